@@ -1,0 +1,85 @@
+package api
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+
+	kjson "sigs.k8s.io/json"
+)
+
+// MaxFileSize is the largest spec file that Parse takes, in bytes.
+const MaxFileSize = 8 << 20
+
+// Document is a spec with its places in the file that it was read from.
+type Document struct {
+	// Spec has every default filled in, and keeps every rule of the language.
+	Spec LoadBalancerSpec
+	// File is the name that Parse was given.
+	File string
+	// Digest is the SHA-256 of the file's bytes, in hexadecimal.
+	Digest string
+
+	root *tree
+}
+
+// Parse reads a spec file. The error is of type Problems and holds all that is wrong with the file; file is the
+// name that it is called by.
+func Parse(file string, data []byte) (*Document, error) {
+	sum := sha256.Sum256(data)
+	doc := &Document{File: file, Digest: hex.EncodeToString(sum[:])}
+	found := newReport(file)
+	if node := readNode(data, found); node != nil {
+		if doc.root = walkTree(node, found); doc.root != nil {
+			doc.fill(found)
+		}
+	}
+	if problems := found.sorted(); len(problems) > 0 {
+		return nil, problems
+	}
+	return doc, nil
+}
+
+// Problem is a problem of a field, at its place in the file or at that of its nearest parent. It is for what is
+// found later, on the host.
+func (d *Document) Problem(path, format string, args ...any) Problem {
+	where := d.place(path)
+	return Problem{d.File, where.line, where.column, path, fmt.Sprintf(format, args...)}
+}
+
+// fill makes the spec from the tree and holds it against the rules.
+func (d *Document) fill(found *report) {
+	data, err := json.Marshal(d.root.plain())
+	if err != nil {
+		found.add(d.place(""), "", err.Error())
+		return
+	}
+	// The tree holds known fields of the right types only, so that nothing is left to find here.
+	strict, err := kjson.UnmarshalStrict(data, &d.Spec)
+	for _, err := range append(strict, err) {
+		if err != nil {
+			found.add(d.place(""), "", err.Error())
+		}
+	}
+	checkFields(d, found)
+	if !found.sound("profile") {
+		d.Spec.Profile = ""
+	}
+	d.Spec.setDefaults()
+	checkRules(d, found)
+}
+
+// given tells whether a field stands in the file.
+func (d *Document) given(path string) bool {
+	_, exact := d.root.find(path)
+	return exact
+}
+
+func (d *Document) place(path string) place {
+	if d.root == nil {
+		return place{1, 1}
+	}
+	found, _ := d.root.find(path)
+	return found.place
+}

@@ -1,0 +1,85 @@
+package api
+
+import (
+	"math"
+	"strings"
+	"time"
+	"unicode"
+)
+
+// durationRule bounds a duration.
+type durationRule struct {
+	min, max, step time.Duration
+	text           string
+}
+
+var (
+	inSeconds = durationRule{time.Second, time.Hour, time.Second, "1s to 1h in whole seconds"}
+	// HAProxy's timers hold a signed 32-bit number of milliseconds.
+	inMilliseconds = durationRule{time.Millisecond, math.MaxInt32 * time.Millisecond, time.Millisecond, "1ms to 2147483647ms in whole milliseconds"}
+	ofReconcile    = durationRule{time.Second, 24 * time.Hour, 1, "1s to 24h"}
+	// RFC 9568 §5.2.7: 12 bits of centiseconds. RFC 3768 §5.3.7: 8 bits of seconds.
+	ofVersion3 = durationRule{10 * time.Millisecond, 40950 * time.Millisecond, 10 * time.Millisecond, "10ms to 40.95s in steps of 10ms"}
+	ofVersion2 = durationRule{time.Second, 255 * time.Second, time.Second, "1s to 255s in whole seconds (below 1s only with vrrp.version 3)"}
+)
+
+func (r *rules) durations() {
+	vrrp, timeouts := &r.spec.VRRP, &r.spec.Proxy.Timeouts
+	if r.sound("profile", "vrrp.version") {
+		advertisement := ofVersion3
+		if *vrrp.Version == 2 {
+			advertisement = ofVersion2
+		}
+		r.duration("vrrp.advertisementInterval", vrrp.AdvertisementInterval, advertisement)
+	}
+	r.duration("vrrp.check.interval", vrrp.Check.Interval, inSeconds)
+	for i := range r.spec.Services {
+		at, check := join(index("services", i), "healthCheck"), &r.spec.Services[i].HealthCheck
+		r.duration(join(at, "interval"), check.Interval, inMilliseconds)
+		r.duration(join(at, "timeout"), check.Timeout, inMilliseconds)
+	}
+	r.duration("proxy.timeouts.connect", timeouts.Connect, inMilliseconds)
+	r.duration("proxy.timeouts.client", timeouts.Client, inMilliseconds)
+	r.duration("proxy.timeouts.server", timeouts.Server, inMilliseconds)
+	r.duration("proxy.timeouts.tunnel", timeouts.Tunnel, inMilliseconds)
+	r.duration("proxy.hardStopAfter", r.spec.Proxy.HardStopAfter, inMilliseconds)
+	r.duration("reconcile.interval", r.spec.Reconcile.Interval, ofReconcile)
+}
+
+func (r *rules) duration(path string, value *Duration, rule durationRule) {
+	if value == nil {
+		return
+	}
+	if d := value.D(); d < rule.min || d > rule.max || d%rule.step != 0 {
+		r.wrong(path, "must be %s, got %s", rule.text, value)
+	}
+}
+
+// maxLines bounds the raw lines of one field, in bytes.
+const maxLines = 64 << 10
+
+func (r *rules) allLines() {
+	r.lines("vrrp.extraInstance", r.spec.VRRP.ExtraInstance)
+	for i := range r.spec.Services {
+		at, service := index("services", i), &r.spec.Services[i]
+		r.lines(join(at, "extraFrontend"), service.ExtraFrontend)
+		r.lines(join(at, "extraBackend"), service.ExtraBackend)
+	}
+	r.lines("proxy.extraGlobal", r.spec.Proxy.ExtraGlobal)
+	r.lines("proxy.extraDefaults", r.spec.Proxy.ExtraDefaults)
+}
+
+// lines are raw, but each is to be one line.
+func (r *rules) lines(path string, lines Lines) {
+	total := 0
+	for i, line := range lines {
+		total += len(line) + 1
+		bad := strings.IndexFunc(line, func(c rune) bool { return unicode.IsControl(c) && c != '\t' })
+		if bad >= 0 {
+			r.wrong(index(path, i), "must be one line without control characters, got %s", quote(line))
+		}
+	}
+	if total > maxLines {
+		r.wrong(path, "must be at most %d bytes, got %d", maxLines, total)
+	}
+}

@@ -1,0 +1,104 @@
+package api
+
+import (
+	"errors"
+	"fmt"
+	"reflect"
+	"strings"
+	"sync"
+
+	"github.com/go-playground/validator/v10"
+)
+
+// fieldValidator knows the tags of our own, and calls fields by their JSON names.
+var fieldValidator = sync.OnceValue(func() *validator.Validate {
+	v := validator.New(validator.WithRequiredStructEnabled())
+	v.RegisterTagNameFunc(jsonName)
+	for tag, rule := range textRules {
+		err := v.RegisterValidation(tag, func(field validator.FieldLevel) bool {
+			return rule(field.Field().String(), field.Param()) == ""
+		})
+		if err != nil {
+			panic(err) // a tag that the validator keeps for itself
+		}
+	}
+	return v
+})
+
+// checkFields holds every given field against the validate tag of its type.
+func checkFields(d *Document, found *report) {
+	var failures validator.ValidationErrors
+	errors.As(fieldValidator().Struct(&d.Spec), &failures)
+	for _, failure := range failures {
+		_, path, _ := strings.Cut(failure.Namespace(), ".")
+		switch {
+		case failure.Tag() != "required":
+			found.add(d.place(path), path, sentence(failure))
+		case d.given(path):
+			found.add(d.place(path), path, "must not be empty")
+		default:
+			above := parent(path)
+			found.addMissing(d.place(above), above, failure.Field())
+		}
+	}
+}
+
+// sentence says what the value must be and what it is.
+func sentence(failure validator.FieldError) string {
+	value := reflect.Indirect(reflect.ValueOf(failure.Value()))
+	got := fmt.Sprint(value)
+	if value.Kind() == reflect.String {
+		got = quote(got)
+	}
+	if rule, ours := textRules[failure.Tag()]; ours {
+		return rule(value.String(), failure.Param()) + ", got " + got
+	}
+	switch tag := failure.Tag(); {
+	case tag == "oneof" || tag == "eq":
+		return "must be " + either(strings.Fields(failure.Param())) + ", got " + got
+	case tag == "endswith":
+		return "must end in " + quote(failure.Param()) + ", got " + got
+	case value.Kind() == reflect.Slice:
+		return fmt.Sprintf("must have %s entries, got %d", bounds(failure), value.Len())
+	default:
+		return "must be " + bounds(failure) + ", got " + got
+	}
+}
+
+// bounds reads min and max, both, from the validate tag of the field of which one was not kept.
+func bounds(failure validator.FieldError) string {
+	t := reflect.TypeFor[LoadBalancerSpec]()
+	var tag string
+	for step := range strings.SplitSeq(failure.StructNamespace(), ".") {
+		name, _, isEntry := strings.Cut(step, "[")
+		field, ok := t.FieldByName(name)
+		if !ok {
+			continue // the name of the root
+		}
+		own, ofEntries, _ := strings.Cut(field.Tag.Get("validate"), "dive")
+		tag, t = own, field.Type
+		if isEntry {
+			tag, t = ofEntries, t.Elem()
+		}
+	}
+	low, high := option(tag, "min"), option(tag, "max")
+	return low + " to " + high
+}
+
+func option(tag, name string) string {
+	for part := range strings.SplitSeq(tag, ",") {
+		if value, ok := strings.CutPrefix(part, name+"="); ok {
+			return value
+		}
+	}
+	return ""
+}
+
+// either is "a, b or c".
+func either(values []string) string {
+	last := len(values) - 1
+	if last == 0 {
+		return values[0]
+	}
+	return strings.Join(values[:last], ", ") + " or " + values[last]
+}

@@ -1,0 +1,129 @@
+package api
+
+import (
+	"reflect"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// entry is one key of a mapping with its value.
+type entry struct {
+	name       string
+	key, value *yaml.Node
+}
+
+// entries lists what a mapping holds: first its own keys, then those that it merges in ("<<") and does not have
+// itself. Keys that are no strings or stand there twice are reported and left out.
+func (w *walker) entries(node *yaml.Node, t reflect.Type, path string) []entry {
+	if w.merging[node] {
+		w.addAlways(placeOf(node), path, "must not merge itself")
+		return nil
+	}
+	w.merging[node] = true
+	defer delete(w.merging, node)
+
+	var own []entry
+	var merged []*yaml.Node
+	seen := map[string]bool{}
+	for i := 0; i+1 < len(node.Content); i += 2 {
+		key, value := node.Content[i], node.Content[i+1]
+		name := resolve(key)
+		if !w.count(key) {
+			return nil
+		}
+		switch {
+		case name.Kind == yaml.ScalarNode && name.ShortTag() == "!!merge":
+			merged = append(merged, value)
+		case !isString(name):
+			w.addAlways(placeOf(key), path, "a field name must be a string, got "+describe(name))
+		case seen[name.Value]:
+			w.addAlways(placeOf(key), child(t, path, name.Value), "must not be given twice")
+		default:
+			seen[name.Value] = true
+			own = append(own, entry{name.Value, key, value})
+		}
+	}
+	for _, value := range merged {
+		for _, e := range w.merge(value, t, path) {
+			if !seen[e.name] {
+				seen[e.name] = true
+				own = append(own, e)
+			}
+		}
+	}
+	return own
+}
+
+// merge lists what the value of a merge key brings in: a mapping, or a list of mappings of which the first counts.
+func (w *walker) merge(value *yaml.Node, t reflect.Type, path string) []entry {
+	sources := []*yaml.Node{value}
+	if list := resolve(value); list.Kind == yaml.SequenceNode {
+		sources = list.Content
+	}
+	var all []entry
+	for _, source := range sources {
+		mapping := resolve(source)
+		if mapping.Kind != yaml.MappingNode {
+			w.addAlways(placeOf(source), path, `what "<<" merges must be a mapping, got `+describe(mapping))
+			continue
+		}
+		for _, e := range w.entries(mapping, t, path) {
+			if !w.count(e.key) {
+				return nil
+			}
+			all = append(all, e)
+		}
+	}
+	return all
+}
+
+// child is the path of what stands under a name in a struct or a map.
+func child(t reflect.Type, path, name string) string {
+	if t.Kind() == reflect.Map {
+		return path + "[" + printable(name) + "]"
+	}
+	return join(path, printable(name))
+}
+
+// isString takes what YAML 1.1 reads as a timestamp for a string too: the language has no timestamps.
+func isString(node *yaml.Node) bool {
+	return node.Kind == yaml.ScalarNode && (node.ShortTag() == "!!str" || node.ShortTag() == "!!timestamp")
+}
+
+// describe says what stands in the file where something else should.
+func describe(node *yaml.Node) string {
+	switch tag := node.ShortTag(); {
+	case !strings.HasPrefix(tag, "!!") || tag == "!!binary":
+		return "a value with the tag " + printable(tag)
+	case node.Kind == yaml.MappingNode:
+		return "a mapping"
+	case node.Kind == yaml.SequenceNode:
+		return "a list"
+	case isString(node):
+		return "a string " + quote(node.Value)
+	}
+	return printable(node.Value)
+}
+
+// quote writes a value into a message: on one line, and not longer than that.
+func quote(value string) string { return strconv.Quote(shorten(value)) }
+
+// printable is quote without the quotes where the value needs none.
+func printable(value string) string {
+	quoted := quote(value)
+	if short := shorten(value); short != "" && quoted == `"`+short+`"` {
+		return short
+	}
+	return quoted
+}
+
+func shorten(value string) string {
+	const longest = 100
+	if utf8.RuneCountInString(value) <= longest {
+		return value
+	}
+	return string([]rune(value)[:longest]) + "…"
+}

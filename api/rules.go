@@ -1,0 +1,122 @@
+package api
+
+import (
+	"fmt"
+	"net/netip"
+)
+
+// rules holds what the validate tags cannot say: rules that look at more than one field, and those of durations.
+// They are checked with the defaults filled in. A rule looks away where a field that it needs has a problem already.
+type rules struct {
+	*report
+	doc  *Document
+	spec *LoadBalancerSpec
+	// virtual has the paths of the virtual IPs.
+	virtual map[netip.Addr]string
+}
+
+func checkRules(d *Document, found *report) {
+	r := &rules{report: found, doc: d, spec: &d.Spec, virtual: map[netip.Addr]string{}}
+	r.virtualIPs()
+	r.nodes()
+	r.families()
+	r.services()
+	r.durations()
+	r.allLines()
+}
+
+// wrong reports a problem of a field, given or not.
+func (r *rules) wrong(path, format string, args ...any) {
+	r.add(r.doc.place(path), path, fmt.Sprintf(format, args...))
+}
+
+// unique reports a value that an earlier field has too. first has the paths of the values seen so far.
+func unique[T comparable](r *rules, first map[T]string, value T, path string) {
+	if !r.sound(path) {
+		return
+	}
+	if earlier, taken := first[value]; taken {
+		r.wrong(path, "must be unique, got the same as %s", earlier)
+	} else {
+		first[value] = path
+	}
+}
+
+func (r *rules) virtualIPs() {
+	for i, vip := range r.spec.VirtualIPs {
+		unique(r, r.virtual, vip.Addr(), index("virtualIPs", i))
+	}
+}
+
+func (r *rules) nodes() {
+	names, owners := map[string]string{}, map[netip.Addr]string{}
+	for i, node := range r.spec.Nodes {
+		path := index("nodes", i)
+		unique(r, names, node.Name, join(path, "name"))
+		families := map[string]string{}
+		for j, text := range node.Addresses {
+			at := index(join(path, "addresses"), j)
+			if !r.sound(at) {
+				continue
+			}
+			addr, _ := netip.ParseAddr(text)
+			if vip, taken := r.virtual[addr]; taken {
+				r.wrong(at, "must be the node's own address, got the same as %s", vip)
+			}
+			unique(r, owners, addr, at)
+			if earlier, taken := families[family(addr)]; taken {
+				r.wrong(at, "must be the only %s address of the node, got one beside %s", family(addr), earlier)
+			} else {
+				families[family(addr)] = at
+			}
+		}
+	}
+}
+
+// families holds the nodes against the virtual IPs: who sends VRRP for a family needs an address of it. By
+// multicast that is sure only of IPv6, where every interface has a link-local address.
+func (r *rules) families() {
+	spec := r.spec
+	unicast := spec.VRRP.Transport == Unicast
+	if !r.sound("vrrp.transport") {
+		return
+	}
+	if unicast && len(spec.Nodes) < 2 && !r.covered("nodes") {
+		r.wrong("vrrp.transport", "unicast must have at least 2 nodes, got %d", len(spec.Nodes))
+	}
+	needed := map[string]string{}
+	for i, vip := range spec.VirtualIPs {
+		path := index("virtualIPs", i)
+		if f := family(vip.Addr()); r.sound(path) && needed[f] == "" && (unicast || f == ipv4) {
+			needed[f] = path
+		}
+	}
+	for i, node := range spec.Nodes {
+		at := join(index("nodes", i), "addresses")
+		if !r.sound(at) {
+			continue
+		}
+		has := map[string]bool{}
+		for _, text := range node.Addresses {
+			addr, _ := netip.ParseAddr(text)
+			has[family(addr)] = true
+		}
+		for _, f := range []string{ipv4, ipv6} {
+			if vip := needed[f]; vip != "" && !has[f] {
+				r.wrong(at, "must hold an %s address for %s, got none", f, vip)
+			}
+		}
+	}
+}
+
+const (
+	ipv4 = "IPv4"
+	ipv6 = "IPv6"
+)
+
+func family(addr netip.Addr) string {
+	if addr.Is4() {
+		return ipv4
+	}
+	return ipv6
+}

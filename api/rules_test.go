@@ -1,0 +1,164 @@
+package api
+
+import (
+	"strings"
+	"testing"
+)
+
+func TestRulesOfAddresses(t *testing.T) {
+	const nodes = "nodes:\n- {name: a, addresses: [10.0.0.1]}\n- {name: b, addresses: [%]}"
+	second := func(addresses string) string { return strings.Replace(nodes, "%", addresses, 1) }
+	const dual = "[192.168.3.240, 'fd00::1']\n"
+	checkRuleTable(t, map[string]rule{
+		"VIP twice":         {"[192.168.3.240]", "[10.0.0.1, 10.0.0.2, 10.0.0.1/24]", `3:34: virtualIPs[2]: must be unique, got the same as virtualIPs[0]`, "[10.0.0.1, 10.0.0.2]"},
+		"VIP twice, IPv6":   {"[192.168.3.240]", "['fd00::1', 'FD00:0::1']", `3:25: virtualIPs[1]: must be unique, got the same as virtualIPs[0]`, "['fd00::1', 'fd00::2']"},
+		"node twice":        {"", "nodes: [{name: a, addresses: [10.0.0.1]}, {name: a, addresses: [10.0.0.2]}]", `9:50: nodes[1].name: must be unique, got the same as nodes[0].name`, second("10.0.0.2")},
+		"address twice":     {"", second("10.0.0.1"), `11:25: nodes[1].addresses[0]: must be unique, got the same as nodes[0].addresses[0]`, second("10.0.0.2")},
+		"two of a family":   {"", second("10.0.0.2, 10.0.0.3"), `11:35: nodes[1].addresses[1]: must be the only IPv4 address of the node, got one beside nodes[1].addresses[0]`, second("10.0.0.2, 'fd00::3'")},
+		"address is a VIP":  {"", second("192.168.3.240"), `11:25: nodes[1].addresses[0]: must be the node's own address, got the same as virtualIPs[0]`, second("192.168.3.241")},
+		"unicast, no nodes": {"", "vrrp: {transport: unicast}", `9:19: vrrp.transport: unicast must have at least 2 nodes, got 0`, "vrrp: {transport: unicast}\n" + second("10.0.0.2")},
+		"unicast, one node": {"", "vrrp: {transport: unicast}\nnodes: [{name: a, addresses: [10.0.0.1]}]", `9:19: vrrp.transport: unicast must have at least 2 nodes, got 1`, "nodes: [{name: a, addresses: [10.0.0.1]}]"},
+		"multicast, IPv4":   {"", second("'fd00::2'"), `11:24: nodes[1].addresses: must hold an IPv4 address for virtualIPs[0], got none`, second("'fd00::2', 10.0.0.2")},
+		"unicast, IPv6": {"[192.168.3.240]\n", dual + "vrrp: {transport: unicast}\n" + second("10.0.0.2, 'fd00::3'") + "\n",
+			`6:24: nodes[0].addresses: must hold an IPv6 address for virtualIPs[1], got none`,
+			dual + second("10.0.0.2, 'fd00::3'") + "\n"},
+		"unicast, IPv4": {"[192.168.3.240]\n", "['fd00::1', 192.168.3.240]\nvrrp: {transport: unicast}\nnodes:\n- {name: a, addresses: ['fd00::2', 10.0.0.1]}\n- {name: b, addresses: ['fd00::3']}\n",
+			`7:24: nodes[1].addresses: must hold an IPv4 address for virtualIPs[1], got none`,
+			"['fd00::1']\nvrrp: {transport: unicast}\nnodes:\n- {name: a, addresses: ['fd00::2']}\n- {name: b, addresses: ['fd00::3']}\n"},
+	})
+}
+
+func TestRulesOfServices(t *testing.T) {
+	more := func(fields string) string { return "- {servers: [{address: 10.0.0.2}], " + fields + "}" }
+	const taken = ": must be a free address and port, got those of "
+	checkRuleTable(t, map[string]rule{
+		"name twice":          {"", more("port: 81, name: web"), `9:52: services[1].name: must be unique, got the same as services[0].name`, more("port: 81, name: Web")},
+		"port twice":          {"", more("name: b, port: 80"), `9:51: services[1].port` + taken + `services[0].port`, more("name: b, port: 81")},
+		"all, then one":       {"", more("name: b, bind: 10.0.0.9, port: 80"), `9:67: services[1].port` + taken + `services[0].port`, more("name: b, bind: 10.0.0.9, port: 81")},
+		"one, then all":       {"", "  bind: 10.0.0.9\n" + more("name: b, port: 80"), `10:51: services[1].port` + taken + `services[0].port`, "  bind: 10.0.0.9\n" + more("name: b, port: 81")},
+		"one twice":           {"", "  bind: 'fd00::1'\n" + more("name: b, bind: 'FD00::1', port: 80"), `10:68: services[1].port` + taken + `services[0].port`, "  bind: 'fd00::1'\n" + more("name: b, bind: 'fd00::2', port: 80")},
+		"two, then all":       {"", "  bind: 10.0.0.9\n" + more("name: b, bind: 10.0.0.8, port: 80") + "\n" + more("name: c, port: 80"), `11:51: services[2].port` + taken + `services[0].port`, "  bind: 10.0.0.9\n" + more("name: b, bind: 10.0.0.8, port: 80")},
+		"stats":               {"", "proxy: {stats: {address: '127.0.0.1:80'}}", `9:26: proxy.stats.address` + taken + `services[0].port`, "proxy: {stats: {address: '127.0.0.1:81'}}"},
+		"stats on another":    {"", "  bind: 10.0.0.9\nproxy: {stats: {address: '10.0.0.9:80'}}", `10:26: proxy.stats.address` + taken + `services[0].port`, "  bind: 10.0.0.9\nproxy: {stats: {address: '127.0.0.1:80'}}"},
+		"metrics everywhere":  {"", "  bind: 10.0.0.9\nmetrics: {address: '0.0.0.0:80'}", `10:20: metrics.address` + taken + `services[0].port`, "  bind: 10.0.0.9\nmetrics: {address: '0.0.0.0:81'}"},
+		"metrics and stats":   {"", "metrics: {address: '127.0.0.1:9'}\nproxy: {stats: {address: '[::]:9'}}", `9:20: metrics.address` + taken + `proxy.stats.address`, "metrics: {address: '127.0.0.1:9'}\nproxy: {stats: {address: '127.0.0.2:9'}}"},
+		"web and metrics":     {"", "metrics: {address: '127.0.0.1:9'}\nweb: {address: '127.0.0.1:9'}", `10:16: web.address` + taken + `metrics.address`, "metrics: {address: '127.0.0.1:9'}\nweb: {address: 'unix:/9'}"},
+		"server twice":        {"", "    name: a\n  - {name: a, address: 10.0.0.2}", `10:12: services[0].servers[1].name: must be unique, got the same as services[0].servers[0].name`, "    name: a\n  - {name: b, address: 10.0.0.2}"},
+		"server, default 2nd": {"", "    name: server2\n  - address: 10.0.0.2", `10:5: services[0].servers[1].name: must be unique, got the default "server2" and the same as services[0].servers[0].name`, "    name: server1\n  - address: 10.0.0.2"},
+		"server, default 1st": {"", "  - {name: server1, address: 10.0.0.2}", `9:12: services[0].servers[1].name: must be unique, got the same as services[0].servers[0].name`, "  - {name: server2, address: 10.0.0.2}"},
+		"loop":                {"192.168.3.251", "192.168.3.240", `8:14: services[0].servers[0].address: must not lead back to the load balancer, got where services[0].port listens`, "192.168.3.240\n    port: 81"},
+		"loop, bound":         {"192.168.3.251\n", "192.168.3.240\n  bind: 192.168.3.240\n", `8:14: services[0].servers[0].address: must not lead back to the load balancer, got where services[0].port listens`, "192.168.3.240\n  bind: 10.0.0.9\n"},
+		"loop, other service": {"", "- {name: b, port: 81, servers: [{address: 192.168.3.240, port: 80}]}", `9:43: services[1].servers[0].address: must not lead back to the load balancer, got where services[0].port listens`, "- {name: b, port: 81, servers: [{address: 192.168.3.240, port: 82}]}"},
+		"loop to itself":      {"192.168.3.251", "127.0.0.1", `8:14: services[0].servers[0].address: must not lead back to the load balancer, got where services[0].port listens`, "127.0.0.1\n    port: 81"},
+		"loop to its address": {"192.168.3.251\n", "10.0.0.9\n  bind: 10.0.0.9\n", `8:14: services[0].servers[0].address: must not lead back to the load balancer, got where services[0].port listens`, "10.0.0.9\n  bind: 10.0.0.8\n"},
+	})
+	t.Run("a chain of services", func(t *testing.T) {
+		expect(t, base+"- {name: b, port: 81, servers: [{address: 127.0.0.1, port: 80}]}\n")
+	})
+}
+
+func TestRulesOfHealthChecks(t *testing.T) {
+	const at = "9:23: services[0].healthCheck."
+	checkRuleTable(t, map[string]rule{
+		"path, tcp":          {"", "  healthCheck: {path: /x, type: tcp}", at + `path: must go with type http or https, got "tcp"`, "  healthCheck: {path: /x, type: http}"},
+		"path, default":      {"", "  healthCheck: {path: /x}", at + `path: must go with type http or https, got "tcp", the default here`, "    port: 6443\n  healthCheck: {path: /x}"},
+		"path, classic":      {"", "  healthCheck: {path: /x}\nprofile: classic", at + `path: must go with type http or https, got "tcp", the default here`, "  healthCheck: {type: https, path: /x}\nprofile: classic"},
+		"expectStatus, none": {"", "  healthCheck: {expectStatus: [200], type: none}", "9:31: services[0].healthCheck." + `expectStatus: must go with type http or https, got "none"`, "  healthCheck: {expectStatus: [200], type: https}"},
+		"caFile, http":       {"", "  healthCheck: {type: http, caFile: /x}", `9:37: services[0].healthCheck.caFile: must go with type https, got "http"`, "  healthCheck: {type: https, caFile: /x}"},
+		"status twice":       {"", "  healthCheck: {type: http, expectStatus: [200, 204, 200]}", `9:54: services[0].healthCheck.expectStatus[2]: must be unique, got the same as services[0].healthCheck.expectStatus[0]`, "  healthCheck: {type: http, expectStatus: [200, 204]}"},
+	})
+}
+
+func TestDurations(t *testing.T) {
+	const (
+		v3      = "10ms to 40.95s in steps of 10ms"
+		v2      = "1s to 255s in whole seconds (below 1s only with vrrp.version 3)"
+		millis  = "1ms to 2147483647ms in whole milliseconds"
+		seconds = "1s to 1h in whole seconds"
+	)
+	limits := []string{"1ms", "2147483647ms", "4h"}
+	beyond := []string{"0s", "-1s", "2147483648ms", "1500us", "1ns"}
+	for _, d := range []struct {
+		before, after, path, want string
+		good, bad                 []string
+	}{
+		{"vrrp: {advertisementInterval: ", "}", "vrrp.advertisementInterval", v3, []string{"10ms", "40.95s", "100ms"}, []string{"0s", "9ms", "15ms", "40.96s", "-1s"}},
+		{"vrrp: {advertisementInterval: ", ", version: 2}", "vrrp.advertisementInterval", v2, []string{"1s", "255s"}, []string{"100ms", "1.5s", "256s"}},
+		{"vrrp: {advertisementInterval: ", "}\nprofile: classic", "vrrp.advertisementInterval", v2, []string{"2s"}, []string{"990ms"}},
+		{"vrrp: {advertisementInterval: ", ", version: 3}\nprofile: classic", "vrrp.advertisementInterval", v3, []string{"10ms"}, []string{"41s"}},
+		{"vrrp: {check: {interval: ", "}}", "vrrp.check.interval", seconds, []string{"1s", "1h"}, []string{"999ms", "1.5s", "1h0m1s"}},
+		{"  healthCheck: {interval: ", "}", "services[0].healthCheck.interval", millis, limits, beyond},
+		{"  healthCheck: {timeout: ", "}", "services[0].healthCheck.timeout", millis, limits, beyond},
+		{"proxy: {timeouts: {connect: ", "}}", "proxy.timeouts.connect", millis, limits, beyond},
+		{"proxy: {timeouts: {client: ", "}}", "proxy.timeouts.client", millis, limits, beyond},
+		{"proxy: {timeouts: {server: ", "}}", "proxy.timeouts.server", millis, limits, beyond},
+		{"proxy: {timeouts: {tunnel: ", "}}", "proxy.timeouts.tunnel", millis, limits, beyond},
+		{"proxy: {hardStopAfter: ", "}", "proxy.hardStopAfter", millis, limits, beyond},
+		{"reconcile: {interval: ", "}", "reconcile.interval", "1s to 24h", []string{"1s", "24h", "1.5s"}, []string{"999ms", "24h0m1s"}},
+	} {
+		t.Run(d.path, func(t *testing.T) {
+			for _, good := range d.good {
+				expect(t, with(t, "", d.before+good+d.after))
+			}
+			for _, bad := range d.bad {
+				doc, err := Parse("f", []byte(with(t, "", d.before+bad+d.after)))
+				value := new(Duration)
+				if err := value.UnmarshalJSON([]byte(`"` + bad + `"`)); err != nil {
+					t.Fatal(err)
+				}
+				want := Problem{"f", 9, len(d.before) + 1, d.path, "must be " + d.want + ", got " + value.String()}
+				if doc != nil || err.Error() != want.String() {
+					t.Errorf("got %v, want %v", err, want)
+				}
+			}
+		})
+	}
+}
+
+func TestLines(t *testing.T) {
+	for _, field := range []struct{ before, path, after string }{
+		{"vrrp: {extraInstance: ", "vrrp.extraInstance", "}"},
+		{"  extraFrontend: ", "services[0].extraFrontend", ""},
+		{"  extraBackend: ", "services[0].extraBackend", ""},
+		{"proxy: {extraGlobal: ", "proxy.extraGlobal", "}"},
+		{"proxy: {extraDefaults: ", "proxy.extraDefaults", "}"},
+	} {
+		t.Run(field.path, func(t *testing.T) {
+			column := func(text string) string { return "9:" + text + ": " + field.path }
+			start := len(field.before) + 1
+			for _, good := range []string{`["a 'b' {c}", "\td # é"]`, `[]`, `""`, `"a\nb\n"`, `["` + strings.Repeat("a", 1<<16-1) + `"]`} {
+				expect(t, with(t, "", field.before+good+field.after))
+			}
+			for _, bad := range []string{`a\nb`, `a\rb`, `\0`, `\e[1m`, `\x7f`, `\x85`} {
+				text := with(t, "", field.before+`[ok, "`+bad+`"]`+field.after)
+				_, err := Parse("f", []byte(text))
+				want := "f:" + column(itoa(start+5)) + "[1]: must be one line without control characters, got "
+				if err == nil || !strings.HasPrefix(err.Error(), want) {
+					t.Errorf("got %v, want %s", err, want)
+				}
+			}
+			expect(t, with(t, "", field.before+`"a\rb"`+field.after), column(itoa(start))+`[0]: must be one line without control characters, got "a\rb"`)
+			expect(t, with(t, "", field.before+`["`+strings.Repeat("a", 1<<16)+`"]`+field.after), column(itoa(start))+`: must be at most 65536 bytes, got 65537`)
+		})
+	}
+}
+
+// TestFollowUps has problems that others bring about, which are not reported.
+func TestFollowUps(t *testing.T) {
+	for name, c := range map[string]struct{ text, want string }{
+		"profile":          {base + "profile: x\nvrrp: {advertisementInterval: 100ms}\n", `9:10: profile: must be standard or classic, got "x"`},
+		"version":          {base + "vrrp: {version: 'x', advertisementInterval: 1us}\n", `9:17: vrrp.version: must be a whole number, got a string "x"`},
+		"transport":        {base + "vrrp: {transport: x}\nnodes: [{name: a, addresses: ['fd00::9']}]\n", `9:19: vrrp.transport: must be multicast or unicast, got "x"`},
+		"nodes":            {base + "vrrp: {transport: unicast}\nnodes: 3\n", `10:8: nodes: must be a list, got 3`},
+		"bad names twice":  {base + "- {name: '-', port: 1, servers: [{address: a}]}\n- {name: b, port: 2, servers: {}}\n", "9:10: services[1].name: must be letters, digits, \".\", \"_\" and \"-\", with a letter or digit first, got \"-\"\n10:31: services[2].servers: must be a list, got a mapping"},
+		"bind":             {base + "  bind: x\nmetrics: {address: '0.0.0.0:80'}\n", `9:9: services[0].bind: must be "*" or an IPv4 or IPv6 address, got "x"`},
+		"port of a check":  {base + "    port: '6443'\n  healthCheck: {path: /x}\n", `9:11: services[0].servers[0].port: must be a whole number, got a string "6443"`},
+		"type of a check":  {base + "  healthCheck: {type: x, path: /x}\n", `9:23: services[0].healthCheck.type: must be tcp, http, https or none, got "x"`},
+		"a bad VIP":        {strings.Replace(base, "[192.168.3.240]", "[x, x]", 1), "3:14: virtualIPs[0]: must be an IPv4 or IPv6 address, got \"x\"\n3:17: virtualIPs[1]: must be an IPv4 or IPv6 address, got \"x\""},
+		"a bad name":       {base + "    name: [x]\n  - {address: 10.0.0.1, name: server1}\n", "9:11: services[0].servers[0].name: must be a string, got a list"},
+		"a typo beside it": {strings.Replace(base, "port: 80", "port: 0", 1) + "  prot: 1\n", "6:9: services[0].port: must be 1 to 65535, got 0\n9:3: services[0].prot: unknown field, did you mean \"port\"?"},
+		"one of two":       {base + "  - {address: 10.0.0.1, port: x, name: server1}\n", "9:31: services[0].servers[1].port: must be a whole number, got a string \"x\"\n9:40: services[0].servers[1].name: must be unique, got the same as services[0].servers[0].name"},
+	} {
+		t.Run(name, func(t *testing.T) { expect(t, c.text, strings.Split(c.want, "\n")...) })
+	}
+}

@@ -1,0 +1,50 @@
+package api
+
+import (
+	"slices"
+	"strings"
+)
+
+// suggest finds the known name that someone who wrote the unknown one most likely meant, or "".
+func suggest(unknown string, known []string) string {
+	if len(unknown) > 64 {
+		return ""
+	}
+	lower := strings.ToLower(unknown)
+	best, bestDistance := "", 1+allowance(len(unknown))
+	for _, name := range known {
+		if d := distance(lower, strings.ToLower(name)); d < bestDistance {
+			best, bestDistance = name, d
+		}
+	}
+	return best
+}
+
+// allowance is how many typing errors are believed in a name of that length.
+func allowance(length int) int { return min(3, (length+1)/3) }
+
+// distance counts the letters to insert, delete, replace or swap with their neighbour that lead from a to b
+// (optimal string alignment).
+func distance(a, b string) int {
+	var beforeLast []int
+	last := make([]int, len(b)+1)
+	for j := range last {
+		last[j] = j
+	}
+	for i := range len(a) {
+		row := make([]int, len(b)+1)
+		row[0] = i + 1
+		for j := range len(b) {
+			replace := last[j]
+			if a[i] != b[j] {
+				replace++
+			}
+			row[j+1] = slices.Min([]int{replace, last[j+1] + 1, row[j] + 1})
+			if i > 0 && j > 0 && a[i] == b[j-1] && a[i-1] == b[j] {
+				row[j+1] = min(row[j+1], beforeLast[j-1]+1)
+			}
+		}
+		beforeLast, last = last, row
+	}
+	return last[len(b)]
+}

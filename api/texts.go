@@ -1,0 +1,106 @@
+package api
+
+import (
+	"fmt"
+	"net/netip"
+	"path"
+	"regexp"
+	"strconv"
+	"strings"
+)
+
+// textRules are the validator tags of our own. Each says what a text must be, or "" where it is that. param is
+// what stands behind "=" in the tag. They let through only what can neither end a word nor a line of a rendered file.
+var textRules = map[string]func(text, param string) string{
+	"name":       nameRule,
+	"ifname":     interfaceRule,
+	"path":       pathRule,
+	"urlpath":    urlPathRule,
+	"debversion": debversionRule,
+	"host":       hostRule,
+	"unicast":    unicastRule,
+	"bind":       bindRule,
+	"virtualip":  virtualIPRule,
+	"addrport":   addrportRule,
+	"cidr":       cidrRule,
+	"webaddress": webAddressRule,
+}
+
+var (
+	namePattern       = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]*$`)
+	interfacePattern  = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9._:@-]*$`)
+	pathPattern       = regexp.MustCompile(`^/[A-Za-z0-9/._+@:,=-]+$`)
+	urlPathPattern    = regexp.MustCompile(`^/[A-Za-z0-9/._~?=&%+,:@!*()-]*$`)
+	debversionPattern = regexp.MustCompile(`^[A-Za-z0-9*?][A-Za-z0-9.+~:*?-]*$`)
+	labelPattern      = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?$`)
+	numberPattern     = regexp.MustCompile(`^([0-9]+|0[xX][0-9A-Fa-f]*)$`)
+)
+
+func nameRule(text, param string) string {
+	limit := 128
+	if param != "" {
+		limit, _ = strconv.Atoi(param)
+	}
+	switch {
+	case len(text) > limit:
+		return fmt.Sprintf("must be at most %d characters", limit)
+	case !namePattern.MatchString(text):
+		return `must be letters, digits, ".", "_" and "-", with a letter or digit first`
+	}
+	return ""
+}
+
+func interfaceRule(text, _ string) string {
+	switch {
+	case len(text) > 15 || !interfacePattern.MatchString(text):
+		return "must be the name of a network interface"
+	case text == "lo":
+		return "must not be the loopback interface, which keepalived refuses"
+	}
+	return ""
+}
+
+func pathRule(text, _ string) string {
+	switch {
+	case !strings.HasPrefix(text, "/"):
+		return "must be an absolute path"
+	case len(text) > 4095 || !pathPattern.MatchString(text):
+		return "must be a path of letters, digits and /._+@:,=-"
+	case path.Clean(text) != text:
+		return "must be " + quote(path.Clean(text))
+	}
+	return ""
+}
+
+func urlPathRule(text, _ string) string {
+	switch {
+	case !strings.HasPrefix(text, "/"):
+		return `must start with "/"`
+	case len(text) > 1024:
+		return "must be at most 1024 characters"
+	case !urlPathPattern.MatchString(text):
+		return "must be letters, digits and /._~?=&%+,:@!*()-"
+	}
+	return ""
+}
+
+func debversionRule(text, _ string) string {
+	if len(text) > 128 || !debversionPattern.MatchString(text) {
+		return "must be a Debian version or a glob like 2.6.* or 1:2.2.*"
+	}
+	return ""
+}
+
+func webAddressRule(text, _ string) string {
+	if socket, ok := strings.CutPrefix(text, "unix:"); ok {
+		if len(socket) > 107 {
+			return "must be a socket path of at most 107 characters"
+		}
+		return pathRule(socket, "")
+	}
+	addrport, err := netip.ParseAddrPort(text)
+	if err != nil || addrportRule(text, "") != "" || !addrport.Addr().IsLoopback() {
+		return "must be a loopback address and port like 127.0.0.1:8080, or unix:/path"
+	}
+	return ""
+}

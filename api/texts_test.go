@@ -1,0 +1,218 @@
+package api
+
+import (
+	"fmt"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// TestTexts tries every kind of text in every place that takes it.
+func TestTexts(t *testing.T) {
+	const (
+		aName  = `must be letters, digits, ".", "_" and "-", with a letter or digit first`
+		aPath  = `must be a path of letters, digits and /._+@:,=-`
+		aRoot  = `must be an absolute path`
+		anIP   = `must be an IPv4 or IPv6 address`
+		aHost  = `must be an IPv4 or IPv6 address or a DNS name`
+		oneOne = `must be the address of one host`
+		aBind  = `must be "*" or an IPv4 or IPv6 address`
+		aPort  = `must be an address and port like 127.0.0.1:9100 or [::1]:9100`
+		aWeb   = `must be a loopback address and port like 127.0.0.1:8080, or unix:/path`
+		aDeb   = `must be a Debian version or a glob like 2.6.* or 1:2.2.*`
+		anURL  = `must be letters, digits and /._~?=&%+,:@!*()-`
+		aCIDR  = `must be a CIDR like 10.0.0.0/8 or 2001:db8::/32`
+		ifname = `must be the name of a network interface`
+		noLoop = `must not be a loopback address`
+	)
+	injections := []string{"a b", "a\nb", "a\rb", "a\tb", "a\x00b", `a"b`, "a'b", "a#b", "a{b", "a}b", "a$b", "a\\b", "a!b", "a\u0085b", "a\u2028b", "aéb", "a\u00a0b"}
+	long := func(n int) string { return strings.Repeat("a", n) }
+	dns := strings.Repeat(long(49)+".", 5) // 250
+
+	kinds := map[string]struct {
+		places []string // %s in what is appended to base
+		good   []string
+		bad    map[string]string
+		inject string // put before an injection to be otherwise good; "-" for none
+		reason string
+	}{
+		"name": {
+			places: []string{"  name: %s", "    name: %s", "vrrp: {instanceName: %s}", "nodes: [{addresses: [10.0.0.1], name: %s}]", "metadata: {name: %s}"},
+			good:   []string{"a", "9", "A.b_c-d", long(128)},
+			bad:    map[string]string{".a": aName, "-a": aName, "_a": aName, "a/b": aName, "*": aName},
+			reason: aName,
+		},
+		"name, too long": {
+			places: []string{"  name: %s", "vrrp: {instanceName: %s}"}, inject: "-",
+			bad: map[string]string{long(129): "must be at most 128 characters"},
+		},
+		"metadata.name": {
+			places: []string{"metadata: {name: %s}"}, inject: "-",
+			good: []string{long(253)},
+			bad:  map[string]string{long(254): "must be at most 253 characters"},
+		},
+		"ifname": {
+			places: []string{"vrrp: {interface: %s}", "nodes: [{name: a, addresses: [10.0.0.1], interface: %s}]"},
+			good:   []string{"eth0", "eth0.100", "bond0:1", "veth@if2", "_x", long(15)},
+			bad: map[string]string{long(16): ifname, "-i": ifname, "eth/0": ifname, "..": ifname,
+				"lo": "must not be the loopback interface, which keepalived refuses"},
+			reason: ifname,
+		},
+		"path": {
+			places: []string{"vrrp: {notify: {master: %s}}", "vrrp: {notify: {backup: %s}}", "vrrp: {notify: {fault: %s}}",
+				"vrrp: {notify: {stop: %s}}", "  healthCheck: {type: https, caFile: %s}"},
+			good: []string{"/usr/bin/a", "/a_b-c.d+e@f:g,h=i", "/..a"},
+			bad: map[string]string{"a": aRoot, "./a": aRoot, "~/a": aRoot, "/": aPath, "/a/../b": `must be "/b"`, "/a/": `must be "/a"`,
+				"//a": `must be "/a"`, "/./a": `must be "/a"`, "/*": aPath, "/" + long(4095): aPath},
+			inject: "/", reason: aPath,
+		},
+		"urlpath": {
+			places: []string{"  healthCheck: {type: http, path: %s}"},
+			good:   []string{"/", "/readyz?verbose=1&a=%20,b", "/a~!*()", "/" + long(1023)},
+			bad:    map[string]string{"readyz": `must start with "/"`, "/" + long(1024): "must be at most 1024 characters", "/a;b": anURL, "/a|b": anURL},
+			inject: "/", reason: anURL,
+		},
+		"debversion": {
+			places: []string{"packages: {haproxy: {version: %s}}", "packages: {keepalived: {version: %s}}"},
+			good:   []string{"2.6.12-1+deb12u4", "2.6.*", "1:2.2.*", "1.0~rc1", "*", "2.?"},
+			bad:    map[string]string{"-1": aDeb, "2.6_1": aDeb, "[2]": aDeb, "2/3": aDeb, long(129): aDeb},
+			reason: aDeb,
+		},
+		"host": {
+			places: []string{"    address: %s"},
+			good: []string{"10.0.0.1", "2001:db8::1", "fe80::1", "localhost", "a.example.com", "1.example.com", "x-1", "A.B",
+				"3com", long(63), dns + "abc"},
+			bad: map[string]string{"10.0.0.256": anIP, "10.0.0": anIP, "10.0.0.01": anIP, "1": anIP, "a.0x1f": anIP, "10.0.0.1:80": anIP, "::g": anIP,
+				"fe80::1%eth0": "must be an address without a zone", "::ffff:10.0.0.1": "must be written as IPv4, 10.0.0.1",
+				"0.0.0.0": oneOne, "::": oneOne, "224.0.0.18": oneOne, "ff02::1": oneOne, "255.255.255.255": oneOne,
+				"a_b": aHost, "-a": aHost, "a-": aHost, "a..b": aHost, "a.": aHost, "*": aHost, long(64): aHost, dns + "abcd": aHost, "http://a": anIP, "10.0.0.0/8": aHost},
+			reason: aHost,
+		},
+		"bind": {
+			places: []string{"  bind: %s"},
+			good:   []string{"*", "10.0.0.1", "127.0.0.1", "2001:db8::1", "::1"},
+			bad: map[string]string{"0.0.0.0": `must be "*" for every address`, "::": `must be "*" for every address`, "10.0.0.1:80": aBind, "localhost": aBind,
+				"10.0.0.1/24": aBind, "fe80::1%eth0": "must be an address without a zone", "::ffff:10.0.0.1": "must be written as IPv4, 10.0.0.1", "224.0.0.1": oneOne},
+			reason: aBind,
+		},
+		"virtualip": {
+			places: []string{"virtualIPs: [%s]"},
+			good:   []string{"10.0.0.1", "10.0.0.0", "10.0.0.1/1", "10.0.0.1/32", "2001:db8::1", "2001:db8::1/1", "2001:db8::1/128", "fe80::1"},
+			bad: map[string]string{"10.0.0.1/0": "must have a prefix of /1 to /32", "10.0.0.1/33": "must have a prefix of /1 to /32", "10.0.0.1/": "must have a prefix of /1 to /32",
+				"10.0.0.1/024": "must have a prefix of /1 to /32", "::2/129": "must have a prefix of /1 to /128", "::2/0": "must have a prefix of /1 to /128",
+				"127.0.0.1": noLoop, "::1": noLoop, "0.0.0.0": oneOne, "::": oneOne, "224.0.0.1": oneOne, "ff02::12": oneOne, "255.255.255.255": oneOne,
+				"fe80::1%eth0": "must be an address without a zone", "::ffff:10.0.0.1": "must be written as IPv4, 10.0.0.1", "vip": anIP, "10.0.0.1-9": anIP, "10.0.0.1/24/8": "must have a prefix of /1 to /32"},
+			reason: anIP,
+		},
+		"node address": {
+			places: []string{"nodes: [{name: a, addresses: [%s]}]"},
+			good:   []string{"10.0.0.1"},
+			bad:    map[string]string{"127.0.0.1": noLoop, "lb1": anIP, "224.0.0.1": oneOne, "10.0.0.1/24": anIP, "": anIP},
+			reason: anIP,
+		},
+		"addrport": {
+			places: []string{"proxy: {stats: {address: %s}}", "metrics: {address: %s}"},
+			good:   []string{"127.0.0.1:9100", "[::1]:9100", "0.0.0.0:9100", "[::]:1", "10.0.0.1:65535"},
+			bad: map[string]string{"127.0.0.1": aPort, ":9100": aPort, "127.0.0.1:0": aPort, "127.0.0.1:65536": aPort, "localhost:9100": aPort, "::1:9100": aPort, "unix:/x": aPort,
+				"[fe80::1%eth0]:1": "must be an address without a zone", "[::ffff:10.0.0.1]:1": "must be written as IPv4, 10.0.0.1", "224.0.0.1:1": oneOne},
+			reason: aPort,
+		},
+		"webaddress": {
+			places: []string{"web: {address: %s}"},
+			good:   []string{"127.0.0.1:8080", "127.9.0.1:8080", "[::1]:8080", "unix:/run/rlb/web.sock", "unix:/" + long(106)},
+			bad: map[string]string{"10.0.0.1:8080": aWeb, "0.0.0.0:8080": aWeb, ":8080": aWeb, "127.0.0.1:0": aWeb, "/run/x": aWeb, "unix:run": aRoot, "unix:/a/../b": `must be "/b"`,
+				"unix:/" + long(107): "must be a socket path of at most 107 characters", "unix:": aRoot},
+			inject: "unix:/", reason: aPath,
+		},
+		"cidr": {
+			places: []string{"firewall: {allowFrom: [%s]}"},
+			good:   []string{"10.0.0.0/8", "0.0.0.0/0", "::/0", "2001:db8::/32", "10.1.2.3/32"},
+			bad: map[string]string{"10.0.0.1": "must have a prefix: 10.0.0.1/32", "::1": "must have a prefix: ::1/128", "10.0.0.0/33": aCIDR, "any": aCIDR, "": aCIDR,
+				"::ffff:10.0.0.0/104": "must be written as IPv4"},
+			reason: aCIDR,
+		},
+	}
+	for name, kind := range kinds {
+		t.Run(name, func(t *testing.T) {
+			bad := map[string]string{}
+			for text, reason := range kind.bad {
+				bad[text] = reason
+			}
+			if kind.inject != "-" {
+				for _, text := range injections {
+					if name != "urlpath" || text != "a!b" {
+						bad[kind.inject+text] = kind.reason
+					}
+				}
+			}
+			for _, place := range kind.places {
+				text, line := base, 9
+				for _, known := range []string{"virtualIPs: [192.168.3.240]", "name: web", "address: 192.168.3.251"} {
+					field, _, _ := strings.Cut(known, ":")
+					if strings.HasPrefix(strings.TrimSpace(place), field+":") && !strings.HasPrefix(place, "    name") {
+						text, place = strings.Replace(base, known, strings.TrimSpace(place), 1), ""
+						line = strings.Count(text[:strings.Index(text, "%s")], "\n") + 1
+					}
+				}
+				text += place + "\n"
+				before := text[:strings.Index(text, "%s")]
+				column := len(before) - strings.LastIndex(before, "\n")
+				for _, good := range kind.good {
+					expect(t, fmt.Sprintf(text, yamlQuote(good)))
+				}
+				for value, reason := range bad {
+					_, err := Parse("f", fmt.Appendf(nil, text, yamlQuote(value)))
+					got := fmt.Sprint(err)
+					if !strings.HasPrefix(got, fmt.Sprintf("f:%d:%d: ", line, column)) || !strings.HasSuffix(got, ": "+reason+", got "+quote(value)) {
+						t.Errorf("%q at %q: got %s, want %s", value, place, got, reason)
+					}
+				}
+			}
+		})
+	}
+}
+
+// yamlQuote writes a text as a double-quoted YAML scalar.
+func yamlQuote(text string) string {
+	var b strings.Builder
+	for _, r := range text {
+		if r == '"' || r == '\\' || r < ' ' || r > '~' {
+			fmt.Fprintf(&b, `\u%04x`, r)
+		} else {
+			b.WriteRune(r)
+		}
+	}
+	return `"` + b.String() + `"`
+}
+
+// TestEveryTextIsChecked finds fields whose text would reach a rendered file as it is: each must have a rule that
+// bounds its characters.
+func TestEveryTextIsChecked(t *testing.T) {
+	free := map[string]bool{"labels": true, "annotations": true} // never rendered
+	var visit func(reflect.Type, string)
+	visit = func(typ reflect.Type, path string) {
+		for field := range typ.Fields() {
+			at, tag := join(path, jsonName(field)), field.Tag.Get("validate")
+			inner := field.Type
+			for inner.Kind() == reflect.Pointer || inner.Kind() == reflect.Slice && inner != reflect.TypeFor[Lines]() {
+				inner = inner.Elem()
+			}
+			switch {
+			case inner.Kind() == reflect.Struct:
+				visit(inner, at)
+			case inner.Kind() == reflect.Map && !free[at[strings.LastIndex(at, ".")+1:]]:
+				t.Errorf("%s is a map", at)
+			case inner.Kind() == reflect.String:
+				bounded := slices.ContainsFunc(strings.Split(tag, ","), func(part string) bool {
+					name, _, _ := strings.Cut(part, "=")
+					return name == "oneof" || name == "eq" || textRules[name] != nil
+				})
+				if !bounded {
+					t.Errorf("%s takes any text: %q", at, tag)
+				}
+			}
+		}
+	}
+	visit(reflect.TypeFor[LoadBalancerSpec](), "")
+}

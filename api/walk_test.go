@@ -1,0 +1,206 @@
+package api
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestSyntax(t *testing.T) {
+	for text, want := range map[string]string{
+		"":                           "1:1: must be a LoadBalancerSpec, got an empty file",
+		"# only words\n":             "1:1: must be a LoadBalancerSpec, got an empty file",
+		"---\n---\nnull\n":           "1:1: must be a LoadBalancerSpec, got an empty file",
+		"- a\n":                      "1:1: must be a mapping of fields, got a list",
+		"a: 1\nb: c: d\n":            "2:1: not valid YAML: mapping values are not allowed in this context",
+		"a:\n  b: 1\n c: 2\n":        "3:1: not valid YAML: did not find expected key",
+		"a: 1\nb: 'x\n":              "2:1: not valid YAML: found unexpected end of stream",
+		"a: 1\n\tb: 2\n":             "2:1: not valid YAML: found a tab character that violates indentation",
+		"a: 1\nb: [*none]\n":         "2:5: not valid YAML: unknown anchor 'none' referenced",
+		"a: 1\nbind: *\n":            `2:1: not valid YAML: did not find expected alphabetic or numeric character after "*" or "&" (write "*" in quotes)`,
+		"a: 1\nb: é\x01\n":           "2:5: not valid YAML: control characters are not allowed",
+		"a: 1\nb: \xff\n":            "2:4: not valid YAML: invalid leading UTF-8 octet",
+		base + "---\nkind: x\n":      "10:1: must be one document, got a second one",
+		base + "---\na: b: c\n":      "10:1: not valid YAML: mapping values are not allowed in this context",
+		strings.Repeat("#", 8<<20+1): "1:1: must be at most 8388608 bytes, got 8388609",
+	} {
+		expect(t, text, want)
+	}
+}
+
+func TestSyntaxTaken(t *testing.T) {
+	for name, text := range map[string]string{
+		"empty documents around": "---\n" + base + "---\n",
+		"comments after":         base + "...\n# end\n",
+		"byte order mark":        "\ufeff" + base,
+		"CRLF":                   strings.ReplaceAll(base, "\n", "\r\n"),
+		"JSON":                   `{"apiVersion":"rlb.dev/v1","kind":"LoadBalancerSpec","virtualIPs":["10.0.0.1"],"services":[{"name":"a","port":1,"servers":[{"address":"10.0.0.2"}]}]}`,
+		"null is absent":         base + "vrrp:\nprofile: ~\nmetadata: {name: null, labels: {a: }}\nnodes: null\n",
+		"empty is absent":        base + "vrrp: {}\nprofile: ''\nnodes: []\nfirewall: {allowFrom: []}\n",
+		"yes and off":            base + "vrrp: {preempt: yes}\npackages: {manage: off, hold: False}\n",
+		"a date as a string":     base + "metadata: {name: 2026-01-31}\n",
+		"explicit tags":          base + "metadata: !!map {name: !!str 12}\nvrrp: {priority: !!int '7'}\n",
+		"hexadecimal":            base + "vrrp: {priority: 0x10}\n",
+		"a boolean's word":       base + "metadata: {name: on}\n",
+	} {
+		t.Run(name, func(t *testing.T) { expect(t, text) })
+	}
+}
+
+func TestStructure(t *testing.T) {
+	checkRuleTable(t, map[string]rule{
+		"unknown":            {"", "foo: 1", `9:1: foo: unknown field`, "web: {}"},
+		"unknown, printed":   {"", `"a\nb": 1`, `9:1: "a\nb": unknown field`, "web: {}"},
+		"unknown, empty":     {"", `"": 1`, `9:1: "": unknown field`, "web: {}"},
+		"letter case":        {"", "VRRP: {}", `9:1: VRRP: unknown field, did you mean "vrrp"?`, "vrrp: {}"},
+		"swapped letters":    {"", "vrrp: {verison: 3}", `9:8: vrrp.verison: unknown field, did you mean "version"?`, "vrrp: {version: 3}"},
+		"typo beside":        {"", "  prot: 1", `9:3: services[0].prot: unknown field, did you mean "port"?`, "  bind: '*'"},
+		"typo, required":     {"  port: 80", "  Port: 80", `6:3: services[0].Port: unknown field, did you mean "port"?`, "  port: 81"},
+		"missing":            {"  port: 80\n", "", `5:3: services[0]: required field "port" is missing`, "  port: 81\n"},
+		"missing, null":      {"  port: 80", "  port:", `5:3: services[0]: required field "port" is missing`, "  port: 81"},
+		"missing at root":    {"kind: LoadBalancerSpec\n", "", `1:1: required field "kind" is missing`, "kind: LoadBalancerSpec\n"},
+		"empty":              {"name: web", "name: ''", `5:9: services[0].name: must not be empty`, "name: w"},
+		"twice":              {"", "kind: LoadBalancerSpec", `9:1: kind: must not be given twice`, "profile: standard"},
+		"twice, a label":     {"", "metadata: {labels: {a: b, a: c}}", `9:27: metadata.labels[a]: must not be given twice`, "metadata: {labels: {a: b, b: c}}"},
+		"number as key":      {"", "1: 2", `9:1: a field name must be a string, got 1`, "web: {}"},
+		"list as key":        {"", "? [a]\n: 2", `9:3: a field name must be a string, got a list`, "web: {}"},
+		"string for number":  {"port: 80", `port: "100"`, `6:9: services[0].port: must be a whole number, got a string "100"`, "port: 100"},
+		"fraction":           {"port: 80", `port: 80.0`, `6:9: services[0].port: must be a whole number, got 80.0`, "port: 80"},
+		"leading zero":       {"port: 80", `port: 0100`, `6:9: services[0].port: must be a whole number without a leading zero, got 0100`, "port: 100"},
+		"huge number":        {"port: 80", `port: 99999999999999999999`, `6:9: services[0].port: must be a smaller whole number, got 99999999999999999999`, "port: 100"},
+		"number for string":  {"name: web", "name: 80", `5:9: services[0].name: must be a string in quotes, got 80`, "name: '80'"},
+		"list for string":    {"name: web", "name: [a]", `5:9: services[0].name: must be a string, got a list`, "name: a"},
+		"bool for string":    {"", "metadata: {labels: {a: true}}", `9:24: metadata.labels[a]: must be a string in quotes, got true`, "metadata: {labels: {a: 'true'}}"},
+		"string for bool":    {"", "vrrp: {preempt: 'yes'}", `9:17: vrrp.preempt: must be true or false, got a string "yes"`, "vrrp: {preempt: yes}"},
+		"number for bool":    {"", "vrrp: {preempt: 1}", `9:17: vrrp.preempt: must be true or false, got 1`, "vrrp: {preempt: true}"},
+		"string for list":    {"[192.168.3.240]", "192.168.3.240", `3:13: virtualIPs: must be a list, got a string "192.168.3.240"`, "[192.168.3.241]"},
+		"mapping for list":   {"", "nodes: {}", `9:8: nodes: must be a list, got a mapping`, "nodes: []"},
+		"list for mapping":   {"", "vrrp: []", `9:7: vrrp: must be a mapping of fields, got a list`, "vrrp: {}"},
+		"string in a list":   {"  - address: 192.168.3.251", "  - 192.168.3.251\n  - {address: 192.168.3.252}", `8:5: services[0].servers[0]: must be a mapping of fields, got a string "192.168.3.251"`, "  - address: 192.168.3.252"},
+		"empty entry":        {"  - address: 192.168.3.251", "  -\n  - {address: 192.168.3.252}", `8:4: services[0].servers[0]: must not be empty`, "  - address: 192.168.3.252"},
+		"binary":             {"", "metadata: {name: !!binary gIGC}", `9:18: metadata.name: must be a string in quotes, got a value with the tag !!binary`, "metadata: {name: a}"},
+		"a tag":              {"", "vrrp: !x {}", `9:7: vrrp: must be a mapping of fields, got a value with the tag !x`, "vrrp: {}"},
+		"number as duration": {"", "reconcile: {interval: 60}", `9:23: reconcile.interval: must be a duration like 100ms, 3s or 4h, got 60`, "reconcile: {interval: 60s}"},
+		"days":               {"", "reconcile: {interval: 1d}", `9:23: reconcile.interval: must be a duration like 100ms, 3s or 4h, got a string "1d"`, "reconcile: {interval: 1h}"},
+		"lines":              {"", "proxy: {extraGlobal: 1}", `9:22: proxy.extraGlobal: must be a text or a list of lines, got 1`, "proxy: {extraGlobal: one}"},
+		"a line":             {"", "proxy: {extraGlobal: [[]]}", `9:23: proxy.extraGlobal[0]: must be a string, got a list`, "proxy: {extraGlobal: ['']}"},
+	})
+}
+
+// TestLongNames keeps messages short and quick, whatever the file holds.
+func TestLongNames(t *testing.T) {
+	long := strings.Repeat("a", 1000)
+	expect(t, base+long+": 1\n", "9:1: "+long[:100]+"…: unknown field")
+	expect(t, base+"profile: "+long+"\n", `9:10: profile: must be standard or classic, got "`+long[:100]+`…"`)
+}
+
+func TestAliases(t *testing.T) {
+	doc := mustParse(t, `apiVersion: rlb.dev/v1
+kind: LoadBalancerSpec
+virtualIPs: [10.0.0.1]
+services:
+- &first
+  name: a
+  port: &port 80
+  servers: &servers
+  - {address: 10.0.0.2}
+  - {address: 10.0.0.3}
+- name: b
+  port: 81
+  servers: *servers
+- <<: *first
+  name: c
+  port: 82
+- name: d
+  port: 83
+  <<: [{servers: [{address: 10.0.0.9, port: *port}]}, *first]
+`)
+	services := doc.Spec.Services
+	if got := services[1].Servers[1].Address; got != "10.0.0.3" {
+		t.Errorf("alias: got %s", got)
+	}
+	if s := services[2]; s.Name != "c" || *s.Port != 82 || len(s.Servers) != 2 {
+		t.Errorf("merge: got %+v", s)
+	}
+	if s := services[3]; s.Name != "d" || len(s.Servers) != 1 || *s.Servers[0].Port != 80 {
+		t.Errorf("merge of a list: got %+v", s)
+	}
+	if *services[1].Servers[0].Port != 81 || *services[2].Servers[0].Port != 82 {
+		t.Error("defaults of one service reached another")
+	}
+}
+
+func TestAliasProblems(t *testing.T) {
+	t.Run("once", func(t *testing.T) {
+		expect(t, base+`  healthCheck: &hc {interval: 0s, tipe: tcp}
+- {name: b, port: 81, servers: [{address: 10.0.0.2}], healthCheck: *hc}
+- {name: c, port: 82, servers: [{address: 10.0.0.2}], healthCheck: {<<: *hc}}
+`,
+			`9:31: services[0].healthCheck.interval: must be 1ms to 2147483647ms in whole milliseconds, got 0s`,
+			`9:35: services[0].healthCheck.tipe: unknown field, did you mean "type"?`)
+	})
+	t.Run("at the alias", func(t *testing.T) {
+		expect(t, base+"  healthCheck: &hc {interval: 1s}\n  balance: *hc\n",
+			`10:12: services[0].balance: must be a string, got a mapping`)
+	})
+	t.Run("merge", func(t *testing.T) {
+		expect(t, base+"vrrp: {<<: 3}\n", `9:12: vrrp: what "<<" merges must be a mapping, got 3`)
+		expect(t, base+"vrrp: &a {priority: 3, <<: *a}\n", `9:7: vrrp: must not merge itself`)
+		expect(t, base+"vrrp: {<<: [{priority: 300}, {priority: 2}], version: 4}\n",
+			`9:24: vrrp.priority: must be 1 to 254, got 300`, `9:55: vrrp.version: must be 2 or 3, got 4`)
+	})
+}
+
+func TestAliasBombs(t *testing.T) {
+	var services strings.Builder
+	services.WriteString("services:\n- &s {name: a, port: 1, servers: [&b {address: 10.0.0.1}" + strings.Repeat(",*b", 9000) + "]}\n")
+	services.WriteString(strings.Repeat("- *s\n", 9000))
+
+	merges := "metadata:\n  labels:\n    <<: &m0 {a: b, a: c}\n"
+	for i := range 40 {
+		merges += fmt.Sprintf("    <<: &m%d {<<: [%s]}\n", i+1, strings.Repeat(fmt.Sprintf("*m%d,", i), 10))
+	}
+	repeated := "metadata:\n  labels: &m {" + strings.Repeat("? [], ", 30000) + "}\nvrrp: {<<: [" + strings.Repeat("*m,", 100000) + "]}\n"
+
+	for name, text := range map[string]string{"values": services.String(), "merges": merges, "keys": repeated} {
+		t.Run(name, func(t *testing.T) {
+			start := time.Now()
+			_, err := Parse("spec.yaml", []byte(text))
+			if err == nil || !strings.Contains(err.Error(), "must hold at most 1000000 values with its aliases resolved") {
+				t.Errorf("got %.300v", err)
+			}
+			if took := time.Since(start); took > 10*time.Second {
+				t.Errorf("took %s", took)
+			}
+		})
+	}
+}
+
+// TestManyUnknownFields would take minutes if its time grew with the square of the size.
+func TestManyUnknownFields(t *testing.T) {
+	var text strings.Builder
+	for i := range 50000 {
+		fmt.Fprintf(&text, "kind%d: x\n", i)
+	}
+	start := time.Now()
+	if _, err := Parse("spec.yaml", []byte(text.String())); err == nil {
+		t.Error("taken")
+	}
+	if took := time.Since(start); took > 10*time.Second {
+		t.Errorf("took %s", took)
+	}
+}
+
+func TestSuggest(t *testing.T) {
+	known := []string{"name", "address", "port", "weight", "backup", "maxConnections"}
+	for unknown, want := range map[string]string{
+		"adress": "address", "addresses": "address", "PORT": "port", "prot": "port", "ports": "port", "nmae": "name",
+		"maxconn": "", "max_connections": "maxConnections", "mode": "", "x": "", "": "", "wieght": "weight", "cookie": "",
+		strings.Repeat("name", 1000): "",
+	} {
+		if got := suggest(unknown, known); got != want {
+			t.Errorf("%s: got %q, want %q", unknown, got, want)
+		}
+	}
+}

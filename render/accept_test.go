@@ -1,0 +1,200 @@
+package render
+
+import (
+	"context"
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"rlb.dev/rlb-agent/api"
+	"rlb.dev/rlb-agent/hack/lab"
+)
+
+// labReleases are the releases whose own programs can be had. Those of Debian 10 cannot.
+var labReleases = map[string]lab.Release{"debian13": lab.Trixie, "debian12": lab.Bookworm, "debian11": lab.Bullseye}
+
+// accepted runs a check for each golden file of a base name and each release's programs.
+func accepted(t *testing.T, base string, check func(t *testing.T, r lab.Release, spec *api.LoadBalancerSpec, data string)) {
+	lab.Require(t)
+	for i, r := range releases {
+		program, ok := labReleases[r.name]
+		if !ok {
+			continue
+		}
+		for _, name := range examples(t) {
+			text, _ := readGolden(t, filepath.Join("testdata/golden", name), base, i)
+			t.Run(r.name+"/"+name, func(t *testing.T) { check(t, program, example(t, name), text) })
+		}
+	}
+}
+
+// TestHAProxyAccepts: each release's own HAProxy takes its golden files, without any warning (-dW).
+func TestHAProxyAccepts(t *testing.T) {
+	const script = `
+ip link set lo up
+mkdir -p run/haproxy /etc/rlb
+echo "127.0.0.1 localhost master1.k8s.example.org master2.k8s.example.org master3.k8s.example.org" >/etc/hosts
+echo "$1" >/etc/rlb/kubernetes-ca.crt
+cat >/etc/haproxy/haproxy.cfg
+haproxy -dW -c -f /etc/haproxy/haproxy.cfg`
+	ca := string(certificate(t).Data)
+	accepted(t, "haproxy.cfg", func(t *testing.T, r lab.Release, spec *api.LoadBalancerSpec, data string) {
+		if out, err := inTree(t, r, data, script, ca); err != nil {
+			t.Errorf("%v\n%s\n%s", err, out, data)
+		}
+	})
+}
+
+// TestHAProxyStartsWithoutDNS: it takes a file with names where there is no DNS, no /etc/resolv.conf and, but for the
+// loopback interface, no network.
+func TestHAProxyStartsWithoutDNS(t *testing.T) {
+	lab.Require(t)
+	const script = `
+ip link set lo up
+rm -f /etc/resolv.conf
+mkdir -p run/haproxy
+cat >/etc/haproxy/haproxy.cfg
+haproxy -c -f /etc/haproxy/haproxy.cfg`
+	spec := example(t, "dns-servers")
+	for _, r := range releases {
+		program, ok := labReleases[r.name]
+		if !ok {
+			continue
+		}
+		for _, nameservers := range []string{"nameserver 127.0.0.53", "nameserver 203.0.113.1\nnameserver 2001:db8:9::1", ""} {
+			facts := factsFor(spec, r)
+			facts.Nameservers = Nameservers([]byte(nameservers))
+			f := fileOf(t, files(t, spec, facts), HAProxyConfig)
+			if out, err := inTree(t, program, string(f.Data), script); err != nil {
+				t.Errorf("%s, %q: %v\n%s\n%s", r.name, nameservers, err, out, f.Data)
+			}
+		}
+	}
+}
+
+// certificate is a certificate authority's, at the path that the examples name.
+func certificate(t *testing.T) lab.File {
+	t.Helper()
+	data, err := os.ReadFile("testdata/ca.crt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return lab.File{Path: "/etc/rlb/kubernetes-ca.crt", Data: data}
+}
+
+// linkLocal is what keepalived 2.1 says of every IPv6 instance with multicast, and newer ones only log. It takes the
+// file, and the virtual IP works all the same.
+const linkLocal = "(HA-CLUSTER-IPv6) the first IPv6 VIP address must be link local"
+
+// TestKeepalivedAccepts: each release's own keepalived takes its golden files.
+func TestKeepalivedAccepts(t *testing.T) {
+	var scripts []lab.File
+	for _, event := range []string{"master", "backup", "fault", "stop"} {
+		path := "/usr/local/sbin/rlb-notify-" + event
+		scripts = append(scripts, lab.File{Path: path, Data: []byte("#!/bin/sh\n"), Mode: 0o755})
+	}
+	accepted(t, "keepalived.conf", func(t *testing.T, r lab.Release, spec *api.LoadBalancerSpec, data string) {
+		iface := factsFor(spec, newest).Interface
+		err := lab.CheckKeepalived(t.Context(), r, []byte(data), iface, scripts...)
+		if err != nil && !(r == lab.Bullseye && strings.HasSuffix(err.Error(), linkLocal)) {
+			t.Errorf("%v\n%s", err, data)
+		}
+	})
+}
+
+// TestFirewallKeepsRules: each release's iptables takes the rules, and its iptables-save prints them as they were
+// rendered, so that the agent finds no difference where there is none. The rules are loaded twice: it must not matter.
+func TestFirewallKeepsRules(t *testing.T) {
+	const script = `
+rules=$(mktemp) && cat >$rules
+$1-restore -w 5 --noflush --test $rules
+$1-restore -w 5 --noflush $rules
+$1 -w 5 -D INPUT -j RLB-INPUT
+$1-restore -w 5 --noflush $rules
+$1-save -t filter`
+	for family, tool := range map[Family]string{IPv4: "iptables", IPv6: "ip6tables"} {
+		base := "rules.v4"
+		if family == IPv6 {
+			base = "rules.v6"
+		}
+		accepted(t, base, func(t *testing.T, r lab.Release, spec *api.LoadBalancerSpec, data string) {
+			saved, err := inTree(t, r, data, script, tool)
+			if err != nil {
+				t.Fatalf("%v\n%s", err, data)
+			}
+			saved = strings.ReplaceAll(saved, "-p vrrp ", "-p 112 ") // iptables before 1.8.11 names it, as reconcile/host knows
+			want := append([]string{Jump}, ChainRules(File{Data: []byte(data)})...)
+			if diff := cmp.Diff(want, slices.DeleteFunc(strings.Split(saved, "\n"), func(line string) bool {
+				return !strings.HasPrefix(line, "-A ")
+			})); diff != "" {
+				t.Errorf("(-rendered +saved):\n%s", diff)
+			}
+		})
+	}
+}
+
+// TestSystemdAccepts: systemd finds nothing wrong with the units.
+func TestSystemdAccepts(t *testing.T) {
+	const script = `
+cat >/etc/systemd/system/rlb-firewall.service
+systemd-analyze verify --man=no /etc/systemd/system/rlb-firewall.service 2>&1`
+	accepted(t, FirewallUnit, func(t *testing.T, r lab.Release, spec *api.LoadBalancerSpec, data string) {
+		out, err := inTree(t, r, data, script)
+		if err != nil || strings.Contains(out, "rlb-firewall") {
+			t.Errorf("%v\n%s\n%s", err, out, data)
+		}
+	})
+	const dropIn = `
+mkdir /etc/systemd/system/keepalived.service.d && cat >/etc/systemd/system/keepalived.service.d/rlb.conf
+systemd-analyze verify --man=no /lib/systemd/system/keepalived.service 2>&1`
+	spec := example(t, "minimal")
+	facts := factsFor(spec, newest)
+	facts.KeepalivedConfig = "/etc/keepalived/other.conf"
+	unit := fileOf(t, files(t, spec, facts), SystemdUnit)
+	for _, r := range labReleases {
+		if out, err := inTree(t, r, string(unit.Data), dropIn); err != nil || strings.Contains(out, "rlb.conf") {
+			t.Errorf("%s: %v\n%s\n%s", r, err, out, unit.Data)
+		}
+	}
+}
+
+// treeScript lays a scratch copy over a release's tree, in namespaces that end with it: $1 is the tree, $2 an empty
+// directory, $3 the script, and the rest its arguments.
+const treeScript = `
+tree=$1 scratch=$2 script=$3
+shift 3
+mount -t tmpfs tmpfs "$scratch"
+mkdir "$scratch/upper" "$scratch/work" "$scratch/root"
+mount -t overlay overlay -o "lowerdir=$tree,upperdir=$scratch/upper,workdir=$scratch/work" "$scratch/root"
+cd "$scratch/root"
+mount -t proc proc proc
+mount -t tmpfs tmpfs run
+mount --rbind /dev dev
+mount --rbind /sys sys
+exec chroot . env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C.UTF-8 sh -ec "$script" sh "$@"
+`
+
+// inTree runs a script in a release's tree, in a network of its own, and returns its standard output.
+func inTree(t *testing.T, r lab.Release, stdin, script string, args ...string) (string, error) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	tree, err := lab.ProgramTree(ctx, r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	args = append([]string{"--mount", "--net", "--pid", "--fork", "--kill-child", "sh", "-ec", treeScript, "sh", tree, t.TempDir(), script}, args...)
+	cmd := exec.CommandContext(ctx, "unshare", args...)
+	cmd.Stdin = strings.NewReader(stdin)
+	out, err := cmd.Output()
+	if failed, ok := errors.AsType[*exec.ExitError](err); ok {
+		err = errors.Join(err, errors.New(string(failed.Stderr)))
+	}
+	return string(out), err
+}

@@ -1,0 +1,134 @@
+package render
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+
+	"rlb.dev/rlb-agent/api"
+)
+
+// Where the programs read their configuration unless the units' environment names another place.
+const (
+	DefaultHAProxyConfig    = "/etc/haproxy/haproxy.cfg"
+	DefaultKeepalivedConfig = "/etc/keepalived/keepalived.conf"
+	DefaultSystemctl        = "/usr/bin/systemctl"
+)
+
+// Facts is what rendering needs to know of a host beside the spec.
+type Facts struct {
+	Node              string         `json:"node,omitempty"`        // name of the spec's node that this host is; "" where the spec has no nodes
+	Interface         string         `json:"interface,omitempty"`   // of the virtual IPs
+	Subnets           []netip.Prefix `json:"subnets,omitempty"`     // of that interface
+	Nameservers       []netip.Addr   `json:"nameservers,omitempty"` // of /etc/resolv.conf, for servers with a DNS name
+	HAProxyVersion    Version        `json:"haproxyVersion,omitempty"`
+	KeepalivedVersion Version        `json:"keepalivedVersion,omitempty"`
+	HAProxyConfig     string         `json:"haproxyConfig,omitempty"`    // path of haproxy.cfg
+	KeepalivedConfig  string         `json:"keepalivedConfig,omitempty"` // path of keepalived.conf
+	Systemctl         string         `json:"systemctl,omitempty"`        // path of systemctl
+}
+
+// Files renders everything that the spec wants on a host with these facts, in the order of their paths' use:
+// keepalived.conf, haproxy.cfg, then the firewall's. It fails only where a fact is missing.
+func Files(spec *api.LoadBalancerSpec, facts Facts) ([]File, error) {
+	r := renderer{spec: spec, facts: facts}
+	if err := r.prepare(); err != nil {
+		return nil, err
+	}
+	files := []File{r.keepalived(), r.haproxy()}
+	if r.facts.KeepalivedConfig != DefaultKeepalivedConfig {
+		files = append(files, r.keepalivedCondition())
+	}
+	if *spec.Firewall.Manage {
+		for _, family := range Families {
+			rules, err := r.firewall(family)
+			if err != nil {
+				return nil, err
+			}
+			files = append(files, rules)
+		}
+		files = append(files, r.firewallUnit())
+	}
+	return files, nil
+}
+
+// renderer holds what the files have in common.
+type renderer struct {
+	spec  *api.LoadBalancerSpec
+	facts Facts
+	self  *api.Node        // nil where the spec has no nodes
+	peers []api.Node       // the other nodes
+	vips  map[Family][]vip // in the order of the spec
+	order []Family         // the families of the virtual IPs, the main one's first
+}
+
+// vip is a virtual IP with the field that names it.
+type vip struct {
+	text   api.VirtualIP
+	origin string
+}
+
+func (r *renderer) prepare() error {
+	f := &r.facts
+	orElse(&f.HAProxyConfig, DefaultHAProxyConfig)
+	orElse(&f.KeepalivedConfig, DefaultKeepalivedConfig)
+	orElse(&f.Systemctl, DefaultSystemctl)
+
+	r.vips = map[Family][]vip{}
+	for i, text := range r.spec.VirtualIPs {
+		family := familyOf(text.Addr())
+		if r.vips[family] == nil {
+			r.order = append(r.order, family)
+		}
+		r.vips[family] = append(r.vips[family], vip{text, fmt.Sprintf("virtualIPs[%d]", i)})
+	}
+	for i := range r.spec.Nodes {
+		if node := &r.spec.Nodes[i]; node.Name == f.Node {
+			r.self = node
+		} else {
+			r.peers = append(r.peers, *node)
+		}
+	}
+	switch {
+	case len(r.spec.Nodes) > 0 && f.Node == "":
+		return errors.New("cannot tell which of the spec's nodes this is")
+	case len(r.spec.Nodes) > 0 && r.self == nil:
+		return fmt.Errorf("cannot find node %q in the spec", f.Node)
+	case f.Interface == "":
+		return errors.New("cannot tell the interface of the virtual IPs")
+	}
+	return nil
+}
+
+// priority is this node's, and the field that it stems from.
+func (r *renderer) priority() (int, string) {
+	for i, node := range r.spec.Nodes {
+		if node.Name == r.facts.Node && node.Priority != nil {
+			return *node.Priority, fmt.Sprintf("nodes[%d].priority", i)
+		}
+	}
+	return *r.spec.VRRP.Priority, "vrrp.priority"
+}
+
+// addressOf is the node's address of that family, or "".
+func addressOf(node *api.Node, family Family) string {
+	for _, text := range node.Addresses {
+		if addr, err := netip.ParseAddr(text); err == nil && familyOf(addr) == family {
+			return text
+		}
+	}
+	return ""
+}
+
+func familyOf(addr netip.Addr) Family {
+	if addr.Is4() {
+		return IPv4
+	}
+	return IPv6
+}
+
+func orElse(field *string, value string) {
+	if *field == "" {
+		*field = value
+	}
+}

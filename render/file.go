@@ -1,0 +1,63 @@
+// Package render turns a spec and the facts of one host into the files that the host is to have: keepalived.conf,
+// haproxy.cfg, the firewall's rules and what belongs to them. It is pure: the same spec and facts give the same
+// bytes, and nothing of the host is read or written here.
+package render
+
+import "io/fs"
+
+// File is one rendered file.
+type File struct {
+	Path string      // absolute path on the host
+	Data []byte      // whole content; ends with a newline
+	Mode fs.FileMode // permission bits; owner and group are root
+	Kind Kind        // who reads it
+
+	origins []string // for each line of Data, the spec's field that it stems from, or ""
+}
+
+// Kind says what a file is for.
+type Kind int
+
+// The kinds of files.
+const (
+	HAProxyConfig    Kind = iota // read by haproxy
+	KeepalivedConfig             // read by keepalived
+	FirewallRules                // read by iptables-restore
+	SystemdUnit                  // read by systemd: a unit or a drop-in
+)
+
+// mode is the permission of a file of this kind. systemd wants its units readable for all; the rest is root's alone.
+func (k Kind) mode() fs.FileMode {
+	if k == SystemdUnit {
+		return 0o644
+	}
+	return 0o640
+}
+
+// Origin is the path of the spec's field that a line of the file (from 1) stems from, or "" where it stems from none.
+func (f File) Origin(line int) string {
+	if line < 1 || line > len(f.origins) {
+		return ""
+	}
+	return f.origins[line-1]
+}
+
+// Family is an address family.
+type Family int
+
+// The address families, in the order in which everything that exists for both is done.
+const (
+	IPv4 Family = 4
+	IPv6 Family = 6
+)
+
+// String is "IPv4" or "IPv6".
+func (f Family) String() string {
+	if f == IPv6 {
+		return "IPv6"
+	}
+	return "IPv4"
+}
+
+// Families are both families, in order.
+var Families = []Family{IPv4, IPv6}

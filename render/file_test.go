@@ -1,0 +1,116 @@
+package render
+
+import (
+	"bytes"
+	"reflect"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// TestOrigin: what a program says of a line can be said of the field that it stems from.
+func TestOrigin(t *testing.T) {
+	spec := example(t, "full")
+	rendered := files(t, spec, factsFor(spec, newest))
+	for kind, lines := range map[Kind]map[string]string{
+		HAProxyConfig: {
+			"    maxconn 4096":                      "proxy.maxConnections",
+			"    hard-stop-after 4h":                "proxy.hardStopAfter",
+			"    nbthread 2":                        "proxy.extraGlobal",
+			"    timeout tunnel  4h":                "proxy.timeouts.tunnel",
+			"    option splice-auto":                "proxy.extraDefaults",
+			"    bind *:6443":                       "services[0].bind",
+			"    option tcp-smart-connect":          "services[0].extraBackend",
+			"    http-check expect status 200,401":  "services[0].healthCheck.expectStatus",
+			"backend ingress":                       "services[1]",
+			"    server server2 192.168.3.62:30443": "services[1].servers[1]",
+			"    bind 127.0.0.1:8404":               "proxy.stats.address",
+			"    mode tcp":                          "",
+		},
+		KeepalivedConfig: {
+			"    interface eth0":                                  "vrrp.interface",
+			"    priority 200":                                    "nodes[0].priority",
+			"    advert_int 0.1":                                  "vrrp.advertisementInterval",
+			"        192.168.3.242":                               "nodes",
+			"        2001:db8:3::240/64":                          "virtualIPs[1]",
+			`    notify_fault "/usr/local/sbin/rlb-notify-fault"`: "vrrp.notify.fault",
+			"    garp_master_delay 2":                             "vrrp.extraInstance",
+			"    state BACKUP":                                    "",
+		},
+		FirewallRules: {
+			"-A RLB-INPUT -p tcp -m tcp --dport 443 -j DROP": "services[1].port",
+			"COMMIT": "",
+		},
+	} {
+		f := fileOf(t, rendered, kind)
+		text := strings.Split(string(f.Data), "\n")
+		for line, want := range lines {
+			found := false
+			for i := range text {
+				if text[i] == line {
+					found = true
+					if got := f.Origin(i + 1); got != want {
+						t.Errorf("%q stems from %q, want %q", line, got, want)
+					}
+				}
+			}
+			if !found {
+				t.Errorf("no line %q in %s", line, f.Path)
+			}
+		}
+		for _, line := range []int{-1, 0, len(text), len(text) + 9} {
+			if got := f.Origin(line); got != "" {
+				t.Errorf("line %d stems from %q", line, got)
+			}
+		}
+	}
+}
+
+// TestFiles: paths, modes and order.
+func TestFiles(t *testing.T) {
+	spec := example(t, "minimal")
+	facts := factsFor(spec, newest)
+	facts.HAProxyConfig, facts.KeepalivedConfig, facts.Systemctl = "/etc/a.cfg", "/etc/b.conf", "/bin/systemctl"
+	var got []string
+	for _, f := range files(t, spec, facts) {
+		got = append(got, f.Mode.String()+" "+f.Path)
+		if !bytes.HasPrefix(f.Data, []byte("# Rendered by rlb-agent from /etc/rlb/spec.yaml")) || !bytes.HasSuffix(f.Data, []byte("\n")) {
+			t.Errorf("%s:\n%s", f.Path, f.Data)
+		}
+		if f.Kind == KeepalivedConfig && !bytes.Contains(f.Data, []byte(`"/bin/systemctl is-active haproxy"`)) {
+			t.Errorf("%s:\n%s", f.Path, f.Data)
+		}
+	}
+	want := []string{
+		"-rw-r----- /etc/b.conf",
+		"-rw-r----- /etc/a.cfg",
+		"-rw-r--r-- /etc/systemd/system/keepalived.service.d/rlb.conf",
+		"-rw-r----- /var/lib/rlb/rules.v4",
+		"-rw-r----- /var/lib/rlb/rules.v6",
+		"-rw-r--r-- /etc/systemd/system/rlb-firewall.service",
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+// TestDeterminism: the same spec and facts are the same bytes, and neither is changed.
+func TestDeterminism(t *testing.T) {
+	for _, name := range examples(t) {
+		spec := example(t, name)
+		facts := factsFor(spec, newest)
+		first := files(t, spec, facts)
+		for range 20 {
+			if again := files(t, spec, facts); !reflect.DeepEqual(first, again) {
+				t.Fatalf("%s: two renderings differ", name)
+			}
+		}
+		if diff := cmp.Diff(example(t, name), spec); diff != "" {
+			t.Errorf("%s: rendering changed the spec:\n%s", name, diff)
+		}
+		if diff := cmp.Diff(factsFor(spec, newest).Interface, facts.Interface); diff != "" {
+			t.Errorf("%s: rendering changed the facts:\n%s", name, diff)
+		}
+	}
+}

@@ -1,0 +1,160 @@
+package render
+
+import (
+	"fmt"
+	"net/netip"
+	"strings"
+)
+
+// Names of what the agent owns in the firewall.
+const (
+	Chain        = "RLB-INPUT"             // the agent's own chain, in the filter table of both families
+	FirewallUnit = "rlb-firewall.service"  // loads the rules at boot, without the agent
+	rulesIPv4    = "/var/lib/rlb/rules.v4" // what the unit loads
+	rulesIPv6    = "/var/lib/rlb/rules.v6"
+)
+
+// Jump is the rule that leads every incoming packet through the chain. It stands first in INPUT: behind a DROP or
+// REJECT of the host's own it would be dead.
+const Jump = "-A INPUT -j " + Chain
+
+// firewall renders one family's rules in the format of iptables-restore, each as iptables-save prints it again, so
+// that the two can be compared. What no rule names falls through to the host's own rules.
+func (r *renderer) firewall(family Family) (File, error) {
+	l := newLines()
+	l.add("", "*filter")
+	l.add("", ":%s - [0:0]", Chain)
+	if err := r.vrrpRules(l, family); err != nil {
+		return File{}, err
+	}
+	r.serviceRules(l, family)
+	l.add("", "-I INPUT 1 -j %s", Chain)
+	l.add("", "COMMIT")
+	path := rulesIPv4
+	if family == IPv6 {
+		path = rulesIPv6
+	}
+	return l.file(path, FirewallRules), nil
+}
+
+// vrrpRules lets VRRP (protocol 112) in on the interface of the virtual IPs, from the peers only. A closed INPUT
+// without them makes every node master.
+func (r *renderer) vrrpRules(l *lines, family Family) error {
+	if len(r.vips[family]) == 0 {
+		return nil
+	}
+	sources, origin, err := r.vrrpSources(family)
+	if err != nil {
+		return err
+	}
+	for _, source := range sources {
+		l.add(origin, "-A %s -s %s -i %s -p 112 -j ACCEPT", Chain, source, r.facts.Interface)
+	}
+	l.add(origin, "-A %s -i %s -p 112 -j DROP", Chain, r.facts.Interface)
+	return nil
+}
+
+// vrrpSources are where advertisements may come from, and the field that says so.
+func (r *renderer) vrrpSources(family Family) (sources []netip.Prefix, origin string, err error) {
+	if family == IPv6 && r.spec.VRRP.Transport == "multicast" {
+		// RFC 9568 §5.1.2.1: the source is the link-local address of the interface.
+		return []netip.Prefix{netip.MustParsePrefix("fe80::/10")}, "vrrp.transport", nil
+	}
+	if r.self != nil {
+		for _, peer := range r.peers {
+			addr := netip.MustParseAddr(addressOf(&peer, family))
+			sources = append(sources, netip.PrefixFrom(addr, addr.BitLen()))
+		}
+		return sources, "nodes", nil
+	}
+	for _, subnet := range r.facts.Subnets {
+		if familyOf(subnet.Addr()) == family {
+			sources = append(sources, subnet.Masked())
+		}
+	}
+	if len(sources) == 0 {
+		return nil, "", fmt.Errorf("cannot tell the %v subnet of interface %s, which VRRP is accepted from", family, r.facts.Interface)
+	}
+	return sources, "vrrp.interface", nil
+}
+
+// serviceRules opens the services' ports, each once, to everyone or to those who may.
+func (r *renderer) serviceRules(l *lines, family Family) {
+	var allowed []string
+	restricted := len(r.spec.Firewall.AllowFrom) > 0
+	for _, text := range r.spec.Firewall.AllowFrom {
+		if prefix := netip.MustParsePrefix(text).Masked(); familyOf(prefix.Addr()) == family {
+			allowed = append(allowed, "-s "+prefix.String()+" ")
+		}
+	}
+	if restricted {
+		l.add("firewall.allowFrom", "-A %s -i lo -j RETURN", Chain) // the host itself is not a source to keep out
+	} else {
+		allowed = []string{""}
+	}
+	seen := map[int]bool{}
+	for i, service := range r.spec.Services {
+		if seen[*service.Port] {
+			continue
+		}
+		seen[*service.Port] = true
+		origin := fmt.Sprintf("services[%d].port", i)
+		for _, source := range allowed {
+			// iptables-save leaves out a source that is everyone
+			source = strings.TrimPrefix(strings.TrimPrefix(source, "-s 0.0.0.0/0 "), "-s ::/0 ")
+			l.add(origin, "-A %s %s-p tcp -m tcp --dport %d -j ACCEPT", Chain, source, *service.Port)
+		}
+		if restricted {
+			l.add(origin, "-A %s -p tcp -m tcp --dport %d -j DROP", Chain, *service.Port)
+		}
+	}
+}
+
+// firewallUnit renders the unit that loads the rules at boot, before anything is served and after those who flush.
+// The first command of each family takes away a jump that is there, so that there is one however often it runs.
+func (r *renderer) firewallUnit() File {
+	l := newLines()
+	l.add("", "[Unit]")
+	l.add("", "Description=Firewall rules of the load balancer (rlb-agent)")
+	l.add("", "After=nftables.service netfilter-persistent.service ufw.service firewalld.service")
+	l.add("", "Before=haproxy.service keepalived.service")
+	l.add("", "")
+	l.add("", "[Service]")
+	l.add("", "Type=oneshot")
+	l.add("", "RemainAfterExit=yes")
+	for _, c := range []struct {
+		family  Family
+		program string
+		rules   string
+	}{{IPv4, "iptables", rulesIPv4}, {IPv6, "ip6tables", rulesIPv6}} {
+		must := "" // a kernel without IPv6 is no reason to fail unless there is a virtual IP of it
+		if c.family == IPv6 && len(r.vips[IPv6]) == 0 {
+			must = "-"
+		}
+		l.add("", "ExecStart=-/usr/sbin/%s -w 5 -D INPUT -j %s", c.program, Chain)
+		l.add("", "ExecStart=%s/usr/sbin/%s-restore -w 5 --noflush %s", must, c.program, c.rules)
+	}
+	l.add("", "")
+	l.add("", "[Install]")
+	l.add("", "WantedBy=multi-user.target")
+	return l.file("/etc/systemd/system/"+FirewallUnit, SystemdUnit)
+}
+
+// ChainRules are the rules of the agent's chain in a rendered file of rules, for comparison with the host's.
+func ChainRules(f File) []string {
+	var rules []string
+	for line := range strings.Lines(string(f.Data)) {
+		if strings.HasPrefix(line, "-A "+Chain+" ") {
+			rules = append(rules, strings.TrimSpace(line))
+		}
+	}
+	return rules
+}
+
+// FamilyOfRules is the family that a rendered file of rules is for.
+func FamilyOfRules(f File) Family {
+	if f.Path == rulesIPv6 {
+		return IPv6
+	}
+	return IPv4
+}

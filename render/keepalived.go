@@ -1,0 +1,154 @@
+package render
+
+import (
+	"strconv"
+	"time"
+
+	"rlb.dev/rlb-agent/api"
+)
+
+const checkScript = "chk_haproxy"
+
+// keepalived renders keepalived.conf (keepalived.conf(5)).
+func (r *renderer) keepalived() File {
+	l := newLines()
+	r.keepalivedGlobal(l)
+	r.keepalivedCheck(l)
+	for i, family := range r.order {
+		r.vrrpInstance(l, r.instanceName(i), family)
+	}
+	if len(r.order) > 1 {
+		r.syncGroup(l)
+	}
+	return l.file(r.facts.KeepalivedConfig, KeepalivedConfig)
+}
+
+// keepalivedGlobal renders global_defs. Without script security keepalived logs a violation and runs scripts that
+// others may write; without script_user it then looks for a user that Debian does not make, and drops the script.
+func (r *renderer) keepalivedGlobal(l *lines) {
+	l.add("", "global_defs {")
+	l.add("", "    enable_script_security")
+	l.add("", "    script_user root")
+	if r.spec.Profile == api.Standard {
+		// A virtual IP that one node has already and its peer not yet would otherwise make both of them master.
+		l.add("", "    vrrp_skip_check_adv_addr")
+		// Neighbours that missed the first announcement learn the way within a minute.
+		l.add("", "    vrrp_garp_master_refresh 60")
+		if r.facts.KeepalivedVersion.atLeast(gates.keepalivedAutoPrio) {
+			l.add("", "    max_auto_priority 20")
+		}
+	}
+	l.add("", "}")
+}
+
+func (r *renderer) keepalivedCheck(l *lines) {
+	check := r.spec.VRRP.Check
+	l.section(1, "vrrp.check", "vrrp_script %s {", checkScript)
+	l.add("vrrp.check", `    script   "%s is-active haproxy"`, r.facts.Systemctl)
+	l.add("vrrp.check.interval", "    interval %s", seconds(check.Interval))
+	l.add("vrrp.check.rise", "    rise     %d", *check.Rise)
+	l.add("vrrp.check.fall", "    fall     %d", *check.Fall)
+	l.add("", "}")
+}
+
+// instanceName is the name of the instance of the i-th family: the main one has the name of the spec.
+func (r *renderer) instanceName(i int) string {
+	if i == 0 {
+		return r.spec.VRRP.InstanceName
+	}
+	return r.spec.VRRP.InstanceName + "-" + r.order[i].String()
+}
+
+func (r *renderer) vrrpInstance(l *lines, name string, family Family) {
+	v := r.spec.VRRP
+	priority, priorityOrigin := r.priority()
+	l.section(1, "vrrp.instanceName", "vrrp_instance %s {", name)
+	l.add("", "    state BACKUP")
+	if !*v.Preempt {
+		l.add("vrrp.preempt", "    nopreempt")
+	}
+	l.add("vrrp.interface", "    interface %s", r.facts.Interface)
+	l.add("vrrp.routerID", "    virtual_router_id %d", *v.RouterID)
+	l.add(priorityOrigin, "    priority %d", priority)
+	l.add("vrrp.advertisementInterval", "    advert_int %s", seconds(v.AdvertisementInterval))
+	if *v.Version == 3 || family == IPv6 { // 2 is keepalived's own default, and knows no IPv6
+		l.add("vrrp.version", "    version 3")
+	}
+	r.transport(l, family)
+	l.add("virtualIPs", "    virtual_ipaddress {")
+	for _, vip := range r.vips[family] {
+		l.add(vip.origin, "        %s", vip.text)
+	}
+	l.add("", "    }")
+	if len(r.order) == 1 {
+		r.reactions(l)
+	}
+	l.raw("vrrp.extraInstance", v.ExtraInstance)
+	l.add("", "}")
+}
+
+// syncGroup keeps the instances of both families together: one role for the node.
+func (r *renderer) syncGroup(l *lines) {
+	l.section(1, "", "vrrp_sync_group %s-GROUP {", r.spec.VRRP.InstanceName)
+	l.add("", "    group {")
+	for i := range r.order {
+		l.add("", "        %s", r.instanceName(i))
+	}
+	l.add("", "    }")
+	r.reactions(l)
+	l.add("", "}")
+}
+
+// transport renders how advertisements travel (keepalived.conf(5), unicast_peer, mcast_src_ip).
+func (r *renderer) transport(l *lines, family Family) {
+	switch {
+	case r.self == nil:
+	case r.spec.VRRP.Transport == api.Unicast:
+		l.add("vrrp.transport", "    unicast_src_ip %s", addressOf(r.self, family))
+		l.add("vrrp.transport", "    unicast_peer {")
+		for _, peer := range r.peers {
+			l.add("nodes", "        %s", addressOf(&peer, family))
+		}
+		l.add("", "    }")
+	case family == IPv4 && r.spec.Profile == api.Standard:
+		// The peers' firewalls let in the addresses of the spec, and keepalived would take the interface's first one.
+		// IPv6 always comes from the link-local address.
+		l.add("nodes", "    mcast_src_ip %s", addressOf(r.self, family))
+	}
+}
+
+// reactions are what the check leads to and what is run then. They stand in the group where there is one: so that
+// programs run once for a change and not once a family, and because keepalived 2.1 ignores the scripts that the
+// instances of a group track. Tracking in both places leaves 2.2 and 2.3 in FAULT for ever.
+func (r *renderer) reactions(l *lines) {
+	l.add("", "    track_script {")
+	l.add("", "        %s", checkScript)
+	l.add("", "    }")
+	r.notify(l)
+}
+
+func (r *renderer) notify(l *lines) {
+	n := r.spec.VRRP.Notify
+	for _, event := range []struct{ name, path string }{
+		{"master", n.Master}, {"backup", n.Backup}, {"fault", n.Fault}, {"stop", n.Stop},
+	} {
+		if event.path != "" {
+			l.add("vrrp.notify."+event.name, `    notify_%s "%s"`, event.name, event.path)
+		}
+	}
+}
+
+// keepalivedCondition renders a drop-in for a host whose unit names another configuration file: Debian's unit starts
+// only if the file at the usual place is not empty, wherever the one in force lies.
+func (r *renderer) keepalivedCondition() File {
+	l := newLines()
+	l.add("", "[Unit]")
+	l.add("", "ConditionFileNotEmpty=")
+	l.add("", "ConditionFileNotEmpty=%s", r.facts.KeepalivedConfig)
+	return l.file("/etc/systemd/system/keepalived.service.d/rlb.conf", SystemdUnit)
+}
+
+// seconds writes a duration as keepalived reads it: seconds, with as many decimals as it needs.
+func seconds(d *api.Duration) string {
+	return strconv.FormatFloat(float64(d.D())/float64(time.Second), 'f', -1, 64)
+}

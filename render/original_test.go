@@ -1,0 +1,74 @@
+package render
+
+import (
+	"os"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// TestOriginal holds profile classic against the two files that stand in the original's document
+// (testdata/original): each directive is there, in order and with its values, and what is added is listed here.
+func TestOriginal(t *testing.T) {
+	for _, r := range releases {
+		t.Run(r.name, func(t *testing.T) {
+			spec := example(t, "classic")
+			rendered := files(t, spec, factsFor(spec, r))
+
+			want := original(t, "haproxy.cfg")
+			got := directives(t, string(fileOf(t, rendered, HAProxyConfig).Data))
+			if diff := cmp.Diff(want, got); diff != "" {
+				t.Errorf("haproxy.cfg (-original +rendered):\n%s", diff)
+			}
+
+			want = original(t, "keepalived.conf")
+			script := slices.Index(want, `script "systemctl is-active haproxy"`)
+			if script < 0 {
+				t.Fatal("no script in the original")
+			}
+			want[script] = `script "/usr/bin/systemctl is-active haproxy"` // keepalived's script security wants the full path
+			want = append([]string{"global_defs {", "enable_script_security", "script_user root", "}"}, want...)
+			got = directives(t, string(fileOf(t, rendered, KeepalivedConfig).Data))
+			if diff := cmp.Diff(want, got); diff != "" {
+				t.Errorf("keepalived.conf (-original +rendered):\n%s", diff)
+			}
+		})
+	}
+}
+
+// TestOriginalLayout: but for the additions the rendered files are the original's to the byte.
+func TestOriginalLayout(t *testing.T) {
+	spec := example(t, "classic")
+	rendered := files(t, spec, factsFor(spec, newest))
+	text := string(fileOf(t, rendered, HAProxyConfig).Data)
+	data, err := os.ReadFile("testdata/original/haproxy.cfg")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(header+"\n"+string(data), text); diff != "" {
+		t.Errorf("haproxy.cfg (-original +rendered):\n%s", diff)
+	}
+}
+
+func original(t *testing.T, name string) []string {
+	t.Helper()
+	data, err := os.ReadFile("testdata/original/" + name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return directives(t, string(data))
+}
+
+// directives are the lines of a file without comments, blank lines and what blanks separate words.
+func directives(t *testing.T, text string) []string {
+	t.Helper()
+	var found []string
+	for line := range strings.Lines(text) {
+		if words := strings.Fields(line); len(words) > 0 && !strings.HasPrefix(words[0], "#") {
+			found = append(found, strings.Join(words, " "))
+		}
+	}
+	return found
+}

@@ -1,0 +1,60 @@
+package render
+
+import (
+	"strconv"
+	"strings"
+)
+
+// Version is a program's version, as Debian or the program itself writes it: "2.6.12-1+deb12u4", "1:2.2.7-1+b2".
+type Version string
+
+// The versions that are assumed where none can be looked up: those of Debian 13.
+const (
+	AssumedHAProxy    Version = "3.0.11"
+	AssumedKeepalived Version = "2.3.3"
+)
+
+// gates is the one table of what a program must be to understand a directive. Below that version the directive is
+// left out, or written in the older way that stands beside its use. Source: the programs' own manuals at their tags.
+var gates = struct {
+	haproxyStatusList   [3]int // http-check expect status A,B (before: rstatus with a pattern)
+	haproxyExporter     [3]int // http-request use-service prometheus-exporter
+	haproxyBearsNoRoute [3]int // resolvers: a nameserver without a route to it is no reason not to start
+	keepalivedAutoPrio  [3]int // global_defs: max_auto_priority
+}{
+	haproxyStatusList:   [3]int{2, 2, 0},
+	haproxyExporter:     [3]int{2, 2, 0},
+	haproxyBearsNoRoute: [3]int{2, 6, 0},
+	keepalivedAutoPrio:  [3]int{2, 1, 0},
+}
+
+// atLeast compares the leading numbers of the version, without Debian's epoch. An empty version is the newest.
+func (v Version) atLeast(want [3]int) bool {
+	if v == "" {
+		return true
+	}
+	text := string(v)
+	if _, after, found := strings.Cut(text, ":"); found {
+		text = after
+	}
+	parts := strings.SplitN(text, ".", 3)
+	for i := range want {
+		number := 0
+		if i < len(parts) {
+			number = leadingNumber(parts[i])
+		}
+		if number != want[i] {
+			return number > want[i]
+		}
+	}
+	return true
+}
+
+func leadingNumber(text string) int {
+	digits := strings.IndexFunc(text, func(r rune) bool { return r < '0' || r > '9' })
+	if digits < 0 {
+		digits = len(text)
+	}
+	number, _ := strconv.Atoi(text[:digits])
+	return number
+}

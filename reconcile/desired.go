@@ -1,0 +1,96 @@
+package reconcile
+
+import (
+	"net/netip"
+
+	"rlb.dev/rlb-agent/api"
+	"rlb.dev/rlb-agent/render"
+)
+
+// The units and packages that the agent keeps.
+const (
+	haproxyUnit    = "haproxy.service"
+	keepalivedUnit = "keepalived.service"
+)
+
+// Desired is what a spec implies for one host.
+type Desired struct {
+	Facts    render.Facts
+	Files    []render.File
+	Packages []PackageWant              // empty where packages are not managed
+	Firewall map[render.Family][]string // rules of the agent's chain; nil where the firewall is not managed
+	Units    []UnitWant                 // in the order in which they are started
+	Listen   []netip.AddrPort           // where HAProxy must listen for clients
+	Ports    []int                      // of the services
+}
+
+// PackageWant is a package that must be installed.
+type PackageWant struct {
+	Name    string
+	Version string // exact or a glob; "" for any
+	Hold    *bool  // nil: the agent has no say in it
+}
+
+// UnitWant is a unit that must start at boot.
+type UnitWant struct {
+	Name   string
+	Run    bool   // must be active now too
+	Config string // the file that the running unit must have loaded, or ""
+}
+
+// Want says what the spec implies for a host with these facts.
+func Want(spec *api.LoadBalancerSpec, facts render.Facts) (Desired, error) {
+	files, err := render.Files(spec, facts)
+	if err != nil {
+		return Desired{}, err
+	}
+	d := Desired{Facts: facts, Files: files}
+	if *spec.Packages.Manage {
+		hold := spec.Packages.Hold
+		d.Packages = []PackageWant{
+			{Name: "haproxy", Version: spec.Packages.HAProxy.Version, Hold: hold},
+			{Name: "keepalived", Version: spec.Packages.Keepalived.Version, Hold: hold},
+		}
+		if *spec.Firewall.Manage {
+			d.Packages = append(d.Packages, PackageWant{Name: "iptables"})
+		}
+	}
+	if *spec.Firewall.Manage {
+		d.Firewall = map[render.Family][]string{}
+		d.Units = append(d.Units, UnitWant{Name: render.FirewallUnit})
+	}
+	for _, f := range files {
+		if f.Kind == render.FirewallRules {
+			d.Firewall[render.FamilyOfRules(f)] = render.ChainRules(f)
+		}
+	}
+	d.Units = append(d.Units,
+		UnitWant{Name: haproxyUnit, Run: true, Config: facts.HAProxyConfig},
+		UnitWant{Name: keepalivedUnit, Run: true, Config: facts.KeepalivedConfig})
+	for _, service := range spec.Services {
+		d.Listen = append(d.Listen, listen(spec, service)...)
+		d.Ports = append(d.Ports, *service.Port)
+	}
+	return d, nil
+}
+
+// listen is where HAProxy listens for a service.
+func listen(spec *api.LoadBalancerSpec, service api.Service) []netip.AddrPort {
+	port := uint16(*service.Port)
+	if service.Bind != "*" {
+		return []netip.AddrPort{netip.AddrPortFrom(netip.MustParseAddr(service.Bind), port)}
+	}
+	var any4, any6 bool
+	for _, v := range spec.VirtualIPs {
+		any4 = any4 || v.Addr().Is4()
+		any6 = any6 || v.Addr().Is6()
+	}
+	var all []netip.AddrPort
+	if any4 {
+		all = append(all, netip.AddrPortFrom(netip.IPv4Unspecified(), port))
+	}
+	if any6 {
+		all = append(all, netip.AddrPortFrom(netip.IPv6Unspecified(), port))
+	}
+	return all
+}

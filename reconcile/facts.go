@@ -1,0 +1,330 @@
+package reconcile
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"path"
+	"slices"
+	"strings"
+
+	"rlb.dev/rlb-agent/api"
+	"rlb.dev/rlb-agent/render"
+)
+
+// FactFinder finds the facts of a host that rendering needs.
+type FactFinder struct {
+	Observer Observer
+	Given    render.Facts // from flags: these count before everything that is found
+	Assume   bool         // off the host: go on with likely values where nothing tells, and note each
+}
+
+// Find looks at the host. Where it does not tell, before its network is up, what an earlier run found counts. The notes say what was assumed. The error names what an applying run cannot do without.
+func (f FactFinder) Find(ctx context.Context, spec *api.LoadBalancerSpec) (render.Facts, []string, error) {
+	interfaces, err := f.Observer.Interfaces(ctx)
+	if err != nil && !errors.Is(err, ErrUnavailable) {
+		return render.Facts{}, nil, err
+	}
+	memory, err := readMemory(ctx, f.Observer)
+	if err != nil && !errors.Is(err, ErrUnavailable) {
+		return render.Facts{}, nil, err
+	}
+	s := search{FactFinder: f, spec: spec, interfaces: interfaces, facts: f.Given, kept: memory.Facts}
+	for _, find := range []func() error{s.node, s.interfaceName, s.subnets} {
+		if err := find(); err != nil {
+			return render.Facts{}, s.notes, err
+		}
+	}
+	if err := s.versions(ctx); err != nil {
+		return render.Facts{}, s.notes, err
+	}
+	if err := s.paths(ctx); err != nil {
+		return render.Facts{}, s.notes, err
+	}
+	return s.facts, s.notes, nil
+}
+
+// MissingFact is a fact that the spec needs and that neither the host nor an earlier run tells. Nothing was touched; it
+// may be there later, when the network is up.
+type MissingFact struct {
+	Field string // of the spec, that could tell it
+	text  string
+	place string // file, line and column, once known
+}
+
+func missing(field, format string, args ...any) error {
+	return &MissingFact{Field: field, text: fmt.Sprintf(format, args...)}
+}
+
+// Error says what cannot be told, with the place in the file where it could.
+func (m *MissingFact) Error() string {
+	if m.place != "" {
+		return m.place
+	}
+	return m.text
+}
+
+// placed gives a missing fact its place in the file; other errors stay as they are.
+func placed(err error, doc *api.Document) error {
+	if m := (*MissingFact)(nil); errors.As(err, &m) {
+		return &MissingFact{Field: m.Field, text: m.text, place: doc.Problem(m.Field, "%s", m.text).String()}
+	}
+	return err
+}
+
+// search is one run of a FactFinder.
+type search struct {
+	FactFinder
+	spec       *api.LoadBalancerSpec
+	interfaces []Interface
+	facts      render.Facts
+	kept       render.Facts
+	notes      []string
+}
+
+func (s *search) note(format string, args ...any) {
+	s.notes = append(s.notes, fmt.Sprintf(format, args...))
+}
+
+// node finds the spec's node that holds one of its addresses.
+func (s *search) node() error {
+	if len(s.spec.Nodes) == 0 {
+		s.facts.Node = ""
+		return nil
+	}
+	if s.facts.Node != "" {
+		if s.findNode(s.facts.Node) == nil {
+			return missing("nodes", "cannot find node %q in the spec", s.facts.Node)
+		}
+		return nil
+	}
+	for _, node := range s.spec.Nodes {
+		for _, text := range node.Addresses {
+			if addr, err := netip.ParseAddr(text); err == nil && s.holder(addr) != "" {
+				s.facts.Node = node.Name
+				return nil
+			}
+		}
+	}
+	switch {
+	case s.findNode(s.kept.Node) != nil:
+		s.facts.Node = s.kept.Node
+	case s.Assume:
+		s.facts.Node = s.spec.Nodes[0].Name
+		s.note("this machine holds no address of the spec's nodes: assumed node %s", s.facts.Node)
+	default:
+		return missing("nodes", "cannot tell which of the spec's nodes this is: it holds none of their addresses, only %s", s.held())
+	}
+	return nil
+}
+
+func (s *search) findNode(name string) *api.Node {
+	for i := range s.spec.Nodes {
+		if s.spec.Nodes[i].Name == name {
+			return &s.spec.Nodes[i]
+		}
+	}
+	return nil
+}
+
+// interfaceName finds the interface of the virtual IPs.
+func (s *search) interfaceName() error {
+	if s.facts.Interface != "" {
+		return nil
+	}
+	if node := s.findNode(s.facts.Node); node != nil {
+		s.facts.Interface = node.Interface
+	}
+	if s.facts.Interface == "" {
+		s.facts.Interface = s.spec.VRRP.Interface
+	}
+	main := s.spec.VirtualIPs[0].Addr()
+	for _, i := range s.interfaces {
+		for _, prefix := range i.Prefixes {
+			if s.facts.Interface == "" && prefix.Bits() < prefix.Addr().BitLen() && prefix.Contains(main) {
+				s.facts.Interface = i.Name
+			}
+		}
+	}
+	switch {
+	case s.facts.Interface != "":
+	case s.kept.Interface != "":
+		s.facts.Interface = s.kept.Interface
+	case s.Assume:
+		s.facts.Interface = "eth0"
+		s.note("no interface of this machine has a subnet that holds %s: assumed interface eth0", main)
+	default:
+		return missing("virtualIPs[0]", "cannot tell the interface of the virtual IPs: no subnet holds %s, there is only %s; name it as vrrp.interface", main, s.held())
+	}
+	return nil
+}
+
+// subnets finds the subnets of that interface. Without nodes they are what VRRP is accepted from.
+func (s *search) subnets() error {
+	if len(s.facts.Subnets) > 0 {
+		return nil
+	}
+	known := false
+	for _, i := range s.interfaces {
+		if i.Name != s.facts.Interface {
+			continue
+		}
+		known = true
+		for _, prefix := range i.Prefixes {
+			// a virtual IP that is held just now is no fact of the host
+			if prefix.Bits() < prefix.Addr().BitLen() && !s.isVirtual(prefix.Addr()) {
+				s.facts.Subnets = append(s.facts.Subnets, prefix.Masked())
+			}
+		}
+	}
+	slices.SortFunc(s.facts.Subnets, netip.Prefix.Compare)
+	s.facts.Subnets = slices.Compact(s.facts.Subnets)
+	switch {
+	case len(s.facts.Subnets) > 0:
+	case len(s.kept.Subnets) > 0 && s.kept.Interface == s.facts.Interface:
+		s.facts.Subnets = s.kept.Subnets
+	case s.Assume:
+		for _, v := range s.spec.VirtualIPs {
+			bits := 24
+			if v.Addr().Is6() {
+				bits = 64
+			}
+			s.facts.Subnets = append(s.facts.Subnets, netip.PrefixFrom(v.Addr(), bits).Masked())
+		}
+		slices.SortFunc(s.facts.Subnets, netip.Prefix.Compare)
+		s.facts.Subnets = slices.Compact(s.facts.Subnets)
+		s.note("interface %s is not on this machine, or has no address: assumed that its subnet is %v", s.facts.Interface, s.facts.Subnets)
+	case !known:
+		return missing("vrrp.interface", "cannot find interface %s on this host, there is only %s", s.facts.Interface, s.held())
+	case len(s.spec.Nodes) == 0:
+		return missing("vrrp.interface", "cannot tell the subnet of interface %s: it has no address", s.facts.Interface)
+	}
+	return nil
+}
+
+func (s *search) isVirtual(addr netip.Addr) bool {
+	return slices.ContainsFunc(s.spec.VirtualIPs, func(v api.VirtualIP) bool { return v.Addr() == addr })
+}
+
+// holder is the interface that holds the address, or "".
+func (s *search) holder(addr netip.Addr) string {
+	for _, i := range s.interfaces {
+		for _, prefix := range i.Prefixes {
+			if prefix.Addr() == addr {
+				return i.Name
+			}
+		}
+	}
+	return ""
+}
+
+// held is what the machine has, for errors: "eth0 (198.51.100.11/24)".
+func (s *search) held() string {
+	var all []string
+	for _, i := range s.interfaces {
+		var prefixes []string
+		for _, prefix := range i.Prefixes {
+			if !prefix.Addr().IsLoopback() && !prefix.Addr().IsLinkLocalUnicast() {
+				prefixes = append(prefixes, prefix.String())
+			}
+		}
+		if len(prefixes) > 0 {
+			all = append(all, fmt.Sprintf("%s (%s)", i.Name, strings.Join(prefixes, ", ")))
+		}
+	}
+	if len(all) == 0 {
+		return "no interface with an address"
+	}
+	return strings.Join(all, ", ")
+}
+
+// versions finds which version of each program the files are for: the installed one, else the one to be installed.
+func (s *search) versions(ctx context.Context) error {
+	packages, err := s.Observer.Packages(ctx, "haproxy", "keepalived")
+	if err != nil && !errors.Is(err, ErrUnavailable) {
+		return err
+	}
+	for i, want := range []struct {
+		name    string
+		version *render.Version
+		pin     string
+		assumed render.Version
+	}{
+		{"haproxy", &s.facts.HAProxyVersion, s.spec.Packages.HAProxy.Version, render.AssumedHAProxy},
+		{"keepalived", &s.facts.KeepalivedVersion, s.spec.Packages.Keepalived.Version, render.AssumedKeepalived},
+	} {
+		if *want.version != "" {
+			continue
+		}
+		if len(packages) > i {
+			*want.version = render.Version(packages[i].Version)
+			if *want.version == "" {
+				*want.version = render.Version(packages[i].Candidate)
+			}
+		}
+		if *want.version == "" && want.pin != "" {
+			*want.version = render.Version(strings.TrimSuffix(strings.TrimSuffix(want.pin, "*"), "."))
+		}
+		if *want.version == "" {
+			*want.version = want.assumed
+			s.note("%s is not installed here: assumed version %s", want.name, want.assumed)
+		}
+	}
+	return nil
+}
+
+// paths finds where the units' programs read their configuration.
+func (s *search) paths(ctx context.Context) error {
+	haproxy, err := s.Observer.Unit(ctx, haproxyUnit)
+	if err != nil && !errors.Is(err, ErrUnavailable) {
+		return err
+	}
+	keepalived, err := s.Observer.Unit(ctx, keepalivedUnit)
+	if err != nil && !errors.Is(err, ErrUnavailable) {
+		return err
+	}
+	if s.facts.HAProxyConfig == "" {
+		s.facts.HAProxyConfig = render.DefaultHAProxyConfig
+		if config := haproxy.Environment["CONFIG"]; config != "" {
+			s.facts.HAProxyConfig = config
+		}
+	}
+	if s.facts.KeepalivedConfig == "" {
+		s.facts.KeepalivedConfig = render.DefaultKeepalivedConfig
+		if config := argument(keepalived.Environment["DAEMON_ARGS"], "-f", "--use-file"); config != "" {
+			s.facts.KeepalivedConfig = config
+		}
+	}
+	for _, config := range []string{s.facts.HAProxyConfig, s.facts.KeepalivedConfig} {
+		if !path.IsAbs(config) {
+			return fmt.Errorf("cannot manage the configuration that the unit's environment names: %q is no absolute path", config)
+		}
+	}
+	if s.facts.Systemctl == "" {
+		s.facts.Systemctl = render.DefaultSystemctl
+		// a host whose /usr was never merged has it in /bin only
+		if f, err := s.Observer.File(ctx, "/bin/systemctl"); err == nil && f.Exists {
+			if f, err := s.Observer.File(ctx, s.facts.Systemctl); err == nil && !f.Exists {
+				s.facts.Systemctl = "/bin/systemctl"
+			}
+		}
+	}
+	return nil
+}
+
+// argument is the value of an option in a command line: "-f PATH", "-fPATH", "--use-file PATH" or "--use-file=PATH".
+func argument(line, short, long string) string {
+	words := strings.Fields(line)
+	for i, word := range words {
+		switch {
+		case (word == short || word == long) && i+1 < len(words):
+			return words[i+1]
+		case strings.HasPrefix(word, long+"="):
+			return strings.TrimPrefix(word, long+"=")
+		case strings.HasPrefix(word, short) && len(word) > len(short) && !strings.HasPrefix(word, "--"):
+			return strings.TrimPrefix(word, short)
+		}
+	}
+	return ""
+}

@@ -1,0 +1,182 @@
+package reconcile_test
+
+import (
+	"net/netip"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"rlb.dev/rlb-agent/reconcile"
+	"rlb.dev/rlb-agent/reconcile/hosttest"
+	"rlb.dev/rlb-agent/render"
+)
+
+const nodes = `nodes:
+- {name: lb1, addresses: [198.51.100.11], interface: eth7}
+- {name: lb2, addresses: [198.51.100.12]}
+`
+
+// of is an interface with addresses.
+func of(name string, addresses ...string) reconcile.Interface {
+	i := reconcile.Interface{Name: name}
+	for _, address := range addresses {
+		i.Prefixes = append(i.Prefixes, netip.MustParsePrefix(address))
+	}
+	return i
+}
+
+// facts are as short as they can be told: node, interface, subnets.
+func facts(f render.Facts) string {
+	var subnets []string
+	for _, s := range f.Subnets {
+		subnets = append(subnets, s.String())
+	}
+	return strings.Join([]string{f.Node, f.Interface, strings.Join(subnets, " ")}, "|")
+}
+
+func TestFactsOfTheNetwork(t *testing.T) {
+	kept := func(h *hosttest.Host) { // as an earlier run remembers
+		h.Put("/var/lib/rlb/memory.json", `{"facts": {"node": "lb2", "interface": "eth5", "subnets": ["198.51.100.0/25"]}}`, 0o600)
+	}
+	for name, test := range map[string]struct {
+		spec  string // beside the small one
+		net   []reconcile.Interface
+		setup func(h *hosttest.Host)
+		given render.Facts
+		want  string // facts, or the error
+		notes int
+	}{
+		"interface by subnet":               {net: []reconcile.Interface{of("eth0", "192.0.2.1/24"), of("eth1", "198.51.100.11/24")}, want: "|eth1|198.51.100.0/24"},
+		"of the spec":                       {spec: "vrrp: {interface: eth0}\n", net: []reconcile.Interface{of("eth0", "192.0.2.1/24"), of("eth1", "198.51.100.11/24")}, want: "|eth0|192.0.2.0/24"},
+		"of the flags":                      {spec: "vrrp: {interface: eth0}\n", net: []reconcile.Interface{of("eth1", "198.51.100.11/24")}, given: render.Facts{Interface: "eth1"}, want: "|eth1|198.51.100.0/24"},
+		"node by address":                   {spec: nodes, net: []reconcile.Interface{of("eth1", "198.51.100.12/24")}, want: "lb2|eth1|198.51.100.0/24"},
+		"node has its own interface":        {spec: nodes, net: []reconcile.Interface{of("eth7", "198.51.100.11/24")}, want: "lb1|eth7|198.51.100.0/24"},
+		"node of the flags":                 {spec: nodes, net: []reconcile.Interface{of("eth7", "198.51.100.12/24")}, given: render.Facts{Node: "lb1"}, want: "lb1|eth7|198.51.100.0/24"},
+		"no such node":                      {spec: nodes, given: render.Facts{Node: "lb3"}, want: `cannot find node "lb3" in the spec`},
+		"node in a spec without":            {net: []reconcile.Interface{of("eth1", "198.51.100.12/24")}, given: render.Facts{Node: "lb3"}, want: "|eth1|198.51.100.0/24"},
+		"a virtual IP held is no subnet":    {net: []reconcile.Interface{of("eth1", "198.51.100.11/25", "198.51.100.10/24", "198.51.100.10/32")}, want: "|eth1|198.51.100.0/25"},
+		"several subnets, sorted, each one": {net: []reconcile.Interface{of("eth1", "198.51.100.11/24", "192.0.2.1/24", "192.0.2.2/24", "2001:db8::1/64")}, want: "|eth1|192.0.2.0/24 198.51.100.0/24 2001:db8::/64"},
+
+		"kept: network is not up":             {spec: nodes, net: []reconcile.Interface{of("lo", "127.0.0.1/8")}, setup: kept, want: "lb2|eth5|198.51.100.0/25"},
+		"kept: no nodes":                      {net: nil, setup: kept, want: "|eth5|198.51.100.0/25"},
+		"kept, but the host tells":            {spec: nodes, net: []reconcile.Interface{of("eth7", "198.51.100.11/24")}, setup: kept, want: "lb1|eth7|198.51.100.0/24"},
+		"kept subnets of another interface":   {spec: "vrrp: {interface: eth9}\n", net: []reconcile.Interface{of("eth9")}, setup: kept, want: "cannot tell the subnet of interface eth9: it has no address"},
+		"kept node that is gone":              {spec: strings.ReplaceAll(nodes, "lb2", "lb3"), setup: kept, want: "cannot tell which of the spec's nodes this is: it holds none of their addresses, only no interface with an address"},
+		"nothing tells the interface":         {net: []reconcile.Interface{of("lo", "127.0.0.1/8"), of("eth1", "192.0.2.1/24")}, want: "cannot tell the interface of the virtual IPs: no subnet holds 198.51.100.10, there is only eth1 (192.0.2.1/24); name it as vrrp.interface"},
+		"interface that is not there":         {spec: "vrrp: {interface: eth9}\n", net: []reconcile.Interface{of("eth1", "192.0.2.1/24")}, want: "cannot find interface eth9 on this host, there is only eth1 (192.0.2.1/24)"},
+		"assumed":                             {given: render.Facts{}, net: []reconcile.Interface{of("eth1", "192.0.2.1/24")}, want: "assume |eth0|198.51.100.0/24", notes: 2},
+		"assumed node":                        {spec: nodes, net: []reconcile.Interface{of("eth1", "192.0.2.1/24")}, want: "assume lb1|eth7|198.51.100.0/24", notes: 2},
+		"nothing to assume on one of its own": {spec: nodes, net: []reconcile.Interface{of("eth1", "198.51.100.12/24")}, want: "assume lb2|eth1|198.51.100.0/24"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := hosttest.New()
+			h.Net = test.net
+			if test.setup != nil {
+				test.setup(h)
+			}
+			adminInstalls(h, "haproxy", "keepalived")
+			want, assume := strings.CutPrefix(test.want, "assume ")
+			finder := reconcile.FactFinder{Observer: h, Given: test.given, Assume: assume}
+			found, notes, err := finder.Find(t.Context(), &parse(t, spec+test.spec).Spec)
+			got := facts(found)
+			if err != nil {
+				got = err.Error()
+			}
+			if got != want {
+				t.Errorf("got  %s\nwant %s", got, want)
+			}
+			if len(notes) != test.notes {
+				t.Errorf("notes %q, want %d", notes, test.notes)
+			}
+		})
+	}
+}
+
+func TestFactsOfThePrograms(t *testing.T) {
+	for name, test := range map[string]struct {
+		haproxy, keepalived string // lines of their files in /etc/default
+		given               render.Facts
+		want                string // the paths, or the error
+	}{
+		"usual":          {want: "/etc/haproxy/haproxy.cfg /etc/keepalived/keepalived.conf"},
+		"CONFIG and -f":  {haproxy: `CONFIG="/srv/h"`, keepalived: `DAEMON_ARGS="-D -f /srv/k"`, want: "/srv/h /srv/k"},
+		"-f joined":      {keepalived: "DAEMON_ARGS=-f/srv/k", want: "/etc/haproxy/haproxy.cfg /srv/k"},
+		"--use-file":     {keepalived: "DAEMON_ARGS='--use-file /srv/k -D'", want: "/etc/haproxy/haproxy.cfg /srv/k"},
+		"--use-file=":    {keepalived: "DAEMON_ARGS=--use-file=/srv/k", want: "/etc/haproxy/haproxy.cfg /srv/k"},
+		"other options":  {keepalived: "DAEMON_ARGS='--dont-fork -D --flush'", want: "/etc/haproxy/haproxy.cfg /etc/keepalived/keepalived.conf"},
+		"flags":          {haproxy: "CONFIG=/srv/h", given: render.Facts{HAProxyConfig: "/a", KeepalivedConfig: "/b"}, want: "/a /b"},
+		"not absolute":   {haproxy: "CONFIG=h.cfg", want: `cannot manage the configuration that the unit's environment names: "h.cfg" is no absolute path`},
+		"nothing behind": {keepalived: "DAEMON_ARGS='-D -f'", want: "/etc/haproxy/haproxy.cfg /etc/keepalived/keepalived.conf"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := hosttest.New()
+			adminInstalls(h, "haproxy", "keepalived")
+			h.Put("/etc/default/haproxy", test.haproxy+"\n", 0o644)
+			h.Put("/etc/default/keepalived", test.keepalived+"\n", 0o644)
+			found, _, err := reconcile.FactFinder{Observer: h, Given: test.given}.Find(t.Context(), &parse(t, spec).Spec)
+			got := found.HAProxyConfig + " " + found.KeepalivedConfig
+			if err != nil {
+				got = err.Error()
+			}
+			if got != test.want {
+				t.Errorf("got  %s\nwant %s", got, test.want)
+			}
+		})
+	}
+}
+
+func TestFactsOfTheVersions(t *testing.T) {
+	const pins = "packages: {haproxy: {version: '2.4.*'}, keepalived: {version: '1:2.1.*'}}\n"
+	for name, test := range map[string]struct {
+		spec  string
+		setup func(h *hosttest.Host)
+		given render.Facts
+		want  []string
+		notes int
+	}{
+		"installed": {setup: func(h *hosttest.Host) {
+			adminInstalls(h, "haproxy", "keepalived")
+			h.Archive["haproxy"] = []string{"9.9.9"}
+		}, want: []string{"2.6.12-1+deb12u4", "1:2.2.7-1+b2"}},
+		"offered":                          {setup: func(*hosttest.Host) {}, want: []string{"2.6.12-1+deb12u4", "1:2.2.7-1+b2"}},
+		"pinned, lists were never fetched": {spec: pins, setup: func(h *hosttest.Host) { h.Lists = false }, want: []string{"2.4", "1:2.1"}},
+		"nothing tells":                    {setup: func(h *hosttest.Host) { h.Lists = false }, want: []string{string(render.AssumedHAProxy), string(render.AssumedKeepalived)}, notes: 2},
+		"flags":                            {setup: func(*hosttest.Host) {}, given: render.Facts{HAProxyVersion: "1.8", KeepalivedVersion: "2.0"}, want: []string{"1.8", "2.0"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := hosttest.New()
+			test.setup(h)
+			found, notes, err := reconcile.FactFinder{Observer: h, Given: test.given}.Find(t.Context(), &parse(t, spec+test.spec).Spec)
+			if err != nil || len(notes) != test.notes {
+				t.Errorf("error %v, notes %q", err, notes)
+			}
+			if diff := cmp.Diff(test.want, []string{string(found.HAProxyVersion), string(found.KeepalivedVersion)}); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}
+
+// systemctl is where the host has it.
+func TestFactsOfSystemctl(t *testing.T) {
+	h := hosttest.New()
+	find := func() string {
+		found, _, err := reconcile.FactFinder{Observer: h}.Find(t.Context(), &parse(t, spec).Spec)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return found.Systemctl
+	}
+	if got := find(); got != "/usr/bin/systemctl" {
+		t.Errorf("got %s", got)
+	}
+	h.Put("/bin/systemctl", "", 0o755)
+	if got := find(); got != "/bin/systemctl" {
+		t.Errorf("got %s", got)
+	}
+	h.Put("/usr/bin/systemctl", "", 0o755)
+	if got := find(); got != "/usr/bin/systemctl" {
+		t.Errorf("got %s", got)
+	}
+}

@@ -1,0 +1,192 @@
+package reconcile_test
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"rlb.dev/rlb-agent/api"
+	"rlb.dev/rlb-agent/reconcile"
+	"rlb.dev/rlb-agent/reconcile/hosttest"
+	"rlb.dev/rlb-agent/render"
+)
+
+// change is a way from one state of a host to another.
+type change struct {
+	host func(t *testing.T) *hosttest.Host // as it is before
+	doc  func(t *testing.T) *api.Document  // what is wanted
+	left string                            // what an undone run leaves, for good reason
+}
+
+// changes are the ways that are broken at every step.
+var changes = map[string]change{
+	"first install": {
+		host: func(*testing.T) *hosttest.Host { return hosttest.New() },
+		doc:  func(t *testing.T) *api.Document { return parse(t, spec) },
+	},
+	"host of the original": {
+		host: func(*testing.T) *hosttest.Host { return original() },
+		doc:  func(t *testing.T) *api.Document { return parse(t, spec) },
+	},
+	"edit": {
+		host: func(t *testing.T) *hosttest.Host { return installed(t, parse(t, spec)) },
+		doc:  func(t *testing.T) *api.Document { return edited(t, "9000", "9001") },
+	},
+	"firewall is no longer managed": {
+		host: func(t *testing.T) *hosttest.Host {
+			h := installed(t, parse(t, spec))
+			h.Reboot()
+			return h
+		},
+		doc: func(t *testing.T) *api.Document { return parse(t, spec+"firewall: {manage: false}\n") },
+	},
+	"pin": {
+		host: func(t *testing.T) *hosttest.Host { return installed(t, parse(t, spec)) },
+		doc: func(t *testing.T) *api.Document {
+			return parse(t, spec+"packages: {hold: false, haproxy: {version: '*deb12u3'}}\n")
+		},
+	},
+	"configuration elsewhere": {
+		host: func(t *testing.T) *hosttest.Host {
+			h := installed(t, parse(t, spec))
+			h.Put("/etc/default/haproxy", "CONFIG=/etc/haproxy/other.cfg\n", 0o644)
+			h.Put("/etc/default/keepalived", "DAEMON_ARGS=\"-f /etc/keepalived/other.conf\"\n", 0o644)
+			return h
+		},
+		doc:  func(t *testing.T) *api.Document { return parse(t, spec) },
+		left: "restart",
+	},
+	"masked by the administrator": {
+		host: func(t *testing.T) *hosttest.Host {
+			h := hosttest.New()
+			adminInstalls(h, "haproxy", "keepalived", "iptables")
+			h.Crash("haproxy.service")
+			h.MaskForGood("haproxy.service")
+			return h
+		},
+		doc:  func(t *testing.T) *api.Document { return parse(t, spec) },
+		left: "mask",
+	},
+}
+
+// original is a host as the original system's scripts left it.
+func original() *hosttest.Host {
+	h := hosttest.New()
+	adminInstalls(h, "haproxy", "keepalived", "iptables")
+	h.Iptables(render.IPv4, "-A INPUT -i lo -j ACCEPT", "-A INPUT -p tcp -m tcp --dport 9000 -j ACCEPT", "-A INPUT -j DROP")
+	h.Put("/etc/rc.local", "#!/bin/sh\niptables -A INPUT -p tcp -m tcp --dport 9000 -j ACCEPT\n\nexit 0\n", 0o755)
+	return h
+}
+
+// A run that is killed before or after any of its effects is taken up by the next, and the one after has nothing to do.
+func TestKilledAtEveryEffect(t *testing.T) {
+	for name, c := range changes {
+		for _, when := range []string{"before", "after"} {
+			t.Run(name+", "+when, func(t *testing.T) {
+				t.Parallel()
+				doc := c.doc(t)
+				whole := c.host(t)
+				must(t, whole, doc)
+				for n := 1; ; n++ {
+					h := c.host(t)
+					stop := h.StopBefore
+					if when == "after" {
+						stop = h.StopAfter
+					}
+					stop(n)
+					_, killed, err := once(t, h, doc)
+					if !killed {
+						if err != nil || n < 5 {
+							t.Fatalf("effect %d: %v", n, err)
+						}
+						return
+					}
+					at := h.Log[len(h.Log)-1]
+					h.Heal()
+					if _, _, err := once(t, h, doc); err != nil {
+						t.Fatalf("killed %s effect %d (%s): the next run: %v", when, n, at, err)
+					}
+					if diff := cmp.Diff(lines(shape(whole)), lines(shape(h))); diff != "" {
+						t.Errorf("a kill %s effect %d (%s) and one more run lead elsewhere than a whole run (-whole +killed):\n%s", when, n, at, diff)
+					}
+					quiet(t, h, doc)
+					if t.Failed() {
+						t.FailNow()
+					}
+				}
+			})
+		}
+	}
+}
+
+// shape is the state of a host that took another way to the same end.
+func shape(h *hosttest.Host) string {
+	// a unit that was restarted right before the kill is restarted again: the agent cannot know
+	return strings.ReplaceAll(h.Dump(memory...), "active run 3", "active run 2")
+}
+
+// An error at any effect is undone, or the failure says what could not be undone.
+func TestErrorAtEveryEffect(t *testing.T) {
+	broken := errors.New("cannot do it: disk full")
+	for name, c := range changes {
+		for kind, fail := range map[string]func(*hosttest.Host, int){
+			"once":     func(h *hosttest.Host, n int) { h.FailAt(n, broken) },
+			"for good": func(h *hosttest.Host, n int) { h.FailFrom(n, broken) },
+		} {
+			t.Run(name+", "+kind, func(t *testing.T) {
+				t.Parallel()
+				doc := c.doc(t)
+				whole := c.host(t)
+				must(t, whole, doc)
+				for n := 1; ; n++ {
+					h := c.host(t)
+					before := h.Dump(memory...)
+					fail(h, n)
+					_, _, err := once(t, h, doc)
+					if err == nil && len(h.Log) < n {
+						return
+					}
+					at := h.Log[min(n, len(h.Log))-1]
+					h.Heal()
+					if failure := (*reconcile.Failure)(nil); err != nil && !errors.As(err, &failure) {
+						t.Fatalf("effect %d (%s): not a failure: %v", n, at, err)
+					} else if err != nil && !failure.Undone && h.Dump(memory...) == shape(whole) {
+						// all was done but for a note in the memory
+					} else if err != nil && failure.Undo == nil {
+						same(t, fmt.Sprintf("an error at effect %d (%s)", n, at), h, before, memory...)
+					} else if err != nil && kind == "once" && (c.left == "" || !strings.Contains(err.Error(), c.left)) {
+						t.Errorf("effect %d (%s): one error cannot hinder the way back: %v", n, at, err)
+					}
+					must(t, h, doc)
+					quiet(t, h, doc)
+					if t.Failed() {
+						t.FailNow()
+					}
+				}
+			})
+		}
+	}
+}
+
+// An observer that fails in the middle of a run is no different.
+func TestObserverFails(t *testing.T) {
+	for _, method := range []string{"Unit", "File", "Firewall", "Packages", "Check", "Workers", "Listeners"} {
+		t.Run(method, func(t *testing.T) {
+			h := installed(t, parse(t, spec))
+			before := h.Dump(memory...)
+			h.FailMethod(method, errors.New("cannot look: the bus is gone"))
+			_, _, err := once(t, h, edited(t, "9000", "9001"))
+			var failure *reconcile.Failure
+			if !errors.As(err, &failure) {
+				t.Errorf("got %v, want a failure", err)
+			}
+			h.Heal()
+			same(t, "a failing observer", h, before, memory...)
+			must(t, h, parse(t, spec))
+			quiet(t, h, parse(t, spec))
+		})
+	}
+}

@@ -1,0 +1,143 @@
+package reconcile_test
+
+import (
+	"context"
+	"log/slog"
+	"strings"
+	"testing"
+	"testing/synctest"
+
+	"github.com/google/go-cmp/cmp"
+
+	"rlb.dev/rlb-agent/api"
+	"rlb.dev/rlb-agent/reconcile"
+	"rlb.dev/rlb-agent/reconcile/hosttest"
+	"rlb.dev/rlb-agent/render"
+)
+
+// spec is a small spec; what is appended stands on the top level.
+const spec = `apiVersion: rlb.dev/v1
+kind: LoadBalancerSpec
+virtualIPs: [198.51.100.10]
+services:
+- name: web
+  port: 9000
+  servers:
+  - address: 198.51.100.21
+`
+
+// memory are the agent's own files: what it remembers, not what it brings.
+var memory = []string{"/var/lib/rlb/memory.json", "/var/lib/rlb/before/", "/run/rlb/"}
+
+func parse(t *testing.T, text string) *api.Document {
+	t.Helper()
+	doc, err := api.Parse("spec.yaml", []byte(text))
+	if err != nil {
+		t.Fatalf("bad spec in the test: %v", err)
+	}
+	return doc
+}
+
+// edited is the spec with old replaced by new.
+func edited(t *testing.T, old, new string) *api.Document {
+	t.Helper()
+	if !strings.Contains(spec, old) {
+		t.Fatalf("the spec has no %q", old)
+	}
+	return parse(t, strings.ReplaceAll(spec, old, new))
+}
+
+// once runs the agent once. Its waiting takes no time. It may be killed on the way.
+func once(t *testing.T, h *hosttest.Host, doc *api.Document) (result reconcile.Result, killed bool, err error) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		r := reconcile.Reconciler{Host: h, Log: slog.New(slog.DiscardHandler)}
+		killed = hosttest.Killed(func() { result, err = r.Once(t.Context(), doc) })
+	})
+	return result, killed, err
+}
+
+// must is once, for a run that must end well.
+func must(t *testing.T, h *hosttest.Host, doc *api.Document) reconcile.Result {
+	t.Helper()
+	result, killed, err := once(t, h, doc)
+	if err != nil || killed {
+		t.Fatalf("the run failed (killed %t): %v\neffects: %q", killed, err, h.Log)
+	}
+	return result
+}
+
+// installed is a host on which the agent has done the spec.
+func installed(t *testing.T, doc *api.Document) *hosttest.Host {
+	t.Helper()
+	h := hosttest.New()
+	must(t, h, doc)
+	h.Log = nil
+	return h
+}
+
+// quiet fails unless one more run changes nothing and calls no writer at all.
+func quiet(t *testing.T, h *hosttest.Host, doc *api.Document) {
+	t.Helper()
+	before := h.Dump()
+	h.Log = nil
+	if result := must(t, h, doc); len(result.Steps) > 0 || len(h.Log) > 0 {
+		t.Errorf("one more run is not empty: steps %v, effects %q", result.Steps, h.Log)
+	}
+	same(t, "one more run", h, before)
+}
+
+// same fails unless the host is as it was.
+func same(t *testing.T, when string, h *hosttest.Host, before string, without ...string) {
+	t.Helper()
+	if diff := cmp.Diff(lines(before), lines(h.Dump(without...))); diff != "" {
+		t.Errorf("after %s the host is not as before (-before +after):\n%s", when, diff)
+	}
+}
+
+func lines(text string) []string { return strings.Split(text, "\n") }
+
+func wantLines(t *testing.T, what string, got []string, want ...string) {
+	t.Helper()
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("%s (-want +got):\n%s", what, diff)
+	}
+}
+
+func texts[S interface{ String() string }](steps []S) []string {
+	var all []string
+	for _, s := range steps {
+		all = append(all, s.String())
+	}
+	return all
+}
+
+// plan is what the agent would do, and a check that looking changes nothing.
+func plan(t *testing.T, h *hosttest.Host, doc *api.Document) []string {
+	t.Helper()
+	before := h.Dump()
+	look, err := reconcile.FactFinder{Observer: h}.Look(context.Background(), &doc.Spec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	same(t, "a look", h, before)
+	return texts(look.Plan.Steps())
+}
+
+func firewall(t *testing.T, h *hosttest.Host, family render.Family) reconcile.Firewall {
+	t.Helper()
+	state, err := h.Firewall(context.Background(), family)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return state
+}
+
+var discard = slog.New(slog.DiscardHandler)
+
+func adminInstalls(h *hosttest.Host, packages ...string) {
+	h.Admin(func(ctx context.Context, h reconcile.Host) error {
+		_, err := h.InstallPackages(ctx, packages...)
+		return err
+	})
+}

@@ -1,0 +1,178 @@
+package reconcile
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/netip"
+	"strings"
+	"time"
+
+	"rlb.dev/rlb-agent/render"
+)
+
+// ErrUnavailable is wrapped by an Observer's error where this machine has no such thing (no systemd, no dpkg) or the
+// caller may not look (not root). Planning then goes on without it and says so; applying refuses.
+var ErrUnavailable = errors.New("not available on this machine")
+
+// Observer is the read-only half of a host: all that planning ever gets. Every method looks anew.
+type Observer interface {
+	// Interfaces are the network interfaces with their addresses, loopback included.
+	Interfaces(ctx context.Context) ([]Interface, error)
+	// Packages are the states of the named packages, in that order.
+	Packages(ctx context.Context, names ...string) ([]Package, error)
+	// File is the state of a file. A file that does not exist is no error.
+	File(ctx context.Context, path string) (File, error)
+	// Unit is the state of a systemd unit. A unit that does not exist is no error.
+	Unit(ctx context.Context, name string) (Unit, error)
+	// Firewall is the state of the filter table's INPUT chain and of the agent's own chain.
+	Firewall(ctx context.Context, family render.Family) (Firewall, error)
+	// Check asks the real programs, if installed, what they think of rendered files that are not installed yet. The
+	// error is a *Refusal; a program that is not installed is named in unchecked. Only a temporary directory is written.
+	Check(ctx context.Context, files []render.File) (unchecked []string, err error)
+	// Workers are HAProxy's processes as its master tells them on the socket (management guide §9.4, "show proc").
+	Workers(ctx context.Context, masterSocket string) (Workers, error)
+	// Listeners are the TCP sockets on which the processes listen.
+	Listeners(ctx context.Context, pids ...int) ([]netip.AddrPort, error)
+}
+
+// Host is a host that can be changed. Every writer is an "ensure": done before, it does nothing and is no error.
+type Host interface {
+	Observer
+
+	// Ready is nil where this machine can be changed: root, systemd running, apt there. It touches nothing.
+	Ready(ctx context.Context) error
+
+	// RefreshPackages fetches the lists of packages (apt-get update).
+	RefreshPackages(ctx context.Context) error
+	// InstallPackages installs packages, each "name" or "name=version" (glob allowed), without their recommendations.
+	// It returns the names of all packages that were not installed before, dependencies included.
+	InstallPackages(ctx context.Context, packages ...string) ([]string, error)
+	// PurgePackages removes packages with their configuration, and nothing but these.
+	PurgePackages(ctx context.Context, names ...string) error
+	// RepairPackages finishes what an interrupted dpkg or apt left half done.
+	RepairPackages(ctx context.Context) error
+	// HoldPackage marks a package as held against upgrades, or takes the mark away.
+	HoldPackage(ctx context.Context, name string, hold bool) error
+
+	// WriteFile replaces a file atomically and durably, and makes missing directories (0755). Owner and group by number.
+	WriteFile(ctx context.Context, path string, data []byte, mode fs.FileMode, uid, gid int) error
+	// RemoveFile removes a file; it leaves the directory.
+	RemoveFile(ctx context.Context, path string) error
+
+	// LoadFirewall applies rules in iptables-restore's format on top of what is there, all of them or none.
+	LoadFirewall(ctx context.Context, family render.Family, rules string) error
+
+	// MaskUnit keeps a unit from being started until UnmaskUnit or a reboot (a runtime mask); it need not exist yet.
+	MaskUnit(ctx context.Context, name string) error
+	// UnmaskUnit takes masks of both kinds away.
+	UnmaskUnit(ctx context.Context, name string) error
+	// EnableUnit makes a unit start at boot.
+	EnableUnit(ctx context.Context, name string) error
+	// DisableUnit makes a unit not start at boot.
+	DisableUnit(ctx context.Context, name string) error
+	// ReloadManager makes systemd read changed unit files.
+	ReloadManager(ctx context.Context) error
+	// StartUnit starts a unit and waits until that is done.
+	StartUnit(ctx context.Context, name string) error
+	// StopUnit stops a unit and waits until that is done.
+	StopUnit(ctx context.Context, name string) error
+	// RestartUnit restarts a unit and waits until that is done.
+	RestartUnit(ctx context.Context, name string) error
+	// ReloadUnit makes a running unit read its configuration, and waits until systemd calls that done.
+	ReloadUnit(ctx context.Context, name string) error
+}
+
+// Interface is one network interface.
+type Interface struct {
+	Name     string
+	Prefixes []netip.Prefix // addresses with their prefix lengths
+}
+
+// Package is the state of one Debian package.
+type Package struct {
+	Name      string
+	Version   string // installed version; "" where not installed
+	Broken    bool   // half installed, unpacked or half configured
+	Held      bool   // held against upgrades
+	Candidate string // version that apt would install, "" where none is offered or apt's lists were never fetched
+}
+
+// File is the state of one file.
+type File struct {
+	Path     string
+	Exists   bool
+	Data     []byte
+	Mode     fs.FileMode // permission bits
+	UID, GID int
+	Changed  time.Time // of the content
+}
+
+// Unit is the state of one systemd unit.
+type Unit struct {
+	Name             string
+	LoadState        string            // loaded, not-found, masked …
+	ActiveState      string            // active, reloading, inactive, failed …
+	SubState         string            // running, exited, dead …
+	UnitFileState    string            // enabled, disabled, masked, masked-runtime … "" where it does not exist
+	NeedDaemonReload bool              // files changed since systemd read them
+	MainPID          int               // 0 where not running
+	InvocationID     string            // names one run of the unit; "" where it never ran
+	ActiveSince      time.Time         // zero where not active
+	Environment      map[string]string // Environment= and EnvironmentFile= together, as the unit's processes get them
+}
+
+// Active says whether the unit is running, or has run and stays so (a oneshot).
+func (u Unit) Active() bool { return u.ActiveState == "active" || u.ActiveState == "reloading" }
+
+// Masked says whether the unit is kept from starting.
+func (u Unit) Masked() bool { return strings.HasPrefix(u.UnitFileState, "masked") }
+
+// Enabled says whether the unit starts at boot.
+func (u Unit) Enabled() bool { return u.UnitFileState == "enabled" }
+
+// Firewall is the state of the filter table of one family. Rules are lines in iptables-save's form without counters,
+// protocols by number ("-A INPUT -p 112 -j ACCEPT").
+type Firewall struct {
+	Input []string // rules of INPUT, in order
+	Chain []string // rules of the agent's own chain, in order; nil where the chain does not exist
+}
+
+// Workers are HAProxy's processes.
+type Workers struct {
+	Current []int // pids of the workers that accept connections
+	Old     []int // pids of the workers that finish theirs after a reload
+	Failed  int   // reloads that failed since the last good one; 0 where HAProxy does not tell (before 2.6)
+}
+
+// Refusal is the word of a real program that does not take a rendered file.
+type Refusal struct {
+	Program string    // "haproxy" or "keepalived"
+	Lines   []Verdict // what it said, in its order
+}
+
+// Verdict is one thing that a program said of a rendered file.
+type Verdict struct {
+	Path   string // path on the host of the file that it speaks of, or ""
+	Line   int    // line in that file, or 0
+	Origin string // field of the spec that the line stems from, or ""
+	Text   string // the program's own words
+}
+
+// Error is all that the program said, a line each.
+func (r *Refusal) Error() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s refuses its configuration:", r.Program)
+	for _, v := range r.Lines {
+		b.WriteString("\n  ")
+		if v.Origin != "" {
+			b.WriteString(v.Origin + ": ")
+		}
+		if v.Path != "" {
+			fmt.Fprintf(&b, "%s:%d: ", v.Path, v.Line)
+		}
+		b.WriteString(v.Text)
+	}
+	return b.String()
+}

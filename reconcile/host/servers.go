@@ -1,0 +1,70 @@
+package host
+
+import (
+	"context"
+	"encoding/csv"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"rlb.dev/rlb-agent/reconcile"
+	"rlb.dev/rlb-agent/render"
+)
+
+// Servers asks HAProxy for the servers of all backends (management guide §9.3, "show stat").
+func (h *Host) Servers(ctx context.Context) ([]reconcile.ServerState, error) {
+	answer, err := askSocket(ctx, render.StatsSocket, "show stat -1 4 -1\n") // any proxy, servers only, any server
+	if err != nil {
+		return nil, fmt.Errorf("cannot ask haproxy for its servers: %w", err)
+	}
+	states, err := parseStat(answer, time.Now())
+	if err != nil {
+		return nil, fmt.Errorf("cannot ask haproxy for its servers: %w", err)
+	}
+	return states, nil
+}
+
+// parseStat reads HAProxy's statistics in CSV (management guide §9.1). Columns are found by name: every version adds some.
+func parseStat(text string, now time.Time) ([]reconcile.ServerState, error) {
+	r := csv.NewReader(strings.NewReader(strings.TrimPrefix(text, "# ")))
+	r.FieldsPerRecord = -1
+	rows, err := r.ReadAll()
+	if err != nil {
+		return nil, err
+	}
+	if len(rows) == 0 {
+		return nil, nil
+	}
+	column := map[string]int{}
+	for i, name := range rows[0] {
+		column[name] = i
+	}
+	var states []reconcile.ServerState
+	for _, row := range rows[1:] {
+		get := func(name string) string {
+			if i, ok := column[name]; ok && i < len(row) {
+				return row[i]
+			}
+			return ""
+		}
+		s := reconcile.ServerState{Backend: get("pxname"), Name: get("svname"), Address: get("addr"), State: get("status")}
+		s.Reason = checkResult(get("check_status"), get("check_code"), get("last_chk"), get("check_desc"))
+		if seconds, err := strconv.Atoi(get("lastchg")); err == nil {
+			s.Since = now.Add(-time.Duration(seconds) * time.Second).Truncate(time.Second)
+		}
+		states = append(states, s)
+	}
+	return states, nil
+}
+
+// checkResult is the last health check in words: "L7STS 500: Layer7 wrong status".
+func checkResult(status, code, contents, description string) string {
+	words := strings.TrimSpace(strings.TrimPrefix(status, "* ") + " " + code)
+	for _, text := range []string{description, contents} {
+		if text != "" {
+			return strings.TrimPrefix(words+": "+text, ": ")
+		}
+	}
+	return words
+}

@@ -1,0 +1,110 @@
+// Package hosttest is a host in memory: a Debian machine as far as reconciling cares, with apt, systemd, iptables,
+// HAProxy and keepalived. It can print all of its state ([Host.Dump]), fail at any of its effects, lose the agent
+// before or after one as a SIGKILL does, and reboot. It is not for concurrent use.
+package hosttest
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"slices"
+	"time"
+
+	"rlb.dev/rlb-agent/reconcile"
+	"rlb.dev/rlb-agent/render"
+)
+
+// Host is a host in memory. Its fields may be changed between two calls, as an administrator would.
+type Host struct {
+	Net       []reconcile.Interface // network interfaces
+	Archive   map[string][]string   // versions of each package that apt offers, the newest first
+	Lists     bool                  // apt's lists were fetched
+	NoIPv6    bool                  // the kernel has none
+	Busy      map[uint16]bool       // ports that some other program holds: HAProxy cannot bind them
+	Forbidden map[string]string     // words that a program ("haproxy", "keepalived") refuses in its configuration
+	OldMaster bool                  // HAProxy before 2.6, which does not tell of failed reloads
+	Deaf      bool                  // HAProxy listens nowhere, whatever it has loaded
+	NotReady  error                 // what Ready says
+	Log       []string              // every call of a writer, in order
+
+	files    map[string]reconcile.File
+	packages map[string]*pkg
+	units    map[string]*unit
+	manager  map[string]string // unit files as systemd has read them
+	tables   map[render.Family]table
+	ticks    int // of the host's own clock
+	serial   int // of processes and runs of units
+
+	fault fault
+}
+
+var _ reconcile.Host = (*Host)(nil)
+
+// New is a Debian 12 that was just installed: eth0 with 198.51.100.11/24, nothing of ours, all packages on offer.
+func New() *Host {
+	return &Host{
+		Net: []reconcile.Interface{
+			{Name: "lo", Prefixes: prefixes("127.0.0.1/8", "::1/128")},
+			{Name: "eth0", Prefixes: prefixes("198.51.100.11/24", "2001:db8::11/64", "fe80::11/64")},
+		},
+		Archive: map[string][]string{
+			"haproxy":     {"2.6.12-1+deb12u4", "2.6.12-1+deb12u3"},
+			"keepalived":  {"1:2.2.7-1+b2"},
+			"iptables":    {"1.8.9-2"},
+			"liblua5.3-0": {"5.3.6-2"},
+		},
+		Lists:     true,
+		Busy:      map[uint16]bool{},
+		Forbidden: map[string]string{},
+		files:     map[string]reconcile.File{},
+		packages:  map[string]*pkg{},
+		units:     map[string]*unit{},
+		manager:   map[string]string{},
+		tables:    map[render.Family]table{render.IPv4: newTable(), render.IPv6: newTable()},
+	}
+}
+
+func prefixes(texts ...string) []netip.Prefix {
+	var all []netip.Prefix
+	for _, text := range texts {
+		all = append(all, netip.MustParsePrefix(text))
+	}
+	return all
+}
+
+// now is the host's own clock. It moves with every effect, so that the order of changes can be told.
+func (h *Host) now() time.Time {
+	return time.Date(2026, 1, 1, 0, 0, h.ticks, 0, time.UTC)
+}
+
+func (h *Host) next() int { h.serial++; return h.serial }
+
+// Admin does something to the host as its administrator: not logged, not counted, never failing by injection.
+func (h *Host) Admin(change func(ctx context.Context, h reconcile.Host) error) {
+	saved, log := h.fault, slices.Clone(h.Log)
+	h.fault = fault{}
+	defer func() { h.fault, h.Log = saved, log }()
+	if err := change(context.Background(), h); err != nil {
+		panic(fmt.Sprintf("hosttest: the administrator: %v", err))
+	}
+}
+
+// Ready is NotReady.
+func (h *Host) Ready(ctx context.Context) error {
+	if err := h.look(ctx, "Ready"); err != nil {
+		return err
+	}
+	return h.NotReady
+}
+
+// Interfaces are Net.
+func (h *Host) Interfaces(ctx context.Context) ([]reconcile.Interface, error) {
+	if err := h.look(ctx, "Interfaces"); err != nil {
+		return nil, err
+	}
+	return slices.Clone(h.Net), nil
+}
+
+func unavailable(text string) error {
+	return fmt.Errorf("cannot %s: %w", text, reconcile.ErrUnavailable)
+}

@@ -1,0 +1,92 @@
+package reconcile_test
+
+import (
+	"go/build"
+	"io/fs"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const module = "rlb.dev/rlb-agent"
+
+// rules is the table "Who may import what". Ours and what is not of the standard library must be named; of the
+// standard library all is allowed that is not forbidden. A trailing slash names all below.
+var rules = map[string]struct{ may, mustNot []string }{
+	"api": {
+		may:     []string{"sigs.k8s.io/yaml", "sigs.k8s.io/json", "go.yaml.in/yaml/", "github.com/go-playground/validator/"},
+		mustNot: []string{"os", "os/", "net", "net/http"},
+	},
+	"render": {
+		may:     []string{module + "/api"},
+		mustNot: []string{"os", "os/", "net", "net/http"},
+	},
+	"reconcile": {
+		may:     []string{module + "/api", module + "/render", "github.com/aymanbagabas/go-udiff"},
+		mustNot: []string{"os/exec", "net", "net/http"},
+	},
+	"reconcile/hosttest": {
+		may:     []string{module + "/reconcile", module + "/render"},
+		mustNot: []string{"os", "os/", "net"},
+	},
+	"reconcile/host": {
+		may: []string{module + "/reconcile", module + "/render", "github.com/coreos/go-systemd/", "github.com/godbus/dbus/",
+			"github.com/google/renameio/", "golang.org/x/sys/"},
+	},
+	"cmd/rlb-agent": {
+		may: []string{module + "/api", module + "/render", module + "/reconcile", module + "/reconcile/host",
+			"github.com/fsnotify/fsnotify", "github.com/coreos/go-systemd/", "github.com/spf13/cobra", "github.com/spf13/pflag",
+			"sigs.k8s.io/yaml", "sigs.k8s.io/json", "golang.org/x/sys/"},
+		mustNot: []string{"os/exec"},
+	},
+}
+
+func TestImports(t *testing.T) {
+	for dir, rule := range rules {
+		pkg, err := build.ImportDir(filepath.Join("..", filepath.FromSlash(dir)), 0)
+		if err != nil {
+			t.Errorf("cannot read package %s: %v", dir, err)
+			continue
+		}
+		for _, path := range pkg.Imports {
+			foreign := strings.Contains(strings.Split(path, "/")[0], ".")
+			if named(rule.mustNot, path) || foreign && !named(rule.may, path) {
+				t.Errorf("package %s must not import %s: see \"Who may import what\" in the README's architecture section", dir, path)
+			}
+		}
+	}
+}
+
+// Only the package of the real host runs commands; hack is for developers.
+func TestOnlyTheHostRunsCommands(t *testing.T) {
+	err := filepath.WalkDir("..", func(path string, d fs.DirEntry, err error) error {
+		if err != nil || !d.IsDir() {
+			return err
+		}
+		if name := d.Name(); path != ".." && (name == "hack" || name == "testdata" || strings.HasPrefix(name, ".")) {
+			return fs.SkipDir
+		}
+		pkg, err := build.ImportDir(path, 0)
+		if err == nil && slices.Contains(pkg.Imports, "os/exec") && !strings.HasSuffix(filepath.ToSlash(path), "reconcile/host") {
+			t.Errorf("package %s must not import os/exec: only reconcile/host runs commands", path)
+		}
+		return nil // a folder without Go files is none of our business
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// render is pure: it does not ask the clock.
+func TestRenderHasNoClock(t *testing.T) {
+	for _, call := range calls(t, "../render", "time", "Now", "Since", "Until") {
+		t.Errorf("%s: package render must not ask the clock", call)
+	}
+}
+
+func named(list []string, path string) bool {
+	return slices.ContainsFunc(list, func(entry string) bool {
+		return entry == path || strings.HasSuffix(entry, "/") && strings.HasPrefix(path, entry)
+	})
+}

@@ -1,0 +1,43 @@
+package reconcile
+
+import (
+	"context"
+
+	"rlb.dev/rlb-agent/api"
+)
+
+// Look is what planning found: it is all that a dry run, a diff or a status needs, and it changes nothing.
+type Look struct {
+	Desired  Desired
+	Observed Observed
+	Plan     Plan
+	Notes    []string // what was assumed
+}
+
+// Look finds what the spec wants of the host, what the host is, and the difference.
+func (f FactFinder) Look(ctx context.Context, spec *api.LoadBalancerSpec) (Look, error) {
+	facts, notes, err := f.Find(ctx, spec)
+	if err != nil {
+		return Look{Notes: notes}, err
+	}
+	desired, err := Want(spec, facts)
+	if err != nil {
+		return Look{Notes: notes}, err
+	}
+	observed, err := Observe(ctx, f.Observer, desired)
+	if err != nil {
+		return Look{Notes: notes}, err
+	}
+	return Look{desired, observed, NewPlan(desired, observed), notes}, nil
+}
+
+// FileDiffs are the changes of files that the plan makes, as unified diffs.
+func (l Look) FileDiffs() []string {
+	var diffs []string
+	for _, s := range l.Plan.Configure {
+		if s, ok := s.(writeFile); ok {
+			diffs = append(diffs, s.Diff())
+		}
+	}
+	return diffs
+}

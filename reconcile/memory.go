@@ -1,0 +1,104 @@
+package reconcile
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io/fs"
+	"path"
+	"slices"
+
+	"rlb.dev/rlb-agent/render"
+)
+
+// Where the agent remembers what cannot be observed.
+const (
+	StateDir   = "/var/lib/rlb"
+	RunDir     = "/run/rlb"
+	memoryFile = StateDir + "/memory.json"
+	beforeDir  = StateDir + "/before"
+	loadedFile = RunDir + "/loaded.json"
+)
+
+// Memory is what a look at the host does not tell: what was there before the first run, what the agent brought, and
+// the facts of the last run for a boot whose network is not up yet.
+type Memory struct {
+	Generation int                `json:"generation"` // counts the specs that were brought into force
+	Digest     string             `json:"digest"`     // of the last of them
+	Facts      render.Facts       `json:"facts"`
+	Files      map[string]Before  `json:"files"`               // every file that the agent ever wrote or changed
+	Units      map[string]UnitWas `json:"units"`               // every unit that the agent ever changed
+	Held       map[string]bool    `json:"held"`                // every package whose hold the agent ever set
+	Installed  []string           `json:"installed,omitempty"` // packages that the agent brought, dependencies included
+	Rules      []string           `json:"rules,omitempty"`     // rules of INPUT (IPv4) that the agent took away
+}
+
+// Before is a file as it was before the agent wrote it for the first time. Its content lies under StateDir/before.
+type Before struct {
+	Exists bool        `json:"exists"`
+	Edited bool        `json:"edited,omitempty"` // the user's file, in which the agent changed lines; else the agent's whole
+	Mode   fs.FileMode `json:"mode,omitempty"`
+	UID    int         `json:"uid,omitempty"`
+	GID    int         `json:"gid,omitempty"`
+}
+
+// UnitWas is a unit as it was before the agent changed it for the first time.
+type UnitWas struct {
+	Enabled bool `json:"enabled"`
+	Active  bool `json:"active"`
+}
+
+// readMemory reads what earlier runs remembered; a host without is no error.
+func readMemory(ctx context.Context, o Observer) (Memory, error) {
+	m := Memory{Files: map[string]Before{}, Units: map[string]UnitWas{}, Held: map[string]bool{}}
+	return m, readJSON(ctx, o, memoryFile, &m)
+}
+
+func readJSON(ctx context.Context, o Observer, path string, into any) error {
+	f, err := o.File(ctx, path)
+	if err != nil || !f.Exists {
+		return err
+	}
+	if err := json.Unmarshal(f.Data, into); err != nil {
+		return fmt.Errorf("cannot read %s: %w", path, err)
+	}
+	return nil
+}
+
+func writeJSON(ctx context.Context, h Host, path string, value any) error {
+	data, err := json.MarshalIndent(value, "", "  ")
+	if err != nil {
+		return fmt.Errorf("cannot write %s: %w", path, err)
+	}
+	return h.WriteFile(ctx, path, append(data, '\n'), 0o600, 0, 0)
+}
+
+// beforePath is where the content of a file from before the first run is kept.
+func beforePath(file string) string { return path.Join(beforeDir, file) }
+
+// keepFile remembers a file as it is now, once. The copy comes first: a memory without it would be a lie.
+func (m *Memory) keepFile(ctx context.Context, h Host, f File, edited bool) error {
+	if _, kept := m.Files[f.Path]; kept {
+		return nil
+	}
+	if f.Exists {
+		if err := h.WriteFile(ctx, beforePath(f.Path), f.Data, 0o600, 0, 0); err != nil {
+			return fmt.Errorf("cannot keep the original of %s: %w", f.Path, err)
+		}
+	}
+	m.Files[f.Path] = Before{Exists: f.Exists, Edited: edited, Mode: f.Mode, UID: f.UID, GID: f.GID}
+	return m.save(ctx, h)
+}
+
+func (m *Memory) save(ctx context.Context, h Host) error { return writeJSON(ctx, h, memoryFile, m) }
+
+// brought remembers packages that the agent installed.
+func (m *Memory) brought(ctx context.Context, h Host, names []string) error {
+	for _, name := range names {
+		if !slices.Contains(m.Installed, name) {
+			m.Installed = append(m.Installed, name)
+		}
+	}
+	slices.Sort(m.Installed)
+	return m.save(ctx, h)
+}

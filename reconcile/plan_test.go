@@ -1,0 +1,88 @@
+package reconcile_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"rlb.dev/rlb-agent/api"
+	"rlb.dev/rlb-agent/reconcile"
+	"rlb.dev/rlb-agent/reconcile/hosttest"
+)
+
+// The same arguments give the same plan, down to the bytes of its diffs.
+func TestPlanIsPure(t *testing.T) {
+	for name, c := range changes {
+		t.Run(name, func(t *testing.T) {
+			h, doc := c.host(t), c.doc(t)
+			look, err := reconcile.FactFinder{Observer: h}.Look(t.Context(), &doc.Spec)
+			if err != nil {
+				t.Fatal(err)
+			}
+			text := func(p reconcile.Plan) string {
+				var b strings.Builder
+				for _, s := range p.Steps() {
+					b.WriteString(s.String() + "\n" + s.Diff())
+				}
+				return b.String()
+			}
+			want := text(look.Plan)
+			for range 20 {
+				if diff := cmp.Diff(want, text(reconcile.NewPlan(look.Desired, look.Observed))); diff != "" {
+					t.Fatalf("another plan (-first +now):\n%s", diff)
+				}
+			}
+		})
+	}
+}
+
+// A machine that cannot be looked at gives notes and a plan of the rest; an applying run refuses it.
+func TestPlanOfAMachineThatDoesNotTell(t *testing.T) {
+	for _, method := range []string{"Packages", "Unit", "Firewall", "File"} {
+		t.Run(method, func(t *testing.T) {
+			h := hosttest.New()
+			adminInstalls(h, "iptables")
+			h.FailMethod(method, reconcile.ErrUnavailable)
+			doc := parse(t, spec)
+			look, err := reconcile.FactFinder{Observer: h, Assume: true}.Look(t.Context(), &doc.Spec)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if len(look.Observed.Unchecked) == 0 {
+				t.Error("nothing says what was not looked at")
+			}
+			if _, _, err := once(t, h, doc); err == nil || len(h.Log) > 0 {
+				t.Errorf("an applying run: %v, effects %q", err, h.Log)
+			}
+		})
+	}
+}
+
+func TestHostProblems(t *testing.T) {
+	doc := parse(t, spec+"vrrp:\n  notify:\n    master: /m\n    backup: /b\n    fault: /f\n    stop: /s\n")
+	h := hosttest.New()
+	h.Put("/b", "", 0o644)
+	h.Put("/f", "", 0o775)
+	h.Put("/s", "", 0o755)
+	err := reconcile.HostProblems(t.Context(), h, doc)
+	problems, ok := err.(api.Problems)
+	if !ok {
+		t.Fatalf("got %v, want problems", err)
+	}
+	wantLines(t, "problems", lines(problems.Error()),
+		"spec.yaml:11:13: vrrp.notify.master: there is no file /m on this host",
+		"spec.yaml:12:13: vrrp.notify.backup: /b is not executable (chmod +x /b)",
+		"spec.yaml:13:12: vrrp.notify.fault: others than root may write /f, so keepalived will not run it",
+	)
+	for _, path := range []string{"/m", "/b", "/f"} {
+		h.Put(path, "", 0o755)
+	}
+	if err := reconcile.HostProblems(t.Context(), h, doc); err != nil {
+		t.Errorf("good scripts: %v", err)
+	}
+	h.FailMethod("File", reconcile.ErrUnavailable)
+	if err := reconcile.HostProblems(t.Context(), h, doc); err != nil {
+		t.Errorf("scripts that we may not see: %v", err)
+	}
+}

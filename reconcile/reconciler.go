@@ -1,0 +1,287 @@
+package reconcile
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"reflect"
+	"time"
+
+	"rlb.dev/rlb-agent/api"
+	"rlb.dev/rlb-agent/render"
+)
+
+// maxRounds is how often a host is configured in one run until a new plan is empty. More than one is needed only
+// where somebody else changes the host at the same time.
+const maxRounds = 3
+
+// Reconciler makes a host what a spec says.
+type Reconciler struct {
+	Host Host
+	Log  *slog.Logger
+	Step func(Step) // told of each step before it is done; may be nil
+}
+
+// Result is what a run did.
+type Result struct {
+	Steps []Step        // all that were done
+	Plan  Plan          // the first plan
+	Time  time.Duration // of the whole run
+}
+
+// Once reconciles the host with the spec, once. Errors: a *Refusal where HAProxy or keepalived do not take the
+// rendered files and nothing was touched; an error that wraps ErrUnavailable where this machine cannot be changed; a
+// *Failure for everything else.
+func (r *Reconciler) Once(ctx context.Context, doc *api.Document) (Result, error) {
+	start := time.Now()
+	run := run{Reconciler: r, doc: doc}
+	err := run.reconcile(ctx)
+	result := Result{Steps: run.done, Plan: run.first, Time: time.Since(start)}
+	if run.looked {
+		r.leaveStatus(context.WithoutCancel(ctx), doc, result, start, err)
+	}
+	return result, err
+}
+
+// run is one call of Once.
+type run struct {
+	*Reconciler
+	doc     *api.Document
+	memory  Memory
+	was     Memory // the memory when the run began
+	desired Desired
+	plan    Plan
+	first   Plan
+	done    []Step          // steps that were done, in order
+	brought []string        // packages that this run installed
+	looked  bool            // this is a host of ours: it could be looked at
+	started bool            // something was touched
+	before  map[string]File // the files when the run began
+	replace []int           // HAProxy's workers when configuring began
+}
+
+func (r *run) reconcile(ctx context.Context) error {
+	if err := r.Host.Ready(ctx); err != nil {
+		return err
+	}
+	var err error
+	if r.memory, err = readMemory(ctx, r.Host); err != nil {
+		return &Failure{Err: err}
+	}
+	if r.was, err = readMemory(ctx, r.Host); err != nil {
+		return &Failure{Err: err}
+	}
+	if err := r.look(ctx); err != nil {
+		if missing := (*MissingFact)(nil); errors.As(err, &missing) {
+			return placed(err, r.doc)
+		}
+		return &Failure{Err: err}
+	}
+	r.first = r.plan
+	if err := HostProblems(ctx, r.Host, r.doc); err != nil {
+		return err
+	}
+	if err := r.check(ctx); err != nil {
+		return err
+	}
+	if len(r.plan.Install) > 0 {
+		if err := r.install(ctx); err != nil {
+			return r.undo(ctx, err)
+		}
+	}
+	if err := r.configure(ctx); err != nil {
+		return r.undo(ctx, err)
+	}
+	if !reflect.DeepEqual(r.memory.Facts, r.desired.Facts) || r.memory.Digest != r.doc.Digest {
+		if r.memory.Digest != r.doc.Digest {
+			r.memory.Generation++
+		}
+		r.memory.Facts, r.memory.Digest = r.desired.Facts, r.doc.Digest
+		if err := r.memory.save(ctx, r.Host); err != nil {
+			return &Failure{Err: err}
+		}
+	}
+	return nil
+}
+
+// look finds what is wanted and what is, and plans.
+func (r *run) look(ctx context.Context) error {
+	look, err := FactFinder{Observer: r.Host}.Look(ctx, &r.doc.Spec)
+	if err != nil {
+		return err
+	}
+	if len(look.Observed.Unchecked) > 0 {
+		return fmt.Errorf("cannot look at %s: %w", look.Observed.Unchecked[0], ErrUnavailable)
+	}
+	r.desired, r.plan, r.looked = look.Desired, look.Plan, true
+	if r.before == nil {
+		r.before = look.Observed.Files
+	}
+	return nil
+}
+
+// check asks the real programs before anything that they read changes.
+func (r *run) check(ctx context.Context) error {
+	changes := false
+	for _, s := range r.plan.Configure {
+		w, ok := s.(writeFile)
+		changes = changes || ok && (w.kind == render.HAProxyConfig || w.kind == render.KeepalivedConfig) && !w.edited
+	}
+	if !changes {
+		return nil
+	}
+	_, err := r.Host.Check(ctx, r.desired.Files)
+	if refusal := (*Refusal)(nil); err != nil && !errors.As(err, &refusal) {
+		return &Failure{Err: err}
+	}
+	return err
+}
+
+// install does what must come before the rest is known for certain, and then looks and checks again: the programs
+// that check come with the packages.
+func (r *run) install(ctx context.Context) error {
+	if err := r.remember(ctx); err != nil {
+		return err
+	}
+	if err := r.do(ctx, r.plan.Install); err != nil {
+		return err
+	}
+	if err := r.look(ctx); err != nil {
+		return err
+	}
+	if len(r.plan.Install) > 0 {
+		return fmt.Errorf("cannot bring the packages into the wanted state: after the installation there is still to do: %v", r.plan.Install[0])
+	}
+	return r.check(ctx)
+}
+
+// configure does the rest, verifies it, and goes on until there is nothing left to do.
+func (r *run) configure(ctx context.Context) error {
+	for range maxRounds {
+		if r.plan.Empty() {
+			return nil
+		}
+		if err := r.remember(ctx); err != nil {
+			return err
+		}
+		r.replace = nil
+		for _, s := range r.plan.Configure {
+			if reload, ok := s.(reloadUnit); ok && reload.name == haproxyUnit {
+				r.replace = currentWorkers(ctx, r.Host)
+			}
+		}
+		steps := r.plan.Configure
+		if err := r.do(ctx, steps); err != nil {
+			return err
+		}
+		if serving(steps) {
+			if err := serves(ctx, r.Host, r.desired, r.replace); err != nil {
+				return err
+			}
+			if err := recordLoaded(ctx, r.Host, steps); err != nil {
+				return err
+			}
+		}
+		if err := r.look(ctx); err != nil {
+			return err
+		}
+	}
+	if r.plan.Empty() {
+		return nil
+	}
+	return fmt.Errorf("cannot bring the host into the wanted state: somebody else changes it back; still to do: %v", r.plan.Steps()[0])
+}
+
+// do does steps in order. A request to stop is heeded between two of them.
+func (r *run) do(ctx context.Context, steps []Step) error {
+	t := &tools{host: r.Host, memory: &r.memory}
+	defer func() { r.brought = append(r.brought, t.brought...) }()
+	for _, s := range steps {
+		if err := ctx.Err(); err != nil {
+			return fmt.Errorf("stopped before the step: %v: %w", s, err)
+		}
+		if r.Step != nil {
+			r.Step(s)
+		}
+		start := time.Now()
+		r.done = append(r.done, s)
+		r.started = true
+		if err := s.apply(context.WithoutCancel(ctx), t); err != nil {
+			return fmt.Errorf("cannot %v: %w", s, err)
+		}
+		r.Log.Info(s.String(), "took", time.Since(start).Round(time.Millisecond).String())
+	}
+	return nil
+}
+
+// remember keeps, once, how everything was that the plan is about to touch for the first time. It comes before the
+// packages: what their install scripts write was not there before.
+func (r *run) remember(ctx context.Context) error {
+	changed := false
+	for _, want := range r.desired.Units {
+		if _, known := r.memory.Units[want.Name]; !known {
+			unit, err := r.Host.Unit(ctx, want.Name)
+			if err != nil {
+				return err
+			}
+			r.memory.Units[want.Name] = UnitWas{Enabled: unit.Enabled(), Active: unit.Active()}
+			changed = true
+		}
+	}
+	if changed {
+		if err := r.memory.save(ctx, r.Host); err != nil {
+			return err
+		}
+	}
+	for _, f := range r.desired.Files {
+		have, err := r.Host.File(ctx, f.Path)
+		if err != nil {
+			return err
+		}
+		if err := r.memory.keepFile(ctx, r.Host, have, false); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// leaveStatus writes how the run ended, and how the host is now, for those who read files. The host is as it is
+// without that, so what goes wrong here is only logged.
+func (r *Reconciler) leaveStatus(ctx context.Context, doc *api.Document, result Result, start time.Time, runErr error) {
+	w, ok := r.Host.(Witness)
+	if !ok {
+		return
+	}
+	status, err := ReadStatus(ctx, w, doc, nil)
+	if err == nil {
+		status.LastReconcile = runStatus(result, start, runErr)
+		err = writeJSON(ctx, r.Host, StatusFile, status)
+	}
+	if err != nil {
+		r.Log.Warn("cannot write the status", "err", err)
+	}
+}
+
+func runStatus(result Result, start time.Time, err error) *RunStatus {
+	s := &RunStatus{Time: start.Truncate(time.Second), Duration: result.Time.Round(time.Millisecond).String(), Result: Converged}
+	for _, step := range result.Steps {
+		s.Steps = append(s.Steps, step.String())
+	}
+	var failure *Failure
+	switch {
+	case err == nil && len(result.Steps) > 0:
+		s.Result = Changed
+	case err == nil:
+	case !errors.As(err, &failure):
+		s.Result = Refused
+	case failure.Undone && failure.Undo == nil:
+		s.Result = RolledBack
+	default:
+		s.Result = Failed
+	}
+	if err != nil {
+		s.Error = err.Error()
+	}
+	return s
+}

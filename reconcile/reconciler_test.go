@@ -1,0 +1,271 @@
+package reconcile_test
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+
+	"rlb.dev/rlb-agent/api"
+	"rlb.dev/rlb-agent/reconcile"
+	"rlb.dev/rlb-agent/reconcile/hosttest"
+)
+
+func TestFirstInstall(t *testing.T) {
+	h := hosttest.New()
+	doc := parse(t, spec)
+	result := must(t, h, doc)
+	wantLines(t, "steps", texts(result.Steps),
+		"keep haproxy.service from starting before it is configured",
+		"keep keepalived.service from starting before it is configured",
+		"install haproxy, keepalived, iptables",
+		"hold package haproxy",
+		"hold package keepalived",
+		"load the IPv4 firewall rules",
+		"load the IPv6 firewall rules",
+		"write /etc/keepalived/keepalived.conf",
+		"write /etc/haproxy/haproxy.cfg",
+		"write /var/lib/rlb/rules.v4",
+		"write /var/lib/rlb/rules.v6",
+		"write /etc/systemd/system/rlb-firewall.service",
+		"make systemd read its changed units",
+		"enable rlb-firewall.service",
+		"unmask haproxy.service",
+		"enable haproxy.service",
+		"start haproxy.service",
+		"unmask keepalived.service",
+		"enable keepalived.service",
+		"start keepalived.service",
+	)
+	for _, unit := range []string{"haproxy.service", "keepalived.service"} {
+		if h.Loaded(unit) == "" {
+			t.Errorf("%s does not run", unit)
+		}
+	}
+	quiet(t, h, doc)
+}
+
+func TestHostsOfAllKinds(t *testing.T) {
+	tests := map[string]struct {
+		spec  string
+		setup func(h *hosttest.Host)
+	}{
+		"apt's lists were never fetched": {spec, func(h *hosttest.Host) { h.Lists = false }},
+		"the kernel has no IPv6":         {spec, func(h *hosttest.Host) { h.NoIPv6 = true }},
+		"no iptables and no use for it": {spec + "firewall: {manage: false}\n", func(h *hosttest.Host) {
+			delete(h.Archive, "iptables")
+		}},
+		"both families": {strings.ReplaceAll(spec, "[198.51.100.10]", "[198.51.100.10, '2001:db8::10']"), func(*hosttest.Host) {}},
+		"packages are somebody else's": {spec + "packages: {manage: false}\n", func(h *hosttest.Host) {
+			h.Admin(func(ctx context.Context, h reconcile.Host) error {
+				_, err := h.InstallPackages(ctx, "haproxy", "keepalived", "iptables")
+				return err
+			})
+		}},
+		"a service on a virtual IP": {strings.ReplaceAll(spec, "port: 9000", "bind: 198.51.100.10\n  port: 9000"), func(*hosttest.Host) {}},
+		"no master socket":          {spec, func(h *hosttest.Host) { h.Put("/etc/default/haproxy", "EXTRAOPTS=\n", 0o644) }},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			h := hosttest.New()
+			test.setup(h)
+			doc := parse(t, test.spec)
+			must(t, h, doc)
+			quiet(t, h, doc)
+		})
+	}
+}
+
+func TestReboot(t *testing.T) {
+	doc := parse(t, spec)
+	h := installed(t, doc)
+	running := h.Dump(memory...)
+	h.Reboot()
+	if got := strings.Count(h.Dump(), "-A INPUT -j RLB-INPUT"); got != 2 {
+		t.Errorf("after a reboot there are %d jumps, want one for each family", got)
+	}
+	quiet(t, h, doc)
+	if !strings.Contains(running, "active run") || h.Loaded("haproxy.service") == "" {
+		t.Error("haproxy does not run after the reboot")
+	}
+}
+
+// A run that cannot change the machine, or is told of a bad spec, calls no writer at all.
+func TestRefusalTouchesNothing(t *testing.T) {
+	good := parse(t, spec)
+	bad := parse(t, spec+"proxy: {extraGlobal: [nonsense]}\n")
+	h := installed(t, good)
+	h.Forbidden["haproxy"] = "nonsense"
+	before := h.Dump()
+	_, _, err := once(t, h, bad)
+	var refusal *reconcile.Refusal
+	if !errors.As(err, &refusal) || refusal.Lines[0].Origin != "proxy.extraGlobal" {
+		t.Errorf("got %v, want a refusal that names proxy.extraGlobal", err)
+	}
+	if len(h.Log) > 0 {
+		t.Errorf("effects of a refused spec: %q", h.Log)
+	}
+	same(t, "a refusal", h, before)
+	quiet(t, h, good)
+
+	bare := hosttest.New()
+	bare.NotReady = reconcile.ErrUnavailable
+	if _, _, err := once(t, bare, good); !errors.Is(err, reconcile.ErrUnavailable) || len(bare.Log) > 0 {
+		t.Errorf("a machine that is not ready: %v, effects %q", err, bare.Log)
+	}
+	bare = hosttest.New()
+	bare.Net = nil
+	if _, _, err := once(t, bare, good); err == nil || len(bare.Log) > 0 {
+		t.Errorf("a machine without network: %v, effects %q", err, bare.Log)
+	}
+}
+
+// The checkers come with the packages: a refusal after that must undo the installation.
+func TestRefusalUndoesTheInstallation(t *testing.T) {
+	const leftover = "# the administrator's, of an installation of old\n"
+	for name, setup := range map[string]func(h *hosttest.Host){
+		"bare":                    func(*hosttest.Host) {},
+		"keepalived is there":     func(h *hosttest.Host) { adminInstalls(h, "keepalived") },
+		"a configuration is left": func(h *hosttest.Host) { h.Put("/etc/haproxy/haproxy.cfg", leftover, 0o600) },
+	} {
+		for _, program := range []string{"haproxy", "keepalived"} {
+			t.Run(name+", "+program+" refuses", func(t *testing.T) {
+				h := hosttest.New()
+				setup(h)
+				h.Forbidden[program] = map[string]string{"haproxy": "frontend web", "keepalived": "vrrp_instance"}[program]
+				before := h.Dump()
+				_, _, err := once(t, h, parse(t, spec))
+				var refusal *reconcile.Refusal
+				if !errors.As(err, &refusal) || refusal.Program != program {
+					t.Errorf("got %v, want a refusal by %s", err, program)
+				}
+				same(t, "a refusal on a bare host", h, before, memory...)
+				if slices.ContainsFunc(h.Log, func(line string) bool { return strings.HasPrefix(line, "StartUnit") }) {
+					t.Errorf("something was started: %q", h.Log)
+				}
+			})
+		}
+	}
+}
+
+// Of two runs that bring packages only the second is undone, and only with what it brought itself.
+func TestUndoPurgesWhatThisRunBrought(t *testing.T) {
+	doc := parse(t, spec)
+	h := installed(t, doc)
+	h.Admin(func(ctx context.Context, h reconcile.Host) error {
+		return h.PurgePackages(ctx, "haproxy", "liblua5.3-0")
+	})
+	before := h.Dump(memory...)
+	h.Busy[9000] = true
+	_, _, err := once(t, h, doc)
+	if err == nil {
+		t.Fatal("haproxy cannot have started")
+	}
+	if h.Installed("haproxy") != "" || h.Installed("keepalived") == "" {
+		t.Errorf("haproxy %q is to be purged, keepalived %q is to stay", h.Installed("haproxy"), h.Installed("keepalived"))
+	}
+	same(t, "the undoing", h, before, memory...)
+	delete(h.Busy, 9000)
+	must(t, h, doc)
+	quiet(t, h, doc)
+}
+
+// systemd calls a reload done though the new worker could not bind: the old file must come back, and be loaded.
+func TestVerificationFailureGoesBack(t *testing.T) {
+	for name, test := range map[string]struct {
+		edit      *api.Document
+		busy      uint16
+		oldMaster bool
+		want      string
+	}{
+		"port of a service": {edit: edited(t, "9000", "9001"), busy: 9001, want: "cannot reload haproxy: its new worker failed"},
+		"port of the stats": {edit: parse(t, spec+"proxy: {stats: {address: '127.0.0.1:8404'}}\n"), busy: 8404,
+			want: "cannot reload haproxy: its new worker failed"},
+		"HAProxy does not tell": {edit: parse(t, spec+"proxy: {stats: {address: '127.0.0.1:8404'}}\n"), busy: 8404, oldMaster: true,
+			want: "cannot see a new worker of haproxy"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := installed(t, parse(t, spec))
+			before := h.Dump()
+			h.Busy[test.busy], h.OldMaster = true, test.oldMaster
+			_, _, err := once(t, h, test.edit)
+			var failure *reconcile.Failure
+			if !errors.As(err, &failure) || !failure.Undone || failure.Undo != nil {
+				t.Fatalf("got %v, want a failure that was undone", err)
+			}
+			if text := err.Error(); !strings.HasPrefix(text, test.want) || !strings.HasSuffix(text, "\nwhat was there before is in force again") {
+				t.Errorf("message:\n%s\nwant it to begin with %q", text, test.want)
+			}
+			same(t, "the undoing", h, before)
+			quiet(t, h, parse(t, spec))
+		})
+	}
+}
+
+// On the way back HAProxy may be unable to serve as before, too: that must be said.
+func TestWayBackIsVerified(t *testing.T) {
+	h := installed(t, parse(t, spec))
+	h.Busy[9001], h.Busy[9000] = true, true
+	_, _, err := once(t, h, edited(t, "9000", "9001"))
+	if err == nil || !strings.Contains(err.Error(), "and cannot bring back what was there before: cannot reload haproxy") {
+		t.Errorf("got %v", err)
+	}
+	delete(h.Busy, 9000)
+	must(t, h, parse(t, spec))
+	quiet(t, h, parse(t, spec))
+}
+
+// A service that HAProxy does not listen for, though its worker is new and well.
+func TestListenersAreVerified(t *testing.T) {
+	h := installed(t, parse(t, spec))
+	h.Deaf = true
+	_, _, err := once(t, h, edited(t, "9000", "9001"))
+	if err == nil || !strings.HasPrefix(err.Error(), "cannot see haproxy listening on 0.0.0.0:9001") {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestCancelledRunGoesOnLater(t *testing.T) {
+	h := hosttest.New()
+	doc := parse(t, spec)
+	ctx, cancel := context.WithCancel(t.Context())
+	r := reconcile.Reconciler{Host: h, Log: discard, Step: func(s reconcile.Step) {
+		if strings.HasPrefix(s.String(), "write /etc/haproxy") {
+			cancel()
+		}
+	}}
+	_, err := r.Once(ctx, doc)
+	var failure *reconcile.Failure
+	if !errors.As(err, &failure) || failure.Undone || !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v, want a failure that was not undone", err)
+	}
+	must(t, h, doc)
+	quiet(t, h, doc)
+}
+
+func TestFailureMessages(t *testing.T) {
+	cause, back := errors.New("cannot reload haproxy.service: it failed"), errors.New("cannot put back /x: disk full")
+	for _, test := range []struct {
+		failure reconcile.Failure
+		want    string
+	}{
+		{reconcile.Failure{Err: cause}, "cannot reload haproxy.service: it failed"},
+		{reconcile.Failure{Err: cause, Undone: true}, "cannot reload haproxy.service: it failed\nwhat was there before is in force again"},
+		{reconcile.Failure{Err: cause, Undone: true, Undo: back},
+			"cannot reload haproxy.service: it failed\nand cannot bring back what was there before: cannot put back /x: disk full"},
+	} {
+		if got := test.failure.Error(); got != test.want {
+			t.Errorf("got  %q\nwant %q", got, test.want)
+		}
+		if !errors.Is(&test.failure, cause) {
+			t.Error("the failure hides its cause")
+		}
+	}
+	refusal := reconcile.Refusal{Program: "haproxy", Lines: []reconcile.Verdict{
+		{Path: "/etc/haproxy/haproxy.cfg", Line: 7, Origin: "services[0].port", Text: "bad port"}, {Text: "fatal errors"}}}
+	const want = "haproxy refuses its configuration:\n  services[0].port: /etc/haproxy/haproxy.cfg:7: bad port\n  fatal errors"
+	if got := refusal.Error(); got != want {
+		t.Errorf("got  %q\nwant %q", got, want)
+	}
+}

@@ -1,0 +1,288 @@
+package reconcile
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"strings"
+	"time"
+
+	"rlb.dev/rlb-agent/api"
+)
+
+// StatusFile is where the last run leaves its status, for programs that read files.
+const StatusFile = RunDir + "/status.json"
+
+// Witness is an Observer that can also ask the running services how they are.
+type Witness interface {
+	Observer
+	// VRRP is what keepalived says of its instances. The process is the unit's main one.
+	VRRP(ctx context.Context, pid int) ([]Instance, error)
+	// Servers is what HAProxy says of the servers of its backends.
+	Servers(ctx context.Context) ([]ServerState, error)
+}
+
+// Instance is one vrrp_instance as keepalived tells it.
+type Instance struct {
+	Name  string
+	Role  Role
+	Since time.Time // of the last transition
+}
+
+// Role is what a node is in the virtual router.
+type Role string
+
+// The roles.
+const (
+	RoleMaster  Role = "MASTER"
+	RoleBackup  Role = "BACKUP"
+	RoleFault   Role = "FAULT"   // must not hold the virtual IPs
+	RoleStopped Role = "STOPPED" // keepalived is not running
+	RoleUnknown Role = "UNKNOWN"
+)
+
+// Status is what "rlb-agent status" tells, in Kubernetes' style. Absent means not known yet.
+type Status struct {
+	APIVersion         string            `json:"apiVersion"`
+	Kind               string            `json:"kind"`
+	Metadata           StatusMetadata    `json:"metadata,omitzero"`
+	Node               string            `json:"node,omitempty"`
+	Generation         int               `json:"generation,omitempty"`
+	ObservedGeneration int               `json:"observedGeneration,omitempty"`
+	SpecDigest         string            `json:"specDigest,omitempty"`
+	Role               Role              `json:"role"`
+	RoleSince          time.Time         `json:"roleSince,omitzero"`
+	VirtualIPs         []VirtualIPStatus `json:"virtualIPs,omitempty"`
+	Services           []ServiceStatus   `json:"services,omitempty"`
+	LastReconcile      *RunStatus        `json:"lastReconcile,omitempty"`
+	Conditions         []Condition       `json:"conditions,omitempty"`
+	Versions           Versions          `json:"versions,omitzero"`
+}
+
+// StatusMetadata repeats the spec's name.
+type StatusMetadata struct {
+	Name string `json:"name,omitempty"`
+}
+
+// VirtualIPStatus says whether this host holds the address now.
+type VirtualIPStatus struct {
+	Address string `json:"address"`
+	Held    bool   `json:"held"`
+}
+
+// ServiceStatus is one service and its servers.
+type ServiceStatus struct {
+	Name      string        `json:"name"`
+	Port      int           `json:"port"`
+	Listening bool          `json:"listening"`
+	Servers   []ServerState `json:"servers,omitempty"`
+}
+
+// ServerState is one server as HAProxy sees it.
+type ServerState struct {
+	Backend string    `json:"-"`
+	Name    string    `json:"name"`
+	Address string    `json:"address"`
+	State   string    `json:"state"` // UP, DOWN, MAINT, "no check" …, HAProxy's own words
+	Reason  string    `json:"reason,omitempty"`
+	Since   time.Time `json:"since,omitzero"`
+}
+
+// Outcome is how a run ended.
+type Outcome string
+
+// The outcomes.
+const (
+	Converged  Outcome = "Converged"  // there was nothing to do
+	Changed    Outcome = "Changed"    // the host was changed and is as wanted
+	Refused    Outcome = "Refused"    // the spec was refused; nothing was touched
+	RolledBack Outcome = "RolledBack" // the change did not work; what was before is in force
+	Failed     Outcome = "Failed"     // a person may be needed
+)
+
+// RunStatus is one run of the reconciler.
+type RunStatus struct {
+	Time     time.Time `json:"time"`
+	Duration string    `json:"duration"`
+	Result   Outcome   `json:"result"`
+	Steps    []string  `json:"steps,omitempty"`
+	Error    string    `json:"error,omitempty"`
+}
+
+// Condition is as in Kubernetes.
+type Condition struct {
+	Type               string    `json:"type"`   // Ready, SpecValid, InSync or Serving
+	Status             string    `json:"status"` // True, False or Unknown
+	Reason             string    `json:"reason"`
+	Message            string    `json:"message,omitempty"`
+	LastTransitionTime time.Time `json:"lastTransitionTime"`
+	ObservedGeneration int       `json:"observedGeneration,omitempty"`
+}
+
+// Versions of the programs.
+type Versions struct {
+	Agent      string `json:"agent,omitempty"`
+	HAProxy    string `json:"haproxy,omitempty"`
+	Keepalived string `json:"keepalived,omitempty"`
+}
+
+// statusOf asks the host how it is. doc is nil where the spec is not to be had, for the reason in specErr.
+func statusOf(ctx context.Context, w Witness, doc *api.Document, specErr error, last Status, now time.Time) (Status, error) {
+	memory, err := readMemory(ctx, w)
+	if err != nil && !errors.Is(err, ErrUnavailable) {
+		return Status{}, err
+	}
+	s := Status{
+		APIVersion: api.APIVersion, Kind: "LoadBalancerStatus", Role: RoleUnknown,
+		ObservedGeneration: memory.Generation, LastReconcile: last.LastReconcile,
+	}
+	s.set(last, now, "SpecValid", specErr == nil, "Parsed", "Refused", specErr)
+	if doc == nil {
+		s.set(last, now, "Ready", false, "", "SpecRefused", specErr)
+		return s, nil
+	}
+	s.Metadata.Name, s.SpecDigest, s.Generation = doc.Spec.Metadata.Name, doc.Digest, memory.Generation
+	if doc.Digest != memory.Digest {
+		s.Generation++
+	}
+	look, err := FactFinder{Observer: w}.Look(ctx, &doc.Spec)
+	s.Node = look.Desired.Facts.Node
+	s.Versions.HAProxy, s.Versions.Keepalived = string(look.Desired.Facts.HAProxyVersion), string(look.Desired.Facts.KeepalivedVersion)
+	todo := err
+	if steps := look.Plan.Steps(); err == nil && len(steps) > 0 {
+		todo = fmt.Errorf("still to do: %v", steps[0])
+	}
+	s.set(last, now, "InSync", todo == nil, "AsWanted", "Differs", todo)
+
+	s.role(ctx, w, look.Observed.Units[keepalivedUnit])
+	serving := s.virtualIPs(ctx, w, doc)
+	serving = errors.Join(serving, s.services(ctx, w, doc, look))
+	s.set(last, now, "Serving", serving == nil, "AllServicesServe", "NotServing", serving)
+	s.set(last, now, "Ready", todo == nil && serving == nil, "InSyncAndServing", "NotReady", errors.Join(todo, serving))
+	return s, nil
+}
+
+// role is keepalived's own word; of two instances that stay together the worse one counts.
+func (s *Status) role(ctx context.Context, w Witness, unit Unit) {
+	if unit.Name == "" {
+		return
+	}
+	if !unit.Active() {
+		s.Role = RoleStopped
+		return
+	}
+	instances, err := w.VRRP(ctx, unit.MainPID)
+	if err != nil {
+		return
+	}
+	order := map[Role]int{RoleMaster: 1, RoleBackup: 2, RoleFault: 3}
+	for _, i := range instances {
+		if s.Role == RoleUnknown || order[i.Role] > order[s.Role] {
+			s.Role, s.RoleSince = i.Role, i.Since
+		}
+	}
+}
+
+// virtualIPs looks which are on an interface: keepalived may think otherwise.
+func (s *Status) virtualIPs(ctx context.Context, o Observer, doc *api.Document) error {
+	interfaces, err := o.Interfaces(ctx)
+	if err != nil {
+		return err
+	}
+	held := map[netip.Addr]bool{}
+	for _, i := range interfaces {
+		for _, prefix := range i.Prefixes {
+			held[prefix.Addr()] = true
+		}
+	}
+	var wrong []string
+	for _, v := range doc.Spec.VirtualIPs {
+		s.VirtualIPs = append(s.VirtualIPs, VirtualIPStatus{v.Addr().String(), held[v.Addr()]})
+		if held[v.Addr()] != (s.Role == RoleMaster) && s.Role != RoleUnknown {
+			wrong = append(wrong, v.Addr().String())
+		}
+	}
+	switch {
+	case s.Role == RoleFault || s.Role == RoleStopped:
+		return fmt.Errorf("this host cannot take the virtual IPs: its role is %s", s.Role)
+	case len(wrong) > 0:
+		return fmt.Errorf("the role is %s, but the interface says otherwise of %s", s.Role, strings.Join(wrong, ", "))
+	}
+	return nil
+}
+
+func (s *Status) services(ctx context.Context, w Witness, doc *api.Document, look Look) error {
+	var listening map[netip.AddrPort]bool
+	unit := look.Observed.Units[haproxyUnit]
+	if workers, err := w.Workers(ctx, masterSocket(unit)); err == nil {
+		listeners, err := w.Listeners(ctx, workers.Current...)
+		if err == nil {
+			listening = map[netip.AddrPort]bool{}
+		}
+		for _, l := range listeners {
+			listening[l] = true
+		}
+	}
+	states, _ := w.Servers(ctx)
+	var problems []error
+	for _, service := range doc.Spec.Services {
+		status := ServiceStatus{Name: service.Name, Port: *service.Port, Listening: true}
+		for _, l := range listen(&doc.Spec, service) {
+			status.Listening = status.Listening && listening[l]
+		}
+		up := 0
+		for _, state := range states {
+			if state.Backend == service.Name {
+				status.Servers = append(status.Servers, state)
+				if !strings.HasPrefix(state.State, "DOWN") && !strings.HasPrefix(state.State, "MAINT") {
+					up++
+				}
+			}
+		}
+		switch {
+		case !status.Listening:
+			problems = append(problems, fmt.Errorf("service %s does not listen on port %d", service.Name, *service.Port))
+		case up == 0 && len(status.Servers) > 0:
+			problems = append(problems, fmt.Errorf("service %s has no server that is up", service.Name))
+		}
+		s.Services = append(s.Services, status)
+	}
+	return errors.Join(problems...)
+}
+
+// set adds a condition. Its transition time is the last one's as long as the status stays.
+func (s *Status) set(last Status, now time.Time, kind string, good bool, reasonTrue, reasonFalse string, why error) {
+	c := Condition{Type: kind, Status: "True", Reason: reasonTrue, LastTransitionTime: now, ObservedGeneration: s.ObservedGeneration}
+	if !good {
+		c.Status, c.Reason = "False", reasonFalse
+		if why != nil {
+			c.Message = why.Error()
+		}
+	}
+	for _, before := range last.Conditions {
+		if before.Type == kind && before.Status == c.Status {
+			c.LastTransitionTime = before.LastTransitionTime
+		}
+	}
+	s.Conditions = append(s.Conditions, c)
+}
+
+// Is says whether a condition is true.
+func (s Status) Is(kind string) bool {
+	for _, c := range s.Conditions {
+		if c.Type == kind {
+			return c.Status == "True"
+		}
+	}
+	return false
+}
+
+// ReadStatus is the status of this host now. It changes nothing.
+func ReadStatus(ctx context.Context, w Witness, doc *api.Document, specErr error) (Status, error) {
+	var last Status
+	if err := readJSON(ctx, w, StatusFile, &last); err != nil && !errors.Is(err, ErrUnavailable) {
+		return Status{}, err
+	}
+	return statusOf(ctx, w, doc, specErr, last, time.Now().Truncate(time.Second))
+}

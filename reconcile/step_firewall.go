@@ -1,0 +1,145 @@
+package reconcile
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/aymanbagabas/go-udiff"
+
+	"rlb.dev/rlb-agent/render"
+)
+
+// loadFirewall makes the agent's chain hold exactly the wanted rules, with one jump to it, first in INPUT; or removes
+// chain and jump. All of it is one transaction of iptables-restore: there is no moment without the rules.
+type loadFirewall struct {
+	family render.Family
+	before Firewall
+	want   []string // rules of the chain
+	drop   []string // rules of INPUT that go: every jump that is there, and the original's rules
+	remove bool
+}
+
+func (s loadFirewall) String() string {
+	switch {
+	case s.remove:
+		return fmt.Sprintf("remove the %v firewall rules", s.family)
+	case s.before.Chain == nil:
+		return fmt.Sprintf("load the %v firewall rules", s.family)
+	}
+	return fmt.Sprintf("repair the %v firewall rules", s.family)
+}
+
+// needed says whether anything is not as it should be.
+func (s loadFirewall) needed() bool {
+	if s.remove {
+		return s.before.Chain != nil || len(s.drop) > 0
+	}
+	inPlace := len(s.before.Input) > 0 && s.before.Input[0] == render.Jump && len(s.drop) == 1
+	return !inPlace || s.before.Chain == nil || !slices.Equal(s.before.Chain, s.want)
+}
+
+func (s loadFirewall) Diff() string {
+	name := fmt.Sprintf("%v filter table", s.family)
+	return udiff.Unified(name, name, joined(s.before.Input, s.before.Chain), joined(s.after().Input, s.after().Chain))
+}
+
+// after is the state that the step leaves.
+func (s loadFirewall) after() Firewall {
+	var f Firewall
+	dropped := slices.Clone(s.drop)
+	if !s.remove {
+		f.Chain = s.want
+		f.Input = append(f.Input, render.Jump)
+	}
+	for _, rule := range s.before.Input {
+		if i := slices.Index(dropped, rule); i >= 0 {
+			dropped = slices.Delete(dropped, i, i+1)
+			continue
+		}
+		f.Input = append(f.Input, rule)
+	}
+	return f
+}
+
+func joined(lists ...[]string) string {
+	var b strings.Builder
+	for _, rule := range slices.Concat(lists...) {
+		b.WriteString(rule + "\n")
+	}
+	return b.String()
+}
+
+func (s loadFirewall) apply(ctx context.Context, t *tools) error {
+	for _, rule := range s.drop {
+		if rule != render.Jump && !slices.Contains(t.memory.Rules, rule) {
+			t.memory.Rules = append(t.memory.Rules, rule)
+			if err := t.memory.save(ctx, t.host); err != nil {
+				return err
+			}
+		}
+	}
+	return t.host.LoadFirewall(ctx, s.family, s.rules())
+}
+
+// rules is the step in the format of iptables-restore --noflush.
+func (s loadFirewall) rules() string {
+	var b strings.Builder
+	b.WriteString("*filter\n")
+	fmt.Fprintf(&b, ":%s - [0:0]\n", render.Chain) // made, or emptied
+	for _, rule := range s.want {
+		b.WriteString(rule + "\n")
+	}
+	for _, rule := range s.drop {
+		b.WriteString(strings.Replace(rule, "-A ", "-D ", 1) + "\n")
+	}
+	if s.remove {
+		fmt.Fprintf(&b, "-X %s\n", render.Chain)
+	} else {
+		b.WriteString(strings.Replace(render.Jump, "-A INPUT", "-I INPUT 1", 1) + "\n")
+	}
+	b.WriteString("COMMIT\n")
+	return b.String()
+}
+
+func (s loadFirewall) undo() []Step { return []Step{resetFirewall{s}} }
+
+// resetFirewall brings back chain, jump and rules as they were before a loadFirewall.
+type resetFirewall struct{ done loadFirewall }
+
+func (s resetFirewall) String() string {
+	return fmt.Sprintf("put back the %v firewall rules", s.done.family)
+}
+func (s resetFirewall) Diff() string { return "" }
+func (s resetFirewall) undo() []Step { return nil }
+
+func (s resetFirewall) apply(ctx context.Context, t *tools) error {
+	now, err := t.host.Firewall(ctx, s.done.family)
+	if err != nil {
+		return err
+	}
+	before := s.done.before
+	var b strings.Builder
+	b.WriteString("*filter\n")
+	fmt.Fprintf(&b, ":%s - [0:0]\n", render.Chain)
+	for _, rule := range before.Chain {
+		b.WriteString(rule + "\n")
+	}
+	// from what is there to what was there: what came since goes, what went since comes back at its place
+	for _, rule := range now.Input {
+		if rule == render.Jump || slices.Contains(s.done.drop, rule) { // those that never went, too
+			b.WriteString(strings.Replace(rule, "-A ", "-D ", 1) + "\n")
+		}
+	}
+	for i, rule := range before.Input {
+		if slices.Contains(s.done.drop, rule) {
+			fmt.Fprintf(&b, "%s\n", strings.Replace(rule, "-A INPUT", fmt.Sprintf("-I INPUT %d", i+1), 1))
+		}
+	}
+	if before.Chain == nil {
+		fmt.Fprintf(&b, "-X %s\n", render.Chain)
+	}
+	b.WriteString("COMMIT\n")
+	return t.host.LoadFirewall(ctx, s.done.family, b.String())
+}

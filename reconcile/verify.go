@@ -1,0 +1,138 @@
+package reconcile
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+)
+
+const (
+	verifyTimeout = 10 * time.Second       // a good change shows within a second, on a slow Pi too
+	verifyPause   = 50 * time.Millisecond  // between two looks
+	settleTime    = 300 * time.Millisecond // a keepalived that cannot live with its configuration dies within that
+)
+
+// serves waits until the host does what the desired state says, as far as it can be seen from the host: the units
+// run and stay, and HAProxy's present workers, not some older ones, listen wherever clients connect.
+// replaced are the workers that a reload must have replaced.
+func serves(ctx context.Context, h Host, d Desired, replaced []int) error {
+	ctx, cancel := context.WithTimeout(ctx, verifyTimeout)
+	defer cancel()
+	var err error
+	for {
+		now := servesNow(ctx, h, d, replaced)
+		if now == nil {
+			return stays(ctx, h, d)
+		}
+		if err == nil || ctx.Err() == nil { // what was wrong, not that time is up
+			err = now
+		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(verifyPause):
+		}
+	}
+}
+
+func servesNow(ctx context.Context, h Host, d Desired, replaced []int) error {
+	for _, want := range d.Units {
+		if !want.Run {
+			continue
+		}
+		unit, err := h.Unit(ctx, want.Name)
+		if err != nil {
+			return err
+		}
+		if !unit.Active() || unit.MainPID == 0 {
+			return fmt.Errorf("cannot see %s running: it is %s (%s)", want.Name, unit.ActiveState, unit.SubState)
+		}
+		if want.Name == haproxyUnit {
+			if err := listens(ctx, h, d, unit, replaced); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// listens asks HAProxy's master for its workers: systemd calls a reload done while the new worker may have failed to
+// bind and the old one goes on.
+func listens(ctx context.Context, h Host, d Desired, unit Unit, replaced []int) error {
+	socket := masterSocket(unit)
+	if socket == "" {
+		return nil // the administrator's EXTRAOPTS took the socket away
+	}
+	workers, err := h.Workers(ctx, socket)
+	if err != nil {
+		return err
+	}
+	if workers.Failed > 0 {
+		return fmt.Errorf("cannot reload haproxy: its new worker failed, the old one goes on (journalctl -u %s tells why)", haproxyUnit)
+	}
+	fresh := slices.DeleteFunc(slices.Clone(workers.Current), func(pid int) bool { return slices.Contains(replaced, pid) })
+	if len(fresh) == 0 {
+		return errors.New("cannot see a new worker of haproxy")
+	}
+	have, err := h.Listeners(ctx, fresh...)
+	if err != nil {
+		return err
+	}
+	var missing []string
+	for _, want := range d.Listen {
+		if !slices.Contains(have, want) {
+			missing = append(missing, want.String())
+		}
+	}
+	if len(missing) > 0 {
+		return fmt.Errorf("cannot see haproxy listening on %s", strings.Join(missing, ", "))
+	}
+	return nil
+}
+
+// stays looks again after a moment: the same processes must be there.
+func stays(ctx context.Context, h Host, d Desired) error {
+	before := map[string]int{}
+	for round := range 2 {
+		for _, want := range d.Units {
+			if !want.Run {
+				continue
+			}
+			unit, err := h.Unit(ctx, want.Name)
+			if err != nil {
+				return err
+			}
+			if round == 0 {
+				before[want.Name] = unit.MainPID
+			} else if unit.MainPID != before[want.Name] || !unit.Active() {
+				return fmt.Errorf("cannot keep %s running: it is %s (%s) a moment after its start or reload", want.Name, unit.ActiveState, unit.SubState)
+			}
+		}
+		if round == 0 {
+			time.Sleep(settleTime)
+		}
+	}
+	return nil
+}
+
+// masterSocket is the path of HAProxy's master CLI, from the -S option of its unit, or "".
+func masterSocket(unit Unit) string {
+	path, _, _ := strings.Cut(argument(unit.Environment["EXTRAOPTS"], "-S", "--master-socket"), ",")
+	return strings.TrimPrefix(path, "unix@")
+}
+
+// currentWorkers are the workers that a reload must replace: none where HAProxy is not running or does not tell.
+func currentWorkers(ctx context.Context, o Observer) []int {
+	unit, err := o.Unit(ctx, haproxyUnit)
+	if err != nil || !unit.Active() {
+		return nil
+	}
+	workers, err := o.Workers(ctx, masterSocket(unit))
+	if err != nil {
+		return nil
+	}
+	return workers.Current
+}

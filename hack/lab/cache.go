@@ -1,0 +1,212 @@
+package lab
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+const cacheDir = "/var/cache/rlb-lab"
+
+const (
+	// basePackages is what each host has from the start, beside the essential packages.
+	basePackages = "systemd,systemd-sysv,dbus,iproute2,iptables,nftables,procps"
+	// repoPackages and all that they need lie in each host's own repository, not yet installed.
+	repoPackages = "haproxy keepalived"
+	// stampFile inside a tree tells from which recipe it was built.
+	stampFile = "etc/rlb-lab-stamp"
+)
+
+// fetchScript runs inside a new base while its package source is still the archive, and fills /srv/repo.
+const fetchScript = `
+apt-get update -q
+apt-get clean
+apt-get install -qy --download-only --no-install-recommends ` + repoPackages + `
+mkdir -p /srv/repo
+mv /var/cache/apt/archives/*.deb /srv/repo/
+`
+
+// settleScript runs inside the base after that: the hosts have no other source than their own disk, boot without
+// what would only disturb a measurement, and keep their journal in memory.
+const settleScript = `
+rm -rf /etc/apt/sources.list.d/* /var/lib/apt/lists/* /var/log/*.log
+echo 'deb [trusted=yes] file:/srv/repo ./' >/etc/apt/sources.list
+apt-get update -q
+apt-get clean
+mkdir -p /etc/dpkg/dpkg.cfg.d /etc/systemd/journald.conf.d
+echo force-unsafe-io >/etc/dpkg/dpkg.cfg.d/rlb-lab
+printf '[Journal]\nStorage=volatile\nRuntimeMaxUse=32M\nRateLimitBurst=0\n' >/etc/systemd/journald.conf.d/rlb-lab.conf
+cd /etc/systemd/system
+for unit in apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer e2scrub_all.timer fstrim.timer console-getty.service nftables.service; do
+	ln -sf /dev/null $unit
+done
+rm -f /etc/resolv.conf /etc/hostname
+`
+
+// programScript installs the programs, as on a host, but starts none of them in the tree.
+const programScript = `
+printf '#!/bin/sh\nexit 101\n' >/usr/sbin/policy-rc.d
+chmod 755 /usr/sbin/policy-rc.d
+apt-get install -qy --no-install-recommends ` + repoPackages + `
+rm /usr/sbin/policy-rc.d
+`
+
+// baseRecipe is all that a base is made from: if it changes, the cached ones are out of date.
+const baseRecipe = basePackages + fetchScript + settleScript
+
+// EnsureCaches builds the trees of the releases, or of all of them, one after the other, unless they are there.
+func EnsureCaches(ctx context.Context, opts Options, releases ...Release) error {
+	if err := Available(); err != nil {
+		return err
+	}
+	if len(releases) == 0 {
+		releases = Releases()
+	}
+	for _, r := range releases {
+		if _, err := programTree(ctx, r, opts.log); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// ProgramTree returns the root directory of a release with haproxy and keepalived installed, to run the real programs
+// without a host. It is shared and must not be written to.
+func ProgramTree(ctx context.Context, r Release) (string, error) {
+	if err := Available(); err != nil {
+		return "", err
+	}
+	return programTree(ctx, r, Options{}.log)
+}
+
+// baseTree returns the tree that the release's hosts begin with.
+func baseTree(ctx context.Context, r Release, log logFunc) (string, error) {
+	return tree(ctx, r, "base", baseRecipe, log, func(dir string) error {
+		// No mirror is named: debootstrap knows its own.
+		if _, err := run(ctx, "debootstrap", "--variant=minbase", "--include="+basePackages, r.Codename(), dir); err != nil {
+			return err
+		}
+		if err := inTree(ctx, dir, fetchScript); err != nil {
+			return err
+		}
+		if err := index(ctx, filepath.Join(dir, "srv/repo")); err != nil {
+			return err
+		}
+		return inTree(ctx, dir, settleScript)
+	})
+}
+
+func programTree(ctx context.Context, r Release, log logFunc) (string, error) {
+	base, err := baseTree(ctx, r, log)
+	if err != nil {
+		return "", err
+	}
+	return tree(ctx, r, "programs", baseRecipe+programScript, log, func(dir string) error {
+		if _, err := run(ctx, "cp", "-a", "--reflink=auto", base, dir); err != nil {
+			return err
+		}
+		return inTree(ctx, dir, programScript)
+	})
+}
+
+// tree returns a cached directory. It is built under another name and then renamed, so it is whole or not there, and
+// built again when its recipe has changed.
+func tree(ctx context.Context, r Release, kind, recipe string, log logFunc, build func(dir string) error) (string, error) {
+	dir := filepath.Join(cacheDir, r.Codename(), kind)
+	stamp := fmt.Sprintf("%x\n", sha256.Sum256([]byte(recipe)))
+	fresh := func() bool {
+		found, err := os.ReadFile(filepath.Join(dir, stampFile))
+		return err == nil && string(found) == stamp
+	}
+	if fresh() {
+		return dir, nil
+	}
+	unlock, err := lockFile(ctx, filepath.Join(cacheDir, r.Codename(), "lock"))
+	if err != nil {
+		return "", err
+	}
+	defer unlock()
+	if fresh() { // another process built it meanwhile
+		return dir, nil
+	}
+	log("building %s", dir)
+	begin := time.Now()
+	if err := replaceTree(dir, stamp, build); err != nil {
+		return "", fmt.Errorf("cannot build %s: %w", dir, err)
+	}
+	log("built %s in %s", dir, time.Since(begin).Round(time.Second))
+	return dir, nil
+}
+
+func replaceTree(dir, stamp string, build func(dir string) error) error {
+	building, old := dir+".new", dir+".old"
+	if err := errors.Join(os.RemoveAll(building), os.RemoveAll(old)); err != nil {
+		return err
+	}
+	if err := build(building); err != nil {
+		return err
+	}
+	if err := os.WriteFile(filepath.Join(building, stampFile), []byte(stamp), 0o644); err != nil {
+		return err
+	}
+	if err := os.Rename(dir, old); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	if err := os.Rename(building, dir); err != nil {
+		return err
+	}
+	return os.RemoveAll(old)
+}
+
+// inTree runs a shell script with the tree as its root. What it mounts is gone with it.
+func inTree(ctx context.Context, dir, script string) error {
+	_, err := run(ctx, "unshare", "--mount", "--pid", "--fork", "--kill-child", "chroot", dir, "sh", "-ec", `
+export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin DEBIAN_FRONTEND=noninteractive LC_ALL=C.UTF-8
+mount -t proc proc /proc
+`+script)
+	return err
+}
+
+// index writes the list of packages that apt reads.
+func index(ctx context.Context, repo string) error {
+	cmd := command(ctx, "dpkg-scanpackages", "--multiversion", ".")
+	cmd.Dir = repo
+	list, err := output(ctx, cmd, cmd.Args)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(repo, "Packages"), []byte(list), 0o644)
+}
+
+// lockFile takes a lock over all processes of the machine, waiting for it, and returns what gives it back.
+func lockFile(ctx context.Context, path string) (unlock func(), err error) {
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return nil, fmt.Errorf("cannot lock: %w", err)
+	}
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("cannot lock: %w", err)
+	}
+	for {
+		err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+		if err == nil {
+			return func() { f.Close() }, nil
+		}
+		if !errors.Is(err, unix.EWOULDBLOCK) {
+			f.Close()
+			return nil, fmt.Errorf("cannot lock %s: %w", path, err)
+		}
+		select {
+		case <-ctx.Done():
+			f.Close()
+			return nil, fmt.Errorf("cannot lock %s: %w", path, ctx.Err())
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
+}

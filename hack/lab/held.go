@@ -1,0 +1,74 @@
+package lab
+
+import (
+	"net"
+	"sync"
+)
+
+// A heldListener accepts connections whose bytes stop while their control plane hangs.
+type heldListener struct {
+	net.Listener
+	cp *ControlPlane
+}
+
+// Accept waits for the next connection.
+func (l *heldListener) Accept() (net.Conn, error) {
+	conn, err := l.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	held := &heldConn{Conn: conn, cp: l.cp, closed: make(chan struct{})}
+	l.cp.mu.Lock()
+	defer l.cp.mu.Unlock()
+	l.cp.conns[held] = true
+	if l.cp.listener != l.Listener {
+		l.cp.refuse() // it stopped listening after this one had come
+	}
+	return held, nil
+}
+
+type heldConn struct {
+	net.Conn
+	cp     *ControlPlane
+	once   sync.Once
+	closed chan struct{}
+}
+
+// hold waits while the control plane hangs.
+func (c *heldConn) hold() error {
+	c.cp.mu.Lock()
+	resumed := c.cp.resumed
+	c.cp.mu.Unlock()
+	select {
+	case <-resumed:
+		return nil
+	case <-c.closed:
+		return net.ErrClosed
+	}
+}
+
+// Read gives what came, but not before the control plane answers again.
+func (c *heldConn) Read(b []byte) (int, error) {
+	n, err := c.Conn.Read(b)
+	if herr := c.hold(); herr != nil {
+		return 0, herr
+	}
+	return n, err
+}
+
+// Write waits until the control plane answers again.
+func (c *heldConn) Write(b []byte) (int, error) {
+	if err := c.hold(); err != nil {
+		return 0, err
+	}
+	return c.Conn.Write(b)
+}
+
+// Close ends the connection, even one that is held.
+func (c *heldConn) Close() error {
+	c.once.Do(func() { close(c.closed) })
+	c.cp.mu.Lock()
+	delete(c.cp.conns, c)
+	c.cp.mu.Unlock()
+	return c.Conn.Close()
+}

@@ -1,0 +1,140 @@
+package lab
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+
+	"golang.org/x/sys/unix"
+)
+
+// HostOptions tell how a host is made.
+type HostOptions struct {
+	Addr  netip.Prefix // of eth0, from 198.51.100.0/24
+	Addr6 netip.Prefix // a second one from 2001:db8::/64; optional
+	Files []File       // written before the first boot
+	// Installed begins the host in the state after apt-get install haproxy keepalived, which saves the seconds of it.
+	Installed bool
+}
+
+// A File is put into a host or into the tree of a check.
+type File struct {
+	Path string
+	Data []byte
+	Mode fs.FileMode // 0 is 0644
+}
+
+// A Host is a booted Debian. Its methods are safe for concurrent use.
+type Host struct {
+	*port
+	lab     *Lab
+	release Release
+	dir     string // holds its disk: upper, work and root, where they are joined with the base
+
+	mu      sync.Mutex // held while the host changes between up and down
+	gone    bool       // the lab has ended
+	current atomic.Pointer[boot]
+}
+
+// AddHost makes a host and boots it; it returns when the systemd inside has finished starting.
+func (l *Lab) AddHost(ctx context.Context, name string, release Release, opts HostOptions) (*Host, error) {
+	addrs := []netip.Prefix{opts.Addr}
+	if opts.Addr6.IsValid() {
+		addrs = append(addrs, opts.Addr6)
+	}
+	if err := checkStation(name, addrs); err != nil {
+		return nil, err
+	}
+	build := baseTree
+	if opts.Installed {
+		build = programTree
+	}
+	base, err := build(ctx, release, l.log)
+	if err != nil {
+		return nil, err
+	}
+	if err := l.claim(name); err != nil {
+		return nil, err
+	}
+	h := &Host{port: &port{name: name, addrs: addrs}, lab: l, release: release, dir: filepath.Join(runDir, name)}
+	if err := h.makeDisk(base, opts.Files); err != nil {
+		l.forget(name)
+		return nil, errors.Join(fmt.Errorf("cannot make the disk of %s: %w", name, err), h.removeDisk())
+	}
+	// From here on Close ends the host, even while it boots.
+	if err := l.adoptHost(h); err != nil {
+		return nil, errors.Join(err, h.removeDisk())
+	}
+	if err := h.Start(ctx); err != nil {
+		return nil, err
+	}
+	return h, nil
+}
+
+// makeDisk joins the release's base, which all hosts read, with a directory that takes this host's changes.
+func (h *Host) makeDisk(base string, files []File) error {
+	upper, work := filepath.Join(h.dir, "upper"), filepath.Join(h.dir, "work")
+	for _, dir := range []string{upper, work, h.root()} {
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			return err
+		}
+	}
+	// volatile: no host's data outlives the machine, so none has to reach the disk.
+	opts := fmt.Sprintf("lowerdir=%s,upperdir=%s,workdir=%s,volatile", base, upper, work)
+	if err := unix.Mount("overlay", h.root(), "overlay", 0, opts); err != nil {
+		return err
+	}
+	var hosts strings.Builder
+	hosts.WriteString("127.0.0.1 localhost\n::1 localhost\n")
+	for _, a := range h.addrs {
+		fmt.Fprintf(&hosts, "%s %s\n", a.Addr(), h.name)
+	}
+	id := sha256.Sum256([]byte(h.name)) // as a real host, it has the same one at each boot
+	own := []File{
+		{Path: "/etc/hostname", Data: []byte(h.name + "\n")},
+		{Path: "/etc/hosts", Data: []byte(hosts.String())},
+		{Path: "/etc/machine-id", Data: fmt.Appendf(nil, "%x\n", id[:16]), Mode: 0o444},
+	}
+	for _, f := range append(own, files...) {
+		if err := writeFile(h.root(), f); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (h *Host) removeDisk() error {
+	_ = unix.Unmount(h.root(), unix.MNT_DETACH)
+	if left := mountsBelow(h.dir); len(left) > 0 {
+		return fmt.Errorf("cannot unmount %v", left)
+	}
+	return os.RemoveAll(h.dir)
+}
+
+// root is where the host's disk is seen from the machine.
+func (h *Host) root() string { return filepath.Join(h.dir, "root") }
+
+// Name is the host's name.
+func (h *Host) Name() string { return h.name }
+
+// Release is the Debian that the host runs.
+func (h *Host) Release() Release { return h.release }
+
+// Addr is the host's first own address.
+func (h *Host) Addr() netip.Addr { return h.addrs[0].Addr() }
+
+// Pid is the machine's process number of the host's process 1; 0 if the host is down.
+func (h *Host) Pid() int {
+	if b := h.running(); b != nil {
+		return b.pid
+	}
+	return 0
+}

@@ -1,0 +1,152 @@
+package lab
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+)
+
+const (
+	// StateDir holds the machine-wide lock, and the control socket of labctl.
+	StateDir = "/run/rlb-lab"
+	runDir   = "/var/lib/rlb-lab/run" // the disks of the hosts, gone with the lab
+)
+
+var errClosed = errors.New("cannot use a lab that is closed")
+
+type logFunc func(format string, args ...any)
+
+// Options of a lab.
+type Options struct {
+	// Log is told what takes long, line by line; nil is silence.
+	Log func(format string, args ...any)
+}
+
+func (o Options) log(format string, args ...any) {
+	if o.Log != nil {
+		o.Log(format, args...)
+	}
+}
+
+// A Lab is one isolated network with all that is on it. Its methods are safe for concurrent use.
+type Lab struct {
+	log    logFunc
+	unlock func()
+
+	mu     sync.Mutex
+	names  map[string]bool
+	hosts  []*Host
+	close  []func() // ends control planes and clients
+	closed bool
+}
+
+// New makes an empty lab. It waits until a lab of another process has ended, and sweeps what a killed one left.
+func New(ctx context.Context, opts Options) (*Lab, error) {
+	if err := Available(); err != nil {
+		return nil, err
+	}
+	unlock, err := lockFile(ctx, filepath.Join(StateDir, "lock"))
+	if err != nil {
+		return nil, err
+	}
+	l := &Lab{log: opts.log, unlock: unlock, names: map[string]bool{}}
+	if err := errors.Join(sweep(ctx), makeSwitch(ctx)); err != nil {
+		l.Close()
+		return nil, err
+	}
+	return l, nil
+}
+
+// Close ends the lab at once and leaves nothing behind. It may be called more than once.
+func (l *Lab) Close() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.closed {
+		return nil
+	}
+	l.closed = true
+	defer l.unlock()
+	for _, h := range l.hosts {
+		h.kill()
+	}
+	for _, end := range l.close {
+		end()
+	}
+	for _, h := range l.hosts {
+		h.retire()
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	return sweep(ctx)
+}
+
+// claim reserves a station's name.
+func (l *Lab) claim(name string) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.closed {
+		return errClosed
+	}
+	if l.names[name] {
+		return fmt.Errorf("cannot add %s: the name is taken", name)
+	}
+	l.names[name] = true
+	return nil
+}
+
+// adopt makes the lab end a station when it closes; a station that came too late is ended now.
+func (l *Lab) adopt(end func()) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.closed {
+		end()
+		return errClosed
+	}
+	l.close = append(l.close, end)
+	return nil
+}
+
+// adoptHost makes the lab end a host when it closes.
+func (l *Lab) adoptHost(h *Host) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.closed {
+		return errClosed
+	}
+	l.hosts = append(l.hosts, h)
+	return nil
+}
+
+func (l *Lab) forget(name string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delete(l.names, name)
+}
+
+// Hosts lists the hosts in the order they were added.
+func (l *Lab) Hosts() []*Host {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return append([]*Host(nil), l.hosts...)
+}
+
+// Sweep removes what a killed lab left. It fails while a lab is alive.
+func Sweep() error {
+	if os.Geteuid() != 0 {
+		return errors.New("cannot sweep: not root")
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
+	defer cancel()
+	unlock, err := lockFile(ctx, filepath.Join(StateDir, "lock"))
+	if err != nil {
+		return fmt.Errorf("cannot sweep while a lab is alive: %w", err)
+	}
+	defer unlock()
+	ctx, cancel = context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	return sweep(ctx)
+}

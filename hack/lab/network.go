@@ -1,0 +1,150 @@
+package lab
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/netip"
+	"strings"
+	"sync/atomic"
+)
+
+const (
+	// prefix begins the name of everything that the lab makes on the machine, so that a sweep can find it.
+	prefix    = "rlb-lab-"
+	switchNS  = prefix + "switch"
+	partition = "partition" // the table of the packet filter in the switch that splits hosts
+)
+
+// The only networks that the lab may use.
+var (
+	net4 = netip.MustParsePrefix("198.51.100.0/24")
+	net6 = netip.MustParsePrefix("2001:db8::/64")
+)
+
+// A port is one cable on the switch: the bridge's end carries the station's name, the other end is eth0 in the
+// station's own namespace.
+type port struct {
+	name  string
+	addrs []netip.Prefix
+	ns    atomic.Pointer[netns] // nil while a host is down
+}
+
+// makeSwitch makes the bridge that joins all stations, in a namespace of its own.
+func makeSwitch(ctx context.Context) error {
+	if _, err := run(ctx, "ip", "netns", "add", switchNS); err != nil {
+		return err
+	}
+	return feed(ctx, `link add switch type bridge stp_state 0 forward_delay 0 mcast_snooping 0
+link set switch addrgenmode none up
+`, "ip", "-n", switchNS, "-batch", "-")
+}
+
+// checkStation refuses names that are no name of an interface, and addresses that are not the lab's.
+func checkStation(name string, addrs []netip.Prefix) error {
+	if len(name) == 0 || len(name) > 12 || strings.Trim(name, "abcdefghijklmnopqrstuvwxyz0123456789-") != "" || name == "switch" {
+		return fmt.Errorf("cannot use name %q: 1 to 12 of a-z, 0-9 and -", name)
+	}
+	if len(addrs) == 0 {
+		return fmt.Errorf("cannot attach %s without an address", name)
+	}
+	for _, a := range addrs {
+		if !net4.Contains(a.Addr()) && !net6.Contains(a.Addr()) {
+			return fmt.Errorf("cannot use address %s: the lab has only %s and %s", a, net4, net6)
+		}
+	}
+	return nil
+}
+
+// plug makes the station's namespace and its cable to the switch, and sets the addresses.
+func (p *port) plug(ctx context.Context) (err error) {
+	ns, err := openNetns(ctx, prefix+p.name)
+	if err != nil {
+		return err
+	}
+	p.ns.Store(ns)
+	defer func() {
+		if err != nil {
+			p.unplug()
+		}
+	}()
+	// A real card keeps its hardware address over reboots, so it is made from the station's own address.
+	a := p.addrs[0].Addr().As16()
+	if err := feed(ctx, fmt.Sprintf(`link add %[1]s type veth peer name eth0 address 02:00:%02[3]x:%02[4]x:%02[5]x:%02[6]x netns %[2]s
+link set %[1]s addrgenmode none master switch up
+`, p.name, ns.name, a[12], a[13], a[14], a[15]), "ip", "-n", switchNS, "-batch", "-"); err != nil {
+		return err
+	}
+	var batch strings.Builder
+	batch.WriteString("link set lo up\nlink set eth0 up\n")
+	for _, a := range p.addrs {
+		fmt.Fprintf(&batch, "addr add %s dev eth0", a)
+		if a.Addr().Is6() {
+			batch.WriteString(" nodad")
+		}
+		batch.WriteString("\n")
+	}
+	return feed(ctx, batch.String(), "ip", "-n", ns.name, "-batch", "-")
+}
+
+// unplug removes the station's namespace and, with it, the cable.
+func (p *port) unplug() {
+	ns := p.ns.Swap(nil)
+	if ns == nil {
+		return
+	}
+	// A namespace dies late, after its last process; the cable must be gone now, for its name may be wanted again.
+	_, _ = run(context.Background(), "ip", "-n", switchNS, "link", "delete", p.name)
+	ns.close()
+}
+
+// addresses lists what the station holds now, but for the loopback's.
+func (p *port) addresses() (found []netip.Prefix, err error) {
+	ns := p.ns.Load()
+	if ns == nil {
+		return nil, nil
+	}
+	err = ns.do(func() error {
+		list, err := net.InterfaceAddrs()
+		if err != nil {
+			return err
+		}
+		for _, a := range list {
+			if p, err := netip.ParsePrefix(a.String()); err == nil && !p.Addr().IsLoopback() {
+				found = append(found, p)
+			}
+		}
+		return nil
+	})
+	return found, err
+}
+
+// CutLink pulls the cable: the switch's end goes down, and eth0 loses its carrier.
+func (p *port) CutLink() error { return p.setLink("down") }
+
+// RestoreLink puts the cable back.
+func (p *port) RestoreLink() error { return p.setLink("up") }
+
+func (p *port) setLink(state string) error {
+	_, err := run(context.Background(), "ip", "-n", switchNS, "link", "set", p.name, state)
+	return err
+}
+
+// Partition drops all frames between a and b in the switch; both still reach every other station. Partitions add up
+// until Heal.
+func (l *Lab) Partition(a, b *Host) error {
+	return feed(context.Background(), fmt.Sprintf(`table bridge %[1]s {
+	chain forward {
+		type filter hook forward priority 0
+		iifname "%[2]s" oifname "%[3]s" drop
+		iifname "%[3]s" oifname "%[2]s" drop
+	}
+}
+`, partition, a.Name(), b.Name()), "ip", "netns", "exec", switchNS, "nft", "-f", "-")
+}
+
+// Heal ends every partition.
+func (l *Lab) Heal() error {
+	return feed(context.Background(), fmt.Sprintf("table bridge %[1]s\ndelete table bridge %[1]s\n", partition),
+		"ip", "netns", "exec", switchNS, "nft", "-f", "-")
+}

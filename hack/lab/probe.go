@@ -1,0 +1,173 @@
+package lab
+
+import (
+	"errors"
+	"net/netip"
+	"os"
+	"slices"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// ProbeOptions tell how a target is probed.
+type ProbeOptions struct {
+	Interval time.Duration // between the starts of two probes; 0 is 5 ms
+	Timeout  time.Duration // a good probe has its answer within it; 0 is 100 ms
+	TCP      bool          // only connect, instead of a TLS handshake and a request for the server's name
+}
+
+// A Probe asks a target again and again. Each time is a new connection and is judged alone; the next one starts on time
+// even if earlier ones still wait.
+type Probe struct {
+	client *Client
+	target netip.AddrPort
+	opts   ProbeOptions
+	stop   chan struct{}
+	once   sync.Once
+	ended  sync.WaitGroup
+
+	mu    sync.Mutex
+	tries []try
+}
+
+type try struct {
+	start  time.Time
+	late   time.Duration // after the time it was planned for
+	done   bool
+	server string
+	err    error
+}
+
+// Report sums up a probe.
+type Report struct {
+	Total  int
+	Failed int
+	// Gap is the longest time between the starts of two good probes that follow each other; it began at GapStart. With
+	// no fault at all it is about the interval.
+	Gap      time.Duration
+	GapStart time.Time
+	// Open is the time from the start of the last good probe to that of the last probe of all: if it is more than the
+	// interval, the fault that it shows was not over and is not in Gap.
+	Open time.Duration
+	// Late is by how much a probe started too late at worst: so much of Gap may be this machine's own doing.
+	Late     time.Duration
+	ByServer map[string]int // good probes by the name of the server
+	Errors   map[string]int // failed ones by the kind of failure
+	FirstErr error
+}
+
+// Probe starts to probe target, such as 198.51.100.100:9000.
+func (c *Client) Probe(target string, opts ProbeOptions) (*Probe, error) {
+	at, err := parseTarget(target)
+	if err != nil {
+		return nil, err
+	}
+	if opts.Interval <= 0 {
+		opts.Interval = 5 * time.Millisecond
+	}
+	if opts.Timeout <= 0 {
+		opts.Timeout = 100 * time.Millisecond
+	}
+	p := &Probe{client: c, target: at, opts: opts, stop: make(chan struct{})}
+	p.ended.Go(p.schedule)
+	return p, nil
+}
+
+// schedule starts probes at fixed times from the first one, so that the interval is right on average.
+func (p *Probe) schedule() {
+	// So many can wait at once if all run into their timeout; more means that this machine cannot keep up.
+	slots := make(chan struct{}, int(p.opts.Timeout/p.opts.Interval)+8)
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	begin := time.Now()
+	for i := 0; ; i++ {
+		plan := begin.Add(time.Duration(i) * p.opts.Interval)
+		timer.Reset(time.Until(plan))
+		select {
+		case <-timer.C:
+		case <-p.stop:
+			return
+		}
+		slots <- struct{}{}
+		start := time.Now()
+		p.mu.Lock()
+		p.tries = append(p.tries, try{start: start, late: start.Sub(plan)})
+		p.mu.Unlock()
+		p.ended.Go(func() {
+			server, err := p.attempt(start)
+			p.mu.Lock()
+			p.tries[i].done, p.tries[i].server, p.tries[i].err = true, server, err
+			p.mu.Unlock()
+			<-slots
+		})
+	}
+}
+
+func (p *Probe) attempt(start time.Time) (server string, err error) {
+	conn, err := p.client.dial(p.target, start.Add(p.opts.Timeout))
+	if err != nil {
+		return "", err
+	}
+	defer conn.Close()
+	if p.opts.TCP {
+		return "tcp", nil
+	}
+	return ask(conn, "/")
+}
+
+// Stop ends the probe, waits for what is under way and reports.
+func (p *Probe) Stop() Report {
+	p.once.Do(func() { close(p.stop) })
+	p.ended.Wait()
+	return p.Report()
+}
+
+// Report sums up what is known so far.
+func (p *Probe) Report() Report {
+	p.mu.Lock()
+	tries := slices.Clone(p.tries)
+	p.mu.Unlock()
+	return sum(tries)
+}
+
+func sum(tries []try) Report {
+	r := Report{ByServer: map[string]int{}, Errors: map[string]int{}}
+	var lastGood time.Time
+	for _, t := range tries {
+		if !t.done {
+			continue
+		}
+		r.Total++
+		r.Late = max(r.Late, t.late)
+		if t.err != nil {
+			r.Failed++
+			r.Errors[kindOf(t.err)]++
+			if r.FirstErr == nil {
+				r.FirstErr = t.err
+			}
+			if !lastGood.IsZero() {
+				r.Open = t.start.Sub(lastGood)
+			}
+			continue
+		}
+		r.ByServer[t.server]++
+		if gap := t.start.Sub(lastGood); !lastGood.IsZero() && gap > r.Gap {
+			r.Gap, r.GapStart = gap, lastGood
+		}
+		lastGood, r.Open = t.start, 0
+	}
+	return r
+}
+
+// kindOf names an error without what differs from one to the next.
+func kindOf(err error) string {
+	var errno syscall.Errno
+	switch {
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return "timeout"
+	case errors.As(err, &errno):
+		return errno.Error()
+	}
+	return err.Error()
+}

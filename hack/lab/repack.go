@@ -1,0 +1,55 @@
+package lab
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+)
+
+// AddRepackaged puts a second version of a package into the host's own repository: the same content under another
+// version. The host knows of it after its next apt-get update.
+func (h *Host) AddRepackaged(ctx context.Context, pkg, version string) error {
+	if err := repack(ctx, filepath.Join(h.root(), "srv/repo"), pkg, version); err != nil {
+		return fmt.Errorf("cannot offer %s %s on %s: %w", pkg, version, h.name, err)
+	}
+	return nil
+}
+
+var versionLine = regexp.MustCompile(`(?m)^Version: .*$`)
+
+func repack(ctx context.Context, repo, pkg, version string) error {
+	found, err := filepath.Glob(filepath.Join(repo, pkg+"_*.deb"))
+	if err != nil {
+		return err
+	}
+	if len(found) == 0 {
+		return fmt.Errorf("no such package in %s", repo)
+	}
+	temp, err := os.MkdirTemp("", "rlb-lab-repack-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(temp)
+	tree := filepath.Join(temp, "tree")
+	if _, err := run(ctx, "dpkg-deb", "--raw-extract", found[0], tree); err != nil {
+		return err
+	}
+	control := filepath.Join(tree, "DEBIAN/control")
+	text, err := os.ReadFile(control)
+	if err != nil {
+		return err
+	}
+	text = versionLine.ReplaceAll(text, []byte("Version: "+version))
+	if err := os.WriteFile(control, text, 0o644); err != nil {
+		return err
+	}
+	// An epoch is no part of a file's name, but any unique name will do.
+	deb := filepath.Join(repo, fmt.Sprintf("%s_%x.deb", pkg, version))
+	// Hard compression would cost seconds and save nothing here.
+	if _, err := run(ctx, "dpkg-deb", "-Zgzip", "-z1", "--build", tree, deb); err != nil {
+		return err
+	}
+	return index(ctx, repo)
+}

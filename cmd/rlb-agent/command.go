@@ -1,0 +1,96 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"time"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
+
+	"rlb.dev/rlb-agent/reconcile/host"
+)
+
+const defaultSpec = "/etc/rlb/spec.yaml"
+
+// app is what the subcommands share: the streams and the common flags.
+type app struct {
+	stdin          io.Reader
+	stdout, stderr io.Writer
+
+	spec        string
+	lockTimeout time.Duration
+	logFormat   string
+	logLevel    string
+
+	log *slog.Logger
+}
+
+// command is the whole command line.
+func (a *app) command() *cobra.Command {
+	var once, dryRun bool
+	root := &cobra.Command{
+		Use:   "rlb-agent",
+		Short: "Keeps this machine one of a pair of redundant load balancers, as one spec file says",
+		Long: `rlb-agent keeps this machine one of a pair of redundant load balancers (HAProxy and Keepalived), as one spec file
+says. Without a subcommand it is the daemon: it reconciles at start, then whenever the spec changes, until SIGTERM.
+
+Exit codes: 0 done · 1 differences found · 2 wrong use, or this machine cannot do it; nothing touched · 3 spec refused;
+nothing touched · 4 apply failed, what was there before is in force again · 5 apply failed and could not be undone`,
+		Args:          noArguments,
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		PersistentPreRunE: func(*cobra.Command, []string) (err error) {
+			a.log, err = newLogger(a.stderr, a.logFormat, a.logLevel)
+			return err
+		},
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			switch {
+			case dryRun && !once:
+				return usageError{fmt.Errorf("cannot use --dry-run without --once")}
+			case dryRun:
+				return a.dryRun(cmd.Context())
+			case once:
+				return a.once(cmd.Context())
+			}
+			return a.daemon(cmd.Context())
+		},
+	}
+	root.Flags().BoolVar(&once, "once", false, "reconcile once, then exit")
+	root.Flags().BoolVar(&dryRun, "dry-run", false, "with --once: print what would be done, change nothing")
+	common := root.PersistentFlags()
+	common.StringVar(&a.spec, "spec", defaultSpec, "the spec file; - is standard input for validate and render")
+	common.DurationVar(&a.lockTimeout, "lock-timeout", time.Minute, "how long to wait for another rlb-agent to end")
+	common.StringVar(&a.logFormat, "log-format", "", "text, json or journal (default: journal under systemd, else text)")
+	common.StringVar(&a.logLevel, "log-level", "info", "debug, info, warn or error")
+
+	root.SetIn(a.stdin)
+	root.SetOut(a.stdout)
+	root.SetErr(a.stderr)
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
+	root.AddCommand(a.validateCommand(), a.renderCommand(), a.diffCommand(), a.statusCommand(), a.versionCommand())
+	return root
+}
+
+func noArguments(cmd *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return usageError{fmt.Errorf("cannot understand %q for %s: see %s --help", args[0], cmd.Name(), cmd.CommandPath())}
+	}
+	return nil
+}
+
+// host is the real machine. What takes long on it is told: on a terminal by a line that changes, else in the debug log.
+func (a *app) host() (*host.Host, error) {
+	progress := func(line string) { a.log.Debug(line) }
+	if file, ok := a.stderr.(*os.File); ok && isTerminal(file) && a.logFormat != "json" {
+		progress = func(line string) { fmt.Fprintf(file, "\r\x1b[K%.100s\r", line) }
+	}
+	return host.New(host.Options{Log: a.log, Progress: progress, LockTimeout: a.lockTimeout})
+}
+
+func isTerminal(file *os.File) bool {
+	_, err := unix.IoctlGetTermios(int(file.Fd()), unix.TCGETS)
+	return err == nil
+}

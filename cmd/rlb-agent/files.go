@@ -1,0 +1,157 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"github.com/spf13/cobra"
+
+	"rlb.dev/rlb-agent/reconcile"
+	"rlb.dev/rlb-agent/reconcile/host"
+	"rlb.dev/rlb-agent/render"
+)
+
+// validateCommand parses and validates, and asks the real programs where they are installed.
+func (a *app) validateCommand() *cobra.Command {
+	var flags factFlags
+	cmd := &cobra.Command{
+		Use:   "validate [FILE]",
+		Short: "Check a spec, with the real programs too where they are installed",
+		Args:  atMostOneFile,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			path := a.spec
+			if len(args) == 1 {
+				path = args[0]
+			}
+			_, h, look, err := a.look(cmd.Context(), path, flags.facts())
+			if err != nil {
+				return err
+			}
+			defer h.Close()
+			if err := a.check(cmd.Context(), h, look.Desired); err != nil {
+				return err
+			}
+			fmt.Fprintf(a.stdout, "%s: valid\n", path)
+			return nil
+		},
+	}
+	flags.register(cmd)
+	return cmd
+}
+
+// check asks the real programs, and says which could not be asked. keepalived looks its interface up: where that is
+// not on this machine, its word would be of the machine and not of the spec.
+func (a *app) check(ctx context.Context, h *host.Host, d reconcile.Desired) error {
+	files := d.Files
+	interfaces, err := h.Interfaces(ctx)
+	if err != nil || !slices.ContainsFunc(interfaces, func(i reconcile.Interface) bool { return i.Name == d.Facts.Interface }) {
+		files = slices.DeleteFunc(slices.Clone(files), func(f render.File) bool { return f.Kind == render.KeepalivedConfig })
+		a.log.Warn(fmt.Sprintf("not checked by keepalived: interface %s is not on this machine", d.Facts.Interface))
+	}
+	unchecked, err := h.Check(ctx, files)
+	for _, program := range unchecked {
+		a.log.Warn("not checked: " + program)
+	}
+	return err
+}
+
+// renderCommand prints the files, or writes them under a directory.
+func (a *app) renderCommand() *cobra.Command {
+	var (
+		flags factFlags
+		dir   string
+	)
+	cmd := &cobra.Command{
+		Use:   "render",
+		Short: "Print the rendered files, or write them under a directory at their paths on the host",
+		Args:  noArguments,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			_, h, look, err := a.look(cmd.Context(), a.spec, flags.facts())
+			if err != nil {
+				return err
+			}
+			defer h.Close()
+			files := look.Desired.Files
+			if dir != "" {
+				return writeUnder(dir, files)
+			}
+			for i, f := range files {
+				if i > 0 {
+					fmt.Fprintln(a.stdout)
+				}
+				fmt.Fprintf(a.stdout, "==> %s <==\n%s", f.Path, f.Data)
+			}
+			return nil
+		},
+	}
+	cmd.Flags().StringVar(&dir, "output-dir", "", "write the files under this directory")
+	flags.register(cmd)
+	return cmd
+}
+
+func writeUnder(dir string, files []render.File) error {
+	for _, f := range files {
+		path := filepath.Join(dir, f.Path)
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			return fmt.Errorf("cannot write the rendered files: %w", err)
+		}
+		if err := os.WriteFile(path, f.Data, f.Mode); err != nil {
+			return fmt.Errorf("cannot write the rendered files: %w", err)
+		}
+	}
+	return nil
+}
+
+// diffCommand shows how the installed files differ from the rendered ones.
+func (a *app) diffCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "diff",
+		Short: "Show how the installed files differ from the rendered ones",
+		Args:  noArguments,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			_, h, look, err := a.look(cmd.Context(), a.spec, render.Facts{})
+			if err != nil {
+				return err
+			}
+			defer h.Close()
+			a.unchecked(look)
+			different := false
+			for _, diff := range look.FileDiffs() {
+				different = true
+				fmt.Fprint(a.stdout, diff)
+			}
+			if different {
+				return errDifferent
+			}
+			return nil
+		},
+	}
+}
+
+func atMostOneFile(cmd *cobra.Command, args []string) error {
+	if len(args) > 1 {
+		return usageError{errors.New("cannot validate more than one file at a time")}
+	}
+	return nil
+}
+
+// factFlags are the facts of a host that can be given where this machine is not that host.
+type factFlags struct{ node, iface, haproxy, keepalived string }
+
+func (f *factFlags) register(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&f.node, "node", "", "render for this node of the spec")
+	cmd.Flags().StringVar(&f.iface, "interface", "", "interface of the virtual IPs")
+	cmd.Flags().StringVar(&f.haproxy, "haproxy-version", "", "render for this version of HAProxy")
+	cmd.Flags().StringVar(&f.keepalived, "keepalived-version", "", "render for this version of keepalived")
+}
+
+func (f *factFlags) facts() render.Facts {
+	return render.Facts{
+		Node: f.node, Interface: f.iface,
+		HAProxyVersion: render.Version(f.haproxy), KeepalivedVersion: render.Version(f.keepalived),
+	}
+}

@@ -1,0 +1,106 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"strings"
+	"sync"
+
+	"github.com/coreos/go-systemd/v22/journal"
+)
+
+// newLogger logs to standard error, or with fields to the journal.
+func newLogger(w io.Writer, format, level string) (*slog.Logger, error) {
+	var min slog.Level
+	if err := min.UnmarshalText([]byte(level)); err != nil {
+		return nil, usageError{fmt.Errorf("cannot understand --log-level %q: it is debug, info, warn or error", level)}
+	}
+	if format == "" {
+		format = "text"
+		if os.Getenv("JOURNAL_STREAM") != "" && journal.Enabled() {
+			format = "journal"
+		}
+	}
+	switch format {
+	case "text":
+		return slog.New(&lineHandler{min: min, write: writeLine(w)}), nil
+	case "journal":
+		return slog.New(&lineHandler{min: min, write: sendJournal}), nil
+	case "json":
+		return slog.New(slog.NewJSONHandler(w, &slog.HandlerOptions{Level: min})), nil
+	}
+	return nil, usageError{fmt.Errorf("cannot understand --log-format %q: it is text, json or journal", format)}
+}
+
+// lineHandler passes each record on as one message with its attributes.
+type lineHandler struct {
+	min   slog.Level
+	write func(slog.Level, string, []slog.Attr) error
+	attrs []slog.Attr
+}
+
+func (h *lineHandler) Enabled(_ context.Context, level slog.Level) bool { return level >= h.min }
+
+func (h *lineHandler) Handle(_ context.Context, r slog.Record) error {
+	attrs := append([]slog.Attr{}, h.attrs...)
+	r.Attrs(func(a slog.Attr) bool { attrs = append(attrs, a); return true })
+	return h.write(r.Level, r.Message, attrs)
+}
+
+func (h *lineHandler) WithAttrs(attrs []slog.Attr) slog.Handler {
+	return &lineHandler{min: h.min, write: h.write, attrs: append(append([]slog.Attr{}, h.attrs...), attrs...)}
+}
+
+func (h *lineHandler) WithGroup(string) slog.Handler { return h }
+
+// writeLine is for people: no time, no level unless it matters.
+func writeLine(w io.Writer) func(slog.Level, string, []slog.Attr) error {
+	var mu sync.Mutex
+	file, ok := w.(*os.File)
+	terminal := ok && isTerminal(file)
+	return func(level slog.Level, message string, attrs []slog.Attr) error {
+		var b strings.Builder
+		if terminal {
+			b.WriteString("\x1b[K") // over a line of progress
+		}
+		if level >= slog.LevelWarn {
+			b.WriteString(strings.ToLower(level.String()) + ": ")
+		}
+		b.WriteString(message)
+		for _, a := range attrs {
+			if a.Key == "took" {
+				fmt.Fprintf(&b, " (%v)", a.Value)
+			} else {
+				fmt.Fprintf(&b, " %s=%v", a.Key, a.Value)
+			}
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		_, err := fmt.Fprintln(w, b.String())
+		return err
+	}
+}
+
+// sendJournal sends a message with its attributes as fields, RLB_ and upper case (systemd.journal-fields(7)).
+func sendJournal(level slog.Level, message string, attrs []slog.Attr) error {
+	priority := journal.PriInfo
+	switch {
+	case level >= slog.LevelError:
+		priority = journal.PriErr
+	case level >= slog.LevelWarn:
+		priority = journal.PriWarning
+	case level < slog.LevelInfo:
+		priority = journal.PriDebug
+	}
+	fields := map[string]string{"SYSLOG_IDENTIFIER": "rlb-agent"}
+	for _, a := range attrs {
+		fields["RLB_"+strings.ToUpper(a.Key)] = a.Value.String()
+		if a.Key == "err" || a.Key == "cause" {
+			message += ": " + a.Value.String()
+		}
+	}
+	return journal.Send(message, priority, fields)
+}

@@ -1,0 +1,96 @@
+// Command rlb-agent makes this machine one of a pair of redundant load balancers, as one spec file says.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"rlb.dev/rlb-agent/api"
+	"rlb.dev/rlb-agent/reconcile"
+)
+
+// Exit codes. They are part of the contract with scripts and must not change.
+const (
+	exitDone        = 0 // done, nothing left to do
+	exitDifferent   = 1 // differences found (diff, --dry-run), or not ready (status)
+	exitUsage       = 2 // wrong use of the command line, or this machine cannot do it; nothing touched
+	exitRefused     = 3 // spec refused or not to be read; nothing touched
+	exitFailed      = 4 // apply failed; what was there before is in force again
+	exitNeedsPerson = 5 // apply failed and could not be undone
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	os.Exit(run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
+}
+
+// run is the whole program.
+func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	a := &app{stdin: stdin, stdout: stdout, stderr: stderr}
+	command := a.command()
+	command.SetArgs(args)
+	err := command.ExecuteContext(ctx)
+	if text := message(err); text != "" {
+		fmt.Fprintln(stderr, text)
+	}
+	return exitCode(err)
+}
+
+// errDifferent is the outcome "differences found": no failure, but not exit code 0.
+var errDifferent = errors.New("differences found")
+
+// usageError is a wrong use of the command line.
+type usageError struct{ error }
+
+// specError is a spec that cannot be read or is not trusted.
+type specError struct{ error }
+
+func exitCode(err error) int {
+	var (
+		problems api.Problems
+		refusal  *reconcile.Refusal
+		failure  *reconcile.Failure
+		usage    usageError
+		spec     specError
+		missing  *reconcile.MissingFact
+	)
+	switch {
+	case err == nil:
+		return exitDone
+	case errors.Is(err, errDifferent):
+		return exitDifferent
+	case errors.As(err, &failure):
+		if failure.Undo != nil {
+			return exitNeedsPerson
+		}
+		return exitFailed
+	case errors.As(err, &usage), errors.Is(err, reconcile.ErrUnavailable):
+		return exitUsage
+	case errors.As(err, &problems), errors.As(err, &refusal), errors.As(err, &spec), errors.As(err, &missing):
+		return exitRefused
+	}
+	return exitFailed
+}
+
+// message is what the user reads of an error. Problems of a spec have their own form, a line each.
+func message(err error) string {
+	var (
+		problems api.Problems
+		missing  *reconcile.MissingFact
+	)
+	switch {
+	case err == nil, errors.Is(err, errDifferent):
+		return ""
+	case errors.As(err, &problems):
+		return problems.Error()
+	case errors.As(err, &missing):
+		return missing.Error()
+	}
+	return "rlb-agent: " + err.Error()
+}

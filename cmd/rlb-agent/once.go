@@ -1,0 +1,103 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"rlb.dev/rlb-agent/api"
+	"rlb.dev/rlb-agent/reconcile"
+	"rlb.dev/rlb-agent/reconcile/host"
+	"rlb.dev/rlb-agent/render"
+)
+
+// once reconciles the host with the spec, once.
+func (a *app) once(ctx context.Context) error {
+	h, err := a.host()
+	if err != nil {
+		return err
+	}
+	defer h.Close()
+	if err := h.Ready(ctx); err != nil {
+		return err
+	}
+	doc, err := a.trustedSpec()
+	if err != nil {
+		return err
+	}
+	unlock, err := h.Lock(ctx, a.lockTimeout)
+	if err != nil {
+		return &reconcile.Failure{Err: err}
+	}
+	defer unlock()
+	r := reconcile.Reconciler{Host: h, Log: a.log, Step: func(s reconcile.Step) { a.log.Debug("next: " + s.String()) }}
+	result, err := r.Once(ctx, doc)
+	if err != nil {
+		return err
+	}
+	if len(result.Steps) == 0 {
+		fmt.Fprintf(a.stdout, "nothing to do: this host is as %s says (%v)\n", a.spec, result.Time.Round(time.Millisecond))
+	} else {
+		fmt.Fprintf(a.stdout, "done: this host is as %s says (%d steps, %v)\n", a.spec, len(result.Steps), result.Time.Round(time.Millisecond))
+	}
+	return nil
+}
+
+// dryRun prints what once would do.
+func (a *app) dryRun(ctx context.Context) error {
+	doc, h, look, err := a.look(ctx, a.spec, render.Facts{})
+	if err != nil {
+		return err
+	}
+	defer h.Close()
+	if err := reconcile.HostProblems(ctx, h, doc); err != nil {
+		return err
+	}
+	if err := a.check(ctx, h, look.Desired); err != nil {
+		return err
+	}
+	a.unchecked(look)
+	steps := look.Plan.Steps()
+	if len(steps) == 0 {
+		fmt.Fprintf(a.stdout, "nothing to do: this host is as %s says\n", a.spec)
+		return nil
+	}
+	for _, s := range steps {
+		fmt.Fprintf(a.stdout, "%v\n", s)
+		for line := range strings.Lines(s.Diff()) {
+			fmt.Fprint(a.stdout, "    "+line)
+		}
+	}
+	fmt.Fprintf(a.stdout, "%d steps; nothing was changed\n", len(steps))
+	return errDifferent
+}
+
+// look reads a spec and finds what it wants of this machine, whether or not this is one of its hosts.
+func (a *app) look(ctx context.Context, path string, given render.Facts) (*api.Document, *host.Host, reconcile.Look, error) {
+	doc, err := a.readSpec(path)
+	if err != nil {
+		return nil, nil, reconcile.Look{}, err
+	}
+	a.warnUntrusted(path)
+	h, err := a.host()
+	if err != nil {
+		return nil, nil, reconcile.Look{}, err
+	}
+	look, err := reconcile.FactFinder{Observer: h, Given: given, Assume: true}.Look(ctx, &doc.Spec)
+	for _, note := range look.Notes {
+		a.log.Warn(note)
+	}
+	if err != nil {
+		h.Close()
+		return nil, nil, reconcile.Look{}, usageError{err}
+	}
+	return doc, h, look, nil
+}
+
+// unchecked says on standard error what could not be looked at.
+func (a *app) unchecked(look reconcile.Look) {
+	for _, note := range look.Observed.Unchecked {
+		a.log.Warn("not looked at: " + note)
+	}
+}

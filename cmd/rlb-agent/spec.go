@@ -1,0 +1,107 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"syscall"
+
+	"rlb.dev/rlb-agent/api"
+)
+
+// readSpec reads and parses the spec; "-" is standard input.
+func (a *app) readSpec(path string) (*api.Document, error) {
+	if path == "-" {
+		data, err := io.ReadAll(a.stdin)
+		if err != nil {
+			return nil, specError{fmt.Errorf("cannot read the spec from standard input: %w", err)}
+		}
+		return api.Parse("-", data)
+	}
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, specError{fmt.Errorf("cannot read the spec: %w", err)}
+	}
+	return api.Parse(path, data)
+}
+
+// trustedSpec is readSpec for a run that acts on the file as root: it refuses a file that others may write.
+func (a *app) trustedSpec() (*api.Document, error) {
+	if a.spec == "-" {
+		return nil, usageError{errors.New("cannot apply a spec from standard input: give a file with --spec")}
+	}
+	if err := rootOnly(a.spec); err != nil {
+		return nil, specError{err}
+	}
+	doc, err := a.readSpec(a.spec)
+	if err == nil {
+		a.warnUnserved(doc)
+	}
+	return doc, err
+}
+
+// warnUnserved says which fields this version takes but does nothing for yet: silence would be a lie.
+func (a *app) warnUnserved(doc *api.Document) {
+	for _, field := range []struct{ name, value string }{
+		{"metrics.address", doc.Spec.Metrics.Address},
+		{"metrics.textfile", doc.Spec.Metrics.Textfile},
+		{"web.address", doc.Spec.Web.Address},
+	} {
+		if field.value != "" {
+			a.log.Warn(doc.Problem(field.name, "this version of rlb-agent serves nothing there yet").String())
+		}
+	}
+}
+
+// warnUntrusted says what an applying run would refuse.
+func (a *app) warnUntrusted(path string) {
+	if path == "-" {
+		return
+	}
+	if err := rootOnly(path); err != nil {
+		a.log.Warn(err.Error() + "; applying will refuse it")
+	}
+}
+
+// rootOnly sees that nobody but root may write the file or a directory on its path, with all links followed.
+func rootOnly(path string) error {
+	abs, err := filepath.Abs(path)
+	if err != nil {
+		return fmt.Errorf("cannot read the spec: %w", err)
+	}
+	real, err := filepath.EvalSymlinks(abs)
+	if err != nil {
+		return fmt.Errorf("cannot read the spec: %w", err)
+	}
+	// A link is as safe as the directory that it lies in, so both ways count.
+	for _, start := range []string{real, filepath.Dir(abs)} {
+		for p := start; ; p = filepath.Dir(p) {
+			if err := writableByRootOnly(p); err != nil {
+				return fmt.Errorf("cannot trust the spec %s: %w", path, err)
+			}
+			if p == "/" {
+				break
+			}
+		}
+	}
+	return nil
+}
+
+func writableByRootOnly(path string) error {
+	info, err := os.Stat(path)
+	if err != nil {
+		return err
+	}
+	stat, ok := info.Sys().(*syscall.Stat_t)
+	switch {
+	case !ok:
+		return fmt.Errorf("cannot tell the owner of %s", path)
+	case stat.Uid != 0:
+		return fmt.Errorf("%s belongs to user %d, not to root (chown root %s)", path, stat.Uid, path)
+	case info.Mode().Perm()&0o022 != 0:
+		return fmt.Errorf("others than root may write %s (chmod go-w %s)", path, path)
+	}
+	return nil
+}

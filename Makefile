@@ -1,0 +1,51 @@
+# make demo and make test do all of their own set-up on a Debian machine with Go.
+
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
+# Size counts more than speed here: without inlining the binary is a tenth smaller.
+BUILD = CGO_ENABLED=0 go build -buildvcs=false -trimpath -gcflags=all=-l -ldflags "-s -w -X main.version=$(VERSION)"
+BIN = bin/rlb-agent
+DESTDIR ?=
+AS_ROOT = $(if $(filter 0,$(shell id -u)),env,sudo --preserve-env=RLB_LAB,RLB_REQUIRE,RLB_AGENT)
+
+.PHONY: build
+build: ## the static binary, bin/rlb-agent
+	$(BUILD) -o $(BIN) ./cmd/rlb-agent
+
+.PHONY: release
+release: ## the binary for every kind of machine, under bin/
+	GOARCH=amd64 $(BUILD) -o bin/rlb-agent-linux-amd64 ./cmd/rlb-agent
+	GOARCH=arm64 $(BUILD) -o bin/rlb-agent-linux-arm64 ./cmd/rlb-agent
+	GOARCH=arm GOARM=6 $(BUILD) -o bin/rlb-agent-linux-armv6 ./cmd/rlb-agent
+
+.PHONY: install
+install: build ## onto this machine: the binary and its unit
+	install -D -m 755 $(BIN) $(DESTDIR)/usr/local/sbin/rlb-agent
+	install -D -m 644 hack/systemd/rlb-agent.service $(DESTDIR)/etc/systemd/system/rlb-agent.service
+
+.PHONY: demo
+demo: tools build ## a real pair, end to end, in about a minute after the first download
+	go build -o bin/demo ./hack/demo
+	$(AS_ROOT) bin/demo -agent $(BIN)
+
+.PHONY: test
+test: tools build check ## everything, on the lab of real hosts too; nothing is skipped
+	RLB_LAB=1 RLB_REQUIRE=1 RLB_AGENT=$(CURDIR)/$(BIN) go test -count=1 -p 1 -timeout 40m -exec "$(AS_ROOT)" ./...
+
+.PHONY: check
+check: ## quick and without root: format, vet, linter, unit tests with the race detector
+	test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { gofmt -l $$(git ls-files '*.go'); exit 1; }
+	go vet ./...
+	go tool staticcheck ./...
+	go test -race ./...
+
+.PHONY: cover
+cover: ## coverage of the unit tests
+	go test -coverprofile=bin/cover.out ./api ./render ./reconcile/... ./cmd/... && go tool cover -func=bin/cover.out | tail -1
+
+.PHONY: tools
+tools: ## the Debian packages that the lab needs
+	hack/tools
+
+.PHONY: help
+help: ## this list
+	@grep -hE '^[a-z]+:.*##' Makefile | sed 's/:.*##/\t/'

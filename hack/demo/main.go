@@ -1,0 +1,262 @@
+// Command demo shows the whole of rlb-agent on two real Debian hosts: "make demo".
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"net/netip"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+	"time"
+
+	"rlb.dev/rlb-agent/hack/lab"
+)
+
+const (
+	vip     = "198.51.100.100"
+	service = vip + ":9000"
+	agent   = "/usr/local/sbin/rlb-agent"
+)
+
+const spec = `apiVersion: rlb.dev/v1
+kind: LoadBalancerSpec
+metadata:
+  name: demo
+virtualIPs: [198.51.100.100]
+services:
+- name: kube-apiserver
+  port: 9000
+  servers:
+  - {name: cp1, address: 198.51.100.21, port: 6443}
+  - {name: cp2, address: 198.51.100.22, port: 6443}
+  - {name: cp3, address: 198.51.100.23, port: 6443}
+`
+
+const added = "  - {name: cp4, address: 198.51.100.24, port: 6443}\n"
+
+func main() {
+	binary := flag.String("agent", "", "the agent's binary")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := run(ctx, *binary); err != nil {
+		fmt.Fprintln(os.Stderr, "demo:", err)
+		stop()
+		os.Exit(1)
+	}
+}
+
+// demo is the lab with what is on it.
+type demo struct {
+	lab    *lab.Lab
+	hosts  []*lab.Host
+	client *lab.Client
+}
+
+func run(ctx context.Context, binary string) (err error) {
+	if err := lab.Available(); err != nil {
+		return err
+	}
+	progress := lab.Options{Log: func(format string, args ...any) { fmt.Printf("  "+format+"\n", args...) }}
+	title("Two bare Debian 13 hosts, four control planes and a client, on a network of their own")
+	if err := lab.EnsureCaches(ctx, progress, lab.Trixie); err != nil {
+		return err
+	}
+	l, err := lab.New(ctx, progress)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, l.Close()) }()
+	d := demo{lab: l}
+	for _, part := range []func(context.Context) error{
+		func(ctx context.Context) error { return d.boot(ctx, binary) },
+		d.apply, d.serve, d.edit, d.failover, d.status,
+	} {
+		if err := part(ctx); err != nil {
+			return err
+		}
+	}
+	title("Done; the lab is taken down")
+	return nil
+}
+
+func title(text string) { fmt.Printf("\n=== %s\n\n", text) }
+
+// show prints text, indented.
+func show(text string) {
+	for line := range strings.Lines(text) {
+		fmt.Print("  " + line)
+	}
+}
+
+func (d *demo) boot(ctx context.Context, binary string) error {
+	for i := range 4 {
+		addr := netip.MustParsePrefix(fmt.Sprintf("198.51.100.%d/24", 21+i))
+		if _, err := d.lab.AddControlPlane(ctx, fmt.Sprintf("cp%d", i+1), addr); err != nil {
+			return err
+		}
+	}
+	var err error
+	if d.client, err = d.lab.AddClient(ctx, "client", netip.MustParsePrefix("198.51.100.50/24")); err != nil {
+		return err
+	}
+	for i := range 2 {
+		addr := netip.MustParsePrefix(fmt.Sprintf("198.51.100.%d/24", 11+i))
+		host, err := d.lab.AddHost(ctx, fmt.Sprintf("lb%d", i+1), lab.Trixie, lab.HostOptions{Addr: addr})
+		if err != nil {
+			return err
+		}
+		if err := host.CopyIn(binary, agent, 0o755); err != nil {
+			return err
+		}
+		d.hosts = append(d.hosts, host)
+	}
+	return nil
+}
+
+// agent runs the agent on a host and shows what it says. Exit code 1 is "differences found", which is no failure.
+func (d *demo) agent(ctx context.Context, host *lab.Host, args ...string) error {
+	fmt.Printf("  %s# rlb-agent %s\n", host.Name(), strings.Join(args, " "))
+	command := host.Command(ctx, append([]string{agent}, args...)...)
+	out, err := command.CombinedOutput()
+	show(string(out))
+	fmt.Println()
+	if command.ProcessState != nil && command.ProcessState.ExitCode() == 1 {
+		return nil
+	}
+	return err
+}
+
+func (d *demo) apply(ctx context.Context) error {
+	title("One spec file, the same on both: /etc/rlb/spec.yaml")
+	show(spec)
+	for _, host := range d.hosts {
+		if err := host.WriteFile("/etc/rlb/spec.yaml", []byte(spec), 0o644); err != nil {
+			return err
+		}
+	}
+	title("What it would do (without the diffs)")
+	plan, err := d.hosts[0].Command(ctx, agent, "--once", "--dry-run").Output()
+	if len(plan) == 0 {
+		return err
+	}
+	for line := range strings.Lines(string(plan)) {
+		if !strings.HasPrefix(line, "    ") {
+			fmt.Print("  " + line)
+		}
+	}
+	title("Apply it on both hosts: packages, firewall, files, services")
+	for _, host := range d.hosts {
+		if err := d.agent(ctx, host, "--once"); err != nil {
+			return err
+		}
+	}
+	title("And again: nothing to do")
+	return d.agent(ctx, d.hosts[0], "--once")
+}
+
+// answers asks the virtual IP until each of the first n control planes has answered.
+func (d *demo) answers(ctx context.Context, n int) error {
+	seen := map[string]int{}
+	for deadline := time.Now().Add(20 * time.Second); len(seen) < n; time.Sleep(50 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			return fmt.Errorf("cannot reach all control planes through %s: %v", service, seen)
+		}
+		if name, err := d.client.Get(ctx, service); err == nil {
+			seen[name]++
+		}
+	}
+	for range 9 {
+		name, err := d.client.Get(ctx, service)
+		if err != nil {
+			return err
+		}
+		fmt.Printf("  GET https://%s/ answered by %s\n", service, name)
+	}
+	return nil
+}
+
+func (d *demo) serve(ctx context.Context) error {
+	title("The virtual IP serves all three control planes")
+	return d.answers(ctx, 3)
+}
+
+// probe measures what a client sees: a new connection every 5 ms, each judged alone.
+func (d *demo) probe(do func() error) error {
+	p, err := d.client.Probe(service, lab.ProbeOptions{})
+	if err != nil {
+		return err
+	}
+	time.Sleep(300 * time.Millisecond)
+	err = do()
+	time.Sleep(700 * time.Millisecond)
+	r := p.Stop()
+	fmt.Printf("  A client made %d new connections meanwhile: %d failed; longest time without a good one: %v\n", r.Total, r.Failed, r.Gap.Round(time.Millisecond))
+	return err
+}
+
+func (d *demo) edit(ctx context.Context) error {
+	title("Add a server to the spec, under load")
+	return d.probe(func() error {
+		for _, host := range d.hosts {
+			if err := host.WriteFile("/etc/rlb/spec.yaml", []byte(spec+added), 0o644); err != nil {
+				return err
+			}
+		}
+		if err := d.agent(ctx, d.hosts[0], "diff"); err != nil {
+			return err
+		}
+		for _, host := range d.hosts {
+			if err := d.agent(ctx, host, "--once"); err != nil {
+				return err
+			}
+		}
+		return d.answers(ctx, 4)
+	})
+}
+
+// active is the host that holds the virtual IP.
+func (d *demo) active() *lab.Host {
+	for _, host := range d.hosts {
+		if host.HoldsAddress(netip.MustParseAddr(vip)) {
+			return host
+		}
+	}
+	return nil
+}
+
+func (d *demo) failover(ctx context.Context) error {
+	active := d.active()
+	if active == nil {
+		return errors.New("cannot see who holds the virtual IP")
+	}
+	title("Stop HAProxy on the active host, " + active.Name())
+	return d.probe(func() error {
+		if _, err := active.Run(ctx, "systemctl", "stop", "haproxy"); err != nil {
+			return err
+		}
+		for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+			if now := d.active(); now != nil && now != active {
+				fmt.Printf("  %s holds the virtual IP now\n", now.Name())
+				return nil
+			}
+			if time.Now().After(deadline) {
+				return errors.New("cannot see a failover within 10 s")
+			}
+		}
+	})
+}
+
+func (d *demo) status(ctx context.Context) error {
+	title("The status of both")
+	for _, host := range d.hosts {
+		if err := d.agent(ctx, host, "status"); err != nil {
+			return err
+		}
+	}
+	return nil
+}

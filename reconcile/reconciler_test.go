@@ -7,7 +7,6 @@ import (
 	"strings"
 	"testing"
 
-	"rlb.dev/rlb-agent/api"
 	"rlb.dev/rlb-agent/reconcile"
 	"rlb.dev/rlb-agent/reconcile/hosttest"
 )
@@ -169,61 +168,6 @@ func TestUndoPurgesWhatThisRunBrought(t *testing.T) {
 	delete(h.Busy, 9000)
 	must(t, h, doc)
 	quiet(t, h, doc)
-}
-
-// systemd calls a reload done though the new worker could not bind: the old file must come back, and be loaded.
-func TestVerificationFailureGoesBack(t *testing.T) {
-	for name, test := range map[string]struct {
-		edit      *api.Document
-		busy      uint16
-		oldMaster bool
-		want      string
-	}{
-		"port of a service": {edit: edited(t, "9000", "9001"), busy: 9001, want: "cannot reload haproxy: its new worker failed"},
-		"port of the stats": {edit: parse(t, spec+"proxy: {stats: {address: '127.0.0.1:8404'}}\n"), busy: 8404,
-			want: "cannot reload haproxy: its new worker failed"},
-		"HAProxy does not tell": {edit: parse(t, spec+"proxy: {stats: {address: '127.0.0.1:8404'}}\n"), busy: 8404, oldMaster: true,
-			want: "cannot see a new worker of haproxy"},
-	} {
-		t.Run(name, func(t *testing.T) {
-			h := installed(t, parse(t, spec))
-			before := h.Dump()
-			h.Busy[test.busy], h.OldMaster = true, test.oldMaster
-			_, _, err := once(t, h, test.edit)
-			var failure *reconcile.Failure
-			if !errors.As(err, &failure) || !failure.Undone || failure.Undo != nil {
-				t.Fatalf("got %v, want a failure that was undone", err)
-			}
-			if text := err.Error(); !strings.HasPrefix(text, test.want) || !strings.HasSuffix(text, "\nwhat was there before is in force again") {
-				t.Errorf("message:\n%s\nwant it to begin with %q", text, test.want)
-			}
-			same(t, "the undoing", h, before)
-			quiet(t, h, parse(t, spec))
-		})
-	}
-}
-
-// On the way back HAProxy may be unable to serve as before, too: that must be said.
-func TestWayBackIsVerified(t *testing.T) {
-	h := installed(t, parse(t, spec))
-	h.Busy[9001], h.Busy[9000] = true, true
-	_, _, err := once(t, h, edited(t, "9000", "9001"))
-	if err == nil || !strings.Contains(err.Error(), "and cannot bring back what was there before: cannot reload haproxy") {
-		t.Errorf("got %v", err)
-	}
-	delete(h.Busy, 9000)
-	must(t, h, parse(t, spec))
-	quiet(t, h, parse(t, spec))
-}
-
-// A service that HAProxy does not listen for, though its worker is new and well.
-func TestListenersAreVerified(t *testing.T) {
-	h := installed(t, parse(t, spec))
-	h.Deaf = true
-	_, _, err := once(t, h, edited(t, "9000", "9001"))
-	if err == nil || !strings.HasPrefix(err.Error(), "cannot see haproxy listening on 0.0.0.0:9001") {
-		t.Errorf("got %v", err)
-	}
 }
 
 func TestCancelledRunGoesOnLater(t *testing.T) {

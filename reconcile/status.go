@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 
@@ -213,23 +214,25 @@ func (s *Status) virtualIPs(ctx context.Context, o Observer, doc *api.Document) 
 }
 
 func (s *Status) services(ctx context.Context, w Witness, doc *api.Document, look Look) error {
-	var listening map[netip.AddrPort]bool
-	unit := look.Observed.Units[haproxyUnit]
-	if workers, err := w.Workers(ctx, masterSocket(unit)); err == nil {
-		listeners, err := w.Listeners(ctx, workers.Current...)
-		if err == nil {
-			listening = map[netip.AddrPort]bool{}
+	var listening []netip.AddrPort
+	var states []ServerState
+	if unit := look.Observed.Units[haproxyUnit]; unit.Active() {
+		workers, err := w.Workers(ctx, masterSocket(unit))
+		if err != nil {
+			return err
 		}
-		for _, l := range listeners {
-			listening[l] = true
+		if listening, err = w.Listeners(ctx, workers.Current...); err != nil {
+			return err
+		}
+		if states, err = w.Servers(ctx); err != nil {
+			return err
 		}
 	}
-	states, _ := w.Servers(ctx)
 	var problems []error
 	for _, service := range doc.Spec.Services {
 		status := ServiceStatus{Name: service.Name, Port: *service.Port, Listening: true}
 		for _, l := range listen(&doc.Spec, service) {
-			status.Listening = status.Listening && listening[l]
+			status.Listening = status.Listening && slices.Contains(listening, l)
 		}
 		up := 0
 		for _, state := range states {

@@ -15,7 +15,7 @@ type Step interface {
 
 	apply(ctx context.Context, t *tools) error
 	// undo are the steps that bring back what was there before. Done in the order of what they undo, not backwards:
-	// first the files are as before, then the units load them.
+	// first the files are as before, then the units load them (see wayBack).
 	undo() []Step
 }
 

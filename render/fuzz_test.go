@@ -48,7 +48,7 @@ backend W
     bind W( transparent| v6only)?
     default_backend W
     balance (roundrobin|leastconn|source|static-rr|first)
-    option httpchk GET /W?
+    option httpchk GET (/W|/)
     http-check expect status N(,N)*
     http-check expect rstatus \^\(N(\|N)+\)\$
     server W W:N( check( check-ssl verify (none|required ca-file /W))? inter T rise N fall N( on-marked-down shutdown-sessions)?)?( weight N)?( maxconn N)?( backup)?( init-addr last,libc,none( resolvers rlb resolve-prefer ipv[46])?)?
@@ -178,7 +178,7 @@ func FuzzRender(f *testing.F) {
 func FuzzRenderTexts(f *testing.F) {
 	for _, seed := range []string{
 		"a", "a b", "a\nb", "a\r", "a\u2028b", "a\u0085b", "a;b", "#", "!x", "a\\", `a"b`, "'", "$HOME", "${X}", "%[env(X)]", "{", "}", "@a", "\x00", "é", " ", "",
-		"/a b", "/a\n", "/a#", "/a%20", "/a\"", "/a|b", "/bin/sh -c x", "unix@/x", "fd@3", "ipv4@x", "1.2.3.4 }", "10.0.0.1/24\n", "::1%eth0", "a:b", "[::1]",
+		"/", "/a b", "/a\n", "/a#", "/a%20", "/a\"", "/a|b", "/bin/sh -c x", "unix@/x", "fd@3", "ipv4@x", "1.2.3.4 }", "10.0.0.1/24\n", "::1%eth0", "a:b", "[::1]",
 	} {
 		f.Add(seed, seed, seed)
 	}

@@ -67,7 +67,7 @@ func (r *renderer) resolving() string {
 	// libc knows /etc/hosts and search domains, and gives a new process its addresses before it takes over; none lets
 	// it start without them.
 	words := "init-addr last,libc,none"
-	if r.ownResolvers() {
+	if len(r.nameservers()) > 0 {
 		// HAProxy's own preference is IPv6, which a network with IPv4 virtual IPs may not have.
 		words += fmt.Sprintf(" resolvers %s resolve-prefer ipv%d", resolversName, r.order[0])
 	}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"io/fs"
+	"maps"
 	"strings"
 
 	"rlb.dev/rlb-agent/reconcile"
@@ -42,6 +43,16 @@ func (h *Host) WriteFile(ctx context.Context, path string, data []byte, mode fs.
 func (h *Host) RemoveFile(ctx context.Context, path string) error {
 	return h.effect(ctx, "RemoveFile", path, func() error {
 		delete(h.files, path)
+		return nil
+	})
+}
+
+// RemoveTree removes a directory with all that is in it.
+func (h *Host) RemoveTree(ctx context.Context, path string) error {
+	return h.effect(ctx, "RemoveTree", path, func() error {
+		maps.DeleteFunc(h.files, func(name string, _ reconcile.File) bool {
+			return name == path || strings.HasPrefix(name, strings.TrimSuffix(path, "/")+"/")
+		})
 		return nil
 	})
 }

@@ -18,6 +18,8 @@ type Document struct {
 	Spec LoadBalancerSpec
 	// File is the name that Parse was given.
 	File string
+	// Data are the file's bytes.
+	Data []byte
 	// Digest is the SHA-256 of the file's bytes, in hexadecimal.
 	Digest string
 
@@ -28,7 +30,7 @@ type Document struct {
 // name that it is called by.
 func Parse(file string, data []byte) (*Document, error) {
 	sum := sha256.Sum256(data)
-	doc := &Document{File: file, Digest: hex.EncodeToString(sum[:])}
+	doc := &Document{File: file, Data: data, Digest: hex.EncodeToString(sum[:])}
 	found := newReport(file)
 	if node := readNode(data, found); node != nil {
 		if doc.root = walkTree(node, found); doc.root != nil {

@@ -1,7 +1,9 @@
 package reconcile
 
 import (
+	"fmt"
 	"net/netip"
+	"time"
 
 	"rlb.dev/rlb-agent/api"
 	"rlb.dev/rlb-agent/render"
@@ -15,13 +17,16 @@ const (
 
 // Desired is what a spec implies for one host.
 type Desired struct {
-	Facts    render.Facts
-	Files    []render.File
-	Packages []PackageWant              // empty where packages are not managed
-	Firewall map[render.Family][]string // rules of the agent's chain; nil where the firewall is not managed
-	Units    []UnitWant                 // in the order in which they are started
-	Listen   []netip.AddrPort           // where HAProxy must listen for clients
-	Ports    []int                      // of the services
+	Facts      render.Facts
+	Files      []render.File
+	Packages   []PackageWant              // empty where packages are not managed
+	Firewall   map[render.Family][]string // rules of the agent's chain; nil where the firewall is not managed
+	Units      []UnitWant                 // in the order in which they are started
+	Listen     []ListenWant               // where HAProxy must listen for clients
+	Instances  []string                   // names of keepalived's
+	VirtualIPs []netip.Addr
+	Backends   []BackendWant // one for each service
+	Ports      []int         // of the services
 }
 
 // PackageWant is a package that must be installed.
@@ -36,6 +41,19 @@ type UnitWant struct {
 	Name   string
 	Run    bool   // must be active now too
 	Config string // the file that the running unit must have loaded, or ""
+}
+
+// ListenWant is where HAProxy must listen, and the field of the spec that says so.
+type ListenWant struct {
+	Addr  netip.AddrPort
+	Field string
+}
+
+// BackendWant is a backend, and how long HAProxy takes at most until it has checked all of its servers once.
+type BackendWant struct {
+	Name       string
+	Field      string
+	FirstCheck time.Duration
 }
 
 // Want says what the spec implies for a host with these facts.
@@ -67,11 +85,27 @@ func Want(spec *api.LoadBalancerSpec, facts render.Facts) (Desired, error) {
 	d.Units = append(d.Units,
 		UnitWant{Name: haproxyUnit, Run: true, Config: facts.HAProxyConfig},
 		UnitWant{Name: keepalivedUnit, Run: true, Config: facts.KeepalivedConfig})
-	for _, service := range spec.Services {
-		d.Listen = append(d.Listen, listen(spec, service)...)
+	d.Instances = render.Instances(spec)
+	for _, v := range spec.VirtualIPs {
+		d.VirtualIPs = append(d.VirtualIPs, v.Addr())
+	}
+	for i, service := range spec.Services {
+		field := fmt.Sprintf("services[%d]", i)
+		for _, addr := range listen(spec, service) {
+			d.Listen = append(d.Listen, ListenWant{addr, field + ".port"})
+		}
 		d.Ports = append(d.Ports, *service.Port)
+		d.Backends = append(d.Backends, backend(service, field))
 	}
 	return d, nil
+}
+
+func backend(service api.Service, field string) BackendWant {
+	b := BackendWant{Name: service.Name, Field: field + ".healthCheck", FirstCheck: service.HealthCheck.Interval.D()}
+	if timeout := service.HealthCheck.Timeout; timeout != nil {
+		b.FirstCheck += timeout.D()
+	}
+	return b
 }
 
 // listen is where HAProxy listens for a service.

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"path"
 	"slices"
 	"strings"
 
@@ -20,7 +19,8 @@ type FactFinder struct {
 	Assume   bool         // off the host: go on with likely values where nothing tells, and note each
 }
 
-// Find looks at the host. Where it does not tell, before its network is up, what an earlier run found counts. The notes say what was assumed. The error names what an applying run cannot do without.
+// Find looks at the host. Where it does not tell, before its network is up, what an earlier run found counts. The notes
+// say what was assumed. A *FieldError names what an applying run cannot do without.
 func (f FactFinder) Find(ctx context.Context, spec *api.LoadBalancerSpec) (render.Facts, []string, error) {
 	interfaces, err := f.Observer.Interfaces(ctx)
 	if err != nil && !errors.Is(err, ErrUnavailable) {
@@ -36,6 +36,9 @@ func (f FactFinder) Find(ctx context.Context, spec *api.LoadBalancerSpec) (rende
 			return render.Facts{}, s.notes, err
 		}
 	}
+	if err := s.nameservers(ctx); err != nil {
+		return render.Facts{}, s.notes, err
+	}
 	if err := s.versions(ctx); err != nil {
 		return render.Facts{}, s.notes, err
 	}
@@ -43,34 +46,6 @@ func (f FactFinder) Find(ctx context.Context, spec *api.LoadBalancerSpec) (rende
 		return render.Facts{}, s.notes, err
 	}
 	return s.facts, s.notes, nil
-}
-
-// MissingFact is a fact that the spec needs and that neither the host nor an earlier run tells. Nothing was touched; it
-// may be there later, when the network is up.
-type MissingFact struct {
-	Field string // of the spec, that could tell it
-	text  string
-	place string // file, line and column, once known
-}
-
-func missing(field, format string, args ...any) error {
-	return &MissingFact{Field: field, text: fmt.Sprintf(format, args...)}
-}
-
-// Error says what cannot be told, with the place in the file where it could.
-func (m *MissingFact) Error() string {
-	if m.place != "" {
-		return m.place
-	}
-	return m.text
-}
-
-// placed gives a missing fact its place in the file; other errors stay as they are.
-func placed(err error, doc *api.Document) error {
-	if m := (*MissingFact)(nil); errors.As(err, &m) {
-		return &MissingFact{Field: m.Field, text: m.text, place: doc.Problem(m.Field, "%s", m.text).String()}
-	}
-	return err
 }
 
 // search is one run of a FactFinder.
@@ -95,7 +70,7 @@ func (s *search) node() error {
 	}
 	if s.facts.Node != "" {
 		if s.findNode(s.facts.Node) == nil {
-			return missing("nodes", "cannot find node %q in the spec", s.facts.Node)
+			return fieldError("nodes", "cannot find node %q in the spec", s.facts.Node)
 		}
 		return nil
 	}
@@ -114,7 +89,7 @@ func (s *search) node() error {
 		s.facts.Node = s.spec.Nodes[0].Name
 		s.note("this machine holds no address of the spec's nodes: assumed node %s", s.facts.Node)
 	default:
-		return missing("nodes", "cannot tell which of the spec's nodes this is: it holds none of their addresses, only %s", s.held())
+		return fieldError("nodes", "cannot tell which of the spec's nodes this is: it holds none of their addresses, only %s", s.held())
 	}
 	return nil
 }
@@ -155,7 +130,7 @@ func (s *search) interfaceName() error {
 		s.facts.Interface = "eth0"
 		s.note("no interface of this machine has a subnet that holds %s: assumed interface eth0", main)
 	default:
-		return missing("virtualIPs[0]", "cannot tell the interface of the virtual IPs: no subnet holds %s, there is only %s; name it as vrrp.interface", main, s.held())
+		return fieldError("virtualIPs[0]", "cannot tell the interface of the virtual IPs: no subnet holds %s, there is only %s; name it as vrrp.interface", main, s.held())
 	}
 	return nil
 }
@@ -196,9 +171,9 @@ func (s *search) subnets() error {
 		s.facts.Subnets = slices.Compact(s.facts.Subnets)
 		s.note("interface %s is not on this machine, or has no address: assumed that its subnet is %v", s.facts.Interface, s.facts.Subnets)
 	case !known:
-		return missing("vrrp.interface", "cannot find interface %s on this host, there is only %s", s.facts.Interface, s.held())
+		return fieldError("vrrp.interface", "cannot find interface %s on this host, there is only %s", s.facts.Interface, s.held())
 	case len(s.spec.Nodes) == 0:
-		return missing("vrrp.interface", "cannot tell the subnet of interface %s: it has no address", s.facts.Interface)
+		return fieldError("vrrp.interface", "cannot tell the subnet of interface %s: it has no address", s.facts.Interface)
 	}
 	return nil
 }
@@ -237,94 +212,4 @@ func (s *search) held() string {
 		return "no interface with an address"
 	}
 	return strings.Join(all, ", ")
-}
-
-// versions finds which version of each program the files are for: the installed one, else the one to be installed.
-func (s *search) versions(ctx context.Context) error {
-	packages, err := s.Observer.Packages(ctx, "haproxy", "keepalived")
-	if err != nil && !errors.Is(err, ErrUnavailable) {
-		return err
-	}
-	for i, want := range []struct {
-		name    string
-		version *render.Version
-		pin     string
-		assumed render.Version
-	}{
-		{"haproxy", &s.facts.HAProxyVersion, s.spec.Packages.HAProxy.Version, render.AssumedHAProxy},
-		{"keepalived", &s.facts.KeepalivedVersion, s.spec.Packages.Keepalived.Version, render.AssumedKeepalived},
-	} {
-		if *want.version != "" {
-			continue
-		}
-		if len(packages) > i {
-			*want.version = render.Version(packages[i].Version)
-			if *want.version == "" {
-				*want.version = render.Version(packages[i].Candidate)
-			}
-		}
-		if *want.version == "" && want.pin != "" {
-			*want.version = render.Version(strings.TrimSuffix(strings.TrimSuffix(want.pin, "*"), "."))
-		}
-		if *want.version == "" {
-			*want.version = want.assumed
-			s.note("%s is not installed here: assumed version %s", want.name, want.assumed)
-		}
-	}
-	return nil
-}
-
-// paths finds where the units' programs read their configuration.
-func (s *search) paths(ctx context.Context) error {
-	haproxy, err := s.Observer.Unit(ctx, haproxyUnit)
-	if err != nil && !errors.Is(err, ErrUnavailable) {
-		return err
-	}
-	keepalived, err := s.Observer.Unit(ctx, keepalivedUnit)
-	if err != nil && !errors.Is(err, ErrUnavailable) {
-		return err
-	}
-	if s.facts.HAProxyConfig == "" {
-		s.facts.HAProxyConfig = render.DefaultHAProxyConfig
-		if config := haproxy.Environment["CONFIG"]; config != "" {
-			s.facts.HAProxyConfig = config
-		}
-	}
-	if s.facts.KeepalivedConfig == "" {
-		s.facts.KeepalivedConfig = render.DefaultKeepalivedConfig
-		if config := argument(keepalived.Environment["DAEMON_ARGS"], "-f", "--use-file"); config != "" {
-			s.facts.KeepalivedConfig = config
-		}
-	}
-	for _, config := range []string{s.facts.HAProxyConfig, s.facts.KeepalivedConfig} {
-		if !path.IsAbs(config) {
-			return fmt.Errorf("cannot manage the configuration that the unit's environment names: %q is no absolute path", config)
-		}
-	}
-	if s.facts.Systemctl == "" {
-		s.facts.Systemctl = render.DefaultSystemctl
-		// a host whose /usr was never merged has it in /bin only
-		if f, err := s.Observer.File(ctx, "/bin/systemctl"); err == nil && f.Exists {
-			if f, err := s.Observer.File(ctx, s.facts.Systemctl); err == nil && !f.Exists {
-				s.facts.Systemctl = "/bin/systemctl"
-			}
-		}
-	}
-	return nil
-}
-
-// argument is the value of an option in a command line: "-f PATH", "-fPATH", "--use-file PATH" or "--use-file=PATH".
-func argument(line, short, long string) string {
-	words := strings.Fields(line)
-	for i, word := range words {
-		switch {
-		case (word == short || word == long) && i+1 < len(words):
-			return words[i+1]
-		case strings.HasPrefix(word, long+"="):
-			return strings.TrimPrefix(word, long+"=")
-		case strings.HasPrefix(word, short) && len(word) > len(short) && !strings.HasPrefix(word, "--"):
-			return strings.TrimPrefix(word, short)
-		}
-	}
-	return ""
 }

@@ -27,7 +27,7 @@ services:
 `
 
 // memory are the agent's own files: what it remembers, not what it brings.
-var memory = []string{"/var/lib/rlb/memory.json", "/var/lib/rlb/before/", "/var/lib/rlb/generations/", "/run/rlb/"}
+var memory = []string{"/var/lib/rlb/memory.json", "/var/lib/rlb/before/", "/var/lib/rlb/packaged/", "/var/lib/rlb/generations/", "/run/rlb/"}
 
 func parse(t *testing.T, text string) *api.Document {
 	t.Helper()

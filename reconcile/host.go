@@ -29,12 +29,20 @@ type Observer interface {
 	// Firewall is the state of the filter table's INPUT chain and of the agent's own chain.
 	Firewall(ctx context.Context, family render.Family) (Firewall, error)
 	// Check asks the real programs, if installed, what they think of rendered files that are not installed yet. The
-	// error is a *Refusal; a program that is not installed is named in unchecked. Only a temporary directory is written.
+	// error is a *Refusal, or two of them joined; a program that is not installed is named in unchecked. Only a temporary directory is written.
 	Check(ctx context.Context, files []render.File) (unchecked []string, err error)
 	// Workers are HAProxy's processes as its master tells them on the socket (management guide §9.4, "show proc").
 	Workers(ctx context.Context, masterSocket string) (Workers, error)
 	// Listeners are the TCP sockets on which the processes listen.
 	Listeners(ctx context.Context, pids ...int) ([]netip.AddrPort, error)
+	// Sockets are all TCP sockets that listen on this host, with the programs that hold them.
+	Sockets(ctx context.Context) ([]Socket, error)
+	// VRRP is what keepalived says of its instances. The process is the unit's main one.
+	VRRP(ctx context.Context, pid int) ([]Instance, error)
+	// Servers is what HAProxy says of the servers of its backends.
+	Servers(ctx context.Context) ([]ServerState, error)
+	// Additions are the packages that an installation would bring besides those that are there, dependencies included.
+	Additions(ctx context.Context, packages ...string) ([]string, error)
 }
 
 // Host is a host that can be changed. Every writer is an "ensure": done before, it does nothing and is no error.
@@ -60,6 +68,8 @@ type Host interface {
 	WriteFile(ctx context.Context, path string, data []byte, mode fs.FileMode, uid, gid int) error
 	// RemoveFile removes a file; it leaves the directory.
 	RemoveFile(ctx context.Context, path string) error
+	// RemoveTree removes a directory of the agent's own, with all that is in it.
+	RemoveTree(ctx context.Context, path string) error
 
 	// LoadFirewall applies rules in iptables-restore's format on top of what is there, all of them or none.
 	LoadFirewall(ctx context.Context, family render.Family, rules string) error
@@ -90,10 +100,18 @@ type Interface struct {
 	Prefixes []netip.Prefix // addresses with their prefix lengths
 }
 
+// Socket is a TCP socket that listens.
+type Socket struct {
+	Addr    netip.AddrPort
+	PID     int    // a process that holds it; 0 where none can be seen
+	Program string // its name
+}
+
 // Package is the state of one Debian package.
 type Package struct {
 	Name      string
 	Version   string // installed version; "" where not installed
+	Present   bool   // any of its files may be there, its configuration counted
 	Broken    bool   // half installed, unpacked or half configured
 	Held      bool   // held against upgrades
 	Candidate string // version that apt would install, "" where none is offered or apt's lists were never fetched

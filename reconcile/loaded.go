@@ -3,8 +3,6 @@ package reconcile
 import (
 	"context"
 	"reflect"
-
-	"rlb.dev/rlb-agent/render"
 )
 
 // Loaded says which configuration a unit's processes run.
@@ -35,11 +33,11 @@ func loadedBy(unit Unit, file File, record Loaded) string {
 func (l Loaded) is(unit Unit) bool { return l.Invocation == unit.InvocationID && l.Invocation != "" }
 
 // moved says whether a running unit was started with its configuration at another place than it has now.
-func moved(unit Unit, config string, record Loaded, last render.Facts) bool {
+func moved(unit Unit, config string, record Loaded, last Memory) bool {
 	if !unit.Active() {
 		return false
 	}
-	former := map[string]string{haproxyUnit: last.HAProxyConfig, keepalivedUnit: last.KeepalivedConfig}[unit.Name]
+	former := last.configOf(unit.Name)
 	if record.is(unit) && record.Config != "" {
 		former = record.Config
 	}

@@ -13,33 +13,40 @@ import (
 
 // Where the agent remembers what cannot be observed.
 const (
-	StateDir   = "/var/lib/rlb"
-	RunDir     = "/run/rlb"
-	memoryFile = StateDir + "/memory.json"
-	beforeDir  = StateDir + "/before"
-	loadedFile = RunDir + "/loaded.json"
+	StateDir    = "/var/lib/rlb"
+	RunDir      = "/run/rlb"
+	memoryFile  = StateDir + "/memory.json"
+	beforeDir   = StateDir + "/before"
+	packagedDir = StateDir + "/packaged"
+	loadedFile  = RunDir + "/loaded.json"
 )
 
 // Memory is what a look at the host does not tell: what was there before the first run, what the agent brought, and
 // the facts of the last run for a boot whose network is not up yet.
 type Memory struct {
-	Generation int                `json:"generation"` // counts the specs that were brought into force
-	Digest     string             `json:"digest"`     // of the last of them
-	Facts      render.Facts       `json:"facts"`
-	Files      map[string]Before  `json:"files"`               // every file that the agent ever wrote or changed
-	Units      map[string]UnitWas `json:"units"`               // every unit that the agent ever changed
-	Held       map[string]bool    `json:"held"`                // every package whose hold the agent ever set
-	Installed  []string           `json:"installed,omitempty"` // packages that the agent brought, dependencies included
-	Rules      []string           `json:"rules,omitempty"`     // rules of INPUT (IPv4) that the agent took away
+	Generation  int                `json:"generation"`            // counts the specs that were brought into force
+	Digest      string             `json:"digest"`                // of the last of them
+	Generations []Generation       `json:"generations,omitempty"` // those that are kept, the last one in force
+	Facts       render.Facts       `json:"facts"`
+	Files       map[string]Before  `json:"files"`               // every file that the agent ever wrote or changed
+	Units       map[string]UnitWas `json:"units"`               // every unit that the agent ever changed
+	Held        map[string]bool    `json:"held"`                // every package whose hold the agent ever set
+	Installed   []string           `json:"installed,omitempty"` // packages that the agent brought, dependencies included
+	Rules       []string           `json:"rules,omitempty"`     // rules of INPUT (IPv4) that the agent took away
 }
 
-// Before is a file as it was before the agent wrote it for the first time. Its content lies under StateDir/before.
+// Before is a file as it was before the agent wrote it for the first time.
 type Before struct {
 	Exists bool        `json:"exists"`
 	Edited bool        `json:"edited,omitempty"` // the user's file, in which the agent changed lines; else the agent's whole
 	Mode   fs.FileMode `json:"mode,omitempty"`
 	UID    int         `json:"uid,omitempty"`
 	GID    int         `json:"gid,omitempty"`
+	Digest string      `json:"digest,omitempty"` // of the content
+	Copy   string      `json:"copy,omitempty"`   // where the content lies
+
+	Written  bool    `json:"written,omitempty"`  // the agent has written the file since
+	Packaged *Before `json:"packaged,omitempty"` // what a package that came since put there, where there was none before
 }
 
 // UnitWas is a unit as it was before the agent changed it for the first time.
@@ -73,21 +80,54 @@ func writeJSON(ctx context.Context, h Host, path string, value any) error {
 	return h.WriteFile(ctx, path, append(data, '\n'), 0o600, 0, 0)
 }
 
-// beforePath is where the content of a file from before the first run is kept.
-func beforePath(file string) string { return path.Join(beforeDir, file) }
-
-// keepFile remembers a file as it is now, once. The copy comes first: a memory without it would be a lie.
+// keepFile remembers a file as it is now, once.
 func (m *Memory) keepFile(ctx context.Context, h Host, f File, edited bool) error {
 	if _, kept := m.Files[f.Path]; kept {
 		return nil
 	}
-	if f.Exists {
-		if err := h.WriteFile(ctx, beforePath(f.Path), f.Data, 0o600, 0, 0); err != nil {
-			return fmt.Errorf("cannot keep the original of %s: %w", f.Path, err)
-		}
+	before, err := keepCopy(ctx, h, f, beforeDir)
+	if err != nil {
+		return err
 	}
-	m.Files[f.Path] = Before{Exists: f.Exists, Edited: edited, Mode: f.Mode, UID: f.UID, GID: f.GID}
+	before.Edited = edited
+	m.Files[f.Path] = before
 	return m.save(ctx, h)
+}
+
+// writing remembers that the agent is about to write a file. What is there by now, and was not before the first run,
+// came with a package.
+func (m *Memory) writing(ctx context.Context, h Host, f File) error {
+	before := m.Files[f.Path]
+	if before.Written {
+		return nil
+	}
+	if f.Exists && !before.Exists {
+		packaged, err := keepCopy(ctx, h, f, packagedDir)
+		if err != nil {
+			return err
+		}
+		before.Packaged = &packaged
+	}
+	before.Written = true
+	m.Files[f.Path] = before
+	return m.save(ctx, h)
+}
+
+// keepCopy keeps the content of a file under a directory of the agent's. The copy comes before the memory of it.
+func keepCopy(ctx context.Context, h Host, f File, dir string) (Before, error) {
+	if !f.Exists {
+		return Before{}, nil
+	}
+	b := Before{Exists: true, Mode: f.Mode, UID: f.UID, GID: f.GID, Digest: digest(f.Data), Copy: path.Join(dir, f.Path)}
+	if err := h.WriteFile(ctx, b.Copy, f.Data, 0o600, 0, 0); err != nil {
+		return Before{}, fmt.Errorf("cannot keep the original of %s: %w", f.Path, err)
+	}
+	return b, nil
+}
+
+// configOf is where a unit's configuration lay in the last run.
+func (m *Memory) configOf(unit string) string {
+	return map[string]string{haproxyUnit: m.Facts.HAProxyConfig, keepalivedUnit: m.Facts.KeepalivedConfig}[unit]
 }
 
 func (m *Memory) save(ctx context.Context, h Host) error { return writeJSON(ctx, h, memoryFile, m) }

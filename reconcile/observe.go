@@ -134,7 +134,7 @@ func (seen *Observed) units(ctx context.Context, o Observer, d Desired) error {
 		seen.Units[want.Name] = unit
 		if want.Config != "" && unit.Active() {
 			seen.Loaded[want.Name] = loadedBy(unit, seen.Files[want.Config], loaded[want.Name])
-			seen.Moved[want.Name] = moved(unit, want.Config, loaded[want.Name], seen.Memory.Facts)
+			seen.Moved[want.Name] = moved(unit, want.Config, loaded[want.Name], seen.Memory)
 		}
 	}
 	return nil

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"reflect"
+	"slices"
 	"time"
 
 	"rlb.dev/rlb-agent/api"
@@ -21,12 +22,14 @@ type Reconciler struct {
 	Host Host
 	Log  *slog.Logger
 	Step func(Step) // told of each step before it is done; may be nil
+	By   string     // who asked for it, for the history
 }
 
 // Result is what a run did.
 type Result struct {
-	Steps []Step        // all that were done
-	Plan  Plan          // the first plan
+	Steps []Step // all that were done
+	Plan  Plan   // the first plan
+	Began time.Time
 	Time  time.Duration // of the whole run
 }
 
@@ -34,20 +37,29 @@ type Result struct {
 // rendered files and nothing was touched; an error that wraps ErrUnavailable where this machine cannot be changed; a
 // *Failure for everything else.
 func (r *Reconciler) Once(ctx context.Context, doc *api.Document) (Result, error) {
+	return r.apply(ctx, doc, forGood)
+}
+
+// intent is whether a spec is to stay.
+type intent bool
+
+const (
+	forGood intent = true
+	trial   intent = false // it comes into force, but not into the history
+)
+
+func (r *Reconciler) apply(ctx context.Context, doc *api.Document, keep intent) (Result, error) {
 	start := time.Now()
-	run := run{Reconciler: r, doc: doc}
+	run := run{Reconciler: r, doc: doc, keep: keep}
 	err := run.reconcile(ctx)
-	result := Result{Steps: run.done, Plan: run.first, Time: time.Since(start)}
-	if run.looked {
-		r.leaveStatus(context.WithoutCancel(ctx), doc, result, start, err)
-	}
-	return result, err
+	return Result{Steps: run.done, Plan: run.first, Began: start, Time: time.Since(start)}, err
 }
 
 // run is one call of Once.
 type run struct {
 	*Reconciler
 	doc     *api.Document
+	keep    intent
 	memory  Memory
 	was     Memory // the memory when the run began
 	desired Desired
@@ -55,10 +67,9 @@ type run struct {
 	first   Plan
 	done    []Step          // steps that were done, in order
 	brought []string        // packages that this run installed
-	looked  bool            // this is a host of ours: it could be looked at
 	started bool            // something was touched
 	before  map[string]File // the files when the run began
-	replace []int           // HAProxy's workers when configuring began
+	base    baseline        // what served when configuring began
 }
 
 func (r *run) reconcile(ctx context.Context) error {
@@ -73,7 +84,7 @@ func (r *run) reconcile(ctx context.Context) error {
 		return &Failure{Err: err}
 	}
 	if err := r.look(ctx); err != nil {
-		if missing := (*MissingFact)(nil); errors.As(err, &missing) {
+		if field := (*FieldError)(nil); errors.As(err, &field) {
 			return placed(err, r.doc)
 		}
 		return &Failure{Err: err}
@@ -93,14 +104,22 @@ func (r *run) reconcile(ctx context.Context) error {
 	if err := r.configure(ctx); err != nil {
 		return r.undo(ctx, err)
 	}
-	if !reflect.DeepEqual(r.memory.Facts, r.desired.Facts) || r.memory.Digest != r.doc.Digest {
-		if r.memory.Digest != r.doc.Digest {
-			r.memory.Generation++
-		}
-		r.memory.Facts, r.memory.Digest = r.desired.Facts, r.doc.Digest
-		if err := r.memory.save(ctx, r.Host); err != nil {
-			return &Failure{Err: err}
-		}
+	return r.settle(ctx)
+}
+
+// settle remembers what is in force now. It writes only where that is new.
+func (r *run) settle(ctx context.Context) error {
+	known := reflect.DeepEqual(r.memory.Facts, r.desired.Facts)
+	r.memory.Facts = r.desired.Facts
+	var err error
+	switch {
+	case r.keep == forGood && r.memory.Digest != r.doc.Digest:
+		err = r.keepGeneration(ctx, time.Now())
+	case !known:
+		err = r.memory.save(ctx, r.Host)
+	}
+	if err != nil {
+		return &Failure{Err: err}
 	}
 	return nil
 }
@@ -114,7 +133,7 @@ func (r *run) look(ctx context.Context) error {
 	if len(look.Observed.Unchecked) > 0 {
 		return fmt.Errorf("cannot look at %s: %w", look.Observed.Unchecked[0], ErrUnavailable)
 	}
-	r.desired, r.plan, r.looked = look.Desired, look.Plan, true
+	r.desired, r.plan = look.Desired, look.Plan
 	if r.before == nil {
 		r.before = look.Observed.Files
 	}
@@ -130,6 +149,9 @@ func (r *run) check(ctx context.Context) error {
 	}
 	if !changes {
 		return nil
+	}
+	if err := takenPorts(ctx, r.Host, r.desired); err != nil {
+		return placed(err, r.doc)
 	}
 	_, err := r.Host.Check(ctx, r.desired.Files)
 	if refusal := (*Refusal)(nil); err != nil && !errors.As(err, &refusal) {
@@ -165,19 +187,16 @@ func (r *run) configure(ctx context.Context) error {
 		if err := r.remember(ctx); err != nil {
 			return err
 		}
-		r.replace = nil
-		for _, s := range r.plan.Configure {
-			if reload, ok := s.(reloadUnit); ok && reload.name == haproxyUnit {
-				r.replace = currentWorkers(ctx, r.Host)
-			}
-		}
 		steps := r.plan.Configure
+		if serving(steps) {
+			r.base = takeBaseline(ctx, r.Host)
+		}
 		if err := r.do(ctx, steps); err != nil {
 			return err
 		}
 		if serving(steps) {
-			if err := serves(ctx, r.Host, r.desired, r.replace); err != nil {
-				return err
+			if err := serves(ctx, r.Host, r.desired, r.base, reloadsHAProxy(steps)); err != nil {
+				return placed(err, r.doc)
 			}
 			if err := recordLoaded(ctx, r.Host, steps); err != nil {
 				return err
@@ -191,6 +210,14 @@ func (r *run) configure(ctx context.Context) error {
 		return nil
 	}
 	return fmt.Errorf("cannot bring the host into the wanted state: somebody else changes it back; still to do: %v", r.plan.Steps()[0])
+}
+
+// reloadsHAProxy says whether the steps must bring a new worker.
+func reloadsHAProxy(steps []Step) bool {
+	return slices.ContainsFunc(steps, func(s Step) bool {
+		reload, ok := s.(reloadUnit)
+		return ok && reload.name == haproxyUnit
+	})
 }
 
 // do does steps in order. A request to stop is heeded between two of them.
@@ -244,44 +271,4 @@ func (r *run) remember(ctx context.Context) error {
 		}
 	}
 	return nil
-}
-
-// leaveStatus writes how the run ended, and how the host is now, for those who read files. The host is as it is
-// without that, so what goes wrong here is only logged.
-func (r *Reconciler) leaveStatus(ctx context.Context, doc *api.Document, result Result, start time.Time, runErr error) {
-	w, ok := r.Host.(Witness)
-	if !ok {
-		return
-	}
-	status, err := ReadStatus(ctx, w, doc, nil)
-	if err == nil {
-		status.LastReconcile = runStatus(result, start, runErr)
-		err = writeJSON(ctx, r.Host, StatusFile, status)
-	}
-	if err != nil {
-		r.Log.Warn("cannot write the status", "err", err)
-	}
-}
-
-func runStatus(result Result, start time.Time, err error) *RunStatus {
-	s := &RunStatus{Time: start.Truncate(time.Second), Duration: result.Time.Round(time.Millisecond).String(), Result: Converged}
-	for _, step := range result.Steps {
-		s.Steps = append(s.Steps, step.String())
-	}
-	var failure *Failure
-	switch {
-	case err == nil && len(result.Steps) > 0:
-		s.Result = Changed
-	case err == nil:
-	case !errors.As(err, &failure):
-		s.Result = Refused
-	case failure.Undone && failure.Undo == nil:
-		s.Result = RolledBack
-	default:
-		s.Result = Failed
-	}
-	if err != nil {
-		s.Error = err.Error()
-	}
-	return s
 }

@@ -15,15 +15,6 @@ import (
 // StatusFile is where the last run leaves its status, for programs that read files.
 const StatusFile = RunDir + "/status.json"
 
-// Witness is an Observer that can also ask the running services how they are.
-type Witness interface {
-	Observer
-	// VRRP is what keepalived says of its instances. The process is the unit's main one.
-	VRRP(ctx context.Context, pid int) ([]Instance, error)
-	// Servers is what HAProxy says of the servers of its backends.
-	Servers(ctx context.Context) ([]ServerState, error)
-}
-
 // Instance is one vrrp_instance as keepalived tells it.
 type Instance struct {
 	Name  string
@@ -88,6 +79,12 @@ type ServerState struct {
 	State   string    `json:"state"` // UP, DOWN, MAINT, "no check" …, HAProxy's own words
 	Reason  string    `json:"reason,omitempty"`
 	Since   time.Time `json:"since,omitzero"`
+	Checked bool      `json:"-"` // the state is the outcome of a check, or there is no check
+}
+
+// Up says whether the server gets connections.
+func (s ServerState) Up() bool {
+	return !strings.HasPrefix(s.State, "DOWN") && !strings.HasPrefix(s.State, "MAINT")
 }
 
 // Outcome is how a run ended.
@@ -129,7 +126,7 @@ type Versions struct {
 }
 
 // statusOf asks the host how it is. doc is nil where the spec is not to be had, for the reason in specErr.
-func statusOf(ctx context.Context, w Witness, doc *api.Document, specErr error, last Status, now time.Time) (Status, error) {
+func statusOf(ctx context.Context, w Observer, doc *api.Document, specErr error, last Status, now time.Time) (Status, error) {
 	memory, err := readMemory(ctx, w)
 	if err != nil && !errors.Is(err, ErrUnavailable) {
 		return Status{}, err
@@ -165,7 +162,7 @@ func statusOf(ctx context.Context, w Witness, doc *api.Document, specErr error, 
 }
 
 // role is keepalived's own word; of two instances that stay together the worse one counts.
-func (s *Status) role(ctx context.Context, w Witness, unit Unit) {
+func (s *Status) role(ctx context.Context, w Observer, unit Unit) {
 	if unit.Name == "" {
 		return
 	}
@@ -213,7 +210,7 @@ func (s *Status) virtualIPs(ctx context.Context, o Observer, doc *api.Document) 
 	return nil
 }
 
-func (s *Status) services(ctx context.Context, w Witness, doc *api.Document, look Look) error {
+func (s *Status) services(ctx context.Context, w Observer, doc *api.Document, look Look) error {
 	var listening []netip.AddrPort
 	var states []ServerState
 	if unit := look.Observed.Units[haproxyUnit]; unit.Active() {
@@ -238,7 +235,7 @@ func (s *Status) services(ctx context.Context, w Witness, doc *api.Document, loo
 		for _, state := range states {
 			if state.Backend == service.Name {
 				status.Servers = append(status.Servers, state)
-				if !strings.HasPrefix(state.State, "DOWN") && !strings.HasPrefix(state.State, "MAINT") {
+				if state.Up() {
 					up++
 				}
 			}
@@ -282,7 +279,7 @@ func (s Status) Is(kind string) bool {
 }
 
 // ReadStatus is the status of this host now. It changes nothing.
-func ReadStatus(ctx context.Context, w Witness, doc *api.Document, specErr error) (Status, error) {
+func ReadStatus(ctx context.Context, w Observer, doc *api.Document, specErr error) (Status, error) {
 	var last Status
 	if err := readJSON(ctx, w, StatusFile, &last); err != nil && !errors.Is(err, ErrUnavailable) {
 		return Status{}, err

@@ -36,6 +36,9 @@ func (s writeFile) apply(ctx context.Context, t *tools) error {
 	if err := t.memory.keepFile(ctx, t.host, s.from, s.edited); err != nil {
 		return err
 	}
+	if err := t.memory.writing(ctx, t.host, s.from); err != nil {
+		return err
+	}
 	return t.host.WriteFile(ctx, s.to.Path, s.to.Data, s.to.Mode, s.to.UID, s.to.GID)
 }
 
@@ -84,12 +87,12 @@ func (s restoreFile) undo() []Step { return []Step{putBack{s.from, &s.before}} }
 
 func (s restoreFile) apply(ctx context.Context, t *tools) error {
 	if s.before.Exists {
-		kept, err := t.host.File(ctx, beforePath(s.path))
+		kept, err := t.host.File(ctx, s.before.Copy)
 		if err != nil {
 			return err
 		}
 		if !kept.Exists {
-			return fmt.Errorf("cannot restore %s: %s is gone", s.path, beforePath(s.path))
+			return fmt.Errorf("cannot restore %s: %s is gone", s.path, s.before.Copy)
 		}
 		if err := t.host.WriteFile(ctx, s.path, kept.Data, s.before.Mode, s.before.UID, s.before.GID); err != nil {
 			return err

@@ -18,6 +18,7 @@ type loadFirewall struct {
 	before Firewall
 	want   []string // rules of the chain
 	drop   []string // rules of INPUT that go: every jump that is there, and the original's rules
+	add    []string // rules of INPUT that come back at its end: the original's, in a teardown
 	remove bool
 }
 
@@ -34,7 +35,7 @@ func (s loadFirewall) String() string {
 // needed says whether anything is not as it should be.
 func (s loadFirewall) needed() bool {
 	if s.remove {
-		return s.before.Chain != nil || len(s.drop) > 0
+		return s.before.Chain != nil || len(s.drop)+len(s.add) > 0
 	}
 	inPlace := len(s.before.Input) > 0 && s.before.Input[0] == render.Jump && len(s.drop) == 1
 	return !inPlace || s.before.Chain == nil || !slices.Equal(s.before.Chain, s.want)
@@ -60,6 +61,7 @@ func (s loadFirewall) after() Firewall {
 		}
 		f.Input = append(f.Input, rule)
 	}
+	f.Input = append(f.Input, s.add...)
 	return f
 }
 
@@ -98,6 +100,9 @@ func (s loadFirewall) rules() string {
 		fmt.Fprintf(&b, "-X %s\n", render.Chain)
 	} else {
 		b.WriteString(strings.Replace(render.Jump, "-A INPUT", "-I INPUT 1", 1) + "\n")
+	}
+	for _, rule := range s.add {
+		b.WriteString(rule + "\n")
 	}
 	b.WriteString("COMMIT\n")
 	return b.String()

@@ -2,6 +2,7 @@ package reconcile
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"strings"
 )
@@ -45,20 +46,22 @@ func (s installPackages) undo() []Step {
 }
 
 func (s installPackages) apply(ctx context.Context, t *tools) error {
-	var packages, fresh []string
+	var packages []string
 	for _, want := range s.wants {
-		if s.before[want.Name] == "" {
-			fresh = append(fresh, want.Name)
-		}
 		if want.Version != "" {
 			packages = append(packages, want.Name+"="+want.Version)
 		} else {
 			packages = append(packages, want.Name)
 		}
 	}
+	// Noted before it is done: whoever is killed on the way knows what may have come.
+	additions, err := t.host.Additions(ctx, packages...)
+	if err != nil {
+		return err
+	}
 	known := slices.Clone(t.memory.Installed)
-	if len(fresh) > 0 { // before it is done: whoever is killed on the way knows at least these
-		if err := t.memory.brought(ctx, t.host, fresh); err != nil {
+	if len(additions) > 0 {
+		if err := t.memory.brought(ctx, t.host, additions); err != nil {
 			return err
 		}
 	}
@@ -67,20 +70,31 @@ func (s installPackages) apply(ctx context.Context, t *tools) error {
 		// the lists may be missing, or older than what the archive holds now
 		if refreshErr := t.host.RefreshPackages(ctx); refreshErr == nil {
 			var more []string
-			more, err = t.host.InstallPackages(ctx, packages...)
-			brought = append(brought, more...)
+			if more, err = t.host.Additions(ctx, packages...); err == nil && len(more) > 0 {
+				err = t.memory.brought(ctx, t.host, more)
+			}
+			if err == nil {
+				more, err = t.host.InstallPackages(ctx, packages...)
+				brought = append(brought, more...)
+			}
 		}
 	}
 	t.brought = append(t.brought, brought...)
-	if err != nil {
-		t.memory.Installed = known
+	if err == nil {
+		return nil
 	}
-	if len(fresh)+len(brought) > 0 {
-		if rememberErr := t.memory.brought(ctx, t.host, brought); err == nil {
-			err = rememberErr
-		}
-	}
-	return err
+	t.memory.Installed = known
+	return errors.Join(err, t.memory.brought(ctx, t.host, brought))
+}
+
+// purgePackages removes packages that the agent brought, with their configuration.
+type purgePackages struct{ names []string }
+
+func (s purgePackages) String() string { return "purge " + strings.Join(s.names, ", ") }
+func (purgePackages) Diff() string     { return "" }
+func (purgePackages) undo() []Step     { return nil }
+func (s purgePackages) apply(ctx context.Context, t *tools) error {
+	return t.host.PurgePackages(ctx, s.names...)
 }
 
 // holdPackage keeps upgrades away from a package, or lets them come again.

@@ -41,7 +41,7 @@ func (r *run) undo(ctx context.Context, cause error) error {
 	r.Log.Error("undoing", "cause", cause)
 	t := &tools{host: r.Host, memory: &r.memory}
 	var failed []error
-	workers := currentWorkers(ctx, r.Host)
+	now := takeBaseline(ctx, r.Host) // its workers must be replaced
 	back := wayBack(r.done)
 	for _, s := range back {
 		r.Log.Info(s.String())
@@ -53,7 +53,7 @@ func (r *run) undo(ctx context.Context, cause error) error {
 		failed = append(failed, r.purge(ctx, t))
 	}
 	if errors.Join(failed...) == nil {
-		failed = append(failed, r.servesAgain(ctx, back, workers))
+		failed = append(failed, r.servesAgain(ctx, back, now))
 	}
 	if errors.Join(failed...) == nil { // a run that never was is not to be remembered
 		failed = append(failed, r.was.save(ctx, r.Host))
@@ -102,7 +102,7 @@ func (r *run) purge(ctx context.Context, t *tools) error {
 }
 
 // servesAgain sees that the units that were made to load the files of before run with them.
-func (r *run) servesAgain(ctx context.Context, back []Step, replaced []int) error {
+func (r *run) servesAgain(ctx context.Context, back []Step, now baseline) error {
 	var d Desired
 	for _, s := range back {
 		if name, config := loads(s); name != "" && config != "" {
@@ -112,7 +112,11 @@ func (r *run) servesAgain(ctx context.Context, back []Step, replaced []int) erro
 	if len(d.Units) == 0 {
 		return nil
 	}
-	if err := serves(ctx, r.Host, d, replaced); err != nil {
+	for _, addr := range r.base.listen {
+		d.Listen = append(d.Listen, ListenWant{Addr: addr})
+	}
+	d.Instances = slices.Sorted(maps.Keys(r.base.well))
+	if err := serves(ctx, r.Host, d, baseline{workers: now.workers, well: r.base.well}, reloadsHAProxy(back)); err != nil {
 		return fmt.Errorf("%w, with the configuration of before", err)
 	}
 	return recordLoaded(ctx, r.Host, back)

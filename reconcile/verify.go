@@ -17,15 +17,22 @@ const (
 
 // serves waits until the host does what the desired state says, as far as it can be seen from the host: the units
 // run and stay, and HAProxy's present workers, not some older ones, listen wherever clients connect.
-// replaced are the workers that a reload must have replaced.
-func serves(ctx context.Context, h Host, d Desired, replaced []int) error {
-	ctx, cancel := context.WithTimeout(ctx, verifyTimeout)
+// Nothing that served before must be gone; replaced says that a reload must have brought a new worker.
+func serves(ctx context.Context, h Host, d Desired, before baseline, replaced bool) error {
+	ctx, cancel := context.WithTimeout(ctx, verifyTimeout+firstCheck(d, before))
 	defer cancel()
+	var old []int
+	if replaced {
+		old = before.workers
+	}
 	var err error
 	for {
-		now := servesNow(ctx, h, d, replaced)
+		now := servesNow(ctx, h, d, before, old)
 		if now == nil {
 			return stays(ctx, h, d)
+		}
+		if hopeless := (*hopelessError)(nil); errors.As(now, &hopeless) {
+			return hopeless.error
 		}
 		if err == nil || ctx.Err() == nil { // what was wrong, not that time is up
 			err = now
@@ -38,7 +45,7 @@ func serves(ctx context.Context, h Host, d Desired, replaced []int) error {
 	}
 }
 
-func servesNow(ctx context.Context, h Host, d Desired, replaced []int) error {
+func servesNow(ctx context.Context, h Host, d Desired, before baseline, replaced []int) error {
 	for _, want := range d.Units {
 		if !want.Run {
 			continue
@@ -50,10 +57,17 @@ func servesNow(ctx context.Context, h Host, d Desired, replaced []int) error {
 		if !unit.Active() || unit.MainPID == 0 {
 			return fmt.Errorf("cannot see %s running: it is %s (%s)", want.Name, unit.ActiveState, unit.SubState)
 		}
-		if want.Name == haproxyUnit {
-			if err := listens(ctx, h, d, unit, replaced); err != nil {
-				return err
+		switch want.Name {
+		case haproxyUnit:
+			err = listens(ctx, h, d, unit, replaced)
+			if err == nil {
+				err = before.serversLeft(ctx, h, d)
 			}
+		case keepalivedUnit:
+			err = before.instancesLeft(ctx, h, d, unit)
+		}
+		if err != nil {
+			return err
 		}
 	}
 	return nil
@@ -83,8 +97,8 @@ func listens(ctx context.Context, h Host, d Desired, unit Unit, replaced []int) 
 	}
 	var missing []string
 	for _, want := range d.Listen {
-		if !slices.Contains(have, want) {
-			missing = append(missing, want.String())
+		if !slices.Contains(have, want.Addr) {
+			missing = append(missing, want.Addr.String())
 		}
 	}
 	if len(missing) > 0 {
@@ -122,17 +136,4 @@ func stays(ctx context.Context, h Host, d Desired) error {
 func masterSocket(unit Unit) string {
 	path, _, _ := strings.Cut(argument(unit.Environment["EXTRAOPTS"], "-S", "--master-socket"), ",")
 	return strings.TrimPrefix(path, "unix@")
-}
-
-// currentWorkers are the workers that a reload must replace: none where HAProxy is not running or does not tell.
-func currentWorkers(ctx context.Context, o Observer) []int {
-	unit, err := o.Unit(ctx, haproxyUnit)
-	if err != nil || !unit.Active() {
-		return nil
-	}
-	workers, err := o.Workers(ctx, masterSocket(unit))
-	if err != nil {
-		return nil
-	}
-	return workers.Current
 }

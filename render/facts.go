@@ -74,14 +74,7 @@ func (r *renderer) prepare() error {
 	orElse(&f.KeepalivedConfig, DefaultKeepalivedConfig)
 	orElse(&f.Systemctl, DefaultSystemctl)
 
-	r.vips = map[Family][]vip{}
-	for i, text := range r.spec.VirtualIPs {
-		family := familyOf(text.Addr())
-		if r.vips[family] == nil {
-			r.order = append(r.order, family)
-		}
-		r.vips[family] = append(r.vips[family], vip{text, fmt.Sprintf("virtualIPs[%d]", i)})
-	}
+	r.families()
 	for i := range r.spec.Nodes {
 		if node := &r.spec.Nodes[i]; node.Name == f.Node {
 			r.self = node
@@ -98,6 +91,18 @@ func (r *renderer) prepare() error {
 		return errors.New("cannot tell the interface of the virtual IPs")
 	}
 	return nil
+}
+
+// families sorts the virtual IPs by family.
+func (r *renderer) families() {
+	r.vips = map[Family][]vip{}
+	for i, text := range r.spec.VirtualIPs {
+		family := familyOf(text.Addr())
+		if r.vips[family] == nil {
+			r.order = append(r.order, family)
+		}
+		r.vips[family] = append(r.vips[family], vip{text, fmt.Sprintf("virtualIPs[%d]", i)})
+	}
 }
 
 // priority is this node's, and the field that it stems from.

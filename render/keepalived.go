@@ -51,6 +51,17 @@ func (r *renderer) keepalivedCheck(l *lines) {
 	l.add("", "}")
 }
 
+// Instances are the names of the instances that keepalived has with a spec, one for each family of virtual IPs.
+func Instances(spec *api.LoadBalancerSpec) []string {
+	r := renderer{spec: spec}
+	r.families()
+	var names []string
+	for i := range r.order {
+		names = append(names, r.instanceName(i))
+	}
+	return names
+}
+
 // instanceName is the name of the instance of the i-th family: the main one has the name of the spec.
 func (r *renderer) instanceName(i int) string {
 	if i == 0 {

@@ -106,11 +106,11 @@ func (k *keeper) keep(ctx context.Context, force bool) time.Duration {
 	doc, err := k.trustedSpec()
 	if err != nil {
 		k.complain(message(err))
-		return time.Minute
+		return k.lastGoodAlone(ctx)
 	}
 	interval := doc.Spec.Reconcile.Interval.D()
 	if doc.Digest == k.refused && !force {
-		return interval
+		return k.lastGoodAlone(ctx)
 	}
 	if doc.Digest == k.applied && doc.Spec.Reconcile.Drift == api.Report && !force {
 		k.report(ctx, doc)
@@ -122,25 +122,57 @@ func (k *keeper) keep(ctx context.Context, force bool) time.Duration {
 		return interval
 	}
 	defer unlock()
+	if trial, err := reconcile.RunningTrial(ctx, k.host); err != nil {
+		k.complain(err.Error())
+		return interval
+	} else if trial != nil && !trial.Over(time.Now()) {
+		notify("STATUS=standing still while " + trial.File + " is tried")
+		return time.Until(trial.Deadline) + time.Second // its end comes from elsewhere; after that this is the second line
+	}
 	notify("STATUS=reconciling")
-	r := reconcile.Reconciler{Host: k.host, Log: k.log}
-	_, err = r.Once(ctx, doc)
-	k.refused = ""
-	failure, missing := (*reconcile.Failure)(nil), (*reconcile.MissingFact)(nil)
+	_, err = k.apply(ctx, k.host, doc)
+	failure, field := (*reconcile.Failure)(nil), (*reconcile.FieldError)(nil)
 	switch {
-	case errors.As(err, &missing): // it may come with the network: try again
 	case err == nil:
-		k.applied, k.told, k.retry = doc.Digest, "", 0
+		k.applied, k.refused, k.told, k.retry = doc.Digest, "", "", 0
 		notify("STATUS=this host is as " + k.spec + " says")
 		return interval
-	case !errors.As(err, &failure), failure.Undone:
+	case errors.As(err, &failure) && failure.Undone && failure.Undo == nil, !errors.As(err, &failure) && !errors.As(err, &field):
 		k.refused = doc.Digest
 		k.complain(message(err))
-		return interval
+		return k.lastGood(ctx)
 	}
-	k.complain(message(err))
+	k.complain(message(err)) // it may pass
 	k.retry = min(max(2*k.retry, firstRetry), lastRetry)
 	return min(k.retry, interval)
+}
+
+// lastGoodAlone is lastGood for who does not hold the lock.
+func (k *keeper) lastGoodAlone(ctx context.Context) time.Duration {
+	unlock, err := k.host.Lock(ctx, k.lockTimeout)
+	if err != nil {
+		k.log.Warn(err.Error())
+		return time.Minute
+	}
+	defer unlock()
+	if trial, err := reconcile.RunningTrial(ctx, k.host); err != nil || trial != nil && !trial.Over(time.Now()) {
+		return time.Minute
+	}
+	return k.lastGood(ctx)
+}
+
+// lastGood keeps the host as the last good spec says, where the present one is refused. The lock is held.
+func (k *keeper) lastGood(ctx context.Context) time.Duration {
+	doc, err := reconcile.LastGood(ctx, k.host)
+	if err != nil || doc == nil {
+		return time.Minute
+	}
+	if doc.Spec.Reconcile.Drift == api.Repair {
+		if _, err := k.apply(ctx, k.host, doc); err != nil {
+			k.log.Error(message(err))
+		}
+	}
+	return doc.Spec.Reconcile.Interval.D()
 }
 
 // report says what differs, without a change.

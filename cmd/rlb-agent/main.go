@@ -58,7 +58,7 @@ func exitCode(err error) int {
 		failure  *reconcile.Failure
 		usage    usageError
 		spec     specError
-		missing  *reconcile.MissingFact
+		field    *reconcile.FieldError
 	)
 	switch {
 	case err == nil:
@@ -72,7 +72,7 @@ func exitCode(err error) int {
 		return exitFailed
 	case errors.As(err, &usage), errors.Is(err, reconcile.ErrUnavailable):
 		return exitUsage
-	case errors.As(err, &problems), errors.As(err, &refusal), errors.As(err, &spec), errors.As(err, &missing):
+	case errors.As(err, &problems), errors.As(err, &refusal), errors.As(err, &spec), errors.As(err, &field):
 		return exitRefused
 	}
 	return exitFailed
@@ -82,15 +82,16 @@ func exitCode(err error) int {
 func message(err error) string {
 	var (
 		problems api.Problems
-		missing  *reconcile.MissingFact
+		failure  *reconcile.Failure
+		field    *reconcile.FieldError
 	)
 	switch {
 	case err == nil, errors.Is(err, errDifferent):
 		return ""
 	case errors.As(err, &problems):
 		return problems.Error()
-	case errors.As(err, &missing):
-		return missing.Error()
+	case errors.As(err, &field) && !errors.As(err, &failure):
+		return field.Error()
 	}
 	return "rlb-agent: " + err.Error()
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"strings"
-	"time"
 
 	"rlb.dev/rlb-agent/api"
 	"rlb.dev/rlb-agent/reconcile"
@@ -14,34 +13,21 @@ import (
 
 // once reconciles the host with the spec, once.
 func (a *app) once(ctx context.Context) error {
-	h, err := a.host()
-	if err != nil {
-		return err
-	}
-	defer h.Close()
-	if err := h.Ready(ctx); err != nil {
-		return err
-	}
-	doc, err := a.trustedSpec()
-	if err != nil {
-		return err
-	}
-	unlock, err := h.Lock(ctx, a.lockTimeout)
-	if err != nil {
-		return &reconcile.Failure{Err: err}
-	}
-	defer unlock()
-	r := reconcile.Reconciler{Host: h, Log: a.log, Step: func(s reconcile.Step) { a.log.Debug("next: " + s.String()) }}
-	result, err := r.Once(ctx, doc)
-	if err != nil {
-		return err
-	}
-	if len(result.Steps) == 0 {
-		fmt.Fprintf(a.stdout, "nothing to do: this host is as %s says (%v)\n", a.spec, result.Time.Round(time.Millisecond))
-	} else {
-		fmt.Fprintf(a.stdout, "done: this host is as %s says (%d steps, %v)\n", a.spec, len(result.Steps), result.Time.Round(time.Millisecond))
-	}
-	return nil
+	return a.changing(ctx, func(ctx context.Context, h *host.Host) error {
+		doc, err := a.trustedSpec()
+		if err != nil {
+			return err
+		}
+		if err := noTrial(ctx, h); err != nil {
+			return err
+		}
+		result, err := a.apply(ctx, h, doc)
+		if err != nil {
+			return err
+		}
+		a.done(a.spec, result)
+		return nil
+	})
 }
 
 // dryRun prints what once would do.

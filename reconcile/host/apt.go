@@ -188,3 +188,23 @@ func (h *Host) RepairPackages(ctx context.Context) error {
 	_, err = h.apt(ctx, do, "--no-install-recommends", "-f", "install")
 	return err
 }
+
+// Additions simulates an installation. Where apt cannot even say what it would do, there is nothing that it would bring.
+func (h *Host) Additions(ctx context.Context, packages ...string) ([]string, error) {
+	for _, p := range packages {
+		if !packageRequest.MatchString(p) {
+			return nil, fmt.Errorf("cannot install %q: neither the name of a package nor name=version", p)
+		}
+	}
+	args := []string{"-s", "--no-install-recommends", "--allow-downgrades", "--allow-change-held-packages", "install", "--"}
+	out, err := h.system.run(ctx, command{program: "apt-get", args: append(args, packages...)})
+	if err != nil {
+		return nil, wrap("ask what an installation would bring", err)
+	}
+	names := parseSimulation(out.stdout)
+	there, err := h.present(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return notAmong(names, there), nil
+}

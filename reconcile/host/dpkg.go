@@ -98,6 +98,7 @@ func parseDpkg(line string) (name string, s dpkgState, ok bool) {
 	s.state.Held = want == "hold"
 	s.known = status != "not-installed"
 	s.present = s.known && status != "config-files"
+	s.state.Present = s.known
 	if s.present {
 		s.state.Version = version
 	}

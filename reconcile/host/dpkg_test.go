@@ -36,12 +36,12 @@ func TestPackages(t *testing.T) {
 		answer{words: "apt-cache", out: output{stdout: policyOutput}})
 	got, err := h.Packages(t.Context(), "haproxy", "nosuch", "keepalived", "ipvsadm", "broken", "bash")
 	want := []reconcile.Package{
-		{Name: "haproxy", Version: "2.6.12-1+deb12u4", Held: true},
+		{Name: "haproxy", Present: true, Version: "2.6.12-1+deb12u4", Held: true},
 		{Name: "nosuch"},
-		{Name: "keepalived", Version: "1:2.2.7-1+b2", Broken: true},
-		{Name: "ipvsadm", Candidate: "1:1.31-1+b2"},
-		{Name: "broken", Version: "1", Broken: true},
-		{Name: "bash", Version: "5.2.15-2+b8"},
+		{Name: "keepalived", Present: true, Version: "1:2.2.7-1+b2", Broken: true},
+		{Name: "ipvsadm", Present: true, Candidate: "1:1.31-1+b2"},
+		{Name: "broken", Present: true, Version: "1", Broken: true},
+		{Name: "bash", Present: true, Version: "5.2.15-2+b8"},
 	}
 	if diff := cmp.Diff(want, got); err != nil || diff != "" {
 		t.Errorf("%v\n%s", err, diff)

@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -206,4 +207,19 @@ func cause(err error) error {
 		return pathErr.Err
 	}
 	return err
+}
+
+// RemoveTree removes a directory below one of the agent's own, or one of those themselves.
+func (h *Host) RemoveTree(_ context.Context, path string) error {
+	do := "remove " + path
+	ours := slices.ContainsFunc([]string{reconcile.StateDir, reconcile.RunDir}, func(dir string) bool {
+		return path == dir || strings.HasPrefix(path, dir+"/")
+	})
+	if !ours || filepath.Clean(path) != path {
+		return fmt.Errorf("cannot %s: it is not the agent's", do)
+	}
+	if err := os.RemoveAll(path); err != nil {
+		return wrap(do, cause(err))
+	}
+	return nil
 }

@@ -22,21 +22,20 @@ func (h *Host) Lock(ctx context.Context, timeout time.Duration) (unlock func(), 
 	if err := os.MkdirAll(filepath.Dir(lockPath), 0o755); err != nil {
 		return nil, fmt.Errorf("cannot lock %s: %w", lockPath, err)
 	}
-	file, err := os.OpenFile(lockPath, os.O_RDWR|os.O_CREATE, 0o600)
-	if err != nil {
-		return nil, fmt.Errorf("cannot lock %s: %w", lockPath, err)
-	}
+	var file *os.File
 	for deadline := time.Now().Add(timeout); ; {
+		if file, err = os.OpenFile(lockPath, os.O_RDWR|os.O_CREATE, 0o600); err != nil {
+			return nil, fmt.Errorf("cannot lock %s: %w", lockPath, err)
+		}
 		err := syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
-		if err == nil {
+		if err == nil && inPlace(file) {
 			break
 		}
-		if !errors.Is(err, syscall.EWOULDBLOCK) {
-			file.Close()
+		file.Close()
+		if err != nil && !errors.Is(err, syscall.EWOULDBLOCK) {
 			return nil, fmt.Errorf("cannot lock %s: %w", lockPath, err)
 		}
 		if time.Now().After(deadline) || ctx.Err() != nil {
-			file.Close()
 			holder, _ := os.ReadFile(lockPath)
 			return nil, fmt.Errorf("cannot change this host while another rlb-agent does: %s", strings.TrimSpace(string(holder)))
 		}
@@ -47,4 +46,14 @@ func (h *Host) Lock(ctx context.Context, timeout time.Duration) (unlock func(), 
 		fmt.Fprintf(file, "process %d (%s)\n", os.Getpid(), strings.Join(os.Args, " "))
 	}
 	return func() { file.Close() }, nil
+}
+
+// inPlace says whether the file that was locked is the one that others would open: a teardown removes it.
+func inPlace(file *os.File) bool {
+	mine, err := file.Stat()
+	if err != nil {
+		return false
+	}
+	theirs, err := os.Stat(lockPath)
+	return err == nil && os.SameFile(mine, theirs)
 }

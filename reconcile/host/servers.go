@@ -50,6 +50,7 @@ func parseStat(text string, now time.Time) ([]reconcile.ServerState, error) {
 		}
 		s := reconcile.ServerState{Backend: get("pxname"), Name: get("svname"), Address: get("addr"), State: get("status")}
 		s.Reason = checkResult(get("check_status"), get("check_code"), get("last_chk"), get("check_desc"))
+		s.Checked = !strings.Contains(get("check_status"), "INI")
 		if seconds, err := strconv.Atoi(get("lastchg")); err == nil {
 			s.Since = now.Add(-time.Duration(seconds) * time.Second).Truncate(time.Second)
 		}

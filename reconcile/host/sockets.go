@@ -14,6 +14,8 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+
+	"rlb.dev/rlb-agent/reconcile"
 )
 
 // Listeners are the TCP sockets on which the processes listen, sorted.
@@ -27,10 +29,26 @@ func (h *Host) Listeners(ctx context.Context, pids ...int) ([]netip.AddrPort, er
 			return nil, wrap(fmt.Sprintf("see the sockets of process %d", pid), cause(err))
 		}
 	}
-	var all []netip.AddrPort
 	if len(owned) == 0 {
 		return nil, nil
 	}
+	listening, err := h.listening()
+	if err != nil {
+		return nil, err
+	}
+	var all []netip.AddrPort
+	for inode, addr := range listening {
+		if owned[inode] {
+			all = append(all, addr)
+		}
+	}
+	slices.SortFunc(all, netip.AddrPort.Compare)
+	return slices.Compact(all), nil // with several threads there are several sockets an address
+}
+
+// listening are the TCP sockets that listen on this host, by inode.
+func (h *Host) listening() (map[string]netip.AddrPort, error) {
+	sockets := map[string]netip.AddrPort{}
 	for _, table := range []string{"net/tcp", "net/tcp6"} {
 		text, err := os.ReadFile(filepath.Join(h.proc, table))
 		if errors.Is(err, fs.ErrNotExist) {
@@ -40,13 +58,47 @@ func (h *Host) Listeners(ctx context.Context, pids ...int) ([]netip.AddrPort, er
 			return nil, wrap("read the table of TCP sockets", err)
 		}
 		for line := range strings.Lines(string(text)) {
-			if addr, inode, ok := parseListener(line); ok && owned[inode] {
-				all = append(all, addr)
+			if addr, inode, ok := parseListener(line); ok {
+				sockets[inode] = addr
 			}
 		}
 	}
-	slices.SortFunc(all, netip.AddrPort.Compare)
-	return slices.Compact(all), nil // with several threads there are several sockets an address
+	return sockets, nil
+}
+
+// Sockets are all TCP sockets that listen on this host, sorted. A process that may not be looked into holds none.
+func (h *Host) Sockets(ctx context.Context) ([]reconcile.Socket, error) {
+	listening, err := h.listening()
+	if err != nil {
+		return nil, err
+	}
+	processes, err := filepath.Glob(filepath.Join(h.proc, "[0-9]*"))
+	if err != nil {
+		return nil, wrap("list the processes", err)
+	}
+	holders := map[string]reconcile.Socket{} // by inode
+	for _, dir := range processes {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		held := map[string]bool{}
+		_ = socketsOf(filepath.Join(dir, "fd"), held)
+		for inode := range held {
+			if _, ok := listening[inode]; ok {
+				pid, _ := strconv.Atoi(filepath.Base(dir))
+				name, _ := os.ReadFile(filepath.Join(dir, "comm"))
+				holders[inode] = reconcile.Socket{PID: pid, Program: strings.TrimSpace(string(name))}
+			}
+		}
+	}
+	var all []reconcile.Socket
+	for inode, addr := range listening {
+		socket := holders[inode]
+		socket.Addr = addr
+		all = append(all, socket)
+	}
+	slices.SortFunc(all, func(a, b reconcile.Socket) int { return a.Addr.Compare(b.Addr) })
+	return all, nil
 }
 
 // socketsOf adds the inodes of the sockets in a directory /proc/PID/fd. A process that is gone has none.

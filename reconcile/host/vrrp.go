@@ -22,8 +22,6 @@ const (
 	vrrpPatience  = 500 * time.Millisecond
 )
 
-var _ reconcile.Witness = (*Host)(nil)
-
 // VRRP asks keepalived for the state of its instances (keepalived(8), SIGJSON). The signal's number is not fixed, so
 // the program is asked for it, once.
 func (h *Host) VRRP(ctx context.Context, pid int) ([]reconcile.Instance, error) {

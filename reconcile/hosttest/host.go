@@ -21,6 +21,9 @@ type Host struct {
 	Lists     bool                  // apt's lists were fetched
 	NoIPv6    bool                  // the kernel has none
 	Busy      map[uint16]bool       // ports that some other program holds: HAProxy cannot bind them
+	Taken     map[uint16]string     // ports that some other program is seen to hold, with its name
+	Faulty    string                // a word in keepalived's configuration that puts its instances in FAULT
+	Sick      string                // a word in HAProxy's configuration with which servers, or a backend's, are down
 	Forbidden map[string]string     // words that a program ("haproxy", "keepalived") refuses in its configuration
 	OldMaster bool                  // HAProxy before 2.6, which does not tell of failed reloads
 	Deaf      bool                  // HAProxy listens nowhere, whatever it has loaded

@@ -34,6 +34,7 @@ func (h *Host) Packages(ctx context.Context, names ...string) ([]reconcile.Packa
 		state := reconcile.Package{Name: name}
 		if p := h.packages[name]; p != nil {
 			state.Version, state.Broken, state.Held = p.version, p.broken, p.held
+			state.Present = p.version != ""
 		}
 		if h.Lists && len(h.Archive[name]) > 0 {
 			state.Candidate = h.Archive[name][0]

@@ -1,0 +1,82 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"time"
+
+	"rlb.dev/rlb-agent/api"
+	"rlb.dev/rlb-agent/reconcile"
+	"rlb.dev/rlb-agent/reconcile/host"
+)
+
+// changing does something that changes this host, alone: it is a host of ours, and no other agent is at work.
+func (a *app) changing(ctx context.Context, do func(context.Context, *host.Host) error) error {
+	h, err := a.host()
+	if err != nil {
+		return err
+	}
+	defer h.Close()
+	if err := h.Ready(ctx); err != nil {
+		return err
+	}
+	unlock, err := h.Lock(ctx, a.lockTimeout)
+	if err != nil {
+		return &reconcile.Failure{Err: err}
+	}
+	defer unlock()
+	return do(ctx, h)
+}
+
+// reconciler is the reconciler of a command that a person, or a program of theirs, called.
+func (a *app) reconciler(h *host.Host) *reconcile.Reconciler {
+	return &reconcile.Reconciler{Host: h, Log: a.log, By: caller()}
+}
+
+// apply reconciles the host with a spec, and leaves the status.
+func (a *app) apply(ctx context.Context, h *host.Host, doc *api.Document) (reconcile.Result, error) {
+	result, err := a.reconciler(h).Once(ctx, doc)
+	a.leaveStatus(ctx, h, doc, result, err)
+	return result, err
+}
+
+// leaveStatus writes the status file. The host is as it is without that, so what goes wrong there is only said.
+func (a *app) leaveStatus(ctx context.Context, h *host.Host, doc *api.Document, result reconcile.Result, runErr error) {
+	if err := reconcile.WriteStatus(ctx, h, doc, result, runErr); err != nil {
+		a.log.Warn(err.Error())
+	}
+}
+
+// caller is who called: behind sudo, the person.
+func caller() string {
+	for _, name := range []string{"SUDO_USER", "USER", "LOGNAME"} {
+		if user := os.Getenv(name); user != "" {
+			return user
+		}
+	}
+	return fmt.Sprintf("user %d", os.Getuid())
+}
+
+// noTrial refuses to change a host on which a spec is tried: what is in force is not what the spec file says.
+func noTrial(ctx context.Context, h *host.Host) error {
+	trial, err := reconcile.RunningTrial(ctx, h)
+	if err != nil {
+		return &reconcile.Failure{Err: err}
+	}
+	if trial == nil || trial.Over(time.Now()) {
+		return nil
+	}
+	return &reconcile.Failure{Err: fmt.Errorf("cannot change this host while %s is tried, until %s: rlb-agent confirm keeps it",
+		trial.File, trial.Deadline.Format(time.TimeOnly))}
+}
+
+// done says how a change ended.
+func (a *app) done(what string, result reconcile.Result) {
+	took := result.Time.Round(time.Millisecond)
+	if len(result.Steps) == 0 {
+		fmt.Fprintf(a.stdout, "nothing to do: this host is as %s says (%v)\n", what, took)
+		return
+	}
+	fmt.Fprintf(a.stdout, "done: this host is as %s says (%d steps, %v)\n", what, len(result.Steps), took)
+}

@@ -1,0 +1,191 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"rlb.dev/rlb-agent/api"
+	"rlb.dev/rlb-agent/reconcile"
+	"rlb.dev/rlb-agent/reconcile/host"
+)
+
+// tryCommand applies a spec that goes back by itself.
+func (a *app) tryCommand() *cobra.Command {
+	var (
+		timeout time.Duration
+		end     bool
+	)
+	cmd := &cobra.Command{
+		Use:   "try --timeout 120s FILE",
+		Short: "Apply FILE, and go back by itself unless rlb-agent confirm is called in time",
+		Args:  cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			switch {
+			case end:
+				return a.endTrial(cmd.Context())
+			case len(args) != 1:
+				return usageError{errors.New("cannot try nothing: rlb-agent try FILE")}
+			case timeout < time.Second || timeout > 24*time.Hour:
+				return usageError{fmt.Errorf("cannot try for %v: it is 1s to 24h", timeout)}
+			}
+			return a.try(cmd.Context(), args[0], timeout)
+		},
+	}
+	cmd.Flags().DurationVar(&timeout, "timeout", 2*time.Minute, "how long to wait for rlb-agent confirm, 1s to 24h")
+	cmd.Flags().BoolVar(&end, "end", false, "end the trial now and go back")
+	return cmd
+}
+
+func (a *app) try(ctx context.Context, file string, timeout time.Duration) error {
+	self, err := os.Executable()
+	if err != nil {
+		return fmt.Errorf("cannot tell where rlb-agent is: %w", err)
+	}
+	spec, err := filepath.Abs(a.spec)
+	if err != nil {
+		return usageError{err}
+	}
+	trial := reconcile.Trial{File: file, Spec: spec}
+	var tried *api.Document
+	err = a.changing(ctx, func(ctx context.Context, h *host.Host) error {
+		if err := noTrial(ctx, h); err != nil {
+			return err
+		}
+		if good, err := reconcile.LastGood(ctx, h); err != nil {
+			return &reconcile.Failure{Err: err}
+		} else if good == nil {
+			return usageError{errors.New("cannot try a spec where none was ever in force: there is nothing to go back to; use rlb-agent --once")}
+		}
+		if err := rootOnly(file); err != nil {
+			return specError{err}
+		}
+		if tried, err = a.readSpec(file); err != nil {
+			return err
+		}
+		trial.Deadline = time.Now().Add(timeout)
+		result, err := a.reconciler(h).BeginTrial(ctx, tried, trial, self+" try --end")
+		a.leaveStatus(ctx, h, tried, result, err)
+		if err != nil {
+			return err
+		}
+		a.done(file, result)
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(a.stdout, "it goes back at %s unless: rlb-agent confirm\n", trial.Deadline.Format(time.TimeOnly))
+	return a.awaitTrial(ctx, tried)
+}
+
+// awaitTrial waits until the trial was confirmed, or is over. Ctrl-C ends it at once.
+func (a *app) awaitTrial(ctx context.Context, tried *api.Document) error {
+	h, err := a.host()
+	if err != nil {
+		return err
+	}
+	defer h.Close()
+	for {
+		trial, err := reconcile.RunningTrial(ctx, h)
+		if err != nil {
+			return &reconcile.Failure{Err: err}
+		}
+		if trial == nil {
+			return a.trialOutcome(ctx, h, tried)
+		}
+		select {
+		case <-ctx.Done():
+			return a.endTrial(context.WithoutCancel(ctx))
+		case <-time.After(200 * time.Millisecond):
+		}
+	}
+}
+
+// trialOutcome says how the trial ended: what was confirmed is in force for good.
+func (a *app) trialOutcome(ctx context.Context, h *host.Host, tried *api.Document) error {
+	good, err := reconcile.LastGood(ctx, h)
+	switch {
+	case err != nil:
+		return &reconcile.Failure{Err: err}
+	case good != nil && good.Digest == tried.Digest:
+		fmt.Fprintln(a.stdout, "confirmed")
+		return nil
+	}
+	return &reconcile.Failure{Err: errors.New("nobody confirmed"), Undone: true}
+}
+
+// endTrial goes back to the spec file, or, where that is refused now, to the spec that was in force before.
+func (a *app) endTrial(ctx context.Context) error {
+	return a.changing(ctx, func(ctx context.Context, h *host.Host) error {
+		trial, err := reconcile.RunningTrial(ctx, h)
+		if err != nil {
+			return &reconcile.Failure{Err: err}
+		}
+		if trial == nil {
+			return nil
+		}
+		doc, err := a.inForce(ctx, h, trial.Spec)
+		if err != nil {
+			return &reconcile.Failure{Err: err}
+		}
+		result, err := a.apply(ctx, h, doc)
+		if err := errors.Join(err, a.reconciler(h).EndTrial(ctx)); err != nil {
+			return err
+		}
+		a.done(doc.File, result)
+		return nil
+	})
+}
+
+// inForce is the spec of the file if it is good, else the last one that was.
+func (a *app) inForce(ctx context.Context, h *host.Host, path string) (*api.Document, error) {
+	if err := rootOnly(path); err == nil {
+		if doc, err := a.readSpec(path); err == nil {
+			return doc, nil
+		}
+	}
+	doc, err := reconcile.LastGood(ctx, h)
+	if err == nil && doc == nil {
+		err = fmt.Errorf("cannot go back: %s is refused, and no spec was in force before", path)
+	}
+	return doc, err
+}
+
+// confirmCommand keeps what is tried.
+func (a *app) confirmCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "confirm",
+		Short: "Keep the spec that is tried: it becomes the spec file",
+		Args:  noArguments,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return a.changing(cmd.Context(), func(ctx context.Context, h *host.Host) error {
+				trial, err := reconcile.RunningTrial(ctx, h)
+				if err != nil {
+					return &reconcile.Failure{Err: err}
+				}
+				if trial == nil || trial.Over(time.Now()) {
+					return usageError{errors.New("cannot confirm: no spec is tried, or its time is over")}
+				}
+				doc, err := reconcile.TrialSpec(ctx, h)
+				if err != nil {
+					return &reconcile.Failure{Err: err}
+				}
+				if err := a.replaceSpec(ctx, h, trial.Spec, doc.Data); err != nil {
+					return &reconcile.Failure{Err: err}
+				}
+				result, err := a.apply(ctx, h, doc)
+				if err := errors.Join(err, a.reconciler(h).EndTrial(ctx)); err != nil {
+					return err
+				}
+				a.done(trial.Spec, result)
+				return nil
+			})
+		},
+	}
+}

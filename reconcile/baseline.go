@@ -1,0 +1,176 @@
+package reconcile
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+)
+
+// baseline is what served before a change. What served must serve after it.
+type baseline struct {
+	workers []int            // of HAProxy; none where it is not running or does not tell
+	listen  []netip.AddrPort // where they listened
+	up      map[string]bool  // backends that had a server up
+	well    map[string]bool  // instances of keepalived that were not in FAULT
+}
+
+// takeBaseline looks at what runs. What cannot be asked is not in it, and not missed later.
+func takeBaseline(ctx context.Context, o Observer) baseline {
+	b := baseline{up: map[string]bool{}, well: map[string]bool{}}
+	if unit, err := o.Unit(ctx, haproxyUnit); err == nil && unit.Active() {
+		if workers, err := o.Workers(ctx, masterSocket(unit)); err == nil {
+			b.workers = workers.Current
+			b.listen, _ = o.Listeners(ctx, workers.Current...)
+		}
+		states, _ := o.Servers(ctx)
+		for _, s := range states {
+			if s.Checked && s.Up() {
+				b.up[s.Backend] = true
+			}
+		}
+	}
+	if unit, err := o.Unit(ctx, keepalivedUnit); err == nil && unit.Active() {
+		instances, _ := o.VRRP(ctx, unit.MainPID)
+		for _, i := range instances {
+			b.well[i.Name] = i.Role == RoleMaster || i.Role == RoleBackup
+		}
+	}
+	return b
+}
+
+// deafTime is how long after its start keepalived is not asked for its state: a signal that comes before its process is
+// ready for it would kill that.
+const deafTime = 500 * time.Millisecond
+
+// hopelessError is what further looks will not mend.
+type hopelessError struct{ error }
+
+// longestFirstCheck bounds the wait for checks of servers: nobody waits an hour for the first one of an hourly check.
+const longestFirstCheck = 30 * time.Second
+
+// firstCheck is how long the first checks of all servers take that are to be waited for.
+func firstCheck(d Desired, before baseline) time.Duration {
+	var longest time.Duration
+	for _, b := range d.Backends {
+		if before.up[b.Name] {
+			longest = max(longest, b.FirstCheck)
+		}
+	}
+	return min(longest, longestFirstCheck)
+}
+
+// serversLeft sees that every service that had a server up has one now. HAProxy calls a server up until its first
+// check says otherwise, so only checked ones count.
+func (b baseline) serversLeft(ctx context.Context, o Observer, d Desired) error {
+	if len(b.up) == 0 {
+		return nil
+	}
+	states, err := o.Servers(ctx)
+	if err != nil {
+		return err
+	}
+	for _, want := range d.Backends {
+		if !b.up[want.Name] {
+			continue
+		}
+		up, waiting := false, false
+		var reasons []string
+		for _, s := range states {
+			if s.Backend != want.Name {
+				continue
+			}
+			up = up || s.Checked && s.Up()
+			waiting = waiting || !s.Checked
+			reasons = append(reasons, strings.TrimSpace(s.Name+" "+s.Reason))
+		}
+		if up {
+			continue
+		}
+		err := fieldError(want.Field, "no server of %s is up any more, and before the change there was one: %s", want.Name, strings.Join(reasons, "; "))
+		if !waiting {
+			return &hopelessError{err}
+		}
+		return err
+	}
+	return nil
+}
+
+// instancesLeft sees that keepalived has its instances, that none is in FAULT that was not, and that the virtual IPs
+// are on the interface if, and only if, the role says so.
+func (b baseline) instancesLeft(ctx context.Context, o Observer, d Desired, unit Unit) error {
+	if age := time.Since(unit.ActiveSince); age >= 0 && age < deafTime {
+		return fmt.Errorf("cannot ask keepalived yet: it started %v ago", age.Round(time.Millisecond))
+	}
+	instances, err := o.VRRP(ctx, unit.MainPID)
+	if errors.Is(err, ErrUnavailable) {
+		return nil // a keepalived that cannot tell
+	}
+	if err != nil {
+		return err
+	}
+	var held []netip.Addr
+	interfaces, err := o.Interfaces(ctx)
+	if err != nil {
+		return err
+	}
+	for _, i := range interfaces {
+		for _, prefix := range i.Prefixes {
+			held = append(held, prefix.Addr())
+		}
+	}
+	master := false
+	for _, name := range d.Instances {
+		at := slices.IndexFunc(instances, func(i Instance) bool { return i.Name == name })
+		if at < 0 {
+			return fmt.Errorf("cannot see keepalived's instance %s", name)
+		}
+		if role := instances[at].Role; role == RoleFault && b.well[name] {
+			return fmt.Errorf("keepalived's instance %s is in FAULT, and was not before (journalctl -u %s tells why)", name, keepalivedUnit)
+		} else if role == RoleMaster {
+			master = true
+		}
+	}
+	for _, vip := range d.VirtualIPs {
+		if has := slices.Contains(held, vip); has != master && len(d.Instances) == 1 {
+			return fmt.Errorf("cannot see virtual IP %s where it should be: this host is master: %t, and holds it: %t", vip, master, has)
+		}
+	}
+	return nil
+}
+
+// takenPorts finds another program where HAProxy is to listen and does not yet: HAProxy's own check does not look, and
+// a reload would fail half-way.
+func takenPorts(ctx context.Context, o Observer, d Desired) error {
+	sockets, err := o.Sockets(ctx)
+	if err != nil {
+		return err
+	}
+	for _, want := range d.Listen {
+		for _, s := range sockets {
+			if s.Program == "haproxy" || !overlap(s.Addr, want.Addr) {
+				continue
+			}
+			holder := "another program"
+			if s.PID != 0 {
+				holder = fmt.Sprintf("%s (process %d)", s.Program, s.PID)
+			}
+			return fieldError(want.Field, "%v is taken by %s, which listens on %v", want.Addr, holder, s.Addr)
+		}
+	}
+	return nil
+}
+
+// overlap says whether two sockets cannot listen at the same time. A wildcard of IPv6 may serve IPv4 too.
+func overlap(a, b netip.AddrPort) bool {
+	if a.Port() != b.Port() {
+		return false
+	}
+	any4 := func(x netip.AddrPort) bool { return x.Addr() == netip.IPv4Unspecified() }
+	any6 := func(x netip.AddrPort) bool { return x.Addr() == netip.IPv6Unspecified() }
+	same := a.Addr().Is4() == b.Addr().Is4()
+	return a.Addr() == b.Addr() || same && (any4(a) || any4(b) || any6(a) || any6(b)) || any6(a) && !b.Addr().Is6()
+}

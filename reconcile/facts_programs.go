@@ -1,0 +1,129 @@
+package reconcile
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"path"
+	"slices"
+	"strings"
+
+	"rlb.dev/rlb-agent/api"
+	"rlb.dev/rlb-agent/render"
+)
+
+// nameservers finds whom HAProxy asks for the servers that are given by name. A host whose network is not up yet has
+// none, and then those of the last run count.
+func (s *search) nameservers(ctx context.Context) error {
+	named := slices.ContainsFunc(s.spec.Services, func(service api.Service) bool {
+		return slices.ContainsFunc(service.Servers, func(server api.Server) bool {
+			_, err := netip.ParseAddr(server.Address)
+			return err != nil
+		})
+	})
+	if !named || len(s.facts.Nameservers) > 0 {
+		return nil
+	}
+	f, err := s.Observer.File(ctx, resolvConf)
+	if err != nil && !errors.Is(err, ErrUnavailable) {
+		return err
+	}
+	s.facts.Nameservers = render.Nameservers(f.Data)
+	if len(s.facts.Nameservers) == 0 {
+		s.facts.Nameservers = s.kept.Nameservers
+	}
+	return nil
+}
+
+const resolvConf = "/etc/resolv.conf"
+
+// versions finds which version of each program the files are for: the installed one, else the one to be installed.
+func (s *search) versions(ctx context.Context) error {
+	packages, err := s.Observer.Packages(ctx, "haproxy", "keepalived")
+	if err != nil && !errors.Is(err, ErrUnavailable) {
+		return err
+	}
+	for i, want := range []struct {
+		name    string
+		version *render.Version
+		pin     string
+		assumed render.Version
+	}{
+		{"haproxy", &s.facts.HAProxyVersion, s.spec.Packages.HAProxy.Version, render.AssumedHAProxy},
+		{"keepalived", &s.facts.KeepalivedVersion, s.spec.Packages.Keepalived.Version, render.AssumedKeepalived},
+	} {
+		if *want.version != "" {
+			continue
+		}
+		if len(packages) > i {
+			*want.version = render.Version(packages[i].Version)
+			if *want.version == "" {
+				*want.version = render.Version(packages[i].Candidate)
+			}
+		}
+		if *want.version == "" && want.pin != "" {
+			*want.version = render.Version(strings.TrimSuffix(strings.TrimSuffix(want.pin, "*"), "."))
+		}
+		if *want.version == "" {
+			*want.version = want.assumed
+			s.note("%s is not installed here: assumed version %s", want.name, want.assumed)
+		}
+	}
+	return nil
+}
+
+// paths finds where the units' programs read their configuration.
+func (s *search) paths(ctx context.Context) error {
+	haproxy, err := s.Observer.Unit(ctx, haproxyUnit)
+	if err != nil && !errors.Is(err, ErrUnavailable) {
+		return err
+	}
+	keepalived, err := s.Observer.Unit(ctx, keepalivedUnit)
+	if err != nil && !errors.Is(err, ErrUnavailable) {
+		return err
+	}
+	if s.facts.HAProxyConfig == "" {
+		s.facts.HAProxyConfig = render.DefaultHAProxyConfig
+		if config := haproxy.Environment["CONFIG"]; config != "" {
+			s.facts.HAProxyConfig = config
+		}
+	}
+	if s.facts.KeepalivedConfig == "" {
+		s.facts.KeepalivedConfig = render.DefaultKeepalivedConfig
+		if config := argument(keepalived.Environment["DAEMON_ARGS"], "-f", "--use-file"); config != "" {
+			s.facts.KeepalivedConfig = config
+		}
+	}
+	for _, config := range []string{s.facts.HAProxyConfig, s.facts.KeepalivedConfig} {
+		if !path.IsAbs(config) {
+			return fmt.Errorf("cannot manage the configuration that the unit's environment names: %q is no absolute path", config)
+		}
+	}
+	if s.facts.Systemctl == "" {
+		s.facts.Systemctl = render.DefaultSystemctl
+		// a host whose /usr was never merged has it in /bin only
+		if f, err := s.Observer.File(ctx, "/bin/systemctl"); err == nil && f.Exists {
+			if f, err := s.Observer.File(ctx, s.facts.Systemctl); err == nil && !f.Exists {
+				s.facts.Systemctl = "/bin/systemctl"
+			}
+		}
+	}
+	return nil
+}
+
+// argument is the value of an option in a command line: "-f PATH", "-fPATH", "--use-file PATH" or "--use-file=PATH".
+func argument(line, short, long string) string {
+	words := strings.Fields(line)
+	for i, word := range words {
+		switch {
+		case (word == short || word == long) && i+1 < len(words):
+			return words[i+1]
+		case strings.HasPrefix(word, long+"="):
+			return strings.TrimPrefix(word, long+"=")
+		case strings.HasPrefix(word, short) && len(word) > len(short) && !strings.HasPrefix(word, "--"):
+			return strings.TrimPrefix(word, short)
+		}
+	}
+	return ""
+}

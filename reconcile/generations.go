@@ -1,0 +1,111 @@
+package reconcile
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path"
+	"strconv"
+	"time"
+
+	"rlb.dev/rlb-agent/api"
+)
+
+// keptGenerations is how many specs are kept: enough to find the one before the trouble began, little for an SD card.
+const keptGenerations = 10
+
+const generationsDir = StateDir + "/generations"
+
+// Generation is a spec that was brought into force, kept with the files that were rendered from it.
+type Generation struct {
+	Number int       `json:"number"`
+	Time   time.Time `json:"time"`   // when it came into force
+	Digest string    `json:"digest"` // of the spec's bytes
+	By     string    `json:"by,omitempty"`
+}
+
+// dir is where the spec and the rendered files of a generation lie.
+func (g Generation) dir() string { return path.Join(generationsDir, strconv.Itoa(g.Number)) }
+
+func (g Generation) specPath() string { return path.Join(g.dir(), "spec.yaml") }
+
+// keepGeneration keeps the spec that has just come into force, and lets the oldest go. The list in memory comes last:
+// what it names is whole.
+func (r *run) keepGeneration(ctx context.Context, now time.Time) error {
+	m := &r.memory
+	m.Generation++
+	m.Digest = r.doc.Digest
+	g := Generation{Number: m.Generation, Time: now.UTC().Truncate(time.Second), Digest: r.doc.Digest, By: r.By}
+	if err := r.Host.WriteFile(ctx, g.specPath(), r.doc.Data, 0o600, 0, 0); err != nil {
+		return err
+	}
+	for _, f := range r.desired.Files {
+		if err := r.Host.WriteFile(ctx, path.Join(g.dir(), "files", f.Path), f.Data, 0o600, 0, 0); err != nil {
+			return err
+		}
+	}
+	m.Generations = append(m.Generations, g)
+	var gone []Generation
+	if surplus := len(m.Generations) - keptGenerations; surplus > 0 {
+		gone, m.Generations = m.Generations[:surplus], m.Generations[surplus:]
+	}
+	if err := m.save(ctx, r.Host); err != nil {
+		return err
+	}
+	for _, g := range gone {
+		if err := r.Host.RemoveTree(ctx, g.dir()); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// History are the kept generations, the oldest first; the last is in force.
+func History(ctx context.Context, o Observer) ([]Generation, error) {
+	memory, err := readMemory(ctx, o)
+	return memory.Generations, err
+}
+
+// ErrNoGeneration is wrapped where there is no such generation to go back to.
+var ErrNoGeneration = errors.New("no such generation")
+
+// Kept is the spec of a kept generation: of that number, or, for 0, of the one before the one in force.
+func Kept(ctx context.Context, o Observer, number int) (Generation, *api.Document, error) {
+	history, err := History(ctx, o)
+	if err != nil {
+		return Generation{}, nil, err
+	}
+	if number == 0 {
+		if len(history) < 2 {
+			return Generation{}, nil, fmt.Errorf("cannot go back: only %d specs were ever in force here: %w", len(history), ErrNoGeneration)
+		}
+		number = history[len(history)-2].Number
+	}
+	for _, g := range history {
+		if g.Number == number {
+			doc, err := g.spec(ctx, o)
+			return g, doc, err
+		}
+	}
+	return Generation{}, nil, fmt.Errorf("cannot find generation %d (rlb-agent history lists them): %w", number, ErrNoGeneration)
+}
+
+// LastGood is the spec in force. The document is nil where there never was one.
+func LastGood(ctx context.Context, o Observer) (*api.Document, error) {
+	history, err := History(ctx, o)
+	if err != nil || len(history) == 0 {
+		return nil, err
+	}
+	return history[len(history)-1].spec(ctx, o)
+}
+
+func (g Generation) spec(ctx context.Context, o Observer) (*api.Document, error) {
+	f, err := o.File(ctx, g.specPath())
+	if err != nil {
+		return nil, err
+	}
+	if !f.Exists {
+		return nil, fmt.Errorf("cannot read generation %d: %s is gone", g.Number, g.specPath())
+	}
+	return api.Parse(g.specPath(), f.Data)
+}

@@ -1,0 +1,91 @@
+package hosttest
+
+import (
+	"context"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"rlb.dev/rlb-agent/reconcile"
+)
+
+// VRRP are the instances that keepalived has loaded: standing by, or in FAULT where Faulty says so.
+func (h *Host) VRRP(ctx context.Context, pid int) ([]reconcile.Instance, error) {
+	if err := h.look(ctx, "VRRP"); err != nil {
+		return nil, err
+	}
+	u := h.unit("keepalived.service")
+	if u.pid != pid || pid == 0 {
+		return nil, unavailable("ask keepalived for its state")
+	}
+	role := reconcile.RoleBackup
+	if h.Faulty != "" && strings.Contains(u.loaded, h.Faulty) {
+		role = reconcile.RoleFault
+	}
+	var all []reconcile.Instance
+	for line := range strings.Lines(u.loaded) {
+		if words := strings.Fields(line); len(words) > 1 && words[0] == "vrrp_instance" {
+			all = append(all, reconcile.Instance{Name: words[1], Role: role, Since: u.since})
+		}
+	}
+	return all, nil
+}
+
+// Servers are those that HAProxy has loaded: up, or down where Sick says so.
+func (h *Host) Servers(ctx context.Context) ([]reconcile.ServerState, error) {
+	if err := h.look(ctx, "Servers"); err != nil {
+		return nil, err
+	}
+	var all []reconcile.ServerState
+	backend, sick := "", false
+	for line := range strings.Lines(h.unit("haproxy.service").loaded) {
+		words := strings.Fields(line)
+		switch {
+		case len(words) > 1 && words[0] == "backend":
+			backend, sick = words[1], false
+		case h.Sick != "" && strings.Contains(line, h.Sick) && !strings.HasPrefix(strings.TrimSpace(line), "server"):
+			sick = true
+		case len(words) > 2 && words[0] == "server":
+			s := reconcile.ServerState{Backend: backend, Name: words[1], Address: words[2], State: "UP", Reason: "L4OK", Checked: true}
+			if sick || h.Sick != "" && strings.Contains(line, h.Sick) {
+				s.State, s.Reason = "DOWN", "L4CON: connection refused"
+			}
+			all = append(all, s)
+		}
+	}
+	return all, nil
+}
+
+// Sockets are HAProxy's, and those of the other programs in Taken.
+func (h *Host) Sockets(ctx context.Context) ([]reconcile.Socket, error) {
+	if err := h.look(ctx, "Sockets"); err != nil {
+		return nil, err
+	}
+	var all []reconcile.Socket
+	u := h.unit("haproxy.service")
+	for _, addr := range binds(u.loaded) {
+		all = append(all, reconcile.Socket{Addr: addr, PID: u.pid, Program: "haproxy"})
+	}
+	for port, program := range h.Taken {
+		all = append(all, reconcile.Socket{Addr: netip.AddrPortFrom(netip.IPv4Unspecified(), port), PID: 1, Program: program})
+	}
+	slices.SortFunc(all, func(a, b reconcile.Socket) int { return a.Addr.Compare(b.Addr) })
+	return all, nil
+}
+
+// Additions are the packages that are not installed among these and what they depend on.
+func (h *Host) Additions(ctx context.Context, packages ...string) ([]string, error) {
+	if err := h.look(ctx, "Additions"); err != nil {
+		return nil, err
+	}
+	var all []string
+	for _, request := range packages {
+		name, _, _ := strings.Cut(request, "=")
+		for _, name := range append(slices.Clone(dependencies[name]), name) {
+			if h.Installed(name) == "" && !slices.Contains(all, name) {
+				all = append(all, name)
+			}
+		}
+	}
+	return all, nil
+}

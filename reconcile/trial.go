@@ -1,0 +1,115 @@
+package reconcile
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"time"
+
+	"rlb.dev/rlb-agent/api"
+)
+
+// A trial is a spec in force that goes back by itself. While it lasts, spec.yaml stays as it was: going back is only to
+// reconcile with that again. A timer of systemd does it, so that neither the agent nor the terminal need live; and a
+// unit does it at boot, so that a reboot ends the trial too.
+const (
+	trialFile    = StateDir + "/trial.json"
+	trialSpec    = StateDir + "/trial.yaml"
+	trialUnit    = "rlb-trial-end.service"
+	trialTimer   = "rlb-trial-end.timer"
+	systemdUnits = "/etc/systemd/system/"
+)
+
+// Trial is a spec that is tried.
+type Trial struct {
+	File     string    `json:"file"`     // where it was read
+	Spec     string    `json:"spec"`     // the spec file that it may replace
+	Deadline time.Time `json:"deadline"` // when it ends unless confirmed
+}
+
+// Over says whether its time is up.
+func (t Trial) Over(now time.Time) bool { return !now.Before(t.Deadline) }
+
+// RunningTrial is the trial that lasts, or nil.
+func RunningTrial(ctx context.Context, o Observer) (*Trial, error) {
+	f, err := o.File(ctx, trialFile)
+	if err != nil || !f.Exists {
+		return nil, err
+	}
+	t := new(Trial)
+	return t, readJSON(ctx, o, trialFile, t)
+}
+
+// TrialSpec is the spec that is tried.
+func TrialSpec(ctx context.Context, o Observer) (*api.Document, error) {
+	f, err := o.File(ctx, trialSpec)
+	if err != nil {
+		return nil, err
+	}
+	if !f.Exists {
+		return nil, fmt.Errorf("cannot read the spec that is tried: %s is gone", trialSpec)
+	}
+	return api.Parse(trialSpec, f.Data)
+}
+
+// BeginTrial brings a spec into force until the deadline. Its end is arranged for before anything changes. A failed
+// run is undone as ever, and the trial is over then. command ends a trial, with absolute path and arguments.
+func (r *Reconciler) BeginTrial(ctx context.Context, doc *api.Document, t Trial, command string) (Result, error) {
+	if err := r.Host.Ready(ctx); err != nil {
+		return Result{}, err
+	}
+	if err := r.arm(ctx, doc, t, command); err != nil {
+		return Result{}, &Failure{Err: errors.Join(err, r.EndTrial(ctx))}
+	}
+	result, err := r.apply(ctx, doc, trial)
+	if err != nil {
+		if endErr := r.EndTrial(ctx); endErr != nil {
+			r.Log.Error("cannot end the trial", "err", endErr)
+		}
+	}
+	return result, err
+}
+
+func (r *Reconciler) arm(ctx context.Context, doc *api.Document, t Trial, command string) error {
+	seconds := int(time.Until(t.Deadline).Round(time.Second).Seconds())
+	unit := fmt.Sprintf("# Made by rlb-agent: ends a trial that nobody confirmed.\n[Unit]\nDescription=End of a trial of rlb-agent\nAfter=dbus.service\n\n"+
+		"[Service]\nType=oneshot\nExecStart=%s\nTimeoutStartSec=10min\n\n[Install]\nWantedBy=multi-user.target\n", command)
+	timer := fmt.Sprintf("# Made by rlb-agent: ends a trial that nobody confirmed.\n[Unit]\nDescription=End of a trial of rlb-agent\n\n"+
+		"[Timer]\nOnActiveSec=%ds\nAccuracySec=100ms\nUnit=%s\n", max(1, seconds), trialUnit)
+	for _, f := range []struct {
+		path, text string
+		mode       fs.FileMode
+	}{
+		{systemdUnits + trialUnit, unit, 0o644},
+		{systemdUnits + trialTimer, timer, 0o644},
+		{trialSpec, string(doc.Data), 0o600},
+	} {
+		if err := r.Host.WriteFile(ctx, f.path, []byte(f.text), f.mode, 0, 0); err != nil {
+			return err
+		}
+	}
+	if err := writeJSON(ctx, r.Host, trialFile, t); err != nil {
+		return err
+	}
+	return errors.Join(
+		r.Host.ReloadManager(ctx),
+		r.Host.EnableUnit(ctx, trialUnit),
+		r.Host.StartUnit(ctx, trialTimer),
+	)
+}
+
+// EndTrial takes away what a trial needs. It does not touch what is in force. The record goes first: from then on the
+// spec file rules.
+func (r *Reconciler) EndTrial(ctx context.Context) error {
+	ctx = context.WithoutCancel(ctx)
+	return errors.Join(
+		r.Host.RemoveFile(ctx, trialFile),
+		r.Host.RemoveFile(ctx, trialSpec),
+		r.Host.StopUnit(ctx, trialTimer),
+		r.Host.DisableUnit(ctx, trialUnit),
+		r.Host.RemoveFile(ctx, systemdUnits+trialTimer),
+		r.Host.RemoveFile(ctx, systemdUnits+trialUnit),
+		r.Host.ReloadManager(ctx),
+	)
+}

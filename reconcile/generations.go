@@ -30,12 +30,15 @@ func (g Generation) dir() string { return path.Join(generationsDir, strconv.Itoa
 func (g Generation) specPath() string { return path.Join(g.dir(), "spec.yaml") }
 
 // keepGeneration keeps the spec that has just come into force, and lets the oldest go. The list in memory comes last:
-// what it names is whole.
+// whoever is killed before does all of it again.
 func (r *run) keepGeneration(ctx context.Context, now time.Time) error {
 	m := &r.memory
 	m.Generation++
 	m.Digest = r.doc.Digest
 	g := Generation{Number: m.Generation, Time: now.UTC().Truncate(time.Second), Digest: r.doc.Digest, By: r.By}
+	if err := r.Host.RemoveTree(ctx, g.dir()); err != nil { // of one that was killed here, with other files
+		return err
+	}
 	if err := r.Host.WriteFile(ctx, g.specPath(), r.doc.Data, 0o600, 0, 0); err != nil {
 		return err
 	}
@@ -49,15 +52,12 @@ func (r *run) keepGeneration(ctx context.Context, now time.Time) error {
 	if surplus := len(m.Generations) - keptGenerations; surplus > 0 {
 		gone, m.Generations = m.Generations[:surplus], m.Generations[surplus:]
 	}
-	if err := m.save(ctx, r.Host); err != nil {
-		return err
-	}
 	for _, g := range gone {
 		if err := r.Host.RemoveTree(ctx, g.dir()); err != nil {
 			return err
 		}
 	}
-	return nil
+	return m.save(ctx, r.Host)
 }
 
 // History are the kept generations, the oldest first; the last is in force.
@@ -106,6 +106,9 @@ func (g Generation) spec(ctx context.Context, o Observer) (*api.Document, error)
 	}
 	if !f.Exists {
 		return nil, fmt.Errorf("cannot read generation %d: %s is gone", g.Number, g.specPath())
+	}
+	if digest(f.Data) != g.Digest {
+		return nil, fmt.Errorf("cannot read generation %d: %s was changed since it was in force", g.Number, g.specPath())
 	}
 	return api.Parse(g.specPath(), f.Data)
 }

@@ -30,6 +30,9 @@ var rules = map[string]struct{ may, mustNot []string }{
 		may:     []string{module + "/reconcile", module + "/render"},
 		mustNot: []string{"os", "os/", "net"},
 	},
+	"reconcile/faulty": {
+		may: []string{module + "/reconcile", module + "/render"},
+	},
 	"reconcile/host": {
 		may: []string{module + "/reconcile", module + "/render", "github.com/coreos/go-systemd/", "github.com/godbus/dbus/",
 			"github.com/google/renameio/", "golang.org/x/sys/"},

@@ -1,6 +1,7 @@
 package reconcile
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -33,6 +34,7 @@ type Memory struct {
 	Held        map[string]bool    `json:"held"`                // every package whose hold the agent ever set
 	Installed   []string           `json:"installed,omitempty"` // packages that the agent brought, dependencies included
 	Rules       []string           `json:"rules,omitempty"`     // rules of INPUT (IPv4) that the agent took away
+	Input       []string           `json:"input,omitempty"`     // INPUT (IPv4) before the first of them went, for their places
 }
 
 // Before is a file as it was before the agent wrote it for the first time.
@@ -53,12 +55,17 @@ type Before struct {
 type UnitWas struct {
 	Enabled bool `json:"enabled"`
 	Active  bool `json:"active"`
+	Masked  bool `json:"masked,omitempty"` // for good, by its administrator
 }
 
 // readMemory reads what earlier runs remembered; a host without is no error.
 func readMemory(ctx context.Context, o Observer) (Memory, error) {
-	m := Memory{Files: map[string]Before{}, Units: map[string]UnitWas{}, Held: map[string]bool{}}
+	m := newMemory()
 	return m, readJSON(ctx, o, memoryFile, &m)
+}
+
+func newMemory() Memory {
+	return Memory{Files: map[string]Before{}, Units: map[string]UnitWas{}, Held: map[string]bool{}}
 }
 
 func readJSON(ctx context.Context, o Observer, path string, into any) error {
@@ -80,10 +87,17 @@ func writeJSON(ctx context.Context, h Host, path string, value any) error {
 	return h.WriteFile(ctx, path, append(data, '\n'), 0o600, 0, 0)
 }
 
-// keepFile remembers a file as it is now, once.
+// rendered says whether the agent made a file: render begins each with these words.
+func rendered(f File) bool { return bytes.HasPrefix(f.Data, []byte("# Rendered by rlb-agent ")) }
+
+// keepFile remembers a file as it is now, once. One that the agent made itself, and forgot when its memory was lost, is
+// nobody's original: it must not take the place of a copy that is still there.
 func (m *Memory) keepFile(ctx context.Context, h Host, f File, edited bool) error {
 	if _, kept := m.Files[f.Path]; kept {
 		return nil
+	}
+	if rendered(f) {
+		f = File{Path: f.Path}
 	}
 	before, err := keepCopy(ctx, h, f, beforeDir)
 	if err != nil {
@@ -101,7 +115,7 @@ func (m *Memory) writing(ctx context.Context, h Host, f File) error {
 	if before.Written {
 		return nil
 	}
-	if f.Exists && !before.Exists {
+	if f.Exists && !before.Exists && !rendered(f) {
 		packaged, err := keepCopy(ctx, h, f, packagedDir)
 		if err != nil {
 			return err

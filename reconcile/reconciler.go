@@ -29,6 +29,7 @@ type Reconciler struct {
 type Result struct {
 	Steps []Step // all that were done
 	Plan  Plan   // the first plan
+	Look  *Look  // the last one, after everything was done; nil where the run failed
 	Began time.Time
 	Time  time.Duration // of the whole run
 }
@@ -52,7 +53,10 @@ func (r *Reconciler) apply(ctx context.Context, doc *api.Document, keep intent) 
 	start := time.Now()
 	run := run{Reconciler: r, doc: doc, keep: keep}
 	err := run.reconcile(ctx)
-	return Result{Steps: run.done, Plan: run.first, Began: start, Time: time.Since(start)}, err
+	if err != nil {
+		run.seen = nil
+	}
+	return Result{Look: run.seen, Steps: run.done, Plan: run.first, Began: start, Time: time.Since(start)}, err
 }
 
 // run is one call of Once.
@@ -64,6 +68,7 @@ type run struct {
 	was     Memory // the memory when the run began
 	desired Desired
 	plan    Plan
+	seen    *Look
 	first   Plan
 	done    []Step          // steps that were done, in order
 	brought []string        // packages that this run installed
@@ -107,16 +112,23 @@ func (r *run) reconcile(ctx context.Context) error {
 	return r.settle(ctx)
 }
 
-// settle remembers what is in force now. It writes only where that is new.
+// settle remembers what is in force now. It writes only where that is new. A trial is not remembered: after a boot its
+// way back needs the facts of before. A run for good is the end of any trial.
 func (r *run) settle(ctx context.Context) error {
+	if r.keep == trial {
+		return nil
+	}
 	known := reflect.DeepEqual(r.memory.Facts, r.desired.Facts)
 	r.memory.Facts = r.desired.Facts
 	var err error
 	switch {
-	case r.keep == forGood && r.memory.Digest != r.doc.Digest:
+	case r.memory.Digest != r.doc.Digest:
 		err = r.keepGeneration(ctx, time.Now())
 	case !known:
 		err = r.memory.save(ctx, r.Host)
+	}
+	if err == nil {
+		err = r.EndTrial(ctx)
 	}
 	if err != nil {
 		return &Failure{Err: err}
@@ -133,7 +145,7 @@ func (r *run) look(ctx context.Context) error {
 	if len(look.Observed.Unchecked) > 0 {
 		return fmt.Errorf("cannot look at %s: %w", look.Observed.Unchecked[0], ErrUnavailable)
 	}
-	r.desired, r.plan = look.Desired, look.Plan
+	r.desired, r.plan, r.seen = look.Desired, look.Plan, &look
 	if r.before == nil {
 		r.before = look.Observed.Files
 	}
@@ -151,7 +163,10 @@ func (r *run) check(ctx context.Context) error {
 		return nil
 	}
 	if err := takenPorts(ctx, r.Host, r.desired); err != nil {
-		return placed(err, r.doc)
+		if field := (*FieldError)(nil); errors.As(err, &field) {
+			return placed(err, r.doc)
+		}
+		return &Failure{Err: err}
 	}
 	_, err := r.Host.Check(ctx, r.desired.Files)
 	if refusal := (*Refusal)(nil); err != nil && !errors.As(err, &refusal) {
@@ -252,7 +267,7 @@ func (r *run) remember(ctx context.Context) error {
 			if err != nil {
 				return err
 			}
-			r.memory.Units[want.Name] = UnitWas{Enabled: unit.Enabled(), Active: unit.Active()}
+			r.memory.Units[want.Name] = UnitWas{Enabled: unit.Enabled(), Active: unit.Active(), Masked: unit.UnitFileState == "masked"}
 			changed = true
 		}
 	}

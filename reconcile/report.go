@@ -12,7 +12,7 @@ import (
 // WriteStatus leaves how a run ended, and how the host is now, for those who read files.
 func WriteStatus(ctx context.Context, h Host, doc *api.Document, result Result, runErr error) error {
 	ctx = context.WithoutCancel(ctx)
-	status, err := ReadStatus(ctx, h, doc, nil)
+	status, err := ReadStatus(ctx, h, doc, nil, result.Look)
 	if err != nil {
 		return fmt.Errorf("cannot write the status: %w", err)
 	}

@@ -125,8 +125,8 @@ type Versions struct {
 	Keepalived string `json:"keepalived,omitempty"`
 }
 
-// statusOf asks the host how it is. doc is nil where the spec is not to be had, for the reason in specErr.
-func statusOf(ctx context.Context, w Observer, doc *api.Document, specErr error, last Status, now time.Time) (Status, error) {
+// statusOf asks the host how it is. look is nil where nobody has looked yet, doc where the spec is not to be had, for the reason in specErr.
+func statusOf(ctx context.Context, w Observer, doc *api.Document, specErr error, look *Look, last Status, now time.Time) (Status, error) {
 	memory, err := readMemory(ctx, w)
 	if err != nil && !errors.Is(err, ErrUnavailable) {
 		return Status{}, err
@@ -144,7 +144,10 @@ func statusOf(ctx context.Context, w Observer, doc *api.Document, specErr error,
 	if doc.Digest != memory.Digest {
 		s.Generation++
 	}
-	look, err := FactFinder{Observer: w}.Look(ctx, &doc.Spec)
+	if look == nil {
+		look = new(Look)
+		*look, err = FactFinder{Observer: w}.Look(ctx, &doc.Spec)
+	}
 	s.Node = look.Desired.Facts.Node
 	s.Versions.HAProxy, s.Versions.Keepalived = string(look.Desired.Facts.HAProxyVersion), string(look.Desired.Facts.KeepalivedVersion)
 	todo := err
@@ -155,7 +158,7 @@ func statusOf(ctx context.Context, w Observer, doc *api.Document, specErr error,
 
 	s.role(ctx, w, look.Observed.Units[keepalivedUnit])
 	serving := s.virtualIPs(ctx, w, doc)
-	serving = errors.Join(serving, s.services(ctx, w, doc, look))
+	serving = errors.Join(serving, s.services(ctx, w, doc, *look))
 	s.set(last, now, "Serving", serving == nil, "AllServicesServe", "NotServing", serving)
 	s.set(last, now, "Ready", todo == nil && serving == nil, "InSyncAndServing", "NotReady", errors.Join(todo, serving))
 	return s, nil
@@ -278,11 +281,11 @@ func (s Status) Is(kind string) bool {
 	return false
 }
 
-// ReadStatus is the status of this host now. It changes nothing.
-func ReadStatus(ctx context.Context, w Observer, doc *api.Document, specErr error) (Status, error) {
+// ReadStatus is the status of this host now. It changes nothing. look is what was found just now, or nil.
+func ReadStatus(ctx context.Context, w Observer, doc *api.Document, specErr error, look *Look) (Status, error) {
 	var last Status
 	if err := readJSON(ctx, w, StatusFile, &last); err != nil && !errors.Is(err, ErrUnavailable) {
 		return Status{}, err
 	}
-	return statusOf(ctx, w, doc, specErr, last, time.Now().Truncate(time.Second))
+	return statusOf(ctx, w, doc, specErr, look, last, time.Now().Truncate(time.Second))
 }

@@ -73,6 +73,7 @@ type restoreFile struct {
 	path   string
 	before Before
 	from   File
+	keep   bool // it stays in memory: a teardown forgets all at once
 }
 
 func (s restoreFile) String() string {
@@ -86,22 +87,37 @@ func (s restoreFile) Diff() string { return "" }
 func (s restoreFile) undo() []Step { return []Step{putBack{s.from, &s.before}} }
 
 func (s restoreFile) apply(ctx context.Context, t *tools) error {
+	original, err := s.original(ctx, t.host)
+	if err != nil {
+		return err
+	}
 	if s.before.Exists {
-		kept, err := t.host.File(ctx, s.before.Copy)
-		if err != nil {
-			return err
-		}
-		if !kept.Exists {
-			return fmt.Errorf("cannot restore %s: %s is gone", s.path, s.before.Copy)
-		}
-		if err := t.host.WriteFile(ctx, s.path, kept.Data, s.before.Mode, s.before.UID, s.before.GID); err != nil {
-			return err
-		}
-	} else if err := t.host.RemoveFile(ctx, s.path); err != nil {
+		err = t.host.WriteFile(ctx, s.path, original.Data, s.before.Mode, s.before.UID, s.before.GID)
+	} else {
+		err = t.host.RemoveFile(ctx, s.path)
+	}
+	if err != nil || s.keep {
 		return err
 	}
 	delete(t.memory.Files, s.path)
 	return t.memory.save(ctx, t.host)
+}
+
+// original is the content that comes back, as it was kept; none where there was no file.
+func (s restoreFile) original(ctx context.Context, o Observer) (File, error) {
+	if !s.before.Exists {
+		return File{Path: s.path}, nil
+	}
+	kept, err := o.File(ctx, s.before.Copy)
+	switch {
+	case err != nil:
+		return File{}, err
+	case !kept.Exists:
+		return File{}, fmt.Errorf("cannot restore %s: its original, %s, is gone", s.path, s.before.Copy)
+	case digest(kept.Data) != s.before.Digest:
+		return File{}, fmt.Errorf("cannot restore %s: its original, %s, was changed", s.path, s.before.Copy)
+	}
+	return kept, nil
 }
 
 // unified is the difference between two states of a file, in the form of diff -u, or "" where the content is the same.

@@ -16,9 +16,9 @@ import (
 type loadFirewall struct {
 	family render.Family
 	before Firewall
-	want   []string // rules of the chain
-	drop   []string // rules of INPUT that go: every jump that is there, and the original's rules
-	add    []string // rules of INPUT that come back at its end: the original's, in a teardown
+	want   []string    // rules of the chain
+	drop   []string    // rules of INPUT that go: every jump that is there, and the original's rules
+	add    []insertion // rules of INPUT that come back: the original's, in a teardown
 	remove bool
 }
 
@@ -61,7 +61,9 @@ func (s loadFirewall) after() Firewall {
 		}
 		f.Input = append(f.Input, rule)
 	}
-	f.Input = append(f.Input, s.add...)
+	for _, add := range s.add {
+		f.Input = slices.Insert(f.Input, add.at, add.rule)
+	}
 	return f
 }
 
@@ -76,6 +78,9 @@ func joined(lists ...[]string) string {
 func (s loadFirewall) apply(ctx context.Context, t *tools) error {
 	for _, rule := range s.drop {
 		if rule != render.Jump && !slices.Contains(t.memory.Rules, rule) {
+			if len(t.memory.Rules) == 0 {
+				t.memory.Input = slices.DeleteFunc(slices.Clone(s.before.Input), func(r string) bool { return r == render.Jump })
+			}
 			t.memory.Rules = append(t.memory.Rules, rule)
 			if err := t.memory.save(ctx, t.host); err != nil {
 				return err
@@ -101,11 +106,73 @@ func (s loadFirewall) rules() string {
 	} else {
 		b.WriteString(strings.Replace(render.Jump, "-A INPUT", "-I INPUT 1", 1) + "\n")
 	}
-	for _, rule := range s.add {
-		b.WriteString(rule + "\n")
+	for _, add := range s.add {
+		b.WriteString(strings.Replace(add.rule, "-A INPUT", fmt.Sprintf("-I INPUT %d", add.at+1), 1) + "\n")
 	}
 	b.WriteString("COMMIT\n")
 	return b.String()
+}
+
+// insertion is a rule of INPUT that comes in at an index.
+type insertion struct {
+	at   int
+	rule string
+}
+
+// comeBack finds the places at which the taken rules come back among those that are there now: each before the first
+// of its former successors. The insertions are in order.
+func comeBack(now, before, taken []string) []insertion {
+	before = slices.Clone(before)
+	missing := map[string]int{}
+	for _, rule := range taken {
+		if !slices.Contains(before, rule) {
+			before = append(before, rule)
+		}
+		missing[rule] = -count(now, rule)
+	}
+	for _, rule := range before {
+		missing[rule]++
+	}
+	type place struct {
+		rule string
+		back bool
+	}
+	var all []place
+	for _, rule := range now {
+		all = append(all, place{rule, false})
+	}
+	for i := len(before) - 1; i >= 0; i-- {
+		rule := before[i]
+		if !slices.Contains(taken, rule) || missing[rule] <= 0 {
+			continue
+		}
+		missing[rule]--
+		at := len(all)
+		for _, next := range before[i+1:] {
+			if j := slices.IndexFunc(all, func(p place) bool { return p.rule == next }); j >= 0 {
+				at = j
+				break
+			}
+		}
+		all = slices.Insert(all, at, place{rule, true})
+	}
+	var back []insertion
+	for i, p := range all {
+		if p.back {
+			back = append(back, insertion{i, p.rule})
+		}
+	}
+	return back
+}
+
+func count(rules []string, rule string) int {
+	n := 0
+	for _, r := range rules {
+		if r == rule {
+			n++
+		}
+	}
+	return n
 }
 
 func (s loadFirewall) undo() []Step { return []Step{resetFirewall{s}} }

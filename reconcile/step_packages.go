@@ -3,6 +3,8 @@ package reconcile
 import (
 	"context"
 	"errors"
+	"fmt"
+	"maps"
 	"slices"
 	"strings"
 )
@@ -93,8 +95,23 @@ type purgePackages struct{ names []string }
 func (s purgePackages) String() string { return "purge " + strings.Join(s.names, ", ") }
 func (purgePackages) Diff() string     { return "" }
 func (purgePackages) undo() []Step     { return nil }
+
+// apply also puts back what a purge takes along: of a package's configuration, the file that was there before it.
 func (s purgePackages) apply(ctx context.Context, t *tools) error {
-	return t.host.PurgePackages(ctx, s.names...)
+	if err := t.host.PurgePackages(ctx, s.names...); err != nil {
+		return fmt.Errorf("%w (rlb-agent teardown --keep-packages leaves the packages)", err)
+	}
+	for _, path := range slices.Sorted(maps.Keys(t.memory.Files)) {
+		before := t.memory.Files[path]
+		now, err := t.host.File(ctx, path)
+		if err == nil && before.Exists && !now.Exists {
+			err = restoreFile{path: path, before: before, keep: true}.apply(ctx, t)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // holdPackage keeps upgrades away from a package, or lets them come again.

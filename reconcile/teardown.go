@@ -2,6 +2,7 @@ package reconcile
 
 import (
 	"context"
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -15,21 +16,14 @@ const agentUnit = "rlb-agent.service"
 
 // Teardown makes the host what it was before the first run: what memory tells. Interrupted at any point, another one
 // finishes it, since memory goes last. With keepPackages the packages that the agent brought stay, as apt left them.
+// Where the memory is lost, nothing is done by guess.
 func (r *Reconciler) Teardown(ctx context.Context, keepPackages bool) (Result, error) {
 	start := time.Now()
 	if err := r.Host.Ready(ctx); err != nil {
 		return Result{}, err
 	}
 	run := run{Reconciler: r}
-	var err error
-	if run.memory, err = readMemory(ctx, r.Host); err != nil {
-		return Result{}, &Failure{Err: err}
-	}
-	steps, err := run.teardown(ctx, keepPackages)
-	if err == nil {
-		run.first = Plan{Configure: steps}
-		err = run.do(ctx, steps)
-	}
+	err := run.teardown(ctx, keepPackages)
 	result := Result{Steps: run.done, Plan: run.first, Began: start, Time: time.Since(start)}
 	if err != nil {
 		return result, &Failure{Err: err}
@@ -37,38 +31,118 @@ func (r *Reconciler) Teardown(ctx context.Context, keepPackages bool) (Result, e
 	return result, nil
 }
 
-// teardown are the steps back to the host of before the first run.
-func (r *run) teardown(ctx context.Context, keepPackages bool) ([]Step, error) {
-	m := r.memory
-	d := Desired{Units: []UnitWant{{Name: agentUnit}, {Name: keepalivedUnit}, {Name: haproxyUnit}, {Name: render.FirewallUnit}}}
-	for _, name := range slices.Concat(m.Installed, slices.Collect(maps.Keys(m.Held))) {
-		d.Packages = append(d.Packages, PackageWant{Name: name})
+func (r *run) teardown(ctx context.Context, keepPackages bool) error {
+	t, err := planTeardown(ctx, r.Host, keepPackages)
+	if err != nil {
+		return err
 	}
-	o, err := Observe(ctx, r.Host, d)
+	r.memory, r.first = t.memory, Plan{Configure: slices.Concat(t.back, t.last)}
+	if err := r.EndTrial(ctx); err != nil {
+		return err
+	}
+	now := takeBaseline(ctx, r.Host)
+	if err := r.do(ctx, t.back); err != nil {
+		return err
+	}
+	// nothing is forgotten before it is seen that what ran before runs again
+	if err := r.servesAgain(ctx, t.back, now); err != nil {
+		return err
+	}
+	return r.do(ctx, t.last)
+}
+
+// teardown is the plan of one.
+type teardown struct {
+	memory       Memory
+	known        bool // there is a memory
+	facts        render.Facts
+	o            Observed
+	keepPackages bool
+	back         []Step // the units, the files and the rules of before
+	last         []Step // the packages, and the memory
+}
+
+func (t *teardown) add(s Step) { t.back = append(t.back, s) }
+
+// planTeardown finds the way back to the host of before the first run. It changes nothing.
+func planTeardown(ctx context.Context, o Observer, keepPackages bool) (*teardown, error) {
+	t := &teardown{keepPackages: keepPackages}
+	file, err := o.File(ctx, memoryFile)
 	if err != nil {
 		return nil, err
 	}
-	t := teardown{memory: m, o: o, keepPackages: keepPackages}
+	t.known = file.Exists
+	if t.memory, err = readMemory(ctx, o); err != nil {
+		return nil, fmt.Errorf("cannot tell what was here before the first run, so nothing is undone: %w", err)
+	}
+	paths := search{FactFinder: FactFinder{Observer: o}}
+	if err := paths.paths(ctx); err != nil {
+		return nil, err
+	}
+	t.facts = paths.facts
+	d := Desired{Units: []UnitWant{
+		{Name: agentUnit}, {Name: render.FirewallUnit},
+		{Name: keepalivedUnit, Config: t.facts.KeepalivedConfig}, {Name: haproxyUnit, Config: t.facts.HAProxyConfig},
+	}}
+	for _, name := range slices.Concat(t.memory.Installed, slices.Collect(maps.Keys(t.memory.Held))) {
+		d.Packages = append(d.Packages, PackageWant{Name: name})
+	}
+	if t.o, err = Observe(ctx, o, d); err != nil {
+		return nil, err
+	}
+	if len(t.o.Unchecked) > 0 { // what is not seen would not be undone, and then forgotten
+		return nil, fmt.Errorf("cannot look at %s: %w", t.o.Unchecked[0], ErrUnavailable)
+	}
 	t.daemon()
-	t.services()
-	t.files()
+	if !t.known {
+		return t, t.unknown(ctx, o)
+	}
+	t.stop()
+	if err := t.files(ctx, o); err != nil {
+		return nil, err
+	}
 	t.firewall()
 	t.units()
 	t.packages()
-	t.add(forget{})
-	return t.steps, nil
+	t.forget()
+	return t, nil
 }
 
-type teardown struct {
-	memory       Memory
-	o            Observed
-	keepPackages bool
-	steps        []Step
-	restored     map[string]bool
-	manager      bool
+// unknown is a host without a memory: none of ours, or one whose memory is lost.
+func (t *teardown) unknown(ctx context.Context, o Observer) error {
+	var traces []string
+	for _, family := range render.Families {
+		if t.o.Firewall[family].Chain != nil {
+			traces = append(traces, fmt.Sprintf("the %v chain %s", family, render.Chain))
+		}
+	}
+	configs := []string{t.facts.HAProxyConfig, t.facts.KeepalivedConfig}
+	ours := []string{systemdUnits + render.FirewallUnit}
+	for _, path := range append(slices.Clone(configs), rcLocal) {
+		ours = append(ours, beforeDir+path)
+	}
+	for _, path := range append(configs, ours...) {
+		f, err := o.File(ctx, path)
+		if err != nil {
+			return err
+		}
+		if f.Exists && (rendered(f) || slices.Contains(ours, path)) {
+			traces = append(traces, path)
+		}
+	}
+	if len(traces) > 0 {
+		return fmt.Errorf("cannot tell what was here before the first run: %s is gone, so nothing is undone and nothing removed by guess; what is here of rlb-agent: %s",
+			memoryFile, strings.Join(traces, ", "))
+	}
+	for _, path := range []string{StatusFile, loadedFile} {
+		if f, err := o.File(ctx, path); err != nil {
+			return err
+		} else if f.Exists {
+			t.last = []Step{forget{dirs: []string{RunDir}}}
+		}
+	}
+	return nil
 }
-
-func (t *teardown) add(s Step) { t.steps = append(t.steps, s) }
 
 // daemon comes first: it would undo the undoing.
 func (t *teardown) daemon() {
@@ -80,121 +154,70 @@ func (t *teardown) daemon() {
 	}
 }
 
-// services stops what did not run before: keepalived first, whose farewell hands the virtual IP to the peer while
-// HAProxy still serves the connections that are open.
-func (t *teardown) services() {
-	for _, name := range []string{keepalivedUnit, haproxyUnit} {
+// ran says whether a unit was active with a file of its own before the first run.
+func (t *teardown) ran(name string) bool {
+	config, written := t.config(name)
+	return t.memory.Units[name].Active && (config.Exists || !written)
+}
+
+// config is the file of before of a unit, and whether the agent has written it since.
+func (t *teardown) config(unit string) (before Before, written bool) {
+	before = t.memory.Files[map[string]string{haproxyUnit: t.facts.HAProxyConfig, keepalivedUnit: t.facts.KeepalivedConfig}[unit]]
+	return before, before.Written
+}
+
+// stop ends what did not run before, while the unit files are there: keepalived first, whose farewell hands the virtual
+// IP to the peer while HAProxy still serves the connections that are open.
+func (t *teardown) stop() {
+	for _, name := range []string{keepalivedUnit, haproxyUnit, render.FirewallUnit} {
 		was, known := t.memory.Units[name]
-		if known && !was.Active && t.o.Units[name].Active() {
-			t.add(stopUnit{name: name})
-		}
-	}
-}
-
-func (t *teardown) files() {
-	t.restored = map[string]bool{}
-	for _, path := range slices.Sorted(maps.Keys(t.memory.Files)) {
-		before := t.memory.Files[path]
-		if t.keepPackages && !before.Exists && before.Packaged != nil {
-			before = *before.Packaged
-		}
-		have := t.o.Files[path]
-		if have.Exists == before.Exists && (!have.Exists || t.same(have, before)) {
-			continue
-		}
-		t.add(restoreFile{path: path, before: before, from: have})
-		t.restored[path] = true
-		t.manager = t.manager || strings.HasPrefix(path, "/etc/systemd/")
-	}
-}
-
-// same says whether a file is already as it was. Its content is known by its digest.
-func (t *teardown) same(have File, before Before) bool {
-	return digest(have.Data) == before.Digest && have.Mode == before.Mode && have.UID == before.UID && have.GID == before.GID
-}
-
-func (t *teardown) firewall() {
-	for _, family := range render.Families {
-		have, known := t.o.Firewall[family]
 		if !known {
 			continue
 		}
-		step := loadFirewall{family: family, before: have, remove: true}
-		for _, rule := range have.Input {
-			if rule == render.Jump {
-				step.drop = append(step.drop, rule)
-			}
+		have := t.o.Units[name]
+		if !t.ran(name) && have.Active() {
+			t.add(stopUnit{name: name})
 		}
-		if family == render.IPv4 {
-			for _, rule := range t.memory.Rules {
-				if !slices.Contains(have.Input, rule) {
-					step.add = append(step.add, rule)
-				}
-			}
+		if have.Masked() && !was.Masked {
+			t.add(unmaskUnit{name: name})
 		}
-		if step.needed() {
-			t.add(step)
+		// of a masked unit nobody tells whether it is enabled
+		if !was.Enabled && !was.Masked && (have.Enabled() || have.Masked()) {
+			t.add(disableUnit{name})
 		}
 	}
 }
 
 // units gives the units the state of before: at boot as before, and those that ran then run with their own files.
 func (t *teardown) units() {
-	if t.manager {
-		t.add(reloadManager{})
+	for _, unit := range t.o.Units {
+		if unit.NeedDaemonReload || t.changesUnits() {
+			t.add(reloadManager{})
+			break
+		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(t.memory.Units)) {
 		was, have := t.memory.Units[name], t.o.Units[name]
-		if have.Masked() {
-			t.add(unmaskUnit{name: name})
-		}
 		if was.Enabled && !have.Enabled() {
 			t.add(enableUnit{name: name})
-		} else if !was.Enabled && have.Enabled() {
-			t.add(disableUnit{name})
 		}
-		switch config := t.memory.configOf(name); {
-		case was.Active && !have.Active():
-			t.add(startUnit{name: name, config: config})
-		case was.Active && t.restored[config]:
-			t.add(reloadUnit{name: name, config: config})
+		config, written := t.config(name)
+		path := map[string]string{haproxyUnit: t.facts.HAProxyConfig, keepalivedUnit: t.facts.KeepalivedConfig}[name]
+		switch {
+		case !t.ran(name):
+		case !have.Active():
+			t.add(startUnit{name: name, config: path})
+		case t.o.Moved[name]:
+			t.add(restartUnit{name: name, config: path})
+		case written && t.o.Loaded[name] != config.Digest:
+			t.add(reloadUnit{name: name, config: path})
 		}
 	}
 }
 
-func (t *teardown) packages() {
-	for _, name := range slices.Sorted(maps.Keys(t.memory.Held)) {
-		if held := t.memory.Held[name]; t.o.Packages[name].Held != held && t.o.Packages[name].Version != "" {
-			t.add(holdPackage{name, held})
-		}
-	}
-	if t.keepPackages {
-		return
-	}
-	var purge []string
-	for _, name := range t.memory.Installed {
-		if p, known := t.o.Packages[name]; known && p.Present {
-			purge = append(purge, name)
-		}
-	}
-	if len(purge) > 0 {
-		t.add(purgePackages{purge})
-	}
-}
-
-// forget removes all that the agent kept. The memory is the last of it to go: as long as it is there, another teardown
-// finishes this one.
-type forget struct{}
-
-func (forget) String() string { return "forget what the agent kept in " + StateDir }
-func (forget) Diff() string   { return "" }
-func (forget) undo() []Step   { return nil }
-
-func (forget) apply(ctx context.Context, t *tools) error {
-	for _, dir := range []string{generationsDir, beforeDir, packagedDir, memoryFile, StateDir, RunDir} {
-		if err := t.host.RemoveTree(ctx, dir); err != nil {
-			return err
-		}
-	}
-	return nil
+func (t *teardown) changesUnits() bool {
+	return slices.ContainsFunc(t.back, func(s Step) bool {
+		restore, ok := s.(restoreFile)
+		return ok && strings.HasPrefix(restore.path, systemdUnits)
+	})
 }

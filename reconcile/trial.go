@@ -54,16 +54,22 @@ func TrialSpec(ctx context.Context, o Observer) (*api.Document, error) {
 }
 
 // BeginTrial brings a spec into force until the deadline. Its end is arranged for before anything changes. A failed
-// run is undone as ever, and the trial is over then. command ends a trial, with absolute path and arguments.
+// run is undone as ever, and the trial is over then; of one that was not undone, the trial's end is the way back.
+// command ends a trial, with absolute path and arguments.
 func (r *Reconciler) BeginTrial(ctx context.Context, doc *api.Document, t Trial, command string) (Result, error) {
 	if err := r.Host.Ready(ctx); err != nil {
 		return Result{}, err
+	}
+	if err := r.EndTrial(ctx); err != nil { // what a killed one left: its timer would end this one
+		return Result{}, &Failure{Err: err}
 	}
 	if err := r.arm(ctx, doc, t, command); err != nil {
 		return Result{}, &Failure{Err: errors.Join(err, r.EndTrial(ctx))}
 	}
 	result, err := r.apply(ctx, doc, trial)
-	if err != nil {
+	failure := (*Failure)(nil)
+	undone := !errors.As(err, &failure) || failure.Undone && failure.Undo == nil
+	if err != nil && (undone || len(result.Steps) == 0) {
 		if endErr := r.EndTrial(ctx); endErr != nil {
 			r.Log.Error("cannot end the trial", "err", endErr)
 		}
@@ -99,17 +105,30 @@ func (r *Reconciler) arm(ctx context.Context, doc *api.Document, t Trial, comman
 	)
 }
 
-// EndTrial takes away what a trial needs. It does not touch what is in force. The record goes first: from then on the
-// spec file rules.
+// EndTrial takes away what a trial needs, where there is any of it. It does not touch what is in force. The record goes
+// last: as long as it is there, another end, or the next run for good, takes the rest away.
 func (r *Reconciler) EndTrial(ctx context.Context) error {
 	ctx = context.WithoutCancel(ctx)
-	return errors.Join(
-		r.Host.RemoveFile(ctx, trialFile),
-		r.Host.RemoveFile(ctx, trialSpec),
+	left := false
+	for _, path := range []string{trialFile, trialSpec, systemdUnits + trialUnit, systemdUnits + trialTimer} {
+		f, err := r.Host.File(ctx, path)
+		if err != nil {
+			return err
+		}
+		left = left || f.Exists
+	}
+	if !left {
+		return nil
+	}
+	err := errors.Join(
 		r.Host.StopUnit(ctx, trialTimer),
 		r.Host.DisableUnit(ctx, trialUnit),
 		r.Host.RemoveFile(ctx, systemdUnits+trialTimer),
 		r.Host.RemoveFile(ctx, systemdUnits+trialUnit),
 		r.Host.ReloadManager(ctx),
 	)
+	if err != nil {
+		return fmt.Errorf("cannot take away what the trial needed: %w", err)
+	}
+	return errors.Join(r.Host.RemoveFile(ctx, trialSpec), r.Host.RemoveFile(ctx, trialFile))
 }

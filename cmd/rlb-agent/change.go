@@ -31,7 +31,7 @@ func (a *app) changing(ctx context.Context, do func(context.Context, *host.Host)
 
 // reconciler is the reconciler of a command that a person, or a program of theirs, called.
 func (a *app) reconciler(h *host.Host) *reconcile.Reconciler {
-	return &reconcile.Reconciler{Host: h, Log: a.log, By: caller()}
+	return &reconcile.Reconciler{Host: effects(h), Log: a.log, By: caller()}
 }
 
 // apply reconciles the host with a spec, and leaves the status.
@@ -43,7 +43,7 @@ func (a *app) apply(ctx context.Context, h *host.Host, doc *api.Document) (recon
 
 // leaveStatus writes the status file. The host is as it is without that, so what goes wrong there is only said.
 func (a *app) leaveStatus(ctx context.Context, h *host.Host, doc *api.Document, result reconcile.Result, runErr error) {
-	if err := reconcile.WriteStatus(ctx, h, doc, result, runErr); err != nil {
+	if err := reconcile.WriteStatus(ctx, effects(h), doc, result, runErr); err != nil {
 		a.log.Warn(err.Error())
 	}
 }

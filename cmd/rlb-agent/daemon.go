@@ -48,10 +48,12 @@ func (a *app) daemon(ctx context.Context) error {
 	signal.Notify(hangup, syscall.SIGHUP)
 	defer signal.Stop(hangup)
 
+	// Ready before the first run, not after it: the unit is ordered before haproxy and keepalived, and starting those
+	// would wait for it for ever.
+	notify(daemon.SdNotifyReady)
 	k := keeper{app: a, host: h}
 	for edited := true; ; {
 		pause := k.keep(ctx, edited)
-		notify(daemon.SdNotifyReady)
 		timer := time.NewTimer(pause)
 		edited = false
 		select {

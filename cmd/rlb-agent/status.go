@@ -70,7 +70,7 @@ func (a *app) status(ctx context.Context) (reconcile.Status, error) {
 	}
 	defer h.Close()
 	doc, specErr := a.readSpec(a.spec)
-	status, err := reconcile.ReadStatus(ctx, h, doc, specErr)
+	status, err := reconcile.ReadStatus(ctx, h, doc, specErr, nil)
 	status.Versions.Agent = agentVersion()
 	return status, err
 }

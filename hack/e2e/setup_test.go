@@ -19,6 +19,7 @@ const (
 	vip     = "198.51.100.100"
 	service = vip + ":9000"
 	agent   = "/usr/local/sbin/rlb-agent"
+	faulty  = "/usr/local/sbin/rlb-agent-faulty" // the agent with faults built in
 	spec    = "/etc/rlb/spec.yaml"
 )
 
@@ -39,16 +40,14 @@ services:
 
 const classic = "profile: classic"
 
-// agentBinary is the agent: what RLB_AGENT names, else built once for all tests.
-var agentBinary string
+// agentBinary is the agent: what RLB_AGENT names, else built once for all tests. faultsBinary is the same with the tag
+// "faults": what RLB_FAULT says goes wrong in it.
+var agentBinary, faultsBinary = os.Getenv("RLB_AGENT"), os.Getenv("RLB_AGENT_FAULTS")
 
 func TestMain(m *testing.M) {
 	code := func() int {
 		if lab.Available() != nil || os.Getenv("RLB_LAB") != "1" {
 			return m.Run() // every test says why it is skipped
-		}
-		if agentBinary = os.Getenv("RLB_AGENT"); agentBinary != "" {
-			return m.Run()
 		}
 		dir, err := os.MkdirTemp("", "rlb-e2e-")
 		if err != nil {
@@ -56,12 +55,17 @@ func TestMain(m *testing.M) {
 			return 1
 		}
 		defer os.RemoveAll(dir)
-		agentBinary = filepath.Join(dir, "rlb-agent")
-		build := exec.Command("go", "build", "-trimpath", "-o", agentBinary, "../../cmd/rlb-agent")
-		build.Env = append(os.Environ(), "CGO_ENABLED=0")
-		if out, err := build.CombinedOutput(); err != nil {
-			fmt.Fprintf(os.Stderr, "cannot build the agent: %v\n%s", err, out)
-			return 1
+		for tags, binary := range map[string]*string{"": &agentBinary, "faults": &faultsBinary} {
+			if *binary != "" {
+				continue
+			}
+			*binary = filepath.Join(dir, "rlb-agent"+tags)
+			build := exec.Command("go", "build", "-trimpath", "-tags", tags, "-o", *binary, "../../cmd/rlb-agent")
+			build.Env = append(os.Environ(), "CGO_ENABLED=0")
+			if out, err := build.CombinedOutput(); err != nil {
+				fmt.Fprintf(os.Stderr, "cannot build the agent: %v\n%s", err, out)
+				return 1
+			}
 		}
 		return m.Run()
 	}()
@@ -120,7 +124,7 @@ func (w *world) hosts(installed bool, releases ...lab.Release) []*host {
 			})
 			if err == nil {
 				all[i] = &host{h, w}
-				err = h.CopyIn(agentBinary, agent, 0o755)
+				err = errors.Join(h.CopyIn(agentBinary, agent, 0o755), h.CopyIn(faultsBinary, faulty, 0o755))
 			}
 			errs <- err
 		}()
@@ -210,53 +214,4 @@ func (w *world) probe(after time.Duration, do func()) lab.Report {
 	report := p.Stop()
 	w.Logf("probe: %d connections, %d failed, gap %v, %v", report.Total, report.Failed, report.Gap, report.Errors)
 	return report
-}
-
-func (h *host) active() bool { return h.HoldsAddress(netip.MustParseAddr(vip)) }
-
-// must runs a command on the host that has to succeed.
-func (h *host) must(args ...string) string {
-	h.w.Helper()
-	out, err := h.Run(h.w.Context(), args...)
-	if err != nil {
-		h.w.Fatalf("%s: %v\n%s", h.Name(), err, out)
-	}
-	return out
-}
-
-func (h *host) sh(script string) string { h.w.Helper(); return h.must("sh", "-c", script) }
-
-// writeSpec puts a spec in place as an administrator would.
-func (h *host) writeSpec(text string) {
-	h.w.Helper()
-	if err := h.WriteFile(spec, []byte(text), 0o644); err != nil {
-		h.w.Fatal(err)
-	}
-}
-
-// apply writes a spec and reconciles once.
-func (h *host) apply(text string) string {
-	h.w.Helper()
-	h.writeSpec(text)
-	return h.must(agent, "--once")
-}
-
-// code runs the agent and returns its exit code and all that it said.
-func (h *host) code(args ...string) (int, string) {
-	h.w.Helper()
-	out, err := h.Run(h.w.Context(), append([]string{agent}, args...)...)
-	var failed *lab.RunError
-	switch {
-	case err == nil:
-		return 0, out
-	case errors.As(err, &failed):
-		return failed.Code, failed.Stdout + failed.Stderr
-	}
-	h.w.Fatal(err)
-	return -1, ""
-}
-
-func (h *host) is(property, unit, want string) bool {
-	out, _ := h.Run(h.w.Context(), "systemctl", "is-"+property, unit)
-	return strings.TrimSpace(out) == want
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"strings"
 )
 
 // Stopped is what a call of a writer panics with where the agent was to be lost (see [Host.StopBefore]).
@@ -20,6 +21,7 @@ type fault struct {
 	failWith   error
 	stopBefore int
 	stopAfter  int
+	stopWithin int
 	methods    map[string]error
 }
 
@@ -40,6 +42,28 @@ func (h *Host) StopBefore(n int) { h.fault.count, h.fault.stopBefore = 0, n }
 // StopAfter kills the agent right after the n-th effect from now: it happened, but the agent never knew.
 func (h *Host) StopAfter(n int) { h.fault.count, h.fault.stopAfter = 0, n }
 
+// StopWithin kills the agent, and dpkg with it, half-way through the n-th effect from now, if that changes packages: some
+// are done, one is half done. Other effects have no middle: they are killed before.
+func (h *Host) StopWithin(n int) { h.fault.count, h.fault.stopWithin = 0, n }
+
+// half is called between two packages; this one is half done if the agent is to be lost here.
+func (h *Host) half(p *pkg) {
+	if f := &h.fault; f.count > 0 && f.count == f.stopWithin {
+		p.broken = true
+		panic(Stopped{h.Log[len(h.Log)-1] + ", half-way"})
+	}
+}
+
+// interrupted is what apt says after that.
+func (h *Host) interrupted() error {
+	for name, p := range h.packages {
+		if p.broken {
+			return fmt.Errorf("E: dpkg was interrupted at %s, you must manually run 'dpkg --configure -a' to correct the problem", name)
+		}
+	}
+	return nil
+}
+
 // FailMethod lets every call of a method ("LoadFirewall", "Unit") fail, observers included; nil ends that.
 func (h *Host) FailMethod(name string, err error) {
 	methods := maps.Clone(h.fault.methods)
@@ -55,7 +79,7 @@ func (h *Host) FailMethod(name string, err error) {
 // Heal ends all that was to go wrong. Busy and Forbidden stay.
 func (h *Host) Heal() { h.fault = fault{} }
 
-// Killed runs an agent and says whether it was killed on the way, by StopBefore or StopAfter.
+// Killed runs an agent and says whether it was killed on the way, by StopBefore, StopAfter or StopWithin.
 func Killed(agent func()) (killed bool) {
 	defer func() {
 		if r := recover(); r != nil {
@@ -87,7 +111,7 @@ func (h *Host) effect(ctx context.Context, method, what string, change func() er
 	h.Log = append(h.Log, name)
 	h.ticks++
 	switch {
-	case f.count == f.stopBefore:
+	case f.count == f.stopBefore, f.count == f.stopWithin && !strings.HasSuffix(method, "Packages"):
 		panic(Stopped{name})
 	case f.methods[method] != nil:
 		return f.methods[method]

@@ -24,6 +24,9 @@ type Host struct {
 	Taken     map[uint16]string     // ports that some other program is seen to hold, with its name
 	Faulty    string                // a word in keepalived's configuration that puts its instances in FAULT
 	Sick      string                // a word in HAProxy's configuration with which servers, or a backend's, are down
+	Unchecked string                // a word in HAProxy's configuration with which a server is never checked
+	Role      reconcile.Role        // what keepalived's instances are, BACKUP where it is ""
+	Lost      string                // a word in keepalived's configuration with which it has no instances
 	Forbidden map[string]string     // words that a program ("haproxy", "keepalived") refuses in its configuration
 	OldMaster bool                  // HAProxy before 2.6, which does not tell of failed reloads
 	Deaf      bool                  // HAProxy listens nowhere, whatever it has loaded

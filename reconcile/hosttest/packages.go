@@ -52,6 +52,9 @@ func (h *Host) RefreshPackages(ctx context.Context) error {
 // InstallPackages installs packages and what they depend on, one after the other: what came before a failure stays.
 func (h *Host) InstallPackages(ctx context.Context, packages ...string) (brought []string, err error) {
 	err = h.effect(ctx, "InstallPackages", strings.Join(packages, " "), func() error {
+		if err := h.interrupted(); err != nil {
+			return err
+		}
 		versions := map[string]string{}
 		for _, request := range packages {
 			name, glob, _ := strings.Cut(request, "=")
@@ -70,6 +73,9 @@ func (h *Host) InstallPackages(ctx context.Context, packages ...string) (brought
 					version, _ = h.offered(dependency, "")
 				}
 				h.unpack(ctx, dependency, version)
+				if dependency == name && name != "haproxy" {
+					h.half(h.packages[name])
+				}
 			}
 		}
 		return nil
@@ -122,6 +128,9 @@ func (h *Host) unpack(ctx context.Context, name, version string) {
 // PurgePackages removes packages, their configuration and their units.
 func (h *Host) PurgePackages(ctx context.Context, names ...string) error {
 	return h.effect(ctx, "PurgePackages", strings.Join(names, " "), func() error {
+		if err := h.interrupted(); err != nil {
+			return err
+		}
 		for _, name := range names {
 			for other, needs := range dependencies {
 				if slices.Contains(needs, name) && h.Installed(other) != "" && !slices.Contains(names, other) {
@@ -129,7 +138,10 @@ func (h *Host) PurgePackages(ctx context.Context, names ...string) error {
 				}
 			}
 		}
-		for _, name := range names {
+		for i, name := range names {
+			if p := h.packages[name]; p != nil && i > 0 {
+				h.half(p)
+			}
 			if _, has := services[name]; has {
 				u := h.unit(name + ".service")
 				h.stop(u)

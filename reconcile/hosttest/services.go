@@ -1,6 +1,7 @@
 package hosttest
 
 import (
+	"cmp"
 	"context"
 	"net/netip"
 	"slices"
@@ -9,7 +10,7 @@ import (
 	"rlb.dev/rlb-agent/reconcile"
 )
 
-// VRRP are the instances that keepalived has loaded: standing by, or in FAULT where Faulty says so.
+// VRRP are the instances that keepalived has loaded: in their Role, or in FAULT where Faulty says so.
 func (h *Host) VRRP(ctx context.Context, pid int) ([]reconcile.Instance, error) {
 	if err := h.look(ctx, "VRRP"); err != nil {
 		return nil, err
@@ -18,7 +19,10 @@ func (h *Host) VRRP(ctx context.Context, pid int) ([]reconcile.Instance, error) 
 	if u.pid != pid || pid == 0 {
 		return nil, unavailable("ask keepalived for its state")
 	}
-	role := reconcile.RoleBackup
+	if h.Lost != "" && strings.Contains(u.loaded, h.Lost) {
+		return nil, nil
+	}
+	role := cmp.Or(h.Role, reconcile.RoleBackup)
 	if h.Faulty != "" && strings.Contains(u.loaded, h.Faulty) {
 		role = reconcile.RoleFault
 	}
@@ -50,6 +54,7 @@ func (h *Host) Servers(ctx context.Context) ([]reconcile.ServerState, error) {
 			if sick || h.Sick != "" && strings.Contains(line, h.Sick) {
 				s.State, s.Reason = "DOWN", "L4CON: connection refused"
 			}
+			s.Checked = h.Unchecked == "" || !strings.Contains(line, h.Unchecked)
 			all = append(all, s)
 		}
 	}

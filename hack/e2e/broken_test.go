@@ -1,0 +1,143 @@
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"rlb.dev/rlb-agent/hack/lab"
+)
+
+// holdPort is a program that takes a port as others do.
+const holdPort = `systemd-run --quiet --collect --unit=taker perl -MSocket -e 'socket(S,PF_INET,SOCK_STREAM,0); bind(S,sockaddr_in(9100,INADDR_ANY)) or die; listen(S,5); sleep 600'
+	until ss -Hltn sport = :9100 | grep -q .; do sleep 0.05; done`
+
+// holdDpkg holds dpkg's lock as another apt does.
+const holdDpkg = `systemd-run --quiet --collect --unit=locker perl -MFcntl -e 'open F, "+<", "/var/lib/dpkg/lock-frontend" or die; fcntl(F, F_SETLK, pack("ssx4qqix4", F_WRLCK, 0, 0, 0, 0)) or die; open G, ">", "/run/locked"; sleep 600'
+	until test -e /run/locked; do sleep 0.05; done`
+
+// lockedTables makes iptables-restore say what it says while another program holds the lock. The real lock is legacy's:
+// the nf_tables variant, which Debian has, ignores it.
+const lockedTables = `mkdir -p /root/real; cp $(readlink -f /usr/sbin/iptables) /root/real/multi
+	for verb in save restore; do for p in iptables ip6tables; do ln -sf multi /root/real/$p-$verb; done; done; ln -sf multi /root/real/iptables; ln -sf multi /root/real/ip6tables
+	cat > /root/locked <<'END'
+#!/bin/sh
+case $0 in
+*-restore) echo 'Another app is currently holding the xtables lock. Perhaps you want to use the -w option?' >&2; exit 4;;
+esac
+exec /root/real/${0##*/} "$@"
+END
+	chmod 755 /root/locked; mount --bind /root/locked $(readlink -f /usr/sbin/iptables)`
+
+// full puts a disk without room in the place of a directory; roomy undoes it and keeps what changed.
+func full(dir string) string {
+	return `mkdir /root/disk; mount -t tmpfs -o size=2m,mode=755 none /root/disk; cp -a ` + dir + `/. /root/disk; mount --move /root/disk ` + dir + `
+	cat /dev/zero > ` + dir + `/filler 2>/dev/null || true`
+}
+
+func roomy(dir string) string {
+	return `rm ` + dir + `/filler; cp -a ` + dir + `/. /root/disk; umount ` + dir + `; rm -rf ` + dir + `/*; cp -a /root/disk/. ` + dir + `; rm -rf /root/disk`
+}
+
+// brokenPackage is a package whose installation fails for real, and stays half configured.
+const brokenPackage = `mkdir -p /root/broken/DEBIAN; printf 'Package: broken\nVersion: 1\nArchitecture: all\nMaintainer: nobody\nDescription: broken\n' > /root/broken/DEBIAN/control
+	printf '#!/bin/sh\ntest -e /root/mended\n' > /root/broken/DEBIAN/postinst; chmod 755 /root/broken/DEBIAN/postinst
+	dpkg-deb --build /root/broken /root/broken.deb >/dev/null; dpkg -i /root/broken.deb >/dev/null 2>&1 || true; dpkg -s broken | grep half-configured`
+
+// What is broken on the host that serves stops an edit, is named, and no client notices. When it is mended, the next
+// run converges.
+func TestBrokenHost(t *testing.T) {
+	w := newWorld(t)
+	active, standby := w.pair(specOf(), lab.Trixie, lab.Trixie)
+	h := active
+	version := strings.Fields(h.must("dpkg-query", "-W", "-f=${Version}", "haproxy"))[0]
+	if err := h.AddRepackaged(t.Context(), "haproxy", version+"+new"); err != nil {
+		t.Fatal(err)
+	}
+	pin := "packages: {haproxy: {version: '" + version + "+new'}}"
+	extra := strings.Replace(specOf(), "services:\n", "services:\n- {name: other, port: 9100, servers: [{address: 198.51.100.21, port: 6443}]}\n", 1)
+	w.serves("cp1", "cp2", "cp3")
+
+	for _, tt := range []struct {
+		name, broken, mended string
+		spec                 string
+		fault, meanwhile     string // a fault of the build with faults, and what happens while that keeps the agent still
+		code                 int
+		reason               string
+	}{
+		{name: "disk full under /var/lib/rlb", broken: full("/var/lib/rlb"), mended: roomy("/var/lib/rlb"), spec: twoServers(), code: 4, reason: "no space left on device"},
+		{name: "disk full under /etc/haproxy", broken: full("/etc/haproxy"), mended: roomy("/etc/haproxy"), spec: twoServers(), code: 4, reason: "cannot write /etc/haproxy/haproxy.cfg: no space left on device"},
+		{name: "/etc/haproxy read-only", broken: "mount --bind /etc/haproxy /etc/haproxy; mount -o remount,bind,ro /etc/haproxy", mended: "umount /etc/haproxy",
+			spec: twoServers(), code: 4, reason: "cannot write /etc/haproxy/haproxy.cfg: read-only file system"},
+		{name: "firewall tool locked", broken: lockedTables, mended: "umount $(readlink -f /usr/sbin/iptables)", spec: extra, code: 4, reason: "holding the xtables lock"},
+		{name: "firewall tool fails (injected)", spec: extra, fault: "error:LoadFirewall IPv4", code: 4, reason: "injected fault at LoadFirewall"},
+		{name: "systemd refuses a reload (injected)", spec: twoServers(), fault: "error:ReloadUnit", code: 4, reason: "injected fault at ReloadUnit"},
+		{name: "D-Bus gone", broken: "systemctl stop dbus.socket dbus", mended: "systemctl start dbus.socket dbus", spec: twoServers(), code: 2, reason: "there is no system bus"},
+		{name: "port taken by another program", broken: holdPort, mended: "systemctl stop taker", spec: extra, code: 3, reason: "services[0].port: 0.0.0.0:9100 is taken by perl"},
+		{name: "port taken after the check", spec: extra, fault: "stop-before:ReloadUnit haproxy", meanwhile: holdPort, mended: "systemctl stop taker", code: 4, reason: "haproxy"},
+		{name: "apt's lock held", broken: holdDpkg, mended: "systemctl stop locker; rm /run/locked", spec: specOf(pin), code: 4, reason: "Could not get lock /var/lib/dpkg/lock-frontend"},
+		{name: "version not in the archive", spec: specOf("packages: {haproxy: {version: 99.9.*}}"), code: 4, reason: "Version '99.9.*' for 'haproxy' was not found"},
+		{name: "another package half configured", broken: brokenPackage, mended: "dpkg --purge broken >/dev/null", spec: twoServers(), code: 0, reason: "done"},
+	} {
+		h.apply(specOf())
+		cfg, history := h.sh("cat /etc/haproxy/haproxy.cfg /etc/keepalived/keepalived.conf; iptables -S"), h.must(agent, "history")
+		stop := w.steady(tt.name)
+		h.sh(tt.broken)
+		h.writeSpec(tt.spec)
+		fault := make(chan struct{})
+		go func() {
+			defer close(fault)
+			if tt.meanwhile != "" {
+				h.stopped(tt.meanwhile)
+			}
+		}()
+		code, out := h.fault(tt.fault, "--once", "--lock-timeout", "2s")
+		<-fault
+		if code != tt.code || !strings.Contains(out, tt.reason) {
+			t.Errorf("%s: exit code %d, want %d with %q:\n%s", tt.name, code, tt.code, tt.reason, out)
+		}
+		if now := h.sh("cat /etc/haproxy/haproxy.cfg /etc/keepalived/keepalived.conf; iptables -S"); code != 0 && now != cfg {
+			t.Errorf("%s: exit code %d, but what was there before is not in force:\n%s", tt.name, code, difference(cfg, now))
+		}
+		if now := h.must(agent, "history"); code != 0 && now != history {
+			t.Errorf("%s: the history changed:\n%s", tt.name, difference(history, now))
+		}
+		time.Sleep(200 * time.Millisecond)
+		report := stop() // packages that come afterwards restart what they bring
+		h.sh(tt.mended)
+		if strings.Contains(tt.spec, "99.9") {
+			h.writeSpec(twoServers())
+		}
+		next := h.converges(tt.name)
+		row(t, tt.name, report, fmt.Sprintf("exit %d: %s", code, brief(out)), next)
+	}
+
+	// keepalived's interface goes after the check, on the host that stands by
+	standby.sh("ip link add gone0 type dummy; ip link set gone0 up; ip addr add 198.51.100.77/32 dev gone0")
+	stop := w.steady("interface gone")
+	standby.writeSpec(specOf("vrrp: {interface: gone0}"))
+	done := make(chan struct{})
+	go func() { defer close(done); standby.stopped("ip link del gone0") }()
+	code, out := standby.fault("stop-before:ReloadUnit keepalived", "--once")
+	<-done
+	if code != 4 || !strings.Contains(out, "keepalived") {
+		t.Errorf("interface gone: exit code %d\n%s", code, out)
+	}
+	standby.writeSpec(specOf())
+	next := standby.converges("the interface went")
+	row(t, "keepalived's interface goes after the check (standby)", stop(), fmt.Sprintf("exit %d: %s", code, brief(out)), next)
+}
+
+// stopped waits until the agent has stopped itself (stop-before), does something, and lets it go on.
+func (h *host) stopped(do string) {
+	ctx, cancel := context.WithTimeout(h.w.Context(), 30*time.Second)
+	defer cancel()
+	out, err := h.Sh(ctx, `until pid=$(pgrep -f '^`+faulty+`' -r T); do sleep 0.05; done
+		`+do+`
+		kill -CONT $pid`)
+	if err != nil {
+		h.w.Errorf("while the agent stood still: %v\n%s", err, out)
+	}
+}

@@ -1,0 +1,151 @@
+package reconcile_test
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"rlb.dev/rlb-agent/api"
+	"rlb.dev/rlb-agent/reconcile"
+	"rlb.dev/rlb-agent/reconcile/hosttest"
+)
+
+const api2 = `- name: api
+  port: 6443
+  servers:
+  - address: 198.51.100.31
+`
+
+// What served before a change serves after it, or the change is undone.
+func TestChangesThatTakeSomethingDown(t *testing.T) {
+	weight := func(t *testing.T) *api.Document { // everything else stays
+		return parse(t, strings.Replace(spec, "198.51.100.21\n", "198.51.100.22\n", 1))
+	}
+	priority := func(t *testing.T) *api.Document { return parse(t, spec+"vrrp: {priority: 77}\n") }
+	hold := func(h *hosttest.Host) { h.Net = append(h.Net, of("eth0", "198.51.100.10/32")) }
+	for name, test := range map[string]struct {
+		first func(t *testing.T) *api.Document
+		edit  func(t *testing.T) *api.Document
+		early func(h *hosttest.Host) // before the first run
+		late  func(h *hosttest.Host) // before the edit
+		want  string                 // how the error begins, "" where the edit stays
+		long  bool                   // further looks may have mended it
+	}{
+		"all servers go down": {edit: weight, late: func(h *hosttest.Host) { h.Sick = "198.51.100.22" },
+			want: "spec.yaml:4:1: services[0].healthCheck: no server of web is up any more, and before the change there was one: web-1 L4CON: connection refused"},
+		"by a bad check": {edit: func(t *testing.T) *api.Document {
+			return parse(t, spec+"  healthCheck:\n    type: http\n    path: /nowhere\n")
+		}, late: func(h *hosttest.Host) { h.Sick = "/nowhere" }, want: "spec.yaml:9:3: services[0].healthCheck: no server of web is up any more"},
+		"all were down before":             {edit: weight, early: func(h *hosttest.Host) { h.Sick = "198.51.100.2" }},
+		"all were down before, others up":  {first: func(t *testing.T) *api.Document { return parse(t, spec+api2) }, edit: func(t *testing.T) *api.Document { return parse(t, strings.Replace(spec+api2, "31", "32", 1)) }, early: func(h *hosttest.Host) { h.Sick = "198.51.100.21" }},
+		"a new service, its servers down":  {edit: func(t *testing.T) *api.Document { return parse(t, spec+api2) }, late: func(h *hosttest.Host) { h.Sick = "198.51.100.31" }},
+		"the service that was up goes":     {first: func(t *testing.T) *api.Document { return parse(t, spec+api2) }, edit: weight},
+		"one of two goes down":             {edit: func(t *testing.T) *api.Document { return parse(t, spec+"  - address: 198.51.100.22\n") }, late: func(h *hosttest.Host) { h.Sick = "198.51.100.22" }},
+		"one that is never checked":        {edit: weight, late: func(h *hosttest.Host) { h.Unchecked = "198.51.100.22" }, want: "spec.yaml:4:1: services[0].healthCheck: no server of web is up any more", long: true},
+		"FAULT":                            {edit: priority, late: func(h *hosttest.Host) { h.Faulty = "77" }, want: "keepalived's instance rlb-v4 is in FAULT, and was not before", long: true},
+		"FAULT before and after":           {edit: priority, late: func(h *hosttest.Host) { h.Faulty = "vrrp_instance" }},
+		"FAULT from the first":             {edit: priority, early: func(h *hosttest.Host) { h.Faulty = "vrrp_instance" }},
+		"instance is gone":                 {edit: priority, late: func(h *hosttest.Host) { h.Lost = "77" }, want: "cannot see keepalived's instance rlb-v4", long: true},
+		"keepalived cannot tell":           {edit: priority, late: func(h *hosttest.Host) { h.FailMethod("VRRP", reconcile.ErrUnavailable) }},
+		"virtual IP without being master":  {edit: priority, late: hold, want: "cannot see virtual IP 198.51.100.10 where it should be: this host is master: false, and holds it: true", long: true},
+		"master without its virtual IP":    {edit: priority, late: func(h *hosttest.Host) { h.Role = reconcile.RoleMaster }, want: "cannot see virtual IP 198.51.100.10 where it should be: this host is master: true, and holds it: false", long: true},
+		"master that holds its virtual IP": {edit: priority, late: func(h *hosttest.Host) { hold(h); h.Role = reconcile.RoleMaster }},
+		"a server's state cannot be asked": {edit: weight, late: func(h *hosttest.Host) { h.FailMethod("Servers", errors.New("cannot ask")) }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := hosttest.New()
+			if test.early != nil {
+				test.early(h)
+			}
+			first := parse(t, spec)
+			if test.first != nil {
+				first = test.first(t)
+			}
+			must(t, h, first)
+			if test.late != nil {
+				test.late(h)
+			}
+			before := h.Dump()
+			result, _, err := once(t, h, test.edit(t))
+			if test.want == "" {
+				if err != nil {
+					t.Errorf("it is hindered: %v", err)
+				}
+				return
+			}
+			failure := (*reconcile.Failure)(nil)
+			if !errors.As(err, &failure) || !failure.Undone || failure.Undo != nil {
+				t.Fatalf("got %v, want a failure that was undone", err)
+			}
+			if text := err.Error(); !strings.HasPrefix(text, test.want) || !strings.HasSuffix(text, "\nwhat was there before is in force again") {
+				t.Errorf("got  %s\nwant %s", text, test.want)
+			}
+			if long := result.Time > 5*time.Second; long != test.long {
+				t.Errorf("it took %v", result.Time)
+			}
+			same(t, "the undoing", h, before)
+		})
+	}
+}
+
+// A port that another program holds is named, before anything changes.
+func TestPortThatIsTaken(t *testing.T) {
+	const want = "spec.yaml:6:9: services[0].port: 0.0.0.0:9000 is taken by nginx (process 1), which listens on 0.0.0.0:9000"
+	for name, host := range hosts {
+		t.Run(name, func(t *testing.T) {
+			h := host()
+			h.Taken = map[uint16]string{9000: "nginx", 22: "sshd"}
+			before := h.Dump()
+			_, _, err := once(t, h, parse(t, spec))
+			field := (*reconcile.FieldError)(nil)
+			if !errors.As(err, &field) || field.Field != "services[0].port" || err.Error() != want {
+				t.Errorf("got  %v\nwant %s", err, want)
+			}
+			if failure := (*reconcile.Failure)(nil); errors.As(err, &failure) || len(h.Log) > 0 {
+				t.Errorf("something was touched: %q", h.Log)
+			}
+			same(t, "a refusal", h, before)
+			h.Taken = nil
+			must(t, h, parse(t, spec))
+		})
+	}
+	t.Run("HAProxy's own", func(t *testing.T) {
+		h := installed(t, parse(t, spec))
+		h.Taken = map[uint16]string{9001: "haproxy"}
+		must(t, h, parse(t, spec+api2))
+		must(t, h, port(t, 9001))
+	})
+	t.Run("cannot be seen", func(t *testing.T) {
+		h := installed(t, parse(t, spec))
+		h.FailMethod("Sockets", errors.New("cannot read the table of TCP sockets"))
+		_, _, err := once(t, h, port(t, 9001))
+		if failure := (*reconcile.Failure)(nil); !errors.As(err, &failure) || len(h.Log) > 0 {
+			t.Errorf("got %v, want a failure: it may pass", err)
+		}
+	})
+}
+
+// Fields that this host cannot do have their places in the file.
+func TestFieldErrors(t *testing.T) {
+	for _, test := range []struct {
+		spec string
+		net  []reconcile.Interface
+		want string
+	}{
+		{spec + "vrrp: {interface: eth9}\n", nil, "spec.yaml:9:19: vrrp.interface: cannot find interface eth9 on this host, there is only eth0 (198.51.100.11/24, 2001:db8::11/64)"},
+		{spec, []reconcile.Interface{of("eth0", "192.0.2.1/24")}, "spec.yaml:3:14: virtualIPs[0]: cannot tell the interface of the virtual IPs: no subnet holds 198.51.100.10, there is only eth0 (192.0.2.1/24); name it as vrrp.interface"},
+		{spec + "nodes:\n- {name: lb1, addresses: [198.51.100.7]}\n- {name: lb2, addresses: [198.51.100.8]}\n", nil,
+			"spec.yaml:9:1: nodes: cannot tell which of the spec's nodes this is: it holds none of their addresses, only eth0 (198.51.100.11/24, 2001:db8::11/64)"},
+	} {
+		h := hosttest.New()
+		if test.net != nil {
+			h.Net = test.net
+		}
+		_, _, err := once(t, h, parse(t, test.spec))
+		if field := (*reconcile.FieldError)(nil); !errors.As(err, &field) || err.Error() != test.want || len(h.Log) > 0 {
+			t.Errorf("effects %q\ngot  %s\nwant %s", h.Log, fmt.Sprint(err), test.want)
+		}
+	}
+}

@@ -1,0 +1,158 @@
+// Package faulty lets a real host's effects fail, or the agent die at them, as a test says. An effect is a call of a
+// writer. Only a build with the tag "faults" contains it; a release never does.
+package faulty
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"rlb.dev/rlb-agent/reconcile"
+)
+
+// Faults are what is to go wrong in this process.
+type Faults struct {
+	list []fault
+
+	mu    sync.Mutex
+	count int // effects so far
+}
+
+// fault is one thing that goes wrong.
+type fault struct {
+	action string
+	number int    // at this effect, counted from 1, or
+	name   string // at those whose name begins so
+	path   string // of "count"
+}
+
+// Parse reads faults, separated by semicolons:
+//
+//	count:FILE         append the name of each effect to a file
+//	kill-before:POINT  SIGKILL this process before the effect
+//	kill-after:POINT   SIGKILL this process after it
+//	torn:POINT         SIGKILL it while the effect, if that writes a file, has written half of a temporary one
+//	stop-before:POINT  SIGSTOP this process before the effect, until a SIGCONT
+//	error:POINT        the effect is not done, and fails
+//	full:POINT         the same, as on a full disk
+//
+// A point is a number, the first effect being 1, or the beginning of effects' names ("LoadFirewall").
+func Parse(text string) (*Faults, error) {
+	f := new(Faults)
+	for part := range strings.SplitSeq(text, ";") {
+		if part = strings.TrimSpace(part); part == "" {
+			continue
+		}
+		action, point, _ := strings.Cut(part, ":")
+		one := fault{action: action, name: point}
+		switch action {
+		case "count":
+			one.name, one.path = "", point
+		case "kill-before", "kill-after", "torn", "stop-before", "error", "full":
+		default:
+			return nil, fmt.Errorf("cannot understand the fault %q", part)
+		}
+		if point == "" {
+			return nil, fmt.Errorf("cannot understand the fault %q: where?", part)
+		}
+		if n, err := strconv.Atoi(point); err == nil {
+			one.number, one.name = n, ""
+		}
+		f.list = append(f.list, one)
+	}
+	return f, nil
+}
+
+func (f fault) at(number int, name string) bool {
+	return f.number == number || f.name != "" && strings.HasPrefix(name, f.name)
+}
+
+// effect does an effect, or what is to happen instead. torn is what it leaves when it is torn.
+func (f *Faults) effect(name string, torn func() error, do func() error) error {
+	f.mu.Lock()
+	f.count++
+	number := f.count
+	f.mu.Unlock()
+	for _, one := range f.list {
+		switch {
+		case one.action == "count":
+			if err := appendLine(one.path, name); err != nil {
+				return err
+			}
+		case !one.at(number, name):
+		case one.action == "kill-before":
+			signal(syscall.SIGKILL)
+		case one.action == "torn" && torn != nil:
+			if err := torn(); err != nil {
+				return err
+			}
+			signal(syscall.SIGKILL)
+		case one.action == "stop-before":
+			signal(syscall.SIGSTOP)
+		case one.action == "error":
+			return fmt.Errorf("injected fault at %s", name)
+		case one.action == "full":
+			return fmt.Errorf("injected fault at %s: %w", name, syscall.ENOSPC)
+		}
+	}
+	err := do()
+	for _, one := range f.list {
+		if one.action == "kill-after" && one.at(number, name) {
+			signal(syscall.SIGKILL)
+		}
+	}
+	return err
+}
+
+// signal sends this process a signal and waits until it has come.
+func signal(s syscall.Signal) {
+	_ = syscall.Kill(os.Getpid(), s) // one can always signal oneself
+	time.Sleep(50 * time.Millisecond)
+	if s == syscall.SIGKILL {
+		select {}
+	}
+}
+
+func appendLine(path, line string) error {
+	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = file.WriteString(line + "\n")
+	return errors.Join(err, file.Close())
+}
+
+// tear leaves what a crash in the middle of WriteFile does: half of the content in a temporary file.
+func tear(path string, data []byte) error {
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return err
+	}
+	name := filepath.Join(filepath.Dir(path), "."+filepath.Base(path)+"1234567890")
+	return os.WriteFile(name, data[:len(data)/2], 0o600)
+}
+
+// Around is the host with the faults.
+func (f *Faults) Around(h reconcile.Host) reconcile.Host { return host{h, h, f} }
+
+// host has every writer itself: one that were forgotten would not compile.
+type host struct {
+	reconcile.Observer
+	real reconcile.Host
+	*Faults
+}
+
+func (h host) Ready(ctx context.Context) error { return h.real.Ready(ctx) }
+
+func (h host) WriteFile(ctx context.Context, path string, data []byte, mode fs.FileMode, uid, gid int) error {
+	return h.effect("WriteFile "+path, func() error { return tear(path, data) }, func() error {
+		return h.real.WriteFile(ctx, path, data, mode, uid, gid)
+	})
+}

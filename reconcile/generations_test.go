@@ -1,0 +1,160 @@
+package reconcile_test
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"testing/synctest"
+
+	"rlb.dev/rlb-agent/api"
+	"rlb.dev/rlb-agent/reconcile"
+	"rlb.dev/rlb-agent/reconcile/hosttest"
+)
+
+// history are the kept generations as "1:digest".
+func history(t *testing.T, h *hosttest.Host) []string {
+	t.Helper()
+	all, err := reconcile.History(t.Context(), h)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var texts []string
+	for _, g := range all {
+		texts = append(texts, fmt.Sprintf("%d:%.6s", g.Number, g.Digest))
+	}
+	return texts
+}
+
+func generation(n int, doc *api.Document) string { return fmt.Sprintf("%d:%.6s", n, doc.Digest) }
+
+// port is the spec with another port.
+func port(t *testing.T, n int) *api.Document { return edited(t, "9000", fmt.Sprint(n)) }
+
+func TestGenerations(t *testing.T) {
+	a, b := port(t, 9000), port(t, 9001)
+	h := installed(t, a)
+	must(t, h, a) // the same again is no new one
+	wantLines(t, "history", history(t, h), generation(1, a))
+	h.Busy[9001] = true
+	if _, _, err := once(t, h, b); err == nil {
+		t.Fatal("haproxy cannot have taken port 9001")
+	}
+	wantLines(t, "history after a change that was undone", history(t, h), generation(1, a))
+	delete(h.Busy, 9001)
+	synctest.Test(t, func(t *testing.T) {
+		r := reconcile.Reconciler{Host: h, Log: discard, By: "alice"}
+		if _, err := r.Once(t.Context(), b); err != nil {
+			t.Fatal(err)
+		}
+	})
+	h.Crash("haproxy.service")
+	must(t, h, b) // drift is no new one
+	must(t, h, a)
+	wantLines(t, "history", history(t, h), generation(1, a), generation(2, b), generation(3, a))
+
+	g, doc, err := reconcile.Kept(t.Context(), h, 0)
+	if err != nil || g.Number != 2 || g.By != "alice" || g.Time.IsZero() || doc.Digest != b.Digest {
+		t.Errorf("the one before is %+v, %v", g, err)
+	}
+	if got := h.Text("/var/lib/rlb/generations/2/spec.yaml"); got != string(b.Data) {
+		t.Errorf("kept spec:\n%s", got)
+	}
+	for _, path := range []string{"/etc/haproxy/haproxy.cfg", "/var/lib/rlb/rules.v4"} {
+		if !strings.Contains(h.Text("/var/lib/rlb/generations/2/files"+path), "9001") {
+			t.Errorf("the rendered %s is not kept", path)
+		}
+	}
+	if good, err := reconcile.LastGood(t.Context(), h); err != nil || good.Digest != a.Digest {
+		t.Errorf("the last good one: %v", err)
+	}
+	must(t, h, doc) // the rollback
+	wantLines(t, "history after a rollback", history(t, h), generation(1, a), generation(2, b), generation(3, a), generation(4, b))
+	quiet(t, h, doc)
+}
+
+func TestGenerationsAreBounded(t *testing.T) {
+	h := hosttest.New()
+	var want []string
+	for i := range 13 {
+		doc := port(t, 9000+i)
+		must(t, h, doc)
+		if i >= 3 {
+			want = append(want, generation(i+1, doc))
+		}
+	}
+	wantLines(t, "history", history(t, h), want...)
+	for n := 1; n <= 13; n++ {
+		kept := strings.Contains(h.Dump(), fmt.Sprintf("file /var/lib/rlb/generations/%d/", n))
+		if kept != (n > 3) {
+			t.Errorf("files of generation %d: %t", n, kept)
+		}
+	}
+}
+
+// A kill at any effect of the eleventh leaves nothing behind for ever, and the list is right after the next run.
+func TestGenerationKilled(t *testing.T) {
+	for n := 1; ; n++ {
+		h := hosttest.New()
+		for i := range 10 {
+			must(t, h, port(t, 9000+i))
+		}
+		h.Log = nil
+		h.StopAfter(n)
+		last := port(t, 9010)
+		_, killed, _ := once(t, h, last)
+		h.Heal()
+		must(t, h, last)
+		quiet(t, h, last)
+		dump := h.Dump()
+		if got := history(t, h); len(got) != 10 || got[0] != generation(2, port(t, 9001)) || got[9] != generation(11, last) {
+			t.Fatalf("kill after effect %d: history %q", n, got)
+		}
+		if strings.Contains(dump, "/generations/1/") || strings.Contains(dump, "/generations/12/") {
+			t.Fatalf("kill after effect %d: files of a generation that is not kept", n)
+		}
+		if !killed {
+			return
+		}
+	}
+}
+
+func TestNoSuchGeneration(t *testing.T) {
+	a, b := port(t, 9000), port(t, 9001)
+	h := hosttest.New()
+	if doc, err := reconcile.LastGood(t.Context(), h); doc != nil || err != nil {
+		t.Errorf("a bare host has no last good spec: %v", err)
+	}
+	kept := func(n int) string {
+		_, _, err := reconcile.Kept(t.Context(), h, n)
+		if err == nil {
+			return ""
+		}
+		return fmt.Sprintf("%t %v", errors.Is(err, reconcile.ErrNoGeneration), err)
+	}
+	for _, test := range []struct {
+		setup  func()
+		number int
+		want   string
+	}{
+		{func() {}, 0, "true cannot go back: only 0 specs were ever in force here: no such generation"},
+		{func() { must(t, h, a) }, 0, "true cannot go back: only 1 specs were ever in force here: no such generation"},
+		{func() {}, 1, ""},
+		{func() {}, 2, "true cannot find generation 2 (rlb-agent history lists them): no such generation"},
+		{func() { must(t, h, b) }, 0, ""},
+		{func() { h.Put("/var/lib/rlb/generations/1/spec.yaml", spec+"# more\n", 0o600) }, 1,
+			"false cannot read generation 1: /var/lib/rlb/generations/1/spec.yaml was changed since it was in force"},
+		{func() { h.Admin(removes("/var/lib/rlb/generations")) }, 1,
+			"false cannot read generation 1: /var/lib/rlb/generations/1/spec.yaml is gone"},
+	} {
+		test.setup()
+		if got := kept(test.number); got != test.want {
+			t.Errorf("generation %d:\ngot  %s\nwant %s", test.number, got, test.want)
+		}
+	}
+	quiet(t, h, b) // without its generations a host goes on
+	must(t, h, a)
+	if good, err := reconcile.LastGood(t.Context(), h); err != nil || good.Digest != a.Digest {
+		t.Errorf("the last good one: %v", err)
+	}
+}

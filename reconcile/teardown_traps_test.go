@@ -1,0 +1,190 @@
+package reconcile_test
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+
+	"rlb.dev/rlb-agent/reconcile"
+	"rlb.dev/rlb-agent/reconcile/hosttest"
+	"rlb.dev/rlb-agent/render"
+)
+
+// What is not known is not undone, and nothing at all is.
+func TestTeardownDoesNotGuess(t *testing.T) {
+	remove := func(path string) func(*hosttest.Host) { return func(h *hosttest.Host) { h.Admin(removes(path)) } }
+	none := "firewall: {manage: false}\n"
+	for name, test := range map[string]struct {
+		spec string
+		do   func(h *hosttest.Host)
+		want string
+	}{
+		"memory gone": {"", remove("/var/lib/rlb/memory.json"),
+			"cannot tell what was here before the first run: /var/lib/rlb/memory.json is gone, so nothing is undone and nothing removed by guess; what is here of rlb-agent: the IPv4 chain RLB-INPUT, the IPv6 chain RLB-INPUT, /etc/haproxy/haproxy.cfg, "},
+		"memory gone, after a boot":   {"", func(h *hosttest.Host) { remove("/var/lib/rlb/memory.json")(h); h.Reboot() }, "cannot tell what was here"},
+		"memory gone, no firewall":    {none, remove("/var/lib/rlb/memory.json"), "cannot tell what was here"},
+		"all that is remembered gone": {none, remove("/var/lib/rlb"), "cannot tell what was here"},
+		"memory gone, the files edited": {none, func(h *hosttest.Host) {
+			remove("/var/lib/rlb/memory.json")(h)
+			h.Put("/etc/haproxy/haproxy.cfg", own, 0o600)
+			h.Put("/etc/keepalived/keepalived.conf", "", 0o600)
+		}, "cannot tell what was here"},
+		"memory corrupt": {"", func(h *hosttest.Host) { h.Put("/var/lib/rlb/memory.json", `{"files": {`, 0o600) },
+			"cannot tell what was here before the first run, so nothing is undone: cannot read /var/lib/rlb/memory.json: "},
+		"memory empty": {"", func(h *hosttest.Host) { h.Put("/var/lib/rlb/memory.json", "", 0o600) }, "cannot tell what was here"},
+		"originals gone": {"", remove("/var/lib/rlb/before"),
+			"cannot restore /etc/haproxy/haproxy.cfg: its original, /var/lib/rlb/before/etc/haproxy/haproxy.cfg, is gone"},
+		"an original changed": {"", func(h *hosttest.Host) { h.Put("/var/lib/rlb/before/etc/haproxy/haproxy.cfg", "", 0o600) },
+			"cannot restore /etc/haproxy/haproxy.cfg: its original, /var/lib/rlb/before/etc/haproxy/haproxy.cfg, was changed"},
+		"packages do not tell": {"", func(h *hosttest.Host) { h.FailMethod("Packages", reconcile.ErrUnavailable) }, "cannot look at packages"},
+		"systemd does not tell": {"", func(h *hosttest.Host) { h.FailMethod("Unit", errors.New("cannot look: the bus is gone")) },
+			"cannot look: the bus is gone"},
+		"not ready": {"", func(h *hosttest.Host) { h.NotReady = errors.New("not root") }, "not root"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := hosts["packages of the administrator"]()
+			daemon(h)
+			must(t, h, parse(t, spec+test.spec))
+			test.do(h)
+			before := h.Dump()
+			h.Log = nil
+			_, _, err := tornDown(t, h, false)
+			if err == nil || !strings.HasPrefix(err.Error(), test.want) {
+				t.Errorf("got  %v\nwant %s", err, test.want)
+			}
+			if len(h.Log) > 0 {
+				t.Errorf("effects: %q", h.Log)
+			}
+			same(t, "a teardown that was refused", h, before)
+		})
+	}
+}
+
+// A run after the memory was lost does not take the agent's own files for originals, nor overwrite the copies.
+func TestMemoryLostThenRun(t *testing.T) {
+	h := hosts["packages of the administrator"]()
+	doc := parse(t, spec)
+	must(t, h, doc)
+	h.Admin(removes("/var/lib/rlb/memory.json"))
+	must(t, h, doc)
+	quiet(t, h, doc)
+	if got := h.Text("/var/lib/rlb/before/etc/haproxy/haproxy.cfg"); got != own {
+		t.Errorf("the only copy of the original is overwritten with:\n%s", got)
+	}
+	mustTearDown(t, h, false)
+	if dump := h.Dump(); strings.Contains(dump, "Rendered by") || h.Installed("haproxy") == "" {
+		t.Errorf("after the teardown:\n%s", dump)
+	}
+}
+
+func TestTeardownOfAHostThatNeverHadAnything(t *testing.T) {
+	for name, host := range hosts {
+		h := host()
+		before := h.Dump()
+		if result := mustTearDown(t, h, false); len(result.Steps)+len(h.Log) > 0 {
+			t.Errorf("%s: steps %q, effects %q", name, texts(result.Steps), h.Log)
+		}
+		same(t, "a teardown of nothing", h, before)
+	}
+	h := hosttest.New() // a refused spec left a status
+	h.Put(reconcile.StatusFile, "{}\n", 0o600)
+	mustTearDown(t, h, false)
+	if h.Dump() != hosttest.New().Dump() {
+		t.Errorf("left:\n%s", h.Dump())
+	}
+}
+
+// HAProxy takes its reload for done and goes on with the agent's file: nothing may be forgotten then.
+func TestTeardownIsVerified(t *testing.T) {
+	h := hosts["packages of the administrator"]()
+	before := timeless(h)
+	must(t, h, parse(t, spec))
+	h.Busy[81] = true
+	_, _, err := tornDown(t, h, false)
+	if err == nil || !strings.HasPrefix(err.Error(), "cannot reload haproxy: its new worker failed") {
+		t.Errorf("got %v", err)
+	}
+	if h.Text("/var/lib/rlb/before/etc/haproxy/haproxy.cfg") != own {
+		t.Error("the original is forgotten")
+	}
+	delete(h.Busy, 81)
+	mustTearDown(t, h, false)
+	sameText(t, "the second teardown", before, timeless(h))
+}
+
+// What the user wrote into rc.local since is not lost.
+func TestTeardownKeepsWhatWasWrittenSince(t *testing.T) {
+	h := original()
+	rc := h.Text("/etc/rc.local")
+	must(t, h, parse(t, spec))
+	const mine = "#!/bin/sh\necho mine\nexit 0\n"
+	h.Put("/etc/rc.local", mine, 0o755)
+	mustTearDown(t, h, false)
+	if h.Text("/etc/rc.local") != rc || h.Text("/etc/rc.local.replaced") != mine {
+		t.Errorf("rc.local %q, kept %q", h.Text("/etc/rc.local"), h.Text("/etc/rc.local.replaced"))
+	}
+}
+
+// A package that others need by now stays, and the way on is named; all else is done.
+func TestTeardownCannotPurge(t *testing.T) {
+	h := hosttest.New()
+	must(t, h, parse(t, spec))
+	h.FailMethod("PurgePackages", errors.New("cannot purge iptables: that would also change ufw"))
+	_, _, err := tornDown(t, h, false)
+	if err == nil || !strings.Contains(err.Error(), "that would also change ufw (rlb-agent teardown --keep-packages leaves") {
+		t.Errorf("got %v", err)
+	}
+	h.Heal()
+	mustTearDown(t, h, true)
+	if h.Installed("iptables") == "" || strings.Contains(h.Dump(), "rlb") {
+		t.Errorf("left:\n%s", h.Dump())
+	}
+}
+
+func TestTeardownOfMaskedUnits(t *testing.T) {
+	h := changes["masked by the administrator"].host(t)
+	before := timeless(h)
+	must(t, h, parse(t, spec))
+	_, _, err := tornDown(t, h, false)
+	if err == nil || !strings.Contains(err.Error(), "run systemctl mask haproxy.service") {
+		t.Errorf("got %v", err)
+	}
+	h.MaskForGood("haproxy.service") // as it says
+	sameText(t, "the teardown", strings.ReplaceAll(before, " failed", ""), timeless(h))
+	mustTearDown(t, h, false)
+
+	// one that was never touched stays masked
+	h = changes["masked by the administrator"].host(t)
+	before = timeless(h)
+	h.StopAfter(4)
+	if _, killed, _ := once(t, h, parse(t, spec)); !killed {
+		t.Fatal("not killed")
+	}
+	h.Heal()
+	mustTearDown(t, h, false)
+	sameText(t, "the teardown", before, timeless(h))
+}
+
+// The unit that ran before runs again, from its own file at its own place.
+func TestTeardownReloadsWhatRanBefore(t *testing.T) {
+	h := hosts["packages of the administrator"]()
+	must(t, h, parse(t, spec))
+	if h.Loaded("haproxy.service") == own {
+		t.Fatal("haproxy runs its old configuration")
+	}
+	h.Log = nil
+	mustTearDown(t, h, true)
+	if h.Loaded("haproxy.service") != own {
+		t.Errorf("haproxy has loaded:\n%s", h.Loaded("haproxy.service"))
+	}
+	for _, line := range h.Log {
+		if line == "StopUnit haproxy.service" || line == "RestartUnit haproxy.service" {
+			t.Errorf("%s: what ran before goes on", line)
+		}
+	}
+	if got := firewall(t, h, render.IPv4); got.Chain != nil || len(got.Input) != 1 || !h.Held("haproxy") {
+		t.Errorf("firewall %q, held %t", got, h.Held("haproxy"))
+	}
+	h.Admin(func(context.Context, reconcile.Host) error { return nil })
+}

@@ -1,0 +1,290 @@
+package reconcile_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"rlb.dev/rlb-agent/api"
+	"rlb.dev/rlb-agent/reconcile"
+	"rlb.dev/rlb-agent/reconcile/hosttest"
+)
+
+// isolated runs the agent in a bubble of time; it may be killed.
+func isolated(t *testing.T, h *hosttest.Host, do func(ctx context.Context, r *reconcile.Reconciler) error) (killed bool, err error) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		r := &reconcile.Reconciler{Host: h, Log: slog.New(slog.DiscardHandler)}
+		killed = hosttest.Killed(func() { err = do(t.Context(), r) })
+	})
+	return killed, err
+}
+
+// try begins a trial as the command does.
+func try(t *testing.T, h *hosttest.Host, doc *api.Document) (killed bool, err error) {
+	t.Helper()
+	return isolated(t, h, func(ctx context.Context, r *reconcile.Reconciler) error {
+		trial := reconcile.Trial{File: "/root/new.yaml", Spec: "/etc/rlb/spec.yaml", Deadline: time.Now().Add(90 * time.Second)}
+		_, err := r.BeginTrial(ctx, doc, trial, "/usr/bin/rlb-agent try --end")
+		return err
+	})
+}
+
+func begin(t *testing.T, h *hosttest.Host, doc *api.Document) {
+	t.Helper()
+	if _, err := try(t, h, doc); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// end is what the trial's unit calls: back to the spec file. It says whether there was a trial to end.
+func end(t *testing.T, h *hosttest.Host, file *api.Document) (was, killed bool, err error) {
+	t.Helper()
+	killed, err = isolated(t, h, func(ctx context.Context, r *reconcile.Reconciler) error {
+		trial, err := reconcile.RunningTrial(ctx, h)
+		if err != nil || trial == nil {
+			return err
+		}
+		was = true
+		_, err = r.Once(ctx, file)
+		return errors.Join(err, r.EndTrial(ctx))
+	})
+	return was, killed, err
+}
+
+func noTrace(t *testing.T, when string, h *hosttest.Host) {
+	t.Helper()
+	if strings.Contains(h.Dump(), "trial") {
+		t.Errorf("%s there is still something of the trial:\n%s", when, h.Dump("/var/lib/rlb/generations"))
+	}
+}
+
+func TestTrial(t *testing.T) {
+	file, tried := port(t, 9000), port(t, 9001)
+	h := installed(t, file)
+	before := h.Dump("/run/rlb/")
+	begin(t, h, tried)
+	if !strings.Contains(h.Loaded("haproxy.service"), "9001") {
+		t.Error("what is tried is not in force")
+	}
+	trial, err := reconcile.RunningTrial(t.Context(), h)
+	if err != nil || trial == nil || trial.File != "/root/new.yaml" {
+		t.Fatalf("running: %+v, %v", trial, err)
+	}
+	if doc, err := reconcile.TrialSpec(t.Context(), h); err != nil || doc.Digest != tried.Digest {
+		t.Errorf("the spec that is tried: %v", err)
+	}
+	wantLines(t, "history", history(t, h), generation(1, file))
+	if good, err := reconcile.LastGood(t.Context(), h); err != nil || good.Digest != file.Digest {
+		t.Errorf("the last good one: %v", err)
+	}
+	unit, timer := h.Text("/etc/systemd/system/rlb-trial-end.service"), h.Text("/etc/systemd/system/rlb-trial-end.timer")
+	if !strings.Contains(unit, "\nExecStart=/usr/bin/rlb-agent try --end\n") || !strings.Contains(timer, "\nOnActiveSec=90s\n") {
+		t.Errorf("unit:\n%s\ntimer:\n%s", unit, timer)
+	}
+	if u, err := h.Unit(t.Context(), "rlb-trial-end.service"); err != nil || !u.Enabled() {
+		t.Error("a reboot does not end the trial")
+	}
+	if u, err := h.Unit(t.Context(), "rlb-trial-end.timer"); err != nil || !u.Active() || u.Enabled() {
+		t.Error("the timer does not run, or runs at boot again")
+	}
+	if was, _, err := end(t, h, file); !was || err != nil {
+		t.Errorf("the end: %t, %v", was, err)
+	}
+	same(t, "the trial", h, before, "/run/rlb/")
+	noTrace(t, "after its end", h)
+	quiet(t, h, file)
+	h.Log = nil
+	if _, err := isolated(t, h, func(ctx context.Context, r *reconcile.Reconciler) error { return r.EndTrial(ctx) }); err != nil || len(h.Log) > 0 {
+		t.Errorf("the end of no trial: %v, effects %q", err, h.Log)
+	}
+}
+
+// The clock may jump: the timer counts by itself, and the deadline is for those who look.
+func TestTrialDeadlines(t *testing.T) {
+	now := time.Now()
+	for _, test := range []struct {
+		after time.Duration
+		timer string
+		over  bool
+	}{
+		{90 * time.Second, "OnActiveSec=90s", false},
+		{-time.Hour, "OnActiveSec=1s", true},
+		{0, "OnActiveSec=1s", true},
+		{50 * 365 * 24 * time.Hour, "OnActiveSec=1576800000s", false},
+	} {
+		if got := (reconcile.Trial{Deadline: now.Add(test.after)}).Over(now); got != test.over {
+			t.Errorf("over after %v: %t", test.after, got)
+		}
+		h := installed(t, port(t, 9000))
+		_, err := isolated(t, h, func(ctx context.Context, r *reconcile.Reconciler) error {
+			_, err := r.BeginTrial(ctx, port(t, 9001), reconcile.Trial{Deadline: time.Now().Add(test.after)}, "/bin/true")
+			return err
+		})
+		if timer := h.Text("/etc/systemd/system/rlb-trial-end.timer"); err != nil || !strings.Contains(timer, test.timer+"\n") {
+			t.Errorf("deadline after %v: %v\n%s", test.after, err, timer)
+		}
+	}
+}
+
+// A trial, its end and its confirmation, interrupted anywhere: what the timer, the boot or the next run does leads to the
+// spec file, and leaves nothing.
+func TestTrialInterrupted(t *testing.T) {
+	file, tried := port(t, 9000), port(t, 9001)
+	acts := map[string]struct {
+		begun bool
+		act   func(t *testing.T, h *hosttest.Host) (killed bool, err error)
+		after *api.Document // the spec file after it
+	}{
+		"begin": {false, func(t *testing.T, h *hosttest.Host) (bool, error) { return try(t, h, tried) }, file},
+		"end": {true, func(t *testing.T, h *hosttest.Host) (bool, error) {
+			_, killed, err := end(t, h, file)
+			return killed, err
+		}, file},
+		"confirm": {true, func(t *testing.T, h *hosttest.Host) (bool, error) {
+			_, killed, err := end(t, h, tried) // the spec file is replaced before
+			return killed, err
+		}, tried},
+	}
+	ways := map[string]func(t *testing.T, h *hosttest.Host, file *api.Document) error{
+		"timer": func(t *testing.T, h *hosttest.Host, file *api.Document) error {
+			_, _, err := end(t, h, file)
+			return err
+		},
+		"boot": func(t *testing.T, h *hosttest.Host, file *api.Document) error {
+			h.Reboot()
+			_, _, err := end(t, h, file)
+			return err
+		},
+		"next run": func(*testing.T, *hosttest.Host, *api.Document) error { return nil },
+	}
+	for what, a := range acts {
+		for when, stop := range map[string]func(*hosttest.Host, int){
+			"before": (*hosttest.Host).StopBefore, "after": (*hosttest.Host).StopAfter,
+			"error": func(h *hosttest.Host, n int) { h.FailAt(n, errors.New("cannot do it: disk full")) },
+		} {
+			for way, finish := range ways {
+				t.Run(what+", "+when+", "+way, func(t *testing.T) {
+					t.Parallel()
+					want := installed(t, a.after).Dump(memory...)
+					for n := 1; ; n++ {
+						h := installed(t, file)
+						if a.begun {
+							begin(t, h, tried)
+						}
+						h.Log = nil
+						stop(h, n)
+						killed, err := a.act(t, h)
+						if !killed && err == nil && len(h.Log) < n {
+							return
+						}
+						at := fmt.Sprintf("%s effect %d (%s)", when, n, h.Log[min(n, len(h.Log))-1])
+						h.Heal()
+						if err := finish(t, h, a.after); err != nil {
+							t.Fatalf("%s: %v", at, err)
+						}
+						must(t, h, a.after) // the daemon, or whoever runs it next
+						noTrace(t, at, h)
+						sameText(t, at, runs.ReplaceAllString(want, "active"), strings.ReplaceAll(timeless(h, memory...), "    active\nunit rlb-fire", "unit rlb-fire"))
+						quiet(t, h, a.after)
+						if t.Failed() {
+							t.FailNow()
+						}
+					}
+				})
+			}
+		}
+	}
+}
+
+// Before anything is changed by a trial, its end is arranged for; and it stays so while the host is not as before.
+func TestTrialIsArmedFirst(t *testing.T) {
+	file, tried := port(t, 9000), port(t, 9001)
+	running := func(h *hosttest.Host) bool {
+		u, err := h.Unit(t.Context(), "rlb-trial-end.timer")
+		boot, bootErr := h.Unit(t.Context(), "rlb-trial-end.service")
+		trial, trialErr := reconcile.RunningTrial(t.Context(), h)
+		return errors.Join(err, bootErr, trialErr) == nil && u.Active() && boot.Enabled() && trial != nil
+	}
+	before := installed(t, file).Dump(append(memory, "/etc/systemd/system/rlb-trial")...)
+	changed := 0
+	for n := 1; ; n++ {
+		h := installed(t, file)
+		h.StopAfter(n)
+		killed, _ := try(t, h, tried)
+		if !killed {
+			break
+		}
+		dump := strings.ReplaceAll(h.Dump(append(memory, "/var/lib/rlb/trial", "/etc/systemd/system/rlb-trial")...), "\\ no newline\n", "")
+		if !strings.Contains(dump, "9001") {
+			continue
+		}
+		if changed++; !running(h) {
+			t.Fatalf("killed after effect %d (%s): nothing ends the trial", n, h.Log[len(h.Log)-1])
+		}
+	}
+	if changed < 3 {
+		t.Errorf("only %d kills after a change; before:\n%s", changed, before)
+	}
+
+	// stopped half-way, and not undone
+	h := installed(t, file)
+	_, err := isolated(t, h, func(ctx context.Context, r *reconcile.Reconciler) error {
+		ctx, cancel := context.WithCancel(ctx)
+		r.Step = func(s reconcile.Step) {
+			if strings.HasPrefix(s.String(), "reload") {
+				cancel()
+			}
+		}
+		_, err := r.BeginTrial(ctx, tried, reconcile.Trial{Deadline: time.Now().Add(time.Minute)}, "/bin/true")
+		return err
+	})
+	if !errors.Is(err, context.Canceled) && err != nil {
+		t.Errorf("got %v", err)
+	}
+	if strings.Contains(h.Text("/etc/haproxy/haproxy.cfg"), "9001") && !running(h) {
+		t.Error("the host is half-way, and nothing ends the trial")
+	}
+}
+
+// A trial that does not work is over at once.
+func TestTrialThatFails(t *testing.T) {
+	file := port(t, 9000)
+	for name, fail := range map[string]func(h *hosttest.Host){
+		"refused":    func(h *hosttest.Host) { h.Forbidden["haproxy"] = "9001" },
+		"undone":     func(h *hosttest.Host) { h.Busy[9001] = true },
+		"port taken": func(h *hosttest.Host) { h.Taken = map[uint16]string{9001: "nginx"} },
+		"not ready":  func(h *hosttest.Host) { h.NotReady = reconcile.ErrUnavailable },
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := installed(t, file)
+			before := h.Dump(memory...)
+			fail(h)
+			if _, err := try(t, h, port(t, 9001)); err == nil {
+				t.Error("it works")
+			}
+			noTrace(t, "after a failure", h)
+			same(t, "a trial that failed", h, before, memory...)
+		})
+	}
+}
+
+// Facts of what is only tried are not for the way back after a boot without network.
+func TestTrialIsNotRemembered(t *testing.T) {
+	h := installed(t, parse(t, spec))
+	h.Net = append(h.Net, of("eth1", "198.51.100.12/24"))
+	begin(t, h, parse(t, spec+"vrrp: {interface: eth1}\n"))
+	h.Reboot()
+	h.Net = h.Net[:1]
+	if _, _, err := end(t, h, parse(t, spec)); err != nil {
+		t.Fatal(err)
+	}
+	if got := h.Text("/etc/keepalived/keepalived.conf"); !strings.Contains(got, "eth0") || strings.Contains(got, "eth1") {
+		t.Errorf("keepalived:\n%s", got)
+	}
+}

@@ -38,6 +38,9 @@ func (r *run) undo(ctx context.Context, cause error) error {
 		return &Failure{Err: fmt.Errorf("%w; the next run goes on from here", cause)}
 	}
 	ctx = context.WithoutCancel(ctx)
+	if err := r.Host.Ready(ctx); err != nil { // the machine is going down: that is why, and the next boot goes on
+		return &Failure{Err: fmt.Errorf("%w; %w; the next run goes on from here", cause, err)}
+	}
 	r.Log.Error("undoing", "cause", cause)
 	t := &tools{host: r.Host, memory: &r.memory}
 	var failed []error

@@ -110,6 +110,9 @@ func (h *Host) Ready(ctx context.Context) error {
 			lacks = append(lacks, program+" is not installed")
 		}
 	}
+	if len(lacks) == 0 && h.goingDown(ctx) {
+		lacks = append(lacks, "it is going down")
+	}
 	if len(lacks) > 0 {
 		return unavailable("cannot change this machine: " + strings.Join(lacks, "; "))
 	}

@@ -108,11 +108,24 @@ func (h *Host) job(ctx context.Context, verb, name string, begin jobMethod) (res
 		case <-ctx.Done():
 			return "", fmt.Errorf("cannot %s: %w", do, ctx.Err())
 		case <-alive.C:
-			if !bus.Connected() {
+			switch {
+			case !bus.Connected():
 				return "", fmt.Errorf("cannot %s: the connection to systemd was lost", do)
+			case h.goingDown(ctx):
+				return "", fmt.Errorf("cannot %s: this machine is going down", do)
 			}
 		}
 	}
+}
+
+// goingDown says whether systemd is shutting this machine down: it stops the services then, and must not be hindered.
+func (h *Host) goingDown(ctx context.Context) bool {
+	bus, err := h.manager()
+	if err != nil {
+		return false
+	}
+	state, err := bus.SystemStateContext(ctx)
+	return err == nil && state.Value.Value() == "stopping"
 }
 
 // MaskUnit keeps a unit from being started until a reboot; it need not exist.

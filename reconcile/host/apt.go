@@ -27,6 +27,7 @@ func (h *Host) aptOptions() []string {
 
 // apt runs apt-get in a transient unit.
 func (h *Host) apt(ctx context.Context, do string, args ...string) (log string, err error) {
+	defer h.forgetOffers()
 	err = h.retryLocked(ctx, func() error {
 		log, err = h.transient(ctx, do, command{program: "apt-get", args: append(h.aptOptions(), args...)})
 		return err

@@ -3,6 +3,7 @@ package host
 import (
 	"context"
 	"fmt"
+	"maps"
 	"regexp"
 	"slices"
 	"strings"
@@ -112,16 +113,35 @@ func parseDpkg(line string) (name string, s dpkgState, ok bool) {
 	return field[0], s, true
 }
 
-// candidates are the versions that apt would install.
+// candidates are the versions that apt would install. apt-cache takes a second on a small machine, so it is asked once.
 func (h *Host) candidates(ctx context.Context, names []string) (map[string]string, error) {
 	if _, err := h.system.find("apt-cache"); err != nil {
 		return nil, nil
+	}
+	h.offersMutex.Lock()
+	defer h.offersMutex.Unlock()
+	if !slices.ContainsFunc(names, func(name string) bool { _, known := h.offers[name]; return !known }) {
+		return maps.Clone(h.offers), nil
 	}
 	out, err := h.do(ctx, "ask for the candidates of packages", command{program: "apt-cache", args: append([]string{"policy", "--"}, names...)})
 	if err != nil {
 		return nil, err
 	}
-	return parsePolicy(out.stdout), nil
+	if h.offers == nil {
+		h.offers = map[string]string{}
+	}
+	offers := parsePolicy(out.stdout)
+	for _, name := range names {
+		h.offers[name] = offers[name]
+	}
+	return maps.Clone(h.offers), nil
+}
+
+// forgetOffers comes with everything that may change what apt offers.
+func (h *Host) forgetOffers() {
+	h.offersMutex.Lock()
+	defer h.offersMutex.Unlock()
+	h.offers = nil
 }
 
 func parsePolicy(text string) map[string]string {

@@ -50,6 +50,9 @@ type Host struct {
 	transients atomic.Int64 // transient units so far
 	staleLists atomic.Value // string: what the last apt-get update could not fetch
 
+	offersMutex sync.Mutex
+	offers      map[string]string // candidates that were asked for since apt last ran
+
 	busMutex sync.Mutex
 	bus      *dbus.Conn // nil until needed
 }

@@ -39,7 +39,7 @@ says. Without a subcommand it is the daemon: it reconciles at start, then whenev
 
 Exit codes: 0 done · 1 differences found · 2 wrong use, or this machine cannot do it; nothing touched · 3 spec refused;
 nothing touched · 4 apply failed, what was there before is in force again · 5 apply failed and could not be undone`,
-		Args:          noArguments,
+		Args:          atMost(0),
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		PersistentPreRunE: func(*cobra.Command, []string) (err error) {
@@ -75,11 +75,14 @@ nothing touched · 4 apply failed, what was there before is in force again · 5 
 	return root
 }
 
-func noArguments(cmd *cobra.Command, args []string) error {
-	if len(args) > 0 {
-		return usageError{fmt.Errorf("cannot understand %q for %s: see %s --help", args[0], cmd.Name(), cmd.CommandPath())}
+// atMost is cobra.MaximumNArgs as a wrong use of the command line.
+func atMost(n int) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if len(args) > n {
+			return usageError{fmt.Errorf("cannot understand %q for %s: see %s --help", args[n], cmd.Name(), cmd.CommandPath())}
+		}
+		return nil
 	}
-	return nil
 }
 
 // host is the real machine. What takes long on it is told: on a terminal by a line that changes, else in the debug log.

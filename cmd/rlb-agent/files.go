@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -21,7 +20,7 @@ func (a *app) validateCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "validate [FILE]",
 		Short: "Check a spec, with the real programs too where they are installed",
-		Args:  atMostOneFile,
+		Args:  atMost(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			path := a.spec
 			if len(args) == 1 {
@@ -68,7 +67,7 @@ func (a *app) renderCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "render",
 		Short: "Print the rendered files, or write them under a directory at their paths on the host",
-		Args:  noArguments,
+		Args:  atMost(0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			_, h, look, err := a.look(cmd.Context(), a.spec, flags.facts())
 			if err != nil {
@@ -111,7 +110,7 @@ func (a *app) diffCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "diff",
 		Short: "Show how the installed files differ from the rendered ones",
-		Args:  noArguments,
+		Args:  atMost(0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			_, h, look, err := a.look(cmd.Context(), a.spec, render.Facts{})
 			if err != nil {
@@ -130,13 +129,6 @@ func (a *app) diffCommand() *cobra.Command {
 			return nil
 		},
 	}
-}
-
-func atMostOneFile(cmd *cobra.Command, args []string) error {
-	if len(args) > 1 {
-		return usageError{errors.New("cannot validate more than one file at a time")}
-	}
-	return nil
 }
 
 // factFlags are the facts of a host that can be given where this machine is not that host.

@@ -20,7 +20,7 @@ func (a *app) historyCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "history",
 		Short: "List the kept generations of the spec, the one in force last",
-		Args:  noArguments,
+		Args:  atMost(0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			h, err := a.host()
 			if err != nil {
@@ -50,7 +50,7 @@ func (a *app) rollbackCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "rollback [N]",
 		Short: "Go back to generation N of the spec, or to the one before the one in force",
-		Args:  cobra.MaximumNArgs(1),
+		Args:  atMost(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			number := 0
 			if len(args) == 1 {

@@ -25,7 +25,7 @@ func (a *app) statusCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "status",
 		Short: "Show role, virtual IPs, services and servers, and what differs from the spec",
-		Args:  noArguments,
+		Args:  atMost(0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			print, known := map[string]func(io.Writer, reconcile.Status) error{
 				"text": statusText, "json": statusJSON, "yaml": statusYAML,

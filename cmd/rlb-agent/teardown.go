@@ -16,7 +16,7 @@ func (a *app) teardownCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "teardown",
 		Short: "Undo everything: this host becomes what it was before the first run",
-		Args:  noArguments,
+		Args:  atMost(0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return a.changing(cmd.Context(), func(ctx context.Context, h *host.Host) error {
 				r := a.reconciler(h)

@@ -24,7 +24,7 @@ func (a *app) tryCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "try --timeout 120s FILE",
 		Short: "Apply FILE, and go back by itself unless rlb-agent confirm is called in time",
-		Args:  cobra.MaximumNArgs(1),
+		Args:  atMost(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			switch {
 			case end:
@@ -162,7 +162,7 @@ func (a *app) confirmCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "confirm",
 		Short: "Keep the spec that is tried: it becomes the spec file",
-		Args:  noArguments,
+		Args:  atMost(0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return a.changing(cmd.Context(), func(ctx context.Context, h *host.Host) error {
 				trial, err := reconcile.RunningTrial(ctx, h)

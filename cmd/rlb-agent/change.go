@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"regexp"
 	"time"
 
 	"rlb.dev/rlb-agent/api"
@@ -29,9 +30,9 @@ func (a *app) changing(ctx context.Context, do func(context.Context, *host.Host)
 	return do(ctx, h)
 }
 
-// reconciler is the reconciler of a command that a person, or a program of theirs, called.
+// reconciler changes this host.
 func (a *app) reconciler(h *host.Host) *reconcile.Reconciler {
-	return &reconcile.Reconciler{Host: effects(h), Log: a.log, By: caller()}
+	return &reconcile.Reconciler{Host: effects(h), Log: a.log, By: a.by}
 }
 
 // apply reconciles the host with a spec, and leaves the status.
@@ -48,10 +49,12 @@ func (a *app) leaveStatus(ctx context.Context, h *host.Host, doc *api.Document, 
 	}
 }
 
+var userName = regexp.MustCompile(`^[A-Za-z0-9._-]{1,64}$`) // the environment is the caller's to set
+
 // caller is who called: behind sudo, the person.
 func caller() string {
 	for _, name := range []string{"SUDO_USER", "USER", "LOGNAME"} {
-		if user := os.Getenv(name); user != "" {
+		if user := os.Getenv(name); userName.MatchString(user) {
 			return user
 		}
 	}

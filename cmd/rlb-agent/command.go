@@ -26,6 +26,7 @@ type app struct {
 	logLevel    string
 
 	log *slog.Logger
+	by  string // who asked for a change, for the history
 }
 
 // command is the whole command line.

@@ -32,7 +32,7 @@ func main() {
 
 // run is the whole program.
 func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
-	a := &app{stdin: stdin, stdout: stdout, stderr: stderr}
+	a := &app{stdin: stdin, stdout: stdout, stderr: stderr, by: caller()}
 	command := a.command()
 	command.SetArgs(args)
 	err := command.ExecuteContext(ctx)

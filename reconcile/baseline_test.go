@@ -34,20 +34,28 @@ func TestChangesThatTakeSomethingDown(t *testing.T) {
 		long  bool                   // further looks may have mended it
 	}{
 		"all servers go down": {edit: weight, late: func(h *hosttest.Host) { h.Sick = "198.51.100.22" },
-			want: "spec.yaml:4:1: services[0].healthCheck: no server of web is up any more, and before the change there was one: web-1 L4CON: connection refused"},
+			want: "spec.yaml:5:3: services[0].healthCheck: no server of web is up any more, and before the change there was one: server1 L4CON: connection refused"},
 		"by a bad check": {edit: func(t *testing.T) *api.Document {
 			return parse(t, spec+"  healthCheck:\n    type: http\n    path: /nowhere\n")
-		}, late: func(h *hosttest.Host) { h.Sick = "/nowhere" }, want: "spec.yaml:9:3: services[0].healthCheck: no server of web is up any more"},
-		"all were down before":             {edit: weight, early: func(h *hosttest.Host) { h.Sick = "198.51.100.2" }},
-		"all were down before, others up":  {first: func(t *testing.T) *api.Document { return parse(t, spec+api2) }, edit: func(t *testing.T) *api.Document { return parse(t, strings.Replace(spec+api2, "31", "32", 1)) }, early: func(h *hosttest.Host) { h.Sick = "198.51.100.21" }},
+		}, late: func(h *hosttest.Host) { h.Sick = "/nowhere" }, want: "spec.yaml:10:5: services[0].healthCheck: no server of web is up any more"},
+		"all were down before":            {edit: weight, early: func(h *hosttest.Host) { h.Sick = "198.51.100.2" }},
+		"all were down before, others up": {first: func(t *testing.T) *api.Document { return parse(t, spec+api2) }, edit: func(t *testing.T) *api.Document { return parse(t, strings.Replace(spec+api2, "31", "32", 1)) }, early: func(h *hosttest.Host) { h.Sick = "198.51.100.21" }},
+		"one of two services goes down": {
+			first: func(t *testing.T) *api.Document { return parse(t, spec+api2) },
+			edit: func(t *testing.T) *api.Document {
+				return parse(t, strings.Replace(spec+api2, "198.51.100.21\n", "198.51.100.22\n", 1))
+			},
+			late: func(h *hosttest.Host) { h.Sick = "198.51.100.22" },
+			want: "spec.yaml:5:3: services[0].healthCheck: no server of web is up any more",
+		},
 		"a new service, its servers down":  {edit: func(t *testing.T) *api.Document { return parse(t, spec+api2) }, late: func(h *hosttest.Host) { h.Sick = "198.51.100.31" }},
 		"the service that was up goes":     {first: func(t *testing.T) *api.Document { return parse(t, spec+api2) }, edit: weight},
 		"one of two goes down":             {edit: func(t *testing.T) *api.Document { return parse(t, spec+"  - address: 198.51.100.22\n") }, late: func(h *hosttest.Host) { h.Sick = "198.51.100.22" }},
-		"one that is never checked":        {edit: weight, late: func(h *hosttest.Host) { h.Unchecked = "198.51.100.22" }, want: "spec.yaml:4:1: services[0].healthCheck: no server of web is up any more", long: true},
-		"FAULT":                            {edit: priority, late: func(h *hosttest.Host) { h.Faulty = "77" }, want: "keepalived's instance rlb-v4 is in FAULT, and was not before", long: true},
+		"one that is never checked":        {edit: weight, late: func(h *hosttest.Host) { h.Unchecked = "198.51.100.22" }, want: "spec.yaml:5:3: services[0].healthCheck: no server of web is up any more", long: true},
+		"FAULT":                            {edit: priority, late: func(h *hosttest.Host) { h.Faulty = "77" }, want: "keepalived's instance HA-CLUSTER is in FAULT, and was not before", long: true},
 		"FAULT before and after":           {edit: priority, late: func(h *hosttest.Host) { h.Faulty = "vrrp_instance" }},
 		"FAULT from the first":             {edit: priority, early: func(h *hosttest.Host) { h.Faulty = "vrrp_instance" }},
-		"instance is gone":                 {edit: priority, late: func(h *hosttest.Host) { h.Lost = "77" }, want: "cannot see keepalived's instance rlb-v4", long: true},
+		"instance is gone":                 {edit: priority, late: func(h *hosttest.Host) { h.Lost = "77" }, want: "cannot see keepalived's instance HA-CLUSTER", long: true},
 		"keepalived cannot tell":           {edit: priority, late: func(h *hosttest.Host) { h.FailMethod("VRRP", reconcile.ErrUnavailable) }},
 		"virtual IP without being master":  {edit: priority, late: hold, want: "cannot see virtual IP 198.51.100.10 where it should be: this host is master: false, and holds it: true", long: true},
 		"master without its virtual IP":    {edit: priority, late: func(h *hosttest.Host) { h.Role = reconcile.RoleMaster }, want: "cannot see virtual IP 198.51.100.10 where it should be: this host is master: true, and holds it: false", long: true},
@@ -137,7 +145,7 @@ func TestFieldErrors(t *testing.T) {
 		{spec + "vrrp: {interface: eth9}\n", nil, "spec.yaml:9:19: vrrp.interface: cannot find interface eth9 on this host, there is only eth0 (198.51.100.11/24, 2001:db8::11/64)"},
 		{spec, []reconcile.Interface{of("eth0", "192.0.2.1/24")}, "spec.yaml:3:14: virtualIPs[0]: cannot tell the interface of the virtual IPs: no subnet holds 198.51.100.10, there is only eth0 (192.0.2.1/24); name it as vrrp.interface"},
 		{spec + "nodes:\n- {name: lb1, addresses: [198.51.100.7]}\n- {name: lb2, addresses: [198.51.100.8]}\n", nil,
-			"spec.yaml:9:1: nodes: cannot tell which of the spec's nodes this is: it holds none of their addresses, only eth0 (198.51.100.11/24, 2001:db8::11/64)"},
+			"spec.yaml:10:1: nodes: cannot tell which of the spec's nodes this is: it holds none of their addresses, only eth0 (198.51.100.11/24, 2001:db8::11/64)"},
 	} {
 		h := hosttest.New()
 		if test.net != nil {

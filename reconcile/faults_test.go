@@ -6,8 +6,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
-
 	"rlb.dev/rlb-agent/api"
 	"rlb.dev/rlb-agent/reconcile"
 	"rlb.dev/rlb-agent/reconcile/hosttest"
@@ -34,6 +32,14 @@ var changes = map[string]change{
 	"edit": {
 		host: func(t *testing.T) *hosttest.Host { return installed(t, parse(t, spec)) },
 		doc:  func(t *testing.T) *api.Document { return edited(t, "9000", "9001") },
+	},
+	"rollback": {
+		host: func(t *testing.T) *hosttest.Host {
+			h := installed(t, parse(t, spec))
+			must(t, h, edited(t, "9000", "9001"))
+			return h
+		},
+		doc: func(t *testing.T) *api.Document { return parse(t, spec) },
 	},
 	"firewall is no longer managed": {
 		host: func(t *testing.T) *hosttest.Host {
@@ -81,22 +87,21 @@ func original() *hosttest.Host {
 	return h
 }
 
-// A run that is killed before or after any of its effects is taken up by the next, and the one after has nothing to do.
+// A run that is killed before, after or half-way through any of its effects is taken up by the next, and the one after has nothing to do.
 func TestKilledAtEveryEffect(t *testing.T) {
 	for name, c := range changes {
-		for _, when := range []string{"before", "after"} {
+		for when, stop := range map[string]func(*hosttest.Host, int){
+			"before": (*hosttest.Host).StopBefore, "after": (*hosttest.Host).StopAfter, "within": (*hosttest.Host).StopWithin,
+		} {
 			t.Run(name+", "+when, func(t *testing.T) {
 				t.Parallel()
 				doc := c.doc(t)
-				whole := c.host(t)
+				fresh := c.host(t)
+				whole := fresh.Clone()
 				must(t, whole, doc)
 				for n := 1; ; n++ {
-					h := c.host(t)
-					stop := h.StopBefore
-					if when == "after" {
-						stop = h.StopAfter
-					}
-					stop(n)
+					h := fresh.Clone()
+					stop(h, n)
 					_, killed, err := once(t, h, doc)
 					if !killed {
 						if err != nil || n < 5 {
@@ -109,9 +114,7 @@ func TestKilledAtEveryEffect(t *testing.T) {
 					if _, _, err := once(t, h, doc); err != nil {
 						t.Fatalf("killed %s effect %d (%s): the next run: %v", when, n, at, err)
 					}
-					if diff := cmp.Diff(lines(shape(whole)), lines(shape(h))); diff != "" {
-						t.Errorf("a kill %s effect %d (%s) and one more run lead elsewhere than a whole run (-whole +killed):\n%s", when, n, at, diff)
-					}
+					sameText(t, fmt.Sprintf("a kill %s effect %d (%s) and one more run", when, n, at), shape(whole), shape(h))
 					quiet(t, h, doc)
 					if t.Failed() {
 						t.FailNow()
@@ -139,10 +142,11 @@ func TestErrorAtEveryEffect(t *testing.T) {
 			t.Run(name+", "+kind, func(t *testing.T) {
 				t.Parallel()
 				doc := c.doc(t)
-				whole := c.host(t)
+				fresh := c.host(t)
+				whole := fresh.Clone()
 				must(t, whole, doc)
 				for n := 1; ; n++ {
-					h := c.host(t)
+					h := fresh.Clone()
 					before := h.Dump(memory...)
 					fail(h, n)
 					_, _, err := once(t, h, doc)

@@ -94,12 +94,12 @@ func TestGenerationsAreBounded(t *testing.T) {
 
 // A kill at any effect of the eleventh leaves nothing behind for ever, and the list is right after the next run.
 func TestGenerationKilled(t *testing.T) {
+	full := hosttest.New()
+	for i := range 10 {
+		must(t, full, port(t, 9000+i))
+	}
 	for n := 1; ; n++ {
-		h := hosttest.New()
-		for i := range 10 {
-			must(t, h, port(t, 9000+i))
-		}
-		h.Log = nil
+		h := full.Clone()
 		h.StopAfter(n)
 		last := port(t, 9010)
 		_, killed, _ := once(t, h, last)
@@ -116,6 +116,22 @@ func TestGenerationKilled(t *testing.T) {
 		if !killed {
 			return
 		}
+	}
+}
+
+// What a run that was killed here kept is not mixed with what the next one keeps.
+func TestGenerationIsWhole(t *testing.T) {
+	h, other := installed(t, port(t, 9000)), port(t, 9001)
+	whole := h.Clone()
+	must(t, whole, other)
+	h.StopAfter(effect(t, whole, "WriteFile /var/lib/rlb/generations/2/files/var/lib/rlb/rules.v4"))
+	if _, killed, _ := once(t, h, other); !killed {
+		t.Fatal("not killed")
+	}
+	h.Heal()
+	must(t, h, parse(t, spec+"firewall: {manage: false}\n"))
+	if strings.Contains(h.Dump(), "/generations/2/files/var/lib/rlb/rules.v4") {
+		t.Error("the second generation has a file of the one that never was")
 	}
 }
 

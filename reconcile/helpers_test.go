@@ -90,8 +90,13 @@ func quiet(t *testing.T, h *hosttest.Host, doc *api.Document) {
 // same fails unless the host is as it was.
 func same(t *testing.T, when string, h *hosttest.Host, before string, without ...string) {
 	t.Helper()
-	if diff := cmp.Diff(lines(before), lines(h.Dump(without...))); diff != "" {
-		t.Errorf("after %s the host is not as before (-before +after):\n%s", when, diff)
+	sameText(t, "after "+when+" the host is not as before", before, h.Dump(without...))
+}
+
+func sameText(t *testing.T, when, want, got string) {
+	t.Helper()
+	if want != got {
+		t.Errorf("%s (-want +got):\n%s", when, cmp.Diff(lines(want), lines(got)))
 	}
 }
 

@@ -91,19 +91,24 @@ func writeJSON(ctx context.Context, h Host, path string, value any) error {
 func rendered(f File) bool { return bytes.HasPrefix(f.Data, []byte("# Rendered by rlb-agent ")) }
 
 // keepFile remembers a file as it is now, once. One that the agent made itself, and forgot when its memory was lost, is
-// nobody's original: it must not take the place of a copy that is still there.
+// nobody's original: that is the copy, if it is still there.
 func (m *Memory) keepFile(ctx context.Context, h Host, f File, edited bool) error {
 	if _, kept := m.Files[f.Path]; kept {
 		return nil
 	}
-	if rendered(f) {
-		f = File{Path: f.Path}
+	ours := rendered(f)
+	if ours {
+		original, err := h.File(ctx, path.Join(beforeDir, f.Path))
+		if err != nil {
+			return err
+		}
+		f.Exists, f.Data = original.Exists, original.Data
 	}
 	before, err := keepCopy(ctx, h, f, beforeDir)
 	if err != nil {
 		return err
 	}
-	before.Edited = edited
+	before.Edited, before.Written = edited, ours
 	m.Files[f.Path] = before
 	return m.save(ctx, h)
 }

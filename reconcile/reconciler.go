@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"reflect"
 	"slices"
 	"time"
 
@@ -109,29 +108,8 @@ func (r *run) reconcile(ctx context.Context) error {
 	if err := r.configure(ctx); err != nil {
 		return r.undo(ctx, err)
 	}
-	return r.settle(ctx)
-}
-
-// settle remembers what is in force now. It writes only where that is new. A trial is not remembered: after a boot its
-// way back needs the facts of before. A run for good is the end of any trial.
-func (r *run) settle(ctx context.Context) error {
-	if r.keep == trial {
-		return nil
-	}
-	known := reflect.DeepEqual(r.memory.Facts, r.desired.Facts)
-	r.memory.Facts = r.desired.Facts
-	var err error
-	switch {
-	case r.memory.Digest != r.doc.Digest:
-		err = r.keepGeneration(ctx, time.Now())
-	case !known:
-		err = r.memory.save(ctx, r.Host)
-	}
-	if err == nil {
-		err = r.EndTrial(ctx)
-	}
-	if err != nil {
-		return &Failure{Err: err}
+	if err := r.settle(ctx); err != nil { // what cannot be remembered, as on a full disk, is not to be in force
+		return r.undo(ctx, err)
 	}
 	return nil
 }
@@ -253,37 +231,6 @@ func (r *run) do(ctx context.Context, steps []Step) error {
 			return fmt.Errorf("cannot %v: %w", s, err)
 		}
 		r.Log.Info(s.String(), "took", time.Since(start).Round(time.Millisecond).String())
-	}
-	return nil
-}
-
-// remember keeps, once, how everything was that the plan is about to touch for the first time. It comes before the
-// packages: what their install scripts write was not there before.
-func (r *run) remember(ctx context.Context) error {
-	changed := false
-	for _, want := range r.desired.Units {
-		if _, known := r.memory.Units[want.Name]; !known {
-			unit, err := r.Host.Unit(ctx, want.Name)
-			if err != nil {
-				return err
-			}
-			r.memory.Units[want.Name] = UnitWas{Enabled: unit.Enabled(), Active: unit.Active(), Masked: unit.UnitFileState == "masked"}
-			changed = true
-		}
-	}
-	if changed {
-		if err := r.memory.save(ctx, r.Host); err != nil {
-			return err
-		}
-	}
-	for _, f := range r.desired.Files {
-		have, err := r.Host.File(ctx, f.Path)
-		if err != nil {
-			return err
-		}
-		if err := r.memory.keepFile(ctx, r.Host, have, false); err != nil {
-			return err
-		}
 	}
 	return nil
 }

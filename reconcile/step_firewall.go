@@ -192,6 +192,9 @@ func (s resetFirewall) apply(ctx context.Context, t *tools) error {
 		return err
 	}
 	before := s.done.before
+	if slices.Equal(now.Input, before.Input) && slices.Equal(now.Chain, before.Chain) && (now.Chain == nil) == (before.Chain == nil) {
+		return nil // the rules were not loaded; what kept them from it would keep these too
+	}
 	var b strings.Builder
 	b.WriteString("*filter\n")
 	fmt.Fprintf(&b, ":%s - [0:0]\n", render.Chain)

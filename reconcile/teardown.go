@@ -198,6 +198,9 @@ func (t *teardown) units() {
 	}
 	for _, name := range slices.Sorted(maps.Keys(t.memory.Units)) {
 		was, have := t.memory.Units[name], t.o.Units[name]
+		if have.LoadState == "not-found" {
+			continue // its administrator took it away since
+		}
 		if was.Enabled && !have.Enabled() {
 			t.add(enableUnit{name: name})
 		}

@@ -93,7 +93,7 @@ func (t *teardown) firewall() {
 // packages takes away the holds and the packages that the agent brought.
 func (t *teardown) packages() {
 	for _, name := range slices.Sorted(maps.Keys(t.memory.Held)) {
-		if held := t.memory.Held[name]; t.o.Packages[name].Held != held && t.o.Packages[name].Version != "" {
+		if held := t.memory.Held[name]; t.o.Packages[name].Held != held {
 			t.last = append(t.last, holdPackage{name, held})
 		}
 	}

@@ -3,6 +3,7 @@ package reconcile_test
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 
@@ -73,8 +74,39 @@ func TestMemoryLostThenRun(t *testing.T) {
 		t.Errorf("the only copy of the original is overwritten with:\n%s", got)
 	}
 	mustTearDown(t, h, false)
-	if dump := h.Dump(); strings.Contains(dump, "Rendered by") || h.Installed("haproxy") == "" {
+	if dump := h.Dump(); strings.Contains(dump, "Rendered by") || strings.Contains(dump, "rlb") || h.Loaded("haproxy.service") != own {
 		t.Errorf("after the teardown:\n%s", dump)
+	}
+}
+
+// All of it is lost, and the packages are taken for the administrator's: they stay, but nothing of ours runs or is left.
+func TestEverythingLostThenRun(t *testing.T) {
+	h, doc := installed(t, parse(t, spec)), parse(t, spec)
+	h.Reboot()
+	h.Admin(removes("/var/lib/rlb"))
+	must(t, h, doc)
+	mustTearDown(t, h, false)
+	dump := h.Dump()
+	for _, trace := range []string{"rlb", "RLB", "active", "failed"} {
+		if strings.Contains(dump, trace) || h.Installed("haproxy") == "" {
+			t.Fatalf("%s is still there, or the package is gone:\n%s", trace, dump)
+		}
+	}
+}
+
+// What its administrator took away since is not missed.
+func TestTeardownAfterAPurge(t *testing.T) {
+	h := hosts["packages of the administrator"]()
+	must(t, h, parse(t, spec+"packages: {hold: false}\n"))
+	h.Admin(func(ctx context.Context, h reconcile.Host) error {
+		if err := h.HoldPackage(ctx, "haproxy", false); err != nil {
+			return err
+		}
+		return h.PurgePackages(ctx, "haproxy", "liblua5.3-0")
+	})
+	mustTearDown(t, h, false)
+	if h.Text("/etc/haproxy/haproxy.cfg") != own || strings.Contains(h.Dump(), "rlb") {
+		t.Errorf("left:\n%s", h.Dump())
 	}
 }
 
@@ -111,6 +143,25 @@ func TestTeardownIsVerified(t *testing.T) {
 	delete(h.Busy, 81)
 	mustTearDown(t, h, false)
 	sameText(t, "the second teardown", before, timeless(h))
+}
+
+// Once all is undone and noted so, what is edited is the administrator's again.
+func TestTeardownKilledWhileForgetting(t *testing.T) {
+	h := hosts["packages of the administrator"]()
+	must(t, h, parse(t, spec))
+	whole := h.Clone()
+	mustTearDown(t, whole, false)
+	h = h.Clone()
+	h.StopAfter(effect(t, whole, "RemoveTree /var/lib/rlb/before"))
+	if _, killed, _ := tornDown(t, h, false); !killed {
+		t.Fatal("not killed")
+	}
+	h.Heal()
+	h.Put("/etc/haproxy/haproxy.cfg", own+"# more\n", 0o600)
+	mustTearDown(t, h, false)
+	if h.Text("/etc/haproxy/haproxy.cfg") != own+"# more\n" || strings.Contains(h.Dump(), "rlb") {
+		t.Errorf("left:\n%s", h.Dump())
+	}
 }
 
 // What the user wrote into rc.local since is not lost.
@@ -150,6 +201,9 @@ func TestTeardownOfMaskedUnits(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "run systemctl mask haproxy.service") {
 		t.Errorf("got %v", err)
 	}
+	if at := slices.Index(h.Log, "MaskUnit haproxy.service"); at < 0 || at > slices.Index(h.Log, "RemoveTree /var/lib/rlb") {
+		t.Errorf("it is masked after the memory is gone: %q", h.Log)
+	}
 	h.MaskForGood("haproxy.service") // as it says
 	sameText(t, "the teardown", strings.ReplaceAll(before, " failed", ""), timeless(h))
 	mustTearDown(t, h, false)
@@ -186,5 +240,4 @@ func TestTeardownReloadsWhatRanBefore(t *testing.T) {
 	if got := firewall(t, h, render.IPv4); got.Chain != nil || len(got.Input) != 1 || !h.Held("haproxy") {
 		t.Errorf("firewall %q, held %t", got, h.Held("haproxy"))
 	}
-	h.Admin(func(context.Context, reconcile.Host) error { return nil })
 }

@@ -71,7 +71,7 @@ func (r *Reconciler) BeginTrial(ctx context.Context, doc *api.Document, t Trial,
 	undone := !errors.As(err, &failure) || failure.Undone && failure.Undo == nil
 	if err != nil && (undone || len(result.Steps) == 0) {
 		if endErr := r.EndTrial(ctx); endErr != nil {
-			r.Log.Error("cannot end the trial", "err", endErr)
+			r.Log.Error(endErr.Error())
 		}
 	}
 	return result, err
@@ -120,15 +120,18 @@ func (r *Reconciler) EndTrial(ctx context.Context) error {
 	if !left {
 		return nil
 	}
-	err := errors.Join(
-		r.Host.StopUnit(ctx, trialTimer),
-		r.Host.DisableUnit(ctx, trialUnit),
-		r.Host.RemoveFile(ctx, systemdUnits+trialTimer),
-		r.Host.RemoveFile(ctx, systemdUnits+trialUnit),
-		r.Host.ReloadManager(ctx),
-	)
-	if err != nil {
-		return fmt.Errorf("cannot take away what the trial needed: %w", err)
+	for _, do := range []func() error{ // one after the other: a unit whose file is gone cannot be disabled
+		func() error { return r.Host.StopUnit(ctx, trialTimer) },
+		func() error { return r.Host.DisableUnit(ctx, trialUnit) },
+		func() error { return r.Host.RemoveFile(ctx, systemdUnits+trialTimer) },
+		func() error { return r.Host.RemoveFile(ctx, systemdUnits+trialUnit) },
+		func() error { return r.Host.ReloadManager(ctx) },
+		func() error { return r.Host.RemoveFile(ctx, trialSpec) },
+		func() error { return r.Host.RemoveFile(ctx, trialFile) },
+	} {
+		if err := do(); err != nil {
+			return fmt.Errorf("cannot end the trial: %w", err)
+		}
 	}
-	return errors.Join(r.Host.RemoveFile(ctx, trialSpec), r.Host.RemoveFile(ctx, trialFile))
+	return nil
 }

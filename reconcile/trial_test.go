@@ -3,7 +3,6 @@ package reconcile_test
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"strings"
 	"testing"
@@ -97,6 +96,9 @@ func TestTrial(t *testing.T) {
 		t.Errorf("the end: %t, %v", was, err)
 	}
 	same(t, "the trial", h, before, "/run/rlb/")
+	if u, err := h.Unit(t.Context(), "rlb-trial-end.service"); err != nil || u.NeedDaemonReload {
+		t.Error("systemd still knows the unit")
+	}
 	noTrace(t, "after its end", h)
 	quiet(t, h, file)
 	h.Log = nil
@@ -132,123 +134,20 @@ func TestTrialDeadlines(t *testing.T) {
 	}
 }
 
-// A trial, its end and its confirmation, interrupted anywhere: what the timer, the boot or the next run does leads to the
-// spec file, and leaves nothing.
-func TestTrialInterrupted(t *testing.T) {
-	file, tried := port(t, 9000), port(t, 9001)
-	acts := map[string]struct {
-		begun bool
-		act   func(t *testing.T, h *hosttest.Host) (killed bool, err error)
-		after *api.Document // the spec file after it
-	}{
-		"begin": {false, func(t *testing.T, h *hosttest.Host) (bool, error) { return try(t, h, tried) }, file},
-		"end": {true, func(t *testing.T, h *hosttest.Host) (bool, error) {
-			_, killed, err := end(t, h, file)
-			return killed, err
-		}, file},
-		"confirm": {true, func(t *testing.T, h *hosttest.Host) (bool, error) {
-			_, killed, err := end(t, h, tried) // the spec file is replaced before
-			return killed, err
-		}, tried},
-	}
-	ways := map[string]func(t *testing.T, h *hosttest.Host, file *api.Document) error{
-		"timer": func(t *testing.T, h *hosttest.Host, file *api.Document) error {
-			_, _, err := end(t, h, file)
-			return err
-		},
-		"boot": func(t *testing.T, h *hosttest.Host, file *api.Document) error {
-			h.Reboot()
-			_, _, err := end(t, h, file)
-			return err
-		},
-		"next run": func(*testing.T, *hosttest.Host, *api.Document) error { return nil },
-	}
-	for what, a := range acts {
-		for when, stop := range map[string]func(*hosttest.Host, int){
-			"before": (*hosttest.Host).StopBefore, "after": (*hosttest.Host).StopAfter,
-			"error": func(h *hosttest.Host, n int) { h.FailAt(n, errors.New("cannot do it: disk full")) },
-		} {
-			for way, finish := range ways {
-				t.Run(what+", "+when+", "+way, func(t *testing.T) {
-					t.Parallel()
-					want := installed(t, a.after).Dump(memory...)
-					for n := 1; ; n++ {
-						h := installed(t, file)
-						if a.begun {
-							begin(t, h, tried)
-						}
-						h.Log = nil
-						stop(h, n)
-						killed, err := a.act(t, h)
-						if !killed && err == nil && len(h.Log) < n {
-							return
-						}
-						at := fmt.Sprintf("%s effect %d (%s)", when, n, h.Log[min(n, len(h.Log))-1])
-						h.Heal()
-						if err := finish(t, h, a.after); err != nil {
-							t.Fatalf("%s: %v", at, err)
-						}
-						must(t, h, a.after) // the daemon, or whoever runs it next
-						noTrace(t, at, h)
-						sameText(t, at, runs.ReplaceAllString(want, "active"), strings.ReplaceAll(timeless(h, memory...), "    active\nunit rlb-fire", "unit rlb-fire"))
-						quiet(t, h, a.after)
-						if t.Failed() {
-							t.FailNow()
-						}
-					}
-				})
-			}
-		}
-	}
-}
-
-// Before anything is changed by a trial, its end is arranged for; and it stays so while the host is not as before.
-func TestTrialIsArmedFirst(t *testing.T) {
-	file, tried := port(t, 9000), port(t, 9001)
-	running := func(h *hosttest.Host) bool {
+// The timer of a trial counts from its own begin, whatever an earlier one left.
+func TestTrialAfterATrial(t *testing.T) {
+	h := installed(t, port(t, 9000))
+	var runs []string
+	for range 2 {
+		begin(t, h, port(t, 9001))
 		u, err := h.Unit(t.Context(), "rlb-trial-end.timer")
-		boot, bootErr := h.Unit(t.Context(), "rlb-trial-end.service")
-		trial, trialErr := reconcile.RunningTrial(t.Context(), h)
-		return errors.Join(err, bootErr, trialErr) == nil && u.Active() && boot.Enabled() && trial != nil
-	}
-	before := installed(t, file).Dump(append(memory, "/etc/systemd/system/rlb-trial")...)
-	changed := 0
-	for n := 1; ; n++ {
-		h := installed(t, file)
-		h.StopAfter(n)
-		killed, _ := try(t, h, tried)
-		if !killed {
-			break
+		if err != nil {
+			t.Fatal(err)
 		}
-		dump := strings.ReplaceAll(h.Dump(append(memory, "/var/lib/rlb/trial", "/etc/systemd/system/rlb-trial")...), "\\ no newline\n", "")
-		if !strings.Contains(dump, "9001") {
-			continue
-		}
-		if changed++; !running(h) {
-			t.Fatalf("killed after effect %d (%s): nothing ends the trial", n, h.Log[len(h.Log)-1])
-		}
+		runs = append(runs, u.InvocationID)
 	}
-	if changed < 3 {
-		t.Errorf("only %d kills after a change; before:\n%s", changed, before)
-	}
-
-	// stopped half-way, and not undone
-	h := installed(t, file)
-	_, err := isolated(t, h, func(ctx context.Context, r *reconcile.Reconciler) error {
-		ctx, cancel := context.WithCancel(ctx)
-		r.Step = func(s reconcile.Step) {
-			if strings.HasPrefix(s.String(), "reload") {
-				cancel()
-			}
-		}
-		_, err := r.BeginTrial(ctx, tried, reconcile.Trial{Deadline: time.Now().Add(time.Minute)}, "/bin/true")
-		return err
-	})
-	if !errors.Is(err, context.Canceled) && err != nil {
-		t.Errorf("got %v", err)
-	}
-	if strings.Contains(h.Text("/etc/haproxy/haproxy.cfg"), "9001") && !running(h) {
-		t.Error("the host is half-way, and nothing ends the trial")
+	if runs[0] == runs[1] {
+		t.Error("the first trial's timer ends the second")
 	}
 }
 
@@ -256,10 +155,11 @@ func TestTrialIsArmedFirst(t *testing.T) {
 func TestTrialThatFails(t *testing.T) {
 	file := port(t, 9000)
 	for name, fail := range map[string]func(h *hosttest.Host){
-		"refused":    func(h *hosttest.Host) { h.Forbidden["haproxy"] = "9001" },
-		"undone":     func(h *hosttest.Host) { h.Busy[9001] = true },
-		"port taken": func(h *hosttest.Host) { h.Taken = map[uint16]string{9001: "nginx"} },
-		"not ready":  func(h *hosttest.Host) { h.NotReady = reconcile.ErrUnavailable },
+		"refused":     func(h *hosttest.Host) { h.Forbidden["haproxy"] = "9001" },
+		"undone":      func(h *hosttest.Host) { h.Busy[9001] = true },
+		"port taken":  func(h *hosttest.Host) { h.Taken = map[uint16]string{9001: "nginx"} },
+		"cannot look": func(h *hosttest.Host) { h.FailMethod("Packages", errors.New("cannot look at packages")) },
+		"not ready":   func(h *hosttest.Host) { h.NotReady = reconcile.ErrUnavailable },
 	} {
 		t.Run(name, func(t *testing.T) {
 			h := installed(t, file)

@@ -6,7 +6,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"rlb.dev/rlb-agent/reconcile"
 	"rlb.dev/rlb-agent/reconcile/host"
 )
 
@@ -19,11 +18,7 @@ func (a *app) teardownCommand() *cobra.Command {
 		Args:  atMost(0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return a.changing(cmd.Context(), func(ctx context.Context, h *host.Host) error {
-				r := a.reconciler(h)
-				if err := r.EndTrial(ctx); err != nil {
-					return &reconcile.Failure{Err: err}
-				}
-				result, err := r.Teardown(ctx, keep)
+				result, err := a.reconciler(h).Teardown(ctx, keep)
 				if err != nil {
 					return err
 				}

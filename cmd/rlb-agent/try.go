@@ -15,6 +15,9 @@ import (
 	"rlb.dev/rlb-agent/reconcile/host"
 )
 
+// graceTime is how long after its time a trial may last before it is ended from here.
+const graceTime = 10 * time.Second
+
 // tryCommand applies a spec that goes back by itself.
 func (a *app) tryCommand() *cobra.Command {
 	var (
@@ -69,7 +72,7 @@ func (a *app) try(ctx context.Context, file string, timeout time.Duration) error
 			return err
 		}
 		trial.Deadline = time.Now().Add(timeout)
-		result, err := a.reconciler(h).BeginTrial(ctx, tried, trial, self+" try --end")
+		result, err := a.reconciler(h).BeginTrial(ctx, tried, trial, self+" try --end --lock-timeout 9m")
 		a.leaveStatus(ctx, h, tried, result, err)
 		if err != nil {
 			return err
@@ -98,6 +101,9 @@ func (a *app) awaitTrial(ctx context.Context, tried *api.Document) error {
 		}
 		if trial == nil {
 			return a.trialOutcome(ctx, h, tried)
+		}
+		if trial.Over(time.Now().Add(-graceTime)) { // the timer did not, or could not
+			return errors.Join(a.endTrial(ctx), a.trialOutcome(ctx, h, tried))
 		}
 		select {
 		case <-ctx.Done():
@@ -128,7 +134,7 @@ func (a *app) endTrial(ctx context.Context) error {
 			return &reconcile.Failure{Err: err}
 		}
 		if trial == nil {
-			return nil
+			return a.reconciler(h).EndTrial(ctx) // what may be left of one
 		}
 		doc, err := a.inForce(ctx, h, trial.Spec)
 		if err != nil {

@@ -32,6 +32,7 @@ type fault struct {
 	number int    // at this effect, counted from 1, or
 	name   string // at those whose name begins so
 	path   string // of "count"
+	over   bool   // it was at its point once
 }
 
 // Parse reads faults, separated by semicolons:
@@ -42,7 +43,7 @@ type fault struct {
 //	torn:POINT         SIGKILL it while the effect, if that writes a file, has written half of a temporary one
 //	stop-before:POINT  SIGSTOP this process before the effect, until a SIGCONT
 //	error:POINT        the effect is not done, and fails
-//	full:POINT         the same, as on a full disk
+//	error-once:POINT   the same, at the first of the effects that are meant
 //
 // A point is a number, the first effect being 1, or the beginning of effects' names ("LoadFirewall").
 func Parse(text string) (*Faults, error) {
@@ -56,7 +57,7 @@ func Parse(text string) (*Faults, error) {
 		switch action {
 		case "count":
 			one.name, one.path = "", point
-		case "kill-before", "kill-after", "torn", "stop-before", "error", "full":
+		case "kill-before", "kill-after", "torn", "stop-before", "error", "error-once":
 		default:
 			return nil, fmt.Errorf("cannot understand the fault %q", part)
 		}
@@ -81,7 +82,11 @@ func (f *Faults) effect(name string, torn func() error, do func() error) error {
 	f.count++
 	number := f.count
 	f.mu.Unlock()
-	for _, one := range f.list {
+	for i, one := range f.list {
+		f.mu.Lock()
+		over := f.list[i].over
+		f.list[i].over = over || one.at(number, name)
+		f.mu.Unlock()
 		switch {
 		case one.action == "count":
 			if err := appendLine(one.path, name); err != nil {
@@ -95,12 +100,10 @@ func (f *Faults) effect(name string, torn func() error, do func() error) error {
 				return err
 			}
 			signal(syscall.SIGKILL)
-		case one.action == "stop-before":
+		case one.action == "stop-before" && !over:
 			signal(syscall.SIGSTOP)
-		case one.action == "error":
+		case one.action == "error" || one.action == "error-once" && !over:
 			return fmt.Errorf("injected fault at %s", name)
-		case one.action == "full":
-			return fmt.Errorf("injected fault at %s: %w", name, syscall.ENOSPC)
 		}
 	}
 	err := do()

@@ -31,8 +31,8 @@ func (h *Host) VRRP(ctx context.Context, pid int) ([]reconcile.Instance, error) 
 	if h.vrrpSignal == 0 {
 		out, err := h.do(ctx, "ask keepalived for its state", command{program: "keepalived", args: []string{"--signum=JSON"}})
 		number, convErr := strconv.Atoi(strings.TrimSpace(out.stdout))
-		if err := errors.Join(err, convErr); err != nil {
-			return nil, err
+		if err := errors.Join(err, convErr); err != nil { // built without it
+			return nil, fmt.Errorf("%w: %w", err, reconcile.ErrUnavailable)
 		}
 		h.vrrpSignal = syscall.Signal(number)
 	}

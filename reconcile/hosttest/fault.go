@@ -43,7 +43,8 @@ func (h *Host) StopBefore(n int) { h.fault.count, h.fault.stopBefore = 0, n }
 func (h *Host) StopAfter(n int) { h.fault.count, h.fault.stopAfter = 0, n }
 
 // StopWithin kills the agent, and dpkg with it, half-way through the n-th effect from now, if that changes packages: some
-// are done, one is half done. Other effects have no middle: they are killed before.
+// are done, one is half done; or if it removes a tree: some files are gone. Other effects have no middle: they are
+// killed before.
 func (h *Host) StopWithin(n int) { h.fault.count, h.fault.stopWithin = 0, n }
 
 // half is called between two packages; this one is half done if the agent is to be lost here.
@@ -111,7 +112,7 @@ func (h *Host) effect(ctx context.Context, method, what string, change func() er
 	h.Log = append(h.Log, name)
 	h.ticks++
 	switch {
-	case f.count == f.stopBefore, f.count == f.stopWithin && !strings.HasSuffix(method, "Packages"):
+	case f.count == f.stopBefore, f.count == f.stopWithin && !strings.HasSuffix(method, "Packages") && method != "RemoveTree":
 		panic(Stopped{name})
 	case f.methods[method] != nil:
 		return f.methods[method]
@@ -119,7 +120,7 @@ func (h *Host) effect(ctx context.Context, method, what string, change func() er
 		return f.failWith
 	}
 	err := change()
-	if f.count == f.stopAfter {
+	if f.count == f.stopAfter || f.count == f.stopWithin { // with one package there is no half-way
 		panic(Stopped{name})
 	}
 	return err

@@ -50,6 +50,10 @@ func (h *Host) RemoveFile(ctx context.Context, path string) error {
 // RemoveTree removes a directory with all that is in it.
 func (h *Host) RemoveTree(ctx context.Context, path string) error {
 	return h.effect(ctx, "RemoveTree", path, func() error {
+		if memory := path + "/memory.json"; h.fault.count == h.fault.stopWithin && h.files[memory].Exists {
+			delete(h.files, memory) // what nobody wants to be the first to go
+			panic(Stopped{"RemoveTree " + path + ", half-way"})
+		}
 		maps.DeleteFunc(h.files, func(name string, _ reconcile.File) bool {
 			return name == path || strings.HasPrefix(name, strings.TrimSuffix(path, "/")+"/")
 		})

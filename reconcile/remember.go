@@ -1,0 +1,71 @@
+package reconcile
+
+import (
+	"context"
+	"reflect"
+	"time"
+
+	"rlb.dev/rlb-agent/render"
+)
+
+// remember keeps, once, how everything was that the plan is about to touch for the first time. It comes before the
+// packages: what their install scripts write was not there before.
+func (r *run) remember(ctx context.Context) error {
+	changed := false
+	for _, want := range r.desired.Units {
+		if _, known := r.memory.Units[want.Name]; !known {
+			unit, err := r.Host.Unit(ctx, want.Name)
+			if err != nil {
+				return err
+			}
+			was := UnitWas{Enabled: unit.Enabled(), Active: unit.Active(), Masked: unit.UnitFileState == "masked"}
+			if want.Name == render.FirewallUnit { // the agent's own, whatever is there
+				was = UnitWas{}
+			}
+			r.memory.Units[want.Name] = was
+			changed = true
+		}
+	}
+	if changed {
+		if err := r.memory.save(ctx, r.Host); err != nil {
+			return err
+		}
+	}
+	for _, f := range r.desired.Files {
+		have, err := r.Host.File(ctx, f.Path)
+		if err != nil {
+			return err
+		}
+		if err := r.memory.keepFile(ctx, r.Host, have, false); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// settle remembers what is in force now. It writes only where that is new. A trial is not remembered: after a boot its
+// way back needs the facts of before. A run for good is the end of any trial.
+func (r *run) settle(ctx context.Context) error {
+	if r.keep == trial {
+		return nil
+	}
+	if err := r.remember(ctx); err != nil { // there was nothing to do, but the memory may be lost
+		return &Failure{Err: err}
+	}
+	known := reflect.DeepEqual(r.memory.Facts, r.desired.Facts)
+	r.memory.Facts = r.desired.Facts
+	var err error
+	switch {
+	case r.memory.Digest != r.doc.Digest:
+		err = r.keepGeneration(ctx, time.Now())
+	case !known:
+		err = r.memory.save(ctx, r.Host)
+	}
+	if err == nil {
+		err = r.EndTrial(ctx)
+	}
+	if err != nil {
+		return &Failure{Err: err}
+	}
+	return nil
+}

@@ -1,0 +1,124 @@
+package reconcile_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+
+	"rlb.dev/rlb-agent/reconcile"
+	"rlb.dev/rlb-agent/reconcile/hosttest"
+)
+
+// A teardown that is killed anywhere, or fails anywhere, is finished by the next.
+func TestTeardownInterrupted(t *testing.T) {
+	broken := errors.New("cannot do it: disk full")
+	for name, host := range hosts {
+		for when, stop := range map[string]func(*hosttest.Host, int){
+			"before": (*hosttest.Host).StopBefore,
+			"after":  (*hosttest.Host).StopAfter,
+			"within": (*hosttest.Host).StopWithin,
+			"error":  func(h *hosttest.Host, n int) { h.FailAt(n, broken) },
+		} {
+			for _, keep := range []bool{false, true} {
+				t.Run(fmt.Sprintf("%s, %s, keep packages %t", name, when, keep), func(t *testing.T) {
+					t.Parallel()
+					doc := parse(t, spec)
+					want := timeless(host())
+					if keep {
+						want = withPackages(host)(t)
+					}
+					whole := host()
+					daemon(whole)
+					must(t, whole, doc)
+					for n := 1; ; n++ {
+						h := whole.Clone()
+						stop(h, n)
+						_, killed, err := tornDown(t, h, keep)
+						if !killed && err == nil && len(h.Log) < n {
+							if n < 5 {
+								t.Fatalf("only %d effects", n)
+							}
+							return
+						}
+						at := h.Log[len(h.Log)-1]
+						h.Heal()
+						mustTearDown(t, h, keep)
+						h.Admin(func(ctx context.Context, h reconcile.Host) error { // the agent's package goes
+							if u, err := h.Unit(ctx, "rlb-agent.service"); err != nil || u.Active() || u.Enabled() {
+								return fmt.Errorf("the daemon is active %t, enabled %t: %w", u.Active(), u.Enabled(), err)
+							}
+							if u, err := h.Unit(ctx, "rlb-firewall.service"); err != nil || u.NeedDaemonReload {
+								return fmt.Errorf("systemd still knows rlb-firewall.service: %w", err)
+							}
+							return h.RemoveFile(ctx, "/etc/systemd/system/rlb-agent.service")
+						})
+						sameText(t, fmt.Sprintf("%s effect %d (%s), and a second teardown", when, n, at), want, timeless(h))
+						if t.Failed() {
+							t.FailNow()
+						}
+					}
+				})
+			}
+		}
+	}
+}
+
+// A run that is killed anywhere can be torn down as well as one that ended.
+func TestTeardownOfAnInterruptedRun(t *testing.T) {
+	for name, host := range hosts {
+		for when, stop := range map[string]func(*hosttest.Host, int){
+			"after": (*hosttest.Host).StopAfter, "within": (*hosttest.Host).StopWithin,
+		} {
+			t.Run(name+", "+when, func(t *testing.T) {
+				t.Parallel()
+				want := timeless(host())
+				for n := 1; ; n++ {
+					h := host()
+					stop(h, n)
+					if _, killed, _ := once(t, h, parse(t, spec)); !killed {
+						return
+					}
+					at := h.Log[len(h.Log)-1]
+					h.Heal()
+					mustTearDown(t, h, false)
+					sameText(t, fmt.Sprintf("a first run that was killed %s effect %d (%s), and a teardown", when, n, at), want, timeless(h))
+					if t.Failed() {
+						t.FailNow()
+					}
+				}
+			})
+		}
+	}
+}
+
+// Packages that a killed run brought, and that stay, do not start at boot.
+func TestTeardownKeepsKilledPackages(t *testing.T) {
+	h, whole, doc := hosttest.New(), hosttest.New(), parse(t, spec)
+	must(t, whole, doc)
+	h.StopAfter(effect(t, whole, "InstallPackages haproxy keepalived iptables"))
+	if _, killed, _ := once(t, h, doc); !killed {
+		t.Fatal("not killed")
+	}
+	h.Heal()
+	mustTearDown(t, h, true)
+	if u, err := h.Unit(t.Context(), "haproxy.service"); err != nil || u.Enabled() || u.Masked() || h.Installed("haproxy") == "" {
+		t.Errorf("haproxy: %+v, %v", u, err)
+	}
+}
+
+// An edit of the administrator's that was not reloaded yet is not ours to put into force.
+func TestTeardownReloadsNothingOfOthers(t *testing.T) {
+	h := hosts["packages of the administrator"]()
+	h.Put("/etc/haproxy/haproxy.cfg", own+"# not yet\n", 0o600)
+	before, whole := timeless(h), h.Clone()
+	must(t, whole, parse(t, spec))
+	h.Log = nil
+	h.StopBefore(effect(t, whole, "LoadFirewall IPv4")) // the originals are kept by then, and nothing is written
+	if _, killed, _ := once(t, h, parse(t, spec)); !killed {
+		t.Fatal("not killed")
+	}
+	h.Heal()
+	mustTearDown(t, h, false)
+	sameText(t, "the teardown", before, timeless(h))
+}

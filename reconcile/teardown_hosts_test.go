@@ -1,0 +1,81 @@
+package reconcile_test
+
+import (
+	"context"
+	"testing"
+
+	"rlb.dev/rlb-agent/reconcile"
+	"rlb.dev/rlb-agent/reconcile/hosttest"
+	"rlb.dev/rlb-agent/render"
+)
+
+const own = "# the administrator's own\nfrontend mine\n    bind *:81\n"
+
+// daemon is the agent's own unit, as its package brings it.
+func daemon(h *hosttest.Host) {
+	h.Put("/etc/systemd/system/rlb-agent.service", "[Service]\n", 0o644)
+	h.Admin(func(ctx context.Context, h reconcile.Host) error {
+		if err := h.EnableUnit(ctx, "rlb-agent.service"); err != nil {
+			return err
+		}
+		return h.StartUnit(ctx, "rlb-agent.service")
+	})
+}
+
+// hosts are hosts before the first run.
+var hosts = map[string]func() *hosttest.Host{
+	"bare":            hosttest.New,
+	"of the original": original,
+	"packages of the administrator": func() *hosttest.Host {
+		h := hosttest.New()
+		h.Put("/etc/haproxy/haproxy.cfg", own, 0o600)
+		h.Put("/etc/keepalived/keepalived.conf", "# the administrator's own\n", 0o640)
+		adminInstalls(h, "haproxy", "keepalived", "iptables")
+		h.Admin(func(ctx context.Context, h reconcile.Host) error { return h.HoldPackage(ctx, "haproxy", true) })
+		h.Iptables(render.IPv4, "-A INPUT -j DROP")
+		return h
+	},
+	"a configuration without its package": func() *hosttest.Host {
+		h := hosttest.New()
+		h.Put("/etc/haproxy/haproxy.cfg", own, 0o600)
+		return h
+	},
+	"stopped and disabled": func() *hosttest.Host {
+		h := hosttest.New()
+		adminInstalls(h, "haproxy", "keepalived")
+		h.Admin(func(ctx context.Context, h reconcile.Host) error {
+			if err := h.StopUnit(ctx, "haproxy.service"); err != nil {
+				return err
+			}
+			return h.DisableUnit(ctx, "haproxy.service")
+		})
+		return h
+	},
+}
+
+// withPackages is the host of before with the packages that the agent brings, as a teardown leaves that keeps them.
+func withPackages(host func() *hosttest.Host) func(t *testing.T) string {
+	return func(t *testing.T) string {
+		h, fresh := host(), host()
+		must(t, h, parse(t, spec))
+		var missing []string
+		for _, name := range []string{"liblua5.3-0", "haproxy", "keepalived", "iptables"} {
+			if fresh.Installed(name) == "" {
+				missing = append(missing, name)
+			}
+		}
+		adminInstalls(fresh, missing...)
+		fresh.Admin(func(ctx context.Context, h reconcile.Host) error { // exception: they do not run, nor start at boot
+			for _, name := range missing {
+				if err := h.StopUnit(ctx, name+".service"); err != nil {
+					return err
+				}
+				if err := h.DisableUnit(ctx, name+".service"); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		return timeless(fresh)
+	}
+}

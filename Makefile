@@ -5,7 +5,7 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo deve
 BUILD = CGO_ENABLED=0 go build -buildvcs=false -trimpath -gcflags=all=-l -ldflags "-s -w -X main.version=$(VERSION)"
 BIN = bin/rlb-agent
 DESTDIR ?=
-AS_ROOT = $(if $(filter 0,$(shell id -u)),env,sudo --preserve-env=RLB_LAB,RLB_REQUIRE,RLB_AGENT)
+AS_ROOT = $(if $(filter 0,$(shell id -u)),env,sudo --preserve-env=RLB_LAB,RLB_REQUIRE,RLB_AGENT,RLB_AGENT_FAULTS)
 
 .PHONY: build
 build: ## the static binary, bin/rlb-agent
@@ -29,7 +29,8 @@ demo: tools build ## a real pair, end to end, in about a minute after the first 
 
 .PHONY: test
 test: tools build check ## everything, on the lab of real hosts too; nothing is skipped
-	RLB_LAB=1 RLB_REQUIRE=1 RLB_AGENT=$(CURDIR)/$(BIN) go test -count=1 -p 1 -timeout 40m -exec "$(AS_ROOT)" ./...
+	CGO_ENABLED=0 go build -tags faults -o bin/rlb-agent-faults ./cmd/rlb-agent
+	RLB_LAB=1 RLB_REQUIRE=1 RLB_AGENT=$(CURDIR)/$(BIN) RLB_AGENT_FAULTS=$(CURDIR)/bin/rlb-agent-faults go test -count=1 -p 1 -timeout 40m -exec "$(AS_ROOT)" ./...
 
 .PHONY: check
 check: ## quick and without root: format, vet, linter, unit tests with the race detector

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"regexp"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -23,17 +22,25 @@ func (h *host) fault(faults string, args ...string) (int, string) {
 // failed connection.
 func (w *world) steady(what string) (stop func() lab.Report) {
 	w.Helper()
-	p, err := w.client.Probe(service, lab.ProbeOptions{Timeout: time.Second})
-	if err != nil {
-		w.Fatal(err)
-	}
-	return sync.OnceValue(func() lab.Report {
-		report := p.Stop()
+	count := w.counting()
+	return func() lab.Report {
+		w.Helper()
+		report := count()
 		if report.Failed > 0 || report.Total == 0 {
 			w.Errorf("%s: %d of %d connections failed: %v", what, report.Failed, report.Total, report.Errors)
 		}
 		return report
-	})
+	}
+}
+
+// counting is steady without a verdict.
+func (w *world) counting() (stop func() lab.Report) {
+	w.Helper()
+	p, err := w.client.Probe(service, lab.ProbeOptions{Timeout: time.Second})
+	if err != nil {
+		w.Fatal(err)
+	}
+	return p.Stop
 }
 
 // row is a line of the table of faults: what failed, what clients saw, what the agent said, what the next run did.

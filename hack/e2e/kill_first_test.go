@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"fmt"
+	"net/netip"
 	"strings"
 	"testing"
 
@@ -17,7 +18,9 @@ func (h *host) in(t *testing.T) *host {
 
 // ownVIP is a spec with a virtual IP, and so a virtual router, for this host alone.
 func (h *host) ownVIP(text string) string {
-	return strings.Replace(text, vip, strings.Replace(h.Addr().String(), ".1", ".11", 1), 1)
+	own := h.Addr().As4()
+	own[3] += 100
+	return strings.Replace(text, vip, netip.AddrFrom4(own).String(), 1)
 }
 
 // state is all that the agent changes on a host whose packages stay, without times and numbers of processes.
@@ -25,8 +28,8 @@ func (h *host) state() string {
 	h.w.Helper()
 	return h.sh(`
 		for unit in haproxy keepalived rlb-firewall rlb-agent; do echo $unit $(systemctl is-active $unit) $(systemctl is-enabled $unit 2>/dev/null); done
-		find /etc /var/lib/rlb -printf '%p %y %m %U:%G %l\n' | grep -v -e /etc/mtab -e /etc/rlb/ | sort
-		find /etc -type f -exec sha256sum {} + | grep -v -e /etc/rlb/ | sort -k 2
+		find /etc /var/lib/rlb -printf '%p %y %m %U:%G %l\n' | grep -v -e /etc/mtab -e /etc/rlb/ -e /etc/iproute2 | sort
+		find /etc -type f -exec sha256sum {} + | grep -v -e /etc/rlb/ -e /etc/iproute2 | sort -k 2
 		iptables -S; ip6tables -S; apt-mark showhold; dpkg --get-selections`)
 }
 

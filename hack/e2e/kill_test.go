@@ -41,7 +41,7 @@ func TestKilledWhileServing(t *testing.T) {
 
 	nothing, done = 0, 0
 	stop = w.steady("killed in a rollback")
-	rollbacks := killing{h: active, args: []string{"rollback"}, after: after, before: func() {}}.all()
+	rollbacks := killing{h: active, args: []string{"rollback"}, sparse: true, after: after, before: func() {}}.all()
 	row(t, fmt.Sprintf("agent killed at %d points of a rollback", rollbacks), stop(), "killed", fmt.Sprintf("converged: %d had steps left, %d nothing", done, nothing))
 	if !active.active() {
 		t.Error("the virtual IP moved")

@@ -111,16 +111,17 @@ type host struct {
 	w *world
 }
 
-// hosts boots hosts lb1, lb2 … of these releases at the same time. installed says that haproxy and keepalived are on
+// hosts boots hosts lb1, lb2 … of these releases at the same time, with names after those that are there. installed says that haproxy and keepalived are on
 // them already, as after a plain apt-get install.
 func (w *world) hosts(installed bool, releases ...lab.Release) []*host {
 	w.Helper()
+	there := len(w.lab.Hosts())
 	all := make([]*host, len(releases))
 	errs := make(chan error)
 	for i, release := range releases {
 		go func() {
-			h, err := w.lab.AddHost(w.Context(), fmt.Sprintf("lb%d", i+1), release, lab.HostOptions{
-				Addr: netip.MustParsePrefix(fmt.Sprintf("198.51.100.%d/24", 11+i)), Installed: installed,
+			h, err := w.lab.AddHost(w.Context(), fmt.Sprintf("lb%d", there+i+1), release, lab.HostOptions{
+				Addr: netip.MustParsePrefix(fmt.Sprintf("198.51.100.%d/24", lastByte(there+i))), Installed: installed,
 			})
 			if err == nil {
 				all[i] = &host{h, w}
@@ -135,6 +136,14 @@ func (w *world) hosts(installed bool, releases ...lab.Release) []*host {
 		}
 	}
 	return all
+}
+
+// lastByte is that of the n-th host's address, beside those of the control planes and the client.
+func lastByte(n int) int {
+	if n < 10 {
+		return 11 + n
+	}
+	return 50 + n
 }
 
 // pair is two installed hosts that run the spec, settled: one of them holds the virtual IP.

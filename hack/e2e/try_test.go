@@ -124,7 +124,7 @@ func TestTry(t *testing.T) {
 	// the host that stands by is rebooted while it tries
 	before = standby.sh("cat /etc/haproxy/haproxy.cfg " + spec)
 	stop = w.steady("rebooted")
-	go standby.try("10m")
+	standby.sh("systemd-run --quiet --collect --unit=trying " + agent + " try --timeout 10m " + tried)
 	w.eventually("the trial is in force", 10*time.Second, func() bool { return standby.servers() == 2 })
 	time.Sleep(time.Second)
 	if err := standby.Reboot(t.Context()); err != nil {

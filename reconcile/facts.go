@@ -55,6 +55,7 @@ type search struct {
 	interfaces []Interface
 	facts      render.Facts
 	kept       render.Facts
+	assumed    bool // nothing told the interface
 	notes      []string
 }
 
@@ -65,7 +66,9 @@ func (s *search) note(format string, args ...any) {
 // node finds the spec's node that holds one of its addresses.
 func (s *search) node() error {
 	if len(s.spec.Nodes) == 0 {
-		s.facts.Node = ""
+		if s.facts.Node != "" {
+			return fieldError("nodes", "cannot find node %q in the spec: it has no nodes", s.facts.Node)
+		}
 		return nil
 	}
 	if s.facts.Node != "" {
@@ -115,10 +118,11 @@ func (s *search) interfaceName() error {
 		s.facts.Interface = s.spec.VRRP.Interface
 	}
 	main := s.spec.VirtualIPs[0].Addr()
+	narrowest := -1
 	for _, i := range s.interfaces {
 		for _, prefix := range i.Prefixes {
-			if s.facts.Interface == "" && prefix.Bits() < prefix.Addr().BitLen() && prefix.Contains(main) {
-				s.facts.Interface = i.Name
+			if prefix.Bits() < prefix.Addr().BitLen() && prefix.Contains(main) && prefix.Bits() > narrowest && (narrowest >= 0 || s.facts.Interface == "") {
+				s.facts.Interface, narrowest = i.Name, prefix.Bits()
 			}
 		}
 	}
@@ -127,7 +131,7 @@ func (s *search) interfaceName() error {
 	case s.kept.Interface != "":
 		s.facts.Interface = s.kept.Interface
 	case s.Assume:
-		s.facts.Interface = "eth0"
+		s.facts.Interface, s.assumed = "eth0", true
 		s.note("no interface of this machine has a subnet that holds %s: assumed interface eth0", main)
 	default:
 		return fieldError("virtualIPs[0]", "cannot tell the interface of the virtual IPs: no subnet holds %s, there is only %s; name it as vrrp.interface", main, s.held())
@@ -142,7 +146,7 @@ func (s *search) subnets() error {
 	}
 	known := false
 	for _, i := range s.interfaces {
-		if i.Name != s.facts.Interface {
+		if i.Name != s.facts.Interface || s.assumed { // an interface of this machine that only has the name
 			continue
 		}
 		known = true

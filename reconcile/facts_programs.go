@@ -56,14 +56,19 @@ func (s *search) versions(ctx context.Context) error {
 		if *want.version != "" {
 			continue
 		}
+		pin := strings.TrimSuffix(strings.TrimSuffix(want.pin, "*"), ".")
+		var have Package
 		if len(packages) > i {
-			*want.version = render.Version(packages[i].Version)
-			if *want.version == "" {
-				*want.version = render.Version(packages[i].Candidate)
-			}
+			have = packages[i]
 		}
-		if *want.version == "" && want.pin != "" {
-			*want.version = render.Version(strings.TrimSuffix(strings.TrimSuffix(want.pin, "*"), "."))
+		switch {
+		case have.Version != "" && matches(want.pin, have.Version):
+			*want.version = render.Version(have.Version)
+		case have.Candidate != "" && matches(want.pin, have.Candidate):
+			*want.version = render.Version(have.Candidate)
+			s.note("%s is not installed here: rendered for version %s, which apt offers", want.name, have.Candidate)
+		default:
+			*want.version = render.Version(pin)
 		}
 		if *want.version == "" {
 			*want.version = want.assumed
@@ -82,6 +87,13 @@ func (s *search) paths(ctx context.Context) error {
 	keepalived, err := s.Observer.Unit(ctx, keepalivedUnit)
 	if err != nil && !errors.Is(err, ErrUnavailable) {
 		return err
+	}
+	// systemd does not tell the environment of a unit that is masked: what it was counts
+	if haproxy.Masked() && s.facts.HAProxyConfig == "" {
+		s.facts.HAProxyConfig = s.kept.HAProxyConfig
+	}
+	if keepalived.Masked() && s.facts.KeepalivedConfig == "" {
+		s.facts.KeepalivedConfig = s.kept.KeepalivedConfig
 	}
 	if s.facts.HAProxyConfig == "" {
 		s.facts.HAProxyConfig = render.DefaultHAProxyConfig

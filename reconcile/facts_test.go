@@ -54,7 +54,7 @@ func TestFactsOfTheNetwork(t *testing.T) {
 		"node has its own interface":        {spec: nodes, net: []reconcile.Interface{of("eth7", "198.51.100.11/24")}, want: "lb1|eth7|198.51.100.0/24"},
 		"node of the flags":                 {spec: nodes, net: []reconcile.Interface{of("eth7", "198.51.100.12/24")}, given: render.Facts{Node: "lb1"}, want: "lb1|eth7|198.51.100.0/24"},
 		"no such node":                      {spec: nodes, given: render.Facts{Node: "lb3"}, want: `nodes: cannot find node "lb3" in the spec`},
-		"node in a spec without":            {net: []reconcile.Interface{of("eth1", "198.51.100.12/24")}, given: render.Facts{Node: "lb3"}, want: "|eth1|198.51.100.0/24"},
+		"node in a spec without":            {net: []reconcile.Interface{of("eth1", "198.51.100.12/24")}, given: render.Facts{Node: "lb3"}, want: `nodes: cannot find node "lb3" in the spec: it has no nodes`},
 		"a virtual IP held is no subnet":    {net: []reconcile.Interface{of("eth1", "198.51.100.11/25", "198.51.100.10/24", "198.51.100.10/32")}, want: "|eth1|198.51.100.0/25"},
 		"several subnets, sorted, each one": {net: []reconcile.Interface{of("eth1", "198.51.100.11/24", "192.0.2.1/24", "192.0.2.2/24", "2001:db8::1/64")}, want: "|eth1|192.0.2.0/24 198.51.100.0/24 2001:db8::/64"},
 
@@ -139,10 +139,11 @@ func TestFactsOfTheVersions(t *testing.T) {
 			adminInstalls(h, "haproxy", "keepalived")
 			h.Archive["haproxy"] = []string{"9.9.9"}
 		}, want: []string{"2.6.12-1+deb12u4", "1:2.2.7-1+b2"}},
-		"offered":                          {setup: func(*hosttest.Host) {}, want: []string{"2.6.12-1+deb12u4", "1:2.2.7-1+b2"}},
-		"pinned, lists were never fetched": {spec: pins, setup: func(h *hosttest.Host) { h.Lists = false }, want: []string{"2.4", "1:2.1"}},
-		"nothing tells":                    {setup: func(h *hosttest.Host) { h.Lists = false }, want: []string{string(render.AssumedHAProxy), string(render.AssumedKeepalived)}, notes: 2},
-		"flags":                            {setup: func(*hosttest.Host) {}, given: render.Facts{HAProxyVersion: "1.8", KeepalivedVersion: "2.0"}, want: []string{"1.8", "2.0"}},
+		"offered":                            {setup: func(*hosttest.Host) {}, want: []string{"2.6.12-1+deb12u4", "1:2.2.7-1+b2"}, notes: 2},
+		"pinned, and something else offered": {spec: pins, setup: func(*hosttest.Host) {}, want: []string{"2.4", "1:2.1"}},
+		"pinned, lists were never fetched":   {spec: pins, setup: func(h *hosttest.Host) { h.Lists = false }, want: []string{"2.4", "1:2.1"}},
+		"nothing tells":                      {setup: func(h *hosttest.Host) { h.Lists = false }, want: []string{string(render.AssumedHAProxy), string(render.AssumedKeepalived)}, notes: 2},
+		"flags":                              {setup: func(*hosttest.Host) {}, given: render.Facts{HAProxyVersion: "1.8", KeepalivedVersion: "2.0"}, want: []string{"1.8", "2.0"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			h := hosttest.New()

@@ -63,7 +63,7 @@ var changes = map[string]change{
 			return h
 		},
 		doc:  func(t *testing.T) *api.Document { return parse(t, spec) },
-		left: "restart",
+		left: "start",
 	},
 	"masked by the administrator": {
 		host: func(t *testing.T) *hosttest.Host {

@@ -41,6 +41,9 @@ type Observer interface {
 	VRRP(ctx context.Context, pid int) ([]Instance, error)
 	// Servers is what HAProxy says of the servers of its backends.
 	Servers(ctx context.Context) ([]ServerState, error)
+	// Rehearse runs HAProxy with the servers of a rendered file beside the real one, which it leaves alone, and shows
+	// their states until seen has enough. The error says why there is no more to see.
+	Rehearse(ctx context.Context, file render.File, seen func([]ServerState) (enough bool)) error
 	// Additions are the packages that an installation would bring besides those that are there, dependencies included.
 	Additions(ctx context.Context, packages ...string) ([]string, error)
 }
@@ -136,6 +139,7 @@ type Unit struct {
 	UnitFileState    string            // enabled, disabled, masked, masked-runtime … "" where it does not exist
 	NeedDaemonReload bool              // files changed since systemd read them
 	MainPID          int               // 0 where not running
+	CommandLine      []string          // of the main process; nil where it is not running or may not be seen
 	InvocationID     string            // names one run of the unit; "" where it never ran
 	ActiveSince      time.Time         // zero where not active
 	Environment      map[string]string // Environment= and EnvironmentFile= together, as the unit's processes get them

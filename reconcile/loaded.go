@@ -3,6 +3,9 @@ package reconcile
 import (
 	"context"
 	"reflect"
+	"strings"
+
+	"rlb.dev/rlb-agent/render"
 )
 
 // Loaded says which configuration a unit's processes run.
@@ -32,16 +35,38 @@ func loadedBy(unit Unit, file File, record Loaded) string {
 
 func (l Loaded) is(unit Unit) bool { return l.Invocation == unit.InvocationID && l.Invocation != "" }
 
-// moved says whether a running unit was started with its configuration at another place than it has now.
+// moved says whether a running unit was started with its configuration at another place than it has now: a reload
+// would read the old place again.
 func moved(unit Unit, config string, record Loaded, last Memory) bool {
 	if !unit.Active() {
 		return false
 	}
-	former := last.configOf(unit.Name)
-	if record.is(unit) && record.Config != "" {
+	former := unit.config()
+	if former == "" && record.is(unit) {
 		former = record.Config
 	}
+	if former == "" {
+		former = last.configOf(unit.Name)
+	}
 	return former != "" && former != config
+}
+
+// config is where the running processes of a unit were told to find their configuration, or "".
+func (u Unit) config() string {
+	if len(u.CommandLine) == 0 {
+		return ""
+	}
+	line := strings.Join(u.CommandLine, " ")
+	switch u.Name {
+	case haproxyUnit:
+		return argument(line, "-f", "--")
+	case keepalivedUnit:
+		if config := argument(line, "-f", "--use-file"); config != "" {
+			return config
+		}
+		return render.DefaultKeepalivedConfig
+	}
+	return ""
 }
 
 // forgetLoaded comes before a reload, and recordLoaded after the look that it worked. A run that dies between writing

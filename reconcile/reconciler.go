@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"strings"
 	"time"
 
 	"rlb.dev/rlb-agent/api"
@@ -150,7 +151,17 @@ func (r *run) check(ctx context.Context) error {
 	if refusal := (*Refusal)(nil); err != nil && !errors.As(err, &refusal) {
 		return &Failure{Err: err}
 	}
-	return err
+	if err != nil {
+		return err
+	}
+	for _, f := range r.desired.Files {
+		if f.Kind == render.HAProxyConfig {
+			if err := rehearse(ctx, r.Host, r.desired, f); err != nil { // tried, and did not work
+				return &Failure{Err: placed(err, r.doc), Undone: true}
+			}
+		}
+	}
+	return nil
 }
 
 // install does what must come before the rest is known for certain, and then looks and checks again: the programs
@@ -188,7 +199,9 @@ func (r *run) configure(ctx context.Context) error {
 			return err
 		}
 		if serving(steps) {
-			if err := serves(ctx, r.Host, r.desired, r.base, reloadsHAProxy(steps)); err != nil {
+			if err := serves(ctx, r.Host, r.desired, r.base, reloadsHAProxy(steps)); ctx.Err() != nil {
+				return fmt.Errorf("stopped before it was seen to work: %w", ctx.Err())
+			} else if err != nil {
 				return placed(err, r.doc)
 			}
 			if err := recordLoaded(ctx, r.Host, steps); err != nil {
@@ -213,6 +226,14 @@ func reloadsHAProxy(steps []Step) bool {
 	})
 }
 
+// inStep says in which step something went wrong, unless the error says what could not be done itself.
+func inStep(s Step, err error) error {
+	if strings.HasPrefix(err.Error(), "cannot ") {
+		return err
+	}
+	return fmt.Errorf("cannot %v: %w", s, err)
+}
+
 // do does steps in order. A request to stop is heeded between two of them.
 func (r *run) do(ctx context.Context, steps []Step) error {
 	t := &tools{host: r.Host, memory: &r.memory}
@@ -228,7 +249,7 @@ func (r *run) do(ctx context.Context, steps []Step) error {
 		r.done = append(r.done, s)
 		r.started = true
 		if err := s.apply(context.WithoutCancel(ctx), t); err != nil {
-			return fmt.Errorf("cannot %v: %w", s, err)
+			return inStep(s, err)
 		}
 		r.Log.Info(s.String(), "took", time.Since(start).Round(time.Millisecond).String())
 	}

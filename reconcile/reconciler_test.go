@@ -170,7 +170,8 @@ func TestUndoPurgesWhatThisRunBrought(t *testing.T) {
 	quiet(t, h, doc)
 }
 
-func TestCancelledRunGoesOnLater(t *testing.T) {
+// Who stops a run gets back what was in force; packages that came stay, for the run that goes on later.
+func TestCancelledRunIsUndone(t *testing.T) {
 	h := hosttest.New()
 	doc := parse(t, spec)
 	ctx, cancel := context.WithCancel(t.Context())
@@ -181,8 +182,11 @@ func TestCancelledRunGoesOnLater(t *testing.T) {
 	}}
 	_, err := r.Once(ctx, doc)
 	var failure *reconcile.Failure
-	if !errors.As(err, &failure) || failure.Undone || !errors.Is(err, context.Canceled) {
-		t.Errorf("got %v, want a failure that was not undone", err)
+	if !errors.As(err, &failure) || !failure.Undone || failure.Undo != nil || !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v, want a failure that was undone", err)
+	}
+	if h.Text("/etc/keepalived/keepalived.conf") != "" || h.Installed("haproxy") == "" {
+		t.Errorf("keepalived.conf %q is to be gone, haproxy %q to stay", h.Text("/etc/keepalived/keepalived.conf"), h.Installed("haproxy"))
 	}
 	must(t, h, doc)
 	quiet(t, h, doc)
@@ -197,7 +201,7 @@ func TestFailureMessages(t *testing.T) {
 		{reconcile.Failure{Err: cause}, "cannot reload haproxy.service: it failed"},
 		{reconcile.Failure{Err: cause, Undone: true}, "cannot reload haproxy.service: it failed\nwhat was there before is in force again"},
 		{reconcile.Failure{Err: cause, Undone: true, Undo: back},
-			"cannot reload haproxy.service: it failed\nand cannot bring back what was there before: cannot put back /x: disk full"},
+			"cannot reload haproxy.service: it failed\nand cannot bring back what was there before: cannot put back /x: disk full\na person is needed: see systemctl status haproxy keepalived, mend what stands above, then run rlb-agent --once"},
 	} {
 		if got := test.failure.Error(); got != test.want {
 			t.Errorf("got  %q\nwant %q", got, test.want)

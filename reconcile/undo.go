@@ -19,7 +19,7 @@ type Failure struct {
 func (f *Failure) Error() string {
 	switch {
 	case f.Undo != nil:
-		return fmt.Sprintf("%v\nand cannot bring back what was there before: %v", f.Err, f.Undo)
+		return fmt.Sprintf("%v\nand cannot bring back what was there before: %v\na person is needed: see systemctl status haproxy keepalived, mend what stands above, then run rlb-agent --once", f.Err, f.Undo)
 	case f.Undone:
 		return fmt.Sprintf("%v\nwhat was there before is in force again", f.Err)
 	}
@@ -34,9 +34,6 @@ func (r *run) undo(ctx context.Context, cause error) error {
 	if !r.started {
 		return &Failure{Err: cause}
 	}
-	if errors.Is(cause, context.Canceled) {
-		return &Failure{Err: fmt.Errorf("%w; the next run goes on from here", cause)}
-	}
 	ctx = context.WithoutCancel(ctx)
 	if err := r.Host.Ready(ctx); err != nil { // the machine is going down: that is why, and the next boot goes on
 		return &Failure{Err: fmt.Errorf("%w; %w; the next run goes on from here", cause, err)}
@@ -49,10 +46,10 @@ func (r *run) undo(ctx context.Context, cause error) error {
 	for _, s := range back {
 		r.Log.Info(s.String())
 		if err := s.apply(ctx, t); err != nil {
-			failed = append(failed, fmt.Errorf("cannot %v: %w", s, err))
+			failed = append(failed, inStep(s, err))
 		}
 	}
-	if len(r.brought) > 0 {
+	if len(r.brought) > 0 && !errors.Is(cause, context.Canceled) { // who only stopped it wants no other packages
 		failed = append(failed, r.purge(ctx, t))
 	}
 	if errors.Join(failed...) == nil {

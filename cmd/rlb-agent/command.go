@@ -44,6 +44,9 @@ nothing touched · 4 apply failed, what was there before is in force again · 5 
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		PersistentPreRunE: func(*cobra.Command, []string) (err error) {
+			if a.lockTimeout < 0 {
+				return usageError{fmt.Errorf("cannot wait for %v: --lock-timeout is 0s or more", a.lockTimeout)}
+			}
 			a.log, err = newLogger(a.stderr, a.logFormat, a.logLevel)
 			return err
 		},

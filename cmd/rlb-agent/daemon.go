@@ -2,10 +2,12 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/signal"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"time"
 
@@ -20,6 +22,9 @@ const (
 
 // daemon reconciles at start, and again when the spec changes, when the host may have drifted, and when asked to.
 func (a *app) daemon(ctx context.Context) error {
+	if a.spec == "-" {
+		return usageError{errors.New("cannot watch standard input: give a file with --spec")}
+	}
 	h, err := a.host()
 	if err != nil {
 		return err
@@ -84,5 +89,6 @@ func settle(ctx context.Context, events <-chan fsnotify.Event) {
 }
 
 func notify(state string) {
-	_, _ = daemon.SdNotify(false, state) // not being under systemd is fine
+	state, _, _ = strings.Cut(state, "\n") // further lines would be variables of their own
+	_, _ = daemon.SdNotify(false, state)   // not being under systemd is fine
 }

@@ -76,7 +76,10 @@ func (a *app) renderCommand() *cobra.Command {
 			defer h.Close()
 			files := look.Desired.Files
 			if dir != "" {
-				return writeUnder(dir, files)
+				if err := writeUnder(dir, files); err != nil {
+					return usageError{err}
+				}
+				return nil
 			}
 			for i, f := range files {
 				if i > 0 {

@@ -37,7 +37,9 @@ func (a *app) dryRun(ctx context.Context) error {
 		return err
 	}
 	defer h.Close()
-	if err := reconcile.HostProblems(ctx, h, doc); err != nil {
+	if h.Ready(ctx) != nil {
+		a.log.Warn("not looked at: the programs in vrrp.notify, since this machine is not one of the spec's hosts")
+	} else if err := reconcile.HostProblems(ctx, h, doc); err != nil {
 		return err
 	}
 	if err := a.check(ctx, h, look.Desired); err != nil {
@@ -70,7 +72,7 @@ func (a *app) look(ctx context.Context, path string, given render.Facts) (*api.D
 	if err != nil {
 		return nil, nil, reconcile.Look{}, err
 	}
-	look, err := reconcile.FactFinder{Observer: h, Given: given, Assume: true}.Look(ctx, &doc.Spec)
+	look, err := reconcile.FactFinder{Observer: h, Given: given, Assume: h.Ready(ctx) != nil}.Look(ctx, &doc.Spec)
 	for _, note := range look.Notes {
 		a.log.Warn(note)
 	}

@@ -4,8 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 
 	"rlb.dev/rlb-agent/api"
@@ -65,28 +67,44 @@ func (a *app) warnUntrusted(path string) {
 	}
 }
 
-// rootOnly sees that nobody but root may write the file or a directory on its path, with all links followed.
+// maxLinks is how many links a path may lead through, as in the kernel (path_resolution(7)).
+const maxLinks = 40
+
+// rootOnly sees that nobody but root may write the file, or a directory or link that the path leads through.
 func rootOnly(path string) error {
 	abs, err := filepath.Abs(path)
 	if err != nil {
 		return fmt.Errorf("cannot read the spec: %w", err)
 	}
-	real, err := filepath.EvalSymlinks(abs)
-	if err != nil {
-		return fmt.Errorf("cannot read the spec: %w", err)
-	}
-	// A link is as safe as the directory that it lies in, so both ways count.
-	for _, start := range []string{real, filepath.Dir(abs)} {
-		for p := start; ; p = filepath.Dir(p) {
-			if err := writableByRootOnly(p); err != nil {
-				return fmt.Errorf("cannot trust the spec %s: %w", path, err)
-			}
-			if p == "/" {
-				break
-			}
+	rest := strings.Split(strings.Trim(abs, "/"), "/")
+	at := "/"
+	for links := 0; ; {
+		if err := writableByRootOnly(at); err != nil {
+			return fmt.Errorf("cannot trust the spec %s: %w", path, err)
 		}
+		if len(rest) == 0 {
+			return nil
+		}
+		next := filepath.Join(at, rest[0])
+		rest = rest[1:]
+		info, err := os.Lstat(next)
+		if err != nil {
+			return fmt.Errorf("cannot read the spec: %w", err)
+		}
+		if info.Mode()&fs.ModeSymlink == 0 {
+			at = next
+			continue
+		}
+		// A link is as safe as the directory that it lies in, which was looked at. Where it leads is looked at next.
+		target, err := os.Readlink(next)
+		if links++; err != nil || links > maxLinks {
+			return fmt.Errorf("cannot read the spec: %s is a link that leads nowhere", next)
+		}
+		if filepath.IsAbs(target) {
+			at = "/"
+		}
+		rest = append(strings.Split(strings.Trim(filepath.Clean(target), "/"), "/"), rest...)
 	}
-	return nil
 }
 
 func writableByRootOnly(path string) error {

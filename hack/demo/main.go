@@ -196,6 +196,9 @@ func (d *demo) probe(do func() error) error {
 	time.Sleep(700 * time.Millisecond)
 	r := p.Stop()
 	fmt.Printf("  A client made %d new connections meanwhile: %d failed; longest time without a good one: %v\n", r.Total, r.Failed, r.Gap.Round(time.Millisecond))
+	for reason, n := range r.Errors {
+		fmt.Printf("    %d: %s\n", n, reason)
+	}
 	return err
 }
 

@@ -129,3 +129,28 @@ func TestEditUnderLoad(t *testing.T) {
 		t.Error("the edit moved the virtual IP")
 	}
 }
+
+// The units' environment names other files, and the services run with the old ones: they are restarted with the new.
+func TestConfigurationElsewhere(t *testing.T) {
+	w := newWorld(t)
+	h := w.hosts(true, lab.Trixie)[0]
+	h.sh(`mkdir -p /srv/ha; cp /etc/haproxy/haproxy.cfg /srv/ha/my.cfg
+		echo CONFIG=/srv/ha/my.cfg >> /etc/default/haproxy
+		echo 'DAEMON_ARGS="-D -f /srv/ha/ka.conf"' >> /etc/default/keepalived`)
+	h.apply(specOf())
+	w.serves("cp1", "cp2", "cp3")
+	for _, want := range []string{"-f /srv/ha/my.cfg", "-f /srv/ha/ka.conf"} {
+		if out := h.sh("cat /proc/$(systemctl show --value -p MainPID haproxy)/cmdline /proc/$(systemctl show --value -p MainPID keepalived)/cmdline | tr '\\0' ' '"); !strings.Contains(out, want) {
+			t.Errorf("no process runs with %s: %s", want, out)
+		}
+	}
+	if out := h.must(agent, "--once"); !strings.Contains(out, "nothing to do") {
+		t.Errorf("second run: %s", out)
+	}
+	h.sh("echo '# mine' >> /srv/ha/my.cfg; systemctl disable --now haproxy; systemctl mask --now keepalived")
+	h.must(agent, "--once")
+	w.serves("cp1", "cp2", "cp3")
+	if out := h.must(agent, "--once"); !strings.Contains(out, "nothing to do") {
+		t.Errorf("run after the repair: %s", out)
+	}
+}

@@ -68,15 +68,9 @@ func (h *Host) Check(ctx context.Context, files []render.File) (unchecked []stri
 	return unchecked, errors.Join(refusals...)
 }
 
+// checkDir is a directory of ours alone for candidates, and nothing that a look at the host leaves.
 func (h *Host) checkDir() (string, error) {
-	parent := os.TempDir()
-	if h.root {
-		if err := h.runDir(); err != nil {
-			return "", err
-		}
-		parent = h.run
-	}
-	dir, err := os.MkdirTemp(parent, "check-") // 0700
+	dir, err := os.MkdirTemp("", "rlb-check-") // 0700
 	if err != nil {
 		return "", wrap("make a directory for the check", err)
 	}

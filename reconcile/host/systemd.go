@@ -5,7 +5,10 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -63,6 +66,7 @@ func (h *Host) Unit(ctx context.Context, name string) (reconcile.Unit, error) {
 		UnitFileState:    p.text("UnitFileState"),
 		NeedDaemonReload: p.bool("NeedDaemonReload"),
 		MainPID:          p.int("MainPID"),
+		CommandLine:      h.commandLine(p.int("MainPID")),
 		InvocationID:     p.hex("InvocationID"),
 	}
 	if unit.Active() {
@@ -125,4 +129,16 @@ func (p properties) environmentFiles() []environmentFile {
 		files = append(files, environmentFile{path: path, optional: optional})
 	}
 	return files
+}
+
+// commandLine is that of a process, or nil.
+func (h *Host) commandLine(pid int) []string {
+	if pid == 0 {
+		return nil
+	}
+	data, err := os.ReadFile(filepath.Join(h.proc, strconv.Itoa(pid), "cmdline"))
+	if err != nil || len(data) == 0 {
+		return nil
+	}
+	return strings.Split(strings.TrimSuffix(string(data), "\x00"), "\x00")
 }

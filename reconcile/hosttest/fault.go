@@ -59,7 +59,7 @@ func (h *Host) half(p *pkg) {
 func (h *Host) interrupted() error {
 	for name, p := range h.packages {
 		if p.broken {
-			return fmt.Errorf("E: dpkg was interrupted at %s, you must manually run 'dpkg --configure -a' to correct the problem", name)
+			return fmt.Errorf("apt-get: E: dpkg was interrupted at %s, you must manually run 'dpkg --configure -a' to correct the problem", name)
 		}
 	}
 	return nil

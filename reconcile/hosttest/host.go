@@ -23,6 +23,7 @@ type Host struct {
 	Busy      map[uint16]bool       // ports that some other program holds: HAProxy cannot bind them
 	Taken     map[uint16]string     // ports that some other program is seen to hold, with its name
 	Faulty    string                // a word in keepalived's configuration that puts its instances in FAULT
+	Blind     bool                  // HAProxy cannot be tried beside the real one
 	Sick      string                // a word in HAProxy's configuration with which servers, or a backend's, are down
 	Unchecked string                // a word in HAProxy's configuration with which a server is never checked
 	Role      reconcile.Role        // what keepalived's instances are, BACKUP where it is ""

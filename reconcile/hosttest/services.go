@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"rlb.dev/rlb-agent/reconcile"
+	"rlb.dev/rlb-agent/render"
 )
 
 // VRRP are the instances that keepalived has loaded: in their Role, or in FAULT where Faulty says so.
@@ -40,9 +41,25 @@ func (h *Host) Servers(ctx context.Context) ([]reconcile.ServerState, error) {
 	if err := h.look(ctx, "Servers"); err != nil {
 		return nil, err
 	}
+	return h.servers(h.unit("haproxy.service").loaded), nil
+}
+
+// Rehearse shows the servers of a file that HAProxy has not loaded.
+func (h *Host) Rehearse(ctx context.Context, file render.File, seen func([]reconcile.ServerState) bool) error {
+	if err := h.look(ctx, "Rehearse"); err != nil {
+		return err
+	}
+	if h.Blind { // no rehearsal: what is wrong shows only after the reload
+		return unavailable("rehearse the health checks")
+	}
+	seen(h.servers(string(file.Data)))
+	return nil
+}
+
+func (h *Host) servers(config string) []reconcile.ServerState {
 	var all []reconcile.ServerState
 	backend, sick := "", false
-	for line := range strings.Lines(h.unit("haproxy.service").loaded) {
+	for line := range strings.Lines(config) {
 		words := strings.Fields(line)
 		switch {
 		case len(words) > 1 && words[0] == "backend":
@@ -58,7 +75,7 @@ func (h *Host) Servers(ctx context.Context) ([]reconcile.ServerState, error) {
 			all = append(all, s)
 		}
 	}
-	return all, nil
+	return all
 }
 
 // Sockets are HAProxy's, and those of the other programs in Taken.

@@ -74,6 +74,9 @@ func (h *Host) Unit(ctx context.Context, name string) (reconcile.Unit, error) {
 		state.ActiveState, state.SubState, state.ActiveSince = "active", "exited", u.since
 	case u.active:
 		state.ActiveState, state.SubState, state.ActiveSince, state.MainPID = "active", "running", u.since, u.pid
+		if u.config != "" {
+			state.CommandLine = []string{"/usr/sbin/" + strings.TrimSuffix(u.name, ".service"), "-f", u.config}
+		}
 	case u.failed:
 		state.ActiveState, state.SubState = "failed", "failed"
 	}

@@ -1,0 +1,59 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// Every directory that the path leads through counts, links followed; so does the file.
+func TestRootOnly(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("only root can make files that only root may write")
+	}
+	// not below /tmp, which everybody may write
+	dir, err := os.MkdirTemp("/root", "rlb-test-")
+	if err != nil {
+		t.Skipf("cannot make a directory below /root: %v", err)
+	}
+	defer os.RemoveAll(dir)
+	must := func(err error) {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, d := range []string{"safe", "open"} {
+		must(os.Mkdir(filepath.Join(dir, d), 0o755))
+		must(os.WriteFile(filepath.Join(dir, d, "spec.yaml"), nil, 0o644))
+	}
+	must(os.Chmod(filepath.Join(dir, "open"), 0o777))
+	must(os.Symlink("../safe/spec.yaml", filepath.Join(dir, "open", "link.yaml")))
+	must(os.Symlink("../open/link.yaml", filepath.Join(dir, "safe", "through.yaml")))
+	must(os.Symlink(filepath.Join(dir, "safe"), filepath.Join(dir, "open", "dir")))
+	must(os.Symlink("open/dir", filepath.Join(dir, "there")))
+	must(os.Symlink("spec.yaml", filepath.Join(dir, "safe", "link.yaml")))
+	must(os.Symlink("loop", filepath.Join(dir, "loop")))
+	must(os.WriteFile(filepath.Join(dir, "safe", "group.yaml"), nil, 0o644))
+	must(os.Chmod(filepath.Join(dir, "safe", "group.yaml"), 0o664))
+	must(os.WriteFile(filepath.Join(dir, "safe", "theirs.yaml"), nil, 0o644))
+	must(os.Chown(filepath.Join(dir, "safe", "theirs.yaml"), 1000, 1000))
+
+	for path, want := range map[string]string{
+		"safe/spec.yaml":    "",
+		"safe/link.yaml":    "",
+		"open/spec.yaml":    "others than root may write " + dir + "/open",
+		"open/link.yaml":    "others than root may write " + dir + "/open",
+		"safe/through.yaml": "others than root may write " + dir + "/open",
+		"there/spec.yaml":   "others than root may write " + dir + "/open",
+		"safe/group.yaml":   "others than root may write " + dir + "/safe/group.yaml",
+		"safe/theirs.yaml":  "belongs to user 1000",
+		"safe/absent.yaml":  "no such file",
+		"loop":              "leads nowhere",
+	} {
+		err := rootOnly(filepath.Join(dir, path))
+		if want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
+			t.Errorf("%s: %v, want %q", path, err, want)
+		}
+	}
+}

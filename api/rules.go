@@ -17,6 +17,7 @@ type rules struct {
 
 func checkRules(d *Document, found *report) {
 	r := &rules{report: found, doc: d, spec: &d.Spec, virtual: map[netip.Addr]string{}}
+	r.metadata()
 	r.virtualIPs()
 	r.nodes()
 	r.families()

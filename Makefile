@@ -7,6 +7,8 @@ BIN = bin/rlb-agent
 DESTDIR ?=
 AS_ROOT = $(if $(filter 0,$(shell id -u)),env,sudo --preserve-env=RLB_LAB,RLB_REQUIRE,RLB_AGENT,RLB_AGENT_FAULTS)
 
+IN_LAB = RLB_LAB=1 RLB_REQUIRE=1 RLB_AGENT=$(CURDIR)/$(BIN) RLB_AGENT_FAULTS=$(CURDIR)/bin/rlb-agent-faults
+
 .PHONY: build
 build: ## the static binary, bin/rlb-agent
 	$(BUILD) -o $(BIN) ./cmd/rlb-agent
@@ -30,7 +32,8 @@ demo: tools build ## a real pair, end to end, in about a minute after the first 
 .PHONY: test
 test: tools build check ## everything, on the lab of real hosts too; nothing is skipped
 	CGO_ENABLED=0 go build -tags faults -o bin/rlb-agent-faults ./cmd/rlb-agent
-	RLB_LAB=1 RLB_REQUIRE=1 RLB_AGENT=$(CURDIR)/$(BIN) RLB_AGENT_FAULTS=$(CURDIR)/bin/rlb-agent-faults go test -count=1 -p 1 -timeout 40m -exec "$(AS_ROOT)" ./...
+	$(IN_LAB) go test -count=1 -p 1 -timeout 20m -exec "$(AS_ROOT)" $$(go list ./... | grep -v /hack/e2e)
+	$(IN_LAB) hack/e2e/run -count=1 -timeout 40m -exec "$(AS_ROOT)"
 
 .PHONY: check
 check: ## quick and without root: format, vet, linter, unit tests with the race detector

@@ -66,6 +66,7 @@ type run struct {
 	keep    intent
 	memory  Memory
 	was     Memory // the memory when the run began
+	blank   bool   // there was none: the agent never changed this host
 	desired Desired
 	plan    Plan
 	seen    *Look
@@ -88,6 +89,11 @@ func (r *run) reconcile(ctx context.Context) error {
 	if r.was, err = readMemory(ctx, r.Host); err != nil {
 		return &Failure{Err: err}
 	}
+	kept, err := r.Host.File(ctx, memoryFile)
+	if err != nil {
+		return &Failure{Err: err}
+	}
+	r.blank = !kept.Exists
 	if err := r.look(ctx); err != nil {
 		if field := (*FieldError)(nil); errors.As(err, &field) {
 			return placed(err, r.doc)
@@ -106,6 +112,12 @@ func (r *run) reconcile(ctx context.Context) error {
 			return r.undo(ctx, err)
 		}
 	}
+	// A request to stop is heeded before configuring, not in it: between two of its steps the host would be neither as
+	// before nor as wanted, and the way back would stop what a moment ago was started. It takes seconds.
+	if err := ctx.Err(); err != nil && !r.plan.Empty() {
+		return r.undo(ctx, fmt.Errorf("stopped before the step: %v: %w", r.plan.Steps()[0], err))
+	}
+	ctx = context.WithoutCancel(ctx)
 	if err := r.configure(ctx); err != nil {
 		return r.undo(ctx, err)
 	}
@@ -199,9 +211,7 @@ func (r *run) configure(ctx context.Context) error {
 			return err
 		}
 		if serving(steps) {
-			if err := serves(ctx, r.Host, r.desired, r.base, reloadsHAProxy(steps)); ctx.Err() != nil {
-				return fmt.Errorf("stopped before it was seen to work: %w", ctx.Err())
-			} else if err != nil {
+			if err := serves(ctx, r.Host, r.desired, r.base, reloadsHAProxy(steps)); err != nil {
 				return placed(err, r.doc)
 			}
 			if err := recordLoaded(ctx, r.Host, steps); err != nil {

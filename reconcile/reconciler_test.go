@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 
 	"rlb.dev/rlb-agent/reconcile"
 	"rlb.dev/rlb-agent/reconcile/hosttest"
@@ -170,26 +171,35 @@ func TestUndoPurgesWhatThisRunBrought(t *testing.T) {
 	quiet(t, h, doc)
 }
 
-// Who stops a run gets back what was in force; packages that came stay, for the run that goes on later.
-func TestCancelledRunIsUndone(t *testing.T) {
-	h := hosttest.New()
-	doc := parse(t, spec)
-	ctx, cancel := context.WithCancel(t.Context())
-	r := reconcile.Reconciler{Host: h, Log: discard, Step: func(s reconcile.Step) {
-		if strings.HasPrefix(s.String(), "write /etc/haproxy") {
-			cancel()
-		}
-	}}
-	_, err := r.Once(ctx, doc)
-	var failure *reconcile.Failure
-	if !errors.As(err, &failure) || !failure.Undone || failure.Undo != nil || !errors.Is(err, context.Canceled) {
-		t.Errorf("got %v, want a failure that was undone", err)
+// A request to stop is heeded while packages are installed, whose next run goes on with them, and not between the steps
+// that configure: those come to their end.
+func TestCancelledRun(t *testing.T) {
+	for at, stopped := range map[string]bool{"keep haproxy.service": true, "install haproxy": true, "hold package": false, "write /etc/haproxy": false, "start haproxy": false} {
+		t.Run(at, func(t *testing.T) {
+			h := hosttest.New()
+			doc := parse(t, spec)
+			synctest.Test(t, func(t *testing.T) {
+				ctx, cancel := context.WithCancel(t.Context())
+				r := reconcile.Reconciler{Host: h, Log: discard, Step: func(s reconcile.Step) {
+					if strings.HasPrefix(s.String(), at) {
+						cancel()
+					}
+				}}
+				_, err := r.Once(ctx, doc)
+				var failure *reconcile.Failure
+				if stopped && (!errors.As(err, &failure) || failure.Undo != nil || !errors.Is(err, context.Canceled)) {
+					t.Errorf("got %v, want a failure", err)
+				} else if !stopped && err != nil {
+					t.Errorf("got %v, want an end", err)
+				}
+			})
+			if stopped && h.Text("/etc/keepalived/keepalived.conf") != "" {
+				t.Error("keepalived.conf was written after all")
+			}
+			must(t, h, doc)
+			quiet(t, h, doc)
+		})
 	}
-	if h.Text("/etc/keepalived/keepalived.conf") != "" || h.Installed("haproxy") == "" {
-		t.Errorf("keepalived.conf %q is to be gone, haproxy %q to stay", h.Text("/etc/keepalived/keepalived.conf"), h.Installed("haproxy"))
-	}
-	must(t, h, doc)
-	quiet(t, h, doc)
 }
 
 func TestFailureMessages(t *testing.T) {

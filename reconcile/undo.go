@@ -55,7 +55,11 @@ func (r *run) undo(ctx context.Context, cause error) error {
 	if errors.Join(failed...) == nil {
 		failed = append(failed, r.servesAgain(ctx, back, now))
 	}
-	if errors.Join(failed...) == nil { // a run that never was is not to be remembered
+	switch { // a run that never was is not to be remembered
+	case errors.Join(failed...) != nil || errors.Is(cause, context.Canceled):
+	case r.blank:
+		failed = append(failed, forget{dirs: []string{generationsDir, beforeDir, packagedDir, StateDir}}.apply(ctx, t))
+	default:
 		failed = append(failed, r.was.save(ctx, r.Host))
 	}
 	return &Failure{Err: cause, Undo: errors.Join(failed...), Undone: true}

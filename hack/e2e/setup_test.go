@@ -221,6 +221,6 @@ func (w *world) probe(after time.Duration, do func()) lab.Report {
 	do()
 	time.Sleep(after)
 	report := p.Stop()
-	w.Logf("probe: %d connections, %d failed, gap %v, %v", report.Total, report.Failed, report.Gap, report.Errors)
+	w.Logf("probe: %d connections, %d failed, gap %v, itself late by %v, %v", report.Total, report.Failed, report.Gap, report.Late, report.Errors)
 	return report
 }

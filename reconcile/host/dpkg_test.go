@@ -22,7 +22,7 @@ const (
   Candidate: 1:1.31-1+b2
   Version table:
      1:1.31-1+b2 500
-        500 http://deb.debian.org/debian bookworm/main amd64 Packages
+        500 http://mirror.example/debian bookworm/main amd64 Packages
 obsolete:
   Installed: (none)
   Candidate: (none)

@@ -57,7 +57,7 @@ func TestListenersOfThisProcess(t *testing.T) {
 	h.proc = "/proc"
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
-		t.Skip(err)
+		t.Fatal(err) // there is loopback everywhere
 	}
 	t.Cleanup(func() { _ = l.Close() })
 	got, err := h.Listeners(t.Context(), os.Getpid())

@@ -1,0 +1,47 @@
+package reconcile_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"rlb.dev/rlb-agent/reconcile"
+	"rlb.dev/rlb-agent/reconcile/hosttest"
+)
+
+// What the daemon leaves is read back as it was; where no daemon ran there is nothing, and that is no error.
+func TestRecords(t *testing.T) {
+	h, ctx, at := hosttest.New(), t.Context(), time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	wantGuard := reconcile.GuardRecord{Fault: true, Reason: "HAProxy hangs", Since: at, HAProxy: reconcile.HAProxyHung}
+	wantDrift := reconcile.DriftRecord{Found: 2, Repaired: 1, Last: &reconcile.DriftEvent{Time: at, Steps: []string{"start haproxy"}, By: "root", Error: "no"}}
+	wantRole := reconcile.RoleRecord{Role: reconcile.RoleFault, Since: at, Reason: "HAProxy hangs", Transitions: 3}
+	for _, written := range []bool{false, true} {
+		var (
+			guard reconcile.GuardRecord
+			drift reconcile.DriftRecord
+			role  reconcile.RoleRecord
+		)
+		if written {
+			guard, drift, role = wantGuard, wantDrift, wantRole
+			for _, r := range []interface {
+				Write(context.Context, reconcile.Host) error
+			}{guard, drift, role} {
+				if err := r.Write(ctx, h); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		gotGuard, err1 := reconcile.ReadGuard(ctx, h)
+		gotDrift, err2 := reconcile.ReadDrift(ctx, h)
+		gotRole, err3 := reconcile.ReadRole(ctx, h)
+		if err := errors.Join(err1, err2, err3); err != nil {
+			t.Errorf("written %t: %v", written, err)
+		}
+		if diff := cmp.Diff([]any{guard, drift, role}, []any{gotGuard, gotDrift, gotRole}); diff != "" {
+			t.Errorf("written %t (-want +got):\n%s", written, diff)
+		}
+	}
+}

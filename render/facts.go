@@ -36,8 +36,8 @@ func Files(spec *api.LoadBalancerSpec, facts Facts) ([]File, error) {
 		return nil, err
 	}
 	files := []File{r.keepalived(), r.haproxy()}
-	if r.facts.KeepalivedConfig != DefaultKeepalivedConfig {
-		files = append(files, r.keepalivedCondition())
+	if dropIn, needed := r.keepalivedDropIn(); needed {
+		files = append(files, dropIn)
 	}
 	if *spec.Firewall.Manage {
 		for _, family := range Families {

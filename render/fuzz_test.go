@@ -46,6 +46,9 @@ backend W
     accepted_payload_size 8192
     hold (nx|refused|timeout|other) 10d
     bind W( transparent| v6only)?
+    bind unix@/run/haproxy/rlb-health\.sock mode 600
+    timeout client 1000ms
+    monitor-uri /
     default_backend W
     balance (roundrobin|leastconn|source|static-rr|first)
     option httpchk GET (/W|/)
@@ -63,8 +66,15 @@ global_defs {
     script_user root
     vrrp_skip_check_adv_addr
     vrrp_garp_master_refresh 60
-    max_auto_priority 20
+    vrrp_rt_priority 50
+    vrrp_rlimit_rttime 1000000
+    vrrp_no_swap
+    max_auto_priority -1
 }
+(vrrp_)?track_file rlb-(fault|drain) {
+    file "(/run/rlb/fault|/var/lib/rlb/drain)"
+    weight 0
+    init_file 0
 vrrp_script chk_haproxy {
     script   "/usr/bin/systemctl is-active haproxy"
     interval N
@@ -87,6 +97,8 @@ vrrp_instance W {
         [0-9a-fA-F:.]+(/N)?
     track_script {
         chk_haproxy
+    track_file {
+        rlb-(fault|drain)
     notify_(master|backup|fault|stop) "/W"
 vrrp_sync_group W-GROUP {
     group {

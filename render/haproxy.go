@@ -28,6 +28,9 @@ func (r *renderer) haproxy() File {
 		r.frontend(l, &r.spec.Services[i], origin)
 		r.backend(l, &r.spec.Services[i], origin)
 	}
+	if r.tracksFiles() {
+		r.health(l)
+	}
 	if r.spec.Proxy.Stats.Address != "" {
 		r.stats(l)
 	}

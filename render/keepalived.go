@@ -14,6 +14,9 @@ func (r *renderer) keepalived() File {
 	l := newLines()
 	r.keepalivedGlobal(l)
 	r.keepalivedCheck(l)
+	if r.tracksFiles() {
+		r.trackedFiles(l)
+	}
 	for i, family := range r.order {
 		r.vrrpInstance(l, r.instanceName(i), family)
 	}
@@ -34,11 +37,20 @@ func (r *renderer) keepalivedGlobal(l *lines) {
 		l.add("", "    vrrp_skip_check_adv_addr")
 		// Neighbours that missed the first announcement learn the way within a minute.
 		l.add("", "    vrrp_garp_master_refresh 60")
-		if r.facts.KeepalivedVersion.atLeast(gates.keepalivedAutoPrio) {
-			l.add("", "    max_auto_priority 20")
+		if r.facts.KeepalivedVersion.atLeast(gates.keepalivedRealTime) {
+			r.realTime(l)
 		}
 	}
 	l.add("", "}")
+}
+
+// realTime keeps advertisements on time on a machine whose cores are all busy. The limit is the time on a core without
+// a pause: the default of 10 ms could kill keepalived in the reload of a large file on a small machine.
+func (r *renderer) realTime(l *lines) {
+	l.add("", "    vrrp_rt_priority 50")
+	l.add("", "    vrrp_rlimit_rttime 1000000")
+	l.add("", "    vrrp_no_swap")
+	l.add("", "    max_auto_priority -1")
 }
 
 func (r *renderer) keepalivedCheck(l *lines) {
@@ -135,6 +147,13 @@ func (r *renderer) reactions(l *lines) {
 	l.add("", "    track_script {")
 	l.add("", "        %s", checkScript)
 	l.add("", "    }")
+	if r.tracksFiles() {
+		l.add("", "    track_file {")
+		for _, f := range trackedFiles {
+			l.add("", "        %s", f.name)
+		}
+		l.add("", "    }")
+	}
 	r.notify(l)
 }
 
@@ -147,16 +166,6 @@ func (r *renderer) notify(l *lines) {
 			l.add("vrrp.notify."+event.name, `    notify_%s "%s"`, event.name, event.path)
 		}
 	}
-}
-
-// keepalivedCondition renders a drop-in for a host whose unit names another configuration file: Debian's unit starts
-// only if the file at the usual place is not empty, wherever the one in force lies.
-func (r *renderer) keepalivedCondition() File {
-	l := newLines()
-	l.add("", "[Unit]")
-	l.add("", "ConditionFileNotEmpty=")
-	l.add("", "ConditionFileNotEmpty=%s", r.facts.KeepalivedConfig)
-	return l.file("/etc/systemd/system/keepalived.service.d/rlb.conf", SystemdUnit)
 }
 
 // seconds writes a duration as keepalived reads it: seconds, with as many decimals as it needs.

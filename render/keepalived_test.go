@@ -50,6 +50,10 @@ vrrp_sync_group X-GROUP {
     track_script {
         chk_haproxy
     }
+    track_file {
+        rlb-fault
+        rlb-drain
+    }
     notify_master "/bin/m"
     notify_stop "/bin/s"
 }
@@ -73,6 +77,10 @@ func TestOneFamily(t *testing.T) {
     }
     track_script {
         chk_haproxy
+    }
+    track_file {
+        rlb-fault
+        rlb-drain
     }
     notify_master "/bin/m"
     notify_backup "/bin/b"

@@ -20,12 +20,14 @@ var gates = struct {
 	haproxyStatusList   [3]int // http-check expect status A,B (before: rstatus with a pattern)
 	haproxyExporter     [3]int // http-request use-service prometheus-exporter
 	haproxyBearsNoRoute [3]int // resolvers: a nameserver without a route to it is no reason not to start
-	keepalivedAutoPrio  [3]int // global_defs: max_auto_priority
+	keepalivedRealTime  [3]int // global_defs: max_auto_priority, vrrp_rlimit_rttime
+	keepalivedTrackFile [3]int // track_file (before: vrrp_track_file)
 }{
 	haproxyStatusList:   [3]int{2, 2, 0},
 	haproxyExporter:     [3]int{2, 2, 0},
 	haproxyBearsNoRoute: [3]int{2, 6, 0},
-	keepalivedAutoPrio:  [3]int{2, 1, 0},
+	keepalivedRealTime:  [3]int{2, 1, 0},
+	keepalivedTrackFile: [3]int{2, 1, 0},
 }
 
 // atLeast compares the leading numbers of the version, without Debian's epoch. An empty version is the newest.

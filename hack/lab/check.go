@@ -27,7 +27,7 @@ cd "$scratch/root"
 mount -t proc proc proc
 mount -t tmpfs tmpfs run
 mount --rbind /dev dev
-mkdir run/haproxy
+mkdir -p run/haproxy run/rlb var/lib/rlb
 tar -x -f -
 if [ -n "$iface" ]; then
 	ip link add "$iface" type veth peer name rlb-peer

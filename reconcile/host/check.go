@@ -45,7 +45,7 @@ func (h *Host) Check(ctx context.Context, files []render.File) (unchecked []stri
 			unchecked = append(unchecked, program)
 			continue
 		}
-		if err := os.WriteFile(candidate, file.Data, 0o600); err != nil {
+		if err := os.WriteFile(candidate, trackable(file.Data, dir), 0o600); err != nil {
 			return nil, wrap("check "+file.Path, err)
 		}
 		out, err := h.system.run(ctx, command{program: program, args: args})
@@ -75,6 +75,17 @@ func (h *Host) checkDir() (string, error) {
 		return "", wrap("make a directory for the check", err)
 	}
 	return dir, nil
+}
+
+// trackable leads the tracked files of a host that has no place for them yet into dir: keepalived 2.1 refuses to track
+// what lies in no directory.
+func trackable(data []byte, dir string) []byte {
+	for _, path := range []string{render.FaultFile, render.DrainFile} {
+		if _, err := os.Stat(filepath.Dir(path)); err != nil {
+			data = bytes.ReplaceAll(data, []byte(path), []byte(filepath.Join(dir, filepath.Base(path))))
+		}
+	}
+	return data
 }
 
 // keepalivedEmpty refuses what keepalived -t takes though it would drop the VIP: a file without an instance.

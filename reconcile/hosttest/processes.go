@@ -105,12 +105,12 @@ func (h *Host) bears(name, data string) error {
 	return nil
 }
 
-// binds are where HAProxy listens with a configuration.
+// binds are the TCP sockets on which HAProxy listens with a configuration.
 func binds(data string) []netip.AddrPort {
 	var all []netip.AddrPort
 	for line := range strings.Lines(data) {
 		words := strings.Fields(line)
-		if len(words) < 2 || words[0] != "bind" {
+		if len(words) < 2 || words[0] != "bind" || strings.HasPrefix(words[1], "unix@") {
 			continue
 		}
 		text := words[1]

@@ -1,0 +1,101 @@
+package render
+
+import (
+	"time"
+
+	"rlb.dev/rlb-agent/api"
+)
+
+// The files that keepalived tracks: while one says other than 0, this host stays out of the virtual router.
+const (
+	// FaultFile is the agent's word that HAProxy does not serve here. It is gone after a boot.
+	FaultFile = "/run/rlb/fault"
+	// DrainFile is an administrator's word that this host is to stay out. It stays over a boot.
+	DrainFile = "/var/lib/rlb/drain"
+)
+
+// HealthSocket is where HAProxy answers the agent that it serves. It leads to no server.
+const HealthSocket = "/run/haproxy/rlb-health.sock"
+
+// KeepalivedDropIn is what the agent adds to keepalived's unit.
+const KeepalivedDropIn = "/etc/systemd/system/keepalived.service.d/rlb.conf"
+
+var trackedFiles = []struct{ name, path string }{{"rlb-fault", FaultFile}, {"rlb-drain", DrainFile}}
+
+// TracksFiles says whether keepalived heeds FaultFile and DrainFile with a spec. The original's system knows neither.
+func TracksFiles(spec *api.LoadBalancerSpec) bool { return spec.Profile == api.Standard }
+
+func (r *renderer) tracksFiles() bool { return TracksFiles(r.spec) }
+
+// trackedFiles renders the files with weight 0: any number but 0 in one of them means FAULT, at once. keepalived makes a
+// missing one itself, and leaves one that is there as it is (keepalived.conf(5), track_file).
+func (r *renderer) trackedFiles(l *lines) {
+	keyword := "vrrp_track_file"
+	if r.facts.KeepalivedVersion.atLeast(gates.keepalivedTrackFile) {
+		keyword = "track_file"
+	}
+	for _, f := range trackedFiles {
+		l.section(1, "", "%s %s {", keyword, f.name)
+		l.add("", `    file "%s"`, f.path)
+		l.add("", "    weight 0")
+		l.add("", "    init_file 0")
+		l.add("", "}")
+	}
+}
+
+// health renders where HAProxy answers the agent's probe: without a server, and without a log line, since a monitor URI
+// is never logged (HAProxy configuration manual §4.2, monitor-uri).
+func (r *renderer) health(l *lines) {
+	l.section(2, "", "frontend rlb:health")
+	l.add("", "    mode http")
+	l.add("", "    timeout client 1000ms")
+	l.add("", "    bind unix@%s mode 600", HealthSocket)
+	l.add("", "    monitor-uri /")
+}
+
+// keepalivedDropIn renders what Debian's unit of keepalived lacks, if anything.
+func (r *renderer) keepalivedDropIn() (File, bool) {
+	moved := r.facts.KeepalivedConfig != DefaultKeepalivedConfig
+	if !moved && !r.tracksFiles() {
+		return File{}, false
+	}
+	l := newLines()
+	l.add("", "[Unit]")
+	if moved {
+		// the unit starts only if the file at the usual place is not empty, wherever the one in force lies
+		l.add("", "ConditionFileNotEmpty=")
+		l.add("", "ConditionFileNotEmpty=%s", r.facts.KeepalivedConfig)
+	}
+	if r.tracksFiles() {
+		// A keepalived that was killed leaves the virtual IPs on the interface until it is started again. The start takes
+		// them away, so the peer must have them by then: a start too early would leave nobody holding them.
+		l.add("", "StartLimitIntervalSec=0")
+		l.add("", "")
+		l.add("", "[Service]")
+		l.add("", "Restart=on-failure")
+		l.add("", "RestartSec=%dms", TakeoverTime(r.spec).Milliseconds()+restartMargin.Milliseconds())
+		l.add("", "RuntimeDirectory=rlb") // where the tracked file lies
+		l.add("", "RuntimeDirectoryPreserve=yes")
+	}
+	return l.file(KeepalivedDropIn, SystemdUnit), true
+}
+
+// restartMargin is for the peer's announcement to be on its way.
+const restartMargin = 80 * time.Millisecond
+
+// TakeoverTime is how long the others wait after the last advertisement of a master until one of them takes its place:
+// three intervals and the skew of the lowest priority (RFC 9568 §6.1, Active_Down_Interval; RFC 3768 §6.1).
+func TakeoverTime(spec *api.LoadBalancerSpec) time.Duration {
+	lowest := *spec.VRRP.Priority
+	for _, node := range spec.Nodes {
+		if node.Priority != nil {
+			lowest = min(lowest, *node.Priority)
+		}
+	}
+	interval := spec.VRRP.AdvertisementInterval.D()
+	unit := time.Second // version 2
+	if *spec.VRRP.Version == 3 {
+		unit = interval
+	}
+	return 3*interval + unit*time.Duration(256-lowest)/256
+}

@@ -1,0 +1,63 @@
+package render
+
+import (
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"rlb.dev/rlb-agent/api"
+)
+
+func TestTakeoverTime(t *testing.T) {
+	for text, want := range map[string]time.Duration{
+		"":                                      300*time.Millisecond + 100*time.Millisecond*2/256,
+		"vrrp: {priority: 100}\n":               300*time.Millisecond + 100*time.Millisecond*156/256,
+		"vrrp: {advertisementInterval: 50ms}\n": 150*time.Millisecond + 50*time.Millisecond*2/256,
+		"profile: classic\n":                    3*time.Second + time.Second*156/256,
+		"profile: classic\nvrrp: {advertisementInterval: 5s, priority: 254}\n":                                   15*time.Second + time.Second*2/256,
+		"nodes: [{name: a, addresses: [192.168.3.241], priority: 200}, {name: b, addresses: [192.168.3.242]}]\n": 300*time.Millisecond + 100*time.Millisecond*56/256,
+	} {
+		if got := TakeoverTime(parse(t, shortest+vip4+text+oneService)); got != want {
+			t.Errorf("%q: %v, want %v", text, got, want)
+		}
+	}
+}
+
+// TestDropIn: a killed keepalived is started again, but only after the peer has taken over.
+func TestDropIn(t *testing.T) {
+	for text, want := range map[string]string{
+		"": "RestartSec=380ms",
+		"vrrp: {advertisementInterval: 1s, priority: 100}\n": "RestartSec=3689ms",
+	} {
+		spec := parse(t, shortest+vip4+text+oneService)
+		lines := directives(t, string(fileAt(t, files(t, spec, factsFor(spec, newest)), KeepalivedDropIn).Data))
+		for _, line := range []string{want, "Restart=on-failure", "RuntimeDirectory=rlb", "RuntimeDirectoryPreserve=yes", "StartLimitIntervalSec=0"} {
+			if !strings.Contains("\n"+strings.Join(lines, "\n")+"\n", "\n"+line+"\n") {
+				t.Errorf("%q: cannot find %q in:\n%s", text, line, strings.Join(lines, "\n"))
+			}
+		}
+	}
+}
+
+// TestClassicTracksNothing: the original's system knows no tracked file, no health frontend and no drop-in.
+func TestClassicTracksNothing(t *testing.T) {
+	spec := parse(t, shortest+"profile: classic\n"+vip4+oneService)
+	if TracksFiles(spec) || spec.Profile != api.Classic {
+		t.Error("classic tracks files")
+	}
+	for _, f := range files(t, spec, factsFor(spec, newest)) {
+		if f.Path == KeepalivedDropIn || strings.Contains(string(f.Data), "rlb-fault") || strings.Contains(string(f.Data), "rlb:health") {
+			t.Errorf("%s:\n%s", f.Path, f.Data)
+		}
+	}
+}
+
+func fileAt(t *testing.T, rendered []File, path string) File {
+	t.Helper()
+	at := slices.IndexFunc(rendered, func(f File) bool { return f.Path == path })
+	if at < 0 {
+		t.Fatalf("%s is not rendered", path)
+	}
+	return rendered[at]
+}

@@ -46,6 +46,10 @@ type Observer interface {
 	Rehearse(ctx context.Context, file render.File, seen func([]ServerState) (enough bool)) error
 	// Additions are the packages that an installation would bring besides those that are there, dependencies included.
 	Additions(ctx context.Context, packages ...string) ([]string, error)
+	// Neighbours asks on an interface, by ARP and neighbour solicitations, who holds these addresses: the MACs ("02:00:00:00:00:0a")
+	// of those that answer within 300 ms, this host left out. A peer that is there answers for its own address; one that
+	// holds a virtual IP answers for that.
+	Neighbours(ctx context.Context, iface string, addrs []netip.Addr) (map[netip.Addr]string, error)
 }
 
 // Host is a host that can be changed. Every writer is an "ensure": done before, it does nothing and is no error.
@@ -76,6 +80,9 @@ type Host interface {
 
 	// LoadFirewall applies rules in iptables-restore's format on top of what is there, all of them or none.
 	LoadFirewall(ctx context.Context, family render.Family, rules string) error
+
+	// RemoveAddress takes an address off an interface. Where there is no such interface the address is not there either.
+	RemoveAddress(ctx context.Context, iface string, prefix netip.Prefix) error
 
 	// MaskUnit keeps a unit from being started until UnmaskUnit or a reboot (a runtime mask); it need not exist yet.
 	MaskUnit(ctx context.Context, name string) error

@@ -35,10 +35,14 @@ var rules = map[string]struct{ may, mustNot []string }{
 	},
 	"reconcile/host": {
 		may: []string{module + "/reconcile", module + "/render", "github.com/coreos/go-systemd/", "github.com/godbus/dbus/",
-			"github.com/google/renameio/", "golang.org/x/sys/"},
+			"github.com/google/renameio/", "golang.org/x/sys/", module + "/reconcile/host/wire"},
+	},
+	"reconcile/host/wire": {
+		may:     []string{"golang.org/x/sys/"},
+		mustNot: []string{"os/exec", "net/http"},
 	},
 	"cmd/rlb-agent": {
-		may: []string{module + "/api", module + "/render", module + "/reconcile", module + "/reconcile/host",
+		may: []string{module + "/api", module + "/render", module + "/reconcile", module + "/reconcile/host", module + "/reconcile/host/wire",
 			"github.com/fsnotify/fsnotify", "github.com/coreos/go-systemd/", "github.com/spf13/cobra", "github.com/spf13/pflag",
 			"sigs.k8s.io/yaml", "sigs.k8s.io/json", "golang.org/x/sys/"},
 		mustNot: []string{"os/exec"},

@@ -3,6 +3,7 @@ package faulty
 import (
 	"context"
 	"fmt"
+	"net/netip"
 	"strings"
 
 	"rlb.dev/rlb-agent/render"
@@ -42,6 +43,10 @@ func (h host) RemoveTree(ctx context.Context, path string) error {
 
 func (h host) LoadFirewall(ctx context.Context, family render.Family, rules string) error {
 	return h.effect("LoadFirewall "+family.String(), nil, func() error { return h.real.LoadFirewall(ctx, family, rules) })
+}
+
+func (h host) RemoveAddress(ctx context.Context, iface string, prefix netip.Prefix) error {
+	return h.effect("RemoveAddress "+prefix.String()+" "+iface, nil, func() error { return h.real.RemoveAddress(ctx, iface, prefix) })
 }
 
 // unit does an effect on a unit, or, where name is "", on systemd itself.

@@ -163,9 +163,11 @@ func (e *unavailableError) Unwrap() error { return e.cause }
 func unavailable(text string) error { return &unavailableError{text: text} }
 
 // wrap is "cannot DO: cause"; it is unavailable where the cause is that we may not look.
-func wrap(do string, cause error) error {
-	err := fmt.Errorf("cannot %s: %w", do, cause)
-	if errors.Is(cause, fs.ErrPermission) {
+func wrap(do string, cause error) error { return refined(fmt.Errorf("cannot %s: %w", do, cause)) }
+
+// refined is an error, unavailable where its cause is that we may not look.
+func refined(err error) error {
+	if errors.Is(err, fs.ErrPermission) {
 		return &unavailableError{text: err.Error(), cause: err}
 	}
 	return err

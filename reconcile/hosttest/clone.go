@@ -15,6 +15,7 @@ func (h *Host) Clone() *Host {
 	c.Log, c.fault = nil, fault{}
 	c.Net = slices.Clone(h.Net)
 	c.Archive, c.Busy, c.Taken, c.Forbidden = maps.Clone(h.Archive), maps.Clone(h.Busy), maps.Clone(h.Taken), maps.Clone(h.Forbidden)
+	c.Answers = maps.Clone(h.Answers)
 	c.files, c.manager = maps.Clone(h.files), maps.Clone(h.manager)
 	for path, f := range c.files {
 		f.Data = bytes.Clone(f.Data)

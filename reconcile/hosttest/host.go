@@ -6,6 +6,7 @@ package hosttest
 import (
 	"context"
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 	"time"
@@ -31,6 +32,7 @@ type Host struct {
 	Forbidden map[string]string     // words that a program ("haproxy", "keepalived") refuses in its configuration
 	OldMaster bool                  // HAProxy before 2.6, which does not tell of failed reloads
 	Deaf      bool                  // HAProxy listens nowhere, whatever it has loaded
+	Answers   map[netip.Addr]string // MACs of the other machines that answer for an address
 	NotReady  error                 // what Ready says
 	Log       []string              // every call of a writer, in order
 
@@ -110,6 +112,32 @@ func (h *Host) Interfaces(ctx context.Context) ([]reconcile.Interface, error) {
 		return nil, err
 	}
 	return slices.Clone(h.Net), nil
+}
+
+// Neighbours are those of Answers.
+func (h *Host) Neighbours(ctx context.Context, iface string, addrs []netip.Addr) (map[netip.Addr]string, error) {
+	if err := h.look(ctx, "Neighbours"); err != nil {
+		return nil, err
+	}
+	if !slices.ContainsFunc(h.Net, func(i reconcile.Interface) bool { return i.Name == iface }) {
+		return nil, fmt.Errorf("cannot ask for neighbours on %s: there is no interface %s", iface, iface)
+	}
+	found := maps.Clone(h.Answers)
+	maps.DeleteFunc(found, func(addr netip.Addr, _ string) bool { return !slices.Contains(addrs, addr) })
+	return found, nil
+}
+
+// RemoveAddress takes an address off an interface.
+func (h *Host) RemoveAddress(ctx context.Context, iface string, prefix netip.Prefix) error {
+	return h.effect(ctx, "RemoveAddress", prefix.String()+" "+iface, func() error {
+		h.Net = slices.Clone(h.Net) // a clone of the host may share it
+		for i, link := range h.Net {
+			if link.Name == iface {
+				h.Net[i].Prefixes = slices.DeleteFunc(slices.Clone(link.Prefixes), func(p netip.Prefix) bool { return p == prefix })
+			}
+		}
+		return nil
+	})
 }
 
 func unavailable(text string) error {

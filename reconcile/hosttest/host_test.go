@@ -3,6 +3,7 @@ package hosttest_test
 import (
 	"context"
 	"errors"
+	"net/netip"
 	"slices"
 	"strings"
 	"testing"
@@ -137,5 +138,29 @@ func TestUnitsLiveAsUnderSystemd(t *testing.T) {
 	h.Reboot()
 	if look("keepalived.service").Masked() || !look("haproxy.service").Masked() || look("haproxy.service").Active() {
 		t.Error("a runtime mask ends with a reboot, the other does not")
+	}
+}
+
+func TestAddressesAndNeighbours(t *testing.T) {
+	h := hosttest.New()
+	vip, peer := netip.MustParseAddr("198.51.100.100"), netip.MustParseAddr("198.51.100.12")
+	h.Answers = map[netip.Addr]string{peer: "02:00:00:00:00:0b"}
+	found, err := h.Neighbours(t.Context(), "eth0", []netip.Addr{vip, peer})
+	if err != nil || len(found) != 1 || found[peer] != h.Answers[peer] {
+		t.Errorf("%v, %v", found, err)
+	}
+	if _, err := h.Neighbours(t.Context(), "nosuch0", nil); err == nil {
+		t.Error("asked on an interface that is not there")
+	}
+
+	c := h.Clone()
+	eth0 := h.Net[1].Prefixes
+	for range 2 {
+		if err := c.RemoveAddress(t.Context(), "eth0", eth0[0]); err != nil {
+			t.Error(err)
+		}
+	}
+	if len(h.Net[1].Prefixes) != len(eth0) || !slices.Equal(c.Net[1].Prefixes, eth0[1:]) {
+		t.Errorf("left %v, and %v on the host that it is a clone of", c.Net[1].Prefixes, h.Net[1].Prefixes)
 	}
 }

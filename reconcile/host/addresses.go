@@ -1,0 +1,39 @@
+package host
+
+import (
+	"context"
+	"net/netip"
+	"time"
+
+	"rlb.dev/rlb-agent/reconcile/host/wire"
+)
+
+// neighbourPatience is how long others may take to answer. On a wireless network tens of milliseconds are usual.
+const neighbourPatience = 300 * time.Millisecond
+
+// Neighbours asks on an interface who holds these addresses.
+func (h *Host) Neighbours(ctx context.Context, iface string, addrs []netip.Addr) (map[netip.Addr]string, error) {
+	macs, err := wire.Neighbours(ctx, iface, addrs, neighbourPatience)
+	if err != nil {
+		return nil, refined(err)
+	}
+	found := make(map[netip.Addr]string, len(macs))
+	for addr, mac := range macs {
+		found[addr] = mac.String()
+	}
+	return found, nil
+}
+
+// RemoveAddress takes an address off an interface.
+func (h *Host) RemoveAddress(ctx context.Context, iface string, prefix netip.Prefix) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	return refined(wire.RemoveAddress(iface, prefix))
+}
+
+// WatchAddresses calls changed whenever an address or an interface of this host may have changed, and once when it
+// has begun to watch. What comes while changed runs is told by one more call. It ends with ctx, without an error.
+func (h *Host) WatchAddresses(ctx context.Context, changed func()) error {
+	return refined(wire.WatchAddresses(ctx, changed))
+}

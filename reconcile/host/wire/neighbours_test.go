@@ -1,0 +1,83 @@
+package wire
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"net/netip"
+	"testing"
+	"time"
+)
+
+func addrs(texts ...string) []netip.Addr {
+	var all []netip.Addr
+	for _, text := range texts {
+		all = append(all, netip.MustParseAddr(text))
+	}
+	return all
+}
+
+// The kernel of another host answers for the addresses that it holds.
+func TestNeighbours(t *testing.T) {
+	a, b := cable(t)
+	b.ip("address add 198.51.100.100/32 dev eth", "address add 2001:db8::100/128 dev eth nodad")
+	a.ip("address add 198.51.100.101/32 dev eth") // our own
+	const patience = 5 * time.Second
+	ask := func(wait time.Duration, asked ...string) map[string]string {
+		t.Helper()
+		found := map[string]string{}
+		a.do(func() error {
+			macs, err := Neighbours(t.Context(), "eth", addrs(asked...), wait)
+			for addr, mac := range macs {
+				found[addr.String()] = mac.String()
+			}
+			return err
+		})
+		return found
+	}
+	began := time.Now()
+	held := []string{"198.51.100.2", "198.51.100.100", "2001:db8::2", "2001:db8::100", "fe80::2"}
+	want := map[string]string{}
+	for _, addr := range held {
+		want[addr] = macB
+	}
+	if got := ask(patience, held...); !maps.Equal(got, want) || time.Since(began) > patience/2 {
+		t.Errorf("%v after %s", got, time.Since(began))
+	}
+	// without an address of that subnet it is a probe
+	a.ip("address flush dev eth")
+	began = time.Now()
+	if got := ask(patience, held[:4]...); len(got) != 4 || time.Since(began) > patience/2 {
+		t.Errorf("%v after %s, asked without an address", got, time.Since(began))
+	}
+	a.ip("address add 198.51.100.1/24 dev eth")
+	if got := ask(20*time.Millisecond, "198.51.100.101", "198.51.100.99", "2001:db8::99", "198.51.100.2"); len(got) != 1 || got["198.51.100.2"] != macB {
+		t.Errorf("%v", got)
+	}
+	if got := ask(0); len(got) != 0 {
+		t.Errorf("%v answer for nothing", got)
+	}
+}
+
+func TestNeighboursEnds(t *testing.T) {
+	a, _ := cable(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	time.AfterFunc(20*time.Millisecond, cancel)
+	a.do(func() error {
+		if _, err := Neighbours(ctx, "eth", addrs("198.51.100.99", "2001:db8::99"), time.Hour); !errors.Is(err, context.Canceled) {
+			t.Errorf("cancelled: %v", err)
+		}
+		_, err := Neighbours(t.Context(), "lo", addrs("127.0.0.1"), 0)
+		wantError(t, err, "cannot ask for neighbours on lo: lo is not an Ethernet")
+		_, err = Neighbours(t.Context(), "nosuch0", addrs("127.0.0.1"), 0)
+		wantError(t, err, "cannot ask for neighbours on nosuch0: there is no interface nosuch0")
+		return nil
+	})
+}
+
+func wantError(t *testing.T, err error, want string) {
+	t.Helper()
+	if err == nil || err.Error() != want {
+		t.Errorf("error %v, want %q", err, want)
+	}
+}

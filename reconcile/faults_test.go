@@ -33,6 +33,10 @@ var changes = map[string]change{
 		host: func(t *testing.T) *hosttest.Host { return installed(t, parse(t, spec)) },
 		doc:  func(t *testing.T) *api.Document { return edited(t, "9000", "9001") },
 	},
+	"servers while HAProxy runs": {
+		host: func(t *testing.T) *hosttest.Host { return installed(t, parse(t, servers)) },
+		doc:  func(t *testing.T) *api.Document { return parse(t, otherServers) },
+	},
 	"rollback": {
 		host: func(t *testing.T) *hosttest.Host {
 			h := installed(t, parse(t, spec))

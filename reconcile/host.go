@@ -41,6 +41,8 @@ type Observer interface {
 	VRRP(ctx context.Context, pid int) ([]Instance, error)
 	// Servers is what HAProxy says of the servers of its backends.
 	Servers(ctx context.Context) ([]ServerState, error)
+	// RunningServers are the servers of all backends as HAProxy runs them.
+	RunningServers(ctx context.Context) ([]RunningServer, error)
 	// Rehearse runs HAProxy with the servers of a rendered file beside the real one, which it leaves alone, and shows
 	// their states until seen has enough. The error says why there is no more to see.
 	Rehearse(ctx context.Context, file render.File, seen func([]ServerState) (enough bool)) error
@@ -102,6 +104,9 @@ type Host interface {
 	RestartUnit(ctx context.Context, name string) error
 	// ReloadUnit makes a running unit read its configuration, and waits until systemd calls that done.
 	ReloadUnit(ctx context.Context, name string) error
+	// Runtime gives the running HAProxy one command of its runtime API that changes something. Unlike other writers it
+	// may be refused, in HAProxy's words, where all is done already.
+	Runtime(ctx context.Context, command string) error
 }
 
 // Interface is one network interface.

@@ -129,6 +129,12 @@ func loads(s Step) (name, config string) {
 		return s.name, s.config
 	case restartUnit:
 		return s.name, s.config
+	case setServer:
+		return haproxyUnit, s.config
+	case addServer:
+		return haproxyUnit, s.config
+	case retireServer:
+		return haproxyUnit, s.config
 	}
 	return "", ""
 }

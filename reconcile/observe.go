@@ -22,6 +22,9 @@ type Observed struct {
 	Moved     map[string]bool   // running units that were started with their configuration at another place
 	Memory    Memory
 	Unchecked []string
+
+	Servers      []RunningServer // of the running HAProxy
+	ServersKnown bool            // it runs, and told of them
 }
 
 // Observe looks at everything that the desired state names, and at what the agent owns besides.
@@ -135,6 +138,11 @@ func (seen *Observed) units(ctx context.Context, o Observer, d Desired) error {
 		if want.Config != "" && unit.Active() {
 			seen.Loaded[want.Name] = loadedBy(unit, seen.Files[want.Config], loaded[want.Name])
 			seen.Moved[want.Name] = moved(unit, want.Config, loaded[want.Name], seen.Memory)
+		}
+		// Where HAProxy runs another file than lies there, or nobody knows which, it is reloaded whatever its servers are.
+		if want.Name == haproxyUnit && seen.Loaded[want.Name] != "" && seen.Loaded[want.Name] == digest(seen.Files[want.Config].Data) {
+			servers, err := o.RunningServers(ctx) // one that does not answer is for those to see who ask whether it serves
+			seen.Servers, seen.ServersKnown = servers, err == nil
 		}
 	}
 	return nil

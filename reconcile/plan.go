@@ -209,10 +209,22 @@ func (p *planner) units() {
 			p.configure(startUnit{name: want.Name, config: want.Config})
 		case p.o.Moved[want.Name]:
 			p.configure(restartUnit{name: want.Name, config: want.Config})
-		case p.changed[want.Config] || p.o.Loaded[want.Name] != p.digestOf(want.Config):
-			p.configure(reloadUnit{name: want.Name, config: want.Config})
+		default:
+			p.load(want)
 		}
 	}
+}
+
+// load makes a running unit run its configuration: by a reload, unless HAProxy can do with less.
+func (p *planner) load(want UnitWant) {
+	steps, ok := []Step(nil), !p.changed[want.Config] && p.o.Loaded[want.Name] == p.digestOf(want.Config)
+	if want.Name == haproxyUnit && p.o.ServersKnown {
+		steps, ok = p.haproxyServers(want.Config)
+	}
+	if !ok {
+		steps = []Step{reloadUnit{name: want.Name, config: want.Config}}
+	}
+	p.Configure = append(p.Configure, steps...)
 }
 
 func (p *planner) digestOf(path string) string {

@@ -207,9 +207,11 @@ func (r *run) configure(ctx context.Context) error {
 		if serving(steps) {
 			r.base = takeBaseline(ctx, r.Host)
 		}
+		done := len(r.done)
 		if err := r.do(ctx, steps); err != nil {
 			return err
 		}
+		steps = slices.Clone(r.done[done:]) // a reload may have come for others
 		if serving(steps) {
 			if err := serves(ctx, r.Host, r.desired, r.base, reloadsHAProxy(steps)); err != nil {
 				return placed(err, r.doc)
@@ -222,7 +224,7 @@ func (r *run) configure(ctx context.Context) error {
 			return err
 		}
 	}
-	if r.plan.Empty() {
+	if r.plan.onlyDeletes() {
 		return nil
 	}
 	return fmt.Errorf("cannot bring the host into the wanted state: somebody else changes it back; still to do: %v", r.plan.Steps()[0])
@@ -248,9 +250,14 @@ func inStep(s Step, err error) error {
 func (r *run) do(ctx context.Context, steps []Step) error {
 	t := &tools{host: r.Host, memory: &r.memory}
 	defer func() { r.brought = append(r.brought, t.brought...) }()
+	reloaded := false // HAProxy, instead of changes of its running servers
 	for _, s := range steps {
 		if err := ctx.Err(); err != nil {
 			return fmt.Errorf("stopped before the step: %v: %w", s, err)
+		}
+		instead := insteadOf(s)
+		if instead != nil && reloaded {
+			continue
 		}
 		if r.Step != nil {
 			r.Step(s)
@@ -258,7 +265,17 @@ func (r *run) do(ctx context.Context, steps []Step) error {
 		start := time.Now()
 		r.done = append(r.done, s)
 		r.started = true
-		if err := s.apply(context.WithoutCancel(ctx), t); err != nil {
+		err := s.apply(context.WithoutCancel(ctx), t)
+		if err != nil && instead != nil {
+			r.Log.Warn("haproxy does not take it while it runs, a reload does the same", "step", s.String(), "err", err)
+			s, reloaded = instead, true
+			r.done[len(r.done)-1] = s
+			if r.Step != nil {
+				r.Step(s)
+			}
+			err = s.apply(context.WithoutCancel(ctx), t)
+		}
+		if err != nil {
 			return inStep(s, err)
 		}
 		r.Log.Info(s.String(), "took", time.Since(start).Round(time.Millisecond).String())

@@ -36,7 +36,7 @@ func (plain) undo() []Step { return nil }
 func serving(steps []Step) bool {
 	for _, s := range steps {
 		switch s := s.(type) {
-		case startUnit, reloadUnit, restartUnit, loadFirewall, restoreFile:
+		case startUnit, reloadUnit, restartUnit, loadFirewall, restoreFile, setServer, addServer, retireServer:
 			return true
 		case writeFile:
 			if s.kind == render.HAProxyConfig || s.kind == render.KeepalivedConfig {

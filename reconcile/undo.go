@@ -70,7 +70,11 @@ func (r *run) undo(ctx context.Context, cause error) error {
 func wayBack(done []Step) []Step {
 	var back []Step
 	for _, s := range done {
-		back = append(back, s.undo()...)
+		for _, b := range s.undo() {
+			// one reload is enough for many servers
+			back = slices.DeleteFunc(back, func(before Step) bool { return isReload(before) && isReload(b) && before == b })
+			back = append(back, b)
+		}
 	}
 	rank := func(s Step) int {
 		switch s.(type) {
@@ -86,6 +90,8 @@ func wayBack(done []Step) []Step {
 	slices.SortStableFunc(back, func(a, b Step) int { return rank(a) - rank(b) })
 	return back
 }
+
+func isReload(s Step) bool { _, is := s.(reloadUnit); return is }
 
 // purge removes the packages that this run brought. With them goes what they call their configuration, even where it
 // was there before them: that comes back.

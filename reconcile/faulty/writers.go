@@ -86,6 +86,10 @@ func (h host) RestartUnit(ctx context.Context, name string) error {
 	return h.unit(ctx, "RestartUnit", name, h.real.RestartUnit)
 }
 
+func (h host) Runtime(ctx context.Context, command string) error {
+	return h.effect("Runtime "+command, nil, func() error { return h.real.Runtime(ctx, command) })
+}
+
 func (h host) ReloadUnit(ctx context.Context, name string) error {
 	return h.unit(ctx, "ReloadUnit", name, h.real.ReloadUnit)
 }

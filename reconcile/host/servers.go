@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/csv"
 	"fmt"
+	"iter"
 	"strconv"
 	"strings"
 	"time"
@@ -25,7 +26,7 @@ func (h *Host) Servers(ctx context.Context) ([]reconcile.ServerState, error) {
 	return states, nil
 }
 
-// parseStat reads HAProxy's statistics in CSV (management guide §9.1). Columns are found by name: every version adds some.
+// parseStat reads HAProxy's statistics in CSV (management guide §9.1).
 func parseStat(text string, now time.Time) ([]reconcile.ServerState, error) {
 	r := csv.NewReader(strings.NewReader(strings.TrimPrefix(text, "# ")))
 	r.FieldsPerRecord = -1
@@ -33,21 +34,8 @@ func parseStat(text string, now time.Time) ([]reconcile.ServerState, error) {
 	if err != nil {
 		return nil, err
 	}
-	if len(rows) == 0 {
-		return nil, nil
-	}
-	column := map[string]int{}
-	for i, name := range rows[0] {
-		column[name] = i
-	}
 	var states []reconcile.ServerState
-	for _, row := range rows[1:] {
-		get := func(name string) string {
-			if i, ok := column[name]; ok && i < len(row) {
-				return row[i]
-			}
-			return ""
-		}
+	for get := range byColumn(rows) {
 		s := reconcile.ServerState{Backend: get("pxname"), Name: get("svname"), Address: get("addr"), State: get("status")}
 		s.Reason = checkResult(get("check_status"), get("check_code"), get("last_chk"), get("check_desc"))
 		s.Checked = !strings.Contains(get("check_status"), "INI")
@@ -57,6 +45,29 @@ func parseStat(text string, now time.Time) ([]reconcile.ServerState, error) {
 		states = append(states, s)
 	}
 	return states, nil
+}
+
+// byColumn gives the rows of a table below its heading. Columns are found by name: every version of HAProxy adds some.
+func byColumn(rows [][]string) iter.Seq[func(name string) string] {
+	return func(yield func(func(string) string) bool) {
+		if len(rows) == 0 {
+			return
+		}
+		column := map[string]int{}
+		for i, name := range rows[0] {
+			column[name] = i
+		}
+		for _, row := range rows[1:] {
+			if !yield(func(name string) string {
+				if i, ok := column[name]; ok && i < len(row) {
+					return row[i]
+				}
+				return ""
+			}) {
+				return
+			}
+		}
+	}
 }
 
 // checkResult is the last health check in words: "L7STS 500: Layer7 wrong status".

@@ -14,6 +14,7 @@ func (h *Host) Clone() *Host {
 	c := *h
 	c.Log, c.fault = nil, fault{}
 	c.Net = slices.Clone(h.Net)
+	c.Sessions = maps.Clone(h.Sessions)
 	c.Archive, c.Busy, c.Taken, c.Forbidden = maps.Clone(h.Archive), maps.Clone(h.Busy), maps.Clone(h.Taken), maps.Clone(h.Forbidden)
 	c.Answers = maps.Clone(h.Answers)
 	c.files, c.manager = maps.Clone(h.files), maps.Clone(h.manager)
@@ -28,6 +29,7 @@ func (h *Host) Clone() *Host {
 	}
 	for name, u := range h.units {
 		clone := *u
+		clone.servers = slices.Clone(u.servers)
 		c.units[name] = &clone
 	}
 	for family, t := range h.tables {

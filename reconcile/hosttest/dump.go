@@ -54,7 +54,10 @@ func (h *Host) dumpUnit(b *strings.Builder, u *unit) {
 		fmt.Fprintf(b, "    active%s%s\n", word(u.pid > 0, " "+u.invocation), word(u.workers.Failed > 0, " last reload failed"))
 	}
 	if u.loaded != "" {
-		fmt.Fprintf(b, "    has loaded %s:\n%s", u.config, indented(indented(u.loaded)))
+		fmt.Fprintf(b, "    has loaded %s:\n%s", u.config, indented(indented(withoutServers(u.name, u.loaded))))
+	}
+	for _, s := range slices.SortedFunc(slices.Values(u.servers), func(a, b server) int { return strings.Compare(a.place(), b.place()) }) {
+		fmt.Fprintf(b, "    runs %s\n", s)
 	}
 }
 

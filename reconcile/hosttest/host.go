@@ -36,6 +36,9 @@ type Host struct {
 	NotReady  error                 // what Ready says
 	Log       []string              // every call of a writer, in order
 
+	Stubborn string         // a word in commands of HAProxy's runtime API that it refuses
+	Sessions map[string]int // connections that servers of HAProxy ("web/server1") have, and that do not end
+
 	files    map[string]reconcile.File
 	packages map[string]*pkg
 	units    map[string]*unit

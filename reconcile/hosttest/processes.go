@@ -49,6 +49,7 @@ func (h *Host) start(u *unit) error {
 	u.pid = h.next()
 	u.config, u.loaded = config, data
 	u.workers = reconcile.Workers{Current: []int{h.next()}}
+	u.servers = serversIn(u.name, data)
 	return nil
 }
 
@@ -60,6 +61,7 @@ func (u *unit) begin(now time.Time) {
 
 func (h *Host) stop(u *unit) {
 	u.active, u.failed, u.pid, u.config, u.loaded, u.workers = false, false, 0, "", "", reconcile.Workers{}
+	u.servers = nil
 }
 
 // reload makes a process read the file that it was started with. HAProxy's unit checks it first; what it cannot bind
@@ -81,7 +83,7 @@ func (h *Host) reload(u *unit) error {
 		return nil
 	}
 	u.workers = reconcile.Workers{Old: u.workers.Current, Current: []int{h.next()}}
-	u.loaded = data
+	u.loaded, u.servers = data, serversIn(u.name, data)
 	return nil
 }
 

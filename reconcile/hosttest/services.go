@@ -36,12 +36,12 @@ func (h *Host) VRRP(ctx context.Context, pid int) ([]reconcile.Instance, error) 
 	return all, nil
 }
 
-// Servers are those that HAProxy has loaded: up, or down where Sick says so.
+// Servers are those of the running HAProxy: up, or down where Sick says so.
 func (h *Host) Servers(ctx context.Context) ([]reconcile.ServerState, error) {
 	if err := h.look(ctx, "Servers"); err != nil {
 		return nil, err
 	}
-	return h.servers(h.unit("haproxy.service").loaded), nil
+	return h.states(h.unit("haproxy.service").servers), nil
 }
 
 // Rehearse shows the servers of a file that HAProxy has not loaded.
@@ -52,30 +52,8 @@ func (h *Host) Rehearse(ctx context.Context, file render.File, seen func([]recon
 	if h.Blind { // no rehearsal: what is wrong shows only after the reload
 		return unavailable("rehearse the health checks")
 	}
-	seen(h.servers(string(file.Data)))
+	seen(h.states(serversIn("haproxy.service", string(file.Data))))
 	return nil
-}
-
-func (h *Host) servers(config string) []reconcile.ServerState {
-	var all []reconcile.ServerState
-	backend, sick := "", false
-	for line := range strings.Lines(config) {
-		words := strings.Fields(line)
-		switch {
-		case len(words) > 1 && words[0] == "backend":
-			backend, sick = words[1], false
-		case h.Sick != "" && strings.Contains(line, h.Sick) && !strings.HasPrefix(strings.TrimSpace(line), "server"):
-			sick = true
-		case len(words) > 2 && words[0] == "server":
-			s := reconcile.ServerState{Backend: backend, Name: words[1], Address: words[2], State: "UP", Reason: "L4OK", Checked: true}
-			if sick || h.Sick != "" && strings.Contains(line, h.Sick) {
-				s.State, s.Reason = "DOWN", "L4CON: connection refused"
-			}
-			s.Checked = h.Unchecked == "" || !strings.Contains(line, h.Unchecked)
-			all = append(all, s)
-		}
-	}
-	return all
 }
 
 // Sockets are HAProxy's, and those of the other programs in Taken.

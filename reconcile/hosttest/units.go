@@ -35,6 +35,7 @@ type unit struct {
 	config     string // path that the running process was started with
 	loaded     string // content that it has read last
 	workers    reconcile.Workers
+	servers    []server // HAProxy's, as they run
 }
 
 // unit is the unit of that name, made where nobody spoke of it before.

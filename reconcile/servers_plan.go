@@ -1,0 +1,152 @@
+package reconcile
+
+import (
+	"fmt"
+	"slices"
+
+	"rlb.dev/rlb-agent/render"
+)
+
+// mostServerSteps is for how many servers a change goes through the runtime API. A reload is quicker for more.
+const mostServerSteps = 100
+
+// haproxyServers plans what makes the running HAProxy's servers those of its file, through its runtime API: without a
+// new process, so that no connection is kept by an old one. ok says that this does it all; else only a reload does.
+//
+// HAProxy must run the file that lies on the disk, and the wanted one may differ from that in servers only.
+func (p *planner) haproxyServers(config string) (steps []Step, ok bool) {
+	wanted, installed := p.file(config), p.o.Files[config]
+	if wanted == nil || p.o.Loaded[haproxyUnit] != digest(installed.Data) {
+		return nil, false
+	}
+	same := string(wanted.Data) == string(installed.Data)
+	if hasDefaults(wanted.Data) {
+		return nil, same
+	}
+	backends := backendsOf(*wanted)
+	before, alike := linesBefore(*wanted, installed.Data, backends)
+	if !alike {
+		return nil, false
+	}
+	running := map[string][]RunningServer{}
+	for _, s := range p.o.Servers {
+		running[s.Backend] = append(running[s.Backend], s)
+	}
+	for _, b := range backends {
+		var former map[string]serverLine
+		if !same {
+			former = before[b.name]
+		}
+		more, can := b.steps(config, running[b.name], former)
+		if !can {
+			return nil, false
+		}
+		steps = append(steps, more...)
+	}
+	switch {
+	case same && len(steps) == 0:
+		return nil, true
+	case len(steps) == 0, len(steps) > mostServerSteps, !p.d.Facts.HAProxyVersion.ChangesServers():
+		return nil, false
+	}
+	return steps, true
+}
+
+func (p *planner) file(path string) *render.File {
+	for i, f := range p.d.Files {
+		if f.Path == path {
+			return &p.d.Files[i]
+		}
+	}
+	return nil
+}
+
+// linesBefore are the server lines of the installed file, by backend and name. alike says that all its other lines are
+// those of the wanted one. A backend with lines of the user's own counts among the other lines as a whole.
+func linesBefore(wanted render.File, installed []byte, backends []backendLines) (lines map[string]map[string]serverLine, alike bool) {
+	ours := map[string]bool{}
+	for _, b := range backends {
+		ours[b.name] = len(b.raw) == 0
+	}
+	_, rest, ok := split(wanted.Data, ours)
+	lines, restBefore, okBefore := split(installed, ours)
+	return lines, ok && okBefore && slices.Equal(rest, restBefore)
+}
+
+// steps make the running servers of a backend those of its lines. former are the lines that HAProxy has read, nil
+// where they are these.
+func (b backendLines) steps(config string, running []RunningServer, former map[string]serverLine) (steps []Step, ok bool) {
+	find := func(name string) (RunningServer, bool) {
+		i := slices.IndexFunc(running, func(r RunningServer) bool { return r.Name == name })
+		if i < 0 {
+			return RunningServer{}, false
+		}
+		return running[i], true
+	}
+	for _, want := range b.servers {
+		have, there := find(want.name)
+		was, known := former[want.name]
+		if former == nil || len(b.raw) > 0 {
+			was, known = want, true
+		}
+		switch {
+		case b.named(want.name): // the user's own lines may use it as they like
+		case !there && !(b.dynamic() && want.addable() && len(b.raw) == 0), // it cannot come while HAProxy runs
+			there && !known, // one of that name is there, and nobody knows what its line was
+			known && was.rest != want.rest,
+			known && (was.address != want.address || was.port != want.port) && (was.isName() || want.isName()),
+			known && was.weight != want.weight && !b.weighed():
+			return nil, false
+		case !there:
+			steps = append(steps, addServer{serverStep{b.name, want.name, config}, want})
+		default:
+			if step := b.set(want, have, config); len(step.commands) > 0 {
+				steps = append(steps, step)
+			}
+		}
+	}
+	for _, have := range running {
+		wanted := slices.ContainsFunc(b.servers, func(s serverLine) bool { return s.name == have.Name })
+		switch at := (serverStep{b.name, have.Name, config}); {
+		case wanted || len(b.raw) > 0: // those that the user's own lines bring are not ours
+		case have.Admin == AdminReady:
+			steps = append(steps, retireServer{at})
+		case have.Sessions == 0:
+			steps = append(steps, deleteServer{at})
+		}
+	}
+	return steps, true
+}
+
+// set is what makes a running server what its line says. Its check's verdict is not the agent's business, nor is the
+// address that a DNS name has.
+func (b backendLines) set(want serverLine, have RunningServer, config string) setServer {
+	s := setServer{serverStep: serverStep{b.name, want.name, config}}
+	place := b.name + "/" + want.name
+	add := func(what, command string, args ...any) {
+		s.what, s.commands = append(s.what, what), append(s.commands, fmt.Sprintf(command, args...))
+	}
+	if addr := want.addr(); addr.IsValid() && have.Addr != addr {
+		add(fmt.Sprintf("address %v becomes %v", have.Addr, addr), "set server %s addr %v port %d", place, addr.Addr(), addr.Port())
+	}
+	switch {
+	case have.Weight == want.weight:
+	case b.weighed():
+		add(fmt.Sprintf("weight %d becomes %d", have.Weight, want.weight), "set server %s weight %d", place, want.weight)
+	default: // the others know but none and all of the weight that they began with
+		add(fmt.Sprintf("weight %d becomes %d", have.Weight, want.weight), "set server %s weight 100%%", place)
+	}
+	if have.MaxConnections != want.maxconn {
+		add(fmt.Sprintf("most connections %d become %d", have.MaxConnections, want.maxconn), "set maxconn server %s %d", place, want.maxconn)
+	}
+	if have.CheckOff && want.checked() {
+		add("its health check is switched on", "enable health %s", place)
+	}
+	switch have.Admin {
+	case AdminDrain:
+		add("it gets connections again, and is no longer drained", "set server %s state ready", place)
+	case AdminMaint:
+		add("it leaves maintenance", "set server %s state ready", place)
+	}
+	return s
+}

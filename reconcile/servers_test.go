@@ -1,0 +1,271 @@
+package reconcile_test
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+
+	"rlb.dev/rlb-agent/reconcile"
+	"rlb.dev/rlb-agent/reconcile/hosttest"
+)
+
+// servers is a spec with four of them; in otherServers one is there no more, one is new, and two are changed.
+const (
+	servers = `apiVersion: rlb.dev/v1
+kind: LoadBalancerSpec
+virtualIPs: [198.51.100.10]
+services:
+- name: web
+  port: 9000
+  servers:
+  - {name: a, address: 198.51.100.21}
+  - {name: b, address: 198.51.100.22, weight: 5}
+  - {name: c, address: 198.51.100.23, maxConnections: 100}
+  - {name: d, address: "2001:db8::24", backup: true}
+`
+	otherServers = `apiVersion: rlb.dev/v1
+kind: LoadBalancerSpec
+virtualIPs: [198.51.100.10]
+services:
+- name: web
+  port: 9000
+  servers:
+  - {name: new, address: 198.51.100.29, weight: 0}
+  - {name: a, address: 198.51.100.31, port: 9001}
+  - {name: b, address: 198.51.100.22}
+  - {name: d, address: "2001:db8::24", backup: true, maxConnections: 7}
+`
+	onServer = ", while haproxy runs: "
+	writeCfg = "write /etc/haproxy/haproxy.cfg"
+	reload   = "reload haproxy.service"
+)
+
+// runtime gives HAProxy a command behind the agent's back.
+func runtime(h *hosttest.Host, commands ...string) {
+	h.Admin(func(ctx context.Context, h reconcile.Host) error {
+		for _, command := range commands {
+			if err := h.Runtime(ctx, command); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+func workers(t *testing.T, h *hosttest.Host) reconcile.Workers {
+	t.Helper()
+	w, err := h.Workers(t.Context(), "/run/haproxy-master.sock")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return w
+}
+
+// Servers change without a reload, and HAProxy then runs what a reload of the written file would make it run.
+func TestServersChangeWhileHAProxyRuns(t *testing.T) {
+	h := installed(t, parse(t, servers))
+	before := workers(t, h)
+	doc := parse(t, otherServers)
+	result := must(t, h, doc)
+	wantLines(t, "steps", texts(result.Steps), writeCfg,
+		"server new of web"+onServer+"add it, 198.51.100.29:9000",
+		"server a of web"+onServer+"address 198.51.100.21:9000 becomes 198.51.100.31:9001",
+		"server b of web"+onServer+"weight 5 becomes 1",
+		"server d of web"+onServer+"most connections 0 become 7",
+		"server c of web"+onServer+"no new connections, for it is not wanted; it is deleted when its last one has ended",
+		"server c of web"+onServer+"delete it, for it is not wanted and its last connection has ended")
+	if after := workers(t, h); !slices.Equal(before.Current, after.Current) {
+		t.Errorf("HAProxy was reloaded: workers %v became %v", before, after)
+	}
+	quiet(t, h, doc)
+	fresh := installed(t, parse(t, servers))
+	fresh.Stubborn = "server" // takes nothing while it runs
+	must(t, fresh, doc)
+	sameText(t, "the runtime API and a reload", shape(fresh), shape(h))
+	running := h.Dump(memory...)
+	h.Admin(func(ctx context.Context, h reconcile.Host) error { return h.ReloadUnit(ctx, "haproxy.service") })
+	same(t, "a reload", h, running, memory...)
+}
+
+// A server that still has connections is drained, not put in maintenance, and deleted when they have ended.
+func TestRemovedServerKeepsItsConnections(t *testing.T) {
+	h := installed(t, parse(t, servers))
+	h.Sessions = map[string]int{"web/c": 3, "web/a": 1}
+	without := parse(t, strings.Replace(servers, "  - {name: c, address: 198.51.100.23, maxConnections: 100}\n", "", 1))
+	must(t, h, without)
+	if !strings.Contains(h.Dump(), "runs web/c 198.51.100.23:9000 check inter 2000ms rise 2 fall 3 on-marked-down shutdown-sessions weight 1 maxconn 100 drain") || h.Sessions["web/c"] != 3 {
+		t.Errorf("c is not drained, or its connections were cut: %v\n%s", h.Sessions, h.Dump())
+	}
+	quiet(t, h, without)
+
+	// wanted again while it is there, nobody can tell what it was
+	again := h.Clone()
+	wantLines(t, "plan", plan(t, again, parse(t, servers)), writeCfg, reload)
+
+	delete(h.Sessions, "web/c")
+	wantLines(t, "plan", plan(t, h, without), "server c of web"+onServer+"delete it, for it is not wanted and its last connection has ended")
+	must(t, h, without)
+	quiet(t, h, without)
+}
+
+// What the runtime API cannot do, or nobody can be sure that it does it right, is done by a reload.
+func TestServersThatNeedAReload(t *testing.T) {
+	replaced := func(pairs ...string) string { return strings.NewReplacer(pairs...).Replace(servers) }
+	raw := "  extraBackend: [timeout server 1h]\n"
+	for name, test := range map[string]struct {
+		before, after string
+		host          func(h *hosttest.Host)
+	}{
+		"another field too":          {after: replaced("21", "31", "port: 9000", "port: 9001")},
+		"health check":               {after: replaced("  port: 9000", "  port: 9000\n  healthCheck: {interval: 5s}")},
+		"backup":                     {after: replaced(", backup: true", "")},
+		"to a DNS name":              {after: replaced("198.51.100.21", "cp1.example")},
+		"from a DNS name":            {before: replaced("198.51.100.21", "cp1.example"), after: servers},
+		"a new DNS name":             {after: servers + "  - {name: e, address: cp5.example}\n"},
+		"a name's port":              {before: servers + "  - {name: e, address: cp5.example}\n", after: servers + "  - {name: e, address: cp5.example, port: 1}\n"},
+		"order":                      {after: replaced("{name: a, address: 198.51.100.21}", "{name: b, address: 198.51.100.22, weight: 5}", "{name: b, address: 198.51.100.22, weight: 5}", "{name: a, address: 198.51.100.21}")},
+		"added, order counts":        {before: replaced("port: 9000", "port: 9000\n  balance: first"), after: replaced("port: 9000", "port: 9000\n  balance: first") + "  - {name: e, address: 198.51.100.25}\n"},
+		"added, static algorithm":    {before: replaced("port: 9000", "port: 9000\n  balance: source"), after: replaced("port: 9000", "port: 9000\n  balance: source") + "  - {name: e, address: 198.51.100.25}\n"},
+		"weight, static algorithm":   {before: replaced("port: 9000", "port: 9000\n  balance: static-rr"), after: replaced("port: 9000", "port: 9000\n  balance: static-rr", "weight: 5", "weight: 6")},
+		"lines of the user's own":    {before: servers + raw, after: replaced("21", "31") + raw},
+		"default-server":             {before: servers + "proxy: {extraDefaults: [default-server slowstart 10s]}\n", after: replaced("21", "31") + "proxy: {extraDefaults: [default-server slowstart 10s]}\n"},
+		"another service":            {after: servers + "- {name: api, port: 9100, servers: [{address: 198.51.100.41}]}\n"},
+		"older HAProxy":              {after: replaced("21", "31"), host: func(h *hosttest.Host) { h.Archive["haproxy"] = []string{"2.2.9-2+deb11u6"} }},
+		"HAProxy that does not tell": {after: replaced("21", "31"), host: func(h *hosttest.Host) { h.FailMethod("RunningServers", errors.New("no answer")) }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := hosttest.New()
+			if test.host != nil {
+				test.host(h)
+			}
+			if test.before == "" {
+				test.before = servers
+			}
+			must(t, h, parse(t, test.before))
+			got := plan(t, h, parse(t, test.after))
+			if !slices.Contains(got, reload) || slices.ContainsFunc(got, func(s string) bool { return strings.Contains(s, "while haproxy runs") }) {
+				t.Errorf("plan: %q", got)
+			}
+			must(t, h, parse(t, test.after))
+			quiet(t, h, parse(t, test.after))
+		})
+	}
+}
+
+// What can be changed with an algorithm that cannot get servers while HAProxy runs.
+func TestServersOfStaticAlgorithms(t *testing.T) {
+	with := func(balance string) string {
+		return strings.Replace(servers, "port: 9000", "port: 9000\n  balance: "+balance, 1)
+	}
+	for _, balance := range []string{"source", "static-rr", "first"} {
+		h := installed(t, parse(t, with(balance)))
+		wantLines(t, balance, plan(t, h, parse(t, strings.Replace(with(balance), "21", "31", 1))), writeCfg,
+			"server a of web"+onServer+"address 198.51.100.21:9000 becomes 198.51.100.31:9000")
+	}
+}
+
+// A command that HAProxy refuses, at any place, ends in a reload of the same file.
+func TestRefusedCommandEndsInAReload(t *testing.T) {
+	doc := parse(t, otherServers)
+	whole := installed(t, parse(t, servers))
+	must(t, whole, doc)
+	for _, word := range []string{"add server", "enable health", "enable server", "addr", "weight 1", "maxconn server", "drain", "state maint", "del server"} {
+		h := installed(t, parse(t, servers))
+		before := workers(t, h)
+		h.Stubborn = word
+		result := must(t, h, doc)
+		if after := workers(t, h); slices.Equal(before.Current, after.Current) || !slices.Contains(texts(result.Steps), reload) {
+			t.Errorf("%s refused: steps %q, workers %v", word, texts(result.Steps), after)
+		}
+		sameText(t, word+" refused", shape(whole), shape(h))
+		h.Stubborn = ""
+		quiet(t, h, doc)
+	}
+}
+
+// New servers that do not work are undone, and HAProxy runs the old ones again.
+func TestServersThatDoNotWorkAreUndone(t *testing.T) {
+	h := installed(t, parse(t, servers))
+	before := h.Dump(memory...)
+	h.Sick, h.Blind = "198.51.100.3", true
+	all := strings.NewReplacer("198.51.100.2", "198.51.100.3", "2001:db8::24", "198.51.100.34").Replace(servers)
+	_, _, err := once(t, h, parse(t, all))
+	if failure := (*reconcile.Failure)(nil); !errors.As(err, &failure) || !failure.Undone || failure.Undo != nil {
+		t.Fatalf("got %v", err)
+	}
+	same(t, "an undone change", h, before, memory...)
+	quiet(t, h, parse(t, servers))
+}
+
+// What somebody changed through the runtime API is seen and set right without a reload.
+func TestDriftOfServers(t *testing.T) {
+	const again = "server a of web" + onServer
+	for name, test := range map[string]struct {
+		drift []string
+		want  []string
+	}{
+		"maintenance":   {[]string{"set server web/a state maint"}, []string{again + "it leaves maintenance"}},
+		"drained":       {[]string{"set server web/a state drain"}, []string{again + "it gets connections again, and is no longer drained"}},
+		"weight":        {[]string{"set server web/a weight 9"}, []string{again + "weight 9 becomes 1"}},
+		"address":       {[]string{"set server web/a addr 198.51.100.99 port 1"}, []string{again + "address 198.51.100.99:1 becomes 198.51.100.21:9000"}},
+		"connections":   {[]string{"set maxconn server web/a 9"}, []string{again + "most connections 9 become 0"}},
+		"several":       {[]string{"set server web/a weight 9", "set server web/a state drain"}, []string{again + "weight 9 becomes 1, it gets connections again, and is no longer drained"}},
+		"missing":       {[]string{"set server web/a state maint", "del server web/a"}, []string{again + "add it, 198.51.100.21:9000"}},
+		"half added":    {[]string{"set server web/a state maint", "del server web/a", "add server web/a 198.51.100.21:9000 check inter 2000ms rise 2 fall 3 on-marked-down shutdown-sessions"}, []string{again + "its health check is switched on, it leaves maintenance"}},
+		"extra":         {[]string{"add server web/x 198.51.100.99:1", "enable server web/x"}, []string{"server x of web" + onServer + "no new connections, for it is not wanted; it is deleted when its last one has ended"}},
+		"extra, unused": {[]string{"add server web/x 198.51.100.99:1"}, []string{"server x of web" + onServer + "delete it, for it is not wanted and its last connection has ended"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			doc := parse(t, servers)
+			h := installed(t, doc)
+			before, as := workers(t, h), h.Dump(memory...)
+			runtime(h, test.drift...)
+			wantLines(t, "plan", plan(t, h, doc), test.want...)
+			must(t, h, doc)
+			if after := workers(t, h); !slices.Equal(before.Current, after.Current) {
+				t.Error("HAProxy was reloaded")
+			}
+			same(t, "the repair", h, as, memory...)
+			quiet(t, h, doc)
+
+			old := hosttest.New()
+			old.Archive["haproxy"] = []string{"2.2.9-2+deb11u6"}
+			must(t, old, doc)
+			runtime(old, test.drift...)
+			wantLines(t, "plan with an older HAProxy", plan(t, old, doc), reload)
+		})
+	}
+}
+
+// What is not the agent's business is no drift.
+func TestNoDriftOfServers(t *testing.T) {
+	named := servers + "  extraBackend: [use-server a if FALSE, server mine 198.51.100.77:1]\n"
+	byName := servers + "  - {name: e, address: cp5.example}\n"
+	for name, test := range map[string]struct {
+		spec  string
+		drift func(h *hosttest.Host)
+	}{
+		"down":              {servers, func(h *hosttest.Host) { h.Sick = "198.51.100.21" }},
+		"user's own server": {named, func(h *hosttest.Host) { runtime(h, "set server web/mine state maint") }},
+		"named by the user": {named, func(h *hosttest.Host) { runtime(h, "set server web/a state maint") }},
+		"address of a name": {byName, func(h *hosttest.Host) { runtime(h, "set server web/e addr 198.51.100.25 port 9000") }},
+		"does not answer": {servers, func(h *hosttest.Host) {
+			runtime(h, "set server web/a weight 9")
+			h.FailMethod("RunningServers", errors.New("no answer"))
+		}},
+		"default-server": {servers + "proxy: {extraDefaults: [default-server agent-check agent-port 1]}\n", func(h *hosttest.Host) { runtime(h, "set server web/a state drain") }},
+		"retired, with some": {servers, func(h *hosttest.Host) {
+			h.Sessions = map[string]int{"web/x": 1}
+			runtime(h, "add server web/x 198.51.100.99:1", "enable server web/x", "set server web/x state drain")
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			doc := parse(t, test.spec)
+			h := installed(t, doc)
+			test.drift(h)
+			wantLines(t, "plan", plan(t, h, doc))
+		})
+	}
+}

@@ -52,6 +52,9 @@ type Observer interface {
 	// of those that answer within 300 ms, this host left out. A peer that is there answers for its own address; one that
 	// holds a virtual IP answers for that.
 	Neighbours(ctx context.Context, iface string, addrs []netip.Addr) (map[netip.Addr]string, error)
+	// Offers are what apt would install of the named packages if nothing held them, and when its lists changed last.
+	// Where that is not after since, nobody is asked and there are none.
+	Offers(ctx context.Context, since time.Time, names ...string) (offers map[string]Offer, lists time.Time, err error)
 }
 
 // Host is a host that can be changed. Every writer is an "ensure": done before, it does nothing and is no error.
@@ -130,6 +133,12 @@ type Package struct {
 	Broken    bool   // half installed, unpacked or half configured
 	Held      bool   // held against upgrades
 	Candidate string // version that apt would install, "" where none is offered or apt's lists were never fetched
+}
+
+// Offer is a version of a package that apt would install.
+type Offer struct {
+	Version  string
+	Security bool // from an archive of security updates
 }
 
 // File is the state of one file.

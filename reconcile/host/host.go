@@ -39,11 +39,12 @@ type Host struct {
 	progress    func(line string)
 	lockTimeout time.Duration
 
-	system system        // runs commands
-	root   bool          // we are root
-	proc   string        // where /proc is
-	run    string        // our directory for what a reboot may forget
-	pause  time.Duration // between two tries for a lock
+	system   system        // runs commands
+	root     bool          // we are root
+	proc     string        // where /proc is
+	aptLists string        // apt's lists of packages
+	run      string        // our directory for what a reboot may forget
+	pause    time.Duration // between two tries for a lock
 
 	vrrpSignal syscall.Signal // makes keepalived tell its state; 0 until asked for
 
@@ -66,7 +67,7 @@ func New(o Options) (*Host, error) {
 	}
 	h := &Host{
 		log: o.Log, progress: o.Progress, lockTimeout: o.LockTimeout,
-		root: os.Geteuid() == 0, proc: "/proc", run: reconcile.RunDir, pause: time.Second,
+		root: os.Geteuid() == 0, proc: "/proc", aptLists: "/var/lib/apt/lists", run: reconcile.RunDir, pause: time.Second,
 	}
 	if h.log == nil {
 		h.log = slog.New(slog.DiscardHandler)

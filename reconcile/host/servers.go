@@ -37,7 +37,10 @@ func parseStat(text string, now time.Time) ([]reconcile.ServerState, error) {
 	var states []reconcile.ServerState
 	for get := range byColumn(rows) {
 		s := reconcile.ServerState{Backend: get("pxname"), Name: get("svname"), Address: get("addr"), State: get("status")}
-		s.Reason = checkResult(get("check_status"), get("check_code"), get("last_chk"), get("check_desc"))
+		s.Reason = checkWords(get("check_status"), get("check_code"), get("last_chk"), get("check_desc"))
+		if strings.Contains(s.State, "resolution") { // "MAINT (resolution)"
+			s.Reason = "its DNS name does not resolve"
+		}
 		s.Checked = !strings.Contains(get("check_status"), "INI")
 		if seconds, err := strconv.Atoi(get("lastchg")); err == nil {
 			s.Since = now.Add(-time.Duration(seconds) * time.Second).Truncate(time.Second)
@@ -68,15 +71,4 @@ func byColumn(rows [][]string) iter.Seq[func(name string) string] {
 			}
 		}
 	}
-}
-
-// checkResult is the last health check in words: "L7STS 500: Layer7 wrong status".
-func checkResult(status, code, contents, description string) string {
-	words := strings.TrimSpace(strings.TrimPrefix(status, "* ") + " " + code)
-	for _, text := range []string{description, contents} {
-		if text != "" {
-			return strings.TrimPrefix(words+": "+text, ": ")
-		}
-	}
-	return words
 }

@@ -20,6 +20,9 @@ type Host struct {
 	Net       []reconcile.Interface // network interfaces
 	Archive   map[string][]string   // versions of each package that apt offers, the newest first
 	Lists     bool                  // apt's lists were fetched
+	ListsTime time.Time             // when they changed last
+	Security  bool                  // the newest versions are security updates
+	Asked     int                   // times that apt was asked for them
 	NoIPv6    bool                  // the kernel has none
 	Busy      map[uint16]bool       // ports that some other program holds: HAProxy cannot bind them
 	Taken     map[uint16]string     // ports that some other program is seen to hold, with its name
@@ -66,6 +69,7 @@ func New() *Host {
 			"liblua5.3-0": {"5.3.6-2"},
 		},
 		Lists:     true,
+		ListsTime: time.Date(2025, 12, 1, 0, 0, 0, 0, time.UTC),
 		Busy:      map[uint16]bool{},
 		Forbidden: map[string]string{},
 		files:     map[string]reconcile.File{},

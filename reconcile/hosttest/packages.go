@@ -6,6 +6,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"time"
 
 	"rlb.dev/rlb-agent/reconcile"
 )
@@ -42,6 +43,24 @@ func (h *Host) Packages(ctx context.Context, names ...string) ([]reconcile.Packa
 		all = append(all, state)
 	}
 	return all, nil
+}
+
+// Offers are the newest versions of the archive. The lists change at ListsTime.
+func (h *Host) Offers(ctx context.Context, since time.Time, names ...string) (map[string]reconcile.Offer, time.Time, error) {
+	if err := h.look(ctx, "Offers"); err != nil {
+		return nil, time.Time{}, err
+	}
+	if !h.ListsTime.After(since) {
+		return nil, h.ListsTime, nil
+	}
+	h.Asked++
+	offers := map[string]reconcile.Offer{}
+	for _, name := range names {
+		if versions := h.Archive[name]; h.Lists && len(versions) > 0 {
+			offers[name] = reconcile.Offer{Version: versions[0], Security: h.Security}
+		}
+	}
+	return offers, h.ListsTime, nil
 }
 
 // RefreshPackages fetches the lists.

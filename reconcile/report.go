@@ -9,36 +9,67 @@ import (
 	"rlb.dev/rlb-agent/api"
 )
 
-// WriteStatus leaves how a run ended, and how the host is now, for those who read files.
-func WriteStatus(ctx context.Context, h Host, doc *api.Document, result Result, runErr error) error {
-	ctx = context.WithoutCancel(ctx)
-	status, err := ReadStatus(ctx, h, doc, nil, result.Look)
-	if err != nil {
-		return fmt.Errorf("cannot write the status: %w", err)
-	}
-	status.LastReconcile = runStatus(result, runErr)
-	return writeJSON(ctx, h, StatusFile, status)
+// Report is a run and how it ended.
+type Report struct {
+	Doc     *api.Document // the spec that was reconciled with; nil where there was none
+	Refused error         // why the spec file is refused, where Doc is another spec or none
+	Result  Result
+	Err     error  // of the run
+	Agent   string // version of the agent
 }
 
-func runStatus(result Result, err error) *RunStatus {
-	s := &RunStatus{Time: result.Began.Truncate(time.Second), Duration: result.Time.Round(time.Millisecond).String(), Result: Converged}
-	for _, step := range result.Steps {
-		s.Steps = append(s.Steps, step.String())
+// WriteStatus leaves how a run ended, and how the host is now, for those who read files.
+func WriteStatus(ctx context.Context, h Host, run Report) (Status, error) {
+	ctx = context.WithoutCancel(ctx)
+	doc := run.Doc
+	if run.Refused != nil {
+		doc = nil
 	}
-	var failure *Failure
-	switch {
-	case err == nil && len(result.Steps) > 0:
-		s.Result = Changed
-	case err == nil:
-	case !errors.As(err, &failure):
-		s.Result = Refused
-	case failure.Undone && failure.Undo == nil:
-		s.Result = RolledBack
-	default:
-		s.Result = Failed
+	r, err := newReading(ctx, h)
+	if err != nil {
+		return Status{}, fmt.Errorf("cannot write the status: %w", err)
+	}
+	r.lastRun, r.ask = run.status(), true
+	status, err := r.read(ctx, doc, run.Refused, run.Result.Look)
+	status.Versions.Agent = run.Agent
+	if err == nil {
+		err = status.Write(ctx, h)
 	}
 	if err != nil {
-		s.Error = err.Error()
+		return status, fmt.Errorf("cannot write the status: %w", err)
+	}
+	return status, nil
+}
+
+// Write leaves the status for those who read files.
+func (s Status) Write(ctx context.Context, h Host) error { return writeJSON(ctx, h, StatusFile, s) }
+
+func (r Report) status() *RunStatus {
+	s := &RunStatus{Time: r.Result.Began.Truncate(time.Second), Duration: r.Result.Time.Round(time.Millisecond).String(), Result: Converged}
+	if r.Doc != nil && r.Refused == nil {
+		s.SpecDigest = r.Doc.Digest
+	}
+	for _, step := range r.Result.Steps {
+		s.Steps = append(s.Steps, step.String())
+	}
+	err := errors.Join(r.Refused, r.Err)
+	var failure *Failure
+	switch {
+	case r.Err == nil && r.Refused != nil:
+		s.Result = Refused
+	case err == nil && len(r.Result.Steps) > 0:
+		s.Result = Changed
+	case err == nil:
+	case errors.As(err, &failure) && failure.Undone && failure.Undo == nil:
+		s.Result = RolledBack
+	case errors.As(err, &failure) || errors.Is(err, ErrUnavailable):
+		s.Result = Failed
+	default:
+		s.Result = Refused
+	}
+	s.Error = said(err)
+	if s.Time.IsZero() || r.Result.Began.IsZero() { // refused before anything began
+		s.Time, s.Duration = time.Now().Truncate(time.Second), "0s"
 	}
 	return s
 }

@@ -38,11 +38,18 @@ type Status struct {
 	SpecDigest         string            `json:"specDigest,omitempty"`
 	Role               Role              `json:"role"`
 	RoleSince          time.Time         `json:"roleSince,omitzero"`
+	RoleReason         string            `json:"roleReason,omitempty"` // why it is that, in words
+	Drained            bool              `json:"drained"`              // an administrator took this host out
 	VirtualIPs         []VirtualIPStatus `json:"virtualIPs,omitempty"`
+	Peers              []PeerStatus      `json:"peers,omitempty"` // the spec's other nodes
 	Services           []ServiceStatus   `json:"services,omitempty"`
+	HAProxy            *HAProxyStatus    `json:"haproxy,omitempty"`
+	Drift              DriftRecord       `json:"drift"`
 	LastReconcile      *RunStatus        `json:"lastReconcile,omitempty"`
 	Conditions         []Condition       `json:"conditions,omitempty"`
 	Versions           Versions          `json:"versions,omitzero"`
+	Updates            *UpdatesStatus    `json:"updates,omitempty"`
+	NotSeen            []string          `json:"notSeen,omitempty"` // what could not be looked at, and why
 }
 
 // StatusMetadata repeats the spec's name.
@@ -54,6 +61,44 @@ type StatusMetadata struct {
 type VirtualIPStatus struct {
 	Address string `json:"address"`
 	Held    bool   `json:"held"`
+}
+
+// PeerStatus is another node of the spec.
+type PeerStatus struct {
+	Name    string    `json:"name"`
+	Address string    `json:"address"`
+	State   PeerState `json:"state"`
+}
+
+// PeerState is whether a peer is there.
+type PeerState string
+
+// The states of a peer.
+const (
+	PeerSeen    PeerState = "Seen" // its advertisements come, or its address answers
+	PeerNotSeen PeerState = "NotSeen"
+	PeerUnknown PeerState = "Unknown" // nobody could look
+)
+
+// HAProxyStatus is the local HAProxy.
+type HAProxyStatus struct {
+	State      HAProxyState `json:"state"`
+	OldWorkers int          `json:"oldWorkers"` // processes that finish their connections after a reload
+}
+
+// UpdatesStatus says which packages are held back from an update.
+type UpdatesStatus struct {
+	Lists     time.Time         `json:"lists"`     // when apt's lists changed that tell it
+	Installed map[string]string `json:"installed"` // versions of the held packages, that it is told of
+	HeldBack  []HeldUpdate      `json:"heldBack,omitempty"`
+}
+
+// HeldUpdate is a newer version that a hold keeps away.
+type HeldUpdate struct {
+	Package   string `json:"package"`
+	Version   string `json:"version"`   // that is installed
+	Candidate string `json:"candidate"` // that apt would install
+	Security  bool   `json:"security"`  // it comes from an archive of security updates
 }
 
 // ServiceStatus is one service and its servers.
@@ -69,16 +114,18 @@ type ServerState struct {
 	Backend string    `json:"-"`
 	Name    string    `json:"name"`
 	Address string    `json:"address"`
-	State   string    `json:"state"` // UP, DOWN, MAINT, "no check" …, HAProxy's own words
-	Reason  string    `json:"reason,omitempty"`
+	State   string    `json:"state"`            // UP, DOWN, MAINT, "no check" …, HAProxy's own words; UNKNOWN where it does not tell
+	Reason  string    `json:"reason,omitempty"` // what the last check found, in words and with HAProxy's code
 	Since   time.Time `json:"since,omitzero"`
 	Checked bool      `json:"-"` // the state is the outcome of a check, or there is no check
 }
 
 // Up says whether the server gets connections.
 func (s ServerState) Up() bool {
-	return !strings.HasPrefix(s.State, "DOWN") && !strings.HasPrefix(s.State, "MAINT")
+	return !strings.HasPrefix(s.State, "DOWN") && !strings.HasPrefix(s.State, "MAINT") && s.State != stateUnknown
 }
+
+const stateUnknown = "UNKNOWN"
 
 // Outcome is how a run ended.
 type Outcome string
@@ -95,10 +142,12 @@ const (
 // RunStatus is one run of the reconciler.
 type RunStatus struct {
 	Time     time.Time `json:"time"`
-	Duration string    `json:"duration"`
+	Duration string    `json:"duration"` // as Go writes it: "45ms"
 	Result   Outcome   `json:"result"`
-	Steps    []string  `json:"steps,omitempty"`
-	Error    string    `json:"error,omitempty"`
+	// SpecDigest is the spec's that it was about, "" where that could not even be parsed.
+	SpecDigest string   `json:"specDigest,omitempty"`
+	Steps      []string `json:"steps,omitempty"`
+	Error      string   `json:"error,omitempty"`
 }
 
 // Condition is as in Kubernetes.

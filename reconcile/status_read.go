@@ -4,175 +4,160 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/netip"
 	"slices"
 	"strings"
 	"time"
 
 	"rlb.dev/rlb-agent/api"
+	"rlb.dev/rlb-agent/render"
 )
 
-// statusOf asks the host how it is. look is nil where nobody has looked yet, doc where the spec is not to be had, for the reason in specErr.
-func statusOf(ctx context.Context, w Observer, doc *api.Document, specErr error, look *Look, last Status, now time.Time) (Status, error) {
-	memory, err := readMemory(ctx, w)
-	if err != nil && !errors.Is(err, ErrUnavailable) {
+// askTime bounds each question to HAProxy: one that hangs must not hang the status.
+const askTime = 400 * time.Millisecond
+
+// ReadStatus is the status of this host now. It changes nothing. doc is nil where the spec is refused, for the reason
+// in specErr; then what was in force last counts. look is what was found just now, or nil.
+func ReadStatus(ctx context.Context, o Observer, doc *api.Document, specErr error, look *Look) (Status, error) {
+	r, err := newReading(ctx, o)
+	if err != nil {
+		return Status{}, err
+	}
+	return r.read(ctx, doc, specErr, look)
+}
+
+func (r *reading) read(ctx context.Context, doc *api.Document, specErr error, look *Look) (Status, error) {
+	o := r.o
+	memory, err := readMemory(ctx, o)
+	if r.unseen("what earlier runs remember", err) {
 		return Status{}, err
 	}
 	s := Status{
 		APIVersion: api.APIVersion, Kind: "LoadBalancerStatus", Role: RoleUnknown,
-		ObservedGeneration: memory.Generation, LastReconcile: last.LastReconcile,
+		Generation: memory.Generation, ObservedGeneration: memory.Generation, LastReconcile: r.lastRun,
 	}
-	s.set(last, now, "SpecValid", specErr == nil, "Parsed", "Refused", specErr)
-	if doc == nil {
-		s.set(last, now, "Ready", false, "", "SpecRefused", specErr)
-		return s, nil
-	}
-	s.Metadata.Name, s.SpecDigest, s.Generation = doc.Spec.Metadata.Name, doc.Digest, memory.Generation
-	if doc.Digest != memory.Digest {
+	if doc == nil || doc.Digest != memory.Digest {
 		s.Generation++
+	}
+	if doc != nil {
+		s.SpecDigest = doc.Digest
+	} else if doc, err = LastGood(ctx, o); err != nil {
+		r.unseen("the spec in force", err)
+		doc = nil
+	}
+	s.set(r, specValid(s.SpecDigest, specErr, r.lastRun))
+	if doc == nil {
+		s.set(r, Condition{Type: "Ready", Status: isFalse, Reason: "SpecRefused", Message: said(specErr)})
+		s.NotSeen = r.notSeen
+		return s, nil
 	}
 	if look == nil {
 		look = new(Look)
-		*look, err = FactFinder{Observer: w}.Look(ctx, &doc.Spec)
+		*look, err = FactFinder{Observer: o}.Look(ctx, &doc.Spec)
 	}
-	s.Node = look.Desired.Facts.Node
-	s.Versions.HAProxy, s.Versions.Keepalived = string(look.Desired.Facts.HAProxyVersion), string(look.Desired.Facts.KeepalivedVersion)
-	todo := err
-	if steps := look.Plan.Steps(); err == nil && len(steps) > 0 {
-		todo = fmt.Errorf("still to do: %v", steps[0])
-	}
-	s.set(last, now, "InSync", todo == nil, "AsWanted", "Differs", todo)
-
-	s.role(ctx, w, look.Observed.Units[keepalivedUnit])
-	serving := s.virtualIPs(ctx, w, doc)
-	serving = errors.Join(serving, s.services(ctx, w, doc, *look))
-	s.set(last, now, "Serving", serving == nil, "AllServicesServe", "NotServing", serving)
-	s.set(last, now, "Ready", todo == nil && serving == nil, "InSyncAndServing", "NotReady", errors.Join(todo, serving))
+	r.look, r.spec, r.notSeen = *look, &doc.Spec, append(r.notSeen, look.Observed.Unchecked...)
+	s.Metadata.Name, s.Node = doc.Spec.Metadata.Name, look.Desired.Facts.Node
+	s.Versions = Versions{HAProxy: string(look.Desired.Facts.HAProxyVersion), Keepalived: string(look.Desired.Facts.KeepalivedVersion)}
+	trial, _ := RunningTrial(ctx, o)
+	s.Updates = r.updates(ctx, look.Observed.Packages)
+	r.records(ctx, &s)
+	s.set(r, r.inSync(&s, err, trial, doc.Digest == memory.Digest))
+	r.role(ctx, &s)
+	r.peers(ctx, &s)
+	r.live(ctx, &s)
 	return s, nil
 }
 
-// role is keepalived's own word; of two instances that stay together the worse one counts.
-func (s *Status) role(ctx context.Context, w Observer, unit Unit) {
-	if unit.Name == "" {
-		return
-	}
-	if !unit.Active() {
-		s.Role = RoleStopped
-		return
-	}
-	instances, err := w.VRRP(ctx, unit.MainPID)
+// RefreshStatus brings up to date, in a status of a moment ago, what can be seen without a command and without
+// disturbing keepalived: addresses, servers, and what the daemon's watchers left. doc is the spec in force.
+func RefreshStatus(ctx context.Context, o Observer, doc *api.Document, s Status) (Status, error) {
+	r, err := newReading(ctx, o)
 	if err != nil {
-		return
+		return s, err
 	}
-	order := map[Role]int{RoleMaster: 1, RoleBackup: 2, RoleFault: 3}
-	for _, i := range instances {
-		if s.Role == RoleUnknown || order[i.Role] > order[s.Role] {
-			s.Role, s.RoleSince = i.Role, i.Since
-		}
+	r.last, r.spec = s, &doc.Spec
+	s.Conditions = slices.Clone(s.Conditions)
+	s.VirtualIPs, s.Services, s.NotSeen = nil, nil, slices.Clone(s.NotSeen)
+	r.records(ctx, &s)
+	r.cachedRole(ctx, &s)
+	r.live(ctx, &s)
+	return s, nil
+}
+
+// reading is one look at the host for its status.
+type reading struct {
+	o       Observer
+	spec    *api.LoadBalancerSpec
+	look    Look
+	last    Status     // that was written last
+	lastRun *RunStatus // of the reconciler
+	ask     bool       // whether apt may be asked for updates: that is a command
+	now     time.Time
+	guard   GuardRecord
+	notSeen []string
+}
+
+func newReading(ctx context.Context, o Observer) (*reading, error) {
+	r := &reading{o: o, now: time.Now().Truncate(time.Second)}
+	err := readJSON(ctx, o, StatusFile, &r.last)
+	if r.unseen("the status of the last run", err) {
+		return nil, err
+	}
+	r.lastRun = r.last.LastReconcile
+	return r, nil
+}
+
+// unseen notes what this machine lacks or may not be looked at, and says whether the error is any other.
+func (r *reading) unseen(what string, err error) bool {
+	if errors.Is(err, ErrUnavailable) {
+		r.notSeen = append(r.notSeen, fmt.Sprintf("%s: %v", what, err))
+		return false
+	}
+	return err != nil
+}
+
+// note is unseen where any error is only a note.
+func (r *reading) note(what string, err error) {
+	if r.unseen(what, err) {
+		r.notSeen = append(r.notSeen, fmt.Sprintf("%s: %v", what, err))
 	}
 }
 
-// virtualIPs looks which are on an interface: keepalived may think otherwise.
-func (s *Status) virtualIPs(ctx context.Context, o Observer, doc *api.Document) error {
-	interfaces, err := o.Interfaces(ctx)
-	if err != nil {
-		return err
-	}
-	held := map[netip.Addr]bool{}
-	for _, i := range interfaces {
-		for _, prefix := range i.Prefixes {
-			held[prefix.Addr()] = true
-		}
-	}
-	var wrong []string
-	for _, v := range doc.Spec.VirtualIPs {
-		s.VirtualIPs = append(s.VirtualIPs, VirtualIPStatus{v.Addr().String(), held[v.Addr()]})
-		if held[v.Addr()] != (s.Role == RoleMaster) && s.Role != RoleUnknown {
-			wrong = append(wrong, v.Addr().String())
-		}
-	}
-	switch {
-	case s.Role == RoleFault || s.Role == RoleStopped:
-		return fmt.Errorf("this host cannot take the virtual IPs: its role is %s", s.Role)
-	case len(wrong) > 0:
-		return fmt.Errorf("the role is %s, but the interface says otherwise of %s", s.Role, strings.Join(wrong, ", "))
-	}
-	return nil
+// records reads what the daemon and the administrator left.
+func (r *reading) records(ctx context.Context, s *Status) {
+	var err error
+	s.Drift, err = ReadDrift(ctx, r.o)
+	r.note("drift", err)
+	r.guard, err = ReadGuard(ctx, r.o)
+	r.note("the guard of HAProxy", err)
+	drain, err := r.o.File(ctx, render.DrainFile)
+	r.note("whether this host is drained", err)
+	text := strings.TrimSpace(string(drain.Data))
+	s.Drained = text != "" && text != "0"
 }
 
-func (s *Status) services(ctx context.Context, w Observer, doc *api.Document, look Look) error {
-	var listening []netip.AddrPort
-	var states []ServerState
-	if unit := look.Observed.Units[haproxyUnit]; unit.Active() {
-		workers, err := w.Workers(ctx, masterSocket(unit))
-		if err != nil {
-			return err
-		}
-		if listening, err = w.Listeners(ctx, workers.Current...); err != nil {
-			return err
-		}
-		if states, err = w.Servers(ctx); err != nil {
-			return err
-		}
-	}
-	var problems []error
-	for _, service := range doc.Spec.Services {
-		status := ServiceStatus{Name: service.Name, Port: *service.Port, Listening: true}
-		for _, l := range listen(&doc.Spec, service) {
-			status.Listening = status.Listening && slices.Contains(listening, l)
-		}
-		up := 0
-		for _, state := range states {
-			if state.Backend == service.Name {
-				status.Servers = append(status.Servers, state)
-				if state.Up() {
-					up++
-				}
-			}
-		}
-		switch {
-		case !status.Listening:
-			problems = append(problems, fmt.Errorf("service %s does not listen on port %d", service.Name, *service.Port))
-		case up == 0 && len(status.Servers) > 0:
-			problems = append(problems, fmt.Errorf("service %s has no server that is up", service.Name))
-		}
-		s.Services = append(s.Services, status)
-	}
-	return errors.Join(problems...)
+// live is what changes by itself: addresses and servers. The conditions that follow from them come last.
+func (r *reading) live(ctx context.Context, s *Status) {
+	problems := slices.Concat(r.virtualIPs(ctx, s), r.services(ctx, s))
+	s.NotSeen = append(s.NotSeen, r.notSeen...)
+	slices.Sort(s.NotSeen)
+	s.NotSeen = slices.Compact(s.NotSeen)
+	s.set(r, s.serving(problems))
+	s.set(r, s.ready())
 }
 
-// set adds a condition. Its transition time is the last one's as long as the status stays.
-func (s *Status) set(last Status, now time.Time, kind string, good bool, reasonTrue, reasonFalse string, why error) {
-	c := Condition{Type: kind, Status: "True", Reason: reasonTrue, LastTransitionTime: now, ObservedGeneration: s.ObservedGeneration}
-	if !good {
-		c.Status, c.Reason = "False", reasonFalse
-		if why != nil {
-			c.Message = why.Error()
-		}
+// unit is the state of a unit, seen just now or looked at; ok is false where nobody can tell.
+func (r *reading) unit(ctx context.Context, name string) (u Unit, ok bool) {
+	if u, ok = r.look.Observed.Units[name]; ok {
+		return u, true
 	}
-	for _, before := range last.Conditions {
-		if before.Type == kind && before.Status == c.Status {
-			c.LastTransitionTime = before.LastTransitionTime
-		}
-	}
-	s.Conditions = append(s.Conditions, c)
+	u, err := r.o.Unit(ctx, name)
+	r.note(name, err)
+	return u, err == nil
 }
 
-// Is says whether a condition is true.
-func (s Status) Is(kind string) bool {
-	for _, c := range s.Conditions {
-		if c.Type == kind {
-			return c.Status == "True"
-		}
+func said(err error) string {
+	if err == nil {
+		return ""
 	}
-	return false
-}
-
-// ReadStatus is the status of this host now. It changes nothing. look is what was found just now, or nil.
-func ReadStatus(ctx context.Context, w Observer, doc *api.Document, specErr error, look *Look) (Status, error) {
-	var last Status
-	if err := readJSON(ctx, w, StatusFile, &last); err != nil && !errors.Is(err, ErrUnavailable) {
-		return Status{}, err
-	}
-	return statusOf(ctx, w, doc, specErr, look, last, time.Now().Truncate(time.Second))
+	return err.Error()
 }

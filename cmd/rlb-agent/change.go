@@ -44,7 +44,7 @@ func (a *app) apply(ctx context.Context, h *host.Host, doc *api.Document) (recon
 
 // leaveStatus writes the status file. The host is as it is without that, so what goes wrong there is only said.
 func (a *app) leaveStatus(ctx context.Context, h *host.Host, doc *api.Document, result reconcile.Result, runErr error) {
-	if err := reconcile.WriteStatus(ctx, effects(h), doc, result, runErr); err != nil {
+	if _, err := reconcile.WriteStatus(ctx, effects(h), reconcile.Report{Doc: doc, Result: result, Err: runErr, Agent: agentVersion()}); err != nil {
 		a.log.Warn(err.Error())
 	}
 }

@@ -1,0 +1,159 @@
+package reconcile
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"strings"
+	"time"
+)
+
+// role is keepalived's own word; of two instances that stay together the worse one counts.
+func (r *reading) role(ctx context.Context, s *Status) {
+	unit, ok := r.unit(ctx, keepalivedUnit)
+	if !ok {
+		return
+	}
+	if !unit.Active() {
+		s.stopped(unit)
+		return
+	}
+	if age := time.Since(unit.ActiveSince); age >= 0 && age < deafTime { // a signal now would kill it
+		select {
+		case <-ctx.Done():
+		case <-time.After(deafTime - age):
+		}
+	}
+	instances, err := r.o.VRRP(ctx, unit.MainPID)
+	r.note("keepalived's role", err)
+	order := map[Role]int{RoleMaster: 1, RoleBackup: 2, RoleFault: 3}
+	for _, i := range instances {
+		if s.Role == RoleUnknown || order[i.Role] > order[s.Role] {
+			s.Role, s.RoleSince = i.Role, i.Since
+		}
+	}
+	r.reason(ctx, s)
+}
+
+// cachedRole is the role where keepalived is not to be asked: as the daemon saw it last.
+func (r *reading) cachedRole(ctx context.Context, s *Status) {
+	unit, ok := r.unit(ctx, keepalivedUnit)
+	switch {
+	case !ok:
+		return
+	case !unit.Active():
+		s.stopped(unit)
+		return
+	}
+	if s.Role == RoleStopped { // it was started since
+		s.Role, s.RoleSince, s.RoleReason = RoleUnknown, time.Time{}, ""
+	}
+	if seen, err := ReadRole(ctx, r.o); err == nil && seen.Role != "" {
+		s.Role, s.RoleSince = seen.Role, seen.Since
+	}
+	r.reason(ctx, s)
+}
+
+func (s *Status) stopped(unit Unit) {
+	s.Role, s.RoleSince = RoleStopped, time.Time{}
+	s.RoleReason = fmt.Sprintf("keepalived is not running: it is %s (%s)", unit.ActiveState, unit.SubState)
+	if s.Drained {
+		s.RoleReason = drainedReason
+	}
+}
+
+const drainedReason = "drained (rlb-agent undrain ends that)"
+
+// staleRole is how much younger than the daemon's record keepalived's last transition may be for the record to be of
+// that transition: both are written in whole seconds.
+const staleRole = 2 * time.Second
+
+// reason is why the role is what it is: as the daemon saw it change, else as far as it can be told now.
+func (r *reading) reason(ctx context.Context, s *Status) {
+	s.RoleReason = ""
+	seen, err := ReadRole(ctx, r.o)
+	r.note("the last change of role", err)
+	if seen.Role == s.Role && s.RoleSince.Sub(seen.Since) < staleRole {
+		s.RoleSince, s.RoleReason = seen.Since, seen.Reason
+	}
+	if s.Role != RoleFault || s.RoleReason != "" {
+		return
+	}
+	haproxy, ok := r.unit(ctx, haproxyUnit)
+	switch {
+	case s.Drained:
+		s.RoleReason = drainedReason
+	case r.guard.Fault:
+		s.RoleReason = r.guard.Reason
+	case ok && !haproxy.Active():
+		s.RoleReason = fmt.Sprintf("haproxy is not running: it is %s (%s)", haproxy.ActiveState, haproxy.SubState)
+	}
+}
+
+// virtualIPs looks which are on an interface: keepalived may think otherwise.
+func (r *reading) virtualIPs(ctx context.Context, s *Status) []trouble {
+	interfaces, err := r.o.Interfaces(ctx)
+	r.note("the addresses of this host", err)
+	held := map[netip.Addr]bool{}
+	for _, i := range interfaces {
+		for _, prefix := range i.Prefixes {
+			held[prefix.Addr()] = true
+		}
+	}
+	var missing, surplus []string
+	for _, v := range r.spec.VirtualIPs {
+		has := held[v.Addr()]
+		s.VirtualIPs = append(s.VirtualIPs, VirtualIPStatus{v.Addr().String(), has})
+		switch {
+		case err != nil || s.Role == RoleUnknown:
+		case has && s.Role != RoleMaster:
+			surplus = append(surplus, v.Addr().String())
+		case !has && s.Role == RoleMaster:
+			missing = append(missing, v.Addr().String())
+		}
+	}
+	var all []trouble
+	if len(missing) > 0 {
+		all = append(all, trouble{"VirtualIPMissing", "keepalived is MASTER, but the interface lacks " + strings.Join(missing, ", ")})
+	}
+	if len(surplus) > 0 {
+		all = append(all, trouble{"VirtualIPLeftBehind", fmt.Sprintf("the role is %s, but the interface still holds %s", s.Role, strings.Join(surplus, ", "))})
+	}
+	return all
+}
+
+// peers looks for the spec's other nodes. A backup of two hears the other's advertisements: it would be master else.
+// A backup itself sends nothing, so the master, and who knows no better, asks whether the addresses answer.
+func (r *reading) peers(ctx context.Context, s *Status) {
+	var asked []netip.Addr
+	for _, node := range r.spec.Nodes {
+		if node.Name == s.Node {
+			continue
+		}
+		peer := PeerStatus{Name: node.Name, Address: node.Addresses[0], State: PeerUnknown}
+		if s.Role == RoleBackup && len(r.spec.Nodes) == 2 {
+			peer.State = PeerSeen
+		} else if addr, err := netip.ParseAddr(peer.Address); err == nil {
+			asked = append(asked, addr)
+		}
+		s.Peers = append(s.Peers, peer)
+	}
+	iface := r.look.Desired.Facts.Interface
+	if len(asked) == 0 || iface == "" {
+		return
+	}
+	answers, err := r.o.Neighbours(ctx, iface, asked)
+	if err != nil {
+		r.note("the peers", err)
+		return
+	}
+	for i := range s.Peers {
+		if s.Peers[i].State != PeerUnknown {
+			continue
+		}
+		s.Peers[i].State = PeerNotSeen
+		if addr, err := netip.ParseAddr(s.Peers[i].Address); err == nil && answers[addr] != "" {
+			s.Peers[i].State = PeerSeen
+		}
+	}
+}

@@ -1,0 +1,375 @@
+package reconcile_test
+
+import (
+	"context"
+	"errors"
+	"net/netip"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"rlb.dev/rlb-agent/api"
+	"rlb.dev/rlb-agent/reconcile"
+	"rlb.dev/rlb-agent/reconcile/hosttest"
+	"rlb.dev/rlb-agent/render"
+)
+
+const pairNodes = `nodes:
+- {name: lb1, addresses: [198.51.100.11]}
+- {name: lb2, addresses: [198.51.100.12]}
+`
+
+// status is the status of a host now.
+func status(t *testing.T, h *hosttest.Host, doc *api.Document, specErr error) (s reconcile.Status) {
+	t.Helper()
+	before := h.Dump()
+	synctest.Test(t, func(t *testing.T) {
+		var err error
+		if s, err = reconcile.ReadStatus(t.Context(), h, doc, specErr, nil); err != nil {
+			t.Fatal(err)
+		}
+	})
+	same(t, "a look at the status", h, before)
+	return s
+}
+
+// report is a run with what it leaves.
+func report(t *testing.T, h *hosttest.Host, doc *api.Document) (s reconcile.Status) {
+	t.Helper()
+	result, _, runErr := once(t, h, doc)
+	synctest.Test(t, func(t *testing.T) {
+		var err error
+		if s, err = reconcile.WriteStatus(t.Context(), h, reconcile.Report{Doc: doc, Result: result, Err: runErr}); err != nil {
+			t.Fatal(err)
+		}
+	})
+	return s
+}
+
+// wantCondition checks status and reason, and that the message contains some words.
+func wantCondition(t *testing.T, s reconcile.Status, kind, status, reason, words string) {
+	t.Helper()
+	c := s.Condition(kind)
+	if c.Status != status || c.Reason != reason || !strings.Contains(c.Message, words) {
+		t.Errorf("%s is %s, %s, %q; want %s, %s, …%s…", kind, c.Status, c.Reason, c.Message, status, reason, words)
+	}
+}
+
+func hold(h *hosttest.Host, addr string) {
+	h.Net[1].Prefixes = append(h.Net[1].Prefixes, netip.PrefixFrom(netip.MustParseAddr(addr), 32))
+}
+
+// What the conditions say of a host, and why.
+func TestConditions(t *testing.T) {
+	good := parse(t, spec+pairNodes)
+	stop := func(unit string) func(*hosttest.Host) {
+		return func(h *hosttest.Host) {
+			h.Admin(func(ctx context.Context, r reconcile.Host) error { return r.StopUnit(ctx, unit) })
+		}
+	}
+	put := func(path, text string) func(*hosttest.Host) {
+		return func(h *hosttest.Host) { h.Put(path, text, 0o600) }
+	}
+	type want struct{ kind, status, reason, words string }
+	for name, test := range map[string]struct {
+		change func(*hosttest.Host)
+		want   []want
+	}{
+		"standby": {nil, []want{{"Ready", "True", "InSyncAndServing", ""}, {"Serving", "True", "StandingBy", ""}, {"InSync", "True", "AsWanted", ""},
+			{"SpecValid", "True", "Accepted", ""}}},
+		"active": {func(h *hosttest.Host) { h.Role = reconcile.RoleMaster; hold(h, "198.51.100.10") },
+			[]want{{"Ready", "True", "InSyncAndServing", ""}, {"Serving", "True", "Active", ""}}},
+		"master without the address": {func(h *hosttest.Host) { h.Role = reconcile.RoleMaster },
+			[]want{{"Ready", "False", "NotServing", ""}, {"Serving", "False", "VirtualIPMissing", "lacks 198.51.100.10"}}},
+		"standby with the address": {func(h *hosttest.Host) { hold(h, "198.51.100.10") },
+			[]want{{"Serving", "False", "VirtualIPLeftBehind", "the role is BACKUP, but the interface still holds 198.51.100.10"}}},
+		"fault": {func(h *hosttest.Host) {
+			h.Role = reconcile.RoleFault
+			put(reconcile.GuardFile, `{"fault": true, "reason": "HAProxy answers nothing", "haproxy": "hung"}`)(h)
+		}, []want{{"Serving", "False", "HAProxyHung", "must not hold the virtual IPs: HAProxy answers nothing"}}},
+		"drained": {func(h *hosttest.Host) { h.Role = reconcile.RoleFault; put(render.DrainFile, "1\n")(h) },
+			[]want{{"Ready", "True", "Drained", ""}, {"Serving", "True", "Drained", "left to the peer"}}},
+		"drained and broken": {func(h *hosttest.Host) {
+			h.Role = reconcile.RoleFault
+			put(render.DrainFile, "1\n")(h)
+			stop("haproxy.service")(h)
+		},
+			[]want{{"Ready", "False", "NotInSync", ""}, {"Serving", "False", "HAProxyStopped", "inactive"}}},
+		"full": {put(reconcile.GuardFile, `{"haproxy": "full"}`),
+			[]want{{"Serving", "True", "StandingBy", "limit of connections"}, {"Ready", "True", "InSyncAndServing", ""}}},
+		"no server": {func(h *hosttest.Host) { h.Sick = "198.51.100.21" },
+			[]want{{"Serving", "False", "NoServerUp", "service web has no server that is up"}, {"InSync", "True", "AsWanted", ""}}},
+		"haproxy stopped": {stop("haproxy.service"), []want{{"Serving", "False", "HAProxyStopped", "haproxy is not running"},
+			{"InSync", "False", "Drifted", "still to do: start haproxy"}, {"Ready", "False", "NotInSync", "haproxy is not running"}}},
+		"keepalived stopped": {stop("keepalived.service"), []want{{"Serving", "False", "KeepalivedStopped", "keepalived is not running"}}},
+		"drift":              {put("/etc/haproxy/haproxy.cfg", "# by hand\n"), []want{{"InSync", "False", "Drifted", "haproxy.cfg"}, {"Serving", "True", "StandingBy", ""}}},
+		"drift that stays": {func(h *hosttest.Host) {
+			put("/etc/haproxy/haproxy.cfg", "# by hand\n")(h)
+			put(reconcile.DriftFile, `{"found": 9, "repaired": 8, "last": {"repaired": false, "by": "ansible (process 7)", "error": "waiting 4m"}}`)(h)
+		}, []want{{"InSync", "False", "DriftNotRepaired", "; waiting 4m; changed by ansible (process 7)"}}},
+		"not to be looked at": {func(h *hosttest.Host) { h.FailMethod("Firewall", reconcile.ErrUnavailable) },
+			[]want{{"InSync", "Unknown", "NotSeen", "firewall"}, {"Ready", "Unknown", "NotInSync", ""}}},
+		"haproxy does not tell": {func(h *hosttest.Host) { h.FailMethod("Servers", errors.New("cannot ask")) },
+			[]want{{"Serving", "Unknown", "NotSeen", ""}}},
+		"keepalived does not tell": {func(h *hosttest.Host) { h.FailMethod("VRRP", reconcile.ErrUnavailable) },
+			[]want{{"Serving", "True", "RoleUnknown", ""}}},
+		"the interface is gone": {func(h *hosttest.Host) {
+			h.Net = h.Net[:1]
+			h.Admin(func(ctx context.Context, r reconcile.Host) error {
+				return r.RemoveFile(ctx, "/var/lib/rlb/memory.json")
+			})
+		},
+			[]want{{"InSync", "False", "HostLacks", "none of their addresses"}}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := installed(t, good)
+			if test.change != nil {
+				test.change(h)
+			}
+			s := status(t, h, good, nil)
+			for _, w := range test.want {
+				wantCondition(t, s, w.kind, w.status, w.reason, w.words)
+			}
+		})
+	}
+}
+
+// A spec file that is refused does not hide how the host is: what was in force last counts.
+func TestStatusWhileTheSpecIsRefused(t *testing.T) {
+	good := parse(t, spec)
+	h := installed(t, good)
+	refused := errors.New("spec.yaml:9:1: proxi: unknown field")
+	s := status(t, h, nil, refused)
+	wantCondition(t, s, "SpecValid", "False", "Refused", "proxi: unknown field")
+	wantCondition(t, s, "Ready", "False", "SpecInvalid", "proxi")
+	wantCondition(t, s, "InSync", "True", "AsWanted", "")
+	wantCondition(t, s, "Serving", "True", "StandingBy", "")
+	if s.Generation != 2 || s.ObservedGeneration != 1 || s.SpecDigest != "" || len(s.Services) != 1 {
+		t.Errorf("generation %d, observed %d, digest %q, services %v", s.Generation, s.ObservedGeneration, s.SpecDigest, s.Services)
+	}
+	// the daemon keeps the last good one meanwhile, and says what was refused
+	result := must(t, h, good)
+	s, err := reconcile.WriteStatus(t.Context(), h, reconcile.Report{Doc: good, Refused: refused, Result: result})
+	if err != nil || s.LastReconcile.Result != reconcile.Refused || s.LastReconcile.Error != refused.Error() {
+		t.Errorf("%v, last %+v", err, s.LastReconcile)
+	}
+	// on a host that never had one there is only that to say
+	s = status(t, hosttest.New(), nil, refused)
+	wantCondition(t, s, "Ready", "False", "SpecRefused", "proxi")
+}
+
+// What the programs refuse makes the spec invalid too, until the file is another.
+func TestSpecRefusedByThePrograms(t *testing.T) {
+	h := installed(t, parse(t, spec))
+	edit := edited(t, "9000", "9001")
+	h.Forbidden["haproxy"] = "9001"
+	s := report(t, h, edit)
+	wantCondition(t, s, "SpecValid", "False", "RefusedByThisHost", "unknown keyword")
+	wantCondition(t, s, "InSync", "False", "NotYetApplied", "still to do")
+	if s.LastReconcile.Result != reconcile.Refused {
+		t.Errorf("last %+v", s.LastReconcile)
+	}
+	wantCondition(t, status(t, h, edit, nil), "SpecValid", "False", "RefusedByThisHost", "")
+	wantCondition(t, status(t, h, parse(t, spec), nil), "SpecValid", "True", "Accepted", "")
+}
+
+// A transition time stays as long as the status does, also for another process.
+func TestTransitionTimes(t *testing.T) {
+	good := parse(t, spec)
+	h := installed(t, good)
+	first := report(t, h, good)
+	for kind, sick := range map[string]string{"well": "", "ill": "198.51.100.21"} {
+		h.Sick = sick
+		old := first
+		old.Conditions[0].LastTransitionTime = time.Date(2020, 1, 1, 0, 0, 0, 0, time.UTC)
+		for i := range old.Conditions {
+			old.Conditions[i].LastTransitionTime = old.Conditions[0].LastTransitionTime
+		}
+		if err := old.Write(t.Context(), h); err != nil {
+			t.Fatal(err)
+		}
+		s := status(t, h, good, nil)
+		if at := s.Condition("InSync").LastTransitionTime; at.Year() != 2020 {
+			t.Errorf("%s: InSync changed at %v", kind, at)
+		}
+		if at := s.Condition("Serving").LastTransitionTime; (at.Year() == 2020) != (sick == "") {
+			t.Errorf("%s: Serving changed at %v", kind, at)
+		}
+	}
+}
+
+// Who is there: by advertisements on the standby of two, by the address else.
+func TestPeers(t *testing.T) {
+	three := pairNodes + "- {name: lb3, addresses: [198.51.100.13]}\n"
+	answers := func(addrs ...string) map[netip.Addr]string {
+		all := map[netip.Addr]string{}
+		for _, a := range addrs {
+			all[netip.MustParseAddr(a)] = "02:00:00:00:00:01"
+		}
+		return all
+	}
+	for name, test := range map[string]struct {
+		nodes   string
+		role    reconcile.Role
+		answers map[netip.Addr]string
+		fail    error
+		want    string
+	}{
+		"no nodes":           {"", reconcile.RoleBackup, nil, nil, ""},
+		"standby of two":     {pairNodes, reconcile.RoleBackup, nil, nil, "lb2 198.51.100.12 Seen"},
+		"active, peer there": {pairNodes, reconcile.RoleMaster, answers("198.51.100.12"), nil, "lb2 198.51.100.12 Seen"},
+		"active, peer gone":  {pairNodes, reconcile.RoleMaster, nil, nil, "lb2 198.51.100.12 NotSeen"},
+		"in fault":           {pairNodes, reconcile.RoleFault, nil, nil, "lb2 198.51.100.12 NotSeen"},
+		"standby of three":   {three, reconcile.RoleBackup, answers("198.51.100.13"), nil, "lb2 198.51.100.12 NotSeen, lb3 198.51.100.13 Seen"},
+		"cannot ask":         {pairNodes, reconcile.RoleMaster, nil, reconcile.ErrUnavailable, "lb2 198.51.100.12 Unknown"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			doc := parse(t, spec+test.nodes)
+			h := installed(t, doc)
+			h.Role, h.Answers = test.role, test.answers
+			h.FailMethod("Neighbours", test.fail)
+			var got []string
+			for _, p := range status(t, h, doc, nil).Peers {
+				got = append(got, p.Name+" "+p.Address+" "+string(p.State))
+			}
+			if strings.Join(got, ", ") != test.want {
+				t.Errorf("got %q, want %q", got, test.want)
+			}
+		})
+	}
+}
+
+// Why the role is what it is: as the daemon saw it, if that is still the same role.
+func TestRoleReason(t *testing.T) {
+	doc := parse(t, spec)
+	for name, test := range map[string]struct {
+		role, seen reconcile.Role
+		drained    bool
+		want       string
+		years      int
+	}{
+		"seen by the daemon": {reconcile.RoleMaster, reconcile.RoleMaster, false, "lb2 was silent", 2026},
+		"another since":      {reconcile.RoleBackup, reconcile.RoleMaster, false, "", 2026},
+		"drained":            {reconcile.RoleFault, reconcile.RoleMaster, true, "drained (rlb-agent undrain ends that)", 2026},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := installed(t, doc)
+			h.Role = test.role
+			record := reconcile.RoleRecord{Role: test.seen, Since: time.Date(2026, 7, 1, 0, 0, 0, 0, time.UTC), Reason: "lb2 was silent"}
+			if err := record.Write(t.Context(), h); err != nil {
+				t.Fatal(err)
+			}
+			if test.drained {
+				h.Put(render.DrainFile, "1\n", 0o600)
+			}
+			s := status(t, h, doc, nil)
+			if s.Role != test.role || s.RoleReason != test.want || s.Drained != test.drained || s.RoleSince.Year() != test.years {
+				t.Errorf("role %s since %v, reason %q, drained %t", s.Role, s.RoleSince, s.RoleReason, s.Drained)
+			}
+			if sameRole := test.role == test.seen; sameRole != s.RoleSince.Equal(record.Since) {
+				t.Errorf("since %v", s.RoleSince)
+			}
+		})
+	}
+}
+
+// keepalived is not asked in the first moments of its life: the signal would kill it.
+func TestStatusWaitsForKeepalived(t *testing.T) {
+	doc := parse(t, spec)
+	h := installed(t, doc)
+	synctest.Test(t, func(t *testing.T) {
+		began := time.Now()
+		asked := &lateObserver{Host: h, started: began.Add(-100 * time.Millisecond)}
+		if _, err := reconcile.ReadStatus(t.Context(), asked, doc, nil, nil); err != nil {
+			t.Fatal(err)
+		}
+		if waited := asked.at.Sub(began); waited < 400*time.Millisecond || waited > 500*time.Millisecond {
+			t.Errorf("keepalived, started 100 ms ago, was asked after %v", waited)
+		}
+	})
+}
+
+// lateObserver is a host whose keepalived was started just now.
+type lateObserver struct {
+	*hosttest.Host
+	started, at time.Time
+}
+
+func (o *lateObserver) Unit(ctx context.Context, name string) (reconcile.Unit, error) {
+	u, err := o.Host.Unit(ctx, name)
+	u.ActiveSince = o.started
+	return u, err
+}
+
+func (o *lateObserver) VRRP(ctx context.Context, pid int) ([]reconcile.Instance, error) {
+	o.at = time.Now()
+	return o.Host.VRRP(ctx, pid)
+}
+
+// Updates that a hold keeps away are told, and apt is asked for them once for each state of its lists.
+func TestHeldBackUpdates(t *testing.T) {
+	doc := parse(t, spec)
+	h := installed(t, doc)
+	h.Security = true
+	if s := report(t, h, doc); len(s.Updates.HeldBack) > 0 || h.Asked != 1 {
+		t.Errorf("asked %d times: %+v", h.Asked, s.Updates)
+	}
+	h.Archive["haproxy"] = append([]string{"2.6.12-1+deb12u5"}, h.Archive["haproxy"]...)
+	h.ListsTime = h.ListsTime.Add(time.Hour)
+	want := reconcile.HeldUpdate{Package: "haproxy", Version: "2.6.12-1+deb12u4", Candidate: "2.6.12-1+deb12u5", Security: true}
+	for range 2 {
+		s := report(t, h, doc)
+		if h.Asked != 2 || len(s.Updates.HeldBack) != 1 || s.Updates.HeldBack[0] != want {
+			t.Errorf("asked %d times: %+v", h.Asked, s.Updates)
+		}
+	}
+	if s := status(t, h, doc, nil); len(s.Updates.HeldBack) != 1 || h.Asked != 2 {
+		t.Errorf("a status asked apt, %d times: %+v", h.Asked, s.Updates)
+	}
+	h.Admin(func(ctx context.Context, r reconcile.Host) error {
+		_, err := r.InstallPackages(ctx, "haproxy=2.6.12-1+deb12u5")
+		return err
+	})
+	if s := status(t, h, doc, nil); s.Updates != nil {
+		t.Errorf("installed meanwhile: %+v", s.Updates)
+	}
+}
+
+// A refresh brings what changes by itself up to date, asks keepalived nothing, and keeps the rest.
+func TestRefreshStatus(t *testing.T) {
+	doc := parse(t, spec+pairNodes)
+	h := installed(t, doc)
+	before := report(t, h, doc)
+	h.FailMethod("VRRP", errors.New("must not be asked"))
+	h.FailMethod("Packages", errors.New("must not be asked"))
+	h.FailMethod("Firewall", errors.New("must not be asked"))
+	refresh := func() reconcile.Status {
+		t.Helper()
+		s, err := reconcile.RefreshStatus(t.Context(), h, doc, before)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s
+	}
+	s := refresh()
+	wantCondition(t, s, "Ready", "True", "InSyncAndServing", "")
+	if s.Node != "lb1" || s.Role != reconcile.RoleBackup || len(s.Peers) != 1 || len(s.NotSeen) > 0 || s.LastReconcile == nil {
+		t.Errorf("%+v", s)
+	}
+	h.Role = reconcile.RoleMaster
+	hold(h, "198.51.100.10")
+	h.Sick = "198.51.100.21"
+	h.Put(reconcile.RoleFile, `{"role": "MASTER", "since": "2026-07-01T00:00:00Z", "reason": "lb2 was silent"}`, 0o600)
+	s = refresh()
+	if s.Role != reconcile.RoleMaster || s.RoleReason != "lb2 was silent" || !s.VirtualIPs[0].Held || s.Services[0].Servers[0].Up() {
+		t.Errorf("%+v", s)
+	}
+	wantCondition(t, s, "Serving", "False", "NoServerUp", "")
+	wantCondition(t, s, "Ready", "False", "NotServing", "")
+	h.Admin(func(ctx context.Context, r reconcile.Host) error { return r.StopUnit(ctx, "keepalived.service") })
+	if s = refresh(); s.Role != reconcile.RoleStopped {
+		t.Errorf("role %s", s.Role)
+	}
+	wantCondition(t, before, "Ready", "True", "InSyncAndServing", "") // what was given stays as it was
+}

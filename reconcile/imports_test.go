@@ -38,7 +38,7 @@ var rules = map[string]struct{ may, mustNot []string }{
 			"github.com/google/renameio/", "golang.org/x/sys/", module + "/reconcile/host/wire"},
 	},
 	"reconcile/host/wire": {
-		may:     []string{"golang.org/x/sys/"},
+		may:     []string{module + "/render", "golang.org/x/sys/"},
 		mustNot: []string{"os/exec", "net/http"},
 	},
 	"cmd/rlb-agent": {

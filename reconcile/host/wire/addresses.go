@@ -46,13 +46,13 @@ func WatchAddresses(ctx context.Context, changed func()) error {
 		told := false
 		if err := raw.Read(func(fd uintptr) (done bool) {
 			for {
-				switch _, _, err := unix.Recvfrom(int(fd), buffer, unix.MSG_DONTWAIT); {
+				switch _, err := unix.Read(int(fd), buffer); {
 				case err == nil || errors.Is(err, unix.ENOBUFS): // without room some of it is lost, which tells as much
 					told = true
 				case errors.Is(err, unix.EAGAIN):
 					return told
 				case !errors.Is(err, unix.EINTR):
-					failure = os.NewSyscallError("recvfrom", err)
+					failure = os.NewSyscallError("read", err)
 					return true
 				}
 			}

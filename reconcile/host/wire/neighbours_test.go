@@ -50,10 +50,19 @@ func TestNeighbours(t *testing.T) {
 	if got := ask(patience, held[:4]...); len(got) != 4 || time.Since(began) > patience/2 {
 		t.Errorf("%v after %s, asked without an address", got, time.Since(began))
 	}
-	a.ip("address add 198.51.100.1/24 dev eth")
+	a.ip("address add 198.51.100.1/24 dev eth", "address add 198.51.100.101/32 dev eth")
 	if got := ask(20*time.Millisecond, "198.51.100.101", "198.51.100.99", "2001:db8::99", "198.51.100.2"); len(got) != 1 || got["198.51.100.2"] != macB {
 		t.Errorf("%v", got)
 	}
+	// another interface of ours on the same link answers as well, but is no neighbour
+	a.ip("link add near type veth peer name far", "link set near up", "link set far up")
+	a.do(func() error {
+		got, err := Neighbours(t.Context(), "near", addrs("198.51.100.101"), 50*time.Millisecond)
+		if len(got) != 0 {
+			t.Errorf("we are our own neighbour: %v", got)
+		}
+		return err
+	})
 	if got := ask(0); len(got) != 0 {
 		t.Errorf("%v answer for nothing", got)
 	}

@@ -73,18 +73,20 @@ func (s space) within(enter, f func() error) {
 	}
 }
 
-// ip runs ip(8) in the namespace, once for each line.
-func (s space) ip(lines ...string) {
+// ip runs ip(8) in the namespace, once for each line, and returns what it says.
+func (s space) ip(lines ...string) string {
 	s.t.Helper()
+	var said strings.Builder
 	s.do(func() error {
 		for _, line := range lines {
-			if out, err := exec.Command("ip", strings.Fields(line)...).CombinedOutput(); err != nil {
-				s.t.Errorf("ip %s: %v: %s", line, err, out)
-				return err
+			out, err := exec.Command("ip", strings.Fields(line)...).CombinedOutput()
+			if said.Write(out); err != nil {
+				return fmt.Errorf("ip %s: %w: %s", line, err, out)
 			}
 		}
 		return nil
 	})
+	return said.String()
 }
 
 // MACs of the two hosts on a cable.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"net"
 	"os"
 	"time"
 
@@ -42,6 +43,22 @@ func open(l link, etherType uint16, filter program) (*socket, error) {
 // bigEndian is a number as the network wants it in memory.
 func bigEndian(n uint16) uint16 {
 	return binary.NativeEndian.Uint16(binary.BigEndian.AppendUint16(nil, n))
+}
+
+// join lets the interface take frames for a multicast MAC, for as long as the socket is open.
+func (s *socket) join(l link, group net.HardwareAddr) error {
+	raw, err := s.file.SyscallConn()
+	if err != nil {
+		return err
+	}
+	mreq := unix.PacketMreq{Ifindex: int32(l.index), Type: unix.PACKET_MR_MULTICAST, Alen: uint16(len(group))}
+	copy(mreq.Address[:], group)
+	if controlErr := raw.Control(func(fd uintptr) {
+		err = unix.SetsockoptPacketMreq(int(fd), unix.SOL_PACKET, unix.PACKET_ADD_MEMBERSHIP, &mreq)
+	}); controlErr != nil {
+		return controlErr
+	}
+	return os.NewSyscallError("setsockopt PACKET_ADD_MEMBERSHIP", err)
 }
 
 // send sends a whole frame.

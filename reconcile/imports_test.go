@@ -26,6 +26,10 @@ var rules = map[string]struct{ may, mustNot []string }{
 		may:     []string{module + "/api", module + "/render", "github.com/aymanbagabas/go-udiff"},
 		mustNot: []string{"os/exec"},
 	},
+	"reconcile/guard": {
+		may:     []string{module + "/reconcile"},
+		mustNot: []string{"os", "os/", "net"},
+	},
 	"reconcile/hosttest": {
 		may:     []string{module + "/reconcile", module + "/render"},
 		mustNot: []string{"os", "os/", "net"},
@@ -42,8 +46,8 @@ var rules = map[string]struct{ may, mustNot []string }{
 		mustNot: []string{"os/exec", "net/http"},
 	},
 	"cmd/rlb-agent": {
-		may: []string{module + "/api", module + "/render", module + "/reconcile", module + "/reconcile/host", module + "/reconcile/host/wire",
-			"github.com/fsnotify/fsnotify", "github.com/coreos/go-systemd/", "github.com/spf13/cobra", "github.com/spf13/pflag",
+		may: []string{module + "/api", module + "/render", module + "/reconcile", module + "/reconcile/guard", module + "/reconcile/host",
+			module + "/reconcile/host/wire", "github.com/fsnotify/fsnotify", "github.com/coreos/go-systemd/", "github.com/spf13/cobra", "github.com/spf13/pflag",
 			"sigs.k8s.io/yaml", "sigs.k8s.io/json", "golang.org/x/sys/"},
 		mustNot: []string{"os/exec"},
 	},

@@ -50,9 +50,12 @@ func (a *app) daemon(ctx context.Context) error {
 	// would wait for it for ever.
 	notify(daemon.SdNotifyReady)
 	a.by = "the daemon"
+	guards, ended := a.startGuards(ctx, h)
+	defer ended()
 	k := keeper{app: a, host: h}
 	for edited := true; ; {
 		pause := k.keep(ctx, edited)
+		guards.heed(ctx)
 		timer := time.NewTimer(pause)
 		edited = false
 		select {

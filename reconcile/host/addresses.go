@@ -2,6 +2,7 @@ package host
 
 import (
 	"context"
+	"errors"
 	"net/netip"
 	"time"
 
@@ -36,4 +37,31 @@ func (h *Host) RemoveAddress(ctx context.Context, iface string, prefix netip.Pre
 // has begun to watch. What comes while changed runs is told by one more call. It ends with ctx, without an error.
 func (h *Host) WatchAddresses(ctx context.Context, changed func()) error {
 	return refined(wire.WatchAddresses(ctx, changed))
+}
+
+// AnyAnswers says whether one of these addresses is held by somebody else on the network of an interface. It ends with
+// the first answer, or after wait.
+func (h *Host) AnyAnswers(ctx context.Context, iface string, addrs []netip.Addr, wait time.Duration) (bool, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	type result struct {
+		answered bool
+		err      error
+	}
+	results := make(chan result, len(addrs))
+	for _, addr := range addrs {
+		go func() {
+			macs, err := wire.Neighbours(ctx, iface, []netip.Addr{addr}, wait)
+			results <- result{len(macs) > 0, err}
+		}()
+	}
+	var errs []error
+	for range addrs {
+		r := <-results
+		if r.answered {
+			return true, nil
+		}
+		errs = append(errs, r.err)
+	}
+	return false, refined(errors.Join(errs...))
 }

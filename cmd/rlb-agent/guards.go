@@ -1,0 +1,86 @@
+package main
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"rlb.dev/rlb-agent/reconcile"
+	"rlb.dev/rlb-agent/reconcile/guard"
+	"rlb.dev/rlb-agent/reconcile/host"
+)
+
+// lanPatience is how long a peer may take to show itself when there is no time to lose.
+const lanPatience = 20 * time.Millisecond
+
+// guards are what watches over the virtual IPs beside the reconciling: it must not wait for apt.
+type guards struct {
+	*app
+	host  *host.Host
+	heeds chan bool // whether keepalived heeds the guard
+
+	mutex sync.Mutex
+	force reconcile.InForce // what they know of the spec in force
+}
+
+// startGuards begins to watch; they end with ctx, and wait is for the last of them.
+func (a *app) startGuards(ctx context.Context, h *host.Host) (g *guards, wait func()) {
+	g = &guards{app: a, host: h, heeds: make(chan bool)}
+	units := make(chan string)
+	var all sync.WaitGroup
+	all.Go(func() {
+		h.UnitStates(ctx, "haproxy.service", func(state string) {
+			select {
+			case units <- state:
+			case <-ctx.Done():
+			}
+		})
+	})
+	watch := guard.Guard{Probe: h.ProbeHAProxy, Alone: g.alone, Tell: g.tell, Log: a.log}
+	all.Go(func() { watch.Run(ctx, units, g.heeds) })
+	g.heed(ctx)
+	return g, all.Wait
+}
+
+// heed makes the guards know the spec that is in force now.
+func (g *guards) heed(ctx context.Context) {
+	force, err := reconcile.ReadInForce(ctx, g.host)
+	if err != nil {
+		g.log.Warn("cannot tell what is in force here: " + err.Error())
+		return
+	}
+	if force == nil {
+		force = new(reconcile.InForce)
+	}
+	g.mutex.Lock()
+	g.force = *force
+	g.mutex.Unlock()
+	select {
+	case g.heeds <- force.Tracks:
+	case <-ctx.Done():
+	}
+}
+
+func (g *guards) inForce() reconcile.InForce {
+	g.mutex.Lock()
+	defer g.mutex.Unlock()
+	return g.force
+}
+
+// alone says that no peer is there. Where the spec names none, one may be.
+func (g *guards) alone(ctx context.Context) bool {
+	force := g.inForce()
+	if len(force.Peers) == 0 {
+		return false
+	}
+	answered, err := g.host.AnyAnswers(ctx, force.Interface, force.Peers, lanPatience)
+	return err == nil && !answered
+}
+
+// tell brings the guard's word to keepalived first.
+func (g *guards) tell(ctx context.Context, r reconcile.GuardRecord) error {
+	if err := g.host.TellKeepalived(r.Fault); err != nil {
+		return err
+	}
+	return r.Write(ctx, g.host)
+}

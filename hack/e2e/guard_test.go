@@ -1,0 +1,79 @@
+package e2e
+
+import (
+	"testing"
+	"time"
+
+	"rlb.dev/rlb-agent/hack/lab"
+)
+
+// nodes names the pair, so that each knows whether the other is there.
+const nodes = `nodes:
+- {name: lb1, addresses: [198.51.100.11]}
+- {name: lb2, addresses: [198.51.100.12]}`
+
+// withDaemon puts the agent's unit on the hosts and starts it there; they have their spec.
+func withDaemon(hosts ...*host) {
+	for _, h := range hosts {
+		h.w.Helper()
+		if err := h.CopyIn("../systemd/rlb-agent.service", "/etc/systemd/system/rlb-agent.service", 0o644); err != nil {
+			h.w.Fatal(err)
+		}
+		h.sh("systemctl daemon-reload; systemctl enable --now rlb-agent")
+	}
+	for _, h := range hosts {
+		h.w.eventually("the guard of "+h.Name()+" watches", 10*time.Second, func() bool { return h.guarded(false) })
+	}
+}
+
+// guarded says whether the guard's word is known to be this.
+func (h *host) guarded(fault bool) bool {
+	data, err := h.ReadFile("/run/rlb/fault")
+	return err == nil && string(data) == map[bool]string{true: "1\n", false: "0\n"}[fault]
+}
+
+// What becomes of HAProxy on the active host is a failover within milliseconds where that is the shorter outage.
+func TestGuard(t *testing.T) {
+	w := newWorld(t)
+	a, b := w.pair(specOf(nodes), lab.Trixie, lab.Bookworm)
+	withDaemon(a, b)
+
+	// moves does something on the active host that the standby must take over from.
+	moves := func(name, script, mend string, most time.Duration) {
+		a, b := w.roles(a, b)
+		report := w.probe(time.Second, func() { a.sh(script) })
+		if !b.active() || a.active() {
+			t.Errorf("%s: the virtual IP has not moved", name)
+		}
+		if report.Gap > most && report.Late < stall || report.Open > 100*time.Millisecond {
+			t.Errorf("%s: gap %v, open %v, want at most %v", name, report.Gap, report.Open, most)
+		}
+		a.sh(mend)
+		w.eventually(name+": it is a standby again", 10*time.Second, func() bool { return a.guarded(false) })
+		w.never(name+": flaps", 500*time.Millisecond, func() bool { return a.active() || !b.active() })
+		t.Logf("%s: gap %v, %d failed", name, report.Gap, report.Failed)
+	}
+	for range 2 { // on either host
+		moves("stopped", "systemctl stop haproxy", "systemctl start haproxy", 200*time.Millisecond)
+		moves("killed", "systemctl kill -s KILL haproxy", "true", 200*time.Millisecond)
+		moves("hung", "systemctl kill -s STOP haproxy", "systemctl kill -s CONT haproxy", 1500*time.Millisecond)
+	}
+	// stays does something that must leave the virtual IP where it is.
+	stays := func(name string, do func(*host)) {
+		active, _ := w.roles(a, b)
+		report := w.probe(time.Second, func() { do(active) })
+		if !active.active() {
+			t.Errorf("%s: the virtual IP has moved", name)
+		}
+		t.Logf("%s: gap %v, %d failed", name, report.Gap, report.Failed)
+	}
+	stays("agent killed", func(h *host) { h.sh("systemctl kill -s KILL rlb-agent") })
+	stays("agent restarted", func(h *host) { h.sh("systemctl restart rlb-agent") })
+	stays("haproxy reloaded", func(h *host) { h.sh("systemctl reload haproxy") })
+	for i := range 3 { // control planes are no reason
+		if err := w.planes[i].Set(lab.Refuse); err != nil {
+			t.Fatal(err)
+		}
+	}
+	stays("no control plane", func(*host) { time.Sleep(8 * time.Second) })
+}

@@ -1,0 +1,202 @@
+// Package guard decides, from what it sees of the local HAProxy, whether this host may hold the virtual IPs, and tells
+// keepalived within milliseconds. Only the local HAProxy counts: that all control planes are down is no reason to move
+// them. keepalived's own polling of the unit stays as the second line, for when the agent is not there.
+package guard
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"rlb.dev/rlb-agent/reconcile"
+)
+
+const (
+	probePause   = 500 * time.Millisecond // between two probes of a HAProxy that serves
+	startPause   = 20 * time.Millisecond  // … of one that starts: each is time without this host as a standby
+	faultPause   = 250 * time.Millisecond // … of one that hangs, each leaves a connection in its backlog; or that must wait
+	alonePause   = time.Second            // how long a host without a peer waits for a HAProxy that comes back
+	flapMemory   = time.Minute            // faults within it make the next one last longer …
+	longestFault = 30 * time.Second       // … up to this
+)
+
+// Guard is the watch over one HAProxy.
+type Guard struct {
+	// Probe asks HAProxy once whether it serves. It takes half a second at most.
+	Probe func(context.Context) reconcile.HAProxyState
+	// Alone says that no peer is there to take over. It takes some milliseconds.
+	Alone func(context.Context) bool
+	// Tell brings a verdict to keepalived, and to the status.
+	Tell func(context.Context, reconcile.GuardRecord) error
+	Log  *slog.Logger
+
+	on     bool                   // keepalived heeds the verdict
+	unit   string                 // ActiveState of HAProxy's unit; "" is not known yet
+	answer reconcile.HAProxyState // to the last probe since the unit changed; "" is none
+	told   reconcile.GuardRecord  // the last verdict
+	failed error                  // why it could not be told
+
+	badSince time.Time   // of what this host, alone, waits for
+	faults   []time.Time // within flapMemory
+}
+
+// Run guards until ctx ends, and then takes its word back: an agent that is not there keeps no host out. units brings
+// each new ActiveState of HAProxy's unit; on says whether there is a keepalived that heeds the verdict.
+func (g *Guard) Run(ctx context.Context, units <-chan string, on <-chan bool) {
+	defer func() { g.release(context.WithoutCancel(ctx)) }()
+	answers := make(chan reconcile.HAProxyState, 1)
+	asking := false
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		changed := false
+		select {
+		case <-ctx.Done():
+			return
+		case g.on = <-on:
+			if !g.on {
+				g.release(ctx)
+			}
+		case g.unit = <-units:
+			g.answer, changed = "", true
+		case answer := <-answers:
+			asking = false
+			if up(g.unit) {
+				g.answer = answer
+			}
+		case <-timer.C:
+			if g.on && up(g.unit) && !asking {
+				asking = true
+				go func() { answers <- g.Probe(ctx) }()
+			}
+		}
+		if g.on {
+			g.decide(ctx)
+			if timer.Reset(g.pause()); changed && up(g.unit) {
+				timer.Reset(0)
+			}
+		}
+	}
+}
+
+// up says whether a unit with this ActiveState is to serve.
+func up(state string) bool { return state == "active" || state == "reloading" || state == "refreshing" }
+
+// pause is the time to the next look.
+func (g *Guard) pause() time.Duration {
+	switch {
+	case !g.badSince.IsZero():
+		return time.Until(g.badSince.Add(alonePause))
+	case g.failed != nil:
+		return probePause
+	case !up(g.unit):
+		return time.Hour // its next state will come by itself
+	case g.answer == "":
+		return startPause
+	case g.told.Fault:
+		return faultPause
+	}
+	return probePause
+}
+
+// decide tells keepalived what is new.
+func (g *Guard) decide(ctx context.Context) {
+	now := time.Now()
+	state, reason := g.verdict()
+	if reason != "" && !g.told.Fault && g.wait(ctx, now) {
+		return
+	}
+	g.badSince = time.Time{}
+	switch {
+	case reason != "" && !g.told.Fault:
+		g.faults = append(g.faults, now)
+	case reason == "" && g.told.Fault && (state == "" || now.Before(g.over(ctx, now))):
+		return
+	}
+	if state == "" {
+		return
+	}
+	g.tell(ctx, reconcile.GuardRecord{Fault: reason != "", Reason: reason, HAProxy: state}, now)
+}
+
+// verdict is the state of HAProxy, "" while nothing is known of it, and why this host must not hold the virtual IPs.
+func (g *Guard) verdict() (state reconcile.HAProxyState, reason string) {
+	switch {
+	case g.unit == "":
+		return "", ""
+	case g.unit == "deactivating":
+		return reconcile.HAProxyStopped, "haproxy is being stopped"
+	case g.unit == "activating":
+		return reconcile.HAProxyStopped, "haproxy is being started"
+	case g.unit == "failed":
+		return reconcile.HAProxyStopped, "haproxy failed"
+	case !up(g.unit):
+		return reconcile.HAProxyStopped, "haproxy is stopped"
+	case g.answer == reconcile.HAProxyHung:
+		return g.answer, "haproxy hangs: it runs and does not answer"
+	}
+	return g.answer, ""
+}
+
+// wait says whether the fault is to wait, since nobody could take over and HAProxy may be back before that costs more
+// than it gains. A host that does not serve must make room for a peer that comes later.
+func (g *Guard) wait(ctx context.Context, now time.Time) bool {
+	if g.badSince.IsZero() {
+		if !g.Alone(ctx) {
+			return false
+		}
+		g.badSince = now
+	}
+	return now.Before(g.badSince.Add(alonePause))
+}
+
+// over is when the present fault may end. One at a time ends at once; where they come again and again, the virtual IPs
+// are not to follow each time, unless there is nobody else to hold them.
+func (g *Guard) over(ctx context.Context, now time.Time) time.Time {
+	for len(g.faults) > 0 && now.Sub(g.faults[0]) > flapMemory {
+		g.faults = g.faults[1:]
+	}
+	if len(g.faults) < 2 {
+		return now
+	}
+	end := g.told.Since.Add(min(time.Second<<min(len(g.faults)-2, 10), longestFault))
+	if now.Before(end) && g.Alone(ctx) {
+		return now
+	}
+	return end
+}
+
+func (g *Guard) tell(ctx context.Context, r reconcile.GuardRecord, now time.Time) {
+	changed := r.Fault != g.told.Fault || g.told.Since.IsZero()
+	r.Since = g.told.Since
+	if changed {
+		r.Since = now
+	}
+	if r == g.told && g.failed == nil {
+		return
+	}
+	err := g.Tell(ctx, r)
+	if err != nil && g.failed == nil {
+		g.Log.Error("cannot tell keepalived how haproxy is", "err", err)
+	}
+	if g.failed = err; err != nil {
+		return
+	}
+	switch was := g.told; {
+	case r.Fault && changed:
+		g.Log.Warn("this host stays out of the virtual IPs: " + r.Reason)
+	case was.Fault && changed:
+		g.Log.Info("this host may hold the virtual IPs again: haproxy "+string(r.HAProxy), "after", now.Sub(was.Since).Round(time.Millisecond).String())
+	case r.HAProxy == reconcile.HAProxyFull && was.HAProxy != r.HAProxy:
+		g.Log.Warn("haproxy has as many connections as proxy.maxConnections lets it: new ones wait")
+	case was.HAProxy == reconcile.HAProxyFull && r.HAProxy == reconcile.HAProxyAnswers:
+		g.Log.Info("haproxy takes new connections again")
+	}
+	g.told = r
+}
+
+// release takes back what was said.
+func (g *Guard) release(ctx context.Context) {
+	_ = g.Tell(ctx, reconcile.GuardRecord{HAProxy: reconcile.HAProxyUnknown})
+	g.told, g.answer, g.failed, g.badSince = reconcile.GuardRecord{}, "", nil, time.Time{}
+}

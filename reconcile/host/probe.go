@@ -1,0 +1,140 @@
+package host
+
+import (
+	"context"
+	"errors"
+	"io"
+	"io/fs"
+	"net"
+	"os"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"rlb.dev/rlb-agent/reconcile"
+	"rlb.dev/rlb-agent/render"
+)
+
+const (
+	healthPatience = 200 * time.Millisecond // after which the stats socket is asked too
+	statsPatience  = 250 * time.Millisecond // after which HAProxy hangs: both together are longer than a busy machine stalls
+	stallGrace     = 100 * time.Millisecond // more, where it was this process that was kept waiting
+)
+
+// ProbeHAProxy asks HAProxy whether it accepts and answers, on its health frontend, which leads to no server. At its
+// limit of connections that says nothing while the stats socket still answers: full is not hung, or any client could
+// move the virtual IPs. Where nobody listens the state is unknown.
+func (h *Host) ProbeHAProxy(ctx context.Context) reconcile.HAProxyState {
+	return probe(ctx, render.HealthSocket, render.StatsSocket)
+}
+
+func probe(ctx context.Context, healthSocket, statsSocket string) reconcile.HAProxyState {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	health := firstByte(ctx, healthSocket, "GET / HTTP/1.0\r\n\r\n")
+	err, told := await(health, nil, healthPatience)
+	switch {
+	case told && err == nil:
+		return reconcile.HAProxyAnswers
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ECONNREFUSED), ctx.Err() != nil:
+		return reconcile.HAProxyUnknown
+	case told:
+		health = nil // its backlog is full, or it was cut: the other one says why
+	}
+	err, told = await(firstByte(ctx, statsSocket, "show info\n"), health, statsPatience)
+	switch {
+	case !told && ctx.Err() != nil:
+		return reconcile.HAProxyUnknown
+	case !told:
+		return reconcile.HAProxyHung
+	case errors.Is(err, errOther):
+		return reconcile.HAProxyAnswers
+	case err != nil:
+		return reconcile.HAProxyHung
+	}
+	return reconcile.HAProxyFull
+}
+
+// errOther says that the other one answered.
+var errOther = errors.New("the other one answered")
+
+// await waits for an answer, or for a good one of the other. A wait that ended late ended for a process that was kept
+// from its core: an answer may just be there.
+func await(answer, other <-chan error, patience time.Duration) (err error, told bool) {
+	timer := time.NewTimer(patience)
+	defer timer.Stop()
+	for begin := time.Now(); ; {
+		select {
+		case err := <-answer:
+			return err, true
+		case err := <-other:
+			if other = nil; err == nil {
+				return errOther, true
+			}
+		case <-timer.C:
+			if time.Since(begin) < patience+stallGrace/2 || patience == stallGrace {
+				return nil, false
+			}
+			begin, patience = time.Now(), stallGrace
+			timer.Reset(patience)
+		}
+	}
+}
+
+// firstByte is nil as soon as somebody answers a question at a socket.
+func firstByte(ctx context.Context, path, question string) <-chan error {
+	result := make(chan error, 1)
+	go func() { result <- readByte(ctx, path, question) }()
+	return result
+}
+
+func readByte(ctx context.Context, path, question string) error {
+	var dialer net.Dialer
+	conn, err := dialer.DialContext(ctx, "unix", path)
+	if err != nil {
+		return err
+	}
+	defer conn.Close() //nolint:errcheck // one byte was all
+	defer context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })()
+	if _, err := io.WriteString(conn, question); err != nil {
+		return err
+	}
+	_, err = io.ReadFull(conn, make([]byte, 1))
+	return err
+}
+
+// TellKeepalived writes the guard's word where keepalived tracks it. It is written in place: keepalived reads it when it
+// is closed, and a file that a crash left empty says the same as none.
+func (h *Host) TellKeepalived(fault bool) error {
+	text := "0\n"
+	if fault {
+		text = "1\n"
+	}
+	if err := os.MkdirAll(filepath.Dir(render.FaultFile), 0o755); err != nil {
+		return wrap("tell keepalived", err)
+	}
+	if err := os.WriteFile(render.FaultFile, []byte(text), 0o644); err != nil {
+		return wrap("tell keepalived", err)
+	}
+	return nil
+}
+
+// UnitStates brings each new ActiveState of a unit, the present one first, until ctx ends.
+func (h *Host) UnitStates(ctx context.Context, name string, told func(state string)) {
+	last := ""
+	h.WatchUnits(ctx, []string{name}, func(string) {
+		bus, err := h.manager()
+		if err != nil {
+			return // it is called again with the next bus
+		}
+		p, err := bus.GetUnitPropertyContext(ctx, name, "ActiveState")
+		if err != nil {
+			h.log.DebugContext(ctx, "cannot look at "+name, "err", err)
+			return
+		}
+		if state, ok := p.Value.Value().(string); ok && state != last {
+			last = state
+			told(state)
+		}
+	})
+}

@@ -163,6 +163,7 @@ type Unit struct {
 	CommandLine      []string          // of the main process; nil where it is not running or may not be seen
 	InvocationID     string            // names one run of the unit; "" where it never ran
 	ActiveSince      time.Time         // zero where not active
+	Died             time.Time         // when the main process ended by itself or was killed; zero where it runs or was stopped
 	Environment      map[string]string // Environment= and EnvironmentFile= together, as the unit's processes get them
 }
 

@@ -2,6 +2,7 @@ package reconcile
 
 import (
 	"context"
+	"time"
 
 	"rlb.dev/rlb-agent/api"
 )
@@ -11,11 +12,13 @@ type Look struct {
 	Desired  Desired
 	Observed Observed
 	Plan     Plan
-	Notes    []string // what was assumed
+	Notes    []string  // what was assumed
+	Began    time.Time // what changed since may not be in it
 }
 
 // Look finds what the spec wants of the host, what the host is, and the difference.
 func (f FactFinder) Look(ctx context.Context, spec *api.LoadBalancerSpec) (Look, error) {
+	began := time.Now()
 	facts, notes, err := f.Find(ctx, spec)
 	if err != nil {
 		return Look{Notes: notes}, err
@@ -28,7 +31,7 @@ func (f FactFinder) Look(ctx context.Context, spec *api.LoadBalancerSpec) (Look,
 	if err != nil {
 		return Look{Notes: notes}, err
 	}
-	return Look{desired, observed, NewPlan(desired, observed), notes}, nil
+	return Look{desired, observed, NewPlan(desired, observed), notes, began}, nil
 }
 
 // FileDiffs are the changes of files that the plan makes, as unified diffs.

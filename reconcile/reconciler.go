@@ -23,6 +23,8 @@ type Reconciler struct {
 	Log  *slog.Logger
 	Step func(Step) // told of each step before it is done; may be nil
 	By   string     // who asked for it, for the history
+
+	Reason string // why a run begins, for the log; may be ""
 }
 
 // Result is what a run did.
@@ -278,7 +280,7 @@ func (r *run) do(ctx context.Context, steps []Step) error {
 		if err != nil {
 			return inStep(s, err)
 		}
-		r.Log.Info(s.String(), "took", time.Since(start).Round(time.Millisecond).String())
+		r.Log.Info(s.String(), "step", s.String(), "reason", r.Reason, "took", time.Since(start).Round(time.Millisecond).String())
 	}
 	return nil
 }

@@ -13,9 +13,9 @@ import (
 type Report struct {
 	Doc     *api.Document // the spec that was reconciled with; nil where there was none
 	Refused error         // why the spec file is refused, where Doc is another spec or none
-	Result  Result
-	Err     error  // of the run
-	Agent   string // version of the agent
+	Result  Result        // without a time it was only a look, and the last run stays in the status
+	Err     error         // of the run
+	Agent   string        // version of the agent
 }
 
 // WriteStatus leaves how a run ended, and how the host is now, for those who read files.
@@ -29,7 +29,9 @@ func WriteStatus(ctx context.Context, h Host, run Report) (Status, error) {
 	if err != nil {
 		return Status{}, fmt.Errorf("cannot write the status: %w", err)
 	}
-	r.lastRun, r.ask = run.status(), true
+	if r.ask = true; r.lastRun == nil || !run.Result.Began.IsZero() {
+		r.lastRun = run.status()
+	}
 	status, err := r.read(ctx, doc, run.Refused, run.Result.Look)
 	status.Versions.Agent = run.Agent
 	if err == nil {

@@ -147,3 +147,12 @@ func (s holdPackage) apply(ctx context.Context, t *tools) error {
 }
 
 func (s holdPackage) undo() []Step { return []Step{holdPackage{s.name, !s.hold}} }
+
+// Installs says whether a step works with apt or dpkg, and so may take long.
+func Installs(s Step) bool {
+	switch s.(type) {
+	case installPackages, repairPackages, holdPackage:
+		return true
+	}
+	return false
+}

@@ -31,20 +31,21 @@ func (a *app) changing(ctx context.Context, do func(context.Context, *host.Host)
 }
 
 // reconciler changes this host.
-func (a *app) reconciler(h *host.Host) *reconcile.Reconciler {
+func (a *app) reconciler(h reconcile.Host) *reconcile.Reconciler {
 	return &reconcile.Reconciler{Host: effects(h), Log: a.log, By: a.by}
 }
 
 // apply reconciles the host with a spec, and leaves the status.
 func (a *app) apply(ctx context.Context, h *host.Host, doc *api.Document) (reconcile.Result, error) {
 	result, err := a.reconciler(h).Once(ctx, doc)
-	a.leaveStatus(ctx, h, doc, result, err)
+	a.leaveStatus(ctx, h, doc, nil, result, err)
 	return result, err
 }
 
 // leaveStatus writes the status file. The host is as it is without that, so what goes wrong there is only said.
-func (a *app) leaveStatus(ctx context.Context, h *host.Host, doc *api.Document, result reconcile.Result, runErr error) {
-	if _, err := reconcile.WriteStatus(ctx, effects(h), reconcile.Report{Doc: doc, Result: result, Err: runErr, Agent: agentVersion()}); err != nil {
+func (a *app) leaveStatus(ctx context.Context, h reconcile.Host, doc *api.Document, specErr error, result reconcile.Result, runErr error) {
+	report := reconcile.Report{Doc: doc, Refused: specErr, Result: result, Err: runErr, Agent: agentVersion()}
+	if _, err := reconcile.WriteStatus(ctx, effects(h), report); err != nil {
 		a.log.Warn(err.Error())
 	}
 }

@@ -75,7 +75,7 @@ nothing touched · 4 apply failed, what was there before is in force again · 5 
 	root.SetErr(a.stderr)
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.AddCommand(a.validateCommand(), a.renderCommand(), a.diffCommand(), a.statusCommand(), a.versionCommand(),
-		a.historyCommand(), a.rollbackCommand(), a.tryCommand(), a.confirmCommand(), a.teardownCommand())
+		a.historyCommand(), a.rollbackCommand(), a.tryCommand(), a.confirmCommand(), a.teardownCommand(), a.clearFaultCommand())
 	return root
 }
 
@@ -90,8 +90,11 @@ func atMost(n int) cobra.PositionalArgs {
 }
 
 // host is the real machine. What takes long on it is told: on a terminal by a line that changes, else in the debug log.
-func (a *app) host() (*host.Host, error) {
-	progress := func(line string) { a.log.Debug(line) }
+func (a *app) host() (*host.Host, error) { return a.hostWith(func(string) {}) }
+
+// hostWith is the real machine, which also tells progress of what takes long.
+func (a *app) hostWith(also func(line string)) (*host.Host, error) {
+	progress := func(line string) { also(line); a.log.Debug(line) }
 	if file, ok := a.stderr.(*os.File); ok && isTerminal(file) && a.logFormat != "json" {
 		progress = func(line string) { fmt.Fprintf(file, "\r\x1b[K%.100s\r", line) }
 	}

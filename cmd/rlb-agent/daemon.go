@@ -4,28 +4,36 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"os/signal"
 	"path/filepath"
+	"runtime/debug"
 	"strings"
 	"syscall"
 	"time"
 
 	"github.com/coreos/go-systemd/v22/daemon"
-	"github.com/fsnotify/fsnotify"
+	"golang.org/x/sys/unix"
+
+	"rlb.dev/rlb-agent/reconcile"
+	"rlb.dev/rlb-agent/render"
 )
 
-const (
-	quietTime   = 300 * time.Millisecond // an edit is over when the directory was quiet for so long …
-	longestEdit = 5 * time.Second        // … or after this, so that endless edits go live too
-)
-
-// daemon reconciles at start, and again when the spec changes, when the host may have drifted, and when asked to.
+// daemon reconciles at start, and again when the spec changes, when the host changes, at regular looks, and when asked
+// to.
 func (a *app) daemon(ctx context.Context) error {
 	if a.spec == "-" {
 		return usageError{errors.New("cannot watch standard input: give a file with --spec")}
 	}
-	h, err := a.host()
+	spec, err := filepath.Abs(a.spec)
+	if err != nil {
+		return fmt.Errorf("cannot watch the spec: %w", err)
+	}
+	a.spec = spec
+	debug.SetGCPercent(gcPercent)
+	alive := newPulse(notify)
+	h, err := a.hostWith(alive.more)
 	if err != nil {
 		return err
 	}
@@ -33,18 +41,22 @@ func (a *app) daemon(ctx context.Context) error {
 	if err := h.Ready(ctx); err != nil {
 		return err
 	}
-	watcher, err := fsnotify.NewWatcher()
-	if err != nil {
-		return fmt.Errorf("cannot watch the spec: %w", err)
-	}
-	defer watcher.Close()
-	// the directory and not the file: editors and ConfigMaps replace the file
-	if err := watcher.Add(filepath.Dir(a.spec)); err != nil {
-		return fmt.Errorf("cannot watch the directory of %s: %w", a.spec, err)
-	}
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
 	hangup := make(chan os.Signal, 1)
 	signal.Notify(hangup, syscall.SIGHUP)
 	defer signal.Stop(hangup)
+
+	seen := newInbox()
+	files := newFileWatch(a.log, seen.put)
+	files.set(a.spec)
+	go files.run(ctx)
+	go h.WatchUnits(ctx, watchedUnits, seen.put)
+	go func() {
+		if err := h.WatchAddresses(ctx, func() { seen.put("the addresses") }); err != nil {
+			a.log.Warn("changes of addresses are seen late", "err", err)
+		}
+	}()
 
 	// Ready before the first run, not after it: the unit is ordered before haproxy and keepalived, and starting those
 	// would wait for it for ever.
@@ -52,46 +64,97 @@ func (a *app) daemon(ctx context.Context) error {
 	a.by = "the daemon"
 	guards, ended := a.startGuards(ctx, h)
 	defer ended()
-	k := keeper{app: a, host: h}
-	for edited := true; ; {
-		pause := k.keep(ctx, edited)
+	k := keeper{app: a, host: h, source: a.trustedSpec, step: alive.step, watch: func(look reconcile.Look) { files.set(watched(a.spec, look)...) }}
+	k.remember(ctx)
+	for why := (cause{started: true}); ; {
+		var pause time.Duration
+		alive.beat(func() { pause = k.keep(ctx, why) })
 		guards.heed(ctx)
-		timer := time.NewTimer(pause)
-		edited = false
-		select {
-		case <-ctx.Done():
+		debug.FreeOSMemory() // a run needs some megabytes, waiting for the next one none
+		why = k.wait(ctx, jitter(pause), seen, hangup, alive)
+		if ctx.Err() != nil {
 			notify(daemon.SdNotifyStopping)
 			return nil
-		case <-hangup:
-			a.log.Info("asked to reconcile now")
-			edited = true
-		case <-timer.C:
-		case err := <-watcher.Errors:
-			a.log.Warn("cannot watch the spec, it is read again", "err", err)
-		case <-watcher.Events:
-			settle(ctx, watcher.Events)
 		}
-		timer.Stop()
+		if why.asked {
+			a.log.Info("asked to reconcile now")
+			notify(reloading()) // and not until the run has ended: jobs of haproxy and keepalived would wait for that
+			notify(daemon.SdNotifyReady)
+		}
 	}
 }
 
-// settle waits until the edit is over.
-func settle(ctx context.Context, events <-chan fsnotify.Event) {
-	longest := time.After(longestEdit)
+// gcPercent makes the heap grow by little before it is collected: the daemon is small, and in no hurry.
+const gcPercent = 40
+
+// watchedUnits are those whose states the agent keeps.
+var watchedUnits = []string{"haproxy.service", keepalivedUnit, render.FirewallUnit}
+
+// watched are the files whose change may make this host differ from the spec: the rendered ones, those that say where
+// they are, and dpkg's record of what is installed and held.
+func watched(spec string, look reconcile.Look) []string {
+	paths := []string{spec, "/etc/default/haproxy", "/etc/default/keepalived", "/var/lib/dpkg/status"}
+	for _, f := range look.Desired.Files {
+		paths = append(paths, f.Path)
+	}
+	return paths
+}
+
+// wait waits until there is a reason for the next run.
+func (k *keeper) wait(ctx context.Context, pause time.Duration, seen *inbox, hangup <-chan os.Signal, alive *pulse) cause {
+	timer := time.NewTimer(pause)
+	defer timer.Stop()
 	for {
+		var ping <-chan time.Time
+		if alive.period > 0 {
+			ping = time.After(alive.period)
+		}
 		select {
-		case <-events:
-		case <-time.After(quietTime):
-			return
-		case <-longest:
-			return
 		case <-ctx.Done():
-			return
+			return cause{}
+		case <-hangup:
+			return cause{asked: true, seen: seen.take(k.news)}
+		case <-timer.C:
+			return cause{seen: seen.take(k.news)}
+		case <-ping:
+			alive.notify(daemon.SdNotifyWatchdog)
+		case <-seen.bell:
+			if !seen.any(k.news) { // what the agent did itself, and looked at since
+				continue
+			}
+			seen.settle(ctx, k.spec)
+			if news := seen.take(k.news); len(news) > 0 {
+				return cause{seen: news}
+			}
 		}
 	}
+}
+
+// news says whether what was seen then came after the agent's last look at it.
+func (k *keeper) news(what string, at time.Time) bool {
+	if what == k.spec {
+		return at.After(k.read)
+	}
+	return at.After(k.looked)
+}
+
+// jitter spreads the regular looks of many hosts.
+func jitter(pause time.Duration) time.Duration {
+	return pause + time.Duration((rand.Float64()-0.5)*0.2*float64(pause))
 }
 
 func notify(state string) {
-	state, _, _ = strings.Cut(state, "\n") // further lines would be variables of their own
-	_, _ = daemon.SdNotify(false, state)   // not being under systemd is fine
+	if !strings.HasPrefix(state, "RELOADING=1\n") {
+		state, _, _ = strings.Cut(state, "\n") // further lines would be variables of their own
+	}
+	_, _ = daemon.SdNotify(false, state) // not being under systemd is fine
+}
+
+// reloading tells systemd that a reload has begun, by the clock that it wants (sd_notify(3)).
+func reloading() string {
+	var now unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &now); err != nil {
+		return daemon.SdNotifyReloading
+	}
+	return fmt.Sprintf("RELOADING=1\nMONOTONIC_USEC=%d", now.Nano()/1000)
 }

@@ -4,8 +4,7 @@ package main
 
 import (
 	"rlb.dev/rlb-agent/reconcile"
-	"rlb.dev/rlb-agent/reconcile/host"
 )
 
 // effects is the host for those who change it. A build with the tag "faults" puts a test's faults around it.
-func effects(h *host.Host) reconcile.Host { return h }
+func effects(h reconcile.Host) reconcile.Host { return h }

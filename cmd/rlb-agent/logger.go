@@ -71,10 +71,14 @@ func writeLine(w io.Writer) func(slog.Level, string, []slog.Attr) error {
 		}
 		b.WriteString(message)
 		for _, a := range attrs {
-			if a.Key == "took" {
-				fmt.Fprintf(&b, " (%v)", a.Value)
-			} else {
-				fmt.Fprintf(&b, " %s=%v", a.Key, a.Value)
+			switch value := a.Value.String(); a.Key {
+			case "step": // the message itself
+			case "reason":
+				b.WriteString(because(value))
+			case "took":
+				fmt.Fprintf(&b, " (%s)", value)
+			default:
+				fmt.Fprintf(&b, " %s=%s", a.Key, value)
 			}
 		}
 		mu.Lock()
@@ -97,10 +101,23 @@ func sendJournal(level slog.Level, message string, attrs []slog.Attr) error {
 	}
 	fields := map[string]string{"SYSLOG_IDENTIFIER": "rlb-agent"}
 	for _, a := range attrs {
-		fields["RLB_"+strings.ToUpper(a.Key)] = a.Value.String()
-		if a.Key == "err" || a.Key == "cause" {
-			message += ": " + a.Value.String()
+		value := a.Value.String()
+		switch fields["RLB_"+strings.ToUpper(a.Key)] = value; a.Key {
+		case "err", "cause":
+			message += ": " + value
+		case "reason":
+			message += because(value)
+		case "took":
+			message += " (" + value + ")"
 		}
 	}
 	return journal.Send(message, priority, fields)
+}
+
+// because is a reason at the end of a message.
+func because(reason string) string {
+	if reason == "" {
+		return ""
+	}
+	return ": " + reason
 }

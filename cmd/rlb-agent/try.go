@@ -73,7 +73,7 @@ func (a *app) try(ctx context.Context, file string, timeout time.Duration) error
 		}
 		trial.Deadline = time.Now().Add(timeout)
 		result, err := a.reconciler(h).BeginTrial(ctx, tried, trial, self+" try --end --lock-timeout 9m")
-		a.leaveStatus(ctx, h, tried, result, err)
+		a.leaveStatus(ctx, h, tried, nil, result, err)
 		if err != nil {
 			return err
 		}

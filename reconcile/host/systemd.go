@@ -71,6 +71,8 @@ func (h *Host) Unit(ctx context.Context, name string) (reconcile.Unit, error) {
 	}
 	if unit.Active() {
 		unit.ActiveSince = p.time("ActiveEnterTimestamp")
+	} else if result := p.text("Result"); unit.MainPID == 0 && result != "" && result != "success" {
+		unit.Died = p.time("ExecMainExitTimestamp")
 	}
 	unit.Environment, err = unitEnvironment(p.texts("Environment"), p.environmentFiles())
 	return unit, err

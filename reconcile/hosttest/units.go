@@ -28,6 +28,7 @@ type unit struct {
 	masked     string // "masked", "masked-runtime" or ""
 	active     bool
 	failed     bool
+	died       time.Time // by the clock of the test
 	pid        int
 	runs       int // how often it was started
 	invocation string
@@ -79,7 +80,7 @@ func (h *Host) Unit(ctx context.Context, name string) (reconcile.Unit, error) {
 			state.CommandLine = []string{"/usr/sbin/" + strings.TrimSuffix(u.name, ".service"), "-f", u.config}
 		}
 	case u.failed:
-		state.ActiveState, state.SubState = "failed", "failed"
+		state.ActiveState, state.SubState, state.Died = "failed", "failed", u.died
 	}
 	state.NeedDaemonReload = h.stale(name)
 	if state.LoadState == "loaded" {
@@ -204,6 +205,7 @@ func (h *Host) ReloadUnit(ctx context.Context, name string) error {
 func (h *Host) Crash(name string) {
 	h.stop(h.unit(name))
 	h.unit(name).failed = true
+	h.unit(name).died = time.Now()
 }
 
 // Reboot is a power cut: /run and the firewall are empty, then systemd starts what is enabled.

@@ -1,0 +1,38 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"rlb.dev/rlb-agent/render"
+)
+
+// clearFaultCommand is what systemd calls when the daemon has ended, however it did: a fault that it told keepalived
+// of is not to keep this host out for ever. It waits for nobody, and needs no lock.
+func (a *app) clearFaultCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:    "clear-fault",
+		Short:  "Take back what a daemon that has ended told keepalived",
+		Args:   atMost(0),
+		Hidden: true,
+		RunE: func(*cobra.Command, []string) error {
+			// written in place, and never made: keepalived watches this file, and makes it where it wants it
+			file, err := os.OpenFile(render.FaultFile, os.O_WRONLY|os.O_TRUNC, 0)
+			if errors.Is(err, fs.ErrNotExist) {
+				return nil
+			}
+			if err == nil {
+				_, err = file.WriteString("0\n")
+				err = errors.Join(err, file.Close())
+			}
+			if err != nil {
+				return fmt.Errorf("cannot clear the fault: %w", err)
+			}
+			return nil
+		},
+	}
+}

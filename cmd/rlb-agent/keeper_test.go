@@ -1,0 +1,391 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"rlb.dev/rlb-agent/api"
+	"rlb.dev/rlb-agent/reconcile"
+	"rlb.dev/rlb-agent/reconcile/hosttest"
+	"rlb.dev/rlb-agent/render"
+)
+
+const smallSpec = `apiVersion: rlb.dev/v1
+kind: LoadBalancerSpec
+virtualIPs: [198.51.100.10]
+services:
+- name: web
+  port: 9000
+  servers:
+  - address: 198.51.100.21
+`
+
+// memoryHost is the host in memory, with a lock.
+type memoryHost struct{ *hosttest.Host }
+
+func (memoryHost) Lock(context.Context, time.Duration) (func(), error) { return func() {}, nil }
+
+// kept is a keeper of a host in memory, the spec file that it reads, and what it logged.
+type kept struct {
+	*keeper
+	t    *testing.T
+	h    *hosttest.Host
+	spec string // "": there is no file
+	log  bytes.Buffer
+}
+
+func newKept(t *testing.T, h *hosttest.Host, spec string) *kept {
+	k := &kept{t: t, h: h, spec: spec}
+	log, err := newLogger(&k.log, "text", "info")
+	if err != nil {
+		t.Fatal(err)
+	}
+	k.keeper = &keeper{
+		app: &app{spec: defaultSpec, lockTimeout: time.Minute, log: log, by: "a test"}, host: memoryHost{h},
+		source: func() (*api.Document, error) {
+			if k.spec == "" {
+				return nil, specError{errors.New("cannot read the spec: no such file")}
+			}
+			return api.Parse(defaultSpec, []byte(k.spec))
+		},
+	}
+	k.remember(t.Context())
+	k.keep(t.Context(), cause{started: true})
+	return k
+}
+
+// next is one more run, and what it logged.
+func (k *kept) next(why cause) (pause time.Duration, log []string) {
+	k.log.Reset()
+	k.h.Log = nil
+	pause = k.keep(k.t.Context(), why)
+	if text := strings.TrimSpace(k.log.String()); text != "" {
+		log = strings.Split(text, "\n")
+	}
+	return pause, log
+}
+
+func (k *kept) edit(spec string) (log []string) {
+	k.spec = spec
+	_, log = k.next(cause{seen: []string{defaultSpec}})
+	return log
+}
+
+func (k *kept) status() (s reconcile.Status) {
+	k.t.Helper()
+	if err := json.Unmarshal([]byte(k.h.Text(reconcile.StatusFile)), &s); err != nil {
+		k.t.Fatal(err)
+	}
+	return s
+}
+
+// valid is the status of the condition SpecValid, with its message.
+func (k *kept) valid() string {
+	k.t.Helper()
+	for _, c := range k.status().Conditions {
+		if c.Type == "SpecValid" {
+			return strings.TrimSpace(c.Status + " " + c.Message)
+		}
+	}
+	return ""
+}
+
+func (k *kept) running(unit string) bool {
+	u, err := k.h.Unit(k.t.Context(), unit)
+	return err == nil && u.Active()
+}
+
+// effects are the calls that change what is not the agent's own.
+func (k *kept) effects() []string {
+	return slices.DeleteFunc(slices.Clone(k.h.Log), func(call string) bool {
+		return strings.Contains(call, "/run/rlb/") || strings.Contains(call, "/var/lib/rlb/")
+	})
+}
+
+func quietly(t *testing.T, do func(t *testing.T)) {
+	t.Helper()
+	synctest.Test(t, do)
+}
+
+const tampered = "# by hand\n"
+
+func (k *kept) tamper() { k.h.Put(render.DefaultHAProxyConfig, tampered, 0o644) }
+
+func (k *kept) isTampered() bool { return k.h.Text(render.DefaultHAProxyConfig) == tampered }
+
+// An idle agent says nothing and does nothing; drift is repaired, counted, and told with its reason in one line.
+func TestKeeperRepairs(t *testing.T) {
+	quietly(t, func(t *testing.T) {
+		k := newKept(t, hosttest.New(), smallSpec)
+		if !k.running("haproxy.service") || !strings.Contains(k.log.String(), "start haproxy.service: first run (") {
+			t.Fatalf("the first run: %s", &k.log)
+		}
+		for range 3 {
+			if pause, log := k.next(cause{}); pause != time.Minute || log != nil || len(k.effects()) > 0 {
+				t.Errorf("an idle agent: pause %v, log %q, effects %q", pause, log, k.h.Log)
+			}
+		}
+		k.h.Crash("haproxy.service")
+		_, log := k.next(cause{seen: []string{"haproxy.service"}})
+		if len(log) != 1 || !strings.HasPrefix(log[0], "start haproxy.service: drift, seen at haproxy.service (") || !k.running("haproxy.service") {
+			t.Errorf("the repair: %q", log)
+		}
+		if d, err := reconcile.ReadDrift(t.Context(), k.h); err != nil || d.Found != 1 || d.Repaired != 1 || !d.Last.Repaired || d.Last.Steps[0] != "start haproxy.service" {
+			t.Errorf("the record: %+v %+v %v", d, d.Last, err)
+		}
+		// a restarted daemon goes on counting
+		k = newKept(t, k.h, smallSpec)
+		k.tamper()
+		k.next(cause{})
+		if k.isTampered() || k.drift.Found != 2 {
+			t.Errorf("after a restart of the daemon: tampered %t, %+v", k.isTampered(), k.drift)
+		}
+	})
+}
+
+// With reconcile.drift: report nothing is repaired, also not when the daemon starts, and each thing is said once.
+func TestKeeperReports(t *testing.T) {
+	quietly(t, func(t *testing.T) {
+		spec := smallSpec + "reconcile: {drift: report, interval: 10s}\n"
+		k := newKept(t, hosttest.New(), spec)
+		for _, start := range []bool{false, true} {
+			if start {
+				k = newKept(t, k.h, spec)
+			}
+			k.h.Crash("haproxy.service")
+			_, log := k.next(cause{})
+			if start {
+				log = strings.Split(strings.TrimSpace(k.log.String()), "\n")
+			}
+			pause, again := k.next(cause{})
+			if k.running("haproxy.service") || len(k.effects()) > 0 {
+				t.Fatalf("repaired: %q", k.h.Log)
+			}
+			if !start && (len(log) != 1 || !strings.Contains(log[0], "not repaired, as reconcile.drift says. Repair would: start haproxy.service")) {
+				t.Errorf("log %q", log)
+			}
+			if again != nil || pause != 10*time.Second {
+				t.Errorf("said again: %q, pause %v", again, pause)
+			}
+		}
+		if k.drift.Repaired != 0 || k.drift.Last.Repaired {
+			t.Errorf("record %+v", k.drift)
+		}
+		if k.next(cause{asked: true}); !k.running("haproxy.service") {
+			t.Error("asked to reconcile, it does not")
+		}
+	})
+}
+
+// A spec that is bad, gone or refused changes nothing and is told once; meanwhile the last good one is kept.
+func TestKeeperBadSpec(t *testing.T) {
+	for _, tt := range []struct{ name, spec, want string }{
+		{"gone", "", "cannot read the spec"},
+		{"not valid", smallSpec + "proxi: {}\n", `proxi: unknown field, did you mean "proxy"?`},
+		{"refused by haproxy", strings.Replace(smallSpec, "21", "66", 1), "haproxy refuses its configuration"},
+		{"rolled back", strings.Replace(smallSpec, "21", "77", 1), "what was there before is in force again"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			quietly(t, func(t *testing.T) {
+				h := hosttest.New()
+				h.Forbidden["haproxy"] = "198.51.100.66"
+				h.Blind, h.Sick = true, "198.51.100.77"
+				k := newKept(t, h, smallSpec)
+				if k.valid() != "True" {
+					t.Errorf("SpecValid %q", k.valid())
+				}
+				before := h.Text(render.DefaultHAProxyConfig)
+				log := k.edit(tt.spec)
+				if !strings.Contains(strings.Join(log, "\n"), tt.want) || h.Text(render.DefaultHAProxyConfig) != before {
+					t.Fatalf("log %q", log)
+				}
+				valid := k.valid()
+				if !strings.HasPrefix(valid, "False ") || !strings.Contains(valid, tt.want) {
+					t.Errorf("SpecValid %q", valid)
+				}
+				for range 3 {
+					if _, log := k.next(cause{}); log != nil || len(k.effects()) > 0 {
+						t.Errorf("told or tried again: %q %q", log, k.h.Log)
+					}
+				}
+				k.tamper()
+				if k.next(cause{}); h.Text(render.DefaultHAProxyConfig) != before {
+					t.Error("the last good spec is not kept")
+				}
+				if k.valid() != valid {
+					t.Errorf("after a repair SpecValid is %q", k.valid())
+				}
+				// a restarted daemon knows
+				h.Log = nil
+				k = newKept(t, h, tt.spec)
+				if len(k.effects()) > 0 || h.Text(render.DefaultHAProxyConfig) != before || k.valid() != valid {
+					t.Errorf("after a restart: effects %q, SpecValid %q", k.h.Log, k.valid())
+				}
+				// the good one again
+				log = k.edit(smallSpec)
+				if len(log) != 1 || log[0] != "the spec is good again" || k.valid() != "True" {
+					t.Errorf("the good spec: log %q, SpecValid %q", log, k.valid())
+				}
+				if k.edit(strings.Replace(smallSpec, "21", "22", 1)); !strings.Contains(h.Text(render.DefaultHAProxyConfig), "198.51.100.22") {
+					t.Error("an edit after it does not go live")
+				}
+			})
+		})
+	}
+}
+
+// What was refused is tried again when somebody asks for it.
+func TestKeeperAskedAgain(t *testing.T) {
+	quietly(t, func(t *testing.T) {
+		h := hosttest.New()
+		k := newKept(t, h, smallSpec)
+		h.Forbidden["haproxy"] = "198.51.100.66"
+		better := strings.Replace(smallSpec, "21", "66", 1)
+		k.edit(better)
+		delete(h.Forbidden, "haproxy")
+		k.next(cause{})
+		if strings.Contains(h.Text(render.DefaultHAProxyConfig), "198.51.100.66") {
+			t.Fatal("tried again of itself")
+		}
+		k.next(cause{asked: true})
+		if !strings.Contains(h.Text(render.DefaultHAProxyConfig), "198.51.100.66") || h.Text(refusedFile) != "" {
+			t.Error("not tried when asked to, or the refusal stays")
+		}
+	})
+}
+
+// Against somebody who changes the same thing at once the repairs come at growing distances; another thing that goes
+// meanwhile does not wait, and after a quiet time it is all forgotten.
+func TestKeeperFights(t *testing.T) {
+	quietly(t, func(t *testing.T) {
+		k := newKept(t, hosttest.New(), smallSpec)
+		var repairs []time.Duration
+		began := time.Now()
+		warned := ""
+		for time.Since(began) < 2*time.Minute {
+			if k.tamper(); k.isTampered() {
+				_, log := k.next(cause{seen: []string{render.DefaultHAProxyConfig}})
+				warned += strings.Join(log, "\n")
+			}
+			if !k.isTampered() {
+				repairs = append(repairs, time.Since(began))
+			}
+			time.Sleep(200 * time.Millisecond)
+		}
+		if len(repairs) < 5 || len(repairs) > 8 || repairs[1] > 2*time.Second {
+			t.Errorf("repaired after %v", repairs)
+		}
+		if !strings.Contains(warned, "somebody else keeps changing this host back") {
+			t.Errorf("not told: %s", warned)
+		}
+		k.h.Crash("haproxy.service")
+		if k.next(cause{}); !k.running("haproxy.service") {
+			t.Error("a service that stops meanwhile waits")
+		}
+		time.Sleep(10 * time.Minute)
+		for range 2 {
+			k.tamper()
+			if k.next(cause{}); k.isTampered() {
+				t.Error("after a quiet time it still waits")
+			}
+			time.Sleep(2 * time.Second)
+		}
+	})
+}
+
+// A keepalived that died is not started before the peer has taken over; one that was stopped is, at once.
+func TestKeeperLeavesDeadKeepalived(t *testing.T) {
+	for _, tt := range []struct {
+		spec string
+		want time.Duration
+	}{{"", 500 * time.Millisecond}, {"profile: classic\n", 3800 * time.Millisecond}} {
+		quietly(t, func(t *testing.T) {
+			k := newKept(t, hosttest.New(), smallSpec+tt.spec)
+			k.h.Crash("keepalived.service")
+			died := time.Now()
+			for _, why := range []cause{{seen: []string{"keepalived.service"}}, {asked: true}, {}, {}, {}} {
+				pause, _ := k.next(why)
+				if k.running("keepalived.service") {
+					break
+				}
+				time.Sleep(pause)
+			}
+			took := time.Since(died)
+			if !k.running("keepalived.service") || took < tt.want || took > tt.want+400*time.Millisecond {
+				t.Errorf("%q: started after %v, want %v", tt.spec, took, tt.want)
+			}
+			k.h.Admin(func(ctx context.Context, h reconcile.Host) error { return h.StopUnit(ctx, "keepalived.service") })
+			if k.next(cause{}); !k.running("keepalived.service") {
+				t.Errorf("%q: one that was stopped waits", tt.spec)
+			}
+		})
+	}
+}
+
+// A run that failed is not tried again by what it touched itself, and the pauses grow.
+func TestKeeperRests(t *testing.T) {
+	quietly(t, func(t *testing.T) {
+		h := hosttest.New()
+		k := newKept(t, h, smallSpec)
+		h.FailMethod("Packages", errors.New("cannot ask dpkg: it does not answer"))
+		pause, log := k.next(cause{})
+		if len(log) != 1 || pause != firstRetry {
+			t.Fatalf("pause %v, log %q", pause, log)
+		}
+		if left, log := k.next(cause{seen: []string{"haproxy.service"}}); left <= 0 || left > firstRetry || log != nil {
+			t.Errorf("tried at once: %v %q", left, log)
+		}
+		time.Sleep(pause)
+		if pause, log = k.next(cause{}); pause != 2*firstRetry || log != nil {
+			t.Errorf("second pause %v, log %q", pause, log)
+		}
+		h.Heal()
+		if pause, _ = k.next(cause{asked: true}); pause != time.Minute {
+			t.Errorf("healed: pause %v", pause)
+		}
+	})
+}
+
+// Thousands of edits leave no goroutine, no open file and no memory behind: ten thousand where everything is tested.
+func TestKeeperDoesNotGrow(t *testing.T) {
+	edits := 1000
+	if os.Getenv("RLB_REQUIRE") == "1" {
+		edits = 10_000
+	}
+	quietly(t, func(t *testing.T) {
+		k := newKept(t, hosttest.New(), smallSpec)
+		edit := func(n int) { k.edit(fmt.Sprintf("%s# %d\n", smallSpec, n)) }
+		measure := func() (goroutines, files int, heap uint64) {
+			runtime.GC()
+			var m runtime.MemStats
+			runtime.ReadMemStats(&m)
+			fds, err := os.ReadDir("/proc/self/fd")
+			if err != nil {
+				t.Fatal(err)
+			}
+			return runtime.NumGoroutine(), len(fds), m.HeapAlloc
+		}
+		for n := range 100 {
+			edit(n)
+		}
+		goroutines, files, heap := measure()
+		for n := range edits {
+			edit(n)
+		}
+		g, f, m := measure()
+		t.Logf("%d edits: goroutines %d to %d, open files %d to %d, heap %d to %d KiB", edits, goroutines, g, files, f, heap>>10, m>>10)
+		if g > goroutines || f > files || m > heap+256<<10 {
+			t.Error("it grows")
+		}
+	})
+}

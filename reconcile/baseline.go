@@ -30,7 +30,7 @@ func takeBaseline(ctx context.Context, o Observer) baseline {
 		}
 		states, _ := o.Servers(ctx)
 		for _, s := range states {
-			if s.Checked && s.Up() {
+			if s.Checked && s.Up() && !s.drained() {
 				b.up[s.Backend] = true
 			}
 		}
@@ -106,7 +106,7 @@ func (b baseline) serversIn(states []ServerState, d Desired) error {
 		up, waiting := false, false
 		var reasons []string
 		for _, s := range states {
-			if s.Backend != want.Name {
+			if s.Backend != want.Name || s.drained() && !slices.Contains(want.Servers, s.Name) { // a retired one serves nobody new
 				continue
 			}
 			up = up || s.Checked && s.Up()

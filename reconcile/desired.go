@@ -53,6 +53,7 @@ type ListenWant struct {
 type BackendWant struct {
 	Name       string
 	Field      string
+	Servers    []string // their names
 	FirstCheck time.Duration
 }
 
@@ -104,6 +105,9 @@ func backend(service api.Service, field string) BackendWant {
 	b := BackendWant{Name: service.Name, Field: field + ".healthCheck", FirstCheck: service.HealthCheck.Interval.D()}
 	if timeout := service.HealthCheck.Timeout; timeout != nil {
 		b.FirstCheck += timeout.D()
+	}
+	for _, s := range service.Servers {
+		b.Servers = append(b.Servers, s.Name)
 	}
 	return b
 }

@@ -37,6 +37,15 @@ var changes = map[string]change{
 		host: func(t *testing.T) *hosttest.Host { return installed(t, parse(t, servers)) },
 		doc:  func(t *testing.T) *api.Document { return parse(t, otherServers) },
 	},
+	"servers that somebody changed": {
+		host: func(t *testing.T) *hosttest.Host {
+			h := installed(t, parse(t, servers))
+			runtime(h, "set server web/a state maint", "set server web/a weight 9", "set server web/b state maint", "del server web/b",
+				"set maxconn server web/c 9", "set server web/d addr 198.51.100.99 port 1", "add server web/x 198.51.100.99:1", "enable server web/x")
+			return h
+		},
+		doc: func(t *testing.T) *api.Document { return parse(t, servers) },
+	},
 	"rollback": {
 		host: func(t *testing.T) *hosttest.Host {
 			h := installed(t, parse(t, spec))

@@ -31,6 +31,9 @@ const (
 	AdminMaint AdminState = "maint" // not used, not checked; with on-marked-down its connections were cut
 )
 
+// drained says whether the server gets no new connections, by its weight or by somebody's word.
+func (s ServerState) drained() bool { return strings.HasPrefix(s.State, "DRAIN") }
+
 // backendLines is a backend of haproxy.cfg with those of its servers that stem from the spec's servers.
 type backendLines struct {
 	name    string

@@ -199,6 +199,20 @@ func TestServersThatDoNotWorkAreUndone(t *testing.T) {
 	quiet(t, h, parse(t, servers))
 }
 
+// A server that is retired, and still up, is none that serves.
+func TestRetiredServerServesNobodyNew(t *testing.T) {
+	one := strings.Split(servers, "  - {name: b")[0]
+	h := installed(t, parse(t, one))
+	before := h.Dump(memory...)
+	h.Sessions = map[string]int{"web/a": 1}
+	h.Sick, h.Blind = "198.51.100.25", true
+	_, _, err := once(t, h, parse(t, strings.Replace(one, "{name: a, address: 198.51.100.21}", "{name: e, address: 198.51.100.25}", 1)))
+	if failure := (*reconcile.Failure)(nil); !errors.As(err, &failure) || !failure.Undone || failure.Undo != nil || !strings.Contains(err.Error(), "no server of web is up any more") {
+		t.Fatalf("got %v", err)
+	}
+	same(t, "an undone change", h, before, memory...)
+}
+
 // What somebody changed through the runtime API is seen and set right without a reload.
 func TestDriftOfServers(t *testing.T) {
 	const again = "server a of web" + onServer

@@ -89,6 +89,9 @@ func (h *Host) states(servers []server) []reconcile.ServerState {
 	for _, s := range servers {
 		line := fmt.Sprintf("server %s %s %s", s.name, s.address, s.words)
 		state := reconcile.ServerState{Backend: s.backend, Name: s.name, Address: s.address, State: "UP", Reason: "L4OK", Checked: true}
+		if s.admin == reconcile.AdminDrain || s.weight == 0 {
+			state.State = "DRAIN"
+		}
 		if h.Sick != "" && strings.Contains(s.around+line, h.Sick) {
 			state.State, state.Reason = "DOWN", "L4CON: connection refused"
 		}

@@ -24,7 +24,7 @@ type Observed struct {
 	Unchecked []string
 
 	Servers      []RunningServer // of the running HAProxy
-	ServersKnown bool            // it runs, and told of them
+	ServersKnown bool            // it runs the file that lies there, and told of them
 }
 
 // Observe looks at everything that the desired state names, and at what the agent owns besides.

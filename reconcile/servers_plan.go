@@ -13,10 +13,11 @@ const mostServerSteps = 100
 // haproxyServers plans what makes the running HAProxy's servers those of its file, through its runtime API: without a
 // new process, so that no connection is kept by an old one. ok says that this does it all; else only a reload does.
 //
-// HAProxy must run the file that lies on the disk, and the wanted one may differ from that in servers only.
+// HAProxy runs the file that lies on the disk, else ServersKnown is false; the wanted one may differ from that in
+// servers only.
 func (p *planner) haproxyServers(config string) (steps []Step, ok bool) {
 	wanted, installed := p.file(config), p.o.Files[config]
-	if wanted == nil || p.o.Loaded[haproxyUnit] != digest(installed.Data) {
+	if wanted == nil {
 		return nil, false
 	}
 	same := string(wanted.Data) == string(installed.Data)

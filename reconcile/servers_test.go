@@ -3,9 +3,11 @@ package reconcile_test
 import (
 	"context"
 	"errors"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 
 	"rlb.dev/rlb-agent/reconcile"
 	"rlb.dev/rlb-agent/reconcile/hosttest"
@@ -110,17 +112,51 @@ func TestRemovedServerKeepsItsConnections(t *testing.T) {
 	quiet(t, h, without)
 }
 
+// endsOne is a host on which one server more loses its connections at each look.
+type endsOne struct{ *hosttest.Host }
+
+func (h endsOne) RunningServers(ctx context.Context) ([]reconcile.RunningServer, error) {
+	for _, name := range slices.Sorted(maps.Keys(h.Sessions)) {
+		delete(h.Sessions, name)
+		break
+	}
+	return h.Host.RunningServers(ctx)
+}
+
+// Connections that end while the agent deletes servers are no reason to call the change a failure.
+func TestConnectionsThatEndAllTheTime(t *testing.T) {
+	h := installed(t, parse(t, servers))
+	h.Sessions = map[string]int{"web/0": 1, "web/a": 1, "web/b": 1, "web/c": 1, "web/d": 1}
+	doc := parse(t, strings.Split(servers, "  - {name: a")[0]+"  - {name: new, address: 198.51.100.29}\n")
+	synctest.Test(t, func(t *testing.T) {
+		r := reconcile.Reconciler{Host: endsOne{h}, Log: discard}
+		if result, err := r.Once(t.Context(), doc); err != nil {
+			t.Errorf("%v: %q", err, texts(result.Steps))
+		}
+	})
+	if left := plan(t, h, doc); len(left) != 1 || !strings.Contains(left[0], "delete it") {
+		t.Errorf("left to do: %q", left)
+	}
+	delete(h.Sessions, "web/d")
+	must(t, h, doc)
+	quiet(t, h, doc)
+}
+
 // What the runtime API cannot do, or nobody can be sure that it does it right, is done by a reload.
 func TestServersThatNeedAReload(t *testing.T) {
 	replaced := func(pairs ...string) string { return strings.NewReplacer(pairs...).Replace(servers) }
 	raw := "  extraBackend: [timeout server 1h]\n"
 	for name, test := range map[string]struct {
 		before, after string
-		host          func(h *hosttest.Host)
+		host, then    func(h *hosttest.Host)
 	}{
-		"another field too":          {after: replaced("21", "31", "port: 9000", "port: 9001")},
-		"health check":               {after: replaced("  port: 9000", "  port: 9000\n  healthCheck: {interval: 5s}")},
-		"backup":                     {after: replaced(", backup: true", "")},
+		"another field too":      {after: replaced("21", "31", "port: 9000", "port: 9001")},
+		"health check":           {after: replaced("  port: 9000", "  port: 9000\n  healthCheck: {interval: 5s}")},
+		"backup":                 {after: replaced(", backup: true", "")},
+		"backup, and an address": {after: replaced(", backup: true", "", "21", "31")},
+		"read another file before": {after: replaced("  port: 9000", "  port: 9000\n  healthCheck: {interval: 5s}", "21", "31"), then: func(h *hosttest.Host) {
+			h.Put("/etc/haproxy/haproxy.cfg", strings.ReplaceAll(h.Text("/etc/haproxy/haproxy.cfg"), "inter 2000ms", "inter 5000ms"), 0o640)
+		}},
 		"to a DNS name":              {after: replaced("198.51.100.21", "cp1.example")},
 		"from a DNS name":            {before: replaced("198.51.100.21", "cp1.example"), after: servers},
 		"a new DNS name":             {after: servers + "  - {name: e, address: cp5.example}\n"},
@@ -144,6 +180,9 @@ func TestServersThatNeedAReload(t *testing.T) {
 				test.before = servers
 			}
 			must(t, h, parse(t, test.before))
+			if test.then != nil {
+				test.then(h)
+			}
 			got := plan(t, h, parse(t, test.after))
 			if !slices.Contains(got, reload) || slices.ContainsFunc(got, func(s string) bool { return strings.Contains(s, "while haproxy runs") }) {
 				t.Errorf("plan: %q", got)

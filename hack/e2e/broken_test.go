@@ -82,7 +82,7 @@ func TestBrokenHost(t *testing.T) {
 			spec: twoServers(), code: 4, reason: "cannot write /etc/haproxy/haproxy.cfg: read-only file system"},
 		{name: "firewall tool locked", broken: lockedTables, mended: "umount $(readlink -f /usr/sbin/iptables)", spec: extra, code: 4, reason: "holding the xtables lock"},
 		{name: "firewall tool fails (injected)", spec: extra, fault: "error:LoadFirewall IPv4", code: 4, reason: "injected fault at LoadFirewall"},
-		{name: "systemd refuses a reload (injected)", spec: twoServers(), fault: "error-once:ReloadUnit", code: 4, reason: "injected fault at ReloadUnit"},
+		{name: "systemd refuses a reload (injected)", spec: moreRetries(), fault: "error-once:ReloadUnit", code: 4, reason: "injected fault at ReloadUnit"},
 		{name: "D-Bus gone", broken: "systemctl stop dbus.socket dbus", mended: "systemctl start dbus.socket dbus", spec: twoServers(), code: 2, reason: "there is no system bus"},
 		{name: "port taken by another program", broken: holdPort, mended: "systemctl stop taker", spec: extra, code: 3, reason: "services[0].port: 0.0.0.0:9100 is taken by perl"},
 		// HAProxy itself: while its new process tries for 2 s and more to bind, it has the old one close its doors

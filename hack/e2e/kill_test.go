@@ -13,11 +13,14 @@ func twoServers(more ...string) string {
 	return strings.Replace(specOf(more...), "  - {name: cp3, address: 198.51.100.23, port: 6443}\n", "", 1)
 }
 
+// moreRetries is specOf with one thing changed that HAProxy reads only in a reload.
+func moreRetries() string { return specOf("proxy: {retries: 7}") }
+
 // The agent of the host that serves is killed at every effect of an edit and of a rollback. No client sees it.
 func TestKilledWhileServing(t *testing.T) {
 	w := newWorld(t)
 	active, _ := w.pair(specOf(), lab.Trixie, lab.Trixie)
-	specs := []string{twoServers(), specOf()}
+	specs := []string{moreRetries(), specOf()}
 	for i := range 12 { // so many that the oldest generations go
 		active.apply(specs[i%2])
 	}

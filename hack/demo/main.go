@@ -52,9 +52,8 @@ func main() {
 
 // demo is the lab with what is on it.
 type demo struct {
-	lab    *lab.Lab
-	hosts  []*lab.Host
-	client *lab.Client
+	*lab.Stage
+	hosts []*lab.Host
 }
 
 func run(ctx context.Context, binary string) (err error) {
@@ -66,14 +65,20 @@ func run(ctx context.Context, binary string) (err error) {
 	if err := lab.EnsureCaches(ctx, progress, lab.Trixie); err != nil {
 		return err
 	}
-	l, err := lab.New(ctx, progress)
+	stage, err := lab.NewStage(ctx, progress, 4)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, l.Close()) }()
-	d := demo{lab: l}
+	defer func() { err = errors.Join(err, stage.Close()) }()
+	file, err := lab.LocalFile(binary, agent, 0o755)
+	if err != nil {
+		return err
+	}
+	d := demo{Stage: stage}
+	if d.hosts, err = stage.AddHosts(ctx, lab.HostOptions{Files: []lab.File{file}}, lab.Trixie, lab.Trixie); err != nil {
+		return err
+	}
 	for _, part := range []func(context.Context) error{
-		func(ctx context.Context) error { return d.boot(ctx, binary) },
 		d.apply, d.serve, d.edit, d.failover, d.status,
 	} {
 		if err := part(ctx); err != nil {
@@ -91,31 +96,6 @@ func show(text string) {
 	for line := range strings.Lines(text) {
 		fmt.Print("  " + line)
 	}
-}
-
-func (d *demo) boot(ctx context.Context, binary string) error {
-	for i := range 4 {
-		addr := netip.MustParsePrefix(fmt.Sprintf("198.51.100.%d/24", 21+i))
-		if _, err := d.lab.AddControlPlane(ctx, fmt.Sprintf("cp%d", i+1), addr); err != nil {
-			return err
-		}
-	}
-	var err error
-	if d.client, err = d.lab.AddClient(ctx, "client", netip.MustParsePrefix("198.51.100.50/24")); err != nil {
-		return err
-	}
-	for i := range 2 {
-		addr := netip.MustParsePrefix(fmt.Sprintf("198.51.100.%d/24", 11+i))
-		host, err := d.lab.AddHost(ctx, fmt.Sprintf("lb%d", i+1), lab.Trixie, lab.HostOptions{Addr: addr})
-		if err != nil {
-			return err
-		}
-		if err := host.CopyIn(binary, agent, 0o755); err != nil {
-			return err
-		}
-		d.hosts = append(d.hosts, host)
-	}
-	return nil
 }
 
 // agent runs the agent on a host and shows what it says. Exit code 1 is "differences found", which is no failure.
@@ -166,12 +146,12 @@ func (d *demo) answers(ctx context.Context, n int) error {
 		if time.Now().After(deadline) {
 			return fmt.Errorf("cannot reach all control planes through %s: %v", service, seen)
 		}
-		if name, err := d.client.Get(ctx, service); err == nil {
+		if name, err := d.Client.Get(ctx, service); err == nil {
 			seen[name]++
 		}
 	}
 	for range 9 {
-		name, err := d.client.Get(ctx, service)
+		name, err := d.Client.Get(ctx, service)
 		if err != nil {
 			return err
 		}
@@ -187,7 +167,7 @@ func (d *demo) serve(ctx context.Context) error {
 
 // probe measures what a client sees: a new connection every 5 ms, each judged alone.
 func (d *demo) probe(do func() error) error {
-	p, err := d.client.Probe(service, lab.ProbeOptions{})
+	p, err := d.Client.Probe(service, lab.ProbeOptions{})
 	if err != nil {
 		return err
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -75,15 +74,15 @@ func TestMain(m *testing.M) {
 // world is a lab with the three control planes and a client.
 type world struct {
 	*testing.T
-	lab    *lab.Lab
-	planes [3]*lab.ControlPlane
+	lab    *lab.Stage
+	planes []*lab.ControlPlane
 	client *lab.Client
 }
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
 	lab.Require(t)
-	l, err := lab.New(t.Context(), lab.Options{Log: t.Logf})
+	l, err := lab.NewStage(t.Context(), lab.Options{Log: t.Logf}, 3)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -92,17 +91,7 @@ func newWorld(t *testing.T) *world {
 			t.Error(err)
 		}
 	})
-	w := &world{T: t, lab: l}
-	for i := range w.planes {
-		w.planes[i], err = l.AddControlPlane(t.Context(), fmt.Sprintf("cp%d", i+1), netip.MustParsePrefix(fmt.Sprintf("198.51.100.%d/24", 21+i)))
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
-	if w.client, err = l.AddClient(t.Context(), "client", netip.MustParsePrefix("198.51.100.50/24")); err != nil {
-		t.Fatal(err)
-	}
-	return w
+	return &world{T: t, lab: l, planes: l.Planes, client: l.Client}
 }
 
 // host is a booted host with the agent's binary on it, and what tests ask of it.
@@ -115,35 +104,20 @@ type host struct {
 // them already, as after a plain apt-get install.
 func (w *world) hosts(installed bool, releases ...lab.Release) []*host {
 	w.Helper()
-	there := len(w.lab.Hosts())
-	all := make([]*host, len(releases))
-	errs := make(chan error)
-	for i, release := range releases {
-		go func() {
-			h, err := w.lab.AddHost(w.Context(), fmt.Sprintf("lb%d", there+i+1), release, lab.HostOptions{
-				Addr: netip.MustParsePrefix(fmt.Sprintf("198.51.100.%d/24", lastByte(there+i))), Installed: installed,
-			})
-			if err == nil {
-				all[i] = &host{h, w}
-				err = errors.Join(h.CopyIn(agentBinary, agent, 0o755), h.CopyIn(faultsBinary, faulty, 0o755))
-			}
-			errs <- err
-		}()
+	binary, err := lab.LocalFile(agentBinary, agent, 0o755)
+	faults, ferr := lab.LocalFile(faultsBinary, faulty, 0o755)
+	if err = errors.Join(err, ferr); err != nil {
+		w.Fatal(err)
 	}
-	for range releases {
-		if err := <-errs; err != nil {
-			w.Fatal(err)
-		}
+	booted, err := w.lab.AddHosts(w.Context(), lab.HostOptions{Installed: installed, Files: []lab.File{binary, faults}}, releases...)
+	if err != nil {
+		w.Fatal(err)
+	}
+	var all []*host
+	for _, h := range booted {
+		all = append(all, &host{h, w})
 	}
 	return all
-}
-
-// lastByte is that of the n-th host's address, beside those of the control planes and the client.
-func lastByte(n int) int {
-	if n < 10 {
-		return 11 + n
-	}
-	return 50 + n
 }
 
 // pair is two installed hosts that run the spec, settled: one of them holds the virtual IP.

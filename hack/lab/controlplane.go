@@ -16,6 +16,9 @@ import (
 
 const (
 	controlPlanePort = 6443
+	// NamePort is where a control plane tells its name to everyone who connects, at once and without TLS, and closes:
+	// the cheapest way to see that a connection works from end to end.
+	NamePort = 6480
 	// hangPath answers with the server's name and then keeps the connection open and quiet.
 	hangPath = "/hang-open"
 )
@@ -24,17 +27,18 @@ const (
 // path with its name. It runs in this process; only its socket is in a namespace of its own.
 type ControlPlane struct {
 	*port
-	addr   netip.AddrPort
-	config *tls.Config
-	pem    []byte
-	ready  atomic.Int64
-	other  atomic.Int64
+	addr     netip.AddrPort
+	config   *tls.Config
+	stranger *tls.Config // with a certificate that is not CertPEM
+	pem      []byte
+	ready    atomic.Int64
+	other    atomic.Int64
 
-	mu       sync.Mutex
-	mode     Mode
-	resumed  chan struct{} // closed when the mode is not Hang; nothing is read or written before
-	listener net.Listener  // nil while refusing
-	conns    map[*heldConn]bool
+	mu        sync.Mutex
+	mode      Mode
+	resumed   chan struct{}  // closed when the mode is not Hang; nothing is read or written before
+	listeners []net.Listener // none while refusing
+	conns     map[*heldConn]bool
 }
 
 // Requests counts the requests that a control plane has got.
@@ -51,7 +55,11 @@ func (l *Lab) AddControlPlane(ctx context.Context, name string, addr netip.Prefi
 	}
 	c := &ControlPlane{port: p, addr: netip.AddrPortFrom(addr.Addr(), controlPlanePort), resumed: make(chan struct{}), conns: map[*heldConn]bool{}}
 	close(c.resumed)
-	if c.config, c.pem, err = selfSigned(name, addr.Addr()); err == nil {
+	c.config, c.pem, err = selfSigned(name, addr.Addr())
+	if err == nil {
+		c.stranger, _, err = selfSigned(name, addr.Addr())
+	}
+	if err == nil {
 		err = c.Set(OK)
 	}
 	if err == nil {
@@ -96,35 +104,67 @@ func (c *ControlPlane) Set(mode Mode) error {
 		c.resumed = make(chan struct{})
 	}
 	c.mode = mode
-	switch {
-	case mode == Refuse:
+	if mode == Refuse {
 		c.refuse()
-	case c.listener == nil:
-		ns := c.ns.Load()
-		if ns == nil {
-			return errClosed
-		}
-		l, err := ns.listen(c.addr)
+		return nil
+	}
+	return c.listen()
+}
+
+// listen opens what is not open yet.
+func (c *ControlPlane) listen() error {
+	if len(c.listeners) > 0 {
+		return nil
+	}
+	ns := c.ns.Load()
+	if ns == nil {
+		return errClosed
+	}
+	server := &http.Server{Handler: c, ErrorLog: log.New(io.Discard, "", 0)}
+	for port, serve := range map[uint16]func(net.Listener){
+		controlPlanePort: func(l net.Listener) { _ = server.Serve(&tlsListener{l, c}) },
+		NamePort:         c.tellName,
+	} {
+		at := netip.AddrPortFrom(c.addr.Addr(), port)
+		l, err := ns.listen(at)
 		if err != nil {
-			return fmt.Errorf("cannot listen on %s: %w", c.addr, err)
+			c.refuse()
+			return fmt.Errorf("cannot listen on %s: %w", at, err)
 		}
-		c.listener = l
-		server := &http.Server{Handler: c, ErrorLog: log.New(io.Discard, "", 0)}
-		go func() { _ = server.Serve(tls.NewListener(&heldListener{Listener: l, cp: c}, c.config)) }()
+		c.listeners = append(c.listeners, l)
+		go serve(&heldListener{Listener: l, cp: c})
 	}
 	return nil
 }
 
-// refuse closes the listener and resets what is open.
+// tellName serves NamePort.
+func (c *ControlPlane) tellName(l net.Listener) {
+	for {
+		conn, err := l.Accept()
+		if err != nil {
+			return
+		}
+		go func() {
+			fmt.Fprintln(conn, c.name)
+			_ = conn.Close()
+		}()
+	}
+}
+
+// refuse closes the listeners and resets what is open.
 func (c *ControlPlane) refuse() {
-	if c.listener != nil {
-		_ = c.listener.Close()
-		c.listener = nil
+	for _, l := range c.listeners {
+		_ = l.Close()
 	}
+	c.listeners = nil
 	for conn := range c.conns {
-		_ = conn.Conn.(*net.TCPConn).SetLinger(0)
-		_ = conn.Conn.Close()
+		reset(conn.Conn)
 	}
+}
+
+func reset(conn net.Conn) {
+	_ = conn.(*net.TCPConn).SetLinger(0)
+	_ = conn.Close()
 }
 
 func (c *ControlPlane) close() {

@@ -1,9 +1,32 @@
 package lab
 
 import (
+	"crypto/tls"
 	"net"
+	"slices"
 	"sync"
 )
+
+// A tlsListener speaks TLS on what it accepts, as the control plane's mode says.
+type tlsListener struct {
+	net.Listener
+	cp *ControlPlane
+}
+
+// Accept waits for the next connection.
+func (l *tlsListener) Accept() (net.Conn, error) {
+	conn, err := l.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	switch l.cp.Mode() {
+	case Plain:
+		return conn, nil
+	case Stranger:
+		return tls.Server(conn, l.cp.stranger), nil
+	}
+	return tls.Server(conn, l.cp.config), nil
+}
 
 // A heldListener accepts connections whose bytes stop while their control plane hangs.
 type heldListener struct {
@@ -21,8 +44,8 @@ func (l *heldListener) Accept() (net.Conn, error) {
 	l.cp.mu.Lock()
 	defer l.cp.mu.Unlock()
 	l.cp.conns[held] = true
-	if l.cp.listener != l.Listener {
-		l.cp.refuse() // it stopped listening after this one had come
+	if !slices.Contains(l.cp.listeners, l.Listener) {
+		reset(conn) // it stopped listening after this one had come
 	}
 	return held, nil
 }

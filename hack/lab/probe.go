@@ -2,9 +2,13 @@ package lab
 
 import (
 	"errors"
+	"fmt"
+	"io"
+	"net"
 	"net/netip"
 	"os"
 	"slices"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -15,6 +19,7 @@ type ProbeOptions struct {
 	Interval time.Duration // between the starts of two probes; 0 is 5 ms
 	Timeout  time.Duration // a good probe has its answer within it; 0 is 100 ms
 	TCP      bool          // only connect, instead of a TLS handshake and a request for the server's name
+	Name     bool          // only connect and read the name, from a service that leads to NamePort
 }
 
 // A Probe asks a target again and again. Each time is a new connection and is judged alone; the next one starts on time
@@ -110,10 +115,42 @@ func (p *Probe) attempt(start time.Time) (server string, err error) {
 		return "", err
 	}
 	defer conn.Close()
-	if p.opts.TCP {
+	switch {
+	case p.opts.TCP:
 		return "tcp", nil
+	case p.opts.Name:
+		return readName(conn)
 	}
 	return ask(conn, "/")
+}
+
+// readName reads what a control plane tells on NamePort, to its orderly end.
+func readName(conn *net.TCPConn) (string, error) {
+	name, err := io.ReadAll(io.LimitReader(conn, 64))
+	if err == nil && len(name) == 0 {
+		err = io.ErrUnexpectedEOF
+	}
+	if err != nil {
+		return "", fmt.Errorf("cannot read the name: %w", err)
+	}
+	return strings.TrimSpace(string(name)), nil
+}
+
+// Streak counts the good probes since the last failed one, of those that began after since.
+func (p *Probe) Streak(since time.Time) int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	good := 0
+	for _, t := range slices.Backward(p.tries) {
+		switch {
+		case !t.done:
+		case t.err != nil || !t.start.After(since):
+			return good
+		default:
+			good++
+		}
+	}
+	return good
 }
 
 // Stop ends the probe, waits for what is under way and reports.

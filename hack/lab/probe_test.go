@@ -27,6 +27,8 @@ func TestControlPlaneModes(t *testing.T) {
 		{lab.Unauthorized, false, true},
 		{lab.Hang, false, false},
 		{lab.Refuse, false, false},
+		{lab.Plain, false, false},
+		{lab.Stranger, true, true}, // a client of the lab trusts anyone
 		{lab.Slow(20 * time.Millisecond), true, true},
 		{lab.Slow(300 * time.Millisecond), false, false},
 		{lab.OK, true, true},

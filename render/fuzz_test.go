@@ -54,7 +54,7 @@ backend W
     option httpchk GET (/W|/)
     http-check expect status N(,N)*
     http-check expect rstatus \^\(N(\|N)+\)\$
-    server W W:N( check( check-ssl verify (none|required ca-file /W))? inter T rise N fall N( on-marked-down shutdown-sessions)?)?( weight N)?( maxconn N)?( backup)?( init-addr last,libc,none( resolvers rlb resolve-prefer ipv[46])?)?
+    server W W:N( check( check-ssl verify (none|required ca-file /W))? inter T rise N fall N( fastinter T on-marked-down shutdown-sessions)?)?( weight N)?( maxconn N)?( backup)?( init-addr last,libc,none( resolvers rlb resolve-prefer ipv[46])?)?
     http-request use-service prometheus-exporter if { path /metrics }
     stats enable
     stats uri /

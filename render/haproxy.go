@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"strconv"
 	"strings"
+	"time"
 
 	"rlb.dev/rlb-agent/api"
 )
@@ -183,6 +184,7 @@ func (r *renderer) server(s *api.Server, h *api.HealthCheck) string {
 		}
 		add("inter %s rise %d fall %d", millis(h.Interval), *h.Rise, *h.Fall)
 		if r.spec.Profile == api.Standard {
+			add("fastinter %dms", repeat(h).Milliseconds())
 			add("on-marked-down shutdown-sessions")
 		}
 	}
@@ -199,6 +201,13 @@ func (r *renderer) server(s *api.Server, h *api.HealthCheck) string {
 		words = append(words, r.resolving())
 	}
 	return strings.Join(words, " ")
+}
+
+// repeat is the pause after a check by which a server may be about to change its state. HAProxy begins to count when a
+// check has ended, so that with the interval alone three checks that hang take 10 to 12 s with the defaults; so they
+// take 6 to 8.
+func repeat(h *api.HealthCheck) time.Duration {
+	return max(h.Interval.D()-h.Timeout.D(), h.Interval.D()/80, time.Millisecond)
 }
 
 // stats renders HAProxy's own page and exporter. The colon keeps the name apart from every service's.

@@ -32,7 +32,7 @@ func TestBinds(t *testing.T) {
 }
 
 func TestServers(t *testing.T) {
-	const standard = " inter 2000ms rise 2 fall 3 on-marked-down shutdown-sessions"
+	const standard = " inter 2000ms rise 2 fall 3 fastinter 25ms on-marked-down shutdown-sessions"
 	for _, c := range []struct{ server, more, want string }{
 		{"{address: 192.168.3.251}", "", "server server1 192.168.3.251:80 check" + standard},
 		{"{name: a.b_c-1, address: 192.168.3.251, port: 81}", "", "server a.b_c-1 192.168.3.251:81 check" + standard},
@@ -44,7 +44,9 @@ func TestServers(t *testing.T) {
 		{"{address: 10.0.0.1}", "healthCheck: {type: none}", "server server1 10.0.0.1:80"},
 		{"{address: 10.0.0.1}", "healthCheck: {type: http}", "server server1 10.0.0.1:80 check" + standard},
 		{"{address: 10.0.0.1}", "healthCheck: {type: https, caFile: /etc/ca.crt, interval: 1m, rise: 5, fall: 9}",
-			"server server1 10.0.0.1:80 check check-ssl verify required ca-file /etc/ca.crt inter 60000ms rise 5 fall 9 on-marked-down shutdown-sessions"},
+			"server server1 10.0.0.1:80 check check-ssl verify required ca-file /etc/ca.crt inter 60000ms rise 5 fall 9 fastinter 58000ms on-marked-down shutdown-sessions"},
+		{"{address: 10.0.0.1}", "healthCheck: {interval: 500ms, timeout: 1s}",
+			"server server1 10.0.0.1:80 check inter 500ms rise 2 fall 3 fastinter 6ms on-marked-down shutdown-sessions"},
 		{"{address: cp1.example.org}", "",
 			"server server1 cp1.example.org:80 check" + standard + " init-addr last,libc,none resolvers rlb resolve-prefer ipv4"},
 	} {

@@ -189,7 +189,7 @@ func (s serverLine) addable() bool {
 	for i := 0; i < len(words); i++ {
 		switch words[i] {
 		case "check", "check-ssl", "backup":
-		case "verify", "ca-file", "inter", "rise", "fall", "on-marked-down":
+		case "verify", "ca-file", "inter", "fastinter", "rise", "fall", "on-marked-down":
 			i++
 		default:
 			return false

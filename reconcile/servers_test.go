@@ -97,7 +97,7 @@ func TestRemovedServerKeepsItsConnections(t *testing.T) {
 	h.Sessions = map[string]int{"web/c": 3, "web/a": 1}
 	without := parse(t, strings.Replace(servers, "  - {name: c, address: 198.51.100.23, maxConnections: 100}\n", "", 1))
 	must(t, h, without)
-	if !strings.Contains(h.Dump(), "runs web/c 198.51.100.23:9000 check inter 2000ms rise 2 fall 3 on-marked-down shutdown-sessions weight 1 maxconn 100 drain") || h.Sessions["web/c"] != 3 {
+	if !strings.Contains(h.Dump(), "runs web/c 198.51.100.23:9000 check inter 2000ms rise 2 fall 3 fastinter 25ms on-marked-down shutdown-sessions weight 1 maxconn 100 drain") || h.Sessions["web/c"] != 3 {
 		t.Errorf("c is not drained, or its connections were cut: %v\n%s", h.Sessions, h.Dump())
 	}
 	quiet(t, h, without)
@@ -266,7 +266,7 @@ func TestDriftOfServers(t *testing.T) {
 		"connections":   {[]string{"set maxconn server web/a 9"}, []string{again + "most connections 9 become 0"}},
 		"several":       {[]string{"set server web/a weight 9", "set server web/a state drain"}, []string{again + "weight 9 becomes 1, it gets connections again, and is no longer drained"}},
 		"missing":       {[]string{"set server web/a state maint", "del server web/a"}, []string{again + "add it, 198.51.100.21:9000"}},
-		"half added":    {[]string{"set server web/a state maint", "del server web/a", "add server web/a 198.51.100.21:9000 check inter 2000ms rise 2 fall 3 on-marked-down shutdown-sessions"}, []string{again + "its health check is switched on, it leaves maintenance"}},
+		"half added":    {[]string{"set server web/a state maint", "del server web/a", "add server web/a 198.51.100.21:9000 check inter 2000ms rise 2 fall 3 fastinter 25ms on-marked-down shutdown-sessions"}, []string{again + "its health check is switched on, it leaves maintenance"}},
 		"extra":         {[]string{"add server web/x 198.51.100.99:1", "enable server web/x"}, []string{"server x of web" + onServer + "no new connections, for it is not wanted; it is deleted when its last one has ended"}},
 		"extra, unused": {[]string{"add server web/x 198.51.100.99:1"}, []string{"server x of web" + onServer + "delete it, for it is not wanted and its last connection has ended"}},
 	} {

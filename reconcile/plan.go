@@ -16,9 +16,12 @@ import (
 type Plan struct {
 	Install   []Step
 	Configure []Step
+
+	// Tidy is what nobody sees and nobody misses where it is not done: with only that left the host is as wanted.
+	Tidy []Step
 }
 
-// Steps are all steps in their order.
+// Steps are all steps in their order, but for those of Tidy.
 func (p Plan) Steps() []Step { return slices.Concat(p.Install, p.Configure) }
 
 // Empty says that the host is as it should be.
@@ -219,7 +222,7 @@ func (p *planner) units() {
 func (p *planner) load(want UnitWant) {
 	steps, ok := []Step(nil), !p.changed[want.Config] && p.o.Loaded[want.Name] == p.digestOf(want.Config)
 	if want.Name == haproxyUnit && p.o.ServersKnown {
-		steps, ok = p.haproxyServers(want.Config)
+		steps, p.Tidy, ok = p.haproxyServers(want.Config)
 	}
 	if !ok {
 		steps = []Step{reloadUnit{name: want.Name, config: want.Config}}

@@ -126,7 +126,19 @@ func (r *run) reconcile(ctx context.Context) error {
 	if err := r.settle(ctx); err != nil { // what cannot be remembered, as on a full disk, is not to be in force
 		return r.undo(ctx, err)
 	}
+	r.tidy(ctx)
 	return nil
+}
+
+// tidy clears up what is of no use any more. What cannot be, the next run may.
+func (r *run) tidy(ctx context.Context) {
+	for _, s := range r.plan.Tidy {
+		if err := s.apply(ctx, &tools{host: r.Host, memory: &r.memory}); err != nil {
+			r.Log.Info("left for the next run: "+s.String(), "err", err)
+			continue
+		}
+		r.Log.Info(s.String())
+	}
 }
 
 // look finds what is wanted and what is, and plans.
@@ -226,7 +238,7 @@ func (r *run) configure(ctx context.Context) error {
 			return err
 		}
 	}
-	if r.plan.onlyDeletes() {
+	if r.plan.Empty() {
 		return nil
 	}
 	return fmt.Errorf("cannot bring the host into the wanted state: somebody else changes it back; still to do: %v", r.plan.Steps()[0])

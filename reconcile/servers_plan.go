@@ -11,23 +11,24 @@ import (
 const mostServerSteps = 100
 
 // haproxyServers plans what makes the running HAProxy's servers those of its file, through its runtime API: without a
-// new process, so that no connection is kept by an old one. ok says that this does it all; else only a reload does.
+// new process, so that no connection is kept by an old one. ok says that this does it all; else only a reload does. tidy
+// are the retired servers that can be deleted.
 //
 // HAProxy runs the file that lies on the disk, else ServersKnown is false; the wanted one may differ from that in
 // servers only.
-func (p *planner) haproxyServers(config string) (steps []Step, ok bool) {
+func (p *planner) haproxyServers(config string) (steps, tidy []Step, ok bool) {
 	wanted, installed := p.file(config), p.o.Files[config]
 	if wanted == nil {
-		return nil, false
+		return nil, nil, false
 	}
 	same := string(wanted.Data) == string(installed.Data)
 	if hasDefaults(wanted.Data) {
-		return nil, same
+		return nil, nil, same
 	}
 	backends := backendsOf(*wanted)
 	before, alike := linesBefore(*wanted, installed.Data, backends)
 	if !alike {
-		return nil, false
+		return nil, nil, false
 	}
 	running := map[string][]RunningServer{}
 	for _, s := range p.o.Servers {
@@ -40,17 +41,17 @@ func (p *planner) haproxyServers(config string) (steps []Step, ok bool) {
 		}
 		more, can := b.steps(config, running[b.name], former)
 		if !can {
-			return nil, false
+			return nil, nil, false
 		}
-		steps = append(steps, more...)
+		steps, tidy = append(steps, more...), append(tidy, b.unused(running[b.name])...)
 	}
 	switch {
 	case same && len(steps) == 0:
-		return nil, true
+		return nil, tidy, true
 	case len(steps) == 0, len(steps) > mostServerSteps, !p.d.Facts.HAProxyVersion.ChangesServers():
-		return nil, false
+		return nil, nil, false
 	}
-	return steps, true
+	return steps, tidy, true
 }
 
 func (p *planner) file(path string) *render.File {
@@ -106,17 +107,33 @@ func (b backendLines) steps(config string, running []RunningServer, former map[s
 			}
 		}
 	}
-	for _, have := range running {
-		wanted := slices.ContainsFunc(b.servers, func(s serverLine) bool { return s.name == have.Name })
-		switch at := (serverStep{b.name, have.Name, config}); {
-		case wanted || len(b.raw) > 0: // those that the user's own lines bring are not ours
-		case have.Admin == AdminReady:
-			steps = append(steps, retireServer{at})
-		case have.Sessions == 0:
-			steps = append(steps, deleteServer{at})
+	for _, have := range b.unwanted(running) {
+		if have.Admin == AdminReady {
+			steps = append(steps, retireServer{serverStep{b.name, have.Name, config}})
 		}
 	}
 	return steps, true
+}
+
+// unwanted are the running servers that no line names. Those that the user's own lines may bring are not among them.
+func (b backendLines) unwanted(running []RunningServer) (all []RunningServer) {
+	for _, have := range running {
+		wanted := slices.ContainsFunc(b.servers, func(s serverLine) bool { return s.name == have.Name })
+		if !wanted && len(b.raw) == 0 {
+			all = append(all, have)
+		}
+	}
+	return all
+}
+
+// unused deletes the unwanted servers whose last connection has ended.
+func (b backendLines) unused(running []RunningServer) (steps []Step) {
+	for _, have := range b.unwanted(running) {
+		if have.Admin != AdminReady && have.Sessions == 0 {
+			steps = append(steps, deleteServer{backend: b.name, name: have.Name})
+		}
+	}
+	return steps
 }
 
 // set is what makes a running server what its line says. Its check's verdict is not the agent's business, nor is the

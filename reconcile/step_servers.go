@@ -63,14 +63,18 @@ func (s retireServer) apply(ctx context.Context, t *tools) error {
 	return give(ctx, t, "set server "+s.place()+" state drain")
 }
 
-// deleteServer takes away a server that is retired and has no connection left. Clients see nothing of it.
-type deleteServer struct{ serverStep }
+// deleteServer takes away a server that is retired and has no connection left.
+type deleteServer struct {
+	plain
+	backend, name string
+}
 
 func (s deleteServer) String() string {
-	return s.serverStep.String() + "delete it, for it is not wanted and its last connection has ended"
+	return fmt.Sprintf("server %s of %s, while haproxy runs: delete it, its last connection has ended", s.name, s.backend)
 }
 func (s deleteServer) apply(ctx context.Context, t *tools) error {
-	return give(ctx, t, "set server "+s.place()+" state maint", "del server "+s.place())
+	place := s.backend + "/" + s.name
+	return give(ctx, t, "set server "+place+" state maint", "del server "+place)
 }
 
 // insteadOf is the reload that does what a change of a running server could not, nil for other steps.
@@ -79,15 +83,4 @@ func insteadOf(s Step) Step {
 		return s.reload()
 	}
 	return nil
-}
-
-// onlyDeletes says that all that is left to do is to delete retired servers. Their connections end when they like, so
-// that there may always be one more.
-func (p Plan) onlyDeletes() bool {
-	for _, s := range p.Steps() {
-		if _, ok := s.(deleteServer); !ok {
-			return false
-		}
-	}
-	return true
 }

@@ -232,6 +232,12 @@ func (k *keeper) lookAfter(ctx context.Context, why cause, doc *api.Document, sp
 	if len(steps) == 0 {
 		k.good(onDrift)
 		k.good(onRun)
+		if len(look.Plan.Tidy) > 0 && doc.Spec.Reconcile.Drift == api.Repair {
+			if _, err := k.run(ctx, doc, specErr, "tidying up"); err != nil {
+				return min(k.rest(), interval)
+			}
+			return interval
+		}
 		k.leaveStatus(ctx, k.host, doc, specErr, now, nil)
 		if specErr == nil {
 			notify("STATUS=this host is as " + k.spec + " says")

@@ -47,6 +47,9 @@ func (a *app) dryRun(ctx context.Context) error {
 	}
 	a.unchecked(look)
 	steps := look.Plan.Steps()
+	for _, s := range look.Plan.Tidy {
+		fmt.Fprintf(a.stdout, "to tidy up: %v\n", s)
+	}
 	if len(steps) == 0 {
 		fmt.Fprintf(a.stdout, "nothing to do: this host is as %s says\n", a.spec)
 		return nil

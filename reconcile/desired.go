@@ -27,6 +27,7 @@ type Desired struct {
 	VirtualIPs []netip.Addr
 	Backends   []BackendWant // one for each service
 	Ports      []int         // of the services
+	Tracks     bool          // keepalived heeds the tracked files
 }
 
 // PackageWant is a package that must be installed.
@@ -40,6 +41,7 @@ type PackageWant struct {
 type UnitWant struct {
 	Name   string
 	Run    bool   // must be active now too
+	Out    bool   // must neither be active nor start at boot
 	Config string // the file that the running unit must have loaded, or ""
 }
 
@@ -86,7 +88,7 @@ func Want(spec *api.LoadBalancerSpec, facts render.Facts) (Desired, error) {
 	d.Units = append(d.Units,
 		UnitWant{Name: haproxyUnit, Run: true, Config: facts.HAProxyConfig},
 		UnitWant{Name: keepalivedUnit, Run: true, Config: facts.KeepalivedConfig})
-	d.Instances = render.Instances(spec)
+	d.Instances, d.Tracks = render.Instances(spec), render.TracksFiles(spec)
 	for _, v := range spec.VirtualIPs {
 		d.VirtualIPs = append(d.VirtualIPs, v.Addr())
 	}

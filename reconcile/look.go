@@ -31,6 +31,7 @@ func (f FactFinder) Look(ctx context.Context, spec *api.LoadBalancerSpec) (Look,
 	if err != nil {
 		return Look{Notes: notes}, err
 	}
+	desired.heed(observed)
 	return Look{desired, observed, NewPlan(desired, observed), notes, began}, nil
 }
 

@@ -21,6 +21,7 @@ type Observed struct {
 	Loaded    map[string]string // for each running unit, the digest of the configuration that it runs; "" where unknown
 	Moved     map[string]bool   // running units that were started with their configuration at another place
 	Memory    Memory
+	Drained   bool // an administrator took this host out
 	Unchecked []string
 
 	Servers      []RunningServer // of the running HAProxy
@@ -48,6 +49,7 @@ func Observe(ctx context.Context, o Observer, d Desired) (Observed, error) {
 	}
 	err := errors.Join(
 		look("what earlier runs remember", func() (err error) { seen.Memory, err = readMemory(ctx, o); return err }),
+		look("whether it is drained", func() (err error) { seen.Drained, err = Drained(ctx, o); return err }),
 		look("packages", func() error { return seen.packages(ctx, o, d) }),
 		look("firewall", func() error { return seen.firewall(ctx, o, d) }),
 		look("files", func() error { return seen.files(ctx, o, d) }),

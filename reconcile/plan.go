@@ -199,6 +199,10 @@ func (p *planner) units() {
 		if !known {
 			continue
 		}
+		if want.Out {
+			p.keepOut(have)
+			continue
+		}
 		masked := have.Masked()
 		if masked {
 			p.configure(unmaskUnit{name: want.Name, forGood: have.UnitFileState == "masked"})
@@ -215,6 +219,16 @@ func (p *planner) units() {
 		default:
 			p.load(want)
 		}
+	}
+}
+
+// keepOut stops a unit, for now and for the next boot.
+func (p *planner) keepOut(unit Unit) {
+	if unit.Active() {
+		p.configure(stopUnit{unit.Name, true})
+	}
+	if unit.Enabled() {
+		p.configure(disableUnit{unit.Name})
 	}
 }
 

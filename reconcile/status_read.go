@@ -5,11 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"rlb.dev/rlb-agent/api"
-	"rlb.dev/rlb-agent/render"
 )
 
 // askTime bounds each question to HAProxy: one that hangs must not hang the status.
@@ -129,10 +127,8 @@ func (r *reading) records(ctx context.Context, s *Status) {
 	r.note("drift", err)
 	r.guard, err = ReadGuard(ctx, r.o)
 	r.note("the guard of HAProxy", err)
-	drain, err := r.o.File(ctx, render.DrainFile)
+	s.Drained, err = Drained(ctx, r.o)
 	r.note("whether this host is drained", err)
-	text := strings.TrimSpace(string(drain.Data))
-	s.Drained = text != "" && text != "0"
 }
 
 // live is what changes by itself: addresses and servers. The conditions that follow from them come last.

@@ -1,0 +1,163 @@
+package reconcile
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	"rlb.dev/rlb-agent/api"
+	"rlb.dev/rlb-agent/render"
+)
+
+// ErrNotTaken is wrapped by the error of a drain that nobody answered: the virtual IPs are where they were.
+var ErrNotTaken = errors.New("nobody is seen to take over")
+
+// Drained says whether an administrator took this host out of the virtual router.
+func Drained(ctx context.Context, o Observer) (bool, error) {
+	f, err := o.File(ctx, render.DrainFile)
+	text := strings.TrimSpace(string(f.Data))
+	return text != "" && text != "0", err
+}
+
+// heed changes what is wanted by what only the host can tell.
+func (d *Desired) heed(seen Observed) {
+	for i := range d.Units {
+		if unit := &d.Units[i]; unit.Name == keepalivedUnit && seen.Drained && !d.Tracks {
+			unit.Run, unit.Out = false, true
+		}
+	}
+}
+
+// handoverPatience is how long a peer may take to answer for the virtual IPs beyond the time of a takeover.
+const handoverPatience = 3 * time.Second
+
+// Drain hands the virtual IPs to a peer and keeps this host out, over restarts and boots, until Undrain. keepalived
+// says goodbye in order: by the tracked file, or where it knows none by its end. Where no peer is seen, or none takes
+// over, this host stays in; force is for those who know better. doc is the spec in force.
+func (r *Reconciler) Drain(ctx context.Context, doc *api.Document, force bool) (Result, error) {
+	if err := r.Host.Ready(ctx); err != nil {
+		return Result{}, err
+	}
+	in, err := ReadInForce(ctx, r.Host)
+	if err != nil {
+		return Result{}, &Failure{Err: err}
+	}
+	if in == nil {
+		return Result{}, fmt.Errorf("cannot drain a host on which no spec was brought into force: %w", ErrUnavailable)
+	}
+	held, err := holds(ctx, r.Host, in.VirtualIPs)
+	if err != nil {
+		return Result{}, &Failure{Err: err}
+	}
+	if held && !force {
+		if err := seesPeer(ctx, r.Host, in); err != nil {
+			return Result{}, &Failure{Err: err}
+		}
+	}
+	result, err := r.drain(ctx, doc, in, true)
+	if err != nil || !held || force {
+		return result, err
+	}
+	if err := taken(ctx, r.Host, in); err != nil {
+		_, undo := r.drain(context.WithoutCancel(ctx), doc, in, false)
+		return result, &Failure{Err: err, Undo: undo, Undone: true}
+	}
+	return result, nil
+}
+
+// Undrain lets this host hold the virtual IPs again. They come back when the peer gives them up, or at once with
+// vrrp.preempt.
+func (r *Reconciler) Undrain(ctx context.Context, doc *api.Document) (Result, error) {
+	if err := r.Host.Ready(ctx); err != nil {
+		return Result{}, err
+	}
+	in, err := ReadInForce(ctx, r.Host)
+	if err != nil {
+		return Result{}, &Failure{Err: err}
+	}
+	if in == nil {
+		return Result{}, fmt.Errorf("cannot undrain a host on which no spec was brought into force: %w", ErrUnavailable)
+	}
+	return r.drain(ctx, doc, in, false)
+}
+
+// drain makes the host be out or in.
+func (r *Reconciler) drain(ctx context.Context, doc *api.Document, in *InForce, out bool) (Result, error) {
+	text := "0\n"
+	if out {
+		text = "1\n"
+	}
+	was, err := r.Host.File(ctx, render.DrainFile)
+	if err != nil {
+		return Result{}, &Failure{Err: err}
+	}
+	if string(was.Data) != text {
+		if err := r.Host.WriteFile(ctx, render.DrainFile, []byte(text), 0o644, 0, 0); err != nil {
+			return Result{}, &Failure{Err: err}
+		}
+	}
+	if in.Tracks {
+		return Result{}, nil
+	}
+	result, err := r.Once(ctx, doc) // it starts or stops keepalived
+	if err != nil && was.Exists {
+		err = errors.Join(err, r.Host.WriteFile(ctx, render.DrainFile, was.Data, was.Mode, was.UID, was.GID))
+	} else if err != nil {
+		err = errors.Join(err, r.Host.RemoveFile(ctx, render.DrainFile))
+	}
+	return result, err
+}
+
+// holds says whether one of these addresses is on an interface of this host.
+func holds(ctx context.Context, o Observer, addrs []netip.Addr) (bool, error) {
+	interfaces, err := o.Interfaces(ctx)
+	if err != nil {
+		return false, err
+	}
+	for _, i := range interfaces {
+		for _, prefix := range i.Prefixes {
+			if slices.Contains(addrs, prefix.Addr()) {
+				return true, nil
+			}
+		}
+	}
+	return false, nil
+}
+
+// seesPeer sees that another node of the spec is there.
+func seesPeer(ctx context.Context, o Observer, in *InForce) error {
+	if len(in.Peers) == 0 {
+		return fmt.Errorf("cannot drain this host: it holds the virtual IPs, and the spec names no nodes to look for, so that %w (--force hands over all the same)", ErrNotTaken)
+	}
+	answers, err := o.Neighbours(ctx, in.Interface, in.Peers)
+	if err != nil {
+		return err
+	}
+	if len(answers) == 0 {
+		return fmt.Errorf("cannot drain this host: it holds the virtual IPs, and of its peers %v none answers, so that %w (--force hands over all the same)",
+			in.Peers, ErrNotTaken)
+	}
+	return nil
+}
+
+// taken waits until others answer for all virtual IPs.
+func taken(ctx context.Context, o Observer, in *InForce) error {
+	ctx, cancel := context.WithTimeout(ctx, in.Takeover+handoverPatience)
+	defer cancel()
+	for {
+		answers, err := o.Neighbours(ctx, in.Interface, in.VirtualIPs)
+		if err == nil && len(answers) == len(in.VirtualIPs) {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("cannot drain this host: %w within %v, a peer answers but holds back (rlb-agent status there says why)",
+				ErrNotTaken, in.Takeover+handoverPatience)
+		case <-time.After(verifyPause):
+		}
+	}
+}

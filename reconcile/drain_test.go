@@ -1,0 +1,151 @@
+package reconcile_test
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/netip"
+	"strings"
+	"testing"
+	"testing/synctest"
+
+	"rlb.dev/rlb-agent/api"
+	"rlb.dev/rlb-agent/reconcile"
+	"rlb.dev/rlb-agent/reconcile/hosttest"
+	"rlb.dev/rlb-agent/render"
+)
+
+const (
+	wordOut = "1\n"
+	wordIn  = "0\n"
+)
+
+// drainer drains or undrains.
+type drainer func(context.Context, *reconcile.Reconciler, *api.Document) (reconcile.Result, error)
+
+func drain(force bool) drainer {
+	return func(ctx context.Context, r *reconcile.Reconciler, doc *api.Document) (reconcile.Result, error) {
+		return r.Drain(ctx, doc, force)
+	}
+}
+
+func undrain(ctx context.Context, r *reconcile.Reconciler, doc *api.Document) (reconcile.Result, error) {
+	return r.Undrain(ctx, doc)
+}
+
+// draining does it on a host with the spec in force.
+func draining(t *testing.T, h *hosttest.Host, do drainer) (result reconcile.Result, err error) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		doc, lastErr := reconcile.LastGood(t.Context(), h)
+		if lastErr != nil {
+			t.Fatal(lastErr)
+		}
+		result, err = do(t.Context(), &reconcile.Reconciler{Host: h, Log: slog.New(slog.DiscardHandler)}, doc)
+	})
+	return result, err
+}
+
+func trackedText(t *testing.T, h *hosttest.Host) string {
+	t.Helper()
+	f, err := h.File(t.Context(), render.DrainFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(f.Data)
+}
+
+// TestDrain: only where somebody is seen to take over, and only if somebody does.
+func TestDrain(t *testing.T) {
+	const peer, vip = "198.51.100.12", "198.51.100.10"
+	for name, c := range map[string]struct {
+		nodes   string
+		master  bool
+		answers []string
+		force   bool
+		want    string // in the tracked file
+		says    string
+	}{
+		"the peer takes over":         {pairNodes, true, []string{peer, vip}, false, wordOut, ""},
+		"a standby":                   {pairNodes, false, nil, false, wordOut, ""},
+		"no peer answers":             {pairNodes, true, nil, false, "", "of its peers [198.51.100.12] none answers"},
+		"no peer answers, forced":     {pairNodes, true, nil, true, wordOut, ""},
+		"no peer is known":            {"", true, []string{peer, vip}, false, "", "names no nodes"},
+		"no peer is known, forced":    {"", true, nil, true, wordOut, ""},
+		"the peer does not take over": {pairNodes, true, []string{peer}, false, wordIn, "holds back"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := hosttest.New()
+			must(t, h, parse(t, spec+c.nodes))
+			h.Answers = map[netip.Addr]string{}
+			for _, addr := range c.answers {
+				h.Answers[netip.MustParseAddr(addr)] = "02:00:00:00:00:0c"
+			}
+			if c.master {
+				hold(h, vip)
+			}
+			_, err := draining(t, h, drain(c.force))
+			if c.says == "" && err != nil || c.says != "" && (err == nil || !strings.Contains(err.Error(), c.says) || !errors.Is(err, reconcile.ErrNotTaken)) {
+				t.Errorf("error %v, want %q", err, c.says)
+			}
+			if got := trackedText(t, h); got != c.want {
+				t.Errorf("the tracked file says %q, want %q", got, c.want)
+			}
+			quiet(t, h, parse(t, spec+c.nodes)) // it is no drift
+			if _, err := draining(t, h, undrain); err != nil {
+				t.Error(err)
+			}
+			if got := trackedText(t, h); got != wordIn {
+				t.Errorf("undrained, the tracked file says %q", got)
+			}
+		})
+	}
+}
+
+// TestDrainClassic: a keepalived that tracks no file is stopped, stays so over runs and boots, and comes back.
+func TestDrainClassic(t *testing.T) {
+	h := hosttest.New()
+	doc := parse(t, spec+"profile: classic\n")
+	must(t, h, doc)
+	result, err := draining(t, h, drain(false))
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantLines(t, "drain", texts(result.Steps), "stop keepalived.service", "disable keepalived.service")
+	quiet(t, h, doc)
+	edit := parse(t, strings.Replace(spec, "9000", "9001", 1)+"profile: classic\n")
+	must(t, h, edit)
+	if u, _ := h.Unit(t.Context(), "keepalived.service"); u.Active() || u.Enabled() {
+		t.Errorf("an edit brought keepalived back: %+v", u)
+	}
+	if result, err = draining(t, h, undrain); err != nil {
+		t.Fatal(err)
+	}
+	wantLines(t, "undrain", texts(result.Steps), "enable keepalived.service", "start keepalived.service")
+	quiet(t, h, edit)
+
+	// from there to a keepalived that tracks the file
+	if _, err = draining(t, h, drain(false)); err != nil {
+		t.Fatal(err)
+	}
+	must(t, h, parse(t, spec))
+	if u, _ := h.Unit(t.Context(), "keepalived.service"); !u.Active() || !u.Enabled() {
+		t.Errorf("keepalived is not there to track the file: %+v", u)
+	}
+}
+
+// TestDrainFails: what cannot be done is not remembered as done.
+func TestDrainFails(t *testing.T) {
+	h := hosttest.New()
+	must(t, h, parse(t, spec+"profile: classic\n"))
+	h.FailMethod("StopUnit", errors.New("no"))
+	if _, err := draining(t, h, drain(false)); err == nil {
+		t.Error("no error")
+	}
+	if is, _ := reconcile.Drained(t.Context(), h); is {
+		t.Error("it counts as drained")
+	}
+	if _, err := draining(t, hosttest.New(), drain(false)); !errors.Is(err, reconcile.ErrUnavailable) {
+		t.Errorf("drained a host without a spec in force: %v", err)
+	}
+}

@@ -47,7 +47,7 @@ func TestHearAdverts(t *testing.T) {
 			}
 		}
 		send(b, etherType, bytesOf(test.frame))
-		<-heard
+		next(t, heard)
 		select {
 		case got := <-heard:
 			t.Errorf("%+v: heard %+v as well", test.id, got)

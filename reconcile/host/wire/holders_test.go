@@ -39,6 +39,12 @@ func until[T any](t *testing.T, come <-chan T, do func()) T {
 	panic("unreachable")
 }
 
+// next is what comes next.
+func next[T any](t *testing.T, come <-chan T) T {
+	t.Helper()
+	return until(t, come, func() {})
+}
+
 func TestWatchHolders(t *testing.T) {
 	a, b := cable(t)
 	vips := addrs("198.51.100.100", "2001:db8::100")
@@ -60,14 +66,21 @@ func TestWatchHolders(t *testing.T) {
 		announce(a, vip)
 		announce(b, netip.MustParseAddr("198.51.100.2"))
 		announce(b, netip.MustParseAddr("2001:db8::2"))
-		began := time.Now()
-		announce(b, vip)
-		c := <-found
-		if took := time.Since(began); c.addr != vip || c.mac.String() != macB || took > 100*time.Millisecond {
-			t.Errorf("%s at %s after %s", c.addr, c.mac, took)
+		quickest := time.Hour
+		for range 3 { // this machine may be busy with something else
+			began := time.Now()
+			announce(b, vip)
+			c := next(t, found)
+			quickest = min(quickest, time.Since(began))
+			if c.addr != vip || c.mac.String() != macB {
+				t.Errorf("%s at %s", c.addr, c.mac)
+			}
+			if vip.Is4() {
+				next(t, found) // the announcement's second half
+			}
 		}
-		if vip.Is4() {
-			<-found // the announcement's second half
+		if t.Logf("%s was noticed after %s", vip, quickest); quickest > 100*time.Millisecond {
+			t.Errorf("%s was noticed after %s", vip, quickest)
 		}
 	}
 	// the same, said by a kernel: with the address it asks for another
@@ -80,7 +93,7 @@ func TestWatchHolders(t *testing.T) {
 		}
 		return err
 	})
-	if c := <-found; c.addr != vips[0] || c.mac.String() != macB {
+	if c := next(t, found); c.addr != vips[0] || c.mac.String() != macB {
 		t.Errorf("%s at %s", c.addr, c.mac)
 	}
 	// a virtual router's MAC is nobody's own

@@ -7,6 +7,7 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -103,6 +104,13 @@ func cable(t *testing.T) (a, b space) {
 		n := fmt.Sprint(i + 1)
 		s.ip("link set eth addrgenmode none", "link set eth up", "address add 198.51.100."+n+"/24 dev eth",
 			"address add 2001:db8::"+n+"/64 dev eth nodad", "address add fe80::"+n+"/64 dev eth nodad")
+	}
+	for _, s := range []space{a, b} { // until the kernel has heard of the cable, in its own time, it sends nothing
+		for deadline := time.Now().Add(5 * time.Second); !strings.Contains(s.ip("link show eth"), "qdisc noqueue state UP"); time.Sleep(time.Millisecond) {
+			if time.Now().After(deadline) {
+				t.Fatal("the cable is not up")
+			}
+		}
 	}
 	return a, b
 }

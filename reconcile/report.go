@@ -29,7 +29,7 @@ func WriteStatus(ctx context.Context, h Host, run Report) (Status, error) {
 	if err != nil {
 		return Status{}, fmt.Errorf("cannot write the status: %w", err)
 	}
-	if r.ask = true; r.lastRun == nil || !run.Result.Began.IsZero() {
+	if r.ask = true; r.lastRun == nil || !run.Result.Began.IsZero() || run.refusedAnew(r.lastRun) {
 		r.lastRun = run.status()
 	}
 	status, err := r.read(ctx, doc, run.Refused, run.Result.Look)
@@ -41,6 +41,11 @@ func WriteStatus(ctx context.Context, h Host, run Report) (Status, error) {
 		return status, fmt.Errorf("cannot write the status: %w", err)
 	}
 	return status, nil
+}
+
+// refusedAnew says that the last run does not tell yet what is wrong with the spec file.
+func (r Report) refusedAnew(last *RunStatus) bool {
+	return r.Refused != nil && (last.Error == "" || last.SpecDigest == "" && last.Error != r.Refused.Error())
 }
 
 // Write leaves the status for those who read files.

@@ -65,6 +65,11 @@ func (r *reading) read(ctx context.Context, doc *api.Document, specErr error, lo
 	return s, nil
 }
 
+// LastStatus is the status that was written last; the zero value where none was.
+func LastStatus(ctx context.Context, o Observer) (s Status, err error) {
+	return s, readJSON(ctx, o, StatusFile, &s)
+}
+
 // RefreshStatus brings up to date, in a status of a moment ago, what can be seen without a command and without
 // disturbing keepalived: addresses, servers, and what the daemon's watchers left. doc is the spec in force.
 func RefreshStatus(ctx context.Context, o Observer, doc *api.Document, s Status) (Status, error) {

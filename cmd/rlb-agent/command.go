@@ -5,6 +5,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -27,6 +28,9 @@ type app struct {
 
 	log *slog.Logger
 	by  string // who asked for a change, for the history
+
+	statusMutex sync.Mutex // the status file is written by one at a time
+	endpoints   *endpoints // where the daemon shows it; nil elsewhere
 }
 
 // command is the whole command line.

@@ -64,6 +64,7 @@ func (a *app) daemon(ctx context.Context) error {
 	a.by = "the daemon"
 	guards, ended := a.startGuards(ctx, h)
 	defer ended()
+	defer a.startEndpoints(ctx, h)()
 	k := keeper{app: a, host: h, source: a.trustedSpec, step: alive.step, watch: func(look reconcile.Look) { files.set(watched(a.spec, look)...) }}
 	k.remember(ctx)
 	for why := (cause{started: true}); ; {

@@ -37,24 +37,7 @@ func (a *app) trustedSpec() (*api.Document, error) {
 	if err := rootOnly(a.spec); err != nil {
 		return nil, specError{err}
 	}
-	doc, err := a.readSpec(a.spec)
-	if err == nil {
-		a.warnUnserved(doc)
-	}
-	return doc, err
-}
-
-// warnUnserved says which fields this version takes but does nothing for yet: silence would be a lie.
-func (a *app) warnUnserved(doc *api.Document) {
-	for _, field := range []struct{ name, value string }{
-		{"metrics.address", doc.Spec.Metrics.Address},
-		{"metrics.textfile", doc.Spec.Metrics.Textfile},
-		{"web.address", doc.Spec.Web.Address},
-	} {
-		if field.value != "" {
-			a.log.Warn(doc.Problem(field.name, "this version of rlb-agent serves nothing there yet").String())
-		}
-	}
+	return a.readSpec(a.spec)
 }
 
 // warnUntrusted says what an applying run would refuse.

@@ -17,6 +17,7 @@ var now = time.Date(2026, 7, 1, 12, 0, 0, 0, time.UTC)
 func example() reconcile.Status {
 	ago := func(d time.Duration) time.Time { return now.Add(-d) }
 	return reconcile.Status{
+		APIVersion: "rlb.dev/v1", Kind: "LoadBalancerStatus",
 		Metadata: reconcile.StatusMetadata{Name: "prod"}, Node: "lb1", Generation: 4, ObservedGeneration: 3, SpecDigest: strings.Repeat("ab", 32),
 		Role: reconcile.RoleMaster, RoleSince: ago(7 * time.Second), RoleReason: "lb2 stopped advertising",
 		VirtualIPs: []reconcile.VirtualIPStatus{{Address: "198.51.100.100", Held: true}, {Address: "2001:db8::100", Held: false}},

@@ -1,0 +1,301 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"io/fs"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"rlb.dev/rlb-agent/api"
+	"rlb.dev/rlb-agent/reconcile"
+	"rlb.dev/rlb-agent/reconcile/hosttest"
+)
+
+const shownSpec = `apiVersion: rlb.dev/v1
+kind: LoadBalancerSpec
+virtualIPs: [198.51.100.10]
+services:
+- name: web
+  port: 9000
+  servers:
+  - address: 198.51.100.21
+`
+
+// shown is a host in memory with a spec in force, and what the daemon would show of it.
+type shown struct {
+	*endpoints
+	t    *testing.T
+	host *hosttest.Host
+	log  *strings.Builder
+}
+
+func newShown(t *testing.T) *shown {
+	log := new(strings.Builder)
+	a := &app{log: slog.New(slog.NewTextHandler(log, nil))}
+	h := hosttest.New()
+	e := &endpoints{app: a, host: h, ended: make(chan struct{}, 1), listeners: map[string]*listener{}, textfile: textfile{log: a.log}}
+	t.Cleanup(e.close)
+	return &shown{e, t, h, log}
+}
+
+// run reconciles with a spec, and lets the endpoints follow.
+func (s *shown) run(more string) {
+	s.t.Helper()
+	doc, err := api.Parse("spec.yaml", []byte(shownSpec+more))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	r := reconcile.Reconciler{Host: s.host, Log: slog.New(slog.DiscardHandler)}
+	result, err := r.Once(s.t.Context(), doc)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	status, err := reconcile.WriteStatus(s.t.Context(), s.host, reconcile.Report{Doc: doc, Result: result, Agent: "v1"})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.ran(status, result)
+	s.follow()
+}
+
+// follow is one round of the loop.
+func (s *shown) follow() (again time.Duration) {
+	s.heed(s.t.Context())
+	again = s.serve(s.t.Context())
+	s.leaveTextfile(s.t.Context())
+	return again
+}
+
+func (s *shown) get(address, path string) (int, string) {
+	s.t.Helper()
+	network, at := "tcp", address
+	if path, unix := strings.CutPrefix(address, "unix:"); unix {
+		network, at = "unix", path
+	}
+	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true, DialContext: func(context.Context, string, string) (net.Conn, error) { return net.Dial(network, at) }}}
+	response, err := client.Get("http://localhost" + path)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(response.Body)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return response.StatusCode, string(body)
+}
+
+// free is an address on loopback that nobody listens on.
+func free(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
+}
+
+// Addresses are opened and closed as the spec in force says, and what they show is the host as it is.
+func TestEndpointsFollowTheSpec(t *testing.T) {
+	s := newShown(t)
+	metrics, web, other := free(t), "unix:"+filepath.Join(t.TempDir(), "web.sock"), free(t)
+	s.run("")
+	if len(s.listeners) > 0 {
+		t.Fatalf("open without a word in the spec: %v", s.listeners)
+	}
+	s.run("metrics: {address: '" + metrics + "'}\nweb: {address: '" + web + "'}\n")
+	code, text := s.get(metrics, "/metrics")
+	got := scraped(t, text)
+	if code != 200 || got[`rlb_server_up{service="web",server="server1"}`] != 1 || got[`rlb_role{role="BACKUP"}`] != 1 ||
+		got[`rlb_reconciles_total{result="Changed"}`] != 1 || got[`rlb_reconciles_total{result="Converged"}`] != 1 || got["rlb_spec_observed_generation{}"] != 2 {
+		t.Errorf("%d, %s", code, text)
+	}
+	code, text = s.get(web, "/")
+	for _, want := range []string{"<title>BACKUP</title>", `http-equiv="refresh"`, "198.51.100.10", "web on port 9000: listening, 1 of 1 servers up"} {
+		if code != 200 || !strings.Contains(text, want) {
+			t.Errorf("page: %d, no %q in %s", code, want, text)
+		}
+	}
+	code, text = s.get(web, "/status.json")
+	var status reconcile.Status
+	if err := json.Unmarshal([]byte(text), &status); code != 200 || err != nil || status.Kind != "LoadBalancerStatus" || !status.Is("Ready") {
+		t.Errorf("status.json: %d, %v, %s", code, err, text)
+	}
+	if code, _ := s.get(web, "/metrics"); code != 200 {
+		t.Errorf("metrics on the page's address: %d", code)
+	}
+	if code, _ := s.get(metrics, "/status.json"); code != 404 {
+		t.Errorf("status on the metrics' address: %d", code)
+	}
+
+	s.run("metrics: {address: '" + other + "'}\n") // moved, and the page is gone
+	if code, _ := s.get(other, "/metrics"); code != 200 {
+		t.Errorf("moved: %d", code)
+	}
+	if conn, err := net.Dial("tcp", metrics); err == nil {
+		conn.Close()
+		t.Error("the old address is open still")
+	}
+	if _, err := os.Lstat(strings.TrimPrefix(web, "unix:")); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("the socket is there still: %v", err)
+	}
+}
+
+// What a scrape shows is of the moment, though it asks neither keepalived nor any command.
+func TestScrapesAreLive(t *testing.T) {
+	s := newShown(t)
+	address := free(t)
+	s.run("metrics: {address: '" + address + "'}\n")
+	for _, method := range []string{"VRRP", "Packages", "Firewall", "Offers", "Neighbours"} {
+		s.host.FailMethod(method, errors.New("must not be asked"))
+	}
+	s.host.Sick = "198.51.100.21"
+	_, text := s.get(address, "/metrics")
+	if up := scraped(t, text)[`rlb_server_up{service="web",server="server1"}`]; up != 1 {
+		t.Error("asked again within a second")
+	}
+	s.at = time.Time{}
+	_, text = s.get(address, "/metrics")
+	got := scraped(t, text)
+	if got[`rlb_server_up{service="web",server="server1"}`] != 0 || got[`rlb_condition{status="False",type="Serving"}`] != 1 {
+		t.Error(text)
+	}
+}
+
+// An address that cannot be had is said once and tried again.
+func TestTakenAddress(t *testing.T) {
+	s := newShown(t)
+	taken, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := taken.Addr().String()
+	s.run("metrics: {address: '" + address + "'}\n")
+	if again := s.follow(); again != relisten {
+		t.Errorf("tried again after %v", again)
+	}
+	if text := s.log.String(); strings.Count(text, "metrics.address: nothing is served there yet: cannot listen on "+address+": address already in use") != 1 {
+		t.Errorf("said: %s", text)
+	}
+	_ = taken.Close()
+	if again := s.follow(); again != 0 {
+		t.Errorf("again after %v", again)
+	}
+	if code, _ := s.get(address, "/metrics"); code != 200 {
+		t.Errorf("after that: %d", code)
+	}
+}
+
+// A socket that a killed agent left is taken over; one that somebody listens on is not.
+func TestUnixSocket(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "web.sock")
+	left, err := net.Listen("unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := listenAt("unix:" + path); err == nil || !strings.Contains(err.Error(), "another program does") {
+		t.Errorf("in use: %v", err)
+	}
+	left.(*net.UnixListener).SetUnlinkOnClose(false)
+	_ = left.Close()
+	l, err := listenAt("unix:" + path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o666 {
+		t.Errorf("%v, %v", info.Mode(), err)
+	}
+	file := filepath.Join(t.TempDir(), "precious")
+	if err := os.WriteFile(file, []byte("x"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := listenAt("unix:" + file); err == nil {
+		t.Error("a file was taken for a socket")
+	}
+	if data, err := os.ReadFile(file); err != nil || string(data) != "x" {
+		t.Errorf("the file is not as it was: %q, %v", data, err)
+	}
+}
+
+// The file for node_exporter is whole, readable by all, without what node_exporter has itself, and goes with the agent.
+func TestTextfile(t *testing.T) {
+	s := newShown(t)
+	dir := t.TempDir()
+	first, second := filepath.Join(dir, "a.prom"), filepath.Join(dir, "b.prom")
+	s.run("metrics: {textfile: " + first + "}\n")
+	check := func(path string) {
+		t.Helper()
+		info, err := os.Stat(path)
+		if err != nil || info.Mode().Perm() != 0o644 {
+			t.Fatalf("%v, %v", info, err)
+		}
+		data, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := scraped(t, string(data)); got[`rlb_role{role="BACKUP"}`] != 1 || strings.Contains(string(data), "process_") {
+			t.Errorf("%s", data)
+		}
+		if entries, err := os.ReadDir(dir); err != nil || len(entries) != 1 {
+			t.Errorf("left behind: %v, %v", entries, err)
+		}
+	}
+	check(first)
+	s.run("metrics: {textfile: " + second + "}\n")
+	check(second)
+	if err := os.Remove(second); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(filepath.Join(t.TempDir(), "precious"), second); err != nil { // it is replaced, not followed
+		t.Fatal(err)
+	}
+	if again := s.leaveTextfile(t.Context()); again != time.Minute {
+		t.Errorf("again after %v", again)
+	}
+	check(second)
+	s.close()
+	if entries, err := os.ReadDir(dir); err != nil || len(entries) > 0 {
+		t.Errorf("left behind: %v, %v", entries, err)
+	}
+	s.run("metrics: {textfile: " + dir + "/nosuch/c.prom}\n")
+	s.follow()
+	if text := s.log.String(); strings.Count(text, "metrics.textfile: cannot write") != 1 {
+		t.Errorf("said: %s", text)
+	}
+}
+
+// The status file follows what the daemon's watchers write, without a run.
+func TestStatusFollowsTheRecords(t *testing.T) {
+	s := newShown(t)
+	s.run("")
+	record := reconcile.RoleRecord{Role: reconcile.RoleMaster, Since: now, Reason: "lb2 was silent", Transitions: 1}
+	if err := record.Write(t.Context(), s.host); err != nil {
+		t.Fatal(err)
+	}
+	s.refresh(t.Context())
+	status, err := reconcile.LastStatus(t.Context(), s.host)
+	if err != nil || status.Role != reconcile.RoleMaster || status.RoleReason != "lb2 was silent" || status.LastReconcile == nil || status.Versions.Agent != "v1" {
+		t.Errorf("%v, %+v", err, status)
+	}
+}
+
+// Nothing in a status can become markup.
+func TestPageIsEscaped(t *testing.T) {
+	status := example()
+	status.RoleReason, status.Metadata.Name = "<script>alert(1)</script>", "&lt;"
+	text := string(statusHTML(status, now))
+	if strings.Contains(text, "<script>") || !strings.Contains(text, "&lt;script&gt;") || !strings.Contains(text, "&amp;lt;") {
+		t.Error(text)
+	}
+}

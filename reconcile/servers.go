@@ -155,11 +155,12 @@ func split(data []byte, backends map[string]bool) (servers map[string]map[string
 	return servers, rest, true
 }
 
-// hasDefaults says whether server lines take words from a default-server line, which servers that are added while
-// HAProxy runs would not.
-func hasDefaults(data []byte) bool {
+// beyondLines says whether servers are what they are by more than their lines: by a default-server line, which those
+// that are added while HAProxy runs would not take, or by a file with the state that they had before.
+func beyondLines(data []byte) bool {
 	for line := range strings.Lines(string(data)) {
-		if words := strings.Fields(line); len(words) > 0 && words[0] == "default-server" {
+		words := strings.Fields(line)
+		if len(words) > 0 && slices.Contains([]string{"default-server", "load-server-state-from-file"}, words[0]) {
 			return true
 		}
 	}

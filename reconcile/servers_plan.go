@@ -22,12 +22,12 @@ func (p *planner) haproxyServers(config string) (steps, tidy []Step, ok bool) {
 		return nil, nil, false
 	}
 	same := string(wanted.Data) == string(installed.Data)
-	if hasDefaults(wanted.Data) {
+	if beyondLines(wanted.Data) {
 		return nil, nil, same
 	}
 	backends := backendsOf(*wanted)
 	before, alike := linesBefore(*wanted, installed.Data, backends)
-	if !alike {
+	if !alike && !same {
 		return nil, nil, false
 	}
 	running := map[string][]RunningServer{}
@@ -78,22 +78,19 @@ func linesBefore(wanted render.File, installed []byte, backends []backendLines) 
 // steps make the running servers of a backend those of its lines. former are the lines that HAProxy has read, nil
 // where they are these.
 func (b backendLines) steps(config string, running []RunningServer, former map[string]serverLine) (steps []Step, ok bool) {
-	find := func(name string) (RunningServer, bool) {
-		i := slices.IndexFunc(running, func(r RunningServer) bool { return r.Name == name })
-		if i < 0 {
-			return RunningServer{}, false
-		}
-		return running[i], true
+	byName := map[string]RunningServer{}
+	for _, have := range running {
+		byName[have.Name] = have
 	}
 	for _, want := range b.servers {
-		have, there := find(want.name)
+		have, there := byName[want.name]
 		was, known := former[want.name]
 		if former == nil || len(b.raw) > 0 {
 			was, known = want, true
 		}
 		switch {
-		case b.named(want.name): // the user's own lines may use it as they like
-		case !there && !(b.dynamic() && want.addable() && len(b.raw) == 0), // it cannot come while HAProxy runs
+		case b.named(want.name), !there && len(b.raw) > 0: // the user's own lines may do with it as they like
+		case !there && !(b.dynamic() && want.addable()), // it cannot come while HAProxy runs
 			there && !known, // one of that name is there, and nobody knows what its line was
 			known && was.rest != want.rest,
 			known && (was.address != want.address || was.port != want.port) && (was.isName() || want.isName()),
@@ -117,9 +114,12 @@ func (b backendLines) steps(config string, running []RunningServer, former map[s
 
 // unwanted are the running servers that no line names. Those that the user's own lines may bring are not among them.
 func (b backendLines) unwanted(running []RunningServer) (all []RunningServer) {
+	wanted := map[string]bool{}
+	for _, s := range b.servers {
+		wanted[s.name] = true
+	}
 	for _, have := range running {
-		wanted := slices.ContainsFunc(b.servers, func(s serverLine) bool { return s.name == have.Name })
-		if !wanted && len(b.raw) == 0 {
+		if !wanted[have.Name] && len(b.raw) == 0 {
 			all = append(all, have)
 		}
 	}

@@ -279,8 +279,10 @@ func TestNoDriftOfServers(t *testing.T) {
 			runtime(h, "set server web/a weight 9")
 			h.FailMethod("RunningServers", errors.New("no answer"))
 		}},
-		"default-server":  {servers + "proxy: {extraDefaults: [default-server agent-check agent-port 1]}\n", func(h *hosttest.Host) { runtime(h, "set server web/a state drain") }},
-		"extra, not used": {servers, func(h *hosttest.Host) { runtime(h, "add server web/x 198.51.100.99:1") }},
+		"state from a file":  {servers + "proxy: {extraDefaults: [load-server-state-from-file global]}\n", func(h *hosttest.Host) { runtime(h, "set server web/a weight 9") }},
+		"user's lines, gone": {named, func(h *hosttest.Host) { runtime(h, "set server web/b state maint", "del server web/b") }},
+		"default-server":     {servers + "proxy: {extraDefaults: [default-server agent-check agent-port 1]}\n", func(h *hosttest.Host) { runtime(h, "set server web/a state drain") }},
+		"extra, not used":    {servers, func(h *hosttest.Host) { runtime(h, "add server web/x 198.51.100.99:1") }},
 		"retired, with some": {servers, func(h *hosttest.Host) {
 			h.Sessions = map[string]int{"web/x": 1}
 			runtime(h, "add server web/x 198.51.100.99:1", "enable server web/x", "set server web/x state drain")

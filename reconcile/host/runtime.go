@@ -2,7 +2,6 @@ package host
 
 import (
 	"context"
-	"encoding/csv"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -68,17 +67,18 @@ const (
 	checkEnabled    = 0x04
 )
 
+// statColumns are the columns of the statistics up to the limit of connections (slim).
+const statColumns = 7
+
 // parseServers reads the two answers, one after the other.
 func parseServers(text string) ([]reconcile.RunningServer, error) {
 	states, stats, found := strings.Cut(text, "# pxname")
 	if !found {
 		return nil, fmt.Errorf("unexpected answer %q", text[:min(len(text), 200)])
 	}
-	r := csv.NewReader(strings.NewReader("pxname" + stats))
-	r.FieldsPerRecord = -1
-	table, err := r.ReadAll()
-	if err != nil {
-		return nil, err
+	var table [][]string // only the first of its many columns, which are never quoted: names without a comma, and numbers
+	for line := range strings.Lines("pxname" + stats) {
+		table = append(table, strings.SplitN(line, ",", statColumns+1))
 	}
 	type use struct{ sessions, most int }
 	uses := map[string]use{}

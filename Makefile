@@ -29,6 +29,11 @@ demo: tools build ## a real pair, end to end, in about a minute after the first 
 	go build -o bin/demo ./hack/demo
 	$(AS_ROOT) bin/demo -agent $(BIN)
 
+.PHONY: bench
+bench: tools build ## failover, standard against classic, each fault 20 times; most of an hour, best on an idle machine
+	go build -o bin/failover ./hack/bench/failover
+	$(AS_ROOT) bin/failover -agent $(BIN) -json bin/failover.json -svg hack/bench/failover.svg
+
 .PHONY: test
 test: tools build check ## everything, on the lab of real hosts too; nothing is skipped
 	CGO_ENABLED=0 go build -tags faults -o bin/rlb-agent-faults ./cmd/rlb-agent

@@ -20,6 +20,9 @@ type ProbeOptions struct {
 	Timeout  time.Duration // a good probe has its answer within it; 0 is 100 ms
 	TCP      bool          // only connect, instead of a TLS handshake and a request for the server's name
 	Name     bool          // only connect and read the name, from a service that leads to NamePort
+	// AtOnce is how many may wait for their answer at once; 0 is as many as the interval needs. When so many wait, the
+	// next ones come late: a load gives way to a machine that cannot keep up, instead of burying it.
+	AtOnce int
 }
 
 // A Probe asks a target again and again. Each time is a new connection and is judged alone; the next one starts on time
@@ -48,6 +51,7 @@ type try struct {
 type Report struct {
 	Total  int
 	Failed int
+	Took   time.Duration // from the start of the first probe to that of the last
 	// Gap is the longest time between the starts of two good probes that follow each other; it began at GapStart. With
 	// no fault at all it is about the interval.
 	Gap      time.Duration
@@ -82,7 +86,11 @@ func (c *Client) Probe(target string, opts ProbeOptions) (*Probe, error) {
 // schedule starts probes at fixed times from the first one, so that the interval is right on average.
 func (p *Probe) schedule() {
 	// So many can wait at once if all run into their timeout; more means that this machine cannot keep up.
-	slots := make(chan struct{}, int(p.opts.Timeout/p.opts.Interval)+8)
+	atOnce := int(p.opts.Timeout/p.opts.Interval) + 8
+	if p.opts.AtOnce > 0 {
+		atOnce = p.opts.AtOnce
+	}
+	slots := make(chan struct{}, atOnce)
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	begin := time.Now()
@@ -176,6 +184,7 @@ func sum(tries []try) Report {
 			continue
 		}
 		r.Total++
+		r.Took = t.start.Sub(tries[0].start)
 		r.Late = max(r.Late, t.late)
 		if t.err != nil {
 			r.Failed++

@@ -1,0 +1,145 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"rlb.dev/rlb-agent/hack/lab"
+)
+
+// A fault is what is done to the active host while a client is served.
+type fault struct {
+	name, title string
+	before      func(ctx context.Context, t *trial) error // what has to be there first; the client does not look yet
+	inject      func(ctx context.Context, t *trial) error
+	over        func(t *trial) bool // beside a client that is served again
+	watch       time.Duration       // how long is looked on at least, for what comes late
+	loaded      bool                // under many connections a second
+	long        int                 // with so many long and quiet connections
+	once        bool                // it is many in one already
+	endless     string              // the setup in which nothing ends it
+	daemon      bool                // only where the agent runs all the time
+}
+
+// bound is how long a fault may last before it counts as endless.
+const bound = 6 * time.Second
+
+func names() (names []string) {
+	for _, f := range faults {
+		names = append(names, f.name)
+	}
+	return names
+}
+
+// on runs a command on the active host.
+func on(args ...string) func(context.Context, *trial) error {
+	return func(ctx context.Context, t *trial) error {
+		_, err := t.active.Run(ctx, args...)
+		return err
+	}
+}
+
+// moved: the other host alone has the virtual IP.
+func moved(t *trial) bool { return holds(t.standby) && !holds(t.active) }
+
+var faults = []fault{
+	{name: "keepalived-stop", title: "keepalived stopped", inject: on("systemctl", "stop", "keepalived"), over: moved},
+	{name: "keepalived-kill", title: "keepalived killed", inject: on("systemctl", "kill", "-s", "KILL", "keepalived"), over: moved, endless: classic},
+	{name: "haproxy-stop", title: "HAProxy stopped", inject: on("systemctl", "stop", "haproxy"), over: moved},
+	{name: "haproxy-kill", title: "HAProxy killed", inject: on("systemctl", "kill", "-s", "KILL", "haproxy"), watch: time.Second},
+	{name: "haproxy-hang", title: "HAProxy hung", inject: on("systemctl", "kill", "-s", "STOP", "haproxy"), over: moved, endless: classic},
+	{name: "agent-kill", title: "agent killed", inject: on("systemctl", "kill", "-s", "KILL", "rlb-agent"), watch: 1500 * time.Millisecond, daemon: true},
+	{name: "link-cut", title: "link cut", inject: func(_ context.Context, t *trial) error { return t.active.CutLink() }, over: moved},
+	{name: "crash", title: "host crash", inject: func(_ context.Context, t *trial) error { t.active.Crash(); return nil }, over: moved},
+	{name: "reboot", title: "reboot of the active", inject: func(ctx context.Context, t *trial) error { return t.active.Reboot(ctx) }, over: moved},
+	{name: "heal", title: "partition healed", before: part, inject: func(_ context.Context, t *trial) error { return t.Heal() },
+		over: func(t *trial) bool { return holds(t.active) != holds(t.standby) }, watch: 500 * time.Millisecond},
+	{name: "drain", title: "drain", inject: on(agent, "drain"), over: moved},
+	{name: "nothing", title: "nothing, under load", inject: func(context.Context, *trial) error { return nil }, watch: 5 * time.Second, loaded: true},
+	{name: "reload", title: "HAProxy reloaded", inject: on("systemctl", "reload", "haproxy"), watch: 300 * time.Millisecond, loaded: true},
+	{name: "edit", title: "spec edited", inject: edit, over: edited, watch: 500 * time.Millisecond, loaded: true},
+	{name: "reloads", title: "100 reloads", inject: reloads, watch: 300 * time.Millisecond, loaded: true, long: 500, once: true},
+}
+
+// part cuts the hosts off from each other and waits until both have the virtual IP.
+func part(ctx context.Context, t *trial) error {
+	if err := t.Partition(t.hosts[0], t.hosts[1]); err != nil {
+		return err
+	}
+	return until(ctx, bound, func() bool { return holds(t.active) && holds(t.standby) })
+}
+
+// edit changes the spec on both hosts. The original has nobody who notices, so that the agent is run by hand.
+func edit(ctx context.Context, t *trial) error {
+	t.edits++
+	if err := t.each(func(h *lab.Host) error {
+		return h.WriteFile("/etc/rlb/spec.yaml", []byte(t.setup.specOf(t.edits)), 0o644)
+	}); err != nil || t.setup.daemon {
+		return err
+	}
+	for _, h := range []*lab.Host{t.standby, t.active} {
+		if _, err := h.Run(ctx, agent, "--once"); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func edited(t *trial) bool {
+	for _, h := range t.hosts {
+		if file, err := h.ReadFile(haproxy); err != nil || !strings.Contains(string(file), fmt.Sprintf(" weight %d", 100+t.edits%100)) {
+			return false
+		}
+	}
+	return true
+}
+
+func reloads(ctx context.Context, t *trial) error {
+	for range 100 {
+		if err := on("systemctl", "reload", "haproxy")(ctx, t); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// times is how often the fault is made.
+func (f fault) times(n int, s setup) int {
+	switch {
+	case f.once:
+		return 1
+	case f.endless == s.name:
+		return min(n, 3)
+	}
+	return n
+}
+
+// lacks says why a fault cannot be made on a pair; empty if it can.
+func (p *pair) lacks(ctx context.Context, f fault) string {
+	switch {
+	case f.daemon && !p.setup.daemon:
+		return "no agent runs all the time"
+	case f.name == "drain":
+		if out, _ := p.hosts[0].Run(ctx, agent, "help"); !strings.Contains(out, "undrain") {
+			return "this agent has no such command"
+		}
+	}
+	return ""
+}
+
+// until waits for a condition.
+func until(ctx context.Context, within time.Duration, condition func() bool) error {
+	for end := time.Now().Add(within); !condition(); {
+		if time.Now().After(end) {
+			return fmt.Errorf("cannot see it within %s", within)
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(5 * time.Millisecond):
+		}
+	}
+	return nil
+}

@@ -1,0 +1,122 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"runtime"
+	"slices"
+	"text/tabwriter"
+)
+
+// A result is all samples of a fault with a setup.
+type result struct {
+	Fault   string   `json:"fault"`
+	Setup   string   `json:"setup"`
+	Samples []sample `json:"samples"`
+}
+
+type results []result
+
+// quantile is that of numbers by the nearest rank: 0 the least, 0.5 the median, 1 the greatest.
+func quantile(numbers []float64, q float64) float64 {
+	sorted := slices.Sorted(slices.Values(numbers))
+	rank := int(q*float64(len(sorted)) + 0.999999)
+	return sorted[min(max(rank, 1), len(sorted))-1]
+}
+
+// values are the numbers of one measure, one for each sample; all are of milliseconds, but for counts.
+func (r result) values(of measured) (values []float64) {
+	for _, s := range r.Samples {
+		values = append(values, of.value(s))
+	}
+	return values
+}
+
+func (r result) max(of measured) float64    { return quantile(r.values(of), 1) }
+func (r result) median(of measured) float64 { return quantile(r.values(of), 0.5) }
+
+// endless says whether most samples had no end while they were watched.
+func (r result) endless(of measured) bool {
+	n := 0
+	for _, s := range r.Samples {
+		if of.endless(s) {
+			n++
+		}
+	}
+	return 2*n > len(r.Samples)
+}
+
+// find is the result of a fault with a setup.
+func (all results) find(fault, setup string) (result, bool) {
+	for _, r := range all {
+		if r.Fault == fault && r.Setup == setup {
+			return r, true
+		}
+	}
+	return result{}, false
+}
+
+// print writes the table and the bars; missed says that one is missed.
+func (all results) print(w io.Writer) (missed bool) {
+	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(table, "fault\tprofile\tn\tmin\tmedian\tp95\tmax\tfailed\tat\ttwo holders, median\tmax\tquiet ones cut\tof classic")
+	for _, f := range faults {
+		for _, setup := range []string{standard, fast, classic} {
+			r, ok := all.find(f.name, setup)
+			if !ok {
+				continue
+			}
+			gaps := r.values(gap)
+			ratio := "–"
+			if old, ok := all.find(f.name, classic); ok && setup != classic && !f.loaded && !old.endless(gap) {
+				ratio = fmt.Sprintf("%.3f", r.median(gap)/old.median(gap))
+			}
+			failed, total, cut, rate := 0, 0, 0, 0.0
+			for _, s := range r.Samples {
+				failed, total, cut, rate = failed+s.Failed, total+s.Total, cut+s.Cut, rate+s.Rate/float64(len(gaps))
+			}
+			fmt.Fprintf(table, "%s\t%s\t%d\t%s\t%s\t%s\t%s\t%d of %d\t%.0f/s\t%s\t%s\t%d\t%s\n", f.title, setup, len(gaps),
+				number(quantile(gaps, 0), r.endless(gap)), number(quantile(gaps, 0.5), r.endless(gap)),
+				number(quantile(gaps, 0.95), r.endless(gap)), number(quantile(gaps, 1), r.endless(gap)),
+				failed, total, rate, number(r.median(two), r.endless(two)), number(r.max(two), r.endless(two)), cut, ratio)
+		}
+	}
+	_ = table.Flush()
+	fmt.Fprintf(w, "\nMilliseconds; > where nothing ended it.\n\n")
+	for _, b := range bars {
+		text, good := b.judge(all)
+		if text != "" {
+			fmt.Fprintln(w, text)
+		}
+		missed = missed || !good
+	}
+	return missed
+}
+
+// number writes milliseconds in as many digits as tell something.
+func number(ms float64, endless bool) string {
+	text := fmt.Sprintf("%.0f", ms)
+	if ms < 10 && ms > 0 {
+		text = fmt.Sprintf("%.1f", ms)
+	}
+	if endless {
+		return "> " + text
+	}
+	return text
+}
+
+// writeJSON writes every sample.
+func (all results) writeJSON(path string) error {
+	data, err := json.MarshalIndent(struct {
+		CPUs    int     `json:"cpus"`
+		Arch    string  `json:"arch"`
+		Unit    string  `json:"unit"`
+		Results results `json:"results"`
+	}{runtime.NumCPU(), runtime.GOARCH, "milliseconds", all}, "", "  ")
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(path, append(data, '\n'), 0o644)
+}

@@ -1,0 +1,173 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"rlb.dev/rlb-agent/hack/lab"
+)
+
+// A trial is one fault on a pair.
+type trial struct {
+	*pair
+	active, standby *lab.Host // before the fault
+}
+
+// A sample is what one trial showed. Times are milliseconds.
+type sample struct {
+	Gap     float64        `json:"gap"`               // the longest time between the starts of two good connections that follow each other
+	Endless bool           `json:"endless,omitempty"` // the client was not served again while it was watched, for Gap
+	Total   int            `json:"total"`             // connections
+	Failed  int            `json:"failed"`            // of them
+	Errors  map[string]int `json:"errors,omitempty"`  // by their kind
+	Cut     int            `json:"cut,omitempty"`     // long and quiet connections that were cut
+	Two     float64        `json:"twoHolders"`        // how long both hosts had the virtual IP
+	Split   bool           `json:"split,omitempty"`   // they still had at the end
+	Late    float64        `json:"late"`              // by how much the client itself was late at worst
+	Rate    float64        `json:"rate"`              // connections a second that were made
+}
+
+func (s sample) String() string {
+	text := fmt.Sprintf("%.1f ms, %d of %d failed at %.0f/s", s.Gap, s.Failed, s.Total, s.Rate)
+	if s.Failed > 0 {
+		text += fmt.Sprintf(" %v", s.Errors)
+	}
+	if s.Endless {
+		text = "no end after " + text
+	}
+	if s.Two > 0 {
+		text += fmt.Sprintf(", two holders for %.0f ms", s.Two)
+	}
+	if s.Split {
+		text += " and longer"
+	}
+	if s.Cut > 0 {
+		text += fmt.Sprintf(", %d quiet ones cut", s.Cut)
+	}
+	return text
+}
+
+// disturbed says that the client itself was late by so much that the sample says little about the pair.
+func (s sample) disturbed() bool { return s.Late > 20 && s.Late > s.Gap/4 }
+
+// try makes the fault once and brings the pair back to rest.
+func (p *pair) try(ctx context.Context, f fault) (sample, error) {
+	t := &trial{pair: p}
+	t.active, t.standby = p.roles()
+	one, err := t.run(ctx, f)
+	if err != nil {
+		return one, err
+	}
+	if err := p.mend(ctx); err != nil {
+		return one, err
+	}
+	return one, p.settle(ctx)
+}
+
+func (t *trial) run(ctx context.Context, f fault) (one sample, err error) {
+	quiet, err := t.quiet(ctx, f.long)
+	defer func() {
+		for _, conn := range quiet {
+			conn.Close()
+		}
+	}()
+	if err != nil {
+		return one, err
+	}
+	if f.before != nil {
+		if err := f.before(ctx, t); err != nil {
+			return one, err
+		}
+	}
+	target, opts := service, lab.ProbeOptions{}
+	if f.loaded {
+		target, opts = light, lab.ProbeOptions{Interval: time.Second / time.Duration(t.rate), Timeout: 3 * time.Second, Name: true, AtOnce: 300}
+	}
+	probe, err := t.Client.Probe(target, opts)
+	if err != nil {
+		return one, err
+	}
+	served := func(since time.Time) func() bool {
+		return func() bool { return probe.Streak(since) >= 20 }
+	}
+	if err := until(ctx, 5*time.Second, served(time.Time{})); err != nil {
+		return one, errors.Join(err, fmt.Errorf("no service before the fault: %v", probe.Stop().Errors))
+	}
+	holders := t.watchHolders()
+	start := time.Now()
+	err = f.inject(ctx, t)
+	if err == nil && f.over != nil {
+		_ = until(ctx, bound-time.Since(start), func() bool { return f.over(t) })
+	}
+	if err == nil {
+		_ = until(ctx, bound, func() bool { return time.Since(start) >= f.watch })
+		// a client that is not served any more has had its time by now, if the fault is one of those without an end
+		_ = until(ctx, max(bound-time.Since(start), time.Second), served(time.Now()))
+	}
+	report := probe.Stop()
+	one.Two, one.Split = holders.stop()
+	one.Gap, one.Endless = millis(report.Gap), false
+	if report.Open > time.Second {
+		one.Gap, one.Endless = millis(report.Open), true
+	}
+	one.Total, one.Failed, one.Late = report.Total, report.Failed, millis(report.Late)
+	one.Errors = report.Errors
+	one.Rate = float64(report.Total) / report.Took.Seconds()
+	for _, conn := range quiet {
+		if _, cut, _ := conn.Cut(); cut {
+			one.Cut++
+		}
+	}
+	return one, errors.Join(err, ctx.Err())
+}
+
+// quiet opens long and quiet connections.
+func (t *trial) quiet(ctx context.Context, n int) (conns []*lab.LongConn, err error) {
+	for range n {
+		conn, err := t.Client.LongConn(ctx, service)
+		if err != nil {
+			return conns, err
+		}
+		conns = append(conns, conn)
+	}
+	return conns, nil
+}
+
+func millis(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
+
+// holders looks every 2 ms who has the virtual IP.
+type holders struct {
+	end   chan struct{}
+	ended chan struct{}
+	two   time.Duration
+	both  bool // now
+}
+
+func (t *trial) watchHolders() *holders {
+	w := &holders{end: make(chan struct{}), ended: make(chan struct{})}
+	go func() {
+		defer close(w.ended)
+		last := time.Now()
+		for {
+			select {
+			case <-w.end:
+				return
+			case <-time.After(2 * time.Millisecond):
+			}
+			both, now := holds(t.active) && holds(t.standby), time.Now()
+			if both && w.both {
+				w.two += now.Sub(last)
+			}
+			w.both, last = both, now
+		}
+	}()
+	return w
+}
+
+func (w *holders) stop() (two float64, still bool) {
+	close(w.end)
+	<-w.ended
+	return millis(w.two), w.both
+}

@@ -45,9 +45,9 @@ func on(args ...string) func(context.Context, *trial) error {
 func moved(t *trial) bool { return holds(t.standby) && !holds(t.active) }
 
 var faults = []fault{
-	{name: "keepalived-stop", title: "keepalived stopped", inject: on("systemctl", "stop", "keepalived"), over: moved},
+	{name: "keepalived-stop", title: "keepalived stopped", inject: on("systemctl", "--no-block", "stop", "keepalived"), over: moved},
 	{name: "keepalived-kill", title: "keepalived killed", inject: on("systemctl", "kill", "-s", "KILL", "keepalived"), over: moved, endless: classic},
-	{name: "haproxy-stop", title: "HAProxy stopped", inject: on("systemctl", "stop", "haproxy"), over: moved},
+	{name: "haproxy-stop", title: "HAProxy stopped", inject: on("systemctl", "--no-block", "stop", "haproxy"), over: moved},
 	{name: "haproxy-kill", title: "HAProxy killed", inject: on("systemctl", "kill", "-s", "KILL", "haproxy"), watch: time.Second},
 	{name: "haproxy-hang", title: "HAProxy hung", inject: on("systemctl", "kill", "-s", "STOP", "haproxy"), over: moved, endless: classic},
 	{name: "agent-kill", title: "agent killed", inject: on("systemctl", "kill", "-s", "KILL", "rlb-agent"), watch: 1500 * time.Millisecond, daemon: true},

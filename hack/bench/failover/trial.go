@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"rlb.dev/rlb-agent/hack/lab"
@@ -25,6 +26,7 @@ type sample struct {
 	Cut     int            `json:"cut,omitempty"`     // long and quiet connections that were cut
 	Two     float64        `json:"twoHolders"`        // how long both hosts had the virtual IP
 	Split   bool           `json:"split,omitempty"`   // they still had at the end
+	Holders []string       `json:"holders"`           // who had the virtual IP from when on, as "12 ms: lb1 lb2"
 	Late    float64        `json:"late"`              // by how much the client itself was late at worst
 	Rate    float64        `json:"rate"`              // connections a second that were made
 }
@@ -42,6 +44,9 @@ func (s sample) String() string {
 	}
 	if s.Split {
 		text += " and longer"
+	}
+	if len(s.Holders) > 1 {
+		text += "; " + strings.Join(s.Holders, ", ")
 	}
 	if s.Cut > 0 {
 		text += fmt.Sprintf(", %d quiet ones cut", s.Cut)
@@ -107,7 +112,7 @@ func (t *trial) run(ctx context.Context, f fault) (one sample, err error) {
 		_ = until(ctx, max(bound-time.Since(start), time.Second), served(time.Now()))
 	}
 	report := probe.Stop()
-	one.Two, one.Split = holders.stop()
+	holders.stop(&one)
 	one.Gap, one.Endless = millis(report.Gap), false
 	if report.Open > time.Second {
 		one.Gap, one.Endless = millis(report.Open), true
@@ -139,35 +144,47 @@ func millis(d time.Duration) float64 { return float64(d) / float64(time.Millisec
 
 // holders looks every 2 ms who has the virtual IP.
 type holders struct {
-	end   chan struct{}
-	ended chan struct{}
-	two   time.Duration
-	both  bool // now
+	end, ended chan struct{}
+	two        time.Duration
+	both       bool // now
+	changes    []string
 }
 
 func (t *trial) watchHolders() *holders {
 	w := &holders{end: make(chan struct{}), ended: make(chan struct{})}
 	go func() {
 		defer close(w.ended)
-		last := time.Now()
+		start := time.Now()
+		last, before := start, "?"
 		for {
+			var names []string
+			for _, h := range t.hosts {
+				if holds(h) {
+					names = append(names, h.Name())
+				}
+			}
+			now, both := time.Now(), len(names) == len(t.hosts)
+			if both && w.both {
+				w.two += now.Sub(last)
+			}
+			if who := strings.Join(names, " "); who != before {
+				w.changes = append(w.changes, fmt.Sprintf("%.0f ms: %s", millis(now.Sub(start)), who))
+				before = who
+			}
+			w.both, last = both, now
 			select {
 			case <-w.end:
 				return
 			case <-time.After(2 * time.Millisecond):
 			}
-			both, now := holds(t.active) && holds(t.standby), time.Now()
-			if both && w.both {
-				w.two += now.Sub(last)
-			}
-			w.both, last = both, now
 		}
 	}()
 	return w
 }
 
-func (w *holders) stop() (two float64, still bool) {
+// stop ends the look and puts what was seen into a sample.
+func (w *holders) stop(one *sample) {
 	close(w.end)
 	<-w.ended
-	return millis(w.two), w.both
+	one.Two, one.Split, one.Holders = millis(w.two), w.both, w.changes
 }

@@ -34,6 +34,11 @@ bench: tools build ## failover, standard against classic, each fault 20 times; m
 	go build -o bin/failover ./hack/bench/failover
 	$(AS_ROOT) bin/failover -agent $(BIN) -json bin/failover.json -svg hack/bench/failover.svg
 
+.PHONY: footprint
+footprint: tools build ## what the daemon costs where nothing happens, and after EDITS edits (1000; 10000 takes half an hour)
+	go build -o bin/footprint ./hack/bench/footprint
+	$(AS_ROOT) bin/footprint -agent $(BIN) -edits $(or $(EDITS),1000)
+
 .PHONY: test
 test: tools build check ## everything, on the lab of real hosts too; nothing is skipped
 	CGO_ENABLED=0 go build -tags faults -o bin/rlb-agent-faults ./cmd/rlb-agent

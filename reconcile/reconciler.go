@@ -25,6 +25,7 @@ type Reconciler struct {
 	By   string     // who asked for it, for the history
 
 	Reason string // why a run begins, for the log; may be ""
+	Look   *Look  // what was found just now, for the first plan; nil for a look of the run's own
 }
 
 // Result is what a run did.
@@ -143,7 +144,7 @@ func (r *run) tidy(ctx context.Context) {
 
 // look finds what is wanted and what is, and plans.
 func (r *run) look(ctx context.Context) error {
-	look, err := FactFinder{Observer: r.Host}.Look(ctx, &r.doc.Spec)
+	look, err := r.freshLook(ctx)
 	if err != nil {
 		return err
 	}
@@ -155,6 +156,14 @@ func (r *run) look(ctx context.Context) error {
 		r.before = look.Observed.Files
 	}
 	return nil
+}
+
+// freshLook is what was found just now, once, and then what is.
+func (r *run) freshLook(ctx context.Context) (Look, error) {
+	if r.Look != nil && r.seen == nil {
+		return *r.Look, nil
+	}
+	return FactFinder{Observer: r.Host}.Look(ctx, &r.doc.Spec)
 }
 
 // check asks the real programs before anything that they read changes.

@@ -121,6 +121,13 @@ func (s reloadUnit) apply(ctx context.Context, t *tools) error {
 	if err := forgetLoaded(ctx, t.host, s.name); err != nil {
 		return err
 	}
+	unit, err := t.host.Unit(ctx, s.name)
+	if err != nil {
+		return err
+	}
+	if !unit.Active() { // somebody has stopped it meanwhile
+		return t.host.StartUnit(ctx, s.name)
+	}
 	return t.host.ReloadUnit(ctx, s.name)
 }
 func (s reloadUnit) undo() []Step { return []Step{reloadUnit(s)} }

@@ -52,11 +52,8 @@ func (a *app) daemon(ctx context.Context) error {
 	files.set(a.spec)
 	go files.run(ctx)
 	go h.WatchUnits(ctx, watchedUnits, seen.put)
-	go func() {
-		if err := h.WatchAddresses(ctx, func() { seen.put("the addresses") }); err != nil {
-			a.log.Warn("changes of addresses are seen late", "err", err)
-		}
-	}()
+	go a.watching(ctx, "addresses", h.WatchAddresses, seen)
+	go a.watching(ctx, "firewall", h.WatchRules, seen)
 
 	// Ready before the first run, not after it: the unit is ordered before haproxy and keepalived, and starting those
 	// would wait for it for ever.
@@ -69,7 +66,11 @@ func (a *app) daemon(ctx context.Context) error {
 	k.remember(ctx)
 	for why := (cause{started: true}); ; {
 		var pause time.Duration
+		found := k.drift.Found
 		alive.beat(func() { pause = k.keep(ctx, why) })
+		if !why.edited(a.spec) {
+			seen.judge(why.seen, k.drift.Found > found)
+		}
 		guards.heed(ctx)
 		debug.FreeOSMemory() // a run needs some megabytes, waiting for the next one none
 		why = k.wait(ctx, jitter(pause), seen, hangup, alive)
@@ -82,6 +83,13 @@ func (a *app) daemon(ctx context.Context) error {
 			notify(reloading()) // and not until the run has ended: jobs of haproxy and keepalived would wait for that
 			notify(daemon.SdNotifyReady)
 		}
+	}
+}
+
+// watching puts what a watch sees in the inbox.
+func (a *app) watching(ctx context.Context, what string, watch func(context.Context, func()) error, seen *inbox) {
+	if err := watch(ctx, func() { seen.put(what) }); err != nil {
+		a.log.Warn("changes are seen at the regular look only", "err", err)
 	}
 }
 
@@ -133,7 +141,7 @@ func (k *keeper) wait(ctx context.Context, pause time.Duration, seen *inbox, han
 
 // news says whether what was seen then came after the agent's last look at it.
 func (k *keeper) news(what string, at time.Time) bool {
-	if what == k.spec {
+	if what == k.spec || what == lookedUp {
 		return at.After(k.read)
 	}
 	return at.After(k.looked)

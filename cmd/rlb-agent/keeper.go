@@ -39,6 +39,8 @@ type keeper struct {
 	resting time.Time                     // until when a failed run is not tried again of itself
 	read    time.Time                     // when the spec was last read
 	looked  time.Time                     // when the host was last looked at
+	transit time.Time                     // since when a unit is on its way to another state, or zero
+	held    []string                      // what was seen and has to wait
 }
 
 // topic is what a complaint is about. Each has its own last word.
@@ -58,7 +60,13 @@ type cause struct {
 	seen    []string // what was seen to change: the spec, files, units …; none at a regular look
 }
 
-func (c cause) edited(spec string) bool { return slices.Contains(c.seen, spec) }
+// edited says whether the spec may have changed.
+func (c cause) edited(spec string) bool {
+	return slices.ContainsFunc(c.seen, func(what string) bool { return what == spec || what == lookedUp })
+}
+
+// maxNamed is how many of the things that were seen to change a reason names.
+const maxNamed = 2
 
 // drift is the cause of a repair in words.
 func (c cause) drift() string {
@@ -67,6 +75,8 @@ func (c cause) drift() string {
 		return "drift, found when asked to look"
 	case c.started:
 		return "drift, found at the agent's start"
+	case len(c.seen) > maxNamed:
+		return fmt.Sprintf("drift, seen at %s and %d others", strings.Join(c.seen[:maxNamed], ", "), len(c.seen)-maxNamed)
 	case len(c.seen) > 0:
 		return "drift, seen at " + strings.Join(c.seen, ", ")
 	}
@@ -75,6 +85,10 @@ func (c cause) drift() string {
 
 // keep reconciles where there is a reason to, and says how long to wait for the next look.
 func (k *keeper) keep(ctx context.Context, why cause) time.Duration {
+	if len(why.seen) == 0 {
+		why.seen = k.held
+	}
+	k.held = nil
 	if left := time.Until(k.resting); left > 0 && !why.asked && !why.started && !why.edited(k.spec) {
 		return left
 	}
@@ -135,7 +149,7 @@ func (k *keeper) bring(ctx context.Context, why cause, doc *api.Document, last s
 	case doc.Digest:
 		reason = why.drift()
 	}
-	result, err := k.run(ctx, doc, nil, reason)
+	result, err := k.run(ctx, doc, nil, reason, nil)
 	if last == doc.Digest {
 		k.drifted(ctx, texts(result.Steps), err)
 	}
@@ -152,11 +166,12 @@ func (k *keeper) bring(ctx context.Context, why cause, doc *api.Document, last s
 	return k.lastGood(ctx, cause{}, err, false)
 }
 
-// run reconciles with a spec, and tells how that went. specErr says why this is not the spec of the file.
-func (k *keeper) run(ctx context.Context, doc *api.Document, specErr error, reason string) (reconcile.Result, error) {
+// run reconciles with a spec, and tells how that went. specErr says why this is not the spec of the file; look is what
+// was found on the host just now, or nil.
+func (k *keeper) run(ctx context.Context, doc *api.Document, specErr error, reason string, look *reconcile.Look) (reconcile.Result, error) {
 	notify("STATUS=reconciling")
 	r := k.reconciler(k.host)
-	r.Reason, r.Step = reason, k.step
+	r.Reason, r.Step, r.Look = reason, k.step, look
 	result, err := r.Once(ctx, doc)
 	k.looked = time.Time{}
 	if result.Look != nil {
@@ -233,7 +248,7 @@ func (k *keeper) lookAfter(ctx context.Context, why cause, doc *api.Document, sp
 		k.good(onDrift)
 		k.good(onRun)
 		if len(look.Plan.Tidy) > 0 && doc.Spec.Reconcile.Drift == api.Repair {
-			if _, err := k.run(ctx, doc, specErr, "tidying up"); err != nil {
+			if _, err := k.run(ctx, doc, specErr, "tidying up", &look); err != nil {
 				return min(k.rest(), interval)
 			}
 			return interval
@@ -252,20 +267,29 @@ func (k *keeper) lookAfter(ctx context.Context, why cause, doc *api.Document, sp
 		return interval
 	}
 	if left := k.tooEarly(ctx, doc); left > 0 {
-		return left
+		return k.hold(why, left)
+	}
+	if k.inTransit(look, time.Now()) {
+		return k.hold(why, transitPause)
 	}
 	if left := k.fights.pause(steps, time.Now()); left > 0 {
 		k.complain(onDrift, fmt.Sprintf("somebody else keeps changing this host back; now the agent waits longer each time before it does: %s", strings.Join(steps, "; ")))
 		k.leaveStatus(ctx, k.host, doc, specErr, now, nil)
-		return min(left, interval)
+		return k.hold(why, min(left, interval))
 	}
-	result, err := k.run(ctx, doc, specErr, why.drift())
+	result, err := k.run(ctx, doc, specErr, why.drift(), &look)
 	k.fights.repaired(append(steps, texts(result.Steps)...), time.Now())
 	k.drifted(ctx, steps, err)
 	if err != nil {
 		return min(k.rest(), interval)
 	}
 	return interval
+}
+
+// hold lets what was seen wait.
+func (k *keeper) hold(why cause, pause time.Duration) time.Duration {
+	k.held = slices.DeleteFunc(slices.Clone(why.seen), func(what string) bool { return what == k.spec || what == lookedUp })
+	return pause
 }
 
 var errNotRepaired = errors.New("reconcile.drift says to report only")

@@ -35,7 +35,10 @@ func newFileWatch(log *slog.Logger, changed func(path string)) *fileWatch {
 	return &fileWatch{log: log, changed: changed, again: make(chan struct{}, 1)}
 }
 
-// set says what to watch. All of it is reported once the watches are in place: it may have changed before they were.
+// lookedUp is reported in place of a path where any of them may have changed before the watches were in place.
+const lookedUp = "watched files"
+
+// set says what to watch. Once the watches are in place, lookedUp is reported.
 func (w *fileWatch) set(paths ...string) {
 	paths = slices.Compact(slices.Sorted(slices.Values(paths)))
 	w.mu.Lock()
@@ -92,9 +95,7 @@ func (w *fileWatch) round(ctx context.Context, mounts <-chan struct{}) error {
 	if !trail.same(follow(paths)) { // it moved under our feet
 		return nil
 	}
-	for _, path := range paths {
-		w.changed(path)
-	}
+	w.changed(lookedUp)
 	for {
 		var event fsnotify.Event
 		select {

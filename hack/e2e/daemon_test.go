@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -26,16 +27,34 @@ func TestDaemon(t *testing.T) {
 			return err == nil && strings.Contains(out, text)
 		}
 	}
-	for _, edit := range []struct{ name, script, want string }{
-		{"moved into place", "sed 's/cp1/moved/' $SPEC > /etc/rlb/new && mv /etc/rlb/new $SPEC", "server moved "},
-		{"sed -i", "sed -i s/moved/sed/ $SPEC", "server sed "},
-		{"copied over", "sed s/sed/copied/ $SPEC > /root/new; cp /root/new $SPEC", "server copied "},
-		{"written in pieces", "sed s/copied/pieces/ $SPEC > /root/new; head -c 150 /root/new > $SPEC; sleep 0.1; cat /root/new > $SPEC", "server pieces "},
+	// /root/new is the next spec: it names the first server anew
+	h.sh("cp " + spec + " /root/base")
+	for i, edit := range []struct{ name, script string }{
+		{"moved into place", "cp /root/new /etc/rlb/new && mv /etc/rlb/new $SPEC"},
+		{"sed -i", "sed -i s/edit0/edit1/ $SPEC"},
+		{"copied over", "cp /root/new $SPEC"},
+		{"written in pieces", "head -c 150 /root/new > $SPEC; sleep 0.1; cat /root/new > $SPEC"},
+		{"as vim does", "touch /etc/rlb/4913; rm /etc/rlb/4913; mv $SPEC $SPEC~; cat /root/new > $SPEC; chmod 644 $SPEC; rm $SPEC~"},
+		{"as nano does", "cp $SPEC /etc/rlb/.spec.yaml.swp; cat /root/new > $SPEC; rm /etc/rlb/.spec.yaml.swp"},
+		{"removed and made again", "rm $SPEC; sleep 0.5; cp /root/new $SPEC"},
+		{"its directory removed and made again", "rm -r /etc/rlb; sleep 0.5; mkdir /etc/rlb; cp /root/new $SPEC"},
+		{"its directory moved away", "mv /etc/rlb /etc/rlb.old; mkdir /etc/rlb.new; cp /root/new /etc/rlb.new/spec.yaml; mv /etc/rlb.new /etc/rlb; rm -r /etc/rlb.old"},
+		{"twice, the second in the middle of the first's run", "sed s/edit10/half/ /root/new > $SPEC; sleep 0.5; cp /root/new $SPEC"},
+		{"a mount over its directory", "mkdir /root/m; mount -t tmpfs -o mode=755 none /root/m; cp /root/new /root/m/spec.yaml; mount --bind /root/m /etc/rlb"},
+		{"in the mount", "cp /root/new $SPEC"},
+		{"the mount taken away", "umount /etc/rlb; cp /root/new $SPEC"},
+		{"made a ConfigMap", "cd /etc/rlb; mkdir ..v1; cp /root/new ..v1/spec.yaml; ln -s ..v1 ..data; ln -s ..data/spec.yaml l; mv l $SPEC"},
+		{"a ConfigMap's swap", "cd /etc/rlb; mkdir ..v2; cp /root/new ..v2/spec.yaml; ln -s ..v2 ..data_tmp; mv -T ..data_tmp ..data; rm -r ..v1"},
+		{"without an end", "(for i in $(seq 80); do cp /root/new $SPEC; sleep 0.1; done) >/dev/null 2>&1 & sleep 0.3"},
 	} {
+		h.sh(fmt.Sprintf("sed s/cp1/edit%d/ /root/base > /root/new", i))
 		start := time.Now()
 		h.sh(strings.ReplaceAll(edit.script, "$SPEC", spec))
-		w.eventually(edit.name+" goes live", 10*time.Second, has(edit.want))
-		t.Logf("%s: in the file after %v", edit.name, time.Since(start).Round(time.Millisecond))
+		w.eventually(edit.name+" goes live", 10*time.Second, has(fmt.Sprintf("server edit%d ", i)))
+		t.Logf("%s: in the file after %v", edit.name, time.Since(start).Round(10*time.Millisecond))
+	}
+	if out := h.sh("cat /etc/haproxy/haproxy.cfg"); strings.Contains(out, "half") {
+		t.Error("a state that was over stayed in force")
 	}
 
 	// a bad edit changes nothing and is told; the good one after it goes live
@@ -50,7 +69,7 @@ func TestDaemon(t *testing.T) {
 	}
 	// meanwhile the last good spec stays in force, drift included
 	h.sh("echo '# by hand' >> /etc/haproxy/haproxy.cfg; systemctl reload rlb-agent")
-	w.eventually("drift is repaired as the last good spec says", 10*time.Second, func() bool { return !has("# by hand")() && has("server pieces ")() })
+	w.eventually("drift is repaired as the last good spec says", 10*time.Second, func() bool { return !has("# by hand")() && has("server edit")() })
 	h.writeSpec(specOf())
 	w.eventually("the good edit after it goes live", 10*time.Second, has("server cp1 "))
 

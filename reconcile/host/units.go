@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"time"
 
 	"github.com/coreos/go-systemd/v22/dbus"
@@ -94,7 +95,7 @@ func (h *Host) job(ctx context.Context, verb, name string, begin jobMethod) (res
 	if err != nil {
 		return "", wrapUnavailable(do, err)
 	}
-	results := make(chan string, 1) // buffered: an abandoned result must not block the connection for ever
+	results := make(chan string, 2) // buffered: an abandoned result must not block the connection for ever
 	h.log.DebugContext(ctx, "asks systemd", "to", do)
 	if _, err := begin(bus, ctx, name, "replace", results); err != nil {
 		return "", systemdError(do, err)
@@ -113,9 +114,24 @@ func (h *Host) job(ctx context.Context, verb, name string, begin jobMethod) (res
 				return "", fmt.Errorf("cannot %s: the connection to systemd was lost", do)
 			case h.goingDown(ctx):
 				return "", fmt.Errorf("cannot %s: this machine is going down", do)
+			case h.beingStopped(ctx):
+				// Jobs of units that are ordered after the agent's wait until that has stopped, which waits for this one.
+				if _, err := begin(bus, ctx, name, "ignore-dependencies", results); err != nil {
+					return "", systemdError(do, err)
+				}
+				alive.Reset(time.Minute)
 			}
 		}
 	}
+}
+
+// daemonUnit is the agent's own.
+const daemonUnit = "rlb-agent.service"
+
+// beingStopped says whether systemd is stopping or restarting this very process.
+func (h *Host) beingStopped(ctx context.Context) bool {
+	p, err := h.properties(ctx, daemonUnit)
+	return err == nil && p.int("MainPID") == os.Getpid() && p.text("ActiveState") == "deactivating"
 }
 
 // goingDown says whether systemd is shutting this machine down: it stops the services then, and must not be hindered.

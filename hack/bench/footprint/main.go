@@ -1,0 +1,182 @@
+// Command footprint measures what the daemon costs a host on which nothing happens, and whether it grows with edits,
+// beside what the original's polling costs in the same time: "make footprint".
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"net/netip"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+	"time"
+
+	"rlb.dev/rlb-agent/hack/lab"
+)
+
+const spec = `apiVersion: rlb.dev/v1
+kind: LoadBalancerSpec
+virtualIPs: [198.51.100.100]
+services:
+- name: kube-apiserver
+  port: 9000
+  servers:
+  - {name: cp1, address: 198.51.100.21, port: 6443}
+reconcile: {interval: 1h}
+`
+
+func main() {
+	binary := flag.String("agent", "bin/rlb-agent", "the agent's binary")
+	idle := flag.Duration("idle", 30*time.Second, "how long to measure an idle agent")
+	edits := flag.Int("edits", 1000, "how many edits to make, one in ten through the file, the others by SIGHUP")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := run(ctx, *binary, *idle, *edits); err != nil {
+		fmt.Fprintln(os.Stderr, "footprint:", err)
+		stop()
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, binary string, idle time.Duration, edits int) (err error) {
+	if err := lab.Available(); err != nil {
+		return err
+	}
+	l, err := lab.New(ctx, lab.Options{})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, l.Close()) }()
+	if _, err := l.AddControlPlane(ctx, "cp1", netip.MustParsePrefix("198.51.100.21/24")); err != nil {
+		return err
+	}
+	h, err := l.AddHost(ctx, "lb1", lab.Trixie, lab.HostOptions{Addr: netip.MustParsePrefix("198.51.100.11/24"), Installed: true})
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(
+		h.CopyIn(binary, "/usr/local/sbin/rlb-agent", 0o755),
+		h.CopyIn("hack/systemd/rlb-agent.service", "/etc/systemd/system/rlb-agent.service", 0o644),
+		h.WriteFile("/etc/rlb/spec.yaml", []byte(spec), 0o644),
+	); err != nil {
+		return err
+	}
+	if _, err := h.Sh(ctx, `systemctl daemon-reload; systemctl enable --now rlb-agent
+		for i in $(seq 300); do ip -4 addr show eth0 | grep -q 198.51.100.100 && exit 0; sleep 0.1; done; exit 1`); err != nil {
+		return err
+	}
+	time.Sleep(5 * time.Second) // the first run is over, and what it woke
+
+	a, err := measure(ctx, h, "$(systemctl show --value -p MainPID rlb-agent)")
+	if err != nil {
+		return err
+	}
+	poll, err := polling(ctx, h, idle) // as long as the agent is watched, too
+	if err != nil {
+		return err
+	}
+	b, err := measure(ctx, h, "$(systemctl show --value -p MainPID rlb-agent)")
+	if err != nil {
+		return err
+	}
+	quiet := b.minus(a)
+	fmt.Printf("idle for %v, Debian 13, one core's time; forks seen by the children's page faults\n\n", quiet.took.Round(time.Second))
+	fmt.Printf("%-34s %14s %14s\n", "", "rlb-agent", "polling")
+	row := func(what, format string, agent, original any) {
+		fmt.Printf("%-34s %14s %14s\n", what, fmt.Sprintf(format, agent), fmt.Sprintf(format, original))
+	}
+	row("resident memory, MiB", "%.1f", b.rss/1024, poll.rss/1024)
+	row("  of it the program's own pages", "%.1f", b.anon/1024, poll.anon/1024)
+	row("open files", "%d", b.files, poll.files)
+	row("threads", "%d", b.threads, poll.threads)
+	row("times woken, a second", "%.2f", quiet.voluntary/quiet.took.Seconds(), poll.perSecond(poll.voluntary))
+	row("times interrupted, a second", "%.2f", quiet.involuntary/quiet.took.Seconds(), poll.perSecond(poll.involuntary))
+	row("CPU time, s an hour", "%.2f", 3600*quiet.cpu.Seconds()/quiet.took.Seconds(), 3600*(poll.cpu+poll.childCPU).Seconds()/poll.took.Seconds())
+	row("children's page faults, a second", "%.0f", quiet.childFaults/quiet.took.Seconds(), poll.perSecond(poll.childFaults))
+
+	const looks = 20
+	c, err := hangups(ctx, h, looks)
+	if err != nil {
+		return err
+	}
+	look := c.minus(b)
+	each := (look.cpu + look.childCPU) / looks
+	fmt.Printf("\na regular look: %v of CPU time with its programs; each 60 s that is %.1f s an hour\n", each.Round(100*time.Microsecond), 60*each.Seconds())
+
+	began := time.Now()
+	after, err := edit(ctx, h, edits)
+	if err != nil {
+		return err
+	}
+	fmt.Printf("\n%d edits in %v\n%-34s %14s %14s\n", edits, time.Since(began).Round(time.Second), "", "before", "after")
+	row("resident memory, MiB", "%.1f", c.rss/1024, after.rss/1024)
+	row("open files", "%d", c.files, after.files)
+	row("threads", "%d", c.threads, after.threads)
+	return nil
+}
+
+// hangups makes the agent reconcile so often, one after the other.
+func hangups(ctx context.Context, h *lab.Host, times int) (sample, error) {
+	script := awaited + "for i in $(seq " + fmt.Sprint(times) + "); do awaited systemctl kill -s HUP rlb-agent; done"
+	if _, err := h.Sh(ctx, script); err != nil {
+		return sample{}, err
+	}
+	return measure(ctx, h, "$(systemctl show --value -p MainPID rlb-agent)")
+}
+
+// edit edits the spec file once in ten times, and lets the agent reconcile at the others. What it changes there is a
+// comment: the host stays as it is.
+func edit(ctx context.Context, h *lab.Host, times int) (sample, error) {
+	script := awaited + `edit() { echo "# $1" > /etc/rlb/new; cat /root/spec >> /etc/rlb/new; mv /etc/rlb/new /etc/rlb/spec.yaml; }
+cp /etc/rlb/spec.yaml /root/spec
+for i in $(seq ` + fmt.Sprint(times) + `); do
+  if [ $((i % 10)) = 0 ]; then awaited edit $i; else awaited systemctl kill -s HUP rlb-agent; fi
+done`
+	if _, err := h.Sh(ctx, script); err != nil {
+		return sample{}, err
+	}
+	time.Sleep(2 * time.Second)
+	return measure(ctx, h, "$(systemctl show --value -p MainPID rlb-agent)")
+}
+
+// awaited does something and waits until the agent has left its status because of it.
+const awaited = `set -e
+awaited() {
+  was=$(stat -c %y /run/rlb/status.json)
+  "$@"
+  for wait in $(seq 1000); do
+    [ "$(stat -c %y /run/rlb/status.json)" = "$was" ] || return 0
+    sleep 0.01
+  done
+  echo "the agent does nothing after: $*" >&2
+  return 1
+}
+`
+
+// polling does for a while what keepalived does with the original's configuration: it asks systemd every second.
+func polling(ctx context.Context, h *lab.Host, during time.Duration) (sample, error) {
+	if _, err := h.Sh(ctx, `systemd-run --quiet --unit=polling sh -c 'while :; do systemctl is-active --quiet haproxy; sleep 1; done'`); err != nil {
+		return sample{}, err
+	}
+	a, err := measure(ctx, h, "$(systemctl show --value -p MainPID polling)")
+	if err != nil {
+		return sample{}, err
+	}
+	select {
+	case <-ctx.Done():
+		return sample{}, ctx.Err()
+	case <-time.After(during):
+	}
+	b, err := measure(ctx, h, "$(systemctl show --value -p MainPID polling)")
+	if err != nil {
+		return sample{}, err
+	}
+	_, err = h.Sh(ctx, "systemctl stop polling")
+	return b.minus(a), err
+}
+
+func lines(text string) []string { return strings.Split(strings.TrimSpace(text), "\n") }

@@ -26,6 +26,7 @@ type Reconciler struct {
 
 	Reason string // why a run begins, for the log; may be ""
 	Look   *Look  // what was found just now, for the first plan; nil for a look of the run's own
+	Repair bool   // the spec is in force already: what somebody changes back meanwhile is for the next run
 }
 
 // Result is what a run did.
@@ -243,7 +244,7 @@ func (r *run) configure(ctx context.Context) error {
 				return err
 			}
 		}
-		if err := r.look(ctx); err != nil {
+		if err := r.look(ctx); err != nil || r.Repair {
 			return err
 		}
 	}

@@ -72,7 +72,7 @@ func (a *app) daemon(ctx context.Context) error {
 			seen.judge(why.seen, k.drift.Found > found)
 		}
 		guards.heed(ctx)
-		debug.FreeOSMemory() // a run needs some megabytes, waiting for the next one none
+		releaseMemory()
 		why = k.wait(ctx, jitter(pause), seen, hangup, alive)
 		if ctx.Err() != nil {
 			notify(daemon.SdNotifyStopping)

@@ -66,7 +66,7 @@ func (c cause) edited(spec string) bool {
 }
 
 // maxNamed is how many of the things that were seen to change a reason names.
-const maxNamed = 2
+const maxNamed = 3
 
 // drift is the cause of a repair in words.
 func (c cause) drift() string {
@@ -76,7 +76,7 @@ func (c cause) drift() string {
 	case c.started:
 		return "drift, found at the agent's start"
 	case len(c.seen) > maxNamed:
-		return fmt.Sprintf("drift, seen at %s and %d others", strings.Join(c.seen[:maxNamed], ", "), len(c.seen)-maxNamed)
+		return fmt.Sprintf("drift, seen at %s and %d others", strings.Join(c.seen[:maxNamed-1], ", "), len(c.seen)-maxNamed+1)
 	case len(c.seen) > 0:
 		return "drift, seen at " + strings.Join(c.seen, ", ")
 	}
@@ -167,11 +167,11 @@ func (k *keeper) bring(ctx context.Context, why cause, doc *api.Document, last s
 }
 
 // run reconciles with a spec, and tells how that went. specErr says why this is not the spec of the file; look is what
-// was found on the host just now, or nil.
+// was found on the host just now, where the spec is in force already, or nil.
 func (k *keeper) run(ctx context.Context, doc *api.Document, specErr error, reason string, look *reconcile.Look) (reconcile.Result, error) {
 	notify("STATUS=reconciling")
 	r := k.reconciler(k.host)
-	r.Reason, r.Step, r.Look = reason, k.step, look
+	r.Reason, r.Step, r.Look, r.Repair = reason, k.step, look, look != nil
 	result, err := r.Once(ctx, doc)
 	k.looked = time.Time{}
 	if result.Look != nil {

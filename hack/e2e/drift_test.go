@@ -90,7 +90,7 @@ func TestDrift(t *testing.T) {
 		fmt.Fprintf(&table, "%-24s %6v  %s\n", kind.name, took.Round(10*time.Millisecond), strings.ReplaceAll(log, "\n", " | "))
 	}
 	t.Logf("from the change to its repair:\n%s", &table)
-	t.Log(h.sh("journalctl -q --no-pager -o short-precise | grep -E 'died|egfault|Respawn|rlb-agent|XCPU|realtime' | cut -c1-200; true"))
+	t.Log(h.sh("journalctl -q --no-pager -o short-precise | grep -B12 -A3 ' died' | cut -c1-200; true"))
 	w.serves("cp1", "cp2", "cp3")
 	if out := h.must("cat", "/run/rlb/drift.json"); !strings.Contains(out, `"repaired": true`) {
 		t.Errorf("the record of drift: %s", out)

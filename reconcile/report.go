@@ -35,7 +35,7 @@ func WriteStatus(ctx context.Context, h Host, run Report) (Status, error) {
 	status, err := r.read(ctx, doc, run.Refused, run.Result.Look)
 	status.Versions.Agent = run.Agent
 	if err == nil {
-		err = status.Write(ctx, h)
+		err = errors.Join(status.noteRole(ctx, h), status.Write(ctx, h))
 	}
 	if err != nil {
 		return status, fmt.Errorf("cannot write the status: %w", err)

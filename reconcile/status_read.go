@@ -73,6 +73,22 @@ func LastStatus(ctx context.Context, o Observer) (s Status, err error) {
 // RefreshStatus brings up to date, in a status of a moment ago, what can be seen without a command and without
 // disturbing keepalived: addresses, servers, and what the daemon's watchers left. doc is the spec in force.
 func RefreshStatus(ctx context.Context, o Observer, doc *api.Document, s Status) (Status, error) {
+	return refresh(ctx, o, doc, s, (*reading).cachedRole)
+}
+
+// FollowStatus brings the status file up to date after an event: as RefreshStatus, and keepalived is asked for its role.
+func FollowStatus(ctx context.Context, h Host, doc *api.Document) (Status, error) {
+	s, err := LastStatus(ctx, h)
+	if err != nil || s.Kind == "" {
+		return s, err // the next run leaves one
+	}
+	if s, err = refresh(ctx, h, doc, s, (*reading).role); err != nil {
+		return s, err
+	}
+	return s, errors.Join(s.noteRole(ctx, h), s.Write(ctx, h))
+}
+
+func refresh(ctx context.Context, o Observer, doc *api.Document, s Status, role func(*reading, context.Context, *Status)) (Status, error) {
 	r, err := newReading(ctx, o)
 	if err != nil {
 		return s, err
@@ -81,7 +97,7 @@ func RefreshStatus(ctx context.Context, o Observer, doc *api.Document, s Status)
 	s.Conditions = slices.Clone(s.Conditions)
 	s.VirtualIPs, s.Services, s.NotSeen = nil, nil, slices.Clone(s.NotSeen)
 	r.records(ctx, &s)
-	r.cachedRole(ctx, &s)
+	role(r, ctx, &s)
 	r.live(ctx, &s)
 	return s, nil
 }

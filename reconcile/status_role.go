@@ -1,6 +1,7 @@
 package reconcile
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net/netip"
@@ -26,6 +27,7 @@ func (r *reading) role(ctx context.Context, s *Status) {
 	}
 	instances, err := r.o.VRRP(ctx, unit.MainPID)
 	r.note("keepalived's role", err)
+	s.Role, s.RoleSince = RoleUnknown, time.Time{}
 	order := map[Role]int{RoleMaster: 1, RoleBackup: 2, RoleFault: 3}
 	for _, i := range instances {
 		if s.Role == RoleUnknown || order[i.Role] > order[s.Role] {
@@ -60,6 +62,37 @@ func (s *Status) stopped(unit Unit) {
 	if s.Drained {
 		s.RoleReason = drainedReason
 	}
+}
+
+// noteRole remembers a change of the role that this status shows, with what can be told of its reason.
+func (s *Status) noteRole(ctx context.Context, h Host) error {
+	before, err := ReadRole(ctx, h)
+	if err != nil {
+		before = RoleRecord{} // a torn one is as good as none
+	}
+	if s.Role == RoleUnknown || s.Role == before.Role && !(s.RoleSince.Sub(before.Since) >= staleRole) {
+		return nil
+	}
+	record := RoleRecord{Role: s.Role, Since: s.RoleSince, Transitions: before.Transitions, Reason: s.RoleReason}
+	if before.Role != "" {
+		record.Transitions++
+		record.Reason = cmp.Or(record.Reason, changeReasons[[2]Role{before.Role, s.Role}], changeReasons[[2]Role{"", s.Role}])
+	}
+	if record.Since.IsZero() {
+		record.Since = time.Now().Truncate(time.Second)
+	}
+	s.RoleSince, s.RoleReason = record.Since, record.Reason
+	return record.Write(ctx, h)
+}
+
+// changeReasons say what a change from one role to another means. Those from "" are true of all others.
+var changeReasons = map[[2]Role]string{
+	{RoleBackup, RoleMaster}:  "took over: the other host stopped advertising, or has a lower priority",
+	{"", RoleMaster}:          "took over: no other host advertised",
+	{RoleMaster, RoleBackup}:  "another host took over, with a higher priority or address",
+	{RoleFault, RoleBackup}:   "the fault is over",
+	{RoleStopped, RoleBackup}: "keepalived was started",
+	{"", RoleFault}:           "keepalived found a fault: its check of HAProxy fails, or the interface is down",
 }
 
 const drainedReason = "drained (rlb-agent undrain ends that)"

@@ -373,3 +373,32 @@ func TestRefreshStatus(t *testing.T) {
 	}
 	wantCondition(t, before, "Ready", "True", "InSyncAndServing", "") // what was given stays as it was
 }
+
+// Each change of the role is counted once, and its reason is kept as long as the role stays.
+func TestChangesOfTheRole(t *testing.T) {
+	doc := parse(t, spec)
+	h := installed(t, doc)
+	steps := []struct {
+		role   reconcile.Role
+		change func()
+		count  int
+		reason string
+	}{
+		{reconcile.RoleBackup, nil, 0, ""},
+		{reconcile.RoleMaster, func() { hold(h, "198.51.100.10") }, 1, "took over: the other host stopped advertising, or has a lower priority"},
+		{reconcile.RoleFault, func() { h.Net[1].Prefixes = h.Net[1].Prefixes[:3]; h.Put(render.DrainFile, "1\n", 0o600) }, 2, "drained (rlb-agent undrain ends that)"},
+		{reconcile.RoleBackup, func() { h.Put(render.DrainFile, "0\n", 0o600) }, 3, "the fault is over"},
+	}
+	for _, step := range steps {
+		if h.Role = step.role; step.change != nil {
+			step.change()
+		}
+		for range 2 {
+			s := report(t, h, doc)
+			record, err := reconcile.ReadRole(t.Context(), h)
+			if err != nil || record.Transitions != step.count || s.Role != step.role || s.RoleReason != step.reason || record.Reason != step.reason {
+				t.Errorf("%s: %v, %+v; status %s, %q", step.role, err, record, s.Role, s.RoleReason)
+			}
+		}
+	}
+}

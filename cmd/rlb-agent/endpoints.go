@@ -126,15 +126,11 @@ func (e *endpoints) refresh(ctx context.Context) {
 	}
 	e.statusMutex.Lock()
 	defer e.statusMutex.Unlock()
-	s, err := reconcile.LastStatus(ctx, e.host)
-	if err != nil || s.Kind == "" {
-		return // the next run leaves a new one
-	}
-	if s, err = reconcile.RefreshStatus(ctx, e.host, doc, s); err == nil {
-		err = s.Write(ctx, e.host)
-	}
+	s, err := reconcile.FollowStatus(ctx, e.host, doc)
 	if err != nil && ctx.Err() == nil {
 		e.log.Warn("cannot bring the status up to date", "err", err)
+	}
+	if err != nil || s.Kind == "" {
 		return
 	}
 	e.mutex.Lock()

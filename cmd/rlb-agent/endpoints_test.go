@@ -279,14 +279,18 @@ func TestTextfile(t *testing.T) {
 func TestStatusFollowsTheRecords(t *testing.T) {
 	s := newShown(t)
 	s.run("")
-	record := reconcile.RoleRecord{Role: reconcile.RoleMaster, Since: now, Reason: "lb2 was silent", Transitions: 1}
-	if err := record.Write(t.Context(), s.host); err != nil {
+	s.host.Role = reconcile.RoleFault
+	guard := reconcile.GuardRecord{Fault: true, Reason: "HAProxy hangs", HAProxy: reconcile.HAProxyHung}
+	if err := guard.Write(t.Context(), s.host); err != nil {
 		t.Fatal(err)
 	}
 	s.refresh(t.Context())
 	status, err := reconcile.LastStatus(t.Context(), s.host)
-	if err != nil || status.Role != reconcile.RoleMaster || status.RoleReason != "lb2 was silent" || status.LastReconcile == nil || status.Versions.Agent != "v1" {
+	if err != nil || status.Role != reconcile.RoleFault || status.RoleReason != "HAProxy hangs" || status.LastReconcile == nil || status.Versions.Agent != "v1" {
 		t.Errorf("%v, %+v", err, status)
+	}
+	if role, err := reconcile.ReadRole(t.Context(), s.host); err != nil || role.Role != reconcile.RoleFault || role.Transitions != 1 || role.Reason != "HAProxy hangs" {
+		t.Errorf("%v, %+v", err, role)
 	}
 }
 

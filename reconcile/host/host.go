@@ -46,6 +46,7 @@ type Host struct {
 	run      string        // our directory for what a reboot may forget
 	pause    time.Duration // between two tries for a lock
 
+	vrrpMutex  sync.Mutex
 	vrrpSignal syscall.Signal // makes keepalived tell its state; 0 until asked for
 
 	transients atomic.Int64 // transient units so far

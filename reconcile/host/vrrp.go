@@ -25,6 +25,8 @@ const (
 // VRRP asks keepalived for the state of its instances (keepalived(8), SIGJSON). The signal's number is not fixed, so
 // the program is asked for it, once.
 func (h *Host) VRRP(ctx context.Context, pid int) ([]reconcile.Instance, error) {
+	h.vrrpMutex.Lock() // two questions at a time would share one answer
+	defer h.vrrpMutex.Unlock()
 	if !h.root {
 		return nil, fmt.Errorf("cannot ask keepalived for its state without being root: %w", reconcile.ErrUnavailable)
 	}

@@ -30,6 +30,8 @@ type GuardRecord struct {
 	Reason  string       `json:"reason,omitempty"` // why, in words
 	Since   time.Time    `json:"since,omitzero"`   // of the last change of fault
 	HAProxy HAProxyState `json:"haproxy,omitempty"`
+	// Conflict says which other host holds the virtual IPs too, and what to look at.
+	Conflict string `json:"conflict,omitempty"`
 }
 
 // DriftRecord counts what was found on the host that was not as the spec says, since the boot.

@@ -18,6 +18,7 @@ type guards struct {
 	*app
 	host  *host.Host
 	heeds chan bool // whether keepalived heeds the guard
+	knows chan reconcile.InForce
 
 	mutex sync.Mutex
 	force reconcile.InForce // what they know of the spec in force
@@ -25,19 +26,28 @@ type guards struct {
 
 // startGuards begins to watch; they end with ctx, and wait is for the last of them.
 func (a *app) startGuards(ctx context.Context, h *host.Host) (g *guards, wait func()) {
-	g = &guards{app: a, host: h, heeds: make(chan bool)}
-	units := make(chan string)
+	g = &guards{app: a, host: h, heeds: make(chan bool), knows: make(chan reconcile.InForce)}
 	var all sync.WaitGroup
-	all.Go(func() {
-		h.UnitStates(ctx, "haproxy.service", func(state string) {
-			select {
-			case units <- state:
-			case <-ctx.Done():
-			}
+	states := func(unit string) <-chan string {
+		states := make(chan string)
+		all.Go(func() {
+			h.UnitStates(ctx, unit, func(state string) {
+				select {
+				case states <- state:
+				case <-ctx.Done():
+				}
+			})
 		})
-	})
+		return states
+	}
+	haproxy, keepalived := states("haproxy.service"), states("keepalived.service")
+	conflicts := make(chan guard.Conflict)
 	watch := guard.Guard{Probe: h.ProbeHAProxy, Alone: g.alone, Tell: g.tell, Log: a.log}
-	all.Go(func() { watch.Run(ctx, units, g.heeds) })
+	all.Go(func() { watch.Run(ctx, haproxy, g.heeds, conflicts) })
+	moved := make(chan struct{}, 1)
+	all.Go(func() { g.watchAddresses(ctx, moved) })
+	holder := g.holder(conflicts)
+	all.Go(func() { holder.Run(ctx, g.knows, keepalived, moved) })
 	g.heed(ctx)
 	return g, all.Wait
 }
@@ -57,6 +67,10 @@ func (g *guards) heed(ctx context.Context) {
 	g.mutex.Unlock()
 	select {
 	case g.heeds <- force.Tracks:
+	case <-ctx.Done():
+	}
+	select {
+	case g.knows <- *force:
 	case <-ctx.Done():
 	}
 }

@@ -4,6 +4,7 @@
 package guard
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"time"
@@ -31,6 +32,7 @@ type Guard struct {
 	Log  *slog.Logger
 
 	on     bool                   // keepalived heeds the verdict
+	rival  Conflict               // that another sees
 	unit   string                 // ActiveState of HAProxy's unit; "" is not known yet
 	answer reconcile.HAProxyState // to the last probe since the unit changed; "" is none
 	told   reconcile.GuardRecord  // the last verdict
@@ -40,10 +42,20 @@ type Guard struct {
 	faults   []time.Time // within flapMemory
 }
 
+// Conflict is that another host holds the virtual IPs too. The zero value is that none does.
+type Conflict struct {
+	Text  string // who, and what to look at
+	Yield bool   // it is this host that stays out
+}
+
 // Run guards until ctx ends, and then takes its word back: an agent that is not there keeps no host out. units brings
-// each new ActiveState of HAProxy's unit; on says whether there is a keepalived that heeds the verdict.
-func (g *Guard) Run(ctx context.Context, units <-chan string, on <-chan bool) {
-	defer func() { g.release(context.WithoutCancel(ctx)) }()
+// each new ActiveState of HAProxy's unit; on says whether there is a keepalived that heeds the verdict; conflicts brings
+// what a Holder sees, which is told beside the verdict and can be a reason for a fault.
+func (g *Guard) Run(ctx context.Context, units <-chan string, on <-chan bool, conflicts <-chan Conflict) {
+	defer func() {
+		g.rival = Conflict{}
+		g.release(context.WithoutCancel(ctx))
+	}()
 	answers := make(chan reconcile.HAProxyState, 1)
 	asking := false
 	timer := time.NewTimer(0)
@@ -59,6 +71,10 @@ func (g *Guard) Run(ctx context.Context, units <-chan string, on <-chan bool) {
 			}
 		case g.unit = <-units:
 			g.answer, changed = "", true
+		case g.rival = <-conflicts:
+			if !g.on {
+				_ = g.Tell(ctx, reconcile.GuardRecord{HAProxy: reconcile.HAProxyUnknown, Conflict: g.rival.Text})
+			}
 		case answer := <-answers:
 			asking = false
 			if up(g.unit) {
@@ -108,6 +124,9 @@ func (g *Guard) decide(ctx context.Context) {
 	}
 	g.badSince = time.Time{}
 	switch {
+	case reason == "" && g.rival.Yield:
+		reason = g.rival.Text
+		state = cmp.Or(state, reconcile.HAProxyUnknown)
 	case reason != "" && !g.told.Fault:
 		g.faults = append(g.faults, now)
 	case reason == "" && g.told.Fault && (state == "" || now.Before(g.over(ctx, now))):
@@ -116,7 +135,7 @@ func (g *Guard) decide(ctx context.Context) {
 	if state == "" {
 		return
 	}
-	g.tell(ctx, reconcile.GuardRecord{Fault: reason != "", Reason: reason, HAProxy: state}, now)
+	g.tell(ctx, reconcile.GuardRecord{Fault: reason != "", Reason: reason, HAProxy: state, Conflict: g.rival.Text}, now)
 }
 
 // verdict is the state of HAProxy, "" while nothing is known of it, and why this host must not hold the virtual IPs.
@@ -197,6 +216,6 @@ func (g *Guard) tell(ctx context.Context, r reconcile.GuardRecord, now time.Time
 
 // release takes back what was said.
 func (g *Guard) release(ctx context.Context) {
-	_ = g.Tell(ctx, reconcile.GuardRecord{HAProxy: reconcile.HAProxyUnknown})
+	_ = g.Tell(ctx, reconcile.GuardRecord{HAProxy: reconcile.HAProxyUnknown, Conflict: g.rival.Text})
 	g.told, g.answer, g.failed, g.badSince = reconcile.GuardRecord{}, "", nil, time.Time{}
 }

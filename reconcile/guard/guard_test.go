@@ -18,6 +18,7 @@ type bench struct {
 	t      *testing.T
 	units  chan string
 	on     chan bool
+	rivals chan Conflict
 	answer reconcile.HAProxyState
 	takes  time.Duration // of a probe
 	probes int
@@ -31,7 +32,7 @@ type bench struct {
 func run(t *testing.T, do func(*bench)) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
-		b := &bench{t: t, units: make(chan string), on: make(chan bool), answer: reconcile.HAProxyAnswers}
+		b := &bench{t: t, units: make(chan string), on: make(chan bool), rivals: make(chan Conflict), answer: reconcile.HAProxyAnswers}
 		g := Guard{
 			Probe: func(context.Context) reconcile.HAProxyState {
 				b.probes++
@@ -48,7 +49,7 @@ func run(t *testing.T, do func(*bench)) {
 			Log: slog.New(slog.NewTextHandler(&b.log, nil)),
 		}
 		ended := make(chan bool)
-		go func() { g.Run(ctx, b.units, b.on); close(ended) }()
+		go func() { g.Run(ctx, b.units, b.on, b.rivals); close(ended) }()
 		b.stop = func() { cancel(); <-ended }
 		do(b)
 		b.stop()
@@ -244,5 +245,39 @@ func TestTellAgain(t *testing.T) {
 		}
 		b.broken = nil
 		b.after(probePause, true)
+	})
+}
+
+// TestConflict: that another host holds the virtual IPs is told, and is a fault of the one that yields.
+func TestConflict(t *testing.T) {
+	serving(t, func(b *bench) {
+		b.alone = true // which only a HAProxy that is down waits for
+		for range 3 {  // and no reason to stay out longer each time
+			b.rivals <- Conflict{Text: "two of us", Yield: true}
+			if last := b.after(0, true); last.Reason != "two of us" || last.Conflict != "two of us" || last.HAProxy != reconcile.HAProxyAnswers {
+				t.Errorf("%+v", last)
+			}
+			b.rivals <- Conflict{}
+			if last := b.after(0, false); last.Reason != "" || last.Conflict != "" {
+				t.Errorf("%+v", last)
+			}
+		}
+		b.rivals <- Conflict{Text: "two of us"}
+		if last := b.after(0, false); last.Reason != "" || last.Conflict != "two of us" {
+			t.Errorf("%+v", last)
+		}
+		b.on <- false // nobody heeds it, but it is told
+		if last := b.after(0, false); last.Conflict != "two of us" {
+			t.Errorf("%+v", last)
+		}
+		b.rivals <- Conflict{}
+		if last := b.after(0, false); last.Conflict != "" {
+			t.Errorf("%+v", last)
+		}
+	})
+	run(t, func(b *bench) { // before anything is known of HAProxy
+		b.on <- true
+		b.rivals <- Conflict{Text: "two of us", Yield: true}
+		b.after(0, true)
 	})
 }

@@ -3,6 +3,7 @@ package host
 import (
 	"context"
 	"errors"
+	"net"
 	"net/netip"
 	"time"
 
@@ -23,6 +24,15 @@ func (h *Host) Neighbours(ctx context.Context, iface string, addrs []netip.Addr)
 		found[addr] = mac.String()
 	}
 	return found, nil
+}
+
+// MAC is the hardware address of an interface, as Neighbours tells those of others.
+func (h *Host) MAC(iface string) (string, error) {
+	i, err := net.InterfaceByName(iface)
+	if err != nil {
+		return "", wrap("look at "+iface, err)
+	}
+	return i.HardwareAddr.String(), nil
 }
 
 // RemoveAddress takes an address off an interface.

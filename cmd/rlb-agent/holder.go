@@ -1,0 +1,67 @@
+package main
+
+import (
+	"context"
+	"net"
+	"net/netip"
+	"time"
+
+	"rlb.dev/rlb-agent/reconcile"
+	"rlb.dev/rlb-agent/reconcile/guard"
+	"rlb.dev/rlb-agent/reconcile/host/wire"
+)
+
+// holder is the watch over who holds the virtual IPs.
+func (g *guards) holder(conflicts chan<- guard.Conflict) *guard.Holder {
+	return &guard.Holder{
+		Addresses:  g.addresses,
+		Remove:     g.host.RemoveAddress,
+		Role:       func(ctx context.Context) (reconcile.Role, error) { return reconcile.KeepalivedRole(ctx, g.host) },
+		MAC:        g.host.MAC,
+		Neighbours: g.host.Neighbours,
+		Watch: func(ctx context.Context, iface string, addrs []netip.Addr, claimed func()) error {
+			return wire.WatchHolders(ctx, iface, addrs, func(netip.Addr, net.HardwareAddr) { claimed() })
+		},
+		Announce: wire.Announce,
+		Tell: func(ctx context.Context, c guard.Conflict) {
+			select {
+			case conflicts <- c:
+			case <-ctx.Done():
+			}
+		},
+		Log: g.log,
+	}
+}
+
+// addresses are those of an interface; one that is not there has none.
+func (g *guards) addresses(ctx context.Context, iface string) ([]netip.Prefix, error) {
+	all, err := g.host.Interfaces(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, i := range all {
+		if i.Name == iface {
+			return i.Prefixes, nil
+		}
+	}
+	return nil, nil
+}
+
+// watchAddresses tells that addresses may have moved. Without a watch it tells it now and then.
+func (g *guards) watchAddresses(ctx context.Context, moved chan<- struct{}) {
+	for ctx.Err() == nil {
+		err := g.host.WatchAddresses(ctx, func() {
+			select {
+			case moved <- struct{}{}:
+			default:
+			}
+		})
+		if err != nil {
+			g.log.Debug("cannot watch addresses", "err", err)
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(time.Second):
+		}
+	}
+}

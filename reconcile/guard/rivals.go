@@ -1,0 +1,230 @@
+package guard
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"slices"
+	"time"
+
+	"rlb.dev/rlb-agent/reconcile"
+)
+
+const (
+	firstRecall = 200 * time.Millisecond // until the one that stays master looks whether the other still holds them; doubles …
+	lastRecall  = time.Minute            // … up to this
+	pollPause   = time.Second            // between two looks of the one that stays out whether anybody holds them
+	enoughPolls = 2                      // that find nobody: then it is needed
+	firstOut    = 10 * time.Second       // how long it stays out at most before it tries again; doubles …
+	longestOut  = 5 * time.Minute        // … up to this, …
+	outMemory   = time.Minute            // … where the other is met again within it
+	watchPause  = time.Second            // until a watch that failed begins again
+)
+
+// rivals is what a Holder knows of other hosts that hold the virtual IPs while this one is master. keepalived finds
+// them by their advertisements and one of the two gives way within an interval. Where advertisements do not pass, but
+// frames do, both would stay: then the one with the lower MAC gives way, which both know without a word.
+type rivals struct {
+	unwatching func()        // ends the watch for claims; nil without one
+	claims     chan struct{} // somebody else says that it holds one of them
+
+	ask    time.Time     // when to ask who else holds them; zero is not
+	heard  bool          // a claim came since nobody else held them
+	seen   string        // MAC of the other one, "" is none
+	told   bool          // the Guard knows of it
+	recall time.Duration // until it is asked again
+
+	out   time.Time     // until when this host stays out; zero is not
+	last  time.Duration // for how long at most
+	back  time.Time     // when it came back
+	poll  time.Time     // when to look whether anybody holds them
+	empty int           // polls in a row that found nobody
+}
+
+// watch sees to it that claims of others are heard.
+func (h *Holder) watch(ctx context.Context) {
+	if h.unwatching != nil {
+		return
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	done := make(chan struct{})
+	iface, addrs := h.force.Interface, slices.Clone(h.force.VirtualIPs)
+	go func() {
+		defer close(done)
+		for ctx.Err() == nil {
+			err := h.Watch(ctx, iface, addrs, func() {
+				select {
+				case h.claims <- struct{}{}:
+				default:
+				}
+			})
+			if err != nil {
+				h.Log.Debug("cannot watch for other holders", "err", err)
+			}
+			select {
+			case <-ctx.Done():
+			case <-time.After(watchPause):
+			}
+		}
+	}()
+	h.unwatching = func() { cancel(); <-done }
+}
+
+func (h *Holder) unwatch() {
+	if h.unwatching != nil {
+		h.unwatching()
+		h.unwatching = nil
+	}
+}
+
+// claimed gives keepalived the time to end it by itself; so ends also every failover, for the one that lost. Without a
+// keepalived the other one has taken over.
+func (h *Holder) claimed() {
+	if !h.down.IsZero() {
+		h.due = time.Now()
+		return
+	}
+	h.heard = true
+	h.askBy(time.Now().Add(h.force.Takeover))
+}
+
+func (h *Holder) askBy(at time.Time) {
+	if h.ask.IsZero() || at.Before(h.ask) {
+		h.ask = at
+	}
+}
+
+// lost is where this host holds none: there are no rivals then.
+func (h *Holder) lost(ctx context.Context) {
+	h.unwatch()
+	h.ask, h.heard = time.Time{}, false
+	h.alone(ctx)
+}
+
+// alone forgets the other one.
+func (h *Holder) alone(ctx context.Context) {
+	h.seen = ""
+	if h.told && h.out.IsZero() {
+		h.told = false
+		h.Log.Info("no other host holds the virtual IPs any more")
+		h.Tell(ctx, Conflict{})
+	}
+}
+
+// contend asks whether another host holds the virtual IPs while this one is master.
+func (h *Holder) contend(ctx context.Context) {
+	if !reached(h.ask) {
+		return
+	}
+	if h.ask = (time.Time{}); len(h.held) == 0 || !h.down.IsZero() {
+		return
+	}
+	var asked []netip.Addr
+	for _, p := range h.held {
+		asked = append(asked, p.Addr())
+	}
+	macs, err := h.Neighbours(ctx, h.force.Interface, append(asked, h.force.Peers...))
+	h.cannot(err)
+	at := slices.IndexFunc(asked, func(addr netip.Addr) bool { return macs[addr] != "" })
+	if err != nil || at < 0 && !h.heard && h.seen == "" {
+		return
+	}
+	role, err := h.Role(ctx)
+	h.cannot(err)
+	if h.look(ctx); role != reconcile.RoleMaster || len(h.held) == 0 {
+		if role == reconcile.RoleUnknown && h.retry <= lastRetry { // too young to be asked
+			h.askBy(time.Now().Add(firstRetry))
+		}
+		return
+	}
+	if at < 0 {
+		h.announce() // neighbours that believed the other one learn better
+		h.heard = false
+		h.alone(ctx)
+		return
+	}
+	h.meet(ctx, asked[at], macs)
+}
+
+// meet decides who of the two holders stays.
+func (h *Holder) meet(ctx context.Context, addr netip.Addr, macs map[netip.Addr]string) {
+	own, err := h.MAC(h.force.Interface)
+	if err != nil {
+		h.cannot(err)
+		return
+	}
+	other := macs[addr]
+	who, yield := "another host", h.force.Tracks && own < other
+	if h.stranger(other, macs) {
+		who, yield = "a host that is none of the spec's nodes", false
+	}
+	text := fmt.Sprintf("%s, MAC %s, holds %s too, and VRRP between the two does not pass: look at firewalls and switches", who, other, addr)
+	switch known := h.seen == other; {
+	case !known: // a look more: one of the two may be about to go
+		h.seen, h.recall = other, firstRecall
+		h.askBy(time.Now().Add(secondLook))
+	case yield:
+		h.yield(ctx, text)
+		return
+	case !h.told:
+		h.told = true
+		h.Log.Warn(text)
+		h.Tell(ctx, Conflict{Text: text})
+		fallthrough
+	default:
+		h.askBy(time.Now().Add(h.recall))
+		h.recall = min(2*h.recall, lastRecall)
+	}
+	if !yield {
+		h.announce() // so that its agent hears of us, and neighbours learn the right way
+	}
+}
+
+// stranger says that a MAC is no peer's, where all peers are known and answered.
+func (h *Holder) stranger(mac string, macs map[netip.Addr]string) bool {
+	for _, peer := range h.force.Peers {
+		if macs[peer] == "" || macs[peer] == mac {
+			return false
+		}
+	}
+	return len(h.force.Peers) > 0
+}
+
+func (h *Holder) announce() {
+	for _, p := range h.held {
+		h.cannot(h.Announce(h.force.Interface, p.Addr()))
+	}
+}
+
+// yield keeps this host out for a while.
+func (h *Holder) yield(ctx context.Context, text string) {
+	now := time.Now()
+	if h.last = min(2*h.last, longestOut); now.Sub(h.back) > outMemory {
+		h.last = firstOut
+	}
+	h.out, h.poll, h.empty, h.told = now.Add(h.last), now.Add(pollPause), 0, true
+	h.Tell(ctx, Conflict{Text: text, Yield: true})
+}
+
+// stayOut ends when nobody else holds the virtual IPs, or when it is time to see whether VRRP passes again.
+func (h *Holder) stayOut(ctx context.Context) {
+	if h.out.IsZero() || !reached(h.poll) {
+		return
+	}
+	macs, err := h.Neighbours(ctx, h.force.Interface, h.force.VirtualIPs)
+	h.cannot(err)
+	if h.empty++; err != nil || len(macs) > 0 {
+		h.empty = 0
+	}
+	switch h.poll = time.Now().Add(pollPause); {
+	case h.empty >= enoughPolls:
+		h.Log.Warn("nobody else holds the virtual IPs any more: this host does not stay out")
+	case reached(h.out):
+		h.Log.Info("trying whether VRRP to the other host passes again")
+	default:
+		return
+	}
+	h.out, h.poll, h.back = time.Time{}, time.Time{}, time.Now()
+	h.told = false
+	h.Tell(ctx, Conflict{})
+}

@@ -152,6 +152,9 @@ func (r *reading) virtualIPs(ctx context.Context, s *Status) []trouble {
 	if len(surplus) > 0 {
 		all = append(all, trouble{"VirtualIPLeftBehind", fmt.Sprintf("the role is %s, but the interface still holds %s", s.Role, strings.Join(surplus, ", "))})
 	}
+	if r.guard.Conflict != "" && !r.guard.Fault {
+		all = append(all, trouble{"SecondHolder", r.guard.Conflict})
+	}
 	return all
 }
 

@@ -84,6 +84,11 @@ func TestConditions(t *testing.T) {
 			[]want{{"Ready", "False", "NotServing", ""}, {"Serving", "False", "VirtualIPMissing", "lacks 198.51.100.10"}}},
 		"standby with the address": {func(h *hosttest.Host) { hold(h, "198.51.100.10") },
 			[]want{{"Serving", "False", "VirtualIPLeftBehind", "the role is BACKUP, but the interface still holds 198.51.100.10"}}},
+		"two of them": {func(h *hosttest.Host) {
+			h.Role = reconcile.RoleMaster
+			hold(h, "198.51.100.10")
+			put(reconcile.GuardFile, `{"haproxy": "answers", "conflict": "another host holds 198.51.100.10 too"}`)(h)
+		}, []want{{"Serving", "False", "SecondHolder", "another host holds"}}},
 		"fault": {func(h *hosttest.Host) {
 			h.Role = reconcile.RoleFault
 			put(reconcile.GuardFile, `{"fault": true, "reason": "HAProxy answers nothing", "haproxy": "hung"}`)(h)

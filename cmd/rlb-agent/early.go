@@ -24,16 +24,19 @@ func (k *keeper) tooEarly(ctx context.Context, doc *api.Document) time.Duration 
 	return max(0, time.Until(unit.Died.Add(render.TakeoverTime(&doc.Spec)+afterSystemd)))
 }
 
-// How long a unit that is starting or stopping is left alone, and how soon it is looked at again: whoever stops or
-// restarts one is not to find his command canceled.
+// How long a unit that is starting or stopping, and packages that are being installed, are left alone, and how soon they
+// are looked at again: whoever restarts a unit is not to find his command canceled, and what he installs he finishes.
 const (
 	transitPause = 100 * time.Millisecond
 	longTransit  = 10 * time.Second
+	installPause = time.Second
+	longInstall  = 2 * time.Minute
 )
 
-// inTransit says whether a unit is on its way to another state.
-func (k *keeper) inTransit(look reconcile.Look, now time.Time) bool {
-	moving := false
+// inTransit is how long to wait while somebody else is bringing a unit or a package to another state, or 0.
+func (k *keeper) inTransit(look reconcile.Look, now time.Time) time.Duration {
+	installing := len(look.Plan.Install) > 0 && k.host.Installing()
+	moving := installing
 	for _, unit := range look.Observed.Units {
 		moving = moving || unit.ActiveState == "activating" || unit.ActiveState == "deactivating"
 	}
@@ -43,5 +46,11 @@ func (k *keeper) inTransit(look reconcile.Look, now time.Time) bool {
 	case k.transit.IsZero():
 		k.transit = now
 	}
-	return moving && now.Sub(k.transit) < longTransit
+	switch lasts := now.Sub(k.transit); {
+	case installing && lasts < longInstall:
+		return installPause
+	case moving && lasts < longTransit:
+		return transitPause
+	}
+	return 0
 }

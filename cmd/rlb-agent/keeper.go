@@ -22,6 +22,8 @@ const (
 type machine interface {
 	reconcile.Host
 	Lock(ctx context.Context, timeout time.Duration) (unlock func(), err error)
+	// Installing says whether somebody else works with apt or dpkg.
+	Installing() bool
 }
 
 // keeper remembers between two runs what must not be tried or told again.
@@ -269,8 +271,8 @@ func (k *keeper) lookAfter(ctx context.Context, why cause, doc *api.Document, sp
 	if left := k.tooEarly(ctx, doc); left > 0 {
 		return k.hold(why, left)
 	}
-	if k.inTransit(look, time.Now()) {
-		return k.hold(why, transitPause)
+	if left := k.inTransit(look, time.Now()); left > 0 {
+		return k.hold(why, left)
 	}
 	if left := k.fights.pause(steps, time.Now()); left > 0 {
 		k.complain(onDrift, fmt.Sprintf("somebody else keeps changing this host back; now the agent waits longer each time before it does: %s", strings.Join(steps, "; ")))

@@ -31,9 +31,14 @@ services:
 `
 
 // memoryHost is the host in memory, with a lock.
-type memoryHost struct{ *hosttest.Host }
+type memoryHost struct {
+	*hosttest.Host
+	installing *bool
+}
 
 func (memoryHost) Lock(context.Context, time.Duration) (func(), error) { return func() {}, nil }
+
+func (h memoryHost) Installing() bool { return h.installing != nil && *h.installing }
 
 // kept is a keeper of a host in memory, the spec file that it reads, and what it logged.
 type kept struct {
@@ -41,6 +46,7 @@ type kept struct {
 	t    *testing.T
 	h    *hosttest.Host
 	spec string // "": there is no file
+	apt  bool   // somebody else works with it
 	log  bytes.Buffer
 }
 
@@ -51,7 +57,7 @@ func newKept(t *testing.T, h *hosttest.Host, spec string) *kept {
 		t.Fatal(err)
 	}
 	k.keeper = &keeper{
-		app: &app{spec: defaultSpec, lockTimeout: time.Minute, log: log, by: "a test"}, host: memoryHost{h},
+		app: &app{spec: defaultSpec, lockTimeout: time.Minute, log: log, by: "a test"}, host: memoryHost{h, &k.apt},
 		source: func() (*api.Document, error) {
 			if k.spec == "" {
 				return nil, specError{errors.New("cannot read the spec: no such file")}
@@ -330,6 +336,31 @@ func TestKeeperLeavesDeadKeepalived(t *testing.T) {
 			}
 		})
 	}
+}
+
+// What somebody else is installing is not repaired in the middle of it.
+func TestKeeperLeavesInstallationsAlone(t *testing.T) {
+	quietly(t, func(t *testing.T) {
+		k := newKept(t, hosttest.New(), smallSpec)
+		k.apt = true
+		k.h.Break("haproxy")
+		pause, log := k.next(cause{seen: []string{"/var/lib/dpkg/status"}})
+		if log != nil || pause != installPause || len(k.effects()) > 0 {
+			t.Fatalf("pause %v, log %q, effects %q", pause, log, k.h.Log)
+		}
+		k.apt = false
+		if _, log = k.next(cause{}); len(log) == 0 || !strings.Contains(log[0], "seen at /var/lib/dpkg/status") {
+			t.Errorf("after it: %q", log)
+		}
+		k.apt = true
+		k.h.Break("haproxy")
+		for began := time.Now(); len(k.effects()) == 0 && time.Since(began) < time.Hour; time.Sleep(pause) {
+			pause, _ = k.next(cause{})
+		}
+		if len(k.effects()) == 0 {
+			t.Error("an installation without an end holds the agent for ever")
+		}
+	})
 }
 
 // A run that failed is not tried again by what it touched itself, and the pauses grow.

@@ -10,6 +10,8 @@ import (
 	"syscall"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"rlb.dev/rlb-agent/reconcile"
 )
 
@@ -46,6 +48,20 @@ func (h *Host) Lock(ctx context.Context, timeout time.Duration) (unlock func(), 
 		fmt.Fprintf(file, "process %d (%s)\n", os.Getpid(), strings.Join(os.Args, " "))
 	}
 	return func() { file.Close() }, nil
+}
+
+// dpkgLock is locked by whoever works with apt or dpkg.
+const dpkgLock = "/var/lib/dpkg/lock-frontend"
+
+// Installing says whether another program works with apt or dpkg just now: what is half done then, it will finish.
+func (h *Host) Installing() bool {
+	file, err := os.Open(dpkgLock)
+	if err != nil {
+		return false
+	}
+	defer file.Close()
+	lock := unix.Flock_t{Type: unix.F_WRLCK}
+	return unix.FcntlFlock(file.Fd(), unix.F_GETLK, &lock) == nil && lock.Type != unix.F_UNLCK
 }
 
 // inPlace says whether the file that was locked is the one that others would open: a teardown removes it.

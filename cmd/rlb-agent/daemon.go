@@ -72,7 +72,6 @@ func (a *app) daemon(ctx context.Context) error {
 			seen.judge(why.seen, k.drift.Found > found)
 		}
 		guards.heed(ctx)
-		releaseMemory()
 		why = k.wait(ctx, jitter(pause), seen, hangup, alive)
 		if ctx.Err() != nil {
 			notify(daemon.SdNotifyStopping)
@@ -109,10 +108,14 @@ func watched(spec string, look reconcile.Look) []string {
 	return paths
 }
 
+// idleTime after a run nothing of it is still under way.
+const idleTime = 2 * time.Second
+
 // wait waits until there is a reason for the next run.
 func (k *keeper) wait(ctx context.Context, pause time.Duration, seen *inbox, hangup <-chan os.Signal, alive *pulse) cause {
-	timer := time.NewTimer(pause)
+	timer, idle := time.NewTimer(pause), time.NewTimer(idleTime)
 	defer timer.Stop()
+	defer idle.Stop()
 	for {
 		var ping <-chan time.Time
 		if alive.period > 0 {
@@ -125,6 +128,8 @@ func (k *keeper) wait(ctx context.Context, pause time.Duration, seen *inbox, han
 			return cause{asked: true, seen: seen.take(k.news)}
 		case <-timer.C:
 			return cause{seen: seen.take(k.news)}
+		case <-idle.C:
+			releaseMemory()
 		case <-ping:
 			alive.notify(daemon.SdNotifyWatchdog)
 		case <-seen.bell:

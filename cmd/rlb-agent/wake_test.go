@@ -3,6 +3,7 @@ package main
 import (
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -109,26 +110,26 @@ func TestInboxCalm(t *testing.T) {
 // The watchdog hears of a loop that works within its bounds, and not of one that hangs.
 func TestPulse(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		pings := 0
-		p := &pulse{notify: func(string) { pings++ }, period: 20 * time.Second}
+		var pings atomic.Int64
+		p := &pulse{notify: func(string) { pings.Add(1) }, period: 20 * time.Second}
 		p.beat(func() { time.Sleep(time.Minute) })
-		if pings < 4 {
-			t.Errorf("%d pings in a minute of work", pings)
+		if pings.Load() < 4 {
+			t.Errorf("%d pings in a minute of work", pings.Load())
 		}
-		pings = 0
+		pings.Store(0)
 		p.beat(func() {
 			for range 100 { // apt says something now and then
 				time.Sleep(10 * time.Minute)
 				p.more("Unpacking")
 			}
 		})
-		if pings < 95*10*60/20 {
-			t.Errorf("%d pings while apt works", pings)
+		if pings.Load() < 95*10*60/20 {
+			t.Errorf("%d pings while apt works", pings.Load())
 		}
-		pings = 0
+		pings.Store(0)
 		p.beat(func() { time.Sleep(time.Hour) })
-		if pings > int(lookBound/p.period)+3 {
-			t.Errorf("%d pings of a loop that hangs", pings)
+		if pings.Load() > int64(lookBound/p.period)+3 {
+			t.Errorf("%d pings of a loop that hangs", pings.Load())
 		}
 	})
 }

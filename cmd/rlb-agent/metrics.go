@@ -1,8 +1,8 @@
 package main
 
 import (
-	"fmt"
 	"os"
+	"strconv"
 	"strings"
 	"time"
 
@@ -111,15 +111,12 @@ func exposeUpdates(e *exposition, u *reconcile.UpdatesStatus) {
 func exposeProcess(e *exposition) {
 	fields := strings.Fields(afterName(readAll("/proc/self/stat"))) // proc_pid_stat(5), from field 3 on
 	const ticks = 100                                               // a second: USER_HZ is that on every Linux
-	value := func(field int) float64 {
-		var n float64
-		if field-3 < len(fields) {
-			_, _ = fmt.Sscan(fields[field-3], &n)
-		}
-		return n
-	}
 	if len(fields) < 24-2 {
 		return
+	}
+	value := func(field int) float64 {
+		n, _ := strconv.ParseFloat(fields[field-3], 64) // the kernel's digits
+		return n
 	}
 	e.family("process_cpu_seconds_total", counter, "Total user and system CPU time spent in seconds.").add((value(14) + value(15)) / ticks)
 	e.family("process_resident_memory_bytes", gauge, "Resident memory size in bytes.").add(value(24) * float64(os.Getpagesize()))

@@ -81,6 +81,7 @@ func TestAnswers(t *testing.T) {
 		"with a body":      {"GET /metrics HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabc", 200, "up 1\n"},
 		"no such page":     {"GET /../etc/passwd HTTP/1.1\r\nHost: x\r\n\r\n", 404, "there is no such page\n"},
 		"write":            {"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabc", 405, "these pages can only be read\n"},
+		"a large body":     {"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 40000\r\n\r\n" + strings.Repeat("x", 40000), 405, "these pages can only be read\n"},
 		"HTTP/2":           {"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 505, "this server speaks HTTP/1.1\n"},
 		"nonsense":         {"\x16\x03\x01 hello\r\n\r\n", 400, "the request is malformed\n"},
 		"no path":          {"GET * HTTP/1.1\r\nHost: x\r\n\r\n", 400, "the target must be a path\n"},

@@ -31,7 +31,6 @@ func (a *app) daemon(ctx context.Context) error {
 		return fmt.Errorf("cannot watch the spec: %w", err)
 	}
 	a.spec = spec
-	debug.SetGCPercent(gcPercent)
 	alive := newPulse(notify)
 	h, err := a.hostWith(alive.more)
 	if err != nil {
@@ -67,6 +66,7 @@ func (a *app) daemon(ctx context.Context) error {
 	for why := (cause{started: true}); ; {
 		var pause time.Duration
 		found := k.drift.Found
+		debug.SetGCPercent(busyGC)
 		alive.beat(func() { pause = k.keep(ctx, why) })
 		if !why.edited(a.spec) {
 			seen.judge(why.seen, k.drift.Found > found)
@@ -91,9 +91,6 @@ func (a *app) watching(ctx context.Context, what string, watch func(context.Cont
 		a.log.Warn("changes are seen at the regular look only", "err", err)
 	}
 }
-
-// gcPercent makes the heap grow by little before it is collected: the daemon is small, and in no hurry.
-const gcPercent = 40
 
 // watchedUnits are those whose states the agent keeps.
 var watchedUnits = []string{"haproxy.service", keepalivedUnit, render.FirewallUnit}

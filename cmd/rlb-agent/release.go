@@ -9,9 +9,17 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// How much the heap may grow before it is collected (runtime/debug.SetGCPercent): in a run by little, and while there is
+// nothing to do by next to nothing.
+const (
+	busyGC = 40
+	idleGC = 10
+)
+
 // releaseMemory gives back what only a run needs: the heap, and the pages of the program itself, which the kernel keeps
 // in its cache as long as there is room, and brings back at once when they are called.
 func releaseMemory() {
+	debug.SetGCPercent(idleGC)
 	debug.FreeOSMemory()
 	program, err := os.Executable()
 	if err != nil {

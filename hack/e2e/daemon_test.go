@@ -45,7 +45,7 @@ func TestDaemon(t *testing.T) {
 		{"the mount taken away", "umount /etc/rlb; cp /root/new $SPEC"},
 		{"made a ConfigMap", "cd /etc/rlb; mkdir ..v1; cp /root/new ..v1/spec.yaml; ln -s ..v1 ..data; ln -s ..data/spec.yaml l; mv l $SPEC"},
 		{"a ConfigMap's swap", "cd /etc/rlb; mkdir ..v2; cp /root/new ..v2/spec.yaml; ln -s ..v2 ..data_tmp; mv -T ..data_tmp ..data; rm -r ..v1"},
-		{"without an end", "(for i in $(seq 80); do cp /root/new $SPEC; sleep 0.1; done) >/dev/null 2>&1 & sleep 0.3"},
+		{"without an end", "(for i in $(seq 80); do cp /root/new $SPEC; sleep 0.1; done; touch /root/ended) >/dev/null 2>&1 & sleep 0.3"},
 	} {
 		h.sh(fmt.Sprintf("sed s/cp1/edit%d/ /root/base > /root/new", i))
 		start := time.Now()
@@ -53,6 +53,8 @@ func TestDaemon(t *testing.T) {
 		w.eventually(edit.name+" goes live", 10*time.Second, has(fmt.Sprintf("server edit%d ", i)))
 		t.Logf("%s: in the file after %v", edit.name, time.Since(start).Round(10*time.Millisecond))
 	}
+	w.eventually("the edits without an end have ended", 20*time.Second, func() bool { return h.true("test -e /root/ended") })
+	h.sh("rm -r /etc/rlb; mkdir /etc/rlb; cp /root/new " + spec) // a plain file again
 	if out := h.sh("cat /etc/haproxy/haproxy.cfg"); strings.Contains(out, "half") {
 		t.Error("a state that was over stayed in force")
 	}

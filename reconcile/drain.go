@@ -25,9 +25,15 @@ func Drained(ctx context.Context, o Observer) (bool, error) {
 
 // heed changes what is wanted by what only the host can tell.
 func (d *Desired) heed(seen Observed) {
+	d.Units = slices.Clone(d.Units)
 	for i := range d.Units {
-		if unit := &d.Units[i]; unit.Name == keepalivedUnit && seen.Drained && !d.Tracks {
+		unit := &d.Units[i]
+		switch {
+		case unit.Name != keepalivedUnit:
+		case seen.Drained && !d.Tracks:
 			unit.Run, unit.Out = false, true
+		case seen.Waiting:
+			unit.Run = false
 		}
 	}
 }

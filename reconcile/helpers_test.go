@@ -51,7 +51,7 @@ func edited(t *testing.T, old, new string) *api.Document {
 func once(t *testing.T, h *hosttest.Host, doc *api.Document) (result reconcile.Result, killed bool, err error) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		r := reconcile.Reconciler{Host: h, Log: slog.New(slog.DiscardHandler)}
+		r := reconcile.Reconciler{Host: h, Log: slog.New(slog.DiscardHandler), Rejoin: []string{"/usr/local/sbin/rlb-agent", "rejoin"}}
 		killed = hosttest.Killed(func() { result, err = r.Once(t.Context(), doc) })
 	})
 	return result, killed, err

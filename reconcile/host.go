@@ -52,6 +52,9 @@ type Observer interface {
 	// of those that answer within 300 ms, this host left out. A peer that is there answers for its own address; one that
 	// holds a virtual IP answers for that.
 	Neighbours(ctx context.Context, iface string, addrs []netip.Addr) (map[netip.Addr]string, error)
+	// HearsRouter says whether another machine advertises itself under one of these identities on an interface. It ends
+	// with the first advertisement, or after wait.
+	HearsRouter(ctx context.Context, iface string, ids []render.Identity, wait time.Duration) (bool, error)
 	// Offers are what apt would install of the named packages if nothing held them, and when its lists changed last.
 	// Where that is not after since, nobody is asked and there are none.
 	Offers(ctx context.Context, since time.Time, names ...string) (offers map[string]Offer, lists time.Time, err error)
@@ -105,6 +108,9 @@ type Host interface {
 	StopUnit(ctx context.Context, name string) error
 	// RestartUnit restarts a unit and waits until that is done.
 	RestartUnit(ctx context.Context, name string) error
+	// RunDetached runs a command, with its absolute path, in a unit of its own that outlives the agent. Where that unit
+	// runs already nothing is done.
+	RunDetached(ctx context.Context, unit string, args ...string) error
 	// ReloadUnit makes a running unit read its configuration, and waits until systemd calls that done.
 	ReloadUnit(ctx context.Context, name string) error
 	// Runtime gives the running HAProxy one command of its runtime API that changes something. Unlike other writers it

@@ -129,6 +129,10 @@ func loads(s Step) (name, config string) {
 		return s.name, s.config
 	case restartUnit:
 		return s.name, s.config
+	case rejoin:
+		return s.name, s.config
+	case rejoinFormer:
+		return s.name, s.config
 	case setServer:
 		return haproxyUnit, s.config
 	case addServer:

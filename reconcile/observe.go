@@ -21,7 +21,9 @@ type Observed struct {
 	Loaded    map[string]string // for each running unit, the digest of the configuration that it runs; "" where unknown
 	Moved     map[string]bool   // running units that were started with their configuration at another place
 	Memory    Memory
-	Drained   bool // an administrator took this host out
+	Drained   bool          // an administrator took this host out
+	Former    *FormerRouter // the virtual router that keepalived left, or is about to leave; nil where there is none
+	Waiting   bool          // keepalived is kept out until the peer has left it too
 	Unchecked []string
 
 	Servers      []RunningServer // of the running HAProxy
@@ -50,12 +52,20 @@ func Observe(ctx context.Context, o Observer, d Desired) (Observed, error) {
 	err := errors.Join(
 		look("what earlier runs remember", func() (err error) { seen.Memory, err = readMemory(ctx, o); return err }),
 		look("whether it is drained", func() (err error) { seen.Drained, err = Drained(ctx, o); return err }),
+		look("a former virtual router", func() error { return seen.former(ctx, o) }),
 		look("packages", func() error { return seen.packages(ctx, o, d) }),
 		look("firewall", func() error { return seen.firewall(ctx, o, d) }),
 		look("files", func() error { return seen.files(ctx, o, d) }),
 		look("units", func() error { return seen.units(ctx, o, d) }),
 	)
 	return seen, err
+}
+
+func (seen *Observed) former(ctx context.Context, o Observer) (err error) {
+	if seen.Former, err = ReadFormer(ctx, o); err == nil {
+		seen.Waiting, err = waiting(ctx, o, seen.Former)
+	}
+	return err
 }
 
 func (seen *Observed) packages(ctx context.Context, o Observer, d Desired) error {

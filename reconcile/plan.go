@@ -147,6 +147,11 @@ func (p *planner) originalRules(have Firewall) []string {
 
 func (p *planner) files() {
 	p.changed = map[string]bool{}
+	for _, want := range p.d.Units {
+		if former := p.router(want); former != nil && p.o.Former == nil {
+			p.configure(noteFormer{former})
+		}
+	}
 	wanted := map[string]bool{}
 	for _, f := range p.d.Files {
 		wanted[f.Path] = true
@@ -210,8 +215,15 @@ func (p *planner) units() {
 		if !have.Enabled() {
 			p.configure(enableUnit{name: want.Name, was: have.Enabled()})
 		}
-		switch {
+		switch former := p.router(want); {
 		case !want.Run:
+		case former != nil && (!have.Active() || p.changed[want.Config] || p.o.Loaded[want.Name] != p.digestOf(want.Config)):
+			if have.Active() {
+				p.configure(stopUnit{want.Name, true})
+			}
+			p.configure(rejoin{want.Name, want.Config, former})
+		case former != nil:
+			p.configure(forgetFormer{})
 		case !have.Active():
 			p.configure(startUnit{name: want.Name, config: want.Config})
 		case p.o.Moved[want.Name]:

@@ -19,10 +19,11 @@ const maxRounds = 3
 
 // Reconciler makes a host what a spec says.
 type Reconciler struct {
-	Host Host
-	Log  *slog.Logger
-	Step func(Step) // told of each step before it is done; may be nil
-	By   string     // who asked for it, for the history
+	Host   Host
+	Log    *slog.Logger
+	Step   func(Step) // told of each step before it is done; may be nil
+	Rejoin []string   // the command that waits for a peer to leave the former virtual router, with its absolute path
+	By     string     // who asked for it, for the history
 
 	Reason string // why a run begins, for the log; may be ""
 	Look   *Look  // what was found just now, for the first plan; nil for a look of the run's own
@@ -272,7 +273,7 @@ func inStep(s Step, err error) error {
 
 // do does steps in order. A request to stop is heeded between two of them.
 func (r *run) do(ctx context.Context, steps []Step) error {
-	t := &tools{host: r.Host, memory: &r.memory}
+	t := &tools{host: r.Host, memory: &r.memory, rejoin: r.Rejoin}
 	defer func() { r.brought = append(r.brought, t.brought...) }()
 	reloaded := false // HAProxy, instead of changes of its running servers
 	for _, s := range steps {

@@ -16,7 +16,7 @@ func (r *reading) role(ctx context.Context, s *Status) {
 		return
 	}
 	if !unit.Active() {
-		s.stopped(unit)
+		s.stopped(unit, r.look.Observed.Waiting)
 		return
 	}
 	if age := time.Since(unit.ActiveSince); age >= 0 && age < deafTime { // a signal now would kill it
@@ -44,7 +44,7 @@ func (r *reading) cachedRole(ctx context.Context, s *Status) {
 	case !ok:
 		return
 	case !unit.Active():
-		s.stopped(unit)
+		s.stopped(unit, r.look.Observed.Waiting)
 		return
 	}
 	if s.Role == RoleStopped { // it was started since
@@ -56,11 +56,13 @@ func (r *reading) cachedRole(ctx context.Context, s *Status) {
 	r.reason(ctx, s)
 }
 
-func (s *Status) stopped(unit Unit) {
+func (s *Status) stopped(unit Unit, waits bool) {
 	s.Role, s.RoleSince = RoleStopped, time.Time{}
 	s.RoleReason = fmt.Sprintf("keepalived is not running: it is %s (%s)", unit.ActiveState, unit.SubState)
 	if s.Drained {
 		s.RoleReason = drainedReason
+	} else if waits {
+		s.RoleReason = "keepalived is kept out until its peer has the new virtual router too"
 	}
 }
 

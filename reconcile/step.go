@@ -24,6 +24,7 @@ type tools struct {
 	host    Host
 	memory  *Memory
 	brought []string // packages that the steps installed
+	rejoin  []string // the command that waits for a peer to leave the former virtual router; none: nobody waits
 }
 
 // plain is embedded by steps without a diff and without a way back of their own.
@@ -36,7 +37,7 @@ func (plain) undo() []Step { return nil }
 func serving(steps []Step) bool {
 	for _, s := range steps {
 		switch s := s.(type) {
-		case startUnit, reloadUnit, restartUnit, loadFirewall, restoreFile, setServer, addServer, retireServer:
+		case startUnit, reloadUnit, rejoin, rejoinFormer, restartUnit, loadFirewall, restoreFile, setServer, addServer, retireServer:
 			return true
 		case writeFile:
 			if s.kind == render.HAProxyConfig || s.kind == render.KeepalivedConfig {

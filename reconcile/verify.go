@@ -19,6 +19,11 @@ const (
 // run and stay, and HAProxy's present workers, not some older ones, listen wherever clients connect.
 // Nothing that served before must be gone; replaced says that a reload must have brought a new worker.
 func serves(ctx context.Context, h Host, d Desired, before baseline, replaced bool) error {
+	var now Observed
+	if err := now.former(ctx, h); err != nil {
+		return err
+	}
+	d.heed(now)
 	ctx, cancel := context.WithTimeout(ctx, verifyTimeout+firstCheck(d, before))
 	defer cancel()
 	var old []int

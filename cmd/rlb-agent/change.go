@@ -32,7 +32,11 @@ func (a *app) changing(ctx context.Context, do func(context.Context, *host.Host)
 
 // reconciler changes this host.
 func (a *app) reconciler(h reconcile.Host) *reconcile.Reconciler {
-	return &reconcile.Reconciler{Host: effects(h), Log: a.log, By: a.by}
+	r := &reconcile.Reconciler{Host: effects(h), Log: a.log, By: a.by}
+	if self, err := os.Executable(); err == nil {
+		r.Rejoin = []string{self, "rejoin"}
+	}
+	return r
 }
 
 // apply reconciles the host with a spec, and leaves the status.

@@ -90,6 +90,10 @@ func (h host) Runtime(ctx context.Context, command string) error {
 	return h.effect("Runtime "+command, nil, func() error { return h.real.Runtime(ctx, command) })
 }
 
+func (h host) RunDetached(ctx context.Context, unit string, args ...string) error {
+	return h.effect("RunDetached "+unit, nil, func() error { return h.real.RunDetached(ctx, unit, args...) })
+}
+
 func (h host) ReloadUnit(ctx context.Context, name string) error {
 	return h.unit(ctx, "ReloadUnit", name, h.real.ReloadUnit)
 }

@@ -34,6 +34,8 @@ type Host struct {
 	Lost      string                // a word in keepalived's configuration with which it has no instances
 	Forbidden map[string]string     // words that a program ("haproxy", "keepalived") refuses in its configuration
 	OldMaster bool                  // HAProxy before 2.6, which does not tell of failed reloads
+	Routers   []render.Identity     // that others advertise
+	Detached  []string              // the commands of RunDetached
 	Deaf      bool                  // HAProxy listens nowhere, whatever it has loaded
 	Answers   map[netip.Addr]string // MACs of the other machines that answer for an address
 	NotReady  error                 // what Ready says
@@ -119,6 +121,14 @@ func (h *Host) Interfaces(ctx context.Context) ([]reconcile.Interface, error) {
 		return nil, err
 	}
 	return slices.Clone(h.Net), nil
+}
+
+// HearsRouter is whether one of the identities is in Routers.
+func (h *Host) HearsRouter(ctx context.Context, iface string, ids []render.Identity, _ time.Duration) (bool, error) {
+	if err := h.look(ctx, "HearsRouter"); err != nil {
+		return false, err
+	}
+	return slices.ContainsFunc(ids, func(id render.Identity) bool { return slices.Contains(h.Routers, id) }), nil
 }
 
 // Neighbours are those of Answers.

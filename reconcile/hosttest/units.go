@@ -231,3 +231,14 @@ func (h *Host) Reboot() {
 		}
 	}
 }
+
+// RunDetached makes the unit one that runs, and notes the command.
+func (h *Host) RunDetached(ctx context.Context, unit string, args ...string) error {
+	return h.effect(ctx, "RunDetached", unit, func() error {
+		if u := h.unit(unit); !u.active {
+			u.active, u.pid = true, h.next()
+			h.Detached = append(h.Detached, strings.Join(args, " "))
+		}
+		return nil
+	})
+}

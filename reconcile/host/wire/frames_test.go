@@ -54,10 +54,10 @@ func TestAdverts(t *testing.T) {
 		id    Identity
 		want  Advert
 	}{
-		{"version 2 with a password", advert2, id2, Advert{v4, 100, time.Second}},
-		{"version 3", advert3, id3, Advert{v4, 254, 100 * time.Millisecond}},
-		{"unicast", advertU, idU, Advert{v4, 200, 500 * time.Millisecond}},
-		{"IPv6", advert6, id6, Advert{v6, 254, 100 * time.Millisecond}},
+		{"version 2 with a password", advert2, id2, Advert{v4, 100, time.Second, false, 1}},
+		{"version 3", advert3, id3, Advert{v4, 254, 100 * time.Millisecond, false, 2}},
+		{"unicast", advertU, idU, Advert{v4, 200, 500 * time.Millisecond, true, 1}},
+		{"IPv6", advert6, id6, Advert{v6, 254, 100 * time.Millisecond, false, 1}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			frame := bytesOf(test.frame)

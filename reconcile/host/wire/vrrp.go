@@ -14,6 +14,8 @@ type Advert struct {
 	From     netip.Addr    // the router's own address; with IPv6 a link-local one
 	Priority uint8         // 0 where it gives up, 255 where the addresses are its own
 	Interval time.Duration // between its advertisements: whole seconds with version 2, hundredths with 3
+	Unicast  bool          // it came to us alone, not to the group
+	Count    int           // addresses in it
 }
 
 const (
@@ -35,10 +37,11 @@ func parseAdvert(frame []byte, id Identity) (Advert, bool) {
 		return Advert{}, false
 	}
 	size := len(from.AsSlice())
-	if count := int(message[3]); count == 0 || len(message) < 8+count*size {
+	count := int(message[3])
+	if count == 0 || len(message) < 8+count*size {
 		return Advert{}, false
 	}
-	a := Advert{From: from, Priority: message[2]}
+	a := Advert{From: from, Priority: message[2], Unicast: frame[0]&1 == 0, Count: count} // the group bit of an Ethernet address
 	if id.Version == 2 {
 		a.Interval = time.Duration(message[5]) * time.Second
 	} else {

@@ -1,0 +1,79 @@
+package host
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"rlb.dev/rlb-agent/reconcile/host/wire"
+	"rlb.dev/rlb-agent/render"
+)
+
+// HearsRouter says whether another machine advertises itself under one of these identities. It ends with the first
+// advertisement, or after wait. A goodbye is none.
+func (h *Host) HearsRouter(ctx context.Context, iface string, ids []render.Identity, wait time.Duration) (bool, error) {
+	ctx, cancel := context.WithTimeout(ctx, wait)
+	defer cancel()
+	heard := false
+	err := hear(ctx, iface, ids, func(a wire.Advert) {
+		if a.Priority > 0 {
+			heard = true
+			cancel()
+		}
+	})
+	return heard, refined(err)
+}
+
+// AwaitSilence waits until no other machine advertises itself under these identities any more: silence long, or, where
+// a goodbye is enough, after the first one.
+func (h *Host) AwaitSilence(ctx context.Context, iface string, ids []render.Identity, silence time.Duration, goodbye bool) error {
+	within, cancel := context.WithCancel(ctx)
+	defer cancel()
+	timer := time.AfterFunc(silence, cancel)
+	defer timer.Stop()
+	err := hear(within, iface, ids, func(a wire.Advert) {
+		if a.Priority == 0 && goodbye {
+			cancel()
+			return
+		}
+		timer.Reset(silence)
+	})
+	return errors.Join(refined(err), ctx.Err())
+}
+
+// hear calls heard for each advertisement of the identities, one at a time, until ctx ends.
+func hear(ctx context.Context, iface string, ids []render.Identity, heard func(wire.Advert)) error {
+	var all sync.WaitGroup
+	var mutex sync.Mutex
+	errs := make([]error, len(ids))
+	for i, id := range ids {
+		all.Go(func() {
+			errs[i] = wire.HearAdverts(ctx, iface, wire.Identity{Family: id.Family, Version: id.Version, RouterID: id.RouterID}, func(a wire.Advert) {
+				mutex.Lock()
+				defer mutex.Unlock()
+				if advertises(a, id) {
+					heard(a)
+				}
+			})
+		})
+	}
+	all.Wait()
+	return errors.Join(errs...)
+}
+
+// advertises says whether an advertisement of the router is of this identity in all that it tells.
+func advertises(a wire.Advert, id render.Identity) bool {
+	return a.Unicast == id.Unicast && (id.Interval == 0 || a.Interval == id.Interval) && (id.Addresses == 0 || a.Count == id.Addresses)
+}
+
+// RunDetached runs a command in a systemd unit of its own, and does not wait for it. Where the unit runs already
+// nothing is done.
+func (h *Host) RunDetached(ctx context.Context, unit string, args ...string) error {
+	state, err := h.Unit(ctx, unit)
+	if err != nil || state.Active() || state.ActiveState == "activating" {
+		return err
+	}
+	_, err = h.do(ctx, "start "+unit, command{program: "systemd-run", args: append([]string{"--quiet", "--collect", "--unit=" + unit, "--"}, args...)})
+	return err
+}

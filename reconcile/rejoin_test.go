@@ -1,0 +1,111 @@
+package reconcile_test
+
+import (
+	"strings"
+	"testing"
+
+	"rlb.dev/rlb-agent/reconcile"
+	"rlb.dev/rlb-agent/reconcile/hosttest"
+	"rlb.dev/rlb-agent/render"
+)
+
+// routersOf is what a peer with a spec advertises.
+func routersOf(t *testing.T, text string) []render.Identity {
+	t.Helper()
+	files, err := render.Files(&parse(t, text).Spec, render.Facts{Interface: "eth0", Subnets: hosttest.New().Net[1].Prefixes})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return render.Identities(files[0].Data)
+}
+
+const otherRouter = spec + "vrrp: {routerID: 7}\n"
+
+// active says whether keepalived runs, and with which router id.
+func active(t *testing.T, h *hosttest.Host) (id string) {
+	t.Helper()
+	u, err := h.Unit(t.Context(), "keepalived.service")
+	if err != nil || !u.Active() {
+		return ""
+	}
+	f, _ := h.File(t.Context(), render.DefaultKeepalivedConfig)
+	for line := range strings.Lines(string(f.Data)) {
+		if words := strings.Fields(line); len(words) == 2 && words[0] == "virtual_router_id" {
+			id = words[1]
+		}
+	}
+	return id
+}
+
+// TestRejoin: with nobody left in the former virtual router this host is in the new one at once.
+func TestRejoin(t *testing.T) {
+	h := installed(t, parse(t, spec))
+	h.Routers = routersOf(t, otherRouter) // the peer was first
+	wantLines(t, "steps", texts(must(t, h, parse(t, otherRouter)).Steps),
+		"leave the virtual router (router 10, version 3, IPv4, multicast)",
+		"write /etc/keepalived/keepalived.conf",
+		"stop keepalived.service",
+		"start keepalived.service once no peer is the former virtual router any more")
+	if id := active(t, h); id != "7" || len(h.Detached) > 0 {
+		t.Errorf("keepalived runs as %q, left behind %q", id, h.Detached)
+	}
+	quiet(t, h, parse(t, otherRouter))
+}
+
+// TestRejoinWaits: a peer in the former virtual router keeps this host out of the new one, until it leaves.
+func TestRejoinWaits(t *testing.T) {
+	h := installed(t, parse(t, spec))
+	h.Routers = routersOf(t, spec)
+	doc := parse(t, otherRouter)
+	must(t, h, doc)
+	waits := func(what string) {
+		t.Helper()
+		if id := active(t, h); id != "" || len(h.Detached) != 1 || h.Detached[0] != "/usr/local/sbin/rlb-agent rejoin" {
+			t.Errorf("%s: keepalived runs as %q, and there waits %q", what, id, h.Detached)
+		}
+		quiet(t, h, doc)
+	}
+	waits("changed")
+	must(t, h, parse(t, strings.Replace(otherRouter, "9000", "9001", 1)))
+	must(t, h, doc)
+	waits("edited meanwhile")
+
+	// what waits was killed: it waits again, or joins
+	h.Crash("rlb-rejoin.service")
+	h.Detached = nil
+	must(t, h, doc)
+	waits("killed")
+	h.Crash("rlb-rejoin.service")
+	h.Routers = nil
+	must(t, h, doc)
+	if id := active(t, h); id != "7" {
+		t.Errorf("the peer has left, and keepalived runs as %q", id)
+	}
+	quiet(t, h, doc)
+}
+
+// TestRejoinUndone: a change that does not work leaves this host in the virtual router in which it was.
+func TestRejoinUndone(t *testing.T) {
+	h := installed(t, parse(t, spec))
+	h.Faulty = "virtual_router_id 7"
+	if _, _, err := once(t, h, parse(t, otherRouter)); err == nil {
+		t.Fatal("no error")
+	}
+	if id := active(t, h); id != "10" {
+		t.Errorf("keepalived runs as %q", id)
+	}
+	if former, err := reconcile.ReadFormer(t.Context(), h); former != nil || err != nil {
+		t.Errorf("left: %v %v", former, err)
+	}
+	quiet(t, h, parse(t, spec))
+}
+
+// TestSameRouter: other edits reload keepalived, as ever.
+func TestSameRouter(t *testing.T) {
+	h := installed(t, parse(t, spec))
+	wantLines(t, "steps", texts(must(t, h, parse(t, spec+"vrrp: {advertisementInterval: 1s, priority: 7}\n")).Steps),
+		"write /etc/keepalived/keepalived.conf",
+		"write /etc/systemd/system/keepalived.service.d/rlb.conf",
+		"make systemd read its changed units",
+		"reload keepalived.service")
+}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/netip"
 	"slices"
 	"strings"
 	"time"
@@ -55,7 +54,7 @@ func (r *Reconciler) Drain(ctx context.Context, doc *api.Document, force bool) (
 	if in == nil {
 		return Result{}, fmt.Errorf("cannot drain a host on which no spec was brought into force: %w", ErrUnavailable)
 	}
-	held, err := holds(ctx, r.Host, in.VirtualIPs)
+	held, err := in.Held(ctx, r.Host)
 	if err != nil {
 		return Result{}, &Failure{Err: err}
 	}
@@ -116,22 +115,6 @@ func (r *Reconciler) drain(ctx context.Context, doc *api.Document, in *InForce, 
 		err = errors.Join(err, r.Host.RemoveFile(ctx, render.DrainFile))
 	}
 	return result, err
-}
-
-// holds says whether one of these addresses is on an interface of this host.
-func holds(ctx context.Context, o Observer, addrs []netip.Addr) (bool, error) {
-	interfaces, err := o.Interfaces(ctx)
-	if err != nil {
-		return false, err
-	}
-	for _, i := range interfaces {
-		for _, prefix := range i.Prefixes {
-			if slices.Contains(addrs, prefix.Addr()) {
-				return true, nil
-			}
-		}
-	}
-	return false, nil
 }
 
 // seesPeer sees that another node of the spec is there.

@@ -3,6 +3,7 @@ package reconcile
 import (
 	"context"
 	"net/netip"
+	"slices"
 	"time"
 
 	"rlb.dev/rlb-agent/api"
@@ -56,4 +57,20 @@ func peersOf(spec *api.LoadBalancerSpec, self string) []netip.Addr {
 		peers = append(peers, peer)
 	}
 	return peers
+}
+
+// Held says whether one of the virtual IPs is on an interface of this host.
+func (f *InForce) Held(ctx context.Context, o Observer) (bool, error) {
+	interfaces, err := o.Interfaces(ctx)
+	if err != nil {
+		return false, err
+	}
+	for _, i := range interfaces {
+		for _, prefix := range i.Prefixes {
+			if slices.Contains(f.VirtualIPs, prefix.Addr()) {
+				return true, nil
+			}
+		}
+	}
+	return false, nil
 }

@@ -2,9 +2,11 @@ package reconcile
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"rlb.dev/rlb-agent/api"
+	"rlb.dev/rlb-agent/render"
 )
 
 // Look is what planning found: it is all that a dry run, a diff or a status needs, and it changes nothing.
@@ -33,6 +35,14 @@ func (f FactFinder) Look(ctx context.Context, spec *api.LoadBalancerSpec) (Look,
 	}
 	desired.heed(observed)
 	return Look{desired, observed, NewPlan(desired, observed), notes, began}, nil
+}
+
+// ChangesRouter says whether the plan makes keepalived read another configuration.
+func (l Look) ChangesRouter() bool {
+	return slices.ContainsFunc(l.Plan.Configure, func(s Step) bool {
+		w, ok := s.(writeFile)
+		return ok && w.kind == render.KeepalivedConfig && !w.edited
+	})
 }
 
 // FileDiffs are the changes of files that the plan makes, as unified diffs.

@@ -43,6 +43,7 @@ type keeper struct {
 	looked  time.Time                     // when the host was last looked at
 	transit time.Time                     // since when a unit is on its way to another state, or zero
 	held    []string                      // what was seen and has to wait
+	turn    turn                          // the edit that waits for its turn
 }
 
 // topic is what a complaint is about. Each has its own last word.
@@ -143,6 +144,12 @@ func (k *keeper) inForceNow(ctx context.Context) (string, error) {
 func (k *keeper) bring(ctx context.Context, why cause, doc *api.Document, last string) time.Duration {
 	if left := k.tooEarly(ctx, doc); left > 0 {
 		return left
+	}
+	if last != "" && last != doc.Digest {
+		if left := k.notYet(ctx, why, doc); left > 0 {
+			notify("STATUS=letting the peer change its virtual router first")
+			return left
+		}
 	}
 	reason := "the spec changed"
 	switch last {

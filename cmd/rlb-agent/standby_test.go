@@ -1,0 +1,63 @@
+package main
+
+import (
+	"net/netip"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"rlb.dev/rlb-agent/reconcile"
+	"rlb.dev/rlb-agent/reconcile/hosttest"
+)
+
+// TestKeeperStandbyFirst: the host that holds the virtual IPs lets its peer change the virtual router first, once, and
+// waits with nothing else.
+func TestKeeperStandbyFirst(t *testing.T) {
+	const router = "vrrp: {priority: 7}\n"
+	synctest.Test(t, func(t *testing.T) {
+		h := hosttest.New()
+		k := newKept(t, h, smallSpec)
+		edit := func(spec string, why cause) (pause time.Duration, changed bool) {
+			k.spec = spec
+			before := len(k.history())
+			pause, _ = k.next(why)
+			return pause, len(k.history()) > before
+		}
+		edited := cause{seen: []string{defaultSpec}}
+		if _, changed := edit(smallSpec+router, edited); !changed {
+			t.Error("a standby waits")
+		}
+		hold := func() {
+			h.Role = reconcile.RoleMaster
+			h.Net[1].Prefixes = append(h.Net[1].Prefixes, netip.MustParsePrefix("198.51.100.10/32"))
+		}
+		hold()
+		if pause, changed := edit(smallSpec, edited); changed || pause != standbyFirst {
+			t.Errorf("it does not wait: %v, %v", pause, changed)
+		}
+		time.Sleep(time.Second)
+		if pause, changed := edit(smallSpec, cause{seen: []string{"the addresses"}}); changed || pause != standbyFirst-time.Second {
+			t.Errorf("it does not wait on: %v, %v", pause, changed)
+		}
+		time.Sleep(standbyFirst)
+		if _, changed := edit(smallSpec, cause{}); !changed {
+			t.Error("it waits for ever")
+		}
+		if _, changed := edit(smallSpec+"proxy: {retries: 7}\n", edited); !changed {
+			t.Error("it waits with an edit that is not of the virtual router")
+		}
+		if _, changed := edit(smallSpec+router, cause{asked: true}); !changed {
+			t.Error("who asks waits")
+		}
+	})
+}
+
+// history is what was in force.
+func (k *kept) history() []reconcile.Generation {
+	k.t.Helper()
+	all, err := reconcile.History(k.t.Context(), k.h)
+	if err != nil {
+		k.t.Fatal(err)
+	}
+	return all
+}

@@ -1,0 +1,108 @@
+package e2e
+
+import (
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"rlb.dev/rlb-agent/hack/lab"
+)
+
+// holding watches who of a pair holds the virtual IP.
+type holding struct {
+	two, none time.Duration // the longest time that both did, and that nobody did
+	stop      func()
+}
+
+func watchHolders(a, b *host) *holding {
+	h := new(holding)
+	end, ended := make(chan bool), make(chan bool)
+	h.stop = func() { close(end); <-ended }
+	go func() {
+		defer close(ended)
+		var state int
+		since := time.Now()
+		for {
+			now := 0
+			for _, host := range []*host{a, b} {
+				if host.HoldsAddress(netip.MustParseAddr(vip)) {
+					now++
+				}
+			}
+			if took := time.Since(since); state == 2 {
+				h.two = max(h.two, took)
+			} else if state == 0 {
+				h.none = max(h.none, took)
+			}
+			if now != state {
+				state, since = now, time.Now()
+			}
+			select {
+			case <-end:
+				return
+			case <-time.After(2 * time.Millisecond):
+			}
+		}
+	}()
+	return h
+}
+
+// Whatever changes the virtual router, on whichever host first and with any delay between: never two holders, and none
+// for no longer than a failover.
+func TestRouterChanges(t *testing.T) {
+	w := newWorld(t)
+	a, b := w.pair(specOf(nodes), lab.Trixie, lab.Bookworm)
+	withDaemon(a, b)
+
+	settled := func(h *host) bool {
+		out, err := h.Run(t.Context(), agent, "diff")
+		return err == nil && out == "" && h.is("active", "keepalived", "active")
+	}
+	const standby, active, both = "standby first", "active first", "both at once"
+	for _, c := range []struct {
+		name, more, order string
+		vips              string
+		none              time.Duration // most, beyond which it is worse than a failover
+	}{
+		{"a virtual IP more", "", active, vip + ", 198.51.100.101", 0},
+		{"a virtual IP less", "", standby, "", 0},
+		{"another interval", "vrrp: {advertisementInterval: 200ms}", active, "", 0},
+		{"another router id", "vrrp: {routerID: 7}", standby, "", time.Second},
+		{"another router id", "vrrp: {routerID: 8}", active, "", time.Second},
+		{"another router id", "vrrp: {routerID: 9}", both, "", time.Second},
+		{"unicast", "vrrp: {routerID: 9, transport: unicast}", standby, "", time.Second},
+		{"classic", "profile: classic", standby, "", 5 * time.Second},
+		{"standard", "", active, "", 5 * time.Second},
+	} {
+		t.Run(c.name+", "+c.order, func(t *testing.T) {
+			first, second := w.roles(a, b)
+			if c.order == standby {
+				first, second = second, first
+			}
+			watch := watchHolders(a, b)
+			spec := specOf(nodes, c.more)
+			if c.vips != "" {
+				spec = strings.Replace(spec, vip, c.vips, 1)
+			}
+			report := w.probe(0, func() {
+				first.writeSpec(spec)
+				if c.order != both {
+					time.Sleep(4500 * time.Millisecond) // the daemon lets its peer go first
+				}
+				second.writeSpec(spec)
+				w.eventually("both are as the spec says", 20*time.Second, func() bool { return settled(a) && settled(b) })
+				w.eventually("one holds the virtual IP", 10*time.Second, func() bool { return a.active() != b.active() })
+				time.Sleep(300 * time.Millisecond)
+			})
+			watch.stop()
+			t.Logf("two holders for %v, none for %v; client: gap %v, %d of %d failed", watch.two, watch.none, report.Gap, report.Failed, report.Total)
+			if watch.two > 100*time.Millisecond && report.Late < stall {
+				t.Errorf("two holders for %v", watch.two)
+			}
+			if watch.none > c.none+50*time.Millisecond && report.Late < stall {
+				t.Errorf("no holder for %v", watch.none)
+			}
+		})
+	}
+}

@@ -23,6 +23,7 @@ type Observed struct {
 	Memory    Memory
 	Drained   bool          // an administrator took this host out
 	Former    *FormerRouter // the virtual router that keepalived left, or is about to leave; nil where there is none
+	Holds     bool          // a virtual IP is on an interface
 	Waiting   bool          // keepalived is kept out until the peer has left it too
 	Unchecked []string
 
@@ -53,6 +54,7 @@ func Observe(ctx context.Context, o Observer, d Desired) (Observed, error) {
 		look("what earlier runs remember", func() (err error) { seen.Memory, err = readMemory(ctx, o); return err }),
 		look("whether it is drained", func() (err error) { seen.Drained, err = Drained(ctx, o); return err }),
 		look("a former virtual router", func() error { return seen.former(ctx, o) }),
+		look("addresses", func() error { return seen.holds(ctx, o, d) }),
 		look("packages", func() error { return seen.packages(ctx, o, d) }),
 		look("firewall", func() error { return seen.firewall(ctx, o, d) }),
 		look("files", func() error { return seen.files(ctx, o, d) }),
@@ -65,6 +67,11 @@ func (seen *Observed) former(ctx context.Context, o Observer) (err error) {
 	if seen.Former, err = ReadFormer(ctx, o); err == nil {
 		seen.Waiting, err = waiting(ctx, o, seen.Former)
 	}
+	return err
+}
+
+func (seen *Observed) holds(ctx context.Context, o Observer, d Desired) (err error) {
+	seen.Holds, err = (&InForce{VirtualIPs: d.VirtualIPs}).Held(ctx, o)
 	return err
 }
 

@@ -88,7 +88,7 @@ func (p *planner) router(want UnitWant) *FormerRouter {
 		if f.Path != want.Config {
 			continue
 		}
-		if ids := render.Former(render.Identities(p.o.Files[f.Path].Data), render.Identities(f.Data)); len(ids) > 0 {
+		if ids := render.Former(render.Identities(p.o.Files[f.Path].Data), render.Identities(f.Data), p.o.Holds); len(ids) > 0 {
 			return &FormerRouter{p.d.Facts.Interface, ids}
 		}
 	}

@@ -66,8 +66,7 @@ global_defs {
     script_user root
     vrrp_skip_check_adv_addr
     vrrp_garp_master_refresh 60
-    vrrp_rt_priority 50
-    vrrp_rlimit_rttime 1000000
+    vrrp_priority -20
     vrrp_no_swap
     max_auto_priority -1
 }

@@ -17,7 +17,8 @@ type Identity struct {
 	RouterID  int           `json:"routerID"`            // 1 to 255
 	Unicast   bool          `json:"unicast,omitempty"`   // transport
 	Interval  time.Duration `json:"interval,omitempty"`  // between advertisements, where that must be the same: version 3 learns it
-	Addresses int           `json:"addresses,omitempty"` // in an advertisement, where that must be the same: vrrp_skip_check_adv_addr lifts it
+	Addresses int           `json:"addresses,omitempty"` // in an advertisement
+	Lenient   bool          `json:"-"`                   // a backup bears other addresses of a master that it knows: vrrp_skip_check_adv_addr
 	Period    time.Duration `json:"period"`              // between advertisements; no part of the identity
 }
 
@@ -38,20 +39,37 @@ func (i Identity) String() string {
 }
 
 // Former are the identities that a change gives up for others: a peer that was not changed yet still has them. A family
-// that only one side has is no matter between the two.
-func Former(before, after []Identity) []Identity {
+// that only one side has is no matter between the two. A master may change its addresses where its backups are lenient;
+// a backup may not, since after the reload it knows no master.
+func Former(before, after []Identity, master bool) []Identity {
 	var former []Identity
 	for _, old := range before {
 		at := slices.IndexFunc(after, func(i Identity) bool { return i.Family == old.Family })
-		if at >= 0 && after[at].bare() != old.bare() {
-			former = append(former, old)
+		if at < 0 {
+			continue
 		}
+		switch now := after[at]; {
+		case now.kind() != old.kind(): // that alone tells the two apart
+			old.Interval, old.Addresses = 0, 0
+		case now.Interval != old.Interval:
+			old.Addresses = 0
+		case now.Addresses == old.Addresses || master && old.Lenient:
+			continue
+		}
+		former = append(former, old)
 	}
 	return former
 }
 
-// bare is without what is no part of it.
-func (i Identity) bare() Identity { i.Period = 0; return i }
+// kind is what routers drop an advertisement for without a look into it.
+func (i Identity) kind() Identity {
+	return Identity{Family: i.Family, Version: i.Version, RouterID: i.RouterID, Unicast: i.Unicast}
+}
+
+// Covers says whether what a router advertises is of this identity, in all that this one says.
+func (i Identity) Covers(other Identity) bool {
+	return i.kind() == other.kind() && (i.Interval == 0 || i.Interval == other.Interval) && (i.Addresses == 0 || i.Addresses == other.Addresses)
+}
 
 // Identities are those of the instances of a keepalived.conf, whoever wrote it, sorted by family (keepalived.conf(5),
 // vrrp_instance). What cannot be understood is not in it.
@@ -139,7 +157,5 @@ func (i *Identity) rest(version int, checked bool) {
 	if i.Version == 2 {
 		i.Interval = i.Period
 	}
-	if !checked {
-		i.Addresses = 0
-	}
+	i.Lenient = !checked
 }

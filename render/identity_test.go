@@ -20,14 +20,14 @@ func TestIdentities(t *testing.T) {
 		want []Identity
 	}{
 		"standard": {rendered(t, KeepalivedConfig, vip4+oneService),
-			[]Identity{{Family: IPv4, Version: 3, RouterID: 240, Period: 100 * time.Millisecond}}},
+			[]Identity{{Family: IPv4, Version: 3, RouterID: 240, Addresses: 1, Lenient: true, Period: 100 * time.Millisecond}}},
 		"classic": {rendered(t, KeepalivedConfig, vip4+"profile: classic\n"+oneService),
 			[]Identity{{Family: IPv4, Version: 2, RouterID: 1, Interval: time.Second, Addresses: 1, Period: time.Second}}},
 		"the original": {string(original),
 			[]Identity{{Family: IPv4, Version: 2, RouterID: 1, Interval: time.Second, Addresses: 1, Period: time.Second}}},
 		"two families, unicast": {rendered(t, KeepalivedConfig, six+twoNodes+"vrrp: {transport: unicast, version: 2, advertisementInterval: 2s}\n"+oneService),
-			[]Identity{{Family: IPv4, Version: 2, RouterID: 240, Unicast: true, Interval: 2 * time.Second, Period: 2 * time.Second},
-				{Family: IPv6, Version: 3, RouterID: 240, Unicast: true, Period: 2 * time.Second}}},
+			[]Identity{{Family: IPv4, Version: 2, RouterID: 240, Unicast: true, Interval: 2 * time.Second, Addresses: 1, Lenient: true, Period: 2 * time.Second},
+				{Family: IPv6, Version: 3, RouterID: 240, Unicast: true, Addresses: 1, Lenient: true, Period: 2 * time.Second}}},
 		"by hand": {`! a comment
 global_defs { # {
   vrrp_version 3
@@ -57,28 +57,39 @@ virtual_server 10.0.0.9 80 { virtual_router_id 9
 	}
 }
 
-// TestFormer: what a peer that is not changed yet would not understand.
+// TestFormer: what a peer that is not changed yet would not understand, of a master and of a backup.
 func TestFormer(t *testing.T) {
 	of := func(yaml string) []Identity {
 		return Identities([]byte(rendered(t, KeepalivedConfig, yaml+oneService)))
 	}
+	const more, classic = "virtualIPs: [192.168.3.240, 192.168.3.241]\n", "profile: classic\n"
 	for _, c := range []struct {
-		a, b string
-		same bool // what they have in common
+		a, b           string
+		master, backup string // what is listened for
 	}{
-		{vip4, vip4 + "vrrp: {priority: 100, advertisementInterval: 1s, instanceName: other}\n", true},
-		{vip4, "virtualIPs: [192.168.3.240, 192.168.3.241]\nvrrp: {routerID: 240}\n", true},
-		{vip4, vip4 + "vrrp: {routerID: 7}\n", false},
-		{vip4, vip4 + "vrrp: {version: 2}\n", false},
-		{vip4, vip4 + "profile: classic\n", false},
-		{vip4 + twoNodes, vip4 + twoNodes + "vrrp: {transport: unicast}\n", false},
-		{"profile: classic\n" + vip4, "profile: classic\n" + vip4 + "vrrp: {advertisementInterval: 2s}\n", false},
-		{"profile: classic\n" + vip4, "profile: classic\nvirtualIPs: [192.168.3.240, 192.168.3.241]\n", false},
-		{"profile: classic\n" + vip4, "profile: classic\n" + vip4 + "vrrp: {priority: 7, check: {fall: 9}}\n", true},
-		{vip4, "virtualIPs: [192.168.3.240, \"2001:db8:3::240\"]\nvrrp: {routerID: 240}\n", true},
+		{vip4, vip4 + "vrrp: {priority: 100, advertisementInterval: 1s, instanceName: other}\n", "", ""},
+		{vip4, more + "vrrp: {routerID: 240}\n", "", "router 240, version 3, IPv4, multicast, with 1 addresses"},
+		{vip4, vip4 + "vrrp: {routerID: 7}\n", "router 240, version 3, IPv4, multicast", "="},
+		{vip4, vip4 + "vrrp: {version: 2}\n", "router 240, version 3, IPv4, multicast", "="},
+		{vip4 + classic, vip4, "router 1, version 2, IPv4, multicast", "="},
+		{vip4 + twoNodes + "vrrp: {transport: unicast}\n", vip4 + twoNodes, "router 240, version 3, IPv4, unicast", "="},
+		{classic + vip4, classic + more + "vrrp: {advertisementInterval: 2s}\n", "router 1, version 2, IPv4, multicast, every 1s", "="},
+		{classic + vip4, classic + more, "router 1, version 2, IPv4, multicast, every 1s, with 1 addresses", "="},
+		{classic + vip4, classic + vip4 + "vrrp: {priority: 7, check: {fall: 9}}\n", "", ""},
+		{vip4, "virtualIPs: [192.168.3.240, \"2001:db8:3::240\"]\nvrrp: {routerID: 240}\n", "", ""},
 	} {
-		if got := len(Former(of(c.a), of(c.b))) == 0; got != c.same {
-			t.Errorf("%q and %q: %v\n%v\n%v", c.a, c.b, got, of(c.a), of(c.b))
+		for _, master := range []bool{true, false} {
+			want := c.master
+			if !master && c.backup != "=" {
+				want = c.backup
+			}
+			got := ""
+			for _, id := range Former(of(c.a), of(c.b), master) {
+				got += id.String()
+			}
+			if got != want {
+				t.Errorf("%q to %q, master %t: %q, want %q", c.a, c.b, master, got, want)
+			}
 		}
 	}
 }

@@ -37,20 +37,16 @@ func (r *renderer) keepalivedGlobal(l *lines) {
 		l.add("", "    vrrp_skip_check_adv_addr")
 		// Neighbours that missed the first announcement learn the way within a minute.
 		l.add("", "    vrrp_garp_master_refresh 60")
-		if r.facts.KeepalivedVersion.atLeast(gates.keepalivedRealTime) {
-			r.realTime(l)
+		// Advertisements are to be on time on a busy machine too. Real-time scheduling is the daemon's to give: with
+		// vrrp_rt_priority, or max_auto_priority above 0, keepalived sets a limit of time that kills it after a reload
+		// (2.2.7, 2.3.3: "has rlimit_rttime been exceeded?").
+		l.add("", "    vrrp_priority -20")
+		l.add("", "    vrrp_no_swap")
+		if r.facts.KeepalivedVersion.atLeast(gates.keepalivedAutoPrio) {
+			l.add("", "    max_auto_priority -1") // else it asks for one at every start
 		}
 	}
 	l.add("", "}")
-}
-
-// realTime keeps advertisements on time on a machine whose cores are all busy. The limit is the time on a core without
-// a pause: the default of 10 ms could kill keepalived in the reload of a large file on a small machine.
-func (r *renderer) realTime(l *lines) {
-	l.add("", "    vrrp_rt_priority 50")
-	l.add("", "    vrrp_rlimit_rttime 1000000")
-	l.add("", "    vrrp_no_swap")
-	l.add("", "    max_auto_priority -1")
 }
 
 func (r *renderer) keepalivedCheck(l *lines) {

@@ -21,14 +21,14 @@ var gates = struct {
 	haproxyExporter     [3]int // http-request use-service prometheus-exporter
 	haproxyBearsNoRoute [3]int // resolvers: a nameserver without a route to it is no reason not to start
 	haproxyLiveServers  [3]int // runtime API: add server, del server (experimental in 2.4 and 2.5)
-	keepalivedRealTime  [3]int // global_defs: max_auto_priority, vrrp_rlimit_rttime
+	keepalivedAutoPrio  [3]int // global_defs: max_auto_priority
 	keepalivedTrackFile [3]int // track_file (before: vrrp_track_file)
 }{
 	haproxyStatusList:   [3]int{2, 2, 0},
 	haproxyExporter:     [3]int{2, 2, 0},
 	haproxyBearsNoRoute: [3]int{2, 6, 0},
 	haproxyLiveServers:  [3]int{2, 6, 0},
-	keepalivedRealTime:  [3]int{2, 1, 0},
+	keepalivedAutoPrio:  [3]int{2, 1, 0},
 	keepalivedTrackFile: [3]int{2, 1, 0},
 }
 

@@ -50,7 +50,7 @@ services:
 		{HAProxyConfig, "2.1.99", "2.2.0", "http-check expect rstatus ^(200|401)$", "http-check expect status 200,401"},
 		{HAProxyConfig, "2.1.99", "2.2.0", "", "http-request use-service prometheus-exporter if { path /metrics }"},
 		{HAProxyConfig, "2.5.99", "2.6.0", "", "nameserver dns1 203.0.113.53:53"},
-		{KeepalivedConfig, "1:2.0.99", "1:2.1.0", "", "vrrp_rlimit_rttime 1000000"},
+		{KeepalivedConfig, "1:2.0.99", "1:2.1.0", "", "max_auto_priority -1"},
 		{KeepalivedConfig, "1:2.0.99", "1:2.1.0", "vrrp_track_file rlb-fault {", "track_file rlb-fault {"},
 	} {
 		lines := func(v Version) []string {

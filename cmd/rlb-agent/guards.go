@@ -20,6 +20,7 @@ type guards struct {
 	heeds chan bool // whether keepalived heeds the guard
 	knows chan reconcile.InForce
 
+	slow  sync.Once
 	mutex sync.Mutex
 	force reconcile.InForce // what they know of the spec in force
 }
@@ -32,6 +33,9 @@ func (a *app) startGuards(ctx context.Context, h *host.Host) (g *guards, wait fu
 		states := make(chan string)
 		all.Go(func() {
 			h.UnitStates(ctx, unit, func(state string) {
+				if unit == keepalivedUnit && state == "active" {
+					g.hasten(ctx)
+				}
 				select {
 				case states <- state:
 				case <-ctx.Done():
@@ -40,7 +44,7 @@ func (a *app) startGuards(ctx context.Context, h *host.Host) (g *guards, wait fu
 		})
 		return states
 	}
-	haproxy, keepalived := states("haproxy.service"), states("keepalived.service")
+	haproxy, keepalived := states("haproxy.service"), states(keepalivedUnit)
 	conflicts := make(chan guard.Conflict)
 	watch := guard.Guard{Probe: h.ProbeHAProxy, Alone: g.alone, Tell: g.tell, Log: a.log}
 	all.Go(func() { watch.Run(ctx, haproxy, g.heeds, conflicts) })
@@ -72,6 +76,19 @@ func (g *guards) heed(ctx context.Context) {
 	select {
 	case g.knows <- *force:
 	case <-ctx.Done():
+	}
+	g.hasten(ctx)
+}
+
+// hasten makes keepalived real-time, which does not last over its restart. A machine that does not let us, as some
+// containers, is told of once.
+func (g *guards) hasten(ctx context.Context) {
+	unit, err := g.host.Unit(ctx, keepalivedUnit)
+	if err != nil || !unit.Active() || !g.inForce().Tracks {
+		return
+	}
+	if err := g.host.HastenVRRP(ctx, unit.MainPID); err != nil {
+		g.slow.Do(func() { g.log.Warn("advertisements may be late on a busy machine: " + err.Error()) })
 	}
 }
 

@@ -52,7 +52,9 @@ func hear(ctx context.Context, iface string, ids []render.Identity, heard func(w
 			errs[i] = wire.HearAdverts(ctx, iface, wire.Identity{Family: id.Family, Version: id.Version, RouterID: id.RouterID}, func(a wire.Advert) {
 				mutex.Lock()
 				defer mutex.Unlock()
-				if advertises(a, id) {
+				said := id
+				said.Unicast, said.Interval, said.Addresses = a.Unicast, a.Interval, a.Count
+				if id.Covers(said) {
 					heard(a)
 				}
 			})
@@ -60,11 +62,6 @@ func hear(ctx context.Context, iface string, ids []render.Identity, heard func(w
 	}
 	all.Wait()
 	return errors.Join(errs...)
-}
-
-// advertises says whether an advertisement of the router is of this identity in all that it tells.
-func advertises(a wire.Advert, id render.Identity) bool {
-	return a.Unicast == id.Unicast && (id.Interval == 0 || a.Interval == id.Interval) && (id.Addresses == 0 || a.Count == id.Addresses)
 }
 
 // RunDetached runs a command in a systemd unit of its own, and does not wait for it. Where the unit runs already

@@ -128,7 +128,7 @@ func (h *Host) HearsRouter(ctx context.Context, iface string, ids []render.Ident
 	if err := h.look(ctx, "HearsRouter"); err != nil {
 		return false, err
 	}
-	return slices.ContainsFunc(ids, func(id render.Identity) bool { return slices.Contains(h.Routers, id) }), nil
+	return slices.ContainsFunc(ids, func(id render.Identity) bool { return slices.ContainsFunc(h.Routers, id.Covers) }), nil
 }
 
 // Neighbours are those of Answers.

@@ -69,6 +69,7 @@ func TestHolder(t *testing.T) {
 	for range 2 { // on either host
 		active, standby := w.roles(a, b)
 		var seen holders
+		// one connection may be open in the moment of the takeover
 		report := w.probe(0, func() {
 			seen = w.holdersDuring(a, b, func() {
 				active.sh(kill)
@@ -76,7 +77,7 @@ func TestHolder(t *testing.T) {
 			})
 		})
 		t.Logf("keepalived killed on %s: %+v, %d of %d failed", active.Name(), seen, report.Failed, report.Total)
-		if seen.last > 500*time.Millisecond || seen.none > 0 || report.Failed > 1 && report.Late < stall {
+		if report.Late < stall && (seen.last > 500*time.Millisecond || seen.none > 0 || report.Failed > 1) {
 			t.Errorf("keepalived killed: %+v, %d of %d failed: %v", seen, report.Failed, report.Total, report.Errors)
 		}
 		if !standby.active() {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"log/slog"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -16,6 +17,7 @@ import (
 // bench is a guard in a bubble of its own time, with a HAProxy that tests set.
 type bench struct {
 	t      *testing.T
+	turns  sync.Mutex
 	units  chan string
 	on     chan bool
 	rivals chan Conflict
@@ -35,12 +37,15 @@ func run(t *testing.T, do func(*bench)) {
 		b := &bench{t: t, units: make(chan string), on: make(chan bool), rivals: make(chan Conflict), answer: reconcile.HAProxyAnswers}
 		g := Guard{
 			Probe: func(context.Context) reconcile.HAProxyState {
+				b.turn()
 				b.probes++
 				time.Sleep(b.takes)
+				b.turn()
 				return b.answer
 			},
-			Alone: func(context.Context) bool { return b.alone },
+			Alone: func(context.Context) bool { b.turn(); return b.alone },
 			Tell: func(_ context.Context, r reconcile.GuardRecord) error {
+				b.turn()
 				if b.broken == nil {
 					b.told = append(b.told, r)
 				}
@@ -66,9 +71,16 @@ func serving(t *testing.T, do func(*bench)) {
 	})
 }
 
+// turn tells the race detector that the test and the guard take turns.
+func (b *bench) turn() {
+	b.turns.Lock()
+	defer b.turns.Unlock()
+}
+
 // after lets time pass and looks at the verdict then.
 func (b *bench) after(d time.Duration, fault bool) reconcile.GuardRecord {
 	b.t.Helper()
+	b.turn()
 	time.Sleep(d)
 	synctest.Wait()
 	if len(b.told) == 0 {

@@ -57,7 +57,7 @@ type Holder struct {
 // Run watches until ctx ends. force brings the spec in force, now and then also the same again, whereupon everything is
 // looked at anew; units each new ActiveState of keepalived's unit; moved that addresses may have changed.
 func (h *Holder) Run(ctx context.Context, force <-chan reconcile.InForce, units <-chan string, moved <-chan struct{}) {
-	h.claims = make(chan struct{}, 1)
+	h.claims, h.answers = make(chan struct{}, 1), make(chan answer, 1)
 	defer h.unwatch()
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
@@ -76,6 +76,8 @@ func (h *Holder) Run(ctx context.Context, force <-chan reconcile.InForce, units 
 		case <-moved:
 		case <-h.claims:
 			h.claimed()
+		case a := <-h.answers:
+			h.answered(ctx, a)
 		case <-timer.C:
 		}
 		if len(h.force.VirtualIPs) > 0 {
@@ -121,7 +123,9 @@ func (h *Holder) unitIs(state string) {
 	case h.down.IsZero():
 		h.down = time.Now()
 	}
-	h.begin()
+	if h.begin(); !h.down.IsZero() && h.heard { // that came first
+		h.claimed()
+	}
 }
 
 // look sees which virtual IPs are on the interface.

@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -31,6 +32,7 @@ var (
 // site is a holder in a bubble of its own time, on a host and a network that tests set.
 type site struct {
 	t       *testing.T
+	turns   sync.Mutex
 	force   chan reconcile.InForce
 	units   chan string
 	moved   chan struct{}
@@ -55,20 +57,23 @@ func holding(t *testing.T, do func(*site)) {
 		}
 		h := Holder{
 			Addresses: func(_ context.Context, iface string) ([]netip.Prefix, error) {
+				s.turn()
 				if iface != "eth0" {
 					t.Errorf("looks at %s", iface)
 				}
 				return slices.Clone(s.addrs), nil
 			},
 			Remove: func(_ context.Context, _ string, p netip.Prefix) error {
+				s.turn()
 				if s.broken == nil {
 					s.addrs = slices.DeleteFunc(s.addrs, func(have netip.Prefix) bool { return have == p })
 				}
 				return s.broken
 			},
-			Role: func(context.Context) (reconcile.Role, error) { s.roles++; return s.role, nil },
+			Role: func(context.Context) (reconcile.Role, error) { s.turn(); s.roles++; return s.role, nil },
 			MAC:  func(string) (string, error) { return ownMAC, nil },
 			Neighbours: func(_ context.Context, _ string, asked []netip.Addr) (map[netip.Addr]string, error) {
+				s.turn()
 				s.asked++
 				found := map[netip.Addr]string{}
 				for _, addr := range asked {
@@ -82,6 +87,7 @@ func holding(t *testing.T, do func(*site)) {
 				return found, nil
 			},
 			Watch: func(ctx context.Context, _ string, _ []netip.Addr, claimed func()) error {
+				s.turn()
 				s.claimed = claimed
 				<-ctx.Done()
 				s.claimed = nil
@@ -118,7 +124,14 @@ func (s *site) heed(tracks bool) {
 	}
 }
 
-func (s *site) after(d time.Duration) { time.Sleep(d); synctest.Wait() }
+// after lets time pass.
+func (s *site) after(d time.Duration) { s.turn(); time.Sleep(d); synctest.Wait() }
+
+// turn tells the race detector that the test and the holder take turns.
+func (s *site) turn() {
+	s.turns.Lock()
+	defer s.turns.Unlock()
+}
 
 // hold puts virtual IPs on the interface, and no others.
 func (s *site) hold(vips ...netip.Prefix) {

@@ -28,7 +28,10 @@ type rivals struct {
 	unwatching func()        // ends the watch for claims; nil without one
 	claims     chan struct{} // somebody else says that it holds one of them
 
-	ask    time.Time     // when to ask who else holds them; zero is not
+	ask     time.Time   // when to ask who else holds them; zero is not
+	asking  bool        // … is under way
+	answers chan answer // to that
+
 	heard  bool          // a claim came since nobody else held them
 	seen   string        // MAC of the other one, "" is none
 	told   bool          // the Guard knows of it
@@ -111,7 +114,14 @@ func (h *Holder) alone(ctx context.Context) {
 	}
 }
 
-// contend asks whether another host holds the virtual IPs while this one is master.
+// answer is who else holds the addresses that were asked for.
+type answer struct {
+	asked []netip.Addr
+	macs  map[netip.Addr]string
+	err   error
+}
+
+// contend begins to ask who else holds the virtual IPs. What happens meanwhile does not wait for it.
 func (h *Holder) contend(ctx context.Context) {
 	if !reached(h.ask) {
 		return
@@ -119,14 +129,28 @@ func (h *Holder) contend(ctx context.Context) {
 	if h.ask = (time.Time{}); len(h.held) == 0 || !h.down.IsZero() {
 		return
 	}
-	var asked []netip.Addr
-	for _, p := range h.held {
-		asked = append(asked, p.Addr())
+	if h.asking {
+		h.ask = time.Now().Add(settleTime)
+		return
 	}
-	macs, err := h.Neighbours(ctx, h.force.Interface, append(asked, h.force.Peers...))
-	h.cannot(err)
-	at := slices.IndexFunc(asked, func(addr netip.Addr) bool { return macs[addr] != "" })
-	if err != nil || at < 0 && !h.heard && h.seen == "" {
+	h.asking = true
+	var a answer
+	for _, p := range h.held {
+		a.asked = append(a.asked, p.Addr())
+	}
+	iface, all := h.force.Interface, slices.Concat(a.asked, h.force.Peers)
+	go func() {
+		a.macs, a.err = h.Neighbours(ctx, iface, all)
+		h.answers <- a
+	}()
+}
+
+// answered judges whether another host holds the virtual IPs while this one is master.
+func (h *Holder) answered(ctx context.Context, a answer) {
+	h.asking = false
+	h.cannot(a.err)
+	at := slices.IndexFunc(a.asked, func(addr netip.Addr) bool { return a.macs[addr] != "" })
+	if a.err != nil || len(h.held) == 0 || !h.down.IsZero() || at < 0 && !h.heard && h.seen == "" {
 		return
 	}
 	role, err := h.Role(ctx)
@@ -143,7 +167,7 @@ func (h *Holder) contend(ctx context.Context) {
 		h.alone(ctx)
 		return
 	}
-	h.meet(ctx, asked[at], macs)
+	h.meet(ctx, a.asked[at], a.macs)
 }
 
 // meet decides who of the two holders stays.

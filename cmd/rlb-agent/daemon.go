@@ -129,7 +129,6 @@ func (k *keeper) wait(ctx context.Context, pause time.Duration, seen *inbox, han
 			releaseMemory()
 		case <-ping:
 			alive.notify(daemon.SdNotifyWatchdog)
-			releaseMemory() // the probes, too, come through much of the program in time
 		case <-seen.bell:
 			if !seen.any(k.news) { // what the agent did itself, and looked at since
 				continue

@@ -25,12 +25,13 @@ type options struct {
 	interval    time.Duration
 	rate        int
 	json, svg   string
+	from        []string // files of samples, instead of measuring
 	strict      bool
 }
 
 func main() {
 	var o options
-	var faultNames, profiles string
+	var faultNames, profiles, from string
 	flag.StringVar(&o.agent, "agent", "bin/rlb-agent", "the agent's binary")
 	flag.StringVar(&o.unit, "unit", "hack/systemd/rlb-agent.service", "the agent's systemd unit")
 	flag.IntVar(&o.n, "n", 20, "how often each fault is made; those that nothing ends are made 3 times at most")
@@ -40,10 +41,14 @@ func main() {
 	flag.IntVar(&o.rate, "rate", 2000, "new connections a second for what is measured under load; less where the machine cannot")
 	flag.StringVar(&o.json, "json", "", "a file that gets every sample")
 	flag.StringVar(&o.svg, "svg", "", "a file that gets a picture of the distributions")
+	flag.StringVar(&from, "from", "", "files that -json wrote, by commas: report them instead of measuring")
 	flag.BoolVar(&o.strict, "strict", false, "exit with 1 if a bar is missed")
 	flag.Parse()
 	if faultNames != "" {
 		o.faults = strings.Split(faultNames, ",")
+	}
+	if from != "" {
+		o.from = strings.Split(from, ",")
 	}
 	o.profiles = strings.Split(profiles, ",")
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -60,69 +65,101 @@ func main() {
 
 // run measures and reports; missed says that a bar was missed.
 func run(ctx context.Context, o options) (missed bool, err error) {
+	all, err := readJSON(o.from)
+	if err == nil && len(o.from) == 0 {
+		all, err = measureAll(ctx, o)
+	}
+	if len(all) > 0 {
+		missed = all.print(os.Stdout)
+		if o.json != "" {
+			err = errors.Join(err, all.writeJSON(o.json))
+		}
+		if o.svg != "" {
+			err = errors.Join(err, os.WriteFile(o.svg, all.draw(), 0o644))
+		}
+	}
+	return missed, err
+}
+
+// measureAll measures setup by setup; with an error it returns what it has.
+func measureAll(ctx context.Context, o options) (all results, err error) {
 	for _, name := range o.faults {
 		if !slices.Contains(names(), name) {
-			return false, fmt.Errorf("cannot make fault %q: there are %s", name, strings.Join(names(), ", "))
+			return nil, fmt.Errorf("cannot make fault %q: there are %s", name, strings.Join(names(), ", "))
 		}
 	}
 	setups, err := setupsOf(o.profiles, o.interval)
 	if err != nil {
-		return false, err
+		return nil, err
 	}
 	if err := lab.EnsureCaches(ctx, lab.Options{Log: progress}, lab.Trixie); err != nil {
-		return false, err
+		return nil, err
 	}
-	var all results
+	var errs []error
 	for _, s := range setups {
+		if len(o.faults) > 0 && !slices.ContainsFunc(o.faults, s.has) {
+			continue
+		}
 		rows, err := measure(ctx, s, o)
 		all = append(all, rows...)
 		if err != nil {
-			return false, fmt.Errorf("%s: %w", s.name, err)
+			errs = append(errs, fmt.Errorf("%s: %w", s.name, err))
 		}
 	}
-	missed = all.print(os.Stdout)
-	if o.json != "" {
-		err = errors.Join(err, all.writeJSON(o.json))
-	}
-	if o.svg != "" {
-		err = errors.Join(err, os.WriteFile(o.svg, all.draw(), 0o644))
-	}
-	return missed, err
+	return all, errors.Join(errs...)
 }
 
 // progress tells on standard error what takes long.
 func progress(format string, args ...any) { fmt.Fprintf(os.Stderr, "  "+format+"\n", args...) }
 
-// measure makes a pair, and every fault that was asked for on it.
+// measure makes a pair, and every fault that was asked for on it. After a fault that it does not get over the pair is
+// made anew for the next one.
 func measure(ctx context.Context, s setup, o options) (rows results, err error) {
-	p, err := newPair(ctx, s, o)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { err = errors.Join(err, p.Close()) }()
+	var p *pair
+	var errs []error
 	for _, f := range faults {
 		if len(o.faults) > 0 && !slices.Contains(o.faults, f.name) || !s.has(f.name) {
 			continue
+		}
+		if p == nil {
+			if p, err = newPair(ctx, s, o); err != nil {
+				return rows, errors.Join(append(errs, err)...)
+			}
 		}
 		if why := p.lacks(ctx, f); why != "" {
 			progress("%s, %s: left out, %s", s.name, f.title, why)
 			continue
 		}
-		row := result{Fault: f.name, Setup: s.name}
-		for again := 0; len(row.Samples) < f.times(o.n, s); {
-			one, err := p.try(ctx, f)
-			if err != nil {
-				return rows, fmt.Errorf("%s: %w", f.title, err)
-			}
-			if !f.loaded && one.disturbed() && again < o.n {
-				again++
-				progress("%s, %s: measured again, the machine itself stood still for %.0f ms", s.name, f.title, one.Late)
-				continue
-			}
-			row.Samples = append(row.Samples, one)
-			progress("%s, %s: %s", s.name, f.title, one)
+		samples, err := p.repeat(ctx, f, f.times(o.n, s))
+		if len(samples) > 0 {
+			rows = append(rows, result{Fault: f.name, Setup: s.name, Samples: samples})
 		}
-		rows = append(rows, row)
+		if err != nil {
+			progress("%s, %s: %v", s.name, f.title, err)
+			errs = append(errs, fmt.Errorf("%s: %w", f.title, err), p.Close())
+			p = nil
+		}
 	}
-	return rows, nil
+	if p != nil {
+		errs = append(errs, p.Close())
+	}
+	return rows, errors.Join(errs...)
+}
+
+// repeat makes a fault so many times. What the machine itself spoiled is measured again, but not without end.
+func (p *pair) repeat(ctx context.Context, f fault, times int) (samples []sample, err error) {
+	for again := 0; len(samples) < times; {
+		one, err := p.try(ctx, f)
+		if err != nil {
+			return samples, err
+		}
+		if !f.loaded && one.disturbed() && again < times {
+			again++
+			progress("%s, %s: measured again, the machine itself stood still for %.0f ms", p.setup.name, f.title, one.Late)
+			continue
+		}
+		samples = append(samples, one)
+		progress("%s, %s: %s", p.setup.name, f.title, one)
+	}
+	return samples, nil
 }

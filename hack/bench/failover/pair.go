@@ -148,7 +148,7 @@ func (p *pair) mend(ctx context.Context) error {
 		if p.setup.daemon {
 			units += " rlb-agent"
 		}
-		_, err := h.Sh(ctx, "systemctl kill -s CONT haproxy; systemctl reset-failed; test ! -e "+drainFile+" || "+agent+" undrain; systemctl start "+units)
+		_, err := h.Sh(ctx, "systemctl kill -s CONT haproxy; systemctl reset-failed; test ! -e "+drainFile+" || "+agent+" undrain; systemctl start "+units+" || { sleep 1; systemctl start "+units+"; }") // the agent may start them too
 		return err
 	})
 }

@@ -107,16 +107,42 @@ func number(ms float64, endless bool) string {
 	return text
 }
 
+// record is the file of all samples.
+type record struct {
+	CPUs    int     `json:"cpus"`
+	Arch    string  `json:"arch"`
+	Unit    string  `json:"unit"`
+	Results results `json:"results"`
+}
+
 // writeJSON writes every sample.
 func (all results) writeJSON(path string) error {
-	data, err := json.MarshalIndent(struct {
-		CPUs    int     `json:"cpus"`
-		Arch    string  `json:"arch"`
-		Unit    string  `json:"unit"`
-		Results results `json:"results"`
-	}{runtime.NumCPU(), runtime.GOARCH, "milliseconds", all}, "", "  ")
+	data, err := json.MarshalIndent(record{runtime.NumCPU(), runtime.GOARCH, "milliseconds", all}, "", "  ")
 	if err != nil {
 		return err
 	}
 	return os.WriteFile(path, append(data, '\n'), 0o644)
+}
+
+// readJSON reads what writeJSON wrote; of a fault that stands in several files all samples count.
+func readJSON(paths []string) (all results, err error) {
+	for _, path := range paths {
+		data, err := os.ReadFile(path)
+		if err != nil {
+			return nil, err
+		}
+		var r record
+		if err := json.Unmarshal(data, &r); err != nil {
+			return nil, fmt.Errorf("cannot read %s: %w", path, err)
+		}
+		for _, row := range r.Results {
+			i := slices.IndexFunc(all, func(old result) bool { return old.Fault == row.Fault && old.Setup == row.Setup })
+			if i < 0 {
+				all = append(all, row)
+				continue
+			}
+			all[i].Samples = append(all[i].Samples, row.Samples...)
+		}
+	}
+	return all, nil
 }

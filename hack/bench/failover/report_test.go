@@ -5,9 +5,12 @@ import (
 	"encoding/xml"
 	"errors"
 	"io"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 // row is a result with these gaps; a negative one had no end.
@@ -62,6 +65,23 @@ func TestBars(t *testing.T) {
 				t.Errorf("%s: %q is not in:\n%s", c.name, words, out.String())
 			}
 		}
+	}
+}
+
+// What was written is read again; samples of two files are put together.
+func TestFiles(t *testing.T) {
+	all := results{row("crash", standard, 250, -6000), row("crash", classic, 3300)}
+	path := filepath.Join(t.TempDir(), "all.json")
+	if err := all.writeJSON(path); err != nil {
+		t.Fatal(err)
+	}
+	again, err := readJSON([]string{path, path})
+	if err != nil {
+		t.Fatal(err)
+	}
+	all[0].Samples, all[1].Samples = append(all[0].Samples, all[0].Samples...), append(all[1].Samples, all[1].Samples...)
+	if diff := cmp.Diff(all, again); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
 	}
 }
 

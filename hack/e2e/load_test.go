@@ -54,6 +54,9 @@ func TestReloadUnderLoad(t *testing.T) {
 		t.Errorf("%d of %d connections failed: %v, %v", report.Failed, report.Total, report.Errors, report.ByServer)
 	}
 	for _, conn := range quiet {
+		conn.Poke()
+	}
+	for _, conn := range quiet {
 		if _, cut, err := conn.Cut(); cut {
 			t.Fatalf("a quiet connection was cut by a reload: %v", err)
 		}

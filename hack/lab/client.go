@@ -200,5 +200,8 @@ func (l *LongConn) Cut() (at time.Time, cut bool, err error) {
 	}
 }
 
+// Poke sends a little. A connection that only seems to be open, because nobody has said otherwise, is cut by it.
+func (l *LongConn) Poke() { _, _ = l.conn.Write([]byte("\r\n")) }
+
 // Close ends the connection.
 func (l *LongConn) Close() error { return l.conn.NetConn().Close() }

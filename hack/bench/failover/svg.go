@@ -22,7 +22,7 @@ const (
 )
 
 // lanes are the setups from top to bottom, with their colours.
-var lanes = []struct{ setup, colour string }{{standard, "#2f81f7"}, {fast, "#8957e5"}, {classic, "#db6d28"}}
+var lanes = []struct{ setup, colour string }{{standard, "#2f81f7"}, {fast, "#a371f7"}, {classic, "#db6d28"}}
 
 // pictured are the rows of the picture.
 var pictured = []struct {

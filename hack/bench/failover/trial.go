@@ -121,6 +121,12 @@ func (t *trial) run(ctx context.Context, f fault) (one sample, err error) {
 	one.Errors = report.Errors
 	one.Rate = float64(report.Total) / report.Took.Seconds()
 	for _, conn := range quiet {
+		conn.Poke()
+	}
+	if len(quiet) > 0 {
+		time.Sleep(300 * time.Millisecond) // for an answer that says that the other end is gone
+	}
+	for _, conn := range quiet {
 		if _, cut, _ := conn.Cut(); cut {
 			one.Cut++
 		}

@@ -56,7 +56,7 @@ var faults = []fault{
 	{name: "reboot", title: "reboot of the active", inject: func(ctx context.Context, t *trial) error { return t.active.Reboot(ctx) }, over: moved},
 	{name: "heal", title: "partition healed", before: part, inject: func(_ context.Context, t *trial) error { return t.Heal() },
 		over: func(t *trial) bool { return holds(t.active) != holds(t.standby) }, watch: 500 * time.Millisecond},
-	{name: "drain", title: "drain", inject: on(agent, "drain"), over: moved},
+	{name: "drain", title: "drain", inject: drain, over: moved},
 	{name: "nothing", title: "nothing, under load", inject: func(context.Context, *trial) error { return nil }, watch: 5 * time.Second, loaded: true},
 	{name: "reload", title: "HAProxy reloaded", inject: on("systemctl", "reload", "haproxy"), watch: 300 * time.Millisecond, loaded: true},
 	{name: "edit", title: "spec edited", inject: edit, over: edited, watch: 500 * time.Millisecond, loaded: true},
@@ -69,6 +69,15 @@ func part(ctx context.Context, t *trial) error {
 		return err
 	}
 	return until(ctx, bound, func() bool { return holds(t.active) && holds(t.standby) })
+}
+
+// drain gives the virtual IP away in order. A spec without nodes leaves nobody to look for first.
+func drain(ctx context.Context, t *trial) error {
+	args := []string{agent, "drain"}
+	if !t.setup.daemon {
+		args = append(args, "--force")
+	}
+	return on(args...)(ctx, t)
 }
 
 // edit changes the spec on both hosts. The original has nobody who notices, so that the agent is run by hand.

@@ -33,15 +33,21 @@ type setup struct {
 
 // setupsOf are the setups of the profiles, and standard with an interval of its own for the faults that depend on it.
 func setupsOf(profiles []string, interval time.Duration) ([]setup, error) {
+	// The agent looks for the other node before it gives the virtual IP away.
+	const nodes = "nodes:\n- {name: lb1, addresses: [198.51.100.11]}\n- {name: lb2, addresses: [198.51.100.12]}\n"
 	var setups []setup
 	for _, profile := range profiles {
 		if profile != standard && profile != classic {
 			return nil, fmt.Errorf("cannot use profile %q: there are standard and classic", profile)
 		}
-		setups = append(setups, setup{name: profile, spec: "profile: " + profile + "\n", daemon: profile == standard})
+		s := setup{name: profile, spec: "profile: " + profile + "\n", daemon: profile == standard}
+		if s.daemon {
+			s.spec += nodes
+		}
+		setups = append(setups, s)
 	}
 	if interval > 0 && slices.Contains(profiles, standard) {
-		setups = append(setups, setup{name: fast, spec: fmt.Sprintf("vrrp: {advertisementInterval: %s}\n", interval), daemon: true, only: []string{"link-cut", "crash"}})
+		setups = append(setups, setup{name: fast, spec: fmt.Sprintf("vrrp: {advertisementInterval: %s}\n", interval) + nodes, daemon: true, only: []string{"link-cut", "crash"}})
 	}
 	return setups, nil
 }

@@ -97,7 +97,7 @@ func (t *trial) run(ctx context.Context, f fault) (one sample, err error) {
 	served := func(since time.Time) func() bool {
 		return func() bool { return probe.Streak(since) >= 20 }
 	}
-	if err := until(ctx, 5*time.Second, served(time.Time{})); err != nil {
+	if err := until(ctx, 20*time.Second, served(time.Time{})); err != nil {
 		return one, errors.Join(err, fmt.Errorf("no service before the fault: %v", probe.Stop().Errors))
 	}
 	holders := t.watchHolders()

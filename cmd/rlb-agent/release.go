@@ -1,9 +1,9 @@
 package main
 
 import (
-	"fmt"
 	"os"
 	"runtime/debug"
+	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -30,13 +30,15 @@ func releaseMemory() {
 		return
 	}
 	for line := range strings.Lines(string(maps)) {
-		var from, to uintptr
-		var perms string
-		if _, err := fmt.Sscanf(line, "%x-%x %s", &from, &to, &perms); err != nil || !strings.HasSuffix(line, " "+program+"\n") {
+		fields := strings.Fields(line)
+		if len(fields) != 6 || fields[5] != program || fields[1] != "r-xp" && fields[1] != "r--p" { // never written, so nothing is lost
 			continue
 		}
-		if perms == "r-xp" || perms == "r--p" { // never written, so nothing is lost
-			_, _, _ = unix.Syscall(unix.SYS_MADVISE, from, to-from, unix.MADV_DONTNEED)
+		begin, end, _ := strings.Cut(fields[0], "-")
+		from, err := strconv.ParseUint(begin, 16, 64)
+		to, endErr := strconv.ParseUint(end, 16, 64)
+		if err == nil && endErr == nil {
+			_, _, _ = unix.Syscall(unix.SYS_MADVISE, uintptr(from), uintptr(to-from), unix.MADV_DONTNEED)
 		}
 	}
 }

@@ -88,9 +88,13 @@ func TestRouterChanges(t *testing.T) {
 			report := w.probe(0, func() {
 				first.writeSpec(spec)
 				if c.order != both {
-					time.Sleep(4500 * time.Millisecond) // the daemon lets its peer go first
+					first.sh("systemctl reload rlb-agent") // asked to, it does not let its peer go first
+					time.Sleep(1500 * time.Millisecond)
 				}
 				second.writeSpec(spec)
+				if c.order != both {
+					second.sh("systemctl reload rlb-agent")
+				}
 				w.eventually("both are as the spec says", 20*time.Second, func() bool { return settled(a) && settled(b) })
 				w.eventually("one holds the virtual IP", 10*time.Second, func() bool { return a.active() != b.active() })
 				time.Sleep(300 * time.Millisecond)

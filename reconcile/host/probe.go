@@ -29,9 +29,13 @@ func (h *Host) ProbeHAProxy(ctx context.Context) reconcile.HAProxyState {
 }
 
 func probe(ctx context.Context, healthSocket, statsSocket string) reconcile.HAProxyState {
+	const question = "GET / HTTP/1.0\r\n\r\n"
+	if askQuickly(healthSocket, question) {
+		return reconcile.HAProxyAnswers
+	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	health := firstByte(ctx, healthSocket, "GET / HTTP/1.0\r\n\r\n")
+	health := firstByte(ctx, healthSocket, question)
 	err, told := await(health, nil, healthPatience)
 	switch {
 	case told && err == nil:

@@ -46,7 +46,7 @@ func (a *app) startGuards(ctx context.Context, h *host.Host) (g *guards, wait fu
 	}
 	haproxy, keepalived := states("haproxy.service"), states(keepalivedUnit)
 	conflicts := make(chan guard.Conflict)
-	watch := guard.Guard{Probe: h.ProbeHAProxy, Alone: g.alone, Tell: g.tell, Log: a.log}
+	watch := guard.Guard{Answers: h.HAProxyAnswers, Probe: h.ProbeHAProxy, Alone: g.alone, Tell: g.tell, Log: a.log}
 	all.Go(func() { watch.Run(ctx, haproxy, g.heeds, conflicts) })
 	moved := make(chan struct{}, 1)
 	all.Go(func() { g.watchAddresses(ctx, moved) })

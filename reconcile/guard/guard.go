@@ -23,7 +23,9 @@ const (
 
 // Guard is the watch over one HAProxy.
 type Guard struct {
-	// Probe asks HAProxy once whether it serves. It takes half a second at most.
+	// Answers asks HAProxy whether it serves, without patience: no answer says nothing yet. It takes 5 ms at most.
+	Answers func() bool
+	// Probe asks a HAProxy that did not answer at once. It takes half a second, and some for a busy one.
 	Probe func(context.Context) reconcile.HAProxyState
 	// Alone says that no peer is there to take over. It takes some milliseconds.
 	Alone func(context.Context) bool
@@ -81,7 +83,11 @@ func (g *Guard) Run(ctx context.Context, units <-chan string, on <-chan bool, co
 				g.answer = answer
 			}
 		case <-timer.C:
-			if g.on && up(g.unit) && !asking {
+			switch {
+			case !g.on || !up(g.unit) || asking:
+			case g.Answers():
+				g.answer = reconcile.HAProxyAnswers
+			default:
 				asking = true
 				go func() { answers <- g.Probe(ctx) }()
 			}

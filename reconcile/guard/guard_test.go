@@ -36,6 +36,13 @@ func run(t *testing.T, do func(*bench)) {
 		ctx, cancel := context.WithCancel(t.Context())
 		b := &bench{t: t, units: make(chan string), on: make(chan bool), rivals: make(chan Conflict), answer: reconcile.HAProxyAnswers}
 		g := Guard{
+			Answers: func() bool {
+				if b.answer == reconcile.HAProxyAnswers && b.takes == 0 {
+					b.probes++
+					return true
+				}
+				return false
+			},
 			Probe: func(context.Context) reconcile.HAProxyState {
 				b.turn()
 				b.probes++

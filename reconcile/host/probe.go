@@ -1,6 +1,7 @@
 package host
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -8,6 +9,8 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strconv"
+	"strings"
 	"syscall"
 	"time"
 
@@ -19,20 +22,52 @@ const (
 	healthPatience = 200 * time.Millisecond // after which the stats socket is asked too
 	statsPatience  = 250 * time.Millisecond // after which HAProxy hangs: both together are longer than a busy machine stalls
 	stallGrace     = 100 * time.Millisecond // more, where it was this process that was kept waiting
+	busyPatience   = 3 * time.Second        // after which a HAProxy that works, or waits for a core, and does not answer hangs too
 )
+
+// question is the probe's. HAProxy answers it itself.
+const question = "GET / HTTP/1.0\r\n\r\n"
+
+// HAProxyAnswers says whether HAProxy answers at once, as one that is well does. That it does not says nothing yet.
+func (h *Host) HAProxyAnswers() bool { return askQuickly(render.HealthSocket, question) }
 
 // ProbeHAProxy asks HAProxy whether it accepts and answers, on its health frontend, which leads to no server. At its
 // limit of connections that says nothing while the stats socket still answers: full is not hung, or any client could
 // move the virtual IPs. Where nobody listens the state is unknown.
 func (h *Host) ProbeHAProxy(ctx context.Context) reconcile.HAProxyState {
-	return probe(ctx, render.HealthSocket, render.StatsSocket)
+	for begin := time.Now(); ; {
+		state := probe(ctx, render.HealthSocket, render.StatsSocket)
+		if state != reconcile.HAProxyHung || time.Since(begin) > busyPatience || !h.runnable(ctx, "haproxy.service") {
+			return state
+		}
+	}
+}
+
+// runnable says whether a process of a unit runs on a core or waits for one: it is busy, and not stopped or stuck.
+func (h *Host) runnable(ctx context.Context, unit string) bool {
+	state, err := h.Unit(ctx, unit)
+	if err != nil || state.MainPID == 0 {
+		return false
+	}
+	children, _ := h.children(state.MainPID)
+	return h.anyRuns(append(children, state.MainPID)...)
+}
+
+// anyRuns says whether a thread of one of these processes runs or could.
+func (h *Host) anyRuns(pids ...int) bool {
+	for _, pid := range pids {
+		threads, _ := filepath.Glob(filepath.Join(h.proc, strconv.Itoa(pid), "task", "*", "stat"))
+		for _, path := range threads {
+			data, err := os.ReadFile(path)
+			if err == nil && strings.HasPrefix(string(data[bytes.LastIndexByte(data, ')')+1:]), " R") {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 func probe(ctx context.Context, healthSocket, statsSocket string) reconcile.HAProxyState {
-	const question = "GET / HTTP/1.0\r\n\r\n"
-	if askQuickly(healthSocket, question) {
-		return reconcile.HAProxyAnswers
-	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	health := firstByte(ctx, healthSocket, question)

@@ -23,6 +23,13 @@ func (g *guards) holder(conflicts chan<- guard.Conflict) *guard.Holder {
 			return wire.WatchHolders(ctx, iface, addrs, func(netip.Addr, net.HardwareAddr) { claimed() })
 		},
 		Announce: wire.Announce,
+		Remind: func(iface string, addr netip.Addr, mac string) error {
+			to, err := net.ParseMAC(mac)
+			if err != nil {
+				return err
+			}
+			return wire.AnnounceTo(iface, addr, to)
+		},
 		Tell: func(ctx context.Context, c guard.Conflict) {
 			select {
 			case conflicts <- c:

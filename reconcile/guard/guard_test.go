@@ -37,6 +37,7 @@ func run(t *testing.T, do func(*bench)) {
 		b := &bench{t: t, units: make(chan string), on: make(chan bool), rivals: make(chan Conflict), answer: reconcile.HAProxyAnswers}
 		g := Guard{
 			Answers: func() bool {
+				b.turn()
 				if b.answer == reconcile.HAProxyAnswers && b.takes == 0 {
 					b.probes++
 					return true

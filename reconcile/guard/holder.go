@@ -37,6 +37,8 @@ type Holder struct {
 	Watch func(ctx context.Context, iface string, addrs []netip.Addr, claimed func()) error
 	// Announce tells the network that an address is here.
 	Announce func(iface string, addr netip.Addr) error
+	// Remind tells the machine with a MAC alone that an address was here until now.
+	Remind func(iface string, addr netip.Addr, mac string) error
 	// Tell brings what is new about other holders to the Guard.
 	Tell func(context.Context, Conflict)
 	Log  *slog.Logger
@@ -58,6 +60,7 @@ type Holder struct {
 // looked at anew; units each new ActiveState of keepalived's unit; moved that addresses may have changed.
 func (h *Holder) Run(ctx context.Context, force <-chan reconcile.InForce, units <-chan string, moved <-chan struct{}) {
 	h.claims, h.answers = make(chan struct{}, 1), make(chan answer, 1)
+	defer h.reminding.Wait()
 	defer h.unwatch()
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
@@ -137,6 +140,9 @@ func (h *Holder) look(ctx context.Context) {
 	}
 	held := slices.DeleteFunc(slices.Clone(all), func(p netip.Prefix) bool { return !slices.Contains(h.force.VirtualIPs, p.Addr()) })
 	changed := !slices.Equal(held, h.held)
+	if len(held) == 0 && changed && up(h.unit) {
+		h.remind(ctx)
+	}
 	switch h.held = held; {
 	case len(held) == 0:
 		h.due, h.stray = time.Time{}, false

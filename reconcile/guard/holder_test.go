@@ -44,6 +44,7 @@ type site struct {
 	broken  error // of Remove
 	claimed func()
 	said    []netip.Addr // announced
+	minded  []string     // reminded
 	told    []Conflict
 	log     bytes.Buffer
 }
@@ -73,8 +74,9 @@ func holding(t *testing.T, do func(*site)) {
 			Role: func(context.Context) (reconcile.Role, error) { s.turn(); s.roles++; return s.role, nil },
 			MAC:  func(string) (string, error) { return ownMAC, nil },
 			Neighbours: func(_ context.Context, _ string, asked []netip.Addr) (map[netip.Addr]string, error) {
-				s.turn()
+				s.turns.Lock()
 				s.asked++
+				s.turns.Unlock()
 				found := map[netip.Addr]string{}
 				for _, addr := range asked {
 					if mac := s.others[addr]; mac != "" {
@@ -94,8 +96,14 @@ func holding(t *testing.T, do func(*site)) {
 				return nil
 			},
 			Announce: func(_ string, addr netip.Addr) error { s.said = append(s.said, addr); return nil },
-			Tell:     func(_ context.Context, c Conflict) { s.told = append(s.told, c) },
-			Log:      slog.New(slog.NewTextHandler(&s.log, nil)),
+			Remind: func(_ string, addr netip.Addr, mac string) error {
+				s.turns.Lock()
+				defer s.turns.Unlock()
+				s.minded = append(s.minded, addr.String()+" at "+mac)
+				return nil
+			},
+			Tell: func(_ context.Context, c Conflict) { s.told = append(s.told, c) },
+			Log:  slog.New(slog.NewTextHandler(&s.log, nil)),
 		}
 		ended := make(chan bool)
 		go func() { h.Run(ctx, s.force, s.units, s.moved); close(ended) }()
@@ -158,7 +166,41 @@ func (s *site) wantTold(yield bool, words string) {
 	}
 }
 
+func (s *site) reminded() []string {
+	s.turns.Lock()
+	defer s.turns.Unlock()
+	return s.minded
+}
+
 func (s *site) lines() int { return strings.Count(s.log.String(), "\n") }
+
+// TestReminds: who loses the virtual IPs to another tells that one, which may never have heard of this host, and so has
+// not told the neighbours either.
+func TestReminds(t *testing.T) {
+	master(t, func(s *site) {
+		s.others[vip.Addr()], s.role = highMAC, reconcile.RoleBackup
+		s.hold()
+		s.after(time.Second)
+		if want := []string{vip.Addr().String() + " at " + highMAC}; !slices.Equal(s.reminded(), want) {
+			t.Errorf("reminded %v, want %v", s.minded, want)
+		}
+		s.moved <- struct{}{} // not again
+		s.after(time.Second)
+		if len(s.reminded()) != 1 {
+			t.Errorf("reminded %v", s.minded)
+		}
+	})
+	master(t, func(s *site) { // one that goes for good leaves it to keepalived
+		s.others[vip.Addr()] = highMAC
+		s.units <- "deactivating"
+		s.after(0)
+		s.hold()
+		s.after(time.Second)
+		if len(s.reminded()) != 0 {
+			t.Errorf("reminded %v", s.minded)
+		}
+	})
+}
 
 // TestOrphan: what a keepalived left that is gone is taken off, but systemd has its chance before.
 func TestOrphan(t *testing.T) {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"sync"
 	"time"
 
 	"rlb.dev/rlb-agent/reconcile"
@@ -31,6 +32,8 @@ type rivals struct {
 	ask     time.Time   // when to ask who else holds them; zero is not
 	asking  bool        // … is under way
 	answers chan answer // to that
+
+	reminding sync.WaitGroup
 
 	heard  bool          // a claim came since nobody else held them
 	seen   string        // MAC of the other one, "" is none
@@ -212,6 +215,23 @@ func (h *Holder) stranger(mac string, macs map[netip.Addr]string) bool {
 		}
 	}
 	return len(h.force.Peers) > 0
+}
+
+// remind makes the one who holds the virtual IPs now announce them. Of two masters that meet after a partition the one
+// that goes without having been heard leaves neighbours behind who still look for them here; that one does not know.
+func (h *Holder) remind(ctx context.Context) {
+	iface, addrs := h.force.Interface, slices.Clone(h.force.VirtualIPs)
+	h.reminding.Go(func() {
+		macs, err := h.Neighbours(ctx, iface, addrs)
+		for addr, mac := range macs {
+			if err == nil {
+				err = h.Remind(iface, addr, mac)
+			}
+		}
+		if err != nil {
+			h.Log.Debug("cannot remind who holds the virtual IPs", "err", err)
+		}
+	})
 }
 
 func (h *Holder) announce() {

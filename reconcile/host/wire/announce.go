@@ -2,6 +2,7 @@ package wire
 
 import (
 	"fmt"
+	"net"
 	"net/netip"
 	"os"
 	"slices"
@@ -11,14 +12,17 @@ import (
 // Announce tells everyone on an interface's link that an address is here: by ARP, as an announcement (RFC 5227 §2.3) and
 // as a reply, since some heed only the one or the other; by an unsolicited neighbour advertisement (RFC 4861 §7.2.6)
 // that overrides what they know.
-func Announce(iface string, addr netip.Addr) error {
-	if err := announce(iface, addr.Unmap().WithZone("")); err != nil {
+func Announce(iface string, addr netip.Addr) error { return AnnounceTo(iface, addr, nil) }
+
+// AnnounceTo is Announce to one machine alone.
+func AnnounceTo(iface string, addr netip.Addr, to net.HardwareAddr) error {
+	if err := announce(iface, addr.Unmap().WithZone(""), to); err != nil {
 		return fmt.Errorf("cannot announce %s on %s: %w", addr, iface, err)
 	}
 	return nil
 }
 
-func announce(iface string, addr netip.Addr) error {
+func announce(iface string, addr netip.Addr, to net.HardwareAddr) error {
 	l, err := lookAt(iface)
 	if err != nil {
 		return err
@@ -38,6 +42,7 @@ func announce(iface string, addr netip.Addr) error {
 	}
 	defer s.file.Close()
 	for _, frame := range frames {
+		copy(frame, to)
 		if err := s.send(frame); err != nil {
 			return err
 		}

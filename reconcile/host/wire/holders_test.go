@@ -190,7 +190,7 @@ func TestQuiet(t *testing.T) {
 	if n := passed(); n != [4]uint32{} {
 		t.Errorf("%v frames passed", n)
 	}
-	b.do(func() error { return Announce("eth", netip.MustParseAddr("198.51.100.100")) })
+	b.do(func() error { return AnnounceTo("eth", netip.MustParseAddr("198.51.100.100"), macOfA(t)) })
 	b.do(func() error { return Announce("eth", netip.MustParseAddr("2001:db8::100")) })
 	send(b, typeIPv4, bytesOf(advert3))
 	send(b, typeIPv6, bytesOf(advert6))
@@ -275,4 +275,13 @@ func TestEnds(t *testing.T) {
 		}
 		return nil
 	})
+}
+
+func macOfA(t *testing.T) net.HardwareAddr {
+	t.Helper()
+	mac, err := net.ParseMAC(macA)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return mac
 }

@@ -30,9 +30,10 @@ func addressRange(first string, n int) (all []netip.Addr) {
 	return all
 }
 
-// closedInput lets in only what every host needs: the rest is up to the agent.
+// closedInput lets in only what every host needs: the rest is up to the agent. Unicast advertisements of two masters would
+// be answers to each other.
 const closedInput = `for t in iptables ip6tables; do
-	$t -A INPUT -m state --state ESTABLISHED,RELATED -j ACCEPT; $t -A INPUT -i lo -j ACCEPT
+	$t -A INPUT ! -p 112 -m state --state ESTABLISHED,RELATED -j ACCEPT; $t -A INPUT -i lo -j ACCEPT
 	$t -A INPUT -p icmp -j ACCEPT; $t -A INPUT -p ipv6-icmp -j ACCEPT; $t -P INPUT DROP
 done`
 

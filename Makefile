@@ -43,7 +43,7 @@ footprint: tools build ## what the daemon costs where nothing happens, and after
 test: tools build check ## everything, on the lab of real hosts too; nothing is skipped
 	CGO_ENABLED=0 go build -tags faults -o bin/rlb-agent-faults ./cmd/rlb-agent
 	$(IN_LAB) go test -count=1 -p 1 -timeout 20m -exec "$(AS_ROOT)" $$(go list ./... | grep -v /hack/e2e)
-	$(IN_LAB) hack/e2e/run -count=1 -timeout 40m -exec "$(AS_ROOT)"
+	$(IN_LAB) hack/e2e/run -count=1 -timeout 60m -exec "$(AS_ROOT)"
 
 .PHONY: check
 check: ## quick and without root: format, vet, linter, unit tests with the race detector

@@ -40,9 +40,10 @@ type PackageWant struct {
 // UnitWant is a unit that must start at boot.
 type UnitWant struct {
 	Name   string
-	Run    bool   // must be active now too
-	Out    bool   // must neither be active nor start at boot
-	Config string // the file that the running unit must have loaded, or ""
+	Run    bool          // must be active now too
+	Out    bool          // must neither be active nor start at boot
+	Config string        // the file that the running unit must have loaded, or ""
+	Rest   time.Duration // after its death, before it is started again
 }
 
 // ListenWant is where HAProxy must listen, and the field of the spec that says so.
@@ -58,6 +59,9 @@ type BackendWant struct {
 	Servers    []string // their names
 	FirstCheck time.Duration
 }
+
+// afterSystemd leaves it to systemd to start keepalived again where its unit says so.
+const afterSystemd = 200 * time.Millisecond
 
 // Want says what the spec implies for a host with these facts.
 func Want(spec *api.LoadBalancerSpec, facts render.Facts) (Desired, error) {
@@ -87,7 +91,7 @@ func Want(spec *api.LoadBalancerSpec, facts render.Facts) (Desired, error) {
 	}
 	d.Units = append(d.Units,
 		UnitWant{Name: haproxyUnit, Run: true, Config: facts.HAProxyConfig},
-		UnitWant{Name: keepalivedUnit, Run: true, Config: facts.KeepalivedConfig})
+		UnitWant{Name: keepalivedUnit, Run: true, Config: facts.KeepalivedConfig, Rest: render.TakeoverTime(spec) + afterSystemd})
 	d.Instances, d.Tracks = render.Instances(spec), render.TracksFiles(spec)
 	for _, v := range spec.VirtualIPs {
 		d.VirtualIPs = append(d.VirtualIPs, v.Addr())

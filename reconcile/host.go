@@ -81,7 +81,7 @@ type Host interface {
 
 	// WriteFile replaces a file atomically and durably, and makes missing directories (0755). Owner and group by number.
 	WriteFile(ctx context.Context, path string, data []byte, mode fs.FileMode, uid, gid int) error
-	// RemoveFile removes a file; it leaves the directory.
+	// RemoveFile removes a file; it leaves the directory, but for one of drop-ins that is empty then.
 	RemoveFile(ctx context.Context, path string) error
 	// RemoveTree removes a directory of the agent's own, with all that is in it.
 	RemoveTree(ctx context.Context, path string) error

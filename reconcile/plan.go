@@ -225,7 +225,7 @@ func (p *planner) units() {
 		case former != nil:
 			p.configure(forgetFormer{})
 		case !have.Active():
-			p.configure(startUnit{name: want.Name, config: want.Config})
+			p.configure(startUnit{name: want.Name, config: want.Config, rest: want.Rest})
 		case p.o.Moved[want.Name]:
 			p.configure(restartUnit{name: want.Name, config: want.Config})
 		default:

@@ -3,6 +3,7 @@ package reconcile
 import (
 	"context"
 	"fmt"
+	"time"
 )
 
 // maskUnit keeps a unit from being started by its package's install script, before its files are checked and in place.
@@ -84,12 +85,25 @@ func (s disableUnit) apply(ctx context.Context, t *tools) error {
 }
 func (s disableUnit) undo() []Step { return []Step{enableUnit{name: s.name}} }
 
-// startUnit starts a unit that is not running.
-type startUnit struct{ name, config string }
+// startUnit starts a unit that is not running. One that has just died rests before: a keepalived takes the virtual IPs
+// off at its start, and before its peer has missed it and taken over nobody would hold them.
+type startUnit struct {
+	name, config string
+	rest         time.Duration
+}
 
 func (s startUnit) String() string { return "start " + s.name }
 func (s startUnit) Diff() string   { return "" }
 func (s startUnit) apply(ctx context.Context, t *tools) error {
+	if s.rest > 0 {
+		unit, err := t.host.Unit(ctx, s.name)
+		if err != nil {
+			return err
+		}
+		if left := time.Until(unit.Died.Add(s.rest)); !unit.Died.IsZero() && left > 0 {
+			time.Sleep(min(left, s.rest))
+		}
+	}
 	return t.host.StartUnit(ctx, s.name)
 }
 func (s startUnit) undo() []Step { return []Step{stopUnit{name: s.name}} }

@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -22,7 +23,10 @@ func withDaemon(hosts ...*host) {
 		h.sh("systemctl daemon-reload; systemctl enable --now rlb-agent")
 	}
 	for _, h := range hosts {
-		h.w.eventually("the guard of "+h.Name()+" watches", 10*time.Second, func() bool { return h.guarded(false) })
+		h.w.eventually("the first run of the daemon on "+h.Name()+" is over", time.Minute, func() bool {
+			out, err := h.Run(h.w.Context(), "systemctl", "show", "--value", "-p", "StatusText", "rlb-agent")
+			return err == nil && strings.Contains(out, "this host is as") && h.guarded(false)
+		})
 	}
 }
 

@@ -79,7 +79,7 @@ func TestUnit(t *testing.T) {
 	}
 
 	// what it told keepalived does not outlive it
-	b.sh("systemctl stop rlb-agent; echo 1 > /run/rlb/fault; systemctl start rlb-agent; systemctl kill -s KILL rlb-agent; systemctl stop rlb-agent")
+	b.sh("systemctl stop rlb-agent; echo 1 > /run/rlb/fault; systemctl start rlb-agent; kill -9 $(systemctl show --value -p MainPID rlb-agent); systemctl stop rlb-agent")
 	if !b.guarded(false) {
 		t.Error("a fault outlives the agent")
 	}

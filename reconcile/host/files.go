@@ -117,6 +117,9 @@ func (h *Host) RemoveFile(ctx context.Context, path string) error {
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
 		return nil
 	}
+	if dir := filepath.Dir(path); err == nil && strings.HasSuffix(dir, ".service.d") && os.Remove(dir) == nil {
+		path = dir // a drop-in's directory without any other is nothing
+	}
 	if err == nil {
 		err = syncDir(filepath.Dir(path))
 	}

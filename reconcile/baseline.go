@@ -138,15 +138,9 @@ func (b baseline) instancesLeft(ctx context.Context, o Observer, d Desired, unit
 	if err != nil {
 		return err
 	}
-	var held []netip.Addr
-	interfaces, err := o.Interfaces(ctx)
+	held, err := ownAddresses(ctx, o)
 	if err != nil {
 		return err
-	}
-	for _, i := range interfaces {
-		for _, prefix := range i.Prefixes {
-			held = append(held, prefix.Addr())
-		}
 	}
 	master := false
 	for _, name := range d.Instances {
@@ -161,7 +155,7 @@ func (b baseline) instancesLeft(ctx context.Context, o Observer, d Desired, unit
 		}
 	}
 	for _, vip := range d.VirtualIPs {
-		if has := slices.Contains(held, vip); has != master && len(d.Instances) == 1 {
+		if has := held[vip]; has != master && len(d.Instances) == 1 {
 			return fmt.Errorf("cannot see virtual IP %s where it should be: this host is master: %t, and holds it: %t", vip, master, has)
 		}
 	}

@@ -60,8 +60,12 @@ type BackendWant struct {
 	FirstCheck time.Duration
 }
 
-// afterSystemd leaves it to systemd to start keepalived again where its unit says so.
-const afterSystemd = 200 * time.Millisecond
+// KeepalivedRest is how long keepalived stays away after its death. Its successor takes the virtual IPs off the interface
+// and waits for the peer: before the peer has missed it and taken over, nobody would hold them. What comes on top leaves
+// it to systemd to start it again where its unit says so.
+func KeepalivedRest(spec *api.LoadBalancerSpec) time.Duration {
+	return render.TakeoverTime(spec) + 200*time.Millisecond
+}
 
 // Want says what the spec implies for a host with these facts.
 func Want(spec *api.LoadBalancerSpec, facts render.Facts) (Desired, error) {
@@ -91,7 +95,7 @@ func Want(spec *api.LoadBalancerSpec, facts render.Facts) (Desired, error) {
 	}
 	d.Units = append(d.Units,
 		UnitWant{Name: haproxyUnit, Run: true, Config: facts.HAProxyConfig},
-		UnitWant{Name: keepalivedUnit, Run: true, Config: facts.KeepalivedConfig, Rest: render.TakeoverTime(spec) + afterSystemd})
+		UnitWant{Name: keepalivedUnit, Run: true, Config: facts.KeepalivedConfig, Rest: KeepalivedRest(spec)})
 	d.Instances, d.Tracks = render.Instances(spec), render.TracksFiles(spec)
 	for _, v := range spec.VirtualIPs {
 		d.VirtualIPs = append(d.VirtualIPs, v.Addr())

@@ -44,15 +44,9 @@ const handoverPatience = 3 * time.Second
 // says goodbye in order: by the tracked file, or where it knows none by its end. Where no peer is seen, or none takes
 // over, this host stays in; force is for those who know better. doc is the spec in force.
 func (r *Reconciler) Drain(ctx context.Context, doc *api.Document, force bool) (Result, error) {
-	if err := r.Host.Ready(ctx); err != nil {
-		return Result{}, err
-	}
-	in, err := ReadInForce(ctx, r.Host)
+	in, err := r.inForce(ctx, "drain")
 	if err != nil {
-		return Result{}, &Failure{Err: err}
-	}
-	if in == nil {
-		return Result{}, fmt.Errorf("cannot drain a host on which no spec was brought into force: %w", ErrUnavailable)
+		return Result{}, err
 	}
 	held, err := in.Held(ctx, r.Host)
 	if err != nil {
@@ -77,25 +71,31 @@ func (r *Reconciler) Drain(ctx context.Context, doc *api.Document, force bool) (
 // Undrain lets this host hold the virtual IPs again. They come back when the peer gives them up, or at once with
 // vrrp.preempt.
 func (r *Reconciler) Undrain(ctx context.Context, doc *api.Document) (Result, error) {
-	if err := r.Host.Ready(ctx); err != nil {
-		return Result{}, err
-	}
-	in, err := ReadInForce(ctx, r.Host)
+	in, err := r.inForce(ctx, "undrain")
 	if err != nil {
-		return Result{}, &Failure{Err: err}
-	}
-	if in == nil {
-		return Result{}, fmt.Errorf("cannot undrain a host on which no spec was brought into force: %w", ErrUnavailable)
+		return Result{}, err
 	}
 	return r.drain(ctx, doc, in, false)
 }
 
+// inForce is the spec in force on a host that can be changed.
+func (r *Reconciler) inForce(ctx context.Context, verb string) (*InForce, error) {
+	if err := r.Host.Ready(ctx); err != nil {
+		return nil, err
+	}
+	in, err := ReadInForce(ctx, r.Host)
+	if err != nil {
+		return nil, &Failure{Err: err}
+	}
+	if in == nil {
+		return nil, fmt.Errorf("cannot %s a host on which no spec was brought into force: %w", verb, ErrUnavailable)
+	}
+	return in, nil
+}
+
 // drain makes the host be out or in.
 func (r *Reconciler) drain(ctx context.Context, doc *api.Document, in *InForce, out bool) (Result, error) {
-	text := "0\n"
-	if out {
-		text = "1\n"
-	}
+	text := render.TrackedText(out)
 	was, err := r.Host.File(ctx, render.DrainFile)
 	if err != nil {
 		return Result{}, &Failure{Err: err}

@@ -176,6 +176,14 @@ type Unit struct {
 // Active says whether the unit is running, or has run and stays so (a oneshot).
 func (u Unit) Active() bool { return u.ActiveState == "active" || u.ActiveState == "reloading" }
 
+// Rests is what is left now of a rest after the death of the unit's main process; 0 where it did not die.
+func (u Unit) Rests(rest time.Duration) time.Duration {
+	if u.Died.IsZero() {
+		return 0
+	}
+	return max(0, time.Until(u.Died.Add(rest)))
+}
+
 // Masked says whether the unit is kept from starting.
 func (u Unit) Masked() bool { return strings.HasPrefix(u.UnitFileState, "masked") }
 

@@ -61,16 +61,18 @@ func peersOf(spec *api.LoadBalancerSpec, self string) []netip.Addr {
 
 // Held says whether one of the virtual IPs is on an interface of this host.
 func (f *InForce) Held(ctx context.Context, o Observer) (bool, error) {
+	own, err := ownAddresses(ctx, o)
+	return slices.ContainsFunc(f.VirtualIPs, func(vip netip.Addr) bool { return own[vip] }), err
+}
+
+// ownAddresses are all that this host's interfaces hold now.
+func ownAddresses(ctx context.Context, o Observer) (map[netip.Addr]bool, error) {
 	interfaces, err := o.Interfaces(ctx)
-	if err != nil {
-		return false, err
-	}
+	own := map[netip.Addr]bool{}
 	for _, i := range interfaces {
 		for _, prefix := range i.Prefixes {
-			if slices.Contains(f.VirtualIPs, prefix.Addr()) {
-				return true, nil
-			}
+			own[prefix.Addr()] = true
 		}
 	}
-	return false, nil
+	return own, err
 }

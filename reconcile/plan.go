@@ -45,6 +45,7 @@ type planner struct {
 	o       Observed
 	changed map[string]bool // paths that the plan writes
 	manager bool            // systemd must read its units again
+	former  *FormerRouter   // what keepalived is about to leave, or has left; nil where it stays what it is
 }
 
 func (p *planner) install(s Step)   { p.Install = append(p.Install, s) }
@@ -147,10 +148,8 @@ func (p *planner) originalRules(have Firewall) []string {
 
 func (p *planner) files() {
 	p.changed = map[string]bool{}
-	for _, want := range p.d.Units {
-		if former := p.router(want); former != nil && p.o.Former == nil {
-			p.configure(noteFormer{former})
-		}
+	if p.former = p.router(); p.former != nil && p.o.Former == nil {
+		p.configure(noteFormer{p.former})
 	}
 	wanted := map[string]bool{}
 	for _, f := range p.d.Files {
@@ -215,14 +214,15 @@ func (p *planner) units() {
 		if !have.Enabled() {
 			p.configure(enableUnit{name: want.Name, was: have.Enabled()})
 		}
-		switch former := p.router(want); {
+		leaves := p.former != nil && want.Name == keepalivedUnit
+		switch {
 		case !want.Run:
-		case former != nil && (!have.Active() || p.changed[want.Config] || p.o.Loaded[want.Name] != p.digestOf(want.Config)):
+		case leaves && (!have.Active() || p.changed[want.Config] || p.o.Loaded[want.Name] != p.digestOf(want.Config)):
 			if have.Active() {
 				p.configure(stopUnit{want.Name, true})
 			}
-			p.configure(rejoin{want.Name, want.Config, former})
-		case former != nil:
+			p.configure(rejoin{want.Name, want.Config, p.former})
+		case leaves:
 			p.configure(forgetFormer{})
 		case !have.Active():
 			p.configure(startUnit{name: want.Name, config: want.Config, rest: want.Rest})

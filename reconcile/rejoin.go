@@ -3,6 +3,7 @@ package reconcile
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"time"
 
@@ -73,19 +74,19 @@ func waiting(ctx context.Context, o Observer, former *FormerRouter) (bool, error
 	return err == nil && !keepalived.Active(), err
 }
 
-// router is the virtual router that a unit is about to leave, or has left, and nil for most.
-func (p *planner) router(want UnitWant) *FormerRouter {
-	if want.Name != keepalivedUnit || !want.Run {
+// router is the virtual router that keepalived is about to leave, or has left; nil where it stays what it is.
+func (p *planner) router() *FormerRouter {
+	wanted := slices.ContainsFunc(p.d.Units, func(want UnitWant) bool { return want.Name == keepalivedUnit && want.Run })
+	switch {
+	case !wanted:
 		return nil
-	}
-	if p.o.Former != nil {
+	case p.o.Former != nil:
 		return p.o.Former
-	}
-	if !p.o.Units[want.Name].Active() {
+	case !p.o.Units[keepalivedUnit].Active():
 		return nil
 	}
 	for _, f := range p.d.Files {
-		if f.Path != want.Config {
+		if f.Kind != render.KeepalivedConfig {
 			continue
 		}
 		if ids := render.Former(render.Identities(p.o.Files[f.Path].Data), render.Identities(f.Data), p.o.Holds); len(ids) > 0 {

@@ -127,14 +127,8 @@ func (r *reading) reason(ctx context.Context, s *Status) {
 
 // virtualIPs looks which are on an interface: keepalived may think otherwise.
 func (r *reading) virtualIPs(ctx context.Context, s *Status) []trouble {
-	interfaces, err := r.o.Interfaces(ctx)
+	held, err := ownAddresses(ctx, r.o)
 	r.note("the addresses of this host", err)
-	held := map[netip.Addr]bool{}
-	for _, i := range interfaces {
-		for _, prefix := range i.Prefixes {
-			held[prefix.Addr()] = true
-		}
-	}
 	var missing, surplus []string
 	for _, v := range r.spec.VirtualIPs {
 		has := held[v.Addr()]

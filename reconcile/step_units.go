@@ -85,8 +85,7 @@ func (s disableUnit) apply(ctx context.Context, t *tools) error {
 }
 func (s disableUnit) undo() []Step { return []Step{enableUnit{name: s.name}} }
 
-// startUnit starts a unit that is not running. One that has just died rests before: a keepalived takes the virtual IPs
-// off at its start, and before its peer has missed it and taken over nobody would hold them.
+// startUnit starts a unit that is not running. One that has just died may have to rest before (UnitWant).
 type startUnit struct {
 	name, config string
 	rest         time.Duration
@@ -100,9 +99,7 @@ func (s startUnit) apply(ctx context.Context, t *tools) error {
 		if err != nil {
 			return err
 		}
-		if left := time.Until(unit.Died.Add(s.rest)); !unit.Died.IsZero() && left > 0 {
-			time.Sleep(min(left, s.rest))
-		}
+		time.Sleep(min(unit.Rests(s.rest), s.rest)) // whatever the clock was set to meanwhile
 	}
 	return t.host.StartUnit(ctx, s.name)
 }

@@ -14,6 +14,14 @@ const (
 	DrainFile = "/var/lib/rlb/drain"
 )
 
+// TrackedText is what a tracked file holds: whether this host must stay out.
+func TrackedText(out bool) string {
+	if out {
+		return "1\n"
+	}
+	return "0\n"
+}
+
 // HealthSocket is where HAProxy answers the agent that it serves. It leads to no server.
 const HealthSocket = "/run/haproxy/rlb-health.sock"
 

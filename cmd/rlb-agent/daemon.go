@@ -93,7 +93,7 @@ func (a *app) watching(ctx context.Context, what string, watch func(context.Cont
 }
 
 // watchedUnits are those whose states the agent keeps.
-var watchedUnits = []string{"haproxy.service", keepalivedUnit, render.FirewallUnit}
+var watchedUnits = []string{haproxyUnit, keepalivedUnit, render.FirewallUnit}
 
 // watched are the files whose change may make this host differ from the spec: the rendered ones, those that say where
 // they are, and dpkg's record of what is installed and held.

@@ -6,22 +6,22 @@ import (
 
 	"rlb.dev/rlb-agent/api"
 	"rlb.dev/rlb-agent/reconcile"
-	"rlb.dev/rlb-agent/render"
 )
 
-const keepalivedUnit = "keepalived.service"
+// The units that more than one part of the daemon cares for.
+const (
+	haproxyUnit    = "haproxy.service"
+	keepalivedUnit = "keepalived.service"
+)
 
-// afterSystemd leaves it to systemd to start keepalived again where its unit says so.
-const afterSystemd = 200 * time.Millisecond
-
-// tooEarly is how long a keepalived that died must stay away yet. Its successor takes the virtual IPs off the
-// interface and waits for the peer: before the peer has missed it and taken over, nobody would hold them.
+// tooEarly is how long a keepalived that died must stay away yet. The step that starts it would wait as long, but hold
+// the lock meanwhile.
 func (k *keeper) tooEarly(ctx context.Context, doc *api.Document) time.Duration {
 	unit, err := k.host.Unit(ctx, keepalivedUnit)
-	if err != nil || unit.Died.IsZero() {
+	if err != nil {
 		return 0
 	}
-	return max(0, time.Until(unit.Died.Add(render.TakeoverTime(&doc.Spec)+afterSystemd)))
+	return unit.Rests(reconcile.KeepalivedRest(&doc.Spec))
 }
 
 // How long a unit that is starting or stopping, and packages that are being installed, are left alone, and how soon they

@@ -26,7 +26,7 @@ func (a *app) clearFaultCommand() *cobra.Command {
 				return nil
 			}
 			if err == nil {
-				_, err = file.WriteString("0\n")
+				_, err = file.WriteString(render.TrackedText(false))
 				err = errors.Join(err, file.Close())
 			}
 			if err != nil {

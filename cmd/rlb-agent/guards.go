@@ -44,7 +44,7 @@ func (a *app) startGuards(ctx context.Context, h *host.Host) (g *guards, wait fu
 		})
 		return states
 	}
-	haproxy, keepalived := states("haproxy.service"), states(keepalivedUnit)
+	haproxy, keepalived := states(haproxyUnit), states(keepalivedUnit)
 	conflicts := make(chan guard.Conflict)
 	watch := guard.Guard{Answers: h.HAProxyAnswers, Probe: h.ProbeHAProxy, Alone: g.alone, Tell: g.tell, Log: a.log}
 	all.Go(func() { watch.Run(ctx, haproxy, g.heeds, conflicts) })

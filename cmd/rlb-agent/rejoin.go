@@ -37,7 +37,7 @@ func (a *app) rejoinCommand() *cobra.Command {
 				return err
 			}
 			a.log.Info("no peer is the former virtual router any more: keepalived joins")
-			if err := h.StartUnit(ctx, "keepalived.service"); err != nil {
+			if err := h.StartUnit(ctx, keepalivedUnit); err != nil {
 				return err
 			}
 			return former.Forget(ctx, h)

@@ -63,14 +63,3 @@ func hear(ctx context.Context, iface string, ids []render.Identity, heard func(w
 	all.Wait()
 	return errors.Join(errs...)
 }
-
-// RunDetached runs a command in a systemd unit of its own, and does not wait for it. Where the unit runs already
-// nothing is done.
-func (h *Host) RunDetached(ctx context.Context, unit string, args ...string) error {
-	state, err := h.Unit(ctx, unit)
-	if err != nil || state.Active() || state.ActiveState == "activating" {
-		return err
-	}
-	_, err = h.do(ctx, "start "+unit, command{program: "systemd-run", args: append([]string{"--quiet", "--collect", "--unit=" + unit, "--"}, args...)})
-	return err
-}

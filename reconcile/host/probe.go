@@ -1,7 +1,6 @@
 package host
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -10,7 +9,6 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
-	"strings"
 	"syscall"
 	"time"
 
@@ -58,8 +56,7 @@ func (h *Host) anyRuns(pids ...int) bool {
 	for _, pid := range pids {
 		threads, _ := filepath.Glob(filepath.Join(h.proc, strconv.Itoa(pid), "task", "*", "stat"))
 		for _, path := range threads {
-			data, err := os.ReadFile(path)
-			if err == nil && strings.HasPrefix(string(data[bytes.LastIndexByte(data, ')')+1:]), " R") {
+			if fields := procStat(path); len(fields) > 0 && fields[0] == "R" {
 				return true
 			}
 		}
@@ -145,35 +142,11 @@ func readByte(ctx context.Context, path, question string) error {
 // TellKeepalived writes the guard's word where keepalived tracks it. It is written in place: keepalived reads it when it
 // is closed, and a file that a crash left empty says the same as none.
 func (h *Host) TellKeepalived(fault bool) error {
-	text := "0\n"
-	if fault {
-		text = "1\n"
-	}
 	if err := os.MkdirAll(filepath.Dir(render.FaultFile), 0o755); err != nil {
 		return wrap("tell keepalived", err)
 	}
-	if err := os.WriteFile(render.FaultFile, []byte(text), 0o644); err != nil {
+	if err := os.WriteFile(render.FaultFile, []byte(render.TrackedText(fault)), 0o644); err != nil {
 		return wrap("tell keepalived", err)
 	}
 	return nil
-}
-
-// UnitStates brings each new ActiveState of a unit, the present one first, until ctx ends.
-func (h *Host) UnitStates(ctx context.Context, name string, told func(state string)) {
-	last := ""
-	h.WatchUnits(ctx, []string{name}, func(string) {
-		bus, err := h.manager()
-		if err != nil {
-			return // it is called again with the next bus
-		}
-		p, err := bus.GetUnitPropertyContext(ctx, name, "ActiveState")
-		if err != nil {
-			h.log.DebugContext(ctx, "cannot look at "+name, "err", err)
-			return
-		}
-		if state, ok := p.Value.Value().(string); ok && state != last {
-			last = state
-			told(state)
-		}
-	})
 }

@@ -42,16 +42,21 @@ func (h *Host) children(parent int) ([]int, error) {
 	}
 	var all []int
 	for _, path := range stats {
-		data, err := os.ReadFile(path)
-		if err != nil {
-			continue // it has ended
-		}
-		// the name of the program stands in brackets, and may have any in it (proc_pid_stat(5))
-		fields := strings.Fields(string(data[bytes.LastIndexByte(data, ')')+1:]))
+		fields := procStat(path)
 		pid, err := strconv.Atoi(filepath.Base(filepath.Dir(path)))
 		if err == nil && len(fields) > 1 && fields[1] == strconv.Itoa(parent) {
 			all = append(all, pid)
 		}
 	}
 	return all, nil
+}
+
+// procStat are the fields of a process's or thread's stat file from its state on; none where it has ended. Before them
+// the name of the program stands in brackets, and may have any in it (proc_pid_stat(5)).
+func procStat(path string) []string {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil
+	}
+	return strings.Fields(string(data[bytes.LastIndexByte(data, ')')+1:]))
 }

@@ -79,3 +79,23 @@ func (h *Host) watchUnits(ctx context.Context, names []string, changed func(name
 	}
 	return fmt.Errorf("the system bus was lost")
 }
+
+// UnitStates brings each new ActiveState of a unit, the present one first, until ctx ends.
+func (h *Host) UnitStates(ctx context.Context, name string, told func(state string)) {
+	last := ""
+	h.WatchUnits(ctx, []string{name}, func(string) {
+		bus, err := h.manager()
+		if err != nil {
+			return // it is called again with the next bus
+		}
+		p, err := bus.GetUnitPropertyContext(ctx, name, "ActiveState")
+		if err != nil {
+			h.log.DebugContext(ctx, "cannot look at "+name, "err", err)
+			return
+		}
+		if state, ok := p.Value.Value().(string); ok && state != last {
+			last = state
+			told(state)
+		}
+	})
+}

@@ -27,6 +27,7 @@ func TestFirstInstall(t *testing.T) {
 		"write /etc/keepalived/keepalived.conf",
 		"write /etc/haproxy/haproxy.cfg",
 		"write /etc/systemd/system/keepalived.service.d/rlb.conf",
+		"write /etc/systemd/system/haproxy.service.d/rlb.conf",
 		"write /var/lib/rlb/rules.v4",
 		"write /var/lib/rlb/rules.v6",
 		"write /etc/systemd/system/rlb-firewall.service",

@@ -101,6 +101,7 @@ func TestTeardownOrder(t *testing.T) {
 		"disable rlb-firewall.service",
 		"remove /etc/haproxy/haproxy.cfg",
 		"remove /etc/keepalived/keepalived.conf",
+		"remove /etc/systemd/system/haproxy.service.d/rlb.conf",
 		"remove /etc/systemd/system/keepalived.service.d/rlb.conf",
 		"remove /etc/systemd/system/rlb-firewall.service",
 		"remove /var/lib/rlb/rules.v4",

@@ -3,6 +3,7 @@ package render
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -150,16 +151,20 @@ systemd-analyze verify --man=no /etc/systemd/system/rlb-firewall.service 2>&1`
 			t.Errorf("%v\n%s\n%s", err, out, data)
 		}
 	})
-	const dropIn = `
-mkdir /etc/systemd/system/keepalived.service.d && cat >/etc/systemd/system/keepalived.service.d/rlb.conf
-systemd-analyze verify --man=no /lib/systemd/system/keepalived.service 2>&1`
 	spec := example(t, "minimal")
 	facts := factsFor(spec, newest)
 	facts.KeepalivedConfig = "/etc/keepalived/other.conf"
-	unit := fileOf(t, files(t, spec, facts), SystemdUnit)
-	for _, r := range labReleases {
-		if out, err := inTree(t, r, string(unit.Data), dropIn); err != nil || strings.Contains(out, "rlb.conf") {
-			t.Errorf("%s: %v\n%s\n%s", r, err, out, unit.Data)
+	for _, f := range files(t, spec, facts) {
+		dir, dropIn := filepath.Split(f.Path)
+		name, ok := strings.CutSuffix(filepath.Base(dir), ".d")
+		if !ok {
+			continue
+		}
+		script := fmt.Sprintf("mkdir %s && cat >%s\nsystemd-analyze verify --man=no /lib/systemd/system/%s 2>&1", dir, f.Path, name)
+		for _, r := range labReleases {
+			if out, err := inTree(t, r, string(f.Data), script); err != nil || strings.Contains(out, dropIn) {
+				t.Errorf("%s, %s: %v\n%s\n%s", f.Path, r, err, out, f.Data)
+			}
 		}
 	}
 }

@@ -35,10 +35,7 @@ func Files(spec *api.LoadBalancerSpec, facts Facts) ([]File, error) {
 	if err := r.prepare(); err != nil {
 		return nil, err
 	}
-	files := []File{r.keepalived(), r.haproxy()}
-	if dropIn, needed := r.keepalivedDropIn(); needed {
-		files = append(files, dropIn)
-	}
+	files := append([]File{r.keepalived(), r.haproxy()}, r.dropIns()...)
 	if *spec.Firewall.Manage {
 		for _, family := range Families {
 			rules, err := r.firewall(family)

@@ -86,6 +86,7 @@ func TestFiles(t *testing.T) {
 		"-rw-r----- /etc/b.conf",
 		"-rw-r----- /etc/a.cfg",
 		"-rw-r--r-- /etc/systemd/system/keepalived.service.d/rlb.conf",
+		"-rw-r--r-- /etc/systemd/system/haproxy.service.d/rlb.conf",
 		"-rw-r----- /var/lib/rlb/rules.v4",
 		"-rw-r----- /var/lib/rlb/rules.v6",
 		"-rw-r--r-- /etc/systemd/system/rlb-firewall.service",

@@ -30,7 +30,7 @@ func TestGolden(t *testing.T) {
 			for i, r := range releases {
 				seen := map[string]bool{}
 				for _, f := range files(t, spec, factsFor(spec, r)) {
-					base := filepath.Base(f.Path)
+					base := goldenName(f.Path)
 					seen[base] = true
 					if *update {
 						writeGolden(t, dir, base, i, f.Data)
@@ -44,6 +44,15 @@ func TestGolden(t *testing.T) {
 			}
 		})
 	}
+}
+
+// goldenName is the file's own name, for a drop-in with that of its unit.
+func goldenName(path string) string {
+	dir, base := filepath.Split(path)
+	if unit, ok := strings.CutSuffix(filepath.Base(dir), ".d"); ok {
+		return unit + "." + base
+	}
+	return base
 }
 
 // readGolden is the golden file of the i-th release: its own, or that of the nearest newer one.

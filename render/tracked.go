@@ -1,10 +1,6 @@
 package render
 
-import (
-	"time"
-
-	"rlb.dev/rlb-agent/api"
-)
+import "rlb.dev/rlb-agent/api"
 
 // The files that keepalived tracks: while one says other than 0, this host stays out of the virtual router.
 const (
@@ -24,9 +20,6 @@ func TrackedText(out bool) string {
 
 // HealthSocket is where HAProxy answers the agent that it serves. It leads to no server.
 const HealthSocket = "/run/haproxy/rlb-health.sock"
-
-// KeepalivedDropIn is what the agent adds to keepalived's unit.
-const KeepalivedDropIn = "/etc/systemd/system/keepalived.service.d/rlb.conf"
 
 var trackedFiles = []struct{ name, path string }{{"rlb-fault", FaultFile}, {"rlb-drain", DrainFile}}
 
@@ -59,51 +52,4 @@ func (r *renderer) health(l *lines) {
 	l.add("", "    timeout client 1000ms")
 	l.add("", "    bind unix@%s mode 600", HealthSocket)
 	l.add("", "    monitor-uri /")
-}
-
-// keepalivedDropIn renders what Debian's unit of keepalived lacks, if anything.
-func (r *renderer) keepalivedDropIn() (File, bool) {
-	moved := r.facts.KeepalivedConfig != DefaultKeepalivedConfig
-	if !moved && !r.tracksFiles() {
-		return File{}, false
-	}
-	l := newLines()
-	l.add("", "[Unit]")
-	if moved {
-		// the unit starts only if the file at the usual place is not empty, wherever the one in force lies
-		l.add("", "ConditionFileNotEmpty=")
-		l.add("", "ConditionFileNotEmpty=%s", r.facts.KeepalivedConfig)
-	}
-	if r.tracksFiles() {
-		// A keepalived that was killed leaves the virtual IPs on the interface until it is started again. The start takes
-		// them away, so the peer must have them by then: a start too early would leave nobody holding them.
-		l.add("", "StartLimitIntervalSec=0")
-		l.add("", "")
-		l.add("", "[Service]")
-		l.add("", "Restart=on-failure")
-		l.add("", "RestartSec=%dms", TakeoverTime(r.spec).Milliseconds()+restartMargin.Milliseconds())
-		l.add("", "RuntimeDirectory=rlb") // where the tracked file lies
-		l.add("", "RuntimeDirectoryPreserve=yes")
-	}
-	return l.file(KeepalivedDropIn, SystemdUnit), true
-}
-
-// restartMargin is for the peer's announcement to be on its way.
-const restartMargin = 80 * time.Millisecond
-
-// TakeoverTime is how long the others wait after the last advertisement of a master until one of them takes its place:
-// three intervals and the skew of the lowest priority (RFC 9568 §6.1, Active_Down_Interval; RFC 3768 §6.1).
-func TakeoverTime(spec *api.LoadBalancerSpec) time.Duration {
-	lowest := *spec.VRRP.Priority
-	for _, node := range spec.Nodes {
-		if node.Priority != nil {
-			lowest = min(lowest, *node.Priority)
-		}
-	}
-	interval := spec.VRRP.AdvertisementInterval.D()
-	unit := time.Second // version 2
-	if *spec.VRRP.Version == 3 {
-		unit = interval
-	}
-	return 3*interval + unit*time.Duration(256-lowest)/256
 }

@@ -40,6 +40,16 @@ func TestDropIn(t *testing.T) {
 	}
 }
 
+// TestHandover: systemd does not signal a HAProxy that is to stop before the peer could take over, and a sleep that is
+// not there keeps nobody from stopping it.
+func TestHandover(t *testing.T) {
+	spec := parse(t, shortest+vip4+oneService)
+	lines := directives(t, string(fileAt(t, files(t, spec, factsFor(spec, newest)), HAProxyDropIn).Data))
+	if want := []string{"[Service]", "ExecStop=-/bin/sleep 0.1"}; !slices.Equal(lines, want) {
+		t.Errorf("%q, want %q", lines, want)
+	}
+}
+
 // TestClassicTracksNothing: the original's system knows no tracked file, no health frontend and no drop-in.
 func TestClassicTracksNothing(t *testing.T) {
 	spec := parse(t, shortest+"profile: classic\n"+vip4+oneService)
@@ -47,7 +57,7 @@ func TestClassicTracksNothing(t *testing.T) {
 		t.Error("classic tracks files")
 	}
 	for _, f := range files(t, spec, factsFor(spec, newest)) {
-		if f.Path == KeepalivedDropIn || strings.Contains(string(f.Data), "rlb-fault") || strings.Contains(string(f.Data), "rlb:health") {
+		if f.Path == KeepalivedDropIn || f.Path == HAProxyDropIn || strings.Contains(string(f.Data), "rlb-fault") || strings.Contains(string(f.Data), "rlb:health") {
 			t.Errorf("%s:\n%s", f.Path, f.Data)
 		}
 	}

@@ -88,6 +88,9 @@ func TestGuardEdges(t *testing.T) {
 		if report.Gap > 100*time.Millisecond && report.Late < stall {
 			t.Errorf("haproxy restarted: gap %v", report.Gap)
 		}
+		if report.Errors["connection refused"] > 0 {
+			t.Errorf("haproxy restarted: %v", report.Errors)
+		}
 		w.eventually("both take part", 5*time.Second, func() bool { return active.guarded(false) && standby.guarded(false) })
 		w.never("flaps", 500*time.Millisecond, func() bool { return active.active() == standby.active() })
 	}

@@ -1,0 +1,84 @@
+package render
+
+import (
+	"time"
+
+	"rlb.dev/rlb-agent/api"
+)
+
+// What the agent adds to the units of the packages (systemd.unit(5), drop-ins).
+const (
+	KeepalivedDropIn = "/etc/systemd/system/keepalived.service.d/rlb.conf"
+	HAProxyDropIn    = "/etc/systemd/system/haproxy.service.d/rlb.conf"
+)
+
+// dropIns are those that the units need.
+func (r *renderer) dropIns() (files []File) {
+	if f, needed := r.keepalivedDropIn(); needed {
+		files = append(files, f)
+	}
+	if r.tracksFiles() {
+		files = append(files, r.haproxyDropIn())
+	}
+	return files
+}
+
+// keepalivedDropIn renders what Debian's unit of keepalived lacks, if anything.
+func (r *renderer) keepalivedDropIn() (File, bool) {
+	moved := r.facts.KeepalivedConfig != DefaultKeepalivedConfig
+	if !moved && !r.tracksFiles() {
+		return File{}, false
+	}
+	l := newLines()
+	l.add("", "[Unit]")
+	if moved {
+		// the unit starts only if the file at the usual place is not empty, wherever the one in force lies
+		l.add("", "ConditionFileNotEmpty=")
+		l.add("", "ConditionFileNotEmpty=%s", r.facts.KeepalivedConfig)
+	}
+	if r.tracksFiles() {
+		// A keepalived that was killed leaves the virtual IPs on the interface until it is started again. The start takes
+		// them away, so the peer must have them by then: a start too early would leave nobody holding them.
+		l.add("", "StartLimitIntervalSec=0")
+		l.add("", "")
+		l.add("", "[Service]")
+		l.add("", "Restart=on-failure")
+		l.add("", "RestartSec=%dms", TakeoverTime(r.spec).Milliseconds()+restartMargin.Milliseconds())
+		l.add("", "RuntimeDirectory=rlb") // where the tracked file lies
+		l.add("", "RuntimeDirectoryPreserve=yes")
+	}
+	return l.file(KeepalivedDropIn, SystemdUnit), true
+}
+
+// restartMargin is for the peer's announcement to be on its way.
+const restartMargin = 80 * time.Millisecond
+
+// handoverTime is how long a HAProxy that is to stop serves on: in it the guard hears that it is being stopped, and a peer
+// takes over, so that nobody finds the virtual IPs without a HAProxy. One that died is not waited for.
+const handoverTime = 100 * time.Millisecond
+
+// haproxyDropIn renders what makes a stop of HAProxy a hand-over: systemd runs ExecStop before it sends any signal
+// (systemd.service(5)).
+func (r *renderer) haproxyDropIn() File {
+	l := newLines()
+	l.add("", "[Service]")
+	l.add("", "ExecStop=-/bin/sleep %.1f", handoverTime.Seconds())
+	return l.file(HAProxyDropIn, SystemdUnit)
+}
+
+// TakeoverTime is how long the others wait after the last advertisement of a master until one of them takes its place:
+// three intervals and the skew of the lowest priority (RFC 9568 §6.1, Active_Down_Interval; RFC 3768 §6.1).
+func TakeoverTime(spec *api.LoadBalancerSpec) time.Duration {
+	lowest := *spec.VRRP.Priority
+	for _, node := range spec.Nodes {
+		if node.Priority != nil {
+			lowest = min(lowest, *node.Priority)
+		}
+	}
+	interval := spec.VRRP.AdvertisementInterval.D()
+	unit := time.Second // version 2
+	if *spec.VRRP.Version == 3 {
+		unit = interval
+	}
+	return 3*interval + unit*time.Duration(256-lowest)/256
+}

@@ -32,7 +32,7 @@ func (a *app) startGuards(ctx context.Context, h *host.Host) (g *guards, wait fu
 	states := func(unit string) <-chan string {
 		states := make(chan string)
 		all.Go(func() {
-			h.UnitStates(ctx, unit, func(state string) {
+			h.ServiceStates(ctx, unit, func(state string) {
 				if unit == keepalivedUnit && state == "active" {
 					g.hasten(ctx)
 				}

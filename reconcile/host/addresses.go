@@ -2,7 +2,6 @@ package host
 
 import (
 	"context"
-	"errors"
 	"net"
 	"net/netip"
 	"time"
@@ -52,26 +51,6 @@ func (h *Host) WatchAddresses(ctx context.Context, changed func()) error {
 // AnyAnswers says whether one of these addresses is held by somebody else on the network of an interface. It ends with
 // the first answer, or after wait.
 func (h *Host) AnyAnswers(ctx context.Context, iface string, addrs []netip.Addr, wait time.Duration) (bool, error) {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	type result struct {
-		answered bool
-		err      error
-	}
-	results := make(chan result, len(addrs))
-	for _, addr := range addrs {
-		go func() {
-			macs, err := wire.Neighbours(ctx, iface, []netip.Addr{addr}, wait)
-			results <- result{len(macs) > 0, err}
-		}()
-	}
-	var errs []error
-	for range addrs {
-		r := <-results
-		if r.answered {
-			return true, nil
-		}
-		errs = append(errs, r.err)
-	}
-	return false, refined(errors.Join(errs...))
+	answered, err := wire.AnyNeighbour(ctx, iface, addrs, wait)
+	return answered, refined(err)
 }

@@ -19,6 +19,11 @@ const (
 // and where unit files were enabled, disabled or masked, all of them may have changed. It subscribes to these units alone:
 // others' changes do not wake the agent.
 func (h *Host) WatchUnits(ctx context.Context, names []string, changed func(name string)) {
+	h.followUnits(ctx, names, func(name, _ string) { changed(name) })
+}
+
+// followUnits is WatchUnits with the new ActiveState, "" where it is not told.
+func (h *Host) followUnits(ctx context.Context, names []string, changed func(name, state string)) {
 	for pause := firstRedial; ctx.Err() == nil; pause = min(2*pause, lastRedial) {
 		began := time.Now()
 		err := h.watchUnits(ctx, names, changed)
@@ -36,7 +41,7 @@ func (h *Host) WatchUnits(ctx context.Context, names []string, changed func(name
 }
 
 // watchUnits watches until the bus is lost.
-func (h *Host) watchUnits(ctx context.Context, names []string, changed func(name string)) error {
+func (h *Host) watchUnits(ctx context.Context, names []string, changed func(name, state string)) error {
 	bus, err := godbus.ConnectSystemBus(godbus.WithContext(ctx))
 	if err != nil {
 		return err
@@ -51,7 +56,8 @@ func (h *Host) watchUnits(ctx context.Context, names []string, changed func(name
 	bus.Signal(signals)
 	sender := godbus.WithMatchSender(systemd)
 	for path := range unitOf {
-		err := bus.AddMatchSignalContext(ctx, sender, godbus.WithMatchObjectPath(path),
+		// a second signal, of the properties of services alone, always comes with this one
+		err := bus.AddMatchSignalContext(ctx, sender, godbus.WithMatchObjectPath(path), godbus.WithMatchArg(0, systemd+".Unit"),
 			godbus.WithMatchInterface("org.freedesktop.DBus.Properties"), godbus.WithMatchMember("PropertiesChanged"))
 		if err != nil {
 			return err
@@ -66,13 +72,13 @@ func (h *Host) watchUnits(ctx context.Context, names []string, changed func(name
 	}
 	all := func() {
 		for _, name := range names {
-			changed(name)
+			changed(name, "")
 		}
 	}
 	all() // what changed before is not told
 	for signal := range signals {
 		if name, known := unitOf[signal.Path]; known {
-			changed(name)
+			changed(name, activeState(signal))
 		} else {
 			all()
 		}
@@ -80,22 +86,12 @@ func (h *Host) watchUnits(ctx context.Context, names []string, changed func(name
 	return fmt.Errorf("the system bus was lost")
 }
 
-// UnitStates brings each new ActiveState of a unit, the present one first, until ctx ends.
-func (h *Host) UnitStates(ctx context.Context, name string, told func(state string)) {
-	last := ""
-	h.WatchUnits(ctx, []string{name}, func(string) {
-		bus, err := h.manager()
-		if err != nil {
-			return // it is called again with the next bus
-		}
-		p, err := bus.GetUnitPropertyContext(ctx, name, "ActiveState")
-		if err != nil {
-			h.log.DebugContext(ctx, "cannot look at "+name, "err", err)
-			return
-		}
-		if state, ok := p.Value.Value().(string); ok && state != last {
-			last = state
-			told(state)
-		}
-	})
+// activeState is the ActiveState in a PropertiesChanged signal of a unit.
+func activeState(signal *godbus.Signal) string {
+	if len(signal.Body) < 2 {
+		return ""
+	}
+	properties, _ := signal.Body[1].(map[string]godbus.Variant)
+	state, _ := properties["ActiveState"].Value().(string)
+	return state
 }

@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net"
@@ -13,26 +14,49 @@ import (
 // Neighbours asks who holds these addresses, by ARP and neighbour solicitations on an interface, and returns the MACs of
 // those that answer, this machine left out. It asks twice, and ends when all have answered, or after wait.
 func Neighbours(ctx context.Context, iface string, addrs []netip.Addr, wait time.Duration) (map[netip.Addr]net.HardwareAddr, error) {
-	found, err := neighbours(ctx, iface, addrs, wait)
-	if err != nil {
-		return nil, fmt.Errorf("cannot ask for neighbours on %s: %w", iface, err)
+	found := map[netip.Addr]net.HardwareAddr{}
+	if err := <-askNeighbours(ctx, iface, addrs, wait, func(c claim) { found[c.addr] = c.mac }); err != nil {
+		return nil, err
 	}
 	return found, nil
 }
 
-func neighbours(ctx context.Context, iface string, addrs []netip.Addr, wait time.Duration) (map[netip.Addr]net.HardwareAddr, error) {
-	found := map[netip.Addr]net.HardwareAddr{}
+// AnyNeighbour says whether another machine holds one of these addresses. It ends with the first answer, or after wait.
+func AnyNeighbour(ctx context.Context, iface string, addrs []netip.Addr, wait time.Duration) (bool, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	answers := make(chan claim, len(addrs))
+	end := askNeighbours(ctx, iface, addrs, wait, func(c claim) { answers <- c })
+	select {
+	case <-answers: // and not when the sockets are closed, which takes the kernel some milliseconds
+		return true, nil
+	case err := <-end:
+		return len(answers) > 0, err
+	}
+}
+
+// askNeighbours begins to ask, and calls found, one call at a time, for the first answer of each address. end brings the
+// error once all is over.
+func askNeighbours(ctx context.Context, iface string, addrs []netip.Addr, wait time.Duration, found func(claim)) (end <-chan error) {
+	result := make(chan error, 1)
+	over := func(err error) <-chan error {
+		if err != nil {
+			err = fmt.Errorf("cannot ask for neighbours on %s: %w", iface, err)
+		}
+		result <- err
+		return result
+	}
 	v4, v6 := byFamily(addrs)
 	if len(v4)+len(v6) == 0 {
-		return found, nil
+		return over(nil)
 	}
 	l, err := lookAt(iface)
 	if err != nil {
-		return nil, err
+		return over(err)
 	}
 	arp, ndp, err := openClaims(l, v4, v6)
 	if err != nil {
-		return nil, err
+		return over(err)
 	}
 	var both sync.WaitGroup
 	var mutex sync.Mutex
@@ -46,19 +70,17 @@ func neighbours(ctx context.Context, iface string, addrs []netip.Addr, wait time
 			*err = s.ask(ctx, l, asked, wait, parse, func(c claim) {
 				mutex.Lock()
 				defer mutex.Unlock()
-				found[c.addr] = c.mac
+				found(c)
 			})
 		})
 	}
 	ask(arp, v4, parseARP, &errs[0])
 	ask(ndp, v6, parseNDP, &errs[1])
-	both.Wait()
-	for _, err := range append(errs[:], ctx.Err()) {
-		if err != nil {
-			return nil, err
-		}
-	}
-	return found, nil
+	go func() {
+		both.Wait()
+		over(cmp.Or(errs[0], errs[1], ctx.Err()))
+	}()
+	return result
 }
 
 // ask asks for addresses of one family, and once more for those that did not answer in a half of the time.

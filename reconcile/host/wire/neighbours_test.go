@@ -74,12 +74,41 @@ func TestNeighbours(t *testing.T) {
 	}
 }
 
+// The first answer is enough, also where others never answer.
+func TestAnyNeighbour(t *testing.T) {
+	a, _ := cable(t)
+	ask := func(wait time.Duration, asked ...string) (answered bool) {
+		t.Helper()
+		a.do(func() (err error) {
+			answered, err = AnyNeighbour(t.Context(), "eth", addrs(asked...), wait)
+			return err
+		})
+		return answered
+	}
+	for _, one := range []string{"198.51.100.2", "2001:db8::2"} {
+		for deadline := time.Now().Add(5 * time.Second); !ask(20*time.Millisecond, one); { // until it knows its new addresses
+			if time.Now().After(deadline) {
+				t.Fatalf("%s does not answer", one)
+			}
+		}
+		if began := time.Now(); !ask(time.Minute, "198.51.100.99", one, "2001:db8::99") || time.Since(began) > time.Second {
+			t.Errorf("%s: %s", one, time.Since(began))
+		}
+	}
+	if ask(20*time.Millisecond, "198.51.100.99", "2001:db8::99") || ask(time.Minute) {
+		t.Error("nobody answers")
+	}
+}
+
 func TestNeighboursEnds(t *testing.T) {
 	a, _ := cable(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	time.AfterFunc(20*time.Millisecond, cancel)
 	a.do(func() error {
 		if _, err := Neighbours(ctx, "eth", addrs("198.51.100.99", "2001:db8::99"), time.Hour); !errors.Is(err, context.Canceled) {
+			t.Errorf("cancelled: %v", err)
+		}
+		if _, err := AnyNeighbour(ctx, "eth", addrs("198.51.100.99"), time.Hour); !errors.Is(err, context.Canceled) {
 			t.Errorf("cancelled: %v", err)
 		}
 		_, err := Neighbours(t.Context(), "lo", addrs("127.0.0.1"), 0)

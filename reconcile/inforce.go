@@ -16,6 +16,7 @@ type InForce struct {
 	VirtualIPs []netip.Addr  // at least one
 	Peers      []netip.Addr  // one address of each other node; none where the spec has no nodes
 	Tracks     bool          // keepalived heeds the tracked files
+	Preempt    bool          // the highest priority takes the virtual IPs back
 	Takeover   time.Duration // from the last advertisement of a master to its successor
 }
 
@@ -33,6 +34,7 @@ func ReadInForce(ctx context.Context, o Observer) (*InForce, error) {
 		Interface: memory.Facts.Interface,
 		Peers:     peersOf(&doc.Spec, memory.Facts.Node),
 		Tracks:    render.TracksFiles(&doc.Spec),
+		Preempt:   *doc.Spec.VRRP.Preempt,
 		Takeover:  render.TakeoverTime(&doc.Spec),
 	}
 	for _, v := range doc.Spec.VirtualIPs {

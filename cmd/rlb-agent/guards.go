@@ -10,8 +10,10 @@ import (
 	"rlb.dev/rlb-agent/reconcile/host"
 )
 
-// lanPatience is how long a peer may take to show itself when there is no time to lose.
-const lanPatience = 20 * time.Millisecond
+const (
+	lanPatience    = 20 * time.Millisecond  // how long a peer may take to show itself when there is no time to lose
+	holderPatience = 100 * time.Millisecond // … when there is some
+)
 
 // guards are what watches over the virtual IPs beside the reconciling: it must not wait for apt.
 type guards struct {
@@ -46,7 +48,7 @@ func (a *app) startGuards(ctx context.Context, h *host.Host) (g *guards, wait fu
 	}
 	haproxy, keepalived := states(haproxyUnit), states(keepalivedUnit)
 	conflicts := make(chan guard.Conflict)
-	watch := guard.Guard{Answers: h.HAProxyAnswers, Probe: h.ProbeHAProxy, Alone: g.alone, Tell: g.tell, Log: a.log}
+	watch := guard.Guard{Answers: h.HAProxyAnswers, Probe: h.ProbeHAProxy, Alone: g.alone, Returns: g.returns, Tell: g.tell, Log: a.log}
 	all.Go(func() { watch.Run(ctx, haproxy, g.heeds, conflicts) })
 	moved := make(chan struct{}, 1)
 	all.Go(func() { g.watchAddresses(ctx, moved) })
@@ -106,6 +108,17 @@ func (g *guards) alone(ctx context.Context) bool {
 	}
 	answered, err := g.host.AnyAnswers(ctx, force.Interface, force.Peers, lanPatience)
 	return err == nil && !answered
+}
+
+// returns says that another host holds the virtual IPs and that keepalived would take them back, also where it is not
+// known whether one does.
+func (g *guards) returns(ctx context.Context) bool {
+	force := g.inForce()
+	if !force.Preempt {
+		return false
+	}
+	held, err := g.host.AnyAnswers(ctx, force.Interface, force.VirtualIPs, holderPatience)
+	return err != nil || held
 }
 
 // tell brings the guard's word to keepalived first.

@@ -52,6 +52,9 @@ func TestGuard(t *testing.T) {
 		if report.Gap > most && report.Late < stall || report.Open > 100*time.Millisecond {
 			t.Errorf("%s: gap %v, open %v, want at most %v", name, report.Gap, report.Open, most)
 		}
+		if name == "stopped" && report.Errors["connection refused"] > 0 { // it serves on until its peer does
+			t.Errorf("%s: %v", name, report.Errors)
+		}
 		a.sh(mend)
 		w.eventually(name+": it is a standby again", 10*time.Second, func() bool { return a.guarded(false) })
 		w.never(name+": flaps", 500*time.Millisecond, func() bool { return a.active() || !b.active() })
@@ -80,4 +83,50 @@ func TestGuard(t *testing.T) {
 		}
 	}
 	stays("no control plane", func(*host) { time.Sleep(8 * time.Second) })
+}
+
+// A HAProxy that dies again and again leaves nobody without one that serves, and the virtual IPs do not come back to it
+// each time, where they come back at all.
+func TestFlapping(t *testing.T) {
+	w := newWorld(t)
+	a, b := w.pair(specOf(nodes), lab.Trixie, lab.Trixie)
+	withDaemon(a, b)
+	const kill = "systemctl reset-failed haproxy; systemctl kill -s KILL haproxy"
+	for range 6 { // in turn
+		active, standby := w.roles(a, b)
+		report := w.probe(500*time.Millisecond, func() { active.sh(kill) })
+		if report.Gap > 500*time.Millisecond && report.Late < stall || !standby.active() {
+			t.Errorf("killed in turn: gap %v", report.Gap)
+		}
+	}
+
+	preferred := strings.Replace(nodes, "11]}", "11], priority: 200}", 1) + "\nvrrp: {preempt: true, priority: 100}"
+	for _, h := range []*host{a, b} {
+		h.writeSpec(specOf(preferred))
+	}
+	for _, h := range []*host{a, b} {
+		w.eventually(h.Name()+" preempts", 20*time.Second, func() bool {
+			data, err := h.ReadFile("/etc/keepalived/keepalived.conf")
+			return err == nil && !strings.Contains(string(data), "nopreempt") && h.guarded(false)
+		})
+	}
+	home := func() bool { return a.active() && !b.active() }
+	w.eventually("the preferred host has it", 5*time.Second, home)
+	a.sh("systemctl restart rlb-agent") // which knows of no earlier fault then
+	w.eventually("it serves", 5*time.Second, func() bool { return a.haproxySays("answers") })
+	for i, out := range []time.Duration{0, time.Second, 2 * time.Second} {
+		began := time.Now()
+		a.sh(kill)
+		w.eventually("its peer takes over", time.Second, b.active)
+		w.eventually("it comes back", 10*time.Second, home)
+		took := time.Since(began)
+		t.Logf("killed %d times: back after %v", i+1, took.Round(time.Millisecond))
+		if took < out || took > out+2*time.Second {
+			t.Errorf("killed %d times: back after %v, want some %v", i+1, took, out)
+		}
+	}
+	a.sh(kill)
+	w.eventually("its peer takes over", time.Second, b.active)
+	b.sh(kill)
+	w.eventually("nobody else could hold it", 2*time.Second, func() bool { return a.active() || b.active() })
 }

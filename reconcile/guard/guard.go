@@ -29,6 +29,8 @@ type Guard struct {
 	Probe func(context.Context) reconcile.HAProxyState
 	// Alone says that no peer is there to take over. It takes some milliseconds.
 	Alone func(context.Context) bool
+	// Returns says that the virtual IPs, which another host holds, would come back to this one once it may hold them.
+	Returns func(context.Context) bool
 	// Tell brings a verdict to keepalived, and to the status.
 	Tell func(context.Context, reconcile.GuardRecord) error
 	Log  *slog.Logger
@@ -135,7 +137,7 @@ func (g *Guard) decide(ctx context.Context) {
 		state = cmp.Or(state, reconcile.HAProxyUnknown)
 	case reason != "" && !g.told.Fault:
 		g.faults = append(g.faults, now)
-	case reason == "" && g.told.Fault && (state == "" || now.Before(g.over(ctx, now))):
+	case reason == "" && g.told.Fault && (state == "" || g.damped(ctx, now)):
 		return
 	}
 	if state == "" {
@@ -175,20 +177,18 @@ func (g *Guard) wait(ctx context.Context, now time.Time) bool {
 	return now.Before(g.badSince.Add(alonePause))
 }
 
-// over is when the present fault may end. One at a time ends at once; where they come again and again, the virtual IPs
-// are not to follow each time, unless there is nobody else to hold them.
-func (g *Guard) over(ctx context.Context, now time.Time) time.Time {
+// damped says whether the present fault is to last though its reason is gone. One at a time ends at once; where they come
+// again and again, the virtual IPs are not to come and go each time. Where they would not come, or where nobody holds
+// them, since the peer's HAProxy is no better off, there is nothing to wait for.
+func (g *Guard) damped(ctx context.Context, now time.Time) bool {
 	for len(g.faults) > 0 && now.Sub(g.faults[0]) > flapMemory {
 		g.faults = g.faults[1:]
 	}
 	if len(g.faults) < 2 {
-		return now
+		return false
 	}
 	end := g.told.Since.Add(min(time.Second<<min(len(g.faults)-2, 10), longestFault))
-	if now.Before(end) && g.Alone(ctx) {
-		return now
-	}
-	return end
+	return now.Before(end) && g.Returns(ctx)
 }
 
 func (g *Guard) tell(ctx context.Context, r reconcile.GuardRecord, now time.Time) {

@@ -25,6 +25,7 @@ type bench struct {
 	takes  time.Duration // of a probe
 	probes int
 	alone  bool
+	stays  bool // the virtual IPs do not come back here
 	told   []reconcile.GuardRecord
 	broken error // of Tell
 	log    bytes.Buffer
@@ -51,7 +52,8 @@ func run(t *testing.T, do func(*bench)) {
 				b.turn()
 				return b.answer
 			},
-			Alone: func(context.Context) bool { b.turn(); return b.alone },
+			Alone:   func(context.Context) bool { b.turn(); return b.alone },
+			Returns: func(context.Context) bool { b.turn(); return !b.stays },
 			Tell: func(_ context.Context, r reconcile.GuardRecord) error {
 				b.turn()
 				if b.broken == nil {
@@ -211,9 +213,15 @@ func TestFlapping(t *testing.T) {
 		b.after(2*flapMemory, false)
 		crash(b)
 		b.after(0, false)
-		crash(b)
-		b.alone = true
-		b.after(faultPause, false) // better a HAProxy that dies often than none
+		for range 5 { // better a HAProxy that dies often than none
+			b.stays = false
+			crash(b)
+			b.after(900*time.Millisecond, true)
+			b.stays = true
+			b.after(faultPause, false)
+			crash(b)
+			b.after(0, false) // nothing flaps
+		}
 	})
 }
 

@@ -79,24 +79,45 @@ type killing struct {
 	sparse bool            // before an effect is after the one before it: nothing changes in between
 	shard  int             // which part of the effects, of
 	shards int             // so many; 0 for all
+
+	effects []string // of the command
+}
+
+// killPoint is where the agent is killed.
+type killPoint struct {
+	action string
+	number int
+	effect string // before, in or after which it is killed
 }
 
 // numbered is the number of a generation in the name of an effect.
 var numbered = regexp.MustCompile(`/\d+`)
 
 // all kills the agent everywhere and returns the number of points. The state is then as after the command.
-func (k killing) all() int {
+func (k *killing) all() int {
+	k.h.w.Helper()
+	k.before()
+	points := k.points()
+	for _, p := range points {
+		k.before()
+		k.at(p)
+	}
+	k.before()
+	k.noMore()
+	return len(points)
+}
+
+// points are those of one run of the command, which comes to its end.
+func (k *killing) points() (points []killPoint) {
 	t, h := k.h.w, k.h
 	t.Helper()
 	h.sh("rm -f /run/effects")
-	k.before()
 	if code, out := h.fault("count:/run/effects", k.args...); code != 0 {
 		t.Fatalf("%v: exit code %d\n%s", k.args, code, out)
 	}
-	effects := strings.Split(strings.TrimSpace(h.sh("cat /run/effects")), "\n")
-	t.Logf("%s: %v has %d effects:\n%s", h.Name(), k.args, len(effects), strings.Join(effects, "\n"))
-	points := 0
-	for i, effect := range effects {
+	k.effects = strings.Split(strings.TrimSpace(h.sh("cat /run/effects")), "\n")
+	t.Logf("%s: %v has %d effects:\n%s", h.Name(), k.args, len(k.effects), strings.Join(k.effects, "\n"))
+	for i, effect := range k.effects {
 		if k.shards > 0 && i%k.shards != k.shard {
 			continue
 		}
@@ -104,21 +125,30 @@ func (k killing) all() int {
 			if action == "torn" && !strings.HasPrefix(effect, "WriteFile") || action == "kill-before" && k.sparse && i > 0 {
 				continue
 			}
-			k.before()
-			at := fmt.Sprintf("%s:%d", action, i+1)
-			code, out := h.fault("count:/run/at;"+at, k.args...)
-			if last := strings.TrimSpace(h.sh("tail -n 1 /run/at; rm /run/at")); code != 137 || numbered.ReplaceAllString(last, "/N") != numbered.ReplaceAllString(effect, "/N") {
-				t.Fatalf("%v, %s: exit code %d at %q, want to be killed at %q\n%s", k.args, at, code, last, effect, out)
-			}
-			k.after(fmt.Sprintf("%s (%s)", at, effect))
-			points++
+			points = append(points, killPoint{action, i + 1, effect})
 		}
 	}
-	k.before()
-	if code, out := h.fault(fmt.Sprintf("kill-before:%d", len(effects)+1), k.args...); code != 0 {
-		t.Errorf("%v has more than %d effects: exit code %d\n%s", k.args, len(effects), code, out)
-	}
 	return points
+}
+
+// noMore runs the command to its end: it has no more effects than those that were enumerated.
+func (k *killing) noMore() {
+	k.h.w.Helper()
+	if code, out := k.h.fault(fmt.Sprintf("kill-before:%d", len(k.effects)+1), k.args...); code != 0 {
+		k.h.w.Errorf("%v has more than %d effects: exit code %d\n%s", k.args, len(k.effects), code, out)
+	}
+}
+
+// at kills the agent once.
+func (k *killing) at(p killPoint) {
+	t, h := k.h.w, k.h
+	t.Helper()
+	at := fmt.Sprintf("%s:%d", p.action, p.number)
+	code, out := h.fault("count:/run/at;"+at, k.args...)
+	if last := strings.TrimSpace(h.sh("tail -n 1 /run/at; rm /run/at")); code != 137 || numbered.ReplaceAllString(last, "/N") != numbered.ReplaceAllString(p.effect, "/N") {
+		t.Fatalf("%v, %s: exit code %d at %q, want to be killed at %q\n%s", k.args, at, code, last, p.effect, out)
+	}
+	k.after(fmt.Sprintf("%s (%s)", at, p.effect))
 }
 
 // converges says that the next run comes to its end, and that the one after it has nothing to do.

@@ -61,15 +61,31 @@ func TestKilledInFirstRunAndTeardown(t *testing.T) {
 					}
 				}
 				same("a teardown", h.state(), bare)
-				first := killing{h: h, args: []string{"--once"}, sparse: true, shard: part, shards: parts, before: teardown, after: func(at string) {
+				first := killing{h: h, args: []string{"--once"}, sparse: true, shard: part, shards: parts, after: func(at string) {
 					h.converges(at)
 					same(at, h.state(), there)
-				}}.all()
-				last := killing{h: h, args: []string{"teardown", "--keep-packages"}, sparse: true, shard: part, shards: parts, before: func() { h.must(agent, "--once") }, after: func(at string) {
+				}}
+				last := killing{h: h, args: []string{"teardown", "--keep-packages"}, sparse: true, shard: part, shards: parts, after: func(at string) {
 					teardown()
 					same(at, h.state(), bare)
-				}}.all()
-				points <- [2]int{first, last}
+				}}
+				// each leaves what the other begins with
+				firsts, lasts := first.points(), last.points()
+				for i := range max(len(firsts), len(lasts)) {
+					if i < len(firsts) {
+						first.at(firsts[i])
+					} else {
+						h.must(agent, "--once")
+					}
+					if i < len(lasts) {
+						last.at(lasts[i])
+					} else {
+						teardown()
+					}
+				}
+				first.noMore()
+				last.noMore()
+				points <- [2]int{len(firsts), len(lasts)}
 			})
 		}
 	})

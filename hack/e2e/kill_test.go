@@ -36,15 +36,15 @@ func TestKilledWhileServing(t *testing.T) {
 
 	stop := w.steady("killed in an edit")
 	turn := 0
-	edits := killing{h: active, args: []string{"--once"}, after: after, before: func() {
+	edits := (&killing{h: active, args: []string{"--once"}, after: after, before: func() {
 		active.writeSpec(specs[turn%2])
 		turn++
-	}}.all()
+	}}).all()
 	row(t, fmt.Sprintf("agent killed at %d points of an edit", edits), stop(), "killed", fmt.Sprintf("converged: %d had steps left, %d nothing", done, nothing))
 
 	nothing, done = 0, 0
 	stop = w.steady("killed in a rollback")
-	rollbacks := killing{h: active, args: []string{"rollback"}, sparse: true, after: after, before: func() {}}.all()
+	rollbacks := (&killing{h: active, args: []string{"rollback"}, sparse: true, after: after, before: func() {}}).all()
 	row(t, fmt.Sprintf("agent killed at %d points of a rollback", rollbacks), stop(), "killed", fmt.Sprintf("converged: %d had steps left, %d nothing", done, nothing))
 	if !active.active() {
 		t.Error("the virtual IP moved")

@@ -12,12 +12,13 @@ import (
 
 // InForce is what is to be known of the spec in force while nothing is reconciled.
 type InForce struct {
-	Interface  string        // of the virtual IPs
-	VirtualIPs []netip.Addr  // at least one
-	Peers      []netip.Addr  // one address of each other node; none where the spec has no nodes
-	Tracks     bool          // keepalived heeds the tracked files
-	Preempt    bool          // the highest priority takes the virtual IPs back
-	Takeover   time.Duration // from the last advertisement of a master to its successor
+	Interface  string            // of the virtual IPs
+	VirtualIPs []netip.Addr      // at least one
+	Peers      []netip.Addr      // one address of each other node; none where the spec has no nodes
+	Tracks     bool              // keepalived heeds the tracked files
+	Preempt    bool              // the highest priority takes the virtual IPs back
+	Takeover   time.Duration     // from the last advertisement of a master to its successor
+	Identities []render.Identity // of keepalived's instances, as its file says now
 }
 
 // ReadInForce is nil where no spec was ever brought into force here.
@@ -30,12 +31,17 @@ func ReadInForce(ctx context.Context, o Observer) (*InForce, error) {
 	if err != nil || doc == nil {
 		return nil, err
 	}
+	config, err := o.File(ctx, memory.Facts.KeepalivedConfig)
+	if err != nil {
+		return nil, err
+	}
 	f := &InForce{
-		Interface: memory.Facts.Interface,
-		Peers:     peersOf(&doc.Spec, memory.Facts.Node),
-		Tracks:    render.TracksFiles(&doc.Spec),
-		Preempt:   *doc.Spec.VRRP.Preempt,
-		Takeover:  render.TakeoverTime(&doc.Spec),
+		Interface:  memory.Facts.Interface,
+		Peers:      peersOf(&doc.Spec, memory.Facts.Node),
+		Tracks:     render.TracksFiles(&doc.Spec),
+		Preempt:    *doc.Spec.VRRP.Preempt,
+		Takeover:   render.TakeoverTime(&doc.Spec),
+		Identities: render.Identities(config.Data),
 	}
 	for _, v := range doc.Spec.VirtualIPs {
 		f.VirtualIPs = append(f.VirtualIPs, v.Addr())

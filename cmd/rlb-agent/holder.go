@@ -19,6 +19,9 @@ func (g *guards) holder(conflicts chan<- guard.Conflict) *guard.Holder {
 		Role:       func(ctx context.Context) (reconcile.Role, error) { return reconcile.KeepalivedRole(ctx, g.host) },
 		MAC:        g.host.MAC,
 		Neighbours: g.host.Neighbours,
+		Passes: func(ctx context.Context, force reconcile.InForce) (bool, error) {
+			return g.host.AdvertsPass(ctx, force.Interface, force.Identities)
+		},
 		Watch: func(ctx context.Context, iface string, addrs []netip.Addr, claimed func()) error {
 			return wire.WatchHolders(ctx, iface, addrs, func(netip.Addr, net.HardwareAddr) { claimed() })
 		},

@@ -33,6 +33,9 @@ type Holder struct {
 	MAC func(iface string) (string, error)
 	// Neighbours are the MACs of others that answer for these addresses within some 300 ms.
 	Neighbours func(ctx context.Context, iface string, addrs []netip.Addr) (map[netip.Addr]string, error)
+	// Passes says whether another's VRRP advertisements get through to keepalived, those of every instance. It takes some
+	// three intervals at most.
+	Passes func(context.Context, reconcile.InForce) (bool, error)
 	// Watch calls claimed when another machine says that it holds one of the addresses, until ctx ends.
 	Watch func(ctx context.Context, iface string, addrs []netip.Addr, claimed func()) error
 	// Announce tells the network that an address is here.
@@ -59,7 +62,7 @@ type Holder struct {
 // Run watches until ctx ends. force brings the spec in force, now and then also the same again, whereupon everything is
 // looked at anew; units each new ActiveState of keepalived's unit; moved that addresses may have changed.
 func (h *Holder) Run(ctx context.Context, force <-chan reconcile.InForce, units <-chan string, moved <-chan struct{}) {
-	h.claims, h.answers = make(chan struct{}, 1), make(chan answer, 1)
+	h.claims, h.answers, h.passes = make(chan struct{}, 1), make(chan answer, 1), make(chan passage, 1)
 	defer h.reminding.Wait()
 	defer h.unwatch()
 	timer := time.NewTimer(time.Hour)
@@ -81,6 +84,8 @@ func (h *Holder) Run(ctx context.Context, force <-chan reconcile.InForce, units 
 			h.claimed()
 		case a := <-h.answers:
 			h.answered(ctx, a)
+		case p := <-h.passes:
+			h.listened(ctx, p)
 		case <-timer.C:
 		}
 		if len(h.force.VirtualIPs) > 0 {
@@ -113,7 +118,7 @@ func (h *Holder) begin() {
 		// systemd starts it again once a peer has taken over, and it then begins by taking them off
 		h.due = h.down.Add(h.force.Takeover + restartTime)
 	}
-	if h.out.IsZero() {
+	if !h.out {
 		h.askBy(time.Now().Add(h.force.Takeover + settleTime))
 	}
 }

@@ -14,11 +14,6 @@ import (
 const (
 	firstRecall = 200 * time.Millisecond // until the one that stays master looks whether the other still holds them; doubles …
 	lastRecall  = time.Minute            // … up to this
-	pollPause   = time.Second            // between two looks of the one that stays out whether anybody holds them
-	enoughPolls = 2                      // that find nobody: then it is needed
-	firstOut    = 10 * time.Second       // how long it stays out at most before it tries again; doubles …
-	longestOut  = 5 * time.Minute        // … up to this, …
-	outMemory   = time.Minute            // … where the other is met again within it
 	watchPause  = time.Second            // until a watch that failed begins again
 )
 
@@ -40,11 +35,7 @@ type rivals struct {
 	told   bool          // the Guard knows of it
 	recall time.Duration // until it is asked again
 
-	out   time.Time     // until when this host stays out; zero is not
-	last  time.Duration // for how long at most
-	back  time.Time     // when it came back
-	poll  time.Time     // when to look whether anybody holds them
-	empty int           // polls in a row that found nobody
+	outside
 }
 
 // watch sees to it that claims of others are heard.
@@ -110,7 +101,7 @@ func (h *Holder) lost(ctx context.Context) {
 // alone forgets the other one.
 func (h *Holder) alone(ctx context.Context) {
 	h.seen = ""
-	if h.told && h.out.IsZero() {
+	if h.told && !h.out {
 		h.told = false
 		h.Log.Info("no other host holds the virtual IPs any more")
 		h.Tell(ctx, Conflict{})
@@ -238,37 +229,4 @@ func (h *Holder) announce() {
 	for _, p := range h.held {
 		h.cannot(h.Announce(h.force.Interface, p.Addr()))
 	}
-}
-
-// yield keeps this host out for a while.
-func (h *Holder) yield(ctx context.Context, text string) {
-	now := time.Now()
-	if h.last = min(2*h.last, longestOut); now.Sub(h.back) > outMemory {
-		h.last = firstOut
-	}
-	h.out, h.poll, h.empty, h.told = now.Add(h.last), now.Add(pollPause), 0, true
-	h.Tell(ctx, Conflict{Text: text, Yield: true})
-}
-
-// stayOut ends when nobody else holds the virtual IPs, or when it is time to see whether VRRP passes again.
-func (h *Holder) stayOut(ctx context.Context) {
-	if h.out.IsZero() || !reached(h.poll) {
-		return
-	}
-	macs, err := h.Neighbours(ctx, h.force.Interface, h.force.VirtualIPs)
-	h.cannot(err)
-	if h.empty++; err != nil || len(macs) > 0 {
-		h.empty = 0
-	}
-	switch h.poll = time.Now().Add(pollPause); {
-	case h.empty >= enoughPolls:
-		h.Log.Warn("nobody else holds the virtual IPs any more: this host does not stay out")
-	case reached(h.out):
-		h.Log.Info("trying whether VRRP to the other host passes again")
-	default:
-		return
-	}
-	h.out, h.poll, h.back = time.Time{}, time.Time{}, time.Now()
-	h.told = false
-	h.Tell(ctx, Conflict{})
 }

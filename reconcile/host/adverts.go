@@ -13,10 +13,36 @@ import (
 // HearsRouter says whether another machine advertises itself under one of these identities. It ends with the first
 // advertisement, or after wait. A goodbye is none.
 func (h *Host) HearsRouter(ctx context.Context, iface string, ids []render.Identity, wait time.Duration) (bool, error) {
+	return hears(ctx, wire.HearAdverts, iface, ids, wait)
+}
+
+// AdvertsPass says whether another machine's advertisements under each of these identities, at least one, get through to
+// keepalived. It ends with the first identity that does not come within three intervals: then a backup takes over
+// (RFC 9568 §6.1, Active_Down_Interval).
+func (h *Host) AdvertsPass(ctx context.Context, iface string, ids []render.Identity) (bool, error) {
+	return hearsEach(ctx, wire.HearAdmitted, iface, ids)
+}
+
+func hearsEach(ctx context.Context, by ear, iface string, ids []render.Identity) (bool, error) {
+	for _, id := range ids {
+		if heard, err := hears(ctx, by, iface, []render.Identity{id}, 3*id.Period+lateness); err != nil || !heard {
+			return false, err
+		}
+	}
+	return len(ids) > 0, nil
+}
+
+// lateness is how much later than expected an advertisement may come on a busy machine.
+const lateness = 50 * time.Millisecond
+
+// ear is a way to hear the advertisements of one identity.
+type ear func(ctx context.Context, iface string, id wire.Identity, heard func(wire.Advert)) error
+
+func hears(ctx context.Context, by ear, iface string, ids []render.Identity, wait time.Duration) (bool, error) {
 	ctx, cancel := context.WithTimeout(ctx, wait)
 	defer cancel()
 	heard := false
-	err := hear(ctx, iface, ids, func(a wire.Advert) {
+	err := hear(ctx, by, iface, ids, func(a wire.Advert) {
 		if a.Priority > 0 {
 			heard = true
 			cancel()
@@ -32,7 +58,7 @@ func (h *Host) AwaitSilence(ctx context.Context, iface string, ids []render.Iden
 	defer cancel()
 	timer := time.AfterFunc(silence, cancel)
 	defer timer.Stop()
-	err := hear(within, iface, ids, func(a wire.Advert) {
+	err := hear(within, wire.HearAdverts, iface, ids, func(a wire.Advert) {
 		if a.Priority == 0 && goodbye {
 			cancel()
 			return
@@ -43,13 +69,13 @@ func (h *Host) AwaitSilence(ctx context.Context, iface string, ids []render.Iden
 }
 
 // hear calls heard for each advertisement of the identities, one at a time, until ctx ends.
-func hear(ctx context.Context, iface string, ids []render.Identity, heard func(wire.Advert)) error {
+func hear(ctx context.Context, by ear, iface string, ids []render.Identity, heard func(wire.Advert)) error {
 	var all sync.WaitGroup
 	var mutex sync.Mutex
 	errs := make([]error, len(ids))
 	for i, id := range ids {
 		all.Go(func() {
-			errs[i] = wire.HearAdverts(ctx, iface, wire.Identity{Family: id.Family, Version: id.Version, RouterID: id.RouterID}, func(a wire.Advert) {
+			errs[i] = by(ctx, iface, wire.Identity{Family: id.Family, Version: id.Version, RouterID: id.RouterID}, func(a wire.Advert) {
 				mutex.Lock()
 				defer mutex.Unlock()
 				said := id

@@ -44,6 +44,7 @@ const (
 	ip6Next   = frameHeader + 6
 	ip6Hops   = frameHeader + 7
 	ip6Source = frameHeader + 8
+	ip6Target = frameHeader + 24
 	ip6End    = frameHeader + 40
 
 	ndpTarget  = ip6End + 8

@@ -205,8 +205,13 @@ func TestQuiet(t *testing.T) {
 // send sends frames from a host.
 func send(s space, etherType uint16, frames ...[]byte) {
 	s.t.Helper()
+	sendBy(s, "eth", etherType, frames...)
+}
+
+func sendBy(s space, iface string, etherType uint16, frames ...[]byte) {
+	s.t.Helper()
 	s.do(func() error {
-		l, err := lookAt("eth")
+		l, err := lookAt(iface)
 		if err != nil {
 			return err
 		}
@@ -245,6 +250,8 @@ func TestEnds(t *testing.T) {
 		},
 		func(ctx context.Context) error { return HearAdverts(ctx, "eth", id3, func(Advert) {}) },
 		func(ctx context.Context) error { return HearAdverts(ctx, "eth", id6, func(Advert) {}) },
+		func(ctx context.Context) error { return HearAdmitted(ctx, "eth", id3, func(Advert) {}) },
+		func(ctx context.Context) error { return HearAdmitted(ctx, "eth", id6, func(Advert) {}) },
 		func(ctx context.Context) error { return WatchAddresses(ctx, func() {}) },
 	}
 	before, files := runtime.NumGoroutine(), openFiles(t)

@@ -22,12 +22,7 @@ const here = "/proc/thread-self/ns/net"
 
 func newSpace(t *testing.T) space {
 	t.Helper()
-	if reason := cannotTest(); reason != "" {
-		if os.Getenv("RLB_REQUIRE") == "1" {
-			t.Fatalf("RLB_REQUIRE=1: %s", reason)
-		}
-		t.Skip(reason)
-	}
+	skipFor(t, cannotTest())
 	s := space{t: t}
 	s.within(func() error { return unix.Unshare(unix.CLONE_NEWNET) }, func() (err error) {
 		s.file, err = os.Open(here)
@@ -36,6 +31,18 @@ func newSpace(t *testing.T) space {
 	t.Cleanup(func() { _ = s.file.Close() })
 	s.ip("link set lo up")
 	return s
+}
+
+// skipFor skips a test that cannot run here for a reason; "" is none.
+func skipFor(t *testing.T, reason string) {
+	t.Helper()
+	switch {
+	case reason == "":
+	case os.Getenv("RLB_REQUIRE") == "1":
+		t.Fatalf("RLB_REQUIRE=1: %s", reason)
+	default:
+		t.Skip(reason)
+	}
 }
 
 func cannotTest() string {
@@ -77,12 +84,17 @@ func (s space) within(enter, f func() error) {
 // ip runs ip(8) in the namespace, once for each line, and returns what it says.
 func (s space) ip(lines ...string) string {
 	s.t.Helper()
+	return s.run("ip", lines...)
+}
+
+func (s space) run(program string, lines ...string) string {
+	s.t.Helper()
 	var said strings.Builder
 	s.do(func() error {
 		for _, line := range lines {
-			out, err := exec.Command("ip", strings.Fields(line)...).CombinedOutput()
+			out, err := exec.Command(program, strings.Fields(line)...).CombinedOutput()
 			if said.Write(out); err != nil {
-				return fmt.Errorf("ip %s: %w: %s", line, err, out)
+				return fmt.Errorf("%s %s: %w: %s", program, line, err, out)
 			}
 		}
 		return nil

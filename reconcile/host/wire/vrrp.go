@@ -25,6 +25,7 @@ const (
 	ip4TTL      = frameHeader + 8
 	ip4Protocol = frameHeader + 9
 	ip4Source   = frameHeader + 12
+	ip4Target   = frameHeader + 16
 	ip4End      = frameHeader + 20 // without options
 	anyFragment = 0x3fff           // more to come, or not the first
 )
@@ -32,7 +33,7 @@ const (
 // parseAdvert reads an advertisement of the identity, checked as RFC 9568 §7.1 and RFC 3768 §7.1 say. The addresses in it
 // do not matter: those of a peer that was edited first may differ.
 func parseAdvert(frame []byte, id Identity) (Advert, bool) {
-	from, message, pseudo, ok := vrrpOf(frame, id.Family)
+	from, to, message, pseudo, ok := vrrpOf(frame, id.Family)
 	if !ok || len(message) < 8 || message[0] != id.kind() || int(message[1]) != id.RouterID {
 		return Advert{}, false
 	}
@@ -41,7 +42,7 @@ func parseAdvert(frame []byte, id Identity) (Advert, bool) {
 	if count == 0 || len(message) < 8+count*size {
 		return Advert{}, false
 	}
-	a := Advert{From: from, Priority: message[2], Unicast: frame[0]&1 == 0, Count: count} // the group bit of an Ethernet address
+	a := Advert{From: from, Priority: message[2], Unicast: !to.IsMulticast(), Count: count}
 	if id.Version == 2 {
 		a.Interval = time.Duration(message[5]) * time.Second
 	} else {
@@ -55,30 +56,30 @@ func parseAdvert(frame []byte, id Identity) (Advert, bool) {
 	return a, good && a.Interval > 0
 }
 
-// vrrpOf is the VRRP message in a frame, with its sender and the pseudo-header for its checksum.
-func vrrpOf(frame []byte, family render.Family) (from netip.Addr, message, pseudo []byte, ok bool) {
+// vrrpOf is the VRRP message in a frame, with its sender, its receiver and the pseudo-header for its checksum.
+func vrrpOf(frame []byte, family render.Family) (from, to netip.Addr, message, pseudo []byte, ok bool) {
 	if family == render.IPv6 {
 		if len(frame) < ip6End || binary.BigEndian.Uint16(frame[12:]) != typeIPv6 || frame[frameHeader]>>4 != 6 ||
 			frame[ip6Next] != protocolVRRP || frame[ip6Hops] != 255 {
-			return from, nil, nil, false
+			return from, to, nil, nil, false
 		}
 		end := ip6End + int(binary.BigEndian.Uint16(frame[ip6Length:]))
 		if len(frame) < end {
-			return from, nil, nil, false
+			return from, to, nil, nil, false
 		}
-		from = netip.AddrFrom16([16]byte(frame[ip6Source:]))
-		return from, frame[ip6End:end], pseudoHeader6(frame[:end]), true
+		from, to = netip.AddrFrom16([16]byte(frame[ip6Source:])), netip.AddrFrom16([16]byte(frame[ip6Target:]))
+		return from, to, frame[ip6End:end], pseudoHeader6(frame[:end]), true
 	}
 	if len(frame) < ip4End || binary.BigEndian.Uint16(frame[12:]) != typeIPv4 || frame[frameHeader]>>4 != 4 ||
 		frame[ip4Protocol] != protocolVRRP || frame[ip4TTL] != 255 || binary.BigEndian.Uint16(frame[ip4Fragment:])&anyFragment != 0 {
-		return from, nil, nil, false
+		return from, to, nil, nil, false
 	}
 	begin := frameHeader + 4*int(frame[frameHeader]&0xf)
 	end := frameHeader + int(binary.BigEndian.Uint16(frame[frameHeader+2:]))
 	if begin < ip4End || end < begin || len(frame) < end || checksum(frame[frameHeader:begin]) != 0 {
-		return from, nil, nil, false
+		return from, to, nil, nil, false
 	}
-	from = netip.AddrFrom4([4]byte(frame[ip4Source:]))
+	from, to = netip.AddrFrom4([4]byte(frame[ip4Source:])), netip.AddrFrom4([4]byte(frame[ip4Target:]))
 	pseudo = slices.Concat(frame[ip4Source:ip4End], []byte{0, protocolVRRP}, binary.BigEndian.AppendUint16(nil, uint16(end-begin)))
-	return from, frame[begin:end], pseudo, true
+	return from, to, frame[begin:end], pseudo, true
 }

@@ -6,7 +6,7 @@
 //
 // All of it waits on sockets: where nothing happens nothing runs. Filters in the kernel (packet(7), SO_ATTACH_FILTER)
 // let only those frames wake the process that are asked for. Packet sockets stand before the firewall, so that it
-// hides nothing. They need CAP_NET_RAW; an error then wraps fs.ErrPermission.
+// hides nothing; HearAdmitted alone listens behind it. They need CAP_NET_RAW; an error then wraps fs.ErrPermission.
 //
 // A call that waits ends with ctx, without an error. When its interface goes down or away it ends with an error:
 // WatchAddresses tells when it is worth another try.

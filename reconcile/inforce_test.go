@@ -1,0 +1,23 @@
+package reconcile_test
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"rlb.dev/rlb-agent/reconcile"
+	"rlb.dev/rlb-agent/render"
+)
+
+// TestInForceIdentities: what keepalived is known by stands in its file, also where that is not as the spec says.
+func TestInForceIdentities(t *testing.T) {
+	h := installed(t, parse(t, spec))
+	f, _ := h.File(t.Context(), render.DefaultKeepalivedConfig)
+	edited := strings.Replace(string(f.Data), "virtual_router_id 10", "virtual_router_id 7", 1)
+	for text, want := range map[string][]render.Identity{string(f.Data): routersOf(t, spec), edited: routersOf(t, otherRouter), "": nil} {
+		h.Put(render.DefaultKeepalivedConfig, text, 0o644)
+		if in, err := reconcile.ReadInForce(t.Context(), h); err != nil || !slices.Equal(in.Identities, want) {
+			t.Errorf("%+v, %v; want %+v", in, err, want)
+		}
+	}
+}

@@ -31,14 +31,15 @@ func (d *Desired) heed(seen Observed) {
 		case unit.Name != keepalivedUnit:
 		case seen.Drained && !d.Tracks:
 			unit.Run, unit.Out = false, true
-		case seen.Waiting:
+		case seen.Waiting && !seen.Former.isNow(d.routers()):
 			unit.Run = false
 		}
 	}
 }
 
-// handoverPatience is how long a peer may take to answer for the virtual IPs beyond the time of a takeover.
-const handoverPatience = 3 * time.Second
+// handoverPatience is how long a peer may take to answer for the virtual IPs beyond the time of a takeover, of which one
+// that hears a goodbye needs next to nothing. Where none takes over nobody is served for so long.
+const handoverPatience = 500 * time.Millisecond
 
 // Drain hands the virtual IPs to a peer and keeps this host out, over restarts and boots, until Undrain. keepalived
 // says goodbye in order: by the tracked file, or where it knows none by its end. Where no peer is seen, or none takes

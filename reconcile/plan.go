@@ -148,9 +148,7 @@ func (p *planner) originalRules(have Firewall) []string {
 
 func (p *planner) files() {
 	p.changed = map[string]bool{}
-	if p.former = p.router(); p.former != nil && p.o.Former == nil {
-		p.configure(noteFormer{p.former})
-	}
+	p.leave()
 	wanted := map[string]bool{}
 	for _, f := range p.d.Files {
 		wanted[f.Path] = true
@@ -223,7 +221,7 @@ func (p *planner) units() {
 			}
 			p.configure(rejoin{want.Name, want.Config, p.former})
 		case leaves:
-			p.configure(forgetFormer{})
+			p.configure(forgetFormer{p.former})
 		case !have.Active():
 			p.configure(startUnit{name: want.Name, config: want.Config, rest: want.Rest})
 		case p.o.Moved[want.Name]:

@@ -13,10 +13,7 @@ import (
 // What a virtual router is known by (its id, version, transport …) changes on one host after the other. In between two
 // holders are never far: neither hears the other. So the host that was changed first stays out as long as it hears a
 // peer under the former identity, and joins when that peer says goodbye, to be changed itself.
-const (
-	formerFile = RunDir + "/former.json"
-	rejoinUnit = "rlb-rejoin.service" // waits for the peer; it outlives the agent
-)
+const rejoinUnit = "rlb-rejoin.service" // waits for the peer; it outlives the agent
 
 // FormerRouter is the virtual router that this host left for another.
 type FormerRouter struct {
@@ -27,7 +24,7 @@ type FormerRouter struct {
 // ReadFormer is the router that was left and whose end is waited for; nil where there is none.
 func ReadFormer(ctx context.Context, o Observer) (*FormerRouter, error) {
 	var former FormerRouter
-	if err := readJSON(ctx, o, formerFile, &former); err != nil || len(former.Identities) == 0 {
+	if err := readJSON(ctx, o, render.FormerFile, &former); err != nil || len(former.Identities) == 0 {
 		return nil, err
 	}
 	return &former, nil
@@ -35,7 +32,7 @@ func ReadFormer(ctx context.Context, o Observer) (*FormerRouter, error) {
 
 // Forget ends the waiting: this host has joined, or nothing waits.
 func (f *FormerRouter) Forget(ctx context.Context, h Host) error {
-	return h.RemoveFile(ctx, formerFile)
+	return h.RemoveFile(ctx, render.FormerFile)
 }
 
 // Silence is the time after which a router that says nothing is gone (RFC 9568 §6.1, Active_Down_Interval, and some more).
@@ -61,6 +58,23 @@ func (f *FormerRouter) String() string {
 	return strings.Join(all, "; ")
 }
 
+// isNow says that what was left is wanted again, as after an edit that was taken back.
+func (f *FormerRouter) isNow(wanted []render.Identity) bool {
+	return f != nil && !slices.ContainsFunc(f.Identities, func(old render.Identity) bool {
+		return !slices.ContainsFunc(wanted, old.Covers)
+	})
+}
+
+// routers are the identities of keepalived's instances.
+func (d Desired) routers() []render.Identity {
+	for _, f := range d.Files {
+		if f.Kind == render.KeepalivedConfig {
+			return render.Identities(f.Data)
+		}
+	}
+	return nil
+}
+
 // waiting says whether keepalived is kept out until the peer has changed too.
 func waiting(ctx context.Context, o Observer, former *FormerRouter) (bool, error) {
 	if former == nil {
@@ -78,22 +92,29 @@ func waiting(ctx context.Context, o Observer, former *FormerRouter) (bool, error
 func (p *planner) router() *FormerRouter {
 	wanted := slices.ContainsFunc(p.d.Units, func(want UnitWant) bool { return want.Name == keepalivedUnit && want.Run })
 	switch {
-	case !wanted:
+	case !wanted, p.o.Former.isNow(p.d.routers()):
 		return nil
 	case p.o.Former != nil:
 		return p.o.Former
 	case !p.o.Units[keepalivedUnit].Active():
 		return nil
 	}
-	for _, f := range p.d.Files {
-		if f.Kind != render.KeepalivedConfig {
-			continue
-		}
-		if ids := render.Former(render.Identities(p.o.Files[f.Path].Data), render.Identities(f.Data), p.o.Holds); len(ids) > 0 {
-			return &FormerRouter{p.d.Facts.Interface, ids}
-		}
+	now := p.o.Files[p.d.Facts.KeepalivedConfig]
+	if ids := render.Former(render.Identities(now.Data), p.d.routers(), p.o.Holds); len(ids) > 0 {
+		return &FormerRouter{p.d.Facts.Interface, ids}
 	}
 	return nil
+}
+
+// leave notes the virtual router that keepalived is about to leave, or that it need not leave after all.
+func (p *planner) leave() {
+	p.former = p.router()
+	switch {
+	case p.former != nil && p.o.Former == nil:
+		p.configure(noteFormer{p.former})
+	case p.o.Former.isNow(p.d.routers()):
+		p.configure(forgetFormer{p.o.Former})
+	}
 }
 
 // noteFormer remembers what keepalived runs as, before its file says otherwise.
@@ -103,15 +124,24 @@ func (s noteFormer) String() string { return "leave the virtual router (" + s.ro
 func (s noteFormer) Diff() string   { return "" }
 func (s noteFormer) undo() []Step   { return []Step{forgetFormer{}} }
 func (s noteFormer) apply(ctx context.Context, t *tools) error {
-	return writeJSON(ctx, t.host, formerFile, s.router)
+	return writeJSON(ctx, t.host, render.FormerFile, s.router)
 }
 
-// forgetFormer ends it.
-type forgetFormer struct{ plain }
+// forgetFormer ends it, and with it the waiting.
+type forgetFormer struct {
+	router *FormerRouter // that is remembered again where this is undone, or nil
+}
 
 func (forgetFormer) String() string { return "forget the former virtual router" }
+func (forgetFormer) Diff() string   { return "" }
+func (s forgetFormer) undo() []Step {
+	if s.router == nil {
+		return nil
+	}
+	return []Step{noteFormer{s.router}}
+}
 func (forgetFormer) apply(ctx context.Context, t *tools) error {
-	return t.host.RemoveFile(ctx, formerFile)
+	return errors.Join(t.host.StopUnit(ctx, rejoinUnit), t.host.RemoveFile(ctx, render.FormerFile))
 }
 
 // rejoin lets a keepalived that has left one virtual router join another, at once or when the peer does.
@@ -133,10 +163,10 @@ func (s rejoin) apply(ctx context.Context, t *tools) error {
 	if heard && len(t.rejoin) > 0 {
 		return t.host.RunDetached(ctx, rejoinUnit, t.rejoin...)
 	}
-	if err := t.host.StartUnit(ctx, s.name); err != nil {
+	if err := t.host.RemoveFile(ctx, render.FormerFile); err != nil {
 		return err
 	}
-	return t.host.RemoveFile(ctx, formerFile)
+	return t.host.StartUnit(ctx, s.name)
 }
 
 // rejoinFormer is the way back from a rejoin: the former configuration is in its file again.
@@ -146,5 +176,5 @@ func (s rejoinFormer) String() string { return "restart " + s.name + " as the fo
 func (s rejoinFormer) Diff() string   { return "" }
 func (s rejoinFormer) undo() []Step   { return nil }
 func (s rejoinFormer) apply(ctx context.Context, t *tools) error {
-	return errors.Join(t.host.StopUnit(ctx, rejoinUnit), t.host.RemoveFile(ctx, formerFile), t.host.RestartUnit(ctx, s.name))
+	return errors.Join(t.host.StopUnit(ctx, rejoinUnit), t.host.RemoveFile(ctx, render.FormerFile), t.host.RestartUnit(ctx, s.name))
 }

@@ -1,6 +1,7 @@
 package reconcile_test
 
 import (
+	"errors"
 	"strings"
 	"testing"
 
@@ -82,6 +83,68 @@ func TestRejoinWaits(t *testing.T) {
 		t.Errorf("the peer has left, and keepalived runs as %q", id)
 	}
 	quiet(t, h, doc)
+}
+
+// TestRejoinTakenBack: a host that waits is in the former virtual router again when that is wanted again.
+func TestRejoinTakenBack(t *testing.T) {
+	h := installed(t, parse(t, spec))
+	h.Routers = routersOf(t, spec)
+	must(t, h, parse(t, otherRouter))
+	wantLines(t, "steps", texts(must(t, h, parse(t, spec)).Steps),
+		"forget the former virtual router",
+		"write /etc/keepalived/keepalived.conf",
+		"start keepalived.service")
+	if id := active(t, h); id != "10" {
+		t.Errorf("keepalived runs as %q", id)
+	}
+	if u, err := h.Unit(t.Context(), "rlb-rejoin.service"); err != nil || u.Active() {
+		t.Errorf("somebody waits: %+v %v", u, err)
+	}
+	quiet(t, h, parse(t, spec))
+}
+
+// TestRejoinTakenBackFails: whatever fails then, it waits on.
+func TestRejoinTakenBackFails(t *testing.T) {
+	for n := 1; ; n++ {
+		h := installed(t, parse(t, spec))
+		h.Routers = routersOf(t, spec)
+		must(t, h, parse(t, otherRouter))
+		h.FailAt(n, errors.New("disk full"))
+		if _, _, err := once(t, h, parse(t, spec)); err == nil {
+			if n < 10 {
+				t.Errorf("only %d effects", n)
+			}
+			return
+		}
+		must(t, h, parse(t, otherRouter))
+		if id := active(t, h); id != "" {
+			t.Errorf("effect %d fails: keepalived runs as %q while its peer is the former router", n, id)
+		}
+		quiet(t, h, parse(t, otherRouter))
+	}
+}
+
+// TestRejoinOverBoot: a reboot does not end the waiting.
+func TestRejoinOverBoot(t *testing.T) {
+	h := installed(t, parse(t, spec))
+	h.Routers = routersOf(t, spec)
+	must(t, h, parse(t, otherRouter))
+	h.Reboot()
+	if id := active(t, h); id != "" {
+		t.Errorf("booted, keepalived runs as %q", id)
+	}
+	must(t, h, parse(t, otherRouter))
+	if id := active(t, h); id != "" {
+		t.Errorf("after the boot keepalived runs as %q", id)
+	}
+	quiet(t, h, parse(t, otherRouter))
+	h.Reboot()
+	h.Routers = nil
+	must(t, h, parse(t, otherRouter))
+	if id := active(t, h); id != "7" {
+		t.Errorf("the peer has left, and keepalived runs as %q", id)
+	}
+	quiet(t, h, parse(t, otherRouter))
 }
 
 // TestRejoinUndone: a change that does not work leaves this host in the virtual router in which it was.

@@ -25,8 +25,9 @@ func TestDrain(t *testing.T) {
 		if !standby.active() || active.active() || !drained(active) || drained(standby) {
 			t.Fatal("drained, but the virtual IP is not with the peer")
 		}
-		if report.Gap > 200*time.Millisecond && report.Late < stall {
-			t.Errorf("gap %v", report.Gap)
+		// what is under way in that millisecond may be lost, no more
+		if (report.Gap > 100*time.Millisecond || report.Failed > 2) && report.Late < stall {
+			t.Errorf("gap %v, %d failed: %v", report.Gap, report.Failed, report.Errors)
 		}
 		active.sh(agent + " undrain")
 		w.never("undrain moves the virtual IP", 600*time.Millisecond, func() bool { return active.active() })
@@ -41,8 +42,13 @@ func TestDrain(t *testing.T) {
 	w.eventually("it is back, and drained", 15*time.Second, func() bool {
 		return standby.is("active", "keepalived", "active") && standby.is("active", "haproxy", "active") && drained(standby)
 	})
-	if out, err := active.Run(t.Context(), agent, "drain"); err == nil || !strings.Contains(err.Error(), "holds back") {
-		t.Errorf("the last host was drained: %s %v", out, err)
+	report := w.probe(time.Second, func() {
+		if out, err := active.Run(t.Context(), agent, "drain"); err == nil || !strings.Contains(err.Error(), "holds back") {
+			t.Errorf("the last host was drained: %s %v", out, err)
+		}
+	})
+	if report.Gap > 2*time.Second && report.Late < stall {
+		t.Errorf("a drain that nobody answered: gap %v", report.Gap)
 	}
 	w.eventually("the last host takes the virtual IP back", 5*time.Second, func() bool { return active.active() && !drained(active) })
 	if standby.active() {

@@ -67,6 +67,14 @@ func TestRouterChanges(t *testing.T) {
 	}{
 		{"a virtual IP more", "", active, vip + ", 198.51.100.101", 0},
 		{"a virtual IP less", "", standby, "", 0},
+		{"a virtual IP more", "", standby, vip + ", 198.51.100.101", 0},
+		{"a virtual IP less", "", active, "", 0},
+		{"the first one of IPv6", "", active, vip + ", 2001:db8::100", time.Second}, // keepalived groups them anew
+		{"none of IPv6", "", active, "", 0},
+		{"the first one of IPv6", "", standby, vip + ", 2001:db8::100", time.Second},
+		{"none of IPv6", "", standby, "", 0},
+		{"another main one, so another router id", "", standby, "198.51.100.101, " + vip, time.Second},
+		{"the former main one", "", active, "", time.Second},
 		{"another interval", "vrrp: {advertisementInterval: 200ms}", active, "", 0},
 		{"another router id", "vrrp: {routerID: 7}", standby, "", time.Second},
 		{"another router id", "vrrp: {routerID: 8}", active, "", time.Second},
@@ -108,5 +116,26 @@ func TestRouterChanges(t *testing.T) {
 				t.Errorf("no holder for %v", watch.none)
 			}
 		})
+	}
+
+	// An edit that is taken back: who waits for its peer, over a boot too, is at once where it was.
+	_, other := w.roles(a, b)
+	waits := func() bool {
+		return other.is("active", "rlb-rejoin", "active") && other.is("active", "keepalived", "inactive")
+	}
+	watch := watchHolders(a, b)
+	other.writeSpec(specOf(nodes, "vrrp: {routerID: 10}"))
+	other.sh("systemctl reload rlb-agent")
+	w.eventually("it waits for its peer", 10*time.Second, waits)
+	if err := other.Reboot(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	w.eventually("booted, it waits for its peer", 15*time.Second, waits)
+	other.writeSpec(specOf(nodes))
+	other.sh("systemctl reload rlb-agent")
+	w.eventually("it is where it was", 10*time.Second, func() bool { return settled(other) })
+	time.Sleep(500 * time.Millisecond)
+	if watch.stop(); watch.two > 0 || watch.none > 50*time.Millisecond {
+		t.Errorf("taken back: two holders for %v, none for %v", watch.two, watch.none)
 	}
 }

@@ -64,6 +64,9 @@ func TestReloadUnderLoad(t *testing.T) {
 	if n := h.workers(); n != 2 {
 		t.Errorf("%d workers, not the one that serves and the one with the quiet connections", n)
 	}
+	if out := h.must(agent, "status"); !strings.Contains(out, "1 old process finishes its connections") {
+		t.Errorf("the status does not tell of the old worker:\n%s", out)
+	}
 
 	// a worker ends with its last connection, or at its hardStopAfter
 	for _, conn := range quiet[1:] {

@@ -51,8 +51,12 @@ func TestBars(t *testing.T) {
 		{"classic never ends", results{row("haproxy-hang", standard, 400), row("haproxy-hang", classic, -6000, -6000)}, false,
 			[]string{"PASS  HAProxy hung, standard: median gap 400, bar 1000", "> 6000"}},
 		{"standard never ends", results{row("haproxy-hang", standard, -900)}, true, []string{"FAIL"}},
-		{"one failed connection", results{twice(row("edit", standard, 5), sample{Gap: 5, Failed: 1, Total: 9})}, true,
+		{"one failed connection", results{twice(row("edit", standard, 5), sample{Gap: 5, Failed: 1, Total: 9, Rate: 2000})}, true,
 			[]string{"FAIL  spec edited, standard: failed at most 1.0, bar 0", "1 of 109"}},
+		{"less load than asked for", results{twice(row("reload", standard), sample{Rate: 700})}, true,
+			[]string{"FAIL  HAProxy reloaded, standard: connections a second at least 700, bar 1900", "PASS  HAProxy reloaded, standard: failed at most 0"}},
+		{"the load that was asked for", results{twice(row("reload", standard), sample{Rate: 1990})}, false,
+			[]string{"PASS  HAProxy reloaded, standard: connections a second at least 1990"}},
 		{"two holders to the end", results{twice(row("keepalived-kill", standard), sample{Gap: 5, Two: 100, Split: true})}, true,
 			[]string{"FAIL  keepalived killed, standard: two holders at most > 100, bar 500"}},
 	} {

@@ -22,8 +22,8 @@ func (g *guards) holder(conflicts chan<- guard.Conflict) *guard.Holder {
 		Passes: func(ctx context.Context, force reconcile.InForce) (bool, error) {
 			return g.host.AdvertsPass(ctx, force.Interface, force.Identities)
 		},
-		Watch: func(ctx context.Context, iface string, addrs []netip.Addr, claimed func()) error {
-			return wire.WatchHolders(ctx, iface, addrs, func(netip.Addr, net.HardwareAddr) { claimed() })
+		Watch: func(ctx context.Context, iface string, addrs []netip.Addr, claimed func(reminder bool)) error {
+			return wire.WatchHolders(ctx, iface, addrs, func(_ netip.Addr, _ net.HardwareAddr, alone bool) { claimed(alone) })
 		},
 		Announce: wire.Announce,
 		Remind: func(iface string, addr netip.Addr, mac string) error {

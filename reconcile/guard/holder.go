@@ -36,8 +36,9 @@ type Holder struct {
 	// Passes says whether another's VRRP advertisements get through to keepalived, those of every instance. It takes some
 	// three intervals at most.
 	Passes func(context.Context, reconcile.InForce) (bool, error)
-	// Watch calls claimed when another machine says that it holds one of the addresses, until ctx ends.
-	Watch func(ctx context.Context, iface string, addrs []netip.Addr, claimed func()) error
+	// Watch calls claimed when another machine says that it holds one of the addresses, until ctx ends. It is a reminder
+	// where it was said to this host alone.
+	Watch func(ctx context.Context, iface string, addrs []netip.Addr, claimed func(reminder bool)) error
 	// Announce tells the network that an address is here.
 	Announce func(iface string, addr netip.Addr) error
 	// Remind tells the machine with a MAC alone that an address was here until now.
@@ -62,7 +63,7 @@ type Holder struct {
 // Run watches until ctx ends. force brings the spec in force, now and then also the same again, whereupon everything is
 // looked at anew; units each new ActiveState of keepalived's unit; moved that addresses may have changed.
 func (h *Holder) Run(ctx context.Context, force <-chan reconcile.InForce, units <-chan string, moved <-chan struct{}) {
-	h.claims, h.answers, h.passes = make(chan struct{}, 1), make(chan answer, 1), make(chan passage, 1)
+	h.claims, h.reminders, h.answers, h.passes = make(chan struct{}, 1), make(chan struct{}, 1), make(chan answer, 1), make(chan passage, 1)
 	defer h.reminding.Wait()
 	defer h.unwatch()
 	timer := time.NewTimer(time.Hour)
@@ -82,6 +83,8 @@ func (h *Holder) Run(ctx context.Context, force <-chan reconcile.InForce, units 
 		case <-moved:
 		case <-h.claims:
 			h.claimed()
+		case <-h.reminders:
+			h.reminded()
 		case a := <-h.answers:
 			h.answered(ctx, a)
 		case p := <-h.passes:

@@ -46,7 +46,7 @@ type site struct {
 	looks    int   // times it was asked for
 	broken   error // of Remove
 	deafness error // of Passes
-	claimed  func()
+	claimed  func(reminder bool)
 	said     []netip.Addr // announced
 	minded   []string     // reminded
 	told     []Conflict
@@ -108,7 +108,7 @@ func holding(t *testing.T, do func(*site)) {
 				}
 				return passes, s.deafness
 			},
-			Watch: func(ctx context.Context, _ string, _ []netip.Addr, claimed func()) error {
+			Watch: func(ctx context.Context, _ string, _ []netip.Addr, claimed func(reminder bool)) error {
 				s.turn()
 				s.claimed = claimed
 				<-ctx.Done()
@@ -241,7 +241,7 @@ func TestOrphan(t *testing.T) {
 	master(t, func(s *site) {
 		s.units <- "failed"
 		s.after(takeover)
-		s.claimed() // the peer has taken over
+		s.claimed(false) // the peer has taken over
 		s.after(0)
 		s.wantHeld()
 	})
@@ -323,7 +323,7 @@ func TestYield(t *testing.T) {
 	const most = 700 * time.Millisecond
 	master(t, func(s *site) { // the other one came
 		s.others[vip.Addr()] = highMAC
-		s.claimed()
+		s.claimed(false)
 		s.after(takeover)
 		if len(s.told) > 0 {
 			t.Error("keepalived had no time to end it")
@@ -359,7 +359,7 @@ func TestStay(t *testing.T) {
 				if tt.name != "stranger" {
 					s.others[peer] = tt.other
 				}
-				s.claimed()
+				s.claimed(false)
 				s.after(700 * time.Millisecond)
 				s.wantTold(false, tt.words)
 				said := len(s.said)
@@ -389,7 +389,7 @@ func TestStay(t *testing.T) {
 func TestNoConflict(t *testing.T) {
 	master(t, func(s *site) { // keepalived gave way
 		s.others[vip.Addr()] = highMAC
-		s.claimed()
+		s.claimed(false)
 		s.after(takeover / 2)
 		s.role = reconcile.RoleBackup
 		s.hold()
@@ -399,15 +399,24 @@ func TestNoConflict(t *testing.T) {
 		}
 	})
 	master(t, func(s *site) { // the other one gave way
-		s.claimed()
+		s.claimed(false)
 		s.after(time.Minute)
 		if len(s.told) > 0 || !slices.Equal(s.said, []netip.Addr{vip.Addr()}) {
 			t.Errorf("%+v", s)
 		}
 	})
+	master(t, func(s *site) { // the other one gave way, and says so
+		s.claimed(true)
+		if s.after(0); !slices.Equal(s.said, []netip.Addr{vip.Addr()}) {
+			t.Errorf("announced %v", s.said)
+		}
+		if s.after(time.Minute); len(s.told) > 0 {
+			t.Errorf("told %v", s.told)
+		}
+	})
 	master(t, func(s *site) { // it is about to go: a keepalived that was killed
 		s.others[vip.Addr()] = highMAC
-		s.claimed()
+		s.claimed(false)
 		s.after(takeover + secondLook/2)
 		delete(s.others, vip.Addr())
 		s.after(time.Minute)

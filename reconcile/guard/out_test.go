@@ -23,7 +23,7 @@ func (s *site) meetAgain() {
 	s.others[vip.Addr()], s.passes = highMAC, false
 	s.role = reconcile.RoleMaster
 	s.hold(vip)
-	s.claimed()
+	s.claimed(false)
 	s.after(600 * time.Millisecond)
 	s.wantTold(true, "holds")
 	s.role = reconcile.RoleFault

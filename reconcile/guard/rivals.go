@@ -23,6 +23,7 @@ const (
 type rivals struct {
 	unwatching func()        // ends the watch for claims; nil without one
 	claims     chan struct{} // somebody else says that it holds one of them
+	reminders  chan struct{} // … says it to this host alone
 
 	ask     time.Time   // when to ask who else holds them; zero is not
 	asking  bool        // … is under way
@@ -49,9 +50,13 @@ func (h *Holder) watch(ctx context.Context) {
 	go func() {
 		defer close(done)
 		for ctx.Err() == nil {
-			err := h.Watch(ctx, iface, addrs, func() {
+			err := h.Watch(ctx, iface, addrs, func(reminder bool) {
+				news := h.claims
+				if reminder {
+					news = h.reminders
+				}
 				select {
-				case h.claims <- struct{}{}:
+				case news <- struct{}{}:
 				default:
 				}
 			})
@@ -83,6 +88,15 @@ func (h *Holder) claimed() {
 	}
 	h.heard = true
 	h.askBy(time.Now().Add(h.force.Takeover))
+}
+
+// reminded announces the virtual IPs at once: the other one holds them no more, and neighbours look for them there. What
+// comes while this host asks is an answer.
+func (h *Holder) reminded() {
+	if len(h.held) > 0 && h.down.IsZero() && !h.asking {
+		h.announce()
+	}
+	h.claimed()
 }
 
 func (h *Holder) askBy(at time.Time) {

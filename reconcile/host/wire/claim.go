@@ -9,8 +9,9 @@ import (
 // claim is somebody's word that an address is at a MAC: the sender of an ARP packet, the target of a neighbour
 // advertisement.
 type claim struct {
-	addr netip.Addr
-	mac  net.HardwareAddr
+	addr  netip.Addr
+	mac   net.HardwareAddr
+	alone bool // said to us alone
 }
 
 // openClaims opens sockets on which the claims of others to these addresses come in, one for each family asked for.
@@ -84,7 +85,7 @@ func parseARP(frame []byte) (claim, bool) {
 		op != arpRequest && op != arpReply || addr.IsUnspecified() || !single(mac) {
 		return claim{}, false
 	}
-	return claim{addr, mac}, true
+	return claim{addr, mac, toUs(frame)}, true
 }
 
 // parseNDP reads what a neighbour advertisement claims (RFC 4861 §7.1.2 says what is to be checked).
@@ -112,9 +113,12 @@ func parseNDP(frame []byte) (claim, bool) {
 		}
 		rest = rest[8*int(rest[1]):]
 	}
-	c := claim{addr, net.HardwareAddr(append([]byte(nil), mac...))}
+	c := claim{addr, net.HardwareAddr(append([]byte(nil), mac...)), toUs(frame)}
 	return c, single(c.mac)
 }
+
+// toUs says whether a frame was sent to us alone: not to everyone, or a group.
+func toUs(frame []byte) bool { return frame[0]&1 == 0 }
 
 // single says whether a MAC is that of one station.
 func single(mac net.HardwareAddr) bool { return mac[0]&1 == 0 && mac.String() != "00:00:00:00:00:00" }

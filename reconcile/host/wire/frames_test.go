@@ -103,9 +103,9 @@ func TestAdverts(t *testing.T) {
 }
 
 func TestClaims(t *testing.T) {
-	want4 := claim{netip.MustParseAddr("198.51.100.100"), bytesOf("02000000000b")}
-	want6 := claim{netip.MustParseAddr("2001:db8::100"), want4.mac}
-	same := func(a, b claim) bool { return a.addr == b.addr && slices.Equal(a.mac, b.mac) }
+	want4 := claim{addr: netip.MustParseAddr("198.51.100.100"), mac: bytesOf("02000000000b")}
+	want6 := claim{addr: netip.MustParseAddr("2001:db8::100"), mac: want4.mac}
+	same := func(a, b claim) bool { return a.addr == b.addr && slices.Equal(a.mac, b.mac) && a.alone == b.alone }
 	arp, na := bytesOf(gratuitousARP), bytesOf(unsolicitedNA)
 	if c, ok := parseARP(arp); !ok || !same(c, want4) {
 		t.Errorf("%v, %t", c, ok)

@@ -10,15 +10,16 @@ import (
 
 // WatchHolders calls found, one call at a time, whenever another machine says that one of these addresses is its own: in
 // an ARP packet whose sender the address is, or in a neighbour advertisement. The MAC is the one that it names, which
-// may be a virtual router's. It wakes for nothing else.
-func WatchHolders(ctx context.Context, iface string, addrs []netip.Addr, found func(addr netip.Addr, mac net.HardwareAddr)) error {
+// may be a virtual router's; alone is that it was said to us alone, as an answer or as AnnounceTo says it. It wakes for
+// nothing else.
+func WatchHolders(ctx context.Context, iface string, addrs []netip.Addr, found func(addr netip.Addr, mac net.HardwareAddr, alone bool)) error {
 	if err := watchHolders(ctx, iface, addrs, found); err != nil {
 		return fmt.Errorf("cannot watch for other holders on %s: %w", iface, err)
 	}
 	return nil
 }
 
-func watchHolders(ctx context.Context, iface string, addrs []netip.Addr, found func(addr netip.Addr, mac net.HardwareAddr)) error {
+func watchHolders(ctx context.Context, iface string, addrs []netip.Addr, found func(addr netip.Addr, mac net.HardwareAddr, alone bool)) error {
 	l, err := lookAt(iface)
 	if err != nil {
 		return err
@@ -34,7 +35,7 @@ func watchHolders(ctx context.Context, iface string, addrs []netip.Addr, found f
 			if c, ok := parse(frame); ok && l.foreign(c.mac) {
 				one.Lock()
 				defer one.Unlock()
-				found(c.addr, c.mac)
+				found(c.addr, c.mac, c.alone)
 			}
 			return false
 		}

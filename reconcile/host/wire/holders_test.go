@@ -50,7 +50,7 @@ func TestWatchHolders(t *testing.T) {
 	vips := addrs("198.51.100.100", "2001:db8::100")
 	found := make(chan claim, 100)
 	end := a.in(t.Context(), func(ctx context.Context) error {
-		return WatchHolders(ctx, "eth", vips, func(addr netip.Addr, mac net.HardwareAddr) { found <- claim{addr, mac} })
+		return WatchHolders(ctx, "eth", vips, func(addr netip.Addr, mac net.HardwareAddr, alone bool) { found <- claim{addr, mac, alone} })
 	})
 	defer end()
 	announce := func(s space, addr netip.Addr) {
@@ -72,12 +72,26 @@ func TestWatchHolders(t *testing.T) {
 			announce(b, vip)
 			c := next(t, found)
 			quickest = min(quickest, time.Since(began))
-			if c.addr != vip || c.mac.String() != macB {
-				t.Errorf("%s at %s", c.addr, c.mac)
+			if c.addr != vip || c.mac.String() != macB || c.alone {
+				t.Errorf("%+v", c)
 			}
 			if vip.Is4() {
 				next(t, found) // the announcement's second half
 			}
+		}
+		// and to us alone
+		b.do(func() error {
+			to, err := net.ParseMAC(macA)
+			if err != nil {
+				return err
+			}
+			return AnnounceTo("eth", vip, to)
+		})
+		if c := next(t, found); c.addr != vip || !c.alone {
+			t.Errorf("%+v", c)
+		}
+		if vip.Is4() {
+			next(t, found)
 		}
 		if t.Logf("%s was noticed after %s", vip, quickest); quickest > 100*time.Millisecond {
 			t.Errorf("%s was noticed after %s", vip, quickest)
@@ -246,7 +260,7 @@ func TestEnds(t *testing.T) {
 	vips := addrs("198.51.100.100", "2001:db8::100")
 	watches := []func(context.Context) error{
 		func(ctx context.Context) error {
-			return WatchHolders(ctx, "eth", vips, func(netip.Addr, net.HardwareAddr) {})
+			return WatchHolders(ctx, "eth", vips, func(netip.Addr, net.HardwareAddr, bool) {})
 		},
 		func(ctx context.Context) error { return HearAdverts(ctx, "eth", id3, func(Advert) {}) },
 		func(ctx context.Context) error { return HearAdverts(ctx, "eth", id6, func(Advert) {}) },

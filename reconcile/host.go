@@ -16,6 +16,9 @@ import (
 // caller may not look (not root). Planning then goes on without it and says so; applying refuses.
 var ErrUnavailable = errors.New("not available on this machine")
 
+// ErrNoAnswer is wrapped by the error of a question to a program that runs and does not answer in time.
+var ErrNoAnswer = errors.New("it does not answer")
+
 // Observer is the read-only half of a host: all that planning ever gets. Every method looks anew.
 type Observer interface {
 	// Interfaces are the network interfaces with their addresses, loopback included.
@@ -37,7 +40,7 @@ type Observer interface {
 	Listeners(ctx context.Context, pids ...int) ([]netip.AddrPort, error)
 	// Sockets are all TCP sockets that listen on this host, with the programs that hold them.
 	Sockets(ctx context.Context) ([]Socket, error)
-	// VRRP is what keepalived says of its instances. The process is the unit's main one.
+	// VRRP is what keepalived says of its instances, within half a second. The process is the unit's main one.
 	VRRP(ctx context.Context, pid int) ([]Instance, error)
 	// Servers is what HAProxy says of the servers of its backends.
 	Servers(ctx context.Context) ([]ServerState, error)

@@ -17,6 +17,7 @@ func (g *guards) holder(conflicts chan<- guard.Conflict) *guard.Holder {
 		Addresses:  g.addresses,
 		Remove:     g.host.RemoveAddress,
 		Role:       func(ctx context.Context) (reconcile.Role, error) { return reconcile.KeepalivedRole(ctx, g.host) },
+		Kill:       func(ctx context.Context) error { return g.host.KillUnit(ctx, keepalivedUnit) },
 		MAC:        g.host.MAC,
 		Neighbours: g.host.Neighbours,
 		Passes: func(ctx context.Context, force reconcile.InForce) (bool, error) {

@@ -85,6 +85,37 @@ func TestGuard(t *testing.T) {
 	stays("no control plane", func(*host) { time.Sleep(8 * time.Second) })
 }
 
+// The guard's probe opens no connection to a control plane and writes no line into HAProxy's log, also where it was not
+// answered for a while.
+func TestProbeIsQuiet(t *testing.T) {
+	w := newWorld(t)
+	a, b := w.pair(specOf("  healthCheck: {type: none}", nodes), lab.Trixie, lab.Bookworm)
+	withDaemon(a, b)
+	seen := func() (requests int64, lines int) {
+		for _, plane := range w.planes {
+			requests += int64(plane.Requests().Readyz + plane.Requests().Other)
+		}
+		for _, h := range []*host{a, b} {
+			lines += strings.Count(h.sh("journalctl -b --no-pager -o cat -t haproxy"), "rlb:health")
+			lines += strings.Count(h.sh("journalctl -b --no-pager -o cat -t haproxy"), "kube-apiserver/")
+		}
+		return requests, lines
+	}
+	w.serves("cp1", "cp2", "cp3")
+	active, _ := w.roles(a, b)
+	w.eventually("a client's connections are in the log", 5*time.Second, func() bool { _, lines := seen(); return lines >= 3 })
+	requests, lines := seen()
+	time.Sleep(3 * time.Second)
+	active.sh("systemctl kill -s STOP haproxy")
+	w.eventually("it hangs", 3*time.Second, func() bool { return active.guarded(true) })
+	active.sh("systemctl kill -s CONT haproxy")
+	w.eventually("it answers", 3*time.Second, func() bool { return active.guarded(false) })
+	time.Sleep(time.Second)
+	if r, l := seen(); r != requests || l != lines {
+		t.Errorf("%d requests and %d lines, and later %d and %d", requests, lines, r, l)
+	}
+}
+
 // A HAProxy that dies again and again leaves nobody without one that serves, and the virtual IPs do not come back to it
 // each time, where they come back at all.
 func TestFlapping(t *testing.T) {

@@ -91,10 +91,23 @@ func TestHolder(t *testing.T) {
 		settled("keepalived killed")
 	}
 
-	const dropIn = "/run/systemd/system/keepalived.service.d/broken.conf"
+	// one that hangs advertises nothing, and lets go of nothing
 	active, standby := w.roles(a, b)
-	active.sh("mkdir -p /run/systemd/system/keepalived.service.d")
 	seen := w.holdersDuring(a, b, func() {
+		active.sh("systemctl kill -s STOP keepalived")
+		time.Sleep(2 * time.Second)
+	})
+	t.Logf("keepalived hangs: %+v", seen)
+	if seen.two > time.Second || seen.none > 0 || !standby.active() || active.active() {
+		t.Errorf("keepalived hangs: %+v", seen)
+	}
+	w.eventually("it is a standby again", 5*time.Second, func() bool { return active.is("active", "keepalived", "active") })
+	settled("keepalived hung")
+
+	const dropIn = "/run/systemd/system/keepalived.service.d/broken.conf"
+	active, standby = w.roles(a, b)
+	active.sh("mkdir -p /run/systemd/system/keepalived.service.d")
+	seen = w.holdersDuring(a, b, func() {
 		active.sh("printf '[Service]\\nExecStartPre=/bin/false\\n' > " + dropIn + "; systemctl daemon-reload; " + kill)
 		time.Sleep(1500 * time.Millisecond)
 	})

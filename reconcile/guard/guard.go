@@ -60,8 +60,7 @@ func (g *Guard) Run(ctx context.Context, units <-chan string, on <-chan bool, co
 		g.rival = Conflict{}
 		g.release(context.WithoutCancel(ctx))
 	}()
-	answers := make(chan reconcile.HAProxyState, 1)
-	asking := false
+	var answers chan reconcile.HAProxyState // of the probe that is under way; nil is none
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
@@ -75,23 +74,22 @@ func (g *Guard) Run(ctx context.Context, units <-chan string, on <-chan bool, co
 			}
 		case g.unit = <-units:
 			g.answer, changed = "", true
+			answers = nil // of the process before
 		case g.rival = <-conflicts:
 			if !g.on {
 				_ = g.Tell(ctx, reconcile.GuardRecord{HAProxy: reconcile.HAProxyUnknown, Conflict: g.rival.Text})
 			}
-		case answer := <-answers:
-			asking = false
-			if up(g.unit) {
-				g.answer = answer
-			}
+		case g.answer = <-answers:
+			answers = nil
 		case <-timer.C:
 			switch {
-			case !g.on || !up(g.unit) || asking:
+			case !g.on || !up(g.unit) || answers != nil:
 			case g.Answers():
 				g.answer = reconcile.HAProxyAnswers
 			default:
-				asking = true
-				go func() { answers <- g.Probe(ctx) }()
+				mine := make(chan reconcile.HAProxyState, 1)
+				go func() { mine <- g.Probe(ctx) }()
+				answers = mine
 			}
 		}
 		if g.on {

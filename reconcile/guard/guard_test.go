@@ -48,9 +48,9 @@ func run(t *testing.T, do func(*bench)) {
 			Probe: func(context.Context) reconcile.HAProxyState {
 				b.turn()
 				b.probes++
+				answer := b.answer
 				time.Sleep(b.takes)
-				b.turn()
-				return b.answer
+				return answer
 			},
 			Alone:   func(context.Context) bool { b.turn(); return b.alone },
 			Returns: func(context.Context) bool { b.turn(); return !b.stays },
@@ -147,6 +147,20 @@ func TestHung(t *testing.T) {
 		}
 		b.answer, b.takes = reconcile.HAProxyAnswers, 0
 		b.after(faultPause+450*time.Millisecond, false)
+	})
+}
+
+// TestRestartedWhileAsked: that the process before did not answer says nothing of the one that runs now.
+func TestRestartedWhileAsked(t *testing.T) {
+	serving(t, func(b *bench) {
+		b.answer, b.takes = reconcile.HAProxyHung, time.Minute
+		b.after(probePause+time.Millisecond, false)
+		b.units <- "deactivating"
+		b.after(0, true)
+		b.answer, b.takes = reconcile.HAProxyAnswers, 0
+		b.units <- "active"
+		b.after(0, false)
+		b.after(2*time.Minute, false)
 	})
 }
 

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/netip"
 	"slices"
@@ -39,7 +40,9 @@ type site struct {
 	moved    chan struct{}
 	addrs    []netip.Prefix
 	role     reconcile.Role
-	roles    int                   // times it was asked for
+	roles    int   // times it was asked for
+	mute     error // of Role
+	kills    int
 	others   map[netip.Addr]string // who else answers
 	asked    int
 	passes   bool  // VRRP of others, to keepalived here
@@ -75,7 +78,8 @@ func holding(t *testing.T, do func(*site)) {
 				}
 				return s.broken
 			},
-			Role: func(context.Context) (reconcile.Role, error) { s.turn(); s.roles++; return s.role, nil },
+			Role: func(context.Context) (reconcile.Role, error) { s.turn(); s.roles++; return s.role, s.mute },
+			Kill: func(context.Context) error { s.turn(); s.kills++; return nil },
 			MAC:  func(string) (string, error) { return ownMAC, nil },
 			Neighbours: func(_ context.Context, _ string, asked []netip.Addr) (map[netip.Addr]string, error) {
 				s.turns.Lock()
@@ -383,6 +387,34 @@ func TestStay(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestHangs: a keepalived that does not answer while another host has taken over is killed; one that only does not answer,
+// or that answers, is not.
+func TestHangs(t *testing.T) {
+	mute := fmt.Errorf("cannot ask: %w", reconcile.ErrNoAnswer)
+	master(t, func(s *site) {
+		s.role, s.mute = reconcile.RoleUnknown, mute
+		s.others[vip.Addr()] = highMAC
+		s.claimed(false)
+		if s.after(takeover); s.kills != 1 {
+			t.Errorf("killed %d times", s.kills)
+		}
+		s.units <- "failed"
+		s.after(0)
+		s.wantHeld()
+	})
+	master(t, func(s *site) {
+		s.role, s.mute = reconcile.RoleUnknown, mute
+		s.claimed(false)
+		s.after(time.Minute)
+		s.mute = errors.New("cannot look")
+		s.others[vip.Addr()] = highMAC
+		s.claimed(false)
+		if s.after(time.Minute); s.kills > 0 {
+			t.Errorf("killed %d times", s.kills)
+		}
+	})
 }
 
 // TestNoConflict: a claim is no conflict while roles change, nor when it is over before it is looked at.

@@ -2,6 +2,7 @@ package guard
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -163,6 +164,12 @@ func (h *Holder) answered(ctx context.Context, a answer) {
 	}
 	role, err := h.Role(ctx)
 	h.cannot(err)
+	if errors.Is(err, reconcile.ErrNoAnswer) && at >= 0 {
+		h.Log.Warn(fmt.Sprintf("keepalived hangs, and another host, MAC %s, has taken over: killing it", a.macs[a.asked[at]]))
+		h.heard = true // of that one: what is left behind goes at once
+		h.cannot(h.Kill(ctx))
+		return
+	}
 	if h.look(ctx); role != reconcile.RoleMaster || len(h.held) == 0 {
 		if role == reconcile.RoleUnknown && h.retry <= lastRetry { // too young to be asked
 			h.askBy(time.Now().Add(firstRetry))

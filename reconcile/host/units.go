@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/coreos/go-systemd/v22/dbus"
+	"golang.org/x/sys/unix"
 )
 
 // The names of systemd's errors that an "ensure" takes for done.
@@ -142,6 +143,19 @@ func (h *Host) goingDown(ctx context.Context) bool {
 	}
 	state, err := bus.SystemStateContext(ctx)
 	return err == nil && state.Value.Value() == "stopping"
+}
+
+// KillUnit ends all processes of a unit as they are (SIGKILL).
+func (h *Host) KillUnit(ctx context.Context, name string) error {
+	do := "kill " + name
+	bus, err := h.manager()
+	if err != nil {
+		return wrapUnavailable(do, err)
+	}
+	if err := bus.KillUnitWithTarget(ctx, name, dbus.All, int32(unix.SIGKILL)); err != nil {
+		return systemdError(do, err)
+	}
+	return nil
 }
 
 // MaskUnit keeps a unit from being started until a reboot; it need not exist.

@@ -56,7 +56,7 @@ func (h *Host) VRRP(ctx context.Context, pid int) ([]reconcile.Instance, error) 
 			return instances, nil
 		}
 	}
-	return nil, errors.New("cannot get keepalived's state: it does not answer")
+	return nil, fmt.Errorf("cannot get keepalived's state: %w", reconcile.ErrNoAnswer)
 }
 
 // readRootFile reads a regular file that belongs to root, and follows no link.

@@ -54,13 +54,14 @@ var faults = []fault{
 	{name: "link-cut", title: "link cut", inject: func(_ context.Context, t *trial) error { return t.active.CutLink() }, over: moved},
 	{name: "crash", title: "host crash", inject: func(_ context.Context, t *trial) error { t.active.Crash(); return nil }, over: moved},
 	{name: "reboot", title: "reboot of the active", inject: func(ctx context.Context, t *trial) error { return t.active.Reboot(ctx) }, over: moved},
-	{name: "heal", title: "partition healed", before: part, inject: func(_ context.Context, t *trial) error { return t.Heal() },
-		over: func(t *trial) bool { return holds(t.active) != holds(t.standby) }, watch: 500 * time.Millisecond},
 	{name: "drain", title: "drain", inject: drain, over: moved},
 	{name: "nothing", title: "nothing, under load", inject: func(context.Context, *trial) error { return nil }, watch: 5 * time.Second, loaded: true},
 	{name: "reload", title: "HAProxy reloaded", inject: on("systemctl", "reload", "haproxy"), watch: 300 * time.Millisecond, loaded: true},
 	{name: "edit", title: "spec edited", inject: edit, over: edited, watch: 500 * time.Millisecond, loaded: true},
 	{name: "reloads", title: "100 reloads", inject: reloads, watch: 300 * time.Millisecond, loaded: true, long: 500, once: true},
+	// the last one: with classic the client may look for the virtual IP at the wrong host from then on
+	{name: "heal", title: "partition healed", before: part, inject: func(_ context.Context, t *trial) error { return t.Heal() },
+		over: func(t *trial) bool { return holds(t.active) != holds(t.standby) }, watch: 500 * time.Millisecond},
 }
 
 // part cuts the hosts off from each other and waits until both have the virtual IP.

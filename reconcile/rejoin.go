@@ -138,7 +138,7 @@ func (s forgetFormer) undo() []Step {
 	if s.router == nil {
 		return nil
 	}
-	return []Step{noteFormer{s.router}}
+	return []Step{noteFormer(s)}
 }
 func (forgetFormer) apply(ctx context.Context, t *tools) error {
 	return errors.Join(t.host.StopUnit(ctx, rejoinUnit), t.host.RemoveFile(ctx, render.FormerFile))

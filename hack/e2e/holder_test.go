@@ -105,7 +105,7 @@ func TestHolder(t *testing.T) {
 	settled("keepalived hung")
 
 	const dropIn = "/run/systemd/system/keepalived.service.d/broken.conf"
-	active, standby = w.roles(a, b)
+	active, _ = w.roles(a, b)
 	active.sh("mkdir -p /run/systemd/system/keepalived.service.d")
 	seen = w.holdersDuring(a, b, func() {
 		active.sh("printf '[Service]\\nExecStartPre=/bin/false\\n' > " + dropIn + "; systemctl daemon-reload; " + kill)

@@ -40,20 +40,17 @@ footprint: tools build ## what the daemon costs where nothing happens, and after
 	$(AS_ROOT) bin/footprint -agent $(BIN) -edits $(or $(EDITS),1000)
 
 .PHONY: test
-test: tools build lint ## everything, on the lab of real hosts too; nothing is skipped
+test: tools build check ## everything, on the lab of real hosts too; nothing is skipped
 	CGO_ENABLED=0 go build -tags faults -o bin/rlb-agent-faults ./cmd/rlb-agent
-	$(IN_LAB) go test -race -count=1 -p 1 -timeout 20m -exec "$(AS_ROOT)" $$(go list ./... | grep -v /hack/e2e)
+	$(IN_LAB) go test -count=1 -p 1 -timeout 20m -exec "$(AS_ROOT)" $$(go list ./... | grep -v /hack/e2e)
 	$(IN_LAB) hack/e2e/run -count=1 -timeout 60m -exec "$(AS_ROOT)"
 
 .PHONY: check
-check: lint ## quick and without root: format, vet, linter, unit tests with the race detector
-	go test -race ./...
-
-.PHONY: lint
-lint: ## format, vet, linter
+check: ## quick and without root: format, vet, linter, unit tests with the race detector
 	test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { gofmt -l $$(git ls-files '*.go'); exit 1; }
 	go vet ./...
 	go tool staticcheck ./...
+	go test -race ./...
 
 .PHONY: cover
 cover: ## coverage of the unit tests

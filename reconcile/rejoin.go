@@ -13,7 +13,10 @@ import (
 // What a virtual router is known by (its id, version, transport …) changes on one host after the other. In between two
 // holders are never far: neither hears the other. So the host that was changed first stays out as long as it hears a
 // peer under the former identity, and joins when that peer says goodbye, to be changed itself.
-const rejoinUnit = "rlb-rejoin.service" // waits for the peer; it outlives the agent
+const (
+	formerFile = RunDir + "/former.json"
+	rejoinUnit = "rlb-rejoin.service" // waits for the peer; it outlives the agent
+)
 
 // FormerRouter is the virtual router that this host left for another.
 type FormerRouter struct {
@@ -24,7 +27,7 @@ type FormerRouter struct {
 // ReadFormer is the router that was left and whose end is waited for; nil where there is none.
 func ReadFormer(ctx context.Context, o Observer) (*FormerRouter, error) {
 	var former FormerRouter
-	if err := readJSON(ctx, o, render.FormerFile, &former); err != nil || len(former.Identities) == 0 {
+	if err := readJSON(ctx, o, formerFile, &former); err != nil || len(former.Identities) == 0 {
 		return nil, err
 	}
 	return &former, nil
@@ -32,7 +35,7 @@ func ReadFormer(ctx context.Context, o Observer) (*FormerRouter, error) {
 
 // Forget ends the waiting: this host has joined, or nothing waits.
 func (f *FormerRouter) Forget(ctx context.Context, h Host) error {
-	return h.RemoveFile(ctx, render.FormerFile)
+	return h.RemoveFile(ctx, formerFile)
 }
 
 // Silence is the time after which a router that says nothing is gone (RFC 9568 §6.1, Active_Down_Interval, and some more).
@@ -124,7 +127,7 @@ func (s noteFormer) String() string { return "leave the virtual router (" + s.ro
 func (s noteFormer) Diff() string   { return "" }
 func (s noteFormer) undo() []Step   { return []Step{forgetFormer{}} }
 func (s noteFormer) apply(ctx context.Context, t *tools) error {
-	return writeJSON(ctx, t.host, render.FormerFile, s.router)
+	return writeJSON(ctx, t.host, formerFile, s.router)
 }
 
 // forgetFormer ends it, and with it the waiting.
@@ -141,7 +144,7 @@ func (s forgetFormer) undo() []Step {
 	return []Step{noteFormer(s)}
 }
 func (forgetFormer) apply(ctx context.Context, t *tools) error {
-	return errors.Join(t.host.StopUnit(ctx, rejoinUnit), t.host.RemoveFile(ctx, render.FormerFile))
+	return errors.Join(t.host.StopUnit(ctx, rejoinUnit), t.host.RemoveFile(ctx, formerFile))
 }
 
 // rejoin lets a keepalived that has left one virtual router join another, at once or when the peer does.
@@ -163,10 +166,10 @@ func (s rejoin) apply(ctx context.Context, t *tools) error {
 	if heard && len(t.rejoin) > 0 {
 		return t.host.RunDetached(ctx, rejoinUnit, t.rejoin...)
 	}
-	if err := t.host.RemoveFile(ctx, render.FormerFile); err != nil {
+	if err := t.host.StartUnit(ctx, s.name); err != nil {
 		return err
 	}
-	return t.host.StartUnit(ctx, s.name)
+	return t.host.RemoveFile(ctx, formerFile)
 }
 
 // rejoinFormer is the way back from a rejoin: the former configuration is in its file again.
@@ -176,5 +179,5 @@ func (s rejoinFormer) String() string { return "restart " + s.name + " as the fo
 func (s rejoinFormer) Diff() string   { return "" }
 func (s rejoinFormer) undo() []Step   { return nil }
 func (s rejoinFormer) apply(ctx context.Context, t *tools) error {
-	return errors.Join(t.host.StopUnit(ctx, rejoinUnit), t.host.RemoveFile(ctx, render.FormerFile), t.host.RestartUnit(ctx, s.name))
+	return errors.Join(t.host.StopUnit(ctx, rejoinUnit), t.host.RemoveFile(ctx, formerFile), t.host.RestartUnit(ctx, s.name))
 }

@@ -124,27 +124,15 @@ func TestRejoinTakenBackFails(t *testing.T) {
 	}
 }
 
-// TestRejoinOverBoot: a reboot does not end the waiting.
-func TestRejoinOverBoot(t *testing.T) {
+// TestTeardownEndsWaiting: nobody starts keepalived on a host that is no load balancer any more.
+func TestTeardownEndsWaiting(t *testing.T) {
 	h := installed(t, parse(t, spec))
 	h.Routers = routersOf(t, spec)
 	must(t, h, parse(t, otherRouter))
-	h.Reboot()
-	if id := active(t, h); id != "" {
-		t.Errorf("booted, keepalived runs as %q", id)
+	mustTearDown(t, h, true)
+	if u, err := h.Unit(t.Context(), "rlb-rejoin.service"); err != nil || u.Active() {
+		t.Errorf("somebody waits: %+v %v", u, err)
 	}
-	must(t, h, parse(t, otherRouter))
-	if id := active(t, h); id != "" {
-		t.Errorf("after the boot keepalived runs as %q", id)
-	}
-	quiet(t, h, parse(t, otherRouter))
-	h.Reboot()
-	h.Routers = nil
-	must(t, h, parse(t, otherRouter))
-	if id := active(t, h); id != "7" {
-		t.Errorf("the peer has left, and keepalived runs as %q", id)
-	}
-	quiet(t, h, parse(t, otherRouter))
 }
 
 // TestRejoinUndone: a change that does not work leaves this host in the virtual router in which it was.

@@ -152,6 +152,9 @@ func (t *teardown) daemon() {
 	if t.o.Units[agentUnit].Enabled() {
 		t.add(disableUnit{agentUnit})
 	}
+	if t.o.Former != nil { // who waits would start keepalived
+		t.add(forgetFormer{})
+	}
 }
 
 // ran says whether a unit was active with a file of its own before the first run.

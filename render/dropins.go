@@ -12,10 +12,6 @@ const (
 	HAProxyDropIn    = "/etc/systemd/system/haproxy.service.d/rlb.conf"
 )
 
-// FormerFile names the virtual router that this host has left for another one while a peer is still the former one. It
-// stays over a boot, and keepalived does not start before it is gone.
-const FormerFile = "/var/lib/rlb/former.json"
-
 // dropIns are those that the units need.
 func (r *renderer) dropIns() (files []File) {
 	if f, needed := r.keepalivedDropIn(); needed {
@@ -41,7 +37,6 @@ func (r *renderer) keepalivedDropIn() (File, bool) {
 		l.add("", "ConditionFileNotEmpty=%s", r.facts.KeepalivedConfig)
 	}
 	if r.tracksFiles() {
-		l.add("", "ConditionPathExists=!%s", FormerFile)
 		// A keepalived that was killed leaves the virtual IPs on the interface until it is started again. The start takes
 		// them away, so the peer must have them by then: a start too early would leave nobody holding them.
 		l.add("", "StartLimitIntervalSec=0")

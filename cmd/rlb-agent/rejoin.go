@@ -37,10 +37,10 @@ func (a *app) rejoinCommand() *cobra.Command {
 				return err
 			}
 			a.log.Info("no peer is the former virtual router any more: keepalived joins")
-			if err := former.Forget(ctx, h); err != nil { // first: while it is there keepalived does not start
+			if err := h.StartUnit(ctx, keepalivedUnit); err != nil {
 				return err
 			}
-			return h.StartUnit(ctx, keepalivedUnit)
+			return former.Forget(ctx, h)
 		},
 	}
 }

@@ -29,7 +29,7 @@ type Holder struct {
 	Remove func(ctx context.Context, iface string, prefix netip.Prefix) error
 	// Role is keepalived's own word.
 	Role func(context.Context) (reconcile.Role, error)
-	// Kill ends a keepalived that hangs. It is then started again as any that died.
+	// Kill ends a keepalived that hangs, of a spec that tracks files. It is then started again as any that died.
 	Kill func(context.Context) error
 	// MAC is that of an interface, in the form in which Neighbours tells them.
 	MAC func(iface string) (string, error)

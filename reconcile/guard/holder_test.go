@@ -404,6 +404,20 @@ func TestHangs(t *testing.T) {
 		s.after(0)
 		s.wantHeld()
 	})
+	for name, do := range map[string]func(s *site){
+		"one whose spec tracks nothing": func(s *site) { s.heed(false) },
+		"a stranger has the address":    func(s *site) { s.others[peer] = lowMAC },
+	} {
+		master(t, func(s *site) {
+			do(s)
+			s.role, s.mute = reconcile.RoleUnknown, mute
+			s.others[vip.Addr()] = highMAC
+			s.claimed(false)
+			if s.after(time.Minute); s.kills > 0 {
+				t.Errorf("%s: killed %d times", name, s.kills)
+			}
+		})
+	}
 	master(t, func(s *site) {
 		s.role, s.mute = reconcile.RoleUnknown, mute
 		s.claimed(false)
@@ -444,6 +458,15 @@ func TestNoConflict(t *testing.T) {
 		}
 		if s.after(time.Minute); len(s.told) > 0 {
 			t.Errorf("told %v", s.told)
+		}
+		asked := s.asked
+		s.others[vip.Addr()] = highMAC
+		s.claimed(false)
+		s.after(takeover) // asked, and answered
+		said := len(s.said)
+		s.claimed(true) // the same answer
+		if s.after(0); s.asked == asked || len(s.said) != said {
+			t.Errorf("announced for an answer: asked %d times, announced %d", s.asked-asked, len(s.said)-said)
 		}
 	})
 	master(t, func(s *site) { // it is about to go: a keepalived that was killed

@@ -29,6 +29,7 @@ type rivals struct {
 	ask     time.Time   // when to ask who else holds them; zero is not
 	asking  bool        // … is under way
 	answers chan answer // to that
+	knew    time.Time   // when the last one came
 
 	reminding sync.WaitGroup
 
@@ -92,12 +93,13 @@ func (h *Holder) claimed() {
 }
 
 // reminded announces the virtual IPs at once: the other one holds them no more, and neighbours look for them there. What
-// comes while this host asks is an answer.
+// comes while this host asks, or has just asked, is an answer.
 func (h *Holder) reminded() {
-	if len(h.held) > 0 && h.down.IsZero() && !h.asking {
-		h.announce()
+	if len(h.held) == 0 || !h.down.IsZero() || h.asking || time.Since(h.knew) < settleTime {
+		return
 	}
-	h.claimed()
+	h.announce()
+	h.askBy(time.Now().Add(h.force.Takeover))
 }
 
 func (h *Holder) askBy(at time.Time) {
@@ -156,7 +158,7 @@ func (h *Holder) contend(ctx context.Context) {
 
 // answered judges whether another host holds the virtual IPs while this one is master.
 func (h *Holder) answered(ctx context.Context, a answer) {
-	h.asking = false
+	h.asking, h.knew = false, time.Now()
 	h.cannot(a.err)
 	at := slices.IndexFunc(a.asked, func(addr netip.Addr) bool { return a.macs[addr] != "" })
 	if a.err != nil || len(h.held) == 0 || !h.down.IsZero() || at < 0 && !h.heard && h.seen == "" {
@@ -164,7 +166,7 @@ func (h *Holder) answered(ctx context.Context, a answer) {
 	}
 	role, err := h.Role(ctx)
 	h.cannot(err)
-	if errors.Is(err, reconcile.ErrNoAnswer) && at >= 0 {
+	if errors.Is(err, reconcile.ErrNoAnswer) && at >= 0 && h.force.Tracks && !h.stranger(a.macs[a.asked[at]], a.macs) {
 		h.Log.Warn(fmt.Sprintf("keepalived hangs, and another host, MAC %s, has taken over: killing it", a.macs[a.asked[at]]))
 		h.heard = true // of that one: what is left behind goes at once
 		h.cannot(h.Kill(ctx))

@@ -21,8 +21,11 @@ func (h *Host) ServiceStates(ctx context.Context, name string, told func(state s
 	h.followUnits(ctx, []string{name}, func(_, state string) {
 		unit := reconcile.Unit{ActiveState: state}
 		if state == "" || unit.Active() {
-			var err error
-			if unit, err = h.Unit(ctx, name); err != nil {
+			seen, err := h.Unit(ctx, name)
+			switch {
+			case err == nil:
+				unit = seen
+			case state == "":
 				h.log.DebugContext(ctx, "cannot look at "+name, "err", err)
 				return // it is called again with the next change, or the next bus
 			}
@@ -80,7 +83,7 @@ func (s *serviceStates) tell(state string) {
 	}
 }
 
-// awaitEnd waits until a process, a child or not, has ended (pidfd_open(2), Linux 5.3 and newer). Its error is also that
+// awaitEnd waits until a process, a child or not, has ended (pidfd_open(2), PIDFD_NONBLOCK: Linux 5.10 and newer). Its error is also that
 // ctx has ended.
 func awaitEnd(ctx context.Context, pid int) error {
 	fd, err := unix.PidfdOpen(pid, unix.PIDFD_NONBLOCK)

@@ -28,8 +28,8 @@ func (h *Host) start(u *unit) error {
 		config = h.environment(u.name)["CONFIG"]
 	case "keepalived.service":
 		config = keepalivedConfig(h.environment(u.name)["DAEMON_ARGS"])
-		if condition := h.unmet(); condition != "" {
-			return fmt.Errorf("cannot start %s: its condition is not met: %s", u.name, condition)
+		if condition := h.condition(); h.Text(condition) == "" {
+			return fmt.Errorf("cannot start %s: its condition is not met: ConditionFileNotEmpty=%s", u.name, condition)
 		}
 	case render.FirewallUnit:
 		if err := h.loadRules(); err != nil {
@@ -134,25 +134,15 @@ func keepalivedConfig(args string) string {
 	return render.DefaultKeepalivedConfig
 }
 
-// unmet is the condition for which systemd does not start keepalived, from the unit files as it has read them, or "".
-func (h *Host) unmet() string {
-	notEmpty, missing := render.DefaultKeepalivedConfig, ""
+// condition is the file without which systemd does not start keepalived, from the unit files as it has read them.
+func (h *Host) condition() string {
+	path := render.DefaultKeepalivedConfig
 	for line := range strings.Lines(h.manager[unitDir+"keepalived.service.d/rlb.conf"]) {
-		line = strings.TrimSpace(line)
-		if value, ok := strings.CutPrefix(line, "ConditionFileNotEmpty="); ok && value != "" {
-			notEmpty = value
-		}
-		if value, ok := strings.CutPrefix(line, "ConditionPathExists=!"); ok {
-			missing = value
+		if value, ok := strings.CutPrefix(strings.TrimSpace(line), "ConditionFileNotEmpty="); ok && value != "" {
+			path = value
 		}
 	}
-	switch {
-	case h.Text(notEmpty) == "":
-		return "ConditionFileNotEmpty=" + notEmpty
-	case h.files[missing].Exists:
-		return "ConditionPathExists=!" + missing
-	}
-	return ""
+	return path
 }
 
 // loadRules is what rlb-firewall.service does.

@@ -71,15 +71,16 @@ func run(ctx context.Context, binary string) (err error) {
 	}
 	defer func() { err = errors.Join(err, stage.Close()) }()
 	file, err := lab.LocalFile(binary, agent, 0o755)
-	if err != nil {
+	unit, uerr := lab.LocalFile("hack/systemd/rlb-agent.service", "/etc/systemd/system/rlb-agent.service", 0o644)
+	if err := errors.Join(err, uerr); err != nil {
 		return err
 	}
 	d := demo{Stage: stage}
-	if d.hosts, err = stage.AddHosts(ctx, lab.HostOptions{Files: []lab.File{file}}, lab.Trixie, lab.Trixie); err != nil {
+	if d.hosts, err = stage.AddHosts(ctx, lab.HostOptions{Files: []lab.File{file, unit}}, lab.Trixie, lab.Trixie); err != nil {
 		return err
 	}
 	for _, part := range []func(context.Context) error{
-		d.apply, d.serve, d.edit, d.failover, d.status,
+		d.apply, d.serve, d.edit, d.daemon, d.failover, d.status,
 	} {
 		if err := part(ctx); err != nil {
 			return err
@@ -207,6 +208,28 @@ func (d *demo) active() *lab.Host {
 	for _, host := range d.hosts {
 		if host.HoldsAddress(netip.MustParseAddr(vip)) {
 			return host
+		}
+	}
+	return nil
+}
+
+// daemon leaves the hosts to the agent, and waits until it watches over HAProxy.
+func (d *demo) daemon(ctx context.Context) error {
+	title("The agent as a daemon on both")
+	for _, host := range d.hosts {
+		fmt.Printf("  %s# systemctl enable --now rlb-agent\n", host.Name())
+		if _, err := host.Run(ctx, "systemctl", "enable", "--now", "rlb-agent"); err != nil {
+			return err
+		}
+	}
+	for _, host := range d.hosts {
+		for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(50 * time.Millisecond) {
+			if seen, err := host.ReadFile("/run/rlb/guard.json"); err == nil && strings.Contains(string(seen), `"answers"`) {
+				break
+			}
+			if time.Now().After(deadline) {
+				return fmt.Errorf("cannot see the daemon on %s watch over haproxy", host.Name())
+			}
 		}
 	}
 	return nil

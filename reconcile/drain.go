@@ -31,7 +31,7 @@ func (d *Desired) heed(seen Observed) {
 		case unit.Name != keepalivedUnit:
 		case seen.Drained && !d.Tracks:
 			unit.Run, unit.Out = false, true
-		case seen.Waiting && !seen.Former.isNow(d.routers()):
+		case seen.Waiting && !seen.Former.isNow(*d):
 			unit.Run = false
 		}
 	}

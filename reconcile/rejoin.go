@@ -62,8 +62,12 @@ func (f *FormerRouter) String() string {
 }
 
 // isNow says that what was left is wanted again, as after an edit that was taken back.
-func (f *FormerRouter) isNow(wanted []render.Identity) bool {
-	return f != nil && !slices.ContainsFunc(f.Identities, func(old render.Identity) bool {
+func (f *FormerRouter) isNow(d Desired) bool {
+	if f == nil {
+		return false
+	}
+	wanted := d.routers()
+	return !slices.ContainsFunc(f.Identities, func(old render.Identity) bool {
 		return !slices.ContainsFunc(wanted, old.Covers)
 	})
 }
@@ -95,7 +99,7 @@ func waiting(ctx context.Context, o Observer, former *FormerRouter) (bool, error
 func (p *planner) router() *FormerRouter {
 	wanted := slices.ContainsFunc(p.d.Units, func(want UnitWant) bool { return want.Name == keepalivedUnit && want.Run })
 	switch {
-	case !wanted, p.o.Former.isNow(p.d.routers()):
+	case !wanted, p.o.Former.isNow(p.d):
 		return nil
 	case p.o.Former != nil:
 		return p.o.Former
@@ -115,7 +119,7 @@ func (p *planner) leave() {
 	switch {
 	case p.former != nil && p.o.Former == nil:
 		p.configure(noteFormer{p.former})
-	case p.o.Former.isNow(p.d.routers()):
+	case p.o.Former.isNow(p.d):
 		p.configure(forgetFormer{p.o.Former})
 	}
 }

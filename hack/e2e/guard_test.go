@@ -93,11 +93,12 @@ func TestProbeIsQuiet(t *testing.T) {
 	withDaemon(a, b)
 	seen := func() (requests int64, lines int) {
 		for _, plane := range w.planes {
-			requests += int64(plane.Requests().Readyz + plane.Requests().Other)
+			got := plane.Requests()
+			requests += got.Readyz + got.Other
 		}
 		for _, h := range []*host{a, b} {
-			lines += strings.Count(h.sh("journalctl -b --no-pager -o cat -t haproxy"), "rlb:health")
-			lines += strings.Count(h.sh("journalctl -b --no-pager -o cat -t haproxy"), "kube-apiserver/")
+			log := h.sh("journalctl -b --no-pager -o cat -t haproxy")
+			lines += strings.Count(log, "rlb:health") + strings.Count(log, "kube-apiserver/")
 		}
 		return requests, lines
 	}

@@ -1,52 +1,12 @@
 package e2e
 
 import (
-	"net/netip"
 	"strings"
 	"testing"
 	"time"
 
 	"rlb.dev/rlb-agent/hack/lab"
 )
-
-// holding watches who of a pair holds the virtual IP.
-type holding struct {
-	two, none time.Duration // the longest time that both did, and that nobody did
-	stop      func()
-}
-
-func watchHolders(a, b *host) *holding {
-	h := new(holding)
-	end, ended := make(chan bool), make(chan bool)
-	h.stop = func() { close(end); <-ended }
-	go func() {
-		defer close(ended)
-		var state int
-		since := time.Now()
-		for {
-			now := 0
-			for _, host := range []*host{a, b} {
-				if host.HoldsAddress(netip.MustParseAddr(vip)) {
-					now++
-				}
-			}
-			if took := time.Since(since); state == 2 {
-				h.two = max(h.two, took)
-			} else if state == 0 {
-				h.none = max(h.none, took)
-			}
-			if now != state {
-				state, since = now, time.Now()
-			}
-			select {
-			case <-end:
-				return
-			case <-time.After(2 * time.Millisecond):
-			}
-		}
-	}()
-	return h
-}
 
 // Whatever changes the virtual router, on whichever host first and with any delay between: never two holders, and none
 // for no longer than a failover.
@@ -88,32 +48,33 @@ func TestRouterChanges(t *testing.T) {
 			if c.order == standby {
 				first, second = second, first
 			}
-			watch := watchHolders(a, b)
 			spec := specOf(nodes, c.more)
 			if c.vips != "" {
 				spec = strings.Replace(spec, vip, c.vips, 1)
 			}
+			var seen holders
 			report := w.probe(0, func() {
-				first.writeSpec(spec)
-				if c.order != both {
-					first.sh("systemctl reload rlb-agent") // asked to, it does not let its peer go first
-					time.Sleep(1500 * time.Millisecond)
-				}
-				second.writeSpec(spec)
-				if c.order != both {
-					second.sh("systemctl reload rlb-agent")
-				}
-				w.eventually("both are as the spec says", 20*time.Second, func() bool { return settled(a) && settled(b) })
-				w.eventually("one holds the virtual IP", 10*time.Second, func() bool { return a.active() != b.active() })
-				time.Sleep(300 * time.Millisecond)
+				seen = w.holdersDuring(a, b, func() {
+					first.writeSpec(spec)
+					if c.order != both {
+						first.sh("systemctl reload rlb-agent") // asked to, it does not let its peer go first
+						time.Sleep(1500 * time.Millisecond)
+					}
+					second.writeSpec(spec)
+					if c.order != both {
+						second.sh("systemctl reload rlb-agent")
+					}
+					w.eventually("both are as the spec says", 20*time.Second, func() bool { return settled(a) && settled(b) })
+					w.eventually("one holds the virtual IP", 10*time.Second, func() bool { return a.active() != b.active() })
+					time.Sleep(300 * time.Millisecond)
+				})
 			})
-			watch.stop()
-			t.Logf("two holders for %v, none for %v; client: gap %v, %d of %d failed", watch.two, watch.none, report.Gap, report.Failed, report.Total)
-			if watch.two > 100*time.Millisecond && report.Late < stall {
-				t.Errorf("two holders for %v", watch.two)
+			t.Logf("two holders for %v, none for %v; client: gap %v, %d of %d failed", seen.two, seen.none, report.Gap, report.Failed, report.Total)
+			if seen.two > 100*time.Millisecond && report.Late < stall {
+				t.Errorf("two holders for %v", seen.two)
 			}
-			if watch.none > c.none+50*time.Millisecond && report.Late < stall {
-				t.Errorf("no holder for %v", watch.none)
+			if seen.none > c.none+50*time.Millisecond && report.Late < stall {
+				t.Errorf("no holder for %v", seen.none)
 			}
 		})
 	}
@@ -123,15 +84,16 @@ func TestRouterChanges(t *testing.T) {
 	waits := func() bool {
 		return other.is("active", "rlb-rejoin", "active") && other.is("active", "keepalived", "inactive")
 	}
-	watch := watchHolders(a, b)
-	other.writeSpec(specOf(nodes, "vrrp: {routerID: 10}"))
-	other.sh("systemctl reload rlb-agent")
-	w.eventually("it waits for its peer", 10*time.Second, waits)
-	other.writeSpec(specOf(nodes))
-	other.sh("systemctl reload rlb-agent")
-	w.eventually("it is where it was", 10*time.Second, func() bool { return settled(other) })
-	time.Sleep(500 * time.Millisecond)
-	if watch.stop(); watch.two > 0 || watch.none > 50*time.Millisecond {
-		t.Errorf("taken back: two holders for %v, none for %v", watch.two, watch.none)
+	seen := w.holdersDuring(a, b, func() {
+		other.writeSpec(specOf(nodes, "vrrp: {routerID: 10}"))
+		other.sh("systemctl reload rlb-agent")
+		w.eventually("it waits for its peer", 10*time.Second, waits)
+		other.writeSpec(specOf(nodes))
+		other.sh("systemctl reload rlb-agent")
+		w.eventually("it is where it was", 10*time.Second, func() bool { return settled(other) })
+		time.Sleep(500 * time.Millisecond)
+	})
+	if seen.two > 0 || seen.none > 50*time.Millisecond {
+		t.Errorf("taken back: two holders for %v, none for %v", seen.two, seen.none)
 	}
 }

@@ -9,7 +9,7 @@ import (
 
 	"rlb.dev/rlb-agent/api"
 	"rlb.dev/rlb-agent/reconcile"
-	"rlb.dev/rlb-agent/reconcile/hosttest"
+	"rlb.dev/rlb-agent/reconcile/host/fake"
 )
 
 const api2 = `- name: api
@@ -24,46 +24,46 @@ func TestChangesThatTakeSomethingDown(t *testing.T) {
 		return parse(t, strings.Replace(spec, "198.51.100.21\n", "198.51.100.22\n", 1))
 	}
 	priority := func(t *testing.T) *api.Document { return parse(t, spec+"vrrp: {priority: 77}\n") }
-	hold := func(h *hosttest.Host) { h.Net = append(h.Net, of("eth0", "198.51.100.10/32")) }
+	hold := func(h *fake.Host) { h.Net = append(h.Net, of("eth0", "198.51.100.10/32")) }
 	for name, test := range map[string]struct {
 		first func(t *testing.T) *api.Document
 		edit  func(t *testing.T) *api.Document
-		early func(h *hosttest.Host) // before the first run
-		late  func(h *hosttest.Host) // before the edit
+		early func(h *fake.Host) // before the first run
+		late  func(h *fake.Host) // before the edit
 		want  string                 // how the error begins, "" where the edit stays
 		long  bool                   // further looks may have mended it
 	}{
-		"all servers go down": {edit: weight, late: func(h *hosttest.Host) { h.Sick = "198.51.100.22" },
+		"all servers go down": {edit: weight, late: func(h *fake.Host) { h.Sick = "198.51.100.22" },
 			want: "spec.yaml:5:3: services[0].healthCheck: no server of web is up any more, and before the change there was one: server1 L4CON: connection refused"},
 		"by a bad check": {edit: func(t *testing.T) *api.Document {
 			return parse(t, spec+"  healthCheck:\n    type: http\n    path: /nowhere\n")
-		}, late: func(h *hosttest.Host) { h.Sick = "/nowhere" }, want: "spec.yaml:10:5: services[0].healthCheck: no server of web is up any more"},
-		"all were down before":            {edit: weight, early: func(h *hosttest.Host) { h.Sick = "198.51.100.2" }},
-		"all were down before, others up": {first: func(t *testing.T) *api.Document { return parse(t, spec+api2) }, edit: func(t *testing.T) *api.Document { return parse(t, strings.Replace(spec+api2, "31", "32", 1)) }, early: func(h *hosttest.Host) { h.Sick = "198.51.100.21" }},
+		}, late: func(h *fake.Host) { h.Sick = "/nowhere" }, want: "spec.yaml:10:5: services[0].healthCheck: no server of web is up any more"},
+		"all were down before":            {edit: weight, early: func(h *fake.Host) { h.Sick = "198.51.100.2" }},
+		"all were down before, others up": {first: func(t *testing.T) *api.Document { return parse(t, spec+api2) }, edit: func(t *testing.T) *api.Document { return parse(t, strings.Replace(spec+api2, "31", "32", 1)) }, early: func(h *fake.Host) { h.Sick = "198.51.100.21" }},
 		"one of two services goes down": {
 			first: func(t *testing.T) *api.Document { return parse(t, spec+api2) },
 			edit: func(t *testing.T) *api.Document {
 				return parse(t, strings.Replace(spec+api2, "198.51.100.21\n", "198.51.100.22\n", 1))
 			},
-			late: func(h *hosttest.Host) { h.Sick = "198.51.100.22" },
+			late: func(h *fake.Host) { h.Sick = "198.51.100.22" },
 			want: "spec.yaml:5:3: services[0].healthCheck: no server of web is up any more",
 		},
-		"a new service, its servers down":  {edit: func(t *testing.T) *api.Document { return parse(t, spec+api2) }, late: func(h *hosttest.Host) { h.Sick = "198.51.100.31" }},
+		"a new service, its servers down":  {edit: func(t *testing.T) *api.Document { return parse(t, spec+api2) }, late: func(h *fake.Host) { h.Sick = "198.51.100.31" }},
 		"the service that was up goes":     {first: func(t *testing.T) *api.Document { return parse(t, spec+api2) }, edit: weight},
-		"one of two goes down":             {edit: func(t *testing.T) *api.Document { return parse(t, spec+"  - address: 198.51.100.22\n") }, late: func(h *hosttest.Host) { h.Sick = "198.51.100.22" }},
-		"one that is never checked":        {edit: weight, late: func(h *hosttest.Host) { h.Unchecked = "198.51.100.22" }, want: "spec.yaml:5:3: services[0].healthCheck: no server of web is up any more", long: true},
-		"FAULT":                            {edit: priority, late: func(h *hosttest.Host) { h.Faulty = "77" }, want: "keepalived's instance HA-CLUSTER is in FAULT, and was not before", long: true},
-		"FAULT before and after":           {edit: priority, late: func(h *hosttest.Host) { h.Faulty = "vrrp_instance" }},
-		"FAULT from the first":             {edit: priority, early: func(h *hosttest.Host) { h.Faulty = "vrrp_instance" }},
-		"instance is gone":                 {edit: priority, late: func(h *hosttest.Host) { h.Lost = "77" }, want: "cannot see keepalived's instance HA-CLUSTER", long: true},
-		"keepalived cannot tell":           {edit: priority, late: func(h *hosttest.Host) { h.FailMethod("VRRP", reconcile.ErrUnavailable) }},
+		"one of two goes down":             {edit: func(t *testing.T) *api.Document { return parse(t, spec+"  - address: 198.51.100.22\n") }, late: func(h *fake.Host) { h.Sick = "198.51.100.22" }},
+		"one that is never checked":        {edit: weight, late: func(h *fake.Host) { h.Unchecked = "198.51.100.22" }, want: "spec.yaml:5:3: services[0].healthCheck: no server of web is up any more", long: true},
+		"FAULT":                            {edit: priority, late: func(h *fake.Host) { h.Faulty = "77" }, want: "keepalived's instance HA-CLUSTER is in FAULT, and was not before", long: true},
+		"FAULT before and after":           {edit: priority, late: func(h *fake.Host) { h.Faulty = "vrrp_instance" }},
+		"FAULT from the first":             {edit: priority, early: func(h *fake.Host) { h.Faulty = "vrrp_instance" }},
+		"instance is gone":                 {edit: priority, late: func(h *fake.Host) { h.Lost = "77" }, want: "cannot see keepalived's instance HA-CLUSTER", long: true},
+		"keepalived cannot tell":           {edit: priority, late: func(h *fake.Host) { h.FailMethod("VRRP", reconcile.ErrUnavailable) }},
 		"virtual IP without being master":  {edit: priority, late: hold, want: "cannot see virtual IP 198.51.100.10 where it should be: this host is master: false, and holds it: true", long: true},
-		"master without its virtual IP":    {edit: priority, late: func(h *hosttest.Host) { h.Role = reconcile.RoleMaster }, want: "cannot see virtual IP 198.51.100.10 where it should be: this host is master: true, and holds it: false", long: true},
-		"master that holds its virtual IP": {edit: priority, late: func(h *hosttest.Host) { hold(h); h.Role = reconcile.RoleMaster }},
-		"a server's state cannot be asked": {edit: weight, late: func(h *hosttest.Host) { h.FailMethod("Servers", errors.New("cannot ask")) }},
+		"master without its virtual IP":    {edit: priority, late: func(h *fake.Host) { h.Role = reconcile.RoleMaster }, want: "cannot see virtual IP 198.51.100.10 where it should be: this host is master: true, and holds it: false", long: true},
+		"master that holds its virtual IP": {edit: priority, late: func(h *fake.Host) { hold(h); h.Role = reconcile.RoleMaster }},
+		"a server's state cannot be asked": {edit: weight, late: func(h *fake.Host) { h.FailMethod("Servers", errors.New("cannot ask")) }},
 	} {
 		t.Run(name, func(t *testing.T) {
-			h := hosttest.New()
+			h := fake.New()
 			if test.early != nil {
 				test.early(h)
 			}
@@ -166,7 +166,7 @@ func TestFieldErrors(t *testing.T) {
 		{spec + "nodes:\n- {name: lb1, addresses: [198.51.100.7]}\n- {name: lb2, addresses: [198.51.100.8]}\n", nil,
 			"spec.yaml:10:1: nodes: cannot tell which of the spec's nodes this is: it holds none of their addresses, only eth0 (198.51.100.11/24, 2001:db8::11/64)"},
 	} {
-		h := hosttest.New()
+		h := fake.New()
 		if test.net != nil {
 			h.Net = test.net
 		}

@@ -11,7 +11,7 @@ import (
 
 	"rlb.dev/rlb-agent/api"
 	"rlb.dev/rlb-agent/reconcile"
-	"rlb.dev/rlb-agent/reconcile/hosttest"
+	"rlb.dev/rlb-agent/reconcile/host/fake"
 	"rlb.dev/rlb-agent/render"
 )
 
@@ -34,7 +34,7 @@ func undrain(ctx context.Context, r *reconcile.Reconciler, doc *api.Document) (r
 }
 
 // draining does it on a host with the spec in force.
-func draining(t *testing.T, h *hosttest.Host, do drainer) (result reconcile.Result, err error) {
+func draining(t *testing.T, h *fake.Host, do drainer) (result reconcile.Result, err error) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		doc, lastErr := reconcile.LastGood(t.Context(), h)
@@ -46,7 +46,7 @@ func draining(t *testing.T, h *hosttest.Host, do drainer) (result reconcile.Resu
 	return result, err
 }
 
-func trackedText(t *testing.T, h *hosttest.Host) string {
+func trackedText(t *testing.T, h *fake.Host) string {
 	t.Helper()
 	f, err := h.File(t.Context(), render.DrainFile)
 	if err != nil {
@@ -75,7 +75,7 @@ func TestDrain(t *testing.T) {
 		"the peer does not take over": {pairNodes, true, []string{peer}, false, wordIn, "holds back"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			h := hosttest.New()
+			h := fake.New()
 			must(t, h, parse(t, spec+c.nodes))
 			h.Answers = map[netip.Addr]string{}
 			for _, addr := range c.answers {
@@ -104,7 +104,7 @@ func TestDrain(t *testing.T) {
 
 // TestDrainClassic: a keepalived that tracks no file is stopped, stays so over runs and boots, and comes back.
 func TestDrainClassic(t *testing.T) {
-	h := hosttest.New()
+	h := fake.New()
 	doc := parse(t, spec+"profile: classic\n")
 	must(t, h, doc)
 	result, err := draining(t, h, drain(false))
@@ -136,7 +136,7 @@ func TestDrainClassic(t *testing.T) {
 
 // TestDrainFails: what cannot be done is not remembered as done.
 func TestDrainFails(t *testing.T) {
-	h := hosttest.New()
+	h := fake.New()
 	must(t, h, parse(t, spec+"profile: classic\n"))
 	h.FailMethod("StopUnit", errors.New("no"))
 	if _, err := draining(t, h, drain(false)); err == nil {
@@ -145,7 +145,7 @@ func TestDrainFails(t *testing.T) {
 	if is, _ := reconcile.Drained(t.Context(), h); is {
 		t.Error("it counts as drained")
 	}
-	if _, err := draining(t, hosttest.New(), drain(false)); !errors.Is(err, reconcile.ErrUnavailable) {
+	if _, err := draining(t, fake.New(), drain(false)); !errors.Is(err, reconcile.ErrUnavailable) {
 		t.Errorf("drained a host without a spec in force: %v", err)
 	}
 }

@@ -5,12 +5,12 @@ import (
 	"testing"
 
 	"rlb.dev/rlb-agent/reconcile"
-	"rlb.dev/rlb-agent/reconcile/hosttest"
+	"rlb.dev/rlb-agent/reconcile/host/fake"
 )
 
 func TestHolds(t *testing.T) {
 	hold, free, silent := parse(t, spec), parse(t, spec+"packages: {hold: false}\n"), parse(t, spec+"packages: {manage: false}\n")
-	admin := func(h *hosttest.Host, held bool) {
+	admin := func(h *fake.Host, held bool) {
 		h.Admin(func(ctx context.Context, h reconcile.Host) error { return h.HoldPackage(ctx, "haproxy", held) })
 	}
 	t.Run("released where the agent held", func(t *testing.T) {
@@ -30,7 +30,7 @@ func TestHolds(t *testing.T) {
 		quiet(t, h, silent)
 	})
 	t.Run("somebody else's stays", func(t *testing.T) {
-		h := hosttest.New()
+		h := fake.New()
 		adminInstalls(h, "haproxy")
 		admin(h, true)
 		for _, doc := range []string{"", "packages: {hold: false}\n", "packages: {manage: false}\n"} {
@@ -58,26 +58,26 @@ func TestDriftIsRepaired(t *testing.T) {
 	doc := parse(t, spec)
 	pinned := parse(t, spec+"packages: {haproxy: {version: '*deb12u3'}}\n")
 	for name, test := range map[string]struct {
-		drift func(h *hosttest.Host)
+		drift func(h *fake.Host)
 		doc   string
 		want  []string
 	}{
-		"pin":           {func(*hosttest.Host) {}, "packages: {haproxy: {version: '*deb12u3'}}\n", []string{"install haproxy *deb12u3"}},
-		"pin that fits": {func(*hosttest.Host) {}, "packages: {haproxy: {version: '2.6.*'}}\n", nil},
-		"broken package": {func(h *hosttest.Host) { h.Break("keepalived") }, "",
+		"pin":           {func(*fake.Host) {}, "packages: {haproxy: {version: '*deb12u3'}}\n", []string{"install haproxy *deb12u3"}},
+		"pin that fits": {func(*fake.Host) {}, "packages: {haproxy: {version: '2.6.*'}}\n", nil},
+		"broken package": {func(h *fake.Host) { h.Break("keepalived") }, "",
 			[]string{"repair packages that are half installed", "install keepalived"}},
-		"masked and stopped": {func(h *hosttest.Host) { h.Crash("haproxy.service"); h.MaskForGood("haproxy.service") }, "",
+		"masked and stopped": {func(h *fake.Host) { h.Crash("haproxy.service"); h.MaskForGood("haproxy.service") }, "",
 			[]string{"unmask haproxy.service", "enable haproxy.service", "start haproxy.service"}},
-		"crashed": {func(h *hosttest.Host) { h.Crash("keepalived.service") }, "", []string{"start keepalived.service"}},
-		"disabled": {func(h *hosttest.Host) {
+		"crashed": {func(h *fake.Host) { h.Crash("keepalived.service") }, "", []string{"start keepalived.service"}},
+		"disabled": {func(h *fake.Host) {
 			h.Admin(func(ctx context.Context, h reconcile.Host) error { return h.DisableUnit(ctx, "keepalived.service") })
 		}, "", []string{"enable keepalived.service"}},
-		"file changed": {func(h *hosttest.Host) { h.Put("/etc/keepalived/keepalived.conf", "", 0o640) }, "",
+		"file changed": {func(h *fake.Host) { h.Put("/etc/keepalived/keepalived.conf", "", 0o640) }, "",
 			[]string{"write /etc/keepalived/keepalived.conf", "reload keepalived.service"}},
-		"file's mode changed": {func(h *hosttest.Host) {
+		"file's mode changed": {func(h *fake.Host) {
 			h.Put("/var/lib/rlb/rules.v4", h.Text("/var/lib/rlb/rules.v4"), 0o666)
 		}, "", []string{"write /var/lib/rlb/rules.v4"}},
-		"unit file changed": {func(h *hosttest.Host) { h.Put("/etc/systemd/system/rlb-firewall.service", "", 0o644) }, "",
+		"unit file changed": {func(h *fake.Host) { h.Put("/etc/systemd/system/rlb-firewall.service", "", 0o644) }, "",
 			[]string{"write /etc/systemd/system/rlb-firewall.service", "make systemd read its changed units"}},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -8,7 +8,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"rlb.dev/rlb-agent/reconcile"
-	"rlb.dev/rlb-agent/reconcile/hosttest"
+	"rlb.dev/rlb-agent/reconcile/host/fake"
 	"rlb.dev/rlb-agent/render"
 )
 
@@ -36,13 +36,13 @@ func facts(f render.Facts) string {
 }
 
 func TestFactsOfTheNetwork(t *testing.T) {
-	kept := func(h *hosttest.Host) { // as an earlier run remembers
+	kept := func(h *fake.Host) { // as an earlier run remembers
 		h.Put("/var/lib/rlb/memory.json", `{"facts": {"node": "lb2", "interface": "eth5", "subnets": ["198.51.100.0/25"]}}`, 0o600)
 	}
 	for name, test := range map[string]struct {
 		spec  string // beside the small one
 		net   []reconcile.Interface
-		setup func(h *hosttest.Host)
+		setup func(h *fake.Host)
 		given render.Facts
 		want  string // facts, or the error
 		notes int
@@ -70,7 +70,7 @@ func TestFactsOfTheNetwork(t *testing.T) {
 		"nothing to assume on one of its own": {spec: nodes, net: []reconcile.Interface{of("eth1", "198.51.100.12/24")}, want: "assume lb2|eth1|198.51.100.0/24"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			h := hosttest.New()
+			h := fake.New()
 			h.Net = test.net
 			if test.setup != nil {
 				test.setup(h)
@@ -110,7 +110,7 @@ func TestFactsOfThePrograms(t *testing.T) {
 		"nothing behind": {keepalived: "DAEMON_ARGS='-D -f'", want: "/etc/haproxy/haproxy.cfg /etc/keepalived/keepalived.conf"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			h := hosttest.New()
+			h := fake.New()
 			adminInstalls(h, "haproxy", "keepalived")
 			h.Put("/etc/default/haproxy", test.haproxy+"\n", 0o644)
 			h.Put("/etc/default/keepalived", test.keepalived+"\n", 0o644)
@@ -130,23 +130,23 @@ func TestFactsOfTheVersions(t *testing.T) {
 	const pins = "packages: {haproxy: {version: '2.4.*'}, keepalived: {version: '1:2.1.*'}}\n"
 	for name, test := range map[string]struct {
 		spec  string
-		setup func(h *hosttest.Host)
+		setup func(h *fake.Host)
 		given render.Facts
 		want  []string
 		notes int
 	}{
-		"installed": {setup: func(h *hosttest.Host) {
+		"installed": {setup: func(h *fake.Host) {
 			adminInstalls(h, "haproxy", "keepalived")
 			h.Archive["haproxy"] = []string{"9.9.9"}
 		}, want: []string{"2.6.12-1+deb12u4", "1:2.2.7-1+b2"}},
-		"offered":                            {setup: func(*hosttest.Host) {}, want: []string{"2.6.12-1+deb12u4", "1:2.2.7-1+b2"}, notes: 2},
-		"pinned, and something else offered": {spec: pins, setup: func(*hosttest.Host) {}, want: []string{"2.4", "1:2.1"}},
-		"pinned, lists were never fetched":   {spec: pins, setup: func(h *hosttest.Host) { h.Lists = false }, want: []string{"2.4", "1:2.1"}},
-		"nothing tells":                      {setup: func(h *hosttest.Host) { h.Lists = false }, want: []string{string(render.AssumedHAProxy), string(render.AssumedKeepalived)}, notes: 2},
-		"flags":                              {setup: func(*hosttest.Host) {}, given: render.Facts{HAProxyVersion: "1.8", KeepalivedVersion: "2.0"}, want: []string{"1.8", "2.0"}},
+		"offered":                            {setup: func(*fake.Host) {}, want: []string{"2.6.12-1+deb12u4", "1:2.2.7-1+b2"}, notes: 2},
+		"pinned, and something else offered": {spec: pins, setup: func(*fake.Host) {}, want: []string{"2.4", "1:2.1"}},
+		"pinned, lists were never fetched":   {spec: pins, setup: func(h *fake.Host) { h.Lists = false }, want: []string{"2.4", "1:2.1"}},
+		"nothing tells":                      {setup: func(h *fake.Host) { h.Lists = false }, want: []string{string(render.AssumedHAProxy), string(render.AssumedKeepalived)}, notes: 2},
+		"flags":                              {setup: func(*fake.Host) {}, given: render.Facts{HAProxyVersion: "1.8", KeepalivedVersion: "2.0"}, want: []string{"1.8", "2.0"}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			h := hosttest.New()
+			h := fake.New()
 			test.setup(h)
 			found, notes, err := reconcile.FactFinder{Observer: h, Given: test.given}.Find(t.Context(), &parse(t, spec+test.spec).Spec)
 			if err != nil || len(notes) != test.notes {
@@ -161,7 +161,7 @@ func TestFactsOfTheVersions(t *testing.T) {
 
 // systemctl is where the host has it.
 func TestFactsOfSystemctl(t *testing.T) {
-	h := hosttest.New()
+	h := fake.New()
 	find := func() string {
 		found, _, err := reconcile.FactFinder{Observer: h}.Find(t.Context(), &parse(t, spec).Spec)
 		if err != nil {

@@ -9,13 +9,13 @@ import (
 
 	"rlb.dev/rlb-agent/api"
 	"rlb.dev/rlb-agent/reconcile"
-	"rlb.dev/rlb-agent/reconcile/hosttest"
+	"rlb.dev/rlb-agent/reconcile/host/fake"
 	"rlb.dev/rlb-agent/render"
 )
 
 // change is a way from one state of a host to another.
 type change struct {
-	host func(t *testing.T) *hosttest.Host // as it is before
+	host func(t *testing.T) *fake.Host // as it is before
 	doc  func(t *testing.T) *api.Document  // what is wanted
 	left string                            // what an undone run leaves, for good reason
 	runs bool                              // an undone run starts keepalived once more
@@ -24,23 +24,23 @@ type change struct {
 // changes are the ways that are broken at every step.
 var changes = map[string]change{
 	"first install": {
-		host: func(*testing.T) *hosttest.Host { return hosttest.New() },
+		host: func(*testing.T) *fake.Host { return fake.New() },
 		doc:  func(t *testing.T) *api.Document { return parse(t, spec) },
 	},
 	"host of the original": {
-		host: func(*testing.T) *hosttest.Host { return original() },
+		host: func(*testing.T) *fake.Host { return original() },
 		doc:  func(t *testing.T) *api.Document { return parse(t, spec) },
 	},
 	"edit": {
-		host: func(t *testing.T) *hosttest.Host { return installed(t, parse(t, spec)) },
+		host: func(t *testing.T) *fake.Host { return installed(t, parse(t, spec)) },
 		doc:  func(t *testing.T) *api.Document { return edited(t, "9000", "9001") },
 	},
 	"servers while HAProxy runs": {
-		host: func(t *testing.T) *hosttest.Host { return installed(t, parse(t, servers)) },
+		host: func(t *testing.T) *fake.Host { return installed(t, parse(t, servers)) },
 		doc:  func(t *testing.T) *api.Document { return parse(t, otherServers) },
 	},
 	"servers that somebody changed": {
-		host: func(t *testing.T) *hosttest.Host {
+		host: func(t *testing.T) *fake.Host {
 			h := installed(t, parse(t, servers))
 			runtime(h, "set server web/a state maint", "set server web/a weight 9", "set server web/b state maint", "del server web/b",
 				"set maxconn server web/c 9", "set server web/d addr 198.51.100.99 port 1", "add server web/x 198.51.100.99:1", "enable server web/x")
@@ -49,7 +49,7 @@ var changes = map[string]change{
 		doc: func(t *testing.T) *api.Document { return parse(t, servers) },
 	},
 	"rollback": {
-		host: func(t *testing.T) *hosttest.Host {
+		host: func(t *testing.T) *fake.Host {
 			h := installed(t, parse(t, spec))
 			must(t, h, edited(t, "9000", "9001"))
 			return h
@@ -57,7 +57,7 @@ var changes = map[string]change{
 		doc: func(t *testing.T) *api.Document { return parse(t, spec) },
 	},
 	"firewall is no longer managed": {
-		host: func(t *testing.T) *hosttest.Host {
+		host: func(t *testing.T) *fake.Host {
 			h := installed(t, parse(t, spec))
 			h.Reboot()
 			return h
@@ -65,12 +65,12 @@ var changes = map[string]change{
 		doc: func(t *testing.T) *api.Document { return parse(t, spec+"firewall: {manage: false}\n") },
 	},
 	"another virtual router": {
-		host: func(t *testing.T) *hosttest.Host { return installed(t, parse(t, spec)) },
+		host: func(t *testing.T) *fake.Host { return installed(t, parse(t, spec)) },
 		doc:  func(t *testing.T) *api.Document { return parse(t, spec+"vrrp: {routerID: 7}\n") },
 		runs: true,
 	},
 	"another virtual router than the peer": {
-		host: func(t *testing.T) *hosttest.Host {
+		host: func(t *testing.T) *fake.Host {
 			h := installed(t, parse(t, spec))
 			h.Routers = routersOf(t, spec)
 			return h
@@ -79,13 +79,13 @@ var changes = map[string]change{
 		runs: true,
 	},
 	"pin": {
-		host: func(t *testing.T) *hosttest.Host { return installed(t, parse(t, spec)) },
+		host: func(t *testing.T) *fake.Host { return installed(t, parse(t, spec)) },
 		doc: func(t *testing.T) *api.Document {
 			return parse(t, spec+"packages: {hold: false, haproxy: {version: '*deb12u3'}}\n")
 		},
 	},
 	"configuration elsewhere": {
-		host: func(t *testing.T) *hosttest.Host {
+		host: func(t *testing.T) *fake.Host {
 			h := installed(t, parse(t, spec))
 			h.Put("/etc/default/haproxy", "CONFIG=/etc/haproxy/other.cfg\n", 0o644)
 			h.Put("/etc/default/keepalived", "DAEMON_ARGS=\"-f /etc/keepalived/other.conf\"\n", 0o644)
@@ -95,8 +95,8 @@ var changes = map[string]change{
 		left: "start",
 	},
 	"masked by the administrator": {
-		host: func(t *testing.T) *hosttest.Host {
-			h := hosttest.New()
+		host: func(t *testing.T) *fake.Host {
+			h := fake.New()
 			adminInstalls(h, "haproxy", "keepalived", "iptables")
 			h.Crash("haproxy.service")
 			h.MaskForGood("haproxy.service")
@@ -108,8 +108,8 @@ var changes = map[string]change{
 }
 
 // original is a host as the original system's scripts left it.
-func original() *hosttest.Host {
-	h := hosttest.New()
+func original() *fake.Host {
+	h := fake.New()
 	adminInstalls(h, "haproxy", "keepalived", "iptables")
 	h.Iptables(render.IPv4, "-A INPUT -i lo -j ACCEPT", "-A INPUT -p tcp -m tcp --dport 9000 -j ACCEPT", "-A INPUT -j DROP")
 	h.Put("/etc/rc.local", "#!/bin/sh\niptables -A INPUT -p tcp -m tcp --dport 9000 -j ACCEPT\n\nexit 0\n", 0o755)
@@ -119,8 +119,8 @@ func original() *hosttest.Host {
 // A run that is killed before, after or half-way through any of its effects is taken up by the next, and the one after has nothing to do.
 func TestKilledAtEveryEffect(t *testing.T) {
 	for name, c := range changes {
-		for when, stop := range map[string]func(*hosttest.Host, int){
-			"before": (*hosttest.Host).StopBefore, "after": (*hosttest.Host).StopAfter, "within": (*hosttest.Host).StopWithin,
+		for when, stop := range map[string]func(*fake.Host, int){
+			"before": (*fake.Host).StopBefore, "after": (*fake.Host).StopAfter, "within": (*fake.Host).StopWithin,
 		} {
 			t.Run(name+", "+when, func(t *testing.T) {
 				t.Parallel()
@@ -155,7 +155,7 @@ func TestKilledAtEveryEffect(t *testing.T) {
 }
 
 // shape is the state of a host that took another way to the same end.
-func shape(h *hosttest.Host) string {
+func shape(h *fake.Host) string {
 	// a unit that was restarted right before the kill is restarted again: the agent cannot know
 	return strings.ReplaceAll(h.Dump(memory...), "active run 3", "active run 2")
 }
@@ -167,9 +167,9 @@ var oneRun = regexp.MustCompile(`active run \d+`)
 func TestErrorAtEveryEffect(t *testing.T) {
 	broken := errors.New("cannot do it: disk full")
 	for name, c := range changes {
-		for kind, fail := range map[string]func(*hosttest.Host, int){
-			"once":     func(h *hosttest.Host, n int) { h.FailAt(n, broken) },
-			"for good": func(h *hosttest.Host, n int) { h.FailFrom(n, broken) },
+		for kind, fail := range map[string]func(*fake.Host, int){
+			"once":     func(h *fake.Host, n int) { h.FailAt(n, broken) },
+			"for good": func(h *fake.Host, n int) { h.FailFrom(n, broken) },
 		} {
 			t.Run(name+", "+kind, func(t *testing.T) {
 				t.Parallel()

@@ -4,7 +4,7 @@ import (
 	"slices"
 	"testing"
 
-	"rlb.dev/rlb-agent/reconcile/hosttest"
+	"rlb.dev/rlb-agent/reconcile/host/fake"
 	"rlb.dev/rlb-agent/render"
 )
 
@@ -64,7 +64,7 @@ func TestTracesOfTheOriginal(t *testing.T) {
 		"empty":                   {"", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
-			h := hosttest.New()
+			h := fake.New()
 			h.Put("/etc/rc.local", test.before, 0o755)
 			must(t, h, parse(t, spec))
 			if got := h.Text("/etc/rc.local"); got != test.after {

@@ -9,11 +9,11 @@ import (
 
 	"rlb.dev/rlb-agent/api"
 	"rlb.dev/rlb-agent/reconcile"
-	"rlb.dev/rlb-agent/reconcile/hosttest"
+	"rlb.dev/rlb-agent/reconcile/host/fake"
 )
 
 // history are the kept generations as "1:digest".
-func history(t *testing.T, h *hosttest.Host) []string {
+func history(t *testing.T, h *fake.Host) []string {
 	t.Helper()
 	all, err := reconcile.History(t.Context(), h)
 	if err != nil {
@@ -74,7 +74,7 @@ func TestGenerations(t *testing.T) {
 }
 
 func TestGenerationsAreBounded(t *testing.T) {
-	h := hosttest.New()
+	h := fake.New()
 	var want []string
 	for i := range 13 {
 		doc := port(t, 9000+i)
@@ -94,7 +94,7 @@ func TestGenerationsAreBounded(t *testing.T) {
 
 // A kill at any effect of the eleventh leaves nothing behind for ever, and the list is right after the next run.
 func TestGenerationKilled(t *testing.T) {
-	full := hosttest.New()
+	full := fake.New()
 	for i := range 10 {
 		must(t, full, port(t, 9000+i))
 	}
@@ -137,7 +137,7 @@ func TestGenerationIsWhole(t *testing.T) {
 
 func TestNoSuchGeneration(t *testing.T) {
 	a, b := port(t, 9000), port(t, 9001)
-	h := hosttest.New()
+	h := fake.New()
 	if doc, err := reconcile.LastGood(t.Context(), h); doc != nil || err != nil {
 		t.Errorf("a bare host has no last good spec: %v", err)
 	}

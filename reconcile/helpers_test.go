@@ -11,7 +11,7 @@ import (
 
 	"rlb.dev/rlb-agent/api"
 	"rlb.dev/rlb-agent/reconcile"
-	"rlb.dev/rlb-agent/reconcile/hosttest"
+	"rlb.dev/rlb-agent/reconcile/host/fake"
 	"rlb.dev/rlb-agent/render"
 )
 
@@ -48,17 +48,17 @@ func edited(t *testing.T, old, new string) *api.Document {
 }
 
 // once runs the agent once. Its waiting takes no time. It may be killed on the way.
-func once(t *testing.T, h *hosttest.Host, doc *api.Document) (result reconcile.Result, killed bool, err error) {
+func once(t *testing.T, h *fake.Host, doc *api.Document) (result reconcile.Result, killed bool, err error) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		r := reconcile.Reconciler{Host: h, Log: slog.New(slog.DiscardHandler), Rejoin: []string{"/usr/local/sbin/rlb-agent", "rejoin"}}
-		killed = hosttest.Killed(func() { result, err = r.Once(t.Context(), doc) })
+		killed = fake.Killed(func() { result, err = r.Once(t.Context(), doc) })
 	})
 	return result, killed, err
 }
 
 // must is once, for a run that must end well.
-func must(t *testing.T, h *hosttest.Host, doc *api.Document) reconcile.Result {
+func must(t *testing.T, h *fake.Host, doc *api.Document) reconcile.Result {
 	t.Helper()
 	result, killed, err := once(t, h, doc)
 	if err != nil || killed {
@@ -68,16 +68,16 @@ func must(t *testing.T, h *hosttest.Host, doc *api.Document) reconcile.Result {
 }
 
 // installed is a host on which the agent has done the spec.
-func installed(t *testing.T, doc *api.Document) *hosttest.Host {
+func installed(t *testing.T, doc *api.Document) *fake.Host {
 	t.Helper()
-	h := hosttest.New()
+	h := fake.New()
 	must(t, h, doc)
 	h.Log = nil
 	return h
 }
 
 // quiet fails unless one more run changes nothing and calls no writer at all.
-func quiet(t *testing.T, h *hosttest.Host, doc *api.Document) {
+func quiet(t *testing.T, h *fake.Host, doc *api.Document) {
 	t.Helper()
 	before := h.Dump()
 	h.Log = nil
@@ -88,7 +88,7 @@ func quiet(t *testing.T, h *hosttest.Host, doc *api.Document) {
 }
 
 // same fails unless the host is as it was.
-func same(t *testing.T, when string, h *hosttest.Host, before string, without ...string) {
+func same(t *testing.T, when string, h *fake.Host, before string, without ...string) {
 	t.Helper()
 	sameText(t, "after "+when+" the host is not as before", before, h.Dump(without...))
 }
@@ -118,7 +118,7 @@ func texts[S interface{ String() string }](steps []S) []string {
 }
 
 // plan is what the agent would do, and a check that looking changes nothing.
-func plan(t *testing.T, h *hosttest.Host, doc *api.Document) []string {
+func plan(t *testing.T, h *fake.Host, doc *api.Document) []string {
 	t.Helper()
 	before := h.Dump()
 	look, err := reconcile.FactFinder{Observer: h}.Look(context.Background(), &doc.Spec)
@@ -129,7 +129,7 @@ func plan(t *testing.T, h *hosttest.Host, doc *api.Document) []string {
 	return texts(look.Plan.Steps())
 }
 
-func firewall(t *testing.T, h *hosttest.Host, family render.Family) reconcile.Firewall {
+func firewall(t *testing.T, h *fake.Host, family render.Family) reconcile.Firewall {
 	t.Helper()
 	state, err := h.Firewall(context.Background(), family)
 	if err != nil {
@@ -140,7 +140,7 @@ func firewall(t *testing.T, h *hosttest.Host, family render.Family) reconcile.Fi
 
 var discard = slog.New(slog.DiscardHandler)
 
-func adminInstalls(h *hosttest.Host, packages ...string) {
+func adminInstalls(h *fake.Host, packages ...string) {
 	h.Admin(func(ctx context.Context, h reconcile.Host) error {
 		_, err := h.InstallPackages(ctx, packages...)
 		return err

@@ -8,7 +8,7 @@ import (
 
 	"rlb.dev/rlb-agent/api"
 	"rlb.dev/rlb-agent/reconcile"
-	"rlb.dev/rlb-agent/reconcile/hosttest"
+	"rlb.dev/rlb-agent/reconcile/host/fake"
 )
 
 // The same arguments give the same plan, down to the bytes of its diffs.
@@ -41,7 +41,7 @@ func TestPlanIsPure(t *testing.T) {
 func TestPlanOfAMachineThatDoesNotTell(t *testing.T) {
 	for _, method := range []string{"Packages", "Unit", "Firewall", "File"} {
 		t.Run(method, func(t *testing.T) {
-			h := hosttest.New()
+			h := fake.New()
 			adminInstalls(h, "iptables")
 			h.FailMethod(method, reconcile.ErrUnavailable)
 			doc := parse(t, spec)
@@ -61,7 +61,7 @@ func TestPlanOfAMachineThatDoesNotTell(t *testing.T) {
 
 func TestHostProblems(t *testing.T) {
 	doc := parse(t, spec+"vrrp:\n  notify:\n    master: /m\n    backup: /b\n    fault: /f\n    stop: /s\n")
-	h := hosttest.New()
+	h := fake.New()
 	h.Put("/b", "", 0o644)
 	h.Put("/f", "", 0o775)
 	h.Put("/s", "", 0o755)

@@ -9,11 +9,11 @@ import (
 	"testing/synctest"
 
 	"rlb.dev/rlb-agent/reconcile"
-	"rlb.dev/rlb-agent/reconcile/hosttest"
+	"rlb.dev/rlb-agent/reconcile/host/fake"
 )
 
 func TestFirstInstall(t *testing.T) {
-	h := hosttest.New()
+	h := fake.New()
 	doc := parse(t, spec)
 	result := must(t, h, doc)
 	wantLines(t, "steps", texts(result.Steps),
@@ -51,26 +51,26 @@ func TestFirstInstall(t *testing.T) {
 func TestHostsOfAllKinds(t *testing.T) {
 	tests := map[string]struct {
 		spec  string
-		setup func(h *hosttest.Host)
+		setup func(h *fake.Host)
 	}{
-		"apt's lists were never fetched": {spec, func(h *hosttest.Host) { h.Lists = false }},
-		"the kernel has no IPv6":         {spec, func(h *hosttest.Host) { h.NoIPv6 = true }},
-		"no iptables and no use for it": {spec + "firewall: {manage: false}\n", func(h *hosttest.Host) {
+		"apt's lists were never fetched": {spec, func(h *fake.Host) { h.Lists = false }},
+		"the kernel has no IPv6":         {spec, func(h *fake.Host) { h.NoIPv6 = true }},
+		"no iptables and no use for it": {spec + "firewall: {manage: false}\n", func(h *fake.Host) {
 			delete(h.Archive, "iptables")
 		}},
-		"both families": {strings.ReplaceAll(spec, "[198.51.100.10]", "[198.51.100.10, '2001:db8::10']"), func(*hosttest.Host) {}},
-		"packages are somebody else's": {spec + "packages: {manage: false}\n", func(h *hosttest.Host) {
+		"both families": {strings.ReplaceAll(spec, "[198.51.100.10]", "[198.51.100.10, '2001:db8::10']"), func(*fake.Host) {}},
+		"packages are somebody else's": {spec + "packages: {manage: false}\n", func(h *fake.Host) {
 			h.Admin(func(ctx context.Context, h reconcile.Host) error {
 				_, err := h.InstallPackages(ctx, "haproxy", "keepalived", "iptables")
 				return err
 			})
 		}},
-		"a service on a virtual IP": {strings.ReplaceAll(spec, "port: 9000", "bind: 198.51.100.10\n  port: 9000"), func(*hosttest.Host) {}},
-		"no master socket":          {spec, func(h *hosttest.Host) { h.Put("/etc/default/haproxy", "EXTRAOPTS=\n", 0o644) }},
+		"a service on a virtual IP": {strings.ReplaceAll(spec, "port: 9000", "bind: 198.51.100.10\n  port: 9000"), func(*fake.Host) {}},
+		"no master socket":          {spec, func(h *fake.Host) { h.Put("/etc/default/haproxy", "EXTRAOPTS=\n", 0o644) }},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
-			h := hosttest.New()
+			h := fake.New()
 			test.setup(h)
 			doc := parse(t, test.spec)
 			must(t, h, doc)
@@ -111,12 +111,12 @@ func TestRefusalTouchesNothing(t *testing.T) {
 	same(t, "a refusal", h, before)
 	quiet(t, h, good)
 
-	bare := hosttest.New()
+	bare := fake.New()
 	bare.NotReady = reconcile.ErrUnavailable
 	if _, _, err := once(t, bare, good); !errors.Is(err, reconcile.ErrUnavailable) || len(bare.Log) > 0 {
 		t.Errorf("a machine that is not ready: %v, effects %q", err, bare.Log)
 	}
-	bare = hosttest.New()
+	bare = fake.New()
 	bare.Net = nil
 	if _, _, err := once(t, bare, good); err == nil || len(bare.Log) > 0 {
 		t.Errorf("a machine without network: %v, effects %q", err, bare.Log)
@@ -126,14 +126,14 @@ func TestRefusalTouchesNothing(t *testing.T) {
 // The checkers come with the packages: a refusal after that must undo the installation.
 func TestRefusalUndoesTheInstallation(t *testing.T) {
 	const leftover = "# the administrator's, of an installation of old\n"
-	for name, setup := range map[string]func(h *hosttest.Host){
-		"bare":                    func(*hosttest.Host) {},
-		"keepalived is there":     func(h *hosttest.Host) { adminInstalls(h, "keepalived") },
-		"a configuration is left": func(h *hosttest.Host) { h.Put("/etc/haproxy/haproxy.cfg", leftover, 0o600) },
+	for name, setup := range map[string]func(h *fake.Host){
+		"bare":                    func(*fake.Host) {},
+		"keepalived is there":     func(h *fake.Host) { adminInstalls(h, "keepalived") },
+		"a configuration is left": func(h *fake.Host) { h.Put("/etc/haproxy/haproxy.cfg", leftover, 0o600) },
 	} {
 		for _, program := range []string{"haproxy", "keepalived"} {
 			t.Run(name+", "+program+" refuses", func(t *testing.T) {
-				h := hosttest.New()
+				h := fake.New()
 				setup(h)
 				h.Forbidden[program] = map[string]string{"haproxy": "frontend web", "keepalived": "vrrp_instance"}[program]
 				before := h.Dump()
@@ -178,7 +178,7 @@ func TestUndoPurgesWhatThisRunBrought(t *testing.T) {
 func TestCancelledRun(t *testing.T) {
 	for at, stopped := range map[string]bool{"keep haproxy.service": true, "install haproxy": true, "hold package": false, "write /etc/haproxy": false, "start haproxy": false} {
 		t.Run(at, func(t *testing.T) {
-			h := hosttest.New()
+			h := fake.New()
 			doc := parse(t, spec)
 			synctest.Test(t, func(t *testing.T) {
 				ctx, cancel := context.WithCancel(t.Context())

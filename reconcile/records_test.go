@@ -9,12 +9,12 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"rlb.dev/rlb-agent/reconcile"
-	"rlb.dev/rlb-agent/reconcile/hosttest"
+	"rlb.dev/rlb-agent/reconcile/host/fake"
 )
 
 // What the daemon leaves is read back as it was; where no daemon ran there is nothing, and that is no error.
 func TestRecords(t *testing.T) {
-	h, ctx, at := hosttest.New(), t.Context(), time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	h, ctx, at := fake.New(), t.Context(), time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	wantGuard := reconcile.GuardRecord{Fault: true, Reason: "HAProxy hangs", Since: at, HAProxy: reconcile.HAProxyHung}
 	wantDrift := reconcile.DriftRecord{Found: 2, Repaired: 1, Last: &reconcile.DriftEvent{Time: at, Steps: []string{"start haproxy"}, By: "root", Error: "no"}}
 	wantRole := reconcile.RoleRecord{Role: reconcile.RoleFault, Since: at, Reason: "HAProxy hangs", Transitions: 3}

@@ -6,14 +6,14 @@ import (
 	"testing"
 
 	"rlb.dev/rlb-agent/reconcile"
-	"rlb.dev/rlb-agent/reconcile/hosttest"
+	"rlb.dev/rlb-agent/reconcile/host/fake"
 	"rlb.dev/rlb-agent/render"
 )
 
 // routersOf is what a peer with a spec advertises.
 func routersOf(t *testing.T, text string) []render.Identity {
 	t.Helper()
-	files, err := render.Files(&parse(t, text).Spec, render.Facts{Interface: "eth0", Subnets: hosttest.New().Net[1].Prefixes})
+	files, err := render.Files(&parse(t, text).Spec, render.Facts{Interface: "eth0", Subnets: fake.New().Net[1].Prefixes})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -23,7 +23,7 @@ func routersOf(t *testing.T, text string) []render.Identity {
 const otherRouter = spec + "vrrp: {routerID: 7}\n"
 
 // active says whether keepalived runs, and with which router id.
-func active(t *testing.T, h *hosttest.Host) (id string) {
+func active(t *testing.T, h *fake.Host) (id string) {
 	t.Helper()
 	u, err := h.Unit(t.Context(), "keepalived.service")
 	if err != nil || !u.Active() {

@@ -8,7 +8,7 @@ import (
 	"testing"
 
 	"rlb.dev/rlb-agent/reconcile"
-	"rlb.dev/rlb-agent/reconcile/hosttest"
+	"rlb.dev/rlb-agent/reconcile/host/fake"
 )
 
 // servers is a spec with four of them; in otherServers one is there no more, one is new, and two are changed.
@@ -43,7 +43,7 @@ services:
 )
 
 // runtime gives HAProxy a command behind the agent's back.
-func runtime(h *hosttest.Host, commands ...string) {
+func runtime(h *fake.Host, commands ...string) {
 	h.Admin(func(ctx context.Context, h reconcile.Host) error {
 		for _, command := range commands {
 			if err := h.Runtime(ctx, command); err != nil {
@@ -54,7 +54,7 @@ func runtime(h *hosttest.Host, commands ...string) {
 	})
 }
 
-func workers(t *testing.T, h *hosttest.Host) reconcile.Workers {
+func workers(t *testing.T, h *fake.Host) reconcile.Workers {
 	t.Helper()
 	w, err := h.Workers(t.Context(), "/run/haproxy-master.sock")
 	if err != nil {
@@ -120,13 +120,13 @@ func TestServersThatNeedAReload(t *testing.T) {
 	raw := "  extraBackend: [timeout server 1h]\n"
 	for name, test := range map[string]struct {
 		before, after string
-		host, then    func(h *hosttest.Host)
+		host, then    func(h *fake.Host)
 	}{
 		"another field too":      {after: replaced("21", "31", "port: 9000", "port: 9001")},
 		"health check":           {after: replaced("  port: 9000", "  port: 9000\n  healthCheck: {interval: 5s}")},
 		"backup":                 {after: replaced(", backup: true", "")},
 		"backup, and an address": {after: replaced(", backup: true", "", "21", "31")},
-		"read another file before": {after: replaced("  port: 9000", "  port: 9000\n  healthCheck: {interval: 5s}", "21", "31"), then: func(h *hosttest.Host) {
+		"read another file before": {after: replaced("  port: 9000", "  port: 9000\n  healthCheck: {interval: 5s}", "21", "31"), then: func(h *fake.Host) {
 			h.Put("/etc/haproxy/haproxy.cfg", strings.ReplaceAll(h.Text("/etc/haproxy/haproxy.cfg"), "inter 2000ms", "inter 5000ms"), 0o640)
 		}},
 		"to a DNS name":              {after: replaced("198.51.100.21", "cp1.example")},
@@ -140,11 +140,11 @@ func TestServersThatNeedAReload(t *testing.T) {
 		"lines of the user's own":    {before: servers + raw, after: replaced("21", "31") + raw},
 		"default-server":             {before: servers + "proxy: {extraDefaults: [default-server slowstart 10s]}\n", after: replaced("21", "31") + "proxy: {extraDefaults: [default-server slowstart 10s]}\n"},
 		"another service":            {after: servers + "- {name: api, port: 9100, servers: [{address: 198.51.100.41}]}\n"},
-		"older HAProxy":              {after: replaced("21", "31"), host: func(h *hosttest.Host) { h.Archive["haproxy"] = []string{"2.2.9-2+deb11u6"} }},
-		"HAProxy that does not tell": {after: replaced("21", "31"), host: func(h *hosttest.Host) { h.FailMethod("RunningServers", errors.New("no answer")) }},
+		"older HAProxy":              {after: replaced("21", "31"), host: func(h *fake.Host) { h.Archive["haproxy"] = []string{"2.2.9-2+deb11u6"} }},
+		"HAProxy that does not tell": {after: replaced("21", "31"), host: func(h *fake.Host) { h.FailMethod("RunningServers", errors.New("no answer")) }},
 	} {
 		t.Run(name, func(t *testing.T) {
-			h := hosttest.New()
+			h := fake.New()
 			if test.host != nil {
 				test.host(h)
 			}
@@ -254,7 +254,7 @@ func TestDriftOfServers(t *testing.T) {
 			same(t, "the repair", h, as, memory...)
 			quiet(t, h, doc)
 
-			old := hosttest.New()
+			old := fake.New()
 			old.Archive["haproxy"] = []string{"2.2.9-2+deb11u6"}
 			must(t, old, doc)
 			runtime(old, test.drift...)
@@ -269,21 +269,21 @@ func TestNoDriftOfServers(t *testing.T) {
 	byName := servers + "  - {name: e, address: cp5.example}\n"
 	for name, test := range map[string]struct {
 		spec  string
-		drift func(h *hosttest.Host)
+		drift func(h *fake.Host)
 	}{
-		"down":              {servers, func(h *hosttest.Host) { h.Sick = "198.51.100.21" }},
-		"user's own server": {named, func(h *hosttest.Host) { runtime(h, "set server web/mine state maint") }},
-		"named by the user": {named, func(h *hosttest.Host) { runtime(h, "set server web/a state maint") }},
-		"address of a name": {byName, func(h *hosttest.Host) { runtime(h, "set server web/e addr 198.51.100.25 port 9000") }},
-		"does not answer": {servers, func(h *hosttest.Host) {
+		"down":              {servers, func(h *fake.Host) { h.Sick = "198.51.100.21" }},
+		"user's own server": {named, func(h *fake.Host) { runtime(h, "set server web/mine state maint") }},
+		"named by the user": {named, func(h *fake.Host) { runtime(h, "set server web/a state maint") }},
+		"address of a name": {byName, func(h *fake.Host) { runtime(h, "set server web/e addr 198.51.100.25 port 9000") }},
+		"does not answer": {servers, func(h *fake.Host) {
 			runtime(h, "set server web/a weight 9")
 			h.FailMethod("RunningServers", errors.New("no answer"))
 		}},
-		"state from a file":  {servers + "proxy: {extraDefaults: [load-server-state-from-file global]}\n", func(h *hosttest.Host) { runtime(h, "set server web/a weight 9") }},
-		"user's lines, gone": {named, func(h *hosttest.Host) { runtime(h, "set server web/b state maint", "del server web/b") }},
-		"default-server":     {servers + "proxy: {extraDefaults: [default-server agent-check agent-port 1]}\n", func(h *hosttest.Host) { runtime(h, "set server web/a state drain") }},
-		"extra, not used":    {servers, func(h *hosttest.Host) { runtime(h, "add server web/x 198.51.100.99:1") }},
-		"retired, with some": {servers, func(h *hosttest.Host) {
+		"state from a file":  {servers + "proxy: {extraDefaults: [load-server-state-from-file global]}\n", func(h *fake.Host) { runtime(h, "set server web/a weight 9") }},
+		"user's lines, gone": {named, func(h *fake.Host) { runtime(h, "set server web/b state maint", "del server web/b") }},
+		"default-server":     {servers + "proxy: {extraDefaults: [default-server agent-check agent-port 1]}\n", func(h *fake.Host) { runtime(h, "set server web/a state drain") }},
+		"extra, not used":    {servers, func(h *fake.Host) { runtime(h, "add server web/x 198.51.100.99:1") }},
+		"retired, with some": {servers, func(h *fake.Host) {
 			h.Sessions = map[string]int{"web/x": 1}
 			runtime(h, "add server web/x 198.51.100.99:1", "enable server web/x", "set server web/x state drain")
 		}},

@@ -11,7 +11,7 @@ import (
 
 	"rlb.dev/rlb-agent/api"
 	"rlb.dev/rlb-agent/reconcile"
-	"rlb.dev/rlb-agent/reconcile/hosttest"
+	"rlb.dev/rlb-agent/reconcile/host/fake"
 	"rlb.dev/rlb-agent/render"
 )
 
@@ -21,7 +21,7 @@ const pairNodes = `nodes:
 `
 
 // status is the status of a host now.
-func status(t *testing.T, h *hosttest.Host, doc *api.Document, specErr error) (s reconcile.Status) {
+func status(t *testing.T, h *fake.Host, doc *api.Document, specErr error) (s reconcile.Status) {
 	t.Helper()
 	before := h.Dump()
 	synctest.Test(t, func(t *testing.T) {
@@ -35,7 +35,7 @@ func status(t *testing.T, h *hosttest.Host, doc *api.Document, specErr error) (s
 }
 
 // report is a run with what it leaves.
-func report(t *testing.T, h *hosttest.Host, doc *api.Document) (s reconcile.Status) {
+func report(t *testing.T, h *fake.Host, doc *api.Document) (s reconcile.Status) {
 	t.Helper()
 	result, _, runErr := once(t, h, doc)
 	synctest.Test(t, func(t *testing.T) {
@@ -56,46 +56,46 @@ func wantCondition(t *testing.T, s reconcile.Status, kind, status, reason, words
 	}
 }
 
-func hold(h *hosttest.Host, addr string) {
+func hold(h *fake.Host, addr string) {
 	h.Net[1].Prefixes = append(h.Net[1].Prefixes, netip.PrefixFrom(netip.MustParseAddr(addr), 32))
 }
 
 // What the conditions say of a host, and why.
 func TestConditions(t *testing.T) {
 	good := parse(t, spec+pairNodes)
-	stop := func(unit string) func(*hosttest.Host) {
-		return func(h *hosttest.Host) {
+	stop := func(unit string) func(*fake.Host) {
+		return func(h *fake.Host) {
 			h.Admin(func(ctx context.Context, r reconcile.Host) error { return r.StopUnit(ctx, unit) })
 		}
 	}
-	put := func(path, text string) func(*hosttest.Host) {
-		return func(h *hosttest.Host) { h.Put(path, text, 0o600) }
+	put := func(path, text string) func(*fake.Host) {
+		return func(h *fake.Host) { h.Put(path, text, 0o600) }
 	}
 	type want struct{ kind, status, reason, words string }
 	for name, test := range map[string]struct {
-		change func(*hosttest.Host)
+		change func(*fake.Host)
 		want   []want
 	}{
 		"standby": {nil, []want{{"Ready", "True", "InSyncAndServing", ""}, {"Serving", "True", "StandingBy", ""}, {"InSync", "True", "AsWanted", ""},
 			{"SpecValid", "True", "Accepted", ""}}},
-		"active": {func(h *hosttest.Host) { h.Role = reconcile.RoleMaster; hold(h, "198.51.100.10") },
+		"active": {func(h *fake.Host) { h.Role = reconcile.RoleMaster; hold(h, "198.51.100.10") },
 			[]want{{"Ready", "True", "InSyncAndServing", ""}, {"Serving", "True", "Active", ""}}},
-		"master without the address": {func(h *hosttest.Host) { h.Role = reconcile.RoleMaster },
+		"master without the address": {func(h *fake.Host) { h.Role = reconcile.RoleMaster },
 			[]want{{"Ready", "False", "NotServing", ""}, {"Serving", "False", "VirtualIPMissing", "lacks 198.51.100.10"}}},
-		"standby with the address": {func(h *hosttest.Host) { hold(h, "198.51.100.10") },
+		"standby with the address": {func(h *fake.Host) { hold(h, "198.51.100.10") },
 			[]want{{"Serving", "False", "VirtualIPLeftBehind", "the role is BACKUP, but the interface still holds 198.51.100.10"}}},
-		"two of them": {func(h *hosttest.Host) {
+		"two of them": {func(h *fake.Host) {
 			h.Role = reconcile.RoleMaster
 			hold(h, "198.51.100.10")
 			put(reconcile.GuardFile, `{"haproxy": "answers", "conflict": "another host holds 198.51.100.10 too"}`)(h)
 		}, []want{{"Serving", "False", "SecondHolder", "another host holds"}}},
-		"fault": {func(h *hosttest.Host) {
+		"fault": {func(h *fake.Host) {
 			h.Role = reconcile.RoleFault
 			put(reconcile.GuardFile, `{"fault": true, "reason": "HAProxy answers nothing", "haproxy": "hung"}`)(h)
 		}, []want{{"Serving", "False", "HAProxyHung", "must not hold the virtual IPs: HAProxy answers nothing"}}},
-		"drained": {func(h *hosttest.Host) { h.Role = reconcile.RoleFault; put(render.DrainFile, "1\n")(h) },
+		"drained": {func(h *fake.Host) { h.Role = reconcile.RoleFault; put(render.DrainFile, "1\n")(h) },
 			[]want{{"Ready", "True", "Drained", ""}, {"Serving", "True", "Drained", "left to the peer"}}},
-		"drained and broken": {func(h *hosttest.Host) {
+		"drained and broken": {func(h *fake.Host) {
 			h.Role = reconcile.RoleFault
 			put(render.DrainFile, "1\n")(h)
 			stop("haproxy.service")(h)
@@ -103,23 +103,23 @@ func TestConditions(t *testing.T) {
 			[]want{{"Ready", "False", "NotInSync", ""}, {"Serving", "False", "HAProxyStopped", "inactive"}}},
 		"full": {put(reconcile.GuardFile, `{"haproxy": "full"}`),
 			[]want{{"Serving", "True", "StandingBy", "limit of connections"}, {"Ready", "True", "InSyncAndServing", ""}}},
-		"no server": {func(h *hosttest.Host) { h.Sick = "198.51.100.21" },
+		"no server": {func(h *fake.Host) { h.Sick = "198.51.100.21" },
 			[]want{{"Serving", "False", "NoServerUp", "service web has no server that is up"}, {"InSync", "True", "AsWanted", ""}}},
 		"haproxy stopped": {stop("haproxy.service"), []want{{"Serving", "False", "HAProxyStopped", "haproxy is not running"},
 			{"InSync", "False", "Drifted", "still to do: start haproxy"}, {"Ready", "False", "NotInSync", "haproxy is not running"}}},
 		"keepalived stopped": {stop("keepalived.service"), []want{{"Serving", "False", "KeepalivedStopped", "keepalived is not running"}}},
 		"drift":              {put("/etc/haproxy/haproxy.cfg", "# by hand\n"), []want{{"InSync", "False", "Drifted", "haproxy.cfg"}, {"Serving", "True", "StandingBy", ""}}},
-		"drift that stays": {func(h *hosttest.Host) {
+		"drift that stays": {func(h *fake.Host) {
 			put("/etc/haproxy/haproxy.cfg", "# by hand\n")(h)
 			put(reconcile.DriftFile, `{"found": 9, "repaired": 8, "last": {"repaired": false, "by": "ansible (process 7)", "error": "waiting 4m"}}`)(h)
 		}, []want{{"InSync", "False", "DriftNotRepaired", "; waiting 4m; changed by ansible (process 7)"}}},
-		"not to be looked at": {func(h *hosttest.Host) { h.FailMethod("Firewall", reconcile.ErrUnavailable) },
+		"not to be looked at": {func(h *fake.Host) { h.FailMethod("Firewall", reconcile.ErrUnavailable) },
 			[]want{{"InSync", "Unknown", "NotSeen", "firewall"}, {"Ready", "Unknown", "NotInSync", ""}}},
-		"haproxy does not tell": {func(h *hosttest.Host) { h.FailMethod("Servers", errors.New("cannot ask")) },
+		"haproxy does not tell": {func(h *fake.Host) { h.FailMethod("Servers", errors.New("cannot ask")) },
 			[]want{{"Serving", "Unknown", "NotSeen", ""}}},
-		"keepalived does not tell": {func(h *hosttest.Host) { h.FailMethod("VRRP", reconcile.ErrUnavailable) },
+		"keepalived does not tell": {func(h *fake.Host) { h.FailMethod("VRRP", reconcile.ErrUnavailable) },
 			[]want{{"Serving", "True", "RoleUnknown", ""}}},
-		"the interface is gone": {func(h *hosttest.Host) {
+		"the interface is gone": {func(h *fake.Host) {
 			h.Net = h.Net[:1]
 			h.Admin(func(ctx context.Context, r reconcile.Host) error {
 				return r.RemoveFile(ctx, "/var/lib/rlb/memory.json")
@@ -160,7 +160,7 @@ func TestStatusWhileTheSpecIsRefused(t *testing.T) {
 		t.Errorf("%v, last %+v", err, s.LastReconcile)
 	}
 	// on a host that never had one there is only that to say
-	s = status(t, hosttest.New(), nil, refused)
+	s = status(t, fake.New(), nil, refused)
 	wantCondition(t, s, "Ready", "False", "SpecRefused", "proxi")
 }
 
@@ -297,7 +297,7 @@ func TestStatusWaitsForKeepalived(t *testing.T) {
 
 // lateObserver is a host whose keepalived was started just now.
 type lateObserver struct {
-	*hosttest.Host
+	*fake.Host
 	started, at time.Time
 }
 

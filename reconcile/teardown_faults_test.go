@@ -7,18 +7,18 @@ import (
 	"testing"
 
 	"rlb.dev/rlb-agent/reconcile"
-	"rlb.dev/rlb-agent/reconcile/hosttest"
+	"rlb.dev/rlb-agent/reconcile/host/fake"
 )
 
 // A teardown that is killed anywhere, or fails anywhere, is finished by the next.
 func TestTeardownInterrupted(t *testing.T) {
 	broken := errors.New("cannot do it: disk full")
 	for name, host := range hosts {
-		for when, stop := range map[string]func(*hosttest.Host, int){
-			"before": (*hosttest.Host).StopBefore,
-			"after":  (*hosttest.Host).StopAfter,
-			"within": (*hosttest.Host).StopWithin,
-			"error":  func(h *hosttest.Host, n int) { h.FailAt(n, broken) },
+		for when, stop := range map[string]func(*fake.Host, int){
+			"before": (*fake.Host).StopBefore,
+			"after":  (*fake.Host).StopAfter,
+			"within": (*fake.Host).StopWithin,
+			"error":  func(h *fake.Host, n int) { h.FailAt(n, broken) },
 		} {
 			for _, keep := range []bool{false, true} {
 				t.Run(fmt.Sprintf("%s, %s, keep packages %t", name, when, keep), func(t *testing.T) {
@@ -67,8 +67,8 @@ func TestTeardownInterrupted(t *testing.T) {
 // A run that is killed anywhere can be torn down as well as one that ended.
 func TestTeardownOfAnInterruptedRun(t *testing.T) {
 	for name, host := range hosts {
-		for when, stop := range map[string]func(*hosttest.Host, int){
-			"after": (*hosttest.Host).StopAfter, "within": (*hosttest.Host).StopWithin,
+		for when, stop := range map[string]func(*fake.Host, int){
+			"after": (*fake.Host).StopAfter, "within": (*fake.Host).StopWithin,
 		} {
 			t.Run(name+", "+when, func(t *testing.T) {
 				t.Parallel()
@@ -94,7 +94,7 @@ func TestTeardownOfAnInterruptedRun(t *testing.T) {
 
 // Packages that a killed run brought, and that stay, do not start at boot.
 func TestTeardownKeepsKilledPackages(t *testing.T) {
-	h, whole, doc := hosttest.New(), hosttest.New(), parse(t, spec)
+	h, whole, doc := fake.New(), fake.New(), parse(t, spec)
 	must(t, whole, doc)
 	h.StopAfter(effect(t, whole, "InstallPackages haproxy keepalived iptables"))
 	if _, killed, _ := once(t, h, doc); !killed {

@@ -5,14 +5,14 @@ import (
 	"testing"
 
 	"rlb.dev/rlb-agent/reconcile"
-	"rlb.dev/rlb-agent/reconcile/hosttest"
+	"rlb.dev/rlb-agent/reconcile/host/fake"
 	"rlb.dev/rlb-agent/render"
 )
 
 const own = "# the administrator's own\nfrontend mine\n    bind *:81\n"
 
 // daemon is the agent's own unit, as its package brings it.
-func daemon(h *hosttest.Host) {
+func daemon(h *fake.Host) {
 	h.Put("/etc/systemd/system/rlb-agent.service", "[Service]\n", 0o644)
 	h.Admin(func(ctx context.Context, h reconcile.Host) error {
 		if err := h.EnableUnit(ctx, "rlb-agent.service"); err != nil {
@@ -23,11 +23,11 @@ func daemon(h *hosttest.Host) {
 }
 
 // hosts are hosts before the first run.
-var hosts = map[string]func() *hosttest.Host{
-	"bare":            hosttest.New,
+var hosts = map[string]func() *fake.Host{
+	"bare":            fake.New,
 	"of the original": original,
-	"packages of the administrator": func() *hosttest.Host {
-		h := hosttest.New()
+	"packages of the administrator": func() *fake.Host {
+		h := fake.New()
 		h.Put("/etc/haproxy/haproxy.cfg", own, 0o600)
 		h.Put("/etc/keepalived/keepalived.conf", "# the administrator's own\n", 0o640)
 		adminInstalls(h, "haproxy", "keepalived", "iptables")
@@ -35,13 +35,13 @@ var hosts = map[string]func() *hosttest.Host{
 		h.Iptables(render.IPv4, "-A INPUT -j DROP")
 		return h
 	},
-	"a configuration without its package": func() *hosttest.Host {
-		h := hosttest.New()
+	"a configuration without its package": func() *fake.Host {
+		h := fake.New()
 		h.Put("/etc/haproxy/haproxy.cfg", own, 0o600)
 		return h
 	},
-	"stopped and disabled": func() *hosttest.Host {
-		h := hosttest.New()
+	"stopped and disabled": func() *fake.Host {
+		h := fake.New()
 		adminInstalls(h, "haproxy", "keepalived")
 		h.Admin(func(ctx context.Context, h reconcile.Host) error {
 			if err := h.StopUnit(ctx, "haproxy.service"); err != nil {
@@ -54,7 +54,7 @@ var hosts = map[string]func() *hosttest.Host{
 }
 
 // withPackages is the host of before with the packages that the agent brings, as a teardown leaves that keeps them.
-func withPackages(host func() *hosttest.Host) func(t *testing.T) string {
+func withPackages(host func() *fake.Host) func(t *testing.T) string {
 	return func(t *testing.T) string {
 		h, fresh := host(), host()
 		must(t, h, parse(t, spec))

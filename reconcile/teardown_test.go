@@ -11,21 +11,21 @@ import (
 
 	"rlb.dev/rlb-agent/api"
 	"rlb.dev/rlb-agent/reconcile"
-	"rlb.dev/rlb-agent/reconcile/hosttest"
+	"rlb.dev/rlb-agent/reconcile/host/fake"
 	"rlb.dev/rlb-agent/render"
 )
 
 // tornDown tears a host down once. It may be killed on the way.
-func tornDown(t *testing.T, h *hosttest.Host, keepPackages bool) (result reconcile.Result, killed bool, err error) {
+func tornDown(t *testing.T, h *fake.Host, keepPackages bool) (result reconcile.Result, killed bool, err error) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		r := reconcile.Reconciler{Host: h, Log: slog.New(slog.DiscardHandler)}
-		killed = hosttest.Killed(func() { result, err = r.Teardown(t.Context(), keepPackages) })
+		killed = fake.Killed(func() { result, err = r.Teardown(t.Context(), keepPackages) })
 	})
 	return result, killed, err
 }
 
-func mustTearDown(t *testing.T, h *hosttest.Host, keepPackages bool) reconcile.Result {
+func mustTearDown(t *testing.T, h *fake.Host, keepPackages bool) reconcile.Result {
 	t.Helper()
 	result, _, err := tornDown(t, h, keepPackages)
 	if err != nil {
@@ -41,7 +41,7 @@ func removes(path string) func(context.Context, reconcile.Host) error {
 var runs = regexp.MustCompile(`active run \d+`)
 
 // timeless is the state of a host without how often its units were started.
-func timeless(h *hosttest.Host, without ...string) string {
+func timeless(h *fake.Host, without ...string) string {
 	return runs.ReplaceAllString(h.Dump(without...), "active")
 }
 
@@ -88,7 +88,7 @@ func TestTeardown(t *testing.T) {
 
 // keepalived says farewell while HAProxy still serves, and the daemon is gone before all.
 func TestTeardownOrder(t *testing.T) {
-	h := hosttest.New()
+	h := fake.New()
 	daemon(h)
 	must(t, h, parse(t, spec))
 	wantLines(t, "steps", texts(mustTearDown(t, h, false).Steps),
@@ -120,55 +120,55 @@ func TestTeardownOrder(t *testing.T) {
 func TestTeardownAfterDetours(t *testing.T) {
 	none := func(t *testing.T) *api.Document { return parse(t, spec+"firewall: {manage: false}\n") }
 	for name, test := range map[string]struct {
-		host func() *hosttest.Host
-		do   func(t *testing.T, h *hosttest.Host)
+		host func() *fake.Host
+		do   func(t *testing.T, h *fake.Host)
 	}{
-		"firewall no longer managed": {original, func(t *testing.T, h *hosttest.Host) { must(t, h, none(t)) }},
-		"firewall managed again": {original, func(t *testing.T, h *hosttest.Host) {
+		"firewall no longer managed": {original, func(t *testing.T, h *fake.Host) { must(t, h, none(t)) }},
+		"firewall managed again": {original, func(t *testing.T, h *fake.Host) {
 			must(t, h, none(t))
 			must(t, h, parse(t, spec))
 		}},
-		"the original's rule twice": {func() *hosttest.Host {
+		"the original's rule twice": {func() *fake.Host {
 			h := original()
 			h.Iptables(render.IPv4, "-I INPUT 1 -p tcp -m tcp --dport 9000 -j ACCEPT")
 			return h
-		}, func(*testing.T, *hosttest.Host) {}},
-		"one more of the original's ports": {func() *hosttest.Host {
+		}, func(*testing.T, *fake.Host) {}},
+		"one more of the original's ports": {func() *fake.Host {
 			h := original()
 			h.Iptables(render.IPv4, "-I INPUT 1 -p tcp -m tcp --dport 9001 -j ACCEPT")
 			return h
-		}, func(t *testing.T, h *hosttest.Host) { must(t, h, port(t, 9001)) }},
-		"files that were edited": {hosts["packages of the administrator"], func(_ *testing.T, h *hosttest.Host) {
+		}, func(t *testing.T, h *fake.Host) { must(t, h, port(t, 9001)) }},
+		"files that were edited": {hosts["packages of the administrator"], func(_ *testing.T, h *fake.Host) {
 			h.Put("/etc/haproxy/haproxy.cfg", "# scribbled\n", 0o666)
 			h.Put("/etc/keepalived/keepalived.conf", "# the administrator's own\n", 0o666)
 		}},
-		"holds given up": {hosttest.New, func(t *testing.T, h *hosttest.Host) {
+		"holds given up": {fake.New, func(t *testing.T, h *fake.Host) {
 			must(t, h, parse(t, spec+"packages: {hold: false}\n"))
 		}},
-		"crashed and masked since": {hosts["packages of the administrator"], func(_ *testing.T, h *hosttest.Host) {
+		"crashed and masked since": {hosts["packages of the administrator"], func(_ *testing.T, h *fake.Host) {
 			h.Crash("haproxy.service")
 			h.Admin(func(ctx context.Context, h reconcile.Host) error { return h.DisableUnit(ctx, "haproxy.service") })
 			h.MaskForGood("haproxy.service")
 		}},
-		"rules flushed by hand": {hosts["packages of the administrator"], func(_ *testing.T, h *hosttest.Host) {
+		"rules flushed by hand": {hosts["packages of the administrator"], func(_ *testing.T, h *fake.Host) {
 			h.Iptables(render.IPv4, "-F INPUT", "-F RLB-INPUT", "-X RLB-INPUT", "-A INPUT -j DROP")
 		}},
-		"configuration elsewhere, and back": {func() *hosttest.Host {
+		"configuration elsewhere, and back": {func() *fake.Host {
 			h := hosts["packages of the administrator"]()
 			h.Put("/etc/default/haproxy", "", 0o644)
 			return h
-		}, func(t *testing.T, h *hosttest.Host) {
+		}, func(t *testing.T, h *fake.Host) {
 			h.Put("/etc/default/haproxy", "CONFIG=/srv/haproxy.cfg\n", 0o644)
 			must(t, h, parse(t, spec))
 			h.Put("/etc/default/haproxy", "", 0o644)
 		}},
-		"a refused edit": {hosttest.New, func(t *testing.T, h *hosttest.Host) {
+		"a refused edit": {fake.New, func(t *testing.T, h *fake.Host) {
 			h.Busy[9001] = true
 			if _, _, err := once(t, h, port(t, 9001)); err == nil {
 				t.Fatal("haproxy cannot have taken port 9001")
 			}
 		}},
-		"a trial": {hosttest.New, func(t *testing.T, h *hosttest.Host) { begin(t, h, port(t, 9001)) }},
+		"a trial": {fake.New, func(t *testing.T, h *fake.Host) { begin(t, h, port(t, 9001)) }},
 	} {
 		t.Run(name, func(t *testing.T) {
 			h := test.host()

@@ -8,40 +8,40 @@ import (
 	"testing"
 
 	"rlb.dev/rlb-agent/reconcile"
-	"rlb.dev/rlb-agent/reconcile/hosttest"
+	"rlb.dev/rlb-agent/reconcile/host/fake"
 	"rlb.dev/rlb-agent/render"
 )
 
 // What is not known is not undone, and nothing at all is.
 func TestTeardownDoesNotGuess(t *testing.T) {
-	remove := func(path string) func(*hosttest.Host) { return func(h *hosttest.Host) { h.Admin(removes(path)) } }
+	remove := func(path string) func(*fake.Host) { return func(h *fake.Host) { h.Admin(removes(path)) } }
 	none := "firewall: {manage: false}\n"
 	for name, test := range map[string]struct {
 		spec string
-		do   func(h *hosttest.Host)
+		do   func(h *fake.Host)
 		want string
 	}{
 		"memory gone": {"", remove("/var/lib/rlb/memory.json"),
 			"cannot tell what was here before the first run: /var/lib/rlb/memory.json is gone, so nothing is undone and nothing removed by guess; what is here of rlb-agent: the IPv4 chain RLB-INPUT, the IPv6 chain RLB-INPUT, /etc/haproxy/haproxy.cfg, "},
-		"memory gone, after a boot":   {"", func(h *hosttest.Host) { remove("/var/lib/rlb/memory.json")(h); h.Reboot() }, "cannot tell what was here"},
+		"memory gone, after a boot":   {"", func(h *fake.Host) { remove("/var/lib/rlb/memory.json")(h); h.Reboot() }, "cannot tell what was here"},
 		"memory gone, no firewall":    {none, remove("/var/lib/rlb/memory.json"), "cannot tell what was here"},
 		"all that is remembered gone": {none, remove("/var/lib/rlb"), "cannot tell what was here"},
-		"memory gone, the files edited": {none, func(h *hosttest.Host) {
+		"memory gone, the files edited": {none, func(h *fake.Host) {
 			remove("/var/lib/rlb/memory.json")(h)
 			h.Put("/etc/haproxy/haproxy.cfg", own, 0o600)
 			h.Put("/etc/keepalived/keepalived.conf", "", 0o600)
 		}, "cannot tell what was here"},
-		"memory corrupt": {"", func(h *hosttest.Host) { h.Put("/var/lib/rlb/memory.json", `{"files": {`, 0o600) },
+		"memory corrupt": {"", func(h *fake.Host) { h.Put("/var/lib/rlb/memory.json", `{"files": {`, 0o600) },
 			"cannot tell what was here before the first run, so nothing is undone: cannot read /var/lib/rlb/memory.json: "},
-		"memory empty": {"", func(h *hosttest.Host) { h.Put("/var/lib/rlb/memory.json", "", 0o600) }, "cannot tell what was here"},
+		"memory empty": {"", func(h *fake.Host) { h.Put("/var/lib/rlb/memory.json", "", 0o600) }, "cannot tell what was here"},
 		"originals gone": {"", remove("/var/lib/rlb/before"),
 			"cannot restore /etc/haproxy/haproxy.cfg: its original, /var/lib/rlb/before/etc/haproxy/haproxy.cfg, is gone"},
-		"an original changed": {"", func(h *hosttest.Host) { h.Put("/var/lib/rlb/before/etc/haproxy/haproxy.cfg", "", 0o600) },
+		"an original changed": {"", func(h *fake.Host) { h.Put("/var/lib/rlb/before/etc/haproxy/haproxy.cfg", "", 0o600) },
 			"cannot restore /etc/haproxy/haproxy.cfg: its original, /var/lib/rlb/before/etc/haproxy/haproxy.cfg, was changed"},
-		"packages do not tell": {"", func(h *hosttest.Host) { h.FailMethod("Packages", reconcile.ErrUnavailable) }, "cannot look at packages"},
-		"systemd does not tell": {"", func(h *hosttest.Host) { h.FailMethod("Unit", errors.New("cannot look: the bus is gone")) },
+		"packages do not tell": {"", func(h *fake.Host) { h.FailMethod("Packages", reconcile.ErrUnavailable) }, "cannot look at packages"},
+		"systemd does not tell": {"", func(h *fake.Host) { h.FailMethod("Unit", errors.New("cannot look: the bus is gone")) },
 			"cannot look: the bus is gone"},
-		"not ready": {"", func(h *hosttest.Host) { h.NotReady = errors.New("not root") }, "not root"},
+		"not ready": {"", func(h *fake.Host) { h.NotReady = errors.New("not root") }, "not root"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			h := hosts["packages of the administrator"]()
@@ -119,10 +119,10 @@ func TestTeardownOfAHostThatNeverHadAnything(t *testing.T) {
 		}
 		same(t, "a teardown of nothing", h, before)
 	}
-	h := hosttest.New() // a refused spec left a status
+	h := fake.New() // a refused spec left a status
 	h.Put(reconcile.StatusFile, "{}\n", 0o600)
 	mustTearDown(t, h, false)
-	if h.Dump() != hosttest.New().Dump() {
+	if h.Dump() != fake.New().Dump() {
 		t.Errorf("left:\n%s", h.Dump())
 	}
 }
@@ -179,7 +179,7 @@ func TestTeardownKeepsWhatWasWrittenSince(t *testing.T) {
 
 // A package that others need by now stays, and the way on is named; all else is done.
 func TestTeardownCannotPurge(t *testing.T) {
-	h := hosttest.New()
+	h := fake.New()
 	must(t, h, parse(t, spec))
 	h.FailMethod("PurgePackages", errors.New("cannot purge iptables: that would also change ufw"))
 	_, _, err := tornDown(t, h, false)

@@ -6,11 +6,11 @@ import (
 	"strings"
 	"testing"
 
-	"rlb.dev/rlb-agent/reconcile/hosttest"
+	"rlb.dev/rlb-agent/reconcile/host/fake"
 )
 
 // effect is the number of the effect in the log, from 1.
-func effect(t *testing.T, h *hosttest.Host, name string) int {
+func effect(t *testing.T, h *fake.Host, name string) int {
 	t.Helper()
 	n := slices.Index(h.Log, name) + 1
 	if n == 0 {
@@ -110,7 +110,7 @@ func TestOldSnapshot(t *testing.T) {
 		quiet(t, h, pinned)
 	})
 	t.Run("other version than expected", func(t *testing.T) {
-		h := hosttest.New()
+		h := fake.New()
 		h.Archive["haproxy"] = []string{"3.0.11-1", "2.0.29-1"}
 		old := parse(t, spec+"packages: {haproxy: {version: '2.0.*'}}\nproxy: {stats: {address: '127.0.0.1:8404'}}\n")
 		must(t, h, old)
@@ -149,7 +149,7 @@ func TestFirewallNoLongerManaged(t *testing.T) {
 func TestConfigurationMoves(t *testing.T) {
 	const first = "# the administrator's first\n"
 	doc := parse(t, spec)
-	h := hosttest.New()
+	h := fake.New()
 	adminInstalls(h, "haproxy", "keepalived")
 	h.Put("/etc/haproxy/haproxy.cfg", first, 0o600)
 	must(t, h, doc)
@@ -179,9 +179,9 @@ func TestConfigurationMoves(t *testing.T) {
 // The original is kept once, whatever happens later.
 func TestFirstOriginalIsKept(t *testing.T) {
 	const first, second = "# the administrator's first\n", "# scribbled over the agent's\n"
-	kept := func(h *hosttest.Host) string { return h.Text("/var/lib/rlb/before/etc/haproxy/haproxy.cfg") }
+	kept := func(h *fake.Host) string { return h.Text("/var/lib/rlb/before/etc/haproxy/haproxy.cfg") }
 	doc, edit := parse(t, spec), edited(t, "9000", "9001")
-	h := hosttest.New()
+	h := fake.New()
 	adminInstalls(h, "haproxy")
 	h.Put("/etc/haproxy/haproxy.cfg", first, 0o600)
 	must(t, h, doc)
@@ -210,7 +210,7 @@ func TestFirstOriginalIsKept(t *testing.T) {
 // A run that was undone leaves nothing remembered: what the administrator does after it is the original.
 func TestUndoneRunIsForgotten(t *testing.T) {
 	const own = "# the administrator's own, written after the agent gave up\n"
-	h := hosttest.New()
+	h := fake.New()
 	h.Forbidden["haproxy"] = "9001"
 	if _, _, err := once(t, h, edited(t, "9000", "9001")); err == nil {
 		t.Fatal("not refused")
@@ -227,10 +227,10 @@ func TestUndoneRunIsForgotten(t *testing.T) {
 func TestKilledAfterTheInstallation(t *testing.T) {
 	doc := parse(t, spec)
 	whole := installed(t, doc)
-	h := hosttest.New()
+	h := fake.New()
 	must(t, h, doc)
 	n := effect(t, h, "InstallPackages haproxy keepalived iptables")
-	h = hosttest.New()
+	h = fake.New()
 	h.StopAfter(n)
 	if _, killed, _ := once(t, h, doc); !killed {
 		t.Fatal("not killed")

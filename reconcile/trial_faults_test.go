@@ -10,7 +10,7 @@ import (
 
 	"rlb.dev/rlb-agent/api"
 	"rlb.dev/rlb-agent/reconcile"
-	"rlb.dev/rlb-agent/reconcile/hosttest"
+	"rlb.dev/rlb-agent/reconcile/host/fake"
 )
 
 // A trial, its end and its confirmation, interrupted anywhere: what the timer, the boot or the next run does leads to the
@@ -19,35 +19,35 @@ func TestTrialInterrupted(t *testing.T) {
 	file, tried := port(t, 9000), port(t, 9001)
 	acts := map[string]struct {
 		begun bool
-		act   func(t *testing.T, h *hosttest.Host) (killed bool, err error)
+		act   func(t *testing.T, h *fake.Host) (killed bool, err error)
 		after *api.Document // the spec file after it
 	}{
-		"begin": {false, func(t *testing.T, h *hosttest.Host) (bool, error) { return try(t, h, tried) }, file},
-		"end": {true, func(t *testing.T, h *hosttest.Host) (bool, error) {
+		"begin": {false, func(t *testing.T, h *fake.Host) (bool, error) { return try(t, h, tried) }, file},
+		"end": {true, func(t *testing.T, h *fake.Host) (bool, error) {
 			_, killed, err := end(t, h, file)
 			return killed, err
 		}, file},
-		"confirm": {true, func(t *testing.T, h *hosttest.Host) (bool, error) {
+		"confirm": {true, func(t *testing.T, h *fake.Host) (bool, error) {
 			_, killed, err := end(t, h, tried) // the spec file is replaced before
 			return killed, err
 		}, tried},
 	}
-	ways := map[string]func(t *testing.T, h *hosttest.Host, file *api.Document) error{
-		"timer": func(t *testing.T, h *hosttest.Host, file *api.Document) error {
+	ways := map[string]func(t *testing.T, h *fake.Host, file *api.Document) error{
+		"timer": func(t *testing.T, h *fake.Host, file *api.Document) error {
 			_, _, err := end(t, h, file)
 			return err
 		},
-		"boot": func(t *testing.T, h *hosttest.Host, file *api.Document) error {
+		"boot": func(t *testing.T, h *fake.Host, file *api.Document) error {
 			h.Reboot()
 			_, _, err := end(t, h, file)
 			return err
 		},
-		"next run": func(*testing.T, *hosttest.Host, *api.Document) error { return nil },
+		"next run": func(*testing.T, *fake.Host, *api.Document) error { return nil },
 	}
 	for what, a := range acts {
-		for when, stop := range map[string]func(*hosttest.Host, int){
-			"before": (*hosttest.Host).StopBefore, "after": (*hosttest.Host).StopAfter,
-			"error": func(h *hosttest.Host, n int) { h.FailAt(n, errors.New("cannot do it: disk full")) },
+		for when, stop := range map[string]func(*fake.Host, int){
+			"before": (*fake.Host).StopBefore, "after": (*fake.Host).StopAfter,
+			"error": func(h *fake.Host, n int) { h.FailAt(n, errors.New("cannot do it: disk full")) },
 		} {
 			for way, finish := range ways {
 				t.Run(what+", "+when+", "+way, func(t *testing.T) {
@@ -93,7 +93,7 @@ func TestTrialInterrupted(t *testing.T) {
 // Before anything is changed by a trial, its end is arranged for; and it stays so while the host is not as before.
 func TestTrialIsArmedFirst(t *testing.T) {
 	file, tried := port(t, 9000), port(t, 9001)
-	running := func(h *hosttest.Host) bool {
+	running := func(h *fake.Host) bool {
 		trial, err := reconcile.RunningTrial(t.Context(), h)
 		return err == nil && trial != nil && armed(t, h)
 	}
@@ -140,7 +140,7 @@ func TestTrialIsArmedFirst(t *testing.T) {
 }
 
 // armed says whether the timer and the boot will call the trial's end.
-func armed(t *testing.T, h *hosttest.Host) bool {
+func armed(t *testing.T, h *fake.Host) bool {
 	t.Helper()
 	timer, err := h.Unit(t.Context(), "rlb-trial-end.timer")
 	boot, bootErr := h.Unit(t.Context(), "rlb-trial-end.service")

@@ -11,21 +11,21 @@ import (
 
 	"rlb.dev/rlb-agent/api"
 	"rlb.dev/rlb-agent/reconcile"
-	"rlb.dev/rlb-agent/reconcile/hosttest"
+	"rlb.dev/rlb-agent/reconcile/host/fake"
 )
 
 // isolated runs the agent in a bubble of time; it may be killed.
-func isolated(t *testing.T, h *hosttest.Host, do func(ctx context.Context, r *reconcile.Reconciler) error) (killed bool, err error) {
+func isolated(t *testing.T, h *fake.Host, do func(ctx context.Context, r *reconcile.Reconciler) error) (killed bool, err error) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		r := &reconcile.Reconciler{Host: h, Log: slog.New(slog.DiscardHandler)}
-		killed = hosttest.Killed(func() { err = do(t.Context(), r) })
+		killed = fake.Killed(func() { err = do(t.Context(), r) })
 	})
 	return killed, err
 }
 
 // try begins a trial as the command does.
-func try(t *testing.T, h *hosttest.Host, doc *api.Document) (killed bool, err error) {
+func try(t *testing.T, h *fake.Host, doc *api.Document) (killed bool, err error) {
 	t.Helper()
 	return isolated(t, h, func(ctx context.Context, r *reconcile.Reconciler) error {
 		trial := reconcile.Trial{File: "/root/new.yaml", Spec: "/etc/rlb/spec.yaml", Deadline: time.Now().Add(90 * time.Second)}
@@ -34,7 +34,7 @@ func try(t *testing.T, h *hosttest.Host, doc *api.Document) (killed bool, err er
 	})
 }
 
-func begin(t *testing.T, h *hosttest.Host, doc *api.Document) {
+func begin(t *testing.T, h *fake.Host, doc *api.Document) {
 	t.Helper()
 	if _, err := try(t, h, doc); err != nil {
 		t.Fatal(err)
@@ -42,7 +42,7 @@ func begin(t *testing.T, h *hosttest.Host, doc *api.Document) {
 }
 
 // end is what the trial's unit calls: back to the spec file. It says whether there was a trial to end.
-func end(t *testing.T, h *hosttest.Host, file *api.Document) (was, killed bool, err error) {
+func end(t *testing.T, h *fake.Host, file *api.Document) (was, killed bool, err error) {
 	t.Helper()
 	killed, err = isolated(t, h, func(ctx context.Context, r *reconcile.Reconciler) error {
 		trial, err := reconcile.RunningTrial(ctx, h)
@@ -56,7 +56,7 @@ func end(t *testing.T, h *hosttest.Host, file *api.Document) (was, killed bool, 
 	return was, killed, err
 }
 
-func noTrace(t *testing.T, when string, h *hosttest.Host) {
+func noTrace(t *testing.T, when string, h *fake.Host) {
 	t.Helper()
 	if strings.Contains(h.Dump(), "trial") {
 		t.Errorf("%s there is still something of the trial:\n%s", when, h.Dump("/var/lib/rlb/generations"))
@@ -154,12 +154,12 @@ func TestTrialAfterATrial(t *testing.T) {
 // A trial that does not work is over at once.
 func TestTrialThatFails(t *testing.T) {
 	file := port(t, 9000)
-	for name, fail := range map[string]func(h *hosttest.Host){
-		"refused":     func(h *hosttest.Host) { h.Forbidden["haproxy"] = "9001" },
-		"undone":      func(h *hosttest.Host) { h.Busy[9001] = true },
-		"port taken":  func(h *hosttest.Host) { h.Taken = map[uint16]string{9001: "nginx"} },
-		"cannot look": func(h *hosttest.Host) { h.FailMethod("Packages", errors.New("cannot look at packages")) },
-		"not ready":   func(h *hosttest.Host) { h.NotReady = reconcile.ErrUnavailable },
+	for name, fail := range map[string]func(h *fake.Host){
+		"refused":     func(h *fake.Host) { h.Forbidden["haproxy"] = "9001" },
+		"undone":      func(h *fake.Host) { h.Busy[9001] = true },
+		"port taken":  func(h *fake.Host) { h.Taken = map[uint16]string{9001: "nginx"} },
+		"cannot look": func(h *fake.Host) { h.FailMethod("Packages", errors.New("cannot look at packages")) },
+		"not ready":   func(h *fake.Host) { h.NotReady = reconcile.ErrUnavailable },
 	} {
 		t.Run(name, func(t *testing.T) {
 			h := installed(t, file)

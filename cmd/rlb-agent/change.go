@@ -9,11 +9,11 @@ import (
 
 	"rlb.dev/rlb-agent/api"
 	"rlb.dev/rlb-agent/reconcile"
-	"rlb.dev/rlb-agent/reconcile/host"
+	"rlb.dev/rlb-agent/reconcile/host/debian"
 )
 
 // changing does something that changes this host, alone: it is a host of ours, and no other agent is at work.
-func (a *app) changing(ctx context.Context, do func(context.Context, *host.Host) error) error {
+func (a *app) changing(ctx context.Context, do func(context.Context, *debian.Host) error) error {
 	h, err := a.host()
 	if err != nil {
 		return err
@@ -40,7 +40,7 @@ func (a *app) reconciler(h reconcile.Host) *reconcile.Reconciler {
 }
 
 // apply reconciles the host with a spec, and leaves the status.
-func (a *app) apply(ctx context.Context, h *host.Host, doc *api.Document) (reconcile.Result, error) {
+func (a *app) apply(ctx context.Context, h *debian.Host, doc *api.Document) (reconcile.Result, error) {
 	result, err := a.reconciler(h).Once(ctx, doc)
 	a.leaveStatus(ctx, h, doc, nil, result, err)
 	return result, err
@@ -71,7 +71,7 @@ func caller() string {
 }
 
 // noTrial refuses to change a host on which a spec is tried: what is in force is not what the spec file says.
-func noTrial(ctx context.Context, h *host.Host) error {
+func noTrial(ctx context.Context, h *debian.Host) error {
 	trial, err := reconcile.RunningTrial(ctx, h)
 	if err != nil {
 		return &reconcile.Failure{Err: err}

@@ -11,7 +11,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
 
-	"rlb.dev/rlb-agent/reconcile/host"
+	"rlb.dev/rlb-agent/reconcile/host/debian"
 )
 
 const defaultSpec = "/etc/rlb/spec.yaml"
@@ -95,15 +95,15 @@ func atMost(n int) cobra.PositionalArgs {
 }
 
 // host is the real machine. What takes long on it is told: on a terminal by a line that changes, else in the debug log.
-func (a *app) host() (*host.Host, error) { return a.hostWith(func(string) {}) }
+func (a *app) host() (*debian.Host, error) { return a.hostWith(func(string) {}) }
 
 // hostWith is the real machine, which also tells progress of what takes long.
-func (a *app) hostWith(also func(line string)) (*host.Host, error) {
+func (a *app) hostWith(also func(line string)) (*debian.Host, error) {
 	progress := func(line string) { also(line); a.log.Debug(line) }
 	if file, ok := a.stderr.(*os.File); ok && isTerminal(file) && a.logFormat != "json" {
 		progress = func(line string) { fmt.Fprintf(file, "\r\x1b[K%.100s\r", line) }
 	}
-	return host.New(host.Options{Log: a.log, Progress: progress, LockTimeout: a.lockTimeout})
+	return debian.New(debian.Options{Log: a.log, Progress: progress, LockTimeout: a.lockTimeout})
 }
 
 func isTerminal(file *os.File) bool {

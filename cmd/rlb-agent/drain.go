@@ -8,7 +8,7 @@ import (
 
 	"rlb.dev/rlb-agent/api"
 	"rlb.dev/rlb-agent/reconcile"
-	"rlb.dev/rlb-agent/reconcile/host"
+	"rlb.dev/rlb-agent/reconcile/host/debian"
 )
 
 // drainCommand hands the virtual IPs to the peer and stays out.
@@ -53,7 +53,7 @@ func (a *app) undrainCommand() *cobra.Command {
 
 // draining does something with the spec that is in force here, which may not be the one in the spec file.
 func (a *app) draining(ctx context.Context, do func(context.Context, *reconcile.Reconciler, *api.Document) (reconcile.Result, error)) error {
-	return a.changing(ctx, func(ctx context.Context, h *host.Host) error {
+	return a.changing(ctx, func(ctx context.Context, h *debian.Host) error {
 		if err := noTrial(ctx, h); err != nil {
 			return err
 		}

@@ -17,7 +17,7 @@ import (
 
 	"rlb.dev/rlb-agent/api"
 	"rlb.dev/rlb-agent/reconcile"
-	"rlb.dev/rlb-agent/reconcile/hosttest"
+	"rlb.dev/rlb-agent/reconcile/host/fake"
 )
 
 const shownSpec = `apiVersion: rlb.dev/v1
@@ -34,14 +34,14 @@ services:
 type shown struct {
 	*endpoints
 	t    *testing.T
-	host *hosttest.Host
+	host *fake.Host
 	log  *strings.Builder
 }
 
 func newShown(t *testing.T) *shown {
 	log := new(strings.Builder)
 	a := &app{log: slog.New(slog.NewTextHandler(log, nil))}
-	h := hosttest.New()
+	h := fake.New()
 	e := &endpoints{app: a, host: h, ended: make(chan struct{}, 1), listeners: map[string]*listener{}, textfile: textfile{log: a.log}}
 	t.Cleanup(e.close)
 	return &shown{e, t, h, log}

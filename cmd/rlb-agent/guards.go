@@ -7,7 +7,7 @@ import (
 
 	"rlb.dev/rlb-agent/reconcile"
 	"rlb.dev/rlb-agent/reconcile/guard"
-	"rlb.dev/rlb-agent/reconcile/host"
+	"rlb.dev/rlb-agent/reconcile/host/debian"
 )
 
 const (
@@ -18,7 +18,7 @@ const (
 // guards are what watches over the virtual IPs beside the reconciling: it must not wait for apt.
 type guards struct {
 	*app
-	host  *host.Host
+	host  *debian.Host
 	heeds chan bool // whether keepalived heeds the guard
 	knows chan reconcile.InForce
 
@@ -28,7 +28,7 @@ type guards struct {
 }
 
 // startGuards begins to watch; they end with ctx, and wait is for the last of them.
-func (a *app) startGuards(ctx context.Context, h *host.Host) (g *guards, wait func()) {
+func (a *app) startGuards(ctx context.Context, h *debian.Host) (g *guards, wait func()) {
 	g = &guards{app: a, host: h, heeds: make(chan bool), knows: make(chan reconcile.InForce)}
 	var all sync.WaitGroup
 	states := func(unit string) <-chan string {

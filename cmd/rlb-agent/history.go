@@ -12,7 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"rlb.dev/rlb-agent/reconcile"
-	"rlb.dev/rlb-agent/reconcile/host"
+	"rlb.dev/rlb-agent/reconcile/host/debian"
 )
 
 // historyCommand lists the specs that were in force.
@@ -59,7 +59,7 @@ func (a *app) rollbackCommand() *cobra.Command {
 					return usageError{fmt.Errorf("cannot go back to generation %q: it is no number (rlb-agent history lists them)", args[0])}
 				}
 			}
-			return a.changing(cmd.Context(), func(ctx context.Context, h *host.Host) error {
+			return a.changing(cmd.Context(), func(ctx context.Context, h *debian.Host) error {
 				generation, doc, err := reconcile.Kept(ctx, h, number)
 				if errors.Is(err, reconcile.ErrNoGeneration) {
 					return usageError{err}
@@ -84,7 +84,7 @@ func (a *app) rollbackCommand() *cobra.Command {
 }
 
 // replaceSpec puts a spec in the place of the user's, and keeps that one beside it where it was another.
-func (a *app) replaceSpec(ctx context.Context, h *host.Host, path string, data []byte) error {
+func (a *app) replaceSpec(ctx context.Context, h *debian.Host, path string, data []byte) error {
 	old, err := h.File(ctx, path)
 	if err != nil {
 		return err

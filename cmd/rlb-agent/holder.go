@@ -8,7 +8,7 @@ import (
 
 	"rlb.dev/rlb-agent/reconcile"
 	"rlb.dev/rlb-agent/reconcile/guard"
-	"rlb.dev/rlb-agent/reconcile/host/wire"
+	"rlb.dev/rlb-agent/reconcile/host/link"
 )
 
 // holder is the watch over who holds the virtual IPs.
@@ -24,15 +24,15 @@ func (g *guards) holder(conflicts chan<- guard.Conflict) *guard.Holder {
 			return g.host.AdvertsPass(ctx, force.Interface, force.Identities)
 		},
 		Watch: func(ctx context.Context, iface string, addrs []netip.Addr, claimed func(reminder bool)) error {
-			return wire.WatchHolders(ctx, iface, addrs, func(_ netip.Addr, _ net.HardwareAddr, alone bool) { claimed(alone) })
+			return link.WatchHolders(ctx, iface, addrs, func(_ netip.Addr, _ net.HardwareAddr, alone bool) { claimed(alone) })
 		},
-		Announce: wire.Announce,
+		Announce: link.Announce,
 		Remind: func(iface string, addr netip.Addr, mac string) error {
 			to, err := net.ParseMAC(mac)
 			if err != nil {
 				return err
 			}
-			return wire.AnnounceTo(iface, addr, to)
+			return link.AnnounceTo(iface, addr, to)
 		},
 		Tell: func(ctx context.Context, c guard.Conflict) {
 			select {

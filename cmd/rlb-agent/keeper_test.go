@@ -16,7 +16,7 @@ import (
 
 	"rlb.dev/rlb-agent/api"
 	"rlb.dev/rlb-agent/reconcile"
-	"rlb.dev/rlb-agent/reconcile/hosttest"
+	"rlb.dev/rlb-agent/reconcile/host/fake"
 	"rlb.dev/rlb-agent/render"
 )
 
@@ -32,7 +32,7 @@ services:
 
 // memoryHost is the host in memory, with a lock.
 type memoryHost struct {
-	*hosttest.Host
+	*fake.Host
 	installing *bool
 }
 
@@ -44,13 +44,13 @@ func (h memoryHost) Installing() bool { return h.installing != nil && *h.install
 type kept struct {
 	*keeper
 	t    *testing.T
-	h    *hosttest.Host
+	h    *fake.Host
 	spec string // "": there is no file
 	apt  bool   // somebody else works with it
 	log  bytes.Buffer
 }
 
-func newKept(t *testing.T, h *hosttest.Host, spec string) *kept {
+func newKept(t *testing.T, h *fake.Host, spec string) *kept {
 	k := &kept{t: t, h: h, spec: spec}
 	log, err := newLogger(&k.log, "text", "info")
 	if err != nil {
@@ -132,7 +132,7 @@ func (k *kept) isTampered() bool { return k.h.Text(render.DefaultHAProxyConfig) 
 // An idle agent says nothing and does nothing; drift is repaired, counted, and told with its reason in one line.
 func TestKeeperRepairs(t *testing.T) {
 	quietly(t, func(t *testing.T) {
-		k := newKept(t, hosttest.New(), smallSpec)
+		k := newKept(t, fake.New(), smallSpec)
 		if !k.running("haproxy.service") || !strings.Contains(k.log.String(), "start haproxy.service: first run (") {
 			t.Fatalf("the first run: %s", &k.log)
 		}
@@ -163,7 +163,7 @@ func TestKeeperRepairs(t *testing.T) {
 func TestKeeperReports(t *testing.T) {
 	quietly(t, func(t *testing.T) {
 		spec := smallSpec + "reconcile: {drift: report, interval: 10s}\n"
-		k := newKept(t, hosttest.New(), spec)
+		k := newKept(t, fake.New(), spec)
 		for _, start := range []bool{false, true} {
 			if start {
 				k = newKept(t, k.h, spec)
@@ -203,7 +203,7 @@ func TestKeeperBadSpec(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			quietly(t, func(t *testing.T) {
-				h := hosttest.New()
+				h := fake.New()
 				h.Forbidden["haproxy"] = "198.51.100.66"
 				h.Blind, h.Sick = true, "198.51.100.77"
 				k := newKept(t, h, smallSpec)
@@ -253,7 +253,7 @@ func TestKeeperBadSpec(t *testing.T) {
 // What was refused is tried again when somebody asks for it.
 func TestKeeperAskedAgain(t *testing.T) {
 	quietly(t, func(t *testing.T) {
-		h := hosttest.New()
+		h := fake.New()
 		k := newKept(t, h, smallSpec)
 		h.Forbidden["haproxy"] = "198.51.100.66"
 		better := strings.Replace(smallSpec, "21", "66", 1)
@@ -274,7 +274,7 @@ func TestKeeperAskedAgain(t *testing.T) {
 // meanwhile does not wait, and after a quiet time it is all forgotten.
 func TestKeeperFights(t *testing.T) {
 	quietly(t, func(t *testing.T) {
-		k := newKept(t, hosttest.New(), smallSpec)
+		k := newKept(t, fake.New(), smallSpec)
 		var repairs []time.Duration
 		began := time.Now()
 		warned := ""
@@ -316,7 +316,7 @@ func TestKeeperLeavesDeadKeepalived(t *testing.T) {
 		want time.Duration
 	}{{"", 500 * time.Millisecond}, {"profile: classic\n", 3800 * time.Millisecond}} {
 		quietly(t, func(t *testing.T) {
-			k := newKept(t, hosttest.New(), smallSpec+tt.spec)
+			k := newKept(t, fake.New(), smallSpec+tt.spec)
 			k.h.Crash("keepalived.service")
 			died := time.Now()
 			for _, why := range []cause{{seen: []string{"keepalived.service"}}, {asked: true}, {}, {}, {}} {
@@ -341,7 +341,7 @@ func TestKeeperLeavesDeadKeepalived(t *testing.T) {
 // What somebody else is installing is not repaired in the middle of it.
 func TestKeeperLeavesInstallationsAlone(t *testing.T) {
 	quietly(t, func(t *testing.T) {
-		k := newKept(t, hosttest.New(), smallSpec)
+		k := newKept(t, fake.New(), smallSpec)
 		k.apt = true
 		k.h.Break("haproxy")
 		pause, log := k.next(cause{seen: []string{"/var/lib/dpkg/status"}})
@@ -366,7 +366,7 @@ func TestKeeperLeavesInstallationsAlone(t *testing.T) {
 // A run that failed is not tried again by what it touched itself, and the pauses grow.
 func TestKeeperRests(t *testing.T) {
 	quietly(t, func(t *testing.T) {
-		h := hosttest.New()
+		h := fake.New()
 		k := newKept(t, h, smallSpec)
 		h.FailMethod("Packages", errors.New("cannot ask dpkg: it does not answer"))
 		pause, log := k.next(cause{})
@@ -394,7 +394,7 @@ func TestKeeperDoesNotGrow(t *testing.T) {
 		edits = 10_000
 	}
 	quietly(t, func(t *testing.T) {
-		k := newKept(t, hosttest.New(), smallSpec)
+		k := newKept(t, fake.New(), smallSpec)
 		edit := func(n int) { k.edit(fmt.Sprintf("%s# %d\n", smallSpec, n)) }
 		measure := func() (goroutines, files int, heap uint64) {
 			runtime.GC()

@@ -7,13 +7,13 @@ import (
 
 	"rlb.dev/rlb-agent/api"
 	"rlb.dev/rlb-agent/reconcile"
-	"rlb.dev/rlb-agent/reconcile/host"
+	"rlb.dev/rlb-agent/reconcile/host/debian"
 	"rlb.dev/rlb-agent/render"
 )
 
 // once reconciles the host with the spec, once.
 func (a *app) once(ctx context.Context) error {
-	return a.changing(ctx, func(ctx context.Context, h *host.Host) error {
+	return a.changing(ctx, func(ctx context.Context, h *debian.Host) error {
 		doc, err := a.trustedSpec()
 		if err != nil {
 			return err
@@ -65,7 +65,7 @@ func (a *app) dryRun(ctx context.Context) error {
 }
 
 // look reads a spec and finds what it wants of this machine, whether or not this is one of its hosts.
-func (a *app) look(ctx context.Context, path string, given render.Facts) (*api.Document, *host.Host, reconcile.Look, error) {
+func (a *app) look(ctx context.Context, path string, given render.Facts) (*api.Document, *debian.Host, reconcile.Look, error) {
 	doc, err := a.readSpec(path)
 	if err != nil {
 		return nil, nil, reconcile.Look{}, err

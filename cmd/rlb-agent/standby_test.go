@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"rlb.dev/rlb-agent/reconcile"
-	"rlb.dev/rlb-agent/reconcile/hosttest"
+	"rlb.dev/rlb-agent/reconcile/host/fake"
 )
 
 // TestKeeperStandbyFirst: the host that holds the virtual IPs lets its peer change the virtual router first, once, and
@@ -15,7 +15,7 @@ import (
 func TestKeeperStandbyFirst(t *testing.T) {
 	const router = "vrrp: {priority: 7}\n"
 	synctest.Test(t, func(t *testing.T) {
-		h := hosttest.New()
+		h := fake.New()
 		k := newKept(t, h, smallSpec)
 		edit := func(spec string, why cause) (pause time.Duration, changed bool) {
 			k.spec = spec

@@ -6,7 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"rlb.dev/rlb-agent/reconcile/host"
+	"rlb.dev/rlb-agent/reconcile/host/debian"
 )
 
 // teardownCommand makes this host what it was before the first run.
@@ -17,7 +17,7 @@ func (a *app) teardownCommand() *cobra.Command {
 		Short: "Undo everything: this host becomes what it was before the first run",
 		Args:  atMost(0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return a.changing(cmd.Context(), func(ctx context.Context, h *host.Host) error {
+			return a.changing(cmd.Context(), func(ctx context.Context, h *debian.Host) error {
 				result, err := a.reconciler(h).Teardown(ctx, keep)
 				if err != nil {
 					return err

@@ -12,7 +12,7 @@ import (
 
 	"rlb.dev/rlb-agent/api"
 	"rlb.dev/rlb-agent/reconcile"
-	"rlb.dev/rlb-agent/reconcile/host"
+	"rlb.dev/rlb-agent/reconcile/host/debian"
 )
 
 // graceTime is how long after its time a trial may last before it is ended from here.
@@ -56,7 +56,7 @@ func (a *app) try(ctx context.Context, file string, timeout time.Duration) error
 	}
 	trial := reconcile.Trial{File: file, Spec: spec}
 	var tried *api.Document
-	err = a.changing(ctx, func(ctx context.Context, h *host.Host) error {
+	err = a.changing(ctx, func(ctx context.Context, h *debian.Host) error {
 		if err := noTrial(ctx, h); err != nil {
 			return err
 		}
@@ -114,7 +114,7 @@ func (a *app) awaitTrial(ctx context.Context, tried *api.Document) error {
 }
 
 // trialOutcome says how the trial ended: what was confirmed is in force for good.
-func (a *app) trialOutcome(ctx context.Context, h *host.Host, tried *api.Document) error {
+func (a *app) trialOutcome(ctx context.Context, h *debian.Host, tried *api.Document) error {
 	good, err := reconcile.LastGood(ctx, h)
 	switch {
 	case err != nil:
@@ -128,7 +128,7 @@ func (a *app) trialOutcome(ctx context.Context, h *host.Host, tried *api.Documen
 
 // endTrial goes back to the spec file, or, where that is refused now, to the spec that was in force before.
 func (a *app) endTrial(ctx context.Context) error {
-	return a.changing(ctx, func(ctx context.Context, h *host.Host) error {
+	return a.changing(ctx, func(ctx context.Context, h *debian.Host) error {
 		trial, err := reconcile.RunningTrial(ctx, h)
 		if err != nil {
 			return &reconcile.Failure{Err: err}
@@ -150,7 +150,7 @@ func (a *app) endTrial(ctx context.Context) error {
 }
 
 // inForce is the spec of the file if it is good, else the last one that was.
-func (a *app) inForce(ctx context.Context, h *host.Host, path string) (*api.Document, error) {
+func (a *app) inForce(ctx context.Context, h *debian.Host, path string) (*api.Document, error) {
 	if err := rootOnly(path); err == nil {
 		if doc, err := a.readSpec(path); err == nil {
 			return doc, nil
@@ -170,7 +170,7 @@ func (a *app) confirmCommand() *cobra.Command {
 		Short: "Keep the spec that is tried: it becomes the spec file",
 		Args:  atMost(0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return a.changing(cmd.Context(), func(ctx context.Context, h *host.Host) error {
+			return a.changing(cmd.Context(), func(ctx context.Context, h *debian.Host) error {
 				trial, err := reconcile.RunningTrial(ctx, h)
 				if err != nil {
 					return &reconcile.Failure{Err: err}

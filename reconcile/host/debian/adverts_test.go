@@ -1,0 +1,67 @@
+package debian
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"rlb.dev/rlb-agent/reconcile/host/link"
+	"rlb.dev/rlb-agent/render"
+)
+
+// TestHearsEach: one family alone that passes is not enough, nor a goodbye, nor what keepalived would drop.
+func TestHearsEach(t *testing.T) {
+	const period = 100 * time.Millisecond
+	four := render.Identity{Family: render.IPv4, Version: 3, RouterID: 51, Addresses: 2, Period: period}
+	six := render.Identity{Family: render.IPv6, Version: 3, RouterID: 51, Addresses: 1, Period: period}
+	good := map[render.Family]link.Advert{render.IPv4: {Priority: 100, Interval: period, Count: 2}, render.IPv6: {Priority: 254, Interval: period, Count: 1}}
+	but := func(family render.Family, a link.Advert) map[render.Family]link.Advert {
+		other := map[render.Family]link.Advert{render.IPv4: good[render.IPv4], render.IPv6: good[render.IPv6]}
+		other[family] = a
+		return other
+	}
+	broken := errors.New("not permitted")
+	for _, test := range []struct {
+		name  string
+		ids   []render.Identity
+		after time.Duration // until the first comes, one more each interval
+		said  map[render.Family]link.Advert
+		err   error
+		want  bool
+		most  time.Duration
+	}{
+		{"both", []render.Identity{four, six}, period, good, nil, true, 2 * period},
+		{"late", []render.Identity{four}, 3 * period, good, nil, true, 3 * period},
+		{"too late", []render.Identity{four}, 4 * period, good, nil, false, 3*period + lateness},
+		{"a goodbye", []render.Identity{four, six}, period, but(render.IPv6, link.Advert{Interval: period, Count: 1}), nil, false, 4*period + lateness},
+		{"another count", []render.Identity{four, six}, period, but(render.IPv4, link.Advert{Priority: 100, Interval: period, Count: 1}), nil, false, 3*period + lateness},
+		{"another transport", []render.Identity{four}, period, but(render.IPv4, link.Advert{Priority: 100, Interval: period, Count: 2, Unicast: true}), nil, false, 3*period + lateness},
+		{"no identity", nil, period, good, nil, false, 0},
+		{"an error", []render.Identity{four, six}, period, good, broken, false, 0},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				by := func(ctx context.Context, _ string, id link.Identity, heard func(link.Advert)) error {
+					if test.err != nil {
+						return test.err
+					}
+					for pause := test.after; ; pause = period {
+						select {
+						case <-ctx.Done():
+							return nil
+						case <-time.After(pause):
+							heard(test.said[id.Family])
+						}
+					}
+				}
+				began := time.Now()
+				got, err := hearsEach(t.Context(), by, "eth0", test.ids)
+				if took := time.Since(began); got != test.want || !errors.Is(err, test.err) || took > test.most {
+					t.Errorf("%t, %v, after %v", got, err, took)
+				}
+			})
+		})
+	}
+}

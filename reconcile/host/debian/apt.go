@@ -1,0 +1,211 @@
+package debian
+
+import (
+	"context"
+	"fmt"
+	"path"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// aptOptions keep apt from asking, and keep the configuration files that are there. An apt that does not know one of
+// the -o names ignores it.
+func (h *Host) aptOptions() []string {
+	return []string{
+		"-y",
+		"-o", "Dpkg::Options::=--force-confdef",
+		"-o", "Dpkg::Options::=--force-confold",
+		"-o", "Dpkg::Use-Pty=0",
+		"-o", "DPkg::Lock::Timeout=" + strconv.Itoa(int(h.lockTimeout/time.Second)),
+		"-o", "APT::Cmd::Pattern-Only=true", // names are names, not expressions
+		"-o", "APT::Get::AutomaticRemove=false",
+	}
+}
+
+// apt runs apt-get in a transient unit.
+func (h *Host) apt(ctx context.Context, do string, args ...string) (log string, err error) {
+	defer h.forgetOffers()
+	err = h.retryLocked(ctx, func() error {
+		log, err = h.transient(ctx, do, command{program: "apt-get", args: append(h.aptOptions(), args...)})
+		return err
+	})
+	return log, err
+}
+
+// RefreshPackages fetches the lists of packages. apt-get calls it a success when a list could not be fetched and an
+// old one is there, and so do we: a foreign source that is down is no reason to stop. InstallPackages tells of it
+// where it matters.
+func (h *Host) RefreshPackages(ctx context.Context) error {
+	log, err := h.apt(ctx, "fetch the lists of packages", "update")
+	h.staleLists.Store(firstWarning(log))
+	return err
+}
+
+func firstWarning(log string) string {
+	for line := range strings.Lines(log) {
+		if words, ok := strings.CutPrefix(strings.TrimSpace(line), "W: "); ok {
+			return words
+		}
+	}
+	return ""
+}
+
+// packageRequest is "name" or "name=version", a glob allowed in the version.
+var packageRequest = regexp.MustCompile(`^([a-z0-9][a-z0-9+.-]*[a-z0-9+])(?:=([0-9A-Za-z.+:~*?\[\]-]+))?$`)
+
+// InstallPackages installs the packages that are not installed, whole and in that version already.
+func (h *Host) InstallPackages(ctx context.Context, packages ...string) ([]string, error) {
+	var names []string
+	for _, p := range packages {
+		m := packageRequest.FindStringSubmatch(p)
+		if m == nil {
+			return nil, fmt.Errorf("cannot install %q: neither the name of a package nor name=version", p)
+		}
+		names = append(names, m[1])
+	}
+	if err := h.awaitTransients(ctx); err != nil { // what is half way through now must not pass for "before"
+		return nil, err
+	}
+	states, err := h.dpkgStates(ctx, names...)
+	if err != nil {
+		return nil, err
+	}
+	var wanted []string
+	for i, p := range packages {
+		_, version, pinned := strings.Cut(p, "=")
+		now := states[names[i]].state
+		same := now.Version == version
+		if glob, err := path.Match(version, now.Version); err == nil && glob {
+			same = true
+		}
+		if now.Version == "" || now.Broken || pinned && !same {
+			wanted = append(wanted, p)
+		}
+	}
+	if len(wanted) == 0 {
+		return nil, nil
+	}
+
+	before, err := h.present(ctx)
+	if err != nil {
+		return nil, err
+	}
+	do := "install " + strings.Join(wanted, " ")
+	args := []string{"--no-install-recommends", "--allow-downgrades", "--allow-change-held-packages", "install", "--"}
+	_, err = h.apt(ctx, do, append(args, wanted...)...)
+	if stale, _ := h.staleLists.Load().(string); err != nil && stale != "" {
+		err = fmt.Errorf("%w (and not all lists of packages could be fetched: %s)", err, stale)
+	}
+	// Even a failed install may have unpacked something. A cut off one is asked about without its context.
+	after, lookErr := h.present(context.WithoutCancel(ctx))
+	if lookErr != nil {
+		if err == nil {
+			err = lookErr
+		}
+		return nil, err
+	}
+	added := slices.DeleteFunc(after, func(name string) bool {
+		_, found := slices.BinarySearch(before, name)
+		return found
+	})
+	return added, err
+}
+
+// PurgePackages removes packages with their configuration, and nothing but these.
+func (h *Host) PurgePackages(ctx context.Context, names ...string) error {
+	if err := checkNames("purge", names); err != nil || len(names) == 0 {
+		return err
+	}
+	if err := h.awaitTransients(ctx); err != nil {
+		return err
+	}
+	states, err := h.dpkgStates(ctx, names...)
+	if err != nil {
+		return err
+	}
+	var there []string
+	for _, name := range names {
+		if states[name].known {
+			there = append(there, name)
+		}
+	}
+	if len(there) == 0 {
+		return nil
+	}
+	do := "purge " + strings.Join(there, " ")
+	args := append([]string{"--allow-change-held-packages", "purge", "--"}, there...)
+	out, err := h.do(ctx, do, command{program: "apt-get", args: append(append(h.aptOptions(), "-s"), args...)})
+	if err != nil {
+		return err
+	}
+	if others := notAmong(parseSimulation(out.stdout), there); len(others) > 0 {
+		return fmt.Errorf("cannot %s: that would also change %s", do, strings.Join(others, ", "))
+	}
+	_, err = h.apt(ctx, do, args...)
+	return err
+}
+
+// parseSimulation are the packages that a run of apt-get with -s says would be installed or removed.
+func parseSimulation(text string) []string {
+	var names []string
+	for line := range strings.Lines(text) {
+		words := strings.Fields(line)
+		if len(words) < 2 {
+			continue
+		}
+		switch words[0] {
+		case "Inst", "Remv", "Purg":
+			name, _, _ := strings.Cut(words[1], ":") // without the architecture
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+func notAmong(names, allowed []string) []string {
+	var others []string
+	for _, name := range names {
+		if !slices.Contains(allowed, name) && !slices.Contains(others, name) {
+			others = append(others, name)
+		}
+	}
+	return others
+}
+
+// RepairPackages finishes what an interrupted dpkg or apt left half done.
+func (h *Host) RepairPackages(ctx context.Context) error {
+	do := "repair the packages"
+	err := h.retryLocked(ctx, func() error {
+		_, err := h.transient(ctx, do, command{program: "dpkg", args: []string{"--force-confdef", "--force-confold", "--configure", "-a"}})
+		return err
+	})
+	// What dpkg cannot finish for want of a dependency, apt can fetch: its word is the one that counts.
+	if err != nil {
+		h.log.DebugContext(ctx, "dpkg could not finish alone", "err", err)
+	}
+	_, err = h.apt(ctx, do, "--no-install-recommends", "-f", "install")
+	return err
+}
+
+// Additions simulates an installation. Where apt cannot even say what it would do, there is nothing that it would bring.
+func (h *Host) Additions(ctx context.Context, packages ...string) ([]string, error) {
+	for _, p := range packages {
+		if !packageRequest.MatchString(p) {
+			return nil, fmt.Errorf("cannot install %q: neither the name of a package nor name=version", p)
+		}
+	}
+	args := []string{"-s", "--no-install-recommends", "--allow-downgrades", "--allow-change-held-packages", "install", "--"}
+	out, err := h.system.run(ctx, command{program: "apt-get", args: append(args, packages...)})
+	if err != nil {
+		return nil, wrap("ask what an installation would bring", err)
+	}
+	names := parseSimulation(out.stdout)
+	there, err := h.present(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return notAmong(names, there), nil
+}

@@ -1,0 +1,144 @@
+package debian
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+const (
+	bashOnly  = "bash\tinstall\tinstalled\tok\t5.2.15-2+b8\nold\tdeinstall\tconfig-files\tok\t1\n"
+	installed = bashOnly + "haproxy\tinstall\tinstalled\tok\t2.6.12-1+deb12u4\nliblua5.3-0\tinstall\tinstalled\tok\t5.3.6-2\n"
+)
+
+func ranWith(f *fake, words string) bool {
+	return slices.ContainsFunc(f.ran, func(c string) bool { return strings.HasPrefix(c, words) })
+}
+
+func TestInstallPackages(t *testing.T) {
+	h, f := newFake(t,
+		answer{words: "dpkg-query", out: output{code: 1, stdout: ""}, once: true},
+		answer{words: "dpkg-query", out: output{stdout: bashOnly}, once: true},
+		answer{words: "unit: apt-get", log: "Reading package lists...\nGet:1 file:/srv/repo ./ haproxy\nUnpacking haproxy (2.6.12) ...\n"},
+		answer{words: "dpkg-query", out: output{stdout: installed}})
+	var told []string
+	h.progress = func(line string) { told = append(told, line) }
+	added, err := h.InstallPackages(t.Context(), "haproxy=2.6.*")
+	if err != nil || !slices.Equal(added, []string{"haproxy", "liblua5.3-0"}) {
+		t.Errorf("added %q, %v", added, err)
+	}
+	last := f.ran[slices.IndexFunc(f.ran, func(c string) bool { return strings.HasPrefix(c, "unit:") })]
+	if !strings.HasSuffix(last, " install -- haproxy=2.6.*") || !strings.Contains(last, "--force-confold") {
+		t.Errorf("ran %q", last)
+	}
+	if diff := cmp.Diff([]string{"Get:1 file:/srv/repo ./ haproxy", "Unpacking haproxy (2.6.12) ..."}, told); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestInstallPackagesDoneBefore(t *testing.T) {
+	for _, request := range []string{"haproxy", "haproxy=2.6.*", "haproxy=2.6.12-1+deb12u4"} {
+		h, f := newFake(t, answer{words: "dpkg-query", out: output{stdout: installed}})
+		if added, err := h.InstallPackages(t.Context(), request); err != nil || added != nil || ranWith(f, "unit:") {
+			t.Errorf("%s: %q, %v, ran %q", request, added, err, f.ran)
+		}
+	}
+	h, f := newFake(t, answer{words: "dpkg-query", out: output{stdout: installed}})
+	if _, err := h.InstallPackages(t.Context(), "haproxy=2.4.*"); err != nil || !ranWith(f, "unit: apt-get") {
+		t.Errorf("another version: %v, ran %q", err, f.ran)
+	}
+}
+
+func TestInstallPackagesErrors(t *testing.T) {
+	for _, request := range []string{"-o=x", "--reinstall", "haproxy-", "haproxy*", "", "haproxy=", "a=b c"} {
+		h, f := newFake(t)
+		if _, err := h.InstallPackages(t.Context(), request); err == nil || len(f.ran) > 0 {
+			t.Errorf("%q: %v, ran %q", request, err, f.ran)
+		}
+	}
+
+	h, _ := newFake(t, answer{words: "unit: apt-get", out: output{code: 100}, log: "Building dependency tree...\nE: Unable to locate package haproxy\n"})
+	_, err := h.InstallPackages(t.Context(), "haproxy")
+	wantError(t, err, "cannot install haproxy: apt-get: E: Unable to locate package haproxy")
+
+	h, _ = newFake(t, answer{words: "systemd-run", out: output{code: 1, stderr: "Failed to start transient service unit: no\n"}},
+		answer{words: "unit: apt-get", out: output{code: 1, stderr: "Failed to start transient service unit: no\n"}})
+	_, err = h.InstallPackages(t.Context(), "haproxy")
+	wantError(t, err, "cannot install haproxy: systemd-run: Failed to start transient service unit: no")
+}
+
+func TestInstallTellsOfListsThatFailed(t *testing.T) {
+	h, f := newFake(t, answer{words: "unit: apt-get", once: true,
+		log: "Err:1 http://deb.example bookworm InRelease\nW: Failed to fetch http://deb.example/x  Could not resolve 'deb.example'\n"},
+		answer{words: "unit: apt-get", out: output{code: 100}, log: "E: Unable to locate package haproxy\n"})
+	wantError(t, h.RefreshPackages(t.Context()), "")
+	_, err := h.InstallPackages(t.Context(), "haproxy")
+	wantError(t, err, "cannot install haproxy: apt-get: E: Unable to locate package haproxy (and not all lists of packages "+
+		"could be fetched: Failed to fetch http://deb.example/x  Could not resolve 'deb.example')")
+	if !ranWith(f, "unit: apt-get") {
+		t.Errorf("ran %q", f.ran)
+	}
+}
+
+func TestAptWaits(t *testing.T) {
+	h, f := newFake(t,
+		answer{words: "systemctl list-units", out: output{stdout: "rlb-apt-7-1.service loaded active running x\n"}, once: true},
+		answer{words: "unit: apt-get", out: output{code: 100}, once: true,
+			log: "E: Could not get lock /var/lib/apt/lists/lock. It is held by process 7 (apt-get)\n"})
+	wantError(t, h.RefreshPackages(t.Context()), "")
+	var lists, updates int
+	for _, c := range f.ran {
+		if strings.HasPrefix(c, "systemctl list-units") {
+			lists++
+		}
+		if strings.HasSuffix(c, " update") {
+			updates++
+		}
+	}
+	if lists != 3 || updates != 2 {
+		t.Errorf("%d looks for former units, %d updates: %q", lists, updates, f.ran)
+	}
+}
+
+func TestPurgePackages(t *testing.T) {
+	h, f := newFake(t,
+		answer{words: "dpkg-query", out: output{stdout: installed}},
+		answer{words: "apt-get", out: output{stdout: "Reading package lists...\nPurg haproxy [2.6.12-1+deb12u4]\nPurg liblua5.3-0:amd64 [5.3.6-2]\n"}})
+	wantError(t, h.PurgePackages(t.Context(), "haproxy", "liblua5.3-0", "nosuch"), "")
+	if last := f.ran[len(f.ran)-1]; !strings.HasPrefix(last, "unit: apt-get") || !strings.HasSuffix(last, " purge -- haproxy liblua5.3-0") {
+		t.Errorf("ran %q", f.ran)
+	}
+
+	h, f = newFake(t,
+		answer{words: "dpkg-query", out: output{stdout: installed}},
+		answer{words: "apt-get", out: output{stdout: "Remv haproxy [2.6.12-1+deb12u4]\nPurg liblua5.3-0 [5.3.6-2]\n"}})
+	wantError(t, h.PurgePackages(t.Context(), "liblua5.3-0"), "cannot purge liblua5.3-0: that would also change haproxy")
+	if ranWith(f, "unit:") {
+		t.Errorf("ran %q", f.ran)
+	}
+
+	h, f = newFake(t, answer{words: "dpkg-query", out: output{stdout: bashOnly}})
+	wantError(t, h.PurgePackages(t.Context(), "haproxy"), "")
+	if ranWith(f, "unit:") {
+		t.Errorf("ran %q", f.ran)
+	}
+}
+
+func TestTransientLogBeginsAnew(t *testing.T) {
+	h, _ := newFake(t, answer{words: "unit: apt-get", log: "W: new\n"})
+	path := filepath.Join(h.run, "apt.log")
+	if err := os.WriteFile(path, []byte(strings.Repeat("E: of before\n", 100_000)), 0o640); err != nil {
+		t.Fatal(err)
+	}
+	wantError(t, h.RefreshPackages(t.Context()), "")
+	if text, err := os.ReadFile(path); err != nil || string(text) != "W: new\n" {
+		t.Errorf("%v, %d bytes", err, len(text))
+	}
+	if stale := h.staleLists.Load(); stale != "new" {
+		t.Errorf("stale lists %q", stale)
+	}
+}

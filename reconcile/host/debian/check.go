@@ -1,0 +1,199 @@
+package debian
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"rlb.dev/rlb-agent/reconcile"
+	"rlb.dev/rlb-agent/render"
+)
+
+// Check asks the real programs what they think of rendered files. Where both refuse, the error joins both refusals.
+func (h *Host) Check(ctx context.Context, files []render.File) (unchecked []string, err error) {
+	dir, err := h.checkDir()
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(dir) //nolint:errcheck // a leftover under /run is harmless
+
+	var refusals []error
+	for _, file := range files {
+		var program string
+		var args []string
+		candidate := filepath.Join(dir, filepath.Base(file.Path))
+		switch file.Kind {
+		case render.HAProxyConfig:
+			program, args = "haproxy", []string{"-c", "-f", candidate} // with -q it would not say why
+		case render.KeepalivedConfig:
+			if v := keepalivedEmpty(file); v != nil {
+				refusals = append(refusals, v)
+				continue
+			}
+			program, args = "keepalived", []string{"-t", "-f", candidate}
+		default:
+			continue
+		}
+		if _, err := h.system.find(program); err != nil {
+			unchecked = append(unchecked, program)
+			continue
+		}
+		if err := os.WriteFile(candidate, trackable(file.Data, dir), 0o600); err != nil {
+			return nil, wrap("check "+file.Path, err)
+		}
+		out, err := h.system.run(ctx, command{program: program, args: args})
+		if err != nil {
+			return nil, wrap("check "+file.Path, err)
+		}
+		r := refusal(program, candidate, file, out)
+		switch {
+		case out.signal != 0 && !slices.ContainsFunc(r.Lines, hasPlace):
+			// Some keepalived 2.2.7 die of their own test: no verdict. One that named lines before it died has
+			// given one.
+			unchecked = append(unchecked, program)
+		case out.code != 0 || program == "keepalived" && h.complainsOnly(ctx, out):
+			refusals = append(refusals, r)
+		}
+	}
+	if len(refusals) == 1 {
+		return unchecked, refusals[0]
+	}
+	return unchecked, errors.Join(refusals...)
+}
+
+// checkDir is a directory of ours alone for candidates, and nothing that a look at the host leaves.
+func (h *Host) checkDir() (string, error) {
+	dir, err := os.MkdirTemp("", "rlb-check-") // 0700
+	if err != nil {
+		return "", wrap("make a directory for the check", err)
+	}
+	return dir, nil
+}
+
+// trackable leads the tracked files of a host that has no place for them yet into dir: keepalived 2.1 refuses to track
+// what lies in no directory.
+func trackable(data []byte, dir string) []byte {
+	for _, path := range []string{render.FaultFile, render.DrainFile} {
+		if _, err := os.Stat(filepath.Dir(path)); err != nil {
+			data = bytes.ReplaceAll(data, []byte(path), []byte(filepath.Join(dir, filepath.Base(path))))
+		}
+	}
+	return data
+}
+
+// keepalivedEmpty refuses what keepalived -t takes though it would drop the VIP: a file without an instance.
+func keepalivedEmpty(file render.File) error {
+	if bytes.Contains(file.Data, []byte("vrrp_instance")) {
+		return nil
+	}
+	return &reconcile.Refusal{Program: "keepalived", Lines: []reconcile.Verdict{{
+		Path: file.Path, Line: 1, Text: "the file has no vrrp_instance: keepalived would run and do nothing"}}}
+}
+
+// complainsOnly says whether this is a keepalived that complains without a status: 2.1 and before end their test with 0
+// whatever they found, and with nothing on stderr where they found nothing. (From 2.2 on the status can be trusted.)
+func (h *Host) complainsOnly(ctx context.Context, out output) bool {
+	complaints := slices.DeleteFunc(strings.Split(out.stderr, "\n"), func(line string) bool {
+		// said of every IPv6 instance, and the address works
+		return strings.TrimSpace(line) == "" || strings.HasSuffix(line, "the first IPv6 VIP address must be link local")
+	})
+	if len(complaints) == 0 {
+		return false
+	}
+	version, err := h.ProgramVersion(ctx, "keepalived")
+	return err == nil && (strings.HasPrefix(version, "2.0.") || strings.HasPrefix(version, "2.1.") || strings.HasPrefix(version, "1."))
+}
+
+func hasPlace(v reconcile.Verdict) bool { return v.Line > 0 }
+
+// refusal is what a program said of a file, each thing once.
+func refusal(program, candidate string, file render.File, out output) *reconcile.Refusal {
+	r := &reconcile.Refusal{Program: program}
+	parse := parseHAProxy
+	if program == "keepalived" {
+		parse = parseKeepalived
+	}
+	for line := range strings.Lines(out.stderr) {
+		v, ok := parse(strings.TrimSpace(line))
+		if !ok {
+			continue
+		}
+		if v.Path == candidate || v.Path == "" && v.Line > 0 { // keepalived names its file only where it reads several
+			v.Path = file.Path
+			v.Origin = file.Origin(v.Line)
+		}
+		v.Text = strings.ReplaceAll(v.Text, candidate, file.Path)
+		if !slices.Contains(r.Lines, v) {
+			r.Lines = append(r.Lines, v)
+		}
+	}
+	if len(r.Lines) == 0 {
+		words := lastWords(strings.ReplaceAll(out.stderr+out.stdout, candidate, file.Path))
+		if words == "" {
+			words = fmt.Sprintf("%s ended with status %d and said nothing", program, out.code)
+		}
+		r.Lines = []reconcile.Verdict{{Text: words}}
+	}
+	return r
+}
+
+var (
+	haproxyLine  = regexp.MustCompile(`^\[ALERT\] +(?:\S+ )?\(\d+\) : (?:config : )?(.*)$`)
+	haproxyPlace = regexp.MustCompile(`(?:^parsing )?\[(/[^\]:]+):(\d+)\](?: ?: )?`)
+
+	keepalivedLine = regexp.MustCompile(`^\((?:([^()]+): )?Line (\d+)\) (.*)$`)
+)
+
+// parseHAProxy reads an error of haproxy -c: "[ALERT]    (PID) : config : parsing [FILE:LINE] : message", before 2.4
+// with a date and without "config". Warnings are for another day.
+func parseHAProxy(line string) (reconcile.Verdict, bool) {
+	m := haproxyLine.FindStringSubmatch(line)
+	if m == nil || strings.HasPrefix(m[1], "Error(s) found in configuration file") || m[1] == "Fatal errors found in configuration." {
+		return reconcile.Verdict{}, false
+	}
+	v := reconcile.Verdict{Text: m[1]}
+	if at := haproxyPlace.FindStringSubmatchIndex(v.Text); at != nil {
+		v.Path = v.Text[at[2]:at[3]]
+		v.Line, _ = strconv.Atoi(v.Text[at[4]:at[5]]) // digits
+		if at[0] == 0 {
+			v.Text = v.Text[at[1]:]
+		}
+	}
+	return v, true
+}
+
+// parseKeepalived reads a line of keepalived -t: "(FILE: Line N) message", or a message without a place.
+func parseKeepalived(line string) (reconcile.Verdict, bool) {
+	if line == "" {
+		return reconcile.Verdict{}, false
+	}
+	if m := keepalivedLine.FindStringSubmatch(line); m != nil {
+		number, _ := strconv.Atoi(m[2]) // digits
+		return reconcile.Verdict{Path: m[1], Line: number, Text: m[3]}, true
+	}
+	return reconcile.Verdict{Text: line}, true
+}
+
+var programVersion = regexp.MustCompile(`(?i)^(?:ha-?proxy version |keepalived v)([0-9]\S*)`)
+
+// ProgramVersion is the version that haproxy or keepalived tells of itself, for machines without dpkg.
+func (h *Host) ProgramVersion(ctx context.Context, program string) (string, error) {
+	do := "ask " + program + " for its version"
+	out, err := h.do(ctx, do, command{program: program, args: []string{"-v"}})
+	if err != nil {
+		return "", err
+	}
+	for line := range strings.Lines(out.stdout + out.stderr) { // keepalived tells it on stderr
+		if m := programVersion.FindStringSubmatch(line); m != nil {
+			return m[1], nil
+		}
+	}
+	return "", fmt.Errorf("cannot %s: unexpected answer %q", do, out.stdout+out.stderr)
+}

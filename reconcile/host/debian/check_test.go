@@ -1,0 +1,198 @@
+package debian
+
+import (
+	"context"
+	"errors"
+	"os"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"rlb.dev/rlb-agent/reconcile"
+	"rlb.dev/rlb-agent/render"
+)
+
+const (
+	haproxyPath    = "/etc/haproxy/haproxy.cfg"
+	keepalivedPath = "/etc/keepalived/keepalived.conf"
+)
+
+// candidates are two files to check; the fakes' answers speak of them as @.
+func candidates() []render.File {
+	return []render.File{
+		{Path: haproxyPath, Data: []byte("listen a\n"), Kind: render.HAProxyConfig},
+		{Path: keepalivedPath, Data: []byte("vrrp_instance a {\n}\n"), Kind: render.KeepalivedConfig},
+		{Path: "/etc/systemd/system/x.service", Data: []byte("x\n"), Kind: render.SystemdUnit},
+	}
+}
+
+// Recorded from the programs of the Debian releases.
+const (
+	haproxy22 = `[NOTICE] 326/040510 (17) : haproxy version is 2.2.9-2+deb11u6
+[NOTICE] 326/040510 (17) : path to executable is /usr/sbin/haproxy
+[ALERT] 326/040510 (17) : parsing [@:3] : unknown keyword 'maxcon' in 'global' section
+[ALERT] 326/041629 (12) : Proxy 'fe': unable to find required default_backend: 'nope'.
+[WARNING] 326/041629 (12) : config : missing timeouts for backend 'b'.
+   | While not properly invalid, you will certainly encounter various problems
+[ALERT] 326/041629 (12) : Proxy 'b', server 's1' [@:13] verify is enabled by default but no CA file specified.
+[ALERT] 326/040510 (17) : Error(s) found in configuration file : @
+[ALERT] 326/040510 (17) : Fatal errors found in configuration.
+`
+	haproxy26 = `[NOTICE]   (12) : haproxy version is 2.6.12-1+deb12u3
+[WARNING]  (12) : config : parsing [@:11] : 'srvtcpka' ignored because frontend 'fe' has no backend capability.
+[ALERT]    (12) : config : Proxy 'fe': unable to find required default_backend: 'nope'.
+[ALERT]    (17) : config : parsing [@:7] : 'bind' : invalid port '99999'
+[ALERT]    (25) : config : parsing [@:4]: Missing LF on last line, file might have been truncated at position 21.
+[ALERT]    (12) : config : [@:13] : 'server b/s1' : verify is enabled by default but no CA file specified.
+[ALERT]    (12) : config : Fatal errors found in configuration.
+`
+	keepalived22 = `(Line 3) Unknown keyword 'nosuchkeyword'
+There are 1 missing '}'s or extra '{'s
+There are 1 missing '}'s or extra '{'s
+(@: Line 11) (VI_1): VRID '511' not valid - must be between 1 & 255
+(VI_1) the virtual router id must be set
+`
+)
+
+// speaking is a fake whose haproxy and keepalived speak of the file that they are given.
+type speaking struct {
+	*fake
+	haproxy, keepalived output
+}
+
+func (s speaking) run(ctx context.Context, c command) (output, error) {
+	out := s.haproxy
+	switch {
+	case len(c.args) != 3:
+		return s.fake.run(ctx, c)
+	case c.program == "keepalived":
+		out = s.keepalived
+	}
+	if data, err := os.ReadFile(c.args[2]); err != nil || len(data) == 0 {
+		return output{}, errors.New("no candidate")
+	}
+	out.stderr = strings.ReplaceAll(out.stderr, "@", c.args[2])
+	return out, nil
+}
+
+// checkWith checks both files with programs that answer so. The candidate's own path takes the place of "@".
+func checkWith(t *testing.T, haproxy, keepalived output, others ...answer) ([]string, error) {
+	t.Helper()
+	h, f := newFake(t, others...)
+	h.system = speaking{fake: f, haproxy: haproxy, keepalived: keepalived}
+	unchecked, err := h.Check(t.Context(), candidates())
+	if left := names(t, h.run); len(left) > 0 {
+		t.Errorf("left %q", left)
+	}
+	return unchecked, err
+}
+
+func TestCheckTakes(t *testing.T) {
+	unchecked, err := checkWith(t, output{stdout: "Warnings were found.\nConfiguration file is valid\n",
+		stderr: "[WARNING]  (12) : config : missing timeouts for proxy 'a'.\n"}, output{})
+	if err != nil || unchecked != nil {
+		t.Errorf("%q, %v", unchecked, err)
+	}
+}
+
+func TestCheckRefuses(t *testing.T) {
+	line := func(path string, n int, text string) reconcile.Verdict {
+		return reconcile.Verdict{Path: path, Line: n, Text: text}
+	}
+	for _, test := range []struct {
+		name                string
+		haproxy, keepalived output
+		want                reconcile.Refusal
+	}{
+		{"haproxy 2.2", output{code: 1, stderr: haproxy22}, output{}, reconcile.Refusal{Program: "haproxy", Lines: []reconcile.Verdict{
+			line(haproxyPath, 3, "unknown keyword 'maxcon' in 'global' section"),
+			line("", 0, "Proxy 'fe': unable to find required default_backend: 'nope'."),
+			line(haproxyPath, 13, "Proxy 'b', server 's1' ["+haproxyPath+":13] verify is enabled by default but no CA file specified."),
+		}}},
+		{"haproxy 2.6", output{code: 1, stderr: haproxy26}, output{}, reconcile.Refusal{Program: "haproxy", Lines: []reconcile.Verdict{
+			line("", 0, "Proxy 'fe': unable to find required default_backend: 'nope'."),
+			line(haproxyPath, 7, "'bind' : invalid port '99999'"),
+			line(haproxyPath, 4, "Missing LF on last line, file might have been truncated at position 21."),
+			line(haproxyPath, 13, "'server b/s1' : verify is enabled by default but no CA file specified."),
+		}}},
+		{"haproxy without a listener", output{code: 2, stdout: "Configuration file has no error but will not start (no listener) => exit(2).\n"}, output{},
+			reconcile.Refusal{Program: "haproxy", Lines: []reconcile.Verdict{
+				line("", 0, "Configuration file has no error but will not start (no listener) => exit(2)."),
+			}}},
+		{"haproxy that says nothing", output{code: 1}, output{}, reconcile.Refusal{Program: "haproxy", Lines: []reconcile.Verdict{
+			line("", 0, "haproxy ended with status 1 and said nothing"),
+		}}},
+		{"keepalived", output{}, output{code: 5, stderr: keepalived22}, keepalivedRefusal},
+		{"keepalived that named lines and died", output{}, output{code: -1, signal: syscall.SIGSEGV, stderr: keepalived22}, keepalivedRefusal},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			_, err := checkWith(t, test.haproxy, test.keepalived)
+			r, ok := errors.AsType[*reconcile.Refusal](err)
+			if !ok {
+				t.Fatalf("error %v", err)
+			}
+			if diff := cmp.Diff(test.want, *r); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}
+
+var keepalivedRefusal = reconcile.Refusal{Program: "keepalived", Lines: []reconcile.Verdict{
+	{Path: keepalivedPath, Line: 3, Text: "Unknown keyword 'nosuchkeyword'"},
+	{Text: "There are 1 missing '}'s or extra '{'s"},
+	{Path: keepalivedPath, Line: 11, Text: "(VI_1): VRID '511' not valid - must be between 1 & 255"},
+	{Text: "(VI_1) the virtual router id must be set"},
+}}
+
+func TestCheckOldKeepalived(t *testing.T) {
+	complaint := output{stderr: "(VI_1) the virtual router id must be set\n"} // with status 0
+	for version, refuses := range map[string]bool{"2.0.10": true, "2.1.5": true, "2.2.7": false, "2.3.3": false} {
+		_, err := checkWith(t, output{}, complaint, answer{words: "keepalived -v", out: output{stderr: "Keepalived v" + version + " (07/13,2020)\n"}})
+		if (err != nil) != refuses {
+			t.Errorf("%s: %v", version, err)
+		}
+	}
+}
+
+func TestCheckBothRefuse(t *testing.T) {
+	_, err := checkWith(t, output{code: 1, stderr: haproxy26}, output{code: 5, stderr: keepalived22})
+	if err == nil || !strings.Contains(err.Error(), "haproxy refuses") || !strings.Contains(err.Error(), "keepalived refuses") {
+		t.Errorf("error %v", err)
+	}
+}
+
+func TestCheckNoVerdict(t *testing.T) {
+	unchecked, err := checkWith(t, output{}, output{code: -1, signal: syscall.SIGTERM})
+	if err != nil || !cmp.Equal(unchecked, []string{"keepalived"}) {
+		t.Errorf("%q, %v", unchecked, err)
+	}
+	h, f := newFake(t)
+	f.absent = []string{"haproxy", "keepalived"}
+	unchecked, err = h.Check(t.Context(), candidates())
+	if err != nil || !cmp.Equal(unchecked, []string{"haproxy", "keepalived"}) {
+		t.Errorf("%q, %v", unchecked, err)
+	}
+}
+
+func TestCheckKeepalivedWithoutInstance(t *testing.T) {
+	h, _ := newFake(t)
+	_, err := h.Check(t.Context(), []render.File{{Path: keepalivedPath, Kind: render.KeepalivedConfig}})
+	wantError(t, err, "keepalived refuses its configuration:\n  "+keepalivedPath+":1: the file has no vrrp_instance: keepalived would run and do nothing")
+}
+
+func TestProgramVersion(t *testing.T) {
+	h, _ := newFake(t,
+		answer{words: "haproxy -v", out: output{stdout: "HA-Proxy version 2.2.9-2+deb11u6 2023/12/23 - https://haproxy.org/\n"}, once: true},
+		answer{words: "haproxy -v", out: output{stdout: "HAProxy version 2.6.12-1+deb12u3 2025/10/03 - https://haproxy.org/\nStatus: x\n"}},
+		answer{words: "keepalived -v", out: output{stderr: "Keepalived v2.2.7 (01/16,2022)\n\nCopyright(C) 2001-2022 Alexandre Cassen\n"}})
+	for _, test := range []struct{ program, want string }{
+		{"haproxy", "2.2.9-2+deb11u6"}, {"haproxy", "2.6.12-1+deb12u3"}, {"keepalived", "2.2.7"},
+	} {
+		if got, err := h.ProgramVersion(t.Context(), test.program); err != nil || got != test.want {
+			t.Errorf("%s: %q, %v", test.program, got, err)
+		}
+	}
+}

@@ -1,0 +1,201 @@
+package debian
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// command is one run of a program; no shell is involved.
+type command struct {
+	program string // looked up in searchPath
+	args    []string
+	stdin   string
+}
+
+func (c command) String() string { return strings.Join(append([]string{c.program}, c.args...), " ") }
+
+// output is what a command left behind.
+type output struct {
+	stdout, stderr string
+	code           int            // exit status; -1 where a signal ended it
+	signal         syscall.Signal // what ended it, or 0
+}
+
+// system is the seam between this package and the machine's programs.
+type system interface {
+	// find is the absolute path of a program; the error is unavailable where there is none.
+	find(program string) (string, error)
+	// run runs a command to its end. Any end is no error: the error is that it could not run, or was cut off.
+	run(ctx context.Context, c command) (output, error)
+}
+
+// searchPath and environment are all that commands get to see of ours.
+var searchPath = []string{"/usr/sbin", "/usr/bin", "/sbin", "/bin"}
+
+var environment = []string{
+	"PATH=/usr/local/sbin:/usr/local/bin:" + strings.Join(searchPath, ":"), // dpkg wants ldconfig and the like
+	"HOME=/root",
+	"LC_ALL=C",
+	"DEBIAN_FRONTEND=noninteractive",
+	"APT_LISTCHANGES_FRONTEND=none",
+	"NEEDRESTART_SUSPEND=1",
+}
+
+// machine is the real system.
+type machine struct{ log *slog.Logger }
+
+func (machine) find(program string) (string, error) {
+	for _, dir := range searchPath {
+		path := filepath.Join(dir, program)
+		if fi, err := os.Stat(path); err == nil && fi.Mode().IsRegular() && fi.Mode()&0o111 != 0 {
+			return path, nil
+		}
+	}
+	return "", unavailable(program + " is not installed")
+}
+
+func (m machine) run(ctx context.Context, c command) (output, error) {
+	path, err := m.find(c.program)
+	if err != nil {
+		return output{}, err
+	}
+	if err := ctx.Err(); err != nil {
+		return output{}, err
+	}
+	var stdout, stderr bytes.Buffer
+	cmd := exec.CommandContext(ctx, path, c.args...)
+	cmd.Dir, cmd.Env = "/", environment
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = strings.NewReader(c.stdin), &stdout, &stderr
+	cmd.WaitDelay = time.Second // a grandchild may hold our pipes
+
+	began := time.Now()
+	err = cmd.Run()
+	out := output{stdout: stdout.String(), stderr: stderr.String(), code: cmd.ProcessState.ExitCode()}
+	if ws, ok := cmd.ProcessState.Sys().(syscall.WaitStatus); ok && ws.Signaled() {
+		out.signal = ws.Signal()
+	}
+	m.log.DebugContext(ctx, "ran", "command", c.String(), "code", out.code, "took", time.Since(began).Round(time.Microsecond))
+
+	if _, ended := errors.AsType[*exec.ExitError](err); err != nil && !ended {
+		return output{}, fmt.Errorf("%s: %w", c.program, err)
+	}
+	if err := ctx.Err(); err != nil {
+		return output{}, fmt.Errorf("%s: %w", c.program, err)
+	}
+	return out, nil
+}
+
+// do runs a command that is to succeed. The error is "cannot DO: program: its last words".
+func (h *Host) do(ctx context.Context, do string, c command) (output, error) {
+	out, err := h.system.run(ctx, c)
+	if err != nil {
+		return output{}, wrap(do, err)
+	}
+	if out.code != 0 {
+		return out, failure(do, c.program, out)
+	}
+	return out, nil
+}
+
+// failure is the error of a command that ended badly.
+func failure(do, program string, out output) error {
+	words := lastWords(out.stderr)
+	if words == "" {
+		words = lastWords(out.stdout)
+	}
+	switch {
+	case words != "":
+	case out.signal != 0:
+		words = "killed by signal " + out.signal.String()
+	default:
+		words = fmt.Sprintf("ended with status %d and said nothing", out.code)
+	}
+	if strings.HasPrefix(words, program+":") {
+		return fmt.Errorf("cannot %s: %s", do, words)
+	}
+	return fmt.Errorf("cannot %s: %s: %s", do, program, words)
+}
+
+// maxWords is how many of a program's lines make it into an error.
+const maxWords = 4
+
+// lastWords are the lines that tell why a program failed: those that are marked as errors, else the last ones.
+func lastWords(text string) string {
+	var all, marked []string
+	follows := false // dpkg says why on the line after "dpkg: error …", indented
+	for line := range strings.Lines(text) {
+		words := strings.TrimSpace(line)
+		switch {
+		case words == "" || strings.HasPrefix(words, "Try `"):
+			continue
+		case strings.HasPrefix(words, "E: Sub-process ") && len(marked) > 0:
+			continue // what the sub-process said is there already
+		case strings.HasPrefix(words, "E: ") || strings.HasPrefix(words, "dpkg: error"):
+			marked = append(marked, words)
+			follows = strings.HasSuffix(words, ":")
+		case follows && strings.HasPrefix(line, " "):
+			marked[len(marked)-1] += " " + words
+			follows = false
+		default:
+			follows = false
+		}
+		all = append(all, words)
+	}
+	if len(marked) > 0 {
+		return strings.Join(slices.Compact(marked[:min(len(marked), maxWords)]), "; ")
+	}
+	return strings.Join(all[max(0, len(all)-maxWords):], "; ")
+}
+
+// retryLocked does something again while another program holds a lock, for as long as LockTimeout.
+func (h *Host) retryLocked(ctx context.Context, do func() error) error {
+	deadline := time.Now().Add(h.lockTimeout)
+	for said := false; ; said = true {
+		err := do()
+		if err == nil || !isLocked(err) || time.Now().Add(h.pause).After(deadline) {
+			return err
+		}
+		if !said {
+			h.progress("waiting: " + err.Error())
+		}
+		if err := sleep(ctx, h.pause); err != nil {
+			return err
+		}
+	}
+}
+
+// lockedError is an error that is known to be a lock's by more than its words.
+type lockedError struct{ error }
+
+// isLocked says whether an error is that another program holds a lock: apt's, dpkg's or iptables'.
+func isLocked(err error) bool {
+	if _, ok := errors.AsType[lockedError](err); ok {
+		return true
+	}
+	return slices.ContainsFunc([]string{
+		"Could not get lock", "Unable to lock", "Unable to acquire the dpkg frontend lock", // apt
+		"lock was locked by another process", "is locked by another process", // dpkg
+	}, func(words string) bool { return strings.Contains(err.Error(), words) })
+}
+
+// sleep is time.Sleep that ends with ctx.
+func sleep(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-timer.C:
+		return nil
+	}
+}

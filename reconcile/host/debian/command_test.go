@@ -1,0 +1,94 @@
+package debian
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"rlb.dev/rlb-agent/reconcile"
+)
+
+func TestMachine(t *testing.T) {
+	m := machine{log: slog.New(slog.DiscardHandler)}
+	ctx := t.Context()
+
+	out, err := m.run(ctx, command{program: "cat", stdin: "hello"})
+	if err != nil || out.stdout != "hello" || out.code != 0 {
+		t.Errorf("cat: %+v, %v", out, err)
+	}
+	out, err = m.run(ctx, command{program: "env"})
+	if err != nil || out.stdout != strings.Join(environment, "\n")+"\n" {
+		t.Errorf("env: %+v, %v", out, err)
+	}
+	out, err = m.run(ctx, command{program: "ls", args: []string{"/no/such"}})
+	if err != nil || out.code != 2 {
+		t.Errorf("ls: %+v, %v", out, err)
+	}
+	out, err = m.run(ctx, command{program: "sh", args: []string{"-c", "kill -TERM $$"}})
+	if err != nil || out.code != -1 || out.signal != syscall.SIGTERM {
+		t.Errorf("killed: %+v, %v", out, err)
+	}
+	if _, err := m.run(ctx, command{program: "no-such-program"}); !errors.Is(err, reconcile.ErrUnavailable) {
+		t.Errorf("no such program: %v", err)
+	}
+	short, cancel := context.WithTimeout(ctx, 20*time.Millisecond)
+	defer cancel()
+	if _, err := m.run(short, command{program: "sleep", args: []string{"10"}}); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("cut off: %v", err)
+	}
+}
+
+func TestFailure(t *testing.T) {
+	for _, test := range []struct {
+		program string
+		out     output
+		want    string
+	}{
+		{"apt-get", output{code: 100, stderr: "Reading package lists...\nE: Unable to locate package nosuch\n"},
+			"cannot do it: apt-get: E: Unable to locate package nosuch"},
+		{"apt-get", output{code: 100, stderr: "dpkg: error processing package haproxy (--configure):\n" +
+			" installed haproxy package post-installation script subprocess returned error exit status 1\n" +
+			"Errors were encountered while processing:\n haproxy\n" +
+			"E: Sub-process /usr/bin/dpkg returned an error code (1)\n"},
+			"cannot do it: apt-get: dpkg: error processing package haproxy (--configure): " +
+				"installed haproxy package post-installation script subprocess returned error exit status 1"},
+		{"dpkg", output{code: 2, stderr: "dpkg: error: dpkg frontend lock was locked by another process with pid 9\n"},
+			"cannot do it: dpkg: error: dpkg frontend lock was locked by another process with pid 9"},
+		{"iptables-restore", output{code: 2, stderr: "iptables-restore v1.8.9 (nf_tables): unknown option \"--nosuch\"\n" +
+			"Error occurred at line: 3\nTry `iptables-restore -h' or 'iptables-restore --help' for more information.\n"},
+			"cannot do it: iptables-restore: iptables-restore v1.8.9 (nf_tables): unknown option \"--nosuch\"; Error occurred at line: 3"},
+		{"x", output{code: 3, stdout: "said on stdout\n"}, "cannot do it: x: said on stdout"},
+		{"x", output{code: 3}, "cannot do it: x: ended with status 3 and said nothing"},
+		{"x", output{code: -1, signal: syscall.SIGSEGV}, "cannot do it: x: killed by signal segmentation fault"},
+	} {
+		wantError(t, failure("do it", test.program, test.out), test.want)
+	}
+}
+
+func TestRetryLocked(t *testing.T) {
+	h, _ := newFake(t)
+	tries := 0
+	err := h.retryLocked(t.Context(), func() error {
+		if tries++; tries < 3 {
+			return errors.New("E: Could not get lock /var/lib/apt/lists/lock. It is held by process 7")
+		}
+		return nil
+	})
+	if err != nil || tries != 3 {
+		t.Errorf("%d tries: %v", tries, err)
+	}
+
+	tries = 0
+	err = h.retryLocked(t.Context(), func() error { tries++; return fmt.Errorf("cannot do it: no") })
+	if err == nil || tries != 1 {
+		t.Errorf("another error was tried %d times: %v", tries, err)
+	}
+
+	err = h.retryLocked(t.Context(), func() error { return errors.New("Could not get lock") })
+	wantError(t, err, "Could not get lock")
+}

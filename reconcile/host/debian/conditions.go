@@ -1,0 +1,58 @@
+package debian
+
+import (
+	"context"
+	"strings"
+)
+
+// notStarted is why a unit is not active after a start that systemd calls done, or "" where it may be so. A start that
+// a condition forbids counts as done, and systemd may forget all about it at once.
+func (h *Host) notStarted(ctx context.Context, name string, p properties) string {
+	if p.text("ActiveState") != "inactive" {
+		return ""
+	}
+	tried := !p.time("ConditionTimestamp").IsZero() // else forgotten
+	if tried && p.bool("ConditionResult") && p.bool("AssertResult") || !tried && p.text("Type") == "oneshot" {
+		if p.text("Type") == "oneshot" && !p.bool("RemainAfterExit") {
+			return ""
+		}
+		return "it ended at once"
+	}
+	conditions := h.conditions(ctx, name, tried)
+	if len(conditions) == 0 {
+		return "it ended at once"
+	}
+	return "it is kept from starting by " + strings.Join(conditions, ", ")
+}
+
+// conditions are a unit's conditions as in its file; only the unmet ones if they were looked at.
+func (h *Host) conditions(ctx context.Context, name string, tried bool) []string {
+	bus, err := h.manager()
+	if err != nil {
+		return nil
+	}
+	var all []string
+	for _, list := range []string{"Conditions", "Asserts"} { // a(sbbsi): name, trigger, negate, parameter, state
+		p, err := bus.GetUnitPropertyContext(ctx, name, list)
+		if err != nil {
+			continue
+		}
+		conditions, _ := p.Value.Value().([][]any)
+		for _, c := range conditions {
+			if len(c) != 5 {
+				continue
+			}
+			condition, _ := c[0].(string)
+			negate, _ := c[2].(bool)
+			parameter, _ := c[3].(string)
+			if state, _ := c[4].(int32); tried && state >= 0 {
+				continue
+			}
+			if negate {
+				parameter = "!" + parameter
+			}
+			all = append(all, condition+"="+parameter)
+		}
+	}
+	return all
+}

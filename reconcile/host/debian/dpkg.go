@@ -1,0 +1,211 @@
+package debian
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"regexp"
+	"slices"
+	"strings"
+
+	"rlb.dev/rlb-agent/reconcile"
+)
+
+// packageName is a package's exact name: no option, no glob, no apt suffix ("name-" would remove it).
+var packageName = regexp.MustCompile(`^[a-z0-9][a-z0-9+.-]*[a-z0-9+]$`)
+
+func checkNames(do string, names []string) error {
+	for _, name := range names {
+		if !packageName.MatchString(name) {
+			return fmt.Errorf("cannot %s %q: not the name of a package", do, name)
+		}
+	}
+	return nil
+}
+
+const packageFormat = "${Package}\t${db:Status-Want}\t${db:Status-Status}\t${db:Status-Eflag}\t${Version}\n"
+
+// Packages are the states of the named packages, in that order.
+func (h *Host) Packages(ctx context.Context, names ...string) ([]reconcile.Package, error) {
+	if len(names) == 0 {
+		return nil, nil
+	}
+	if err := checkNames("look at package", names); err != nil {
+		return nil, err
+	}
+	states, err := h.dpkgStates(ctx, names...)
+	if err != nil {
+		return nil, err
+	}
+	packages := make([]reconcile.Package, len(names))
+	var absent []string
+	for i, name := range names {
+		packages[i] = states[name].state
+		packages[i].Name = name
+		if packages[i].Version == "" {
+			absent = append(absent, name)
+		}
+	}
+	if len(absent) == 0 {
+		return packages, nil // apt-cache is slow: it is asked only when there is something to install
+	}
+	candidates, err := h.candidates(ctx, absent)
+	if err != nil {
+		return nil, err
+	}
+	for i := range packages {
+		packages[i].Candidate = candidates[packages[i].Name]
+	}
+	return packages, nil
+}
+
+// dpkgState is what dpkg knows of one package.
+type dpkgState struct {
+	state   reconcile.Package
+	present bool // any of its files may be there
+	known   bool // present, or its configuration is left
+}
+
+// dpkgStates are the states of the named packages that dpkg has heard of, or of all.
+func (h *Host) dpkgStates(ctx context.Context, names ...string) (map[string]dpkgState, error) {
+	c := command{program: "dpkg-query", args: append([]string{"-W", "-f", packageFormat, "--"}, names...)}
+	out, err := h.system.run(ctx, c)
+	if err != nil {
+		return nil, wrap("look at packages", err)
+	}
+	if out.code != 0 && out.code != 1 { // 1: it has not heard of some, and told of the others
+		return nil, failure("look at packages", c.program, out)
+	}
+	states := make(map[string]dpkgState)
+	for line := range strings.Lines(out.stdout) {
+		name, s, ok := parseDpkg(strings.TrimSuffix(line, "\n"))
+		if !ok {
+			return nil, fmt.Errorf("cannot look at packages: dpkg-query: unexpected line %q", line)
+		}
+		if old := states[name]; !old.present { // a second architecture does not hide the first
+			states[name] = s
+		}
+	}
+	return states, nil
+}
+
+func parseDpkg(line string) (name string, s dpkgState, ok bool) {
+	field := strings.Split(line, "\t")
+	if len(field) != 5 {
+		return "", dpkgState{}, false
+	}
+	want, status, flag, version := field[1], field[2], field[3], field[4]
+	s.state.Name = field[0]
+	s.state.Held = want == "hold"
+	s.known = status != "not-installed"
+	s.present = s.known && status != "config-files"
+	s.state.Present = s.known
+	if s.present {
+		s.state.Version = version
+	}
+	switch status {
+	case "half-installed", "unpacked", "half-configured", "triggers-awaited":
+		s.state.Broken = true
+	}
+	if flag == "reinstreq" {
+		s.state.Broken = true
+	}
+	return field[0], s, true
+}
+
+// candidates are the versions that apt would install. apt-cache takes a second on a small machine, so it is asked once.
+func (h *Host) candidates(ctx context.Context, names []string) (map[string]string, error) {
+	if _, err := h.system.find("apt-cache"); err != nil {
+		return nil, nil
+	}
+	h.offersMutex.Lock()
+	defer h.offersMutex.Unlock()
+	if !slices.ContainsFunc(names, func(name string) bool { _, known := h.offers[name]; return !known }) {
+		return maps.Clone(h.offers), nil
+	}
+	out, err := h.do(ctx, "ask for the candidates of packages", command{program: "apt-cache", args: append([]string{"policy", "--"}, names...)})
+	if err != nil {
+		return nil, err
+	}
+	if h.offers == nil {
+		h.offers = map[string]string{}
+	}
+	offers := parsePolicy(out.stdout)
+	for _, name := range names {
+		h.offers[name] = offers[name]
+	}
+	return maps.Clone(h.offers), nil
+}
+
+// forgetOffers comes with everything that may change what apt offers.
+func (h *Host) forgetOffers() {
+	h.offersMutex.Lock()
+	defer h.offersMutex.Unlock()
+	h.offers = nil
+}
+
+func parsePolicy(text string) map[string]string {
+	candidates := make(map[string]string)
+	name := ""
+	for line := range strings.Lines(text) {
+		words := strings.TrimSpace(line)
+		if !strings.HasPrefix(line, " ") {
+			name = strings.TrimSuffix(words, ":")
+		} else if version, ok := strings.CutPrefix(words, "Candidate: "); ok && version != "(none)" {
+			candidates[name] = version
+		}
+	}
+	return candidates
+}
+
+// HoldPackage marks a package as held against upgrades, or takes the mark away.
+func (h *Host) HoldPackage(ctx context.Context, name string, hold bool) error {
+	do, want := "hold "+name, "hold"
+	if !hold {
+		do, want = "release "+name+" from being held", "install"
+	}
+	if err := checkNames("hold", []string{name}); err != nil {
+		return err
+	}
+	states, err := h.dpkgStates(ctx, name)
+	if err != nil {
+		return err
+	}
+	now := states[name]
+	if now.state.Held == hold {
+		return nil
+	}
+	if !hold && !now.present {
+		want = "deinstall"
+	}
+	err = h.retryLocked(ctx, func() error {
+		_, err := h.do(ctx, do, command{program: "dpkg", args: []string{"--set-selections"}, stdin: name + " " + want + "\n"})
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	if states, err = h.dpkgStates(ctx, name); err != nil { // dpkg only warns of a package that it does not know
+		return err
+	}
+	if states[name].state.Held != hold {
+		return fmt.Errorf("cannot %s: dpkg did not take it: the package is not installed", do)
+	}
+	return nil
+}
+
+// present are the names of all packages that are there, whole or not.
+func (h *Host) present(ctx context.Context) ([]string, error) {
+	states, err := h.dpkgStates(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var names []string
+	for name, s := range states {
+		if s.present {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names, nil
+}

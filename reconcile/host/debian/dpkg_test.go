@@ -1,0 +1,106 @@
+package debian
+
+import (
+	"errors"
+	"slices"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"rlb.dev/rlb-agent/reconcile"
+)
+
+// Recorded on Debian 12, but for the states that a healthy host does not have.
+const (
+	dpkgOutput = "bash\tinstall\tinstalled\tok\t5.2.15-2+b8\n" +
+		"haproxy\thold\tinstalled\tok\t2.6.12-1+deb12u4\n" +
+		"keepalived\tinstall\thalf-configured\tok\t1:2.2.7-1+b2\n" +
+		"ipvsadm\tdeinstall\tconfig-files\tok\t1:1.31-1\n" +
+		"broken\tinstall\tinstalled\treinstreq\t1\n"
+	policyOutput = `ipvsadm:
+  Installed: (none)
+  Candidate: 1:1.31-1+b2
+  Version table:
+     1:1.31-1+b2 500
+        500 http://mirror.example/debian bookworm/main amd64 Packages
+obsolete:
+  Installed: (none)
+  Candidate: (none)
+  Version table:
+`
+)
+
+func TestPackages(t *testing.T) {
+	h, f := newFake(t,
+		answer{words: "dpkg-query", out: output{code: 1, stdout: dpkgOutput, stderr: "dpkg-query: no packages found matching nosuch\n"}},
+		answer{words: "apt-cache", out: output{stdout: policyOutput}})
+	got, err := h.Packages(t.Context(), "haproxy", "nosuch", "keepalived", "ipvsadm", "broken", "bash")
+	want := []reconcile.Package{
+		{Name: "haproxy", Present: true, Version: "2.6.12-1+deb12u4", Held: true},
+		{Name: "nosuch"},
+		{Name: "keepalived", Present: true, Version: "1:2.2.7-1+b2", Broken: true},
+		{Name: "ipvsadm", Present: true, Candidate: "1:1.31-1+b2"},
+		{Name: "broken", Present: true, Version: "1", Broken: true},
+		{Name: "bash", Present: true, Version: "5.2.15-2+b8"},
+	}
+	if diff := cmp.Diff(want, got); err != nil || diff != "" {
+		t.Errorf("%v\n%s", err, diff)
+	}
+	if !slices.Contains(f.ran, "apt-cache policy -- nosuch ipvsadm") {
+		t.Errorf("apt-cache is not asked for just the absent ones: %q", f.ran)
+	}
+}
+
+func TestPackagesAsksAptOnlyForAbsentOnes(t *testing.T) {
+	h, f := newFake(t, answer{words: "dpkg-query", out: output{stdout: dpkgOutput}})
+	if _, err := h.Packages(t.Context(), "haproxy", "keepalived"); err != nil || len(f.ran) != 1 {
+		t.Errorf("%v, ran %q", err, f.ran)
+	}
+}
+
+func TestPackagesErrors(t *testing.T) {
+	h, f := newFake(t, answer{words: "dpkg-query", out: output{code: 2, stderr: "dpkg-query: error: parsing file '/var/lib/dpkg/status'\n"}})
+	_, err := h.Packages(t.Context(), "haproxy")
+	wantError(t, err, "cannot look at packages: dpkg-query: error: parsing file '/var/lib/dpkg/status'")
+	for _, name := range []string{"-o", "haproxy*", "", "haproxy-", "a b"} {
+		if _, err := h.Packages(t.Context(), name); err == nil {
+			t.Errorf("%q passes for a name", name)
+		}
+	}
+	f.absent = []string{"dpkg-query"}
+	_, err = h.Packages(t.Context(), "haproxy")
+	wantError(t, err, "cannot look at packages: dpkg-query is not installed")
+	if !errors.Is(err, reconcile.ErrUnavailable) {
+		t.Error("no dpkg is not ErrUnavailable")
+	}
+}
+
+func TestHoldPackage(t *testing.T) {
+	free := "haproxy\tinstall\tinstalled\tok\t2.6.12-1+deb12u4\n"
+	held := "haproxy\thold\tinstalled\tok\t2.6.12-1+deb12u4\n"
+	t.Run("hold", func(t *testing.T) {
+		h, f := newFake(t, answer{words: "dpkg-query", out: output{stdout: free}, once: true}, answer{words: "dpkg-query", out: output{stdout: held}})
+		wantError(t, h.HoldPackage(t.Context(), "haproxy", true), "")
+		if !slices.Contains(f.ran, "dpkg --set-selections <<< haproxy hold\n") {
+			t.Errorf("ran %q", f.ran)
+		}
+	})
+	t.Run("done before", func(t *testing.T) {
+		h, f := newFake(t, answer{words: "dpkg-query", out: output{stdout: held}})
+		wantError(t, h.HoldPackage(t.Context(), "haproxy", true), "")
+		if len(f.ran) != 1 {
+			t.Errorf("ran %q", f.ran)
+		}
+	})
+	t.Run("release", func(t *testing.T) {
+		h, f := newFake(t, answer{words: "dpkg-query", out: output{stdout: held}, once: true}, answer{words: "dpkg-query", out: output{stdout: free}})
+		wantError(t, h.HoldPackage(t.Context(), "haproxy", false), "")
+		if !slices.Contains(f.ran, "dpkg --set-selections <<< haproxy install\n") {
+			t.Errorf("ran %q", f.ran)
+		}
+	})
+	t.Run("dpkg only warns", func(t *testing.T) {
+		h, _ := newFake(t, answer{words: "dpkg-query", out: output{code: 1}})
+		wantError(t, h.HoldPackage(t.Context(), "nosuch", true), "cannot hold nosuch: dpkg did not take it: the package is not installed")
+	})
+}

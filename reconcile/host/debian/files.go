@@ -1,0 +1,228 @@
+package debian
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+
+	"github.com/google/renameio/v2"
+
+	"rlb.dev/rlb-agent/reconcile"
+)
+
+// maxFile is the size of the largest file that File reads.
+const maxFile = 16 << 20
+
+// File is the state of a file; a symbolic link is followed.
+func (h *Host) File(ctx context.Context, path string) (reconcile.File, error) {
+	if err := ctx.Err(); err != nil {
+		return reconcile.File{}, err
+	}
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0) // a fifo must not hold us
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
+		return reconcile.File{Path: path}, nil
+	}
+	if err != nil {
+		return reconcile.File{}, wrap("read "+path, cause(err))
+	}
+	defer f.Close() //nolint:errcheck // nothing was written
+
+	fi, err := f.Stat()
+	if err != nil {
+		return reconcile.File{}, wrap("read "+path, cause(err))
+	}
+	if !fi.Mode().IsRegular() {
+		return reconcile.File{}, fmt.Errorf("cannot read %s: not a regular file", path)
+	}
+	data, err := io.ReadAll(io.LimitReader(f, maxFile+1))
+	if err != nil {
+		return reconcile.File{}, wrap("read "+path, cause(err))
+	}
+	if len(data) > maxFile {
+		return reconcile.File{}, fmt.Errorf("cannot read %s: larger than %d MiB", path, maxFile>>20)
+	}
+	file := reconcile.File{Path: path, Exists: true, Data: data, Mode: fi.Mode().Perm(), Changed: fi.ModTime()}
+	if st, ok := fi.Sys().(*syscall.Stat_t); ok {
+		file.UID, file.GID = int(st.Uid), int(st.Gid)
+	}
+	return file, nil
+}
+
+// WriteFile replaces a file atomically and durably. Where the path is a symbolic link, the file that it names is
+// replaced and the link stays: it may lead into somebody's checkout. A file that is like that already is not touched.
+func (h *Host) WriteFile(ctx context.Context, path string, data []byte, mode fs.FileMode, uid, gid int) error {
+	do := "write " + path
+	target, err := resolve(path)
+	if err != nil {
+		return wrap(do, cause(err))
+	}
+	sweep(target) // before the shortcut: a crash may have come after the rename of another file
+	now, err := h.File(ctx, target)
+	if err != nil && !errors.Is(err, reconcile.ErrUnavailable) {
+		return wrap(do, err)
+	}
+	if err == nil && now.Exists && bytes.Equal(now.Data, data) && now.Mode == mode.Perm() && now.UID == uid && now.GID == gid {
+		return nil
+	}
+	dir := filepath.Dir(target)
+	if err := makeDirs(dir); err != nil {
+		return wrap(do, cause(err))
+	}
+	if err := replace(dir, target, data, mode.Perm(), uid, gid); err != nil {
+		return wrap(do, cause(err))
+	}
+	return nil
+}
+
+func replace(dir, target string, data []byte, mode fs.FileMode, uid, gid int) (err error) {
+	f, err := renameio.NewPendingFile(target, renameio.WithTempDir(dir), renameio.WithStaticPermissions(mode))
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, f.Cleanup())
+		}
+	}()
+	if _, err := f.Write(data); err != nil {
+		return err
+	}
+	if err := f.Chown(uid, gid); err != nil {
+		return err
+	}
+	if err := f.CloseAtomicallyReplace(); err != nil {
+		return err
+	}
+	return syncDir(dir)
+}
+
+// RemoveFile removes a file; where the path is a symbolic link, the link.
+func (h *Host) RemoveFile(ctx context.Context, path string) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if fi, err := os.Lstat(path); err == nil && fi.IsDir() {
+		return fmt.Errorf("cannot remove %s: a directory", path)
+	}
+	sweep(path)
+	err := os.Remove(path)
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
+		return nil
+	}
+	if dir := filepath.Dir(path); err == nil && strings.HasSuffix(dir, ".service.d") && os.Remove(dir) == nil {
+		path = dir // a drop-in's directory without any other is nothing
+	}
+	if err == nil {
+		err = syncDir(filepath.Dir(path))
+	}
+	if err != nil {
+		return wrap("remove "+path, cause(err))
+	}
+	return nil
+}
+
+// resolve is the path of the file behind a chain of symbolic links; that file need not exist.
+func resolve(path string) (string, error) {
+	for range 40 { // as many as the kernel follows
+		target, err := os.Readlink(path)
+		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.EINVAL) || errors.Is(err, syscall.ENOTDIR) {
+			return path, nil // not there yet, or no link
+		}
+		if err != nil {
+			return "", err
+		}
+		if !filepath.IsAbs(target) {
+			// The directory's own links count before a ".." in the target does.
+			dir, err := filepath.EvalSymlinks(filepath.Dir(path))
+			if err != nil {
+				return "", err
+			}
+			target = filepath.Join(dir, target)
+		}
+		path = target
+	}
+	return "", syscall.ELOOP
+}
+
+// sweep removes the temporary files that crashes left beside a file. Errors do not matter: such a file is harmless,
+// since no program reads names that begin with a dot and end in a number.
+func sweep(path string) {
+	dir, prefix := filepath.Dir(path), "."+filepath.Base(path)
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return
+	}
+	for _, e := range entries {
+		number, ok := strings.CutPrefix(e.Name(), prefix)
+		if ok && len(number) >= 10 && strings.Trim(number, "0123456789") == "" && e.Type().IsRegular() {
+			_ = os.Remove(filepath.Join(dir, e.Name()))
+		}
+	}
+}
+
+// makeDirs makes the directories of a path that are missing, 0755 whatever our umask is, and durable.
+func makeDirs(dir string) error {
+	fi, err := os.Stat(dir)
+	if err == nil {
+		if !fi.IsDir() {
+			return syscall.ENOTDIR
+		}
+		return nil
+	}
+	if !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	parent := filepath.Dir(dir)
+	if err := makeDirs(parent); err != nil {
+		return err
+	}
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		if errors.Is(err, fs.ErrExist) { // somebody was faster
+			return nil
+		}
+		return err
+	}
+	if err := os.Chmod(dir, 0o755); err != nil {
+		return err
+	}
+	return syncDir(parent)
+}
+
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}
+
+// cause is an error without the path that our own sentence names already.
+func cause(err error) error {
+	if pathErr, ok := errors.AsType[*fs.PathError](err); ok {
+		return pathErr.Err
+	}
+	return err
+}
+
+// RemoveTree removes a directory below one of the agent's own, or one of those themselves.
+func (h *Host) RemoveTree(_ context.Context, path string) error {
+	do := "remove " + path
+	ours := slices.ContainsFunc([]string{reconcile.StateDir, reconcile.RunDir}, func(dir string) bool {
+		return path == dir || strings.HasPrefix(path, dir+"/")
+	})
+	if !ours || filepath.Clean(path) != path {
+		return fmt.Errorf("cannot %s: it is not the agent's", do)
+	}
+	if err := os.RemoveAll(path); err != nil {
+		return wrap(do, cause(err))
+	}
+	return nil
+}

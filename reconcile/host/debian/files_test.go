@@ -1,0 +1,151 @@
+package debian
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"rlb.dev/rlb-agent/reconcile"
+)
+
+func write(t *testing.T, path, text string) {
+	t.Helper()
+	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func names(t *testing.T, dir string) []string {
+	t.Helper()
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all []string
+	for _, e := range entries {
+		all = append(all, e.Name())
+	}
+	return all
+}
+
+func TestWriteFile(t *testing.T) {
+	h, _ := newFake(t)
+	dir := t.TempDir()
+	path := filepath.Join(dir, "a/b/haproxy.cfg")
+	uid, gid := os.Getuid(), os.Getgid()
+	defer syscall.Umask(syscall.Umask(0o077)) // ours must not matter
+
+	wantError(t, h.WriteFile(t.Context(), path, []byte("one\n"), 0o644, uid, gid), "")
+	f, err := h.File(t.Context(), path)
+	if err != nil || !f.Exists || string(f.Data) != "one\n" || f.Mode != 0o644 || f.UID != uid || f.GID != gid || time.Since(f.Changed) > time.Minute {
+		t.Errorf("%+v, %v", f, err)
+	}
+	if fi, err := os.Stat(filepath.Dir(path)); err != nil || fi.Mode().Perm() != 0o755 {
+		t.Errorf("directory: %v, %v", fi.Mode(), err)
+	}
+
+	before, _ := os.Stat(path)
+	wantError(t, h.WriteFile(t.Context(), path, []byte("one\n"), 0o644, uid, gid), "")
+	if after, _ := os.Stat(path); !os.SameFile(before, after) {
+		t.Error("the same file was written anew")
+	}
+	wantError(t, h.WriteFile(t.Context(), path, []byte("one\n"), 0o600, uid, gid), "")
+	if f, _ := h.File(t.Context(), path); f.Mode != 0o600 {
+		t.Errorf("mode %v", f.Mode)
+	}
+	if got := names(t, filepath.Dir(path)); !slices.Equal(got, []string{"haproxy.cfg"}) {
+		t.Errorf("left %q", got)
+	}
+	wantError(t, h.WriteFile(t.Context(), filepath.Join(path, "below"), nil, 0o644, uid, gid), "cannot write "+path+"/below: not a directory")
+	wantError(t, h.WriteFile(t.Context(), dir, nil, 0o644, uid, gid), "cannot write "+dir+": cannot read "+dir+": not a regular file")
+}
+
+func TestWriteFileKeepsLinks(t *testing.T) {
+	h, _ := newFake(t)
+	dir := t.TempDir()
+	for _, sub := range []string{"checkout", "etc"} {
+		if err := os.Mkdir(filepath.Join(dir, sub), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	link := filepath.Join(dir, "etc/haproxy.cfg")
+	if err := os.Symlink("../checkout/real.cfg", link); err != nil {
+		t.Fatal(err)
+	}
+	for _, text := range []string{"first", "second"} { // the first time the link dangles
+		wantError(t, h.WriteFile(t.Context(), link, []byte(text), 0o644, os.Getuid(), os.Getgid()), "")
+		got, err := os.ReadFile(filepath.Join(dir, "checkout/real.cfg"))
+		if target, _ := os.Readlink(link); err != nil || string(got) != text || target != "../checkout/real.cfg" {
+			t.Errorf("%q, %v; link to %q", got, err, target)
+		}
+	}
+	loop := filepath.Join(dir, "loop")
+	if err := os.Symlink("loop", loop); err != nil {
+		t.Fatal(err)
+	}
+	wantError(t, h.WriteFile(t.Context(), loop, nil, 0o644, 0, 0), "cannot write "+loop+": too many levels of symbolic links")
+}
+
+func TestCrashLeftoversAreSwept(t *testing.T) {
+	h, _ := newFake(t)
+	dir := t.TempDir()
+	path := filepath.Join(dir, "haproxy.cfg")
+	keep := []string{".haproxy.cfg.swp", ".haproxy.cfg1", ".haproxy.cfg1234567890.bak", "haproxy.cfg1234567890123"}
+	for _, name := range append(keep, ".haproxy.cfg1234567890123", ".haproxy.cfg8674665223082153551") {
+		write(t, filepath.Join(dir, name), "half")
+	}
+	wantError(t, h.WriteFile(t.Context(), path, []byte("whole"), 0o644, os.Getuid(), os.Getgid()), "")
+	want := slices.Sorted(slices.Values(append(keep, "haproxy.cfg")))
+	if got := names(t, dir); !slices.Equal(got, want) {
+		t.Errorf("left %q", got)
+	}
+}
+
+func TestFile(t *testing.T) {
+	h, _ := newFake(t)
+	dir := t.TempDir()
+	for _, path := range []string{filepath.Join(dir, "no"), filepath.Join(dir, "file/below")} {
+		write(t, filepath.Join(dir, "file"), "x")
+		if f, err := h.File(t.Context(), path); err != nil || f.Exists || f.Path != path {
+			t.Errorf("%s: %+v, %v", path, f, err)
+		}
+	}
+	fifo := filepath.Join(dir, "fifo")
+	if err := syscall.Mkfifo(fifo, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, err := h.File(t.Context(), fifo)
+	wantError(t, err, "cannot read "+fifo+": not a regular file")
+
+	large := filepath.Join(dir, "large")
+	write(t, large, strings.Repeat("x", maxFile+1))
+	_, err = h.File(t.Context(), large)
+	wantError(t, err, "cannot read "+large+": larger than 16 MiB")
+
+	err = wrap("read x", &fs.PathError{Op: "open", Path: "x", Err: fs.ErrPermission})
+	if !errors.Is(err, reconcile.ErrUnavailable) {
+		t.Error("what we may not read is not ErrUnavailable")
+	}
+}
+
+func TestRemoveFile(t *testing.T) {
+	h, _ := newFake(t)
+	dir := t.TempDir()
+	path := filepath.Join(dir, "file")
+	write(t, path, "x")
+	write(t, filepath.Join(dir, ".file1234567890123"), "half")
+	for range 2 {
+		wantError(t, h.RemoveFile(t.Context(), path), "")
+	}
+	if got := names(t, dir); len(got) > 0 {
+		t.Errorf("left %q", got)
+	}
+	wantError(t, h.RemoveFile(t.Context(), filepath.Join(path, "below")), "")
+	wantError(t, h.RemoveFile(t.Context(), dir), "cannot remove "+dir+": a directory")
+}

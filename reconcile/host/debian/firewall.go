@@ -1,0 +1,123 @@
+package debian
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+
+	"rlb.dev/rlb-agent/reconcile"
+	"rlb.dev/rlb-agent/render"
+)
+
+// Firewall is the state of the filter table's INPUT chain and of our own.
+func (h *Host) Firewall(ctx context.Context, family render.Family) (reconcile.Firewall, error) {
+	do := "read the " + family.String() + " firewall"
+	if err := h.canFirewall(do, family); err != nil {
+		return reconcile.Firewall{}, err
+	}
+	out, err := h.do(ctx, do, command{program: tool(family, "save"), args: []string{"-t", "filter"}})
+	if err != nil {
+		return reconcile.Firewall{}, err
+	}
+	return parseSave(out.stdout), nil
+}
+
+// LoadFirewall applies rules on top of what is there, all of them or none.
+func (h *Host) LoadFirewall(ctx context.Context, family render.Family, rules string) error {
+	do := "load the " + family.String() + " firewall rules"
+	if err := h.canFirewall(do, family); err != nil {
+		return err
+	}
+	return h.retryLocked(ctx, func() error {
+		c := command{program: tool(family, "restore"), args: []string{"-w", "5", "--noflush"}, stdin: rules}
+		out, err := h.do(ctx, do, c)
+		if err != nil && out.code == 4 { // "resource problem": somebody else is at it
+			return lockedError{err}
+		}
+		if line := blamedLine(out.stderr, rules); err != nil && line != "" {
+			return fmt.Errorf("%w: %s", err, line)
+		}
+		return err
+	})
+}
+
+func tool(family render.Family, verb string) string {
+	if family == render.IPv6 {
+		return "ip6tables-" + verb
+	}
+	return "iptables-" + verb
+}
+
+func (h *Host) canFirewall(do string, family render.Family) error {
+	if family == render.IPv6 {
+		if _, err := os.Stat(filepath.Join(h.proc, "net/if_inet6")); err != nil {
+			return unavailable("cannot " + do + ": this machine has no IPv6")
+		}
+	}
+	if !h.root {
+		return unavailable("cannot " + do + ": this needs root")
+	}
+	return nil
+}
+
+// parseSave reads the rules of the filter table from iptables-save's output.
+func parseSave(text string) reconcile.Firewall {
+	var fw reconcile.Firewall
+	for line := range strings.Lines(text) {
+		line = strings.TrimSpace(line)
+		if strings.HasPrefix(line, ":"+render.Chain+" ") && fw.Chain == nil {
+			fw.Chain = []string{}
+		}
+		if strings.HasPrefix(line, "[") { // counters, where asked for
+			_, line, _ = strings.Cut(line, "] ")
+		}
+		switch {
+		case strings.HasPrefix(line, "-A INPUT "):
+			fw.Input = append(fw.Input, normalRule(line))
+		case strings.HasPrefix(line, "-A "+render.Chain+" "):
+			fw.Chain = append(fw.Chain, normalRule(line))
+		}
+	}
+	return fw
+}
+
+// protocols are the numbers of the protocols that iptables names if it finds /etc/protocols. It names tcp, udp, icmp
+// and the like itself, so that those look the same everywhere.
+var protocols = map[string]string{"vrrp": "112"}
+
+// normalRule is a rule with its protocol by number. Words in quotes are a comment's, and stay as they are.
+func normalRule(rule string) string {
+	words := strings.Split(rule, " ")
+	quoted := false
+	for i, word := range words {
+		if !quoted && i > 0 && (words[i-1] == "-p" || words[i-1] == "--protocol") {
+			if number, ok := protocols[word]; ok {
+				words[i] = number
+			}
+		}
+		if strings.Count(strings.ReplaceAll(word, `\"`, ""), `"`)%2 == 1 {
+			quoted = !quoted
+		}
+	}
+	return strings.Join(words, " ")
+}
+
+var blame = regexp.MustCompile(`(?:line:? )(\d+)`)
+
+// blamedLine is the rule that iptables-restore speaks of by its number, quoted.
+func blamedLine(words, rules string) string {
+	m := blame.FindStringSubmatch(words)
+	if m == nil {
+		return ""
+	}
+	lines := strings.Split(rules, "\n")
+	n, err := strconv.Atoi(m[1])
+	if err != nil || n < 1 || n > len(lines) || lines[n-1] == "COMMIT" {
+		return ""
+	}
+	return strconv.Quote(lines[n-1])
+}

@@ -1,0 +1,135 @@
+package debian
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"maps"
+	"net"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"rlb.dev/rlb-agent/reconcile"
+)
+
+// masterPatience is how long HAProxy's master may take to answer. While it begins anew for a reload nobody listens on
+// its socket, and a reload that fails to bind takes it two seconds.
+const masterPatience = 4 * time.Second
+
+// Workers are HAProxy's processes as its master tells them. A master that is in the middle of a reload is waited for.
+func (h *Host) Workers(ctx context.Context, masterSocket string) (reconcile.Workers, error) {
+	const do = "ask HAProxy's master for its workers"
+	patient, cancel := context.WithTimeout(ctx, masterPatience)
+	defer cancel()
+	for refused := error(nil); ; {
+		text, err := askSocket(patient, masterSocket, "show proc\n")
+		if refused != nil && patient.Err() != nil && ctx.Err() == nil {
+			err = refused // says more than that time is up
+		}
+		restarting := errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE) ||
+			err == nil && text == ""
+		if restarting && sleep(patient, 20*time.Millisecond) == nil {
+			refused = err
+			continue
+		}
+		if err != nil {
+			err = fmt.Errorf("cannot %s: %w", do, err)
+			if restarting || errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) {
+				return reconcile.Workers{}, &unavailableError{text: err.Error(), cause: err}
+			}
+			return reconcile.Workers{}, err
+		}
+		w, ok := parseProc(text)
+		if !ok {
+			return reconcile.Workers{}, fmt.Errorf("cannot %s: unexpected answer %q", do, text[:min(len(text), 200)])
+		}
+		return w, nil
+	}
+}
+
+// answerPatience is how long HAProxy may take over one answer. A hung one must not hang us.
+const answerPatience = 2 * time.Second
+
+// askSocket sends one command to one of HAProxy's sockets and reads its answer to the end.
+func askSocket(ctx context.Context, path, question string) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, answerPatience)
+	defer cancel()
+	var dialer net.Dialer
+	conn, err := dialer.DialContext(ctx, "unix", path)
+	if err != nil {
+		return "", err
+	}
+	defer conn.Close() //nolint:errcheck // all was read
+	stop := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
+	defer stop()
+	if _, err := io.WriteString(conn, question); err != nil {
+		return "", err
+	}
+	// HAProxy 2.2's master keeps the connection open after its answer unless our half of it is closed.
+	if half, ok := conn.(*net.UnixConn); ok {
+		if err := half.CloseWrite(); err != nil {
+			return "", err
+		}
+	}
+	answer, err := io.ReadAll(io.LimitReader(conn, 64<<20))
+	if err != nil {
+		return "", errors.Join(context.Cause(ctx), err)
+	}
+	return string(answer), nil
+}
+
+var (
+	failedReloads = regexp.MustCompile(`\[failed: (\d+)\]`)
+	wasWorker     = regexp.MustCompile(`\[was: \d+\]\s+(\d+)`) // and the reloads since
+)
+
+// parseProc reads the answer to "show proc": a heading, the master's line, and the workers below "# workers" and
+// "# old workers". HAProxy before 2.5 has one column more and does not tell of failed reloads: after one it calls all
+// workers old, though the youngest of them accepts connections. Programs (up to 3.2) are not our business.
+func parseProc(text string) (w reconcile.Workers, ok bool) {
+	section := ""
+	reloads := make(map[int]int) // of old workers, where HAProxy is before 2.5
+	for line := range strings.Lines(text) {
+		line = strings.TrimSpace(line)
+		if heading, isHeading := strings.CutPrefix(line, "# "); isHeading {
+			section = heading
+			continue
+		}
+		field := strings.Fields(line)
+		if len(field) < 2 || strings.HasPrefix(line, "#") {
+			continue
+		}
+		pid, err := strconv.Atoi(field[0])
+		if err != nil {
+			return reconcile.Workers{}, false
+		}
+		switch {
+		case field[1] == "master":
+			ok = true
+			if m := failedReloads.FindStringSubmatch(line); m != nil {
+				w.Failed, _ = strconv.Atoi(m[1]) // digits
+			}
+		case field[1] == "worker" && section == "workers":
+			w.Current = append(w.Current, pid)
+		case field[1] == "worker" && section == "old workers":
+			w.Old = append(w.Old, pid)
+			if m := wasWorker.FindStringSubmatch(line); m != nil {
+				reloads[pid], _ = strconv.Atoi(m[1]) // digits
+			}
+		}
+	}
+	if len(w.Current) == 0 && len(reloads) > 0 {
+		w.Failed = 1
+		youngest := slices.Min(slices.Collect(maps.Values(reloads)))
+		accepts := func(pid int) bool { return reloads[pid] == youngest }
+		w.Current = slices.DeleteFunc(slices.Clone(w.Old), func(pid int) bool { return !accepts(pid) })
+		w.Old = slices.DeleteFunc(w.Old, accepts)
+	}
+	return w, ok
+}

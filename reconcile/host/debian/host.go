@@ -1,0 +1,186 @@
+// Package debian is the real machine: a reconcile.Host made of apt, dpkg, iptables, systemd, HAProxy's master socket
+// and /proc. It is the only package that runs commands.
+//
+// Its errors begin with "cannot …" and end with the words of the program that failed. An error wraps
+// reconcile.ErrUnavailable where this machine lacks the thing asked for, or we may not look.
+package debian
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/coreos/go-systemd/v22/dbus"
+
+	"rlb.dev/rlb-agent/reconcile"
+)
+
+// Options are what New needs. The zero value is good.
+type Options struct {
+	Log         *slog.Logger      // every command at debug level, with its duration; nil for none
+	Progress    func(line string) // what apt and dpkg say while they work; nil for nobody
+	LockTimeout time.Duration     // how long to wait for apt's, dpkg's and iptables' locks; 0 for two minutes
+}
+
+// Host is this machine.
+type Host struct {
+	log         *slog.Logger
+	progress    func(line string)
+	lockTimeout time.Duration
+
+	system   system        // runs commands
+	root     bool          // we are root
+	proc     string        // where /proc is
+	aptLists string        // apt's lists of packages
+	run      string        // our directory for what a reboot may forget
+	pause    time.Duration // between two tries for a lock
+
+	vrrpMutex  sync.Mutex
+	vrrpSignal syscall.Signal // makes keepalived tell its state; 0 until asked for
+
+	transients atomic.Int64 // transient units so far
+	staleLists atomic.Value // string: what the last apt-get update could not fetch
+
+	offersMutex sync.Mutex
+	offers      map[string]string // candidates that were asked for since apt last ran
+
+	busMutex sync.Mutex
+	bus      *dbus.Conn // nil until needed
+}
+
+var _ reconcile.Host = (*Host)(nil)
+
+// New is this machine. It touches nothing; whether the machine can be changed is for Ready to say.
+func New(o Options) (*Host, error) {
+	if o.LockTimeout < 0 {
+		return nil, fmt.Errorf("cannot wait %s for locks: negative", o.LockTimeout)
+	}
+	h := &Host{
+		log: o.Log, progress: o.Progress, lockTimeout: o.LockTimeout,
+		root: os.Geteuid() == 0, proc: "/proc", aptLists: "/var/lib/apt/lists", run: reconcile.RunDir, pause: time.Second,
+	}
+	if h.log == nil {
+		h.log = slog.New(slog.DiscardHandler)
+	}
+	if h.progress == nil {
+		h.progress = func(string) {}
+	}
+	if h.lockTimeout == 0 {
+		h.lockTimeout = 2 * time.Minute
+	}
+	h.system = machine{log: h.log}
+	return h, nil
+}
+
+// Close ends the connection to systemd.
+func (h *Host) Close() error {
+	h.busMutex.Lock()
+	defer h.busMutex.Unlock()
+	if h.bus != nil {
+		h.bus.Close()
+		h.bus = nil
+	}
+	return nil
+}
+
+// Ready is nil where this machine can be changed.
+func (h *Host) Ready(ctx context.Context) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	var lacks []string
+	if !h.root {
+		lacks = append(lacks, "this needs root")
+	}
+	if fi, err := os.Lstat("/run/systemd/system"); err != nil || !fi.IsDir() {
+		lacks = append(lacks, "systemd does not run this machine")
+	} else if bus, err := net.Dial("unix", "/run/dbus/system_bus_socket"); err != nil {
+		lacks = append(lacks, "there is no system bus (package dbus)") // systemd-run needs it
+	} else {
+		_ = bus.Close() // it was only looked for
+	}
+	for _, program := range []string{"apt-get", "dpkg", "dpkg-query", "systemd-run"} {
+		if _, err := h.system.find(program); err != nil {
+			lacks = append(lacks, program+" is not installed")
+		}
+	}
+	if len(lacks) == 0 && h.goingDown(ctx) {
+		lacks = append(lacks, "it is going down")
+	}
+	if len(lacks) > 0 {
+		return unavailable("cannot change this machine: " + strings.Join(lacks, "; "))
+	}
+	return nil
+}
+
+// Interfaces are the network interfaces with their addresses.
+func (h *Host) Interfaces(ctx context.Context) ([]reconcile.Interface, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	links, err := net.Interfaces()
+	if err != nil {
+		return nil, fmt.Errorf("cannot list network interfaces: %w", err)
+	}
+	var all []reconcile.Interface
+	for _, link := range links {
+		addrs, err := link.Addrs()
+		if err != nil {
+			continue // it went away in between
+		}
+		found := reconcile.Interface{Name: link.Name}
+		for _, addr := range addrs {
+			if p, err := netip.ParsePrefix(addr.String()); err == nil {
+				found.Prefixes = append(found.Prefixes, p)
+			}
+		}
+		all = append(all, found)
+	}
+	return all, nil
+}
+
+// unavailableError says in plain words what this machine lacks, without the sentinel's own words.
+type unavailableError struct {
+	text  string
+	cause error
+}
+
+func (e *unavailableError) Error() string { return e.text }
+
+func (e *unavailableError) Is(target error) bool { return target == reconcile.ErrUnavailable }
+
+func (e *unavailableError) Unwrap() error { return e.cause }
+
+func unavailable(text string) error { return &unavailableError{text: text} }
+
+// wrap is "cannot DO: cause"; it is unavailable where the cause is that we may not look.
+func wrap(do string, cause error) error { return refined(fmt.Errorf("cannot %s: %w", do, cause)) }
+
+// refined is an error, unavailable where its cause is that we may not look.
+func refined(err error) error {
+	if errors.Is(err, fs.ErrPermission) {
+		return &unavailableError{text: err.Error(), cause: err}
+	}
+	return err
+}
+
+// runDir makes our directory under /run.
+func (h *Host) runDir() error {
+	if err := os.MkdirAll(h.run, 0o755); err != nil {
+		return wrap("make "+h.run, err)
+	}
+	return nil
+}
+
+func (h *Host) aptLog() string { return filepath.Join(h.run, "apt.log") }

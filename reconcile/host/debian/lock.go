@@ -1,0 +1,75 @@
+package debian
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"rlb.dev/rlb-agent/reconcile"
+)
+
+// lockPath is locked by whoever changes the host. The lock dies with its holder; the file stays.
+const lockPath = reconcile.RunDir + "/lock"
+
+// Lock makes this process the only one that changes the host, until unlock is called. It waits for another holder;
+// the error after the timeout names it.
+func (h *Host) Lock(ctx context.Context, timeout time.Duration) (unlock func(), err error) {
+	if err := os.MkdirAll(filepath.Dir(lockPath), 0o755); err != nil {
+		return nil, fmt.Errorf("cannot lock %s: %w", lockPath, err)
+	}
+	var file *os.File
+	for deadline := time.Now().Add(timeout); ; {
+		if file, err = os.OpenFile(lockPath, os.O_RDWR|os.O_CREATE, 0o600); err != nil {
+			return nil, fmt.Errorf("cannot lock %s: %w", lockPath, err)
+		}
+		err := syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+		if err == nil && inPlace(file) {
+			break
+		}
+		file.Close()
+		if err != nil && !errors.Is(err, syscall.EWOULDBLOCK) {
+			return nil, fmt.Errorf("cannot lock %s: %w", lockPath, err)
+		}
+		if time.Now().After(deadline) || ctx.Err() != nil {
+			holder, _ := os.ReadFile(lockPath)
+			return nil, fmt.Errorf("cannot change this host while another rlb-agent does: %s", strings.TrimSpace(string(holder)))
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	// for the reader of an error, not for the lock: a holder that dies leaves the text, and the lock is free
+	if err := file.Truncate(0); err == nil {
+		fmt.Fprintf(file, "process %d (%s)\n", os.Getpid(), strings.Join(os.Args, " "))
+	}
+	return func() { file.Close() }, nil
+}
+
+// dpkgLock is locked by whoever works with apt or dpkg.
+const dpkgLock = "/var/lib/dpkg/lock-frontend"
+
+// Installing says whether another program works with apt or dpkg just now: what is half done then, it will finish.
+func (h *Host) Installing() bool {
+	file, err := os.Open(dpkgLock)
+	if err != nil {
+		return false
+	}
+	defer file.Close()
+	lock := unix.Flock_t{Type: unix.F_WRLCK}
+	return unix.FcntlFlock(file.Fd(), unix.F_GETLK, &lock) == nil && lock.Type != unix.F_UNLCK
+}
+
+// inPlace says whether the file that was locked is the one that others would open: a teardown removes it.
+func inPlace(file *os.File) bool {
+	mine, err := file.Stat()
+	if err != nil {
+		return false
+	}
+	theirs, err := os.Stat(lockPath)
+	return err == nil && os.SameFile(mine, theirs)
+}

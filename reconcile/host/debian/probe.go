@@ -1,0 +1,152 @@
+package debian
+
+import (
+	"context"
+	"errors"
+	"io"
+	"io/fs"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+	"syscall"
+	"time"
+
+	"rlb.dev/rlb-agent/reconcile"
+	"rlb.dev/rlb-agent/render"
+)
+
+const (
+	healthPatience = 200 * time.Millisecond // after which the stats socket is asked too
+	statsPatience  = 250 * time.Millisecond // after which HAProxy hangs: both together are longer than a busy machine stalls
+	stallGrace     = 100 * time.Millisecond // more, where it was this process that was kept waiting
+	busyPatience   = 3 * time.Second        // after which a HAProxy that works, or waits for a core, and does not answer hangs too
+)
+
+// question is the probe's. HAProxy answers it itself.
+const question = "GET / HTTP/1.0\r\n\r\n"
+
+// HAProxyAnswers says whether HAProxy answers at once, as one that is well does. That it does not says nothing yet.
+func (h *Host) HAProxyAnswers() bool { return askQuickly(render.HealthSocket, question) }
+
+// ProbeHAProxy asks HAProxy whether it accepts and answers, on its health frontend, which leads to no server. At its
+// limit of connections that says nothing while the stats socket still answers: full is not hung, or any client could
+// move the virtual IPs. Where nobody listens the state is unknown.
+func (h *Host) ProbeHAProxy(ctx context.Context) reconcile.HAProxyState {
+	for begin := time.Now(); ; {
+		state := probe(ctx, render.HealthSocket, render.StatsSocket)
+		if state != reconcile.HAProxyHung || time.Since(begin) > busyPatience || !h.runnable(ctx, "haproxy.service") {
+			return state
+		}
+	}
+}
+
+// runnable says whether a process of a unit runs on a core or waits for one: it is busy, and not stopped or stuck.
+func (h *Host) runnable(ctx context.Context, unit string) bool {
+	state, err := h.Unit(ctx, unit)
+	if err != nil || state.MainPID == 0 {
+		return false
+	}
+	children, _ := h.children(state.MainPID)
+	return h.anyRuns(append(children, state.MainPID)...)
+}
+
+// anyRuns says whether a thread of one of these processes runs or could.
+func (h *Host) anyRuns(pids ...int) bool {
+	for _, pid := range pids {
+		threads, _ := filepath.Glob(filepath.Join(h.proc, strconv.Itoa(pid), "task", "*", "stat"))
+		for _, path := range threads {
+			if fields := procStat(path); len(fields) > 0 && fields[0] == "R" {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+func probe(ctx context.Context, healthSocket, statsSocket string) reconcile.HAProxyState {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	health := firstByte(ctx, healthSocket, question)
+	err, told := await(health, nil, healthPatience)
+	switch {
+	case told && err == nil:
+		return reconcile.HAProxyAnswers
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ECONNREFUSED), ctx.Err() != nil:
+		return reconcile.HAProxyUnknown
+	case told:
+		health = nil // its backlog is full, or it was cut: the other one says why
+	}
+	err, told = await(firstByte(ctx, statsSocket, "show info\n"), health, statsPatience)
+	switch {
+	case !told && ctx.Err() != nil:
+		return reconcile.HAProxyUnknown
+	case !told:
+		return reconcile.HAProxyHung
+	case errors.Is(err, errOther):
+		return reconcile.HAProxyAnswers
+	case err != nil:
+		return reconcile.HAProxyHung
+	}
+	return reconcile.HAProxyFull
+}
+
+// errOther says that the other one answered.
+var errOther = errors.New("the other one answered")
+
+// await waits for an answer, or for a good one of the other. A wait that ended late ended for a process that was kept
+// from its core: an answer may just be there.
+func await(answer, other <-chan error, patience time.Duration) (err error, told bool) {
+	timer := time.NewTimer(patience)
+	defer timer.Stop()
+	for begin := time.Now(); ; {
+		select {
+		case err := <-answer:
+			return err, true
+		case err := <-other:
+			if other = nil; err == nil {
+				return errOther, true
+			}
+		case <-timer.C:
+			if time.Since(begin) < patience+stallGrace/2 || patience == stallGrace {
+				return nil, false
+			}
+			begin, patience = time.Now(), stallGrace
+			timer.Reset(patience)
+		}
+	}
+}
+
+// firstByte is nil as soon as somebody answers a question at a socket.
+func firstByte(ctx context.Context, path, question string) <-chan error {
+	result := make(chan error, 1)
+	go func() { result <- readByte(ctx, path, question) }()
+	return result
+}
+
+func readByte(ctx context.Context, path, question string) error {
+	var dialer net.Dialer
+	conn, err := dialer.DialContext(ctx, "unix", path)
+	if err != nil {
+		return err
+	}
+	defer conn.Close() //nolint:errcheck // one byte was all
+	defer context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })()
+	if _, err := io.WriteString(conn, question); err != nil {
+		return err
+	}
+	_, err = io.ReadFull(conn, make([]byte, 1))
+	return err
+}
+
+// TellKeepalived writes the guard's word where keepalived tracks it. It is written in place: keepalived reads it when it
+// is closed, and a file that a crash left empty says the same as none.
+func (h *Host) TellKeepalived(fault bool) error {
+	if err := os.MkdirAll(filepath.Dir(render.FaultFile), 0o755); err != nil {
+		return wrap("tell keepalived", err)
+	}
+	if err := os.WriteFile(render.FaultFile, []byte(render.TrackedText(fault)), 0o644); err != nil {
+		return wrap("tell keepalived", err)
+	}
+	return nil
+}

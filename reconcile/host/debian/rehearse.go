@@ -1,0 +1,70 @@
+package debian
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"syscall"
+	"time"
+
+	"rlb.dev/rlb-agent/reconcile"
+	"rlb.dev/rlb-agent/render"
+)
+
+// Rehearse runs HAProxy with the servers of a rendered file beside the real one, shows the states of the servers until
+// seen has enough or time is up, and ends it.
+func (h *Host) Rehearse(ctx context.Context, file render.File, seen func([]reconcile.ServerState) (enough bool)) error {
+	const do = "rehearse the health checks"
+	path, err := h.system.find("haproxy")
+	if err != nil {
+		return wrap(do, err)
+	}
+	dir, err := h.checkDir()
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir) //nolint:errcheck // a leftover under /run is harmless
+	config, socket := filepath.Join(dir, "haproxy.cfg"), filepath.Join(dir, "s")
+	if err := os.WriteFile(config, render.Rehearsal(file, socket), 0o600); err != nil {
+		return wrap(do, cause(err))
+	}
+
+	// The process dies with the thread that started it, and so with the agent, however that ends.
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	var said bytes.Buffer
+	cmd := exec.Command(path, "-db", "-f", config)
+	cmd.Dir, cmd.Env = "/", environment
+	cmd.Stderr = &said
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	if err := cmd.Start(); err != nil {
+		return wrap(do, err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
+	defer func() { _ = cmd.Process.Kill() }()
+	for {
+		select {
+		case <-ended:
+			return fmt.Errorf("cannot %s: haproxy: %s", do, lastWords(said.String()))
+		case <-ctx.Done():
+			return fmt.Errorf("cannot %s: %w", do, ctx.Err())
+		case <-time.After(20 * time.Millisecond):
+		}
+		answer, err := askSocket(ctx, socket, "show stat -1 4 -1\n")
+		if err != nil {
+			continue // it is not there yet
+		}
+		states, err := parseStat(answer, time.Now())
+		if err != nil {
+			return wrap(do, err)
+		}
+		if seen(states) {
+			return nil
+		}
+	}
+}

@@ -1,0 +1,107 @@
+package debian
+
+import (
+	"context"
+	"errors"
+	"os"
+	"sync"
+
+	"golang.org/x/sys/unix"
+
+	"rlb.dev/rlb-agent/reconcile"
+)
+
+// ServiceStates brings each new ActiveState of a service, the present one first, until ctx ends. It is "failed" as soon as
+// the main process has ended by itself or was killed: systemd's own word comes some milliseconds later.
+func (h *Host) ServiceStates(ctx context.Context, name string, told func(state string)) {
+	ctx, cancel := context.WithCancel(ctx)
+	s := serviceStates{told: told}
+	defer s.watches.Wait()
+	defer cancel()
+	h.followUnits(ctx, []string{name}, func(_, state string) {
+		unit := reconcile.Unit{ActiveState: state}
+		if state == "" || unit.Active() {
+			seen, err := h.Unit(ctx, name)
+			switch {
+			case err == nil:
+				unit = seen
+			case state == "":
+				h.log.DebugContext(ctx, "cannot look at "+name, "err", err)
+				return // it is called again with the next change, or the next bus
+			}
+		}
+		s.is(ctx, h, unit)
+	})
+}
+
+// serviceStates is what was told of one service.
+type serviceStates struct {
+	told    func(state string)
+	watches sync.WaitGroup
+
+	mutex sync.Mutex
+	last  string
+	pid   int // of the main process that is watched; 0 is none
+	dead  int // of the main process that has ended while systemd calls the service active
+}
+
+// is hears systemd's word.
+func (s *serviceStates) is(ctx context.Context, h *Host, unit reconcile.Unit) {
+	s.mutex.Lock()
+	defer s.mutex.Unlock()
+	pid := unit.MainPID
+	if pid != 0 && pid == s.dead {
+		return
+	}
+	if pid != 0 && pid != s.pid {
+		s.watches.Go(func() {
+			if err := awaitEnd(ctx, pid); err != nil {
+				h.log.DebugContext(ctx, "cannot watch a process", "pid", pid, "err", err)
+				return
+			}
+			s.ended(pid)
+		})
+	}
+	s.pid, s.dead = pid, 0
+	s.tell(unit.ActiveState)
+}
+
+// ended hears that a process is no more. That of a service which systemd stops was to end.
+func (s *serviceStates) ended(pid int) {
+	s.mutex.Lock()
+	defer s.mutex.Unlock()
+	if pid == s.pid {
+		s.dead = pid
+		s.tell("failed")
+	}
+}
+
+func (s *serviceStates) tell(state string) {
+	if state != s.last {
+		s.last = state
+		s.told(state)
+	}
+}
+
+// awaitEnd waits until a process, a child or not, has ended (pidfd_open(2), PIDFD_NONBLOCK: Linux 5.10 and newer). Its error is also that
+// ctx has ended.
+func awaitEnd(ctx context.Context, pid int) error {
+	fd, err := unix.PidfdOpen(pid, unix.PIDFD_NONBLOCK)
+	if errors.Is(err, unix.ESRCH) {
+		return nil
+	}
+	if err != nil {
+		return os.NewSyscallError("pidfd_open", err)
+	}
+	file := os.NewFile(uintptr(fd), "pidfd")
+	defer file.Close() //nolint:errcheck // nothing was written
+	defer context.AfterFunc(ctx, func() { _ = file.Close() })()
+	raw, err := file.SyscallConn()
+	if err != nil {
+		return err
+	}
+	return raw.Read(func(fd uintptr) bool {
+		ready, _ := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, 0)
+		return ready > 0
+	})
+}

@@ -1,0 +1,123 @@
+package debian
+
+import (
+	"context"
+	"log/slog"
+	"os/exec"
+	"slices"
+	"testing"
+	"time"
+
+	godbus "github.com/godbus/dbus/v5"
+
+	"rlb.dev/rlb-agent/reconcile"
+)
+
+// process starts one that ends when it is killed.
+func process(t *testing.T) *exec.Cmd {
+	t.Helper()
+	cmd := exec.Command("sleep", "60")
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+	})
+	return cmd
+}
+
+func TestAwaitEnd(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	killed, stays := process(t), process(t)
+	ends := map[*exec.Cmd]chan error{killed: make(chan error, 1), stays: make(chan error, 1)}
+	for cmd, end := range ends {
+		go func() { end <- awaitEnd(ctx, cmd.Process.Pid) }()
+	}
+	select {
+	case err := <-ends[killed]:
+		t.Fatalf("a process that runs has ended: %v", err)
+	case <-time.After(20 * time.Millisecond):
+	}
+	_ = killed.Process.Kill()
+	if err := <-ends[killed]; err != nil { // it is a zombie now
+		t.Error(err)
+	}
+	_ = killed.Wait()
+	if err := awaitEnd(ctx, killed.Process.Pid); err != nil { // it is gone
+		t.Error(err)
+	}
+	cancel()
+	if err := <-ends[stays]; err == nil {
+		t.Error("a process that runs has ended with the watch")
+	}
+}
+
+// TestServiceStates: a main process that dies is told of before systemd knows, and once.
+func TestServiceStates(t *testing.T) {
+	told := make(chan string, 10)
+	s := serviceStates{told: func(state string) { told <- state }}
+	defer s.watches.Wait()
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	h := &Host{log: slog.New(slog.DiscardHandler)}
+	systemd := func(state string, cmd *exec.Cmd) {
+		unit := reconcile.Unit{ActiveState: state}
+		if cmd != nil {
+			unit.MainPID = cmd.Process.Pid
+		}
+		s.is(ctx, h, unit)
+	}
+	want := func(states ...string) {
+		t.Helper()
+		var got []string
+		for len(got) < len(states) {
+			select {
+			case state := <-told:
+				got = append(got, state)
+			case <-time.After(5 * time.Second):
+				t.Fatalf("told %q, want %q", got, states)
+			}
+		}
+		select {
+		case state := <-told:
+			t.Fatalf("told %q after %q", state, got)
+		case <-time.After(20 * time.Millisecond):
+		}
+		if !slices.Equal(got, states) {
+			t.Fatalf("told %q, want %q", got, states)
+		}
+	}
+	first, second := process(t), process(t)
+	systemd("active", first)
+	systemd("reloading", first)
+	systemd("active", first)
+	want("active", "reloading", "active")
+	_ = first.Process.Kill()
+	want("failed")
+	systemd("active", first) // a word from before its death
+	want()
+	systemd("deactivating", nil)
+	systemd("activating", nil)
+	systemd("active", second)
+	want("deactivating", "activating", "active")
+	systemd("deactivating", nil) // it is stopped
+	_ = second.Process.Kill()
+	want("deactivating")
+	systemd("inactive", nil)
+	want("inactive")
+}
+
+func TestActiveState(t *testing.T) {
+	signal := &godbus.Signal{Body: []any{"org.freedesktop.systemd1.Unit", map[string]godbus.Variant{
+		"ActiveState": godbus.MakeVariant("failed"), "SubState": godbus.MakeVariant("failed"),
+	}, []string{}}}
+	if got := activeState(signal); got != "failed" {
+		t.Errorf("%q, want failed", got)
+	}
+	for _, body := range [][]any{nil, {"x", 1}, {"x", map[string]godbus.Variant{}}, {"x", map[string]godbus.Variant{"ActiveState": godbus.MakeVariant(7)}}} {
+		if got := activeState(&godbus.Signal{Body: body}); got != "" {
+			t.Errorf("%v: %q", body, got)
+		}
+	}
+}

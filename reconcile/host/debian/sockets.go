@@ -1,0 +1,150 @@
+package debian
+
+import (
+	"context"
+	"encoding/binary"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+
+	"rlb.dev/rlb-agent/reconcile"
+)
+
+// Listeners are the TCP sockets on which the processes listen, sorted.
+func (h *Host) Listeners(ctx context.Context, pids ...int) ([]netip.AddrPort, error) {
+	owned := make(map[string]bool) // inodes of the processes' sockets
+	for _, pid := range pids {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		if err := socketsOf(filepath.Join(h.proc, strconv.Itoa(pid), "fd"), owned); err != nil {
+			return nil, wrap(fmt.Sprintf("see the sockets of process %d", pid), cause(err))
+		}
+	}
+	if len(owned) == 0 {
+		return nil, nil
+	}
+	listening, err := h.listening()
+	if err != nil {
+		return nil, err
+	}
+	var all []netip.AddrPort
+	for inode, addr := range listening {
+		if owned[inode] {
+			all = append(all, addr)
+		}
+	}
+	slices.SortFunc(all, netip.AddrPort.Compare)
+	return slices.Compact(all), nil // with several threads there are several sockets an address
+}
+
+// listening are the TCP sockets that listen on this host, by inode.
+func (h *Host) listening() (map[string]netip.AddrPort, error) {
+	sockets := map[string]netip.AddrPort{}
+	for _, table := range []string{"net/tcp", "net/tcp6"} {
+		text, err := os.ReadFile(filepath.Join(h.proc, table))
+		if errors.Is(err, fs.ErrNotExist) {
+			continue // no IPv6
+		}
+		if err != nil {
+			return nil, wrap("read the table of TCP sockets", err)
+		}
+		for line := range strings.Lines(string(text)) {
+			if addr, inode, ok := parseListener(line); ok {
+				sockets[inode] = addr
+			}
+		}
+	}
+	return sockets, nil
+}
+
+// Sockets are all TCP sockets that listen on this host, sorted. A process that may not be looked into holds none.
+func (h *Host) Sockets(ctx context.Context) ([]reconcile.Socket, error) {
+	listening, err := h.listening()
+	if err != nil {
+		return nil, err
+	}
+	processes, err := filepath.Glob(filepath.Join(h.proc, "[0-9]*"))
+	if err != nil {
+		return nil, wrap("list the processes", err)
+	}
+	holders := map[string]reconcile.Socket{} // by inode
+	for _, dir := range processes {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		held := map[string]bool{}
+		_ = socketsOf(filepath.Join(dir, "fd"), held)
+		for inode := range held {
+			if _, ok := listening[inode]; ok {
+				pid, _ := strconv.Atoi(filepath.Base(dir))
+				name, _ := os.ReadFile(filepath.Join(dir, "comm"))
+				holders[inode] = reconcile.Socket{PID: pid, Program: strings.TrimSpace(string(name))}
+			}
+		}
+	}
+	var all []reconcile.Socket
+	for inode, addr := range listening {
+		socket := holders[inode]
+		socket.Addr = addr
+		all = append(all, socket)
+	}
+	slices.SortFunc(all, func(a, b reconcile.Socket) int { return a.Addr.Compare(b.Addr) })
+	return all, nil
+}
+
+// socketsOf adds the inodes of the sockets in a directory /proc/PID/fd. A process that is gone has none.
+func socketsOf(dir string, inodes map[string]bool) error {
+	entries, err := os.ReadDir(dir)
+	if err != nil && !gone(err) {
+		return err
+	}
+	for _, e := range entries {
+		target, err := os.Readlink(filepath.Join(dir, e.Name()))
+		if err != nil && !gone(err) {
+			return err
+		}
+		if inode, ok := strings.CutPrefix(target, "socket:["); ok {
+			inodes[strings.TrimSuffix(inode, "]")] = true
+		}
+	}
+	return nil
+}
+
+func gone(err error) bool {
+	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ESRCH)
+}
+
+// parseListener reads a line of /proc/net/tcp or tcp6, if it is of a listening socket:
+//
+//	sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode
+//	0: 0100007F:1F90 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 12345 1 …
+func parseListener(line string) (addr netip.AddrPort, inode string, ok bool) {
+	const listening = "0A"
+	field := strings.Fields(line)
+	if len(field) < 10 || field[3] != listening {
+		return netip.AddrPort{}, "", false
+	}
+	host, port, _ := strings.Cut(field[1], ":")
+	raw, err := hex.DecodeString(host)
+	if err != nil || len(raw)%4 != 0 {
+		return netip.AddrPort{}, "", false
+	}
+	for word := range slices.Chunk(raw, 4) { // the kernel prints words of the machine's own byte order
+		binary.NativeEndian.PutUint32(word, binary.BigEndian.Uint32(word))
+	}
+	ip, okIP := netip.AddrFromSlice(raw)
+	number, err := strconv.ParseUint(port, 16, 16)
+	if !okIP || err != nil {
+		return netip.AddrPort{}, "", false
+	}
+	return netip.AddrPortFrom(ip.Unmap(), uint16(number)), field[9], true
+}

@@ -1,0 +1,164 @@
+package debian
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+)
+
+// transientPrefix begins the names of the units that we run apt and dpkg in.
+const transientPrefix = "rlb-apt-"
+
+// transient runs a command in a systemd unit of its own, so that neither a stop of the agent nor its sandbox reaches
+// dpkg. It returns what the command wrote, and tells Progress while it writes. When ctx ends we only stop waiting.
+func (h *Host) transient(ctx context.Context, do string, c command) (log string, err error) {
+	path, err := h.system.find(c.program)
+	if err != nil {
+		return "", wrap(do, err)
+	}
+	if err := h.awaitTransients(ctx); err != nil {
+		return "", wrap(do, err)
+	}
+	tail, err := h.startTail()
+	if err != nil {
+		return "", wrap(do, err)
+	}
+	defer tail.close()
+
+	unit := fmt.Sprintf("%s%d-%d", transientPrefix, os.Getpid(), h.transients.Add(1))
+	args := []string{
+		"--quiet", "--wait", "--collect", "--unit=" + unit,
+		"--description=rlb-agent: " + do,
+		"--property=StandardOutput=append:" + h.aptLog(),
+		"--property=StandardError=append:" + h.aptLog(),
+	}
+	for _, assignment := range environment {
+		args = append(args, "--setenv="+assignment)
+	}
+	args = append(append(args, "--", path), c.args...)
+
+	ended := make(chan struct{})
+	followed := make(chan struct{})
+	go func() {
+		defer close(followed)
+		tail.follow(ended, h.progress)
+	}()
+	out, err := h.system.run(ctx, command{program: "systemd-run", args: args})
+	close(ended)
+	<-followed
+	log = tail.text()
+	switch {
+	case err != nil:
+		return log, wrap(do, err)
+	case out.code == 0:
+		return log, nil
+	case log != "":
+		return log, failure(do, c.program, output{stderr: log, code: out.code})
+	}
+	return log, failure(do, "systemd-run", out)
+}
+
+// awaitTransients waits for the units that a former run of the agent may have left at work.
+func (h *Host) awaitTransients(ctx context.Context) error {
+	for said := false; ; said = true {
+		out, err := h.do(ctx, "look for running installations", command{program: "systemctl", args: []string{
+			"list-units", "--no-legend", "--plain", "--state=active,activating,reloading,deactivating", transientPrefix + "*"}})
+		if err != nil {
+			return err
+		}
+		units := strings.Fields(out.stdout)
+		if len(units) == 0 {
+			return nil
+		}
+		if !said {
+			h.progress("waiting for a former installation to end: " + units[0])
+		}
+		if err := sleep(ctx, h.pause); err != nil {
+			return err
+		}
+	}
+}
+
+// A logTail reads what is appended to apt's log.
+type logTail struct {
+	file *os.File
+	read bytes.Buffer // all that was read
+	rest string       // a line that has not ended yet
+	told string       // the line told last; apt repeats itself
+}
+
+// maxLog is the size from which the log begins anew.
+const maxLog = 1 << 20
+
+func (h *Host) startTail() (*logTail, error) {
+	if err := h.runDir(); err != nil {
+		return nil, err
+	}
+	file, err := os.OpenFile(h.aptLog(), os.O_RDWR|os.O_CREATE, 0o640)
+	if err != nil {
+		return nil, err
+	}
+	end, err := file.Seek(0, io.SeekEnd)
+	if err == nil && end > maxLog {
+		if err = file.Truncate(0); err == nil {
+			_, err = file.Seek(0, io.SeekStart)
+		}
+	}
+	if err != nil {
+		return nil, errors.Join(err, file.Close())
+	}
+	return &logTail{file: file}, nil
+}
+
+func (t *logTail) close() { _ = t.file.Close() } // nothing was written
+
+func (t *logTail) text() string { return t.read.String() }
+
+// follow tells of each line that is worth it, until ended, and of the rest then.
+func (t *logTail) follow(ended <-chan struct{}, tell func(string)) {
+	tick := time.NewTicker(100 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ended:
+			t.more(tell)
+			return
+		case <-tick.C:
+			t.more(tell)
+		}
+	}
+}
+
+func (t *logTail) more(tell func(string)) {
+	fresh, err := io.ReadAll(t.file)
+	if err != nil {
+		return // the command's end does not depend on it
+	}
+	t.read.Write(fresh)
+	t.rest += string(fresh)
+	for {
+		line, rest, whole := strings.Cut(t.rest, "\n")
+		if !whole {
+			return
+		}
+		t.rest = rest
+		if line = strings.TrimSpace(line); line != t.told && worthTelling(line) {
+			t.told = line
+			tell(line)
+		}
+	}
+}
+
+func worthTelling(line string) bool {
+	for _, prefix := range []string{"Get:", "Unpacking ", "Setting up ", "Removing ", "Purging ", "Err:", "W: ", "E: ", "dpkg: "} {
+		if strings.HasPrefix(line, prefix) {
+			return true
+		}
+	}
+	return false
+}

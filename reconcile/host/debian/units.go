@@ -1,0 +1,252 @@
+package debian
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/coreos/go-systemd/v22/dbus"
+	"golang.org/x/sys/unix"
+)
+
+// The names of systemd's errors that an "ensure" takes for done.
+const (
+	noSuchUnit = "org.freedesktop.systemd1.NoSuchUnit"
+	noSuchFile = "org.freedesktop.systemd1.NoSuchUnitFile"
+	notFound   = "org.freedesktop.DBus.Error.FileNotFound"
+)
+
+// StartUnit starts a unit and waits until that is done.
+func (h *Host) StartUnit(ctx context.Context, name string) error {
+	return h.startJob(ctx, "start", name, (*dbus.Conn).StartUnitContext)
+}
+
+// RestartUnit restarts a unit and waits until that is done.
+func (h *Host) RestartUnit(ctx context.Context, name string) error {
+	return h.startJob(ctx, "restart", name, (*dbus.Conn).RestartUnitContext)
+}
+
+// StopUnit stops a unit and waits until that is done. A unit that is not there is stopped.
+func (h *Host) StopUnit(ctx context.Context, name string) error {
+	result, err := h.job(ctx, "stop", name, (*dbus.Conn).StopUnitContext)
+	if isBusError(err, noSuchUnit) {
+		return nil
+	}
+	if err == nil && result != "done" {
+		err = fmt.Errorf("cannot stop %s: %s", name, resultWords(result))
+	}
+	if err == nil {
+		h.forgetFailures(ctx, name) // a unit that failed before is stopped all the same
+	}
+	return err
+}
+
+// forgetFailures takes a unit out of the failed state and out of systemd's limit of starts.
+func (h *Host) forgetFailures(ctx context.Context, name string) {
+	bus, err := h.manager()
+	if err == nil {
+		err = bus.ResetFailedUnitContext(ctx, name)
+	}
+	if err != nil && !isBusError(err, noSuchUnit) { // what comes next tells what it matters
+		h.log.DebugContext(ctx, "cannot forget failures", "unit", name, "err", err)
+	}
+}
+
+// ReloadUnit makes a running unit read its configuration. That systemd calls it done does not mean that the program
+// took it.
+func (h *Host) ReloadUnit(ctx context.Context, name string) error {
+	began := time.Now()
+	result, err := h.job(ctx, "reload", name, (*dbus.Conn).ReloadUnitContext)
+	if err == nil && result != "done" {
+		err = h.jobFailed(ctx, "reload", name, result, began)
+	}
+	return err
+}
+
+// jobMethod is one of the connection's methods that begin a job.
+type jobMethod func(bus *dbus.Conn, ctx context.Context, name, mode string, result chan<- string) (int, error)
+
+// startJob is a job after which the unit is to be active.
+func (h *Host) startJob(ctx context.Context, verb, name string, begin jobMethod) error {
+	h.forgetFailures(ctx, name) // else a unit that failed often is not started even with its error mended
+	began := time.Now()
+	result, err := h.job(ctx, verb, name, begin)
+	if err != nil {
+		return err
+	}
+	if result != "done" {
+		return h.jobFailed(ctx, verb, name, result, began)
+	}
+	p, err := h.properties(ctx, name)
+	if err != nil {
+		return err
+	}
+	if why := h.notStarted(ctx, name, p); why != "" {
+		return fmt.Errorf("cannot %s %s: %s", verb, name, why)
+	}
+	return nil
+}
+
+// job begins a job and waits for its result.
+func (h *Host) job(ctx context.Context, verb, name string, begin jobMethod) (result string, err error) {
+	do := verb + " " + name
+	bus, err := h.manager()
+	if err != nil {
+		return "", wrapUnavailable(do, err)
+	}
+	results := make(chan string, 2) // buffered: an abandoned result must not block the connection for ever
+	h.log.DebugContext(ctx, "asks systemd", "to", do)
+	if _, err := begin(bus, ctx, name, "replace", results); err != nil {
+		return "", systemdError(do, err)
+	}
+	alive := time.NewTicker(time.Second)
+	defer alive.Stop()
+	for {
+		select {
+		case result := <-results:
+			return result, nil
+		case <-ctx.Done():
+			return "", fmt.Errorf("cannot %s: %w", do, ctx.Err())
+		case <-alive.C:
+			switch {
+			case !bus.Connected():
+				return "", fmt.Errorf("cannot %s: the connection to systemd was lost", do)
+			case h.goingDown(ctx):
+				return "", fmt.Errorf("cannot %s: this machine is going down", do)
+			case h.beingStopped(ctx):
+				// Jobs of units that are ordered after the agent's wait until that has stopped, which waits for this one.
+				if _, err := begin(bus, ctx, name, "ignore-dependencies", results); err != nil {
+					return "", systemdError(do, err)
+				}
+				alive.Reset(time.Minute)
+			}
+		}
+	}
+}
+
+// daemonUnit is the agent's own.
+const daemonUnit = "rlb-agent.service"
+
+// beingStopped says whether systemd is stopping or restarting this very process.
+func (h *Host) beingStopped(ctx context.Context) bool {
+	p, err := h.properties(ctx, daemonUnit)
+	return err == nil && p.int("MainPID") == os.Getpid() && p.text("ActiveState") == "deactivating"
+}
+
+// goingDown says whether systemd is shutting this machine down: it stops the services then, and must not be hindered.
+func (h *Host) goingDown(ctx context.Context) bool {
+	bus, err := h.manager()
+	if err != nil {
+		return false
+	}
+	state, err := bus.SystemStateContext(ctx)
+	return err == nil && state.Value.Value() == "stopping"
+}
+
+// KillUnit ends all processes of a unit as they are (SIGKILL).
+func (h *Host) KillUnit(ctx context.Context, name string) error {
+	do := "kill " + name
+	bus, err := h.manager()
+	if err != nil {
+		return wrapUnavailable(do, err)
+	}
+	if err := bus.KillUnitWithTarget(ctx, name, dbus.All, int32(unix.SIGKILL)); err != nil {
+		return systemdError(do, err)
+	}
+	return nil
+}
+
+// MaskUnit keeps a unit from being started until a reboot; it need not exist.
+func (h *Host) MaskUnit(ctx context.Context, name string) error {
+	err := h.unitFiles(ctx, "mask", name, func(bus *dbus.Conn) (bool, error) {
+		changes, err := bus.MaskUnitFilesContext(ctx, []string{name}, true, true)
+		return len(changes) > 0, err
+	})
+	if err != nil {
+		return err
+	}
+	p, err := h.properties(ctx, name)
+	if err == nil && p.text("LoadState") != "masked" {
+		err = h.unitFiles(ctx, "unmask", name, func(bus *dbus.Conn) (bool, error) {
+			changes, err := bus.UnmaskUnitFilesContext(ctx, []string{name}, true)
+			return len(changes) > 0, err
+		})
+		err = errors.Join(fmt.Errorf("cannot mask %s: its file %s is stronger than a mask until the next boot", name, p.text("FragmentPath")), err)
+	}
+	return err
+}
+
+// UnmaskUnit takes masks of both kinds away.
+func (h *Host) UnmaskUnit(ctx context.Context, name string) error {
+	return h.unitFiles(ctx, "unmask", name, func(bus *dbus.Conn) (bool, error) {
+		forReboot, err1 := bus.UnmaskUnitFilesContext(ctx, []string{name}, true)
+		forGood, err2 := bus.UnmaskUnitFilesContext(ctx, []string{name}, false)
+		return len(forReboot)+len(forGood) > 0, errors.Join(err1, err2)
+	})
+}
+
+// EnableUnit makes a unit start at boot.
+func (h *Host) EnableUnit(ctx context.Context, name string) error {
+	return h.unitFiles(ctx, "enable", name, func(bus *dbus.Conn) (bool, error) {
+		installs, changes, err := bus.EnableUnitFilesContext(ctx, []string{name}, false, true)
+		if err == nil && !installs {
+			err = errors.New("it has no [Install] section")
+		}
+		return len(changes) > 0, err
+	})
+}
+
+// DisableUnit makes a unit not start at boot. A unit that is not there does not.
+func (h *Host) DisableUnit(ctx context.Context, name string) error {
+	return h.unitFiles(ctx, "disable", name, func(bus *dbus.Conn) (bool, error) {
+		changes, err := bus.DisableUnitFilesContext(ctx, []string{name}, false)
+		if isBusError(err, noSuchUnit, noSuchFile, notFound) {
+			err = nil
+		}
+		return len(changes) > 0, err
+	})
+}
+
+// unitFiles changes links to unit files, and has systemd read them only where that changed something.
+func (h *Host) unitFiles(ctx context.Context, verb, name string, change func(*dbus.Conn) (changed bool, err error)) error {
+	do := verb + " " + name
+	bus, err := h.manager()
+	if err != nil {
+		return wrapUnavailable(do, err)
+	}
+	h.log.DebugContext(ctx, "asks systemd", "to", do)
+	changed, err := change(bus)
+	if err != nil {
+		return systemdError(do, err)
+	}
+	if !changed {
+		return nil
+	}
+	return h.ReloadManager(ctx)
+}
+
+// ReloadManager makes systemd read changed unit files.
+func (h *Host) ReloadManager(ctx context.Context) error {
+	const do = "make systemd read its unit files"
+	bus, err := h.manager()
+	if err != nil {
+		return wrapUnavailable(do, err)
+	}
+	if err := bus.ReloadContext(ctx); err != nil {
+		return systemdError(do, err)
+	}
+	return nil
+}
+
+// RunDetached runs a command in a systemd unit of its own, and does not wait for it. Where the unit runs already
+// nothing is done.
+func (h *Host) RunDetached(ctx context.Context, unit string, args ...string) error {
+	state, err := h.Unit(ctx, unit)
+	if err != nil || state.Active() || state.ActiveState == "activating" {
+		return err
+	}
+	_, err = h.do(ctx, "start "+unit, command{program: "systemd-run", args: append([]string{"--quiet", "--collect", "--unit=" + unit, "--"}, args...)})
+	return err
+}

@@ -1,0 +1,71 @@
+package fake
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io/fs"
+	"maps"
+	"strings"
+
+	"rlb.dev/rlb-agent/reconcile"
+)
+
+// File is the state of a file.
+func (h *Host) File(ctx context.Context, path string) (reconcile.File, error) {
+	if err := h.look(ctx, "File"); err != nil {
+		return reconcile.File{}, err
+	}
+	f, exists := h.files[path]
+	if !exists {
+		return reconcile.File{Path: path}, nil
+	}
+	f.Data = bytes.Clone(f.Data)
+	return f, nil
+}
+
+// WriteFile replaces a file. One that is like that already keeps its time.
+func (h *Host) WriteFile(ctx context.Context, path string, data []byte, mode fs.FileMode, uid, gid int) error {
+	return h.effect(ctx, "WriteFile", path, func() error {
+		if !strings.HasPrefix(path, "/") {
+			return fmt.Errorf("cannot write %s: no absolute path", path)
+		}
+		have, exists := h.files[path]
+		if exists && bytes.Equal(have.Data, data) && have.Mode == mode && have.UID == uid && have.GID == gid {
+			return nil
+		}
+		h.files[path] = reconcile.File{Path: path, Exists: true, Data: bytes.Clone(data), Mode: mode, UID: uid, GID: gid, Changed: h.now()}
+		return nil
+	})
+}
+
+// RemoveFile removes a file.
+func (h *Host) RemoveFile(ctx context.Context, path string) error {
+	return h.effect(ctx, "RemoveFile", path, func() error {
+		delete(h.files, path)
+		return nil
+	})
+}
+
+// RemoveTree removes a directory with all that is in it.
+func (h *Host) RemoveTree(ctx context.Context, path string) error {
+	return h.effect(ctx, "RemoveTree", path, func() error {
+		if memory := path + "/memory.json"; h.fault.count == h.fault.stopWithin && h.files[memory].Exists {
+			delete(h.files, memory) // what nobody wants to be the first to go
+			panic(Stopped{"RemoveTree " + path + ", half-way"})
+		}
+		maps.DeleteFunc(h.files, func(name string, _ reconcile.File) bool {
+			return name == path || strings.HasPrefix(name, strings.TrimSuffix(path, "/")+"/")
+		})
+		return nil
+	})
+}
+
+// Put is a file as the administrator, or a package, puts it there.
+func (h *Host) Put(path, data string, mode fs.FileMode) {
+	h.ticks++
+	h.files[path] = reconcile.File{Path: path, Exists: true, Data: []byte(data), Mode: mode, Changed: h.now()}
+}
+
+// Text is the content of a file, "" where there is none.
+func (h *Host) Text(path string) string { return string(h.files[path].Data) }

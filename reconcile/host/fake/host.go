@@ -1,0 +1,162 @@
+// Package fake is a host in memory: a Debian machine as far as reconciling cares, with apt, systemd, iptables,
+// HAProxy and keepalived. It can print all of its state ([Host.Dump]), fail at any of its effects, lose the agent
+// before or after one as a SIGKILL does, and reboot. It is not for concurrent use.
+package fake
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"net/netip"
+	"slices"
+	"time"
+
+	"rlb.dev/rlb-agent/reconcile"
+	"rlb.dev/rlb-agent/render"
+)
+
+// Host is a host in memory. Its fields may be changed between two calls, as an administrator would.
+type Host struct {
+	Net       []reconcile.Interface // network interfaces
+	Archive   map[string][]string   // versions of each package that apt offers, the newest first
+	Lists     bool                  // apt's lists were fetched
+	ListsTime time.Time             // when they changed last
+	Security  bool                  // the newest versions are security updates
+	Asked     int                   // times that apt was asked for them
+	NoIPv6    bool                  // the kernel has none
+	Busy      map[uint16]bool       // ports that some other program holds: HAProxy cannot bind them
+	Taken     map[uint16]string     // ports that some other program is seen to hold, with its name
+	Faulty    string                // a word in keepalived's configuration that puts its instances in FAULT
+	Blind     bool                  // HAProxy cannot be tried beside the real one
+	Sick      string                // a word in HAProxy's configuration with which servers, or a backend's, are down
+	Unchecked string                // a word in HAProxy's configuration with which a server is never checked
+	Role      reconcile.Role        // what keepalived's instances are, BACKUP where it is ""
+	Lost      string                // a word in keepalived's configuration with which it has no instances
+	Forbidden map[string]string     // words that a program ("haproxy", "keepalived") refuses in its configuration
+	OldMaster bool                  // HAProxy before 2.6, which does not tell of failed reloads
+	Routers   []render.Identity     // that others advertise
+	Detached  []string              // the commands of RunDetached
+	Deaf      bool                  // HAProxy listens nowhere, whatever it has loaded
+	Answers   map[netip.Addr]string // MACs of the other machines that answer for an address
+	NotReady  error                 // what Ready says
+	Log       []string              // every call of a writer, in order
+
+	Stubborn string         // a word in commands of HAProxy's runtime API that it refuses
+	Sessions map[string]int // connections that servers of HAProxy ("web/server1") have, and that do not end
+
+	files    map[string]reconcile.File
+	packages map[string]*pkg
+	units    map[string]*unit
+	manager  map[string]string // unit files as systemd has read them
+	tables   map[render.Family]table
+	ticks    int // of the host's own clock
+	serial   int // of processes and runs of units
+
+	fault fault
+}
+
+var _ reconcile.Host = (*Host)(nil)
+
+// New is a Debian 12 that was just installed: eth0 with 198.51.100.11/24, nothing of ours, all packages on offer.
+func New() *Host {
+	return &Host{
+		Net: []reconcile.Interface{
+			{Name: "lo", Prefixes: prefixes("127.0.0.1/8", "::1/128")},
+			{Name: "eth0", Prefixes: prefixes("198.51.100.11/24", "2001:db8::11/64", "fe80::11/64")},
+		},
+		Archive: map[string][]string{
+			"haproxy":     {"2.6.12-1+deb12u4", "2.6.12-1+deb12u3"},
+			"keepalived":  {"1:2.2.7-1+b2"},
+			"iptables":    {"1.8.9-2"},
+			"liblua5.3-0": {"5.3.6-2"},
+		},
+		Lists:     true,
+		ListsTime: time.Date(2025, 12, 1, 0, 0, 0, 0, time.UTC),
+		Busy:      map[uint16]bool{},
+		Forbidden: map[string]string{},
+		files:     map[string]reconcile.File{},
+		packages:  map[string]*pkg{},
+		units:     map[string]*unit{},
+		manager:   map[string]string{},
+		tables:    map[render.Family]table{render.IPv4: newTable(), render.IPv6: newTable()},
+	}
+}
+
+func prefixes(texts ...string) []netip.Prefix {
+	var all []netip.Prefix
+	for _, text := range texts {
+		all = append(all, netip.MustParsePrefix(text))
+	}
+	return all
+}
+
+// now is the host's own clock. It moves with every effect, so that the order of changes can be told.
+func (h *Host) now() time.Time {
+	return time.Date(2026, 1, 1, 0, 0, h.ticks, 0, time.UTC)
+}
+
+func (h *Host) next() int { h.serial++; return h.serial }
+
+// Admin does something to the host as its administrator: not logged, not counted, never failing by injection.
+func (h *Host) Admin(change func(ctx context.Context, h reconcile.Host) error) {
+	saved, log := h.fault, slices.Clone(h.Log)
+	h.fault = fault{}
+	defer func() { h.fault, h.Log = saved, log }()
+	if err := change(context.Background(), h); err != nil {
+		panic(fmt.Sprintf("fake: the administrator: %v", err))
+	}
+}
+
+// Ready is NotReady.
+func (h *Host) Ready(ctx context.Context) error {
+	if err := h.look(ctx, "Ready"); err != nil {
+		return err
+	}
+	return h.NotReady
+}
+
+// Interfaces are Net.
+func (h *Host) Interfaces(ctx context.Context) ([]reconcile.Interface, error) {
+	if err := h.look(ctx, "Interfaces"); err != nil {
+		return nil, err
+	}
+	return slices.Clone(h.Net), nil
+}
+
+// HearsRouter is whether one of the identities is in Routers.
+func (h *Host) HearsRouter(ctx context.Context, iface string, ids []render.Identity, _ time.Duration) (bool, error) {
+	if err := h.look(ctx, "HearsRouter"); err != nil {
+		return false, err
+	}
+	return slices.ContainsFunc(ids, func(id render.Identity) bool { return slices.ContainsFunc(h.Routers, id.Covers) }), nil
+}
+
+// Neighbours are those of Answers.
+func (h *Host) Neighbours(ctx context.Context, iface string, addrs []netip.Addr) (map[netip.Addr]string, error) {
+	if err := h.look(ctx, "Neighbours"); err != nil {
+		return nil, err
+	}
+	if !slices.ContainsFunc(h.Net, func(i reconcile.Interface) bool { return i.Name == iface }) {
+		return nil, fmt.Errorf("cannot ask for neighbours on %s: there is no interface %s", iface, iface)
+	}
+	found := maps.Clone(h.Answers)
+	maps.DeleteFunc(found, func(addr netip.Addr, _ string) bool { return !slices.Contains(addrs, addr) })
+	return found, nil
+}
+
+// RemoveAddress takes an address off an interface.
+func (h *Host) RemoveAddress(ctx context.Context, iface string, prefix netip.Prefix) error {
+	return h.effect(ctx, "RemoveAddress", prefix.String()+" "+iface, func() error {
+		h.Net = slices.Clone(h.Net) // a clone of the host may share it
+		for i, link := range h.Net {
+			if link.Name == iface {
+				h.Net[i].Prefixes = slices.DeleteFunc(slices.Clone(link.Prefixes), func(p netip.Prefix) bool { return p == prefix })
+			}
+		}
+		return nil
+	})
+}
+
+func unavailable(text string) error {
+	return fmt.Errorf("cannot %s: %w", text, reconcile.ErrUnavailable)
+}

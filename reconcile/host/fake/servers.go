@@ -1,0 +1,207 @@
+package fake
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+
+	"rlb.dev/rlb-agent/reconcile"
+)
+
+// server is one of the running HAProxy's.
+type server struct {
+	backend, name string
+	balance       string
+	address       string // with its port
+	weight, most  int
+	words         string // all others of its line
+	admin         reconcile.AdminState
+	checkOff      bool
+	around        string // its backend's other lines
+}
+
+func (s server) place() string { return s.backend + "/" + s.name }
+
+func (s server) String() string {
+	return fmt.Sprintf("%s %s %s weight %d maxconn %d %s%s", s.place(), s.address, s.words, s.weight, s.most, s.admin, word(s.checkOff, " check off"))
+}
+
+// serversIn are the servers of a haproxy.cfg.
+func serversIn(unit, config string) (all []server) {
+	if unit != "haproxy.service" {
+		return nil
+	}
+	backend, balance, around := "", "", ""
+	for line := range strings.Lines(config) {
+		switch words := strings.Fields(line); {
+		case len(words) > 1 && words[0] == "backend":
+			backend, balance, around = words[1], "", ""
+		case len(words) > 1 && words[0] == "balance":
+			balance = words[1]
+		case len(words) > 2 && words[0] == "server":
+			s := newServer(backend, words[1:])
+			s.balance, s.around, s.admin = balance, around, reconcile.AdminReady
+			all = append(all, s)
+		default:
+			around += line
+		}
+	}
+	return all
+}
+
+// newServer reads the name, the address and the words of a server.
+func newServer(backend string, words []string) server {
+	s := server{backend: backend, name: words[0], address: words[1], weight: 1}
+	var rest []string
+	for i := 2; i < len(words); i++ {
+		switch words[i] {
+		case "weight":
+			i++
+			s.weight, _ = strconv.Atoi(words[i])
+		case "maxconn":
+			i++
+			s.most, _ = strconv.Atoi(words[i])
+		default:
+			rest = append(rest, words[i])
+		}
+	}
+	s.words = strings.Join(rest, " ")
+	return s
+}
+
+// withoutServers is a haproxy.cfg without its servers, which may run otherwise.
+func withoutServers(unit, config string) string {
+	var b strings.Builder
+	for line := range strings.Lines(config) {
+		if unit != "haproxy.service" || !strings.HasPrefix(strings.TrimSpace(line), "server ") {
+			b.WriteString(line)
+		}
+	}
+	return b.String()
+}
+
+// states are the servers with their checks' outcome.
+func (h *Host) states(servers []server) []reconcile.ServerState {
+	var all []reconcile.ServerState
+	for _, s := range servers {
+		line := fmt.Sprintf("server %s %s %s", s.name, s.address, s.words)
+		state := reconcile.ServerState{Backend: s.backend, Name: s.name, Address: s.address, State: "UP", Reason: "L4OK", Checked: true}
+		if s.admin == reconcile.AdminDrain || s.weight == 0 {
+			state.State = "DRAIN"
+		}
+		if h.Sick != "" && strings.Contains(s.around+line, h.Sick) {
+			state.State, state.Reason = "DOWN", "L4CON: connection refused"
+		}
+		if s.admin == reconcile.AdminMaint {
+			state.State = "MAINT"
+		}
+		state.Checked = h.Unchecked == "" || !strings.Contains(line, h.Unchecked)
+		all = append(all, state)
+	}
+	return all
+}
+
+// RunningServers are those of the running HAProxy.
+func (h *Host) RunningServers(ctx context.Context) ([]reconcile.RunningServer, error) {
+	if err := h.look(ctx, "RunningServers"); err != nil {
+		return nil, err
+	}
+	u := h.unit("haproxy.service")
+	if !u.active {
+		return nil, unavailable("ask haproxy how its servers run")
+	}
+	var all []reconcile.RunningServer
+	for _, s := range u.servers {
+		addr, _ := netip.ParseAddrPort(s.address)
+		all = append(all, reconcile.RunningServer{
+			Backend: s.backend, Name: s.name, Addr: addr, Weight: s.weight, MaxConnections: s.most,
+			Admin: s.admin, CheckOff: s.checkOff, Sessions: h.Sessions[s.place()],
+		})
+	}
+	return all, nil
+}
+
+// Runtime does one command of HAProxy's runtime API, as HAProxy 2.6 does.
+func (h *Host) Runtime(ctx context.Context, command string) error {
+	return h.effect(ctx, "Runtime", command, func() error {
+		u := h.unit("haproxy.service")
+		words := strings.Fields(command)
+		refuse := func(why string) error { return fmt.Errorf("cannot give haproxy the command %q: %s", command, why) }
+		if !u.active || h.Stubborn != "" && strings.Contains(command, h.Stubborn) {
+			return refuse("it does not take it")
+		}
+		if len(words) > 3 && words[1] == "maxconn" { // set maxconn server b/s N
+			words = []string{"set", "server", words[3], "maxconn", words[4]}
+		}
+		backend, name, ok := strings.Cut(words[2], "/")
+		if !ok {
+			return refuse("Require 'backend/server'.")
+		}
+		at := slices.IndexFunc(u.servers, func(s server) bool { return s.backend == backend && s.name == name })
+		if verb := words[0] + " " + words[1]; verb == "add server" {
+			return h.addServer(u, backend, append([]string{name}, words[3:]...), at, refuse)
+		} else if at < 0 {
+			return refuse("No such server.")
+		} else {
+			return h.changeServer(u, at, verb, words[3:], refuse)
+		}
+	})
+}
+
+func (h *Host) addServer(u *unit, backend string, words []string, at int, refuse func(string) error) error {
+	neighbour := slices.IndexFunc(u.servers, func(s server) bool { return s.backend == backend })
+	switch {
+	case at >= 0:
+		return refuse("Already exists a server with the same name in backend.")
+	case neighbour < 0:
+		return refuse("No such backend.")
+	}
+	s := newServer(backend, words)
+	s.balance, s.around, s.admin = u.servers[neighbour].balance, u.servers[neighbour].around, reconcile.AdminMaint
+	s.checkOff = strings.HasPrefix(s.words, "check")
+	if s.balance == "source" || s.balance == "static-rr" {
+		return refuse("Backend must use a dynamic load balancing to support dynamic servers.")
+	}
+	u.servers = append(u.servers, s)
+	return nil
+}
+
+func (h *Host) changeServer(u *unit, at int, verb string, words []string, refuse func(string) error) error {
+	s := &u.servers[at]
+	switch {
+	case verb == "enable health" && !strings.HasPrefix(s.words, "check"):
+		return refuse("Health check was not configured on this server, cannot enable.")
+	case verb == "enable health":
+		s.checkOff = false
+	case verb == "enable server":
+		s.admin = reconcile.AdminReady
+	case verb == "del server" && s.admin != reconcile.AdminMaint:
+		return refuse("Only servers in maintenance mode can be deleted.")
+	case verb == "del server" && h.Sessions[s.place()] > 0:
+		return refuse("Server still has connections attached to it, cannot remove it.")
+	case verb == "del server":
+		u.servers = slices.Delete(slices.Clone(u.servers), at, at+1)
+	case words[0] == "state":
+		s.admin = reconcile.AdminState(words[1])
+		if s.admin == reconcile.AdminMaint && strings.Contains(s.words, "shutdown-sessions") {
+			delete(h.Sessions, s.place())
+		}
+	case words[0] == "addr":
+		port, _ := strconv.ParseUint(words[3], 10, 16)
+		s.address = netip.AddrPortFrom(netip.MustParseAddr(words[1]), uint16(port)).String()
+	case words[0] == "maxconn":
+		s.most, _ = strconv.Atoi(words[1])
+	case words[0] == "weight" && words[1] == "100%":
+		s.weight = 1
+	case words[0] == "weight" && (s.balance == "source" || s.balance == "static-rr"):
+		return refuse("Backend is using a static LB algorithm and only accepts weights '0%' and '100%'.")
+	case words[0] == "weight":
+		s.weight, _ = strconv.Atoi(words[1])
+	default:
+		return refuse("Unknown command")
+	}
+	return nil
+}

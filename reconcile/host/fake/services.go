@@ -1,0 +1,91 @@
+package fake
+
+import (
+	"cmp"
+	"context"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"rlb.dev/rlb-agent/reconcile"
+	"rlb.dev/rlb-agent/render"
+)
+
+// VRRP are the instances that keepalived has loaded: in their Role, or in FAULT where Faulty says so.
+func (h *Host) VRRP(ctx context.Context, pid int) ([]reconcile.Instance, error) {
+	if err := h.look(ctx, "VRRP"); err != nil {
+		return nil, err
+	}
+	u := h.unit("keepalived.service")
+	if u.pid != pid || pid == 0 {
+		return nil, unavailable("ask keepalived for its state")
+	}
+	if h.Lost != "" && strings.Contains(u.loaded, h.Lost) {
+		return nil, nil
+	}
+	role := cmp.Or(h.Role, reconcile.RoleBackup)
+	if h.Faulty != "" && strings.Contains(u.loaded, h.Faulty) {
+		role = reconcile.RoleFault
+	}
+	var all []reconcile.Instance
+	for line := range strings.Lines(u.loaded) {
+		if words := strings.Fields(line); len(words) > 1 && words[0] == "vrrp_instance" {
+			all = append(all, reconcile.Instance{Name: words[1], Role: role, Since: u.since})
+		}
+	}
+	return all, nil
+}
+
+// Servers are those of the running HAProxy: up, or down where Sick says so.
+func (h *Host) Servers(ctx context.Context) ([]reconcile.ServerState, error) {
+	if err := h.look(ctx, "Servers"); err != nil {
+		return nil, err
+	}
+	return h.states(h.unit("haproxy.service").servers), nil
+}
+
+// Rehearse shows the servers of a file that HAProxy has not loaded.
+func (h *Host) Rehearse(ctx context.Context, file render.File, seen func([]reconcile.ServerState) bool) error {
+	if err := h.look(ctx, "Rehearse"); err != nil {
+		return err
+	}
+	if h.Blind { // no rehearsal: what is wrong shows only after the reload
+		return unavailable("rehearse the health checks")
+	}
+	seen(h.states(serversIn("haproxy.service", string(file.Data))))
+	return nil
+}
+
+// Sockets are HAProxy's, and those of the other programs in Taken.
+func (h *Host) Sockets(ctx context.Context) ([]reconcile.Socket, error) {
+	if err := h.look(ctx, "Sockets"); err != nil {
+		return nil, err
+	}
+	var all []reconcile.Socket
+	u := h.unit("haproxy.service")
+	for _, addr := range binds(u.loaded) {
+		all = append(all, reconcile.Socket{Addr: addr, PID: u.pid, Program: "haproxy"})
+	}
+	for port, program := range h.Taken {
+		all = append(all, reconcile.Socket{Addr: netip.AddrPortFrom(netip.IPv4Unspecified(), port), PID: 1, Program: program})
+	}
+	slices.SortFunc(all, func(a, b reconcile.Socket) int { return a.Addr.Compare(b.Addr) })
+	return all, nil
+}
+
+// Additions are the packages that are not installed among these and what they depend on.
+func (h *Host) Additions(ctx context.Context, packages ...string) ([]string, error) {
+	if err := h.look(ctx, "Additions"); err != nil {
+		return nil, err
+	}
+	var all []string
+	for _, request := range packages {
+		name, _, _ := strings.Cut(request, "=")
+		for _, name := range append(slices.Clone(dependencies[name]), name) {
+			if h.Installed(name) == "" && !slices.Contains(all, name) {
+				all = append(all, name)
+			}
+		}
+	}
+	return all, nil
+}

@@ -1,0 +1,62 @@
+package link
+
+import (
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"slices"
+	"strings"
+)
+
+// Announce tells everyone on an interface's link that an address is here: by ARP, as an announcement (RFC 5227 §2.3) and
+// as a reply, since some heed only the one or the other; by an unsolicited neighbour advertisement (RFC 4861 §7.2.6)
+// that overrides what they know.
+func Announce(iface string, addr netip.Addr) error { return AnnounceTo(iface, addr, nil) }
+
+// AnnounceTo is Announce to one machine alone.
+func AnnounceTo(iface string, addr netip.Addr, to net.HardwareAddr) error {
+	if err := announce(iface, addr.Unmap().WithZone(""), to); err != nil {
+		return fmt.Errorf("cannot announce %s on %s: %w", addr, iface, err)
+	}
+	return nil
+}
+
+func announce(iface string, addr netip.Addr, to net.HardwareAddr) error {
+	l, err := lookAt(iface)
+	if err != nil {
+		return err
+	}
+	etherType, frames := typeARP, [][]byte{
+		arpFrame(arpRequest, l.mac, addr, make([]byte, 6), addr),
+		arpFrame(arpReply, l.mac, addr, l.mac, addr),
+	}
+	if addr.Is6() {
+		etherType, frames = typeIPv6, [][]byte{unsolicited(l, addr)}
+	}
+	var nothing program
+	nothing.drop()
+	s, err := open(l, etherType, nothing)
+	if err != nil {
+		return err
+	}
+	defer s.file.Close()
+	for _, frame := range frames {
+		copy(frame, to)
+		if err := s.send(frame); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// unsolicited is a neighbour advertisement to all nodes. It says, as the kernel's own do, whether this is a router.
+func unsolicited(l link, addr netip.Addr) []byte {
+	const override, router = 0x20, 0x80
+	flags := byte(override)
+	if text, err := os.ReadFile("/proc/sys/net/ipv6/conf/" + l.name + "/forwarding"); err == nil && strings.TrimSpace(string(text)) != "0" {
+		flags |= router
+	}
+	message := slices.Concat([]byte{neighbourAdvertisement, 0, 0, 0, flags, 0, 0, 0}, addr.AsSlice(), []byte{optionTargetMAC, 1}, l.mac)
+	return icmp6Frame(l.mac, addr, netip.IPv6LinkLocalAllNodes(), message)
+}

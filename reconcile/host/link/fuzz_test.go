@@ -1,0 +1,41 @@
+package link
+
+import (
+	"testing"
+
+	"rlb.dev/rlb-agent/render"
+)
+
+// Whatever comes in, the parsers stay within the frame, and take nothing that the filters before them would drop.
+func FuzzParsers(f *testing.F) {
+	for _, frame := range []string{gratuitousARP, unsolicitedNA, advert2, advert3, advertU, advert6} {
+		f.Add(bytesOf(frame))
+	}
+	own := bytesOf("5a1377e2904c")
+	f.Fuzz(func(t *testing.T, frame []byte) {
+		if len(frame) > 2048 {
+			t.Skip("no frame")
+		}
+		if c, ok := parseARP(frame); ok && (!c.addr.Is4() || !single(c.mac) || !kept(t, claimsByARP(own, addrs(c.addr.String())), frame)) {
+			t.Errorf("ARP: %v", c)
+		}
+		if c, ok := parseNDP(frame); ok && (!c.addr.Is6() || !single(c.mac) || !kept(t, claimsByNDP(own, addrs(c.addr.String())), frame)) {
+			t.Errorf("ND: %v", c)
+		}
+		for _, at := range []int{ip4End, ip6End} {
+			if len(frame) < at+2 {
+				continue
+			}
+			for _, family := range render.Families {
+				id := Identity{Family: family, Version: int(frame[at] >> 4), RouterID: int(frame[at+1])}
+				filter := advertsByIPv4(own, id)
+				if family == render.IPv6 {
+					filter = advertsByIPv6(own, id)
+				}
+				if a, ok := parseAdvert(frame, id); ok && (a.Interval <= 0 || !a.From.IsValid() || !kept(t, filter, frame)) {
+					t.Errorf("VRRP: %+v", a)
+				}
+			}
+		}
+	})
+}

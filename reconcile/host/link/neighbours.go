@@ -1,0 +1,114 @@
+package link
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"net"
+	"net/netip"
+	"slices"
+	"sync"
+	"time"
+)
+
+// Neighbours asks who holds these addresses, by ARP and neighbour solicitations on an interface, and returns the MACs of
+// those that answer, this machine left out. It asks twice, and ends when all have answered, or after wait.
+func Neighbours(ctx context.Context, iface string, addrs []netip.Addr, wait time.Duration) (map[netip.Addr]net.HardwareAddr, error) {
+	found := map[netip.Addr]net.HardwareAddr{}
+	if err := <-askNeighbours(ctx, iface, addrs, wait, func(c claim) { found[c.addr] = c.mac }); err != nil {
+		return nil, err
+	}
+	return found, nil
+}
+
+// AnyNeighbour says whether another machine holds one of these addresses. It ends with the first answer, or after wait.
+func AnyNeighbour(ctx context.Context, iface string, addrs []netip.Addr, wait time.Duration) (bool, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	answers := make(chan claim, len(addrs))
+	end := askNeighbours(ctx, iface, addrs, wait, func(c claim) { answers <- c })
+	select {
+	case <-answers: // and not when the sockets are closed, which takes the kernel some milliseconds
+		return true, nil
+	case err := <-end:
+		return len(answers) > 0, err
+	}
+}
+
+// askNeighbours begins to ask, and calls found, one call at a time, for the first answer of each address. end brings the
+// error once all is over.
+func askNeighbours(ctx context.Context, iface string, addrs []netip.Addr, wait time.Duration, found func(claim)) (end <-chan error) {
+	result := make(chan error, 1)
+	over := func(err error) <-chan error {
+		if err != nil {
+			err = fmt.Errorf("cannot ask for neighbours on %s: %w", iface, err)
+		}
+		result <- err
+		return result
+	}
+	v4, v6 := byFamily(addrs)
+	if len(v4)+len(v6) == 0 {
+		return over(nil)
+	}
+	l, err := lookAt(iface)
+	if err != nil {
+		return over(err)
+	}
+	arp, ndp, err := openClaims(l, v4, v6)
+	if err != nil {
+		return over(err)
+	}
+	var both sync.WaitGroup
+	var mutex sync.Mutex
+	var errs [2]error
+	ask := func(s *socket, asked []netip.Addr, parse func([]byte) (claim, bool), err *error) {
+		if s == nil {
+			return
+		}
+		both.Go(func() {
+			defer s.file.Close()
+			*err = s.ask(ctx, l, asked, wait, parse, func(c claim) {
+				mutex.Lock()
+				defer mutex.Unlock()
+				found(c)
+			})
+		})
+	}
+	ask(arp, v4, parseARP, &errs[0])
+	ask(ndp, v6, parseNDP, &errs[1])
+	go func() {
+		both.Wait()
+		over(cmp.Or(errs[0], errs[1], ctx.Err()))
+	}()
+	return result
+}
+
+// ask asks for addresses of one family, and once more for those that did not answer in a half of the time.
+func (s *socket) ask(ctx context.Context, l link, asked []netip.Addr, wait time.Duration, parse func([]byte) (claim, bool), found func(claim)) error {
+	missing := slices.Clone(asked)
+	began := time.Now()
+	for _, until := range []time.Time{began.Add(wait / 2), began.Add(wait)} {
+		if err := s.file.SetReadDeadline(until); err != nil {
+			return err
+		}
+		stop := endWith(ctx, s.file)
+		for _, addr := range missing {
+			if err := s.send(whoHas(l.mac, l.sender(addr, asked), addr)); err != nil {
+				stop()
+				return err
+			}
+		}
+		err := receive(s.file, func(frame []byte) bool {
+			if c, ok := parse(frame); ok && l.foreign(c.mac) && slices.Contains(missing, c.addr) {
+				found(c)
+				missing = slices.DeleteFunc(missing, func(addr netip.Addr) bool { return addr == c.addr })
+			}
+			return len(missing) == 0
+		})
+		stop()
+		if err != nil || len(missing) == 0 || ctx.Err() != nil {
+			return err
+		}
+	}
+	return nil
+}

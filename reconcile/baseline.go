@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"rlb.dev/rlb-agent/reconcile/host"
 	"rlb.dev/rlb-agent/render"
 )
 
@@ -21,24 +22,24 @@ type baseline struct {
 }
 
 // takeBaseline looks at what runs. What cannot be asked is not in it, and not missed later.
-func takeBaseline(ctx context.Context, o Observer) baseline {
+func takeBaseline(ctx context.Context, o host.Observer) baseline {
 	b := baseline{up: map[string]bool{}, well: map[string]bool{}}
-	if unit, err := o.Unit(ctx, haproxyUnit); err == nil && unit.Active() {
+	if unit, err := o.Unit(ctx, host.HAProxyUnit); err == nil && unit.Active() {
 		if workers, err := o.Workers(ctx, masterSocket(unit)); err == nil {
 			b.workers = workers.Current
 			b.listen, _ = o.Listeners(ctx, workers.Current...)
 		}
 		states, _ := o.Servers(ctx)
 		for _, s := range states {
-			if s.Checked && s.Up() && !s.drained() {
+			if s.Checked && s.Up() && !s.Drained() {
 				b.up[s.Backend] = true
 			}
 		}
 	}
-	if unit, err := o.Unit(ctx, keepalivedUnit); err == nil && unit.Active() {
+	if unit, err := o.Unit(ctx, host.KeepalivedUnit); err == nil && unit.Active() {
 		instances, _ := o.VRRP(ctx, unit.MainPID)
 		for _, i := range instances {
-			b.well[i.Name] = i.Role == RoleMaster || i.Role == RoleBackup
+			b.well[i.Name] = i.Role == host.RoleMaster || i.Role == host.RoleBackup
 		}
 	}
 	return b
@@ -67,7 +68,7 @@ func firstCheck(d Desired, before baseline) time.Duration {
 
 // serversLeft sees that every service that had a server up has one now. HAProxy calls a server up until its first
 // check says otherwise, so only checked ones count.
-func (b baseline) serversLeft(ctx context.Context, o Observer, d Desired) error {
+func (b baseline) serversLeft(ctx context.Context, o host.Observer, d Desired) error {
 	if len(b.up) == 0 {
 		return nil
 	}
@@ -80,7 +81,7 @@ func (b baseline) serversLeft(ctx context.Context, o Observer, d Desired) error 
 
 // rehearse lets a HAProxy beside the real one check the servers with the new configuration, so that a check which takes
 // every control plane out is found before a client meets it. What cannot be rehearsed is seen after the reload.
-func rehearse(ctx context.Context, h Host, d Desired, file render.File) error {
+func rehearse(ctx context.Context, h host.Host, d Desired, file render.File) error {
 	before := takeBaseline(ctx, h)
 	if len(before.up) == 0 {
 		return nil
@@ -88,7 +89,7 @@ func rehearse(ctx context.Context, h Host, d Desired, file render.File) error {
 	ctx, cancel := context.WithTimeout(ctx, time.Second+firstCheck(d, before))
 	defer cancel()
 	var hopeless *hopelessError
-	err := h.Rehearse(ctx, file, func(states []ServerState) bool {
+	err := h.Rehearse(ctx, file, func(states []host.ServerState) bool {
 		verdict := before.serversIn(states, d)
 		return verdict == nil || errors.As(verdict, &hopeless)
 	})
@@ -98,7 +99,7 @@ func rehearse(ctx context.Context, h Host, d Desired, file render.File) error {
 	return nil
 }
 
-func (b baseline) serversIn(states []ServerState, d Desired) error {
+func (b baseline) serversIn(states []host.ServerState, d Desired) error {
 	for _, want := range d.Backends {
 		if !b.up[want.Name] {
 			continue
@@ -106,7 +107,7 @@ func (b baseline) serversIn(states []ServerState, d Desired) error {
 		up, waiting := false, false
 		var reasons []string
 		for _, s := range states {
-			if s.Backend != want.Name || s.drained() && !slices.Contains(want.Servers, s.Name) { // a retired one serves nobody new
+			if s.Backend != want.Name || s.Drained() && !slices.Contains(want.Servers, s.Name) { // a retired one serves nobody new
 				continue
 			}
 			up = up || s.Checked && s.Up()
@@ -127,30 +128,30 @@ func (b baseline) serversIn(states []ServerState, d Desired) error {
 
 // instancesLeft sees that keepalived has its instances, that none is in FAULT that was not, and that the virtual IPs
 // are on the interface if, and only if, the role says so.
-func (b baseline) instancesLeft(ctx context.Context, o Observer, d Desired, unit Unit) error {
+func (b baseline) instancesLeft(ctx context.Context, o host.Observer, d Desired, unit host.Unit) error {
 	if age := time.Since(unit.ActiveSince); age >= 0 && age < deafTime {
 		return fmt.Errorf("cannot ask keepalived yet: it started %v ago", age.Round(time.Millisecond))
 	}
 	instances, err := o.VRRP(ctx, unit.MainPID)
-	if errors.Is(err, ErrUnavailable) {
+	if errors.Is(err, host.ErrUnavailable) {
 		return nil // a keepalived that cannot tell
 	}
 	if err != nil {
 		return err
 	}
-	held, err := ownAddresses(ctx, o)
+	held, err := host.OwnAddresses(ctx, o)
 	if err != nil {
 		return err
 	}
 	master := false
 	for _, name := range d.Instances {
-		at := slices.IndexFunc(instances, func(i Instance) bool { return i.Name == name })
+		at := slices.IndexFunc(instances, func(i host.Instance) bool { return i.Name == name })
 		if at < 0 {
 			return fmt.Errorf("cannot see keepalived's instance %s", name)
 		}
-		if role := instances[at].Role; role == RoleFault && b.well[name] {
-			return fmt.Errorf("keepalived's instance %s is in FAULT, and was not before (journalctl -u %s tells why)", name, keepalivedUnit)
-		} else if role == RoleMaster {
+		if role := instances[at].Role; role == host.RoleFault && b.well[name] {
+			return fmt.Errorf("keepalived's instance %s is in FAULT, and was not before (journalctl -u %s tells why)", name, host.KeepalivedUnit)
+		} else if role == host.RoleMaster {
 			master = true
 		}
 	}
@@ -164,7 +165,7 @@ func (b baseline) instancesLeft(ctx context.Context, o Observer, d Desired, unit
 
 // takenPorts finds another program where HAProxy is to listen and does not yet: HAProxy's own check does not look, and
 // a reload would fail half-way.
-func takenPorts(ctx context.Context, o Observer, d Desired) error {
+func takenPorts(ctx context.Context, o host.Observer, d Desired) error {
 	sockets, err := o.Sockets(ctx)
 	if err != nil {
 		return err

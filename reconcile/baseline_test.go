@@ -9,6 +9,7 @@ import (
 
 	"rlb.dev/rlb-agent/api"
 	"rlb.dev/rlb-agent/reconcile"
+	"rlb.dev/rlb-agent/reconcile/host"
 	"rlb.dev/rlb-agent/reconcile/host/fake"
 )
 
@@ -30,8 +31,8 @@ func TestChangesThatTakeSomethingDown(t *testing.T) {
 		edit  func(t *testing.T) *api.Document
 		early func(h *fake.Host) // before the first run
 		late  func(h *fake.Host) // before the edit
-		want  string                 // how the error begins, "" where the edit stays
-		long  bool                   // further looks may have mended it
+		want  string             // how the error begins, "" where the edit stays
+		long  bool               // further looks may have mended it
 	}{
 		"all servers go down": {edit: weight, late: func(h *fake.Host) { h.Sick = "198.51.100.22" },
 			want: "spec.yaml:5:3: services[0].healthCheck: no server of web is up any more, and before the change there was one: server1 L4CON: connection refused"},
@@ -56,10 +57,10 @@ func TestChangesThatTakeSomethingDown(t *testing.T) {
 		"FAULT before and after":           {edit: priority, late: func(h *fake.Host) { h.Faulty = "vrrp_instance" }},
 		"FAULT from the first":             {edit: priority, early: func(h *fake.Host) { h.Faulty = "vrrp_instance" }},
 		"instance is gone":                 {edit: priority, late: func(h *fake.Host) { h.Lost = "77" }, want: "cannot see keepalived's instance HA-CLUSTER", long: true},
-		"keepalived cannot tell":           {edit: priority, late: func(h *fake.Host) { h.FailMethod("VRRP", reconcile.ErrUnavailable) }},
+		"keepalived cannot tell":           {edit: priority, late: func(h *fake.Host) { h.FailMethod("VRRP", host.ErrUnavailable) }},
 		"virtual IP without being master":  {edit: priority, late: hold, want: "cannot see virtual IP 198.51.100.10 where it should be: this host is master: false, and holds it: true", long: true},
-		"master without its virtual IP":    {edit: priority, late: func(h *fake.Host) { h.Role = reconcile.RoleMaster }, want: "cannot see virtual IP 198.51.100.10 where it should be: this host is master: true, and holds it: false", long: true},
-		"master that holds its virtual IP": {edit: priority, late: func(h *fake.Host) { hold(h); h.Role = reconcile.RoleMaster }},
+		"master without its virtual IP":    {edit: priority, late: func(h *fake.Host) { h.Role = host.RoleMaster }, want: "cannot see virtual IP 198.51.100.10 where it should be: this host is master: true, and holds it: false", long: true},
+		"master that holds its virtual IP": {edit: priority, late: func(h *fake.Host) { hold(h); h.Role = host.RoleMaster }},
 		"a server's state cannot be asked": {edit: weight, late: func(h *fake.Host) { h.FailMethod("Servers", errors.New("cannot ask")) }},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -158,11 +159,11 @@ func TestPortThatIsTaken(t *testing.T) {
 func TestFieldErrors(t *testing.T) {
 	for _, test := range []struct {
 		spec string
-		net  []reconcile.Interface
+		net  []host.Interface
 		want string
 	}{
 		{spec + "vrrp: {interface: eth9}\n", nil, "spec.yaml:9:19: vrrp.interface: cannot find interface eth9 on this host, there is only eth0 (198.51.100.11/24, 2001:db8::11/64)"},
-		{spec, []reconcile.Interface{of("eth0", "192.0.2.1/24")}, "spec.yaml:3:14: virtualIPs[0]: cannot tell the interface of the virtual IPs: no subnet holds 198.51.100.10, there is only eth0 (192.0.2.1/24); name it as vrrp.interface"},
+		{spec, []host.Interface{of("eth0", "192.0.2.1/24")}, "spec.yaml:3:14: virtualIPs[0]: cannot tell the interface of the virtual IPs: no subnet holds 198.51.100.10, there is only eth0 (192.0.2.1/24); name it as vrrp.interface"},
 		{spec + "nodes:\n- {name: lb1, addresses: [198.51.100.7]}\n- {name: lb2, addresses: [198.51.100.8]}\n", nil,
 			"spec.yaml:10:1: nodes: cannot tell which of the spec's nodes this is: it holds none of their addresses, only eth0 (198.51.100.11/24, 2001:db8::11/64)"},
 	} {

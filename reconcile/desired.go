@@ -6,13 +6,8 @@ import (
 	"time"
 
 	"rlb.dev/rlb-agent/api"
+	"rlb.dev/rlb-agent/reconcile/host"
 	"rlb.dev/rlb-agent/render"
-)
-
-// The units and packages that the agent keeps.
-const (
-	haproxyUnit    = "haproxy.service"
-	keepalivedUnit = "keepalived.service"
 )
 
 // Desired is what a spec implies for one host.
@@ -94,8 +89,8 @@ func Want(spec *api.LoadBalancerSpec, facts render.Facts) (Desired, error) {
 		}
 	}
 	d.Units = append(d.Units,
-		UnitWant{Name: haproxyUnit, Run: true, Config: facts.HAProxyConfig},
-		UnitWant{Name: keepalivedUnit, Run: true, Config: facts.KeepalivedConfig, Rest: KeepalivedRest(spec)})
+		UnitWant{Name: host.HAProxyUnit, Run: true, Config: facts.HAProxyConfig},
+		UnitWant{Name: host.KeepalivedUnit, Run: true, Config: facts.KeepalivedConfig, Rest: KeepalivedRest(spec)})
 	d.Instances, d.Tracks = render.Instances(spec), render.TracksFiles(spec)
 	for _, v := range spec.VirtualIPs {
 		d.VirtualIPs = append(d.VirtualIPs, v.Addr())

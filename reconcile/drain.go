@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"rlb.dev/rlb-agent/api"
+	"rlb.dev/rlb-agent/reconcile/host"
 	"rlb.dev/rlb-agent/render"
 )
 
@@ -16,7 +17,7 @@ import (
 var ErrNotTaken = errors.New("nobody is seen to take over")
 
 // Drained says whether an administrator took this host out of the virtual router.
-func Drained(ctx context.Context, o Observer) (bool, error) {
+func Drained(ctx context.Context, o host.Observer) (bool, error) {
 	f, err := o.File(ctx, render.DrainFile)
 	text := strings.TrimSpace(string(f.Data))
 	return text != "" && text != "0", err
@@ -28,7 +29,7 @@ func (d *Desired) heed(seen Observed) {
 	for i := range d.Units {
 		unit := &d.Units[i]
 		switch {
-		case unit.Name != keepalivedUnit:
+		case unit.Name != host.KeepalivedUnit:
 		case seen.Drained && !d.Tracks:
 			unit.Run, unit.Out = false, true
 		case seen.Waiting && !seen.Former.isNow(*d):
@@ -89,7 +90,7 @@ func (r *Reconciler) inForce(ctx context.Context, verb string) (*InForce, error)
 		return nil, &Failure{Err: err}
 	}
 	if in == nil {
-		return nil, fmt.Errorf("cannot %s a host on which no spec was brought into force: %w", verb, ErrUnavailable)
+		return nil, fmt.Errorf("cannot %s a host on which no spec was brought into force: %w", verb, host.ErrUnavailable)
 	}
 	return in, nil
 }
@@ -119,7 +120,7 @@ func (r *Reconciler) drain(ctx context.Context, doc *api.Document, in *InForce, 
 }
 
 // seesPeer sees that another node of the spec is there.
-func seesPeer(ctx context.Context, o Observer, in *InForce) error {
+func seesPeer(ctx context.Context, o host.Observer, in *InForce) error {
 	if len(in.Peers) == 0 {
 		return fmt.Errorf("cannot drain this host: it holds the virtual IPs, and the spec names no nodes to look for, so that %w (--force hands over all the same)", ErrNotTaken)
 	}
@@ -135,7 +136,7 @@ func seesPeer(ctx context.Context, o Observer, in *InForce) error {
 }
 
 // taken waits until others answer for all virtual IPs.
-func taken(ctx context.Context, o Observer, in *InForce) error {
+func taken(ctx context.Context, o host.Observer, in *InForce) error {
 	ctx, cancel := context.WithTimeout(ctx, in.Takeover+handoverPatience)
 	defer cancel()
 	for {

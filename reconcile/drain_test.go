@@ -11,6 +11,7 @@ import (
 
 	"rlb.dev/rlb-agent/api"
 	"rlb.dev/rlb-agent/reconcile"
+	"rlb.dev/rlb-agent/reconcile/host"
 	"rlb.dev/rlb-agent/reconcile/host/fake"
 	"rlb.dev/rlb-agent/render"
 )
@@ -145,7 +146,7 @@ func TestDrainFails(t *testing.T) {
 	if is, _ := reconcile.Drained(t.Context(), h); is {
 		t.Error("it counts as drained")
 	}
-	if _, err := draining(t, fake.New(), drain(false)); !errors.Is(err, reconcile.ErrUnavailable) {
+	if _, err := draining(t, fake.New(), drain(false)); !errors.Is(err, host.ErrUnavailable) {
 		t.Errorf("drained a host without a spec in force: %v", err)
 	}
 }

@@ -4,14 +4,14 @@ import (
 	"context"
 	"testing"
 
-	"rlb.dev/rlb-agent/reconcile"
+	"rlb.dev/rlb-agent/reconcile/host"
 	"rlb.dev/rlb-agent/reconcile/host/fake"
 )
 
 func TestHolds(t *testing.T) {
 	hold, free, silent := parse(t, spec), parse(t, spec+"packages: {hold: false}\n"), parse(t, spec+"packages: {manage: false}\n")
 	admin := func(h *fake.Host, held bool) {
-		h.Admin(func(ctx context.Context, h reconcile.Host) error { return h.HoldPackage(ctx, "haproxy", held) })
+		h.Admin(func(ctx context.Context, h host.Host) error { return h.HoldPackage(ctx, "haproxy", held) })
 	}
 	t.Run("released where the agent held", func(t *testing.T) {
 		h := installed(t, hold)
@@ -70,7 +70,7 @@ func TestDriftIsRepaired(t *testing.T) {
 			[]string{"unmask haproxy.service", "enable haproxy.service", "start haproxy.service"}},
 		"crashed": {func(h *fake.Host) { h.Crash("keepalived.service") }, "", []string{"start keepalived.service"}},
 		"disabled": {func(h *fake.Host) {
-			h.Admin(func(ctx context.Context, h reconcile.Host) error { return h.DisableUnit(ctx, "keepalived.service") })
+			h.Admin(func(ctx context.Context, h host.Host) error { return h.DisableUnit(ctx, "keepalived.service") })
 		}, "", []string{"enable keepalived.service"}},
 		"file changed": {func(h *fake.Host) { h.Put("/etc/keepalived/keepalived.conf", "", 0o640) }, "",
 			[]string{"write /etc/keepalived/keepalived.conf", "reload keepalived.service"}},

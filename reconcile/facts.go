@@ -9,12 +9,13 @@ import (
 	"strings"
 
 	"rlb.dev/rlb-agent/api"
+	"rlb.dev/rlb-agent/reconcile/host"
 	"rlb.dev/rlb-agent/render"
 )
 
 // FactFinder finds the facts of a host that rendering needs.
 type FactFinder struct {
-	Observer Observer
+	Observer host.Observer
 	Given    render.Facts // from flags: these count before everything that is found
 	Assume   bool         // off the host: go on with likely values where nothing tells, and note each
 }
@@ -23,11 +24,11 @@ type FactFinder struct {
 // say what was assumed. A *FieldError names what an applying run cannot do without.
 func (f FactFinder) Find(ctx context.Context, spec *api.LoadBalancerSpec) (render.Facts, []string, error) {
 	interfaces, err := f.Observer.Interfaces(ctx)
-	if err != nil && !errors.Is(err, ErrUnavailable) {
+	if err != nil && !errors.Is(err, host.ErrUnavailable) {
 		return render.Facts{}, nil, err
 	}
 	memory, err := readMemory(ctx, f.Observer)
-	if err != nil && !errors.Is(err, ErrUnavailable) {
+	if err != nil && !errors.Is(err, host.ErrUnavailable) {
 		return render.Facts{}, nil, err
 	}
 	s := search{FactFinder: f, spec: spec, interfaces: interfaces, facts: f.Given, kept: memory.Facts}
@@ -52,7 +53,7 @@ func (f FactFinder) Find(ctx context.Context, spec *api.LoadBalancerSpec) (rende
 type search struct {
 	FactFinder
 	spec       *api.LoadBalancerSpec
-	interfaces []Interface
+	interfaces []host.Interface
 	facts      render.Facts
 	kept       render.Facts
 	assumed    bool // nothing told the interface

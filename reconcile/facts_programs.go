@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"rlb.dev/rlb-agent/api"
+	"rlb.dev/rlb-agent/reconcile/host"
 	"rlb.dev/rlb-agent/render"
 )
 
@@ -26,7 +27,7 @@ func (s *search) nameservers(ctx context.Context) error {
 		return nil
 	}
 	f, err := s.Observer.File(ctx, resolvConf)
-	if err != nil && !errors.Is(err, ErrUnavailable) {
+	if err != nil && !errors.Is(err, host.ErrUnavailable) {
 		return err
 	}
 	s.facts.Nameservers = render.Nameservers(f.Data)
@@ -41,7 +42,7 @@ const resolvConf = "/etc/resolv.conf"
 // versions finds which version of each program the files are for: the installed one, else the one to be installed.
 func (s *search) versions(ctx context.Context) error {
 	packages, err := s.Observer.Packages(ctx, "haproxy", "keepalived")
-	if err != nil && !errors.Is(err, ErrUnavailable) {
+	if err != nil && !errors.Is(err, host.ErrUnavailable) {
 		return err
 	}
 	for i, want := range []struct {
@@ -57,7 +58,7 @@ func (s *search) versions(ctx context.Context) error {
 			continue
 		}
 		pin := strings.TrimSuffix(strings.TrimSuffix(want.pin, "*"), ".")
-		var have Package
+		var have host.Package
 		if len(packages) > i {
 			have = packages[i]
 		}
@@ -80,12 +81,12 @@ func (s *search) versions(ctx context.Context) error {
 
 // paths finds where the units' programs read their configuration.
 func (s *search) paths(ctx context.Context) error {
-	haproxy, err := s.Observer.Unit(ctx, haproxyUnit)
-	if err != nil && !errors.Is(err, ErrUnavailable) {
+	haproxy, err := s.Observer.Unit(ctx, host.HAProxyUnit)
+	if err != nil && !errors.Is(err, host.ErrUnavailable) {
 		return err
 	}
-	keepalived, err := s.Observer.Unit(ctx, keepalivedUnit)
-	if err != nil && !errors.Is(err, ErrUnavailable) {
+	keepalived, err := s.Observer.Unit(ctx, host.KeepalivedUnit)
+	if err != nil && !errors.Is(err, host.ErrUnavailable) {
 		return err
 	}
 	// systemd does not tell the environment of a unit that is masked: what it was counts

@@ -8,6 +8,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"rlb.dev/rlb-agent/reconcile"
+	"rlb.dev/rlb-agent/reconcile/host"
 	"rlb.dev/rlb-agent/reconcile/host/fake"
 	"rlb.dev/rlb-agent/render"
 )
@@ -18,8 +19,8 @@ const nodes = `nodes:
 `
 
 // of is an interface with addresses.
-func of(name string, addresses ...string) reconcile.Interface {
-	i := reconcile.Interface{Name: name}
+func of(name string, addresses ...string) host.Interface {
+	i := host.Interface{Name: name}
 	for _, address := range addresses {
 		i.Prefixes = append(i.Prefixes, netip.MustParsePrefix(address))
 	}
@@ -41,33 +42,33 @@ func TestFactsOfTheNetwork(t *testing.T) {
 	}
 	for name, test := range map[string]struct {
 		spec  string // beside the small one
-		net   []reconcile.Interface
+		net   []host.Interface
 		setup func(h *fake.Host)
 		given render.Facts
 		want  string // facts, or the error
 		notes int
 	}{
-		"interface by subnet":               {net: []reconcile.Interface{of("eth0", "192.0.2.1/24"), of("eth1", "198.51.100.11/24")}, want: "|eth1|198.51.100.0/24"},
-		"of the spec":                       {spec: "vrrp: {interface: eth0}\n", net: []reconcile.Interface{of("eth0", "192.0.2.1/24"), of("eth1", "198.51.100.11/24")}, want: "|eth0|192.0.2.0/24"},
-		"of the flags":                      {spec: "vrrp: {interface: eth0}\n", net: []reconcile.Interface{of("eth1", "198.51.100.11/24")}, given: render.Facts{Interface: "eth1"}, want: "|eth1|198.51.100.0/24"},
-		"node by address":                   {spec: nodes, net: []reconcile.Interface{of("eth1", "198.51.100.12/24")}, want: "lb2|eth1|198.51.100.0/24"},
-		"node has its own interface":        {spec: nodes, net: []reconcile.Interface{of("eth7", "198.51.100.11/24")}, want: "lb1|eth7|198.51.100.0/24"},
-		"node of the flags":                 {spec: nodes, net: []reconcile.Interface{of("eth7", "198.51.100.12/24")}, given: render.Facts{Node: "lb1"}, want: "lb1|eth7|198.51.100.0/24"},
+		"interface by subnet":               {net: []host.Interface{of("eth0", "192.0.2.1/24"), of("eth1", "198.51.100.11/24")}, want: "|eth1|198.51.100.0/24"},
+		"of the spec":                       {spec: "vrrp: {interface: eth0}\n", net: []host.Interface{of("eth0", "192.0.2.1/24"), of("eth1", "198.51.100.11/24")}, want: "|eth0|192.0.2.0/24"},
+		"of the flags":                      {spec: "vrrp: {interface: eth0}\n", net: []host.Interface{of("eth1", "198.51.100.11/24")}, given: render.Facts{Interface: "eth1"}, want: "|eth1|198.51.100.0/24"},
+		"node by address":                   {spec: nodes, net: []host.Interface{of("eth1", "198.51.100.12/24")}, want: "lb2|eth1|198.51.100.0/24"},
+		"node has its own interface":        {spec: nodes, net: []host.Interface{of("eth7", "198.51.100.11/24")}, want: "lb1|eth7|198.51.100.0/24"},
+		"node of the flags":                 {spec: nodes, net: []host.Interface{of("eth7", "198.51.100.12/24")}, given: render.Facts{Node: "lb1"}, want: "lb1|eth7|198.51.100.0/24"},
 		"no such node":                      {spec: nodes, given: render.Facts{Node: "lb3"}, want: `nodes: cannot find node "lb3" in the spec`},
-		"node in a spec without":            {net: []reconcile.Interface{of("eth1", "198.51.100.12/24")}, given: render.Facts{Node: "lb3"}, want: `nodes: cannot find node "lb3" in the spec: it has no nodes`},
-		"a virtual IP held is no subnet":    {net: []reconcile.Interface{of("eth1", "198.51.100.11/25", "198.51.100.10/24", "198.51.100.10/32")}, want: "|eth1|198.51.100.0/25"},
-		"several subnets, sorted, each one": {net: []reconcile.Interface{of("eth1", "198.51.100.11/24", "192.0.2.1/24", "192.0.2.2/24", "2001:db8::1/64")}, want: "|eth1|192.0.2.0/24 198.51.100.0/24 2001:db8::/64"},
+		"node in a spec without":            {net: []host.Interface{of("eth1", "198.51.100.12/24")}, given: render.Facts{Node: "lb3"}, want: `nodes: cannot find node "lb3" in the spec: it has no nodes`},
+		"a virtual IP held is no subnet":    {net: []host.Interface{of("eth1", "198.51.100.11/25", "198.51.100.10/24", "198.51.100.10/32")}, want: "|eth1|198.51.100.0/25"},
+		"several subnets, sorted, each one": {net: []host.Interface{of("eth1", "198.51.100.11/24", "192.0.2.1/24", "192.0.2.2/24", "2001:db8::1/64")}, want: "|eth1|192.0.2.0/24 198.51.100.0/24 2001:db8::/64"},
 
-		"kept: network is not up":             {spec: nodes, net: []reconcile.Interface{of("lo", "127.0.0.1/8")}, setup: kept, want: "lb2|eth5|198.51.100.0/25"},
+		"kept: network is not up":             {spec: nodes, net: []host.Interface{of("lo", "127.0.0.1/8")}, setup: kept, want: "lb2|eth5|198.51.100.0/25"},
 		"kept: no nodes":                      {net: nil, setup: kept, want: "|eth5|198.51.100.0/25"},
-		"kept, but the host tells":            {spec: nodes, net: []reconcile.Interface{of("eth7", "198.51.100.11/24")}, setup: kept, want: "lb1|eth7|198.51.100.0/24"},
-		"kept subnets of another interface":   {spec: "vrrp: {interface: eth9}\n", net: []reconcile.Interface{of("eth9")}, setup: kept, want: "vrrp.interface: cannot tell the subnet of interface eth9: it has no address"},
+		"kept, but the host tells":            {spec: nodes, net: []host.Interface{of("eth7", "198.51.100.11/24")}, setup: kept, want: "lb1|eth7|198.51.100.0/24"},
+		"kept subnets of another interface":   {spec: "vrrp: {interface: eth9}\n", net: []host.Interface{of("eth9")}, setup: kept, want: "vrrp.interface: cannot tell the subnet of interface eth9: it has no address"},
 		"kept node that is gone":              {spec: strings.ReplaceAll(nodes, "lb2", "lb3"), setup: kept, want: "nodes: cannot tell which of the spec's nodes this is: it holds none of their addresses, only no interface with an address"},
-		"nothing tells the interface":         {net: []reconcile.Interface{of("lo", "127.0.0.1/8"), of("eth1", "192.0.2.1/24")}, want: "virtualIPs[0]: cannot tell the interface of the virtual IPs: no subnet holds 198.51.100.10, there is only eth1 (192.0.2.1/24); name it as vrrp.interface"},
-		"interface that is not there":         {spec: "vrrp: {interface: eth9}\n", net: []reconcile.Interface{of("eth1", "192.0.2.1/24")}, want: "vrrp.interface: cannot find interface eth9 on this host, there is only eth1 (192.0.2.1/24)"},
-		"assumed":                             {given: render.Facts{}, net: []reconcile.Interface{of("eth1", "192.0.2.1/24")}, want: "assume |eth0|198.51.100.0/24", notes: 2},
-		"assumed node":                        {spec: nodes, net: []reconcile.Interface{of("eth1", "192.0.2.1/24")}, want: "assume lb1|eth7|198.51.100.0/24", notes: 2},
-		"nothing to assume on one of its own": {spec: nodes, net: []reconcile.Interface{of("eth1", "198.51.100.12/24")}, want: "assume lb2|eth1|198.51.100.0/24"},
+		"nothing tells the interface":         {net: []host.Interface{of("lo", "127.0.0.1/8"), of("eth1", "192.0.2.1/24")}, want: "virtualIPs[0]: cannot tell the interface of the virtual IPs: no subnet holds 198.51.100.10, there is only eth1 (192.0.2.1/24); name it as vrrp.interface"},
+		"interface that is not there":         {spec: "vrrp: {interface: eth9}\n", net: []host.Interface{of("eth1", "192.0.2.1/24")}, want: "vrrp.interface: cannot find interface eth9 on this host, there is only eth1 (192.0.2.1/24)"},
+		"assumed":                             {given: render.Facts{}, net: []host.Interface{of("eth1", "192.0.2.1/24")}, want: "assume |eth0|198.51.100.0/24", notes: 2},
+		"assumed node":                        {spec: nodes, net: []host.Interface{of("eth1", "192.0.2.1/24")}, want: "assume lb1|eth7|198.51.100.0/24", notes: 2},
+		"nothing to assume on one of its own": {spec: nodes, net: []host.Interface{of("eth1", "198.51.100.12/24")}, want: "assume lb2|eth1|198.51.100.0/24"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			h := fake.New()

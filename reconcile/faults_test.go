@@ -15,10 +15,10 @@ import (
 
 // change is a way from one state of a host to another.
 type change struct {
-	host func(t *testing.T) *fake.Host // as it is before
-	doc  func(t *testing.T) *api.Document  // what is wanted
-	left string                            // what an undone run leaves, for good reason
-	runs bool                              // an undone run starts keepalived once more
+	host func(t *testing.T) *fake.Host    // as it is before
+	doc  func(t *testing.T) *api.Document // what is wanted
+	left string                           // what an undone run leaves, for good reason
+	runs bool                             // an undone run starts keepalived once more
 }
 
 // changes are the ways that are broken at every step.

@@ -9,12 +9,13 @@ import (
 	"time"
 
 	"rlb.dev/rlb-agent/api"
+	"rlb.dev/rlb-agent/reconcile/host"
 )
 
 // keptGenerations is how many specs are kept: enough to find the one before the trouble began, little for an SD card.
 const keptGenerations = 10
 
-const generationsDir = StateDir + "/generations"
+const generationsDir = host.StateDir + "/generations"
 
 // Generation is a spec that was brought into force, kept with the files that were rendered from it.
 type Generation struct {
@@ -61,7 +62,7 @@ func (r *run) keepGeneration(ctx context.Context, now time.Time) error {
 }
 
 // History are the kept generations, the oldest first; the last is in force.
-func History(ctx context.Context, o Observer) ([]Generation, error) {
+func History(ctx context.Context, o host.Observer) ([]Generation, error) {
 	memory, err := readMemory(ctx, o)
 	return memory.Generations, err
 }
@@ -70,7 +71,7 @@ func History(ctx context.Context, o Observer) ([]Generation, error) {
 var ErrNoGeneration = errors.New("no such generation")
 
 // Kept is the spec of a kept generation: of that number, or, for 0, of the one before the one in force.
-func Kept(ctx context.Context, o Observer, number int) (Generation, *api.Document, error) {
+func Kept(ctx context.Context, o host.Observer, number int) (Generation, *api.Document, error) {
 	history, err := History(ctx, o)
 	if err != nil {
 		return Generation{}, nil, err
@@ -91,7 +92,7 @@ func Kept(ctx context.Context, o Observer, number int) (Generation, *api.Documen
 }
 
 // LastGood is the spec in force. The document is nil where there never was one.
-func LastGood(ctx context.Context, o Observer) (*api.Document, error) {
+func LastGood(ctx context.Context, o host.Observer) (*api.Document, error) {
 	history, err := History(ctx, o)
 	if err != nil || len(history) == 0 {
 		return nil, err
@@ -99,7 +100,7 @@ func LastGood(ctx context.Context, o Observer) (*api.Document, error) {
 	return history[len(history)-1].spec(ctx, o)
 }
 
-func (g Generation) spec(ctx context.Context, o Observer) (*api.Document, error) {
+func (g Generation) spec(ctx context.Context, o host.Observer) (*api.Document, error) {
 	f, err := o.File(ctx, g.specPath())
 	if err != nil {
 		return nil, err

@@ -11,6 +11,7 @@ import (
 
 	"rlb.dev/rlb-agent/api"
 	"rlb.dev/rlb-agent/reconcile"
+	"rlb.dev/rlb-agent/reconcile/host"
 	"rlb.dev/rlb-agent/reconcile/host/fake"
 	"rlb.dev/rlb-agent/render"
 )
@@ -129,7 +130,7 @@ func plan(t *testing.T, h *fake.Host, doc *api.Document) []string {
 	return texts(look.Plan.Steps())
 }
 
-func firewall(t *testing.T, h *fake.Host, family render.Family) reconcile.Firewall {
+func firewall(t *testing.T, h *fake.Host, family render.Family) host.Firewall {
 	t.Helper()
 	state, err := h.Firewall(context.Background(), family)
 	if err != nil {
@@ -141,7 +142,7 @@ func firewall(t *testing.T, h *fake.Host, family render.Family) reconcile.Firewa
 var discard = slog.New(slog.DiscardHandler)
 
 func adminInstalls(h *fake.Host, packages ...string) {
-	h.Admin(func(ctx context.Context, h reconcile.Host) error {
+	h.Admin(func(ctx context.Context, h host.Host) error {
 		_, err := h.InstallPackages(ctx, packages...)
 		return err
 	})

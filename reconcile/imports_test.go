@@ -22,26 +22,30 @@ var rules = map[string]struct{ may, mustNot []string }{
 		may:     []string{module + "/api"},
 		mustNot: []string{"os", "os/", "net", "net/http"},
 	},
+	"reconcile/host": {
+		may:     []string{module + "/api", module + "/render"},
+		mustNot: []string{"os", "os/", "net", "net/http"},
+	},
 	"reconcile": {
-		may:     []string{module + "/api", module + "/render", "github.com/aymanbagabas/go-udiff"},
+		may:     []string{module + "/api", module + "/render", module + "/reconcile/host", "github.com/aymanbagabas/go-udiff"},
 		mustNot: []string{"os/exec"},
 	},
 	"reconcile/guard": {
-		may:     []string{module + "/reconcile"},
+		may:     []string{module + "/reconcile", module + "/reconcile/host"},
 		mustNot: []string{"os", "os/", "net"},
 	},
-	"reconcile/hosttest": {
-		may:     []string{module + "/reconcile", module + "/render"},
+	"reconcile/host/fake": {
+		may:     []string{module + "/reconcile/host", module + "/render"},
 		mustNot: []string{"os", "os/", "net"},
 	},
 	"reconcile/faulty": {
-		may: []string{module + "/reconcile", module + "/render"},
+		may: []string{module + "/reconcile/host", module + "/render"},
 	},
-	"reconcile/host": {
-		may: []string{module + "/reconcile", module + "/render", "github.com/coreos/go-systemd/", "github.com/godbus/dbus/",
-			"github.com/google/renameio/", "golang.org/x/sys/", module + "/reconcile/host/wire"},
+	"reconcile/host/debian": {
+		may: []string{module + "/reconcile/host", module + "/render", "github.com/coreos/go-systemd/", "github.com/godbus/dbus/",
+			"github.com/google/renameio/", "golang.org/x/sys/", module + "/reconcile/host/link"},
 	},
-	"reconcile/host/wire": {
+	"reconcile/host/link": {
 		may:     []string{module + "/render", "golang.org/x/sys/"},
 		mustNot: []string{"os/exec", "net/http"},
 	},
@@ -49,9 +53,9 @@ var rules = map[string]struct{ may, mustNot []string }{
 		mustNot: []string{"os/exec", "net/http"},
 	},
 	"cmd/rlb-agent": {
-		may: []string{module + "/cmd/rlb-agent/httpd", module + "/api", module + "/render", module + "/reconcile", module + "/reconcile/guard", module + "/reconcile/host",
-			module + "/reconcile/host/wire", "github.com/fsnotify/fsnotify", "github.com/coreos/go-systemd/", "github.com/spf13/cobra", "github.com/spf13/pflag",
-			"sigs.k8s.io/yaml", "sigs.k8s.io/json", "golang.org/x/sys/"},
+		may: []string{module + "/cmd/rlb-agent/httpd", module + "/api", module + "/render", module + "/reconcile", module + "/reconcile/guard",
+			module + "/reconcile/host", module + "/reconcile/host/debian", module + "/reconcile/host/link", "github.com/fsnotify/fsnotify",
+			"github.com/coreos/go-systemd/", "github.com/spf13/cobra", "github.com/spf13/pflag", "sigs.k8s.io/yaml", "sigs.k8s.io/json", "golang.org/x/sys/"},
 		mustNot: []string{"os/exec"},
 	},
 }
@@ -82,8 +86,8 @@ func TestOnlyTheHostRunsCommands(t *testing.T) {
 			return fs.SkipDir
 		}
 		pkg, err := build.ImportDir(path, 0)
-		if err == nil && slices.Contains(pkg.Imports, "os/exec") && !strings.HasSuffix(filepath.ToSlash(path), "reconcile/host") {
-			t.Errorf("package %s must not import os/exec: only reconcile/host runs commands", path)
+		if err == nil && slices.Contains(pkg.Imports, "os/exec") && !strings.HasSuffix(filepath.ToSlash(path), "reconcile/host/debian") {
+			t.Errorf("package %s must not import os/exec: only reconcile/host/debian runs commands", path)
 		}
 		return nil // a folder without Go files is none of our business
 	})

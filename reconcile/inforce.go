@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"rlb.dev/rlb-agent/api"
+	"rlb.dev/rlb-agent/reconcile/host"
 	"rlb.dev/rlb-agent/render"
 )
 
@@ -22,7 +23,7 @@ type InForce struct {
 }
 
 // ReadInForce is nil where no spec was ever brought into force here.
-func ReadInForce(ctx context.Context, o Observer) (*InForce, error) {
+func ReadInForce(ctx context.Context, o host.Observer) (*InForce, error) {
 	memory, err := readMemory(ctx, o)
 	if err != nil {
 		return nil, err
@@ -68,19 +69,7 @@ func peersOf(spec *api.LoadBalancerSpec, self string) []netip.Addr {
 }
 
 // Held says whether one of the virtual IPs is on an interface of this host.
-func (f *InForce) Held(ctx context.Context, o Observer) (bool, error) {
-	own, err := ownAddresses(ctx, o)
+func (f *InForce) Held(ctx context.Context, o host.Observer) (bool, error) {
+	own, err := host.OwnAddresses(ctx, o)
 	return slices.ContainsFunc(f.VirtualIPs, func(vip netip.Addr) bool { return own[vip] }), err
-}
-
-// ownAddresses are all that this host's interfaces hold now.
-func ownAddresses(ctx context.Context, o Observer) (map[netip.Addr]bool, error) {
-	interfaces, err := o.Interfaces(ctx)
-	own := map[netip.Addr]bool{}
-	for _, i := range interfaces {
-		for _, prefix := range i.Prefixes {
-			own[prefix.Addr()] = true
-		}
-	}
-	return own, err
 }

@@ -5,6 +5,7 @@ import (
 	"reflect"
 	"strings"
 
+	"rlb.dev/rlb-agent/reconcile/host"
 	"rlb.dev/rlb-agent/render"
 )
 
@@ -16,14 +17,14 @@ type Loaded struct {
 }
 
 // readLoaded reads what the units have loaded. It is empty after a boot.
-func readLoaded(ctx context.Context, o Observer) (map[string]Loaded, error) {
+func readLoaded(ctx context.Context, o host.Observer) (map[string]Loaded, error) {
 	loaded := map[string]Loaded{}
 	return loaded, readJSON(ctx, o, loadedFile, &loaded)
 }
 
 // loadedBy is the digest of what a running unit has loaded. A unit that nobody reloaded since it started, and whose
 // file is older than that start, runs the file; of any other only the agent's own record tells.
-func loadedBy(unit Unit, file File, record Loaded) string {
+func loadedBy(unit host.Unit, file host.File, record Loaded) string {
 	switch {
 	case record.is(unit):
 		return record.Digest
@@ -33,15 +34,17 @@ func loadedBy(unit Unit, file File, record Loaded) string {
 	return ""
 }
 
-func (l Loaded) is(unit Unit) bool { return l.Invocation == unit.InvocationID && l.Invocation != "" }
+func (l Loaded) is(unit host.Unit) bool {
+	return l.Invocation == unit.InvocationID && l.Invocation != ""
+}
 
 // moved says whether a running unit was started with its configuration at another place than it has now: a reload
 // would read the old place again.
-func moved(unit Unit, config string, record Loaded, last Memory) bool {
+func moved(unit host.Unit, config string, record Loaded, last Memory) bool {
 	if !unit.Active() {
 		return false
 	}
-	former := unit.config()
+	former := configOf(unit)
 	if former == "" && record.is(unit) {
 		former = record.Config
 	}
@@ -51,16 +54,16 @@ func moved(unit Unit, config string, record Loaded, last Memory) bool {
 	return former != "" && former != config
 }
 
-// config is where the running processes of a unit were told to find their configuration, or "".
-func (u Unit) config() string {
+// configOf is where the running processes of a unit were told to find their configuration, or "".
+func configOf(u host.Unit) string {
 	if len(u.CommandLine) == 0 {
 		return ""
 	}
 	line := strings.Join(u.CommandLine, " ")
 	switch u.Name {
-	case haproxyUnit:
+	case host.HAProxyUnit:
 		return argument(line, "-f", "--")
-	case keepalivedUnit:
+	case host.KeepalivedUnit:
 		if config := argument(line, "-f", "--use-file"); config != "" {
 			return config
 		}
@@ -71,7 +74,7 @@ func (u Unit) config() string {
 
 // forgetLoaded comes before a reload, and recordLoaded after the look that it worked. A run that dies between writing
 // a file and the reload, or between the reload and that look, would else leave an old configuration in force for good.
-func forgetLoaded(ctx context.Context, h Host, name string) error {
+func forgetLoaded(ctx context.Context, h host.Host, name string) error {
 	loaded, err := readLoaded(ctx, h)
 	if err != nil {
 		return err
@@ -90,7 +93,7 @@ func forgetLoaded(ctx context.Context, h Host, name string) error {
 }
 
 // recordLoaded remembers which configuration the units of these steps have read just now.
-func recordLoaded(ctx context.Context, h Host, steps []Step) error {
+func recordLoaded(ctx context.Context, h host.Host, steps []Step) error {
 	before, err := readLoaded(ctx, h)
 	if err != nil {
 		return err
@@ -134,11 +137,11 @@ func loads(s Step) (name, config string) {
 	case rejoinFormer:
 		return s.name, s.config
 	case setServer:
-		return haproxyUnit, s.config
+		return host.HAProxyUnit, s.config
 	case addServer:
-		return haproxyUnit, s.config
+		return host.HAProxyUnit, s.config
 	case retireServer:
-		return haproxyUnit, s.config
+		return host.HAProxyUnit, s.config
 	}
 	return "", ""
 }

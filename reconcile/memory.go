@@ -9,17 +9,16 @@ import (
 	"path"
 	"slices"
 
+	"rlb.dev/rlb-agent/reconcile/host"
 	"rlb.dev/rlb-agent/render"
 )
 
 // Where the agent remembers what cannot be observed.
 const (
-	StateDir    = "/var/lib/rlb"
-	RunDir      = "/run/rlb"
-	memoryFile  = StateDir + "/memory.json"
-	beforeDir   = StateDir + "/before"
-	packagedDir = StateDir + "/packaged"
-	loadedFile  = RunDir + "/loaded.json"
+	memoryFile  = host.StateDir + "/memory.json"
+	beforeDir   = host.StateDir + "/before"
+	packagedDir = host.StateDir + "/packaged"
+	loadedFile  = host.RunDir + "/loaded.json"
 )
 
 // Memory is what a look at the host does not tell: what was there before the first run, what the agent brought, and
@@ -59,7 +58,7 @@ type UnitWas struct {
 }
 
 // readMemory reads what earlier runs remembered; a host without is no error.
-func readMemory(ctx context.Context, o Observer) (Memory, error) {
+func readMemory(ctx context.Context, o host.Observer) (Memory, error) {
 	m := newMemory()
 	return m, readJSON(ctx, o, memoryFile, &m)
 }
@@ -68,7 +67,7 @@ func newMemory() Memory {
 	return Memory{Files: map[string]Before{}, Units: map[string]UnitWas{}, Held: map[string]bool{}}
 }
 
-func readJSON(ctx context.Context, o Observer, path string, into any) error {
+func readJSON(ctx context.Context, o host.Observer, path string, into any) error {
 	f, err := o.File(ctx, path)
 	if err != nil || !f.Exists {
 		return err
@@ -79,7 +78,7 @@ func readJSON(ctx context.Context, o Observer, path string, into any) error {
 	return nil
 }
 
-func writeJSON(ctx context.Context, h Host, path string, value any) error {
+func writeJSON(ctx context.Context, h host.Host, path string, value any) error {
 	data, err := json.MarshalIndent(value, "", "  ")
 	if err != nil {
 		return fmt.Errorf("cannot write %s: %w", path, err)
@@ -88,11 +87,11 @@ func writeJSON(ctx context.Context, h Host, path string, value any) error {
 }
 
 // rendered says whether the agent made a file: render begins each with these words.
-func rendered(f File) bool { return bytes.HasPrefix(f.Data, []byte("# Rendered by rlb-agent ")) }
+func rendered(f host.File) bool { return bytes.HasPrefix(f.Data, []byte("# Rendered by rlb-agent ")) }
 
 // keepFile remembers a file as it is now, once. One that the agent made itself, and forgot when its memory was lost, is
 // nobody's original: that is the copy, if it is still there.
-func (m *Memory) keepFile(ctx context.Context, h Host, f File, edited bool) error {
+func (m *Memory) keepFile(ctx context.Context, h host.Host, f host.File, edited bool) error {
 	if _, kept := m.Files[f.Path]; kept {
 		return nil
 	}
@@ -115,7 +114,7 @@ func (m *Memory) keepFile(ctx context.Context, h Host, f File, edited bool) erro
 
 // writing remembers that the agent is about to write a file. What is there by now, and was not before the first run,
 // came with a package.
-func (m *Memory) writing(ctx context.Context, h Host, f File) error {
+func (m *Memory) writing(ctx context.Context, h host.Host, f host.File) error {
 	before := m.Files[f.Path]
 	if before.Written {
 		return nil
@@ -133,7 +132,7 @@ func (m *Memory) writing(ctx context.Context, h Host, f File) error {
 }
 
 // keepCopy keeps the content of a file under a directory of the agent's. The copy comes before the memory of it.
-func keepCopy(ctx context.Context, h Host, f File, dir string) (Before, error) {
+func keepCopy(ctx context.Context, h host.Host, f host.File, dir string) (Before, error) {
 	if !f.Exists {
 		return Before{}, nil
 	}
@@ -146,13 +145,15 @@ func keepCopy(ctx context.Context, h Host, f File, dir string) (Before, error) {
 
 // configOf is where a unit's configuration lay in the last run.
 func (m *Memory) configOf(unit string) string {
-	return map[string]string{haproxyUnit: m.Facts.HAProxyConfig, keepalivedUnit: m.Facts.KeepalivedConfig}[unit]
+	return map[string]string{host.HAProxyUnit: m.Facts.HAProxyConfig, host.KeepalivedUnit: m.Facts.KeepalivedConfig}[unit]
 }
 
-func (m *Memory) save(ctx context.Context, h Host) error { return writeJSON(ctx, h, memoryFile, m) }
+func (m *Memory) save(ctx context.Context, h host.Host) error {
+	return writeJSON(ctx, h, memoryFile, m)
+}
 
 // brought remembers packages that the agent installed.
-func (m *Memory) brought(ctx context.Context, h Host, names []string) error {
+func (m *Memory) brought(ctx context.Context, h host.Host, names []string) error {
 	for _, name := range names {
 		if !slices.Contains(m.Installed, name) {
 			m.Installed = append(m.Installed, name)

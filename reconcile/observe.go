@@ -8,16 +8,17 @@ import (
 	"fmt"
 	"slices"
 
+	"rlb.dev/rlb-agent/reconcile/host"
 	"rlb.dev/rlb-agent/render"
 )
 
 // Observed is what a host is now, as far as a Desired cares. What could not be looked at is missing from the maps and
 // named in Unchecked.
 type Observed struct {
-	Packages  map[string]Package
-	Files     map[string]File
-	Units     map[string]Unit
-	Firewall  map[render.Family]Firewall
+	Packages  map[string]host.Package
+	Files     map[string]host.File
+	Units     map[string]host.Unit
+	Firewall  map[render.Family]host.Firewall
 	Loaded    map[string]string // for each running unit, the digest of the configuration that it runs; "" where unknown
 	Moved     map[string]bool   // running units that were started with their configuration at another place
 	Memory    Memory
@@ -27,24 +28,24 @@ type Observed struct {
 	Waiting   bool          // keepalived is kept out until the peer has left it too
 	Unchecked []string
 
-	Servers      []RunningServer // of the running HAProxy
-	ServersKnown bool            // it runs the file that lies there, and told of them
+	Servers      []host.RunningServer // of the running HAProxy
+	ServersKnown bool                 // it runs the file that lies there, and told of them
 }
 
 // Observe looks at everything that the desired state names, and at what the agent owns besides.
-func Observe(ctx context.Context, o Observer, d Desired) (Observed, error) {
+func Observe(ctx context.Context, o host.Observer, d Desired) (Observed, error) {
 	seen := Observed{
-		Packages: map[string]Package{},
-		Files:    map[string]File{},
-		Units:    map[string]Unit{},
-		Firewall: map[render.Family]Firewall{},
+		Packages: map[string]host.Package{},
+		Files:    map[string]host.File{},
+		Units:    map[string]host.Unit{},
+		Firewall: map[render.Family]host.Firewall{},
 		Loaded:   map[string]string{},
 		Moved:    map[string]bool{},
 	}
 	// look does one look; that this machine has no such thing is a note, anything else the end.
 	look := func(what string, do func() error) error {
 		err := do()
-		if errors.Is(err, ErrUnavailable) {
+		if errors.Is(err, host.ErrUnavailable) {
 			seen.Unchecked = append(seen.Unchecked, fmt.Sprintf("%s: %v", what, err))
 			return nil
 		}
@@ -63,19 +64,19 @@ func Observe(ctx context.Context, o Observer, d Desired) (Observed, error) {
 	return seen, err
 }
 
-func (seen *Observed) former(ctx context.Context, o Observer) (err error) {
+func (seen *Observed) former(ctx context.Context, o host.Observer) (err error) {
 	if seen.Former, err = ReadFormer(ctx, o); err == nil {
 		seen.Waiting, err = waiting(ctx, o, seen.Former)
 	}
 	return err
 }
 
-func (seen *Observed) holds(ctx context.Context, o Observer, d Desired) (err error) {
+func (seen *Observed) holds(ctx context.Context, o host.Observer, d Desired) (err error) {
 	seen.Holds, err = (&InForce{VirtualIPs: d.VirtualIPs}).Held(ctx, o)
 	return err
 }
 
-func (seen *Observed) packages(ctx context.Context, o Observer, d Desired) error {
+func (seen *Observed) packages(ctx context.Context, o host.Observer, d Desired) error {
 	var names []string
 	for _, want := range d.Packages {
 		names = append(names, want.Name)
@@ -93,7 +94,7 @@ func (seen *Observed) packages(ctx context.Context, o Observer, d Desired) error
 	return err
 }
 
-func (seen *Observed) firewall(ctx context.Context, o Observer, d Desired) error {
+func (seen *Observed) firewall(ctx context.Context, o host.Observer, d Desired) error {
 	toCome := slices.ContainsFunc(d.Packages, func(w PackageWant) bool {
 		have, known := seen.Packages[w.Name]
 		return w.Name == "iptables" && known && have.Version == ""
@@ -103,10 +104,10 @@ func (seen *Observed) firewall(ctx context.Context, o Observer, d Desired) error
 		switch _, other := seen.Firewall[render.IPv4]; {
 		case err == nil:
 			seen.Firewall[family] = state
-		case !errors.Is(err, ErrUnavailable):
+		case !errors.Is(err, host.ErrUnavailable):
 			return err
 		case toCome: // no program yet, so no rules of ours
-			seen.Firewall[family] = Firewall{}
+			seen.Firewall[family] = host.Firewall{}
 		case d.Firewall == nil: // nothing is wanted
 		case family == render.IPv6 && other: // a kernel without IPv6 needs no rules for it
 		default:
@@ -116,7 +117,7 @@ func (seen *Observed) firewall(ctx context.Context, o Observer, d Desired) error
 	return nil
 }
 
-func (seen *Observed) files(ctx context.Context, o Observer, d Desired) error {
+func (seen *Observed) files(ctx context.Context, o host.Observer, d Desired) error {
 	paths := []string{rcLocal}
 	for _, f := range d.Files {
 		paths = append(paths, f.Path)
@@ -128,7 +129,7 @@ func (seen *Observed) files(ctx context.Context, o Observer, d Desired) error {
 	for _, path := range paths {
 		f, err := o.File(ctx, path)
 		switch {
-		case errors.Is(err, ErrUnavailable):
+		case errors.Is(err, host.ErrUnavailable):
 			unavailable = err // the others may be readable
 		case err != nil:
 			return err
@@ -139,9 +140,9 @@ func (seen *Observed) files(ctx context.Context, o Observer, d Desired) error {
 	return unavailable
 }
 
-func (seen *Observed) units(ctx context.Context, o Observer, d Desired) error {
+func (seen *Observed) units(ctx context.Context, o host.Observer, d Desired) error {
 	loaded, err := readLoaded(ctx, o)
-	if err != nil && !errors.Is(err, ErrUnavailable) {
+	if err != nil && !errors.Is(err, host.ErrUnavailable) {
 		return err
 	}
 	wants := d.Units
@@ -159,7 +160,7 @@ func (seen *Observed) units(ctx context.Context, o Observer, d Desired) error {
 			seen.Moved[want.Name] = moved(unit, want.Config, loaded[want.Name], seen.Memory)
 		}
 		// Where HAProxy runs another file than lies there, or nobody knows which, it is reloaded whatever its servers are.
-		if want.Name == haproxyUnit && seen.Loaded[want.Name] != "" && seen.Loaded[want.Name] == digest(seen.Files[want.Config].Data) {
+		if want.Name == host.HAProxyUnit && seen.Loaded[want.Name] != "" && seen.Loaded[want.Name] == digest(seen.Files[want.Config].Data) {
 			servers, err := o.RunningServers(ctx) // one that does not answer is for those to see who ask whether it serves
 			seen.Servers, seen.ServersKnown = servers, err == nil
 		}

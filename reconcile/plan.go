@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"rlb.dev/rlb-agent/reconcile/host"
 	"rlb.dev/rlb-agent/render"
 )
 
@@ -136,7 +137,7 @@ func (p *planner) firewall() {
 	}
 }
 
-func (p *planner) originalRules(have Firewall) []string {
+func (p *planner) originalRules(have host.Firewall) []string {
 	var rules []string
 	for _, rule := range have.Input {
 		if slices.ContainsFunc(p.d.Ports, func(port int) bool { return rule == originalRule(port) }) {
@@ -156,7 +157,7 @@ func (p *planner) files() {
 		if !known || have.Exists && string(have.Data) == string(f.Data) && have.Mode == f.Mode && have.UID == 0 && have.GID == 0 {
 			continue
 		}
-		p.write(writeFile{to: File{Path: f.Path, Exists: true, Data: f.Data, Mode: f.Mode}, from: have, kind: f.Kind})
+		p.write(writeFile{to: host.File{Path: f.Path, Exists: true, Data: f.Data, Mode: f.Mode}, from: have, kind: f.Kind})
 	}
 	if have := p.o.Files[rcLocal]; have.Exists && p.d.Firewall != nil {
 		if rest := withoutOriginal(have.Data, p.d.Ports); len(rest) < len(have.Data) {
@@ -212,7 +213,7 @@ func (p *planner) units() {
 		if !have.Enabled() {
 			p.configure(enableUnit{name: want.Name, was: have.Enabled()})
 		}
-		leaves := p.former != nil && want.Name == keepalivedUnit
+		leaves := p.former != nil && want.Name == host.KeepalivedUnit
 		switch {
 		case !want.Run:
 		case leaves && (!have.Active() || p.changed[want.Config] || p.o.Loaded[want.Name] != p.digestOf(want.Config)):
@@ -233,7 +234,7 @@ func (p *planner) units() {
 }
 
 // keepOut stops a unit, for now and for the next boot.
-func (p *planner) keepOut(unit Unit) {
+func (p *planner) keepOut(unit host.Unit) {
 	if unit.Active() {
 		p.configure(stopUnit{unit.Name, true})
 	}
@@ -245,7 +246,7 @@ func (p *planner) keepOut(unit Unit) {
 // load makes a running unit run its configuration: by a reload, unless HAProxy can do with less.
 func (p *planner) load(want UnitWant) {
 	steps, ok := []Step(nil), !p.changed[want.Config] && p.o.Loaded[want.Name] == p.digestOf(want.Config)
-	if want.Name == haproxyUnit && p.o.ServersKnown {
+	if want.Name == host.HAProxyUnit && p.o.ServersKnown {
 		steps, p.Tidy, ok = p.haproxyServers(want.Config)
 	}
 	if !ok {

@@ -8,6 +8,7 @@ import (
 
 	"rlb.dev/rlb-agent/api"
 	"rlb.dev/rlb-agent/reconcile"
+	"rlb.dev/rlb-agent/reconcile/host"
 	"rlb.dev/rlb-agent/reconcile/host/fake"
 )
 
@@ -43,7 +44,7 @@ func TestPlanOfAMachineThatDoesNotTell(t *testing.T) {
 		t.Run(method, func(t *testing.T) {
 			h := fake.New()
 			adminInstalls(h, "iptables")
-			h.FailMethod(method, reconcile.ErrUnavailable)
+			h.FailMethod(method, host.ErrUnavailable)
 			doc := parse(t, spec)
 			look, err := reconcile.FactFinder{Observer: h, Assume: true}.Look(t.Context(), &doc.Spec)
 			if err != nil {
@@ -81,7 +82,7 @@ func TestHostProblems(t *testing.T) {
 	if err := reconcile.HostProblems(t.Context(), h, doc); err != nil {
 		t.Errorf("good scripts: %v", err)
 	}
-	h.FailMethod("File", reconcile.ErrUnavailable)
+	h.FailMethod("File", host.ErrUnavailable)
 	if err := reconcile.HostProblems(t.Context(), h, doc); err != nil {
 		t.Errorf("scripts that we may not see: %v", err)
 	}

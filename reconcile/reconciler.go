@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"rlb.dev/rlb-agent/api"
+	"rlb.dev/rlb-agent/reconcile/host"
 	"rlb.dev/rlb-agent/render"
 )
 
@@ -19,7 +20,7 @@ const maxRounds = 3
 
 // Reconciler makes a host what a spec says.
 type Reconciler struct {
-	Host   Host
+	Host   host.Host
 	Log    *slog.Logger
 	Step   func(Step) // told of each step before it is done; may be nil
 	Rejoin []string   // the command that waits for a peer to leave the former virtual router, with its absolute path
@@ -76,11 +77,11 @@ type run struct {
 	plan    Plan
 	seen    *Look
 	first   Plan
-	done    []Step          // steps that were done, in order
-	brought []string        // packages that this run installed
-	started bool            // something was touched
-	before  map[string]File // the files when the run began
-	base    baseline        // what served when configuring began
+	done    []Step               // steps that were done, in order
+	brought []string             // packages that this run installed
+	started bool                 // something was touched
+	before  map[string]host.File // the files when the run began
+	base    baseline             // what served when configuring began
 }
 
 func (r *run) reconcile(ctx context.Context) error {
@@ -151,7 +152,7 @@ func (r *run) look(ctx context.Context) error {
 		return err
 	}
 	if len(look.Observed.Unchecked) > 0 {
-		return fmt.Errorf("cannot look at %s: %w", look.Observed.Unchecked[0], ErrUnavailable)
+		return fmt.Errorf("cannot look at %s: %w", look.Observed.Unchecked[0], host.ErrUnavailable)
 	}
 	r.desired, r.plan, r.seen = look.Desired, look.Plan, &look
 	if r.before == nil {
@@ -185,7 +186,7 @@ func (r *run) check(ctx context.Context) error {
 		return &Failure{Err: err}
 	}
 	_, err := r.Host.Check(ctx, r.desired.Files)
-	if refusal := (*Refusal)(nil); err != nil && !errors.As(err, &refusal) {
+	if refusal := (*host.Refusal)(nil); err != nil && !errors.As(err, &refusal) {
 		return &Failure{Err: err}
 	}
 	if err != nil {
@@ -259,7 +260,7 @@ func (r *run) configure(ctx context.Context) error {
 func reloadsHAProxy(steps []Step) bool {
 	return slices.ContainsFunc(steps, func(s Step) bool {
 		reload, ok := s.(reloadUnit)
-		return ok && reload.name == haproxyUnit
+		return ok && reload.name == host.HAProxyUnit
 	})
 }
 

@@ -9,6 +9,7 @@ import (
 	"testing/synctest"
 
 	"rlb.dev/rlb-agent/reconcile"
+	"rlb.dev/rlb-agent/reconcile/host"
 	"rlb.dev/rlb-agent/reconcile/host/fake"
 )
 
@@ -60,7 +61,7 @@ func TestHostsOfAllKinds(t *testing.T) {
 		}},
 		"both families": {strings.ReplaceAll(spec, "[198.51.100.10]", "[198.51.100.10, '2001:db8::10']"), func(*fake.Host) {}},
 		"packages are somebody else's": {spec + "packages: {manage: false}\n", func(h *fake.Host) {
-			h.Admin(func(ctx context.Context, h reconcile.Host) error {
+			h.Admin(func(ctx context.Context, h host.Host) error {
 				_, err := h.InstallPackages(ctx, "haproxy", "keepalived", "iptables")
 				return err
 			})
@@ -101,7 +102,7 @@ func TestRefusalTouchesNothing(t *testing.T) {
 	h.Forbidden["haproxy"] = "nonsense"
 	before := h.Dump()
 	_, _, err := once(t, h, bad)
-	var refusal *reconcile.Refusal
+	var refusal *host.Refusal
 	if !errors.As(err, &refusal) || refusal.Lines[0].Origin != "proxy.extraGlobal" {
 		t.Errorf("got %v, want a refusal that names proxy.extraGlobal", err)
 	}
@@ -112,8 +113,8 @@ func TestRefusalTouchesNothing(t *testing.T) {
 	quiet(t, h, good)
 
 	bare := fake.New()
-	bare.NotReady = reconcile.ErrUnavailable
-	if _, _, err := once(t, bare, good); !errors.Is(err, reconcile.ErrUnavailable) || len(bare.Log) > 0 {
+	bare.NotReady = host.ErrUnavailable
+	if _, _, err := once(t, bare, good); !errors.Is(err, host.ErrUnavailable) || len(bare.Log) > 0 {
 		t.Errorf("a machine that is not ready: %v, effects %q", err, bare.Log)
 	}
 	bare = fake.New()
@@ -138,7 +139,7 @@ func TestRefusalUndoesTheInstallation(t *testing.T) {
 				h.Forbidden[program] = map[string]string{"haproxy": "frontend web", "keepalived": "vrrp_instance"}[program]
 				before := h.Dump()
 				_, _, err := once(t, h, parse(t, spec))
-				var refusal *reconcile.Refusal
+				var refusal *host.Refusal
 				if !errors.As(err, &refusal) || refusal.Program != program {
 					t.Errorf("got %v, want a refusal by %s", err, program)
 				}
@@ -155,7 +156,7 @@ func TestRefusalUndoesTheInstallation(t *testing.T) {
 func TestUndoPurgesWhatThisRunBrought(t *testing.T) {
 	doc := parse(t, spec)
 	h := installed(t, doc)
-	h.Admin(func(ctx context.Context, h reconcile.Host) error {
+	h.Admin(func(ctx context.Context, h host.Host) error {
 		return h.PurgePackages(ctx, "haproxy", "liblua5.3-0")
 	})
 	before := h.Dump(memory...)
@@ -222,7 +223,7 @@ func TestFailureMessages(t *testing.T) {
 			t.Error("the failure hides its cause")
 		}
 	}
-	refusal := reconcile.Refusal{Program: "haproxy", Lines: []reconcile.Verdict{
+	refusal := host.Refusal{Program: "haproxy", Lines: []host.Verdict{
 		{Path: "/etc/haproxy/haproxy.cfg", Line: 7, Origin: "services[0].port", Text: "bad port"}, {Text: "fatal errors"}}}
 	const want = "haproxy refuses its configuration:\n  services[0].port: /etc/haproxy/haproxy.cfg:7: bad port\n  fatal errors"
 	if got := refusal.Error(); got != want {

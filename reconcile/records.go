@@ -3,33 +3,23 @@ package reconcile
 import (
 	"context"
 	"time"
+
+	"rlb.dev/rlb-agent/reconcile/host"
 )
 
 // Where the daemon leaves what it has seen, for the status and for those who read files. They are gone after a boot.
 const (
-	GuardFile = RunDir + "/guard.json" // a GuardRecord
-	DriftFile = RunDir + "/drift.json" // a DriftRecord
-	RoleFile  = RunDir + "/role.json"  // a RoleRecord
-)
-
-// HAProxyState is what the probe of the local HAProxy found.
-type HAProxyState string
-
-// The states of HAProxy. Full is not hung: at its limit of connections it serves those that it has.
-const (
-	HAProxyAnswers HAProxyState = "answers"
-	HAProxyFull    HAProxyState = "full" // at maxconn: the health frontend does not answer, the stats socket does
-	HAProxyHung    HAProxyState = "hung" // its process is there and answers nothing
-	HAProxyStopped HAProxyState = "stopped"
-	HAProxyUnknown HAProxyState = "unknown"
+	GuardFile = host.RunDir + "/guard.json" // a GuardRecord
+	DriftFile = host.RunDir + "/drift.json" // a DriftRecord
+	RoleFile  = host.RunDir + "/role.json"  // a RoleRecord
 )
 
 // GuardRecord is what the guard of the local HAProxy tells keepalived, and why.
 type GuardRecord struct {
-	Fault   bool         `json:"fault"`            // this host must not hold the virtual IPs
-	Reason  string       `json:"reason,omitempty"` // why, in words
-	Since   time.Time    `json:"since,omitzero"`   // of the last change of fault
-	HAProxy HAProxyState `json:"haproxy,omitempty"`
+	Fault   bool              `json:"fault"`            // this host must not hold the virtual IPs
+	Reason  string            `json:"reason,omitempty"` // why, in words
+	Since   time.Time         `json:"since,omitzero"`   // of the last change of fault
+	HAProxy host.HAProxyState `json:"haproxy,omitempty"`
 	// Conflict says which other host holds the virtual IPs too, and what to look at.
 	Conflict string `json:"conflict,omitempty"`
 }
@@ -52,32 +42,38 @@ type DriftEvent struct {
 
 // RoleRecord is the role as the daemon saw it last, and how it came to it.
 type RoleRecord struct {
-	Role        Role      `json:"role"`
+	Role        host.Role `json:"role"`
 	Since       time.Time `json:"since,omitzero"`
 	Reason      string    `json:"reason,omitempty"` // why it changed, in words
 	Transitions int       `json:"transitions"`      // changes seen since the daemon's start
 }
 
 // ReadGuard is what the guard left. Without a daemon it is the zero value.
-func ReadGuard(ctx context.Context, o Observer) (r GuardRecord, err error) {
+func ReadGuard(ctx context.Context, o host.Observer) (r GuardRecord, err error) {
 	return r, readJSON(ctx, o, GuardFile, &r)
 }
 
 // ReadDrift is the drift that was seen since the boot. Without a daemon it is the zero value.
-func ReadDrift(ctx context.Context, o Observer) (r DriftRecord, err error) {
+func ReadDrift(ctx context.Context, o host.Observer) (r DriftRecord, err error) {
 	return r, readJSON(ctx, o, DriftFile, &r)
 }
 
 // ReadRole is the role as the daemon saw it last. Without a daemon it is the zero value.
-func ReadRole(ctx context.Context, o Observer) (r RoleRecord, err error) {
+func ReadRole(ctx context.Context, o host.Observer) (r RoleRecord, err error) {
 	return r, readJSON(ctx, o, RoleFile, &r)
 }
 
 // Write leaves the record for the status.
-func (r GuardRecord) Write(ctx context.Context, h Host) error { return writeJSON(ctx, h, GuardFile, r) }
+func (r GuardRecord) Write(ctx context.Context, h host.Host) error {
+	return writeJSON(ctx, h, GuardFile, r)
+}
 
 // Write leaves the record for the status.
-func (r DriftRecord) Write(ctx context.Context, h Host) error { return writeJSON(ctx, h, DriftFile, r) }
+func (r DriftRecord) Write(ctx context.Context, h host.Host) error {
+	return writeJSON(ctx, h, DriftFile, r)
+}
 
 // Write leaves the record for the status.
-func (r RoleRecord) Write(ctx context.Context, h Host) error { return writeJSON(ctx, h, RoleFile, r) }
+func (r RoleRecord) Write(ctx context.Context, h host.Host) error {
+	return writeJSON(ctx, h, RoleFile, r)
+}

@@ -9,15 +9,16 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"rlb.dev/rlb-agent/reconcile"
+	"rlb.dev/rlb-agent/reconcile/host"
 	"rlb.dev/rlb-agent/reconcile/host/fake"
 )
 
 // What the daemon leaves is read back as it was; where no daemon ran there is nothing, and that is no error.
 func TestRecords(t *testing.T) {
 	h, ctx, at := fake.New(), t.Context(), time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
-	wantGuard := reconcile.GuardRecord{Fault: true, Reason: "HAProxy hangs", Since: at, HAProxy: reconcile.HAProxyHung}
+	wantGuard := reconcile.GuardRecord{Fault: true, Reason: "HAProxy hangs", Since: at, HAProxy: host.HAProxyHung}
 	wantDrift := reconcile.DriftRecord{Found: 2, Repaired: 1, Last: &reconcile.DriftEvent{Time: at, Steps: []string{"start haproxy"}, By: "root", Error: "no"}}
-	wantRole := reconcile.RoleRecord{Role: reconcile.RoleFault, Since: at, Reason: "HAProxy hangs", Transitions: 3}
+	wantRole := reconcile.RoleRecord{Role: host.RoleFault, Since: at, Reason: "HAProxy hangs", Transitions: 3}
 	for _, written := range []bool{false, true} {
 		var (
 			guard reconcile.GuardRecord
@@ -27,7 +28,7 @@ func TestRecords(t *testing.T) {
 		if written {
 			guard, drift, role = wantGuard, wantDrift, wantRole
 			for _, r := range []interface {
-				Write(context.Context, reconcile.Host) error
+				Write(context.Context, host.Host) error
 			}{guard, drift, role} {
 				if err := r.Write(ctx, h); err != nil {
 					t.Fatal(err)

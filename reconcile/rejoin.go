@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"rlb.dev/rlb-agent/reconcile/host"
 	"rlb.dev/rlb-agent/render"
 )
 
@@ -14,7 +15,7 @@ import (
 // holders are never far: neither hears the other. So the host that was changed first stays out as long as it hears a
 // peer under the former identity, and joins when that peer says goodbye, to be changed itself.
 const (
-	formerFile = RunDir + "/former.json"
+	formerFile = host.RunDir + "/former.json"
 	rejoinUnit = "rlb-rejoin.service" // waits for the peer; it outlives the agent
 )
 
@@ -25,7 +26,7 @@ type FormerRouter struct {
 }
 
 // ReadFormer is the router that was left and whose end is waited for; nil where there is none.
-func ReadFormer(ctx context.Context, o Observer) (*FormerRouter, error) {
+func ReadFormer(ctx context.Context, o host.Observer) (*FormerRouter, error) {
 	var former FormerRouter
 	if err := readJSON(ctx, o, formerFile, &former); err != nil || len(former.Identities) == 0 {
 		return nil, err
@@ -34,7 +35,7 @@ func ReadFormer(ctx context.Context, o Observer) (*FormerRouter, error) {
 }
 
 // Forget ends the waiting: this host has joined, or nothing waits.
-func (f *FormerRouter) Forget(ctx context.Context, h Host) error {
+func (f *FormerRouter) Forget(ctx context.Context, h host.Host) error {
 	return h.RemoveFile(ctx, formerFile)
 }
 
@@ -83,7 +84,7 @@ func (d Desired) routers() []render.Identity {
 }
 
 // waiting says whether keepalived is kept out until the peer has changed too.
-func waiting(ctx context.Context, o Observer, former *FormerRouter) (bool, error) {
+func waiting(ctx context.Context, o host.Observer, former *FormerRouter) (bool, error) {
 	if former == nil {
 		return false, nil
 	}
@@ -91,19 +92,19 @@ func waiting(ctx context.Context, o Observer, former *FormerRouter) (bool, error
 	if err != nil || !unit.Active() {
 		return false, err
 	}
-	keepalived, err := o.Unit(ctx, keepalivedUnit)
+	keepalived, err := o.Unit(ctx, host.KeepalivedUnit)
 	return err == nil && !keepalived.Active(), err
 }
 
 // router is the virtual router that keepalived is about to leave, or has left; nil where it stays what it is.
 func (p *planner) router() *FormerRouter {
-	wanted := slices.ContainsFunc(p.d.Units, func(want UnitWant) bool { return want.Name == keepalivedUnit && want.Run })
+	wanted := slices.ContainsFunc(p.d.Units, func(want UnitWant) bool { return want.Name == host.KeepalivedUnit && want.Run })
 	switch {
 	case !wanted, p.o.Former.isNow(p.d):
 		return nil
 	case p.o.Former != nil:
 		return p.o.Former
-	case !p.o.Units[keepalivedUnit].Active():
+	case !p.o.Units[host.KeepalivedUnit].Active():
 		return nil
 	}
 	now := p.o.Files[p.d.Facts.KeepalivedConfig]
@@ -164,7 +165,7 @@ func (s rejoin) Diff() string { return "" }
 func (s rejoin) undo() []Step { return []Step{rejoinFormer{s.name, s.config}} }
 func (s rejoin) apply(ctx context.Context, t *tools) error {
 	heard, err := t.host.HearsRouter(ctx, s.router.Interface, s.router.Identities, s.router.listen())
-	if err != nil && !errors.Is(err, ErrUnavailable) {
+	if err != nil && !errors.Is(err, host.ErrUnavailable) {
 		return err
 	}
 	if heard && len(t.rejoin) > 0 {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"rlb.dev/rlb-agent/api"
+	"rlb.dev/rlb-agent/reconcile/host"
 )
 
 // Report is a run and how it ended.
@@ -19,7 +20,7 @@ type Report struct {
 }
 
 // WriteStatus leaves how a run ended, and how the host is now, for those who read files.
-func WriteStatus(ctx context.Context, h Host, run Report) (Status, error) {
+func WriteStatus(ctx context.Context, h host.Host, run Report) (Status, error) {
 	ctx = context.WithoutCancel(ctx)
 	doc := run.Doc
 	if run.Refused != nil {
@@ -49,7 +50,9 @@ func (r Report) refusedAnew(last *RunStatus) bool {
 }
 
 // Write leaves the status for those who read files.
-func (s Status) Write(ctx context.Context, h Host) error { return writeJSON(ctx, h, StatusFile, s) }
+func (s Status) Write(ctx context.Context, h host.Host) error {
+	return writeJSON(ctx, h, StatusFile, s)
+}
 
 func (r Report) status() *RunStatus {
 	s := &RunStatus{Time: r.Result.Began.Truncate(time.Second), Duration: r.Result.Time.Round(time.Millisecond).String(), Result: Converged}
@@ -69,7 +72,7 @@ func (r Report) status() *RunStatus {
 	case err == nil:
 	case errors.As(err, &failure) && failure.Undone && failure.Undo == nil:
 		s.Result = RolledBack
-	case errors.As(err, &failure) || errors.Is(err, ErrUnavailable):
+	case errors.As(err, &failure) || errors.Is(err, host.ErrUnavailable):
 		s.Result = Failed
 	default:
 		s.Result = Refused

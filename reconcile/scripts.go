@@ -5,11 +5,12 @@ import (
 	"errors"
 
 	"rlb.dev/rlb-agent/api"
+	"rlb.dev/rlb-agent/reconcile/host"
 )
 
 // HostProblems are the problems of a spec that show only on the host: keepalived runs no program that others than
 // root may write, but says so nowhere that its user would look. The error is api.Problems.
-func HostProblems(ctx context.Context, o Observer, doc *api.Document) error {
+func HostProblems(ctx context.Context, o host.Observer, doc *api.Document) error {
 	var problems api.Problems
 	n := doc.Spec.VRRP.Notify
 	for _, script := range []struct{ event, path string }{
@@ -21,7 +22,7 @@ func HostProblems(ctx context.Context, o Observer, doc *api.Document) error {
 		field := "vrrp.notify." + script.event
 		f, err := o.File(ctx, script.path)
 		switch {
-		case errors.Is(err, ErrUnavailable):
+		case errors.Is(err, host.ErrUnavailable):
 		case err != nil:
 			return err
 		case !f.Exists:

@@ -10,30 +10,6 @@ import (
 	"rlb.dev/rlb-agent/render"
 )
 
-// RunningServer is a server as HAProxy runs it, whatever its file says: its runtime API can have changed it since.
-type RunningServer struct {
-	Backend, Name  string
-	Addr           netip.AddrPort // not valid where HAProxy has no address for its name yet
-	Weight         int            // 0 to 256
-	MaxConnections int            // 0: no limit
-	Admin          AdminState
-	CheckOff       bool // it has a health check, and somebody switched that off
-	Sessions       int  // connections that it has
-}
-
-// AdminState is what people, not health checks, say of a server (HAProxy's management guide §9.3, "set server state").
-type AdminState string
-
-// The administrative states.
-const (
-	AdminReady AdminState = "ready"
-	AdminDrain AdminState = "drain" // no new connections; those that are there stay
-	AdminMaint AdminState = "maint" // not used, not checked; with on-marked-down its connections were cut
-)
-
-// drained says whether the server gets no new connections, by its weight or by somebody's word.
-func (s ServerState) drained() bool { return strings.HasPrefix(s.State, "DRAIN") }
-
 // backendLines is a backend of haproxy.cfg with those of its servers that stem from the spec's servers.
 type backendLines struct {
 	name    string

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 
+	"rlb.dev/rlb-agent/reconcile/host"
 	"rlb.dev/rlb-agent/render"
 )
 
@@ -30,7 +31,7 @@ func (p *planner) haproxyServers(config string) (steps, tidy []Step, ok bool) {
 	if !alike && !same {
 		return nil, nil, false
 	}
-	running := map[string][]RunningServer{}
+	running := map[string][]host.RunningServer{}
 	for _, s := range p.o.Servers {
 		running[s.Backend] = append(running[s.Backend], s)
 	}
@@ -77,8 +78,8 @@ func linesBefore(wanted render.File, installed []byte, backends []backendLines) 
 
 // steps make the running servers of a backend those of its lines. former are the lines that HAProxy has read, nil
 // where they are these.
-func (b backendLines) steps(config string, running []RunningServer, former map[string]serverLine) (steps []Step, ok bool) {
-	byName := map[string]RunningServer{}
+func (b backendLines) steps(config string, running []host.RunningServer, former map[string]serverLine) (steps []Step, ok bool) {
+	byName := map[string]host.RunningServer{}
 	for _, have := range running {
 		byName[have.Name] = have
 	}
@@ -105,7 +106,7 @@ func (b backendLines) steps(config string, running []RunningServer, former map[s
 		}
 	}
 	for _, have := range b.unwanted(running) {
-		if have.Admin == AdminReady {
+		if have.Admin == host.AdminReady {
 			steps = append(steps, retireServer{serverStep{b.name, have.Name, config}})
 		}
 	}
@@ -113,7 +114,7 @@ func (b backendLines) steps(config string, running []RunningServer, former map[s
 }
 
 // unwanted are the running servers that no line names. Those that the user's own lines may bring are not among them.
-func (b backendLines) unwanted(running []RunningServer) (all []RunningServer) {
+func (b backendLines) unwanted(running []host.RunningServer) (all []host.RunningServer) {
 	wanted := map[string]bool{}
 	for _, s := range b.servers {
 		wanted[s.name] = true
@@ -127,9 +128,9 @@ func (b backendLines) unwanted(running []RunningServer) (all []RunningServer) {
 }
 
 // unused deletes the unwanted servers whose last connection has ended.
-func (b backendLines) unused(running []RunningServer) (steps []Step) {
+func (b backendLines) unused(running []host.RunningServer) (steps []Step) {
 	for _, have := range b.unwanted(running) {
-		if have.Admin != AdminReady && have.Sessions == 0 {
+		if have.Admin != host.AdminReady && have.Sessions == 0 {
 			steps = append(steps, deleteServer{backend: b.name, name: have.Name})
 		}
 	}
@@ -138,7 +139,7 @@ func (b backendLines) unused(running []RunningServer) (steps []Step) {
 
 // set is what makes a running server what its line says. Its check's verdict is not the agent's business, nor is the
 // address that a DNS name has.
-func (b backendLines) set(want serverLine, have RunningServer, config string) setServer {
+func (b backendLines) set(want serverLine, have host.RunningServer, config string) setServer {
 	s := setServer{serverStep: serverStep{b.name, want.name, config}}
 	place := b.name + "/" + want.name
 	add := func(what, command string, args ...any) {
@@ -161,9 +162,9 @@ func (b backendLines) set(want serverLine, have RunningServer, config string) se
 		add("its health check is switched on", "enable health %s", place)
 	}
 	switch have.Admin {
-	case AdminDrain:
+	case host.AdminDrain:
 		add("it gets connections again, and is no longer drained", "set server %s state ready", place)
-	case AdminMaint:
+	case host.AdminMaint:
 		add("it leaves maintenance", "set server %s state ready", place)
 	}
 	return s

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"rlb.dev/rlb-agent/reconcile"
+	"rlb.dev/rlb-agent/reconcile/host"
 	"rlb.dev/rlb-agent/reconcile/host/fake"
 )
 
@@ -44,7 +45,7 @@ services:
 
 // runtime gives HAProxy a command behind the agent's back.
 func runtime(h *fake.Host, commands ...string) {
-	h.Admin(func(ctx context.Context, h reconcile.Host) error {
+	h.Admin(func(ctx context.Context, h host.Host) error {
 		for _, command := range commands {
 			if err := h.Runtime(ctx, command); err != nil {
 				return err
@@ -54,7 +55,7 @@ func runtime(h *fake.Host, commands ...string) {
 	})
 }
 
-func workers(t *testing.T, h *fake.Host) reconcile.Workers {
+func workers(t *testing.T, h *fake.Host) host.Workers {
 	t.Helper()
 	w, err := h.Workers(t.Context(), "/run/haproxy-master.sock")
 	if err != nil {
@@ -84,7 +85,7 @@ func TestServersChangeWhileHAProxyRuns(t *testing.T) {
 	must(t, fresh, doc)
 	sameText(t, "the runtime API and a reload", shape(fresh), shape(h))
 	running := h.Dump(memory...)
-	h.Admin(func(ctx context.Context, h reconcile.Host) error { return h.ReloadUnit(ctx, "haproxy.service") })
+	h.Admin(func(ctx context.Context, h host.Host) error { return h.ReloadUnit(ctx, "haproxy.service") })
 	same(t, "a reload", h, running, memory...)
 }
 

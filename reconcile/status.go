@@ -1,31 +1,13 @@
 package reconcile
 
 import (
-	"strings"
 	"time"
+
+	"rlb.dev/rlb-agent/reconcile/host"
 )
 
 // StatusFile is where the last run leaves its status, for programs that read files.
-const StatusFile = RunDir + "/status.json"
-
-// Instance is one vrrp_instance as keepalived tells it.
-type Instance struct {
-	Name  string
-	Role  Role
-	Since time.Time // of the last transition
-}
-
-// Role is what a node is in the virtual router.
-type Role string
-
-// The roles.
-const (
-	RoleMaster  Role = "MASTER"
-	RoleBackup  Role = "BACKUP"
-	RoleFault   Role = "FAULT"   // must not hold the virtual IPs
-	RoleStopped Role = "STOPPED" // keepalived is not running
-	RoleUnknown Role = "UNKNOWN"
-)
+const StatusFile = host.RunDir + "/status.json"
 
 // Status is what "rlb-agent status" tells, in Kubernetes' style. Absent means not known yet.
 type Status struct {
@@ -36,7 +18,7 @@ type Status struct {
 	Generation         int               `json:"generation,omitempty"`
 	ObservedGeneration int               `json:"observedGeneration,omitempty"`
 	SpecDigest         string            `json:"specDigest,omitempty"`
-	Role               Role              `json:"role"`
+	Role               host.Role         `json:"role"`
 	RoleSince          time.Time         `json:"roleSince,omitzero"`
 	RoleReason         string            `json:"roleReason,omitempty"` // why it is that, in words
 	Drained            bool              `json:"drained"`              // an administrator took this host out
@@ -82,8 +64,8 @@ const (
 
 // HAProxyStatus is the local HAProxy.
 type HAProxyStatus struct {
-	State      HAProxyState `json:"state"`
-	OldWorkers int          `json:"oldWorkers"` // processes that finish their connections after a reload
+	State      host.HAProxyState `json:"state"`
+	OldWorkers int               `json:"oldWorkers"` // processes that finish their connections after a reload
 }
 
 // UpdatesStatus says which packages are held back from an update.
@@ -103,29 +85,11 @@ type HeldUpdate struct {
 
 // ServiceStatus is one service and its servers.
 type ServiceStatus struct {
-	Name      string        `json:"name"`
-	Port      int           `json:"port"`
-	Listening bool          `json:"listening"`
-	Servers   []ServerState `json:"servers,omitempty"`
+	Name      string             `json:"name"`
+	Port      int                `json:"port"`
+	Listening bool               `json:"listening"`
+	Servers   []host.ServerState `json:"servers,omitempty"`
 }
-
-// ServerState is one server as HAProxy sees it.
-type ServerState struct {
-	Backend string    `json:"-"`
-	Name    string    `json:"name"`
-	Address string    `json:"address"`
-	State   string    `json:"state"`            // UP, DOWN, MAINT, "no check" …, HAProxy's own words; UNKNOWN where it does not tell
-	Reason  string    `json:"reason,omitempty"` // what the last check found, in words and with HAProxy's code
-	Since   time.Time `json:"since,omitzero"`
-	Checked bool      `json:"-"` // the state is the outcome of a check, or there is no check
-}
-
-// Up says whether the server gets connections.
-func (s ServerState) Up() bool {
-	return !strings.HasPrefix(s.State, "DOWN") && !strings.HasPrefix(s.State, "MAINT") && s.State != stateUnknown
-}
-
-const stateUnknown = "UNKNOWN"
 
 // Outcome is how a run ended.
 type Outcome string

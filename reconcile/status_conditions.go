@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"rlb.dev/rlb-agent/reconcile/host"
 )
 
 // What a condition's status is.
@@ -99,9 +101,9 @@ func (r *reading) inSync(s *Status, lookErr error, trial *Trial, inForce bool) C
 func (s *Status) serving(problems []trouble) Condition {
 	c := Condition{Type: "Serving", Status: isFalse}
 	switch {
-	case s.Role == RoleFault && !s.Drained:
+	case s.Role == host.RoleFault && !s.Drained:
 		problems = append(problems, trouble{"InFault", strings.TrimSuffix("this host must not hold the virtual IPs: "+s.RoleReason, ": ")})
-	case s.Role == RoleStopped && !s.Drained:
+	case s.Role == host.RoleStopped && !s.Drained:
 		problems = append(problems, trouble{"KeepalivedStopped", s.RoleReason})
 	}
 	if len(problems) > 0 {
@@ -114,18 +116,18 @@ func (s *Status) serving(problems []trouble) Condition {
 	}
 	c.Status = isTrue
 	switch {
-	case s.HAProxy == nil || s.HAProxy.State == HAProxyUnknown:
+	case s.HAProxy == nil || s.HAProxy.State == host.HAProxyUnknown:
 		c.Status, c.Reason = isUnknown, "NotSeen"
-	case s.Role == RoleUnknown:
+	case s.Role == host.RoleUnknown:
 		c.Reason, c.Message = "RoleUnknown", "the services serve; keepalived does not tell its role"
 	case s.Drained:
 		c.Reason, c.Message = "Drained", "the virtual IPs are left to the peer; rlb-agent undrain ends that"
-	case s.Role == RoleMaster:
+	case s.Role == host.RoleMaster:
 		c.Reason = "Active"
 	default:
 		c.Reason, c.Message = "StandingBy", "ready to take the virtual IPs over"
 	}
-	if s.HAProxy != nil && s.HAProxy.State == HAProxyFull {
+	if s.HAProxy != nil && s.HAProxy.State == host.HAProxyFull {
 		c.Message = strings.TrimPrefix(c.Message+"; haproxy is at its limit of connections (proxy.maxConnections)", "; ")
 	}
 	return c

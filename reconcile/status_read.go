@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"rlb.dev/rlb-agent/api"
+	"rlb.dev/rlb-agent/reconcile/host"
 )
 
 // askTime bounds each question to HAProxy: one that hangs must not hang the status.
@@ -15,7 +16,7 @@ const askTime = 400 * time.Millisecond
 
 // ReadStatus is the status of this host now. It changes nothing. doc is nil where the spec is refused, for the reason
 // in specErr; then what was in force last counts. look is what was found just now, or nil.
-func ReadStatus(ctx context.Context, o Observer, doc *api.Document, specErr error, look *Look) (Status, error) {
+func ReadStatus(ctx context.Context, o host.Observer, doc *api.Document, specErr error, look *Look) (Status, error) {
 	r, err := newReading(ctx, o)
 	if err != nil {
 		return Status{}, err
@@ -30,7 +31,7 @@ func (r *reading) read(ctx context.Context, doc *api.Document, specErr error, lo
 		return Status{}, err
 	}
 	s := Status{
-		APIVersion: api.APIVersion, Kind: "LoadBalancerStatus", Role: RoleUnknown,
+		APIVersion: api.APIVersion, Kind: "LoadBalancerStatus", Role: host.RoleUnknown,
 		Generation: memory.Generation, ObservedGeneration: memory.Generation, LastReconcile: r.lastRun,
 	}
 	if doc == nil || doc.Digest != memory.Digest {
@@ -66,18 +67,18 @@ func (r *reading) read(ctx context.Context, doc *api.Document, specErr error, lo
 }
 
 // LastStatus is the status that was written last; the zero value where none was.
-func LastStatus(ctx context.Context, o Observer) (s Status, err error) {
+func LastStatus(ctx context.Context, o host.Observer) (s Status, err error) {
 	return s, readJSON(ctx, o, StatusFile, &s)
 }
 
 // RefreshStatus brings up to date, in a status of a moment ago, what can be seen without a command and without
 // disturbing keepalived: addresses, servers, and what the daemon's watchers left. doc is the spec in force.
-func RefreshStatus(ctx context.Context, o Observer, doc *api.Document, s Status) (Status, error) {
+func RefreshStatus(ctx context.Context, o host.Observer, doc *api.Document, s Status) (Status, error) {
 	return refresh(ctx, o, doc, s, (*reading).cachedRole)
 }
 
 // FollowStatus brings the status file up to date after an event: as RefreshStatus, and keepalived is asked for its role.
-func FollowStatus(ctx context.Context, h Host, doc *api.Document) (Status, error) {
+func FollowStatus(ctx context.Context, h host.Host, doc *api.Document) (Status, error) {
 	s, err := LastStatus(ctx, h)
 	if err != nil || s.Kind == "" {
 		return s, err // the next run leaves one
@@ -88,7 +89,7 @@ func FollowStatus(ctx context.Context, h Host, doc *api.Document) (Status, error
 	return s, errors.Join(s.noteRole(ctx, h), s.Write(ctx, h))
 }
 
-func refresh(ctx context.Context, o Observer, doc *api.Document, s Status, role func(*reading, context.Context, *Status)) (Status, error) {
+func refresh(ctx context.Context, o host.Observer, doc *api.Document, s Status, role func(*reading, context.Context, *Status)) (Status, error) {
 	r, err := newReading(ctx, o)
 	if err != nil {
 		return s, err
@@ -104,7 +105,7 @@ func refresh(ctx context.Context, o Observer, doc *api.Document, s Status, role 
 
 // reading is one look at the host for its status.
 type reading struct {
-	o       Observer
+	o       host.Observer
 	spec    *api.LoadBalancerSpec
 	look    Look
 	last    Status     // that was written last
@@ -115,7 +116,7 @@ type reading struct {
 	notSeen []string
 }
 
-func newReading(ctx context.Context, o Observer) (*reading, error) {
+func newReading(ctx context.Context, o host.Observer) (*reading, error) {
 	r := &reading{o: o, now: time.Now().Truncate(time.Second)}
 	err := readJSON(ctx, o, StatusFile, &r.last)
 	if r.unseen("the status of the last run", err) {
@@ -127,7 +128,7 @@ func newReading(ctx context.Context, o Observer) (*reading, error) {
 
 // unseen notes what this machine lacks or may not be looked at, and says whether the error is any other.
 func (r *reading) unseen(what string, err error) bool {
-	if errors.Is(err, ErrUnavailable) {
+	if errors.Is(err, host.ErrUnavailable) {
 		r.notSeen = append(r.notSeen, fmt.Sprintf("%s: %v", what, err))
 		return false
 	}
@@ -163,7 +164,7 @@ func (r *reading) live(ctx context.Context, s *Status) {
 }
 
 // unit is the state of a unit, seen just now or looked at; ok is false where nobody can tell.
-func (r *reading) unit(ctx context.Context, name string) (u Unit, ok bool) {
+func (r *reading) unit(ctx context.Context, name string) (u host.Unit, ok bool) {
 	if u, ok = r.look.Observed.Units[name]; ok {
 		return u, true
 	}

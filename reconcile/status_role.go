@@ -7,11 +7,13 @@ import (
 	"net/netip"
 	"strings"
 	"time"
+
+	"rlb.dev/rlb-agent/reconcile/host"
 )
 
 // role is keepalived's own word; of two instances that stay together the worse one counts.
 func (r *reading) role(ctx context.Context, s *Status) {
-	unit, ok := r.unit(ctx, keepalivedUnit)
+	unit, ok := r.unit(ctx, host.KeepalivedUnit)
 	if !ok {
 		return
 	}
@@ -27,10 +29,10 @@ func (r *reading) role(ctx context.Context, s *Status) {
 	}
 	instances, err := r.o.VRRP(ctx, unit.MainPID)
 	r.note("keepalived's role", err)
-	s.Role, s.RoleSince = RoleUnknown, time.Time{}
-	order := map[Role]int{RoleMaster: 1, RoleBackup: 2, RoleFault: 3}
+	s.Role, s.RoleSince = host.RoleUnknown, time.Time{}
+	order := map[host.Role]int{host.RoleMaster: 1, host.RoleBackup: 2, host.RoleFault: 3}
 	for _, i := range instances {
-		if s.Role == RoleUnknown || order[i.Role] > order[s.Role] {
+		if s.Role == host.RoleUnknown || order[i.Role] > order[s.Role] {
 			s.Role, s.RoleSince = i.Role, i.Since
 		}
 	}
@@ -39,7 +41,7 @@ func (r *reading) role(ctx context.Context, s *Status) {
 
 // cachedRole is the role where keepalived is not to be asked: as the daemon saw it last.
 func (r *reading) cachedRole(ctx context.Context, s *Status) {
-	unit, ok := r.unit(ctx, keepalivedUnit)
+	unit, ok := r.unit(ctx, host.KeepalivedUnit)
 	switch {
 	case !ok:
 		return
@@ -47,8 +49,8 @@ func (r *reading) cachedRole(ctx context.Context, s *Status) {
 		s.stopped(unit, r.look.Observed.Waiting)
 		return
 	}
-	if s.Role == RoleStopped { // it was started since
-		s.Role, s.RoleSince, s.RoleReason = RoleUnknown, time.Time{}, ""
+	if s.Role == host.RoleStopped { // it was started since
+		s.Role, s.RoleSince, s.RoleReason = host.RoleUnknown, time.Time{}, ""
 	}
 	if seen, err := ReadRole(ctx, r.o); err == nil && seen.Role != "" {
 		s.Role, s.RoleSince = seen.Role, seen.Since
@@ -56,8 +58,8 @@ func (r *reading) cachedRole(ctx context.Context, s *Status) {
 	r.reason(ctx, s)
 }
 
-func (s *Status) stopped(unit Unit, waits bool) {
-	s.Role, s.RoleSince = RoleStopped, time.Time{}
+func (s *Status) stopped(unit host.Unit, waits bool) {
+	s.Role, s.RoleSince = host.RoleStopped, time.Time{}
 	s.RoleReason = fmt.Sprintf("keepalived is not running: it is %s (%s)", unit.ActiveState, unit.SubState)
 	if s.Drained {
 		s.RoleReason = drainedReason
@@ -67,18 +69,18 @@ func (s *Status) stopped(unit Unit, waits bool) {
 }
 
 // noteRole remembers a change of the role that this status shows, with what can be told of its reason.
-func (s *Status) noteRole(ctx context.Context, h Host) error {
+func (s *Status) noteRole(ctx context.Context, h host.Host) error {
 	before, err := ReadRole(ctx, h)
 	if err != nil {
 		before = RoleRecord{} // a torn one is as good as none
 	}
-	if s.Role == RoleUnknown || s.Role == before.Role && !(s.RoleSince.Sub(before.Since) >= staleRole) {
+	if s.Role == host.RoleUnknown || s.Role == before.Role && !(s.RoleSince.Sub(before.Since) >= staleRole) {
 		return nil
 	}
 	record := RoleRecord{Role: s.Role, Since: s.RoleSince, Transitions: before.Transitions, Reason: s.RoleReason}
 	if before.Role != "" {
 		record.Transitions++
-		record.Reason = cmp.Or(record.Reason, changeReasons[[2]Role{before.Role, s.Role}], changeReasons[[2]Role{"", s.Role}])
+		record.Reason = cmp.Or(record.Reason, changeReasons[[2]host.Role{before.Role, s.Role}], changeReasons[[2]host.Role{"", s.Role}])
 	}
 	if record.Since.IsZero() {
 		record.Since = time.Now().Truncate(time.Second)
@@ -88,13 +90,13 @@ func (s *Status) noteRole(ctx context.Context, h Host) error {
 }
 
 // changeReasons say what a change from one role to another means. Those from "" are true of all others.
-var changeReasons = map[[2]Role]string{
-	{RoleBackup, RoleMaster}:  "took over: the other host stopped advertising, or has a lower priority",
-	{"", RoleMaster}:          "took over: no other host advertised",
-	{RoleMaster, RoleBackup}:  "another host took over, with a higher priority or address",
-	{RoleFault, RoleBackup}:   "the fault is over",
-	{RoleStopped, RoleBackup}: "keepalived was started",
-	{"", RoleFault}:           "keepalived found a fault: its check of HAProxy fails, or the interface is down",
+var changeReasons = map[[2]host.Role]string{
+	{host.RoleBackup, host.RoleMaster}:  "took over: the other host stopped advertising, or has a lower priority",
+	{"", host.RoleMaster}:               "took over: no other host advertised",
+	{host.RoleMaster, host.RoleBackup}:  "another host took over, with a higher priority or address",
+	{host.RoleFault, host.RoleBackup}:   "the fault is over",
+	{host.RoleStopped, host.RoleBackup}: "keepalived was started",
+	{"", host.RoleFault}:                "keepalived found a fault: its check of HAProxy fails, or the interface is down",
 }
 
 const drainedReason = "drained (rlb-agent undrain ends that)"
@@ -111,10 +113,10 @@ func (r *reading) reason(ctx context.Context, s *Status) {
 	if seen.Role == s.Role && s.RoleSince.Sub(seen.Since) < staleRole {
 		s.RoleSince, s.RoleReason = seen.Since, seen.Reason
 	}
-	if s.Role != RoleFault || s.RoleReason != "" {
+	if s.Role != host.RoleFault || s.RoleReason != "" {
 		return
 	}
-	haproxy, ok := r.unit(ctx, haproxyUnit)
+	haproxy, ok := r.unit(ctx, host.HAProxyUnit)
 	switch {
 	case s.Drained:
 		s.RoleReason = drainedReason
@@ -127,17 +129,17 @@ func (r *reading) reason(ctx context.Context, s *Status) {
 
 // virtualIPs looks which are on an interface: keepalived may think otherwise.
 func (r *reading) virtualIPs(ctx context.Context, s *Status) []trouble {
-	held, err := ownAddresses(ctx, r.o)
+	held, err := host.OwnAddresses(ctx, r.o)
 	r.note("the addresses of this host", err)
 	var missing, surplus []string
 	for _, v := range r.spec.VirtualIPs {
 		has := held[v.Addr()]
 		s.VirtualIPs = append(s.VirtualIPs, VirtualIPStatus{v.Addr().String(), has})
 		switch {
-		case err != nil || s.Role == RoleUnknown:
-		case has && s.Role != RoleMaster:
+		case err != nil || s.Role == host.RoleUnknown:
+		case has && s.Role != host.RoleMaster:
 			surplus = append(surplus, v.Addr().String())
-		case !has && s.Role == RoleMaster:
+		case !has && s.Role == host.RoleMaster:
 			missing = append(missing, v.Addr().String())
 		}
 	}
@@ -163,7 +165,7 @@ func (r *reading) peers(ctx context.Context, s *Status) {
 			continue
 		}
 		peer := PeerStatus{Name: node.Name, Address: node.Addresses[0], State: PeerUnknown}
-		if s.Role == RoleBackup && len(r.spec.Nodes) == 2 {
+		if s.Role == host.RoleBackup && len(r.spec.Nodes) == 2 {
 			peer.State = PeerSeen
 		} else if addr, err := netip.ParseAddr(peer.Address); err == nil {
 			asked = append(asked, addr)

@@ -10,13 +10,14 @@ import (
 	"time"
 
 	"rlb.dev/rlb-agent/api"
+	"rlb.dev/rlb-agent/reconcile/host"
 )
 
 // haproxyNow is what HAProxy does at the moment.
 type haproxyNow struct {
 	seen      bool // somebody could look
 	listening []netip.AddrPort
-	states    []ServerState
+	states    []host.ServerState
 	answers   bool // it said which servers are up
 }
 
@@ -34,7 +35,7 @@ func (r *reading) services(ctx context.Context, s *Status) []trouble {
 		case !now.seen:
 		case !status.Listening:
 			services = append(services, trouble{"ServiceNotListening", fmt.Sprintf("service %s does not listen on port %d", service.Name, *service.Port)})
-		case now.answers && !slices.ContainsFunc(status.Servers, ServerState.Up):
+		case now.answers && !slices.ContainsFunc(status.Servers, host.ServerState.Up):
 			services = append(services, trouble{"NoServerUp", fmt.Sprintf("service %s has no server that is up", service.Name)})
 		}
 	}
@@ -46,12 +47,12 @@ func (r *reading) services(ctx context.Context, s *Status) []trouble {
 
 // haproxy looks at the processes and asks them.
 func (r *reading) haproxy(ctx context.Context, s *Status) (now haproxyNow, problems []trouble) {
-	unit, ok := r.unit(ctx, haproxyUnit)
+	unit, ok := r.unit(ctx, host.HAProxyUnit)
 	if !ok {
 		s.HAProxy = nil
 		return now, nil
 	}
-	s.HAProxy = &HAProxyStatus{State: HAProxyStopped}
+	s.HAProxy = &HAProxyStatus{State: host.HAProxyStopped}
 	now.seen = true
 	if !unit.Active() {
 		return now, []trouble{{"HAProxyStopped", fmt.Sprintf("haproxy is not running: it is %s (%s)", unit.ActiveState, unit.SubState)}}
@@ -64,21 +65,21 @@ func (r *reading) haproxy(ctx context.Context, s *Status) (now haproxyNow, probl
 	now.states, now.answers = states, err == nil
 	r.note("the servers", err)
 	switch guard := r.guard.HAProxy; {
-	case guard == HAProxyFull || guard == HAProxyHung:
+	case guard == host.HAProxyFull || guard == host.HAProxyHung:
 		s.HAProxy.State = guard
 	case now.answers:
-		s.HAProxy.State = HAProxyAnswers
+		s.HAProxy.State = host.HAProxyAnswers
 	default:
-		s.HAProxy.State = HAProxyUnknown
+		s.HAProxy.State = host.HAProxyUnknown
 	}
-	if s.HAProxy.State == HAProxyHung {
+	if s.HAProxy.State == host.HAProxyHung {
 		problems = append(problems, trouble{"HAProxyHung", "haproxy is running, but does not answer"})
 	}
 	return now, problems
 }
 
 // listeners is where HAProxy listens, by its present workers; where its master does not tell them, by its name.
-func (r *reading) listeners(ctx context.Context, s *Status, unit Unit) (listening []netip.AddrPort, ok bool) {
+func (r *reading) listeners(ctx context.Context, s *Status, unit host.Unit) (listening []netip.AddrPort, ok bool) {
 	ask, cancel := context.WithTimeout(ctx, askTime)
 	defer cancel()
 	if socket := masterSocket(unit); socket != "" {
@@ -103,8 +104,8 @@ func (r *reading) listeners(ctx context.Context, s *Status, unit Unit) (listenin
 }
 
 // servers are those of a service in the order of the spec, as HAProxy sees them.
-func (r *reading) servers(service api.Service, now haproxyNow) []ServerState {
-	var all []ServerState
+func (r *reading) servers(service api.Service, now haproxyNow) []host.ServerState {
+	var all []host.ServerState
 	for _, state := range now.states {
 		if state.Backend == service.Name {
 			state.Since = r.steady(service.Name, state)
@@ -116,14 +117,14 @@ func (r *reading) servers(service api.Service, now haproxyNow) []ServerState {
 	}
 	for _, server := range service.Servers {
 		address := net.JoinHostPort(server.Address, strconv.Itoa(*server.Port))
-		all = append(all, ServerState{Backend: service.Name, Name: server.Name, Address: address, State: stateUnknown})
+		all = append(all, host.ServerState{Backend: service.Name, Name: server.Name, Address: address, State: host.ServerUnknown})
 	}
 	return all
 }
 
 // steady is since when a server is as it is. HAProxy tells how many seconds ago that was, so the time told in the last
 // status stays as long as the two are the same but for rounding.
-func (r *reading) steady(service string, state ServerState) time.Time {
+func (r *reading) steady(service string, state host.ServerState) time.Time {
 	for _, before := range r.last.Services {
 		if before.Name != service {
 			continue

@@ -11,6 +11,7 @@ import (
 
 	"rlb.dev/rlb-agent/api"
 	"rlb.dev/rlb-agent/reconcile"
+	"rlb.dev/rlb-agent/reconcile/host"
 	"rlb.dev/rlb-agent/reconcile/host/fake"
 	"rlb.dev/rlb-agent/render"
 )
@@ -65,7 +66,7 @@ func TestConditions(t *testing.T) {
 	good := parse(t, spec+pairNodes)
 	stop := func(unit string) func(*fake.Host) {
 		return func(h *fake.Host) {
-			h.Admin(func(ctx context.Context, r reconcile.Host) error { return r.StopUnit(ctx, unit) })
+			h.Admin(func(ctx context.Context, r host.Host) error { return r.StopUnit(ctx, unit) })
 		}
 	}
 	put := func(path, text string) func(*fake.Host) {
@@ -78,25 +79,25 @@ func TestConditions(t *testing.T) {
 	}{
 		"standby": {nil, []want{{"Ready", "True", "InSyncAndServing", ""}, {"Serving", "True", "StandingBy", ""}, {"InSync", "True", "AsWanted", ""},
 			{"SpecValid", "True", "Accepted", ""}}},
-		"active": {func(h *fake.Host) { h.Role = reconcile.RoleMaster; hold(h, "198.51.100.10") },
+		"active": {func(h *fake.Host) { h.Role = host.RoleMaster; hold(h, "198.51.100.10") },
 			[]want{{"Ready", "True", "InSyncAndServing", ""}, {"Serving", "True", "Active", ""}}},
-		"master without the address": {func(h *fake.Host) { h.Role = reconcile.RoleMaster },
+		"master without the address": {func(h *fake.Host) { h.Role = host.RoleMaster },
 			[]want{{"Ready", "False", "NotServing", ""}, {"Serving", "False", "VirtualIPMissing", "lacks 198.51.100.10"}}},
 		"standby with the address": {func(h *fake.Host) { hold(h, "198.51.100.10") },
 			[]want{{"Serving", "False", "VirtualIPLeftBehind", "the role is BACKUP, but the interface still holds 198.51.100.10"}}},
 		"two of them": {func(h *fake.Host) {
-			h.Role = reconcile.RoleMaster
+			h.Role = host.RoleMaster
 			hold(h, "198.51.100.10")
 			put(reconcile.GuardFile, `{"haproxy": "answers", "conflict": "another host holds 198.51.100.10 too"}`)(h)
 		}, []want{{"Serving", "False", "SecondHolder", "another host holds"}}},
 		"fault": {func(h *fake.Host) {
-			h.Role = reconcile.RoleFault
+			h.Role = host.RoleFault
 			put(reconcile.GuardFile, `{"fault": true, "reason": "HAProxy answers nothing", "haproxy": "hung"}`)(h)
 		}, []want{{"Serving", "False", "HAProxyHung", "must not hold the virtual IPs: HAProxy answers nothing"}}},
-		"drained": {func(h *fake.Host) { h.Role = reconcile.RoleFault; put(render.DrainFile, "1\n")(h) },
+		"drained": {func(h *fake.Host) { h.Role = host.RoleFault; put(render.DrainFile, "1\n")(h) },
 			[]want{{"Ready", "True", "Drained", ""}, {"Serving", "True", "Drained", "left to the peer"}}},
 		"drained and broken": {func(h *fake.Host) {
-			h.Role = reconcile.RoleFault
+			h.Role = host.RoleFault
 			put(render.DrainFile, "1\n")(h)
 			stop("haproxy.service")(h)
 		},
@@ -113,15 +114,15 @@ func TestConditions(t *testing.T) {
 			put("/etc/haproxy/haproxy.cfg", "# by hand\n")(h)
 			put(reconcile.DriftFile, `{"found": 9, "repaired": 8, "last": {"repaired": false, "by": "ansible (process 7)", "error": "waiting 4m"}}`)(h)
 		}, []want{{"InSync", "False", "DriftNotRepaired", "; waiting 4m; changed by ansible (process 7)"}}},
-		"not to be looked at": {func(h *fake.Host) { h.FailMethod("Firewall", reconcile.ErrUnavailable) },
+		"not to be looked at": {func(h *fake.Host) { h.FailMethod("Firewall", host.ErrUnavailable) },
 			[]want{{"InSync", "Unknown", "NotSeen", "firewall"}, {"Ready", "Unknown", "NotInSync", ""}}},
 		"haproxy does not tell": {func(h *fake.Host) { h.FailMethod("Servers", errors.New("cannot ask")) },
 			[]want{{"Serving", "Unknown", "NotSeen", ""}}},
-		"keepalived does not tell": {func(h *fake.Host) { h.FailMethod("VRRP", reconcile.ErrUnavailable) },
+		"keepalived does not tell": {func(h *fake.Host) { h.FailMethod("VRRP", host.ErrUnavailable) },
 			[]want{{"Serving", "True", "RoleUnknown", ""}}},
 		"the interface is gone": {func(h *fake.Host) {
 			h.Net = h.Net[:1]
-			h.Admin(func(ctx context.Context, r reconcile.Host) error {
+			h.Admin(func(ctx context.Context, r host.Host) error {
 				return r.RemoveFile(ctx, "/var/lib/rlb/memory.json")
 			})
 		},
@@ -216,18 +217,18 @@ func TestPeers(t *testing.T) {
 	}
 	for name, test := range map[string]struct {
 		nodes   string
-		role    reconcile.Role
+		role    host.Role
 		answers map[netip.Addr]string
 		fail    error
 		want    string
 	}{
-		"no nodes":           {"", reconcile.RoleBackup, nil, nil, ""},
-		"standby of two":     {pairNodes, reconcile.RoleBackup, nil, nil, "lb2 198.51.100.12 Seen"},
-		"active, peer there": {pairNodes, reconcile.RoleMaster, answers("198.51.100.12"), nil, "lb2 198.51.100.12 Seen"},
-		"active, peer gone":  {pairNodes, reconcile.RoleMaster, nil, nil, "lb2 198.51.100.12 NotSeen"},
-		"in fault":           {pairNodes, reconcile.RoleFault, nil, nil, "lb2 198.51.100.12 NotSeen"},
-		"standby of three":   {three, reconcile.RoleBackup, answers("198.51.100.13"), nil, "lb2 198.51.100.12 NotSeen, lb3 198.51.100.13 Seen"},
-		"cannot ask":         {pairNodes, reconcile.RoleMaster, nil, reconcile.ErrUnavailable, "lb2 198.51.100.12 Unknown"},
+		"no nodes":           {"", host.RoleBackup, nil, nil, ""},
+		"standby of two":     {pairNodes, host.RoleBackup, nil, nil, "lb2 198.51.100.12 Seen"},
+		"active, peer there": {pairNodes, host.RoleMaster, answers("198.51.100.12"), nil, "lb2 198.51.100.12 Seen"},
+		"active, peer gone":  {pairNodes, host.RoleMaster, nil, nil, "lb2 198.51.100.12 NotSeen"},
+		"in fault":           {pairNodes, host.RoleFault, nil, nil, "lb2 198.51.100.12 NotSeen"},
+		"standby of three":   {three, host.RoleBackup, answers("198.51.100.13"), nil, "lb2 198.51.100.12 NotSeen, lb3 198.51.100.13 Seen"},
+		"cannot ask":         {pairNodes, host.RoleMaster, nil, host.ErrUnavailable, "lb2 198.51.100.12 Unknown"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			doc := parse(t, spec+test.nodes)
@@ -249,14 +250,14 @@ func TestPeers(t *testing.T) {
 func TestRoleReason(t *testing.T) {
 	doc := parse(t, spec)
 	for name, test := range map[string]struct {
-		role, seen reconcile.Role
+		role, seen host.Role
 		drained    bool
 		want       string
 		years      int
 	}{
-		"seen by the daemon": {reconcile.RoleMaster, reconcile.RoleMaster, false, "lb2 was silent", 2026},
-		"another since":      {reconcile.RoleBackup, reconcile.RoleMaster, false, "", 2026},
-		"drained":            {reconcile.RoleFault, reconcile.RoleMaster, true, "drained (rlb-agent undrain ends that)", 2026},
+		"seen by the daemon": {host.RoleMaster, host.RoleMaster, false, "lb2 was silent", 2026},
+		"another since":      {host.RoleBackup, host.RoleMaster, false, "", 2026},
+		"drained":            {host.RoleFault, host.RoleMaster, true, "drained (rlb-agent undrain ends that)", 2026},
 	} {
 		t.Run(name, func(t *testing.T) {
 			h := installed(t, doc)
@@ -301,13 +302,13 @@ type lateObserver struct {
 	started, at time.Time
 }
 
-func (o *lateObserver) Unit(ctx context.Context, name string) (reconcile.Unit, error) {
+func (o *lateObserver) Unit(ctx context.Context, name string) (host.Unit, error) {
 	u, err := o.Host.Unit(ctx, name)
 	u.ActiveSince = o.started
 	return u, err
 }
 
-func (o *lateObserver) VRRP(ctx context.Context, pid int) ([]reconcile.Instance, error) {
+func (o *lateObserver) VRRP(ctx context.Context, pid int) ([]host.Instance, error) {
 	o.at = time.Now()
 	return o.Host.VRRP(ctx, pid)
 }
@@ -332,7 +333,7 @@ func TestHeldBackUpdates(t *testing.T) {
 	if s := status(t, h, doc, nil); len(s.Updates.HeldBack) != 1 || h.Asked != 2 {
 		t.Errorf("a status asked apt, %d times: %+v", h.Asked, s.Updates)
 	}
-	h.Admin(func(ctx context.Context, r reconcile.Host) error {
+	h.Admin(func(ctx context.Context, r host.Host) error {
 		_, err := r.InstallPackages(ctx, "haproxy=2.6.12-1+deb12u5")
 		return err
 	})
@@ -359,21 +360,21 @@ func TestRefreshStatus(t *testing.T) {
 	}
 	s := refresh()
 	wantCondition(t, s, "Ready", "True", "InSyncAndServing", "")
-	if s.Node != "lb1" || s.Role != reconcile.RoleBackup || len(s.Peers) != 1 || len(s.NotSeen) > 0 || s.LastReconcile == nil {
+	if s.Node != "lb1" || s.Role != host.RoleBackup || len(s.Peers) != 1 || len(s.NotSeen) > 0 || s.LastReconcile == nil {
 		t.Errorf("%+v", s)
 	}
-	h.Role = reconcile.RoleMaster
+	h.Role = host.RoleMaster
 	hold(h, "198.51.100.10")
 	h.Sick = "198.51.100.21"
 	h.Put(reconcile.RoleFile, `{"role": "MASTER", "since": "2026-07-01T00:00:00Z", "reason": "lb2 was silent"}`, 0o600)
 	s = refresh()
-	if s.Role != reconcile.RoleMaster || s.RoleReason != "lb2 was silent" || !s.VirtualIPs[0].Held || s.Services[0].Servers[0].Up() {
+	if s.Role != host.RoleMaster || s.RoleReason != "lb2 was silent" || !s.VirtualIPs[0].Held || s.Services[0].Servers[0].Up() {
 		t.Errorf("%+v", s)
 	}
 	wantCondition(t, s, "Serving", "False", "NoServerUp", "")
 	wantCondition(t, s, "Ready", "False", "NotServing", "")
-	h.Admin(func(ctx context.Context, r reconcile.Host) error { return r.StopUnit(ctx, "keepalived.service") })
-	if s = refresh(); s.Role != reconcile.RoleStopped {
+	h.Admin(func(ctx context.Context, r host.Host) error { return r.StopUnit(ctx, "keepalived.service") })
+	if s = refresh(); s.Role != host.RoleStopped {
 		t.Errorf("role %s", s.Role)
 	}
 	wantCondition(t, before, "Ready", "True", "InSyncAndServing", "") // what was given stays as it was
@@ -384,15 +385,15 @@ func TestChangesOfTheRole(t *testing.T) {
 	doc := parse(t, spec)
 	h := installed(t, doc)
 	steps := []struct {
-		role   reconcile.Role
+		role   host.Role
 		change func()
 		count  int
 		reason string
 	}{
-		{reconcile.RoleBackup, nil, 0, ""},
-		{reconcile.RoleMaster, func() { hold(h, "198.51.100.10") }, 1, "took over: the other host stopped advertising, or has a lower priority"},
-		{reconcile.RoleFault, func() { h.Net[1].Prefixes = h.Net[1].Prefixes[:3]; h.Put(render.DrainFile, "1\n", 0o600) }, 2, "drained (rlb-agent undrain ends that)"},
-		{reconcile.RoleBackup, func() { h.Put(render.DrainFile, "0\n", 0o600) }, 3, "the fault is over"},
+		{host.RoleBackup, nil, 0, ""},
+		{host.RoleMaster, func() { hold(h, "198.51.100.10") }, 1, "took over: the other host stopped advertising, or has a lower priority"},
+		{host.RoleFault, func() { h.Net[1].Prefixes = h.Net[1].Prefixes[:3]; h.Put(render.DrainFile, "1\n", 0o600) }, 2, "drained (rlb-agent undrain ends that)"},
+		{host.RoleBackup, func() { h.Put(render.DrainFile, "0\n", 0o600) }, 3, "the fault is over"},
 	}
 	for _, step := range steps {
 		if h.Role = step.role; step.change != nil {

@@ -5,11 +5,13 @@ import (
 	"maps"
 	"slices"
 	"time"
+
+	"rlb.dev/rlb-agent/reconcile/host"
 )
 
 // updates are the updates that a hold keeps away. apt is asked for them only where its lists, or the packages, are not
 // those of the last answer: that is a command, and a slow one on a small machine. Else that answer counts.
-func (r *reading) updates(ctx context.Context, packages map[string]Package) *UpdatesStatus {
+func (r *reading) updates(ctx context.Context, packages map[string]host.Package) *UpdatesStatus {
 	now := &UpdatesStatus{Installed: map[string]string{}}
 	for name, p := range packages {
 		if p.Held && p.Version != "" {

@@ -3,6 +3,7 @@ package reconcile
 import (
 	"context"
 
+	"rlb.dev/rlb-agent/reconcile/host"
 	"rlb.dev/rlb-agent/render"
 )
 
@@ -21,7 +22,7 @@ type Step interface {
 
 // tools are what steps work with.
 type tools struct {
-	host    Host
+	host    host.Host
 	memory  *Memory
 	brought []string // packages that the steps installed
 	rejoin  []string // the command that waits for a peer to leave the former virtual router; none: nobody waits

@@ -6,12 +6,13 @@ import (
 
 	"github.com/aymanbagabas/go-udiff"
 
+	"rlb.dev/rlb-agent/reconcile/host"
 	"rlb.dev/rlb-agent/render"
 )
 
 // writeFile replaces a file as a whole.
 type writeFile struct {
-	to, from File
+	to, from host.File
 	kind     render.Kind
 	edited   bool // the user's own file, in which lines change
 }
@@ -46,7 +47,7 @@ func (s writeFile) undo() []Step { return []Step{putBack{file: s.from}} }
 
 // putBack makes a file what it was before a step changed it.
 type putBack struct {
-	file   File
+	file   host.File
 	before *Before // what is to be remembered of it again, or nil
 }
 
@@ -72,7 +73,7 @@ func (s putBack) apply(ctx context.Context, t *tools) error {
 type restoreFile struct {
 	path   string
 	before Before
-	from   File
+	from   host.File
 	keep   bool // it stays in memory: a teardown forgets all at once
 }
 
@@ -104,24 +105,24 @@ func (s restoreFile) apply(ctx context.Context, t *tools) error {
 }
 
 // original is the content that comes back, as it was kept; none where there was no file.
-func (s restoreFile) original(ctx context.Context, o Observer) (File, error) {
+func (s restoreFile) original(ctx context.Context, o host.Observer) (host.File, error) {
 	if !s.before.Exists {
-		return File{Path: s.path}, nil
+		return host.File{Path: s.path}, nil
 	}
 	kept, err := o.File(ctx, s.before.Copy)
 	switch {
 	case err != nil:
-		return File{}, err
+		return host.File{}, err
 	case !kept.Exists:
-		return File{}, fmt.Errorf("cannot restore %s: its original, %s, is gone", s.path, s.before.Copy)
+		return host.File{}, fmt.Errorf("cannot restore %s: its original, %s, is gone", s.path, s.before.Copy)
 	case digest(kept.Data) != s.before.Digest:
-		return File{}, fmt.Errorf("cannot restore %s: its original, %s, was changed", s.path, s.before.Copy)
+		return host.File{}, fmt.Errorf("cannot restore %s: its original, %s, was changed", s.path, s.before.Copy)
 	}
 	return kept, nil
 }
 
 // unified is the difference between two states of a file, in the form of diff -u, or "" where the content is the same.
-func unified(from, to File) string {
+func unified(from, to host.File) string {
 	name := from.Path
 	if !from.Exists {
 		name = "/dev/null"

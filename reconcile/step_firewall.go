@@ -8,6 +8,7 @@ import (
 
 	"github.com/aymanbagabas/go-udiff"
 
+	"rlb.dev/rlb-agent/reconcile/host"
 	"rlb.dev/rlb-agent/render"
 )
 
@@ -15,7 +16,7 @@ import (
 // chain and jump. All of it is one transaction of iptables-restore: there is no moment without the rules.
 type loadFirewall struct {
 	family render.Family
-	before Firewall
+	before host.Firewall
 	want   []string    // rules of the chain
 	drop   []string    // rules of INPUT that go: every jump that is there, and the original's rules
 	add    []insertion // rules of INPUT that come back: the original's, in a teardown
@@ -47,8 +48,8 @@ func (s loadFirewall) Diff() string {
 }
 
 // after is the state that the step leaves.
-func (s loadFirewall) after() Firewall {
-	var f Firewall
+func (s loadFirewall) after() host.Firewall {
+	var f host.Firewall
 	dropped := slices.Clone(s.drop)
 	if !s.remove {
 		f.Chain = s.want

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"strings"
+
+	"rlb.dev/rlb-agent/reconcile/host"
 )
 
 // serverStep is a change of one server of the running HAProxy. Where HAProxy does not take it, a reload is done instead.
@@ -11,7 +13,7 @@ type serverStep struct{ backend, name, config string }
 
 func (s serverStep) Diff() string  { return "" }
 func (s serverStep) place() string { return s.backend + "/" + s.name }
-func (s serverStep) reload() Step  { return reloadUnit{name: haproxyUnit, config: s.config} }
+func (s serverStep) reload() Step  { return reloadUnit{name: host.HAProxyUnit, config: s.config} }
 func (s serverStep) undo() []Step  { return []Step{s.reload()} }
 func (s serverStep) String() string {
 	return fmt.Sprintf("server %s of %s, while haproxy runs: ", s.name, s.backend)

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"rlb.dev/rlb-agent/reconcile/host"
 	"rlb.dev/rlb-agent/render"
 )
 
@@ -65,7 +66,7 @@ type teardown struct {
 func (t *teardown) add(s Step) { t.back = append(t.back, s) }
 
 // planTeardown finds the way back to the host of before the first run. It changes nothing.
-func planTeardown(ctx context.Context, o Observer, keepPackages bool) (*teardown, error) {
+func planTeardown(ctx context.Context, o host.Observer, keepPackages bool) (*teardown, error) {
 	t := &teardown{keepPackages: keepPackages}
 	file, err := o.File(ctx, memoryFile)
 	if err != nil {
@@ -82,7 +83,7 @@ func planTeardown(ctx context.Context, o Observer, keepPackages bool) (*teardown
 	t.facts = paths.facts
 	d := Desired{Units: []UnitWant{
 		{Name: agentUnit}, {Name: render.FirewallUnit},
-		{Name: keepalivedUnit, Config: t.facts.KeepalivedConfig}, {Name: haproxyUnit, Config: t.facts.HAProxyConfig},
+		{Name: host.KeepalivedUnit, Config: t.facts.KeepalivedConfig}, {Name: host.HAProxyUnit, Config: t.facts.HAProxyConfig},
 	}}
 	for _, name := range slices.Concat(t.memory.Installed, slices.Collect(maps.Keys(t.memory.Held))) {
 		d.Packages = append(d.Packages, PackageWant{Name: name})
@@ -91,7 +92,7 @@ func planTeardown(ctx context.Context, o Observer, keepPackages bool) (*teardown
 		return nil, err
 	}
 	if len(t.o.Unchecked) > 0 { // what is not seen would not be undone, and then forgotten
-		return nil, fmt.Errorf("cannot look at %s: %w", t.o.Unchecked[0], ErrUnavailable)
+		return nil, fmt.Errorf("cannot look at %s: %w", t.o.Unchecked[0], host.ErrUnavailable)
 	}
 	t.daemon()
 	if !t.known {
@@ -109,7 +110,7 @@ func planTeardown(ctx context.Context, o Observer, keepPackages bool) (*teardown
 }
 
 // unknown is a host without a memory: none of ours, or one whose memory is lost.
-func (t *teardown) unknown(ctx context.Context, o Observer) error {
+func (t *teardown) unknown(ctx context.Context, o host.Observer) error {
 	var traces []string
 	for _, family := range render.Families {
 		if t.o.Firewall[family].Chain != nil {
@@ -138,7 +139,7 @@ func (t *teardown) unknown(ctx context.Context, o Observer) error {
 		if f, err := o.File(ctx, path); err != nil {
 			return err
 		} else if f.Exists {
-			t.last = []Step{forget{dirs: []string{RunDir}}}
+			t.last = []Step{forget{dirs: []string{host.RunDir}}}
 		}
 	}
 	return nil
@@ -165,14 +166,14 @@ func (t *teardown) ran(name string) bool {
 
 // config is the file of before of a unit, and whether the agent has written it since.
 func (t *teardown) config(unit string) (before Before, written bool) {
-	before = t.memory.Files[map[string]string{haproxyUnit: t.facts.HAProxyConfig, keepalivedUnit: t.facts.KeepalivedConfig}[unit]]
+	before = t.memory.Files[map[string]string{host.HAProxyUnit: t.facts.HAProxyConfig, host.KeepalivedUnit: t.facts.KeepalivedConfig}[unit]]
 	return before, before.Written
 }
 
 // stop ends what did not run before, while the unit files are there: keepalived first, whose farewell hands the virtual
 // IP to the peer while HAProxy still serves the connections that are open.
 func (t *teardown) stop() {
-	for _, name := range []string{keepalivedUnit, haproxyUnit, render.FirewallUnit} {
+	for _, name := range []string{host.KeepalivedUnit, host.HAProxyUnit, render.FirewallUnit} {
 		was, known := t.memory.Units[name]
 		if !known {
 			continue
@@ -208,7 +209,7 @@ func (t *teardown) units() {
 			t.add(enableUnit{name: name})
 		}
 		config, written := t.config(name)
-		path := map[string]string{haproxyUnit: t.facts.HAProxyConfig, keepalivedUnit: t.facts.KeepalivedConfig}[name]
+		path := map[string]string{host.HAProxyUnit: t.facts.HAProxyConfig, host.KeepalivedUnit: t.facts.KeepalivedConfig}[name]
 		switch {
 		case !t.ran(name):
 		case !have.Active():

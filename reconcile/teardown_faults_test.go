@@ -6,14 +6,14 @@ import (
 	"fmt"
 	"testing"
 
-	"rlb.dev/rlb-agent/reconcile"
+	"rlb.dev/rlb-agent/reconcile/host"
 	"rlb.dev/rlb-agent/reconcile/host/fake"
 )
 
 // A teardown that is killed anywhere, or fails anywhere, is finished by the next.
 func TestTeardownInterrupted(t *testing.T) {
 	broken := errors.New("cannot do it: disk full")
-	for name, host := range hosts {
+	for name, build := range hosts {
 		for when, stop := range map[string]func(*fake.Host, int){
 			"before": (*fake.Host).StopBefore,
 			"after":  (*fake.Host).StopAfter,
@@ -24,11 +24,11 @@ func TestTeardownInterrupted(t *testing.T) {
 				t.Run(fmt.Sprintf("%s, %s, keep packages %t", name, when, keep), func(t *testing.T) {
 					t.Parallel()
 					doc := parse(t, spec)
-					want := timeless(host())
+					want := timeless(build())
 					if keep {
-						want = withPackages(host)(t)
+						want = withPackages(build)(t)
 					}
-					whole := host()
+					whole := build()
 					daemon(whole)
 					must(t, whole, doc)
 					for n := 1; ; n++ {
@@ -44,7 +44,7 @@ func TestTeardownInterrupted(t *testing.T) {
 						at := h.Log[len(h.Log)-1]
 						h.Heal()
 						mustTearDown(t, h, keep)
-						h.Admin(func(ctx context.Context, h reconcile.Host) error { // the agent's package goes
+						h.Admin(func(ctx context.Context, h host.Host) error { // the agent's package goes
 							if u, err := h.Unit(ctx, "rlb-agent.service"); err != nil || u.Active() || u.Enabled() {
 								return fmt.Errorf("the daemon is active %t, enabled %t: %w", u.Active(), u.Enabled(), err)
 							}
@@ -66,15 +66,15 @@ func TestTeardownInterrupted(t *testing.T) {
 
 // A run that is killed anywhere can be torn down as well as one that ended.
 func TestTeardownOfAnInterruptedRun(t *testing.T) {
-	for name, host := range hosts {
+	for name, build := range hosts {
 		for when, stop := range map[string]func(*fake.Host, int){
 			"after": (*fake.Host).StopAfter, "within": (*fake.Host).StopWithin,
 		} {
 			t.Run(name+", "+when, func(t *testing.T) {
 				t.Parallel()
-				want := timeless(host())
+				want := timeless(build())
 				for n := 1; ; n++ {
-					h := host()
+					h := build()
 					stop(h, n)
 					if _, killed, _ := once(t, h, parse(t, spec)); !killed {
 						return

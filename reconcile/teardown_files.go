@@ -7,11 +7,12 @@ import (
 	"slices"
 	"strings"
 
+	"rlb.dev/rlb-agent/reconcile/host"
 	"rlb.dev/rlb-agent/render"
 )
 
 // files brings back the files of before. That all of them can come back is seen before anything is undone.
-func (t *teardown) files(ctx context.Context, o Observer) error {
+func (t *teardown) files(ctx context.Context, o host.Observer) error {
 	for _, path := range slices.Sorted(maps.Keys(t.memory.Files)) {
 		before := t.memory.Files[path]
 		if t.keepPackages && !before.Exists && before.Packaged != nil {
@@ -38,7 +39,7 @@ func (t *teardown) files(ctx context.Context, o Observer) error {
 }
 
 // is says whether a file is as it was. Its content is known by its digest.
-func (b Before) is(f File) bool {
+func (b Before) is(f host.File) bool {
 	return digest(f.Data) == b.Digest && f.Mode == b.Mode && f.UID == b.UID && f.GID == b.GID
 }
 
@@ -56,7 +57,7 @@ func within(some, all []byte) bool {
 }
 
 // setAside keeps what a user wrote into a file whose original comes back.
-type setAside struct{ file File }
+type setAside struct{ file host.File }
 
 func (s setAside) String() string { return "keep what was edited since as " + s.file.Path }
 func (setAside) Diff() string     { return "" }
@@ -125,7 +126,7 @@ func (t *teardown) forget() {
 			masks = append(masks, remaskUnit{name})
 		}
 	}
-	t.last = append(t.last, forget{dirs: []string{generationsDir, beforeDir, packagedDir, RunDir, StateDir}})
+	t.last = append(t.last, forget{dirs: []string{generationsDir, beforeDir, packagedDir, host.RunDir, host.StateDir}})
 	t.last = append(t.last, masks...)
 }
 
@@ -133,12 +134,12 @@ func (t *teardown) forget() {
 // left to undo: as long as it is there, another teardown finishes this one.
 type forget struct{ dirs []string }
 
-func (forget) String() string { return "forget what the agent kept in " + StateDir }
+func (forget) String() string { return "forget what the agent kept in " + host.StateDir }
 func (forget) Diff() string   { return "" }
 func (forget) undo() []Step   { return nil }
 
 func (s forget) apply(ctx context.Context, t *tools) error {
-	if slices.Contains(s.dirs, StateDir) {
+	if slices.Contains(s.dirs, host.StateDir) {
 		blank := newMemory()
 		if err := blank.save(ctx, t.host); err != nil {
 			return fmt.Errorf("cannot note that all is undone: %w", err)

@@ -4,7 +4,7 @@ import (
 	"context"
 	"testing"
 
-	"rlb.dev/rlb-agent/reconcile"
+	"rlb.dev/rlb-agent/reconcile/host"
 	"rlb.dev/rlb-agent/reconcile/host/fake"
 	"rlb.dev/rlb-agent/render"
 )
@@ -14,7 +14,7 @@ const own = "# the administrator's own\nfrontend mine\n    bind *:81\n"
 // daemon is the agent's own unit, as its package brings it.
 func daemon(h *fake.Host) {
 	h.Put("/etc/systemd/system/rlb-agent.service", "[Service]\n", 0o644)
-	h.Admin(func(ctx context.Context, h reconcile.Host) error {
+	h.Admin(func(ctx context.Context, h host.Host) error {
 		if err := h.EnableUnit(ctx, "rlb-agent.service"); err != nil {
 			return err
 		}
@@ -31,7 +31,7 @@ var hosts = map[string]func() *fake.Host{
 		h.Put("/etc/haproxy/haproxy.cfg", own, 0o600)
 		h.Put("/etc/keepalived/keepalived.conf", "# the administrator's own\n", 0o640)
 		adminInstalls(h, "haproxy", "keepalived", "iptables")
-		h.Admin(func(ctx context.Context, h reconcile.Host) error { return h.HoldPackage(ctx, "haproxy", true) })
+		h.Admin(func(ctx context.Context, h host.Host) error { return h.HoldPackage(ctx, "haproxy", true) })
 		h.Iptables(render.IPv4, "-A INPUT -j DROP")
 		return h
 	},
@@ -43,7 +43,7 @@ var hosts = map[string]func() *fake.Host{
 	"stopped and disabled": func() *fake.Host {
 		h := fake.New()
 		adminInstalls(h, "haproxy", "keepalived")
-		h.Admin(func(ctx context.Context, h reconcile.Host) error {
+		h.Admin(func(ctx context.Context, h host.Host) error {
 			if err := h.StopUnit(ctx, "haproxy.service"); err != nil {
 				return err
 			}
@@ -54,9 +54,9 @@ var hosts = map[string]func() *fake.Host{
 }
 
 // withPackages is the host of before with the packages that the agent brings, as a teardown leaves that keeps them.
-func withPackages(host func() *fake.Host) func(t *testing.T) string {
+func withPackages(build func() *fake.Host) func(t *testing.T) string {
 	return func(t *testing.T) string {
-		h, fresh := host(), host()
+		h, fresh := build(), build()
 		must(t, h, parse(t, spec))
 		var missing []string
 		for _, name := range []string{"liblua5.3-0", "haproxy", "keepalived", "iptables"} {
@@ -65,7 +65,7 @@ func withPackages(host func() *fake.Host) func(t *testing.T) string {
 			}
 		}
 		adminInstalls(fresh, missing...)
-		fresh.Admin(func(ctx context.Context, h reconcile.Host) error { // exception: they do not run, nor start at boot
+		fresh.Admin(func(ctx context.Context, h host.Host) error { // exception: they do not run, nor start at boot
 			for _, name := range missing {
 				if err := h.StopUnit(ctx, name+".service"); err != nil {
 					return err

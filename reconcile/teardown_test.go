@@ -11,6 +11,7 @@ import (
 
 	"rlb.dev/rlb-agent/api"
 	"rlb.dev/rlb-agent/reconcile"
+	"rlb.dev/rlb-agent/reconcile/host"
 	"rlb.dev/rlb-agent/reconcile/host/fake"
 	"rlb.dev/rlb-agent/render"
 )
@@ -34,8 +35,8 @@ func mustTearDown(t *testing.T, h *fake.Host, keepPackages bool) reconcile.Resul
 	return result
 }
 
-func removes(path string) func(context.Context, reconcile.Host) error {
-	return func(ctx context.Context, h reconcile.Host) error { return h.RemoveTree(ctx, path) }
+func removes(path string) func(context.Context, host.Host) error {
+	return func(ctx context.Context, h host.Host) error { return h.RemoveTree(ctx, path) }
 }
 
 var runs = regexp.MustCompile(`active run \d+`)
@@ -147,7 +148,7 @@ func TestTeardownAfterDetours(t *testing.T) {
 		}},
 		"crashed and masked since": {hosts["packages of the administrator"], func(_ *testing.T, h *fake.Host) {
 			h.Crash("haproxy.service")
-			h.Admin(func(ctx context.Context, h reconcile.Host) error { return h.DisableUnit(ctx, "haproxy.service") })
+			h.Admin(func(ctx context.Context, h host.Host) error { return h.DisableUnit(ctx, "haproxy.service") })
 			h.MaskForGood("haproxy.service")
 		}},
 		"rules flushed by hand": {hosts["packages of the administrator"], func(_ *testing.T, h *fake.Host) {

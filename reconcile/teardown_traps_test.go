@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"rlb.dev/rlb-agent/reconcile"
+	"rlb.dev/rlb-agent/reconcile/host"
 	"rlb.dev/rlb-agent/reconcile/host/fake"
 	"rlb.dev/rlb-agent/render"
 )
@@ -38,7 +39,7 @@ func TestTeardownDoesNotGuess(t *testing.T) {
 			"cannot restore /etc/haproxy/haproxy.cfg: its original, /var/lib/rlb/before/etc/haproxy/haproxy.cfg, is gone"},
 		"an original changed": {"", func(h *fake.Host) { h.Put("/var/lib/rlb/before/etc/haproxy/haproxy.cfg", "", 0o600) },
 			"cannot restore /etc/haproxy/haproxy.cfg: its original, /var/lib/rlb/before/etc/haproxy/haproxy.cfg, was changed"},
-		"packages do not tell": {"", func(h *fake.Host) { h.FailMethod("Packages", reconcile.ErrUnavailable) }, "cannot look at packages"},
+		"packages do not tell": {"", func(h *fake.Host) { h.FailMethod("Packages", host.ErrUnavailable) }, "cannot look at packages"},
 		"systemd does not tell": {"", func(h *fake.Host) { h.FailMethod("Unit", errors.New("cannot look: the bus is gone")) },
 			"cannot look: the bus is gone"},
 		"not ready": {"", func(h *fake.Host) { h.NotReady = errors.New("not root") }, "not root"},
@@ -98,7 +99,7 @@ func TestEverythingLostThenRun(t *testing.T) {
 func TestTeardownAfterAPurge(t *testing.T) {
 	h := hosts["packages of the administrator"]()
 	must(t, h, parse(t, spec+"packages: {hold: false}\n"))
-	h.Admin(func(ctx context.Context, h reconcile.Host) error {
+	h.Admin(func(ctx context.Context, h host.Host) error {
 		if err := h.HoldPackage(ctx, "haproxy", false); err != nil {
 			return err
 		}

@@ -8,14 +8,15 @@ import (
 	"time"
 
 	"rlb.dev/rlb-agent/api"
+	"rlb.dev/rlb-agent/reconcile/host"
 )
 
 // A trial is a spec in force that goes back by itself. While it lasts, spec.yaml stays as it was: going back is only to
 // reconcile with that again. A timer of systemd does it, so that neither the agent nor the terminal need live; and a
 // unit does it at boot, so that a reboot ends the trial too.
 const (
-	trialFile    = StateDir + "/trial.json"
-	trialSpec    = StateDir + "/trial.yaml"
+	trialFile    = host.StateDir + "/trial.json"
+	trialSpec    = host.StateDir + "/trial.yaml"
 	trialUnit    = "rlb-trial-end.service"
 	trialTimer   = "rlb-trial-end.timer"
 	systemdUnits = "/etc/systemd/system/"
@@ -32,7 +33,7 @@ type Trial struct {
 func (t Trial) Over(now time.Time) bool { return !now.Before(t.Deadline) }
 
 // RunningTrial is the trial that lasts, or nil.
-func RunningTrial(ctx context.Context, o Observer) (*Trial, error) {
+func RunningTrial(ctx context.Context, o host.Observer) (*Trial, error) {
 	f, err := o.File(ctx, trialFile)
 	if err != nil || !f.Exists {
 		return nil, err
@@ -42,7 +43,7 @@ func RunningTrial(ctx context.Context, o Observer) (*Trial, error) {
 }
 
 // TrialSpec is the spec that is tried.
-func TrialSpec(ctx context.Context, o Observer) (*api.Document, error) {
+func TrialSpec(ctx context.Context, o host.Observer) (*api.Document, error) {
 	f, err := o.File(ctx, trialSpec)
 	if err != nil {
 		return nil, err

@@ -11,6 +11,7 @@ import (
 
 	"rlb.dev/rlb-agent/api"
 	"rlb.dev/rlb-agent/reconcile"
+	"rlb.dev/rlb-agent/reconcile/host"
 	"rlb.dev/rlb-agent/reconcile/host/fake"
 )
 
@@ -159,7 +160,7 @@ func TestTrialThatFails(t *testing.T) {
 		"undone":      func(h *fake.Host) { h.Busy[9001] = true },
 		"port taken":  func(h *fake.Host) { h.Taken = map[uint16]string{9001: "nginx"} },
 		"cannot look": func(h *fake.Host) { h.FailMethod("Packages", errors.New("cannot look at packages")) },
-		"not ready":   func(h *fake.Host) { h.NotReady = reconcile.ErrUnavailable },
+		"not ready":   func(h *fake.Host) { h.NotReady = host.ErrUnavailable },
 	} {
 		t.Run(name, func(t *testing.T) {
 			h := installed(t, file)

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+
+	"rlb.dev/rlb-agent/reconcile/host"
 )
 
 // Failure is a run that did not come to its end.
@@ -58,7 +60,7 @@ func (r *run) undo(ctx context.Context, cause error) error {
 	switch { // a run that never was is not to be remembered
 	case errors.Join(failed...) != nil || errors.Is(cause, context.Canceled):
 	case r.blank:
-		failed = append(failed, forget{dirs: []string{generationsDir, beforeDir, packagedDir, StateDir}}.apply(ctx, t))
+		failed = append(failed, forget{dirs: []string{generationsDir, beforeDir, packagedDir, host.StateDir}}.apply(ctx, t))
 	default:
 		failed = append(failed, r.was.save(ctx, r.Host))
 	}

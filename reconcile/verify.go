@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"rlb.dev/rlb-agent/reconcile/host"
 )
 
 const (
@@ -18,7 +20,7 @@ const (
 // serves waits until the host does what the desired state says, as far as it can be seen from the host: the units
 // run and stay, and HAProxy's present workers, not some older ones, listen wherever clients connect.
 // Nothing that served before must be gone; replaced says that a reload must have brought a new worker.
-func serves(ctx context.Context, h Host, d Desired, before baseline, replaced bool) error {
+func serves(ctx context.Context, h host.Host, d Desired, before baseline, replaced bool) error {
 	var now Observed
 	if err := now.former(ctx, h); err != nil {
 		return err
@@ -50,7 +52,7 @@ func serves(ctx context.Context, h Host, d Desired, before baseline, replaced bo
 	}
 }
 
-func servesNow(ctx context.Context, h Host, d Desired, before baseline, replaced []int) error {
+func servesNow(ctx context.Context, h host.Host, d Desired, before baseline, replaced []int) error {
 	for _, want := range d.Units {
 		if !want.Run {
 			continue
@@ -63,12 +65,12 @@ func servesNow(ctx context.Context, h Host, d Desired, before baseline, replaced
 			return fmt.Errorf("cannot see %s running: it is %s (%s)", want.Name, unit.ActiveState, unit.SubState)
 		}
 		switch want.Name {
-		case haproxyUnit:
+		case host.HAProxyUnit:
 			err = listens(ctx, h, d, unit, replaced)
 			if err == nil {
 				err = before.serversLeft(ctx, h, d)
 			}
-		case keepalivedUnit:
+		case host.KeepalivedUnit:
 			err = before.instancesLeft(ctx, h, d, unit)
 		}
 		if err != nil {
@@ -80,7 +82,7 @@ func servesNow(ctx context.Context, h Host, d Desired, before baseline, replaced
 
 // listens asks HAProxy's master for its workers: systemd calls a reload done while the new worker may have failed to
 // bind and the old one goes on.
-func listens(ctx context.Context, h Host, d Desired, unit Unit, replaced []int) error {
+func listens(ctx context.Context, h host.Host, d Desired, unit host.Unit, replaced []int) error {
 	socket := masterSocket(unit)
 	if socket == "" {
 		return nil // the administrator's EXTRAOPTS took the socket away
@@ -90,7 +92,7 @@ func listens(ctx context.Context, h Host, d Desired, unit Unit, replaced []int) 
 		return err
 	}
 	if workers.Failed > 0 {
-		return fmt.Errorf("cannot reload haproxy: its new worker failed, the old one goes on (journalctl -u %s tells why)", haproxyUnit)
+		return fmt.Errorf("cannot reload haproxy: its new worker failed, the old one goes on (journalctl -u %s tells why)", host.HAProxyUnit)
 	}
 	fresh := slices.DeleteFunc(slices.Clone(workers.Current), func(pid int) bool { return slices.Contains(replaced, pid) })
 	if len(fresh) == 0 {
@@ -113,7 +115,7 @@ func listens(ctx context.Context, h Host, d Desired, unit Unit, replaced []int) 
 }
 
 // stays looks again after a moment: the same processes must be there.
-func stays(ctx context.Context, h Host, d Desired) error {
+func stays(ctx context.Context, h host.Host, d Desired) error {
 	before := map[string]int{}
 	for round := range 2 {
 		for _, want := range d.Units {
@@ -138,7 +140,7 @@ func stays(ctx context.Context, h Host, d Desired) error {
 }
 
 // masterSocket is the path of HAProxy's master CLI, from the -S option of its unit, or "".
-func masterSocket(unit Unit) string {
+func masterSocket(unit host.Unit) string {
 	path, _, _ := strings.Cut(argument(unit.Environment["EXTRAOPTS"], "-S", "--master-socket"), ",")
 	return strings.TrimPrefix(path, "unix@")
 }

@@ -9,6 +9,7 @@ import (
 
 	"rlb.dev/rlb-agent/api"
 	"rlb.dev/rlb-agent/reconcile"
+	"rlb.dev/rlb-agent/reconcile/host"
 	"rlb.dev/rlb-agent/reconcile/host/debian"
 )
 
@@ -31,7 +32,7 @@ func (a *app) changing(ctx context.Context, do func(context.Context, *debian.Hos
 }
 
 // reconciler changes this host.
-func (a *app) reconciler(h reconcile.Host) *reconcile.Reconciler {
+func (a *app) reconciler(h host.Host) *reconcile.Reconciler {
 	r := &reconcile.Reconciler{Host: effects(h), Log: a.log, By: a.by}
 	if self, err := os.Executable(); err == nil {
 		r.Rejoin = []string{self, "rejoin"}
@@ -47,7 +48,7 @@ func (a *app) apply(ctx context.Context, h *debian.Host, doc *api.Document) (rec
 }
 
 // leaveStatus writes the status file. The host is as it is without that, so what goes wrong there is only said.
-func (a *app) leaveStatus(ctx context.Context, h reconcile.Host, doc *api.Document, specErr error, result reconcile.Result, runErr error) {
+func (a *app) leaveStatus(ctx context.Context, h host.Host, doc *api.Document, specErr error, result reconcile.Result, runErr error) {
 	a.statusMutex.Lock()
 	defer a.statusMutex.Unlock()
 	report := reconcile.Report{Doc: doc, Refused: specErr, Result: result, Err: runErr, Agent: agentVersion()}

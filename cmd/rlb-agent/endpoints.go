@@ -7,6 +7,7 @@ import (
 
 	"rlb.dev/rlb-agent/api"
 	"rlb.dev/rlb-agent/reconcile"
+	"rlb.dev/rlb-agent/reconcile/host"
 	"rlb.dev/rlb-agent/render"
 )
 
@@ -14,7 +15,7 @@ import (
 // which follows what happens between two runs. They look only at what costs no command and does not disturb keepalived.
 type endpoints struct {
 	*app
-	host  reconcile.Host
+	host  host.Host
 	tally tally
 	ended chan struct{} // a run has
 
@@ -34,7 +35,7 @@ const recordsQuiet = 50 * time.Millisecond
 const freshness = time.Second
 
 // startEndpoints begins to show this host, as the spec in force says. They end with ctx, and wait is for that.
-func (a *app) startEndpoints(ctx context.Context, h reconcile.Host) (wait func()) {
+func (a *app) startEndpoints(ctx context.Context, h host.Host) (wait func()) {
 	e := &endpoints{app: a, host: h, ended: make(chan struct{}, 1), listeners: map[string]*listener{}, textfile: textfile{log: a.log}}
 	a.endpoints = e
 	var all sync.WaitGroup

@@ -17,6 +17,7 @@ import (
 
 	"rlb.dev/rlb-agent/api"
 	"rlb.dev/rlb-agent/reconcile"
+	"rlb.dev/rlb-agent/reconcile/host"
 	"rlb.dev/rlb-agent/reconcile/host/fake"
 )
 
@@ -279,17 +280,17 @@ func TestTextfile(t *testing.T) {
 func TestStatusFollowsTheRecords(t *testing.T) {
 	s := newShown(t)
 	s.run("")
-	s.host.Role = reconcile.RoleFault
-	guard := reconcile.GuardRecord{Fault: true, Reason: "HAProxy hangs", HAProxy: reconcile.HAProxyHung}
+	s.host.Role = host.RoleFault
+	guard := reconcile.GuardRecord{Fault: true, Reason: "HAProxy hangs", HAProxy: host.HAProxyHung}
 	if err := guard.Write(t.Context(), s.host); err != nil {
 		t.Fatal(err)
 	}
 	s.refresh(t.Context())
 	status, err := reconcile.LastStatus(t.Context(), s.host)
-	if err != nil || status.Role != reconcile.RoleFault || status.RoleReason != "HAProxy hangs" || status.LastReconcile == nil || status.Versions.Agent != "v1" {
+	if err != nil || status.Role != host.RoleFault || status.RoleReason != "HAProxy hangs" || status.LastReconcile == nil || status.Versions.Agent != "v1" {
 		t.Errorf("%v, %+v", err, status)
 	}
-	if role, err := reconcile.ReadRole(t.Context(), s.host); err != nil || role.Role != reconcile.RoleFault || role.Transitions != 1 || role.Reason != "HAProxy hangs" {
+	if role, err := reconcile.ReadRole(t.Context(), s.host); err != nil || role.Role != host.RoleFault || role.Transitions != 1 || role.Reason != "HAProxy hangs" {
 		t.Errorf("%v, %+v", err, role)
 	}
 }

@@ -6,8 +6,8 @@ import (
 	"fmt"
 	"os"
 
-	"rlb.dev/rlb-agent/reconcile"
 	"rlb.dev/rlb-agent/reconcile/faulty"
+	"rlb.dev/rlb-agent/reconcile/host"
 )
 
 // faults are what RLB_FAULT says; they count the effects of the whole process.
@@ -21,4 +21,4 @@ var faults = func() *faulty.Faults {
 }()
 
 // effects is the host for those who change it, with the faults.
-func effects(h reconcile.Host) reconcile.Host { return faults.Around(h) }
+func effects(h host.Host) host.Host { return faults.Around(h) }

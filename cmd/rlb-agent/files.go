@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"rlb.dev/rlb-agent/reconcile"
+	"rlb.dev/rlb-agent/reconcile/host"
 	"rlb.dev/rlb-agent/reconcile/host/debian"
 	"rlb.dev/rlb-agent/render"
 )
@@ -47,7 +48,7 @@ func (a *app) validateCommand() *cobra.Command {
 func (a *app) check(ctx context.Context, h *debian.Host, d reconcile.Desired) error {
 	files := d.Files
 	interfaces, err := h.Interfaces(ctx)
-	if err != nil || !slices.ContainsFunc(interfaces, func(i reconcile.Interface) bool { return i.Name == d.Facts.Interface }) {
+	if err != nil || !slices.ContainsFunc(interfaces, func(i host.Interface) bool { return i.Name == d.Facts.Interface }) {
 		files = slices.DeleteFunc(slices.Clone(files), func(f render.File) bool { return f.Kind == render.KeepalivedConfig })
 		a.log.Warn(fmt.Sprintf("not checked by keepalived: interface %s is not on this machine", d.Facts.Interface))
 	}

@@ -8,6 +8,7 @@ import (
 
 	"rlb.dev/rlb-agent/reconcile"
 	"rlb.dev/rlb-agent/reconcile/guard"
+	"rlb.dev/rlb-agent/reconcile/host"
 	"rlb.dev/rlb-agent/reconcile/host/link"
 )
 
@@ -16,7 +17,7 @@ func (g *guards) holder(conflicts chan<- guard.Conflict) *guard.Holder {
 	return &guard.Holder{
 		Addresses:  g.addresses,
 		Remove:     g.host.RemoveAddress,
-		Role:       func(ctx context.Context) (reconcile.Role, error) { return reconcile.KeepalivedRole(ctx, g.host) },
+		Role:       func(ctx context.Context) (host.Role, error) { return reconcile.KeepalivedRole(ctx, g.host) },
 		Kill:       func(ctx context.Context) error { return g.host.KillUnit(ctx, keepalivedUnit) },
 		MAC:        g.host.MAC,
 		Neighbours: g.host.Neighbours,

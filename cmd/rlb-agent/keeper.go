@@ -10,6 +10,7 @@ import (
 
 	"rlb.dev/rlb-agent/api"
 	"rlb.dev/rlb-agent/reconcile"
+	"rlb.dev/rlb-agent/reconcile/host"
 )
 
 const (
@@ -20,7 +21,7 @@ const (
 
 // machine is a host that is changed by one process at a time.
 type machine interface {
-	reconcile.Host
+	host.Host
 	Lock(ctx context.Context, timeout time.Duration) (unlock func(), err error)
 	// Installing says whether somebody else works with apt or dpkg.
 	Installing() bool
@@ -224,7 +225,7 @@ func mayPass(err error) bool {
 	if errors.As(err, &failure) {
 		return !failure.Undone || failure.Undo != nil
 	}
-	return errors.As(err, &field) || errors.Is(err, reconcile.ErrUnavailable)
+	return errors.As(err, &field) || errors.Is(err, host.ErrUnavailable)
 }
 
 // lastGood keeps the host as the last good spec says, where the present one is not to be had or refused. news says that

@@ -16,6 +16,7 @@ import (
 
 	"rlb.dev/rlb-agent/api"
 	"rlb.dev/rlb-agent/reconcile"
+	"rlb.dev/rlb-agent/reconcile/host"
 	"rlb.dev/rlb-agent/reconcile/host/fake"
 	"rlb.dev/rlb-agent/render"
 )
@@ -330,7 +331,7 @@ func TestKeeperLeavesDeadKeepalived(t *testing.T) {
 			if !k.running("keepalived.service") || took < tt.want || took > tt.want+400*time.Millisecond {
 				t.Errorf("%q: started after %v, want %v", tt.spec, took, tt.want)
 			}
-			k.h.Admin(func(ctx context.Context, h reconcile.Host) error { return h.StopUnit(ctx, "keepalived.service") })
+			k.h.Admin(func(ctx context.Context, h host.Host) error { return h.StopUnit(ctx, "keepalived.service") })
 			if k.next(cause{}); !k.running("keepalived.service") {
 				t.Errorf("%q: one that was stopped waits", tt.spec)
 			}

@@ -12,6 +12,7 @@ import (
 
 	"rlb.dev/rlb-agent/api"
 	"rlb.dev/rlb-agent/reconcile"
+	"rlb.dev/rlb-agent/reconcile/host"
 )
 
 // Exit codes. They are part of the contract with scripts and must not change.
@@ -55,7 +56,7 @@ type specError struct{ error }
 func exitCode(err error) int {
 	var (
 		problems api.Problems
-		refusal  *reconcile.Refusal
+		refusal  *host.Refusal
 		failure  *reconcile.Failure
 		usage    usageError
 		spec     specError
@@ -71,7 +72,7 @@ func exitCode(err error) int {
 			return exitNeedsPerson
 		}
 		return exitFailed
-	case errors.As(err, &usage), errors.Is(err, reconcile.ErrUnavailable):
+	case errors.As(err, &usage), errors.Is(err, host.ErrUnavailable):
 		return exitUsage
 	case errors.As(err, &problems), errors.As(err, &refusal), errors.As(err, &spec), errors.As(err, &field):
 		return exitRefused

@@ -7,11 +7,12 @@ import (
 	"time"
 
 	"rlb.dev/rlb-agent/reconcile"
+	"rlb.dev/rlb-agent/reconcile/host"
 )
 
-var roles = []reconcile.Role{reconcile.RoleMaster, reconcile.RoleBackup, reconcile.RoleFault, reconcile.RoleStopped, reconcile.RoleUnknown}
+var roles = []host.Role{host.RoleMaster, host.RoleBackup, host.RoleFault, host.RoleStopped, host.RoleUnknown}
 
-var haproxyStates = []reconcile.HAProxyState{reconcile.HAProxyAnswers, reconcile.HAProxyFull, reconcile.HAProxyHung, reconcile.HAProxyStopped, reconcile.HAProxyUnknown}
+var haproxyStates = []host.HAProxyState{host.HAProxyAnswers, host.HAProxyFull, host.HAProxyHung, host.HAProxyStopped, host.HAProxyUnknown}
 
 // exposeStatus writes what a status tells. What is not known is not there.
 func exposeStatus(e *exposition, s reconcile.Status, transitions int) {

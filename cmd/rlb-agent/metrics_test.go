@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"rlb.dev/rlb-agent/reconcile"
+	"rlb.dev/rlb-agent/reconcile/host"
 )
 
 var sampleLine = regexp.MustCompile(`^([a-zA-Z_][a-zA-Z0-9_]*)(?:\{((?:[a-zA-Z_][a-zA-Z0-9_]*="(?:[^"\\\n]|\\[\\"n])*",?)*)\})? (\S+)$`)
@@ -160,7 +161,7 @@ func TestLabelsAreQuoted(t *testing.T) {
 
 // Every state that there is has its series.
 func TestStateSetsAreWhole(t *testing.T) {
-	for _, role := range []reconcile.Role{reconcile.RoleMaster, reconcile.RoleBackup, reconcile.RoleFault, reconcile.RoleStopped, reconcile.RoleUnknown} {
+	for _, role := range []host.Role{host.RoleMaster, host.RoleBackup, host.RoleFault, host.RoleStopped, host.RoleUnknown} {
 		if !slices.Contains(roles, role) {
 			t.Errorf("no series for %s", role)
 		}

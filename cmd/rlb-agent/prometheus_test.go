@@ -21,6 +21,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"rlb.dev/rlb-agent/reconcile"
+	"rlb.dev/rlb-agent/reconcile/host"
 )
 
 const examplesDir = "../../examples/monitoring/"
@@ -105,7 +106,7 @@ func TestDashboard(t *testing.T) {
 	for i := range hosts {
 		hosts[i] = newShown(t)
 		if i == 0 {
-			hosts[i].host.Role = reconcile.RoleMaster
+			hosts[i].host.Role = host.RoleMaster
 			hosts[i].host.Net[1].Prefixes = append(hosts[i].host.Net[1].Prefixes, netip.MustParsePrefix("198.51.100.10/32"))
 		}
 		hosts[i].run("metrics: {address: '" + addresses[i] + "'}\nnodes:\n- {name: lb1, addresses: [198.51.100.11]}\n- {name: lb2, addresses: [198.51.100.12]}\n")

@@ -7,10 +7,11 @@ import (
 
 	"rlb.dev/rlb-agent/api"
 	"rlb.dev/rlb-agent/reconcile"
+	"rlb.dev/rlb-agent/reconcile/host"
 )
 
 // refusedFile outlives the daemon, not the boot: what was refused may be good after it.
-const refusedFile = reconcile.RunDir + "/refused.json"
+const refusedFile = host.RunDir + "/refused.json"
 
 // refusal is a spec that was refused or rolled back. It is not tried again until it changes or somebody asks for it.
 type refusal struct {

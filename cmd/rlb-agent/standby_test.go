@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"rlb.dev/rlb-agent/reconcile"
+	"rlb.dev/rlb-agent/reconcile/host"
 	"rlb.dev/rlb-agent/reconcile/host/fake"
 )
 
@@ -28,7 +29,7 @@ func TestKeeperStandbyFirst(t *testing.T) {
 			t.Error("a standby waits")
 		}
 		hold := func() {
-			h.Role = reconcile.RoleMaster
+			h.Role = host.RoleMaster
 			h.Net[1].Prefixes = append(h.Net[1].Prefixes, netip.MustParsePrefix("198.51.100.10/32"))
 		}
 		hold()

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"rlb.dev/rlb-agent/reconcile"
+	"rlb.dev/rlb-agent/reconcile/host"
 )
 
 // row is one line of a status for people: a label, cells that stand below each other, and a text that may be long.
@@ -37,7 +38,7 @@ func moodOf(well bool) mood {
 // statusRows is a status for people: the role first, then what they would ask next.
 func statusRows(s reconcile.Status, now time.Time) []row {
 	rows := []row{{label: "Role", text: join(": ", string(s.Role)+lasting(s.RoleSince, now), s.RoleReason),
-		mood: moodOf(s.Role == reconcile.RoleMaster || s.Role == reconcile.RoleBackup || s.Drained)}}
+		mood: moodOf(s.Role == host.RoleMaster || s.Role == host.RoleBackup || s.Drained)}}
 	if s.Drained && !strings.Contains(s.RoleReason, "drained") {
 		rows = append(rows, row{label: "Drained", text: "yes: this host stays out until rlb-agent undrain"})
 	}
@@ -80,7 +81,7 @@ func haproxyRows(s reconcile.Status) []row {
 	if h.OldWorkers > 0 {
 		text += fmt.Sprintf(", %d old %s connections", h.OldWorkers, yes(h.OldWorkers == 1, "process finishes its", "processes finish their"))
 	}
-	return []row{{label: "HAProxy", text: text, mood: moodOf(h.State == reconcile.HAProxyAnswers)}}
+	return []row{{label: "HAProxy", text: text, mood: moodOf(h.State == host.HAProxyAnswers)}}
 }
 
 func serviceRows(service reconcile.ServiceStatus, seen bool, now time.Time) []row {

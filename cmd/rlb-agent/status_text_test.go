@@ -8,6 +8,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"rlb.dev/rlb-agent/reconcile"
+	"rlb.dev/rlb-agent/reconcile/host"
 )
 
 // now is when the statuses of these tests are read.
@@ -19,11 +20,11 @@ func example() reconcile.Status {
 	return reconcile.Status{
 		APIVersion: "rlb.dev/v1", Kind: "LoadBalancerStatus",
 		Metadata: reconcile.StatusMetadata{Name: "prod"}, Node: "lb1", Generation: 4, ObservedGeneration: 3, SpecDigest: strings.Repeat("ab", 32),
-		Role: reconcile.RoleMaster, RoleSince: ago(7 * time.Second), RoleReason: "lb2 stopped advertising",
+		Role: host.RoleMaster, RoleSince: ago(7 * time.Second), RoleReason: "lb2 stopped advertising",
 		VirtualIPs: []reconcile.VirtualIPStatus{{Address: "198.51.100.100", Held: true}, {Address: "2001:db8::100", Held: false}},
 		Peers:      []reconcile.PeerStatus{{Name: "lb2", Address: "198.51.100.12", State: reconcile.PeerNotSeen}},
-		HAProxy:    &reconcile.HAProxyStatus{State: reconcile.HAProxyAnswers, OldWorkers: 1},
-		Services: []reconcile.ServiceStatus{{Name: "kube-apiserver", Port: 9000, Listening: true, Servers: []reconcile.ServerState{
+		HAProxy:    &reconcile.HAProxyStatus{State: host.HAProxyAnswers, OldWorkers: 1},
+		Services: []reconcile.ServiceStatus{{Name: "kube-apiserver", Port: 9000, Listening: true, Servers: []host.ServerState{
 			{Name: "cp1", Address: "198.51.100.21:6443", State: "UP", Since: ago(200 * time.Second), Reason: "answers the check with HTTP status 200 OK (L7OK 200)"},
 			{Name: "second", Address: "198.51.100.22:6443", State: "DOWN", Since: ago(26*time.Hour + 5*time.Minute), Reason: "does not accept connections: Connection refused (L4CON)"},
 		}}},

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"rlb.dev/rlb-agent/hack/lab"
-	"rlb.dev/rlb-agent/reconcile"
 )
 
 // holders is who held the virtual IP over a while, seen from inside of both hosts.
@@ -158,7 +157,7 @@ func TestHolder(t *testing.T) {
 			t.Logf("%s: back %v after VRRP passes", name, time.Since(began).Round(time.Millisecond))
 			w.eventually(name+": the one that comes back is a backup", time.Second, func() bool {
 				s, _ := standby.status()
-				return s.Role == reconcile.RoleBackup
+				return s.Role == "BACKUP"
 			})
 			time.Sleep(5 * time.Second) // later it is another conflict
 		})

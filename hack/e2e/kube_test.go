@@ -13,6 +13,7 @@ import (
 
 	"rlb.dev/rlb-agent/hack/lab"
 	"rlb.dev/rlb-agent/reconcile"
+	contract "rlb.dev/rlb-agent/reconcile/host"
 )
 
 // kubeSpec is a spec of so many API servers twice: as the defaults are, and with their certificates checked. The quiet
@@ -40,7 +41,7 @@ services:
 }
 
 // states are those of the servers of a service, by their names.
-func (h *host) states(service string) map[string]reconcile.ServerState {
+func (h *host) states(service string) map[string]contract.ServerState {
 	h.w.Helper()
 	out, err := h.Run(h.w.Context(), agent, "status", "-o", "json")
 	var failed *lab.RunError
@@ -51,7 +52,7 @@ func (h *host) states(service string) map[string]reconcile.ServerState {
 	if jerr := json.Unmarshal([]byte(out), &status); jerr != nil {
 		h.w.Fatalf("%v: %v: %s", err, jerr, out)
 	}
-	states := map[string]reconcile.ServerState{}
+	states := map[string]contract.ServerState{}
 	for _, s := range status.Services {
 		if s.Name == service {
 			for _, server := range s.Servers {

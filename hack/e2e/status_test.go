@@ -48,12 +48,12 @@ func TestStatus(t *testing.T) {
 			strings.Contains(active.fetch("127.0.0.1:9345", "/metrics", "x"), "rlb_role")
 	})
 
-	for h, role := range map[*host]reconcile.Role{active: reconcile.RoleMaster, standby: reconcile.RoleBackup} {
+	for h, role := range map[*host]string{active: "MASTER", standby: "BACKUP"} {
 		began := time.Now()
 		s, code := h.status()
 		took := time.Since(began)
-		reason := map[reconcile.Role]string{reconcile.RoleMaster: "Active", reconcile.RoleBackup: "StandingBy"}[role]
-		if code != 0 || s.Role != role || s.Node != h.Name() || s.RoleSince.IsZero() || s.Condition("Serving").Reason != reason || len(s.NotSeen) > 0 {
+		reason := map[string]string{"MASTER": "Active", "BACKUP": "StandingBy"}[role]
+		if code != 0 || string(s.Role) != role || s.Node != h.Name() || s.RoleSince.IsZero() || s.Condition("Serving").Reason != reason || len(s.NotSeen) > 0 {
 			t.Errorf("%s: exit code %d, %+v", h.Name(), code, s)
 		}
 		if len(s.Peers) != 1 || s.Peers[0].State != reconcile.PeerSeen || s.Peers[0].Name == h.Name() {
@@ -62,7 +62,7 @@ func TestStatus(t *testing.T) {
 		if len(s.Services) != 1 || !s.Services[0].Listening || len(s.Services[0].Servers) != 3 || !strings.Contains(s.Services[0].Servers[0].Reason, "L7OK 200") {
 			t.Errorf("%s: services %+v", h.Name(), s.Services)
 		}
-		if s.Versions.HAProxy == "" || s.Versions.Keepalived == "" || s.HAProxy == nil || s.HAProxy.State != reconcile.HAProxyAnswers {
+		if s.Versions.HAProxy == "" || s.Versions.Keepalived == "" || s.HAProxy == nil || s.HAProxy.State != "answers" {
 			t.Errorf("%s: %+v, %+v", h.Name(), s.Versions, s.HAProxy)
 		}
 		t.Logf("%s: status in %v", h.Name(), took.Round(time.Millisecond))
@@ -92,14 +92,14 @@ func TestStatus(t *testing.T) {
 	// a failover, by somebody who stops HAProxy: both status files follow, and say why
 	began := time.Now()
 	active.sh("systemctl stop haproxy")
-	w.eventually("the standby's status file says MASTER", 3*time.Second, func() bool { return standby.statusFile().Role == reconcile.RoleMaster })
+	w.eventually("the standby's status file says MASTER", 3*time.Second, func() bool { return standby.statusFile().Role == "MASTER" })
 	t.Logf("the status file followed the failover after %v", time.Since(began).Round(time.Millisecond))
 	if s := standby.statusFile(); !strings.Contains(s.RoleReason, "took over") || !s.VirtualIPs[0].Held {
 		t.Errorf("the new active: %q, %+v", s.RoleReason, s.VirtualIPs)
 	}
 	w.eventually("the drift is repaired and told", 15*time.Second, func() bool {
 		s := active.statusFile()
-		return s.Drift.Found == 1 && s.Drift.Repaired == 1 && s.Is("Ready") && s.Role == reconcile.RoleBackup
+		return s.Drift.Found == 1 && s.Drift.Repaired == 1 && s.Is("Ready") && s.Role == "BACKUP"
 	})
 	active, standby = standby, active
 	w.eventually("the scrapes follow", 3*time.Second, func() bool {
@@ -132,7 +132,7 @@ func TestStatus(t *testing.T) {
 
 	// drained is no failure
 	standby.sh(agent + " drain")
-	if s, code := standby.status(); code != 0 || !s.Drained || s.Condition("Ready").Reason != "Drained" || s.Role != reconcile.RoleFault || !strings.Contains(s.RoleReason, "drained") {
+	if s, code := standby.status(); code != 0 || !s.Drained || s.Condition("Ready").Reason != "Drained" || s.Role != "FAULT" || !strings.Contains(s.RoleReason, "drained") {
 		t.Errorf("drained: exit code %d, %+v", code, s)
 	}
 	standby.sh(agent + " undrain")

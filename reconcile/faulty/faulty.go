@@ -15,7 +15,7 @@ import (
 	"syscall"
 	"time"
 
-	"rlb.dev/rlb-agent/reconcile"
+	"rlb.dev/rlb-agent/reconcile/host"
 )
 
 // Faults are what is to go wrong in this process.
@@ -143,18 +143,18 @@ func tear(path string, data []byte) error {
 }
 
 // Around is the host with the faults.
-func (f *Faults) Around(h reconcile.Host) reconcile.Host { return host{h, h, f} }
+func (f *Faults) Around(h host.Host) host.Host { return faultyHost{h, h, f} }
 
-// host has every writer itself: one that were forgotten would not compile.
-type host struct {
-	reconcile.Observer
-	real reconcile.Host
+// faultyHost has every writer itself: one that were forgotten would not compile.
+type faultyHost struct {
+	host.Observer
+	real host.Host
 	*Faults
 }
 
-func (h host) Ready(ctx context.Context) error { return h.real.Ready(ctx) }
+func (h faultyHost) Ready(ctx context.Context) error { return h.real.Ready(ctx) }
 
-func (h host) WriteFile(ctx context.Context, path string, data []byte, mode fs.FileMode, uid, gid int) error {
+func (h faultyHost) WriteFile(ctx context.Context, path string, data []byte, mode fs.FileMode, uid, gid int) error {
 	return h.effect("WriteFile "+path, func() error { return tear(path, data) }, func() error {
 		return h.real.WriteFile(ctx, path, data, mode, uid, gid)
 	})

@@ -9,11 +9,11 @@ import (
 	"rlb.dev/rlb-agent/render"
 )
 
-func (h host) RefreshPackages(ctx context.Context) error {
+func (h faultyHost) RefreshPackages(ctx context.Context) error {
 	return h.effect("RefreshPackages", nil, func() error { return h.real.RefreshPackages(ctx) })
 }
 
-func (h host) InstallPackages(ctx context.Context, packages ...string) (brought []string, err error) {
+func (h faultyHost) InstallPackages(ctx context.Context, packages ...string) (brought []string, err error) {
 	err = h.effect("InstallPackages "+strings.Join(packages, " "), nil, func() (err error) {
 		brought, err = h.real.InstallPackages(ctx, packages...)
 		return err
@@ -21,79 +21,79 @@ func (h host) InstallPackages(ctx context.Context, packages ...string) (brought 
 	return brought, err
 }
 
-func (h host) PurgePackages(ctx context.Context, names ...string) error {
+func (h faultyHost) PurgePackages(ctx context.Context, names ...string) error {
 	return h.effect("PurgePackages "+strings.Join(names, " "), nil, func() error { return h.real.PurgePackages(ctx, names...) })
 }
 
-func (h host) RepairPackages(ctx context.Context) error {
+func (h faultyHost) RepairPackages(ctx context.Context) error {
 	return h.effect("RepairPackages", nil, func() error { return h.real.RepairPackages(ctx) })
 }
 
-func (h host) HoldPackage(ctx context.Context, name string, hold bool) error {
+func (h faultyHost) HoldPackage(ctx context.Context, name string, hold bool) error {
 	return h.effect(fmt.Sprintf("HoldPackage %s %t", name, hold), nil, func() error { return h.real.HoldPackage(ctx, name, hold) })
 }
 
-func (h host) RemoveFile(ctx context.Context, path string) error {
+func (h faultyHost) RemoveFile(ctx context.Context, path string) error {
 	return h.effect("RemoveFile "+path, nil, func() error { return h.real.RemoveFile(ctx, path) })
 }
 
-func (h host) RemoveTree(ctx context.Context, path string) error {
+func (h faultyHost) RemoveTree(ctx context.Context, path string) error {
 	return h.effect("RemoveTree "+path, nil, func() error { return h.real.RemoveTree(ctx, path) })
 }
 
-func (h host) LoadFirewall(ctx context.Context, family render.Family, rules string) error {
+func (h faultyHost) LoadFirewall(ctx context.Context, family render.Family, rules string) error {
 	return h.effect("LoadFirewall "+family.String(), nil, func() error { return h.real.LoadFirewall(ctx, family, rules) })
 }
 
-func (h host) RemoveAddress(ctx context.Context, iface string, prefix netip.Prefix) error {
+func (h faultyHost) RemoveAddress(ctx context.Context, iface string, prefix netip.Prefix) error {
 	return h.effect("RemoveAddress "+prefix.String()+" "+iface, nil, func() error { return h.real.RemoveAddress(ctx, iface, prefix) })
 }
 
 // unit does an effect on a unit, or, where name is "", on systemd itself.
-func (h host) unit(ctx context.Context, verb, name string, do func(context.Context, string) error) error {
+func (h faultyHost) unit(ctx context.Context, verb, name string, do func(context.Context, string) error) error {
 	return h.effect(strings.TrimSpace(verb+" "+name), nil, func() error { return do(ctx, name) })
 }
 
-func (h host) MaskUnit(ctx context.Context, name string) error {
+func (h faultyHost) MaskUnit(ctx context.Context, name string) error {
 	return h.unit(ctx, "MaskUnit", name, h.real.MaskUnit)
 }
 
-func (h host) UnmaskUnit(ctx context.Context, name string) error {
+func (h faultyHost) UnmaskUnit(ctx context.Context, name string) error {
 	return h.unit(ctx, "UnmaskUnit", name, h.real.UnmaskUnit)
 }
 
-func (h host) EnableUnit(ctx context.Context, name string) error {
+func (h faultyHost) EnableUnit(ctx context.Context, name string) error {
 	return h.unit(ctx, "EnableUnit", name, h.real.EnableUnit)
 }
 
-func (h host) DisableUnit(ctx context.Context, name string) error {
+func (h faultyHost) DisableUnit(ctx context.Context, name string) error {
 	return h.unit(ctx, "DisableUnit", name, h.real.DisableUnit)
 }
 
-func (h host) ReloadManager(ctx context.Context) error {
+func (h faultyHost) ReloadManager(ctx context.Context) error {
 	return h.unit(ctx, "ReloadManager", "", func(ctx context.Context, _ string) error { return h.real.ReloadManager(ctx) })
 }
 
-func (h host) StartUnit(ctx context.Context, name string) error {
+func (h faultyHost) StartUnit(ctx context.Context, name string) error {
 	return h.unit(ctx, "StartUnit", name, h.real.StartUnit)
 }
 
-func (h host) StopUnit(ctx context.Context, name string) error {
+func (h faultyHost) StopUnit(ctx context.Context, name string) error {
 	return h.unit(ctx, "StopUnit", name, h.real.StopUnit)
 }
 
-func (h host) RestartUnit(ctx context.Context, name string) error {
+func (h faultyHost) RestartUnit(ctx context.Context, name string) error {
 	return h.unit(ctx, "RestartUnit", name, h.real.RestartUnit)
 }
 
-func (h host) Runtime(ctx context.Context, command string) error {
+func (h faultyHost) Runtime(ctx context.Context, command string) error {
 	return h.effect("Runtime "+command, nil, func() error { return h.real.Runtime(ctx, command) })
 }
 
-func (h host) RunDetached(ctx context.Context, unit string, args ...string) error {
+func (h faultyHost) RunDetached(ctx context.Context, unit string, args ...string) error {
 	return h.effect("RunDetached "+unit, nil, func() error { return h.real.RunDetached(ctx, unit, args...) })
 }
 
-func (h host) ReloadUnit(ctx context.Context, name string) error {
+func (h faultyHost) ReloadUnit(ctx context.Context, name string) error {
 	return h.unit(ctx, "ReloadUnit", name, h.real.ReloadUnit)
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"rlb.dev/rlb-agent/reconcile"
+	"rlb.dev/rlb-agent/reconcile/host"
 )
 
 const (
@@ -26,7 +27,7 @@ type Guard struct {
 	// Answers asks HAProxy whether it serves, without patience: no answer says nothing yet. It takes 5 ms at most.
 	Answers func() bool
 	// Probe asks a HAProxy that did not answer at once. It takes half a second, and some for a busy one.
-	Probe func(context.Context) reconcile.HAProxyState
+	Probe func(context.Context) host.HAProxyState
 	// Alone says that no peer is there to take over. It takes some milliseconds.
 	Alone func(context.Context) bool
 	// Returns says that the virtual IPs, which another host holds, would come back to this one once it may hold them.
@@ -35,12 +36,12 @@ type Guard struct {
 	Tell func(context.Context, reconcile.GuardRecord) error
 	Log  *slog.Logger
 
-	on     bool                   // keepalived heeds the verdict
-	rival  Conflict               // that another sees
-	unit   string                 // ActiveState of HAProxy's unit; "" is not known yet
-	answer reconcile.HAProxyState // to the last probe since the unit changed; "" is none
-	told   reconcile.GuardRecord  // the last verdict
-	failed error                  // why it could not be told
+	on     bool                  // keepalived heeds the verdict
+	rival  Conflict              // that another sees
+	unit   string                // ActiveState of HAProxy's unit; "" is not known yet
+	answer host.HAProxyState     // to the last probe since the unit changed; "" is none
+	told   reconcile.GuardRecord // the last verdict
+	failed error                 // why it could not be told
 
 	badSince time.Time   // of what this host, alone, waits for
 	faults   []time.Time // within flapMemory
@@ -60,7 +61,7 @@ func (g *Guard) Run(ctx context.Context, units <-chan string, on <-chan bool, co
 		g.rival = Conflict{}
 		g.release(context.WithoutCancel(ctx))
 	}()
-	var answers chan reconcile.HAProxyState // of the probe that is under way; nil is none
+	var answers chan host.HAProxyState // of the probe that is under way; nil is none
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
@@ -77,7 +78,7 @@ func (g *Guard) Run(ctx context.Context, units <-chan string, on <-chan bool, co
 			answers = nil // of the process before
 		case g.rival = <-conflicts:
 			if !g.on {
-				_ = g.Tell(ctx, reconcile.GuardRecord{HAProxy: reconcile.HAProxyUnknown, Conflict: g.rival.Text})
+				_ = g.Tell(ctx, reconcile.GuardRecord{HAProxy: host.HAProxyUnknown, Conflict: g.rival.Text})
 			}
 		case g.answer = <-answers:
 			answers = nil
@@ -85,9 +86,9 @@ func (g *Guard) Run(ctx context.Context, units <-chan string, on <-chan bool, co
 			switch {
 			case !g.on || !up(g.unit) || answers != nil:
 			case g.Answers():
-				g.answer = reconcile.HAProxyAnswers
+				g.answer = host.HAProxyAnswers
 			default:
-				mine := make(chan reconcile.HAProxyState, 1)
+				mine := make(chan host.HAProxyState, 1)
 				go func() { mine <- g.Probe(ctx) }()
 				answers = mine
 			}
@@ -132,7 +133,7 @@ func (g *Guard) decide(ctx context.Context) {
 	switch {
 	case reason == "" && g.rival.Yield:
 		reason = g.rival.Text
-		state = cmp.Or(state, reconcile.HAProxyUnknown)
+		state = cmp.Or(state, host.HAProxyUnknown)
 	case reason != "" && !g.told.Fault:
 		g.faults = append(g.faults, now)
 	case reason == "" && g.told.Fault && (state == "" || g.damped(ctx, now)):
@@ -145,19 +146,19 @@ func (g *Guard) decide(ctx context.Context) {
 }
 
 // verdict is the state of HAProxy, "" while nothing is known of it, and why this host must not hold the virtual IPs.
-func (g *Guard) verdict() (state reconcile.HAProxyState, reason string) {
+func (g *Guard) verdict() (state host.HAProxyState, reason string) {
 	switch {
 	case g.unit == "":
 		return "", ""
 	case g.unit == "deactivating":
-		return reconcile.HAProxyStopped, "haproxy is being stopped"
+		return host.HAProxyStopped, "haproxy is being stopped"
 	case g.unit == "activating":
-		return reconcile.HAProxyStopped, "haproxy is being started"
+		return host.HAProxyStopped, "haproxy is being started"
 	case g.unit == "failed":
-		return reconcile.HAProxyStopped, "haproxy failed"
+		return host.HAProxyStopped, "haproxy failed"
 	case !up(g.unit):
-		return reconcile.HAProxyStopped, "haproxy is stopped"
-	case g.answer == reconcile.HAProxyHung:
+		return host.HAProxyStopped, "haproxy is stopped"
+	case g.answer == host.HAProxyHung:
 		return g.answer, "haproxy hangs: it runs and does not answer"
 	}
 	return g.answer, ""
@@ -210,9 +211,9 @@ func (g *Guard) tell(ctx context.Context, r reconcile.GuardRecord, now time.Time
 		g.Log.Warn("this host stays out of the virtual IPs: " + r.Reason)
 	case was.Fault && changed:
 		g.Log.Info("this host may hold the virtual IPs again: haproxy "+string(r.HAProxy), "after", now.Sub(was.Since).Round(time.Millisecond).String())
-	case r.HAProxy == reconcile.HAProxyFull && was.HAProxy != r.HAProxy:
+	case r.HAProxy == host.HAProxyFull && was.HAProxy != r.HAProxy:
 		g.Log.Warn("haproxy has as many connections as proxy.maxConnections lets it: new ones wait")
-	case was.HAProxy == reconcile.HAProxyFull && r.HAProxy == reconcile.HAProxyAnswers:
+	case was.HAProxy == host.HAProxyFull && r.HAProxy == host.HAProxyAnswers:
 		g.Log.Info("haproxy takes new connections again")
 	}
 	g.told = r
@@ -220,6 +221,6 @@ func (g *Guard) tell(ctx context.Context, r reconcile.GuardRecord, now time.Time
 
 // release takes back what was said.
 func (g *Guard) release(ctx context.Context) {
-	_ = g.Tell(ctx, reconcile.GuardRecord{HAProxy: reconcile.HAProxyUnknown, Conflict: g.rival.Text})
+	_ = g.Tell(ctx, reconcile.GuardRecord{HAProxy: host.HAProxyUnknown, Conflict: g.rival.Text})
 	g.told, g.answer, g.failed, g.badSince = reconcile.GuardRecord{}, "", nil, time.Time{}
 }

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"rlb.dev/rlb-agent/reconcile"
+	"rlb.dev/rlb-agent/reconcile/host"
 )
 
 // bench is a guard in a bubble of its own time, with a HAProxy that tests set.
@@ -21,7 +22,7 @@ type bench struct {
 	units  chan string
 	on     chan bool
 	rivals chan Conflict
-	answer reconcile.HAProxyState
+	answer host.HAProxyState
 	takes  time.Duration // of a probe
 	probes int
 	alone  bool
@@ -35,17 +36,17 @@ type bench struct {
 func run(t *testing.T, do func(*bench)) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
-		b := &bench{t: t, units: make(chan string), on: make(chan bool), rivals: make(chan Conflict), answer: reconcile.HAProxyAnswers}
+		b := &bench{t: t, units: make(chan string), on: make(chan bool), rivals: make(chan Conflict), answer: host.HAProxyAnswers}
 		g := Guard{
 			Answers: func() bool {
 				b.turn()
-				if b.answer == reconcile.HAProxyAnswers && b.takes == 0 {
+				if b.answer == host.HAProxyAnswers && b.takes == 0 {
 					b.probes++
 					return true
 				}
 				return false
 			},
-			Probe: func(context.Context) reconcile.HAProxyState {
+			Probe: func(context.Context) host.HAProxyState {
 				b.turn()
 				b.probes++
 				answer := b.answer
@@ -110,7 +111,7 @@ func TestStopped(t *testing.T) {
 	} {
 		serving(t, func(b *bench) {
 			b.units <- state
-			if last := b.after(0, true); last.Reason != reason || last.HAProxy != reconcile.HAProxyStopped || !last.Since.Equal(time.Now()) {
+			if last := b.after(0, true); last.Reason != reason || last.HAProxy != host.HAProxyStopped || !last.Since.Equal(time.Now()) {
 				t.Errorf("%s: %+v", state, last)
 			}
 			probes := b.probes
@@ -129,23 +130,23 @@ func TestNotBeforeItAnswers(t *testing.T) {
 	serving(t, func(b *bench) {
 		b.units <- "inactive"
 		b.after(0, true)
-		b.answer = reconcile.HAProxyHung
+		b.answer = host.HAProxyHung
 		b.units <- "active"
-		if last := b.after(time.Second, true); last.HAProxy != reconcile.HAProxyHung {
+		if last := b.after(time.Second, true); last.HAProxy != host.HAProxyHung {
 			t.Errorf("%+v", last)
 		}
-		b.answer = reconcile.HAProxyAnswers
+		b.answer = host.HAProxyAnswers
 		b.after(faultPause, false)
 	})
 }
 
 func TestHung(t *testing.T) {
 	serving(t, func(b *bench) {
-		b.answer, b.takes = reconcile.HAProxyHung, 450*time.Millisecond
+		b.answer, b.takes = host.HAProxyHung, 450*time.Millisecond
 		if last := b.after(probePause+b.takes, true); !strings.Contains(last.Reason, "hangs") {
 			t.Errorf("%+v", last)
 		}
-		b.answer, b.takes = reconcile.HAProxyAnswers, 0
+		b.answer, b.takes = host.HAProxyAnswers, 0
 		b.after(faultPause+450*time.Millisecond, false)
 	})
 }
@@ -153,11 +154,11 @@ func TestHung(t *testing.T) {
 // TestRestartedWhileAsked: that the process before did not answer says nothing of the one that runs now.
 func TestRestartedWhileAsked(t *testing.T) {
 	serving(t, func(b *bench) {
-		b.answer, b.takes = reconcile.HAProxyHung, time.Minute
+		b.answer, b.takes = host.HAProxyHung, time.Minute
 		b.after(probePause+time.Millisecond, false)
 		b.units <- "deactivating"
 		b.after(0, true)
-		b.answer, b.takes = reconcile.HAProxyAnswers, 0
+		b.answer, b.takes = host.HAProxyAnswers, 0
 		b.units <- "active"
 		b.after(0, false)
 		b.after(2*time.Minute, false)
@@ -167,7 +168,7 @@ func TestRestartedWhileAsked(t *testing.T) {
 // TestFull: full is not hung. Where there is no socket to ask, or a reload is under way, there is no reason either.
 func TestNoFault(t *testing.T) {
 	serving(t, func(b *bench) {
-		for _, answer := range []reconcile.HAProxyState{reconcile.HAProxyFull, reconcile.HAProxyAnswers, reconcile.HAProxyUnknown} {
+		for _, answer := range []host.HAProxyState{host.HAProxyFull, host.HAProxyAnswers, host.HAProxyUnknown} {
 			b.answer = answer
 			if last := b.after(time.Second, false); last.HAProxy != answer {
 				t.Errorf("%+v, want %s", last, answer)
@@ -296,7 +297,7 @@ func TestConflict(t *testing.T) {
 		b.alone = true // which only a HAProxy that is down waits for
 		for range 3 {  // and no reason to stay out longer each time
 			b.rivals <- Conflict{Text: "two of us", Yield: true}
-			if last := b.after(0, true); last.Reason != "two of us" || last.Conflict != "two of us" || last.HAProxy != reconcile.HAProxyAnswers {
+			if last := b.after(0, true); last.Reason != "two of us" || last.Conflict != "two of us" || last.HAProxy != host.HAProxyAnswers {
 				t.Errorf("%+v", last)
 			}
 			b.rivals <- Conflict{}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"rlb.dev/rlb-agent/reconcile"
+	"rlb.dev/rlb-agent/reconcile/host"
 )
 
 const (
@@ -28,7 +29,7 @@ type Holder struct {
 	// Remove takes an address off an interface.
 	Remove func(ctx context.Context, iface string, prefix netip.Prefix) error
 	// Role is keepalived's own word.
-	Role func(context.Context) (reconcile.Role, error)
+	Role func(context.Context) (host.Role, error)
 	// Kill ends a keepalived that hangs, of a spec that tracks files. It is then started again as any that died.
 	Kill func(context.Context) error
 	// MAC is that of an interface, in the form in which Neighbours tells them.
@@ -180,9 +181,9 @@ func (h *Holder) belong(ctx context.Context) {
 	role, err := h.Role(ctx)
 	h.cannot(err)
 	switch role {
-	case reconcile.RoleMaster:
+	case host.RoleMaster:
 		h.due, h.stray = time.Time{}, false
-	case reconcile.RoleBackup, reconcile.RoleFault:
+	case host.RoleBackup, host.RoleFault:
 		if !h.stray {
 			h.due, h.stray = time.Now().Add(secondLook), true
 			return

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"rlb.dev/rlb-agent/reconcile"
+	"rlb.dev/rlb-agent/reconcile/host"
 )
 
 const (
@@ -39,7 +40,7 @@ type site struct {
 	units    chan string
 	moved    chan struct{}
 	addrs    []netip.Prefix
-	role     reconcile.Role
+	role     host.Role
 	roles    int   // times it was asked for
 	mute     error // of Role
 	kills    int
@@ -61,7 +62,7 @@ func holding(t *testing.T, do func(*site)) {
 		ctx, cancel := context.WithCancel(t.Context())
 		s := &site{
 			t: t, force: make(chan reconcile.InForce), units: make(chan string), moved: make(chan struct{}),
-			addrs: []netip.Prefix{own}, role: reconcile.RoleBackup, others: map[netip.Addr]string{peer: highMAC},
+			addrs: []netip.Prefix{own}, role: host.RoleBackup, others: map[netip.Addr]string{peer: highMAC},
 		}
 		h := Holder{
 			Addresses: func(_ context.Context, iface string) ([]netip.Prefix, error) {
@@ -78,7 +79,7 @@ func holding(t *testing.T, do func(*site)) {
 				}
 				return s.broken
 			},
-			Role: func(context.Context) (reconcile.Role, error) { s.turn(); s.roles++; return s.role, s.mute },
+			Role: func(context.Context) (host.Role, error) { s.turn(); s.roles++; return s.role, s.mute },
 			Kill: func(context.Context) error { s.turn(); s.kills++; return nil },
 			MAC:  func(string) (string, error) { return ownMAC, nil },
 			Neighbours: func(_ context.Context, _ string, asked []netip.Addr) (map[netip.Addr]string, error) {
@@ -143,7 +144,7 @@ func holding(t *testing.T, do func(*site)) {
 // master is a holder on the host that is master, with nobody else there but the peer.
 func master(t *testing.T, do func(*site)) {
 	holding(t, func(s *site) {
-		s.role = reconcile.RoleMaster
+		s.role = host.RoleMaster
 		s.hold(vip)
 		s.after(2 * time.Second)
 		do(s)
@@ -202,7 +203,7 @@ func (s *site) lines() int { return strings.Count(s.log.String(), "\n") }
 // not told the neighbours either.
 func TestReminds(t *testing.T) {
 	master(t, func(s *site) {
-		s.others[vip.Addr()], s.role = highMAC, reconcile.RoleBackup
+		s.others[vip.Addr()], s.role = highMAC, host.RoleBackup
 		s.hold()
 		s.after(time.Second)
 		if want := []string{vip.Addr().String() + " at " + highMAC}; !slices.Equal(s.reminded(), want) {
@@ -262,7 +263,7 @@ func TestOrphan(t *testing.T) {
 
 // TestStray: an address that keepalived did not put there is taken off, but not in the middle of a change.
 func TestStray(t *testing.T) {
-	for _, role := range []reconcile.Role{reconcile.RoleBackup, reconcile.RoleFault} {
+	for _, role := range []host.Role{host.RoleBackup, host.RoleFault} {
 		holding(t, func(s *site) {
 			s.role = role
 			s.hold(vip)
@@ -275,7 +276,7 @@ func TestStray(t *testing.T) {
 			}
 		})
 	}
-	for _, role := range []reconcile.Role{reconcile.RoleMaster, reconcile.RoleUnknown, reconcile.RoleStopped} {
+	for _, role := range []host.Role{host.RoleMaster, host.RoleUnknown, host.RoleStopped} {
 		holding(t, func(s *site) {
 			s.hold(vip)
 			s.after(settleTime + secondLook/2)
@@ -285,7 +286,7 @@ func TestStray(t *testing.T) {
 			if s.roles > 10 {
 				t.Errorf("%s: asked %d times", role, s.roles)
 			}
-			s.role = reconcile.RoleBackup // a while later, noticed with the next round
+			s.role = host.RoleBackup // a while later, noticed with the next round
 			s.heed(true)
 			s.after(settleTime + secondLook)
 			s.wantHeld()
@@ -304,9 +305,9 @@ func TestStray(t *testing.T) {
 // TestAtPeace: where nothing happens nobody is asked.
 func TestAtPeace(t *testing.T) {
 	for _, tt := range []struct {
-		role reconcile.Role
+		role host.Role
 		held []netip.Prefix
-	}{{reconcile.RoleMaster, []netip.Prefix{vip}}, {reconcile.RoleBackup, nil}} {
+	}{{host.RoleMaster, []netip.Prefix{vip}}, {host.RoleBackup, nil}} {
 		holding(t, func(s *site) {
 			s.role = tt.role
 			s.hold(tt.held...)
@@ -337,7 +338,7 @@ func TestYield(t *testing.T) {
 	})
 	holding(t, func(s *site) { // this one came
 		s.others[vip.Addr()] = highMAC
-		s.role = reconcile.RoleMaster
+		s.role = host.RoleMaster
 		s.hold(vip)
 		s.after(most)
 		s.wantTold(true, "holds 198.51.100.100 too")
@@ -392,9 +393,9 @@ func TestStay(t *testing.T) {
 // TestHangs: a keepalived that does not answer while another host has taken over is killed; one that only does not answer,
 // or that answers, is not.
 func TestHangs(t *testing.T) {
-	mute := fmt.Errorf("cannot ask: %w", reconcile.ErrNoAnswer)
+	mute := fmt.Errorf("cannot ask: %w", host.ErrNoAnswer)
 	master(t, func(s *site) {
-		s.role, s.mute = reconcile.RoleUnknown, mute
+		s.role, s.mute = host.RoleUnknown, mute
 		s.others[vip.Addr()] = highMAC
 		s.claimed(false)
 		if s.after(takeover); s.kills != 1 {
@@ -410,7 +411,7 @@ func TestHangs(t *testing.T) {
 	} {
 		master(t, func(s *site) {
 			do(s)
-			s.role, s.mute = reconcile.RoleUnknown, mute
+			s.role, s.mute = host.RoleUnknown, mute
 			s.others[vip.Addr()] = highMAC
 			s.claimed(false)
 			if s.after(time.Minute); s.kills > 0 {
@@ -419,7 +420,7 @@ func TestHangs(t *testing.T) {
 		})
 	}
 	master(t, func(s *site) {
-		s.role, s.mute = reconcile.RoleUnknown, mute
+		s.role, s.mute = host.RoleUnknown, mute
 		s.claimed(false)
 		s.after(time.Minute)
 		s.mute = errors.New("cannot look")
@@ -437,7 +438,7 @@ func TestNoConflict(t *testing.T) {
 		s.others[vip.Addr()] = highMAC
 		s.claimed(false)
 		s.after(takeover / 2)
-		s.role = reconcile.RoleBackup
+		s.role = host.RoleBackup
 		s.hold()
 		s.after(time.Minute)
 		if len(s.told)+len(s.said)+s.lines() > 0 {

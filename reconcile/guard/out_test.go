@@ -6,7 +6,7 @@ import (
 	"testing"
 	"time"
 
-	"rlb.dev/rlb-agent/reconcile"
+	"rlb.dev/rlb-agent/reconcile/host"
 )
 
 // yielding is a master that gave way.
@@ -21,12 +21,12 @@ func yielding(t *testing.T, do func(*site)) {
 // meetAgain is a conflict that this host loses.
 func (s *site) meetAgain() {
 	s.others[vip.Addr()], s.passes = highMAC, false
-	s.role = reconcile.RoleMaster
+	s.role = host.RoleMaster
 	s.hold(vip)
 	s.claimed(false)
 	s.after(600 * time.Millisecond)
 	s.wantTold(true, "holds")
-	s.role = reconcile.RoleFault
+	s.role = host.RoleFault
 	s.hold()
 }
 
@@ -34,7 +34,7 @@ func (s *site) meetAgain() {
 func (s *site) back() {
 	s.t.Helper()
 	s.wantTold(false, "")
-	s.role = reconcile.RoleBackup
+	s.role = host.RoleBackup
 }
 
 // TestStaysOut: where nothing is heard of the one that holds them, nothing is tried.

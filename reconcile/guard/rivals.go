@@ -9,7 +9,7 @@ import (
 	"sync"
 	"time"
 
-	"rlb.dev/rlb-agent/reconcile"
+	"rlb.dev/rlb-agent/reconcile/host"
 )
 
 const (
@@ -166,14 +166,14 @@ func (h *Holder) answered(ctx context.Context, a answer) {
 	}
 	role, err := h.Role(ctx)
 	h.cannot(err)
-	if errors.Is(err, reconcile.ErrNoAnswer) && at >= 0 && h.force.Tracks && !h.stranger(a.macs[a.asked[at]], a.macs) {
+	if errors.Is(err, host.ErrNoAnswer) && at >= 0 && h.force.Tracks && !h.stranger(a.macs[a.asked[at]], a.macs) {
 		h.Log.Warn(fmt.Sprintf("keepalived hangs, and another host, MAC %s, has taken over: killing it", a.macs[a.asked[at]]))
 		h.heard = true // of that one: what is left behind goes at once
 		h.cannot(h.Kill(ctx))
 		return
 	}
-	if h.look(ctx); role != reconcile.RoleMaster || len(h.held) == 0 {
-		if role == reconcile.RoleUnknown && h.retry <= lastRetry { // too young to be asked
+	if h.look(ctx); role != host.RoleMaster || len(h.held) == 0 {
+		if role == host.RoleUnknown && h.retry <= lastRetry { // too young to be asked
 			h.askBy(time.Now().Add(firstRetry))
 		}
 		return

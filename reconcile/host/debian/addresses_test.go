@@ -8,7 +8,7 @@ import (
 	"net/netip"
 	"testing"
 
-	"rlb.dev/rlb-agent/reconcile"
+	"rlb.dev/rlb-agent/reconcile/host"
 )
 
 // The rest is tested in package wire, on hosts of their own.
@@ -25,7 +25,7 @@ func TestAddressesErrors(t *testing.T) {
 	if err := h.WatchAddresses(ended, func() {}); err != nil {
 		t.Errorf("the end of watching is no error: %v", err)
 	}
-	if err := refined(fmt.Errorf("cannot look: %w", fs.ErrPermission)); !errors.Is(err, reconcile.ErrUnavailable) {
+	if err := refined(fmt.Errorf("cannot look: %w", fs.ErrPermission)); !errors.Is(err, host.ErrUnavailable) {
 		t.Errorf("%v is that we may not look", err)
 	}
 }

@@ -12,7 +12,7 @@ import (
 	"strconv"
 	"strings"
 
-	"rlb.dev/rlb-agent/reconcile"
+	"rlb.dev/rlb-agent/reconcile/host"
 	"rlb.dev/rlb-agent/render"
 )
 
@@ -93,7 +93,7 @@ func keepalivedEmpty(file render.File) error {
 	if bytes.Contains(file.Data, []byte("vrrp_instance")) {
 		return nil
 	}
-	return &reconcile.Refusal{Program: "keepalived", Lines: []reconcile.Verdict{{
+	return &host.Refusal{Program: "keepalived", Lines: []host.Verdict{{
 		Path: file.Path, Line: 1, Text: "the file has no vrrp_instance: keepalived would run and do nothing"}}}
 }
 
@@ -111,11 +111,11 @@ func (h *Host) complainsOnly(ctx context.Context, out output) bool {
 	return err == nil && (strings.HasPrefix(version, "2.0.") || strings.HasPrefix(version, "2.1.") || strings.HasPrefix(version, "1."))
 }
 
-func hasPlace(v reconcile.Verdict) bool { return v.Line > 0 }
+func hasPlace(v host.Verdict) bool { return v.Line > 0 }
 
 // refusal is what a program said of a file, each thing once.
-func refusal(program, candidate string, file render.File, out output) *reconcile.Refusal {
-	r := &reconcile.Refusal{Program: program}
+func refusal(program, candidate string, file render.File, out output) *host.Refusal {
+	r := &host.Refusal{Program: program}
 	parse := parseHAProxy
 	if program == "keepalived" {
 		parse = parseKeepalived
@@ -139,7 +139,7 @@ func refusal(program, candidate string, file render.File, out output) *reconcile
 		if words == "" {
 			words = fmt.Sprintf("%s ended with status %d and said nothing", program, out.code)
 		}
-		r.Lines = []reconcile.Verdict{{Text: words}}
+		r.Lines = []host.Verdict{{Text: words}}
 	}
 	return r
 }
@@ -153,12 +153,12 @@ var (
 
 // parseHAProxy reads an error of haproxy -c: "[ALERT]    (PID) : config : parsing [FILE:LINE] : message", before 2.4
 // with a date and without "config". Warnings are for another day.
-func parseHAProxy(line string) (reconcile.Verdict, bool) {
+func parseHAProxy(line string) (host.Verdict, bool) {
 	m := haproxyLine.FindStringSubmatch(line)
 	if m == nil || strings.HasPrefix(m[1], "Error(s) found in configuration file") || m[1] == "Fatal errors found in configuration." {
-		return reconcile.Verdict{}, false
+		return host.Verdict{}, false
 	}
-	v := reconcile.Verdict{Text: m[1]}
+	v := host.Verdict{Text: m[1]}
 	if at := haproxyPlace.FindStringSubmatchIndex(v.Text); at != nil {
 		v.Path = v.Text[at[2]:at[3]]
 		v.Line, _ = strconv.Atoi(v.Text[at[4]:at[5]]) // digits
@@ -170,15 +170,15 @@ func parseHAProxy(line string) (reconcile.Verdict, bool) {
 }
 
 // parseKeepalived reads a line of keepalived -t: "(FILE: Line N) message", or a message without a place.
-func parseKeepalived(line string) (reconcile.Verdict, bool) {
+func parseKeepalived(line string) (host.Verdict, bool) {
 	if line == "" {
-		return reconcile.Verdict{}, false
+		return host.Verdict{}, false
 	}
 	if m := keepalivedLine.FindStringSubmatch(line); m != nil {
 		number, _ := strconv.Atoi(m[2]) // digits
-		return reconcile.Verdict{Path: m[1], Line: number, Text: m[3]}, true
+		return host.Verdict{Path: m[1], Line: number, Text: m[3]}, true
 	}
-	return reconcile.Verdict{Text: line}, true
+	return host.Verdict{Text: line}, true
 }
 
 var programVersion = regexp.MustCompile(`(?i)^(?:ha-?proxy version |keepalived v)([0-9]\S*)`)

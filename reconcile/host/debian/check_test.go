@@ -10,7 +10,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"rlb.dev/rlb-agent/reconcile"
+	"rlb.dev/rlb-agent/reconcile/host"
 	"rlb.dev/rlb-agent/render"
 )
 
@@ -98,30 +98,30 @@ func TestCheckTakes(t *testing.T) {
 }
 
 func TestCheckRefuses(t *testing.T) {
-	line := func(path string, n int, text string) reconcile.Verdict {
-		return reconcile.Verdict{Path: path, Line: n, Text: text}
+	line := func(path string, n int, text string) host.Verdict {
+		return host.Verdict{Path: path, Line: n, Text: text}
 	}
 	for _, test := range []struct {
 		name                string
 		haproxy, keepalived output
-		want                reconcile.Refusal
+		want                host.Refusal
 	}{
-		{"haproxy 2.2", output{code: 1, stderr: haproxy22}, output{}, reconcile.Refusal{Program: "haproxy", Lines: []reconcile.Verdict{
+		{"haproxy 2.2", output{code: 1, stderr: haproxy22}, output{}, host.Refusal{Program: "haproxy", Lines: []host.Verdict{
 			line(haproxyPath, 3, "unknown keyword 'maxcon' in 'global' section"),
 			line("", 0, "Proxy 'fe': unable to find required default_backend: 'nope'."),
 			line(haproxyPath, 13, "Proxy 'b', server 's1' ["+haproxyPath+":13] verify is enabled by default but no CA file specified."),
 		}}},
-		{"haproxy 2.6", output{code: 1, stderr: haproxy26}, output{}, reconcile.Refusal{Program: "haproxy", Lines: []reconcile.Verdict{
+		{"haproxy 2.6", output{code: 1, stderr: haproxy26}, output{}, host.Refusal{Program: "haproxy", Lines: []host.Verdict{
 			line("", 0, "Proxy 'fe': unable to find required default_backend: 'nope'."),
 			line(haproxyPath, 7, "'bind' : invalid port '99999'"),
 			line(haproxyPath, 4, "Missing LF on last line, file might have been truncated at position 21."),
 			line(haproxyPath, 13, "'server b/s1' : verify is enabled by default but no CA file specified."),
 		}}},
 		{"haproxy without a listener", output{code: 2, stdout: "Configuration file has no error but will not start (no listener) => exit(2).\n"}, output{},
-			reconcile.Refusal{Program: "haproxy", Lines: []reconcile.Verdict{
+			host.Refusal{Program: "haproxy", Lines: []host.Verdict{
 				line("", 0, "Configuration file has no error but will not start (no listener) => exit(2)."),
 			}}},
-		{"haproxy that says nothing", output{code: 1}, output{}, reconcile.Refusal{Program: "haproxy", Lines: []reconcile.Verdict{
+		{"haproxy that says nothing", output{code: 1}, output{}, host.Refusal{Program: "haproxy", Lines: []host.Verdict{
 			line("", 0, "haproxy ended with status 1 and said nothing"),
 		}}},
 		{"keepalived", output{}, output{code: 5, stderr: keepalived22}, keepalivedRefusal},
@@ -129,7 +129,7 @@ func TestCheckRefuses(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			_, err := checkWith(t, test.haproxy, test.keepalived)
-			r, ok := errors.AsType[*reconcile.Refusal](err)
+			r, ok := errors.AsType[*host.Refusal](err)
 			if !ok {
 				t.Fatalf("error %v", err)
 			}
@@ -140,7 +140,7 @@ func TestCheckRefuses(t *testing.T) {
 	}
 }
 
-var keepalivedRefusal = reconcile.Refusal{Program: "keepalived", Lines: []reconcile.Verdict{
+var keepalivedRefusal = host.Refusal{Program: "keepalived", Lines: []host.Verdict{
 	{Path: keepalivedPath, Line: 3, Text: "Unknown keyword 'nosuchkeyword'"},
 	{Text: "There are 1 missing '}'s or extra '{'s"},
 	{Path: keepalivedPath, Line: 11, Text: "(VI_1): VRID '511' not valid - must be between 1 & 255"},

@@ -10,7 +10,7 @@ import (
 	"testing"
 	"time"
 
-	"rlb.dev/rlb-agent/reconcile"
+	"rlb.dev/rlb-agent/reconcile/host"
 )
 
 func TestMachine(t *testing.T) {
@@ -33,7 +33,7 @@ func TestMachine(t *testing.T) {
 	if err != nil || out.code != -1 || out.signal != syscall.SIGTERM {
 		t.Errorf("killed: %+v, %v", out, err)
 	}
-	if _, err := m.run(ctx, command{program: "no-such-program"}); !errors.Is(err, reconcile.ErrUnavailable) {
+	if _, err := m.run(ctx, command{program: "no-such-program"}); !errors.Is(err, host.ErrUnavailable) {
 		t.Errorf("no such program: %v", err)
 	}
 	short, cancel := context.WithTimeout(ctx, 20*time.Millisecond)

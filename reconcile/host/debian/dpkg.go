@@ -8,7 +8,7 @@ import (
 	"slices"
 	"strings"
 
-	"rlb.dev/rlb-agent/reconcile"
+	"rlb.dev/rlb-agent/reconcile/host"
 )
 
 // packageName is a package's exact name: no option, no glob, no apt suffix ("name-" would remove it).
@@ -26,7 +26,7 @@ func checkNames(do string, names []string) error {
 const packageFormat = "${Package}\t${db:Status-Want}\t${db:Status-Status}\t${db:Status-Eflag}\t${Version}\n"
 
 // Packages are the states of the named packages, in that order.
-func (h *Host) Packages(ctx context.Context, names ...string) ([]reconcile.Package, error) {
+func (h *Host) Packages(ctx context.Context, names ...string) ([]host.Package, error) {
 	if len(names) == 0 {
 		return nil, nil
 	}
@@ -37,7 +37,7 @@ func (h *Host) Packages(ctx context.Context, names ...string) ([]reconcile.Packa
 	if err != nil {
 		return nil, err
 	}
-	packages := make([]reconcile.Package, len(names))
+	packages := make([]host.Package, len(names))
 	var absent []string
 	for i, name := range names {
 		packages[i] = states[name].state
@@ -61,7 +61,7 @@ func (h *Host) Packages(ctx context.Context, names ...string) ([]reconcile.Packa
 
 // dpkgState is what dpkg knows of one package.
 type dpkgState struct {
-	state   reconcile.Package
+	state   host.Package
 	present bool // any of its files may be there
 	known   bool // present, or its configuration is left
 }

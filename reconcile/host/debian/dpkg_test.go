@@ -7,7 +7,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"rlb.dev/rlb-agent/reconcile"
+	"rlb.dev/rlb-agent/reconcile/host"
 )
 
 // Recorded on Debian 12, but for the states that a healthy host does not have.
@@ -35,7 +35,7 @@ func TestPackages(t *testing.T) {
 		answer{words: "dpkg-query", out: output{code: 1, stdout: dpkgOutput, stderr: "dpkg-query: no packages found matching nosuch\n"}},
 		answer{words: "apt-cache", out: output{stdout: policyOutput}})
 	got, err := h.Packages(t.Context(), "haproxy", "nosuch", "keepalived", "ipvsadm", "broken", "bash")
-	want := []reconcile.Package{
+	want := []host.Package{
 		{Name: "haproxy", Present: true, Version: "2.6.12-1+deb12u4", Held: true},
 		{Name: "nosuch"},
 		{Name: "keepalived", Present: true, Version: "1:2.2.7-1+b2", Broken: true},
@@ -70,7 +70,7 @@ func TestPackagesErrors(t *testing.T) {
 	f.absent = []string{"dpkg-query"}
 	_, err = h.Packages(t.Context(), "haproxy")
 	wantError(t, err, "cannot look at packages: dpkg-query is not installed")
-	if !errors.Is(err, reconcile.ErrUnavailable) {
+	if !errors.Is(err, host.ErrUnavailable) {
 		t.Error("no dpkg is not ErrUnavailable")
 	}
 }

@@ -15,41 +15,41 @@ import (
 
 	"github.com/google/renameio/v2"
 
-	"rlb.dev/rlb-agent/reconcile"
+	"rlb.dev/rlb-agent/reconcile/host"
 )
 
 // maxFile is the size of the largest file that File reads.
 const maxFile = 16 << 20
 
 // File is the state of a file; a symbolic link is followed.
-func (h *Host) File(ctx context.Context, path string) (reconcile.File, error) {
+func (h *Host) File(ctx context.Context, path string) (host.File, error) {
 	if err := ctx.Err(); err != nil {
-		return reconcile.File{}, err
+		return host.File{}, err
 	}
 	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0) // a fifo must not hold us
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
-		return reconcile.File{Path: path}, nil
+		return host.File{Path: path}, nil
 	}
 	if err != nil {
-		return reconcile.File{}, wrap("read "+path, cause(err))
+		return host.File{}, wrap("read "+path, cause(err))
 	}
 	defer f.Close() //nolint:errcheck // nothing was written
 
 	fi, err := f.Stat()
 	if err != nil {
-		return reconcile.File{}, wrap("read "+path, cause(err))
+		return host.File{}, wrap("read "+path, cause(err))
 	}
 	if !fi.Mode().IsRegular() {
-		return reconcile.File{}, fmt.Errorf("cannot read %s: not a regular file", path)
+		return host.File{}, fmt.Errorf("cannot read %s: not a regular file", path)
 	}
 	data, err := io.ReadAll(io.LimitReader(f, maxFile+1))
 	if err != nil {
-		return reconcile.File{}, wrap("read "+path, cause(err))
+		return host.File{}, wrap("read "+path, cause(err))
 	}
 	if len(data) > maxFile {
-		return reconcile.File{}, fmt.Errorf("cannot read %s: larger than %d MiB", path, maxFile>>20)
+		return host.File{}, fmt.Errorf("cannot read %s: larger than %d MiB", path, maxFile>>20)
 	}
-	file := reconcile.File{Path: path, Exists: true, Data: data, Mode: fi.Mode().Perm(), Changed: fi.ModTime()}
+	file := host.File{Path: path, Exists: true, Data: data, Mode: fi.Mode().Perm(), Changed: fi.ModTime()}
 	if st, ok := fi.Sys().(*syscall.Stat_t); ok {
 		file.UID, file.GID = int(st.Uid), int(st.Gid)
 	}
@@ -66,7 +66,7 @@ func (h *Host) WriteFile(ctx context.Context, path string, data []byte, mode fs.
 	}
 	sweep(target) // before the shortcut: a crash may have come after the rename of another file
 	now, err := h.File(ctx, target)
-	if err != nil && !errors.Is(err, reconcile.ErrUnavailable) {
+	if err != nil && !errors.Is(err, host.ErrUnavailable) {
 		return wrap(do, err)
 	}
 	if err == nil && now.Exists && bytes.Equal(now.Data, data) && now.Mode == mode.Perm() && now.UID == uid && now.GID == gid {
@@ -215,7 +215,7 @@ func cause(err error) error {
 // RemoveTree removes a directory below one of the agent's own, or one of those themselves.
 func (h *Host) RemoveTree(_ context.Context, path string) error {
 	do := "remove " + path
-	ours := slices.ContainsFunc([]string{reconcile.StateDir, reconcile.RunDir}, func(dir string) bool {
+	ours := slices.ContainsFunc([]string{host.StateDir, host.RunDir}, func(dir string) bool {
 		return path == dir || strings.HasPrefix(path, dir+"/")
 	})
 	if !ours || filepath.Clean(path) != path {

@@ -11,7 +11,7 @@ import (
 	"testing"
 	"time"
 
-	"rlb.dev/rlb-agent/reconcile"
+	"rlb.dev/rlb-agent/reconcile/host"
 )
 
 func write(t *testing.T, path, text string) {
@@ -129,7 +129,7 @@ func TestFile(t *testing.T) {
 	wantError(t, err, "cannot read "+large+": larger than 16 MiB")
 
 	err = wrap("read x", &fs.PathError{Op: "open", Path: "x", Err: fs.ErrPermission})
-	if !errors.Is(err, reconcile.ErrUnavailable) {
+	if !errors.Is(err, host.ErrUnavailable) {
 		t.Error("what we may not read is not ErrUnavailable")
 	}
 }

@@ -9,19 +9,19 @@ import (
 	"strconv"
 	"strings"
 
-	"rlb.dev/rlb-agent/reconcile"
+	"rlb.dev/rlb-agent/reconcile/host"
 	"rlb.dev/rlb-agent/render"
 )
 
 // Firewall is the state of the filter table's INPUT chain and of our own.
-func (h *Host) Firewall(ctx context.Context, family render.Family) (reconcile.Firewall, error) {
+func (h *Host) Firewall(ctx context.Context, family render.Family) (host.Firewall, error) {
 	do := "read the " + family.String() + " firewall"
 	if err := h.canFirewall(do, family); err != nil {
-		return reconcile.Firewall{}, err
+		return host.Firewall{}, err
 	}
 	out, err := h.do(ctx, do, command{program: tool(family, "save"), args: []string{"-t", "filter"}})
 	if err != nil {
-		return reconcile.Firewall{}, err
+		return host.Firewall{}, err
 	}
 	return parseSave(out.stdout), nil
 }
@@ -65,8 +65,8 @@ func (h *Host) canFirewall(do string, family render.Family) error {
 }
 
 // parseSave reads the rules of the filter table from iptables-save's output.
-func parseSave(text string) reconcile.Firewall {
-	var fw reconcile.Firewall
+func parseSave(text string) host.Firewall {
+	var fw host.Firewall
 	for line := range strings.Lines(text) {
 		line = strings.TrimSpace(line)
 		if strings.HasPrefix(line, ":"+render.Chain+" ") && fw.Chain == nil {

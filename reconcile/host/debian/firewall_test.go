@@ -9,7 +9,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"rlb.dev/rlb-agent/reconcile"
+	"rlb.dev/rlb-agent/reconcile/host"
 	"rlb.dev/rlb-agent/render"
 )
 
@@ -34,7 +34,7 @@ COMMIT
 func TestFirewall(t *testing.T) {
 	h, f := newFake(t, answer{words: "iptables-save", out: output{stdout: saved}})
 	got, err := h.Firewall(t.Context(), render.IPv4)
-	want := reconcile.Firewall{
+	want := host.Firewall{
 		Input: []string{
 			"-A INPUT -j RLB-INPUT",
 			"-A INPUT -i eth0 ! -p 112 -j REJECT --reject-with icmp-port-unreachable",
@@ -54,7 +54,7 @@ func TestFirewall(t *testing.T) {
 }
 
 func TestParseSave(t *testing.T) {
-	for text, want := range map[string]reconcile.Firewall{
+	for text, want := range map[string]host.Firewall{
 		"":                                    {},
 		"*filter\n:INPUT ACCEPT [0:0]\n":      {},
 		"*filter\n:RLB-INPUT - [0:0]\n":       {Chain: []string{}},
@@ -70,19 +70,19 @@ func TestFirewallUnavailable(t *testing.T) {
 	h, f := newFake(t)
 	_, err := h.Firewall(t.Context(), render.IPv6)
 	wantError(t, err, "cannot read the IPv6 firewall: this machine has no IPv6")
-	if !errors.Is(err, reconcile.ErrUnavailable) {
+	if !errors.Is(err, host.ErrUnavailable) {
 		t.Error("not ErrUnavailable")
 	}
 	f.absent = []string{"iptables-save"}
 	_, err = h.Firewall(t.Context(), render.IPv4)
 	wantError(t, err, "cannot read the IPv4 firewall: iptables-save is not installed")
-	if !errors.Is(err, reconcile.ErrUnavailable) {
+	if !errors.Is(err, host.ErrUnavailable) {
 		t.Error("not ErrUnavailable")
 	}
 	h.root = false
 	_, err = h.Firewall(t.Context(), render.IPv4)
 	wantError(t, err, "cannot read the IPv4 firewall: this needs root")
-	if !errors.Is(err, reconcile.ErrUnavailable) {
+	if !errors.Is(err, host.ErrUnavailable) {
 		t.Error("not ErrUnavailable")
 	}
 }

@@ -15,7 +15,7 @@ import (
 	"syscall"
 	"time"
 
-	"rlb.dev/rlb-agent/reconcile"
+	"rlb.dev/rlb-agent/reconcile/host"
 )
 
 // masterPatience is how long HAProxy's master may take to answer. While it begins anew for a reload nobody listens on
@@ -23,7 +23,7 @@ import (
 const masterPatience = 4 * time.Second
 
 // Workers are HAProxy's processes as its master tells them. A master that is in the middle of a reload is waited for.
-func (h *Host) Workers(ctx context.Context, masterSocket string) (reconcile.Workers, error) {
+func (h *Host) Workers(ctx context.Context, masterSocket string) (host.Workers, error) {
 	const do = "ask HAProxy's master for its workers"
 	patient, cancel := context.WithTimeout(ctx, masterPatience)
 	defer cancel()
@@ -41,13 +41,13 @@ func (h *Host) Workers(ctx context.Context, masterSocket string) (reconcile.Work
 		if err != nil {
 			err = fmt.Errorf("cannot %s: %w", do, err)
 			if restarting || errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) {
-				return reconcile.Workers{}, &unavailableError{text: err.Error(), cause: err}
+				return host.Workers{}, &unavailableError{text: err.Error(), cause: err}
 			}
-			return reconcile.Workers{}, err
+			return host.Workers{}, err
 		}
 		w, ok := parseProc(text)
 		if !ok {
-			return reconcile.Workers{}, fmt.Errorf("cannot %s: unexpected answer %q", do, text[:min(len(text), 200)])
+			return host.Workers{}, fmt.Errorf("cannot %s: unexpected answer %q", do, text[:min(len(text), 200)])
 		}
 		return w, nil
 	}
@@ -92,7 +92,7 @@ var (
 // parseProc reads the answer to "show proc": a heading, the master's line, and the workers below "# workers" and
 // "# old workers". HAProxy before 2.5 has one column more and does not tell of failed reloads: after one it calls all
 // workers old, though the youngest of them accepts connections. Programs (up to 3.2) are not our business.
-func parseProc(text string) (w reconcile.Workers, ok bool) {
+func parseProc(text string) (w host.Workers, ok bool) {
 	section := ""
 	reloads := make(map[int]int) // of old workers, where HAProxy is before 2.5
 	for line := range strings.Lines(text) {
@@ -107,7 +107,7 @@ func parseProc(text string) (w reconcile.Workers, ok bool) {
 		}
 		pid, err := strconv.Atoi(field[0])
 		if err != nil {
-			return reconcile.Workers{}, false
+			return host.Workers{}, false
 		}
 		switch {
 		case field[1] == "master":

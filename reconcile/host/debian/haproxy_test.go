@@ -12,7 +12,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"rlb.dev/rlb-agent/reconcile"
+	"rlb.dev/rlb-agent/reconcile/host"
 )
 
 // Recorded from the HAProxy of each Debian release; the last one is made after its source, as it has programs.
@@ -59,12 +59,12 @@ const (
 func TestParseProc(t *testing.T) {
 	for _, test := range []struct {
 		name, text string
-		want       reconcile.Workers
+		want       host.Workers
 	}{
-		{"2.2", proc22, reconcile.Workers{Current: []int{23}, Old: []int{20}}},
-		{"2.2 after a failed reload", proc22Failed, reconcile.Workers{Current: []int{23}, Old: []int{20}, Failed: 1}},
-		{"2.6 after a failed reload", proc26, reconcile.Workers{Current: []int{24}, Old: []int{20}, Failed: 1}},
-		{"3.0 with programs", proc30, reconcile.Workers{Current: []int{20}}},
+		{"2.2", proc22, host.Workers{Current: []int{23}, Old: []int{20}}},
+		{"2.2 after a failed reload", proc22Failed, host.Workers{Current: []int{23}, Old: []int{20}, Failed: 1}},
+		{"2.6 after a failed reload", proc26, host.Workers{Current: []int{24}, Old: []int{20}, Failed: 1}},
+		{"3.0 with programs", proc30, host.Workers{Current: []int{20}}},
 	} {
 		got, ok := parseProc(test.text)
 		if diff := cmp.Diff(test.want, got); !ok || diff != "" {
@@ -98,7 +98,7 @@ func TestWorkers(t *testing.T) {
 	h, _ := newFake(t)
 	path := filepath.Join(t.TempDir(), "master.sock")
 	_, err := h.Workers(t.Context(), path)
-	if !errors.Is(err, reconcile.ErrUnavailable) {
+	if !errors.Is(err, host.ErrUnavailable) {
 		t.Errorf("no socket: %v", err)
 	}
 
@@ -123,7 +123,7 @@ func TestWorkers(t *testing.T) {
 		serve(t, again, proc26)
 	})
 	got, err := h.Workers(t.Context(), path)
-	if diff := cmp.Diff(reconcile.Workers{Current: []int{24}, Old: []int{20}, Failed: 1}, got); err != nil || diff != "" {
+	if diff := cmp.Diff(host.Workers{Current: []int{24}, Old: []int{20}, Failed: 1}, got); err != nil || diff != "" {
 		t.Errorf("%v\n%s", err, diff)
 	}
 }

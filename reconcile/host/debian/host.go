@@ -1,8 +1,8 @@
-// Package debian is the real machine: a reconcile.Host made of apt, dpkg, iptables, systemd, HAProxy's master socket
+// Package debian is the real machine: a host.Host made of apt, dpkg, iptables, systemd, HAProxy's master socket
 // and /proc. It is the only package that runs commands.
 //
 // Its errors begin with "cannot …" and end with the words of the program that failed. An error wraps
-// reconcile.ErrUnavailable where this machine lacks the thing asked for, or we may not look.
+// host.ErrUnavailable where this machine lacks the thing asked for, or we may not look.
 package debian
 
 import (
@@ -23,7 +23,7 @@ import (
 
 	"github.com/coreos/go-systemd/v22/dbus"
 
-	"rlb.dev/rlb-agent/reconcile"
+	"rlb.dev/rlb-agent/reconcile/host"
 )
 
 // Options are what New needs. The zero value is good.
@@ -59,7 +59,7 @@ type Host struct {
 	bus      *dbus.Conn // nil until needed
 }
 
-var _ reconcile.Host = (*Host)(nil)
+var _ host.Host = (*Host)(nil)
 
 // New is this machine. It touches nothing; whether the machine can be changed is for Ready to say.
 func New(o Options) (*Host, error) {
@@ -68,7 +68,7 @@ func New(o Options) (*Host, error) {
 	}
 	h := &Host{
 		log: o.Log, progress: o.Progress, lockTimeout: o.LockTimeout,
-		root: os.Geteuid() == 0, proc: "/proc", aptLists: "/var/lib/apt/lists", run: reconcile.RunDir, pause: time.Second,
+		root: os.Geteuid() == 0, proc: "/proc", aptLists: "/var/lib/apt/lists", run: host.RunDir, pause: time.Second,
 	}
 	if h.log == nil {
 		h.log = slog.New(slog.DiscardHandler)
@@ -125,7 +125,7 @@ func (h *Host) Ready(ctx context.Context) error {
 }
 
 // Interfaces are the network interfaces with their addresses.
-func (h *Host) Interfaces(ctx context.Context) ([]reconcile.Interface, error) {
+func (h *Host) Interfaces(ctx context.Context) ([]host.Interface, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
@@ -133,13 +133,13 @@ func (h *Host) Interfaces(ctx context.Context) ([]reconcile.Interface, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot list network interfaces: %w", err)
 	}
-	var all []reconcile.Interface
+	var all []host.Interface
 	for _, link := range links {
 		addrs, err := link.Addrs()
 		if err != nil {
 			continue // it went away in between
 		}
-		found := reconcile.Interface{Name: link.Name}
+		found := host.Interface{Name: link.Name}
 		for _, addr := range addrs {
 			if p, err := netip.ParsePrefix(addr.String()); err == nil {
 				found.Prefixes = append(found.Prefixes, p)
@@ -158,7 +158,7 @@ type unavailableError struct {
 
 func (e *unavailableError) Error() string { return e.text }
 
-func (e *unavailableError) Is(target error) bool { return target == reconcile.ErrUnavailable }
+func (e *unavailableError) Is(target error) bool { return target == host.ErrUnavailable }
 
 func (e *unavailableError) Unwrap() error { return e.cause }
 

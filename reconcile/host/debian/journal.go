@@ -6,7 +6,7 @@ import (
 	"strings"
 	"time"
 
-	"rlb.dev/rlb-agent/reconcile"
+	"rlb.dev/rlb-agent/reconcile/host"
 )
 
 func resultWords(result string) string {
@@ -64,7 +64,7 @@ func (h *Host) journal(ctx context.Context, name string, since time.Time) string
 	return lastWords(out.stdout)
 }
 
-func placed(v reconcile.Verdict) string {
+func placed(v host.Verdict) string {
 	if v.Path == "" || strings.Contains(v.Text, v.Path) {
 		return v.Text
 	}

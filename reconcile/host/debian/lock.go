@@ -12,11 +12,11 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"rlb.dev/rlb-agent/reconcile"
+	"rlb.dev/rlb-agent/reconcile/host"
 )
 
 // lockPath is locked by whoever changes the host. The lock dies with its holder; the file stays.
-const lockPath = reconcile.RunDir + "/lock"
+const lockPath = host.RunDir + "/lock"
 
 // Lock makes this process the only one that changes the host, until unlock is called. It waits for another holder;
 // the error after the timeout names it.

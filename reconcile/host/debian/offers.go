@@ -8,12 +8,12 @@ import (
 	"strings"
 	"time"
 
-	"rlb.dev/rlb-agent/reconcile"
+	"rlb.dev/rlb-agent/reconcile/host"
 )
 
 // Offers are what apt would install of the named packages if nothing held them, and when its lists changed last: their
 // directory changes with each update that brought something.
-func (h *Host) Offers(ctx context.Context, since time.Time, names ...string) (map[string]reconcile.Offer, time.Time, error) {
+func (h *Host) Offers(ctx context.Context, since time.Time, names ...string) (map[string]host.Offer, time.Time, error) {
 	const do = "ask for updates of packages"
 	if err := checkNames(do+" of", names); err != nil {
 		return nil, time.Time{}, err
@@ -47,8 +47,8 @@ func (h *Host) Offers(ctx context.Context, since time.Time, names ...string) (ma
 //	        500 http://mirror.example/debian-security bookworm-security/main amd64 Packages
 //	 *** 2.6.12-1+deb12u3 100
 //	        100 /var/lib/dpkg/status
-func parseOffers(text string) map[string]reconcile.Offer {
-	offers := map[string]reconcile.Offer{}
+func parseOffers(text string) map[string]host.Offer {
+	offers := map[string]host.Offer{}
 	name, version := "", ""
 	for line := range strings.Lines(text) {
 		words := strings.Fields(strings.ReplaceAll(line, "***", ""))
@@ -57,7 +57,7 @@ func parseOffers(text string) map[string]reconcile.Offer {
 		case !strings.HasPrefix(line, " "):
 			name, version = strings.TrimSuffix(words[0], ":"), ""
 		case words[0] == "Candidate:" && len(words) == 2 && words[1] != "(none)":
-			offers[name] = reconcile.Offer{Version: words[1]}
+			offers[name] = host.Offer{Version: words[1]}
 		case strings.HasPrefix(line, "        "): // an archive of the version above
 			if o := offers[name]; o.Version == version && strings.Contains(line, "-security") {
 				o.Security = true

@@ -8,7 +8,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"rlb.dev/rlb-agent/reconcile"
+	"rlb.dev/rlb-agent/reconcile/host"
 )
 
 const offersOutput = `haproxy:
@@ -45,7 +45,7 @@ func TestOffers(t *testing.T) {
 		t.Fatal(err)
 	}
 	got, lists, err := h.Offers(t.Context(), time.Time{}, "haproxy", "keepalived", "gone")
-	want := map[string]reconcile.Offer{"haproxy": {Version: "2.6.12-1+deb12u4", Security: true}, "keepalived": {Version: "1:2.2.7-1+b2"}}
+	want := map[string]host.Offer{"haproxy": {Version: "2.6.12-1+deb12u4", Security: true}, "keepalived": {Version: "1:2.2.7-1+b2"}}
 	if diff := cmp.Diff(want, got); err != nil || diff != "" {
 		t.Errorf("%v\n%s", err, diff)
 	}

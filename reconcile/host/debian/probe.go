@@ -12,7 +12,7 @@ import (
 	"syscall"
 	"time"
 
-	"rlb.dev/rlb-agent/reconcile"
+	"rlb.dev/rlb-agent/reconcile/host"
 	"rlb.dev/rlb-agent/render"
 )
 
@@ -32,10 +32,10 @@ func (h *Host) HAProxyAnswers() bool { return askQuickly(render.HealthSocket, qu
 // ProbeHAProxy asks HAProxy whether it accepts and answers, on its health frontend, which leads to no server. At its
 // limit of connections that says nothing while the stats socket still answers: full is not hung, or any client could
 // move the virtual IPs. Where nobody listens the state is unknown.
-func (h *Host) ProbeHAProxy(ctx context.Context) reconcile.HAProxyState {
+func (h *Host) ProbeHAProxy(ctx context.Context) host.HAProxyState {
 	for begin := time.Now(); ; {
 		state := probe(ctx, render.HealthSocket, render.StatsSocket)
-		if state != reconcile.HAProxyHung || time.Since(begin) > busyPatience || !h.runnable(ctx, "haproxy.service") {
+		if state != host.HAProxyHung || time.Since(begin) > busyPatience || !h.runnable(ctx, "haproxy.service") {
 			return state
 		}
 	}
@@ -64,31 +64,31 @@ func (h *Host) anyRuns(pids ...int) bool {
 	return false
 }
 
-func probe(ctx context.Context, healthSocket, statsSocket string) reconcile.HAProxyState {
+func probe(ctx context.Context, healthSocket, statsSocket string) host.HAProxyState {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	health := firstByte(ctx, healthSocket, question)
 	err, told := await(health, nil, healthPatience)
 	switch {
 	case told && err == nil:
-		return reconcile.HAProxyAnswers
+		return host.HAProxyAnswers
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ECONNREFUSED), ctx.Err() != nil:
-		return reconcile.HAProxyUnknown
+		return host.HAProxyUnknown
 	case told:
 		health = nil // its backlog is full, or it was cut: the other one says why
 	}
 	err, told = await(firstByte(ctx, statsSocket, "show info\n"), health, statsPatience)
 	switch {
 	case !told && ctx.Err() != nil:
-		return reconcile.HAProxyUnknown
+		return host.HAProxyUnknown
 	case !told:
-		return reconcile.HAProxyHung
+		return host.HAProxyHung
 	case errors.Is(err, errOther):
-		return reconcile.HAProxyAnswers
+		return host.HAProxyAnswers
 	case err != nil:
-		return reconcile.HAProxyHung
+		return host.HAProxyHung
 	}
-	return reconcile.HAProxyFull
+	return host.HAProxyFull
 }
 
 // errOther says that the other one answered.

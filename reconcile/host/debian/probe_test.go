@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"rlb.dev/rlb-agent/reconcile"
+	"rlb.dev/rlb-agent/reconcile/host"
 )
 
 // listener is a socket that does something with each connection.
@@ -44,18 +44,18 @@ func cuts(conn net.Conn) { conn.Close() }
 func TestProbe(t *testing.T) {
 	for name, c := range map[string]struct {
 		health, stats func(net.Conn) // nil: nobody listens
-		want          reconcile.HAProxyState
+		want          host.HAProxyState
 		least         time.Duration
 	}{
-		"serves":               {answers, answers, reconcile.HAProxyAnswers, 0},
-		"full":                 {silent, answers, reconcile.HAProxyFull, healthPatience},
-		"hangs":                {silent, silent, reconcile.HAProxyHung, healthPatience + statsPatience},
-		"cuts, full":           {cuts, answers, reconcile.HAProxyFull, 0},
-		"cuts":                 {cuts, cuts, reconcile.HAProxyHung, 0},
-		"late":                 {slowly(healthPatience + 50*time.Millisecond), silent, reconcile.HAProxyAnswers, healthPatience},
-		"no stats socket":      {silent, nil, reconcile.HAProxyHung, healthPatience},
-		"no health frontend":   {nil, answers, reconcile.HAProxyUnknown, 0},
-		"nothing of HAProxy's": {nil, nil, reconcile.HAProxyUnknown, 0},
+		"serves":               {answers, answers, host.HAProxyAnswers, 0},
+		"full":                 {silent, answers, host.HAProxyFull, healthPatience},
+		"hangs":                {silent, silent, host.HAProxyHung, healthPatience + statsPatience},
+		"cuts, full":           {cuts, answers, host.HAProxyFull, 0},
+		"cuts":                 {cuts, cuts, host.HAProxyHung, 0},
+		"late":                 {slowly(healthPatience + 50*time.Millisecond), silent, host.HAProxyAnswers, healthPatience},
+		"no stats socket":      {silent, nil, host.HAProxyHung, healthPatience},
+		"no health frontend":   {nil, answers, host.HAProxyUnknown, 0},
+		"nothing of HAProxy's": {nil, nil, host.HAProxyUnknown, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -93,7 +93,7 @@ func TestProbeBacklog(t *testing.T) {
 		t.Fatal(err)
 	}
 	for range 3 {
-		if got := probe(t.Context(), path, path); got != reconcile.HAProxyHung {
+		if got := probe(t.Context(), path, path); got != host.HAProxyHung {
 			t.Errorf("got %s", got)
 		}
 	}
@@ -105,7 +105,7 @@ func TestProbeEnds(t *testing.T) {
 	listener(t, path, silent)
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
 	defer cancel()
-	if got := probe(ctx, path, path); got != reconcile.HAProxyUnknown {
+	if got := probe(ctx, path, path); got != host.HAProxyUnknown {
 		t.Errorf("got %s", got)
 	}
 }

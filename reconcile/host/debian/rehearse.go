@@ -11,13 +11,13 @@ import (
 	"syscall"
 	"time"
 
-	"rlb.dev/rlb-agent/reconcile"
+	"rlb.dev/rlb-agent/reconcile/host"
 	"rlb.dev/rlb-agent/render"
 )
 
 // Rehearse runs HAProxy with the servers of a rendered file beside the real one, shows the states of the servers until
 // seen has enough or time is up, and ends it.
-func (h *Host) Rehearse(ctx context.Context, file render.File, seen func([]reconcile.ServerState) (enough bool)) error {
+func (h *Host) Rehearse(ctx context.Context, file render.File, seen func([]host.ServerState) (enough bool)) error {
 	const do = "rehearse the health checks"
 	path, err := h.system.find("haproxy")
 	if err != nil {

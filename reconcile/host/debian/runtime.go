@@ -8,7 +8,7 @@ import (
 	"strconv"
 	"strings"
 
-	"rlb.dev/rlb-agent/reconcile"
+	"rlb.dev/rlb-agent/reconcile/host"
 	"rlb.dev/rlb-agent/render"
 )
 
@@ -45,7 +45,7 @@ func refusedBy(answer string) error {
 
 // RunningServers asks HAProxy for the servers of all backends: "show servers state" for what they are, the statistics
 // for their connections.
-func (h *Host) RunningServers(ctx context.Context) ([]reconcile.RunningServer, error) {
+func (h *Host) RunningServers(ctx context.Context) ([]host.RunningServer, error) {
 	const do = "ask haproxy how its servers run"
 	answer, err := askSocket(ctx, render.StatsSocket, "show servers state;show stat -1 4 -1\n")
 	if err != nil {
@@ -71,7 +71,7 @@ const (
 const statColumns = 7
 
 // parseServers reads the two answers, one after the other.
-func parseServers(text string) ([]reconcile.RunningServer, error) {
+func parseServers(text string) ([]host.RunningServer, error) {
 	states, stats, found := strings.Cut(text, "# pxname")
 	if !found {
 		return nil, fmt.Errorf("unexpected answer %q", text[:min(len(text), 200)])
@@ -93,9 +93,9 @@ func parseServers(text string) ([]reconcile.RunningServer, error) {
 			rows = append(rows, words)
 		}
 	}
-	var all []reconcile.RunningServer
+	var all []host.RunningServer
 	for get := range byColumn(rows) {
-		s := reconcile.RunningServer{Backend: get("be_name"), Name: get("srv_name"), Weight: number(get("srv_uweight"))}
+		s := host.RunningServer{Backend: get("be_name"), Name: get("srv_name"), Weight: number(get("srv_uweight"))}
 		if s.Name == "" {
 			return nil, fmt.Errorf("unexpected answer %q", states[:min(len(states), 200)])
 		}
@@ -105,11 +105,11 @@ func parseServers(text string) ([]reconcile.RunningServer, error) {
 		admin, check := number(get("srv_admin_state")), number(get("srv_check_state"))
 		switch {
 		case admin&(forcedMaint|configuredMaint) != 0:
-			s.Admin = reconcile.AdminMaint
+			s.Admin = host.AdminMaint
 		case admin&forcedDrain != 0:
-			s.Admin = reconcile.AdminDrain
+			s.Admin = host.AdminDrain
 		default:
-			s.Admin = reconcile.AdminReady
+			s.Admin = host.AdminReady
 		}
 		s.CheckOff = check&checkConfigured != 0 && check&checkEnabled == 0
 		u := uses[s.Backend+"/"+s.Name]

@@ -7,7 +7,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"rlb.dev/rlb-agent/reconcile"
+	"rlb.dev/rlb-agent/reconcile/host"
 )
 
 // Recorded: a server in maintenance, one with a name that nobody resolves, one drained, one whose check is switched
@@ -40,11 +40,11 @@ web,d,0,0,2,2,,2,0,0,,0,,0,0,0,0,DRAIN,1,1,0,
 
 func TestParseServers(t *testing.T) {
 	at := netip.MustParseAddrPort
-	want := []reconcile.RunningServer{
-		{Backend: "web", Name: "a", Addr: at("127.0.0.1:7001"), Weight: 5, MaxConnections: 100, Admin: reconcile.AdminReady, CheckOff: true},
-		{Backend: "web", Name: "b", Addr: at("[::1]:7002"), Weight: 1, Admin: reconcile.AdminMaint},
-		{Backend: "web", Name: "c", Weight: 1, Admin: reconcile.AdminReady},
-		{Backend: "web", Name: "d", Addr: at("127.0.0.1:7004"), Weight: 1, Admin: reconcile.AdminDrain, Sessions: 2},
+	want := []host.RunningServer{
+		{Backend: "web", Name: "a", Addr: at("127.0.0.1:7001"), Weight: 5, MaxConnections: 100, Admin: host.AdminReady, CheckOff: true},
+		{Backend: "web", Name: "b", Addr: at("[::1]:7002"), Weight: 1, Admin: host.AdminMaint},
+		{Backend: "web", Name: "c", Weight: 1, Admin: host.AdminReady},
+		{Backend: "web", Name: "d", Addr: at("127.0.0.1:7004"), Weight: 1, Admin: host.AdminDrain, Sessions: 2},
 	}
 	for version, answer := range map[string]string{"2.2": running22, "2.6, 3.0": running26} {
 		got, err := parseServers(answer)

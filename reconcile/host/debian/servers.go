@@ -9,12 +9,12 @@ import (
 	"strings"
 	"time"
 
-	"rlb.dev/rlb-agent/reconcile"
+	"rlb.dev/rlb-agent/reconcile/host"
 	"rlb.dev/rlb-agent/render"
 )
 
 // Servers asks HAProxy for the servers of all backends (management guide §9.3, "show stat").
-func (h *Host) Servers(ctx context.Context) ([]reconcile.ServerState, error) {
+func (h *Host) Servers(ctx context.Context) ([]host.ServerState, error) {
 	answer, err := askSocket(ctx, render.StatsSocket, "show stat -1 4 -1\n") // any proxy, servers only, any server
 	if err != nil {
 		return nil, fmt.Errorf("cannot ask haproxy for its servers: %w", err)
@@ -27,16 +27,16 @@ func (h *Host) Servers(ctx context.Context) ([]reconcile.ServerState, error) {
 }
 
 // parseStat reads HAProxy's statistics in CSV (management guide §9.1).
-func parseStat(text string, now time.Time) ([]reconcile.ServerState, error) {
+func parseStat(text string, now time.Time) ([]host.ServerState, error) {
 	r := csv.NewReader(strings.NewReader(strings.TrimPrefix(text, "# ")))
 	r.FieldsPerRecord = -1
 	rows, err := r.ReadAll()
 	if err != nil {
 		return nil, err
 	}
-	var states []reconcile.ServerState
+	var states []host.ServerState
 	for get := range byColumn(rows) {
-		s := reconcile.ServerState{Backend: get("pxname"), Name: get("svname"), Address: get("addr"), State: get("status")}
+		s := host.ServerState{Backend: get("pxname"), Name: get("svname"), Address: get("addr"), State: get("status")}
 		s.Reason = checkWords(get("check_status"), get("check_code"), get("last_chk"), get("check_desc"))
 		if strings.Contains(s.State, "resolution") { // "MAINT (resolution)"
 			s.Reason = "its DNS name does not resolve"

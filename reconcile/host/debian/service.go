@@ -8,7 +8,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"rlb.dev/rlb-agent/reconcile"
+	"rlb.dev/rlb-agent/reconcile/host"
 )
 
 // ServiceStates brings each new ActiveState of a service, the present one first, until ctx ends. It is "failed" as soon as
@@ -19,7 +19,7 @@ func (h *Host) ServiceStates(ctx context.Context, name string, told func(state s
 	defer s.watches.Wait()
 	defer cancel()
 	h.followUnits(ctx, []string{name}, func(_, state string) {
-		unit := reconcile.Unit{ActiveState: state}
+		unit := host.Unit{ActiveState: state}
 		if state == "" || unit.Active() {
 			seen, err := h.Unit(ctx, name)
 			switch {
@@ -46,7 +46,7 @@ type serviceStates struct {
 }
 
 // is hears systemd's word.
-func (s *serviceStates) is(ctx context.Context, h *Host, unit reconcile.Unit) {
+func (s *serviceStates) is(ctx context.Context, h *Host, unit host.Unit) {
 	s.mutex.Lock()
 	defer s.mutex.Unlock()
 	pid := unit.MainPID

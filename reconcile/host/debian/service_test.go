@@ -10,7 +10,7 @@ import (
 
 	godbus "github.com/godbus/dbus/v5"
 
-	"rlb.dev/rlb-agent/reconcile"
+	"rlb.dev/rlb-agent/reconcile/host"
 )
 
 // process starts one that ends when it is killed.
@@ -62,7 +62,7 @@ func TestServiceStates(t *testing.T) {
 	defer cancel()
 	h := &Host{log: slog.New(slog.DiscardHandler)}
 	systemd := func(state string, cmd *exec.Cmd) {
-		unit := reconcile.Unit{ActiveState: state}
+		unit := host.Unit{ActiveState: state}
 		if cmd != nil {
 			unit.MainPID = cmd.Process.Pid
 		}

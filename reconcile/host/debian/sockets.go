@@ -15,7 +15,7 @@ import (
 	"strings"
 	"syscall"
 
-	"rlb.dev/rlb-agent/reconcile"
+	"rlb.dev/rlb-agent/reconcile/host"
 )
 
 // Listeners are the TCP sockets on which the processes listen, sorted.
@@ -67,7 +67,7 @@ func (h *Host) listening() (map[string]netip.AddrPort, error) {
 }
 
 // Sockets are all TCP sockets that listen on this host, sorted. A process that may not be looked into holds none.
-func (h *Host) Sockets(ctx context.Context) ([]reconcile.Socket, error) {
+func (h *Host) Sockets(ctx context.Context) ([]host.Socket, error) {
 	listening, err := h.listening()
 	if err != nil {
 		return nil, err
@@ -76,7 +76,7 @@ func (h *Host) Sockets(ctx context.Context) ([]reconcile.Socket, error) {
 	if err != nil {
 		return nil, wrap("list the processes", err)
 	}
-	holders := map[string]reconcile.Socket{} // by inode
+	holders := map[string]host.Socket{} // by inode
 	for _, dir := range processes {
 		if err := ctx.Err(); err != nil {
 			return nil, err
@@ -87,17 +87,17 @@ func (h *Host) Sockets(ctx context.Context) ([]reconcile.Socket, error) {
 			if _, ok := listening[inode]; ok {
 				pid, _ := strconv.Atoi(filepath.Base(dir))
 				name, _ := os.ReadFile(filepath.Join(dir, "comm"))
-				holders[inode] = reconcile.Socket{PID: pid, Program: strings.TrimSpace(string(name))}
+				holders[inode] = host.Socket{PID: pid, Program: strings.TrimSpace(string(name))}
 			}
 		}
 	}
-	var all []reconcile.Socket
+	var all []host.Socket
 	for inode, addr := range listening {
 		socket := holders[inode]
 		socket.Addr = addr
 		all = append(all, socket)
 	}
-	slices.SortFunc(all, func(a, b reconcile.Socket) int { return a.Addr.Compare(b.Addr) })
+	slices.SortFunc(all, func(a, b host.Socket) int { return a.Addr.Compare(b.Addr) })
 	return all, nil
 }
 

@@ -15,7 +15,7 @@ import (
 	"github.com/coreos/go-systemd/v22/dbus"
 	godbus "github.com/godbus/dbus/v5"
 
-	"rlb.dev/rlb-agent/reconcile"
+	"rlb.dev/rlb-agent/reconcile/host"
 )
 
 // manager is the connection to systemd, made when first needed and made anew once it is lost. It does not end with
@@ -53,12 +53,12 @@ func isBusError(err error, names ...string) bool {
 }
 
 // Unit is the state of a systemd unit.
-func (h *Host) Unit(ctx context.Context, name string) (reconcile.Unit, error) {
+func (h *Host) Unit(ctx context.Context, name string) (host.Unit, error) {
 	p, err := h.properties(ctx, name)
 	if err != nil {
-		return reconcile.Unit{}, err
+		return host.Unit{}, err
 	}
-	unit := reconcile.Unit{
+	unit := host.Unit{
 		Name:             name,
 		LoadState:        p.text("LoadState"),
 		ActiveState:      p.text("ActiveState"),

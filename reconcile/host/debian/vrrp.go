@@ -13,7 +13,7 @@ import (
 	"syscall"
 	"time"
 
-	"rlb.dev/rlb-agent/reconcile"
+	"rlb.dev/rlb-agent/reconcile/host"
 )
 
 // keepalived writes its state, when asked by a signal, to a file in the directory for temporary files.
@@ -24,17 +24,17 @@ const (
 
 // VRRP asks keepalived for the state of its instances (keepalived(8), SIGJSON). The signal's number is not fixed, so
 // the program is asked for it, once.
-func (h *Host) VRRP(ctx context.Context, pid int) ([]reconcile.Instance, error) {
+func (h *Host) VRRP(ctx context.Context, pid int) ([]host.Instance, error) {
 	h.vrrpMutex.Lock() // two questions at a time would share one answer
 	defer h.vrrpMutex.Unlock()
 	if !h.root {
-		return nil, fmt.Errorf("cannot ask keepalived for its state without being root: %w", reconcile.ErrUnavailable)
+		return nil, fmt.Errorf("cannot ask keepalived for its state without being root: %w", host.ErrUnavailable)
 	}
 	if h.vrrpSignal == 0 {
 		out, err := h.do(ctx, "ask keepalived for its state", command{program: "keepalived", args: []string{"--signum=JSON"}})
 		number, convErr := strconv.Atoi(strings.TrimSpace(out.stdout))
 		if err := errors.Join(err, convErr); err != nil { // built without it
-			return nil, fmt.Errorf("%w: %w", err, reconcile.ErrUnavailable)
+			return nil, fmt.Errorf("%w: %w", err, host.ErrUnavailable)
 		}
 		h.vrrpSignal = syscall.Signal(number)
 	}
@@ -56,7 +56,7 @@ func (h *Host) VRRP(ctx context.Context, pid int) ([]reconcile.Instance, error) 
 			return instances, nil
 		}
 	}
-	return nil, fmt.Errorf("cannot get keepalived's state: %w", reconcile.ErrNoAnswer)
+	return nil, fmt.Errorf("cannot get keepalived's state: %w", host.ErrNoAnswer)
 }
 
 // readRootFile reads a regular file that belongs to root, and follows no link.
@@ -79,7 +79,7 @@ func readRootFile(path string) ([]byte, error) {
 
 // parseVRRP reads keepalived's state: an array of instances up to 2.2.7, and from 2.2.8 on, where json_version 2 is
 // asked for, an object that holds it.
-func parseVRRP(data []byte) ([]reconcile.Instance, error) {
+func parseVRRP(data []byte) ([]host.Instance, error) {
 	type instance struct {
 		Data struct {
 			Name           string  `json:"iname"`
@@ -98,15 +98,15 @@ func parseVRRP(data []byte) ([]reconcile.Instance, error) {
 		list = named.VRRP
 	}
 	// vrrp.h: VRRP_STATE_INIT 0, BACK 1, MAST 2, FAULT 3
-	roles := map[int]reconcile.Role{1: reconcile.RoleBackup, 2: reconcile.RoleMaster, 3: reconcile.RoleFault}
-	var instances []reconcile.Instance
+	roles := map[int]host.Role{1: host.RoleBackup, 2: host.RoleMaster, 3: host.RoleFault}
+	var instances []host.Instance
 	for _, i := range list {
 		role, known := roles[i.Data.State]
 		if !known {
-			role = reconcile.RoleUnknown
+			role = host.RoleUnknown
 		}
 		seconds, fraction := math.Modf(i.Data.LastTransition)
-		instances = append(instances, reconcile.Instance{
+		instances = append(instances, host.Instance{
 			Name: i.Data.Name, Role: role, Since: time.Unix(int64(seconds), int64(fraction*1e9)).Truncate(time.Millisecond),
 		})
 	}

@@ -8,17 +8,17 @@ import (
 	"maps"
 	"strings"
 
-	"rlb.dev/rlb-agent/reconcile"
+	"rlb.dev/rlb-agent/reconcile/host"
 )
 
 // File is the state of a file.
-func (h *Host) File(ctx context.Context, path string) (reconcile.File, error) {
+func (h *Host) File(ctx context.Context, path string) (host.File, error) {
 	if err := h.look(ctx, "File"); err != nil {
-		return reconcile.File{}, err
+		return host.File{}, err
 	}
 	f, exists := h.files[path]
 	if !exists {
-		return reconcile.File{Path: path}, nil
+		return host.File{Path: path}, nil
 	}
 	f.Data = bytes.Clone(f.Data)
 	return f, nil
@@ -34,7 +34,7 @@ func (h *Host) WriteFile(ctx context.Context, path string, data []byte, mode fs.
 		if exists && bytes.Equal(have.Data, data) && have.Mode == mode && have.UID == uid && have.GID == gid {
 			return nil
 		}
-		h.files[path] = reconcile.File{Path: path, Exists: true, Data: bytes.Clone(data), Mode: mode, UID: uid, GID: gid, Changed: h.now()}
+		h.files[path] = host.File{Path: path, Exists: true, Data: bytes.Clone(data), Mode: mode, UID: uid, GID: gid, Changed: h.now()}
 		return nil
 	})
 }
@@ -54,7 +54,7 @@ func (h *Host) RemoveTree(ctx context.Context, path string) error {
 			delete(h.files, memory) // what nobody wants to be the first to go
 			panic(Stopped{"RemoveTree " + path + ", half-way"})
 		}
-		maps.DeleteFunc(h.files, func(name string, _ reconcile.File) bool {
+		maps.DeleteFunc(h.files, func(name string, _ host.File) bool {
 			return name == path || strings.HasPrefix(name, strings.TrimSuffix(path, "/")+"/")
 		})
 		return nil
@@ -64,7 +64,7 @@ func (h *Host) RemoveTree(ctx context.Context, path string) error {
 // Put is a file as the administrator, or a package, puts it there.
 func (h *Host) Put(path, data string, mode fs.FileMode) {
 	h.ticks++
-	h.files[path] = reconcile.File{Path: path, Exists: true, Data: []byte(data), Mode: mode, Changed: h.now()}
+	h.files[path] = host.File{Path: path, Exists: true, Data: []byte(data), Mode: mode, Changed: h.now()}
 }
 
 // Text is the content of a file, "" where there is none.

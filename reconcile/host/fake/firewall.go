@@ -7,7 +7,7 @@ import (
 	"strconv"
 	"strings"
 
-	"rlb.dev/rlb-agent/reconcile"
+	"rlb.dev/rlb-agent/reconcile/host"
 	"rlb.dev/rlb-agent/render"
 )
 
@@ -35,15 +35,15 @@ func (h *Host) canFirewall(family render.Family) error {
 }
 
 // Firewall is the state of a filter table.
-func (h *Host) Firewall(ctx context.Context, family render.Family) (reconcile.Firewall, error) {
+func (h *Host) Firewall(ctx context.Context, family render.Family) (host.Firewall, error) {
 	if err := h.look(ctx, "Firewall"); err != nil {
-		return reconcile.Firewall{}, err
+		return host.Firewall{}, err
 	}
 	if err := h.canFirewall(family); err != nil {
-		return reconcile.Firewall{}, err
+		return host.Firewall{}, err
 	}
 	t := h.tables[family].clone()
-	state := reconcile.Firewall{Input: t["INPUT"]}
+	state := host.Firewall{Input: t["INPUT"]}
 	if rules, exists := t[render.Chain]; exists {
 		state.Chain = append([]string{}, rules...)
 	}

@@ -11,13 +11,13 @@ import (
 	"slices"
 	"time"
 
-	"rlb.dev/rlb-agent/reconcile"
+	"rlb.dev/rlb-agent/reconcile/host"
 	"rlb.dev/rlb-agent/render"
 )
 
 // Host is a host in memory. Its fields may be changed between two calls, as an administrator would.
 type Host struct {
-	Net       []reconcile.Interface // network interfaces
+	Net       []host.Interface      // network interfaces
 	Archive   map[string][]string   // versions of each package that apt offers, the newest first
 	Lists     bool                  // apt's lists were fetched
 	ListsTime time.Time             // when they changed last
@@ -30,7 +30,7 @@ type Host struct {
 	Blind     bool                  // HAProxy cannot be tried beside the real one
 	Sick      string                // a word in HAProxy's configuration with which servers, or a backend's, are down
 	Unchecked string                // a word in HAProxy's configuration with which a server is never checked
-	Role      reconcile.Role        // what keepalived's instances are, BACKUP where it is ""
+	Role      host.Role             // what keepalived's instances are, BACKUP where it is ""
 	Lost      string                // a word in keepalived's configuration with which it has no instances
 	Forbidden map[string]string     // words that a program ("haproxy", "keepalived") refuses in its configuration
 	OldMaster bool                  // HAProxy before 2.6, which does not tell of failed reloads
@@ -44,7 +44,7 @@ type Host struct {
 	Stubborn string         // a word in commands of HAProxy's runtime API that it refuses
 	Sessions map[string]int // connections that servers of HAProxy ("web/server1") have, and that do not end
 
-	files    map[string]reconcile.File
+	files    map[string]host.File
 	packages map[string]*pkg
 	units    map[string]*unit
 	manager  map[string]string // unit files as systemd has read them
@@ -55,12 +55,12 @@ type Host struct {
 	fault fault
 }
 
-var _ reconcile.Host = (*Host)(nil)
+var _ host.Host = (*Host)(nil)
 
 // New is a Debian 12 that was just installed: eth0 with 198.51.100.11/24, nothing of ours, all packages on offer.
 func New() *Host {
 	return &Host{
-		Net: []reconcile.Interface{
+		Net: []host.Interface{
 			{Name: "lo", Prefixes: prefixes("127.0.0.1/8", "::1/128")},
 			{Name: "eth0", Prefixes: prefixes("198.51.100.11/24", "2001:db8::11/64", "fe80::11/64")},
 		},
@@ -74,7 +74,7 @@ func New() *Host {
 		ListsTime: time.Date(2025, 12, 1, 0, 0, 0, 0, time.UTC),
 		Busy:      map[uint16]bool{},
 		Forbidden: map[string]string{},
-		files:     map[string]reconcile.File{},
+		files:     map[string]host.File{},
 		packages:  map[string]*pkg{},
 		units:     map[string]*unit{},
 		manager:   map[string]string{},
@@ -98,7 +98,7 @@ func (h *Host) now() time.Time {
 func (h *Host) next() int { h.serial++; return h.serial }
 
 // Admin does something to the host as its administrator: not logged, not counted, never failing by injection.
-func (h *Host) Admin(change func(ctx context.Context, h reconcile.Host) error) {
+func (h *Host) Admin(change func(ctx context.Context, h host.Host) error) {
 	saved, log := h.fault, slices.Clone(h.Log)
 	h.fault = fault{}
 	defer func() { h.fault, h.Log = saved, log }()
@@ -116,7 +116,7 @@ func (h *Host) Ready(ctx context.Context) error {
 }
 
 // Interfaces are Net.
-func (h *Host) Interfaces(ctx context.Context) ([]reconcile.Interface, error) {
+func (h *Host) Interfaces(ctx context.Context) ([]host.Interface, error) {
 	if err := h.look(ctx, "Interfaces"); err != nil {
 		return nil, err
 	}
@@ -136,7 +136,7 @@ func (h *Host) Neighbours(ctx context.Context, iface string, addrs []netip.Addr)
 	if err := h.look(ctx, "Neighbours"); err != nil {
 		return nil, err
 	}
-	if !slices.ContainsFunc(h.Net, func(i reconcile.Interface) bool { return i.Name == iface }) {
+	if !slices.ContainsFunc(h.Net, func(i host.Interface) bool { return i.Name == iface }) {
 		return nil, fmt.Errorf("cannot ask for neighbours on %s: there is no interface %s", iface, iface)
 	}
 	found := maps.Clone(h.Answers)
@@ -158,5 +158,5 @@ func (h *Host) RemoveAddress(ctx context.Context, iface string, prefix netip.Pre
 }
 
 func unavailable(text string) error {
-	return fmt.Errorf("cannot %s: %w", text, reconcile.ErrUnavailable)
+	return fmt.Errorf("cannot %s: %w", text, host.ErrUnavailable)
 }

@@ -8,14 +8,14 @@ import (
 	"strings"
 	"testing"
 
-	"rlb.dev/rlb-agent/reconcile"
+	"rlb.dev/rlb-agent/reconcile/host"
 	"rlb.dev/rlb-agent/reconcile/host/fake"
 	"rlb.dev/rlb-agent/render"
 )
 
 func with(packages ...string) *fake.Host {
 	h := fake.New()
-	h.Admin(func(ctx context.Context, h reconcile.Host) error {
+	h.Admin(func(ctx context.Context, h host.Host) error {
 		_, err := h.InstallPackages(ctx, packages...)
 		return err
 	})
@@ -91,7 +91,7 @@ func TestFaults(t *testing.T) {
 
 func TestUnitsLiveAsUnderSystemd(t *testing.T) {
 	h := with("haproxy", "keepalived")
-	look := func(name string) reconcile.Unit {
+	look := func(name string) host.Unit {
 		u, err := h.Unit(t.Context(), name)
 		if err != nil {
 			t.Fatal(err)
@@ -133,7 +133,7 @@ func TestUnitsLiveAsUnderSystemd(t *testing.T) {
 	}
 
 	// masks
-	h.Admin(func(ctx context.Context, h reconcile.Host) error { return h.MaskUnit(ctx, "keepalived.service") })
+	h.Admin(func(ctx context.Context, h host.Host) error { return h.MaskUnit(ctx, "keepalived.service") })
 	h.MaskForGood("haproxy.service")
 	h.Reboot()
 	if look("keepalived.service").Masked() || !look("haproxy.service").Masked() || look("haproxy.service").Active() {

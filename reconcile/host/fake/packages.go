@@ -8,7 +8,7 @@ import (
 	"strings"
 	"time"
 
-	"rlb.dev/rlb-agent/reconcile"
+	"rlb.dev/rlb-agent/reconcile/host"
 )
 
 // pkg is one package that dpkg has heard of.
@@ -26,13 +26,13 @@ var stock = map[string]struct{ path, data string }{
 var dependencies = map[string][]string{"haproxy": {"liblua5.3-0"}}
 
 // Packages are the states of packages.
-func (h *Host) Packages(ctx context.Context, names ...string) ([]reconcile.Package, error) {
+func (h *Host) Packages(ctx context.Context, names ...string) ([]host.Package, error) {
 	if err := h.look(ctx, "Packages"); err != nil {
 		return nil, err
 	}
-	var all []reconcile.Package
+	var all []host.Package
 	for _, name := range names {
-		state := reconcile.Package{Name: name}
+		state := host.Package{Name: name}
 		if p := h.packages[name]; p != nil {
 			state.Version, state.Broken, state.Held = p.version, p.broken, p.held
 			state.Present = p.version != ""
@@ -46,7 +46,7 @@ func (h *Host) Packages(ctx context.Context, names ...string) ([]reconcile.Packa
 }
 
 // Offers are the newest versions of the archive. The lists change at ListsTime.
-func (h *Host) Offers(ctx context.Context, since time.Time, names ...string) (map[string]reconcile.Offer, time.Time, error) {
+func (h *Host) Offers(ctx context.Context, since time.Time, names ...string) (map[string]host.Offer, time.Time, error) {
 	if err := h.look(ctx, "Offers"); err != nil {
 		return nil, time.Time{}, err
 	}
@@ -54,10 +54,10 @@ func (h *Host) Offers(ctx context.Context, since time.Time, names ...string) (ma
 		return nil, h.ListsTime, nil
 	}
 	h.Asked++
-	offers := map[string]reconcile.Offer{}
+	offers := map[string]host.Offer{}
 	for _, name := range names {
 		if versions := h.Archive[name]; h.Lists && len(versions) > 0 {
-			offers[name] = reconcile.Offer{Version: versions[0], Security: h.Security}
+			offers[name] = host.Offer{Version: versions[0], Security: h.Security}
 		}
 	}
 	return offers, h.ListsTime, nil

@@ -8,7 +8,7 @@ import (
 	"strings"
 	"time"
 
-	"rlb.dev/rlb-agent/reconcile"
+	"rlb.dev/rlb-agent/reconcile/host"
 	"rlb.dev/rlb-agent/render"
 )
 
@@ -48,7 +48,7 @@ func (h *Host) start(u *unit) error {
 	u.begin(h.now())
 	u.pid = h.next()
 	u.config, u.loaded = config, data
-	u.workers = reconcile.Workers{Current: []int{h.next()}}
+	u.workers = host.Workers{Current: []int{h.next()}}
 	u.servers = serversIn(u.name, data)
 	return nil
 }
@@ -60,7 +60,7 @@ func (u *unit) begin(now time.Time) {
 }
 
 func (h *Host) stop(u *unit) {
-	u.active, u.failed, u.pid, u.config, u.loaded, u.workers = false, false, 0, "", "", reconcile.Workers{}
+	u.active, u.failed, u.pid, u.config, u.loaded, u.workers = false, false, 0, "", "", host.Workers{}
 	u.servers = nil
 }
 
@@ -82,7 +82,7 @@ func (h *Host) reload(u *unit) error {
 		u.workers.Failed++
 		return nil
 	}
-	u.workers = reconcile.Workers{Old: u.workers.Current, Current: []int{h.next()}}
+	u.workers = host.Workers{Old: u.workers.Current, Current: []int{h.next()}}
 	u.loaded, u.servers = data, serversIn(u.name, data)
 	return nil
 }
@@ -172,17 +172,17 @@ func (h *Host) Check(ctx context.Context, files []render.File) (unchecked []stri
 			unchecked = append(unchecked, program)
 		case word != "" && strings.Contains(string(f.Data), word):
 			line := 1 + strings.Count(string(f.Data[:strings.Index(string(f.Data), word)]), "\n")
-			verdict := reconcile.Verdict{Path: f.Path, Line: line, Origin: f.Origin(line), Text: "unknown keyword '" + word + "'"}
-			return unchecked, &reconcile.Refusal{Program: program, Lines: []reconcile.Verdict{verdict}}
+			verdict := host.Verdict{Path: f.Path, Line: line, Origin: f.Origin(line), Text: "unknown keyword '" + word + "'"}
+			return unchecked, &host.Refusal{Program: program, Lines: []host.Verdict{verdict}}
 		}
 	}
 	return unchecked, nil
 }
 
 // Workers are HAProxy's processes.
-func (h *Host) Workers(ctx context.Context, masterSocket string) (reconcile.Workers, error) {
+func (h *Host) Workers(ctx context.Context, masterSocket string) (host.Workers, error) {
 	if err := h.look(ctx, "Workers"); err != nil {
-		return reconcile.Workers{}, err
+		return host.Workers{}, err
 	}
 	if u := h.unit("haproxy.service"); u.active && strings.HasSuffix(h.environment(u.name)["EXTRAOPTS"], " "+masterSocket) {
 		workers := u.workers
@@ -191,7 +191,7 @@ func (h *Host) Workers(ctx context.Context, masterSocket string) (reconcile.Work
 		}
 		return workers, nil
 	}
-	return reconcile.Workers{}, unavailable("ask HAProxy's master for its workers: no such file or directory")
+	return host.Workers{}, unavailable("ask HAProxy's master for its workers: no such file or directory")
 }
 
 // Listeners are where the processes listen.

@@ -8,7 +8,7 @@ import (
 	"strconv"
 	"strings"
 
-	"rlb.dev/rlb-agent/reconcile"
+	"rlb.dev/rlb-agent/reconcile/host"
 )
 
 // server is one of the running HAProxy's.
@@ -18,7 +18,7 @@ type server struct {
 	address       string // with its port
 	weight, most  int
 	words         string // all others of its line
-	admin         reconcile.AdminState
+	admin         host.AdminState
 	checkOff      bool
 	around        string // its backend's other lines
 }
@@ -43,7 +43,7 @@ func serversIn(unit, config string) (all []server) {
 			balance = words[1]
 		case len(words) > 2 && words[0] == "server":
 			s := newServer(backend, words[1:])
-			s.balance, s.around, s.admin = balance, around, reconcile.AdminReady
+			s.balance, s.around, s.admin = balance, around, host.AdminReady
 			all = append(all, s)
 		default:
 			around += line
@@ -84,18 +84,18 @@ func withoutServers(unit, config string) string {
 }
 
 // states are the servers with their checks' outcome.
-func (h *Host) states(servers []server) []reconcile.ServerState {
-	var all []reconcile.ServerState
+func (h *Host) states(servers []server) []host.ServerState {
+	var all []host.ServerState
 	for _, s := range servers {
 		line := fmt.Sprintf("server %s %s %s", s.name, s.address, s.words)
-		state := reconcile.ServerState{Backend: s.backend, Name: s.name, Address: s.address, State: "UP", Reason: "L4OK", Checked: true}
-		if s.admin == reconcile.AdminDrain || s.weight == 0 {
+		state := host.ServerState{Backend: s.backend, Name: s.name, Address: s.address, State: "UP", Reason: "L4OK", Checked: true}
+		if s.admin == host.AdminDrain || s.weight == 0 {
 			state.State = "DRAIN"
 		}
 		if h.Sick != "" && strings.Contains(s.around+line, h.Sick) {
 			state.State, state.Reason = "DOWN", "L4CON: connection refused"
 		}
-		if s.admin == reconcile.AdminMaint {
+		if s.admin == host.AdminMaint {
 			state.State = "MAINT"
 		}
 		state.Checked = h.Unchecked == "" || !strings.Contains(line, h.Unchecked)
@@ -105,7 +105,7 @@ func (h *Host) states(servers []server) []reconcile.ServerState {
 }
 
 // RunningServers are those of the running HAProxy.
-func (h *Host) RunningServers(ctx context.Context) ([]reconcile.RunningServer, error) {
+func (h *Host) RunningServers(ctx context.Context) ([]host.RunningServer, error) {
 	if err := h.look(ctx, "RunningServers"); err != nil {
 		return nil, err
 	}
@@ -113,10 +113,10 @@ func (h *Host) RunningServers(ctx context.Context) ([]reconcile.RunningServer, e
 	if !u.active {
 		return nil, unavailable("ask haproxy how its servers run")
 	}
-	var all []reconcile.RunningServer
+	var all []host.RunningServer
 	for _, s := range u.servers {
 		addr, _ := netip.ParseAddrPort(s.address)
-		all = append(all, reconcile.RunningServer{
+		all = append(all, host.RunningServer{
 			Backend: s.backend, Name: s.name, Addr: addr, Weight: s.weight, MaxConnections: s.most,
 			Admin: s.admin, CheckOff: s.checkOff, Sessions: h.Sessions[s.place()],
 		})
@@ -160,7 +160,7 @@ func (h *Host) addServer(u *unit, backend string, words []string, at int, refuse
 		return refuse("No such backend.")
 	}
 	s := newServer(backend, words)
-	s.balance, s.around, s.admin = u.servers[neighbour].balance, u.servers[neighbour].around, reconcile.AdminMaint
+	s.balance, s.around, s.admin = u.servers[neighbour].balance, u.servers[neighbour].around, host.AdminMaint
 	s.checkOff = strings.HasPrefix(s.words, "check")
 	if s.balance == "source" || s.balance == "static-rr" {
 		return refuse("Backend must use a dynamic load balancing to support dynamic servers.")
@@ -177,16 +177,16 @@ func (h *Host) changeServer(u *unit, at int, verb string, words []string, refuse
 	case verb == "enable health":
 		s.checkOff = false
 	case verb == "enable server":
-		s.admin = reconcile.AdminReady
-	case verb == "del server" && s.admin != reconcile.AdminMaint:
+		s.admin = host.AdminReady
+	case verb == "del server" && s.admin != host.AdminMaint:
 		return refuse("Only servers in maintenance mode can be deleted.")
 	case verb == "del server" && h.Sessions[s.place()] > 0:
 		return refuse("Server still has connections attached to it, cannot remove it.")
 	case verb == "del server":
 		u.servers = slices.Delete(slices.Clone(u.servers), at, at+1)
 	case words[0] == "state":
-		s.admin = reconcile.AdminState(words[1])
-		if s.admin == reconcile.AdminMaint && strings.Contains(s.words, "shutdown-sessions") {
+		s.admin = host.AdminState(words[1])
+		if s.admin == host.AdminMaint && strings.Contains(s.words, "shutdown-sessions") {
 			delete(h.Sessions, s.place())
 		}
 	case words[0] == "addr":

@@ -7,12 +7,12 @@ import (
 	"slices"
 	"strings"
 
-	"rlb.dev/rlb-agent/reconcile"
+	"rlb.dev/rlb-agent/reconcile/host"
 	"rlb.dev/rlb-agent/render"
 )
 
 // VRRP are the instances that keepalived has loaded: in their Role, or in FAULT where Faulty says so.
-func (h *Host) VRRP(ctx context.Context, pid int) ([]reconcile.Instance, error) {
+func (h *Host) VRRP(ctx context.Context, pid int) ([]host.Instance, error) {
 	if err := h.look(ctx, "VRRP"); err != nil {
 		return nil, err
 	}
@@ -23,21 +23,21 @@ func (h *Host) VRRP(ctx context.Context, pid int) ([]reconcile.Instance, error) 
 	if h.Lost != "" && strings.Contains(u.loaded, h.Lost) {
 		return nil, nil
 	}
-	role := cmp.Or(h.Role, reconcile.RoleBackup)
+	role := cmp.Or(h.Role, host.RoleBackup)
 	if h.Faulty != "" && strings.Contains(u.loaded, h.Faulty) {
-		role = reconcile.RoleFault
+		role = host.RoleFault
 	}
-	var all []reconcile.Instance
+	var all []host.Instance
 	for line := range strings.Lines(u.loaded) {
 		if words := strings.Fields(line); len(words) > 1 && words[0] == "vrrp_instance" {
-			all = append(all, reconcile.Instance{Name: words[1], Role: role, Since: u.since})
+			all = append(all, host.Instance{Name: words[1], Role: role, Since: u.since})
 		}
 	}
 	return all, nil
 }
 
 // Servers are those of the running HAProxy: up, or down where Sick says so.
-func (h *Host) Servers(ctx context.Context) ([]reconcile.ServerState, error) {
+func (h *Host) Servers(ctx context.Context) ([]host.ServerState, error) {
 	if err := h.look(ctx, "Servers"); err != nil {
 		return nil, err
 	}
@@ -45,7 +45,7 @@ func (h *Host) Servers(ctx context.Context) ([]reconcile.ServerState, error) {
 }
 
 // Rehearse shows the servers of a file that HAProxy has not loaded.
-func (h *Host) Rehearse(ctx context.Context, file render.File, seen func([]reconcile.ServerState) bool) error {
+func (h *Host) Rehearse(ctx context.Context, file render.File, seen func([]host.ServerState) bool) error {
 	if err := h.look(ctx, "Rehearse"); err != nil {
 		return err
 	}
@@ -57,19 +57,19 @@ func (h *Host) Rehearse(ctx context.Context, file render.File, seen func([]recon
 }
 
 // Sockets are HAProxy's, and those of the other programs in Taken.
-func (h *Host) Sockets(ctx context.Context) ([]reconcile.Socket, error) {
+func (h *Host) Sockets(ctx context.Context) ([]host.Socket, error) {
 	if err := h.look(ctx, "Sockets"); err != nil {
 		return nil, err
 	}
-	var all []reconcile.Socket
+	var all []host.Socket
 	u := h.unit("haproxy.service")
 	for _, addr := range binds(u.loaded) {
-		all = append(all, reconcile.Socket{Addr: addr, PID: u.pid, Program: "haproxy"})
+		all = append(all, host.Socket{Addr: addr, PID: u.pid, Program: "haproxy"})
 	}
 	for port, program := range h.Taken {
-		all = append(all, reconcile.Socket{Addr: netip.AddrPortFrom(netip.IPv4Unspecified(), port), PID: 1, Program: program})
+		all = append(all, host.Socket{Addr: netip.AddrPortFrom(netip.IPv4Unspecified(), port), PID: 1, Program: program})
 	}
-	slices.SortFunc(all, func(a, b reconcile.Socket) int { return a.Addr.Compare(b.Addr) })
+	slices.SortFunc(all, func(a, b host.Socket) int { return a.Addr.Compare(b.Addr) })
 	return all, nil
 }
 

@@ -7,7 +7,7 @@ import (
 	"strings"
 	"time"
 
-	"rlb.dev/rlb-agent/reconcile"
+	"rlb.dev/rlb-agent/reconcile/host"
 	"rlb.dev/rlb-agent/render"
 )
 
@@ -35,7 +35,7 @@ type unit struct {
 	since      time.Time
 	config     string // path that the running process was started with
 	loaded     string // content that it has read last
-	workers    reconcile.Workers
+	workers    host.Workers
 	servers    []server // HAProxy's, as they run
 }
 
@@ -55,12 +55,12 @@ func (h *Host) hasUnitFile(name string) bool {
 }
 
 // Unit is the state of a unit.
-func (h *Host) Unit(ctx context.Context, name string) (reconcile.Unit, error) {
+func (h *Host) Unit(ctx context.Context, name string) (host.Unit, error) {
 	if err := h.look(ctx, "Unit"); err != nil {
-		return reconcile.Unit{}, err
+		return host.Unit{}, err
 	}
 	u := h.unit(name)
-	state := reconcile.Unit{Name: name, LoadState: "loaded", ActiveState: "inactive", SubState: "dead", InvocationID: u.invocation}
+	state := host.Unit{Name: name, LoadState: "loaded", ActiveState: "inactive", SubState: "dead", InvocationID: u.invocation}
 	switch {
 	case u.masked != "":
 		state.LoadState, state.UnitFileState = "masked", u.masked

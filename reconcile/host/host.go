@@ -1,12 +1,10 @@
-package reconcile
+package host
 
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io/fs"
 	"net/netip"
-	"strings"
 	"time"
 
 	"rlb.dev/rlb-agent/render"
@@ -119,121 +117,4 @@ type Host interface {
 	// Runtime gives the running HAProxy one command of its runtime API that changes something. Unlike other writers it
 	// may be refused, in HAProxy's words, where all is done already.
 	Runtime(ctx context.Context, command string) error
-}
-
-// Interface is one network interface.
-type Interface struct {
-	Name     string
-	Prefixes []netip.Prefix // addresses with their prefix lengths
-}
-
-// Socket is a TCP socket that listens.
-type Socket struct {
-	Addr    netip.AddrPort
-	PID     int    // a process that holds it; 0 where none can be seen
-	Program string // its name
-}
-
-// Package is the state of one Debian package.
-type Package struct {
-	Name      string
-	Version   string // installed version; "" where not installed
-	Present   bool   // any of its files may be there, its configuration counted
-	Broken    bool   // half installed, unpacked or half configured
-	Held      bool   // held against upgrades
-	Candidate string // version that apt would install, "" where none is offered or apt's lists were never fetched
-}
-
-// Offer is a version of a package that apt would install.
-type Offer struct {
-	Version  string
-	Security bool // from an archive of security updates
-}
-
-// File is the state of one file.
-type File struct {
-	Path     string
-	Exists   bool
-	Data     []byte
-	Mode     fs.FileMode // permission bits
-	UID, GID int
-	Changed  time.Time // of the content
-}
-
-// Unit is the state of one systemd unit.
-type Unit struct {
-	Name             string
-	LoadState        string            // loaded, not-found, masked …
-	ActiveState      string            // active, reloading, inactive, failed …
-	SubState         string            // running, exited, dead …
-	UnitFileState    string            // enabled, disabled, masked, masked-runtime … "" where it does not exist
-	NeedDaemonReload bool              // files changed since systemd read them
-	MainPID          int               // 0 where not running
-	CommandLine      []string          // of the main process; nil where it is not running or may not be seen
-	InvocationID     string            // names one run of the unit; "" where it never ran
-	ActiveSince      time.Time         // zero where not active
-	Died             time.Time         // when the main process ended by itself or was killed; zero where it runs or was stopped
-	Environment      map[string]string // Environment= and EnvironmentFile= together, as the unit's processes get them
-}
-
-// Active says whether the unit is running, or has run and stays so (a oneshot).
-func (u Unit) Active() bool { return u.ActiveState == "active" || u.ActiveState == "reloading" }
-
-// Rests is what is left now of a rest after the death of the unit's main process; 0 where it did not die.
-func (u Unit) Rests(rest time.Duration) time.Duration {
-	if u.Died.IsZero() {
-		return 0
-	}
-	return max(0, time.Until(u.Died.Add(rest)))
-}
-
-// Masked says whether the unit is kept from starting.
-func (u Unit) Masked() bool { return strings.HasPrefix(u.UnitFileState, "masked") }
-
-// Enabled says whether the unit starts at boot.
-func (u Unit) Enabled() bool { return u.UnitFileState == "enabled" }
-
-// Firewall is the state of the filter table of one family. Rules are lines in iptables-save's form without counters,
-// protocols by number ("-A INPUT -p 112 -j ACCEPT").
-type Firewall struct {
-	Input []string // rules of INPUT, in order
-	Chain []string // rules of the agent's own chain, in order; nil where the chain does not exist
-}
-
-// Workers are HAProxy's processes.
-type Workers struct {
-	Current []int // pids of the workers that accept connections
-	Old     []int // pids of the workers that finish theirs after a reload
-	Failed  int   // reloads that failed since the last good one; 0 where HAProxy does not tell (before 2.6)
-}
-
-// Refusal is the word of a real program that does not take a rendered file.
-type Refusal struct {
-	Program string    // "haproxy" or "keepalived"
-	Lines   []Verdict // what it said, in its order
-}
-
-// Verdict is one thing that a program said of a rendered file.
-type Verdict struct {
-	Path   string // path on the host of the file that it speaks of, or ""
-	Line   int    // line in that file, or 0
-	Origin string // field of the spec that the line stems from, or ""
-	Text   string // the program's own words
-}
-
-// Error is all that the program said, a line each.
-func (r *Refusal) Error() string {
-	var b strings.Builder
-	fmt.Fprintf(&b, "%s refuses its configuration:", r.Program)
-	for _, v := range r.Lines {
-		b.WriteString("\n  ")
-		if v.Origin != "" {
-			b.WriteString(v.Origin + ": ")
-		}
-		if v.Path != "" {
-			fmt.Fprintf(&b, "%s:%d: ", v.Path, v.Line)
-		}
-		b.WriteString(v.Text)
-	}
-	return b.String()
 }

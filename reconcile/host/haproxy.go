@@ -1,0 +1,69 @@
+package host
+
+import (
+	"net/netip"
+	"strings"
+	"time"
+)
+
+// Workers are HAProxy's processes.
+type Workers struct {
+	Current []int // pids of the workers that accept connections
+	Old     []int // pids of the workers that finish theirs after a reload
+	Failed  int   // reloads that failed since the last good one; 0 where HAProxy does not tell (before 2.6)
+}
+
+// HAProxyState is what the probe of the local HAProxy found.
+type HAProxyState string
+
+// The states of HAProxy. Full is not hung: at its limit of connections it serves those that it has.
+const (
+	HAProxyAnswers HAProxyState = "answers"
+	HAProxyFull    HAProxyState = "full" // at maxconn: the health frontend does not answer, the stats socket does
+	HAProxyHung    HAProxyState = "hung" // its process is there and answers nothing
+	HAProxyStopped HAProxyState = "stopped"
+	HAProxyUnknown HAProxyState = "unknown"
+)
+
+// RunningServer is a server as HAProxy runs it, whatever its file says: its runtime API can have changed it since.
+type RunningServer struct {
+	Backend, Name  string
+	Addr           netip.AddrPort // not valid where HAProxy has no address for its name yet
+	Weight         int            // 0 to 256
+	MaxConnections int            // 0: no limit
+	Admin          AdminState
+	CheckOff       bool // it has a health check, and somebody switched that off
+	Sessions       int  // connections that it has
+}
+
+// AdminState is what people, not health checks, say of a server (HAProxy's management guide §9.3, "set server state").
+type AdminState string
+
+// The administrative states.
+const (
+	AdminReady AdminState = "ready"
+	AdminDrain AdminState = "drain" // no new connections; those that are there stay
+	AdminMaint AdminState = "maint" // not used, not checked; with on-marked-down its connections were cut
+)
+
+// ServerState is one server as HAProxy sees it.
+type ServerState struct {
+	Backend string    `json:"-"`
+	Name    string    `json:"name"`
+	Address string    `json:"address"`
+	State   string    `json:"state"`            // UP, DOWN, MAINT, "no check" …, HAProxy's own words; UNKNOWN where it does not tell
+	Reason  string    `json:"reason,omitempty"` // what the last check found, in words and with HAProxy's code
+	Since   time.Time `json:"since,omitzero"`
+	Checked bool      `json:"-"` // the state is the outcome of a check, or there is no check
+}
+
+// Up says whether the server gets connections.
+func (s ServerState) Up() bool {
+	return !strings.HasPrefix(s.State, "DOWN") && !strings.HasPrefix(s.State, "MAINT") && s.State != ServerUnknown
+}
+
+// ServerUnknown is the state of a server that HAProxy says nothing of.
+const ServerUnknown = "UNKNOWN"
+
+// drained says whether the server gets no new connections, by its weight or by somebody's word.
+func (s ServerState) Drained() bool { return strings.HasPrefix(s.State, "DRAIN") }

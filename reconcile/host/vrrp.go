@@ -1,0 +1,22 @@
+package host
+
+import "time"
+
+// Instance is one vrrp_instance as keepalived tells it.
+type Instance struct {
+	Name  string
+	Role  Role
+	Since time.Time // of the last transition
+}
+
+// Role is what a node is in the virtual router.
+type Role string
+
+// The roles.
+const (
+	RoleMaster  Role = "MASTER"
+	RoleBackup  Role = "BACKUP"
+	RoleFault   Role = "FAULT"   // must not hold the virtual IPs
+	RoleStopped Role = "STOPPED" // keepalived is not running
+	RoleUnknown Role = "UNKNOWN"
+)

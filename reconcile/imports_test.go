@@ -49,12 +49,16 @@ var rules = map[string]struct{ may, mustNot []string }{
 		may:     []string{module + "/render", "golang.org/x/sys/"},
 		mustNot: []string{"os/exec", "net/http"},
 	},
+	"cmd/rlb-agent/filewatch": {
+		may:     []string{"github.com/fsnotify/fsnotify"},
+		mustNot: []string{"os/exec", "net/http"},
+	},
 	"cmd/rlb-agent/httpd": {
 		mustNot: []string{"os/exec", "net/http"},
 	},
 	"cmd/rlb-agent": {
-		may: []string{module + "/cmd/rlb-agent/httpd", module + "/api", module + "/render", module + "/reconcile", module + "/reconcile/guard",
-			module + "/reconcile/host", module + "/reconcile/host/debian", module + "/reconcile/host/link", "github.com/fsnotify/fsnotify",
+		may: []string{module + "/cmd/rlb-agent/filewatch", module + "/cmd/rlb-agent/httpd", module + "/api", module + "/render", module + "/reconcile", module + "/reconcile/guard",
+			module + "/reconcile/host", module + "/reconcile/host/debian", module + "/reconcile/host/link",
 			"github.com/coreos/go-systemd/", "github.com/spf13/cobra", "github.com/spf13/pflag", "sigs.k8s.io/yaml", "sigs.k8s.io/json", "golang.org/x/sys/"},
 		mustNot: []string{"os/exec"},
 	},

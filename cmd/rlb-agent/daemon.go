@@ -16,6 +16,7 @@ import (
 	"github.com/coreos/go-systemd/v22/daemon"
 	"golang.org/x/sys/unix"
 
+	"rlb.dev/rlb-agent/cmd/rlb-agent/filewatch"
 	"rlb.dev/rlb-agent/reconcile"
 	"rlb.dev/rlb-agent/render"
 )
@@ -47,9 +48,9 @@ func (a *app) daemon(ctx context.Context) error {
 	defer signal.Stop(hangup)
 
 	seen := newInbox()
-	files := newFileWatch(a.log, seen.put)
-	files.set(a.spec)
-	go files.run(ctx)
+	files := filewatch.New(a.log, seen.put)
+	files.Set(a.spec)
+	go files.Run(ctx)
 	go h.WatchUnits(ctx, watchedUnits, seen.put)
 	go a.watching(ctx, "addresses", h.WatchAddresses, seen)
 	go a.watching(ctx, "firewall", h.WatchRules, seen)
@@ -61,7 +62,7 @@ func (a *app) daemon(ctx context.Context) error {
 	guards, ended := a.startGuards(ctx, h)
 	defer ended()
 	defer a.startEndpoints(ctx, h)()
-	k := keeper{app: a, host: h, source: a.trustedSpec, step: alive.step, watch: func(look reconcile.Look) { files.set(watched(a.spec, look)...) }}
+	k := keeper{app: a, host: h, source: a.trustedSpec, step: alive.step, watch: func(look reconcile.Look) { files.Set(watched(a.spec, look)...) }}
 	k.remember(ctx)
 	for why := (cause{started: true}); ; {
 		var pause time.Duration
@@ -143,7 +144,7 @@ func (k *keeper) wait(ctx context.Context, pause time.Duration, seen *inbox, han
 
 // news says whether what was seen then came after the agent's last look at it.
 func (k *keeper) news(what string, at time.Time) bool {
-	if what == k.spec || what == lookedUp {
+	if what == k.spec || what == filewatch.LookedUp {
 		return at.After(k.read)
 	}
 	return at.After(k.looked)

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"rlb.dev/rlb-agent/api"
+	"rlb.dev/rlb-agent/cmd/rlb-agent/filewatch"
 	"rlb.dev/rlb-agent/reconcile"
 	"rlb.dev/rlb-agent/reconcile/host"
 	"rlb.dev/rlb-agent/render"
@@ -63,14 +64,14 @@ func (e *endpoints) ran(s reconcile.Status, result reconcile.Result) {
 
 func (e *endpoints) run(ctx context.Context) {
 	changed := make(chan struct{}, 1)
-	watch := newFileWatch(e.log, func(string) {
+	watch := filewatch.New(e.log, func(string) {
 		select {
 		case changed <- struct{}{}:
 		default:
 		}
 	})
-	watch.set(records...)
-	go watch.run(ctx)
+	watch.Set(records...)
+	go watch.Run(ctx)
 	for {
 		e.heed(ctx)
 		pause := e.serve(ctx)

@@ -1,4 +1,4 @@
-package main
+package filewatch
 
 import (
 	"log/slog"
@@ -32,10 +32,10 @@ func TestFileWatch(t *testing.T) {
 			dir := t.TempDir()
 			change(t, dir, tt.before)
 			seen := make(chan string, 1000)
-			w := newFileWatch(slog.New(slog.DiscardHandler), func(path string) { seen <- path })
+			w := New(slog.New(slog.DiscardHandler), func(path string) { seen <- path })
 			path := filepath.Join(dir, tt.path)
-			w.set(path)
-			go w.run(t.Context())
+			w.Set(path)
+			go w.Run(t.Context())
 			await(t, seen, path) // the watch is there
 
 			last := len(strings.Split(tt.script, "; "))
@@ -62,7 +62,7 @@ func await(t *testing.T, seen <-chan string, path string) {
 	t.Helper()
 	select {
 	case got := <-seen:
-		if got != path && got != lookedUp {
+		if got != path && got != LookedUp {
 			t.Fatalf("saw %s, want %s", got, path)
 		}
 	case <-time.After(5 * time.Second):
@@ -101,10 +101,10 @@ func change(t *testing.T, dir, script string) {
 func TestFileWatchIgnoresOthers(t *testing.T) {
 	dir := t.TempDir()
 	seen := make(chan string, 1000)
-	w := newFileWatch(slog.New(slog.DiscardHandler), func(path string) { seen <- path })
+	w := New(slog.New(slog.DiscardHandler), func(path string) { seen <- path })
 	path := filepath.Join(dir, "spec.yaml")
-	w.set(path)
-	go w.run(t.Context())
+	w.Set(path)
+	go w.Run(t.Context())
 	await(t, seen, path)
 	change(t, dir, "w .spec.yaml.swp; w 4913; rm 4913; mkdir d; w d/spec.yaml")
 	change(t, dir, "w spec.yaml")

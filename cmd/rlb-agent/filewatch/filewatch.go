@@ -1,4 +1,5 @@
-package main
+// Package filewatch tells when files may have changed, also those that are not there yet or lie behind links.
+package filewatch
 
 import (
 	"context"
@@ -16,10 +17,10 @@ import (
 	"github.com/fsnotify/fsnotify"
 )
 
-// fileWatch tells when files may have changed. It watches directories, since editors and ConfigMaps replace files, and
+// Watch tells when files may have changed. It watches directories, since editors and ConfigMaps replace files, and
 // all those that a path leads through, link targets too, since a directory may be replaced as well. Of a path that
 // is not there yet it watches what is there of it.
-type fileWatch struct {
+type Watch struct {
 	log     *slog.Logger
 	changed func(path string) // told of each path that may have changed; must not wait
 
@@ -31,15 +32,16 @@ type fileWatch struct {
 // rewatchPause is how long to wait where watching failed: for want of watches, or because what is watched just went.
 const rewatchPause = 5 * time.Second
 
-func newFileWatch(log *slog.Logger, changed func(path string)) *fileWatch {
-	return &fileWatch{log: log, changed: changed, again: make(chan struct{}, 1)}
+// New is a watch of no files yet. It calls changed with each path that may have changed; changed must not wait.
+func New(log *slog.Logger, changed func(path string)) *Watch {
+	return &Watch{log: log, changed: changed, again: make(chan struct{}, 1)}
 }
 
-// lookedUp is reported in place of a path where any of them may have changed before the watches were in place.
-const lookedUp = "watched files"
+// LookedUp is reported in place of a path where any of them may have changed before the watches were in place.
+const LookedUp = "watched files"
 
-// set says what to watch. Once the watches are in place, lookedUp is reported.
-func (w *fileWatch) set(paths ...string) {
+// Set says what to watch. Once the watches are in place, LookedUp is reported.
+func (w *Watch) Set(paths ...string) {
 	paths = slices.Compact(slices.Sorted(slices.Values(paths)))
 	w.mu.Lock()
 	same := slices.Equal(w.paths, paths)
@@ -54,8 +56,8 @@ func (w *fileWatch) set(paths ...string) {
 	}
 }
 
-// run watches until ctx ends.
-func (w *fileWatch) run(ctx context.Context) {
+// Run watches until ctx ends.
+func (w *Watch) Run(ctx context.Context) {
 	mounts := make(chan struct{}, 1)
 	go watchMounts(ctx, mounts)
 	told := ""
@@ -77,7 +79,7 @@ func (w *fileWatch) run(ctx context.Context) {
 }
 
 // round watches until the paths lead through other directories than at its start.
-func (w *fileWatch) round(ctx context.Context, mounts <-chan struct{}) error {
+func (w *Watch) round(ctx context.Context, mounts <-chan struct{}) error {
 	w.mu.Lock()
 	paths := w.paths
 	w.mu.Unlock()
@@ -95,7 +97,7 @@ func (w *fileWatch) round(ctx context.Context, mounts <-chan struct{}) error {
 	if !trail.same(follow(paths)) { // it moved under our feet
 		return nil
 	}
-	w.changed(lookedUp)
+	w.changed(LookedUp)
 	for {
 		var event fsnotify.Event
 		select {
@@ -186,6 +188,9 @@ func (t trail) add(path string) {
 		rest = append(split(target), rest...)
 	}
 }
+
+// maxLinks is how many links a path may lead through, as in the kernel (path_resolution(7)).
+const maxLinks = 40
 
 func split(path string) []string { return strings.Split(strings.Trim(path, "/"), "/") }
 

@@ -300,14 +300,16 @@ type Reconcile struct {
 
 // Metrics says where the agent's own Prometheus metrics are found. Both are off by default.
 type Metrics struct {
-	// Address, "ip:port", where the agent serves them.
+	// Address, "ip:port", where the agent serves them. A request must name the host by an IP address, by a name without
+	// a dot, by its host name or a node's name, or by a name in its /etc/hosts.
 	Address string `json:"address,omitempty" validate:"omitempty,addrport"`
 	// Textfile is the absolute path of a file for node_exporter's textfile collector, ending in ".prom".
+	// The directory may be another user's, those above it must be root's.
 	Textfile string `json:"textfile,omitempty" validate:"omitempty,path,endswith=.prom"`
 }
 
 // Web says where the agent's read-only status page is found.
 type Web struct {
-	// Address is a loopback "ip:port" or "unix:/absolute/path". Default: off.
+	// Address is a loopback "ip:port" or "unix:/absolute/path", in a directory that only root may write. Default: off.
 	Address string `json:"address,omitempty" validate:"omitempty,webaddress"`
 }

@@ -30,6 +30,10 @@ var rules = map[string]struct{ may, mustNot []string }{
 		may:     []string{module + "/api", module + "/render", module + "/reconcile/host", "github.com/aymanbagabas/go-udiff"},
 		mustNot: []string{"os/exec"},
 	},
+	"reconcile/status": {
+		may:     []string{module + "/reconcile", module + "/reconcile/host"},
+		mustNot: []string{"os", "os/", "net"},
+	},
 	"reconcile/guard": {
 		may:     []string{module + "/reconcile", module + "/reconcile/host"},
 		mustNot: []string{"os", "os/", "net"},
@@ -53,11 +57,13 @@ var rules = map[string]struct{ may, mustNot []string }{
 		may:     []string{"github.com/fsnotify/fsnotify"},
 		mustNot: []string{"os/exec", "net/http"},
 	},
-	"cmd/rlb-agent/httpd": {
-		mustNot: []string{"os/exec", "net/http"},
+	"cmd/rlb-agent/export": {
+		may: []string{module + "/api", module + "/render", module + "/reconcile", module + "/reconcile/host", module + "/reconcile/status",
+			module + "/cmd/rlb-agent/filewatch", "github.com/google/renameio/", "golang.org/x/sys/"},
+		mustNot: []string{"os/exec"},
 	},
 	"cmd/rlb-agent": {
-		may: []string{module + "/cmd/rlb-agent/filewatch", module + "/cmd/rlb-agent/httpd", module + "/api", module + "/render", module + "/reconcile", module + "/reconcile/guard",
+		may: []string{module + "/cmd/rlb-agent/filewatch", module + "/cmd/rlb-agent/export", module + "/api", module + "/render", module + "/reconcile", module + "/reconcile/status", module + "/reconcile/guard",
 			module + "/reconcile/host", module + "/reconcile/host/debian", module + "/reconcile/host/link",
 			"github.com/coreos/go-systemd/", "github.com/spf13/cobra", "github.com/spf13/pflag", "sigs.k8s.io/yaml", "sigs.k8s.io/json", "golang.org/x/sys/"},
 		mustNot: []string{"os/exec"},

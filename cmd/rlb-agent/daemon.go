@@ -10,14 +10,17 @@ import (
 	"path/filepath"
 	"runtime/debug"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
 	"github.com/coreos/go-systemd/v22/daemon"
 	"golang.org/x/sys/unix"
 
+	"rlb.dev/rlb-agent/cmd/rlb-agent/export"
 	"rlb.dev/rlb-agent/cmd/rlb-agent/filewatch"
 	"rlb.dev/rlb-agent/reconcile"
+	"rlb.dev/rlb-agent/reconcile/host"
 	"rlb.dev/rlb-agent/render"
 )
 
@@ -61,7 +64,7 @@ func (a *app) daemon(ctx context.Context) error {
 	a.by = "the daemon"
 	guards, ended := a.startGuards(ctx, h)
 	defer ended()
-	defer a.startEndpoints(ctx, h)()
+	defer a.startExport(ctx, h)()
 	k := keeper{app: a, host: h, source: a.trustedSpec, step: alive.step, watch: func(look reconcile.Look) { files.Set(watched(a.spec, look)...) }}
 	k.remember(ctx)
 	for why := (cause{started: true}); ; {
@@ -84,6 +87,15 @@ func (a *app) daemon(ctx context.Context) error {
 			notify(daemon.SdNotifyReady)
 		}
 	}
+}
+
+// startExport begins to show this host, as the spec in force says. It ends with ctx, and wait is for that.
+func (a *app) startExport(ctx context.Context, h host.Host) (wait func()) {
+	e := export.New(export.Config{Host: h, Status: statusFileOf{&a.statusFile, h}, Log: a.log, Version: agentVersion()})
+	a.shown = e
+	var all sync.WaitGroup
+	all.Go(func() { e.Run(ctx) })
+	return all.Wait
 }
 
 // watching puts what a watch sees in the inbox.

@@ -72,7 +72,7 @@ func TestStatus(t *testing.T) {
 	}
 
 	// over the network, on loopback, and as a file
-	metrics := standby.fetch(active.Addr().String()+":9345", "/metrics", "lb1.example")
+	metrics := standby.fetch(active.Addr().String()+":9345", "/metrics", active.Addr().String()+":9345")
 	for _, want := range []string{"HTTP/1.1 200 OK", `rlb_role{role="MASTER"} 1`, `rlb_virtual_ip_held{address="198.51.100.100"} 1`,
 		`rlb_server_up{service="kube-apiserver",server="cp1"} 1`, "rlb_peer_seen{", "process_resident_memory_bytes "} {
 		if !strings.Contains(metrics, want) {
@@ -82,8 +82,10 @@ func TestStatus(t *testing.T) {
 	if page := active.fetch("127.0.0.1:8345", "/", "localhost:8345"); !strings.Contains(page, "MASTER") || !strings.Contains(page, "200 OK") {
 		t.Errorf("page: %s", page)
 	}
-	if page := active.fetch("127.0.0.1:8345", "/", "evil.example"); !strings.Contains(page, "403 Forbidden") || strings.Contains(page, "MASTER") {
-		t.Errorf("page under another name: %s", page)
+	for address, path := range map[string]string{"127.0.0.1:8345": "/", "127.0.0.1:9345": "/metrics"} {
+		if page := active.fetch(address, path, "evil.example"); !strings.Contains(page, "403 Forbidden") || strings.Contains(page, "MASTER") {
+			t.Errorf("%s under another name: %s", address, page)
+		}
 	}
 	if text := active.sh("cat /run/rlb.prom"); !strings.Contains(text, `rlb_role{role="MASTER"} 1`) {
 		t.Errorf("text file: %s", text)

@@ -1,4 +1,4 @@
-package main
+package export
 
 import (
 	"bytes"
@@ -24,7 +24,7 @@ import (
 	"rlb.dev/rlb-agent/reconcile/host"
 )
 
-const examplesDir = "../../examples/monitoring/"
+const examplesDir = "../../../examples/monitoring/"
 
 // The alerts are good rules, and each of them is tried once where it must fire and once where it must not.
 func TestAlerts(t *testing.T) {
@@ -115,7 +115,7 @@ func TestDashboard(t *testing.T) {
 	waiting := time.Now().Add(20 * time.Second)
 	for {
 		for _, h := range hosts { // as runs of the daemon
-			h.tally.ran(reconcile.Converged, 45*time.Millisecond, time.Now())
+			h.runs.count(reconcile.Converged, 45*time.Millisecond, time.Now())
 		}
 		if results := ask("count(count_over_time(rlb_reconciles_total[1m]) > 4)"); len(results) == 1 && results[0] == "10" {
 			break

@@ -1,4 +1,4 @@
-package main
+package export
 
 import (
 	"sync"
@@ -7,8 +7,8 @@ import (
 	"rlb.dev/rlb-agent/reconcile"
 )
 
-// tally counts the runs of this process.
-type tally struct {
+// runs counts the runs of this process.
+type runs struct {
 	mu          sync.Mutex
 	results     map[reconcile.Outcome]int
 	took        [len(durations) + 1]int // runs that took at most that long; the last is of all others
@@ -22,42 +22,42 @@ var durations = [...]time.Duration{50 * time.Millisecond, 100 * time.Millisecond
 
 var outcomes = []reconcile.Outcome{reconcile.Converged, reconcile.Changed, reconcile.Refused, reconcile.RolledBack, reconcile.Failed}
 
-// ran counts a run.
-func (t *tally) ran(result reconcile.Outcome, took time.Duration, now time.Time) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.results == nil {
-		t.results = map[reconcile.Outcome]int{}
+// count counts a run.
+func (r *runs) count(result reconcile.Outcome, took time.Duration, now time.Time) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.results == nil {
+		r.results = map[reconcile.Outcome]int{}
 	}
-	t.results[result]++
-	t.total += took
+	r.results[result]++
+	r.total += took
 	at := 0
 	for at < len(durations) && took > durations[at] {
 		at++
 	}
-	t.took[at]++
+	r.took[at]++
 	if result == reconcile.Converged || result == reconcile.Changed {
-		t.lastSuccess = now
+		r.lastSuccess = now
 	}
 }
 
 // expose writes the counters.
-func (t *tally) expose(e *exposition) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	runs := e.family("rlb_reconciles_total", counter, "Runs of the reconciler since the agent's start, by how they ended.")
+func (r *runs) expose(e *exposition) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	ended := e.family("rlb_reconciles_total", counter, "Runs of the reconciler since the agent's start, by how they ended.")
 	for _, result := range outcomes {
-		runs.add(float64(t.results[result]), "result", string(result))
+		ended.add(float64(r.results[result]), "result", string(result))
 	}
 	times := e.family("rlb_reconcile_duration_seconds", histogram, "How long runs of the reconciler took.")
 	sum := 0
 	for i, bound := range durations {
-		sum += t.took[i]
+		sum += r.took[i]
 		times.addTo("_bucket", float64(sum), "le", number(bound.Seconds()))
 	}
-	sum += t.took[len(durations)]
-	times.addTo("_bucket", float64(sum), "le", "+Inf").addTo("_sum", t.total.Seconds()).addTo("_count", float64(sum))
-	if !t.lastSuccess.IsZero() {
-		e.family("rlb_reconcile_last_success_timestamp_seconds", gauge, "When a run of the reconciler last ended well.").add(seconds(t.lastSuccess))
+	sum += r.took[len(durations)]
+	times.addTo("_bucket", float64(sum), "le", "+Inf").addTo("_sum", r.total.Seconds()).addTo("_count", float64(sum))
+	if !r.lastSuccess.IsZero() {
+		e.family("rlb_reconcile_last_success_timestamp_seconds", gauge, "When a run of the reconciler last ended well.").add(seconds(r.lastSuccess))
 	}
 }

@@ -1,4 +1,4 @@
-package main
+package export
 
 import (
 	"context"
@@ -31,21 +31,26 @@ services:
   - address: 198.51.100.21
 `
 
-// shown is a host in memory with a spec in force, and what the daemon would show of it.
+// shown is a host in memory with a spec in force, and what the daemon shows of it.
 type shown struct {
-	*endpoints
+	*Exporter
 	t    *testing.T
 	host *fake.Host
 	log  *strings.Builder
 }
 
 func newShown(t *testing.T) *shown {
-	log := new(strings.Builder)
-	a := &app{log: slog.New(slog.NewTextHandler(log, nil))}
-	h := fake.New()
-	e := &endpoints{app: a, host: h, ended: make(chan struct{}, 1), listeners: map[string]*listener{}, textfile: textfile{log: a.log}}
+	log, h := new(strings.Builder), fake.New()
+	e := New(Config{Host: h, Status: statusFile{h}, Log: slog.New(slog.NewTextHandler(log, nil)), Version: "v1"})
 	t.Cleanup(e.close)
 	return &shown{e, t, h, log}
+}
+
+// statusFile is the status file of a host in memory.
+type statusFile struct{ host.Host }
+
+func (f statusFile) Follow(ctx context.Context, doc *api.Document) (reconcile.Status, error) {
+	return reconcile.FollowStatus(ctx, f.Host, doc)
 }
 
 // run reconciles with a spec, and lets the endpoints follow.
@@ -64,16 +69,15 @@ func (s *shown) run(more string) {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	s.ran(status, result)
-	s.follow()
+	s.RunEnded(status, result)
+	s.follow(s.t.Context())
 }
 
-// follow is one round of the loop.
-func (s *shown) follow() (again time.Duration) {
-	s.heed(s.t.Context())
-	again = s.serve(s.t.Context())
-	s.leaveTextfile(s.t.Context())
-	return again
+// age makes the status as old as one that is not shown any more.
+func (s *shown) age() {
+	s.current.mutex.Lock()
+	defer s.current.mutex.Unlock()
+	s.current.at = time.Time{}
 }
 
 func (s *shown) get(address, path string) (int, string) {
@@ -165,7 +169,7 @@ func TestScrapesAreLive(t *testing.T) {
 	if up := scraped(t, text)[`rlb_server_up{service="web",server="server1"}`]; up != 1 {
 		t.Error("asked again within a second")
 	}
-	s.at = time.Time{}
+	s.age()
 	_, text = s.get(address, "/metrics")
 	got := scraped(t, text)
 	if got[`rlb_server_up{service="web",server="server1"}`] != 0 || got[`rlb_condition{status="False",type="Serving"}`] != 1 {
@@ -182,97 +186,18 @@ func TestTakenAddress(t *testing.T) {
 	}
 	address := taken.Addr().String()
 	s.run("metrics: {address: '" + address + "'}\n")
-	if again := s.follow(); again != relisten {
+	if again := s.follow(t.Context()); again != relisten {
 		t.Errorf("tried again after %v", again)
 	}
 	if text := s.log.String(); strings.Count(text, "metrics.address: nothing is served there yet: cannot listen on "+address+": address already in use") != 1 {
 		t.Errorf("said: %s", text)
 	}
 	_ = taken.Close()
-	if again := s.follow(); again != 0 {
+	if again := s.follow(t.Context()); again != 0 {
 		t.Errorf("again after %v", again)
 	}
 	if code, _ := s.get(address, "/metrics"); code != 200 {
 		t.Errorf("after that: %d", code)
-	}
-}
-
-// A socket that a killed agent left is taken over; one that somebody listens on is not.
-func TestUnixSocket(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "web.sock")
-	left, err := net.Listen("unix", path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := listenAt("unix:" + path); err == nil || !strings.Contains(err.Error(), "another program does") {
-		t.Errorf("in use: %v", err)
-	}
-	left.(*net.UnixListener).SetUnlinkOnClose(false)
-	_ = left.Close()
-	l, err := listenAt("unix:" + path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o666 {
-		t.Errorf("%v, %v", info.Mode(), err)
-	}
-	file := filepath.Join(t.TempDir(), "precious")
-	if err := os.WriteFile(file, []byte("x"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := listenAt("unix:" + file); err == nil {
-		t.Error("a file was taken for a socket")
-	}
-	if data, err := os.ReadFile(file); err != nil || string(data) != "x" {
-		t.Errorf("the file is not as it was: %q, %v", data, err)
-	}
-}
-
-// The file for node_exporter is whole, readable by all, without what node_exporter has itself, and goes with the agent.
-func TestTextfile(t *testing.T) {
-	s := newShown(t)
-	dir := t.TempDir()
-	first, second := filepath.Join(dir, "a.prom"), filepath.Join(dir, "b.prom")
-	s.run("metrics: {textfile: " + first + "}\n")
-	check := func(path string) {
-		t.Helper()
-		info, err := os.Stat(path)
-		if err != nil || info.Mode().Perm() != 0o644 {
-			t.Fatalf("%v, %v", info, err)
-		}
-		data, err := os.ReadFile(path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if got := scraped(t, string(data)); got[`rlb_role{role="BACKUP"}`] != 1 || strings.Contains(string(data), "process_") {
-			t.Errorf("%s", data)
-		}
-		if entries, err := os.ReadDir(dir); err != nil || len(entries) != 1 {
-			t.Errorf("left behind: %v, %v", entries, err)
-		}
-	}
-	check(first)
-	s.run("metrics: {textfile: " + second + "}\n")
-	check(second)
-	if err := os.Remove(second); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Symlink(filepath.Join(t.TempDir(), "precious"), second); err != nil { // it is replaced, not followed
-		t.Fatal(err)
-	}
-	if again := s.leaveTextfile(t.Context()); again != time.Minute {
-		t.Errorf("again after %v", again)
-	}
-	check(second)
-	s.close()
-	if entries, err := os.ReadDir(dir); err != nil || len(entries) > 0 {
-		t.Errorf("left behind: %v, %v", entries, err)
-	}
-	s.run("metrics: {textfile: " + dir + "/nosuch/c.prom}\n")
-	s.follow()
-	if text := s.log.String(); strings.Count(text, "metrics.textfile: cannot write") != 1 {
-		t.Errorf("said: %s", text)
 	}
 }
 
@@ -285,22 +210,12 @@ func TestStatusFollowsTheRecords(t *testing.T) {
 	if err := guard.Write(t.Context(), s.host); err != nil {
 		t.Fatal(err)
 	}
-	s.refresh(t.Context())
+	s.followRecords(t.Context())
 	status, err := reconcile.LastStatus(t.Context(), s.host)
 	if err != nil || status.Role != host.RoleFault || status.RoleReason != "HAProxy hangs" || status.LastReconcile == nil || status.Versions.Agent != "v1" {
 		t.Errorf("%v, %+v", err, status)
 	}
 	if role, err := reconcile.ReadRole(t.Context(), s.host); err != nil || role.Role != host.RoleFault || role.Transitions != 1 || role.Reason != "HAProxy hangs" {
 		t.Errorf("%v, %+v", err, role)
-	}
-}
-
-// Nothing in a status can become markup.
-func TestPageIsEscaped(t *testing.T) {
-	status := example()
-	status.RoleReason, status.Metadata.Name = "<script>alert(1)</script>", "&lt;"
-	text := string(statusHTML(status, now))
-	if strings.Contains(text, "<script>") || !strings.Contains(text, "&lt;script&gt;") || !strings.Contains(text, "&amp;lt;") {
-		t.Error(text)
 	}
 }

@@ -1,16 +1,16 @@
-package main
+package export
 
 import (
 	"fmt"
+	"os"
+	"path/filepath"
 	"regexp"
-	"slices"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	"rlb.dev/rlb-agent/reconcile"
-	"rlb.dev/rlb-agent/reconcile/host"
 )
 
 var sampleLine = regexp.MustCompile(`^([a-zA-Z_][a-zA-Z0-9_]*)(?:\{((?:[a-zA-Z_][a-zA-Z0-9_]*="(?:[^"\\\n]|\\[\\"n])*",?)*)\})? (\S+)$`)
@@ -64,23 +64,22 @@ func scraped(t *testing.T, text string) map[string]float64 {
 }
 
 func TestExposition(t *testing.T) {
-	var counts tally
+	var counts runs
 	for _, run := range []struct {
 		result reconcile.Outcome
 		took   time.Duration
 	}{{reconcile.Converged, 45 * time.Millisecond}, {reconcile.Changed, 800 * time.Millisecond}, {reconcile.Refused, 0}, {reconcile.Failed, time.Hour}} {
-		counts.ran(run.result, run.took, now)
+		counts.count(run.result, run.took, now)
 	}
 	x := new(exposition)
-	exposeStatus(x, example(), 3)
+	exposeStatus(x, example(t), 3)
 	counts.expose(x)
 	exposeProcess(x)
 	got := scraped(t, x.String())
 	for series, want := range map[string]float64{
-		`rlb_build_info{version="` + agentVersion() + `"}`: 1,
-		`rlb_spec_generation{}`:                            4,
-		`rlb_spec_observed_generation{}`:                   3,
-		`rlb_spec_valid{}`:                                 0,
+		`rlb_spec_generation{}`:          4,
+		`rlb_spec_observed_generation{}`: 3,
+		`rlb_spec_valid{}`:               0,
 		`rlb_spec_info{name="prod",node="lb1",virtual_ip="198.51.100.100",digest="abababababab"}`: 1,
 		`rlb_role{role="MASTER"}`:                                                               1,
 		`rlb_role{role="BACKUP"}`:                                                               0,
@@ -134,10 +133,10 @@ func TestExposition(t *testing.T) {
 func TestExpositionOfNothing(t *testing.T) {
 	x := new(exposition)
 	exposeStatus(x, reconcile.Status{}, 0)
-	if got := scraped(t, x.String()); len(got) != 1 {
+	if got := scraped(t, x.String()); len(got) != 0 {
 		t.Errorf("got %v", got)
 	}
-	s := example()
+	s := example(t)
 	s.HAProxy, s.Peers, s.RoleSince = nil, []reconcile.PeerStatus{{Name: "lb2", State: reconcile.PeerUnknown}}, time.Time{}
 	x = new(exposition)
 	exposeStatus(x, s, 0)
@@ -159,13 +158,18 @@ func TestLabelsAreQuoted(t *testing.T) {
 	}
 }
 
-// Every state that there is has its series.
+// Every state that a package of ours declares has its series.
 func TestStateSetsAreWhole(t *testing.T) {
-	for _, role := range []host.Role{host.RoleMaster, host.RoleBackup, host.RoleFault, host.RoleStopped, host.RoleUnknown} {
-		if !slices.Contains(roles, role) {
-			t.Errorf("no series for %s", role)
+	for _, set := range []struct {
+		dir, kind string
+		known     int
+	}{{"reconcile/host", "Role", len(roles)}, {"reconcile/host", "HAProxyState", len(haproxyStates)}, {"reconcile", "Outcome", len(outcomes)}} {
+		if declared := constants(t, "../../../"+set.dir, set.kind); len(declared) != set.known {
+			t.Errorf("%s: %d states have a series, declared are %v", set.kind, set.known, declared)
 		}
-		s := example()
+	}
+	for _, role := range roles {
+		s := example(t)
 		s.Role = role
 		x := new(exposition)
 		exposeStatus(x, s, 0)
@@ -173,4 +177,24 @@ func TestStateSetsAreWhole(t *testing.T) {
 			t.Errorf("%s is %v", role, got)
 		}
 	}
+}
+
+// constants are the constants of a type that the package in a directory declares.
+func constants(t *testing.T, dir, kind string) (names []string) {
+	t.Helper()
+	files, err := filepath.Glob(dir + "/*.go")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no files in %s: %v", dir, err)
+	}
+	declaration := regexp.MustCompile(`(?m)^\t(\w+)\s+` + kind + `\s+= "`)
+	for _, file := range files {
+		data, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, match := range declaration.FindAllStringSubmatch(string(data), -1) {
+			names = append(names, match[1])
+		}
+	}
+	return names
 }

@@ -1,4 +1,5 @@
-package main
+// Package status puts a host's status into words for people: the text of "rlb-agent status" and the rows of the web page.
+package status
 
 import (
 	"fmt"
@@ -10,69 +11,72 @@ import (
 	"rlb.dev/rlb-agent/reconcile/host"
 )
 
-// row is one line of a status for people: a label, cells that stand below each other, and a text that may be long.
-type row struct {
-	label string
-	cells []string
-	text  string
-	mood  mood
+// Row is one line of a status for people: a label, cells that stand below each other, and a text that may be long.
+type Row struct {
+	Label string
+	Cells []string // at most MaxCells
+	Text  string
+	Mood  Mood
 }
 
-// mood is how a row looks on the page.
-type mood string
+// MaxCells is the largest number of cells that a row has.
+const MaxCells = 2
+
+// Mood says whether what a row tells is as it should be.
+type Mood string
 
 // The moods.
 const (
-	plain mood = ""
-	good  mood = "good"
-	bad   mood = "bad"
+	Plain Mood = "" // neither
+	Good  Mood = "good"
+	Bad   Mood = "bad"
 )
 
-func moodOf(well bool) mood {
+func moodOf(well bool) Mood {
 	if well {
-		return good
+		return Good
 	}
-	return bad
+	return Bad
 }
 
-// statusRows is a status for people: the role first, then what they would ask next.
-func statusRows(s reconcile.Status, now time.Time) []row {
-	rows := []row{{label: "Role", text: join(": ", string(s.Role)+lasting(s.RoleSince, now), s.RoleReason),
-		mood: moodOf(s.Role == host.RoleMaster || s.Role == host.RoleBackup || s.Drained)}}
+// Rows are a status for people: the role first, then what they would ask next.
+func Rows(s reconcile.Status, now time.Time) []Row {
+	rows := []Row{{Label: "Role", Text: join(": ", string(s.Role)+lasting(s.RoleSince, now), s.RoleReason),
+		Mood: moodOf(s.Role == host.RoleMaster || s.Role == host.RoleBackup || s.Drained)}}
 	if s.Drained && !strings.Contains(s.RoleReason, "drained") {
-		rows = append(rows, row{label: "Drained", text: "yes: this host stays out until rlb-agent undrain"})
+		rows = append(rows, Row{Label: "Drained", Text: "yes: this host stays out until rlb-agent undrain"})
 	}
 	if node := join(" of ", s.Node, s.Metadata.Name); node != "" {
-		rows = append(rows, row{label: "Node", text: node})
+		rows = append(rows, Row{Label: "Node", Text: node})
 	}
 	for _, v := range s.VirtualIPs {
-		rows = append(rows, row{label: "Virtual IP", cells: []string{v.Address}, text: yes(v.Held, "held", "not held")})
+		rows = append(rows, Row{Label: "Virtual IP", Cells: []string{v.Address}, Text: yes(v.Held, "held", "not held")})
 	}
 	for _, p := range s.Peers {
 		words := map[reconcile.PeerState]string{reconcile.PeerSeen: "seen", reconcile.PeerNotSeen: "not seen"}[p.State]
 		if words == "" {
 			words = "unknown"
 		}
-		rows = append(rows, row{label: "Peer", cells: []string{p.Name, p.Address}, text: words, mood: moodOf(p.State != reconcile.PeerNotSeen)})
+		rows = append(rows, Row{Label: "Peer", Cells: []string{p.Name, p.Address}, Text: words, Mood: moodOf(p.State != reconcile.PeerNotSeen)})
 	}
 	rows = append(rows, haproxyRows(s)...)
 	for _, service := range s.Services {
 		rows = append(rows, serviceRows(service, s.HAProxy != nil, now)...)
 	}
 	for _, c := range s.Conditions {
-		r := row{label: c.Type, cells: []string{c.Status}, text: join(": ", c.Reason, oneLine(c.Message)), mood: moodOf(c.Status == "True")}
+		r := Row{Label: c.Type, Cells: []string{c.Status}, Text: join(": ", c.Reason, oneLine(c.Message)), Mood: moodOf(c.Status == "True")}
 		if now.Sub(c.LastTransitionTime) >= time.Second { // else it is new, or nobody remembers
-			r.cells[0] += lasting(c.LastTransitionTime, now)
+			r.Cells[0] += lasting(c.LastTransitionTime, now)
 		}
 		if c.Type == "Ready" && len(s.Conditions) > 2 {
-			r.text = c.Reason // the others say why
+			r.Text = c.Reason // the others say why
 		}
 		rows = append(rows, r)
 	}
 	return append(rows, historyRows(s, now)...)
 }
 
-func haproxyRows(s reconcile.Status) []row {
+func haproxyRows(s reconcile.Status) []Row {
 	h := s.HAProxy
 	if h == nil {
 		return nil
@@ -81,54 +85,54 @@ func haproxyRows(s reconcile.Status) []row {
 	if h.OldWorkers > 0 {
 		text += fmt.Sprintf(", %d old %s connections", h.OldWorkers, yes(h.OldWorkers == 1, "process finishes its", "processes finish their"))
 	}
-	return []row{{label: "HAProxy", text: text, mood: moodOf(h.State == host.HAProxyAnswers)}}
+	return []Row{{Label: "HAProxy", Text: text, Mood: moodOf(h.State == host.HAProxyAnswers)}}
 }
 
-func serviceRows(service reconcile.ServiceStatus, seen bool, now time.Time) []row {
+func serviceRows(service reconcile.ServiceStatus, seen bool, now time.Time) []Row {
 	up := 0
 	for _, server := range service.Servers {
 		if server.Up() {
 			up++
 		}
 	}
-	rows := []row{{label: "Service", mood: moodOf(service.Listening && up > 0),
-		text: fmt.Sprintf("%s on port %d: %s, %d of %d servers up", service.Name, service.Port, yes(service.Listening, "listening", "not listening"), up, len(service.Servers))}}
+	rows := []Row{{Label: "Service", Mood: moodOf(service.Listening && up > 0),
+		Text: fmt.Sprintf("%s on port %d: %s, %d of %d servers up", service.Name, service.Port, yes(service.Listening, "listening", "not listening"), up, len(service.Servers))}}
 	if !seen {
-		rows[0] = row{label: "Service", text: fmt.Sprintf("%s on port %d: not seen", service.Name, service.Port)}
+		rows[0] = Row{Label: "Service", Text: fmt.Sprintf("%s on port %d: not seen", service.Name, service.Port)}
 	}
 	for _, server := range service.Servers {
-		rows = append(rows, row{label: "  " + server.Name, cells: []string{server.Address, server.State + lasting(server.Since, now)},
-			text: server.Reason, mood: moodOf(server.Up())})
+		rows = append(rows, Row{Label: "  " + server.Name, Cells: []string{server.Address, server.State + lasting(server.Since, now)},
+			Text: server.Reason, Mood: moodOf(server.Up())})
 	}
 	return rows
 }
 
 // historyRows is what was done on this host, and what with.
-func historyRows(s reconcile.Status, now time.Time) []row {
-	var rows []row
+func historyRows(s reconcile.Status, now time.Time) []Row {
+	var rows []Row
 	if d := s.Drift; d.Found > 0 {
 		text := fmt.Sprintf("found %d, repaired %d", d.Found, d.Repaired)
 		if last := d.Last; last != nil {
 			text += join(": ", "; last "+past(last.Time, now), strings.Join(last.Steps, ", ")) + join(", by ", "", last.By) + join("; ", "", oneLine(last.Error))
 		}
-		rows = append(rows, row{label: "Drift", text: text})
+		rows = append(rows, Row{Label: "Drift", Text: text})
 	}
 	if r := s.LastReconcile; r != nil {
 		text := fmt.Sprintf("%s %s, in %s", r.Result, past(r.Time, now), r.Duration)
 		if len(r.Steps) > 0 {
 			text += fmt.Sprintf(", %d %s", len(r.Steps), yes(len(r.Steps) == 1, "step", "steps"))
 		}
-		rows = append(rows, row{label: "Last reconcile", text: join(": ", text, oneLine(r.Error)), mood: moodOf(r.Error == "")})
+		rows = append(rows, Row{Label: "Last reconcile", Text: join(": ", text, oneLine(r.Error)), Mood: moodOf(r.Error == "")})
 	}
 	spec := fmt.Sprintf("generation %d", s.Generation)
 	if s.Generation != s.ObservedGeneration {
 		spec += fmt.Sprintf("; in force is %s", yes(s.ObservedGeneration == 0, "none", fmt.Sprintf("generation %d", s.ObservedGeneration)))
 	}
-	rows = append(rows, row{label: "Spec", text: spec})
+	rows = append(rows, Row{Label: "Spec", Text: spec})
 	if s.Updates != nil {
 		for _, u := range s.Updates.HeldBack {
-			rows = append(rows, row{label: "Held back", mood: moodOf(!u.Security),
-				text: fmt.Sprintf("%s %s from %s%s", u.Package, u.Version, u.Candidate, yes(u.Security, ", a security update", ""))})
+			rows = append(rows, Row{Label: "Held back", Mood: moodOf(!u.Security),
+				Text: fmt.Sprintf("%s %s from %s%s", u.Package, u.Version, u.Candidate, yes(u.Security, ", a security update", ""))})
 		}
 	}
 	var versions []string
@@ -137,9 +141,9 @@ func historyRows(s reconcile.Status, now time.Time) []row {
 			versions = append(versions, v.name+" "+v.version)
 		}
 	}
-	rows = append(rows, row{label: "Versions", text: strings.Join(versions, ", ")})
+	rows = append(rows, Row{Label: "Versions", Text: strings.Join(versions, ", ")})
 	for _, text := range s.NotSeen {
-		rows = append(rows, row{label: "Not seen", text: oneLine(text)})
+		rows = append(rows, Row{Label: "Not seen", Text: oneLine(text)})
 	}
 	return rows
 }

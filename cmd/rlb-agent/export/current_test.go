@@ -3,6 +3,7 @@ package export
 import (
 	"context"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"rlb.dev/rlb-agent/reconcile"
@@ -22,21 +23,21 @@ func (h slowHAProxy) Servers(ctx context.Context) ([]host.ServerState, error) {
 }
 
 // asking is a shown host whose HAProxy is being asked by one reader.
-func asking(t *testing.T) (s *shown, h slowHAProxy, reader chan reconcile.Status) {
+func asking(ctx context.Context, t *testing.T) (s *shown, h slowHAProxy, reader chan reconcile.Status) {
 	s = newShown(t)
 	s.run("")
 	h = slowHAProxy{s.Host, make(chan struct{}, 10), make(chan struct{})}
 	s.Host = h
 	s.age()
 	reader = make(chan reconcile.Status, 1)
-	go func() { reader <- s.now(t.Context()) }()
+	go func() { reader <- s.now(ctx) }()
 	<-h.asked
 	return s, h, reader
 }
 
-// A HAProxy that answers slowly delays nobody but who wants to know of it, and is asked once for all of them.
+// A HAProxy that answers slowly delays nobody but who wants to know of it.
 func TestSlowHAProxy(t *testing.T) {
-	s, h, reader := asking(t)
+	s, h, reader := asking(t.Context(), t)
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
@@ -61,7 +62,7 @@ func TestSlowHAProxy(t *testing.T) {
 
 // What a run found while HAProxy was asked is newer than the answer.
 func TestOlderStatusDoesNotReplaceANewerOne(t *testing.T) {
-	s, h, reader := asking(t)
+	s, h, reader := asking(t.Context(), t)
 	newer, _, _ := s.current.get()
 	newer.RoleReason = "a run found this"
 	s.RunEnded(newer, reconcile.Result{})
@@ -71,24 +72,26 @@ func TestOlderStatusDoesNotReplaceANewerOne(t *testing.T) {
 	}
 }
 
-// Readers that come at once cause one question, and one that goes away leaves the others a whole status.
+// Readers that come at once cause one question. Its answer is whole, also where the reader that asked has gone.
 func TestReadersShareAnAnswer(t *testing.T) {
-	s, h, reader := asking(t)
-	others := make(chan reconcile.Status, 5)
-	for range cap(others) {
-		go func() { others <- s.now(t.Context()) }()
-	}
-	close(h.answer)
-	all := []reconcile.Status{<-reader}
-	for range cap(others) {
-		all = append(all, <-others)
-	}
-	for _, status := range all {
-		if len(status.Services) != 1 || len(status.Services[0].Servers) != 1 || len(status.NotSeen) > 0 {
-			t.Errorf("shown: %+v", status)
+	synctest.Test(t, func(t *testing.T) {
+		ctx, leave := context.WithCancel(t.Context())
+		s, h, reader := asking(ctx, t)
+		others := make(chan reconcile.Status, 5)
+		for range cap(others) {
+			go func() { others <- s.now(t.Context()) }()
 		}
-	}
-	if len(h.asked) > 0 {
-		t.Errorf("asked %d times more", len(h.asked))
-	}
+		synctest.Wait() // until all wait for the answer
+		leave()
+		close(h.answer)
+		<-reader
+		for range cap(others) {
+			if got := <-others; len(got.Services) != 1 || len(got.Services[0].Servers) != 1 || !got.Services[0].Servers[0].Up() || len(got.NotSeen) > 0 {
+				t.Errorf("shown: %+v", got)
+			}
+		}
+		if len(h.asked) > 0 {
+			t.Errorf("asked %d times more", len(h.asked))
+		}
+	})
 }

@@ -201,6 +201,26 @@ func TestTakenAddress(t *testing.T) {
 	}
 }
 
+// A server that has ended is started again.
+func TestServerStartsAgain(t *testing.T) {
+	s := newShown(t)
+	address := free(t)
+	s.run("metrics: {address: '" + address + "'}\n")
+	<-s.wake // of the run
+	_ = s.listeners["metrics.address"].server.Close()
+	select {
+	case <-s.wake:
+	case <-time.After(5 * time.Second):
+		t.Fatal("the loop is not told")
+	}
+	if again := s.follow(t.Context()); again != 0 {
+		t.Errorf("again after %v", again)
+	}
+	if code, _ := s.get(address, "/metrics"); code != 200 {
+		t.Errorf("after that: %d", code)
+	}
+}
+
 // The status file follows what the daemon's watchers write, without a run.
 func TestStatusFollowsTheRecords(t *testing.T) {
 	s := newShown(t)

@@ -13,6 +13,7 @@ import (
 const (
 	maxConns    = 64               // at a time, see conns
 	maxHeader   = 8 << 10          // bytes of a request's head
+	headTime    = 2 * time.Second  // for a request's head to come
 	requestTime = 5 * time.Second  // for a whole request to come
 	answerTime  = 10 * time.Second // for a whole answer to go
 )
@@ -22,10 +23,9 @@ const (
 func newServer(log *slog.Logger, show pages, known func(ctx context.Context, host string) bool) *http.Server {
 	server := &http.Server{
 		Handler:           handler{show, known},
-		ReadHeaderTimeout: requestTime,
+		ReadHeaderTimeout: headTime,
 		ReadTimeout:       requestTime,
 		WriteTimeout:      answerTime,
-		IdleTimeout:       requestTime,
 		MaxHeaderBytes:    maxHeader,
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelWarn),
 		// a request for "*" is refused like any other that is not for a page

@@ -24,8 +24,8 @@ func somePages(_ context.Context, path string) (answer, bool) {
 }
 
 // serve shows some pages on a listener.
-func serve(t *testing.T, l net.Listener, known func(context.Context, string) bool) {
-	server := newServer(slog.New(slog.DiscardHandler), somePages, known)
+func serve(t *testing.T, l net.Listener, show pages) {
+	server := newServer(slog.New(slog.DiscardHandler), show, nil)
 	done := make(chan error)
 	go func() { done <- server.Serve(&conns{Listener: l, most: maxConns}) }()
 	t.Cleanup(func() {
@@ -36,13 +36,13 @@ func serve(t *testing.T, l net.Listener, known func(context.Context, string) boo
 	})
 }
 
-func start(t *testing.T, network, address string, known func(context.Context, string) bool) net.Addr {
+func start(t *testing.T, network, address string, show pages) net.Addr {
 	t.Helper()
 	l, err := net.Listen(network, address)
 	if err != nil {
 		t.Fatal(err)
 	}
-	serve(t, l, known)
+	serve(t, l, show)
 	return l.Addr()
 }
 
@@ -71,7 +71,7 @@ func say(t *testing.T, addr net.Addr, text string) (response *http.Response, bod
 }
 
 func TestAnswers(t *testing.T) {
-	addr := start(t, "tcp", "127.0.0.1:0", nil)
+	addr := start(t, "tcp", "127.0.0.1:0", somePages)
 	long := strings.Repeat("x", 2*maxHeader)
 	for name, test := range map[string]struct {
 		text string
@@ -135,7 +135,7 @@ func TestAnswers(t *testing.T) {
 // Go's own client understands it, over TCP and a unix socket, and gets large pages whole.
 func TestRealClient(t *testing.T) {
 	for network, address := range map[string]string{"tcp": "127.0.0.1:0", "unix": filepath.Join(t.TempDir(), "s")} {
-		addr := start(t, network, address, nil)
+		addr := start(t, network, address, somePages)
 		client := http.Client{Transport: &http.Transport{DialContext: func(context.Context, string, string) (net.Conn, error) {
 			return net.Dial(addr.Network(), addr.String())
 		}}}
@@ -157,15 +157,30 @@ func TestRealClient(t *testing.T) {
 func TestSilentClients(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := &pipes{made: make(chan net.Conn), closed: make(chan struct{})}
-		serve(t, l, nil)
-		for _, begin := range []string{"", "GET / HTTP/1.1\r\n", "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nabc"} {
+		serve(t, l, somePages)
+		for begin, most := range map[string]time.Duration{"": headTime, "GET / HTTP/1.1\r\n": headTime,
+			"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nabc": requestTime} {
 			began, client := time.Now(), l.dial()
 			go func() { _, _ = io.WriteString(client, begin) }()
 			_, _ = io.Copy(io.Discard, client) // until the server closes
-			if took := time.Since(began); took > requestTime+time.Second {
+			if took := time.Since(began); took > most+time.Second {
 				t.Errorf("%q: sent away after %v", begin, took)
 			}
 			_ = client.Close()
+		}
+	})
+}
+
+// A client that does not read its answer is sent away in time.
+func TestClientThatDoesNotRead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := &pipes{made: make(chan net.Conn), closed: make(chan struct{})}
+		serve(t, l, somePages)
+		client := l.dial()
+		_, _ = io.WriteString(client, "GET /big HTTP/1.1\r\nHost: x\r\n\r\n")
+		time.Sleep(answerTime + time.Second)
+		if text, _ := io.ReadAll(client); len(text) > 0 {
+			t.Errorf("got %d bytes after that", len(text))
 		}
 	})
 }
@@ -197,7 +212,7 @@ func (p *pipes) Addr() net.Addr { return &net.UnixAddr{Name: "pipes", Net: "unix
 // Many connections that say nothing, or only half of a request, do not keep others from the metrics.
 func TestHalfOpenConnections(t *testing.T) {
 	for _, begin := range []string{"", "GET /metrics HTTP/1.1\r\nHo"} {
-		addr := start(t, "tcp", "127.0.0.1:0", nil)
+		addr := start(t, "tcp", "127.0.0.1:0", somePages)
 		for range 4 * maxConns {
 			conn, err := net.Dial("tcp", addr.String())
 			if err != nil {
@@ -209,16 +224,51 @@ func TestHalfOpenConnections(t *testing.T) {
 		for range 10 {
 			began := time.Now()
 			response, body := say(t, addr, "GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n")
-			if took := time.Since(began); response.StatusCode != 200 || body != "up 1\n" || took > requestTime/5 {
+			if took := time.Since(began); response.StatusCode != 200 || body != "up 1\n" || took > headTime/4 {
 				t.Errorf("behind %q: %d, %q after %v", begin, response.StatusCode, body, took)
 			}
 		}
 	}
 }
 
+// A client whose answer takes long gets it, however many come meanwhile and say nothing.
+func TestHalfOpenConnectionsDoNotEndAnAnswer(t *testing.T) {
+	begun, end := make(chan struct{}), make(chan struct{})
+	addr := start(t, "tcp", "127.0.0.1:0", func(context.Context, string) (answer, bool) {
+		close(begun)
+		<-end
+		return textAnswer(200, "at last"), true
+	})
+	got := make(chan string)
+	go func() {
+		conn, err := net.Dial("tcp", addr.String())
+		if err != nil {
+			got <- err.Error()
+			return
+		}
+		defer conn.Close()
+		_, _ = io.WriteString(conn, "GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+		all, _ := io.ReadAll(conn)
+		got <- string(all)
+	}()
+	<-begun
+	for range 2 * maxConns {
+		conn, err := net.Dial("tcp", addr.String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+	}
+	time.Sleep(50 * time.Millisecond) // they are accepted
+	close(end)
+	if text := <-got; !strings.HasSuffix(text, "at last\n") {
+		t.Errorf("got %q", text)
+	}
+}
+
 // Clients that ask for much and read nothing do not keep others from the metrics.
 func TestClientsThatDoNotRead(t *testing.T) {
-	addr := start(t, "tcp", "127.0.0.1:0", nil)
+	addr := start(t, "tcp", "127.0.0.1:0", somePages)
 	for range 2 * maxConns {
 		conn, err := net.Dial("tcp", addr.String())
 		if err != nil {
@@ -229,7 +279,7 @@ func TestClientsThatDoNotRead(t *testing.T) {
 		_, _ = io.WriteString(conn, "GET /big HTTP/1.1\r\nHost: x\r\n\r\n")
 	}
 	began := time.Now()
-	if response, body := say(t, addr, "GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n"); response.StatusCode != 200 || body != "up 1\n" || time.Since(began) > answerTime/5 {
+	if response, body := say(t, addr, "GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n"); response.StatusCode != 200 || body != "up 1\n" || time.Since(began) > answerTime/10 {
 		t.Errorf("%d, %q after %v", response.StatusCode, body, time.Since(began))
 	}
 }

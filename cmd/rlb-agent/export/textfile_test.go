@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/fsnotify/fsnotify"
 )
 
 // The file for node_exporter is whole, readable by all, without what node_exporter has itself, and goes with the agent.
@@ -72,5 +74,28 @@ func TestTextfileInAForeignDirectory(t *testing.T) {
 	}
 	if _, err := os.Stat(path); err == nil {
 		t.Error("the file is there")
+	}
+}
+
+// The temporary file is made beside the file, never in a directory for all.
+func TestTextfileLeavesTmpAlone(t *testing.T) {
+	tmp := t.TempDir()
+	t.Setenv("TMPDIR", tmp)
+	watch, err := fsnotify.NewWatcher()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer watch.Close()
+	if err := watch.Add(tmp); err != nil {
+		t.Fatal(err)
+	}
+	if err := replaceFile(filepath.Join(t.TempDir(), "a.prom"), []byte("x")); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(tmp, "last"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if event := <-watch.Events; filepath.Base(event.Name) != "last" {
+		t.Errorf("seen: %v", event)
 	}
 }

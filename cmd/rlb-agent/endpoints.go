@@ -8,6 +8,8 @@ import (
 	"rlb.dev/rlb-agent/api"
 	"rlb.dev/rlb-agent/reconcile"
 	"rlb.dev/rlb-agent/reconcile/host"
+	"rlb.dev/rlb-agent/reconcile/state"
+	"rlb.dev/rlb-agent/reconcile/status"
 	"rlb.dev/rlb-agent/render"
 )
 
@@ -24,7 +26,7 @@ type endpoints struct {
 
 	mutex  sync.Mutex
 	doc    *api.Document // the spec in force, or nil
-	status reconcile.Status
+	status status.Status
 	at     time.Time // of the status
 }
 
@@ -44,7 +46,7 @@ func (a *app) startEndpoints(ctx context.Context, h host.Host) (wait func()) {
 }
 
 // ran is told of the end of each run. It may be called on nil: outside of the daemon nobody is shown anything.
-func (e *endpoints) ran(s reconcile.Status, result reconcile.Result) {
+func (e *endpoints) ran(s status.Status, result reconcile.Result) {
 	if e == nil || s.LastReconcile == nil {
 		return
 	}
@@ -95,11 +97,11 @@ func (e *endpoints) run(ctx context.Context) {
 }
 
 // records are the files whose change makes the status another.
-var records = []string{reconcile.GuardFile, reconcile.RoleFile, reconcile.DriftFile, render.DrainFile}
+var records = []string{state.GuardFile, state.RoleFile, state.DriftFile, render.DrainFile}
 
 // heed looks which spec is in force.
 func (e *endpoints) heed(ctx context.Context) {
-	history, err := reconcile.History(ctx, e.host)
+	history, err := state.History(ctx, e.host)
 	if err != nil || len(history) == 0 {
 		return
 	}
@@ -109,7 +111,7 @@ func (e *endpoints) heed(ctx context.Context) {
 	if known {
 		return
 	}
-	if doc, err := reconcile.LastGood(ctx, e.host); err == nil {
+	if doc, err := state.LastGood(ctx, e.host); err == nil {
 		e.mutex.Lock()
 		e.doc = doc
 		e.mutex.Unlock()
@@ -127,7 +129,7 @@ func (e *endpoints) refresh(ctx context.Context) {
 	}
 	e.statusMutex.Lock()
 	defer e.statusMutex.Unlock()
-	s, err := reconcile.FollowStatus(ctx, e.host, doc)
+	s, err := status.Follow(ctx, e.host, doc)
 	if err != nil && ctx.Err() == nil {
 		e.log.Warn("cannot bring the status up to date", "err", err)
 	}
@@ -140,13 +142,13 @@ func (e *endpoints) refresh(ctx context.Context) {
 }
 
 // now is the status, at most freshness old.
-func (e *endpoints) now(ctx context.Context) reconcile.Status {
+func (e *endpoints) now(ctx context.Context) status.Status {
 	e.mutex.Lock()
 	defer e.mutex.Unlock()
 	if e.doc == nil || e.status.Kind == "" || time.Since(e.at) < freshness {
 		return e.status
 	}
-	if s, err := reconcile.RefreshStatus(ctx, e.host, e.doc, e.status); err == nil {
+	if s, err := status.Refresh(ctx, e.host, e.doc, e.status); err == nil {
 		e.status, e.at = s, time.Now()
 	}
 	return e.status
@@ -155,7 +157,7 @@ func (e *endpoints) now(ctx context.Context) reconcile.Status {
 // expose is all that is known, for Prometheus.
 func (e *endpoints) expose(ctx context.Context, process bool) []byte {
 	x := new(exposition)
-	role, _ := reconcile.ReadRole(ctx, e.host)
+	role, _ := state.ReadRole(ctx, e.host)
 	exposeStatus(x, e.now(ctx), role.Transitions)
 	e.tally.expose(x)
 	if process {

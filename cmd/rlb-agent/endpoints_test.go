@@ -19,6 +19,8 @@ import (
 	"rlb.dev/rlb-agent/reconcile"
 	"rlb.dev/rlb-agent/reconcile/host"
 	"rlb.dev/rlb-agent/reconcile/host/fake"
+	"rlb.dev/rlb-agent/reconcile/state"
+	"rlb.dev/rlb-agent/reconcile/status"
 )
 
 const shownSpec = `apiVersion: rlb.dev/v1
@@ -60,7 +62,7 @@ func (s *shown) run(more string) {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	status, err := reconcile.WriteStatus(s.t.Context(), s.host, reconcile.Report{Doc: doc, Result: result, Agent: "v1"})
+	status, err := status.Write(s.t.Context(), s.host, status.Report{Doc: doc, Result: result, Agent: "v1"})
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -128,7 +130,7 @@ func TestEndpointsFollowTheSpec(t *testing.T) {
 		}
 	}
 	code, text = s.get(web, "/status.json")
-	var status reconcile.Status
+	var status status.Status
 	if err := json.Unmarshal([]byte(text), &status); code != 200 || err != nil || status.Kind != "LoadBalancerStatus" || !status.Is("Ready") {
 		t.Errorf("status.json: %d, %v, %s", code, err, text)
 	}
@@ -281,16 +283,16 @@ func TestStatusFollowsTheRecords(t *testing.T) {
 	s := newShown(t)
 	s.run("")
 	s.host.Role = host.RoleFault
-	guard := reconcile.GuardRecord{Fault: true, Reason: "HAProxy hangs", HAProxy: host.HAProxyHung}
+	guard := state.GuardRecord{Fault: true, Reason: "HAProxy hangs", HAProxy: host.HAProxyHung}
 	if err := guard.Write(t.Context(), s.host); err != nil {
 		t.Fatal(err)
 	}
 	s.refresh(t.Context())
-	status, err := reconcile.LastStatus(t.Context(), s.host)
+	status, err := status.Last(t.Context(), s.host)
 	if err != nil || status.Role != host.RoleFault || status.RoleReason != "HAProxy hangs" || status.LastReconcile == nil || status.Versions.Agent != "v1" {
 		t.Errorf("%v, %+v", err, status)
 	}
-	if role, err := reconcile.ReadRole(t.Context(), s.host); err != nil || role.Role != host.RoleFault || role.Transitions != 1 || role.Reason != "HAProxy hangs" {
+	if role, err := state.ReadRole(t.Context(), s.host); err != nil || role.Role != host.RoleFault || role.Transitions != 1 || role.Reason != "HAProxy hangs" {
 		t.Errorf("%v, %+v", err, role)
 	}
 }

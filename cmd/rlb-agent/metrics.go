@@ -6,8 +6,8 @@ import (
 	"strings"
 	"time"
 
-	"rlb.dev/rlb-agent/reconcile"
 	"rlb.dev/rlb-agent/reconcile/host"
+	"rlb.dev/rlb-agent/reconcile/status"
 )
 
 var roles = []host.Role{host.RoleMaster, host.RoleBackup, host.RoleFault, host.RoleStopped, host.RoleUnknown}
@@ -15,7 +15,7 @@ var roles = []host.Role{host.RoleMaster, host.RoleBackup, host.RoleFault, host.R
 var haproxyStates = []host.HAProxyState{host.HAProxyAnswers, host.HAProxyFull, host.HAProxyHung, host.HAProxyStopped, host.HAProxyUnknown}
 
 // exposeStatus writes what a status tells. What is not known is not there.
-func exposeStatus(e *exposition, s reconcile.Status, transitions int) {
+func exposeStatus(e *exposition, s status.Status, transitions int) {
 	e.family("rlb_build_info", gauge, "The agent's version.").add(1, "version", agentVersion())
 	if s.Kind == "" { // nobody has looked yet
 		return
@@ -46,7 +46,7 @@ func exposeStatus(e *exposition, s reconcile.Status, transitions int) {
 
 // exposeSpec writes which spec is in force. Digests, not generations, tell whether two hosts have the same one: each
 // host counts its own generations.
-func exposeSpec(e *exposition, s reconcile.Status) {
+func exposeSpec(e *exposition, s status.Status) {
 	e.family("rlb_spec_generation", gauge, "The generation of the spec file on this host.").add(float64(s.Generation))
 	e.family("rlb_spec_observed_generation", gauge, "The generation of the spec that is in force.").add(float64(s.ObservedGeneration))
 	if c := s.Condition("SpecValid"); c.Status != "" {
@@ -58,20 +58,20 @@ func exposeSpec(e *exposition, s reconcile.Status) {
 	}
 }
 
-func exposePeers(e *exposition, peers []reconcile.PeerStatus) {
+func exposePeers(e *exposition, peers []status.Peer) {
 	var seen *samples
 	for _, p := range peers {
-		if p.State == reconcile.PeerUnknown {
+		if p.State == status.PeerUnknown {
 			continue
 		}
 		if seen == nil {
 			seen = e.family("rlb_peer_seen", gauge, "Whether the other node is seen.")
 		}
-		seen.add(truth(p.State == reconcile.PeerSeen), "peer", p.Name, "address", p.Address)
+		seen.add(truth(p.State == status.PeerSeen), "peer", p.Name, "address", p.Address)
 	}
 }
 
-func exposeServices(e *exposition, s reconcile.Status) {
+func exposeServices(e *exposition, s status.Status) {
 	if s.HAProxy == nil {
 		return
 	}
@@ -89,7 +89,7 @@ func exposeServices(e *exposition, s reconcile.Status) {
 	}
 }
 
-func exposeUpdates(e *exposition, u *reconcile.UpdatesStatus) {
+func exposeUpdates(e *exposition, u *status.Updates) {
 	if u == nil {
 		return
 	}

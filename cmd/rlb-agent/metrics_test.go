@@ -9,8 +9,8 @@ import (
 	"testing"
 	"time"
 
-	"rlb.dev/rlb-agent/reconcile"
 	"rlb.dev/rlb-agent/reconcile/host"
+	"rlb.dev/rlb-agent/reconcile/status"
 )
 
 var sampleLine = regexp.MustCompile(`^([a-zA-Z_][a-zA-Z0-9_]*)(?:\{((?:[a-zA-Z_][a-zA-Z0-9_]*="(?:[^"\\\n]|\\[\\"n])*",?)*)\})? (\S+)$`)
@@ -66,9 +66,9 @@ func scraped(t *testing.T, text string) map[string]float64 {
 func TestExposition(t *testing.T) {
 	var counts tally
 	for _, run := range []struct {
-		result reconcile.Outcome
+		result status.Outcome
 		took   time.Duration
-	}{{reconcile.Converged, 45 * time.Millisecond}, {reconcile.Changed, 800 * time.Millisecond}, {reconcile.Refused, 0}, {reconcile.Failed, time.Hour}} {
+	}{{status.Converged, 45 * time.Millisecond}, {status.Changed, 800 * time.Millisecond}, {status.Refused, 0}, {status.Failed, time.Hour}} {
 		counts.ran(run.result, run.took, now)
 	}
 	x := new(exposition)
@@ -133,12 +133,12 @@ func TestExposition(t *testing.T) {
 // What is not known is not told: no series is better than a wrong one.
 func TestExpositionOfNothing(t *testing.T) {
 	x := new(exposition)
-	exposeStatus(x, reconcile.Status{}, 0)
+	exposeStatus(x, status.Status{}, 0)
 	if got := scraped(t, x.String()); len(got) != 1 {
 		t.Errorf("got %v", got)
 	}
 	s := example()
-	s.HAProxy, s.Peers, s.RoleSince = nil, []reconcile.PeerStatus{{Name: "lb2", State: reconcile.PeerUnknown}}, time.Time{}
+	s.HAProxy, s.Peers, s.RoleSince = nil, []status.Peer{{Name: "lb2", State: status.PeerUnknown}}, time.Time{}
 	x = new(exposition)
 	exposeStatus(x, s, 0)
 	for series := range scraped(t, x.String()) {

@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"rlb.dev/rlb-agent/cmd/rlb-agent/httpd"
-	"rlb.dev/rlb-agent/reconcile"
+	"rlb.dev/rlb-agent/reconcile/status"
 )
 
 // metricsPage is what metrics.address shows.
@@ -64,7 +64,7 @@ footer { margin-top: 1.5em; opacity: .6 }
 `
 
 // statusHTML is the status as a page that asks for itself again every other second.
-func statusHTML(s reconcile.Status, now time.Time) []byte {
+func statusHTML(s status.Status, now time.Time) []byte {
 	title := html.EscapeString(strings.TrimSpace(join(" ", s.Node, string(s.Role))))
 	if title == "" {
 		title = "rlb-agent"

@@ -6,8 +6,8 @@ import (
 	"strings"
 	"time"
 
-	"rlb.dev/rlb-agent/reconcile"
 	"rlb.dev/rlb-agent/reconcile/host"
+	"rlb.dev/rlb-agent/reconcile/status"
 )
 
 // row is one line of a status for people: a label, cells that stand below each other, and a text that may be long.
@@ -36,7 +36,7 @@ func moodOf(well bool) mood {
 }
 
 // statusRows is a status for people: the role first, then what they would ask next.
-func statusRows(s reconcile.Status, now time.Time) []row {
+func statusRows(s status.Status, now time.Time) []row {
 	rows := []row{{label: "Role", text: join(": ", string(s.Role)+lasting(s.RoleSince, now), s.RoleReason),
 		mood: moodOf(s.Role == host.RoleMaster || s.Role == host.RoleBackup || s.Drained)}}
 	if s.Drained && !strings.Contains(s.RoleReason, "drained") {
@@ -49,11 +49,11 @@ func statusRows(s reconcile.Status, now time.Time) []row {
 		rows = append(rows, row{label: "Virtual IP", cells: []string{v.Address}, text: yes(v.Held, "held", "not held")})
 	}
 	for _, p := range s.Peers {
-		words := map[reconcile.PeerState]string{reconcile.PeerSeen: "seen", reconcile.PeerNotSeen: "not seen"}[p.State]
+		words := map[status.PeerState]string{status.PeerSeen: "seen", status.PeerNotSeen: "not seen"}[p.State]
 		if words == "" {
 			words = "unknown"
 		}
-		rows = append(rows, row{label: "Peer", cells: []string{p.Name, p.Address}, text: words, mood: moodOf(p.State != reconcile.PeerNotSeen)})
+		rows = append(rows, row{label: "Peer", cells: []string{p.Name, p.Address}, text: words, mood: moodOf(p.State != status.PeerNotSeen)})
 	}
 	rows = append(rows, haproxyRows(s)...)
 	for _, service := range s.Services {
@@ -72,7 +72,7 @@ func statusRows(s reconcile.Status, now time.Time) []row {
 	return append(rows, historyRows(s, now)...)
 }
 
-func haproxyRows(s reconcile.Status) []row {
+func haproxyRows(s status.Status) []row {
 	h := s.HAProxy
 	if h == nil {
 		return nil
@@ -84,7 +84,7 @@ func haproxyRows(s reconcile.Status) []row {
 	return []row{{label: "HAProxy", text: text, mood: moodOf(h.State == host.HAProxyAnswers)}}
 }
 
-func serviceRows(service reconcile.ServiceStatus, seen bool, now time.Time) []row {
+func serviceRows(service status.Service, seen bool, now time.Time) []row {
 	up := 0
 	for _, server := range service.Servers {
 		if server.Up() {
@@ -104,7 +104,7 @@ func serviceRows(service reconcile.ServiceStatus, seen bool, now time.Time) []ro
 }
 
 // historyRows is what was done on this host, and what with.
-func historyRows(s reconcile.Status, now time.Time) []row {
+func historyRows(s status.Status, now time.Time) []row {
 	var rows []row
 	if d := s.Drift; d.Found > 0 {
 		text := fmt.Sprintf("found %d, repaired %d", d.Found, d.Repaired)

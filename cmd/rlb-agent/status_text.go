@@ -10,10 +10,10 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"rlb.dev/rlb-agent/reconcile"
+	"rlb.dev/rlb-agent/reconcile/status"
 )
 
-func statusText(w io.Writer, s reconcile.Status) error {
+func statusText(w io.Writer, s status.Status) error {
 	width, _ := screen(w)
 	_, err := io.WriteString(w, textOf(statusRows(s, time.Now()), width))
 	return err

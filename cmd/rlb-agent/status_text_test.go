@@ -7,37 +7,38 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"rlb.dev/rlb-agent/reconcile"
 	"rlb.dev/rlb-agent/reconcile/host"
+	"rlb.dev/rlb-agent/reconcile/state"
+	"rlb.dev/rlb-agent/reconcile/status"
 )
 
 // now is when the statuses of these tests are read.
 var now = time.Date(2026, 7, 1, 12, 0, 0, 0, time.UTC)
 
 // example is a status with something in every field.
-func example() reconcile.Status {
+func example() status.Status {
 	ago := func(d time.Duration) time.Time { return now.Add(-d) }
-	return reconcile.Status{
+	return status.Status{
 		APIVersion: "rlb.dev/v1", Kind: "LoadBalancerStatus",
-		Metadata: reconcile.StatusMetadata{Name: "prod"}, Node: "lb1", Generation: 4, ObservedGeneration: 3, SpecDigest: strings.Repeat("ab", 32),
+		Metadata: status.Metadata{Name: "prod"}, Node: "lb1", Generation: 4, ObservedGeneration: 3, SpecDigest: strings.Repeat("ab", 32),
 		Role: host.RoleMaster, RoleSince: ago(7 * time.Second), RoleReason: "lb2 stopped advertising",
-		VirtualIPs: []reconcile.VirtualIPStatus{{Address: "198.51.100.100", Held: true}, {Address: "2001:db8::100", Held: false}},
-		Peers:      []reconcile.PeerStatus{{Name: "lb2", Address: "198.51.100.12", State: reconcile.PeerNotSeen}},
-		HAProxy:    &reconcile.HAProxyStatus{State: host.HAProxyAnswers, OldWorkers: 1},
-		Services: []reconcile.ServiceStatus{{Name: "kube-apiserver", Port: 9000, Listening: true, Servers: []host.ServerState{
+		VirtualIPs: []status.VirtualIP{{Address: "198.51.100.100", Held: true}, {Address: "2001:db8::100", Held: false}},
+		Peers:      []status.Peer{{Name: "lb2", Address: "198.51.100.12", State: status.PeerNotSeen}},
+		HAProxy:    &status.HAProxy{State: host.HAProxyAnswers, OldWorkers: 1},
+		Services: []status.Service{{Name: "kube-apiserver", Port: 9000, Listening: true, Servers: []host.ServerState{
 			{Name: "cp1", Address: "198.51.100.21:6443", State: "UP", Since: ago(200 * time.Second), Reason: "answers the check with HTTP status 200 OK (L7OK 200)"},
 			{Name: "second", Address: "198.51.100.22:6443", State: "DOWN", Since: ago(26*time.Hour + 5*time.Minute), Reason: "does not accept connections: Connection refused (L4CON)"},
 		}}},
-		Drift: reconcile.DriftRecord{Found: 2, Repaired: 1, Last: &reconcile.DriftEvent{Time: ago(time.Minute), Steps: []string{"start haproxy"}, By: "root"}},
-		Conditions: []reconcile.Condition{
+		Drift: state.DriftRecord{Found: 2, Repaired: 1, Last: &state.DriftEvent{Time: ago(time.Minute), Steps: []string{"start haproxy"}, By: "root"}},
+		Conditions: []status.Condition{
 			{Type: "Ready", Status: "False", Reason: "SpecInvalid", Message: "a; b", LastTransitionTime: ago(time.Hour)},
 			{Type: "SpecValid", Status: "False", Reason: "Refused", Message: "spec.yaml:1:1: a\nspec.yaml:2:1: b", LastTransitionTime: now},
 			{Type: "InSync", Status: "True", Reason: "AsWanted", LastTransitionTime: ago(time.Hour)},
 			{Type: "Serving", Status: "True", Reason: "Active", LastTransitionTime: ago(time.Hour)},
 		},
-		LastReconcile: &reconcile.RunStatus{Time: ago(45 * time.Second), Duration: "45ms", Result: reconcile.Changed, Steps: []string{"x"}},
-		Versions:      reconcile.Versions{Agent: "v1", HAProxy: "2.6.12", Keepalived: "2.2.7"},
-		Updates:       &reconcile.UpdatesStatus{HeldBack: []reconcile.HeldUpdate{{Package: "haproxy", Version: "2.6.12-1", Candidate: "2.6.12-2", Security: true}}},
+		LastReconcile: &status.Run{Time: ago(45 * time.Second), Duration: "45ms", Result: status.Changed, Steps: []string{"x"}},
+		Versions:      status.Versions{Agent: "v1", HAProxy: "2.6.12", Keepalived: "2.2.7"},
+		Updates:       &status.Updates{HeldBack: []status.HeldUpdate{{Package: "haproxy", Version: "2.6.12-1", Candidate: "2.6.12-2", Security: true}}},
 		NotSeen:       []string{"firewall: cannot look"},
 	}
 }

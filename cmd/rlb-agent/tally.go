@@ -4,13 +4,13 @@ import (
 	"sync"
 	"time"
 
-	"rlb.dev/rlb-agent/reconcile"
+	"rlb.dev/rlb-agent/reconcile/status"
 )
 
 // tally counts the runs of this process.
 type tally struct {
 	mu          sync.Mutex
-	results     map[reconcile.Outcome]int
+	results     map[status.Outcome]int
 	took        [len(durations) + 1]int // runs that took at most that long; the last is of all others
 	total       time.Duration
 	lastSuccess time.Time
@@ -20,14 +20,14 @@ type tally struct {
 var durations = [...]time.Duration{50 * time.Millisecond, 100 * time.Millisecond, 250 * time.Millisecond, 500 * time.Millisecond, time.Second,
 	2500 * time.Millisecond, 5 * time.Second, 10 * time.Second, 30 * time.Second, time.Minute, 5 * time.Minute}
 
-var outcomes = []reconcile.Outcome{reconcile.Converged, reconcile.Changed, reconcile.Refused, reconcile.RolledBack, reconcile.Failed}
+var outcomes = []status.Outcome{status.Converged, status.Changed, status.Refused, status.RolledBack, status.Failed}
 
 // ran counts a run.
-func (t *tally) ran(result reconcile.Outcome, took time.Duration, now time.Time) {
+func (t *tally) ran(result status.Outcome, took time.Duration, now time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.results == nil {
-		t.results = map[reconcile.Outcome]int{}
+		t.results = map[status.Outcome]int{}
 	}
 	t.results[result]++
 	t.total += took
@@ -36,7 +36,7 @@ func (t *tally) ran(result reconcile.Outcome, took time.Duration, now time.Time)
 		at++
 	}
 	t.took[at]++
-	if result == reconcile.Converged || result == reconcile.Changed {
+	if result == status.Converged || result == status.Changed {
 		t.lastSuccess = now
 	}
 }

@@ -56,6 +56,15 @@ check: ## quick and without root: format, vet, linter, unit tests with the race 
 cover: ## coverage of the unit tests
 	go test -coverprofile=bin/cover.out ./api ./render ./reconcile/... ./cmd/... && go tool cover -func=bin/cover.out | tail -1
 
+.PHONY: manual
+manual: ## the generated parts of the manual, from the comments of the spec's types and from the commands
+	go run ./hack/specdoc
+	go test -count=1 -run TestTheCommandsPageIsUpToDate ./cmd/rlb-agent -update
+
+.PHONY: man
+man: ## the manual as man pages, under dist/man
+	go run ./hack/man -version "$(VERSION)"
+
 .PHONY: tools
 tools: ## the Debian packages that the lab needs
 	hack/tools

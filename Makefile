@@ -20,7 +20,7 @@ release: ## the binary for every kind of machine, under bin/
 	GOARCH=arm GOARM=6 $(BUILD) -o bin/rlb-agent-linux-armv6 ./cmd/rlb-agent
 
 .PHONY: install
-install: build ## onto this machine: the binary and its unit
+install: ## onto this machine: the binary that make build made, and its unit
 	install -D -m 755 $(BIN) $(DESTDIR)/usr/local/sbin/rlb-agent
 	install -D -m 644 hack/systemd/rlb-agent.service $(DESTDIR)/etc/systemd/system/rlb-agent.service
 

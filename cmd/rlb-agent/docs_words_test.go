@@ -82,10 +82,11 @@ func usage(command *cobra.Command) string {
 }
 
 var (
-	inline    = regexp.MustCompile("`([^`\n]+)`")
+	inline    = regexp.MustCompile("`([^`]+)`")
 	flagName  = regexp.MustCompile(`--?[a-z][a-z-]*`)
 	listed    = regexp.MustCompile("(?m)^- `([^`]+)` \\(")
-	fieldPath = regexp.MustCompile(`^(metadata|virtualIPs|nodes|vrrp|services|proxy|packages|firewall|reconcile|metrics|web)(\[\])?\.[A-Za-z.\[\]]+$`)
+	fieldPath = regexp.MustCompile(`^[a-z][A-Za-z]*(\.[a-z][A-Za-z]*)+$`)
+	notFields = regexp.MustCompile(`\.(cfg|conf|json|md|replaced|service|yaml)$`)
 )
 
 // What the prose names exists: commands and flags of the agent, targets of make, and fields of the spec.
@@ -94,9 +95,9 @@ func TestTheProseNamesWhatThereIs(t *testing.T) {
 	if !ok {
 		t.Fatal("the manual has no page spec")
 	}
-	fields := map[string]bool{}
+	var fields []string
 	for _, match := range listed.FindAllStringSubmatch(spec.Text, -1) {
-		fields[strings.ReplaceAll(match[1], "[]", "")] = true
+		fields = append(fields, strings.ReplaceAll(match[1], "[]", ""))
 	}
 	for _, d := range documents(t) {
 		for _, match := range inline.FindAllStringSubmatch(d.prose, -1) {
@@ -107,8 +108,8 @@ func TestTheProseNamesWhatThereIs(t *testing.T) {
 	}
 }
 
-// unknownName says what is wrong with a piece of code in the prose, or "".
-func unknownName(code string, fields map[string]bool) string {
+// unknownName says what is wrong with a piece of code in the prose, or "". A field may be named by the end of its path.
+func unknownName(code string, fields []string) string {
 	words := strings.Fields(code)
 	switch {
 	case words[0] == "make" && len(words) == 2:
@@ -126,19 +127,21 @@ func unknownName(code string, fields map[string]bool) string {
 				return "there is no such flag"
 			}
 		}
-	case fieldPath.MatchString(code):
-		if !fields[strings.ReplaceAll(strings.TrimRight(code, ".[]"), "[]", "")] {
-			return "there is no such field"
-		}
+	}
+	code, _, _ = strings.Cut(strings.ReplaceAll(code, "[]", ""), ":") // its value
+	if fieldPath.MatchString(code) && !notFields.MatchString(code) &&
+		!slices.ContainsFunc(fields, func(f string) bool { return f == code || strings.HasSuffix(f, "."+code) }) {
+		return "there is no such field"
 	}
 	return ""
 }
 
 func TestUnknownNamesAreFound(t *testing.T) {
-	fields := map[string]bool{"vrrp.preempt": true, "services.port": true}
+	fields := []string{"vrrp.preempt", "services.port", "services.healthCheck.path"}
 	for code, wrong := range map[string]bool{
 		"make test": false, "make nonsense": true, "rlb-agent drain --force": false, "rlb-agent drian": true, "rlb-agent drain --forse": true,
 		"rlb-agent --once": false, "rlb-agent status -o json": false, "vrrp.preempt": false, "services[].port": false, "vrrp.premt": true, "rlb-agent": false,
+		"healthCheck.path: /": false, "healthCheck.pat": true, "haproxy.cfg": false, "spec.yaml": false,
 	} {
 		if got := unknownName(code, fields) != ""; got != wrong {
 			t.Errorf("%q: wrong %v, want %v", code, got, wrong)

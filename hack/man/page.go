@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"regexp"
 	"strings"
 
 	"github.com/cpuguy83/go-md2man/v2/md2man"
@@ -58,12 +57,9 @@ func commandPage(part string) page {
 
 func (p page) file() string { return p.name + "." + p.section }
 
-var picture = regexp.MustCompile(`(?m)^!\[[^\]]*\]\([^)]*\)\n`)
-
 // roff is the page for man(1). It has no date, so that the same source gives the same bytes.
 func (p page) roff(version string) []byte {
 	body := strings.ReplaceAll("\n"+p.body, "\n## ", "\n# ")
-	body = picture.ReplaceAllString(body, "")
 	head := fmt.Sprintf("%% %q %q \"\" %q \"rlb-agent manual\"\n# NAME\n%s - %s\n", strings.ToUpper(p.name), p.section,
 		strings.TrimSpace(program+" "+version), p.name, p.summary)
 	return md2man.Render([]byte(head + body))

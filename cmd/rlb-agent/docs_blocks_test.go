@@ -88,7 +88,7 @@ func checkShell(text string) error {
 }
 
 // programs are others' programs that the documents may call.
-var programs = strings.Fields(`apt-get arping curl install ip iptables journalctl k3s kubeadm nft ping ps rm scp systemctl
+var programs = strings.Fields(`apt-get arping curl install ip ip6tables iptables journalctl k3s kubeadm nft ping ps rm scp systemctl
 	systemd-analyze tcpdump`)
 
 func checkCommand(words []string) error {

@@ -25,6 +25,21 @@ const program = "rlb-agent"
 
 // pages are the man pages of all topics and commands.
 func pages(topics []manual.Topic) []page {
+	all := content(topics)
+	var others []string // the pages of the topics: each leads to all of them
+	for _, p := range all {
+		if _, isTopic := manual.Page(strings.TrimPrefix(p.name, program+"-")); isTopic || p.name == program {
+			others = append(others, fmt.Sprintf("**%s**(%s)", p.name, p.section))
+		}
+	}
+	for i := range all {
+		all[i].body += "\n## SEE ALSO\n\n" + strings.Join(others, ", ") + "\n"
+	}
+	return all
+}
+
+// content is what the pages say of their own.
+func content(topics []manual.Topic) []page {
 	var all []page
 	for _, topic := range topics {
 		_, body, _ := strings.Cut(topic.Text, "\n")
@@ -38,6 +53,7 @@ func pages(topics []manual.Topic) []page {
 		}
 		parts := strings.Split(body, "\n## "+program+" ")
 		p.name, p.summary, p.body = program, "a redundant load balancer from one spec file", "\n## DESCRIPTION\n"+parts[0]
+		p.body = strings.Replace(p.body, "\n## "+program+"\n", "\n## SYNOPSIS\n", 1)
 		all = append(all, p)
 		for _, part := range parts[1:] {
 			all = append(all, commandPage(part))

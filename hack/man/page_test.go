@@ -24,7 +24,7 @@ func TestPages(t *testing.T) {
 	}
 	for _, p := range all {
 		roff := string(p.roff("1.2"))
-		for _, part := range []string{".TH", ".SH NAME\n", ".SH DESCRIPTION\n", fmt.Sprintf("%q", p.section), `"rlb-agent 1.2"`} {
+		for _, part := range []string{".TH", ".SH NAME\n", ".SH DESCRIPTION\n", ".SH SEE ALSO\n", fmt.Sprintf("%q", p.section), `"rlb-agent 1.2"`} {
 			if !strings.Contains(roff, part) {
 				t.Errorf("%s lacks %q", p.file(), part)
 			}
@@ -33,6 +33,9 @@ func TestPages(t *testing.T) {
 			if strings.Contains(roff, mark) {
 				t.Errorf("%s has %q of Markdown", p.file(), mark)
 			}
+		}
+		if (p.section == "8") != strings.Contains(roff, ".SH SYNOPSIS\n") {
+			t.Errorf("%s: a page of a command, and no other, has a synopsis", p.file())
 		}
 		if p.summary == "" || len(p.summary) > 160 {
 			t.Errorf("%s has the summary %q", p.file(), p.summary)

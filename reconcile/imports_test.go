@@ -3,6 +3,7 @@ package reconcile_test
 import (
 	"go/build"
 	"io/fs"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -11,7 +12,20 @@ import (
 
 const module = "rlb.dev/rlb-agent"
 
-// rules is the table "Who may import what". Ours and what is not of the standard library must be named; of the
+// rulesSection is the section of CONTRIBUTING.md that explains the rules to people.
+const rulesSection = "Who may import what"
+
+func TestTheRulesAreExplained(t *testing.T) {
+	data, err := os.ReadFile("../CONTRIBUTING.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(string(data), "\n## "+rulesSection+"\n") {
+		t.Errorf("CONTRIBUTING.md has no section %q", rulesSection)
+	}
+}
+
+// rules is the table of those rules. Ours and what is not of the standard library must be named; of the
 // standard library all is allowed that is not forbidden. A trailing slash names all below.
 var rules = map[string]struct{ may, mustNot []string }{
 	"api": {
@@ -52,8 +66,11 @@ var rules = map[string]struct{ may, mustNot []string }{
 	"cmd/rlb-agent/httpd": {
 		mustNot: []string{"os/exec", "net/http"},
 	},
+	"cmd/rlb-agent/manual": {
+		mustNot: []string{"os", "os/", "net", "net/http"},
+	},
 	"cmd/rlb-agent": {
-		may: []string{module + "/cmd/rlb-agent/httpd", module + "/api", module + "/render", module + "/reconcile", module + "/reconcile/guard",
+		may: []string{module + "/cmd/rlb-agent/httpd", module + "/cmd/rlb-agent/manual", module + "/api", module + "/render", module + "/reconcile", module + "/reconcile/guard",
 			module + "/reconcile/host", module + "/reconcile/host/debian", module + "/reconcile/host/link", "github.com/fsnotify/fsnotify",
 			"github.com/coreos/go-systemd/", "github.com/spf13/cobra", "github.com/spf13/pflag", "sigs.k8s.io/yaml", "sigs.k8s.io/json", "golang.org/x/sys/"},
 		mustNot: []string{"os/exec"},
@@ -70,7 +87,7 @@ func TestImports(t *testing.T) {
 		for _, path := range pkg.Imports {
 			foreign := strings.Contains(strings.Split(path, "/")[0], ".")
 			if named(rule.mustNot, path) || foreign && !named(rule.may, path) {
-				t.Errorf("package %s must not import %s: see \"Who may import what\" in the README's architecture section", dir, path)
+				t.Errorf("package %s must not import %s: see \"%s\" in CONTRIBUTING.md", dir, path, rulesSection)
 			}
 		}
 	}

@@ -20,7 +20,7 @@ release: ## the binary for every kind of machine, under bin/
 	GOARCH=arm GOARM=6 $(BUILD) -o bin/rlb-agent-linux-armv6 ./cmd/rlb-agent
 
 .PHONY: install
-install: build ## onto this machine: the binary and its unit
+install: ## onto this machine: the binary that make build made, and its unit
 	install -D -m 755 $(BIN) $(DESTDIR)/usr/local/sbin/rlb-agent
 	install -D -m 644 hack/systemd/rlb-agent.service $(DESTDIR)/etc/systemd/system/rlb-agent.service
 
@@ -55,6 +55,15 @@ check: ## quick and without root: format, vet, linter, unit tests with the race 
 .PHONY: cover
 cover: ## coverage of the unit tests
 	go test -coverprofile=bin/cover.out ./api ./render ./reconcile/... ./cmd/... && go tool cover -func=bin/cover.out | tail -1
+
+.PHONY: manual
+manual: ## the generated parts of the manual, from the comments of the spec's types and from the commands
+	go run ./hack/specdoc
+	go test -count=1 -run TestTheCommandsPageIsUpToDate ./cmd/rlb-agent -update
+
+.PHONY: man
+man: ## the manual as man pages, under dist/man
+	go run ./hack/man -version "$(VERSION)"
 
 .PHONY: tools
 tools: ## the Debian packages that the lab needs

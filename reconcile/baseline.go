@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"rlb.dev/rlb-agent/reconcile/host"
+	"rlb.dev/rlb-agent/reconcile/plan"
 	"rlb.dev/rlb-agent/render"
 )
 
@@ -25,7 +26,7 @@ type baseline struct {
 func takeBaseline(ctx context.Context, o host.Observer) baseline {
 	b := baseline{up: map[string]bool{}, well: map[string]bool{}}
 	if unit, err := o.Unit(ctx, host.HAProxyUnit); err == nil && unit.Active() {
-		if workers, err := o.Workers(ctx, masterSocket(unit)); err == nil {
+		if workers, err := o.Workers(ctx, unit.MasterSocket()); err == nil {
 			b.workers = workers.Current
 			b.listen, _ = o.Listeners(ctx, workers.Current...)
 		}
@@ -45,10 +46,6 @@ func takeBaseline(ctx context.Context, o host.Observer) baseline {
 	return b
 }
 
-// deafTime is how long after its start keepalived is not asked for its state: a signal that comes before its process is
-// ready for it would kill that.
-const deafTime = 500 * time.Millisecond
-
 // hopelessError is what further looks will not mend.
 type hopelessError struct{ error }
 
@@ -56,7 +53,7 @@ type hopelessError struct{ error }
 const longestFirstCheck = 30 * time.Second
 
 // firstCheck is how long the first checks of all servers take that are to be waited for.
-func firstCheck(d Desired, before baseline) time.Duration {
+func firstCheck(d plan.Desired, before baseline) time.Duration {
 	var longest time.Duration
 	for _, b := range d.Backends {
 		if before.up[b.Name] {
@@ -68,7 +65,7 @@ func firstCheck(d Desired, before baseline) time.Duration {
 
 // serversLeft sees that every service that had a server up has one now. HAProxy calls a server up until its first
 // check says otherwise, so only checked ones count.
-func (b baseline) serversLeft(ctx context.Context, o host.Observer, d Desired) error {
+func (b baseline) serversLeft(ctx context.Context, o host.Observer, d plan.Desired) error {
 	if len(b.up) == 0 {
 		return nil
 	}
@@ -81,7 +78,7 @@ func (b baseline) serversLeft(ctx context.Context, o host.Observer, d Desired) e
 
 // rehearse lets a HAProxy beside the real one check the servers with the new configuration, so that a check which takes
 // every control plane out is found before a client meets it. What cannot be rehearsed is seen after the reload.
-func rehearse(ctx context.Context, h host.Host, d Desired, file render.File) error {
+func rehearse(ctx context.Context, h host.Host, d plan.Desired, file render.File) error {
 	before := takeBaseline(ctx, h)
 	if len(before.up) == 0 {
 		return nil
@@ -99,7 +96,7 @@ func rehearse(ctx context.Context, h host.Host, d Desired, file render.File) err
 	return nil
 }
 
-func (b baseline) serversIn(states []host.ServerState, d Desired) error {
+func (b baseline) serversIn(states []host.ServerState, d plan.Desired) error {
 	for _, want := range d.Backends {
 		if !b.up[want.Name] {
 			continue
@@ -117,7 +114,7 @@ func (b baseline) serversIn(states []host.ServerState, d Desired) error {
 		if up {
 			continue
 		}
-		err := fieldError(want.Field, "no server of %s is up any more, and before the change there was one: %s", want.Name, strings.Join(reasons, "; "))
+		err := plan.FieldErrorf(want.Field, "no server of %s is up any more, and before the change there was one: %s", want.Name, strings.Join(reasons, "; "))
 		if !waiting {
 			return &hopelessError{err}
 		}
@@ -128,8 +125,8 @@ func (b baseline) serversIn(states []host.ServerState, d Desired) error {
 
 // instancesLeft sees that keepalived has its instances, that none is in FAULT that was not, and that the virtual IPs
 // are on the interface if, and only if, the role says so.
-func (b baseline) instancesLeft(ctx context.Context, o host.Observer, d Desired, unit host.Unit) error {
-	if age := time.Since(unit.ActiveSince); age >= 0 && age < deafTime {
+func (b baseline) instancesLeft(ctx context.Context, o host.Observer, d plan.Desired, unit host.Unit) error {
+	if age := time.Since(unit.ActiveSince); age >= 0 && age < host.SignalGrace {
 		return fmt.Errorf("cannot ask keepalived yet: it started %v ago", age.Round(time.Millisecond))
 	}
 	instances, err := o.VRRP(ctx, unit.MainPID)
@@ -165,7 +162,7 @@ func (b baseline) instancesLeft(ctx context.Context, o host.Observer, d Desired,
 
 // takenPorts finds another program where HAProxy is to listen and does not yet: HAProxy's own check does not look, and
 // a reload would fail half-way.
-func takenPorts(ctx context.Context, o host.Observer, d Desired) error {
+func takenPorts(ctx context.Context, o host.Observer, d plan.Desired) error {
 	sockets, err := o.Sockets(ctx)
 	if err != nil {
 		return err
@@ -179,7 +176,7 @@ func takenPorts(ctx context.Context, o host.Observer, d Desired) error {
 			if s.PID != 0 {
 				holder = fmt.Sprintf("%s (process %d)", s.Program, s.PID)
 			}
-			return fieldError(want.Field, "%v is taken by %s, which listens on %v", want.Addr, holder, s.Addr)
+			return plan.FieldErrorf(want.Field, "%v is taken by %s, which listens on %v", want.Addr, holder, s.Addr)
 		}
 	}
 	return nil

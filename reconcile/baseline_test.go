@@ -11,6 +11,7 @@ import (
 	"rlb.dev/rlb-agent/reconcile"
 	"rlb.dev/rlb-agent/reconcile/host"
 	"rlb.dev/rlb-agent/reconcile/host/fake"
+	"rlb.dev/rlb-agent/reconcile/plan"
 )
 
 const api2 = `- name: api
@@ -127,7 +128,7 @@ func TestPortThatIsTaken(t *testing.T) {
 			h.Taken = map[uint16]string{9000: "nginx", 22: "sshd"}
 			before := h.Dump()
 			_, _, err := once(t, h, parse(t, spec))
-			field := (*reconcile.FieldError)(nil)
+			field := (*plan.FieldError)(nil)
 			if !errors.As(err, &field) || field.Field != "services[0].port" || err.Error() != want {
 				t.Errorf("got  %v\nwant %s", err, want)
 			}
@@ -172,7 +173,7 @@ func TestFieldErrors(t *testing.T) {
 			h.Net = test.net
 		}
 		_, _, err := once(t, h, parse(t, test.spec))
-		if field := (*reconcile.FieldError)(nil); !errors.As(err, &field) || err.Error() != test.want || len(h.Log) > 0 {
+		if field := (*plan.FieldError)(nil); !errors.As(err, &field) || err.Error() != test.want || len(h.Log) > 0 {
 			t.Errorf("effects %q\ngot  %s\nwant %s", h.Log, fmt.Sprint(err), test.want)
 		}
 	}

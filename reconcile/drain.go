@@ -4,39 +4,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
-	"strings"
 	"time"
 
 	"rlb.dev/rlb-agent/api"
 	"rlb.dev/rlb-agent/reconcile/host"
+	"rlb.dev/rlb-agent/reconcile/state"
 	"rlb.dev/rlb-agent/render"
 )
 
 // ErrNotTaken is wrapped by the error of a drain that nobody answered: the virtual IPs are where they were.
 var ErrNotTaken = errors.New("nobody is seen to take over")
-
-// Drained says whether an administrator took this host out of the virtual router.
-func Drained(ctx context.Context, o host.Observer) (bool, error) {
-	f, err := o.File(ctx, render.DrainFile)
-	text := strings.TrimSpace(string(f.Data))
-	return text != "" && text != "0", err
-}
-
-// heed changes what is wanted by what only the host can tell.
-func (d *Desired) heed(seen Observed) {
-	d.Units = slices.Clone(d.Units)
-	for i := range d.Units {
-		unit := &d.Units[i]
-		switch {
-		case unit.Name != host.KeepalivedUnit:
-		case seen.Drained && !d.Tracks:
-			unit.Run, unit.Out = false, true
-		case seen.Waiting && !seen.Former.isNow(*d):
-			unit.Run = false
-		}
-	}
-}
 
 // handoverPatience is how long a peer may take to answer for the virtual IPs beyond the time of a takeover, of which one
 // that hears a goodbye needs next to nothing. Where none takes over nobody is served for so long.
@@ -81,11 +58,11 @@ func (r *Reconciler) Undrain(ctx context.Context, doc *api.Document) (Result, er
 }
 
 // inForce is the spec in force on a host that can be changed.
-func (r *Reconciler) inForce(ctx context.Context, verb string) (*InForce, error) {
+func (r *Reconciler) inForce(ctx context.Context, verb string) (*state.InForce, error) {
 	if err := r.Host.Ready(ctx); err != nil {
 		return nil, err
 	}
-	in, err := ReadInForce(ctx, r.Host)
+	in, err := state.ReadInForce(ctx, r.Host)
 	if err != nil {
 		return nil, &Failure{Err: err}
 	}
@@ -96,7 +73,7 @@ func (r *Reconciler) inForce(ctx context.Context, verb string) (*InForce, error)
 }
 
 // drain makes the host be out or in.
-func (r *Reconciler) drain(ctx context.Context, doc *api.Document, in *InForce, out bool) (Result, error) {
+func (r *Reconciler) drain(ctx context.Context, doc *api.Document, in *state.InForce, out bool) (Result, error) {
 	text := render.TrackedText(out)
 	was, err := r.Host.File(ctx, render.DrainFile)
 	if err != nil {
@@ -120,7 +97,7 @@ func (r *Reconciler) drain(ctx context.Context, doc *api.Document, in *InForce, 
 }
 
 // seesPeer sees that another node of the spec is there.
-func seesPeer(ctx context.Context, o host.Observer, in *InForce) error {
+func seesPeer(ctx context.Context, o host.Observer, in *state.InForce) error {
 	if len(in.Peers) == 0 {
 		return fmt.Errorf("cannot drain this host: it holds the virtual IPs, and the spec names no nodes to look for, so that %w (--force hands over all the same)", ErrNotTaken)
 	}
@@ -136,7 +113,7 @@ func seesPeer(ctx context.Context, o host.Observer, in *InForce) error {
 }
 
 // taken waits until others answer for all virtual IPs.
-func taken(ctx context.Context, o host.Observer, in *InForce) error {
+func taken(ctx context.Context, o host.Observer, in *state.InForce) error {
 	ctx, cancel := context.WithTimeout(ctx, in.Takeover+handoverPatience)
 	defer cancel()
 	for {

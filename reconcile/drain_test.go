@@ -13,6 +13,7 @@ import (
 	"rlb.dev/rlb-agent/reconcile"
 	"rlb.dev/rlb-agent/reconcile/host"
 	"rlb.dev/rlb-agent/reconcile/host/fake"
+	"rlb.dev/rlb-agent/reconcile/state"
 	"rlb.dev/rlb-agent/render"
 )
 
@@ -38,7 +39,7 @@ func undrain(ctx context.Context, r *reconcile.Reconciler, doc *api.Document) (r
 func draining(t *testing.T, h *fake.Host, do drainer) (result reconcile.Result, err error) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		doc, lastErr := reconcile.LastGood(t.Context(), h)
+		doc, lastErr := state.LastGood(t.Context(), h)
 		if lastErr != nil {
 			t.Fatal(lastErr)
 		}
@@ -143,7 +144,7 @@ func TestDrainFails(t *testing.T) {
 	if _, err := draining(t, h, drain(false)); err == nil {
 		t.Error("no error")
 	}
-	if is, _ := reconcile.Drained(t.Context(), h); is {
+	if is, _ := state.Drained(t.Context(), h); is {
 		t.Error("it counts as drained")
 	}
 	if _, err := draining(t, fake.New(), drain(false)); !errors.Is(err, host.ErrUnavailable) {

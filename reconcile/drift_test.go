@@ -49,7 +49,7 @@ func TestHolds(t *testing.T) {
 	t.Run("taken away by somebody else", func(t *testing.T) {
 		h := installed(t, hold)
 		admin(h, false)
-		wantLines(t, "plan", plan(t, h, hold), "hold package haproxy")
+		wantLines(t, "plan", planOf(t, h, hold), "hold package haproxy")
 	})
 }
 
@@ -84,7 +84,7 @@ func TestDriftIsRepaired(t *testing.T) {
 			h := installed(t, doc)
 			test.drift(h)
 			wanted := parse(t, spec+test.doc)
-			wantLines(t, "plan", plan(t, h, wanted), test.want...)
+			wantLines(t, "plan", planOf(t, h, wanted), test.want...)
 			must(t, h, wanted)
 			quiet(t, h, wanted)
 		})

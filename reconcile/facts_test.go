@@ -7,9 +7,9 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"rlb.dev/rlb-agent/reconcile"
 	"rlb.dev/rlb-agent/reconcile/host"
 	"rlb.dev/rlb-agent/reconcile/host/fake"
+	"rlb.dev/rlb-agent/reconcile/plan"
 	"rlb.dev/rlb-agent/render"
 )
 
@@ -78,7 +78,7 @@ func TestFactsOfTheNetwork(t *testing.T) {
 			}
 			adminInstalls(h, "haproxy", "keepalived")
 			want, assume := strings.CutPrefix(test.want, "assume ")
-			finder := reconcile.FactFinder{Observer: h, Given: test.given, Assume: assume}
+			finder := plan.FactFinder{Observer: h, Given: test.given, Assume: assume}
 			found, notes, err := finder.Find(t.Context(), &parse(t, spec+test.spec).Spec)
 			got := facts(found)
 			if err != nil {
@@ -115,7 +115,7 @@ func TestFactsOfThePrograms(t *testing.T) {
 			adminInstalls(h, "haproxy", "keepalived")
 			h.Put("/etc/default/haproxy", test.haproxy+"\n", 0o644)
 			h.Put("/etc/default/keepalived", test.keepalived+"\n", 0o644)
-			found, _, err := reconcile.FactFinder{Observer: h, Given: test.given}.Find(t.Context(), &parse(t, spec).Spec)
+			found, _, err := plan.FactFinder{Observer: h, Given: test.given}.Find(t.Context(), &parse(t, spec).Spec)
 			got := found.HAProxyConfig + " " + found.KeepalivedConfig
 			if err != nil {
 				got = err.Error()
@@ -149,7 +149,7 @@ func TestFactsOfTheVersions(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			h := fake.New()
 			test.setup(h)
-			found, notes, err := reconcile.FactFinder{Observer: h, Given: test.given}.Find(t.Context(), &parse(t, spec+test.spec).Spec)
+			found, notes, err := plan.FactFinder{Observer: h, Given: test.given}.Find(t.Context(), &parse(t, spec+test.spec).Spec)
 			if err != nil || len(notes) != test.notes {
 				t.Errorf("error %v, notes %q", err, notes)
 			}
@@ -164,7 +164,7 @@ func TestFactsOfTheVersions(t *testing.T) {
 func TestFactsOfSystemctl(t *testing.T) {
 	h := fake.New()
 	find := func() string {
-		found, _, err := reconcile.FactFinder{Observer: h}.Find(t.Context(), &parse(t, spec).Spec)
+		found, _, err := plan.FactFinder{Observer: h}.Find(t.Context(), &parse(t, spec).Spec)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -27,7 +27,7 @@ func TestFirewallDrift(t *testing.T) {
 			want := firewall(t, h, render.IPv4)
 			h.Iptables(render.IPv4, drift...)
 			others := slices.DeleteFunc(firewall(t, h, render.IPv4).Input, func(r string) bool { return r == render.Jump })
-			if steps := plan(t, h, doc); len(steps) != 1 {
+			if steps := planOf(t, h, doc); len(steps) != 1 {
 				t.Errorf("plan %q, want one step", steps)
 			}
 			must(t, h, doc)

@@ -10,12 +10,13 @@ import (
 	"rlb.dev/rlb-agent/api"
 	"rlb.dev/rlb-agent/reconcile"
 	"rlb.dev/rlb-agent/reconcile/host/fake"
+	"rlb.dev/rlb-agent/reconcile/state"
 )
 
 // history are the kept generations as "1:digest".
 func history(t *testing.T, h *fake.Host) []string {
 	t.Helper()
-	all, err := reconcile.History(t.Context(), h)
+	all, err := state.History(t.Context(), h)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -53,7 +54,7 @@ func TestGenerations(t *testing.T) {
 	must(t, h, a)
 	wantLines(t, "history", history(t, h), generation(1, a), generation(2, b), generation(3, a))
 
-	g, doc, err := reconcile.Kept(t.Context(), h, 0)
+	g, doc, err := state.Kept(t.Context(), h, 0)
 	if err != nil || g.Number != 2 || g.By != "alice" || g.Time.IsZero() || doc.Digest != b.Digest {
 		t.Errorf("the one before is %+v, %v", g, err)
 	}
@@ -65,7 +66,7 @@ func TestGenerations(t *testing.T) {
 			t.Errorf("the rendered %s is not kept", path)
 		}
 	}
-	if good, err := reconcile.LastGood(t.Context(), h); err != nil || good.Digest != a.Digest {
+	if good, err := state.LastGood(t.Context(), h); err != nil || good.Digest != a.Digest {
 		t.Errorf("the last good one: %v", err)
 	}
 	must(t, h, doc) // the rollback
@@ -138,15 +139,15 @@ func TestGenerationIsWhole(t *testing.T) {
 func TestNoSuchGeneration(t *testing.T) {
 	a, b := port(t, 9000), port(t, 9001)
 	h := fake.New()
-	if doc, err := reconcile.LastGood(t.Context(), h); doc != nil || err != nil {
+	if doc, err := state.LastGood(t.Context(), h); doc != nil || err != nil {
 		t.Errorf("a bare host has no last good spec: %v", err)
 	}
 	kept := func(n int) string {
-		_, _, err := reconcile.Kept(t.Context(), h, n)
+		_, _, err := state.Kept(t.Context(), h, n)
 		if err == nil {
 			return ""
 		}
-		return fmt.Sprintf("%t %v", errors.Is(err, reconcile.ErrNoGeneration), err)
+		return fmt.Sprintf("%t %v", errors.Is(err, state.ErrNoGeneration), err)
 	}
 	for _, test := range []struct {
 		setup  func()
@@ -170,7 +171,7 @@ func TestNoSuchGeneration(t *testing.T) {
 	}
 	quiet(t, h, b) // without its generations a host goes on
 	must(t, h, a)
-	if good, err := reconcile.LastGood(t.Context(), h); err != nil || good.Digest != a.Digest {
+	if good, err := state.LastGood(t.Context(), h); err != nil || good.Digest != a.Digest {
 		t.Errorf("the last good one: %v", err)
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"rlb.dev/rlb-agent/reconcile"
 	"rlb.dev/rlb-agent/reconcile/host"
 	"rlb.dev/rlb-agent/reconcile/host/fake"
+	"rlb.dev/rlb-agent/reconcile/plan"
 	"rlb.dev/rlb-agent/render"
 )
 
@@ -118,11 +119,11 @@ func texts[S interface{ String() string }](steps []S) []string {
 	return all
 }
 
-// plan is what the agent would do, and a check that looking changes nothing.
-func plan(t *testing.T, h *fake.Host, doc *api.Document) []string {
+// planOf is what the agent would do, and a check that looking changes nothing.
+func planOf(t *testing.T, h *fake.Host, doc *api.Document) []string {
 	t.Helper()
 	before := h.Dump()
-	look, err := reconcile.FactFinder{Observer: h}.Look(context.Background(), &doc.Spec)
+	look, err := plan.FactFinder{Observer: h}.Look(context.Background(), &doc.Spec)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -3,6 +3,7 @@ package reconcile_test
 import (
 	"go/build"
 	"io/fs"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -11,79 +12,103 @@ import (
 
 const module = "rlb.dev/rlb-agent"
 
-// rules is the table "Who may import what". Ours and what is not of the standard library must be named; of the
-// standard library all is allowed that is not forbidden. A trailing slash names all below.
-var rules = map[string]struct{ may, mustNot []string }{
-	"api": {
-		may:     []string{"sigs.k8s.io/yaml", "sigs.k8s.io/json", "go.yaml.in/yaml/", "github.com/go-playground/validator/"},
-		mustNot: []string{"os", "os/"},
-	},
-	"render": {
-		may:     []string{module + "/api"},
-		mustNot: []string{"os", "os/", "net", "net/http"},
-	},
-	"reconcile/host": {
-		may:     []string{module + "/api", module + "/render"},
-		mustNot: []string{"os", "os/", "net", "net/http"},
-	},
-	"reconcile": {
-		may:     []string{module + "/api", module + "/render", module + "/reconcile/host", "github.com/aymanbagabas/go-udiff"},
-		mustNot: []string{"os/exec"},
-	},
-	"reconcile/status": {
-		may:     []string{module + "/reconcile", module + "/reconcile/host"},
-		mustNot: []string{"os", "os/", "net"},
-	},
-	"reconcile/guard": {
-		may:     []string{module + "/reconcile", module + "/reconcile/host"},
-		mustNot: []string{"os", "os/", "net"},
-	},
-	"reconcile/host/fake": {
-		may:     []string{module + "/reconcile/host", module + "/render"},
-		mustNot: []string{"os", "os/", "net"},
-	},
-	"reconcile/faulty": {
-		may: []string{module + "/reconcile/host", module + "/render"},
-	},
-	"reconcile/host/debian": {
-		may: []string{module + "/reconcile/host", module + "/render", "github.com/coreos/go-systemd/", "github.com/godbus/dbus/",
-			"github.com/google/renameio/", "golang.org/x/sys/", module + "/reconcile/host/link"},
-	},
-	"reconcile/host/link": {
-		may:     []string{module + "/render", "golang.org/x/sys/"},
-		mustNot: []string{"os/exec", "net/http"},
-	},
-	"cmd/rlb-agent/filewatch": {
-		may:     []string{"github.com/fsnotify/fsnotify"},
-		mustNot: []string{"os/exec", "net/http"},
-	},
-	"cmd/rlb-agent/export": {
-		may: []string{module + "/api", module + "/render", module + "/reconcile", module + "/reconcile/host", module + "/reconcile/status",
-			module + "/cmd/rlb-agent/filewatch", "github.com/google/renameio/", "golang.org/x/sys/"},
-		mustNot: []string{"os/exec"},
-	},
-	"cmd/rlb-agent": {
-		may: []string{module + "/cmd/rlb-agent/filewatch", module + "/cmd/rlb-agent/export", module + "/api", module + "/render", module + "/reconcile", module + "/reconcile/status", module + "/reconcile/guard",
-			module + "/reconcile/host", module + "/reconcile/host/debian", module + "/reconcile/host/link",
-			"github.com/coreos/go-systemd/", "github.com/spf13/cobra", "github.com/spf13/pflag", "sigs.k8s.io/yaml", "sigs.k8s.io/json", "golang.org/x/sys/"},
-		mustNot: []string{"os/exec"},
-	},
+// rulesSection is the section of CONTRIBUTING.md that explains the rules to people.
+const rulesSection = "Who may import what"
+
+func TestTheRulesAreExplained(t *testing.T) {
+	data, err := os.ReadFile("../CONTRIBUTING.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(string(data), "\n## "+rulesSection+"\n") {
+		t.Errorf("CONTRIBUTING.md has no section %q", rulesSection)
+	}
 }
 
+// chain is the order of our packages. A package may import those before it, never those after it.
+var chain = []string{
+	"api", "render", "reconcile/host", "reconcile/state", "reconcile/plan", "reconcile", "reconcile/status", "reconcile/guard",
+	"cmd/rlb-agent/filewatch", "cmd/rlb-agent/export", "cmd/rlb-agent/manual", "cmd/rlb-agent",
+}
+
+// ends are packages that stand beside the chain: they import what is named here, and only cmd/rlb-agent and tests
+// import them.
+var ends = map[string][]string{
+	"reconcile/host/link":   {"api", "render"},
+	"reconcile/host/fake":   {"api", "render", "reconcile/host"},
+	"reconcile/host/debian": {"api", "render", "reconcile/host", "reconcile/host/link"},
+	"reconcile/faulty":      {"api", "render", "reconcile/host"},
+}
+
+// foreign is what a package may import beyond the standard library and our own. A trailing slash names all below.
+var foreign = map[string][]string{
+	"api":                   {"sigs.k8s.io/yaml", "sigs.k8s.io/json", "go.yaml.in/yaml/", "github.com/go-playground/validator/"},
+	"reconcile/plan":        {"github.com/aymanbagabas/go-udiff"},
+	"reconcile/host/debian": {"github.com/coreos/go-systemd/", "github.com/godbus/dbus/", "github.com/google/renameio/", "golang.org/x/sys/"},
+	"reconcile/host/link":   {"golang.org/x/sys/"},
+	"cmd/rlb-agent/filewatch": {"github.com/fsnotify/fsnotify"},
+	"cmd/rlb-agent/export":    {"github.com/google/renameio/", "golang.org/x/sys/"},
+	"cmd/rlb-agent": {"github.com/coreos/go-systemd/", "github.com/spf13/cobra", "github.com/spf13/pflag",
+		"sigs.k8s.io/yaml", "sigs.k8s.io/json", "golang.org/x/sys/"},
+}
+
+// pure are the packages that touch no file, no network and no process.
+var pure = []string{"api", "render", "reconcile/host", "reconcile/state", "reconcile/plan", "reconcile/guard", "reconcile/host/fake", "cmd/rlb-agent/manual"}
+
+var impure = []string{"os", "os/", "net", "net/http", "syscall"}
+
 func TestImports(t *testing.T) {
-	for dir, rule := range rules {
+	for _, dir := range packages(t) {
 		pkg, err := build.ImportDir(filepath.Join("..", filepath.FromSlash(dir)), 0)
 		if err != nil {
 			t.Errorf("cannot read package %s: %v", dir, err)
 			continue
 		}
+		at := slices.Index(chain, dir)
+		before, end := ends[dir]
+		if at < 0 && !end {
+			t.Errorf("package %s has no place among the packages: see %q in CONTRIBUTING.md", dir, rulesSection)
+			continue
+		}
+		if at >= 0 {
+			before = chain[:at]
+		}
 		for _, path := range pkg.Imports {
-			foreign := strings.Contains(strings.Split(path, "/")[0], ".")
-			if named(rule.mustNot, path) || foreign && !named(rule.may, path) {
-				t.Errorf("package %s must not import %s: see \"Who may import what\" in the README's architecture section", dir, path)
+			ours, isOurs := strings.CutPrefix(path, module+"/")
+			fromOutside := strings.Contains(strings.Split(path, "/")[0], ".")
+			_, importsEnd := ends[ours]
+			switch {
+			case isOurs && (slices.Contains(before, ours) || importsEnd && dir == "cmd/rlb-agent"):
+			case !isOurs && fromOutside && named(foreign[dir], path):
+			case !isOurs && !fromOutside && !(slices.Contains(pure, dir) && named(impure, path)):
+			default:
+				t.Errorf("package %s must not import %s: see %q in CONTRIBUTING.md", dir, path, rulesSection)
 			}
 		}
 	}
+}
+
+// packages are the folders of the product's packages.
+func packages(t *testing.T) (dirs []string) {
+	t.Helper()
+	for _, top := range []string{"api", "render", "reconcile", "cmd"} {
+		err := filepath.WalkDir(filepath.Join("..", top), func(path string, d fs.DirEntry, err error) error {
+			if err != nil || !d.IsDir() {
+				return err
+			}
+			if d.Name() == "testdata" {
+				return fs.SkipDir
+			}
+			if _, err := build.ImportDir(path, 0); err == nil {
+				dirs = append(dirs, strings.TrimPrefix(filepath.ToSlash(path), "../"))
+			}
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dirs
 }
 
 // Only the package of the real host runs commands; hack is for developers.

@@ -5,7 +5,7 @@ import (
 	"strings"
 	"testing"
 
-	"rlb.dev/rlb-agent/reconcile"
+	"rlb.dev/rlb-agent/reconcile/state"
 	"rlb.dev/rlb-agent/render"
 )
 
@@ -16,7 +16,7 @@ func TestInForceIdentities(t *testing.T) {
 	edited := strings.Replace(string(f.Data), "virtual_router_id 10", "virtual_router_id 7", 1)
 	for text, want := range map[string][]render.Identity{string(f.Data): routersOf(t, spec), edited: routersOf(t, otherRouter), "": nil} {
 		h.Put(render.DefaultKeepalivedConfig, text, 0o644)
-		if in, err := reconcile.ReadInForce(t.Context(), h); err != nil || !slices.Equal(in.Identities, want) {
+		if in, err := state.ReadInForce(t.Context(), h); err != nil || !slices.Equal(in.Identities, want) {
 			t.Errorf("%+v, %v; want %+v", in, err, want)
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	"rlb.dev/rlb-agent/reconcile"
 	"rlb.dev/rlb-agent/reconcile/host"
 	"rlb.dev/rlb-agent/reconcile/host/fake"
+	"rlb.dev/rlb-agent/reconcile/plan"
 )
 
 // The same arguments give the same plan, down to the bytes of its diffs.
@@ -17,11 +18,11 @@ func TestPlanIsPure(t *testing.T) {
 	for name, c := range changes {
 		t.Run(name, func(t *testing.T) {
 			h, doc := c.host(t), c.doc(t)
-			look, err := reconcile.FactFinder{Observer: h}.Look(t.Context(), &doc.Spec)
+			look, err := plan.FactFinder{Observer: h}.Look(t.Context(), &doc.Spec)
 			if err != nil {
 				t.Fatal(err)
 			}
-			text := func(p reconcile.Plan) string {
+			text := func(p plan.Plan) string {
 				var b strings.Builder
 				for _, s := range p.Steps() {
 					b.WriteString(s.String() + "\n" + s.Diff())
@@ -30,7 +31,7 @@ func TestPlanIsPure(t *testing.T) {
 			}
 			want := text(look.Plan)
 			for range 20 {
-				if diff := cmp.Diff(want, text(reconcile.NewPlan(look.Desired, look.Observed))); diff != "" {
+				if diff := cmp.Diff(want, text(plan.NewPlan(look.Desired, look.Observed))); diff != "" {
 					t.Fatalf("another plan (-first +now):\n%s", diff)
 				}
 			}
@@ -46,7 +47,7 @@ func TestPlanOfAMachineThatDoesNotTell(t *testing.T) {
 			adminInstalls(h, "iptables")
 			h.FailMethod(method, host.ErrUnavailable)
 			doc := parse(t, spec)
-			look, err := reconcile.FactFinder{Observer: h, Assume: true}.Look(t.Context(), &doc.Spec)
+			look, err := plan.FactFinder{Observer: h, Assume: true}.Look(t.Context(), &doc.Spec)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -11,6 +11,8 @@ import (
 
 	"rlb.dev/rlb-agent/api"
 	"rlb.dev/rlb-agent/reconcile/host"
+	"rlb.dev/rlb-agent/reconcile/plan"
+	"rlb.dev/rlb-agent/reconcile/state"
 	"rlb.dev/rlb-agent/render"
 )
 
@@ -22,20 +24,20 @@ const maxRounds = 3
 type Reconciler struct {
 	Host   host.Host
 	Log    *slog.Logger
-	Step   func(Step) // told of each step before it is done; may be nil
-	Rejoin []string   // the command that waits for a peer to leave the former virtual router, with its absolute path
-	By     string     // who asked for it, for the history
+	Step   func(plan.Step) // told of each step before it is done; may be nil
+	Rejoin []string        // the command that waits for a peer to leave the former virtual router, with its absolute path
+	By     string          // who asked for it, for the history
 
-	Reason string // why a run begins, for the log; may be ""
-	Look   *Look  // what was found just now, for the first plan; nil for a look of the run's own
-	Repair bool   // the spec is in force already: what somebody changes back meanwhile is for the next run
+	Reason string     // why a run begins, for the log; may be ""
+	Look   *plan.Look // what was found just now, for the first plan; nil for a look of the run's own
+	Repair bool       // the spec is in force already: what somebody changes back meanwhile is for the next run
 }
 
 // Result is what a run did.
 type Result struct {
-	Steps []Step // all that were done
-	Plan  Plan   // the first plan
-	Look  *Look  // the last one, after everything was done; nil where the run failed
+	Steps []plan.Step // all that were done
+	Plan  plan.Plan   // the first plan
+	Look  *plan.Look  // the last one, after everything was done; nil where the run failed
 	Began time.Time
 	Time  time.Duration // of the whole run
 }
@@ -70,14 +72,14 @@ type run struct {
 	*Reconciler
 	doc     *api.Document
 	keep    intent
-	memory  Memory
-	was     Memory // the memory when the run began
-	blank   bool   // there was none: the agent never changed this host
-	desired Desired
-	plan    Plan
-	seen    *Look
-	first   Plan
-	done    []Step               // steps that were done, in order
+	memory  state.Memory
+	was     state.Memory // the memory when the run began
+	blank   bool         // there was none: the agent never changed this host
+	desired plan.Desired
+	plan    plan.Plan
+	seen    *plan.Look
+	first   plan.Plan
+	done    []plan.Step          // steps that were done, in order
 	brought []string             // packages that this run installed
 	started bool                 // something was touched
 	before  map[string]host.File // the files when the run began
@@ -89,20 +91,20 @@ func (r *run) reconcile(ctx context.Context) error {
 		return err
 	}
 	var err error
-	if r.memory, err = readMemory(ctx, r.Host); err != nil {
+	if r.memory, err = state.ReadMemory(ctx, r.Host); err != nil {
 		return &Failure{Err: err}
 	}
-	if r.was, err = readMemory(ctx, r.Host); err != nil {
+	if r.was, err = state.ReadMemory(ctx, r.Host); err != nil {
 		return &Failure{Err: err}
 	}
-	kept, err := r.Host.File(ctx, memoryFile)
+	kept, err := r.Host.File(ctx, state.MemoryFile)
 	if err != nil {
 		return &Failure{Err: err}
 	}
 	r.blank = !kept.Exists
 	if err := r.look(ctx); err != nil {
-		if field := (*FieldError)(nil); errors.As(err, &field) {
-			return placed(err, r.doc)
+		if field := (*plan.FieldError)(nil); errors.As(err, &field) {
+			return plan.Placed(err, r.doc)
 		}
 		return &Failure{Err: err}
 	}
@@ -137,7 +139,7 @@ func (r *run) reconcile(ctx context.Context) error {
 // tidy clears up what is of no use any more. What cannot be, the next run may.
 func (r *run) tidy(ctx context.Context) {
 	for _, s := range r.plan.Tidy {
-		if err := s.apply(ctx, &tools{host: r.Host, memory: &r.memory}); err != nil {
+		if err := s.Do(ctx, &plan.Tools{Host: r.Host, Memory: &r.memory}); err != nil {
 			r.Log.Info("left for the next run: "+s.String(), "err", err)
 			continue
 		}
@@ -162,26 +164,21 @@ func (r *run) look(ctx context.Context) error {
 }
 
 // freshLook is what was found just now, once, and then what is.
-func (r *run) freshLook(ctx context.Context) (Look, error) {
+func (r *run) freshLook(ctx context.Context) (plan.Look, error) {
 	if r.Look != nil && r.seen == nil {
 		return *r.Look, nil
 	}
-	return FactFinder{Observer: r.Host}.Look(ctx, &r.doc.Spec)
+	return plan.FactFinder{Observer: r.Host}.Look(ctx, &r.doc.Spec)
 }
 
 // check asks the real programs before anything that they read changes.
 func (r *run) check(ctx context.Context) error {
-	changes := false
-	for _, s := range r.plan.Configure {
-		w, ok := s.(writeFile)
-		changes = changes || ok && (w.kind == render.HAProxyConfig || w.kind == render.KeepalivedConfig) && !w.edited
-	}
-	if !changes {
+	if !r.seen.ChangesPrograms() {
 		return nil
 	}
 	if err := takenPorts(ctx, r.Host, r.desired); err != nil {
-		if field := (*FieldError)(nil); errors.As(err, &field) {
-			return placed(err, r.doc)
+		if field := (*plan.FieldError)(nil); errors.As(err, &field) {
+			return plan.Placed(err, r.doc)
 		}
 		return &Failure{Err: err}
 	}
@@ -195,7 +192,7 @@ func (r *run) check(ctx context.Context) error {
 	for _, f := range r.desired.Files {
 		if f.Kind == render.HAProxyConfig {
 			if err := rehearse(ctx, r.Host, r.desired, f); err != nil { // tried, and did not work
-				return &Failure{Err: placed(err, r.doc), Undone: true}
+				return &Failure{Err: plan.Placed(err, r.doc), Undone: true}
 			}
 		}
 	}
@@ -230,7 +227,7 @@ func (r *run) configure(ctx context.Context) error {
 			return err
 		}
 		steps := r.plan.Configure
-		if serving(steps) {
+		if plan.Serving(steps) {
 			r.base = takeBaseline(ctx, r.Host)
 		}
 		done := len(r.done)
@@ -238,11 +235,11 @@ func (r *run) configure(ctx context.Context) error {
 			return err
 		}
 		steps = slices.Clone(r.done[done:]) // a reload may have come for others
-		if serving(steps) {
-			if err := serves(ctx, r.Host, r.desired, r.base, reloadsHAProxy(steps)); err != nil {
-				return placed(err, r.doc)
+		if plan.Serving(steps) {
+			if err := serves(ctx, r.Host, r.desired, r.base, plan.Reloads(steps, host.HAProxyUnit)); err != nil {
+				return plan.Placed(err, r.doc)
 			}
-			if err := recordLoaded(ctx, r.Host, steps); err != nil {
+			if err := plan.RecordLoaded(ctx, r.Host, steps); err != nil {
 				return err
 			}
 		}
@@ -256,16 +253,8 @@ func (r *run) configure(ctx context.Context) error {
 	return fmt.Errorf("cannot bring the host into the wanted state: somebody else changes it back; still to do: %v", r.plan.Steps()[0])
 }
 
-// reloadsHAProxy says whether the steps must bring a new worker.
-func reloadsHAProxy(steps []Step) bool {
-	return slices.ContainsFunc(steps, func(s Step) bool {
-		reload, ok := s.(reloadUnit)
-		return ok && reload.name == host.HAProxyUnit
-	})
-}
-
 // inStep says in which step something went wrong, unless the error says what could not be done itself.
-func inStep(s Step, err error) error {
+func inStep(s plan.Step, err error) error {
 	if strings.HasPrefix(err.Error(), "cannot ") {
 		return err
 	}
@@ -273,15 +262,15 @@ func inStep(s Step, err error) error {
 }
 
 // do does steps in order. A request to stop is heeded between two of them.
-func (r *run) do(ctx context.Context, steps []Step) error {
-	t := &tools{host: r.Host, memory: &r.memory, rejoin: r.Rejoin}
-	defer func() { r.brought = append(r.brought, t.brought...) }()
+func (r *run) do(ctx context.Context, steps []plan.Step) error {
+	t := &plan.Tools{Host: r.Host, Memory: &r.memory, Rejoin: r.Rejoin}
+	defer func() { r.brought = append(r.brought, t.Brought...) }()
 	reloaded := false // HAProxy, instead of changes of its running servers
 	for _, s := range steps {
 		if err := ctx.Err(); err != nil {
 			return fmt.Errorf("stopped before the step: %v: %w", s, err)
 		}
-		instead := insteadOf(s)
+		instead := s.Instead
 		if instead != nil && reloaded {
 			continue
 		}
@@ -291,15 +280,15 @@ func (r *run) do(ctx context.Context, steps []Step) error {
 		start := time.Now()
 		r.done = append(r.done, s)
 		r.started = true
-		err := s.apply(context.WithoutCancel(ctx), t)
+		err := s.Do(context.WithoutCancel(ctx), t)
 		if err != nil && instead != nil {
 			r.Log.Warn("haproxy does not take it while it runs, a reload does the same", "step", s.String(), "err", err)
-			s, reloaded = instead, true
+			s, reloaded = *instead, true
 			r.done[len(r.done)-1] = s
 			if r.Step != nil {
 				r.Step(s)
 			}
-			err = s.apply(context.WithoutCancel(ctx), t)
+			err = s.Do(context.WithoutCancel(ctx), t)
 		}
 		if err != nil {
 			return inStep(s, err)

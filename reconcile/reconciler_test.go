@@ -11,6 +11,7 @@ import (
 	"rlb.dev/rlb-agent/reconcile"
 	"rlb.dev/rlb-agent/reconcile/host"
 	"rlb.dev/rlb-agent/reconcile/host/fake"
+	"rlb.dev/rlb-agent/reconcile/plan"
 )
 
 func TestFirstInstall(t *testing.T) {
@@ -183,7 +184,7 @@ func TestCancelledRun(t *testing.T) {
 			doc := parse(t, spec)
 			synctest.Test(t, func(t *testing.T) {
 				ctx, cancel := context.WithCancel(t.Context())
-				r := reconcile.Reconciler{Host: h, Log: discard, Step: func(s reconcile.Step) {
+				r := reconcile.Reconciler{Host: h, Log: discard, Step: func(s plan.Step) {
 					if strings.HasPrefix(s.String(), at) {
 						cancel()
 					}

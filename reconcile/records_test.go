@@ -8,22 +8,22 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"rlb.dev/rlb-agent/reconcile"
 	"rlb.dev/rlb-agent/reconcile/host"
 	"rlb.dev/rlb-agent/reconcile/host/fake"
+	"rlb.dev/rlb-agent/reconcile/state"
 )
 
 // What the daemon leaves is read back as it was; where no daemon ran there is nothing, and that is no error.
 func TestRecords(t *testing.T) {
 	h, ctx, at := fake.New(), t.Context(), time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
-	wantGuard := reconcile.GuardRecord{Fault: true, Reason: "HAProxy hangs", Since: at, HAProxy: host.HAProxyHung}
-	wantDrift := reconcile.DriftRecord{Found: 2, Repaired: 1, Last: &reconcile.DriftEvent{Time: at, Steps: []string{"start haproxy"}, By: "root", Error: "no"}}
-	wantRole := reconcile.RoleRecord{Role: host.RoleFault, Since: at, Reason: "HAProxy hangs", Transitions: 3}
+	wantGuard := state.GuardRecord{Fault: true, Reason: "HAProxy hangs", Since: at, HAProxy: host.HAProxyHung}
+	wantDrift := state.DriftRecord{Found: 2, Repaired: 1, Last: &state.DriftEvent{Time: at, Steps: []string{"start haproxy"}, By: "root", Error: "no"}}
+	wantRole := state.RoleRecord{Role: host.RoleFault, Since: at, Reason: "HAProxy hangs", Transitions: 3}
 	for _, written := range []bool{false, true} {
 		var (
-			guard reconcile.GuardRecord
-			drift reconcile.DriftRecord
-			role  reconcile.RoleRecord
+			guard state.GuardRecord
+			drift state.DriftRecord
+			role  state.RoleRecord
 		)
 		if written {
 			guard, drift, role = wantGuard, wantDrift, wantRole
@@ -35,9 +35,9 @@ func TestRecords(t *testing.T) {
 				}
 			}
 		}
-		gotGuard, err1 := reconcile.ReadGuard(ctx, h)
-		gotDrift, err2 := reconcile.ReadDrift(ctx, h)
-		gotRole, err3 := reconcile.ReadRole(ctx, h)
+		gotGuard, err1 := state.ReadGuard(ctx, h)
+		gotDrift, err2 := state.ReadDrift(ctx, h)
+		gotRole, err3 := state.ReadRole(ctx, h)
 		if err := errors.Join(err1, err2, err3); err != nil {
 			t.Errorf("written %t: %v", written, err)
 		}

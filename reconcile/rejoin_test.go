@@ -5,8 +5,8 @@ import (
 	"strings"
 	"testing"
 
-	"rlb.dev/rlb-agent/reconcile"
 	"rlb.dev/rlb-agent/reconcile/host/fake"
+	"rlb.dev/rlb-agent/reconcile/state"
 	"rlb.dev/rlb-agent/render"
 )
 
@@ -145,7 +145,7 @@ func TestRejoinUndone(t *testing.T) {
 	if id := active(t, h); id != "10" {
 		t.Errorf("keepalived runs as %q", id)
 	}
-	if former, err := reconcile.ReadFormer(t.Context(), h); former != nil || err != nil {
+	if former, err := state.ReadFormer(t.Context(), h); former != nil || err != nil {
 		t.Errorf("left: %v %v", former, err)
 	}
 	quiet(t, h, parse(t, spec))

@@ -5,6 +5,7 @@ import (
 	"reflect"
 	"time"
 
+	"rlb.dev/rlb-agent/reconcile/state"
 	"rlb.dev/rlb-agent/render"
 )
 
@@ -18,16 +19,16 @@ func (r *run) remember(ctx context.Context) error {
 			if err != nil {
 				return err
 			}
-			was := UnitWas{Enabled: unit.Enabled(), Active: unit.Active(), Masked: unit.UnitFileState == "masked"}
+			was := state.UnitWas{Enabled: unit.Enabled(), Active: unit.Active(), Masked: unit.UnitFileState == "masked"}
 			if want.Name == render.FirewallUnit { // the agent's own, whatever is there
-				was = UnitWas{}
+				was = state.UnitWas{}
 			}
 			r.memory.Units[want.Name] = was
 			changed = true
 		}
 	}
 	if changed {
-		if err := r.memory.save(ctx, r.Host); err != nil {
+		if err := r.memory.Save(ctx, r.Host); err != nil {
 			return err
 		}
 	}
@@ -36,7 +37,7 @@ func (r *run) remember(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if err := r.memory.keepFile(ctx, r.Host, have, false); err != nil {
+		if err := r.memory.KeepFile(ctx, r.Host, have, false); err != nil {
 			return err
 		}
 	}
@@ -57,9 +58,9 @@ func (r *run) settle(ctx context.Context) error {
 	var err error
 	switch {
 	case r.memory.Digest != r.doc.Digest:
-		err = r.keepGeneration(ctx, time.Now())
+		err = r.memory.KeepGeneration(ctx, r.Host, r.doc, r.desired.Files, r.By, time.Now())
 	case !known:
-		err = r.memory.save(ctx, r.Host)
+		err = r.memory.Save(ctx, r.Host)
 	}
 	if err == nil {
 		err = r.EndTrial(ctx)

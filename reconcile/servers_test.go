@@ -102,10 +102,10 @@ func TestRemovedServerKeepsItsConnections(t *testing.T) {
 
 	// wanted again while it is there, nobody can tell what it was
 	again := h.Clone()
-	wantLines(t, "plan", plan(t, again, parse(t, servers)), writeCfg, reload)
+	wantLines(t, "plan", planOf(t, again, parse(t, servers)), writeCfg, reload)
 
 	delete(h.Sessions, "web/c")
-	wantLines(t, "plan", plan(t, h, without)) // it is as wanted
+	wantLines(t, "plan", planOf(t, h, without)) // it is as wanted
 	h.Stubborn = "del server"
 	must(t, h, without) // not being able to tidy up is no failure
 	h.Stubborn = ""
@@ -156,7 +156,7 @@ func TestServersThatNeedAReload(t *testing.T) {
 			if test.then != nil {
 				test.then(h)
 			}
-			got := plan(t, h, parse(t, test.after))
+			got := planOf(t, h, parse(t, test.after))
 			if !slices.Contains(got, reload) || slices.ContainsFunc(got, func(s string) bool { return strings.Contains(s, "while haproxy runs") }) {
 				t.Errorf("plan: %q", got)
 			}
@@ -173,7 +173,7 @@ func TestServersOfStaticAlgorithms(t *testing.T) {
 	}
 	for _, balance := range []string{"source", "static-rr", "first"} {
 		h := installed(t, parse(t, with(balance)))
-		wantLines(t, balance, plan(t, h, parse(t, strings.Replace(with(balance), "21", "31", 1))), writeCfg,
+		wantLines(t, balance, planOf(t, h, parse(t, strings.Replace(with(balance), "21", "31", 1))), writeCfg,
 			"server a of web"+onServer+"address 198.51.100.21:9000 becomes 198.51.100.31:9000")
 	}
 }
@@ -247,7 +247,7 @@ func TestDriftOfServers(t *testing.T) {
 			h := installed(t, doc)
 			before, as := workers(t, h), h.Dump(memory...)
 			runtime(h, test.drift...)
-			wantLines(t, "plan", plan(t, h, doc), test.want...)
+			wantLines(t, "plan", planOf(t, h, doc), test.want...)
 			must(t, h, doc)
 			if after := workers(t, h); !slices.Equal(before.Current, after.Current) {
 				t.Error("HAProxy was reloaded")
@@ -259,7 +259,7 @@ func TestDriftOfServers(t *testing.T) {
 			old.Archive["haproxy"] = []string{"2.2.9-2+deb11u6"}
 			must(t, old, doc)
 			runtime(old, test.drift...)
-			wantLines(t, "plan with an older HAProxy", plan(t, old, doc), reload)
+			wantLines(t, "plan with an older HAProxy", planOf(t, old, doc), reload)
 		})
 	}
 }
@@ -293,7 +293,7 @@ func TestNoDriftOfServers(t *testing.T) {
 			doc := parse(t, test.spec)
 			h := installed(t, doc)
 			test.drift(h)
-			wantLines(t, "plan", plan(t, h, doc))
+			wantLines(t, "plan", planOf(t, h, doc))
 		})
 	}
 }

@@ -10,9 +10,10 @@ import (
 	"time"
 
 	"rlb.dev/rlb-agent/api"
-	"rlb.dev/rlb-agent/reconcile"
 	"rlb.dev/rlb-agent/reconcile/host"
 	"rlb.dev/rlb-agent/reconcile/host/fake"
+	"rlb.dev/rlb-agent/reconcile/state"
+	"rlb.dev/rlb-agent/reconcile/status"
 	"rlb.dev/rlb-agent/render"
 )
 
@@ -21,13 +22,13 @@ const pairNodes = `nodes:
 - {name: lb2, addresses: [198.51.100.12]}
 `
 
-// status is the status of a host now.
-func status(t *testing.T, h *fake.Host, doc *api.Document, specErr error) (s reconcile.Status) {
+// statusOf is the status of a host now.
+func statusOf(t *testing.T, h *fake.Host, doc *api.Document, specErr error) (s status.Status) {
 	t.Helper()
 	before := h.Dump()
 	synctest.Test(t, func(t *testing.T) {
 		var err error
-		if s, err = reconcile.ReadStatus(t.Context(), h, doc, specErr, nil); err != nil {
+		if s, err = status.Read(t.Context(), h, doc, specErr, nil); err != nil {
 			t.Fatal(err)
 		}
 	})
@@ -36,12 +37,12 @@ func status(t *testing.T, h *fake.Host, doc *api.Document, specErr error) (s rec
 }
 
 // report is a run with what it leaves.
-func report(t *testing.T, h *fake.Host, doc *api.Document) (s reconcile.Status) {
+func report(t *testing.T, h *fake.Host, doc *api.Document) (s status.Status) {
 	t.Helper()
 	result, _, runErr := once(t, h, doc)
 	synctest.Test(t, func(t *testing.T) {
 		var err error
-		if s, err = reconcile.WriteStatus(t.Context(), h, reconcile.Report{Doc: doc, Result: result, Err: runErr}); err != nil {
+		if s, err = status.Write(t.Context(), h, status.Report{Doc: doc, Result: result, Err: runErr}); err != nil {
 			t.Fatal(err)
 		}
 	})
@@ -49,7 +50,7 @@ func report(t *testing.T, h *fake.Host, doc *api.Document) (s reconcile.Status) 
 }
 
 // wantCondition checks status and reason, and that the message contains some words.
-func wantCondition(t *testing.T, s reconcile.Status, kind, status, reason, words string) {
+func wantCondition(t *testing.T, s status.Status, kind, status, reason, words string) {
 	t.Helper()
 	c := s.Condition(kind)
 	if c.Status != status || c.Reason != reason || !strings.Contains(c.Message, words) {
@@ -88,11 +89,11 @@ func TestConditions(t *testing.T) {
 		"two of them": {func(h *fake.Host) {
 			h.Role = host.RoleMaster
 			hold(h, "198.51.100.10")
-			put(reconcile.GuardFile, `{"haproxy": "answers", "conflict": "another host holds 198.51.100.10 too"}`)(h)
+			put(state.GuardFile, `{"haproxy": "answers", "conflict": "another host holds 198.51.100.10 too"}`)(h)
 		}, []want{{"Serving", "False", "SecondHolder", "another host holds"}}},
 		"fault": {func(h *fake.Host) {
 			h.Role = host.RoleFault
-			put(reconcile.GuardFile, `{"fault": true, "reason": "HAProxy answers nothing", "haproxy": "hung"}`)(h)
+			put(state.GuardFile, `{"fault": true, "reason": "HAProxy answers nothing", "haproxy": "hung"}`)(h)
 		}, []want{{"Serving", "False", "HAProxyHung", "must not hold the virtual IPs: HAProxy answers nothing"}}},
 		"drained": {func(h *fake.Host) { h.Role = host.RoleFault; put(render.DrainFile, "1\n")(h) },
 			[]want{{"Ready", "True", "Drained", ""}, {"Serving", "True", "Drained", "left to the peer"}}},
@@ -102,7 +103,7 @@ func TestConditions(t *testing.T) {
 			stop("haproxy.service")(h)
 		},
 			[]want{{"Ready", "False", "NotInSync", ""}, {"Serving", "False", "HAProxyStopped", "inactive"}}},
-		"full": {put(reconcile.GuardFile, `{"haproxy": "full"}`),
+		"full": {put(state.GuardFile, `{"haproxy": "full"}`),
 			[]want{{"Serving", "True", "StandingBy", "limit of connections"}, {"Ready", "True", "InSyncAndServing", ""}}},
 		"no server": {func(h *fake.Host) { h.Sick = "198.51.100.21" },
 			[]want{{"Serving", "False", "NoServerUp", "service web has no server that is up"}, {"InSync", "True", "AsWanted", ""}}},
@@ -112,7 +113,7 @@ func TestConditions(t *testing.T) {
 		"drift":              {put("/etc/haproxy/haproxy.cfg", "# by hand\n"), []want{{"InSync", "False", "Drifted", "haproxy.cfg"}, {"Serving", "True", "StandingBy", ""}}},
 		"drift that stays": {func(h *fake.Host) {
 			put("/etc/haproxy/haproxy.cfg", "# by hand\n")(h)
-			put(reconcile.DriftFile, `{"found": 9, "repaired": 8, "last": {"repaired": false, "by": "ansible (process 7)", "error": "waiting 4m"}}`)(h)
+			put(state.DriftFile, `{"found": 9, "repaired": 8, "last": {"repaired": false, "by": "ansible (process 7)", "error": "waiting 4m"}}`)(h)
 		}, []want{{"InSync", "False", "DriftNotRepaired", "; waiting 4m; changed by ansible (process 7)"}}},
 		"not to be looked at": {func(h *fake.Host) { h.FailMethod("Firewall", host.ErrUnavailable) },
 			[]want{{"InSync", "Unknown", "NotSeen", "firewall"}, {"Ready", "Unknown", "NotInSync", ""}}},
@@ -133,7 +134,7 @@ func TestConditions(t *testing.T) {
 			if test.change != nil {
 				test.change(h)
 			}
-			s := status(t, h, good, nil)
+			s := statusOf(t, h, good, nil)
 			for _, w := range test.want {
 				wantCondition(t, s, w.kind, w.status, w.reason, w.words)
 			}
@@ -146,7 +147,7 @@ func TestStatusWhileTheSpecIsRefused(t *testing.T) {
 	good := parse(t, spec)
 	h := installed(t, good)
 	refused := errors.New("spec.yaml:9:1: proxi: unknown field")
-	s := status(t, h, nil, refused)
+	s := statusOf(t, h, nil, refused)
 	wantCondition(t, s, "SpecValid", "False", "Refused", "proxi: unknown field")
 	wantCondition(t, s, "Ready", "False", "SpecInvalid", "proxi")
 	wantCondition(t, s, "InSync", "True", "AsWanted", "")
@@ -156,12 +157,12 @@ func TestStatusWhileTheSpecIsRefused(t *testing.T) {
 	}
 	// the daemon keeps the last good one meanwhile, and says what was refused
 	result := must(t, h, good)
-	s, err := reconcile.WriteStatus(t.Context(), h, reconcile.Report{Doc: good, Refused: refused, Result: result})
-	if err != nil || s.LastReconcile.Result != reconcile.Refused || s.LastReconcile.Error != refused.Error() {
+	s, err := status.Write(t.Context(), h, status.Report{Doc: good, Refused: refused, Result: result})
+	if err != nil || s.LastReconcile.Result != status.Refused || s.LastReconcile.Error != refused.Error() {
 		t.Errorf("%v, last %+v", err, s.LastReconcile)
 	}
 	// on a host that never had one there is only that to say
-	s = status(t, fake.New(), nil, refused)
+	s = statusOf(t, fake.New(), nil, refused)
 	wantCondition(t, s, "Ready", "False", "SpecRefused", "proxi")
 }
 
@@ -173,11 +174,11 @@ func TestSpecRefusedByThePrograms(t *testing.T) {
 	s := report(t, h, edit)
 	wantCondition(t, s, "SpecValid", "False", "RefusedByThisHost", "unknown keyword")
 	wantCondition(t, s, "InSync", "False", "NotYetApplied", "still to do")
-	if s.LastReconcile.Result != reconcile.Refused {
+	if s.LastReconcile.Result != status.Refused {
 		t.Errorf("last %+v", s.LastReconcile)
 	}
-	wantCondition(t, status(t, h, edit, nil), "SpecValid", "False", "RefusedByThisHost", "")
-	wantCondition(t, status(t, h, parse(t, spec), nil), "SpecValid", "True", "Accepted", "")
+	wantCondition(t, statusOf(t, h, edit, nil), "SpecValid", "False", "RefusedByThisHost", "")
+	wantCondition(t, statusOf(t, h, parse(t, spec), nil), "SpecValid", "True", "Accepted", "")
 }
 
 // A transition time stays as long as the status does, also for another process.
@@ -195,7 +196,7 @@ func TestTransitionTimes(t *testing.T) {
 		if err := old.Write(t.Context(), h); err != nil {
 			t.Fatal(err)
 		}
-		s := status(t, h, good, nil)
+		s := statusOf(t, h, good, nil)
 		if at := s.Condition("InSync").LastTransitionTime; at.Year() != 2020 {
 			t.Errorf("%s: InSync changed at %v", kind, at)
 		}
@@ -236,7 +237,7 @@ func TestPeers(t *testing.T) {
 			h.Role, h.Answers = test.role, test.answers
 			h.FailMethod("Neighbours", test.fail)
 			var got []string
-			for _, p := range status(t, h, doc, nil).Peers {
+			for _, p := range statusOf(t, h, doc, nil).Peers {
 				got = append(got, p.Name+" "+p.Address+" "+string(p.State))
 			}
 			if strings.Join(got, ", ") != test.want {
@@ -262,14 +263,14 @@ func TestRoleReason(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			h := installed(t, doc)
 			h.Role = test.role
-			record := reconcile.RoleRecord{Role: test.seen, Since: time.Date(2026, 7, 1, 0, 0, 0, 0, time.UTC), Reason: "lb2 was silent"}
+			record := state.RoleRecord{Role: test.seen, Since: time.Date(2026, 7, 1, 0, 0, 0, 0, time.UTC), Reason: "lb2 was silent"}
 			if err := record.Write(t.Context(), h); err != nil {
 				t.Fatal(err)
 			}
 			if test.drained {
 				h.Put(render.DrainFile, "1\n", 0o600)
 			}
-			s := status(t, h, doc, nil)
+			s := statusOf(t, h, doc, nil)
 			if s.Role != test.role || s.RoleReason != test.want || s.Drained != test.drained || s.RoleSince.Year() != test.years {
 				t.Errorf("role %s since %v, reason %q, drained %t", s.Role, s.RoleSince, s.RoleReason, s.Drained)
 			}
@@ -287,7 +288,7 @@ func TestStatusWaitsForKeepalived(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		began := time.Now()
 		asked := &lateObserver{Host: h, started: began.Add(-100 * time.Millisecond)}
-		if _, err := reconcile.ReadStatus(t.Context(), asked, doc, nil, nil); err != nil {
+		if _, err := status.Read(t.Context(), asked, doc, nil, nil); err != nil {
 			t.Fatal(err)
 		}
 		if waited := asked.at.Sub(began); waited < 400*time.Millisecond || waited > 500*time.Millisecond {
@@ -323,21 +324,21 @@ func TestHeldBackUpdates(t *testing.T) {
 	}
 	h.Archive["haproxy"] = append([]string{"2.6.12-1+deb12u5"}, h.Archive["haproxy"]...)
 	h.ListsTime = h.ListsTime.Add(time.Hour)
-	want := reconcile.HeldUpdate{Package: "haproxy", Version: "2.6.12-1+deb12u4", Candidate: "2.6.12-1+deb12u5", Security: true}
+	want := status.HeldUpdate{Package: "haproxy", Version: "2.6.12-1+deb12u4", Candidate: "2.6.12-1+deb12u5", Security: true}
 	for range 2 {
 		s := report(t, h, doc)
 		if h.Asked != 2 || len(s.Updates.HeldBack) != 1 || s.Updates.HeldBack[0] != want {
 			t.Errorf("asked %d times: %+v", h.Asked, s.Updates)
 		}
 	}
-	if s := status(t, h, doc, nil); len(s.Updates.HeldBack) != 1 || h.Asked != 2 {
+	if s := statusOf(t, h, doc, nil); len(s.Updates.HeldBack) != 1 || h.Asked != 2 {
 		t.Errorf("a status asked apt, %d times: %+v", h.Asked, s.Updates)
 	}
 	h.Admin(func(ctx context.Context, r host.Host) error {
 		_, err := r.InstallPackages(ctx, "haproxy=2.6.12-1+deb12u5")
 		return err
 	})
-	if s := status(t, h, doc, nil); s.Updates != nil {
+	if s := statusOf(t, h, doc, nil); s.Updates != nil {
 		t.Errorf("installed meanwhile: %+v", s.Updates)
 	}
 }
@@ -350,9 +351,9 @@ func TestRefreshStatus(t *testing.T) {
 	h.FailMethod("VRRP", errors.New("must not be asked"))
 	h.FailMethod("Packages", errors.New("must not be asked"))
 	h.FailMethod("Firewall", errors.New("must not be asked"))
-	refresh := func() reconcile.Status {
+	refresh := func() status.Status {
 		t.Helper()
-		s, err := reconcile.RefreshStatus(t.Context(), h, doc, before)
+		s, err := status.Refresh(t.Context(), h, doc, before)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -366,7 +367,7 @@ func TestRefreshStatus(t *testing.T) {
 	h.Role = host.RoleMaster
 	hold(h, "198.51.100.10")
 	h.Sick = "198.51.100.21"
-	h.Put(reconcile.RoleFile, `{"role": "MASTER", "since": "2026-07-01T00:00:00Z", "reason": "lb2 was silent"}`, 0o600)
+	h.Put(state.RoleFile, `{"role": "MASTER", "since": "2026-07-01T00:00:00Z", "reason": "lb2 was silent"}`, 0o600)
 	s = refresh()
 	if s.Role != host.RoleMaster || s.RoleReason != "lb2 was silent" || !s.VirtualIPs[0].Held || s.Services[0].Servers[0].Up() {
 		t.Errorf("%+v", s)
@@ -401,7 +402,7 @@ func TestChangesOfTheRole(t *testing.T) {
 		}
 		for range 2 {
 			s := report(t, h, doc)
-			record, err := reconcile.ReadRole(t.Context(), h)
+			record, err := state.ReadRole(t.Context(), h)
 			if err != nil || record.Transitions != step.count || s.Role != step.role || s.RoleReason != step.reason || record.Reason != step.reason {
 				t.Errorf("%s: %v, %+v; status %s, %q", step.role, err, record, s.Role, s.RoleReason)
 			}

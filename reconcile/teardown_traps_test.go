@@ -7,9 +7,9 @@ import (
 	"strings"
 	"testing"
 
-	"rlb.dev/rlb-agent/reconcile"
 	"rlb.dev/rlb-agent/reconcile/host"
 	"rlb.dev/rlb-agent/reconcile/host/fake"
+	"rlb.dev/rlb-agent/reconcile/state"
 	"rlb.dev/rlb-agent/render"
 )
 
@@ -121,7 +121,7 @@ func TestTeardownOfAHostThatNeverHadAnything(t *testing.T) {
 		same(t, "a teardown of nothing", h, before)
 	}
 	h := fake.New() // a refused spec left a status
-	h.Put(reconcile.StatusFile, "{}\n", 0o600)
+	h.Put(state.StatusFile, "{}\n", 0o600)
 	mustTearDown(t, h, false)
 	if h.Dump() != fake.New().Dump() {
 		t.Errorf("left:\n%s", h.Dump())

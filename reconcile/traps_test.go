@@ -35,7 +35,7 @@ func TestLostReload(t *testing.T) {
 	if file := h.Text("/etc/haproxy/haproxy.cfg"); !strings.Contains(file, "9001") || strings.Contains(h.Loaded("haproxy.service"), "9001") {
 		t.Fatal("the kill came at the wrong moment")
 	}
-	wantLines(t, "plan after the kill", plan(t, h, edit), "reload haproxy.service")
+	wantLines(t, "plan after the kill", planOf(t, h, edit), "reload haproxy.service")
 	must(t, h, edit)
 	if h.Loaded("haproxy.service") != h.Text("/etc/haproxy/haproxy.cfg") {
 		t.Error("haproxy still runs its old configuration")

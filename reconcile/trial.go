@@ -9,55 +9,21 @@ import (
 
 	"rlb.dev/rlb-agent/api"
 	"rlb.dev/rlb-agent/reconcile/host"
+	"rlb.dev/rlb-agent/reconcile/state"
 )
 
 // A trial is a spec in force that goes back by itself. While it lasts, spec.yaml stays as it was: going back is only to
 // reconcile with that again. A timer of systemd does it, so that neither the agent nor the terminal need live; and a
 // unit does it at boot, so that a reboot ends the trial too.
 const (
-	trialFile    = host.StateDir + "/trial.json"
-	trialSpec    = host.StateDir + "/trial.yaml"
-	trialUnit    = "rlb-trial-end.service"
-	trialTimer   = "rlb-trial-end.timer"
-	systemdUnits = "/etc/systemd/system/"
+	trialUnit  = "rlb-trial-end.service"
+	trialTimer = "rlb-trial-end.timer"
 )
-
-// Trial is a spec that is tried.
-type Trial struct {
-	File     string    `json:"file"`     // where it was read
-	Spec     string    `json:"spec"`     // the spec file that it may replace
-	Deadline time.Time `json:"deadline"` // when it ends unless confirmed
-}
-
-// Over says whether its time is up.
-func (t Trial) Over(now time.Time) bool { return !now.Before(t.Deadline) }
-
-// RunningTrial is the trial that lasts, or nil.
-func RunningTrial(ctx context.Context, o host.Observer) (*Trial, error) {
-	f, err := o.File(ctx, trialFile)
-	if err != nil || !f.Exists {
-		return nil, err
-	}
-	t := new(Trial)
-	return t, readJSON(ctx, o, trialFile, t)
-}
-
-// TrialSpec is the spec that is tried.
-func TrialSpec(ctx context.Context, o host.Observer) (*api.Document, error) {
-	f, err := o.File(ctx, trialSpec)
-	if err != nil {
-		return nil, err
-	}
-	if !f.Exists {
-		return nil, fmt.Errorf("cannot read the spec that is tried: %s is gone", trialSpec)
-	}
-	return api.Parse(trialSpec, f.Data)
-}
 
 // BeginTrial brings a spec into force until the deadline. Its end is arranged for before anything changes. A failed
 // run is undone as ever, and the trial is over then; of one that was not undone, the trial's end is the way back.
 // command ends a trial, with absolute path and arguments.
-func (r *Reconciler) BeginTrial(ctx context.Context, doc *api.Document, t Trial, command string) (Result, error) {
+func (r *Reconciler) BeginTrial(ctx context.Context, doc *api.Document, t state.Trial, command string) (Result, error) {
 	if err := r.Host.Ready(ctx); err != nil {
 		return Result{}, err
 	}
@@ -78,7 +44,7 @@ func (r *Reconciler) BeginTrial(ctx context.Context, doc *api.Document, t Trial,
 	return result, err
 }
 
-func (r *Reconciler) arm(ctx context.Context, doc *api.Document, t Trial, command string) error {
+func (r *Reconciler) arm(ctx context.Context, doc *api.Document, t state.Trial, command string) error {
 	seconds := int(time.Until(t.Deadline).Round(time.Second).Seconds())
 	unit := fmt.Sprintf("# Made by rlb-agent: ends a trial that nobody confirmed.\n[Unit]\nDescription=End of a trial of rlb-agent\nAfter=dbus.service\n\n"+
 		"[Service]\nType=oneshot\nExecStart=%s\nTimeoutStartSec=10min\n\n[Install]\nWantedBy=multi-user.target\n", command)
@@ -88,15 +54,15 @@ func (r *Reconciler) arm(ctx context.Context, doc *api.Document, t Trial, comman
 		path, text string
 		mode       fs.FileMode
 	}{
-		{systemdUnits + trialUnit, unit, 0o644},
-		{systemdUnits + trialTimer, timer, 0o644},
-		{trialSpec, string(doc.Data), 0o600},
+		{host.UnitDir + trialUnit, unit, 0o644},
+		{host.UnitDir + trialTimer, timer, 0o644},
+		{state.TrialSpecFile, string(doc.Data), 0o600},
 	} {
 		if err := r.Host.WriteFile(ctx, f.path, []byte(f.text), f.mode, 0, 0); err != nil {
 			return err
 		}
 	}
-	if err := writeJSON(ctx, r.Host, trialFile, t); err != nil {
+	if err := state.WriteJSON(ctx, r.Host, state.TrialFile, t); err != nil {
 		return err
 	}
 	return errors.Join(
@@ -111,7 +77,7 @@ func (r *Reconciler) arm(ctx context.Context, doc *api.Document, t Trial, comman
 func (r *Reconciler) EndTrial(ctx context.Context) error {
 	ctx = context.WithoutCancel(ctx)
 	left := false
-	for _, path := range []string{trialFile, trialSpec, systemdUnits + trialUnit, systemdUnits + trialTimer} {
+	for _, path := range []string{state.TrialFile, state.TrialSpecFile, host.UnitDir + trialUnit, host.UnitDir + trialTimer} {
 		f, err := r.Host.File(ctx, path)
 		if err != nil {
 			return err
@@ -124,11 +90,11 @@ func (r *Reconciler) EndTrial(ctx context.Context) error {
 	for _, do := range []func() error{ // one after the other: a unit whose file is gone cannot be disabled
 		func() error { return r.Host.StopUnit(ctx, trialTimer) },
 		func() error { return r.Host.DisableUnit(ctx, trialUnit) },
-		func() error { return r.Host.RemoveFile(ctx, systemdUnits+trialTimer) },
-		func() error { return r.Host.RemoveFile(ctx, systemdUnits+trialUnit) },
+		func() error { return r.Host.RemoveFile(ctx, host.UnitDir+trialTimer) },
+		func() error { return r.Host.RemoveFile(ctx, host.UnitDir+trialUnit) },
 		func() error { return r.Host.ReloadManager(ctx) },
-		func() error { return r.Host.RemoveFile(ctx, trialSpec) },
-		func() error { return r.Host.RemoveFile(ctx, trialFile) },
+		func() error { return r.Host.RemoveFile(ctx, state.TrialSpecFile) },
+		func() error { return r.Host.RemoveFile(ctx, state.TrialFile) },
 	} {
 		if err := do(); err != nil {
 			return fmt.Errorf("cannot end the trial: %w", err)

@@ -11,6 +11,8 @@ import (
 	"rlb.dev/rlb-agent/api"
 	"rlb.dev/rlb-agent/reconcile"
 	"rlb.dev/rlb-agent/reconcile/host/fake"
+	"rlb.dev/rlb-agent/reconcile/plan"
+	"rlb.dev/rlb-agent/reconcile/state"
 )
 
 // A trial, its end and its confirmation, interrupted anywhere: what the timer, the boot or the next run does leads to the
@@ -94,7 +96,7 @@ func TestTrialInterrupted(t *testing.T) {
 func TestTrialIsArmedFirst(t *testing.T) {
 	file, tried := port(t, 9000), port(t, 9001)
 	running := func(h *fake.Host) bool {
-		trial, err := reconcile.RunningTrial(t.Context(), h)
+		trial, err := state.RunningTrial(t.Context(), h)
 		return err == nil && trial != nil && armed(t, h)
 	}
 	before := installed(t, file).Dump(append(memory, "/etc/systemd/system/rlb-trial")...)
@@ -123,12 +125,12 @@ func TestTrialIsArmedFirst(t *testing.T) {
 	h := installed(t, file)
 	_, err := isolated(t, h, func(ctx context.Context, r *reconcile.Reconciler) error {
 		ctx, cancel := context.WithCancel(ctx)
-		r.Step = func(s reconcile.Step) {
+		r.Step = func(s plan.Step) {
 			if strings.HasPrefix(s.String(), "reload") {
 				cancel()
 			}
 		}
-		_, err := r.BeginTrial(ctx, tried, reconcile.Trial{Deadline: time.Now().Add(time.Minute)}, "/bin/true")
+		_, err := r.BeginTrial(ctx, tried, state.Trial{Deadline: time.Now().Add(time.Minute)}, "/bin/true")
 		return err
 	})
 	if !errors.Is(err, context.Canceled) && err != nil {

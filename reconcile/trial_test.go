@@ -13,6 +13,7 @@ import (
 	"rlb.dev/rlb-agent/reconcile"
 	"rlb.dev/rlb-agent/reconcile/host"
 	"rlb.dev/rlb-agent/reconcile/host/fake"
+	"rlb.dev/rlb-agent/reconcile/state"
 )
 
 // isolated runs the agent in a bubble of time; it may be killed.
@@ -29,7 +30,7 @@ func isolated(t *testing.T, h *fake.Host, do func(ctx context.Context, r *reconc
 func try(t *testing.T, h *fake.Host, doc *api.Document) (killed bool, err error) {
 	t.Helper()
 	return isolated(t, h, func(ctx context.Context, r *reconcile.Reconciler) error {
-		trial := reconcile.Trial{File: "/root/new.yaml", Spec: "/etc/rlb/spec.yaml", Deadline: time.Now().Add(90 * time.Second)}
+		trial := state.Trial{File: "/root/new.yaml", Spec: "/etc/rlb/spec.yaml", Deadline: time.Now().Add(90 * time.Second)}
 		_, err := r.BeginTrial(ctx, doc, trial, "/usr/bin/rlb-agent try --end")
 		return err
 	})
@@ -46,7 +47,7 @@ func begin(t *testing.T, h *fake.Host, doc *api.Document) {
 func end(t *testing.T, h *fake.Host, file *api.Document) (was, killed bool, err error) {
 	t.Helper()
 	killed, err = isolated(t, h, func(ctx context.Context, r *reconcile.Reconciler) error {
-		trial, err := reconcile.RunningTrial(ctx, h)
+		trial, err := state.RunningTrial(ctx, h)
 		if err != nil || trial == nil {
 			return err
 		}
@@ -72,15 +73,15 @@ func TestTrial(t *testing.T) {
 	if !strings.Contains(h.Loaded("haproxy.service"), "9001") {
 		t.Error("what is tried is not in force")
 	}
-	trial, err := reconcile.RunningTrial(t.Context(), h)
+	trial, err := state.RunningTrial(t.Context(), h)
 	if err != nil || trial == nil || trial.File != "/root/new.yaml" {
 		t.Fatalf("running: %+v, %v", trial, err)
 	}
-	if doc, err := reconcile.TrialSpec(t.Context(), h); err != nil || doc.Digest != tried.Digest {
+	if doc, err := state.TrialSpec(t.Context(), h); err != nil || doc.Digest != tried.Digest {
 		t.Errorf("the spec that is tried: %v", err)
 	}
 	wantLines(t, "history", history(t, h), generation(1, file))
-	if good, err := reconcile.LastGood(t.Context(), h); err != nil || good.Digest != file.Digest {
+	if good, err := state.LastGood(t.Context(), h); err != nil || good.Digest != file.Digest {
 		t.Errorf("the last good one: %v", err)
 	}
 	unit, timer := h.Text("/etc/systemd/system/rlb-trial-end.service"), h.Text("/etc/systemd/system/rlb-trial-end.timer")
@@ -121,12 +122,12 @@ func TestTrialDeadlines(t *testing.T) {
 		{0, "OnActiveSec=1s", true},
 		{50 * 365 * 24 * time.Hour, "OnActiveSec=1576800000s", false},
 	} {
-		if got := (reconcile.Trial{Deadline: now.Add(test.after)}).Over(now); got != test.over {
+		if got := (state.Trial{Deadline: now.Add(test.after)}).Over(now); got != test.over {
 			t.Errorf("over after %v: %t", test.after, got)
 		}
 		h := installed(t, port(t, 9000))
 		_, err := isolated(t, h, func(ctx context.Context, r *reconcile.Reconciler) error {
-			_, err := r.BeginTrial(ctx, port(t, 9001), reconcile.Trial{Deadline: time.Now().Add(test.after)}, "/bin/true")
+			_, err := r.BeginTrial(ctx, port(t, 9001), state.Trial{Deadline: time.Now().Add(test.after)}, "/bin/true")
 			return err
 		})
 		if timer := h.Text("/etc/systemd/system/rlb-trial-end.timer"); err != nil || !strings.Contains(timer, test.timer+"\n") {

@@ -8,6 +8,8 @@ import (
 	"slices"
 
 	"rlb.dev/rlb-agent/reconcile/host"
+	"rlb.dev/rlb-agent/reconcile/plan"
+	"rlb.dev/rlb-agent/reconcile/state"
 )
 
 // Failure is a run that did not come to its end.
@@ -41,13 +43,13 @@ func (r *run) undo(ctx context.Context, cause error) error {
 		return &Failure{Err: fmt.Errorf("%w; %w; the next run goes on from here", cause, err)}
 	}
 	r.Log.Error("undoing", "cause", cause)
-	t := &tools{host: r.Host, memory: &r.memory}
+	t := &plan.Tools{Host: r.Host, Memory: &r.memory}
 	var failed []error
 	now := takeBaseline(ctx, r.Host) // its workers must be replaced
-	back := wayBack(r.done)
+	back := plan.WayBack(r.done)
 	for _, s := range back {
 		r.Log.Info(s.String())
-		if err := s.apply(ctx, t); err != nil {
+		if err := s.Do(ctx, t); err != nil {
 			failed = append(failed, inStep(s, err))
 		}
 	}
@@ -60,53 +62,25 @@ func (r *run) undo(ctx context.Context, cause error) error {
 	switch { // a run that never was is not to be remembered
 	case errors.Join(failed...) != nil || errors.Is(cause, context.Canceled):
 	case r.blank:
-		failed = append(failed, forget{dirs: []string{generationsDir, beforeDir, packagedDir, host.StateDir}}.apply(ctx, t))
+		failed = append(failed, plan.Forget(state.GenerationsDir, state.BeforeDir, state.PackagedDir, host.StateDir).Do(ctx, t))
 	default:
-		failed = append(failed, r.was.save(ctx, r.Host))
+		failed = append(failed, r.was.Save(ctx, r.Host))
 	}
 	return &Failure{Err: cause, Undo: errors.Join(failed...), Undone: true}
 }
 
-// wayBack are the steps that undo others. A unit is disabled while its file is there, and enabled, started or masked
-// when it is there again; all else comes in the order of what it undoes.
-func wayBack(done []Step) []Step {
-	var back []Step
-	for _, s := range done {
-		for _, b := range s.undo() {
-			// one reload is enough for many servers
-			back = slices.DeleteFunc(back, func(before Step) bool { return isReload(before) && isReload(b) && before == b })
-			back = append(back, b)
-		}
-	}
-	rank := func(s Step) int {
-		switch s.(type) {
-		case disableUnit:
-			return 0
-		case enableUnit:
-			return 2
-		case startUnit, remaskUnit:
-			return 3
-		}
-		return 1
-	}
-	slices.SortStableFunc(back, func(a, b Step) int { return rank(a) - rank(b) })
-	return back
-}
-
-func isReload(s Step) bool { _, is := s.(reloadUnit); return is }
-
 // purge removes the packages that this run brought. With them goes what they call their configuration, even where it
 // was there before them: that comes back.
-func (r *run) purge(ctx context.Context, t *tools) error {
+func (r *run) purge(ctx context.Context, t *plan.Tools) error {
 	if err := r.Host.PurgePackages(ctx, r.brought...); err != nil {
 		return err
 	}
 	r.memory.Installed = slices.DeleteFunc(r.memory.Installed, func(name string) bool { return slices.Contains(r.brought, name) })
-	failed := []error{r.memory.save(ctx, r.Host)}
+	failed := []error{r.memory.Save(ctx, r.Host)}
 	for _, path := range slices.Sorted(maps.Keys(r.before)) {
 		now, err := r.Host.File(ctx, path)
 		if err == nil && r.before[path].Exists && !now.Exists {
-			err = putBack{file: r.before[path]}.apply(ctx, t)
+			err = plan.PutBack(r.before[path], nil).Do(ctx, t)
 		}
 		failed = append(failed, err)
 	}
@@ -114,22 +88,22 @@ func (r *run) purge(ctx context.Context, t *tools) error {
 }
 
 // servesAgain sees that the units that were made to load the files of before run with them.
-func (r *run) servesAgain(ctx context.Context, back []Step, now baseline) error {
-	var d Desired
+func (r *run) servesAgain(ctx context.Context, back []plan.Step, now baseline) error {
+	var d plan.Desired
 	for _, s := range back {
-		if name, config := loads(s); name != "" && config != "" {
-			d.Units = append(d.Units, UnitWant{Name: name, Run: true, Config: config})
+		if s.Loads.Unit != "" && s.Loads.Config != "" {
+			d.Units = append(d.Units, plan.UnitWant{Name: s.Loads.Unit, Run: true, Config: s.Loads.Config})
 		}
 	}
 	if len(d.Units) == 0 {
 		return nil
 	}
 	for _, addr := range r.base.listen {
-		d.Listen = append(d.Listen, ListenWant{Addr: addr})
+		d.Listen = append(d.Listen, plan.ListenWant{Addr: addr})
 	}
 	d.Instances = slices.Sorted(maps.Keys(r.base.well))
-	if err := serves(ctx, r.Host, d, baseline{workers: now.workers, well: r.base.well}, reloadsHAProxy(back)); err != nil {
+	if err := serves(ctx, r.Host, d, baseline{workers: now.workers, well: r.base.well}, plan.Reloads(back, host.HAProxyUnit)); err != nil {
 		return fmt.Errorf("%w, with the configuration of before", err)
 	}
-	return recordLoaded(ctx, r.Host, back)
+	return plan.RecordLoaded(ctx, r.Host, back)
 }

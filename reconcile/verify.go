@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"rlb.dev/rlb-agent/reconcile/host"
+	"rlb.dev/rlb-agent/reconcile/plan"
 )
 
 const (
@@ -20,12 +21,12 @@ const (
 // serves waits until the host does what the desired state says, as far as it can be seen from the host: the units
 // run and stay, and HAProxy's present workers, not some older ones, listen wherever clients connect.
 // Nothing that served before must be gone; replaced says that a reload must have brought a new worker.
-func serves(ctx context.Context, h host.Host, d Desired, before baseline, replaced bool) error {
-	var now Observed
-	if err := now.former(ctx, h); err != nil {
+func serves(ctx context.Context, h host.Host, d plan.Desired, before baseline, replaced bool) error {
+	var now plan.Observed
+	if err := now.LookForFormer(ctx, h); err != nil {
 		return err
 	}
-	d.heed(now)
+	d.ApplyRuntimeState(now)
 	ctx, cancel := context.WithTimeout(ctx, verifyTimeout+firstCheck(d, before))
 	defer cancel()
 	var old []int
@@ -52,7 +53,7 @@ func serves(ctx context.Context, h host.Host, d Desired, before baseline, replac
 	}
 }
 
-func servesNow(ctx context.Context, h host.Host, d Desired, before baseline, replaced []int) error {
+func servesNow(ctx context.Context, h host.Host, d plan.Desired, before baseline, replaced []int) error {
 	for _, want := range d.Units {
 		if !want.Run {
 			continue
@@ -82,8 +83,8 @@ func servesNow(ctx context.Context, h host.Host, d Desired, before baseline, rep
 
 // listens asks HAProxy's master for its workers: systemd calls a reload done while the new worker may have failed to
 // bind and the old one goes on.
-func listens(ctx context.Context, h host.Host, d Desired, unit host.Unit, replaced []int) error {
-	socket := masterSocket(unit)
+func listens(ctx context.Context, h host.Host, d plan.Desired, unit host.Unit, replaced []int) error {
+	socket := unit.MasterSocket()
 	if socket == "" {
 		return nil // the administrator's EXTRAOPTS took the socket away
 	}
@@ -115,7 +116,7 @@ func listens(ctx context.Context, h host.Host, d Desired, unit host.Unit, replac
 }
 
 // stays looks again after a moment: the same processes must be there.
-func stays(ctx context.Context, h host.Host, d Desired) error {
+func stays(ctx context.Context, h host.Host, d plan.Desired) error {
 	before := map[string]int{}
 	for round := range 2 {
 		for _, want := range d.Units {
@@ -137,10 +138,4 @@ func stays(ctx context.Context, h host.Host, d Desired) error {
 		}
 	}
 	return nil
-}
-
-// masterSocket is the path of HAProxy's master CLI, from the -S option of its unit, or "".
-func masterSocket(unit host.Unit) string {
-	path, _, _ := strings.Cut(argument(unit.Environment["EXTRAOPTS"], "-S", "--master-socket"), ",")
-	return strings.TrimPrefix(path, "unix@")
 }

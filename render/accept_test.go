@@ -101,7 +101,7 @@ func TestKeepalivedAccepts(t *testing.T) {
 		scripts = append(scripts, lab.File{Path: path, Data: []byte("#!/bin/sh\n"), Mode: 0o755})
 	}
 	accepted(t, "keepalived.conf", func(t *testing.T, r lab.Release, spec *api.LoadBalancerSpec, data string) {
-		iface := factsFor(spec, newest).Interface
+		iface := factsFor(spec, stable).Interface
 		err := lab.CheckKeepalived(t.Context(), r, []byte(data), iface, scripts...)
 		if err != nil && !(r == lab.Bullseye && strings.HasSuffix(err.Error(), linkLocal)) {
 			t.Errorf("%v\n%s", err, data)
@@ -152,7 +152,7 @@ systemd-analyze verify --man=no /etc/systemd/system/rlb-firewall.service 2>&1`
 		}
 	})
 	spec := example(t, "minimal")
-	facts := factsFor(spec, newest)
+	facts := factsFor(spec, stable)
 	facts.KeepalivedConfig = "/etc/keepalived/other.conf"
 	for _, f := range files(t, spec, facts) {
 		dir, dropIn := filepath.Split(f.Path)

@@ -12,7 +12,7 @@ import (
 // TestOrigin: what a program says of a line can be said of the field that it stems from.
 func TestOrigin(t *testing.T) {
 	spec := example(t, "full")
-	rendered := files(t, spec, factsFor(spec, newest))
+	rendered := files(t, spec, factsFor(spec, stable))
 	for kind, lines := range map[Kind]map[string]string{
 		HAProxyConfig: {
 			"    maxconn 4096":                      "proxy.maxConnections",
@@ -70,7 +70,7 @@ func TestOrigin(t *testing.T) {
 // TestFiles: paths, modes and order.
 func TestFiles(t *testing.T) {
 	spec := example(t, "minimal")
-	facts := factsFor(spec, newest)
+	facts := factsFor(spec, stable)
 	facts.HAProxyConfig, facts.KeepalivedConfig, facts.Systemctl = "/etc/a.cfg", "/etc/b.conf", "/bin/systemctl"
 	var got []string
 	for _, f := range files(t, spec, facts) {
@@ -100,7 +100,7 @@ func TestFiles(t *testing.T) {
 func TestDeterminism(t *testing.T) {
 	for _, name := range examples(t) {
 		spec := example(t, name)
-		facts := factsFor(spec, newest)
+		facts := factsFor(spec, stable)
 		first := files(t, spec, facts)
 		for range 20 {
 			if again := files(t, spec, facts); !reflect.DeepEqual(first, again) {
@@ -110,7 +110,7 @@ func TestDeterminism(t *testing.T) {
 		if diff := cmp.Diff(example(t, name), spec); diff != "" {
 			t.Errorf("%s: rendering changed the spec:\n%s", name, diff)
 		}
-		if diff := cmp.Diff(factsFor(spec, newest).Interface, facts.Interface); diff != "" {
+		if diff := cmp.Diff(factsFor(spec, stable).Interface, facts.Interface); diff != "" {
 			t.Errorf("%s: rendering changed the facts:\n%s", name, diff)
 		}
 	}

@@ -17,7 +17,7 @@ const (
 func chains(t *testing.T, yaml string) (v4, v6 []string) {
 	t.Helper()
 	spec := parse(t, shortest+yaml)
-	for _, f := range files(t, spec, factsFor(spec, newest)) {
+	for _, f := range files(t, spec, factsFor(spec, stable)) {
 		if f.Kind != FirewallRules {
 			continue
 		}
@@ -95,7 +95,7 @@ func TestSharedPort(t *testing.T) {
 
 func TestFirewallOff(t *testing.T) {
 	spec := parse(t, shortest+vip4+"firewall: {manage: false}\n"+oneService)
-	facts := factsFor(spec, newest)
+	facts := factsFor(spec, stable)
 	facts.Subnets = nil // which nothing needs then
 	for _, f := range files(t, spec, facts) {
 		if f.Kind == FirewallRules || strings.HasSuffix(f.Path, FirewallUnit) {
@@ -118,7 +118,7 @@ func TestMissingFacts(t *testing.T) {
 		{vip46, "", func(f *Facts) { f.Subnets = []netip.Prefix{netip.MustParsePrefix("192.168.3.241/24")} }},
 	} {
 		spec := parse(t, shortest+c.yaml+oneService)
-		facts := factsFor(spec, newest)
+		facts := factsFor(spec, stable)
 		c.change(&facts)
 		_, err := Files(spec, facts)
 		if c.want == "" && err != nil || c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {

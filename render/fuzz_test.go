@@ -18,7 +18,7 @@ var known = map[Kind]*regexp.Regexp{
 	HAProxyConfig: grammar(`
 global
 defaults
-resolvers rlb
+resolvers rlb(:dns)?
 frontend W
 backend W
     log /dev/log    local0
@@ -35,6 +35,7 @@ backend W
     ssl-default-bind-options no-sslv3
     maxconn N
     hard-stop-after T
+    mworker-max-reloads N
     setenv RES_OPTIONS "timeout:1 attempts:1"
     mode (tcp|http)
     option (tcp-check|tcplog|clitcpka|srvtcpka|redispatch)
@@ -54,7 +55,7 @@ backend W
     option httpchk GET (/W|/)
     http-check expect status N(,N)*
     http-check expect rstatus \^\(N(\|N)+\)\$
-    server W W:N( check( check-ssl verify (none|required ca-file /W))? inter T rise N fall N( fastinter T on-marked-down shutdown-sessions)?)?( weight N)?( maxconn N)?( backup)?( init-addr last,libc,none( resolvers rlb resolve-prefer ipv[46])?)?
+    server W W:N( check( check-ssl verify (none|required ca-file /W))? inter T rise N fall N( fastinter T on-marked-down shutdown-sessions)?( init-state up)?)?( weight N)?( maxconn N)?( backup)?( init-addr last,libc,none( resolvers rlb(:dns)? resolve-prefer ipv[46])?)?
     http-request use-service prometheus-exporter if { path /metrics }
     stats enable
     stats uri /
@@ -127,10 +128,10 @@ func grammar(lines string) *regexp.Regexp {
 	return regexp.MustCompile(`^(` + strings.Join(all, "|") + `)?$`)
 }
 
-// checkKnown renders a spec for the oldest and the newest programs and finds lines that no rendering may have.
+// checkKnown renders a spec for the oldest, the stable and the newest programs and finds lines that no rendering may have.
 func checkKnown(t *testing.T, spec *api.LoadBalancerSpec) {
 	t.Helper()
-	for _, r := range []release{newest, releases[len(releases)-1]} {
+	for _, r := range []release{releases[0], stable, releases[len(releases)-1]} {
 		rendered, err := Files(spec, factsFor(spec, r))
 		if err != nil {
 			t.Fatalf("cannot render: %v", err)

@@ -2,6 +2,7 @@ package render
 
 import (
 	"fmt"
+	"math"
 	"net/netip"
 	"strconv"
 	"strings"
@@ -62,6 +63,10 @@ func (r *renderer) haproxyGlobal(l *lines) {
 	if p.HardStopAfter != nil {
 		l.add("proxy.hardStopAfter", "    hard-stop-after %s", millis(p.HardStopAfter))
 	}
+	if r.facts.HAProxyVersion.atLeast(gates.haproxyFewReloads) {
+		// Else HAProxy ends an old process with all of its connections after 50 reloads; hard-stop-after is its only end.
+		l.add("", "    mworker-max-reloads %d", math.MaxInt32)
+	}
 	if r.hasNames() {
 		// Dead DNS must not hold up a start: with the C library's own patience each name takes the better part of a
 		// minute, and systemd gives up after 90 s (resolv.conf(5), RES_OPTIONS).
@@ -106,12 +111,21 @@ func (r *renderer) haproxyDefaults(l *lines) {
 }
 
 func (r *renderer) frontend(l *lines, s *api.Service, origin string) {
-	l.section(2, origin, "frontend %s", s.Name)
+	l.section(2, origin, "frontend %s", r.frontendName(s))
 	for _, bind := range r.binds(s) {
 		l.add(origin+".bind", "    bind %s", bind)
 	}
 	l.add(origin, "    default_backend %s", s.Name)
 	l.raw(origin+".extraFrontend", s.ExtraFrontend)
+}
+
+// frontendName is the name of a service's frontend: that of its backend where HAProxy bears it, so that older versions
+// and the original's files stay as they are. The colon keeps it apart from every service's.
+func (r *renderer) frontendName(s *api.Service) string {
+	if r.facts.HAProxyVersion.atLeast(gates.haproxyOwnNames) {
+		return s.Name + ":in"
+	}
+	return s.Name
 }
 
 // binds are the arguments of the bind lines of a service (HAProxy configuration manual §5.1).
@@ -186,6 +200,11 @@ func (r *renderer) server(s *api.Server, h *api.HealthCheck) string {
 		if r.spec.Profile == api.Standard {
 			add("fastinter %dms", repeat(h).Milliseconds())
 			add("on-marked-down shutdown-sessions")
+		}
+		if r.facts.HAProxyVersion.atLeast(gates.haproxyInitState) {
+			// The first good check makes a server fully up, as before 3.4. There, by default, it takes as many as rise says,
+			// and until then one bad check takes the server down.
+			add("init-state up")
 		}
 	}
 	if s.Weight != nil {

@@ -18,13 +18,16 @@ type release struct {
 
 // releases are those that are rendered for, newest first.
 var releases = []release{
+	{"experimental", "3.4.7-1", "1:2.3.4-1"},
+	{"sid", "3.2.26-1", "1:2.3.4-1"},
 	{"debian13", "3.0.11-1+deb13u3", "1:2.3.3-1"},
 	{"debian12", "2.6.12-1+deb12u3", "1:2.2.7-1+b2"},
 	{"debian11", "2.2.9-2+deb11u6", "1:2.1.5-0.2+deb11u1"},
 	{"debian10", "1.8.19-1+deb10u4", "1:2.0.10-1"},
 }
 
-var newest = releases[0]
+// stable is the newest stable release, Debian 13.
+var stable = releases[2]
 
 // shortest opens a spec; services and the rest follow it.
 const shortest = "apiVersion: rlb.dev/v1\nkind: LoadBalancerSpec\n"
@@ -109,11 +112,11 @@ func fileOf(t testing.TB, rendered []File, kind Kind) File {
 	return File{}
 }
 
-// rendered is the text of the first file of a kind, for a spec in YAML and the newest programs.
+// rendered is the text of the first file of a kind, for a spec in YAML and the stable programs.
 func rendered(t testing.TB, kind Kind, yaml string) string {
 	t.Helper()
 	spec := parse(t, shortest+yaml)
-	return string(fileOf(t, files(t, spec, factsFor(spec, newest)), kind).Data)
+	return string(fileOf(t, files(t, spec, factsFor(spec, stable)), kind).Data)
 }
 
 // section is the text from the line that starts with head to the next line without indentation.

@@ -100,7 +100,7 @@ func TestNodes(t *testing.T) {
 		"lb1": {"priority 7", "unicast_src_ip 192.168.3.241", "192.168.3.242", "priority 7", "unicast_src_ip 2001:db8:3::241", "2001:db8:3::242"},
 		"lb2": {"priority 254", "unicast_src_ip 192.168.3.242", "192.168.3.241", "priority 254", "unicast_src_ip 2001:db8:3::242", "2001:db8:3::241"},
 	} {
-		facts := factsFor(spec, newest)
+		facts := factsFor(spec, stable)
 		facts.Node, facts.Interface = node, "eth7"
 		var got []string
 		lines := directives(t, string(fileOf(t, files(t, spec, facts), KeepalivedConfig).Data))

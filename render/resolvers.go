@@ -7,8 +7,14 @@ import (
 	"slices"
 )
 
-// resolversName is the section that servers with a DNS name are resolved by while HAProxy runs.
-const resolversName = "rlb"
+// resolversName is the section that servers with a DNS name are resolved by while HAProxy runs. It must not be the name
+// of a service where HAProxy minds that; a colon is in no service's.
+func (r *renderer) resolversName() string {
+	if r.facts.HAProxyVersion.atLeast(gates.haproxyOwnNames) {
+		return "rlb:dns"
+	}
+	return "rlb"
+}
 
 // maxNameservers is how many of a resolv.conf the C library uses (resolv.conf(5), MAXNS).
 const maxNameservers = 3
@@ -50,7 +56,7 @@ func (r *renderer) isNear(addr netip.Addr) bool {
 // HAProxy refuses to start where parse-resolv-conf, or the section "default" of 2.6 and later, finds no
 // /etc/resolv.conf; and that is there late on many hosts.
 func (r *renderer) resolversSection(l *lines) {
-	l.section(2, "", "resolvers %s", resolversName)
+	l.section(2, "", "resolvers %s", r.resolversName())
 	for i, server := range r.nameservers() {
 		l.add("", "    nameserver dns%d %s", i+1, netip.AddrPortFrom(server, 53))
 	}
@@ -69,7 +75,7 @@ func (r *renderer) resolving() string {
 	words := "init-addr last,libc,none"
 	if len(r.nameservers()) > 0 {
 		// HAProxy's own preference is IPv6, which a network with IPv4 virtual IPs may not have.
-		words += fmt.Sprintf(" resolvers %s resolve-prefer ipv%d", resolversName, r.order[0])
+		words += fmt.Sprintf(" resolvers %s resolve-prefer ipv%d", r.resolversName(), r.order[0])
 	}
 	return words
 }

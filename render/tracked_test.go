@@ -31,7 +31,7 @@ func TestDropIn(t *testing.T) {
 		"vrrp: {advertisementInterval: 1s, priority: 100}\n": "RestartSec=3689ms",
 	} {
 		spec := parse(t, shortest+vip4+text+oneService)
-		lines := directives(t, string(fileAt(t, files(t, spec, factsFor(spec, newest)), KeepalivedDropIn).Data))
+		lines := directives(t, string(fileAt(t, files(t, spec, factsFor(spec, stable)), KeepalivedDropIn).Data))
 		for _, line := range []string{want, "Restart=on-failure", "RuntimeDirectory=rlb", "RuntimeDirectoryPreserve=yes", "StartLimitIntervalSec=0"} {
 			if !strings.Contains("\n"+strings.Join(lines, "\n")+"\n", "\n"+line+"\n") {
 				t.Errorf("%q: cannot find %q in:\n%s", text, line, strings.Join(lines, "\n"))
@@ -44,7 +44,7 @@ func TestDropIn(t *testing.T) {
 // not there keeps nobody from stopping it.
 func TestHandover(t *testing.T) {
 	spec := parse(t, shortest+vip4+oneService)
-	lines := directives(t, string(fileAt(t, files(t, spec, factsFor(spec, newest)), HAProxyDropIn).Data))
+	lines := directives(t, string(fileAt(t, files(t, spec, factsFor(spec, stable)), HAProxyDropIn).Data))
 	if want := []string{"[Service]", "ExecStop=-/bin/sleep 0.1"}; !slices.Equal(lines, want) {
 		t.Errorf("%q, want %q", lines, want)
 	}
@@ -56,7 +56,7 @@ func TestClassicTracksNothing(t *testing.T) {
 	if TracksFiles(spec) || spec.Profile != api.Classic {
 		t.Error("classic tracks files")
 	}
-	for _, f := range files(t, spec, factsFor(spec, newest)) {
+	for _, f := range files(t, spec, factsFor(spec, stable)) {
 		if f.Path == KeepalivedDropIn || f.Path == HAProxyDropIn || strings.Contains(string(f.Data), "rlb-fault") || strings.Contains(string(f.Data), "rlb:health") {
 			t.Errorf("%s:\n%s", f.Path, f.Data)
 		}

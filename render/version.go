@@ -21,6 +21,9 @@ var gates = struct {
 	haproxyExporter     [3]int // http-request use-service prometheus-exporter
 	haproxyBearsNoRoute [3]int // resolvers: a nameserver without a route to it is no reason not to start
 	haproxyLiveServers  [3]int // runtime API: add server, del server (experimental in 2.4 and 2.5)
+	haproxyOwnNames     [3]int // all proxies and resolvers have names of their own (3.1 and 3.2 warn, 3.3 refuses)
+	haproxyInitState    [3]int // server: init-state
+	haproxyFewReloads   [3]int // mworker-max-reloads is 50 by default (before: no limit)
 	keepalivedAutoPrio  [3]int // global_defs: max_auto_priority
 	keepalivedTrackFile [3]int // track_file (before: vrrp_track_file)
 }{
@@ -28,6 +31,9 @@ var gates = struct {
 	haproxyExporter:     [3]int{2, 2, 0},
 	haproxyBearsNoRoute: [3]int{2, 6, 0},
 	haproxyLiveServers:  [3]int{2, 6, 0},
+	haproxyOwnNames:     [3]int{3, 1, 0},
+	haproxyInitState:    [3]int{3, 2, 0},
+	haproxyFewReloads:   [3]int{3, 3, 0},
 	keepalivedAutoPrio:  [3]int{2, 1, 0},
 	keepalivedTrackFile: [3]int{2, 1, 0},
 }

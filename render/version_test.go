@@ -41,6 +41,7 @@ services:
   servers: [{address: cp1.example.org}]
   healthCheck: {expectStatus: [200, 401]}
 `)
+	const check = "check check-ssl verify none inter 2000ms rise 2 fall 3 fastinter 25ms on-marked-down shutdown-sessions"
 	for _, c := range []struct {
 		kind      Kind
 		below, at Version
@@ -50,11 +51,16 @@ services:
 		{HAProxyConfig, "2.1.99", "2.2.0", "http-check expect rstatus ^(200|401)$", "http-check expect status 200,401"},
 		{HAProxyConfig, "2.1.99", "2.2.0", "", "http-request use-service prometheus-exporter if { path /metrics }"},
 		{HAProxyConfig, "2.5.99", "2.6.0", "", "nameserver dns1 203.0.113.53:53"},
+		{HAProxyConfig, "3.0.99", "3.1.0", "frontend api", "frontend api:in"},
+		{HAProxyConfig, "3.0.99", "3.1~dev2-1", "resolvers rlb", "resolvers rlb:dns"},
+		{HAProxyConfig, "3.1.99", "3.2.0", "server server1 cp1.example.org:6443 " + check + " init-addr last,libc,none resolvers rlb:dns resolve-prefer ipv4",
+			"server server1 cp1.example.org:6443 " + check + " init-state up init-addr last,libc,none resolvers rlb:dns resolve-prefer ipv4"},
+		{HAProxyConfig, "3.2.99", "3.3.0", "", "mworker-max-reloads 2147483647"},
 		{KeepalivedConfig, "1:2.0.99", "1:2.1.0", "", "max_auto_priority -1"},
 		{KeepalivedConfig, "1:2.0.99", "1:2.1.0", "vrrp_track_file rlb-fault {", "track_file rlb-fault {"},
 	} {
 		lines := func(v Version) []string {
-			facts := factsFor(spec, newest)
+			facts := factsFor(spec, stable)
 			facts.HAProxyVersion, facts.KeepalivedVersion = v, v
 			facts.Nameservers = Nameservers([]byte("nameserver 203.0.113.53\n"))
 			return directives(t, string(fileOf(t, files(t, spec, facts), c.kind).Data))

@@ -11,6 +11,8 @@ import (
 	"rlb.dev/rlb-agent/reconcile"
 	"rlb.dev/rlb-agent/reconcile/host"
 	"rlb.dev/rlb-agent/reconcile/host/debian"
+	"rlb.dev/rlb-agent/reconcile/state"
+	"rlb.dev/rlb-agent/reconcile/status"
 )
 
 // changing does something that changes this host, alone: it is a host of ours, and no other agent is at work.
@@ -49,13 +51,13 @@ func (a *app) apply(ctx context.Context, h *debian.Host, doc *api.Document) (rec
 
 // leaveStatus writes the status file. The host is as it is without that, so what goes wrong there is only said.
 func (a *app) leaveStatus(ctx context.Context, h host.Host, doc *api.Document, specErr error, result reconcile.Result, runErr error) {
-	report := reconcile.Report{Doc: doc, Refused: specErr, Result: result, Err: runErr, Agent: agentVersion()}
-	status, err := a.statusFile.write(ctx, effects(h), report)
+	report := status.Report{Doc: doc, Refused: specErr, Result: result, Err: runErr, Agent: agentVersion()}
+	now, err := a.statusFile.write(ctx, effects(h), report)
 	if err != nil {
 		a.log.Warn(err.Error())
 	}
 	if a.shown != nil {
-		a.shown.RunEnded(status, result)
+		a.shown.RunEnded(now, result)
 	}
 }
 
@@ -73,7 +75,7 @@ func caller() string {
 
 // noTrial refuses to change a host on which a spec is tried: what is in force is not what the spec file says.
 func noTrial(ctx context.Context, h *debian.Host) error {
-	trial, err := reconcile.RunningTrial(ctx, h)
+	trial, err := state.RunningTrial(ctx, h)
 	if err != nil {
 		return &reconcile.Failure{Err: err}
 	}

@@ -19,8 +19,8 @@ import (
 
 	"rlb.dev/rlb-agent/cmd/rlb-agent/export"
 	"rlb.dev/rlb-agent/cmd/rlb-agent/filewatch"
-	"rlb.dev/rlb-agent/reconcile"
 	"rlb.dev/rlb-agent/reconcile/host"
+	"rlb.dev/rlb-agent/reconcile/plan"
 	"rlb.dev/rlb-agent/render"
 )
 
@@ -65,7 +65,7 @@ func (a *app) daemon(ctx context.Context) error {
 	guards, ended := a.startGuards(ctx, h)
 	defer ended()
 	defer a.startExport(ctx, h)()
-	k := keeper{app: a, host: h, source: a.trustedSpec, step: alive.step, watch: func(look reconcile.Look) { files.Set(watched(a.spec, look)...) }}
+	k := keeper{app: a, host: h, source: a.trustedSpec, step: alive.step, watch: func(look plan.Look) { files.Set(watched(a.spec, look)...) }}
 	k.remember(ctx)
 	for why := (cause{started: true}); ; {
 		var pause time.Duration
@@ -110,7 +110,7 @@ var watchedUnits = []string{haproxyUnit, keepalivedUnit, render.FirewallUnit}
 
 // watched are the files whose change may make this host differ from the spec: the rendered ones, those that say where
 // they are, and dpkg's record of what is installed and held.
-func watched(spec string, look reconcile.Look) []string {
+func watched(spec string, look plan.Look) []string {
 	paths := []string{spec, "/etc/default/haproxy", "/etc/default/keepalived", "/var/lib/dpkg/status"}
 	for _, f := range look.Desired.Files {
 		paths = append(paths, f.Path)

@@ -9,6 +9,7 @@ import (
 	"rlb.dev/rlb-agent/api"
 	"rlb.dev/rlb-agent/reconcile"
 	"rlb.dev/rlb-agent/reconcile/host/debian"
+	"rlb.dev/rlb-agent/reconcile/state"
 )
 
 // drainCommand hands the virtual IPs to the peer and stays out.
@@ -57,7 +58,7 @@ func (a *app) draining(ctx context.Context, do func(context.Context, *reconcile.
 		if err := noTrial(ctx, h); err != nil {
 			return err
 		}
-		doc, err := reconcile.LastGood(ctx, h)
+		doc, err := state.LastGood(ctx, h)
 		if err != nil {
 			return &reconcile.Failure{Err: err}
 		}

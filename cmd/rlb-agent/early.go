@@ -5,7 +5,7 @@ import (
 	"time"
 
 	"rlb.dev/rlb-agent/api"
-	"rlb.dev/rlb-agent/reconcile"
+	"rlb.dev/rlb-agent/reconcile/plan"
 )
 
 // The units that more than one part of the daemon cares for.
@@ -21,7 +21,7 @@ func (k *keeper) tooEarly(ctx context.Context, doc *api.Document) time.Duration 
 	if err != nil {
 		return 0
 	}
-	return unit.Rests(reconcile.KeepalivedRest(&doc.Spec))
+	return unit.Rests(plan.KeepalivedRest(&doc.Spec))
 }
 
 // How long a unit that is starting or stopping, and packages that are being installed, are left alone, and how soon they
@@ -34,7 +34,7 @@ const (
 )
 
 // inTransit is how long to wait while somebody else is bringing a unit or a package to another state, or 0.
-func (k *keeper) inTransit(look reconcile.Look, now time.Time) time.Duration {
+func (k *keeper) inTransit(look plan.Look, now time.Time) time.Duration {
 	installing := len(look.Plan.Install) > 0 && k.host.Installing()
 	moving := installing
 	for _, unit := range look.Observed.Units {

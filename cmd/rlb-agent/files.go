@@ -9,9 +9,9 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"rlb.dev/rlb-agent/reconcile"
 	"rlb.dev/rlb-agent/reconcile/host"
 	"rlb.dev/rlb-agent/reconcile/host/debian"
+	"rlb.dev/rlb-agent/reconcile/plan"
 	"rlb.dev/rlb-agent/render"
 )
 
@@ -45,7 +45,7 @@ func (a *app) validateCommand() *cobra.Command {
 
 // check asks the real programs, and says which could not be asked. keepalived looks its interface up: where that is
 // not on this machine, its word would be of the machine and not of the spec.
-func (a *app) check(ctx context.Context, h *debian.Host, d reconcile.Desired) error {
+func (a *app) check(ctx context.Context, h *debian.Host, d plan.Desired) error {
 	files := d.Files
 	interfaces, err := h.Interfaces(ctx)
 	if err != nil || !slices.ContainsFunc(interfaces, func(i host.Interface) bool { return i.Name == d.Facts.Interface }) {

@@ -5,9 +5,9 @@ import (
 	"sync"
 	"time"
 
-	"rlb.dev/rlb-agent/reconcile"
 	"rlb.dev/rlb-agent/reconcile/guard"
 	"rlb.dev/rlb-agent/reconcile/host/debian"
+	"rlb.dev/rlb-agent/reconcile/state"
 )
 
 const (
@@ -20,16 +20,16 @@ type guards struct {
 	*app
 	host  *debian.Host
 	heeds chan bool // whether keepalived heeds the guard
-	knows chan reconcile.InForce
+	knows chan state.InForce
 
 	slow  sync.Once
 	mutex sync.Mutex
-	force reconcile.InForce // what they know of the spec in force
+	force state.InForce // what they know of the spec in force
 }
 
 // startGuards begins to watch; they end with ctx, and wait is for the last of them.
 func (a *app) startGuards(ctx context.Context, h *debian.Host) (g *guards, wait func()) {
-	g = &guards{app: a, host: h, heeds: make(chan bool), knows: make(chan reconcile.InForce)}
+	g = &guards{app: a, host: h, heeds: make(chan bool), knows: make(chan state.InForce)}
 	var all sync.WaitGroup
 	states := func(unit string) <-chan string {
 		states := make(chan string)
@@ -60,13 +60,13 @@ func (a *app) startGuards(ctx context.Context, h *debian.Host) (g *guards, wait 
 
 // heed makes the guards know the spec that is in force now.
 func (g *guards) heed(ctx context.Context) {
-	force, err := reconcile.ReadInForce(ctx, g.host)
+	force, err := state.ReadInForce(ctx, g.host)
 	if err != nil {
 		g.log.Warn("cannot tell what is in force here: " + err.Error())
 		return
 	}
 	if force == nil {
-		force = new(reconcile.InForce)
+		force = new(state.InForce)
 	}
 	g.mutex.Lock()
 	g.force = *force
@@ -94,7 +94,7 @@ func (g *guards) hasten(ctx context.Context) {
 	}
 }
 
-func (g *guards) inForce() reconcile.InForce {
+func (g *guards) inForce() state.InForce {
 	g.mutex.Lock()
 	defer g.mutex.Unlock()
 	return g.force
@@ -122,7 +122,7 @@ func (g *guards) returns(ctx context.Context) bool {
 }
 
 // tell brings the guard's word to keepalived first.
-func (g *guards) tell(ctx context.Context, r reconcile.GuardRecord) error {
+func (g *guards) tell(ctx context.Context, r state.GuardRecord) error {
 	if err := g.host.TellKeepalived(r.Fault); err != nil {
 		return err
 	}

@@ -13,6 +13,7 @@ import (
 
 	"rlb.dev/rlb-agent/reconcile"
 	"rlb.dev/rlb-agent/reconcile/host/debian"
+	"rlb.dev/rlb-agent/reconcile/state"
 )
 
 // historyCommand lists the specs that were in force.
@@ -27,7 +28,7 @@ func (a *app) historyCommand() *cobra.Command {
 				return err
 			}
 			defer h.Close()
-			history, err := reconcile.History(cmd.Context(), h)
+			history, err := state.History(cmd.Context(), h)
 			if err != nil {
 				return err
 			}
@@ -60,8 +61,8 @@ func (a *app) rollbackCommand() *cobra.Command {
 				}
 			}
 			return a.changing(cmd.Context(), func(ctx context.Context, h *debian.Host) error {
-				generation, doc, err := reconcile.Kept(ctx, h, number)
-				if errors.Is(err, reconcile.ErrNoGeneration) {
+				generation, doc, err := state.Kept(ctx, h, number)
+				if errors.Is(err, state.ErrNoGeneration) {
 					return usageError{err}
 				} else if err != nil {
 					return err

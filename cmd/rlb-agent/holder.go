@@ -6,10 +6,11 @@ import (
 	"net/netip"
 	"time"
 
-	"rlb.dev/rlb-agent/reconcile"
 	"rlb.dev/rlb-agent/reconcile/guard"
 	"rlb.dev/rlb-agent/reconcile/host"
 	"rlb.dev/rlb-agent/reconcile/host/link"
+	"rlb.dev/rlb-agent/reconcile/state"
+	"rlb.dev/rlb-agent/reconcile/status"
 )
 
 // holder is the watch over who holds the virtual IPs.
@@ -17,11 +18,11 @@ func (g *guards) holder(conflicts chan<- guard.Conflict) *guard.Holder {
 	return &guard.Holder{
 		Addresses:  g.addresses,
 		Remove:     g.host.RemoveAddress,
-		Role:       func(ctx context.Context) (host.Role, error) { return reconcile.KeepalivedRole(ctx, g.host) },
+		Role:       func(ctx context.Context) (host.Role, error) { return status.KeepalivedRole(ctx, g.host) },
 		Kill:       func(ctx context.Context) error { return g.host.KillUnit(ctx, keepalivedUnit) },
 		MAC:        g.host.MAC,
 		Neighbours: g.host.Neighbours,
-		Passes: func(ctx context.Context, force reconcile.InForce) (bool, error) {
+		Passes: func(ctx context.Context, force state.InForce) (bool, error) {
 			return g.host.AdvertsPass(ctx, force.Interface, force.Identities)
 		},
 		Watch: func(ctx context.Context, iface string, addrs []netip.Addr, claimed func(reminder bool)) error {

@@ -12,6 +12,8 @@ import (
 	"rlb.dev/rlb-agent/cmd/rlb-agent/filewatch"
 	"rlb.dev/rlb-agent/reconcile"
 	"rlb.dev/rlb-agent/reconcile/host"
+	"rlb.dev/rlb-agent/reconcile/plan"
+	"rlb.dev/rlb-agent/reconcile/state"
 )
 
 const (
@@ -33,11 +35,11 @@ type keeper struct {
 	*app
 	host    machine
 	source  func() (*api.Document, error) // reads the spec
-	step    func(reconcile.Step)          // told of each step before it is done; may be nil
-	watch   func(reconcile.Look)          // told what was found on the host, and so what to watch there; may be nil
+	step    func(plan.Step)               // told of each step before it is done; may be nil
+	watch   func(plan.Look)               // told what was found on the host, and so what to watch there; may be nil
 	refused *refusal                      // the spec that is not tried again, or nil
 	told    map[topic]string              // last complaint, said once
-	drift   reconcile.DriftRecord         // found and repaired since the boot
+	drift   state.DriftRecord             // found and repaired since the boot
 	fights  fights                        // what had to be repaired again and again
 	retry   time.Duration                 // last pause after a failure
 	resting time.Time                     // until when a failed run is not tried again of itself
@@ -104,7 +106,7 @@ func (k *keeper) keep(ctx context.Context, why cause) time.Duration {
 	}
 	defer unlock()
 	k.good(onLock)
-	trial, err := reconcile.RunningTrial(ctx, k.host)
+	trial, err := state.RunningTrial(ctx, k.host)
 	if err != nil {
 		k.complain(onRun, err.Error())
 		return noSpec
@@ -135,7 +137,7 @@ func (k *keeper) keep(ctx context.Context, why cause) time.Duration {
 
 // inForceNow is the digest of the spec in force, or "".
 func (k *keeper) inForceNow(ctx context.Context) (string, error) {
-	history, err := reconcile.History(ctx, k.host)
+	history, err := state.History(ctx, k.host)
 	if err != nil || len(history) == 0 {
 		return "", err
 	}
@@ -179,7 +181,7 @@ func (k *keeper) bring(ctx context.Context, why cause, doc *api.Document, last s
 
 // run reconciles with a spec, and tells how that went. specErr says why this is not the spec of the file; look is what
 // was found on the host just now, where the spec is in force already, or nil.
-func (k *keeper) run(ctx context.Context, doc *api.Document, specErr error, reason string, look *reconcile.Look) (reconcile.Result, error) {
+func (k *keeper) run(ctx context.Context, doc *api.Document, specErr error, reason string, look *plan.Look) (reconcile.Result, error) {
 	notify("STATUS=reconciling")
 	r := k.reconciler(k.host)
 	r.Reason, r.Step, r.Look, r.Repair = reason, k.step, look, look != nil
@@ -203,7 +205,7 @@ func (k *keeper) run(ctx context.Context, doc *api.Document, specErr error, reas
 }
 
 // found says what to watch on the host.
-func (k *keeper) found(look *reconcile.Look) {
+func (k *keeper) found(look *plan.Look) {
 	if look != nil && k.watch != nil {
 		k.watch(*look)
 	}
@@ -221,7 +223,7 @@ func (k *keeper) rest() time.Duration {
 func mayPass(err error) bool {
 	var (
 		failure *reconcile.Failure
-		field   *reconcile.FieldError
+		field   *plan.FieldError
 	)
 	if errors.As(err, &failure) {
 		return !failure.Undone || failure.Undo != nil
@@ -232,7 +234,7 @@ func mayPass(err error) bool {
 // lastGood keeps the host as the last good spec says, where the present one is not to be had or refused. news says that
 // this is not known yet.
 func (k *keeper) lastGood(ctx context.Context, why cause, specErr error, news bool) time.Duration {
-	doc, err := reconcile.LastGood(ctx, k.host)
+	doc, err := state.LastGood(ctx, k.host)
 	if err != nil || doc == nil {
 		k.leaveStatus(ctx, k.host, nil, specErr, reconcile.Result{}, nil)
 		return noSpec
@@ -244,7 +246,7 @@ func (k *keeper) lastGood(ctx context.Context, why cause, specErr error, news bo
 func (k *keeper) lookAfter(ctx context.Context, why cause, doc *api.Document, specErr error, news bool) time.Duration {
 	interval := doc.Spec.Reconcile.Interval.D()
 	k.looked = time.Now()
-	look, err := reconcile.FactFinder{Observer: k.host}.Look(ctx, &doc.Spec)
+	look, err := plan.FactFinder{Observer: k.host}.Look(ctx, &doc.Spec)
 	if err != nil {
 		k.complain(onRun, err.Error())
 		return min(k.rest(), interval)
@@ -311,7 +313,7 @@ func (k *keeper) drifted(ctx context.Context, steps []string, err error) {
 		return
 	}
 	k.drift.Found++
-	event := reconcile.DriftEvent{Time: time.Now().Truncate(time.Second), Steps: steps, Repaired: err == nil}
+	event := state.DriftEvent{Time: time.Now().Truncate(time.Second), Steps: steps, Repaired: err == nil}
 	if err == nil {
 		k.drift.Repaired++
 	} else {
@@ -323,7 +325,7 @@ func (k *keeper) drifted(ctx context.Context, steps []string, err error) {
 	}
 }
 
-func texts(steps []reconcile.Step) []string {
+func texts(steps []plan.Step) []string {
 	var all []string
 	for _, s := range steps {
 		all = append(all, s.String())

@@ -15,9 +15,10 @@ import (
 	"time"
 
 	"rlb.dev/rlb-agent/api"
-	"rlb.dev/rlb-agent/reconcile"
 	"rlb.dev/rlb-agent/reconcile/host"
 	"rlb.dev/rlb-agent/reconcile/host/fake"
+	"rlb.dev/rlb-agent/reconcile/state"
+	"rlb.dev/rlb-agent/reconcile/status"
 	"rlb.dev/rlb-agent/render"
 )
 
@@ -88,9 +89,9 @@ func (k *kept) edit(spec string) (log []string) {
 	return log
 }
 
-func (k *kept) status() (s reconcile.Status) {
+func (k *kept) status() (s status.Status) {
 	k.t.Helper()
-	if err := json.Unmarshal([]byte(k.h.Text(reconcile.StatusFile)), &s); err != nil {
+	if err := json.Unmarshal([]byte(k.h.Text(state.StatusFile)), &s); err != nil {
 		k.t.Fatal(err)
 	}
 	return s
@@ -147,7 +148,7 @@ func TestKeeperRepairs(t *testing.T) {
 		if len(log) != 1 || !strings.HasPrefix(log[0], "start haproxy.service: drift, seen at haproxy.service (") || !k.running("haproxy.service") {
 			t.Errorf("the repair: %q", log)
 		}
-		if d, err := reconcile.ReadDrift(t.Context(), k.h); err != nil || d.Found != 1 || d.Repaired != 1 || !d.Last.Repaired || d.Last.Steps[0] != "start haproxy.service" {
+		if d, err := state.ReadDrift(t.Context(), k.h); err != nil || d.Found != 1 || d.Repaired != 1 || !d.Last.Repaired || d.Last.Steps[0] != "start haproxy.service" {
 			t.Errorf("the record: %+v %+v %v", d, d.Last, err)
 		}
 		// a restarted daemon goes on counting

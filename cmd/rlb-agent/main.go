@@ -13,6 +13,7 @@ import (
 	"rlb.dev/rlb-agent/api"
 	"rlb.dev/rlb-agent/reconcile"
 	"rlb.dev/rlb-agent/reconcile/host"
+	"rlb.dev/rlb-agent/reconcile/plan"
 )
 
 // Exit codes. They are part of the contract with scripts and must not change.
@@ -60,7 +61,7 @@ func exitCode(err error) int {
 		failure  *reconcile.Failure
 		usage    usageError
 		spec     specError
-		field    *reconcile.FieldError
+		field    *plan.FieldError
 	)
 	switch {
 	case err == nil:
@@ -85,7 +86,7 @@ func message(err error) string {
 	var (
 		problems api.Problems
 		failure  *reconcile.Failure
-		field    *reconcile.FieldError
+		field    *plan.FieldError
 	)
 	switch {
 	case err == nil, errors.Is(err, errDifferent):

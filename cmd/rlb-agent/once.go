@@ -8,6 +8,7 @@ import (
 	"rlb.dev/rlb-agent/api"
 	"rlb.dev/rlb-agent/reconcile"
 	"rlb.dev/rlb-agent/reconcile/host/debian"
+	"rlb.dev/rlb-agent/reconcile/plan"
 	"rlb.dev/rlb-agent/render"
 )
 
@@ -65,29 +66,29 @@ func (a *app) dryRun(ctx context.Context) error {
 }
 
 // look reads a spec and finds what it wants of this machine, whether or not this is one of its hosts.
-func (a *app) look(ctx context.Context, path string, given render.Facts) (*api.Document, *debian.Host, reconcile.Look, error) {
+func (a *app) look(ctx context.Context, path string, given render.Facts) (*api.Document, *debian.Host, plan.Look, error) {
 	doc, err := a.readSpec(path)
 	if err != nil {
-		return nil, nil, reconcile.Look{}, err
+		return nil, nil, plan.Look{}, err
 	}
 	a.warnUntrusted(path)
 	h, err := a.host()
 	if err != nil {
-		return nil, nil, reconcile.Look{}, err
+		return nil, nil, plan.Look{}, err
 	}
-	look, err := reconcile.FactFinder{Observer: h, Given: given, Assume: h.Ready(ctx) != nil}.Look(ctx, &doc.Spec)
+	look, err := plan.FactFinder{Observer: h, Given: given, Assume: h.Ready(ctx) != nil}.Look(ctx, &doc.Spec)
 	for _, note := range look.Notes {
 		a.log.Warn(note)
 	}
 	if err != nil {
 		h.Close()
-		return nil, nil, reconcile.Look{}, usageError{err}
+		return nil, nil, plan.Look{}, usageError{err}
 	}
 	return doc, h, look, nil
 }
 
 // unchecked says on standard error what could not be looked at.
-func (a *app) unchecked(look reconcile.Look) {
+func (a *app) unchecked(look plan.Look) {
 	for _, note := range look.Observed.Unchecked {
 		a.log.Warn("not looked at: " + note)
 	}

@@ -7,7 +7,7 @@ import (
 
 	"github.com/coreos/go-systemd/v22/daemon"
 
-	"rlb.dev/rlb-agent/reconcile"
+	"rlb.dev/rlb-agent/reconcile/plan"
 )
 
 // How long things may take before the daemon counts as hung. Each is many times what it takes on a slow machine; what
@@ -47,8 +47,8 @@ func (p *pulse) within(bound time.Duration) {
 func (p *pulse) more(string) { p.within(aptBound) }
 
 // step says that the reconciler goes on to its next step.
-func (p *pulse) step(s reconcile.Step) {
-	if reconcile.Installs(s) {
+func (p *pulse) step(s plan.Step) {
+	if s.Slow {
 		p.within(aptBound)
 		return
 	}

@@ -6,8 +6,8 @@ import (
 	"time"
 
 	"rlb.dev/rlb-agent/api"
-	"rlb.dev/rlb-agent/reconcile"
 	"rlb.dev/rlb-agent/reconcile/host"
+	"rlb.dev/rlb-agent/reconcile/state"
 )
 
 // refusedFile outlives the daemon, not the boot: what was refused may be good after it.
@@ -58,7 +58,7 @@ func (k *keeper) remember(ctx context.Context) {
 			k.refused = &r
 		}
 	}
-	if drift, err := reconcile.ReadDrift(ctx, k.host); err == nil {
+	if drift, err := state.ReadDrift(ctx, k.host); err == nil {
 		k.drift = drift
 	}
 }

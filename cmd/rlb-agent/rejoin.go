@@ -5,7 +5,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"rlb.dev/rlb-agent/reconcile"
+	"rlb.dev/rlb-agent/reconcile/state"
 )
 
 // rejoinCommand is what runs in a unit of its own while this host is kept out of a virtual router that its peer is not
@@ -23,11 +23,11 @@ func (a *app) rejoinCommand() *cobra.Command {
 				return err
 			}
 			defer h.Close()
-			former, err := reconcile.ReadFormer(ctx, h)
+			former, err := state.ReadFormer(ctx, h)
 			if err != nil || former == nil {
 				return err
 			}
-			in, err := reconcile.ReadInForce(ctx, h)
+			in, err := state.ReadInForce(ctx, h)
 			if err != nil {
 				return err
 			}

@@ -5,7 +5,8 @@ import (
 	"time"
 
 	"rlb.dev/rlb-agent/api"
-	"rlb.dev/rlb-agent/reconcile"
+	"rlb.dev/rlb-agent/reconcile/plan"
+	"rlb.dev/rlb-agent/reconcile/state"
 )
 
 // standbyFirst is how long the host that holds the virtual IPs lets its peer go first.
@@ -26,14 +27,14 @@ func (k *keeper) notYet(ctx context.Context, why cause, doc *api.Document) time.
 	if k.turn.digest == doc.Digest {
 		return max(0, time.Until(k.turn.at))
 	}
-	in, err := reconcile.ReadInForce(ctx, k.host)
+	in, err := state.ReadInForce(ctx, k.host)
 	if err != nil || in == nil {
 		return 0
 	}
 	if held, err := in.Held(ctx, k.host); err != nil || !held {
 		return 0
 	}
-	look, err := reconcile.FactFinder{Observer: k.host}.Look(ctx, &doc.Spec)
+	look, err := plan.FactFinder{Observer: k.host}.Look(ctx, &doc.Spec)
 	if err != nil || !look.ChangesRouter() {
 		return 0
 	}

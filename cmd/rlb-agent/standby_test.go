@@ -6,9 +6,9 @@ import (
 	"testing/synctest"
 	"time"
 
-	"rlb.dev/rlb-agent/reconcile"
 	"rlb.dev/rlb-agent/reconcile/host"
 	"rlb.dev/rlb-agent/reconcile/host/fake"
+	"rlb.dev/rlb-agent/reconcile/state"
 )
 
 // TestKeeperStandbyFirst: the host that holds the virtual IPs lets its peer change the virtual router first, once, and
@@ -54,9 +54,9 @@ func TestKeeperStandbyFirst(t *testing.T) {
 }
 
 // history is what was in force.
-func (k *kept) history() []reconcile.Generation {
+func (k *kept) history() []state.Generation {
 	k.t.Helper()
-	all, err := reconcile.History(k.t.Context(), k.h)
+	all, err := state.History(k.t.Context(), k.h)
 	if err != nil {
 		k.t.Fatal(err)
 	}

@@ -11,7 +11,6 @@ import (
 	"github.com/spf13/cobra"
 	"sigs.k8s.io/yaml"
 
-	"rlb.dev/rlb-agent/reconcile"
 	"rlb.dev/rlb-agent/reconcile/status"
 )
 
@@ -26,7 +25,7 @@ func (a *app) statusCommand() *cobra.Command {
 		Short: "Show role, virtual IPs, services and servers, and what differs from the spec",
 		Args:  atMost(0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			print, known := map[string]func(io.Writer, reconcile.Status) error{
+			print, known := map[string]func(io.Writer, status.Status) error{
 				"text": statusText, "json": statusJSON, "yaml": statusYAML,
 			}[output]
 			if !known {
@@ -54,7 +53,7 @@ func (a *app) statusCommand() *cobra.Command {
 }
 
 // watchStatus shows the status again every second until it is interrupted.
-func (a *app) watchStatus(ctx context.Context, output string, print func(io.Writer, reconcile.Status) error) error {
+func (a *app) watchStatus(ctx context.Context, output string, print func(io.Writer, status.Status) error) error {
 	_, height := screen(a.stdout)
 	live := output == "text" && height > 0
 	if live {
@@ -94,31 +93,31 @@ func (a *app) watchStatus(ctx context.Context, output string, print func(io.Writ
 	}
 }
 
-func (a *app) status(ctx context.Context) (reconcile.Status, error) {
+func (a *app) status(ctx context.Context) (status.Status, error) {
 	h, err := a.host()
 	if err != nil {
-		return reconcile.Status{}, err
+		return status.Status{}, err
 	}
 	defer h.Close()
 	doc, specErr := a.readSpec(a.spec)
-	s, err := reconcile.ReadStatus(ctx, h, doc, specErr, nil)
+	s, err := status.Read(ctx, h, doc, specErr, nil)
 	s.Versions.Agent = agentVersion()
 	return s, err
 }
 
-func statusText(w io.Writer, s reconcile.Status) error {
+func statusText(w io.Writer, s status.Status) error {
 	width, _ := screen(w)
 	_, err := io.WriteString(w, status.Text(status.Rows(s, time.Now()), width))
 	return err
 }
 
-func statusJSON(w io.Writer, s reconcile.Status) error {
+func statusJSON(w io.Writer, s status.Status) error {
 	e := json.NewEncoder(w)
 	e.SetIndent("", "  ")
 	return e.Encode(s)
 }
 
-func statusYAML(w io.Writer, s reconcile.Status) error {
+func statusYAML(w io.Writer, s status.Status) error {
 	data, err := yaml.Marshal(s)
 	if err != nil {
 		return err

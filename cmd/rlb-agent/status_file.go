@@ -7,15 +7,16 @@ import (
 	"rlb.dev/rlb-agent/api"
 	"rlb.dev/rlb-agent/reconcile"
 	"rlb.dev/rlb-agent/reconcile/host"
+	"rlb.dev/rlb-agent/reconcile/status"
 )
 
 // statusFile is the status that is left for other programs. A run and an event between two runs write it one at a time.
 type statusFile struct{ mutex sync.Mutex }
 
-func (f *statusFile) write(ctx context.Context, h host.Host, report reconcile.Report) (reconcile.Status, error) {
+func (f *statusFile) write(ctx context.Context, h host.Host, report status.Report) (status.Status, error) {
 	f.mutex.Lock()
 	defer f.mutex.Unlock()
-	return reconcile.WriteStatus(ctx, h, report)
+	return status.Write(ctx, h, report)
 }
 
 // statusFileOf is the status file of one host.
@@ -25,13 +26,13 @@ type statusFileOf struct {
 }
 
 // Follow brings the file up to date after an event between two runs.
-func (f statusFileOf) Follow(ctx context.Context, doc *api.Document) (reconcile.Status, error) {
+func (f statusFileOf) Follow(ctx context.Context, doc *api.Document) (status.Status, error) {
 	f.mutex.Lock()
 	defer f.mutex.Unlock()
-	return reconcile.FollowStatus(ctx, f.host, doc)
+	return status.Follow(ctx, f.host, doc)
 }
 
 // runObserver is told of the end of each run, and of the status after it.
 type runObserver interface {
-	RunEnded(reconcile.Status, reconcile.Result)
+	RunEnded(status.Status, reconcile.Result)
 }

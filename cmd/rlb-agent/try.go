@@ -13,6 +13,7 @@ import (
 	"rlb.dev/rlb-agent/api"
 	"rlb.dev/rlb-agent/reconcile"
 	"rlb.dev/rlb-agent/reconcile/host/debian"
+	"rlb.dev/rlb-agent/reconcile/state"
 )
 
 // graceTime is how long after its time a trial may last before it is ended from here.
@@ -54,13 +55,13 @@ func (a *app) try(ctx context.Context, file string, timeout time.Duration) error
 	if err != nil {
 		return usageError{err}
 	}
-	trial := reconcile.Trial{File: file, Spec: spec}
+	trial := state.Trial{File: file, Spec: spec}
 	var tried *api.Document
 	err = a.changing(ctx, func(ctx context.Context, h *debian.Host) error {
 		if err := noTrial(ctx, h); err != nil {
 			return err
 		}
-		if good, err := reconcile.LastGood(ctx, h); err != nil {
+		if good, err := state.LastGood(ctx, h); err != nil {
 			return &reconcile.Failure{Err: err}
 		} else if good == nil {
 			return usageError{errors.New("cannot try a spec where none was ever in force: there is nothing to go back to; use rlb-agent --once")}
@@ -95,7 +96,7 @@ func (a *app) awaitTrial(ctx context.Context, tried *api.Document) error {
 	}
 	defer h.Close()
 	for {
-		trial, err := reconcile.RunningTrial(ctx, h)
+		trial, err := state.RunningTrial(ctx, h)
 		if err != nil {
 			return &reconcile.Failure{Err: err}
 		}
@@ -115,7 +116,7 @@ func (a *app) awaitTrial(ctx context.Context, tried *api.Document) error {
 
 // trialOutcome says how the trial ended: what was confirmed is in force for good.
 func (a *app) trialOutcome(ctx context.Context, h *debian.Host, tried *api.Document) error {
-	good, err := reconcile.LastGood(ctx, h)
+	good, err := state.LastGood(ctx, h)
 	switch {
 	case err != nil:
 		return &reconcile.Failure{Err: err}
@@ -129,7 +130,7 @@ func (a *app) trialOutcome(ctx context.Context, h *debian.Host, tried *api.Docum
 // endTrial goes back to the spec file, or, where that is refused now, to the spec that was in force before.
 func (a *app) endTrial(ctx context.Context) error {
 	return a.changing(ctx, func(ctx context.Context, h *debian.Host) error {
-		trial, err := reconcile.RunningTrial(ctx, h)
+		trial, err := state.RunningTrial(ctx, h)
 		if err != nil {
 			return &reconcile.Failure{Err: err}
 		}
@@ -156,7 +157,7 @@ func (a *app) inForce(ctx context.Context, h *debian.Host, path string) (*api.Do
 			return doc, nil
 		}
 	}
-	doc, err := reconcile.LastGood(ctx, h)
+	doc, err := state.LastGood(ctx, h)
 	if err == nil && doc == nil {
 		err = fmt.Errorf("cannot go back: %s is refused, and no spec was in force before", path)
 	}
@@ -171,14 +172,14 @@ func (a *app) confirmCommand() *cobra.Command {
 		Args:  atMost(0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return a.changing(cmd.Context(), func(ctx context.Context, h *debian.Host) error {
-				trial, err := reconcile.RunningTrial(ctx, h)
+				trial, err := state.RunningTrial(ctx, h)
 				if err != nil {
 					return &reconcile.Failure{Err: err}
 				}
 				if trial == nil || trial.Over(time.Now()) {
 					return usageError{errors.New("cannot confirm: no spec is tried, or its time is over")}
 				}
-				doc, err := reconcile.TrialSpec(ctx, h)
+				doc, err := state.TrialSpec(ctx, h)
 				if err != nil {
 					return &reconcile.Failure{Err: err}
 				}

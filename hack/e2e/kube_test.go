@@ -12,8 +12,8 @@ import (
 	"time"
 
 	"rlb.dev/rlb-agent/hack/lab"
-	"rlb.dev/rlb-agent/reconcile"
 	contract "rlb.dev/rlb-agent/reconcile/host"
+	"rlb.dev/rlb-agent/reconcile/status"
 )
 
 // kubeSpec is a spec of so many API servers twice: as the defaults are, and with their certificates checked. The quiet
@@ -48,7 +48,7 @@ func (h *host) states(service string) map[string]contract.ServerState {
 	if errors.As(err, &failed) { // it is not ready
 		out = failed.Stdout
 	}
-	var status reconcile.Status
+	var status status.Status
 	if jerr := json.Unmarshal([]byte(out), &status); jerr != nil {
 		h.w.Fatalf("%v: %v: %s", err, jerr, out)
 	}

@@ -8,11 +8,12 @@ import (
 	"time"
 
 	"rlb.dev/rlb-agent/hack/lab"
-	"rlb.dev/rlb-agent/reconcile"
+	"rlb.dev/rlb-agent/reconcile/state"
+	"rlb.dev/rlb-agent/reconcile/status"
 )
 
 // status is what the agent says of the host now; the file is what the daemon said last.
-func (h *host) status() (s reconcile.Status, code int) {
+func (h *host) status() (s status.Status, code int) {
 	h.w.Helper()
 	code, out := h.code("status", "-o", "json")
 	if err := json.Unmarshal([]byte(out), &s); err != nil {
@@ -21,8 +22,8 @@ func (h *host) status() (s reconcile.Status, code int) {
 	return s, code
 }
 
-func (h *host) statusFile() (s reconcile.Status) {
-	data, err := h.ReadFile(reconcile.StatusFile)
+func (h *host) statusFile() (s status.Status) {
+	data, err := h.ReadFile(state.StatusFile)
 	if err == nil {
 		_ = json.Unmarshal(data, &s)
 	}
@@ -56,7 +57,7 @@ func TestStatus(t *testing.T) {
 		if code != 0 || string(s.Role) != role || s.Node != h.Name() || s.RoleSince.IsZero() || s.Condition("Serving").Reason != reason || len(s.NotSeen) > 0 {
 			t.Errorf("%s: exit code %d, %+v", h.Name(), code, s)
 		}
-		if len(s.Peers) != 1 || s.Peers[0].State != reconcile.PeerSeen || s.Peers[0].Name == h.Name() {
+		if len(s.Peers) != 1 || s.Peers[0].State != status.PeerSeen || s.Peers[0].Name == h.Name() {
 			t.Errorf("%s: peers %+v", h.Name(), s.Peers)
 		}
 		if len(s.Services) != 1 || !s.Services[0].Listening || len(s.Services[0].Servers) != 3 || !strings.Contains(s.Services[0].Servers[0].Reason, "L7OK 200") {
@@ -119,7 +120,7 @@ func TestStatus(t *testing.T) {
 	w.eventually("the refusal is told", 5*time.Second, func() bool { return active.statusFile().Condition("SpecValid").Status == "False" })
 	s, code := active.status()
 	if code != 1 || s.Is("Ready") || !s.Is("Serving") || !s.Is("InSync") || s.Generation != generation+1 || s.ObservedGeneration != generation ||
-		!strings.Contains(s.Condition("SpecValid").Message, `did you mean "proxy"`) || s.LastReconcile.Result != reconcile.Refused {
+		!strings.Contains(s.Condition("SpecValid").Message, `did you mean "proxy"`) || s.LastReconcile.Result != status.Refused {
 		t.Errorf("refused: exit code %d, %+v, last %+v", code, s, s.LastReconcile)
 	}
 	if text := active.fetch("127.0.0.1:9345", "/metrics", "x"); !strings.Contains(text, "rlb_spec_valid 0\n") || !strings.Contains(text, `rlb_reconciles_total{result="Refused"} 1`) {
@@ -147,6 +148,6 @@ func TestStatus(t *testing.T) {
 	standby.Crash()
 	w.eventually("the active host misses its peer", 5*time.Second, func() bool {
 		s, _ := active.status()
-		return s.Peers[0].State == reconcile.PeerNotSeen
+		return s.Peers[0].State == status.PeerNotSeen
 	})
 }

@@ -9,8 +9,8 @@ import (
 	"log/slog"
 	"time"
 
-	"rlb.dev/rlb-agent/reconcile"
 	"rlb.dev/rlb-agent/reconcile/host"
+	"rlb.dev/rlb-agent/reconcile/state"
 )
 
 const (
@@ -33,15 +33,15 @@ type Guard struct {
 	// Returns says that the virtual IPs, which another host holds, would come back to this one once it may hold them.
 	Returns func(context.Context) bool
 	// Tell brings a verdict to keepalived, and to the status.
-	Tell func(context.Context, reconcile.GuardRecord) error
+	Tell func(context.Context, state.GuardRecord) error
 	Log  *slog.Logger
 
-	on     bool                  // keepalived heeds the verdict
-	rival  Conflict              // that another sees
-	unit   string                // ActiveState of HAProxy's unit; "" is not known yet
-	answer host.HAProxyState     // to the last probe since the unit changed; "" is none
-	told   reconcile.GuardRecord // the last verdict
-	failed error                 // why it could not be told
+	on     bool              // keepalived heeds the verdict
+	rival  Conflict          // that another sees
+	unit   string            // ActiveState of HAProxy's unit; "" is not known yet
+	answer host.HAProxyState // to the last probe since the unit changed; "" is none
+	told   state.GuardRecord // the last verdict
+	failed error             // why it could not be told
 
 	badSince time.Time   // of what this host, alone, waits for
 	faults   []time.Time // within flapMemory
@@ -78,7 +78,7 @@ func (g *Guard) Run(ctx context.Context, units <-chan string, on <-chan bool, co
 			answers = nil // of the process before
 		case g.rival = <-conflicts:
 			if !g.on {
-				_ = g.Tell(ctx, reconcile.GuardRecord{HAProxy: host.HAProxyUnknown, Conflict: g.rival.Text})
+				_ = g.Tell(ctx, state.GuardRecord{HAProxy: host.HAProxyUnknown, Conflict: g.rival.Text})
 			}
 		case g.answer = <-answers:
 			answers = nil
@@ -125,7 +125,7 @@ func (g *Guard) pause() time.Duration {
 // decide tells keepalived what is new.
 func (g *Guard) decide(ctx context.Context) {
 	now := time.Now()
-	state, reason := g.verdict()
+	haproxy, reason := g.verdict()
 	if reason != "" && !g.told.Fault && g.wait(ctx, now) {
 		return
 	}
@@ -133,16 +133,16 @@ func (g *Guard) decide(ctx context.Context) {
 	switch {
 	case reason == "" && g.rival.Yield:
 		reason = g.rival.Text
-		state = cmp.Or(state, host.HAProxyUnknown)
+		haproxy = cmp.Or(haproxy, host.HAProxyUnknown)
 	case reason != "" && !g.told.Fault:
 		g.faults = append(g.faults, now)
-	case reason == "" && g.told.Fault && (state == "" || g.damped(ctx, now)):
+	case reason == "" && g.told.Fault && (haproxy == "" || g.damped(ctx, now)):
 		return
 	}
-	if state == "" {
+	if haproxy == "" {
 		return
 	}
-	g.tell(ctx, reconcile.GuardRecord{Fault: reason != "", Reason: reason, HAProxy: state, Conflict: g.rival.Text}, now)
+	g.tell(ctx, state.GuardRecord{Fault: reason != "", Reason: reason, HAProxy: haproxy, Conflict: g.rival.Text}, now)
 }
 
 // verdict is the state of HAProxy, "" while nothing is known of it, and why this host must not hold the virtual IPs.
@@ -190,7 +190,7 @@ func (g *Guard) damped(ctx context.Context, now time.Time) bool {
 	return now.Before(end) && g.Returns(ctx)
 }
 
-func (g *Guard) tell(ctx context.Context, r reconcile.GuardRecord, now time.Time) {
+func (g *Guard) tell(ctx context.Context, r state.GuardRecord, now time.Time) {
 	changed := r.Fault != g.told.Fault || g.told.Since.IsZero()
 	r.Since = g.told.Since
 	if changed {
@@ -221,6 +221,6 @@ func (g *Guard) tell(ctx context.Context, r reconcile.GuardRecord, now time.Time
 
 // release takes back what was said.
 func (g *Guard) release(ctx context.Context) {
-	_ = g.Tell(ctx, reconcile.GuardRecord{HAProxy: host.HAProxyUnknown, Conflict: g.rival.Text})
-	g.told, g.answer, g.failed, g.badSince = reconcile.GuardRecord{}, "", nil, time.Time{}
+	_ = g.Tell(ctx, state.GuardRecord{HAProxy: host.HAProxyUnknown, Conflict: g.rival.Text})
+	g.told, g.answer, g.failed, g.badSince = state.GuardRecord{}, "", nil, time.Time{}
 }

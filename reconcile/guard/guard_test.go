@@ -11,8 +11,8 @@ import (
 	"testing/synctest"
 	"time"
 
-	"rlb.dev/rlb-agent/reconcile"
 	"rlb.dev/rlb-agent/reconcile/host"
+	"rlb.dev/rlb-agent/reconcile/state"
 )
 
 // bench is a guard in a bubble of its own time, with a HAProxy that tests set.
@@ -27,7 +27,7 @@ type bench struct {
 	probes int
 	alone  bool
 	stays  bool // the virtual IPs do not come back here
-	told   []reconcile.GuardRecord
+	told   []state.GuardRecord
 	broken error // of Tell
 	log    bytes.Buffer
 	stop   func()
@@ -55,7 +55,7 @@ func run(t *testing.T, do func(*bench)) {
 			},
 			Alone:   func(context.Context) bool { b.turn(); return b.alone },
 			Returns: func(context.Context) bool { b.turn(); return !b.stays },
-			Tell: func(_ context.Context, r reconcile.GuardRecord) error {
+			Tell: func(_ context.Context, r state.GuardRecord) error {
 				b.turn()
 				if b.broken == nil {
 					b.told = append(b.told, r)
@@ -89,7 +89,7 @@ func (b *bench) turn() {
 }
 
 // after lets time pass and looks at the verdict then.
-func (b *bench) after(d time.Duration, fault bool) reconcile.GuardRecord {
+func (b *bench) after(d time.Duration, fault bool) state.GuardRecord {
 	b.t.Helper()
 	b.turn()
 	time.Sleep(d)

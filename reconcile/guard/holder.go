@@ -9,8 +9,8 @@ import (
 	"strings"
 	"time"
 
-	"rlb.dev/rlb-agent/reconcile"
 	"rlb.dev/rlb-agent/reconcile/host"
+	"rlb.dev/rlb-agent/reconcile/state"
 )
 
 const (
@@ -38,7 +38,7 @@ type Holder struct {
 	Neighbours func(ctx context.Context, iface string, addrs []netip.Addr) (map[netip.Addr]string, error)
 	// Passes says whether another's VRRP advertisements get through to keepalived, those of every instance. It takes some
 	// three intervals at most.
-	Passes func(context.Context, reconcile.InForce) (bool, error)
+	Passes func(context.Context, state.InForce) (bool, error)
 	// Watch calls claimed when another machine says that it holds one of the addresses, until ctx ends. It is a reminder
 	// where it was said to this host alone.
 	Watch func(ctx context.Context, iface string, addrs []netip.Addr, claimed func(reminder bool)) error
@@ -50,7 +50,7 @@ type Holder struct {
 	Tell func(context.Context, Conflict)
 	Log  *slog.Logger
 
-	force reconcile.InForce
+	force state.InForce
 	unit  string         // ActiveState of keepalived's unit; "" is not known yet
 	down  time.Time      // since when keepalived is not running; zero where it is
 	held  []netip.Prefix // virtual IPs on the interface
@@ -65,7 +65,7 @@ type Holder struct {
 
 // Run watches until ctx ends. force brings the spec in force, now and then also the same again, whereupon everything is
 // looked at anew; units each new ActiveState of keepalived's unit; moved that addresses may have changed.
-func (h *Holder) Run(ctx context.Context, force <-chan reconcile.InForce, units <-chan string, moved <-chan struct{}) {
+func (h *Holder) Run(ctx context.Context, force <-chan state.InForce, units <-chan string, moved <-chan struct{}) {
 	h.claims, h.reminders, h.answers, h.passes = make(chan struct{}, 1), make(chan struct{}, 1), make(chan answer, 1), make(chan passage, 1)
 	defer h.reminding.Wait()
 	defer h.unwatch()

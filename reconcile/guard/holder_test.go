@@ -14,8 +14,8 @@ import (
 	"testing/synctest"
 	"time"
 
-	"rlb.dev/rlb-agent/reconcile"
 	"rlb.dev/rlb-agent/reconcile/host"
+	"rlb.dev/rlb-agent/reconcile/state"
 )
 
 const (
@@ -36,7 +36,7 @@ var (
 type site struct {
 	t        *testing.T
 	turns    sync.Mutex
-	force    chan reconcile.InForce
+	force    chan state.InForce
 	units    chan string
 	moved    chan struct{}
 	addrs    []netip.Prefix
@@ -61,7 +61,7 @@ func holding(t *testing.T, do func(*site)) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		s := &site{
-			t: t, force: make(chan reconcile.InForce), units: make(chan string), moved: make(chan struct{}),
+			t: t, force: make(chan state.InForce), units: make(chan string), moved: make(chan struct{}),
 			addrs: []netip.Prefix{own}, role: host.RoleBackup, others: map[netip.Addr]string{peer: highMAC},
 		}
 		h := Holder{
@@ -97,7 +97,7 @@ func holding(t *testing.T, do func(*site)) {
 				}
 				return found, nil
 			},
-			Passes: func(ctx context.Context, f reconcile.InForce) (bool, error) {
+			Passes: func(ctx context.Context, f state.InForce) (bool, error) {
 				s.turns.Lock()
 				s.looks++
 				passes := s.passes
@@ -152,7 +152,7 @@ func master(t *testing.T, do func(*site)) {
 }
 
 func (s *site) heed(tracks bool) {
-	s.force <- reconcile.InForce{
+	s.force <- state.InForce{
 		Interface: "eth0", VirtualIPs: []netip.Addr{vip.Addr(), vip6.Addr()}, Peers: []netip.Addr{peer}, Tracks: tracks, Takeover: takeover,
 	}
 }

@@ -1,6 +1,8 @@
 package host
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"io/fs"
 	"time"
 )
@@ -13,4 +15,10 @@ type File struct {
 	Mode     fs.FileMode // permission bits
 	UID, GID int
 	Changed  time.Time // of the content
+}
+
+// Digest names a content: its SHA-256, in hexadecimal digits.
+func Digest(data []byte) string {
+	sum := sha256.Sum256(data)
+	return hex.EncodeToString(sum[:])
 }

@@ -5,11 +5,16 @@ import (
 	"time"
 )
 
-// The units of the packages that the agent keeps (systemd.unit(5)).
+// The units that the agent keeps, and its own (systemd.unit(5)). render.FirewallUnit is one more.
 const (
 	HAProxyUnit    = "haproxy.service"
 	KeepalivedUnit = "keepalived.service"
+	AgentUnit      = "rlb-agent.service"
+	RejoinUnit     = "rlb-rejoin.service" // waits for a peer to leave the former virtual router; it outlives the agent
 )
+
+// UnitDir is where units of the administrator, and the agent's, lie.
+const UnitDir = "/etc/systemd/system/"
 
 // Unit is the state of one systemd unit.
 type Unit struct {
@@ -43,3 +48,25 @@ func (u Unit) Masked() bool { return strings.HasPrefix(u.UnitFileState, "masked"
 
 // Enabled says whether the unit starts at boot.
 func (u Unit) Enabled() bool { return u.UnitFileState == "enabled" }
+
+// MasterSocket is the path of HAProxy's master CLI, from the -S option of its unit, or "".
+func (u Unit) MasterSocket() string {
+	path, _, _ := strings.Cut(Argument(u.Environment["EXTRAOPTS"], "-S", "--master-socket"), ",")
+	return strings.TrimPrefix(path, "unix@")
+}
+
+// Argument is the value of an option in a command line: "-f PATH", "-fPATH", "--use-file PATH" or "--use-file=PATH".
+func Argument(line, short, long string) string {
+	words := strings.Fields(line)
+	for i, word := range words {
+		switch {
+		case (word == short || word == long) && i+1 < len(words):
+			return words[i+1]
+		case strings.HasPrefix(word, long+"="):
+			return strings.TrimPrefix(word, long+"=")
+		case strings.HasPrefix(word, short) && len(word) > len(short) && !strings.HasPrefix(word, "--"):
+			return strings.TrimPrefix(word, short)
+		}
+	}
+	return ""
+}

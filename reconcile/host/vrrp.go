@@ -20,3 +20,7 @@ const (
 	RoleStopped Role = "STOPPED" // keepalived is not running
 	RoleUnknown Role = "UNKNOWN"
 )
+
+// SignalGrace is how long after its start keepalived is not asked for its state: a signal that comes before its process
+// is ready for it would kill that.
+const SignalGrace = 500 * time.Millisecond

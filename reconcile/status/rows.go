@@ -1,4 +1,4 @@
-// Package status puts a host's status into words for people: the text of "rlb-agent status" and the rows of the web page.
+// Package status says how a host is: what it is read from, its conditions, and its words for people.
 package status
 
 import (
@@ -7,7 +7,6 @@ import (
 	"strings"
 	"time"
 
-	"rlb.dev/rlb-agent/reconcile"
 	"rlb.dev/rlb-agent/reconcile/host"
 )
 
@@ -40,7 +39,7 @@ func moodOf(well bool) Mood {
 }
 
 // Rows are a status for people: the role first, then what they would ask next.
-func Rows(s reconcile.Status, now time.Time) []Row {
+func Rows(s Status, now time.Time) []Row {
 	rows := []Row{{Label: "Role", Text: join(": ", string(s.Role)+lasting(s.RoleSince, now), s.RoleReason),
 		Mood: moodOf(s.Role == host.RoleMaster || s.Role == host.RoleBackup || s.Drained)}}
 	if s.Drained && !strings.Contains(s.RoleReason, "drained") {
@@ -53,11 +52,11 @@ func Rows(s reconcile.Status, now time.Time) []Row {
 		rows = append(rows, Row{Label: "Virtual IP", Cells: []string{v.Address}, Text: yes(v.Held, "held", "not held")})
 	}
 	for _, p := range s.Peers {
-		words := map[reconcile.PeerState]string{reconcile.PeerSeen: "seen", reconcile.PeerNotSeen: "not seen"}[p.State]
+		words := map[PeerState]string{PeerSeen: "seen", PeerNotSeen: "not seen"}[p.State]
 		if words == "" {
 			words = "unknown"
 		}
-		rows = append(rows, Row{Label: "Peer", Cells: []string{p.Name, p.Address}, Text: words, Mood: moodOf(p.State != reconcile.PeerNotSeen)})
+		rows = append(rows, Row{Label: "Peer", Cells: []string{p.Name, p.Address}, Text: words, Mood: moodOf(p.State != PeerNotSeen)})
 	}
 	rows = append(rows, haproxyRows(s)...)
 	for _, service := range s.Services {
@@ -76,7 +75,7 @@ func Rows(s reconcile.Status, now time.Time) []Row {
 	return append(rows, historyRows(s, now)...)
 }
 
-func haproxyRows(s reconcile.Status) []Row {
+func haproxyRows(s Status) []Row {
 	h := s.HAProxy
 	if h == nil {
 		return nil
@@ -88,7 +87,7 @@ func haproxyRows(s reconcile.Status) []Row {
 	return []Row{{Label: "HAProxy", Text: text, Mood: moodOf(h.State == host.HAProxyAnswers)}}
 }
 
-func serviceRows(service reconcile.ServiceStatus, seen bool, now time.Time) []Row {
+func serviceRows(service Service, seen bool, now time.Time) []Row {
 	up := 0
 	for _, server := range service.Servers {
 		if server.Up() {
@@ -108,7 +107,7 @@ func serviceRows(service reconcile.ServiceStatus, seen bool, now time.Time) []Ro
 }
 
 // historyRows is what was done on this host, and what with.
-func historyRows(s reconcile.Status, now time.Time) []Row {
+func historyRows(s Status, now time.Time) []Row {
 	var rows []Row
 	if d := s.Drift; d.Found > 0 {
 		text := fmt.Sprintf("found %d, repaired %d", d.Found, d.Repaired)

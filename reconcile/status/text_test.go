@@ -8,15 +8,13 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-
-	"rlb.dev/rlb-agent/reconcile"
 )
 
 // now is when the statuses of these tests are read.
 var now = time.Date(2026, 7, 1, 12, 0, 0, 0, time.UTC)
 
 // example is a status with something in every field.
-func example(t *testing.T) (s reconcile.Status) {
+func example(t *testing.T) (s Status) {
 	t.Helper()
 	data, err := os.ReadFile("testdata/example.json")
 	if err == nil {

@@ -6,7 +6,8 @@ import (
 	"time"
 
 	"rlb.dev/rlb-agent/api"
-	"rlb.dev/rlb-agent/reconcile"
+	"rlb.dev/rlb-agent/reconcile/state"
+	"rlb.dev/rlb-agent/reconcile/status"
 )
 
 // freshness is how old a status may be that is shown: many readers make no more than one look a second.
@@ -16,7 +17,7 @@ const freshness = time.Second
 type StatusFile interface {
 	// Follow brings the file up to date after an event between two runs, and returns the status in it. doc is the spec
 	// in force. Where no run has left a status yet, its Kind is empty.
-	Follow(ctx context.Context, doc *api.Document) (reconcile.Status, error)
+	Follow(ctx context.Context, doc *api.Document) (status.Status, error)
 }
 
 // current is what is known of this host.
@@ -25,12 +26,12 @@ type current struct {
 
 	mutex  sync.Mutex    // never held while anybody is asked
 	doc    *api.Document // the spec in force, or nil
-	status reconcile.Status
+	status status.Status
 	at     time.Time // of the status
 }
 
 // set takes over a newer status, and returns the former one.
-func (c *current) set(s reconcile.Status) (before reconcile.Status) {
+func (c *current) set(s status.Status) (before status.Status) {
 	c.mutex.Lock()
 	defer c.mutex.Unlock()
 	before = c.status
@@ -46,14 +47,14 @@ func (c *current) spec() *api.Document {
 }
 
 // get is the status, when it was taken, and the spec in force.
-func (c *current) get() (reconcile.Status, time.Time, *api.Document) {
+func (c *current) get() (status.Status, time.Time, *api.Document) {
 	c.mutex.Lock()
 	defer c.mutex.Unlock()
 	return c.status, c.at, c.doc
 }
 
 // replace takes over a status that was made from the one of that time. A newer one stays.
-func (c *current) replace(s reconcile.Status, from time.Time) {
+func (c *current) replace(s status.Status, from time.Time) {
 	c.mutex.Lock()
 	defer c.mutex.Unlock()
 	if c.at.Equal(from) {
@@ -63,14 +64,14 @@ func (c *current) replace(s reconcile.Status, from time.Time) {
 
 // loadSpec looks which spec is in force.
 func (e *Exporter) loadSpec(ctx context.Context) {
-	history, err := reconcile.History(ctx, e.Host)
+	history, err := state.History(ctx, e.Host)
 	if err != nil || len(history) == 0 {
 		return
 	}
 	if known := e.current.spec(); known != nil && known.Digest == history[len(history)-1].Digest {
 		return
 	}
-	if doc, err := reconcile.LastGood(ctx, e.Host); err == nil {
+	if doc, err := state.LastGood(ctx, e.Host); err == nil {
 		e.current.mutex.Lock()
 		e.current.doc = doc
 		e.current.mutex.Unlock()
@@ -94,7 +95,7 @@ func (e *Exporter) followRecords(ctx context.Context) {
 }
 
 // now is the status, at most freshness old. A reader that finds the host being asked waits for that answer.
-func (e *Exporter) now(ctx context.Context) reconcile.Status {
+func (e *Exporter) now(ctx context.Context) status.Status {
 	if s, at, doc := e.current.get(); !stale(s, at, doc) {
 		return s
 	}
@@ -108,13 +109,13 @@ func (e *Exporter) now(ctx context.Context) reconcile.Status {
 		return s
 	}
 	// A reader that goes away must not leave half a status to the others.
-	if refreshed, err := reconcile.RefreshStatus(context.WithoutCancel(ctx), e.Host, doc, s); err == nil {
+	if refreshed, err := status.Refresh(context.WithoutCancel(ctx), e.Host, doc, s); err == nil {
 		e.current.replace(refreshed, at)
 	}
 	s, _, _ = e.current.get()
 	return s
 }
 
-func stale(s reconcile.Status, at time.Time, doc *api.Document) bool {
+func stale(s status.Status, at time.Time, doc *api.Document) bool {
 	return doc != nil && s.Kind != "" && time.Since(at) >= freshness
 }

@@ -8,6 +8,7 @@ import (
 
 	"rlb.dev/rlb-agent/reconcile"
 	"rlb.dev/rlb-agent/reconcile/host"
+	"rlb.dev/rlb-agent/reconcile/status"
 )
 
 // slowHAProxy is a host whose HAProxy answers when it is let.
@@ -23,13 +24,13 @@ func (h slowHAProxy) Servers(ctx context.Context) ([]host.ServerState, error) {
 }
 
 // asking is a shown host whose HAProxy is being asked by one reader.
-func asking(ctx context.Context, t *testing.T) (s *shown, h slowHAProxy, reader chan reconcile.Status) {
+func asking(ctx context.Context, t *testing.T) (s *shown, h slowHAProxy, reader chan status.Status) {
 	s = newShown(t)
 	s.run("")
 	h = slowHAProxy{s.Host, make(chan struct{}, 10), make(chan struct{})}
 	s.Host = h
 	s.age()
-	reader = make(chan reconcile.Status, 1)
+	reader = make(chan status.Status, 1)
 	go func() { reader <- s.now(ctx) }()
 	<-h.asked
 	return s, h, reader
@@ -77,7 +78,7 @@ func TestReadersShareAnAnswer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, leave := context.WithCancel(t.Context())
 		s, h, reader := asking(ctx, t)
-		others := make(chan reconcile.Status, 5)
+		others := make(chan status.Status, 5)
 		for range cap(others) {
 			go func() { others <- s.now(t.Context()) }()
 		}

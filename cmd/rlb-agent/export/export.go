@@ -10,6 +10,8 @@ import (
 	"rlb.dev/rlb-agent/cmd/rlb-agent/filewatch"
 	"rlb.dev/rlb-agent/reconcile"
 	"rlb.dev/rlb-agent/reconcile/host"
+	"rlb.dev/rlb-agent/reconcile/state"
+	"rlb.dev/rlb-agent/reconcile/status"
 	"rlb.dev/rlb-agent/render"
 )
 
@@ -41,7 +43,7 @@ func New(c Config) *Exporter {
 }
 
 // RunEnded tells how a run of the reconciler ended, and the status of the host after it. It never waits.
-func (e *Exporter) RunEnded(s reconcile.Status, result reconcile.Result) {
+func (e *Exporter) RunEnded(s status.Status, result reconcile.Result) {
 	if s.LastReconcile == nil {
 		return
 	}
@@ -61,7 +63,7 @@ func (e *Exporter) poke() {
 }
 
 // records are the files whose change makes the status another.
-var records = []string{reconcile.GuardFile, reconcile.RoleFile, reconcile.DriftFile, render.DrainFile}
+var records = []string{state.GuardFile, state.RoleFile, state.DriftFile, render.DrainFile}
 
 // recordsQuiet is how long to wait for more changes of them: a failover makes several at once.
 const recordsQuiet = 50 * time.Millisecond

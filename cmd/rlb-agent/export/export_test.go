@@ -19,6 +19,8 @@ import (
 	"rlb.dev/rlb-agent/reconcile"
 	"rlb.dev/rlb-agent/reconcile/host"
 	"rlb.dev/rlb-agent/reconcile/host/fake"
+	"rlb.dev/rlb-agent/reconcile/state"
+	"rlb.dev/rlb-agent/reconcile/status"
 )
 
 const shownSpec = `apiVersion: rlb.dev/v1
@@ -49,8 +51,8 @@ func newShown(t *testing.T) *shown {
 // statusFile is the status file of a host in memory.
 type statusFile struct{ host.Host }
 
-func (f statusFile) Follow(ctx context.Context, doc *api.Document) (reconcile.Status, error) {
-	return reconcile.FollowStatus(ctx, f.Host, doc)
+func (f statusFile) Follow(ctx context.Context, doc *api.Document) (status.Status, error) {
+	return status.Follow(ctx, f.Host, doc)
 }
 
 // run reconciles with a spec, and lets the endpoints follow.
@@ -65,7 +67,7 @@ func (s *shown) run(more string) {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	status, err := reconcile.WriteStatus(s.t.Context(), s.host, reconcile.Report{Doc: doc, Result: result, Agent: "v1"})
+	status, err := status.Write(s.t.Context(), s.host, status.Report{Doc: doc, Result: result, Agent: "v1"})
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -132,7 +134,7 @@ func TestEndpointsFollowTheSpec(t *testing.T) {
 		}
 	}
 	code, text = s.get(web, "/status.json")
-	var status reconcile.Status
+	var status status.Status
 	if err := json.Unmarshal([]byte(text), &status); code != 200 || err != nil || status.Kind != "LoadBalancerStatus" || !status.Is("Ready") {
 		t.Errorf("status.json: %d, %v, %s", code, err, text)
 	}
@@ -226,16 +228,16 @@ func TestStatusFollowsTheRecords(t *testing.T) {
 	s := newShown(t)
 	s.run("")
 	s.host.Role = host.RoleFault
-	guard := reconcile.GuardRecord{Fault: true, Reason: "HAProxy hangs", HAProxy: host.HAProxyHung}
+	guard := state.GuardRecord{Fault: true, Reason: "HAProxy hangs", HAProxy: host.HAProxyHung}
 	if err := guard.Write(t.Context(), s.host); err != nil {
 		t.Fatal(err)
 	}
 	s.followRecords(t.Context())
-	status, err := reconcile.LastStatus(t.Context(), s.host)
+	status, err := status.Last(t.Context(), s.host)
 	if err != nil || status.Role != host.RoleFault || status.RoleReason != "HAProxy hangs" || status.LastReconcile == nil || status.Versions.Agent != "v1" {
 		t.Errorf("%v, %+v", err, status)
 	}
-	if role, err := reconcile.ReadRole(t.Context(), s.host); err != nil || role.Role != host.RoleFault || role.Transitions != 1 || role.Reason != "HAProxy hangs" {
+	if role, err := state.ReadRole(t.Context(), s.host); err != nil || role.Role != host.RoleFault || role.Transitions != 1 || role.Reason != "HAProxy hangs" {
 		t.Errorf("%v, %+v", err, role)
 	}
 }

@@ -3,8 +3,9 @@ package export
 import (
 	"context"
 
-	"rlb.dev/rlb-agent/reconcile"
 	"rlb.dev/rlb-agent/reconcile/host"
+	"rlb.dev/rlb-agent/reconcile/state"
+	"rlb.dev/rlb-agent/reconcile/status"
 )
 
 var roles = []host.Role{host.RoleMaster, host.RoleBackup, host.RoleFault, host.RoleStopped, host.RoleUnknown}
@@ -15,7 +16,7 @@ var haproxyStates = []host.HAProxyState{host.HAProxyAnswers, host.HAProxyFull, h
 func (e *Exporter) expose(ctx context.Context, process bool) []byte {
 	x := new(exposition)
 	x.family("rlb_build_info", gauge, "The agent's version.").add(1, "version", e.Version)
-	role, _ := reconcile.ReadRole(ctx, e.Host)
+	role, _ := state.ReadRole(ctx, e.Host)
 	exposeStatus(x, e.now(ctx), role.Transitions)
 	e.runs.expose(x)
 	if process {
@@ -25,7 +26,7 @@ func (e *Exporter) expose(ctx context.Context, process bool) []byte {
 }
 
 // exposeStatus writes what a status tells. What is not known is not there.
-func exposeStatus(e *exposition, s reconcile.Status, transitions int) {
+func exposeStatus(e *exposition, s status.Status, transitions int) {
 	if s.Kind == "" { // nobody has looked yet
 		return
 	}
@@ -55,7 +56,7 @@ func exposeStatus(e *exposition, s reconcile.Status, transitions int) {
 
 // exposeSpec writes which spec is in force. Digests, not generations, tell whether two hosts have the same one: each
 // host counts its own generations.
-func exposeSpec(e *exposition, s reconcile.Status) {
+func exposeSpec(e *exposition, s status.Status) {
 	e.family("rlb_spec_generation", gauge, "The generation of the spec file on this host.").add(float64(s.Generation))
 	e.family("rlb_spec_observed_generation", gauge, "The generation of the spec that is in force.").add(float64(s.ObservedGeneration))
 	if c := s.Condition("SpecValid"); c.Status != "" {
@@ -67,20 +68,20 @@ func exposeSpec(e *exposition, s reconcile.Status) {
 	}
 }
 
-func exposePeers(e *exposition, peers []reconcile.PeerStatus) {
+func exposePeers(e *exposition, peers []status.Peer) {
 	var seen *samples
 	for _, p := range peers {
-		if p.State == reconcile.PeerUnknown {
+		if p.State == status.PeerUnknown {
 			continue
 		}
 		if seen == nil {
 			seen = e.family("rlb_peer_seen", gauge, "Whether the other node is seen.")
 		}
-		seen.add(truth(p.State == reconcile.PeerSeen), "peer", p.Name, "address", p.Address)
+		seen.add(truth(p.State == status.PeerSeen), "peer", p.Name, "address", p.Address)
 	}
 }
 
-func exposeServices(e *exposition, s reconcile.Status) {
+func exposeServices(e *exposition, s status.Status) {
 	if s.HAProxy == nil {
 		return
 	}
@@ -98,7 +99,7 @@ func exposeServices(e *exposition, s reconcile.Status) {
 	}
 }
 
-func exposeUpdates(e *exposition, u *reconcile.UpdatesStatus) {
+func exposeUpdates(e *exposition, u *status.Updates) {
 	if u == nil {
 		return
 	}

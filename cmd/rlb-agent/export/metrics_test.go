@@ -10,7 +10,7 @@ import (
 	"testing"
 	"time"
 
-	"rlb.dev/rlb-agent/reconcile"
+	"rlb.dev/rlb-agent/reconcile/status"
 )
 
 var sampleLine = regexp.MustCompile(`^([a-zA-Z_][a-zA-Z0-9_]*)(?:\{((?:[a-zA-Z_][a-zA-Z0-9_]*="(?:[^"\\\n]|\\[\\"n])*",?)*)\})? (\S+)$`)
@@ -66,9 +66,9 @@ func scraped(t *testing.T, text string) map[string]float64 {
 func TestExposition(t *testing.T) {
 	var counts runs
 	for _, run := range []struct {
-		result reconcile.Outcome
+		result status.Outcome
 		took   time.Duration
-	}{{reconcile.Converged, 45 * time.Millisecond}, {reconcile.Changed, 800 * time.Millisecond}, {reconcile.Refused, 0}, {reconcile.Failed, time.Hour}} {
+	}{{status.Converged, 45 * time.Millisecond}, {status.Changed, 800 * time.Millisecond}, {status.Refused, 0}, {status.Failed, time.Hour}} {
 		counts.count(run.result, run.took, now)
 	}
 	x := new(exposition)
@@ -132,12 +132,12 @@ func TestExposition(t *testing.T) {
 // What is not known is not told: no series is better than a wrong one.
 func TestExpositionOfNothing(t *testing.T) {
 	x := new(exposition)
-	exposeStatus(x, reconcile.Status{}, 0)
+	exposeStatus(x, status.Status{}, 0)
 	if got := scraped(t, x.String()); len(got) != 0 {
 		t.Errorf("got %v", got)
 	}
 	s := example(t)
-	s.HAProxy, s.Peers, s.RoleSince = nil, []reconcile.PeerStatus{{Name: "lb2", State: reconcile.PeerUnknown}}, time.Time{}
+	s.HAProxy, s.Peers, s.RoleSince = nil, []status.Peer{{Name: "lb2", State: status.PeerUnknown}}, time.Time{}
 	x = new(exposition)
 	exposeStatus(x, s, 0)
 	for series := range scraped(t, x.String()) {
@@ -163,7 +163,7 @@ func TestStateSetsAreWhole(t *testing.T) {
 	for _, set := range []struct {
 		dir, kind string
 		known     int
-	}{{"reconcile/host", "Role", len(roles)}, {"reconcile/host", "HAProxyState", len(haproxyStates)}, {"reconcile", "Outcome", len(outcomes)}} {
+	}{{"reconcile/host", "Role", len(roles)}, {"reconcile/host", "HAProxyState", len(haproxyStates)}, {"reconcile/status", "Outcome", len(outcomes)}} {
 		if declared := constants(t, "../../../"+set.dir, set.kind); len(declared) != set.known {
 			t.Errorf("%s: %d states have a series, declared are %v", set.kind, set.known, declared)
 		}

@@ -10,7 +10,6 @@ import (
 	"strings"
 	"time"
 
-	"rlb.dev/rlb-agent/reconcile"
 	"rlb.dev/rlb-agent/reconcile/status"
 )
 
@@ -85,7 +84,7 @@ footer { margin-top: 1.5em; opacity: .6 }
 `
 
 // statusHTML is the status as a page that asks for itself again every other second.
-func statusHTML(s reconcile.Status, now time.Time) []byte {
+func statusHTML(s status.Status, now time.Time) []byte {
 	title := html.EscapeString(strings.TrimSpace(s.Node + " " + string(s.Role)))
 	if title == "" {
 		title = "rlb-agent"

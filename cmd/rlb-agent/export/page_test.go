@@ -7,14 +7,14 @@ import (
 	"testing"
 	"time"
 
-	"rlb.dev/rlb-agent/reconcile"
+	"rlb.dev/rlb-agent/reconcile/status"
 )
 
 // now is when the example was taken.
 var now = time.Date(2026, 7, 1, 12, 0, 0, 0, time.UTC)
 
 // example is a status with something in every field.
-func example(t *testing.T) (s reconcile.Status) {
+func example(t *testing.T) (s status.Status) {
 	t.Helper()
 	data, err := os.ReadFile("../../../reconcile/status/testdata/example.json")
 	if err == nil {

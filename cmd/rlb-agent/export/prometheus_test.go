@@ -20,8 +20,8 @@ import (
 
 	"sigs.k8s.io/yaml"
 
-	"rlb.dev/rlb-agent/reconcile"
 	"rlb.dev/rlb-agent/reconcile/host"
+	"rlb.dev/rlb-agent/reconcile/status"
 )
 
 const examplesDir = "../../../examples/monitoring/"
@@ -115,7 +115,7 @@ func TestDashboard(t *testing.T) {
 	waiting := time.Now().Add(20 * time.Second)
 	for {
 		for _, h := range hosts { // as runs of the daemon
-			h.runs.count(reconcile.Converged, 45*time.Millisecond, time.Now())
+			h.runs.count(status.Converged, 45*time.Millisecond, time.Now())
 		}
 		if results := ask("count(count_over_time(rlb_reconciles_total[1m]) > 4)"); len(results) == 1 && results[0] == "10" {
 			break

@@ -4,13 +4,13 @@ import (
 	"sync"
 	"time"
 
-	"rlb.dev/rlb-agent/reconcile"
+	"rlb.dev/rlb-agent/reconcile/status"
 )
 
 // runs counts the runs of this process.
 type runs struct {
 	mu          sync.Mutex
-	results     map[reconcile.Outcome]int
+	results     map[status.Outcome]int
 	took        [len(durations) + 1]int // runs that took at most that long; the last is of all others
 	total       time.Duration
 	lastSuccess time.Time
@@ -20,14 +20,14 @@ type runs struct {
 var durations = [...]time.Duration{50 * time.Millisecond, 100 * time.Millisecond, 250 * time.Millisecond, 500 * time.Millisecond, time.Second,
 	2500 * time.Millisecond, 5 * time.Second, 10 * time.Second, 30 * time.Second, time.Minute, 5 * time.Minute}
 
-var outcomes = []reconcile.Outcome{reconcile.Converged, reconcile.Changed, reconcile.Refused, reconcile.RolledBack, reconcile.Failed}
+var outcomes = []status.Outcome{status.Converged, status.Changed, status.Refused, status.RolledBack, status.Failed}
 
 // count counts a run.
-func (r *runs) count(result reconcile.Outcome, took time.Duration, now time.Time) {
+func (r *runs) count(result status.Outcome, took time.Duration, now time.Time) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.results == nil {
-		r.results = map[reconcile.Outcome]int{}
+		r.results = map[status.Outcome]int{}
 	}
 	r.results[result]++
 	r.total += took
@@ -36,7 +36,7 @@ func (r *runs) count(result reconcile.Outcome, took time.Duration, now time.Time
 		at++
 	}
 	r.took[at]++
-	if result == reconcile.Converged || result == reconcile.Changed {
+	if result == status.Converged || result == status.Changed {
 		r.lastSuccess = now
 	}
 }

@@ -1,0 +1,176 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"sigs.k8s.io/yaml"
+
+	"rlb.dev/rlb-agent/api"
+	"rlb.dev/rlb-agent/cmd/rlb-agent/manual"
+)
+
+func TestBlocks(t *testing.T) {
+	for _, d := range documents(t) {
+		for _, b := range d.blocks {
+			var err error
+			switch b.language {
+			case "sh":
+				err = checkShell(b.text)
+			case "yaml":
+				err = checkYAML(b.text)
+			case "text", "usage":
+			default:
+				err = fmt.Errorf("is of no known language: %q", b.language)
+			}
+			if err != nil {
+				t.Errorf("%s:%d: the block %v", d.path, b.line, err)
+			}
+		}
+	}
+}
+
+// checkYAML parses a spec, or a part of one: its fields then stand in the place of those of the smallest example.
+func checkYAML(text string) error {
+	if !strings.Contains(text, "apiVersion:") {
+		whole, part := map[string]any{}, map[string]any{}
+		minimal, err := os.ReadFile(top + "/examples/minimal.yaml")
+		if err == nil {
+			err = yaml.Unmarshal(minimal, &whole)
+		}
+		if err == nil {
+			err = yaml.UnmarshalStrict([]byte(text), &part)
+		}
+		if err != nil {
+			return fmt.Errorf("cannot be parsed: %w", err)
+		}
+		for field, value := range part {
+			whole[field] = value
+		}
+		data, err := yaml.Marshal(whole)
+		if err != nil {
+			return err
+		}
+		text = string(data)
+	}
+	if _, err := api.Parse("spec", []byte(text)); err != nil {
+		return fmt.Errorf("is refused: %w", err)
+	}
+	return nil
+}
+
+// checkShell parses a block of commands: the shell all of it, and each command by what is known of its program.
+func checkShell(text string) error {
+	shell := exec.Command("sh", "-n")
+	shell.Stdin = strings.NewReader(text)
+	if out, err := shell.CombinedOutput(); err != nil {
+		return fmt.Errorf("is refused by the shell: %s", out)
+	}
+	for line := range strings.Lines(text) {
+		words := shellWords(line)
+		if len(words) > 0 && words[0] == "sudo" {
+			words = words[1:]
+		}
+		if len(words) == 0 {
+			continue
+		}
+		if err := checkCommand(words); err != nil {
+			return fmt.Errorf("cannot work: %s: %w", strings.TrimSpace(line), err)
+		}
+	}
+	return nil
+}
+
+// programs are others' programs that the documents may call.
+var programs = strings.Fields(`apt-get arping curl install ip ip6tables iptables journalctl k3s kubeadm nft ping ps rm scp systemctl
+	systemd-analyze tcpdump`)
+
+func checkCommand(words []string) error {
+	program, args := words[0], words[1:]
+	for _, arg := range args {
+		for _, dir := range []string{"examples/", "hack/", "./"} {
+			if strings.HasPrefix(arg, dir) {
+				if _, err := os.Stat(filepath.Join(top, arg)); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	switch {
+	case program == "rlb-agent":
+		return checkAgent(args)
+	case program == "make":
+		return checkMake(args)
+	case program == "go" && len(args) > 1 && (args[0] == "run" || args[0] == "test"), slices.Contains(programs, program):
+		return nil
+	}
+	return fmt.Errorf("%s is not among the programs that the documents call", program)
+}
+
+// checkAgent parses a call of the agent.
+func checkAgent(args []string) error {
+	command, rest, err := commandTree().Find(args)
+	if err != nil {
+		return err
+	}
+	if err := command.ParseFlags(rest); err != nil {
+		return err
+	}
+	args = command.Flags().Args()
+	if command.Name() == "help" && len(args) == 1 {
+		_, known := manual.Page(args[0])
+		if !known && args[0] != "TOPIC" {
+			return fmt.Errorf("there is no topic %s", args[0])
+		}
+	}
+	return command.ValidateArgs(args)
+}
+
+func checkMake(targets []string) error {
+	data, err := os.ReadFile(top + "/Makefile")
+	if err != nil {
+		return err
+	}
+	for _, target := range targets {
+		if !regexp.MustCompile(`(?m)^` + regexp.QuoteMeta(target) + `:`).Match(data) {
+			return fmt.Errorf("there is no target %s", target)
+		}
+	}
+	return nil
+}
+
+var shellWord = regexp.MustCompile(`'[^']*'|"[^"]*"|\S+`)
+
+// shellWords are the words of a line up to its comment.
+func shellWords(line string) []string {
+	var words []string
+	for _, word := range shellWord.FindAllString(line, -1) {
+		if strings.HasPrefix(word, "#") {
+			break
+		}
+		words = append(words, strings.Trim(word, `'"`))
+	}
+	return words
+}
+
+func TestWrongBlocksAreFound(t *testing.T) {
+	for _, text := range []string{
+		"rlb-agent nonsense", "sudo rlb-agent drain --forse", "rlb-agent validate a b", "rlb-agent help nonsense",
+		"make nonsense", "frobnicate", "go run ./nonsense", "rlb-agent --once |", "install -m 644 examples/nonsense.yaml /etc",
+	} {
+		if checkShell(text+"\n") == nil {
+			t.Errorf("nothing is found wrong in the commands %q", text)
+		}
+	}
+	for _, text := range []string{"vrrp: {transpor: unicast}", "apiVersion: rlb.dev/v1\nkind: x\n", "a: [", "vrrp: {transport: unicast}"} {
+		if checkYAML(text) == nil {
+			t.Errorf("nothing is found wrong in the spec %q", text)
+		}
+	}
+}

@@ -1,0 +1,160 @@
+package main
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/spf13/cobra"
+)
+
+// top is the top of the repository.
+const top = "../.."
+
+// document is a Markdown file of the project.
+type document struct {
+	path   string // from the top of the repository
+	text   string
+	prose  string // the text without its fenced blocks
+	blocks []block
+}
+
+// block is a fenced block: its language, and the line that it begins at.
+type block struct {
+	language string
+	line     int
+	text     string
+}
+
+// documents are all that the project's readers read.
+func documents(t *testing.T) []document {
+	t.Helper()
+	paths, err := filepath.Glob(top + "/cmd/rlb-agent/manual/*.md")
+	if err != nil || len(paths) == 0 {
+		t.Fatalf("cannot find the manual: %v", err)
+	}
+	for _, path := range []string{"README.md", "CONTRIBUTING.md", "CHANGELOG.md", "examples/monitoring/README.md"} {
+		paths = append(paths, filepath.Join(top, path))
+	}
+	var all []document
+	for _, path := range paths {
+		data, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		name, err := filepath.Rel(top, path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, parseDocument(name, string(data)))
+	}
+	return all
+}
+
+func parseDocument(path, text string) document {
+	d := document{path: path, text: text}
+	var open *block
+	number := 0
+	for line := range strings.Lines(text) {
+		number++
+		fence, isFence := strings.CutPrefix(strings.TrimSpace(line), "```")
+		switch {
+		case isFence && open == nil:
+			open = &block{language: fence, line: number}
+		case isFence:
+			d.blocks = append(d.blocks, *open)
+			open = nil
+		case open != nil:
+			open.text += line
+		default:
+			d.prose += line
+		}
+	}
+	return d
+}
+
+// commandTree is the whole command line, with what cobra adds to it.
+func commandTree() *cobra.Command {
+	a := &app{stdout: new(bytes.Buffer), stderr: new(bytes.Buffer)}
+	root := a.command()
+	root.InitDefaultHelpCmd()
+	root.InitDefaultCompletionCmd()
+	return root
+}
+
+func TestTheReadmeIsShort(t *testing.T) {
+	for _, d := range documents(t) {
+		if lines := strings.Count(d.text, "\n"); d.path == "README.md" && lines > 150 {
+			t.Errorf("README.md has %d lines: at most 150, the rest belongs into the manual", lines)
+		}
+	}
+}
+
+var (
+	mdLink  = regexp.MustCompile(`\[[^\]]*\]\(([^)\s]+)\)`)
+	heading = regexp.MustCompile(`(?m)^#+ (.+)$`)
+	notSlug = regexp.MustCompile(`[^\p{L}\p{N}_ -]`)
+)
+
+func TestLinksResolve(t *testing.T) {
+	for _, d := range documents(t) {
+		for _, match := range mdLink.FindAllStringSubmatch(d.prose, -1) {
+			if problem := brokenLink(d, match[1]); problem != "" {
+				t.Errorf("%s: link to %s: %s", d.path, match[1], problem)
+			}
+		}
+	}
+}
+
+func brokenLink(d document, target string) string {
+	if strings.Contains(target, ":") {
+		if !strings.HasPrefix(target, "https://") {
+			return "neither https nor a file"
+		}
+		return ""
+	}
+	path, anchor, _ := strings.Cut(target, "#")
+	at := filepath.Join(top, d.path)
+	if path != "" {
+		at = filepath.Join(filepath.Dir(at), path)
+	}
+	info, err := os.Stat(at)
+	switch {
+	case err != nil:
+		return err.Error()
+	case anchor == "":
+		return ""
+	case info.IsDir():
+		return "a directory has no headings"
+	}
+	data, err := os.ReadFile(at)
+	if err != nil {
+		return err.Error()
+	}
+	for _, match := range heading.FindAllStringSubmatch(parseDocument(path, string(data)).prose, -1) {
+		if slug(match[1]) == anchor {
+			return ""
+		}
+	}
+	return "no heading of this name"
+}
+
+// slug is the anchor of a heading, as GitHub makes it.
+func slug(heading string) string {
+	return strings.ReplaceAll(notSlug.ReplaceAllString(strings.ToLower(heading), ""), " ", "-")
+}
+
+func TestBrokenLinksAreFound(t *testing.T) {
+	d := document{path: "README.md"}
+	for target, broken := range map[string]bool{
+		"CONTRIBUTING.md#who-may-import-what": false, "examples/": false, "https://example.org": false,
+		"CONTRIBUTING.md#nothing": true, "nothing.md": true, "http://example.org": true, "examples/#x": true,
+	} {
+		if got := brokenLink(d, target) != ""; got != broken {
+			t.Errorf("%s: broken %v, want %v", target, got, broken)
+		}
+	}
+}

@@ -1,0 +1,180 @@
+package main
+
+import (
+	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strconv"
+	"strings"
+)
+
+// goTypes are the types that a package declares, by name.
+type goTypes map[string]*goType
+
+// goType is one declared type.
+type goType struct {
+	doc    string
+	expr   ast.Expr
+	values []string // of its constants, where they are texts
+}
+
+// field is one field of a struct as a spec file writes it.
+type field struct {
+	name     string // in the file
+	goName   string
+	doc      string
+	expr     ast.Expr
+	required bool
+}
+
+// readTypes reads the declarations of all Go files in a directory, tests aside.
+func readTypes(dir string) (goTypes, error) {
+	types := goTypes{}
+	names, err := filepath.Glob(filepath.Join(dir, "*.go"))
+	if err != nil {
+		return nil, err
+	}
+	var constants []*ast.ValueSpec
+	for _, name := range names {
+		if strings.HasSuffix(name, "_test.go") {
+			continue
+		}
+		data, err := os.ReadFile(name)
+		if err != nil {
+			return nil, err
+		}
+		file, err := parser.ParseFile(token.NewFileSet(), name, data, parser.ParseComments)
+		if err != nil {
+			return nil, err
+		}
+		for _, declaration := range file.Decls {
+			general, ok := declaration.(*ast.GenDecl)
+			if !ok {
+				continue
+			}
+			for _, spec := range general.Specs {
+				switch s := spec.(type) {
+				case *ast.TypeSpec:
+					types[s.Name.Name] = &goType{doc: text(s.Doc, general.Doc), expr: s.Type}
+				case *ast.ValueSpec:
+					constants = append(constants, s)
+				}
+			}
+		}
+	}
+	for _, c := range constants {
+		types.addValues(c)
+	}
+	return types, nil
+}
+
+// addValues notes the values of constants of a declared type: they are all that a field of it may hold.
+func (t goTypes) addValues(c *ast.ValueSpec) {
+	name, ok := c.Type.(*ast.Ident)
+	if !ok || t[name.Name] == nil {
+		return
+	}
+	for _, value := range c.Values {
+		if literal, ok := value.(*ast.BasicLit); ok && literal.Kind == token.STRING {
+			if value, err := strconv.Unquote(literal.Value); err == nil {
+				t[name.Name].values = append(t[name.Name].values, value)
+			}
+		}
+	}
+}
+
+// fields are those of a struct, in the order of its declaration. Those of an embedded struct stand in its place.
+func (t goTypes) fields(s *ast.StructType) ([]field, error) {
+	var all []field
+	for _, f := range s.Fields.List {
+		if len(f.Names) == 0 {
+			inner, err := t.fields(t.structOf(f.Type))
+			if err != nil {
+				return nil, err
+			}
+			all = append(all, inner...)
+			continue
+		}
+		tag := reflect.StructTag("")
+		if f.Tag != nil {
+			value, err := strconv.Unquote(f.Tag.Value)
+			if err != nil {
+				return nil, err
+			}
+			tag = reflect.StructTag(value)
+		}
+		name, _, _ := strings.Cut(tag.Get("json"), ",")
+		if name == "" || name == "-" {
+			continue
+		}
+		doc := text(f.Doc, f.Comment)
+		if doc == "" {
+			return nil, fmt.Errorf("cannot describe the field %s: it has no comment", f.Names[0].Name)
+		}
+		required := strings.HasPrefix(tag.Get("validate"), "required")
+		all = append(all, field{name, f.Names[0].Name, doc, f.Type, required})
+	}
+	return all, nil
+}
+
+// structOf is the struct that an expression names, directly or as the element of a pointer or list, or nil. A struct
+// without fields of the file is a value of its own kind.
+func (t goTypes) structOf(expr ast.Expr) *ast.StructType {
+	switch e := expr.(type) {
+	case *ast.StarExpr:
+		return t.structOf(e.X)
+	case *ast.ArrayType:
+		return t.structOf(e.Elt)
+	case *ast.Ident:
+		if declared := t[e.Name]; declared != nil {
+			return t.structOf(declared.expr)
+		}
+	case *ast.StructType:
+		if fields, err := t.fields(e); err != nil || len(fields) > 0 {
+			return e
+		}
+	}
+	return nil
+}
+
+// isList says whether an expression is a list, directly or by a declared type.
+func (t goTypes) isList(expr ast.Expr) bool {
+	switch e := expr.(type) {
+	case *ast.ArrayType:
+		return true
+	case *ast.Ident:
+		return t[e.Name] != nil && t.isList(t[e.Name].expr)
+	}
+	return false
+}
+
+// nameOf is the name of the declared type behind pointers and lists, or "".
+func nameOf(expr ast.Expr) string {
+	switch e := expr.(type) {
+	case *ast.StarExpr:
+		return nameOf(e.X)
+	case *ast.ArrayType:
+		return nameOf(e.Elt)
+	case *ast.Ident:
+		return e.Name
+	}
+	return ""
+}
+
+// text is the first comment that says something, each paragraph in one line.
+func text(groups ...*ast.CommentGroup) string {
+	for _, group := range groups {
+		var paragraphs []string
+		for paragraph := range strings.SplitSeq(strings.TrimSpace(group.Text()), "\n\n") {
+			paragraphs = append(paragraphs, strings.Join(strings.Fields(paragraph), " "))
+		}
+		if joined := strings.Join(paragraphs, "\n\n"); joined != "" {
+			return joined
+		}
+	}
+	return ""
+}

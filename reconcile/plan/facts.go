@@ -1,0 +1,221 @@
+package plan
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"rlb.dev/rlb-agent/api"
+	"rlb.dev/rlb-agent/reconcile/host"
+	"rlb.dev/rlb-agent/reconcile/state"
+	"rlb.dev/rlb-agent/render"
+)
+
+// FactFinder finds the facts of a host that rendering needs.
+type FactFinder struct {
+	Observer host.Observer
+	Given    render.Facts // from flags: these count before everything that is found
+	Assume   bool         // off the host: go on with likely values where nothing tells, and note each
+}
+
+// Find looks at the host. Where it does not tell, before its network is up, what an earlier run found counts. The notes
+// say what was assumed. A *FieldError names what an applying run cannot do without.
+func (f FactFinder) Find(ctx context.Context, spec *api.LoadBalancerSpec) (render.Facts, []string, error) {
+	interfaces, err := f.Observer.Interfaces(ctx)
+	if err != nil && !errors.Is(err, host.ErrUnavailable) {
+		return render.Facts{}, nil, err
+	}
+	memory, err := state.ReadMemory(ctx, f.Observer)
+	if err != nil && !errors.Is(err, host.ErrUnavailable) {
+		return render.Facts{}, nil, err
+	}
+	s := search{FactFinder: f, spec: spec, interfaces: interfaces, facts: f.Given, kept: memory.Facts}
+	for _, find := range []func() error{s.node, s.interfaceName, s.subnets} {
+		if err := find(); err != nil {
+			return render.Facts{}, s.notes, err
+		}
+	}
+	if err := s.nameservers(ctx); err != nil {
+		return render.Facts{}, s.notes, err
+	}
+	if err := s.versions(ctx); err != nil {
+		return render.Facts{}, s.notes, err
+	}
+	if err := s.paths(ctx); err != nil {
+		return render.Facts{}, s.notes, err
+	}
+	return s.facts, s.notes, nil
+}
+
+// search is one run of a FactFinder.
+type search struct {
+	FactFinder
+	spec       *api.LoadBalancerSpec
+	interfaces []host.Interface
+	facts      render.Facts
+	kept       render.Facts
+	assumed    bool // nothing told the interface
+	notes      []string
+}
+
+func (s *search) note(format string, args ...any) {
+	s.notes = append(s.notes, fmt.Sprintf(format, args...))
+}
+
+// node finds the spec's node that holds one of its addresses.
+func (s *search) node() error {
+	if len(s.spec.Nodes) == 0 {
+		if s.facts.Node != "" {
+			return FieldErrorf("nodes", "cannot find node %q in the spec: it has no nodes", s.facts.Node)
+		}
+		return nil
+	}
+	if s.facts.Node != "" {
+		if s.findNode(s.facts.Node) == nil {
+			return FieldErrorf("nodes", "cannot find node %q in the spec", s.facts.Node)
+		}
+		return nil
+	}
+	for _, node := range s.spec.Nodes {
+		for _, text := range node.Addresses {
+			if addr, err := netip.ParseAddr(text); err == nil && s.holder(addr) != "" {
+				s.facts.Node = node.Name
+				return nil
+			}
+		}
+	}
+	switch {
+	case s.findNode(s.kept.Node) != nil:
+		s.facts.Node = s.kept.Node
+	case s.Assume:
+		s.facts.Node = s.spec.Nodes[0].Name
+		s.note("this machine holds no address of the spec's nodes: assumed node %s", s.facts.Node)
+	default:
+		return FieldErrorf("nodes", "cannot tell which of the spec's nodes this is: it holds none of their addresses, only %s", s.held())
+	}
+	return nil
+}
+
+func (s *search) findNode(name string) *api.Node {
+	for i := range s.spec.Nodes {
+		if s.spec.Nodes[i].Name == name {
+			return &s.spec.Nodes[i]
+		}
+	}
+	return nil
+}
+
+// interfaceName finds the interface of the virtual IPs.
+func (s *search) interfaceName() error {
+	if s.facts.Interface != "" {
+		return nil
+	}
+	if node := s.findNode(s.facts.Node); node != nil {
+		s.facts.Interface = node.Interface
+	}
+	if s.facts.Interface == "" {
+		s.facts.Interface = s.spec.VRRP.Interface
+	}
+	main := s.spec.VirtualIPs[0].Addr()
+	narrowest := -1
+	for _, i := range s.interfaces {
+		for _, prefix := range i.Prefixes {
+			if prefix.Bits() < prefix.Addr().BitLen() && prefix.Contains(main) && prefix.Bits() > narrowest && (narrowest >= 0 || s.facts.Interface == "") {
+				s.facts.Interface, narrowest = i.Name, prefix.Bits()
+			}
+		}
+	}
+	switch {
+	case s.facts.Interface != "":
+	case s.kept.Interface != "":
+		s.facts.Interface = s.kept.Interface
+	case s.Assume:
+		s.facts.Interface, s.assumed = "eth0", true
+		s.note("no interface of this machine has a subnet that holds %s: assumed interface eth0", main)
+	default:
+		return FieldErrorf("virtualIPs[0]", "cannot tell the interface of the virtual IPs: no subnet holds %s, there is only %s; name it as vrrp.interface", main, s.held())
+	}
+	return nil
+}
+
+// subnets finds the subnets of that interface. Without nodes they are what VRRP is accepted from.
+func (s *search) subnets() error {
+	if len(s.facts.Subnets) > 0 {
+		return nil
+	}
+	known := false
+	for _, i := range s.interfaces {
+		if i.Name != s.facts.Interface || s.assumed { // an interface of this machine that only has the name
+			continue
+		}
+		known = true
+		for _, prefix := range i.Prefixes {
+			// a virtual IP that is held just now is no fact of the host
+			if prefix.Bits() < prefix.Addr().BitLen() && !s.isVirtual(prefix.Addr()) {
+				s.facts.Subnets = append(s.facts.Subnets, prefix.Masked())
+			}
+		}
+	}
+	slices.SortFunc(s.facts.Subnets, netip.Prefix.Compare)
+	s.facts.Subnets = slices.Compact(s.facts.Subnets)
+	switch {
+	case len(s.facts.Subnets) > 0:
+	case len(s.kept.Subnets) > 0 && s.kept.Interface == s.facts.Interface:
+		s.facts.Subnets = s.kept.Subnets
+	case s.Assume:
+		for _, v := range s.spec.VirtualIPs {
+			bits := 24
+			if v.Addr().Is6() {
+				bits = 64
+			}
+			s.facts.Subnets = append(s.facts.Subnets, netip.PrefixFrom(v.Addr(), bits).Masked())
+		}
+		slices.SortFunc(s.facts.Subnets, netip.Prefix.Compare)
+		s.facts.Subnets = slices.Compact(s.facts.Subnets)
+		s.note("interface %s is not on this machine, or has no address: assumed that its subnet is %v", s.facts.Interface, s.facts.Subnets)
+	case !known:
+		return FieldErrorf("vrrp.interface", "cannot find interface %s on this host, there is only %s", s.facts.Interface, s.held())
+	case len(s.spec.Nodes) == 0:
+		return FieldErrorf("vrrp.interface", "cannot tell the subnet of interface %s: it has no address", s.facts.Interface)
+	}
+	return nil
+}
+
+func (s *search) isVirtual(addr netip.Addr) bool {
+	return slices.ContainsFunc(s.spec.VirtualIPs, func(v api.VirtualIP) bool { return v.Addr() == addr })
+}
+
+// holder is the interface that holds the address, or "".
+func (s *search) holder(addr netip.Addr) string {
+	for _, i := range s.interfaces {
+		for _, prefix := range i.Prefixes {
+			if prefix.Addr() == addr {
+				return i.Name
+			}
+		}
+	}
+	return ""
+}
+
+// held is what the machine has, for errors: "eth0 (198.51.100.11/24)".
+func (s *search) held() string {
+	var all []string
+	for _, i := range s.interfaces {
+		var prefixes []string
+		for _, prefix := range i.Prefixes {
+			if !prefix.Addr().IsLoopback() && !prefix.Addr().IsLinkLocalUnicast() {
+				prefixes = append(prefixes, prefix.String())
+			}
+		}
+		if len(prefixes) > 0 {
+			all = append(all, fmt.Sprintf("%s (%s)", i.Name, strings.Join(prefixes, ", ")))
+		}
+	}
+	if len(all) == 0 {
+		return "no interface with an address"
+	}
+	return strings.Join(all, ", ")
+}

@@ -1,0 +1,36 @@
+package plan
+
+import (
+	"errors"
+	"fmt"
+
+	"rlb.dev/rlb-agent/api"
+)
+
+// FieldError is a field of the spec that this host cannot do, or that does not work on it. By itself it means that
+// nothing was touched; within a Failure it is the cause. It may pass: the network may come up, a port become free.
+type FieldError struct {
+	Field string
+	text  string
+	place string // file, line and column, once known
+}
+
+func FieldErrorf(field, format string, args ...any) error {
+	return &FieldError{Field: field, text: fmt.Sprintf(format, args...)}
+}
+
+// Error says what is wrong, with the place in the file.
+func (e *FieldError) Error() string {
+	if e.place != "" {
+		return e.place
+	}
+	return e.Field + ": " + e.text
+}
+
+// placed gives a field's error its place in the file; other errors stay as they are.
+func Placed(err error, doc *api.Document) error {
+	if e := (*FieldError)(nil); errors.As(err, &e) {
+		return &FieldError{Field: e.Field, text: e.text, place: doc.Problem(e.Field, "%s", e.text).String()}
+	}
+	return err
+}

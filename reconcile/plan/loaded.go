@@ -1,0 +1,88 @@
+package plan
+
+import (
+	"context"
+	"reflect"
+	"strings"
+
+	"rlb.dev/rlb-agent/reconcile/host"
+	"rlb.dev/rlb-agent/reconcile/state"
+	"rlb.dev/rlb-agent/render"
+)
+
+// loadedBy is the digest of what a running unit has loaded. A unit that nobody reloaded since it started, and whose
+// file is older than that start, runs the file; of any other only the agent's own record tells.
+func loadedBy(unit host.Unit, file host.File, record state.Loaded) string {
+	switch {
+	case record.Is(unit):
+		return record.Digest
+	case file.Exists && !file.Changed.IsZero() && file.Changed.Before(unit.ActiveSince):
+		return host.Digest(file.Data)
+	}
+	return ""
+}
+
+// moved says whether a running unit was started with its configuration at another place than it has now: a reload
+// would read the old place again.
+func moved(unit host.Unit, config string, record state.Loaded, last state.Memory) bool {
+	if !unit.Active() {
+		return false
+	}
+	former := configOf(unit)
+	if former == "" && record.Is(unit) {
+		former = record.Config
+	}
+	if former == "" {
+		former = last.ConfigOf(unit.Name)
+	}
+	return former != "" && former != config
+}
+
+// configOf is where the running processes of a unit were told to find their configuration, or "".
+func configOf(u host.Unit) string {
+	if len(u.CommandLine) == 0 {
+		return ""
+	}
+	line := strings.Join(u.CommandLine, " ")
+	switch u.Name {
+	case host.HAProxyUnit:
+		return host.Argument(line, "-f", "--")
+	case host.KeepalivedUnit:
+		if config := host.Argument(line, "-f", "--use-file"); config != "" {
+			return config
+		}
+		return render.DefaultKeepalivedConfig
+	}
+	return ""
+}
+
+// recordLoaded remembers which configuration the units of these steps have read just now.
+func RecordLoaded(ctx context.Context, h host.Host, steps []Step) error {
+	before, err := state.ReadLoaded(ctx, h)
+	if err != nil {
+		return err
+	}
+	loaded, err := state.ReadLoaded(ctx, h)
+	if err != nil {
+		return err
+	}
+	for _, s := range steps {
+		name, config := s.Loads.Unit, s.Loads.Config
+		if name == "" || config == "" {
+			continue
+		}
+		unit, err := h.Unit(ctx, name)
+		if err != nil {
+			return err
+		}
+		file, err := h.File(ctx, config)
+		if err != nil {
+			return err
+		}
+		loaded[name] = state.Loaded{Invocation: unit.InvocationID, Config: config, Digest: host.Digest(file.Data)}
+	}
+	if reflect.DeepEqual(before, loaded) {
+		return nil
+	}
+	return state.WriteJSON(ctx, h, state.LoadedFile, loaded)
+}

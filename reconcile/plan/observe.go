@@ -1,0 +1,168 @@
+package plan
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"rlb.dev/rlb-agent/reconcile/host"
+	"rlb.dev/rlb-agent/reconcile/state"
+	"rlb.dev/rlb-agent/render"
+)
+
+// Observed is what a host is now, as far as a Desired cares. What could not be looked at is missing from the maps and
+// named in Unchecked.
+type Observed struct {
+	Packages  map[string]host.Package
+	Files     map[string]host.File
+	Units     map[string]host.Unit
+	Firewall  map[render.Family]host.Firewall
+	Loaded    map[string]string // for each running unit, the digest of the configuration that it runs; "" where unknown
+	Moved     map[string]bool   // running units that were started with their configuration at another place
+	Memory    state.Memory
+	Drained   bool                // an administrator took this host out
+	Former    *state.FormerRouter // the virtual router that keepalived left, or is about to leave; nil where there is none
+	Holds     bool                // a virtual IP is on an interface
+	Waiting   bool                // keepalived is kept out until the peer has left it too
+	Unchecked []string
+
+	Servers      []host.RunningServer // of the running HAProxy
+	ServersKnown bool                 // it runs the file that lies there, and told of them
+}
+
+// Observe looks at everything that the desired state names, and at what the agent owns besides.
+func Observe(ctx context.Context, o host.Observer, d Desired) (Observed, error) {
+	seen := Observed{
+		Packages: map[string]host.Package{},
+		Files:    map[string]host.File{},
+		Units:    map[string]host.Unit{},
+		Firewall: map[render.Family]host.Firewall{},
+		Loaded:   map[string]string{},
+		Moved:    map[string]bool{},
+	}
+	// look does one look; that this machine has no such thing is a note, anything else the end.
+	look := func(what string, do func() error) error {
+		err := do()
+		if errors.Is(err, host.ErrUnavailable) {
+			seen.Unchecked = append(seen.Unchecked, fmt.Sprintf("%s: %v", what, err))
+			return nil
+		}
+		return err
+	}
+	err := errors.Join(
+		look("what earlier runs remember", func() (err error) { seen.Memory, err = state.ReadMemory(ctx, o); return err }),
+		look("whether it is drained", func() (err error) { seen.Drained, err = state.Drained(ctx, o); return err }),
+		look("a former virtual router", func() error { return seen.LookForFormer(ctx, o) }),
+		look("addresses", func() error { return seen.holds(ctx, o, d) }),
+		look("packages", func() error { return seen.packages(ctx, o, d) }),
+		look("firewall", func() error { return seen.firewall(ctx, o, d) }),
+		look("files", func() error { return seen.files(ctx, o, d) }),
+		look("units", func() error { return seen.units(ctx, o, d) }),
+	)
+	return seen, err
+}
+
+func (seen *Observed) LookForFormer(ctx context.Context, o host.Observer) (err error) {
+	if seen.Former, err = state.ReadFormer(ctx, o); err == nil {
+		seen.Waiting, err = waiting(ctx, o, seen.Former)
+	}
+	return err
+}
+
+func (seen *Observed) holds(ctx context.Context, o host.Observer, d Desired) (err error) {
+	seen.Holds, err = (&state.InForce{VirtualIPs: d.VirtualIPs}).Held(ctx, o)
+	return err
+}
+
+func (seen *Observed) packages(ctx context.Context, o host.Observer, d Desired) error {
+	var names []string
+	for _, want := range d.Packages {
+		names = append(names, want.Name)
+	}
+	for name := range seen.Memory.Held {
+		names = append(names, name)
+	}
+	if len(names) == 0 {
+		return nil
+	}
+	packages, err := o.Packages(ctx, names...)
+	for _, p := range packages {
+		seen.Packages[p.Name] = p
+	}
+	return err
+}
+
+func (seen *Observed) firewall(ctx context.Context, o host.Observer, d Desired) error {
+	toCome := slices.ContainsFunc(d.Packages, func(w PackageWant) bool {
+		have, known := seen.Packages[w.Name]
+		return w.Name == "iptables" && known && have.Version == ""
+	})
+	for _, family := range render.Families {
+		state, err := o.Firewall(ctx, family)
+		switch _, other := seen.Firewall[render.IPv4]; {
+		case err == nil:
+			seen.Firewall[family] = state
+		case !errors.Is(err, host.ErrUnavailable):
+			return err
+		case toCome: // no program yet, so no rules of ours
+			seen.Firewall[family] = host.Firewall{}
+		case d.Firewall == nil: // nothing is wanted
+		case family == render.IPv6 && other: // a kernel without IPv6 needs no rules for it
+		default:
+			return err
+		}
+	}
+	return nil
+}
+
+func (seen *Observed) files(ctx context.Context, o host.Observer, d Desired) error {
+	paths := []string{rcLocal}
+	for _, f := range d.Files {
+		paths = append(paths, f.Path)
+	}
+	for path := range seen.Memory.Files {
+		paths = append(paths, path)
+	}
+	var unavailable error
+	for _, path := range paths {
+		f, err := o.File(ctx, path)
+		switch {
+		case errors.Is(err, host.ErrUnavailable):
+			unavailable = err // the others may be readable
+		case err != nil:
+			return err
+		default:
+			seen.Files[path] = f
+		}
+	}
+	return unavailable
+}
+
+func (seen *Observed) units(ctx context.Context, o host.Observer, d Desired) error {
+	loaded, err := state.ReadLoaded(ctx, o)
+	if err != nil && !errors.Is(err, host.ErrUnavailable) {
+		return err
+	}
+	wants := d.Units
+	if d.Firewall == nil {
+		wants = append([]UnitWant{{Name: render.FirewallUnit}}, wants...) // it may be there from a former spec
+	}
+	for _, want := range wants {
+		unit, err := o.Unit(ctx, want.Name)
+		if err != nil {
+			return err
+		}
+		seen.Units[want.Name] = unit
+		if want.Config != "" && unit.Active() {
+			seen.Loaded[want.Name] = loadedBy(unit, seen.Files[want.Config], loaded[want.Name])
+			seen.Moved[want.Name] = moved(unit, want.Config, loaded[want.Name], seen.Memory)
+		}
+		// Where HAProxy runs another file than lies there, or nobody knows which, it is reloaded whatever its servers are.
+		if want.Name == host.HAProxyUnit && seen.Loaded[want.Name] != "" && seen.Loaded[want.Name] == host.Digest(seen.Files[want.Config].Data) {
+			servers, err := o.RunningServers(ctx) // one that does not answer is for those to see who ask whether it serves
+			seen.Servers, seen.ServersKnown = servers, err == nil
+		}
+	}
+	return nil
+}

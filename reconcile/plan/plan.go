@@ -1,0 +1,269 @@
+package plan
+
+import (
+	"maps"
+	"path"
+	"slices"
+	"strings"
+
+	"rlb.dev/rlb-agent/reconcile/host"
+	"rlb.dev/rlb-agent/reconcile/state"
+	"rlb.dev/rlb-agent/render"
+)
+
+// Plan is what must be done to a host, as a value: printing it is the dry run.
+//
+// Install comes first, and the host is looked at again after it: a package's install script may have written a
+// file, started a daemon, or brought another version than expected. Configure is then planned anew.
+type Plan struct {
+	Install   []Step
+	Configure []Step
+
+	// Tidy is what nobody sees and nobody misses where it is not done: with only that left the host is as wanted.
+	Tidy []Step
+}
+
+// Steps are all steps in their order, but for those of Tidy.
+func (p Plan) Steps() []Step { return slices.Concat(p.Install, p.Configure) }
+
+// Empty says that the host is as it should be.
+func (p Plan) Empty() bool { return len(p.Install)+len(p.Configure) == 0 }
+
+// NewPlan is the difference between what is wanted and what is, as steps. It is pure: the same arguments give the
+// same plan.
+func NewPlan(d Desired, o Observed) Plan {
+	p := planner{d: d, o: o}
+	p.packages()
+	p.holds()
+	p.firewall()
+	p.files()
+	p.units()
+	return p.Plan
+}
+
+type planner struct {
+	Plan
+	d       Desired
+	o       Observed
+	changed map[string]bool     // paths that the plan writes
+	manager bool                // systemd must read its units again
+	former  *state.FormerRouter // what keepalived is about to leave, or has left; nil where it stays what it is
+}
+
+func (p *planner) install(s Step)   { p.Install = append(p.Install, s) }
+func (p *planner) configure(s Step) { p.Configure = append(p.Configure, s) }
+
+func (p *planner) packages() {
+	var missing []PackageWant
+	before := map[string]string{}
+	var masks []Step
+	broken := false
+	for _, want := range p.d.Packages {
+		have, known := p.o.Packages[want.Name]
+		if !known {
+			continue
+		}
+		broken = broken || have.Broken
+		if have.Version != "" && !have.Broken && matches(want.Version, have.Version) {
+			continue
+		}
+		missing = append(missing, want)
+		before[want.Name] = have.Version
+		unit := want.Name + ".service"
+		if have.Version == "" && p.wantsUnit(unit) && !p.o.Units[unit].Masked() {
+			masks = append(masks, maskUnit(unit))
+		}
+	}
+	if broken {
+		p.install(repairPackages())
+	}
+	if len(missing) > 0 {
+		p.Install = append(p.Install, masks...)
+		p.install(installPackages(missing, before))
+	}
+}
+
+func (p *planner) wantsUnit(name string) bool {
+	return slices.ContainsFunc(p.d.Units, func(u UnitWant) bool { return u.Name == name })
+}
+
+// matches says whether an installed version is one that is wanted. A glob has Debian's own form: "*" and "?".
+func matches(want, have string) bool {
+	if want == "" {
+		return true
+	}
+	ok, err := path.Match(want, have)
+	return ok && err == nil
+}
+
+func (p *planner) holds() {
+	for _, want := range p.d.Packages {
+		have, known := p.o.Packages[want.Name]
+		if !known || want.Hold == nil || have.Held == *want.Hold {
+			continue
+		}
+		if _, ours := p.o.Memory.Held[want.Name]; *want.Hold || ours {
+			p.configure(holdPackage(want.Name, *want.Hold))
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(p.o.Memory.Held)) {
+		unwanted := !slices.ContainsFunc(p.d.Packages, func(w PackageWant) bool { return w.Name == name })
+		if unwanted && p.o.Packages[name].Held && !p.o.Memory.Held[name] {
+			p.configure(holdPackage(name, false))
+		}
+	}
+}
+
+// firewall comes before the services, so that nothing is served, and no role is taken, behind a closed door.
+func (p *planner) firewall() {
+	for _, family := range render.Families {
+		have, known := p.o.Firewall[family]
+		if !known {
+			continue
+		}
+		want, managed := p.d.Firewall[family]
+		load := firewallChange{family: family, before: have, want: want, remove: !managed}
+		for _, rule := range have.Input {
+			if rule == render.Jump {
+				load.drop = append(load.drop, rule)
+			}
+		}
+		if managed && family == render.IPv4 {
+			load.drop = append(load.drop, p.originalRules(have)...)
+		}
+		if !load.needed() {
+			continue
+		}
+		p.configure(load.step())
+	}
+}
+
+func (p *planner) originalRules(have host.Firewall) []string {
+	var rules []string
+	for _, rule := range have.Input {
+		if slices.ContainsFunc(p.d.Ports, func(port int) bool { return rule == originalRule(port) }) {
+			rules = append(rules, rule)
+		}
+	}
+	return rules
+}
+
+func (p *planner) files() {
+	p.changed = map[string]bool{}
+	p.leave()
+	wanted := map[string]bool{}
+	for _, f := range p.d.Files {
+		wanted[f.Path] = true
+		have, known := p.o.Files[f.Path]
+		if !known || have.Exists && string(have.Data) == string(f.Data) && have.Mode == f.Mode && have.UID == 0 && have.GID == 0 {
+			continue
+		}
+		p.write(writeFile(host.File{Path: f.Path, Exists: true, Data: f.Data, Mode: f.Mode}, have, f.Kind))
+		p.manager = p.manager || f.Kind == render.SystemdUnit
+	}
+	if have := p.o.Files[rcLocal]; have.Exists && p.d.Firewall != nil {
+		if rest := withoutOriginal(have.Data, p.d.Ports); len(rest) < len(have.Data) {
+			to := have
+			to.Data = rest
+			p.write(editFile(to, have))
+		}
+	}
+	if unit := p.o.Units[render.FirewallUnit]; p.d.Firewall == nil {
+		if unit.Enabled() {
+			p.configure(disableUnit(render.FirewallUnit))
+		}
+		if unit.Active() { // it ran at boot; stopping it does nothing but let systemd forget it
+			p.configure(pauseUnit(unit.Name))
+		}
+	}
+	// what a former spec wanted and this one does not
+	for _, path := range slices.Sorted(maps.Keys(p.o.Memory.Files)) {
+		if before := p.o.Memory.Files[path]; !before.Edited && !wanted[path] {
+			p.configure(restoreFile(path, before, p.o.Files[path], false))
+			p.changed[path] = true
+			p.manager = p.manager || strings.HasPrefix(path, "/etc/systemd/")
+		}
+	}
+}
+
+func (p *planner) write(s Step) {
+	p.configure(s)
+	p.changed[s.Object] = true
+}
+
+func (p *planner) units() {
+	for _, want := range p.d.Units {
+		p.manager = p.manager || p.o.Units[want.Name].NeedDaemonReload
+	}
+	if p.manager {
+		p.configure(reloadManager())
+	}
+	for _, want := range p.d.Units {
+		have, known := p.o.Units[want.Name]
+		if !known {
+			continue
+		}
+		if want.Out {
+			p.keepOut(have)
+			continue
+		}
+		if have.Masked() {
+			unmask := unmaskUnit(want.Name)
+			if have.UnitFileState == "masked" { // for good, by its administrator
+				unmask.Undo = []Step{remaskUnit(want.Name)}
+			}
+			p.configure(unmask)
+		}
+		if !have.Enabled() {
+			p.configure(enableUnit(want.Name).undoneBy(disableUnit(want.Name)))
+		}
+		leaves := p.former != nil && want.Name == host.KeepalivedUnit
+		switch {
+		case !want.Run:
+		case leaves && (!have.Active() || p.changed[want.Config] || p.o.Loaded[want.Name] != p.digestOf(want.Config)):
+			if have.Active() {
+				p.configure(pauseUnit(want.Name))
+			}
+			p.configure(rejoin(want.Name, want.Config, p.former))
+		case leaves:
+			p.configure(forgetFormer(p.former))
+		case !have.Active():
+			p.configure(startUnit(want.Name, want.Config, want.Rest))
+		case p.o.Moved[want.Name]:
+			p.configure(restartUnit(want.Name, want.Config))
+		default:
+			p.load(want)
+		}
+	}
+}
+
+// keepOut stops a unit, for now and for the next boot.
+func (p *planner) keepOut(unit host.Unit) {
+	if unit.Active() {
+		p.configure(pauseUnit(unit.Name))
+	}
+	if unit.Enabled() {
+		p.configure(disableUnit(unit.Name))
+	}
+}
+
+// load makes a running unit run its configuration: by a reload, unless HAProxy can do with less.
+func (p *planner) load(want UnitWant) {
+	steps, ok := []Step(nil), !p.changed[want.Config] && p.o.Loaded[want.Name] == p.digestOf(want.Config)
+	if want.Name == host.HAProxyUnit && p.o.ServersKnown {
+		steps, p.Tidy, ok = p.haproxyServers(want.Config)
+	}
+	if !ok {
+		steps = []Step{reloadUnit(want.Name, want.Config)}
+	}
+	p.Configure = append(p.Configure, steps...)
+}
+
+func (p *planner) digestOf(path string) string {
+	for _, f := range p.d.Files {
+		if f.Path == path {
+			return host.Digest(f.Data)
+		}
+	}
+	return ""
+}

@@ -1,0 +1,132 @@
+package plan
+
+import (
+	"context"
+	"errors"
+	"slices"
+
+	"rlb.dev/rlb-agent/reconcile/host"
+	"rlb.dev/rlb-agent/reconcile/state"
+	"rlb.dev/rlb-agent/render"
+)
+
+// What a virtual router is known by (its id, version, transport …) changes on one host after the other. In between two
+// holders are never far: neither hears the other. So the host that was changed first stays out as long as it hears a
+// peer under the former identity, and joins when that peer says goodbye, to be changed itself.
+const ()
+
+// is says that what was left is wanted again, as after an edit that was taken back.
+func (d Desired) is(f *state.FormerRouter) bool {
+	if f == nil {
+		return false
+	}
+	wanted := d.routers()
+	return !slices.ContainsFunc(f.Identities, func(old render.Identity) bool {
+		return !slices.ContainsFunc(wanted, old.Covers)
+	})
+}
+
+// routers are the identities of keepalived's instances.
+func (d Desired) routers() []render.Identity {
+	for _, f := range d.Files {
+		if f.Kind == render.KeepalivedConfig {
+			return render.Identities(f.Data)
+		}
+	}
+	return nil
+}
+
+// waiting says whether keepalived is kept out until the peer has changed too.
+func waiting(ctx context.Context, o host.Observer, former *state.FormerRouter) (bool, error) {
+	if former == nil {
+		return false, nil
+	}
+	unit, err := o.Unit(ctx, host.RejoinUnit)
+	if err != nil || !unit.Active() {
+		return false, err
+	}
+	keepalived, err := o.Unit(ctx, host.KeepalivedUnit)
+	return err == nil && !keepalived.Active(), err
+}
+
+// router is the virtual router that keepalived is about to leave, or has left; nil where it stays what it is.
+func (p *planner) router() *state.FormerRouter {
+	wanted := slices.ContainsFunc(p.d.Units, func(want UnitWant) bool { return want.Name == host.KeepalivedUnit && want.Run })
+	switch {
+	case !wanted, p.d.is(p.o.Former):
+		return nil
+	case p.o.Former != nil:
+		return p.o.Former
+	case !p.o.Units[host.KeepalivedUnit].Active():
+		return nil
+	}
+	now := p.o.Files[p.d.Facts.KeepalivedConfig]
+	if ids := render.Former(render.Identities(now.Data), p.d.routers(), p.o.Holds); len(ids) > 0 {
+		return &state.FormerRouter{Interface: p.d.Facts.Interface, Identities: ids}
+	}
+	return nil
+}
+
+// leave notes the virtual router that keepalived is about to leave, or that it need not leave after all.
+func (p *planner) leave() {
+	p.former = p.router()
+	switch {
+	case p.former != nil && p.o.Former == nil:
+		p.configure(noteFormer(p.former))
+	case p.d.is(p.o.Former):
+		p.configure(forgetFormer(p.o.Former))
+	}
+}
+
+// noteFormer remembers what keepalived runs as, before its file says otherwise.
+func noteFormer(router *state.FormerRouter) Step {
+	return Step{
+		Verb: "leave", Object: "virtual router", Text: "leave the virtual router (" + router.String() + ")", Undo: []Step{forgetFormer(nil)},
+		Do: func(ctx context.Context, t *Tools) error {
+			return state.WriteJSON(ctx, t.Host, state.FormerFile, router)
+		},
+	}
+}
+
+// forgetFormer ends that, and with it the waiting. router is remembered again where this is undone, or nil.
+func forgetFormer(router *state.FormerRouter) Step {
+	s := Step{Verb: "forget", Object: "virtual router", Text: "forget the former virtual router", Do: func(ctx context.Context, t *Tools) error {
+		return errors.Join(t.Host.StopUnit(ctx, host.RejoinUnit), t.Host.RemoveFile(ctx, state.FormerFile))
+	}}
+	if router != nil {
+		s.Undo = []Step{noteFormer(router)}
+	}
+	return s
+}
+
+// rejoin lets a keepalived that has left one virtual router join another, at once or when the peer does.
+func rejoin(name, config string, router *state.FormerRouter) Step {
+	s := unitStep("start", name, nil)
+	s.Text = "start " + name + " once no peer is the former virtual router any more"
+	s.Loads, s.Serving, s.Undo = Load{name, config}, true, []Step{rejoinFormer(name, config)}
+	s.Do = func(ctx context.Context, t *Tools) error {
+		heard, err := t.Host.HearsRouter(ctx, router.Interface, router.Identities, router.Listen())
+		if err != nil && !errors.Is(err, host.ErrUnavailable) {
+			return err
+		}
+		if heard && len(t.Rejoin) > 0 {
+			return t.Host.RunDetached(ctx, host.RejoinUnit, t.Rejoin...)
+		}
+		if err := t.Host.StartUnit(ctx, name); err != nil {
+			return err
+		}
+		return t.Host.RemoveFile(ctx, state.FormerFile)
+	}
+	return s
+}
+
+// rejoinFormer is the way back from a rejoin: the former configuration is in its file again.
+func rejoinFormer(name, config string) Step {
+	s := unitStep("restart", name, nil)
+	s.Text = "restart " + name + " as the former virtual router"
+	s.Loads, s.Serving = Load{name, config}, true
+	s.Do = func(ctx context.Context, t *Tools) error {
+		return errors.Join(t.Host.StopUnit(ctx, host.RejoinUnit), t.Host.RemoveFile(ctx, state.FormerFile), t.Host.RestartUnit(ctx, name))
+	}
+	return s
+}

@@ -1,0 +1,128 @@
+package plan
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/aymanbagabas/go-udiff"
+
+	"rlb.dev/rlb-agent/reconcile/host"
+	"rlb.dev/rlb-agent/reconcile/state"
+	"rlb.dev/rlb-agent/render"
+)
+
+const (
+	verbWrite = "write" // of a rendered file
+	verbEdit  = "edit"  // of the user's own
+)
+
+// writeFile replaces a rendered file as a whole.
+func writeFile(to, from host.File, kind render.Kind) Step {
+	s := replaceFile(to, from, false)
+	s.Verb, s.Text = verbWrite, "write "+to.Path
+	s.Serving = kind == render.HAProxyConfig || kind == render.KeepalivedConfig
+	return s
+}
+
+// editFile changes lines in a file of the user's own.
+func editFile(to, from host.File) Step {
+	s := replaceFile(to, from, true)
+	s.Verb, s.Text = verbEdit, "take the original's lines out of "+to.Path
+	return s
+}
+
+func replaceFile(to, from host.File, edited bool) Step {
+	return Step{
+		Object: to.Path,
+		diff:   func() string { return fileDiff(from, to) },
+		Undo:   []Step{PutBack(from, nil)},
+		Do: func(ctx context.Context, t *Tools) error {
+			if err := t.Memory.KeepFile(ctx, t.Host, from, edited); err != nil {
+				return err
+			}
+			if err := t.Memory.Writing(ctx, t.Host, from); err != nil {
+				return err
+			}
+			return t.Host.WriteFile(ctx, to.Path, to.Data, to.Mode, to.UID, to.GID)
+		},
+	}
+}
+
+// PutBack makes a file what it was before a step changed it. before is what is remembered of it again, or nil.
+func PutBack(file host.File, before *state.Before) Step {
+	return Step{Verb: "put back", Object: file.Path, Text: "put back " + file.Path, Do: func(ctx context.Context, t *Tools) error {
+		if before != nil {
+			t.Memory.Files[file.Path] = *before
+			if err := t.Memory.Save(ctx, t.Host); err != nil {
+				return err
+			}
+		}
+		if !file.Exists {
+			return t.Host.RemoveFile(ctx, file.Path)
+		}
+		return t.Host.WriteFile(ctx, file.Path, file.Data, file.Mode, file.UID, file.GID)
+	}}
+}
+
+const verbRestore = "restore"
+
+// restoreFile makes a file that the spec no longer wants what it was before the first run. With keep it stays in memory:
+// a teardown forgets all at once.
+func restoreFile(path string, before state.Before, from host.File, keep bool) Step {
+	s := Step{Verb: verbRestore, Object: path, Text: "remove " + path, Serving: true, Undo: []Step{PutBack(from, &before)}}
+	if before.Exists {
+		s.Text = "restore the original " + path
+	}
+	s.Do = func(ctx context.Context, t *Tools) error {
+		kept, err := original(ctx, t.Host, path, before)
+		if err != nil {
+			return err
+		}
+		if before.Exists {
+			err = t.Host.WriteFile(ctx, path, kept.Data, before.Mode, before.UID, before.GID)
+		} else {
+			err = t.Host.RemoveFile(ctx, path)
+		}
+		if err != nil || keep {
+			return err
+		}
+		delete(t.Memory.Files, path)
+		return t.Memory.Save(ctx, t.Host)
+	}
+	return s
+}
+
+// original is the content of before the first run, as it was kept; none where there was no file.
+func original(ctx context.Context, o host.Observer, path string, before state.Before) (host.File, error) {
+	if !before.Exists {
+		return host.File{Path: path}, nil
+	}
+	kept, err := o.File(ctx, before.Copy)
+	switch {
+	case err != nil:
+		return host.File{}, err
+	case !kept.Exists:
+		return host.File{}, fmt.Errorf("cannot restore %s: its original, %s, is gone", path, before.Copy)
+	case host.Digest(kept.Data) != before.Digest:
+		return host.File{}, fmt.Errorf("cannot restore %s: its original, %s, was changed", path, before.Copy)
+	}
+	return kept, nil
+}
+
+// fileDiff shows the content; a change of mode or owner alone is said in words.
+func fileDiff(from, to host.File) string {
+	if diff := unified(from, to); diff != "" {
+		return diff
+	}
+	return fmt.Sprintf("%s: mode %04o, owner %d:%d become mode %04o, owner %d:%d\n",
+		to.Path, from.Mode, from.UID, from.GID, to.Mode, to.UID, to.GID)
+}
+
+// unified is the difference between two states of a file, in the form of diff -u, or "" where the content is the same.
+func unified(from, to host.File) string {
+	name := from.Path
+	if !from.Exists {
+		name = "/dev/null"
+	}
+	return udiff.Unified(name, to.Path, string(from.Data), string(to.Data))
+}

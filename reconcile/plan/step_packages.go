@@ -1,0 +1,132 @@
+package plan
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"rlb.dev/rlb-agent/reconcile/host"
+)
+
+// repairPackages finishes what an interrupted installation left half done.
+func repairPackages() Step {
+	return Step{Verb: "repair", Object: "packages", Text: "repair packages that are half installed", Slow: true, Do: func(ctx context.Context, t *Tools) error {
+		return t.Host.RepairPackages(ctx)
+	}}
+}
+
+// installPackages brings packages that are missing or of a wrong version. before are the versions of those that were
+// installed: they come back when it is undone. The reconciler purges what was newly brought.
+func installPackages(wants []PackageWant, before map[string]string) Step {
+	var back []PackageWant
+	for _, want := range wants {
+		if version := before[want.Name]; version != "" {
+			back = append(back, PackageWant{Name: want.Name, Version: version})
+		}
+	}
+	s := bringPackages(wants)
+	if len(back) > 0 {
+		s.Undo = []Step{bringPackages(back)}
+	}
+	return s
+}
+
+func bringPackages(wants []PackageWant) Step {
+	var names, packages []string
+	for _, want := range wants {
+		names = append(names, strings.TrimSuffix(want.Name+" "+want.Version, " "))
+		packages = append(packages, strings.TrimSuffix(want.Name+"="+want.Version, "="))
+	}
+	list := strings.Join(names, ", ")
+	return Step{Verb: "install", Object: list, Text: "install " + list, Slow: true, Do: func(ctx context.Context, t *Tools) error {
+		return t.install(ctx, packages)
+	}}
+}
+
+// install installs packages. What may come is noted before it comes: after a kill in between, the next run knows it.
+func (t *Tools) install(ctx context.Context, packages []string) error {
+	additions, err := t.Host.Additions(ctx, packages...)
+	if err != nil {
+		return err
+	}
+	known := slices.Clone(t.Memory.Installed)
+	if len(additions) > 0 {
+		if err := t.Memory.Brought(ctx, t.Host, additions); err != nil {
+			return err
+		}
+	}
+	brought, err := t.Host.InstallPackages(ctx, packages...)
+	if err != nil {
+		// the lists may be missing, or older than what the archive holds now
+		if refreshErr := t.Host.RefreshPackages(ctx); refreshErr == nil {
+			var more []string
+			if more, err = t.Host.Additions(ctx, packages...); err == nil && len(more) > 0 {
+				err = t.Memory.Brought(ctx, t.Host, more)
+			}
+			if err == nil {
+				more, err = t.Host.InstallPackages(ctx, packages...)
+				brought = append(brought, more...)
+			}
+		}
+	}
+	t.Brought = append(t.Brought, brought...)
+	if err == nil {
+		return nil
+	}
+	t.Memory.Installed = known
+	return errors.Join(err, t.Memory.Brought(ctx, t.Host, brought))
+}
+
+// purgePackages removes packages that the agent brought, with their configuration. It also puts back what a purge
+// takes along: of a package's configuration, the file that was there before it.
+func purgePackages(names []string) Step {
+	list := strings.Join(names, ", ")
+	return Step{Verb: "purge", Object: list, Text: "purge " + list, Do: func(ctx context.Context, t *Tools) error {
+		if err := t.Host.PurgePackages(ctx, names...); err != nil {
+			return fmt.Errorf("%w (rlb-agent teardown --keep-packages leaves the packages)", err)
+		}
+		for _, path := range slices.Sorted(maps.Keys(t.Memory.Files)) {
+			before := t.Memory.Files[path]
+			now, err := t.Host.File(ctx, path)
+			if err == nil && before.Exists && !now.Exists {
+				err = restoreFile(path, before, host.File{}, true).Do(ctx, t)
+			}
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	}}
+}
+
+// holdPackage keeps upgrades away from a package, or lets them come again.
+func holdPackage(name string, hold bool) Step {
+	return setHold(name, hold).undoneBy(setHold(name, !hold))
+}
+
+func setHold(name string, hold bool) Step {
+	s := Step{Verb: "hold", Object: name, Text: "hold package " + name, Slow: true}
+	if !hold {
+		s.Verb, s.Text = "unhold", "release the hold of package "+name
+	}
+	s.Do = func(ctx context.Context, t *Tools) error {
+		if _, known := t.Memory.Held[name]; !known {
+			t.Memory.Held[name] = !hold
+			if err := t.Memory.Save(ctx, t.Host); err != nil {
+				return err
+			}
+		}
+		if err := t.Host.HoldPackage(ctx, name, hold); err != nil {
+			return err
+		}
+		if t.Memory.Held[name] != hold {
+			return nil
+		}
+		delete(t.Memory.Held, name) // as it was: what others do with it from now on is theirs
+		return t.Memory.Save(ctx, t.Host)
+	}
+	return s
+}

@@ -1,0 +1,56 @@
+package plan
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"rlb.dev/rlb-agent/reconcile/host"
+)
+
+// runtimeStep changes the running HAProxy by commands of its runtime API, in order, until one is not taken.
+func runtimeStep(backend, server, what string, commands ...string) Step {
+	return Step{
+		Verb: "set", Object: backend + "/" + server,
+		Text: fmt.Sprintf("server %s of %s, while haproxy runs: %s", server, backend, what),
+		Do: func(ctx context.Context, t *Tools) error {
+			for _, command := range commands {
+				if err := t.Host.Runtime(ctx, command); err != nil {
+					return err
+				}
+			}
+			return nil
+		},
+	}
+}
+
+// serverStep is a change of one server of the running HAProxy. Where HAProxy does not take it, a reload does the same.
+func serverStep(backend, server, config, what string, commands ...string) Step {
+	s := runtimeStep(backend, server, what, commands...)
+	reload := reloadUnit(host.HAProxyUnit, config)
+	s.Loads, s.Serving, s.Instead = reload.Loads, true, &reload
+	return s.undoneBy(reload)
+}
+
+// setServer makes a server of the running HAProxy what its line says. Connections that it has stay.
+func setServer(backend, server, config string, what, commands []string) Step {
+	return serverStep(backend, server, config, strings.Join(what, ", "), commands...)
+}
+
+// addServer brings a new server into the running HAProxy.
+func addServer(backend, config string, line serverLine) Step {
+	return serverStep(backend, line.name, config, "add it, "+line.addr().String(), line.add(backend)...)
+}
+
+// retireServer gives a server that is no longer wanted no new connections. Drained and not in maintenance: that would
+// cut the connections that it has, where its line says on-marked-down shutdown-sessions (tried with 2.6 and 3.0).
+func retireServer(backend, server, config string) Step {
+	return serverStep(backend, server, config, "no new connections, for it is not wanted; it is deleted when its last one has ended",
+		"set server "+backend+"/"+server+" state drain")
+}
+
+// deleteServer takes away a server that is retired and has no connection left.
+func deleteServer(backend, server string) Step {
+	place := backend + "/" + server
+	return runtimeStep(backend, server, "delete it, its last connection has ended", "set server "+place+" state maint", "del server "+place)
+}

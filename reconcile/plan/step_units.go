@@ -1,0 +1,113 @@
+package plan
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"rlb.dev/rlb-agent/reconcile/host"
+	"rlb.dev/rlb-agent/reconcile/state"
+)
+
+const verbReload = "reload"
+
+// unitStep is a step that is one call of the host for a unit.
+func unitStep(verb, name string, do func(h host.Host, ctx context.Context, name string) error) Step {
+	return Step{Verb: verb, Object: name, Text: verb + " " + name, Do: func(ctx context.Context, t *Tools) error {
+		return do(t.Host, ctx, name)
+	}}
+}
+
+// maskUnit keeps a unit from being started by its package's install script, before its files are checked and in place.
+func maskUnit(name string) Step {
+	s := unitStep("mask", name, host.Host.MaskUnit).undoneBy(unmaskUnit(name))
+	s.Text = "keep " + name + " from starting before it is configured"
+	return s
+}
+
+// unmaskUnit lets a unit start again.
+func unmaskUnit(name string) Step { return unitStep("unmask", name, host.Host.UnmaskUnit) }
+
+// remaskUnit masks a unit again that its administrator had masked for good. The agent's own masks end with a reboot.
+func remaskUnit(name string) Step {
+	s := unitStep("mask", name, func(h host.Host, ctx context.Context, name string) error {
+		if err := h.MaskUnit(ctx, name); err != nil {
+			return err
+		}
+		return fmt.Errorf("it is masked until the next boot only: run systemctl mask %s", name)
+	})
+	s.Text, s.Rank = "mask "+name+" for good", RankStart
+	return s
+}
+
+// reloadManager makes systemd read changed unit files.
+func reloadManager() Step {
+	s := Step{Verb: "daemon-reload", Object: "systemd", Text: "make systemd read its changed units", Do: func(ctx context.Context, t *Tools) error {
+		return t.Host.ReloadManager(ctx)
+	}}
+	return s.undoneBy(s)
+}
+
+// enableUnit makes a unit start at boot.
+func enableUnit(name string) Step {
+	s := unitStep("enable", name, host.Host.EnableUnit)
+	s.Rank = RankEnable
+	return s
+}
+
+// disableUnit makes a unit not start at boot.
+func disableUnit(name string) Step {
+	s := unitStep("disable", name, host.Host.DisableUnit)
+	s.Rank = RankDisable
+	return s.undoneBy(enableUnit(name))
+}
+
+// startUnit starts a unit that is not running. One that has just died rests before (UnitWant).
+func startUnit(name, config string, rest time.Duration) Step {
+	s := unitStep("start", name, func(h host.Host, ctx context.Context, name string) error {
+		if rest > 0 {
+			unit, err := h.Unit(ctx, name)
+			if err != nil {
+				return err
+			}
+			time.Sleep(min(unit.Rests(rest), rest)) // whatever the clock was set to meanwhile
+		}
+		return h.StartUnit(ctx, name)
+	})
+	s.Loads, s.Serving, s.Rank = Load{name, config}, true, RankStart
+	return s.undoneBy(stopUnit(name))
+}
+
+// stopUnit stops a unit.
+func stopUnit(name string) Step { return unitStep("stop", name, host.Host.StopUnit) }
+
+// pauseUnit stops a unit that runs again where this is undone.
+func pauseUnit(name string) Step { return stopUnit(name).undoneBy(startUnit(name, "", 0)) }
+
+// reloadUnit makes a running unit read its configuration, without a stop.
+func reloadUnit(name, config string) Step {
+	s := unitStep(verbReload, name, func(h host.Host, ctx context.Context, name string) error {
+		if err := state.ForgetLoaded(ctx, h, name); err != nil {
+			return err
+		}
+		unit, err := h.Unit(ctx, name)
+		if err != nil {
+			return err
+		}
+		if !unit.Active() { // somebody has stopped it meanwhile
+			return h.StartUnit(ctx, name)
+		}
+		return h.ReloadUnit(ctx, name)
+	})
+	s.Loads, s.Serving = Load{name, config}, true
+	return s.undoneBy(s)
+}
+
+// restartUnit makes a unit read its configuration at another place: on a reload its process would look at the place
+// of its start.
+func restartUnit(name, config string) Step {
+	s := unitStep("restart", name, host.Host.RestartUnit)
+	s.Text = "restart " + name + ", whose configuration is now " + config
+	s.Loads, s.Serving = Load{name, config}, true
+	return s.undoneBy(s)
+}

@@ -1,0 +1,189 @@
+package plan
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"rlb.dev/rlb-agent/reconcile/host"
+	"rlb.dev/rlb-agent/reconcile/state"
+	"rlb.dev/rlb-agent/render"
+)
+
+// teardown is the plan of one.
+type Teardown struct {
+	Memory       state.Memory
+	known        bool // there is a memory
+	facts        render.Facts
+	o            Observed
+	keepPackages bool
+	Back         []Step // the units, the files and the rules of before
+	Last         []Step // the packages, and the memory
+}
+
+func (t *Teardown) add(s Step) { t.Back = append(t.Back, s) }
+
+// planTeardown finds the way back to the host of before the first run. It changes nothing.
+func PlanTeardown(ctx context.Context, o host.Observer, keepPackages bool) (*Teardown, error) {
+	t := &Teardown{keepPackages: keepPackages}
+	file, err := o.File(ctx, state.MemoryFile)
+	if err != nil {
+		return nil, err
+	}
+	t.known = file.Exists
+	if t.Memory, err = state.ReadMemory(ctx, o); err != nil {
+		return nil, fmt.Errorf("cannot tell what was here before the first run, so nothing is undone: %w", err)
+	}
+	paths := search{FactFinder: FactFinder{Observer: o}}
+	if err := paths.paths(ctx); err != nil {
+		return nil, err
+	}
+	t.facts = paths.facts
+	d := Desired{Units: []UnitWant{
+		{Name: host.AgentUnit}, {Name: render.FirewallUnit},
+		{Name: host.KeepalivedUnit, Config: t.facts.KeepalivedConfig}, {Name: host.HAProxyUnit, Config: t.facts.HAProxyConfig},
+	}}
+	for _, name := range slices.Concat(t.Memory.Installed, slices.Collect(maps.Keys(t.Memory.Held))) {
+		d.Packages = append(d.Packages, PackageWant{Name: name})
+	}
+	if t.o, err = Observe(ctx, o, d); err != nil {
+		return nil, err
+	}
+	if len(t.o.Unchecked) > 0 { // what is not seen would not be undone, and then forgotten
+		return nil, fmt.Errorf("cannot look at %s: %w", t.o.Unchecked[0], host.ErrUnavailable)
+	}
+	t.daemon()
+	if !t.known {
+		return t, t.unknown(ctx, o)
+	}
+	t.stop()
+	if err := t.files(ctx, o); err != nil {
+		return nil, err
+	}
+	t.firewall()
+	t.units()
+	t.packages()
+	t.forget()
+	return t, nil
+}
+
+// unknown is a host without a memory: none of ours, or one whose memory is lost.
+func (t *Teardown) unknown(ctx context.Context, o host.Observer) error {
+	var traces []string
+	for _, family := range render.Families {
+		if t.o.Firewall[family].Chain != nil {
+			traces = append(traces, fmt.Sprintf("the %v chain %s", family, render.Chain))
+		}
+	}
+	configs := []string{t.facts.HAProxyConfig, t.facts.KeepalivedConfig}
+	ours := []string{host.UnitDir + render.FirewallUnit}
+	for _, path := range append(slices.Clone(configs), rcLocal) {
+		ours = append(ours, state.BeforeDir+path)
+	}
+	for _, path := range append(configs, ours...) {
+		f, err := o.File(ctx, path)
+		if err != nil {
+			return err
+		}
+		if f.Exists && (state.Rendered(f) || slices.Contains(ours, path)) {
+			traces = append(traces, path)
+		}
+	}
+	if len(traces) > 0 {
+		return fmt.Errorf("cannot tell what was here before the first run: %s is gone, so nothing is undone and nothing removed by guess; what is here of rlb-agent: %s",
+			state.MemoryFile, strings.Join(traces, ", "))
+	}
+	for _, path := range []string{state.StatusFile, state.LoadedFile} {
+		if f, err := o.File(ctx, path); err != nil {
+			return err
+		} else if f.Exists {
+			t.Last = []Step{Forget(host.RunDir)}
+		}
+	}
+	return nil
+}
+
+// daemon comes first: it would undo the undoing.
+func (t *Teardown) daemon() {
+	if unit := t.o.Units[host.AgentUnit]; unit.Active() {
+		t.add(stopUnit(host.AgentUnit))
+	}
+	if t.o.Units[host.AgentUnit].Enabled() {
+		t.add(disableUnit(host.AgentUnit))
+	}
+	if t.o.Former != nil { // who waits would start keepalived
+		t.add(forgetFormer(nil))
+	}
+}
+
+// ran says whether a unit was active with a file of its own before the first run.
+func (t *Teardown) ran(name string) bool {
+	config, written := t.config(name)
+	return t.Memory.Units[name].Active && (config.Exists || !written)
+}
+
+// config is the file of before of a unit, and whether the agent has written it since.
+func (t *Teardown) config(unit string) (before state.Before, written bool) {
+	before = t.Memory.Files[map[string]string{host.HAProxyUnit: t.facts.HAProxyConfig, host.KeepalivedUnit: t.facts.KeepalivedConfig}[unit]]
+	return before, before.Written
+}
+
+// stop ends what did not run before, while the unit files are there: keepalived first, whose farewell hands the virtual
+// IP to the peer while HAProxy still serves the connections that are open.
+func (t *Teardown) stop() {
+	for _, name := range []string{host.KeepalivedUnit, host.HAProxyUnit, render.FirewallUnit} {
+		was, known := t.Memory.Units[name]
+		if !known {
+			continue
+		}
+		have := t.o.Units[name]
+		if !t.ran(name) && have.Active() {
+			t.add(stopUnit(name))
+		}
+		if have.Masked() && !was.Masked {
+			t.add(unmaskUnit(name))
+		}
+		// of a masked unit nobody tells whether it is enabled
+		if !was.Enabled && !was.Masked && (have.Enabled() || have.Masked()) {
+			t.add(disableUnit(name))
+		}
+	}
+}
+
+// units gives the units the state of before: at boot as before, and those that ran then run with their own files.
+func (t *Teardown) units() {
+	for _, unit := range t.o.Units {
+		if unit.NeedDaemonReload || t.changesUnits() {
+			t.add(reloadManager())
+			break
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(t.Memory.Units)) {
+		was, have := t.Memory.Units[name], t.o.Units[name]
+		if have.LoadState == "not-found" {
+			continue // its administrator took it away since
+		}
+		if was.Enabled && !have.Enabled() {
+			t.add(enableUnit(name))
+		}
+		config, written := t.config(name)
+		path := map[string]string{host.HAProxyUnit: t.facts.HAProxyConfig, host.KeepalivedUnit: t.facts.KeepalivedConfig}[name]
+		switch {
+		case !t.ran(name):
+		case !have.Active():
+			t.add(startUnit(name, path, 0))
+		case t.o.Moved[name]:
+			t.add(restartUnit(name, path))
+		case written && t.o.Loaded[name] != config.Digest:
+			t.add(reloadUnit(name, path))
+		}
+	}
+}
+
+func (t *Teardown) changesUnits() bool {
+	return slices.ContainsFunc(t.Back, func(s Step) bool {
+		return s.Verb == verbRestore && strings.HasPrefix(s.Object, host.UnitDir)
+	})
+}

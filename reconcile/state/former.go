@@ -1,0 +1,55 @@
+package state
+
+import (
+	"context"
+	"strings"
+	"time"
+
+	"rlb.dev/rlb-agent/reconcile/host"
+	"rlb.dev/rlb-agent/render"
+)
+
+const FormerFile = host.RunDir + "/former.json"
+
+// FormerRouter is the virtual router that this host left for another.
+type FormerRouter struct {
+	Interface  string            `json:"interface"`
+	Identities []render.Identity `json:"identities"`
+}
+
+// ReadFormer is the router that was left and whose end is waited for; nil where there is none.
+func ReadFormer(ctx context.Context, o host.Observer) (*FormerRouter, error) {
+	var former FormerRouter
+	if err := ReadJSON(ctx, o, FormerFile, &former); err != nil || len(former.Identities) == 0 {
+		return nil, err
+	}
+	return &former, nil
+}
+
+// Forget ends the waiting: this host has joined, or nothing waits.
+func (f *FormerRouter) Forget(ctx context.Context, h host.Host) error {
+	return h.RemoveFile(ctx, FormerFile)
+}
+
+// Silence is the time after which a router that says nothing is gone (RFC 9568 §6.1, Active_Down_Interval, and some more).
+func (f *FormerRouter) Silence() time.Duration { return 4 * f.period() }
+
+// listen is how long a router that is there takes to show itself: as master by its next advertisement, and as the
+// backup of a master that has just said goodbye after its skew, which is less than an interval, in version 2 than a second.
+func (f *FormerRouter) Listen() time.Duration { return f.period()*3/2 + 50*time.Millisecond }
+
+func (f *FormerRouter) period() time.Duration {
+	longest := time.Duration(0)
+	for _, id := range f.Identities {
+		longest = max(longest, id.Period)
+	}
+	return longest
+}
+
+func (f *FormerRouter) String() string {
+	var all []string
+	for _, id := range f.Identities {
+		all = append(all, id.String())
+	}
+	return strings.Join(all, "; ")
+}

@@ -1,0 +1,75 @@
+package state
+
+import (
+	"context"
+	"net/netip"
+	"slices"
+	"time"
+
+	"rlb.dev/rlb-agent/api"
+	"rlb.dev/rlb-agent/reconcile/host"
+	"rlb.dev/rlb-agent/render"
+)
+
+// InForce is what is to be known of the spec in force while nothing is reconciled.
+type InForce struct {
+	Interface  string            // of the virtual IPs
+	VirtualIPs []netip.Addr      // at least one
+	Peers      []netip.Addr      // one address of each other node; none where the spec has no nodes
+	Tracks     bool              // keepalived heeds the tracked files
+	Preempt    bool              // the highest priority takes the virtual IPs back
+	Takeover   time.Duration     // from the last advertisement of a master to its successor
+	Identities []render.Identity // of keepalived's instances, as its file says now
+}
+
+// ReadInForce is nil where no spec was ever brought into force here.
+func ReadInForce(ctx context.Context, o host.Observer) (*InForce, error) {
+	memory, err := ReadMemory(ctx, o)
+	if err != nil {
+		return nil, err
+	}
+	doc, err := LastGood(ctx, o)
+	if err != nil || doc == nil {
+		return nil, err
+	}
+	config, err := o.File(ctx, memory.Facts.KeepalivedConfig)
+	if err != nil {
+		return nil, err
+	}
+	f := &InForce{
+		Interface:  memory.Facts.Interface,
+		Peers:      peersOf(&doc.Spec, memory.Facts.Node),
+		Tracks:     render.TracksFiles(&doc.Spec),
+		Preempt:    *doc.Spec.VRRP.Preempt,
+		Takeover:   render.TakeoverTime(&doc.Spec),
+		Identities: render.Identities(config.Data),
+	}
+	for _, v := range doc.Spec.VirtualIPs {
+		f.VirtualIPs = append(f.VirtualIPs, v.Addr())
+	}
+	return f, nil
+}
+
+// peersOf is one address of each node but this one, of the main virtual IP's family where it has one.
+func peersOf(spec *api.LoadBalancerSpec, self string) []netip.Addr {
+	var peers []netip.Addr
+	for _, node := range spec.Nodes {
+		if node.Name == self {
+			continue
+		}
+		peer := netip.MustParseAddr(node.Addresses[0])
+		for _, text := range node.Addresses[1:] {
+			if addr := netip.MustParseAddr(text); addr.Is4() == spec.VirtualIPs[0].Addr().Is4() {
+				peer = addr
+			}
+		}
+		peers = append(peers, peer)
+	}
+	return peers
+}
+
+// Held says whether one of the virtual IPs is on an interface of this host.
+func (f *InForce) Held(ctx context.Context, o host.Observer) (bool, error) {
+	own, err := host.OwnAddresses(ctx, o)
+	return slices.ContainsFunc(f.VirtualIPs, func(vip netip.Addr) bool { return own[vip] }), err
+}

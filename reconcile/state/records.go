@@ -1,0 +1,79 @@
+package state
+
+import (
+	"context"
+	"time"
+
+	"rlb.dev/rlb-agent/reconcile/host"
+)
+
+// Where the daemon leaves what it has seen, for the status and for those who read files. They are gone after a boot.
+const (
+	GuardFile = host.RunDir + "/guard.json" // a GuardRecord
+	DriftFile = host.RunDir + "/drift.json" // a DriftRecord
+	RoleFile  = host.RunDir + "/role.json"  // a RoleRecord
+)
+
+// GuardRecord is what the guard of the local HAProxy tells keepalived, and why.
+type GuardRecord struct {
+	Fault   bool              `json:"fault"`            // this host must not hold the virtual IPs
+	Reason  string            `json:"reason,omitempty"` // why, in words
+	Since   time.Time         `json:"since,omitzero"`   // of the last change of fault
+	HAProxy host.HAProxyState `json:"haproxy,omitempty"`
+	// Conflict says which other host holds the virtual IPs too, and what to look at.
+	Conflict string `json:"conflict,omitempty"`
+}
+
+// DriftRecord counts what was found on the host that was not as the spec says, since the boot.
+type DriftRecord struct {
+	Found    int         `json:"found"`    // times that the host differed without an edit of the spec
+	Repaired int         `json:"repaired"` // times that it was brought back
+	Last     *DriftEvent `json:"last,omitempty"`
+}
+
+// DriftEvent is one time that the host differed.
+type DriftEvent struct {
+	Time     time.Time `json:"time"`
+	Steps    []string  `json:"steps,omitempty"` // what a repair does
+	Repaired bool      `json:"repaired"`
+	By       string    `json:"by,omitempty"`    // who changed it, where that can be known
+	Error    string    `json:"error,omitempty"` // why it was not repaired
+}
+
+// RoleRecord is the role as the daemon saw it last, and how it came to it.
+type RoleRecord struct {
+	Role        host.Role `json:"role"`
+	Since       time.Time `json:"since,omitzero"`
+	Reason      string    `json:"reason,omitempty"` // why it changed, in words
+	Transitions int       `json:"transitions"`      // changes seen since the daemon's start
+}
+
+// ReadGuard is what the guard left. Without a daemon it is the zero value.
+func ReadGuard(ctx context.Context, o host.Observer) (r GuardRecord, err error) {
+	return r, ReadJSON(ctx, o, GuardFile, &r)
+}
+
+// ReadDrift is the drift that was seen since the boot. Without a daemon it is the zero value.
+func ReadDrift(ctx context.Context, o host.Observer) (r DriftRecord, err error) {
+	return r, ReadJSON(ctx, o, DriftFile, &r)
+}
+
+// ReadRole is the role as the daemon saw it last. Without a daemon it is the zero value.
+func ReadRole(ctx context.Context, o host.Observer) (r RoleRecord, err error) {
+	return r, ReadJSON(ctx, o, RoleFile, &r)
+}
+
+// Write leaves the record for the status.
+func (r GuardRecord) Write(ctx context.Context, h host.Host) error {
+	return WriteJSON(ctx, h, GuardFile, r)
+}
+
+// Write leaves the record for the status.
+func (r DriftRecord) Write(ctx context.Context, h host.Host) error {
+	return WriteJSON(ctx, h, DriftFile, r)
+}
+
+// Write leaves the record for the status.
+func (r RoleRecord) Write(ctx context.Context, h host.Host) error {
+	return WriteJSON(ctx, h, RoleFile, r)
+}

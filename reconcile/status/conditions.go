@@ -1,0 +1,159 @@
+package status
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"rlb.dev/rlb-agent/reconcile/host"
+	"rlb.dev/rlb-agent/reconcile/plan"
+	"rlb.dev/rlb-agent/reconcile/state"
+)
+
+// What a condition's status is.
+const (
+	isTrue    = "True"
+	isFalse   = "False"
+	isUnknown = "Unknown"
+)
+
+// trouble is why a host does not serve: a condition's reason, and its message.
+type trouble struct{ reason, text string }
+
+// set puts a condition in its place. Its transition time is the last one's as long as the status stays.
+func (s *Status) set(r *reading, c Condition) {
+	c.LastTransitionTime, c.ObservedGeneration = r.now, s.ObservedGeneration
+	for _, before := range r.last.Conditions {
+		if before.Type == c.Type && before.Status == c.Status {
+			c.LastTransitionTime = before.LastTransitionTime
+		}
+	}
+	s.Conditions = slices.DeleteFunc(s.Conditions, func(before Condition) bool { return before.Type == c.Type })
+	s.Conditions = append(s.Conditions, c)
+	slices.SortFunc(s.Conditions, func(a, b Condition) int {
+		return slices.Index(conditionTypes, a.Type) - slices.Index(conditionTypes, b.Type)
+	})
+}
+
+// conditionTypes are all, in the order in which people want them.
+var conditionTypes = []string{"Ready", "SpecValid", "InSync", "Serving"}
+
+// Condition is one of the conditions, or the zero value.
+func (s Status) Condition(kind string) Condition {
+	for _, c := range s.Conditions {
+		if c.Type == kind {
+			return c
+		}
+	}
+	return Condition{}
+}
+
+// Is says whether a condition is true.
+func (s Status) Is(kind string) bool { return s.Condition(kind).Status == isTrue }
+
+// specValid is about the spec file: it parses, and the programs take what is rendered from it.
+func specValid(digest string, specErr error, last *Run) Condition {
+	c := Condition{Type: "SpecValid", Status: isTrue, Reason: "Accepted"}
+	switch {
+	case specErr != nil:
+		c.Status, c.Reason, c.Message = isFalse, "Refused", specErr.Error()
+	case last != nil && last.Result == Refused && last.SpecDigest == digest:
+		c.Status, c.Reason, c.Message = isFalse, "RefusedByThisHost", last.Error
+	}
+	return c
+}
+
+// inSync is about the host: it is as the spec says. lookErr is why that cannot be told.
+func (r *reading) inSync(s *Status, lookErr error, trial *state.Trial, inForce bool) Condition {
+	c := Condition{Type: "InSync", Status: isFalse}
+	steps := r.look.Plan.Steps()
+	field := (*plan.FieldError)(nil)
+	switch last := s.Drift.Last; {
+	case errors.As(lookErr, &field):
+		c.Reason, c.Message = "HostLacks", lookErr.Error()
+	case lookErr != nil:
+		c.Status, c.Reason, c.Message = isUnknown, "NotSeen", lookErr.Error()
+	case trial != nil && !trial.Over(r.now):
+		c.Reason, c.Message = "Trial", fmt.Sprintf("%s is tried until %s (rlb-agent confirm keeps it)", trial.File, trial.Deadline.Local().Format("15:04:05"))
+	case len(steps) > 0:
+		c.Reason, c.Message = "Drifted", "still to do: "+steps[0].String()
+		if !inForce {
+			c.Reason = "NotYetApplied"
+		}
+		if len(steps) > 1 {
+			c.Message += fmt.Sprintf(", and %d steps more", len(steps)-1)
+		}
+		if inForce && last != nil && !last.Repaired {
+			c.Reason = "DriftNotRepaired"
+			c.Message += strings.TrimSuffix("; "+last.Error, "; ")
+			if last.By != "" {
+				c.Message += "; changed by " + last.By
+			}
+		}
+	case len(r.look.Observed.Unchecked) > 0:
+		c.Status, c.Reason, c.Message = isUnknown, "NotSeen", "cannot look at "+r.look.Observed.Unchecked[0]
+	default:
+		c.Status, c.Reason = isTrue, "AsWanted"
+	}
+	return c
+}
+
+// serving is about the clients: this host does its part. One that stands by does, and so does one that is drained.
+func (s *Status) serving(problems []trouble) Condition {
+	c := Condition{Type: "Serving", Status: isFalse}
+	switch {
+	case s.Role == host.RoleFault && !s.Drained:
+		problems = append(problems, trouble{"InFault", strings.TrimSuffix("this host must not hold the virtual IPs: "+s.RoleReason, ": ")})
+	case s.Role == host.RoleStopped && !s.Drained:
+		problems = append(problems, trouble{"KeepalivedStopped", s.RoleReason})
+	}
+	if len(problems) > 0 {
+		var texts []string
+		for _, p := range problems {
+			texts = append(texts, p.text)
+		}
+		c.Reason, c.Message = problems[0].reason, strings.Join(texts, "; ")
+		return c
+	}
+	c.Status = isTrue
+	switch {
+	case s.HAProxy == nil || s.HAProxy.State == host.HAProxyUnknown:
+		c.Status, c.Reason = isUnknown, "NotSeen"
+	case s.Role == host.RoleUnknown:
+		c.Reason, c.Message = "RoleUnknown", "the services serve; keepalived does not tell its role"
+	case s.Drained:
+		c.Reason, c.Message = "Drained", "the virtual IPs are left to the peer; rlb-agent undrain ends that"
+	case s.Role == host.RoleMaster:
+		c.Reason = "Active"
+	default:
+		c.Reason, c.Message = "StandingBy", "ready to take the virtual IPs over"
+	}
+	if s.HAProxy != nil && s.HAProxy.State == host.HAProxyFull {
+		c.Message = strings.TrimPrefix(c.Message+"; haproxy is at its limit of connections (proxy.maxConnections)", "; ")
+	}
+	return c
+}
+
+// ready is all of it together.
+func (s *Status) ready() Condition {
+	c := Condition{Type: "Ready", Status: isTrue, Reason: "InSyncAndServing"}
+	if s.Drained {
+		c.Reason = "Drained"
+	}
+	var texts []string
+	for _, kind := range conditionTypes[1:] {
+		part := s.Condition(kind)
+		if part.Status == isTrue {
+			continue
+		}
+		if c.Status == isTrue || c.Status == isUnknown && part.Status == isFalse {
+			c.Status, c.Reason = part.Status, map[string]string{"SpecValid": "SpecInvalid", "InSync": "NotInSync", "Serving": "NotServing"}[kind]
+		}
+		if part.Message != "" {
+			texts = append(texts, part.Message)
+		}
+	}
+	c.Message = strings.Join(texts, "; ")
+	return c
+}

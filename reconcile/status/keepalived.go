@@ -1,0 +1,39 @@
+package status
+
+import (
+	"context"
+	"time"
+
+	"rlb.dev/rlb-agent/reconcile/host"
+)
+
+// KeepalivedRole is keepalived's own word: MASTER where one of its instances is, BACKUP or FAULT where none is and all
+// tell what they are. UNKNOWN is also for a keepalived that started less than half a second ago, which must not be asked.
+func KeepalivedRole(ctx context.Context, o host.Observer) (host.Role, error) {
+	unit, err := o.Unit(ctx, host.KeepalivedUnit)
+	if err != nil {
+		return host.RoleUnknown, err
+	}
+	if !unit.Active() {
+		return host.RoleStopped, nil
+	}
+	if age := time.Since(unit.ActiveSince); age >= 0 && age < host.SignalGrace {
+		return host.RoleUnknown, nil
+	}
+	instances, err := o.VRRP(ctx, unit.MainPID)
+	if err != nil || len(instances) == 0 {
+		return host.RoleUnknown, err
+	}
+	role := host.RoleBackup
+	for _, i := range instances {
+		switch {
+		case i.Role == host.RoleMaster:
+			return host.RoleMaster, nil
+		case i.Role != host.RoleBackup && i.Role != host.RoleFault:
+			role = host.RoleUnknown
+		case role != host.RoleUnknown && i.Role == host.RoleFault:
+			role = host.RoleFault
+		}
+	}
+	return role, nil
+}

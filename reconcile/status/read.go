@@ -1,0 +1,183 @@
+package status
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"rlb.dev/rlb-agent/api"
+	"rlb.dev/rlb-agent/reconcile/host"
+	"rlb.dev/rlb-agent/reconcile/plan"
+	"rlb.dev/rlb-agent/reconcile/state"
+)
+
+// askTime bounds each question to HAProxy: one that hangs must not hang the status.
+const askTime = 400 * time.Millisecond
+
+// ReadStatus is the status of this host now. It changes nothing. doc is nil where the spec is refused, for the reason
+// in specErr; then what was in force last counts. look is what was found just now, or nil.
+func Read(ctx context.Context, o host.Observer, doc *api.Document, specErr error, look *plan.Look) (Status, error) {
+	r, err := newReading(ctx, o)
+	if err != nil {
+		return Status{}, err
+	}
+	return r.read(ctx, doc, specErr, look)
+}
+
+func (r *reading) read(ctx context.Context, doc *api.Document, specErr error, look *plan.Look) (Status, error) {
+	o := r.o
+	memory, err := state.ReadMemory(ctx, o)
+	if r.unseen("what earlier runs remember", err) {
+		return Status{}, err
+	}
+	s := Status{
+		APIVersion: api.APIVersion, Kind: "LoadBalancerStatus", Role: host.RoleUnknown,
+		Generation: memory.Generation, ObservedGeneration: memory.Generation, LastReconcile: r.lastRun,
+	}
+	if doc == nil || doc.Digest != memory.Digest {
+		s.Generation++
+	}
+	if doc != nil {
+		s.SpecDigest = doc.Digest
+	} else if doc, err = state.LastGood(ctx, o); err != nil {
+		r.unseen("the spec in force", err)
+		doc = nil
+	}
+	s.set(r, specValid(s.SpecDigest, specErr, r.lastRun))
+	if doc == nil {
+		s.set(r, Condition{Type: "Ready", Status: isFalse, Reason: "SpecRefused", Message: said(specErr)})
+		s.NotSeen = r.notSeen
+		return s, nil
+	}
+	if look == nil {
+		look = new(plan.Look)
+		*look, err = plan.FactFinder{Observer: o}.Look(ctx, &doc.Spec)
+	}
+	r.look, r.spec, r.notSeen = *look, &doc.Spec, append(r.notSeen, look.Observed.Unchecked...)
+	s.Metadata.Name, s.Node = doc.Spec.Metadata.Name, look.Desired.Facts.Node
+	s.Versions = Versions{HAProxy: string(look.Desired.Facts.HAProxyVersion), Keepalived: string(look.Desired.Facts.KeepalivedVersion)}
+	trial, _ := state.RunningTrial(ctx, o)
+	s.Updates = r.updates(ctx, look.Observed.Packages)
+	r.records(ctx, &s)
+	s.set(r, r.inSync(&s, err, trial, doc.Digest == memory.Digest))
+	r.role(ctx, &s)
+	r.peers(ctx, &s)
+	r.live(ctx, &s)
+	return s, nil
+}
+
+// LastStatus is the status that was written last; the zero value where none was.
+func Last(ctx context.Context, o host.Observer) (s Status, err error) {
+	return s, state.ReadJSON(ctx, o, state.StatusFile, &s)
+}
+
+// RefreshStatus brings up to date, in a status of a moment ago, what can be seen without a command and without
+// disturbing keepalived: addresses, servers, and what the daemon's watchers left. doc is the spec in force.
+func Refresh(ctx context.Context, o host.Observer, doc *api.Document, s Status) (Status, error) {
+	return refresh(ctx, o, doc, s, (*reading).cachedRole)
+}
+
+// FollowStatus brings the status file up to date after an event: as RefreshStatus, and keepalived is asked for its role.
+func Follow(ctx context.Context, h host.Host, doc *api.Document) (Status, error) {
+	s, err := Last(ctx, h)
+	if err != nil || s.Kind == "" {
+		return s, err // the next run leaves one
+	}
+	if s, err = refresh(ctx, h, doc, s, (*reading).role); err != nil {
+		return s, err
+	}
+	return s, errors.Join(s.noteRole(ctx, h), s.Write(ctx, h))
+}
+
+func refresh(ctx context.Context, o host.Observer, doc *api.Document, s Status, role func(*reading, context.Context, *Status)) (Status, error) {
+	r, err := newReading(ctx, o)
+	if err != nil {
+		return s, err
+	}
+	r.last, r.spec = s, &doc.Spec
+	s.Conditions = slices.Clone(s.Conditions)
+	s.VirtualIPs, s.Services, s.NotSeen = nil, nil, slices.Clone(s.NotSeen)
+	r.records(ctx, &s)
+	role(r, ctx, &s)
+	r.live(ctx, &s)
+	return s, nil
+}
+
+// reading is one look at the host for its status.
+type reading struct {
+	o       host.Observer
+	spec    *api.LoadBalancerSpec
+	look    plan.Look
+	last    Status // that was written last
+	lastRun *Run   // of the reconciler
+	ask     bool   // whether apt may be asked for updates: that is a command
+	now     time.Time
+	guard   state.GuardRecord
+	notSeen []string
+}
+
+func newReading(ctx context.Context, o host.Observer) (*reading, error) {
+	r := &reading{o: o, now: time.Now().Truncate(time.Second)}
+	err := state.ReadJSON(ctx, o, state.StatusFile, &r.last)
+	if r.unseen("the status of the last run", err) {
+		return nil, err
+	}
+	r.lastRun = r.last.LastReconcile
+	return r, nil
+}
+
+// unseen notes what this machine lacks or may not be looked at, and says whether the error is any other.
+func (r *reading) unseen(what string, err error) bool {
+	if errors.Is(err, host.ErrUnavailable) {
+		r.notSeen = append(r.notSeen, fmt.Sprintf("%s: %v", what, err))
+		return false
+	}
+	return err != nil
+}
+
+// note is unseen where any error is only a note.
+func (r *reading) note(what string, err error) {
+	if r.unseen(what, err) {
+		r.notSeen = append(r.notSeen, fmt.Sprintf("%s: %v", what, err))
+	}
+}
+
+// records reads what the daemon and the administrator left.
+func (r *reading) records(ctx context.Context, s *Status) {
+	var err error
+	s.Drift, err = state.ReadDrift(ctx, r.o)
+	r.note("drift", err)
+	r.guard, err = state.ReadGuard(ctx, r.o)
+	r.note("the guard of HAProxy", err)
+	s.Drained, err = state.Drained(ctx, r.o)
+	r.note("whether this host is drained", err)
+}
+
+// live is what changes by itself: addresses and servers. The conditions that follow from them come last.
+func (r *reading) live(ctx context.Context, s *Status) {
+	problems := slices.Concat(r.virtualIPs(ctx, s), r.services(ctx, s))
+	s.NotSeen = append(s.NotSeen, r.notSeen...)
+	slices.Sort(s.NotSeen)
+	s.NotSeen = slices.Compact(s.NotSeen)
+	s.set(r, s.serving(problems))
+	s.set(r, s.ready())
+}
+
+// unit is the state of a unit, seen just now or looked at; ok is false where nobody can tell.
+func (r *reading) unit(ctx context.Context, name string) (u host.Unit, ok bool) {
+	if u, ok = r.look.Observed.Units[name]; ok {
+		return u, true
+	}
+	u, err := r.o.Unit(ctx, name)
+	r.note(name, err)
+	return u, err == nil
+}
+
+func said(err error) string {
+	if err == nil {
+		return ""
+	}
+	return err.Error()
+}

@@ -1,0 +1,87 @@
+package status
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"rlb.dev/rlb-agent/api"
+	"rlb.dev/rlb-agent/reconcile"
+	"rlb.dev/rlb-agent/reconcile/host"
+	"rlb.dev/rlb-agent/reconcile/state"
+)
+
+// Report is a run and how it ended.
+type Report struct {
+	Doc     *api.Document    // the spec that was reconciled with; nil where there was none
+	Refused error            // why the spec file is refused, where Doc is another spec or none
+	Result  reconcile.Result // without a time it was only a look, and the last run stays in the status
+	Err     error            // of the run
+	Agent   string           // version of the agent
+}
+
+// WriteStatus leaves how a run ended, and how the host is now, for those who read files.
+func Write(ctx context.Context, h host.Host, run Report) (Status, error) {
+	ctx = context.WithoutCancel(ctx)
+	doc := run.Doc
+	if run.Refused != nil {
+		doc = nil
+	}
+	r, err := newReading(ctx, h)
+	if err != nil {
+		return Status{}, fmt.Errorf("cannot write the status: %w", err)
+	}
+	if r.ask = true; r.lastRun == nil || !run.Result.Began.IsZero() || run.refusedAnew(r.lastRun) {
+		r.lastRun = run.status()
+	}
+	status, err := r.read(ctx, doc, run.Refused, run.Result.Look)
+	status.Versions.Agent = run.Agent
+	if err == nil {
+		err = errors.Join(status.noteRole(ctx, h), status.Write(ctx, h))
+	}
+	if err != nil {
+		return status, fmt.Errorf("cannot write the status: %w", err)
+	}
+	return status, nil
+}
+
+// refusedAnew says that the last run does not tell yet what is wrong with the spec file.
+func (r Report) refusedAnew(last *Run) bool {
+	return r.Refused != nil && (last.Error == "" || last.SpecDigest == "" && last.Error != r.Refused.Error())
+}
+
+// Write leaves the status for those who read files.
+func (s Status) Write(ctx context.Context, h host.Host) error {
+	return state.WriteJSON(ctx, h, state.StatusFile, s)
+}
+
+func (r Report) status() *Run {
+	s := &Run{Time: r.Result.Began.Truncate(time.Second), Duration: r.Result.Time.Round(time.Millisecond).String(), Result: Converged}
+	if r.Doc != nil && r.Refused == nil {
+		s.SpecDigest = r.Doc.Digest
+	}
+	for _, step := range r.Result.Steps {
+		s.Steps = append(s.Steps, step.String())
+	}
+	err := errors.Join(r.Refused, r.Err)
+	var failure *reconcile.Failure
+	switch {
+	case r.Err == nil && r.Refused != nil:
+		s.Result = Refused
+	case err == nil && len(r.Result.Steps) > 0:
+		s.Result = Changed
+	case err == nil:
+	case errors.As(err, &failure) && failure.Undone && failure.Undo == nil:
+		s.Result = RolledBack
+	case errors.As(err, &failure) || errors.Is(err, host.ErrUnavailable):
+		s.Result = Failed
+	default:
+		s.Result = Refused
+	}
+	s.Error = said(err)
+	if s.Time.IsZero() || r.Result.Began.IsZero() { // refused before anything began
+		s.Time, s.Duration = time.Now().Truncate(time.Second), "0s"
+	}
+	return s
+}

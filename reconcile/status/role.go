@@ -1,0 +1,194 @@
+package status
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"net/netip"
+	"strings"
+	"time"
+
+	"rlb.dev/rlb-agent/reconcile/host"
+	"rlb.dev/rlb-agent/reconcile/state"
+)
+
+// role is keepalived's own word; of two instances that stay together the worse one counts.
+func (r *reading) role(ctx context.Context, s *Status) {
+	unit, ok := r.unit(ctx, host.KeepalivedUnit)
+	if !ok {
+		return
+	}
+	if !unit.Active() {
+		s.stopped(unit, r.look.Observed.Waiting)
+		return
+	}
+	if age := time.Since(unit.ActiveSince); age >= 0 && age < host.SignalGrace { // a signal now would kill it
+		select {
+		case <-ctx.Done():
+		case <-time.After(host.SignalGrace - age):
+		}
+	}
+	instances, err := r.o.VRRP(ctx, unit.MainPID)
+	r.note("keepalived's role", err)
+	s.Role, s.RoleSince = host.RoleUnknown, time.Time{}
+	order := map[host.Role]int{host.RoleMaster: 1, host.RoleBackup: 2, host.RoleFault: 3}
+	for _, i := range instances {
+		if s.Role == host.RoleUnknown || order[i.Role] > order[s.Role] {
+			s.Role, s.RoleSince = i.Role, i.Since
+		}
+	}
+	r.reason(ctx, s)
+}
+
+// cachedRole is the role where keepalived is not to be asked: as the daemon saw it last.
+func (r *reading) cachedRole(ctx context.Context, s *Status) {
+	unit, ok := r.unit(ctx, host.KeepalivedUnit)
+	switch {
+	case !ok:
+		return
+	case !unit.Active():
+		s.stopped(unit, r.look.Observed.Waiting)
+		return
+	}
+	if s.Role == host.RoleStopped { // it was started since
+		s.Role, s.RoleSince, s.RoleReason = host.RoleUnknown, time.Time{}, ""
+	}
+	if seen, err := state.ReadRole(ctx, r.o); err == nil && seen.Role != "" {
+		s.Role, s.RoleSince = seen.Role, seen.Since
+	}
+	r.reason(ctx, s)
+}
+
+func (s *Status) stopped(unit host.Unit, waits bool) {
+	s.Role, s.RoleSince = host.RoleStopped, time.Time{}
+	s.RoleReason = fmt.Sprintf("keepalived is not running: it is %s (%s)", unit.ActiveState, unit.SubState)
+	if s.Drained {
+		s.RoleReason = drainedReason
+	} else if waits {
+		s.RoleReason = "keepalived is kept out until its peer has the new virtual router too"
+	}
+}
+
+// noteRole remembers a change of the role that this status shows, with what can be told of its reason.
+func (s *Status) noteRole(ctx context.Context, h host.Host) error {
+	before, err := state.ReadRole(ctx, h)
+	if err != nil {
+		before = state.RoleRecord{} // a torn one is as good as none
+	}
+	if s.Role == host.RoleUnknown || s.Role == before.Role && !(s.RoleSince.Sub(before.Since) >= staleRole) {
+		return nil
+	}
+	record := state.RoleRecord{Role: s.Role, Since: s.RoleSince, Transitions: before.Transitions, Reason: s.RoleReason}
+	if before.Role != "" {
+		record.Transitions++
+		record.Reason = cmp.Or(record.Reason, changeReasons[[2]host.Role{before.Role, s.Role}], changeReasons[[2]host.Role{"", s.Role}])
+	}
+	if record.Since.IsZero() {
+		record.Since = time.Now().Truncate(time.Second)
+	}
+	s.RoleSince, s.RoleReason = record.Since, record.Reason
+	return record.Write(ctx, h)
+}
+
+// changeReasons say what a change from one role to another means. Those from "" are true of all others.
+var changeReasons = map[[2]host.Role]string{
+	{host.RoleBackup, host.RoleMaster}:  "took over: the other host stopped advertising, or has a lower priority",
+	{"", host.RoleMaster}:               "took over: no other host advertised",
+	{host.RoleMaster, host.RoleBackup}:  "another host took over, with a higher priority or address",
+	{host.RoleFault, host.RoleBackup}:   "the fault is over",
+	{host.RoleStopped, host.RoleBackup}: "keepalived was started",
+	{"", host.RoleFault}:                "keepalived found a fault: its check of HAProxy fails, or the interface is down",
+}
+
+const drainedReason = "drained (rlb-agent undrain ends that)"
+
+// staleRole is how much younger than the daemon's record keepalived's last transition may be for the record to be of
+// that transition: both are written in whole seconds.
+const staleRole = 2 * time.Second
+
+// reason is why the role is what it is: as the daemon saw it change, else as far as it can be told now.
+func (r *reading) reason(ctx context.Context, s *Status) {
+	s.RoleReason = ""
+	seen, err := state.ReadRole(ctx, r.o)
+	r.note("the last change of role", err)
+	if seen.Role == s.Role && s.RoleSince.Sub(seen.Since) < staleRole {
+		s.RoleSince, s.RoleReason = seen.Since, seen.Reason
+	}
+	if s.Role != host.RoleFault || s.RoleReason != "" {
+		return
+	}
+	haproxy, ok := r.unit(ctx, host.HAProxyUnit)
+	switch {
+	case s.Drained:
+		s.RoleReason = drainedReason
+	case r.guard.Fault:
+		s.RoleReason = r.guard.Reason
+	case ok && !haproxy.Active():
+		s.RoleReason = fmt.Sprintf("haproxy is not running: it is %s (%s)", haproxy.ActiveState, haproxy.SubState)
+	}
+}
+
+// virtualIPs looks which are on an interface: keepalived may think otherwise.
+func (r *reading) virtualIPs(ctx context.Context, s *Status) []trouble {
+	held, err := host.OwnAddresses(ctx, r.o)
+	r.note("the addresses of this host", err)
+	var missing, surplus []string
+	for _, v := range r.spec.VirtualIPs {
+		has := held[v.Addr()]
+		s.VirtualIPs = append(s.VirtualIPs, VirtualIP{v.Addr().String(), has})
+		switch {
+		case err != nil || s.Role == host.RoleUnknown:
+		case has && s.Role != host.RoleMaster:
+			surplus = append(surplus, v.Addr().String())
+		case !has && s.Role == host.RoleMaster:
+			missing = append(missing, v.Addr().String())
+		}
+	}
+	var all []trouble
+	if len(missing) > 0 {
+		all = append(all, trouble{"VirtualIPMissing", "keepalived is MASTER, but the interface lacks " + strings.Join(missing, ", ")})
+	}
+	if len(surplus) > 0 {
+		all = append(all, trouble{"VirtualIPLeftBehind", fmt.Sprintf("the role is %s, but the interface still holds %s", s.Role, strings.Join(surplus, ", "))})
+	}
+	if r.guard.Conflict != "" && !r.guard.Fault {
+		all = append(all, trouble{"SecondHolder", r.guard.Conflict})
+	}
+	return all
+}
+
+// peers looks for the spec's other nodes. A backup of two hears the other's advertisements: it would be master else.
+// A backup itself sends nothing, so the master, and who knows no better, asks whether the addresses answer.
+func (r *reading) peers(ctx context.Context, s *Status) {
+	var asked []netip.Addr
+	for _, node := range r.spec.Nodes {
+		if node.Name == s.Node {
+			continue
+		}
+		peer := Peer{Name: node.Name, Address: node.Addresses[0], State: PeerUnknown}
+		if s.Role == host.RoleBackup && len(r.spec.Nodes) == 2 {
+			peer.State = PeerSeen
+		} else if addr, err := netip.ParseAddr(peer.Address); err == nil {
+			asked = append(asked, addr)
+		}
+		s.Peers = append(s.Peers, peer)
+	}
+	iface := r.look.Desired.Facts.Interface
+	if len(asked) == 0 || iface == "" {
+		return
+	}
+	answers, err := r.o.Neighbours(ctx, iface, asked)
+	if err != nil {
+		r.note("the peers", err)
+		return
+	}
+	for i := range s.Peers {
+		if s.Peers[i].State != PeerUnknown {
+			continue
+		}
+		s.Peers[i].State = PeerNotSeen
+		if addr, err := netip.ParseAddr(s.Peers[i].Address); err == nil && answers[addr] != "" {
+			s.Peers[i].State = PeerSeen
+		}
+	}
+}

@@ -1,0 +1,140 @@
+package status
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/netip"
+	"slices"
+	"strconv"
+	"time"
+
+	"rlb.dev/rlb-agent/api"
+	"rlb.dev/rlb-agent/reconcile/host"
+	"rlb.dev/rlb-agent/reconcile/plan"
+)
+
+// haproxyNow is what HAProxy does at the moment.
+type haproxyNow struct {
+	seen      bool // somebody could look
+	listening []netip.AddrPort
+	states    []host.ServerState
+	answers   bool // it said which servers are up
+}
+
+// services looks where HAProxy listens, and asks it for the servers.
+func (r *reading) services(ctx context.Context, s *Status) []trouble {
+	now, problems := r.haproxy(ctx, s)
+	var services []trouble
+	for _, service := range r.spec.Services {
+		status := Service{Name: service.Name, Port: *service.Port, Listening: len(now.listening) > 0, Servers: r.servers(service, now)}
+		for _, l := range plan.Listen(r.spec, service) {
+			status.Listening = status.Listening && slices.Contains(now.listening, l)
+		}
+		s.Services = append(s.Services, status)
+		switch {
+		case !now.seen:
+		case !status.Listening:
+			services = append(services, trouble{"ServiceNotListening", fmt.Sprintf("service %s does not listen on port %d", service.Name, *service.Port)})
+		case now.answers && !slices.ContainsFunc(status.Servers, host.ServerState.Up):
+			services = append(services, trouble{"NoServerUp", fmt.Sprintf("service %s has no server that is up", service.Name)})
+		}
+	}
+	if len(problems) > 0 {
+		return problems // the services follow from it
+	}
+	return services
+}
+
+// haproxy looks at the processes and asks them.
+func (r *reading) haproxy(ctx context.Context, s *Status) (now haproxyNow, problems []trouble) {
+	unit, ok := r.unit(ctx, host.HAProxyUnit)
+	if !ok {
+		s.HAProxy = nil
+		return now, nil
+	}
+	s.HAProxy = &HAProxy{State: host.HAProxyStopped}
+	now.seen = true
+	if !unit.Active() {
+		return now, []trouble{{"HAProxyStopped", fmt.Sprintf("haproxy is not running: it is %s (%s)", unit.ActiveState, unit.SubState)}}
+	}
+	now.listening, now.seen = r.listeners(ctx, s, unit)
+
+	ask, cancel := context.WithTimeout(ctx, askTime)
+	defer cancel()
+	states, err := r.o.Servers(ask)
+	now.states, now.answers = states, err == nil
+	r.note("the servers", err)
+	switch guard := r.guard.HAProxy; {
+	case guard == host.HAProxyFull || guard == host.HAProxyHung:
+		s.HAProxy.State = guard
+	case now.answers:
+		s.HAProxy.State = host.HAProxyAnswers
+	default:
+		s.HAProxy.State = host.HAProxyUnknown
+	}
+	if s.HAProxy.State == host.HAProxyHung {
+		problems = append(problems, trouble{"HAProxyHung", "haproxy is running, but does not answer"})
+	}
+	return now, problems
+}
+
+// listeners is where HAProxy listens, by its present workers; where its master does not tell them, by its name.
+func (r *reading) listeners(ctx context.Context, s *Status, unit host.Unit) (listening []netip.AddrPort, ok bool) {
+	ask, cancel := context.WithTimeout(ctx, askTime)
+	defer cancel()
+	if socket := unit.MasterSocket(); socket != "" {
+		workers, err := r.o.Workers(ask, socket)
+		if err == nil {
+			s.HAProxy.OldWorkers = len(workers.Old)
+			listening, err = r.o.Listeners(ctx, workers.Current...)
+		}
+		if err == nil {
+			return listening, true
+		}
+		r.note("haproxy's processes", err)
+	}
+	sockets, err := r.o.Sockets(ctx)
+	r.note("what listens on this host", err)
+	for _, socket := range sockets {
+		if socket.Program == "haproxy" {
+			listening = append(listening, socket.Addr)
+		}
+	}
+	return listening, len(listening) > 0
+}
+
+// servers are those of a service in the order of the spec, as HAProxy sees them.
+func (r *reading) servers(service api.Service, now haproxyNow) []host.ServerState {
+	var all []host.ServerState
+	for _, state := range now.states {
+		if state.Backend == service.Name {
+			state.Since = r.steady(service.Name, state)
+			all = append(all, state)
+		}
+	}
+	if len(all) > 0 {
+		return all
+	}
+	for _, server := range service.Servers {
+		address := net.JoinHostPort(server.Address, strconv.Itoa(*server.Port))
+		all = append(all, host.ServerState{Backend: service.Name, Name: server.Name, Address: address, State: host.ServerUnknown})
+	}
+	return all
+}
+
+// steady is since when a server is as it is. HAProxy tells how many seconds ago that was, so the time told in the last
+// status stays as long as the two are the same but for rounding.
+func (r *reading) steady(service string, state host.ServerState) time.Time {
+	for _, before := range r.last.Services {
+		if before.Name != service {
+			continue
+		}
+		for _, server := range before.Servers {
+			if server.Name == state.Name && server.State == state.State && server.Since.Sub(state.Since).Abs() <= 2*time.Second {
+				return server.Since
+			}
+		}
+	}
+	return state.Since
+}

@@ -1,0 +1,130 @@
+package status
+
+import (
+	"time"
+
+	"rlb.dev/rlb-agent/reconcile/host"
+	"rlb.dev/rlb-agent/reconcile/state"
+)
+
+// Status is what "rlb-agent status" tells, in Kubernetes' style. Absent means not known yet.
+type Status struct {
+	APIVersion         string            `json:"apiVersion"`
+	Kind               string            `json:"kind"`
+	Metadata           Metadata          `json:"metadata,omitzero"`
+	Node               string            `json:"node,omitempty"`
+	Generation         int               `json:"generation,omitempty"`
+	ObservedGeneration int               `json:"observedGeneration,omitempty"`
+	SpecDigest         string            `json:"specDigest,omitempty"`
+	Role               host.Role         `json:"role"`
+	RoleSince          time.Time         `json:"roleSince,omitzero"`
+	RoleReason         string            `json:"roleReason,omitempty"` // why it is that, in words
+	Drained            bool              `json:"drained"`              // an administrator took this host out
+	VirtualIPs         []VirtualIP       `json:"virtualIPs,omitempty"`
+	Peers              []Peer            `json:"peers,omitempty"` // the spec's other nodes
+	Services           []Service         `json:"services,omitempty"`
+	HAProxy            *HAProxy          `json:"haproxy,omitempty"`
+	Drift              state.DriftRecord `json:"drift"`
+	LastReconcile      *Run              `json:"lastReconcile,omitempty"`
+	Conditions         []Condition       `json:"conditions,omitempty"`
+	Versions           Versions          `json:"versions,omitzero"`
+	Updates            *Updates          `json:"updates,omitempty"`
+	NotSeen            []string          `json:"notSeen,omitempty"` // what could not be looked at, and why
+}
+
+// StatusMetadata repeats the spec's name.
+type Metadata struct {
+	Name string `json:"name,omitempty"`
+}
+
+// VirtualIPStatus says whether this host holds the address now.
+type VirtualIP struct {
+	Address string `json:"address"`
+	Held    bool   `json:"held"`
+}
+
+// PeerStatus is another node of the spec.
+type Peer struct {
+	Name    string    `json:"name"`
+	Address string    `json:"address"`
+	State   PeerState `json:"state"`
+}
+
+// PeerState is whether a peer is there.
+type PeerState string
+
+// The states of a peer.
+const (
+	PeerSeen    PeerState = "Seen" // its advertisements come, or its address answers
+	PeerNotSeen PeerState = "NotSeen"
+	PeerUnknown PeerState = "Unknown" // nobody could look
+)
+
+// HAProxyStatus is the local HAProxy.
+type HAProxy struct {
+	State      host.HAProxyState `json:"state"`
+	OldWorkers int               `json:"oldWorkers"` // processes that finish their connections after a reload
+}
+
+// UpdatesStatus says which packages are held back from an update.
+type Updates struct {
+	Lists     time.Time         `json:"lists"`     // when apt's lists changed that tell it
+	Installed map[string]string `json:"installed"` // versions of the held packages, that it is told of
+	HeldBack  []HeldUpdate      `json:"heldBack,omitempty"`
+}
+
+// HeldUpdate is a newer version that a hold keeps away.
+type HeldUpdate struct {
+	Package   string `json:"package"`
+	Version   string `json:"version"`   // that is installed
+	Candidate string `json:"candidate"` // that apt would install
+	Security  bool   `json:"security"`  // it comes from an archive of security updates
+}
+
+// ServiceStatus is one service and its servers.
+type Service struct {
+	Name      string             `json:"name"`
+	Port      int                `json:"port"`
+	Listening bool               `json:"listening"`
+	Servers   []host.ServerState `json:"servers,omitempty"`
+}
+
+// Outcome is how a run ended.
+type Outcome string
+
+// The outcomes.
+const (
+	Converged  Outcome = "Converged"  // there was nothing to do
+	Changed    Outcome = "Changed"    // the host was changed and is as wanted
+	Refused    Outcome = "Refused"    // the spec was refused; nothing was touched
+	RolledBack Outcome = "RolledBack" // the change did not work; what was before is in force
+	Failed     Outcome = "Failed"     // a person may be needed
+)
+
+// RunStatus is one run of the reconciler.
+type Run struct {
+	Time     time.Time `json:"time"`
+	Duration string    `json:"duration"` // as Go writes it: "45ms"
+	Result   Outcome   `json:"result"`
+	// SpecDigest is the spec's that it was about, "" where that could not even be parsed.
+	SpecDigest string   `json:"specDigest,omitempty"`
+	Steps      []string `json:"steps,omitempty"`
+	Error      string   `json:"error,omitempty"`
+}
+
+// Condition is as in Kubernetes.
+type Condition struct {
+	Type               string    `json:"type"`   // Ready, SpecValid, InSync or Serving
+	Status             string    `json:"status"` // True, False or Unknown
+	Reason             string    `json:"reason"`
+	Message            string    `json:"message,omitempty"`
+	LastTransitionTime time.Time `json:"lastTransitionTime"`
+	ObservedGeneration int       `json:"observedGeneration,omitempty"`
+}
+
+// Versions of the programs.
+type Versions struct {
+	Agent      string `json:"agent,omitempty"`
+	HAProxy    string `json:"haproxy,omitempty"`
+	Keepalived string `json:"keepalived,omitempty"`
+}

@@ -42,10 +42,10 @@ var ends = map[string][]string{
 
 // foreign is what a package may import beyond the standard library and our own. A trailing slash names all below.
 var foreign = map[string][]string{
-	"api":                   {"sigs.k8s.io/yaml", "sigs.k8s.io/json", "go.yaml.in/yaml/", "github.com/go-playground/validator/"},
-	"reconcile/plan":        {"github.com/aymanbagabas/go-udiff"},
-	"reconcile/host/debian": {"github.com/coreos/go-systemd/", "github.com/godbus/dbus/", "github.com/google/renameio/", "golang.org/x/sys/"},
-	"reconcile/host/link":   {"golang.org/x/sys/"},
+	"api":                     {"sigs.k8s.io/yaml", "sigs.k8s.io/json", "go.yaml.in/yaml/", "github.com/go-playground/validator/"},
+	"reconcile/plan":          {"github.com/aymanbagabas/go-udiff"},
+	"reconcile/host/debian":   {"github.com/coreos/go-systemd/", "github.com/godbus/dbus/", "github.com/google/renameio/", "golang.org/x/sys/"},
+	"reconcile/host/link":     {"golang.org/x/sys/"},
 	"cmd/rlb-agent/filewatch": {"github.com/fsnotify/fsnotify"},
 	"cmd/rlb-agent/export":    {"github.com/google/renameio/", "golang.org/x/sys/"},
 	"cmd/rlb-agent": {"github.com/coreos/go-systemd/", "github.com/spf13/cobra", "github.com/spf13/pflag",

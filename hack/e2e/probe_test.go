@@ -1,0 +1,39 @@
+package e2e
+
+import (
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"rlb.dev/rlb-agent/hack/lab"
+)
+
+func TestJudge(t *testing.T) {
+	calm, stood := lab.Report{Late: time.Millisecond}, lab.Report{Late: time.Second}
+	bad := errors.New("gap 9s")
+	type outcome struct {
+		report lab.Report
+		err    error
+	}
+	for _, tt := range []struct {
+		name     string
+		outcomes []outcome
+		want     string
+	}{
+		{"good", []outcome{{calm, nil}}, ""},
+		{"good, although the machine stood still", []outcome{{stood, nil}}, ""},
+		{"bad", []outcome{{calm, bad}}, "failover: gap 9s"},
+		{"spoiled, then good", []outcome{{stood, bad}, {calm, nil}}, ""},
+		{"spoiled, then bad", []outcome{{stood, bad}, {stood, bad}, {calm, bad}}, "failover: gap 9s"},
+		{"spoiled each time", []outcome{{stood, bad}, {stood, bad}, {stood, bad}}, "failover: gap 9s; the machine stood still each time"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			n := 0
+			err := judge(t.Logf, "failover", func() (lab.Report, error) { n++; return tt.outcomes[n-1].report, tt.outcomes[n-1].err })
+			if n != len(tt.outcomes) || (err == nil) != (tt.want == "") || err != nil && !strings.HasPrefix(err.Error(), tt.want) {
+				t.Errorf("after %d trials: %v, want %d and %q", n, err, len(tt.outcomes), tt.want)
+			}
+		})
+	}
+}

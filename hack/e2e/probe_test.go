@@ -37,3 +37,25 @@ func TestJudge(t *testing.T) {
 		})
 	}
 }
+
+func TestVerdicts(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		report lab.Report
+		lossy  bool
+		slow   bool
+	}{
+		{"good", lab.Report{Total: 100, Gap: 10 * time.Millisecond}, false, false},
+		{"nothing asked", lab.Report{}, true, false},
+		{"one failed", lab.Report{Total: 100, Failed: 1, Gap: 20 * time.Millisecond}, true, false},
+		{"a long gap", lab.Report{Total: 100, Failed: 30, Gap: 300 * time.Millisecond}, true, true},
+		{"no service at the end", lab.Report{Total: 100, Failed: 60, Open: 600 * time.Millisecond}, true, true},
+	} {
+		if err := Lossless(tt.report); (err != nil) != tt.lossy {
+			t.Errorf("%s: lossless: %v", tt.name, err)
+		}
+		if err := Within(tt.report, 200*time.Millisecond); (err != nil) != tt.slow {
+			t.Errorf("%s: within 200 ms: %v", tt.name, err)
+		}
+	}
+}

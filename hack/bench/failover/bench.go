@@ -5,22 +5,17 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net/netip"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"rlb.dev/rlb-agent/hack/lab"
+	"rlb.dev/rlb-agent/hack/lab/pair"
 )
 
 const (
-	vip       = "198.51.100.100"
-	service   = vip + ":9000" // leads to the API servers
-	light     = vip + ":9001" // leads to where they tell their names: connections that cost little
-	agent     = "/usr/local/sbin/rlb-agent"
-	haproxy   = "/etc/haproxy/haproxy.cfg"
-	drainFile = "/var/lib/rlb/drain"
+	light   = pair.VIP + ":9001" // leads to where the control planes tell their names: connections that cost little
+	haproxy = "/etc/haproxy/haproxy.cfg"
 )
 
 // A setup is a way to run a pair.
@@ -34,7 +29,7 @@ type setup struct {
 // setupsOf are the setups of the profiles, and standard with an interval of its own for the faults that depend on it.
 func setupsOf(profiles []string, interval time.Duration) ([]setup, error) {
 	// The agent looks for the other node before it gives the virtual IP away.
-	const nodes = "nodes:\n- {name: lb1, addresses: [198.51.100.11]}\n- {name: lb2, addresses: [198.51.100.12]}\n"
+	const nodes = pair.Nodes + "\n"
 	var setups []setup
 	for _, profile := range profiles {
 		if profile != standard && profile != classic {
@@ -81,11 +76,11 @@ services:
 %s- name: names
   port: 9001
   servers:
-%s%s`, vip, 3+edits/2%2, servers(6443), servers(lab.NamePort), s.spec)
+%s%s`, pair.VIP, 3+edits/2%2, servers(6443), servers(lab.NamePort), s.spec)
 }
 
-// pair is a lab with two hosts that run a setup.
-type pair struct {
+// A bench is a lab with two hosts that run a setup.
+type bench struct {
 	*lab.Stage
 	setup setup
 	hosts []*lab.Host
@@ -93,7 +88,7 @@ type pair struct {
 	rate  int // connections a second of a load
 }
 
-func newPair(ctx context.Context, s setup, o options) (p *pair, err error) {
+func newBench(ctx context.Context, s setup, o options) (p *bench, err error) {
 	stage, err := lab.NewStage(ctx, lab.Options{Log: progress}, 3)
 	if err != nil {
 		return nil, err
@@ -103,18 +98,17 @@ func newPair(ctx context.Context, s setup, o options) (p *pair, err error) {
 			err = errors.Join(err, stage.Close())
 		}
 	}()
-	binary, err := lab.LocalFile(o.agent, agent, 0o755)
-	unit, uerr := lab.LocalFile(o.unit, "/etc/systemd/system/rlb-agent.service", 0o644)
-	spec := lab.File{Path: "/etc/rlb/spec.yaml", Data: []byte(s.specOf(0))}
-	if err = errors.Join(err, uerr); err != nil {
+	files, err := pair.Files(o.agent, o.unit)
+	if err != nil {
 		return nil, err
 	}
-	p = &pair{Stage: stage, setup: s, rate: o.rate}
-	if p.hosts, err = stage.AddHosts(ctx, lab.HostOptions{Installed: true, Files: []lab.File{binary, unit, spec}}, lab.Trixie, lab.Trixie); err != nil {
+	files = append(files, lab.File{Path: pair.SpecFile, Data: []byte(s.specOf(0))})
+	p = &bench{Stage: stage, setup: s, rate: o.rate}
+	if p.hosts, err = stage.AddHosts(ctx, lab.HostOptions{Installed: true, Files: files}, lab.Trixie, lab.Trixie); err != nil {
 		return nil, err
 	}
-	if err = p.each(func(h *lab.Host) error {
-		if _, err := h.Run(ctx, agent, "--once"); err != nil || !s.daemon {
+	if err = pair.Each(p.hosts, func(h *lab.Host) error {
+		if _, err := h.Run(ctx, pair.Agent, "--once"); err != nil || !s.daemon {
 			return err
 		}
 		_, err := h.Run(ctx, "systemctl", "enable", "--now", "rlb-agent")
@@ -125,48 +119,23 @@ func newPair(ctx context.Context, s setup, o options) (p *pair, err error) {
 	return p, p.settle(ctx)
 }
 
-// each does the same on both hosts at once.
-func (p *pair) each(do func(*lab.Host) error) error {
-	errs := make([]error, len(p.hosts))
-	var all sync.WaitGroup
-	for i, h := range p.hosts {
-		all.Go(func() { errs[i] = do(h) })
+// restore undoes every fault, whichever there was.
+func (p *bench) restore(ctx context.Context) error {
+	units := []string{"haproxy", "keepalived"}
+	if p.setup.daemon {
+		units = append(units, "rlb-agent")
 	}
-	all.Wait()
-	return errors.Join(errs...)
-}
-
-func holds(h *lab.Host) bool { return h.HoldsAddress(netip.MustParseAddr(vip)) }
-
-// mend undoes every fault, whichever there was.
-func (p *pair) mend(ctx context.Context) error {
-	_ = p.Heal() // an error says that there is no partition
-	return p.each(func(h *lab.Host) error {
-		if !h.Up() {
-			if err := h.Start(ctx); err != nil {
-				return err
-			}
-		}
-		if err := h.RestoreLink(); err != nil {
-			return err
-		}
-		units := "haproxy keepalived"
-		if p.setup.daemon {
-			units += " rlb-agent"
-		}
-		_, err := h.Sh(ctx, "systemctl kill -s CONT haproxy; systemctl reset-failed; test ! -e "+drainFile+" || "+agent+" undrain; systemctl start "+units+" || { sleep 1; systemctl start "+units+"; }") // the agent may start them too
-		return err
-	})
+	return pair.Restore(ctx, p.Lab, p.hosts, units...)
 }
 
 // settle waits until the pair is as it should be: one active host, one that stands by, and nothing left to do.
-func (p *pair) settle(ctx context.Context) error {
+func (p *bench) settle(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
 	var roles [2]string
 	for {
 		for i, h := range p.hosts {
-			out, err := h.Run(ctx, agent, "status", "-o", "json")
+			out, err := h.Run(ctx, pair.Agent, "status", "-o", "json")
 			var status struct{ Role string }
 			_ = json.Unmarshal([]byte(out), &status)
 			roles[i] = status.Role
@@ -174,7 +143,7 @@ func (p *pair) settle(ctx context.Context) error {
 				roles[i] += ", not ready"
 			}
 		}
-		if sorted := slices.Sorted(slices.Values(roles[:])); slices.Equal(sorted, []string{"BACKUP", "MASTER"}) && holds(p.hosts[0]) != holds(p.hosts[1]) {
+		if sorted := slices.Sorted(slices.Values(roles[:])); slices.Equal(sorted, []string{"BACKUP", "MASTER"}) && pair.Holds(p.hosts[0]) != pair.Holds(p.hosts[1]) {
 			return nil
 		}
 		select {
@@ -186,8 +155,8 @@ func (p *pair) settle(ctx context.Context) error {
 }
 
 // roles says which host is active.
-func (p *pair) roles() (active, standby *lab.Host) {
-	if holds(p.hosts[0]) {
+func (p *bench) roles() (active, standby *lab.Host) {
+	if pair.Holds(p.hosts[0]) {
 		return p.hosts[0], p.hosts[1]
 	}
 	return p.hosts[1], p.hosts[0]

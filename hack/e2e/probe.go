@@ -10,10 +10,22 @@ import (
 	"rlb.dev/rlb-agent/hack/lab/pair"
 )
 
-// Probe measures what a client sees while something is done, and for a moment after it.
+// Probe measures the gap that a client sees while something is done, and for a moment after it. A connection that takes
+// longer than 100 ms has failed.
 func (w *World) Probe(after time.Duration, do func()) lab.Report {
 	w.Helper()
-	p, err := w.Client.Probe(pair.Service, lab.ProbeOptions{Interval: 10 * time.Millisecond})
+	return w.probe(lab.ProbeOptions{Interval: 10 * time.Millisecond}, after, do)
+}
+
+// Losses is Probe for what must not cost a connection: one may take a second, as on a busy machine.
+func (w *World) Losses(after time.Duration, do func()) lab.Report {
+	w.Helper()
+	return w.probe(lab.ProbeOptions{Interval: 10 * time.Millisecond, Timeout: time.Second}, after, do)
+}
+
+func (w *World) probe(opts lab.ProbeOptions, after time.Duration, do func()) lab.Report {
+	w.Helper()
+	p, err := w.Client.Probe(pair.Service, opts)
 	if err != nil {
 		w.Fatal(err)
 	}
@@ -22,7 +34,7 @@ func (w *World) Probe(after time.Duration, do func()) lab.Report {
 	do()
 	time.Sleep(after)
 	report := p.Stop()
-	w.Logf("probe: %d connections, %d failed, gap %v, itself late by %v, %v", report.Total, report.Failed, report.Gap, report.Late, report.Errors)
+	w.Logf("probe: %d connections, %d failed, gap %v, open %v, itself late by %v, %v", report.Total, report.Failed, report.Gap, report.Open, report.Late, report.Errors)
 	return report
 }
 
@@ -109,7 +121,7 @@ func Row(t testing.TB, fault string, report lab.Report, said, next string) {
 	t.Logf("| %s | %s | %s | %s |", fault, seen, Brief(said), Brief(next))
 }
 
-// Brief is the line of an output that tells most: the agent's error, else the last line.
+// Brief is one line of an output: the agent's error, else the last line.
 func Brief(out string) string {
 	lines := strings.Split(strings.TrimSpace(out), "\n")
 	for _, line := range lines {

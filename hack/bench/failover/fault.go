@@ -73,7 +73,7 @@ func part(ctx context.Context, t *trial) error {
 	return lab.Until(ctx, bound, func() bool { return pair.Holds(t.active) && pair.Holds(t.standby) })
 }
 
-// drain gives the virtual IP away in order. A spec without nodes leaves nobody to look for first.
+// drain moves the virtual IP to the peer. Without nodes in the spec the agent knows no peer, and has to be forced.
 func drain(ctx context.Context, t *trial) error {
 	args := []string{pair.Agent, "drain"}
 	if !t.setup.daemon {
@@ -82,7 +82,7 @@ func drain(ctx context.Context, t *trial) error {
 	return on(args...)(ctx, t)
 }
 
-// edit changes the spec on both hosts. The original has nobody who notices, so that the agent is run by hand.
+// edit changes the spec on both hosts. The original has no daemon, so the agent is run by hand.
 func edit(ctx context.Context, t *trial) error {
 	t.edits++
 	if err := pair.Each(t.hosts, func(h *lab.Host) error {

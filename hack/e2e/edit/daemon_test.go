@@ -128,7 +128,7 @@ func badEdit(w *e2e.World, h *e2e.Host) {
 // ownEnd restarts and stops the agent, which touches nothing.
 func ownEnd(w *e2e.World, h *e2e.Host) {
 	w.Judge("the agent restarted and stopped", func() (lab.Report, error) {
-		report := w.Probe(time.Second, func() { h.Shell("systemctl restart rlb-agent; systemctl stop rlb-agent") })
+		report := w.Losses(time.Second, func() { h.Shell("systemctl restart rlb-agent; systemctl stop rlb-agent") })
 		return report, e2e.Lossless(report)
 	})
 	if !h.Is("active", "haproxy", "active") || !h.Is("active", "keepalived", "active") || !h.Active() {

@@ -17,7 +17,7 @@ func TestEditUnderLoad(t *testing.T) {
 		for _, h := range []*e2e.Host{standby, active} {
 			h.Apply(e2e.TwoServers())
 		}
-		report := w.Probe(time.Second, func() {
+		report := w.Losses(time.Second, func() {
 			standby.Apply(e2e.Spec())
 			active.Apply(e2e.Spec())
 			w.Serves("cp3")

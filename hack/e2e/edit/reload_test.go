@@ -67,7 +67,7 @@ func TestReloadUnderLoad(t *testing.T) {
 		t.Errorf("%d workers, not the one that serves and the one with the quiet connections", n)
 	}
 	if out := h.Must(pair.Agent, "status"); !strings.Contains(out, "1 old process finishes its connections") {
-		t.Errorf("the status does not tell of the old worker:\n%s", out)
+		t.Errorf("the status does not show the old worker:\n%s", out)
 	}
 
 	// a worker ends with its last connection, or at its hardStopAfter

@@ -94,7 +94,7 @@ func TestTry(t *testing.T) {
 		t.Errorf("trials are in the history:\n%s", now)
 	}
 
-	// --once is refused while a spec is tried, and a daemon stands still, until it is confirmed
+	// --once is refused while a spec is tried, and a daemon does nothing, until it is confirmed
 	stop := w.Steady("confirmed")
 	end := try(h, "10m")
 	if code, out := h.RunAgent("--once"); code != 4 || !strings.Contains(out, "while "+tried+" is tried") {
@@ -120,7 +120,7 @@ func TestTry(t *testing.T) {
 		t.Errorf("confirm without a trial: exit code %d\n%s", code, out)
 	}
 
-	// the host that stands by is rebooted while it tries
+	// the standby is rebooted while it tries
 	before = standby.Shell("cat /etc/haproxy/haproxy.cfg " + pair.SpecFile)
 	stop = w.Steady("rebooted")
 	standby.Shell("systemd-run --quiet --collect --unit=trying " + pair.Agent + " try --timeout 10m " + tried)

@@ -11,7 +11,7 @@ import (
 	"rlb.dev/rlb-agent/hack/lab/pair"
 )
 
-// An edit whose health check takes every server out is undone, and told with its place and HAProxy's reason. Then the
+// An edit whose health check takes every server out is undone, and reported with its place and HAProxy's reason. Then the
 // generations: listed, and gone back to.
 func TestFailedEditAndRollback(t *testing.T) {
 	w := e2e.New(t)
@@ -71,10 +71,10 @@ func TestFailedEditAndRollback(t *testing.T) {
 	report = stop()
 
 	// what was fine then is refused now, as any edit would be
-	h.Shell("printf '#!/bin/sh\\n' > /usr/local/sbin/told; chmod 755 /usr/local/sbin/told")
-	h.Apply(e2e.Spec("vrrp: {notify: {master: /usr/local/sbin/told}}"))
+	h.Shell("printf '#!/bin/sh\\n' > /usr/local/sbin/notified; chmod 755 /usr/local/sbin/notified")
+	h.Apply(e2e.Spec("vrrp: {notify: {master: /usr/local/sbin/notified}}"))
 	h.Apply(e2e.TwoServers())
-	h.Shell("rm /usr/local/sbin/told")
+	h.Shell("rm /usr/local/sbin/notified")
 	before = h.Shell("cat /etc/haproxy/haproxy.cfg /etc/keepalived/keepalived.conf " + pair.SpecFile)
 	code, out = h.RunAgent("rollback")
 	if code != 3 || !strings.Contains(out, "vrrp.notify.master: there is no file") {
@@ -93,7 +93,7 @@ func TestOneAtATime(t *testing.T) {
 	w.Serves("cp1", "cp2", "cp3")
 	stop := w.Steady("two agents")
 
-	// begin runs an agent that stands still before an effect
+	// begin runs an agent that stops itself before an effect
 	begin := func(text, at string) (end func() (int, string)) {
 		h.WriteSpec(text)
 		type outcome struct {

@@ -20,7 +20,7 @@ func changes(h *e2e.Host) (roles, faults int) {
 }
 
 // Two loads for all cores of the machine. The second keeps everything that is not real-time from them for 250 ms, again
-// and again; what ends it has the higher priority.
+// and again; the timeout that stops it has the higher priority.
 const (
 	busyLoops = `for core in $(seq $(($(nproc) * 2))); do timeout 6 sh -c 'while :; do :; done' & done; wait`
 	stalls    = `for i in 1 2 3 4 5; do

@@ -52,7 +52,7 @@ for (1 .. 20) { send(S, $body, 0, pack_sockaddr_in(0, $to)) or die $!; select(un
 `
 
 // However the advertisements travel and whatever they carry, behind a closed firewall: one host holds all of the virtual
-// IPs, and the other one has them as soon as it goes.
+// IPs, and when it stops the other one takes them over.
 func TestTransports(t *testing.T) {
 	w := e2e.New(t)
 	all := w.Hosts(true, lab.Trixie, lab.Bookworm)
@@ -87,7 +87,7 @@ func TestTransports(t *testing.T) {
 		vips    []netip.Addr
 		more    []string
 		prefers *e2e.Host // that the virtual IPs go back to
-		rogue   string    // where an advertisement of a stranger goes to; an address of the active host is filled in
+		rogue   string    // destination of a forged advertisement; %s is the address of the active host
 	}{
 		{"multicast", v4, []string{pair(true, false, "", "")}, nil, "224.0.0.18"},
 		{"multicast, peers unknown", v4, nil, nil, ""},
@@ -140,7 +140,7 @@ func TestTransports(t *testing.T) {
 			if c.rogue != "" {
 				target := strings.Replace(c.rogue, "%s", active.Addr().String(), 1)
 				standby.Shell("ip address add 198.51.100.99/24 dev eth0")
-				advertise := func() bool { // says whether it is heeded
+				advertise := func() bool { // says whether the virtual IP moved
 					done, moved := make(chan error), false
 					go func() {
 						_, err := standby.Run(t.Context(), "perl", "-e", rogue, "198.51.100.99", target)
@@ -159,11 +159,11 @@ func TestTransports(t *testing.T) {
 					}
 				}
 				if advertise() {
-					t.Error("a stranger's advertisement is let in")
+					t.Error("a forged advertisement is let in")
 				}
 				active.Shell("systemctl stop rlb-agent; iptables -I INPUT -p 112 -j ACCEPT") // without the firewall it would be
 				if !advertise() {
-					t.Error("the stranger's advertisement is none: it proves nothing")
+					t.Error("without the firewall it changes nothing either: it proves nothing")
 				}
 				active.Shell("iptables -D INPUT -p 112 -j ACCEPT; systemctl start rlb-agent")
 				standby.Shell("ip address del 198.51.100.99/24 dev eth0")

@@ -16,9 +16,9 @@ func TestBareHostRefused(t *testing.T) {
 	hosts := w.Hosts(false, lab.Trixie, lab.Bookworm, lab.Trixie)
 	t.Run("hosts", func(t *testing.T) {
 		for i, tt := range []struct {
-			name, spec, broken, mended string
-			code                       int
-			reason                     string
+			name, spec, broken, fixed string
+			code                      int
+			reason                    string
 		}{
 			{"refused by the programs just unpacked", e2e.Spec("proxy:", "  extraGlobal: bogus directive"), "true", "true", 4, "proxy.extraGlobal: /etc/haproxy/haproxy.cfg:"},
 			{"refused by both, Debian 12", e2e.Spec("proxy:", "  extraGlobal: bogus directive", "vrrp:", "  extraInstance: bogus directive"), "true", "true", 4, "vrrp.extraInstance: /etc/keepalived/keepalived.conf:"},
@@ -38,7 +38,7 @@ func TestBareHostRefused(t *testing.T) {
 				if after := h.Snapshot(); withoutState(after) != withoutState(before) {
 					t.Errorf("the host is not as before:\n%s", e2e.Difference(before, after))
 				}
-				h.Shell(tt.mended)
+				h.Shell(tt.fixed)
 				h.WriteSpec(h.OwnVIP(e2e.Spec()))
 				e2e.Row(t, "bare host: "+tt.name, lab.Report{}, fmt.Sprintf("exit %d: %s", code, e2e.Brief(out)), h.Converges(tt.name))
 			})

@@ -41,22 +41,22 @@ exec /root/real/${0##*/} "$@"
 END
 	chmod 755 /root/locked; mount --bind /root/locked $(readlink -f /usr/sbin/iptables)`
 
-// full puts a disk without room in the place of a directory; roomy undoes it and keeps what changed.
+// full puts a full disk in the place of a directory; notFull undoes it and keeps what changed.
 func full(dir string) string {
 	return `set -e; cp -a ` + dir + ` /root/kept; mount -t tmpfs -o size=2m,mode=755 none ` + dir + `; cp -a /root/kept/. ` + dir + `
 	head -c 4m /dev/zero > ` + dir + `/filler 2>/dev/null || true`
 }
 
-func roomy(dir string) string {
+func notFull(dir string) string {
 	return `set -e; rm -r ` + dir + `/filler /root/kept; cp -a ` + dir + ` /root/kept; umount ` + dir + `; find ` + dir + ` -mindepth 1 -delete; cp -a /root/kept/. ` + dir + `; rm -r /root/kept`
 }
 
 // brokenPackage is a package whose installation fails for real, and stays half configured.
 const brokenPackage = `mkdir -p /root/broken/DEBIAN; printf 'Package: broken\nVersion: 1\nArchitecture: all\nMaintainer: nobody\nDescription: broken\n' > /root/broken/DEBIAN/control
-	printf '#!/bin/sh\ntest -e /root/mended\n' > /root/broken/DEBIAN/postinst; chmod 755 /root/broken/DEBIAN/postinst
+	printf '#!/bin/sh\ntest -e /root/fixed\n' > /root/broken/DEBIAN/postinst; chmod 755 /root/broken/DEBIAN/postinst
 	dpkg-deb --build /root/broken /root/broken.deb >/dev/null; dpkg -i /root/broken.deb >/dev/null 2>&1 || true; dpkg -s broken | grep half-configured`
 
-// What is broken on the host that serves stops an edit, is named, and no client notices. When it is mended, the next
+// What is broken on the active host stops an edit, is named, and no client notices. When it is fixed, the next
 // run converges.
 func TestBrokenHost(t *testing.T) {
 	w := e2e.New(t)
@@ -71,27 +71,27 @@ func TestBrokenHost(t *testing.T) {
 	w.Serves("cp1", "cp2", "cp3")
 
 	for _, tt := range []struct {
-		name, broken, mended string
-		spec                 string
-		fault, meanwhile     string // a fault of the build with faults, and what happens while that keeps the agent still
-		code                 int
-		reason               string
-		gap                  time.Duration // that clients may see; none
+		name, broken, fixed string
+		spec                string
+		fault, meanwhile    string // a fault of the build with faults, and what happens while that keeps the agent still
+		code                int
+		reason              string
+		gap                 time.Duration // that clients may see; none
 	}{
-		{name: "disk full under /var/lib/rlb", broken: full("/var/lib/rlb"), mended: roomy("/var/lib/rlb"), spec: e2e.TwoServers(), code: 4, reason: "no space left on device"},
-		{name: "disk full under /etc/haproxy", broken: full("/etc/haproxy"), mended: roomy("/etc/haproxy"), spec: e2e.TwoServers(), code: 4, reason: "cannot write /etc/haproxy/haproxy.cfg: no space left on device"},
-		{name: "/etc/haproxy read-only", broken: "mount --bind /etc/haproxy /etc/haproxy; mount -o remount,bind,ro /etc/haproxy", mended: "umount /etc/haproxy",
+		{name: "disk full under /var/lib/rlb", broken: full("/var/lib/rlb"), fixed: notFull("/var/lib/rlb"), spec: e2e.TwoServers(), code: 4, reason: "no space left on device"},
+		{name: "disk full under /etc/haproxy", broken: full("/etc/haproxy"), fixed: notFull("/etc/haproxy"), spec: e2e.TwoServers(), code: 4, reason: "cannot write /etc/haproxy/haproxy.cfg: no space left on device"},
+		{name: "/etc/haproxy read-only", broken: "mount --bind /etc/haproxy /etc/haproxy; mount -o remount,bind,ro /etc/haproxy", fixed: "umount /etc/haproxy",
 			spec: e2e.TwoServers(), code: 4, reason: "cannot write /etc/haproxy/haproxy.cfg: read-only file system"},
-		{name: "firewall tool locked", broken: lockedTables, mended: "umount $(readlink -f /usr/sbin/iptables)", spec: extra, code: 4, reason: "holding the xtables lock"},
+		{name: "firewall tool locked", broken: lockedTables, fixed: "umount $(readlink -f /usr/sbin/iptables)", spec: extra, code: 4, reason: "holding the xtables lock"},
 		{name: "firewall tool fails (injected)", spec: extra, fault: "error:LoadFirewall IPv4", code: 4, reason: "injected fault at LoadFirewall"},
 		{name: "systemd refuses a reload (injected)", spec: e2e.MoreRetries(), fault: "error-once:ReloadUnit", code: 4, reason: "injected fault at ReloadUnit"},
-		{name: "D-Bus gone", broken: "systemctl stop dbus.socket dbus", mended: "systemctl start dbus.socket dbus", spec: e2e.TwoServers(), code: 2, reason: "there is no system bus"},
-		{name: "port taken by another program", broken: holdPort, mended: "systemctl stop taker", spec: extra, code: 3, reason: "services[0].port: 0.0.0.0:9100 is taken by perl"},
+		{name: "D-Bus gone", broken: "systemctl stop dbus.socket dbus", fixed: "systemctl start dbus.socket dbus", spec: e2e.TwoServers(), code: 2, reason: "there is no system bus"},
+		{name: "port taken by another program", broken: holdPort, fixed: "systemctl stop taker", spec: extra, code: 3, reason: "services[0].port: 0.0.0.0:9100 is taken by perl"},
 		// HAProxy itself: while its new process tries for 2 s and more to bind, it has the old one close its doors
-		{name: "port taken after the check", spec: extra, fault: "stop-before:ReloadUnit haproxy", meanwhile: holdPort, mended: "systemctl stop taker", code: 4, reason: "its new worker failed", gap: 4 * time.Second},
-		{name: "apt's lock held", broken: holdDpkg, mended: "systemctl stop locker; rm /run/locked", spec: e2e.Spec(pin), code: 4, reason: "Unable to acquire the dpkg frontend lock"},
+		{name: "port taken after the check", spec: extra, fault: "stop-before:ReloadUnit haproxy", meanwhile: holdPort, fixed: "systemctl stop taker", code: 4, reason: "its new worker failed", gap: 4 * time.Second},
+		{name: "apt's lock held", broken: holdDpkg, fixed: "systemctl stop locker; rm /run/locked", spec: e2e.Spec(pin), code: 4, reason: "Unable to acquire the dpkg frontend lock"},
 		{name: "version not in the archive", spec: e2e.Spec("packages: {haproxy: {version: 99.9.*}}"), code: 4, reason: "Version '99.9.*' for 'haproxy' was not found"},
-		{name: "another package half configured", broken: brokenPackage, mended: "dpkg --purge broken >/dev/null", spec: e2e.TwoServers(), code: 0, reason: "done"},
+		{name: "another package half configured", broken: brokenPackage, fixed: "dpkg --purge broken >/dev/null", spec: e2e.TwoServers(), code: 0, reason: "done"},
 	} {
 		h.Apply(e2e.Spec())
 		cfg, history := h.Shell("cat /etc/haproxy/haproxy.cfg /etc/keepalived/keepalived.conf; iptables -S"), h.Must(pair.Agent, "history")
@@ -121,7 +121,7 @@ func TestBrokenHost(t *testing.T) {
 		if report.Failed > 0 && report.Gap > tt.gap {
 			t.Errorf("%s: %d of %d connections failed, gap %v: %v", tt.name, report.Failed, report.Total, report.Gap, report.Errors)
 		}
-		h.Shell(tt.mended)
+		h.Shell(tt.fixed)
 		if strings.Contains(tt.spec, "99.9") {
 			h.WriteSpec(e2e.TwoServers())
 		}
@@ -129,7 +129,7 @@ func TestBrokenHost(t *testing.T) {
 		e2e.Row(t, tt.name, report, fmt.Sprintf("exit %d: %s", code, e2e.Brief(out)), next)
 	}
 
-	// keepalived's interface goes after the check, on the host that stands by
+	// keepalived's interface is deleted after the check, on the standby
 	standby.Shell("ip link add gone0 type veth peer name gone1; ip link set gone0 up; ip link set gone1 up; ip addr add 198.51.100.200/26 dev gone0")
 	stop := w.Steady("interface gone")
 	standby.WriteSpec(e2e.Spec("vrrp: {interface: gone0}"))

@@ -65,7 +65,7 @@ func states(h *e2e.Host, service string) map[string]contract.ServerState {
 	return states
 }
 
-// within waits until every one of these servers is up, or down, and tells how long each took.
+// within waits until every one of these servers is up, or down, and logs how long each took.
 func within(h *e2e.Host, limit time.Duration, up bool, service string, names ...string) {
 	h.World.Helper()
 	begin, took := time.Now(), map[string]time.Duration{}
@@ -81,7 +81,7 @@ func within(h *e2e.Host, limit time.Duration, up bool, service string, names ...
 	})
 }
 
-// API servers that are down, hang, fail, lose their TLS or their certificate, or ask who is there; and quiet connections.
+// API servers that are down, hang, fail, answer without TLS, with another certificate or with 401; and quiet connections.
 func TestKubeAPIServers(t *testing.T) {
 	w := e2e.New(t)
 	for i := 3; i < 6; i++ {
@@ -126,14 +126,14 @@ func TestKubeAPIServers(t *testing.T) {
 	within(h, time.Second, true, "verified", names...)
 	w.Serves(names...)
 
-	// each falls ill in its own way but the last; the quiet connections that it has are cut, the others stay
+	// each but the last fails in its own way; the quiet connections to those are cut, the others stay
 	held := quiet(w, pair.Service, names...)
 	set(lab.Hang, lab.Fail(500), lab.Plain, lab.Refuse, lab.Stranger)
 	within(h, 8500*time.Millisecond, false, "kube-apiserver", "cp1", "cp2", "cp3", "cp4") // 6 to 8.05 s, and the look at it
 	within(h, 8*time.Second, false, "verified", "cp1", "cp2", "cp3", "cp4", "cp5")
 	for _, name := range names {
 		_, cut, err := held[name].Cut()
-		if sick := name < "cp5"; cut != sick {
+		if down := name < "cp5"; cut != down {
 			t.Errorf("the quiet connection to %s was cut: %v, %v", name, cut, err)
 		}
 	}

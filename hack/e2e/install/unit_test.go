@@ -15,7 +15,7 @@ import (
 var exposure = regexp.MustCompile(`Overall exposure level for rlb-agent.service: ([0-9.]+)`)
 
 // The unit does all of its work in its sandbox, on Debian 12 and 13, from bare machines on; however the daemon ends, it
-// comes back, and nobody who is served notices.
+// comes back, and no client notices.
 func TestUnit(t *testing.T) {
 	w := e2e.New(t)
 	all := w.Hosts(false, lab.Bookworm, lab.Trixie)
@@ -61,7 +61,7 @@ func TestUnit(t *testing.T) {
 		{"stopped and started", "systemctl stop rlb-agent; systemctl start rlb-agent"},
 	} {
 		w.Judge(end.name, func() (lab.Report, error) {
-			report := w.Probe(500*time.Millisecond, func() {
+			report := w.Losses(500*time.Millisecond, func() {
 				for _, h := range all {
 					last := h.Shell("systemctl show --value -p InvocationID rlb-agent")
 					h.Shell(end.script)
@@ -80,7 +80,7 @@ func TestUnit(t *testing.T) {
 		t.Error("the ends of the agent moved the virtual IP")
 	}
 
-	// what it told keepalived does not outlive it
+	// its fault flag does not outlive it
 	b.Shell("systemctl stop rlb-agent; echo 1 > /run/rlb/fault; systemctl start rlb-agent; kill -9 $(systemctl show --value -p MainPID rlb-agent); systemctl stop rlb-agent")
 	if !b.FaultFlag(false) {
 		t.Error("a fault outlives the agent")
@@ -89,7 +89,7 @@ func TestUnit(t *testing.T) {
 	// one that hangs is restarted by the watchdog
 	b.Shell("mkdir -p /run/systemd/system/rlb-agent.service.d; printf '[Service]\nWatchdogSec=2s\n' > /run/systemd/system/rlb-agent.service.d/fast.conf; systemctl daemon-reload; systemctl start rlb-agent")
 	last := b.Shell("systemctl show --value -p InvocationID rlb-agent")
-	w.Never("the watchdog bites a healthy one", 3*time.Second, func() bool { return b.Shell("systemctl show --value -p InvocationID rlb-agent") != last })
+	w.Never("the watchdog restarts a healthy one", 3*time.Second, func() bool { return b.Shell("systemctl show --value -p InvocationID rlb-agent") != last })
 	b.Shell("systemctl kill -s STOP rlb-agent")
 	w.Eventually("the watchdog restarts it", 10*time.Second, func() bool {
 		return b.Is("active", "rlb-agent", "active") && b.Shell("systemctl show --value -p InvocationID rlb-agent") != last

@@ -92,7 +92,7 @@ func TestStatus(t *testing.T) {
 	if s := statusFile(standby); !strings.Contains(s.RoleReason, "took over") || !s.VirtualIPs[0].Held {
 		t.Errorf("the new active: %q, %+v", s.RoleReason, s.VirtualIPs)
 	}
-	w.Eventually("the drift is repaired and told", 15*time.Second, func() bool {
+	w.Eventually("the drift is repaired and reported", 15*time.Second, func() bool {
 		s := statusFile(active)
 		return s.Drift.Found == 1 && s.Drift.Repaired == 1 && s.Is("Ready") && s.Role == "BACKUP"
 	})
@@ -109,7 +109,7 @@ func TestStatus(t *testing.T) {
 	generation := statusFile(active).Generation
 	synced := statusFile(active).Condition("InSync").LastTransitionTime
 	active.WriteSpec(text + "proxi: {}\n")
-	w.Eventually("the refusal is told", 5*time.Second, func() bool { return statusFile(active).Condition("SpecValid").Status == "False" })
+	w.Eventually("the refusal is reported", 5*time.Second, func() bool { return statusFile(active).Condition("SpecValid").Status == "False" })
 	s, code := active.Status()
 	if code != 1 || s.Is("Ready") || !s.Is("Serving") || !s.Is("InSync") || s.Generation != generation+1 || s.ObservedGeneration != generation ||
 		!strings.Contains(s.Condition("SpecValid").Message, `did you mean "proxy"`) || s.LastReconcile.Result != status.Refused {
@@ -120,7 +120,7 @@ func TestStatus(t *testing.T) {
 	}
 	active.Shell("systemctl restart rlb-agent") // which forgets nothing of that
 	active.WriteSpec(text)
-	w.Eventually("the good spec is told", 10*time.Second, func() bool { return statusFile(active).Is("Ready") })
+	w.Eventually("the good spec is in force", 10*time.Second, func() bool { return statusFile(active).Is("Ready") })
 	if at := statusFile(active).Condition("InSync").LastTransitionTime; !at.Equal(synced) {
 		t.Errorf("InSync changed at %v, was %v", at, synced)
 	}
@@ -132,7 +132,7 @@ func TestStatus(t *testing.T) {
 	}
 	standby.Shell(pair.Agent + " undrain")
 
-	// nobody is shown what nobody keeps true
+	// without the daemon there are no metrics and no text file
 	standby.Shell("systemctl stop rlb-agent")
 	if out := fetch(standby, "127.0.0.1:9345", "/metrics", "x") + standby.Shell("ls /run"); strings.Contains(out, "rlb_") || strings.Contains(out, "rlb.prom") {
 		t.Errorf("after the end of the agent: %s", out)

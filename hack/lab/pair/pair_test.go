@@ -51,7 +51,10 @@ func TestWatch(t *testing.T) {
 		})
 		time.Sleep(151 * time.Millisecond)
 		h := stop()
-		if len(h) != 2 || h[0].To != 98*time.Millisecond || h[1].From != 100*time.Millisecond || !slices.Equal(h[1].Holders, []string{"lb2"}) {
+		if len(h) != 2 || !slices.Equal(h[0].Holders, []string{"lb1"}) || !slices.Equal(h[1].Holders, []string{"lb2"}) {
+			t.Fatalf("seen: %+v", h)
+		}
+		if change := h[1].From; change < 100*time.Millisecond || change > 110*time.Millisecond || h[0].To >= change || h[1].To < 140*time.Millisecond {
 			t.Errorf("seen: %+v", h)
 		}
 	})

@@ -11,7 +11,7 @@ import (
 
 func TestJudge(t *testing.T) {
 	calm, stood := lab.Report{Late: time.Millisecond}, lab.Report{Late: time.Second}
-	bad := errors.New("gap 9s")
+	bad, lost := errors.New("gap 9s"), Lossless(lab.Report{Total: 9, Failed: 1, Errors: map[string]int{"connection refused": 1}})
 	type outcome struct {
 		report lab.Report
 		err    error
@@ -26,6 +26,7 @@ func TestJudge(t *testing.T) {
 		{"bad", []outcome{{calm, bad}}, "failover: gap 9s"},
 		{"spoiled, then good", []outcome{{stood, bad}, {calm, nil}}, ""},
 		{"spoiled, then bad", []outcome{{stood, bad}, {stood, bad}, {calm, bad}}, "failover: gap 9s"},
+		{"lost, although the machine stood still", []outcome{{stood, lost}}, "failover: 1 of 9 connections failed, not by timeouts alone"},
 		{"spoiled each time", []outcome{{stood, bad}, {stood, bad}, {stood, bad}}, "failover: gap 9s; the machine stood still each time"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -47,7 +48,7 @@ func TestVerdicts(t *testing.T) {
 	}{
 		{"good", lab.Report{Total: 100, Gap: 10 * time.Millisecond}, false, false},
 		{"nothing asked", lab.Report{}, true, false},
-		{"one failed", lab.Report{Total: 100, Failed: 1, Gap: 20 * time.Millisecond}, true, false},
+		{"one failed", lab.Report{Total: 100, Failed: 1, Errors: map[string]int{"timeout": 1}, Gap: 20 * time.Millisecond}, true, false},
 		{"a long gap", lab.Report{Total: 100, Failed: 30, Gap: 300 * time.Millisecond}, true, true},
 		{"no service at the end", lab.Report{Total: 100, Failed: 60, Open: 600 * time.Millisecond}, true, true},
 	} {

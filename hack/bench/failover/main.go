@@ -153,7 +153,7 @@ func (p *bench) repeat(ctx context.Context, f fault, times int) (samples []sampl
 		if err != nil {
 			return samples, err
 		}
-		if !f.loaded && one.disturbed() && again < times {
+		if !f.loaded && one.Disturbed && again < times {
 			again++
 			progress("%s, %s: measured again, the machine itself stood still for %.0f ms", p.setup.name, f.title, one.Late)
 			continue

@@ -30,6 +30,8 @@ type sample struct {
 	Holders []string       `json:"holders"`           // who had the virtual IP from when on, as "12 ms: lb1 lb2"
 	Late    float64        `json:"late"`              // by how much the client itself was late at worst
 	Rate    float64        `json:"rate"`              // connections a second that were made
+
+	Disturbed bool `json:"-"` // by the machine itself
 }
 
 func (s sample) String() string {
@@ -54,9 +56,6 @@ func (s sample) String() string {
 	}
 	return text
 }
-
-// disturbed says that the client itself was late by so much that the sample says little about the pair.
-func (s sample) disturbed() bool { return s.Late > 20 && s.Late > s.Gap/4 }
 
 // try makes the fault once and brings the pair back to rest.
 func (p *bench) try(ctx context.Context, f fault) (sample, error) {
@@ -123,7 +122,7 @@ func (t *trial) run(ctx context.Context, f fault) (one sample, err error) {
 		one.Gap, one.Endless = millis(report.Open), true
 	}
 	one.Total, one.Failed, one.Late = report.Total, report.Failed, millis(report.Late)
-	one.Errors = report.Errors
+	one.Errors, one.Disturbed = report.Errors, report.Disturbed()
 	one.Rate = float64(report.Total) / report.Took.Seconds()
 	for _, conn := range quiet {
 		conn.Poke()

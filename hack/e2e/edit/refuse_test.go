@@ -38,6 +38,7 @@ func TestRefusals(t *testing.T) {
 		{"interface that is not there", e2e.Spec("vrrp:", "  interface: eth7"), pair.Agent + " --once", 3, pair.SpecFile + ":12:14: vrrp.interface: cannot find interface eth7"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
+			h := h.In(t)
 			if tt.spec != "" {
 				h.WriteSpec(tt.spec)
 			}

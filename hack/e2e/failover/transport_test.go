@@ -86,22 +86,23 @@ func TestTransports(t *testing.T) {
 		name    string
 		vips    []netip.Addr
 		more    []string
-		prefers *e2e.Host // that the virtual IPs go back to
-		rogue   string    // destination of a forged advertisement; %s is the address of the active host
+		prefers string // the host that the virtual IPs go back to
+		rogue   string // destination of a forged advertisement; %s is the address of the active host
 	}{
-		{"multicast", v4, []string{pair(true, false, "", "")}, nil, "224.0.0.18"},
-		{"multicast, peers unknown", v4, nil, nil, ""},
-		{"unicast", v4, []string{pair(true, false, "", ""), unicast}, nil, "%s"},
-		{"IPv6 multicast", v6, []string{pair(false, true, "", "")}, nil, ""},
-		{"IPv6 unicast", v6, []string{pair(false, true, "", ""), unicast}, nil, ""},
-		{"both families unicast", both, []string{pair(true, true, "", ""), unicast}, nil, ""},
-		{"20 virtual IPs", twenty, []string{pair(true, true, "", "")}, nil, ""},
-		{"priority, fail back", v4, []string{pair(true, false, ", priority: 100", ", priority: 200"), preempt}, b, ""},
-		{"priority, no fail back", v4, []string{pair(true, false, ", priority: 200", ", priority: 100")}, nil, ""},
-		{"an interface of its own", both, []string{pair(true, true, "", ", interface: lan0")}, nil, ""},
+		{"multicast", v4, []string{pair(true, false, "", "")}, "", "224.0.0.18"},
+		{"multicast, peers unknown", v4, nil, "", ""},
+		{"unicast", v4, []string{pair(true, false, "", ""), unicast}, "", "%s"},
+		{"IPv6 multicast", v6, []string{pair(false, true, "", "")}, "", ""},
+		{"IPv6 unicast", v6, []string{pair(false, true, "", ""), unicast}, "", ""},
+		{"both families unicast", both, []string{pair(true, true, "", ""), unicast}, "", ""},
+		{"20 virtual IPs", twenty, []string{pair(true, true, "", "")}, "", ""},
+		{"priority, fail back", v4, []string{pair(true, false, ", priority: 100", ", priority: 200"), preempt}, "lb2", ""},
+		{"priority, no fail back", v4, []string{pair(true, false, ", priority: 200", ", priority: 100")}, "", ""},
+		{"an interface of its own", both, []string{pair(true, true, "", ", interface: lan0")}, "", ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			w := w.In(t)
+			w, a, b := w.In(t), a.In(t), b.In(t)
+			all := []*e2e.Host{a, b}
 			var texts []string
 			for _, addr := range c.vips {
 				texts = append(texts, `"`+addr.String()+`"`)
@@ -129,7 +130,7 @@ func TestTransports(t *testing.T) {
 						return false
 					}
 				}
-				return whole(a, b) && c.prefers != b || whole(b, a) && c.prefers != a
+				return whole(a, b) && c.prefers != b.Name() || whole(b, a) && c.prefers != a.Name()
 			})
 			active, standby := a, b
 			if whole(b, a) {
@@ -192,7 +193,7 @@ func TestTransports(t *testing.T) {
 				t.Errorf("the other one took over after %v", took)
 			}
 			w.Eventually("keepalived is started again", 5*time.Second, func() bool { return active.Is("active", "keepalived", "active") })
-			if c.prefers == active {
+			if c.prefers == active.Name() {
 				w.Eventually("fail back", 5*time.Second, func() bool { return whole(active, standby) })
 			} else {
 				w.Never("fail back", 500*time.Millisecond, func() bool { return !whole(standby, active) })

@@ -40,7 +40,7 @@ func original(h *e2e.Host) {
 	h.World.Helper()
 	lab := strings.NewReplacer("192.168.3.240", pair.VIP, "192.168.3.25", "198.51.100.2", "master", "cp")
 	for _, name := range []string{"keepalived.conf", "haproxy.cfg"} {
-		data, err := os.ReadFile("../../render/testdata/original/" + name)
+		data, err := os.ReadFile("../../../render/testdata/original/" + name)
 		if err != nil {
 			h.World.Fatal(err)
 		}

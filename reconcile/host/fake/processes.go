@@ -186,6 +186,9 @@ func (h *Host) Workers(ctx context.Context, masterSocket string) (host.Workers, 
 	}
 	if u := h.unit("haproxy.service"); u.active && strings.HasSuffix(h.environment(u.name)["EXTRAOPTS"], " "+masterSocket) {
 		workers := u.workers
+		if h.Reloading {
+			workers = host.Workers{Current: []int{h.serial + 1}, Old: u.workers.Current}
+		}
 		if h.OldMaster {
 			workers.Failed = 0
 		}

@@ -69,6 +69,9 @@ func statusRows(s status.Status, now time.Time) []row {
 		}
 		rows = append(rows, r)
 	}
+	for _, text := range s.Pending {
+		rows = append(rows, row{label: "Pending", text: text, mood: bad})
+	}
 	return append(rows, historyRows(s, now)...)
 }
 

@@ -32,8 +32,9 @@ type Host struct {
 	Unchecked string                // a word in HAProxy's configuration with which a server is never checked
 	Role      host.Role             // what keepalived's instances are, BACKUP where it is ""
 	Lost      string                // a word in keepalived's configuration with which it has no instances
-	Forbidden map[string]string     // words that a program ("haproxy", "keepalived") refuses in its configuration
+	Forbidden map[string]string     // words that a program ("haproxy", "keepalived 1:2.3.3-1") refuses in its configuration
 	OldMaster bool                  // HAProxy before 2.6, which does not tell of failed reloads
+	KeepsOld  bool                  // packages neither reload nor restart a daemon
 	Reloading bool                  // a new worker of HAProxy is told that does not listen yet, as from 3.1 on
 	Routers   []render.Identity     // that others advertise
 	Detached  []string              // the commands of RunDetached

@@ -37,8 +37,8 @@ func (p Plan) Empty() bool { return len(p.Install)+len(p.Configure) == 0 }
 func NewPlan(d Desired, o Observed) Plan {
 	p := planner{d: d, o: o}
 	p.packages()
-	p.holds()
 	p.programs()
+	p.holds()
 	p.firewall()
 	p.files()
 	p.units()

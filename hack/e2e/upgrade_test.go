@@ -1,0 +1,99 @@
+package e2e
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"rlb.dev/rlb-agent/hack/lab"
+)
+
+// aptInstall is what an administrator types to bring another version of a held package.
+const aptInstall = "apt-get install -qy --allow-change-held-packages --allow-downgrades -o Dpkg::Options::=--force-confold "
+
+// HAProxy is upgraded by apt from 3.2 to 3.4, which refuses what was rendered for 3.2, and back. The daemon, or the next
+// run, brings the files for the new version into force; no connection fails and none that is open is cut.
+func TestUpgrade(t *testing.T) {
+	w := newWorld(t)
+	for _, r := range []lab.Release{lab.Sid, lab.Experimental} {
+		lab.RequireRelease(t.Context(), t, r)
+	}
+	h := w.hosts(true, lab.Sid)[0]
+	h.apply(specOf())
+	w.eventually("the host is active", 5*time.Second, h.active)
+	w.serves("cp1", "cp2", "cp3")
+	installed := func() string { return h.must("dpkg-query", "-W", "-f", "${Version}", "haproxy") }
+	old := installed()
+	if err := h.AddFrom(t.Context(), lab.Experimental, "haproxy"); err != nil {
+		t.Fatal(err)
+	}
+	h.sh("apt-get update -q >/dev/null")
+	target := strings.TrimSpace(h.sh("apt-cache policy haproxy | sed -n 's/ *Candidate: //p'"))
+	if !strings.HasPrefix(old, "3.2.") || old == target {
+		t.Skipf("SKIPPED: sid has HAProxy %s, experimental %s: no upgrade across the versions that matter can be had today", old, target)
+	}
+
+	for _, by := range []string{"once", "daemon"} {
+		if by == "daemon" {
+			withDaemon(h)
+		}
+		for _, version := range []string{target, old} {
+			t.Logf("to %s, brought into force by %s", version, by)
+			h.upgradeTo(version, by == "daemon")
+			if got := installed(); got != version {
+				t.Fatalf("haproxy is %s", got)
+			}
+		}
+	}
+}
+
+// upgradeTo installs a version of HAProxy under load, and sees that it serves.
+func (h *host) upgradeTo(version string, daemon bool) {
+	w := h.w
+	w.Helper()
+	var quiet []*lab.LongConn
+	for range 20 {
+		conn, err := w.client.LongConn(w.Context(), service)
+		if err != nil {
+			w.Fatal(err)
+		}
+		defer conn.Close()
+		quiet = append(quiet, conn)
+	}
+	p, err := w.client.Probe(service, lab.ProbeOptions{Interval: 5 * time.Millisecond, Timeout: time.Second})
+	if err != nil {
+		w.Fatal(err)
+	}
+	h.sh(aptInstall + "haproxy=" + version + " </dev/null")
+	if !daemon {
+		s, _ := h.status()
+		if c := s.Condition("InSync"); c.Status != "False" || !strings.Contains(c.Message, "haproxy "+version) {
+			w.Errorf("before the run the status says %+v", c)
+		}
+		h.must(agent, "--once")
+	}
+	start := time.Now()
+	w.eventually("HAProxy "+version+" serves", 20*time.Second, func() bool {
+		s, _ := h.status()
+		running := h.sh("haproxy -v | head -n 1; for pid in $(pgrep -x haproxy); do readlink /proc/$pid/exe; done")
+		return s.Is("InSync") && s.Is("Serving") && s.Versions.HAProxy == version && strings.Count(running, "/usr/sbin/haproxy\n") >= 2
+	})
+	w.Logf("in force %v after apt", time.Since(start).Round(10*time.Millisecond))
+	report := p.Stop()
+	w.Logf("probe: %d connections, %d failed, gap %v, itself late by %v, %v", report.Total, report.Failed, report.Gap, report.Late, report.Errors)
+	if report.Failed > 0 && report.Late < stall {
+		w.Errorf("%d of %d connections failed: %v\n%s", report.Failed, report.Total, report.Errors, h.sh("journalctl -b --no-pager -o short-precise -u rlb-agent -u haproxy -u keepalived -n 80"))
+	}
+	for _, conn := range quiet {
+		if _, cut, err := conn.Cut(); cut {
+			w.Errorf("a connection was cut: %v", err)
+		}
+	}
+	if frontend := h.sh("grep ^frontend /etc/haproxy/haproxy.cfg | head -n 1"); frontend != "frontend kube-apiserver:in\n" {
+		w.Errorf("rendered: %s", frontend)
+	}
+	if out := h.must(agent, "--once"); !strings.Contains(out, "nothing to do") {
+		w.Errorf("one more run: %s", out)
+	}
+	h.must("systemctl", "reload", "haproxy") // the package's own way works too
+}

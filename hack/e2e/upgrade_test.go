@@ -43,8 +43,26 @@ func TestUpgrade(t *testing.T) {
 			if got := installed(); got != version {
 				t.Fatalf("haproxy is %s", got)
 			}
+			if by == "once" && version == target {
+				h.brokenBeside()
+			}
 		}
 	}
+}
+
+// brokenBeside breaks a file that the unit of HAProxy 3.4 reads beside the rendered one: an edit is refused before
+// anything is touched, with that file's name.
+func (h *host) brokenBeside() {
+	const beside = "/etc/haproxy/conf.d/broken.cfg"
+	h.w.Helper()
+	h.sh("echo nonsense >" + beside)
+	before := h.sh("cat /etc/haproxy/haproxy.cfg")
+	h.writeSpec(specOf("proxy: {retries: 5}"))
+	if code, out := h.code("--once"); code != 3 || !strings.Contains(out, beside) || h.sh("cat /etc/haproxy/haproxy.cfg") != before {
+		h.w.Errorf("a broken file beside the rendered one: %d: %s", code, out)
+	}
+	h.sh("rm " + beside)
+	h.apply(specOf())
 }
 
 // upgradeTo installs a version of HAProxy under load, and sees that it serves.

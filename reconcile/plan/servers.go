@@ -166,7 +166,7 @@ func (s serverLine) addable() bool {
 	for i := 0; i < len(words); i++ {
 		switch words[i] {
 		case "check", "check-ssl", "backup":
-		case "verify", "ca-file", "inter", "fastinter", "rise", "fall", "on-marked-down":
+		case "verify", "ca-file", "inter", "fastinter", "rise", "fall", "on-marked-down", "init-state":
 			i++
 		default:
 			return false

@@ -101,7 +101,7 @@ func (b backendLines) steps(config string, running []host.RunningServer, former 
 			steps = append(steps, addServer(b.name, config, want))
 		default:
 			if what, commands := b.set(want, have); len(commands) > 0 {
-				steps = append(steps, setServer(b.name, want.name, config, what, commands))
+				steps = append(steps, setServer(b.name, want, have, config, what, commands))
 			}
 		}
 	}

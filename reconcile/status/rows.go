@@ -72,6 +72,9 @@ func Rows(s Status, now time.Time) []Row {
 		}
 		rows = append(rows, r)
 	}
+	for _, text := range s.Pending {
+		rows = append(rows, Row{Label: "Pending", Text: text, Mood: Bad})
+	}
 	return append(rows, historyRows(s, now)...)
 }
 

@@ -95,7 +95,7 @@ func upgradeTo(h *e2e.Host, version string, daemon bool) {
 	start := time.Now()
 	w.Eventually("HAProxy "+version+" serves", 20*time.Second, func() bool {
 		s, _ := h.Status()
-		running := h.Shell("haproxy -v | head -n 1; for pid in $(pgrep -x haproxy); do readlink /proc/$pid/exe; done")
+		running := h.Shell("haproxy -v | head -n 1; for pid in $(pgrep -x haproxy); do readlink /proc/$pid/exe || true; done")
 		return s.Is("InSync") && s.Is("Serving") && s.Versions.HAProxy == version && strings.Count(running, "/usr/sbin/haproxy\n") >= 2
 	})
 	w.Logf("in force %v after apt", time.Since(start).Round(10*time.Millisecond))

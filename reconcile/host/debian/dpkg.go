@@ -179,7 +179,8 @@ func (h *Host) HoldPackage(ctx context.Context, name string, hold bool) error {
 		want = "deinstall"
 	}
 	err = h.retryLocked(ctx, func() error {
-		_, err := h.do(ctx, do, command{program: "dpkg", args: []string{"--set-selections"}, stdin: name + " " + want + "\n"})
+		c := command{program: "dpkg", args: []string{"--set-selections"}, stdin: name + " " + want + "\n", limit: noLimit}
+		_, err := h.do(context.WithoutCancel(ctx), do, c)
 		return err
 	})
 	if err != nil {

@@ -34,7 +34,7 @@ var chain = []string{
 // ends are packages that stand beside the chain: they import what is named here, and only cmd/rlb-agent and tests
 // import them.
 var ends = map[string][]string{
-	"reconcile/host/link":   {"api", "render"},
+	"reconcile/host/link":   {"api"},
 	"reconcile/host/fake":   {"api", "render", "reconcile/host"},
 	"reconcile/host/debian": {"api", "render", "reconcile/host", "reconcile/host/link"},
 	"reconcile/faulty":      {"api", "render", "reconcile/host"},

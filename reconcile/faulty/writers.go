@@ -3,10 +3,9 @@ package faulty
 import (
 	"context"
 	"fmt"
-	"net/netip"
 	"strings"
 
-	"rlb.dev/rlb-agent/render"
+	"rlb.dev/rlb-agent/api"
 )
 
 func (h faultyHost) RefreshPackages(ctx context.Context) error {
@@ -41,12 +40,8 @@ func (h faultyHost) RemoveTree(ctx context.Context, path string) error {
 	return h.effect("RemoveTree "+path, nil, func() error { return h.real.RemoveTree(ctx, path) })
 }
 
-func (h faultyHost) LoadFirewall(ctx context.Context, family render.Family, rules string) error {
+func (h faultyHost) LoadFirewall(ctx context.Context, family api.Family, rules string) error {
 	return h.effect("LoadFirewall "+family.String(), nil, func() error { return h.real.LoadFirewall(ctx, family, rules) })
-}
-
-func (h faultyHost) RemoveAddress(ctx context.Context, iface string, prefix netip.Prefix) error {
-	return h.effect("RemoveAddress "+prefix.String()+" "+iface, nil, func() error { return h.real.RemoveAddress(ctx, iface, prefix) })
 }
 
 // unit does an effect on a unit, or, where name is "", on systemd itself.

@@ -35,7 +35,7 @@ func (h *Host) HAProxyAnswers() bool { return askQuickly(render.HealthSocket, qu
 func (h *Host) ProbeHAProxy(ctx context.Context) host.HAProxyState {
 	for begin := time.Now(); ; {
 		state := probe(ctx, render.HealthSocket, render.StatsSocket)
-		if state != host.HAProxyHung || time.Since(begin) > busyPatience || !h.runnable(ctx, "haproxy.service") {
+		if state != host.HAProxyHung || time.Since(begin) > busyPatience || !h.runnable(ctx, host.HAProxyUnit) {
 			return state
 		}
 	}

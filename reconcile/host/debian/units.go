@@ -9,6 +9,8 @@ import (
 
 	"github.com/coreos/go-systemd/v22/dbus"
 	"golang.org/x/sys/unix"
+
+	"rlb.dev/rlb-agent/reconcile/host"
 )
 
 // The names of systemd's errors that an "ensure" takes for done.
@@ -126,12 +128,9 @@ func (h *Host) job(ctx context.Context, verb, name string, begin jobMethod) (res
 	}
 }
 
-// daemonUnit is the agent's own.
-const daemonUnit = "rlb-agent.service"
-
 // beingStopped says whether systemd is stopping or restarting this very process.
 func (h *Host) beingStopped(ctx context.Context) bool {
-	p, err := h.properties(ctx, daemonUnit)
+	p, err := h.properties(ctx, host.AgentUnit)
 	return err == nil && p.int("MainPID") == os.Getpid() && p.text("ActiveState") == "deactivating"
 }
 

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"time"
 
+	"rlb.dev/rlb-agent/api"
 	"rlb.dev/rlb-agent/reconcile/host"
 	"rlb.dev/rlb-agent/render"
 )
@@ -51,7 +52,7 @@ type Host struct {
 	packages map[string]*pkg
 	units    map[string]*unit
 	manager  map[string]string // unit files as systemd has read them
-	tables   map[render.Family]table
+	tables   map[api.Family]table
 	ticks    int // of the host's own clock
 	serial   int // of processes and runs of units
 
@@ -81,7 +82,7 @@ func New() *Host {
 		packages:  map[string]*pkg{},
 		units:     map[string]*unit{},
 		manager:   map[string]string{},
-		tables:    map[render.Family]table{render.IPv4: newTable(), render.IPv6: newTable()},
+		tables:    map[api.Family]table{api.IPv4: newTable(), api.IPv6: newTable()},
 	}
 }
 
@@ -145,19 +146,6 @@ func (h *Host) Neighbours(ctx context.Context, iface string, addrs []netip.Addr)
 	found := maps.Clone(h.Answers)
 	maps.DeleteFunc(found, func(addr netip.Addr, _ string) bool { return !slices.Contains(addrs, addr) })
 	return found, nil
-}
-
-// RemoveAddress takes an address off an interface.
-func (h *Host) RemoveAddress(ctx context.Context, iface string, prefix netip.Prefix) error {
-	return h.effect(ctx, "RemoveAddress", prefix.String()+" "+iface, func() error {
-		h.Net = slices.Clone(h.Net) // a clone of the host may share it
-		for i, link := range h.Net {
-			if link.Name == iface {
-				h.Net[i].Prefixes = slices.DeleteFunc(slices.Clone(link.Prefixes), func(p netip.Prefix) bool { return p == prefix })
-			}
-		}
-		return nil
-	})
 }
 
 func unavailable(text string) error {

@@ -37,7 +37,7 @@ var ends = map[string][]string{
 	"reconcile/host/link":   {"api"},
 	"reconcile/host/fake":   {"api", "render", "reconcile/host"},
 	"reconcile/host/debian": {"api", "render", "reconcile/host", "reconcile/host/link"},
-	"reconcile/faulty":      {"api", "render", "reconcile/host"},
+	"reconcile/faulty":      {},
 }
 
 // foreign is what a package may import beyond the standard library and our own. A trailing slash names all below.

@@ -39,9 +39,11 @@ func (h *Host) apt(ctx context.Context, do string, args ...string) (log string, 
 // old one is there, and so do we: a foreign source that is down is no reason to stop. InstallPackages tells of it
 // where it matters.
 func (h *Host) RefreshPackages(ctx context.Context) error {
-	log, err := h.apt(ctx, "fetch the lists of packages", "update")
-	h.staleLists.Store(firstWarning(log))
-	return err
+	return h.effect("RefreshPackages", func() error {
+		log, err := h.apt(ctx, "fetch the lists of packages", "update")
+		h.staleLists.Store(firstWarning(log))
+		return err
+	})
 }
 
 func firstWarning(log string) string {
@@ -57,7 +59,15 @@ func firstWarning(log string) string {
 var packageRequest = regexp.MustCompile(`^([a-z0-9][a-z0-9+.-]*[a-z0-9+])(?:=([0-9A-Za-z.+:~*?\[\]-]+))?$`)
 
 // InstallPackages installs the packages that are not installed, whole and in that version already.
-func (h *Host) InstallPackages(ctx context.Context, packages ...string) ([]string, error) {
+func (h *Host) InstallPackages(ctx context.Context, packages ...string) (brought []string, err error) {
+	err = h.effect("InstallPackages "+strings.Join(packages, " "), func() (err error) {
+		brought, err = h.install(ctx, packages...)
+		return err
+	})
+	return brought, err
+}
+
+func (h *Host) install(ctx context.Context, packages ...string) ([]string, error) {
 	var names []string
 	for _, p := range packages {
 		m := packageRequest.FindStringSubmatch(p)
@@ -116,6 +126,10 @@ func (h *Host) InstallPackages(ctx context.Context, packages ...string) ([]strin
 
 // PurgePackages removes packages with their configuration, and nothing but these.
 func (h *Host) PurgePackages(ctx context.Context, names ...string) error {
+	return h.effect("PurgePackages "+strings.Join(names, " "), func() error { return h.purge(ctx, names...) })
+}
+
+func (h *Host) purge(ctx context.Context, names ...string) error {
 	if err := checkNames("purge", names); err != nil || len(names) == 0 {
 		return err
 	}
@@ -177,6 +191,10 @@ func notAmong(names, allowed []string) []string {
 
 // RepairPackages finishes what an interrupted dpkg or apt left half done.
 func (h *Host) RepairPackages(ctx context.Context) error {
+	return h.effect("RepairPackages", func() error { return h.repair(ctx) })
+}
+
+func (h *Host) repair(ctx context.Context) error {
 	do := "repair the packages"
 	err := h.retryLocked(ctx, func() error {
 		_, err := h.transient(ctx, do, command{program: "dpkg", args: []string{"--force-confdef", "--force-confold", "--configure", "-a"}})

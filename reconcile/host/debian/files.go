@@ -59,6 +59,21 @@ func (h *Host) File(ctx context.Context, path string) (host.File, error) {
 // WriteFile replaces a file atomically and durably. Where the path is a symbolic link, the file that it names is
 // replaced and the link stays: it may lead into somebody's checkout. A file that is like that already is not touched.
 func (h *Host) WriteFile(ctx context.Context, path string, data []byte, mode fs.FileMode, uid, gid int) error {
+	return h.tearable("WriteFile "+path, func() error { return tear(path, data) }, func() error {
+		return h.writeFile(ctx, path, data, mode, uid, gid)
+	})
+}
+
+// tear leaves what a crash in the middle of WriteFile does: half of the content in a temporary file.
+func tear(path string, data []byte) error {
+	if err := makeDirs(filepath.Dir(path)); err != nil {
+		return err
+	}
+	name := filepath.Join(filepath.Dir(path), "."+filepath.Base(path)+"1234567890")
+	return os.WriteFile(name, data[:len(data)/2], 0o600)
+}
+
+func (h *Host) writeFile(ctx context.Context, path string, data []byte, mode fs.FileMode, uid, gid int) error {
 	do := "write " + path
 	target, err := resolve(path)
 	if err != nil {
@@ -106,6 +121,10 @@ func replace(dir, target string, data []byte, mode fs.FileMode, uid, gid int) (e
 
 // RemoveFile removes a file; where the path is a symbolic link, the link.
 func (h *Host) RemoveFile(ctx context.Context, path string) error {
+	return h.effect("RemoveFile "+path, func() error { return h.removeFile(ctx, path) })
+}
+
+func (h *Host) removeFile(ctx context.Context, path string) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
@@ -214,6 +233,10 @@ func cause(err error) error {
 
 // RemoveTree removes a directory below one of the agent's own, or one of those themselves.
 func (h *Host) RemoveTree(_ context.Context, path string) error {
+	return h.effect("RemoveTree "+path, func() error { return removeTree(path) })
+}
+
+func removeTree(path string) error {
 	do := "remove " + path
 	ours := slices.ContainsFunc([]string{host.StateDir, host.RunDir}, func(dir string) bool {
 		return path == dir || strings.HasPrefix(path, dir+"/")

@@ -29,6 +29,10 @@ func (h *Host) Firewall(ctx context.Context, family api.Family) (host.Firewall, 
 
 // LoadFirewall applies rules on top of what is there, all of them or none.
 func (h *Host) LoadFirewall(ctx context.Context, family api.Family, rules string) error {
+	return h.effect("LoadFirewall "+family.String(), func() error { return h.loadFirewall(ctx, family, rules) })
+}
+
+func (h *Host) loadFirewall(ctx context.Context, family api.Family, rules string) error {
 	do := "load the " + family.String() + " firewall rules"
 	if err := h.canFirewall(do, family); err != nil {
 		return err

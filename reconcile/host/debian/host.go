@@ -31,6 +31,7 @@ type Options struct {
 	Log         *slog.Logger      // every command at debug level, with its duration; nil for none
 	Progress    func(line string) // what apt and dpkg say while they work; nil for nobody
 	LockTimeout time.Duration     // how long to wait for apt's, dpkg's and iptables' locks; 0 for two minutes
+	Effect      Effect            // a hook around every change of this machine; nil for none
 }
 
 // Host is this machine.
@@ -38,6 +39,7 @@ type Host struct {
 	log         *slog.Logger
 	progress    func(line string)
 	lockTimeout time.Duration
+	hook        Effect
 
 	system   system        // runs commands
 	root     bool          // we are root
@@ -67,7 +69,7 @@ func New(o Options) (*Host, error) {
 		return nil, fmt.Errorf("cannot wait %s for locks: negative", o.LockTimeout)
 	}
 	h := &Host{
-		log: o.Log, progress: o.Progress, lockTimeout: o.LockTimeout,
+		log: o.Log, progress: o.Progress, lockTimeout: o.LockTimeout, hook: o.Effect,
 		root: os.Geteuid() == 0, proc: "/proc", aptLists: "/var/lib/apt/lists", run: host.RunDir, pause: time.Second,
 	}
 	if h.log == nil {

@@ -108,7 +108,7 @@ func (h *Host) Ready(ctx context.Context) error {
 	if fi, err := os.Lstat("/run/systemd/system"); err != nil || !fi.IsDir() {
 		lacks = append(lacks, "systemd does not run this machine")
 	} else if bus, err := net.Dial("unix", "/run/dbus/system_bus_socket"); err != nil {
-		lacks = append(lacks, "there is no system bus (package dbus)") // systemd-run needs it
+		lacks = append(lacks, "there is no system bus (package dbus)") // systemd-run --wait needs it, for root too
 	} else {
 		_ = bus.Close() // it was only looked for
 	}

@@ -1,0 +1,51 @@
+package faults
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"rlb.dev/rlb-agent/hack/e2e"
+	"rlb.dev/rlb-agent/hack/lab"
+)
+
+// forge sends, as a user without any right, signals that look like systemd's, to everybody on the system bus by his
+// unique name: HAProxy and keepalived failed, and a job of theirs ended well. Debian's policy of the bus lets it pass.
+const forge = `for name in $(busctl list --unique --no-legend | awk '{print $1}'); do
+	for unit in haproxy keepalived; do
+		at=/org/freedesktop/systemd1/unit/${unit}_2eservice
+		runuser -u nobody -- busctl emit --destination=$name $at org.freedesktop.DBus.Properties PropertiesChanged \
+			'sa{sv}as' org.freedesktop.systemd1.Unit 2 ActiveState s failed SubState s failed 0
+	done
+	runuser -u nobody -- busctl emit --destination=$name /org/freedesktop/systemd1 org.freedesktop.systemd1.Manager JobRemoved \
+		uoss 1 /org/freedesktop/systemd1/job/1 haproxy.service done
+done 2>&1`
+
+// What a local user can send on the system bus does not reach the daemon.
+func TestForgedSystemdSignals(t *testing.T) {
+	w := e2e.New(t)
+	h := w.Hosts(true, lab.Trixie)[0]
+	h.Apply(e2e.Spec())
+	e2e.StartDaemon(h)
+	w.Eventually("it holds the virtual IP", 10*time.Second, h.Active)
+	began := h.Shell("date +%s")
+
+	attack := make(chan string, 1)
+	go func() {
+		out, _ := h.Sh(t.Context(), forge)
+		attack <- out
+	}()
+	w.Never("forged signals are believed", 3*time.Second, func() bool { return !h.Active() || !h.FaultFlag(false) })
+	if out := <-attack; strings.Contains(out, "denied") || strings.Contains(out, "nvalid") {
+		t.Errorf("the signals were not sent: %s", out)
+	}
+	if out := h.Shell("journalctl --no-pager -o cat -u rlb-agent --since=@" + began); strings.Contains(out, "failed") {
+		t.Errorf("the daemon says: %s", out)
+	}
+
+	// what is true comes through
+	h.Shell("systemctl stop haproxy")
+	w.Eventually("a stop of haproxy is heard", 3*time.Second, func() bool {
+		return strings.Contains(h.Shell("journalctl --no-pager -o cat -u rlb-agent --since=@"+began), "haproxy")
+	})
+}

@@ -26,11 +26,11 @@ func (h *Host) Rehearse(ctx context.Context, file render.File, seen func([]host.
 	if err != nil {
 		return wrap(do, err)
 	}
-	dir, err := h.checkDir()
+	dir, remove, err := h.checkDir()
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(dir) //nolint:errcheck // a leftover under /run is harmless
+	defer remove()
 	config, socket := filepath.Join(dir, "haproxy.cfg"), filepath.Join(dir, "s")
 	if err := os.WriteFile(config, render.Rehearsal(file, socket), 0o600); err != nil {
 		return wrap(do, cause(err))

@@ -53,18 +53,18 @@ func TestForgedSystemdSignals(t *testing.T) {
 // A user who is in the way of keepalived's dump in /tmp, before and while it is asked for, hinders no edit. Where
 // keepalived knows another place (2.2.7 and newer) he does not even hide the role.
 func TestTmpInTheWay(t *testing.T) {
-	w := newWorld(t)
-	for i, h := range w.hosts(true, lab.Trixie, lab.Bookworm, lab.Bullseye) {
-		h.sh("runuser -u nobody -- mkdir -p /tmp/keepalived.json/x")
-		h.apply(specOf())
-		h.apply(specOf("vrrp: {priority: 77}"))
-		out := h.sh(agent + " status || true")
+	w := e2e.New(t)
+	for i, h := range w.Hosts(true, lab.Trixie, lab.Bookworm, lab.Bullseye) {
+		h.Shell("runuser -u nobody -- mkdir -p /tmp/keepalived.json/x")
+		h.Apply(e2e.Spec())
+		h.Apply(e2e.Spec("vrrp: {priority: 77}"))
+		out := h.Shell("rlb-agent status || true")
 		if hidden := strings.Contains(out, "/tmp/keepalived.json"); hidden != (i == 2) {
 			t.Errorf("%s: status:\n%s", h.Name(), out)
 		}
-		if out := h.sh("find /tmp /run/rlb -name '*keepalived.json' -o -name 'rlb-check-*'"); out != "/tmp/keepalived.json" {
+		if out := h.Shell("find /tmp /run/rlb -name '*keepalived.json' -o -name 'rlb-check-*'"); strings.TrimSpace(out) != "/tmp/keepalived.json" {
 			t.Errorf("%s: left: %s", h.Name(), out)
 		}
-		h.sh("systemctl stop keepalived haproxy") // the next one is to hold the virtual IP
+		h.Shell("systemctl stop keepalived haproxy") // the next one is to hold the virtual IP
 	}
 }

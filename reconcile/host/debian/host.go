@@ -24,6 +24,7 @@ import (
 	"github.com/coreos/go-systemd/v22/dbus"
 
 	"rlb.dev/rlb-agent/reconcile/host"
+	"rlb.dev/rlb-agent/reconcile/host/rootpath"
 )
 
 // Options are what New needs. The zero value is good.
@@ -41,12 +42,13 @@ type Host struct {
 	lockTimeout time.Duration
 	hook        Effect
 
-	system   system        // runs commands
-	root     bool          // we are root
-	proc     string        // where /proc is
-	aptLists string        // apt's lists of packages
-	run      string        // our directory for what a reboot may forget
-	pause    time.Duration // between two tries for a lock
+	system   system          // runs commands
+	root     bool            // we are root
+	proc     string          // where /proc is
+	paths    rootpath.Walker // follows what we write, trust and run
+	aptLists string          // apt's lists of packages
+	run      string          // our directory for what a reboot may forget
+	pause    time.Duration   // between two tries for a lock
 
 	vrrpMutex  sync.Mutex
 	vrrpSignal syscall.Signal // makes keepalived tell its state; 0 until asked for

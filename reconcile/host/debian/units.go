@@ -276,6 +276,14 @@ func (h *Host) runDetached(ctx context.Context, unit string, args ...string) err
 	if err != nil || state.Active() || state.ActiveState == "activating" {
 		return err
 	}
-	_, err = h.do(ctx, "start "+unit, command{program: "systemd-run", args: append([]string{"--quiet", "--collect", "--unit=" + unit, "--"}, args...)})
+	return h.start(ctx, unit, args...)
+}
+
+// start runs a command in a new unit. Nobody but root may be able to change the program.
+func (h *Host) start(ctx context.Context, unit string, args ...string) error {
+	if err := h.paths.Check(args[0]); err != nil {
+		return wrap("start "+unit, err)
+	}
+	_, err := h.do(ctx, "start "+unit, command{program: "systemd-run", args: append([]string{"--quiet", "--collect", "--unit=" + unit, "--"}, args...)})
 	return err
 }

@@ -42,6 +42,7 @@ type Host struct {
 	Deaf      bool                  // HAProxy listens nowhere, whatever it has loaded
 	Answers   map[netip.Addr]string // MACs of the other machines that answer for an address
 	NotReady  error                 // what Ready says
+	Shared    []string              // directories that others than root may write
 	Log       []string              // every call of a writer, in order
 
 	Stubborn    string         // a word in commands of HAProxy's runtime API that it refuses

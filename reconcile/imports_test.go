@@ -47,7 +47,7 @@ var foreign = map[string][]string{
 	"reconcile/plan":          {"github.com/aymanbagabas/go-udiff"},
 	"reconcile/host/debian":   {"github.com/coreos/go-systemd/", "github.com/godbus/dbus/", "github.com/google/renameio/", "golang.org/x/sys/"},
 	"reconcile/host/rootpath": {"golang.org/x/sys/"},
-	"reconcile/host/link":     {"golang.org/x/sys/"},
+	"reconcile/host/link":     {"github.com/jsimonetti/rtnetlink/v2", "github.com/mdlayher/netlink", "golang.org/x/net/bpf", "golang.org/x/sys/"},
 	"cmd/rlb-agent/filewatch": {"github.com/fsnotify/fsnotify"},
 	"cmd/rlb-agent/export":    {"github.com/google/renameio/", "golang.org/x/sys/"},
 	"cmd/rlb-agent": {"github.com/coreos/go-systemd/", "github.com/spf13/cobra", "github.com/spf13/pflag",

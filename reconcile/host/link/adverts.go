@@ -6,7 +6,7 @@ import (
 	"net"
 	"net/netip"
 
-	"golang.org/x/sys/unix"
+	"golang.org/x/net/bpf"
 
 	"rlb.dev/rlb-agent/api"
 )
@@ -80,13 +80,13 @@ func advertsByIPv4(own net.HardwareAddr, id Identity) program {
 	p.need(octet, ip4Protocol, protocolVRRP)
 	p.need(octet, ip4TTL, 255)
 	p.load(half, ip4Fragment)
-	p.add(unix.BPF_JMP|unix.BPF_JSET|unix.BPF_K, 0, 1, anyFragment)
+	p.add(bpf.JumpIf{Cond: bpf.JumpBitsSet, Val: anyFragment, SkipFalse: 1})
 	p.drop()
 	p.refuse(own, frameSource)
-	p.add(unix.BPF_LDX|unix.BPF_MSH|unix.BPF_B, 0, 0, frameHeader) // the length of the IP header
-	p.add(unix.BPF_LD|unix.BPF_IND|unix.BPF_B, 0, 0, frameHeader)
+	p.add(bpf.LoadMemShift{Off: frameHeader}) // the length of the IP header
+	p.add(bpf.LoadIndirect{Off: frameHeader, Size: octet})
 	p.needLoaded(uint32(id.kind()))
-	p.add(unix.BPF_LD|unix.BPF_IND|unix.BPF_B, 0, 0, frameHeader+1)
+	p.add(bpf.LoadIndirect{Off: frameHeader + 1, Size: octet})
 	p.needLoaded(uint32(id.RouterID))
 	p.keep()
 	return p

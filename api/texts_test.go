@@ -76,7 +76,7 @@ func TestTexts(t *testing.T) {
 		"debversion": {
 			places: []string{"packages: {haproxy: {version: %s}}", "packages: {keepalived: {version: %s}}"},
 			good:   []string{"2.6.12-1+deb12u4", "2.6.*", "1:2.2.*", "1.0~rc1", "*", "2.?"},
-			bad:    map[string]string{"-1": aDeb, "2.6_1": aDeb, "[2]": aDeb, "2/3": aDeb, long(129): aDeb},
+			bad:    map[string]string{"-1": aDeb, "2.6.12-": aDeb, "2.6.*-": aDeb, "2.6+": aDeb, "2.6_1": aDeb, "[2]": aDeb, "2/3": aDeb, long(129): aDeb},
 			reason: aDeb,
 		},
 		"host": {

@@ -49,6 +49,9 @@ func takeBaseline(ctx context.Context, o host.Observer) baseline {
 // hopelessError is what further looks will not mend.
 type hopelessError struct{ error }
 
+// unverifiedError is what keeps a look from telling whether all is well. It is no sign that something is wrong.
+type unverifiedError struct{ error }
+
 // longestFirstCheck bounds the wait for checks of servers: nobody waits an hour for the first one of an hourly check.
 const longestFirstCheck = 30 * time.Second
 
@@ -134,7 +137,7 @@ func (b baseline) instancesLeft(ctx context.Context, o host.Observer, d plan.Des
 		return nil // a keepalived that cannot tell
 	}
 	if err != nil {
-		return err
+		return &unverifiedError{err}
 	}
 	held, err := host.OwnAddresses(ctx, o)
 	if err != nil {

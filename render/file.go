@@ -41,23 +41,3 @@ func (f File) Origin(line int) string {
 	}
 	return f.origins[line-1]
 }
-
-// Family is an address family.
-type Family int
-
-// The address families, in the order in which everything that exists for both is done.
-const (
-	IPv4 Family = 4
-	IPv6 Family = 6
-)
-
-// String is "IPv4" or "IPv6".
-func (f Family) String() string {
-	if f == IPv6 {
-		return "IPv6"
-	}
-	return "IPv4"
-}
-
-// Families are both families, in order.
-var Families = []Family{IPv4, IPv6}

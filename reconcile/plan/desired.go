@@ -15,11 +15,11 @@ import (
 type Desired struct {
 	Facts      render.Facts
 	Files      []render.File
-	Packages   []PackageWant              // empty where packages are not managed
-	Firewall   map[render.Family][]string // rules of the agent's chain; nil where the firewall is not managed
-	Units      []UnitWant                 // in the order in which they are started
-	Listen     []ListenWant               // where HAProxy must listen for clients
-	Instances  []string                   // names of keepalived's
+	Packages   []PackageWant           // empty where packages are not managed
+	Firewall   map[api.Family][]string // rules of the agent's chain; nil where the firewall is not managed
+	Units      []UnitWant              // in the order in which they are started
+	Listen     []ListenWant            // where HAProxy must listen for clients
+	Instances  []string                // names of keepalived's
 	VirtualIPs []netip.Addr
 	Backends   []BackendWant // one for each service
 	Ports      []int         // of the services
@@ -81,7 +81,7 @@ func Want(spec *api.LoadBalancerSpec, facts render.Facts) (Desired, error) {
 		}
 	}
 	if *spec.Firewall.Manage {
-		d.Firewall = map[render.Family][]string{}
+		d.Firewall = map[api.Family][]string{}
 		d.Units = append(d.Units, UnitWant{Name: render.FirewallUnit})
 	}
 	for _, f := range files {

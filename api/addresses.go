@@ -39,7 +39,11 @@ func notAnAddress(text string) string {
 	inner, insideError := netip.ParseAddr(strings.Trim(bare, "[]"))
 	first, _, _ := strings.Cut(text, "-")
 	_, firstError := netip.ParseAddr(first)
+	joined := strings.ReplaceAll(text, " ", "")
+	_, joinedError := netip.ParseAddr(strings.Split(joined, "/")[0])
 	switch {
+	case joined != text && joinedError == nil:
+		return "must be an address without spaces: " + joined
 	case isURL:
 		return "must be an address without " + printable(scheme+"://")
 	case portError == nil:

@@ -163,7 +163,7 @@ func TestDurations(t *testing.T) {
 				if !value.setText(bad) {
 					t.Fatal(bad)
 				}
-				want := Problem{"f", 9, len(d.before) + 1, d.path, "must be " + d.want + ", got " + value.String()}
+				want := Problem{File: "f", Line: 9, Column: len(d.before) + 1, Path: d.path, Message: "must be " + d.want + ", got " + value.String()}
 				if doc != nil || err.Error() != want.String() {
 					t.Errorf("got %v, want %v", err, want)
 				}

@@ -22,14 +22,14 @@ type Document struct {
 	Digest string
 
 	root   *tree
-	starts []int32 // of the lines, once they are asked for
+	starts []int32 // of the lines
 }
 
 // Parse reads a spec file. The error is of type Problems and holds all that is wrong with the file; file is the
 // name that it is called by.
 func Parse(file string, data []byte) (*Document, error) {
 	sum := sha256.Sum256(data)
-	doc := &Document{File: file, Data: data, Digest: hex.EncodeToString(sum[:])}
+	doc := &Document{File: file, Data: data, Digest: hex.EncodeToString(sum[:]), starts: lineStarts(data)}
 	found := newReport(file)
 	if node := readNode(data, found); node != nil {
 		doc.root = walkTree(node, &doc.Spec, found)
@@ -37,7 +37,7 @@ func Parse(file string, data []byte) (*Document, error) {
 	if doc.root != nil && !found.full() {
 		doc.check(found)
 	}
-	if problems := found.sorted(data); len(problems) > 0 {
+	if problems := found.sorted(doc.line); len(problems) > 0 {
 		return nil, problems
 	}
 	return doc, nil

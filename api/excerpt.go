@@ -1,7 +1,6 @@
 package api
 
 import (
-	"bytes"
 	"strconv"
 	"strings"
 	"unicode"
@@ -52,26 +51,11 @@ func (ps Problems) Excerpts() string {
 	return strings.Join(all, "\n")
 }
 
-// excerptable is a line of the file without its end, or "" where it is too long to be shown.
+// excerptable is a line of the file, or "" where it is too long to be shown.
 func excerptable(line []byte) string {
 	const longest = 4096
 	if len(line) > longest {
 		return ""
 	}
-	return string(bytes.TrimRight(line, "\r\n"))
-}
-
-// addLines gives each problem its line of the file. The problems are in the order of the file.
-func addLines(problems Problems, data []byte) {
-	number := 0
-	for line := range bytes.Lines(data) {
-		number++
-		for len(problems) > 0 && problems[0].Line == number {
-			problems[0].line = excerptable(line)
-			problems = problems[1:]
-		}
-		if len(problems) == 0 {
-			return
-		}
-	}
+	return string(line)
 }

@@ -7,16 +7,22 @@ import (
 	"unicode/utf8"
 )
 
+// lineStarts are the offsets of the lines of a file.
+func lineStarts(data []byte) []int32 {
+	starts := []int32{0}
+	for offset := 0; len(data) <= MaxFileSize; {
+		end := bytes.IndexByte(data[offset:], '\n')
+		if end < 0 {
+			break
+		}
+		offset += end + 1
+		starts = append(starts, int32(offset))
+	}
+	return starts
+}
+
 // line is a line of the file without its end, counted from 1; nil where there is none.
 func (d *Document) line(number int) []byte {
-	if d.starts == nil {
-		d.starts = []int32{0}
-		for i, b := range d.Data {
-			if b == '\n' {
-				d.starts = append(d.starts, int32(i+1)) // MaxFileSize fits
-			}
-		}
-	}
 	if number < 1 || number > len(d.starts) {
 		return nil
 	}

@@ -130,9 +130,11 @@ func (r *report) trim() {
 func (p Problem) place() place { return place{p.Line, p.Column} }
 
 // sorted is what was found, in the order of the file.
-func (r *report) sorted(data []byte) Problems {
+func (r *report) sorted(line func(number int) []byte) Problems {
 	r.trim()
-	addLines(r.problems, data)
+	for i := range r.problems {
+		r.problems[i].line = excerptable(line(r.problems[i].Line))
+	}
 	if len(r.problems) > MaxProblems {
 		last := &r.problems[MaxProblems]
 		last.Path, last.Message = "", "and "+thousands(r.total-MaxProblems)+" more"

@@ -35,7 +35,7 @@ func (d *Document) Warnings(host HostFacts) Problems {
 	w.capacity()
 	w.openStats()
 	w.epoch()
-	found := w.found.sorted(d.Data)
+	found := w.found.sorted(d.line)
 	for i := range found {
 		found[i].Warning = true
 	}

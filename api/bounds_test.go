@@ -33,11 +33,13 @@ var bombs = map[string]func(n int) string{
 	"names given twice":   func(n int) string { return base + "metadata: {labels: {" + strings.Repeat("a: b, ", n) + "}}\n" },
 	"labels":              func(n int) string { return base + "metadata: {labels: {" + numbered(n, "'%d ': b, ") + "}}\n" },
 	"servers of one name": func(n int) string { return base + strings.Repeat("  - {name: a, address: '!'}\n", n) },
-	"nodes":               func(n int) string { return base + "nodes:\n" + strings.Repeat("- {name: a, addresses: [10.0.0.1]}\n", n) },
-	"raw sections":        func(n int) string { return base + "  extraBackend: |\n" + strings.Repeat("    listen\n", min(n, 9000)) },
-	"long line":           func(n int) string { return base + "nodes: [" + strings.Repeat("{name: '!'},", n) + "]\n" },
-	"line ends":           func(n int) string { return base + strings.Repeat("\n", 9*n) + "x: 1\n" },
-	"unfilled variables":  func(n int) string { return base + strings.Repeat("# ${x}\n", n) + "x: ${y}}: @\n" },
+	"nodes": func(n int) string {
+		return base + "nodes:\n" + strings.Repeat("- {name: a, addresses: [10.0.0.1]}\n", n)
+	},
+	"raw sections":       func(n int) string { return base + "  extraBackend: |\n" + strings.Repeat("    listen\n", min(n, 9000)) },
+	"long line":          func(n int) string { return base + "nodes: [" + strings.Repeat("{name: '!'},", n) + "]\n" },
+	"line ends":          func(n int) string { return base + strings.Repeat("\n", 9*n) + "x: 1\n" },
+	"unfilled variables": func(n int) string { return base + strings.Repeat("# ${x}\n", n) + "x: ${y}}: @\n" },
 }
 
 func numbered(n int, format string) string {

@@ -96,16 +96,16 @@ func processorTime(t *testing.T) time.Duration {
 }
 
 func TestProblemsBeyond(t *testing.T) {
-	_, err := Parse("f", []byte(numbered(125_000, "kindx%d: x\n")))
-	var problems Problems
-	if !errors.As(err, &problems) || len(problems) != MaxProblems+1 {
-		t.Fatalf("%d problems", len(problems))
-	}
-	if got, want := problems[MaxProblems].String(), "f:101:1: and 124,900 more"; got != want {
-		t.Errorf("got %s, want %s", got, want)
-	}
-	if got, want := problems[MaxProblems-1].String(), "f:100:1: kindx99: unknown field"; got != want {
-		t.Errorf("got %s, want %s", got, want)
+	for n, more := range map[int]string{100: "", 101: "1", 150: "50", 1_100: "1,000", 125_000: "124,900"} {
+		text := numbered(n, "kindx%d: x\n") + "apiVersion: rlb.dev/v1\nkind: LoadBalancerSpec\nvirtualIPs: [10.0.0.1]\nservices: [{name: a, port: 1, servers: [{address: 10.0.0.2}]}]\n"
+		_, err := Parse("f", []byte(text))
+		lines := strings.Split(fmt.Sprint(err), "\n")
+		if want := "f:100:1: kindx99: unknown field"; len(lines) < MaxProblems || lines[MaxProblems-1] != want {
+			t.Errorf("%d: got %s, want %s", n, lines[len(lines)-1], want)
+		}
+		if last := lines[len(lines)-1]; more != "" && (len(lines) != MaxProblems+1 || last != "f:101:1: and "+more+" more") {
+			t.Errorf("%d: %d lines, got %s", n, len(lines), last)
+		}
 	}
 }
 

@@ -179,10 +179,19 @@ func takenPorts(ctx context.Context, o host.Observer, d plan.Desired) error {
 			if s.PID != 0 {
 				holder = fmt.Sprintf("%s (process %d)", s.Program, s.PID)
 			}
-			return plan.FieldErrorf(want.Field, "%v is taken by %s, which listens on %v", want.Addr, holder, s.Addr)
+			return plan.FieldErrorf(want.Field, "%v is taken by %s, which listens on %v; %s", want.Addr, holder, s.Addr, waysOut(s.Program))
 		}
 	}
 	return nil
+}
+
+// waysOut says what a person can do about a port that a program listens on.
+func waysOut(program string) string {
+	ways := "give the service another port, or bind it to the virtual IP and the program to its own address"
+	if program == "kube-apiserver" {
+		ways += " (--bind-address)"
+	}
+	return ways
 }
 
 // overlap says whether two sockets cannot listen at the same time. A wildcard of IPv6 may serve IPv4 too.

@@ -69,7 +69,7 @@ type renderer struct {
 
 // vip is a virtual IP with the field that names it.
 type vip struct {
-	text   api.VirtualIP
+	text   string
 	origin string
 }
 
@@ -101,12 +101,12 @@ func (r *renderer) prepare() error {
 // families sorts the virtual IPs by family.
 func (r *renderer) families() {
 	r.vips = map[api.Family][]vip{}
-	for i, text := range r.spec.VirtualIPs {
-		family := api.FamilyOf(text.Addr())
+	for i, v := range r.spec.VirtualIPs {
+		family := api.FamilyOf(v.Addr())
 		if r.vips[family] == nil {
 			r.order = append(r.order, family)
 		}
-		r.vips[family] = append(r.vips[family], vip{text, fmt.Sprintf("virtualIPs[%d]", i)})
+		r.vips[family] = append(r.vips[family], vip{v.Address, fmt.Sprintf("virtualIPs[%d]", i)})
 	}
 }
 

@@ -12,14 +12,16 @@ import (
 
 // readSpec reads and parses the spec; "-" is standard input.
 func (a *app) readSpec(path string) (*api.Document, error) {
-	if path == "-" {
-		data, err := io.ReadAll(a.stdin)
+	from := a.stdin
+	if path != "-" {
+		file, err := os.Open(path)
 		if err != nil {
-			return nil, specError{fmt.Errorf("cannot read the spec from standard input: %w", err)}
+			return nil, specError{fmt.Errorf("cannot read the spec: %w", err)}
 		}
-		return api.Parse("-", data)
+		defer file.Close()
+		from = file
 	}
-	data, err := os.ReadFile(path)
+	data, err := api.ReadAll(from)
 	if err != nil {
 		return nil, specError{fmt.Errorf("cannot read the spec: %w", err)}
 	}

@@ -89,20 +89,22 @@ func dumpPlaces(process string) ([]string, error) {
 	return slices.Compact(places), nil
 }
 
-// openBelow opens a directory below another one. It follows no link.
+// openBelow opens a directory below another one. It follows no link. It does without openat2(2), which a unit with
+// RestrictSUIDSGID= may not call.
 func openBelow(root, path string) (*os.File, error) {
-	top, err := os.Open(root)
+	at, err := os.Open(root)
 	if err != nil {
 		return nil, err
 	}
-	defer top.Close() //nolint:errcheck // nothing was written
-	fd, err := unix.Openat2(int(top.Fd()), strings.TrimPrefix(path, "/"), &unix.OpenHow{
-		Flags: unix.O_RDONLY | unix.O_DIRECTORY | unix.O_CLOEXEC, Resolve: unix.RESOLVE_BENEATH | unix.RESOLVE_NO_SYMLINKS,
-	})
-	if err != nil {
-		return nil, &fs.PathError{Op: "open", Path: path, Err: err}
+	for name := range strings.SplitSeq(strings.Trim(path, "/"), "/") {
+		fd, err := unix.Openat(int(at.Fd()), name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+		_ = at.Close() // nothing was written
+		if err != nil {
+			return nil, &fs.PathError{Op: "open", Path: path, Err: err}
+		}
+		at = os.NewFile(uintptr(fd), path)
 	}
-	return os.NewFile(uintptr(fd), path), nil
+	return at, nil
 }
 
 func removeAt(dir *os.File, name string) error {

@@ -1,7 +1,6 @@
 package state
 
 import (
-	"encoding/json"
 	"io/fs"
 
 	"rlb.dev/rlb-agent/reconcile/host"
@@ -61,7 +60,7 @@ var Paths = []Path{
 	{Path: host.StateDir + "/rules.v4", Mode: 0o640, Life: Rebuilt, Writer: "every change of the rules", Holds: "the IPv4 firewall rules"},
 	{Path: host.StateDir + "/rules.v6", Mode: 0o640, Life: Rebuilt, Writer: "every change of the rules", Holds: "the IPv6 firewall rules"},
 	{Path: host.RunDir + "/lock", Mode: 0o600, Life: Derived, Writer: "every change", Holds: "locked by the one agent that changes the host"},
-	{Path: StatusFile, Mode: 0o600, Life: Derived, Writer: "every run, the daemon", Holds: "the status, kept current by the daemon", form: object},
+	{Path: StatusFile, Mode: 0o600, Life: Derived, Writer: "every run, the daemon", Holds: "the status, kept current by the daemon", form: form[statusHead]},
 	{Path: LoadedFile, Mode: 0o600, Life: Derived, Writer: "every reload", Holds: "which configuration each service has loaded", form: form[map[string]Loaded]},
 	{Path: GuardFile, Mode: 0o600, Life: Derived, Writer: "the daemon", Holds: "whether HAProxy serves on this host, and why not", form: form[GuardRecord]},
 	{Path: DriftFile, Mode: 0o600, Life: Derived, Writer: "the daemon", Holds: "how often this host differed from the spec, and the last time", form: form[DriftRecord]},
@@ -74,5 +73,7 @@ var Paths = []Path{
 
 func form[T any]() any { return new(T) }
 
-// object is the form of what other packages read.
-func object() any { return new(map[string]json.RawMessage) }
+// statusHead is as much of a status as this package knows.
+type statusHead struct {
+	Kind string `json:"kind"`
+}

@@ -68,6 +68,7 @@ var Paths = []Path{
 	{Path: FormerFile, Mode: 0o600, Life: Derived, Writer: "a change of the virtual router", Holds: "the virtual router that this host left, until its peer leaves it", form: form[FormerRouter], optional: true},
 	{Path: RefusedFile, Mode: 0o600, Life: Derived, Writer: "the daemon", Holds: "the spec that was refused and is not tried again", form: form[Refusal], optional: true},
 	{Path: render.FaultFile, Mode: 0o644, Life: Derived, Writer: "the daemon, keepalived", Holds: "tracked by keepalived: 1 while HAProxy does not serve on this host"},
+	{Path: render.KeepalivedTemp + "/", Mode: 0o600, Life: Derived, Writer: "keepalived", Holds: "keepalived's state, written when the agent asks for it"},
 	{Path: host.RunDir + "/apt.log", Mode: 0o640, Life: Derived, Writer: "every installation", Holds: "what apt printed last"},
 }
 

@@ -38,7 +38,7 @@ func facts(f render.Facts) string {
 
 func TestFactsOfTheNetwork(t *testing.T) {
 	kept := func(h *fake.Host) { // as an earlier run remembers
-		h.Put("/var/lib/rlb/memory.json", `{"facts": {"node": "lb2", "interface": "eth5", "subnets": ["198.51.100.0/25"]}}`, 0o600)
+		h.Put("/var/lib/rlb/memory.json", `{"facts": {"node": "lb2", "interface": "eth5", "subnets": ["198.51.100.0/25"]}, "files": {}, "units": {}, "held": {}}`, 0o600)
 	}
 	for name, test := range map[string]struct {
 		spec  string // beside the small one

@@ -74,7 +74,6 @@ type run struct {
 	keep    intent
 	memory  state.Memory
 	was     state.Memory // the memory when the run began
-	blank   bool         // there was none: the agent never changed this host
 	desired plan.Desired
 	plan    plan.Plan
 	seen    *plan.Look
@@ -90,6 +89,7 @@ func (r *run) reconcile(ctx context.Context) error {
 	if err := r.Host.Ready(ctx); err != nil {
 		return err
 	}
+	state.ClearDamaged(ctx, r.Host, r.Log)
 	var err error
 	if r.memory, err = state.ReadMemory(ctx, r.Host); err != nil {
 		return &Failure{Err: err}
@@ -97,11 +97,7 @@ func (r *run) reconcile(ctx context.Context) error {
 	if r.was, err = state.ReadMemory(ctx, r.Host); err != nil {
 		return &Failure{Err: err}
 	}
-	kept, err := r.Host.File(ctx, state.MemoryFile)
-	if err != nil {
-		return &Failure{Err: err}
-	}
-	r.blank = !kept.Exists
+	r.warnOfCopy()
 	if err := r.look(ctx); err != nil {
 		if field := (*plan.FieldError)(nil); errors.As(err, &field) {
 			return plan.Placed(err, r.doc)
@@ -134,6 +130,13 @@ func (r *run) reconcile(ctx context.Context) error {
 	}
 	r.tidy(ctx)
 	return nil
+}
+
+// warnOfCopy says that the memory itself cannot be read.
+func (r *run) warnOfCopy() {
+	if r.memory.Damage != nil {
+		r.Log.Warn("using the copy of what earlier runs remembered", "err", r.memory.Damage)
+	}
 }
 
 // tidy clears up what is of no use any more. What cannot be, the next run may.

@@ -137,9 +137,7 @@ func TestConditions(t *testing.T) {
 			[]want{{"Serving", "True", "RoleUnknown", ""}}},
 		"the interface is gone": {func(h *fake.Host) {
 			h.Net = h.Net[:1]
-			h.Admin(func(ctx context.Context, r host.Host) error {
-				return r.RemoveFile(ctx, "/var/lib/rlb/memory.json")
-			})
+			h.Admin(removes(memoryFiles...))
 		},
 			[]want{{"InSync", "False", "HostLacks", "none of their addresses"}}},
 	} {

@@ -30,7 +30,9 @@ func (r *run) teardown(ctx context.Context, keepPackages bool) error {
 	if err != nil {
 		return err
 	}
-	r.memory, r.first = t.Memory, plan.Plan{Configure: slices.Concat(t.Back, t.Last)}
+	r.memory = t.Memory
+	r.warnOfCopy()
+	r.first = plan.Plan{Configure: slices.Concat(t.Back, t.Last)}
 	if err := r.EndTrial(ctx); err != nil {
 		return err
 	}

@@ -34,9 +34,19 @@ func mustTearDown(t *testing.T, h *fake.Host, keepPackages bool) reconcile.Resul
 	return result
 }
 
-func removes(path string) func(context.Context, host.Host) error {
-	return func(ctx context.Context, h host.Host) error { return h.RemoveTree(ctx, path) }
+func removes(paths ...string) func(context.Context, host.Host) error {
+	return func(ctx context.Context, h host.Host) error {
+		for _, path := range paths {
+			if err := h.RemoveTree(ctx, path); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
 }
+
+// memoryFiles are the memory and its copy.
+var memoryFiles = []string{"/var/lib/rlb/memory.json", "/var/lib/rlb/memory.json.copy"}
 
 var runs = regexp.MustCompile(`active run \d+`)
 

@@ -15,26 +15,38 @@ import (
 
 // What is not known is not undone, and nothing at all is.
 func TestTeardownDoesNotGuess(t *testing.T) {
-	remove := func(path string) func(*fake.Host) { return func(h *fake.Host) { h.Admin(removes(path)) } }
+	remove := func(paths ...string) func(*fake.Host) { return func(h *fake.Host) { h.Admin(removes(paths...)) } }
+	puts := func(text string) func(*fake.Host) {
+		return func(h *fake.Host) {
+			for _, path := range memoryFiles {
+				h.Put(path, text, 0o600)
+			}
+		}
+	}
 	none := "firewall: {manage: false}\n"
 	for name, test := range map[string]struct {
 		spec string
 		do   func(h *fake.Host)
 		want string
 	}{
-		"memory gone": {"", remove("/var/lib/rlb/memory.json"),
+		"memory gone": {"", remove(memoryFiles...),
 			"cannot tell what was here before the first run: /var/lib/rlb/memory.json is gone, so nothing is undone and nothing removed by guess; what is here of rlb-agent: the IPv4 chain RLB-INPUT, the IPv6 chain RLB-INPUT, /etc/haproxy/haproxy.cfg, "},
-		"memory gone, after a boot":   {"", func(h *fake.Host) { remove("/var/lib/rlb/memory.json")(h); h.Reboot() }, "cannot tell what was here"},
-		"memory gone, no firewall":    {none, remove("/var/lib/rlb/memory.json"), "cannot tell what was here"},
+		"memory gone, after a boot":   {"", func(h *fake.Host) { remove(memoryFiles...)(h); h.Reboot() }, "cannot tell what was here"},
+		"memory gone, no firewall":    {none, remove(memoryFiles...), "cannot tell what was here"},
 		"all that is remembered gone": {none, remove("/var/lib/rlb"), "cannot tell what was here"},
 		"memory gone, the files edited": {none, func(h *fake.Host) {
-			remove("/var/lib/rlb/memory.json")(h)
+			remove(memoryFiles...)(h)
 			h.Put("/etc/haproxy/haproxy.cfg", own, 0o600)
 			h.Put("/etc/keepalived/keepalived.conf", "", 0o600)
 		}, "cannot tell what was here"},
-		"memory corrupt": {"", func(h *fake.Host) { h.Put("/var/lib/rlb/memory.json", `{"files": {`, 0o600) },
+		"memory corrupt": {"", puts(`{"files": {`),
 			"cannot tell what was here before the first run, so nothing is undone: cannot read /var/lib/rlb/memory.json: "},
-		"memory empty": {"", func(h *fake.Host) { h.Put("/var/lib/rlb/memory.json", "", 0o600) }, "cannot tell what was here"},
+		"memory empty":         {"", puts(""), "cannot tell what was here"},
+		"memory null":          {"", puts("null"), "cannot tell what was here"},
+		"memory without files": {"", puts(`{}`), "cannot tell what was here"},
+		"memory with no files": {"", puts(`{"files": null, "units": {}, "held": {}}`), "cannot tell what was here"},
+		"memory of a newer agent": {"", puts(`{"version": 2, "files": []}`),
+			"cannot tell what was here before the first run, so nothing is undone: cannot read /var/lib/rlb/memory.json: version 2 is newer than this agent knows (1)"},
 		"originals gone": {"", remove("/var/lib/rlb/before"),
 			"cannot restore /etc/haproxy/haproxy.cfg: its original, /var/lib/rlb/before/etc/haproxy/haproxy.cfg, is gone"},
 		"an original changed": {"", func(h *fake.Host) { h.Put("/var/lib/rlb/before/etc/haproxy/haproxy.cfg", "", 0o600) },
@@ -68,7 +80,7 @@ func TestMemoryLostThenRun(t *testing.T) {
 	h := hosts["packages of the administrator"]()
 	doc := parse(t, spec)
 	must(t, h, doc)
-	h.Admin(removes("/var/lib/rlb/memory.json"))
+	h.Admin(removes(memoryFiles...))
 	must(t, h, doc)
 	quiet(t, h, doc)
 	if got := h.Text("/var/lib/rlb/before/etc/haproxy/haproxy.cfg"); got != own {

@@ -62,7 +62,7 @@ func (r *Reconciler) arm(ctx context.Context, doc *api.Document, t state.Trial, 
 			return err
 		}
 	}
-	if err := state.WriteJSON(ctx, r.Host, state.TrialFile, t); err != nil {
+	if err := t.Write(ctx, r.Host); err != nil {
 		return err
 	}
 	return errors.Join(
@@ -77,7 +77,7 @@ func (r *Reconciler) arm(ctx context.Context, doc *api.Document, t state.Trial, 
 func (r *Reconciler) EndTrial(ctx context.Context) error {
 	ctx = context.WithoutCancel(ctx)
 	left := false
-	for _, path := range []string{state.TrialFile, state.TrialSpecFile, host.UnitDir + trialUnit, host.UnitDir + trialTimer} {
+	for _, path := range append(state.TrialFiles(), host.UnitDir+trialUnit, host.UnitDir+trialTimer) {
 		f, err := r.Host.File(ctx, path)
 		if err != nil {
 			return err
@@ -87,6 +87,9 @@ func (r *Reconciler) EndTrial(ctx context.Context) error {
 	if !left {
 		return nil
 	}
+	if t, err := state.RunningTrial(ctx, r.Host); err == nil && t != nil && t.Damage != nil {
+		r.Log.Warn("ending a trial", "err", t.Damage)
+	}
 	for _, do := range []func() error{ // one after the other: a unit whose file is gone cannot be disabled
 		func() error { return r.Host.StopUnit(ctx, trialTimer) },
 		func() error { return r.Host.DisableUnit(ctx, trialUnit) },
@@ -94,7 +97,7 @@ func (r *Reconciler) EndTrial(ctx context.Context) error {
 		func() error { return r.Host.RemoveFile(ctx, host.UnitDir+trialUnit) },
 		func() error { return r.Host.ReloadManager(ctx) },
 		func() error { return r.Host.RemoveFile(ctx, state.TrialSpecFile) },
-		func() error { return r.Host.RemoveFile(ctx, state.TrialFile) },
+		func() error { return state.RemoveTrial(ctx, r.Host) },
 	} {
 		if err := do(); err != nil {
 			return fmt.Errorf("cannot end the trial: %w", err)

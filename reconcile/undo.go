@@ -61,7 +61,7 @@ func (r *run) undo(ctx context.Context, cause error) error {
 	}
 	switch { // a run that never was is not to be remembered
 	case errors.Join(failed...) != nil || errors.Is(cause, context.Canceled):
-	case r.blank:
+	case !r.was.Known:
 		failed = append(failed, plan.Forget(state.GenerationsDir, state.BeforeDir, state.PackagedDir, host.StateDir).Do(ctx, t))
 	default:
 		failed = append(failed, r.was.Save(ctx, r.Host))

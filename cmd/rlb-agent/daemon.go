@@ -62,6 +62,7 @@ func (a *app) daemon(ctx context.Context) error {
 	// would wait for it for ever.
 	notify(daemon.SdNotifyReady)
 	a.by = "the daemon"
+	go a.keepRunFiles(ctx, h)
 	guards, ended := a.startGuards(ctx, h)
 	defer ended()
 	defer a.startExport(ctx, h)()

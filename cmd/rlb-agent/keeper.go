@@ -37,7 +37,7 @@ type keeper struct {
 	source  func() (*api.Document, error) // reads the spec
 	step    func(plan.Step)               // told of each step before it is done; may be nil
 	watch   func(plan.Look)               // told what was found on the host, and so what to watch there; may be nil
-	refused *refusal                      // the spec that is not tried again, or nil
+	refused *state.Refusal                // the spec that is not tried again, or nil
 	told    map[topic]string              // last complaint, said once
 	drift   state.DriftRecord             // found and repaired since the boot
 	fights  fights                        // what had to be repaired again and again
@@ -125,7 +125,7 @@ func (k *keeper) keep(ctx context.Context, why cause) time.Duration {
 	case err != nil:
 		k.complain(onRun, err.Error())
 		return noSpec
-	case k.refused.is(doc, last) && !why.asked:
+	case k.wasRefused(doc, last) && !why.asked:
 		k.complain(onSpec, k.refused.Error())
 		return k.lastGood(ctx, why, k.refused, false)
 	case last == doc.Digest && trial == nil && !why.asked && (!why.started || doc.Spec.Reconcile.Drift == api.Report):

@@ -266,7 +266,7 @@ func TestKeeperAskedAgain(t *testing.T) {
 			t.Fatal("tried again of itself")
 		}
 		k.next(cause{asked: true})
-		if !strings.Contains(h.Text(render.DefaultHAProxyConfig), "198.51.100.66") || h.Text(refusedFile) != "" {
+		if !strings.Contains(h.Text(render.DefaultHAProxyConfig), "198.51.100.66") || h.Text(state.RefusedFile) != "" {
 			t.Error("not tried when asked to, or the refusal stays")
 		}
 	})

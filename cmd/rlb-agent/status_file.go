@@ -11,12 +11,27 @@ import (
 )
 
 // statusFile is the status that is left for other programs. A run and an event between two runs write it one at a time.
-type statusFile struct{ mutex sync.Mutex }
+type statusFile struct {
+	mutex sync.Mutex
+	last  status.Status // that this process wrote
+}
 
 func (f *statusFile) write(ctx context.Context, h host.Host, report status.Report) (status.Status, error) {
 	f.mutex.Lock()
 	defer f.mutex.Unlock()
-	return status.Write(ctx, h, report)
+	s, err := status.Write(ctx, h, report)
+	f.last = s
+	return s, err
+}
+
+// restore writes the last status again where somebody removed or garbled the file.
+func (f *statusFile) restore(ctx context.Context, h host.Host) error {
+	f.mutex.Lock()
+	defer f.mutex.Unlock()
+	if f.last.Kind == "" {
+		return nil // the next run leaves one
+	}
+	return f.last.Write(ctx, h)
 }
 
 // statusFileOf is the status file of one host.
@@ -29,7 +44,11 @@ type statusFileOf struct {
 func (f statusFileOf) Follow(ctx context.Context, doc *api.Document) (status.Status, error) {
 	f.mutex.Lock()
 	defer f.mutex.Unlock()
-	return status.Follow(ctx, f.host, doc)
+	s, err := status.Follow(ctx, f.host, doc)
+	if err == nil && s.Kind != "" {
+		f.last = s
+	}
+	return s, err
 }
 
 // runObserver is told of the end of each run, and of the status after it.

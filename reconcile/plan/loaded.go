@@ -84,5 +84,5 @@ func RecordLoaded(ctx context.Context, h host.Host, steps []Step) error {
 	if reflect.DeepEqual(before, loaded) {
 		return nil
 	}
-	return state.WriteJSON(ctx, h, state.LoadedFile, loaded)
+	return state.WriteLoaded(ctx, h, loaded)
 }

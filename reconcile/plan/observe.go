@@ -66,7 +66,7 @@ func Observe(ctx context.Context, o host.Observer, d Desired) (Observed, error) 
 
 func (seen *Observed) LookForFormer(ctx context.Context, o host.Observer) (err error) {
 	if seen.Former, err = state.ReadFormer(ctx, o); err == nil {
-		seen.Waiting, err = waiting(ctx, o, seen.Former)
+		seen.Waiting, err = waiting(ctx, o)
 	}
 	return err
 }

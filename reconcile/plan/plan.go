@@ -43,6 +43,9 @@ func NewPlan(d Desired, o Observed) Plan {
 	p.firewall()
 	p.files()
 	p.units()
+	if o.Memory.Known && !o.Memory.Copied {
+		p.Tidy = append(p.Tidy, repairMemory())
+	}
 	return p.Plan
 }
 

@@ -36,17 +36,18 @@ func (d Desired) routers() []render.Identity {
 	return nil
 }
 
-// waiting says whether keepalived is kept out until the peer has changed too.
-func waiting(ctx context.Context, o host.Observer, former *state.FormerRouter) (bool, error) {
-	if former == nil {
+// waiting says whether keepalived is kept out until the peer has changed too. The unit that waits says so, also where
+// the note of the former router is lost: started now, keepalived would be a second holder.
+func waiting(ctx context.Context, o host.Observer) (bool, error) {
+	keepalived, err := o.Unit(ctx, host.KeepalivedUnit)
+	if errors.Is(err, host.ErrUnavailable) { // who looks at the units says so
 		return false, nil
 	}
-	unit, err := o.Unit(ctx, host.RejoinUnit)
-	if err != nil || !unit.Active() {
+	if err != nil || keepalived.Active() {
 		return false, err
 	}
-	keepalived, err := o.Unit(ctx, host.KeepalivedUnit)
-	return err == nil && !keepalived.Active(), err
+	unit, err := o.Unit(ctx, host.RejoinUnit)
+	return err == nil && unit.Active(), err
 }
 
 // router is the virtual router that keepalived is about to leave, or has left; nil where it stays what it is.
@@ -83,7 +84,7 @@ func noteFormer(router *state.FormerRouter) Step {
 	return Step{
 		Verb: "leave", Object: "virtual router", Text: "leave the virtual router (" + router.String() + ")", Undo: []Step{forgetFormer(nil)},
 		Do: func(ctx context.Context, t *Tools) error {
-			return state.WriteJSON(ctx, t.Host, state.FormerFile, router)
+			return router.Write(ctx, t.Host)
 		},
 	}
 }
@@ -91,7 +92,7 @@ func noteFormer(router *state.FormerRouter) Step {
 // forgetFormer ends that, and with it the waiting. router is remembered again where this is undone, or nil.
 func forgetFormer(router *state.FormerRouter) Step {
 	s := Step{Verb: "forget", Object: "virtual router", Text: "forget the former virtual router", Do: func(ctx context.Context, t *Tools) error {
-		return errors.Join(t.Host.StopUnit(ctx, host.RejoinUnit), t.Host.RemoveFile(ctx, state.FormerFile))
+		return errors.Join(t.Host.StopUnit(ctx, host.RejoinUnit), router.Forget(ctx, t.Host))
 	}}
 	if router != nil {
 		s.Undo = []Step{noteFormer(router)}
@@ -115,7 +116,7 @@ func rejoin(name, config string, router *state.FormerRouter) Step {
 		if err := t.Host.StartUnit(ctx, name); err != nil {
 			return err
 		}
-		return t.Host.RemoveFile(ctx, state.FormerFile)
+		return router.Forget(ctx, t.Host)
 	}
 	return s
 }

@@ -92,6 +92,12 @@ func restoreFile(path string, before state.Before, from host.File, keep bool) St
 	return s
 }
 
+// repairMemory makes the memory and its copy the same: one of them was lost, or an older agent knew of no copy.
+func repairMemory() Step {
+	return Step{Verb: "repair", Object: state.MemoryFile, Text: "write " + state.MemoryFile + " and its copy again",
+		Do: func(ctx context.Context, t *Tools) error { return t.Memory.Save(ctx, t.Host) }}
+}
+
 // original is the content of before the first run, as it was kept; none where there was no file.
 func original(ctx context.Context, o host.Observer, path string, before state.Before) (host.File, error) {
 	if !before.Exists {

@@ -2,6 +2,7 @@ package plan
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -16,7 +17,6 @@ import (
 // teardown is the plan of one.
 type Teardown struct {
 	Memory       state.Memory
-	known        bool // there is a memory
 	facts        render.Facts
 	o            Observed
 	keepPackages bool
@@ -29,11 +29,7 @@ func (t *Teardown) add(s Step) { t.Back = append(t.Back, s) }
 // planTeardown finds the way back to the host of before the first run. It changes nothing.
 func PlanTeardown(ctx context.Context, o host.Observer, keepPackages bool) (*Teardown, error) {
 	t := &Teardown{keepPackages: keepPackages}
-	file, err := o.File(ctx, state.MemoryFile)
-	if err != nil {
-		return nil, err
-	}
-	t.known = file.Exists
+	var err error
 	if t.Memory, err = state.ReadMemory(ctx, o); err != nil {
 		return nil, fmt.Errorf("cannot tell what was here before the first run, so nothing is undone: %w", err)
 	}
@@ -56,7 +52,7 @@ func PlanTeardown(ctx context.Context, o host.Observer, keepPackages bool) (*Tea
 		return nil, fmt.Errorf("cannot look at %s: %w", t.o.Unchecked[0], host.ErrUnavailable)
 	}
 	t.daemon()
-	if !t.known {
+	if !t.Memory.Known {
 		return t, t.unknown(ctx, o)
 	}
 	t.stop()
@@ -96,10 +92,12 @@ func (t *Teardown) unknown(ctx context.Context, o host.Observer) error {
 		return fmt.Errorf("cannot tell what was here before the first run: %s is gone, so nothing is undone and nothing removed by guess; what is here of rlb-agent: %s",
 			state.MemoryFile, strings.Join(traces, ", "))
 	}
-	for _, path := range []string{state.StatusFile, state.LoadedFile} {
-		if f, err := o.File(ctx, path); err != nil {
+	for _, path := range state.DerivedFiles() {
+		f, err := o.File(ctx, path)
+		if errors.Is(err, host.ErrUnavailable) {
 			return err
-		} else if f.Exists {
+		}
+		if err != nil || f.Exists {
 			t.Last = []Step{Forget(host.RunDir)}
 		}
 	}

@@ -9,9 +9,9 @@ import (
 	"rlb.dev/rlb-agent/render"
 )
 
-const FormerFile = host.RunDir + "/former.json"
-
-// FormerRouter is the virtual router that this host left for another.
+// FormerRouter is the virtual router that this host left for another. The file is derived: while a host waits for its
+// peer to leave that router too, the process that waits (host.RejoinUnit) knows it, and a daemon has seen the file.
+// Where it is lost to both, the host goes on waiting as long as that process does.
 type FormerRouter struct {
 	Interface  string            `json:"interface"`
 	Identities []render.Identity `json:"identities"`
@@ -19,11 +19,16 @@ type FormerRouter struct {
 
 // ReadFormer is the router that was left and whose end is waited for; nil where there is none.
 func ReadFormer(ctx context.Context, o host.Observer) (*FormerRouter, error) {
-	var former FormerRouter
-	if err := ReadJSON(ctx, o, FormerFile, &former); err != nil || len(former.Identities) == 0 {
+	former, err := ReadDerived[FormerRouter](ctx, o, FormerFile)
+	if err != nil || len(former.Identities) == 0 {
 		return nil, err
 	}
 	return &former, nil
+}
+
+// Write notes the router that keepalived is about to leave.
+func (f *FormerRouter) Write(ctx context.Context, h host.Host) error {
+	return WriteDerived(ctx, h, FormerFile, f)
 }
 
 // Forget ends the waiting: this host has joined, or nothing waits.

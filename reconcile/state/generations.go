@@ -16,8 +16,6 @@ import (
 // keptGenerations is how many specs are kept: enough to find the one before the trouble began, little for an SD card.
 const keptGenerations = 10
 
-const GenerationsDir = host.StateDir + "/generations"
-
 // Generation is a spec that was brought into force, kept with the files that were rendered from it.
 type Generation struct {
 	Number int       `json:"number"`

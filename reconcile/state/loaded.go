@@ -13,17 +13,27 @@ type Loaded struct {
 	Digest     string `json:"digest"`           // of the file when they last read it; "" where nobody knows
 }
 
-// readLoaded reads what the units have loaded. It is empty after a boot.
+// ReadLoaded reads what the units have loaded, by unit. It is empty after a boot, and where the file is lost: then a
+// reload makes it known again.
 func ReadLoaded(ctx context.Context, o host.Observer) (map[string]Loaded, error) {
-	loaded := map[string]Loaded{}
-	return loaded, ReadJSON(ctx, o, LoadedFile, &loaded)
+	loaded, err := ReadDerived[map[string]Loaded](ctx, o, LoadedFile)
+	if loaded == nil {
+		loaded = map[string]Loaded{}
+	}
+	return loaded, err
 }
 
+// WriteLoaded notes what the units have loaded.
+func WriteLoaded(ctx context.Context, h host.Host, loaded map[string]Loaded) error {
+	return WriteDerived(ctx, h, LoadedFile, loaded)
+}
+
+// Is says that this was noted of the present run of the unit.
 func (l Loaded) Is(unit host.Unit) bool {
 	return l.Invocation == unit.InvocationID && l.Invocation != ""
 }
 
-// forgetLoaded comes before a reload, and recordLoaded after the look that it worked. A run that dies between writing
+// ForgetLoaded comes before a reload, and WriteLoaded after the look that it worked. A run that dies between writing
 // a file and the reload, or between the reload and that look, would else leave an old configuration in force for good.
 func ForgetLoaded(ctx context.Context, h host.Host, name string) error {
 	loaded, err := ReadLoaded(ctx, h)
@@ -40,5 +50,5 @@ func ForgetLoaded(ctx context.Context, h host.Host, name string) error {
 	}
 	record.Invocation, record.Digest = unit.InvocationID, ""
 	loaded[name] = record
-	return WriteJSON(ctx, h, LoadedFile, loaded)
+	return WriteLoaded(ctx, h, loaded)
 }

@@ -3,7 +3,6 @@ package state
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"fmt"
 	"io/fs"
 	"path"
@@ -13,17 +12,10 @@ import (
 	"rlb.dev/rlb-agent/render"
 )
 
-// Where the agent remembers what cannot be observed.
-const (
-	MemoryFile  = host.StateDir + "/memory.json"
-	BeforeDir   = host.StateDir + "/before"
-	PackagedDir = host.StateDir + "/packaged"
-	LoadedFile  = host.RunDir + "/loaded.json"
-)
-
 // Memory is what a look at the host does not tell: what was there before the first run, what the agent brought, and
 // the facts of the last run for a boot whose network is not up yet.
 type Memory struct {
+	Version     int                `json:"version,omitempty"`     // of the file's form
 	Generation  int                `json:"generation"`            // counts the specs that were brought into force
 	Digest      string             `json:"digest"`                // of the last of them
 	Generations []Generation       `json:"generations,omitempty"` // those that are kept, the last one in force
@@ -34,6 +26,10 @@ type Memory struct {
 	Installed   []string           `json:"installed,omitempty"` // packages that the agent brought, dependencies included
 	Rules       []string           `json:"rules,omitempty"`     // rules of INPUT (IPv4) that the agent took away
 	Input       []string           `json:"input,omitempty"`     // INPUT (IPv4) before the first of them went, for their places
+
+	Known  bool  `json:"-"` // it was read: the agent has changed this host
+	Damage error `json:"-"` // why it was read from its copy; nil where it was not
+	Copied bool  `json:"-"` // the copy is like it
 }
 
 // Before is a file as it was before the agent wrote it for the first time.
@@ -57,39 +53,25 @@ type UnitWas struct {
 	Masked  bool `json:"masked,omitempty"` // for good, by its administrator
 }
 
-// readMemory reads what earlier runs remembered; a host without is no error.
+// ReadMemory reads what earlier runs remembered. On a host without it is empty, not Known, and no error.
 func ReadMemory(ctx context.Context, o host.Observer) (Memory, error) {
-	m := NewMemory()
-	return m, ReadJSON(ctx, o, MemoryFile, &m)
+	s, err := readDurable(ctx, o, MemoryFile, decodeMemory)
+	if err != nil || !s.found {
+		return NewMemory(), err
+	}
+	s.value.Known, s.value.Damage, s.value.Copied = true, s.damage, s.copied
+	return s.value, nil
 }
 
+// NewMemory is that of a host which the agent never changed.
 func NewMemory() Memory {
 	return Memory{Files: map[string]Before{}, Units: map[string]UnitWas{}, Held: map[string]bool{}}
 }
 
-func ReadJSON(ctx context.Context, o host.Observer, path string, into any) error {
-	f, err := o.File(ctx, path)
-	if err != nil || !f.Exists {
-		return err
-	}
-	if err := json.Unmarshal(f.Data, into); err != nil {
-		return fmt.Errorf("cannot read %s: %w", path, err)
-	}
-	return nil
-}
-
-func WriteJSON(ctx context.Context, h host.Host, path string, value any) error {
-	data, err := json.MarshalIndent(value, "", "  ")
-	if err != nil {
-		return fmt.Errorf("cannot write %s: %w", path, err)
-	}
-	return h.WriteFile(ctx, path, append(data, '\n'), 0o600, 0, 0)
-}
-
-// rendered says whether the agent made a file: render begins each with these words.
+// Rendered says whether the agent made a file: render begins each with these words.
 func Rendered(f host.File) bool { return bytes.HasPrefix(f.Data, []byte("# Rendered by rlb-agent ")) }
 
-// keepFile remembers a file as it is now, once. One that the agent made itself, and forgot when its memory was lost, is
+// KeepFile remembers a file as it is now, once. One that the agent made itself, and forgot when its memory was lost, is
 // nobody's original: that is the copy, if it is still there.
 func (m *Memory) KeepFile(ctx context.Context, h host.Host, f host.File, edited bool) error {
 	if _, kept := m.Files[f.Path]; kept {
@@ -112,7 +94,7 @@ func (m *Memory) KeepFile(ctx context.Context, h host.Host, f host.File, edited 
 	return m.Save(ctx, h)
 }
 
-// writing remembers that the agent is about to write a file. What is there by now, and was not before the first run,
+// Writing remembers that the agent is about to write a file. What is there by now, and was not before the first run,
 // came with a package.
 func (m *Memory) Writing(ctx context.Context, h host.Host, f host.File) error {
 	before := m.Files[f.Path]
@@ -143,16 +125,18 @@ func keepCopy(ctx context.Context, h host.Host, f host.File, dir string) (Before
 	return b, nil
 }
 
-// configOf is where a unit's configuration lay in the last run.
+// ConfigOf is where a unit's configuration lay in the last run.
 func (m *Memory) ConfigOf(unit string) string {
 	return map[string]string{host.HAProxyUnit: m.Facts.HAProxyConfig, host.KeepalivedUnit: m.Facts.KeepalivedConfig}[unit]
 }
 
+// Save writes the memory. It comes before what the memory tells of is done.
 func (m *Memory) Save(ctx context.Context, h host.Host) error {
-	return WriteJSON(ctx, h, MemoryFile, m)
+	m.Version = version
+	return writeDurable(ctx, h, MemoryFile, m)
 }
 
-// brought remembers packages that the agent installed.
+// Brought remembers packages that the agent installed.
 func (m *Memory) Brought(ctx context.Context, h host.Host, names []string) error {
 	for _, name := range names {
 		if !slices.Contains(m.Installed, name) {
@@ -163,7 +147,7 @@ func (m *Memory) Brought(ctx context.Context, h host.Host, names []string) error
 	return m.Save(ctx, h)
 }
 
-// is says whether a file is as it was. Its content is known by its digest.
+// Is says whether a file is as it was. Its content is known by its digest.
 func (b Before) Is(f host.File) bool {
 	return host.Digest(f.Data) == b.Digest && f.Mode == b.Mode && f.UID == b.UID && f.GID == b.GID
 }

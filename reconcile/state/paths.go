@@ -1,6 +1,80 @@
 package state
 
-import "rlb.dev/rlb-agent/reconcile/host"
+import (
+	"io/fs"
 
-// StatusFile is where the last run leaves its status, for programs that read files.
-const StatusFile = host.RunDir + "/status.json"
+	"rlb.dev/rlb-agent/reconcile/host"
+	"rlb.dev/rlb-agent/render"
+)
+
+// Files of the agent's own. Paths has all of them.
+const (
+	MemoryFile     = host.StateDir + "/memory.json" // a Memory
+	BeforeDir      = host.StateDir + "/before"      // files from before the first run, at their paths
+	PackagedDir    = host.StateDir + "/packaged"    // files as a package brought them, at their paths
+	GenerationsDir = host.StateDir + "/generations" // specs that were in force, by their numbers
+	TrialFile      = host.StateDir + "/trial.json"  // a Trial
+	TrialSpecFile  = host.StateDir + "/trial.yaml"  // the spec that is tried
+	StatusFile     = host.RunDir + "/status.json"   // a status.Status
+	LoadedFile     = host.RunDir + "/loaded.json"   // a Loaded for each unit
+	GuardFile      = host.RunDir + "/guard.json"    // a GuardRecord
+	DriftFile      = host.RunDir + "/drift.json"    // a DriftRecord
+	RoleFile       = host.RunDir + "/role.json"     // a RoleRecord
+	FormerFile     = host.RunDir + "/former.json"   // a FormerRouter
+	RefusedFile    = host.RunDir + "/refused.json"  // a Refusal
+)
+
+// Life says how long a file lasts, and what its loss means.
+type Life string
+
+const (
+	Durable Life = "durable" // stays over a boot, and nothing else tells what it holds
+	Rebuilt Life = "rebuilt" // stays over a boot, and each run writes it again where it is not as the spec says
+	Derived Life = "derived" // is gone after a boot, and is made anew where it is missing or garbled
+)
+
+// Path is a file of the agent's own, or a directory of them.
+type Path struct {
+	Path   string // a directory's ends in a slash
+	Mode   fs.FileMode
+	Life   Life
+	Writer string // who writes it
+	Holds  string // what it holds
+
+	form     func() any // of JSON files that are derived: a value that takes what they hold
+	optional bool       // that there is none says something too: what is removed is not missed
+}
+
+// Paths are all paths under /var/lib/rlb and /run/rlb, as the manual's install page has them. The directories
+// themselves have mode 0755.
+var Paths = []Path{
+	{Path: MemoryFile, Mode: 0o600, Life: Durable, Writer: "every change", Holds: "what was there before the first run, and what the agent added"},
+	{Path: copyOf(MemoryFile), Mode: 0o600, Life: Durable, Writer: "every change", Holds: "a copy, used where `memory.json` is garbled or gone"},
+	{Path: BeforeDir + "/", Mode: 0o600, Life: Durable, Writer: "the first change of a file", Holds: "the files from before the first run"},
+	{Path: PackagedDir + "/", Mode: 0o600, Life: Durable, Writer: "the first change of a file", Holds: "the files as the packages installed them"},
+	{Path: GenerationsDir + "/", Mode: 0o600, Life: Durable, Writer: "every spec that comes into force", Holds: "the last ten specs that were in force, with their rendered files"},
+	{Path: TrialFile, Mode: 0o600, Life: Durable, Writer: "`try`", Holds: "only during `rlb-agent try`: when the trial ends"},
+	{Path: copyOf(TrialFile), Mode: 0o600, Life: Durable, Writer: "`try`", Holds: "a copy, used where `trial.json` is garbled or gone"},
+	{Path: TrialSpecFile, Mode: 0o600, Life: Durable, Writer: "`try`", Holds: "only during `rlb-agent try`: the spec that is tried"},
+	{Path: render.DrainFile, Mode: 0o644, Life: Durable, Writer: "`drain`, `undrain`, keepalived", Holds: "tracked by keepalived: 1 while this host is drained"},
+	{Path: host.StateDir + "/rules.v4", Mode: 0o640, Life: Rebuilt, Writer: "every change of the rules", Holds: "the IPv4 firewall rules"},
+	{Path: host.StateDir + "/rules.v6", Mode: 0o640, Life: Rebuilt, Writer: "every change of the rules", Holds: "the IPv6 firewall rules"},
+	{Path: host.RunDir + "/lock", Mode: 0o600, Life: Derived, Writer: "every change", Holds: "locked by the one agent that changes the host"},
+	{Path: StatusFile, Mode: 0o600, Life: Derived, Writer: "every run, the daemon", Holds: "the status, kept current by the daemon", form: form[statusHead]},
+	{Path: LoadedFile, Mode: 0o600, Life: Derived, Writer: "every reload", Holds: "which configuration each service has loaded", form: form[map[string]Loaded]},
+	{Path: GuardFile, Mode: 0o600, Life: Derived, Writer: "the daemon", Holds: "whether HAProxy serves on this host, and why not", form: form[GuardRecord]},
+	{Path: DriftFile, Mode: 0o600, Life: Derived, Writer: "the daemon", Holds: "how often this host differed from the spec, and the last time", form: form[DriftRecord]},
+	{Path: RoleFile, Mode: 0o600, Life: Derived, Writer: "every run, the daemon", Holds: "the last change of the role, and why", form: form[RoleRecord]},
+	{Path: FormerFile, Mode: 0o600, Life: Derived, Writer: "a change of the virtual router", Holds: "the virtual router that this host left, until its peer leaves it", form: form[FormerRouter], optional: true},
+	{Path: RefusedFile, Mode: 0o600, Life: Derived, Writer: "the daemon", Holds: "the spec that was refused and is not tried again", form: form[Refusal], optional: true},
+	{Path: render.FaultFile, Mode: 0o644, Life: Derived, Writer: "the daemon, keepalived", Holds: "tracked by keepalived: 1 while HAProxy does not serve on this host"},
+	{Path: render.KeepalivedTemp + "/", Mode: 0o600, Life: Derived, Writer: "keepalived", Holds: "keepalived's state, written when the agent asks for it"},
+	{Path: host.RunDir + "/apt.log", Mode: 0o640, Life: Derived, Writer: "every installation", Holds: "what apt printed last"},
+}
+
+func form[T any]() any { return new(T) }
+
+// statusHead is as much of a status as this package knows.
+type statusHead struct {
+	Kind string `json:"kind"`
+}

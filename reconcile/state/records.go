@@ -7,13 +7,6 @@ import (
 	"rlb.dev/rlb-agent/reconcile/host"
 )
 
-// Where the daemon leaves what it has seen, for the status and for those who read files. They are gone after a boot.
-const (
-	GuardFile = host.RunDir + "/guard.json" // a GuardRecord
-	DriftFile = host.RunDir + "/drift.json" // a DriftRecord
-	RoleFile  = host.RunDir + "/role.json"  // a RoleRecord
-)
-
 // GuardRecord is what the guard of the local HAProxy tells keepalived, and why.
 type GuardRecord struct {
 	Fault   bool              `json:"fault"`            // this host must not hold the virtual IPs
@@ -49,31 +42,31 @@ type RoleRecord struct {
 }
 
 // ReadGuard is what the guard left. Without a daemon it is the zero value.
-func ReadGuard(ctx context.Context, o host.Observer) (r GuardRecord, err error) {
-	return r, ReadJSON(ctx, o, GuardFile, &r)
+func ReadGuard(ctx context.Context, o host.Observer) (GuardRecord, error) {
+	return ReadDerived[GuardRecord](ctx, o, GuardFile)
 }
 
 // ReadDrift is the drift that was seen since the boot. Without a daemon it is the zero value.
-func ReadDrift(ctx context.Context, o host.Observer) (r DriftRecord, err error) {
-	return r, ReadJSON(ctx, o, DriftFile, &r)
+func ReadDrift(ctx context.Context, o host.Observer) (DriftRecord, error) {
+	return ReadDerived[DriftRecord](ctx, o, DriftFile)
 }
 
 // ReadRole is the role as the daemon saw it last. Without a daemon it is the zero value.
-func ReadRole(ctx context.Context, o host.Observer) (r RoleRecord, err error) {
-	return r, ReadJSON(ctx, o, RoleFile, &r)
+func ReadRole(ctx context.Context, o host.Observer) (RoleRecord, error) {
+	return ReadDerived[RoleRecord](ctx, o, RoleFile)
 }
 
 // Write leaves the record for the status.
 func (r GuardRecord) Write(ctx context.Context, h host.Host) error {
-	return WriteJSON(ctx, h, GuardFile, r)
+	return WriteDerived(ctx, h, GuardFile, r)
 }
 
 // Write leaves the record for the status.
 func (r DriftRecord) Write(ctx context.Context, h host.Host) error {
-	return WriteJSON(ctx, h, DriftFile, r)
+	return WriteDerived(ctx, h, DriftFile, r)
 }
 
 // Write leaves the record for the status.
 func (r RoleRecord) Write(ctx context.Context, h host.Host) error {
-	return WriteJSON(ctx, h, RoleFile, r)
+	return WriteDerived(ctx, h, RoleFile, r)
 }

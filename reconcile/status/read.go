@@ -69,9 +69,9 @@ func (r *reading) read(ctx context.Context, doc *api.Document, specErr error, lo
 	return s, nil
 }
 
-// LastStatus is the status that was written last; the zero value where none was.
-func Last(ctx context.Context, o host.Observer) (s Status, err error) {
-	return s, state.ReadJSON(ctx, o, state.StatusFile, &s)
+// Last is the status that was written last; the zero value where none was, or where it is garbled.
+func Last(ctx context.Context, o host.Observer) (Status, error) {
+	return state.ReadDerived[Status](ctx, o, state.StatusFile)
 }
 
 // RefreshStatus brings up to date, in a status of a moment ago, what can be seen without a command and without
@@ -80,7 +80,7 @@ func Refresh(ctx context.Context, o host.Observer, doc *api.Document, s Status) 
 	return refresh(ctx, o, doc, s, (*reading).cachedRole)
 }
 
-// FollowStatus brings the status file up to date after an event: as RefreshStatus, and keepalived is asked for its role.
+// Follow brings the status file up to date after an event: as Refresh, and keepalived is asked for its role.
 func Follow(ctx context.Context, h host.Host, doc *api.Document) (Status, error) {
 	s, err := Last(ctx, h)
 	if err != nil || s.Kind == "" {
@@ -121,7 +121,8 @@ type reading struct {
 
 func newReading(ctx context.Context, o host.Observer) (*reading, error) {
 	r := &reading{o: o, now: time.Now().Truncate(time.Second)}
-	err := state.ReadJSON(ctx, o, state.StatusFile, &r.last)
+	var err error
+	r.last, err = Last(ctx, o)
 	if r.unseen("the status of the last run", err) {
 		return nil, err
 	}

@@ -53,7 +53,7 @@ func (r Report) refusedAnew(last *Run) bool {
 
 // Write leaves the status for those who read files.
 func (s Status) Write(ctx context.Context, h host.Host) error {
-	return state.WriteJSON(ctx, h, state.StatusFile, s)
+	return state.WriteDerived(ctx, h, state.StatusFile, s)
 }
 
 func (r Report) status() *Run {

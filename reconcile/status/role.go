@@ -73,7 +73,7 @@ func (s *Status) stopped(unit host.Unit, waits bool) {
 func (s *Status) noteRole(ctx context.Context, h host.Host) error {
 	before, err := state.ReadRole(ctx, h)
 	if err != nil {
-		before = state.RoleRecord{} // a torn one is as good as none
+		return err
 	}
 	if s.Role == host.RoleUnknown || s.Role == before.Role && !(s.RoleSince.Sub(before.Since) >= staleRole) {
 		return nil

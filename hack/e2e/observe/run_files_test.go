@@ -1,0 +1,48 @@
+package observe
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"rlb.dev/rlb-agent/hack/e2e"
+	"rlb.dev/rlb-agent/hack/lab"
+)
+
+// What somebody removes or garbles under /run/rlb comes back within a second while the daemon runs, and costs no reload.
+func TestRunFiles(t *testing.T) {
+	w := e2e.New(t)
+	h := w.Hosts(true, lab.Trixie)[0]
+	h.Apply(driftSpec("interval: 60s"))
+	e2e.StartDaemon(h)
+	w.Serves("cp1", "cp2", "cp3")
+	const whole = `cd /run/rlb && grep -q '"LoadBalancerStatus"' status.json && grep -q '"invocation"' loaded.json && grep -q '"answers"' guard.json && grep -q '"role"' role.json`
+	within := func(what string, limit time.Duration) {
+		t.Helper()
+		began := time.Now()
+		for !h.Succeeds(whole) {
+			if time.Since(began) > limit {
+				t.Fatalf("%s: not whole within %v:\n%s", what, limit, h.Shell("head -v -c 200 /run/rlb/*.json; true"))
+			}
+			time.Sleep(20 * time.Millisecond)
+		}
+		t.Logf("%s: whole within %v", what, time.Since(began).Round(10*time.Millisecond))
+	}
+	within("started", 20*time.Second)
+	workers := h.Shell("pgrep -x haproxy | sort")
+	for _, change := range []string{
+		"rm -rf /run/rlb/*",
+		"for f in status loaded guard role; do echo '{\"torn' > /run/rlb/$f.json; done",
+		"for f in status loaded guard role; do rm /run/rlb/$f.json; mkdir -p /run/rlb/$f.json/x; done",
+		"for f in status loaded guard role; do : > /run/rlb/$f.json; done",
+	} {
+		h.Shell(change)
+		within(change, time.Second)
+	}
+	if now := h.Shell("pgrep -x haproxy | sort"); now != workers {
+		t.Errorf("haproxy was reloaded: %q, then %q", workers, now)
+	}
+	if log := h.Shell("journalctl -q -u rlb-agent --no-pager -o cat"); strings.Count(log, "restored /run/rlb/loaded.json") != 1 {
+		t.Errorf("restoring is not logged once:\n%s", log)
+	}
+}

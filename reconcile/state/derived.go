@@ -1,0 +1,76 @@
+package state
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+
+	"rlb.dev/rlb-agent/reconcile/host"
+)
+
+// ReadDerived reads a JSON file under /run/rlb. One that is missing, garbled, or no file at all is the zero value, and
+// no error: it is made anew. It has no version for the same reason. An error says that this process may not look.
+func ReadDerived[T any](ctx context.Context, o host.Observer, path string) (value T, err error) {
+	var none T
+	f, err := o.File(ctx, path)
+	switch {
+	case err != nil && mayNotLook(ctx, err):
+		return none, err
+	case err != nil || !f.Exists || json.Unmarshal(f.Data, &value) != nil:
+		return none, nil
+	}
+	return value, nil
+}
+
+func mayNotLook(ctx context.Context, err error) bool {
+	return errors.Is(err, host.ErrUnavailable) || ctx.Err() != nil
+}
+
+// WriteDerived writes a JSON file under /run/rlb. A directory in its place makes way.
+func WriteDerived(ctx context.Context, h host.Host, path string, value any) error {
+	if _, err := h.File(ctx, path); err != nil && !mayNotLook(ctx, err) {
+		if err := h.RemoveTree(ctx, path); err != nil {
+			return err
+		}
+	}
+	return writeJSON(ctx, h, path, value)
+}
+
+// damage says why a derived file cannot be read; nil where it can, and where there is none.
+func (p Path) damage(ctx context.Context, o host.Observer) (host.File, error) {
+	f, err := o.File(ctx, p.Path)
+	if err == nil && f.Exists {
+		err = json.Unmarshal(f.Data, p.form())
+	}
+	if err == nil || mayNotLook(ctx, err) {
+		return f, nil
+	}
+	return f, fmt.Errorf("cannot read %s: %w", p.Path, err)
+}
+
+// ClearDamaged removes what cannot be read of the derived files, so that it is logged once and made anew.
+func ClearDamaged(ctx context.Context, h host.Host, log *slog.Logger) {
+	for _, p := range Paths {
+		if p.form == nil {
+			continue
+		}
+		if _, damage := p.damage(ctx, h); damage != nil {
+			log.Warn("removing "+p.Path+", to make it anew", "err", damage)
+			if err := h.RemoveTree(ctx, p.Path); err != nil {
+				log.Warn(err.Error())
+			}
+		}
+	}
+}
+
+// DerivedFiles are the paths of the derived JSON files.
+func DerivedFiles() (paths []string) {
+	for _, p := range Paths {
+		if p.form != nil {
+			paths = append(paths, p.Path)
+		}
+	}
+	return paths
+}

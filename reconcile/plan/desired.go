@@ -118,7 +118,7 @@ func backend(service api.Service, field string) BackendWant {
 	return b
 }
 
-// listen is where HAProxy listens for a service.
+// Listen is where HAProxy listens for a service.
 func Listen(spec *api.LoadBalancerSpec, service api.Service) []netip.AddrPort {
 	port := uint16(*service.Port)
 	var any4, any6 bool
@@ -142,7 +142,7 @@ func Listen(spec *api.LoadBalancerSpec, service api.Service) []netip.AddrPort {
 	return all
 }
 
-// applyRuntimeState changes what is wanted by what only the host can tell: it is drained, or waits for its peer.
+// ApplyRuntimeState changes what is wanted by what only the host can tell: it is drained, or waits for its peer.
 func (d *Desired) ApplyRuntimeState(seen Observed) {
 	d.Units = slices.Clone(d.Units)
 	for i := range d.Units {

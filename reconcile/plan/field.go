@@ -27,7 +27,7 @@ func (e *FieldError) Error() string {
 	return e.Field + ": " + e.text
 }
 
-// placed gives a field's error its place in the file; other errors stay as they are.
+// Placed gives a field's error its place in the file; other errors stay as they are.
 func Placed(err error, doc *api.Document) error {
 	if e := (*FieldError)(nil); errors.As(err, &e) {
 		return &FieldError{Field: e.Field, text: e.text, place: doc.Problem(e.Field, "%s", e.text).String()}

@@ -56,7 +56,7 @@ func configOf(u host.Unit) string {
 	return ""
 }
 
-// recordLoaded remembers which configuration the units of these steps have read just now.
+// RecordLoaded remembers which configuration the units of these steps have read just now.
 func RecordLoaded(ctx context.Context, h host.Host, steps []Step) error {
 	before, err := state.ReadLoaded(ctx, h)
 	if err != nil {

@@ -14,7 +14,7 @@ import (
 	"rlb.dev/rlb-agent/render"
 )
 
-// teardown is the plan of one.
+// Teardown is the plan of one.
 type Teardown struct {
 	Memory       state.Memory
 	facts        render.Facts
@@ -26,7 +26,7 @@ type Teardown struct {
 
 func (t *Teardown) add(s Step) { t.Back = append(t.Back, s) }
 
-// planTeardown finds the way back to the host of before the first run. It changes nothing.
+// PlanTeardown finds the way back to the host of before the first run. It changes nothing.
 func PlanTeardown(ctx context.Context, o host.Observer, keepPackages bool) (*Teardown, error) {
 	t := &Teardown{keepPackages: keepPackages}
 	var err error

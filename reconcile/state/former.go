@@ -39,7 +39,7 @@ func (f *FormerRouter) Forget(ctx context.Context, h host.Host) error {
 // Silence is the time after which a router that says nothing is gone (RFC 9568 §6.1, Active_Down_Interval, and some more).
 func (f *FormerRouter) Silence() time.Duration { return 4 * f.period() }
 
-// listen is how long a router that is there takes to show itself: as master by its next advertisement, and as the
+// Listen is how long a router that is there takes to show itself: as master by its next advertisement, and as the
 // backup of a master that has just said goodbye after its skew, which is less than an interval, in version 2 than a second.
 func (f *FormerRouter) Listen() time.Duration { return f.period()*3/2 + 50*time.Millisecond }
 

@@ -16,7 +16,7 @@ import (
 // askTime bounds each question to HAProxy: one that hangs must not hang the status.
 const askTime = 400 * time.Millisecond
 
-// ReadStatus is the status of this host now. It changes nothing. doc is nil where the spec is refused, for the reason
+// Read is the status of this host now. It changes nothing. doc is nil where the spec is refused, for the reason
 // in specErr; then what was in force last counts. look is what was found just now, or nil.
 func Read(ctx context.Context, o host.Observer, doc *api.Document, specErr error, look *plan.Look) (Status, error) {
 	r, err := newReading(ctx, o)
@@ -74,7 +74,7 @@ func Last(ctx context.Context, o host.Observer) (Status, error) {
 	return state.ReadDerived[Status](ctx, o, state.StatusFile)
 }
 
-// RefreshStatus brings up to date, in a status of a moment ago, what can be seen without a command and without
+// Refresh brings up to date, in a status of a moment ago, what can be seen without a command and without
 // disturbing keepalived: addresses, servers, and what the daemon's watchers left. doc is the spec in force.
 func Refresh(ctx context.Context, o host.Observer, doc *api.Document, s Status) (Status, error) {
 	return refresh(ctx, o, doc, s, (*reading).cachedRole)

@@ -21,7 +21,7 @@ type Report struct {
 	Agent   string           // version of the agent
 }
 
-// WriteStatus leaves how a run ended, and how the host is now, for those who read files.
+// Write leaves how a run ended, and how the host is now, for those who read files.
 func Write(ctx context.Context, h host.Host, run Report) (Status, error) {
 	ctx = context.WithoutCancel(ctx)
 	doc := run.Doc

@@ -33,18 +33,18 @@ type Status struct {
 	NotSeen            []string          `json:"notSeen,omitempty"` // what could not be looked at, and why
 }
 
-// StatusMetadata repeats the spec's name.
+// Metadata repeats the spec's name.
 type Metadata struct {
 	Name string `json:"name,omitempty"`
 }
 
-// VirtualIPStatus says whether this host holds the address now.
+// VirtualIP says whether this host holds the address now.
 type VirtualIP struct {
 	Address string `json:"address"`
 	Held    bool   `json:"held"`
 }
 
-// PeerStatus is another node of the spec.
+// Peer is another node of the spec.
 type Peer struct {
 	Name    string    `json:"name"`
 	Address string    `json:"address"`
@@ -61,13 +61,13 @@ const (
 	PeerUnknown PeerState = "Unknown" // nobody could look
 )
 
-// HAProxyStatus is the local HAProxy.
+// HAProxy is the local HAProxy.
 type HAProxy struct {
 	State      host.HAProxyState `json:"state"`
 	OldWorkers int               `json:"oldWorkers"` // processes that finish their connections after a reload
 }
 
-// UpdatesStatus says which packages are held back from an update.
+// Updates says which packages are held back from an update.
 type Updates struct {
 	Lists     time.Time         `json:"lists"`     // when apt's lists changed that tell it
 	Installed map[string]string `json:"installed"` // versions of the held packages, that it is told of
@@ -82,7 +82,7 @@ type HeldUpdate struct {
 	Security  bool   `json:"security"`  // it comes from an archive of security updates
 }
 
-// ServiceStatus is one service and its servers.
+// Service is one service and its servers.
 type Service struct {
 	Name      string             `json:"name"`
 	Port      int                `json:"port"`
@@ -102,7 +102,7 @@ const (
 	Failed     Outcome = "Failed"     // a person may be needed
 )
 
-// RunStatus is one run of the reconciler.
+// Run is one run of the reconciler.
 type Run struct {
 	Time     time.Time `json:"time"`
 	Duration string    `json:"duration"` // as Go writes it: "45ms"

@@ -48,7 +48,7 @@ func virtualIPRule(text, _ string) string {
 		return wrong
 	}
 	if prefix, err := netip.ParsePrefix(text); err != nil || prefix.Bits() == 0 {
-		if VirtualIP(text).Addr().Is4() {
+		if !strings.Contains(bare, ":") {
 			return "must have a prefix of /1 to /32"
 		}
 		return "must have a prefix of /1 to /128"
@@ -81,12 +81,36 @@ func hostRule(text, _ string) string {
 		_, wrong := hostAddressRule(text)
 		return wrong
 	}
-	for _, label := range labels {
-		if len(text) > 253 || !labelPattern.MatchString(label) {
-			return "must be an IPv4 or IPv6 address or a DNS name"
-		}
+	if !isDNSName(text) {
+		return "must be an IPv4 or IPv6 address or a DNS name"
 	}
 	return ""
+}
+
+// dnsNameRule takes names only: what ends in a number is an address.
+func dnsNameRule(text, _ string) string {
+	if !isDNSName(text) || numberPattern.MatchString(text[strings.LastIndex(text, ".")+1:]) {
+		return "must be a DNS name"
+	}
+	return ""
+}
+
+// sniRule takes the names that a TLS client can ask for (RFC 6066 §3), and "*." before one.
+func sniRule(text, _ string) string {
+	if dnsNameRule(strings.TrimPrefix(text, "*."), "") != "" {
+		return `must be a DNS name, or "*." and a DNS name`
+	}
+	return ""
+}
+
+// isDNSName is RFC 1123 §2.1 and RFC 1035 §2.3.4.
+func isDNSName(text string) bool {
+	for label := range strings.SplitSeq(text, ".") {
+		if !labelPattern.MatchString(label) {
+			return false
+		}
+	}
+	return len(text) <= 253
 }
 
 func addrportRule(text, _ string) string {

@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"strings"
 
 	kjson "sigs.k8s.io/json"
 )
@@ -46,7 +47,7 @@ func Parse(file string, data []byte) (*Document, error) {
 // Problem is a problem of a field, at its place in the file or at that of its nearest parent. It is for what is
 // found later, on the host.
 func (d *Document) Problem(path, format string, args ...any) Problem {
-	where := d.place(path)
+	where, path := d.locate(path)
 	return Problem{d.File, where.line, where.column, path, fmt.Sprintf(format, args...)}
 }
 
@@ -54,14 +55,14 @@ func (d *Document) Problem(path, format string, args ...any) Problem {
 func (d *Document) fill(found *report) {
 	data, err := json.Marshal(d.root.plain())
 	if err != nil {
-		found.add(d.place(""), "", err.Error())
+		found.add(d.root.place, "", err.Error())
 		return
 	}
 	// The tree holds known fields of the right types only, so that nothing is left to find here.
 	strict, err := kjson.UnmarshalStrict(data, &d.Spec)
 	for _, err := range append(strict, err) {
 		if err != nil {
-			found.add(d.place(""), "", err.Error())
+			found.add(d.root.place, "", err.Error())
 		}
 	}
 	checkFields(d, found)
@@ -74,14 +75,22 @@ func (d *Document) fill(found *report) {
 
 // given tells whether a field stands in the file.
 func (d *Document) given(path string) bool {
-	_, exact := d.root.find(path)
-	return exact
+	_, rest := d.root.find(path)
+	return rest == ""
 }
 
-func (d *Document) place(path string) place {
+// locate is the place of a field in the file, or of its nearest parent, and the path as the file has it: the address
+// of a virtual IP that is written without a mapping is the virtual IP.
+func (d *Document) locate(path string) (place, string) {
 	if d.root == nil {
-		return place{1, 1}
+		return place{1, 1}, path
 	}
-	found, _ := d.root.find(path)
-	return found.place
+	found, rest := d.root.find(path)
+	switch {
+	case found.block && rest != "":
+		return found.lineAt(rest, d.Data), path
+	case found.scalar != nil && !found.text:
+		path = strings.TrimSuffix(path, rest)
+	}
+	return found.place, path
 }

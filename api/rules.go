@@ -21,6 +21,7 @@ func checkRules(d *Document, found *report) {
 	r.virtualIPs()
 	r.nodes()
 	r.families()
+	r.notify()
 	r.services()
 	r.durations()
 	r.allLines()
@@ -28,7 +29,8 @@ func checkRules(d *Document, found *report) {
 
 // wrong reports a problem of a field, given or not.
 func (r *rules) wrong(path, format string, args ...any) {
-	r.add(r.doc.place(path), path, fmt.Sprintf(format, args...))
+	where, path := r.doc.locate(path)
+	r.add(where, path, fmt.Sprintf(format, args...))
 }
 
 // unique reports a value that an earlier field has too. first has the paths of the values seen so far.
@@ -105,6 +107,29 @@ func (r *rules) families() {
 		for _, f := range []string{ipv4, ipv6} {
 			if vip := needed[f]; vip != "" && !has[f] {
 				r.wrong(at, "must hold an %s address for %s, got none", f, vip)
+			}
+		}
+	}
+}
+
+// notify checks the programs that keepalived runs: a path first, then its arguments.
+func (r *rules) notify() {
+	n := &r.spec.VRRP.Notify
+	for _, event := range []struct {
+		path    string
+		command Command
+	}{
+		{"vrrp.notify.master", n.Master}, {"vrrp.notify.backup", n.Backup}, {"vrrp.notify.fault", n.Fault}, {"vrrp.notify.stop", n.Stop},
+	} {
+		for i, word := range event.command {
+			rule := argumentRule
+			if i == 0 {
+				rule = executableRule
+			}
+			if at := index(event.path, i); r.sound(at) {
+				if wrong := rule(word, ""); wrong != "" {
+					r.wrong(at, "%s, got %s", wrong, quote(word))
+				}
 			}
 		}
 	}

@@ -13,7 +13,9 @@ func (r *rules) services() {
 		service, path := &r.spec.Services[i], index("services", i)
 		unique(r, names, service.Name, join(path, "name"))
 		if at := join(path, "port"); r.sound(at, join(path, "bind")) && service.Port != nil {
-			r.listen(listening, service.Bind, uint16(*service.Port), at)
+			for _, bind := range service.Bind {
+				r.listen(listening, bind, uint16(*service.Port), at)
+			}
 		}
 		r.healthCheck(service, path)
 	}
@@ -68,7 +70,7 @@ func (r *rules) healthCheck(service *Service, path string) {
 	if !r.doc.given(kind) {
 		got += ", the default here"
 	}
-	http, https := check.Type == CheckHTTP || check.Type == CheckHTTPS, check.Type == CheckHTTPS
+	http, https := check.Type.HTTP(), check.Type == CheckHTTPS
 	for _, field := range []struct {
 		name    string
 		allowed bool

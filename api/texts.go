@@ -5,8 +5,10 @@ import (
 	"net/netip"
 	"path"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
+	"unicode"
 )
 
 // textRules are the validator tags of our own. Each says what a text must be, or "" where it is that. param is
@@ -18,6 +20,9 @@ var textRules = map[string]func(text, param string) string{
 	"urlpath":    urlPathRule,
 	"debversion": debversionRule,
 	"host":       hostRule,
+	"dnsname":    dnsNameRule,
+	"sni":        sniRule,
+	"words":      wordsRule,
 	"unicast":    unicastRule,
 	"bind":       bindRule,
 	"virtualip":  virtualIPRule,
@@ -31,6 +36,7 @@ var (
 	interfacePattern  = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9._:@-]*$`)
 	pathPattern       = regexp.MustCompile(`^/[A-Za-z0-9/._+@:,=-]+$`)
 	urlPathPattern    = regexp.MustCompile(`^/[A-Za-z0-9/._~?=&%+,:@!*()-]*$`)
+	argumentPattern   = regexp.MustCompile(`^[A-Za-z0-9/._+@:,=%-]+$`)
 	debversionPattern = regexp.MustCompile(`^[A-Za-z0-9*?][A-Za-z0-9.+~:*?-]*$`)
 	labelPattern      = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?$`)
 	numberPattern     = regexp.MustCompile(`^([0-9]+|0[xX][0-9A-Fa-f]*)$`)
@@ -72,6 +78,25 @@ func pathRule(text, _ string) string {
 	return ""
 }
 
+// executableRule is pathRule for the first word of a command.
+func executableRule(text, _ string) string {
+	path, arguments, found := strings.Cut(text, " ")
+	words := strings.Split(arguments, " ")
+	bad := func(word string) bool { return argumentRule(word, "") != "" }
+	if found && pathRule(path, "") == "" && !slices.ContainsFunc(words, bad) {
+		return "must be a path; with arguments it is a list: [" + path + ", " + strings.Join(words, ", ") + "]"
+	}
+	return pathRule(text, "")
+}
+
+// argumentRule takes what keepalived passes on as it stands: it expands "$" and "~", and splits at spaces.
+func argumentRule(text, _ string) string {
+	if len(text) > 1024 || !argumentPattern.MatchString(text) {
+		return "must be an argument of letters, digits and /._+@:,=%-"
+	}
+	return ""
+}
+
 func urlPathRule(text, _ string) string {
 	switch {
 	case !strings.HasPrefix(text, "/"):
@@ -90,6 +115,20 @@ func debversionRule(text, _ string) string {
 	}
 	return ""
 }
+
+// wordsRule takes raw words: all of them on one line.
+func wordsRule(text, _ string) string {
+	switch {
+	case len(text) > 1024:
+		return "must be at most 1024 characters"
+	case strings.ContainsFunc(text, isControl):
+		return "must be one line without control characters"
+	}
+	return ""
+}
+
+// isControl tells whether a raw line must not hold the character.
+func isControl(c rune) bool { return unicode.IsControl(c) && c != '\t' }
 
 func webAddressRule(text, _ string) string {
 	if socket, ok := strings.CutPrefix(text, "unix:"); ok {

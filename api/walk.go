@@ -44,11 +44,14 @@ func (w *walker) walk(node *yaml.Node, t reflect.Type, path string) *tree {
 		t = t.Elem()
 	}
 	var wanted string
+	short, _ := reflect.Zero(t).Interface().(shorthand)
 	switch {
 	case t == reflect.TypeFor[Duration]():
 		result.scalar, wanted = durationText(node)
-	case t == reflect.TypeFor[Lines]() && isString(node):
+	case short != nil && isString(node):
 		result.scalar = node.Value
+		result.text = t == reflect.TypeFor[Lines]()
+		result.block = result.text && node.Style&yaml.LiteralStyle != 0
 	case t.Kind() == reflect.Struct || t.Kind() == reflect.Map:
 		if wanted = collection(node, yaml.MappingNode); wanted == "" {
 			result.fields = w.mapping(node, t, path)
@@ -56,8 +59,6 @@ func (w *walker) walk(node *yaml.Node, t reflect.Type, path string) *tree {
 	case t.Kind() == reflect.Slice:
 		if wanted = collection(node, yaml.SequenceNode); wanted == "" {
 			result.items = w.list(node, t.Elem(), path)
-		} else if t == reflect.TypeFor[Lines]() {
-			wanted = "must be a text or a list of lines"
 		}
 	case t.Kind() == reflect.Int:
 		result.scalar, wanted = integer(node)
@@ -65,6 +66,9 @@ func (w *walker) walk(node *yaml.Node, t reflect.Type, path string) *tree {
 		result.scalar, wanted = boolean(node)
 	default:
 		result.scalar, wanted = text(node)
+	}
+	if wanted != "" && short != nil {
+		wanted = "must be " + short.form()
 	}
 	if wanted != "" {
 		w.add(result.place, path, wanted+", got "+describe(node))

@@ -3,11 +3,8 @@ package api
 import (
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
 	"fmt"
 	"strings"
-
-	kjson "sigs.k8s.io/json"
 )
 
 // MaxFileSize is the largest spec file that Parse takes, in bytes.
@@ -34,9 +31,10 @@ func Parse(file string, data []byte) (*Document, error) {
 	doc := &Document{File: file, Data: data, Digest: hex.EncodeToString(sum[:])}
 	found := newReport(file)
 	if node := readNode(data, found); node != nil {
-		if doc.root = walkTree(node, found); doc.root != nil {
-			doc.fill(found)
-		}
+		doc.root = walkTree(node, &doc.Spec, found)
+	}
+	if doc.root != nil && !found.full() {
+		doc.check(found)
 	}
 	if problems := found.sorted(); len(problems) > 0 {
 		return nil, problems
@@ -44,33 +42,23 @@ func Parse(file string, data []byte) (*Document, error) {
 	return doc, nil
 }
 
-// Problem is a problem of a field, at its place in the file or at that of its nearest parent. It is for what is
-// found later, on the host.
-func (d *Document) Problem(path, format string, args ...any) Problem {
-	where, path := d.locate(path)
-	return Problem{d.File, where.line, where.column, path, fmt.Sprintf(format, args...)}
-}
-
-// fill makes the spec from the tree and holds it against the rules.
-func (d *Document) fill(found *report) {
-	data, err := json.Marshal(d.root.plain())
-	if err != nil {
-		found.add(d.root.place, "", err.Error())
-		return
-	}
-	// The tree holds known fields of the right types only, so that nothing is left to find here.
-	strict, err := kjson.UnmarshalStrict(data, &d.Spec)
-	for _, err := range append(strict, err) {
-		if err != nil {
-			found.add(d.root.place, "", err.Error())
-		}
-	}
+// check holds the spec against the rules, and fills in the defaults.
+func (d *Document) check(found *report) {
 	checkFields(d, found)
 	if !found.sound("profile") {
 		d.Spec.Profile = ""
 	}
 	d.Spec.setDefaults()
-	checkRules(d, found)
+	if !found.full() {
+		checkRules(d, found)
+	}
+}
+
+// Problem is a problem of a field, at its place in the file or at that of its nearest parent. It is for what is
+// found later, on the host.
+func (d *Document) Problem(path, format string, args ...any) Problem {
+	where, path := d.locate(path)
+	return Problem{d.File, where.line, where.column, path, fmt.Sprintf(format, args...)}
 }
 
 // given tells whether a field stands in the file.
@@ -87,9 +75,9 @@ func (d *Document) locate(path string) (place, string) {
 	}
 	found, rest := d.root.find(path)
 	switch {
-	case found.block && rest != "":
+	case found.kind == blockTree && rest != "":
 		return found.lineAt(rest, d.Data), path
-	case found.scalar != nil && !found.text:
+	case found.kind == scalarTree:
 		path = strings.TrimSuffix(path, rest)
 	}
 	return found.place, path

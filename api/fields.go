@@ -34,7 +34,7 @@ func checkFields(d *Document, found *report) {
 		where, written := d.locate(path)
 		switch {
 		case failure.Tag() != "required":
-			found.add(where, written, sentence(failure))
+			found.add(where, written, "%s", sentence(failure))
 		case written != path || d.given(path):
 			found.add(where, written, "must not be empty")
 		default:

@@ -3,7 +3,6 @@ package api
 import (
 	"bytes"
 	"errors"
-	"fmt"
 	"io"
 	"regexp"
 	"strconv"
@@ -17,7 +16,7 @@ import (
 // then in the report.
 func readNode(data []byte, found *report) *yaml.Node {
 	if len(data) > MaxFileSize {
-		found.add(place{1, 1}, "", fmt.Sprintf("must be at most %d bytes, got %d", MaxFileSize, len(data)))
+		found.add(place{1, 1}, "", "must be at most %d bytes", MaxFileSize)
 		return nil
 	}
 	var root *yaml.Node
@@ -28,7 +27,8 @@ func readNode(data []byte, found *report) *yaml.Node {
 			break
 		}
 		if err != nil {
-			found.addAlways(syntaxProblem(data, err))
+			where, message := syntaxProblem(data, err)
+			found.addAlways(where, "", "%s", message)
 			return nil
 		}
 		if len(node.Content) == 0 || isNull(node.Content[0]) {
@@ -53,7 +53,7 @@ var (
 )
 
 // syntaxProblem finds the place that an error of the YAML parser speaks of.
-func syntaxProblem(data []byte, err error) (where place, path, message string) {
+func syntaxProblem(data []byte, err error) (where place, message string) {
 	message = strings.TrimPrefix(err.Error(), "yaml: ")
 	where = place{1, 1}
 	if m := lineOfError.FindStringSubmatch(message); m != nil {
@@ -70,7 +70,7 @@ func syntaxProblem(data []byte, err error) (where place, path, message string) {
 	if strings.HasSuffix(message, "alphabetic or numeric character") {
 		message += ` after "*" or "&" (write "*" in quotes)`
 	}
-	return where, "", "not valid YAML: " + message
+	return where, "not valid YAML: " + message
 }
 
 // unreadable is the offset of the first character that YAML does not take at all, or -1.

@@ -1,7 +1,6 @@
 package api
 
 import (
-	"fmt"
 	"net/netip"
 )
 
@@ -30,7 +29,7 @@ func checkRules(d *Document, found *report) {
 // wrong reports a problem of a field, given or not.
 func (r *rules) wrong(path, format string, args ...any) {
 	where, path := r.doc.locate(path)
-	r.add(where, path, fmt.Sprintf(format, args...))
+	r.add(where, path, format, args...)
 }
 
 // unique reports a value that an earlier field has too. first has the paths of the values seen so far.

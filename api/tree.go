@@ -10,35 +10,68 @@ import (
 // place is a position in the file; both count from 1.
 type place struct{ line, column int }
 
-// tree is what is left of a file once all that does not fit the language is taken out: every value with its place.
+// tree has the place of every value of a file that fits the language. The values themselves are in the spec.
 type tree struct {
 	place
-	fields map[string]*tree // of a mapping
-	items  []*tree          // of a list; nil where an entry was taken out
-	scalar any              // a string, an int64 or a bool
-	text   bool             // raw lines that are written as one text
-	block  bool             // and that as a literal block: what stands behind "|" begins on the next line
+	names []string // of a mapping, one for each item
+	items []*tree  // of a mapping or a list; nil where what stands there does not fit
+	kind  treeKind
 }
 
-// plain is the tree without places, as encoding/json writes it.
-func (t *tree) plain() any {
-	switch {
-	case t == nil:
-		return nil
-	case t.fields != nil:
-		object := make(map[string]any, len(t.fields))
-		for name, field := range t.fields {
-			object[name] = field.plain()
+type treeKind uint8
+
+const (
+	collectionTree treeKind = iota
+	scalarTree
+	linesTree // raw lines that are written as one text
+	blockTree // and that as a literal block: the text behind "|" begins on the next line
+)
+
+// find returns what stands at a path, or else its nearest parent that is there, and the part of the path beneath it.
+func (t *tree) find(path string) (found *tree, rest string) {
+	for path != "" {
+		step, after := firstStep(path)
+		next := t.item(step)
+		if next == nil {
+			return t, path
 		}
-		return object
-	case t.items != nil:
-		list := make([]any, len(t.items))
-		for i, item := range t.items {
-			list[i] = item.plain()
-		}
-		return list
+		t, path = next, after
 	}
-	return t.scalar
+	return t, ""
+}
+
+// firstStep cuts a path behind its first step: a name, a key in brackets or an index in brackets.
+func firstStep(path string) (step, after string) {
+	if inner, isEntry := strings.CutPrefix(path, "["); isEntry {
+		step, after, _ = strings.Cut(inner, "]")
+		return step, after
+	}
+	path = strings.TrimPrefix(path, ".")
+	if end := strings.IndexAny(path, ".["); end >= 0 {
+		return path[:end], path[end:]
+	}
+	return path, ""
+}
+
+// item returns what stands under a name or an index, or nil.
+func (t *tree) item(step string) *tree {
+	if t.names == nil {
+		if i, err := strconv.Atoi(step); err == nil && 0 <= i && i < len(t.items) {
+			return t.items[i]
+		}
+		return nil
+	}
+	for i, name := range t.names {
+		if name == step {
+			return t.items[i]
+		}
+	}
+	return nil
+}
+
+// add puts an item under a name.
+func (t *tree) add(name string, item *tree) {
+	t.names, t.items = append(t.names, name), append(t.items, item)
 }
 
 // lineAt is the place of one of the raw lines of a block, by its index in brackets.
@@ -47,38 +80,8 @@ func (t *tree) lineAt(index string, data []byte) place {
 	if err != nil {
 		return t.place
 	}
-	at := place{t.line + 1 + i, 1}
-	line := lineOf(data, at.line)
-	at.column += utf8.RuneCount(line) - utf8.RuneCount(bytes.TrimLeft(line, " "))
-	return at
-}
-
-// find returns what stands at a path, or else its nearest parent that is there, and the part of the path beneath it.
-func (t *tree) find(path string) (found *tree, rest string) {
-	for path != "" {
-		var next *tree
-		after := ""
-		if inner, isEntry := strings.CutPrefix(path, "["); isEntry {
-			var key string
-			key, after, _ = strings.Cut(inner, "]")
-			next = t.fields[key]
-			if i, err := strconv.Atoi(key); err == nil && 0 <= i && i < len(t.items) {
-				next = t.items[i]
-			}
-		} else {
-			name := strings.TrimPrefix(path, ".")
-			end := strings.IndexAny(name, ".[")
-			if end < 0 {
-				end = len(name)
-			}
-			next, after = t.fields[name[:end]], name[end:]
-		}
-		if next == nil {
-			return t, path
-		}
-		t, path = next, after
-	}
-	return t, ""
+	line := lineOf(data, t.line+1+i)
+	return place{t.line + 1 + i, 1 + utf8.RuneCount(line) - utf8.RuneCount(bytes.TrimLeft(line, " "))}
 }
 
 // lineOf is a line of the file without its end, counted from 1; nil where there is none.

@@ -2,7 +2,6 @@ package api
 
 import (
 	"encoding/json"
-	"fmt"
 	"net/netip"
 	"strings"
 	"time"
@@ -29,36 +28,26 @@ func (d Duration) String() string {
 // MarshalJSON writes the duration as a string.
 func (d Duration) MarshalJSON() ([]byte, error) { return json.Marshal(d.String()) }
 
-// UnmarshalJSON reads a string that time.ParseDuration takes.
-func (d *Duration) UnmarshalJSON(data []byte) error {
-	var text string
-	if err := json.Unmarshal(data, &text); err != nil {
-		return fmt.Errorf("cannot read a duration: %w", err)
-	}
+func (d *Duration) setText(text string) bool {
 	parsed, err := time.ParseDuration(text)
-	if err != nil {
-		return fmt.Errorf("cannot read a duration: %w", err)
-	}
 	*d = Duration(parsed)
-	return nil
+	return err == nil
 }
+
+func (Duration) form() string { return "a duration like 100ms, 3s or 4h" }
 
 // Lines are raw lines of a rendered file. In YAML they are a block of text or a list of strings.
 type Lines []string
 
 func (Lines) form() string { return "a text or a list of lines" }
 
-// UnmarshalJSON reads a string, which is cut at its line ends, or a list of strings.
-func (l *Lines) UnmarshalJSON(data []byte) error {
-	text, short, err := textOr(data, (*[]string)(l))
-	if !short || err != nil {
-		return err
-	}
+// setText cuts a text at its line ends.
+func (l *Lines) setText(text string) bool {
 	*l = nil
 	if text = strings.TrimRight(text, "\n"); text != "" {
 		*l = strings.Split(text, "\n")
 	}
-	return nil
+	return true
 }
 
 // Strings are a list of strings. In YAML a single one may stand without the list.
@@ -69,8 +58,10 @@ func (Strings) form() string { return "a string or a list of strings" }
 // MarshalJSON writes a single string without the list.
 func (s Strings) MarshalJSON() ([]byte, error) { return marshalList(s) }
 
-// UnmarshalJSON reads a string or a list of strings.
-func (s *Strings) UnmarshalJSON(data []byte) error { return unmarshalList(data, (*[]string)(s)) }
+func (s *Strings) setText(text string) bool {
+	*s = Strings{text}
+	return true
+}
 
 // Command is the absolute path of an executable and its arguments. In YAML a path without arguments may stand
 // without the list.
@@ -81,8 +72,10 @@ func (Command) form() string { return "a path, or a list of a path and its argum
 // MarshalJSON writes a path without arguments without the list.
 func (c Command) MarshalJSON() ([]byte, error) { return marshalList(c) }
 
-// UnmarshalJSON reads a string or a list of strings.
-func (c *Command) UnmarshalJSON(data []byte) error { return unmarshalList(data, (*[]string)(c)) }
+func (c *Command) setText(text string) bool {
+	*c = Command{text}
+	return true
+}
 
 // Addr is the address without its prefix. It is the zero Addr for text that is no address.
 func (v VirtualIP) Addr() netip.Addr {
@@ -102,43 +95,18 @@ func (v VirtualIP) MarshalJSON() ([]byte, error) {
 	return json.Marshal(mapping(v))
 }
 
-// UnmarshalJSON reads a string or a mapping.
-func (v *VirtualIP) UnmarshalJSON(data []byte) error {
-	type mapping VirtualIP
-	text, short, err := textOr(data, (*mapping)(v))
-	if short {
-		*v = VirtualIP{Address: text}
-	}
-	return err
+func (v *VirtualIP) setText(text string) bool {
+	*v = VirtualIP{Address: text}
+	return true
 }
 
-// shorthand is implemented by types that a file may write as one string too. The string is the first item of a
-// list, or the first field of a struct.
-type shorthand interface {
-	// form says what the value may be.
+// textual is implemented by types that a file may write as one text, though they are more than a string. For a list
+// the text is its only item, for a struct its first field.
+type textual interface {
+	// setText takes the text, and tells whether it can be one of the type.
+	setText(text string) bool
+	// form says what the value may be in a file.
 	form() string
-}
-
-// textOr reads a string, or else into long.
-func textOr(data []byte, long any) (text string, short bool, err error) {
-	if len(data) > 0 && data[0] == '"' {
-		err = json.Unmarshal(data, &text)
-		short = true
-	} else {
-		err = json.Unmarshal(data, long)
-	}
-	if err != nil {
-		err = fmt.Errorf("cannot read a value: %w", err)
-	}
-	return text, short, err
-}
-
-func unmarshalList(data []byte, list *[]string) error {
-	text, short, err := textOr(data, list)
-	if short {
-		*list = []string{text}
-	}
-	return err
 }
 
 func marshalList(list []string) ([]byte, error) {

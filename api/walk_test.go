@@ -22,7 +22,7 @@ func TestSyntax(t *testing.T) {
 		"a: 1\nb: \xff\n":            "2:4: not valid YAML: invalid leading UTF-8 octet",
 		base + "---\nkind: x\n":      "10:1: must be one document, got a second one",
 		base + "---\na: b: c\n":      "10:1: not valid YAML: mapping values are not allowed in this context",
-		strings.Repeat("#", 8<<20+1): "1:1: must be at most 8388608 bytes, got 8388609",
+		strings.Repeat("#", 8<<20+1): "1:1: must be at most 8388608 bytes",
 	} {
 		expect(t, text, want)
 	}
@@ -156,16 +156,17 @@ func TestAliasBombs(t *testing.T) {
 	services.WriteString("services:\n- &s {name: a, port: 1, servers: [&b {address: 10.0.0.1}" + strings.Repeat(",*b", 9000) + "]}\n")
 	services.WriteString(strings.Repeat("- *s\n", 9000))
 
-	merges := "metadata:\n  labels:\n    <<: &m0 {a: b, a: c}\n"
+	merges := "metadata:\n  labels:\n    <<:\n    - &m0 {a: b}\n"
 	for i := range 40 {
-		merges += fmt.Sprintf("    <<: &m%d {<<: [%s]}\n", i+1, strings.Repeat(fmt.Sprintf("*m%d,", i), 10))
+		merges += fmt.Sprintf("    - &m%d {<<: [%s]}\n", i+1, strings.Repeat(fmt.Sprintf("*m%d,", i), 10))
 	}
 	repeated := "metadata:\n  labels: &m {" + strings.Repeat("? [], ", 30000) + "}\nvrrp: {<<: [" + strings.Repeat("*m,", 100000) + "]}\n"
 
 	for name, text := range map[string]string{"values": services.String(), "merges": merges, "keys": repeated} {
 		t.Run(name, func(t *testing.T) {
 			_, err := Parse("spec.yaml", []byte(text))
-			if err == nil || !strings.Contains(err.Error(), "must hold at most 1000000 values with its aliases resolved") {
+			// A bomb of problems is refused too: what is said of its size may then be beyond those reported.
+			if err == nil || !strings.Contains(err.Error(), "must hold at most 1000000 values with its aliases resolved") && !strings.HasSuffix(err.Error(), " more") {
 				t.Errorf("got %.300v", err)
 			}
 		})

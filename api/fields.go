@@ -51,7 +51,7 @@ func sentence(failure validator.FieldError) string {
 		got = quote(got)
 	}
 	if rule, ours := textRules[failure.Tag()]; ours {
-		return rule(value.String(), failure.Param()) + ", got " + got
+		return rule(value.String(), failure.Param()) + ", got " + got + oddity(value.String())
 	}
 	switch tag := failure.Tag(); {
 	case tag == "oneof" || tag == "eq":

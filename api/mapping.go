@@ -103,6 +103,8 @@ func describe(node *yaml.Node) string {
 	switch tag := node.ShortTag(); {
 	case !strings.HasPrefix(tag, "!!") || tag == "!!binary":
 		return "a value with the tag " + printable(tag)
+	case braces(node) != "":
+		return printable(braces(node))
 	case node.Kind == yaml.MappingNode:
 		return "a mapping"
 	case node.Kind == yaml.SequenceNode:

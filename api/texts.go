@@ -33,11 +33,11 @@ var textRules = map[string]func(text, param string) string{
 
 var (
 	namePattern       = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]*$`)
-	interfacePattern  = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9._:@-]*$`)
+	interfacePattern  = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9._@-]*$`)
 	pathPattern       = regexp.MustCompile(`^/[A-Za-z0-9/._+@:,=-]+$`)
 	urlPathPattern    = regexp.MustCompile(`^/[A-Za-z0-9/._~?=&%+,:@!*()-]*$`)
 	argumentPattern   = regexp.MustCompile(`^[A-Za-z0-9/._+@:,=%-]+$`)
-	debversionPattern = regexp.MustCompile(`^[A-Za-z0-9*?][A-Za-z0-9.+~:*?-]*$`)
+	debversionPattern = regexp.MustCompile(`^(?:[0-9*?]+:)?[0-9*?](?:[A-Za-z0-9.+~*?-]*[A-Za-z0-9.~*?])?$`)
 	labelPattern      = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?$`)
 	numberPattern     = regexp.MustCompile(`^([0-9]+|0[xX][0-9A-Fa-f]*)$`)
 )
@@ -57,7 +57,9 @@ func nameRule(text, param string) string {
 }
 
 func interfaceRule(text, _ string) string {
-	switch {
+	switch name, _, isAlias := strings.Cut(text, ":"); {
+	case isAlias && interfacePattern.MatchString(name):
+		return "must be the name of a network interface, without an alias: " + name
 	case len(text) > 15 || !interfacePattern.MatchString(text):
 		return "must be the name of a network interface"
 	case text == "lo":
@@ -109,6 +111,8 @@ func urlPathRule(text, _ string) string {
 	return ""
 }
 
+// debversionRule takes versions (deb-version(7)) and globs of them. apt takes a "-" or "+" at the end for an order to
+// remove or install the package, so neither may stand there.
 func debversionRule(text, _ string) string {
 	if len(text) > 128 || !debversionPattern.MatchString(text) {
 		return "must be a Debian version or a glob like 2.6.* or 1:2.2.*"

@@ -44,7 +44,7 @@ func (w *walker) walk(node *yaml.Node, into reflect.Value, path string) *tree {
 		target = reflect.New(into.Type().Elem()).Elem()
 	}
 	if wanted := w.read(node, target, path, result); wanted != "" {
-		w.add(result.place, path, "must be %s, got %s", wanted, lazily(func() string { return describe(node) }))
+		w.add(result.place, path, "must be %s, got %s", wanted, lazily(func() string { return describe(node) + hint(node, target.Type()) }))
 		return nil
 	}
 	if into.Kind() == reflect.Pointer {
@@ -233,6 +233,8 @@ func integer(node *yaml.Node, into reflect.Value) (wanted string) {
 	}
 	decimal, err := strconv.Atoi(node.Value)
 	switch {
+	case isString(node) && err == nil:
+		return "a whole number without quotes"
 	case node.Kind != yaml.ScalarNode || node.ShortTag() != "!!int":
 		return "a whole number"
 	case err == nil && strconv.Itoa(decimal) == node.Value:
@@ -251,6 +253,9 @@ var longNumber = regexp.MustCompile(`^[+-]?[0-9]{19,}$`)
 // boolean takes yes, no, on and off as well, as kubectl does.
 func boolean(node *yaml.Node, into reflect.Value) (wanted string) {
 	var value bool
+	if isString(node) && node.Style != 0 && boolean(&yaml.Node{Kind: yaml.ScalarNode, Tag: "!!bool", Value: node.Value}, into) == "" {
+		return "true or false without quotes"
+	}
 	plain := node.Kind == yaml.ScalarNode && (node.Style == 0 || node.ShortTag() == "!!bool")
 	if !plain || node.Decode(&value) != nil {
 		return "true or false"

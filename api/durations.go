@@ -2,7 +2,6 @@ package api
 
 import (
 	"math"
-	"strings"
 	"time"
 )
 
@@ -61,33 +60,5 @@ func (r *rules) duration(path string, value *Duration, rule durationRule) {
 	}
 	if d := value.D(); d < rule.min || d > rule.max || d%rule.step != 0 {
 		r.wrong(path, "must be %s, got %s", rule.text, value)
-	}
-}
-
-// maxLines bounds the raw lines of one field, in bytes.
-const maxLines = 64 << 10
-
-func (r *rules) allLines() {
-	r.lines("vrrp.extraInstance", r.spec.VRRP.ExtraInstance)
-	for i := range r.spec.Services {
-		at, service := index("services", i), &r.spec.Services[i]
-		r.lines(join(at, "extraFrontend"), service.ExtraFrontend)
-		r.lines(join(at, "extraBackend"), service.ExtraBackend)
-	}
-	r.lines("proxy.extraGlobal", r.spec.Proxy.ExtraGlobal)
-	r.lines("proxy.extraDefaults", r.spec.Proxy.ExtraDefaults)
-}
-
-// lines are raw, but each is to be one line.
-func (r *rules) lines(path string, lines Lines) {
-	total := 0
-	for i, line := range lines {
-		total += len(line) + 1
-		if strings.ContainsFunc(line, isControl) {
-			r.wrong(index(path, i), "must be one line without control characters, got %s", quote(line))
-		}
-	}
-	if total > maxLines {
-		r.wrong(path, "must be at most %d bytes, got %d", maxLines, total)
 	}
 }

@@ -12,18 +12,22 @@ type rules struct {
 	spec *LoadBalancerSpec
 	// virtual has the paths of the virtual IPs.
 	virtual map[netip.Addr]string
+	// owners has the paths of the nodes' addresses.
+	owners map[netip.Addr]string
 }
 
 func checkRules(d *Document, found *report) {
-	r := &rules{report: found, doc: d, spec: &d.Spec, virtual: map[netip.Addr]string{}}
+	r := &rules{report: found, doc: d, spec: &d.Spec, virtual: map[netip.Addr]string{}, owners: map[netip.Addr]string{}}
 	r.metadata()
 	r.virtualIPs()
 	r.nodes()
 	r.families()
 	r.notify()
 	r.services()
+	r.serverNames()
 	r.durations()
-	r.allLines()
+	r.preemption()
+	r.rawLines()
 }
 
 // wrong reports a problem of a field, given or not.
@@ -51,7 +55,7 @@ func (r *rules) virtualIPs() {
 }
 
 func (r *rules) nodes() {
-	names, owners := map[string]string{}, map[netip.Addr]string{}
+	names := map[string]string{}
 	for i, node := range r.spec.Nodes {
 		path := index("nodes", i)
 		unique(r, names, node.Name, join(path, "name"))
@@ -65,7 +69,7 @@ func (r *rules) nodes() {
 			if vip, taken := r.virtual[addr]; taken {
 				r.wrong(at, "must be the node's own address, got the same as %s", vip)
 			}
-			unique(r, owners, addr, at)
+			unique(r, r.owners, addr, at)
 			if earlier, taken := families[family(addr)]; taken {
 				r.wrong(at, "must be the only %s address of the node, got one beside %s", family(addr), earlier)
 			} else {
@@ -108,6 +112,13 @@ func (r *rules) families() {
 				r.wrong(at, "must hold an %s address for %s, got none", f, vip)
 			}
 		}
+	}
+}
+
+func (r *rules) preemption() {
+	v := &r.spec.VRRP
+	if at := "vrrp.preemptDelay"; *v.PreemptDelay != 0 && !*v.Preempt && r.sound(at, "vrrp.preempt") {
+		r.wrong(at, "must go with vrrp.preempt: true, got %s without it", v.PreemptDelay)
 	}
 }
 

@@ -84,7 +84,7 @@ func TestTexts(t *testing.T) {
 		},
 		"host": {
 			places: []string{"    address: %s"},
-			good: []string{"10.0.0.1", "2001:db8::1", "localhost", "1.2.3.example", "1.2.3.4.example", "a.example.com", "1.example.com", "x-1", "A.B",
+			good: []string{"10.0.0.1", "2001:db8::1", "localhost.localdomain", "1.2.3.example", "1.2.3.4.example", "a.example.com", "1.example.com", "x-1", "A.B",
 				"3com", long(63), dns + "abc"},
 			bad: map[string]string{"10.0.0.256": aFour, "10.0.0": aFour, "10.0.0.01": `must be an IPv4 address without leading zeros: 10.0.0.1`, "1": aFour,
 				"10.0.0.x": aFour, "10.0.0.1o": aFour, "10.0.0.-1": aFour, "10.0.0.31-33": "must be one address, not a range", "10.0.0.1-10.0.0.9": "must be one address, not a range",

@@ -1,14 +1,19 @@
 package api
 
 import (
+	"net"
 	"net/netip"
+	"strconv"
 	"strings"
 )
 
 // The rules of addresses. All take plain addresses only: no zone, and IPv4 not as part of IPv6, so that equal
 // addresses are equal netip.Addrs and mean the same to every program.
 
-const wantAddress = "must be an IPv4 or IPv6 address"
+const (
+	wantAddress = "must be an IPv4 or IPv6 address"
+	wantOne     = "must be the address of one host"
+)
 
 var broadcast = netip.AddrFrom4([4]byte{255, 255, 255, 255})
 
@@ -16,7 +21,7 @@ func addressRule(text string) (addr netip.Addr, wrong string) {
 	addr, err := netip.ParseAddr(text)
 	switch {
 	case err != nil:
-		return addr, wantAddress
+		return addr, notAnAddress(text)
 	case addr.Zone() != "":
 		return addr, "must be an address without a zone"
 	case addr.Is4In6():
@@ -25,13 +30,73 @@ func addressRule(text string) (addr netip.Addr, wrong string) {
 	return addr, ""
 }
 
+// notAnAddress says what a text that is no address must be, with the likely mistake.
+func notAnAddress(text string) string {
+	scheme, _, isURL := strings.Cut(text, "://")
+	at, portError := netip.ParseAddrPort(text)
+	bare, _, hasPrefix := strings.Cut(text, "/")
+	_, bareError := netip.ParseAddr(bare)
+	inner, insideError := netip.ParseAddr(strings.Trim(bare, "[]"))
+	first, _, _ := strings.Cut(text, "-")
+	_, firstError := netip.ParseAddr(first)
+	switch {
+	case isURL:
+		return "must be an address without " + printable(scheme+"://")
+	case portError == nil:
+		return "must be an address without a port: " + at.Addr().String()
+	case hasPrefix && bareError == nil:
+		return "must be an address without a prefix length: " + bare
+	case insideError == nil && strings.HasPrefix(bare, "["):
+		return "must be an address without brackets: " + inner.String() + strings.TrimPrefix(text, bare)
+	case firstError == nil:
+		return "must be one address, not a range"
+	}
+	return notIPv4(text)
+}
+
+// notIPv4 is notAnAddress for what looks like four numbers.
+func notIPv4(text string) string {
+	labels := strings.Split(text, ".")
+	zeros := false
+	for i, label := range labels {
+		n, err := strconv.Atoi(label)
+		switch {
+		case err != nil:
+			if i == 3 && len(labels) == 4 {
+				return "must be an IPv4 address of four numbers from 0 to 255"
+			}
+			return wantAddress
+		case n > 255 || len(labels) == 4 && n < 0:
+			return "must be an IPv4 address of four numbers from 0 to 255"
+		case len(label) > 1 && label[0] == '0':
+			labels[i], zeros = strconv.Itoa(n), true
+		}
+	}
+	switch {
+	case len(labels) != 4:
+		return "must be an IPv4 address of four numbers from 0 to 255"
+	case zeros:
+		return "must be an IPv4 address without leading zeros: " + strings.Join(labels, ".")
+	}
+	return wantAddress
+}
+
 // hostAddressRule takes addresses that one host can have.
 func hostAddressRule(text string) (addr netip.Addr, wrong string) {
 	addr, wrong = addressRule(text)
 	if wrong == "" && (addr.IsMulticast() || addr.IsUnspecified() || addr == broadcast) {
-		wrong = "must be the address of one host"
+		wrong = wantOne
 	}
 	return addr, wrong
+}
+
+// zonelessRule refuses IPv6 addresses that mean nothing without an interface, for which HAProxy has no place.
+func zonelessRule(text string) string {
+	addr, wrong := hostAddressRule(text)
+	if addr.Is6() && addr.WithZone("").IsLinkLocalUnicast() {
+		return "must not be a link-local address, which HAProxy cannot tell the interface of"
+	}
+	return wrong
 }
 
 func unicastRule(text, _ string) string {
@@ -43,74 +108,170 @@ func unicastRule(text, _ string) string {
 }
 
 func virtualIPRule(text, _ string) string {
+	if words := strings.Fields(text); len(words) == 3 && words[1] == "dev" {
+		return "must be an address; with its interface it is a mapping: {address: " + printable(words[0]) + ", interface: " + printable(words[2]) + "}"
+	}
 	bare, _, hasPrefix := strings.Cut(text, "/")
-	if wrong := unicastRule(bare, ""); wrong != "" || !hasPrefix {
+	if wrong := unicastRule(bare, ""); wrong != "" {
+		if strings.HasPrefix(bare, "[") {
+			return notAnAddress(text)
+		}
 		return wrong
 	}
-	if prefix, err := netip.ParsePrefix(text); err != nil || prefix.Bits() == 0 {
-		if VirtualIP(text).Addr().Is4() {
-			return "must have a prefix of /1 to /32"
+	if !hasPrefix {
+		return ""
+	}
+	prefix, err := netip.ParsePrefix(text)
+	addr := netip.MustParseAddr(bare)
+	switch {
+	case err != nil || prefix.Bits() == 0:
+		return "must have a prefix length of 1 to " + strconv.Itoa(addr.BitLen()) + maskHint(text)
+	case prefix.Bits() < addr.BitLen()-1 && addr == prefix.Masked().Addr():
+		return wantOne + ", not that of the network"
+	case addr.Is4() && prefix.Bits() < 31 && addr == lastOf(prefix):
+		return wantOne + ", not the broadcast address"
+	}
+	return ""
+}
+
+// lastOf is the last address of an IPv4 network.
+func lastOf(network netip.Prefix) netip.Addr {
+	bytes := network.Addr().As4()
+	mask := net.CIDRMask(network.Bits(), 32)
+	for i := range bytes {
+		bytes[i] |= ^mask[i]
+	}
+	return netip.AddrFrom4(bytes)
+}
+
+// maskHint is the prefix length for a mask, as ": …", or "".
+func maskHint(text string) string {
+	addr, mask, _ := strings.Cut(text, "/")
+	if parsed, err := netip.ParseAddr(mask); err == nil && parsed.Is4() {
+		four := parsed.As4()
+		if ones, bits := net.IPMask(four[:]).Size(); bits == 32 {
+			return ": " + addr + "/" + strconv.Itoa(ones)
 		}
-		return "must have a prefix of /1 to /128"
 	}
 	return ""
 }
 
 func bindRule(text, _ string) string {
+	const want = `must be "*" or an IPv4 or IPv6 address`
 	if text == "*" {
 		return ""
 	}
-	addr, wrong := addressRule(text)
+	if host, port, found := cutLast(text, ":"); found && (host == "*" || host == "") && numberPattern.MatchString(port) {
+		return want + ", without the port"
+	}
+	addr, wrong := addressRule(strings.Trim(text, "[]"))
 	switch {
+	case wrong == wantAddress && interfacePattern.MatchString(text):
+		return want + ", not a name"
 	case wrong == wantAddress:
-		return `must be "*" or an IPv4 or IPv6 address`
+		return want
 	case wrong != "":
 		return wrong
 	case addr.IsUnspecified():
 		return `must be "*" for every address`
+	case strings.HasPrefix(text, "["):
+		return notAnAddress(text)
 	}
-	_, wrong = hostAddressRule(text)
-	return wrong
+	return zonelessRule(text)
 }
 
 // hostRule takes addresses and DNS names (RFC 1123). What ends in a number is never a name: it is an address
 // with a typing error, which a resolver might even take.
 func hostRule(text, _ string) string {
+	const want = "must be an IPv4 or IPv6 address or a DNS name"
 	labels := strings.Split(text, ".")
-	if strings.Contains(text, ":") || numberPattern.MatchString(labels[len(labels)-1]) {
-		_, wrong := hostAddressRule(text)
-		return wrong
+	last := labels[len(labels)-1]
+	if strings.ContainsAny(text, ":/") || numberPattern.MatchString(last) || fourNumbers(labels) {
+		return zonelessRule(text)
 	}
-	for _, label := range labels {
-		if len(text) > 253 || !labelPattern.MatchString(label) {
-			return "must be an IPv4 or IPv6 address or a DNS name"
+	switch {
+	case isDNSName(text):
+		return ""
+	case isDNSName(strings.ReplaceAll(text, "_", "-")):
+		return want + `, which has no "_"`
+	}
+	return want
+}
+
+// fourNumbers tells whether someone meant an IPv4 address: three numbers and then something with a digit, or one
+// letter as a placeholder.
+func fourNumbers(labels []string) bool {
+	for i, label := range labels {
+		if i < 3 && !plainNumber.MatchString(label) {
+			return false
 		}
 	}
+	return len(labels) == 4 && (strings.ContainsAny(labels[3], "0123456789") || len(labels[3]) == 1)
+}
+
+// dnsNameRule takes names only: what ends in a number is an address.
+func dnsNameRule(text, _ string) string {
+	if !isDNSName(text) || numberPattern.MatchString(text[strings.LastIndex(text, ".")+1:]) {
+		return "must be a DNS name"
+	}
 	return ""
+}
+
+// sniRule takes the names that a TLS client can ask for (RFC 6066 §3), and "*." before one.
+func sniRule(text, _ string) string {
+	if dnsNameRule(strings.TrimPrefix(text, "*."), "") != "" {
+		return `must be a DNS name, or "*." and a DNS name`
+	}
+	return ""
+}
+
+// isDNSName is RFC 1123 §2.1 and RFC 1035 §2.3.4.
+func isDNSName(text string) bool {
+	for label := range strings.SplitSeq(text, ".") {
+		if !labelPattern.MatchString(label) {
+			return false
+		}
+	}
+	return len(text) <= 253
 }
 
 func addrportRule(text, _ string) string {
 	addrport, err := netip.ParseAddrPort(text)
 	if err != nil || addrport.Port() == 0 {
-		return "must be an address and port like 127.0.0.1:9100 or [::1]:9100"
+		const want = "must be an address and port like 127.0.0.1:9100 or [::1]:9100"
+		if host, port, _ := cutLast(text, ":"); (host == "" || host == "*") && plainNumber.MatchString(port) {
+			return want + "; every address is 0.0.0.0:" + port + " or [::]:" + port
+		}
+		return want
 	}
 	if addrport.Addr().IsUnspecified() {
 		return ""
 	}
-	_, wrong := hostAddressRule(addrport.Addr().String())
-	return wrong
+	return zonelessRule(addrport.Addr().String())
 }
 
 func cidrRule(text, _ string) string {
+	const want = "must be a CIDR like 10.0.0.0/8 or 2001:db8::/32"
 	if addr, err := netip.ParseAddr(text); err == nil && addr.Zone() == "" {
-		return "must have a prefix: " + netip.PrefixFrom(addr, addr.BitLen()).String()
+		return "must have a prefix length: " + netip.PrefixFrom(addr, addr.BitLen()).String()
 	}
 	prefix, err := netip.ParsePrefix(text)
 	switch {
+	case err != nil && (text == "any" || text == "all" || text == "*"):
+		return want + "; everyone is 0.0.0.0/0 and ::/0"
 	case err != nil:
-		return "must be a CIDR like 10.0.0.0/8 or 2001:db8::/32"
+		return want + maskHint(text)
 	case prefix.Addr().Is4In6():
 		return "must be written as IPv4"
 	}
 	return ""
+}
+
+// cutLast is strings.Cut at the last separator.
+func cutLast(text, separator string) (before, after string, found bool) {
+	i := strings.LastIndex(text, separator)
+	if i < 0 {
+		return text, "", false
+	}
+	return text[:i], text[i+len(separator):], true
 }

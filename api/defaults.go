@@ -1,7 +1,9 @@
 package api
 
 import (
-	"fmt"
+	"slices"
+	"strconv"
+	"strings"
 	"time"
 )
 
@@ -14,7 +16,11 @@ type profileDefaults struct {
 	advertisementInterval time.Duration
 	version               int
 
-	apiserverCheck                    HealthCheckType // the check where every server's port is 6443
+	handover                          Handover
+	apiserverCheck                    HealthCheckType // the check where every server's port is that of a kube-apiserver
+	httpsStatus                       []int
+	readyzCutAfter                    time.Duration // of https checks of /readyz
+	readyzFailOpen                    bool
 	checkInterval                     time.Duration
 	checkTimeout                      *Duration
 	checkRise, checkFall              int
@@ -27,22 +33,25 @@ type profileDefaults struct {
 var profiles = map[Profile]profileDefaults{
 	Standard: {
 		priority: 254, advertisementInterval: 100 * time.Millisecond, version: 3,
-		apiserverCheck: CheckHTTPS,
-		checkInterval:  2 * time.Second, checkTimeout: duration(2 * time.Second), checkRise: 2, checkFall: 3,
+		handover: HandoverForward, apiserverCheck: CheckHTTPS, httpsStatus: []int{200, 401}, readyzCutAfter: time.Minute, readyzFailOpen: true,
+		checkInterval: 2 * time.Second, checkTimeout: duration(2 * time.Second), checkRise: 2, checkFall: 3,
 		maxConnections: new(4096),
 		timeoutClient:  30 * time.Second, timeoutServer: 30 * time.Second,
 		timeoutTunnel: duration(4 * time.Hour), proxyHardStopAfter: duration(4 * time.Hour),
 	},
 	Classic: {
 		interfaceName: "eth0", routerID: new(1), priority: 100, advertisementInterval: time.Second, version: 2,
-		apiserverCheck: CheckTCP,
-		checkInterval:  3 * time.Second, checkRise: 30, checkFall: 3,
+		handover: HandoverNone, apiserverCheck: CheckTCP, httpsStatus: []int{200},
+		checkInterval: 3 * time.Second, checkRise: 30, checkFall: 3,
 		timeoutClient: 3 * time.Second, timeoutServer: 60 * time.Second,
 	},
 }
 
-// apiserverPort is where kube-apiservers listen by default (kubeadm's bindPort).
-const apiserverPort = 6443
+// apiserverPorts are where kube-apiservers listen by default: kubeadm's, k3s' and RKE2's, and MicroK8s'.
+var apiserverPorts = []int{6443, 16443}
+
+// readyz is where kube-apiservers tell whether they are ready for traffic.
+const readyz = "/readyz"
 
 // setDefaults fills every field that the spec leaves open. It does nothing where a field is given.
 func (s *LoadBalancerSpec) setDefaults() {
@@ -62,7 +71,9 @@ func (s *LoadBalancerSpec) setDefaults() {
 	}
 	fillPtr(&v.AdvertisementInterval, duration(profile.advertisementInterval))
 	fillPtr(&v.Preempt, new(false))
+	fillPtr(&v.PreemptDelay, new(Duration))
 	fill(&v.Transport, Multicast)
+	fill(&v.Handover, profile.handover)
 	fill(&v.InstanceName, "HA-CLUSTER")
 	fillPtr(&v.Check.Interval, duration(time.Second))
 	fillPtr(&v.Check.Rise, new(2))
@@ -89,30 +100,53 @@ func (s *LoadBalancerSpec) setDefaults() {
 }
 
 func (s *Service) setDefaults(profile profileDefaults) {
-	fill(&s.Bind, "*")
+	if len(s.Bind) == 0 {
+		s.Bind = Strings{"*"}
+	}
+	fill(&s.SendProxyProtocol, ProxyNone)
 	fill(&s.Balance, "roundrobin")
-	allApiservers := true
+	apiservers := true
 	for i := range s.Servers {
 		server := &s.Servers[i]
-		fill(&server.Name, fmt.Sprintf("server%d", i+1))
+		if server.Name == "" {
+			server.Name = "server" + strconv.Itoa(i+1)
+		}
 		fillPtr(&server.Port, s.Port)
-		allApiservers = allApiservers && server.Port != nil && *server.Port == apiserverPort
+		apiservers = apiservers && server.Port != nil && slices.Contains(apiserverPorts, *server.Port)
 	}
-	h := &s.HealthCheck
-	if allApiservers {
-		fill(&h.Type, profile.apiserverCheck)
+	if apiservers {
+		fill(&s.HealthCheck.Type, profile.apiserverCheck)
 	}
+	s.HealthCheck.setDefaults(profile)
+	fillPtr(&s.FailOpen, new(s.HealthCheck.asksReadyz() && profile.readyzFailOpen))
+}
+
+func (h *HealthCheck) setDefaults(profile profileDefaults) {
 	fill(&h.Type, CheckTCP)
-	if h.Type == CheckHTTP || h.Type == CheckHTTPS {
-		fill(&h.Path, "/readyz")
+	if h.Type.HTTP() {
+		fill(&h.Method, "GET")
+		fill(&h.Path, readyz)
 		if len(h.ExpectStatus) == 0 {
 			h.ExpectStatus = []int{200}
+			if h.Type == CheckHTTPS {
+				h.ExpectStatus = slices.Clone(profile.httpsStatus)
+			}
 		}
 	}
+	if h.asksReadyz() {
+		fillPtr(&h.CutAfter, duration(profile.readyzCutAfter))
+	}
+	fillPtr(&h.CutAfter, new(Duration))
 	fillPtr(&h.Interval, duration(profile.checkInterval))
 	fillPtr(&h.Timeout, profile.checkTimeout)
 	fillPtr(&h.Rise, &profile.checkRise)
 	fillPtr(&h.Fall, &profile.checkFall)
+}
+
+// asksReadyz tells whether the check is that of a kube-apiserver.
+func (h *HealthCheck) asksReadyz() bool {
+	path, _, _ := strings.Cut(h.Path, "?")
+	return h.Type == CheckHTTPS && path == readyz
 }
 
 // lastByte is the default router id: the last byte of an address, or 1 where that is 0, which is no valid id.

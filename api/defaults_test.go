@@ -15,16 +15,16 @@ func full() LoadBalancerSpec {
 	server := func(name, address string, port int) Server { return Server{Name: name, Address: address, Port: &port} }
 	return LoadBalancerSpec{
 		APIVersion: "rlb.dev/v1", Kind: "LoadBalancerSpec", Profile: "standard",
-		VirtualIPs: []VirtualIP{"192.168.3.240"},
+		VirtualIPs: []VirtualIP{{Address: "192.168.3.240"}},
 		VRRP: VRRP{
-			RouterID: new(240), Priority: new(254), AdvertisementInterval: new(Duration(100e6)), Version: new(3), Preempt: new(false),
-			Transport: "multicast", InstanceName: "HA-CLUSTER", Check: Check{Interval: seconds(1), Rise: new(2), Fall: new(3)},
+			RouterID: new(240), Priority: new(254), AdvertisementInterval: new(Duration(100e6)), Version: new(3), Preempt: new(false), PreemptDelay: new(Duration),
+			Transport: "multicast", Handover: "forward", InstanceName: "HA-CLUSTER", Check: Check{Interval: seconds(1), Rise: new(2), Fall: new(3)},
 		},
 		Services: []Service{{
-			Name: "kube-apiserver", Bind: "*", Port: new(9000), Balance: "roundrobin",
+			Name: "kube-apiserver", Bind: Strings{"*"}, Port: new(9000), Balance: "roundrobin", SendProxyProtocol: "none", FailOpen: new(true),
 			Servers: []Server{server("master1", "192.168.3.251", 6443), server("master2", "192.168.3.252", 6443), server("master3", "192.168.3.253", 6443)},
 			HealthCheck: HealthCheck{
-				Type: "https", Path: "/readyz", ExpectStatus: []int{200},
+				Type: "https", Method: "GET", Path: "/readyz", ExpectStatus: []int{200, 401}, CutAfter: seconds(60),
 				Interval: seconds(2), Timeout: seconds(2), Rise: new(2), Fall: new(3),
 			},
 		}},
@@ -43,9 +43,10 @@ func fullClassic() LoadBalancerSpec {
 	seconds := func(n int) *Duration { return new(Duration(n) * 1e9) }
 	s := full()
 	s.Profile = "classic"
-	s.VRRP.Interface = "eth0"
+	s.VRRP.Interface, s.VRRP.Handover = "eth0", "none"
 	s.VRRP.RouterID, s.VRRP.Priority, s.VRRP.AdvertisementInterval, s.VRRP.Version = new(1), new(100), seconds(1), new(2)
-	s.Services[0].HealthCheck = HealthCheck{Type: "tcp", Interval: seconds(3), Rise: new(30), Fall: new(3)}
+	s.Services[0].FailOpen = new(false)
+	s.Services[0].HealthCheck = HealthCheck{Type: "tcp", CutAfter: new(Duration), Interval: seconds(3), Rise: new(30), Fall: new(3)}
 	s.Proxy.MaxConnections, s.Proxy.HardStopAfter = nil, nil
 	s.Proxy.Timeouts = Timeouts{Connect: seconds(3), Client: seconds(3), Server: seconds(60)}
 	return s
@@ -75,10 +76,22 @@ func TestDefaultsThatDependOnOthers(t *testing.T) {
 		"server names":             {"", "  - {name: x, address: 10.0.0.1}\n  - {address: 10.0.0.1}", func(s *LoadBalancerSpec) any { return s.Services[0].Servers[0].Name + s.Services[0].Servers[2].Name }, "server1server3"},
 		"server port":              {"", "", func(s *LoadBalancerSpec) any { return *s.Services[0].Servers[0].Port }, 80},
 		"check, 6443":              {"", "    port: 6443", func(s *LoadBalancerSpec) any { return s.Services[0].HealthCheck.Type }, CheckHTTPS},
+		"check, 16443":             {"", "    port: 16443\n  - {address: 10.0.0.1, port: 6443}", func(s *LoadBalancerSpec) any { return s.Services[0].HealthCheck.Type }, CheckHTTPS},
 		"check, service port 6443": {"  port: 80", "  port: 6443", func(s *LoadBalancerSpec) any { return s.Services[0].HealthCheck.Type }, CheckHTTPS},
 		"check, not all 6443":      {"", "    port: 6443\n  - {address: 10.0.0.1, port: 6444}", func(s *LoadBalancerSpec) any { return s.Services[0].HealthCheck.Type }, CheckTCP},
 		"check, no path":           {"", "", func(s *LoadBalancerSpec) any { return s.Services[0].HealthCheck.Path }, ""},
 		"check, http":              {"", "  healthCheck: {type: http}", func(s *LoadBalancerSpec) any { return s.Services[0].HealthCheck.Path }, "/readyz"},
+		"status, http":             {"", "  healthCheck: {type: http}", func(s *LoadBalancerSpec) any { return len(s.Services[0].HealthCheck.ExpectStatus) }, 1},
+		"status, https":            {"", "  healthCheck: {type: https}", func(s *LoadBalancerSpec) any { return s.Services[0].HealthCheck.ExpectStatus[1] }, 401},
+		"status, classic https":    {"", "  healthCheck: {type: https}\nprofile: classic", func(s *LoadBalancerSpec) any { return len(s.Services[0].HealthCheck.ExpectStatus) }, 1},
+		"cutAfter, https":          {"", "  healthCheck: {type: https}", func(s *LoadBalancerSpec) any { return s.Services[0].HealthCheck.CutAfter.String() }, "1m"},
+		"cutAfter, query":          {"", "  healthCheck: {type: https, path: '/readyz?verbose'}", func(s *LoadBalancerSpec) any { return s.Services[0].HealthCheck.CutAfter.String() }, "1m"},
+		"cutAfter, another path":   {"", "  healthCheck: {type: https, path: /readyzz}", func(s *LoadBalancerSpec) any { return s.Services[0].HealthCheck.CutAfter.String() }, "0s"},
+		"cutAfter, http":           {"", "  healthCheck: {type: http}", func(s *LoadBalancerSpec) any { return s.Services[0].HealthCheck.CutAfter.String() }, "0s"},
+		"cutAfter, classic":        {"", "  healthCheck: {type: https}\nprofile: classic", func(s *LoadBalancerSpec) any { return s.Services[0].HealthCheck.CutAfter.String() }, "0s"},
+		"failOpen, https":          {"", "  healthCheck: {type: https}", func(s *LoadBalancerSpec) any { return *s.Services[0].FailOpen }, true},
+		"failOpen, another path":   {"", "  healthCheck: {type: https, path: /healthz}", func(s *LoadBalancerSpec) any { return *s.Services[0].FailOpen }, false},
+		"failOpen, classic":        {"", "  healthCheck: {type: https}\nprofile: classic", func(s *LoadBalancerSpec) any { return *s.Services[0].FailOpen }, false},
 		"check, classic http":      {"", "  healthCheck: {type: http}\nprofile: classic", func(s *LoadBalancerSpec) any { return s.Services[0].HealthCheck.ExpectStatus[0] }, 200},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -113,23 +126,32 @@ proxy:
   timeouts: {client: 1s, connect: 2s, server: 4s, tunnel: 5s}
 reconcile: {drift: report, interval: 1s}
 services:
-- balance: first
-  bind: 10.0.0.9
+- acceptProxyProtocol: true
+  allowFrom: [10.1.0.0/16]
+  balance: first
+  bind: [10.0.0.9, 127.0.0.1]
   extraBackend: [b]
   extraFrontend: [f]
-  healthCheck: {caFile: /ca, expectStatus: [201], fall: 7, interval: 7s, path: /p, rise: 7, timeout: 8s, type: https}
+  extraServer: slowstart 30s
+  failOpen: false
+  healthCheck: {caFile: /ca, cutAfter: 9s, expectStatus: [201], fall: 7, host: h.example, interval: 7s, method: HEAD, path: /readyz, port: 9, rise: 7, timeout: 8s, type: https}
   name: s
   port: 1
+  sendProxyProtocol: v1
+  sni: [a.example]
+  timeouts: {client: 5s, connect: 6s, server: 7s, tunnel: 8s}
   servers: [{address: a.b, backup: true, maxConnections: 1, name: x, port: 2, weight: 0}]
-virtualIPs: [10.0.0.3]
+virtualIPs: [{address: 10.0.0.3, interface: eth3}, 10.0.0.4]
 vrrp:
   advertisementInterval: 10ms
   check: {fall: 9, interval: 9s, rise: 9}
   extraInstance: [i]
+  handover: none
   instanceName: I
   interface: eth2
-  notify: {backup: /b, fault: /f, master: /m, stop: /s}
+  notify: {backup: [/b, x], fault: /f, master: [/m], stop: /s}
   preempt: true
+  preemptDelay: 7s
   priority: 2
   routerID: 3
   transport: unicast
@@ -138,13 +160,15 @@ web: {address: 'unix:/w'}
 `
 	spec := mustParse(t, given).Spec
 	want := LoadBalancerSpec{
-		APIVersion: APIVersion, Kind: Kind, Profile: Classic, VirtualIPs: []VirtualIP{"10.0.0.3"},
+		APIVersion: APIVersion, Kind: Kind, Profile: Classic, VirtualIPs: []VirtualIP{{"10.0.0.3", "eth3"}, {Address: "10.0.0.4"}},
 		Metadata: Metadata{Name: "n", Labels: map[string]string{"c": "d"}, Annotations: map[string]string{"a": "b"}},
 		Nodes:    []Node{{"a", []string{"10.0.0.1"}, "eth1", new(1)}, {Name: "b", Addresses: []string{"10.0.0.2"}}},
-		VRRP: VRRP{"eth2", new(3), new(2), new(Duration(10e6)), new(3), new(true), Unicast, "I",
-			Notify{"/m", "/b", "/f", "/s"}, Check{new(Duration(9e9)), new(9), new(9)}, Lines{"i"}},
-		Services: []Service{{"s", "10.0.0.9", new(1), "first", []Server{{"x", "a.b", new(2), new(0), true, new(1)}},
-			HealthCheck{CheckHTTPS, "/p", []int{201}, "/ca", new(Duration(7e9)), new(Duration(8e9)), new(7), new(7)}, Lines{"f"}, Lines{"b"}}},
+		VRRP: VRRP{"eth2", new(3), new(2), new(Duration(10e6)), new(3), new(true), new(Duration(7e9)), Unicast, HandoverNone, "I",
+			Notify{Command{"/m"}, Command{"/b", "x"}, Command{"/f"}, Command{"/s"}}, Check{new(Duration(9e9)), new(9), new(9)}, Lines{"i"}},
+		Services: []Service{{"s", Strings{"10.0.0.9", "127.0.0.1"}, []string{"a.example"}, new(1), true, ProxyV1, []string{"10.1.0.0/16"}, "first",
+			[]Server{{"x", "a.b", new(2), new(0), true, new(1)}},
+			HealthCheck{CheckHTTPS, new(9), "HEAD", "h.example", "/readyz", []int{201}, "/ca", new(Duration(9e9)), new(Duration(7e9)), new(Duration(8e9)), new(7), new(7)},
+			new(false), Timeouts{new(Duration(6e9)), new(Duration(5e9)), new(Duration(7e9)), new(Duration(8e9))}, Lines{"f"}, Lines{"b"}, "slowstart 30s"}},
 		Proxy: Proxy{new(1), new(0), Timeouts{new(Duration(1e9)), new(Duration(2e9)), new(Duration(4e9)), new(Duration(5e9))},
 			new(Duration(1e9)), Stats{"127.0.0.1:8"}, Lines{"three"}, Lines{"one", "two"}},
 		Packages:  Packages{new(false), new(false), Package{"1"}, Package{"2"}},

@@ -3,10 +3,8 @@ package api
 import (
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
 	"fmt"
-
-	kjson "sigs.k8s.io/json"
+	"strings"
 )
 
 // MaxFileSize is the largest spec file that Parse takes, in bytes.
@@ -33,9 +31,10 @@ func Parse(file string, data []byte) (*Document, error) {
 	doc := &Document{File: file, Data: data, Digest: hex.EncodeToString(sum[:])}
 	found := newReport(file)
 	if node := readNode(data, found); node != nil {
-		if doc.root = walkTree(node, found); doc.root != nil {
-			doc.fill(found)
-		}
+		doc.root = walkTree(node, &doc.Spec, found)
+	}
+	if doc.root != nil && !found.full() {
+		doc.check(found)
 	}
 	if problems := found.sorted(); len(problems) > 0 {
 		return nil, problems
@@ -43,45 +42,43 @@ func Parse(file string, data []byte) (*Document, error) {
 	return doc, nil
 }
 
-// Problem is a problem of a field, at its place in the file or at that of its nearest parent. It is for what is
-// found later, on the host.
-func (d *Document) Problem(path, format string, args ...any) Problem {
-	where := d.place(path)
-	return Problem{d.File, where.line, where.column, path, fmt.Sprintf(format, args...)}
-}
-
-// fill makes the spec from the tree and holds it against the rules.
-func (d *Document) fill(found *report) {
-	data, err := json.Marshal(d.root.plain())
-	if err != nil {
-		found.add(d.place(""), "", err.Error())
-		return
-	}
-	// The tree holds known fields of the right types only, so that nothing is left to find here.
-	strict, err := kjson.UnmarshalStrict(data, &d.Spec)
-	for _, err := range append(strict, err) {
-		if err != nil {
-			found.add(d.place(""), "", err.Error())
-		}
-	}
+// check holds the spec against the rules, and fills in the defaults.
+func (d *Document) check(found *report) {
 	checkFields(d, found)
 	if !found.sound("profile") {
 		d.Spec.Profile = ""
 	}
 	d.Spec.setDefaults()
-	checkRules(d, found)
+	if !found.full() {
+		checkRules(d, found)
+	}
+}
+
+// Problem is a problem of a field, at its place in the file or at that of its nearest parent. It is for what is
+// found later, on the host.
+func (d *Document) Problem(path, format string, args ...any) Problem {
+	where, path := d.locate(path)
+	return Problem{d.File, where.line, where.column, path, fmt.Sprintf(format, args...)}
 }
 
 // given tells whether a field stands in the file.
 func (d *Document) given(path string) bool {
-	_, exact := d.root.find(path)
-	return exact
+	_, rest := d.root.find(path)
+	return rest == ""
 }
 
-func (d *Document) place(path string) place {
+// locate is the place of a field in the file, or of its nearest parent, and the path as the file has it: the address
+// of a virtual IP that is written without a mapping is the virtual IP.
+func (d *Document) locate(path string) (place, string) {
 	if d.root == nil {
-		return place{1, 1}
+		return place{1, 1}, path
 	}
-	found, _ := d.root.find(path)
-	return found.place
+	found, rest := d.root.find(path)
+	switch {
+	case found.kind == blockTree && rest != "":
+		return found.lineAt(rest, d.Data), path
+	case found.kind == scalarTree:
+		path = strings.TrimSuffix(path, rest)
+	}
+	return found.place, path
 }

@@ -85,7 +85,7 @@ x: 1
 		`1:7: kind: must be LoadBalancerSpec, got "LoadBalancerspec"`,
 		`2:23: reconcile.interval: must be 1s to 24h, got 1ms`,
 		`4:9: services[0].name: must be letters, digits, ".", "_" and "-", with a letter or digit first, got "b b"`,
-		`5:9: services[0].port: must be a whole number, got a string "80"`,
+		`5:9: services[0].port: must be a whole number without quotes, got a string "80"`,
 		`6:3: services[0].healthcheck: unknown field, did you mean "healthCheck"?`,
 		`8:5: services[0].servers[0].adress: unknown field, did you mean "address"?`,
 		`10:3: services[1].name: must not be given twice`,

@@ -2,9 +2,7 @@ package api
 
 import (
 	"math"
-	"strings"
 	"time"
-	"unicode"
 )
 
 // durationRule bounds a duration.
@@ -17,6 +15,8 @@ var (
 	inSeconds = durationRule{time.Second, time.Hour, time.Second, "1s to 1h in whole seconds"}
 	// HAProxy's timers hold a signed 32-bit number of milliseconds.
 	inMilliseconds = durationRule{time.Millisecond, math.MaxInt32 * time.Millisecond, time.Millisecond, "1ms to 2147483647ms in whole milliseconds"}
+	orZero         = durationRule{0, math.MaxInt32 * time.Millisecond, time.Millisecond, "0s to 2147483647ms in whole milliseconds"}
+	ofPreemption   = durationRule{0, 1000 * time.Second, time.Second, "0s to 1000s in whole seconds"} // keepalived.conf(5), preempt_delay
 	ofReconcile    = durationRule{time.Second, 24 * time.Hour, 1, "1s to 24h"}
 	// RFC 9568 §5.2.7: 12 bits of centiseconds. RFC 3768 §5.3.7: 8 bits of seconds.
 	ofVersion3 = durationRule{10 * time.Millisecond, 40950 * time.Millisecond, 10 * time.Millisecond, "10ms to 40.95s in steps of 10ms"}
@@ -24,7 +24,7 @@ var (
 )
 
 func (r *rules) durations() {
-	vrrp, timeouts := &r.spec.VRRP, &r.spec.Proxy.Timeouts
+	vrrp := &r.spec.VRRP
 	if r.sound("profile", "vrrp.version") {
 		advertisement := ofVersion3
 		if *vrrp.Version == 2 {
@@ -32,18 +32,26 @@ func (r *rules) durations() {
 		}
 		r.duration("vrrp.advertisementInterval", vrrp.AdvertisementInterval, advertisement)
 	}
+	r.duration("vrrp.preemptDelay", vrrp.PreemptDelay, ofPreemption)
 	r.duration("vrrp.check.interval", vrrp.Check.Interval, inSeconds)
 	for i := range r.spec.Services {
-		at, check := join(index("services", i), "healthCheck"), &r.spec.Services[i].HealthCheck
+		service, check := index("services", i), &r.spec.Services[i].HealthCheck
+		at := join(service, "healthCheck")
+		r.timeouts(join(service, "timeouts"), &r.spec.Services[i].Timeouts)
+		r.duration(join(at, "cutAfter"), check.CutAfter, orZero)
 		r.duration(join(at, "interval"), check.Interval, inMilliseconds)
 		r.duration(join(at, "timeout"), check.Timeout, inMilliseconds)
 	}
-	r.duration("proxy.timeouts.connect", timeouts.Connect, inMilliseconds)
-	r.duration("proxy.timeouts.client", timeouts.Client, inMilliseconds)
-	r.duration("proxy.timeouts.server", timeouts.Server, inMilliseconds)
-	r.duration("proxy.timeouts.tunnel", timeouts.Tunnel, inMilliseconds)
+	r.timeouts("proxy.timeouts", &r.spec.Proxy.Timeouts)
 	r.duration("proxy.hardStopAfter", r.spec.Proxy.HardStopAfter, inMilliseconds)
 	r.duration("reconcile.interval", r.spec.Reconcile.Interval, ofReconcile)
+}
+
+func (r *rules) timeouts(path string, t *Timeouts) {
+	r.duration(join(path, "connect"), t.Connect, inMilliseconds)
+	r.duration(join(path, "client"), t.Client, inMilliseconds)
+	r.duration(join(path, "server"), t.Server, inMilliseconds)
+	r.duration(join(path, "tunnel"), t.Tunnel, inMilliseconds)
 }
 
 func (r *rules) duration(path string, value *Duration, rule durationRule) {
@@ -52,34 +60,5 @@ func (r *rules) duration(path string, value *Duration, rule durationRule) {
 	}
 	if d := value.D(); d < rule.min || d > rule.max || d%rule.step != 0 {
 		r.wrong(path, "must be %s, got %s", rule.text, value)
-	}
-}
-
-// maxLines bounds the raw lines of one field, in bytes.
-const maxLines = 64 << 10
-
-func (r *rules) allLines() {
-	r.lines("vrrp.extraInstance", r.spec.VRRP.ExtraInstance)
-	for i := range r.spec.Services {
-		at, service := index("services", i), &r.spec.Services[i]
-		r.lines(join(at, "extraFrontend"), service.ExtraFrontend)
-		r.lines(join(at, "extraBackend"), service.ExtraBackend)
-	}
-	r.lines("proxy.extraGlobal", r.spec.Proxy.ExtraGlobal)
-	r.lines("proxy.extraDefaults", r.spec.Proxy.ExtraDefaults)
-}
-
-// lines are raw, but each is to be one line.
-func (r *rules) lines(path string, lines Lines) {
-	total := 0
-	for i, line := range lines {
-		total += len(line) + 1
-		bad := strings.IndexFunc(line, func(c rune) bool { return unicode.IsControl(c) && c != '\t' })
-		if bad >= 0 {
-			r.wrong(index(path, i), "must be one line without control characters, got %s", quote(line))
-		}
-	}
-	if total > maxLines {
-		r.wrong(path, "must be at most %d bytes, got %d", maxLines, total)
 	}
 }

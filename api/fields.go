@@ -31,14 +31,14 @@ func checkFields(d *Document, found *report) {
 	errors.As(fieldValidator().Struct(&d.Spec), &failures)
 	for _, failure := range failures {
 		_, path, _ := strings.Cut(failure.Namespace(), ".")
+		where, written := d.locate(path)
 		switch {
 		case failure.Tag() != "required":
-			found.add(d.place(path), path, sentence(failure))
-		case d.given(path):
-			found.add(d.place(path), path, "must not be empty")
+			found.add(where, written, "%s", sentence(failure))
+		case written != path || d.given(path):
+			found.add(where, written, "must not be empty")
 		default:
-			above := parent(path)
-			found.addMissing(d.place(above), above, failure.Field())
+			found.addMissing(where, parent(path), failure.Field())
 		}
 	}
 }
@@ -51,7 +51,7 @@ func sentence(failure validator.FieldError) string {
 		got = quote(got)
 	}
 	if rule, ours := textRules[failure.Tag()]; ours {
-		return rule(value.String(), failure.Param()) + ", got " + got
+		return rule(value.String(), failure.Param()) + ", got " + got + oddity(value.String())
 	}
 	switch tag := failure.Tag(); {
 	case tag == "oneof" || tag == "eq":

@@ -26,7 +26,7 @@ func (w *walker) entries(node *yaml.Node, t reflect.Type, path string) []entry {
 	defer delete(w.merging, node)
 
 	var own []entry
-	var merged []*yaml.Node
+	var merged *yaml.Node
 	seen := map[string]bool{}
 	for i := 0; i+1 < len(node.Content); i += 2 {
 		key, value := node.Content[i], node.Content[i+1]
@@ -36,9 +36,13 @@ func (w *walker) entries(node *yaml.Node, t reflect.Type, path string) []entry {
 		}
 		switch {
 		case name.Kind == yaml.ScalarNode && name.ShortTag() == "!!merge":
-			merged = append(merged, value)
+			if merged != nil {
+				w.addAlways(placeOf(key), path, `"<<" must not be given twice, it takes a list: <<: [*a, *b]`)
+				continue
+			}
+			merged = value
 		case !isString(name):
-			w.addAlways(placeOf(key), path, "a field name must be a string, got "+describe(name))
+			w.addAlways(placeOf(key), path, "a field name must be a string, got %s", describe(name))
 		case seen[name.Value]:
 			w.addAlways(placeOf(key), child(t, path, name.Value), "must not be given twice")
 		default:
@@ -46,12 +50,13 @@ func (w *walker) entries(node *yaml.Node, t reflect.Type, path string) []entry {
 			own = append(own, entry{name.Value, key, value})
 		}
 	}
-	for _, value := range merged {
-		for _, e := range w.merge(value, t, path) {
-			if !seen[e.name] {
-				seen[e.name] = true
-				own = append(own, e)
-			}
+	if merged == nil {
+		return own
+	}
+	for _, e := range w.merge(merged, t, path) {
+		if !seen[e.name] {
+			seen[e.name] = true
+			own = append(own, e)
 		}
 	}
 	return own
@@ -67,7 +72,7 @@ func (w *walker) merge(value *yaml.Node, t reflect.Type, path string) []entry {
 	for _, source := range sources {
 		mapping := resolve(source)
 		if mapping.Kind != yaml.MappingNode {
-			w.addAlways(placeOf(source), path, `what "<<" merges must be a mapping, got `+describe(mapping))
+			w.addAlways(placeOf(source), path, `what "<<" merges must be a mapping, got %s`, describe(mapping))
 			continue
 		}
 		for _, e := range w.entries(mapping, t, path) {
@@ -98,6 +103,8 @@ func describe(node *yaml.Node) string {
 	switch tag := node.ShortTag(); {
 	case !strings.HasPrefix(tag, "!!") || tag == "!!binary":
 		return "a value with the tag " + printable(tag)
+	case braces(node) != "":
+		return printable(braces(node))
 	case node.Kind == yaml.MappingNode:
 		return "a mapping"
 	case node.Kind == yaml.SequenceNode:

@@ -6,22 +6,19 @@ import (
 	"sync"
 )
 
-var structFields sync.Map // reflect.Type to map[string]reflect.Type
+var structFields sync.Map // reflect.Type to map[string]int
 
-// fieldTypeOf is the type of what stands under a name in a struct or a map, or nil.
-func fieldTypeOf(t reflect.Type, name string) reflect.Type {
-	if t.Kind() == reflect.Map {
-		return t.Elem()
+// fieldsOf has the index of each field of a struct by its JSON name.
+func fieldsOf(t reflect.Type) map[string]int {
+	if known, ok := structFields.Load(t); ok {
+		return known.(map[string]int)
 	}
-	known, ok := structFields.Load(t)
-	if !ok {
-		fields := map[string]reflect.Type{}
-		for field := range t.Fields() {
-			fields[jsonName(field)] = field.Type
-		}
-		known, _ = structFields.LoadOrStore(t, fields)
+	fields := map[string]int{}
+	for i, name := range namesOf(t) {
+		fields[name] = i
 	}
-	return known.(map[string]reflect.Type)[name]
+	structFields.Store(t, fields)
+	return fields
 }
 
 // namesOf lists the JSON names of a struct in the order of its declaration.

@@ -1,7 +1,6 @@
 package api
 
 import (
-	"fmt"
 	"net/netip"
 )
 
@@ -13,22 +12,28 @@ type rules struct {
 	spec *LoadBalancerSpec
 	// virtual has the paths of the virtual IPs.
 	virtual map[netip.Addr]string
+	// owners has the paths of the nodes' addresses.
+	owners map[netip.Addr]string
 }
 
 func checkRules(d *Document, found *report) {
-	r := &rules{report: found, doc: d, spec: &d.Spec, virtual: map[netip.Addr]string{}}
+	r := &rules{report: found, doc: d, spec: &d.Spec, virtual: map[netip.Addr]string{}, owners: map[netip.Addr]string{}}
 	r.metadata()
 	r.virtualIPs()
 	r.nodes()
 	r.families()
+	r.notify()
 	r.services()
+	r.serverNames()
 	r.durations()
-	r.allLines()
+	r.preemption()
+	r.rawLines()
 }
 
 // wrong reports a problem of a field, given or not.
 func (r *rules) wrong(path, format string, args ...any) {
-	r.add(r.doc.place(path), path, fmt.Sprintf(format, args...))
+	where, path := r.doc.locate(path)
+	r.add(where, path, format, args...)
 }
 
 // unique reports a value that an earlier field has too. first has the paths of the values seen so far.
@@ -50,7 +55,7 @@ func (r *rules) virtualIPs() {
 }
 
 func (r *rules) nodes() {
-	names, owners := map[string]string{}, map[netip.Addr]string{}
+	names := map[string]string{}
 	for i, node := range r.spec.Nodes {
 		path := index("nodes", i)
 		unique(r, names, node.Name, join(path, "name"))
@@ -64,7 +69,7 @@ func (r *rules) nodes() {
 			if vip, taken := r.virtual[addr]; taken {
 				r.wrong(at, "must be the node's own address, got the same as %s", vip)
 			}
-			unique(r, owners, addr, at)
+			unique(r, r.owners, addr, at)
 			if earlier, taken := families[family(addr)]; taken {
 				r.wrong(at, "must be the only %s address of the node, got one beside %s", family(addr), earlier)
 			} else {
@@ -105,6 +110,36 @@ func (r *rules) families() {
 		for _, f := range []string{ipv4, ipv6} {
 			if vip := needed[f]; vip != "" && !has[f] {
 				r.wrong(at, "must hold an %s address for %s, got none", f, vip)
+			}
+		}
+	}
+}
+
+func (r *rules) preemption() {
+	v := &r.spec.VRRP
+	if at := "vrrp.preemptDelay"; *v.PreemptDelay != 0 && !*v.Preempt && r.sound(at, "vrrp.preempt") {
+		r.wrong(at, "must go with vrrp.preempt: true, got %s without it", v.PreemptDelay)
+	}
+}
+
+// notify checks the programs that keepalived runs: a path first, then its arguments.
+func (r *rules) notify() {
+	n := &r.spec.VRRP.Notify
+	for _, event := range []struct {
+		path    string
+		command Command
+	}{
+		{"vrrp.notify.master", n.Master}, {"vrrp.notify.backup", n.Backup}, {"vrrp.notify.fault", n.Fault}, {"vrrp.notify.stop", n.Stop},
+	} {
+		for i, word := range event.command {
+			rule := argumentRule
+			if i == 0 {
+				rule = executableRule
+			}
+			if at := index(event.path, i); r.sound(at) {
+				if wrong := rule(word, ""); wrong != "" {
+					r.wrong(at, "%s, got %s", wrong, quote(word))
+				}
 			}
 		}
 	}

@@ -30,14 +30,15 @@ func TestRulesOfAddresses(t *testing.T) {
 
 func TestRulesOfServices(t *testing.T) {
 	more := func(fields string) string { return "- {servers: [{address: 10.0.0.2}], " + fields + "}" }
+	const wayOut = ": give the service another port, or bind it to the virtual IP and the server to its own address (kube-apiserver: --bind-address)"
 	const taken = ": must be a free address and port, got those of "
 	checkRuleTable(t, map[string]rule{
 		"name twice":          {"", more("port: 81, name: web"), `9:52: services[1].name: must be unique, got the same as services[0].name`, more("port: 81, name: Web")},
-		"port twice":          {"", more("name: b, port: 80"), `9:51: services[1].port` + taken + `services[0].port`, more("name: b, port: 81")},
-		"all, then one":       {"", more("name: b, bind: 10.0.0.9, port: 80"), `9:67: services[1].port` + taken + `services[0].port`, more("name: b, bind: 10.0.0.9, port: 81")},
-		"one, then all":       {"", "  bind: 10.0.0.9\n" + more("name: b, port: 80"), `10:51: services[1].port` + taken + `services[0].port`, "  bind: 10.0.0.9\n" + more("name: b, port: 81")},
-		"one twice":           {"", "  bind: 'fd00::1'\n" + more("name: b, bind: 'FD00::1', port: 80"), `10:68: services[1].port` + taken + `services[0].port`, "  bind: 'fd00::1'\n" + more("name: b, bind: 'fd00::2', port: 80")},
-		"two, then all":       {"", "  bind: 10.0.0.9\n" + more("name: b, bind: 10.0.0.8, port: 80") + "\n" + more("name: c, port: 80"), `11:51: services[2].port` + taken + `services[0].port`, "  bind: 10.0.0.9\n" + more("name: b, bind: 10.0.0.8, port: 80")},
+		"port twice":          {"", more("name: b, port: 80"), `9:51: services[1].port` + taken + `services[0].port; services on one port are told apart by sni`, more("name: b, port: 81")},
+		"all, then one":       {"", more("name: b, bind: 10.0.0.9, port: 80"), `9:67: services[1].port` + taken + `services[0].port; services on one port are told apart by sni`, more("name: b, bind: 10.0.0.9, port: 81")},
+		"one, then all":       {"", "  bind: 10.0.0.9\n" + more("name: b, port: 80"), `10:51: services[1].port` + taken + `services[0].port; services on one port are told apart by sni`, "  bind: 10.0.0.9\n" + more("name: b, port: 81")},
+		"one twice":           {"", "  bind: 'fd00::1'\n" + more("name: b, bind: 'FD00::1', port: 80"), `10:68: services[1].port` + taken + `services[0].port; services on one port are told apart by sni`, "  bind: 'fd00::1'\n" + more("name: b, bind: 'fd00::2', port: 80")},
+		"two, then all":       {"", "  bind: 10.0.0.9\n" + more("name: b, bind: 10.0.0.8, port: 80") + "\n" + more("name: c, port: 80"), `11:51: services[2].port` + taken + `services[0].port; services on one port are told apart by sni`, "  bind: 10.0.0.9\n" + more("name: b, bind: 10.0.0.8, port: 80")},
 		"stats":               {"", "proxy: {stats: {address: '127.0.0.1:80'}}", `9:26: proxy.stats.address` + taken + `services[0].port`, "proxy: {stats: {address: '127.0.0.1:81'}}"},
 		"stats on another":    {"", "  bind: 10.0.0.9\nproxy: {stats: {address: '10.0.0.9:80'}}", `10:26: proxy.stats.address` + taken + `services[0].port`, "  bind: 10.0.0.9\nproxy: {stats: {address: '127.0.0.1:80'}}"},
 		"metrics everywhere":  {"", "  bind: 10.0.0.9\nmetrics: {address: '0.0.0.0:80'}", `10:20: metrics.address` + taken + `services[0].port`, "  bind: 10.0.0.9\nmetrics: {address: '0.0.0.0:81'}"},
@@ -46,14 +47,63 @@ func TestRulesOfServices(t *testing.T) {
 		"server twice":        {"", "    name: a\n  - {name: a, address: 10.0.0.2}", `10:12: services[0].servers[1].name: must be unique, got the same as services[0].servers[0].name`, "    name: a\n  - {name: b, address: 10.0.0.2}"},
 		"server, default 2nd": {"", "    name: server2\n  - address: 10.0.0.2", `10:5: services[0].servers[1].name: must be unique, got the default "server2" and the same as services[0].servers[0].name`, "    name: server1\n  - address: 10.0.0.2"},
 		"server, default 1st": {"", "  - {name: server1, address: 10.0.0.2}", `9:12: services[0].servers[1].name: must be unique, got the same as services[0].servers[0].name`, "  - {name: server2, address: 10.0.0.2}"},
-		"loop":                {"192.168.3.251", "192.168.3.240", `8:14: services[0].servers[0].address: must not lead back to the load balancer, got where services[0].port listens`, "192.168.3.240\n    port: 81"},
-		"loop, bound":         {"192.168.3.251\n", "192.168.3.240\n  bind: 192.168.3.240\n", `8:14: services[0].servers[0].address: must not lead back to the load balancer, got where services[0].port listens`, "192.168.3.240\n  bind: 10.0.0.9\n"},
-		"loop, other service": {"", "- {name: b, port: 81, servers: [{address: 192.168.3.240, port: 80}]}", `9:43: services[1].servers[0].address: must not lead back to the load balancer, got where services[0].port listens`, "- {name: b, port: 81, servers: [{address: 192.168.3.240, port: 82}]}"},
-		"loop to itself":      {"192.168.3.251", "127.0.0.1", `8:14: services[0].servers[0].address: must not lead back to the load balancer, got where services[0].port listens`, "127.0.0.1\n    port: 81"},
-		"loop to its address": {"192.168.3.251\n", "10.0.0.9\n  bind: 10.0.0.9\n", `8:14: services[0].servers[0].address: must not lead back to the load balancer, got where services[0].port listens`, "10.0.0.9\n  bind: 10.0.0.8\n"},
+		"a VIP":               {"192.168.3.251", "192.168.3.240", `8:14: services[0].servers[0].address: must not be a virtual IP, got that of virtualIPs[0]: it leads back to the load balancer`, "192.168.3.241"},
+		"a VIP, another port": {"192.168.3.251", "192.168.3.240\n    port: 81", `8:14: services[0].servers[0].address: must not be a virtual IP, got that of virtualIPs[0]: it leads back to the load balancer`, "192.168.3.241\n    port: 81"},
+		"loop to a node":      {"192.168.3.251\n", "10.0.0.1\nnodes: [{name: a, addresses: [10.0.0.1]}]\n", `8:14: services[0].servers[0].address: must not lead back to the load balancer, got where services[0].port listens` + wayOut, "10.0.0.1\n    port: 81\nnodes: [{name: a, addresses: [10.0.0.1]}]\n"},
+		"node, bound to VIP":  {"192.168.3.251\n", "10.0.0.1\n  bind: [10.0.0.1, 192.168.3.240]\nnodes: [{name: a, addresses: [10.0.0.1]}]\n", `8:14: services[0].servers[0].address: must not lead back to the load balancer, got where services[0].port listens` + wayOut, "10.0.0.1\n  bind: 192.168.3.240\nnodes: [{name: a, addresses: [10.0.0.1]}]\n"},
+		"loop to localhost":   {"192.168.3.251", "localhost", `8:14: services[0].servers[0].address: must not lead back to the load balancer, got where services[0].port listens` + wayOut, "localhost\n    port: 81"},
+		"loop to itself":      {"192.168.3.251", "127.0.0.1", `8:14: services[0].servers[0].address: must not lead back to the load balancer, got where services[0].port listens` + wayOut, "127.0.0.1\n    port: 81"},
+		"loop to its address": {"192.168.3.251\n", "10.0.0.9\n  bind: 10.0.0.9\n", `8:14: services[0].servers[0].address: must not lead back to the load balancer, got where services[0].port listens` + wayOut, "10.0.0.9\n  bind: 10.0.0.8\n"},
 	})
 	t.Run("a chain of services", func(t *testing.T) {
 		expect(t, base+"- {name: b, port: 81, servers: [{address: 127.0.0.1, port: 80}]}\n")
+	})
+}
+
+func TestRulesOfServerNames(t *testing.T) {
+	first := "  sni: [a.example]\n"
+	more := func(fields string) string { return "- {servers: [{address: 10.0.0.2}], " + fields + "}" }
+	const one = ": sni makes the two one frontend"
+	checkRuleTable(t, map[string]rule{
+		"none, none": {"", more("port: 80, name: b"), `9:42: services[1].port: must be a free address and port, got those of services[0].port; services on one port are told apart by sni`, more("port: 80, name: b, sni: [b.example]")},
+		"two rests":  {"", first + more("port: 80, name: b") + "\n" + more("port: 80, name: c"), `11:3: services[2]: must have sni, since services[1] takes the rest of its address and port`, first + more("port: 80, name: b") + "\n" + more("port: 80, name: c, sni: [c.example]")},
+		"name twice": {"", first + more("port: 80, name: b, sni: [b.example, A.example]"), `10:72: services[1].sni[1]: must be unique on its address and port, got the same as services[0].sni[0]`, first + more("port: 80, name: b, sni: [b.example, '*.a.example']")},
+		"in itself":  {"", "  sni: [a.example, a.example]\n", `9:20: services[0].sni[1]: must be unique on its address and port, got the same as services[0].sni[0]`, first},
+		"bind":       {"", first + more("port: 80, name: b, sni: [b.example], bind: 10.0.0.9"), `10:79: services[1].bind: must be the same as that of services[0]` + one, first + more("port: 80, name: b, sni: [b.example], bind: '*'")},
+		"bind, list": {"", first + "  bind: [10.0.0.8, 10.0.0.9]\n" + more("port: 80, name: b, sni: [b.example], bind: [10.0.0.9]"), `11:79: services[1].bind: must be the same as that of services[0]` + one, first + "  bind: [10.0.0.8, 10.0.0.9]\n" + more("port: 80, name: b, sni: [b.example], bind: [10.0.0.9, 10.0.0.8]")},
+		"allowFrom":  {"", first + "  allowFrom: [10.0.0.0/8]\n" + more("port: 80, name: b, sni: [b.example]"), `11:3: services[1].allowFrom: must be the same as that of services[0]` + one, first + "  allowFrom: [10.0.0.0/8]\n" + more("port: 80, name: b, sni: [b.example], allowFrom: [10.0.0.0/8]")},
+		"PROXY":      {"", first + more("port: 80, name: b, sni: [b.example], acceptProxyProtocol: true"), `10:94: services[1].acceptProxyProtocol: must be the same as that of services[0]` + one, first + "  acceptProxyProtocol: true\n" + more("port: 80, name: b, sni: [b.example], acceptProxyProtocol: true")},
+		"timeout":    {"", first + more("port: 80, name: b, sni: [b.example], timeouts: {client: 5s}"), `10:92: services[1].timeouts.client: must be the same as that of services[0]` + one, first + more("port: 80, name: b, sni: [b.example], timeouts: {server: 5s}")},
+		"no name":    {"", "  sni: [10.0.0.1]", `9:9: services[0].sni[0]: must be a DNS name, or "*." and a DNS name, got "10.0.0.1"`, "  sni: ['*.example', b-c.example]"},
+		"a star":     {"", "  sni: ['a.*.example']", `9:9: services[0].sni[0]: must be a DNS name, or "*." and a DNS name, got "a.*.example"`, first},
+		"empty":      {"", "  sni: []", `9:8: services[0].sni: must have 1 to 100 entries, got 0`, first},
+	})
+}
+
+func TestRulesOfRawLines(t *testing.T) {
+	const section = `: the generated lines behind it would belong to it; a section of its own stands in proxy.extraDefaults`
+	const chroot = "external-check cannot work: HAProxy runs in the chroot /var/lib/haproxy, where there are no programs; use healthCheck with type http and its port, path and method"
+	instance := func(lines string) string {
+		return "vrrp:\n  extraInstance: |\n    " + strings.ReplaceAll(lines, "\n", "\n    ")
+	}
+	checkRuleTable(t, map[string]rule{
+		"section":            {"", "  extraBackend: |\n    option x\n    listen stats", `11:5: services[0].extraBackend[1]: must not open a section, got "listen"` + section, "proxy: {extraDefaults: [listen stats]}"},
+		"section, frontend":  {"", "  extraFrontend:\n  - resolvers x", `10:5: services[0].extraFrontend[0]: must not open a section, got "resolvers"` + section, "proxy: {extraGlobal: [resolvers x]}"},
+		"external check":     {"", "  extraBackend:\n  - option external-check", `10:5: services[0].extraBackend[0]: ` + chroot, "  extraBackend: ['option httpchk']"},
+		"external, defaults": {"", "proxy: {extraDefaults: [option external-check]}", `9:25: proxy.extraDefaults[0]: ` + chroot, "proxy: {extraDefaults: [option httpchk]}"},
+		"preempt_delay":      {"", instance("preempt_delay 300"), `11:5: vrrp.extraInstance[0]: must not be preempt_delay, which the instance has already: use vrrp.preemptDelay and vrrp.preempt: true`, "vrrp: {preempt: true, preemptDelay: 300s}"},
+		"a second state":     {"", instance("garp_master_delay 1\nstate MASTER"), `12:5: vrrp.extraInstance[1]: must not be state, which the instance has already: use vrrp.priority; no node is master by configuration`, instance("x {\n state MASTER\n}")},
+		"passwords":          {"", instance("authentication {\n  auth_type PASS\n}"), `11:5: vrrp.extraInstance[0]: must not be authentication: VRRP version 3 has no passwords (RFC 9568 §9); use nodes and transport: unicast, then only the peers are heard`, "vrrp:\n  version: 2\n  extraInstance: |\n    authentication {\n    }"},
+		"a brace too few":    {"", instance("# {\ntrack_interface {\n  eth1"), `12:5: vrrp.extraInstance[1]: must close the block that it opens: 1 more { than }`, instance("track_interface {\n  eth1 # {\n  \"}{{\"\n}")},
+		"a brace too many":   {"", instance("track_interface {\n}\n}"), `10:18: vrrp.extraInstance: must not close a block that it does not open: 1 more } than {`, instance("}\nvrrp_instance B {\n  state BACKUP")},
+	})
+}
+
+func TestPreemptDelay(t *testing.T) {
+	checkRuleTable(t, map[string]rule{
+		"without preempt": {"", "vrrp: {preemptDelay: 5s}", `9:22: vrrp.preemptDelay: must go with vrrp.preempt: true, got 5s without it`, "vrrp: {preempt: true, preemptDelay: 5s}"},
+		"0s":              {"", "vrrp: {preempt: true, preemptDelay: 1001s}", `9:37: vrrp.preemptDelay: must be 0s to 1000s in whole seconds, got 16m41s`, "vrrp: {preemptDelay: 0s}"},
+		"parts":           {"", "vrrp: {preempt: true, preemptDelay: 1.5s}", `9:37: vrrp.preemptDelay: must be 0s to 1000s in whole seconds, got 1.5s`, "vrrp: {preempt: true, preemptDelay: 1000s}"},
 	})
 }
 
@@ -65,6 +115,13 @@ func TestRulesOfHealthChecks(t *testing.T) {
 		"path, classic":      {"", "  healthCheck: {path: /x}\nprofile: classic", at + `path: must go with type http or https, got "tcp", the default here`, "  healthCheck: {type: https, path: /x}\nprofile: classic"},
 		"expectStatus, none": {"", "  healthCheck: {expectStatus: [200], type: none}", "9:31: services[0].healthCheck." + `expectStatus: must go with type http or https, got "none"`, "  healthCheck: {expectStatus: [200], type: https}"},
 		"caFile, http":       {"", "  healthCheck: {type: http, caFile: /x}", `9:37: services[0].healthCheck.caFile: must go with type https, got "http"`, "  healthCheck: {type: https, caFile: /x}"},
+		"port, none":         {"", "  healthCheck: {port: 81, type: none}", at + `port: must go with type tcp, http or https, got "none"`, "  healthCheck: {port: 81}"},
+		"method, tcp":        {"", "  healthCheck: {method: HEAD}", "9:25: services[0].healthCheck." + `method: must go with type http or https, got "tcp", the default here`, "  healthCheck: {type: http, method: HEAD}"},
+		"method, another":    {"", "  healthCheck: {method: POST, type: http}", "9:25: services[0].healthCheck." + `method: must be GET, HEAD or OPTIONS, got "POST"`, "  healthCheck: {type: http, method: OPTIONS}"},
+		"host, tcp":          {"", "  healthCheck: {host: a.example}", at + `host: must go with type http or https, got "tcp", the default here`, "  healthCheck: {type: https, host: a.example}"},
+		"host, address":      {"", "  healthCheck: {host: 10.0.0.1, type: http}", at + `host: must be a DNS name, got "10.0.0.1"`, "  healthCheck: {type: http, host: a}"},
+		"cutAfter, tcp":      {"", "  healthCheck: {cutAfter: 5s}", "9:27: services[0].healthCheck." + `cutAfter: must go with type http or https, got "tcp", the default here`, "  healthCheck: {cutAfter: 0s}"},
+		"failOpen, none":     {"", "  failOpen: true\n  healthCheck: {type: none}", `9:13: services[0].failOpen: must go with type tcp, http or https of the health check, got "none"`, "  failOpen: false\n  healthCheck: {type: none}"},
 		"status twice":       {"", "  healthCheck: {type: http, expectStatus: [200, 204, 200]}", `9:54: services[0].healthCheck.expectStatus[2]: must be unique, got the same as services[0].healthCheck.expectStatus[0]`, "  healthCheck: {type: http, expectStatus: [200, 204]}"},
 	})
 }
@@ -103,8 +160,8 @@ func TestDurations(t *testing.T) {
 			for _, bad := range d.bad {
 				doc, err := Parse("f", []byte(with(t, "", d.before+bad+d.after)))
 				value := new(Duration)
-				if err := value.UnmarshalJSON([]byte(`"` + bad + `"`)); err != nil {
-					t.Fatal(err)
+				if !value.setText(bad) {
+					t.Fatal(bad)
 				}
 				want := Problem{"f", 9, len(d.before) + 1, d.path, "must be " + d.want + ", got " + value.String()}
 				if doc != nil || err.Error() != want.String() {
@@ -151,11 +208,11 @@ func TestFollowUps(t *testing.T) {
 		"transport":        {base + "vrrp: {transport: x}\nnodes: [{name: a, addresses: ['fd00::9']}]\n", `9:19: vrrp.transport: must be multicast or unicast, got "x"`},
 		"nodes":            {base + "vrrp: {transport: unicast}\nnodes: 3\n", `10:8: nodes: must be a list, got 3`},
 		"bad names twice":  {base + "- {name: '-', port: 1, servers: [{address: a}]}\n- {name: b, port: 2, servers: {}}\n", "9:10: services[1].name: must be letters, digits, \".\", \"_\" and \"-\", with a letter or digit first, got \"-\"\n10:31: services[2].servers: must be a list, got a mapping"},
-		"bind":             {base + "  bind: x\nmetrics: {address: '0.0.0.0:80'}\n", `9:9: services[0].bind: must be "*" or an IPv4 or IPv6 address, got "x"`},
-		"port of a check":  {base + "    port: '6443'\n  healthCheck: {path: /x}\n", `9:11: services[0].servers[0].port: must be a whole number, got a string "6443"`},
+		"bind":             {base + "  bind: x\nmetrics: {address: '0.0.0.0:80'}\n", `9:9: services[0].bind: must be "*" or an IPv4 or IPv6 address, not a name, got "x"`},
+		"port of a check":  {base + "    port: '6443'\n  healthCheck: {path: /x}\n", `9:11: services[0].servers[0].port: must be a whole number without quotes, got a string "6443"`},
 		"type of a check":  {base + "  healthCheck: {type: x, path: /x}\n", `9:23: services[0].healthCheck.type: must be tcp, http, https or none, got "x"`},
 		"a bad VIP":        {strings.Replace(base, "[192.168.3.240]", "[x, x]", 1), "3:14: virtualIPs[0]: must be an IPv4 or IPv6 address, got \"x\"\n3:17: virtualIPs[1]: must be an IPv4 or IPv6 address, got \"x\""},
-		"a bad name":       {base + "    name: [x]\n  - {address: 10.0.0.1, name: server1}\n", "9:11: services[0].servers[0].name: must be a string, got a list"},
+		"a bad name":       {base + "    name: [x]\n  - {address: 10.0.0.1, name: server1}\n", "9:11: services[0].servers[0].name: must be a string, got a list: brackets make a list"},
 		"a typo beside it": {strings.Replace(base, "port: 80", "port: 0", 1) + "  prot: 1\n", "6:9: services[0].port: must be 1 to 65535, got 0\n9:3: services[0].prot: unknown field, did you mean \"port\"?"},
 		"one of two":       {base + "  - {address: 10.0.0.1, port: x, name: server1}\n", "9:31: services[0].servers[1].port: must be a whole number, got a string \"x\"\n9:40: services[0].servers[1].name: must be unique, got the same as services[0].servers[0].name"},
 	} {

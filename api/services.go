@@ -1,9 +1,6 @@
 package api
 
-import (
-	"cmp"
-	"net/netip"
-)
+import "net/netip"
 
 // services checks the services, each of its own and against all else that listens.
 func (r *rules) services() {
@@ -12,8 +9,8 @@ func (r *rules) services() {
 	for i := range r.spec.Services {
 		service, path := &r.spec.Services[i], index("services", i)
 		unique(r, names, service.Name, join(path, "name"))
-		if at := join(path, "port"); r.sound(at, join(path, "bind")) && service.Port != nil {
-			r.listen(listening, service.Bind, uint16(*service.Port), at)
+		if service.Port != nil && r.sound(join(path, "port"), join(path, "bind")) {
+			r.listenService(listening, i)
 		}
 		r.healthCheck(service, path)
 	}
@@ -26,35 +23,64 @@ func (r *rules) services() {
 		{"web.address", r.spec.Web.Address},
 	} {
 		if addrport, err := netip.ParseAddrPort(own.address); err == nil && r.sound(own.path) {
-			r.listen(listening, addrport.Addr().String(), addrport.Port(), own.path)
+			if earlier := listening.add(addrport.Addr().String(), addrport.Port(), own.path); earlier != "" {
+				r.wrong(own.path, "must be a free address and port, got those of %s", earlier)
+			}
 		}
 	}
 }
 
-func (r *rules) listen(listening listeners, bind string, port uint16, path string) {
-	if earlier := listening.add(bind, port, path); earlier != "" {
-		r.wrong(path, "must be a free address and port, got those of %s", earlier)
+func (r *rules) listenService(listening listeners, i int) {
+	service, path := &r.spec.Services[i], index("services", i)
+	at := join(path, "port")
+	for j, bind := range service.Bind {
+		switch earlier := listening.add(bind, uint16(*service.Port), at); {
+		case earlier == at:
+			r.wrong(index(join(path, "bind"), j), "must not listen twice on the same address")
+		case earlier != "":
+			r.sharedPort(earlier, i)
+		}
 	}
 }
 
 func (r *rules) servers(service *Service, path string, listening listeners) {
 	names := map[string]string{}
-	for i, server := range service.Servers {
-		at := index(join(path, "servers"), i)
+	for i := range service.Servers {
+		server, at := &service.Servers[i], index(join(path, "servers"), i)
 		if name := join(at, "name"); !r.doc.given(name) && names[server.Name] != "" {
 			r.wrong(name, "must be unique, got the default %q and the same as %s", server.Name, names[server.Name])
 		} else {
 			unique(r, names, server.Name, name)
 		}
-		addr, err := netip.ParseAddr(server.Address)
-		if err != nil || server.Port == nil || !r.sound(join(at, "address"), join(at, "port"), join(path, "port")) {
-			continue
+		if addr := addressOf(server); addr.IsValid() && r.sound(join(at, "address")) {
+			r.leadsBack(server, addr, at, path, listening)
 		}
-		listener, exact := listening.find(addr, uint16(*server.Port))
-		itself := listener == join(path, "port") && (exact || addr.IsLoopback())
-		if listener != "" && (itself || r.virtual[addr] != "") {
-			r.wrong(join(at, "address"), "must not lead back to the load balancer, got where %s listens", listener)
-		}
+	}
+}
+
+// addressOf is the address of a server, or the zero Addr where a resolver must be asked for it.
+func addressOf(server *Server) netip.Addr {
+	if server.Address == "localhost" {
+		return netip.AddrFrom4([4]byte{127, 0, 0, 1})
+	}
+	addr, _ := netip.ParseAddr(server.Address)
+	return addr
+}
+
+// leadsBack refuses a server that is the load balancer itself: a virtual IP, which the nodes take away from whoever
+// else has it, or the place where the service listens on this node or on another.
+func (r *rules) leadsBack(server *Server, addr netip.Addr, at, service string, listening listeners) {
+	if vip := r.virtual[addr]; vip != "" {
+		r.wrong(join(at, "address"), "must not be a virtual IP, got that of %s: it leads back to the load balancer", vip)
+		return
+	}
+	if server.Port == nil || !r.sound(join(at, "port"), join(service, "port")) {
+		return
+	}
+	listener, exact := listening.find(addr, uint16(*server.Port))
+	if own := join(service, "port"); listener == own && (exact || addr.IsLoopback() || r.owners[addr] != "") {
+		r.wrong(join(at, "address"), "must not lead back to the load balancer, got where %s listens: %s", own,
+			"give the service another port, or bind it to the virtual IP and the server to its own address (kube-apiserver: --bind-address)")
 	}
 }
 
@@ -68,19 +94,27 @@ func (r *rules) healthCheck(service *Service, path string) {
 	if !r.doc.given(kind) {
 		got += ", the default here"
 	}
-	http, https := check.Type == CheckHTTP || check.Type == CheckHTTPS, check.Type == CheckHTTPS
+	http, https := check.Type.HTTP(), check.Type == CheckHTTPS
+	any := check.Type != CheckNone
 	for _, field := range []struct {
 		name    string
 		allowed bool
 		types   string
 	}{
+		{"port", any, "tcp, http or https"},
+		{"method", http, "http or https"},
+		{"host", http, "http or https"},
 		{"path", http, "http or https"},
 		{"expectStatus", http, "http or https"},
 		{"caFile", https, "https"},
+		{"cutAfter", http || *check.CutAfter == 0, "http or https"},
 	} {
 		if own := join(at, field.name); !field.allowed && r.doc.given(own) {
 			r.wrong(own, "must go with type %s, got %s", field.types, got)
 		}
+	}
+	if own := join(path, "failOpen"); *service.FailOpen && !any && r.sound(own) {
+		r.wrong(own, "must go with type tcp, http or https of the health check, got %s", got)
 	}
 	statuses := map[int]string{}
 	for i, status := range check.ExpectStatus {
@@ -96,45 +130,4 @@ func (r *rules) portsSound(service *Service, path string) bool {
 		}
 	}
 	return r.sound(join(path, "port"))
-}
-
-// listeners knows what listens on a port: the path of the field that says so, by address.
-type listeners map[uint16]*portListeners
-
-type portListeners struct {
-	first string // whatever came first
-	every string // on all addresses
-	on    map[netip.Addr]string
-}
-
-// add returns what listens there already, or "" where bind and port were free. "*" and the unspecified addresses
-// take a port on every address.
-func (l listeners) add(bind string, port uint16, path string) (earlier string) {
-	known := l[port]
-	if known == nil {
-		known = &portListeners{on: map[netip.Addr]string{}}
-		l[port] = known
-	}
-	addr, err := netip.ParseAddr(bind)
-	if err != nil || addr.IsUnspecified() {
-		earlier = known.first
-		known.every = cmp.Or(known.every, path)
-	} else {
-		earlier = cmp.Or(known.on[addr], known.every)
-		known.on[addr] = cmp.Or(known.on[addr], path)
-	}
-	known.first = cmp.Or(known.first, path)
-	return earlier
-}
-
-// find returns what listens on that address and port, and whether on that very address.
-func (l listeners) find(addr netip.Addr, port uint16) (path string, exact bool) {
-	known := l[port]
-	if known == nil {
-		return "", false
-	}
-	if path = known.on[addr]; path != "" {
-		return path, true
-	}
-	return known.every, false
 }

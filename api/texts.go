@@ -5,8 +5,10 @@ import (
 	"net/netip"
 	"path"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
+	"unicode"
 )
 
 // textRules are the validator tags of our own. Each says what a text must be, or "" where it is that. param is
@@ -18,6 +20,9 @@ var textRules = map[string]func(text, param string) string{
 	"urlpath":    urlPathRule,
 	"debversion": debversionRule,
 	"host":       hostRule,
+	"dnsname":    dnsNameRule,
+	"sni":        sniRule,
+	"words":      wordsRule,
 	"unicast":    unicastRule,
 	"bind":       bindRule,
 	"virtualip":  virtualIPRule,
@@ -28,10 +33,11 @@ var textRules = map[string]func(text, param string) string{
 
 var (
 	namePattern       = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]*$`)
-	interfacePattern  = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9._:@-]*$`)
+	interfacePattern  = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9._@-]*$`)
 	pathPattern       = regexp.MustCompile(`^/[A-Za-z0-9/._+@:,=-]+$`)
 	urlPathPattern    = regexp.MustCompile(`^/[A-Za-z0-9/._~?=&%+,:@!*()-]*$`)
-	debversionPattern = regexp.MustCompile(`^[A-Za-z0-9*?][A-Za-z0-9.+~:*?-]*$`)
+	argumentPattern   = regexp.MustCompile(`^[A-Za-z0-9/._+@:,=%-]+$`)
+	debversionPattern = regexp.MustCompile(`^(?:[0-9*?]+:)?[0-9*?](?:[A-Za-z0-9.+~*?-]*[A-Za-z0-9.~*?])?$`)
 	labelPattern      = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?$`)
 	numberPattern     = regexp.MustCompile(`^([0-9]+|0[xX][0-9A-Fa-f]*)$`)
 )
@@ -51,7 +57,9 @@ func nameRule(text, param string) string {
 }
 
 func interfaceRule(text, _ string) string {
-	switch {
+	switch name, _, isAlias := strings.Cut(text, ":"); {
+	case isAlias && interfacePattern.MatchString(name):
+		return "must be the name of a network interface, without an alias: " + name
 	case len(text) > 15 || !interfacePattern.MatchString(text):
 		return "must be the name of a network interface"
 	case text == "lo":
@@ -72,6 +80,25 @@ func pathRule(text, _ string) string {
 	return ""
 }
 
+// executableRule is pathRule for the first word of a command.
+func executableRule(text, _ string) string {
+	path, arguments, found := strings.Cut(text, " ")
+	words := strings.Split(arguments, " ")
+	bad := func(word string) bool { return argumentRule(word, "") != "" }
+	if found && pathRule(path, "") == "" && !slices.ContainsFunc(words, bad) {
+		return "must be a path; with arguments it is a list: [" + path + ", " + strings.Join(words, ", ") + "]"
+	}
+	return pathRule(text, "")
+}
+
+// argumentRule takes what keepalived passes on as it stands: it expands "$" and "~", and splits at spaces.
+func argumentRule(text, _ string) string {
+	if len(text) > 1024 || !argumentPattern.MatchString(text) {
+		return "must be an argument of letters, digits and /._+@:,=%-"
+	}
+	return ""
+}
+
 func urlPathRule(text, _ string) string {
 	switch {
 	case !strings.HasPrefix(text, "/"):
@@ -84,12 +111,28 @@ func urlPathRule(text, _ string) string {
 	return ""
 }
 
+// debversionRule takes versions (deb-version(7)) and globs of them. apt takes a "-" or "+" at the end for an order to
+// remove or install the package, so neither may stand there.
 func debversionRule(text, _ string) string {
 	if len(text) > 128 || !debversionPattern.MatchString(text) {
 		return "must be a Debian version or a glob like 2.6.* or 1:2.2.*"
 	}
 	return ""
 }
+
+// wordsRule takes raw words: all of them on one line.
+func wordsRule(text, _ string) string {
+	switch {
+	case len(text) > 1024:
+		return "must be at most 1024 characters"
+	case strings.ContainsFunc(text, isControl):
+		return "must be one line without control characters"
+	}
+	return ""
+}
+
+// isControl tells whether a raw line must not hold the character.
+func isControl(c rune) bool { return unicode.IsControl(c) && c != '\t' }
 
 func webAddressRule(text, _ string) string {
 	if socket, ok := strings.CutPrefix(text, "unix:"); ok {

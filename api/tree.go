@@ -1,65 +1,95 @@
 package api
 
 import (
+	"bytes"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 )
 
 // place is a position in the file; both count from 1.
 type place struct{ line, column int }
 
-// tree is what is left of a file once all that does not fit the language is taken out: every value with its place.
+// tree has the place of every value of a file that fits the language. The values themselves are in the spec.
 type tree struct {
 	place
-	fields map[string]*tree // of a mapping
-	items  []*tree          // of a list; nil where an entry was taken out
-	scalar any              // a string, an int64 or a bool
+	names []string // of a mapping, one for each item
+	items []*tree  // of a mapping or a list; nil where what stands there does not fit
+	kind  treeKind
 }
 
-// plain is the tree without places, as encoding/json writes it.
-func (t *tree) plain() any {
-	switch {
-	case t == nil:
-		return nil
-	case t.fields != nil:
-		object := make(map[string]any, len(t.fields))
-		for name, field := range t.fields {
-			object[name] = field.plain()
-		}
-		return object
-	case t.items != nil:
-		list := make([]any, len(t.items))
-		for i, item := range t.items {
-			list[i] = item.plain()
-		}
-		return list
-	}
-	return t.scalar
-}
+type treeKind uint8
 
-// find returns what stands at a path, or else its nearest parent that is there.
-func (t *tree) find(path string) (found *tree, exact bool) {
+const (
+	collectionTree treeKind = iota
+	scalarTree
+	linesTree // raw lines that are written as one text
+	blockTree // and that as a literal block: the text behind "|" begins on the next line
+)
+
+// find returns what stands at a path, or else its nearest parent that is there, and the part of the path beneath it.
+func (t *tree) find(path string) (found *tree, rest string) {
 	for path != "" {
-		var next *tree
-		if rest, isEntry := strings.CutPrefix(path, "["); isEntry {
-			var key string
-			key, path, _ = strings.Cut(rest, "]")
-			next = t.fields[key]
-			if i, err := strconv.Atoi(key); err == nil && 0 <= i && i < len(t.items) {
-				next = t.items[i]
-			}
-		} else {
-			path = strings.TrimPrefix(path, ".")
-			end := strings.IndexAny(path, ".[")
-			if end < 0 {
-				end = len(path)
-			}
-			next, path = t.fields[path[:end]], path[end:]
-		}
+		step, after := firstStep(path)
+		next := t.item(step)
 		if next == nil {
-			return t, false
+			return t, path
 		}
-		t = next
+		t, path = next, after
 	}
-	return t, true
+	return t, ""
+}
+
+// firstStep cuts a path behind its first step: a name, a key in brackets or an index in brackets.
+func firstStep(path string) (step, after string) {
+	if inner, isEntry := strings.CutPrefix(path, "["); isEntry {
+		step, after, _ = strings.Cut(inner, "]")
+		return step, after
+	}
+	path = strings.TrimPrefix(path, ".")
+	if end := strings.IndexAny(path, ".["); end >= 0 {
+		return path[:end], path[end:]
+	}
+	return path, ""
+}
+
+// item returns what stands under a name or an index, or nil.
+func (t *tree) item(step string) *tree {
+	if t.names == nil {
+		if i, err := strconv.Atoi(step); err == nil && 0 <= i && i < len(t.items) {
+			return t.items[i]
+		}
+		return nil
+	}
+	for i, name := range t.names {
+		if name == step {
+			return t.items[i]
+		}
+	}
+	return nil
+}
+
+// add puts an item under a name.
+func (t *tree) add(name string, item *tree) {
+	t.names, t.items = append(t.names, name), append(t.items, item)
+}
+
+// lineAt is the place of one of the raw lines of a block, by its index in brackets.
+func (t *tree) lineAt(index string, data []byte) place {
+	i, err := strconv.Atoi(strings.Trim(index, "[]"))
+	if err != nil {
+		return t.place
+	}
+	line := lineOf(data, t.line+1+i)
+	return place{t.line + 1 + i, 1 + utf8.RuneCount(line) - utf8.RuneCount(bytes.TrimLeft(line, " "))}
+}
+
+// lineOf is a line of the file without its end, counted from 1; nil where there is none.
+func lineOf(data []byte, number int) []byte {
+	for line := range bytes.Lines(data) {
+		if number--; number == 0 {
+			return bytes.TrimRight(line, "\r\n")
+		}
+	}
+	return nil
 }

@@ -2,7 +2,7 @@ package api
 
 import (
 	"encoding/json"
-	"fmt"
+	"net/netip"
 	"strings"
 	"time"
 )
@@ -28,37 +28,90 @@ func (d Duration) String() string {
 // MarshalJSON writes the duration as a string.
 func (d Duration) MarshalJSON() ([]byte, error) { return json.Marshal(d.String()) }
 
-// UnmarshalJSON reads a string that time.ParseDuration takes.
-func (d *Duration) UnmarshalJSON(data []byte) error {
-	var text string
-	if err := json.Unmarshal(data, &text); err != nil {
-		return fmt.Errorf("cannot read a duration: %w", err)
-	}
+func (d *Duration) setText(text string) bool {
 	parsed, err := time.ParseDuration(text)
-	if err != nil {
-		return fmt.Errorf("cannot read a duration: %w", err)
-	}
 	*d = Duration(parsed)
-	return nil
+	return err == nil
 }
+
+func (Duration) form() string { return "a duration like 100ms, 3s or 4h" }
 
 // Lines are raw lines of a rendered file. In YAML they are a block of text or a list of strings.
 type Lines []string
 
-// UnmarshalJSON reads a string, which is cut at its line ends, or a list of strings.
-func (l *Lines) UnmarshalJSON(data []byte) error {
-	var text string
-	if err := json.Unmarshal(data, &text); err == nil {
-		*l = nil
-		if text = strings.TrimRight(text, "\n"); text != "" {
-			*l = strings.Split(text, "\n")
-		}
-		return nil
+func (Lines) form() string { return "a text or a list of lines" }
+
+// setText cuts a text at its line ends.
+func (l *Lines) setText(text string) bool {
+	*l = nil
+	if text = strings.TrimRight(text, "\n"); text != "" {
+		*l = strings.Split(text, "\n")
 	}
-	var list []string
-	if err := json.Unmarshal(data, &list); err != nil {
-		return fmt.Errorf("cannot read raw lines: %w", err)
+	return true
+}
+
+// Strings are a list of strings. In YAML a single one may stand without the list.
+type Strings []string
+
+func (Strings) form() string { return "a string or a list of strings" }
+
+// MarshalJSON writes a single string without the list.
+func (s Strings) MarshalJSON() ([]byte, error) { return marshalList(s) }
+
+func (s *Strings) setText(text string) bool {
+	*s = Strings{text}
+	return true
+}
+
+// Command is the absolute path of an executable and its arguments. In YAML a path without arguments may stand
+// without the list.
+type Command []string
+
+func (Command) form() string { return "a path, or a list of a path and its arguments" }
+
+// MarshalJSON writes a path without arguments without the list.
+func (c Command) MarshalJSON() ([]byte, error) { return marshalList(c) }
+
+func (c *Command) setText(text string) bool {
+	*c = Command{text}
+	return true
+}
+
+// Addr is the address without its prefix. It is the zero Addr for text that is no address.
+func (v VirtualIP) Addr() netip.Addr {
+	text, _, _ := strings.Cut(v.Address, "/")
+	addr, _ := netip.ParseAddr(text)
+	return addr
+}
+
+func (VirtualIP) form() string { return "an address or a mapping of address and interface" }
+
+// MarshalJSON writes the address alone where there is no interface.
+func (v VirtualIP) MarshalJSON() ([]byte, error) {
+	if v.Interface == "" {
+		return json.Marshal(v.Address)
 	}
-	*l = list
-	return nil
+	type mapping VirtualIP
+	return json.Marshal(mapping(v))
+}
+
+func (v *VirtualIP) setText(text string) bool {
+	*v = VirtualIP{Address: text}
+	return true
+}
+
+// textual is implemented by types that a file may write as one text, though they are more than a string. For a list
+// the text is its only item, for a struct its first field.
+type textual interface {
+	// setText takes the text, and tells whether it can be one of the type.
+	setText(text string) bool
+	// form says what the value may be in a file.
+	form() string
+}
+
+func marshalList(list []string) ([]byte, error) {
+	if len(list) == 1 {
+		return json.Marshal(list[0])
+	}
+	return json.Marshal(list)
 }

@@ -1,11 +1,10 @@
 package api
 
 import (
-	"fmt"
 	"reflect"
 	"regexp"
 	"strconv"
-	"time"
+	"strings"
 
 	"go.yaml.in/yaml/v3"
 )
@@ -13,11 +12,11 @@ import (
 // maxValues bounds what a file may hold once its aliases are resolved, so that a small file cannot become a huge one.
 const maxValues = 1_000_000
 
-// walkTree holds the nodes of a file against the types of the language, reports what does not fit and returns
-// what does. It returns nil where the file cannot be looked into further.
-func walkTree(root *yaml.Node, found *report) *tree {
+// walkTree holds the nodes of a file against the types of the language, reports what does not fit, and reads what
+// does into the spec. It returns nil where the file cannot be looked into further.
+func walkTree(root *yaml.Node, spec *LoadBalancerSpec, found *report) *tree {
 	w := &walker{report: found, merging: map[*yaml.Node]bool{}}
-	result := w.walk(root, reflect.TypeFor[LoadBalancerSpec](), "")
+	result := w.walk(root, reflect.ValueOf(spec).Elem(), "")
 	if w.values > maxValues {
 		return nil
 	}
@@ -30,8 +29,8 @@ type walker struct {
 	merging map[*yaml.Node]bool // mappings that are being merged, against those that hold themselves
 }
 
-// walk returns nil for what is absent, and for what does not fit.
-func (w *walker) walk(node *yaml.Node, t reflect.Type, path string) *tree {
+// walk reads a node into a value. It returns nil for what is absent, and for what does not fit.
+func (w *walker) walk(node *yaml.Node, into reflect.Value, path string) *tree {
 	if !w.count(node) {
 		return nil
 	}
@@ -40,149 +39,227 @@ func (w *walker) walk(node *yaml.Node, t reflect.Type, path string) *tree {
 	if isNull(node) {
 		return nil
 	}
-	for t.Kind() == reflect.Pointer {
-		t = t.Elem()
+	target := into
+	if into.Kind() == reflect.Pointer {
+		target = reflect.New(into.Type().Elem()).Elem()
 	}
-	var wanted string
-	switch {
-	case t == reflect.TypeFor[Duration]():
-		result.scalar, wanted = durationText(node)
-	case t == reflect.TypeFor[Lines]() && isString(node):
-		result.scalar = node.Value
-	case t.Kind() == reflect.Struct || t.Kind() == reflect.Map:
-		if wanted = collection(node, yaml.MappingNode); wanted == "" {
-			result.fields = w.mapping(node, t, path)
-		}
-	case t.Kind() == reflect.Slice:
-		if wanted = collection(node, yaml.SequenceNode); wanted == "" {
-			result.items = w.list(node, t.Elem(), path)
-		} else if t == reflect.TypeFor[Lines]() {
-			wanted = "must be a text or a list of lines"
-		}
-	case t.Kind() == reflect.Int:
-		result.scalar, wanted = integer(node)
-	case t.Kind() == reflect.Bool:
-		result.scalar, wanted = boolean(node)
-	default:
-		result.scalar, wanted = text(node)
-	}
-	if wanted != "" {
-		w.add(result.place, path, wanted+", got "+describe(node))
+	if wanted := w.read(node, target, path, result); wanted != "" {
+		w.add(result.place, path, "must be %s, got %s", wanted, lazily(func() string { return describe(node) + hint(node, target.Type()) }))
 		return nil
+	}
+	if into.Kind() == reflect.Pointer {
+		into.Set(target.Addr())
 	}
 	return result
 }
+
+// read reads a node that is there, or says what it must be.
+func (w *walker) read(node *yaml.Node, into reflect.Value, path string, result *tree) (wanted string) {
+	if text, ok := into.Addr().Interface().(textual); ok {
+		if isString(node) && text.setText(node.Value) {
+			result.kind = textKind(node, into)
+			return ""
+		}
+		defer func() {
+			if wanted != "" {
+				wanted = text.form()
+			}
+		}()
+	}
+	switch into.Kind() {
+	case reflect.Struct, reflect.Map:
+		if wanted = collection(node, yaml.MappingNode); wanted == "" {
+			w.mapping(node, into, path, result)
+		}
+		return wanted
+	case reflect.Slice:
+		if wanted = collection(node, yaml.SequenceNode); wanted == "" {
+			w.list(node, into, path, result)
+		}
+		return wanted
+	}
+	result.kind = scalarTree
+	switch into.Kind() {
+	case reflect.Int:
+		return integer(node, into)
+	case reflect.Bool:
+		return boolean(node, into)
+	case reflect.String:
+		return text(node, into)
+	}
+	return "a text"
+}
+
+// textKind is the kind of what is written as one text.
+func textKind(node *yaml.Node, value reflect.Value) treeKind {
+	switch {
+	case value.Type() != reflect.TypeFor[Lines]():
+		return scalarTree
+	case node.Style&yaml.LiteralStyle == 0:
+		return linesTree
+	}
+	return blockTree
+}
+
+// lazily is a text that is made only when it is printed.
+type lazily func() string
+
+func (l lazily) String() string { return l() }
 
 // count tells whether there is room for one more value.
 func (w *walker) count(node *yaml.Node) bool {
 	w.values++
 	if w.values == maxValues+1 {
-		w.addAlways(placeOf(node), "", fmt.Sprintf("must hold at most %d values with its aliases resolved", maxValues))
+		w.addAlways(placeOf(node), "", "must hold at most %d values with its aliases resolved", maxValues)
 	}
 	return w.values <= maxValues
 }
 
-func (w *walker) list(node *yaml.Node, t reflect.Type, path string) []*tree {
-	items := make([]*tree, 0, len(node.Content))
+func (w *walker) list(node *yaml.Node, into reflect.Value, path string, result *tree) {
+	into.Set(reflect.MakeSlice(into.Type(), len(node.Content), len(node.Content)))
+	result.items = make([]*tree, len(node.Content))
 	for i, entry := range node.Content {
 		if w.values > maxValues {
-			break
+			return
 		}
 		at := index(path, i)
-		item := w.walk(entry, t, at)
-		if item == nil {
+		if result.items[i] = w.walk(entry, into.Index(i), at); result.items[i] == nil {
 			w.add(placeOf(entry), at, "must not be empty")
 		}
-		items = append(items, item)
 	}
-	return items
 }
 
-// mapping walks a struct by its JSON names, or a map with string keys.
-func (w *walker) mapping(node *yaml.Node, t reflect.Type, path string) map[string]*tree {
-	entries := w.entries(node, t, path)
-	present := make(map[string]bool, len(entries))
-	for _, e := range entries {
-		present[e.name] = true
+// mapping reads a struct by its JSON names, or a map of strings.
+func (w *walker) mapping(node *yaml.Node, into reflect.Value, path string, result *tree) {
+	entries := w.entries(node, into.Type(), path)
+	result.names = make([]string, 0, len(entries))
+	result.items = make([]*tree, 0, len(entries))
+	if into.Kind() == reflect.Map {
+		w.stringMap(entries, into, path, result)
+		return
 	}
-	fields := map[string]*tree{}
+	fields := fieldsOf(into.Type())
+	present := make(map[string]bool, len(fields))
 	for _, e := range entries {
-		fieldType := fieldTypeOf(t, e.name)
-		if fieldType == nil {
-			w.unknown(e, present, t, path)
-		} else if field := w.walk(e.value, fieldType, child(t, path, e.name)); field != nil {
-			fields[e.name] = field
+		if _, known := fields[e.name]; known {
+			present[e.name] = true
 		}
 	}
-	return fields
+	for _, e := range entries {
+		if i, known := fields[e.name]; !known {
+			w.unknown(e, present, into.Type(), path)
+		} else if field := w.walk(e.value, into.Field(i), join(path, e.name)); field != nil {
+			result.add(e.name, field)
+		}
+	}
+}
+
+func (w *walker) stringMap(entries []entry, into reflect.Value, path string, result *tree) {
+	into.Set(reflect.MakeMapWithSize(into.Type(), len(entries)))
+	for _, e := range entries {
+		value := reflect.New(into.Type().Elem()).Elem()
+		if item := w.walk(e.value, value, child(into.Type(), path, e.name)); item != nil {
+			into.SetMapIndex(reflect.ValueOf(e.name), value)
+			result.add(e.name, item)
+		}
+	}
 }
 
 // unknown reports a key that is no field. Where it was meant for a field that is not there, that field is not
 // reported as missing too.
 func (w *walker) unknown(e entry, present map[string]bool, t reflect.Type, path string) {
-	message := "unknown field"
-	if name := suggest(e.name, namesOf(t)); name != "" {
-		message += fmt.Sprintf(", did you mean %q?", name)
-		if !present[name] {
-			defer w.cover(join(path, name))
-		}
+	at := child(t, path, e.name)
+	if !w.reports(placeOf(e.key)) {
+		w.add(placeOf(e.key), at, "unknown field")
+		return
 	}
-	w.add(placeOf(e.key), child(t, path, e.name), message)
+	name, sentence := known(e.name, t)
+	if name == "" && sentence == "" {
+		name, sentence = suggest(e.name, namesOf(t)), missingSpace(e, t)
+	}
+	switch {
+	case sentence != "":
+		w.add(placeOf(e.key), at, "unknown field: %s", sentence)
+		if e.name == "spec" && path == "" { // the required fields are most likely beneath it
+			w.cover("virtualIPs")
+			w.cover("services")
+		}
+	case name != "":
+		w.add(placeOf(e.key), at, "unknown field, did you mean %q?", name)
+		if !present[name] {
+			w.cover(join(path, name))
+		}
+	default:
+		w.add(placeOf(e.key), at, "unknown field")
+	}
 }
 
-// The functions below read one kind of value each. The second result says what it must be where it is not.
+// missingSpace finds "port:8080", which YAML takes for one name.
+func missingSpace(e entry, t reflect.Type) (sentence string) {
+	name, value, found := strings.Cut(e.name, ":")
+	if _, isField := fieldsOf(t)[name]; found && isField && value != "" && isNull(resolve(e.value)) {
+		return "a space is missing behind the colon: " + name + ": " + printable(value)
+	}
+	return ""
+}
+
+// The functions below read one kind of value each, or say what it must be where it is not.
 
 func collection(node *yaml.Node, kind yaml.Kind) (wanted string) {
 	switch {
 	case node.Kind == kind && (node.ShortTag() == "!!map" || node.ShortTag() == "!!seq"):
 		return ""
 	case kind == yaml.MappingNode:
-		return "must be a mapping of fields"
+		return "a mapping of fields"
 	}
-	return "must be a list"
+	return "a list"
 }
 
-func text(node *yaml.Node) (any, string) {
+func text(node *yaml.Node, into reflect.Value) (wanted string) {
 	switch {
 	case isString(node):
-		return node.Value, ""
+		into.SetString(node.Value)
+		return ""
 	case node.Kind == yaml.ScalarNode:
-		return nil, "must be a string in quotes"
+		return "a string in quotes"
 	}
-	return nil, "must be a string"
+	return "a string"
 }
 
-func integer(node *yaml.Node) (any, string) {
+func integer(node *yaml.Node, into reflect.Value) (wanted string) {
 	var value int
 	if node.Kind == yaml.ScalarNode && node.Style == 0 && longNumber.MatchString(node.Value) {
-		return nil, "must be a smaller whole number"
+		return "a smaller whole number"
 	}
-	if node.Kind != yaml.ScalarNode || node.ShortTag() != "!!int" || node.Decode(&value) != nil {
-		return nil, "must be a whole number"
+	decimal, err := strconv.Atoi(node.Value)
+	switch {
+	case isString(node) && err == nil:
+		return "a whole number without quotes"
+	case node.Kind != yaml.ScalarNode || node.ShortTag() != "!!int":
+		return "a whole number"
+	case err == nil && strconv.Itoa(decimal) == node.Value:
+		value = decimal // as nearly always
+	case node.Decode(&value) != nil:
+		return "a whole number"
+	case err == nil && decimal != value:
+		return "a whole number without a leading zero" // 010 is 8 to some programs, 10 to others
 	}
-	if decimal, err := strconv.Atoi(node.Value); err == nil && decimal != value {
-		return nil, "must be a whole number without a leading zero" // 010 is 8 to some programs, 10 to others
-	}
-	return int64(value), ""
+	into.SetInt(int64(value))
+	return ""
 }
 
 var longNumber = regexp.MustCompile(`^[+-]?[0-9]{19,}$`)
 
 // boolean takes yes, no, on and off as well, as kubectl does.
-func boolean(node *yaml.Node) (any, string) {
+func boolean(node *yaml.Node, into reflect.Value) (wanted string) {
 	var value bool
+	if isString(node) && node.Style != 0 && boolean(&yaml.Node{Kind: yaml.ScalarNode, Tag: "!!bool", Value: node.Value}, into) == "" {
+		return "true or false without quotes"
+	}
 	plain := node.Kind == yaml.ScalarNode && (node.Style == 0 || node.ShortTag() == "!!bool")
 	if !plain || node.Decode(&value) != nil {
-		return nil, "must be true or false"
+		return "true or false"
 	}
-	return value, ""
-}
-
-func durationText(node *yaml.Node) (any, string) {
-	if isString(node) {
-		if _, err := time.ParseDuration(node.Value); err == nil {
-			return node.Value, ""
-		}
-	}
-	return nil, "must be a duration like 100ms, 3s or 4h"
+	into.SetBool(value)
+	return ""
 }

@@ -61,7 +61,7 @@ type renderer struct {
 
 // vip is a virtual IP with the field that names it.
 type vip struct {
-	text   api.VirtualIP
+	text   string
 	origin string
 }
 
@@ -93,12 +93,12 @@ func (r *renderer) prepare() error {
 // families sorts the virtual IPs by family.
 func (r *renderer) families() {
 	r.vips = map[Family][]vip{}
-	for i, text := range r.spec.VirtualIPs {
-		family := familyOf(text.Addr())
+	for i, v := range r.spec.VirtualIPs {
+		family := familyOf(v.Addr())
 		if r.vips[family] == nil {
 			r.order = append(r.order, family)
 		}
-		r.vips[family] = append(r.vips[family], vip{text, fmt.Sprintf("virtualIPs[%d]", i)})
+		r.vips[family] = append(r.vips[family], vip{v.Address, fmt.Sprintf("virtualIPs[%d]", i)})
 	}
 }
 

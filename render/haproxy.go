@@ -130,8 +130,12 @@ func (r *renderer) frontendName(s *api.Service) string {
 
 // binds are the arguments of the bind lines of a service (HAProxy configuration manual §5.1).
 func (r *renderer) binds(s *api.Service) []string {
-	if s.Bind == "*" {
-		var binds []string
+	var binds []string
+	for _, text := range s.Bind {
+		if text != "*" {
+			binds = append(binds, bindTo(netip.MustParseAddr(text), *s.Port))
+			continue
+		}
 		for _, family := range r.order {
 			if family == IPv4 {
 				binds = append(binds, fmt.Sprintf("*:%d", *s.Port))
@@ -139,16 +143,18 @@ func (r *renderer) binds(s *api.Service) []string {
 				binds = append(binds, fmt.Sprintf(":::%d v6only", *s.Port))
 			}
 		}
-		return binds
 	}
-	addr := netip.MustParseAddr(s.Bind)
-	bind := netip.AddrPortFrom(addr, uint16(*s.Port)).String()
+	return binds
+}
+
+func bindTo(addr netip.Addr, port int) string {
+	bind := netip.AddrPortFrom(addr, uint16(port)).String()
 	if !addr.IsLoopback() {
 		// A virtual IP is not on the standby, a node's address not on its peer, and at boot perhaps neither: HAProxy
 		// must start all the same, and serve when the address comes.
 		bind += " transparent"
 	}
-	return []string{bind}
+	return bind
 }
 
 func (r *renderer) backend(l *lines, s *api.Service, origin string) {

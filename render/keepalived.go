@@ -2,6 +2,7 @@ package render
 
 import (
 	"strconv"
+	"strings"
 	"time"
 
 	"rlb.dev/rlb-agent/api"
@@ -155,11 +156,14 @@ func (r *renderer) reactions(l *lines) {
 
 func (r *renderer) notify(l *lines) {
 	n := r.spec.VRRP.Notify
-	for _, event := range []struct{ name, path string }{
+	for _, event := range []struct {
+		name    string
+		command api.Command
+	}{
 		{"master", n.Master}, {"backup", n.Backup}, {"fault", n.Fault}, {"stop", n.Stop},
 	} {
-		if event.path != "" {
-			l.add("vrrp.notify."+event.name, `    notify_%s "%s"`, event.name, event.path)
+		if len(event.command) > 0 {
+			l.add("vrrp.notify."+event.name, `    notify_%s "%s"`, event.name, strings.Join(event.command, " "))
 		}
 	}
 }

@@ -121,20 +121,23 @@ func backend(service api.Service, field string) BackendWant {
 // listen is where HAProxy listens for a service.
 func Listen(spec *api.LoadBalancerSpec, service api.Service) []netip.AddrPort {
 	port := uint16(*service.Port)
-	if service.Bind != "*" {
-		return []netip.AddrPort{netip.AddrPortFrom(netip.MustParseAddr(service.Bind), port)}
-	}
 	var any4, any6 bool
 	for _, v := range spec.VirtualIPs {
 		any4 = any4 || v.Addr().Is4()
 		any6 = any6 || v.Addr().Is6()
 	}
 	var all []netip.AddrPort
-	if any4 {
-		all = append(all, netip.AddrPortFrom(netip.IPv4Unspecified(), port))
-	}
-	if any6 {
-		all = append(all, netip.AddrPortFrom(netip.IPv6Unspecified(), port))
+	for _, bind := range service.Bind {
+		if bind != "*" {
+			all = append(all, netip.AddrPortFrom(netip.MustParseAddr(bind), port))
+			continue
+		}
+		if any4 {
+			all = append(all, netip.AddrPortFrom(netip.IPv4Unspecified(), port))
+		}
+		if any6 {
+			all = append(all, netip.AddrPortFrom(netip.IPv6Unspecified(), port))
+		}
 	}
 	return all
 }

@@ -1,0 +1,130 @@
+package api
+
+import (
+	"cmp"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// listeners knows what listens on a port: the path of the field that says so, by address.
+type listeners map[uint16]*portListeners
+
+type portListeners struct {
+	first string // whatever came first
+	every string // on all addresses
+	on    map[netip.Addr]string
+}
+
+// add returns what listens there already, or "" where bind and port were free. "*" and the unspecified addresses
+// take a port on every address.
+func (l listeners) add(bind string, port uint16, path string) (earlier string) {
+	known := l[port]
+	if known == nil {
+		known = &portListeners{on: map[netip.Addr]string{}}
+		l[port] = known
+	}
+	addr, err := netip.ParseAddr(bind)
+	if err != nil || addr.IsUnspecified() {
+		earlier = known.first
+		known.every = cmp.Or(known.every, path)
+	} else {
+		earlier = cmp.Or(known.on[addr], known.every)
+		known.on[addr] = cmp.Or(known.on[addr], path)
+	}
+	known.first = cmp.Or(known.first, path)
+	return earlier
+}
+
+// find returns what listens on that address and port, and whether on that very address.
+func (l listeners) find(addr netip.Addr, port uint16) (path string, exact bool) {
+	known := l[port]
+	if known == nil {
+		return "", false
+	}
+	if path = known.on[addr]; path != "" {
+		return path, true
+	}
+	return known.every, false
+}
+
+// sharedPort checks a service whose address and port another service has already. Names of TLS servers may tell the
+// two apart; they are then one frontend.
+func (r *rules) sharedPort(earlier string, i int) {
+	path := index("services", i)
+	service := &r.spec.Services[i]
+	first, isService := r.serviceAt(earlier)
+	if !isService || len(service.SNI) == 0 && len(first.SNI) == 0 {
+		way := ""
+		if isService {
+			way = "; services on one port are told apart by sni"
+		}
+		r.wrong(join(path, "port"), "must be a free address and port, got those of %s%s", earlier, way)
+		return
+	}
+	with := parent(earlier)
+	for _, field := range []struct {
+		name  string
+		equal bool
+	}{
+		{"bind", sameSet(service.Bind, first.Bind)},
+		{"allowFrom", sameSet(service.AllowFrom, first.AllowFrom)},
+		{"acceptProxyProtocol", service.AcceptProxyProtocol == first.AcceptProxyProtocol},
+		{"timeouts.client", equalTo(service.Timeouts.Client, first.Timeouts.Client)},
+	} {
+		if at := join(path, field.name); !field.equal && r.sound(at, join(with, field.name)) {
+			r.wrong(at, "must be the same as that of %s: sni makes the two one frontend", with)
+		}
+	}
+}
+
+// serviceAt is the service whose port is at the path.
+func (r *rules) serviceAt(path string) (service *Service, ok bool) {
+	number, isService := strings.CutPrefix(strings.TrimSuffix(path, "].port"), "services[")
+	i, err := strconv.Atoi(number)
+	if !isService || err != nil {
+		return nil, false
+	}
+	return &r.spec.Services[i], true
+}
+
+// serverNames checks that services on one address and port differ in their TLS server names, and that one at most
+// takes the rest.
+func (r *rules) serverNames() {
+	type place struct {
+		bind string
+		port int
+		name string // "" for the rest
+	}
+	first := map[place]string{}
+	for i := range r.spec.Services {
+		service, path := &r.spec.Services[i], index("services", i)
+		if service.Port == nil || !r.sound(join(path, "port"), join(path, "bind")) {
+			continue
+		}
+		names := service.SNI
+		if len(names) == 0 {
+			names = []string{""}
+		}
+		for j, name := range names {
+			at := index(join(path, "sni"), j)
+			here := place{slices.Min(service.Bind), *service.Port, strings.ToLower(name)}
+			switch earlier := first[here]; {
+			case earlier == "":
+				first[here] = at
+			case name != "":
+				r.wrong(at, "must be unique on its address and port, got the same as %s", earlier)
+			case r.sound(join(path, "port")):
+				r.wrong(path, "must have sni, since %s takes the rest of its address and port", parent(parent(earlier)))
+			}
+		}
+	}
+}
+
+func sameSet(a, b []string) bool {
+	a, b = slices.Sorted(slices.Values(a)), slices.Sorted(slices.Values(b))
+	return slices.Equal(slices.Compact(a), slices.Compact(b))
+}
+
+func equalTo[T comparable](a, b *T) bool { return a == b || a != nil && b != nil && *a == *b }

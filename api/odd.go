@@ -1,0 +1,90 @@
+package api
+
+import (
+	"fmt"
+	"regexp"
+	"strings"
+	"unicode"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// Texts that were copied from elsewhere: with characters that look like others or like nothing, or from a template
+// whose variables nobody filled in.
+
+// template finds the variables of Jinja and Helm, of shells, of Ansible's older %%name%%, and placeholders in angles.
+var template = regexp.MustCompile(`\{\{[^{}]*\}\}|\$\{[^{}]*\}|\$[A-Za-z_][A-Za-z0-9_]*|%%?[A-Za-z_][A-Za-z0-9_]*%%?|<[A-Za-z][^<>]*>`)
+
+// oddCharacters are those that people do not see or take for others.
+var oddCharacters = map[rune]string{
+	'\t':     "a tab",
+	'\u00a0': "a no-break space",
+	'\u00ad': "a soft hyphen",
+	'\u2010': "a hyphen that is no minus",
+	'\u2011': "a no-break hyphen",
+	'\u2013': "a dash",
+	'\u2014': "a dash",
+	'\u2018': "a typographic quotation mark",
+	'\u2019': "a typographic quotation mark",
+	'\u201c': "a typographic quotation mark",
+	'\u201d': "a typographic quotation mark",
+	'\u201e': "a typographic quotation mark",
+	'\u200b': "a zero width space",
+	'\u200c': "a zero width character",
+	'\u200d': "a zero width character",
+	'\u2028': "a line separator",
+	'\u202f': "a narrow no-break space",
+	'\u2060': "a zero width character",
+	'\u3000': "an ideographic space",
+	'\ufeff': "a byte order mark",
+	'\uff1a': "a full width colon",
+}
+
+// oddity says what is odd about a text that does not fit, as ": …", or "".
+func oddity(text string) string {
+	if found := template.FindString(text); found != "" {
+		return ": " + printable(found) + " is an unfilled variable of a template"
+	}
+	for _, r := range text {
+		if name := oddName(r); name != "" {
+			return ": it holds " + name
+		}
+	}
+	switch {
+	case text != strings.TrimSpace(text):
+		return ": it has a space at its beginning or end"
+	case strings.HasSuffix(text, ";") || strings.HasSuffix(text, ","):
+		return ": the " + text[len(text)-1:] + " does not belong to it"
+	}
+	return ""
+}
+
+// oddName is what an odd character is called, "" for all others.
+func oddName(r rune) string {
+	name := oddCharacters[r]
+	switch {
+	case name != "":
+	case r >= 0x2000 && r <= 0x200a:
+		name = "a space of another width"
+	case r < 0x80 || unicode.IsPrint(r):
+		return ""
+	default:
+		name = "a character that cannot be seen"
+	}
+	if r == '\t' {
+		return name
+	}
+	return fmt.Sprintf("%s (U+%04X)", name, r)
+}
+
+// braces is a template's "{{ name }}" as YAML reads it without quotes: a mapping whose only key is a mapping. It
+// returns "" for other nodes.
+func braces(node *yaml.Node) string {
+	if node.Kind != yaml.MappingNode || len(node.Content) != 2 || node.Content[0].Kind != yaml.MappingNode {
+		return ""
+	}
+	if inner := node.Content[0]; len(inner.Content) == 2 && inner.Content[0].Kind == yaml.ScalarNode {
+		return "{{ " + shorten(inner.Content[0].Value) + " }}"
+	}
+	return "{{ … }}"
+}

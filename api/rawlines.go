@@ -1,0 +1,150 @@
+package api
+
+import (
+	"slices"
+	"strings"
+)
+
+// maxLines bounds the raw lines of one field, in bytes.
+const maxLines = 64 << 10
+
+// rawLines checks what can be told of raw lines without the programs: that each is one line, and that none contradicts
+// what is rendered around it.
+func (r *rules) rawLines() {
+	r.lines("vrrp.extraInstance", r.spec.VRRP.ExtraInstance)
+	r.instanceLines("vrrp.extraInstance", r.spec.VRRP.ExtraInstance)
+	for i := range r.spec.Services {
+		at, service := index("services", i), &r.spec.Services[i]
+		r.lines(join(at, "extraFrontend"), service.ExtraFrontend)
+		r.proxyLines(join(at, "extraFrontend"), service.ExtraFrontend)
+		r.lines(join(at, "extraBackend"), service.ExtraBackend)
+		r.proxyLines(join(at, "extraBackend"), service.ExtraBackend)
+		r.externalCheck(join(at, "extraBackend"), service.ExtraBackend)
+	}
+	r.lines("proxy.extraGlobal", r.spec.Proxy.ExtraGlobal)
+	r.lines("proxy.extraDefaults", r.spec.Proxy.ExtraDefaults)
+	r.externalCheck("proxy.extraDefaults", r.spec.Proxy.ExtraDefaults)
+}
+
+// lines are raw, but each is to be one line.
+func (r *rules) lines(path string, lines Lines) {
+	total := 0
+	for i, line := range lines {
+		total += len(line) + 1
+		if strings.ContainsFunc(line, isControl) {
+			r.wrong(index(path, i), "must be one line without control characters, got %s", quote(line))
+		}
+	}
+	if total > maxLines {
+		r.wrong(path, "must be at most %d bytes, got %d", maxLines, total)
+	}
+}
+
+// sections open a section of haproxy.cfg (HAProxy configuration manual §2 to §12).
+var sections = []string{
+	"global", "defaults", "frontend", "backend", "listen", "userlist", "peers", "mailers", "program", "resolvers", "cache",
+	"ring", "http-errors", "log-forward", "log-profile", "fcgi-app", "crt-store", "traces", "acme",
+}
+
+// proxyLines stand within a section, before generated lines.
+func (r *rules) proxyLines(path string, lines Lines) {
+	for i, line := range lines {
+		words := strings.Fields(line)
+		if len(words) > 0 && slices.Contains(sections, words[0]) {
+			r.wrong(index(path, i), "must not open a section, got %s: the generated lines behind it would belong to it; a section of its own stands in proxy.extraDefaults", quote(words[0]))
+		}
+	}
+}
+
+// externalCheck refuses a check by a program: HAProxy is confined to an empty directory, and each would fail.
+func (r *rules) externalCheck(path string, lines Lines) {
+	for i, line := range lines {
+		if words := strings.Fields(line); len(words) >= 2 && words[0] == "option" && words[1] == "external-check" {
+			r.wrong(index(path, i), "external-check cannot work: HAProxy runs in the chroot /var/lib/haproxy, where there are no programs; use healthCheck with type http and its port, path and method")
+		}
+	}
+}
+
+// ownKeywords are those that a rendered vrrp_instance has itself (keepalived.conf(5)), with the field for them.
+var ownKeywords = map[string]string{
+	"state":             "vrrp.priority; no node is master by configuration",
+	"interface":         "vrrp.interface",
+	"virtual_router_id": "vrrp.routerID",
+	"priority":          "vrrp.priority",
+	"advert_int":        "vrrp.advertisementInterval",
+	"version":           "vrrp.version",
+	"nopreempt":         "vrrp.preempt",
+	"preempt":           "vrrp.preempt",
+	"preempt_delay":     "vrrp.preemptDelay and vrrp.preempt: true",
+	"virtual_ipaddress": "virtualIPs",
+	"unicast_peer":      "nodes and vrrp.transport",
+	"unicast_src_ip":    "nodes and vrrp.transport",
+	"mcast_src_ip":      "nodes",
+	"notify_master":     "vrrp.notify.master",
+	"notify_backup":     "vrrp.notify.backup",
+	"notify_fault":      "vrrp.notify.fault",
+	"notify_stop":       "vrrp.notify.stop",
+}
+
+// instanceLines stand at the end of a vrrp_instance. Blocks that they open they must close, and what the instance has
+// already they must not say again. Lines behind a brace that closes the instance itself are not its own any more.
+func (r *rules) instanceLines(path string, lines Lines) {
+	depth, left, opened := 0, false, 0
+	for i, line := range lines {
+		words := strings.Fields(keywords(line))
+		if len(words) == 0 {
+			continue
+		}
+		if depth == 0 && !left {
+			r.ownKeyword(index(path, i), words[0])
+		}
+		if depth == 0 {
+			opened = i
+		}
+		depth += braceBalance(words)
+		left = left || depth < 0
+	}
+	switch {
+	case depth > 0:
+		r.wrong(index(path, opened), "must close the block that it opens: %d more { than }", depth)
+	case depth < 0:
+		r.wrong(path, "must not close a block that it does not open: %d more } than {", -depth)
+	}
+}
+
+func (r *rules) ownKeyword(at, keyword string) {
+	field, known := ownKeywords[keyword]
+	switch {
+	case known:
+		r.wrong(at, "must not be %s, which the instance has already: use %s", keyword, field)
+	case keyword == "authentication" && *r.spec.VRRP.Version == 3 && r.sound("vrrp.version"):
+		r.wrong(at, "must not be authentication: %s", noPassword)
+	}
+}
+
+// braceBalance is how many blocks a line opens, less those that it closes.
+func braceBalance(words []string) int {
+	balance := 0
+	for _, word := range words {
+		balance += strings.Count(word, "{") - strings.Count(word, "}")
+	}
+	return balance
+}
+
+// keywords is a line of keepalived.conf without quoted text, and without a comment, which begins with "#" or "!".
+func keywords(line string) string {
+	var b strings.Builder
+	quoted := false
+	for _, c := range line {
+		switch {
+		case c == '"':
+			quoted = !quoted
+		case quoted:
+		case c == '#' || c == '!':
+			return b.String()
+		default:
+			b.WriteRune(c)
+		}
+	}
+	return b.String()
+}

@@ -1,0 +1,118 @@
+package api
+
+import (
+	"bytes"
+	"regexp"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+)
+
+var (
+	lineOfError   = regexp.MustCompile(`^line (\d+): `)
+	parserMessage = regexp.MustCompile(`^did not find expected (key|node content|'|<)`)
+	unknownAnchor = regexp.MustCompile(`^unknown anchor '(.*)' referenced$`)
+)
+
+// syntaxProblem finds the place that an error of the YAML parser speaks of, and says it in the user's terms.
+func syntaxProblem(data []byte, err error) (where place, message string) {
+	message = strings.TrimPrefix(err.Error(), "yaml: ")
+	where = place{1, 1}
+	line := 0
+	if m := lineOfError.FindStringSubmatch(message); m != nil {
+		line, _ = strconv.Atoi(m[1])
+		message = message[len(m[0]):]
+	}
+	if parserMessage.MatchString(message) {
+		line++ // the parser, unlike the scanner, counts from 0, and leaves 0 out
+	}
+	if line > 0 {
+		where, message = likelyCause(data, line, message)
+	} else if m := unknownAnchor.FindStringSubmatch(message); m != nil {
+		where = placeAt(data, bytes.Index(data, []byte("*"+m[1])))
+	} else if i := unreadable(data); i >= 0 {
+		where = placeAt(data, i)
+	}
+	return where, "not valid YAML: " + message
+}
+
+// A lineCause is what may make a line no YAML.
+type lineCause struct {
+	before, behind int            // how many lines before and behind the one that the parser names it may stand
+	find           *regexp.Regexp // its first group is where it stands
+	says           func(found string) string
+}
+
+const anywhere = 1 << 30
+
+// lineCauses are in the order of their likelihood.
+var lineCauses = []lineCause{
+	{anywhere, 1, regexp.MustCompile(`^[ \p{Zs}\x{200b}\x{feff}-]*?([\t\x{a0}\x{2000}-\x{200b}\x{202f}\x{3000}\x{feff}])`), func(found string) string {
+		return "the indentation holds " + oddName([]rune(found)[0]) + ", YAML takes spaces only"
+	}},
+	{anywhere, 0, regexp.MustCompile(`[\[:\- ,{](\{\{[^{}]*\}\}|\$\{[^{}]*\}|%%?[A-Za-z_][A-Za-z0-9_]*%%?)`), func(found string) string {
+		return printable(found) + " is an unfilled variable of a template"
+	}},
+	{1, 0, regexp.MustCompile(`([\t\x{a0}\x{2018}\x{2019}\x{201c}-\x{201e}\x{200b}\x{ff1a}])`), func(found string) string {
+		return "the line holds " + oddName([]rune(found)[0])
+	}},
+	{0, 0, regexp.MustCompile(`[:\- \[,]([*&])(?:[ ,\]}:]|$)`), func(found string) string {
+		return `did not find expected alphabetic or numeric character after "` + found + `" (write "` + found + `" in quotes)`
+	}},
+	{0, 0, regexp.MustCompile(`[ \[](::[0-9A-Fa-f]*|[0-9A-Fa-f:]+::)(?:[,\]} ]|$)`), func(string) string {
+		return "an IPv6 address that begins or ends with a colon stands in quotes"
+	}},
+	{0, 0, regexp.MustCompile(`[:\- \[,]([%@\x60])`), func(found string) string {
+		return "a value that begins with " + found + " stands in quotes"
+	}},
+}
+
+// likelyCause looks for what the parser stumbled over, in the line that it names or before it.
+func likelyCause(data []byte, line int, message string) (place, string) {
+	for _, cause := range lineCauses {
+		number := 0
+		for text := range bytes.Lines(data) {
+			if number++; number > line+1 {
+				break
+			}
+			text = bytes.TrimRight(text, "\r\n")
+			if number < line-cause.before || number > line+cause.behind || isComment(text) {
+				continue
+			}
+			if m := cause.find.FindSubmatchIndex(text); m != nil {
+				return place{number, utf8.RuneCount(text[:m[2]]) + 1}, cause.says(string(text[m[2]:m[3]]))
+			}
+		}
+	}
+	text := lineOf(data, line)
+	where := place{line, 1 + len(text) - len(bytes.TrimLeft(text, " "))}
+	if message == "mapping values are not allowed in this context" {
+		if m := secondColon.FindSubmatchIndex(text); m != nil {
+			return place{line, utf8.RuneCount(text[:m[2]]) + 1}, `a value that holds ": " stands in quotes`
+		}
+		message += ": is the line indented as its neighbours are?"
+	}
+	return where, message
+}
+
+var secondColon = regexp.MustCompile(`^[^"'#:]*: +[^"'#\[{ ][^"'#\[{]*?(:)(?: |$)`)
+
+func isComment(line []byte) bool { return bytes.HasPrefix(bytes.TrimLeft(line, " \t"), []byte("#")) }
+
+// unreadable is the offset of the first character that YAML does not take at all, or -1.
+func unreadable(data []byte) int {
+	for i := 0; i < len(data); {
+		r, size := utf8.DecodeRune(data[i:])
+		if (r == utf8.RuneError && size == 1) || (r < ' ' && !strings.ContainsRune("\t\n\r", r)) || r == 0x7f {
+			return i
+		}
+		i += size
+	}
+	return -1
+}
+
+func placeAt(data []byte, offset int) place {
+	before := data[:max(0, offset)]
+	start := bytes.LastIndexByte(before, '\n') + 1
+	return place{bytes.Count(before, []byte("\n")) + 1, utf8.RuneCount(before[start:]) + 1}
+}

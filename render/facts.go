@@ -57,11 +57,13 @@ type renderer struct {
 	peers []api.Node       // the other nodes
 	vips  map[Family][]vip // in the order of the spec
 	order []Family         // the families of the virtual IPs, the main one's first
+	ports []opening        // of this host that clients reach
 }
 
 // vip is a virtual IP with the field that names it.
 type vip struct {
 	text   string
+	device string // the interface that holds it, where it is another one than that of the instance
 	origin string
 }
 
@@ -72,6 +74,7 @@ func (r *renderer) prepare() error {
 	orElse(&f.Systemctl, DefaultSystemctl)
 
 	r.families()
+	r.ports = r.openings()
 	for i := range r.spec.Nodes {
 		if node := &r.spec.Nodes[i]; node.Name == f.Node {
 			r.self = node
@@ -98,7 +101,11 @@ func (r *renderer) families() {
 		if r.vips[family] == nil {
 			r.order = append(r.order, family)
 		}
-		r.vips[family] = append(r.vips[family], vip{v.Address, fmt.Sprintf("virtualIPs[%d]", i)})
+		device := v.Interface
+		if device == r.facts.Interface {
+			device = ""
+		}
+		r.vips[family] = append(r.vips[family], vip{v.Address, device, fmt.Sprintf("virtualIPs[%d]", i)})
 	}
 }
 

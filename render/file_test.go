@@ -15,14 +15,14 @@ func TestOrigin(t *testing.T) {
 	rendered := files(t, spec, factsFor(spec, stable))
 	for kind, lines := range map[Kind]map[string]string{
 		HAProxyConfig: {
-			"    maxconn 4096":                      "proxy.maxConnections",
-			"    hard-stop-after 4h":                "proxy.hardStopAfter",
-			"    nbthread 2":                        "proxy.extraGlobal",
-			"    timeout tunnel  4h":                "proxy.timeouts.tunnel",
-			"    option splice-auto":                "proxy.extraDefaults",
-			"    bind *:6443":                       "services[0].bind",
-			"    option tcp-smart-connect":          "services[0].extraBackend",
-			"    http-check expect status 200,401":  "services[0].healthCheck.expectStatus",
+			"    maxconn 4096":             "proxy.maxConnections",
+			"    hard-stop-after 4h":       "proxy.hardStopAfter",
+			"    nbthread 2":               "proxy.extraGlobal",
+			"    timeout tunnel  4h":       "proxy.timeouts.tunnel",
+			"    option splice-auto":       "proxy.extraDefaults",
+			"    bind *:6443":              "services[0].bind",
+			"    option tcp-smart-connect": "services[0].extraBackend",
+			"    http-check expect error-status L7OKC status 200,401": "services[0].healthCheck.expectStatus",
 			"backend ingress":                       "services[1]",
 			"    server server2 192.168.3.62:30443": "services[1].servers[1]",
 			"    bind 127.0.0.1:8404":               "proxy.stats.address",

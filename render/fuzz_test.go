@@ -38,7 +38,7 @@ backend W
     mworker-max-reloads N
     setenv RES_OPTIONS "timeout:1 attempts:1"
     mode (tcp|http)
-    option (tcp-check|tcplog|clitcpka|srvtcpka|redispatch)
+    option (tcp-check|tcplog|clitcpka|srvtcpka|redispatch( 1)?)
     option  dontlognull
     retries N
     timeout (connect|client |server |tunnel |check|client-fin|server-fin) T
@@ -46,18 +46,24 @@ backend W
     nameserver dns[123] W
     accepted_payload_size 8192
     hold (nx|refused|timeout|other) 10d
-    bind W( transparent| v6only)?
+    bind W( transparent| v6only)?( accept-proxy)?
+    tcp-request inspect-delay 5000ms
+    tcp-request content accept if { req.ssl_sni -m found }
+    use_backend W if { req.ssl_sni( -m end)? -i W }
+    use_backend W if ({ req.ssl_sni( -m end)? -i W } )?{ nbsrv\(W\) eq 0 }
     bind unix@/run/haproxy/rlb-health\.sock mode 600
     timeout client 1000ms
     monitor-uri /
     default_backend W
     balance (roundrobin|leastconn|source|static-rr|first)
-    option httpchk GET (/W|/)
-    http-check expect status N(,N)*
+    option httpchk (GET|HEAD|OPTIONS) (/W|/)( HTTP/1\.1(\\r\\nHost:\\ W\\r\\nConnection:\\ close)?)?
+    http-check send hdr Host W
+    http-check expect (error-status L7OKC )?status N(,N)*
     http-check expect rstatus \^\(N(\|N)+\)\$
-    server W W:N( check( check-ssl verify (none|required ca-file /W))? inter T rise N fall N( fastinter T on-marked-down shutdown-sessions)?( init-state up)?)?( weight N)?( maxconn N)?( backup)?( init-addr last,libc,none( resolvers rlb(:dns)? resolve-prefer ipv[46])?)?
+    server W W:N( check( port N)?( check-ssl verify (none|required ca-file /W))?( check-sni W)? inter T rise N fall N( fastinter T on-marked-down shutdown-sessions)?( init-state up)?( check-send-proxy)?)?( send-proxy(-v2)?)?( weight N)?( maxconn N)?( backup)?( init-addr last,libc,none( resolvers rlb(:dns)? resolve-prefer ipv[46])?)?
     http-request use-service prometheus-exporter if { path /metrics }
     stats enable
+    stats hide-version
     stats uri /
     stats refresh 10s
 `),
@@ -83,6 +89,7 @@ vrrp_script chk_haproxy {
 vrrp_instance W {
     state BACKUP
     nopreempt
+    preempt_delay N
     interface W
     virtual_router_id N
     priority N
@@ -94,12 +101,14 @@ vrrp_instance W {
         [0-9a-fA-F:.]+
     }
     virtual_ipaddress {
-        [0-9a-fA-F:.]+(/N)?
+        [0-9a-fA-F:.]+(/N)?( dev W)?
+    track_interface {
+        W
     track_script {
         chk_haproxy
     track_file {
         rlb-(fault|drain)
-    notify_(master|backup|fault|stop) "/W"
+    notify_(master|backup|fault|stop) "/W( [A-Za-z0-9/._+@:,=%-]+)*"
 vrrp_sync_group W-GROUP {
     group {
         W(-IPv[46])?
@@ -109,7 +118,7 @@ vrrp_sync_group W-GROUP {
 :RLB-INPUT - \[0:0\]
 -A RLB-INPUT (-s [0-9a-f:.]+/N )?(-i W )?-p 112 -j (ACCEPT|DROP)
 -A RLB-INPUT -i lo -j RETURN
--A RLB-INPUT (-s [0-9a-f:.]+/N )?-p tcp -m tcp --dport N -j (ACCEPT|DROP)
+-A RLB-INPUT (-s [0-9a-f:.]+/N )?(-d [0-9a-f:.]+/N )?-p tcp -m tcp --dport N -j (ACCEPT|DROP)
 -I INPUT 1 -j RLB-INPUT
 COMMIT
 `),
@@ -161,7 +170,7 @@ func checkKnown(t *testing.T, spec *api.LoadBalancerSpec) {
 func withoutExtra(spec *api.LoadBalancerSpec) *api.LoadBalancerSpec {
 	spec.VRRP.ExtraInstance, spec.Proxy.ExtraGlobal, spec.Proxy.ExtraDefaults = nil, nil, nil
 	for i := range spec.Services {
-		spec.Services[i].ExtraFrontend, spec.Services[i].ExtraBackend = nil, nil
+		spec.Services[i].ExtraFrontend, spec.Services[i].ExtraBackend, spec.Services[i].ExtraServer = nil, nil, ""
 	}
 	return spec
 }

@@ -24,7 +24,7 @@ func TestOrigin(t *testing.T) {
 			"    option tcp-smart-connect": "services[0].extraBackend",
 			"    http-check expect error-status L7OKC status 200,401": "services[0].healthCheck.expectStatus",
 			"backend ingress":                       "services[1]",
-			"    server server2 192.168.3.62:30443": "services[1].servers[1]",
+			"    server server1 192.168.3.71:30443": "services[2].servers[0]",
 			"    bind 127.0.0.1:8404":               "proxy.stats.address",
 			"    mode tcp":                          "",
 		},

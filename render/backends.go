@@ -20,7 +20,8 @@ func failsOpen(s *api.Service) bool { return *s.FailOpen && s.HealthCheck.Type !
 // before the rules and servers that they are to take effect on.
 func (r *renderer) backend(l *lines, s service) {
 	h := &s.HealthCheck
-	r.backendHead(l, s, s.Name, "option redispatch")
+	b := r.newBackend(s, false)
+	r.backendHead(l, s, b.Name, "option redispatch")
 	if h.Type.HTTP() {
 		l.add(s.path+".healthCheck.path", "    option httpchk %s", r.request(h))
 	}
@@ -34,11 +35,28 @@ func (r *renderer) backend(l *lines, s service) {
 		}
 		l.add(s.path+".healthCheck.expectStatus", "    http-check expect %s", r.expect(h))
 	}
-	for i := range s.Servers {
-		l.add(fmt.Sprintf("%s.servers[%d]", s.path, i), "    server %s", r.server(&s, &s.Servers[i], true).Line)
-	}
+	r.servers(l, s, b)
 	if failsOpen(s.Service) {
 		r.failOpen(l, s)
+	}
+}
+
+// newBackend begins a backend of a service.
+func (r *renderer) newBackend(s service, failOpen bool) *Backend {
+	b := Backend{Name: s.Name, Service: s.Name, Field: s.path, FailOpen: failOpen, Balance: s.Balance, Raw: s.ExtraBackend}
+	if failOpen {
+		b.Name = FailOpenBackend(s.Name)
+	}
+	r.model.Backends = append(r.model.Backends, b)
+	return &r.model.Backends[len(r.model.Backends)-1]
+}
+
+// servers renders the servers of a backend.
+func (r *renderer) servers(l *lines, s service, b *Backend) {
+	for i := range s.Servers {
+		server := r.server(&s, &s.Servers[i], !b.FailOpen)
+		l.add(fmt.Sprintf("%s.servers[%d]", s.path, i), "    server %s", server.Line)
+		b.Servers = append(b.Servers, server)
 	}
 }
 
@@ -55,15 +73,14 @@ func (r *renderer) backendHead(l *lines, s service, name, redispatch string) {
 // failOpen renders the second backend. Nothing tells there which servers answer, so each retry goes to another one, and
 // backup servers take part. One with weight 0 gets no connections there either.
 func (r *renderer) failOpen(l *lines, s service) {
-	r.backendHead(l, s, FailOpenBackend(s.Name), "option redispatch 1")
+	b := r.newBackend(s, true)
+	r.backendHead(l, s, b.Name, "option redispatch 1")
 	for _, line := range s.ExtraBackend {
 		if !ofChecks(line) {
 			l.raw(s.path+".extraBackend", api.Lines{line})
 		}
 	}
-	for i := range s.Servers {
-		l.add(fmt.Sprintf("%s.servers[%d]", s.path, i), "    server %s", r.server(&s, &s.Servers[i], false).Line)
-	}
+	r.servers(l, s, b)
 }
 
 // ofChecks says whether a raw line of a backend is about health checks.

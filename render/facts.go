@@ -28,25 +28,29 @@ type Facts struct {
 	Systemctl         string         `json:"systemctl,omitempty"`        // path of systemctl
 }
 
-// Files renders everything that the spec wants on a host with these facts, in the order of their paths' use:
+// Render renders everything that the spec wants on a host with these facts. The files are in the order of their use:
 // keepalived.conf, haproxy.cfg, then the firewall's. It fails only where a fact is missing.
-func Files(spec *api.LoadBalancerSpec, facts Facts) ([]File, error) {
+func Render(spec *api.LoadBalancerSpec, facts Facts) (Rendered, error) {
 	r := renderer{spec: spec, facts: facts}
 	if err := r.prepare(); err != nil {
-		return nil, err
+		return Rendered{}, err
 	}
 	files := append([]File{r.keepalived(), r.haproxy()}, r.dropIns()...)
 	if *spec.Firewall.Manage {
+		r.model.Firewall = map[Family][]string{}
 		for _, family := range Families {
 			rules, err := r.firewall(family)
 			if err != nil {
-				return nil, err
+				return Rendered{}, err
 			}
 			files = append(files, rules)
+			r.model.Firewall[family] = ChainRules(rules)
 		}
 		files = append(files, r.firewallUnit())
 	}
-	return files, nil
+	m := &r.model
+	m.Routers, m.Instances, m.Tracks, m.Defaulted = r.routers(), r.instances(), r.tracksFiles(), r.defaulted()
+	return Rendered{files, r.model}, nil
 }
 
 // renderer holds what the files have in common.
@@ -58,6 +62,7 @@ type renderer struct {
 	vips  map[Family][]vip // in the order of the spec
 	order []Family         // the families of the virtual IPs, the main one's first
 	ports []opening        // of this host that clients reach
+	model Model            // of what was rendered so far
 }
 
 // vip is a virtual IP with the field that names it.

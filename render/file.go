@@ -3,7 +3,11 @@
 // bytes, and nothing of the host is read or written here.
 package render
 
-import "io/fs"
+import (
+	"io/fs"
+	"net/netip"
+	"strings"
+)
 
 // File is one rendered file.
 type File struct {
@@ -42,6 +46,17 @@ func (f File) Origin(line int) string {
 	return f.origins[line-1]
 }
 
+// LinesBut are the lines of the file, each with its newline, but those of whose origin leave says so.
+func (f File) LinesBut(leave func(origin string) bool) (rest []string) {
+	number := 0
+	for line := range strings.Lines(string(f.Data)) {
+		if number++; !leave(f.Origin(number)) {
+			rest = append(rest, line)
+		}
+	}
+	return rest
+}
+
 // Family is an address family.
 type Family int
 
@@ -57,6 +72,13 @@ func (f Family) String() string {
 		return "IPv6"
 	}
 	return "IPv4"
+}
+
+func (f Family) unspecified() netip.Addr {
+	if f == IPv6 {
+		return netip.IPv6Unspecified()
+	}
+	return netip.IPv4Unspecified()
 }
 
 // Families are both families, in order.

@@ -120,7 +120,7 @@ func TestMissingFacts(t *testing.T) {
 		spec := parse(t, shortest+c.yaml+oneService)
 		facts := factsFor(spec, stable)
 		c.change(&facts)
-		_, err := Files(spec, facts)
+		_, err := Render(spec, facts)
 		if c.want == "" && err != nil || c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {
 			t.Errorf("want %q, got %v", c.want, err)
 		}

@@ -41,7 +41,9 @@ func (r *renderer) frontends() []*frontend {
 // frontend renders what listens, and which backend gets the connection.
 func (r *renderer) frontend(l *lines, f *frontend) {
 	first := f.services[0]
-	l.section(2, first.path, "frontend %s", r.frontendName(first.Service))
+	name := r.frontendName(first.Service)
+	r.model.Frontends = append(r.model.Frontends, Frontend{name, first.path, r.listen(first.Service)})
+	l.section(2, first.path, "frontend %s", name)
 	for _, bind := range r.binds(first.Service) {
 		l.add(first.path+".bind", "    bind %s", bind)
 	}

@@ -141,11 +141,11 @@ func grammar(lines string) *regexp.Regexp {
 func checkKnown(t *testing.T, spec *api.LoadBalancerSpec) {
 	t.Helper()
 	for _, r := range []release{releases[0], stable, releases[len(releases)-1]} {
-		rendered, err := Files(spec, factsFor(spec, r))
+		all, err := Render(spec, factsFor(spec, r))
 		if err != nil {
 			t.Fatalf("cannot render: %v", err)
 		}
-		for _, f := range rendered {
+		for _, f := range all.Files {
 			language := known[f.Kind]
 			if language == nil {
 				continue

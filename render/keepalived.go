@@ -61,11 +61,8 @@ func (r *renderer) keepalivedCheck(l *lines) {
 	l.add("", "}")
 }
 
-// Instances are the names of the instances that keepalived has with a spec, one for each family of virtual IPs.
-func Instances(spec *api.LoadBalancerSpec) []string {
-	r := renderer{spec: spec}
-	r.families()
-	var names []string
+// instances are the names of the instances, one for each family of virtual IPs.
+func (r *renderer) instances() (names []string) {
 	for i := range r.order {
 		names = append(names, r.instanceName(i))
 	}

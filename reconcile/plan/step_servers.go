@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"rlb.dev/rlb-agent/reconcile/host"
+	"rlb.dev/rlb-agent/render"
 )
 
 // runtimeStep changes the running HAProxy by commands of its runtime API, in order, until one is not taken.
@@ -38,8 +39,8 @@ func setServer(backend, server, config string, what, commands []string) Step {
 }
 
 // addServer brings a new server into the running HAProxy.
-func addServer(backend, config string, line serverLine) Step {
-	return serverStep(backend, line.name, config, "add it, "+line.addr().String(), line.add(backend)...)
+func addServer(backend, config string, line render.Server) Step {
+	return serverStep(backend, line.Name, config, "add it, "+line.Addr().String(), add(backend, line)...)
 }
 
 // retireServer gives a server that is no longer wanted no new connections. Drained and not in maintenance: that would

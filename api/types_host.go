@@ -119,11 +119,13 @@ type Reconcile struct {
 
 // Metrics is where the agent's own Prometheus metrics are found.
 type Metrics struct {
-	// Address and port where the agent serves them.
+	// Address and port where the agent serves them. A request must name the host by an IP address, by a name without a
+	// dot, by its host name or a node's name, or by a name in its /etc/hosts.
 	// Default: off.
 	// Example: 127.0.0.1:9345
 	Address string `json:"address,omitempty" validate:"omitempty,addrport"`
 	// Textfile is the absolute path of a file for node_exporter's textfile collector, ending in ".prom".
+	// The directory may be another user's, those above it must be root's.
 	// Default: off.
 	// Example: /var/lib/prometheus/node-exporter/rlb.prom
 	Textfile string `json:"textfile,omitempty" validate:"omitempty,path,endswith=.prom"`
@@ -131,7 +133,8 @@ type Metrics struct {
 
 // Web is where the agent's read-only status page is found.
 type Web struct {
-	// Address is a loopback address and port, or unix: and the absolute path of a socket.
+	// Address is a loopback address and port, or unix: and the absolute path of a socket in a directory that only root
+	// may write.
 	// Default: off.
 	// Example: unix:/run/rlb/web.sock
 	Address string `json:"address,omitempty" validate:"omitempty,webaddress"`

@@ -28,7 +28,7 @@ func TestTheRulesAreExplained(t *testing.T) {
 // chain is the order of our packages. A package may import those before it, never those after it.
 var chain = []string{
 	"api", "render", "reconcile/host", "reconcile/state", "reconcile/plan", "reconcile", "reconcile/status", "reconcile/guard",
-	"cmd/rlb-agent/httpd", "cmd/rlb-agent/manual", "cmd/rlb-agent",
+	"cmd/rlb-agent/filewatch", "cmd/rlb-agent/export", "cmd/rlb-agent/manual", "cmd/rlb-agent",
 }
 
 // ends are packages that stand beside the chain: they import what is named here, and only cmd/rlb-agent and tests
@@ -42,11 +42,13 @@ var ends = map[string][]string{
 
 // foreign is what a package may import beyond the standard library and our own. A trailing slash names all below.
 var foreign = map[string][]string{
-	"api":                   {"sigs.k8s.io/yaml", "sigs.k8s.io/json", "go.yaml.in/yaml/", "github.com/go-playground/validator/"},
-	"reconcile/plan":        {"github.com/aymanbagabas/go-udiff"},
-	"reconcile/host/debian": {"github.com/coreos/go-systemd/", "github.com/godbus/dbus/", "github.com/google/renameio/", "golang.org/x/sys/"},
-	"reconcile/host/link":   {"golang.org/x/sys/"},
-	"cmd/rlb-agent": {"github.com/fsnotify/fsnotify", "github.com/coreos/go-systemd/", "github.com/spf13/cobra", "github.com/spf13/pflag",
+	"api":                     {"sigs.k8s.io/yaml", "sigs.k8s.io/json", "go.yaml.in/yaml/", "github.com/go-playground/validator/"},
+	"reconcile/plan":          {"github.com/aymanbagabas/go-udiff"},
+	"reconcile/host/debian":   {"github.com/coreos/go-systemd/", "github.com/godbus/dbus/", "github.com/google/renameio/", "golang.org/x/sys/"},
+	"reconcile/host/link":     {"golang.org/x/sys/"},
+	"cmd/rlb-agent/filewatch": {"github.com/fsnotify/fsnotify"},
+	"cmd/rlb-agent/export":    {"github.com/google/renameio/", "golang.org/x/sys/"},
+	"cmd/rlb-agent": {"github.com/coreos/go-systemd/", "github.com/spf13/cobra", "github.com/spf13/pflag",
 		"sigs.k8s.io/yaml", "sigs.k8s.io/json", "golang.org/x/sys/"},
 }
 

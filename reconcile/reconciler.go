@@ -182,14 +182,14 @@ func (r *run) check(ctx context.Context) error {
 		}
 		return &Failure{Err: err}
 	}
-	_, err := r.Host.Check(ctx, r.desired.Files)
+	_, err := r.Host.Check(ctx, r.seen.Checkable())
 	if refusal := (*host.Refusal)(nil); err != nil && !errors.As(err, &refusal) {
 		return &Failure{Err: err}
 	}
 	if err != nil {
 		return err
 	}
-	for _, f := range r.desired.Files {
+	for _, f := range r.seen.Checkable() {
 		if f.Kind == render.HAProxyConfig {
 			if err := rehearse(ctx, r.Host, r.desired, f); err != nil { // tried, and did not work
 				return &Failure{Err: plan.Placed(err, r.doc), Undone: true}

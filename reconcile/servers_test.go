@@ -89,6 +89,38 @@ func TestServersChangeWhileHAProxyRuns(t *testing.T) {
 	same(t, "a reload", h, running, memory...)
 }
 
+// A server comes while HAProxy runs as it would by a reload, whatever words its version wants.
+func TestServersComeToEveryVersion(t *testing.T) {
+	for _, version := range []string{"2.6.12-1+deb12u3", "3.2.26-1", "3.4.7-1"} {
+		h := fake.New()
+		h.Archive["haproxy"] = []string{version}
+		must(t, h, parse(t, servers))
+		doc := parse(t, otherServers)
+		steps := texts(must(t, h, doc).Steps)
+		if slices.Contains(steps, reload) || !slices.Contains(steps, "server new of web"+onServer+"add it, 198.51.100.29:9000") {
+			t.Errorf("%s: %q", version, steps)
+		}
+		running := h.Dump(memory...)
+		h.Admin(func(ctx context.Context, h host.Host) error { return h.ReloadUnit(ctx, "haproxy.service") })
+		same(t, version+": a reload", h, running, memory...)
+	}
+}
+
+// From HAProxy 3.0 on a server's address changes after the answer. The run ends when it has, without a step more.
+func TestAddressesChangeLate(t *testing.T) {
+	for late, want := range map[int]string{1: "", 20: "", 1000: reload} {
+		h := installed(t, parse(t, servers))
+		h.LateAddress = late
+		doc := parse(t, strings.ReplaceAll(servers, "198.51.100.21", "198.51.100.31"))
+		steps := []string{writeCfg, "server a of web" + onServer + "address 198.51.100.21:9000 becomes 198.51.100.31:9000"}
+		if want != "" { // it never does
+			steps[1] = want
+		}
+		wantLines(t, "steps", texts(must(t, h, doc).Steps), steps...)
+		quiet(t, h, doc)
+	}
+}
+
 // A server that still has connections is drained, not put in maintenance, and deleted when they have ended.
 func TestRemovedServerKeepsItsConnections(t *testing.T) {
 	h := installed(t, parse(t, servers))

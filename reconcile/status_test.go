@@ -58,6 +58,20 @@ func wantCondition(t *testing.T, s status.Status, kind, status, reason, words st
 	}
 }
 
+// While HAProxy reloads, the worker of before listens: no service is said not to.
+func TestServicesListenDuringAReload(t *testing.T) {
+	doc := parse(t, spec)
+	h := installed(t, doc)
+	h.Reloading = true
+	if s := statusOf(t, h, doc, nil); !s.Services[0].Listening {
+		t.Errorf("not listening: %+v", s.Conditions)
+	}
+	h.Deaf = true
+	if s := statusOf(t, h, doc, nil); s.Services[0].Listening {
+		t.Error("listening where nobody does")
+	}
+}
+
 func hold(h *fake.Host, addr string) {
 	h.Net[1].Prefixes = append(h.Net[1].Prefixes, netip.PrefixFrom(netip.MustParseAddr(addr), 32))
 }

@@ -106,7 +106,8 @@ func TestOldSnapshot(t *testing.T) {
 		h.Archive["keepalived"] = []string{"1:2.3.3-1", "1:2.2.7-1+b2"}
 		pinned := parse(t, spec+"packages: {keepalived: {version: '1:2.3.*'}}\n")
 		result := must(t, h, pinned)
-		wantLines(t, "steps", texts(result.Steps), "install keepalived 1:2.3.*")
+		wantLines(t, "steps", texts(result.Steps), "install keepalived 1:2.3.*",
+			"check the configuration with keepalived 1:2.3.3-1, it was checked with 1:2.2.7-1+b2")
 		quiet(t, h, pinned)
 	})
 	t.Run("other version than expected", func(t *testing.T) {

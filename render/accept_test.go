@@ -18,21 +18,33 @@ import (
 )
 
 // labReleases are the releases whose own programs can be had. Those of Debian 10 cannot.
-var labReleases = map[string]lab.Release{"debian13": lab.Trixie, "debian12": lab.Bookworm, "debian11": lab.Bullseye}
+var labReleases = map[string]lab.Release{
+	"experimental": lab.Experimental, "sid": lab.Sid, "debian13": lab.Trixie, "debian12": lab.Bookworm, "debian11": lab.Bullseye,
+}
 
-// accepted runs a check for each golden file of a base name and each release's programs.
-func accepted(t *testing.T, base string, check func(t *testing.T, r lab.Release, spec *api.LoadBalancerSpec, data string)) {
+// onReleases runs a test for each release whose own programs can be had. i is the release's place in releases.
+func onReleases(t *testing.T, test func(t *testing.T, i int, program lab.Release)) {
 	lab.Require(t)
 	for i, r := range releases {
 		program, ok := labReleases[r.name]
 		if !ok {
 			continue
 		}
+		t.Run(r.name, func(t *testing.T) {
+			lab.RequireRelease(t.Context(), t, program)
+			test(t, i, program)
+		})
+	}
+}
+
+// accepted runs a check for each golden file of a base name and each release's programs.
+func accepted(t *testing.T, base string, check func(t *testing.T, r lab.Release, spec *api.LoadBalancerSpec, data string)) {
+	onReleases(t, func(t *testing.T, i int, program lab.Release) {
 		for _, name := range examples(t) {
 			text, _ := readGolden(t, filepath.Join("testdata/golden", name), base, i)
-			t.Run(r.name+"/"+name, func(t *testing.T) { check(t, program, example(t, name), text) })
+			t.Run(name, func(t *testing.T) { check(t, program, example(t, name), text) })
 		}
-	}
+	})
 }
 
 // TestHAProxyAccepts: each release's own HAProxy takes its golden files, without any warning (-dW).
@@ -55,7 +67,6 @@ haproxy -dW -c -f /etc/haproxy/haproxy.cfg`
 // TestHAProxyStartsWithoutDNS: it takes a file with names where there is no DNS, no /etc/resolv.conf and, but for the
 // loopback interface, no network.
 func TestHAProxyStartsWithoutDNS(t *testing.T) {
-	lab.Require(t)
 	const script = `
 ip link set lo up
 rm -f /etc/resolv.conf
@@ -63,20 +74,16 @@ mkdir -p run/haproxy
 cat >/etc/haproxy/haproxy.cfg
 haproxy -c -f /etc/haproxy/haproxy.cfg`
 	spec := example(t, "dns-servers")
-	for _, r := range releases {
-		program, ok := labReleases[r.name]
-		if !ok {
-			continue
-		}
+	onReleases(t, func(t *testing.T, i int, program lab.Release) {
 		for _, nameservers := range []string{"nameserver 127.0.0.53", "nameserver 203.0.113.1\nnameserver 2001:db8:9::1", ""} {
-			facts := factsFor(spec, r)
+			facts := factsFor(spec, releases[i])
 			facts.Nameservers = Nameservers([]byte(nameservers))
 			f := fileOf(t, files(t, spec, facts), HAProxyConfig)
 			if out, err := inTree(t, program, string(f.Data), script); err != nil {
-				t.Errorf("%s, %q: %v\n%s\n%s", r.name, nameservers, err, out, f.Data)
+				t.Errorf("%q: %v\n%s\n%s", nameservers, err, out, f.Data)
 			}
 		}
-	}
+	})
 }
 
 // certificate is a certificate authority's, at the path that the examples name.
@@ -166,11 +173,11 @@ systemd-analyze verify --man=no /etc/systemd/system/rlb-firewall.service 2>&1`
 			continue
 		}
 		script := fmt.Sprintf("mkdir %s && cat >%s\nsystemd-analyze verify --man=no /lib/systemd/system/%s 2>&1", dir, f.Path, name)
-		for _, r := range labReleases {
+		onReleases(t, func(t *testing.T, _ int, r lab.Release) {
 			if out, err := inTree(t, r, string(f.Data), script); err != nil || strings.Contains(out, dropIn) {
-				t.Errorf("%s, %s: %v\n%s\n%s", f.Path, r, err, out, f.Data)
+				t.Errorf("%s: %v\n%s\n%s", f.Path, err, out, f.Data)
 			}
-		}
+		})
 	}
 }
 
@@ -207,4 +214,21 @@ func inTree(t *testing.T, r lab.Release, stdin, script string, args ...string) (
 		err = errors.Join(err, errors.New(string(failed.Stderr)))
 	}
 	return string(out), err
+}
+
+// TestRehearsalStarts: each release's HAProxy would start to rehearse the checks.
+func TestRehearsalStarts(t *testing.T) {
+	const script = `
+ip link set lo up
+mkdir -p /etc/rlb
+echo "$1" >/etc/rlb/kubernetes-ca.crt
+cat >/rehearsal.cfg
+haproxy -c -f /rehearsal.cfg`
+	ca := string(certificate(t).Data)
+	accepted(t, "haproxy.cfg", func(t *testing.T, r lab.Release, spec *api.LoadBalancerSpec, data string) {
+		text := Rehearsal(File{Data: []byte(data)}, "/run/s")
+		if out, err := inTree(t, r, string(text), script, ca); err != nil {
+			t.Errorf("%v\n%s\n%s", err, out, text)
+		}
+	})
 }

@@ -53,22 +53,17 @@ proxy:
 
 // TestExtremes: the programs take the bounds of the language too.
 func TestExtremes(t *testing.T) {
-	lab.Require(t)
 	spec := parse(t, extreme())
-	for _, r := range releases {
-		program, ok := labReleases[r.name]
-		if !ok {
-			continue
-		}
-		rendered := files(t, spec, factsFor(spec, r))
+	onReleases(t, func(t *testing.T, i int, program lab.Release) {
+		rendered := files(t, spec, factsFor(spec, releases[i]))
 		cfg := fileOf(t, rendered, HAProxyConfig).Data
 		if out, err := inTree(t, program, string(cfg), "mkdir -p /etc/rlb; ip link set lo up; echo \"$1\" >/etc/rlb/kubernetes-ca.crt\n"+
 			"cat >/h.cfg; haproxy -c -f /h.cfg", string(certificate(t).Data)); err != nil {
-			t.Errorf("%s: %v\n%s\n%s", r.name, err, out, cfg)
+			t.Errorf("%v\n%s\n%s", err, out, cfg)
 		}
 		conf := fileOf(t, rendered, KeepalivedConfig).Data
 		if err := lab.CheckKeepalived(t.Context(), program, conf, "eth0"); err != nil {
-			t.Errorf("%s: %v\n%s", r.name, err, conf)
+			t.Errorf("%v\n%s", err, conf)
 		}
-	}
+	})
 }

@@ -28,6 +28,14 @@ type Facts struct {
 	Systemctl         string         `json:"systemctl,omitempty"`        // path of systemctl
 }
 
+// VersionOf is where the facts have the version of a program, "haproxy" or "keepalived".
+func (f *Facts) VersionOf(program string) *Version {
+	if program == "keepalived" {
+		return &f.KeepalivedVersion
+	}
+	return &f.HAProxyVersion
+}
+
 // Render renders everything that the spec wants on a host with these facts. The files are in the order of their use:
 // keepalived.conf, haproxy.cfg, then the firewall's. It fails only where a fact is missing.
 func Render(spec *api.LoadBalancerSpec, facts Facts) (Rendered, error) {

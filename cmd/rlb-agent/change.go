@@ -51,14 +51,14 @@ func (a *app) apply(ctx context.Context, h *debian.Host, doc *api.Document) (rec
 
 // leaveStatus writes the status file. The host is as it is without that, so what goes wrong there is only said.
 func (a *app) leaveStatus(ctx context.Context, h host.Host, doc *api.Document, specErr error, result reconcile.Result, runErr error) {
-	a.statusMutex.Lock()
-	defer a.statusMutex.Unlock()
 	report := status.Report{Doc: doc, Refused: specErr, Result: result, Err: runErr, Agent: agentVersion()}
-	status, err := status.Write(ctx, effects(h), report)
+	now, err := a.statusFile.write(ctx, effects(h), report)
 	if err != nil {
 		a.log.Warn(err.Error())
 	}
-	a.endpoints.ran(status, result)
+	if a.shown != nil {
+		a.shown.RunEnded(now, result)
+	}
 }
 
 var userName = regexp.MustCompile(`^[A-Za-z0-9._-]{1,64}$`) // the environment is the caller's to set

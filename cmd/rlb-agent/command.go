@@ -5,7 +5,6 @@ import (
 	"io"
 	"log/slog"
 	"os"
-	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -29,8 +28,8 @@ type app struct {
 	log *slog.Logger
 	by  string // who asked for a change, for the history
 
-	statusMutex sync.Mutex // the status file is written by one at a time
-	endpoints   *endpoints // where the daemon shows it; nil elsewhere
+	statusFile statusFile
+	shown      runObserver // of each run; nil outside of the daemon
 }
 
 // command is the whole command line.

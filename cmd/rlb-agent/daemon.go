@@ -10,12 +10,16 @@ import (
 	"path/filepath"
 	"runtime/debug"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
 	"github.com/coreos/go-systemd/v22/daemon"
 	"golang.org/x/sys/unix"
 
+	"rlb.dev/rlb-agent/cmd/rlb-agent/export"
+	"rlb.dev/rlb-agent/cmd/rlb-agent/filewatch"
+	"rlb.dev/rlb-agent/reconcile/host"
 	"rlb.dev/rlb-agent/reconcile/plan"
 	"rlb.dev/rlb-agent/render"
 )
@@ -47,9 +51,9 @@ func (a *app) daemon(ctx context.Context) error {
 	defer signal.Stop(hangup)
 
 	seen := newInbox()
-	files := newFileWatch(a.log, seen.put)
-	files.set(a.spec)
-	go files.run(ctx)
+	files := filewatch.New(a.log, seen.put)
+	files.Set(a.spec)
+	go files.Run(ctx)
 	go h.WatchUnits(ctx, watchedUnits, seen.put)
 	go a.watching(ctx, "addresses", h.WatchAddresses, seen)
 	go a.watching(ctx, "firewall", h.WatchRules, seen)
@@ -60,8 +64,8 @@ func (a *app) daemon(ctx context.Context) error {
 	a.by = "the daemon"
 	guards, ended := a.startGuards(ctx, h)
 	defer ended()
-	defer a.startEndpoints(ctx, h)()
-	k := keeper{app: a, host: h, source: a.trustedSpec, step: alive.step, watch: func(look plan.Look) { files.set(watched(a.spec, look)...) }}
+	defer a.startExport(ctx, h)()
+	k := keeper{app: a, host: h, source: a.trustedSpec, step: alive.step, watch: func(look plan.Look) { files.Set(watched(a.spec, look)...) }}
 	k.remember(ctx)
 	for why := (cause{started: true}); ; {
 		var pause time.Duration
@@ -83,6 +87,15 @@ func (a *app) daemon(ctx context.Context) error {
 			notify(daemon.SdNotifyReady)
 		}
 	}
+}
+
+// startExport begins to show this host, as the spec in force says. It ends with ctx, and wait is for that.
+func (a *app) startExport(ctx context.Context, h host.Host) (wait func()) {
+	e := export.New(export.Config{Host: h, Status: statusFileOf{&a.statusFile, h}, Log: a.log, Version: agentVersion()})
+	a.shown = e
+	var all sync.WaitGroup
+	all.Go(func() { e.Run(ctx) })
+	return all.Wait
 }
 
 // watching puts what a watch sees in the inbox.
@@ -143,7 +156,7 @@ func (k *keeper) wait(ctx context.Context, pause time.Duration, seen *inbox, han
 
 // news says whether what was seen then came after the agent's last look at it.
 func (k *keeper) news(what string, at time.Time) bool {
-	if what == k.spec || what == lookedUp {
+	if what == k.spec || what == filewatch.LookedUp {
 		return at.After(k.read)
 	}
 	return at.After(k.looked)

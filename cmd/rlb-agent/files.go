@@ -32,7 +32,7 @@ func (a *app) validateCommand() *cobra.Command {
 				return err
 			}
 			defer h.Close()
-			if err := a.check(cmd.Context(), h, look.Desired); err != nil {
+			if err := a.check(cmd.Context(), h, look); err != nil {
 				return err
 			}
 			fmt.Fprintf(a.stdout, "%s: valid\n", path)
@@ -45,8 +45,11 @@ func (a *app) validateCommand() *cobra.Command {
 
 // check asks the real programs, and says which could not be asked. keepalived looks its interface up: where that is
 // not on this machine, its word would be of the machine and not of the spec.
-func (a *app) check(ctx context.Context, h *debian.Host, d plan.Desired) error {
-	files := d.Files
+func (a *app) check(ctx context.Context, h *debian.Host, look plan.Look) error {
+	files, d := look.Checkable(), look.Desired
+	if len(files) < len(d.Files) {
+		a.log.Warn("not checked: the files for a version that is not installed yet")
+	}
 	interfaces, err := h.Interfaces(ctx)
 	if err != nil || !slices.ContainsFunc(interfaces, func(i host.Interface) bool { return i.Name == d.Facts.Interface }) {
 		files = slices.DeleteFunc(slices.Clone(files), func(f render.File) bool { return f.Kind == render.KeepalivedConfig })

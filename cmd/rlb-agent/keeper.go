@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"rlb.dev/rlb-agent/api"
+	"rlb.dev/rlb-agent/cmd/rlb-agent/filewatch"
 	"rlb.dev/rlb-agent/reconcile"
 	"rlb.dev/rlb-agent/reconcile/host"
 	"rlb.dev/rlb-agent/reconcile/plan"
@@ -68,7 +69,7 @@ type cause struct {
 
 // edited says whether the spec may have changed.
 func (c cause) edited(spec string) bool {
-	return slices.ContainsFunc(c.seen, func(what string) bool { return what == spec || what == lookedUp })
+	return slices.ContainsFunc(c.seen, func(what string) bool { return what == spec || what == filewatch.LookedUp })
 }
 
 // maxNamed is how many of the things that were seen to change a reason names.
@@ -300,7 +301,7 @@ func (k *keeper) lookAfter(ctx context.Context, why cause, doc *api.Document, sp
 
 // hold lets what was seen wait.
 func (k *keeper) hold(why cause, pause time.Duration) time.Duration {
-	k.held = slices.DeleteFunc(slices.Clone(why.seen), func(what string) bool { return what == k.spec || what == lookedUp })
+	k.held = slices.DeleteFunc(slices.Clone(why.seen), func(what string) bool { return what == k.spec || what == filewatch.LookedUp })
 	return pause
 }
 

@@ -43,7 +43,7 @@ func (a *app) dryRun(ctx context.Context) error {
 	} else if err := reconcile.HostProblems(ctx, h, doc); err != nil {
 		return err
 	}
-	if err := a.check(ctx, h, look.Desired); err != nil {
+	if err := a.check(ctx, h, look); err != nil {
 		return err
 	}
 	a.unchecked(look)

@@ -34,14 +34,14 @@ func (a *app) statusCommand() *cobra.Command {
 			if watch {
 				return a.watchStatus(cmd.Context(), output, print)
 			}
-			status, err := a.status(cmd.Context())
+			s, err := a.status(cmd.Context())
 			if err != nil {
 				return err
 			}
-			if err := print(a.stdout, status); err != nil {
+			if err := print(a.stdout, s); err != nil {
 				return err
 			}
-			if !status.Is("Ready") {
+			if !s.Is("Ready") {
 				return errDifferent
 			}
 			return nil
@@ -61,7 +61,7 @@ func (a *app) watchStatus(ctx context.Context, output string, print func(io.Writ
 		defer fmt.Fprint(a.stdout, leaveScreen)
 	}
 	for first := true; ; first = false {
-		status, err := a.status(ctx)
+		s, err := a.status(ctx)
 		if ctx.Err() != nil {
 			return nil
 		}
@@ -72,13 +72,13 @@ func (a *app) watchStatus(ctx context.Context, output string, print func(io.Writ
 		case live: // the terminal may have another size by now
 			var width int
 			width, height = screen(a.stdout)
-			fmt.Fprint(a.stdout, frame(textOf(statusRows(status, time.Now()), width), height))
+			fmt.Fprint(a.stdout, frame(status.Text(status.Rows(s, time.Now()), width), height))
 		default:
 			var b bytes.Buffer
 			if !first {
 				b.WriteString(map[string]string{"text": "\n", "yaml": "---\n"}[output])
 			}
-			if err := print(&b, status); err != nil {
+			if err := print(&b, s); err != nil {
 				return err
 			}
 			if _, err := a.stdout.Write(b.Bytes()); err != nil {
@@ -100,9 +100,15 @@ func (a *app) status(ctx context.Context) (status.Status, error) {
 	}
 	defer h.Close()
 	doc, specErr := a.readSpec(a.spec)
-	status, err := status.Read(ctx, h, doc, specErr, nil)
-	status.Versions.Agent = agentVersion()
-	return status, err
+	s, err := status.Read(ctx, h, doc, specErr, nil)
+	s.Versions.Agent = agentVersion()
+	return s, err
+}
+
+func statusText(w io.Writer, s status.Status) error {
+	width, _ := screen(w)
+	_, err := io.WriteString(w, status.Text(status.Rows(s, time.Now()), width))
+	return err
 }
 
 func statusJSON(w io.Writer, s status.Status) error {

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"rlb.dev/rlb-agent/cmd/rlb-agent/filewatch"
 )
 
 // How long the daemon waits until what it saw is over: a look in the middle of an edit would find half of it. The
@@ -125,7 +127,7 @@ func (b *inbox) settle(ctx context.Context, spec string) {
 	began := time.Now()
 	for ctx.Err() == nil {
 		quiet, longest := quietHost, longestWait
-		if b.has(spec) || b.has(lookedUp) {
+		if b.has(spec) || b.has(filewatch.LookedUp) {
 			quiet, longest = quietTime, longestEdit
 		}
 		left := min(quiet, longest-time.Since(began))

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"net/netip"
 	"os"
 	"os/signal"
 	"strings"
@@ -14,29 +13,8 @@ import (
 	"time"
 
 	"rlb.dev/rlb-agent/hack/lab"
+	"rlb.dev/rlb-agent/hack/lab/pair"
 )
-
-const (
-	vip     = "198.51.100.100"
-	service = vip + ":9000"
-	agent   = "/usr/local/sbin/rlb-agent"
-)
-
-const spec = `apiVersion: rlb.dev/v1
-kind: LoadBalancerSpec
-metadata:
-  name: demo
-virtualIPs: [198.51.100.100]
-services:
-- name: kube-apiserver
-  port: 9000
-  servers:
-  - {name: cp1, address: 198.51.100.21, port: 6443}
-  - {name: cp2, address: 198.51.100.22, port: 6443}
-  - {name: cp3, address: 198.51.100.23, port: 6443}
-`
-
-const added = "  - {name: cp4, address: 198.51.100.24, port: 6443}\n"
 
 func main() {
 	binary := flag.String("agent", "", "the agent's binary")
@@ -70,13 +48,12 @@ func run(ctx context.Context, binary string) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, stage.Close()) }()
-	file, err := lab.LocalFile(binary, agent, 0o755)
-	unit, uerr := lab.LocalFile("hack/systemd/rlb-agent.service", "/etc/systemd/system/rlb-agent.service", 0o644)
-	if err := errors.Join(err, uerr); err != nil {
+	files, err := pair.Files(binary, "hack/systemd/rlb-agent.service")
+	if err != nil {
 		return err
 	}
 	d := demo{Stage: stage}
-	if d.hosts, err = stage.AddHosts(ctx, lab.HostOptions{Files: []lab.File{file, unit}}, lab.Trixie, lab.Trixie); err != nil {
+	if d.hosts, err = stage.AddHosts(ctx, lab.HostOptions{Files: files}, lab.Trixie, lab.Trixie); err != nil {
 		return err
 	}
 	for _, part := range []func(context.Context) error{
@@ -102,7 +79,7 @@ func show(text string) {
 // agent runs the agent on a host and shows what it says. Exit code 1 is "differences found", which is no failure.
 func (d *demo) agent(ctx context.Context, host *lab.Host, args ...string) error {
 	fmt.Printf("  %s# rlb-agent %s\n", host.Name(), strings.Join(args, " "))
-	command := host.Command(ctx, append([]string{agent}, args...)...)
+	command := host.Command(ctx, append([]string{pair.Agent}, args...)...)
 	out, err := command.CombinedOutput()
 	show(string(out))
 	fmt.Println()
@@ -113,15 +90,15 @@ func (d *demo) agent(ctx context.Context, host *lab.Host, args ...string) error 
 }
 
 func (d *demo) apply(ctx context.Context) error {
-	title("One spec file, the same on both: /etc/rlb/spec.yaml")
-	show(spec)
+	title("One spec file, the same on both: " + pair.SpecFile)
+	show(pair.Spec(3))
 	for _, host := range d.hosts {
-		if err := host.WriteFile("/etc/rlb/spec.yaml", []byte(spec), 0o644); err != nil {
+		if err := host.WriteFile(pair.SpecFile, []byte(pair.Spec(3)), 0o644); err != nil {
 			return err
 		}
 	}
 	title("What it would do (without the diffs)")
-	plan, err := d.hosts[0].Command(ctx, agent, "--once", "--dry-run").Output()
+	plan, err := d.hosts[0].Command(ctx, pair.Agent, "--once", "--dry-run").Output()
 	if len(plan) == 0 {
 		return err
 	}
@@ -143,20 +120,20 @@ func (d *demo) apply(ctx context.Context) error {
 // answers asks the virtual IP until each of the first n control planes has answered.
 func (d *demo) answers(ctx context.Context, n int) error {
 	seen := map[string]int{}
-	for deadline := time.Now().Add(20 * time.Second); len(seen) < n; time.Sleep(50 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			return fmt.Errorf("cannot reach all control planes through %s: %v", service, seen)
-		}
-		if name, err := d.Client.Get(ctx, service); err == nil {
+	if err := lab.Until(ctx, 20*time.Second, func() bool {
+		if name, err := d.Client.Get(ctx, pair.Service); err == nil {
 			seen[name]++
 		}
+		return len(seen) >= n
+	}); err != nil {
+		return fmt.Errorf("cannot reach all control planes through %s, only %v: %w", pair.Service, seen, err)
 	}
 	for range 9 {
-		name, err := d.Client.Get(ctx, service)
+		name, err := d.Client.Get(ctx, pair.Service)
 		if err != nil {
 			return err
 		}
-		fmt.Printf("  GET https://%s/ answered by %s\n", service, name)
+		fmt.Printf("  GET https://%s/ answered by %s\n", pair.Service, name)
 	}
 	return nil
 }
@@ -168,7 +145,7 @@ func (d *demo) serve(ctx context.Context) error {
 
 // probe measures what a client sees: a new connection every 5 ms, each judged alone.
 func (d *demo) probe(do func() error) error {
-	p, err := d.Client.Probe(service, lab.ProbeOptions{})
+	p, err := d.Client.Probe(pair.Service, lab.ProbeOptions{})
 	if err != nil {
 		return err
 	}
@@ -187,7 +164,7 @@ func (d *demo) edit(ctx context.Context) error {
 	title("Add a server to the spec, under load")
 	return d.probe(func() error {
 		for _, host := range d.hosts {
-			if err := host.WriteFile("/etc/rlb/spec.yaml", []byte(spec+added), 0o644); err != nil {
+			if err := host.WriteFile(pair.SpecFile, []byte(pair.Spec(4)), 0o644); err != nil {
 				return err
 			}
 		}
@@ -206,14 +183,14 @@ func (d *demo) edit(ctx context.Context) error {
 // active is the host that holds the virtual IP.
 func (d *demo) active() *lab.Host {
 	for _, host := range d.hosts {
-		if host.HoldsAddress(netip.MustParseAddr(vip)) {
+		if pair.Holds(host) {
 			return host
 		}
 	}
 	return nil
 }
 
-// daemon leaves the hosts to the agent, and waits until it watches over HAProxy.
+// daemon leaves the hosts to the agent, and waits until it sees HAProxy answer.
 func (d *demo) daemon(ctx context.Context) error {
 	title("The agent as a daemon on both")
 	for _, host := range d.hosts {
@@ -223,13 +200,11 @@ func (d *demo) daemon(ctx context.Context) error {
 		}
 	}
 	for _, host := range d.hosts {
-		for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(50 * time.Millisecond) {
-			if seen, err := host.ReadFile("/run/rlb/guard.json"); err == nil && strings.Contains(string(seen), `"answers"`) {
-				break
-			}
-			if time.Now().After(deadline) {
-				return fmt.Errorf("cannot see the daemon on %s watch over haproxy", host.Name())
-			}
+		if err := lab.Until(ctx, 10*time.Second, func() bool {
+			seen, err := host.ReadFile("/run/rlb/guard.json")
+			return err == nil && strings.Contains(string(seen), `"answers"`)
+		}); err != nil {
+			return fmt.Errorf("the daemon on %s does not see haproxy answer: %w", host.Name(), err)
 		}
 	}
 	return nil
@@ -245,15 +220,11 @@ func (d *demo) failover(ctx context.Context) error {
 		if _, err := active.Run(ctx, "systemctl", "stop", "haproxy"); err != nil {
 			return err
 		}
-		for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(5 * time.Millisecond) {
-			if now := d.active(); now != nil && now != active {
-				fmt.Printf("  %s holds the virtual IP now\n", now.Name())
-				return nil
-			}
-			if time.Now().After(deadline) {
-				return errors.New("cannot see a failover within 10 s")
-			}
+		if err := lab.Until(ctx, 10*time.Second, func() bool { now := d.active(); return now != nil && now != active }); err != nil {
+			return fmt.Errorf("there is no failover: %w", err)
 		}
+		fmt.Printf("  %s holds the virtual IP now\n", d.active().Name())
+		return nil
 	})
 }
 

@@ -1,12 +1,14 @@
 package lab
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"slices"
 	"strings"
+	"sync"
 )
 
 // needs names the Debian package of each program that the lab runs on the machine itself.
@@ -42,7 +44,7 @@ func Available() error {
 	return nil
 }
 
-// TB is the part of testing.TB that Require needs; this way labctl does not link the testing package.
+// TB is the part of testing.TB that Require and RequireRelease need; this way labctl does not link the testing package.
 type TB interface {
 	Helper()
 	Skipf(format string, args ...any)
@@ -64,4 +66,28 @@ func Require(t TB) {
 	default:
 		t.Skipf("%v", reason)
 	}
+}
+
+// unavailable are the releases that could not be had: nobody tries again in the same process.
+var unavailable sync.Map
+
+// RequireRelease is Require for a test on a release. Where one in the making cannot be had today the test is skipped,
+// with the reason; it fails where a stable one cannot be had.
+func RequireRelease(ctx context.Context, t TB, r Release) {
+	t.Helper()
+	Require(t)
+	reason, known := unavailable.Load(r)
+	if !known {
+		_, err := ProgramTree(ctx, r)
+		if err == nil {
+			return
+		}
+		if reason = err; ctx.Err() == nil {
+			unavailable.Store(r, reason)
+		}
+	}
+	if r.Stable() {
+		t.Fatalf("%v", reason)
+	}
+	t.Skipf("SKIPPED: nothing is tried on %s, which cannot be had today: %v", r, reason)
 }

@@ -66,6 +66,12 @@ type Report struct {
 	FirstErr error
 }
 
+// Disturbed says that the machine itself stood still for so long that the report says little about the target: for 20 ms
+// and for a quarter of the time without a good probe.
+func (r Report) Disturbed() bool {
+	return r.Late > 20*time.Millisecond && r.Late > max(r.Gap, r.Open)/4
+}
+
 // Probe starts to probe target, such as 198.51.100.100:9000.
 func (c *Client) Probe(target string, opts ProbeOptions) (*Probe, error) {
 	at, err := parseTarget(target)

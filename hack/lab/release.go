@@ -13,13 +13,28 @@ const (
 	Bullseye Release = "bullseye" // Debian 11
 	Bookworm Release = "bookworm" // Debian 12
 	Trixie   Release = "trixie"   // Debian 13
+
+	// In the making: they change every day, and on some days they cannot be had.
+	Sid          Release = "sid"          // Debian unstable
+	Experimental Release = "experimental" // sid with the HAProxy of Debian experimental
 )
 
-// Codename is the release's name in a Debian archive.
-func (r Release) Codename() string { return string(r) }
-
 // Releases lists every release of the lab, oldest first.
-func Releases() []Release { return []Release{Bullseye, Bookworm, Trixie} }
+func Releases() []Release { return append(StableReleases(), Sid, Experimental) }
+
+// StableReleases lists those that Debian has released, oldest first.
+func StableReleases() []Release { return []Release{Bullseye, Bookworm, Trixie} }
+
+// Stable says whether Debian has released it.
+func (r Release) Stable() bool { return slices.Contains(StableReleases(), r) }
+
+// suite is where the archive has the release's base.
+func (r Release) suite() string {
+	if r == Experimental {
+		return string(Sid)
+	}
+	return string(r)
+}
 
 // ParseRelease finds a release by its codename.
 func ParseRelease(name string) (Release, error) {

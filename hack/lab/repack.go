@@ -17,6 +17,34 @@ func (h *Host) AddRepackaged(ctx context.Context, pkg, version string) error {
 	return nil
 }
 
+// AddFrom puts a package of another release into the host's own repository, beside its own. The host knows of it after its
+// next apt-get update.
+func (h *Host) AddFrom(ctx context.Context, r Release, pkg string) error {
+	base, err := baseTree(ctx, r, h.lab.log)
+	if err == nil {
+		err = copyPackage(ctx, filepath.Join(base, "srv/repo"), filepath.Join(h.root(), "srv/repo"), pkg)
+	}
+	if err != nil {
+		return fmt.Errorf("cannot offer %s of %s on %s: %w", pkg, r, h.name, err)
+	}
+	return nil
+}
+
+// copyPackage copies a package from one repository to another one.
+func copyPackage(ctx context.Context, from, to, pkg string) error {
+	found, err := filepath.Glob(filepath.Join(from, pkg+"_*.deb"))
+	if err != nil {
+		return err
+	}
+	if len(found) == 0 {
+		return fmt.Errorf("no such package in %s", from)
+	}
+	if _, err := run(ctx, append([]string{"cp", "--"}, append(found, to)...)...); err != nil {
+		return err
+	}
+	return index(ctx, to)
+}
+
 var versionLine = regexp.MustCompile(`(?m)^Version: .*$`)
 
 func repack(ctx context.Context, repo, pkg, version string) error {

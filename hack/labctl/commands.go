@@ -17,13 +17,13 @@ func (s *stage) do(ctx context.Context, args []string, w io.Writer) error {
 	case "status":
 		return s.status(w)
 	case "partition":
-		return s.lab.Partition(s.hosts[0], s.hosts[1])
+		return s.Partition(s.hosts[0], s.hosts[1])
 	case "heal":
-		return s.lab.Heal()
+		return s.Heal()
 	case "cp":
 		return s.setMode(args[1], args[2])
 	case "get":
-		server, err := s.client.Get(ctx, args[1])
+		server, err := s.Client.Get(ctx, args[1])
 		if err == nil {
 			fmt.Fprintln(w, server)
 		}
@@ -75,7 +75,7 @@ func (s *stage) setMode(name, text string) error {
 	if err != nil {
 		return err
 	}
-	for _, cp := range s.cps {
+	for _, cp := range s.Planes {
 		if cp.Name() == name {
 			return cp.Set(mode)
 		}
@@ -95,7 +95,7 @@ func (s *stage) status(w io.Writer) error {
 		}
 		fmt.Fprintf(w, "%-7s %-9s %s\n", h.Name(), h.Release(), state)
 	}
-	for _, cp := range s.cps {
+	for _, cp := range s.Planes {
 		n := cp.Requests()
 		fmt.Fprintf(w, "%-7s %-9s %s, asked %d times for /readyz, %d times for more\n", cp.Name(), cp.Mode(), cp.Addr(), n.Readyz, n.Other)
 	}
@@ -111,7 +111,7 @@ func (s *stage) probe(ctx context.Context, target, duration string, w io.Writer)
 	if err != nil {
 		return err
 	}
-	p, err := s.client.Probe(target, lab.ProbeOptions{})
+	p, err := s.Client.Probe(target, lab.ProbeOptions{})
 	if err != nil {
 		return err
 	}

@@ -25,6 +25,7 @@ type Unit struct {
 	UnitFileState    string            // enabled, disabled, masked, masked-runtime … "" where it does not exist
 	NeedDaemonReload bool              // files changed since systemd read them
 	MainPID          int               // 0 where not running
+	Replaced         bool              // the unit runs a program whose file was replaced since, as by an upgrade
 	CommandLine      []string          // of the main process; nil where it is not running or may not be seen
 	InvocationID     string            // names one run of the unit; "" where it never ran
 	ActiveSince      time.Time         // zero where not active

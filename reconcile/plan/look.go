@@ -39,9 +39,12 @@ func (f FactFinder) Look(ctx context.Context, spec *api.LoadBalancerSpec) (Look,
 // ChangesRouter says whether the plan makes keepalived read another configuration.
 func (l Look) ChangesRouter() bool { return l.writes(l.Desired.Facts.KeepalivedConfig) }
 
-// ChangesPrograms says whether the plan changes what HAProxy or keepalived read.
+// ChangesPrograms says whether the plan brings a configuration and a program together that were not before: it changes
+// what HAProxy or keepalived read, or one of them is another program than before.
 func (l Look) ChangesPrograms() bool {
-	return l.ChangesRouter() || l.writes(l.Desired.Facts.HAProxyConfig)
+	return l.ChangesRouter() || l.writes(l.Desired.Facts.HAProxyConfig) || slices.ContainsFunc(l.Plan.Configure, func(s Step) bool {
+		return s.Verb == verbCheck || (s.Verb == verbReload || s.Verb == verbRestart) && l.Observed.Units[s.Object].Replaced
+	})
 }
 
 func (l Look) writes(path string) bool {

@@ -21,6 +21,9 @@ type Plan struct {
 
 	// Tidy is what nobody sees and nobody misses where it is not done: with only that left the host is as wanted.
 	Tidy []Step
+
+	// Pending is what waits for something else to happen, in words.
+	Pending []string
 }
 
 // Steps are all steps in their order, but for those of Tidy.
@@ -34,6 +37,7 @@ func (p Plan) Empty() bool { return len(p.Install)+len(p.Configure) == 0 }
 func NewPlan(d Desired, o Observed) Plan {
 	p := planner{d: d, o: o}
 	p.packages()
+	p.programs()
 	p.holds()
 	p.firewall()
 	p.files()
@@ -230,7 +234,8 @@ func (p *planner) units() {
 		case !have.Active():
 			p.configure(startUnit(want.Name, want.Config, want.Rest))
 		case p.o.Moved[want.Name]:
-			p.configure(restartUnit(want.Name, want.Config))
+			p.configure(restartUnit(want.Name, want.Config, "whose configuration is now "+want.Config))
+		case p.replaced(want):
 		default:
 			p.load(want)
 		}

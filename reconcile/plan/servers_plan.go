@@ -107,7 +107,7 @@ func (b backend) steps(config string, running []host.RunningServer, former map[s
 			steps = append(steps, addServer(b.Name, config, want))
 		default:
 			if what, commands := b.set(want, have); len(commands) > 0 {
-				steps = append(steps, setServer(b.Name, want.Name, config, what, commands))
+				steps = append(steps, setServer(b.Name, want, have, config, what, commands))
 			}
 		}
 	}

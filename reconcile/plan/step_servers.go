@@ -3,7 +3,10 @@ package plan
 import (
 	"context"
 	"fmt"
+	"net/netip"
+	"slices"
 	"strings"
+	"time"
 
 	"rlb.dev/rlb-agent/reconcile/host"
 	"rlb.dev/rlb-agent/render"
@@ -34,8 +37,42 @@ func serverStep(backend, server, config, what string, commands ...string) Step {
 }
 
 // setServer makes a server of the running HAProxy what its line says. Connections that it has stay.
-func setServer(backend, server, config string, what, commands []string) Step {
-	return serverStep(backend, server, config, strings.Join(what, ", "), commands...)
+func setServer(backend string, want render.Server, have host.RunningServer, config string, what, commands []string) Step {
+	s := serverStep(backend, want.Name, config, strings.Join(what, ", "), commands...)
+	addr, give := want.Addr(), s.Do
+	if !addr.IsValid() || addr == have.Addr {
+		return s
+	}
+	s.Do = func(ctx context.Context, t *Tools) error {
+		if err := give(ctx, t); err != nil {
+			return err
+		}
+		return awaitAddress(ctx, t.Host, backend, want.Name, addr)
+	}
+	return s
+}
+
+// HAProxy 3.0 and newer answer before they change an address, and lose a second change that comes before the first is done.
+const (
+	addressTime  = time.Second           // after which it does not come
+	addressPause = 10 * time.Millisecond // between two looks
+)
+
+// awaitAddress waits until a server of the running HAProxy has its new address.
+func awaitAddress(ctx context.Context, o host.Observer, backend, server string, addr netip.AddrPort) error {
+	for deadline := time.Now().Add(addressTime); ; time.Sleep(addressPause) {
+		servers, err := o.RunningServers(ctx)
+		if err != nil {
+			return err
+		}
+		at := slices.IndexFunc(servers, func(have host.RunningServer) bool { return have.Backend == backend && have.Name == server })
+		switch {
+		case at >= 0 && servers[at].Addr == addr:
+			return nil
+		case time.Now().After(deadline):
+			return fmt.Errorf("cannot see address %v at server %s/%s", addr, backend, server)
+		}
+	}
 }
 
 // addServer brings a new server into the running HAProxy.

@@ -103,11 +103,13 @@ func reloadUnit(name, config string) Step {
 	return s.undoneBy(s)
 }
 
-// restartUnit makes a unit read its configuration at another place: on a reload its process would look at the place
-// of its start.
-func restartUnit(name, config string) Step {
-	s := unitStep("restart", name, host.Host.RestartUnit)
-	s.Text = "restart " + name + ", whose configuration is now " + config
+const verbRestart = "restart"
+
+// restartUnit makes a unit run what a reload would not bring: its configuration at another place than that of its start,
+// or a program that was replaced since.
+func restartUnit(name, config, why string) Step {
+	s := unitStep(verbRestart, name, host.Host.RestartUnit)
+	s.Text = "restart " + name + ", " + why
 	s.Loads, s.Serving = Load{name, config}, true
 	return s.undoneBy(s)
 }

@@ -175,7 +175,7 @@ func (t *Teardown) units() {
 		case !have.Active():
 			t.add(startUnit(name, path, 0))
 		case t.o.Moved[name]:
-			t.add(restartUnit(name, path))
+			t.add(restartUnit(name, path, "whose configuration is now "+path))
 		case written && t.o.Loaded[name] != config.Digest:
 			t.add(reloadUnit(name, path))
 		}

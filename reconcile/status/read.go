@@ -58,6 +58,7 @@ func (r *reading) read(ctx context.Context, doc *api.Document, specErr error, lo
 	r.look, r.spec, r.notSeen = *look, &doc.Spec, append(r.notSeen, look.Observed.Unchecked...)
 	s.Metadata.Name, s.Node = doc.Spec.Metadata.Name, look.Desired.Facts.Node
 	s.Versions = Versions{HAProxy: string(look.Desired.Facts.HAProxyVersion), Keepalived: string(look.Desired.Facts.KeepalivedVersion)}
+	s.Pending = look.Plan.Pending
 	trial, _ := state.RunningTrial(ctx, o)
 	s.Updates = r.updates(ctx, look.Observed.Packages)
 	r.records(ctx, &s)

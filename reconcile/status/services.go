@@ -79,7 +79,8 @@ func (r *reading) haproxy(ctx context.Context, s *Status) (now haproxyNow, probl
 	return now, problems
 }
 
-// listeners is where HAProxy listens, by its present workers; where its master does not tell them, by its name.
+// listeners is where HAProxy listens, by its workers; where its master does not tell them, by its name. From 3.1 on a new
+// worker is told before it listens. The old ones listen until then, and not any more.
 func (r *reading) listeners(ctx context.Context, s *Status, unit host.Unit) (listening []netip.AddrPort, ok bool) {
 	ask, cancel := context.WithTimeout(ctx, askTime)
 	defer cancel()
@@ -87,7 +88,7 @@ func (r *reading) listeners(ctx context.Context, s *Status, unit host.Unit) (lis
 		workers, err := r.o.Workers(ask, socket)
 		if err == nil {
 			s.HAProxy.OldWorkers = len(workers.Old)
-			listening, err = r.o.Listeners(ctx, workers.Current...)
+			listening, err = r.o.Listeners(ctx, slices.Concat(workers.Current, workers.Old)...)
 		}
 		if err == nil {
 			return listening, true

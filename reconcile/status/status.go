@@ -27,6 +27,7 @@ type Status struct {
 	Drift              state.DriftRecord `json:"drift"`
 	LastReconcile      *Run              `json:"lastReconcile,omitempty"`
 	Conditions         []Condition       `json:"conditions,omitempty"`
+	Pending            []string          `json:"pending,omitempty"` // what waits for something else to happen, and for what
 	Versions           Versions          `json:"versions,omitzero"`
 	Updates            *Updates          `json:"updates,omitempty"`
 	NotSeen            []string          `json:"notSeen,omitempty"` // what could not be looked at, and why

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"rlb.dev/rlb-agent/hack/lab"
+	"rlb.dev/rlb-agent/hack/lab/pair"
 )
 
 // A fault is what is done to the active host while a client is served.
@@ -42,7 +43,7 @@ func on(args ...string) func(context.Context, *trial) error {
 }
 
 // moved: the other host alone has the virtual IP.
-func moved(t *trial) bool { return holds(t.standby) && !holds(t.active) }
+func moved(t *trial) bool { return pair.Holds(t.standby) && !pair.Holds(t.active) }
 
 var faults = []fault{
 	{name: "keepalived-stop", title: "keepalived stopped", inject: on("systemctl", "--no-block", "stop", "keepalived"), over: moved},
@@ -61,7 +62,7 @@ var faults = []fault{
 	{name: "reloads", title: "100 reloads", inject: reloads, watch: 300 * time.Millisecond, loaded: true, long: 500, once: true},
 	// the last one: with classic the client may look for the virtual IP at the wrong host from then on
 	{name: "heal", title: "partition healed", before: part, inject: func(_ context.Context, t *trial) error { return t.Heal() },
-		over: func(t *trial) bool { return holds(t.active) != holds(t.standby) }, watch: 500 * time.Millisecond},
+		over: func(t *trial) bool { return pair.Holds(t.active) != pair.Holds(t.standby) }, watch: 500 * time.Millisecond},
 }
 
 // part cuts the hosts off from each other and waits until both have the virtual IP.
@@ -69,28 +70,28 @@ func part(ctx context.Context, t *trial) error {
 	if err := t.Partition(t.hosts[0], t.hosts[1]); err != nil {
 		return err
 	}
-	return until(ctx, bound, func() bool { return holds(t.active) && holds(t.standby) })
+	return lab.Until(ctx, bound, func() bool { return pair.Holds(t.active) && pair.Holds(t.standby) })
 }
 
-// drain gives the virtual IP away in order. A spec without nodes leaves nobody to look for first.
+// drain moves the virtual IP to the peer. Without nodes in the spec the agent knows no peer, and has to be forced.
 func drain(ctx context.Context, t *trial) error {
-	args := []string{agent, "drain"}
+	args := []string{pair.Agent, "drain"}
 	if !t.setup.daemon {
 		args = append(args, "--force")
 	}
 	return on(args...)(ctx, t)
 }
 
-// edit changes the spec on both hosts. The original has nobody who notices, so that the agent is run by hand.
+// edit changes the spec on both hosts. The original has no daemon, so the agent is run by hand.
 func edit(ctx context.Context, t *trial) error {
 	t.edits++
-	if err := t.each(func(h *lab.Host) error {
-		return h.WriteFile("/etc/rlb/spec.yaml", []byte(t.setup.specOf(t.edits)), 0o644)
+	if err := pair.Each(t.hosts, func(h *lab.Host) error {
+		return h.WriteFile(pair.SpecFile, []byte(t.setup.specOf(t.edits)), 0o644)
 	}); err != nil || t.setup.daemon {
 		return err
 	}
 	for _, h := range []*lab.Host{t.standby, t.active} {
-		if _, err := h.Run(ctx, agent, "--once"); err != nil {
+		if _, err := h.Run(ctx, pair.Agent, "--once"); err != nil {
 			return err
 		}
 	}
@@ -127,29 +128,14 @@ func (f fault) times(n int, s setup) int {
 }
 
 // lacks says why a fault cannot be made on a pair; empty if it can.
-func (p *pair) lacks(ctx context.Context, f fault) string {
+func (p *bench) lacks(ctx context.Context, f fault) string {
 	switch {
 	case f.daemon && !p.setup.daemon:
 		return "no agent runs all the time"
 	case f.name == "drain":
-		if out, _ := p.hosts[0].Run(ctx, agent, "help"); !strings.Contains(out, "undrain") {
+		if out, _ := p.hosts[0].Run(ctx, pair.Agent, "help"); !strings.Contains(out, "undrain") {
 			return "this agent has no such command"
 		}
 	}
 	return ""
-}
-
-// until waits for a condition.
-func until(ctx context.Context, within time.Duration, condition func() bool) error {
-	for end := time.Now().Add(within); !condition(); {
-		if time.Now().After(end) {
-			return fmt.Errorf("cannot see it within %s", within)
-		}
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-time.After(5 * time.Millisecond):
-		}
-	}
-	return nil
 }

@@ -115,14 +115,14 @@ func progress(format string, args ...any) { fmt.Fprintf(os.Stderr, "  "+format+"
 // measure makes a pair, and every fault that was asked for on it. After a fault that it does not get over the pair is
 // made anew for the next one.
 func measure(ctx context.Context, s setup, o options) (rows results, err error) {
-	var p *pair
+	var p *bench
 	var errs []error
 	for _, f := range faults {
 		if len(o.faults) > 0 && !slices.Contains(o.faults, f.name) || !s.has(f.name) {
 			continue
 		}
 		if p == nil {
-			if p, err = newPair(ctx, s, o); err != nil {
+			if p, err = newBench(ctx, s, o); err != nil {
 				return rows, errors.Join(append(errs, err)...)
 			}
 		}
@@ -147,13 +147,13 @@ func measure(ctx context.Context, s setup, o options) (rows results, err error) 
 }
 
 // repeat makes a fault so many times. What the machine itself spoiled is measured again, but not without end.
-func (p *pair) repeat(ctx context.Context, f fault, times int) (samples []sample, err error) {
+func (p *bench) repeat(ctx context.Context, f fault, times int) (samples []sample, err error) {
 	for again := 0; len(samples) < times; {
 		one, err := p.try(ctx, f)
 		if err != nil {
 			return samples, err
 		}
-		if !f.loaded && one.disturbed() && again < times {
+		if !f.loaded && one.Disturbed && again < times {
 			again++
 			progress("%s, %s: measured again, the machine itself stood still for %.0f ms", p.setup.name, f.title, one.Late)
 			continue

@@ -8,11 +8,12 @@ import (
 	"time"
 
 	"rlb.dev/rlb-agent/hack/lab"
+	"rlb.dev/rlb-agent/hack/lab/pair"
 )
 
 // A trial is one fault on a pair.
 type trial struct {
-	*pair
+	*bench
 	active, standby *lab.Host // before the fault
 }
 
@@ -29,6 +30,8 @@ type sample struct {
 	Holders []string       `json:"holders"`           // who had the virtual IP from when on, as "12 ms: lb1 lb2"
 	Late    float64        `json:"late"`              // by how much the client itself was late at worst
 	Rate    float64        `json:"rate"`              // connections a second that were made
+
+	Disturbed bool `json:"-"` // by the machine itself
 }
 
 func (s sample) String() string {
@@ -54,18 +57,15 @@ func (s sample) String() string {
 	return text
 }
 
-// disturbed says that the client itself was late by so much that the sample says little about the pair.
-func (s sample) disturbed() bool { return s.Late > 20 && s.Late > s.Gap/4 }
-
 // try makes the fault once and brings the pair back to rest.
-func (p *pair) try(ctx context.Context, f fault) (sample, error) {
-	t := &trial{pair: p}
+func (p *bench) try(ctx context.Context, f fault) (sample, error) {
+	t := &trial{bench: p}
 	t.active, t.standby = p.roles()
 	one, err := t.run(ctx, f)
 	if err != nil {
 		return one, err
 	}
-	if err := p.mend(ctx); err != nil {
+	if err := p.restore(ctx); err != nil {
 		return one, err
 	}
 	return one, p.settle(ctx)
@@ -86,7 +86,7 @@ func (t *trial) run(ctx context.Context, f fault) (one sample, err error) {
 			return one, err
 		}
 	}
-	target, opts := service, lab.ProbeOptions{}
+	target, opts := pair.Service, lab.ProbeOptions{}
 	if f.loaded {
 		target, opts = light, lab.ProbeOptions{Interval: time.Second / time.Duration(t.rate), Timeout: 3 * time.Second, Name: true, AtOnce: 300}
 	}
@@ -97,28 +97,32 @@ func (t *trial) run(ctx context.Context, f fault) (one sample, err error) {
 	served := func(since time.Time) func() bool {
 		return func() bool { return probe.Streak(since) >= 20 }
 	}
-	if err := until(ctx, 20*time.Second, served(time.Time{})); err != nil {
+	if err := lab.Until(ctx, 20*time.Second, served(time.Time{})); err != nil {
 		return one, errors.Join(err, fmt.Errorf("no service before the fault: %v", probe.Stop().Errors))
 	}
-	holders := t.watchHolders()
+	watched := pair.Watch(t.hosts...)
 	start := time.Now()
 	err = f.inject(ctx, t)
 	if err == nil && f.over != nil {
-		_ = until(ctx, bound-time.Since(start), func() bool { return f.over(t) })
+		_ = lab.Until(ctx, bound-time.Since(start), func() bool { return f.over(t) })
 	}
 	if err == nil {
-		_ = until(ctx, bound, func() bool { return time.Since(start) >= f.watch })
+		_ = lab.Until(ctx, bound, func() bool { return time.Since(start) >= f.watch })
 		// a client that is not served any more has had its time by now, if the fault is one of those without an end
-		_ = until(ctx, max(bound-time.Since(start), time.Second), served(time.Now()))
+		_ = lab.Until(ctx, max(bound-time.Since(start), time.Second), served(time.Now()))
 	}
 	report := probe.Stop()
-	holders.stop(&one)
+	seen := watched()
+	one.Two, one.Split = millis(seen.Total(2)), len(seen[len(seen)-1].Holders) == 2
+	for _, period := range seen {
+		one.Holders = append(one.Holders, period.String())
+	}
 	one.Gap, one.Endless = millis(report.Gap), false
 	if report.Open > time.Second {
 		one.Gap, one.Endless = millis(report.Open), true
 	}
 	one.Total, one.Failed, one.Late = report.Total, report.Failed, millis(report.Late)
-	one.Errors = report.Errors
+	one.Errors, one.Disturbed = report.Errors, report.Disturbed()
 	one.Rate = float64(report.Total) / report.Took.Seconds()
 	for _, conn := range quiet {
 		conn.Poke()
@@ -137,7 +141,7 @@ func (t *trial) run(ctx context.Context, f fault) (one sample, err error) {
 // quiet opens long and quiet connections.
 func (t *trial) quiet(ctx context.Context, n int) (conns []*lab.LongConn, err error) {
 	for range n {
-		conn, err := t.Client.LongConn(ctx, service)
+		conn, err := t.Client.LongConn(ctx, pair.Service)
 		if err != nil {
 			return conns, err
 		}
@@ -147,50 +151,3 @@ func (t *trial) quiet(ctx context.Context, n int) (conns []*lab.LongConn, err er
 }
 
 func millis(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
-
-// holders looks every 2 ms who has the virtual IP.
-type holders struct {
-	end, ended chan struct{}
-	two        time.Duration
-	both       bool // now
-	changes    []string
-}
-
-func (t *trial) watchHolders() *holders {
-	w := &holders{end: make(chan struct{}), ended: make(chan struct{})}
-	go func() {
-		defer close(w.ended)
-		start := time.Now()
-		last, before := start, "?"
-		for {
-			var names []string
-			for _, h := range t.hosts {
-				if holds(h) {
-					names = append(names, h.Name())
-				}
-			}
-			now, both := time.Now(), len(names) == len(t.hosts)
-			if both && w.both {
-				w.two += now.Sub(last)
-			}
-			if who := strings.Join(names, " "); who != before {
-				w.changes = append(w.changes, fmt.Sprintf("%.0f ms: %s", millis(now.Sub(start)), who))
-				before = who
-			}
-			w.both, last = both, now
-			select {
-			case <-w.end:
-				return
-			case <-time.After(2 * time.Millisecond):
-			}
-		}
-	}()
-	return w
-}
-
-// stop ends the look and puts what was seen into a sample.
-func (w *holders) stop(one *sample) {
-	close(w.end)
-	<-w.ended
-	one.Two, one.Split, one.Holders = millis(w.two), w.both, w.changes
-}

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"net/netip"
 	"os"
 	"os/signal"
 	"strings"
@@ -15,18 +14,8 @@ import (
 	"time"
 
 	"rlb.dev/rlb-agent/hack/lab"
+	"rlb.dev/rlb-agent/hack/lab/pair"
 )
-
-const spec = `apiVersion: rlb.dev/v1
-kind: LoadBalancerSpec
-virtualIPs: [198.51.100.100]
-services:
-- name: kube-apiserver
-  port: 9000
-  servers:
-  - {name: cp1, address: 198.51.100.21, port: 6443}
-reconcile: {interval: 1h}
-`
 
 func main() {
 	binary := flag.String("agent", "bin/rlb-agent", "the agent's binary")
@@ -46,28 +35,26 @@ func run(ctx context.Context, binary string, idle time.Duration, edits int) (err
 	if err := lab.Available(); err != nil {
 		return err
 	}
-	l, err := lab.New(ctx, lab.Options{})
+	stage, err := lab.NewStage(ctx, lab.Options{}, 1)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, l.Close()) }()
-	if _, err := l.AddControlPlane(ctx, "cp1", netip.MustParsePrefix("198.51.100.21/24")); err != nil {
-		return err
-	}
-	h, err := l.AddHost(ctx, "lb1", lab.Trixie, lab.HostOptions{Addr: netip.MustParsePrefix("198.51.100.11/24"), Installed: true})
+	defer func() { err = errors.Join(err, stage.Close()) }()
+	files, err := pair.Files(binary, "hack/systemd/rlb-agent.service")
 	if err != nil {
 		return err
 	}
-	if err := errors.Join(
-		h.CopyIn(binary, "/usr/local/sbin/rlb-agent", 0o755),
-		h.CopyIn("hack/systemd/rlb-agent.service", "/etc/systemd/system/rlb-agent.service", 0o644),
-		h.WriteFile("/etc/rlb/spec.yaml", []byte(spec), 0o644),
-	); err != nil {
+	files = append(files, lab.File{Path: pair.SpecFile, Data: []byte(pair.Spec(1, "reconcile: {interval: 1h}"))})
+	hosts, err := stage.AddHosts(ctx, lab.HostOptions{Installed: true, Files: files}, lab.Trixie)
+	if err != nil {
 		return err
 	}
-	if _, err := h.Sh(ctx, `systemctl daemon-reload; systemctl enable --now rlb-agent
-		for i in $(seq 300); do ip -4 addr show eth0 | grep -q 198.51.100.100 && exit 0; sleep 0.1; done; exit 1`); err != nil {
+	h := hosts[0]
+	if _, err := h.Run(ctx, "systemctl", "enable", "--now", "rlb-agent"); err != nil {
 		return err
+	}
+	if err := lab.Until(ctx, 30*time.Second, func() bool { return pair.Holds(h) }); err != nil {
+		return fmt.Errorf("the host does not hold the virtual IP: %w", err)
 	}
 	time.Sleep(5 * time.Second) // the first run is over, and what it woke
 

@@ -31,7 +31,8 @@ func (h *Host) Check(ctx context.Context, files []render.File) (unchecked []stri
 		candidate := filepath.Join(dir, filepath.Base(file.Path))
 		switch file.Kind {
 		case render.HAProxyConfig:
-			program, args = "haproxy", []string{"-c", "-f", candidate} // with -q it would not say why
+			program = "haproxy"
+			args = append([]string{"-c"}, h.configArgs(ctx, "haproxy.service", file.Path, candidate)...) // with -q it would not say why
 		case render.KeepalivedConfig:
 			if v := keepalivedEmpty(file); v != nil {
 				refusals = append(refusals, v)

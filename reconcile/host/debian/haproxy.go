@@ -86,15 +86,16 @@ func askSocket(ctx context.Context, path, question string) (string, error) {
 
 var (
 	failedReloads = regexp.MustCompile(`\[failed: (\d+)\]`)
-	wasWorker     = regexp.MustCompile(`\[was: \d+\]\s+(\d+)`) // and the reloads since
+	oldWorker     = regexp.MustCompile(`^\d+\s+worker\s+(?:\[was: \d+\]\s+)?(\d+)`) // and the reloads since it began
 )
 
 // parseProc reads the answer to "show proc": a heading, the master's line, and the workers below "# workers" and
-// "# old workers". HAProxy before 2.5 has one column more and does not tell of failed reloads: after one it calls all
-// workers old, though the youngest of them accepts connections. Programs (up to 3.2) are not our business.
+// "# old workers". After a failed reload HAProxy before 2.5, and 3.1 and newer, call all workers old, though the youngest of
+// them accepts connections. Those before 2.5 have one column more, and do not tell that it failed. Programs (up to 3.2)
+// are not our business.
 func parseProc(text string) (w host.Workers, ok bool) {
 	section := ""
-	reloads := make(map[int]int) // of old workers, where HAProxy is before 2.5
+	reloads := make(map[int]int) // since an old worker began
 	for line := range strings.Lines(text) {
 		line = strings.TrimSpace(line)
 		if heading, isHeading := strings.CutPrefix(line, "# "); isHeading {
@@ -119,13 +120,13 @@ func parseProc(text string) (w host.Workers, ok bool) {
 			w.Current = append(w.Current, pid)
 		case field[1] == "worker" && section == "old workers":
 			w.Old = append(w.Old, pid)
-			if m := wasWorker.FindStringSubmatch(line); m != nil {
+			if m := oldWorker.FindStringSubmatch(line); m != nil {
 				reloads[pid], _ = strconv.Atoi(m[1]) // digits
 			}
 		}
 	}
 	if len(w.Current) == 0 && len(reloads) > 0 {
-		w.Failed = 1
+		w.Failed = max(w.Failed, 1)
 		youngest := slices.Min(slices.Collect(maps.Values(reloads)))
 		accepts := func(pid int) bool { return reloads[pid] == youngest }
 		w.Current = slices.DeleteFunc(slices.Clone(w.Old), func(pid int) bool { return !accepts(pid) })

@@ -15,7 +15,7 @@ import (
 	"rlb.dev/rlb-agent/reconcile/host"
 )
 
-// Recorded from the HAProxy of each Debian release; the last one is made after its source, as it has programs.
+// Recorded from the HAProxy of each Debian release; 3.0's is made after its source, as it has programs.
 const (
 	proc22 = `#<PID>          <type>          <relative PID>  <reloads>       <uptime>        <version>      
 18              master          0               1               0d00h00m01s     2.2.9-2+deb11u6
@@ -54,6 +54,29 @@ const (
 1255            cmd             1               0d00h00m00s     -
 
 `
+	proc32Failed = `#<PID>          <type>          <reloads>       <uptime>        <version>      
+11              master          2 [failed: 1]   0d00h00m05s     3.2.26-1       
+# workers
+# old workers
+14              worker          2               0d00h00m05s     3.2.26-1       
+
+`
+	proc34 = `#<PID>          <type>          <reloads>       <uptime>        <version>      
+12              master          1 [failed: 0]   0d00h00m03s     3.4.7-1        
+# workers
+21              worker          0               0d00h00m02s     3.4.7-1        
+# old workers
+15              worker          1               0d00h00m03s     3.4.7-1        
+
+`
+	proc34Failed = `#<PID>          <type>          <reloads>       <uptime>        <version>      
+12              master          2 [failed: 1]   0d00h00m06s     3.4.7-1        
+# workers
+# old workers
+21              worker          1               0d00h00m05s     3.4.7-1        
+15              worker          2               0d00h00m06s     3.4.7-1        
+
+`
 )
 
 func TestParseProc(t *testing.T) {
@@ -65,6 +88,9 @@ func TestParseProc(t *testing.T) {
 		{"2.2 after a failed reload", proc22Failed, host.Workers{Current: []int{23}, Old: []int{20}, Failed: 1}},
 		{"2.6 after a failed reload", proc26, host.Workers{Current: []int{24}, Old: []int{20}, Failed: 1}},
 		{"3.0 with programs", proc30, host.Workers{Current: []int{20}}},
+		{"3.2 after a failed reload", proc32Failed, host.Workers{Current: []int{14}, Old: []int{}, Failed: 1}},
+		{"3.4", proc34, host.Workers{Current: []int{21}, Old: []int{15}}},
+		{"3.4 after a failed reload", proc34Failed, host.Workers{Current: []int{21}, Old: []int{15}, Failed: 1}},
 	} {
 		got, ok := parseProc(test.text)
 		if diff := cmp.Diff(test.want, got); !ok || diff != "" {

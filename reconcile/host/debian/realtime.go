@@ -34,8 +34,25 @@ func (h *Host) HastenVRRP(ctx context.Context, keepalived int) error {
 	return errors.Join(errs...)
 }
 
+// childrenIn are the children in the lists of a process's threads.
+func childrenIn(lists []string) (all []int) {
+	for _, path := range lists {
+		text, _ := os.ReadFile(path)
+		for _, word := range strings.Fields(string(text)) {
+			if pid, err := strconv.Atoi(word); err == nil {
+				all = append(all, pid)
+			}
+		}
+	}
+	return all
+}
+
 // children are the processes of that parent.
 func (h *Host) children(parent int) ([]int, error) {
+	if lists, _ := filepath.Glob(filepath.Join(h.proc, strconv.Itoa(parent), "task", "*", "children")); len(lists) > 0 {
+		return childrenIn(lists), nil
+	}
+	// Not every kernel has them (proc(5), /proc/pid/task/tid/children).
 	stats, err := filepath.Glob(filepath.Join(h.proc, "[0-9]*", "stat"))
 	if err != nil {
 		return nil, err

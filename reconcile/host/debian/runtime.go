@@ -99,8 +99,11 @@ func parseServers(text string) ([]host.RunningServer, error) {
 		if s.Name == "" {
 			return nil, fmt.Errorf("unexpected answer %q", states[:min(len(states), 200)])
 		}
-		if addr, err := netip.ParseAddr(get("srv_addr")); err == nil {
+		switch addr, err := netip.ParseAddr(get("srv_addr")); {
+		case err == nil:
 			s.Addr = netip.AddrPortFrom(addr.Unmap(), uint16(number(get("srv_port"))))
+		case get("srv_fqdn") == "-": // HAProxy's own, of a proxy that 2.2 and 2.4 call MASTER: neither an address nor a name
+			continue
 		}
 		admin, check := number(get("srv_admin_state")), number(get("srv_check_state"))
 		switch {

@@ -19,6 +19,7 @@ const (
 2 web 2 b ::1 0 1 1 1 0 8 2 0 14 0 0 0 - 7002 -
 2 web 3 c - 0 32 1 1 1 1 0 0 14 0 0 0 cp.example 7003 -
 2 web 4 d 127.0.0.1 2 8 1 1 0 1 0 2 0 0 0 0 - 7004 -
+4 MASTER 1 cur-1 - 2 0 0 0 1 1 0 0 0 0 0 0 - 0 -
 
 ` + runningStat
 	running26 = `1

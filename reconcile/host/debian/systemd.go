@@ -66,6 +66,7 @@ func (h *Host) Unit(ctx context.Context, name string) (host.Unit, error) {
 		UnitFileState:    p.text("UnitFileState"),
 		NeedDaemonReload: p.bool("NeedDaemonReload"),
 		MainPID:          p.int("MainPID"),
+		Replaced:         h.replaced(p.int("MainPID")),
 		CommandLine:      h.commandLine(p.int("MainPID")),
 		InvocationID:     p.hex("InvocationID"),
 	}

@@ -32,8 +32,10 @@ type Host struct {
 	Unchecked string                // a word in HAProxy's configuration with which a server is never checked
 	Role      host.Role             // what keepalived's instances are, BACKUP where it is ""
 	Lost      string                // a word in keepalived's configuration with which it has no instances
-	Forbidden map[string]string     // words that a program ("haproxy", "keepalived") refuses in its configuration
+	Forbidden map[string]string     // words that a program ("haproxy", "keepalived 1:2.3.3-1") refuses in its configuration
 	OldMaster bool                  // HAProxy before 2.6, which does not tell of failed reloads
+	KeepsOld  bool                  // packages neither reload nor restart a daemon
+	Reloading bool                  // a new worker of HAProxy is told that does not listen yet, as from 3.1 on
 	Routers   []render.Identity     // that others advertise
 	Detached  []string              // the commands of RunDetached
 	Deaf      bool                  // HAProxy listens nowhere, whatever it has loaded
@@ -41,8 +43,9 @@ type Host struct {
 	NotReady  error                 // what Ready says
 	Log       []string              // every call of a writer, in order
 
-	Stubborn string         // a word in commands of HAProxy's runtime API that it refuses
-	Sessions map[string]int // connections that servers of HAProxy ("web/server1") have, and that do not end
+	Stubborn    string         // a word in commands of HAProxy's runtime API that it refuses
+	LateAddress int            // for how many looks a server shows its former address after a change, as from HAProxy 3.0 on
+	Sessions    map[string]int // connections that servers of HAProxy ("web/server1") have, and that do not end
 
 	files    map[string]host.File
 	packages map[string]*pkg

@@ -136,7 +136,10 @@ func (h *Host) unpack(ctx context.Context, name, version string) {
 	case fresh:
 		u.enabled = true
 		_ = h.start(u) // install scripts do not mind
+	case changed && u.active && h.KeepsOld: // a policy forbids it
+		u.replaced = true
 	case changed && u.active && name == "haproxy":
+		u.replaced = true
 		_ = h.reload(u)
 	case changed && u.active:
 		h.stop(u)

@@ -60,7 +60,7 @@ func (u *unit) begin(now time.Time) {
 }
 
 func (h *Host) stop(u *unit) {
-	u.active, u.failed, u.pid, u.config, u.loaded, u.workers = false, false, 0, "", "", host.Workers{}
+	u.active, u.failed, u.replaced, u.pid, u.config, u.loaded, u.workers = false, false, false, 0, "", "", host.Workers{}
 	u.servers = nil
 }
 
@@ -75,7 +75,7 @@ func (h *Host) reload(u *unit) error {
 		u.loaded = data
 		return nil
 	}
-	if word := h.Forbidden["haproxy"]; data == "" || word != "" && strings.Contains(data, word) {
+	if data == "" || h.forbidden("haproxy", data) != "" {
 		return fmt.Errorf("cannot reload %s: it failed", u.name)
 	}
 	if h.bears(u.name, data) != nil {
@@ -83,14 +83,24 @@ func (h *Host) reload(u *unit) error {
 		return nil
 	}
 	u.workers = host.Workers{Old: u.workers.Current, Current: []int{h.next()}}
-	u.loaded, u.servers = data, serversIn(u.name, data)
+	u.loaded, u.servers, u.replaced = data, serversIn(u.name, data), false
 	return nil
+}
+
+// forbidden is the word in a configuration that the installed program refuses, or "".
+func (h *Host) forbidden(program, data string) string {
+	for _, key := range []string{program, program + " " + h.Installed(program)} {
+		if word := h.Forbidden[key]; word != "" && strings.Contains(data, word) {
+			return word
+		}
+	}
+	return ""
 }
 
 // bears says whether a process can run with a configuration.
 func (h *Host) bears(name, data string) error {
 	program, _ := strings.CutSuffix(name, ".service")
-	if word := h.Forbidden[program]; word != "" && strings.Contains(data, word) {
+	if h.forbidden(program, data) != "" {
 		return fmt.Errorf("%s refuses its configuration", program)
 	}
 	if program != "haproxy" {
@@ -166,11 +176,11 @@ func (h *Host) Check(ctx context.Context, files []render.File) (unchecked []stri
 	}
 	for _, f := range files {
 		program := map[render.Kind]string{render.HAProxyConfig: "haproxy", render.KeepalivedConfig: "keepalived"}[f.Kind]
-		switch word := h.Forbidden[program]; {
+		switch word := h.forbidden(program, string(f.Data)); {
 		case f.Kind != render.HAProxyConfig && f.Kind != render.KeepalivedConfig:
 		case h.Installed(program) == "":
 			unchecked = append(unchecked, program)
-		case word != "" && strings.Contains(string(f.Data), word):
+		case word != "":
 			line := 1 + strings.Count(string(f.Data[:strings.Index(string(f.Data), word)]), "\n")
 			verdict := host.Verdict{Path: f.Path, Line: line, Origin: f.Origin(line), Text: "unknown keyword '" + word + "'"}
 			return unchecked, &host.Refusal{Program: program, Lines: []host.Verdict{verdict}}
@@ -186,6 +196,9 @@ func (h *Host) Workers(ctx context.Context, masterSocket string) (host.Workers, 
 	}
 	if u := h.unit("haproxy.service"); u.active && strings.HasSuffix(h.environment(u.name)["EXTRAOPTS"], " "+masterSocket) {
 		workers := u.workers
+		if h.Reloading {
+			workers = host.Workers{Current: []int{h.serial + 1}, Old: u.workers.Current}
+		}
 		if h.OldMaster {
 			workers.Failed = 0
 		}

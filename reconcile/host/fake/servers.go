@@ -21,6 +21,8 @@ type server struct {
 	admin         host.AdminState
 	checkOff      bool
 	around        string // its backend's other lines
+	former        string // the address that it shows for so many looks more
+	looks         int
 }
 
 func (s server) place() string { return s.backend + "/" + s.name }
@@ -114,8 +116,12 @@ func (h *Host) RunningServers(ctx context.Context) ([]host.RunningServer, error)
 		return nil, unavailable("ask haproxy how its servers run")
 	}
 	var all []host.RunningServer
-	for _, s := range u.servers {
+	for i, s := range u.servers {
 		addr, _ := netip.ParseAddrPort(s.address)
+		if s.looks > 0 {
+			addr, _ = netip.ParseAddrPort(s.former)
+			u.servers[i].looks--
+		}
 		all = append(all, host.RunningServer{
 			Backend: s.backend, Name: s.name, Addr: addr, Weight: s.weight, MaxConnections: s.most,
 			Admin: s.admin, CheckOff: s.checkOff, Sessions: h.Sessions[s.place()],
@@ -189,7 +195,9 @@ func (h *Host) changeServer(u *unit, at int, verb string, words []string, refuse
 		if s.admin == host.AdminMaint && strings.Contains(s.words, "shutdown-sessions") {
 			delete(h.Sessions, s.place())
 		}
+	case words[0] == "addr" && s.looks > 0: // lost
 	case words[0] == "addr":
+		s.former, s.looks = s.address, h.LateAddress
 		port, _ := strconv.ParseUint(words[3], 10, 16)
 		s.address = netip.AddrPortFrom(netip.MustParseAddr(words[1]), uint16(port)).String()
 	case words[0] == "maxconn":

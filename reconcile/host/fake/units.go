@@ -33,6 +33,7 @@ type unit struct {
 	runs       int // how often it was started
 	invocation string
 	since      time.Time
+	replaced   bool   // its program was upgraded since it started
 	config     string // path that the running process was started with
 	loaded     string // content that it has read last
 	workers    host.Workers
@@ -82,6 +83,7 @@ func (h *Host) Unit(ctx context.Context, name string) (host.Unit, error) {
 	case u.failed:
 		state.ActiveState, state.SubState, state.Died = "failed", "failed", u.died
 	}
+	state.Replaced = u.active && u.replaced
 	state.NeedDaemonReload = h.stale(name)
 	if state.LoadState == "loaded" {
 		state.Environment = h.environment(name)

@@ -1,0 +1,133 @@
+package export
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/netip"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// listener is one address at which pages are shown, or are to be.
+type listener struct {
+	address    string
+	server     *http.Server  // nil where it does not listen
+	ended      chan struct{} // closed when the server has ended
+	lastLogged string        // why it does not listen
+}
+
+// relisten is how long to wait before an address is tried again that could not be had: it may not be there yet at boot.
+const relisten = 5 * time.Second
+
+// listen opens and closes addresses until they are those of the spec in force. It says when to try again, or 0.
+func (e *Exporter) listen() (again time.Duration) {
+	doc := e.current.spec()
+	if doc == nil {
+		return 0
+	}
+	for _, want := range []struct {
+		field, address string
+		show           pages
+	}{
+		{"metrics.address", doc.Spec.Metrics.Address, e.metricsPages},
+		{"web.address", doc.Spec.Web.Address, e.webPages},
+	} {
+		have := e.listeners[want.field]
+		if have != nil && have.address != want.address {
+			have.close()
+			delete(e.listeners, want.field)
+			have = nil
+		}
+		if want.address == "" || have.serving() {
+			continue
+		}
+		if have == nil {
+			have = &listener{address: want.address}
+			e.listeners[want.field] = have
+		}
+		if err := e.open(have, want.show); err != nil {
+			if text := err.Error(); text != have.lastLogged {
+				e.Log.Warn(want.field + ": nothing is served there yet: " + text)
+				have.lastLogged = text
+			}
+			again = relisten
+			continue
+		}
+		e.Log.Info("serving "+want.field, "address", want.address)
+	}
+	return again
+}
+
+// open begins to show pages at an address.
+func (e *Exporter) open(l *listener, show pages) error {
+	at, err := listenAt(l.address)
+	if err != nil {
+		return err
+	}
+	known := e.known
+	if strings.HasPrefix(l.address, "unix:") {
+		known = nil // no browser gets there
+	}
+	server, ended := newServer(e.Log, show, known), make(chan struct{})
+	l.server, l.ended, l.lastLogged = server, ended, ""
+	go func() {
+		if err := server.Serve(&conns{Listener: at, most: maxConns}); !errors.Is(err, http.ErrServerClosed) {
+			e.Log.Warn("cannot serve at "+l.address, "err", err)
+		}
+		close(ended)
+		e.poke()
+	}()
+	return nil
+}
+
+func (l *listener) serving() bool {
+	if l == nil || l.server == nil {
+		return false
+	}
+	select {
+	case <-l.ended:
+		return false
+	default:
+		return true
+	}
+}
+
+// close ends the answers that are under way, too.
+func (l *listener) close() {
+	if l.server != nil {
+		_ = l.server.Close() // the listener's errors change nothing
+		<-l.ended
+	}
+}
+
+// listenAt listens on "ip:port" or "unix:/path".
+func listenAt(address string) (net.Listener, error) {
+	if path, unix := strings.CutPrefix(address, "unix:"); unix {
+		return listenUnix(path)
+	}
+	addr, err := netip.ParseAddrPort(address)
+	if err != nil {
+		return nil, fmt.Errorf("cannot listen: %w", err)
+	}
+	network := "tcp" // [::] is both families
+	if addr.Addr().Is4() {
+		network = "tcp4"
+	}
+	l, err := new(net.ListenConfig).Listen(context.Background(), network, address)
+	if err != nil {
+		return nil, fmt.Errorf("cannot listen on %s: %w", address, errno(err))
+	}
+	return l, nil
+}
+
+// errno is the system's error alone, without the address that Go repeats.
+func errno(err error) error {
+	if number := syscall.Errno(0); errors.As(err, &number) {
+		return number
+	}
+	return err
+}

@@ -1,0 +1,118 @@
+package export
+
+import (
+	"context"
+
+	"rlb.dev/rlb-agent/reconcile/host"
+	"rlb.dev/rlb-agent/reconcile/state"
+	"rlb.dev/rlb-agent/reconcile/status"
+)
+
+var roles = []host.Role{host.RoleMaster, host.RoleBackup, host.RoleFault, host.RoleStopped, host.RoleUnknown}
+
+var haproxyStates = []host.HAProxyState{host.HAProxyAnswers, host.HAProxyFull, host.HAProxyHung, host.HAProxyStopped, host.HAProxyUnknown}
+
+// expose is all that is known, for Prometheus. The process is for who scrapes this one alone.
+func (e *Exporter) expose(ctx context.Context, process bool) []byte {
+	x := new(exposition)
+	x.family("rlb_build_info", gauge, "The agent's version.").add(1, "version", e.Version)
+	role, _ := state.ReadRole(ctx, e.Host)
+	exposeStatus(x, e.now(ctx), role.Transitions)
+	e.runs.expose(x)
+	if process {
+		exposeProcess(x)
+	}
+	return []byte(x.String())
+}
+
+// exposeStatus writes what a status tells. What is not known is not there.
+func exposeStatus(e *exposition, s status.Status, transitions int) {
+	if s.Kind == "" { // nobody has looked yet
+		return
+	}
+	exposeSpec(e, s)
+	set(e.family("rlb_role", gauge, "Whether this host has the role in the virtual router."), "role", s.Role, roles)
+	if !s.RoleSince.IsZero() {
+		e.family("rlb_role_since_timestamp_seconds", gauge, "When this host came to its role.").add(seconds(s.RoleSince))
+	}
+	e.family("rlb_role_transitions_total", counter, "Changes of the role that the agent saw.").add(float64(transitions))
+	e.family("rlb_drained", gauge, "Whether an administrator took this host out.").add(truth(s.Drained))
+	if len(s.VirtualIPs) > 0 {
+		held := e.family("rlb_virtual_ip_held", gauge, "Whether the virtual IP is on an interface of this host.")
+		for _, v := range s.VirtualIPs {
+			held.add(truth(v.Held), "address", v.Address)
+		}
+	}
+	exposePeers(e, s.Peers)
+	exposeServices(e, s)
+	conditions := e.family("rlb_condition", gauge, "Whether the condition of the status has this value.")
+	for _, c := range s.Conditions {
+		set(conditions, "status", c.Status, []string{"True", "False", "Unknown"}, "type", c.Type)
+	}
+	e.family("rlb_drift_found_total", counter, "Times that the host was not as the spec says, without an edit.").add(float64(s.Drift.Found))
+	e.family("rlb_drift_repaired_total", counter, "Times that such a host was brought back.").add(float64(s.Drift.Repaired))
+	exposeUpdates(e, s.Updates)
+}
+
+// exposeSpec writes which spec is in force. Digests, not generations, tell whether two hosts have the same one: each
+// host counts its own generations.
+func exposeSpec(e *exposition, s status.Status) {
+	e.family("rlb_spec_generation", gauge, "The generation of the spec file on this host.").add(float64(s.Generation))
+	e.family("rlb_spec_observed_generation", gauge, "The generation of the spec that is in force.").add(float64(s.ObservedGeneration))
+	if c := s.Condition("SpecValid"); c.Status != "" {
+		e.family("rlb_spec_valid", gauge, "Whether the spec file is accepted.").add(truth(c.Status == "True"))
+	}
+	if len(s.VirtualIPs) > 0 {
+		e.family("rlb_spec_info", gauge, "The spec file of this host. The main virtual IP names the pair; the digest is short.").add(1,
+			"name", s.Metadata.Name, "node", s.Node, "virtual_ip", s.VirtualIPs[0].Address, "digest", s.SpecDigest[:min(len(s.SpecDigest), 12)])
+	}
+}
+
+func exposePeers(e *exposition, peers []status.Peer) {
+	var seen *samples
+	for _, p := range peers {
+		if p.State == status.PeerUnknown {
+			continue
+		}
+		if seen == nil {
+			seen = e.family("rlb_peer_seen", gauge, "Whether the other node is seen.")
+		}
+		seen.add(truth(p.State == status.PeerSeen), "peer", p.Name, "address", p.Address)
+	}
+}
+
+func exposeServices(e *exposition, s status.Status) {
+	if s.HAProxy == nil {
+		return
+	}
+	set(e.family("rlb_haproxy_state", gauge, "What the local HAProxy does."), "state", s.HAProxy.State, haproxyStates)
+	e.family("rlb_haproxy_old_workers", gauge, "Processes of HAProxy that finish their connections after a reload.").add(float64(s.HAProxy.OldWorkers))
+	listening := e.family("rlb_service_listening", gauge, "Whether HAProxy listens for the service.")
+	for _, service := range s.Services {
+		listening.add(truth(service.Listening), "service", service.Name)
+	}
+	up := e.family("rlb_server_up", gauge, "Whether HAProxy takes the server for healthy.")
+	for _, service := range s.Services {
+		for _, server := range service.Servers {
+			up.add(truth(server.Up()), "service", service.Name, "server", server.Name)
+		}
+	}
+}
+
+func exposeUpdates(e *exposition, u *status.Updates) {
+	if u == nil {
+		return
+	}
+	count := map[bool]int{}
+	for _, h := range u.HeldBack {
+		count[h.Security]++
+	}
+	e.family("rlb_held_back_packages", gauge, "Packages that a hold keeps from a newer version.").
+		add(float64(count[true]), "security", "true").add(float64(count[false]), "security", "false")
+	if len(u.HeldBack) > 0 {
+		info := e.family("rlb_held_back_package_info", gauge, "A package that a hold keeps from a newer version.")
+		for _, h := range u.HeldBack {
+			info.add(1, "package", h.Package, "version", h.Version, "candidate", h.Candidate)
+		}
+	}
+}

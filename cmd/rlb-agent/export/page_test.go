@@ -1,0 +1,37 @@
+package export
+
+import (
+	"encoding/json"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"rlb.dev/rlb-agent/reconcile/status"
+)
+
+// now is when the example was taken.
+var now = time.Date(2026, 7, 1, 12, 0, 0, 0, time.UTC)
+
+// example is a status with something in every field.
+func example(t *testing.T) (s status.Status) {
+	t.Helper()
+	data, err := os.ReadFile("../../../reconcile/status/testdata/example.json")
+	if err == nil {
+		err = json.Unmarshal(data, &s)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// Nothing in a status can become markup.
+func TestPageIsEscaped(t *testing.T) {
+	status := example(t)
+	status.RoleReason, status.Metadata.Name = "<script>alert(1)</script>", "&lt;"
+	text := string(statusHTML(status, now))
+	if strings.Contains(text, "<script>") || !strings.Contains(text, "&lt;script&gt;") || !strings.Contains(text, "&amp;lt;") {
+		t.Error(text)
+	}
+}

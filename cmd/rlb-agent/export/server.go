@@ -1,0 +1,79 @@
+package export
+
+import (
+	"context"
+	"log/slog"
+	"net"
+	"net/http"
+	"strconv"
+	"time"
+)
+
+// What a client may cost.
+const (
+	maxConns    = 64               // at a time, see conns
+	maxHeader   = 8 << 10          // bytes of a request's head
+	headTime    = 2 * time.Second  // for a request's head to come
+	requestTime = 5 * time.Second  // for a whole request to come
+	answerTime  = 10 * time.Second // for a whole answer to go
+)
+
+// newServer is a server that answers one GET or HEAD a connection. known says which names in a Host field are this
+// host's; nil is all.
+func newServer(log *slog.Logger, show pages, known func(ctx context.Context, host string) bool) *http.Server {
+	server := &http.Server{
+		Handler:           handler{show, known},
+		ReadHeaderTimeout: headTime,
+		ReadTimeout:       requestTime,
+		WriteTimeout:      answerTime,
+		MaxHeaderBytes:    maxHeader,
+		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelWarn),
+		// a request for "*" is refused like any other that is not for a page
+		DisableGeneralOptionsHandler: true,
+		ConnContext: func(ctx context.Context, conn net.Conn) context.Context {
+			return context.WithValue(ctx, connKey{}, conn)
+		},
+	}
+	// A scrape each quarter of a minute gains nothing from a connection that stays open.
+	server.SetKeepAlivesEnabled(false)
+	return server
+}
+
+// connKey is the key of a request's connection in its context.
+type connKey struct{}
+
+type handler struct {
+	show  pages
+	known func(ctx context.Context, host string) bool
+}
+
+func (h handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if c, ok := r.Context().Value(connKey{}).(*conn); ok {
+		c.asked()
+	}
+	a := h.answer(r)
+	header := w.Header()
+	header.Set("Content-Type", a.kind)
+	header.Set("Content-Length", strconv.Itoa(len(a.body)))
+	header.Set("Cache-Control", "no-store")
+	header.Set("X-Content-Type-Options", "nosniff")
+	header.Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'")
+	if a.code == http.StatusMethodNotAllowed {
+		header.Set("Allow", "GET, HEAD")
+	}
+	w.WriteHeader(a.code)
+	_, _ = w.Write(a.body) // a client that went needs no answer
+}
+
+func (h handler) answer(r *http.Request) answer {
+	switch {
+	case r.Method != http.MethodGet && r.Method != http.MethodHead:
+		return textAnswer(http.StatusMethodNotAllowed, "these pages can only be read")
+	case h.known != nil && !h.known(r.Context(), r.Host):
+		return textAnswer(http.StatusForbidden, "this host is not known by that name: ask by its IP address, or enter the name in its /etc/hosts")
+	}
+	if a, ok := h.show(r.Context(), r.URL.Path); ok {
+		return a
+	}
+	return textAnswer(http.StatusNotFound, "there is no such page")
+}

@@ -1,0 +1,163 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"rlb.dev/rlb-agent/hack/lab"
+	"rlb.dev/rlb-agent/hack/lab/pair"
+)
+
+const (
+	light   = pair.VIP + ":9001" // leads to where the control planes tell their names: connections that cost little
+	haproxy = "/etc/haproxy/haproxy.cfg"
+)
+
+// A setup is a way to run a pair.
+type setup struct {
+	name   string
+	spec   string // lines for the end of the spec
+	daemon bool   // the agent runs all the time; the original has nothing like it
+	only   []string
+}
+
+// setupsOf are the setups of the profiles, and standard with an interval of its own for the faults that depend on it.
+func setupsOf(profiles []string, interval time.Duration) ([]setup, error) {
+	// The agent looks for the other node before it gives the virtual IP away.
+	const nodes = pair.Nodes + "\n"
+	var setups []setup
+	for _, profile := range profiles {
+		if profile != standard && profile != classic {
+			return nil, fmt.Errorf("cannot use profile %q: there are standard and classic", profile)
+		}
+		s := setup{name: profile, spec: "profile: " + profile + "\n", daemon: profile == standard}
+		if s.daemon {
+			s.spec += nodes
+		}
+		setups = append(setups, s)
+	}
+	if interval > 0 && slices.Contains(profiles, standard) {
+		setups = append(setups, setup{name: fast, spec: fmt.Sprintf("vrrp: {advertisementInterval: %s}\n", interval) + nodes, daemon: true, only: []string{"link-cut", "crash"}})
+	}
+	return setups, nil
+}
+
+// The names of the setups.
+const (
+	standard = "standard"
+	classic  = "classic"
+	fast     = "standard, fast" // a shorter advertisement interval
+)
+
+func (s setup) has(fault string) bool { return len(s.only) == 0 || slices.Contains(s.only, fault) }
+
+// specOf is the setup's spec after so many edits: each changes a weight, each second one also what needs a reload.
+func (s setup) specOf(edits int) string {
+	servers := func(port int) string {
+		var b strings.Builder
+		for i := range 3 {
+			fmt.Fprintf(&b, "  - {name: cp%d, address: 198.51.100.%d, port: %d, weight: %d}\n", i+1, 21+i, port, 100+edits%100)
+		}
+		return b.String()
+	}
+	return fmt.Sprintf(`apiVersion: rlb.dev/v1
+kind: LoadBalancerSpec
+virtualIPs: [%s]
+proxy: {retries: %d}
+services:
+- name: kube-apiserver
+  port: 9000
+  servers:
+%s- name: names
+  port: 9001
+  servers:
+%s%s`, pair.VIP, 3+edits/2%2, servers(6443), servers(lab.NamePort), s.spec)
+}
+
+// A bench is a lab with two hosts that run a setup.
+type bench struct {
+	*lab.Stage
+	setup setup
+	hosts []*lab.Host
+	edits int
+	rate  int // connections a second of a load
+}
+
+func newBench(ctx context.Context, s setup, o options) (p *bench, err error) {
+	stage, err := lab.NewStage(ctx, lab.Options{Log: progress}, 3)
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, stage.Close())
+		}
+	}()
+	files, err := pair.Files(o.agent, o.unit)
+	if err != nil {
+		return nil, err
+	}
+	files = append(files, lab.File{Path: pair.SpecFile, Data: []byte(s.specOf(0))})
+	p = &bench{Stage: stage, setup: s, rate: o.rate}
+	if p.hosts, err = stage.AddHosts(ctx, lab.HostOptions{Installed: true, Files: files}, lab.Trixie, lab.Trixie); err != nil {
+		return nil, err
+	}
+	if err = pair.Each(p.hosts, func(h *lab.Host) error {
+		if _, err := h.Run(ctx, pair.Agent, "--once"); err != nil || !s.daemon {
+			return err
+		}
+		_, err := h.Run(ctx, "systemctl", "enable", "--now", "rlb-agent")
+		return err
+	}); err != nil {
+		return nil, err
+	}
+	return p, p.settle(ctx)
+}
+
+// restore undoes every fault, whichever there was.
+func (p *bench) restore(ctx context.Context) error {
+	units := []string{"haproxy", "keepalived"}
+	if p.setup.daemon {
+		units = append(units, "rlb-agent")
+	}
+	return pair.Restore(ctx, p.Lab, p.hosts, units...)
+}
+
+// settle waits until the pair is as it should be: one active host, one that stands by, and nothing left to do.
+func (p *bench) settle(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	var roles [2]string
+	for {
+		for i, h := range p.hosts {
+			out, err := h.Run(ctx, pair.Agent, "status", "-o", "json")
+			var status struct{ Role string }
+			_ = json.Unmarshal([]byte(out), &status)
+			roles[i] = status.Role
+			if err != nil {
+				roles[i] += ", not ready"
+			}
+		}
+		if sorted := slices.Sorted(slices.Values(roles[:])); slices.Equal(sorted, []string{"BACKUP", "MASTER"}) && pair.Holds(p.hosts[0]) != pair.Holds(p.hosts[1]) {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("cannot bring the pair back to rest: it is %s", strings.Join(roles[:], " and "))
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
+}
+
+// roles says which host is active.
+func (p *bench) roles() (active, standby *lab.Host) {
+	if pair.Holds(p.hosts[0]) {
+		return p.hosts[0], p.hosts[1]
+	}
+	return p.hosts[1], p.hosts[0]
+}

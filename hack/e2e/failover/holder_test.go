@@ -1,0 +1,175 @@
+package failover
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"rlb.dev/rlb-agent/hack/e2e"
+	"rlb.dev/rlb-agent/hack/lab"
+	"rlb.dev/rlb-agent/hack/lab/pair"
+)
+
+// vrrpDropped adds (-I) or deletes (-D) a rule behind the packet sockets and before keepalived, where the agent does not
+// look after the rules.
+func vrrpDropped(do string) string { return "iptables -t mangle " + do + " INPUT -p 112 -j DROP" }
+
+// killKeepalived stops its processes first, or one may see the end of the other and advertise priority 0.
+const killKeepalived = "systemctl kill -s STOP keepalived; systemctl kill -s KILL keepalived"
+
+// holds fails the test if two hosts held the virtual IP for longer than two, or none for longer than none.
+func holds(w *e2e.World, what string, seen pair.Holding, two, none time.Duration) {
+	w.Helper()
+	w.Logf("%s: %s", what, seen)
+	if seen.Longest(2) > two || seen.Longest(0) > none {
+		w.Errorf("%s: two holders for %v, at most %v; none for %v, at most %v: %s", what, seen.Longest(2), two, seen.Longest(0), none, seen)
+	}
+}
+
+// One host holds the virtual IP, whatever happens to keepalived, by hand, and to the network.
+func TestHolder(t *testing.T) {
+	cases := e2e.NewPairCases(t, e2e.Spec(pair.Nodes), lab.Trixie, lab.Bookworm)
+	steady := func(w *e2e.World, a, b *e2e.Host) {
+		w.Helper()
+		w.Never("flaps", time.Second, func() bool { return a.Active() == b.Active() })
+	}
+
+	for _, host := range []string{"one", "the other"} {
+		cases.Run("keepalived killed on "+host, func(w *e2e.World, active, standby *e2e.Host) {
+			w.Judge("keepalived killed", func() (lab.Report, error) {
+				active, standby = w.Roles(active, standby)
+				var seen pair.Holding
+				report := w.Probe(0, func() {
+					seen = w.HoldersDuring(active, standby, func() {
+						active.Shell(killKeepalived)
+						time.Sleep(time.Second)
+					})
+				})
+				if !standby.Active() {
+					w.Error("its peer did not take over")
+				}
+				w.Eventually("both are well", 5*time.Second, func() bool { return active.Is("active", "keepalived", "active") })
+				steady(w, active, standby)
+				w.Logf("keepalived killed on %s: %s", active.Name(), seen)
+				// one connection may be open in the moment of the takeover
+				if seen.Last(2) > 500*time.Millisecond || seen.Longest(0) > 0 || report.Failed > 1 {
+					return report, fmt.Errorf("%s; %d of %d connections failed: %v", seen, report.Failed, report.Total, report.Errors)
+				}
+				return report, nil
+			})
+		})
+	}
+
+	// it advertises nothing, and keeps its addresses
+	cases.Run("keepalived hangs", func(w *e2e.World, active, standby *e2e.Host) {
+		w.Judge("keepalived hangs", func() (lab.Report, error) {
+			active, standby = w.Roles(active, standby)
+			var seen pair.Holding
+			report := w.Probe(0, func() {
+				seen = w.HoldersDuring(active, standby, func() {
+					active.Shell("systemctl kill -s STOP keepalived")
+					time.Sleep(2 * time.Second)
+				})
+			})
+			if !standby.Active() || active.Active() {
+				w.Error("its peer is not the only holder")
+			}
+			w.Eventually("it is a standby again", 5*time.Second, func() bool { return active.Is("active", "keepalived", "active") })
+			steady(w, active, standby)
+			w.Logf("keepalived hangs: %s", seen)
+			if seen.Longest(2) > time.Second || seen.Longest(0) > 0 {
+				return report, fmt.Errorf("%s", seen)
+			}
+			return report, nil
+		})
+	})
+
+	cases.Run("keepalived killed for good", func(w *e2e.World, active, standby *e2e.Host) {
+		const dropIn = "/run/systemd/system/keepalived.service.d/broken.conf"
+		active.Shell("mkdir -p /run/systemd/system/keepalived.service.d")
+		seen := w.HoldersDuring(active, standby, func() {
+			active.Shell("printf '[Service]\\nExecStartPre=/bin/false\\n' > " + dropIn + "; systemctl daemon-reload; " + killKeepalived)
+			time.Sleep(1500 * time.Millisecond)
+		})
+		holds(w, "killed for good", seen, time.Second, 0)
+		if seen.Last(2) > time.Second || active.Active() {
+			w.Errorf("it still held the virtual IP after %v", seen.Last(2))
+		}
+		if out := active.Shell("journalctl -u rlb-agent --no-pager -o cat"); !strings.Contains(out, "took "+pair.VIP+" off eth0") {
+			w.Error("the agent's log says nothing of it")
+		}
+		active.Shell("rm " + dropIn + "; systemctl daemon-reload; systemctl start keepalived")
+		steady(w, active, standby)
+	})
+
+	cases.Run("added by hand on the standby", func(w *e2e.World, active, standby *e2e.Host) {
+		seen := w.HoldersDuring(active, standby, func() {
+			standby.Shell("ip address add " + pair.VIP + "/32 dev eth0")
+			time.Sleep(1500 * time.Millisecond)
+		})
+		holds(w, "added by hand", seen, time.Second, 0)
+		if !active.Active() {
+			w.Error("the virtual IP moved")
+		}
+	})
+
+	cases.Run("the standby hears no VRRP", func(w *e2e.World, active, standby *e2e.Host) {
+		hearsNothing(w, active, standby, standby)
+	})
+	cases.Run("neither hears VRRP", func(w *e2e.World, active, standby *e2e.Host) {
+		hearsNothing(w, active, standby, active, standby)
+	})
+
+	cases.Run("partition healed", func(w *e2e.World, active, standby *e2e.Host) {
+		if err := w.Lab.Partition(active.Host, standby.Host); err != nil {
+			w.Fatal(err)
+		}
+		w.Eventually("both hold it", 3*time.Second, func() bool { return active.Active() && standby.Active() })
+		seen := w.HoldersDuring(active, standby, func() {
+			if err := w.Lab.Heal(); err != nil {
+				w.Fatal(err)
+			}
+			time.Sleep(1500 * time.Millisecond)
+		})
+		holds(w, "healed", seen, time.Second, 0)
+		if seen.Last(2) > time.Second || !active.FaultFlag(false) || !standby.FaultFlag(false) {
+			w.Errorf("two holders until %v, or one of them in FAULT", seen.Last(2))
+		}
+		steady(w, active, standby)
+		w.Serves("cp1", "cp2", "cp3")
+	})
+}
+
+// hearsNothing lets keepalived on the deaf hosts get no advertisement for a while, and then again.
+func hearsNothing(w *e2e.World, a, b *e2e.Host, deaf ...*e2e.Host) {
+	for _, h := range deaf {
+		h.Shell(vrrpDropped("-I"))
+	}
+	seen := w.HoldersDuring(a, b, func() { time.Sleep(15 * time.Second) })
+	holds(w, "VRRP is dropped", seen, time.Second, time.Second)
+	if seen.Last(2) > 2*time.Second {
+		w.Errorf("two holders still after %v", seen.Last(2))
+	}
+	if len(deaf) == 2 && a.FaultFlag(false) == b.FaultFlag(false) {
+		w.Error("not exactly one of the two is in FAULT")
+	}
+	active, standby := w.Roles(a, b)
+	seen = w.HoldersDuring(a, b, func() {
+		began := time.Now()
+		for _, h := range deaf {
+			h.Shell(vrrpDropped("-D"))
+		}
+		w.Eventually("none is in FAULT once VRRP passes", 3*time.Second, func() bool { return a.FaultFlag(false) && b.FaultFlag(false) })
+		w.Logf("none is in FAULT %v after VRRP passes", time.Since(began).Round(time.Millisecond))
+		w.Eventually("the one that comes back is a backup", time.Second, func() bool {
+			s, _ := standby.Status()
+			return s.Role == "BACKUP"
+		})
+		time.Sleep(5 * time.Second) // later it is another conflict
+	})
+	holds(w, "VRRP passes", seen, 0, 0)
+	if !active.Active() || !a.FaultFlag(false) || !b.FaultFlag(false) {
+		w.Error("the virtual IP moved, or a host is in FAULT")
+	}
+}

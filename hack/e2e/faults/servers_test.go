@@ -1,0 +1,192 @@
+package faults
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"net/netip"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"rlb.dev/rlb-agent/hack/e2e"
+	"rlb.dev/rlb-agent/hack/lab"
+	"rlb.dev/rlb-agent/hack/lab/pair"
+	contract "rlb.dev/rlb-agent/reconcile/host"
+	"rlb.dev/rlb-agent/reconcile/status"
+)
+
+// kubeSpec is a spec of so many API servers twice: as the defaults are, and with their certificates checked. The quiet
+// time that clients and servers may have is short, so that seconds show what takes hours.
+func kubeSpec(planes int, tunnel time.Duration, check string) string {
+	var servers strings.Builder
+	for i := range planes {
+		fmt.Fprintf(&servers, "  - {name: cp%d, address: 198.51.100.%d, port: 6443}\n", i+1, 21+i)
+	}
+	return fmt.Sprintf(`apiVersion: rlb.dev/v1
+kind: LoadBalancerSpec
+virtualIPs: [%s]
+proxy:
+  timeouts: {client: 2s, server: 2s, tunnel: %s}
+services:
+- name: kube-apiserver
+  port: 9000
+%s  servers:
+  - {name: named, address: cp9.example.com, port: 6443}
+%s- name: verified
+  port: 9001
+  healthCheck: {caFile: /etc/rlb/ca.pem}
+  servers:
+%s`, pair.VIP, tunnel, check, &servers, &servers)
+}
+
+// states are those of the servers of a service, by their names.
+func states(h *e2e.Host, service string) map[string]contract.ServerState {
+	h.World.Helper()
+	out, err := h.Run(h.World.Context(), pair.Agent, "status", "-o", "json")
+	var failed *lab.RunError
+	if errors.As(err, &failed) { // it is not ready
+		out = failed.Stdout
+	}
+	var status status.Status
+	if jerr := json.Unmarshal([]byte(out), &status); jerr != nil {
+		h.World.Fatalf("%v: %v: %s", err, jerr, out)
+	}
+	states := map[string]contract.ServerState{}
+	for _, s := range status.Services {
+		if s.Name == service {
+			for _, server := range s.Servers {
+				states[server.Name] = server
+			}
+		}
+	}
+	return states
+}
+
+// within waits until every one of these servers is up, or down, and logs how long each took.
+func within(h *e2e.Host, limit time.Duration, up bool, service string, names ...string) {
+	h.World.Helper()
+	begin, took := time.Now(), map[string]time.Duration{}
+	h.World.Eventually(fmt.Sprintf("%v of %s up: %v", names, service, up), limit, func() bool {
+		now := states(h, service)
+		for _, name := range names {
+			if _, ok := took[name]; !ok && now[name].Up() == up {
+				took[name] = time.Since(begin).Round(10 * time.Millisecond)
+				h.World.Logf("%s/%s up: %v after %v: %s", service, name, up, took[name], now[name].Reason)
+			}
+		}
+		return len(took) == len(names)
+	})
+}
+
+// API servers that are down, hang, fail, answer without TLS, with another certificate or with 401; and quiet connections.
+func TestKubeAPIServers(t *testing.T) {
+	w := e2e.New(t)
+	for i := 3; i < 6; i++ {
+		cp, err := w.Lab.AddControlPlane(t.Context(), fmt.Sprintf("cp%d", i+1), netip.MustParsePrefix(fmt.Sprintf("198.51.100.%d/24", 21+i)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.Planes = append(w.Planes, cp)
+	}
+	names := []string{"cp1", "cp2", "cp3", "cp4", "cp5", "cp6"}
+	set := func(modes ...lab.Mode) {
+		for i, mode := range modes {
+			if err := w.Planes[i].Set(mode); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	set(lab.Refuse, lab.Refuse, lab.Refuse, lab.Refuse, lab.Refuse, lab.Refuse)
+	h := w.Hosts(true, lab.Trixie)[0]
+	var ca []byte
+	for _, cp := range w.Planes {
+		ca = append(ca, cp.CertPEM()...)
+	}
+	if err := errors.Join(h.WriteFile("/etc/rlb/ca.pem", ca, 0o644), h.WriteFile("/etc/resolv.conf", []byte("nameserver 198.51.100.99\n"), 0o644)); err != nil {
+		t.Fatal(err)
+	}
+
+	// the first boot of a cluster: no API server is there yet, and nobody answers DNS
+	h.Apply(kubeSpec(6, time.Hour, ""))
+	w.Eventually("the virtual IP is there before the first API server", 10*time.Second, h.Active)
+	within(h, 10*time.Second, false, "kube-apiserver", names...)
+	if !h.Active() {
+		t.Error("the virtual IP went with the API servers")
+	}
+	start := time.Now()
+	h.Must("systemctl", "restart", "haproxy")
+	t.Logf("HAProxy starts in %v without DNS", time.Since(start).Round(time.Millisecond))
+	within(h, 10*time.Second, false, "kube-apiserver", names...)
+	within(h, 10*time.Second, false, "verified", names...)
+	set(lab.OK, lab.OK, lab.OK, lab.OK, lab.OK, lab.OK)
+	within(h, 5*time.Second, true, "kube-apiserver", names...)
+	within(h, time.Second, true, "verified", names...)
+	w.Serves(names...)
+
+	// each but the last fails in its own way; the quiet connections to those are cut, the others stay
+	held := quiet(w, pair.Service, names...)
+	set(lab.Hang, lab.Fail(500), lab.Plain, lab.Refuse, lab.Stranger)
+	within(h, 8500*time.Millisecond, false, "kube-apiserver", "cp1", "cp2", "cp3", "cp4") // 6 to 8.05 s, and the look at it
+	within(h, 8*time.Second, false, "verified", "cp1", "cp2", "cp3", "cp4", "cp5")
+	for _, name := range names {
+		_, cut, err := held[name].Cut()
+		if down := name < "cp5"; cut != down {
+			t.Errorf("the quiet connection to %s was cut: %v, %v", name, cut, err)
+		}
+	}
+	set(lab.OK, lab.OK, lab.OK, lab.OK, lab.OK)
+	within(h, 5*time.Second, true, "kube-apiserver", names...)
+	w.Serves(names...)
+
+	// an API server without anonymous access: out, and the status names 401; with 401 expected it serves
+	set(lab.Unauthorized)
+	within(h, 8*time.Second, false, "kube-apiserver", "cp1")
+	if reason := states(h, "kube-apiserver")["cp1"].Reason; !strings.Contains(reason, "L7STS 401") || !strings.Contains(reason, "expectStatus") {
+		t.Errorf("the reason does not explain 401: %s", reason)
+	}
+	if _, cut, err := held["cp6"].Cut(); cut {
+		t.Errorf("a quiet connection did not stay: %v", err)
+	}
+	h.Apply(kubeSpec(6, 3*time.Second, "  healthCheck: {expectStatus: [200, 401]}\n"))
+	within(h, 5*time.Second, true, "kube-apiserver", names...)
+	w.Serves(names...)
+
+	// what bounds a quiet connection is timeouts.tunnel, and not client or server; one from before the edit has its own
+	short := quiet(w, pair.Service, "cp1", "cp6")
+	start = time.Now()
+	for name, conn := range short {
+		select {
+		case <-conn.Done():
+		case <-time.After(6 * time.Second):
+		}
+		at, cut, err := conn.Cut()
+		if lived := at.Sub(start); !cut || lived < 2500*time.Millisecond {
+			t.Errorf("a quiet connection to %s with a tunnel timeout of 3 s: cut %v after %v, %v", name, cut, lived, err)
+		}
+	}
+	if _, cut, err := held["cp6"].Cut(); cut {
+		t.Errorf("a reload cut a quiet connection: %v", err)
+	}
+}
+
+// quiet opens quiet connections until there is one to each of the named control planes.
+func quiet(w *e2e.World, target string, names ...string) map[string]*lab.LongConn {
+	w.Helper()
+	conns := map[string]*lab.LongConn{}
+	w.Eventually(fmt.Sprintf("quiet connections to %v", names), 10*time.Second, func() bool {
+		conn, err := w.Client.LongConn(w.Context(), target)
+		if err != nil {
+			w.Fatal(err)
+		}
+		if conns[conn.Server] != nil || !slices.Contains(names, conn.Server) {
+			conn.Close()
+			return false
+		}
+		conns[conn.Server] = conn
+		return len(slices.Collect(maps.Keys(conns))) == len(names)
+	})
+	return conns
+}

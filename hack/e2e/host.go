@@ -1,0 +1,51 @@
+package e2e
+
+import (
+	"strconv"
+	"strings"
+
+	"rlb.dev/rlb-agent/hack/lab/pair"
+)
+
+// Active says whether the host holds the virtual IP, seen from inside of it.
+func (h *Host) Active() bool { return pair.Holds(h.Host) }
+
+// Must runs a command on the host that has to succeed, and returns its output.
+func (h *Host) Must(args ...string) string {
+	h.World.Helper()
+	out, err := h.Run(h.World.Context(), args...)
+	if err != nil {
+		h.World.Fatalf("%s: %v\n%s", h.Name(), err, out)
+	}
+	return out
+}
+
+// Shell is Must for a script.
+func (h *Host) Shell(script string) string { h.World.Helper(); return h.Must("sh", "-c", script) }
+
+// Succeeds says whether a script ends with exit code 0.
+func (h *Host) Succeeds(script string) bool {
+	_, err := h.Sh(h.World.Context(), script)
+	return err == nil
+}
+
+// Exit runs a script and returns all that it wrote and its exit code; 128 and the signal's number where one ended it.
+func (h *Host) Exit(script string) (out string, code int) {
+	h.World.Helper()
+	all, err := h.Command(h.World.Context(), "sh", "-c", "("+script+") 2>&1; echo EXIT $?").CombinedOutput()
+	if err != nil {
+		h.World.Fatalf("%v\n%s", err, all)
+	}
+	out, number, _ := strings.Cut(string(all), "EXIT ")
+	code, err = strconv.Atoi(strings.TrimSpace(number))
+	if err != nil {
+		h.World.Fatalf("no exit code: %s", all)
+	}
+	return out, code
+}
+
+// Is says whether "systemctl is-PROPERTY UNIT" says this.
+func (h *Host) Is(property, unit, want string) bool {
+	out, _ := h.Run(h.World.Context(), "systemctl", "is-"+property, unit)
+	return strings.TrimSpace(out) == want
+}

@@ -1,0 +1,110 @@
+package e2e
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"rlb.dev/rlb-agent/hack/lab"
+	"rlb.dev/rlb-agent/hack/lab/pair"
+)
+
+// A World is a lab with three control planes and a client, and the test that runs in it.
+type World struct {
+	*testing.T
+	Lab    *lab.Stage
+	Planes []*lab.ControlPlane
+	Client *lab.Client
+}
+
+// New makes a lab for a test; it ends with the test.
+func New(t *testing.T) *World {
+	t.Helper()
+	lab.Require(t)
+	l, err := lab.NewStage(t.Context(), lab.Options{Log: t.Logf}, 3)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := l.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return &World{T: t, Lab: l, Planes: l.Planes, Client: l.Client}
+}
+
+// In is the world for a subtest, which reports what goes wrong.
+func (w *World) In(t *testing.T) *World {
+	in := *w
+	in.T = t
+	return &in
+}
+
+// A Host is a booted host of a world, with the agent and its unit on it.
+type Host struct {
+	*lab.Host
+	World *World
+}
+
+// In is the host for a subtest, which reports what goes wrong.
+func (h *Host) In(t *testing.T) *Host { return &Host{h.Host, h.World.In(t)} }
+
+// Hosts boots hosts of these releases at the same time, named lb1, lb2 … after those that are there. installed says that
+// haproxy and keepalived are on them already, as after a plain apt-get install.
+func (w *World) Hosts(installed bool, releases ...lab.Release) []*Host {
+	w.Helper()
+	files, err := pair.Files(agentBinary, "../../systemd/rlb-agent.service") // seen from a subject's folder
+	if err != nil {
+		w.Fatal(err)
+	}
+	faulty, err := lab.LocalFile(faultyBinary, Faulty, 0o755)
+	if err != nil {
+		w.Fatal(err)
+	}
+	booted, err := w.Lab.AddHosts(w.Context(), lab.HostOptions{Installed: installed, Files: append(files, faulty)}, releases...)
+	if err != nil {
+		w.Fatal(err)
+	}
+	var all []*Host
+	for _, h := range booted {
+		all = append(all, &Host{h, w})
+	}
+	return all
+}
+
+// Pair is two installed hosts that run the spec, settled: one of them holds the virtual IP.
+func (w *World) Pair(text string, releases ...lab.Release) (active, standby *Host) {
+	w.Helper()
+	all := w.Hosts(true, releases...)
+	for _, h := range all {
+		h.Apply(text)
+	}
+	return w.Roles(all[0], all[1])
+}
+
+// Roles waits until exactly one of the two holds the virtual IP, and says which.
+func (w *World) Roles(a, b *Host) (active, standby *Host) {
+	w.Helper()
+	w.Eventually("exactly one host holds the virtual IP", 15*time.Second, func() bool { return a.Active() != b.Active() })
+	if a.Active() {
+		return a, b
+	}
+	return b, a
+}
+
+// Serves waits until the virtual IP leads to every one of the named control planes.
+func (w *World) Serves(names ...string) {
+	w.Helper()
+	seen := map[string]bool{}
+	w.Eventually(fmt.Sprintf("the virtual IP leads to %v", names), 15*time.Second, func() bool {
+		if name, err := w.Client.Get(w.Context(), pair.Service); err == nil {
+			seen[name] = true
+		}
+		for _, name := range names {
+			if !seen[name] {
+				return false
+			}
+		}
+		return true
+	})
+}

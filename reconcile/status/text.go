@@ -1,0 +1,72 @@
+package status
+
+import (
+	"strings"
+	"unicode/utf8"
+)
+
+// Text lays rows out in columns. What is longer than a line of width characters goes on below its own column; 0 is
+// no limit.
+func Text(rows []Row, width int) string {
+	label := 0
+	var columns []int
+	for _, r := range rows {
+		label = max(label, utf8.RuneCountInString(r.Label)+2)
+	}
+	var b strings.Builder
+	for i, r := range rows {
+		if i == 0 || len(rows[i-1].Cells) != len(r.Cells) {
+			columns = columnsOf(rows[i:])
+		}
+		line := padded(r.Label, label)
+		for at, cell := range r.Cells {
+			line += padded(cell, columns[at])
+		}
+		b.WriteString(wrapped(line, r.Text, width))
+	}
+	return b.String()
+}
+
+// columnsOf are the widths of the cells of the first row and of those below it that have as many.
+func columnsOf(rows []Row) []int {
+	widths := make([]int, len(rows[0].Cells))
+	for _, r := range rows {
+		if len(r.Cells) != len(widths) {
+			break
+		}
+		for at, cell := range r.Cells {
+			widths[at] = max(widths[at], utf8.RuneCountInString(cell)+2)
+		}
+	}
+	return widths
+}
+
+func padded(text string, width int) string {
+	return text + strings.Repeat(" ", max(width-utf8.RuneCountInString(text), 0))
+}
+
+// narrowest is how few characters a column of text may have before it is not wrapped any more.
+const narrowest = 20
+
+// wrapped is a text behind the beginning of its line, in as many lines as it needs.
+func wrapped(begin, text string, width int) string {
+	indent := utf8.RuneCountInString(begin)
+	if width-indent < narrowest {
+		return strings.TrimRight(begin+text, " ") + "\n"
+	}
+	var b strings.Builder
+	line, used := begin, indent
+	for _, word := range strings.Fields(text) {
+		long := utf8.RuneCountInString(word)
+		if used > indent && used+1+long > width {
+			b.WriteString(line + "\n")
+			line, used = strings.Repeat(" ", indent), indent
+		}
+		if used > indent {
+			line, used = line+" ", used+1
+		}
+		line, used = line+word, used+long
+	}
+	b.WriteString(strings.TrimRight(line, " ") + "\n")
+	return b.String()
+}

@@ -37,7 +37,7 @@ func (f *Facts) VersionOf(program string) *Version {
 }
 
 // Render renders everything that the spec wants on a host with these facts. The files are in the order of their use:
-// keepalived.conf, haproxy.cfg, then the firewall's. It fails only where a fact is missing.
+// keepalived.conf, haproxy.cfg, then the firewall's. It fails only where a fact is missing, or is none.
 func Render(spec *api.LoadBalancerSpec, facts Facts) (Rendered, error) {
 	r := renderer{spec: spec, facts: facts}
 	if err := r.prepare(); err != nil {
@@ -103,7 +103,7 @@ func (r *renderer) prepare() error {
 	case f.Interface == "":
 		return errors.New("cannot tell the interface of the virtual IPs")
 	}
-	return nil
+	return f.check()
 }
 
 // families sorts the virtual IPs by family.

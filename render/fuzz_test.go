@@ -3,6 +3,7 @@ package render
 import (
 	"encoding/json"
 	"fmt"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -150,15 +151,7 @@ func checkKnown(t *testing.T, spec *api.LoadBalancerSpec) {
 			if language == nil {
 				continue
 			}
-			text, ok := strings.CutPrefix(string(f.Data), header+"\n")
-			if !ok {
-				t.Errorf("%s has another header:\n%s", f.Path, f.Data)
-			}
-			for line := range strings.SplitSeq(text, "\n") {
-				if !language.MatchString(line) {
-					t.Errorf("%s: unknown line %q", f.Path, line)
-				}
-			}
+			checkLines(t, f.Path, string(f.Data), language)
 			if got := strings.Count(string(f.Data), "\n"); got != len(f.origins) {
 				t.Errorf("%s has %d lines and the origins of %d", f.Path, got, len(f.origins))
 			}
@@ -234,4 +227,58 @@ func FuzzRenderTexts(f *testing.F) {
 			}
 		}
 	})
+}
+
+// FuzzFacts: whatever the facts are, they are refused, or the rendered files have lines of the known language only.
+func FuzzFacts(f *testing.F) {
+	for _, seed := range []string{"", "eth0", "eth0.100@x", "a b", "a\nb", "a\r", "a{", "}", "#", `"`, "$x", "%i", "/etc/a", "/etc/a b", "/etc/../x", "/etc/a\n[x]", "1:2.2.*", "2.6\n", "é", "fe80::1%a\nb", "lo"} {
+		f.Add(seed, seed, seed)
+	}
+	spec := parse(f, shortest+"virtualIPs: [192.168.3.240, \"2001:db8:3::240\"]\nservices:\n- {name: api, port: 9000, servers: [{address: cp.example.org}]}\n")
+	f.Fuzz(func(t *testing.T, name, path, server string) {
+		for _, change := range []func(*Facts){
+			func(f *Facts) { f.Interface = name },
+			func(f *Facts) { f.HAProxyVersion = Version(name) },
+			func(f *Facts) { f.KeepalivedVersion = Version(name) },
+			func(f *Facts) { f.HAProxyConfig = path },
+			func(f *Facts) { f.KeepalivedConfig = path },
+			func(f *Facts) { f.Systemctl = path },
+			func(f *Facts) {
+				addr, err := netip.ParseAddr(server)
+				if err == nil {
+					f.Nameservers = []netip.Addr{addr}
+				}
+			},
+		} {
+			facts := factsFor(spec, stable)
+			change(&facts)
+			rendered, err := Render(spec, facts)
+			if err != nil {
+				continue
+			}
+			for _, file := range rendered.Files {
+				if file.Path != "" && (file.Path[0] != '/' || strings.ContainsAny(file.Path, " \n%")) {
+					t.Errorf("path %q", file.Path)
+				}
+				if language := known[file.Kind]; language != nil {
+					text := strings.ReplaceAll(string(file.Data), facts.Systemctl+" is-active", "/usr/bin/systemctl is-active")
+					checkLines(t, file.Path, text, language)
+				}
+			}
+		}
+	})
+}
+
+// checkLines finds lines that no rendering may have.
+func checkLines(t *testing.T, path, text string, language *regexp.Regexp) {
+	t.Helper()
+	body, ok := strings.CutPrefix(text, header+"\n")
+	if !ok {
+		t.Errorf("%s has another header:\n%s", path, text)
+	}
+	for line := range strings.SplitSeq(body, "\n") {
+		if !language.MatchString(line) {
+			t.Errorf("%s: unknown line %q", path, line)
+		}
+	}
 }

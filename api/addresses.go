@@ -1,7 +1,8 @@
 package api
 
 import (
-	"net"
+	"encoding/binary"
+	"math/bits"
 	"net/netip"
 	"strconv"
 	"strings"
@@ -39,7 +40,11 @@ func notAnAddress(text string) string {
 	inner, insideError := netip.ParseAddr(strings.Trim(bare, "[]"))
 	first, _, _ := strings.Cut(text, "-")
 	_, firstError := netip.ParseAddr(first)
+	joined := strings.ReplaceAll(text, " ", "")
+	_, joinedError := netip.ParseAddr(strings.Split(joined, "/")[0])
 	switch {
+	case joined != text && joinedError == nil:
+		return "must be an address without spaces: " + joined
 	case isURL:
 		return "must be an address without " + printable(scheme+"://")
 	case portError == nil:
@@ -136,24 +141,24 @@ func virtualIPRule(text, _ string) string {
 
 // lastOf is the last address of an IPv4 network.
 func lastOf(network netip.Prefix) netip.Addr {
-	bytes := network.Addr().As4()
-	mask := net.CIDRMask(network.Bits(), 32)
-	for i := range bytes {
-		bytes[i] |= ^mask[i]
-	}
-	return netip.AddrFrom4(bytes)
+	four := network.Addr().As4()
+	last := binary.BigEndian.Uint32(four[:]) | ^uint32(0)>>network.Bits()
+	return netip.AddrFrom4([4]byte(binary.BigEndian.AppendUint32(nil, last)))
 }
 
 // maskHint is the prefix length for a mask, as ": …", or "".
 func maskHint(text string) string {
 	addr, mask, _ := strings.Cut(text, "/")
-	if parsed, err := netip.ParseAddr(mask); err == nil && parsed.Is4() {
-		four := parsed.As4()
-		if ones, bits := net.IPMask(four[:]).Size(); bits == 32 {
-			return ": " + addr + "/" + strconv.Itoa(ones)
-		}
+	parsed, err := netip.ParseAddr(mask)
+	if err != nil || !parsed.Is4() {
+		return ""
 	}
-	return ""
+	four := parsed.As4()
+	ones := bits.LeadingZeros32(^binary.BigEndian.Uint32(four[:]))
+	if binary.BigEndian.Uint32(four[:])<<ones != 0 { // no mask: a one behind a zero
+		return ""
+	}
+	return ": " + addr + "/" + strconv.Itoa(ones)
 }
 
 func bindRule(text, _ string) string {

@@ -21,14 +21,15 @@ type Document struct {
 	// Digest is the SHA-256 of the file's bytes, in hexadecimal.
 	Digest string
 
-	root *tree
+	root   *tree
+	starts []int32 // of the lines
 }
 
 // Parse reads a spec file. The error is of type Problems and holds all that is wrong with the file; file is the
 // name that it is called by.
 func Parse(file string, data []byte) (*Document, error) {
 	sum := sha256.Sum256(data)
-	doc := &Document{File: file, Data: data, Digest: hex.EncodeToString(sum[:])}
+	doc := &Document{File: file, Data: data, Digest: hex.EncodeToString(sum[:]), starts: lineStarts(data)}
 	found := newReport(file)
 	if node := readNode(data, found); node != nil {
 		doc.root = walkTree(node, &doc.Spec, found)
@@ -36,7 +37,7 @@ func Parse(file string, data []byte) (*Document, error) {
 	if doc.root != nil && !found.full() {
 		doc.check(found)
 	}
-	if problems := found.sorted(); len(problems) > 0 {
+	if problems := found.sorted(doc.line); len(problems) > 0 {
 		return nil, problems
 	}
 	return doc, nil
@@ -58,7 +59,10 @@ func (d *Document) check(found *report) {
 // found later, on the host.
 func (d *Document) Problem(path, format string, args ...any) Problem {
 	where, path := d.locate(path)
-	return Problem{d.File, where.line, where.column, path, fmt.Sprintf(format, args...)}
+	return Problem{
+		File: d.File, Line: where.line, Column: where.column, Path: path, Message: fmt.Sprintf(format, args...),
+		line: excerptable(d.line(where.line)),
+	}
 }
 
 // given tells whether a field stands in the file.
@@ -76,7 +80,7 @@ func (d *Document) locate(path string) (place, string) {
 	found, rest := d.root.find(path)
 	switch {
 	case found.kind == blockTree && rest != "":
-		return found.lineAt(rest, d.Data), path
+		return d.rawLineAt(found, rest), path
 	case found.kind == scalarTree:
 		path = strings.TrimSuffix(path, rest)
 	}

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode"
 )
 
 const shortest = `apiVersion: rlb.dev/v1
@@ -155,7 +156,13 @@ func FuzzParse(f *testing.F) {
 			t.Fatalf("got %v and %v", doc, err)
 		}
 		if err == nil {
+			doc.Warnings(host)
 			return
+		}
+		for line := range strings.SplitSeq(err.(Problems).Excerpts(), "\n") {
+			if strings.ContainsFunc(line, unicode.IsControl) {
+				t.Errorf("a terminal is told %q", line)
+			}
 		}
 		last := Problem{}
 		for _, p := range err.(Problems) {

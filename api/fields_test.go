@@ -16,6 +16,7 @@ func TestRanges(t *testing.T) {
 		{"    port: %d", "services[0].servers[0].port", 1, 65535},
 		{"    weight: %d", "services[0].servers[0].weight", 0, 256},
 		{"    maxConnections: %d", "services[0].servers[0].maxConnections", 1, 1000000},
+		{"  healthCheck: {port: %d}", "services[0].healthCheck.port", 1, 65535},
 		{"  healthCheck: {rise: %d}", "services[0].healthCheck.rise", 1, 1000},
 		{"  healthCheck: {fall: %d}", "services[0].healthCheck.fall", 1, 1000},
 		{"  healthCheck: {type: http, expectStatus: [%d]}", "services[0].healthCheck.expectStatus[0]", 100, 599},
@@ -52,6 +53,9 @@ func TestChoices(t *testing.T) {
 		"version":    {"", "vrrp: {version: 4}", `9:17: vrrp.version: must be 2 or 3, got 4`, "vrrp: {version: 2}"},
 		"transport":  {"", "vrrp: {transport: tcp}", `9:19: vrrp.transport: must be multicast or unicast, got "tcp"`, "vrrp: {transport: multicast}"},
 		"balance":    {"", "  balance: rr", `9:12: services[0].balance: must be roundrobin, leastconn, source, static-rr or first, got "rr"`, "  balance: static-rr"},
+		"handover":   {"", "vrrp: {handover: drop}", `9:18: vrrp.handover: must be forward or none, got "drop"`, "vrrp: {handover: none}"},
+		"PROXY":      {"", "  sendProxyProtocol: v3", `9:22: services[0].sendProxyProtocol: must be none, v1 or v2, got "v3"`, "  sendProxyProtocol: v2"},
+		"raw words":  {"", "  extraServer: \"a\\nb\"", `9:16: services[0].extraServer: must be one line without control characters, got "a\nb": it holds a line break`, "  extraServer: slowstart 30s # not more"},
 		"check":      {"", "  healthCheck: {type: icmp}", `9:23: services[0].healthCheck.type: must be tcp, http, https or none, got "icmp"`, "  healthCheck: {type: none}"},
 		"drift":      {"", "reconcile: {drift: ignore}", `9:20: reconcile.drift: must be repair or report, got "ignore"`, "reconcile: {drift: report}"},
 		"textfile":   {"", "metrics: {textfile: /tmp/x}", `9:21: metrics.textfile: must end in ".prom", got "/tmp/x"`, "metrics: {textfile: /tmp/x.prom}"},
@@ -83,6 +87,7 @@ func TestCounts(t *testing.T) {
 	expect(t, services(1001), "5:1: services: must have 1 to 1000 entries, got 1001")
 	expect(t, servers(10000))
 	expect(t, servers(10001), "8:3: services[0].servers: must have 1 to 10000 entries, got 10001")
+	expect(t, with(t, "", "  allowFrom: []"), "9:14: services[0].allowFrom: must have 1 to 1000 entries, got 0")
 	expect(t, with(t, "", "nodes: [{name: a, addresses: []}]"), "9:30: nodes[0].addresses: must have 1 to 2 entries, got 0")
 	expect(t, with(t, "", "nodes: [{name: a, addresses: [10.0.0.1, '::2', 10.0.0.3]}]"), "9:30: nodes[0].addresses: must have 1 to 2 entries, got 3")
 	expect(t, with(t, "", "  healthCheck: {type: http, expectStatus: []}"), "9:43: services[0].healthCheck.expectStatus: must have 1 to 100 entries, got 0")

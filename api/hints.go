@@ -51,7 +51,7 @@ func durationHint(value string) string {
 	days := inDays.FindStringSubmatch(value)
 	switch {
 	case value == "0":
-		return ": write 0s; where that cannot be, 576h comes next to without end"
+		return ": 0 has no unit; for no limit write a long time, such as 576h (24 days)"
 	case plainNumber.MatchString(value):
 		return ": a unit is missing, as in " + value + "s or " + value + "ms"
 	case days != nil:

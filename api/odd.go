@@ -18,6 +18,8 @@ var template = regexp.MustCompile(`\{\{[^{}]*\}\}|\$\{[^{}]*\}|\$[A-Za-z_][A-Za-
 // oddCharacters are those that people do not see or take for others.
 var oddCharacters = map[rune]string{
 	'\t':     "a tab",
+	'\n':     "a line break",
+	'\r':     "a line break",
 	'\u00a0': "a no-break space",
 	'\u00ad': "a soft hyphen",
 	'\u2010': "a hyphen that is no minus",
@@ -66,12 +68,12 @@ func oddName(r rune) string {
 	case name != "":
 	case r >= 0x2000 && r <= 0x200a:
 		name = "a space of another width"
-	case r < 0x80 || unicode.IsPrint(r):
+	case unicode.IsPrint(r):
 		return ""
 	default:
 		name = "a character that cannot be seen"
 	}
-	if r == '\t' {
+	if strings.ContainsRune("\t\n\r", r) {
 		return name
 	}
 	return fmt.Sprintf("%s (U+%04X)", name, r)

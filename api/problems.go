@@ -21,11 +21,19 @@ type Problem struct {
 	Path string
 	// Message is a short sentence without a full stop.
 	Message string
+	// Warning tells what is legal but unwise from what is wrong.
+	Warning bool
+
+	line string // of the file
 }
 
-// String is the line that users see: "FILE:LINE:COL: PATH: MESSAGE", without the path where there is none.
+// String is the line that users see: "FILE:LINE:COL: PATH: MESSAGE", without the path where there is none. Before the
+// path of a warning stands "warning: ".
 func (p Problem) String() string {
 	where := fmt.Sprintf("%s:%d:%d: ", p.File, p.Line, p.Column)
+	if p.Warning {
+		where += "warning: "
+	}
 	if p.Path != "" {
 		where += p.Path + ": "
 	}
@@ -95,7 +103,7 @@ func (r *report) addAlways(where place, path, format string, args ...any) {
 	if len(args) > 0 {
 		message = fmt.Sprintf(format, args...)
 	}
-	r.problems = append(r.problems, Problem{r.file, where.line, where.column, path, message})
+	r.problems = append(r.problems, Problem{File: r.file, Line: where.line, Column: where.column, Path: path, Message: message})
 	if len(r.problems) >= 10*MaxProblems {
 		r.trim()
 	}
@@ -122,8 +130,11 @@ func (r *report) trim() {
 func (p Problem) place() place { return place{p.Line, p.Column} }
 
 // sorted is what was found, in the order of the file.
-func (r *report) sorted() Problems {
+func (r *report) sorted(line func(number int) []byte) Problems {
 	r.trim()
+	for i := range r.problems {
+		r.problems[i].line = excerptable(line(r.problems[i].Line))
+	}
 	if len(r.problems) > MaxProblems {
 		last := &r.problems[MaxProblems]
 		last.Path, last.Message = "", "and "+thousands(r.total-MaxProblems)+" more"

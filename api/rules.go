@@ -138,7 +138,7 @@ func (r *rules) notify() {
 			}
 			if at := index(event.path, i); r.sound(at) {
 				if wrong := rule(word, ""); wrong != "" {
-					r.wrong(at, "%s, got %s", wrong, quote(word))
+					r.wrong(at, "%s, got %s%s", wrong, quote(word), oddity(word))
 				}
 			}
 		}

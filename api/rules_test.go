@@ -146,6 +146,12 @@ func TestDurations(t *testing.T) {
 		{"vrrp: {check: {interval: ", "}}", "vrrp.check.interval", seconds, []string{"1s", "1h"}, []string{"999ms", "1.5s", "1h0m1s"}},
 		{"  healthCheck: {interval: ", "}", "services[0].healthCheck.interval", millis, limits, beyond},
 		{"  healthCheck: {timeout: ", "}", "services[0].healthCheck.timeout", millis, limits, beyond},
+		{"  healthCheck: {type: http, cutAfter: ", "}", "services[0].healthCheck.cutAfter", "0s to 2147483647ms in whole milliseconds", append(limits, "0s"), beyond[1:]},
+		{"  timeouts: {connect: ", "}", "services[0].timeouts.connect", millis, limits, beyond},
+		{"  timeouts: {client: ", "}", "services[0].timeouts.client", millis, limits, beyond},
+		{"  timeouts: {server: ", "}", "services[0].timeouts.server", millis, limits, beyond},
+		{"  timeouts: {tunnel: ", "}", "services[0].timeouts.tunnel", millis, limits, beyond},
+		{"vrrp: {preempt: true, preemptDelay: ", "}", "vrrp.preemptDelay", "0s to 1000s in whole seconds", []string{"0s", "1s", "1000s"}, []string{"1ms", "-1s", "1001s"}},
 		{"proxy: {timeouts: {connect: ", "}}", "proxy.timeouts.connect", millis, limits, beyond},
 		{"proxy: {timeouts: {client: ", "}}", "proxy.timeouts.client", millis, limits, beyond},
 		{"proxy: {timeouts: {server: ", "}}", "proxy.timeouts.server", millis, limits, beyond},
@@ -163,7 +169,7 @@ func TestDurations(t *testing.T) {
 				if !value.setText(bad) {
 					t.Fatal(bad)
 				}
-				want := Problem{"f", 9, len(d.before) + 1, d.path, "must be " + d.want + ", got " + value.String()}
+				want := Problem{File: "f", Line: 9, Column: len(d.before) + 1, Path: d.path, Message: "must be " + d.want + ", got " + value.String()}
 				if doc != nil || err.Error() != want.String() {
 					t.Errorf("got %v, want %v", err, want)
 				}

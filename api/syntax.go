@@ -84,7 +84,7 @@ func likelyCause(data []byte, line int, message string) (place, string) {
 			}
 		}
 	}
-	text := lineOf(data, line)
+	text := (&Document{Data: data, starts: lineStarts(data)}).line(line)
 	where := place{line, 1 + len(text) - len(bytes.TrimLeft(text, " "))}
 	if message == "mapping values are not allowed in this context" {
 		if m := secondColon.FindSubmatchIndex(text); m != nil {

@@ -32,11 +32,12 @@ var textRules = map[string]func(text, param string) string{
 }
 
 var (
-	namePattern       = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]*$`)
-	interfacePattern  = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9._@-]*$`)
-	pathPattern       = regexp.MustCompile(`^/[A-Za-z0-9/._+@:,=-]+$`)
-	urlPathPattern    = regexp.MustCompile(`^/[A-Za-z0-9/._~?=&%+,:@!*()-]*$`)
-	argumentPattern   = regexp.MustCompile(`^[A-Za-z0-9/._+@:,=%-]+$`)
+	namePattern      = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]*$`)
+	interfacePattern = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9._@-]*$`)
+	pathPattern      = regexp.MustCompile(`^/[A-Za-z0-9/._+@:,=-]+$`)
+	urlPathPattern   = regexp.MustCompile(`^/[A-Za-z0-9/._~?=&%+,:@!*()-]*$`)
+	argumentPattern  = regexp.MustCompile(`^[A-Za-z0-9/._+@:,=%-]+$`)
+	// not with + or - at its end: apt takes that for "install" and "remove" (apt-get(8))
 	debversionPattern = regexp.MustCompile(`^(?:[0-9*?]+:)?[0-9*?](?:[A-Za-z0-9.+~*?-]*[A-Za-z0-9.~*?])?$`)
 	labelPattern      = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?$`)
 	numberPattern     = regexp.MustCompile(`^([0-9]+|0[xX][0-9A-Fa-f]*)$`)

@@ -140,7 +140,7 @@ func TestTexts(t *testing.T) {
 			inject: "unix:/", reason: aPath,
 		},
 		"cidr": {
-			places: []string{"firewall: {allowFrom: [%s]}"},
+			places: []string{"firewall: {allowFrom: [%s]}", "  allowFrom: [%s]"},
 			good:   []string{"10.0.0.0/8", "0.0.0.0/0", "::/0", "2001:db8::/32", "10.1.2.3/32"},
 			bad: map[string]string{"10.0.0.1": "must have a prefix length: 10.0.0.1/32", "::1": "must have a prefix length: ::1/128", "10.0.0.0/33": aCIDR, "any": aCIDR + "; everyone is 0.0.0.0/0 and ::/0",
 				"10.0.0.0/255.0.0.0": aCIDR + ": 10.0.0.0/8", "10.0.0.1-10.0.0.9": aCIDR, "": aCIDR,
@@ -246,8 +246,8 @@ func TestNotify(t *testing.T) {
 			"{}":       at + `: must be a path, or a list of a path and its arguments, got a mapping`,
 			"/a b -c":  at + `: must be a path; with arguments it is a list: [/a, b, -c], got "/a b -c"`,
 			"/a  b":    at + `: ` + aPath + `, got "/a  b"`,
-			"/a $b":    at + `: ` + aPath + `, got "/a $b"`,
-			`"/a\nb"`:  at + `: ` + aPath + `, got "/a\nb"`,
+			"/a $b":    at + `: ` + aPath + `, got "/a $b": $b is an unfilled variable of a template`,
+			`"/a\nb"`:  at + `: ` + aPath + `, got "/a\nb": it holds a line break`,
 			`[/a, ""]`: second + `: ` + anArgument + `, got ""`,
 		} {
 			var all []string
@@ -257,7 +257,7 @@ func TestNotify(t *testing.T) {
 			expect(t, base+before+value+"}}\n", all...)
 		}
 		for _, bad := range []string{"a b", "a\nb", `a"b`, "a'b", "a#b", "a{b", "a$b", "a~b", "a\\b", "a\u0085b", "é"} {
-			expect(t, fmt.Sprintf("%s%s[/a,%q]}}\n", base, before, bad), fmt.Sprintf("9:%d: %s[1]: %s, got %q", len(before)+5, path, anArgument, bad))
+			expect(t, fmt.Sprintf("%s%s[/a,%q]}}\n", base, before, bad), fmt.Sprintf("9:%d: %s[1]: %s, got %q%s", len(before)+5, path, anArgument, bad, oddity(bad)))
 		}
 	}
 }

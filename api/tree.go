@@ -1,10 +1,8 @@
 package api
 
 import (
-	"bytes"
 	"strconv"
 	"strings"
-	"unicode/utf8"
 )
 
 // place is a position in the file; both count from 1.
@@ -72,24 +70,4 @@ func (t *tree) item(step string) *tree {
 // add puts an item under a name.
 func (t *tree) add(name string, item *tree) {
 	t.names, t.items = append(t.names, name), append(t.items, item)
-}
-
-// lineAt is the place of one of the raw lines of a block, by its index in brackets.
-func (t *tree) lineAt(index string, data []byte) place {
-	i, err := strconv.Atoi(strings.Trim(index, "[]"))
-	if err != nil {
-		return t.place
-	}
-	line := lineOf(data, t.line+1+i)
-	return place{t.line + 1 + i, 1 + utf8.RuneCount(line) - utf8.RuneCount(bytes.TrimLeft(line, " "))}
-}
-
-// lineOf is a line of the file without its end, counted from 1; nil where there is none.
-func lineOf(data []byte, number int) []byte {
-	for line := range bytes.Lines(data) {
-		if number--; number == 0 {
-			return bytes.TrimRight(line, "\r\n")
-		}
-	}
-	return nil
 }

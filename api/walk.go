@@ -68,7 +68,9 @@ func (w *walker) read(node *yaml.Node, into reflect.Value, path string, result *
 	}
 	switch into.Kind() {
 	case reflect.Struct, reflect.Map:
-		if wanted = collection(node, yaml.MappingNode); wanted == "" {
+		if wanted = collection(node, yaml.MappingNode); wanted == "" && braces(node) != "" {
+			wanted = "a mapping of fields"
+		} else if wanted == "" {
 			w.mapping(node, into, path, result)
 		}
 		return wanted

@@ -49,6 +49,9 @@ func takeBaseline(ctx context.Context, o host.Observer) baseline {
 // hopelessError is what further looks will not mend.
 type hopelessError struct{ error }
 
+// unverifiedError is what keeps a look from telling whether all is well. It is no sign that something is wrong.
+type unverifiedError struct{ error }
+
 // longestFirstCheck bounds the wait for checks of servers: nobody waits an hour for the first one of an hourly check.
 const longestFirstCheck = 30 * time.Second
 
@@ -134,7 +137,7 @@ func (b baseline) instancesLeft(ctx context.Context, o host.Observer, d plan.Des
 		return nil // a keepalived that cannot tell
 	}
 	if err != nil {
-		return err
+		return &unverifiedError{err}
 	}
 	held, err := host.OwnAddresses(ctx, o)
 	if err != nil {
@@ -176,10 +179,19 @@ func takenPorts(ctx context.Context, o host.Observer, d plan.Desired) error {
 			if s.PID != 0 {
 				holder = fmt.Sprintf("%s (process %d)", s.Program, s.PID)
 			}
-			return plan.FieldErrorf(want.Field, "%v is taken by %s, which listens on %v", want.Addr, holder, s.Addr)
+			return plan.FieldErrorf(want.Field, "%v is taken by %s, which listens on %v; %s", want.Addr, holder, s.Addr, waysOut(s.Program))
 		}
 	}
 	return nil
+}
+
+// waysOut says what a person can do about a port that a program listens on.
+func waysOut(program string) string {
+	ways := "give the service another port, or bind it to the virtual IP and the program to its own address"
+	if program == "kube-apiserver" {
+		ways += " (--bind-address)"
+	}
+	return ways
 }
 
 // overlap says whether two sockets cannot listen at the same time. A wildcard of IPv6 may serve IPv4 too.

@@ -121,11 +121,12 @@ func TestRehearsal(t *testing.T) {
 
 // A port that another program holds is named, before anything changes.
 func TestPortThatIsTaken(t *testing.T) {
-	const want = "spec.yaml:6:9: services[0].port: 0.0.0.0:9000 is taken by nginx (process 1), which listens on 0.0.0.0:9000"
+	const want = "spec.yaml:6:9: services[0].port: 0.0.0.0:9000 is taken by kube-apiserver (process 1), which listens on 0.0.0.0:9000; " +
+		"give the service another port, or bind it to the virtual IP and the program to its own address (--bind-address)"
 	for name, host := range hosts {
 		t.Run(name, func(t *testing.T) {
 			h := host()
-			h.Taken = map[uint16]string{9000: "nginx", 22: "sshd"}
+			h.Taken = map[uint16]string{9000: "kube-apiserver", 22: "sshd"}
 			before := h.Dump()
 			_, _, err := once(t, h, parse(t, spec))
 			field := (*plan.FieldError)(nil)

@@ -66,6 +66,8 @@ func TestFactsOfTheNetwork(t *testing.T) {
 		"kept node that is gone":              {spec: strings.ReplaceAll(nodes, "lb2", "lb3"), setup: kept, want: "nodes: cannot tell which of the spec's nodes this is: it holds none of their addresses, only no interface with an address"},
 		"nothing tells the interface":         {net: []host.Interface{of("lo", "127.0.0.1/8"), of("eth1", "192.0.2.1/24")}, want: "virtualIPs[0]: cannot tell the interface of the virtual IPs: no subnet holds 198.51.100.10, there is only eth1 (192.0.2.1/24); name it as vrrp.interface"},
 		"interface that is not there":         {spec: "vrrp: {interface: eth9}\n", net: []host.Interface{of("eth1", "192.0.2.1/24")}, want: "vrrp.interface: cannot find interface eth9 on this host, there is only eth1 (192.0.2.1/24)"},
+		"a VIP that is its own address":       {net: []host.Interface{of("eth1", "198.51.100.10/24", "fe80::1/64")}, want: "virtualIPs[0]: 198.51.100.10 is this host's own address on eth1: a virtual IP is one that no machine has"},
+		"kept, and a VIP alone":               {net: []host.Interface{of("eth5", "198.51.100.10/24")}, setup: kept, want: "|eth5|198.51.100.0/25"},
 		"assumed":                             {given: render.Facts{}, net: []host.Interface{of("eth1", "192.0.2.1/24")}, want: "assume |eth0|198.51.100.0/24", notes: 2},
 		"assumed node":                        {spec: nodes, net: []host.Interface{of("eth1", "192.0.2.1/24")}, want: "assume lb1|eth7|198.51.100.0/24", notes: 2},
 		"nothing to assume on one of its own": {spec: nodes, net: []host.Interface{of("eth1", "198.51.100.12/24")}, want: "assume lb2|eth1|198.51.100.0/24"},

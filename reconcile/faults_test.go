@@ -10,7 +10,6 @@ import (
 	"rlb.dev/rlb-agent/api"
 	"rlb.dev/rlb-agent/reconcile"
 	"rlb.dev/rlb-agent/reconcile/host/fake"
-	"rlb.dev/rlb-agent/render"
 )
 
 // change is a way from one state of a host to another.
@@ -111,7 +110,7 @@ var changes = map[string]change{
 func original() *fake.Host {
 	h := fake.New()
 	adminInstalls(h, "haproxy", "keepalived", "iptables")
-	h.Iptables(render.IPv4, "-A INPUT -i lo -j ACCEPT", "-A INPUT -p tcp -m tcp --dport 9000 -j ACCEPT", "-A INPUT -j DROP")
+	h.Iptables(api.IPv4, "-A INPUT -i lo -j ACCEPT", "-A INPUT -p tcp -m tcp --dport 9000 -j ACCEPT", "-A INPUT -j DROP")
 	h.Put("/etc/rc.local", "#!/bin/sh\niptables -A INPUT -p tcp -m tcp --dport 9000 -j ACCEPT\n\nexit 0\n", 0o755)
 	return h
 }

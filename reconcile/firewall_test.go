@@ -4,6 +4,7 @@ import (
 	"slices"
 	"testing"
 
+	"rlb.dev/rlb-agent/api"
 	"rlb.dev/rlb-agent/reconcile/host/fake"
 	"rlb.dev/rlb-agent/render"
 )
@@ -24,14 +25,14 @@ func TestFirewallDrift(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			h := installed(t, doc)
-			want := firewall(t, h, render.IPv4)
-			h.Iptables(render.IPv4, drift...)
-			others := slices.DeleteFunc(firewall(t, h, render.IPv4).Input, func(r string) bool { return r == render.Jump })
+			want := firewall(t, h, api.IPv4)
+			h.Iptables(api.IPv4, drift...)
+			others := slices.DeleteFunc(firewall(t, h, api.IPv4).Input, func(r string) bool { return r == render.Jump })
 			if steps := planOf(t, h, doc); len(steps) != 1 {
 				t.Errorf("plan %q, want one step", steps)
 			}
 			must(t, h, doc)
-			got := firewall(t, h, render.IPv4)
+			got := firewall(t, h, api.IPv4)
 			if !slices.Equal(got.Chain, want.Chain) {
 				t.Errorf("chain %q, want %q", got.Chain, want.Chain)
 			}
@@ -76,13 +77,13 @@ func TestTracesOfTheOriginal(t *testing.T) {
 
 	h := original()
 	must(t, h, parse(t, spec))
-	wantLines(t, "INPUT", firewall(t, h, render.IPv4).Input, render.Jump, "-A INPUT -i lo -j ACCEPT", "-A INPUT -j DROP")
+	wantLines(t, "INPUT", firewall(t, h, api.IPv4).Input, render.Jump, "-A INPUT -i lo -j ACCEPT", "-A INPUT -j DROP")
 	if mine := parse(t, spec+"firewall: {manage: false}\n"); true {
 		h = original()
-		before := firewall(t, h, render.IPv4).Input
+		before := firewall(t, h, api.IPv4).Input
 		rc := h.Text("/etc/rc.local")
 		must(t, h, mine)
-		if got := firewall(t, h, render.IPv4).Input; !slices.Equal(got, before) || h.Text("/etc/rc.local") != rc {
+		if got := firewall(t, h, api.IPv4).Input; !slices.Equal(got, before) || h.Text("/etc/rc.local") != rc {
 			t.Errorf("firewall.manage is false, but the original's traces are gone: %q", got)
 		}
 	}

@@ -14,7 +14,6 @@ import (
 	"rlb.dev/rlb-agent/reconcile/host"
 	"rlb.dev/rlb-agent/reconcile/host/fake"
 	"rlb.dev/rlb-agent/reconcile/plan"
-	"rlb.dev/rlb-agent/render"
 )
 
 // spec is a small spec; what is appended stands on the top level.
@@ -131,7 +130,7 @@ func planOf(t *testing.T, h *fake.Host, doc *api.Document) []string {
 	return texts(look.Plan.Steps())
 }
 
-func firewall(t *testing.T, h *fake.Host, family render.Family) host.Firewall {
+func firewall(t *testing.T, h *fake.Host, family api.Family) host.Firewall {
 	t.Helper()
 	state, err := h.Firewall(context.Background(), family)
 	if err != nil {

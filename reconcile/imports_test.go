@@ -34,10 +34,11 @@ var chain = []string{
 // ends are packages that stand beside the chain: they import what is named here, and only cmd/rlb-agent and tests
 // import them.
 var ends = map[string][]string{
-	"reconcile/host/link":   {"api", "render"},
-	"reconcile/host/fake":   {"api", "render", "reconcile/host"},
-	"reconcile/host/debian": {"api", "render", "reconcile/host", "reconcile/host/link"},
-	"reconcile/faulty":      {"api", "render", "reconcile/host"},
+	"reconcile/host/rootpath": {},
+	"reconcile/host/link":     {"api"},
+	"reconcile/host/fake":     {"api", "render", "reconcile/host"},
+	"reconcile/host/debian":   {"api", "render", "reconcile/host", "reconcile/host/link", "reconcile/host/rootpath"},
+	"reconcile/faulty":        {},
 }
 
 // foreign is what a package may import beyond the standard library and our own. A trailing slash names all below.
@@ -45,7 +46,8 @@ var foreign = map[string][]string{
 	"api":                     {"sigs.k8s.io/yaml", "sigs.k8s.io/json", "go.yaml.in/yaml/", "github.com/go-playground/validator/"},
 	"reconcile/plan":          {"github.com/aymanbagabas/go-udiff"},
 	"reconcile/host/debian":   {"github.com/coreos/go-systemd/", "github.com/godbus/dbus/", "github.com/google/renameio/", "golang.org/x/sys/"},
-	"reconcile/host/link":     {"golang.org/x/sys/"},
+	"reconcile/host/rootpath": {"golang.org/x/sys/"},
+	"reconcile/host/link":     {"github.com/jsimonetti/rtnetlink/v2", "github.com/mdlayher/netlink", "golang.org/x/net/bpf", "golang.org/x/sys/"},
 	"cmd/rlb-agent/filewatch": {"github.com/fsnotify/fsnotify"},
 	"cmd/rlb-agent/export":    {"github.com/google/renameio/", "golang.org/x/sys/"},
 	"cmd/rlb-agent": {"github.com/coreos/go-systemd/", "github.com/spf13/cobra", "github.com/spf13/pflag",

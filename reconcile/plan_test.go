@@ -88,3 +88,24 @@ func TestHostProblems(t *testing.T) {
 		t.Errorf("scripts that we may not see: %v", err)
 	}
 }
+
+// Whoever may write a directory on the way to a program or a CA may put another one there.
+func TestHostProblemsOnTheWay(t *testing.T) {
+	doc := parse(t, spec+"  healthCheck: {type: https, caFile: /srv/open/ca.crt}\nvrrp: {notify: {master: /srv/open/bin/m}}\n")
+	h := fake.New()
+	h.Put("/srv/open/bin/m", "", 0o755)
+	h.Put("/srv/open/ca.crt", "", 0o644)
+	h.Shared = []string{"/srv/open"}
+	problems, ok := reconcile.HostProblems(t.Context(), h, doc).(api.Problems)
+	if !ok {
+		t.Fatal("no problems")
+	}
+	wantLines(t, "problems", lines(problems.Error()),
+		"spec.yaml:9:38: services[0].healthCheck.caFile: others than root may write /srv/open, so anybody could pass for a server",
+		"spec.yaml:10:25: vrrp.notify.master: others than root may write /srv/open, so keepalived will not run it",
+	)
+	h.Shared = nil
+	if err := reconcile.HostProblems(t.Context(), h, doc); err != nil {
+		t.Errorf("root's own: %v", err)
+	}
+}

@@ -1,16 +1,21 @@
 package reconcile
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"fmt"
+	"io/fs"
+	"slices"
 
 	"rlb.dev/rlb-agent/api"
 	"rlb.dev/rlb-agent/reconcile/host"
 )
 
-// HostProblems are the problems of a spec that show only on the host: keepalived runs no program that others than
-// root may write, but says so nowhere that its user would look. The error is api.Problems.
-func HostProblems(ctx context.Context, o host.Observer, doc *api.Document) error {
+// HostProblems are the problems of a spec that show only on the host: keepalived and HAProxy open these files as root,
+// each time anew, and keepalived says nowhere that its user would look that it does not run a program that others may
+// write. The error is api.Problems.
+func HostProblems(ctx context.Context, o host.FileReader, doc *api.Document) error {
 	var problems api.Problems
 	n := doc.Spec.VRRP.Notify
 	for _, script := range []struct {
@@ -32,12 +37,23 @@ func HostProblems(ctx context.Context, o host.Observer, doc *api.Document) error
 			problems = append(problems, doc.Problem(field, "there is no file %s on this host", path))
 		case f.Mode&0o111 == 0:
 			problems = append(problems, doc.Problem(field, "%s is not executable (chmod +x %s)", path, path))
-		case f.UID != 0 || f.Mode&0o022 != 0:
-			problems = append(problems, doc.Problem(field, "others than root may write %s, so keepalived will not run it", path))
+		default:
+			if err := o.RootOnly(ctx, path); err != nil && !errors.Is(err, host.ErrUnavailable) {
+				problems = append(problems, doc.Problem(field, "%v, so keepalived will not run it", err))
+			}
+		}
+	}
+	for i, service := range doc.Spec.Services {
+		if path := service.HealthCheck.CAFile; path != "" {
+			// one that is missing HAProxy names itself
+			if err := o.RootOnly(ctx, path); err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, host.ErrUnavailable) {
+				problems = append(problems, doc.Problem(fmt.Sprintf("services[%d].healthCheck.caFile", i), "%v, so anybody could pass for a server", err))
+			}
 		}
 	}
 	if len(problems) == 0 {
 		return nil
 	}
+	slices.SortStableFunc(problems, func(a, b api.Problem) int { return cmp.Or(a.Line-b.Line, a.Column-b.Column) })
 	return problems
 }

@@ -4,9 +4,9 @@ import (
 	"context"
 	"testing"
 
+	"rlb.dev/rlb-agent/api"
 	"rlb.dev/rlb-agent/reconcile/host"
 	"rlb.dev/rlb-agent/reconcile/host/fake"
-	"rlb.dev/rlb-agent/render"
 )
 
 const own = "# the administrator's own\nfrontend mine\n    bind *:81\n"
@@ -32,7 +32,7 @@ var hosts = map[string]func() *fake.Host{
 		h.Put("/etc/keepalived/keepalived.conf", "# the administrator's own\n", 0o640)
 		adminInstalls(h, "haproxy", "keepalived", "iptables")
 		h.Admin(func(ctx context.Context, h host.Host) error { return h.HoldPackage(ctx, "haproxy", true) })
-		h.Iptables(render.IPv4, "-A INPUT -j DROP")
+		h.Iptables(api.IPv4, "-A INPUT -j DROP")
 		return h
 	},
 	"a configuration without its package": func() *fake.Host {

@@ -13,7 +13,6 @@ import (
 	"rlb.dev/rlb-agent/reconcile"
 	"rlb.dev/rlb-agent/reconcile/host"
 	"rlb.dev/rlb-agent/reconcile/host/fake"
-	"rlb.dev/rlb-agent/render"
 )
 
 // tornDown tears a host down once. It may be killed on the way.
@@ -61,11 +60,11 @@ func TestTeardown(t *testing.T) {
 				must(t, h, port(t, 9001))
 				must(t, h, doc)
 				h.Reboot() // so that rlb-firewall.service ran
-				h.Iptables(render.IPv4, "-F INPUT", "-A INPUT -j RLB-INPUT")
+				h.Iptables(api.IPv4, "-F INPUT", "-A INPUT -j RLB-INPUT")
 				if strings.Contains(name, "original") {
-					h.Iptables(render.IPv4, "-A INPUT -i lo -j ACCEPT", "-A INPUT -j DROP")
+					h.Iptables(api.IPv4, "-A INPUT -i lo -j ACCEPT", "-A INPUT -j DROP")
 				} else if strings.Contains(name, "administrator") {
-					h.Iptables(render.IPv4, "-A INPUT -j DROP")
+					h.Iptables(api.IPv4, "-A INPUT -j DROP")
 				}
 				must(t, h, doc)
 				mustTearDown(t, h, keep)
@@ -131,12 +130,12 @@ func TestTeardownAfterDetours(t *testing.T) {
 		}},
 		"the original's rule twice": {func() *fake.Host {
 			h := original()
-			h.Iptables(render.IPv4, "-I INPUT 1 -p tcp -m tcp --dport 9000 -j ACCEPT")
+			h.Iptables(api.IPv4, "-I INPUT 1 -p tcp -m tcp --dport 9000 -j ACCEPT")
 			return h
 		}, func(*testing.T, *fake.Host) {}},
 		"one more of the original's ports": {func() *fake.Host {
 			h := original()
-			h.Iptables(render.IPv4, "-I INPUT 1 -p tcp -m tcp --dport 9001 -j ACCEPT")
+			h.Iptables(api.IPv4, "-I INPUT 1 -p tcp -m tcp --dport 9001 -j ACCEPT")
 			return h
 		}, func(t *testing.T, h *fake.Host) { must(t, h, port(t, 9001)) }},
 		"files that were edited": {hosts["packages of the administrator"], func(_ *testing.T, h *fake.Host) {
@@ -152,7 +151,7 @@ func TestTeardownAfterDetours(t *testing.T) {
 			h.MaskForGood("haproxy.service")
 		}},
 		"rules flushed by hand": {hosts["packages of the administrator"], func(_ *testing.T, h *fake.Host) {
-			h.Iptables(render.IPv4, "-F INPUT", "-F RLB-INPUT", "-X RLB-INPUT", "-A INPUT -j DROP")
+			h.Iptables(api.IPv4, "-F INPUT", "-F RLB-INPUT", "-X RLB-INPUT", "-A INPUT -j DROP")
 		}},
 		"configuration elsewhere, and back": {func() *fake.Host {
 			h := hosts["packages of the administrator"]()

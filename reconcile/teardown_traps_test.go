@@ -7,10 +7,10 @@ import (
 	"strings"
 	"testing"
 
+	"rlb.dev/rlb-agent/api"
 	"rlb.dev/rlb-agent/reconcile/host"
 	"rlb.dev/rlb-agent/reconcile/host/fake"
 	"rlb.dev/rlb-agent/reconcile/state"
-	"rlb.dev/rlb-agent/render"
 )
 
 // What is not known is not undone, and nothing at all is.
@@ -238,7 +238,7 @@ func TestTeardownReloadsWhatRanBefore(t *testing.T) {
 			t.Errorf("%s: what ran before goes on", line)
 		}
 	}
-	if got := firewall(t, h, render.IPv4); got.Chain != nil || len(got.Input) != 1 || !h.Held("haproxy") {
+	if got := firewall(t, h, api.IPv4); got.Chain != nil || len(got.Input) != 1 || !h.Held("haproxy") {
 		t.Errorf("firewall %q, held %t", got, h.Held("haproxy"))
 	}
 }

@@ -20,14 +20,15 @@ const (
 
 // serves waits until the host does what the desired state says, as far as it can be seen from the host: the units
 // run and stay, and HAProxy's present workers, not some older ones, listen wherever clients connect.
-// Nothing that served before must be gone; replaced says that a reload must have brought a new worker.
+// Nothing that served before must be gone; replaced says that a reload must have brought a new worker. An *unverifiedError
+// says that all is well but for what could not be seen.
 func serves(ctx context.Context, h host.Host, d plan.Desired, before baseline, replaced bool) error {
 	var now plan.Observed
 	if err := now.LookForFormer(ctx, h); err != nil {
 		return err
 	}
 	d.ApplyRuntimeState(now)
-	ctx, cancel := context.WithTimeout(ctx, verifyTimeout+firstCheck(d, before))
+	inTime, cancel := context.WithTimeout(ctx, verifyTimeout+firstCheck(d, before))
 	defer cancel()
 	var old []int
 	if replaced {
@@ -35,25 +36,33 @@ func serves(ctx context.Context, h host.Host, d plan.Desired, before baseline, r
 	}
 	var err error
 	for {
-		now := servesNow(ctx, h, d, before, old)
+		now := servesNow(inTime, h, d, before, old)
 		if now == nil {
 			return stays(ctx, h, d)
 		}
 		if hopeless := (*hopelessError)(nil); errors.As(now, &hopeless) {
 			return hopeless.error
 		}
-		if err == nil || ctx.Err() == nil { // what was wrong, not that time is up
+		if err == nil || inTime.Err() == nil { // what was wrong, not that time is up
 			err = now
 		}
 		select {
-		case <-ctx.Done():
-			return err
+		case <-inTime.Done():
+			unverified := (*unverifiedError)(nil)
+			if !errors.As(err, &unverified) {
+				return err
+			}
+			if err := stays(ctx, h, d); err != nil {
+				return err
+			}
+			return unverified
 		case <-time.After(verifyPause):
 		}
 	}
 }
 
 func servesNow(ctx context.Context, h host.Host, d plan.Desired, before baseline, replaced []int) error {
+	var unverified error
 	for _, want := range d.Units {
 		if !want.Run {
 			continue
@@ -74,11 +83,22 @@ func servesNow(ctx context.Context, h host.Host, d plan.Desired, before baseline
 		case host.KeepalivedUnit:
 			err = before.instancesLeft(ctx, h, d, unit)
 		}
-		if err != nil {
+		if unseen := (*unverifiedError)(nil); errors.As(err, &unseen) {
+			unverified = err
+		} else if err != nil {
 			return err
 		}
 	}
-	return nil
+	return unverified
+}
+
+// verified logs what could not be verified: that is no reason to undo anything.
+func (r *run) verified(err error) error {
+	if unverified := (*unverifiedError)(nil); errors.As(err, &unverified) {
+		r.Log.Warn("role not verified: " + err.Error())
+		return nil
+	}
+	return err
 }
 
 // listens asks HAProxy's master for its workers: systemd calls a reload done while the new worker may have failed to

@@ -1,12 +1,17 @@
 package reconcile_test
 
 import (
+	"bytes"
 	"errors"
+	"log/slog"
+	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 
 	"rlb.dev/rlb-agent/api"
 	"rlb.dev/rlb-agent/reconcile"
+	"rlb.dev/rlb-agent/reconcile/status"
 )
 
 // systemd calls a reload done though the new worker could not bind: the old file must come back, and be loaded.
@@ -57,6 +62,40 @@ func TestWayBackIsVerified(t *testing.T) {
 // A service that HAProxy does not listen for, though its worker is new and well.
 func TestListenersAreVerified(t *testing.T) {
 	h := installed(t, parse(t, spec))
+	h.Deaf = true
+	_, _, err := once(t, h, edited(t, "9000", "9001"))
+	if err == nil || !strings.HasPrefix(err.Error(), "cannot see haproxy listening on 0.0.0.0:9001") {
+		t.Errorf("got %v", err)
+	}
+}
+
+// A keepalived whose role cannot be had is no reason to undo an edit: any user can be in the way of its dump in /tmp. It
+// is logged, and stands in the status.
+func TestRoleNotVerified(t *testing.T) {
+	h := installed(t, parse(t, spec))
+	h.FailMethod("VRRP", errors.New("cannot get keepalived's state: somebody is in the way"))
+	edit := parse(t, spec+"vrrp: {priority: 77}\n")
+	synctest.Test(t, func(t *testing.T) {
+		var log bytes.Buffer
+		r := reconcile.Reconciler{Host: h, Log: slog.New(slog.NewTextHandler(&log, nil))}
+		result, err := r.Once(t.Context(), edit)
+		if err != nil || len(result.Steps) == 0 {
+			t.Fatalf("%v, %v", result.Steps, err)
+		}
+		if !strings.Contains(log.String(), "role not verified: cannot get keepalived's state: somebody is in the way") {
+			t.Errorf("log: %s", log.String())
+		}
+		now, err := status.Write(t.Context(), h, status.Report{Doc: edit, Result: result})
+		if err != nil || !slices.ContainsFunc(now.NotSeen, func(s string) bool { return strings.Contains(s, "somebody is in the way") }) {
+			t.Errorf("not seen: %q, %v", now.NotSeen, err)
+		}
+	})
+}
+
+// A role that cannot be had does not hide what else is wrong.
+func TestRoleNotVerifiedHidesNothing(t *testing.T) {
+	h := installed(t, parse(t, spec))
+	h.FailMethod("VRRP", errors.New("cannot get keepalived's state: somebody is in the way"))
 	h.Deaf = true
 	_, _, err := once(t, h, edited(t, "9000", "9001"))
 	if err == nil || !strings.HasPrefix(err.Error(), "cannot see haproxy listening on 0.0.0.0:9001") {

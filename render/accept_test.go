@@ -131,9 +131,9 @@ $1-restore -w 5 --noflush $rules
 $1 -w 5 -D INPUT -j RLB-INPUT
 $1-restore -w 5 --noflush $rules
 $1-save -t filter`
-	for family, tool := range map[Family]string{IPv4: "iptables", IPv6: "ip6tables"} {
+	for family, tool := range map[api.Family]string{api.IPv4: "iptables", api.IPv6: "ip6tables"} {
 		base := "rules.v4"
-		if family == IPv6 {
+		if family == api.IPv6 {
 			base = "rules.v6"
 		}
 		accepted(t, base, func(t *testing.T, r lab.Release, spec *api.LoadBalancerSpec, data string) {

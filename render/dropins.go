@@ -12,6 +12,10 @@ const (
 	HAProxyDropIn    = "/etc/systemd/system/haproxy.service.d/rlb.conf"
 )
 
+// KeepalivedTemp is where keepalived writes its state when asked (2.2.7 and newer; 2.1 knows /tmp only). Only root may
+// write there, so that nobody else can be in the way. It holds from keepalived's next start on.
+const KeepalivedTemp = "/run/rlb/keepalived"
+
 // dropIns are those that the units need.
 func (r *renderer) dropIns() (files []File) {
 	if f, needed := r.keepalivedDropIn(); needed {
@@ -44,8 +48,9 @@ func (r *renderer) keepalivedDropIn() (File, bool) {
 		l.add("", "[Service]")
 		l.add("", "Restart=on-failure")
 		l.add("", "RestartSec=%dms", TakeoverTime(r.spec).Milliseconds()+restartMargin.Milliseconds())
-		l.add("", "RuntimeDirectory=rlb") // where the tracked file lies
+		l.add("", "RuntimeDirectory=rlb rlb/keepalived") // where the tracked file lies, and what keepalived writes
 		l.add("", "RuntimeDirectoryPreserve=yes")
+		l.add("", "Environment=TMPDIR=%s", KeepalivedTemp)
 	}
 	return l.file(KeepalivedDropIn, SystemdUnit), true
 }

@@ -45,8 +45,8 @@ func Render(spec *api.LoadBalancerSpec, facts Facts) (Rendered, error) {
 	}
 	files := append([]File{r.keepalived(), r.haproxy()}, r.dropIns()...)
 	if *spec.Firewall.Manage {
-		r.model.Firewall = map[Family][]string{}
-		for _, family := range Families {
+		r.model.Firewall = map[api.Family][]string{}
+		for _, family := range api.Families {
 			rules, err := r.firewall(family)
 			if err != nil {
 				return Rendered{}, err
@@ -65,12 +65,12 @@ func Render(spec *api.LoadBalancerSpec, facts Facts) (Rendered, error) {
 type renderer struct {
 	spec  *api.LoadBalancerSpec
 	facts Facts
-	self  *api.Node        // nil where the spec has no nodes
-	peers []api.Node       // the other nodes
-	vips  map[Family][]vip // in the order of the spec
-	order []Family         // the families of the virtual IPs, the main one's first
-	ports []opening        // of this host that clients reach
-	model Model            // of what was rendered so far
+	self  *api.Node            // nil where the spec has no nodes
+	peers []api.Node           // the other nodes
+	vips  map[api.Family][]vip // in the order of the spec
+	order []api.Family         // the families of the virtual IPs, the main one's first
+	ports []opening            // of this host that clients reach
+	model Model                // of what was rendered so far
 }
 
 // vip is a virtual IP with the field that names it.
@@ -108,9 +108,9 @@ func (r *renderer) prepare() error {
 
 // families sorts the virtual IPs by family.
 func (r *renderer) families() {
-	r.vips = map[Family][]vip{}
+	r.vips = map[api.Family][]vip{}
 	for i, v := range r.spec.VirtualIPs {
-		family := familyOf(v.Addr())
+		family := api.FamilyOf(v.Addr())
 		if r.vips[family] == nil {
 			r.order = append(r.order, family)
 		}
@@ -133,20 +133,13 @@ func (r *renderer) priority() (int, string) {
 }
 
 // addressOf is the node's address of that family, or "".
-func addressOf(node *api.Node, family Family) string {
+func addressOf(node *api.Node, family api.Family) string {
 	for _, text := range node.Addresses {
-		if addr, err := netip.ParseAddr(text); err == nil && familyOf(addr) == family {
+		if addr, err := netip.ParseAddr(text); err == nil && api.FamilyOf(addr) == family {
 			return text
 		}
 	}
 	return ""
-}
-
-func familyOf(addr netip.Addr) Family {
-	if addr.Is4() {
-		return IPv4
-	}
-	return IPv6
 }
 
 func orElse(field *string, value string) {

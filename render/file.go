@@ -5,7 +5,6 @@ package render
 
 import (
 	"io/fs"
-	"net/netip"
 	"strings"
 )
 
@@ -56,30 +55,3 @@ func (f File) LinesBut(leave func(origin string) bool) (rest []string) {
 	}
 	return rest
 }
-
-// Family is an address family.
-type Family int
-
-// The address families, in the order in which everything that exists for both is done.
-const (
-	IPv4 Family = 4
-	IPv6 Family = 6
-)
-
-// String is "IPv4" or "IPv6".
-func (f Family) String() string {
-	if f == IPv6 {
-		return "IPv6"
-	}
-	return "IPv4"
-}
-
-func (f Family) unspecified() netip.Addr {
-	if f == IPv6 {
-		return netip.IPv6Unspecified()
-	}
-	return netip.IPv4Unspecified()
-}
-
-// Families are both families, in order.
-var Families = []Family{IPv4, IPv6}

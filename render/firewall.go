@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"net/netip"
 	"strings"
+
+	"rlb.dev/rlb-agent/api"
 )
 
 // Names of what the agent owns in the firewall.
@@ -20,7 +22,7 @@ const Jump = "-A INPUT -j " + Chain
 
 // firewall renders one family's rules in the format of iptables-restore, each as iptables-save prints it again, so
 // that the two can be compared. What no rule names falls through to the host's own rules.
-func (r *renderer) firewall(family Family) (File, error) {
+func (r *renderer) firewall(family api.Family) (File, error) {
 	l := newLines()
 	l.add("", "*filter")
 	l.add("", ":%s - [0:0]", Chain)
@@ -31,7 +33,7 @@ func (r *renderer) firewall(family Family) (File, error) {
 	l.add("", "-I INPUT 1 -j %s", Chain)
 	l.add("", "COMMIT")
 	path := rulesIPv4
-	if family == IPv6 {
+	if family == api.IPv6 {
 		path = rulesIPv6
 	}
 	return l.file(path, FirewallRules), nil
@@ -39,7 +41,7 @@ func (r *renderer) firewall(family Family) (File, error) {
 
 // vrrpRules lets VRRP (protocol 112) in on the interface of the virtual IPs, from the peers only. A closed INPUT
 // without them makes every node master.
-func (r *renderer) vrrpRules(l *lines, family Family) error {
+func (r *renderer) vrrpRules(l *lines, family api.Family) error {
 	if len(r.vips[family]) == 0 {
 		return nil
 	}
@@ -55,8 +57,8 @@ func (r *renderer) vrrpRules(l *lines, family Family) error {
 }
 
 // vrrpSources are where advertisements may come from, and the field that says so.
-func (r *renderer) vrrpSources(family Family) (sources []netip.Prefix, origin string, err error) {
-	if family == IPv6 && r.spec.VRRP.Transport == "multicast" {
+func (r *renderer) vrrpSources(family api.Family) (sources []netip.Prefix, origin string, err error) {
+	if family == api.IPv6 && r.spec.VRRP.Transport == "multicast" {
 		// RFC 9568 §5.1.2.1: the source is the link-local address of the interface.
 		return []netip.Prefix{netip.MustParsePrefix("fe80::/10")}, "vrrp.transport", nil
 	}
@@ -68,7 +70,7 @@ func (r *renderer) vrrpSources(family Family) (sources []netip.Prefix, origin st
 		return sources, "nodes", nil
 	}
 	for _, subnet := range r.facts.Subnets {
-		if familyOf(subnet.Addr()) == family {
+		if api.FamilyOf(subnet.Addr()) == family {
 			sources = append(sources, subnet.Masked())
 		}
 	}
@@ -100,12 +102,12 @@ func (r *renderer) firewallUnit() File {
 // there, so that there is one however often it runs.
 func (r *renderer) loadRules(l *lines, setting string) {
 	for _, c := range []struct {
-		family  Family
+		family  api.Family
 		program string
 		rules   string
-	}{{IPv4, "iptables", rulesIPv4}, {IPv6, "ip6tables", rulesIPv6}} {
+	}{{api.IPv4, "iptables", rulesIPv4}, {api.IPv6, "ip6tables", rulesIPv6}} {
 		must := "" // a kernel without IPv6 is no reason to fail unless there is a virtual IP of it
-		if c.family == IPv6 && len(r.vips[IPv6]) == 0 {
+		if c.family == api.IPv6 && len(r.vips[api.IPv6]) == 0 {
 			must = "-"
 		}
 		l.add("", "%s-/usr/sbin/%s -w 5 -D INPUT -j %s", setting, c.program, Chain)
@@ -125,9 +127,9 @@ func ChainRules(f File) []string {
 }
 
 // FamilyOfRules is the family that a rendered file of rules is for.
-func FamilyOfRules(f File) Family {
+func FamilyOfRules(f File) api.Family {
 	if f.Path == rulesIPv6 {
-		return IPv6
+		return api.IPv6
 	}
-	return IPv4
+	return api.IPv4
 }

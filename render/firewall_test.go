@@ -6,6 +6,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"rlb.dev/rlb-agent/api"
 )
 
 const (
@@ -25,7 +27,7 @@ func chains(t *testing.T, yaml string) (v4, v6 []string) {
 		for _, rule := range ChainRules(f) {
 			rules = append(rules, strings.TrimPrefix(rule, "-A "+Chain+" "))
 		}
-		if FamilyOfRules(f) == IPv4 {
+		if FamilyOfRules(f) == api.IPv4 {
 			v4 = rules
 		} else {
 			v6 = rules

@@ -136,7 +136,7 @@ func (r *renderer) binds(s *api.Service) []string {
 			continue
 		}
 		for _, family := range r.order {
-			if family == IPv4 {
+			if family == api.IPv4 {
 				binds = append(binds, fmt.Sprintf("*:%d", *s.Port))
 			} else {
 				binds = append(binds, fmt.Sprintf(":::%d v6only", *s.Port))

@@ -1,6 +1,7 @@
 package render
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"net/netip"
@@ -261,7 +262,7 @@ func FuzzFacts(f *testing.F) {
 					t.Errorf("path %q", file.Path)
 				}
 				if language := known[file.Kind]; language != nil {
-					text := strings.ReplaceAll(string(file.Data), facts.Systemctl+" is-active", "/usr/bin/systemctl is-active")
+					text := strings.ReplaceAll(string(file.Data), cmp.Or(facts.Systemctl, DefaultSystemctl)+" is-active", "/usr/bin/systemctl is-active")
 					checkLines(t, file.Path, text, language)
 				}
 			}

@@ -7,12 +7,14 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"rlb.dev/rlb-agent/api"
 )
 
 // Identity is what two routers must have in common to be one virtual router. Routers of which one was changed do not
 // hear each other, or drop what they hear, and both hold the addresses.
 type Identity struct {
-	Family    Family        `json:"family"`
+	Family    api.Family    `json:"family"`
 	Version   int           `json:"version"`             // of VRRP
 	RouterID  int           `json:"routerID"`            // 1 to 255
 	Unicast   bool          `json:"unicast,omitempty"`   // transport
@@ -142,7 +144,7 @@ func Identities(data []byte) []Identity {
 }
 
 func (i Identity) whole(addrs []netip.Addr) Identity {
-	i.Family, i.Addresses = familyOf(addrs[0]), len(addrs)
+	i.Family, i.Addresses = api.FamilyOf(addrs[0]), len(addrs)
 	return i
 }
 
@@ -151,7 +153,7 @@ func (i *Identity) rest(version int, checked bool) {
 	if i.Version == 0 {
 		i.Version = version
 	}
-	if i.Family == IPv6 {
+	if i.Family == api.IPv6 {
 		i.Version = 3 // RFC 3768 knows no IPv6
 	}
 	if i.Version == 2 {

@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"rlb.dev/rlb-agent/api"
 )
 
 // TestIdentities reads them from what is rendered, and from what others wrote.
@@ -20,14 +22,14 @@ func TestIdentities(t *testing.T) {
 		want []Identity
 	}{
 		"standard": {rendered(t, KeepalivedConfig, vip4+oneService),
-			[]Identity{{Family: IPv4, Version: 3, RouterID: 240, Addresses: 1, Lenient: true, Period: 100 * time.Millisecond}}},
+			[]Identity{{Family: api.IPv4, Version: 3, RouterID: 240, Addresses: 1, Lenient: true, Period: 100 * time.Millisecond}}},
 		"classic": {rendered(t, KeepalivedConfig, vip4+"profile: classic\n"+oneService),
-			[]Identity{{Family: IPv4, Version: 2, RouterID: 1, Interval: time.Second, Addresses: 1, Period: time.Second}}},
+			[]Identity{{Family: api.IPv4, Version: 2, RouterID: 1, Interval: time.Second, Addresses: 1, Period: time.Second}}},
 		"the original": {string(original),
-			[]Identity{{Family: IPv4, Version: 2, RouterID: 1, Interval: time.Second, Addresses: 1, Period: time.Second}}},
+			[]Identity{{Family: api.IPv4, Version: 2, RouterID: 1, Interval: time.Second, Addresses: 1, Period: time.Second}}},
 		"two families, unicast": {rendered(t, KeepalivedConfig, six+twoNodes+"vrrp: {transport: unicast, version: 2, advertisementInterval: 2s}\n"+oneService),
-			[]Identity{{Family: IPv4, Version: 2, RouterID: 240, Unicast: true, Interval: 2 * time.Second, Addresses: 1, Lenient: true, Period: 2 * time.Second},
-				{Family: IPv6, Version: 3, RouterID: 240, Unicast: true, Addresses: 1, Lenient: true, Period: 2 * time.Second}}},
+			[]Identity{{Family: api.IPv4, Version: 2, RouterID: 240, Unicast: true, Interval: 2 * time.Second, Addresses: 1, Lenient: true, Period: 2 * time.Second},
+				{Family: api.IPv6, Version: 3, RouterID: 240, Unicast: true, Addresses: 1, Lenient: true, Period: 2 * time.Second}}},
 		"by hand": {`! a comment
 global_defs { # {
   vrrp_version 3
@@ -48,7 +50,7 @@ vrrp_instance half {
   virtual_router_id 8
 }
 virtual_server 10.0.0.9 80 { virtual_router_id 9
-}`, []Identity{{Family: IPv4, Version: 3, RouterID: 7, Addresses: 2, Period: 250 * time.Millisecond}}},
+}`, []Identity{{Family: api.IPv4, Version: 3, RouterID: 7, Addresses: 2, Period: 250 * time.Millisecond}}},
 		"nothing": {"}}}\n", nil},
 	} {
 		if diff := cmp.Diff(c.want, Identities([]byte(c.text))); diff != "" {

@@ -77,7 +77,7 @@ func (r *renderer) instanceName(i int) string {
 	return r.spec.VRRP.InstanceName + "-" + r.order[i].String()
 }
 
-func (r *renderer) vrrpInstance(l *lines, name string, family Family) {
+func (r *renderer) vrrpInstance(l *lines, name string, family api.Family) {
 	v := r.spec.VRRP
 	priority, priorityOrigin := r.priority()
 	l.section(1, "vrrp.instanceName", "vrrp_instance %s {", name)
@@ -92,7 +92,7 @@ func (r *renderer) vrrpInstance(l *lines, name string, family Family) {
 	l.add("vrrp.routerID", "    virtual_router_id %d", *v.RouterID)
 	l.add(priorityOrigin, "    priority %d", priority)
 	l.add("vrrp.advertisementInterval", "    advert_int %s", seconds(v.AdvertisementInterval))
-	if *v.Version == 3 || family == IPv6 { // 2 is keepalived's own default, and knows no IPv6
+	if *v.Version == 3 || family == api.IPv6 { // 2 is keepalived's own default, and knows no IPv6
 		l.add("vrrp.version", "    version 3")
 	}
 	r.transport(l, family)
@@ -125,7 +125,7 @@ func (r *renderer) syncGroup(l *lines) {
 }
 
 // transport renders how advertisements travel (keepalived.conf(5), unicast_peer, mcast_src_ip).
-func (r *renderer) transport(l *lines, family Family) {
+func (r *renderer) transport(l *lines, family api.Family) {
 	switch {
 	case r.self == nil:
 	case r.spec.VRRP.Transport == api.Unicast:
@@ -135,7 +135,7 @@ func (r *renderer) transport(l *lines, family Family) {
 			l.add("nodes", "        %s", addressOf(&peer, family))
 		}
 		l.add("", "    }")
-	case family == IPv4 && r.spec.Profile == api.Standard:
+	case family == api.IPv4 && r.spec.Profile == api.Standard:
 		// The peers' firewalls let in the addresses of the spec, and keepalived would take the interface's first one.
 		// IPv6 always comes from the link-local address.
 		l.add("nodes", "    mcast_src_ip %s", addressOf(r.self, family))

@@ -16,13 +16,13 @@ type Rendered struct {
 
 // Model is what the files were made from, for those who would else have to read them back.
 type Model struct {
-	Frontends []Frontend          // that clients reach
-	Backends  []Backend           // of the services
-	Defaulted bool                // servers are what they are by more than their lines: raw lines give them defaults, or a former state
-	Routers   []Identity          // of keepalived's instances, sorted by family
-	Instances []string            // their names, the main family's first
-	Tracks    bool                // keepalived heeds FaultFile and DrainFile
-	Firewall  map[Family][]string // rules of the agent's chain; nil where the firewall is not managed
+	Frontends []Frontend              // that clients reach
+	Backends  []Backend               // of the services
+	Defaulted bool                    // servers are what they are by more than their lines: raw lines give them defaults, or a former state
+	Routers   []Identity              // of keepalived's instances, sorted by family
+	Instances []string                // their names, the main family's first
+	Tracks    bool                    // keepalived heeds FaultFile and DrainFile
+	Firewall  map[api.Family][]string // rules of the agent's chain; nil where the firewall is not managed
 }
 
 // Frontend is what listens for a service, or for several that TLS server names tell apart.
@@ -67,16 +67,23 @@ func (r *renderer) listen(s *api.Service) (all []netip.AddrPort) {
 			continue
 		}
 		for _, family := range r.order {
-			all = append(all, netip.AddrPortFrom(family.unspecified(), port))
+			all = append(all, netip.AddrPortFrom(unspecified(family), port))
 		}
 	}
 	return all
 }
 
+func unspecified(family api.Family) netip.Addr {
+	if family == api.IPv6 {
+		return netip.IPv6Unspecified()
+	}
+	return netip.IPv4Unspecified()
+}
+
 // routers are what keepalived's instances are known by.
 func (r *renderer) routers() (all []Identity) {
 	v := r.spec.VRRP
-	for _, family := range Families {
+	for _, family := range api.Families {
 		if len(r.vips[family]) == 0 {
 			continue
 		}
@@ -84,7 +91,7 @@ func (r *renderer) routers() (all []Identity) {
 			Family: family, Version: *v.Version, RouterID: *v.RouterID, Unicast: r.self != nil && v.Transport == api.Unicast,
 			Addresses: len(r.vips[family]), Lenient: r.spec.Profile == api.Standard, Period: v.AdvertisementInterval.D(),
 		}
-		if family == IPv6 {
+		if family == api.IPv6 {
 			id.Version = 3
 		}
 		if id.Version == 2 {

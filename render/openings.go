@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+
+	"rlb.dev/rlb-agent/api"
 )
 
 // opening is a port of this host that clients reach.
@@ -73,7 +75,7 @@ func (r *renderer) restricts() bool {
 
 // portRules opens the ports, each to everyone or to those who may. What is open to the same sources on all addresses that
 // have the port needs no address in its rules.
-func (r *renderer) portRules(l *lines, family Family) {
+func (r *renderer) portRules(l *lines, family api.Family) {
 	if r.restricts() {
 		l.add("firewall.allowFrom", "-A %s -i lo -j RETURN", Chain) // the host itself is not a source to keep out
 	}
@@ -94,7 +96,7 @@ func (r *renderer) portRules(l *lines, family Family) {
 		}
 		for _, o := range openings {
 			for _, addr := range o.on {
-				if familyOf(addr) == family {
+				if api.FamilyOf(addr) == family {
 					o.rules(l, family, fmt.Sprintf("-d %v ", netip.PrefixFrom(addr, addr.BitLen())))
 				}
 			}
@@ -103,14 +105,14 @@ func (r *renderer) portRules(l *lines, family Family) {
 }
 
 // rules lets in those who may reach a port, and nobody else. iptables-save leaves out a source that is everyone.
-func (o opening) rules(l *lines, family Family, to string) {
+func (o opening) rules(l *lines, family api.Family, to string) {
 	if o.allowed == nil {
 		l.add(o.field, "-A %s %s-p tcp -m tcp --dport %d -j ACCEPT", Chain, to, o.port)
 		return
 	}
 	for _, source := range o.allowed {
 		switch {
-		case familyOf(source.Addr()) != family:
+		case api.FamilyOf(source.Addr()) != family:
 		case source.Bits() == 0:
 			l.add(o.field, "-A %s %s-p tcp -m tcp --dport %d -j ACCEPT", Chain, to, o.port)
 		default:

@@ -32,7 +32,7 @@ func TestDropIn(t *testing.T) {
 	} {
 		spec := parse(t, shortest+vip4+text+oneService)
 		lines := directives(t, string(fileAt(t, files(t, spec, factsFor(spec, stable)), KeepalivedDropIn).Data))
-		for _, line := range []string{want, "Restart=on-failure", "RuntimeDirectory=rlb", "RuntimeDirectoryPreserve=yes", "StartLimitIntervalSec=0"} {
+		for _, line := range []string{want, "Restart=on-failure", "RuntimeDirectory=rlb rlb/keepalived", "Environment=TMPDIR=" + KeepalivedTemp, "RuntimeDirectoryPreserve=yes", "StartLimitIntervalSec=0"} {
 			if !strings.Contains("\n"+strings.Join(lines, "\n")+"\n", "\n"+line+"\n") {
 				t.Errorf("%q: cannot find %q in:\n%s", text, line, strings.Join(lines, "\n"))
 			}

@@ -103,7 +103,7 @@ func (a *app) hostWith(also func(line string)) (*debian.Host, error) {
 	if file, ok := a.stderr.(*os.File); ok && isTerminal(file) && a.logFormat != "json" {
 		progress = func(line string) { fmt.Fprintf(file, "\r\x1b[K%.100s\r", line) }
 	}
-	return debian.New(debian.Options{Log: a.log, Progress: progress, LockTimeout: a.lockTimeout})
+	return debian.New(debian.Options{Log: a.log, Progress: progress, LockTimeout: a.lockTimeout, Effect: effect})
 }
 
 func isTerminal(file *os.File) bool {

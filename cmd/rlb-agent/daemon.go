@@ -106,7 +106,7 @@ func (a *app) watching(ctx context.Context, what string, watch func(context.Cont
 }
 
 // watchedUnits are those whose states the agent keeps.
-var watchedUnits = []string{haproxyUnit, keepalivedUnit, render.FirewallUnit}
+var watchedUnits = []string{host.HAProxyUnit, host.KeepalivedUnit, render.FirewallUnit}
 
 // watched are the files whose change may make this host differ from the spec: the rendered ones, those that say where
 // they are, and dpkg's record of what is installed and held.

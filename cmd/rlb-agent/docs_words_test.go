@@ -86,7 +86,7 @@ var (
 	flagName  = regexp.MustCompile(`--?[a-z][a-z-]*`)
 	listed    = regexp.MustCompile("(?m)^- `([^`]+)` \\(")
 	fieldPath = regexp.MustCompile(`^[a-z][A-Za-z]*(\.[a-z][A-Za-z]*)+$`)
-	notFields = regexp.MustCompile(`\.(cfg|conf|json|md|replaced|service|yaml)$`)
+	notFields = regexp.MustCompile(`\.(cfg|conf|json|md|org|replaced|service|yaml)$`)
 )
 
 // What the prose names exists: commands and flags of the agent, targets of make, and fields of the spec.

@@ -5,19 +5,14 @@ import (
 	"time"
 
 	"rlb.dev/rlb-agent/api"
+	"rlb.dev/rlb-agent/reconcile/host"
 	"rlb.dev/rlb-agent/reconcile/plan"
-)
-
-// The units that more than one part of the daemon cares for.
-const (
-	haproxyUnit    = "haproxy.service"
-	keepalivedUnit = "keepalived.service"
 )
 
 // tooEarly is how long a keepalived that died must stay away yet. The step that starts it would wait as long, but hold
 // the lock meanwhile.
 func (k *keeper) tooEarly(ctx context.Context, doc *api.Document) time.Duration {
-	unit, err := k.host.Unit(ctx, keepalivedUnit)
+	unit, err := k.host.Unit(ctx, host.KeepalivedUnit)
 	if err != nil {
 		return 0
 	}

@@ -2,9 +2,7 @@
 
 package main
 
-import (
-	"rlb.dev/rlb-agent/reconcile/host"
-)
+import "rlb.dev/rlb-agent/reconcile/host/debian"
 
-// effects is the host for those who change it. A build with the tag "faults" puts a test's faults around it.
-func effects(h host.Host) host.Host { return h }
+// effect is the hook around what changes this machine. A build with the tag "faults" puts a test's faults there.
+var effect debian.Effect

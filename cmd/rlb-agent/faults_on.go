@@ -7,18 +7,15 @@ import (
 	"os"
 
 	"rlb.dev/rlb-agent/reconcile/faulty"
-	"rlb.dev/rlb-agent/reconcile/host"
+	"rlb.dev/rlb-agent/reconcile/host/debian"
 )
 
-// faults are what RLB_FAULT says; they count the effects of the whole process.
-var faults = func() *faulty.Faults {
+// effect is the hook around what changes this machine: what RLB_FAULT says. It counts the effects of the whole process.
+var effect = func() debian.Effect {
 	f, err := faulty.Parse(os.Getenv("RLB_FAULT"))
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "RLB_FAULT:", err)
 		os.Exit(exitUsage)
 	}
-	return f
+	return f.Effect
 }()
-
-// effects is the host for those who change it, with the faults.
-func effects(h host.Host) host.Host { return faults.Around(h) }

@@ -15,34 +15,6 @@ import (
 	"rlb.dev/rlb-agent/render"
 )
 
-// validateCommand parses and validates, and asks the real programs where they are installed.
-func (a *app) validateCommand() *cobra.Command {
-	var flags factFlags
-	cmd := &cobra.Command{
-		Use:   "validate [FILE]",
-		Short: "Check a spec, with the real programs too where they are installed",
-		Args:  atMost(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			path := a.spec
-			if len(args) == 1 {
-				path = args[0]
-			}
-			_, h, look, err := a.look(cmd.Context(), path, flags.facts())
-			if err != nil {
-				return err
-			}
-			defer h.Close()
-			if err := a.check(cmd.Context(), h, look); err != nil {
-				return err
-			}
-			fmt.Fprintf(a.stdout, "%s: valid\n", path)
-			return nil
-		},
-	}
-	flags.register(cmd)
-	return cmd
-}
-
 // check asks the real programs, and says which could not be asked. keepalived looks its interface up: where that is
 // not on this machine, its word would be of the machine and not of the spec.
 func (a *app) check(ctx context.Context, h *debian.Host, look plan.Look) error {

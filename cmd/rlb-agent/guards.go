@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"rlb.dev/rlb-agent/reconcile/guard"
+	"rlb.dev/rlb-agent/reconcile/host"
 	"rlb.dev/rlb-agent/reconcile/host/debian"
 	"rlb.dev/rlb-agent/reconcile/state"
 )
@@ -35,7 +36,7 @@ func (a *app) startGuards(ctx context.Context, h *debian.Host) (g *guards, wait 
 		states := make(chan string)
 		all.Go(func() {
 			h.ServiceStates(ctx, unit, func(state string) {
-				if unit == keepalivedUnit && state == "active" {
+				if unit == host.KeepalivedUnit && state == "active" {
 					g.hasten(ctx)
 				}
 				select {
@@ -46,7 +47,7 @@ func (a *app) startGuards(ctx context.Context, h *debian.Host) (g *guards, wait 
 		})
 		return states
 	}
-	haproxy, keepalived := states(haproxyUnit), states(keepalivedUnit)
+	haproxy, keepalived := states(host.HAProxyUnit), states(host.KeepalivedUnit)
 	conflicts := make(chan guard.Conflict)
 	watch := guard.Guard{Answers: h.HAProxyAnswers, Probe: h.ProbeHAProxy, Alone: g.alone, Returns: g.returns, Tell: g.tell, Log: a.log}
 	all.Go(func() { watch.Run(ctx, haproxy, g.heeds, conflicts) })
@@ -85,7 +86,7 @@ func (g *guards) heed(ctx context.Context) {
 // hasten makes keepalived real-time, which does not last over its restart. A machine that does not let us, as some
 // containers, is told of once.
 func (g *guards) hasten(ctx context.Context) {
-	unit, err := g.host.Unit(ctx, keepalivedUnit)
+	unit, err := g.host.Unit(ctx, host.KeepalivedUnit)
 	if err != nil || !unit.Active() || !g.inForce().Tracks {
 		return
 	}

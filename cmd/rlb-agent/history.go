@@ -97,10 +97,10 @@ func (a *app) replaceSpec(ctx context.Context, h *debian.Host, path string, data
 	if old.Exists {
 		mode = old.Mode
 		aside := path + ".replaced"
-		if err := effects(h).WriteFile(ctx, aside, old.Data, old.Mode, old.UID, old.GID); err != nil {
+		if err := h.WriteFile(ctx, aside, old.Data, old.Mode, old.UID, old.GID); err != nil {
 			return fmt.Errorf("cannot keep the spec that is replaced: %w", err)
 		}
 		a.log.Info(fmt.Sprintf("%s is replaced; it is kept as %s", path, aside))
 	}
-	return effects(h).WriteFile(ctx, path, data, mode, old.UID, old.GID)
+	return h.WriteFile(ctx, path, data, mode, old.UID, old.GID)
 }

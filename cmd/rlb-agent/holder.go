@@ -19,7 +19,7 @@ func (g *guards) holder(conflicts chan<- guard.Conflict) *guard.Holder {
 		Addresses:  g.addresses,
 		Remove:     g.host.RemoveAddress,
 		Role:       func(ctx context.Context) (host.Role, error) { return status.KeepalivedRole(ctx, g.host) },
-		Kill:       func(ctx context.Context) error { return g.host.KillUnit(ctx, keepalivedUnit) },
+		Kill:       func(ctx context.Context) error { return g.host.KillUnit(ctx, host.KeepalivedUnit) },
 		MAC:        g.host.MAC,
 		Neighbours: g.host.Neighbours,
 		Passes: func(ctx context.Context, force state.InForce) (bool, error) {

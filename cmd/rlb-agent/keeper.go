@@ -320,7 +320,7 @@ func (k *keeper) drifted(ctx context.Context, steps []string, err error) {
 		event.Error = err.Error()
 	}
 	k.drift.Last = &event
-	if err := k.drift.Write(ctx, effects(k.host)); err != nil {
+	if err := k.drift.Write(ctx, k.host); err != nil {
 		k.log.Warn(err.Error())
 	}
 }

@@ -39,7 +39,11 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	command := a.command()
 	command.SetArgs(args)
 	err := command.ExecuteContext(ctx)
-	if text := message(err); text != "" {
+	text := message(err)
+	if problems := (api.Problems)(nil); errors.As(err, &problems) {
+		text = a.problems(problems)
+	}
+	if text != "" {
 		fmt.Fprintln(stderr, text)
 	}
 	return exitCode(err)
@@ -97,4 +101,12 @@ func message(err error) string {
 		return field.Error()
 	}
 	return "rlb-agent: " + err.Error()
+}
+
+// problems are a line each; on a terminal each has its line of the file with it.
+func (a *app) problems(problems api.Problems) string {
+	if file, ok := a.stderr.(*os.File); ok && isTerminal(file) {
+		return problems.Excerpts()
+	}
+	return problems.Error()
 }

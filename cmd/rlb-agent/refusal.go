@@ -33,7 +33,7 @@ func (k *keeper) refuse(ctx context.Context, doc *api.Document, err error) {
 	k.complain(onSpec, k.refused.Why)
 	data, err := json.MarshalIndent(k.refused, "", "  ")
 	if err == nil {
-		err = effects(k.host).WriteFile(ctx, refusedFile, append(data, '\n'), 0o600, 0, 0)
+		err = k.host.WriteFile(ctx, refusedFile, append(data, '\n'), 0o600, 0, 0)
 	}
 	if err != nil {
 		k.log.Warn("a restarted agent will try this spec again", "err", err)
@@ -45,7 +45,7 @@ func (k *keeper) forgetRefusal(ctx context.Context) {
 		return
 	}
 	k.refused = nil
-	if err := effects(k.host).RemoveFile(ctx, refusedFile); err != nil {
+	if err := k.host.RemoveFile(ctx, refusedFile); err != nil {
 		k.log.Warn(err.Error())
 	}
 }

@@ -5,6 +5,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"rlb.dev/rlb-agent/reconcile/host"
 	"rlb.dev/rlb-agent/reconcile/state"
 )
 
@@ -37,7 +38,7 @@ func (a *app) rejoinCommand() *cobra.Command {
 				return err
 			}
 			a.log.Info("no peer is the former virtual router any more: keepalived joins")
-			if err := h.StartUnit(ctx, keepalivedUnit); err != nil {
+			if err := h.StartUnit(ctx, host.KeepalivedUnit); err != nil {
 				return err
 			}
 			return former.Forget(ctx, h)

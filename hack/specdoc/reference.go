@@ -103,7 +103,7 @@ func (t goTypes) path(parent string, f field) string {
 	if parent != "" {
 		path = parent + "." + f.name
 	}
-	if t.isList(f.expr) && nameOf(f.expr) != "Lines" {
+	if t.isList(f.expr) && !slices.Contains([]string{"Lines", "Strings", "Command"}, nameOf(f.expr)) { // those may be one text
 		path += "[]"
 	}
 	return path
@@ -126,19 +126,21 @@ func (t goTypes) kind(expr ast.Expr) string {
 	return "value"
 }
 
+// named is what the types may hold whose declaration does not say so.
+var named = map[string]string{
+	"string":   "text",
+	"int":      "integer",
+	"bool":     "true or false",
+	"Duration": "duration",
+	"Lines":    "lines",
+	"Strings":  "text or list of text",
+	"Command":  "path, or list of a path and its arguments",
+}
+
 // named is what a type with a name may hold.
 func (t goTypes) named(name string) string {
-	switch name {
-	case "string":
-		return "text"
-	case "int":
-		return "integer"
-	case "bool":
-		return "true or false"
-	case "Duration":
-		return "duration"
-	case "Lines":
-		return "lines"
+	if words := named[name]; words != "" {
+		return words
 	}
 	declared := t[name]
 	switch {

@@ -134,7 +134,7 @@ func (g generator) services(families string) (all []fields) {
 
 func (g generator) servers() (all []fields) {
 	for i := range 1 + g.IntN(4) {
-		server := fields{"address": oneOf(g, fmt.Sprintf("192.168.3.%d", 20+i), fmt.Sprintf("2001:db8:3::%x", 20+i), "localhost")}
+		server := fields{"address": oneOf(g, fmt.Sprintf("192.168.3.%d", 20+i), fmt.Sprintf("2001:db8:3::%x", 20+i), "cp1.example.org")}
 		g.maybe(server, "name", func() any { return fmt.Sprintf("%s%d", oneOf(g, "cp", "backup", "a.b-"), i) })
 		g.maybe(server, "port", func() any { return oneOf(g, 6443, 16443, 80) })
 		g.maybe(server, "weight", g.between(0, 256))

@@ -29,7 +29,7 @@ func TestSpecsDiffer(t *testing.T) {
 	for seed := range uint64(200) {
 		all.WriteString(specgen.Text(seed))
 	}
-	for _, value := range []string{"profile: classic", "name: rlb\n", "name: MASTER\n", "address: localhost", "type: none", "caFile: " + specgen.CAFile,
+	for _, value := range []string{"profile: classic", "name: rlb\n", "name: MASTER\n", "address: cp1.example.org", "type: none", "caFile: " + specgen.CAFile,
 		"transport: unicast", "balance: first", "2001:db8:3::", "version: 3"} {
 		if !strings.Contains(all.String(), value) {
 			t.Errorf("no spec has %q", value)

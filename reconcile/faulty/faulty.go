@@ -1,21 +1,16 @@
-// Package faulty lets a real host's effects fail, or the agent die at them, as a test says. An effect is a call of a
-// writer. Only a build with the tag "faults" contains it; a release never does.
+// Package faulty lets a real host's effects fail, or the agent die at them, as a test says. An effect is a call of one of
+// the host's writers; [Faults.Effect] is the hook around them. Only a build with the tag "faults" contains it; a release never does.
 package faulty
 
 import (
-	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
 	"syscall"
 	"time"
-
-	"rlb.dev/rlb-agent/reconcile/host"
 )
 
 // Faults are what is to go wrong in this process.
@@ -76,8 +71,8 @@ func (f fault) at(number int, name string) bool {
 	return f.number == number || f.name != "" && strings.HasPrefix(name, f.name)
 }
 
-// effect does an effect, or what is to happen instead. torn is what it leaves when it is torn.
-func (f *Faults) effect(name string, torn func() error, do func() error) error {
+// Effect does an effect, or what is to happen instead. torn leaves what a crash in the middle of it would, or is nil.
+func (f *Faults) Effect(name string, torn, do func() error) error {
 	f.mu.Lock()
 	f.count++
 	number := f.count
@@ -131,31 +126,4 @@ func appendLine(path, line string) error {
 	}
 	_, err = file.WriteString(line + "\n")
 	return errors.Join(err, file.Close())
-}
-
-// tear leaves what a crash in the middle of WriteFile does: half of the content in a temporary file.
-func tear(path string, data []byte) error {
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-		return err
-	}
-	name := filepath.Join(filepath.Dir(path), "."+filepath.Base(path)+"1234567890")
-	return os.WriteFile(name, data[:len(data)/2], 0o600)
-}
-
-// Around is the host with the faults.
-func (f *Faults) Around(h host.Host) host.Host { return faultyHost{h, h, f} }
-
-// faultyHost has every writer itself: one that were forgotten would not compile.
-type faultyHost struct {
-	host.Observer
-	real host.Host
-	*Faults
-}
-
-func (h faultyHost) Ready(ctx context.Context) error { return h.real.Ready(ctx) }
-
-func (h faultyHost) WriteFile(ctx context.Context, path string, data []byte, mode fs.FileMode, uid, gid int) error {
-	return h.effect("WriteFile "+path, func() error { return tear(path, data) }, func() error {
-		return h.real.WriteFile(ctx, path, data, mode, uid, gid)
-	})
 }

@@ -1,9 +1,12 @@
 package host
 
 import (
+	"context"
 	"net/netip"
 	"strings"
 	"time"
+
+	"rlb.dev/rlb-agent/render"
 )
 
 // Workers are HAProxy's processes.
@@ -65,5 +68,25 @@ func (s ServerState) Up() bool {
 // ServerUnknown is the state of a server that HAProxy says nothing of.
 const ServerUnknown = "UNKNOWN"
 
-// drained says whether the server gets no new connections, by its weight or by somebody's word.
+// Drained says whether the server gets no new connections, by its weight or by somebody's word.
 func (s ServerState) Drained() bool { return strings.HasPrefix(s.State, "DRAIN") }
+
+// HAProxyReader asks the running HAProxy, and one beside it.
+type HAProxyReader interface {
+	// Workers are HAProxy's processes as its master tells them on the socket (management guide §9.4, "show proc").
+	Workers(ctx context.Context, masterSocket string) (Workers, error)
+	// Servers is what HAProxy says of the servers of its backends.
+	Servers(ctx context.Context) ([]ServerState, error)
+	// RunningServers are the servers of all backends as HAProxy runs them.
+	RunningServers(ctx context.Context) ([]RunningServer, error)
+	// Rehearse runs HAProxy with the servers of a rendered file beside the real one, which it leaves alone, and shows
+	// their states until seen has enough. The error says why there is no more to see.
+	Rehearse(ctx context.Context, file render.File, seen func([]ServerState) (enough bool)) error
+}
+
+// HAProxyWriter changes the running HAProxy.
+type HAProxyWriter interface {
+	// Runtime gives the running HAProxy one command of its runtime API that changes something. Unlike other writers it
+	// may be refused, in HAProxy's words, where all is done already.
+	Runtime(ctx context.Context, command string) error
+}

@@ -3,6 +3,9 @@ package host
 import (
 	"context"
 	"net/netip"
+	"time"
+
+	"rlb.dev/rlb-agent/render"
 )
 
 // Interface is one network interface.
@@ -18,8 +21,8 @@ type Socket struct {
 	Program string // its name
 }
 
-// ownAddresses are all that this host's interfaces hold now.
-func OwnAddresses(ctx context.Context, o Observer) (map[netip.Addr]bool, error) {
+// OwnAddresses are all that this host's interfaces hold now.
+func OwnAddresses(ctx context.Context, o NetworkReader) (map[netip.Addr]bool, error) {
 	interfaces, err := o.Interfaces(ctx)
 	own := map[netip.Addr]bool{}
 	for _, i := range interfaces {
@@ -28,4 +31,21 @@ func OwnAddresses(ctx context.Context, o Observer) (map[netip.Addr]bool, error) 
 		}
 	}
 	return own, err
+}
+
+// NetworkReader looks at interfaces, sockets and neighbours.
+type NetworkReader interface {
+	// Interfaces are the network interfaces with their addresses, loopback included.
+	Interfaces(ctx context.Context) ([]Interface, error)
+	// Listeners are the TCP sockets on which the processes listen.
+	Listeners(ctx context.Context, pids ...int) ([]netip.AddrPort, error)
+	// Sockets are all TCP sockets that listen on this host, with the programs that hold them.
+	Sockets(ctx context.Context) ([]Socket, error)
+	// Neighbours asks on an interface, by ARP and neighbour solicitations, who holds these addresses: the MACs ("02:00:00:00:00:0a")
+	// of those that answer within 300 ms, this host left out. A peer that is there answers for its own address; one that
+	// holds a virtual IP answers for that.
+	Neighbours(ctx context.Context, iface string, addrs []netip.Addr) (map[netip.Addr]string, error)
+	// HearsRouter says whether another machine advertises itself under one of these identities on an interface. It ends
+	// with the first advertisement, or after wait.
+	HearsRouter(ctx context.Context, iface string, ids []render.Identity, wait time.Duration) (bool, error)
 }

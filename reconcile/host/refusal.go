@@ -1,8 +1,11 @@
 package host
 
 import (
+	"context"
 	"fmt"
 	"strings"
+
+	"rlb.dev/rlb-agent/render"
 )
 
 // Refusal is the word of a real program that does not take a rendered file.
@@ -34,4 +37,11 @@ func (r *Refusal) Error() string {
 		b.WriteString(v.Text)
 	}
 	return b.String()
+}
+
+// Checker asks the real programs.
+type Checker interface {
+	// Check asks the real programs, if installed, what they think of rendered files that are not installed yet. The
+	// error is a *Refusal, or two of them joined; a program that is not installed is named in unchecked. Only a temporary directory is written.
+	Check(ctx context.Context, files []render.File) (unchecked []string, err error)
 }

@@ -1,6 +1,7 @@
 package host
 
 import (
+	"context"
 	"strings"
 	"time"
 )
@@ -70,4 +71,35 @@ func Argument(line, short, long string) string {
 		}
 	}
 	return ""
+}
+
+// UnitReader looks at systemd units.
+type UnitReader interface {
+	// Unit is the state of a systemd unit. A unit that does not exist is no error.
+	Unit(ctx context.Context, name string) (Unit, error)
+}
+
+// UnitWriter changes systemd units.
+type UnitWriter interface {
+	// MaskUnit keeps a unit from being started until UnmaskUnit or a reboot (a runtime mask); it need not exist yet.
+	MaskUnit(ctx context.Context, name string) error
+	// UnmaskUnit takes masks of both kinds away.
+	UnmaskUnit(ctx context.Context, name string) error
+	// EnableUnit makes a unit start at boot.
+	EnableUnit(ctx context.Context, name string) error
+	// DisableUnit makes a unit not start at boot.
+	DisableUnit(ctx context.Context, name string) error
+	// ReloadManager makes systemd read changed unit files.
+	ReloadManager(ctx context.Context) error
+	// StartUnit starts a unit and waits until that is done.
+	StartUnit(ctx context.Context, name string) error
+	// StopUnit stops a unit and waits until that is done.
+	StopUnit(ctx context.Context, name string) error
+	// RestartUnit restarts a unit and waits until that is done.
+	RestartUnit(ctx context.Context, name string) error
+	// ReloadUnit makes a running unit read its configuration, and waits until systemd calls that done.
+	ReloadUnit(ctx context.Context, name string) error
+	// RunDetached runs a command, with its absolute path, in a unit of its own that outlives the agent. Where that unit
+	// runs already nothing is done.
+	RunDetached(ctx context.Context, unit string, args ...string) error
 }

@@ -1,6 +1,9 @@
 package host
 
-import "time"
+import (
+	"context"
+	"time"
+)
 
 // Instance is one vrrp_instance as keepalived tells it.
 type Instance struct {
@@ -24,3 +27,9 @@ const (
 // SignalGrace is how long after its start keepalived is not asked for its state: a signal that comes before its process
 // is ready for it would kill that.
 const SignalGrace = 500 * time.Millisecond
+
+// KeepalivedReader asks the running keepalived.
+type KeepalivedReader interface {
+	// VRRP is what keepalived says of its instances, within half a second. The process is the unit's main one.
+	VRRP(ctx context.Context, pid int) ([]Instance, error)
+}

@@ -161,7 +161,10 @@ func (s *search) subnets() error {
 	}
 	slices.SortFunc(s.facts.Subnets, netip.Prefix.Compare)
 	s.facts.Subnets = slices.Compact(s.facts.Subnets)
+	i, own := s.ownAddress()
 	switch {
+	case own && len(s.kept.Subnets) == 0:
+		return FieldErrorf(fmt.Sprintf("virtualIPs[%d]", i), "%s is this host's own address on %s: a virtual IP is one that no machine has", s.spec.VirtualIPs[i].Addr(), s.facts.Interface)
 	case len(s.facts.Subnets) > 0:
 	case len(s.kept.Subnets) > 0 && s.kept.Interface == s.facts.Interface:
 		s.facts.Subnets = s.kept.Subnets
@@ -182,6 +185,19 @@ func (s *search) subnets() error {
 		return FieldErrorf("vrrp.interface", "cannot tell the subnet of interface %s: it has no address", s.facts.Interface)
 	}
 	return nil
+}
+
+// ownAddress finds a virtual IP that is all the interface has of its family, with the prefix length of a subnet: before
+// the first run that is the host's own address.
+func (s *search) ownAddress() (index int, own bool) {
+	for i, v := range s.spec.VirtualIPs {
+		addr := v.Addr()
+		sameFamily := func(p netip.Prefix) bool { return p.Addr().Is4() == addr.Is4() }
+		if v.Interface == "" && s.holder(addr) == s.facts.Interface && !slices.ContainsFunc(s.facts.Subnets, sameFamily) {
+			return i, true
+		}
+	}
+	return 0, false
 }
 
 func (s *search) isVirtual(addr netip.Addr) bool {

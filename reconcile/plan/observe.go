@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 
+	"rlb.dev/rlb-agent/api"
 	"rlb.dev/rlb-agent/reconcile/host"
 	"rlb.dev/rlb-agent/reconcile/state"
 	"rlb.dev/rlb-agent/render"
@@ -17,7 +18,7 @@ type Observed struct {
 	Packages  map[string]host.Package
 	Files     map[string]host.File
 	Units     map[string]host.Unit
-	Firewall  map[render.Family]host.Firewall
+	Firewall  map[api.Family]host.Firewall
 	Loaded    map[string]string // for each running unit, the digest of the configuration that it runs; "" where unknown
 	Moved     map[string]bool   // running units that were started with their configuration at another place
 	Memory    state.Memory
@@ -37,7 +38,7 @@ func Observe(ctx context.Context, o host.Observer, d Desired) (Observed, error) 
 		Packages: map[string]host.Package{},
 		Files:    map[string]host.File{},
 		Units:    map[string]host.Unit{},
-		Firewall: map[render.Family]host.Firewall{},
+		Firewall: map[api.Family]host.Firewall{},
 		Loaded:   map[string]string{},
 		Moved:    map[string]bool{},
 	}
@@ -98,9 +99,9 @@ func (seen *Observed) firewall(ctx context.Context, o host.Observer, d Desired) 
 		have, known := seen.Packages[w.Name]
 		return w.Name == "iptables" && known && have.Version == ""
 	})
-	for _, family := range render.Families {
+	for _, family := range api.Families {
 		state, err := o.Firewall(ctx, family)
-		switch _, other := seen.Firewall[render.IPv4]; {
+		switch _, other := seen.Firewall[api.IPv4]; {
 		case err == nil:
 			seen.Firewall[family] = state
 		case !errors.Is(err, host.ErrUnavailable):
@@ -108,7 +109,7 @@ func (seen *Observed) firewall(ctx context.Context, o host.Observer, d Desired) 
 		case toCome: // no program yet, so no rules of ours
 			seen.Firewall[family] = host.Firewall{}
 		case d.Model.Firewall == nil: // nothing is wanted
-		case family == render.IPv6 && other: // a kernel without IPv6 needs no rules for it
+		case family == api.IPv6 && other: // a kernel without IPv6 needs no rules for it
 		default:
 			return err
 		}

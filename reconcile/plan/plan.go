@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"rlb.dev/rlb-agent/api"
 	"rlb.dev/rlb-agent/reconcile/host"
 	"rlb.dev/rlb-agent/reconcile/state"
 	"rlb.dev/rlb-agent/render"
@@ -120,7 +121,7 @@ func (p *planner) holds() {
 
 // firewall comes before the services, so that nothing is served, and no role is taken, behind a closed door.
 func (p *planner) firewall() {
-	for _, family := range render.Families {
+	for _, family := range api.Families {
 		have, known := p.o.Firewall[family]
 		if !known {
 			continue
@@ -132,7 +133,7 @@ func (p *planner) firewall() {
 				load.drop = append(load.drop, rule)
 			}
 		}
-		if managed && family == render.IPv4 {
+		if managed && family == api.IPv4 {
 			load.drop = append(load.drop, p.originalRules(have)...)
 		}
 		if !load.needed() {

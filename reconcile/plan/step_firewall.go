@@ -8,6 +8,7 @@ import (
 
 	"github.com/aymanbagabas/go-udiff"
 
+	"rlb.dev/rlb-agent/api"
 	"rlb.dev/rlb-agent/reconcile/host"
 	"rlb.dev/rlb-agent/render"
 )
@@ -15,7 +16,7 @@ import (
 // firewallChange makes the agent's chain hold exactly the wanted rules, with one jump to it, first in INPUT; or removes
 // chain and jump. All of it is one transaction of iptables-restore: there is no moment without the rules.
 type firewallChange struct {
-	family render.Family
+	family api.Family
 	before host.Firewall
 	want   []string    // rules of the chain
 	drop   []string    // rules of INPUT that go: every jump that is there, and the original's rules

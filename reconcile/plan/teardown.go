@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"rlb.dev/rlb-agent/api"
 	"rlb.dev/rlb-agent/reconcile/host"
 	"rlb.dev/rlb-agent/reconcile/state"
 	"rlb.dev/rlb-agent/render"
@@ -72,7 +73,7 @@ func PlanTeardown(ctx context.Context, o host.Observer, keepPackages bool) (*Tea
 // unknown is a host without a memory: none of ours, or one whose memory is lost.
 func (t *Teardown) unknown(ctx context.Context, o host.Observer) error {
 	var traces []string
-	for _, family := range render.Families {
+	for _, family := range api.Families {
 		if t.o.Firewall[family].Chain != nil {
 			traces = append(traces, fmt.Sprintf("the %v chain %s", family, render.Chain))
 		}

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"rlb.dev/rlb-agent/api"
 	"rlb.dev/rlb-agent/reconcile/host"
 	"rlb.dev/rlb-agent/reconcile/state"
 	"rlb.dev/rlb-agent/render"
@@ -60,7 +61,7 @@ func setAside(file host.File) Step {
 
 // firewall takes the agent's chain away, and brings back the original's rules at their place.
 func (t *Teardown) firewall() {
-	for _, family := range render.Families {
+	for _, family := range api.Families {
 		have, known := t.o.Firewall[family]
 		if !known {
 			continue
@@ -74,7 +75,7 @@ func (t *Teardown) firewall() {
 				rest = append(rest, rule)
 			}
 		}
-		if family == render.IPv4 {
+		if family == api.IPv4 {
 			change.add = comeBack(rest, t.Memory.Input, t.Memory.Rules)
 		}
 		if change.needed() {

@@ -36,10 +36,12 @@ func (h *Host) MAC(iface string) (string, error) {
 
 // RemoveAddress takes an address off an interface.
 func (h *Host) RemoveAddress(ctx context.Context, iface string, prefix netip.Prefix) error {
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	return refined(link.RemoveAddress(iface, prefix))
+	return h.effect("RemoveAddress "+prefix.String()+" "+iface, func() error {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		return refined(link.RemoveAddress(iface, prefix))
+	})
 }
 
 // WatchAddresses calls changed whenever an address or an interface of this host may have changed, and once when it

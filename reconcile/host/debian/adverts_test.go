@@ -7,6 +7,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"rlb.dev/rlb-agent/api"
 	"rlb.dev/rlb-agent/reconcile/host/link"
 	"rlb.dev/rlb-agent/render"
 )
@@ -14,11 +15,11 @@ import (
 // TestHearsEach: one family alone that passes is not enough, nor a goodbye, nor what keepalived would drop.
 func TestHearsEach(t *testing.T) {
 	const period = 100 * time.Millisecond
-	four := render.Identity{Family: render.IPv4, Version: 3, RouterID: 51, Addresses: 2, Period: period}
-	six := render.Identity{Family: render.IPv6, Version: 3, RouterID: 51, Addresses: 1, Period: period}
-	good := map[render.Family]link.Advert{render.IPv4: {Priority: 100, Interval: period, Count: 2}, render.IPv6: {Priority: 254, Interval: period, Count: 1}}
-	but := func(family render.Family, a link.Advert) map[render.Family]link.Advert {
-		other := map[render.Family]link.Advert{render.IPv4: good[render.IPv4], render.IPv6: good[render.IPv6]}
+	four := render.Identity{Family: api.IPv4, Version: 3, RouterID: 51, Addresses: 2, Period: period}
+	six := render.Identity{Family: api.IPv6, Version: 3, RouterID: 51, Addresses: 1, Period: period}
+	good := map[api.Family]link.Advert{api.IPv4: {Priority: 100, Interval: period, Count: 2}, api.IPv6: {Priority: 254, Interval: period, Count: 1}}
+	but := func(family api.Family, a link.Advert) map[api.Family]link.Advert {
+		other := map[api.Family]link.Advert{api.IPv4: good[api.IPv4], api.IPv6: good[api.IPv6]}
 		other[family] = a
 		return other
 	}
@@ -27,7 +28,7 @@ func TestHearsEach(t *testing.T) {
 		name  string
 		ids   []render.Identity
 		after time.Duration // until the first comes, one more each interval
-		said  map[render.Family]link.Advert
+		said  map[api.Family]link.Advert
 		err   error
 		want  bool
 		most  time.Duration
@@ -35,9 +36,9 @@ func TestHearsEach(t *testing.T) {
 		{"both", []render.Identity{four, six}, period, good, nil, true, 2 * period},
 		{"late", []render.Identity{four}, 3 * period, good, nil, true, 3 * period},
 		{"too late", []render.Identity{four}, 4 * period, good, nil, false, 3*period + lateness},
-		{"a goodbye", []render.Identity{four, six}, period, but(render.IPv6, link.Advert{Interval: period, Count: 1}), nil, false, 4*period + lateness},
-		{"another count", []render.Identity{four, six}, period, but(render.IPv4, link.Advert{Priority: 100, Interval: period, Count: 1}), nil, false, 3*period + lateness},
-		{"another transport", []render.Identity{four}, period, but(render.IPv4, link.Advert{Priority: 100, Interval: period, Count: 2, Unicast: true}), nil, false, 3*period + lateness},
+		{"a goodbye", []render.Identity{four, six}, period, but(api.IPv6, link.Advert{Interval: period, Count: 1}), nil, false, 4*period + lateness},
+		{"another count", []render.Identity{four, six}, period, but(api.IPv4, link.Advert{Priority: 100, Interval: period, Count: 1}), nil, false, 3*period + lateness},
+		{"another transport", []render.Identity{four}, period, but(api.IPv4, link.Advert{Priority: 100, Interval: period, Count: 2, Unicast: true}), nil, false, 3*period + lateness},
 		{"no identity", nil, period, good, nil, false, 0},
 		{"an error", []render.Identity{four, six}, period, good, broken, false, 0},
 	} {

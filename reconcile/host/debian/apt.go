@@ -39,9 +39,11 @@ func (h *Host) apt(ctx context.Context, do string, args ...string) (log string, 
 // old one is there, and so do we: a foreign source that is down is no reason to stop. InstallPackages tells of it
 // where it matters.
 func (h *Host) RefreshPackages(ctx context.Context) error {
-	log, err := h.apt(ctx, "fetch the lists of packages", "update")
-	h.staleLists.Store(firstWarning(log))
-	return err
+	return h.effect("RefreshPackages", func() error {
+		log, err := h.apt(ctx, "fetch the lists of packages", "update")
+		h.staleLists.Store(firstWarning(log))
+		return err
+	})
 }
 
 func firstWarning(log string) string {
@@ -53,18 +55,35 @@ func firstWarning(log string) string {
 	return ""
 }
 
-// packageRequest is "name" or "name=version", a glob allowed in the version.
-var packageRequest = regexp.MustCompile(`^([a-z0-9][a-z0-9+.-]*[a-z0-9+])(?:=([0-9A-Za-z.+:~*?\[\]-]+))?$`)
+// packageRequest is "name" or "name=version", a glob allowed in the version. It does not end in "-", with which apt would
+// remove the package.
+var packageRequest = regexp.MustCompile(`^([a-z0-9][a-z0-9+.-]*[a-z0-9+])(?:=([0-9A-Za-z*?](?:[0-9A-Za-z.+:~*?-]*[0-9A-Za-z.~*?])?))?$`)
 
-// InstallPackages installs the packages that are not installed, whole and in that version already.
-func (h *Host) InstallPackages(ctx context.Context, packages ...string) ([]string, error) {
-	var names []string
+// parseRequests splits packages into names and versions, "" where any will do.
+func parseRequests(packages []string) (names, versions []string, err error) {
 	for _, p := range packages {
 		m := packageRequest.FindStringSubmatch(p)
 		if m == nil {
-			return nil, fmt.Errorf("cannot install %q: neither the name of a package nor name=version", p)
+			return nil, nil, fmt.Errorf("cannot install %q: neither the name of a package nor name=version", p)
 		}
-		names = append(names, m[1])
+		names, versions = append(names, m[1]), append(versions, m[2])
+	}
+	return names, versions, nil
+}
+
+// InstallPackages installs the packages that are not installed, whole and in that version already.
+func (h *Host) InstallPackages(ctx context.Context, packages ...string) (brought []string, err error) {
+	err = h.effect("InstallPackages "+strings.Join(packages, " "), func() (err error) {
+		brought, err = h.install(ctx, packages...)
+		return err
+	})
+	return brought, err
+}
+
+func (h *Host) install(ctx context.Context, packages ...string) ([]string, error) {
+	names, versions, err := parseRequests(packages)
+	if err != nil {
+		return nil, err
 	}
 	if err := h.awaitTransients(ctx); err != nil { // what is half way through now must not pass for "before"
 		return nil, err
@@ -74,8 +93,9 @@ func (h *Host) InstallPackages(ctx context.Context, packages ...string) ([]strin
 		return nil, err
 	}
 	var wanted []string
+	may := allowed{held: names}
 	for i, p := range packages {
-		_, version, pinned := strings.Cut(p, "=")
+		version, pinned := versions[i], versions[i] != ""
 		now := states[names[i]].state
 		same := now.Version == version
 		if glob, err := path.Match(version, now.Version); err == nil && glob {
@@ -83,6 +103,9 @@ func (h *Host) InstallPackages(ctx context.Context, packages ...string) ([]strin
 		}
 		if now.Version == "" || now.Broken || pinned && !same {
 			wanted = append(wanted, p)
+		}
+		if pinned {
+			may.downgraded = append(may.downgraded, names[i])
 		}
 	}
 	if len(wanted) == 0 {
@@ -94,8 +117,8 @@ func (h *Host) InstallPackages(ctx context.Context, packages ...string) ([]strin
 		return nil, err
 	}
 	do := "install " + strings.Join(wanted, " ")
-	args := []string{"--no-install-recommends", "--allow-downgrades", "--allow-change-held-packages", "install", "--"}
-	_, err = h.apt(ctx, do, append(args, wanted...)...)
+	args := []string{"--no-install-recommends", "--no-remove", "--allow-downgrades", "--allow-change-held-packages", "install", "--"}
+	err = h.simulatedApt(ctx, do, may, append(args, wanted...)...)
 	if stale, _ := h.staleLists.Load().(string); err != nil && stale != "" {
 		err = fmt.Errorf("%w (and not all lists of packages could be fetched: %s)", err, stale)
 	}
@@ -116,6 +139,10 @@ func (h *Host) InstallPackages(ctx context.Context, packages ...string) ([]strin
 
 // PurgePackages removes packages with their configuration, and nothing but these.
 func (h *Host) PurgePackages(ctx context.Context, names ...string) error {
+	return h.effect("PurgePackages "+strings.Join(names, " "), func() error { return h.purge(ctx, names...) })
+}
+
+func (h *Host) purge(ctx context.Context, names ...string) error {
 	if err := checkNames("purge", names); err != nil || len(names) == 0 {
 		return err
 	}
@@ -137,46 +164,16 @@ func (h *Host) PurgePackages(ctx context.Context, names ...string) error {
 	}
 	do := "purge " + strings.Join(there, " ")
 	args := append([]string{"--allow-change-held-packages", "purge", "--"}, there...)
-	out, err := h.do(ctx, do, command{program: "apt-get", args: append(append(h.aptOptions(), "-s"), args...)})
-	if err != nil {
-		return err
-	}
-	if others := notAmong(parseSimulation(out.stdout), there); len(others) > 0 {
-		return fmt.Errorf("cannot %s: that would also change %s", do, strings.Join(others, ", "))
-	}
-	_, err = h.apt(ctx, do, args...)
-	return err
-}
-
-// parseSimulation are the packages that a run of apt-get with -s says would be installed or removed.
-func parseSimulation(text string) []string {
-	var names []string
-	for line := range strings.Lines(text) {
-		words := strings.Fields(line)
-		if len(words) < 2 {
-			continue
-		}
-		switch words[0] {
-		case "Inst", "Remv", "Purg":
-			name, _, _ := strings.Cut(words[1], ":") // without the architecture
-			names = append(names, name)
-		}
-	}
-	return names
-}
-
-func notAmong(names, allowed []string) []string {
-	var others []string
-	for _, name := range names {
-		if !slices.Contains(allowed, name) && !slices.Contains(others, name) {
-			others = append(others, name)
-		}
-	}
-	return others
+	may := allowed{removed: there, held: there, installsNone: true}
+	return h.simulatedApt(ctx, do, may, args...)
 }
 
 // RepairPackages finishes what an interrupted dpkg or apt left half done.
 func (h *Host) RepairPackages(ctx context.Context) error {
+	return h.effect("RepairPackages", func() error { return h.repair(ctx) })
+}
+
+func (h *Host) repair(ctx context.Context) error {
 	do := "repair the packages"
 	err := h.retryLocked(ctx, func() error {
 		_, err := h.transient(ctx, do, command{program: "dpkg", args: []string{"--force-confdef", "--force-confold", "--configure", "-a"}})
@@ -186,26 +183,22 @@ func (h *Host) RepairPackages(ctx context.Context) error {
 	if err != nil {
 		h.log.DebugContext(ctx, "dpkg could not finish alone", "err", err)
 	}
-	_, err = h.apt(ctx, do, "--no-install-recommends", "-f", "install")
-	return err
+	return h.simulatedApt(ctx, do, allowed{}, "--no-install-recommends", "--no-remove", "-f", "install")
 }
 
 // Additions simulates an installation. Where apt cannot even say what it would do, there is nothing that it would bring.
 func (h *Host) Additions(ctx context.Context, packages ...string) ([]string, error) {
-	for _, p := range packages {
-		if !packageRequest.MatchString(p) {
-			return nil, fmt.Errorf("cannot install %q: neither the name of a package nor name=version", p)
-		}
+	if _, _, err := parseRequests(packages); err != nil {
+		return nil, err
 	}
 	args := []string{"-s", "--no-install-recommends", "--allow-downgrades", "--allow-change-held-packages", "install", "--"}
 	out, err := h.system.run(ctx, command{program: "apt-get", args: append(args, packages...)})
 	if err != nil {
 		return nil, wrap("ask what an installation would bring", err)
 	}
-	names := parseSimulation(out.stdout)
 	there, err := h.present(ctx)
 	if err != nil {
 		return nil, err
 	}
-	return notAmong(names, there), nil
+	return notAmong(parseSimulation(out.stdout).installed, there), nil
 }

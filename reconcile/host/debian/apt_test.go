@@ -54,7 +54,7 @@ func TestInstallPackagesDoneBefore(t *testing.T) {
 }
 
 func TestInstallPackagesErrors(t *testing.T) {
-	for _, request := range []string{"-o=x", "--reinstall", "haproxy-", "haproxy*", "", "haproxy=", "a=b c"} {
+	for _, request := range []string{"-o=x", "--reinstall", "haproxy-", "haproxy*", "", "haproxy=", "a=b c", "haproxy=2.6.12-", "haproxy=2.6.*-", "haproxy=2.6+", "haproxy=-"} {
 		h, f := newFake(t)
 		if _, err := h.InstallPackages(t.Context(), request); err == nil || len(f.ran) > 0 {
 			t.Errorf("%q: %v, ran %q", request, err, f.ran)
@@ -69,6 +69,29 @@ func TestInstallPackagesErrors(t *testing.T) {
 		answer{words: "unit: apt-get", out: output{code: 1, stderr: "Failed to start transient service unit: no\n"}})
 	_, err = h.InstallPackages(t.Context(), "haproxy")
 	wantError(t, err, "cannot install haproxy: systemd-run: Failed to start transient service unit: no")
+}
+
+// What apt would do beyond what it was told is refused before it does anything.
+func TestInstallRefusesSurprises(t *testing.T) {
+	const inst = "Inst haproxy (2.6.12 Debian:12 [amd64])\nConf haproxy (2.6.12 Debian:12 [amd64])\n"
+	for _, test := range []struct{ name, request, simulation, want string }{
+		{"a removal", "haproxy", "The following packages will be REMOVED:\n  nginx\n" + inst + "Remv nginx:amd64 [1.22]\n", "remove nginx"},
+		{"a downgrade", "haproxy", "The following packages will be DOWNGRADED:\n  liblua5.3-0:amd64 libc6\n0 upgraded\n" + inst, "downgrade liblua5.3-0, libc6"},
+		{"one that was asked for", "haproxy=2.4.*", "The following packages will be DOWNGRADED:\n  haproxy\n" + inst, ""},
+		{"one that is held", "haproxy", "The following held packages will be changed:\n  haproxy libssl3\n" + inst, "change the held libssl3"},
+		{"others that are new", "haproxy", "The following additional packages will be installed:\n  liblua5.3-0\nSuggested packages:\n  vim-haproxy\n" + inst + "Inst liblua5.3-0 (5.3)\n", ""},
+	} {
+		h, f := newFake(t, answer{words: "dpkg-query", out: output{stdout: bashOnly}}, answer{words: "apt-get", out: output{stdout: test.simulation}})
+		_, err := h.InstallPackages(t.Context(), test.request)
+		if test.want != "" {
+			wantError(t, err, "cannot install "+test.request+": that would also "+test.want)
+		} else if err != nil {
+			t.Errorf("%s: %v", test.name, err)
+		}
+		if ranWith(f, "unit:") != (test.want == "") {
+			t.Errorf("%s: ran %q", test.name, f.ran)
+		}
+	}
 }
 
 func TestInstallTellsOfListsThatFailed(t *testing.T) {
@@ -116,7 +139,7 @@ func TestPurgePackages(t *testing.T) {
 	h, f = newFake(t,
 		answer{words: "dpkg-query", out: output{stdout: installed}},
 		answer{words: "apt-get", out: output{stdout: "Remv haproxy [2.6.12-1+deb12u4]\nPurg liblua5.3-0 [5.3.6-2]\n"}})
-	wantError(t, h.PurgePackages(t.Context(), "liblua5.3-0"), "cannot purge liblua5.3-0: that would also change haproxy")
+	wantError(t, h.PurgePackages(t.Context(), "liblua5.3-0"), "cannot purge liblua5.3-0: that would also remove haproxy")
 	if ranWith(f, "unit:") {
 		t.Errorf("ran %q", f.ran)
 	}

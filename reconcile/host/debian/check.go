@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -18,11 +19,11 @@ import (
 
 // Check asks the real programs what they think of rendered files. Where both refuse, the error joins both refusals.
 func (h *Host) Check(ctx context.Context, files []render.File) (unchecked []string, err error) {
-	dir, err := h.checkDir()
+	dir, remove, err := h.checkDir()
 	if err != nil {
 		return nil, err
 	}
-	defer os.RemoveAll(dir) //nolint:errcheck // a leftover under /run is harmless
+	defer remove()
 
 	var refusals []error
 	for _, file := range files {
@@ -69,13 +70,27 @@ func (h *Host) Check(ctx context.Context, files []render.File) (unchecked []stri
 	return unchecked, errors.Join(refusals...)
 }
 
-// checkDir is a directory of ours alone for candidates, and nothing that a look at the host leaves.
-func (h *Host) checkDir() (string, error) {
-	dir, err := os.MkdirTemp("", "rlb-check-") // 0700
-	if err != nil {
-		return "", wrap("make a directory for the check", err)
+// checkDir is a new directory of ours alone (0700) for candidates, below our own one. remove leaves nothing of it.
+func (h *Host) checkDir() (dir string, remove func(), err error) {
+	const do = "make a directory for the check"
+	below, made := h.run, false
+	if !h.root {
+		below = "" // a check off the host
+	} else if err := os.Mkdir(h.run, 0o755); err == nil {
+		made = true
+	} else if !errors.Is(err, fs.ErrExist) {
+		return "", nil, wrap(do, err)
 	}
-	return dir, nil
+	dir, err = os.MkdirTemp(below, "rlb-check-")
+	if err != nil {
+		return "", nil, wrap(do, err)
+	}
+	return dir, func() {
+		_ = os.RemoveAll(dir) // a leftover under /run is harmless
+		if made {
+			_ = os.Remove(h.run) // unless somebody uses it by now
+		}
+	}, nil
 }
 
 // trackable leads the tracked files of a host that has no place for them yet into dir: keepalived 2.1 refuses to track

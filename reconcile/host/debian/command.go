@@ -20,7 +20,15 @@ type command struct {
 	program string // looked up in searchPath
 	args    []string
 	stdin   string
+	limit   time.Duration // how long it may run; 0 for usualLimit, noLimit for a program that must not be killed
 }
+
+// usualLimit is far longer than any program takes that only looks, checks or loads rules: keepalived 2.3.3 -t can run
+// for ever. What changes packages has no limit: a dpkg that is killed leaves them half installed.
+const (
+	usualLimit = time.Minute
+	noLimit    = time.Duration(-1)
+)
 
 func (c command) String() string { return strings.Join(append([]string{c.program}, c.args...), " ") }
 
@@ -35,7 +43,7 @@ type output struct {
 type system interface {
 	// find is the absolute path of a program; the error is unavailable where there is none.
 	find(program string) (string, error)
-	// run runs a command to its end. Any end is no error: the error is that it could not run, or was cut off.
+	// run runs a command to its end. Any end is no error: the error is that it could not run, or did not end in time.
 	run(ctx context.Context, c command) (output, error)
 }
 
@@ -72,28 +80,56 @@ func (m machine) run(ctx context.Context, c command) (output, error) {
 	if err := ctx.Err(); err != nil {
 		return output{}, err
 	}
+	ctx, cancel := c.limited(ctx)
+	defer cancel()
 	var stdout, stderr bytes.Buffer
 	cmd := exec.CommandContext(ctx, path, c.args...)
 	cmd.Dir, cmd.Env = "/", environment
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = strings.NewReader(c.stdin), &stdout, &stderr
-	cmd.WaitDelay = time.Second // a grandchild may hold our pipes
+	cmd.WaitDelay = time.Second // a process that has left the group may hold our pipes
+	inGroup(cmd)
 
 	began := time.Now()
 	err = cmd.Run()
+	took := time.Since(began).Round(time.Microsecond)
+	if cut := context.Cause(ctx); cut != nil {
+		m.log.DebugContext(ctx, "killed", "command", c.String(), "took", took, "err", cut)
+		return output{}, fmt.Errorf("%s: %w", c.program, cut)
+	}
+	if _, ended := errors.AsType[*exec.ExitError](err); err != nil && !ended { // it may not even have begun
+		return output{}, fmt.Errorf("%s: %w", c.program, err)
+	}
 	out := output{stdout: stdout.String(), stderr: stderr.String(), code: cmd.ProcessState.ExitCode()}
 	if ws, ok := cmd.ProcessState.Sys().(syscall.WaitStatus); ok && ws.Signaled() {
 		out.signal = ws.Signal()
 	}
-	m.log.DebugContext(ctx, "ran", "command", c.String(), "code", out.code, "took", time.Since(began).Round(time.Microsecond))
-
-	if _, ended := errors.AsType[*exec.ExitError](err); err != nil && !ended {
-		return output{}, fmt.Errorf("%s: %w", c.program, err)
-	}
-	if err := ctx.Err(); err != nil {
-		return output{}, fmt.Errorf("%s: %w", c.program, err)
-	}
+	m.log.DebugContext(ctx, "ran", "command", c.String(), "code", out.code, "took", took)
 	return out, nil
 }
+
+// limited is ctx with the command's time limit. The cause of its end names what did not end.
+func (c command) limited(ctx context.Context) (context.Context, context.CancelFunc) {
+	limit := c.limit
+	switch limit {
+	case noLimit:
+		return context.WithCancel(ctx)
+	case 0:
+		limit = usualLimit
+	}
+	return context.WithTimeoutCause(ctx, limit, fmt.Errorf("%q did not end within %v and was killed: %w", c, limit, context.DeadlineExceeded))
+}
+
+// inGroup makes a process the first of a group of its own, which is killed as a whole: what it started must not outlive
+// it. A group of its own also gets no signal from our terminal.
+func inGroup(cmd *exec.Cmd) {
+	if cmd.SysProcAttr == nil {
+		cmd.SysProcAttr = new(syscall.SysProcAttr)
+	}
+	cmd.SysProcAttr.Setpgid = true
+	cmd.Cancel = func() error { return killGroup(cmd.Process.Pid) }
+}
+
+func killGroup(pid int) error { return syscall.Kill(-pid, syscall.SIGKILL) }
 
 // do runs a command that is to succeed. The error is "cannot DO: program: its last words".
 func (h *Host) do(ctx context.Context, do string, c command) (output, error) {

@@ -5,6 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -40,6 +43,45 @@ func TestMachine(t *testing.T) {
 	defer cancel()
 	if _, err := m.run(short, command{program: "sleep", args: []string{"10"}}); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("cut off: %v", err)
+	}
+}
+
+// A program that the kernel does not run (a corrupt file here; EAGAIN and ENOMEM at the fork are alike) has no state.
+func TestMachineCannotStart(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "corrupt"), []byte("\x7fELF"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	path := searchPath
+	searchPath = append(slices.Clone(path), dir)
+	t.Cleanup(func() { searchPath = path })
+	_, err := machine{log: slog.New(slog.DiscardHandler)}.run(t.Context(), command{program: "corrupt"})
+	if !errors.Is(err, syscall.ENOEXEC) {
+		t.Errorf("a corrupt program: %v", err)
+	}
+}
+
+// A program that hangs is killed with all that it has started, and named.
+func TestMachineLimit(t *testing.T) {
+	pidFile := filepath.Join(t.TempDir(), "pid")
+	hang := command{program: "sh", args: []string{"-c", "sleep 600 & echo $! > " + pidFile + "; wait"}, limit: 300 * time.Millisecond}
+	_, err := machine{log: slog.New(slog.DiscardHandler)}.run(t.Context(), hang)
+	if !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "sleep 600") ||
+		!strings.Contains(err.Error(), "did not end within 300ms") {
+		t.Errorf("a program that hangs: %v", err)
+	}
+	text, err := os.ReadFile(pidFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for deadline := time.Now().Add(5 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+		fields := procStat("/proc/" + strings.TrimSpace(string(text)) + "/stat")
+		if len(fields) == 0 || fields[0] == "Z" {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("what it started still runs: %v", fields)
+		}
 	}
 }
 

@@ -160,6 +160,10 @@ func parsePolicy(text string) map[string]string {
 
 // HoldPackage marks a package as held against upgrades, or takes the mark away.
 func (h *Host) HoldPackage(ctx context.Context, name string, hold bool) error {
+	return h.effect(fmt.Sprintf("HoldPackage %s %t", name, hold), func() error { return h.setHold(ctx, name, hold) })
+}
+
+func (h *Host) setHold(ctx context.Context, name string, hold bool) error {
 	do, want := "hold "+name, "hold"
 	if !hold {
 		do, want = "release "+name+" from being held", "install"
@@ -179,7 +183,8 @@ func (h *Host) HoldPackage(ctx context.Context, name string, hold bool) error {
 		want = "deinstall"
 	}
 	err = h.retryLocked(ctx, func() error {
-		_, err := h.do(ctx, do, command{program: "dpkg", args: []string{"--set-selections"}, stdin: name + " " + want + "\n"})
+		c := command{program: "dpkg", args: []string{"--set-selections"}, stdin: name + " " + want + "\n", limit: noLimit}
+		_, err := h.do(context.WithoutCancel(ctx), do, c)
 		return err
 	})
 	if err != nil {

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"rlb.dev/rlb-agent/reconcile/host/rootpath"
 )
 
 // fake is a system of recorded answers: the first whose words begin the command's is given, and kept unless once.
@@ -92,7 +94,7 @@ func newFake(t *testing.T, answers ...answer) (*Host, *fake) {
 	f := &fake{t: t, answers: answers}
 	h := &Host{
 		log: slog.New(slog.DiscardHandler), progress: func(string) {}, lockTimeout: 50 * time.Millisecond,
-		system: f, root: true, proc: t.TempDir(), run: t.TempDir(), pause: time.Millisecond,
+		system: f, root: true, paths: rootpath.Within(os.TempDir()), proc: t.TempDir(), run: t.TempDir(), pause: time.Millisecond,
 	}
 	return h, f
 }

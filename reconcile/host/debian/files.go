@@ -57,10 +57,26 @@ func (h *Host) File(ctx context.Context, path string) (host.File, error) {
 }
 
 // WriteFile replaces a file atomically and durably. Where the path is a symbolic link, the file that it names is
-// replaced and the link stays: it may lead into somebody's checkout. A file that is like that already is not touched.
+// replaced and the link stays. A file that is like that already is not touched. Nobody but root may be able to lead the
+// path elsewhere.
 func (h *Host) WriteFile(ctx context.Context, path string, data []byte, mode fs.FileMode, uid, gid int) error {
+	return h.tearable("WriteFile "+path, func() error { return tear(path, data) }, func() error {
+		return h.writeFile(ctx, path, data, mode, uid, gid)
+	})
+}
+
+// tear leaves what a crash in the middle of WriteFile does: half of the content in a temporary file.
+func tear(path string, data []byte) error {
+	if err := makeDirs(filepath.Dir(path)); err != nil {
+		return err
+	}
+	name := filepath.Join(filepath.Dir(path), "."+filepath.Base(path)+"1234567890")
+	return os.WriteFile(name, data[:len(data)/2], 0o600)
+}
+
+func (h *Host) writeFile(ctx context.Context, path string, data []byte, mode fs.FileMode, uid, gid int) error {
 	do := "write " + path
-	target, err := resolve(path)
+	target, err := h.paths.Resolve(path)
 	if err != nil {
 		return wrap(do, cause(err))
 	}
@@ -104,16 +120,32 @@ func replace(dir, target string, data []byte, mode fs.FileMode, uid, gid int) (e
 	return syncDir(dir)
 }
 
+// RootOnly is nil where nobody but root can change what a path leads to.
+func (h *Host) RootOnly(ctx context.Context, path string) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	return refined(h.paths.Check(path))
+}
+
 // RemoveFile removes a file; where the path is a symbolic link, the link.
 func (h *Host) RemoveFile(ctx context.Context, path string) error {
+	return h.effect("RemoveFile "+path, func() error { return h.removeFile(ctx, path) })
+}
+
+func (h *Host) removeFile(ctx context.Context, path string) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
 	if fi, err := os.Lstat(path); err == nil && fi.IsDir() {
 		return fmt.Errorf("cannot remove %s: a directory", path)
 	}
-	sweep(path)
-	err := os.Remove(path)
+	dir, err := h.paths.Resolve(filepath.Dir(path))
+	if err == nil {
+		path = filepath.Join(dir, filepath.Base(path))
+		sweep(path)
+		err = os.Remove(path)
+	}
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
 		return nil
 	}
@@ -127,29 +159,6 @@ func (h *Host) RemoveFile(ctx context.Context, path string) error {
 		return wrap("remove "+path, cause(err))
 	}
 	return nil
-}
-
-// resolve is the path of the file behind a chain of symbolic links; that file need not exist.
-func resolve(path string) (string, error) {
-	for range 40 { // as many as the kernel follows
-		target, err := os.Readlink(path)
-		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.EINVAL) || errors.Is(err, syscall.ENOTDIR) {
-			return path, nil // not there yet, or no link
-		}
-		if err != nil {
-			return "", err
-		}
-		if !filepath.IsAbs(target) {
-			// The directory's own links count before a ".." in the target does.
-			dir, err := filepath.EvalSymlinks(filepath.Dir(path))
-			if err != nil {
-				return "", err
-			}
-			target = filepath.Join(dir, target)
-		}
-		path = target
-	}
-	return "", syscall.ELOOP
 }
 
 // sweep removes the temporary files that crashes left beside a file. Errors do not matter: such a file is harmless,
@@ -214,6 +223,10 @@ func cause(err error) error {
 
 // RemoveTree removes a directory below one of the agent's own, or one of those themselves.
 func (h *Host) RemoveTree(_ context.Context, path string) error {
+	return h.effect("RemoveTree "+path, func() error { return removeTree(path) })
+}
+
+func removeTree(path string) error {
 	do := "remove " + path
 	ours := slices.ContainsFunc([]string{host.StateDir, host.RunDir}, func(dir string) bool {
 		return path == dir || strings.HasPrefix(path, dir+"/")

@@ -149,3 +149,48 @@ func TestRemoveFile(t *testing.T) {
 	wantError(t, h.RemoveFile(t.Context(), filepath.Join(path, "below")), "")
 	wantError(t, h.RemoveFile(t.Context(), dir), "cannot remove "+dir+": a directory")
 }
+
+// Whoever may write a directory on the way could lead root's hand elsewhere: nothing is written or removed there.
+func TestPathsThatOthersCanSwap(t *testing.T) {
+	h, _ := newFake(t)
+	top := t.TempDir()
+	safe, shared := filepath.Join(top, "safe"), filepath.Join(top, "shared")
+	for _, dir := range []string{safe, shared} {
+		if err := os.Mkdir(dir, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write(t, filepath.Join(safe, "file"), "root's")
+	if err := errors.Join(os.Chmod(shared, 0o1777), os.Symlink("../safe", filepath.Join(shared, "dir")), os.Symlink("../safe/file", filepath.Join(shared, "link"))); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{"link", "dir/file", "dir/../safe/file", "new"} {
+		path := shared + "/" + path // not cleaned
+		wants := ": others than root may write " + shared + " (chmod go-w " + shared + ")"
+		wantError(t, h.WriteFile(t.Context(), path, []byte("theirs"), 0o644, os.Getuid(), os.Getgid()), "cannot write "+path+wants)
+		wantError(t, h.RemoveFile(t.Context(), path), "cannot remove "+path+wants)
+		if err := h.RootOnly(t.Context(), path); err == nil {
+			t.Errorf("%s is root's alone", path)
+		}
+	}
+	if data, err := os.ReadFile(filepath.Join(safe, "file")); err != nil || string(data) != "root's" {
+		t.Errorf("root's file: %q, %v", data, err)
+	}
+	if got := names(t, shared); !slices.Equal(got, []string{"dir", "link"}) {
+		t.Errorf("left %q", got)
+	}
+}
+
+// Nothing is run as root that others may change.
+func TestRunDetachedOfOthers(t *testing.T) {
+	h, f := newFake(t)
+	program := filepath.Join(t.TempDir(), "agent")
+	write(t, program, "")
+	if err := os.Chmod(program, 0o777); err != nil {
+		t.Fatal(err)
+	}
+	err := h.start(t.Context(), "x.service", program, "rejoin")
+	if err == nil || !strings.Contains(err.Error(), "others than root may write "+program) || len(f.ran) > 0 {
+		t.Errorf("%v, ran %q", err, f.ran)
+	}
+}

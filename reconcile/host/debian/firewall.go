@@ -9,12 +9,13 @@ import (
 	"strconv"
 	"strings"
 
+	"rlb.dev/rlb-agent/api"
 	"rlb.dev/rlb-agent/reconcile/host"
 	"rlb.dev/rlb-agent/render"
 )
 
 // Firewall is the state of the filter table's INPUT chain and of our own.
-func (h *Host) Firewall(ctx context.Context, family render.Family) (host.Firewall, error) {
+func (h *Host) Firewall(ctx context.Context, family api.Family) (host.Firewall, error) {
 	do := "read the " + family.String() + " firewall"
 	if err := h.canFirewall(do, family); err != nil {
 		return host.Firewall{}, err
@@ -27,7 +28,11 @@ func (h *Host) Firewall(ctx context.Context, family render.Family) (host.Firewal
 }
 
 // LoadFirewall applies rules on top of what is there, all of them or none.
-func (h *Host) LoadFirewall(ctx context.Context, family render.Family, rules string) error {
+func (h *Host) LoadFirewall(ctx context.Context, family api.Family, rules string) error {
+	return h.effect("LoadFirewall "+family.String(), func() error { return h.loadFirewall(ctx, family, rules) })
+}
+
+func (h *Host) loadFirewall(ctx context.Context, family api.Family, rules string) error {
 	do := "load the " + family.String() + " firewall rules"
 	if err := h.canFirewall(do, family); err != nil {
 		return err
@@ -45,15 +50,15 @@ func (h *Host) LoadFirewall(ctx context.Context, family render.Family, rules str
 	})
 }
 
-func tool(family render.Family, verb string) string {
-	if family == render.IPv6 {
+func tool(family api.Family, verb string) string {
+	if family == api.IPv6 {
 		return "ip6tables-" + verb
 	}
 	return "iptables-" + verb
 }
 
-func (h *Host) canFirewall(do string, family render.Family) error {
-	if family == render.IPv6 {
+func (h *Host) canFirewall(do string, family api.Family) error {
+	if family == api.IPv6 {
 		if _, err := os.Stat(filepath.Join(h.proc, "net/if_inet6")); err != nil {
 			return unavailable("cannot " + do + ": this machine has no IPv6")
 		}

@@ -9,8 +9,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"rlb.dev/rlb-agent/api"
 	"rlb.dev/rlb-agent/reconcile/host"
-	"rlb.dev/rlb-agent/render"
 )
 
 // Recorded: iptables 1.8.9, nf_tables.
@@ -33,7 +33,7 @@ COMMIT
 
 func TestFirewall(t *testing.T) {
 	h, f := newFake(t, answer{words: "iptables-save", out: output{stdout: saved}})
-	got, err := h.Firewall(t.Context(), render.IPv4)
+	got, err := h.Firewall(t.Context(), api.IPv4)
 	want := host.Firewall{
 		Input: []string{
 			"-A INPUT -j RLB-INPUT",
@@ -68,19 +68,19 @@ func TestParseSave(t *testing.T) {
 
 func TestFirewallUnavailable(t *testing.T) {
 	h, f := newFake(t)
-	_, err := h.Firewall(t.Context(), render.IPv6)
+	_, err := h.Firewall(t.Context(), api.IPv6)
 	wantError(t, err, "cannot read the IPv6 firewall: this machine has no IPv6")
 	if !errors.Is(err, host.ErrUnavailable) {
 		t.Error("not ErrUnavailable")
 	}
 	f.absent = []string{"iptables-save"}
-	_, err = h.Firewall(t.Context(), render.IPv4)
+	_, err = h.Firewall(t.Context(), api.IPv4)
 	wantError(t, err, "cannot read the IPv4 firewall: iptables-save is not installed")
 	if !errors.Is(err, host.ErrUnavailable) {
 		t.Error("not ErrUnavailable")
 	}
 	h.root = false
-	_, err = h.Firewall(t.Context(), render.IPv4)
+	_, err = h.Firewall(t.Context(), api.IPv4)
 	wantError(t, err, "cannot read the IPv4 firewall: this needs root")
 	if !errors.Is(err, host.ErrUnavailable) {
 		t.Error("not ErrUnavailable")
@@ -95,14 +95,14 @@ func TestLoadFirewall(t *testing.T) {
 		t.Fatal(err)
 	}
 	write(t, filepath.Join(h.proc, "net/if_inet6"), "")
-	wantError(t, h.LoadFirewall(t.Context(), render.IPv6, rules), "")
+	wantError(t, h.LoadFirewall(t.Context(), api.IPv6, rules), "")
 	if len(f.ran) != 2 {
 		t.Errorf("ran %q", f.ran)
 	}
 
 	h, f = newFake(t, answer{words: "iptables-restore", out: output{code: 2,
 		stderr: "iptables-restore v1.8.9 (nf_tables): unknown option \"--nosuch\"\nError occurred at line: 3\nTry `iptables-restore -h' or 'iptables-restore --help' for more information.\n"}})
-	wantError(t, h.LoadFirewall(t.Context(), render.IPv4, rules), "cannot load the IPv4 firewall rules: iptables-restore: iptables-restore v1.8.9 "+
+	wantError(t, h.LoadFirewall(t.Context(), api.IPv4, rules), "cannot load the IPv4 firewall rules: iptables-restore: iptables-restore v1.8.9 "+
 		`(nf_tables): unknown option "--nosuch"; Error occurred at line: 3: "-A RLB-INPUT -p 112 --nosuch"`)
 	if len(f.ran) != 1 {
 		t.Errorf("ran %q", f.ran)

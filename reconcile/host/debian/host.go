@@ -24,6 +24,7 @@ import (
 	"github.com/coreos/go-systemd/v22/dbus"
 
 	"rlb.dev/rlb-agent/reconcile/host"
+	"rlb.dev/rlb-agent/reconcile/host/rootpath"
 )
 
 // Options are what New needs. The zero value is good.
@@ -31,6 +32,7 @@ type Options struct {
 	Log         *slog.Logger      // every command at debug level, with its duration; nil for none
 	Progress    func(line string) // what apt and dpkg say while they work; nil for nobody
 	LockTimeout time.Duration     // how long to wait for apt's, dpkg's and iptables' locks; 0 for two minutes
+	Effect      Effect            // a hook around every change of this machine; nil for none
 }
 
 // Host is this machine.
@@ -38,13 +40,15 @@ type Host struct {
 	log         *slog.Logger
 	progress    func(line string)
 	lockTimeout time.Duration
+	hook        Effect
 
-	system   system        // runs commands
-	root     bool          // we are root
-	proc     string        // where /proc is
-	aptLists string        // apt's lists of packages
-	run      string        // our directory for what a reboot may forget
-	pause    time.Duration // between two tries for a lock
+	system   system          // runs commands
+	root     bool            // we are root
+	proc     string          // where /proc is
+	paths    rootpath.Walker // follows what we write, trust and run
+	aptLists string          // apt's lists of packages
+	run      string          // our directory for what a reboot may forget
+	pause    time.Duration   // between two tries for a lock
 
 	vrrpMutex  sync.Mutex
 	vrrpSignal syscall.Signal // makes keepalived tell its state; 0 until asked for
@@ -67,7 +71,7 @@ func New(o Options) (*Host, error) {
 		return nil, fmt.Errorf("cannot wait %s for locks: negative", o.LockTimeout)
 	}
 	h := &Host{
-		log: o.Log, progress: o.Progress, lockTimeout: o.LockTimeout,
+		log: o.Log, progress: o.Progress, lockTimeout: o.LockTimeout, hook: o.Effect,
 		root: os.Geteuid() == 0, proc: "/proc", aptLists: "/var/lib/apt/lists", run: host.RunDir, pause: time.Second,
 	}
 	if h.log == nil {
@@ -106,7 +110,7 @@ func (h *Host) Ready(ctx context.Context) error {
 	if fi, err := os.Lstat("/run/systemd/system"); err != nil || !fi.IsDir() {
 		lacks = append(lacks, "systemd does not run this machine")
 	} else if bus, err := net.Dial("unix", "/run/dbus/system_bus_socket"); err != nil {
-		lacks = append(lacks, "there is no system bus (package dbus)") // systemd-run needs it
+		lacks = append(lacks, "there is no system bus (package dbus)") // systemd-run --wait needs it, for root too
 	} else {
 		_ = bus.Close() // it was only looked for
 	}

@@ -3,6 +3,7 @@ package debian
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"net"
@@ -35,7 +36,7 @@ func (h *Host) HAProxyAnswers() bool { return askQuickly(render.HealthSocket, qu
 func (h *Host) ProbeHAProxy(ctx context.Context) host.HAProxyState {
 	for begin := time.Now(); ; {
 		state := probe(ctx, render.HealthSocket, render.StatsSocket)
-		if state != host.HAProxyHung || time.Since(begin) > busyPatience || !h.runnable(ctx, "haproxy.service") {
+		if state != host.HAProxyHung || time.Since(begin) > busyPatience || !h.runnable(ctx, host.HAProxyUnit) {
 			return state
 		}
 	}
@@ -142,11 +143,13 @@ func readByte(ctx context.Context, path, question string) error {
 // TellKeepalived writes the guard's word where keepalived tracks it. It is written in place: keepalived reads it when it
 // is closed, and a file that a crash left empty says the same as none.
 func (h *Host) TellKeepalived(fault bool) error {
-	if err := os.MkdirAll(filepath.Dir(render.FaultFile), 0o755); err != nil {
-		return wrap("tell keepalived", err)
-	}
-	if err := os.WriteFile(render.FaultFile, []byte(render.TrackedText(fault)), 0o644); err != nil {
-		return wrap("tell keepalived", err)
-	}
-	return nil
+	return h.effect(fmt.Sprintf("TellKeepalived %t", fault), func() error {
+		if err := os.MkdirAll(filepath.Dir(render.FaultFile), 0o755); err != nil {
+			return wrap("tell keepalived", err)
+		}
+		if err := os.WriteFile(render.FaultFile, []byte(render.TrackedText(fault)), 0o644); err != nil {
+			return wrap("tell keepalived", err)
+		}
+		return nil
+	})
 }

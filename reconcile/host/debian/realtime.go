@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -17,7 +18,11 @@ const vrrpPriority = 40
 
 // HastenVRRP makes the processes that a keepalived has made real-time ones (sched(7)), so that advertisements go out
 // and come in on time while all cores are busy. What they start themselves, scripts, is not.
-func (h *Host) HastenVRRP(ctx context.Context, keepalived int) error {
+func (h *Host) HastenVRRP(_ context.Context, keepalived int) error {
+	return h.effect(fmt.Sprintf("HastenVRRP %d", keepalived), func() error { return h.hastenVRRP(keepalived) })
+}
+
+func (h *Host) hastenVRRP(keepalived int) error {
 	children, err := h.children(keepalived)
 	if err != nil {
 		return wrap("find keepalived's processes", err)

@@ -15,6 +15,9 @@ import (
 	"rlb.dev/rlb-agent/render"
 )
 
+// rehearsalLimit is longer than anybody waits for first checks.
+const rehearsalLimit = 2 * time.Minute
+
 // Rehearse runs HAProxy with the servers of a rendered file beside the real one, shows the states of the servers until
 // seen has enough or time is up, and ends it.
 func (h *Host) Rehearse(ctx context.Context, file render.File, seen func([]host.ServerState) (enough bool)) error {
@@ -23,11 +26,11 @@ func (h *Host) Rehearse(ctx context.Context, file render.File, seen func([]host.
 	if err != nil {
 		return wrap(do, err)
 	}
-	dir, err := h.checkDir()
+	dir, remove, err := h.checkDir()
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(dir) //nolint:errcheck // a leftover under /run is harmless
+	defer remove()
 	config, socket := filepath.Join(dir, "haproxy.cfg"), filepath.Join(dir, "s")
 	if err := os.WriteFile(config, render.Rehearsal(file, socket), 0o600); err != nil {
 		return wrap(do, cause(err))
@@ -37,22 +40,28 @@ func (h *Host) Rehearse(ctx context.Context, file render.File, seen func([]host.
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	var said bytes.Buffer
-	cmd := exec.Command(path, "-db", "-f", config)
+	ctx, cancel := context.WithTimeoutCause(ctx, rehearsalLimit, fmt.Errorf("it did not end within %v", rehearsalLimit))
+	defer cancel()
+	cmd := exec.CommandContext(ctx, path, "-db", "-f", config)
 	cmd.Dir, cmd.Env = "/", environment
 	cmd.Stderr = &said
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	inGroup(cmd)
 	if err := cmd.Start(); err != nil {
 		return wrap(do, err)
 	}
 	ended := make(chan error, 1)
 	go func() { ended <- cmd.Wait() }()
-	defer func() { _ = cmd.Process.Kill() }()
+	defer func() { _ = killGroup(cmd.Process.Pid) }()
 	for {
 		select {
 		case <-ended:
-			return fmt.Errorf("cannot %s: haproxy: %s", do, lastWords(said.String()))
+			if ctx.Err() == nil {
+				return fmt.Errorf("cannot %s: haproxy: %s", do, lastWords(said.String()))
+			}
+			return fmt.Errorf("cannot %s: %w", do, context.Cause(ctx))
 		case <-ctx.Done():
-			return fmt.Errorf("cannot %s: %w", do, ctx.Err())
+			return fmt.Errorf("cannot %s: %w", do, context.Cause(ctx))
 		case <-time.After(20 * time.Millisecond):
 		}
 		answer, err := askSocket(ctx, socket, "show stat -1 4 -1\n")

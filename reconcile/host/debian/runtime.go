@@ -14,6 +14,10 @@ import (
 
 // Runtime gives HAProxy one command of its runtime API (management guide §9.3). The error has HAProxy's words.
 func (h *Host) Runtime(ctx context.Context, command string) error {
+	return h.effect("Runtime "+command, func() error { return h.runtime(ctx, command) })
+}
+
+func (h *Host) runtime(ctx context.Context, command string) error {
 	if strings.ContainsAny(command, ";\\\n\r") {
 		return fmt.Errorf("cannot give haproxy the command %q: it would be more than one", command)
 	}

@@ -18,20 +18,32 @@ func (h *Host) ServiceStates(ctx context.Context, name string, told func(state s
 	s := serviceStates{told: told}
 	defer s.watches.Wait()
 	defer cancel()
-	h.followUnits(ctx, []string{name}, func(_, state string) {
-		unit := host.Unit{ActiveState: state}
-		if state == "" || unit.Active() {
-			seen, err := h.Unit(ctx, name)
-			switch {
-			case err == nil:
-				unit = seen
-			case state == "":
-				h.log.DebugContext(ctx, "cannot look at "+name, "err", err)
-				return // it is called again with the next change, or the next bus
-			}
+	h.WatchUnits(ctx, []string{name}, func(string) {
+		unit, err := h.serviceState(ctx, name)
+		if err != nil {
+			h.log.DebugContext(ctx, "cannot look at "+name, "err", err)
+			return // it is called again with the next change, or the next connection
 		}
 		s.is(ctx, h, unit)
 	})
+}
+
+// serviceState is the state of a unit, and its main process where it is active. One property is read much faster than
+// all of them, and the peers wait for what is done when a service stops.
+func (h *Host) serviceState(ctx context.Context, name string) (host.Unit, error) {
+	bus, err := h.manager()
+	if err != nil {
+		return host.Unit{}, err
+	}
+	state, err := bus.GetUnitPropertyContext(ctx, name, "ActiveState")
+	if err != nil {
+		return host.Unit{}, err
+	}
+	text, _ := state.Value.Value().(string)
+	if unit := (host.Unit{ActiveState: text}); !unit.Active() {
+		return unit, nil
+	}
+	return h.Unit(ctx, name)
 }
 
 // serviceStates is what was told of one service.

@@ -8,8 +8,6 @@ import (
 	"testing"
 	"time"
 
-	godbus "github.com/godbus/dbus/v5"
-
 	"rlb.dev/rlb-agent/reconcile/host"
 )
 
@@ -106,18 +104,4 @@ func TestServiceStates(t *testing.T) {
 	want("deactivating")
 	systemd("inactive", nil)
 	want("inactive")
-}
-
-func TestActiveState(t *testing.T) {
-	signal := &godbus.Signal{Body: []any{"org.freedesktop.systemd1.Unit", map[string]godbus.Variant{
-		"ActiveState": godbus.MakeVariant("failed"), "SubState": godbus.MakeVariant("failed"),
-	}, []string{}}}
-	if got := activeState(signal); got != "failed" {
-		t.Errorf("%q, want failed", got)
-	}
-	for _, body := range [][]any{nil, {"x", 1}, {"x", map[string]godbus.Variant{}}, {"x", map[string]godbus.Variant{"ActiveState": godbus.MakeVariant(7)}}} {
-		if got := activeState(&godbus.Signal{Body: body}); got != "" {
-			t.Errorf("%v: %q", body, got)
-		}
-	}
 }

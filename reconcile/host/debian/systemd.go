@@ -30,12 +30,21 @@ func (h *Host) manager() (*dbus.Conn, error) {
 		h.bus.Close()
 		h.bus = nil
 	}
-	bus, err := dbus.NewWithContext(context.Background())
+	bus, err := dialManager(context.Background())
 	if err != nil {
 		return nil, &unavailableError{text: "cannot reach systemd: " + err.Error(), cause: err}
 	}
 	h.bus = bus
 	return bus, nil
+}
+
+// dialManager connects to systemd: root by systemd's own socket, where also the results of jobs cannot be forged (see
+// systemdSocket). Others may only ask, on the system bus; an answer there comes from who was asked.
+func dialManager(ctx context.Context) (*dbus.Conn, error) {
+	if os.Geteuid() == 0 {
+		return dbus.NewSystemdConnectionContext(ctx)
+	}
+	return dbus.NewSystemConnectionContext(ctx)
 }
 
 // systemdError is "cannot DO: systemd's own words"; a bus without systemd makes it unavailable.

@@ -46,9 +46,9 @@ func (h *Host) transient(ctx context.Context, do string, c command) (log string,
 	followed := make(chan struct{})
 	go func() {
 		defer close(followed)
-		tail.follow(ended, h.progress)
+		tail.follow(ended, do, h.progress)
 	}()
-	out, err := h.system.run(ctx, command{program: "systemd-run", args: args})
+	out, err := h.system.run(ctx, command{program: "systemd-run", args: args, limit: noLimit})
 	close(ended)
 	<-followed
 	log = tail.text()
@@ -90,7 +90,11 @@ type logTail struct {
 	read bytes.Buffer // all that was read
 	rest string       // a line that has not ended yet
 	told string       // the line told last; apt repeats itself
+	said time.Time    // when something was appended last
 }
+
+// silence is how long apt and dpkg may say nothing before that is reported, again and again. They are never killed.
+const silence = time.Minute
 
 // maxLog is the size from which the log begins anew.
 const maxLog = 1 << 20
@@ -119,10 +123,12 @@ func (t *logTail) close() { _ = t.file.Close() } // nothing was written
 
 func (t *logTail) text() string { return t.read.String() }
 
-// follow tells of each line that is worth it, until ended, and of the rest then.
-func (t *logTail) follow(ended <-chan struct{}, tell func(string)) {
+// follow tells of each line that is worth it, and of each minute of silence, until ended, and of the rest then.
+func (t *logTail) follow(ended <-chan struct{}, do string, tell func(string)) {
 	tick := time.NewTicker(100 * time.Millisecond)
 	defer tick.Stop()
+	began := time.Now()
+	t.said = began
 	for {
 		select {
 		case <-ended:
@@ -130,6 +136,10 @@ func (t *logTail) follow(ended <-chan struct{}, tell func(string)) {
 			return
 		case <-tick.C:
 			t.more(tell)
+			if time.Since(t.said) >= silence {
+				t.said = time.Now()
+				tell(fmt.Sprintf("still waiting after %v: %s", time.Since(began).Round(time.Second), do))
+			}
 		}
 	}
 }
@@ -138,6 +148,9 @@ func (t *logTail) more(tell func(string)) {
 	fresh, err := io.ReadAll(t.file)
 	if err != nil {
 		return // the command's end does not depend on it
+	}
+	if len(fresh) > 0 {
+		t.said = time.Now()
 	}
 	t.read.Write(fresh)
 	t.rest += string(fresh)

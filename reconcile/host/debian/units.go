@@ -9,6 +9,8 @@ import (
 
 	"github.com/coreos/go-systemd/v22/dbus"
 	"golang.org/x/sys/unix"
+
+	"rlb.dev/rlb-agent/reconcile/host"
 )
 
 // The names of systemd's errors that an "ensure" takes for done.
@@ -20,16 +22,20 @@ const (
 
 // StartUnit starts a unit and waits until that is done.
 func (h *Host) StartUnit(ctx context.Context, name string) error {
-	return h.startJob(ctx, "start", name, (*dbus.Conn).StartUnitContext)
+	return h.effect("StartUnit "+name, func() error { return h.startJob(ctx, "start", name, (*dbus.Conn).StartUnitContext) })
 }
 
 // RestartUnit restarts a unit and waits until that is done.
 func (h *Host) RestartUnit(ctx context.Context, name string) error {
-	return h.startJob(ctx, "restart", name, (*dbus.Conn).RestartUnitContext)
+	return h.effect("RestartUnit "+name, func() error { return h.startJob(ctx, "restart", name, (*dbus.Conn).RestartUnitContext) })
 }
 
 // StopUnit stops a unit and waits until that is done. A unit that is not there is stopped.
 func (h *Host) StopUnit(ctx context.Context, name string) error {
+	return h.effect("StopUnit "+name, func() error { return h.stopUnit(ctx, name) })
+}
+
+func (h *Host) stopUnit(ctx context.Context, name string) error {
 	result, err := h.job(ctx, "stop", name, (*dbus.Conn).StopUnitContext)
 	if isBusError(err, noSuchUnit) {
 		return nil
@@ -57,6 +63,10 @@ func (h *Host) forgetFailures(ctx context.Context, name string) {
 // ReloadUnit makes a running unit read its configuration. That systemd calls it done does not mean that the program
 // took it.
 func (h *Host) ReloadUnit(ctx context.Context, name string) error {
+	return h.effect("ReloadUnit "+name, func() error { return h.reloadUnit(ctx, name) })
+}
+
+func (h *Host) reloadUnit(ctx context.Context, name string) error {
 	began := time.Now()
 	result, err := h.job(ctx, "reload", name, (*dbus.Conn).ReloadUnitContext)
 	if err == nil && result != "done" {
@@ -126,12 +136,9 @@ func (h *Host) job(ctx context.Context, verb, name string, begin jobMethod) (res
 	}
 }
 
-// daemonUnit is the agent's own.
-const daemonUnit = "rlb-agent.service"
-
 // beingStopped says whether systemd is stopping or restarting this very process.
 func (h *Host) beingStopped(ctx context.Context) bool {
-	p, err := h.properties(ctx, daemonUnit)
+	p, err := h.properties(ctx, host.AgentUnit)
 	return err == nil && p.int("MainPID") == os.Getpid() && p.text("ActiveState") == "deactivating"
 }
 
@@ -147,6 +154,10 @@ func (h *Host) goingDown(ctx context.Context) bool {
 
 // KillUnit ends all processes of a unit as they are (SIGKILL).
 func (h *Host) KillUnit(ctx context.Context, name string) error {
+	return h.effect("KillUnit "+name, func() error { return h.killUnit(ctx, name) })
+}
+
+func (h *Host) killUnit(ctx context.Context, name string) error {
 	do := "kill " + name
 	bus, err := h.manager()
 	if err != nil {
@@ -160,6 +171,10 @@ func (h *Host) KillUnit(ctx context.Context, name string) error {
 
 // MaskUnit keeps a unit from being started until a reboot; it need not exist.
 func (h *Host) MaskUnit(ctx context.Context, name string) error {
+	return h.effect("MaskUnit "+name, func() error { return h.maskUnit(ctx, name) })
+}
+
+func (h *Host) maskUnit(ctx context.Context, name string) error {
 	err := h.unitFiles(ctx, "mask", name, func(bus *dbus.Conn) (bool, error) {
 		changes, err := bus.MaskUnitFilesContext(ctx, []string{name}, true, true)
 		return len(changes) > 0, err
@@ -180,32 +195,38 @@ func (h *Host) MaskUnit(ctx context.Context, name string) error {
 
 // UnmaskUnit takes masks of both kinds away.
 func (h *Host) UnmaskUnit(ctx context.Context, name string) error {
-	return h.unitFiles(ctx, "unmask", name, func(bus *dbus.Conn) (bool, error) {
-		forReboot, err1 := bus.UnmaskUnitFilesContext(ctx, []string{name}, true)
-		forGood, err2 := bus.UnmaskUnitFilesContext(ctx, []string{name}, false)
-		return len(forReboot)+len(forGood) > 0, errors.Join(err1, err2)
+	return h.effect("UnmaskUnit "+name, func() error {
+		return h.unitFiles(ctx, "unmask", name, func(bus *dbus.Conn) (bool, error) {
+			forReboot, err1 := bus.UnmaskUnitFilesContext(ctx, []string{name}, true)
+			forGood, err2 := bus.UnmaskUnitFilesContext(ctx, []string{name}, false)
+			return len(forReboot)+len(forGood) > 0, errors.Join(err1, err2)
+		})
 	})
 }
 
 // EnableUnit makes a unit start at boot.
 func (h *Host) EnableUnit(ctx context.Context, name string) error {
-	return h.unitFiles(ctx, "enable", name, func(bus *dbus.Conn) (bool, error) {
-		installs, changes, err := bus.EnableUnitFilesContext(ctx, []string{name}, false, true)
-		if err == nil && !installs {
-			err = errors.New("it has no [Install] section")
-		}
-		return len(changes) > 0, err
+	return h.effect("EnableUnit "+name, func() error {
+		return h.unitFiles(ctx, "enable", name, func(bus *dbus.Conn) (bool, error) {
+			installs, changes, err := bus.EnableUnitFilesContext(ctx, []string{name}, false, true)
+			if err == nil && !installs {
+				err = errors.New("it has no [Install] section")
+			}
+			return len(changes) > 0, err
+		})
 	})
 }
 
 // DisableUnit makes a unit not start at boot. A unit that is not there does not.
 func (h *Host) DisableUnit(ctx context.Context, name string) error {
-	return h.unitFiles(ctx, "disable", name, func(bus *dbus.Conn) (bool, error) {
-		changes, err := bus.DisableUnitFilesContext(ctx, []string{name}, false)
-		if isBusError(err, noSuchUnit, noSuchFile, notFound) {
-			err = nil
-		}
-		return len(changes) > 0, err
+	return h.effect("DisableUnit "+name, func() error {
+		return h.unitFiles(ctx, "disable", name, func(bus *dbus.Conn) (bool, error) {
+			changes, err := bus.DisableUnitFilesContext(ctx, []string{name}, false)
+			if isBusError(err, noSuchUnit, noSuchFile, notFound) {
+				err = nil
+			}
+			return len(changes) > 0, err
+		})
 	})
 }
 
@@ -224,11 +245,15 @@ func (h *Host) unitFiles(ctx context.Context, verb, name string, change func(*db
 	if !changed {
 		return nil
 	}
-	return h.ReloadManager(ctx)
+	return h.reloadManager(ctx)
 }
 
 // ReloadManager makes systemd read changed unit files.
 func (h *Host) ReloadManager(ctx context.Context) error {
+	return h.effect("ReloadManager", func() error { return h.reloadManager(ctx) })
+}
+
+func (h *Host) reloadManager(ctx context.Context) error {
 	const do = "make systemd read its unit files"
 	bus, err := h.manager()
 	if err != nil {
@@ -243,10 +268,22 @@ func (h *Host) ReloadManager(ctx context.Context) error {
 // RunDetached runs a command in a systemd unit of its own, and does not wait for it. Where the unit runs already
 // nothing is done.
 func (h *Host) RunDetached(ctx context.Context, unit string, args ...string) error {
+	return h.effect("RunDetached "+unit, func() error { return h.runDetached(ctx, unit, args...) })
+}
+
+func (h *Host) runDetached(ctx context.Context, unit string, args ...string) error {
 	state, err := h.Unit(ctx, unit)
 	if err != nil || state.Active() || state.ActiveState == "activating" {
 		return err
 	}
-	_, err = h.do(ctx, "start "+unit, command{program: "systemd-run", args: append([]string{"--quiet", "--collect", "--unit=" + unit, "--"}, args...)})
+	return h.start(ctx, unit, args...)
+}
+
+// start runs a command in a new unit. Nobody but root may be able to change the program.
+func (h *Host) start(ctx context.Context, unit string, args ...string) error {
+	if err := h.paths.Check(args[0]); err != nil {
+		return wrap("start "+unit, err)
+	}
+	_, err := h.do(ctx, "start "+unit, command{program: "systemd-run", args: append([]string{"--quiet", "--collect", "--unit=" + unit, "--"}, args...)})
 	return err
 }

@@ -5,21 +5,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
 	"math"
-	"os"
 	"strconv"
 	"strings"
 	"syscall"
 	"time"
 
 	"rlb.dev/rlb-agent/reconcile/host"
-)
-
-// keepalived writes its state, when asked by a signal, to a file in the directory for temporary files.
-const (
-	vrrpStateFile = "/tmp/keepalived.json"
-	vrrpPatience  = 500 * time.Millisecond
 )
 
 // VRRP asks keepalived for the state of its instances (keepalived(8), SIGJSON). The signal's number is not fixed, so
@@ -38,43 +30,16 @@ func (h *Host) VRRP(ctx context.Context, pid int) ([]host.Instance, error) {
 		}
 		h.vrrpSignal = syscall.Signal(number)
 	}
-	// /tmp is open to all: what is there already is not keepalived's word
-	if err := os.Remove(vrrpStateFile); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("cannot ask keepalived for its state: %w", err)
-	}
-	if err := syscall.Kill(pid, h.vrrpSignal); err != nil {
-		return nil, fmt.Errorf("cannot ask keepalived for its state: %w", err)
-	}
-	for deadline := time.Now().Add(vrrpPatience); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
-		data, err := readRootFile(vrrpStateFile)
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return nil, fmt.Errorf("cannot read keepalived's state: %w", err)
-		}
-		// it is written in pieces: take it when it is whole
-		if instances, err := parseVRRP(data); err == nil {
-			os.Remove(vrrpStateFile)
-			return instances, nil
-		}
-	}
-	return nil, fmt.Errorf("cannot get keepalived's state: %w", host.ErrNoAnswer)
-}
-
-// readRootFile reads a regular file that belongs to root, and follows no link.
-func readRootFile(path string) ([]byte, error) {
-	fd, err := syscall.Open(path, syscall.O_RDONLY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK|syscall.O_CLOEXEC, 0)
+	var instances []host.Instance
+	err := h.dump(pid, func() error { return syscall.Kill(pid, h.vrrpSignal) }, func(data []byte) bool {
+		var err error
+		instances, err = parseVRRP(data)
+		return err == nil
+	})
 	if err != nil {
-		return nil, &fs.PathError{Op: "open", Path: path, Err: err}
+		return nil, fmt.Errorf("cannot get keepalived's state: %w", err)
 	}
-	file := os.NewFile(uintptr(fd), path)
-	defer file.Close()
-	info, err := file.Stat()
-	if err != nil {
-		return nil, err
-	}
-	if stat, ok := info.Sys().(*syscall.Stat_t); !ok || stat.Uid != 0 || !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("%s is not root's", path)
-	}
-	return os.ReadFile(fmt.Sprintf("/proc/self/fd/%d", file.Fd()))
+	return instances, nil
 }
 
 // parseVRRP reads keepalived's state: an array of instances up to 2.2.7, and from 2.2.8 on, where json_version 2 is

@@ -2,31 +2,27 @@ package debian
 
 import (
 	"context"
-	"fmt"
+	"errors"
+	"slices"
+	"sync"
 	"time"
 
 	"github.com/coreos/go-systemd/v22/dbus"
 	godbus "github.com/godbus/dbus/v5"
 )
 
-// The pause before the bus is tried again; it doubles.
+// The pause before systemd is dialled again; it doubles.
 const (
 	firstRedial = time.Second
 	lastRedial  = time.Minute
 )
 
-// WatchUnits calls changed with the name of a unit whose properties changed, until ctx ends. After a loss of the bus,
-// and where unit files were enabled, disabled or masked, all of them may have changed. It subscribes to these units alone:
-// others' changes do not wake the agent.
+// WatchUnits calls changed with the name of a unit whose properties may have changed, until ctx ends. After a loss of the
+// connection, and where unit files were enabled, disabled or masked, all of them may have changed.
 func (h *Host) WatchUnits(ctx context.Context, names []string, changed func(name string)) {
-	h.followUnits(ctx, names, func(name, _ string) { changed(name) })
-}
-
-// followUnits is WatchUnits with the new ActiveState, "" where it is not told.
-func (h *Host) followUnits(ctx context.Context, names []string, changed func(name, state string)) {
 	for pause := firstRedial; ctx.Err() == nil; pause = min(2*pause, lastRedial) {
 		began := time.Now()
-		err := h.watchUnits(ctx, names, changed)
+		err := watchUnits(ctx, names, changed)
 		if ctx.Err() != nil {
 			return
 		}
@@ -40,58 +36,86 @@ func (h *Host) followUnits(ctx context.Context, names []string, changed func(nam
 	}
 }
 
-// watchUnits watches until the bus is lost.
-func (h *Host) watchUnits(ctx context.Context, names []string, changed func(name, state string)) error {
-	bus, err := godbus.ConnectSystemBus(godbus.WithContext(ctx))
+// watchUnits watches until the connection is lost.
+func watchUnits(ctx context.Context, names []string, changed func(name string)) error {
+	hints := newUnitHints(names)
+	systemd, err := godbus.Dial(systemdSocket, godbus.WithContext(ctx), godbus.WithSignalHandler(hints))
 	if err != nil {
 		return err
 	}
-	defer bus.Close()
-	const systemd, manager = "org.freedesktop.systemd1", godbus.ObjectPath("/org/freedesktop/systemd1")
-	unitOf := map[godbus.ObjectPath]string{}
-	for _, name := range names {
-		unitOf[manager+"/unit/"+godbus.ObjectPath(dbus.PathBusEscape(name))] = name
-	}
-	signals := make(chan *godbus.Signal, 64)
-	bus.Signal(signals)
-	sender := godbus.WithMatchSender(systemd)
-	for path := range unitOf {
-		// a second signal, of the properties of services alone, always comes with this one
-		err := bus.AddMatchSignalContext(ctx, sender, godbus.WithMatchObjectPath(path), godbus.WithMatchArg(0, systemd+".Unit"),
-			godbus.WithMatchInterface("org.freedesktop.DBus.Properties"), godbus.WithMatchMember("PropertiesChanged"))
-		if err != nil {
-			return err
-		}
-	}
-	err = bus.AddMatchSignalContext(ctx, sender, godbus.WithMatchObjectPath(manager), godbus.WithMatchMember("UnitFilesChanged"))
-	if err != nil {
+	defer systemd.Close()
+	if err := systemd.Auth([]godbus.Auth{godbus.AuthExternal("0")}); err != nil {
 		return err
 	}
-	if err := bus.Object(systemd, manager).CallWithContext(ctx, systemd+".Manager.Subscribe", 0).Err; err != nil {
-		return err
-	}
-	all := func() {
-		for _, name := range names {
-			changed(name, "")
+	hints.addAll() // what changed before is not told
+	for {
+		select {
+		case name := <-hints.next:
+			hints.taken(name)
+			changed(name)
+		case <-systemd.Context().Done():
+			return errors.New("the connection to systemd was lost")
 		}
 	}
-	all() // what changed before is not told
-	for signal := range signals {
-		if name, known := unitOf[signal.Path]; known {
-			changed(name, activeState(signal))
-		} else {
-			all()
-		}
-	}
-	return fmt.Errorf("the system bus was lost")
 }
 
-// activeState is the ActiveState in a PropertiesChanged signal of a unit.
-func activeState(signal *godbus.Signal) string {
-	if len(signal.Body) < 2 {
-		return ""
+// systemdSocket is systemd's own (the address as D-Bus writes it). systemd sends every signal to all who are connected,
+// unasked. Only root can connect, and nobody but systemd can send: on the system bus any user may send a signal to us
+// that looks like systemd's.
+const systemdSocket = "unix:path=/run/systemd/private"
+
+const (
+	managerPath = godbus.ObjectPath("/org/freedesktop/systemd1")
+	unitsPath   = managerPath + "/unit/"
+)
+
+// unitHints are the units of which a signal says that they changed. A signal is a hint to look, never an answer: what
+// it says is not kept. Each unit waits once at most, however many signals come.
+type unitHints struct {
+	names map[godbus.ObjectPath]string
+	next  chan string // has room for all units
+
+	mutex   sync.Mutex
+	waiting map[string]bool // in next
+}
+
+func newUnitHints(names []string) *unitHints {
+	u := &unitHints{names: map[godbus.ObjectPath]string{}, next: make(chan string, len(names)), waiting: map[string]bool{}}
+	for _, name := range names {
+		u.names[unitsPath+godbus.ObjectPath(dbus.PathBusEscape(name))] = name
 	}
-	properties, _ := signal.Body[1].(map[string]godbus.Variant)
-	state, _ := properties["ActiveState"].Value().(string)
-	return state
+	return u
+}
+
+// DeliverSignal hears a signal (godbus.SignalHandler). A change of a service comes twice, and its first part is enough.
+func (u *unitHints) DeliverSignal(_, _ string, signal *godbus.Signal) {
+	name, known := u.names[signal.Path]
+	switch {
+	case known && signal.Name == "org.freedesktop.DBus.Properties.PropertiesChanged" && slices.Contains(signal.Body, any("org.freedesktop.systemd1.Unit")):
+		u.add(name)
+	case signal.Path == managerPath && signal.Name == "org.freedesktop.systemd1.Manager.UnitFilesChanged":
+		u.addAll()
+	}
+}
+
+func (u *unitHints) addAll() {
+	for _, name := range u.names {
+		u.add(name)
+	}
+}
+
+func (u *unitHints) add(name string) {
+	u.mutex.Lock()
+	defer u.mutex.Unlock()
+	if !u.waiting[name] {
+		u.waiting[name] = true
+		u.next <- name
+	}
+}
+
+// taken is called before the unit is looked at: what changes from now on is a new hint.
+func (u *unitHints) taken(name string) {
+	u.mutex.Lock()
+	defer u.mutex.Unlock()
+	delete(u.waiting, name)
 }

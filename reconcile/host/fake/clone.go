@@ -5,7 +5,7 @@ import (
 	"maps"
 	"slices"
 
-	"rlb.dev/rlb-agent/render"
+	"rlb.dev/rlb-agent/api"
 )
 
 // Clone is another host in the same state, with an empty Log, on which nothing is to go wrong but what Busy, Taken and
@@ -23,7 +23,7 @@ func (h *Host) Clone() *Host {
 		f.Data = bytes.Clone(f.Data)
 		c.files[path] = f
 	}
-	c.packages, c.units, c.tables = map[string]*pkg{}, map[string]*unit{}, map[render.Family]table{}
+	c.packages, c.units, c.tables = map[string]*pkg{}, map[string]*unit{}, map[api.Family]table{}
 	for name, p := range h.packages {
 		clone := *p
 		c.packages[name] = &clone

@@ -6,7 +6,7 @@ import (
 	"slices"
 	"strings"
 
-	"rlb.dev/rlb-agent/render"
+	"rlb.dev/rlb-agent/api"
 )
 
 // Dump is all of the host's state as text, for comparison: packages, units with what their processes have loaded, the
@@ -21,7 +21,7 @@ func (h *Host) Dump(without ...string) string {
 	for _, name := range slices.Sorted(maps.Keys(h.units)) {
 		h.dumpUnit(&b, h.units[name])
 	}
-	for _, family := range render.Families {
+	for _, family := range api.Families {
 		t := h.tables[family]
 		for _, chain := range slices.Sorted(maps.Keys(t)) {
 			if len(t[chain]) > 0 || !builtin(chain) {

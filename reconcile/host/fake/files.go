@@ -24,6 +24,26 @@ func (h *Host) File(ctx context.Context, path string) (host.File, error) {
 	return f, nil
 }
 
+// RootOnly says whether others may change a file, or a directory of Shared on the way to it.
+func (h *Host) RootOnly(ctx context.Context, path string) error {
+	if err := h.look(ctx, "RootOnly"); err != nil {
+		return err
+	}
+	f, exists := h.files[path]
+	for _, dir := range h.Shared {
+		if strings.HasPrefix(path, dir+"/") {
+			return fmt.Errorf("others than root may write %s", dir)
+		}
+	}
+	switch {
+	case !exists:
+		return fs.ErrNotExist
+	case f.UID != 0 || f.Mode&0o022 != 0:
+		return fmt.Errorf("others than root may write %s", path)
+	}
+	return nil
+}
+
 // WriteFile replaces a file. One that is like that already keeps its time.
 func (h *Host) WriteFile(ctx context.Context, path string, data []byte, mode fs.FileMode, uid, gid int) error {
 	return h.effect(ctx, "WriteFile", path, func() error {

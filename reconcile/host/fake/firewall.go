@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 
+	"rlb.dev/rlb-agent/api"
 	"rlb.dev/rlb-agent/reconcile/host"
 	"rlb.dev/rlb-agent/render"
 )
@@ -24,9 +25,9 @@ func (t table) clone() table {
 	return c
 }
 
-func (h *Host) canFirewall(family render.Family) error {
+func (h *Host) canFirewall(family api.Family) error {
 	switch {
-	case h.NoIPv6 && family == render.IPv6:
+	case h.NoIPv6 && family == api.IPv6:
 		return unavailable("read the IPv6 firewall: this machine has no IPv6")
 	case h.Installed("iptables") == "":
 		return unavailable("read the firewall: iptables-save is not installed")
@@ -35,7 +36,7 @@ func (h *Host) canFirewall(family render.Family) error {
 }
 
 // Firewall is the state of a filter table.
-func (h *Host) Firewall(ctx context.Context, family render.Family) (host.Firewall, error) {
+func (h *Host) Firewall(ctx context.Context, family api.Family) (host.Firewall, error) {
 	if err := h.look(ctx, "Firewall"); err != nil {
 		return host.Firewall{}, err
 	}
@@ -51,7 +52,7 @@ func (h *Host) Firewall(ctx context.Context, family render.Family) (host.Firewal
 }
 
 // LoadFirewall does what iptables-restore --noflush does with the rules: all or nothing.
-func (h *Host) LoadFirewall(ctx context.Context, family render.Family, rules string) error {
+func (h *Host) LoadFirewall(ctx context.Context, family api.Family, rules string) error {
 	return h.effect(ctx, "LoadFirewall", family.String(), func() error {
 		if err := h.canFirewall(family); err != nil {
 			return err
@@ -60,7 +61,7 @@ func (h *Host) LoadFirewall(ctx context.Context, family render.Family, rules str
 	})
 }
 
-func (h *Host) restore(family render.Family, rules string) error {
+func (h *Host) restore(family api.Family, rules string) error {
 	t := h.tables[family].clone()
 	number, committed := 0, false
 	for line := range strings.Lines(rules) {
@@ -158,7 +159,7 @@ func (t table) target(words []string) error {
 func builtin(name string) bool { return name == "INPUT" || name == "FORWARD" || name == "OUTPUT" }
 
 // Iptables runs lines such as "-A INPUT -j DROP" or ":MINE -" in the filter table, as the administrator.
-func (h *Host) Iptables(family render.Family, lines ...string) {
+func (h *Host) Iptables(family api.Family, lines ...string) {
 	if err := h.restore(family, "*filter\n"+strings.Join(lines, "\n")+"\nCOMMIT\n"); err != nil {
 		panic("fake: " + err.Error())
 	}

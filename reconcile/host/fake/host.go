@@ -11,6 +11,7 @@ import (
 	"slices"
 	"time"
 
+	"rlb.dev/rlb-agent/api"
 	"rlb.dev/rlb-agent/reconcile/host"
 	"rlb.dev/rlb-agent/render"
 )
@@ -41,6 +42,7 @@ type Host struct {
 	Deaf      bool                  // HAProxy listens nowhere, whatever it has loaded
 	Answers   map[netip.Addr]string // MACs of the other machines that answer for an address
 	NotReady  error                 // what Ready says
+	Shared    []string              // directories that others than root may write
 	Log       []string              // every call of a writer, in order
 
 	Stubborn    string         // a word in commands of HAProxy's runtime API that it refuses
@@ -51,7 +53,7 @@ type Host struct {
 	packages map[string]*pkg
 	units    map[string]*unit
 	manager  map[string]string // unit files as systemd has read them
-	tables   map[render.Family]table
+	tables   map[api.Family]table
 	ticks    int // of the host's own clock
 	serial   int // of processes and runs of units
 
@@ -81,7 +83,7 @@ func New() *Host {
 		packages:  map[string]*pkg{},
 		units:     map[string]*unit{},
 		manager:   map[string]string{},
-		tables:    map[render.Family]table{render.IPv4: newTable(), render.IPv6: newTable()},
+		tables:    map[api.Family]table{api.IPv4: newTable(), api.IPv6: newTable()},
 	}
 }
 
@@ -145,19 +147,6 @@ func (h *Host) Neighbours(ctx context.Context, iface string, addrs []netip.Addr)
 	found := maps.Clone(h.Answers)
 	maps.DeleteFunc(found, func(addr netip.Addr, _ string) bool { return !slices.Contains(addrs, addr) })
 	return found, nil
-}
-
-// RemoveAddress takes an address off an interface.
-func (h *Host) RemoveAddress(ctx context.Context, iface string, prefix netip.Prefix) error {
-	return h.effect(ctx, "RemoveAddress", prefix.String()+" "+iface, func() error {
-		h.Net = slices.Clone(h.Net) // a clone of the host may share it
-		for i, link := range h.Net {
-			if link.Name == iface {
-				h.Net[i].Prefixes = slices.DeleteFunc(slices.Clone(link.Prefixes), func(p netip.Prefix) bool { return p == prefix })
-			}
-		}
-		return nil
-	})
 }
 
 func unavailable(text string) error {

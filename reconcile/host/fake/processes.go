@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"rlb.dev/rlb-agent/api"
 	"rlb.dev/rlb-agent/reconcile/host"
 	"rlb.dev/rlb-agent/render"
 )
@@ -24,9 +25,9 @@ func (h *Host) start(u *unit) error {
 	}
 	config := ""
 	switch u.name {
-	case "haproxy.service":
+	case host.HAProxyUnit:
 		config = h.environment(u.name)["CONFIG"]
-	case "keepalived.service":
+	case host.KeepalivedUnit:
 		config = keepalivedConfig(h.environment(u.name)["DAEMON_ARGS"])
 		if condition := h.condition(); h.Text(condition) == "" {
 			return fmt.Errorf("cannot start %s: its condition is not met: ConditionFileNotEmpty=%s", u.name, condition)
@@ -71,7 +72,7 @@ func (h *Host) reload(u *unit) error {
 		return fmt.Errorf("cannot reload %s: it is not running", u.name)
 	}
 	data := h.Text(u.config)
-	if u.name != "haproxy.service" {
+	if u.name != host.HAProxyUnit {
 		u.loaded = data
 		return nil
 	}
@@ -147,7 +148,7 @@ func keepalivedConfig(args string) string {
 // condition is the file without which systemd does not start keepalived, from the unit files as it has read them.
 func (h *Host) condition() string {
 	path := render.DefaultKeepalivedConfig
-	for line := range strings.Lines(h.manager[unitDir+"keepalived.service.d/rlb.conf"]) {
+	for line := range strings.Lines(h.manager[render.KeepalivedDropIn]) {
 		if value, ok := strings.CutPrefix(strings.TrimSpace(line), "ConditionFileNotEmpty="); ok && value != "" {
 			path = value
 		}
@@ -157,7 +158,7 @@ func (h *Host) condition() string {
 
 // loadRules is what rlb-firewall.service does.
 func (h *Host) loadRules() error {
-	for family, path := range map[render.Family]string{render.IPv4: "/var/lib/rlb/rules.v4", render.IPv6: "/var/lib/rlb/rules.v6"} {
+	for family, path := range map[api.Family]string{api.IPv4: "/var/lib/rlb/rules.v4", api.IPv6: "/var/lib/rlb/rules.v6"} {
 		t := h.tables[family]
 		if i := slices.Index(t["INPUT"], render.Jump); i >= 0 {
 			t["INPUT"] = slices.Delete(t["INPUT"], i, i+1)
@@ -194,7 +195,7 @@ func (h *Host) Workers(ctx context.Context, masterSocket string) (host.Workers, 
 	if err := h.look(ctx, "Workers"); err != nil {
 		return host.Workers{}, err
 	}
-	if u := h.unit("haproxy.service"); u.active && strings.HasSuffix(h.environment(u.name)["EXTRAOPTS"], " "+masterSocket) {
+	if u := h.unit(host.HAProxyUnit); u.active && strings.HasSuffix(h.environment(u.name)["EXTRAOPTS"], " "+masterSocket) {
 		workers := u.workers
 		if h.Reloading {
 			workers = host.Workers{Current: []int{h.serial + 1}, Old: u.workers.Current}
@@ -212,7 +213,7 @@ func (h *Host) Listeners(ctx context.Context, pids ...int) ([]netip.AddrPort, er
 	if err := h.look(ctx, "Listeners"); err != nil {
 		return nil, err
 	}
-	u := h.unit("haproxy.service")
+	u := h.unit(host.HAProxyUnit)
 	if !h.Deaf && slices.ContainsFunc(pids, func(pid int) bool { return slices.Contains(u.workers.Current, pid) }) {
 		return binds(u.loaded), nil
 	}

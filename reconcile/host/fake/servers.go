@@ -33,7 +33,7 @@ func (s server) String() string {
 
 // serversIn are the servers of a haproxy.cfg.
 func serversIn(unit, config string) (all []server) {
-	if unit != "haproxy.service" {
+	if unit != host.HAProxyUnit {
 		return nil
 	}
 	backend, balance, around := "", "", ""
@@ -78,7 +78,7 @@ func newServer(backend string, words []string) server {
 func withoutServers(unit, config string) string {
 	var b strings.Builder
 	for line := range strings.Lines(config) {
-		if unit != "haproxy.service" || !strings.HasPrefix(strings.TrimSpace(line), "server ") {
+		if unit != host.HAProxyUnit || !strings.HasPrefix(strings.TrimSpace(line), "server ") {
 			b.WriteString(line)
 		}
 	}
@@ -111,7 +111,7 @@ func (h *Host) RunningServers(ctx context.Context) ([]host.RunningServer, error)
 	if err := h.look(ctx, "RunningServers"); err != nil {
 		return nil, err
 	}
-	u := h.unit("haproxy.service")
+	u := h.unit(host.HAProxyUnit)
 	if !u.active {
 		return nil, unavailable("ask haproxy how its servers run")
 	}
@@ -133,7 +133,7 @@ func (h *Host) RunningServers(ctx context.Context) ([]host.RunningServer, error)
 // Runtime does one command of HAProxy's runtime API, as HAProxy 2.6 does.
 func (h *Host) Runtime(ctx context.Context, command string) error {
 	return h.effect(ctx, "Runtime", command, func() error {
-		u := h.unit("haproxy.service")
+		u := h.unit(host.HAProxyUnit)
 		words := strings.Fields(command)
 		refuse := func(why string) error { return fmt.Errorf("cannot give haproxy the command %q: %s", command, why) }
 		if !u.active || h.Stubborn != "" && strings.Contains(command, h.Stubborn) {

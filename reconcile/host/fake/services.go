@@ -16,7 +16,7 @@ func (h *Host) VRRP(ctx context.Context, pid int) ([]host.Instance, error) {
 	if err := h.look(ctx, "VRRP"); err != nil {
 		return nil, err
 	}
-	u := h.unit("keepalived.service")
+	u := h.unit(host.KeepalivedUnit)
 	if u.pid != pid || pid == 0 {
 		return nil, unavailable("ask keepalived for its state")
 	}
@@ -41,7 +41,7 @@ func (h *Host) Servers(ctx context.Context) ([]host.ServerState, error) {
 	if err := h.look(ctx, "Servers"); err != nil {
 		return nil, err
 	}
-	return h.states(h.unit("haproxy.service").servers), nil
+	return h.states(h.unit(host.HAProxyUnit).servers), nil
 }
 
 // Rehearse shows the servers of a file that HAProxy has not loaded.
@@ -52,7 +52,7 @@ func (h *Host) Rehearse(ctx context.Context, file render.File, seen func([]host.
 	if h.Blind { // no rehearsal: what is wrong shows only after the reload
 		return unavailable("rehearse the health checks")
 	}
-	seen(h.states(serversIn("haproxy.service", string(file.Data))))
+	seen(h.states(serversIn(host.HAProxyUnit, string(file.Data))))
 	return nil
 }
 
@@ -62,7 +62,7 @@ func (h *Host) Sockets(ctx context.Context) ([]host.Socket, error) {
 		return nil, err
 	}
 	var all []host.Socket
-	u := h.unit("haproxy.service")
+	u := h.unit(host.HAProxyUnit)
 	for _, addr := range binds(u.loaded) {
 		all = append(all, host.Socket{Addr: addr, PID: u.pid, Program: "haproxy"})
 	}

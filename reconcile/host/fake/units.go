@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"rlb.dev/rlb-agent/api"
 	"rlb.dev/rlb-agent/reconcile/host"
 	"rlb.dev/rlb-agent/render"
 )
@@ -218,7 +219,7 @@ func (h *Host) Reboot() {
 			delete(h.files, path)
 		}
 	}
-	h.tables = map[render.Family]table{render.IPv4: newTable(), render.IPv6: newTable()}
+	h.tables = map[api.Family]table{api.IPv4: newTable(), api.IPv6: newTable()}
 	h.readUnits()
 	for _, u := range h.units {
 		mask := u.masked
@@ -227,7 +228,7 @@ func (h *Host) Reboot() {
 		}
 		*u = unit{name: u.name, enabled: u.enabled, masked: mask, runs: u.runs}
 	}
-	for _, name := range []string{render.FirewallUnit, "haproxy.service", "keepalived.service"} {
+	for _, name := range []string{render.FirewallUnit, host.HAProxyUnit, host.KeepalivedUnit} {
 		if u := h.unit(name); u.enabled && h.hasUnitFile(name) {
 			_ = h.start(u)
 		}

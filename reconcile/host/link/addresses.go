@@ -2,68 +2,68 @@ package link
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"net"
 	"net/netip"
 	"os"
 	"slices"
+	"time"
 
+	"github.com/jsimonetti/rtnetlink/v2"
+	"github.com/mdlayher/netlink"
 	"golang.org/x/sys/unix"
-)
 
-// route opens a socket to the kernel's tables of links and addresses (rtnetlink(7)) that hears what the groups tell.
-func route(groups uint32) (*os.File, error) {
-	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, unix.NETLINK_ROUTE)
-	if err != nil {
-		return nil, os.NewSyscallError("socket", err)
-	}
-	file := os.NewFile(uintptr(fd), "rtnetlink socket")
-	if err := unix.Bind(fd, &unix.SockaddrNetlink{Family: unix.AF_NETLINK, Groups: groups}); err != nil {
-		file.Close()
-		return nil, os.NewSyscallError("bind", err)
-	}
-	return file, nil
-}
+	"rlb.dev/rlb-agent/api"
+)
 
 // WatchAddresses calls changed whenever an address or an interface of this machine may have changed, and once when it
 // has begun to watch. What comes while changed runs is told by one more call.
 func WatchAddresses(ctx context.Context, changed func()) error {
-	file, err := route(unix.RTMGRP_LINK | unix.RTMGRP_IPV4_IFADDR | unix.RTMGRP_IPV6_IFADDR)
-	if err != nil {
+	err := watchAddresses(ctx, changed)
+	if err != nil && ctx.Err() == nil {
 		return fmt.Errorf("cannot watch addresses: %w", err)
 	}
-	defer file.Close()
-	defer endWith(ctx, file)()
-	raw, err := file.SyscallConn()
+	return nil
+}
+
+func watchAddresses(ctx context.Context, changed func()) error {
+	const groups = unix.RTMGRP_LINK | unix.RTMGRP_IPV4_IFADDR | unix.RTMGRP_IPV6_IFADDR
+	conn, err := netlink.Dial(unix.NETLINK_ROUTE, &netlink.Config{Groups: groups})
 	if err != nil {
-		return fmt.Errorf("cannot watch addresses: %w", err)
+		return err
 	}
-	buffer := make([]byte, 1) // what is told is not read, only that something is
+	defer conn.Close()
+	defer context.AfterFunc(ctx, func() { _ = conn.SetReadDeadline(time.Unix(1, 0)) })() // closed already: good as well
+	raw, err := conn.SyscallConn()
+	if err != nil {
+		return err
+	}
 	for changed(); ; changed() {
 		var failure error
-		told := false
 		if err := raw.Read(func(fd uintptr) (done bool) {
-			for {
-				switch _, err := unix.Read(int(fd), buffer); {
-				case err == nil || errors.Is(err, unix.ENOBUFS): // without room some of it is lost, which tells as much
-					told = true
-				case errors.Is(err, unix.EAGAIN):
-					return told
-				case !errors.Is(err, unix.EINTR):
-					failure = os.NewSyscallError("read", err)
-					return true
-				}
-			}
+			done, failure = drain(int(fd))
+			return done
 		}); err != nil {
-			failure = err
+			return err
 		}
-		switch {
-		case ctx.Err() != nil:
-			return nil
-		case failure != nil:
-			return fmt.Errorf("cannot watch addresses: %w", failure)
+		if failure != nil {
+			return failure
+		}
+	}
+}
+
+// drain reads all that is told, of which only matters that it is: without room some of it is lost, which tells as much.
+func drain(fd int) (told bool, err error) {
+	buffer := make([]byte, 1)
+	for {
+		switch _, err := unix.Read(fd, buffer); {
+		case err == nil || errors.Is(err, unix.ENOBUFS):
+			told = true
+		case errors.Is(err, unix.EAGAIN):
+			return told, nil
+		case !errors.Is(err, unix.EINTR):
+			return true, os.NewSyscallError("read", err)
 		}
 	}
 }
@@ -85,53 +85,23 @@ func removeAddress(iface string, prefix netip.Prefix) error {
 	if i < 0 {
 		return nil
 	}
-	file, err := route(0)
+	conn, err := rtnetlink.Dial(nil)
 	if err != nil {
 		return err
 	}
-	defer file.Close()
-	if _, err := file.Write(deleteAddress(all[i].Index, prefix)); err != nil {
-		return err
-	}
-	answer := make([]byte, 4096)
-	n, err := file.Read(answer)
-	switch errno := acknowledged(answer[:n]); {
-	case err != nil:
-		return err
-	case errno == 0 || errno == unix.EADDRNOTAVAIL || errno == unix.ENODEV:
-		return nil
-	default:
-		return errno
-	}
-}
-
-// deleteAddress is the request: a header, a struct ifaddrmsg and the address twice, since with IFA_LOCAL alone the
-// kernel does not look at the prefix length.
-func deleteAddress(index int, prefix netip.Prefix) []byte {
-	family, addr := byte(unix.AF_INET), prefix.Addr().AsSlice()
-	if len(addr) == net.IPv6len {
+	defer conn.Close()
+	family := uint8(unix.AF_INET)
+	if api.FamilyOf(prefix.Addr()) == api.IPv6 {
 		family = unix.AF_INET6
 	}
-	attributes := make([]byte, 0, 2*(unix.SizeofRtAttr+len(addr)))
-	for _, kind := range []uint16{unix.IFA_LOCAL, unix.IFA_ADDRESS} {
-		attributes = binary.NativeEndian.AppendUint16(attributes, uint16(unix.SizeofRtAttr+len(addr)))
-		attributes = binary.NativeEndian.AppendUint16(attributes, kind)
-		attributes = append(attributes, addr...)
+	addr := net.IP(prefix.Addr().AsSlice())
+	err = conn.Address.Delete(&rtnetlink.AddressMessage{
+		Family: family, PrefixLength: uint8(prefix.Bits()), Index: uint32(all[i].Index),
+		// the address twice: with IFA_LOCAL alone the kernel does not look at the prefix length
+		Attributes: &rtnetlink.AddressAttributes{Local: addr, Address: addr},
+	})
+	if errors.Is(err, unix.EADDRNOTAVAIL) || errors.Is(err, unix.ENODEV) {
+		return nil
 	}
-	const flags = unix.NLM_F_REQUEST | unix.NLM_F_ACK
-	request := binary.NativeEndian.AppendUint32(nil, uint32(unix.SizeofNlMsghdr+unix.SizeofIfAddrmsg+len(attributes)))
-	request = binary.NativeEndian.AppendUint16(request, unix.RTM_DELADDR)
-	request = binary.NativeEndian.AppendUint16(request, flags)
-	request = append(request, 1, 0, 0, 0, 0, 0, 0, 0) // sequence number and port: of no use with one request on a socket
-	request = append(request, family, byte(prefix.Bits()), 0, 0)
-	request = binary.NativeEndian.AppendUint32(request, uint32(index))
-	return append(request, attributes...)
-}
-
-// acknowledged is what the kernel answers to a request: a header and the error's number below zero, or zero.
-func acknowledged(answer []byte) unix.Errno {
-	if len(answer) < unix.SizeofNlMsghdr+4 || binary.NativeEndian.Uint16(answer[4:]) != unix.NLMSG_ERROR {
-		return unix.EBADMSG
-	}
-	return unix.Errno(-int32(binary.NativeEndian.Uint32(answer[unix.SizeofNlMsghdr:])))
+	return err
 }

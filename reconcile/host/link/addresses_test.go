@@ -2,15 +2,9 @@ package link
 
 import (
 	"context"
-	"encoding/binary"
-	"errors"
-	"io/fs"
 	"net/netip"
-	"slices"
 	"testing"
 	"time"
-
-	"golang.org/x/sys/unix"
 )
 
 func TestRemoveAddress(t *testing.T) {
@@ -42,21 +36,6 @@ func TestRemoveAddress(t *testing.T) {
 	}
 	if n := held(); n != before-2 {
 		t.Errorf("%d of %d addresses are left", n, before)
-	}
-}
-
-func TestAcknowledged(t *testing.T) {
-	header := make([]byte, unix.SizeofNlMsghdr)
-	binary.NativeEndian.PutUint16(header[4:], unix.NLMSG_ERROR)
-	refused := slices.Concat(header, binary.NativeEndian.AppendUint32(nil, uint32(1<<32-int64(unix.EPERM))))
-	if err := acknowledged(refused); !errors.Is(err, fs.ErrPermission) {
-		t.Errorf("refused: %v", err)
-	}
-	if errno := acknowledged(slices.Concat(header, make([]byte, 4))); errno != 0 {
-		t.Errorf("done: %v", errno)
-	}
-	if errno := acknowledged(header); errno != unix.EBADMSG {
-		t.Errorf("cut off: %v", errno)
 	}
 }
 

@@ -12,7 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"rlb.dev/rlb-agent/render"
+	"rlb.dev/rlb-agent/api"
 )
 
 // HearAdmitted is HearAdverts for those advertisements alone that get through to keepalived. An IP socket (raw(7),
@@ -47,7 +47,7 @@ func hearAdmitted(ctx context.Context, iface string, id Identity, heard func(Adv
 	// a packet of IPv4 comes whole, of one of IPv6 only what is behind the header; either is read as the frame it came in
 	buffer, control := make([]byte, 2048), make([]byte, 128)
 	begin, etherType := frameHeader, typeIPv4
-	if id.Family == render.IPv6 {
+	if id.Family == api.IPv6 {
 		begin, etherType = ip6End, typeIPv6
 	}
 	binary.BigEndian.PutUint16(buffer[12:], etherType)
@@ -94,7 +94,7 @@ func ownAddresses() (map[netip.Addr]bool, error) {
 // openAdmitted opens an IP socket on which VRRP comes in. keepalived may have left the group, so it joins.
 func openAdmitted(l link, id Identity) (*os.File, error) {
 	family := unix.AF_INET
-	if id.Family == render.IPv6 {
+	if id.Family == api.IPv6 {
 		family = unix.AF_INET6
 	}
 	fd, err := unix.Socket(family, unix.SOCK_RAW|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, protocolVRRP)

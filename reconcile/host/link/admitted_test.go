@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"rlb.dev/rlb-agent/render"
+	"rlb.dev/rlb-agent/api"
 )
 
 // ways are the ways to hear advertisements; each tells what it hears.
@@ -49,7 +49,7 @@ func TestHearAdmitted(t *testing.T) {
 	}{{"version 2", advert2, id2}, {"version 3", advert3, id3}, {"unicast", advertU, idU}, {"IPv6", advert6, id6}} {
 		t.Run(test.name, func(t *testing.T) {
 			etherType, firewall, frame := typeIPv4, "iptables", bytesOf(test.frame)
-			if test.id.Family == render.IPv6 {
+			if test.id.Family == api.IPv6 {
 				etherType, firewall = typeIPv6, "ip6tables"
 			}
 			heard := hearBoth(t, a, "eth", test.id)

@@ -6,16 +6,16 @@ import (
 	"net"
 	"net/netip"
 
-	"golang.org/x/sys/unix"
+	"golang.org/x/net/bpf"
 
-	"rlb.dev/rlb-agent/render"
+	"rlb.dev/rlb-agent/api"
 )
 
 // Identity is what the routers of one virtual router have in common, on their link.
 type Identity struct {
-	Family   render.Family // of the packets, and of the addresses in them
-	Version  int           // of the protocol: 2 or 3, with IPv6 always 3
-	RouterID int           // 1 to 255
+	Family   api.Family // of the packets, and of the addresses in them
+	Version  int        // of the protocol: 2 or 3, with IPv6 always 3
+	RouterID int        // 1 to 255
 }
 
 // HearAdverts calls heard for every VRRP advertisement of the identity that another machine sends, to the multicast group
@@ -49,7 +49,7 @@ func hearAdverts(ctx context.Context, iface string, id Identity, heard func(Adve
 // IPv4 group is one that switches flood (RFC 4541 §2.1.2), and in the IPv6 one keepalived is as well.
 func openAdverts(l link, id Identity) (*socket, error) {
 	etherType, filter := typeIPv4, advertsByIPv4(l.mac, id)
-	if id.Family == render.IPv6 {
+	if id.Family == api.IPv6 {
 		etherType, filter = typeIPv6, advertsByIPv6(l.mac, id)
 	}
 	s, err := open(l, etherType, filter)
@@ -65,7 +65,7 @@ func openAdverts(l link, id Identity) (*socket, error) {
 
 // groupOf is the multicast group of the identity's routers.
 func groupOf(id Identity) netip.Addr {
-	if id.Family == render.IPv6 {
+	if id.Family == api.IPv6 {
 		return netip.AddrFrom16([16]byte{0: 0xff, 1: 2, 15: 0x12})
 	}
 	return netip.AddrFrom4([4]byte{224, 0, 0, 18})
@@ -80,13 +80,13 @@ func advertsByIPv4(own net.HardwareAddr, id Identity) program {
 	p.need(octet, ip4Protocol, protocolVRRP)
 	p.need(octet, ip4TTL, 255)
 	p.load(half, ip4Fragment)
-	p.add(unix.BPF_JMP|unix.BPF_JSET|unix.BPF_K, 0, 1, anyFragment)
+	p.add(bpf.JumpIf{Cond: bpf.JumpBitsSet, Val: anyFragment, SkipFalse: 1})
 	p.drop()
 	p.refuse(own, frameSource)
-	p.add(unix.BPF_LDX|unix.BPF_MSH|unix.BPF_B, 0, 0, frameHeader) // the length of the IP header
-	p.add(unix.BPF_LD|unix.BPF_IND|unix.BPF_B, 0, 0, frameHeader)
+	p.add(bpf.LoadMemShift{Off: frameHeader}) // the length of the IP header
+	p.add(bpf.LoadIndirect{Off: frameHeader, Size: octet})
 	p.needLoaded(uint32(id.kind()))
-	p.add(unix.BPF_LD|unix.BPF_IND|unix.BPF_B, 0, 0, frameHeader+1)
+	p.add(bpf.LoadIndirect{Off: frameHeader + 1, Size: octet})
 	p.needLoaded(uint32(id.RouterID))
 	p.keep()
 	return p

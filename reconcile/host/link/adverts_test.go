@@ -6,7 +6,7 @@ import (
 	"testing"
 	"time"
 
-	"rlb.dev/rlb-agent/render"
+	"rlb.dev/rlb-agent/api"
 )
 
 // Advertisements are heard of the right identity only and from others only, on a machine whose own network stack drops
@@ -19,7 +19,7 @@ func TestHearAdverts(t *testing.T) {
 		frame string
 	}{{id2, advert2}, {id3, advert3}, {idU, advertU}, {id6, advert6}} {
 		etherType := typeIPv4
-		if test.id.Family == render.IPv6 {
+		if test.id.Family == api.IPv6 {
 			etherType = typeIPv6
 		}
 		heard := make(chan Advert, 100)

@@ -5,43 +5,42 @@ import (
 	"net"
 	"net/netip"
 
+	"golang.org/x/net/bpf"
 	"golang.org/x/sys/unix"
 )
 
 // program is a filter in classic BPF: a frame is loaded from piece by piece, and kept or dropped.
-type program []unix.SockFilter
+type program []bpf.Instruction
 
-// Sizes of a load.
+// Sizes of a load, in octets.
 const (
-	octet uint16 = unix.BPF_B
-	half  uint16 = unix.BPF_H
-	word  uint16 = unix.BPF_W
+	octet = 1
+	half  = 2
+	word  = 4
 )
 
-func (p *program) add(code uint16, jt, jf uint8, k uint32) {
-	*p = append(*p, unix.SockFilter{Code: code, Jt: jt, Jf: jf, K: k})
-}
+func (p *program) add(instructions ...bpf.Instruction) { *p = append(*p, instructions...) }
 
 // load loads from a fixed place in the frame. A frame that is too short is dropped by the kernel.
-func (p *program) load(size uint16, at uint32) { p.add(unix.BPF_LD|unix.BPF_ABS|size, 0, 0, at) }
+func (p *program) load(size int, at uint32) { p.add(bpf.LoadAbsolute{Off: at, Size: size}) }
 
 // equal goes on where what was loaded is n, and skips so many instructions where it is not.
 func (p *program) equal(n uint32, skip uint8) {
-	p.add(unix.BPF_JMP|unix.BPF_JEQ|unix.BPF_K, 0, skip, n)
+	p.add(bpf.JumpIf{Cond: bpf.JumpEqual, Val: n, SkipFalse: skip})
 }
 
-func (p *program) keep() { p.add(unix.BPF_RET|unix.BPF_K, 0, 0, 1<<18) }
-func (p *program) drop() { p.add(unix.BPF_RET|unix.BPF_K, 0, 0, 0) }
+func (p *program) keep() { p.add(bpf.RetConstant{Val: 1 << 18}) }
+func (p *program) drop() { p.add(bpf.RetConstant{Val: 0}) }
 
 // need drops the frame unless n stands at the place.
-func (p *program) need(size uint16, at, n uint32) {
+func (p *program) need(size int, at, n uint32) {
 	p.load(size, at)
 	p.needLoaded(n)
 }
 
 // needLoaded drops the frame unless n was loaded.
 func (p *program) needLoaded(n uint32) {
-	p.add(unix.BPF_JMP|unix.BPF_JEQ|unix.BPF_K, 1, 0, n)
+	p.add(bpf.JumpIf{Cond: bpf.JumpEqual, Val: n, SkipTrue: 1})
 	p.drop()
 }
 
@@ -69,5 +68,13 @@ func (p *program) keepAny(addrs []netip.Addr, at uint32) {
 
 // attach puts the filter on a socket.
 func (p program) attach(fd int) error {
-	return unix.SetsockoptSockFprog(fd, unix.SOL_SOCKET, unix.SO_ATTACH_FILTER, &unix.SockFprog{Len: uint16(len(p)), Filter: &p[0]})
+	assembled, err := bpf.Assemble(p)
+	if err != nil {
+		return err
+	}
+	var filter []unix.SockFilter
+	for _, i := range assembled {
+		filter = append(filter, unix.SockFilter{Code: i.Op, Jt: i.Jt, Jf: i.Jf, K: i.K})
+	}
+	return unix.SetsockoptSockFprog(fd, unix.SOL_SOCKET, unix.SO_ATTACH_FILTER, &unix.SockFprog{Len: uint16(len(filter)), Filter: &filter[0]})
 }

@@ -6,11 +6,30 @@ import (
 	"slices"
 	"testing"
 
+	"golang.org/x/net/bpf"
 	"golang.org/x/sys/unix"
 )
 
-// kept runs a filter in the kernel, on a pair of sockets that need no root, and says whether the frame passes.
+// kept runs a filter and says whether the frame passes: in the kernel, on a pair of sockets that need no root, and in the
+// virtual machine of package bpf, which must say the same.
 func kept(t testing.TB, filter program, frame []byte) bool {
+	t.Helper()
+	vm, err := bpf.NewVM(filter)
+	if err != nil {
+		t.Fatal(err)
+	}
+	length, err := vm.Run(frame)
+	if err != nil {
+		t.Fatal(err)
+	}
+	passes := keptByKernel(t, filter, frame)
+	if passes != (length > 0) {
+		t.Errorf("the kernel keeps frame %x: %t; the virtual machine: %d octets", frame, passes, length)
+	}
+	return passes
+}
+
+func keptByKernel(t testing.TB, filter program, frame []byte) bool {
 	t.Helper()
 	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_DGRAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
 	if err != nil {

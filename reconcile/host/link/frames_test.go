@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"rlb.dev/rlb-agent/render"
+	"rlb.dev/rlb-agent/api"
 )
 
 // Frames that keepalived 2.2.7 and a kernel 6 sent, recorded. The sender's MAC is macB.
@@ -40,10 +40,10 @@ func with(frame []byte, at int, octets ...byte) []byte {
 }
 
 var (
-	id2 = Identity{Family: render.IPv4, Version: 2, RouterID: 51}
-	id3 = Identity{Family: render.IPv4, Version: 3, RouterID: 52}
-	idU = Identity{Family: render.IPv4, Version: 3, RouterID: 54}
-	id6 = Identity{Family: render.IPv6, Version: 3, RouterID: 53}
+	id2 = Identity{Family: api.IPv4, Version: 2, RouterID: 51}
+	id3 = Identity{Family: api.IPv4, Version: 3, RouterID: 52}
+	idU = Identity{Family: api.IPv4, Version: 3, RouterID: 54}
+	id6 = Identity{Family: api.IPv6, Version: 3, RouterID: 53}
 )
 
 func TestAdverts(t *testing.T) {

@@ -3,7 +3,7 @@ package link
 import (
 	"testing"
 
-	"rlb.dev/rlb-agent/render"
+	"rlb.dev/rlb-agent/api"
 )
 
 // Whatever comes in, the parsers stay within the frame, and take nothing that the filters before them would drop.
@@ -26,10 +26,10 @@ func FuzzParsers(f *testing.F) {
 			if len(frame) < at+2 {
 				continue
 			}
-			for _, family := range render.Families {
+			for _, family := range api.Families {
 				id := Identity{Family: family, Version: int(frame[at] >> 4), RouterID: int(frame[at+1])}
 				filter := advertsByIPv4(own, id)
-				if family == render.IPv6 {
+				if family == api.IPv6 {
 					filter = advertsByIPv6(own, id)
 				}
 				if a, ok := parseAdvert(frame, id); ok && (a.Interval <= 0 || !a.From.IsValid() || !kept(t, filter, frame)) {

@@ -6,7 +6,7 @@ import (
 	"slices"
 	"time"
 
-	"rlb.dev/rlb-agent/render"
+	"rlb.dev/rlb-agent/api"
 )
 
 // Advert is what a VRRP router says of itself.
@@ -50,15 +50,15 @@ func parseAdvert(frame []byte, id Identity) (Advert, bool) {
 	}
 	// version 2 has no pseudo-header; about that of version 3 in IPv4 routers differ
 	good := checksum(pseudo, message) == 0
-	if id.Family == render.IPv4 {
+	if id.Family == api.IPv4 {
 		good = id.Version == 3 && good || checksum(message) == 0
 	}
 	return a, good && a.Interval > 0
 }
 
 // vrrpOf is the VRRP message in a frame, with its sender, its receiver and the pseudo-header for its checksum.
-func vrrpOf(frame []byte, family render.Family) (from, to netip.Addr, message, pseudo []byte, ok bool) {
-	if family == render.IPv6 {
+func vrrpOf(frame []byte, family api.Family) (from, to netip.Addr, message, pseudo []byte, ok bool) {
+	if family == api.IPv6 {
 		if len(frame) < ip6End || binary.BigEndian.Uint16(frame[12:]) != typeIPv6 || frame[frameHeader]>>4 != 6 ||
 			frame[ip6Next] != protocolVRRP || frame[ip6Hops] != 255 {
 			return from, to, nil, nil, false

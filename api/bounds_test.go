@@ -1,0 +1,129 @@
+package api
+
+import (
+	"errors"
+	"fmt"
+	"runtime"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// manyServers is a spec with n servers, 10,000 to a service.
+func manyServers(n int) []byte {
+	var b strings.Builder
+	b.WriteString("apiVersion: rlb.dev/v1\nkind: LoadBalancerSpec\nvirtualIPs: [10.0.0.1]\nservices:\n")
+	for i := range n {
+		if i%10_000 == 0 {
+			fmt.Fprintf(&b, "- name: s%d\n  port: %d\n  servers:\n", i/10_000, 1000+i/10_000)
+		}
+		fmt.Fprintf(&b, "  - {name: n%d, address: 10.%d.%d.%d, port: 8080}\n", i, 1+i/40_000, i/200%200, i%200+1)
+	}
+	return []byte(b.String())
+}
+
+// bombs are files with n things of a kind that is wrong or costly. Each is about as large as the parser takes at most
+// where n is 100,000.
+var bombs = map[string]func(n int) string{
+	"unknown fields":      func(n int) string { return numbered(n, "kindx%d: x\n") },
+	"known elsewhere":     func(n int) string { return "vrrp:\n" + strings.Repeat("  vrid: 1\n", n) },
+	"wrong items":         func(n int) string { return "virtualIPs: [" + strings.Repeat("1,", 9*n) + "]\n" },
+	"wrong texts":         func(n int) string { return base + "firewall: {allowFrom: [" + strings.Repeat("x,", 9*n) + "]}\n" },
+	"names given twice":   func(n int) string { return base + "metadata: {labels: {" + strings.Repeat("a: b, ", n) + "}}\n" },
+	"labels":              func(n int) string { return base + "metadata: {labels: {" + numbered(n, "'%d ': b, ") + "}}\n" },
+	"servers of one name": func(n int) string { return base + strings.Repeat("  - {name: a, address: '!'}\n", n) },
+	"nodes": func(n int) string {
+		return base + "nodes:\n" + strings.Repeat("- {name: a, addresses: [10.0.0.1]}\n", n)
+	},
+	"raw sections":       func(n int) string { return base + "  extraBackend: |\n" + strings.Repeat("    listen\n", min(n, 9000)) },
+	"long line":          func(n int) string { return base + "nodes: [" + strings.Repeat("{name: '!'},", n) + "]\n" },
+	"line ends":          func(n int) string { return base + strings.Repeat("\n", 9*n) + "x: 1\n" },
+	"unfilled variables": func(n int) string { return base + strings.Repeat("# ${x}\n", n) + "x: ${y}}: @\n" },
+}
+
+func numbered(n int, format string) string {
+	var b strings.Builder
+	for i := range n {
+		fmt.Fprintf(&b, format, i)
+	}
+	return b.String()
+}
+
+// TestBombs sees that time and memory grow with the size of a file and no faster, and that little is said.
+func TestBombs(t *testing.T) {
+	for name, bomb := range bombs {
+		t.Run(name, func(t *testing.T) {
+			small, large := []byte(bomb(4_000)), []byte(bomb(32_000))
+			first := cost(t, small)
+			second := cost(t, large)
+			t.Logf("%d bytes %v, %d bytes %v", len(small), first, len(large), second)
+			// Eight times the size; a square would take 64 times as long.
+			if second > 30*first+time.Second {
+				t.Errorf("%d bytes took %v, %d bytes %v", len(small), first, len(large), second)
+			}
+		})
+	}
+}
+
+// cost is the processor time that a refused file takes.
+func cost(t *testing.T, data []byte) time.Duration {
+	t.Helper()
+	var before, after runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&before)
+	start := processorTime(t)
+	_, err := Parse("f", data)
+	took := processorTime(t) - start
+	runtime.ReadMemStats(&after)
+	var problems Problems
+	if !errors.As(err, &problems) || len(problems) > MaxProblems+1 || len(problems.Excerpts()) > 100_000 {
+		t.Errorf("%d problems, %d bytes", len(problems), len(problems.Excerpts()))
+	}
+	if allocated := after.TotalAlloc - before.TotalAlloc; allocated > 2<<10*uint64(len(data)) && allocated > 700<<20 {
+		t.Errorf("%d bytes took %d MiB", len(data), allocated>>20)
+	}
+	return took
+}
+
+func processorTime(t *testing.T) time.Duration {
+	t.Helper()
+	var usage syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &usage); err != nil {
+		t.Fatal(err)
+	}
+	return time.Duration(usage.Utime.Nano() + usage.Stime.Nano())
+}
+
+func TestProblemsBeyond(t *testing.T) {
+	for n, more := range map[int]string{100: "", 101: "1", 150: "50", 1_100: "1,000", 125_000: "124,900"} {
+		text := numbered(n, "kindx%d: x\n") + "apiVersion: rlb.dev/v1\nkind: LoadBalancerSpec\nvirtualIPs: [10.0.0.1]\nservices: [{name: a, port: 1, servers: [{address: 10.0.0.2}]}]\n"
+		_, err := Parse("f", []byte(text))
+		lines := strings.Split(fmt.Sprint(err), "\n")
+		if want := "f:100:1: kindx99: unknown field"; len(lines) < MaxProblems || lines[MaxProblems-1] != want {
+			t.Errorf("%d: got %s, want %s", n, lines[len(lines)-1], want)
+		}
+		if last := lines[len(lines)-1]; more != "" && (len(lines) != MaxProblems+1 || last != "f:101:1: and "+more+" more") {
+			t.Errorf("%d: %d lines, got %s", n, len(lines), last)
+		}
+	}
+}
+
+// BenchmarkParse shows what a server costs: go test ./api -bench Parse -benchmem.
+func BenchmarkParse(b *testing.B) {
+	for _, n := range []int{10, 1000, 100_000} {
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			data := manyServers(n)
+			b.SetBytes(int64(len(data)))
+			b.ReportAllocs()
+			for b.Loop() {
+				doc, err := Parse("f", data)
+				if err != nil {
+					b.Fatal(err)
+				}
+				doc.Warnings(HostFacts{})
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(n), "ns/server")
+		})
+	}
+}

@@ -1,0 +1,108 @@
+package api
+
+import (
+	"encoding/json"
+	"reflect"
+	"strings"
+	"testing"
+)
+
+// What is written as JSON (and so as YAML by those who write specs) is read again as the same.
+func TestValuesAreWrittenShort(t *testing.T) {
+	for want, value := range map[string]any{
+		`"10.0.0.1/24"`:                          VirtualIP{Address: "10.0.0.1/24"},
+		`{"address":"::1","interface":"eth1"}`:   VirtualIP{"::1", "eth1"},
+		`"*"`:                                    Strings{"*"},
+		`["10.0.0.1","127.0.0.1"]`:               Strings{"10.0.0.1", "127.0.0.1"},
+		`"/bin/a"`:                               Command{"/bin/a"},
+		`["/bin/a","b"]`:                         Command{"/bin/a", "b"},
+		`["one","two"]`:                          Lines{"one", "two"},
+		`"4h"`:                                   Duration(4 * 3600e9),
+		`"1h1m1s"`:                               Duration(3661e9),
+		`{"master":["/m","x"],"backup":"/b"}`:    Notify{Master: Command{"/m", "x"}, Backup: Command{"/b"}},
+		`{"connect":"1s"}`:                       Timeouts{Connect: new(Duration(1e9))},
+		`{"name":"n","addresses":["10.0.0.1"]}`:  Node{Name: "n", Addresses: []string{"10.0.0.1"}},
+		`{"interval":"2s","rise":3}`:             Check{Interval: new(Duration(2e9)), Rise: new(3)},
+		`{"address":"a","port":1,"backup":true}`: Server{Address: "a", Port: new(1), Backup: true},
+	} {
+		data, err := json.Marshal(value)
+		if err != nil || string(data) != want {
+			t.Errorf("got %s, %v, want %s", data, err, want)
+		}
+	}
+}
+
+func TestVirtualIPForms(t *testing.T) {
+	const replaced = "[192.168.3.240]"
+	doc := mustParse(t, with(t, replaced, "[10.0.0.1/24, {address: 'fd00::1', interface: eth1}]"))
+	want := []VirtualIP{{Address: "10.0.0.1/24"}, {"fd00::1", "eth1"}}
+	if !reflect.DeepEqual(doc.Spec.VirtualIPs, want) || doc.Spec.VirtualIPs[1].Addr().String() != "fd00::1" {
+		t.Errorf("got %+v", doc.Spec.VirtualIPs)
+	}
+	checkRuleTable(t, map[string]rule{
+		"address":     {replaced, "[{address: 10.0.0.x}]", `3:24: virtualIPs[0].address: must be an IPv4 address of four numbers from 0 to 255, got "10.0.0.x"`, "[{address: 10.0.0.1}]"},
+		"no address":  {replaced, "[{interface: eth1}]", `3:14: virtualIPs[0]: required field "address" is missing`, "[{address: 10.0.0.1, interface: eth1}]"},
+		"empty":       {replaced, "['']", `3:14: virtualIPs[0]: must not be empty`, "['10.0.0.1']"},
+		"interface":   {replaced, "[{address: 10.0.0.1, interface: lo}]", `3:45: virtualIPs[0].interface: must not be the loopback interface, which keepalived refuses, got "lo"`, "[{address: 10.0.0.1, interface: eth1.5}]"},
+		"unknown":     {replaced, "[{address: 10.0.0.1, dev: eth1}]", `3:34: virtualIPs[0].dev: unknown field, did you mean "interface"?`, "[{address: 10.0.0.1}]"},
+		"a number":    {replaced, "[10]", `3:14: virtualIPs[0]: must be an address or a mapping of address and interface, got 10`, "[10.0.0.1]"},
+		"twice":       {replaced, "[10.0.0.1, {address: 10.0.0.1, interface: eth1}]", `3:24: virtualIPs[1]: must be unique, got the same as virtualIPs[0]`, "[10.0.0.1, {address: 10.0.0.2, interface: eth1}]"},
+		"bind, twice": {"", "  bind: [10.0.0.1, 10.0.0.1]", `9:20: services[0].bind[1]: must not listen twice on the same address`, "  bind: [10.0.0.1, 127.0.0.1]"},
+		"bind, all":   {"", "  bind: [10.0.0.1, '*']", `9:20: services[0].bind[1]: must not listen twice on the same address`, "  bind: ['*']"},
+		"bind, none":  {"", "  bind: []", `9:9: services[0].bind: must have 1 to 50 entries, got 0`, "  bind: '*'"},
+		"bind, map":   {"", "  bind: {}", `9:9: services[0].bind: must be a string or a list of strings, got a mapping`, "  bind: ['*']"},
+	})
+}
+
+// TestForeignNames: a field that is named exists, and what is no field is a sentence.
+func TestForeignNames(t *testing.T) {
+	for typ, names := range foreign {
+		for name, text := range names {
+			field, sentence := known(name, typ)
+			if field == "" && !strings.Contains(sentence, " ") || field != "" && sentence != "" {
+				t.Errorf("%s: %s leads to %q", typ.Name(), name, text)
+			}
+			if strings.ToLower(name) != name || strings.ContainsAny(name, "_-") {
+				t.Errorf("%s: %s is never looked up", typ.Name(), name)
+			}
+		}
+	}
+}
+
+func TestOddity(t *testing.T) {
+	for text, want := range map[string]string{
+		"a": "", "a.b": "", "50%": "", "a%20b": "", "é": "",
+		"{{ a }}": ": {{ a }} is an unfilled variable of a template", "x${A}": ": ${A} is an unfilled variable of a template",
+		"$A": ": $A is an unfilled variable of a template", "%%a%%": ": %%a%% is an unfilled variable of a template",
+		"<your-vip>": ": <your-vip> is an unfilled variable of a template", "{{ a\x1b }}": ": \"{{ a\\x1b }}\" is an unfilled variable of a template",
+		"a;": ": the ; does not belong to it", "a,": ": the , does not belong to it", "a ": ": it has a space at its beginning or end",
+		"a\tb": ": it holds a tab", "a\u00a0": ": it holds a no-break space (U+00A0)", "\u201ca": ": it holds a typographic quotation mark (U+201C)",
+		"a\u2009b": ": it holds a space of another width (U+2009)", "a\x01": ": it holds a character that cannot be seen (U+0001)",
+	} {
+		if got := oddity(text); got != want {
+			t.Errorf("%q: got %q, want %q", text, got, want)
+		}
+	}
+}
+
+func TestExcerpt(t *testing.T) {
+	long := strings.Repeat("x", 150)
+	for name, c := range map[string]struct {
+		problem Problem
+		want    string
+	}{
+		"caret":    {Problem{Line: 12, Column: 5, line: "  - adress: 1"}, "12 |   - adress: 1\n   |     ^"},
+		"tab":      {Problem{Line: 1, Column: 2, line: "\ta"}, "1 |  a\n  |  ^"},
+		"hidden":   {Problem{Line: 1, Column: 1, line: "\x1b[31m\u200b“é”"}, "1 | ·[31m·“é”\n  | ^"},
+		"long":     {Problem{Line: 1, Column: 3, line: long}, "1 | " + long[:100] + "…\n  |   ^"},
+		"far":      {Problem{Line: 1, Column: 101, line: long}, "1 | …" + long[:90] + "\n  |  " + strings.Repeat(" ", 40) + "^"},
+		"behind":   {Problem{Line: 1, Column: 9, line: "abc"}, "1 | abc\n  |    ^"},
+		"no line":  {Problem{Line: 1, Column: 1, line: "  "}, ""},
+		"at zero":  {Problem{Line: 1, Column: 0, line: "a"}, "1 | a\n  | ^"},
+		"too long": {Problem{Line: 1, Column: 1, line: excerptable([]byte(strings.Repeat("x", 5000)))}, ""},
+	} {
+		if got := c.problem.Excerpt(); got != c.want {
+			t.Errorf("%s: got\n%s\nwant\n%s", name, got, c.want)
+		}
+	}
+}

@@ -1,0 +1,211 @@
+package api
+
+import (
+	"cmp"
+	"maps"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// HostFacts is what some warnings need to know of the host. What is zero is not known, and nothing is said of it.
+type HostFacts struct {
+	// Interface of the virtual IPs.
+	Interface string
+	// Subnets of the interfaces of the host, by name.
+	Subnets map[string][]netip.Prefix
+	// Memory of the host, in bytes.
+	Memory uint64
+	// Descriptors is how many files HAProxy may have open: the hard limit of its unit (systemd.exec(5), LimitNOFILE).
+	Descriptors uint64
+}
+
+// Warnings are what is legal but unwise, in the order of the file. Like problems they are at most MaxProblems.
+func (d *Document) Warnings(host HostFacts) Problems {
+	w := &warnings{doc: d, spec: &d.Spec, host: host, found: newReport(d.File)}
+	w.outsideSubnets()
+	for i := range w.spec.Services {
+		w.service(&w.spec.Services[i], index("services", i))
+	}
+	w.clientTimeout("proxy.timeouts.client", w.spec.Proxy.Timeouts.Client, slices.ContainsFunc(w.spec.Services, func(s Service) bool {
+		return s.Timeouts.Client == nil && s.isApiserver()
+	}))
+	w.capacity()
+	w.openStats()
+	w.epoch()
+	found := w.found.sorted(d.line)
+	for i := range found {
+		found[i].Warning = true
+	}
+	return found
+}
+
+type warnings struct {
+	doc   *Document
+	spec  *LoadBalancerSpec
+	host  HostFacts
+	found *report
+}
+
+func (w *warnings) warn(path, format string, args ...any) {
+	where, path := w.doc.locate(path)
+	w.found.addAlways(where, path, format, args...)
+}
+
+// outsideSubnets warns of virtual IPs that no neighbour would look for on the interface. One with the prefix length of
+// a single address was meant so.
+func (w *warnings) outsideSubnets() {
+	for i, vip := range w.spec.VirtualIPs {
+		addr, name := vip.Addr(), cmp.Or(vip.Interface, w.host.Interface)
+		subnets := w.host.Subnets[name]
+		single := strings.HasSuffix(vip.Address, "/"+strconv.Itoa(addr.BitLen()))
+		if len(subnets) == 0 || single || holds(subnets, addr) || addr.IsLinkLocalUnicast() {
+			continue
+		}
+		better := ""
+		for _, other := range slices.Sorted(maps.Keys(w.host.Subnets)) {
+			if holds(w.host.Subnets[other], addr) {
+				better = "; interface " + other + " has one that holds it"
+				break
+			}
+		}
+		w.warn(index("virtualIPs", i), "%s is in no subnet of %s (%s)%s", addr, name, listed(subnets), better)
+	}
+}
+
+func holds(subnets []netip.Prefix, addr netip.Addr) bool {
+	return slices.ContainsFunc(subnets, func(p netip.Prefix) bool { return p.Contains(addr) })
+}
+
+func listed(subnets []netip.Prefix) string {
+	var all []string
+	for _, subnet := range subnets {
+		all = append(all, subnet.Masked().String())
+	}
+	return strings.Join(all, ", ")
+}
+
+func (w *warnings) service(s *Service, path string) {
+	w.clientTimeout(join(path, "timeouts.client"), s.Timeouts.Client, s.isApiserver())
+	w.slowRise(&s.HealthCheck, join(path, "healthCheck"))
+	w.servers(s, join(path, "servers"))
+	if *w.spec.Firewall.Manage {
+		w.rawWords(join(path, "extraFrontend"), s.ExtraFrontend, "bind", "the firewall does not open the port of a raw bind line; a service does")
+	}
+	const unseen = "servers in raw lines are not seen by status, drain and metrics; those in servers are"
+	w.rawWords(join(path, "extraBackend"), s.ExtraBackend, "server", unseen)
+	w.rawWords(join(path, "extraBackend"), s.ExtraBackend, "server-template", unseen)
+}
+
+// isApiserver tells whether the service stands before kube-apiservers.
+func (s *Service) isApiserver() bool {
+	return s.HealthCheck.asksReadyz() || !slices.ContainsFunc(s.Servers, func(v Server) bool { return !slices.Contains(apiserverPorts, *v.Port) })
+}
+
+// clientTimeout warns of a timeout that cuts kubectl exec and watches, which are silent between two events.
+func (w *warnings) clientTimeout(path string, timeout *Duration, isApiserver bool) {
+	if isApiserver && timeout != nil && timeout.D() < 30*time.Second && w.doc.given(path) {
+		w.warn(path, "%s is short before a kube-apiserver: its clients may be silent for 30s and longer", timeout)
+	}
+}
+
+// slowRise warns of a server that is well again and gets no traffic for long.
+func (w *warnings) slowRise(h *HealthCheck, path string) {
+	field := join(path, "rise")
+	if !w.doc.given(field) {
+		field = join(path, "interval")
+	}
+	if wait := time.Duration(*h.Rise) * h.Interval.D(); wait > time.Minute && w.doc.given(field) && h.Type != CheckNone {
+		w.warn(field, "a server that is back gets no traffic for %s (rise %d times interval %s)", Duration(wait), *h.Rise, h.Interval)
+	}
+}
+
+func (w *warnings) servers(s *Service, path string) {
+	if len(s.Servers) == 1 {
+		w.warn(path, "there is only one server: when it fails, the service fails")
+	}
+	type target struct {
+		address string
+		port    int
+	}
+	first := make(map[target]int, len(s.Servers))
+	for i := range s.Servers {
+		server := &s.Servers[i]
+		here := target{server.Address, *server.Port}
+		if addr, err := netip.ParseAddr(server.Address); err == nil {
+			here.address = addr.String()
+			w.portInAddress(addr, *s.Port, join(index(path, i), "address"))
+		}
+		if earlier, twice := first[here]; twice {
+			w.warn(join(index(path, i), "address"), "is the same server as %s", index(path, earlier))
+		} else {
+			first[here] = i
+		}
+	}
+}
+
+// commonPorts are those that people write behind an address.
+var commonPorts = []string{"80", "443", "2379", "3306", "5432", "6443", "8080", "8443", "9345"}
+
+// portInAddress warns of 2001:db8::12:6443, which is an address.
+func (w *warnings) portInAddress(addr netip.Addr, servicePort int, path string) {
+	if !addr.Is6() {
+		return
+	}
+	before, last, _ := cutLast(addr.String(), ":")
+	if last != strconv.Itoa(servicePort) && !slices.Contains(commonPorts, last) {
+		return
+	}
+	if _, err := netip.ParseAddr(before); err == nil {
+		w.warn(path, "%s is an address as a whole, did you mean [%s]:%s? Then write address: %s, port: %s", addr, before, last, before, last)
+	}
+}
+
+func (w *warnings) rawWords(path string, lines Lines, word, message string) {
+	for i, line := range lines {
+		if words := strings.Fields(line); len(words) > 0 && words[0] == word {
+			w.warn(index(path, i), "%s", message)
+		}
+	}
+}
+
+// What a connection takes in HAProxy: two buffers (tune.bufsize, 16 KiB) and what it keeps of it; a descriptor on either
+// side. Some descriptors are for checks, listeners and sockets of its own.
+const (
+	memoryPerConnection      = 34 << 10
+	descriptorsPerConnection = 2
+	otherDescriptors         = 100
+)
+
+func (w *warnings) capacity() {
+	const path = "proxy.maxConnections"
+	if w.spec.Proxy.MaxConnections == nil {
+		return
+	}
+	connections := uint64(*w.spec.Proxy.MaxConnections)
+	if need := connections * memoryPerConnection; w.host.Memory > 0 && need > w.host.Memory {
+		w.warn(path, "%d connections may take %d MiB, the host has %d MiB", connections, need>>20, w.host.Memory>>20)
+	}
+	if need := connections*descriptorsPerConnection + otherDescriptors; w.host.Descriptors > 0 && need > w.host.Descriptors {
+		w.warn(path, "%d connections need %d descriptors, HAProxy may have %d (LimitNOFILE of haproxy.service)", connections, need, w.host.Descriptors)
+	}
+}
+
+func (w *warnings) openStats() {
+	const path = "proxy.stats.address"
+	at, err := netip.ParseAddrPort(w.spec.Proxy.Stats.Address)
+	closed := *w.spec.Firewall.Manage && len(w.spec.Firewall.AllowFrom) > 0
+	if err == nil && !at.Addr().IsLoopback() && !closed {
+		w.warn(path, "everyone may see the statistics: use a loopback address, or firewall.allowFrom")
+	}
+}
+
+// epoch warns of a version that Debian's keepalived never had.
+func (w *warnings) epoch() {
+	version := w.spec.Packages.Keepalived.Version
+	if version != "" && version[0] >= '0' && version[0] <= '9' && !strings.Contains(version, ":") {
+		w.warn("packages.keepalived.version", "Debian's versions of keepalived have an epoch, did you mean %q?", "1:"+version)
+	}
+}

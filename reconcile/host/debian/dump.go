@@ -1,0 +1,132 @@
+package debian
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"rlb.dev/rlb-agent/reconcile/host"
+	"rlb.dev/rlb-agent/render"
+)
+
+const (
+	dumpName     = "keepalived.json"
+	dumpPatience = 500 * time.Millisecond
+	dumpPause    = 5 * time.Millisecond
+	maxDump      = 16 << 20
+)
+
+// dump has keepalived write its state and returns it once whole accepts it: it is written in pieces. keepalived writes it
+// to $TMPDIR (2.2.7 and newer) or to /tmp, where any user can be in the way: that is an error that does not wrap
+// host.ErrNoAnswer.
+func (h *Host) dump(pid int, ask func() error, whole func([]byte) bool) error {
+	process := filepath.Join(h.proc, strconv.Itoa(pid))
+	places, err := dumpPlaces(process)
+	if err != nil {
+		return err
+	}
+	var dirs []*os.File
+	defer func() {
+		for _, dir := range dirs {
+			_ = dir.Close() // nothing was written
+		}
+	}()
+	var blocked []error
+	for _, place := range places {
+		if place == render.KeepalivedTemp { // somebody may have removed it
+			_ = os.MkdirAll(place, 0o755) // what that means shows below
+		}
+		dir, err := openBelow(filepath.Join(process, "root"), place)
+		if err == nil {
+			dirs = append(dirs, dir)
+			err = removeAt(dir, dumpName) // an old one is no answer
+		}
+		blocked = append(blocked, err)
+	}
+	if err := ask(); err != nil {
+		return err
+	}
+	for deadline := time.Now().Add(dumpPatience); time.Now().Before(deadline); time.Sleep(dumpPause) {
+		for _, dir := range dirs {
+			if data, err := readRootFile(dir, dumpName); err == nil && whole(data) {
+				return removeAt(dir, dumpName)
+			}
+		}
+	}
+	for _, dir := range dirs {
+		if _, err := readRootFile(dir, dumpName); !errors.Is(err, fs.ErrNotExist) {
+			blocked = append(blocked, err)
+		}
+	}
+	if err := errors.Join(blocked...); err != nil {
+		return err
+	}
+	return host.ErrNoAnswer
+}
+
+// dumpPlaces are the directories in which a keepalived may write its state, as its process sees them.
+func dumpPlaces(process string) ([]string, error) {
+	environ, err := os.ReadFile(filepath.Join(process, "environ"))
+	if err != nil {
+		return nil, err
+	}
+	places := []string{"/tmp"}
+	for assignment := range bytes.SplitSeq(environ, []byte{0}) {
+		if dir, found := strings.CutPrefix(string(assignment), "TMPDIR="); found && filepath.IsAbs(dir) {
+			places = []string{filepath.Clean(dir), "/tmp"} // 2.1.5 does not read it
+		}
+	}
+	return slices.Compact(places), nil
+}
+
+// openBelow opens a directory below another one. It follows no link.
+func openBelow(root, path string) (*os.File, error) {
+	top, err := os.Open(root)
+	if err != nil {
+		return nil, err
+	}
+	defer top.Close() //nolint:errcheck // nothing was written
+	fd, err := unix.Openat2(int(top.Fd()), strings.TrimPrefix(path, "/"), &unix.OpenHow{
+		Flags: unix.O_RDONLY | unix.O_DIRECTORY | unix.O_CLOEXEC, Resolve: unix.RESOLVE_BENEATH | unix.RESOLVE_NO_SYMLINKS,
+	})
+	if err != nil {
+		return nil, &fs.PathError{Op: "open", Path: path, Err: err}
+	}
+	return os.NewFile(uintptr(fd), path), nil
+}
+
+func removeAt(dir *os.File, name string) error {
+	if err := unix.Unlinkat(int(dir.Fd()), name, 0); err != nil && !errors.Is(err, unix.ENOENT) {
+		return &fs.PathError{Op: "remove", Path: filepath.Join(dir.Name(), name), Err: err}
+	}
+	return nil
+}
+
+// readRootFile reads a file of root's that has no other name: nobody else can have put it there.
+func readRootFile(dir *os.File, name string) ([]byte, error) {
+	path := filepath.Join(dir.Name(), name)
+	fd, err := unix.Openat(int(dir.Fd()), name, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, &fs.PathError{Op: "open", Path: path, Err: err}
+	}
+	file := os.NewFile(uintptr(fd), path)
+	defer file.Close() //nolint:errcheck // nothing was written
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil {
+		return nil, &fs.PathError{Op: "stat", Path: path, Err: err}
+	}
+	if st.Mode&unix.S_IFMT != unix.S_IFREG || st.Uid != 0 || st.Nlink != 1 {
+		return nil, fmt.Errorf("%s is not a file of keepalived's", path)
+	}
+	return io.ReadAll(io.LimitReader(file, maxDump))
+}

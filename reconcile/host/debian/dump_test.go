@@ -1,0 +1,124 @@
+package debian
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"rlb.dev/rlb-agent/reconcile/host"
+)
+
+// keepalived stands for a process 7 that sees root as its file system and has this environment.
+func keepalived(t *testing.T, environ string) (h *Host, root string) {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		t.Skip("only root makes files of root's")
+	}
+	h, _ = newFake(t)
+	root = t.TempDir()
+	for _, dir := range []string{filepath.Join(root, "tmp"), filepath.Join(root, "run/keepalived"), filepath.Join(h.proc, "7")} {
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write(t, filepath.Join(h.proc, "7/environ"), environ)
+	if err := os.Symlink(root, filepath.Join(h.proc, "7/root")); err != nil {
+		t.Fatal(err)
+	}
+	return h, root
+}
+
+func TestDump(t *testing.T) {
+	const own, shared = "run/keepalived/keepalived.json", "tmp/keepalived.json"
+	no := func(*testing.T, string) {}
+	block := func(path string) func(*testing.T, string) {
+		return func(t *testing.T, root string) {
+			if err := os.MkdirAll(filepath.Join(root, path, "x"), 0o755); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	for _, test := range []struct {
+		name, environ string
+		before        func(t *testing.T, root string) // what somebody did
+		writes        string                          // where keepalived writes; "" where it hangs
+		after         func(t *testing.T, root string) // what somebody does then
+		want          string                          // the error
+	}{
+		{"the usual place", "A=1\x00", no, shared, no, ""},
+		{"a place of its own", "A=1\x00TMPDIR=/run/keepalived\x00", no, own, no, ""},
+		{"a keepalived that does not read TMPDIR", "TMPDIR=/run/keepalived\x00", no, shared, no, ""},
+		{"a relative TMPDIR", "TMPDIR=run/keepalived\x00", no, shared, no, ""},
+		{"somebody in the way elsewhere", "TMPDIR=/run/keepalived\x00", block(shared), own, no, ""},
+		{"somebody in the way", "", block(shared), "", no, "is a directory"},
+		{"somebody in the way later", "", no, "", block(shared), "is not a file of keepalived's"},
+		{"it hangs", "TMPDIR=/run/keepalived\x00", no, "", no, host.ErrNoAnswer.Error()},
+		{"an old one", "", func(t *testing.T, root string) { write(t, filepath.Join(root, shared), "whole") }, "", no, host.ErrNoAnswer.Error()},
+		{"somebody else's", "", no, "", func(t *testing.T, root string) {
+			write(t, filepath.Join(root, shared), "whole")
+			if err := os.Chown(filepath.Join(root, shared), 65534, 65534); err != nil {
+				t.Fatal(err)
+			}
+		}, "is not a file of keepalived's"},
+		{"a link to one of root's", "", no, "", func(t *testing.T, root string) {
+			write(t, filepath.Join(root, "other"), "whole")
+			if err := os.Symlink("../other", filepath.Join(root, shared)); err != nil {
+				t.Fatal(err)
+			}
+		}, "too many levels of symbolic links"},
+		{"another name of one of root's", "", no, "", func(t *testing.T, root string) {
+			write(t, filepath.Join(root, "other"), "whole")
+			if err := os.Link(filepath.Join(root, "other"), filepath.Join(root, shared)); err != nil {
+				t.Fatal(err)
+			}
+		}, "is not a file of keepalived's"},
+		{"a directory that is a link", "TMPDIR=/run/link\x00", func(t *testing.T, root string) {
+			if err := os.Symlink("keepalived", filepath.Join(root, "run/link")); err != nil {
+				t.Fatal(err)
+			}
+		}, own, no, "too many levels of symbolic links"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			h, root := keepalived(t, test.environ)
+			test.before(t, root)
+			err := h.dump(7, func() error {
+				if test.writes != "" {
+					write(t, filepath.Join(root, test.writes), "whole")
+				}
+				test.after(t, root)
+				return nil
+			}, func(data []byte) bool { return string(data) == "whole" })
+			if test.want == "" && err != nil || test.want != "" && (err == nil || !strings.Contains(err.Error(), test.want)) {
+				t.Errorf("%v, want %q", err, test.want)
+			}
+			if noAnswer := test.want == host.ErrNoAnswer.Error(); errors.Is(err, host.ErrNoAnswer) != noAnswer {
+				t.Errorf("%v is taken for a keepalived that hangs", err)
+			}
+			if test.want == "" {
+				if _, err := os.Lstat(filepath.Join(root, test.writes)); err == nil {
+					t.Error("the dump was left")
+				}
+			}
+		})
+	}
+}
+
+// What is checked lies in a directory that others cannot look into, and nothing is left of it.
+func TestCheckDir(t *testing.T) {
+	h, _ := newFake(t)
+	h.run = filepath.Join(t.TempDir(), "rlb")
+	dir, remove, err := h.checkDir()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if info, err := os.Stat(dir); err != nil || info.Mode().Perm() != 0o700 || filepath.Dir(dir) != h.run {
+		t.Errorf("%s: %v, %v", dir, info, err)
+	}
+	remove()
+	if _, err := os.Lstat(h.run); err == nil {
+		t.Errorf("%s was left", h.run)
+	}
+}

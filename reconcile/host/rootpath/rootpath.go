@@ -1,0 +1,196 @@
+// Package rootpath follows paths on which root may act: only root can change what they lead to. Who may write a
+// directory on the way, or owns a link, could lead root's reading, writing or running elsewhere.
+//
+// Links are followed one by one, as the kernel does (path_resolution(7)). Each directory, the links in it and, where it
+// is read or run, the file must be root's and not be writable by group or others; a sticky directory (/tmp) is no
+// exception. So nobody but root can change afterwards what was found, and a resolved path may be used by its name.
+package rootpath
+
+import (
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// A Walker follows paths. The zero value is for root.
+type Walker struct {
+	top   string // taken as it is; "" is "/", which is looked at
+	owner uint32
+}
+
+// Within is a Walker for tests: the present user is its root, and a directory's own path is taken as it is.
+func Within(dir string) Walker { return Walker{top: dir, owner: uint32(os.Geteuid())} }
+
+// Error says who else may change what a path leads to, and how to mend that.
+type Error struct{ text string }
+
+// Error is for people: "others than root may write /srv (chmod go-w /srv)".
+func (e *Error) Error() string { return e.text }
+
+// Resolve is the path of a file without links, for one who replaces or removes it. The file, and directories at the end
+// of the path, need not exist; the file itself may be another user's. Errors: *Error, *fs.PathError.
+func (w Walker) Resolve(path string) (string, error) {
+	found, resolved, err := w.walk(path)
+	if found != nil {
+		found.close()
+	}
+	return resolved, err
+}
+
+// Check is nil where a file or directory exists and only root can change it: also for a program that opens the path
+// anew. Errors: *Error, *fs.PathError.
+func (w Walker) Check(path string) error {
+	found, err := w.find(path)
+	if err != nil {
+		return err
+	}
+	found.close()
+	return nil
+}
+
+// Open opens a file for reading: the very one that was checked. Errors: *Error, *fs.PathError.
+func (w Walker) Open(path string) (*os.File, error) {
+	found, err := w.find(path)
+	if err != nil {
+		return nil, err
+	}
+	defer found.close()
+	if found.kind() != unix.S_IFREG {
+		return nil, fmt.Errorf("%s is not a regular file", path)
+	}
+	fd, err := unix.Open(fmt.Sprintf("/proc/self/fd/%d", found.fd), unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, &fs.PathError{Op: "open", Path: path, Err: err}
+	}
+	return os.NewFile(uintptr(fd), path), nil
+}
+
+// find is walk to what exists and is root's.
+func (w Walker) find(path string) (*place, error) {
+	found, _, err := w.walk(path)
+	if err == nil && found == nil {
+		err = &fs.PathError{Op: "open", Path: path, Err: unix.ENOENT}
+	}
+	if err == nil {
+		err = w.owned(found)
+	}
+	if err != nil && found != nil {
+		found.close()
+		found = nil
+	}
+	return found, err
+}
+
+// owned is nil where only root may change a place.
+func (w Walker) owned(p *place) error {
+	switch link := p.kind() == unix.S_IFLNK; {
+	case w.top != "" && p.path == w.top:
+	case p.stat.Uid != w.owner && link:
+		return &Error{fmt.Sprintf("the link %s belongs to user %d, not to root (chown -h root %s)", p.path, p.stat.Uid, p.path)}
+	case p.stat.Uid != w.owner:
+		return &Error{fmt.Sprintf("%s belongs to user %d, not to root (chown root %s)", p.path, p.stat.Uid, p.path)}
+	case p.stat.Mode&0o022 != 0 && !link:
+		return &Error{fmt.Sprintf("others than root may write %s (chmod go-w %s)", p.path, p.path)}
+	}
+	return nil
+}
+
+// begin is where an absolute path begins, and the names that are left of it.
+func (w Walker) begin(path string) (*place, []string, error) {
+	top := "/"
+	if below, found := strings.CutPrefix(path, w.top+"/"); w.top != "" && found {
+		top, path = w.top, below
+	}
+	fd, err := unix.Open(top, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, nil, &fs.PathError{Op: "open", Path: top, Err: err}
+	}
+	at, err := newPlace(fd, top)
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := w.owned(at); err != nil {
+		at.close()
+		return nil, nil, err
+	}
+	return at, strings.Split(path, "/"), nil
+}
+
+// maxLinks is how many links a path may lead through, as in the kernel.
+const maxLinks = 40
+
+// walk follows a path. found is nil where it leads to nothing yet.
+func (w Walker) walk(path string) (found *place, resolved string, err error) {
+	abs, err := filepath.Abs(path)
+	if err != nil {
+		return nil, "", err
+	}
+	if !filepath.IsAbs(path) {
+		path = abs // without its links a working directory has no ".."
+	}
+	at, rest, err := w.begin(path)
+	if err != nil {
+		return nil, "", err
+	}
+	defer func() {
+		if err != nil || found == nil {
+			at.close()
+		}
+	}()
+	for links := 0; len(rest) > 0; {
+		name := rest[0]
+		rest = rest[1:]
+		if name == "" || name == "." {
+			continue
+		}
+		next, err := at.enter(name)
+		if err == unix.ENOENT && name != ".." {
+			missing := filepath.Join(append([]string{at.path, name}, rest...)...)
+			for _, more := range rest {
+				if more == ".." {
+					return nil, "", &fs.PathError{Op: "open", Path: path, Err: unix.ENOENT}
+				}
+			}
+			return nil, missing, nil
+		}
+		if err != nil {
+			return nil, "", &fs.PathError{Op: "open", Path: filepath.Join(at.path, name), Err: err}
+		}
+		if next.kind() != unix.S_IFLNK {
+			at.close()
+			at = next
+			if at.kind() == unix.S_IFDIR {
+				if err := w.owned(at); err != nil {
+					return nil, "", err
+				}
+			}
+			continue
+		}
+		target, err := next.target()
+		if err == nil {
+			err = w.owned(next)
+		}
+		next.close()
+		if links++; err == nil && links > maxLinks {
+			err = &fs.PathError{Op: "open", Path: path, Err: unix.ELOOP}
+		}
+		if err != nil {
+			return nil, "", err
+		}
+		names := strings.Split(target, "/")
+		if filepath.IsAbs(target) {
+			top, below, err := w.begin(target)
+			if err != nil {
+				return nil, "", err
+			}
+			at.close()
+			at, names = top, below
+		}
+		rest = append(names, rest...)
+	}
+	return at, at.path, nil
+}

@@ -1,0 +1,158 @@
+package rootpath
+
+import (
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+)
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// tree is a directory with root's files, what others may write, and links of all kinds.
+func tree(t *testing.T) (Walker, string) {
+	t.Helper()
+	top, err := filepath.EvalSymlinks(t.TempDir())
+	must(t, err)
+	for _, dir := range []string{"safe/sub", "open/below"} {
+		must(t, os.MkdirAll(filepath.Join(top, dir), 0o755))
+	}
+	for _, file := range []string{"safe/file", "open/file", "open/below/file", "safe/group"} {
+		must(t, os.WriteFile(filepath.Join(top, file), []byte(file), 0o644))
+	}
+	must(t, os.Chmod(filepath.Join(top, "open"), 0o1777))
+	must(t, os.Chmod(filepath.Join(top, "safe/group"), 0o664))
+	for link, target := range map[string]string{
+		"open/link":       "../safe/file",     // a link in a directory that others may write
+		"safe/through":    "../open/link",     // to one
+		"open/dir":        top + "/safe/sub",  // for "..": only the link's own directory tells that others may swap it
+		"there":           "open/dir",         // to that
+		"safe/link":       "file",             // a good one
+		"safe/absolute":   top + "/safe/link", // two good ones
+		"safe/up":         "../safe/sub",      // a good one to a directory
+		"loop":            "loop",
+		"safe/dangling":   "new",
+		"safe/..data":     "sub", // as a ConfigMap has it
+		"safe/config":     "..data/../file",
+		"safe/over-there": "../open/below",
+	} {
+		must(t, os.Symlink(target, filepath.Join(top, link)))
+	}
+	return Within(top), top
+}
+
+func TestWalker(t *testing.T) {
+	w, top := tree(t)
+	const shared = "others than root may write TOP/open (chmod go-w TOP/open)"
+	for path, want := range map[string]struct{ resolved, write, read string }{
+		"safe/file":               {"safe/file", "", ""},
+		"safe/link":               {"safe/file", "", ""},
+		"safe/absolute":           {"safe/file", "", ""},
+		"safe/up/../file":         {"safe/file", "", ""}, // the parent of what the link leads to
+		"safe/config":             {"safe/file", "", ""},
+		"safe/./sub//../file":     {"safe/file", "", ""},
+		"safe/dangling":           {"safe/new", "", "no such file"},
+		"safe/new/dir/file":       {"safe/new/dir/file", "", "no such file"},
+		"safe/group":              {"safe/group", "", "others than root may write TOP/safe/group"},
+		"open/file":               {"", shared, shared},
+		"open/new":                {"", shared, shared},
+		"open/link":               {"", shared, shared},
+		"open/below/file":         {"", shared, shared},
+		"safe/through":            {"", shared, shared},
+		"safe/over-there/file":    {"", shared, shared},
+		"there/../file":           {"", shared, shared}, // by its text it is TOP/file, which nobody else may write
+		"open/dir/../file":        {"", shared, shared},
+		"open/../safe/file":       {"", shared, shared},
+		"loop":                    {"", "too many levels", "too many levels"},
+		"safe/file/below":         {"", "not a directory", "not a directory"},
+		"safe/nothing/../../file": {"", "no such file", "no such file"},
+	} {
+		path := filepath.Join(top, "x")[:len(top)+1] + path // not cleaned
+		matches := func(err error, words string) bool {
+			words = strings.ReplaceAll(words, "TOP", top)
+			return words == "" && err == nil || words != "" && err != nil && strings.Contains(err.Error(), words)
+		}
+		resolved, err := w.Resolve(path)
+		if !matches(err, want.write) || err == nil && resolved != filepath.Join(top, want.resolved) {
+			t.Errorf("%s: %q, %v, want %q", path, resolved, err, want)
+		}
+		if err := w.Check(path); !matches(err, want.read) {
+			t.Errorf("%s: checked: %v, want %q", path, err, want.read)
+		}
+		file, err := w.Open(path)
+		if !matches(err, want.read) {
+			t.Errorf("%s: opened: %v, want %q", path, err, want.read)
+		}
+		if err == nil {
+			if data, err := io.ReadAll(file); err != nil || string(data) != want.resolved {
+				t.Errorf("%s: read %q, %v", path, data, err)
+			}
+			must(t, file.Close())
+		}
+	}
+}
+
+// What belongs to another user is his to change, a link as well as a file or a directory.
+func TestOthersOwn(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("only root gives files away")
+	}
+	w, top := tree(t)
+	for _, path := range []string{"safe/link", "safe/file", "safe/sub"} {
+		must(t, os.Lchown(filepath.Join(top, path), 65534, 65534))
+		var untrusted *Error
+		if err := w.Check(filepath.Join(top, path)); !errors.As(err, &untrusted) || !strings.Contains(err.Error(), top+"/"+path+" belongs to user 65534") {
+			t.Errorf("%s: %v", path, err)
+		}
+		must(t, os.Lchown(filepath.Join(top, path), 0, 0))
+	}
+}
+
+// While somebody swaps a directory of his for a link to root's and back, nothing of root's is reached through it.
+func TestSwappedLink(t *testing.T) {
+	w, top := tree(t)
+	swapped, aside := filepath.Join(top, "open/swapped"), filepath.Join(top, "open/aside")
+	must(t, os.Mkdir(swapped, 0o755))
+	must(t, os.Symlink(filepath.Join(top, "safe"), aside))
+	stop := make(chan struct{})
+	var swapping sync.WaitGroup
+	swapping.Go(func() {
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+			}
+			_ = os.Rename(swapped, swapped+".1") // one of the two is there at any time, or neither
+			_ = os.Rename(aside, swapped)
+			_ = os.Rename(swapped, aside)
+			_ = os.Rename(swapped+".1", swapped)
+		}
+	})
+	for range 2000 {
+		if file, err := w.Open(filepath.Join(swapped, "file")); err == nil {
+			t.Error("a file of root's was reached through a directory of others")
+			must(t, file.Close())
+		}
+	}
+	close(stop)
+	swapping.Wait()
+}
+
+// Root's own rules look at every directory from the top.
+func TestRootLooksFromTheTop(t *testing.T) {
+	if err := (Walker{}).Check("/tmp"); err == nil || !strings.Contains(err.Error(), "/tmp") {
+		t.Errorf("/tmp: %v", err)
+	}
+	if err := (Walker{}).Check("/usr/bin/env"); err != nil {
+		t.Error(err)
+	}
+}

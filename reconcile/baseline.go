@@ -144,7 +144,7 @@ func (b baseline) instancesLeft(ctx context.Context, o host.Observer, d plan.Des
 		return err
 	}
 	master := false
-	for _, name := range d.Instances {
+	for _, name := range d.Model.Instances {
 		at := slices.IndexFunc(instances, func(i host.Instance) bool { return i.Name == name })
 		if at < 0 {
 			return fmt.Errorf("cannot see keepalived's instance %s", name)
@@ -156,7 +156,7 @@ func (b baseline) instancesLeft(ctx context.Context, o host.Observer, d plan.Des
 		}
 	}
 	for _, vip := range d.VirtualIPs {
-		if has := held[vip]; has != master && len(d.Instances) == 1 {
+		if has := held[vip]; has != master && len(d.Model.Instances) == 1 {
 			return fmt.Errorf("cannot see virtual IP %s where it should be: this host is master: %t, and holds it: %t", vip, master, has)
 		}
 	}

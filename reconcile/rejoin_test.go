@@ -13,11 +13,11 @@ import (
 // routersOf is what a peer with a spec advertises.
 func routersOf(t *testing.T, text string) []render.Identity {
 	t.Helper()
-	files, err := render.Files(&parse(t, text).Spec, render.Facts{Interface: "eth0", Subnets: fake.New().Net[1].Prefixes})
+	rendered, err := render.Render(&parse(t, text).Spec, render.Facts{Interface: "eth0", Subnets: fake.New().Net[1].Prefixes})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return render.Identities(files[0].Data)
+	return rendered.Model.Routers
 }
 
 const otherRouter = spec + "vrrp: {routerID: 7}\n"

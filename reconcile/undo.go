@@ -101,7 +101,7 @@ func (r *run) servesAgain(ctx context.Context, back []plan.Step, now baseline) e
 	for _, addr := range r.base.listen {
 		d.Listen = append(d.Listen, plan.ListenWant{Addr: addr})
 	}
-	d.Instances = slices.Sorted(maps.Keys(r.base.well))
+	d.Model.Instances = slices.Sorted(maps.Keys(r.base.well))
 	if err := r.verified(serves(ctx, r.Host, d, baseline{workers: now.workers, well: r.base.well}, plan.Reloads(back, host.HAProxyUnit))); err != nil {
 		return fmt.Errorf("%w, with the configuration of before", err)
 	}

@@ -108,8 +108,13 @@ func TestKeepalivedAccepts(t *testing.T) {
 		scripts = append(scripts, lab.File{Path: path, Data: []byte("#!/bin/sh\n"), Mode: 0o755})
 	}
 	accepted(t, "keepalived.conf", func(t *testing.T, r lab.Release, spec *api.LoadBalancerSpec, data string) {
-		iface := factsFor(spec, stable).Interface
-		err := lab.CheckKeepalived(t.Context(), r, []byte(data), iface, scripts...)
+		interfaces := []string{factsFor(spec, stable).Interface}
+		for _, v := range spec.VirtualIPs {
+			if v.Interface != "" && !slices.Contains(interfaces, v.Interface) {
+				interfaces = append(interfaces, v.Interface)
+			}
+		}
+		err := lab.CheckKeepalived(t.Context(), r, []byte(data), strings.Join(interfaces, " "), scripts...)
 		if err != nil && !(r == lab.Bullseye && strings.HasSuffix(err.Error(), linkLocal)) {
 			t.Errorf("%v\n%s", err, data)
 		}

@@ -21,7 +21,7 @@ func (r *renderer) dropIns() (files []File) {
 	if f, needed := r.keepalivedDropIn(); needed {
 		files = append(files, f)
 	}
-	if r.tracksFiles() {
+	if r.tracksFiles() || r.restricts() {
 		files = append(files, r.haproxyDropIn())
 	}
 	return files
@@ -63,11 +63,22 @@ const restartMargin = 80 * time.Millisecond
 const handoverTime = 100 * time.Millisecond
 
 // haproxyDropIn renders what makes a stop of HAProxy a hand-over: systemd runs ExecStop before it sends any signal
-// (systemd.service(5)).
+// (systemd.service(5)). And where not everyone may reach it, it starts with the rules that keep the others out: they are
+// loaded again before each start, since others may have flushed them.
 func (r *renderer) haproxyDropIn() File {
 	l := newLines()
+	if r.restricts() {
+		l.add("", "[Unit]")
+		l.add("", "After=%s", FirewallUnit)
+		l.add("", "")
+	}
 	l.add("", "[Service]")
-	l.add("", "ExecStop=-/bin/sleep %.1f", handoverTime.Seconds())
+	if r.restricts() {
+		r.loadRules(l, "ExecStartPre=+")
+	}
+	if r.tracksFiles() {
+		l.add("", "ExecStop=-/bin/sleep %.1f", handoverTime.Seconds())
+	}
 	return l.file(HAProxyDropIn, SystemdUnit)
 }
 

@@ -36,25 +36,29 @@ func (f *Facts) VersionOf(program string) *Version {
 	return &f.HAProxyVersion
 }
 
-// Files renders everything that the spec wants on a host with these facts, in the order of their paths' use:
-// keepalived.conf, haproxy.cfg, then the firewall's. It fails only where a fact is missing.
-func Files(spec *api.LoadBalancerSpec, facts Facts) ([]File, error) {
+// Render renders everything that the spec wants on a host with these facts. The files are in the order of their use:
+// keepalived.conf, haproxy.cfg, then the firewall's. It fails only where a fact is missing, or is none.
+func Render(spec *api.LoadBalancerSpec, facts Facts) (Rendered, error) {
 	r := renderer{spec: spec, facts: facts}
 	if err := r.prepare(); err != nil {
-		return nil, err
+		return Rendered{}, err
 	}
 	files := append([]File{r.keepalived(), r.haproxy()}, r.dropIns()...)
 	if *spec.Firewall.Manage {
+		r.model.Firewall = map[api.Family][]string{}
 		for _, family := range api.Families {
 			rules, err := r.firewall(family)
 			if err != nil {
-				return nil, err
+				return Rendered{}, err
 			}
 			files = append(files, rules)
+			r.model.Firewall[family] = ChainRules(rules)
 		}
 		files = append(files, r.firewallUnit())
 	}
-	return files, nil
+	m := &r.model
+	m.Routers, m.Instances, m.Tracks, m.Defaulted = r.routers(), r.instances(), r.tracksFiles(), r.defaulted()
+	return Rendered{files, r.model}, nil
 }
 
 // renderer holds what the files have in common.
@@ -65,11 +69,14 @@ type renderer struct {
 	peers []api.Node           // the other nodes
 	vips  map[api.Family][]vip // in the order of the spec
 	order []api.Family         // the families of the virtual IPs, the main one's first
+	ports []opening            // of this host that clients reach
+	model Model                // of what was rendered so far
 }
 
 // vip is a virtual IP with the field that names it.
 type vip struct {
 	text   string
+	device string // the interface that holds it, where it is another one than that of the instance
 	origin string
 }
 
@@ -80,6 +87,7 @@ func (r *renderer) prepare() error {
 	orElse(&f.Systemctl, DefaultSystemctl)
 
 	r.families()
+	r.ports = r.openings()
 	for i := range r.spec.Nodes {
 		if node := &r.spec.Nodes[i]; node.Name == f.Node {
 			r.self = node
@@ -95,7 +103,7 @@ func (r *renderer) prepare() error {
 	case f.Interface == "":
 		return errors.New("cannot tell the interface of the virtual IPs")
 	}
-	return nil
+	return f.check()
 }
 
 // families sorts the virtual IPs by family.
@@ -106,7 +114,11 @@ func (r *renderer) families() {
 		if r.vips[family] == nil {
 			r.order = append(r.order, family)
 		}
-		r.vips[family] = append(r.vips[family], vip{v.Address, fmt.Sprintf("virtualIPs[%d]", i)})
+		device := v.Interface
+		if device == r.facts.Interface {
+			device = ""
+		}
+		r.vips[family] = append(r.vips[family], vip{v.Address, device, fmt.Sprintf("virtualIPs[%d]", i)})
 	}
 }
 

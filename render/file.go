@@ -3,7 +3,10 @@
 // bytes, and nothing of the host is read or written here.
 package render
 
-import "io/fs"
+import (
+	"io/fs"
+	"strings"
+)
 
 // File is one rendered file.
 type File struct {
@@ -40,4 +43,15 @@ func (f File) Origin(line int) string {
 		return ""
 	}
 	return f.origins[line-1]
+}
+
+// LinesBut are the lines of the file, each with its newline, but those of whose origin leave says so.
+func (f File) LinesBut(leave func(origin string) bool) (rest []string) {
+	number := 0
+	for line := range strings.Lines(string(f.Data)) {
+		if number++; !leave(f.Origin(number)) {
+			rest = append(rest, line)
+		}
+	}
+	return rest
 }

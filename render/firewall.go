@@ -29,7 +29,7 @@ func (r *renderer) firewall(family api.Family) (File, error) {
 	if err := r.vrrpRules(l, family); err != nil {
 		return File{}, err
 	}
-	r.serviceRules(l, family)
+	r.portRules(l, family)
 	l.add("", "-I INPUT 1 -j %s", Chain)
 	l.add("", "COMMIT")
 	path := rulesIPv4
@@ -80,40 +80,7 @@ func (r *renderer) vrrpSources(family api.Family) (sources []netip.Prefix, origi
 	return sources, "vrrp.interface", nil
 }
 
-// serviceRules opens the services' ports, each once, to everyone or to those who may.
-func (r *renderer) serviceRules(l *lines, family api.Family) {
-	var allowed []string
-	restricted := len(r.spec.Firewall.AllowFrom) > 0
-	for _, text := range r.spec.Firewall.AllowFrom {
-		if prefix := netip.MustParsePrefix(text).Masked(); api.FamilyOf(prefix.Addr()) == family {
-			allowed = append(allowed, "-s "+prefix.String()+" ")
-		}
-	}
-	if restricted {
-		l.add("firewall.allowFrom", "-A %s -i lo -j RETURN", Chain) // the host itself is not a source to keep out
-	} else {
-		allowed = []string{""}
-	}
-	seen := map[int]bool{}
-	for i, service := range r.spec.Services {
-		if seen[*service.Port] {
-			continue
-		}
-		seen[*service.Port] = true
-		origin := fmt.Sprintf("services[%d].port", i)
-		for _, source := range allowed {
-			// iptables-save leaves out a source that is everyone
-			source = strings.TrimPrefix(strings.TrimPrefix(source, "-s 0.0.0.0/0 "), "-s ::/0 ")
-			l.add(origin, "-A %s %s-p tcp -m tcp --dport %d -j ACCEPT", Chain, source, *service.Port)
-		}
-		if restricted {
-			l.add(origin, "-A %s -p tcp -m tcp --dport %d -j DROP", Chain, *service.Port)
-		}
-	}
-}
-
 // firewallUnit renders the unit that loads the rules at boot, before anything is served and after those who flush.
-// The first command of each family takes away a jump that is there, so that there is one however often it runs.
 func (r *renderer) firewallUnit() File {
 	l := newLines()
 	l.add("", "[Unit]")
@@ -124,6 +91,16 @@ func (r *renderer) firewallUnit() File {
 	l.add("", "[Service]")
 	l.add("", "Type=oneshot")
 	l.add("", "RemainAfterExit=yes")
+	r.loadRules(l, "ExecStart=")
+	l.add("", "")
+	l.add("", "[Install]")
+	l.add("", "WantedBy=multi-user.target")
+	return l.file("/etc/systemd/system/"+FirewallUnit, SystemdUnit)
+}
+
+// loadRules renders the commands of a unit that load the rules. The first command of each family takes away a jump that is
+// there, so that there is one however often it runs.
+func (r *renderer) loadRules(l *lines, setting string) {
 	for _, c := range []struct {
 		family  api.Family
 		program string
@@ -133,13 +110,9 @@ func (r *renderer) firewallUnit() File {
 		if c.family == api.IPv6 && len(r.vips[api.IPv6]) == 0 {
 			must = "-"
 		}
-		l.add("", "ExecStart=-/usr/sbin/%s -w 5 -D INPUT -j %s", c.program, Chain)
-		l.add("", "ExecStart=%s/usr/sbin/%s-restore -w 5 --noflush %s", must, c.program, c.rules)
+		l.add("", "%s-/usr/sbin/%s -w 5 -D INPUT -j %s", setting, c.program, Chain)
+		l.add("", "%s%s/usr/sbin/%s-restore -w 5 --noflush %s", setting, must, c.program, c.rules)
 	}
-	l.add("", "")
-	l.add("", "[Install]")
-	l.add("", "WantedBy=multi-user.target")
-	return l.file("/etc/systemd/system/"+FirewallUnit, SystemdUnit)
 }
 
 // ChainRules are the rules of the agent's chain in a rendered file of rules, for comparison with the host's.

@@ -117,12 +117,20 @@ func TestMissingFacts(t *testing.T) {
 		{vip4, "cannot tell the IPv4 subnet of interface eth0", func(f *Facts) { f.Subnets = f.Subnets[1:] }},
 		{vip4 + node, "cannot tell which of the spec's nodes this is", func(f *Facts) { f.Node = "" }},
 		{vip4 + node, `cannot find node "lb9" in the spec`, func(f *Facts) { f.Node = "lb9" }},
+		{vip4, `cannot use interface "eth0\n": must be`, func(f *Facts) { f.Interface = "eth0\n" }},
+		{vip4, `cannot use version "2.6\n" of haproxy`, func(f *Facts) { f.HAProxyVersion = "2.6\n" }},
+		{vip4, `cannot use version "2 3" of keepalived`, func(f *Facts) { f.KeepalivedVersion = "2 3" }},
+		{vip4, `cannot use path "/etc/../x" of haproxy.cfg`, func(f *Facts) { f.HAProxyConfig = "/etc/../x" }},
+		{vip4, `cannot use path "a.conf" of keepalived.conf`, func(f *Facts) { f.KeepalivedConfig = "a.conf" }},
+		{vip4, `cannot use path "/bin/x y" of systemctl`, func(f *Facts) { f.Systemctl = "/bin/x y" }},
+		{vip4, `cannot use name server "fe80::1%x": must be`, func(f *Facts) { f.Nameservers = []netip.Addr{netip.MustParseAddr("fe80::1%x")} }},
+		{vip4, `cannot use subnet "invalid Prefix"`, func(f *Facts) { f.Subnets = append(f.Subnets, netip.Prefix{}) }},
 		{vip46, "", func(f *Facts) { f.Subnets = []netip.Prefix{netip.MustParsePrefix("192.168.3.241/24")} }},
 	} {
 		spec := parse(t, shortest+c.yaml+oneService)
 		facts := factsFor(spec, stable)
 		c.change(&facts)
-		_, err := Files(spec, facts)
+		_, err := Render(spec, facts)
 		if c.want == "" && err != nil || c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {
 			t.Errorf("want %q, got %v", c.want, err)
 		}

@@ -1,8 +1,10 @@
 package render
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -38,7 +40,7 @@ backend W
     mworker-max-reloads N
     setenv RES_OPTIONS "timeout:1 attempts:1"
     mode (tcp|http)
-    option (tcp-check|tcplog|clitcpka|srvtcpka|redispatch)
+    option (tcp-check|tcplog|clitcpka|srvtcpka|redispatch( 1)?)
     option  dontlognull
     retries N
     timeout (connect|client |server |tunnel |check|client-fin|server-fin) T
@@ -46,18 +48,24 @@ backend W
     nameserver dns[123] W
     accepted_payload_size 8192
     hold (nx|refused|timeout|other) 10d
-    bind W( transparent| v6only)?
+    bind W( transparent| v6only)?( accept-proxy)?
+    tcp-request inspect-delay 5000ms
+    tcp-request content accept if { req.ssl_sni -m found }
+    use_backend W if { req.ssl_sni( -m end)? -i W }
+    use_backend W if ({ req.ssl_sni( -m end)? -i W } )?{ nbsrv\(W\) eq 0 }
     bind unix@/run/haproxy/rlb-health\.sock mode 600
     timeout client 1000ms
     monitor-uri /
     default_backend W
     balance (roundrobin|leastconn|source|static-rr|first)
-    option httpchk GET (/W|/)
-    http-check expect status N(,N)*
+    option httpchk (GET|HEAD|OPTIONS) (/W|/)( HTTP/1\.1(\\r\\nHost:\\ W\\r\\nConnection:\\ close)?)?
+    http-check send hdr Host W
+    http-check expect (error-status L7OKC )?status N(,N)*
     http-check expect rstatus \^\(N(\|N)+\)\$
-    server W W:N( check( check-ssl verify (none|required ca-file /W))? inter T rise N fall N( fastinter T on-marked-down shutdown-sessions)?( init-state up)?)?( weight N)?( maxconn N)?( backup)?( init-addr last,libc,none( resolvers rlb(:dns)? resolve-prefer ipv[46])?)?
+    server W W:N( check( port N)?( check-ssl verify (none|required ca-file /W))?( check-sni W)? inter T rise N fall N( fastinter T on-marked-down shutdown-sessions)?( init-state up)?( check-send-proxy)?)?( send-proxy(-v2)?)?( weight N)?( maxconn N)?( backup)?( init-addr last,libc,none( resolvers rlb(:dns)? resolve-prefer ipv[46])?)?
     http-request use-service prometheus-exporter if { path /metrics }
     stats enable
+    stats hide-version
     stats uri /
     stats refresh 10s
 `),
@@ -83,6 +91,7 @@ vrrp_script chk_haproxy {
 vrrp_instance W {
     state BACKUP
     nopreempt
+    preempt_delay N
     interface W
     virtual_router_id N
     priority N
@@ -94,12 +103,14 @@ vrrp_instance W {
         [0-9a-fA-F:.]+
     }
     virtual_ipaddress {
-        [0-9a-fA-F:.]+(/N)?
+        [0-9a-fA-F:.]+(/N)?( dev W)?
+    track_interface {
+        W
     track_script {
         chk_haproxy
     track_file {
         rlb-(fault|drain)
-    notify_(master|backup|fault|stop) "/W"
+    notify_(master|backup|fault|stop) "/W( [A-Za-z0-9/._+@:,=%-]+)*"
 vrrp_sync_group W-GROUP {
     group {
         W(-IPv[46])?
@@ -109,7 +120,7 @@ vrrp_sync_group W-GROUP {
 :RLB-INPUT - \[0:0\]
 -A RLB-INPUT (-s [0-9a-f:.]+/N )?(-i W )?-p 112 -j (ACCEPT|DROP)
 -A RLB-INPUT -i lo -j RETURN
--A RLB-INPUT (-s [0-9a-f:.]+/N )?-p tcp -m tcp --dport N -j (ACCEPT|DROP)
+-A RLB-INPUT (-s [0-9a-f:.]+/N )?(-d [0-9a-f:.]+/N )?-p tcp -m tcp --dport N -j (ACCEPT|DROP)
 -I INPUT 1 -j RLB-INPUT
 COMMIT
 `),
@@ -132,24 +143,16 @@ func grammar(lines string) *regexp.Regexp {
 func checkKnown(t *testing.T, spec *api.LoadBalancerSpec) {
 	t.Helper()
 	for _, r := range []release{releases[0], stable, releases[len(releases)-1]} {
-		rendered, err := Files(spec, factsFor(spec, r))
+		all, err := Render(spec, factsFor(spec, r))
 		if err != nil {
 			t.Fatalf("cannot render: %v", err)
 		}
-		for _, f := range rendered {
+		for _, f := range all.Files {
 			language := known[f.Kind]
 			if language == nil {
 				continue
 			}
-			text, ok := strings.CutPrefix(string(f.Data), header+"\n")
-			if !ok {
-				t.Errorf("%s has another header:\n%s", f.Path, f.Data)
-			}
-			for line := range strings.SplitSeq(text, "\n") {
-				if !language.MatchString(line) {
-					t.Errorf("%s: unknown line %q", f.Path, line)
-				}
-			}
+			checkLines(t, f.Path, string(f.Data), language)
 			if got := strings.Count(string(f.Data), "\n"); got != len(f.origins) {
 				t.Errorf("%s has %d lines and the origins of %d", f.Path, got, len(f.origins))
 			}
@@ -161,7 +164,7 @@ func checkKnown(t *testing.T, spec *api.LoadBalancerSpec) {
 func withoutExtra(spec *api.LoadBalancerSpec) *api.LoadBalancerSpec {
 	spec.VRRP.ExtraInstance, spec.Proxy.ExtraGlobal, spec.Proxy.ExtraDefaults = nil, nil, nil
 	for i := range spec.Services {
-		spec.Services[i].ExtraFrontend, spec.Services[i].ExtraBackend = nil, nil
+		spec.Services[i].ExtraFrontend, spec.Services[i].ExtraBackend, spec.Services[i].ExtraServer = nil, nil, ""
 	}
 	return spec
 }
@@ -225,4 +228,58 @@ func FuzzRenderTexts(f *testing.F) {
 			}
 		}
 	})
+}
+
+// FuzzFacts: whatever the facts are, they are refused, or the rendered files have lines of the known language only.
+func FuzzFacts(f *testing.F) {
+	for _, seed := range []string{"", "eth0", "eth0.100@x", "a b", "a\nb", "a\r", "a{", "}", "#", `"`, "$x", "%i", "/etc/a", "/etc/a b", "/etc/../x", "/etc/a\n[x]", "1:2.2.*", "2.6\n", "é", "fe80::1%a\nb", "lo"} {
+		f.Add(seed, seed, seed)
+	}
+	spec := parse(f, shortest+"virtualIPs: [192.168.3.240, \"2001:db8:3::240\"]\nservices:\n- {name: api, port: 9000, servers: [{address: cp.example.org}]}\n")
+	f.Fuzz(func(t *testing.T, name, path, server string) {
+		for _, change := range []func(*Facts){
+			func(f *Facts) { f.Interface = name },
+			func(f *Facts) { f.HAProxyVersion = Version(name) },
+			func(f *Facts) { f.KeepalivedVersion = Version(name) },
+			func(f *Facts) { f.HAProxyConfig = path },
+			func(f *Facts) { f.KeepalivedConfig = path },
+			func(f *Facts) { f.Systemctl = path },
+			func(f *Facts) {
+				addr, err := netip.ParseAddr(server)
+				if err == nil {
+					f.Nameservers = []netip.Addr{addr}
+				}
+			},
+		} {
+			facts := factsFor(spec, stable)
+			change(&facts)
+			rendered, err := Render(spec, facts)
+			if err != nil {
+				continue
+			}
+			for _, file := range rendered.Files {
+				if file.Path != "" && (file.Path[0] != '/' || strings.ContainsAny(file.Path, " \n%")) {
+					t.Errorf("path %q", file.Path)
+				}
+				if language := known[file.Kind]; language != nil {
+					text := strings.ReplaceAll(string(file.Data), cmp.Or(facts.Systemctl, DefaultSystemctl)+" is-active", "/usr/bin/systemctl is-active")
+					checkLines(t, file.Path, text, language)
+				}
+			}
+		}
+	})
+}
+
+// checkLines finds lines that no rendering may have.
+func checkLines(t *testing.T, path, text string, language *regexp.Regexp) {
+	t.Helper()
+	body, ok := strings.CutPrefix(text, header+"\n")
+	if !ok {
+		t.Errorf("%s has another header:\n%s", path, text)
+	}
+	for line := range strings.SplitSeq(body, "\n") {
+		if !language.MatchString(line) {
+			t.Errorf("%s: unknown line %q", path, line)
+		}
+	}
 }

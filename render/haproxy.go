@@ -1,12 +1,7 @@
 package render
 
 import (
-	"fmt"
 	"math"
-	"net/netip"
-	"strconv"
-	"strings"
-	"time"
 
 	"rlb.dev/rlb-agent/api"
 )
@@ -25,10 +20,11 @@ func (r *renderer) haproxy() File {
 	if r.ownResolvers() {
 		r.resolversSection(l)
 	}
-	for i := range r.spec.Services {
-		origin := fmt.Sprintf("services[%d]", i)
-		r.frontend(l, &r.spec.Services[i], origin)
-		r.backend(l, &r.spec.Services[i], origin)
+	for _, f := range r.frontends() {
+		r.frontend(l, f)
+		for _, s := range f.services {
+			r.backend(l, s)
+		}
 	}
 	if r.tracksFiles() {
 		r.health(l)
@@ -92,12 +88,10 @@ func (r *renderer) haproxyDefaults(l *lines) {
 		l.add("", "    option srvtcpka")
 	}
 	l.add("proxy.retries", "    retries %d", *p.Retries)
-	l.add("proxy.timeouts.connect", "    timeout connect %s", millis(p.Timeouts.Connect))
-	l.add("proxy.timeouts.client", "    timeout client  %s", millis(p.Timeouts.Client))
-	l.add("proxy.timeouts.server", "    timeout server  %s", millis(p.Timeouts.Server))
-	if p.Timeouts.Tunnel != nil {
-		l.add("proxy.timeouts.tunnel", "    timeout tunnel  %s", millis(p.Timeouts.Tunnel))
-	}
+	l.timeout("proxy.timeouts.connect", "connect", p.Timeouts.Connect)
+	l.timeout("proxy.timeouts.client", "client ", p.Timeouts.Client)
+	l.timeout("proxy.timeouts.server", "server ", p.Timeouts.Server)
+	l.timeout("proxy.timeouts.tunnel", "tunnel ", p.Timeouts.Tunnel)
 	if classic {
 		for _, status := range []int{400, 403, 408, 500, 502, 503, 504} {
 			l.add("", "    errorfile %d /etc/haproxy/errors/%d.http", status, status)
@@ -110,131 +104,6 @@ func (r *renderer) haproxyDefaults(l *lines) {
 	l.raw("proxy.extraDefaults", p.ExtraDefaults)
 }
 
-func (r *renderer) frontend(l *lines, s *api.Service, origin string) {
-	l.section(2, origin, "frontend %s", r.frontendName(s))
-	for _, bind := range r.binds(s) {
-		l.add(origin+".bind", "    bind %s", bind)
-	}
-	l.add(origin, "    default_backend %s", s.Name)
-	l.raw(origin+".extraFrontend", s.ExtraFrontend)
-}
-
-// frontendName is the name of a service's frontend: that of its backend where HAProxy bears it, so that older versions
-// and the original's files stay as they are. The colon keeps it apart from every service's.
-func (r *renderer) frontendName(s *api.Service) string {
-	if r.facts.HAProxyVersion.atLeast(gates.haproxyOwnNames) {
-		return s.Name + ":in"
-	}
-	return s.Name
-}
-
-// binds are the arguments of the bind lines of a service (HAProxy configuration manual §5.1).
-func (r *renderer) binds(s *api.Service) []string {
-	var binds []string
-	for _, text := range s.Bind {
-		if text != "*" {
-			binds = append(binds, bindTo(netip.MustParseAddr(text), *s.Port))
-			continue
-		}
-		for _, family := range r.order {
-			if family == api.IPv4 {
-				binds = append(binds, fmt.Sprintf("*:%d", *s.Port))
-			} else {
-				binds = append(binds, fmt.Sprintf(":::%d v6only", *s.Port))
-			}
-		}
-	}
-	return binds
-}
-
-func bindTo(addr netip.Addr, port int) string {
-	bind := netip.AddrPortFrom(addr, uint16(port)).String()
-	if !addr.IsLoopback() {
-		// A virtual IP is not on the standby, a node's address not on its peer, and at boot perhaps neither: HAProxy
-		// must start all the same, and serve when the address comes.
-		bind += " transparent"
-	}
-	return bind
-}
-
-func (r *renderer) backend(l *lines, s *api.Service, origin string) {
-	h := s.HealthCheck
-	l.section(2, origin, "backend %s", s.Name)
-	l.add(origin+".balance", "    balance %s", s.Balance)
-	l.add("", "    option redispatch")
-	if h.Type == api.CheckHTTP || h.Type == api.CheckHTTPS {
-		l.add(origin+".healthCheck.path", "    option httpchk GET %s", h.Path)
-		l.add(origin+".healthCheck.expectStatus", "    http-check expect %s", r.expect(h.ExpectStatus))
-	}
-	if h.Timeout != nil && h.Type != api.CheckNone {
-		l.add(origin+".healthCheck.timeout", "    timeout check %s", millis(h.Timeout))
-	}
-	for i := range s.Servers {
-		l.add(fmt.Sprintf("%s.servers[%d]", origin, i), "    server %s", r.server(&s.Servers[i], &h))
-	}
-	l.raw(origin+".extraBackend", s.ExtraBackend)
-}
-
-// expect is the condition on the status of a health check's answer.
-func (r *renderer) expect(statuses []int) string {
-	var codes []string
-	for _, status := range statuses {
-		codes = append(codes, strconv.Itoa(status))
-	}
-	if len(codes) == 1 || r.facts.HAProxyVersion.atLeast(gates.haproxyStatusList) {
-		return "status " + strings.Join(codes, ",")
-	}
-	return "rstatus ^(" + strings.Join(codes, "|") + ")$"
-}
-
-// server is the arguments of a server line (HAProxy configuration manual §5.2).
-func (r *renderer) server(s *api.Server, h *api.HealthCheck) string {
-	address := s.Address
-	if addr, err := netip.ParseAddr(s.Address); err == nil && addr.Is6() {
-		address = "[" + addr.String() + "]"
-	}
-	words := []string{fmt.Sprintf("%s %s:%d", s.Name, address, *s.Port)}
-	add := func(format string, args ...any) { words = append(words, fmt.Sprintf(format, args...)) }
-	if h.Type != api.CheckNone {
-		add("check")
-		if h.Type == api.CheckHTTPS && h.CAFile != "" {
-			add("check-ssl verify required ca-file %s", h.CAFile)
-		} else if h.Type == api.CheckHTTPS {
-			add("check-ssl verify none")
-		}
-		add("inter %s rise %d fall %d", millis(h.Interval), *h.Rise, *h.Fall)
-		if r.spec.Profile == api.Standard {
-			add("fastinter %dms", repeat(h).Milliseconds())
-			add("on-marked-down shutdown-sessions")
-		}
-		if r.facts.HAProxyVersion.atLeast(gates.haproxyInitState) {
-			// The first good check makes a server fully up, as before 3.4. There, by default, it takes as many as rise says,
-			// and until then one bad check takes the server down.
-			add("init-state up")
-		}
-	}
-	if s.Weight != nil {
-		add("weight %d", *s.Weight)
-	}
-	if s.MaxConnections != nil {
-		add("maxconn %d", *s.MaxConnections)
-	}
-	if s.Backup {
-		add("backup")
-	}
-	if isName(s.Address) {
-		words = append(words, r.resolving())
-	}
-	return strings.Join(words, " ")
-}
-
-// repeat is the pause after a check by which a server may be about to change its state. HAProxy begins to count when a
-// check has ended, so that with the interval alone three checks that hang take 10 to 12 s with the defaults; so they
-// take 6 to 8.
-func repeat(h *api.HealthCheck) time.Duration {
-	return max(h.Interval.D()-h.Timeout.D(), h.Interval.D()/80, time.Millisecond)
-}
-
 // stats renders HAProxy's own page and exporter. The colon keeps the name apart from every service's.
 func (r *renderer) stats(l *lines) {
 	const origin = "proxy.stats.address"
@@ -245,6 +114,7 @@ func (r *renderer) stats(l *lines) {
 		l.add(origin, "    http-request use-service prometheus-exporter if { path /metrics }")
 	}
 	l.add(origin, "    stats enable")
+	l.add(origin, "    stats hide-version")
 	l.add(origin, "    stats uri /")
 	l.add(origin, "    stats refresh 10s")
 }

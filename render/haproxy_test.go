@@ -7,30 +7,6 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-func TestBinds(t *testing.T) {
-	for _, c := range []struct {
-		vips, bind string
-		want       []string
-	}{
-		{"192.168.3.240", "*", []string{"bind *:9000"}},
-		{"2001:db8::240/64", "*", []string{"bind :::9000 v6only"}},
-		{"192.168.3.240, 2001:db8::240", "*", []string{"bind *:9000", "bind :::9000 v6only"}},
-		{"2001:db8::240, 192.168.3.240", "*", []string{"bind :::9000 v6only", "bind *:9000"}},
-		{"192.168.3.240", "192.168.3.240", []string{"bind 192.168.3.240:9000 transparent"}},
-		{"192.168.3.240/24, 192.168.3.239", "192.168.3.239", []string{"bind 192.168.3.239:9000 transparent"}},
-		{"192.168.3.240", "192.168.3.241", []string{"bind 192.168.3.241:9000 transparent"}},
-		{"2001:db8::240", "2001:db8::240", []string{"bind [2001:db8::240]:9000 transparent"}},
-		{"192.168.3.240", "127.0.0.1", []string{"bind 127.0.0.1:9000"}},
-		{"192.168.3.240", "::1", []string{"bind [::1]:9000"}},
-	} {
-		text := rendered(t, HAProxyConfig, "virtualIPs: ["+c.vips+"]\nservices:\n- {name: api, port: 9000, bind: \""+c.bind+
-			"\", servers: [{address: 192.168.3.251, port: 6443}]}\n")
-		if diff := cmp.Diff(c.want, linesOf(section(t, text, "frontend api"), "bind")); diff != "" {
-			t.Errorf("%s on [%s] (-want +got):\n%s", c.bind, c.vips, diff)
-		}
-	}
-}
-
 func TestServers(t *testing.T) {
 	const standard = " inter 2000ms rise 2 fall 3 fastinter 25ms on-marked-down shutdown-sessions"
 	for _, c := range []struct{ server, more, want string }{
@@ -51,7 +27,7 @@ func TestServers(t *testing.T) {
 			"server server1 cp1.example.org:80 check" + standard + " init-addr last,libc,none resolvers rlb resolve-prefer ipv4"},
 	} {
 		text := rendered(t, HAProxyConfig, "virtualIPs: [192.168.3.240]\nservices:\n- name: web\n  port: 80\n  servers: ["+c.server+"]\n  "+c.more+"\n")
-		if diff := cmp.Diff([]string{c.want}, linesOf(text, "server")); diff != "" {
+		if diff := cmp.Diff([]string{c.want}, linesOf(section(t, text, "backend web"), "server")); diff != "" {
 			t.Errorf("%s %s (-want +got):\n%s", c.server, c.more, diff)
 		}
 	}
@@ -61,8 +37,11 @@ func TestHealthChecks(t *testing.T) {
 	for check, want := range map[string][]string{
 		"{type: none}": nil,
 		"{type: tcp}":  {"timeout check 2000ms"},
-		"{type: http, path: '/a?b=%20', timeout: 5s}": {"option httpchk GET /a?b=%20", "http-check expect status 200", "timeout check 5000ms"},
-		"{type: https, expectStatus: [200, 401]}":     {"option httpchk GET /readyz", "http-check expect status 200,401", "timeout check 2000ms"},
+		"{type: http, path: '/a?b=%20', timeout: 5s}": {"option httpchk GET /a?b=%20", "timeout check 5000ms", "http-check expect status 200"},
+		"{type: https, expectStatus: [200, 401]}":     {"option httpchk GET /readyz", "timeout check 2000ms", "http-check expect error-status L7OKC status 200,401"},
+		"{type: https, path: /primary, method: HEAD}": {"option httpchk HEAD /primary", "timeout check 2000ms", "http-check expect status 200,401"},
+		"{type: http, host: a.example.org, cutAfter: 1s}": {"option httpchk GET /readyz HTTP/1.1", "timeout check 2000ms",
+			"http-check send hdr Host a.example.org", "http-check expect error-status L7OKC status 200"},
 	} {
 		text := rendered(t, HAProxyConfig, "virtualIPs: [192.168.3.240]\nservices:\n- name: web\n  port: 80\n  servers: [{address: 10.0.0.1}]\n  healthCheck: "+check+"\n")
 		var got []string
@@ -80,8 +59,8 @@ func TestHealthChecks(t *testing.T) {
 // TestClassicChecks: profile classic is no reason to go without another check.
 func TestClassicChecks(t *testing.T) {
 	text := rendered(t, HAProxyConfig, "profile: classic\nvirtualIPs: [192.168.3.240]\nservices:\n- name: api\n  port: 80\n  servers: [{address: 10.0.0.1}]\n  healthCheck: {type: https, timeout: 1s}\n")
-	want := "backend api\n    balance roundrobin\n    option redispatch\n    option httpchk GET /readyz\n    http-check expect status 200\n" +
-		"    timeout check 1000ms\n    server server1 10.0.0.1:80 check check-ssl verify none inter 3000ms rise 30 fall 3\n"
+	want := "backend api\n    balance roundrobin\n    option redispatch\n    option httpchk GET /readyz\n    timeout check 1000ms\n" +
+		"    http-check expect status 200\n    server server1 10.0.0.1:80 check check-ssl verify none inter 3000ms rise 30 fall 3\n"
 	if diff := cmp.Diff(want, section(t, text, "backend api")); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
@@ -95,18 +74,14 @@ services:
 - name: api
   port: 80
   servers: [{address: 10.0.0.1}]
-  extraFrontend: ["  option tcp-smart-accept", "# note"]
-  extraBackend: option tcp-smart-connect
 proxy:
   extraGlobal: nbthread 2
   extraDefaults: option splice-auto
 `
 	text := rendered(t, HAProxyConfig, yaml)
 	for head, want := range map[string]string{
-		"global":       "    nbthread 2\n",
-		"defaults":     "    option splice-auto\n",
-		"frontend api": "      option tcp-smart-accept\n    # note\n",
-		"backend api":  "    option tcp-smart-connect\n",
+		"global":   "    nbthread 2\n",
+		"defaults": "    option splice-auto\n",
 	} {
 		if got := strings.TrimRight(section(t, text, head), "\n") + "\n"; !strings.HasSuffix(got, want) {
 			t.Errorf("%s does not end with %q:\n%s", head, want, got)

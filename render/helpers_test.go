@@ -93,11 +93,11 @@ func factsFor(spec *api.LoadBalancerSpec, r release) Facts {
 // files renders a spec that must render.
 func files(t testing.TB, spec *api.LoadBalancerSpec, facts Facts) []File {
 	t.Helper()
-	rendered, err := Files(spec, facts)
+	rendered, err := Render(spec, facts)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return rendered
+	return rendered.Files
 }
 
 // fileOf is the first file of a kind.

@@ -1,6 +1,7 @@
 package render
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -60,11 +61,8 @@ func (r *renderer) keepalivedCheck(l *lines) {
 	l.add("", "}")
 }
 
-// Instances are the names of the instances that keepalived has with a spec, one for each family of virtual IPs.
-func Instances(spec *api.LoadBalancerSpec) []string {
-	r := renderer{spec: spec}
-	r.families()
-	var names []string
+// instances are the names of the instances, one for each family of virtual IPs.
+func (r *renderer) instances() (names []string) {
 	for i := range r.order {
 		names = append(names, r.instanceName(i))
 	}
@@ -87,6 +85,9 @@ func (r *renderer) vrrpInstance(l *lines, name string, family api.Family) {
 	if !*v.Preempt {
 		l.add("vrrp.preempt", "    nopreempt")
 	}
+	if *v.PreemptDelay > 0 {
+		l.add("vrrp.preemptDelay", "    preempt_delay %s", seconds(v.PreemptDelay))
+	}
 	l.add("vrrp.interface", "    interface %s", r.facts.Interface)
 	l.add("vrrp.routerID", "    virtual_router_id %d", *v.RouterID)
 	l.add(priorityOrigin, "    priority %d", priority)
@@ -97,6 +98,10 @@ func (r *renderer) vrrpInstance(l *lines, name string, family api.Family) {
 	r.transport(l, family)
 	l.add("virtualIPs", "    virtual_ipaddress {")
 	for _, vip := range r.vips[family] {
+		if vip.device != "" {
+			l.add(vip.origin, "        %s dev %s", vip.text, vip.device)
+			continue
+		}
 		l.add(vip.origin, "        %s", vip.text)
 	}
 	l.add("", "    }")
@@ -144,6 +149,13 @@ func (r *renderer) reactions(l *lines) {
 	l.add("", "    track_script {")
 	l.add("", "        %s", checkScript)
 	l.add("", "    }")
+	if others := r.otherInterfaces(); len(others) > 0 {
+		l.add("virtualIPs", "    track_interface {") // keepalived itself tracks that of the instance only
+		for _, v := range others {
+			l.add(v.origin, "        %s", v.device)
+		}
+		l.add("virtualIPs", "    }")
+	}
 	if r.tracksFiles() {
 		l.add("", "    track_file {")
 		for _, f := range trackedFiles {
@@ -152,6 +164,18 @@ func (r *renderer) reactions(l *lines) {
 		l.add("", "    }")
 	}
 	r.notify(l)
+}
+
+// otherInterfaces are those that hold virtual IPs beside that of the instances, each with the first of its virtual IPs.
+func (r *renderer) otherInterfaces() (first []vip) {
+	for _, family := range r.order {
+		for _, v := range r.vips[family] {
+			if v.device != "" && !slices.ContainsFunc(first, func(other vip) bool { return other.device == v.device }) {
+				first = append(first, v)
+			}
+		}
+	}
+	return first
 }
 
 func (r *renderer) notify(l *lines) {

@@ -128,3 +128,40 @@ func TestMulticastSource(t *testing.T) {
 		}
 	}
 }
+
+// TestOtherInterface: a virtual IP on an interface of its own, whose loss is a fault of all.
+func TestOtherInterface(t *testing.T) {
+	const yaml = `virtualIPs: [{address: 192.168.3.240/24, interface: eth0}, {address: 203.0.113.10/24, interface: eth1}, {address: 203.0.113.11, interface: eth1}]
+vrrp: {preempt: true, preemptDelay: 5m, notify: {master: [/bin/m, eth0, "50%"]}}
+`
+	text := rendered(t, KeepalivedConfig, yaml+oneService)
+	want := `vrrp_instance HA-CLUSTER {
+    state BACKUP
+    preempt_delay 300
+    interface eth0
+    virtual_router_id 240
+    priority 254
+    advert_int 0.1
+    version 3
+    virtual_ipaddress {
+        192.168.3.240/24
+        203.0.113.10/24 dev eth1
+        203.0.113.11 dev eth1
+    }
+    track_script {
+        chk_haproxy
+    }
+    track_interface {
+        eth1
+    }
+    track_file {
+        rlb-fault
+        rlb-drain
+    }
+    notify_master "/bin/m eth0 50%"
+}
+`
+	if diff := cmp.Diff(want, text[strings.Index(text, "vrrp_instance"):]); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}

@@ -37,6 +37,13 @@ func (l *lines) section(blank int, origin, format string, args ...any) {
 	l.add(origin, format, args...)
 }
 
+// timeout appends a timeout of HAProxy, where it is set.
+func (l *lines) timeout(origin, name string, d *api.Duration) {
+	if d != nil {
+		l.add(origin, "    timeout %s %s", name, millis(d))
+	}
+}
+
 // raw appends the user's own lines, indented.
 func (l *lines) raw(origin string, extra api.Lines) {
 	for _, line := range extra {

@@ -18,7 +18,9 @@ const (
 // left out, or written in the older way that stands beside its use. Source: the programs' own manuals at their tags.
 var gates = struct {
 	haproxyStatusList   [3]int // http-check expect status A,B (before: rstatus with a pattern)
+	haproxyCheckSend    [3]int // http-check send (before: headers at the end of option httpchk)
 	haproxyExporter     [3]int // http-request use-service prometheus-exporter
+	haproxyWrongStatus  [3]int // http-check expect error-status L7OKC (its own manual has it from 2.2 on, the program from 2.4)
 	haproxyBearsNoRoute [3]int // resolvers: a nameserver without a route to it is no reason not to start
 	haproxyLiveServers  [3]int // runtime API: add server, del server (experimental in 2.4 and 2.5)
 	haproxyOwnNames     [3]int // all proxies and resolvers have names of their own (3.1 and 3.2 warn, 3.3 refuses)
@@ -28,7 +30,9 @@ var gates = struct {
 	keepalivedTrackFile [3]int // track_file (before: vrrp_track_file)
 }{
 	haproxyStatusList:   [3]int{2, 2, 0},
+	haproxyCheckSend:    [3]int{2, 2, 0},
 	haproxyExporter:     [3]int{2, 2, 0},
+	haproxyWrongStatus:  [3]int{2, 4, 0},
 	haproxyBearsNoRoute: [3]int{2, 6, 0},
 	haproxyLiveServers:  [3]int{2, 6, 0},
 	haproxyOwnNames:     [3]int{3, 1, 0},
@@ -40,6 +44,10 @@ var gates = struct {
 
 // ChangesServers says whether HAProxy of this version can add and delete servers while it runs.
 func (v Version) ChangesServers() bool { return v.atLeast(gates.haproxyLiveServers) }
+
+// KeepsOnWrongStatus says whether HAProxy of this version can leave a server its connections while it answers health
+// checks with a wrong status (healthCheck.cutAfter).
+func (v Version) KeepsOnWrongStatus() bool { return v.atLeast(gates.haproxyWrongStatus) }
 
 // atLeast compares the leading numbers of the version, without Debian's epoch. An empty version is the newest.
 func (v Version) atLeast(want [3]int) bool {

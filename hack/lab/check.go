@@ -15,10 +15,10 @@ import (
 var ErrNoVerdict = errors.New("the program died without a verdict")
 
 // checkScript lays a scratch copy over a release's tree, in namespaces of its own that end with it: $1 is the tree, $2
-// an empty directory to mount on, $3 an interface to make, and the rest is the program. Files come as an archive on
+// an empty directory to mount on, $3 the interfaces to make, and the rest is the program. Files come as an archive on
 // standard input.
 const checkScript = `
-tree=$1 scratch=$2 iface=$3
+tree=$1 scratch=$2 interfaces=$3
 shift 3
 mount -t tmpfs tmpfs "$scratch"
 mkdir "$scratch/upper" "$scratch/work" "$scratch/root"
@@ -29,12 +29,14 @@ mount -t tmpfs tmpfs run
 mount --rbind /dev dev
 mkdir -p run/haproxy run/rlb var/lib/rlb
 tar -x -f -
-if [ -n "$iface" ]; then
-	ip link add "$iface" type veth peer name rlb-peer
-	ip addr add 198.51.100.1/24 dev "$iface"
+n=0
+for iface in $interfaces; do
+	n=$((n + 1))
+	ip link add "$iface" type veth peer name "rlb-peer$n"
+	ip addr add "198.51.100.$n/24" dev "$iface"
 	ip link set "$iface" up
-	ip link set rlb-peer up
-fi
+	ip link set "rlb-peer$n" up
+done
 exec chroot . env -i PATH=` + hostPath + ` LC_ALL=C.UTF-8 "$@"
 `
 
@@ -46,11 +48,11 @@ func CheckHAProxy(ctx context.Context, r Release, cfg []byte, files ...File) err
 	return err
 }
 
-// CheckKeepalived asks the release's own keepalived whether it takes conf without a complaint on a host that has the
-// interface iface. Files are put beside the configuration, for scripts and files that it refers to.
-func CheckKeepalived(ctx context.Context, r Release, conf []byte, iface string, files ...File) error {
+// CheckKeepalived asks the release's own keepalived whether it takes conf without a complaint on a host that has these
+// interfaces (names with spaces between them). Files are put beside the configuration, for scripts and files that it refers to.
+func CheckKeepalived(ctx context.Context, r Release, conf []byte, interfaces string, files ...File) error {
 	program := []string{"keepalived", "--config-test", "--use-file=/etc/keepalived/keepalived.conf"}
-	said, err := check(ctx, r, iface, append(files, File{Path: "/etc/keepalived/keepalived.conf", Data: conf}), program...)
+	said, err := check(ctx, r, interfaces, append(files, File{Path: "/etc/keepalived/keepalived.conf", Data: conf}), program...)
 	if err == nil && said != "" {
 		// Old releases complain of a bad value and exit with 0 all the same; of a good configuration all are silent.
 		err = &RunError{Args: program, Stderr: said, Err: errors.New("it complained")}
@@ -58,7 +60,7 @@ func CheckKeepalived(ctx context.Context, r Release, conf []byte, iface string, 
 	return err
 }
 
-func check(ctx context.Context, r Release, iface string, files []File, program ...string) (said string, err error) {
+func check(ctx context.Context, r Release, interfaces string, files []File, program ...string) (said string, err error) {
 	tree, err := ProgramTree(ctx, r)
 	if err != nil {
 		return "", err
@@ -71,7 +73,7 @@ func check(ctx context.Context, r Release, iface string, files []File, program .
 	if err := os.MkdirAll(scratch, 0o755); err != nil {
 		return "", err
 	}
-	cmd := command(ctx, append([]string{"unshare", "--mount", "--net", "sh", "-ec", checkScript, "sh", tree, scratch, iface}, program...)...)
+	cmd := command(ctx, append([]string{"unshare", "--mount", "--net", "sh", "-ec", checkScript, "sh", tree, scratch, interfaces}, program...)...)
 	cmd.Stdin = bytes.NewReader(archive)
 	_, said, err = outputs(ctx, cmd, program)
 	if failed, ok := errors.AsType[*RunError](err); ok && (failed.Code < 0 || failed.Code > 125) {

@@ -15,15 +15,13 @@ import (
 type Desired struct {
 	Facts      render.Facts
 	Files      []render.File
-	Packages   []PackageWant           // empty where packages are not managed
-	Firewall   map[api.Family][]string // rules of the agent's chain; nil where the firewall is not managed
-	Units      []UnitWant              // in the order in which they are started
-	Listen     []ListenWant            // where HAProxy must listen for clients
-	Instances  []string                // names of keepalived's
+	Model      render.Model  // what the files were made from
+	Packages   []PackageWant // empty where packages are not managed
+	Units      []UnitWant    // in the order in which they are started
+	Listen     []ListenWant  // where HAProxy must listen for clients
 	VirtualIPs []netip.Addr
 	Backends   []BackendWant // one for each service
 	Ports      []int         // of the services
-	Tracks     bool          // keepalived heeds the tracked files
 }
 
 // PackageWant is a package that must be installed.
@@ -65,11 +63,11 @@ func KeepalivedRest(spec *api.LoadBalancerSpec) time.Duration {
 
 // Want says what the spec implies for a host with these facts.
 func Want(spec *api.LoadBalancerSpec, facts render.Facts) (Desired, error) {
-	files, err := render.Files(spec, facts)
+	rendered, err := render.Render(spec, facts)
 	if err != nil {
 		return Desired{}, err
 	}
-	d := Desired{Facts: facts, Files: files}
+	d := Desired{Facts: facts, Files: rendered.Files, Model: rendered.Model}
 	if *spec.Packages.Manage {
 		hold := spec.Packages.Hold
 		d.Packages = []PackageWant{
@@ -81,33 +79,28 @@ func Want(spec *api.LoadBalancerSpec, facts render.Facts) (Desired, error) {
 		}
 	}
 	if *spec.Firewall.Manage {
-		d.Firewall = map[api.Family][]string{}
 		d.Units = append(d.Units, UnitWant{Name: render.FirewallUnit})
-	}
-	for _, f := range files {
-		if f.Kind == render.FirewallRules {
-			d.Firewall[render.FamilyOfRules(f)] = render.ChainRules(f)
-		}
 	}
 	d.Units = append(d.Units,
 		UnitWant{Name: host.HAProxyUnit, Run: true, Config: facts.HAProxyConfig},
 		UnitWant{Name: host.KeepalivedUnit, Run: true, Config: facts.KeepalivedConfig, Rest: KeepalivedRest(spec)})
-	d.Instances, d.Tracks = render.Instances(spec), render.TracksFiles(spec)
 	for _, v := range spec.VirtualIPs {
 		d.VirtualIPs = append(d.VirtualIPs, v.Addr())
 	}
+	for _, f := range d.Model.Frontends {
+		for _, addr := range f.Listen {
+			d.Listen = append(d.Listen, ListenWant{addr, f.Field + ".port"})
+		}
+	}
 	for i, service := range spec.Services {
 		field := fmt.Sprintf("services[%d]", i)
-		for _, addr := range Listen(spec, service) {
-			d.Listen = append(d.Listen, ListenWant{addr, field + ".port"})
-		}
 		d.Ports = append(d.Ports, *service.Port)
-		d.Backends = append(d.Backends, backend(service, field))
+		d.Backends = append(d.Backends, backendWant(service, field))
 	}
 	return d, nil
 }
 
-func backend(service api.Service, field string) BackendWant {
+func backendWant(service api.Service, field string) BackendWant {
 	b := BackendWant{Name: service.Name, Field: field + ".healthCheck", FirstCheck: service.HealthCheck.Interval.D()}
 	if timeout := service.HealthCheck.Timeout; timeout != nil {
 		b.FirstCheck += timeout.D()
@@ -118,30 +111,6 @@ func backend(service api.Service, field string) BackendWant {
 	return b
 }
 
-// Listen is where HAProxy listens for a service.
-func Listen(spec *api.LoadBalancerSpec, service api.Service) []netip.AddrPort {
-	port := uint16(*service.Port)
-	var any4, any6 bool
-	for _, v := range spec.VirtualIPs {
-		any4 = any4 || v.Addr().Is4()
-		any6 = any6 || v.Addr().Is6()
-	}
-	var all []netip.AddrPort
-	for _, bind := range service.Bind {
-		if bind != "*" {
-			all = append(all, netip.AddrPortFrom(netip.MustParseAddr(bind), port))
-			continue
-		}
-		if any4 {
-			all = append(all, netip.AddrPortFrom(netip.IPv4Unspecified(), port))
-		}
-		if any6 {
-			all = append(all, netip.AddrPortFrom(netip.IPv6Unspecified(), port))
-		}
-	}
-	return all
-}
-
 // ApplyRuntimeState changes what is wanted by what only the host can tell: it is drained, or waits for its peer.
 func (d *Desired) ApplyRuntimeState(seen Observed) {
 	d.Units = slices.Clone(d.Units)
@@ -149,7 +118,7 @@ func (d *Desired) ApplyRuntimeState(seen Observed) {
 		unit := &d.Units[i]
 		switch {
 		case unit.Name != host.KeepalivedUnit:
-		case seen.Drained && !d.Tracks:
+		case seen.Drained && !d.Model.Tracks:
 			unit.Run, unit.Out = false, true
 		case seen.Waiting && !d.is(seen.Former):
 			unit.Run = false

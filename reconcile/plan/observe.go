@@ -108,7 +108,7 @@ func (seen *Observed) firewall(ctx context.Context, o host.Observer, d Desired) 
 			return err
 		case toCome: // no program yet, so no rules of ours
 			seen.Firewall[family] = host.Firewall{}
-		case d.Firewall == nil: // nothing is wanted
+		case d.Model.Firewall == nil: // nothing is wanted
 		case family == api.IPv6 && other: // a kernel without IPv6 needs no rules for it
 		default:
 			return err
@@ -146,7 +146,7 @@ func (seen *Observed) units(ctx context.Context, o host.Observer, d Desired) err
 		return err
 	}
 	wants := d.Units
-	if d.Firewall == nil {
+	if d.Model.Firewall == nil {
 		wants = append([]UnitWant{{Name: render.FirewallUnit}}, wants...) // it may be there from a former spec
 	}
 	for _, want := range wants {

@@ -129,7 +129,7 @@ func (p *planner) firewall() {
 		if !known {
 			continue
 		}
-		want, managed := p.d.Firewall[family]
+		want, managed := p.d.Model.Firewall[family]
 		load := firewallChange{family: family, before: have, want: want, remove: !managed}
 		for _, rule := range have.Input {
 			if rule == render.Jump {
@@ -169,14 +169,14 @@ func (p *planner) files() {
 		p.write(writeFile(host.File{Path: f.Path, Exists: true, Data: f.Data, Mode: f.Mode}, have, f.Kind))
 		p.manager = p.manager || f.Kind == render.SystemdUnit
 	}
-	if have := p.o.Files[rcLocal]; have.Exists && p.d.Firewall != nil {
+	if have := p.o.Files[rcLocal]; have.Exists && p.d.Model.Firewall != nil {
 		if rest := withoutOriginal(have.Data, p.d.Ports); len(rest) < len(have.Data) {
 			to := have
 			to.Data = rest
 			p.write(editFile(to, have))
 		}
 	}
-	if unit := p.o.Units[render.FirewallUnit]; p.d.Firewall == nil {
+	if unit := p.o.Units[render.FirewallUnit]; p.d.Model.Firewall == nil {
 		if unit.Enabled() {
 			p.configure(disableUnit(render.FirewallUnit))
 		}

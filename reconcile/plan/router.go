@@ -13,27 +13,14 @@ import (
 // What a virtual router is known by (its id, version, transport …) changes on one host after the other. In between two
 // holders are never far: neither hears the other. So the host that was changed first stays out as long as it hears a
 // peer under the former identity, and joins when that peer says goodbye, to be changed itself.
-const ()
-
 // is says that what was left is wanted again, as after an edit that was taken back.
 func (d Desired) is(f *state.FormerRouter) bool {
 	if f == nil {
 		return false
 	}
-	wanted := d.routers()
 	return !slices.ContainsFunc(f.Identities, func(old render.Identity) bool {
-		return !slices.ContainsFunc(wanted, old.Covers)
+		return !slices.ContainsFunc(d.Model.Routers, old.Covers)
 	})
-}
-
-// routers are the identities of keepalived's instances.
-func (d Desired) routers() []render.Identity {
-	for _, f := range d.Files {
-		if f.Kind == render.KeepalivedConfig {
-			return render.Identities(f.Data)
-		}
-	}
-	return nil
 }
 
 // waiting says whether keepalived is kept out until the peer has changed too. The unit that waits says so, also where
@@ -62,7 +49,7 @@ func (p *planner) router() *state.FormerRouter {
 		return nil
 	}
 	now := p.o.Files[p.d.Facts.KeepalivedConfig]
-	if ids := render.Former(render.Identities(now.Data), p.d.routers(), p.o.Holds); len(ids) > 0 {
+	if ids := render.Former(render.Identities(now.Data), p.d.Model.Routers, p.o.Holds); len(ids) > 0 {
 		return &state.FormerRouter{Interface: p.d.Facts.Interface, Identities: ids}
 	}
 	return nil

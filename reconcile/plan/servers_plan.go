@@ -3,6 +3,7 @@ package plan
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"rlb.dev/rlb-agent/reconcile/host"
 	"rlb.dev/rlb-agent/render"
@@ -23,11 +24,10 @@ func (p *planner) haproxyServers(config string) (steps, tidy []Step, ok bool) {
 		return nil, nil, false
 	}
 	same := string(wanted.Data) == string(installed.Data)
-	if beyondLines(wanted.Data) {
+	if p.d.Model.Defaulted {
 		return nil, nil, same
 	}
-	backends := backendsOf(*wanted)
-	before, alike := linesBefore(*wanted, installed.Data, backends)
+	before, alike := p.linesBefore(*wanted, installed.Data)
 	if !alike && !same {
 		return nil, nil, false
 	}
@@ -35,16 +35,17 @@ func (p *planner) haproxyServers(config string) (steps, tidy []Step, ok bool) {
 	for _, s := range p.o.Servers {
 		running[s.Backend] = append(running[s.Backend], s)
 	}
-	for _, b := range backends {
-		var former map[string]serverLine
+	for _, wanted := range p.d.Model.Backends {
+		b := backend{wanted}
+		var former map[string]render.Server
 		if !same {
-			former = before[b.name]
+			former = before[b.Name]
 		}
-		more, can := b.steps(config, running[b.name], former)
+		more, can := b.steps(config, running[b.Name], former)
 		if !can {
 			return nil, nil, false
 		}
-		steps, tidy = append(steps, more...), append(tidy, b.unused(running[b.name])...)
+		steps, tidy = append(steps, more...), append(tidy, b.unused(running[b.Name])...)
 	}
 	switch {
 	case same && len(steps) == 0:
@@ -66,61 +67,66 @@ func (p *planner) file(path string) *render.File {
 
 // linesBefore are the server lines of the installed file, by backend and name. alike says that all its other lines are
 // those of the wanted one. A backend with lines of the user's own counts among the other lines as a whole.
-func linesBefore(wanted render.File, installed []byte, backends []backendLines) (lines map[string]map[string]serverLine, alike bool) {
-	ours := map[string]bool{}
-	for _, b := range backends {
-		ours[b.name] = len(b.raw) == 0
+func (p *planner) linesBefore(wanted render.File, installed []byte) (before map[string]map[string]render.Server, alike bool) {
+	ours, fields := map[string]bool{}, map[string]bool{}
+	for _, b := range p.d.Model.Backends {
+		if len(b.Raw) == 0 {
+			ours[b.Name] = true
+			fields[b.Field] = true
+		}
 	}
-	_, rest, ok := split(wanted.Data, ours)
-	lines, restBefore, okBefore := split(installed, ours)
-	return lines, ok && okBefore && slices.Equal(rest, restBefore)
+	before, rest, ok := split(installed, ours)
+	return before, ok && slices.Equal(rest, wanted.LinesBut(func(origin string) bool {
+		field, _, ofServer := strings.Cut(origin, ".servers[")
+		return ofServer && fields[field]
+	}))
 }
 
 // steps make the running servers of a backend those of its lines. former are the lines that HAProxy has read, nil
 // where they are these.
-func (b backendLines) steps(config string, running []host.RunningServer, former map[string]serverLine) (steps []Step, ok bool) {
+func (b backend) steps(config string, running []host.RunningServer, former map[string]render.Server) (steps []Step, ok bool) {
 	byName := map[string]host.RunningServer{}
 	for _, have := range running {
 		byName[have.Name] = have
 	}
-	for _, want := range b.servers {
-		have, there := byName[want.name]
-		was, known := former[want.name]
-		if former == nil || len(b.raw) > 0 {
+	for _, want := range b.Servers {
+		have, there := byName[want.Name]
+		was, known := former[want.Name]
+		if former == nil || len(b.Raw) > 0 {
 			was, known = want, true
 		}
 		switch {
-		case b.named(want.name), !there && len(b.raw) > 0: // the user's own lines may do with it as they like
-		case !there && !(b.dynamic() && want.addable()), // it cannot come while HAProxy runs
+		case b.Names(want.Name), !there && len(b.Raw) > 0: // the user's own lines may do with it as they like
+		case !there && !(b.dynamic() && addable(want)), // it cannot come while HAProxy runs
 			there && !known, // one of that name is there, and nobody knows what its line was
-			known && was.rest != want.rest,
-			known && (was.address != want.address || was.port != want.port) && (was.isName() || want.isName()),
-			known && was.weight != want.weight && !b.weighed():
+			known && was.Rest != want.Rest,
+			known && (was.Address != want.Address || was.Port != want.Port) && (was.IsName() || want.IsName()),
+			known && was.Weight != want.Weight && !b.weighed():
 			return nil, false
 		case !there:
-			steps = append(steps, addServer(b.name, config, want))
+			steps = append(steps, addServer(b.Name, config, want))
 		default:
 			if what, commands := b.set(want, have); len(commands) > 0 {
-				steps = append(steps, setServer(b.name, want, have, config, what, commands))
+				steps = append(steps, setServer(b.Name, want, have, config, what, commands))
 			}
 		}
 	}
 	for _, have := range b.unwanted(running) {
 		if have.Admin == host.AdminReady {
-			steps = append(steps, retireServer(b.name, have.Name, config))
+			steps = append(steps, retireServer(b.Name, have.Name, config))
 		}
 	}
 	return steps, true
 }
 
 // unwanted are the running servers that no line names. Those that the user's own lines may bring are not among them.
-func (b backendLines) unwanted(running []host.RunningServer) (all []host.RunningServer) {
+func (b backend) unwanted(running []host.RunningServer) (all []host.RunningServer) {
 	wanted := map[string]bool{}
-	for _, s := range b.servers {
-		wanted[s.name] = true
+	for _, s := range b.Servers {
+		wanted[s.Name] = true
 	}
 	for _, have := range running {
-		if !wanted[have.Name] && len(b.raw) == 0 {
+		if !wanted[have.Name] && len(b.Raw) == 0 {
 			all = append(all, have)
 		}
 	}
@@ -128,10 +134,10 @@ func (b backendLines) unwanted(running []host.RunningServer) (all []host.Running
 }
 
 // unused deletes the unwanted servers whose last connection has ended.
-func (b backendLines) unused(running []host.RunningServer) (steps []Step) {
+func (b backend) unused(running []host.RunningServer) (steps []Step) {
 	for _, have := range b.unwanted(running) {
 		if have.Admin != host.AdminReady && have.Sessions == 0 {
-			steps = append(steps, deleteServer(b.name, have.Name))
+			steps = append(steps, deleteServer(b.Name, have.Name))
 		}
 	}
 	return steps
@@ -139,25 +145,25 @@ func (b backendLines) unused(running []host.RunningServer) (steps []Step) {
 
 // set is what makes a running server what its line says. Its check's verdict is not the agent's business, nor is the
 // address that a DNS name has.
-func (b backendLines) set(want serverLine, have host.RunningServer) (changes, commands []string) {
-	place := b.name + "/" + want.name
+func (b backend) set(want render.Server, have host.RunningServer) (changes, commands []string) {
+	place := b.Name + "/" + want.Name
 	add := func(what, command string, args ...any) {
 		changes, commands = append(changes, what), append(commands, fmt.Sprintf(command, args...))
 	}
-	if addr := want.addr(); addr.IsValid() && have.Addr != addr {
+	if addr := want.Addr(); addr.IsValid() && have.Addr != addr {
 		add(fmt.Sprintf("address %v becomes %v", have.Addr, addr), "set server %s addr %v port %d", place, addr.Addr(), addr.Port())
 	}
 	switch {
-	case have.Weight == want.weight:
+	case have.Weight == want.Weight:
 	case b.weighed():
-		add(fmt.Sprintf("weight %d becomes %d", have.Weight, want.weight), "set server %s weight %d", place, want.weight)
+		add(fmt.Sprintf("weight %d becomes %d", have.Weight, want.Weight), "set server %s weight %d", place, want.Weight)
 	default: // the others know but none and all of the weight that they began with
-		add(fmt.Sprintf("weight %d becomes %d", have.Weight, want.weight), "set server %s weight 100%%", place)
+		add(fmt.Sprintf("weight %d becomes %d", have.Weight, want.Weight), "set server %s weight 100%%", place)
 	}
-	if have.MaxConnections != want.maxconn {
-		add(fmt.Sprintf("most connections %d become %d", have.MaxConnections, want.maxconn), "set maxconn server %s %d", place, want.maxconn)
+	if have.MaxConnections != want.MaxConnections {
+		add(fmt.Sprintf("most connections %d become %d", have.MaxConnections, want.MaxConnections), "set maxconn server %s %d", place, want.MaxConnections)
 	}
-	if have.CheckOff && want.checked() {
+	if have.CheckOff && checked(want) {
 		add("its health check is switched on", "enable health %s", place)
 	}
 	switch have.Admin {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"rlb.dev/rlb-agent/reconcile/host"
+	"rlb.dev/rlb-agent/render"
 )
 
 // runtimeStep changes the running HAProxy by commands of its runtime API, in order, until one is not taken.
@@ -36,9 +37,9 @@ func serverStep(backend, server, config, what string, commands ...string) Step {
 }
 
 // setServer makes a server of the running HAProxy what its line says. Connections that it has stay.
-func setServer(backend string, want serverLine, have host.RunningServer, config string, what, commands []string) Step {
-	s := serverStep(backend, want.name, config, strings.Join(what, ", "), commands...)
-	addr, give := want.addr(), s.Do
+func setServer(backend string, want render.Server, have host.RunningServer, config string, what, commands []string) Step {
+	s := serverStep(backend, want.Name, config, strings.Join(what, ", "), commands...)
+	addr, give := want.Addr(), s.Do
 	if !addr.IsValid() || addr == have.Addr {
 		return s
 	}
@@ -46,7 +47,7 @@ func setServer(backend string, want serverLine, have host.RunningServer, config 
 		if err := give(ctx, t); err != nil {
 			return err
 		}
-		return awaitAddress(ctx, t.Host, backend, want.name, addr)
+		return awaitAddress(ctx, t.Host, backend, want.Name, addr)
 	}
 	return s
 }
@@ -75,8 +76,8 @@ func awaitAddress(ctx context.Context, o host.Observer, backend, server string, 
 }
 
 // addServer brings a new server into the running HAProxy.
-func addServer(backend, config string, line serverLine) Step {
-	return serverStep(backend, line.name, config, "add it, "+line.addr().String(), line.add(backend)...)
+func addServer(backend, config string, line render.Server) Step {
+	return serverStep(backend, line.Name, config, "add it, "+line.Addr().String(), add(backend, line)...)
 }
 
 // retireServer gives a server that is no longer wanted no new connections. Drained and not in maintenance: that would

@@ -11,7 +11,7 @@ import (
 
 	"rlb.dev/rlb-agent/api"
 	"rlb.dev/rlb-agent/reconcile/host"
-	"rlb.dev/rlb-agent/reconcile/plan"
+	"rlb.dev/rlb-agent/render"
 )
 
 // haproxyNow is what HAProxy does at the moment.
@@ -28,7 +28,7 @@ func (r *reading) services(ctx context.Context, s *Status) []trouble {
 	var services []trouble
 	for _, service := range r.spec.Services {
 		status := Service{Name: service.Name, Port: *service.Port, Listening: len(now.listening) > 0, Servers: r.servers(service, now)}
-		for _, l := range plan.Listen(r.spec, service) {
+		for _, l := range render.Listen(r.spec, &service) {
 			status.Listening = status.Listening && slices.Contains(now.listening, l)
 		}
 		s.Services = append(s.Services, status)

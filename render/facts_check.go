@@ -1,0 +1,47 @@
+package render
+
+import (
+	"fmt"
+	"path"
+	"regexp"
+)
+
+var (
+	factInterface = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9._@-]{0,14}$`)
+	factVersion   = regexp.MustCompile(`^[A-Za-z0-9.+:~*?-]{0,128}$`)
+	factPath      = regexp.MustCompile(`^/[A-Za-z0-9/._+@:,=-]+$`)
+)
+
+// check refuses facts that could add a word or a line to a rendered file. They come from flags, from units, from names
+// that others gave to interfaces, and from what an earlier run remembered.
+func (f Facts) check() error {
+	if !factInterface.MatchString(f.Interface) {
+		return fmt.Errorf("cannot use interface %q: must be a name of 1 to 15 letters, digits and ._@-", f.Interface)
+	}
+	for _, v := range []struct {
+		program string
+		version Version
+	}{{"haproxy", f.HAProxyVersion}, {"keepalived", f.KeepalivedVersion}} {
+		if !factVersion.MatchString(string(v.version)) {
+			return fmt.Errorf("cannot use version %q of %s: must be a Debian version", v.version, v.program)
+		}
+	}
+	for _, p := range []struct{ of, path string }{
+		{"haproxy.cfg", f.HAProxyConfig}, {"keepalived.conf", f.KeepalivedConfig}, {"systemctl", f.Systemctl},
+	} {
+		if !factPath.MatchString(p.path) || len(p.path) > 4095 || path.Clean(p.path) != p.path {
+			return fmt.Errorf("cannot use path %q of %s: must be an absolute path of letters, digits and /._+@:,=-", p.path, p.of)
+		}
+	}
+	for _, server := range f.Nameservers {
+		if !server.IsValid() || server.Zone() != "" {
+			return fmt.Errorf("cannot use name server %q: must be an address without a zone", server)
+		}
+	}
+	for _, subnet := range f.Subnets {
+		if !subnet.IsValid() {
+			return fmt.Errorf("cannot use subnet %q of interface %s: must be an address and a prefix length", subnet, f.Interface)
+		}
+	}
+	return nil
+}

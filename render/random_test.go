@@ -25,7 +25,7 @@ ip addr add 192.168.3.241/24 dev eth0
 ip link set eth0 up
 ip link set rlb-peer up
 mkdir -p run/haproxy run/rlb var/lib/rlb etc/rlb
-echo "127.0.0.1 localhost" >/etc/hosts
+echo "127.0.0.1 localhost cp1.example.org" >/etc/hosts
 echo "$1" >` + specgen.CAFile + `
 while read -r seed haproxy keepalived options; do
 	echo "$haproxy" | base64 -d >/etc/haproxy/haproxy.cfg

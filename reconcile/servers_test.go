@@ -121,6 +121,34 @@ func TestAddressesChangeLate(t *testing.T) {
 	}
 }
 
+// The backend that fails open changes with the service's own, and HAProxy then runs what a reload would make it run.
+func TestFailOpenServersChangeWhileHAProxyRuns(t *testing.T) {
+	failOpen := strings.NewReplacer("  port: 9000\n", "  port: 9000\n  failOpen: true\n  sendProxyProtocol: v2\n  healthCheck: {type: https, port: 9009, host: web.example.org}\n")
+	h := installed(t, parse(t, failOpen.Replace(servers)))
+	before := workers(t, h)
+	doc := parse(t, failOpen.Replace(otherServers))
+	result := must(t, h, doc)
+	wantLines(t, "steps", texts(result.Steps), writeCfg,
+		"server new of web"+onServer+"add it, 198.51.100.29:9000",
+		"server a of web"+onServer+"address 198.51.100.21:9000 becomes 198.51.100.31:9001",
+		"server b of web"+onServer+"weight 5 becomes 1",
+		"server d of web"+onServer+"most connections 0 become 7",
+		"server c of web"+onServer+"no new connections, for it is not wanted; it is deleted when its last one has ended",
+		"server new of web:failopen"+onServer+"add it, 198.51.100.29:9000",
+		"server a of web:failopen"+onServer+"address 198.51.100.21:9000 becomes 198.51.100.31:9001",
+		"server b of web:failopen"+onServer+"weight 5 becomes 1",
+		"server d of web:failopen"+onServer+"most connections 0 become 7",
+		"server c of web:failopen"+onServer+"no new connections, for it is not wanted; it is deleted when its last one has ended")
+	if after := workers(t, h); !slices.Equal(before.Current, after.Current) {
+		t.Errorf("HAProxy was reloaded: workers %v became %v", before, after)
+	}
+	quiet(t, h, doc)
+	fresh := installed(t, parse(t, failOpen.Replace(servers)))
+	fresh.Stubborn = "server"
+	must(t, fresh, doc)
+	sameText(t, "the runtime API and a reload", shape(fresh), shape(h))
+}
+
 // A server that still has connections is drained, not put in maintenance, and deleted when they have ended.
 func TestRemovedServerKeepsItsConnections(t *testing.T) {
 	h := installed(t, parse(t, servers))

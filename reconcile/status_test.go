@@ -58,6 +58,24 @@ func wantCondition(t *testing.T, s status.Status, kind, status, reason, words st
 	}
 }
 
+// TestFailOpen: servers that all fail their checks get the connections all the same, and the service's second backend is
+// not shown as more servers. A server that answers with a wrong status is not up either.
+func TestFailOpen(t *testing.T) {
+	doc := parse(t, strings.Replace(spec, "  port: 9000", "  port: 9000\n  failOpen: true", 1))
+	h := installed(t, doc)
+	if s := statusOf(t, h, doc, nil); len(s.Services[0].Servers) != 1 {
+		t.Errorf("servers: %+v", s.Services[0].Servers)
+	}
+	wantCondition(t, statusOf(t, h, doc, nil), "Serving", "True", "StandingBy", "")
+	h.Sick = "198.51.100.21"
+	s := statusOf(t, h, doc, nil)
+	wantCondition(t, s, "Serving", "True", "FailOpen", "service web has no server that is up: new connections go to all of them")
+	wantCondition(t, s, "Ready", "True", "InSyncAndServing", "")
+	if noLB := (host.ServerState{State: "NOLB"}); noLB.Up() {
+		t.Error("NOLB is up")
+	}
+}
+
 // While HAProxy reloads, the worker of before listens: no service is said not to.
 func TestServicesListenDuringAReload(t *testing.T) {
 	doc := parse(t, spec)

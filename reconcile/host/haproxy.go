@@ -54,15 +54,21 @@ type ServerState struct {
 	Backend string    `json:"-"`
 	Name    string    `json:"name"`
 	Address string    `json:"address"`
-	State   string    `json:"state"`            // UP, DOWN, MAINT, "no check" …, HAProxy's own words; UNKNOWN where it does not tell
+	State   string    `json:"state"`            // UP, DOWN, NOLB, MAINT, "no check" …, HAProxy's own words; UNKNOWN where it does not tell
 	Reason  string    `json:"reason,omitempty"` // what the last check found, in words and with HAProxy's code
 	Since   time.Time `json:"since,omitzero"`
 	Checked bool      `json:"-"` // the state is the outcome of a check, or there is no check
 }
 
-// Up says whether the server gets connections.
+// Up says whether the server gets connections. One that answers its check with a wrong status (NOLB) keeps those that it
+// has, and gets no new ones.
 func (s ServerState) Up() bool {
-	return !strings.HasPrefix(s.State, "DOWN") && !strings.HasPrefix(s.State, "MAINT") && s.State != ServerUnknown
+	for _, not := range []string{"DOWN", "NOLB", "MAINT", ServerUnknown} {
+		if strings.HasPrefix(s.State, not) {
+			return false
+		}
+	}
+	return true
 }
 
 // ServerUnknown is the state of a server that HAProxy says nothing of.

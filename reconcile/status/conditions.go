@@ -21,6 +21,9 @@ const (
 // trouble is why a host does not serve: a condition's reason, and its message.
 type trouble struct{ reason, text string }
 
+// failOpen is the reason of a trouble with which clients are served all the same.
+const failOpen = "FailOpen"
+
 // set puts a condition in its place. Its transition time is the last one's as long as the status stays.
 func (s *Status) set(r *reading, c Condition) {
 	c.LastTransitionTime, c.ObservedGeneration = r.now, s.ObservedGeneration
@@ -108,16 +111,19 @@ func (s *Status) serving(problems []trouble) Condition {
 	case s.Role == host.RoleStopped && !s.Drained:
 		problems = append(problems, trouble{"KeepalivedStopped", s.RoleReason})
 	}
-	if len(problems) > 0 {
-		var texts []string
-		for _, p := range problems {
-			texts = append(texts, p.text)
+	var texts []string
+	for _, p := range problems {
+		texts = append(texts, p.text)
+		if c.Reason == "" || c.Reason == failOpen {
+			c.Reason = p.reason
 		}
-		c.Reason, c.Message = problems[0].reason, strings.Join(texts, "; ")
+	}
+	if c.Message = strings.Join(texts, "; "); len(problems) > 0 && c.Reason != failOpen {
 		return c
 	}
 	c.Status = isTrue
 	switch {
+	case c.Reason == failOpen && s.Role != host.RoleUnknown && !s.Drained:
 	case s.HAProxy == nil || s.HAProxy.State == host.HAProxyUnknown:
 		c.Status, c.Reason = isUnknown, "NotSeen"
 	case s.Role == host.RoleUnknown:

@@ -37,13 +37,21 @@ func (r *reading) services(ctx context.Context, s *Status) []trouble {
 		case !status.Listening:
 			services = append(services, trouble{"ServiceNotListening", fmt.Sprintf("service %s does not listen on port %d", service.Name, *service.Port)})
 		case now.answers && !slices.ContainsFunc(status.Servers, host.ServerState.Up):
-			services = append(services, trouble{"NoServerUp", fmt.Sprintf("service %s has no server that is up", service.Name)})
+			services = append(services, noServerUp(service))
 		}
 	}
 	if len(problems) > 0 {
 		return problems // the services follow from it
 	}
 	return services
+}
+
+// noServerUp is a service whose servers all fail their checks. One that fails open goes on with all of them.
+func noServerUp(service api.Service) trouble {
+	if *service.FailOpen {
+		return trouble{failOpen, fmt.Sprintf("service %s has no server that is up: new connections go to all of them (failOpen)", service.Name)}
+	}
+	return trouble{"NoServerUp", fmt.Sprintf("service %s has no server that is up", service.Name)}
 }
 
 // haproxy looks at the processes and asks them.

@@ -19,8 +19,11 @@ import (
 
 	"rlb.dev/rlb-agent/cmd/rlb-agent/export"
 	"rlb.dev/rlb-agent/cmd/rlb-agent/filewatch"
+	"rlb.dev/rlb-agent/reconcile/failover"
 	"rlb.dev/rlb-agent/reconcile/host"
+	"rlb.dev/rlb-agent/reconcile/host/debian"
 	"rlb.dev/rlb-agent/reconcile/plan"
+	"rlb.dev/rlb-agent/reconcile/state"
 	"rlb.dev/rlb-agent/render"
 )
 
@@ -63,8 +66,9 @@ func (a *app) daemon(ctx context.Context) error {
 	notify(daemon.SdNotifyReady)
 	a.by = "the daemon"
 	go a.keepRunFiles(ctx, h)
-	guards, ended := a.startGuards(ctx, h)
+	failover, ended := a.startFailover(ctx, h)
 	defer ended()
+	a.applyRuntimeState(ctx, h, failover)
 	defer a.startExport(ctx, h)()
 	k := keeper{app: a, host: h, source: a.trustedSpec, step: alive.step, watch: func(look plan.Look) { files.Set(watched(a.spec, look)...) }}
 	k.remember(ctx)
@@ -76,7 +80,7 @@ func (a *app) daemon(ctx context.Context) error {
 		if !why.edited(a.spec) {
 			seen.judge(why.seen, k.drift.Found > found)
 		}
-		guards.heed(ctx)
+		a.applyRuntimeState(ctx, h, failover)
 		why = k.wait(ctx, jitter(pause), seen, hangup, alive)
 		if ctx.Err() != nil {
 			notify(daemon.SdNotifyStopping)
@@ -88,6 +92,30 @@ func (a *app) daemon(ctx context.Context) error {
 			notify(daemon.SdNotifyReady)
 		}
 	}
+}
+
+// startFailover begins to watch over the virtual IPs. It ends with ctx, and wait is for that.
+func (a *app) startFailover(ctx context.Context, h *debian.Host) (f *failover.Failover, wait func()) {
+	f = failover.New(failover.Config{Host: h, Log: a.log, Publish: func(ctx context.Context, r state.GuardRecord) error { return r.Write(ctx, h) }})
+	tracked := filewatch.New(a.log, func(string) { f.TrackedFileChanged() })
+	tracked.Set(render.FaultFile)
+	var all sync.WaitGroup
+	all.Go(func() { f.Run(ctx) })
+	all.Go(func() { tracked.Run(ctx) })
+	return f, all.Wait
+}
+
+// applyRuntimeState tells failover which spec is in force now.
+func (a *app) applyRuntimeState(ctx context.Context, h *debian.Host, f *failover.Failover) {
+	force, err := state.ReadInForce(ctx, h)
+	if err != nil {
+		a.log.Warn("cannot read which spec is in force: " + err.Error())
+		return
+	}
+	if force == nil {
+		force = new(state.InForce)
+	}
+	f.ApplyRuntimeState(ctx, *force)
 }
 
 // startExport begins to show this host, as the spec in force says. It ends with ctx, and wait is for that.

@@ -1,4 +1,4 @@
-package guard
+package failover
 
 import (
 	"bytes"
@@ -9,13 +9,13 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"rlb.dev/rlb-agent/reconcile/host"
 	"rlb.dev/rlb-agent/reconcile/state"
+	"rlb.dev/rlb-agent/render"
 )
 
 const (
@@ -30,118 +30,158 @@ var (
 	vip6 = netip.MustParsePrefix("2001:db8::100/128")
 	own  = netip.MustParsePrefix("198.51.100.11/24")
 	peer = netip.MustParseAddr("198.51.100.12")
+
+	identities = []render.Identity{{RouterID: 100}}
 )
 
-// site is a holder in a bubble of its own time, on a host and a network that tests set.
+// site is an ownership in a bubble of its own time, on a host and a network that tests set.
 type site struct {
-	t        *testing.T
-	turns    sync.Mutex
-	force    chan state.InForce
-	units    chan string
-	moved    chan struct{}
-	addrs    []netip.Prefix
-	role     host.Role
-	roles    int   // times it was asked for
-	mute     error // of Role
-	kills    int
-	others   map[netip.Addr]string // who else answers
-	asked    int
-	passes   bool  // VRRP of others, to keepalived here
-	looks    int   // times it was asked for
-	broken   error // of Remove
-	deafness error // of Passes
-	claimed  func(reminder bool)
-	said     []netip.Addr // announced
-	minded   []string     // reminded
-	told     []Conflict
-	log      bytes.Buffer
+	Host // what is not asked for
+	stage
+	t         *testing.T
+	ownership *ownership
+	addrs     []netip.Prefix
+	role      host.Role
+	roles     int   // times it was asked for
+	mute      error // of VRRP
+	kills     int
+	others    map[netip.Addr]string // who else answers
+	asked     int
+	passes    bool  // VRRP of others, to keepalived here
+	looks     int   // times it was asked for
+	broken    error // of RemoveAddress
+	deafness  error // of AdvertsPass
+	claimed   func(toUsAlone bool)
+	announced []netip.Addr
+	requested []string // gratuitous ARP
+	told      []conflict
+	log       bytes.Buffer
+}
+
+func (s *site) Interfaces(context.Context) ([]host.Interface, error) {
+	s.Lock()
+	defer s.Unlock()
+	return []host.Interface{{Name: "lo", Prefixes: []netip.Prefix{vip}}, {Name: "eth0", Prefixes: slices.Clone(s.addrs)}}, nil
+}
+
+func (s *site) RemoveAddress(_ context.Context, iface string, p netip.Prefix) error {
+	s.Lock()
+	defer s.Unlock()
+	if iface != "eth0" {
+		s.t.Errorf("removes an address of %s", iface)
+	}
+	if s.broken == nil {
+		s.addrs = slices.DeleteFunc(s.addrs, func(have netip.Prefix) bool { return have == p })
+	}
+	return s.broken
+}
+
+func (s *site) Unit(context.Context, string) (host.Unit, error) {
+	s.Lock()
+	defer s.Unlock()
+	if s.role == host.RoleStopped {
+		return host.Unit{ActiveState: "inactive"}, nil
+	}
+	return host.Unit{ActiveState: "active", MainPID: 1}, nil
+}
+
+func (s *site) VRRP(context.Context, int) ([]host.Instance, error) {
+	s.Lock()
+	defer s.Unlock()
+	s.roles++
+	return []host.Instance{{Role: s.role}}, s.mute
+}
+
+func (s *site) KillUnit(context.Context, string) error {
+	s.do(func() { s.kills++ })
+	return nil
+}
+
+func (s *site) MAC(string) (string, error) { return ownMAC, nil }
+
+func (s *site) Neighbours(_ context.Context, _ string, asked []netip.Addr) (map[netip.Addr]string, error) {
+	found := map[netip.Addr]string{}
+	s.do(func() {
+		s.asked++
+		for _, addr := range asked {
+			if mac := s.others[addr]; mac != "" {
+				found[addr] = mac
+			}
+		}
+	})
+	if len(found) < len(asked) {
+		time.Sleep(neighbourTime)
+	}
+	return found, nil
+}
+
+func (s *site) AdvertsPass(ctx context.Context, iface string, ids []render.Identity) (bool, error) {
+	var passes bool
+	var err error
+	s.do(func() { s.looks++; passes, err = s.passes, s.deafness })
+	if iface != "eth0" || !slices.Equal(ids, identities) {
+		s.t.Errorf("listens on %s for %v", iface, ids)
+	}
+	if !passes {
+		select {
+		case <-ctx.Done():
+		case <-time.After(takeover + 49*time.Millisecond):
+		}
+	}
+	return passes, err
+}
+
+func (s *site) WatchHolders(ctx context.Context, _ string, _ []netip.Addr, claimed func(toUsAlone bool)) error {
+	s.do(func() { s.claimed = claimed })
+	<-ctx.Done()
+	s.do(func() { s.claimed = nil })
+	return nil
+}
+
+func (s *site) Announce(_ string, addr netip.Addr) error {
+	s.Lock()
+	defer s.Unlock()
+	s.announced = append(s.announced, addr)
+	return nil
+}
+
+func (s *site) AnnounceTo(_ string, addr netip.Addr, mac string) error {
+	s.Lock()
+	defer s.Unlock()
+	s.requested = append(s.requested, addr.String()+" at "+mac)
+	return nil
 }
 
 func holding(t *testing.T, do func(*site)) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
-		s := &site{
-			t: t, force: make(chan state.InForce), units: make(chan string), moved: make(chan struct{}),
-			addrs: []netip.Prefix{own}, role: host.RoleBackup, others: map[netip.Addr]string{peer: highMAC},
-		}
-		h := Holder{
-			Addresses: func(_ context.Context, iface string) ([]netip.Prefix, error) {
-				s.turn()
-				if iface != "eth0" {
-					t.Errorf("looks at %s", iface)
-				}
-				return slices.Clone(s.addrs), nil
-			},
-			Remove: func(_ context.Context, _ string, p netip.Prefix) error {
-				s.turn()
-				if s.broken == nil {
-					s.addrs = slices.DeleteFunc(s.addrs, func(have netip.Prefix) bool { return have == p })
-				}
-				return s.broken
-			},
-			Role: func(context.Context) (host.Role, error) { s.turn(); s.roles++; return s.role, s.mute },
-			Kill: func(context.Context) error { s.turn(); s.kills++; return nil },
-			MAC:  func(string) (string, error) { return ownMAC, nil },
-			Neighbours: func(_ context.Context, _ string, asked []netip.Addr) (map[netip.Addr]string, error) {
-				s.turns.Lock()
-				s.asked++
-				s.turns.Unlock()
-				found := map[netip.Addr]string{}
-				for _, addr := range asked {
-					if mac := s.others[addr]; mac != "" {
-						found[addr] = mac
-					}
-				}
-				if len(found) < len(asked) {
-					time.Sleep(neighbourTime)
-				}
-				return found, nil
-			},
-			Passes: func(ctx context.Context, f state.InForce) (bool, error) {
-				s.turns.Lock()
-				s.looks++
-				passes := s.passes
-				s.turns.Unlock()
-				if f.Interface != "eth0" {
-					t.Errorf("listens on %s", f.Interface)
-				}
-				if !passes {
-					select {
-					case <-ctx.Done():
-					case <-time.After(takeover + 49*time.Millisecond):
-					}
-				}
-				return passes, s.deafness
-			},
-			Watch: func(ctx context.Context, _ string, _ []netip.Addr, claimed func(reminder bool)) error {
-				s.turn()
-				s.claimed = claimed
-				<-ctx.Done()
-				s.claimed = nil
-				return nil
-			},
-			Announce: func(_ string, addr netip.Addr) error { s.said = append(s.said, addr); return nil },
-			Remind: func(_ string, addr netip.Addr, mac string) error {
-				s.turns.Lock()
-				defer s.turns.Unlock()
-				s.minded = append(s.minded, addr.String()+" at "+mac)
-				return nil
-			},
-			Tell: func(_ context.Context, c Conflict) { s.turn(); s.told = append(s.told, c) },
-			Log:  slog.New(slog.NewTextHandler(&s.log, nil)),
-		}
+		s := &site{t: t, addrs: []netip.Prefix{own}, role: host.RoleBackup, others: map[netip.Addr]string{peer: highMAC}}
+		conflicts := make(chan conflict)
+		s.ownership = newOwnership(s, conflicts, slog.New(slog.NewTextHandler(locked{&s.stage, &s.log}, nil)))
 		ended := make(chan bool)
-		go func() { h.Run(ctx, s.force, s.units, s.moved); close(ended) }()
-		s.heed(true)
-		s.units <- "active"
+		go func() { s.ownership.run(ctx); close(ended) }()
+		go func() {
+			for {
+				select {
+				case c := <-conflicts:
+					s.do(func() { s.told = append(s.told, c) })
+				case <-ctx.Done():
+					return
+				}
+			}
+		}()
+		s.Lock()
+		s.force(true)
+		s.unit("active")
 		s.after(time.Second)
 		do(s)
+		s.Unlock()
 		cancel()
 		<-ended
 	})
 }
 
-// master is a holder on the host that is master, with nobody else there but the peer.
+// master is an ownership on the host that is master, with nobody else there but the peer.
 func master(t *testing.T, do func(*site)) {
 	holding(t, func(s *site) {
 		s.role = host.RoleMaster
@@ -151,26 +191,22 @@ func master(t *testing.T, do func(*site)) {
 	})
 }
 
-func (s *site) heed(tracks bool) {
-	s.force <- state.InForce{
+func (s *site) force(tracks bool) {
+	give(&s.stage, s.ownership.force, state.InForce{
 		Interface: "eth0", VirtualIPs: []netip.Addr{vip.Addr(), vip6.Addr()}, Peers: []netip.Addr{peer}, Tracks: tracks, Takeover: takeover,
-	}
+		Identities: identities,
+	})
 }
+
+func (s *site) unit(state string) { give(&s.stage, s.ownership.units, state) }
 
 // after lets time pass.
-func (s *site) after(d time.Duration) { s.turn(); time.Sleep(d); synctest.Wait() }
-
-// turn tells the race detector that the test and the holder take turns.
-func (s *site) turn() {
-	s.turns.Lock()
-	defer s.turns.Unlock()
-}
+func (s *site) after(d time.Duration) { s.pass(d) }
 
 // hold puts virtual IPs on the interface, and no others.
 func (s *site) hold(vips ...netip.Prefix) {
 	s.addrs = append([]netip.Prefix{own}, vips...)
-	s.moved <- struct{}{}
-	synctest.Wait()
+	give(&s.stage, s.ownership.moved, struct{}{})
 }
 
 func (s *site) wantHeld(want ...netip.Prefix) {
@@ -186,15 +222,9 @@ func (s *site) wantTold(yield bool, words string) {
 	if len(s.told) == 0 {
 		s.t.Fatal("nothing was told")
 	}
-	if last := s.told[len(s.told)-1]; last.Yield != yield || !strings.Contains(last.Text, words) || words == "" && last.Text != "" {
+	if last := s.told[len(s.told)-1]; last.standDown != yield || !strings.Contains(last.text, words) || words == "" && last.text != "" {
 		s.t.Errorf("told %+v, want %q", last, words)
 	}
-}
-
-func (s *site) reminded() []string {
-	s.turns.Lock()
-	defer s.turns.Unlock()
-	return s.minded
 }
 
 func (s *site) lines() int { return strings.Count(s.log.String(), "\n") }
@@ -206,23 +236,23 @@ func TestReminds(t *testing.T) {
 		s.others[vip.Addr()], s.role = highMAC, host.RoleBackup
 		s.hold()
 		s.after(time.Second)
-		if want := []string{vip.Addr().String() + " at " + highMAC}; !slices.Equal(s.reminded(), want) {
-			t.Errorf("reminded %v, want %v", s.minded, want)
+		if want := []string{vip.Addr().String() + " at " + highMAC}; !slices.Equal(s.requested, want) {
+			t.Errorf("requested %v, want %v", s.requested, want)
 		}
-		s.moved <- struct{}{} // not again
+		give(&s.stage, s.ownership.moved, struct{}{}) // not again
 		s.after(time.Second)
-		if len(s.reminded()) != 1 {
-			t.Errorf("reminded %v", s.minded)
+		if len(s.requested) != 1 {
+			t.Errorf("requested %v", s.requested)
 		}
 	})
 	master(t, func(s *site) { // one that goes for good leaves it to keepalived
 		s.others[vip.Addr()] = highMAC
-		s.units <- "deactivating"
+		s.unit("deactivating")
 		s.after(0)
 		s.hold()
 		s.after(time.Second)
-		if len(s.reminded()) != 0 {
-			t.Errorf("reminded %v", s.minded)
+		if len(s.requested) != 0 {
+			t.Errorf("requested %v", s.requested)
 		}
 	})
 }
@@ -232,30 +262,30 @@ func TestOrphan(t *testing.T) {
 	for _, state := range []string{"failed", "inactive", "activating"} {
 		master(t, func(s *site) {
 			s.hold(vip, vip6)
-			s.units <- state
-			s.after(takeover + restartTime - time.Millisecond)
+			s.unit(state)
+			s.after(takeover + 200*time.Millisecond) // in which systemd starts it
 			s.wantHeld(vip, vip6)
-			s.units <- "activating" // which is no new chance
-			s.after(time.Millisecond)
+			s.unit("activating") // which is no new chance
+			s.after(100 * time.Millisecond)
 			s.wantHeld()
-			if s.lines() != 1 || !strings.Contains(s.log.String(), "took 198.51.100.100, 2001:db8::100 off eth0: keepalived is not running") {
+			if s.lines() != 1 || !strings.Contains(s.log.String(), "removed 198.51.100.100, 2001:db8::100 from eth0: keepalived does not run") {
 				t.Error(s.log.String())
 			}
 		})
 	}
 	master(t, func(s *site) {
-		s.units <- "failed"
+		s.unit("failed")
 		s.after(takeover)
 		s.claimed(false) // the peer has taken over
 		s.after(0)
 		s.wantHeld()
 	})
 	master(t, func(s *site) {
-		s.units <- "activating"
+		s.unit("activating")
 		s.after(takeover)
-		s.units <- "active"
+		s.unit("active")
 		s.after(time.Minute)
-		s.units <- "deactivating" // it takes them off itself
+		s.unit("deactivating") // it takes them off itself
 		s.after(time.Minute)
 		s.wantHeld(vip)
 	})
@@ -267,9 +297,9 @@ func TestStray(t *testing.T) {
 		holding(t, func(s *site) {
 			s.role = role
 			s.hold(vip)
-			s.after(settleTime + secondLook - time.Millisecond)
+			s.after(200 * time.Millisecond) // a change takes that long
 			s.wantHeld(vip)
-			s.after(time.Millisecond)
+			s.after(100 * time.Millisecond)
 			s.wantHeld()
 			if s.lines() != 1 || !strings.Contains(s.log.String(), "keepalived is "+string(role)) {
 				t.Error(s.log.String())
@@ -279,7 +309,7 @@ func TestStray(t *testing.T) {
 	for _, role := range []host.Role{host.RoleMaster, host.RoleUnknown, host.RoleStopped} {
 		holding(t, func(s *site) {
 			s.hold(vip)
-			s.after(settleTime + secondLook/2)
+			s.after(200 * time.Millisecond)
 			s.role = role
 			s.after(5 * time.Minute)
 			s.wantHeld(vip)
@@ -287,8 +317,8 @@ func TestStray(t *testing.T) {
 				t.Errorf("%s: asked %d times", role, s.roles)
 			}
 			s.role = host.RoleBackup // a while later, noticed with the next round
-			s.heed(true)
-			s.after(settleTime + secondLook)
+			s.force(true)
+			s.after(300 * time.Millisecond)
 			s.wantHeld()
 		})
 	}
@@ -316,7 +346,7 @@ func TestAtPeace(t *testing.T) {
 			s.after(time.Hour)
 			s.hold(tt.held...) // an event that changed nothing here
 			s.after(time.Second)
-			if s.roles != roles || s.asked != asked || len(s.told)+len(s.said)+s.lines() > 0 || (s.claimed == nil) != (tt.held == nil) {
+			if s.roles != roles || s.asked != asked || len(s.told)+len(s.announced)+s.lines() > 0 || (s.claimed == nil) != (tt.held == nil) {
 				t.Errorf("%s: %+v", tt.role, s)
 			}
 		})
@@ -358,7 +388,7 @@ func TestStay(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			master(t, func(s *site) {
-				s.heed(tt.tracks)
+				s.force(tt.tracks)
 				s.after(2 * time.Second)
 				s.others[vip.Addr()] = tt.other
 				if tt.name != "stranger" {
@@ -367,7 +397,7 @@ func TestStay(t *testing.T) {
 				s.claimed(false)
 				s.after(700 * time.Millisecond)
 				s.wantTold(false, tt.words)
-				said := len(s.said)
+				said := len(s.announced)
 				if said == 0 {
 					t.Error("not announced")
 				}
@@ -375,13 +405,13 @@ func TestStay(t *testing.T) {
 				if n := s.asked; n > 100 {
 					t.Errorf("asked %d times", n)
 				}
-				if len(s.told) != 1 || s.lines() != 1 || len(s.said) <= said {
-					t.Errorf("told %v, announced %d times", s.told, len(s.said))
+				if len(s.told) != 1 || s.lines() != 1 || len(s.announced) <= said {
+					t.Errorf("told %v, announced %d times", s.told, len(s.announced))
 				}
-				said = len(s.said)
+				said = len(s.announced)
 				delete(s.others, vip.Addr())
-				s.after(2 * lastRecall)
-				if s.wantTold(false, ""); len(s.said) != said+1 {
+				s.after(2 * time.Minute)
+				if s.wantTold(false, ""); len(s.announced) != said+1 {
 					t.Error("its end was not announced to those who believed the other")
 				}
 				s.wantHeld(vip)
@@ -401,12 +431,12 @@ func TestHangs(t *testing.T) {
 		if s.after(takeover); s.kills != 1 {
 			t.Errorf("killed %d times", s.kills)
 		}
-		s.units <- "failed"
+		s.unit("failed")
 		s.after(0)
 		s.wantHeld()
 	})
 	for name, do := range map[string]func(s *site){
-		"one whose spec tracks nothing": func(s *site) { s.heed(false) },
+		"one whose spec tracks nothing": func(s *site) { s.force(false) },
 		"a stranger has the address":    func(s *site) { s.others[peer] = lowMAC },
 	} {
 		master(t, func(s *site) {
@@ -441,21 +471,21 @@ func TestNoConflict(t *testing.T) {
 		s.role = host.RoleBackup
 		s.hold()
 		s.after(time.Minute)
-		if len(s.told)+len(s.said)+s.lines() > 0 {
+		if len(s.told)+len(s.announced)+s.lines() > 0 {
 			t.Errorf("%+v", s)
 		}
 	})
 	master(t, func(s *site) { // the other one gave way
 		s.claimed(false)
 		s.after(time.Minute)
-		if len(s.told) > 0 || !slices.Equal(s.said, []netip.Addr{vip.Addr()}) {
+		if len(s.told) > 0 || !slices.Equal(s.announced, []netip.Addr{vip.Addr()}) {
 			t.Errorf("%+v", s)
 		}
 	})
 	master(t, func(s *site) { // the other one gave way, and says so
 		s.claimed(true)
-		if s.after(0); !slices.Equal(s.said, []netip.Addr{vip.Addr()}) {
-			t.Errorf("announced %v", s.said)
+		if s.after(0); !slices.Equal(s.announced, []netip.Addr{vip.Addr()}) {
+			t.Errorf("announced %v", s.announced)
 		}
 		if s.after(time.Minute); len(s.told) > 0 {
 			t.Errorf("told %v", s.told)
@@ -464,16 +494,16 @@ func TestNoConflict(t *testing.T) {
 		s.others[vip.Addr()] = highMAC
 		s.claimed(false)
 		s.after(takeover) // asked, and answered
-		said := len(s.said)
+		said := len(s.announced)
 		s.claimed(true) // the same answer
-		if s.after(0); s.asked == asked || len(s.said) != said {
-			t.Errorf("announced for an answer: asked %d times, announced %d", s.asked-asked, len(s.said)-said)
+		if s.after(0); s.asked == asked || len(s.announced) != said {
+			t.Errorf("announced for an answer: asked %d times, announced %d", s.asked-asked, len(s.announced)-said)
 		}
 	})
 	master(t, func(s *site) { // it is about to go: a keepalived that was killed
 		s.others[vip.Addr()] = highMAC
 		s.claimed(false)
-		s.after(takeover + secondLook/2)
+		s.after(takeover + 50*time.Millisecond)
 		delete(s.others, vip.Addr())
 		s.after(time.Minute)
 		if len(s.told)+s.lines() > 0 {

@@ -28,7 +28,7 @@ func TestTheRulesAreExplained(t *testing.T) {
 // chain is the order of our packages. A package may import those before it, never those after it.
 var chain = []string{
 	"api", "render", "reconcile/backoff", "reconcile/host", "reconcile/state", "reconcile/plan", "reconcile", "reconcile/status", "reconcile/failover",
-	"cmd/rlb-agent/filewatch", "cmd/rlb-agent/export", "cmd/rlb-agent/manual", "cmd/rlb-agent",
+	"cmd/rlb-agent/filewatch", "cmd/rlb-agent/export", "cmd/rlb-agent/daemon", "cmd/rlb-agent/manual", "cmd/rlb-agent",
 }
 
 // ends are packages that stand beside the chain: they import what is named here, and only cmd/rlb-agent and tests
@@ -50,6 +50,7 @@ var foreign = map[string][]string{
 	"reconcile/host/link":     {"github.com/jsimonetti/rtnetlink/v2", "github.com/mdlayher/netlink", "golang.org/x/net/bpf", "golang.org/x/sys/"},
 	"cmd/rlb-agent/filewatch": {"github.com/fsnotify/fsnotify"},
 	"cmd/rlb-agent/export":    {"github.com/google/renameio/", "golang.org/x/sys/"},
+	"cmd/rlb-agent/daemon":    {"github.com/coreos/go-systemd/", "golang.org/x/sys/"},
 	"cmd/rlb-agent": {"github.com/coreos/go-systemd/", "github.com/spf13/cobra", "github.com/spf13/pflag",
 		"sigs.k8s.io/yaml", "sigs.k8s.io/json", "golang.org/x/sys/"},
 }

@@ -1,4 +1,4 @@
-package main
+package daemon
 
 import (
 	"context"
@@ -18,26 +18,26 @@ type turn struct {
 	at     time.Time
 }
 
-// notYet is how long to wait with an edit, so that of two hosts which get it at the same time the standby is changed
+// afterStandby is how long to wait with an edit, so that of two hosts which get it at the same time the standby is changed
 // first: what goes wrong then goes wrong where nobody is served. Edits of other things, and who asks, do not wait.
-func (k *keeper) notYet(ctx context.Context, why cause, doc *api.Document) time.Duration {
+func (l *loop) afterStandby(ctx context.Context, why cause, doc *api.Document) time.Duration {
 	if why.asked || why.started {
 		return 0
 	}
-	if k.turn.digest == doc.Digest {
-		return max(0, time.Until(k.turn.at))
+	if l.turn.digest == doc.Digest {
+		return max(0, time.Until(l.turn.at))
 	}
-	in, err := state.ReadInForce(ctx, k.host)
+	in, err := state.ReadInForce(ctx, l.host)
 	if err != nil || in == nil {
 		return 0
 	}
-	if held, err := in.Held(ctx, k.host); err != nil || !held {
+	if held, err := in.Held(ctx, l.host); err != nil || !held {
 		return 0
 	}
-	look, err := plan.FactFinder{Observer: k.host}.Look(ctx, &doc.Spec)
+	look, err := plan.FactFinder{Observer: l.host}.Look(ctx, &doc.Spec)
 	if err != nil || !look.ChangesRouter() {
 		return 0
 	}
-	k.turn = turn{doc.Digest, time.Now().Add(standbyFirst)}
+	l.turn = turn{doc.Digest, time.Now().Add(standbyFirst)}
 	return standbyFirst
 }

@@ -1,7 +1,8 @@
-package main
+package daemon
 
 import (
 	"context"
+	"log/slog"
 	"time"
 
 	"rlb.dev/rlb-agent/cmd/rlb-agent/filewatch"
@@ -13,9 +14,9 @@ import (
 const runFilesQuiet = 50 * time.Millisecond
 
 // keepRunFiles restores the files under /run/rlb that somebody removes or garbles, until ctx ends.
-func (a *app) keepRunFiles(ctx context.Context, h host.Host) {
+func keepRunFiles(ctx context.Context, h host.Host, report *reporter, log *slog.Logger) {
 	changed := make(chan struct{}, 1)
-	watch := filewatch.New(a.log, func(string) {
+	watch := filewatch.New(log, func(string) {
 		select {
 		case changed <- struct{}{}:
 		default:
@@ -23,7 +24,7 @@ func (a *app) keepRunFiles(ctx context.Context, h host.Host) {
 	})
 	watch.Set(state.DerivedFiles()...)
 	go watch.Run(ctx)
-	mirror := state.Mirror{Host: h, Log: a.log}
+	mirror := state.Mirror{Host: h, Log: log}
 	for {
 		select {
 		case <-ctx.Done():
@@ -34,8 +35,8 @@ func (a *app) keepRunFiles(ctx context.Context, h host.Host) {
 		if !mirror.Look(ctx) {
 			continue
 		}
-		if err := a.statusFile.restore(ctx, h); err != nil && ctx.Err() == nil {
-			a.log.Warn("cannot restore the status", "err", err)
+		if err := report.restore(ctx); err != nil && ctx.Err() == nil {
+			log.Warn("cannot restore the status", "err", err)
 		}
 	}
 }

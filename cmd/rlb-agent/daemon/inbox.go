@@ -1,4 +1,4 @@
-package main
+package daemon
 
 import (
 	"context"
@@ -7,7 +7,7 @@ import (
 	"sync"
 	"time"
 
-	"rlb.dev/rlb-agent/cmd/rlb-agent/filewatch"
+	"rlb.dev/rlb-agent/reconcile/backoff"
 )
 
 // How long the daemon waits until what it saw is over: a look in the middle of an edit would find half of it. The
@@ -19,46 +19,42 @@ const (
 	longestWait = 500 * time.Millisecond // for changes of the host
 )
 
-// What changes all the time and is never wrong, as rules do where containers come and go, is listened to less: each
-// look in vain makes the pause until the next one longer.
-const (
-	firstCalm = 250 * time.Millisecond
-	lastCalm  = 5 * time.Second
-	calmOver  = 30 * time.Second // after so long without a look in vain
-)
-
-// inbox collects what was seen to change, until the loop takes it. Who puts something in never waits.
-type inbox struct {
-	mu   sync.Mutex
-	seen map[string]time.Time // when it was seen last
-	calm map[string]calm      // what was looked at in vain
-	bell chan struct{}
+// newQuietPeriod is for what changes all the time and never makes this host differ from the spec, as rules do where
+// containers come and go: each look in vain makes the pause until the next one longer.
+func newQuietPeriod() *quietPeriod {
+	return &quietPeriod{Backoff: backoff.Backoff{First: 250 * time.Millisecond, Most: 5 * time.Second, Quiet: 30 * time.Second}}
 }
 
-// calm is a pause, and the look in vain after which it began. It rings at its end if something comes meanwhile.
-type calm struct {
-	pause time.Duration
-	began time.Time
+// quietPeriod is the pause after a look in vain. The bell rings at its end if something comes meanwhile.
+type quietPeriod struct {
+	backoff.Backoff
 	rings bool
 }
 
-func newInbox() *inbox {
-	return &inbox{seen: map[string]time.Time{}, calm: map[string]calm{}, bell: make(chan struct{}, 1)}
+// inbox collects what was seen to change, until the loop takes it. Who puts something in never waits.
+type inbox struct {
+	spec string // path of the spec file
+
+	mu    sync.Mutex
+	seen  map[string]time.Time    // when it was seen last
+	quiet map[string]*quietPeriod // what was looked at in vain
+	bell  chan struct{}
+}
+
+func newInbox(spec string) *inbox {
+	return &inbox{spec: spec, seen: map[string]time.Time{}, quiet: map[string]*quietPeriod{}, bell: make(chan struct{}, 1)}
 }
 
 func (b *inbox) put(what string) {
-	now := time.Now()
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.seen[what] = now
-	c := b.calm[what]
-	switch left := c.began.Add(c.pause).Sub(now); {
-	case left <= 0:
+	b.seen[what] = time.Now()
+	switch q := b.quiet[what]; {
+	case q == nil || q.Left() == 0:
 		b.ring()
-	case !c.rings:
-		c.rings = true
-		b.calm[what] = c
-		time.AfterFunc(left, b.ring)
+	case !q.rings:
+		q.rings = true
+		time.AfterFunc(q.Left(), b.ring)
 	}
 }
 
@@ -73,17 +69,16 @@ func (b *inbox) ring() {
 func (b *inbox) judge(seen []string, right bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	now := time.Now()
 	for _, what := range seen {
-		last := b.calm[what]
-		switch {
-		case right:
-			delete(b.calm, what)
-		case now.Sub(last.began) > calmOver:
-			b.calm[what] = calm{pause: firstCalm, began: now}
-		default:
-			b.calm[what] = calm{pause: min(2*last.pause, lastCalm), began: now}
+		if right {
+			delete(b.quiet, what)
+			continue
 		}
+		if b.quiet[what] == nil {
+			b.quiet[what] = newQuietPeriod()
+		}
+		b.quiet[what].rings = false
+		b.quiet[what].Next()
 	}
 }
 
@@ -108,26 +103,30 @@ func (b *inbox) any(news func(what string, at time.Time) bool) bool {
 	defer b.mu.Unlock()
 	maps.DeleteFunc(b.seen, func(what string, at time.Time) bool { return !news(what, at) })
 	for what := range b.seen {
-		if c := b.calm[what]; time.Since(c.began) >= c.pause {
+		if q := b.quiet[what]; q == nil || q.Left() == 0 {
 			return true
 		}
 	}
 	return false
 }
 
-func (b *inbox) has(what string) bool {
+func (b *inbox) edited() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	_, has := b.seen[what]
-	return has
+	for what := range b.seen {
+		if isSpec(what, b.spec) {
+			return true
+		}
+	}
+	return false
 }
 
 // settle waits until nothing was put in for a while, at most for the longest time of an edit if the spec is in it.
-func (b *inbox) settle(ctx context.Context, spec string) {
+func (b *inbox) settle(ctx context.Context) {
 	began := time.Now()
 	for ctx.Err() == nil {
 		quiet, longest := quietHost, longestWait
-		if b.has(spec) || b.has(filewatch.LookedUp) {
+		if b.edited() {
 			quiet, longest = quietTime, longestEdit
 		}
 		left := min(quiet, longest-time.Since(began))

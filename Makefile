@@ -1,8 +1,7 @@
 # make demo and make test do all of their own set-up on a Debian machine with Go.
 
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
-# Size counts more than speed here: without inlining the binary is a tenth smaller, and packed functions save 2 %.
-BUILD = CGO_ENABLED=0 go build -buildvcs=false -trimpath -gcflags=all=-l -ldflags "-s -w -funcalign=8 -X main.version=$(VERSION)"
+BUILD = CGO_ENABLED=0 go build -buildvcs=false -trimpath -ldflags "-s -w -X main.version=$(VERSION)"
 BIN = bin/rlb-agent
 DESTDIR ?=
 AS_ROOT = $(if $(filter 0,$(shell id -u)),env,sudo --preserve-env=RLB_LAB,RLB_REQUIRE,RLB_AGENT,RLB_AGENT_FAULTS)

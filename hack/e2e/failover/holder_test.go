@@ -27,63 +27,48 @@ func holds(w *e2e.World, what string, seen pair.Holding, two, none time.Duration
 	}
 }
 
+// killed kills keepalived, or a part of it, on the active host: it holds the virtual IP until the standby does.
+func killed(w *e2e.World, active, standby *e2e.Host, script string) {
+	w.Judge("killed", func() (lab.Report, error) {
+		active, standby = w.Roles(active, standby)
+		var seen pair.Holding
+		report := w.Probe(0, func() {
+			seen = w.HoldersDuring(active, standby, func() {
+				active.Shell(script)
+				time.Sleep(time.Second)
+			})
+		})
+		if !standby.Active() {
+			w.Error("its peer did not take over")
+		}
+		w.Eventually("both are well", 5*time.Second, func() bool { return active.Is("active", "keepalived", "active") })
+		steady(w, active, standby)
+		w.Logf("killed on %s: %s", active.Name(), seen)
+		// one connection may be open in the moment of the takeover
+		if seen.Last(2) > 500*time.Millisecond || seen.Longest(0) > 0 || report.Failed > 1 {
+			return report, fmt.Errorf("%s; %d of %d connections failed: %v", seen, report.Failed, report.Total, report.Errors)
+		}
+		return report, nil
+	})
+}
+
+func steady(w *e2e.World, a, b *e2e.Host) {
+	w.Helper()
+	w.Never("flaps", time.Second, func() bool { return a.Active() == b.Active() })
+}
+
 // One host holds the virtual IP, whatever happens to keepalived, by hand, and to the network.
 func TestHolder(t *testing.T) {
 	cases := e2e.NewPairCases(t, e2e.Spec(pair.Nodes), lab.Trixie, lab.Bookworm)
-	steady := func(w *e2e.World, a, b *e2e.Host) {
-		w.Helper()
-		w.Never("flaps", time.Second, func() bool { return a.Active() == b.Active() })
-	}
-
 	for _, host := range []string{"one", "the other"} {
 		cases.Run("keepalived killed on "+host, func(w *e2e.World, active, standby *e2e.Host) {
-			w.Judge("keepalived killed", func() (lab.Report, error) {
-				active, standby = w.Roles(active, standby)
-				var seen pair.Holding
-				report := w.Probe(0, func() {
-					seen = w.HoldersDuring(active, standby, func() {
-						active.Shell(killKeepalived)
-						time.Sleep(time.Second)
-					})
-				})
-				if !standby.Active() {
-					w.Error("its peer did not take over")
-				}
-				w.Eventually("both are well", 5*time.Second, func() bool { return active.Is("active", "keepalived", "active") })
-				steady(w, active, standby)
-				w.Logf("keepalived killed on %s: %s", active.Name(), seen)
-				// one connection may be open in the moment of the takeover
-				if seen.Last(2) > 500*time.Millisecond || seen.Longest(0) > 0 || report.Failed > 1 {
-					return report, fmt.Errorf("%s; %d of %d connections failed: %v", seen, report.Failed, report.Total, report.Errors)
-				}
-				return report, nil
-			})
+			killed(w, active, standby, killKeepalived)
+		})
+		// keepalived would start it again at once, and the new one would remove the addresses before the peer has them
+		cases.Run("keepalived's VRRP process killed on "+host, func(w *e2e.World, active, standby *e2e.Host) {
+			killed(w, active, standby, "pkill -KILL -P $(systemctl show --value -p MainPID keepalived)")
 		})
 	}
-
-	// keepalived would start it again at once, and remove its addresses before the peer has them
-	cases.Run("keepalived's VRRP process killed", func(w *e2e.World, active, standby *e2e.Host) {
-		w.Judge("keepalived's VRRP process killed", func() (lab.Report, error) {
-			active, standby = w.Roles(active, standby)
-			var seen pair.Holding
-			report := w.Probe(0, func() {
-				seen = w.HoldersDuring(active, standby, func() {
-					active.Shell("pkill -KILL -P $(systemctl show --value -p MainPID keepalived)")
-					time.Sleep(time.Second)
-				})
-			})
-			if !standby.Active() {
-				w.Error("its peer did not take over")
-			}
-			w.Eventually("both are well", 5*time.Second, func() bool { return active.Is("active", "keepalived", "active") })
-			steady(w, active, standby)
-			w.Logf("VRRP process killed on %s: %s", active.Name(), seen)
-			if seen.Last(2) > 500*time.Millisecond || seen.Longest(0) > 0 || report.Failed > 1 {
-				return report, fmt.Errorf("%s; %d of %d connections failed: %v", seen, report.Failed, report.Total, report.Errors)
-			}
-			return report, nil
-		})
-	})
 
 	// it advertises nothing, and keeps its addresses
 	cases.Run("keepalived hangs", func(w *e2e.World, active, standby *e2e.Host) {

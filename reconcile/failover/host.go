@@ -38,6 +38,10 @@ type Keepalived interface {
 	HastenVRRP(ctx context.Context, keepalived int) error
 	// AwaitChildEnd waits until one of the processes that a process has made has ended. It fails where there is none.
 	AwaitChildEnd(ctx context.Context, parent int) error
+	// Suspend stops a process and those that it has made (SIGSTOP), until Resume.
+	Suspend(pid int) error
+	// Resume lets them go on (SIGCONT). Where they were not stopped, it does nothing.
+	Resume(pid int) error
 }
 
 // Network is the interface of the virtual IPs, and who else is on its link. MACs are text: "02:00:00:00:00:0a".

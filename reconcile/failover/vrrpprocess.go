@@ -49,6 +49,12 @@ func (v *vrrpProcess) run(ctx context.Context) {
 	for {
 		select {
 		case <-ctx.Done():
+			if v.watched == 0 {
+				return
+			}
+			if e := <-v.ended; e.err == nil { // it has just been suspended
+				v.resume(e.keepalived)
+			}
 			return
 		case f := <-v.force:
 			v.tracks = f.Tracks
@@ -84,7 +90,20 @@ func (v *vrrpProcess) adopt(ctx context.Context) {
 		return
 	}
 	v.watched = unit.MainPID
-	go func() { v.ended <- vrrpEnd{unit.MainPID, v.host.AwaitChildEnd(ctx, unit.MainPID)} }()
+	v.resume(unit.MainPID) // an agent that was killed may have left it suspended
+	go func() { v.ended <- v.awaitEnd(ctx, unit.MainPID) }()
+}
+
+// awaitEnd waits for the end of the VRRP process, and suspends the rest of keepalived at once: asking systemd what the
+// unit is doing takes longer on a busy machine than a new VRRP process needs to remove the virtual IPs.
+func (v *vrrpProcess) awaitEnd(ctx context.Context, keepalived int) vrrpEnd {
+	if err := v.host.AwaitChildEnd(ctx, keepalived); err != nil {
+		return vrrpEnd{keepalived, err}
+	}
+	if err := v.host.Suspend(keepalived); err != nil { // it is killed all the same
+		v.log.Error(err.Error())
+	}
+	return vrrpEnd{keepalived, nil}
 }
 
 // killRest kills a keepalived that runs on without its VRRP process. One that is being stopped, or that ended with it, is
@@ -92,11 +111,19 @@ func (v *vrrpProcess) adopt(ctx context.Context) {
 func (v *vrrpProcess) killRest(ctx context.Context, keepalived int) {
 	unit, err := v.host.Unit(ctx, host.KeepalivedUnit)
 	if err != nil || !v.tracks || !unit.Active() || unit.MainPID != keepalived {
+		v.resume(keepalived)
 		return
 	}
 	if err := v.host.KillUnit(ctx, host.KeepalivedUnit); err != nil {
 		v.log.Error("cannot kill a keepalived without its VRRP process: " + err.Error())
+		v.resume(keepalived)
 		return
 	}
 	v.log.Warn("keepalived's VRRP process died: killed the rest of keepalived, so that a peer takes over")
+}
+
+func (v *vrrpProcess) resume(keepalived int) {
+	if err := v.host.Resume(keepalived); err != nil {
+		v.log.Error(err.Error())
+	}
 }

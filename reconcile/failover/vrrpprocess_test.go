@@ -24,6 +24,7 @@ type keepalived struct {
 	pid      int        // main process
 	child    chan error // of the VRRP process: its end; nil where there is none
 	hastened []int      // main processes
+	stopped  int        // main process that is suspended; 0 is none
 	kills    int
 	log      bytes.Buffer
 }
@@ -43,7 +44,26 @@ func (k *keepalived) HastenVRRP(_ context.Context, pid int) error {
 }
 
 func (k *keepalived) KillUnit(context.Context, string) error {
-	k.do(func() { k.kills++; k.state, k.pid = "failed", 0 })
+	k.Lock()
+	defer k.Unlock()
+	if k.kills++; k.stopped != k.pid {
+		k.t.Error("it was not suspended at once")
+	}
+	k.state, k.pid, k.stopped = "failed", 0, 0
+	return nil
+}
+
+func (k *keepalived) Suspend(pid int) error {
+	k.do(func() { k.stopped = pid })
+	return nil
+}
+
+func (k *keepalived) Resume(pid int) error {
+	k.Lock()
+	defer k.Unlock()
+	if k.stopped == pid {
+		k.stopped = 0
+	}
 	return nil
 }
 
@@ -126,8 +146,8 @@ func TestVRRPProcessEnds(t *testing.T) {
 		},
 	} {
 		withKeepalived(t, true, func(k *keepalived) {
-			if end(k); k.kills > 0 {
-				t.Errorf("%s: killed", name)
+			if end(k); k.kills > 0 || k.stopped != 0 {
+				t.Errorf("%s: killed %d times, process %d is suspended", name, k.kills, k.stopped)
 			}
 			if k.vrrpDies(); k.kills != 1 {
 				t.Errorf("%s: the next one is not watched", name)

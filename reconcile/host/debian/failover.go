@@ -2,9 +2,16 @@ package debian
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
 
 	"rlb.dev/rlb-agent/reconcile/host/link"
 )
@@ -49,4 +56,47 @@ func (h *Host) AwaitChildEnd(ctx context.Context, parent int) error {
 		return wrap(do, err)
 	}
 	return nil
+}
+
+// Suspend stops a process and those that it has made (SIGSTOP), until Resume. One that has ended is no error.
+func (h *Host) Suspend(pid int) error { return h.signalTree("Suspend", pid, unix.SIGSTOP) }
+
+// Resume lets a process and those that it has made go on (SIGCONT). Where they were not stopped, it does nothing.
+func (h *Host) Resume(pid int) error { return h.signalTree("Resume", pid, unix.SIGCONT) }
+
+// signalTree signals a process first: it then makes no more.
+func (h *Host) signalTree(effect string, pid int, signal unix.Signal) error {
+	do := fmt.Sprintf("%s process %d", strings.ToLower(effect), pid)
+	return h.effect(fmt.Sprintf("%s %d", effect, pid), func() error {
+		if err := unix.Kill(pid, signal); err != nil && !errors.Is(err, unix.ESRCH) {
+			return wrap(do, err)
+		}
+		children, err := h.childrenOf(pid)
+		if err != nil {
+			return wrap(do, err)
+		}
+		for _, child := range children {
+			if err := unix.Kill(child, signal); err != nil && !errors.Is(err, unix.ESRCH) {
+				return wrap(do, err)
+			}
+		}
+		return nil
+	})
+}
+
+// childrenOf is children by one file (proc_pid_task_children(5)), where the kernel has it: looking at all processes takes
+// longer.
+func (h *Host) childrenOf(parent int) ([]int, error) {
+	id := strconv.Itoa(parent)
+	data, err := os.ReadFile(filepath.Join(h.proc, id, "task", id, "children"))
+	if err != nil {
+		return h.children(parent)
+	}
+	var all []int
+	for text := range strings.FieldsSeq(string(data)) {
+		if pid, err := strconv.Atoi(text); err == nil {
+			all = append(all, pid)
+		}
+	}
+	return all, nil
 }

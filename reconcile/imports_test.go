@@ -27,8 +27,8 @@ func TestTheRulesAreExplained(t *testing.T) {
 
 // chain is the order of our packages. A package may import those before it, never those after it.
 var chain = []string{
-	"api", "render", "reconcile/host", "reconcile/state", "reconcile/plan", "reconcile", "reconcile/status", "reconcile/guard",
-	"cmd/rlb-agent/filewatch", "cmd/rlb-agent/export", "cmd/rlb-agent/manual", "cmd/rlb-agent",
+	"api", "render", "reconcile/backoff", "reconcile/host", "reconcile/state", "reconcile/plan", "reconcile", "reconcile/status", "reconcile/failover",
+	"cmd/rlb-agent/filewatch", "cmd/rlb-agent/export", "cmd/rlb-agent/daemon", "cmd/rlb-agent/manual", "cmd/rlb-agent",
 }
 
 // ends are packages that stand beside the chain: they import what is named here, and only cmd/rlb-agent and tests
@@ -37,7 +37,7 @@ var ends = map[string][]string{
 	"reconcile/host/rootpath": {},
 	"reconcile/host/link":     {"api"},
 	"reconcile/host/fake":     {"api", "render", "reconcile/host"},
-	"reconcile/host/debian":   {"api", "render", "reconcile/host", "reconcile/host/link", "reconcile/host/rootpath"},
+	"reconcile/host/debian":   {"api", "render", "reconcile/backoff", "reconcile/host", "reconcile/host/link", "reconcile/host/rootpath"},
 	"reconcile/faulty":        {},
 }
 
@@ -50,12 +50,13 @@ var foreign = map[string][]string{
 	"reconcile/host/link":     {"github.com/jsimonetti/rtnetlink/v2", "github.com/mdlayher/netlink", "golang.org/x/net/bpf", "golang.org/x/sys/"},
 	"cmd/rlb-agent/filewatch": {"github.com/fsnotify/fsnotify"},
 	"cmd/rlb-agent/export":    {"github.com/google/renameio/", "golang.org/x/sys/"},
+	"cmd/rlb-agent/daemon":    {"github.com/coreos/go-systemd/", "golang.org/x/sys/"},
 	"cmd/rlb-agent": {"github.com/coreos/go-systemd/", "github.com/spf13/cobra", "github.com/spf13/pflag",
 		"sigs.k8s.io/yaml", "sigs.k8s.io/json", "golang.org/x/sys/"},
 }
 
 // pure are the packages that touch no file, no network and no process.
-var pure = []string{"api", "render", "reconcile/host", "reconcile/state", "reconcile/plan", "reconcile/guard", "reconcile/host/fake", "cmd/rlb-agent/manual"}
+var pure = []string{"api", "render", "reconcile/host", "reconcile/state", "reconcile/plan", "reconcile/failover", "reconcile/host/fake", "cmd/rlb-agent/manual"}
 
 var impure = []string{"os", "os/", "net", "net/http", "syscall"}
 

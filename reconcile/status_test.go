@@ -383,7 +383,7 @@ func TestRefreshStatus(t *testing.T) {
 	h.FailMethod("Firewall", errors.New("must not be asked"))
 	refresh := func() status.Status {
 		t.Helper()
-		s, err := status.Refresh(t.Context(), h, doc, before)
+		s, err := status.Refresh(t.Context(), h, doc, before, nil)
 		if err != nil {
 			t.Fatal(err)
 		}

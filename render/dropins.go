@@ -58,7 +58,7 @@ func (r *renderer) keepalivedDropIn() (File, bool) {
 // restartMargin is for the peer's announcement to be on its way.
 const restartMargin = 80 * time.Millisecond
 
-// handoverTime is how long a HAProxy that is to stop serves on: in it the guard hears that it is being stopped, and a peer
+// handoverTime is how long a HAProxy that is to stop serves on: in it the agent hears that it is being stopped, and a peer
 // takes over, so that nobody finds the virtual IPs without a HAProxy. One that died is not waited for.
 const handoverTime = 100 * time.Millisecond
 

@@ -35,11 +35,7 @@ func (a *app) changing(ctx context.Context, do func(context.Context, *debian.Hos
 
 // reconciler changes this host.
 func (a *app) reconciler(h host.Host) *reconcile.Reconciler {
-	r := &reconcile.Reconciler{Host: h, Log: a.log, By: a.by}
-	if self, err := os.Executable(); err == nil {
-		r.Rejoin = []string{self, "rejoin"}
-	}
-	return r
+	return &reconcile.Reconciler{Host: h, Log: a.log, By: a.by, Rejoin: rejoinArgs()}
 }
 
 // apply reconciles the host with a spec, and leaves the status.
@@ -52,12 +48,8 @@ func (a *app) apply(ctx context.Context, h *debian.Host, doc *api.Document) (rec
 // leaveStatus writes the status file. The host is as it is without that, so what goes wrong there is only said.
 func (a *app) leaveStatus(ctx context.Context, h host.Host, doc *api.Document, specErr error, result reconcile.Result, runErr error) {
 	report := status.Report{Doc: doc, Refused: specErr, Result: result, Err: runErr, Agent: agentVersion()}
-	now, err := a.statusFile.write(ctx, h, report)
-	if err != nil {
+	if _, err := status.Write(ctx, h, report); err != nil {
 		a.log.Warn(err.Error())
-	}
-	if a.shown != nil {
-		a.shown.RunEnded(now, result)
 	}
 }
 

@@ -27,9 +27,6 @@ type app struct {
 
 	log *slog.Logger
 	by  string // who asked for a change, for the history
-
-	statusFile statusFile
-	shown      runObserver // of each run; nil outside of the daemon
 }
 
 // command is the whole command line.

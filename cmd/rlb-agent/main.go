@@ -85,22 +85,16 @@ func exitCode(err error) int {
 	return exitFailed
 }
 
-// message is what the user reads of an error. Problems of a spec have their own form, a line each.
+// message is what the user reads of an error.
 func message(err error) string {
-	var (
-		problems api.Problems
-		failure  *reconcile.Failure
-		field    *plan.FieldError
-	)
-	switch {
-	case err == nil, errors.Is(err, errDifferent):
+	if err == nil || errors.Is(err, errDifferent) {
 		return ""
-	case errors.As(err, &problems):
-		return problems.Error()
-	case errors.As(err, &field) && !errors.As(err, &failure):
-		return field.Error()
 	}
-	return "rlb-agent: " + err.Error()
+	text, located := reconcile.Message(err)
+	if located {
+		return text
+	}
+	return "rlb-agent: " + text
 }
 
 // problems are a line each; on a terminal each has its line of the file with it.

@@ -2,12 +2,22 @@ package main
 
 import (
 	"fmt"
+	"os"
 
 	"github.com/spf13/cobra"
 
 	"rlb.dev/rlb-agent/reconcile/host"
 	"rlb.dev/rlb-agent/reconcile/state"
 )
+
+// rejoinArgs are the command line of rejoinCommand, or nil where this program cannot be found.
+func rejoinArgs() []string {
+	self, err := os.Executable()
+	if err != nil {
+		return nil
+	}
+	return []string{self, "rejoin"}
+}
 
 // rejoinCommand is what runs in a unit of its own while this host is kept out of a virtual router that its peer is not
 // in yet: it starts keepalived when the peer has left the former one. It waits for nobody else, and needs no lock.

@@ -78,7 +78,7 @@ func StartDaemon(hosts ...*Host) {
 	for _, h := range hosts {
 		h.World.Eventually("the first run of the daemon on "+h.Name()+" is over", time.Minute, func() bool {
 			out, err := h.Run(h.World.Context(), "systemctl", "show", "--value", "-p", "StatusText", "rlb-agent")
-			return err == nil && strings.Contains(out, "this host is as") && h.FaultFlag(false)
+			return err == nil && strings.Contains(out, "in sync with") && h.FaultFlag(false)
 		})
 	}
 }

@@ -19,7 +19,7 @@ const askTime = 400 * time.Millisecond
 // Read is the status of this host now. It changes nothing. doc is nil where the spec is refused, for the reason
 // in specErr; then what was in force last counts. look is what was found just now, or nil.
 func Read(ctx context.Context, o host.Observer, doc *api.Document, specErr error, look *plan.Look) (Status, error) {
-	r, err := newReading(ctx, o)
+	r, err := newReading(ctx, o, nil)
 	if err != nil {
 		return Status{}, err
 	}
@@ -75,25 +75,26 @@ func Last(ctx context.Context, o host.Observer) (Status, error) {
 }
 
 // Refresh brings up to date, in a status of a moment ago, what can be seen without a command and without
-// disturbing keepalived: addresses, servers, and what the daemon's watchers left. doc is the spec in force.
-func Refresh(ctx context.Context, o host.Observer, doc *api.Document, s Status) (Status, error) {
-	return refresh(ctx, o, doc, s, (*reading).cachedRole)
+// disturbing keepalived: addresses, servers, and what the daemon's watchers left. doc is the spec in force; health is as in
+// Report.
+func Refresh(ctx context.Context, o host.Observer, doc *api.Document, s Status, health *state.GuardRecord) (Status, error) {
+	return refresh(ctx, o, doc, s, health, (*reading).cachedRole)
 }
 
 // Follow brings the status file up to date after an event: as Refresh, and keepalived is asked for its role.
-func Follow(ctx context.Context, h host.Host, doc *api.Document) (Status, error) {
+func Follow(ctx context.Context, h host.Host, doc *api.Document, health *state.GuardRecord) (Status, error) {
 	s, err := Last(ctx, h)
 	if err != nil || s.Kind == "" {
 		return s, err // the next run leaves one
 	}
-	if s, err = refresh(ctx, h, doc, s, (*reading).role); err != nil {
+	if s, err = refresh(ctx, h, doc, s, health, (*reading).role); err != nil {
 		return s, err
 	}
 	return s, errors.Join(s.noteRole(ctx, h), s.Write(ctx, h))
 }
 
-func refresh(ctx context.Context, o host.Observer, doc *api.Document, s Status, role func(*reading, context.Context, *Status)) (Status, error) {
-	r, err := newReading(ctx, o)
+func refresh(ctx context.Context, o host.Observer, doc *api.Document, s Status, health *state.GuardRecord, role func(*reading, context.Context, *Status)) (Status, error) {
+	r, err := newReading(ctx, o, health)
 	if err != nil {
 		return s, err
 	}
@@ -116,11 +117,12 @@ type reading struct {
 	ask     bool   // whether apt may be asked for updates: that is a command
 	now     time.Time
 	guard   state.GuardRecord
+	health  *state.GuardRecord // in place of the one in the file; nil is that one
 	notSeen []string
 }
 
-func newReading(ctx context.Context, o host.Observer) (*reading, error) {
-	r := &reading{o: o, now: time.Now().Truncate(time.Second)}
+func newReading(ctx context.Context, o host.Observer, health *state.GuardRecord) (*reading, error) {
+	r := &reading{o: o, health: health, now: time.Now().Truncate(time.Second)}
 	var err error
 	r.last, err = Last(ctx, o)
 	if r.unseen("the status of the last run", err) {
@@ -151,8 +153,12 @@ func (r *reading) records(ctx context.Context, s *Status) {
 	var err error
 	s.Drift, err = state.ReadDrift(ctx, r.o)
 	r.note("drift", err)
-	r.guard, err = state.ReadGuard(ctx, r.o)
-	r.note("the guard of HAProxy", err)
+	if r.health != nil {
+		r.guard = *r.health
+	} else {
+		r.guard, err = state.ReadGuard(ctx, r.o)
+		r.note("failover's verdict", err)
+	}
 	s.Drained, err = state.Drained(ctx, r.o)
 	r.note("whether this host is drained", err)
 }

@@ -19,6 +19,8 @@ type Report struct {
 	Result  reconcile.Result // without a time it was only a look, and the last run stays in the status
 	Err     error            // of the run
 	Agent   string           // version of the agent
+	// Health is failover's last verdict, where this is its process; nil is what it left in its file.
+	Health *state.GuardRecord
 }
 
 // Write leaves how a run ended, and how the host is now, for those who read files.
@@ -28,7 +30,7 @@ func Write(ctx context.Context, h host.Host, run Report) (Status, error) {
 	if run.Refused != nil {
 		doc = nil
 	}
-	r, err := newReading(ctx, h)
+	r, err := newReading(ctx, h, run.Health)
 	if err != nil {
 		return Status{}, fmt.Errorf("cannot write the status: %w", err)
 	}

@@ -18,6 +18,8 @@ type StatusFile interface {
 	// Follow brings the file up to date after an event between two runs, and returns the status in it. doc is the spec
 	// in force. Where no run has left a status yet, its Kind is empty.
 	Follow(ctx context.Context, doc *api.Document) (status.Status, error)
+	// Refresh brings a status of a moment ago up to date in what can be seen without disturbing keepalived.
+	Refresh(ctx context.Context, doc *api.Document, s status.Status) (status.Status, error)
 }
 
 // current is what is known of this host.
@@ -109,7 +111,7 @@ func (e *Exporter) now(ctx context.Context) status.Status {
 		return s
 	}
 	// A reader that goes away must not leave half a status to the others.
-	if refreshed, err := status.Refresh(context.WithoutCancel(ctx), e.Host, doc, s); err == nil {
+	if refreshed, err := e.Status.Refresh(context.WithoutCancel(ctx), doc, s); err == nil {
 		e.current.replace(refreshed, at)
 	}
 	s, _, _ = e.current.get()

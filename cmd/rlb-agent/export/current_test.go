@@ -28,7 +28,7 @@ func asking(ctx context.Context, t *testing.T) (s *shown, h slowHAProxy, reader 
 	s = newShown(t)
 	s.run("")
 	h = slowHAProxy{s.Host, make(chan struct{}, 10), make(chan struct{})}
-	s.Host = h
+	s.Status = statusFile{s.host, h}
 	s.age()
 	reader = make(chan status.Status, 1)
 	go func() { reader <- s.now(ctx) }()

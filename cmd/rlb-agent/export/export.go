@@ -29,6 +29,7 @@ type Exporter struct {
 	current current
 	runs    runs
 	wake    chan struct{} // the loop has something to look at
+	changed chan struct{} // what the status is made from
 
 	listeners map[string]*listener // by the field of the spec; the loop's alone
 	textfile  textfile             // the loop's alone
@@ -37,7 +38,7 @@ type Exporter struct {
 // New is an exporter that shows nothing until it runs.
 func New(c Config) *Exporter {
 	return &Exporter{
-		Config: c, current: current{asking: make(chan struct{}, 1)}, wake: make(chan struct{}, 1),
+		Config: c, current: current{asking: make(chan struct{}, 1)}, wake: make(chan struct{}, 1), changed: make(chan struct{}, 1),
 		listeners: map[string]*listener{}, textfile: textfile{log: c.Log},
 	}
 }
@@ -54,29 +55,29 @@ func (e *Exporter) RunEnded(s status.Status, result reconcile.Result) {
 	e.poke()
 }
 
+// HealthChanged tells that failover has another verdict. It never waits.
+func (e *Exporter) HealthChanged() { ring(e.changed) }
+
 // poke makes the loop look again.
-func (e *Exporter) poke() {
+func (e *Exporter) poke() { ring(e.wake) }
+
+// ring wakes whoever waits for a bell, once however often it is called meanwhile.
+func ring(bell chan<- struct{}) {
 	select {
-	case e.wake <- struct{}{}:
+	case bell <- struct{}{}:
 	default:
 	}
 }
 
 // records are the files whose change makes the status another.
-var records = []string{state.GuardFile, state.RoleFile, state.DriftFile, render.DrainFile}
+var records = []string{state.RoleFile, state.DriftFile, render.DrainFile}
 
 // recordsQuiet is how long to wait for more changes of them: a failover makes several at once.
 const recordsQuiet = 50 * time.Millisecond
 
 // Run shows the host until ctx ends. Then nothing is left that would be read as true long after.
 func (e *Exporter) Run(ctx context.Context) {
-	changed := make(chan struct{}, 1)
-	watch := filewatch.New(e.Log, func(string) {
-		select {
-		case changed <- struct{}{}:
-		default:
-		}
-	})
+	watch := filewatch.New(e.Log, func(string) { ring(e.changed) })
 	watch.Set(records...)
 	go watch.Run(ctx)
 	defer e.close()
@@ -89,7 +90,7 @@ func (e *Exporter) Run(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-e.wake:
-		case <-changed:
+		case <-e.changed:
 			time.Sleep(recordsQuiet)
 			e.followRecords(ctx)
 		case <-again:

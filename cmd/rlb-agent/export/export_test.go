@@ -43,16 +43,23 @@ type shown struct {
 
 func newShown(t *testing.T) *shown {
 	log, h := new(strings.Builder), fake.New()
-	e := New(Config{Host: h, Status: statusFile{h}, Log: slog.New(slog.NewTextHandler(log, nil)), Version: "v1"})
+	e := New(Config{Host: h, Status: statusFile{h, h}, Log: slog.New(slog.NewTextHandler(log, nil)), Version: "v1"})
 	t.Cleanup(e.close)
 	return &shown{e, t, h, log}
 }
 
 // statusFile is the status file of a host in memory.
-type statusFile struct{ host.Host }
+type statusFile struct {
+	host.Host
+	seen host.Observer // in place of it, for Refresh
+}
 
 func (f statusFile) Follow(ctx context.Context, doc *api.Document) (status.Status, error) {
-	return status.Follow(ctx, f.Host, doc)
+	return status.Follow(ctx, f.Host, doc, nil)
+}
+
+func (f statusFile) Refresh(ctx context.Context, doc *api.Document, s status.Status) (status.Status, error) {
+	return status.Refresh(ctx, f.seen, doc, s, nil)
 }
 
 // run reconciles with a spec, and lets the endpoints follow.

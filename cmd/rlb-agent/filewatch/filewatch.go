@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"github.com/fsnotify/fsnotify"
+
+	"rlb.dev/rlb-agent/reconcile/backoff"
 )
 
 // Watch tells when files may have changed. It watches directories, since editors and ConfigMaps replace files, and
@@ -28,9 +30,6 @@ type Watch struct {
 	paths []string
 	again chan struct{} // there are other paths now
 }
-
-// rewatchPause is how long to wait where watching failed: for want of watches, or because what is watched just went.
-const rewatchPause = 5 * time.Second
 
 // New is a watch of no files yet. It calls changed with each path that may have changed; changed must not wait.
 func New(log *slog.Logger, changed func(path string)) *Watch {
@@ -60,20 +59,22 @@ func (w *Watch) Set(paths ...string) {
 func (w *Watch) Run(ctx context.Context) {
 	mounts := make(chan struct{}, 1)
 	go watchMounts(ctx, mounts)
-	told := ""
+	retry := backoff.Backoff{First: time.Second, Most: 30 * time.Second, Quiet: time.Minute}
+	lastLogged := ""
 	for ctx.Err() == nil {
-		if err := w.round(ctx, mounts); err != nil {
-			if err.Error() != told { // what is not seen at once is seen at the next look
-				w.log.Warn("changes of files are seen late", "err", err)
-			}
-			told = err.Error()
-			select {
-			case <-ctx.Done():
-			case <-w.again:
-			case <-time.After(rewatchPause):
-			}
-		} else {
-			told = ""
+		err := w.round(ctx, mounts)
+		if err == nil {
+			lastLogged = ""
+			continue
+		}
+		if err.Error() != lastLogged { // what is not seen at once is seen at the next look
+			w.log.Warn("changes of files are seen late", "err", err)
+		}
+		lastLogged = err.Error()
+		select {
+		case <-ctx.Done():
+		case <-w.again:
+		case <-time.After(retry.Next()):
 		}
 	}
 }

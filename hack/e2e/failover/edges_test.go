@@ -16,7 +16,7 @@ import (
 func changes(h *e2e.Host) (roles, faults int) {
 	h.World.Helper()
 	out := h.Shell("journalctl -b --no-pager -o cat -u keepalived -u rlb-agent")
-	return strings.Count(out, " STATE"), strings.Count(out, "this host stays out")
+	return strings.Count(out, " STATE"), strings.Count(out, "entering FAULT")
 }
 
 // Two loads for all cores of the machine. The second keeps everything that is not real-time from them for 250 ms, again

@@ -27,37 +27,46 @@ func holds(w *e2e.World, what string, seen pair.Holding, two, none time.Duration
 	}
 }
 
+// killed kills keepalived, or a part of it, on the active host: it holds the virtual IP until the standby does.
+func killed(w *e2e.World, active, standby *e2e.Host, script string) {
+	w.Judge("killed", func() (lab.Report, error) {
+		active, standby = w.Roles(active, standby)
+		var seen pair.Holding
+		report := w.Probe(0, func() {
+			seen = w.HoldersDuring(active, standby, func() {
+				active.Shell(script)
+				time.Sleep(time.Second)
+			})
+		})
+		if !standby.Active() {
+			w.Error("its peer did not take over")
+		}
+		w.Eventually("both are well", 5*time.Second, func() bool { return active.Is("active", "keepalived", "active") })
+		steady(w, active, standby)
+		w.Logf("killed on %s: %s", active.Name(), seen)
+		// one connection may be open in the moment of the takeover
+		if seen.Last(2) > 500*time.Millisecond || seen.Longest(0) > 0 || report.Failed > 1 {
+			return report, fmt.Errorf("%s; %d of %d connections failed: %v", seen, report.Failed, report.Total, report.Errors)
+		}
+		return report, nil
+	})
+}
+
+func steady(w *e2e.World, a, b *e2e.Host) {
+	w.Helper()
+	w.Never("flaps", time.Second, func() bool { return a.Active() == b.Active() })
+}
+
 // One host holds the virtual IP, whatever happens to keepalived, by hand, and to the network.
 func TestHolder(t *testing.T) {
 	cases := e2e.NewPairCases(t, e2e.Spec(pair.Nodes), lab.Trixie, lab.Bookworm)
-	steady := func(w *e2e.World, a, b *e2e.Host) {
-		w.Helper()
-		w.Never("flaps", time.Second, func() bool { return a.Active() == b.Active() })
-	}
-
 	for _, host := range []string{"one", "the other"} {
 		cases.Run("keepalived killed on "+host, func(w *e2e.World, active, standby *e2e.Host) {
-			w.Judge("keepalived killed", func() (lab.Report, error) {
-				active, standby = w.Roles(active, standby)
-				var seen pair.Holding
-				report := w.Probe(0, func() {
-					seen = w.HoldersDuring(active, standby, func() {
-						active.Shell(killKeepalived)
-						time.Sleep(time.Second)
-					})
-				})
-				if !standby.Active() {
-					w.Error("its peer did not take over")
-				}
-				w.Eventually("both are well", 5*time.Second, func() bool { return active.Is("active", "keepalived", "active") })
-				steady(w, active, standby)
-				w.Logf("keepalived killed on %s: %s", active.Name(), seen)
-				// one connection may be open in the moment of the takeover
-				if seen.Last(2) > 500*time.Millisecond || seen.Longest(0) > 0 || report.Failed > 1 {
-					return report, fmt.Errorf("%s; %d of %d connections failed: %v", seen, report.Failed, report.Total, report.Errors)
-				}
-				return report, nil
-			})
+			killed(w, active, standby, killKeepalived)
+		})
+		// keepalived would start it again at once, and the new one would remove the addresses before the peer has them
+		cases.Run("keepalived's VRRP process killed on "+host, func(w *e2e.World, active, standby *e2e.Host) {
+			killed(w, active, standby, "pkill -KILL -P $(systemctl show --value -p MainPID keepalived)")
 		})
 	}
 
@@ -96,11 +105,26 @@ func TestHolder(t *testing.T) {
 		if seen.Last(2) > time.Second || active.Active() {
 			w.Errorf("it still held the virtual IP after %v", seen.Last(2))
 		}
-		if out := active.Shell("journalctl -u rlb-agent --no-pager -o cat"); !strings.Contains(out, "took "+pair.VIP+" off eth0") {
+		if out := active.Shell("journalctl -u rlb-agent --no-pager -o cat"); !strings.Contains(out, "removed "+pair.VIP+" from eth0") {
 			w.Error("the agent's log says nothing of it")
 		}
 		active.Shell("rm " + dropIn + "; systemctl daemon-reload; systemctl start keepalived")
 		steady(w, active, standby)
+	})
+
+	cases.Run("the fault flag changed by hand", func(w *e2e.World, active, standby *e2e.Host) {
+		for _, change := range []string{"echo 1 > $flag", "rm $flag", "rm -r /run/rlb", "echo off > $flag; chmod 600 $flag"} {
+			w.Eventually(change+": it says 0 again within 100 ms", 5*time.Second, func() bool {
+				return standby.Succeeds("flag=/run/rlb/fault; " + change + "; sleep 0.1; [ \"$(cat $flag)\" = 0 ]")
+			})
+		}
+		if !active.Active() || standby.Active() {
+			w.Error("the virtual IP moved")
+		}
+		w.Eventually("it is a standby again", 5*time.Second, func() bool { return backup(standby) })
+		if out := standby.Shell("journalctl -u rlb-agent --no-pager -o cat"); !strings.Contains(out, "restored the fault flag") {
+			w.Error("the agent's log says nothing of it")
+		}
 	})
 
 	cases.Run("added by hand on the standby", func(w *e2e.World, active, standby *e2e.Host) {

@@ -46,6 +46,8 @@ func TestEveryWriterIsAnEffect(t *testing.T) {
 	ctx := context.Background()
 	check("KillUnit", h.KillUnit(ctx, "x"))
 	check("HastenVRRP", h.HastenVRRP(ctx, 1))
+	check("Suspend", h.Suspend(1<<30))
+	check("Resume", h.Resume(1<<30))
 	check("TellKeepalived", h.TellKeepalived(true))
 	check("RemoveAddress", h.RemoveAddress(ctx, "x", netip.Prefix{}))
 	if len(f.ran) > 0 {

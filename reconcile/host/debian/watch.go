@@ -9,31 +9,20 @@ import (
 
 	"github.com/coreos/go-systemd/v22/dbus"
 	godbus "github.com/godbus/dbus/v5"
+
+	"rlb.dev/rlb-agent/reconcile/backoff"
 )
 
-// The pause before systemd is dialled again; it doubles.
-const (
-	firstRedial = time.Second
-	lastRedial  = time.Minute
-)
+// redial is the pause before systemd is dialled again.
+func redial() *backoff.Backoff {
+	return &backoff.Backoff{First: time.Second, Most: time.Minute, Quiet: time.Minute}
+}
 
 // WatchUnits calls changed with the name of a unit whose properties may have changed, until ctx ends. After a loss of the
 // connection, and where unit files were enabled, disabled or masked, all of them may have changed.
 func (h *Host) WatchUnits(ctx context.Context, names []string, changed func(name string)) {
-	for pause := firstRedial; ctx.Err() == nil; pause = min(2*pause, lastRedial) {
-		began := time.Now()
-		err := watchUnits(ctx, names, changed)
-		if ctx.Err() != nil {
-			return
-		}
-		h.log.DebugContext(ctx, "cannot watch units", "err", err)
-		if time.Since(began) > lastRedial {
-			pause = firstRedial
-		}
-		if sleep(ctx, pause) != nil {
-			return
-		}
-	}
+	watch := func(ctx context.Context) error { return watchUnits(ctx, names, changed) }
+	redial().Repeat(ctx, watch, func(err error) { h.log.DebugContext(ctx, "cannot watch units", "err", err) })
 }
 
 // watchUnits watches until the connection is lost.

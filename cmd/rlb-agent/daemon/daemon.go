@@ -1,0 +1,183 @@
+// Package daemon is the long-running agent: it reconciles this host at start, and again when the spec changes, when the
+// host changes, at regular looks, and when asked to (SIGHUP).
+//
+//   - loop decides what a tick does: apply an edited spec, repair drift, or wait.
+//   - inbox collects what watches saw to change, until the loop takes it.
+//   - watchdog tells systemd that the loop is alive.
+//
+// Failover and export run beside the loop, and never wait for it.
+package daemon
+
+import (
+	"context"
+	"log/slog"
+	"math/rand/v2"
+	"os"
+	"os/signal"
+	"sync"
+	"syscall"
+	"time"
+
+	sdnotify "github.com/coreos/go-systemd/v22/daemon"
+
+	"rlb.dev/rlb-agent/api"
+	"rlb.dev/rlb-agent/cmd/rlb-agent/export"
+	"rlb.dev/rlb-agent/cmd/rlb-agent/filewatch"
+	"rlb.dev/rlb-agent/reconcile/failover"
+	"rlb.dev/rlb-agent/reconcile/host"
+	"rlb.dev/rlb-agent/reconcile/plan"
+	"rlb.dev/rlb-agent/reconcile/state"
+	"rlb.dev/rlb-agent/render"
+)
+
+// Machine is the host that the daemon keeps. debian.Host is one.
+type Machine interface {
+	Lockable
+	failover.Host
+	// WatchUnits calls changed with the name of a unit that may have changed, until ctx ends.
+	WatchUnits(ctx context.Context, names []string, changed func(name string))
+	// WatchRules calls changed when the rules of the firewall may have changed, until ctx ends.
+	WatchRules(ctx context.Context, changed func()) error
+}
+
+// Config is what the daemon works with. All of it is required.
+type Config struct {
+	Host        Machine
+	Watchdog    *Watchdog                     // which Host tells of progress
+	Spec        string                        // absolute path of the spec file
+	ReadSpec    func() (*api.Document, error) // reads and checks it
+	LockTimeout time.Duration
+	Rejoin      []string // the command that starts keepalived once a peer has left the former virtual router
+	Log         *slog.Logger
+	Version     string // of the agent
+}
+
+// Run keeps the host until ctx ends.
+func Run(ctx context.Context, c Config) {
+	ctx, stop := context.WithCancel(ctx)
+	var beside sync.WaitGroup
+	defer beside.Wait()
+	defer stop()
+	hangup := make(chan os.Signal, 1)
+	signal.Notify(hangup, syscall.SIGHUP)
+	defer signal.Stop(hangup)
+
+	seen := newInbox(c.Spec)
+	files := watch(ctx, c, seen)
+
+	// Ready before the first run, not after it: the unit is ordered before haproxy and keepalived, and starting those
+	// would wait for it for ever.
+	notify(sdnotify.SdNotifyReady)
+	report := &reporter{host: c.Host, version: c.Version, log: c.Log}
+	exporter := export.New(export.Config{Host: c.Host, Status: report, Log: c.Log, Version: c.Version})
+	report.exporter = exporter
+	over := failover.New(failover.Config{Host: c.Host, Publish: report.publish, Log: c.Log})
+	tracked := filewatch.New(c.Log, func(string) { over.TrackedFileChanged() })
+	tracked.Set(render.FaultFile)
+	beside.Go(func() { over.Run(ctx) })
+	beside.Go(func() { tracked.Run(ctx) })
+	beside.Go(func() { exporter.Run(ctx) })
+	beside.Go(func() { keepRunFiles(ctx, report.host, report, c.Log) })
+
+	applyRuntimeState(ctx, c, over)
+	l := newLoop(c.Host, c, report)
+	l.watch = func(look plan.Look) { files.Set(watchedFiles(c.Spec, look)...) }
+	l.loadMemory(ctx)
+	for why := (cause{started: true}); ; {
+		var pause time.Duration
+		found := l.drift.Found
+		c.Watchdog.during(func() { pause = l.tick(ctx, why) })
+		if !why.edited(c.Spec) {
+			seen.judge(why.seen, l.drift.Found > found)
+		}
+		applyRuntimeState(ctx, c, over)
+		why = l.wait(ctx, jitter(pause), seen, hangup)
+		if ctx.Err() != nil {
+			notify(sdnotify.SdNotifyStopping)
+			return
+		}
+		if why.asked {
+			c.Log.Info("asked to reconcile now")
+			notify(reloading()) // and not until the run has ended: jobs of haproxy and keepalived would wait for that
+			notify(sdnotify.SdNotifyReady)
+		}
+	}
+}
+
+// applyRuntimeState tells failover which spec is in force now.
+func applyRuntimeState(ctx context.Context, c Config, over *failover.Failover) {
+	force, err := state.ReadInForce(ctx, c.Host)
+	if err != nil {
+		c.Log.Warn("cannot read which spec is in force: " + err.Error())
+		return
+	}
+	if force == nil {
+		force = new(state.InForce)
+	}
+	over.ApplyRuntimeState(ctx, *force)
+}
+
+// watch puts what changes on the host into the inbox, until ctx ends.
+func watch(ctx context.Context, c Config, seen *inbox) *filewatch.Watch {
+	files := filewatch.New(c.Log, seen.put)
+	files.Set(c.Spec)
+	go files.Run(ctx)
+	go c.Host.WatchUnits(ctx, []string{host.HAProxyUnit, host.KeepalivedUnit, render.FirewallUnit}, seen.put)
+	for what, watch := range map[string]func(context.Context, func()) error{"addresses": c.Host.WatchAddresses, "firewall": c.Host.WatchRules} {
+		go func() {
+			if err := watch(ctx, func() { seen.put(what) }); err != nil {
+				c.Log.Warn("changes are seen at the regular look only", "err", err)
+			}
+		}()
+	}
+	return files
+}
+
+// watchedFiles are those whose change may make this host differ from the spec: the rendered ones, those that say where
+// they are, and dpkg's record of what is installed and held.
+func watchedFiles(spec string, look plan.Look) []string {
+	paths := []string{spec, "/etc/default/haproxy", "/etc/default/keepalived", "/var/lib/dpkg/status"}
+	for _, f := range look.Desired.Files {
+		paths = append(paths, f.Path)
+	}
+	return paths
+}
+
+// wait waits until there is a reason for the next tick.
+func (l *loop) wait(ctx context.Context, pause time.Duration, seen *inbox, hangup <-chan os.Signal) cause {
+	timer := time.NewTimer(pause)
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return cause{}
+		case <-hangup:
+			return cause{asked: true, seen: seen.take(l.isNews)}
+		case <-timer.C:
+			return cause{seen: seen.take(l.isNews)}
+		case <-l.Watchdog.due():
+			l.Watchdog.ping()
+		case <-seen.bell:
+			if !seen.any(l.isNews) { // what the agent did itself, and looked at since
+				continue
+			}
+			seen.settle(ctx)
+			if news := seen.take(l.isNews); len(news) > 0 {
+				return cause{seen: news}
+			}
+		}
+	}
+}
+
+// isNews says whether what was seen at that time came after the agent's last look at it.
+func (l *loop) isNews(what string, at time.Time) bool {
+	if isSpec(what, l.Spec) {
+		return at.After(l.readAt)
+	}
+	return at.After(l.lookedAt)
+}
+
+// jitter spreads the regular looks of many hosts.
+func jitter(pause time.Duration) time.Duration {
+	return pause + time.Duration((rand.Float64()-0.5)*0.2*float64(pause))
+}

@@ -1,0 +1,122 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"rlb.dev/rlb-agent/api"
+	"rlb.dev/rlb-agent/reconcile"
+	"rlb.dev/rlb-agent/reconcile/plan"
+	"rlb.dev/rlb-agent/reconcile/state"
+	"rlb.dev/rlb-agent/reconcile/status"
+)
+
+// keepLastGood keeps the host in sync with the last good spec, where the present one cannot be read or is refused. news
+// says that this is not known yet.
+func (l *loop) keepLastGood(ctx context.Context, why cause, specErr error, news bool) time.Duration {
+	doc, err := state.LastGood(ctx, l.host)
+	if err != nil || doc == nil {
+		l.report.ran(ctx, status.Report{Refused: specErr})
+		return noSpecWait
+	}
+	return l.repairDrift(ctx, why, doc, specErr, news)
+}
+
+// repairDrift keeps the host in sync with a spec that is in force already: what differs is drift.
+func (l *loop) repairDrift(ctx context.Context, why cause, doc *api.Document, specErr error, news bool) time.Duration {
+	interval := doc.Spec.Reconcile.Interval.D()
+	l.lookedAt = time.Now()
+	look, err := plan.FactFinder{Observer: l.host}.Look(ctx, &doc.Spec)
+	if err != nil {
+		l.logError(onRun, err)
+		return min(l.retry.Next(), interval)
+	}
+	l.found(look)
+	steps := texts(look.Plan.Steps())
+	seen := status.Report{Doc: doc, Refused: specErr, Result: reconcile.Result{Look: &look}}
+	if news { // else the status still tells of the run that was refused
+		seen.Result.Began, seen.Result.Time = l.lookedAt, time.Since(l.lookedAt)
+	}
+	if len(steps) == 0 {
+		return l.inSync(ctx, doc, seen)
+	}
+	if doc.Spec.Reconcile.Drift == api.Report {
+		if l.logOnce(onDrift, "this host has drifted; not repaired, as reconcile.drift says. Repair would: "+strings.Join(steps, "; ")) {
+			l.recordDrift(ctx, steps, errNotRepaired)
+		}
+		l.report.ran(ctx, seen)
+		return interval
+	}
+	if left := l.keepalivedRests(ctx, doc); left > 0 {
+		return l.hold(why, left)
+	}
+	if left := l.inTransit(look, time.Now()); left > 0 {
+		return l.hold(why, left)
+	}
+	if left := l.repairs.pause(steps); left > 0 {
+		l.logOnce(onDrift, fmt.Sprintf("another program keeps changing this host: the agent waits longer each time before it repairs: %s", strings.Join(steps, "; ")))
+		l.report.ran(ctx, seen)
+		return l.hold(why, min(left, interval))
+	}
+	result, err := l.run(ctx, doc, specErr, why.drift(), &look)
+	l.repairs.done(append(steps, texts(result.Steps)...))
+	l.recordDrift(ctx, steps, err)
+	if err != nil {
+		return min(l.retry.Next(), interval)
+	}
+	return interval
+}
+
+// inSync is where nothing is to be repaired. What is left to tidy up is done.
+func (l *loop) inSync(ctx context.Context, doc *api.Document, seen status.Report) time.Duration {
+	interval := doc.Spec.Reconcile.Interval.D()
+	l.clearLogged(onDrift)
+	l.clearLogged(onRun)
+	if look := seen.Result.Look; len(look.Plan.Tidy) > 0 && doc.Spec.Reconcile.Drift == api.Repair {
+		if _, err := l.run(ctx, doc, seen.Refused, "tidying up", look); err != nil {
+			return min(l.retry.Next(), interval)
+		}
+		return interval
+	}
+	l.report.ran(ctx, seen)
+	l.notifyInSync(seen.Refused)
+	return interval
+}
+
+// hold lets what was seen wait.
+func (l *loop) hold(why cause, pause time.Duration) time.Duration {
+	l.held = slices.DeleteFunc(slices.Clone(why.seen), func(what string) bool { return isSpec(what, l.Spec) })
+	return pause
+}
+
+var errNotRepaired = errors.New("reconcile.drift says to report only")
+
+// recordDrift counts that the host was found to differ from the spec in force.
+func (l *loop) recordDrift(ctx context.Context, steps []string, err error) {
+	if len(steps) == 0 {
+		return
+	}
+	l.drift.Found++
+	event := state.DriftEvent{Time: time.Now().Truncate(time.Second), Steps: steps, Repaired: err == nil}
+	if err == nil {
+		l.drift.Repaired++
+	} else {
+		event.Error = err.Error()
+	}
+	l.drift.Last = &event
+	if err := l.drift.Write(ctx, l.host); err != nil {
+		l.Log.Warn(err.Error())
+	}
+}
+
+func texts(steps []plan.Step) []string {
+	var all []string
+	for _, s := range steps {
+		all = append(all, s.String())
+	}
+	return all
+}

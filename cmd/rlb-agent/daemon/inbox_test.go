@@ -1,0 +1,107 @@
+package daemon
+
+import (
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+func everything(string, time.Time) bool { return true }
+
+// An edit is over after a quiet time; endless ones go live all the same, changes of the host sooner than the spec's.
+func TestInboxSettles(t *testing.T) {
+	for _, tt := range []struct {
+		name, what  string
+		puts        int
+		every       time.Duration
+		least, most time.Duration
+	}{
+		{"one edit", "spec", 1, 0, 100 * time.Millisecond, 300 * time.Millisecond},
+		{"in pieces", "spec", 5, 100 * time.Millisecond, 500 * time.Millisecond, 700 * time.Millisecond},
+		{"endless edits", "spec", 1000, 50 * time.Millisecond, time.Second, 6 * time.Second},
+		{"endless changes of the host", "haproxy.service", 1000, 50 * time.Millisecond, 200 * time.Millisecond, time.Second},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			b := newInbox("spec")
+			b.put(tt.what)
+			<-b.bell
+			began := time.Now()
+			var all sync.WaitGroup
+			all.Go(func() {
+				for range tt.puts - 1 {
+					time.Sleep(tt.every)
+					b.put(tt.what)
+				}
+			})
+			defer all.Wait()
+			b.settle(t.Context())
+			if took := time.Since(began); took < tt.least || took > tt.most {
+				t.Errorf("%s: settled after %v", tt.name, took)
+			}
+			if seen := b.take(everything); !slices.Equal(seen, []string{tt.what}) {
+				t.Errorf("%s: took %q", tt.name, seen)
+			}
+		})
+	}
+}
+
+// What came before the agent's own last look is no news.
+func TestInboxNews(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newInbox("spec")
+		b.put("old")
+		time.Sleep(time.Second)
+		looked := time.Now()
+		time.Sleep(time.Second)
+		b.put("new")
+		news := func(_ string, at time.Time) bool { return at.After(looked) }
+		if !b.any(news) {
+			t.Error("no news")
+		}
+		if seen := b.take(news); !slices.Equal(seen, []string{"new"}) || b.any(everything) {
+			t.Errorf("took %q", seen)
+		}
+	})
+}
+
+// What changes all the time and is never wrong wakes the agent less and less, and at once again when it was wrong.
+func TestInboxQuietPeriod(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newInbox("spec")
+		rings := func(during time.Duration) (n int) {
+			for end := time.Now().Add(during); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
+				b.put("firewall")
+				select {
+				case <-b.bell:
+					if !b.any(everything) {
+						continue
+					}
+					n++
+					b.take(everything)
+					b.judge([]string{"firewall"}, false)
+				default:
+				}
+			}
+			return n
+		}
+		if n := rings(time.Minute); n < 10 || n > 20 {
+			t.Errorf("in the first minute %d looks in vain", n)
+		}
+		b.judge([]string{"firewall"}, true)
+		synctest.Wait()
+		time.Sleep(10 * time.Second) // what was still to ring
+		b.take(everything)
+		select {
+		case <-b.bell:
+		default:
+		}
+		b.put("firewall")
+		select {
+		case <-b.bell:
+		default:
+			t.Error("after it was right it waits")
+		}
+	})
+}

@@ -1,0 +1,47 @@
+package daemon
+
+import (
+	"log/slog"
+
+	"rlb.dev/rlb-agent/reconcile"
+)
+
+// topic is what a failure is about. Each has its own last text.
+type topic int
+
+const (
+	onLock topic = iota
+	onSpec
+	onRun
+	onDrift
+)
+
+// logged is what was logged last of each topic: the same is not logged at every tick.
+type logged struct {
+	log        *slog.Logger
+	lastLogged map[topic]string
+}
+
+// logOnce logs a text unless it is the last one of its topic, and tells systemd.
+func (l *logged) logOnce(about topic, text string) (first bool) {
+	notify("STATUS=" + text)
+	if first = text != l.lastLogged[about]; first {
+		l.log.Error(text)
+	}
+	l.lastLogged[about] = text
+	return first
+}
+
+// logError is logOnce with an error.
+func (l *logged) logError(about topic, err error) (first bool) {
+	text, _ := reconcile.Message(err)
+	return l.logOnce(about, text)
+}
+
+// clearLogged ends a failure: the next one is logged again.
+func (l *logged) clearLogged(about topic) {
+	if _, was := l.lastLogged[about]; was && about == onSpec {
+		l.log.Info("the spec is valid again")
+	}
+	delete(l.lastLogged, about)
+}

@@ -1,0 +1,200 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"rlb.dev/rlb-agent/api"
+	"rlb.dev/rlb-agent/reconcile"
+	"rlb.dev/rlb-agent/reconcile/backoff"
+	"rlb.dev/rlb-agent/reconcile/host"
+	"rlb.dev/rlb-agent/reconcile/plan"
+	"rlb.dev/rlb-agent/reconcile/state"
+	"rlb.dev/rlb-agent/reconcile/status"
+)
+
+const (
+	lockPause  = 2 * time.Second // until the lock is tried again
+	noSpecWait = time.Minute     // where no spec says how long
+)
+
+// Lockable is a host that is changed by one process at a time.
+type Lockable interface {
+	host.Host
+	// Lock waits until no other process changes the host, at most for the timeout.
+	Lock(ctx context.Context, timeout time.Duration) (unlock func(), err error)
+	// Installing says whether another program works with apt or dpkg.
+	Installing() bool
+}
+
+// loop remembers between two ticks what must not be tried or logged again.
+type loop struct {
+	Config
+	logged
+	host   Lockable
+	report *reporter
+	watch  func(plan.Look) // told what was found on the host, and so what to watch there; may be nil
+
+	refused      *state.Refusal    // the spec that is not tried again, or nil
+	drift        state.DriftRecord // found and repaired since the boot
+	repairs      repairs
+	retry        backoff.Backoff // of a failed run
+	readAt       time.Time       // when the spec was last read
+	lookedAt     time.Time       // when the host was last looked at
+	transitSince time.Time       // since when a unit is on its way to another state, or zero
+	held         []string        // what was seen and has to wait
+	turn         turn            // the edit that waits for its turn
+}
+
+func newLoop(h Lockable, c Config, report *reporter) *loop {
+	return &loop{
+		Config: c, logged: logged{c.Log, map[topic]string{}}, host: h, report: report,
+		repairs: repairs{}, retry: backoff.Backoff{First: 2 * time.Second, Most: 5 * time.Minute},
+	}
+}
+
+// tick reconciles where there is a reason to, and says how long to wait for the next look.
+func (l *loop) tick(ctx context.Context, why cause) time.Duration {
+	if len(why.seen) == 0 {
+		why.seen = l.held
+	}
+	l.held = nil
+	if left := l.retry.Left(); left > 0 && !why.asked && !why.started && !why.edited(l.Spec) {
+		return left
+	}
+	unlock, err := l.host.Lock(ctx, l.LockTimeout)
+	if err != nil {
+		l.logError(onLock, err)
+		return lockPause
+	}
+	defer unlock()
+	l.clearLogged(onLock)
+	trial, err := state.RunningTrial(ctx, l.host)
+	if err != nil {
+		l.logError(onRun, err)
+		return noSpecWait
+	}
+	if trial != nil && !trial.Over(time.Now()) {
+		notify("STATUS=waiting: " + trial.File + " is tried")
+		return time.Until(trial.Deadline) + time.Second // a unit ends it; where that fails, this does
+	}
+	return l.followSpec(ctx, why, trial != nil)
+}
+
+// followSpec brings the spec file into force, or keeps the host in sync with what is in force. tried says that a trial
+// has just ended.
+func (l *loop) followSpec(ctx context.Context, why cause, tried bool) time.Duration {
+	l.readAt = time.Now()
+	doc, err := l.ReadSpec()
+	if err != nil {
+		return l.keepLastGood(ctx, why, err, l.logError(onSpec, err))
+	}
+	last, err := l.digestInForce(ctx)
+	switch {
+	case err != nil:
+		l.logError(onRun, err)
+		return noSpecWait
+	case l.wasRefused(doc, last) && !why.asked:
+		l.logOnce(onSpec, l.refused.Error())
+		return l.keepLastGood(ctx, why, l.refused, false)
+	case last == doc.Digest && !tried && !why.asked && (!why.started || doc.Spec.Reconcile.Drift == api.Report):
+		l.clearLogged(onSpec)
+		return l.repairDrift(ctx, why, doc, nil, true)
+	}
+	return l.applySpec(ctx, why, doc, last)
+}
+
+// digestInForce is the digest of the spec in force, or "".
+func (l *loop) digestInForce(ctx context.Context) (string, error) {
+	history, err := state.History(ctx, l.host)
+	if err != nil || len(history) == 0 {
+		return "", err
+	}
+	return history[len(history)-1].Digest, nil
+}
+
+// applySpec brings a spec into force. last is the digest of the one in force, or "".
+func (l *loop) applySpec(ctx context.Context, why cause, doc *api.Document, last string) time.Duration {
+	if left := l.keepalivedRests(ctx, doc); left > 0 {
+		return left
+	}
+	if last != "" && last != doc.Digest {
+		if left := l.afterStandby(ctx, why, doc); left > 0 {
+			notify("STATUS=waiting: the peer changes its virtual router first")
+			return left
+		}
+	}
+	reason := "the spec changed"
+	switch last {
+	case "":
+		reason = "first run"
+	case doc.Digest:
+		reason = why.drift()
+	}
+	result, err := l.run(ctx, doc, nil, reason, nil)
+	if last == doc.Digest {
+		l.recordDrift(ctx, texts(result.Steps), err)
+	}
+	interval := doc.Spec.Reconcile.Interval.D()
+	switch {
+	case err == nil:
+		l.forgetRefusal(ctx)
+		l.clearLogged(onSpec)
+		return interval
+	case mayPass(err) || last == doc.Digest: // it did work once
+		return min(l.retry.Next(), interval)
+	}
+	l.refuse(ctx, doc, err)
+	return l.keepLastGood(ctx, cause{}, err, false)
+}
+
+// run reconciles with a spec, and reports how that went. specErr says why this is not the spec of the file; look is what
+// was found on the host just now, where the spec is in force already, or nil.
+func (l *loop) run(ctx context.Context, doc *api.Document, specErr error, reason string, look *plan.Look) (reconcile.Result, error) {
+	notify("STATUS=reconciling")
+	r := reconcile.Reconciler{
+		Host: l.host, Log: l.Log, By: "the daemon", Rejoin: l.Rejoin, Reason: reason, Step: l.Watchdog.step, Look: look, Repair: look != nil,
+	}
+	result, err := r.Once(ctx, doc)
+	l.lookedAt = time.Time{}
+	if result.Look != nil {
+		l.lookedAt = result.Look.Began
+		l.found(*result.Look)
+	}
+	l.report.ran(ctx, status.Report{Doc: doc, Refused: specErr, Result: result, Err: err})
+	if err != nil {
+		l.logError(onRun, err)
+		return result, err
+	}
+	l.retry.Reset()
+	l.clearLogged(onRun)
+	l.notifyInSync(specErr)
+	return result, nil
+}
+
+// found says what to watch on the host.
+func (l *loop) found(look plan.Look) {
+	if l.watch != nil {
+		l.watch(look)
+	}
+}
+
+func (l *loop) notifyInSync(specErr error) {
+	if specErr == nil {
+		notify("STATUS=in sync with " + l.Spec)
+	}
+}
+
+// mayPass says whether the same spec may go through later. One that was refused, or undone because it did not work,
+// will not; what this host lacks just now may come, and what could not be undone must be tried again.
+func mayPass(err error) bool {
+	var (
+		failure *reconcile.Failure
+		field   *plan.FieldError
+	)
+	if errors.As(err, &failure) {
+		return !failure.Undone || failure.Undo != nil
+	}
+	return errors.As(err, &field) || errors.Is(err, host.ErrUnavailable)
+}

@@ -1,0 +1,451 @@
+package daemon
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"rlb.dev/rlb-agent/api"
+	"rlb.dev/rlb-agent/reconcile/host"
+	"rlb.dev/rlb-agent/reconcile/host/fake"
+	"rlb.dev/rlb-agent/reconcile/state"
+	"rlb.dev/rlb-agent/reconcile/status"
+	"rlb.dev/rlb-agent/render"
+)
+
+const specPath = "/etc/rlb/spec.yaml"
+
+const smallSpec = `apiVersion: rlb.dev/v1
+kind: LoadBalancerSpec
+virtualIPs: [198.51.100.10]
+services:
+- name: web
+  port: 9000
+  servers:
+  - address: 198.51.100.21
+`
+
+// memoryHost is the host in memory, with a lock.
+type memoryHost struct {
+	*fake.Host
+	installing *bool
+}
+
+func (memoryHost) Lock(context.Context, time.Duration) (func(), error) { return func() {}, nil }
+
+func (h memoryHost) Installing() bool { return h.installing != nil && *h.installing }
+
+// kept is a loop on a host in memory, the spec file that it reads, and what it logged.
+type kept struct {
+	*loop
+	t    *testing.T
+	h    *fake.Host
+	spec string // "": there is no file
+	apt  bool   // another program works with it
+	log  bytes.Buffer
+}
+
+func newKept(t *testing.T, h *fake.Host, spec string) *kept {
+	k := &kept{t: t, h: h, spec: spec}
+	log := slog.New(lines{&k.log})
+	readSpec := func() (*api.Document, error) {
+		if k.spec == "" {
+			return nil, errors.New("cannot read the spec: no such file")
+		}
+		return api.Parse(specPath, []byte(k.spec))
+	}
+	c := Config{
+		Watchdog: NewWatchdog(), Spec: specPath, ReadSpec: readSpec,
+		LockTimeout: time.Minute, Log: log, Version: "v1",
+	}
+	k.loop = newLoop(memoryHost{h, &k.apt}, c, &reporter{host: h, version: "v1", log: log})
+	k.loadMemory(t.Context())
+	k.tick(t.Context(), cause{started: true})
+	return k
+}
+
+// lines is a log of plain messages, each with what it says of its cause.
+type lines struct{ to *bytes.Buffer }
+
+func (l lines) Enabled(_ context.Context, level slog.Level) bool { return level >= slog.LevelInfo }
+
+func (l lines) Handle(_ context.Context, r slog.Record) error {
+	text := r.Message
+	r.Attrs(func(a slog.Attr) bool {
+		if a.Key == "reason" {
+			text += ": " + a.Value.String()
+		}
+		return true
+	})
+	_, err := l.to.WriteString(text + "\n")
+	return err
+}
+
+func (l lines) WithAttrs([]slog.Attr) slog.Handler { return l }
+
+func (l lines) WithGroup(string) slog.Handler { return l }
+
+// next is one more run, and what it logged.
+func (k *kept) next(why cause) (pause time.Duration, log []string) {
+	k.log.Reset()
+	k.h.Log = nil
+	pause = k.tick(k.t.Context(), why)
+	if text := strings.TrimSpace(k.log.String()); text != "" {
+		log = strings.Split(text, "\n")
+	}
+	return pause, log
+}
+
+func (k *kept) edit(spec string) (log []string) {
+	k.spec = spec
+	_, log = k.next(cause{seen: []string{specPath}})
+	return log
+}
+
+func (k *kept) status() (s status.Status) {
+	k.t.Helper()
+	if err := json.Unmarshal([]byte(k.h.Text(state.StatusFile)), &s); err != nil {
+		k.t.Fatal(err)
+	}
+	return s
+}
+
+// valid is the status of the condition SpecValid, with its message.
+func (k *kept) valid() string {
+	k.t.Helper()
+	for _, c := range k.status().Conditions {
+		if c.Type == "SpecValid" {
+			return strings.TrimSpace(c.Status + " " + c.Message)
+		}
+	}
+	return ""
+}
+
+func (k *kept) running(unit string) bool {
+	u, err := k.h.Unit(k.t.Context(), unit)
+	return err == nil && u.Active()
+}
+
+// effects are the calls that change what is not the agent's own.
+func (k *kept) effects() []string {
+	return slices.DeleteFunc(slices.Clone(k.h.Log), func(call string) bool {
+		return strings.Contains(call, "/run/rlb/") || strings.Contains(call, "/var/lib/rlb/")
+	})
+}
+
+func quietly(t *testing.T, do func(t *testing.T)) {
+	t.Helper()
+	synctest.Test(t, do)
+}
+
+const tampered = "# by hand\n"
+
+func (k *kept) tamper() { k.h.Put(render.DefaultHAProxyConfig, tampered, 0o644) }
+
+func (k *kept) isTampered() bool { return k.h.Text(render.DefaultHAProxyConfig) == tampered }
+
+// An idle agent says nothing and does nothing; drift is repaired, counted, and told with its reason in one line.
+func TestLoopRepairs(t *testing.T) {
+	quietly(t, func(t *testing.T) {
+		k := newKept(t, fake.New(), smallSpec)
+		if !k.running("haproxy.service") || !strings.Contains(k.log.String(), "start haproxy.service: first run") {
+			t.Fatalf("the first run: %s", &k.log)
+		}
+		for range 3 {
+			if pause, log := k.next(cause{}); pause != time.Minute || log != nil || len(k.effects()) > 0 {
+				t.Errorf("an idle agent: pause %v, log %q, effects %q", pause, log, k.h.Log)
+			}
+		}
+		k.h.Crash("haproxy.service")
+		_, log := k.next(cause{seen: []string{"haproxy.service"}})
+		if len(log) != 1 || !strings.HasPrefix(log[0], "start haproxy.service: drift, seen at haproxy.service") || !k.running("haproxy.service") {
+			t.Errorf("the repair: %q", log)
+		}
+		if d, err := state.ReadDrift(t.Context(), k.h); err != nil || d.Found != 1 || d.Repaired != 1 || !d.Last.Repaired || d.Last.Steps[0] != "start haproxy.service" {
+			t.Errorf("the record: %+v %+v %v", d, d.Last, err)
+		}
+		// a restarted daemon goes on counting
+		k = newKept(t, k.h, smallSpec)
+		k.tamper()
+		k.next(cause{})
+		if k.isTampered() || k.drift.Found != 2 {
+			t.Errorf("after a restart of the daemon: tampered %t, %+v", k.isTampered(), k.drift)
+		}
+	})
+}
+
+// With reconcile.drift: report nothing is repaired, also not when the daemon starts, and each thing is said once.
+func TestLoopReports(t *testing.T) {
+	quietly(t, func(t *testing.T) {
+		spec := smallSpec + "reconcile: {drift: report, interval: 10s}\n"
+		k := newKept(t, fake.New(), spec)
+		for _, start := range []bool{false, true} {
+			if start {
+				k = newKept(t, k.h, spec)
+			}
+			k.h.Crash("haproxy.service")
+			_, log := k.next(cause{})
+			if start {
+				log = strings.Split(strings.TrimSpace(k.log.String()), "\n")
+			}
+			pause, again := k.next(cause{})
+			if k.running("haproxy.service") || len(k.effects()) > 0 {
+				t.Fatalf("repaired: %q", k.h.Log)
+			}
+			if !start && (len(log) != 1 || !strings.Contains(log[0], "not repaired, as reconcile.drift says. Repair would: start haproxy.service")) {
+				t.Errorf("log %q", log)
+			}
+			if again != nil || pause != 10*time.Second {
+				t.Errorf("said again: %q, pause %v", again, pause)
+			}
+		}
+		if k.drift.Repaired != 0 || k.drift.Last.Repaired {
+			t.Errorf("record %+v", k.drift)
+		}
+		if k.next(cause{asked: true}); !k.running("haproxy.service") {
+			t.Error("asked to reconcile, it does not")
+		}
+	})
+}
+
+// A spec that is bad, gone or refused changes nothing and is told once; meanwhile the last good one is kept.
+func TestLoopBadSpec(t *testing.T) {
+	for _, tt := range []struct{ name, spec, want string }{
+		{"gone", "", "cannot read the spec"},
+		{"not valid", smallSpec + "proxi: {}\n", `proxi: unknown field, did you mean "proxy"?`},
+		{"refused by haproxy", strings.Replace(smallSpec, "21", "66", 1), "haproxy refuses its configuration"},
+		{"rolled back", strings.Replace(smallSpec, "21", "77", 1), "what was there before is in force again"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			quietly(t, func(t *testing.T) {
+				h := fake.New()
+				h.Forbidden["haproxy"] = "198.51.100.66"
+				h.Blind, h.Sick = true, "198.51.100.77"
+				k := newKept(t, h, smallSpec)
+				if k.valid() != "True" {
+					t.Errorf("SpecValid %q", k.valid())
+				}
+				before := h.Text(render.DefaultHAProxyConfig)
+				log := k.edit(tt.spec)
+				if !strings.Contains(strings.Join(log, "\n"), tt.want) || h.Text(render.DefaultHAProxyConfig) != before {
+					t.Fatalf("log %q", log)
+				}
+				valid := k.valid()
+				if !strings.HasPrefix(valid, "False ") || !strings.Contains(valid, tt.want) {
+					t.Errorf("SpecValid %q", valid)
+				}
+				for range 3 {
+					if _, log := k.next(cause{}); log != nil || len(k.effects()) > 0 {
+						t.Errorf("told or tried again: %q %q", log, k.h.Log)
+					}
+				}
+				k.tamper()
+				if k.next(cause{}); h.Text(render.DefaultHAProxyConfig) != before {
+					t.Error("the last good spec is not kept")
+				}
+				if k.valid() != valid {
+					t.Errorf("after a repair SpecValid is %q", k.valid())
+				}
+				// a restarted daemon knows
+				h.Log = nil
+				k = newKept(t, h, tt.spec)
+				if len(k.effects()) > 0 || h.Text(render.DefaultHAProxyConfig) != before || k.valid() != valid {
+					t.Errorf("after a restart: effects %q, SpecValid %q", k.h.Log, k.valid())
+				}
+				// the good one again
+				log = k.edit(smallSpec)
+				if len(log) != 1 || log[0] != "the spec is valid again" || k.valid() != "True" {
+					t.Errorf("the good spec: log %q, SpecValid %q", log, k.valid())
+				}
+				if k.edit(strings.Replace(smallSpec, "21", "22", 1)); !strings.Contains(h.Text(render.DefaultHAProxyConfig), "198.51.100.22") {
+					t.Error("an edit after it does not go live")
+				}
+			})
+		})
+	}
+}
+
+// What was refused is tried again when somebody asks for it.
+func TestLoopAskedAgain(t *testing.T) {
+	quietly(t, func(t *testing.T) {
+		h := fake.New()
+		k := newKept(t, h, smallSpec)
+		h.Forbidden["haproxy"] = "198.51.100.66"
+		better := strings.Replace(smallSpec, "21", "66", 1)
+		k.edit(better)
+		delete(h.Forbidden, "haproxy")
+		k.next(cause{})
+		if strings.Contains(h.Text(render.DefaultHAProxyConfig), "198.51.100.66") {
+			t.Fatal("tried again of itself")
+		}
+		k.next(cause{asked: true})
+		if !strings.Contains(h.Text(render.DefaultHAProxyConfig), "198.51.100.66") || h.Text(state.RefusedFile) != "" {
+			t.Error("not tried when asked to, or the refusal stays")
+		}
+	})
+}
+
+// Against somebody who changes the same thing at once the repairs come at growing distances; another thing that goes
+// meanwhile does not wait, and after a quiet time it is all forgotten.
+func TestLoopFights(t *testing.T) {
+	quietly(t, func(t *testing.T) {
+		k := newKept(t, fake.New(), smallSpec)
+		var repairs []time.Duration
+		began := time.Now()
+		warned := ""
+		for time.Since(began) < 2*time.Minute {
+			if k.tamper(); k.isTampered() {
+				_, log := k.next(cause{seen: []string{render.DefaultHAProxyConfig}})
+				warned += strings.Join(log, "\n")
+			}
+			if !k.isTampered() {
+				repairs = append(repairs, time.Since(began))
+			}
+			time.Sleep(200 * time.Millisecond)
+		}
+		if len(repairs) < 5 || len(repairs) > 8 || repairs[1] > 2*time.Second {
+			t.Errorf("repaired after %v", repairs)
+		}
+		if !strings.Contains(warned, "another program keeps changing this host") {
+			t.Errorf("not told: %s", warned)
+		}
+		k.h.Crash("haproxy.service")
+		if k.next(cause{}); !k.running("haproxy.service") {
+			t.Error("a service that stops meanwhile waits")
+		}
+		time.Sleep(10 * time.Minute)
+		for range 2 {
+			k.tamper()
+			if k.next(cause{}); k.isTampered() {
+				t.Error("after a quiet time it still waits")
+			}
+			time.Sleep(2 * time.Second)
+		}
+	})
+}
+
+// A keepalived that died is not started before the peer has taken over; one that was stopped is, at once.
+func TestLoopLeavesDeadKeepalived(t *testing.T) {
+	for _, tt := range []struct {
+		spec string
+		want time.Duration
+	}{{"", 500 * time.Millisecond}, {"profile: classic\n", 3800 * time.Millisecond}} {
+		quietly(t, func(t *testing.T) {
+			k := newKept(t, fake.New(), smallSpec+tt.spec)
+			k.h.Crash("keepalived.service")
+			died := time.Now()
+			for _, why := range []cause{{seen: []string{"keepalived.service"}}, {asked: true}, {}, {}, {}} {
+				pause, _ := k.next(why)
+				if k.running("keepalived.service") {
+					break
+				}
+				time.Sleep(pause)
+			}
+			took := time.Since(died)
+			if !k.running("keepalived.service") || took < tt.want || took > tt.want+400*time.Millisecond {
+				t.Errorf("%q: started after %v, want %v", tt.spec, took, tt.want)
+			}
+			k.h.Admin(func(ctx context.Context, h host.Host) error { return h.StopUnit(ctx, "keepalived.service") })
+			if k.next(cause{}); !k.running("keepalived.service") {
+				t.Errorf("%q: one that was stopped waits", tt.spec)
+			}
+		})
+	}
+}
+
+// What somebody else is installing is not repaired in the middle of it.
+func TestLoopLeavesInstallationsAlone(t *testing.T) {
+	quietly(t, func(t *testing.T) {
+		k := newKept(t, fake.New(), smallSpec)
+		k.apt = true
+		k.h.Break("haproxy")
+		pause, log := k.next(cause{seen: []string{"/var/lib/dpkg/status"}})
+		if log != nil || pause > 2*time.Second || len(k.effects()) > 0 {
+			t.Fatalf("pause %v, log %q, effects %q", pause, log, k.h.Log)
+		}
+		k.apt = false
+		if _, log = k.next(cause{}); len(log) == 0 || !strings.Contains(log[0], "seen at /var/lib/dpkg/status") {
+			t.Errorf("after it: %q", log)
+		}
+		k.apt = true
+		k.h.Break("haproxy")
+		for began := time.Now(); len(k.effects()) == 0 && time.Since(began) < time.Hour; time.Sleep(pause) {
+			pause, _ = k.next(cause{})
+		}
+		if len(k.effects()) == 0 {
+			t.Error("an installation without an end holds the agent for ever")
+		}
+	})
+}
+
+// A run that failed is not tried again by what it touched itself, and the pauses grow.
+func TestLoopRests(t *testing.T) {
+	quietly(t, func(t *testing.T) {
+		h := fake.New()
+		k := newKept(t, h, smallSpec)
+		h.FailMethod("Packages", errors.New("cannot ask dpkg: it does not answer"))
+		pause, log := k.next(cause{})
+		if len(log) != 1 || pause > 10*time.Second {
+			t.Fatalf("pause %v, log %q", pause, log)
+		}
+		if left, log := k.next(cause{seen: []string{"haproxy.service"}}); left <= 0 || left > pause || log != nil {
+			t.Errorf("tried at once: %v %q", left, log)
+		}
+		for range 4 {
+			time.Sleep(pause)
+			longer, log := k.next(cause{})
+			if longer <= pause || log != nil {
+				t.Errorf("after a pause of %v one of %v, log %q", pause, longer, log)
+			}
+			pause = longer
+		}
+		h.Heal()
+		if pause, _ = k.next(cause{asked: true}); pause != time.Minute {
+			t.Errorf("healed: pause %v", pause)
+		}
+	})
+}
+
+// Thousands of edits leave no goroutine, no open file and no memory behind: ten thousand where everything is tested.
+func TestLoopDoesNotGrow(t *testing.T) {
+	edits := 1000
+	if os.Getenv("RLB_REQUIRE") == "1" {
+		edits = 10_000
+	}
+	quietly(t, func(t *testing.T) {
+		k := newKept(t, fake.New(), smallSpec)
+		edit := func(n int) { k.edit(fmt.Sprintf("%s# %d\n", smallSpec, n)) }
+		measure := func() (goroutines, files int, heap uint64) {
+			runtime.GC()
+			var m runtime.MemStats
+			runtime.ReadMemStats(&m)
+			fds, err := os.ReadDir("/proc/self/fd")
+			if err != nil {
+				t.Fatal(err)
+			}
+			return runtime.NumGoroutine(), len(fds), m.HeapAlloc
+		}
+		for n := range 100 {
+			edit(n)
+		}
+		goroutines, files, heap := measure()
+		for n := range edits {
+			edit(n)
+		}
+		g, f, m := measure()
+		t.Logf("%d edits: goroutines %d to %d, open files %d to %d, heap %d to %d KiB", edits, goroutines, g, files, f, heap>>10, m>>10)
+		if g > goroutines || f > files || m > heap+256<<10 {
+			t.Error("it grows")
+		}
+	})
+}

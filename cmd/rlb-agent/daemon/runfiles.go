@@ -1,0 +1,42 @@
+package daemon
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"rlb.dev/rlb-agent/cmd/rlb-agent/filewatch"
+	"rlb.dev/rlb-agent/reconcile/host"
+	"rlb.dev/rlb-agent/reconcile/state"
+)
+
+// runFilesQuiet is how long to wait for more changes of the files under /run/rlb: a run makes several at once.
+const runFilesQuiet = 50 * time.Millisecond
+
+// keepRunFiles restores the files under /run/rlb that somebody removes or garbles, until ctx ends.
+func keepRunFiles(ctx context.Context, h host.Host, report *reporter, log *slog.Logger) {
+	changed := make(chan struct{}, 1)
+	watch := filewatch.New(log, func(string) {
+		select {
+		case changed <- struct{}{}:
+		default:
+		}
+	})
+	watch.Set(state.DerivedFiles()...)
+	go watch.Run(ctx)
+	mirror := state.Mirror{Host: h, Log: log}
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-changed:
+		}
+		time.Sleep(runFilesQuiet)
+		if !mirror.Look(ctx) {
+			continue
+		}
+		if err := report.restore(ctx); err != nil && ctx.Err() == nil {
+			log.Warn("cannot restore the status", "err", err)
+		}
+	}
+}

@@ -1,0 +1,43 @@
+package daemon
+
+import (
+	"context"
+	"time"
+
+	"rlb.dev/rlb-agent/api"
+	"rlb.dev/rlb-agent/reconcile/plan"
+	"rlb.dev/rlb-agent/reconcile/state"
+)
+
+// standbyFirst is how long the host that holds the virtual IPs lets its peer go first.
+const standbyFirst = 3 * time.Second
+
+// turn is an edit of the virtual router that waits for its turn.
+type turn struct {
+	digest string // of the spec
+	at     time.Time
+}
+
+// afterStandby is how long to wait with an edit, so that of two hosts which get it at the same time the standby is changed
+// first: what goes wrong then goes wrong where nobody is served. Edits of other things, and who asks, do not wait.
+func (l *loop) afterStandby(ctx context.Context, why cause, doc *api.Document) time.Duration {
+	if why.asked || why.started {
+		return 0
+	}
+	if l.turn.digest == doc.Digest {
+		return max(0, time.Until(l.turn.at))
+	}
+	in, err := state.ReadInForce(ctx, l.host)
+	if err != nil || in == nil {
+		return 0
+	}
+	if held, err := in.Held(ctx, l.host); err != nil || !held {
+		return 0
+	}
+	look, err := plan.FactFinder{Observer: l.host}.Look(ctx, &doc.Spec)
+	if err != nil || !look.ChangesRouter() {
+		return 0
+	}
+	l.turn = turn{doc.Digest, time.Now().Add(standbyFirst)}
+	return standbyFirst
+}

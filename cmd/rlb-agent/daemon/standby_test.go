@@ -1,0 +1,64 @@
+package daemon
+
+import (
+	"net/netip"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"rlb.dev/rlb-agent/reconcile/host"
+	"rlb.dev/rlb-agent/reconcile/host/fake"
+	"rlb.dev/rlb-agent/reconcile/state"
+)
+
+// TestLoopStandbyFirst: the host that holds the virtual IPs lets its peer change the virtual router first, once, and
+// waits with nothing else.
+func TestLoopStandbyFirst(t *testing.T) {
+	const router = "vrrp: {priority: 7}\n"
+	synctest.Test(t, func(t *testing.T) {
+		h := fake.New()
+		k := newKept(t, h, smallSpec)
+		edit := func(spec string, why cause) (pause time.Duration, changed bool) {
+			k.spec = spec
+			before := len(k.history())
+			pause, _ = k.next(why)
+			return pause, len(k.history()) > before
+		}
+		edited := cause{seen: []string{specPath}}
+		if _, changed := edit(smallSpec+router, edited); !changed {
+			t.Error("a standby waits")
+		}
+		hold := func() {
+			h.Role = host.RoleMaster
+			h.Net[1].Prefixes = append(h.Net[1].Prefixes, netip.MustParsePrefix("198.51.100.10/32"))
+		}
+		hold()
+		if pause, changed := edit(smallSpec, edited); changed || pause < time.Second || pause > 5*time.Second {
+			t.Errorf("it does not wait: %v, %v", pause, changed)
+		}
+		time.Sleep(time.Second)
+		if pause, changed := edit(smallSpec, cause{seen: []string{"the addresses"}}); changed || pause > 4*time.Second {
+			t.Errorf("it does not wait on: %v, %v", pause, changed)
+		}
+		time.Sleep(5 * time.Second)
+		if _, changed := edit(smallSpec, cause{}); !changed {
+			t.Error("it waits for ever")
+		}
+		if _, changed := edit(smallSpec+"proxy: {retries: 7}\n", edited); !changed {
+			t.Error("it waits with an edit that is not of the virtual router")
+		}
+		if _, changed := edit(smallSpec+router, cause{asked: true}); !changed {
+			t.Error("who asks waits")
+		}
+	})
+}
+
+// history is what was in force.
+func (k *kept) history() []state.Generation {
+	k.t.Helper()
+	all, err := state.History(k.t.Context(), k.h)
+	if err != nil {
+		k.t.Fatal(err)
+	}
+	return all
+}

@@ -1,0 +1,77 @@
+package daemon
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+
+	"rlb.dev/rlb-agent/api"
+	"rlb.dev/rlb-agent/cmd/rlb-agent/export"
+	"rlb.dev/rlb-agent/reconcile/host"
+	"rlb.dev/rlb-agent/reconcile/state"
+	"rlb.dev/rlb-agent/reconcile/status"
+)
+
+// reporter keeps the status of this host: what runs and failover say goes to the exporter, and into files for other
+// programs.
+type reporter struct {
+	host     host.Host
+	version  string
+	log      *slog.Logger
+	exporter *export.Exporter // nil: nobody is shown anything
+
+	health atomic.Pointer[state.GuardRecord] // failover's last verdict; nil before the first
+	mutex  sync.Mutex                        // the status file is written by one at a time
+	last   status.Status                     // that was written
+}
+
+// ran reports a run and how it ended. The host is as it is without the status file, so a failure there is only logged.
+func (r *reporter) ran(ctx context.Context, run status.Report) {
+	run.Agent, run.Health = r.version, r.health.Load()
+	r.mutex.Lock()
+	now, err := status.Write(ctx, r.host, run)
+	r.last = now
+	r.mutex.Unlock()
+	if err != nil {
+		r.log.Warn(err.Error())
+	}
+	if r.exporter != nil {
+		r.exporter.RunEnded(now, run.Result)
+	}
+}
+
+// publish brings failover's verdict to the status. Its file is for other programs. It never waits for the status.
+func (r *reporter) publish(ctx context.Context, verdict state.GuardRecord) error {
+	r.health.Store(&verdict)
+	if r.exporter != nil {
+		r.exporter.HealthChanged()
+	}
+	return verdict.Write(ctx, r.host)
+}
+
+// Follow brings the status file up to date after an event between two runs.
+func (r *reporter) Follow(ctx context.Context, doc *api.Document) (status.Status, error) {
+	r.mutex.Lock()
+	defer r.mutex.Unlock()
+	s, err := status.Follow(ctx, r.host, doc, r.health.Load())
+	if err == nil && s.Kind != "" {
+		r.last = s
+	}
+	return s, err
+}
+
+// restore writes the last status again where somebody removed or garbled the file.
+func (r *reporter) restore(ctx context.Context) error {
+	r.mutex.Lock()
+	defer r.mutex.Unlock()
+	if r.last.Kind == "" {
+		return nil // the next run leaves one
+	}
+	return r.last.Write(ctx, r.host)
+}
+
+// Refresh brings a status of a moment ago up to date.
+func (r *reporter) Refresh(ctx context.Context, doc *api.Document, s status.Status) (status.Status, error) {
+	return status.Refresh(ctx, r.host, doc, s, r.health.Load())
+}

@@ -1,0 +1,51 @@
+package daemon
+
+import (
+	"context"
+	"time"
+
+	"rlb.dev/rlb-agent/api"
+	"rlb.dev/rlb-agent/reconcile/host"
+	"rlb.dev/rlb-agent/reconcile/plan"
+)
+
+// keepalivedRests is how long a keepalived that died must stay away yet. The step that starts it would wait as long, but
+// hold the lock meanwhile.
+func (l *loop) keepalivedRests(ctx context.Context, doc *api.Document) time.Duration {
+	unit, err := l.host.Unit(ctx, host.KeepalivedUnit)
+	if err != nil {
+		return 0
+	}
+	return unit.Rests(plan.KeepalivedRest(&doc.Spec))
+}
+
+// How long a unit that is starting or stopping, and packages that are being installed, are left alone, and how soon they
+// are looked at again: whoever restarts a unit must not find his command canceled, and what he installs he finishes.
+const (
+	transitPause = 100 * time.Millisecond
+	longTransit  = 10 * time.Second
+	installPause = time.Second
+	longInstall  = 2 * time.Minute
+)
+
+// inTransit is how long to wait while somebody else is bringing a unit or a package to another state, or 0.
+func (l *loop) inTransit(look plan.Look, now time.Time) time.Duration {
+	installing := len(look.Plan.Install) > 0 && l.host.Installing()
+	moving := installing
+	for _, unit := range look.Observed.Units {
+		moving = moving || unit.ActiveState == "activating" || unit.ActiveState == "deactivating"
+	}
+	switch {
+	case !moving:
+		l.transitSince = time.Time{}
+	case l.transitSince.IsZero():
+		l.transitSince = now
+	}
+	switch lasts := now.Sub(l.transitSince); {
+	case installing && lasts < longInstall:
+		return installPause
+	case moving && lasts < longTransit:
+		return transitPause
+	}
+	return 0
+}

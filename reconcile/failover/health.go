@@ -1,0 +1,236 @@
+package failover
+
+import (
+	"cmp"
+	"context"
+	"log/slog"
+	"time"
+
+	"rlb.dev/rlb-agent/reconcile/host"
+	"rlb.dev/rlb-agent/reconcile/state"
+)
+
+const (
+	probePause = 500 * time.Millisecond // between two probes of a HAProxy that serves
+	startPause = 20 * time.Millisecond  // … of one that starts: until it answers this host is no standby
+	faultPause = 250 * time.Millisecond // … of one that hangs: each probe leaves a connection in its backlog
+)
+
+// health watches the local HAProxy and decides whether this host is in FAULT. It alone writes the tracked file.
+type health struct {
+	host    Host
+	publish func(context.Context, state.GuardRecord) error
+	log     *slog.Logger
+
+	units     chan string        // new ActiveStates of HAProxy's unit
+	force     chan state.InForce // the spec in force
+	conflicts chan conflict      // what ownership knows of other holders
+	touched   chan struct{}      // the tracked file may have changed
+
+	spec     state.InForce
+	conflict conflict
+	unit     string            // ActiveState of HAProxy's unit; "" is not known yet
+	answer   host.HAProxyState // to the last probe since the unit changed; "" is none
+	file     trackedFile
+	last     state.GuardRecord // the last verdict
+	failed   error             // why the last verdict could not be written
+
+	badSince time.Time   // since when a host without a peer waits for HAProxy to come back; zero where it does not
+	faults   []time.Time // within flapMemory
+}
+
+// conflict is that another host holds the virtual IPs too. The zero value is that none does.
+type conflict struct {
+	text      string // which host, and what to check
+	standDown bool   // this host is to enter FAULT for it
+}
+
+func newHealth(h Host, publish func(context.Context, state.GuardRecord) error, log *slog.Logger) *health {
+	return &health{
+		host: h, publish: publish, log: log, file: trackedFile{host: h},
+		units: make(chan string), force: make(chan state.InForce), conflicts: make(chan conflict), touched: make(chan struct{}, 1),
+	}
+}
+
+func (h *health) run(ctx context.Context) {
+	defer func() {
+		h.conflict = conflict{}
+		h.clear(context.WithoutCancel(ctx))
+	}()
+	var answers chan host.HAProxyState // of the probe that is under way; nil is none
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		probe := false
+		select {
+		case <-ctx.Done():
+			return
+		case h.spec = <-h.force:
+			if !h.spec.Tracks {
+				h.clear(ctx)
+			}
+		case h.unit = <-h.units:
+			h.answer, probe = "", up(h.unit)
+			answers = nil // of the process before
+		case h.conflict = <-h.conflicts:
+			if !h.spec.Tracks {
+				_ = h.publish(ctx, state.GuardRecord{HAProxy: host.HAProxyUnknown, Conflict: h.conflict.text}) // a later one says it again
+			}
+		case h.answer = <-answers:
+			answers = nil
+		case <-h.touched:
+			if h.repairFile(ctx) == nil {
+				continue // and the next probe is not put off
+			}
+		case <-timer.C:
+			if h.spec.Tracks && up(h.unit) && answers == nil {
+				answers = h.probe(ctx)
+			}
+		}
+		if h.spec.Tracks {
+			h.decide(ctx)
+			if timer.Reset(h.pause()); probe {
+				timer.Reset(0)
+			}
+		}
+	}
+}
+
+// probe asks HAProxy. One that does not answer at once is asked with patience, and the answer comes by the channel.
+func (h *health) probe(ctx context.Context) chan host.HAProxyState {
+	if h.host.HAProxyAnswers() {
+		h.answer = host.HAProxyAnswers
+		return nil
+	}
+	answers := make(chan host.HAProxyState, 1)
+	go func() { answers <- h.host.ProbeHAProxy(ctx) }()
+	return answers
+}
+
+// up says whether a unit with this ActiveState is to serve.
+func up(state string) bool { return state == "active" || state == "reloading" || state == "refreshing" }
+
+// pause is the time to the next probe.
+func (h *health) pause() time.Duration {
+	switch {
+	case !h.badSince.IsZero():
+		return time.Until(h.badSince.Add(alonePause))
+	case h.failed != nil:
+		return probePause
+	case !up(h.unit):
+		return time.Hour // its next state comes by itself
+	case h.answer == "":
+		return startPause
+	case h.last.Fault:
+		return faultPause
+	}
+	return probePause
+}
+
+// decide reaches a verdict, and writes it where it is new.
+func (h *health) decide(ctx context.Context) {
+	now := time.Now()
+	haproxy, reason := h.haproxy()
+	if reason != "" && !h.last.Fault && h.waitAlone(ctx, now) {
+		return
+	}
+	h.badSince = time.Time{}
+	switch {
+	case reason == "" && h.conflict.standDown:
+		reason = h.conflict.text
+		haproxy = cmp.Or(haproxy, host.HAProxyUnknown)
+	case reason != "" && !h.last.Fault:
+		h.faults = append(h.faults, now)
+	case reason == "" && h.last.Fault && (haproxy == "" || h.flaps(ctx, now)):
+		return
+	}
+	if haproxy == "" {
+		return
+	}
+	h.write(ctx, state.GuardRecord{Fault: reason != "", Reason: reason, HAProxy: haproxy, Conflict: h.conflict.text}, now)
+}
+
+// haproxy is the state of HAProxy, "" while nothing is known of it, and why this host must not hold the virtual IPs.
+func (h *health) haproxy() (state host.HAProxyState, reason string) {
+	switch {
+	case h.unit == "":
+		return "", ""
+	case h.unit == "deactivating":
+		return host.HAProxyStopped, "haproxy.service is stopping"
+	case h.unit == "activating":
+		return host.HAProxyStopped, "haproxy.service is starting"
+	case h.unit == "failed":
+		return host.HAProxyStopped, "haproxy.service failed"
+	case !up(h.unit):
+		return host.HAProxyStopped, "haproxy.service is stopped"
+	case h.answer == host.HAProxyHung:
+		return h.answer, "haproxy hangs: it runs and does not answer"
+	}
+	return h.answer, ""
+}
+
+// write brings a verdict to keepalived first, then to the status.
+func (h *health) write(ctx context.Context, r state.GuardRecord, now time.Time) {
+	changed := r.Fault != h.last.Fault || h.last.Since.IsZero()
+	r.Since = h.last.Since
+	if changed {
+		r.Since = now
+	}
+	if r == h.last && h.failed == nil {
+		return
+	}
+	err := h.file.write(r.Fault)
+	if err == nil {
+		err = h.publish(ctx, r)
+	}
+	if h.logFailure(err); err != nil {
+		return
+	}
+	h.logChange(r, changed, now)
+	h.last = r
+}
+
+// logFailure logs that a verdict could not be written, once until one can be again.
+func (h *health) logFailure(err error) {
+	if err != nil && h.failed == nil {
+		h.log.Error("cannot write the fault flag for keepalived", "err", err)
+	}
+	h.failed = err
+}
+
+// logChange logs what a new verdict changes.
+func (h *health) logChange(r state.GuardRecord, changed bool, now time.Time) {
+	switch last := h.last; {
+	case r.Fault && changed:
+		h.log.Warn("entering FAULT: " + r.Reason)
+	case last.Fault && changed:
+		h.log.Info("leaving FAULT: haproxy "+string(r.HAProxy), "after", now.Sub(last.Since).Round(time.Millisecond).String())
+	case r.HAProxy == host.HAProxyFull && last.HAProxy != r.HAProxy:
+		h.log.Warn("haproxy is at its connection limit (proxy.maxConnections): new connections wait")
+	case last.HAProxy == host.HAProxyFull && r.HAProxy == host.HAProxyAnswers:
+		h.log.Info("haproxy is below its connection limit again")
+	}
+}
+
+// repairFile restores the tracked file where somebody else changed it.
+func (h *health) repairFile(ctx context.Context) error {
+	repaired, again, err := h.file.repair(ctx)
+	switch {
+	case err != nil:
+		h.logFailure(err)
+	case repaired:
+		h.log.Warn("restored the fault flag for keepalived: another program had changed it")
+	case again > 0:
+		time.AfterFunc(again, func() { ring(h.touched) })
+	}
+	return err
+}
+
+// clear takes the fault flag back, and forgets what led to it.
+func (h *health) clear(ctx context.Context) {
+	if err := h.file.write(false); err != nil {
+		h.log.Error("cannot clear the fault flag for keepalived", "err", err)
+	}
+	_ = h.publish(ctx, state.GuardRecord{HAProxy: host.HAProxyUnknown, Conflict: h.conflict.text}) // the next verdict says it again
+	h.last, h.answer, h.failed, h.badSince, h.file.written = state.GuardRecord{}, "", nil, time.Time{}, false
+}

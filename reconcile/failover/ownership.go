@@ -1,0 +1,233 @@
+package failover
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	"rlb.dev/rlb-agent/reconcile/backoff"
+	"rlb.dev/rlb-agent/reconcile/host"
+	"rlb.dev/rlb-agent/reconcile/state"
+	"rlb.dev/rlb-agent/reconcile/status"
+)
+
+const (
+	settleTime  = 100 * time.Millisecond // in which keepalived has added all virtual IPs, or removed them
+	confirmTime = 150 * time.Millisecond // between two looks that both must find an address left behind
+	restartTime = 250 * time.Millisecond // after a takeover: in which systemd has started keepalived again
+	youngPause  = 500 * time.Millisecond // until a keepalived that is too young to be asked is asked again
+)
+
+// ownership sees to it that one host alone holds the virtual IPs. It removes those that were left on this host without a
+// keepalived that is MASTER, and finds other holders that keepalived does not hear.
+type ownership struct {
+	host Host
+	log  *slog.Logger
+
+	units     chan string        // new ActiveStates of keepalived's unit
+	force     chan state.InForce // the spec in force
+	moved     chan struct{}      // addresses may have changed
+	conflicts chan<- conflict    // to health
+
+	spec  state.InForce
+	unit  string         // ActiveState of keepalived's unit; "" is not known yet
+	down  time.Time      // since when keepalived does not run; zero where it does
+	held  []netip.Prefix // virtual IPs on the interface
+	check time.Time      // when to check whether they belong here; zero is not
+	stray bool           // the last check found that they do not
+	retry backoff.Backoff
+
+	lastLogged string // failure
+
+	splitBrain
+	standDown
+}
+
+func newOwnership(h Host, conflicts chan<- conflict, log *slog.Logger) *ownership {
+	return &ownership{
+		host: h, log: log, conflicts: conflicts,
+		units: make(chan string), force: make(chan state.InForce), moved: make(chan struct{}, 1),
+		retry:      backoff.Backoff{First: 500 * time.Millisecond, Most: 30 * time.Second},
+		splitBrain: newSplitBrain(),
+		standDown:  standDown{passes: make(chan passage, 1)},
+	}
+}
+
+func (o *ownership) run(ctx context.Context) {
+	defer o.requests.Wait()
+	defer o.unwatch()
+	timer := time.NewTimer(time.Hour)
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case f := <-o.force:
+			if f.Interface != o.spec.Interface || !slices.Equal(f.VirtualIPs, o.spec.VirtualIPs) {
+				o.unwatch()
+			}
+			o.spec = f
+			o.schedule()
+		case unit := <-o.units:
+			o.unitChanged(unit)
+		case <-o.moved:
+		case <-o.claims:
+			o.claimed()
+		case <-o.announceRequests:
+			o.announceRequested()
+		case a := <-o.answers:
+			o.answered(ctx, a)
+		case p := <-o.passes:
+			o.advertsHeard(ctx, p)
+		case <-timer.C:
+		}
+		if len(o.spec.VirtualIPs) > 0 {
+			o.readHeld(ctx)
+			o.checkHeld(ctx)
+			o.askOthers(ctx)
+			o.pollOthers(ctx)
+		}
+		timer.Reset(o.pause())
+	}
+}
+
+// pause is the time to the next thing that is due.
+func (o *ownership) pause() time.Duration {
+	next := time.Now().Add(time.Hour)
+	for _, at := range []time.Time{o.check, o.ask, o.poll} {
+		if !at.IsZero() && at.Before(next) {
+			next = at
+		}
+	}
+	return time.Until(next)
+}
+
+func due(at time.Time) bool { return !at.IsZero() && !time.Now().Before(at) }
+
+// schedule has the virtual IPs checked when what happens now is over.
+func (o *ownership) schedule() {
+	o.check, o.stray = time.Now().Add(settleTime), false
+	o.retry.Reset()
+	if !o.down.IsZero() {
+		// systemd starts keepalived again once a peer has taken over, and it then begins by removing them
+		o.check = o.down.Add(o.spec.Takeover + restartTime)
+	}
+	if !o.standingDown {
+		o.askBy(time.Now().Add(o.spec.Takeover + settleTime))
+	}
+}
+
+func (o *ownership) unitChanged(state string) {
+	o.unit = state
+	switch running := up(state) || state == "deactivating"; { // one that stops removes its addresses itself
+	case running:
+		o.down = time.Time{}
+	case o.down.IsZero():
+		o.down = time.Now()
+	}
+	if o.schedule(); !o.down.IsZero() && o.heard { // the claim came first
+		o.claimed()
+	}
+}
+
+// readHeld reads which virtual IPs are on the interface.
+func (o *ownership) readHeld(ctx context.Context) {
+	all, err := o.addresses(ctx)
+	if err != nil {
+		o.logOnce(err)
+		return
+	}
+	held := slices.DeleteFunc(slices.Clone(all), func(p netip.Prefix) bool { return !slices.Contains(o.spec.VirtualIPs, p.Addr()) })
+	changed := !slices.Equal(held, o.held)
+	if len(held) == 0 && changed && up(o.unit) {
+		o.requestAnnouncement(ctx)
+	}
+	switch o.held = held; {
+	case len(held) == 0:
+		o.check, o.stray = time.Time{}, false
+		o.holdNone(ctx)
+	case changed:
+		o.schedule()
+		o.watch(ctx)
+	default:
+		o.watch(ctx)
+	}
+}
+
+// addresses are those of the interface; one that does not exist has none.
+func (o *ownership) addresses(ctx context.Context) ([]netip.Prefix, error) {
+	all, err := o.host.Interfaces(ctx)
+	for _, i := range all {
+		if i.Name == o.spec.Interface {
+			return i.Prefixes, nil
+		}
+	}
+	return nil, err
+}
+
+// checkHeld removes the virtual IPs where they do not belong.
+func (o *ownership) checkHeld(ctx context.Context) {
+	switch {
+	case !due(o.check):
+		return
+	case o.unit == "": // its state comes by itself
+		o.check = time.Time{}
+		return
+	case !o.down.IsZero():
+		o.remove(ctx, "keepalived does not run here and left them behind")
+		return
+	}
+	role, err := status.KeepalivedRole(ctx, o.host)
+	o.logOnce(err)
+	switch role {
+	case host.RoleMaster:
+		o.check, o.stray = time.Time{}, false
+	case host.RoleBackup, host.RoleFault:
+		if !o.stray {
+			o.check, o.stray = time.Now().Add(confirmTime), true
+			return
+		}
+		o.remove(ctx, fmt.Sprintf("keepalived is %s here and did not add them", role))
+	default:
+		o.stray = false
+		o.checkAgain()
+	}
+}
+
+// checkAgain checks once more a while later. After the longest pause it waits for the next event.
+func (o *ownership) checkAgain() {
+	if o.retry.Exhausted() {
+		o.check = time.Time{}
+		return
+	}
+	o.check = time.Now().Add(o.retry.Next())
+}
+
+func (o *ownership) remove(ctx context.Context, why string) {
+	var removed []string
+	for _, p := range o.held {
+		if err := o.host.RemoveAddress(ctx, o.spec.Interface, p); err != nil {
+			o.logOnce(err)
+			continue
+		}
+		removed = append(removed, p.Addr().String())
+	}
+	if len(removed) > 0 {
+		o.log.Warn(fmt.Sprintf("removed %s from %s: %s", strings.Join(removed, ", "), o.spec.Interface, why))
+	}
+	o.stray = false
+	o.checkAgain()
+	o.readHeld(ctx)
+}
+
+// logOnce logs a failure, once until another one comes.
+func (o *ownership) logOnce(err error) {
+	if err != nil && err.Error() != o.lastLogged {
+		o.lastLogged = err.Error()
+		o.log.Warn("cannot monitor the virtual IPs: " + o.lastLogged)
+	}
+}

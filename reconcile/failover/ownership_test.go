@@ -1,0 +1,513 @@
+package failover
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"rlb.dev/rlb-agent/reconcile/host"
+	"rlb.dev/rlb-agent/reconcile/state"
+	"rlb.dev/rlb-agent/render"
+)
+
+const (
+	lowMAC, ownMAC, highMAC = "02:00:00:00:00:0a", "02:00:00:00:00:0b", "02:00:00:00:00:0c"
+
+	takeover      = 301 * time.Millisecond
+	neighbourTime = 300 * time.Millisecond
+)
+
+var (
+	vip  = netip.MustParsePrefix("198.51.100.100/32")
+	vip6 = netip.MustParsePrefix("2001:db8::100/128")
+	own  = netip.MustParsePrefix("198.51.100.11/24")
+	peer = netip.MustParseAddr("198.51.100.12")
+
+	identities = []render.Identity{{RouterID: 100}}
+)
+
+// site is an ownership in a bubble of its own time, on a host and a network that tests set.
+type site struct {
+	Host // what is not asked for
+	stage
+	t         *testing.T
+	ownership *ownership
+	addrs     []netip.Prefix
+	role      host.Role
+	roles     int   // times it was asked for
+	mute      error // of VRRP
+	kills     int
+	others    map[netip.Addr]string // who else answers
+	asked     int
+	passes    bool  // VRRP of others, to keepalived here
+	looks     int   // times it was asked for
+	broken    error // of RemoveAddress
+	deafness  error // of AdvertsPass
+	claimed   func(toUsAlone bool)
+	announced []netip.Addr
+	requested []string // gratuitous ARP
+	told      []conflict
+	log       bytes.Buffer
+}
+
+func (s *site) Interfaces(context.Context) ([]host.Interface, error) {
+	s.Lock()
+	defer s.Unlock()
+	return []host.Interface{{Name: "lo", Prefixes: []netip.Prefix{vip}}, {Name: "eth0", Prefixes: slices.Clone(s.addrs)}}, nil
+}
+
+func (s *site) RemoveAddress(_ context.Context, iface string, p netip.Prefix) error {
+	s.Lock()
+	defer s.Unlock()
+	if iface != "eth0" {
+		s.t.Errorf("removes an address of %s", iface)
+	}
+	if s.broken == nil {
+		s.addrs = slices.DeleteFunc(s.addrs, func(have netip.Prefix) bool { return have == p })
+	}
+	return s.broken
+}
+
+func (s *site) Unit(context.Context, string) (host.Unit, error) {
+	s.Lock()
+	defer s.Unlock()
+	if s.role == host.RoleStopped {
+		return host.Unit{ActiveState: "inactive"}, nil
+	}
+	return host.Unit{ActiveState: "active", MainPID: 1}, nil
+}
+
+func (s *site) VRRP(context.Context, int) ([]host.Instance, error) {
+	s.Lock()
+	defer s.Unlock()
+	s.roles++
+	return []host.Instance{{Role: s.role}}, s.mute
+}
+
+func (s *site) KillUnit(context.Context, string) error {
+	s.do(func() { s.kills++ })
+	return nil
+}
+
+func (s *site) MAC(string) (string, error) { return ownMAC, nil }
+
+func (s *site) Neighbours(_ context.Context, _ string, asked []netip.Addr) (map[netip.Addr]string, error) {
+	found := map[netip.Addr]string{}
+	s.do(func() {
+		s.asked++
+		for _, addr := range asked {
+			if mac := s.others[addr]; mac != "" {
+				found[addr] = mac
+			}
+		}
+	})
+	if len(found) < len(asked) {
+		time.Sleep(neighbourTime)
+	}
+	return found, nil
+}
+
+func (s *site) AdvertsPass(ctx context.Context, iface string, ids []render.Identity) (bool, error) {
+	var passes bool
+	var err error
+	s.do(func() { s.looks++; passes, err = s.passes, s.deafness })
+	if iface != "eth0" || !slices.Equal(ids, identities) {
+		s.t.Errorf("listens on %s for %v", iface, ids)
+	}
+	if !passes {
+		select {
+		case <-ctx.Done():
+		case <-time.After(takeover + 49*time.Millisecond):
+		}
+	}
+	return passes, err
+}
+
+func (s *site) WatchHolders(ctx context.Context, _ string, _ []netip.Addr, claimed func(toUsAlone bool)) error {
+	s.do(func() { s.claimed = claimed })
+	<-ctx.Done()
+	s.do(func() { s.claimed = nil })
+	return nil
+}
+
+func (s *site) Announce(_ string, addr netip.Addr) error {
+	s.Lock()
+	defer s.Unlock()
+	s.announced = append(s.announced, addr)
+	return nil
+}
+
+func (s *site) AnnounceTo(_ string, addr netip.Addr, mac string) error {
+	s.Lock()
+	defer s.Unlock()
+	s.requested = append(s.requested, addr.String()+" at "+mac)
+	return nil
+}
+
+func holding(t *testing.T, do func(*site)) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		s := &site{t: t, addrs: []netip.Prefix{own}, role: host.RoleBackup, others: map[netip.Addr]string{peer: highMAC}}
+		conflicts := make(chan conflict)
+		s.ownership = newOwnership(s, conflicts, slog.New(slog.NewTextHandler(locked{&s.stage, &s.log}, nil)))
+		ended := make(chan bool)
+		go func() { s.ownership.run(ctx); close(ended) }()
+		go func() {
+			for {
+				select {
+				case c := <-conflicts:
+					s.do(func() { s.told = append(s.told, c) })
+				case <-ctx.Done():
+					return
+				}
+			}
+		}()
+		s.Lock()
+		s.force(true)
+		s.unit("active")
+		s.after(time.Second)
+		do(s)
+		s.Unlock()
+		cancel()
+		<-ended
+	})
+}
+
+// master is an ownership on the host that is master, with nobody else there but the peer.
+func master(t *testing.T, do func(*site)) {
+	holding(t, func(s *site) {
+		s.role = host.RoleMaster
+		s.hold(vip)
+		s.after(2 * time.Second)
+		do(s)
+	})
+}
+
+func (s *site) force(tracks bool) {
+	give(&s.stage, s.ownership.force, state.InForce{
+		Interface: "eth0", VirtualIPs: []netip.Addr{vip.Addr(), vip6.Addr()}, Peers: []netip.Addr{peer}, Tracks: tracks, Takeover: takeover,
+		Identities: identities,
+	})
+}
+
+func (s *site) unit(state string) { give(&s.stage, s.ownership.units, state) }
+
+// after lets time pass.
+func (s *site) after(d time.Duration) { s.pass(d) }
+
+// hold puts virtual IPs on the interface, and no others.
+func (s *site) hold(vips ...netip.Prefix) {
+	s.addrs = append([]netip.Prefix{own}, vips...)
+	give(&s.stage, s.ownership.moved, struct{}{})
+}
+
+func (s *site) wantHeld(want ...netip.Prefix) {
+	s.t.Helper()
+	if got := s.addrs[1:]; s.addrs[0] != own || !slices.Equal(got, want) {
+		s.t.Errorf("holds %v, want %v", got, want)
+	}
+}
+
+// wantTold says what the guard was told last, and since when.
+func (s *site) wantTold(yield bool, words string) {
+	s.t.Helper()
+	if len(s.told) == 0 {
+		s.t.Fatal("nothing was told")
+	}
+	if last := s.told[len(s.told)-1]; last.standDown != yield || !strings.Contains(last.text, words) || words == "" && last.text != "" {
+		s.t.Errorf("told %+v, want %q", last, words)
+	}
+}
+
+func (s *site) lines() int { return strings.Count(s.log.String(), "\n") }
+
+// TestReminds: who loses the virtual IPs to another tells that one, which may never have heard of this host, and so has
+// not told the neighbours either.
+func TestReminds(t *testing.T) {
+	master(t, func(s *site) {
+		s.others[vip.Addr()], s.role = highMAC, host.RoleBackup
+		s.hold()
+		s.after(time.Second)
+		if want := []string{vip.Addr().String() + " at " + highMAC}; !slices.Equal(s.requested, want) {
+			t.Errorf("requested %v, want %v", s.requested, want)
+		}
+		give(&s.stage, s.ownership.moved, struct{}{}) // not again
+		s.after(time.Second)
+		if len(s.requested) != 1 {
+			t.Errorf("requested %v", s.requested)
+		}
+	})
+	master(t, func(s *site) { // one that goes for good leaves it to keepalived
+		s.others[vip.Addr()] = highMAC
+		s.unit("deactivating")
+		s.after(0)
+		s.hold()
+		s.after(time.Second)
+		if len(s.requested) != 0 {
+			t.Errorf("requested %v", s.requested)
+		}
+	})
+}
+
+// TestOrphan: what a keepalived left that is gone is taken off, but systemd has its chance before.
+func TestOrphan(t *testing.T) {
+	for _, state := range []string{"failed", "inactive", "activating"} {
+		master(t, func(s *site) {
+			s.hold(vip, vip6)
+			s.unit(state)
+			s.after(takeover + 200*time.Millisecond) // in which systemd starts it
+			s.wantHeld(vip, vip6)
+			s.unit("activating") // which is no new chance
+			s.after(100 * time.Millisecond)
+			s.wantHeld()
+			if s.lines() != 1 || !strings.Contains(s.log.String(), "removed 198.51.100.100, 2001:db8::100 from eth0: keepalived does not run") {
+				t.Error(s.log.String())
+			}
+		})
+	}
+	master(t, func(s *site) {
+		s.unit("failed")
+		s.after(takeover)
+		s.claimed(false) // the peer has taken over
+		s.after(0)
+		s.wantHeld()
+	})
+	master(t, func(s *site) {
+		s.unit("activating")
+		s.after(takeover)
+		s.unit("active")
+		s.after(time.Minute)
+		s.unit("deactivating") // it takes them off itself
+		s.after(time.Minute)
+		s.wantHeld(vip)
+	})
+}
+
+// TestStray: an address that keepalived did not put there is taken off, but not in the middle of a change.
+func TestStray(t *testing.T) {
+	for _, role := range []host.Role{host.RoleBackup, host.RoleFault} {
+		holding(t, func(s *site) {
+			s.role = role
+			s.hold(vip)
+			s.after(200 * time.Millisecond) // a change takes that long
+			s.wantHeld(vip)
+			s.after(100 * time.Millisecond)
+			s.wantHeld()
+			if s.lines() != 1 || !strings.Contains(s.log.String(), "keepalived is "+string(role)) {
+				t.Error(s.log.String())
+			}
+		})
+	}
+	for _, role := range []host.Role{host.RoleMaster, host.RoleUnknown, host.RoleStopped} {
+		holding(t, func(s *site) {
+			s.hold(vip)
+			s.after(200 * time.Millisecond)
+			s.role = role
+			s.after(5 * time.Minute)
+			s.wantHeld(vip)
+			if s.roles > 10 {
+				t.Errorf("%s: asked %d times", role, s.roles)
+			}
+			s.role = host.RoleBackup // a while later, noticed with the next round
+			s.force(true)
+			s.after(300 * time.Millisecond)
+			s.wantHeld()
+		})
+	}
+	holding(t, func(s *site) {
+		s.broken = errors.New("not permitted")
+		s.hold(vip)
+		s.after(time.Minute)
+		if s.lines() != 1 {
+			t.Error(s.log.String())
+		}
+	})
+}
+
+// TestAtPeace: where nothing happens nobody is asked.
+func TestAtPeace(t *testing.T) {
+	for _, tt := range []struct {
+		role host.Role
+		held []netip.Prefix
+	}{{host.RoleMaster, []netip.Prefix{vip}}, {host.RoleBackup, nil}} {
+		holding(t, func(s *site) {
+			s.role = tt.role
+			s.hold(tt.held...)
+			s.after(2 * time.Second)
+			roles, asked := s.roles, s.asked
+			s.after(time.Hour)
+			s.hold(tt.held...) // an event that changed nothing here
+			s.after(time.Second)
+			if s.roles != roles || s.asked != asked || len(s.told)+len(s.announced)+s.lines() > 0 || (s.claimed == nil) != (tt.held == nil) {
+				t.Errorf("%s: %+v", tt.role, s)
+			}
+		})
+	}
+}
+
+// TestYield: of two masters the one with the lower MAC gives way within a second, whoever came first.
+func TestYield(t *testing.T) {
+	const most = 700 * time.Millisecond
+	master(t, func(s *site) { // the other one came
+		s.others[vip.Addr()] = highMAC
+		s.claimed(false)
+		s.after(takeover)
+		if len(s.told) > 0 {
+			t.Error("keepalived had no time to end it")
+		}
+		s.after(most - takeover)
+		s.wantTold(true, "another host, MAC "+highMAC+", holds 198.51.100.100 too, and VRRP between the two does not pass")
+	})
+	holding(t, func(s *site) { // this one came
+		s.others[vip.Addr()] = highMAC
+		s.role = host.RoleMaster
+		s.hold(vip)
+		s.after(most)
+		s.wantTold(true, "holds 198.51.100.100 too")
+	})
+}
+
+// TestStay: the one with the higher MAC, or that nobody heeds, or that met a stranger, says so and stays.
+func TestStay(t *testing.T) {
+	for _, tt := range []struct {
+		name, other string
+		tracks      bool
+		words       string
+	}{
+		{"higher", lowMAC, true, "another host, MAC " + lowMAC},
+		{"classic", highMAC, false, "another host, MAC " + highMAC},
+		{"stranger", "02:00:00:00:00:ff", true, "none of the spec's nodes"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			master(t, func(s *site) {
+				s.force(tt.tracks)
+				s.after(2 * time.Second)
+				s.others[vip.Addr()] = tt.other
+				if tt.name != "stranger" {
+					s.others[peer] = tt.other
+				}
+				s.claimed(false)
+				s.after(700 * time.Millisecond)
+				s.wantTold(false, tt.words)
+				said := len(s.announced)
+				if said == 0 {
+					t.Error("not announced")
+				}
+				s.after(time.Hour)
+				if n := s.asked; n > 100 {
+					t.Errorf("asked %d times", n)
+				}
+				if len(s.told) != 1 || s.lines() != 1 || len(s.announced) <= said {
+					t.Errorf("told %v, announced %d times", s.told, len(s.announced))
+				}
+				said = len(s.announced)
+				delete(s.others, vip.Addr())
+				s.after(2 * time.Minute)
+				if s.wantTold(false, ""); len(s.announced) != said+1 {
+					t.Error("its end was not announced to those who believed the other")
+				}
+				s.wantHeld(vip)
+			})
+		})
+	}
+}
+
+// TestHangs: a keepalived that does not answer while another host has taken over is killed; one that only does not answer,
+// or that answers, is not.
+func TestHangs(t *testing.T) {
+	mute := fmt.Errorf("cannot ask: %w", host.ErrNoAnswer)
+	master(t, func(s *site) {
+		s.role, s.mute = host.RoleUnknown, mute
+		s.others[vip.Addr()] = highMAC
+		s.claimed(false)
+		if s.after(takeover); s.kills != 1 {
+			t.Errorf("killed %d times", s.kills)
+		}
+		s.unit("failed")
+		s.after(0)
+		s.wantHeld()
+	})
+	for name, do := range map[string]func(s *site){
+		"one whose spec tracks nothing": func(s *site) { s.force(false) },
+		"a stranger has the address":    func(s *site) { s.others[peer] = lowMAC },
+	} {
+		master(t, func(s *site) {
+			do(s)
+			s.role, s.mute = host.RoleUnknown, mute
+			s.others[vip.Addr()] = highMAC
+			s.claimed(false)
+			if s.after(time.Minute); s.kills > 0 {
+				t.Errorf("%s: killed %d times", name, s.kills)
+			}
+		})
+	}
+	master(t, func(s *site) {
+		s.role, s.mute = host.RoleUnknown, mute
+		s.claimed(false)
+		s.after(time.Minute)
+		s.mute = errors.New("cannot look")
+		s.others[vip.Addr()] = highMAC
+		s.claimed(false)
+		if s.after(time.Minute); s.kills > 0 {
+			t.Errorf("killed %d times", s.kills)
+		}
+	})
+}
+
+// TestNoConflict: a claim is no conflict while roles change, nor when it is over before it is looked at.
+func TestNoConflict(t *testing.T) {
+	master(t, func(s *site) { // keepalived gave way
+		s.others[vip.Addr()] = highMAC
+		s.claimed(false)
+		s.after(takeover / 2)
+		s.role = host.RoleBackup
+		s.hold()
+		s.after(time.Minute)
+		if len(s.told)+len(s.announced)+s.lines() > 0 {
+			t.Errorf("%+v", s)
+		}
+	})
+	master(t, func(s *site) { // the other one gave way
+		s.claimed(false)
+		s.after(time.Minute)
+		if len(s.told) > 0 || !slices.Equal(s.announced, []netip.Addr{vip.Addr()}) {
+			t.Errorf("%+v", s)
+		}
+	})
+	master(t, func(s *site) { // the other one gave way, and says so
+		s.claimed(true)
+		if s.after(0); !slices.Equal(s.announced, []netip.Addr{vip.Addr()}) {
+			t.Errorf("announced %v", s.announced)
+		}
+		if s.after(time.Minute); len(s.told) > 0 {
+			t.Errorf("told %v", s.told)
+		}
+		asked := s.asked
+		s.others[vip.Addr()] = highMAC
+		s.claimed(false)
+		s.after(takeover) // asked, and answered
+		said := len(s.announced)
+		s.claimed(true) // the same answer
+		if s.after(0); s.asked == asked || len(s.announced) != said {
+			t.Errorf("announced for an answer: asked %d times, announced %d", s.asked-asked, len(s.announced)-said)
+		}
+	})
+	master(t, func(s *site) { // it is about to go: a keepalived that was killed
+		s.others[vip.Addr()] = highMAC
+		s.claimed(false)
+		s.after(takeover + 50*time.Millisecond)
+		delete(s.others, vip.Addr())
+		s.after(time.Minute)
+		if len(s.told)+s.lines() > 0 {
+			t.Errorf("%+v", s)
+		}
+	})
+}

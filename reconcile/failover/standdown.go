@@ -1,0 +1,91 @@
+package failover
+
+import (
+	"context"
+	"net/netip"
+	"slices"
+	"time"
+)
+
+const (
+	pollPause    = time.Second     // between two polls of the host that stands down
+	enoughPolls  = 2               // that find no other holder: then this host is needed
+	backupTime   = 2 * time.Second // in which keepalived becomes BACKUP, beside twice the time of a takeover
+	distrustTime = 5 * time.Minute // for which heard advertisements are no reason to come back, where they led to the next conflict
+)
+
+// standDown is what ownership knows while this host is in FAULT because another host holds the virtual IPs. If it came
+// back without having heard that host's advertisements, both would hold them again.
+type standDown struct {
+	standingDown bool
+	poll         time.Time // when to poll next
+	emptyPolls   int       // in a row that found no other holder
+
+	listening bool         // for the other host's advertisements
+	passes    chan passage // what came of it
+	back      time.Time    // when heard advertisements last made this host come back
+	distrust  time.Time    // until when they do not
+}
+
+// passage is whether the other host's advertisements get through to keepalived.
+type passage struct {
+	all bool
+	err error
+}
+
+// beginStandDown puts this host in FAULT. One that met the other host again as soon as it came back is not heard by it,
+// or has a keepalived that ignores what it hears.
+func (o *ownership) beginStandDown(ctx context.Context, text string) {
+	now := time.Now()
+	if now.Sub(o.back) < 2*o.spec.Takeover+backupTime {
+		o.distrust = now.Add(distrustTime)
+	}
+	o.standingDown, o.poll, o.emptyPolls, o.told = true, now.Add(pollPause), 0, true
+	send(ctx, o.conflicts, conflict{text: text, standDown: true})
+}
+
+// pollOthers asks whether another host still holds the virtual IPs, and begins to listen whether VRRP passes again.
+func (o *ownership) pollOthers(ctx context.Context) {
+	if !o.standingDown || !due(o.poll) {
+		return
+	}
+	if !o.listening && !time.Now().Before(o.distrust) {
+		o.listen(ctx)
+	}
+	macs, err := o.host.Neighbours(ctx, o.spec.Interface, slices.Concat(o.spec.VirtualIPs, o.spec.Peers))
+	o.logOnce(err)
+	o.poll = time.Now().Add(pollPause)
+	o.emptyPolls++
+	if err != nil || slices.ContainsFunc(o.spec.VirtualIPs, func(vip netip.Addr) bool { return macs[vip] != "" && !o.stranger(macs[vip], macs) }) {
+		o.emptyPolls = 0
+	}
+	if o.emptyPolls >= enoughPolls {
+		o.log.Warn("no other host holds the virtual IPs any more: this host no longer stands down")
+		o.endStandDown(ctx)
+	}
+}
+
+func (o *ownership) listen(ctx context.Context) {
+	o.listening = true
+	iface, ids := o.spec.Interface, o.spec.Identities
+	go func() {
+		all, err := o.host.AdvertsPass(ctx, iface, ids)
+		o.passes <- passage{all, err}
+	}()
+}
+
+// advertsHeard ends the stand-down where keepalived will be BACKUP, since it hears the other host.
+func (o *ownership) advertsHeard(ctx context.Context, p passage) {
+	o.listening = false
+	o.logOnce(p.err)
+	if o.standingDown && p.all {
+		o.log.Info("advertisements of the other host get through again: this host no longer stands down")
+		o.back = time.Now()
+		o.endStandDown(ctx)
+	}
+}
+
+func (o *ownership) endStandDown(ctx context.Context) {
+	o.standingDown, o.poll, o.told = false, time.Time{}, false
+	send(ctx, o.conflicts, conflict{})
+}

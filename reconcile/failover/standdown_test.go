@@ -1,0 +1,115 @@
+package failover
+
+import (
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"rlb.dev/rlb-agent/reconcile/host"
+)
+
+// yielding is a master that gave way.
+func yielding(t *testing.T, do func(*site)) {
+	master(t, func(s *site) {
+		s.meetAgain()
+		s.after(50 * time.Millisecond)
+		do(s)
+	})
+}
+
+// meetAgain is a conflict that this host loses.
+func (s *site) meetAgain() {
+	s.others[vip.Addr()], s.passes = highMAC, false
+	s.role = host.RoleMaster
+	s.hold(vip)
+	s.claimed(false)
+	s.after(600 * time.Millisecond)
+	s.wantTold(true, "holds")
+	s.role = host.RoleFault
+	s.hold()
+}
+
+// back is a host on which keepalived is a backup again.
+func (s *site) back() {
+	s.t.Helper()
+	s.wantTold(false, "")
+	s.role = host.RoleBackup
+}
+
+// TestStaysOut: where nothing is heard of the one that holds them, nothing is tried.
+func TestStaysOut(t *testing.T) {
+	yielding(t, func(s *site) {
+		told := len(s.told)
+		s.after(24 * time.Hour)
+		if s.wantTold(true, "holds"); len(s.told) != told || s.looks < 1000 {
+			t.Errorf("told %+v, listened %d times", s.told, s.looks)
+		}
+	})
+	yielding(t, func(s *site) { // and what cannot be heard is no word of the other
+		s.passes, s.deafness = false, errors.New("not permitted")
+		s.after(time.Hour)
+		if s.wantTold(true, "holds"); strings.Count(s.log.String(), "cannot monitor the virtual IPs: not permitted") != 1 {
+			t.Error(s.log.String())
+		}
+	})
+}
+
+// TestPasses: it comes back when it hears the one that holds them, however often that happens.
+func TestPasses(t *testing.T) {
+	yielding(t, func(s *site) {
+		for range 3 {
+			s.after(time.Minute)
+			s.wantTold(true, "holds")
+			s.passes = true
+			s.after(2 * time.Second)
+			s.back()
+			if !strings.Contains(s.log.String(), "advertisements of the other host get through again: this host no longer stands down") {
+				t.Error(s.log.String())
+			}
+			looks := s.looks
+			s.after(3 * time.Second)
+			if s.looks != looks {
+				t.Errorf("listened %d times more", s.looks-looks)
+			}
+			s.meetAgain()
+		}
+	})
+}
+
+// TestPassesInVain: who meets the other as soon as it is back is not heard by it, and does not come back for that again and again.
+func TestPassesInVain(t *testing.T) {
+	yielding(t, func(s *site) {
+		conflicts := 0
+		for began := time.Now(); time.Since(began) < time.Hour; {
+			s.passes = true
+			if s.after(100 * time.Millisecond); !s.told[len(s.told)-1].standDown {
+				s.after(takeover)
+				s.meetAgain()
+				conflicts++
+			}
+		}
+		if conflicts < 6 || conflicts > 14 { // one in five minutes
+			t.Errorf("%d conflicts in an hour", conflicts)
+		}
+		delete(s.others, vip.Addr())
+		s.after(3 * time.Second)
+		s.wantTold(false, "")
+	})
+}
+
+// TestNeeded: who stays out comes back at once when nobody holds the virtual IPs any more, but for one that nobody knows.
+func TestNeeded(t *testing.T) {
+	for _, stranger := range []bool{false, true} {
+		yielding(t, func(s *site) {
+			s.after(2 * time.Second)
+			if delete(s.others, vip.Addr()); stranger {
+				s.others[vip6.Addr()] = lowMAC
+			}
+			s.after(time.Second) // one look that finds nobody does not do
+			s.wantTold(true, "holds")
+			s.after(2 * time.Second)
+			s.wantTold(false, "")
+		})
+	}
+}

@@ -1,0 +1,102 @@
+package debian
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"rlb.dev/rlb-agent/reconcile/host/link"
+)
+
+// WatchHolders calls claimed when another host says that one of these addresses is its own, until ctx ends. toUsAlone is
+// that it said so to this host alone.
+func (h *Host) WatchHolders(ctx context.Context, iface string, addrs []netip.Addr, claimed func(toUsAlone bool)) error {
+	return refined(link.WatchHolders(ctx, iface, addrs, func(_ netip.Addr, _ net.HardwareAddr, alone bool) { claimed(alone) }))
+}
+
+// Announce tells everyone on the link of an interface that an address is here.
+func (h *Host) Announce(iface string, addr netip.Addr) error {
+	return refined(link.Announce(iface, addr))
+}
+
+// AnnounceTo is Announce to the host with that MAC alone.
+func (h *Host) AnnounceTo(iface string, addr netip.Addr, mac string) error {
+	to, err := net.ParseMAC(mac)
+	if err != nil {
+		return fmt.Errorf("cannot announce %s on %s: %w", addr, iface, err)
+	}
+	return refined(link.AnnounceTo(iface, addr, to))
+}
+
+// AwaitChildEnd waits until one of the processes that a process has made has ended. It fails where there is none.
+func (h *Host) AwaitChildEnd(ctx context.Context, parent int) error {
+	do := fmt.Sprintf("wait for the end of a child of process %d", parent)
+	children, err := h.children(parent)
+	if err != nil {
+		return wrap(do, err)
+	}
+	if len(children) == 0 {
+		return fmt.Errorf("cannot %s: it has none", do)
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel() // ends those that wait for the others
+	ends := make(chan error, len(children))
+	for _, pid := range children {
+		go func() { ends <- awaitEnd(ctx, pid) }()
+	}
+	if err := <-ends; err != nil {
+		return wrap(do, err)
+	}
+	return nil
+}
+
+// Suspend stops a process and those that it has made (SIGSTOP), until Resume. One that has ended is no error.
+func (h *Host) Suspend(pid int) error { return h.signalTree("Suspend", pid, unix.SIGSTOP) }
+
+// Resume lets a process and those that it has made go on (SIGCONT). Where they were not stopped, it does nothing.
+func (h *Host) Resume(pid int) error { return h.signalTree("Resume", pid, unix.SIGCONT) }
+
+// signalTree signals a process first: it then makes no more.
+func (h *Host) signalTree(effect string, pid int, signal unix.Signal) error {
+	do := fmt.Sprintf("%s process %d", strings.ToLower(effect), pid)
+	return h.effect(fmt.Sprintf("%s %d", effect, pid), func() error {
+		if err := unix.Kill(pid, signal); err != nil && !errors.Is(err, unix.ESRCH) {
+			return wrap(do, err)
+		}
+		children, err := h.childrenOf(pid)
+		if err != nil {
+			return wrap(do, err)
+		}
+		for _, child := range children {
+			if err := unix.Kill(child, signal); err != nil && !errors.Is(err, unix.ESRCH) {
+				return wrap(do, err)
+			}
+		}
+		return nil
+	})
+}
+
+// childrenOf is children by one file (proc_pid_task_children(5)), where the kernel has it: looking at all processes takes
+// longer.
+func (h *Host) childrenOf(parent int) ([]int, error) {
+	id := strconv.Itoa(parent)
+	data, err := os.ReadFile(filepath.Join(h.proc, id, "task", id, "children"))
+	if err != nil {
+		return h.children(parent)
+	}
+	var all []int
+	for text := range strings.FieldsSeq(string(data)) {
+		if pid, err := strconv.Atoi(text); err == nil {
+			all = append(all, pid)
+		}
+	}
+	return all, nil
+}

@@ -29,13 +29,16 @@ func TestVerdictReachesTheStatus(t *testing.T) {
 			t.Errorf("other programs read %+v, %v", left, err)
 		}
 		k.h.Put(state.GuardFile, "{", 0o644)
-		for name, read := range map[string]func() (status.Status, error){
-			"an event":  func() (status.Status, error) { return k.report.Follow(t.Context(), doc) },
-			"a refresh": func() (status.Status, error) { return k.report.Refresh(t.Context(), doc, k.status()) },
-			"a run":     func() (status.Status, error) { k.next(cause{}); return k.status(), nil },
+		for _, way := range []struct { // in this order: a refresh repeats the role that an event saw
+			name string
+			read func() (status.Status, error)
+		}{
+			{"an event", func() (status.Status, error) { return k.report.Follow(t.Context(), doc) }},
+			{"a refresh", func() (status.Status, error) { return k.report.Refresh(t.Context(), doc, k.status()) }},
+			{"a run", func() (status.Status, error) { k.next(cause{}); return k.status(), nil }},
 		} {
-			if s, err := read(); err != nil || s.RoleReason != verdict.Reason || s.HAProxy.State != host.HAProxyHung {
-				t.Errorf("%s: %v, %s %q, %+v", name, err, s.Role, s.RoleReason, s.HAProxy)
+			if s, err := way.read(); err != nil || s.RoleReason != verdict.Reason || s.HAProxy.State != host.HAProxyHung {
+				t.Errorf("%s: %v, %s %q, %+v", way.name, err, s.Role, s.RoleReason, s.HAProxy)
 			}
 		}
 	})

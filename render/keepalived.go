@@ -150,7 +150,7 @@ func (r *renderer) reactions(l *lines) {
 	l.add("", "        %s", checkScript)
 	l.add("", "    }")
 	if others := r.otherInterfaces(); len(others) > 0 {
-		l.add("virtualIPs", "    track_interface {") // keepalived itself tracks that of the instance only
+		l.add("virtualIPs", "    track_interface {") // keepalived 2.1.5 to 2.3.4 track these without being told (tried)
 		for _, v := range others {
 			l.add(v.origin, "        %s", v.device)
 		}

@@ -6,6 +6,7 @@
 //   - failover: who holds the virtual IP, and what clients see when that changes
 //   - faults: killed and broken in every place, and the next run converges
 //   - observe: status, metrics, and what others change on a host
+//   - fields: what fields of the spec make the real HAProxy and keepalived do, without hosts around them
 //
 // They run with RLB_LAB=1, as root: "make test" for all, "hack/e2e/run failover" for one subject, "go test -run" for one
 // test. A plain "go test" skips them and says why.

@@ -1,0 +1,98 @@
+package fields
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"rlb.dev/rlb-agent/hack/lab"
+	"rlb.dev/rlb-agent/render"
+)
+
+// insideOf names, for the test that runs in the namespaces, the tree of the programs.
+const insideOf = "RLB_FIELDS_TREE"
+
+// treeScript lays a scratch copy over a release's tree, in namespaces that end with it: $1 is the tree, $2 an empty
+// directory, and the rest is run there with the tree in its environment.
+const treeScript = `
+tree=$1 scratch=$2
+shift 2
+mount -t tmpfs tmpfs "$scratch"
+mkdir "$scratch/upper" "$scratch/work" "$scratch/root"
+mount -t overlay overlay -o "lowerdir=$tree,upperdir=$scratch/upper,workdir=$scratch/work" "$scratch/root"
+mount -t proc proc "$scratch/root/proc"
+mount -t tmpfs tmpfs "$scratch/root/run"
+mount --rbind /dev "$scratch/root/dev"
+ip link set lo up
+` + insideOf + `="$scratch/root" exec "$@"
+`
+
+// inTrees runs this test once more for each release, in namespaces of its own with the release's programs; there inside
+// gets the tree. It takes no host of the lab.
+func inTrees(t *testing.T, inside func(t *testing.T, tree string)) {
+	if tree := os.Getenv(insideOf); tree != "" {
+		inside(t, tree)
+		return
+	}
+	for _, r := range lab.Releases() {
+		t.Run(string(r), func(t *testing.T) {
+			lab.RequireRelease(t.Context(), t, r)
+			tree, err := lab.ProgramTree(t.Context(), r)
+			if err != nil {
+				t.Fatal(err)
+			}
+			name, _, _ := strings.Cut(t.Name(), "/")
+			cmd := exec.CommandContext(t.Context(), "unshare", "--mount", "--net", "--pid", "--fork", "--kill-child", "sh", "-ec", treeScript, "sh",
+				tree, t.TempDir(), os.Args[0], "-test.run=^"+name+"$", "-test.count=1", "-test.v", "-test.timeout=2m")
+			if out, err := cmd.CombinedOutput(); err != nil || !strings.Contains(string(out), "--- PASS: "+name+" ") {
+				t.Errorf("%v\n%s", err, out)
+			}
+		})
+	}
+}
+
+// start runs a program of the tree until the test ends.
+func start(t *testing.T, tree string, args ...string) {
+	t.Helper()
+	log, err := os.Create(filepath.Join(t.TempDir(), "log"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command("chroot", append([]string{tree}, args...)...)
+	cmd.Stdout, cmd.Stderr = log, log
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		cmd.Process.Signal(os.Interrupt)
+		cmd.Wait()
+		if t.Failed() {
+			said, _ := os.ReadFile(log.Name())
+			t.Logf("%s", said)
+		}
+	})
+}
+
+// write puts a file into the tree.
+func write(t *testing.T, tree, path, text string) {
+	t.Helper()
+	path = filepath.Join(tree, path)
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// version is that of a program of the tree.
+func version(t *testing.T, tree, pkg string) render.Version {
+	t.Helper()
+	out, err := exec.Command("chroot", tree, "dpkg-query", "-W", "-f", "${Version}", pkg).Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return render.Version(out)
+}

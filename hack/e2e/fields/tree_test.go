@@ -5,6 +5,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"rlb.dev/rlb-agent/hack/lab"
@@ -62,6 +63,7 @@ func start(t *testing.T, tree string, args ...string) {
 	}
 	cmd := exec.Command("chroot", append([]string{tree}, args...)...)
 	cmd.Stdout, cmd.Stderr = log, log
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // a signal that it sends to its group is not for the test
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}

@@ -149,7 +149,7 @@ type HealthCheck struct {
 	// keeps its established connections, for http and https: 0s to 24 days. It gets no new ones meanwhile, from the
 	// first wrong status on and until the first right one; rise and fall count for servers that refuse or do not
 	// answer. With 0s a wrong status counts as a failure by fall, and the connections are cut then. A server that
-	// refuses or does not answer loses its connections by fall.
+	// refuses or does not answer loses its connections by fall. The daemon cuts the connections: without it they stay.
 	// Default: 60s for https checks of /readyz, else 0s; classic: 0s.
 	// Example: 2m
 	CutAfter *Duration `json:"cutAfter,omitempty"`

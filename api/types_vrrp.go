@@ -55,7 +55,8 @@ type VRRP struct {
 	// Example: unicast
 	Transport Transport `json:"transport,omitempty" validate:"omitempty,oneof=multicast unicast"`
 	// Handover is forward or none. With forward, in a planned move of the virtual IPs (drain, a stop), the new holder
-	// forwards what belongs to connections of the former one, so that none is reset.
+	// forwards what belongs to connections of the former one, so that none is reset. This version of the agent accepts
+	// both and forwards nothing yet: connections that are open when the virtual IPs move are reset.
 	// Default: forward; classic: none.
 	// Example: none
 	Handover Handover `json:"handover,omitempty" validate:"omitempty,oneof=forward none"`

@@ -27,7 +27,7 @@ func TestTheRulesAreExplained(t *testing.T) {
 
 // chain is the order of our packages. A package may import those before it, never those after it.
 var chain = []string{
-	"api", "render", "reconcile/backoff", "reconcile/host", "reconcile/state", "reconcile/plan", "reconcile", "reconcile/status", "reconcile/failover",
+	"api", "render", "reconcile/backoff", "reconcile/host", "reconcile/state", "reconcile/plan", "reconcile", "reconcile/status", "reconcile/cutoff", "reconcile/failover",
 	"cmd/rlb-agent/filewatch", "cmd/rlb-agent/export", "cmd/rlb-agent/daemon", "cmd/rlb-agent/manual", "cmd/rlb-agent",
 }
 

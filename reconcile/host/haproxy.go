@@ -95,4 +95,6 @@ type HAProxyWriter interface {
 	// Runtime gives the running HAProxy one command of its runtime API that changes something. Unlike other writers it
 	// may be refused, in HAProxy's words, where all is done already.
 	Runtime(ctx context.Context, command string) error
+	// CutSessions ends the connections that HAProxy has with a server, those of its old workers too.
+	CutSessions(ctx context.Context, backend, server string) error
 }

@@ -13,13 +13,14 @@ import (
 
 // InForce is what is to be known of the spec in force while nothing is reconciled.
 type InForce struct {
-	Interface  string            // of the virtual IPs
-	VirtualIPs []netip.Addr      // at least one
-	Peers      []netip.Addr      // one address of each other node; none where the spec has no nodes
-	Tracks     bool              // keepalived heeds the tracked files
-	Preempt    bool              // the highest priority takes the virtual IPs back
-	Takeover   time.Duration     // from the last advertisement of a master to its successor
-	Identities []render.Identity // of keepalived's instances, as its file says now
+	Spec       *api.LoadBalancerSpec // nil where there is none
+	Interface  string                // of the virtual IPs
+	VirtualIPs []netip.Addr          // at least one
+	Peers      []netip.Addr          // one address of each other node; none where the spec has no nodes
+	Tracks     bool                  // keepalived heeds the tracked files
+	Preempt    bool                  // the highest priority takes the virtual IPs back
+	Takeover   time.Duration         // from the last advertisement of a master to its successor
+	Identities []render.Identity     // of keepalived's instances, as its file says now
 }
 
 // ReadInForce is nil where no spec was ever brought into force here.
@@ -37,6 +38,7 @@ func ReadInForce(ctx context.Context, o host.Observer) (*InForce, error) {
 		return nil, err
 	}
 	f := &InForce{
+		Spec:       &doc.Spec,
 		Interface:  memory.Facts.Interface,
 		Peers:      peersOf(&doc.Spec, memory.Facts.Node),
 		Tracks:     render.TracksFiles(&doc.Spec),

@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"rlb.dev/rlb-agent/api"
@@ -119,6 +120,7 @@ func (r *reading) servers(service api.Service, now haproxyNow) []host.ServerStat
 	for _, state := range now.states {
 		if state.Backend == service.Name {
 			state.Since = r.steady(service.Name, state)
+			state.Reason = r.draining(service, state)
 			all = append(all, state)
 		}
 	}
@@ -130,6 +132,19 @@ func (r *reading) servers(service api.Service, now haproxyNow) []host.ServerStat
 		all = append(all, host.ServerState{Backend: service.Name, Name: server.Name, Address: address, State: host.ServerUnknown})
 	}
 	return all
+}
+
+// draining is the reason of a server's state, and for one that answers its check with a wrong status when its connections
+// are cut.
+func (r *reading) draining(service api.Service, state host.ServerState) string {
+	if !strings.HasPrefix(state.State, "NOLB") || *service.HealthCheck.CutAfter == 0 {
+		return state.Reason
+	}
+	left := state.Since.Add(service.HealthCheck.CutAfter.D()).Sub(r.now).Round(time.Second)
+	if left <= 0 {
+		return "draining: " + state.Reason + "; its connections were cut"
+	}
+	return fmt.Sprintf("draining: %s; its connections are cut in %v", state.Reason, left)
 }
 
 // steady is since when a server is as it is. HAProxy tells how many seconds ago that was, so the time told in the last

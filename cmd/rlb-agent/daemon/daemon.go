@@ -23,6 +23,7 @@ import (
 	"rlb.dev/rlb-agent/api"
 	"rlb.dev/rlb-agent/cmd/rlb-agent/export"
 	"rlb.dev/rlb-agent/cmd/rlb-agent/filewatch"
+	"rlb.dev/rlb-agent/reconcile/cutoff"
 	"rlb.dev/rlb-agent/reconcile/failover"
 	"rlb.dev/rlb-agent/reconcile/host"
 	"rlb.dev/rlb-agent/reconcile/plan"
@@ -72,14 +73,16 @@ func Run(ctx context.Context, c Config) {
 	exporter := export.New(export.Config{Host: c.Host, Status: report, Log: c.Log, Version: c.Version})
 	report.exporter = exporter
 	over := failover.New(failover.Config{Host: c.Host, Publish: report.publish, Log: c.Log})
+	cutter := &cutoff.Cutter{Host: c.Host, Log: c.Log}
 	tracked := filewatch.New(c.Log, func(string) { over.TrackedFileChanged() })
 	tracked.Set(render.FaultFile)
 	beside.Go(func() { over.Run(ctx) })
 	beside.Go(func() { tracked.Run(ctx) })
+	beside.Go(func() { cutter.Run(ctx) })
 	beside.Go(func() { exporter.Run(ctx) })
 	beside.Go(func() { keepRunFiles(ctx, report.host, report, c.Log) })
 
-	applyRuntimeState(ctx, c, over)
+	applyRuntimeState(ctx, c, over, cutter)
 	l := newLoop(c.Host, c, report)
 	l.watch = func(look plan.Look) { files.Set(watchedFiles(c.Spec, look)...) }
 	l.loadMemory(ctx)
@@ -90,7 +93,7 @@ func Run(ctx context.Context, c Config) {
 		if !why.edited(c.Spec) {
 			seen.judge(why.seen, l.drift.Found > found)
 		}
-		applyRuntimeState(ctx, c, over)
+		applyRuntimeState(ctx, c, over, cutter)
 		why = l.wait(ctx, jitter(pause), seen, hangup)
 		if ctx.Err() != nil {
 			notify(sdnotify.SdNotifyStopping)
@@ -104,8 +107,8 @@ func Run(ctx context.Context, c Config) {
 	}
 }
 
-// applyRuntimeState tells failover which spec is in force now.
-func applyRuntimeState(ctx context.Context, c Config, over *failover.Failover) {
+// applyRuntimeState makes the spec in force known to those that run beside the loop.
+func applyRuntimeState(ctx context.Context, c Config, over *failover.Failover, cutter *cutoff.Cutter) {
 	force, err := state.ReadInForce(ctx, c.Host)
 	if err != nil {
 		c.Log.Warn("cannot read which spec is in force: " + err.Error())
@@ -114,6 +117,8 @@ func applyRuntimeState(ctx context.Context, c Config, over *failover.Failover) {
 	if force == nil {
 		force = new(state.InForce)
 	}
+	cutter.ApplySpec(force.Spec)
+	force.Spec = nil // a large one is not kept in memory
 	over.ApplyRuntimeState(ctx, *force)
 }
 

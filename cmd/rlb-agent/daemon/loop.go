@@ -187,14 +187,15 @@ func (l *loop) notifyInSync(specErr error) {
 }
 
 // mayPass says whether the same spec may go through later. One that was refused, or undone because it did not work,
-// will not; what this host lacks just now may come, and what could not be undone must be tried again.
+// will not; what this host lacks just now may come, and what could not be undone must be tried again. A run that was
+// stopped says nothing of its spec.
 func mayPass(err error) bool {
 	var (
 		failure *reconcile.Failure
 		field   *plan.FieldError
 	)
 	if errors.As(err, &failure) {
-		return !failure.Undone || failure.Undo != nil
+		return !failure.Undone || failure.Undo != nil || errors.Is(err, context.Canceled)
 	}
 	return errors.As(err, &field) || errors.Is(err, host.ErrUnavailable)
 }

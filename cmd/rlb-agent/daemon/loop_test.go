@@ -275,6 +275,24 @@ func TestLoopBadSpec(t *testing.T) {
 	}
 }
 
+// A run that is stopped at any of its effects says nothing of its spec: that is tried again.
+func TestLoopStoppedRun(t *testing.T) {
+	quietly(t, func(t *testing.T) {
+		better := strings.Replace(smallSpec, "21", "22", 1)
+		for n := 1; n <= 12; n++ {
+			k := newKept(t, fake.New(), smallSpec)
+			k.h.FailAt(n, context.Canceled)
+			if k.edit(better); k.refused != nil {
+				t.Errorf("stopped at effect %d: refused: %s", n, k.refused.Why)
+			}
+			k.h.Heal()
+			if k.next(cause{started: true}); !strings.Contains(k.h.Text(render.DefaultHAProxyConfig), "198.51.100.22") {
+				t.Errorf("stopped at effect %d: not tried again", n)
+			}
+		}
+	})
+}
+
 // What was refused is tried again when somebody asks for it.
 func TestLoopAskedAgain(t *testing.T) {
 	quietly(t, func(t *testing.T) {

@@ -110,7 +110,8 @@ func TestKubeAPIServers(t *testing.T) {
 	}
 
 	// the first boot of a cluster: no API server is there yet, and nobody answers DNS
-	h.Apply(kubeSpec(6, time.Hour, ""))
+	const cutAfter = 6 * time.Second
+	h.Apply(kubeSpec(6, time.Hour, fmt.Sprintf("  healthCheck: {cutAfter: %v}\n", cutAfter)))
 	w.Eventually("the virtual IP is there before the first API server", 10*time.Second, h.Active)
 	within(h, 10*time.Second, false, "kube-apiserver", names...)
 	if !h.Active() {
@@ -126,11 +127,21 @@ func TestKubeAPIServers(t *testing.T) {
 	within(h, time.Second, true, "verified", names...)
 	w.Serves(names...)
 
-	// each but the last fails in its own way; the quiet connections to those are cut, the others stay
+	// each but the last fails in its own way; the quiet connections to those are cut, to the one that answers 500 by the
+	// daemon and not before cutAfter; the others stay
+	e2e.StartDaemon(h)
 	held := quiet(w, pair.Service, names...)
+	failed := time.Now()
 	set(lab.Hang, lab.Fail(500), lab.Plain, lab.Refuse, lab.Stranger)
 	within(h, 8500*time.Millisecond, false, "kube-apiserver", "cp1", "cp2", "cp3", "cp4") // 6 to 8.05 s, and the look at it
 	within(h, 8*time.Second, false, "verified", "cp1", "cp2", "cp3", "cp4", "cp5")
+	w.Eventually("the connection to cp2, which answers 500, is cut", 10*time.Second, func() bool { _, cut, _ := held["cp2"].Cut(); return cut })
+	if at, _, _ := held["cp2"].Cut(); at.Sub(failed) < cutAfter {
+		t.Errorf("the connection to cp2 was cut %v after its first 500", at.Sub(failed))
+	}
+	if reason := states(h, "kube-apiserver")["cp2"].Reason; !strings.Contains(reason, "draining: ") || !strings.Contains(reason, "500") {
+		t.Errorf("the reason of cp2: %s", reason)
+	}
 	for _, name := range names {
 		_, cut, err := held[name].Cut()
 		if down := name < "cp5"; cut != down {
@@ -141,7 +152,9 @@ func TestKubeAPIServers(t *testing.T) {
 	within(h, 5*time.Second, true, "kube-apiserver", names...)
 	w.Serves(names...)
 
-	// an API server without anonymous access: out, and the status names 401; with 401 expected it serves
+	// an API server without anonymous access: where 401 is not expected it is out, and the status names it; by default it serves
+	h.Apply(kubeSpec(6, time.Hour, "  healthCheck: {expectStatus: [200], cutAfter: 0s}\n"))
+	within(h, 5*time.Second, true, "kube-apiserver", names...)
 	set(lab.Unauthorized)
 	within(h, 8*time.Second, false, "kube-apiserver", "cp1")
 	if reason := states(h, "kube-apiserver")["cp1"].Reason; !strings.Contains(reason, "L7STS 401") || !strings.Contains(reason, "expectStatus") {
@@ -150,7 +163,7 @@ func TestKubeAPIServers(t *testing.T) {
 	if _, cut, err := held["cp6"].Cut(); cut {
 		t.Errorf("a quiet connection did not stay: %v", err)
 	}
-	h.Apply(kubeSpec(6, 3*time.Second, "  healthCheck: {expectStatus: [200, 401]}\n"))
+	h.Apply(kubeSpec(6, 3*time.Second, ""))
 	within(h, 5*time.Second, true, "kube-apiserver", names...)
 	w.Serves(names...)
 

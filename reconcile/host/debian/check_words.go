@@ -39,10 +39,10 @@ func checkWords(status, code, contents, description string) string {
 	number, _ := strconv.Atoi(code)
 	answer := strings.TrimSpace(code + " " + statusNames[number])
 	switch {
-	case status == "L7STS" && (number == 401 || number == 403):
+	case (status == "L7STS" || status == "L7OKC") && (number == 401 || number == 403):
 		words = "answers the check with HTTP status " + answer + ": anonymous access to it seems off; " +
 			"healthCheck.expectStatus: [200, " + code + "] makes that count as healthy"
-	case status == "L7STS" && number > 0:
+	case (status == "L7STS" || status == "L7OKC") && number > 0:
 		words = "answers the check with HTTP status " + answer + ", which does not count as healthy"
 	case status == "L7OK" && number > 0:
 		words += " with HTTP status " + answer

@@ -31,6 +31,30 @@ func (h *Host) runtime(ctx context.Context, command string) error {
 	return nil
 }
 
+// CutSessions ends the connections with a server: in the worker that accepts new ones by its own socket, in old workers,
+// which check nothing any more, by the master's (management guide §9.3, "shutdown sessions server"; §9.4, "@!pid").
+func (h *Host) CutSessions(ctx context.Context, backend, server string) error {
+	return h.effect("CutSessions "+backend+"/"+server, func() error {
+		command := "shutdown sessions server " + backend + "/" + server
+		if err := h.runtime(ctx, command); err != nil {
+			return err
+		}
+		unit, err := h.Unit(ctx, host.HAProxyUnit)
+		if err != nil || unit.MasterSocket() == "" { // the administrator's EXTRAOPTS took the socket away
+			return err
+		}
+		workers, err := h.Workers(ctx, unit.MasterSocket())
+		if err != nil {
+			return err
+		}
+		for _, pid := range workers.Old {
+			// one that has ended meanwhile, or never had the server, has nothing to cut
+			_, _ = askSocket(ctx, unit.MasterSocket(), fmt.Sprintf("@!%d %s\n", pid, command))
+		}
+		return nil
+	})
+}
+
 // refusedBy reads the answer to a command that changes something. All that HAProxy says begins with a severity as
 // syslog has it: warnings (4) and the less severe tell what was done, or that the command is unknown.
 func refusedBy(answer string) error {

@@ -16,6 +16,8 @@ func TestCheckWords(t *testing.T) {
 		{"L7OK", "200", "", "Layer7 check passed", "answers the check with HTTP status 200 OK (L7OK 200)"},
 		{"L7STS", "500", "HTTP status check returned code <500>", "Layer7 wrong status",
 			"answers the check with HTTP status 500 Internal Server Error, which does not count as healthy (L7STS 500)"},
+		{"L7OKC", "500", "HTTP status check returned code <500>", "Layer7 check conditionally passed",
+			"answers the check with HTTP status 500 Internal Server Error, which does not count as healthy (L7OKC 500)"},
 		{"L7STS", "418", "", "Layer7 wrong status", "answers the check with HTTP status 418, which does not count as healthy (L7STS 418)"},
 		{"L7STS", "401", "HTTP status check returned code <401>", "Layer7 wrong status", "answers the check with HTTP status 401 Unauthorized: anonymous access to it seems off; " +
 			"healthCheck.expectStatus: [200, 401] makes that count as healthy (L7STS 401)"},

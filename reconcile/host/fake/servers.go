@@ -3,6 +3,7 @@ package fake
 import (
 	"context"
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 	"strconv"
@@ -128,6 +129,15 @@ func (h *Host) RunningServers(ctx context.Context) ([]host.RunningServer, error)
 		})
 	}
 	return all, nil
+}
+
+// CutSessions ends the connections with a server.
+func (h *Host) CutSessions(ctx context.Context, backend, server string) error {
+	return h.effect(ctx, "CutSessions", backend+"/"+server, func() error {
+		h.Sessions = maps.Clone(h.Sessions) // a clone of the host may share it
+		delete(h.Sessions, backend+"/"+server)
+		return nil
+	})
 }
 
 // Runtime does one command of HAProxy's runtime API, as HAProxy 2.6 does.

@@ -1,0 +1,149 @@
+// Package cutoff ends the connections that HAProxy itself leaves to a server which should have none any more:
+//
+//   - to a server that has answered its health check with a wrong status for longer than healthCheck.cutAfter. HAProxy
+//     only stops sending it new ones (HAProxy configuration manual §4.2, http-check expect, error-status L7OKC);
+//   - to a server that fails, through the backend that a service falls back to while all of its servers fail
+//     (services[].failOpen), once another server is up. That backend has no checks of its own.
+package cutoff
+
+import (
+	"context"
+	"log/slog"
+	"strings"
+	"sync"
+	"time"
+
+	"rlb.dev/rlb-agent/api"
+	"rlb.dev/rlb-agent/reconcile/host"
+	"rlb.dev/rlb-agent/render"
+)
+
+// Host is what a Cutter needs of the machine.
+type Host interface {
+	host.HAProxyReader
+	host.HAProxyWriter
+}
+
+// lookEvery is how late a connection is cut at most.
+const lookEvery = 2 * time.Second
+
+// sameOutage is by how much HAProxy's whole seconds may move the beginning of one outage.
+const sameOutage = 3 * time.Second
+
+// Cutter cuts connections while it runs. Its zero value with Host and Log is ready.
+type Cutter struct {
+	Host Host
+	Log  *slog.Logger
+
+	mutex    sync.Mutex
+	services []service // those with something to cut; none: HAProxy is not asked
+
+	cut        map[place]time.Time // since when the server was as it is, at the last cut
+	lastLogged string              // why HAProxy could not be asked
+}
+
+// service is what the spec says of one.
+type service struct {
+	name     string
+	cutAfter time.Duration // 0: HAProxy cuts by itself
+	failOpen bool
+}
+
+type place struct{ backend, server string }
+
+// ApplySpec makes the spec in force known; nil is none. It may be called while Run runs.
+func (c *Cutter) ApplySpec(spec *api.LoadBalancerSpec) {
+	var services []service
+	if spec != nil {
+		for i := range spec.Services {
+			s := service{name: spec.Services[i].Name, cutAfter: spec.Services[i].HealthCheck.CutAfter.D(), failOpen: *spec.Services[i].FailOpen}
+			if s.cutAfter > 0 || s.failOpen {
+				services = append(services, s)
+			}
+		}
+	}
+	c.mutex.Lock()
+	defer c.mutex.Unlock()
+	c.services = services
+}
+
+// Run looks every two seconds, until ctx ends.
+func (c *Cutter) Run(ctx context.Context) {
+	tick := time.NewTicker(lookEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		c.mutex.Lock()
+		services := c.services
+		c.mutex.Unlock()
+		if len(services) > 0 {
+			c.look(ctx, services)
+		}
+	}
+}
+
+func (c *Cutter) look(ctx context.Context, services []service) {
+	states, err := c.Host.Servers(ctx)
+	if err != nil { // HAProxy that is stopped or hangs is reported elsewhere
+		return
+	}
+	byBackend := map[string][]host.ServerState{}
+	for _, s := range states {
+		byBackend[s.Backend] = append(byBackend[s.Backend], s)
+	}
+	due := map[place]time.Time{}
+	for _, s := range services {
+		s.due(byBackend[s.name], time.Now(), due)
+	}
+	for p := range c.cut {
+		if _, still := due[p]; !still {
+			delete(c.cut, p)
+		}
+	}
+	for p, since := range due {
+		if at, done := c.cut[p]; done && at.Sub(since).Abs() <= sameOutage {
+			continue
+		}
+		if err := c.Host.CutSessions(ctx, p.backend, p.server); err != nil {
+			c.logOnce(err.Error())
+			continue
+		}
+		c.lastLogged = ""
+		c.Log.Info("cut the connections to server "+p.server+" of "+p.backend, "reason", "it has failed its health check since "+since.Format(time.TimeOnly))
+		if c.cut == nil {
+			c.cut = map[place]time.Time{}
+		}
+		c.cut[p] = since
+	}
+}
+
+// due adds the servers whose connections are to be cut now, with the time since when they are as they are.
+func (s service) due(states []host.ServerState, now time.Time, due map[place]time.Time) {
+	up := false
+	for _, state := range states {
+		up = up || state.Up()
+	}
+	for _, state := range states {
+		wrong := strings.HasPrefix(state.State, "NOLB")
+		if wrong && (s.cutAfter == 0 || now.Sub(state.Since) < s.cutAfter) || !wrong && !strings.HasPrefix(state.State, "DOWN") {
+			continue
+		}
+		if wrong {
+			due[place{s.name, state.Name}] = state.Since
+		}
+		if s.failOpen && up {
+			due[place{render.FailOpenBackend(s.name), state.Name}] = state.Since
+		}
+	}
+}
+
+func (c *Cutter) logOnce(text string) {
+	if text != c.lastLogged {
+		c.Log.Warn(text)
+		c.lastLogged = text
+	}
+}

@@ -121,7 +121,7 @@ func changedAllTheTime(w *e2e.World, h *e2e.Host) {
 	h.Shell("(for i in $(seq 70); do echo '# by hand' >> " + haproxyCfg + "; sleep 0.1; done) >/dev/null 2>&1 &")
 	time.Sleep(7500 * time.Millisecond)
 	log := agentLog(h, since)
-	if n := strings.Count(log, "write "+haproxyCfg); n < 2 || n > 5 || !strings.Contains(log, "somebody else keeps changing") {
+	if n := strings.Count(log, "write "+haproxyCfg); n < 2 || n > 5 || !strings.Contains(log, "another program keeps changing this host") {
 		w.Errorf("in 7 s: %d repairs:\n%s", n, log)
 	}
 	w.Eventually("the spec has its way in the end", 20*time.Second, func() bool { return !h.Succeeds("grep -q 'by hand' " + haproxyCfg) })

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"slices"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -32,6 +33,7 @@ services:
 // haproxy says what its servers are, and records what is cut.
 type haproxy struct {
 	*fake.Host
+	mutex  sync.Mutex
 	states map[string]string // "a" or "b": its state
 	since  map[string]time.Time
 	cut    []string
@@ -39,6 +41,8 @@ type haproxy struct {
 }
 
 func (h *haproxy) Servers(context.Context) (all []host.ServerState, err error) {
+	h.mutex.Lock()
+	defer h.mutex.Unlock()
 	for _, name := range []string{"a", "b"} {
 		all = append(all, host.ServerState{Backend: "api", Name: name, State: h.states[name], Since: h.since[name], Checked: true})
 	}
@@ -46,6 +50,8 @@ func (h *haproxy) Servers(context.Context) (all []host.ServerState, err error) {
 }
 
 func (h *haproxy) CutSessions(_ context.Context, backend, server string) error {
+	h.mutex.Lock()
+	defer h.mutex.Unlock()
 	if h.fails {
 		return errors.New("it does not answer")
 	}
@@ -54,7 +60,15 @@ func (h *haproxy) CutSessions(_ context.Context, backend, server string) error {
 }
 
 func (h *haproxy) set(name, state string) {
+	h.mutex.Lock()
+	defer h.mutex.Unlock()
 	h.states[name], h.since[name] = state, time.Now()
+}
+
+func (h *haproxy) failing(fails bool) {
+	h.mutex.Lock()
+	defer h.mutex.Unlock()
+	h.fails = fails
 }
 
 func start(t *testing.T) *haproxy {
@@ -75,6 +89,8 @@ func (h *haproxy) wants(t *testing.T, after time.Duration, want ...string) {
 	t.Helper()
 	time.Sleep(after)
 	synctest.Wait()
+	h.mutex.Lock()
+	defer h.mutex.Unlock()
 	slices.Sort(h.cut)
 	if !slices.Equal(h.cut, want) {
 		t.Errorf("cut %q, want %q", h.cut, want)
@@ -120,9 +136,9 @@ func TestCutFails(t *testing.T) {
 		h := start(t)
 		h.set("b", "UP")
 		h.set("a", "NOLB")
-		h.fails = true
+		h.failing(true)
 		h.wants(t, 90*time.Second)
-		h.fails = false
+		h.failing(false)
 		h.wants(t, 3*time.Second, "api/a", "api:failopen/a")
 	})
 }

@@ -12,7 +12,7 @@ type place struct{ line, column int }
 type tree struct {
 	place
 	names []string // of a mapping, one for each item
-	items []*tree  // of a mapping or a list; nil where what stands there does not fit
+	items []*tree  // of a mapping or a list; nil where the value is of another kind
 	kind  treeKind
 }
 
@@ -25,7 +25,7 @@ const (
 	blockTree // and that as a literal block: the text behind "|" begins on the next line
 )
 
-// find returns what stands at a path, or else its nearest parent that is there, and the part of the path beneath it.
+// find returns the value at a path, or else its nearest parent that exists, and the part of the path beneath it.
 func (t *tree) find(path string) (found *tree, rest string) {
 	for path != "" {
 		step, after := firstStep(path)
@@ -51,7 +51,7 @@ func firstStep(path string) (step, after string) {
 	return path, ""
 }
 
-// item returns what stands under a name or an index, or nil.
+// item returns the value under a name or an index, or nil.
 func (t *tree) item(step string) *tree {
 	if t.names == nil {
 		if i, err := strconv.Atoi(step); err == nil && 0 <= i && i < len(t.items) {

@@ -99,7 +99,7 @@ func send[T any](ctx context.Context, to chan<- T, what T) {
 	}
 }
 
-// ring wakes whoever waits for a bell, once however often it is called meanwhile.
+// ring wakes the goroutine that waits for the bell. Several calls before it wakes count as one.
 func ring(bell chan<- struct{}) {
 	select {
 	case bell <- struct{}{}:

@@ -20,7 +20,7 @@ func (l *loop) keepalivedRests(ctx context.Context, doc *api.Document) time.Dura
 }
 
 // How long a unit that is starting or stopping, and packages that are being installed, are left alone, and how soon they
-// are looked at again: whoever restarts a unit must not find his command canceled, and what he installs he finishes.
+// are looked at again: the command of an administrator who restarts a unit or installs a package is not canceled.
 const (
 	transitPause = 100 * time.Millisecond
 	longTransit  = 10 * time.Second

@@ -61,7 +61,7 @@ func (e *Exporter) HealthChanged() { ring(e.changed) }
 // poke makes the loop look again.
 func (e *Exporter) poke() { ring(e.wake) }
 
-// ring wakes whoever waits for a bell, once however often it is called meanwhile.
+// ring wakes the goroutine that waits for the bell. Several calls before it wakes count as one.
 func ring(bell chan<- struct{}) {
 	select {
 	case bell <- struct{}{}:

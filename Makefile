@@ -20,9 +20,10 @@ release: ## the binary for every kind of machine, under bin/
 	GOARCH=arm GOARM=6 $(BUILD) -o bin/rlb-agent-linux-armv6 ./cmd/rlb-agent
 
 .PHONY: install
-install: ## onto this machine: the binary that make build made, and its unit
+install: ## onto this machine: the binary that make build made, its unit, and the JSON Schema of the spec
 	install -D -m 755 $(BIN) $(DESTDIR)/usr/local/sbin/rlb-agent
 	install -D -m 644 hack/systemd/rlb-agent.service $(DESTDIR)/etc/systemd/system/rlb-agent.service
+	install -D -m 644 cmd/rlb-agent/schema.json $(DESTDIR)/usr/local/share/rlb-agent/schema.json
 
 .PHONY: demo
 demo: tools build ## a real pair, end to end, in about a minute after the first download
@@ -59,7 +60,7 @@ cover: ## coverage of the unit tests
 	go test -coverprofile=bin/cover.out ./api ./render ./reconcile/... ./cmd/... && go tool cover -func=bin/cover.out | tail -1
 
 .PHONY: manual
-manual: ## the generated parts of the manual, from the comments of the spec's types and from the commands
+manual: ## the generated parts of the manual and the JSON Schema, from the types of the spec and from the commands
 	go run ./hack/specdoc
 	go test -count=1 -run TestTheCommandsPageIsUpToDate ./cmd/rlb-agent -update
 

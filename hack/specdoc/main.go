@@ -1,5 +1,5 @@
-// Command specdoc writes the manual's page on the spec: an introduction, and the reference from the comments of
-// package api's types. Run it from the top of the repository: "make manual".
+// Command specdoc writes what is made from the types of package api: the manual's page on the spec (an introduction, and
+// the reference from their comments), and the JSON Schema that "rlb-agent schema" prints. Run it from the top of the repository: "make manual".
 package main
 
 import (
@@ -9,8 +9,9 @@ import (
 )
 
 const (
-	source = "api"
-	page   = "cmd/rlb-agent/manual/spec.md"
+	source   = "api"
+	page     = "cmd/rlb-agent/manual/spec.md"
+	jsonFile = "cmd/rlb-agent/schema.json"
 )
 
 //go:embed head.md
@@ -20,6 +21,13 @@ func main() {
 	text, err := specPage(source)
 	if err == nil {
 		err = os.WriteFile(page, []byte(text), 0o644)
+	}
+	var schema []byte
+	if err == nil {
+		schema, err = schemaFile(source)
+	}
+	if err == nil {
+		err = os.WriteFile(jsonFile, schema, 0o644)
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "specdoc:", err)

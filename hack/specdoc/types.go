@@ -20,6 +20,7 @@ type goType struct {
 	doc    string
 	expr   ast.Expr
 	values []string // of its constants, where they are texts
+	regexp string   // of a variable that holds a compiled one
 }
 
 // field is one field of a struct as a spec file writes it.
@@ -29,6 +30,7 @@ type field struct {
 	doc      string
 	expr     ast.Expr
 	required bool
+	rules    []string // of its validate tag
 }
 
 // readTypes reads the declarations of all Go files in a directory, tests aside.
@@ -68,6 +70,7 @@ func readTypes(dir string) (goTypes, error) {
 	}
 	for _, c := range constants {
 		types.addValues(c)
+		types.addPattern(c)
 	}
 	return types, nil
 }
@@ -85,6 +88,30 @@ func (t goTypes) addValues(c *ast.ValueSpec) {
 			}
 		}
 	}
+}
+
+// addPattern notes the text of a regular expression: var x = regexp.MustCompile("…").
+func (t goTypes) addPattern(v *ast.ValueSpec) {
+	if len(v.Names) != 1 || len(v.Values) != 1 {
+		return
+	}
+	call, ok := v.Values[0].(*ast.CallExpr)
+	if !ok || len(call.Args) != 1 {
+		return
+	}
+	if literal, ok := call.Args[0].(*ast.BasicLit); ok && literal.Kind == token.STRING {
+		if value, err := strconv.Unquote(literal.Value); err == nil {
+			t[v.Names[0].Name] = &goType{regexp: value}
+		}
+	}
+}
+
+// pattern is the regular expression of a variable, or "".
+func (t goTypes) pattern(variable string) string {
+	if declared := t[variable]; declared != nil {
+		return declared.regexp
+	}
+	return ""
 }
 
 // fields are those of a struct, in the order of its declaration. Those of an embedded struct stand in its place.
@@ -115,8 +142,12 @@ func (t goTypes) fields(s *ast.StructType) ([]field, error) {
 		if doc == "" {
 			return nil, fmt.Errorf("cannot describe the field %s: it has no comment", f.Names[0].Name)
 		}
-		required := strings.HasPrefix(tag.Get("validate"), "required")
-		all = append(all, field{name, f.Names[0].Name, doc, f.Type, required})
+		rules := strings.Split(tag.Get("validate"), ",")
+		if rules[0] == "" {
+			rules = nil
+		}
+		required := len(rules) > 0 && rules[0] == "required"
+		all = append(all, field{name, f.Names[0].Name, doc, f.Type, required, rules})
 	}
 	return all, nil
 }

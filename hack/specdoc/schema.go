@@ -1,0 +1,338 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"go/ast"
+	"slices"
+	"strconv"
+	"strings"
+
+	"sigs.k8s.io/yaml"
+)
+
+// schema is a JSON Schema (draft 2020-12) of one value, its keywords in the order in which they are written.
+type schema struct {
+	Dialect     string     `json:"$schema,omitempty"`
+	Title       string     `json:"title,omitempty"`
+	Description string     `json:"description,omitempty"`
+	Type        string     `json:"type,omitempty"`
+	Const       any        `json:"const,omitempty"`
+	Enum        []any      `json:"enum,omitempty"`
+	Pattern     string     `json:"pattern,omitempty"`
+	MaxLength   *int       `json:"maxLength,omitempty"`
+	Minimum     *int       `json:"minimum,omitempty"`
+	Maximum     *int       `json:"maximum,omitempty"`
+	MinItems    *int       `json:"minItems,omitempty"`
+	MaxItems    *int       `json:"maxItems,omitempty"`
+	Default     any        `json:"default,omitempty"`
+	Examples    []any      `json:"examples,omitempty"`
+	AnyOf       []*schema  `json:"anyOf,omitempty"`
+	Items       *schema    `json:"items,omitempty"`
+	Properties  properties `json:"properties,omitempty"`
+	Required    []string   `json:"required,omitempty"`
+	Additional  any        `json:"additionalProperties,omitempty"` // false, or the schema of a map's values
+}
+
+// properties are the fields of a mapping in the order of the reference.
+type properties []property
+
+type property struct {
+	name string
+	*schema
+}
+
+// MarshalJSON writes an object whose members keep their order.
+func (p properties) MarshalJSON() ([]byte, error) {
+	var b bytes.Buffer
+	b.WriteByte('{')
+	for i, member := range p {
+		if i > 0 {
+			b.WriteByte(',')
+		}
+		value, err := marshal(member.schema)
+		if err != nil {
+			return nil, err
+		}
+		fmt.Fprintf(&b, "%q:%s", member.name, value)
+	}
+	b.WriteByte('}')
+	return b.Bytes(), nil
+}
+
+// marshal is json.Marshal that leaves "<", ">" and "&" as they are.
+func marshal(value any) ([]byte, error) {
+	var b bytes.Buffer
+	encoder := json.NewEncoder(&b)
+	encoder.SetEscapeHTML(false)
+	err := encoder.Encode(value)
+	return b.Bytes(), err
+}
+
+// schemaFile is the whole schema, made from the Go files of a directory.
+func schemaFile(dir string) ([]byte, error) {
+	types, err := readTypes(dir)
+	if err != nil {
+		return nil, err
+	}
+	root := types["LoadBalancerSpec"]
+	if root == nil {
+		return nil, fmt.Errorf("cannot find the type LoadBalancerSpec in %s", dir)
+	}
+	s, err := types.mapping(types.structOf(root.expr))
+	if err != nil {
+		return nil, err
+	}
+	s.Dialect, s.Title = "https://json-schema.org/draft/2020-12/schema", "LoadBalancerSpec"
+	s.Description, _, _ = strings.Cut(root.doc, "\n\n")
+	compact, err := marshal(s)
+	if err != nil {
+		return nil, err
+	}
+	var b bytes.Buffer
+	err = json.Indent(&b, compact, "", "  ")
+	return b.Bytes(), err
+}
+
+// mapping is the schema of a struct.
+func (t goTypes) mapping(s *ast.StructType) (*schema, error) {
+	fields, err := t.fields(s)
+	if err != nil {
+		return nil, err
+	}
+	m := &schema{Type: "object", Additional: false}
+	for _, f := range fields {
+		value, err := t.value(f.expr, f.rules)
+		if err != nil {
+			return nil, fmt.Errorf("cannot describe the field %s: %w", f.goName, err)
+		}
+		t.annotate(value, f)
+		m.Properties = append(m.Properties, property{f.name, value})
+		if f.required {
+			m.Required = append(m.Required, f.name)
+		}
+	}
+	return m, nil
+}
+
+// annotate adds what the comment of a field says: its meaning, its default in the profile standard, an example.
+func (t goTypes) annotate(s *schema, f field) {
+	doc, example, hasExample := strings.Cut(strings.ReplaceAll(t.sentence(f), "\n\n", " "), " Example: ")
+	s.Description = doc
+	if _, words, ok := strings.Cut(doc, " Default: "); ok {
+		words, _, _ = strings.Cut(words, ";")
+		var value any
+		if err := yaml.Unmarshal([]byte(strings.TrimSuffix(words, ".")), &value); err == nil && s.admits(value) {
+			s.Default = value
+		}
+	}
+	var value any
+	if hasExample && yaml.Unmarshal([]byte(example), &value) == nil {
+		s.Examples = []any{value}
+	}
+}
+
+// admits tells whether a word of a default is a value of the field, and no description such as "none" or "off".
+func (s *schema) admits(value any) bool {
+	switch v := value.(type) {
+	case bool:
+		return s.Type == "boolean"
+	case float64:
+		return s.Type == "integer"
+	case string:
+		literal := v != "" && v != "none" && v != "off" && v != "everyone" && !strings.Contains(v, " ")
+		return slices.Contains(s.Enum, value) || s.Enum == nil && literal && (s.Type == "string" || len(s.AnyOf) > 0)
+	}
+	return false
+}
+
+// duration is what Go's time.ParseDuration takes, without a sign.
+const duration = `^(0|(([0-9]+(\.[0-9]*)?|\.[0-9]+)(ns|us|µs|μs|ms|s|m|h))+)$`
+
+// value is the schema of an expression under its validate rules.
+func (t goTypes) value(expr ast.Expr, rules []string) (*schema, error) {
+	switch e := expr.(type) {
+	case *ast.StarExpr:
+		return t.value(e.X, rules)
+	case *ast.ArrayType:
+		return t.list(e.Elt, rules)
+	case *ast.MapType:
+		value, err := t.value(e.Value, nil)
+		return &schema{Type: "object", Additional: value}, err
+	case *ast.Ident:
+		return t.ofName(e.Name, rules)
+	}
+	return nil, fmt.Errorf("no schema for a %T", expr)
+}
+
+// short are the mappings of which one field may stand alone.
+var short = map[string]string{"VirtualIP": "address"}
+
+// ofName is the schema of a type with a name.
+func (t goTypes) ofName(name string, rules []string) (*schema, error) {
+	switch name {
+	case "Duration":
+		return &schema{Type: "string", Pattern: duration}, nil
+	case "Lines", "Strings", "Command":
+		return t.oneOrList(name, rules)
+	case "string":
+		return t.scalar("string", rules)
+	case "int":
+		return t.scalar("integer", rules)
+	case "bool":
+		return t.scalar("boolean", rules)
+	}
+	declared := t[name]
+	if declared == nil {
+		return nil, fmt.Errorf("no schema for the type %s", name)
+	}
+	s := t.structOf(declared.expr)
+	if s == nil {
+		return t.value(declared.expr, rules)
+	}
+	m, err := t.mapping(s)
+	if alone := short[name]; err == nil && alone != "" {
+		at := slices.IndexFunc(m.Properties, func(p property) bool { return p.name == alone })
+		text := *m.Properties[at].schema
+		return &schema{AnyOf: []*schema{&text, m}}, nil
+	}
+	return m, err
+}
+
+// oneOrList is a text, or a list of them under its own rules.
+func (t goTypes) oneOrList(name string, rules []string) (*schema, error) {
+	list, err := t.list(ast.NewIdent("string"), rules)
+	if err != nil {
+		return nil, err
+	}
+	one := *list.Items
+	if name == "Command" {
+		err = t.apply(&one, "path") // of the executable; the words after it in a list are arguments
+	}
+	return &schema{AnyOf: []*schema{&one, list}}, err
+}
+
+// list is a list; what stands behind "dive" in the rules holds for its entries.
+func (t goTypes) list(entry ast.Expr, rules []string) (*schema, error) {
+	var ofEntries []string
+	if at := slices.Index(rules, "dive"); at >= 0 {
+		rules, ofEntries = rules[:at], rules[at+1:]
+	}
+	items, err := t.value(entry, ofEntries)
+	if err != nil {
+		return nil, err
+	}
+	s := &schema{Type: "array", Items: items}
+	for _, rule := range rules {
+		if err := t.apply(s, rule); err != nil {
+			return nil, err
+		}
+	}
+	return s, nil
+}
+
+func (t goTypes) scalar(kind string, rules []string) (*schema, error) {
+	s := &schema{Type: kind}
+	for _, rule := range rules {
+		if err := t.apply(s, rule); err != nil {
+			return nil, err
+		}
+	}
+	return s, nil
+}
+
+// textForm is the form of the texts under a rule of package api: a pattern, or the name of the variable that holds it. Where
+// api parses a text, the pattern is wider: it is for the editor, and api has the last word.
+type textForm struct {
+	pattern string
+	longest int
+}
+
+var texts = map[string]textForm{
+	"name":       {"namePattern", 128},
+	"ifname":     {"interfacePattern", 15},
+	"path":       {"pathPattern", 4095},
+	"urlpath":    {"urlPathPattern", 1024},
+	"debversion": {"debversionPattern", 128},
+	"words":      {"", 1024},
+	"host":       {`^[0-9A-Za-z.:-]+$`, 253},
+	"dnsname":    {`^[0-9A-Za-z.-]+$`, 253},
+	"sni":        {`^(\*\.)?[0-9A-Za-z.-]+$`, 255},
+	"unicast":    {`^[0-9A-Fa-f:.]+$`, 0},
+	"bind":       {`^(\*|[0-9A-Fa-f:.]+)$`, 0},
+	"virtualip":  {`^[0-9A-Fa-f:.]+(/[0-9]{1,3})?$`, 0},
+	"cidr":       {`^[0-9A-Fa-f:.]+/[0-9]{1,3}$`, 0},
+	"addrport":   {`^([0-9.]+|\[[0-9A-Fa-f:.]+\]):[0-9]{1,5}$`, 0},
+	"webaddress": {`^(unix:/.+|([0-9.]+|\[[0-9A-Fa-f:.]+\]):[0-9]{1,5})$`, 0},
+}
+
+// apply adds one rule of a validate tag to the schema of what it holds for. A rule that it does not know is an error,
+// so that none is forgotten.
+func (t goTypes) apply(s *schema, rule string) error {
+	tag, param, _ := strings.Cut(rule, "=")
+	if known, ok := texts[tag]; ok {
+		return t.applyText(s, known, param)
+	}
+	switch tag {
+	case "required", "omitempty":
+		return nil
+	case "eq":
+		s.Const = param
+		return nil
+	case "endswith":
+		s.Pattern = "^/.*" + strings.ReplaceAll(param, ".", `\.`) + "$"
+		return nil
+	case "oneof":
+		for word := range strings.FieldsSeq(param) {
+			var value any = word
+			if number, err := strconv.Atoi(word); err == nil && s.Type == "integer" {
+				value = number
+			}
+			s.Enum = append(s.Enum, value)
+		}
+		return nil
+	case "min", "max":
+		return s.bound(tag, param)
+	}
+	return fmt.Errorf("no schema for the rule %q", rule)
+}
+
+func (t goTypes) applyText(s *schema, known textForm, param string) error {
+	s.Pattern = known.pattern
+	if strings.HasSuffix(known.pattern, "Pattern") {
+		if s.Pattern = t.pattern(known.pattern); s.Pattern == "" {
+			return fmt.Errorf("cannot find the pattern %s", known.pattern)
+		}
+	}
+	longest := known.longest
+	if param != "" {
+		number, err := strconv.Atoi(param)
+		if err != nil {
+			return err
+		}
+		longest = number
+	}
+	if longest > 0 {
+		s.MaxLength = &longest
+	}
+	return nil
+}
+
+func (s *schema) bound(tag, param string) error {
+	number, err := strconv.Atoi(param)
+	if err != nil {
+		return err
+	}
+	switch {
+	case s.Type == "array" && tag == "min":
+		s.MinItems = &number
+	case s.Type == "array":
+		s.MaxItems = &number
+	case tag == "min":
+		s.Minimum = &number
+	default:
+		s.Maximum = &number
+	}
+	return nil
+}

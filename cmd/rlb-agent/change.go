@@ -4,7 +4,9 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"os/user"
 	"regexp"
+	"strconv"
 	"time"
 
 	"rlb.dev/rlb-agent/api"
@@ -55,12 +57,15 @@ func (a *app) leaveStatus(ctx context.Context, h host.Host, doc *api.Document, s
 
 var userName = regexp.MustCompile(`^[A-Za-z0-9._-]{1,64}$`) // the environment is the caller's to set
 
-// caller is who called: behind sudo, the person.
+// caller is who called, by name where there is one: behind sudo, the person.
 func caller() string {
 	for _, name := range []string{"SUDO_USER", "USER", "LOGNAME"} {
-		if user := os.Getenv(name); userName.MatchString(user) {
-			return user
+		if name := os.Getenv(name); userName.MatchString(name) {
+			return name
 		}
+	}
+	if account, err := user.LookupId(strconv.Itoa(os.Getuid())); err == nil && userName.MatchString(account.Username) {
+		return account.Username
 	}
 	return fmt.Sprintf("user %d", os.Getuid())
 }

@@ -5,6 +5,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -85,10 +86,25 @@ nothing touched · 4 apply failed, what was there before is in force again · 5 
 func atMost(n int) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
 		if len(args) > n {
-			return usageError{fmt.Errorf("cannot understand %q for %s: see %s --help", args[n], cmd.Name(), cmd.CommandPath())}
+			hint := "see " + cmd.CommandPath() + " --help"
+			if near := suggestions(cmd, args[n]); near != "" {
+				hint = "did you mean " + near + "?"
+			}
+			return usageError{fmt.Errorf("cannot understand %q for %s: %s", args[n], cmd.Name(), hint)}
 		}
 		return nil
 	}
+}
+
+// suggestions are the commands of cmd whose names are near to one that was misspelt.
+func suggestions(cmd *cobra.Command, name string) string {
+	index := &cobra.Command{SuggestionsMinimumDistance: 2} // only finds among its own commands
+	for _, known := range cmd.Commands() {
+		if known.IsAvailableCommand() {
+			index.AddCommand(&cobra.Command{Use: known.Name(), Run: func(*cobra.Command, []string) {}})
+		}
+	}
+	return strings.Join(index.SuggestionsFor(name), " or ")
 }
 
 // host is the real machine. What takes long on it is told: on a terminal by a line that changes, else in the debug log.

@@ -27,7 +27,7 @@ func TestTheRulesAreExplained(t *testing.T) {
 
 // chain is the order of our packages. A package may import those before it, never those after it.
 var chain = []string{
-	"api", "render", "reconcile/backoff", "reconcile/host", "reconcile/state", "reconcile/plan", "reconcile", "reconcile/status", "reconcile/cutoff", "reconcile/failover",
+	"api", "render", "reconcile/backoff", "reconcile/host", "reconcile/state", "reconcile/events", "reconcile/plan", "reconcile", "reconcile/status", "reconcile/cutoff", "reconcile/failover",
 	"cmd/rlb-agent/filewatch", "cmd/rlb-agent/export", "cmd/rlb-agent/daemon", "cmd/rlb-agent/manual", "cmd/rlb-agent",
 }
 
@@ -51,12 +51,12 @@ var foreign = map[string][]string{
 	"cmd/rlb-agent/filewatch": {"github.com/fsnotify/fsnotify"},
 	"cmd/rlb-agent/export":    {"github.com/google/renameio/", "golang.org/x/sys/"},
 	"cmd/rlb-agent/daemon":    {"github.com/coreos/go-systemd/", "golang.org/x/sys/"},
-	"cmd/rlb-agent": {"github.com/coreos/go-systemd/", "github.com/spf13/cobra", "github.com/spf13/pflag",
+	"cmd/rlb-agent": {"github.com/aymanbagabas/go-udiff", "github.com/coreos/go-systemd/", "github.com/spf13/cobra", "github.com/spf13/pflag",
 		"sigs.k8s.io/yaml", "sigs.k8s.io/json", "golang.org/x/sys/"},
 }
 
 // pure are the packages that touch no file, no network and no process.
-var pure = []string{"api", "render", "reconcile/host", "reconcile/state", "reconcile/plan", "reconcile/failover", "reconcile/host/fake", "cmd/rlb-agent/manual"}
+var pure = []string{"api", "render", "reconcile/host", "reconcile/state", "reconcile/plan", "reconcile/events", "reconcile/failover", "reconcile/host/fake", "cmd/rlb-agent/manual"}
 
 var impure = []string{"os", "os/", "net", "net/http", "syscall"}
 

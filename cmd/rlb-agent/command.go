@@ -28,6 +28,7 @@ type app struct {
 
 	log *slog.Logger
 	by  string // who asked for a change, for the history
+	ran string // the command and its arguments, for the journal
 }
 
 // command is the whole command line.
@@ -44,7 +45,11 @@ nothing touched · 4 apply failed, what was there before is in force again · 5 
 		Args:          atMost(0),
 		SilenceErrors: true,
 		SilenceUsage:  true,
-		PersistentPreRunE: func(*cobra.Command, []string) (err error) {
+		PersistentPreRunE: func(cmd *cobra.Command, args []string) (err error) {
+			a.ran = strings.Join(append([]string{cmd.CommandPath()}, args...), " ")
+			if once {
+				a.ran += " --once"
+			}
 			if a.lockTimeout < 0 {
 				return usageError{fmt.Errorf("cannot wait for %v: --lock-timeout is 0s or more", a.lockTimeout)}
 			}
@@ -78,7 +83,7 @@ nothing touched · 4 apply failed, what was there before is in force again · 5 
 	root.SetHelpCommand(a.helpCommand())
 	root.AddCommand(a.validateCommand(), a.renderCommand(), a.diffCommand(), a.statusCommand(), a.versionCommand(),
 		a.historyCommand(), a.rollbackCommand(), a.tryCommand(), a.confirmCommand(), a.drainCommand(), a.undrainCommand(),
-		a.teardownCommand(), a.clearFaultCommand(), a.rejoinCommand())
+		a.teardownCommand(), a.eventsCommand(), a.clearFaultCommand(), a.rejoinCommand())
 	return root
 }
 

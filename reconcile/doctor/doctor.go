@@ -162,9 +162,13 @@ func (e *exam) prepare(ctx context.Context) {
 	if errors.As(e.lookErr, &e.refused) {
 		e.look, e.lookErr = plan.FactFinder{Observer: e.host, Assume: true}.Look(ctx, e.spec)
 	}
+	if e.routersErr = e.lookErr; e.routersErr == nil && len(e.links) > 0 && e.link(e.iface()) == nil {
+		e.routersErr = fmt.Errorf("cannot look at the network: interface %s is not on this host", e.iface())
+	}
+	e.holdersErr = e.routersErr
 	var all sync.WaitGroup
 	all.Go(func() {
-		if e.routersErr = e.lookErr; e.routersErr == nil {
+		if e.routersErr == nil {
 			e.routers, e.routersErr = e.host.Routers(ctx, e.iface(), e.Listen)
 		}
 	})

@@ -61,6 +61,11 @@ func TestFindings(t *testing.T) {
 			r.From, r.MAC, r.Addresses = other, stranger, []netip.Addr{other}
 			m.routers = append(m.routers, r)
 		}, "router-id", "router id 100 is used by a stranger", stranger, "vrrp.routerID: 101"},
+		{"VIP advertised by a stranger", func(m *machine) {
+			r := peerRouter()
+			r.From, r.MAC, r.RouterID = other, stranger, 7
+			m.routers = append(m.routers, r)
+		}, "router-id", "a stranger advertises the virtual IPs", "it is no node of the spec", "stop keepalived on 198.51.100.50"},
 		{"peer away", func(m *machine) { clear(m.Answers) }, "peer", "peer lb2 does not answer", "198.51.100.12", "start lb2"},
 		{"firewall drops VRRP", router(func(r *host.Router) { r.Admitted = false }), "peer", "the firewall here drops the advertisements of lb2", "do not get to keepalived", "protocol 112 from 198.51.100.12"},
 		{"VRRP version", router(func(r *host.Router) { r.Version = 2 }), "peer", "lb2 has another VRRP version", "2, this spec has 3", "same spec"},

@@ -23,6 +23,7 @@ type packet struct {
 	proto  string // "tcp", or the number
 	port   int
 	from   netip.Addr // not valid where it can be anyone
+	reply  bool       // it may belong to a connection that this host began
 }
 
 // firewall checks that no rule of this host drops what the spec lets in.
@@ -65,10 +66,10 @@ func (e *exam) wantedPackets() (all []packet) {
 			continue
 		}
 		family := api.FamilyOf(l.Addr.Addr())
-		all = append(all, packet{fmt.Sprintf("connections to port %d (%v)", l.Addr.Port(), family), family, e.iface(), "tcp", int(l.Addr.Port()), netip.Addr{}})
+		all = append(all, packet{fmt.Sprintf("connections to port %d (%v)", l.Addr.Port(), family), family, e.iface(), "tcp", int(l.Addr.Port()), netip.Addr{}, false})
 	}
 	for _, id := range e.look.Desired.Model.Routers {
-		p := packet{what: fmt.Sprintf("VRRP of the peers (%v)", id.Family), family: id.Family, iface: e.iface(), proto: "112"}
+		p := packet{what: fmt.Sprintf("VRRP of the peers (%v)", id.Family), family: id.Family, iface: e.iface(), proto: "112", reply: id.Unicast}
 		for _, other := range e.peers() {
 			if api.FamilyOf(other.addr) == id.Family && id.Family == api.IPv4 {
 				p.from = other.addr
@@ -208,8 +209,8 @@ func (f filter) match(m host.FilterMatch) truth {
 			one = certain(p.proto == "tcp" && inRange(value, p.port))
 		case "state":
 			one = certain(value == "new")
-			if p.proto == "112" { // keepalived's own advertisements make those of the peer "established"
-				one = map[bool]truth{true: maybe, false: one}[value == "established" || value == "new"]
+			if p.reply && (value == "established" || value == "new") {
+				one = maybe
 			}
 		case "source":
 			one = p.source(value)

@@ -14,7 +14,11 @@ import (
 // interfaces checks the interfaces that hold virtual IPs: there, up, with a cable, with the subnet.
 func interfaces(_ context.Context, e *exam) (found []Finding, note string, err error) {
 	if e.refused != nil {
-		found = append(found, errorf("the host does not fit the spec", e.refusedFix(), "%v", e.refused))
+		title := "the host does not fit the spec"
+		if e.lookErr == nil && e.link(e.iface()) == nil {
+			title = "no interface " + e.iface()
+		}
+		found = append(found, errorf(title, e.refusedFix(), "%v", e.refused))
 	}
 	if e.lookErr != nil {
 		return found, "", e.lookErr

@@ -24,7 +24,11 @@ func units(ctx context.Context, e *exam) (found []Finding, note string, err erro
 			return found, "", uerr
 		}
 		if unit.Masked() {
-			found = append(found, errorf(name+" is masked", "systemctl unmask "+name, "its state is %s: systemd does not start it", unit.UnitFileState))
+			unmask := "systemctl unmask "
+			if unit.UnitFileState == "masked-runtime" {
+				unmask += "--runtime "
+			}
+			found = append(found, errorf(name+" is masked", unmask+name, "its state is %s: systemd does not start it", unit.UnitFileState))
 		}
 		if unit.Replaced {
 			found = append(found, warningf(name+" runs an old program", "systemctl reload-or-restart "+name+" on the standby first, then rlb-agent drain and the same here",
@@ -48,7 +52,7 @@ func units(ctx context.Context, e *exam) (found []Finding, note string, err erro
 					"%s changes the unit, and it is not the agent's", path))
 			}
 		}
-		if strings.HasPrefix(files.Fragment, "/etc/") || strings.HasPrefix(files.Fragment, "/run/systemd/system/") {
+		if !unit.Masked() && (strings.HasPrefix(files.Fragment, "/etc/") || strings.HasPrefix(files.Fragment, "/run/systemd/system/")) {
 			found = append(found, warningf(name+" is overridden", "systemctl revert "+name+" brings the package's unit back", "%s stands in place of the package's unit", files.Fragment))
 		}
 	}

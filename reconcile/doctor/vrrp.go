@@ -15,7 +15,7 @@ import (
 
 // findHolders asks who answers for the virtual IPs, the peers and the routers that were heard.
 func (e *exam) findHolders(ctx context.Context) {
-	if e.holdersErr = e.lookErr; e.holdersErr != nil {
+	if e.holdersErr != nil {
 		return
 	}
 	e.holders = map[string]string{}
@@ -126,22 +126,26 @@ func (e *exam) virtualMAC(mac string) bool {
 	})
 }
 
-// routerIDs checks that nobody else uses the router id of this spec on the link.
+// routerIDs checks that nobody else on the link is in the virtual router of this spec, or advertises its addresses.
 func routerIDs(_ context.Context, e *exam) (found []Finding, note string, err error) {
 	var others []string
 	for _, r := range e.routers {
-		if _, known := e.routerName(r); known || e.sharesVIP(r) {
+		if _, known := e.routerName(r); known {
 			continue
 		}
 		who := fmt.Sprintf("router %d (%v, version %d) of %s, MAC %s", r.RouterID, r.Family, r.Version, r.From, r.MAC)
 		clash := slices.ContainsFunc(e.look.Desired.Model.Routers, func(id render.Identity) bool { return id.Family == r.Family && id.RouterID == r.RouterID })
-		if !clash {
+		switch {
+		case e.sharesVIP(r):
+			found = append(found, errorf("a stranger advertises the virtual IPs", fmt.Sprintf("stop keepalived on %s, or add it to nodes in the spec of every node", r.From),
+				"heard on %s: %s, for %s; it is no node of the spec", e.iface(), who, join(r.Addresses)))
+		case clash:
+			found = append(found, errorf(fmt.Sprintf("router id %d is used by a stranger", r.RouterID),
+				fmt.Sprintf("vrrp.routerID: %d in the spec of every node, which nobody here advertises", e.freeRouterID()),
+				"heard on %s: %s, for %s", e.iface(), who, join(r.Addresses)))
+		default:
 			others = append(others, who)
-			continue
 		}
-		found = append(found, errorf(fmt.Sprintf("router id %d is used by a stranger", r.RouterID),
-			fmt.Sprintf("vrrp.routerID: %d in the spec of every node, which nobody here advertises", e.freeRouterID()),
-			"heard on %s: %s, for %s", e.iface(), who, join(r.Addresses)))
 	}
 	if len(others) > 0 {
 		note = "others with another id: " + strings.Join(others, "; ")
@@ -182,12 +186,8 @@ func peers(_ context.Context, e *exam) (found []Finding, note string, err error)
 	}
 	heard := false
 	for _, r := range e.routers {
-		name, known := e.routerName(r)
-		if known || e.sharesVIP(r) {
+		if name, known := e.routerName(r); known {
 			heard = true
-			if !known {
-				name = "a router that is no node of the spec"
-			}
 			found = append(found, e.differences(name, r)...)
 		}
 	}

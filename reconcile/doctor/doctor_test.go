@@ -280,3 +280,22 @@ func TestFirewallIsCertain(t *testing.T) {
 		}
 	}
 }
+
+// Findings that come with others, since the agent sees the same as drift.
+func TestFindingsAmongOthers(t *testing.T) {
+	for title, breaks := range map[string]func(*machine){
+		"package haproxy is half installed": func(m *machine) { m.Break("haproxy") },
+		"rlb-agent.service has failed":      func(m *machine) { m.managed[host.AgentUnit] = host.Unit{ActiveState: "failed"} },
+		"haproxy.service is masked":         func(m *machine) { m.MaskForGood(host.HAProxyUnit) },
+		"interface eth0 was renamed":        func(m *machine) { m.Net[1].Name, m.links[1].Name = "ens3", "ens3" },
+		"the firewall drops VRRP of the peers (IPv4)": func(m *machine) {
+			m.chains = []host.FilterChain{{Tool: "iptables", Family: "ip", Table: "filter", Name: "INPUT", Input: true, Policy: "drop"}}
+		},
+	} {
+		m := healthy(t)
+		breaks(m)
+		if r := m.examine(t); !strings.Contains(text(r), title+": ") {
+			t.Errorf("no finding %q:\n%s", title, text(r))
+		}
+	}
+}

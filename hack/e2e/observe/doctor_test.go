@@ -130,6 +130,10 @@ func TestDoctor(t *testing.T) {
 			"server cp3 of service kube-apiserver answers 401"}, other(h, text)...)
 	})
 	cases.Run("firewall", func(w *e2e.World, active, h *e2e.Host) {
+		for _, one := range []*e2e.Host{active, h} { // so that both stay MASTER
+			one.Shell("systemctl stop rlb-agent")
+			defer one.Shell("systemctl start rlb-agent")
+		}
 		h.Shell(`nft -f - <<'END'
 table inet own {
 	chain input {
@@ -137,6 +141,10 @@ table inet own {
 		ct state established,related accept
 		iifname "lo" accept
 		meta l4proto { icmp, ipv6-icmp } accept
+		ip protocol 112 drop
+	}
+	chain output {
+		type filter hook output priority 10
 		ip protocol 112 drop
 	}
 }

@@ -38,4 +38,3 @@ func (r *Reconciler) Upgrade(ctx context.Context, doc *api.Document, newer []pla
 	}
 	return r.Once(ctx, plan.Pinned(doc, newer))
 }
-

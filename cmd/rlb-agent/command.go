@@ -83,7 +83,7 @@ nothing touched · 4 apply failed, what was there before is in force again · 5 
 	root.SetHelpCommand(a.helpCommand())
 	root.AddCommand(a.initCommand(), a.validateCommand(), a.renderCommand(), a.diffCommand(), a.statusCommand(), a.versionCommand(),
 		a.historyCommand(), a.rollbackCommand(), a.tryCommand(), a.confirmCommand(), a.drainCommand(), a.undrainCommand(),
-		a.upgradeCommand(), a.teardownCommand(), a.eventsCommand(), a.clearFaultCommand(), a.rejoinCommand())
+		a.upgradeCommand(), a.teardownCommand(), a.eventsCommand(), a.doctorCommand(), a.clearFaultCommand(), a.rejoinCommand())
 	return root
 }
 

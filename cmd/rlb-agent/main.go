@@ -19,7 +19,7 @@ import (
 // Exit codes. They are part of the contract with scripts and must not change.
 const (
 	exitDone        = 0 // done, nothing left to do
-	exitDifferent   = 1 // differences found (diff, --dry-run), or not ready (status)
+	exitDifferent   = 1 // differences found (diff, --dry-run), not ready (status), or findings (doctor)
 	exitUsage       = 2 // wrong use of the command line, or this machine cannot do it; nothing touched
 	exitRefused     = 3 // spec refused or not to be read; nothing touched
 	exitFailed      = 4 // apply failed; what was there before is in force again

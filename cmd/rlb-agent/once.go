@@ -52,7 +52,7 @@ func (a *app) dryRun(ctx context.Context) error {
 		fmt.Fprintf(a.stdout, "to tidy up: %v\n", s)
 	}
 	if len(steps) == 0 {
-		fmt.Fprintf(a.stdout, "nothing to do: this host is as %s says\n", a.spec)
+		fmt.Fprintf(a.stdout, "nothing to do: this host is as %s says\n", specName(a.spec))
 		return nil
 	}
 	for _, s := range steps {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"time"
@@ -19,6 +20,7 @@ func (a *app) statusCommand() *cobra.Command {
 	var (
 		output string
 		watch  bool
+		on     onFlags
 	)
 	cmd := &cobra.Command{
 		Use:   "status",
@@ -31,7 +33,12 @@ func (a *app) statusCommand() *cobra.Command {
 			if !known {
 				return usageError{fmt.Errorf("cannot print a status as %q: it is text, json or yaml", output)}
 			}
-			if watch {
+			switch {
+			case on.given(cmd) && watch:
+				return usageError{errors.New("cannot watch other hosts: use --on without --watch")}
+			case on.given(cmd):
+				return a.statusOn(cmd.Context(), on, output)
+			case watch:
 				return a.watchStatus(cmd.Context(), output, print)
 			}
 			s, err := a.status(cmd.Context())
@@ -48,6 +55,7 @@ func (a *app) statusCommand() *cobra.Command {
 		},
 	}
 	cmd.Flags().StringVarP(&output, "output", "o", "text", "text, json or yaml")
+	on.register(cmd)
 	cmd.Flags().BoolVar(&watch, "watch", false, "show it again every second")
 	return cmd
 }
@@ -111,10 +119,12 @@ func statusText(w io.Writer, s status.Status) error {
 	return err
 }
 
-func statusJSON(w io.Writer, s status.Status) error {
+func statusJSON(w io.Writer, s status.Status) error { return encodeJSON(w, s) }
+
+func encodeJSON(w io.Writer, value any) error {
 	e := json.NewEncoder(w)
 	e.SetIndent("", "  ")
-	return e.Encode(s)
+	return e.Encode(value)
 }
 
 func statusYAML(w io.Writer, s status.Status) error {

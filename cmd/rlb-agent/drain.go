@@ -23,7 +23,8 @@ func (a *app) drainCommand() *cobra.Command {
 		Short: "Hand the virtual IPs to the peer and stay out until undrain, over restarts and boots",
 		Long: `drain hands the virtual IPs to the peer in order and keeps this host out of the virtual router until undrain, over
 restarts and boots. It is refused where no peer is seen, and taken back where none takes over: exit code 4.`,
-		Args: atMost(0),
+		Example: "  rlb-agent drain\n  rlb-agent drain --on root@lb1",
+		Args:    atMost(0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if on.given(cmd) {
 				args := []string{"drain"}

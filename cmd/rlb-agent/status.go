@@ -23,9 +23,10 @@ func (a *app) statusCommand() *cobra.Command {
 		on     onFlags
 	)
 	cmd := &cobra.Command{
-		Use:   "status",
-		Short: "Show role, virtual IPs, services and servers, and what differs from the spec",
-		Args:  atMost(0),
+		Use:     "status",
+		Short:   "Show role, virtual IPs, services and servers, and what differs from the spec",
+		Example: "  rlb-agent status --watch\n  rlb-agent status --on lb1,lb2",
+		Args:    atMost(0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			print, known := map[string]func(io.Writer, status.Status) error{
 				"text": statusText, "json": statusJSON, "yaml": statusYAML,

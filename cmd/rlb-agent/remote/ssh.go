@@ -105,11 +105,11 @@ func answer(ctx context.Context, h Host, limit time.Duration, cmd *exec.Cmd, a A
 }
 
 // capped keeps the beginning of what is written.
-type capped struct{ bytes.Buffer }
+type capped struct{ kept []byte }
 
 func (c *capped) Write(p []byte) (int, error) {
-	if left := answerLimit - c.Len(); left > 0 {
-		c.Buffer.Write(p[:min(left, len(p))])
-	}
+	c.kept = append(c.kept, p[:min(answerLimit-len(c.kept), len(p))]...)
 	return len(p), nil
 }
+
+func (c *capped) String() string { return string(c.kept) }

@@ -68,7 +68,7 @@ func TestPush(t *testing.T) {
 	laptop.Write("cut", "")
 	run("while another push is under way", 4, "is tried since", "push", "--yes", edited)
 	w.Eventually("the standby goes back", time.Until(began.Add(20*time.Second)), func() bool { return servers(standby) == 3 })
-	w.Eventually("its trial is over", 5*time.Second, func() bool { return standby.Succeeds("! ls /var/lib/rlb | grep trial") })
+	w.Eventually("its trial is over", 15*time.Second, func() bool { return standby.Succeeds("! ls /var/lib/rlb | grep trial") })
 	have("laptop closed", 3)
 	e2e.Row(t, "push: laptop closed", stop(), "", "went back by itself after "+time.Since(began).Round(time.Second).String())
 

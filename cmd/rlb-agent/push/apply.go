@@ -13,7 +13,7 @@ import (
 )
 
 const (
-	confirmMargin = 2 * time.Second // a confirmation that begins this long before a trial ends comes in time
+	confirmMargin = 2 * time.Second // so long a confirmation takes at most until it counts
 	askEvery      = 500 * time.Millisecond
 	longestVerify = 20 * time.Second
 )
@@ -149,21 +149,28 @@ func (p *Push) holding(ctx context.Context, targets []*target) error {
 	return fmt.Errorf("%s hold the virtual IPs at the same time", strings.Join(holding, " and "))
 }
 
-// confirm keeps the spec on all hosts, at the same time: between the first and the last confirmation a cut leaves hosts
-// with two specs. It is finished once it has begun.
+// confirm keeps the spec on all hosts, one after the other: each reloads systemd, in which time the check of keepalived may
+// fail on a slow host. Between the first and the last confirmation a cut leaves hosts with two specs, so it is finished
+// once it has begun.
 func (p *Push) confirm(ctx context.Context, order []*target) error {
 	if ctx.Err() != nil {
 		return p.goBack(ctx, order, errors.New("interrupted"))
 	}
-	for _, t := range order {
-		if time.Until(p.deadline(t)) < confirmMargin {
+	for i, t := range order {
+		if time.Until(p.deadline(t)) < confirmMargin*time.Duration(i+1) {
 			return p.goBack(ctx, order, fmt.Errorf("cannot confirm: the trial on %s is over before all have it; give more time with --timeout", t.Name))
 		}
 	}
 	ctx = context.WithoutCancel(ctx)
-	p.logf("confirming on %s", names(order))
-	failed := make([]error, len(order))
-	remote.Each(hostsOf(order), func(i int, _ remote.Host) { failed[i] = p.confirmOn(ctx, order[i]) })
+	var failed []error
+	for i, t := range order {
+		p.logf("%s: confirming", t.Name)
+		err := p.confirmOn(ctx, t)
+		failed = append(failed, err)
+		if i == 0 && err != nil {
+			break
+		}
+	}
 	if err := errors.Join(failed...); err != nil {
 		return p.goBack(ctx, order, err)
 	}
@@ -190,10 +197,3 @@ func (p *Push) confirmOn(ctx context.Context, t *target) error {
 
 // deadline is when the host's trial ends at the earliest.
 func (p *Push) deadline(t *target) time.Time { return t.began.Add(p.Timeout) }
-
-func hostsOf(targets []*target) (hosts []remote.Host) {
-	for _, t := range targets {
-		hosts = append(hosts, t.Host)
-	}
-	return hosts
-}

@@ -41,8 +41,8 @@ func (p *Push) stands(ctx context.Context, t *target) spec {
 	return unknown
 }
 
-// goBack ends the trials, also where the push was interrupted: first one host after the other, who holds the virtual IPs
-// first, then it waits for those that did not answer, which go back by themselves.
+// goBack ends the trials, also where the push was interrupted: one host after the other, who holds the virtual IPs first.
+// Those that do not answer go back by themselves; it asks them again until they must have.
 func (p *Push) goBack(ctx context.Context, order []*target, cause error) error {
 	if ctx.Err() != nil {
 		cause = errors.New("interrupted")
@@ -50,19 +50,29 @@ func (p *Push) goBack(ctx context.Context, order []*target, cause error) error {
 	ctx = context.WithoutCancel(ctx)
 	tried := slices.DeleteFunc(slices.Clone(order), func(t *target) bool { return !t.tried })
 	slices.Reverse(tried)
-	p.logf("%v\ngoing back on %s", cause, names(tried))
-	now := map[*target]spec{}
-	for _, t := range tried {
-		now[t] = p.endTrial(ctx, t)
-	}
+	p.logf("%v\ngoing back on %s", cause, sequence(tried))
 	results := make([]spec, len(tried))
-	remote.Each(hostsOf(tried), func(i int, _ remote.Host) {
-		t := tried[i]
-		for results[i] = now[t]; results[i] == unknown && time.Until(p.deadline(t)) > -backTime; results[i] = p.endTrial(ctx, t) {
+	for first := true; first || p.mayAnswer(tried, results); first = false {
+		if !first {
 			pause(ctx, askEvery)
 		}
-	})
+		for i, t := range tried {
+			if results[i] == unknown {
+				results[i] = p.endTrial(ctx, t)
+			}
+		}
+	}
 	return p.outcome(tried, results, cause)
+}
+
+// mayAnswer says whether a host of which nothing is known may still go back.
+func (p *Push) mayAnswer(tried []*target, results []spec) bool {
+	for i, t := range tried {
+		if results[i] == unknown && time.Until(p.deadline(t)) > -backTime {
+			return true
+		}
+	}
+	return false
 }
 
 // endTrial makes the host go back now, and says which spec it has then.

@@ -54,18 +54,24 @@ func (f *fakeHost) settle() {
 	}
 }
 
+// fault is what happens to a call: it does not arrive, its answer is lost, or the answer is this one.
+type fault struct {
+	before, after error
+	answer        *remote.Answer
+}
+
 // fleet are hosts by name. Every call is noted, and fault says what happens to it.
 type fleet struct {
 	mu    sync.Mutex
 	hosts map[string]*fakeHost
 	calls []string
-	fault func(call string) (before, after error, answer *remote.Answer)
+	fault func(call string) fault
 }
 
 func digest(spec string) string { return fmt.Sprintf("%x", sha256.Sum256([]byte(spec))) }
 
 func newFleet(hosts int) *fleet {
-	f := &fleet{hosts: map[string]*fakeHost{}, fault: func(string) (error, error, *remote.Answer) { return nil, nil, nil }}
+	f := &fleet{hosts: map[string]*fakeHost{}, fault: func(string) fault { return fault{} }}
 	for i := range hosts {
 		role := host.RoleBackup
 		if i == 0 {
@@ -101,18 +107,17 @@ func (f *fleet) Call(ctx context.Context, h remote.Host, c remote.Call) (remote.
 	defer f.mu.Unlock()
 	call := h.Name + " " + word(c.Args)
 	f.calls = append(f.calls, call)
-	before, after, answer := f.fault(call)
+	fails := f.fault(call)
 	if ctx.Err() != nil {
 		return remote.Answer{}, ctx.Err()
 	}
-	if before != nil {
-		return remote.Answer{}, before
+	if fails.before != nil {
+		return remote.Answer{}, fails.before
 	}
-	if answer != nil {
-		return *answer, nil
+	if fails.answer != nil {
+		return *fails.answer, nil
 	}
-	a := f.hosts[h.Name].do(c)
-	return a, after
+	return f.hosts[h.Name].do(c), fails.after
 }
 
 // value is the word after a flag.

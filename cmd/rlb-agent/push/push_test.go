@@ -16,18 +16,18 @@ import (
 var errCut = errors.New("cannot reach it: connection reset")
 
 // fails is a fault of one call, the first time only or ever after.
-func fails(at string, before, after error, answer *remote.Answer, ever bool) func(string) (error, error, *remote.Answer) {
+func fails(at string, before, after error, answer *remote.Answer, ever bool) func(string) fault {
 	hit := false
-	return func(call string) (error, error, *remote.Answer) {
+	return func(call string) fault {
 		if call == at && !hit {
 			hit = true
-			return before, after, answer
+			return fault{before, after, answer}
 		}
 		host, _, _ := strings.Cut(at, " ")
 		if hit && ever && strings.HasPrefix(call, host+" ") {
-			return errCut, nil, nil
+			return fault{before: errCut}
 		}
-		return nil, nil, nil
+		return fault{}
 	}
 }
 
@@ -38,7 +38,7 @@ func TestFaults(t *testing.T) {
 	const good, confirms = "lb2 try, lb1 try, ", "lb2 confirm, lb1 confirm"
 	for _, tt := range []struct {
 		name    string
-		fault   func(string) (error, error, *remote.Answer)
+		fault   func(string) fault
 		prepare func(*fleet)
 		with    func(*Push)
 		changes string
@@ -73,13 +73,13 @@ func TestFaults(t *testing.T) {
 		{name: "lb1 refuses to try", fault: fails("lb1 try", nil, nil, says(3, "rlb-agent: cannot\n"), false), changes: good + "lb1 end, lb2 end", code: 4, says: "in force again on lb1 and lb2", specs: "old old"},
 		{name: "lb1 tries, the answer is lost", fault: fails("lb1 try", nil, errCut, nil, false), changes: good + "lb1 end, lb2 end", code: 4, says: "in force again on lb1 and lb2", specs: "old old"},
 		{name: "lb1 does not serve with it", prepare: func(f *fleet) { f.hosts["lb1"].bad = true }, changes: good + "lb1 end, lb2 end", code: 4, says: "cannot verify lb1", specs: "old old"},
-		{name: "two hold the virtual IPs", fault: func(call string) (error, error, *remote.Answer) { return nil, nil, nil }, with: func(p *Push) {
+		{name: "two hold the virtual IPs", fault: func(call string) fault { return fault{} }, with: func(p *Push) {
 			f := p.Remote.(*fleet)
-			f.fault = func(call string) (error, error, *remote.Answer) {
+			f.fault = func(call string) fault {
 				if call == "lb1 try" {
 					f.hosts["lb2"].role = f.hosts["lb1"].role
 				}
-				return nil, nil, nil
+				return fault{}
 			}
 		}, changes: good + "lb1 end, lb2 end", code: 4, says: "lb1 and lb2 hold the virtual IPs at the same time", specs: "old old"},
 		{name: "the first confirmation is lost", fault: fails("lb1 confirm", errCut, nil, nil, false), changes: good + confirms + ", lb1 confirm", says: "done", specs: "new new"},
@@ -155,20 +155,20 @@ func TestCutAnywhere(t *testing.T) {
 func cutAt(t *testing.T, hosts, at int, done, only bool) {
 	f := newFleet(hosts)
 	cut, mixed := "", false
-	f.fault = func(call string) (error, error, *remote.Answer) {
+	f.fault = func(call string) fault {
 		name, _, _ := strings.Cut(call, " ")
 		switch {
 		case len(f.calls)-1 == at:
 			cut, mixed = name, strings.HasSuffix(call, "confirm")
 			if done {
-				return nil, errCut, nil
+				return fault{after: errCut}
 			}
-			return errCut, nil, nil
+			return fault{before: errCut}
 		case cut != "" && (!only || name == cut):
 			mixed = mixed || strings.HasSuffix(call, "confirm")
-			return errCut, nil, nil
+			return fault{before: errCut}
 		}
-		return nil, nil, nil
+		return fault{}
 	}
 	o := f.push(t, t.Context())
 	specs := f.specs()
@@ -180,7 +180,7 @@ func cutAt(t *testing.T, hosts, at int, done, only bool) {
 	if !want[o.code] {
 		t.Errorf("exit code %d, and the hosts have %v\n%s", o.code, specs, o.err)
 	}
-	f.fault = func(string) (error, error, *remote.Answer) { return nil, nil, nil }
+	f.fault = func(string) fault { return fault{} }
 	if again := f.push(t, t.Context()); again.code != 0 || slices.ContainsFunc(f.specs(), func(s string) bool { return s != "new" }) {
 		t.Errorf("the next push: %+v, the hosts have %v", again, f.specs())
 	}
@@ -191,11 +191,11 @@ func TestInterrupted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFleet(2)
 		ctx, cancel := context.WithCancel(t.Context())
-		f.fault = func(call string) (error, error, *remote.Answer) {
+		f.fault = func(call string) fault {
 			if call == "lb1 try" {
 				cancel()
 			}
-			return nil, nil, nil
+			return fault{}
 		}
 		began := time.Now()
 		o := f.push(t, ctx)

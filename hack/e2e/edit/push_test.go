@@ -62,12 +62,12 @@ func TestPush(t *testing.T) {
 	stop = w.Steady("laptop closed")
 	laptop.Write("cut", active.Addr().String()+" rlb-agent try")
 	began := time.Now()
-	if code, out := laptop.RunAgent("push", "--yes", "--timeout", "10s", edited); code == 0 || servers(standby) != 2 || servers(active) != 3 {
-		t.Errorf("laptop closed: exit code %d, the standby has %d servers, the active %d\n%s", code, servers(standby), servers(active), out)
+	if code, out := laptop.RunAgent("push", "--yes", "--timeout", "15s", edited); code == 0 || servers(standby) != 2 || servers(active) != 3 {
+		t.Fatalf("laptop closed: exit code %d, the standby has %d servers, the active %d\n%s", code, servers(standby), servers(active), out)
 	}
 	laptop.Write("cut", "")
 	run("while another push is under way", 4, "is tried since", "push", "--yes", edited)
-	w.Eventually("the standby goes back", time.Until(began.Add(20*time.Second)), func() bool { return servers(standby) == 3 })
+	w.Eventually("the standby goes back", time.Until(began.Add(30*time.Second)), func() bool { return servers(standby) == 3 })
 	w.Eventually("its trial is over", 15*time.Second, func() bool { return standby.Succeeds("! ls /var/lib/rlb | grep trial") })
 	have("laptop closed", 3)
 	e2e.Row(t, "push: laptop closed", stop(), "", "went back by itself after "+time.Since(began).Round(time.Second).String())

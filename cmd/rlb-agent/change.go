@@ -78,7 +78,11 @@ func (a *app) leaveStatus(ctx context.Context, h host.Host, doc *api.Document, s
 	}
 }
 
-var userName = regexp.MustCompile(`^[A-Za-z0-9._-]{1,64}$`) // the environment is the caller's to set
+// The environment is the caller's to set. A person on another machine is user@machine.
+var (
+	userName   = regexp.MustCompile(`^[A-Za-z0-9._-]{1,64}$`)
+	personName = regexp.MustCompile(`^[A-Za-z0-9._-]{1,64}(@[A-Za-z0-9._-]{1,64})?$`)
+)
 
 // caller is who called, by name where there is one: behind sudo, the person.
 func caller() string {
@@ -102,8 +106,7 @@ func noTrial(ctx context.Context, h *debian.Host) error {
 	if trial == nil || trial.Over(time.Now()) {
 		return nil
 	}
-	return &reconcile.Failure{Err: fmt.Errorf("cannot change this host while %s is tried, until %s: rlb-agent confirm keeps it",
-		trial.File, trial.Deadline.Format(time.TimeOnly))}
+	return &reconcile.Failure{Err: fmt.Errorf("cannot change this host while %v: rlb-agent confirm keeps it", trial)}
 }
 
 // done says how a change ended.

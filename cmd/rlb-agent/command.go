@@ -53,6 +53,9 @@ nothing touched · 4 apply failed, what was there before is in force again · 5 
 			if a.lockTimeout < 0 {
 				return usageError{fmt.Errorf("cannot wait for %v: --lock-timeout is 0s or more", a.lockTimeout)}
 			}
+			if a.by != "" && !personName.MatchString(a.by) && a.by != caller() {
+				return usageError{fmt.Errorf("cannot take %q as who asks for it: --by is a name, or name@machine", a.by)}
+			}
 			a.log, err = newLogger(a.stderr, a.logFormat, a.logLevel)
 			return err
 		},
@@ -75,6 +78,8 @@ nothing touched · 4 apply failed, what was there before is in force again · 5 
 	common.DurationVar(&a.lockTimeout, "lock-timeout", time.Minute, "how long to wait for another rlb-agent to end")
 	common.StringVar(&a.logFormat, "log-format", "", "text, json or journal (default: journal under systemd, else text)")
 	common.StringVar(&a.logLevel, "log-level", "info", "debug, info, warn or error")
+	common.StringVar(&a.by, "by", a.by, "who asks for it, where that is a person on another machine")
+	_ = common.MarkHidden("by") // fails for unknown flags only
 
 	root.SetIn(a.stdin)
 	root.SetOut(a.stdout)
@@ -82,8 +87,9 @@ nothing touched · 4 apply failed, what was there before is in force again · 5 
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.SetHelpCommand(a.helpCommand())
 	root.AddCommand(a.initCommand(), a.validateCommand(), a.renderCommand(), a.diffCommand(), a.statusCommand(), a.versionCommand(),
-		a.historyCommand(), a.rollbackCommand(), a.tryCommand(), a.confirmCommand(), a.drainCommand(), a.undrainCommand(),
-		a.upgradeCommand(), a.teardownCommand(), a.eventsCommand(), a.doctorCommand(), a.clearFaultCommand(), a.rejoinCommand())
+		a.historyCommand(), a.rollbackCommand(), a.tryCommand(), a.confirmCommand(), a.pushCommand(), a.drainCommand(),
+		a.undrainCommand(), a.upgradeCommand(), a.teardownCommand(), a.eventsCommand(), a.doctorCommand(), a.clearFaultCommand(),
+		a.rejoinCommand())
 	return root
 }
 

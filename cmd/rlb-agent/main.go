@@ -11,6 +11,7 @@ import (
 	"syscall"
 
 	"rlb.dev/rlb-agent/api"
+	"rlb.dev/rlb-agent/cmd/rlb-agent/remote"
 	"rlb.dev/rlb-agent/reconcile"
 	"rlb.dev/rlb-agent/reconcile/host"
 	"rlb.dev/rlb-agent/reconcile/plan"
@@ -66,12 +67,15 @@ func exitCode(err error) int {
 		usage    usageError
 		spec     specError
 		field    *plan.FieldError
+		others   *remote.Failure
 	)
 	switch {
 	case err == nil:
 		return exitDone
 	case errors.Is(err, errDifferent):
 		return exitDifferent
+	case errors.As(err, &others):
+		return others.Code
 	case errors.As(err, &failure):
 		if failure.Undo != nil {
 			return exitNeedsPerson
@@ -87,7 +91,8 @@ func exitCode(err error) int {
 
 // message is what the user reads of an error.
 func message(err error) string {
-	if err == nil || errors.Is(err, errDifferent) {
+	others := (*remote.Failure)(nil)
+	if err == nil || errors.Is(err, errDifferent) || errors.As(err, &others) && others.Err == nil {
 		return ""
 	}
 	text, located := reconcile.Message(err)

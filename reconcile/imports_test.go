@@ -27,7 +27,7 @@ func TestTheRulesAreExplained(t *testing.T) {
 
 // chain is the order of our packages. A package may import those before it, never those after it.
 var chain = []string{
-	"api", "render", "reconcile/backoff", "reconcile/host", "reconcile/state", "reconcile/plan", "reconcile", "reconcile/status", "reconcile/cutoff", "reconcile/failover",
+	"api", "render", "reconcile/backoff", "reconcile/host", "reconcile/state", "reconcile/events", "reconcile/plan", "reconcile", "reconcile/status", "reconcile/cutoff", "reconcile/failover",
 	"cmd/rlb-agent/filewatch", "cmd/rlb-agent/export", "cmd/rlb-agent/daemon", "cmd/rlb-agent/manual", "cmd/rlb-agent",
 }
 
@@ -39,6 +39,7 @@ var ends = map[string][]string{
 	"reconcile/host/fake":     {"api", "render", "reconcile/host"},
 	"reconcile/host/debian":   {"api", "render", "reconcile/backoff", "reconcile/host", "reconcile/host/link", "reconcile/host/rootpath"},
 	"reconcile/faulty":        {},
+	"cmd/rlb-agent/firstspec": {},
 }
 
 // foreign is what a package may import beyond the standard library and our own. A trailing slash names all below.
@@ -48,15 +49,16 @@ var foreign = map[string][]string{
 	"reconcile/host/debian":   {"github.com/coreos/go-systemd/", "github.com/godbus/dbus/", "github.com/google/renameio/", "golang.org/x/sys/"},
 	"reconcile/host/rootpath": {"golang.org/x/sys/"},
 	"reconcile/host/link":     {"github.com/jsimonetti/rtnetlink/v2", "github.com/mdlayher/netlink", "golang.org/x/net/bpf", "golang.org/x/sys/"},
+	"cmd/rlb-agent/firstspec": {"sigs.k8s.io/yaml"},
 	"cmd/rlb-agent/filewatch": {"github.com/fsnotify/fsnotify"},
 	"cmd/rlb-agent/export":    {"github.com/google/renameio/", "golang.org/x/sys/"},
 	"cmd/rlb-agent/daemon":    {"github.com/coreos/go-systemd/", "golang.org/x/sys/"},
-	"cmd/rlb-agent": {"github.com/coreos/go-systemd/", "github.com/spf13/cobra", "github.com/spf13/pflag",
+	"cmd/rlb-agent": {"github.com/aymanbagabas/go-udiff", "github.com/coreos/go-systemd/", "github.com/spf13/cobra", "github.com/spf13/pflag",
 		"sigs.k8s.io/yaml", "sigs.k8s.io/json", "golang.org/x/sys/"},
 }
 
 // pure are the packages that touch no file, no network and no process.
-var pure = []string{"api", "render", "reconcile/host", "reconcile/state", "reconcile/plan", "reconcile/failover", "reconcile/host/fake", "cmd/rlb-agent/manual"}
+var pure = []string{"api", "render", "reconcile/host", "reconcile/state", "reconcile/plan", "reconcile/events", "reconcile/failover", "reconcile/host/fake", "cmd/rlb-agent/manual", "cmd/rlb-agent/firstspec"}
 
 var impure = []string{"os", "os/", "net", "net/http", "syscall"}
 

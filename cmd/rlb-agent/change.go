@@ -2,10 +2,17 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"log/slog"
 	"os"
+	"os/user"
 	"regexp"
+	"strconv"
+	"strings"
 	"time"
+
+	"github.com/coreos/go-systemd/v22/journal"
 
 	"rlb.dev/rlb-agent/api"
 	"rlb.dev/rlb-agent/reconcile"
@@ -30,7 +37,25 @@ func (a *app) changing(ctx context.Context, do func(context.Context, *debian.Hos
 		return &reconcile.Failure{Err: err}
 	}
 	defer unlock()
-	return do(ctx, h)
+	began := time.Now()
+	err = do(ctx, h)
+	a.noteCommand(time.Since(began), err)
+	return err
+}
+
+// noteCommand notes in the journal what a person or a timer did to this host, also where the log goes to a terminal: a
+// role change an hour later has its reason there.
+func (a *app) noteCommand(took time.Duration, err error) {
+	if !journal.Enabled() {
+		return
+	}
+	outcome, level := "done", slog.LevelInfo
+	if err != nil && !errors.Is(err, errDifferent) {
+		outcome, level = message(err), slog.LevelWarn
+	}
+	outcome, _, _ = strings.Cut(outcome, "\n")
+	_ = sendJournal(level, fmt.Sprintf("%s ran %s (%v): %s", a.by, a.ran, took.Round(time.Millisecond), outcome), // the change counts, not its note
+		[]slog.Attr{slog.String("command", a.ran), slog.String("by", a.by)})
 }
 
 // reconciler changes this host.
@@ -53,14 +78,21 @@ func (a *app) leaveStatus(ctx context.Context, h host.Host, doc *api.Document, s
 	}
 }
 
-var userName = regexp.MustCompile(`^[A-Za-z0-9._-]{1,64}$`) // the environment is the caller's to set
+// The environment is the caller's to set. A person on another machine is user@machine.
+var (
+	userName   = regexp.MustCompile(`^[A-Za-z0-9._-]{1,64}$`)
+	personName = regexp.MustCompile(`^[A-Za-z0-9._-]{1,64}(@[A-Za-z0-9._-]{1,64})?$`)
+)
 
-// caller is who called: behind sudo, the person.
+// caller is who called, by name where there is one: behind sudo, the person.
 func caller() string {
 	for _, name := range []string{"SUDO_USER", "USER", "LOGNAME"} {
-		if user := os.Getenv(name); userName.MatchString(user) {
-			return user
+		if name := os.Getenv(name); userName.MatchString(name) {
+			return name
 		}
+	}
+	if account, err := user.LookupId(strconv.Itoa(os.Getuid())); err == nil && userName.MatchString(account.Username) {
+		return account.Username
 	}
 	return fmt.Sprintf("user %d", os.Getuid())
 }
@@ -74,8 +106,7 @@ func noTrial(ctx context.Context, h *debian.Host) error {
 	if trial == nil || trial.Over(time.Now()) {
 		return nil
 	}
-	return &reconcile.Failure{Err: fmt.Errorf("cannot change this host while %s is tried, until %s: rlb-agent confirm keeps it",
-		trial.File, trial.Deadline.Format(time.TimeOnly))}
+	return &reconcile.Failure{Err: fmt.Errorf("cannot change this host while %v: rlb-agent confirm keeps it", trial)}
 }
 
 // done says how a change ended.

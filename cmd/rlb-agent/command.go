@@ -5,6 +5,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -27,6 +28,7 @@ type app struct {
 
 	log *slog.Logger
 	by  string // who asked for a change, for the history
+	ran string // the command and its arguments, for the journal
 }
 
 // command is the whole command line.
@@ -43,9 +45,16 @@ nothing touched · 4 apply failed, what was there before is in force again · 5 
 		Args:          atMost(0),
 		SilenceErrors: true,
 		SilenceUsage:  true,
-		PersistentPreRunE: func(*cobra.Command, []string) (err error) {
+		PersistentPreRunE: func(cmd *cobra.Command, args []string) (err error) {
+			a.ran = strings.Join(append([]string{cmd.CommandPath()}, args...), " ")
+			if once {
+				a.ran += " --once"
+			}
 			if a.lockTimeout < 0 {
 				return usageError{fmt.Errorf("cannot wait for %v: --lock-timeout is 0s or more", a.lockTimeout)}
+			}
+			if a.by != "" && !personName.MatchString(a.by) && a.by != caller() {
+				return usageError{fmt.Errorf("cannot take %q as who asks for it: --by is a name, or name@machine", a.by)}
 			}
 			a.log, err = newLogger(a.stderr, a.logFormat, a.logLevel)
 			return err
@@ -69,15 +78,18 @@ nothing touched · 4 apply failed, what was there before is in force again · 5 
 	common.DurationVar(&a.lockTimeout, "lock-timeout", time.Minute, "how long to wait for another rlb-agent to end")
 	common.StringVar(&a.logFormat, "log-format", "", "text, json or journal (default: journal under systemd, else text)")
 	common.StringVar(&a.logLevel, "log-level", "info", "debug, info, warn or error")
+	common.StringVar(&a.by, "by", a.by, "who asks for it, where that is a person on another machine")
+	_ = common.MarkHidden("by") // fails for unknown flags only
 
 	root.SetIn(a.stdin)
 	root.SetOut(a.stdout)
 	root.SetErr(a.stderr)
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.SetHelpCommand(a.helpCommand())
-	root.AddCommand(a.validateCommand(), a.renderCommand(), a.diffCommand(), a.statusCommand(), a.schemaCommand(), a.versionCommand(),
-		a.historyCommand(), a.rollbackCommand(), a.tryCommand(), a.confirmCommand(), a.drainCommand(), a.undrainCommand(),
-		a.teardownCommand(), a.clearFaultCommand(), a.rejoinCommand())
+	root.AddCommand(a.initCommand(), a.validateCommand(), a.renderCommand(), a.diffCommand(), a.statusCommand(), a.schemaCommand(), a.versionCommand(),
+		a.historyCommand(), a.rollbackCommand(), a.tryCommand(), a.confirmCommand(), a.pushCommand(), a.drainCommand(),
+		a.undrainCommand(), a.upgradeCommand(), a.teardownCommand(), a.eventsCommand(), a.doctorCommand(), a.clearFaultCommand(),
+		a.rejoinCommand())
 	return root
 }
 
@@ -85,10 +97,25 @@ nothing touched · 4 apply failed, what was there before is in force again · 5 
 func atMost(n int) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
 		if len(args) > n {
-			return usageError{fmt.Errorf("cannot understand %q for %s: see %s --help", args[n], cmd.Name(), cmd.CommandPath())}
+			hint := "see " + cmd.CommandPath() + " --help"
+			if near := suggestions(cmd, args[n]); near != "" {
+				hint = "did you mean " + near + "?"
+			}
+			return usageError{fmt.Errorf("cannot understand %q for %s: %s", args[n], cmd.Name(), hint)}
 		}
 		return nil
 	}
+}
+
+// suggestions are the commands of cmd whose names are near to one that was misspelt.
+func suggestions(cmd *cobra.Command, name string) string {
+	index := &cobra.Command{SuggestionsMinimumDistance: 2} // only finds among its own commands
+	for _, known := range cmd.Commands() {
+		if known.IsAvailableCommand() {
+			index.AddCommand(&cobra.Command{Use: known.Name(), Run: func(*cobra.Command, []string) {}})
+		}
+	}
+	return strings.Join(index.SuggestionsFor(name), " or ")
 }
 
 // host is the real machine. What takes long on it is told: on a terminal by a line that changes, else in the debug log.

@@ -14,14 +14,25 @@ import (
 
 // drainCommand hands the virtual IPs to the peer and stays out.
 func (a *app) drainCommand() *cobra.Command {
-	var force bool
+	var (
+		force bool
+		on    onFlags
+	)
 	cmd := &cobra.Command{
 		Use:   "drain",
 		Short: "Hand the virtual IPs to the peer and stay out until undrain, over restarts and boots",
 		Long: `drain hands the virtual IPs to the peer in order and keeps this host out of the virtual router until undrain, over
 restarts and boots. It is refused where no peer is seen, and taken back where none takes over: exit code 4.`,
-		Args: atMost(0),
+		Example: "  rlb-agent drain\n  rlb-agent drain --on root@lb1",
+		Args:    atMost(0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if on.given(cmd) {
+				args := []string{"drain"}
+				if force {
+					args = append(args, "--force")
+				}
+				return a.changeOn(cmd.Context(), on, args)
+			}
 			return a.draining(cmd.Context(), func(ctx context.Context, r *reconcile.Reconciler, doc *api.Document) (reconcile.Result, error) {
 				result, err := r.Drain(ctx, doc, force)
 				if err == nil {
@@ -32,15 +43,20 @@ restarts and boots. It is refused where no peer is seen, and taken back where no
 		},
 	}
 	cmd.Flags().BoolVar(&force, "force", false, "also where nobody is seen to take over")
+	on.register(cmd)
 	return cmd
 }
 
 func (a *app) undrainCommand() *cobra.Command {
-	return &cobra.Command{
+	var on onFlags
+	cmd := &cobra.Command{
 		Use:   "undrain",
 		Short: "Let this host hold the virtual IPs again",
 		Args:  atMost(0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if on.given(cmd) {
+				return a.changeOn(cmd.Context(), on, []string{"undrain"})
+			}
 			return a.draining(cmd.Context(), func(ctx context.Context, r *reconcile.Reconciler, doc *api.Document) (reconcile.Result, error) {
 				result, err := r.Undrain(ctx, doc)
 				if err == nil {
@@ -50,6 +66,8 @@ func (a *app) undrainCommand() *cobra.Command {
 			})
 		},
 	}
+	on.register(cmd)
+	return cmd
 }
 
 // draining does something with the spec that is in force here, which may not be the one in the spec file.

@@ -86,11 +86,15 @@ func writeUnder(dir string, files []render.File) error {
 
 // diffCommand shows how the installed files differ from the rendered ones.
 func (a *app) diffCommand() *cobra.Command {
-	return &cobra.Command{
+	var on onFlags
+	cmd := &cobra.Command{
 		Use:   "diff",
 		Short: "Show how the installed files differ from the rendered ones",
 		Args:  atMost(0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if on.given(cmd) {
+				return a.diffOn(cmd.Context(), on)
+			}
 			_, h, look, err := a.look(cmd.Context(), a.spec, render.Facts{})
 			if err != nil {
 				return err
@@ -108,6 +112,8 @@ func (a *app) diffCommand() *cobra.Command {
 			return nil
 		},
 	}
+	on.register(cmd)
+	return cmd
 }
 
 // factFlags are the facts of a host that can be given where this machine is not that host.

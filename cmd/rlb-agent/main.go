@@ -11,6 +11,7 @@ import (
 	"syscall"
 
 	"rlb.dev/rlb-agent/api"
+	"rlb.dev/rlb-agent/cmd/rlb-agent/remote"
 	"rlb.dev/rlb-agent/reconcile"
 	"rlb.dev/rlb-agent/reconcile/host"
 	"rlb.dev/rlb-agent/reconcile/plan"
@@ -19,7 +20,7 @@ import (
 // Exit codes. They are part of the contract with scripts and must not change.
 const (
 	exitDone        = 0 // done, nothing left to do
-	exitDifferent   = 1 // differences found (diff, --dry-run), or not ready (status)
+	exitDifferent   = 1 // differences found (diff, --dry-run), not ready (status), or findings (doctor)
 	exitUsage       = 2 // wrong use of the command line, or this machine cannot do it; nothing touched
 	exitRefused     = 3 // spec refused or not to be read; nothing touched
 	exitFailed      = 4 // apply failed; what was there before is in force again
@@ -66,12 +67,15 @@ func exitCode(err error) int {
 		usage    usageError
 		spec     specError
 		field    *plan.FieldError
+		others   *remote.Failure
 	)
 	switch {
 	case err == nil:
 		return exitDone
 	case errors.Is(err, errDifferent):
 		return exitDifferent
+	case errors.As(err, &others):
+		return others.Code
 	case errors.As(err, &failure):
 		if failure.Undo != nil {
 			return exitNeedsPerson
@@ -87,7 +91,8 @@ func exitCode(err error) int {
 
 // message is what the user reads of an error.
 func message(err error) string {
-	if err == nil || errors.Is(err, errDifferent) {
+	others := (*remote.Failure)(nil)
+	if err == nil || errors.Is(err, errDifferent) || errors.As(err, &others) && others.Err == nil {
 		return ""
 	}
 	text, located := reconcile.Message(err)

@@ -33,11 +33,25 @@ func (a *app) once(ctx context.Context) error {
 
 // dryRun prints what once would do.
 func (a *app) dryRun(ctx context.Context) error {
-	doc, h, look, err := a.look(ctx, a.spec, render.Facts{})
+	doc, err := a.readSpec(a.spec)
+	if err != nil {
+		return err
+	}
+	a.warnUntrusted(a.spec)
+	h, err := a.host()
 	if err != nil {
 		return err
 	}
 	defer h.Close()
+	return a.preview(ctx, h, doc)
+}
+
+// preview prints what bringing a spec into force would do, after the checks that come before it.
+func (a *app) preview(ctx context.Context, h *debian.Host, doc *api.Document) error {
+	look, err := a.find(ctx, h, doc, render.Facts{})
+	if err != nil {
+		return err
+	}
 	if h.Ready(ctx) != nil {
 		a.log.Warn("not looked at: the programs in vrrp.notify, since this machine is not one of the spec's hosts")
 	} else if err := reconcile.HostProblems(ctx, h, doc); err != nil {
@@ -47,14 +61,20 @@ func (a *app) dryRun(ctx context.Context) error {
 		return err
 	}
 	a.unchecked(look)
-	steps := look.Plan.Steps()
 	for _, s := range look.Plan.Tidy {
 		fmt.Fprintf(a.stdout, "to tidy up: %v\n", s)
 	}
+	return a.printSteps(look.Plan.Steps(), "this host is as "+specName(doc.File)+" says")
+}
+
+// printSteps prints what a run would do: what it comes to first, then each step with its diff. idle says how the host is
+// where there is nothing to do.
+func (a *app) printSteps(steps []plan.Step, idle string) error {
 	if len(steps) == 0 {
-		fmt.Fprintf(a.stdout, "nothing to do: this host is as %s says\n", a.spec)
+		fmt.Fprintf(a.stdout, "nothing to do: %s\n", idle)
 		return nil
 	}
+	fmt.Fprintln(a.stdout, plan.Summary(steps))
 	for _, s := range steps {
 		fmt.Fprintf(a.stdout, "%v\n", s)
 		for line := range strings.Lines(s.Diff()) {
@@ -76,15 +96,24 @@ func (a *app) look(ctx context.Context, path string, given render.Facts) (*api.D
 	if err != nil {
 		return nil, nil, plan.Look{}, err
 	}
+	look, err := a.find(ctx, h, doc, given)
+	if err != nil {
+		h.Close()
+		return nil, nil, plan.Look{}, err
+	}
+	return doc, h, look, nil
+}
+
+// find finds what a spec wants of this machine.
+func (a *app) find(ctx context.Context, h *debian.Host, doc *api.Document, given render.Facts) (plan.Look, error) {
 	look, err := plan.FactFinder{Observer: h, Given: given, Assume: h.Ready(ctx) != nil}.Look(ctx, &doc.Spec)
 	for _, note := range look.Notes {
 		a.log.Warn(note)
 	}
 	if err != nil {
-		h.Close()
-		return nil, nil, plan.Look{}, usageError{err}
+		return plan.Look{}, usageError{err}
 	}
-	return doc, h, look, nil
+	return look, nil
 }
 
 // unchecked says on standard error what could not be looked at.

@@ -28,6 +28,17 @@ func (a *app) readSpec(path string) (*api.Document, error) {
 	return api.Parse(path, data)
 }
 
+// fromStdin is how a spec that came from standard input is called.
+const fromStdin = "a spec from standard input"
+
+// specName is what people are told of where a spec was read.
+func specName(path string) string {
+	if path == "-" {
+		return fromStdin
+	}
+	return path
+}
+
 // trustedSpec is the spec for a run that acts on it as root: it refuses a file that others may write.
 func (a *app) trustedSpec() (*api.Document, error) {
 	if a.spec == "-" {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"time"
@@ -19,11 +20,13 @@ func (a *app) statusCommand() *cobra.Command {
 	var (
 		output string
 		watch  bool
+		on     onFlags
 	)
 	cmd := &cobra.Command{
-		Use:   "status",
-		Short: "Show role, virtual IPs, services and servers, and what differs from the spec",
-		Args:  atMost(0),
+		Use:     "status",
+		Short:   "Show role, virtual IPs, services and servers, and what differs from the spec",
+		Example: "  rlb-agent status --watch\n  rlb-agent status --on lb1,lb2",
+		Args:    atMost(0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			print, known := map[string]func(io.Writer, status.Status) error{
 				"text": statusText, "json": statusJSON, "yaml": statusYAML,
@@ -31,7 +34,12 @@ func (a *app) statusCommand() *cobra.Command {
 			if !known {
 				return usageError{fmt.Errorf("cannot print a status as %q: it is text, json or yaml", output)}
 			}
-			if watch {
+			switch {
+			case on.given(cmd) && watch:
+				return usageError{errors.New("cannot watch other hosts: use --on without --watch")}
+			case on.given(cmd):
+				return a.statusOn(cmd.Context(), on, output)
+			case watch:
 				return a.watchStatus(cmd.Context(), output, print)
 			}
 			s, err := a.status(cmd.Context())
@@ -48,6 +56,7 @@ func (a *app) statusCommand() *cobra.Command {
 		},
 	}
 	cmd.Flags().StringVarP(&output, "output", "o", "text", "text, json or yaml")
+	on.register(cmd)
 	cmd.Flags().BoolVar(&watch, "watch", false, "show it again every second")
 	return cmd
 }
@@ -111,10 +120,12 @@ func statusText(w io.Writer, s status.Status) error {
 	return err
 }
 
-func statusJSON(w io.Writer, s status.Status) error {
+func statusJSON(w io.Writer, s status.Status) error { return encodeJSON(w, s) }
+
+func encodeJSON(w io.Writer, value any) error {
 	e := json.NewEncoder(w)
 	e.SetIndent("", "  ")
-	return e.Encode(s)
+	return e.Encode(value)
 }
 
 func statusYAML(w io.Writer, s status.Status) error {

@@ -1,22 +1,36 @@
 package main
 
 import (
+	"bufio"
 	"context"
+	"errors"
 	"fmt"
+	"os"
+	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
 	"rlb.dev/rlb-agent/reconcile/host/debian"
+	"rlb.dev/rlb-agent/reconcile/plan"
 )
 
 // teardownCommand makes this host what it was before the first run.
 func (a *app) teardownCommand() *cobra.Command {
-	var keep bool
+	var keep, dryRun, yes bool
 	cmd := &cobra.Command{
-		Use:   "teardown",
-		Short: "Undo everything: this host becomes what it was before the first run",
-		Args:  atMost(0),
+		Use:     "teardown",
+		Short:   "Undo everything: this host becomes what it was before the first run",
+		Example: "  rlb-agent teardown --dry-run\n  rlb-agent teardown --keep-packages",
+		Args:    atMost(0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if dryRun {
+				return a.teardownPreview(cmd.Context(), keep)
+			}
+			if !yes && !a.agreed("This host stops being a load balancer: HAProxy and keepalived stop unless they ran before the first run.\n"+
+				"rlb-agent teardown --dry-run shows the steps. Go on?") {
+				return usageError{errors.New("cannot tear down: not confirmed; nothing was changed")}
+			}
 			return a.changing(cmd.Context(), func(ctx context.Context, h *debian.Host) error {
 				result, err := a.reconciler(h).Teardown(ctx, keep)
 				if err != nil {
@@ -28,5 +42,38 @@ func (a *app) teardownCommand() *cobra.Command {
 		},
 	}
 	cmd.Flags().BoolVar(&keep, "keep-packages", false, "leave the packages that were installed")
+	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "print what would be done, change nothing")
+	cmd.Flags().BoolVar(&yes, "yes", false, "do not ask, also on a terminal")
 	return cmd
+}
+
+// teardownPreview prints what a teardown would do.
+func (a *app) teardownPreview(ctx context.Context, keepPackages bool) error {
+	h, err := a.host()
+	if err != nil {
+		return err
+	}
+	defer h.Close()
+	if err := h.Ready(ctx); err != nil {
+		return err
+	}
+	t, err := plan.PlanTeardown(ctx, h, keepPackages)
+	if err != nil {
+		return err
+	}
+	return a.printSteps(slices.Concat(t.Back, t.Last), "there is nothing of rlb-agent on this host")
+}
+
+// agreed asks the person at the terminal. Without a terminal nobody can answer, and the command alone counts.
+func (a *app) agreed(question string) bool {
+	in, ok := a.stdin.(*os.File)
+	if !ok || !isTerminal(in) {
+		return true
+	}
+	fmt.Fprint(a.stderr, question+" [y/N] ")
+	answer, err := bufio.NewReader(in).ReadString('\n')
+	if err != nil {
+		fmt.Fprintln(a.stderr)
+	}
+	return slices.Contains([]string{"y", "yes"}, strings.ToLower(strings.TrimSpace(answer)))
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -19,10 +20,21 @@ import (
 // graceTime is how long after its time a trial may last before it is ended from here.
 const graceTime = 10 * time.Second
 
+var trialID = regexp.MustCompile(`^[A-Za-z0-9-]{1,64}$`)
+
+// trialOptions are the flags of try.
+type trialOptions struct {
+	timeout  time.Duration
+	detach   bool
+	id       string
+	sha256   string
+	replaces string
+}
+
 // tryCommand applies a spec that goes back by itself.
 func (a *app) tryCommand() *cobra.Command {
 	var (
-		timeout time.Duration
+		options trialOptions
 		end     bool
 	)
 	cmd := &cobra.Command{
@@ -30,23 +42,30 @@ func (a *app) tryCommand() *cobra.Command {
 		Short: "Apply FILE, and go back by itself unless rlb-agent confirm is called in time",
 		Args:  atMost(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			timeout := options.timeout
 			switch {
+			case options.id != "" && !trialID.MatchString(options.id):
+				return usageError{fmt.Errorf("cannot take %q as --id: it is 1 to 64 letters, digits and -", options.id)}
 			case end:
-				return a.endTrial(cmd.Context())
+				return a.endTrial(cmd.Context(), options.id)
 			case len(args) != 1:
 				return usageError{errors.New("cannot try nothing: rlb-agent try FILE")}
 			case timeout < time.Second || timeout > 24*time.Hour:
 				return usageError{fmt.Errorf("cannot try for %v: it is 1s to 24h", timeout)}
 			}
-			return a.try(cmd.Context(), args[0], timeout)
+			return a.try(cmd.Context(), args[0], options)
 		},
 	}
-	cmd.Flags().DurationVar(&timeout, "timeout", 2*time.Minute, "how long to wait for rlb-agent confirm, 1s to 24h")
+	cmd.Flags().DurationVar(&options.timeout, "timeout", 2*time.Minute, "how long to wait for rlb-agent confirm, 1s to 24h")
 	cmd.Flags().BoolVar(&end, "end", false, "end the trial now and go back")
+	cmd.Flags().BoolVar(&options.detach, "detach", false, "return once FILE is in force; it still goes back by itself")
+	cmd.Flags().StringVar(&options.id, "id", "", "a name for this trial; with --end: end it only if it has this name")
+	cmd.Flags().StringVar(&options.sha256, "sha256", "", "only if FILE has this SHA-256")
+	cmd.Flags().StringVar(&options.replaces, "replaces", "", "only if the spec in force has this SHA-256")
 	return cmd
 }
 
-func (a *app) try(ctx context.Context, file string, timeout time.Duration) error {
+func (a *app) try(ctx context.Context, file string, options trialOptions) error {
 	self, err := os.Executable()
 	if err != nil {
 		return fmt.Errorf("cannot tell where rlb-agent is: %w", err)
@@ -55,34 +74,52 @@ func (a *app) try(ctx context.Context, file string, timeout time.Duration) error
 	if err != nil {
 		return usageError{err}
 	}
-	trial := state.Trial{File: file, Spec: spec}
+	trial := state.Trial{ID: options.id, File: specName(file), Spec: spec, By: a.by}
 	var tried *api.Document
 	err = a.changing(ctx, func(ctx context.Context, h *debian.Host) error {
 		if err := noTrial(ctx, h); err != nil {
 			return err
 		}
-		if good, err := state.LastGood(ctx, h); err != nil {
+		switch good, err := state.LastGood(ctx, h); {
+		case err != nil:
 			return &reconcile.Failure{Err: err}
-		} else if good == nil {
+		case good == nil:
 			return usageError{errors.New("cannot try a spec where none was ever in force: there is nothing to go back to; use rlb-agent --once")}
+		case options.replaces != "" && options.replaces != good.Digest:
+			return &reconcile.Failure{Err: fmt.Errorf("cannot try a spec in place of sha256:%.12s: now sha256:%.12s is in force", options.replaces, good.Digest)}
 		}
-		if tried, err = trusted(file); err != nil {
+		if tried, err = a.specToTry(file); err != nil {
 			return err
 		}
-		trial.Deadline = time.Now().Add(timeout)
+		if options.sha256 != "" && options.sha256 != tried.Digest { // a connection that ends early ends standard input too
+			return specError{fmt.Errorf("cannot try %s: its SHA-256 is %s, not %s", trial.File, tried.Digest, options.sha256)}
+		}
+		trial.Since = time.Now()
+		trial.Deadline = trial.Since.Add(options.timeout)
 		result, err := a.reconciler(h).BeginTrial(ctx, tried, trial, self+" try --end --lock-timeout 9m")
 		a.leaveStatus(ctx, h, tried, nil, result, err)
 		if err != nil {
 			return err
 		}
-		a.done(file, result)
+		a.done(trial.File, result)
 		return nil
 	})
 	if err != nil {
 		return err
 	}
 	fmt.Fprintf(a.stdout, "it goes back at %s unless: rlb-agent confirm\n", trial.Deadline.Format(time.TimeOnly))
+	if options.detach {
+		return nil
+	}
 	return a.awaitTrial(ctx, tried)
+}
+
+// specToTry reads the spec of a trial. What comes from standard input is from who runs this as root.
+func (a *app) specToTry(file string) (*api.Document, error) {
+	if file == "-" {
+		return a.readSpec(file)
+	}
+	return trusted(file)
 }
 
 // awaitTrial waits until the trial was confirmed, or is over. Ctrl-C ends it at once.
@@ -101,11 +138,11 @@ func (a *app) awaitTrial(ctx context.Context, tried *api.Document) error {
 			return a.trialOutcome(ctx, h, tried)
 		}
 		if trial.Over(time.Now().Add(-graceTime)) { // the timer did not, or could not
-			return errors.Join(a.endTrial(ctx), a.trialOutcome(ctx, h, tried))
+			return errors.Join(a.endTrial(ctx, ""), a.trialOutcome(ctx, h, tried))
 		}
 		select {
 		case <-ctx.Done():
-			return a.endTrial(context.WithoutCancel(ctx))
+			return a.endTrial(context.WithoutCancel(ctx), "")
 		case <-time.After(200 * time.Millisecond):
 		}
 	}
@@ -124,12 +161,17 @@ func (a *app) trialOutcome(ctx context.Context, h *debian.Host, tried *api.Docum
 	return &reconcile.Failure{Err: errors.New("nobody confirmed"), Undone: true}
 }
 
-// endTrial goes back to the spec file, or, where that is refused now, to the spec that was in force before.
-func (a *app) endTrial(ctx context.Context) error {
+// endTrial goes back to the spec file, or, where that is refused now, to the spec that was in force before. With an id it
+// leaves every other trial alone.
+func (a *app) endTrial(ctx context.Context, id string) error {
 	return a.changing(ctx, func(ctx context.Context, h *debian.Host) error {
 		trial, err := state.RunningTrial(ctx, h)
 		if err != nil {
 			return &reconcile.Failure{Err: err}
+		}
+		if trial != nil && id != "" && trial.ID != id {
+			fmt.Fprintf(a.stdout, "nothing to end: trial %s is over\n", id)
+			return nil
 		}
 		if trial == nil {
 			return a.reconciler(h).EndTrial(ctx) // what may be left of one
@@ -161,7 +203,8 @@ func (a *app) inForce(ctx context.Context, h *debian.Host, path string) (*api.Do
 
 // confirmCommand keeps what is tried.
 func (a *app) confirmCommand() *cobra.Command {
-	return &cobra.Command{
+	var id string
+	cmd := &cobra.Command{
 		Use:   "confirm",
 		Short: "Keep the spec that is tried: it becomes the spec file",
 		Args:  atMost(0),
@@ -171,7 +214,7 @@ func (a *app) confirmCommand() *cobra.Command {
 				if err != nil {
 					return &reconcile.Failure{Err: err}
 				}
-				if trial == nil || trial.Over(time.Now()) {
+				if trial == nil || trial.Over(time.Now()) || id != "" && trial.ID != id {
 					return usageError{errors.New("cannot confirm: no spec is tried, or its time is over")}
 				}
 				doc, err := state.TrialSpec(ctx, h)
@@ -190,4 +233,6 @@ func (a *app) confirmCommand() *cobra.Command {
 			})
 		},
 	}
+	cmd.Flags().StringVar(&id, "id", "", "only the trial that has this name")
+	return cmd
 }

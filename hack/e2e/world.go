@@ -53,6 +53,17 @@ func (h *Host) In(t *testing.T) *Host { return &Host{h.Host, h.World.In(t)} }
 // haproxy and keepalived are on them already, as after a plain apt-get install.
 func (w *World) Hosts(installed bool, releases ...lab.Release) []*Host {
 	w.Helper()
+	return w.hosts(lab.HostOptions{Installed: installed}, releases...)
+}
+
+// SSHHosts are installed hosts on which an SSH server runs.
+func (w *World) SSHHosts(releases ...lab.Release) []*Host {
+	w.Helper()
+	return w.hosts(lab.HostOptions{SSH: true}, releases...)
+}
+
+func (w *World) hosts(opts lab.HostOptions, releases ...lab.Release) []*Host {
+	w.Helper()
 	files, err := pair.Files(agentBinary, "../../systemd/rlb-agent.service") // seen from a subject's folder
 	if err != nil {
 		w.Fatal(err)
@@ -61,7 +72,8 @@ func (w *World) Hosts(installed bool, releases ...lab.Release) []*Host {
 	if err != nil {
 		w.Fatal(err)
 	}
-	booted, err := w.Lab.AddHosts(w.Context(), lab.HostOptions{Installed: installed, Files: append(files, faulty)}, releases...)
+	opts.Files = append(files, faulty)
+	booted, err := w.Lab.AddHosts(w.Context(), opts, releases...)
 	if err != nil {
 		w.Fatal(err)
 	}

@@ -75,6 +75,21 @@ apt-get install -qy --no-install-recommends ` + repoPackages + `
 rm /usr/sbin/policy-rc.d
 `
 
+// sshScript installs an SSH server from the archive: the hosts' own repository has none. %s is the release.
+const sshScript = `
+cp /etc/apt/sources.list /root/sources.list
+echo 'deb http://deb.debian.org/debian %s main' >/etc/apt/sources.list
+printf '#!/bin/sh\nexit 101\n' >/usr/sbin/policy-rc.d
+chmod 755 /usr/sbin/policy-rc.d
+apt-get update -q
+apt-get install -qy --no-install-recommends openssh-server
+rm -f /usr/sbin/policy-rc.d /etc/resolv.conf
+mv /root/sources.list /etc/apt/sources.list
+rm -rf /var/lib/apt/lists/*
+apt-get update -q
+apt-get clean
+`
+
 // fetch is what fills /srv/repo in a base of the release.
 func (r Release) fetch() string {
 	if script, ok := fetchScripts[r]; ok {
@@ -143,6 +158,24 @@ func programTree(ctx context.Context, r Release, log logFunc) (string, error) {
 			return err
 		}
 		return inTree(ctx, dir, programScript)
+	})
+}
+
+// sshTree is programTree with an SSH server.
+func sshTree(ctx context.Context, r Release, log logFunc) (string, error) {
+	programs, err := programTree(ctx, r, log)
+	if err != nil {
+		return "", err
+	}
+	script := fmt.Sprintf(sshScript, r.suite())
+	return tree(ctx, r, "ssh", r.baseRecipe()+programScript+script, log, func(dir string) error {
+		if _, err := run(ctx, "cp", "-a", "--reflink=auto", programs, dir); err != nil {
+			return err
+		}
+		if _, err := run(ctx, "cp", "--dereference", "/etc/resolv.conf", filepath.Join(dir, "etc/resolv.conf")); err != nil {
+			return err
+		}
+		return inTree(ctx, dir, script)
 	})
 }
 

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/netip"
 	"os"
+	"os/exec"
 	"strings"
 	"time"
 )
@@ -62,6 +63,11 @@ func (l *Lab) addStation(ctx context.Context, name string, addr netip.Prefix) (*
 
 // Name is the client's name.
 func (c *Client) Name() string { return c.name }
+
+// Command prepares a command of the machine that runs in the client's namespace. It dies with ctx.
+func (c *Client) Command(ctx context.Context, args ...string) *exec.Cmd {
+	return command(ctx, append([]string{"ip", "netns", "exec", prefix + c.name}, args...)...)
+}
 
 // Get asks target, such as 198.51.100.100:9000, over a new TLS connection and returns the name of the server that
 // answered. It gives up after five seconds if ctx has no earlier deadline.

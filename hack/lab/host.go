@@ -23,6 +23,8 @@ type HostOptions struct {
 	Files []File       // written before the first boot
 	// Installed begins the host in the state after apt-get install haproxy keepalived, which saves the seconds of it.
 	Installed bool
+	// SSH is Installed, with an SSH server that runs.
+	SSH bool
 }
 
 // A File is put into a host or into the tree of a check.
@@ -54,7 +56,10 @@ func (l *Lab) AddHost(ctx context.Context, name string, release Release, opts Ho
 		return nil, err
 	}
 	build := baseTree
-	if opts.Installed {
+	switch {
+	case opts.SSH:
+		build = sshTree
+	case opts.Installed:
 		build = programTree
 	}
 	base, err := build(ctx, release, l.log)

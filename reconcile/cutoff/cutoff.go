@@ -113,7 +113,12 @@ func (c *Cutter) look(ctx context.Context, services []service) {
 			continue
 		}
 		c.lastLogged = ""
-		c.Log.Info("cut the connections to server "+p.server+" of "+p.backend, "reason", "it has failed its health check since "+since.Format(time.TimeOnly))
+		service, failOpen := strings.CutSuffix(p.backend, render.FailOpenBackend(""))
+		level := slog.LevelInfo
+		if failOpen { // most often nobody failed open, so there was none
+			level = slog.LevelDebug
+		}
+		c.Log.Log(ctx, level, "cut the connections to server "+p.server+" of service "+service, "reason", "it has failed its health check since "+since.Format(time.TimeOnly))
 		if c.cut == nil {
 			c.cut = map[place]time.Time{}
 		}

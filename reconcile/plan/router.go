@@ -66,10 +66,12 @@ func (p *planner) leave() {
 	}
 }
 
+const verbLeave = "leave"
+
 // noteFormer remembers what keepalived runs as, before its file says otherwise.
 func noteFormer(router *state.FormerRouter) Step {
 	return Step{
-		Verb: "leave", Object: "virtual router", Text: "leave the virtual router (" + router.String() + ")", Undo: []Step{forgetFormer(nil)},
+		Verb: verbLeave, Object: "virtual router", Text: "leave the virtual router (" + router.String() + ")", Undo: []Step{forgetFormer(nil)},
 		Do: func(ctx context.Context, t *Tools) error {
 			return router.Write(ctx, t.Host)
 		},

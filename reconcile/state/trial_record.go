@@ -15,15 +15,30 @@ import (
 // Trial is a spec that is tried.
 type Trial struct {
 	Version  int       `json:"version,omitempty"`
-	File     string    `json:"file"`     // where it was read
-	Spec     string    `json:"spec"`     // the spec file that it may replace
-	Deadline time.Time `json:"deadline"` // when it ends unless confirmed
+	ID       string    `json:"id,omitempty"`   // given by who began it, to confirm or end this one and no other
+	File     string    `json:"file"`           // where it was read
+	Spec     string    `json:"spec"`           // the spec file that it may replace
+	By       string    `json:"by,omitempty"`   // who began it
+	Since    time.Time `json:"since,omitzero"` // when it began
+	Deadline time.Time `json:"deadline"`       // when it ends unless confirmed
 
 	Damage error `json:"-"` // why the file cannot be read, where its copy counts, or where nothing is known but that a trial began
 }
 
 // Over says whether its time is up.
 func (t Trial) Over(now time.Time) bool { return !now.Before(t.Deadline) }
+
+// String says what is tried, since when and by whom.
+func (t Trial) String() string {
+	text := t.File + " is tried"
+	if !t.Since.IsZero() {
+		text += " since " + t.Since.Local().Format(time.TimeOnly)
+	}
+	if t.By != "" {
+		text += " by " + t.By
+	}
+	return text + " until " + t.Deadline.Local().Format(time.TimeOnly)
+}
 
 // RunningTrial is the trial that lasts, or nil. Of one whose file and copy are garbled it is known only that it began:
 // its time is up, and it ends as one that nobody confirmed.

@@ -78,7 +78,7 @@ func (r *reading) inSync(s *Status, lookErr error, trial *state.Trial, inForce b
 	case lookErr != nil:
 		c.Status, c.Reason, c.Message = isUnknown, "NotSeen", lookErr.Error()
 	case trial != nil && !trial.Over(r.now):
-		c.Reason, c.Message = "Trial", fmt.Sprintf("%s is tried until %s (rlb-agent confirm keeps it)", trial.File, trial.Deadline.Local().Format("15:04:05"))
+		c.Reason, c.Message = "Trial", fmt.Sprintf("%v (rlb-agent confirm keeps it)", trial)
 	case len(steps) > 0:
 		c.Reason, c.Message = "Drifted", "still to do: "+steps[0].String()
 		if !inForce {

@@ -51,6 +51,14 @@ func (r *reading) read(ctx context.Context, doc *api.Document, specErr error, lo
 		s.NotSeen = r.notSeen
 		return s, nil
 	}
+	trial, _ := state.RunningTrial(ctx, o)
+	file := doc.Digest
+	if trial != nil && !trial.Over(r.now) { // what is in force is not the spec file
+		if tried, err := state.TrialSpec(ctx, o); err == nil {
+			doc = tried
+			s.Trial = &Trial{ID: trial.ID, File: trial.File, SpecDigest: tried.Digest, By: trial.By, Since: trial.Since, Deadline: trial.Deadline}
+		}
+	}
 	if look == nil {
 		look = new(plan.Look)
 		*look, err = plan.FactFinder{Observer: o}.Look(ctx, &doc.Spec)
@@ -59,10 +67,9 @@ func (r *reading) read(ctx context.Context, doc *api.Document, specErr error, lo
 	s.Metadata.Name, s.Node = doc.Spec.Metadata.Name, look.Desired.Facts.Node
 	s.Versions = Versions{HAProxy: string(look.Desired.Facts.HAProxyVersion), Keepalived: string(look.Desired.Facts.KeepalivedVersion)}
 	s.Pending = look.Plan.Pending
-	trial, _ := state.RunningTrial(ctx, o)
 	s.Updates = r.updates(ctx, look.Observed.Packages)
 	r.records(ctx, &s)
-	s.set(r, r.inSync(&s, err, trial, doc.Digest == memory.Digest))
+	s.set(r, r.inSync(&s, err, trial, file == memory.Digest))
 	r.role(ctx, &s)
 	r.peers(ctx, &s)
 	r.live(ctx, &s)

@@ -40,7 +40,7 @@ func moodOf(well bool) Mood {
 
 // Rows are a status for people: the role first, then what they would ask next.
 func Rows(s Status, now time.Time) []Row {
-	rows := []Row{{Label: "Role", Text: join(": ", string(s.Role)+lasting(s.RoleSince, now), s.RoleReason),
+	rows := []Row{{Label: "Role", Text: join(": ", RoleText(s, now), s.RoleReason),
 		Mood: moodOf(s.Role == host.RoleMaster || s.Role == host.RoleBackup || s.Drained)}}
 	if s.Drained && !strings.Contains(s.RoleReason, "drained") {
 		rows = append(rows, Row{Label: "Drained", Text: "yes: this host stays out until rlb-agent undrain"})
@@ -77,6 +77,9 @@ func Rows(s Status, now time.Time) []Row {
 	}
 	return append(rows, historyRows(s, now)...)
 }
+
+// RoleText is the role and how long it has lasted.
+func RoleText(s Status, now time.Time) string { return string(s.Role) + lasting(s.RoleSince, now) }
 
 func haproxyRows(s Status) []Row {
 	h := s.HAProxy

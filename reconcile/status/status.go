@@ -24,6 +24,7 @@ type Status struct {
 	Peers              []Peer            `json:"peers,omitempty"` // the spec's other nodes
 	Services           []Service         `json:"services,omitempty"`
 	HAProxy            *HAProxy          `json:"haproxy,omitempty"`
+	Trial              *Trial            `json:"trial,omitempty"` // what is tried now; specDigest is still the spec file's
 	Drift              state.DriftRecord `json:"drift"`
 	LastReconcile      *Run              `json:"lastReconcile,omitempty"`
 	Conditions         []Condition       `json:"conditions,omitempty"`
@@ -36,6 +37,16 @@ type Status struct {
 // Metadata repeats the spec's name.
 type Metadata struct {
 	Name string `json:"name,omitempty"`
+}
+
+// Trial is a spec that is in force until its deadline, unless confirmed.
+type Trial struct {
+	ID         string    `json:"id,omitempty"` // given by who began it
+	File       string    `json:"file"`         // where it was read
+	SpecDigest string    `json:"specDigest"`
+	By         string    `json:"by,omitempty"` // who began it
+	Since      time.Time `json:"since,omitzero"`
+	Deadline   time.Time `json:"deadline"`
 }
 
 // VirtualIP says whether this host holds the address now.

@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"sync"
 	"sync/atomic"
@@ -24,6 +25,8 @@ type reporter struct {
 	health atomic.Pointer[state.GuardRecord] // failover's last verdict; nil before the first
 	mutex  sync.Mutex                        // the status file is written by one at a time
 	last   status.Status                     // that was written
+
+	lastRole host.Role // that was logged; "" before the first
 }
 
 // ran reports a run and how it ended. The host is as it is without the status file, so a failure there is only logged.
@@ -31,6 +34,7 @@ func (r *reporter) ran(ctx context.Context, run status.Report) {
 	run.Agent, run.Health = r.version, r.health.Load()
 	r.mutex.Lock()
 	now, err := status.Write(ctx, r.host, run)
+	r.logRole(now)
 	r.last = now
 	r.mutex.Unlock()
 	if err != nil {
@@ -56,9 +60,28 @@ func (r *reporter) Follow(ctx context.Context, doc *api.Document) (status.Status
 	defer r.mutex.Unlock()
 	s, err := status.Follow(ctx, r.host, doc, r.health.Load())
 	if err == nil && s.Kind != "" {
+		r.logRole(s)
 		r.last = s
 	}
 	return s, err
+}
+
+// logRole logs a change of the role, once. What is not known is no change.
+func (r *reporter) logRole(now status.Status) {
+	known := func(role host.Role) bool { return role != "" && role != host.RoleUnknown }
+	if now.Role == r.lastRole || !known(now.Role) {
+		return
+	}
+	was := r.lastRole
+	r.lastRole = now.Role
+	text := fmt.Sprintf("this host is %s", now.Role)
+	if known(was) {
+		text = fmt.Sprintf("this host is %s, it was %s", now.Role, was)
+	}
+	if now.RoleReason != "" {
+		text += ": " + now.RoleReason
+	}
+	r.log.Info(text, "role", string(now.Role), "was", string(was), "why", now.RoleReason)
 }
 
 // restore writes the last status again where somebody removed or garbled the file.

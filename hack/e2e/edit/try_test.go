@@ -94,11 +94,33 @@ func TestTry(t *testing.T) {
 		t.Errorf("trials are in the history:\n%s", now)
 	}
 
+	// what does not fit is not tried
+	for _, tt := range []struct {
+		flags, says string
+		code        int
+	}{
+		{"--replaces 00", "cannot try a spec in place of sha256:00", 4},
+		{"--sha256 00", "its SHA-256 is", 3},
+	} {
+		if out, code := h.Exit(pair.Agent + " try --detach " + tt.flags + " - <" + tried); code != tt.code || !strings.Contains(out, tt.says) || servers(h) != 3 {
+			t.Errorf("%s: exit code %d, want %d with %q:\n%s", tt.flags, code, tt.code, tt.says, out)
+		}
+	}
+
 	// --once is refused while a spec is tried, and a daemon does nothing, until it is confirmed
 	stop := w.Steady("confirmed")
 	end := try(h, "10m")
 	if code, out := h.RunAgent("--once"); code != 4 || !strings.Contains(out, "while "+tried+" is tried") {
 		t.Errorf("--once during a trial: exit code %d\n%s", code, out)
+	}
+	if code, out := h.RunAgent("confirm", "--id", "other"); code != 2 {
+		t.Errorf("confirm of another trial: exit code %d\n%s", code, out)
+	}
+	if code, out := h.RunAgent("try", "--end", "--id", "other"); code != 0 || !strings.Contains(out, "nothing to end") || servers(h) != 2 {
+		t.Errorf("end of another trial: exit code %d\n%s", code, out)
+	}
+	if s, _ := h.Status(); s.Trial == nil || s.Trial.By == "" || len(s.Services) != 1 || len(s.Services[0].Servers) != 2 {
+		t.Errorf("the status does not tell of what is tried: %+v", s)
 	}
 	h.Shell("systemctl start rlb-agent")
 	w.Never("the daemon ends the trial", 2*time.Second, func() bool { return servers(h) != 2 })

@@ -49,6 +49,25 @@ func TestFailedEditAndRollback(t *testing.T) {
 	if lines := strings.Split(strings.TrimSpace(list), "\n"); len(lines) != 3 || !strings.HasPrefix(lines[1], "1 ") || !strings.HasPrefix(lines[2], "2 (in force)") {
 		t.Errorf("history:\n%s", list)
 	}
+	if !strings.Contains(list, "services.kube-apiserver.servers.cp3: removed") {
+		t.Errorf("the history does not say what changed:\n%s", list)
+	}
+	if got := h.Must(pair.Agent, "history", "show", "1"); got != e2e.Spec() {
+		t.Errorf("history show 1:\n%s", got)
+	}
+	if code, out := h.RunAgent("history", "diff", "1"); code != 1 || !strings.Contains(out, "+++ generation 2") || !strings.Contains(out, "\n-") {
+		t.Errorf("history diff 1: exit code %d\n%s", code, out)
+	}
+	if code, out := h.RunAgent("rollback", "--dry-run"); code != 1 || !strings.Contains(out, "on this host:") || !strings.Contains(out, "nothing was changed") {
+		t.Errorf("rollback --dry-run: exit code %d\n%s", code, out)
+	}
+	if got := h.Shell("cat " + pair.SpecFile); got != e2e.TwoServers() {
+		t.Errorf("the dry run of a rollback changed the spec:\n%s", got)
+	}
+	if code, out := h.RunAgent("teardown", "--dry-run"); code != 1 || !strings.Contains(out, "stop keepalived.service") || !strings.Contains(out, "virtual IPs, they move to the peer") && !strings.Contains(out, "connections through this host's HAProxy end") {
+		t.Errorf("teardown --dry-run: exit code %d\n%s", code, out)
+	}
+	w.Serves("cp1", "cp2")
 	stop = w.Steady("rollback")
 	h.Must(pair.Agent, "rollback")
 	if got := h.Shell("cat " + pair.SpecFile); got != e2e.Spec() {

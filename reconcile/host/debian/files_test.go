@@ -161,7 +161,7 @@ func TestPathsThatOthersCanSwap(t *testing.T) {
 		}
 	}
 	write(t, filepath.Join(safe, "file"), "root's")
-	if err := errors.Join(os.Chmod(shared, 0o1777), os.Symlink("../safe", filepath.Join(shared, "dir")), os.Symlink("../safe/file", filepath.Join(shared, "link"))); err != nil {
+	if err := errors.Join(os.Chmod(shared, 0o777), os.Symlink("../safe", filepath.Join(shared, "dir")), os.Symlink("../safe/file", filepath.Join(shared, "link"))); err != nil {
 		t.Fatal(err)
 	}
 	for _, path := range []string{"link", "dir/file", "dir/../safe/file", "new"} {

@@ -26,6 +26,17 @@ func HearAdmitted(ctx context.Context, iface string, id Identity, heard func(Adv
 }
 
 func hearAdmitted(ctx context.Context, iface string, id Identity, heard func(Advert)) error {
+	return receiveAdmitted(ctx, iface, id, func(frame []byte) (netip.Addr, func()) {
+		a, ok := parseAdvert(frame, id)
+		if !ok {
+			return netip.Addr{}, nil
+		}
+		return a.From, func() { heard(a) }
+	})
+}
+
+// receiveAdmitted has each VRRP packet parsed, as the frame it came in, and tells those of others.
+func receiveAdmitted(ctx context.Context, iface string, id Identity, parse func(frame []byte) (from netip.Addr, tell func())) error {
 	l, err := lookAt(iface)
 	if err != nil {
 		return err
@@ -73,8 +84,8 @@ func hearAdmitted(ctx context.Context, iface string, id Identity, heard func(Adv
 		if sender, ok := from.(*syscall.SockaddrInet6); ok {
 			putHeader6(frame, sender, control[:controls])
 		}
-		if a, ok := parseAdvert(frame, id); ok && !own[a.From] {
-			heard(a)
+		if from, tell := parse(frame); tell != nil && !own[from] {
+			tell()
 		}
 	}
 }

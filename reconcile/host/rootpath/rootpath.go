@@ -28,7 +28,7 @@ func Within(dir string) Walker { return Walker{top: dir, owner: uint32(os.Geteui
 // Error says who else may change what a path leads to, and how to mend that.
 type Error struct{ text string }
 
-// Error is for people: "others than root may write /srv (chmod go-w /srv)".
+// Error is for people: "others than root may write /srv/spec.yaml (chmod go-w /srv/spec.yaml)".
 func (e *Error) Error() string { return e.text }
 
 // Resolve is the path of a file without links, for one who replaces or removes it. The file, and directories at the end
@@ -92,11 +92,20 @@ func (w Walker) owned(p *place) error {
 	case p.stat.Uid != w.owner && link:
 		return &Error{fmt.Sprintf("the link %s belongs to user %d, not to root (chown -h root %s)", p.path, p.stat.Uid, p.path)}
 	case p.stat.Uid != w.owner:
-		return &Error{fmt.Sprintf("%s belongs to user %d, not to root (chown root %s)", p.path, p.stat.Uid, p.path)}
+		return &Error{fmt.Sprintf("%s belongs to user %d, not to root (%s)", p.path, p.stat.Uid, w.advice(p, "chown root"))}
 	case p.stat.Mode&0o022 != 0 && !link:
-		return &Error{fmt.Sprintf("others than root may write %s (chmod go-w %s)", p.path, p.path)}
+		return &Error{fmt.Sprintf("others than root may write %s (%s)", p.path, w.advice(p, "chmod go-w"))}
 	}
 	return nil
+}
+
+// advice is how a place becomes root's alone. A directory that is another user's, or shared like /tmp (sticky), stays as
+// it is: others need it so.
+func (w Walker) advice(p *place, command string) string {
+	if p.kind() == unix.S_IFDIR && (p.stat.Uid != w.owner || p.stat.Mode&unix.S_ISVTX != 0) {
+		return "move the file to a directory that only root may write"
+	}
+	return command + " " + p.path
 }
 
 // begin is where an absolute path begins, and the names that are left of it.

@@ -28,7 +28,7 @@ func tree(t *testing.T) (Walker, string) {
 	for _, file := range []string{"safe/file", "open/file", "open/below/file", "safe/group"} {
 		must(t, os.WriteFile(filepath.Join(top, file), []byte(file), 0o644))
 	}
-	must(t, os.Chmod(filepath.Join(top, "open"), 0o1777))
+	must(t, os.Chmod(filepath.Join(top, "open"), 0o777|os.ModeSticky))
 	must(t, os.Chmod(filepath.Join(top, "safe/group"), 0o664))
 	for link, target := range map[string]string{
 		"open/link":       "../safe/file",     // a link in a directory that others may write
@@ -51,7 +51,7 @@ func tree(t *testing.T) (Walker, string) {
 
 func TestWalker(t *testing.T) {
 	w, top := tree(t)
-	const shared = "others than root may write TOP/open (chmod go-w TOP/open)"
+	const shared = "others than root may write TOP/open (move the file to a directory that only root may write)"
 	for path, want := range map[string]struct{ resolved, write, read string }{
 		"safe/file":               {"safe/file", "", ""},
 		"safe/link":               {"safe/file", "", ""},
@@ -61,7 +61,7 @@ func TestWalker(t *testing.T) {
 		"safe/./sub//../file":     {"safe/file", "", ""},
 		"safe/dangling":           {"safe/new", "", "no such file"},
 		"safe/new/dir/file":       {"safe/new/dir/file", "", "no such file"},
-		"safe/group":              {"safe/group", "", "others than root may write TOP/safe/group"},
+		"safe/group":              {"safe/group", "", "others than root may write TOP/safe/group (chmod go-w TOP/safe/group)"},
 		"open/file":               {"", shared, shared},
 		"open/new":                {"", shared, shared},
 		"open/link":               {"", shared, shared},

@@ -1,0 +1,128 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"rlb.dev/rlb-agent/reconcile/events"
+	"rlb.dev/rlb-agent/reconcile/host"
+)
+
+// together is how long events -f waits for what belongs to an entry: the cause of a role change may come after it.
+const together = 500 * time.Millisecond
+
+// eventsCommand tells what happened on this host, and why.
+func (a *app) eventsCommand() *cobra.Command {
+	var (
+		follow bool
+		since  string
+		form   string
+	)
+	cmd := &cobra.Command{
+		Use:   "events",
+		Short: "Show what happened on this host and why, newest last",
+		Example: "  rlb-agent events\n  rlb-agent events --since 10m\n  rlb-agent events --since '2026-11-26 03:00'\n" +
+			"  rlb-agent events -f -o json",
+		Args: atMost(0),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			from, err := sinceTime(since, time.Now())
+			if err != nil {
+				return err
+			}
+			write := a.writeEventLine
+			switch form {
+			case "text":
+			case "json":
+				write = a.writeEventJSON
+			default:
+				return usageError{fmt.Errorf("cannot print %q: -o is text or json", form)}
+			}
+			return a.events(cmd.Context(), from, follow, write)
+		},
+	}
+	cmd.Flags().BoolVarP(&follow, "follow", "f", false, "go on with what happens from now on, until Ctrl-C")
+	cmd.Flags().StringVar(&since, "since", "24h", "how far back: a duration, or a time as 2006-01-02 15:04:05")
+	cmd.Flags().StringVarP(&form, "output", "o", "text", "text, or json: an object a line")
+	return cmd
+}
+
+func (a *app) events(ctx context.Context, since time.Time, follow bool, write func(events.Event) error) error {
+	h, err := a.host()
+	if err != nil {
+		return err
+	}
+	defer h.Close()
+	if !follow {
+		entries, err := h.Story(ctx, since)
+		if err != nil {
+			return err
+		}
+		return writeEvents(events.Tell(entries), write)
+	}
+	gathered := batch{write: write}
+	defer gathered.flush()
+	return errors.Join(h.FollowStory(ctx, since, gathered.add), gathered.err)
+}
+
+func writeEvents(all []events.Event, write func(events.Event) error) error {
+	for _, e := range all {
+		if err := write(e); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// batch gathers entries that come together.
+type batch struct {
+	mutex   sync.Mutex
+	entries []host.JournalEntry
+	write   func(events.Event) error
+	err     error
+}
+
+func (b *batch) add(e host.JournalEntry) {
+	b.mutex.Lock()
+	defer b.mutex.Unlock()
+	if len(b.entries) == 0 {
+		time.AfterFunc(together, b.flush)
+	}
+	b.entries = append(b.entries, e)
+}
+
+func (b *batch) flush() {
+	b.mutex.Lock()
+	defer b.mutex.Unlock()
+	b.err = errors.Join(b.err, writeEvents(events.Tell(b.entries), b.write))
+	b.entries = nil
+}
+
+func (a *app) writeEventLine(e events.Event) error {
+	text := e.Time.Local().Format("2006-01-02 15:04:05.000") + "  " + e.Message
+	if e.Cause != "" {
+		text += " (" + e.Cause + ")"
+	}
+	_, err := fmt.Fprintln(a.stdout, text)
+	return err
+}
+
+func (a *app) writeEventJSON(e events.Event) error { return json.NewEncoder(a.stdout).Encode(e) }
+
+// sinceTime is the beginning of what is asked for.
+func sinceTime(text string, now time.Time) (time.Time, error) {
+	if ago, err := time.ParseDuration(text); err == nil && ago >= 0 {
+		return now.Add(-ago), nil
+	}
+	for _, layout := range []string{time.RFC3339, time.DateTime, "2006-01-02 15:04", time.DateOnly} {
+		if at, err := time.ParseInLocation(layout, text, time.Local); err == nil {
+			return at, nil
+		}
+	}
+	return time.Time{}, usageError{fmt.Errorf("cannot understand --since %q: give a duration such as 2h, or a time such as 2026-11-26 03:00", text)}
+}

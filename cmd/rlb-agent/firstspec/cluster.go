@@ -1,0 +1,97 @@
+package firstspec
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/url"
+	"slices"
+	"strconv"
+
+	"sigs.k8s.io/yaml"
+)
+
+// FromKubeconfig is the kube-apiserver of a kubeconfig's current context, or of its only cluster.
+func FromKubeconfig(data []byte) (Member, error) {
+	var config struct {
+		Current  string `json:"current-context"`
+		Contexts []struct {
+			Name    string `json:"name"`
+			Context struct {
+				Cluster string `json:"cluster"`
+			} `json:"context"`
+		} `json:"contexts"`
+		Clusters []struct {
+			Name    string `json:"name"`
+			Cluster struct {
+				Server string `json:"server"`
+			} `json:"cluster"`
+		} `json:"clusters"`
+	}
+	if err := yaml.Unmarshal(data, &config); err != nil {
+		return Member{}, fmt.Errorf("it is no kubeconfig: %w", err)
+	}
+	cluster := ""
+	for _, c := range config.Contexts {
+		if c.Name == config.Current {
+			cluster = c.Context.Cluster
+		}
+	}
+	for _, c := range config.Clusters {
+		if c.Name != cluster && !(cluster == "" && len(config.Clusters) == 1) {
+			continue
+		}
+		at, err := url.Parse(c.Cluster.Server)
+		if err != nil || at.Hostname() == "" {
+			return Member{}, fmt.Errorf("the server of cluster %q is no URL: %q", c.Name, c.Cluster.Server)
+		}
+		port := 443
+		if at.Port() != "" {
+			if port, err = strconv.Atoi(at.Port()); err != nil {
+				return Member{}, fmt.Errorf("the server of cluster %q has no valid port: %q", c.Name, c.Cluster.Server)
+			}
+		}
+		return Member{Address: at.Hostname(), Port: port}, nil
+	}
+	return Member{}, errors.New("it names no cluster for its current context")
+}
+
+// controlPlaneLabels mark the nodes that run a kube-apiserver: kubeadm, k3s and RKE2 set the first, old versions the second.
+var controlPlaneLabels = []string{"node-role.kubernetes.io/control-plane", "node-role.kubernetes.io/master"}
+
+// FromNodes are the control planes in the output of "kubectl get nodes -o json", by their first internal address.
+func FromNodes(data []byte) ([]Member, error) {
+	var list struct {
+		Items []struct {
+			Metadata struct {
+				Name   string            `json:"name"`
+				Labels map[string]string `json:"labels"`
+			} `json:"metadata"`
+			Status struct {
+				Addresses []struct {
+					Type    string `json:"type"`
+					Address string `json:"address"`
+				} `json:"addresses"`
+			} `json:"status"`
+		} `json:"items"`
+	}
+	if err := json.Unmarshal(data, &list); err != nil {
+		return nil, fmt.Errorf("it is not the output of kubectl get nodes -o json: %w", err)
+	}
+	var members []Member
+	for _, node := range list.Items {
+		if !slices.ContainsFunc(controlPlaneLabels, func(label string) bool { _, has := node.Metadata.Labels[label]; return has }) {
+			continue
+		}
+		for _, a := range node.Status.Addresses {
+			if a.Type == "InternalIP" {
+				members = append(members, Member{Name: node.Metadata.Name, Address: a.Address})
+				break
+			}
+		}
+	}
+	if len(members) == 0 {
+		return nil, errors.New("it has no control plane with an internal address")
+	}
+	return members, nil
+}

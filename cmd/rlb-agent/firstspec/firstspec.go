@@ -1,0 +1,155 @@
+// Package firstspec writes the text of a first spec from what a person names on the command line: virtual IPs, the
+// kube-apiservers and the load balancers.
+package firstspec
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/netip"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// APIServerPort is the port of a kube-apiserver where none is given: kubeadm's, k3s' and RKE2's default.
+const APIServerPort = 6443
+
+// otherPort is the port of the service where a load balancer is a control plane too, and its kube-apiserver has 6443.
+const otherPort = 8443
+
+// Member is a kube-apiserver or a load balancer.
+type Member struct {
+	Name    string // "" for none
+	Address string // an IP address or a DNS name
+	Port    int    // 0 for none
+}
+
+// Wishes are what the spec shall say.
+type Wishes struct {
+	VirtualIPs []string
+	Servers    []Member
+	Nodes      []Member // Port is not used
+	Interface  string   // "" leaves it to the agent
+	Service    string   // name of the service
+	Port       int      // of the service; 0 for the usual one
+}
+
+// ParseMember reads "address", "address:port", "[v6]:port" or "name=" before one of these.
+func ParseMember(text string) (Member, error) {
+	m := Member{}
+	if name, rest, named := strings.Cut(text, "="); named {
+		m.Name, text = name, rest
+	}
+	address := text
+	if _, err := netip.ParseAddr(text); err != nil { // an IPv6 address has colons of its own
+		if at := strings.LastIndexByte(text, ':'); at >= 0 && !strings.HasSuffix(text, "]") {
+			port := text[at+1:]
+			address = text[:at]
+			number, err := strconv.Atoi(port)
+			if err != nil || number < 1 || number > 65535 {
+				return Member{}, fmt.Errorf("%q is no port: it is 1 to 65535", port)
+			}
+			m.Port = number
+		}
+	}
+	m.Address = strings.TrimSuffix(strings.TrimPrefix(address, "["), "]")
+	if m.Address == "" {
+		return Member{}, fmt.Errorf("%q has no address: it is ADDRESS, ADDRESS:PORT or NAME=ADDRESS:PORT", text)
+	}
+	return m, nil
+}
+
+// Text is the spec, and what was assumed, a sentence each.
+func (w Wishes) Text() (spec string, assumed []string) {
+	var b strings.Builder
+	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
+	line("# Redundant load balancers before the kube-apiservers. All fields: rlb-agent help spec")
+	line("apiVersion: rlb.dev/v1")
+	line("kind: LoadBalancerSpec")
+	line("virtualIPs: [%s]", strings.Join(quoted(w.VirtualIPs), ", "))
+	if len(w.Nodes) > 0 {
+		line("")
+		line("# The load balancers. This file is the same on all of them.")
+		line("nodes:")
+		for i, n := range w.Nodes {
+			if n.Name == "" {
+				n.Name = fmt.Sprintf("lb%d", i+1)
+			}
+			line("- {name: %s, addresses: [%s]}", quote(n.Name), quote(n.Address))
+		}
+	} else {
+		assumed = append(assumed, "no --node is given: the load balancers find each other by multicast, and VRRP is accepted from the whole subnet")
+	}
+	if w.Interface != "" {
+		line("")
+		line("vrrp:")
+		line("  interface: %s", quote(w.Interface))
+	}
+	port := w.Port
+	if port == 0 {
+		port = APIServerPort
+		if w.stacked() {
+			port = otherPort
+			assumed = append(assumed, fmt.Sprintf("a load balancer is a control plane too, and its kube-apiserver has port %d: the service listens on port %d (--port changes it)", APIServerPort, port))
+		} else {
+			assumed = append(assumed, fmt.Sprintf("the service listens on port %d, as the kube-apiservers do (--port changes it)", port))
+		}
+	}
+	line("")
+	line("services:")
+	line("- name: %s", quote(w.Service))
+	line("  port: %d", port)
+	line("  servers:")
+	defaulted := false
+	for _, s := range w.Servers {
+		if s.Port == 0 {
+			s.Port, defaulted = APIServerPort, true
+		}
+		name := ""
+		if s.Name != "" {
+			name = "name: " + quote(s.Name) + ", "
+		}
+		line("  - {%saddress: %s, port: %d}", name, quote(s.Address), s.Port)
+	}
+	if defaulted {
+		assumed = append(assumed, fmt.Sprintf("kube-apiservers without a port have port %d", APIServerPort))
+	}
+	return b.String(), assumed
+}
+
+// stacked says whether a kube-apiserver with the usual port runs on a load balancer.
+func (w Wishes) stacked() bool {
+	return slices.ContainsFunc(w.Servers, func(s Member) bool {
+		return (s.Port == 0 || s.Port == APIServerPort) && slices.ContainsFunc(w.Nodes, func(n Member) bool { return n.Address == s.Address })
+	})
+}
+
+// plain is a word that YAML reads as text, and no other value, also within a flow mapping.
+var plain = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9._-]*$`)
+
+// reserved are plain words that some reader of YAML takes for a boolean or null.
+var reserved = []string{"true", "false", "null", "yes", "no", "on", "off", "y", "n"}
+
+// quote is a scalar of YAML: as it is where that is safe, else as JSON, which YAML contains.
+func quote(text string) string {
+	if plain.MatchString(text) && !slices.Contains(reserved, strings.ToLower(text)) {
+		return text
+	}
+	if address, err := netip.ParseAddr(text); err == nil && address.Is4() {
+		return text
+	}
+	data, err := json.Marshal(text)
+	if err != nil { // of a string there is none
+		return `""`
+	}
+	return string(data)
+}
+
+func quoted(all []string) []string {
+	texts := make([]string, len(all))
+	for i, text := range all {
+		texts[i] = quote(text)
+	}
+	return texts
+}

@@ -1,0 +1,199 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/spf13/cobra"
+
+	"rlb.dev/rlb-agent/api"
+	"rlb.dev/rlb-agent/cmd/rlb-agent/firstspec"
+)
+
+// initFlags are what a person names of a first spec.
+type initFlags struct {
+	vips, servers, nodes  []string
+	kubeconfig, nodesFile string
+	wishes                firstspec.Wishes
+}
+
+// initCommand writes a first spec.
+func (a *app) initCommand() *cobra.Command {
+	var flags initFlags
+	cmd := &cobra.Command{
+		Use:   "init",
+		Short: "Write a first spec file; never overwrites one",
+		Example: "  rlb-agent init --vip 192.168.3.240 --server 192.168.3.251,192.168.3.252,192.168.3.253\n" +
+			"  rlb-agent init --vip 192.168.3.240 --node lb1=192.168.3.11,lb2=192.168.3.12 --server cp1=192.168.3.251:6443\n" +
+			"  kubectl get nodes -o json | rlb-agent init --vip 192.168.3.240 --nodes-file - --spec spec.yaml",
+		Args: atMost(0),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := flags.read(a); err != nil {
+				return usageError{err}
+			}
+			return a.firstSpec(cmd.Context(), flags.wishes)
+		},
+	}
+	f := cmd.Flags()
+	f.StringSliceVar(&flags.vips, "vip", nil, "a virtual IP, or several")
+	f.StringSliceVar(&flags.servers, "server", nil, "a kube-apiserver: [NAME=]ADDRESS[:PORT], or several")
+	f.StringSliceVar(&flags.nodes, "node", nil, "a load balancer: [NAME=]ADDRESS, or several")
+	f.StringVar(&flags.kubeconfig, "kubeconfig", "", "take the kube-apiserver of this kubeconfig's current context")
+	f.StringVar(&flags.nodesFile, "nodes-file", "", "take the control planes from this output of kubectl get nodes -o json; - is standard input")
+	f.StringVar(&flags.wishes.Interface, "interface", "", "interface of the virtual IPs (default: the one whose subnet holds them)")
+	f.StringVar(&flags.wishes.Service, "service", "kube-apiserver", "name of the service")
+	f.IntVar(&flags.wishes.Port, "port", 0, "port of the service (default 6443, or 8443 where a load balancer is a control plane)")
+	return cmd
+}
+
+// read gathers the wishes.
+func (f *initFlags) read(a *app) error {
+	f.wishes.VirtualIPs = f.vips
+	for _, text := range f.servers {
+		m, err := firstspec.ParseMember(text)
+		if err != nil {
+			return fmt.Errorf("cannot understand --server %q: %w", text, err)
+		}
+		f.wishes.Servers = append(f.wishes.Servers, m)
+	}
+	for _, text := range f.nodes {
+		m, err := firstspec.ParseMember(text)
+		if err == nil && m.Port != 0 {
+			err = errors.New("a load balancer has no port")
+		}
+		if err != nil {
+			return fmt.Errorf("cannot understand --node %q: %w", text, err)
+		}
+		f.wishes.Nodes = append(f.wishes.Nodes, m)
+	}
+	if f.kubeconfig != "" {
+		data, err := a.input(f.kubeconfig)
+		if err != nil {
+			return fmt.Errorf("cannot read the kubeconfig: %w", err)
+		}
+		m, err := firstspec.FromKubeconfig(data)
+		if err != nil {
+			return fmt.Errorf("cannot take a server from %s: %w", f.kubeconfig, err)
+		}
+		f.wishes.Servers = append(f.wishes.Servers, m)
+	}
+	if f.nodesFile != "" {
+		data, err := a.input(f.nodesFile)
+		if err != nil {
+			return fmt.Errorf("cannot read the list of nodes: %w", err)
+		}
+		members, err := firstspec.FromNodes(data)
+		if err != nil {
+			return fmt.Errorf("cannot take servers from %s: %w", f.nodesFile, err)
+		}
+		f.wishes.Servers = append(f.wishes.Servers, members...)
+	}
+	switch {
+	case len(f.wishes.VirtualIPs) == 0:
+		return errors.New("cannot write a spec without a virtual IP: give --vip, an unused address of the load balancers' subnet")
+	case len(f.wishes.Servers) == 0:
+		return errors.New("cannot write a spec without servers: give --server, --nodes-file or --kubeconfig")
+	}
+	return nil
+}
+
+// input is a file's bytes; "-" is standard input.
+func (a *app) input(path string) ([]byte, error) {
+	if path == "-" {
+		return api.ReadAll(a.stdin)
+	}
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close() //nolint:errcheck // nothing was written
+	return api.ReadAll(file)
+}
+
+// firstSpec writes the spec where it is valid and there is none yet, and says what was assumed.
+func (a *app) firstSpec(ctx context.Context, wishes firstspec.Wishes) error {
+	if a.spec != "-" {
+		if _, err := os.Lstat(a.spec); err == nil {
+			return usageError{fmt.Errorf("cannot write %s: it is there already; edit it, or write to another file with --spec", a.spec)}
+		}
+	}
+	text, assumed := wishes.Text()
+	doc, err := api.Parse(a.spec, []byte(text))
+	if err != nil {
+		fmt.Fprint(a.stderr, text) // its lines are what the problems name
+		return err
+	}
+	assumed = append(assumed, a.network(ctx, doc)...)
+	if a.spec == "-" {
+		if _, err := fmt.Fprint(a.stdout, text); err != nil {
+			return usageError{err}
+		}
+	} else if err := writeNew(a.spec, []byte(text)); err != nil {
+		return usageError{fmt.Errorf("cannot write %s: %w", a.spec, err)}
+	}
+	for _, note := range assumed {
+		fmt.Fprintln(a.stderr, "assumed: "+note)
+	}
+	if warnings := doc.Warnings(api.HostFacts{}); len(warnings) > 0 {
+		fmt.Fprintln(a.stderr, a.problems(warnings))
+	}
+	if a.spec != "-" {
+		fmt.Fprintf(a.stdout, "wrote %s; next: rlb-agent --once --dry-run, then systemctl enable --now rlb-agent\n", a.spec)
+	}
+	return nil
+}
+
+// network says which interface the virtual IPs will be on, or that none fits.
+func (a *app) network(ctx context.Context, doc *api.Document) []string {
+	h, err := a.host()
+	if err != nil {
+		return nil
+	}
+	defer h.Close()
+	interfaces, err := h.Interfaces(ctx)
+	if err != nil {
+		return nil
+	}
+	var notes []string
+	for _, vip := range doc.Spec.VirtualIPs {
+		where := ""
+		for _, i := range interfaces {
+			for _, subnet := range i.Prefixes {
+				if !subnet.IsSingleIP() && subnet.Contains(vip.Addr()) {
+					where = fmt.Sprintf("%s is an address of %s, the subnet of interface %s", vip.Addr(), subnet.Masked(), i.Name)
+				}
+			}
+		}
+		if where == "" {
+			where = fmt.Sprintf("%s lies in a subnet of the load balancers; it is in none of this machine's", vip.Addr())
+		}
+		notes = append(notes, where)
+	}
+	return notes
+}
+
+// writeNew writes a file that is not there yet, as a whole or not at all. Its directory is made where it is missing.
+func writeNew(path string, data []byte) (err error) {
+	dir := filepath.Dir(path)
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	file, err := os.CreateTemp(dir, ".rlb-init-*")
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, os.Remove(file.Name())) }()
+	_, err = file.Write(data)
+	if err = errors.Join(err, file.Chmod(0o644), file.Sync(), file.Close()); err != nil {
+		return err
+	}
+	err = os.Link(file.Name(), path) // unlike a rename it never replaces what came meanwhile
+	if errors.Is(err, fs.ErrExist) {
+		return errors.New("it is there already")
+	}
+	return err
+}

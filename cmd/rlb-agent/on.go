@@ -1,0 +1,98 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"rlb.dev/rlb-agent/cmd/rlb-agent/remote"
+)
+
+// changeTime is how long a drain on another host may take, beyond the wait for the lock there.
+const changeTime = 2 * time.Minute
+
+// onFlags name other hosts, and how rlb-agent is called there.
+type onFlags struct {
+	hosts []string
+	sudo  bool
+}
+
+func (o *onFlags) register(cmd *cobra.Command) {
+	cmd.Flags().StringSliceVar(&o.hosts, "on", nil, "on these hosts, through ssh: [user@]host,…")
+	cmd.Flags().BoolVar(&o.sudo, "sudo", false, "with --on: call sudo -n rlb-agent there")
+}
+
+// given says whether hosts are named, even none.
+func (o *onFlags) given(cmd *cobra.Command) bool { return cmd.Flags().Changed("on") }
+
+// destinations are the hosts that are named.
+func (o *onFlags) destinations() ([]remote.Host, error) {
+	hosts, err := remote.Hosts(o.hosts)
+	if err == nil && len(hosts) == 0 {
+		err = errors.New("cannot use --on without a host")
+	}
+	if err != nil {
+		return nil, usageError{err}
+	}
+	return hosts, nil
+}
+
+// diffOn prints the diff of each host under a heading.
+func (a *app) diffOn(ctx context.Context, on onFlags) error {
+	hosts, err := on.destinations()
+	if err != nil {
+		return err
+	}
+	answers, errs := make([]remote.Answer, len(hosts)), make([]error, len(hosts))
+	remote.Each(hosts, func(i int, h remote.Host) {
+		answers[i], errs[i] = remote.SSH{Sudo: on.sudo}.Call(ctx, h, remote.Call{Args: []string{"diff"}})
+	})
+	codes := []int{exitDone}
+	for i, h := range hosts {
+		fmt.Fprintf(a.stdout, "==> %s <==\n", h.Name)
+		if errs[i] != nil {
+			codes = append(codes, exitUsage)
+			continue
+		}
+		codes = append(codes, answers[i].Code)
+		fmt.Fprint(a.stderr, remote.Prefixed(h, answers[i].Stderr))
+		fmt.Fprint(a.stdout, remote.Clean(answers[i].Stdout))
+	}
+	if code := slices.Max(codes); code != exitDone {
+		return &remote.Failure{Code: code, Err: errors.Join(errs...)}
+	}
+	return nil
+}
+
+// changeOn changes one other host, and ends as the call there.
+func (a *app) changeOn(ctx context.Context, on onFlags, args []string) error {
+	hosts, err := on.destinations()
+	if err != nil {
+		return err
+	}
+	if len(hosts) > 1 {
+		return usageError{fmt.Errorf("cannot %s %d hosts at once: name one with --on", args[0], len(hosts))}
+	}
+	h, ssh := hosts[0], remote.SSH{Sudo: on.sudo}
+	if _, err := ssh.Call(ctx, h, remote.Call{Args: []string{"version"}}); err != nil {
+		return usageError{err}
+	}
+	args = append(args, "--lock-timeout", a.lockTimeout.String())
+	if by := a.person(); by != "" {
+		args = append(args, "--by", by)
+	}
+	answer, err := ssh.Call(ctx, h, remote.Call{Args: args, Limit: a.lockTimeout + changeTime})
+	if err != nil {
+		return &remote.Failure{Code: exitNeedsPerson, Err: fmt.Errorf("%w\nnot known whether it was done: see rlb-agent status --on %s", err, h.Destination)}
+	}
+	fmt.Fprint(a.stderr, remote.Prefixed(h, answer.Stderr))
+	fmt.Fprint(a.stdout, remote.Prefixed(h, answer.Stdout))
+	if answer.Code != exitDone {
+		return &remote.Failure{Code: answer.Code}
+	}
+	return nil
+}

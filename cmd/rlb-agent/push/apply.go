@@ -1,0 +1,199 @@
+package push
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"rlb.dev/rlb-agent/cmd/rlb-agent/remote"
+	"rlb.dev/rlb-agent/reconcile/host"
+	"rlb.dev/rlb-agent/reconcile/status"
+)
+
+const (
+	confirmMargin = 2 * time.Second // so long a confirmation takes at most until it counts
+	askEvery      = 500 * time.Millisecond
+	longestVerify = 20 * time.Second
+)
+
+// refusal is an answer of a host that was not touched.
+type refusal struct {
+	code int
+	error
+}
+
+// cleanRefusal is the exit code where a host refused a trial and was not touched, else 0.
+func cleanRefusal(err error) int {
+	if r := (refusal{}); errors.As(err, &r) {
+		return r.code
+	}
+	return 0
+}
+
+// common are the flags of all calls that change a host.
+func (p *Push) common(args ...string) []string {
+	args = append(args, "--id", p.ID, "--log-level", "warn", "--lock-timeout", p.LockTimeout.String())
+	if p.By != "" {
+		args = append(args, "--by", p.By)
+	}
+	return args
+}
+
+// try brings the spec into force on a host until its trial ends.
+func (p *Push) try(ctx context.Context, t *target) error {
+	p.logf("%s: trying", t.Name)
+	t.tried, t.began = true, time.Now()
+	args := append(p.common("try", "--detach", "--timeout", p.Timeout.String(), "--sha256", p.Doc.Digest, "--replaces", t.before.SpecDigest), "-")
+	answer, err := p.Remote.Call(ctx, t.Host, remote.Call{Args: args, Stdin: p.Doc.Data, Limit: p.Timeout})
+	if err != nil {
+		return err
+	}
+	if answer.Code == 0 {
+		return nil
+	}
+	p.show(t.Host, answer)
+	err = fmt.Errorf("cannot bring %s into force on %s: %s", p.Doc.File, t.Name, remote.Brief(answer))
+	if answer.Code == Refused || answer.Code == Unable {
+		return refusal{answer.Code, err}
+	}
+	return err
+}
+
+// verify waits until a host serves with the spec as well as before it, and clients reach what they reached.
+func (p *Push) verify(ctx context.Context, t *target, reached []string) error {
+	err := p.eventually(ctx, func(ctx context.Context) error {
+		if err := p.serves(ctx, t); err != nil {
+			return err
+		}
+		return p.answer(ctx, reached)
+	})
+	if err != nil {
+		return fmt.Errorf("cannot verify %s: %w", t.Name, err)
+	}
+	p.logf("%s: serves with it", t.Name)
+	return nil
+}
+
+// eventually checks again and again, for as long as a trial leaves time. The error is what the last whole check found.
+func (p *Push) eventually(ctx context.Context, check func(context.Context) error) (found error) {
+	ctx, cancel := context.WithTimeout(ctx, min(longestVerify, p.Timeout/3))
+	defer cancel()
+	for {
+		err := check(ctx)
+		if err == nil {
+			return nil
+		}
+		if found == nil || ctx.Err() == nil {
+			found = err
+		}
+		if !pause(ctx, askEvery) {
+			return found
+		}
+	}
+}
+
+func (p *Push) serves(ctx context.Context, t *target) error {
+	s, err := remote.Status(ctx, p.Remote, t.Host)
+	switch serving := s.Condition("Serving"); {
+	case err != nil:
+		return err
+	case !p.tries(s):
+		return errors.New("its trial is over")
+	case t.before.Is("Serving") && serving.Status != "True":
+		return fmt.Errorf("it does not serve: %s", orReason(serving.Message, serving.Reason))
+	}
+	return nil
+}
+
+// tries says whether the host tries this push's spec now.
+func (p *Push) tries(s status.Status) bool {
+	return s.Trial != nil && s.Trial.ID == p.ID && s.Trial.SpecDigest == p.Doc.Digest
+}
+
+// oneHolder waits until exactly one host holds the virtual IPs, if that was so before.
+func (p *Push) oneHolder(ctx context.Context, targets []*target) error {
+	if holders(targets) != 1 {
+		return nil
+	}
+	err := p.eventually(ctx, func(ctx context.Context) error { return p.holding(ctx, targets) })
+	if err != nil {
+		return fmt.Errorf("cannot verify the pair: %w", err)
+	}
+	return nil
+}
+
+// holding says how many hosts hold the virtual IPs, unless it is one.
+func (p *Push) holding(ctx context.Context, targets []*target) error {
+	holds, failed := make([]bool, len(targets)), make([]error, len(targets))
+	remote.Each(p.Hosts, func(i int, h remote.Host) {
+		s, err := remote.Status(ctx, p.Remote, h)
+		holds[i], failed[i] = s.Role == host.RoleMaster, err
+	})
+	if err := errors.Join(failed...); err != nil {
+		return err
+	}
+	var holding []string
+	for i, is := range holds {
+		if is {
+			holding = append(holding, targets[i].Name)
+		}
+	}
+	switch len(holding) {
+	case 1:
+		return nil
+	case 0:
+		return errors.New("no host holds the virtual IPs")
+	}
+	return fmt.Errorf("%s hold the virtual IPs at the same time", strings.Join(holding, " and "))
+}
+
+// confirm keeps the spec on all hosts, one after the other: each reloads systemd, in which time the check of keepalived may
+// fail on a slow host. Between the first and the last confirmation a cut leaves hosts with two specs, so it is finished
+// once it has begun.
+func (p *Push) confirm(ctx context.Context, order []*target) error {
+	if ctx.Err() != nil {
+		return p.goBack(ctx, order, errors.New("interrupted"))
+	}
+	for i, t := range order {
+		if time.Until(p.deadline(t)) < confirmMargin*time.Duration(i+1) {
+			return p.goBack(ctx, order, fmt.Errorf("cannot confirm: the trial on %s is over before all have it; give more time with --timeout", t.Name))
+		}
+	}
+	ctx = context.WithoutCancel(ctx)
+	var failed []error
+	for i, t := range order {
+		p.logf("%s: confirming", t.Name)
+		err := p.confirmOn(ctx, t)
+		failed = append(failed, err)
+		if i == 0 && err != nil {
+			break
+		}
+	}
+	if err := errors.Join(failed...); err != nil {
+		return p.goBack(ctx, order, err)
+	}
+	return nil
+}
+
+// confirmOn asks again as long as a confirmation can come in time: a connection that is cut leaves it open.
+func (p *Push) confirmOn(ctx context.Context, t *target) error {
+	for {
+		answer, err := p.Remote.Call(ctx, t.Host, remote.Call{Args: p.common("confirm"), Limit: p.Timeout})
+		switch {
+		case err == nil && answer.Code == 0:
+			return nil
+		case err == nil && p.stands(ctx, t) == isNew: // the answer to the call before was lost
+			return nil
+		case err == nil:
+			return fmt.Errorf("cannot confirm on %s: %s", t.Name, remote.Brief(answer))
+		case time.Until(p.deadline(t)) < confirmMargin:
+			return err
+		}
+		pause(ctx, askEvery)
+	}
+}
+
+// deadline is when the host's trial ends at the earliest.
+func (p *Push) deadline(t *target) time.Time { return t.began.Add(p.Timeout) }

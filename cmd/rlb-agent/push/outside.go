@@ -1,0 +1,110 @@
+package push
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"rlb.dev/rlb-agent/api"
+	"rlb.dev/rlb-agent/cmd/rlb-agent/remote"
+)
+
+const (
+	dialTime  = 2 * time.Second
+	mostAsked = 100                    // entrances that are looked at
+	closeTime = 200 * time.Millisecond // in which HAProxy closes a connection for which it has no server
+)
+
+// Outside reaches services as clients do.
+type Outside interface {
+	// Answers says whether a connection to this address and port is taken and stays open.
+	Answers(ctx context.Context, target string) bool
+}
+
+// Network is the network of this machine.
+type Network struct{}
+
+// Answers connects. A service without a server takes connections, and closes them at once.
+func (Network) Answers(ctx context.Context, target string) bool {
+	dialer := net.Dialer{Timeout: dialTime}
+	conn, err := dialer.DialContext(ctx, "tcp", target)
+	if err != nil {
+		return false
+	}
+	defer conn.Close() //nolint:errcheck // nothing was written
+	if conn.SetReadDeadline(time.Now().Add(closeTime)) != nil {
+		return false
+	}
+	_, err = conn.Read(make([]byte, 1))
+	timeout, ok := err.(net.Error)
+	return err == nil || ok && timeout.Timeout()
+}
+
+// entrances are where clients reach the services of a spec, by the virtual IPs.
+func entrances(spec *api.LoadBalancerSpec) (targets []string) {
+	for _, service := range spec.Services {
+		for _, vip := range spec.VirtualIPs {
+			bound := slices.ContainsFunc(service.Bind, func(bind string) bool {
+				addr, err := netip.ParseAddr(bind)
+				return bind == "*" || err == nil && addr == vip.Addr()
+			})
+			target := net.JoinHostPort(vip.Addr().String(), strconv.Itoa(*service.Port))
+			if bound && !slices.Contains(targets, target) {
+				targets = append(targets, target)
+			}
+		}
+	}
+	return targets
+}
+
+// reached is what this machine reaches before the change, of what is there after it too.
+func (p *Push) reached(ctx context.Context) []string {
+	if p.Sees == nil {
+		p.logf("not checked from here: the services at the virtual IPs, since this machine is a load balancer itself")
+		return nil
+	}
+	all := entrances(&p.Doc.Spec)
+	if len(all) > mostAsked {
+		p.logf("not checked from here: %d of %d services at the virtual IPs, only the first %d are", len(all)-mostAsked, len(all), mostAsked)
+		all = all[:mostAsked]
+	}
+	good := p.answering(ctx, all)
+	if len(good) < len(all) {
+		p.logf("not checked from here, since this machine does not reach it: %s", strings.Join(without(all, good), ", "))
+	}
+	return good
+}
+
+// answer says which of these does not answer now.
+func (p *Push) answer(ctx context.Context, targets []string) error {
+	if p.Sees == nil {
+		return nil
+	}
+	if silent := without(targets, p.answering(ctx, targets)); len(silent) > 0 {
+		return fmt.Errorf("clients do not reach %s any more", strings.Join(silent, ", "))
+	}
+	return nil
+}
+
+// answering are those that answer, asked at the same time.
+func (p *Push) answering(ctx context.Context, targets []string) []string {
+	hosts := make([]remote.Host, len(targets))
+	good := make([]bool, len(targets))
+	remote.Each(hosts, func(i int, _ remote.Host) { good[i] = p.Sees.Answers(ctx, targets[i]) })
+	var found []string
+	for i, target := range targets {
+		if good[i] {
+			found = append(found, target)
+		}
+	}
+	return found
+}
+
+func without(all, some []string) []string {
+	return slices.DeleteFunc(slices.Clone(all), func(s string) bool { return slices.Contains(some, s) })
+}

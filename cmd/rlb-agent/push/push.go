@@ -1,0 +1,149 @@
+// Package push brings one spec into force on all load balancers, the standby first. Each host tries it, and goes back by
+// itself unless all have confirmed it: whatever is cut or killed, the hosts end with one spec.
+package push
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"time"
+
+	"rlb.dev/rlb-agent/api"
+	"rlb.dev/rlb-agent/cmd/rlb-agent/remote"
+	"rlb.dev/rlb-agent/reconcile/host"
+	"rlb.dev/rlb-agent/reconcile/status"
+)
+
+// Exit codes of a push, as everywhere in rlb-agent.
+const (
+	Different  = 1 // --dry-run found something to do, or the answer was no
+	Unable     = 2 // a host cannot be reached or is not in sync; nothing was touched
+	Refused    = 3 // a host refuses the spec; nothing was touched
+	Failed     = 4 // the specs from before are in force on all hosts
+	NeedsHuman = 5 // a host could not be brought back, or nobody knows
+)
+
+// Push is one push.
+type Push struct {
+	Remote remote.Caller
+	Hosts  []remote.Host
+	Doc    *api.Document
+
+	ID          string        // of the trials
+	By          string        // who pushes
+	Timeout     time.Duration // of each host's trial
+	LockTimeout time.Duration // how long a host waits for another rlb-agent to end
+	Version     string        // of this agent
+	Sees        Outside       // reaches the virtual IPs from outside; nil: cannot
+	DryRun      bool
+	Ask         func(question string) bool
+
+	Out, Log io.Writer // results, and progress
+}
+
+// target is a host and what is known of it.
+type target struct {
+	remote.Host
+	before  status.Status
+	pending bool      // the spec is not in force there yet
+	tried   bool      // its trial may have begun
+	began   time.Time // not before this
+}
+
+// Run pushes. The error is a *remote.Failure with the exit code.
+func (p *Push) Run(ctx context.Context) error {
+	targets, err := p.check(ctx)
+	if err != nil {
+		return err
+	}
+	order := applyOrder(targets)
+	switch {
+	case len(order) == 0:
+		fmt.Fprintf(p.Out, "nothing to do: %s is in force on %s\n", p.Doc.File, names(targets))
+		return nil
+	case p.DryRun:
+		fmt.Fprintln(p.Out, "nothing was changed")
+		return &remote.Failure{Code: Different}
+	case !p.Ask(fmt.Sprintf("bring %s into force on %s?", p.Doc.File, sequence(order))):
+		fmt.Fprintln(p.Out, "nothing was changed")
+		return &remote.Failure{Code: Different}
+	}
+	reached := p.reached(ctx)
+	for i, t := range order {
+		if err := p.try(ctx, t); err != nil {
+			if code := cleanRefusal(err); code != 0 && i == 0 {
+				return &remote.Failure{Code: code, Err: err}
+			}
+			return p.goBack(ctx, order, err)
+		}
+		if err := p.verify(ctx, t, reached); err != nil {
+			return p.goBack(ctx, order, err)
+		}
+	}
+	if err := p.oneHolder(ctx, targets); err != nil {
+		return p.goBack(ctx, order, err)
+	}
+	if err := p.confirm(ctx, order); err != nil {
+		return err
+	}
+	fmt.Fprintf(p.Out, "done: %s is in force on %s (sha256:%.12s)\n", p.Doc.File, names(targets), p.Doc.Digest)
+	return nil
+}
+
+// applyOrder are the hosts that get the spec: who holds the virtual IPs comes last.
+func applyOrder(targets []*target) []*target {
+	order := slices.DeleteFunc(slices.Clone(targets), func(t *target) bool { return !t.pending })
+	rank := func(t *target) int {
+		if t.before.Role == host.RoleMaster {
+			return 1
+		}
+		return 0
+	}
+	slices.SortStableFunc(order, func(a, b *target) int { return rank(a) - rank(b) })
+	return order
+}
+
+// logf tells progress.
+func (p *Push) logf(format string, args ...any) { fmt.Fprintf(p.Log, format+"\n", args...) }
+
+// show passes on what a host said.
+func (p *Push) show(h remote.Host, a remote.Answer) {
+	text := a.Stderr
+	if strings.HasPrefix(text, "-:") { // problems name the file as the host knew it
+		text = p.Doc.File + text[1:]
+	}
+	fmt.Fprint(p.Log, remote.Prefixed(h, strings.ReplaceAll(text, "\n-:", "\n"+p.Doc.File+":")))
+}
+
+// names are "lb1, lb2 and lb3".
+func names(targets []*target) string { return join(targets, ", ", " and ") }
+
+// sequence is "lb2, then lb1".
+func sequence(targets []*target) string { return join(targets, ", then ", ", then ") }
+
+func join(targets []*target, between, last string) string {
+	var b strings.Builder
+	for i, t := range targets {
+		switch {
+		case i == 0:
+		case i == len(targets)-1:
+			b.WriteString(last)
+		default:
+			b.WriteString(between)
+		}
+		b.WriteString(t.Name)
+	}
+	return b.String()
+}
+
+// pause waits, and says whether there is more time.
+func pause(ctx context.Context, d time.Duration) bool {
+	select {
+	case <-ctx.Done():
+		return false
+	case <-time.After(d):
+		return true
+	}
+}

@@ -1,0 +1,267 @@
+package push
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"rlb.dev/rlb-agent/cmd/rlb-agent/remote"
+)
+
+var errCut = errors.New("cannot reach it: connection reset")
+
+// fails is a fault of one call, the first time only or ever after.
+func fails(at string, before, after error, answer *remote.Answer, ever bool) func(string) fault {
+	hit := false
+	return func(call string) fault {
+		if call == at && !hit {
+			hit = true
+			return fault{before, after, answer}
+		}
+		host, _, _ := strings.Cut(at, " ")
+		if hit && ever && strings.HasPrefix(call, host+" ") {
+			return fault{before: errCut}
+		}
+		return fault{}
+	}
+}
+
+func says(code int, text string) *remote.Answer { return &remote.Answer{Code: code, Stderr: text} }
+
+// lb1 holds the virtual IPs. What fails, which calls that change hosts follow, and how it ends.
+func TestFaults(t *testing.T) {
+	const good, confirms = "lb2 try, lb1 try, ", "lb2 confirm, lb1 confirm"
+	for _, tt := range []struct {
+		name    string
+		fault   func(string) fault
+		prepare func(*fleet)
+		with    func(*Push)
+		changes string
+		code    int
+		says    string // in the error, or in what was printed
+		specs   string
+	}{
+		{name: "good", changes: good + confirms, says: "done: spec.yaml is in force on lb1 and lb2", specs: "new new"},
+		{name: "dry run", with: func(p *Push) { p.DryRun = true }, code: 1, says: "on lb1 and lb2:\n    write /etc/haproxy/haproxy.cfg\n", specs: "old old"},
+		{name: "the answer is no", with: func(p *Push) { p.Ask = func(string) bool { return false } }, code: 1, says: "nothing was changed", specs: "old old"},
+		{name: "a host is unreachable", fault: fails("lb2 status", errCut, nil, nil, true), code: 2, says: "cannot reach it", specs: "old old"},
+		{name: "no status", fault: fails("lb1 status", nil, nil, says(0, "motd"), false), code: 2, says: "cannot read the status of lb1", specs: "old old"},
+		{name: "not in sync", prepare: func(f *fleet) { f.hosts["lb1"].drifted = true }, code: 2, says: "lb1: it is not in sync with its own spec: still to do: start haproxy", specs: "old old"},
+		{name: "another major version", prepare: func(f *fleet) { f.hosts["lb2"].version = "v2.0.1" }, code: 2, says: "lb2: it has rlb-agent v2.0.1, this machine has v1.3.0", specs: "old old"},
+		{name: "another trial", prepare: func(f *fleet) {
+			f.hosts["lb2"].trial, f.hosts["lb2"].by, f.hosts["lb2"].deadline = "x", "bob", time.Now().Add(time.Minute)
+		}, code: 4, says: "lb2: a spec is tried since 10:00:00 by bob", specs: "old tried"},
+		{name: "lb2 refuses in validate", fault: fails("lb2 validate", nil, nil, says(3, "-:12:5: services[0].port: too high\n"), false), code: 3, says: "lb2: spec.yaml:12:5: services[0].port: too high", specs: "old old"},
+		{name: "lb2 refuses in the dry run", fault: fails("lb2 dry-run", nil, nil, says(3, "rlb-agent: cannot\n"), false), code: 3, says: "lb2: it refuses spec.yaml", specs: "old old"},
+		{name: "lb2 cannot be asked for a dry run", fault: fails("lb2 dry-run", nil, nil, says(2, "rlb-agent: cannot tell the interface\n"), false), code: 2, says: "cannot tell the interface", specs: "old old"},
+		{name: "lb2 refuses to try", fault: fails("lb2 try", nil, nil, says(3, "rlb-agent: cannot trust it\n"), false), changes: "lb2 try", code: 3, says: "cannot trust it", specs: "old old"},
+		{name: "lb2 has an old agent", fault: fails("lb2 try", nil, nil, says(2, "rlb-agent: unknown flag: --detach\n"), false), changes: "lb2 try", code: 2, says: "unknown flag", specs: "old old"},
+		{name: "lb2 tries in vain", fault: fails("lb2 try", nil, nil, says(4, "rlb-agent: haproxy does not start\n"), false), changes: "lb2 try, lb2 end", code: 4, says: "in force again on lb2", specs: "old old"},
+		{name: "lb2 does not answer the try", fault: fails("lb2 try", errCut, nil, nil, false), changes: "lb2 try, lb2 end", code: 4, says: "cannot reach", specs: "old old"},
+		{name: "lb2 tries, the answer is lost", fault: fails("lb2 try", nil, errCut, nil, false), changes: "lb2 try, lb2 end", code: 4, says: "in force again on lb2", specs: "old old"},
+		{name: "lb2 tries and is gone", fault: fails("lb2 try", nil, errCut, nil, true), changes: "lb2 try, lb2 end …", code: 5, says: "not known of lb2", specs: "old old"},
+		{name: "lb2 does not serve with it", prepare: func(f *fleet) { f.hosts["lb2"].bad = true }, changes: "lb2 try, lb2 end", code: 4, says: "it does not serve: no server that is up", specs: "old old"},
+		{name: "clients do not get through", with: func(p *Push) {
+			n := 0
+			p.Sees = sees(func(string) bool { n++; return n == 1 })
+		}, changes: "lb2 try, lb2 end", code: 4, says: "clients do not reach 198.51.100.100:9000 any more", specs: "old old"},
+		{name: "lb1 refuses to try", fault: fails("lb1 try", nil, nil, says(3, "rlb-agent: cannot\n"), false), changes: good + "lb1 end, lb2 end", code: 4, says: "in force again on lb1 and lb2", specs: "old old"},
+		{name: "lb1 tries, the answer is lost", fault: fails("lb1 try", nil, errCut, nil, false), changes: good + "lb1 end, lb2 end", code: 4, says: "in force again on lb1 and lb2", specs: "old old"},
+		{name: "lb1 does not serve with it", prepare: func(f *fleet) { f.hosts["lb1"].bad = true }, changes: good + "lb1 end, lb2 end", code: 4, says: "cannot verify lb1", specs: "old old"},
+		{name: "two hold the virtual IPs", fault: func(call string) fault { return fault{} }, with: func(p *Push) {
+			f := p.Remote.(*fleet)
+			f.fault = func(call string) fault {
+				if call == "lb1 try" {
+					f.hosts["lb2"].role = f.hosts["lb1"].role
+				}
+				return fault{}
+			}
+		}, changes: good + "lb1 end, lb2 end", code: 4, says: "lb1 and lb2 hold the virtual IPs at the same time", specs: "old old"},
+		{name: "the first confirmation is lost", fault: fails("lb1 confirm", errCut, nil, nil, false), changes: good + confirms + ", lb1 confirm", says: "done", specs: "new new"},
+		{name: "the answer to a confirmation is lost", fault: fails("lb1 confirm", nil, errCut, nil, false), changes: good + confirms + ", lb1 confirm", says: "done", specs: "new new"},
+		{name: "lb1 is gone when it should confirm", fault: fails("lb1 confirm", errCut, nil, nil, true), changes: good + confirms + " …", code: 5, says: "spec.yaml is in force on lb2\nnot known of lb1", specs: "old new"},
+		{name: "lb1 cannot confirm", fault: fails("lb1 confirm", nil, nil, says(4, "rlb-agent: cannot lock\n"), false), changes: good + confirms + ", lb1 end, lb2 end", code: 5, says: "run the same push again", specs: "old new"},
+		{name: "lb2 cannot confirm", fault: fails("lb2 confirm", nil, nil, says(4, "rlb-agent: cannot lock\n"), false), changes: good + "lb2 confirm, lb1 end, lb2 end", code: 4, says: "in force again on lb1 and lb2", specs: "old old"},
+		{name: "too slow", with: func(p *Push) { p.Timeout = 2 * time.Second }, changes: good + "lb1 end, lb2 end", code: 4, says: "give more time with --timeout", specs: "old old"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f := newFleet(2)
+				if tt.fault != nil {
+					f.fault = tt.fault
+				}
+				if tt.prepare != nil {
+					tt.prepare(f)
+				}
+				if tt.with == nil {
+					tt.with = func(*Push) {}
+				}
+				o := f.push(t, t.Context(), tt.with)
+				changes := f.changes()
+				if prefix, open := strings.CutSuffix(tt.changes, " …"); changes != tt.changes && !(open && strings.HasPrefix(changes, prefix)) {
+					t.Errorf("changes: %s\nwant:    %s", changes, tt.changes)
+				}
+				if o.code != tt.code {
+					t.Errorf("exit code %d, want %d", o.code, tt.code)
+				}
+				if all := o.err + o.stdout + o.stderr; !strings.Contains(all, tt.says) {
+					t.Errorf("does not say %q:\n%s", tt.says, all)
+				}
+				if specs := strings.Join(f.specs(), " "); specs != tt.specs {
+					t.Errorf("specs afterwards: %s, want %s", specs, tt.specs)
+				}
+				if o.code == 2 || o.code == 3 {
+					for name, h := range f.hosts {
+						if h.spec != digest(oldSpec) || h.trial != "" {
+							t.Errorf("%s was touched", name)
+						}
+					}
+				}
+			})
+		})
+	}
+}
+
+// Whatever call of a push is its last, since the machine is closed, or is cut for a host: all hosts have one spec when the
+// trials are over. Only between the first and the last confirmation they may have two, and then the next push finishes.
+func TestCutAnywhere(t *testing.T) {
+	for _, hosts := range []int{2, 3} {
+		count := 0
+		synctest.Test(t, func(t *testing.T) {
+			f := newFleet(hosts)
+			if o := f.push(t, t.Context()); o.code != 0 {
+				t.Fatalf("a good push: %+v", o)
+			}
+			count = len(f.calls)
+		})
+		for at := range count {
+			for _, done := range []bool{false, true} {
+				for _, only := range []bool{false, true} {
+					t.Run(fmt.Sprintf("%d hosts, call %d, done %v, one host %v", hosts, at, done, only), func(t *testing.T) {
+						synctest.Test(t, func(t *testing.T) { cutAt(t, hosts, at, done, only) })
+					})
+				}
+			}
+		}
+	}
+}
+
+// cutAt cuts from one call on, done by the host or not: all hosts, or only that of the call.
+func cutAt(t *testing.T, hosts, at int, done, only bool) {
+	f := newFleet(hosts)
+	cut, mixed := "", false
+	f.fault = func(call string) fault {
+		name, _, _ := strings.Cut(call, " ")
+		switch {
+		case len(f.calls)-1 == at:
+			cut, mixed = name, strings.HasSuffix(call, "confirm")
+			if done {
+				return fault{after: errCut}
+			}
+			return fault{before: errCut}
+		case cut != "" && (!only || name == cut):
+			mixed = mixed || strings.HasSuffix(call, "confirm")
+			return fault{before: errCut}
+		}
+		return fault{}
+	}
+	o := f.push(t, t.Context())
+	specs := f.specs()
+	same := len(slices.Compact(slices.Clone(specs))) == 1
+	if !same && !mixed {
+		t.Errorf("exit code %d: the hosts have %v\n%s", o.code, specs, o.stderr)
+	}
+	want := map[int]bool{0: same && specs[0] == "new", 2: same && specs[0] == "old", 4: same && specs[0] == "old", 5: true}
+	if !want[o.code] {
+		t.Errorf("exit code %d, and the hosts have %v\n%s", o.code, specs, o.err)
+	}
+	f.fault = func(string) fault { return fault{} }
+	if again := f.push(t, t.Context()); again.code != 0 || slices.ContainsFunc(f.specs(), func(s string) bool { return s != "new" }) {
+		t.Errorf("the next push: %+v, the hosts have %v", again, f.specs())
+	}
+}
+
+// Ctrl-C goes back at once.
+func TestInterrupted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFleet(2)
+		ctx, cancel := context.WithCancel(t.Context())
+		f.fault = func(call string) fault {
+			if call == "lb1 try" {
+				cancel()
+			}
+			return fault{}
+		}
+		began := time.Now()
+		o := f.push(t, ctx)
+		if o.code != 4 || !strings.Contains(o.err, "interrupted") || f.changes() != "lb2 try, lb1 try, lb1 end, lb2 end" {
+			t.Errorf("%+v\n%s", o, f.changes())
+		}
+		if took := time.Since(began); took > tryTime/2 {
+			t.Errorf("it went back after %v", took)
+		}
+		for name, h := range f.hosts {
+			if h.trial != "" || h.spec != digest(oldSpec) {
+				t.Errorf("%s: %+v", name, h)
+			}
+		}
+	})
+}
+
+// Two pushes at the same time: one is in force everywhere, the other one changed nothing.
+func TestConcurrentPushes(t *testing.T) {
+	for _, lead := range []time.Duration{0, 50, 150, 250, 450, 650, 950, 1150} {
+		synctest.Test(t, func(t *testing.T) {
+			f := newFleet(2)
+			first := make(chan outcome, 1)
+			go func() { first <- f.push(t, t.Context(), func(p *Push) { p.ID = "first" }) }()
+			time.Sleep(lead * time.Millisecond)
+			codes := []int{f.push(t, t.Context(), func(p *Push) { p.ID = "second" }).code, (<-first).code}
+			slices.Sort(codes)
+			if codes[0] != 0 || codes[1] != 4 && codes[1] != 0 {
+				t.Errorf("%v apart: exit codes %v", lead*time.Millisecond, codes)
+			}
+			if specs := f.specs(); !slices.Equal(specs, []string{"new", "new"}) {
+				t.Errorf("%v apart: %v", lead*time.Millisecond, specs)
+			}
+		})
+	}
+}
+
+// A host that was confirmed before the cut is left alone by the push that finishes.
+func TestFinish(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFleet(3)
+		f.hosts["lb1"].spec = digest(newSpec)
+		o := f.push(t, t.Context())
+		if o.code != 0 || !strings.HasPrefix(f.changes(), "lb2 try, lb3 try, ") || strings.Contains(f.changes(), "lb1") {
+			t.Errorf("%+v\n%s", o, f.changes())
+		}
+		f.calls = nil
+		if o := f.push(t, t.Context()); o.code != 0 || f.changes() != "" || !strings.Contains(o.stdout, "nothing to do: spec.yaml is in force on lb1, lb2 and lb3") {
+			t.Errorf("nothing to do: %+v\n%s", o, f.changes())
+		}
+	})
+}
+
+func TestEntrances(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFleet(2)
+		var asked []string
+		o := f.push(t, t.Context(), func(p *Push) {
+			p.Sees = sees(func(target string) bool { asked = append(asked, target); return false })
+		})
+		if o.code != 0 || !slices.Equal(asked, []string{"198.51.100.100:9000"}) || !strings.Contains(o.stderr, "does not reach it: 198.51.100.100:9000") {
+			t.Errorf("asked %v: %+v", asked, o)
+		}
+		f = newFleet(2)
+		if o := f.push(t, t.Context(), func(p *Push) { p.Sees = nil }); o.code != 0 || !strings.Contains(o.stderr, "since this machine is a load balancer itself") {
+			t.Errorf("%+v", o)
+		}
+	})
+}

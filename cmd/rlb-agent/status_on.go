@@ -1,0 +1,213 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"sigs.k8s.io/yaml"
+
+	"rlb.dev/rlb-agent/cmd/rlb-agent/remote"
+	"rlb.dev/rlb-agent/reconcile/status"
+)
+
+// hostStatus is the status of another host, or why there is none.
+type hostStatus struct {
+	Host   string         `json:"host"`
+	Error  string         `json:"error,omitempty"`
+	Status *status.Status `json:"status,omitempty"`
+}
+
+// statusOn shows other hosts side by side. Exit code 1 means that one is not ready or cannot be asked, or that their specs
+// differ.
+func (a *app) statusOn(ctx context.Context, on onFlags, output string) error {
+	hosts, err := on.destinations()
+	if err != nil {
+		return err
+	}
+	all := make([]hostStatus, len(hosts))
+	remote.Each(hosts, func(i int, h remote.Host) {
+		all[i].Host = h.Name
+		if s, err := remote.Status(ctx, remote.SSH{Sudo: on.sudo}, h); err != nil {
+			all[i].Error = err.Error()
+		} else {
+			all[i].Status = &s
+		}
+	})
+	print := map[string]func(io.Writer, []hostStatus) error{"text": besideText, "json": besideJSON, "yaml": besideYAML}[output]
+	if err := print(a.stdout, all); err != nil {
+		return err
+	}
+	bad := func(h hostStatus) bool { return h.Status == nil || !h.Status.Is("Ready") }
+	if slices.ContainsFunc(all, bad) || len(digests(all)) > 1 {
+		return errDifferent
+	}
+	return nil
+}
+
+func besideJSON(w io.Writer, all []hostStatus) error { return encodeJSON(w, all) }
+
+func besideYAML(w io.Writer, all []hostStatus) error {
+	data, err := yaml.Marshal(all)
+	if err != nil {
+		return err
+	}
+	_, err = w.Write(data)
+	return err
+}
+
+// besideText is a column for each host, then what is wrong, and whether their specs differ.
+func besideText(w io.Writer, all []hostStatus) error {
+	now := time.Now()
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	row := func(label string, cell func(status.Status) string) {
+		cells := []string{label}
+		for _, h := range all {
+			text := "?"
+			if h.Status != nil {
+				text = remote.Clean(cell(*h.Status))
+			}
+			cells = append(cells, text)
+		}
+		fmt.Fprintln(t, strings.Join(cells, "\t"))
+	}
+	heads := []string{""}
+	for _, h := range all {
+		heads = append(heads, h.Host)
+	}
+	fmt.Fprintln(t, strings.Join(heads, "\t"))
+	row("Role", func(s status.Status) string { return status.RoleText(s, now) })
+	row("Ready", readyText)
+	row("Virtual IPs", heldText)
+	row("Services", servicesText)
+	for _, name := range limping(all) {
+		row("  "+name, func(s status.Status) string { return serversText(s, name) })
+	}
+	row("Generation", func(s status.Status) string { return fmt.Sprint(s.ObservedGeneration) })
+	row("Spec", func(s status.Status) string { return fmt.Sprintf("sha256:%.12s", s.SpecDigest) })
+	row("rlb-agent", func(s status.Status) string { return s.Versions.Agent })
+	if err := t.Flush(); err != nil {
+		return err
+	}
+	_, err := io.WriteString(w, besideNotes(all))
+	return err
+}
+
+// besideNotes is what is wrong with each host, and whether their specs differ.
+func besideNotes(all []hostStatus) string {
+	var b strings.Builder
+	for _, h := range all {
+		switch {
+		case h.Error != "":
+			fmt.Fprintf(&b, "%s\n", h.Error)
+		case !h.Status.Is("Ready"):
+			b.WriteString(remote.Prefixed(remote.Host{Name: h.Host}, strings.ReplaceAll(h.Status.Condition("Ready").Message, "\n", "; ")+"\n"))
+		}
+	}
+	seen := 0
+	for _, h := range all {
+		if h.Status != nil {
+			seen++
+		}
+	}
+	switch n := len(digests(all)); {
+	case n > 1:
+		b.WriteString("the specs of these hosts differ: rlb-agent push brings one into force on all\n")
+	case n == 1 && seen > 1 && seen == len(all):
+		b.WriteString("these hosts have the same spec\n")
+	}
+	return b.String()
+}
+
+// digests are the different specs of the hosts that answered.
+func digests(all []hostStatus) []string {
+	var found []string
+	for _, h := range all {
+		if h.Status != nil && !slices.Contains(found, h.Status.SpecDigest) {
+			found = append(found, h.Status.SpecDigest)
+		}
+	}
+	return found
+}
+
+func readyText(s status.Status) string {
+	c := s.Condition("Ready")
+	switch {
+	case c.Status == "True" && s.Drained:
+		return "yes, drained"
+	case c.Status == "True":
+		return "yes"
+	case c.Status == "Unknown":
+		return "unknown: " + c.Reason
+	}
+	return "no: " + c.Reason
+}
+
+func heldText(s status.Status) string {
+	var held []string
+	for _, v := range s.VirtualIPs {
+		if v.Held {
+			held = append(held, v.Address)
+		}
+	}
+	switch {
+	case len(held) == 0:
+		return "none"
+	case len(held) == 1 && len(s.VirtualIPs) == 1:
+		return held[0]
+	}
+	return fmt.Sprintf("%d of %d", len(held), len(s.VirtualIPs))
+}
+
+func servicesText(s status.Status) string {
+	up := 0
+	for _, service := range s.Services {
+		if n, _ := serversUp(service); n > 0 && service.Listening {
+			up++
+		}
+	}
+	return fmt.Sprintf("%d of %d up", up, len(s.Services))
+}
+
+// limping are the services of which some host misses a server.
+func limping(all []hostStatus) (names []string) {
+	for _, h := range all {
+		if h.Status == nil {
+			continue
+		}
+		for _, service := range h.Status.Services {
+			up, of := serversUp(service)
+			if (up < of || !service.Listening) && !slices.Contains(names, service.Name) {
+				names = append(names, service.Name)
+			}
+		}
+	}
+	return names
+}
+
+func serversText(s status.Status, name string) string {
+	for _, service := range s.Services {
+		if service.Name != name {
+			continue
+		}
+		up, of := serversUp(service)
+		if !service.Listening {
+			return "not listening"
+		}
+		return fmt.Sprintf("%d of %d servers up", up, of)
+	}
+	return "none"
+}
+
+func serversUp(service status.Service) (up, of int) {
+	for _, server := range service.Servers {
+		if server.Up() {
+			up++
+		}
+	}
+	return up, len(service.Servers)
+}

@@ -1,0 +1,89 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/spf13/cobra"
+
+	"rlb.dev/rlb-agent/reconcile"
+	"rlb.dev/rlb-agent/reconcile/host/debian"
+	"rlb.dev/rlb-agent/reconcile/plan"
+)
+
+// upgradable are the packages that upgrade looks after.
+var upgradable = []string{"haproxy", "keepalived"}
+
+// upgradeCommand brings newer programs in.
+func (a *app) upgradeCommand() *cobra.Command {
+	var force, dryRun bool
+	cmd := &cobra.Command{
+		Use:   "upgrade [haproxy | keepalived]",
+		Short: "Bring newer packages of haproxy and keepalived in, within what the spec allows",
+		Long: `upgrade fetches apt's lists and installs what is newer of haproxy and keepalived, within packages.haproxy.version and
+packages.keepalived.version of the spec. Where this host holds the virtual IPs, it first hands them to its peer and is
+eligible again afterwards: what a drain costs is what clients notice. The files are rendered for the new versions, checked by them,
+and verified; if that fails, the old packages and files come back (exit code 4). A hold stays.
+
+Upgrade one host after the other: the standby first.`,
+		Example:   "  rlb-agent upgrade --dry-run\n  rlb-agent upgrade\n  rlb-agent upgrade haproxy",
+		Args:      atMost(1),
+		ValidArgs: upgradable,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			names := upgradable
+			if len(args) == 1 {
+				if names = args; !slices.Contains(upgradable, args[0]) {
+					return usageError{fmt.Errorf("cannot upgrade %q: it is haproxy or keepalived", args[0])}
+				}
+			}
+			return a.changing(cmd.Context(), func(ctx context.Context, h *debian.Host) error {
+				return a.upgrade(ctx, h, names, dryRun, force)
+			})
+		},
+	}
+	cmd.Flags().BoolVar(&force, "force", false, "also where no peer takes over: clients notice it")
+	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "print what would be upgraded, change nothing")
+	return cmd
+}
+
+func (a *app) upgrade(ctx context.Context, h *debian.Host, names []string, dryRun, force bool) error {
+	doc, err := a.trustedSpec()
+	if err != nil {
+		return err
+	}
+	if !*doc.Spec.Packages.Manage {
+		return usageError{errors.New("cannot upgrade: packages.manage is false in the spec, so the packages are not the agent's; use apt")}
+	}
+	if err := noTrial(ctx, h); err != nil {
+		return err
+	}
+	if err := h.RefreshPackages(ctx); err != nil {
+		a.log.Warn("apt's lists may be old", "err", err)
+	}
+	newer, forbidden, err := plan.FindNewer(ctx, h, &doc.Spec, names...)
+	if err != nil {
+		return &reconcile.Failure{Err: err}
+	}
+	for _, offer := range forbidden {
+		fmt.Fprintln(a.stdout, offer)
+	}
+	if len(newer) == 0 {
+		fmt.Fprintln(a.stdout, "nothing to do: apt offers nothing newer that the spec allows")
+		return nil
+	}
+	for _, n := range newer {
+		fmt.Fprintf(a.stdout, "upgrade %v\n", n)
+	}
+	if dryRun {
+		return errDifferent
+	}
+	result, err := a.reconciler(h).Upgrade(ctx, doc, newer, force)
+	a.leaveStatus(ctx, h, doc, nil, result, err)
+	if err != nil {
+		return err
+	}
+	a.done(a.spec, result)
+	return nil
+}

@@ -1,0 +1,69 @@
+package edit
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"rlb.dev/rlb-agent/hack/e2e"
+	"rlb.dev/rlb-agent/hack/lab"
+	"rlb.dev/rlb-agent/hack/lab/pair"
+)
+
+// The upgrade command on the active host of a pair: the virtual IP moves first, so no new connection fails.
+func TestUpgradeCommand(t *testing.T) {
+	w := e2e.New(t)
+	active, standby := w.Pair(e2e.Spec(pair.Nodes), lab.Bookworm, lab.Trixie)
+	e2e.StartDaemon(active, standby)
+	installed := func(name string) string { return active.Must("dpkg-query", "-W", "-f", "${Version}", name) }
+	old := installed("haproxy")
+	for _, name := range []string{"haproxy", "keepalived"} {
+		if err := active.AddRepackaged(t.Context(), name, installed(name)+"+new"); err != nil {
+			t.Fatal(err)
+		}
+	}
+
+	if code, out := active.RunAgent("upgrade", "--dry-run"); code != 1 || !strings.Contains(out, "upgrade haproxy "+old+" to "+old+"+new") || installed("haproxy") != old {
+		t.Fatalf("dry run: exit code %d\n%s", code, out)
+	}
+	active.WriteSpec(e2e.Spec(pair.Nodes, "packages: {haproxy: {version: '"+old+"'}}"))
+	if code, out := active.RunAgent("upgrade", "haproxy"); code != 0 || !strings.Contains(out, "packages.haproxy.version allows only "+old) || installed("haproxy") != old {
+		t.Errorf("what the spec forbids: exit code %d\n%s", code, out)
+	}
+	active.WriteSpec(e2e.Spec(pair.Nodes))
+	active.Converges("the spec without a version")
+
+	stop := w.StartProbe()
+	if code, out := active.RunAgent("upgrade"); code != 0 {
+		t.Fatalf("upgrade: exit code %d\n%s", code, out)
+	}
+	w.Eventually("the peer is active", 5*time.Second, func() bool { return standby.Active() && !active.Active() })
+	report := stop()
+	e2e.Row(t, "upgrade of both programs on the active host", report, installed("haproxy"), installed("keepalived"))
+	// a move resets a connection that is open at that moment, and none more: a restart of HAProxy here would refuse many
+	if cut := report.Failed - report.Errors["timeout"]; cut > 2 || e2e.Within(report, 250*time.Millisecond) != nil {
+		t.Errorf("upgrade: %d of %d failed, gap %v: %v", report.Failed, report.Total, report.Gap, report.Errors)
+	}
+	for _, name := range []string{"haproxy", "keepalived"} {
+		if got := installed(name); !strings.HasSuffix(got, "+new") {
+			t.Errorf("%s is %s", name, got)
+		}
+	}
+	if held := active.Must("apt-mark", "showhold"); !strings.Contains(held, "haproxy") || !strings.Contains(held, "keepalived") {
+		t.Errorf("held: %s", held)
+	}
+	if code, out := active.RunAgent("upgrade"); code != 0 || !strings.Contains(out, "nothing to do") {
+		t.Errorf("the second upgrade: exit code %d\n%s", code, out)
+	}
+
+	// the host is eligible again: the virtual IP comes back when the peer gives it up
+	standby.Must(pair.Agent, "drain")
+	w.Eventually("the upgraded host is active", 5*time.Second, active.Active)
+	w.Serves("cp1", "cp2", "cp3")
+	if err := active.AddRepackaged(t.Context(), "haproxy", old+"+newer"); err != nil {
+		t.Fatal(err)
+	}
+	if code, out := active.RunAgent("upgrade"); code != 4 || !strings.Contains(out, "cannot drain this host") || !strings.HasSuffix(installed("haproxy"), "+new") {
+		t.Errorf("with the peer drained: exit code %d\n%s", code, out)
+	}
+}

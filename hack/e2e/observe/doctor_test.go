@@ -1,0 +1,193 @@
+package observe
+
+import (
+	"encoding/json"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"rlb.dev/rlb-agent/hack/e2e"
+	"rlb.dev/rlb-agent/hack/lab"
+	"rlb.dev/rlb-agent/hack/lab/pair"
+	"rlb.dev/rlb-agent/reconcile/doctor"
+)
+
+// examine runs doctor, and returns its report and its exit code.
+func examine(h *e2e.Host, args ...string) (r doctor.Report, code int) {
+	h.World.Helper()
+	out, err := h.Run(h.World.Context(), append([]string{pair.Agent, "doctor", "-o", "json", "--listen", "1s"}, args...)...)
+	failed, _ := err.(*lab.RunError)
+	if failed != nil {
+		out, code = failed.Stdout, failed.Code
+	}
+	if err := json.Unmarshal([]byte(out), &r); err != nil {
+		h.World.Fatalf("%s: %v: exit code %d\n%s", h.Name(), err, code, out)
+	}
+	return r, code
+}
+
+// finds fails the test unless doctor finds all of these, by their titles.
+func finds(h *e2e.Host, titles []string, args ...string) doctor.Report {
+	h.World.Helper()
+	r, code := examine(h, args...)
+	for _, title := range titles {
+		if !slices.ContainsFunc(r.Findings, func(f doctor.Finding) bool { return strings.HasPrefix(f.Title, title) }) {
+			h.World.Errorf("%s: no finding %q: exit code %d\n%+v", h.Name(), title, code, r)
+		}
+	}
+	if code != 1 {
+		h.World.Errorf("%s: exit code %d", h.Name(), code)
+	}
+	return r
+}
+
+// advertise sends two seconds of VRRP from a namespace of the lab: router 100, version 3, for another address.
+const advertise = `use Socket; my ($from, $to) = map inet_aton($_), @ARGV;
+my $body = pack("CCCCnn", 0x31, 100, 100, 1, 10, 0) . inet_aton("198.51.100.222");
+my $sum = 0; $sum += $_ for unpack("n*", $from . $to . pack("CCn", 0, 112, length $body) . $body);
+$sum = ($sum & 0xffff) + ($sum >> 16) for 1 .. 2;
+substr($body, 6, 2) = pack("n", ~$sum & 0xffff);
+socket(S, PF_INET, SOCK_RAW, 112) or die $!; bind(S, pack_sockaddr_in(0, $from)) or die $!;
+setsockopt(S, 0, 33, pack("i", 255)); setsockopt(S, 0, 32, $from);
+for (1 .. 60) { send(S, $body, 0, pack_sockaddr_in(0, $to)) or die $!; select(undef, undef, undef, 0.1) }
+`
+
+// noVRRP drops the advertisements between all stations in the switch, as IGMP snooping without a querier does.
+const noVRRP = `table bridge novrrp {
+	chain forward {
+		type filter hook forward priority 0
+		ether type ip ip protocol 112 drop
+	}
+}
+`
+
+func inSwitch(w *e2e.World, rules string) {
+	w.Helper()
+	cmd := exec.Command("ip", "netns", "exec", "rlb-lab-switch", "nft", "-f", "-")
+	cmd.Stdin = strings.NewReader(rules)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		w.Fatalf("%v: %s", err, out)
+	}
+}
+
+// What goes wrong on a real pair is found, and a pair that is well gives no finding.
+func TestDoctor(t *testing.T) {
+	cases := e2e.NewPairCases(t, e2e.Spec(pair.Nodes), lab.Trixie, lab.Bookworm)
+	other := func(h *e2e.Host, text string) (flag []string) {
+		if err := h.WriteFile("/etc/rlb/other.yaml", []byte(text), 0o644); err != nil {
+			h.World.Fatal(err)
+		}
+		return []string{"--spec", "/etc/rlb/other.yaml"}
+	}
+
+	cases.Run("well", func(w *e2e.World, active, standby *e2e.Host) {
+		for _, h := range []*e2e.Host{active, standby} {
+			began := time.Now()
+			r, code := examine(h)
+			if took := time.Since(began); code != 0 || len(r.Findings) > 0 || took > 10*time.Second {
+				w.Errorf("%s: exit code %d after %v: %+v", h.Name(), code, took, r)
+			}
+			for _, c := range r.Checks {
+				if c.Result != doctor.Passed {
+					w.Errorf("%s: %+v", h.Name(), c)
+				}
+			}
+		}
+	})
+	cases.Run("another spec", func(w *e2e.World, active, h *e2e.Host) {
+		h.Shell(`systemd-run --quiet --unit=squatter perl -MIO::Socket::INET -e 'my $s = IO::Socket::INET->new(LocalPort => 9001, Listen => 1) or die; sleep 600'`)
+		h.World.Eventually("the port is taken", 5*time.Second, func() bool { return h.Succeeds("ss -ltn | grep -q :9001") })
+		defer h.Shell("systemctl stop squatter")
+		text := strings.NewReplacer("port: 9000", "port: 9001", pair.VIP, "198.51.100.50").Replace(e2e.Spec(pair.Nodes))
+		r := finds(h, []string{"port 9001 is taken", "198.51.100.50 is answered by a stranger"}, other(h, text)...)
+		if f := r.Findings[0]; !strings.Contains(f.Message, "perl (pid ") {
+			w.Errorf("%+v", f)
+		}
+		finds(h, []string{"no interface eth9"}, other(h, e2e.Spec(pair.Nodes, "vrrp: {interface: eth9}"))...)
+		finds(h, []string{active.Name() + " has another router id"}, other(h, e2e.Spec(pair.Nodes, "vrrp: {routerID: 51}"))...)
+		finds(h, []string{active.Name() + " has another advertisement interval"}, other(h, e2e.Spec(pair.Nodes, "vrrp: {advertisementInterval: 1s}"))...)
+		finds(h, []string{active.Name() + " has another VRRP version"}, other(h, e2e.Spec(pair.Nodes, "vrrp: {version: 2}"))...)
+	})
+	cases.Run("router id", func(_ *e2e.World, _, h *e2e.Host) {
+		rogue := exec.Command("ip", "netns", "exec", "rlb-lab-client", "perl", "-e", advertise, "198.51.100.50", "224.0.0.18")
+		if err := rogue.Start(); err != nil {
+			h.World.Fatal(err)
+		}
+		defer func() { _ = rogue.Process.Kill(); _ = rogue.Wait() }()
+		finds(h, []string{"router id 100 is used by a stranger"})
+	})
+	cases.Run("servers", func(w *e2e.World, _, h *e2e.Host) {
+		for i, mode := range []lab.Mode{lab.Fail(500), lab.Refuse, lab.Unauthorized} {
+			if err := w.Planes[i].Set(mode); err != nil {
+				w.Fatal(err)
+			}
+			defer func() { _ = w.Planes[i].Set(lab.OK) }()
+		}
+		text := strings.Replace(e2e.Spec(pair.Nodes), "  servers:", "  healthCheck: {expectStatus: [200]}\n  servers:", 1)
+		finds(h, []string{"server cp1 of service kube-apiserver answers 500", "server cp2 of service kube-apiserver is unreachable",
+			"server cp3 of service kube-apiserver answers 401"}, other(h, text)...)
+	})
+	cases.Run("firewall", func(w *e2e.World, active, h *e2e.Host) {
+		for _, one := range []*e2e.Host{active, h} { // so that both stay MASTER
+			one.Shell("systemctl stop rlb-agent")
+			defer one.Shell("systemctl start rlb-agent")
+		}
+		h.Shell(`nft -f - <<'END'
+table inet own {
+	chain input {
+		type filter hook input priority 10; policy drop;
+		ct state established,related accept
+		iifname "lo" accept
+		meta l4proto { icmp, ipv6-icmp } accept
+		ip protocol 112 drop
+	}
+	chain output {
+		type filter hook output priority 10
+		ip protocol 112 drop
+	}
+}
+END`)
+		defer h.Shell("nft delete table inet own")
+		finds(h, []string{"the firewall drops connections to port 9000 (IPv4)", "the firewall drops VRRP of the peers (IPv4)", "the firewall here drops the advertisements of " + active.Name()})
+	})
+	cases.Run("multicast", func(w *e2e.World, active, h *e2e.Host) {
+		inSwitch(w, noVRRP)
+		defer inSwitch(w, "delete table bridge novrrp")
+		time.Sleep(time.Second) // both have taken over, or one has given up
+		if a, b := titles(active), titles(h); !strings.Contains(a+b, "do not arrive") {
+			w.Errorf("%s: %s\n%s: %s", active.Name(), a, h.Name(), b)
+		}
+	})
+	cases.Run("the host", func(w *e2e.World, _, h *e2e.Host) {
+		h.Shell(`systemctl stop rlb-agent
+			systemctl mask --runtime keepalived 2>/dev/null
+			printf '#!/bin/sh\nexit 101\n' >/usr/sbin/policy-rc.d; chmod 755 /usr/sbin/policy-rc.d
+			mkdir -p /run/systemd/system/haproxy.service.d; printf '[Service]\nNice=0\n' >/run/systemd/system/haproxy.service.d/mine.conf
+			ip link add spare type veth peer name spare2; ip addr add 198.51.100.129/30 dev spare; ip link set spare up; ip link set spare2 up
+			echo 1 >/proc/sys/net/ipv4/conf/eth0/rp_filter
+			systemctl daemon-reload`)
+		defer h.Shell(`systemctl unmask --runtime keepalived; rm -r /usr/sbin/policy-rc.d /run/systemd/system/haproxy.service.d
+			ip link del spare; echo 0 >/proc/sys/net/ipv4/conf/eth0/rp_filter; systemctl daemon-reload; systemctl start rlb-agent`)
+		finds(h, []string{"the agent does not run", "keepalived.service is masked", "policy-rc.d keeps services from starting",
+			"haproxy.service is changed by another drop-in", "rp_filter drops clients"})
+		h.Shell("ip link set spare down")
+		finds(h, []string{"interface spare is down"}, other(h, strings.Replace(e2e.Spec(pair.Nodes), "["+pair.VIP+"]", "["+pair.VIP+", {address: 198.51.100.130/30, interface: spare}]", 1))...)
+	})
+	cases.Run("networkd", func(w *e2e.World, _, h *e2e.Host) {
+		h.Shell(`printf '[Match]\nName=eth0\n[Network]\nAddress=` + h.Addr().String() + `/24\n' >/etc/systemd/network/10-eth0.network; systemctl start systemd-networkd`)
+		defer h.Shell("systemctl stop systemd-networkd systemd-networkd.socket; rm /etc/systemd/network/10-eth0.network")
+		w.Eventually("networkd manages eth0", 10*time.Second, func() bool { return h.Succeeds("grep -q NETWORK_FILE /run/systemd/netif/links/*") })
+		finds(h, []string{"systemd-networkd would remove the virtual IPs"})
+	})
+}
+
+func titles(h *e2e.Host) string {
+	r, _ := examine(h)
+	var all []string
+	for _, f := range r.Findings {
+		all = append(all, f.Title)
+	}
+	return strings.Join(all, "; ")
+}

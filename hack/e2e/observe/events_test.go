@@ -1,0 +1,80 @@
+package observe
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"rlb.dev/rlb-agent/hack/e2e"
+	"rlb.dev/rlb-agent/hack/lab"
+	"rlb.dev/rlb-agent/hack/lab/pair"
+)
+
+// The story of a real pair, from the journals of both hosts: each event and its cause.
+func TestEvents(t *testing.T) {
+	w := e2e.New(t)
+	active, standby := w.Pair(e2e.Spec(pair.Nodes), lab.Trixie, lab.Bookworm)
+	e2e.StartDaemon(active, standby)
+	last := map[string]string{}
+	story := func(h *e2e.Host) string {
+		last[h.Name()] = h.Must(pair.Agent, "events", "--since", "10m")
+		return last[h.Name()]
+	}
+	tells := func(h *e2e.Host, want ...string) {
+		t.Helper()
+		w.Eventually(h.Name()+" tells: "+strings.Join(want, " "), 10*time.Second, func() bool {
+			for line := range strings.Lines(story(h)) {
+				all := true
+				for _, part := range want {
+					all = all && strings.Contains(line, part)
+				}
+				if all {
+					return true
+				}
+			}
+			return false
+		})
+	}
+	t.Cleanup(func() {
+		if t.Failed() {
+			for name, text := range last {
+				t.Logf("the last story of %s:\n%s", name, text)
+			}
+		}
+	})
+
+	mode := func(m lab.Mode) {
+		t.Helper()
+		if err := w.Planes[0].Set(m); err != nil {
+			t.Fatal(err)
+		}
+	}
+	mode(lab.Refuse)
+	tells(active, "server cp1 is down", "refused")
+	mode(lab.OK)
+	tells(active, "server cp1 is up")
+
+	active.Must("systemctl", "stop", "haproxy")
+	tells(active, "may not hold the virtual IPs (FAULT)", "haproxy")
+	tells(standby, "took the virtual IPs (MASTER)", "took over")
+	active.Must("systemctl", "start", "haproxy")
+	tells(active, "HAProxy was started")
+
+	standby.Must(pair.Agent, "drain")
+	tells(standby, "ran rlb-agent drain", "done")
+	tells(standby, "may not hold the virtual IPs (FAULT)", "ran rlb-agent drain")
+	tells(active, "took the virtual IPs (MASTER)", "took over")
+
+	if out := active.Must(pair.Agent, "events", "--since", "10m", "-o", "json"); !strings.Contains(out, `"kind":"Role"`) {
+		t.Errorf("as JSON:\n%s", out)
+	}
+	// anybody can send a message under the agent's name: only what root and the units sent counts
+	active.Shell("setpriv --reuid 65534 --regid 65534 --clear-groups logger -t rlb-agent 'entering FAULT: forged'")
+	if out := story(active); strings.Contains(out, "forged") {
+		t.Errorf("a forged message is in the story:\n%s", out)
+	}
+	// the daemon's own log tells the role too, once
+	if n := strings.Count(standby.Must("journalctl", "-u", "rlb-agent", "-o", "cat", "--no-pager"), "this host is MASTER"); n != 1 {
+		t.Errorf("the daemon logged %d times that it is MASTER", n)
+	}
+}

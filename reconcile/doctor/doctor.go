@@ -1,0 +1,218 @@
+// Package doctor finds what on a host or its network would go wrong, each with its fix. It only looks: it changes
+// nothing, runs nothing that the spec names, and is bounded in time.
+package doctor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"rlb.dev/rlb-agent/api"
+	"rlb.dev/rlb-agent/reconcile/host"
+	"rlb.dev/rlb-agent/reconcile/plan"
+	"rlb.dev/rlb-agent/reconcile/state"
+	"rlb.dev/rlb-agent/reconcile/status"
+)
+
+// Host is the machine that is examined. debian.Host is one.
+type Host interface {
+	host.Observer
+	host.Diagnosis
+}
+
+// Severity is how bad a finding is.
+type Severity string
+
+// The severities.
+const (
+	Error   Severity = "error"   // the service does not work, or fails with the next event
+	Warning Severity = "warning" // it works, and will not for ever
+)
+
+// Finding is one thing that goes wrong, or would.
+type Finding struct {
+	Check    string   `json:"check"`
+	Severity Severity `json:"severity"`
+	Title    string   `json:"title"`
+	Message  string   `json:"message"` // what was seen
+	Fix      string   `json:"fix"`     // a command or a change
+}
+
+// Outcome is how a check ended.
+type Outcome string
+
+// The outcomes.
+const (
+	Passed  Outcome = "Passed"
+	Found   Outcome = "Found"
+	Skipped Outcome = "Skipped" // it could not be made
+)
+
+// Result is one check.
+type Result struct {
+	Check  string  `json:"check"`
+	Result Outcome `json:"result"`
+	Reason string  `json:"reason,omitempty"` // why it was skipped, or what it saw
+}
+
+// Report is what an examination found.
+type Report struct {
+	APIVersion string    `json:"apiVersion"`
+	Kind       string    `json:"kind"`
+	Findings   []Finding `json:"findings"` // errors first
+	Checks     []Result  `json:"checks"`
+}
+
+// Options are what Examine needs besides the host.
+type Options struct {
+	Doc    *api.Document
+	Listen time.Duration // for VRRP advertisements
+	Now    time.Time
+}
+
+// slack is how long everything takes at most besides listening.
+const slack = 6 * time.Second
+
+// check is one subject. The error says why it could not be made; note is what it saw where all is well.
+type check struct {
+	name    string
+	examine func(context.Context, *exam) (findings []Finding, note string, err error)
+}
+
+// checks are all of them, in the order in which they are reported.
+var checks = []check{
+	{"spec-file", specFile},
+	{"interface", interfaces},
+	{"network-manager", networkManagers},
+	{"ports", ports},
+	{"virtual-ips", virtualIPs},
+	{"router-id", routerIDs},
+	{"peer", peers},
+	{"firewall", firewall},
+	{"iptables", mixedTables},
+	{"sysctl", sysctls},
+	{"limits", limits},
+	{"servers", servers},
+	{"units", units},
+	{"packages", packages},
+	{"agent", agent},
+}
+
+// exam is what several checks look at. What waits is asked for at the same time, before the checks.
+type exam struct {
+	Options
+	host Host
+	spec *api.LoadBalancerSpec
+
+	look    plan.Look // with likely values where the host does not tell
+	lookErr error
+	refused *plan.FieldError // what the host lacks for the spec
+
+	memory  state.Memory
+	network []host.Interface
+	links   []host.Link
+
+	routers    []host.Router
+	routersErr error
+	answers    []serverAnswer
+	role       host.Role
+	holders    map[string]string // who answers for a virtual IP, a peer or a router: MACs by address
+	holdersErr error
+}
+
+// Examine makes all checks.
+func Examine(ctx context.Context, h Host, o Options) Report {
+	ctx, cancel := context.WithTimeout(ctx, o.Listen+slack)
+	defer cancel()
+	e := &exam{Options: o, host: h, spec: &o.Doc.Spec}
+	e.prepare(ctx)
+	report := Report{APIVersion: api.APIVersion, Kind: "DoctorReport", Findings: []Finding{}}
+	for _, c := range checks {
+		findings, note, err := c.examine(ctx, e)
+		result := Result{Check: c.name, Result: Passed, Reason: note}
+		for _, f := range findings {
+			f.Check, result.Result, result.Reason = c.name, Found, ""
+			report.Findings = append(report.Findings, f)
+		}
+		switch {
+		case err != nil && result.Result == Passed:
+			result.Result, result.Reason = Skipped, err.Error()
+		case err != nil:
+			result.Reason = "not all could be checked: " + err.Error()
+		}
+		report.Checks = append(report.Checks, result)
+	}
+	slices.SortStableFunc(report.Findings, func(a, b Finding) int {
+		return map[Severity]int{Error: 0, Warning: 1}[a.Severity] - map[Severity]int{Error: 0, Warning: 1}[b.Severity]
+	})
+	return report
+}
+
+// prepare looks at what several checks need.
+func (e *exam) prepare(ctx context.Context) {
+	e.memory, _ = state.ReadMemory(ctx, e.host) // without it, it is a host before its first run
+	e.network, _ = e.host.Interfaces(ctx)
+	e.links, _ = e.host.Links(ctx)
+	e.look, e.lookErr = plan.FactFinder{Observer: e.host}.Look(ctx, e.spec)
+	if errors.As(e.lookErr, &e.refused) {
+		e.look, e.lookErr = plan.FactFinder{Observer: e.host, Assume: true}.Look(ctx, e.spec)
+	}
+	if e.routersErr = e.lookErr; e.routersErr == nil && len(e.links) > 0 && e.link(e.iface()) == nil {
+		e.routersErr = fmt.Errorf("cannot look at the network: interface %s is not on this host", e.iface())
+	}
+	e.holdersErr = e.routersErr
+	var all sync.WaitGroup
+	all.Go(func() {
+		if e.routersErr == nil {
+			e.routers, e.routersErr = e.host.Routers(ctx, e.iface(), e.Listen)
+		}
+	})
+	all.Go(func() { e.answers = askServers(ctx, e) })
+	all.Wait()
+	e.role, _ = status.KeepalivedRole(ctx, e.host)
+	e.findHolders(ctx)
+}
+
+// iface is the interface of the virtual IPs.
+func (e *exam) iface() string { return e.look.Desired.Facts.Interface }
+
+// applied says whether a run of the agent has changed this host before.
+func (e *exam) applied() bool { return e.memory.Known && e.memory.Generation > 0 }
+
+// link is an interface of this host, or nil.
+func (e *exam) link(name string) *host.Link {
+	for i := range e.links {
+		if e.links[i].Name == name {
+			return &e.links[i]
+		}
+	}
+	return nil
+}
+
+func errorf(title, fix, format string, args ...any) Finding {
+	return Finding{Severity: Error, Title: title, Fix: fix, Message: fmt.Sprintf(format, args...)}
+}
+
+func warningf(title, fix, format string, args ...any) Finding {
+	return Finding{Severity: Warning, Title: title, Fix: fix, Message: fmt.Sprintf(format, args...)}
+}
+
+// specFile checks that a run will trust the spec file.
+func specFile(ctx context.Context, e *exam) ([]Finding, string, error) {
+	err := e.host.RootOnly(ctx, e.Doc.File)
+	switch {
+	case err == nil || errors.Is(err, fs.ErrNotExist):
+		return nil, e.Doc.File, nil
+	case errors.Is(err, host.ErrUnavailable):
+		return nil, "", err
+	}
+	who, _, _ := strings.Cut(err.Error(), " (chmod") // what to do about it is not to open up other directories
+	return []Finding{errorf("the spec file is not root's alone", specFix, "%s: %s; the agent refuses it", e.Doc.File, who)}, "", nil
+}
+
+const specFix = "keep the spec at /etc/rlb/spec.yaml, and write it as root only: chown -R root:root /etc/rlb && chmod 0755 /etc/rlb && chmod 0644 /etc/rlb/spec.yaml"

@@ -1,0 +1,301 @@
+package doctor
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"rlb.dev/rlb-agent/api"
+	"rlb.dev/rlb-agent/reconcile/host"
+)
+
+// A host that is well gives no finding, before the first run and after it.
+func TestHealthy(t *testing.T) {
+	for name, m := range map[string]*machine{"standby": healthy(t), "master": healthy(t)} {
+		if name == "master" {
+			m.Role, m.routers = host.RoleMaster, nil
+			delete(m.Answers, vip)
+			m.Net[1].Prefixes = append(m.Net[1].Prefixes, netip.PrefixFrom(vip, 32))
+		}
+		r := m.examine(t)
+		for _, c := range r.Checks {
+			if c.Result != Passed {
+				t.Errorf("%s: %+v", name, c)
+			}
+		}
+		if len(r.Findings) > 0 {
+			t.Errorf("%s:\n%s", name, text(r))
+		}
+	}
+}
+
+// Each finding is made true on a host that is well, and is the only one.
+func TestFindings(t *testing.T) {
+	drop := func(rules ...host.FilterRule) []host.FilterChain {
+		return []host.FilterChain{{Tool: "nft", Family: "inet", Table: "filter", Name: "input", Input: true, Policy: "drop", Rules: rules}}
+	}
+	accept := func(field, value string) host.FilterRule {
+		return host.FilterRule{Verdict: "accept", Matches: []host.FilterMatch{{Field: field, Values: []string{value}}}}
+	}
+	router := func(change func(*host.Router)) func(*machine) {
+		return func(m *machine) { change(&m.routers[0]) }
+	}
+	for _, c := range []struct {
+		name   string
+		breaks func(*machine)
+		check  string
+		title  string
+		says   string // the message
+		fix    string
+	}{
+		{"port taken", func(m *machine) {
+			m.sockets = []host.Socket{{Addr: netip.MustParseAddrPort("0.0.0.0:9000"), PID: 4711, Program: "nginx"}}
+		}, "ports", "port 9000 is taken", "nginx (pid 4711) listens on 0.0.0.0:9000", "systemctl status 4711"},
+		{"VIP of a stranger", func(m *machine) { m.Answers[vip] = stranger }, "virtual-ips", "198.51.100.100 is answered by a stranger", stranger, "give that machine another address"},
+		{"VIP held twice", func(m *machine) { m.Net[1].Prefixes = append(m.Net[1].Prefixes, netip.PrefixFrom(vip, 32)) }, "virtual-ips", "198.51.100.100 is held by two hosts", "lb2 (MAC " + peerMAC, "IP protocol 112"},
+		{"router id of a stranger", func(m *machine) {
+			r := peerRouter()
+			r.From, r.MAC, r.Addresses = other, stranger, []netip.Addr{other}
+			m.routers = append(m.routers, r)
+		}, "router-id", "router id 100 is used by a stranger", stranger, "vrrp.routerID: 101"},
+		{"VIP advertised by a stranger", func(m *machine) {
+			r := peerRouter()
+			r.From, r.MAC, r.RouterID = other, stranger, 7
+			m.routers = append(m.routers, r)
+		}, "router-id", "a stranger advertises the virtual IPs", "it is no node of the spec", "stop keepalived on 198.51.100.50"},
+		{"peer away", func(m *machine) { clear(m.Answers) }, "peer", "peer lb2 does not answer", "198.51.100.12", "start lb2"},
+		{"firewall drops VRRP", router(func(r *host.Router) { r.Admitted = false }), "peer", "the firewall here drops the advertisements of lb2", "do not get to keepalived", "protocol 112 from 198.51.100.12"},
+		{"VRRP version", router(func(r *host.Router) { r.Version = 2 }), "peer", "lb2 has another VRRP version", "2, this spec has 3", "same spec"},
+		{"number of VIPs", router(func(r *host.Router) { r.Addresses = append(r.Addresses, other) }), "peer", "lb2 has another number of virtual IPs", "2, this spec has 1", "same spec"},
+		{"other VIP", router(func(r *host.Router) { r.Addresses = []netip.Addr{other} }), "peer", "lb2 has another set of virtual IPs", "198.51.100.50, this spec", "same spec"},
+		{"interval", router(func(r *host.Router) { r.Interval = time.Second }), "peer", "lb2 has another advertisement interval", "1s, this spec has 100ms", "same spec"},
+		{"router id of the peer", router(func(r *host.Router) { r.RouterID = 51 }), "peer", "lb2 has another router id", "51, this spec has 100", "same spec"},
+		{"transport", router(func(r *host.Router) { r.Unicast = true }), "peer", "lb2 has another transport", "unicast, this spec has multicast", "same spec"},
+		{"two masters", func(m *machine) { m.Role = host.RoleMaster; delete(m.Answers, vip) }, "peer", "two hosts are MASTER", "does not hear this host", "on lb2"},
+		{"multicast does not arrive", func(m *machine) { m.routers = nil }, "peer", "advertisements of lb2 do not arrive", "no VRRP advertisement came", "vrrp.transport: unicast"},
+		{"interface down", func(m *machine) { m.links[1].Up = false }, "interface", "interface eth0 is down", own, "ip link set eth0 up"},
+		{"no carrier", func(m *machine) { m.links[1].Carrier = false }, "interface", "interface eth0 has no link", "no carrier", "cable"},
+		{"no subnet", func(m *machine) {
+			m.Net[1].Prefixes = []netip.Prefix{netip.MustParsePrefix("198.51.100.11/28")}
+			m.spec = strings.Replace(spec, "services:", "vrrp: {interface: eth0}\nservices:", 1)
+		}, "interface", "virtualIPs[0] does not fit this host", "in no subnet of eth0", "in the subnet of 198.51.100.100"},
+		{"networkd", func(m *machine) {
+			m.managed["systemd-networkd.service"] = host.Unit{ActiveState: "active"}
+			m.files["/run/systemd/netif/links/2"] = "ADMIN_STATE=configured\nNETWORK_FILE=/etc/systemd/network/10-eth0.network\n"
+			m.files["/etc/systemd/network/10-eth0.network"] = "[Network]\nDHCP=yes\n"
+		}, "network-manager", "systemd-networkd would remove the virtual IPs", "10-eth0.network", "KeepConfiguration=static"},
+		{"NetworkManager", func(m *machine) {
+			m.managed["NetworkManager.service"] = host.Unit{ActiveState: "active"}
+			m.files["/run/NetworkManager/devices/2"] = "[device]\nmanaged=true\n"
+		}, "network-manager", "NetworkManager may remove the virtual IPs", "manages eth0", "unmanaged-devices=interface-name:eth0"},
+		{"policy drop", func(m *machine) { m.chains = drop(accept("protocol", "112")) }, "firewall", "the firewall drops connections to port 9000 (IPv4)", "policy drop", "nft insert rule inet filter input tcp dport 9000 accept"},
+		{"policy drop of VRRP", func(m *machine) { m.chains = drop(accept("port", "9000")) }, "firewall", "the firewall drops VRRP of the peers (IPv4)", "policy drop", "meta l4proto 112 accept"},
+		{"iptables drops", func(m *machine) {
+			m.chains = []host.FilterChain{{Tool: "iptables", Family: "ip", Table: "filter", Name: "INPUT", Input: true, Policy: "accept", Rules: []host.FilterRule{
+				{Text: "-A INPUT -p tcp -j DROP", Verdict: "drop", Matches: []host.FilterMatch{{Field: "protocol", Values: []string{"tcp"}}}}}}}
+		}, "firewall", "the firewall drops connections to port 9000 (IPv4)", "-A INPUT -p tcp -j DROP", "iptables -I INPUT -p tcp --dport 9000 -j ACCEPT"},
+		{"legacy tables", func(m *machine) {
+			m.chains = []host.FilterChain{{Tool: "iptables-legacy", Family: "ip", Table: "filter", Name: "INPUT", Input: true, Policy: "accept", Rules: []host.FilterRule{{}}}}
+		}, "iptables", "iptables-legacy and nftables are mixed", "1 rules", "iptables-legacy -F"},
+		{"rp_filter", func(m *machine) {
+			m.files["/proc/sys/net/ipv4/conf/eth0/rp_filter"] = "1\n"
+			m.links = append(m.links, host.Link{Name: "eth1", Index: 3, Up: true, Carrier: true})
+			m.Net = append(m.Net, host.Interface{Name: "eth1", Prefixes: []netip.Prefix{netip.MustParsePrefix("203.0.113.1/24")}})
+		}, "sysctl", "rp_filter drops clients that come another way", "eth1 has addresses too", "net.ipv4.conf.eth0.rp_filter=2"},
+		{"memory", func(m *machine) { m.memory = 64 << 20 }, "limits", "not enough memory for maxConnections", "the host has 64 MiB", "proxy.maxConnections"},
+		{"descriptors", func(m *machine) {
+			m.units[host.HAProxyUnit] = host.UnitFiles{Fragment: "/lib/systemd/system/haproxy.service", Descriptors: 1024}
+		}, "limits", "not enough descriptors for maxConnections", "HAProxy may have 1024", "LimitNOFILE="},
+		{"server away", func(m *machine) { m.refuse["198.51.100.21"] = true }, "servers", "server cp1 of service api is unreachable", "connection refused", "ip route get 198.51.100.21"},
+		{"server answers 500", func(m *machine) { m.answers["198.51.100.21"] = host.ServerAnswer{Status: 500} }, "servers", "server cp1 of service api answers 500", "GET /readyz", "https://198.51.100.21:6443/readyz"},
+		{"server answers 401", func(m *machine) {
+			m.answers["198.51.100.21"] = host.ServerAnswer{Status: 401}
+			m.spec = spec + "  healthCheck: {expectStatus: [200]}\n"
+			m.reapply = true
+		}, "servers", "server cp1 of service api answers 401", "takes [200]", "healthCheck.expectStatus"},
+		{"certificate expires", func(m *machine) {
+			m.answers["198.51.100.21"] = host.ServerAnswer{Status: 200, Expires: now.AddDate(0, 0, 10)}
+		}, "servers", "the certificate of server cp1 of service api expires in 10 days", "2026-01-11", "kubeadm certs renew"},
+		{"certificate expired", func(m *machine) {
+			m.answers["198.51.100.21"] = host.ServerAnswer{Status: 200, Expires: now.AddDate(0, 0, -1)}
+		}, "servers", "the certificate of server cp1 of service api has expired", "2025-12-31", "kubeadm certs renew"},
+		{"certificate untrusted", func(m *machine) {
+			m.answers["198.51.100.21"] = host.ServerAnswer{Status: 200, Expires: now.AddDate(1, 0, 0), Untrusted: "unknown authority"}
+		}, "servers", "server cp1 of service api has a certificate that caFile does not verify", "unknown authority", "authority"},
+		{"unit masked", func(m *machine) {
+			m.managed[host.AgentUnit] = host.Unit{ActiveState: "active", UnitFileState: "masked"}
+		}, "units", "rlb-agent.service is masked", "masked", "systemctl unmask rlb-agent.service"},
+		{"drop-in", func(m *machine) {
+			m.units[host.KeepalivedUnit] = host.UnitFiles{DropIns: []string{"/etc/systemd/system/keepalived.service.d/override.conf"}}
+		}, "units", "keepalived.service is changed by another drop-in", "override.conf", "systemctl cat keepalived.service"},
+		{"unit overridden", func(m *machine) {
+			m.units[host.KeepalivedUnit] = host.UnitFiles{Fragment: "/etc/systemd/system/keepalived.service"}
+		}, "units", "keepalived.service is overridden", "in place of", "systemctl revert keepalived.service"},
+		{"unit failed", func(m *machine) {
+			m.managed[host.AgentUnit] = host.Unit{ActiveState: "reloading", UnitFileState: "enabled", Replaced: true}
+		}, "units", "rlb-agent.service runs an old program", "replaced by an upgrade", "reload-or-restart"},
+		{"policy-rc.d", func(m *machine) { m.files["/usr/sbin/policy-rc.d"] = "#!/bin/sh\nexit 101\n" }, "units", "policy-rc.d keeps services from starting", "policy-rc.d", "rm /usr/sbin/policy-rc.d"},
+		{"security update", func(m *machine) {
+			m.files["/run/rlb/status.json"] = strings.TrimSuffix(m.files["/run/rlb/status.json"], "}") + `, "updates": {"heldBack": [{"package": "haproxy", "version": "1", "candidate": "2", "security": true}]}}`
+		}, "packages", "a security update of haproxy is held back", "1 is installed, 2 is offered", "haproxy=2"},
+		{"old lists", func(m *machine) { m.ListsTime = now.AddDate(0, -3, 0) }, "packages", "apt's lists are old", "days ago", "apt-get update"},
+		{"agent stopped", func(m *machine) { m.managed[host.AgentUnit] = host.Unit{ActiveState: "inactive"} }, "agent", "the agent does not run", "inactive", "systemctl enable --now"},
+		{"last run failed", func(m *machine) {
+			m.files["/run/rlb/status.json"] = fmt.Sprintf(`{"lastReconcile": {"time": %q, "result": "Failed", "error": "disk full"}}`, now.Add(-time.Hour).Format(time.RFC3339))
+		}, "agent", "the last reconcile did not succeed", "Failed 1h0m0s ago: disk full", "rlb-agent --once"},
+		{"drift", func(m *machine) { m.Put("/etc/haproxy/haproxy.cfg", "# by hand\n", 0o644) }, "agent", "this host is not in sync with the spec", "steps are left", "rlb-agent --once --dry-run"},
+		{"spec of others", func(m *machine) { m.Shared = []string{"/etc/rlb"} }, "spec-file", "the spec file is not root's alone", "others than root", "chmod 0644 /etc/rlb/spec.yaml"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			m := healthy(t)
+			c.breaks(m)
+			if m.reapply {
+				m.apply(t)
+			}
+			r := m.examine(t)
+			if len(r.Findings) != 1 {
+				t.Fatalf("%d findings:\n%s", len(r.Findings), text(r))
+			}
+			f := r.Findings[0]
+			if f.Check != c.check || f.Title != c.title || !strings.Contains(f.Message, c.says) || !strings.Contains(f.Fix, c.fix) {
+				t.Errorf("found:\n%s", text(r))
+			}
+			for _, place := range []string{"/tmp", "/home", "/root", "~"} {
+				if strings.Contains(f.Fix, place) {
+					t.Errorf("the fix names %s: %s", place, f.Fix)
+				}
+			}
+		})
+	}
+}
+
+// Before the first run: what the spec wants of a host that is not fit for it.
+func TestRefusedFacts(t *testing.T) {
+	m := healthy(t)
+	m.Net[1] = host.Interface{Name: "ens3", Prefixes: []netip.Prefix{netip.MustParsePrefix("198.51.100.11/24")}}
+	m.links[1].Name = "ens3"
+	m.spec = strings.Replace(spec, "services:", "vrrp: {interface: eth0}\nservices:", 1)
+	r := m.examine(t)
+	if !strings.Contains(text(r), "interface: no interface eth0: ") || !strings.Contains(text(r), "vrrp.interface: ens3") {
+		t.Error(text(r))
+	}
+	m.spec = strings.Replace(spec, "198.51.100.11", "198.51.100.77", 1)
+	if r := m.examine(t); !strings.Contains(text(r), "cannot tell which of the spec's nodes this is") && !strings.Contains(text(r), "the host does not fit the spec") {
+		t.Log(text(r))
+	}
+}
+
+// unattended-upgrades matters where nothing holds the packages.
+func TestUnattendedUpgrades(t *testing.T) {
+	m := healthy(t)
+	m.Archive["unattended-upgrades"] = []string{"2.9"}
+	m.Admin(func(ctx context.Context, h host.Host) error {
+		_, err := h.InstallPackages(ctx, "unattended-upgrades")
+		return err
+	})
+	m.files["/etc/apt/apt.conf.d/20auto-upgrades"] = "APT::Periodic::Unattended-Upgrade \"1\";\n"
+	if r := m.examine(t); len(r.Findings) > 0 {
+		t.Errorf("held:\n%s", text(r))
+	}
+	m.spec = spec + "packages: {hold: false}\n"
+	m.apply(t)
+	if r := m.examine(t); len(r.Findings) != 1 || r.Findings[0].Fix != "packages.hold: true in the spec" {
+		t.Errorf("not held:\n%s", text(r))
+	}
+}
+
+// A renamed interface, found by the subnet.
+func TestRenamed(t *testing.T) {
+	m := healthy(t)
+	m.Net[1].Name, m.links[1].Name = "ens3", "ens3"
+	if r := m.examine(t); !strings.Contains(text(r), "interface eth0 was renamed") {
+		t.Error(text(r))
+	}
+}
+
+// What only root may see is skipped, with its reason, and is no finding.
+func TestWithoutRoot(t *testing.T) {
+	m := healthy(t)
+	m.locked = fmt.Errorf("cannot look: this needs root: %w", host.ErrUnavailable)
+	r := m.examine(t)
+	if len(r.Findings) > 0 {
+		t.Error(text(r))
+	}
+	skipped := map[string]bool{}
+	for _, c := range r.Checks {
+		if skipped[c.Check] = c.Result == Skipped; skipped[c.Check] && !strings.Contains(c.Reason, "root") {
+			t.Errorf("no reason: %+v", c)
+		}
+	}
+	for _, name := range []string{"peer", "router-id", "firewall", "iptables"} {
+		if !skipped[name] {
+			t.Errorf("%s is not skipped", name)
+		}
+	}
+}
+
+// Without nodes, whoever is in the same virtual router is the peer.
+func TestWithoutNodes(t *testing.T) {
+	m := healthy(t)
+	m.spec = strings.Replace(spec, "nodes:\n- {name: lb1, addresses: [198.51.100.11]}\n- {name: lb2, addresses: [198.51.100.12]}\n", "", 1)
+	m.apply(t)
+	if r := m.examine(t); len(r.Findings) > 0 {
+		t.Error(text(r))
+	}
+	m.Answers[vip] = stranger
+	if r := m.examine(t); len(r.Findings) != 1 || r.Findings[0].Check != "virtual-ips" {
+		t.Error(text(r))
+	}
+}
+
+// Rules that may let a packet in give no finding: only what is certain does.
+func TestFirewallIsCertain(t *testing.T) {
+	in := func(policy string, rules ...host.FilterRule) host.FilterChain {
+		return host.FilterChain{Tool: "nft", Family: "ip", Table: "filter", Name: "input", Input: true, Policy: policy, Rules: rules}
+	}
+	rule := func(verdict string, matches ...host.FilterMatch) host.FilterRule {
+		return host.FilterRule{Verdict: verdict, Chain: "services", Matches: matches}
+	}
+	services := host.FilterChain{Tool: "nft", Family: "ip", Table: "filter", Name: "services", Rules: []host.FilterRule{rule("accept", host.FilterMatch{Field: "port", Values: []string{"8000-9999"}})}}
+	p := packet{family: api.IPv4, iface: "eth0", proto: "tcp", port: 9000}
+	for name, c := range map[string]struct {
+		chain host.FilterChain
+		want  outcome
+	}{
+		"unknown condition accepts": {in("drop", rule("accept", host.FilterMatch{})), accepted},
+		"some sources accepted":     {in("drop", rule("accept", host.FilterMatch{Field: "source", Values: []string{"10.0.0.0/8"}})), accepted},
+		"some sources dropped":      {in("accept", rule("drop", host.FilterMatch{Field: "source", Values: []string{"10.0.0.0/8"}})), passes},
+		"another interface":         {in("drop", rule("accept", host.FilterMatch{Field: "interface", Values: []string{"eth1"}})), dropped},
+		"established only":          {in("drop", rule("accept", host.FilterMatch{Field: "state", Values: []string{"established", "related"}})), dropped},
+		"jump that accepts":         {in("drop", rule("jump")), accepted},
+		"not the port":              {in("drop", rule("accept", host.FilterMatch{Field: "port", Not: true, Values: []string{"9000"}})), dropped},
+		"all dropped":               {in("accept", rule("reject")), dropped},
+		"loopback only":             {in("drop", rule("accept", host.FilterMatch{Field: "interface", Values: []string{"lo"}})), dropped},
+	} {
+		if got, why := (filter{[]host.FilterChain{c.chain, services}, p}).walk(c.chain, 0); got != c.want {
+			t.Errorf("%s: %v (%s), want %v", name, got, why, c.want)
+		}
+	}
+}
+
+// Findings that come with others, since the agent sees the same as drift.
+func TestFindingsAmongOthers(t *testing.T) {
+	for title, breaks := range map[string]func(*machine){
+		"package haproxy is half installed": func(m *machine) { m.Break("haproxy") },
+		"rlb-agent.service has failed":      func(m *machine) { m.managed[host.AgentUnit] = host.Unit{ActiveState: "failed"} },
+		"haproxy.service is masked":         func(m *machine) { m.MaskForGood(host.HAProxyUnit) },
+		"interface eth0 was renamed":        func(m *machine) { m.Net[1].Name, m.links[1].Name = "ens3", "ens3" },
+		"the firewall drops VRRP of the peers (IPv4)": func(m *machine) {
+			m.chains = []host.FilterChain{{Tool: "iptables", Family: "ip", Table: "filter", Name: "INPUT", Input: true, Policy: "drop"}}
+		},
+	} {
+		m := healthy(t)
+		breaks(m)
+		if r := m.examine(t); !strings.Contains(text(r), title+": ") {
+			t.Errorf("no finding %q:\n%s", title, text(r))
+		}
+	}
+}

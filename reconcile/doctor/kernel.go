@@ -1,0 +1,105 @@
+package doctor
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"rlb.dev/rlb-agent/api"
+	"rlb.dev/rlb-agent/reconcile/host"
+)
+
+// sysctls checks what the kernel does with packets for the virtual IPs (kernel documentation, ip-sysctl).
+func sysctls(ctx context.Context, e *exam) (found []Finding, note string, err error) {
+	if e.lookErr != nil {
+		return nil, "", e.lookErr
+	}
+	name := e.iface()
+	all, err := e.sysctl(ctx, "net.ipv4.conf.all.rp_filter")
+	if err != nil {
+		return nil, "", err
+	}
+	own, err := e.sysctl(ctx, "net.ipv4.conf."+name+".rp_filter")
+	if err != nil {
+		return nil, "", err
+	}
+	others := e.otherInterfaces()
+	if strict := max(all, own) == 1; strict && len(others) > 0 {
+		found = append(found, warningf("rp_filter drops clients that come another way", fmt.Sprintf(
+			"sysctl -w net.ipv4.conf.%[1]s.rp_filter=2, and the line net.ipv4.conf.%[1]s.rp_filter=2 in /etc/sysctl.d/90-rlb.conf", name),
+			"the strict reverse path filter is on for %s (all: %d, %s: %d), and %s has addresses too: a client whose way back leads over that is dropped", name, all, name, own, strings.Join(others, ", ")))
+	}
+	if v := e.boundVIP(); v != "" {
+		bind, err := e.sysctl(ctx, "net.ipv4.ip_nonlocal_bind")
+		if err == nil && bind == 0 {
+			note = "the services on " + v + " bind with transparent, so that net.ipv4.ip_nonlocal_bind is not needed"
+		}
+	}
+	return found, note, nil
+}
+
+// sysctl reads a number; a key that is not there is 0. The name of an interface may have dots.
+func (e *exam) sysctl(ctx context.Context, key string) (int, error) {
+	path := "/proc/sys/" + strings.ReplaceAll(key, ".", "/")
+	if before, after, ok := strings.Cut(key, ".conf."); ok && strings.HasSuffix(after, ".rp_filter") {
+		path = "/proc/sys/" + strings.ReplaceAll(before, ".", "/") + "/conf/" + strings.TrimSuffix(after, ".rp_filter") + "/rp_filter"
+	}
+	f, err := e.host.File(ctx, path)
+	if err != nil || !f.Exists {
+		return 0, err
+	}
+	return strconv.Atoi(strings.TrimSpace(string(f.Data)))
+}
+
+// otherInterfaces are those that are up with an IPv4 address, besides the one of the virtual IPs.
+func (e *exam) otherInterfaces() (names []string) {
+	for _, i := range e.network {
+		link := e.link(i.Name)
+		if link == nil || link.Loopback || !link.Up || i.Name == e.iface() {
+			continue
+		}
+		for _, p := range i.Prefixes {
+			if p.Addr().Is4() && !slices.Contains(names, i.Name) {
+				names = append(names, i.Name)
+			}
+		}
+	}
+	return names
+}
+
+// boundVIP is a virtual IP on which a service listens, or "".
+func (e *exam) boundVIP() string {
+	for _, s := range e.spec.Services {
+		for _, b := range s.Bind {
+			if slices.ContainsFunc(e.spec.VirtualIPs, func(v api.VirtualIP) bool { return v.Addr().String() == b }) {
+				return b
+			}
+		}
+	}
+	return ""
+}
+
+// limits checks that the host bears as many connections as the spec allows.
+func limits(ctx context.Context, e *exam) (found []Finding, note string, err error) {
+	facts := api.HostFacts{}
+	if facts.Memory, err = e.host.Memory(ctx); err != nil {
+		return nil, "", err
+	}
+	unit, err := e.host.UnitFiles(ctx, host.HAProxyUnit)
+	if err == nil && unit.Fragment != "" {
+		facts.Descriptors = unit.Descriptors
+	}
+	for _, w := range e.Doc.Warnings(facts) {
+		if w.Path != "proxy.maxConnections" {
+			continue
+		}
+		title, fix := "not enough memory for maxConnections", "a smaller proxy.maxConnections in the spec, or more memory"
+		if strings.Contains(w.Message, "descriptors") {
+			title, fix = "not enough descriptors for maxConnections", "systemctl edit haproxy: [Service] LimitNOFILE=1048576, then systemctl restart haproxy; or a smaller proxy.maxConnections in the spec"
+		}
+		found = append(found, warningf(title, fix, "%s", w.Message))
+	}
+	return found, "", err
+}

@@ -1,0 +1,94 @@
+package doctor
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"slices"
+
+	"rlb.dev/rlb-agent/reconcile/host"
+)
+
+// listener is where a program of ours listens.
+type listener struct {
+	addr    netip.AddrPort
+	field   string
+	program string
+}
+
+// ports checks that nobody else holds the ports of the spec.
+func ports(ctx context.Context, e *exam) (found []Finding, note string, err error) {
+	if e.lookErr != nil {
+		return nil, "", e.lookErr
+	}
+	sockets, err := e.host.Sockets(ctx)
+	if err != nil {
+		return nil, "", err
+	}
+	unit, err := e.host.Unit(ctx, host.HAProxyUnit)
+	if err != nil {
+		return nil, "", err
+	}
+	own := []int{unit.MainPID}
+	workers, err := e.host.Workers(ctx, unit.MasterSocket())
+	if told := err == nil; told {
+		own = append(append(own, workers.Current...), workers.Old...)
+	}
+	ours := func(s host.Socket, l listener) bool {
+		if l.program == "haproxy" && unit.Active() && err == nil {
+			return slices.Contains(own, s.PID)
+		}
+		return s.Program == l.program
+	}
+	unseen := 0
+	for _, l := range e.listeners() {
+		for _, s := range sockets {
+			if !collide(l.addr, s.Addr) || ours(s, l) {
+				continue
+			}
+			if s.PID == 0 && unit.Active() { // whose it is only root can see
+				unseen++
+				continue
+			}
+			holder, fix := "another program", fmt.Sprintf("ss -ltnp 'sport = :%d' as root names the program: stop it, or change %s", l.addr.Port(), l.field)
+			if s.PID != 0 {
+				holder = fmt.Sprintf("%s (pid %d)", s.Program, s.PID)
+				fix = fmt.Sprintf("systemctl status %d names its unit: stop and disable that, or change %s in the spec", s.PID, l.field)
+			}
+			found = append(found, errorf(fmt.Sprintf("port %d is taken", l.addr.Port()), fix,
+				"%s listens on %v, where %s is to listen on %v (%s)", holder, s.Addr, l.program, l.addr, l.field))
+		}
+	}
+	if unseen > 0 {
+		return found, "", fmt.Errorf("cannot see who holds %d sockets: this needs root: %w", unseen, host.ErrUnavailable)
+	}
+	return found, "", nil
+}
+
+// listeners are all that the spec wants of HAProxy and the agent.
+func (e *exam) listeners() (all []listener) {
+	for _, l := range e.look.Desired.Listen {
+		all = append(all, listener{l.Addr, l.Field, "haproxy"})
+	}
+	for _, more := range []struct{ text, field, program string }{
+		{e.spec.Proxy.Stats.Address, "proxy.stats.address", "haproxy"},
+		{e.spec.Metrics.Address, "metrics.address", "rlb-agent"},
+		{e.spec.Web.Address, "web.address", "rlb-agent"},
+	} {
+		addr, err := netip.ParseAddrPort(more.text)
+		known := slices.ContainsFunc(all, func(l listener) bool { return l.addr == addr })
+		if err == nil && !known {
+			all = append(all, listener{addr, more.field, more.program})
+		}
+	}
+	return all
+}
+
+// collide says whether two sockets cannot both listen. One on [::] takes IPv4 too unless it says otherwise.
+func collide(a, b netip.AddrPort) bool {
+	if a.Port() != b.Port() {
+		return false
+	}
+	x, y := a.Addr(), b.Addr()
+	return x == y || x.Is4() == y.Is4() && (x.IsUnspecified() || y.IsUnspecified()) || y == netip.IPv6Unspecified() && x.Is4()
+}

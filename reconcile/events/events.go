@@ -1,0 +1,156 @@
+// Package events tells what happened on a host, and why, from what the agent, HAProxy, keepalived and systemd wrote into
+// the journal. It is pure: entries in, events out.
+package events
+
+import (
+	"slices"
+	"strings"
+	"time"
+
+	"rlb.dev/rlb-agent/reconcile/host"
+)
+
+// Kind is what an event is about.
+type Kind string
+
+// The kinds.
+const (
+	Role    Kind = "Role"    // this host took the virtual IPs, lost them, or may not hold them
+	Program Kind = "Program" // HAProxy, keepalived or the agent was started, stopped, reloaded, or died
+	Server  Kind = "Server"  // a server or a whole service went down or came back
+	Health  Kind = "Health"  // the agent found HAProxy out of order, or in order again
+	Change  Kind = "Change"  // the agent changed this host
+	Refusal Kind = "Refusal" // a spec was refused, or a change was undone
+	Command Kind = "Command" // a person or a timer ran a command of the agent
+	Notice  Kind = "Notice"  // another warning or error
+)
+
+// Event is one thing that happened.
+type Event struct {
+	Time    time.Time `json:"time"`
+	Kind    Kind      `json:"kind"`
+	Message string    `json:"message"`
+	Cause   string    `json:"cause,omitempty"` // why, where it is known
+
+	state string // of a role: MASTER, BACKUP or FAULT
+}
+
+// A role changes within causeBefore after its cause. What the agent or systemd logs of the cause may come a little later
+// than keepalived's own line: up to causeAfter.
+const (
+	causeBefore = 3 * time.Second
+	causeAfter  = 500 * time.Millisecond
+
+	noticedAfter = 3 * time.Second // the agent notes the role with the status, which takes longer on a busy machine
+)
+
+// mergeWithin is how near steps of one run are to each other: they are one event.
+const mergeWithin = 3 * time.Second
+
+// Tell turns entries of the journal into events, both with the oldest first.
+func Tell(entries []host.JournalEntry) []Event {
+	var all []Event
+	var causes []cause
+	for _, e := range entries {
+		event, ok := tell(e)
+		if c := causeOf(e, event); c.text != "" {
+			causes = append(causes, c)
+		}
+		if !ok {
+			continue
+		}
+		if repeats(all, event) {
+			continue
+		}
+		if n := len(all); n > 0 && merges(&all[n-1], event) {
+			continue
+		}
+		all = append(all, event)
+	}
+	for i := range all {
+		if all[i].Kind == Role {
+			all[i].Cause = nearest(causes, all[i])
+		}
+	}
+	return all
+}
+
+// repeats says whether an event was just told: HAProxy logs a server's state to each of its logs and to standard error.
+func repeats(all []Event, e Event) bool {
+	for _, before := range slices.Backward(all) {
+		if e.Time.Sub(before.Time) > mergeWithin {
+			return false
+		}
+		if before.Kind == e.Kind && e.Kind == Role {
+			return before.state == e.state
+		}
+		if before.Kind == e.Kind && before.Message == e.Message && before.Cause == e.Cause {
+			return true
+		}
+	}
+	return false
+}
+
+// merges adds a step to the event of the steps before it.
+func merges(last *Event, e Event) bool {
+	if e.Kind != Change || last.Kind != Change || e.Cause != last.Cause || e.Time.Sub(last.Time) > mergeWithin {
+		return false
+	}
+	last.Message += ", " + e.Message
+	return true
+}
+
+// cause is what can make a host change its role.
+type cause struct {
+	time time.Time
+	text string
+	rank int // a higher one tells more
+
+	role   string // the agent's own view of why it has this role
+	health bool   // of this host's HAProxy, which can only keep it from being MASTER
+}
+
+// nearest is the cause that tells most of a role change, of those about its time.
+func nearest(causes []cause, e Event) string {
+	var best cause
+	for _, c := range causes {
+		after := e.Time.Sub(c.time)
+		if c.role != "" { // the agent has noticed this change, or another
+			if c.role == e.state && after <= 0 && after >= -noticedAfter && best.rank < c.rank {
+				best = c
+			}
+			continue
+		}
+		if after > causeBefore || after < -causeAfter || e.state == "MASTER" && c.health {
+			continue
+		}
+		if c.rank >= best.rank {
+			best = c
+		}
+	}
+	return best.text
+}
+
+// ranks of causes: what a person did tells more than what followed from it.
+var ranks = struct{ status, advertisement, program, ownFault, person int }{1, 2, 3, 4, 5}
+
+// causeOf is what an entry means for the role of this host.
+func causeOf(e host.JournalEntry, event Event) cause {
+	c := cause{time: e.Time, text: event.Message}
+	switch {
+	case event.Kind == Command && slices.ContainsFunc([]string{" drain", " undrain", " try", " rollback", " teardown", " --once"}, func(verb string) bool { return strings.Contains(event.Message, verb) }):
+		c.rank = ranks.person
+	case event.Kind == Health && strings.Contains(event.Message, "FAULT"):
+		c.rank, c.health = ranks.ownFault, true
+		c.text = strings.TrimPrefix(event.Message, "entering FAULT: ")
+	case event.Kind == Program && e.Unit != host.AgentUnit:
+		c.rank, c.health = ranks.program, e.Unit == host.HAProxyUnit
+	case e.Unit == host.AgentUnit && e.Fields["role"] != "":
+		c.text, c.role, c.rank = e.Fields["why"], e.Fields["role"], ranks.status
+	case e.Unit == host.KeepalivedUnit && !e.Manager:
+		c.text, c.rank = advertisement(e.Message), ranks.advertisement
+	default:
+		return cause{}
+	}
+	return c
+}

@@ -1,0 +1,144 @@
+package events
+
+import (
+	"fmt"
+	"regexp"
+	"strings"
+
+	"rlb.dev/rlb-agent/reconcile/host"
+)
+
+// tell is the event of one entry; not ok where it is of no interest.
+func tell(e host.JournalEntry) (Event, bool) {
+	event := Event{Time: e.Time}
+	switch {
+	case e.Manager:
+		event.Kind, event.Message = Program, unitEvent(e.Unit, e.Message)
+	case e.Unit == host.KeepalivedUnit:
+		event.Kind = Role
+		event.state, event.Message = roleEvent(e.Message)
+	case e.Unit == host.HAProxyUnit:
+		event.Kind, event.Message = Server, serverEvent(e.Message)
+	case e.Unit == host.AgentUnit:
+		event.Kind, event.Message, event.Cause = agentEvent(e)
+	}
+	return event, event.Message != ""
+}
+
+// role is keepalived's line of a change: "(HA-CLUSTER) Entering MASTER STATE"; its library's, vrrp_scheduler.c.
+var roleLine = regexp.MustCompile(`^(?:VRRP_Instance)?\(([^)]+)\) Entering (MASTER|BACKUP|FAULT) STATE`)
+
+func roleEvent(message string) (role, text string) {
+	found := roleLine.FindStringSubmatch(message)
+	if found == nil {
+		return "", ""
+	}
+	return found[2], map[string]string{
+		"MASTER": "took the virtual IPs (MASTER)",
+		"BACKUP": "stands by (BACKUP)",
+		"FAULT":  "may not hold the virtual IPs (FAULT)",
+	}[found[2]]
+}
+
+// adverts are keepalived's lines on the advertisements that make it change its role.
+var adverts = []struct {
+	line *regexp.Regexp
+	text string
+}{
+	{regexp.MustCompile(`(?i)backup received priority 0 advertisement`), "the peer gave the virtual IPs up"},
+	{regexp.MustCompile(`(?i)receive advertisement timeout`), "the peer's advertisements stopped"},
+	{regexp.MustCompile(`(?i)master received advert .*(?:higher priority|from )`), "the peer advertises a higher priority"},
+	{regexp.MustCompile(`(?i)received (?:lower|higher) (?:priority|prio).* advert`), "two hosts advertised; the better one stays MASTER"},
+}
+
+func advertisement(message string) string {
+	for _, a := range adverts {
+		if a.line.MatchString(message) {
+			return a.text
+		}
+	}
+	return ""
+}
+
+// units are what people call the units.
+var units = map[string]string{host.HAProxyUnit: "HAProxy", host.KeepalivedUnit: "keepalived", host.AgentUnit: "rlb-agent"}
+
+var exited = regexp.MustCompile(`Main process exited, code=(\w+), status=(\S+)`)
+
+// unitEvent is what systemd says of a unit, where it matters.
+func unitEvent(unit, message string) string {
+	name := units[unit]
+	if name == "" {
+		return ""
+	}
+	rest := strings.TrimPrefix(message, unit+": ")
+	switch {
+	case strings.HasPrefix(message, "Started "):
+		return name + " was started"
+	case strings.HasPrefix(message, "Stopping "):
+		return name + " was stopped"
+	case strings.HasPrefix(message, "Reloaded "):
+		return name + " was reloaded"
+	case strings.HasPrefix(message, "Reload failed for "):
+		return name + ": the reload failed"
+	case strings.HasPrefix(message, "Failed to start "):
+		return name + " could not be started"
+	case strings.HasPrefix(rest, "Scheduled restart job"):
+		return name + " is restarted by systemd"
+	}
+	if found := exited.FindStringSubmatch(rest); found != nil && found[2] != "0/SUCCESS" {
+		return fmt.Sprintf("%s died (%s, %s)", name, found[1], found[2])
+	}
+	return ""
+}
+
+// HAProxy's lines on servers: HAProxy management guide §9.3, src/server.c srv_append_status.
+var (
+	serverLine = regexp.MustCompile(`^(?:\[\w+\]\s*\(\d+\)\s*:\s*)?Server ([^/\s]+)/(\S+) (?:is|was) (UP|DOWN|stopping|NOLB|now \S+)(.*)$`)
+	noServer   = regexp.MustCompile(`backend '?([^'\s]+)'? has no server available`)
+	reasonText = regexp.MustCompile(`reason: ([^,]+)(?:, code: (\d+))?(?:, info: "([^"]*)")?`)
+)
+
+func serverEvent(message string) string {
+	message = strings.TrimSpace(message)
+	if found := noServer.FindStringSubmatch(message); found != nil {
+		return "service " + found[1] + ": all servers are down"
+	}
+	found := serverLine.FindStringSubmatch(message)
+	if found == nil {
+		return ""
+	}
+	state := map[string]string{"UP": "is up", "DOWN": "is down", "stopping": "gets no new connections"}[found[3]]
+	if state == "" {
+		state = "is " + found[3]
+	}
+	text := fmt.Sprintf("service %s: server %s %s", found[1], found[2], state)
+	if why := reasonText.FindStringSubmatch(found[4]); why != nil {
+		text += ": " + why[1]
+		if why[2] != "" {
+			text += ", status " + why[2]
+		}
+		if why[3] != "" {
+			text += ", " + why[3]
+		}
+	}
+	return text
+}
+
+// agentEvent is one of the agent's own entries. Its fields tell what it is about.
+func agentEvent(e host.JournalEntry) (Kind, string, string) {
+	const info = 6
+	switch {
+	case e.Fields["command"] != "":
+		return Command, e.Message, ""
+	case e.Fields["step"] != "":
+		return Change, e.Fields["step"], e.Fields["reason"]
+	case strings.HasPrefix(e.Message, "entering FAULT: "), strings.HasPrefix(e.Message, "leaving FAULT: "):
+		return Health, e.Message, ""
+	case strings.Contains(e.Message, "refused"), strings.HasPrefix(e.Message, "undoing"):
+		return Refusal, e.Message, ""
+	case e.Priority < info:
+		return Notice, e.Message, ""
+	}
+	return "", "", ""
+}

@@ -1,0 +1,123 @@
+package debian
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os/exec"
+	"strconv"
+	"strings"
+	"time"
+
+	"rlb.dev/rlb-agent/reconcile/host"
+)
+
+// storyLimit is how long the journal may be read in one go, and storyEntries how many entries are read at most.
+const (
+	storyLimit   = 20 * time.Second
+	storyEntries = 20_000
+)
+
+// storyArgs are journalctl's arguments for what happened to the load balancer. A user without privileges can send
+// messages under any identifier, so a sender is known by what the journal itself notes: its unit and its user. Of
+// HAProxy's messages only those of notice and above are read; below that it logs each connection.
+func storyArgs(since time.Time) []string {
+	args := []string{"--quiet", "--no-pager", "-o", "json", fmt.Sprintf("--since=@%d.%06d", since.Unix(), since.Nanosecond()/1000),
+		"_SYSTEMD_UNIT=" + host.AgentUnit, "+", "_SYSTEMD_UNIT=" + host.KeepalivedUnit,
+		"+", "SYSLOG_IDENTIFIER=rlb-agent", "_UID=0", "+", "_PID=1"}
+	for _, unit := range []string{host.AgentUnit, host.KeepalivedUnit, host.HAProxyUnit} {
+		args = append(args, "UNIT="+unit)
+	}
+	args = append(args, "+", "_SYSTEMD_UNIT="+host.HAProxyUnit)
+	for priority := range 6 {
+		args = append(args, "PRIORITY="+strconv.Itoa(priority))
+	}
+	return args
+}
+
+// Story is what the journal holds of the agent, HAProxy and keepalived since a moment, the oldest first.
+func (h *Host) Story(ctx context.Context, since time.Time) ([]host.JournalEntry, error) {
+	args := append([]string{"-n", strconv.Itoa(storyEntries)}, storyArgs(since)...)
+	out, err := h.do(ctx, "cannot read the journal", command{program: "journalctl", args: args, limit: storyLimit})
+	if err != nil {
+		return nil, err
+	}
+	var entries []host.JournalEntry
+	err = readStory(strings.NewReader(out.stdout), func(e host.JournalEntry) { entries = append(entries, e) })
+	return entries, err
+}
+
+// FollowStory passes on what the journal gets from a moment on, until ctx ends.
+func (h *Host) FollowStory(ctx context.Context, since time.Time, each func(host.JournalEntry)) error {
+	path, err := h.system.find("journalctl")
+	if err != nil {
+		return err
+	}
+	cmd := exec.CommandContext(ctx, path, append([]string{"--follow", "-n", "all"}, storyArgs(since)...)...)
+	cmd.Dir, cmd.Env = "/", environment
+	inGroup(cmd)
+	pipe, err := cmd.StdoutPipe()
+	if err == nil {
+		err = cmd.Start()
+	}
+	if err != nil {
+		return fmt.Errorf("cannot follow the journal: %w", err)
+	}
+	readErr := readStory(pipe, each)
+	if err := cmd.Wait(); ctx.Err() == nil {
+		if err == nil {
+			err = readErr
+		}
+		return fmt.Errorf("cannot follow the journal: journalctl ended: %w", err)
+	}
+	return nil
+}
+
+// readStory reads entries in the form of journalctl -o json, one a line. A line that cannot be read is left out: it is
+// some other program's, and must not hide the rest.
+func readStory(r io.Reader, each func(host.JournalEntry)) error {
+	lines := bufio.NewReader(r)
+	for {
+		line, err := lines.ReadBytes('\n')
+		if entry, ok := parseEntry(line); ok {
+			each(entry)
+		}
+		if err == io.EOF {
+			return nil
+		} else if err != nil {
+			return err
+		}
+	}
+}
+
+func parseEntry(line []byte) (e host.JournalEntry, ok bool) {
+	var fields map[string]any // a value is text, a list, or, where it is no text, a list of bytes
+	if json.Unmarshal(line, &fields) != nil {
+		return e, false
+	}
+	text := func(name string) string {
+		value, _ := fields[name].(string)
+		return value
+	}
+	micros, err := strconv.ParseInt(text("__REALTIME_TIMESTAMP"), 10, 64)
+	if err != nil || text("MESSAGE") == "" {
+		return e, false
+	}
+	e = host.JournalEntry{Time: time.UnixMicro(micros), Unit: text("_SYSTEMD_UNIT"), Message: text("MESSAGE"), Fields: map[string]string{}}
+	if text("_PID") == "1" {
+		e.Unit, e.Manager = text("UNIT"), true
+	} else if text("SYSLOG_IDENTIFIER") == "rlb-agent" {
+		e.Unit = host.AgentUnit // also a command that a person ran
+	}
+	if e.Priority, err = strconv.Atoi(text("PRIORITY")); err != nil {
+		e.Priority = 6 // informational
+	}
+	for name := range fields {
+		if own, found := strings.CutPrefix(name, "RLB_"); found {
+			e.Fields[strings.ToLower(own)] = text(name)
+		}
+	}
+	return e, true
+}

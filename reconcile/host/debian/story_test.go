@@ -1,0 +1,44 @@
+package debian
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"rlb.dev/rlb-agent/reconcile/host"
+)
+
+func TestStory(t *testing.T) {
+	h, f := newFake(t)
+	f.answers = []answer{{words: "journalctl", out: output{stdout: `{"__REALTIME_TIMESTAMP":"1700000000000001","_SYSTEMD_UNIT":"keepalived.service","PRIORITY":"6","MESSAGE":"(HA) Entering MASTER STATE","_PID":"77"}
+not JSON
+{"__REALTIME_TIMESTAMP":"1700000000000002","MESSAGE":[255,254],"_SYSTEMD_UNIT":"haproxy.service"}
+{"__REALTIME_TIMESTAMP":"1700000000000003","_PID":"1","UNIT":"haproxy.service","_SYSTEMD_UNIT":"init.scope","MESSAGE":"Stopping haproxy.service..."}
+{"__REALTIME_TIMESTAMP":"1700000000000004","SYSLOG_IDENTIFIER":"rlb-agent","_UID":"0","MESSAGE":"root ran rlb-agent drain","RLB_COMMAND":"rlb-agent drain","PRIORITY":"4"}
+`}}}
+	all, err := h.Story(t.Context(), time.Unix(5, 0))
+	if err != nil || len(all) != 3 {
+		t.Fatalf("%+v, %v", all, err)
+	}
+	if e := all[0]; e.Unit != host.KeepalivedUnit || e.Manager || !e.Time.Equal(time.UnixMicro(1700000000000001)) || e.Message != "(HA) Entering MASTER STATE" {
+		t.Errorf("keepalived's: %+v", e)
+	}
+	if e := all[1]; e.Unit != host.HAProxyUnit || !e.Manager {
+		t.Errorf("systemd's: %+v", e)
+	}
+	if e := all[2]; e.Unit != host.AgentUnit || e.Fields["command"] != "rlb-agent drain" || e.Priority != 4 {
+		t.Errorf("the command's: %+v", e)
+	}
+	if ran := strings.Join(f.ran, "\n"); !strings.Contains(ran, "--since=@5.000000") || !strings.Contains(ran, "SYSLOG_IDENTIFIER=rlb-agent _UID=0 +") {
+		t.Errorf("ran %s", ran)
+	}
+}
+
+func FuzzParseEntry(f *testing.F) {
+	f.Add([]byte(`{"__REALTIME_TIMESTAMP":"1","MESSAGE":"x","PRIORITY":"x","RLB_STEP":["a"]}`))
+	f.Fuzz(func(t *testing.T, line []byte) {
+		if e, ok := parseEntry(line); ok && e.Message == "" {
+			t.Error("an entry without a message")
+		}
+	})
+}

@@ -64,6 +64,7 @@ func ParseMember(text string) (Member, error) {
 func (w Wishes) Text() (spec string, assumed []string) {
 	var b strings.Builder
 	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
+	line("# yaml-language-server: $schema=/usr/local/share/rlb-agent/schema.json")
 	line("# Redundant load balancers before the kube-apiservers. All fields: rlb-agent help spec")
 	line("apiVersion: rlb.dev/v1")
 	line("kind: LoadBalancerSpec")

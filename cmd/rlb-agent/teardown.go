@@ -1,13 +1,11 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
 	"os"
 	"slices"
-	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -70,10 +68,5 @@ func (a *app) agreed(question string) bool {
 	if !ok || !isTerminal(in) {
 		return true
 	}
-	fmt.Fprint(a.stderr, question+" [y/N] ")
-	answer, err := bufio.NewReader(in).ReadString('\n')
-	if err != nil {
-		fmt.Fprintln(a.stderr)
-	}
-	return slices.Contains([]string{"y", "yes"}, strings.ToLower(strings.TrimSpace(answer)))
+	return a.ask(question)
 }

@@ -221,7 +221,10 @@ func (f *fleet) push(t *testing.T, ctx context.Context, with ...func(*Push)) out
 		hosts = append(hosts, remote.Host{Name: name, Destination: name})
 	}
 	var stdout, stderr bytes.Buffer
-	p := &Push{Remote: f, Hosts: hosts, Doc: doc, ID: fmt.Sprint("push", len(f.calls)), By: "alice@laptop", Timeout: tryTime, LockTimeout: time.Second,
+	f.mu.Lock()
+	id := fmt.Sprint("push", len(f.calls))
+	f.mu.Unlock()
+	p := &Push{Remote: f, Hosts: hosts, Doc: doc, ID: id, By: "alice@laptop", Timeout: tryTime, LockTimeout: time.Second,
 		Version: "v1.3.0", Sees: sees(func(string) bool { return true }), Ask: func(string) bool { return true }, Out: &stdout, Log: &stderr}
 	for _, change := range with {
 		change(p)

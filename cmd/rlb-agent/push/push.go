@@ -8,6 +8,7 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"rlb.dev/rlb-agent/api"
@@ -41,6 +42,8 @@ type Push struct {
 	Ask         func(question string) bool
 
 	Out, Log io.Writer // results, and progress
+
+	logging sync.Mutex // several hosts are asked at once
 }
 
 // target is a host and what is known of it.
@@ -106,7 +109,13 @@ func applyOrder(targets []*target) []*target {
 }
 
 // logf tells progress.
-func (p *Push) logf(format string, args ...any) { fmt.Fprintf(p.Log, format+"\n", args...) }
+func (p *Push) logf(format string, args ...any) { p.log(fmt.Sprintf(format+"\n", args...)) }
+
+func (p *Push) log(text string) {
+	p.logging.Lock()
+	defer p.logging.Unlock()
+	fmt.Fprint(p.Log, text)
+}
 
 // show passes on what a host said.
 func (p *Push) show(h remote.Host, a remote.Answer) {
@@ -114,7 +123,7 @@ func (p *Push) show(h remote.Host, a remote.Answer) {
 	if strings.HasPrefix(text, "-:") { // problems name the file as the host knew it
 		text = p.Doc.File + text[1:]
 	}
-	fmt.Fprint(p.Log, remote.Prefixed(h, strings.ReplaceAll(text, "\n-:", "\n"+p.Doc.File+":")))
+	p.log(remote.Prefixed(h, strings.ReplaceAll(text, "\n-:", "\n"+p.Doc.File+":")))
 }
 
 // names are "lb1, lb2 and lb3".

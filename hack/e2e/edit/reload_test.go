@@ -63,9 +63,8 @@ func TestReloadUnderLoad(t *testing.T) {
 			t.Fatalf("a quiet connection was cut by a reload: %v", err)
 		}
 	}
-	if n := workers(h); n != 2 {
-		t.Errorf("%d workers, not the one that serves and the one with the quiet connections", n)
-	}
+	// the worker of the last reload but one may still end its last connection
+	w.Eventually("the one that serves and the one with the quiet connections are the only workers", 5*time.Second, func() bool { return workers(h) == 2 })
 	if out := h.Must(pair.Agent, "status"); !strings.Contains(out, "1 old process finishes its connections") {
 		t.Errorf("the status does not show the old worker:\n%s", out)
 	}

@@ -98,24 +98,13 @@ func atMost(n int) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
 		if len(args) > n {
 			hint := "see " + cmd.CommandPath() + " --help"
-			if near := suggestions(cmd, args[n]); near != "" {
-				hint = "did you mean " + near + "?"
+			if near := nearest(args[n], commandNames(cmd)); len(near) > 0 {
+				hint = "did you mean " + strings.Join(near, " or ") + "?"
 			}
 			return usageError{fmt.Errorf("cannot understand %q for %s: %s", args[n], cmd.Name(), hint)}
 		}
 		return nil
 	}
-}
-
-// suggestions are the commands of cmd whose names are near to one that was misspelt.
-func suggestions(cmd *cobra.Command, name string) string {
-	index := &cobra.Command{SuggestionsMinimumDistance: 2} // only finds among its own commands
-	for _, known := range cmd.Commands() {
-		if known.IsAvailableCommand() {
-			index.AddCommand(&cobra.Command{Use: known.Name(), Run: func(*cobra.Command, []string) {}})
-		}
-	}
-	return strings.Join(index.SuggestionsFor(name), " or ")
 }
 
 // host is the real machine. What takes long on it is told: on a terminal by a line that changes, else in the debug log.

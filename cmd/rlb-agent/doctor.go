@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -106,8 +105,4 @@ func doctorText(w io.Writer, r doctor.Report, all bool) error {
 	return failed
 }
 
-func doctorJSON(w io.Writer, r doctor.Report, _ bool) error {
-	e := json.NewEncoder(w)
-	e.SetIndent("", "  ")
-	return e.Encode(r)
-}
+func doctorJSON(w io.Writer, r doctor.Report, _ bool) error { return encodeJSON(w, r) }

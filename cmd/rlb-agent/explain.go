@@ -96,12 +96,8 @@ func (f *field) at(path string) (*field, error) {
 		known := f.object().Properties
 		next, found := known[name]
 		if !found {
-			index := &cobra.Command{SuggestionsMinimumDistance: 2}
-			for _, name := range slices.Sorted(maps.Keys(known)) {
-				index.AddCommand(&cobra.Command{Use: name, Run: func(*cobra.Command, []string) {}})
-			}
 			hint := "rlb-agent explain --recursive lists all fields"
-			if near := index.SuggestionsFor(name); len(near) > 0 {
+			if near := nearest(name, slices.Sorted(maps.Keys(known))); len(near) > 0 {
 				hint = "did you mean " + strings.Join(near, " or ") + "?"
 			}
 			return nil, fmt.Errorf("cannot find the field %q of %q: %s", name, path, hint)
@@ -155,7 +151,11 @@ func (f *field) explain(w io.Writer, path string, recursive bool) error {
 	}
 	switch {
 	case len(f.Enum) > 0:
-		fmt.Fprintf(&b, "ONE OF:   %s\n", strings.Trim(strings.ReplaceAll(fmt.Sprint(f.Enum), " ", ", "), "[]"))
+		var values []string
+		for _, value := range f.Enum {
+			values = append(values, fmt.Sprint(value))
+		}
+		fmt.Fprintf(&b, "ONE OF:   %s\n", strings.Join(values, ", "))
 	case f.Minimum != nil && f.Maximum != nil:
 		fmt.Fprintf(&b, "RANGE:    %.0f to %.0f\n", *f.Minimum, *f.Maximum)
 	}

@@ -54,12 +54,7 @@ func listTopics(w io.Writer) error {
 
 // unknownTopic names what the user most likely meant.
 func unknownTopic(root *cobra.Command, name string) error {
-	// cobra knows how to find a name that was misspelt, but only among commands
-	index := &cobra.Command{SuggestionsMinimumDistance: 2}
-	for _, known := range helpNames(root) {
-		index.AddCommand(&cobra.Command{Use: known, Run: func(*cobra.Command, []string) {}})
-	}
-	if near := index.SuggestionsFor(name); len(near) > 0 {
+	if near := nearest(name, helpNames(root)); len(near) > 0 {
 		return fmt.Errorf("cannot find a command or topic %q: did you mean %s?", name, strings.Join(near, " or "))
 	}
 	return fmt.Errorf("cannot find a command or topic %q: rlb-agent help lists them", name)
@@ -67,12 +62,7 @@ func unknownTopic(root *cobra.Command, name string) error {
 
 // helpNames are the commands and the topics.
 func helpNames(root *cobra.Command) []string {
-	var names []string
-	for _, command := range root.Commands() {
-		if command.IsAvailableCommand() {
-			names = append(names, command.Name())
-		}
-	}
+	names := commandNames(root)
 	for _, topic := range manual.Topics() {
 		names = append(names, topic.Name)
 	}

@@ -101,19 +101,6 @@ func (f *initFlags) read(a *app) error {
 	return nil
 }
 
-// input is a file's bytes; "-" is standard input.
-func (a *app) input(path string) ([]byte, error) {
-	if path == "-" {
-		return api.ReadAll(a.stdin)
-	}
-	file, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer file.Close() //nolint:errcheck // nothing was written
-	return api.ReadAll(file)
-}
-
 // firstSpec writes the spec where it is valid and there is none yet, and says what was assumed.
 func (a *app) firstSpec(ctx context.Context, wishes firstspec.Wishes) error {
 	if a.spec != "-" {

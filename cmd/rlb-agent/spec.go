@@ -12,20 +12,24 @@ import (
 
 // readSpec reads and parses the spec; "-" is standard input.
 func (a *app) readSpec(path string) (*api.Document, error) {
-	from := a.stdin
-	if path != "-" {
-		file, err := os.Open(path)
-		if err != nil {
-			return nil, specError{fmt.Errorf("cannot read the spec: %w", err)}
-		}
-		defer file.Close()
-		from = file
-	}
-	data, err := api.ReadAll(from)
+	data, err := a.input(path)
 	if err != nil {
 		return nil, specError{fmt.Errorf("cannot read the spec: %w", err)}
 	}
 	return api.Parse(path, data)
+}
+
+// input is a file's bytes; "-" is standard input.
+func (a *app) input(path string) ([]byte, error) {
+	if path == "-" {
+		return api.ReadAll(a.stdin)
+	}
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close() //nolint:errcheck // nothing was written
+	return api.ReadAll(file)
 }
 
 // fromStdin is how a spec that came from standard input is called.

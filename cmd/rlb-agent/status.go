@@ -128,8 +128,10 @@ func encodeJSON(w io.Writer, value any) error {
 	return e.Encode(value)
 }
 
-func statusYAML(w io.Writer, s status.Status) error {
-	data, err := yaml.Marshal(s)
+func statusYAML(w io.Writer, s status.Status) error { return encodeYAML(w, s) }
+
+func encodeYAML(w io.Writer, value any) error {
+	data, err := yaml.Marshal(value)
 	if err != nil {
 		return err
 	}

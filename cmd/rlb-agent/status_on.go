@@ -9,8 +9,6 @@ import (
 	"text/tabwriter"
 	"time"
 
-	"sigs.k8s.io/yaml"
-
 	"rlb.dev/rlb-agent/cmd/rlb-agent/remote"
 	"rlb.dev/rlb-agent/reconcile/status"
 )
@@ -51,14 +49,7 @@ func (a *app) statusOn(ctx context.Context, on onFlags, output string) error {
 
 func besideJSON(w io.Writer, all []hostStatus) error { return encodeJSON(w, all) }
 
-func besideYAML(w io.Writer, all []hostStatus) error {
-	data, err := yaml.Marshal(all)
-	if err != nil {
-		return err
-	}
-	_, err = w.Write(data)
-	return err
-}
+func besideYAML(w io.Writer, all []hostStatus) error { return encodeYAML(w, all) }
 
 // besideText is a column for each host, then what is wrong, and whether their specs differ.
 func besideText(w io.Writer, all []hostStatus) error {

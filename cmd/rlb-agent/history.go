@@ -39,7 +39,11 @@ func (a *app) historyCommand() *cobra.Command {
 		Args:    atMost(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.onGenerations(cmd.Context(), func(ctx context.Context, h host.Observer, all []state.Generation) error {
-				_, doc, err := generation(ctx, h, all, args, 0)
+				g, err := chosen(all, args, 0)
+				if err != nil {
+					return err
+				}
+				doc, err := g.Spec(ctx, h)
 				if err != nil {
 					return err
 				}
@@ -58,20 +62,7 @@ func (a *app) historyCommand() *cobra.Command {
 				return usageError{errors.New("cannot compare nothing: give the number of a generation (rlb-agent history lists them)")}
 			}
 			return a.onGenerations(cmd.Context(), func(ctx context.Context, h host.Observer, all []state.Generation) error {
-				from, before, err := generation(ctx, h, all, args, 0)
-				if err != nil {
-					return err
-				}
-				to, after, err := generation(ctx, h, all, args, 1)
-				if err != nil {
-					return err
-				}
-				diff := udiff.Unified(fmt.Sprintf("generation %d", from.Number), fmt.Sprintf("generation %d", to.Number), string(before.Data), string(after.Data))
-				if diff == "" {
-					return nil
-				}
-				fmt.Fprint(a.stdout, diff)
-				return errDifferent
+				return a.diffGenerations(ctx, h, all, args)
 			})
 		},
 		ValidArgsFunction: a.completeGenerations(2),
@@ -93,6 +84,28 @@ func (a *app) onGenerations(ctx context.Context, do func(context.Context, host.O
 	return do(ctx, h, all)
 }
 
+// diffGenerations prints how the spec of the second argument differs from that of the first.
+func (a *app) diffGenerations(ctx context.Context, h host.Observer, all []state.Generation, args []string) error {
+	var names, texts [2]string
+	for i := range names {
+		g, err := chosen(all, args, i)
+		if err != nil {
+			return err
+		}
+		doc, err := g.Spec(ctx, h)
+		if err != nil {
+			return err
+		}
+		names[i], texts[i] = fmt.Sprintf("generation %d", g.Number), string(doc.Data)
+	}
+	diff := udiff.Unified(names[0], names[1], texts[0], texts[1])
+	if diff == "" {
+		return nil
+	}
+	fmt.Fprint(a.stdout, diff)
+	return errDifferent
+}
+
 func (a *app) listGenerations(ctx context.Context, h host.Observer, all []state.Generation) error {
 	t := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(t, "GENERATION\tIN FORCE FROM\tBY\tSPEC\tCHANGE")
@@ -102,7 +115,7 @@ func (a *app) listGenerations(ctx context.Context, h host.Observer, all []state.
 		if i == len(all)-1 {
 			mark = " (in force)"
 		}
-		_, doc, err := state.Kept(ctx, h, g.Number)
+		doc, err := g.Spec(ctx, h)
 		fmt.Fprintf(t, "%d%s\t%s\t%s\tsha256:%.12s\t%s\n", g.Number, mark, g.Time.Local().Format("2006-01-02 15:04:05 MST"), g.By, g.Digest, summary(before, doc, err))
 		before = doc
 	}
@@ -130,19 +143,23 @@ func summary(before, doc *api.Document, err error) string {
 	return strings.Join(changes, "; ")
 }
 
-// generation is the one that an argument names, or the one in force where there is no such argument.
-func generation(ctx context.Context, h host.Observer, all []state.Generation, args []string, i int) (state.Generation, *api.Document, error) {
+// chosen is the generation that an argument names, or the one in force where there is no such argument.
+func chosen(all []state.Generation, args []string, i int) (state.Generation, error) {
 	if i >= len(args) {
 		if len(all) == 0 {
-			return state.Generation{}, nil, usageError{errors.New("cannot find the spec in force: there never was one on this host")}
+			return state.Generation{}, usageError{errors.New("cannot find the spec in force: there never was one on this host")}
 		}
-		return kept(ctx, h, all[len(all)-1].Number)
+		return all[len(all)-1], nil
 	}
 	number, err := generationNumber(args[i])
 	if err != nil {
-		return state.Generation{}, nil, err
+		return state.Generation{}, err
 	}
-	return kept(ctx, h, number)
+	g, err := state.Find(all, number)
+	if err != nil {
+		return g, usageError{err}
+	}
+	return g, nil
 }
 
 // kept is a kept generation, or a usage error where there is none of that number.

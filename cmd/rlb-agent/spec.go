@@ -32,13 +32,10 @@ func (a *app) input(path string) ([]byte, error) {
 	return api.ReadAll(file)
 }
 
-// fromStdin is how a spec that came from standard input is called.
-const fromStdin = "a spec from standard input"
-
 // specName is what people are told of where a spec was read.
 func specName(path string) string {
 	if path == "-" {
-		return fromStdin
+		return "a spec from standard input"
 	}
 	return path
 }

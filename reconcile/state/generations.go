@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path"
+	"slices"
 	"strconv"
 	"time"
 
@@ -80,13 +81,21 @@ func Kept(ctx context.Context, o host.Observer, number int) (Generation, *api.Do
 		}
 		number = history[len(history)-2].Number
 	}
-	for _, g := range history {
-		if g.Number == number {
-			doc, err := g.spec(ctx, o)
-			return g, doc, err
-		}
+	g, err := Find(history, number)
+	if err != nil {
+		return Generation{}, nil, err
 	}
-	return Generation{}, nil, fmt.Errorf("cannot find generation %d (rlb-agent history lists them): %w", number, ErrNoGeneration)
+	doc, err := g.Spec(ctx, o)
+	return g, doc, err
+}
+
+// Find is the generation of that number. The error wraps ErrNoGeneration.
+func Find(history []Generation, number int) (Generation, error) {
+	at := slices.IndexFunc(history, func(g Generation) bool { return g.Number == number })
+	if at < 0 {
+		return Generation{}, fmt.Errorf("cannot find generation %d (rlb-agent history lists them): %w", number, ErrNoGeneration)
+	}
+	return history[at], nil
 }
 
 // LastGood is the spec in force. The document is nil where there never was one.
@@ -95,10 +104,11 @@ func LastGood(ctx context.Context, o host.Observer) (*api.Document, error) {
 	if err != nil || len(history) == 0 {
 		return nil, err
 	}
-	return history[len(history)-1].spec(ctx, o)
+	return history[len(history)-1].Spec(ctx, o)
 }
 
-func (g Generation) spec(ctx context.Context, o host.Observer) (*api.Document, error) {
+// Spec reads the spec that is kept. It refuses one that was changed since.
+func (g Generation) Spec(ctx context.Context, o host.Observer) (*api.Document, error) {
 	f, err := o.File(ctx, g.specPath())
 	if err != nil {
 		return nil, err

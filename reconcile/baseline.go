@@ -172,7 +172,7 @@ func takenPorts(ctx context.Context, o host.Observer, d plan.Desired) error {
 	}
 	for _, want := range d.Listen {
 		for _, s := range sockets {
-			if s.Program == "haproxy" || !overlap(s.Addr, want.Addr) {
+			if s.Program == "haproxy" || !s.Overlaps(want.Addr) {
 				continue
 			}
 			holder := "another program"
@@ -192,15 +192,4 @@ func waysOut(program string) string {
 		ways += " (--bind-address)"
 	}
 	return ways
-}
-
-// overlap says whether two sockets cannot listen at the same time. A wildcard of IPv6 may serve IPv4 too.
-func overlap(a, b netip.AddrPort) bool {
-	if a.Port() != b.Port() {
-		return false
-	}
-	any4 := func(x netip.AddrPort) bool { return x.Addr() == netip.IPv4Unspecified() }
-	any6 := func(x netip.AddrPort) bool { return x.Addr() == netip.IPv6Unspecified() }
-	same := a.Addr().Is4() == b.Addr().Is4()
-	return a.Addr() == b.Addr() || same && (any4(a) || any4(b) || any6(a) || any6(b)) || any6(a) && !b.Addr().Is6()
 }

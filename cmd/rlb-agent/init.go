@@ -12,6 +12,7 @@ import (
 
 	"rlb.dev/rlb-agent/api"
 	"rlb.dev/rlb-agent/cmd/rlb-agent/firstspec"
+	"rlb.dev/rlb-agent/reconcile/host"
 )
 
 // initFlags are what a person names of a first spec.
@@ -147,16 +148,9 @@ func (a *app) network(ctx context.Context, doc *api.Document) []string {
 	}
 	var notes []string
 	for _, vip := range doc.Spec.VirtualIPs {
-		where := ""
-		for _, i := range interfaces {
-			for _, subnet := range i.Prefixes {
-				if !subnet.IsSingleIP() && subnet.Contains(vip.Addr()) {
-					where = fmt.Sprintf("%s is an address of %s, the subnet of interface %s", vip.Addr(), subnet.Masked(), i.Name)
-				}
-			}
-		}
-		if where == "" {
-			where = fmt.Sprintf("%s lies in a subnet of the load balancers; it is in none of this machine's", vip.Addr())
+		where := fmt.Sprintf("%s lies in a subnet of the load balancers; it is in none of this machine's", vip.Addr())
+		if name, subnet := host.Holder(interfaces, vip.Addr()); name != "" {
+			where = fmt.Sprintf("%s is an address of %s, the subnet of interface %s", vip.Addr(), subnet, name)
 		}
 		notes = append(notes, where)
 	}

@@ -3,13 +3,11 @@ package main
 import (
 	"context"
 	"fmt"
-	"net/netip"
-	"slices"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/sys/unix"
 
 	"rlb.dev/rlb-agent/api"
+	"rlb.dev/rlb-agent/reconcile/host"
 	"rlb.dev/rlb-agent/reconcile/host/debian"
 )
 
@@ -58,19 +56,6 @@ func hostFacts(ctx context.Context, h *debian.Host, doc *api.Document, iface str
 	if err != nil || h.Ready(ctx) != nil {
 		return api.HostFacts{}
 	}
-	facts := api.HostFacts{Interface: iface, Subnets: map[string][]netip.Prefix{}}
-	for _, i := range interfaces {
-		for _, prefix := range i.Prefixes {
-			// A virtual IP that is held just now says nothing of the network.
-			virtual := slices.ContainsFunc(doc.Spec.VirtualIPs, func(v api.VirtualIP) bool { return v.Addr() == prefix.Addr() })
-			if !virtual && !prefix.IsSingleIP() && !prefix.Addr().IsLoopback() && !prefix.Addr().IsLinkLocalUnicast() {
-				facts.Subnets[i.Name] = append(facts.Subnets[i.Name], prefix.Masked())
-			}
-		}
-	}
-	var memory unix.Sysinfo_t
-	if unix.Sysinfo(&memory) == nil {
-		facts.Memory = uint64(memory.Totalram) * uint64(memory.Unit)
-	}
-	return facts
+	memory, _ := h.Memory(ctx) // 0 is not known
+	return api.HostFacts{Interface: iface, Subnets: host.Subnets(interfaces, doc.Spec.VirtualIPs), Memory: memory}
 }

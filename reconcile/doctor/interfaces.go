@@ -3,12 +3,12 @@ package doctor
 import (
 	"context"
 	"fmt"
-	"net/netip"
 	"path"
 	"slices"
 	"strings"
 
 	"rlb.dev/rlb-agent/api"
+	"rlb.dev/rlb-agent/reconcile/host"
 )
 
 // interfaces checks the interfaces that hold virtual IPs: there, up, with a cable, with the subnet.
@@ -68,10 +68,8 @@ func (e *exam) refusedFix() string {
 // interfaceFix names the interface that has the subnet of the main virtual IP.
 func (e *exam) interfaceFix() string {
 	main := e.spec.VirtualIPs[0].Addr()
-	for _, i := range e.network {
-		if slices.ContainsFunc(i.Prefixes, func(p netip.Prefix) bool { return p.Contains(main) && !p.IsSingleIP() }) {
-			return fmt.Sprintf("vrrp.interface: %s in the spec, which has the subnet of %s", i.Name, main)
-		}
+	if name, _ := host.Holder(e.network, main); name != "" {
+		return fmt.Sprintf("vrrp.interface: %s in the spec, which has the subnet of %s", name, main)
 	}
 	return fmt.Sprintf("give an interface an address in the subnet of %s, or name one as vrrp.interface in the spec", main)
 }
@@ -86,23 +84,10 @@ func (e *exam) linkNames() string {
 	return strings.Join(names, ", ")
 }
 
-// hostFacts are what the spec's own warnings know of this host.
-func (e *exam) hostFacts() api.HostFacts {
-	facts := api.HostFacts{Interface: e.iface(), Subnets: map[string][]netip.Prefix{}}
-	for _, i := range e.network {
-		for _, p := range i.Prefixes {
-			virtual := slices.ContainsFunc(e.spec.VirtualIPs, func(v api.VirtualIP) bool { return v.Addr() == p.Addr() })
-			if !virtual && !p.IsSingleIP() && !p.Addr().IsLoopback() && !p.Addr().IsLinkLocalUnicast() {
-				facts.Subnets[i.Name] = append(facts.Subnets[i.Name], p.Masked())
-			}
-		}
-	}
-	return facts
-}
-
 // specWarnings are the spec's own warnings of a field that come from this host.
 func (e *exam) specWarnings(field string) (found []Finding) {
-	for _, w := range e.Doc.Warnings(e.hostFacts()) {
+	facts := api.HostFacts{Interface: e.iface(), Subnets: host.Subnets(e.network, e.spec.VirtualIPs)}
+	for _, w := range e.Doc.Warnings(facts) {
 		if strings.HasPrefix(w.Path, field) {
 			found = append(found, warningf(w.Path+" does not fit this host", e.interfaceFix(), "%s", w.Message))
 		}

@@ -29,13 +29,10 @@ func ports(ctx context.Context, e *exam) (found []Finding, note string, err erro
 	if err != nil {
 		return nil, "", err
 	}
-	own := []int{unit.MainPID}
-	workers, err := e.host.Workers(ctx, unit.MasterSocket())
-	if told := err == nil; told {
-		own = append(append(own, workers.Current...), workers.Old...)
-	}
+	workers, workersErr := e.host.Workers(ctx, unit.MasterSocket())
+	own := slices.Concat([]int{unit.MainPID}, workers.Current, workers.Old)
 	ours := func(s host.Socket, l listener) bool {
-		if l.program == "haproxy" && unit.Active() && err == nil {
+		if l.program == "haproxy" && unit.Active() && workersErr == nil {
 			return slices.Contains(own, s.PID)
 		}
 		return s.Program == l.program
@@ -43,7 +40,7 @@ func ports(ctx context.Context, e *exam) (found []Finding, note string, err erro
 	unseen := 0
 	for _, l := range e.listeners() {
 		for _, s := range sockets {
-			if !collide(l.addr, s.Addr) || ours(s, l) {
+			if !s.Overlaps(l.addr) || ours(s, l) {
 				continue
 			}
 			if s.PID == 0 && unit.Active() { // whose it is only root can see
@@ -82,13 +79,4 @@ func (e *exam) listeners() (all []listener) {
 		}
 	}
 	return all
-}
-
-// collide says whether two sockets cannot both listen. One on [::] takes IPv4 too unless it says otherwise.
-func collide(a, b netip.AddrPort) bool {
-	if a.Port() != b.Port() {
-		return false
-	}
-	x, y := a.Addr(), b.Addr()
-	return x == y || x.Is4() == y.Is4() && (x.IsUnspecified() || y.IsUnspecified()) || y == netip.IPv6Unspecified() && x.Is4()
 }

@@ -3,8 +3,10 @@ package host
 import (
 	"context"
 	"net/netip"
+	"slices"
 	"time"
 
+	"rlb.dev/rlb-agent/api"
 	"rlb.dev/rlb-agent/render"
 )
 
@@ -19,6 +21,46 @@ type Socket struct {
 	Addr    netip.AddrPort
 	PID     int    // a process that holds it; 0 where none can be seen
 	Program string // its name
+}
+
+// Overlaps says whether another socket cannot listen beside this one. A wildcard of IPv6 may serve IPv4 too.
+func (s Socket) Overlaps(other netip.AddrPort) bool {
+	a, b := s.Addr, other
+	if a.Port() != b.Port() {
+		return false
+	}
+	any4 := func(x netip.AddrPort) bool { return x.Addr() == netip.IPv4Unspecified() }
+	any6 := func(x netip.AddrPort) bool { return x.Addr() == netip.IPv6Unspecified() }
+	same := a.Addr().Is4() == b.Addr().Is4()
+	return a.Addr() == b.Addr() || same && (any4(a) || any4(b) || any6(a) || any6(b)) || any6(a) && !b.Addr().Is6()
+}
+
+// Holder says which of the interfaces has a subnet that holds an address, and which subnet: the narrowest.
+func Holder(interfaces []Interface, addr netip.Addr) (name string, subnet netip.Prefix) {
+	narrowest := -1
+	for _, i := range interfaces {
+		for _, p := range i.Prefixes {
+			if !p.IsSingleIP() && p.Contains(addr) && p.Bits() > narrowest {
+				name, subnet, narrowest = i.Name, p.Masked(), p.Bits()
+			}
+		}
+	}
+	return name, subnet
+}
+
+// Subnets are the subnets of each interface that other machines can be in. A virtual IP that is held just now says nothing
+// of the network.
+func Subnets(interfaces []Interface, virtual []api.VirtualIP) map[string][]netip.Prefix {
+	all := map[string][]netip.Prefix{}
+	for _, i := range interfaces {
+		for _, p := range i.Prefixes {
+			held := slices.ContainsFunc(virtual, func(v api.VirtualIP) bool { return v.Addr() == p.Addr() })
+			if !held && !p.IsSingleIP() && !p.Addr().IsLoopback() && !p.Addr().IsLinkLocalUnicast() {
+				all[i.Name] = append(all[i.Name], p.Masked())
+			}
+		}
+	}
+	return all
 }
 
 // OwnAddresses are all that this host's interfaces hold now.

@@ -120,13 +120,8 @@ func (s *search) interfaceName() error {
 		s.facts.Interface = s.spec.VRRP.Interface
 	}
 	main := s.spec.VirtualIPs[0].Addr()
-	narrowest := -1
-	for _, i := range s.interfaces {
-		for _, prefix := range i.Prefixes {
-			if prefix.Bits() < prefix.Addr().BitLen() && prefix.Contains(main) && prefix.Bits() > narrowest && (narrowest >= 0 || s.facts.Interface == "") {
-				s.facts.Interface, narrowest = i.Name, prefix.Bits()
-			}
-		}
+	if s.facts.Interface == "" {
+		s.facts.Interface, _ = host.Holder(s.interfaces, main)
 	}
 	switch {
 	case s.facts.Interface != "":

@@ -1,4 +1,4 @@
-package reconcile
+package host
 
 import (
 	"net/netip"
@@ -26,7 +26,7 @@ func TestOverlap(t *testing.T) {
 		{"[::]:80", "0.0.0.0:80", true}, // another program's may be of both
 		{"[::]:80", "127.0.0.1:80", true},
 	} {
-		if got := overlap(netip.MustParseAddrPort(test.have), netip.MustParseAddrPort(test.want)); got != test.overlap {
+		if got := (Socket{Addr: netip.MustParseAddrPort(test.have)}).Overlaps(netip.MustParseAddrPort(test.want)); got != test.overlap {
 			t.Errorf("have %s, want %s: %t", test.have, test.want, got)
 		}
 	}

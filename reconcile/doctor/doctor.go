@@ -34,6 +34,9 @@ const (
 	Warning Severity = "warning" // it works, and will not for ever
 )
 
+// severities are in the order of a report.
+var severities = []Severity{Error, Warning}
+
 // Finding is one thing that goes wrong, or would.
 type Finding struct {
 	Check    string   `json:"check"`
@@ -117,6 +120,13 @@ type exam struct {
 	network []host.Interface
 	links   []host.Link
 
+	chains      []host.FilterChain
+	chainsErr   error
+	chainsNotes []string // what of them could not be read
+
+	last    status.Status // of the last run
+	lastErr error
+
 	routers    []host.Router
 	routersErr error
 	answers    []serverAnswer
@@ -148,7 +158,7 @@ func Examine(ctx context.Context, h Host, o Options) Report {
 		report.Checks = append(report.Checks, result)
 	}
 	slices.SortStableFunc(report.Findings, func(a, b Finding) int {
-		return map[Severity]int{Error: 0, Warning: 1}[a.Severity] - map[Severity]int{Error: 0, Warning: 1}[b.Severity]
+		return slices.Index(severities, a.Severity) - slices.Index(severities, b.Severity)
 	})
 	return report
 }
@@ -158,6 +168,8 @@ func (e *exam) prepare(ctx context.Context) {
 	e.memory, _ = state.ReadMemory(ctx, e.host) // without it, it is a host before its first run
 	e.network, _ = e.host.Interfaces(ctx)
 	e.links, _ = e.host.Links(ctx)
+	e.chains, e.chainsNotes, e.chainsErr = e.host.FilterChains(ctx)
+	e.last, e.lastErr = status.Last(ctx, e.host)
 	e.look, e.lookErr = plan.FactFinder{Observer: e.host}.Look(ctx, e.spec)
 	if errors.As(e.lookErr, &e.refused) {
 		e.look, e.lookErr = plan.FactFinder{Observer: e.host, Assume: true}.Look(ctx, e.spec)

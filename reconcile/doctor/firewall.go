@@ -1,6 +1,7 @@
 package doctor
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -27,34 +28,35 @@ type packet struct {
 }
 
 // firewall checks that no rule of this host drops what the spec lets in.
-func firewall(ctx context.Context, e *exam) (found []Finding, note string, err error) {
-	if e.lookErr != nil {
-		return nil, "", e.lookErr
-	}
-	chains, notes, err := e.host.FilterChains(ctx)
-	if err != nil {
+func firewall(_ context.Context, e *exam) (found []Finding, note string, err error) {
+	if err := cmp.Or(e.lookErr, e.chainsErr); err != nil {
 		return nil, "", err
 	}
 	for _, p := range e.wantedPackets() {
-		for _, base := range chains {
-			if !base.Input || !ofFamily(base, p.family) || e.opensItself(base, chains) {
+		for _, base := range e.chains {
+			if !base.Input || !ofFamily(base, p.family) || e.opensItself(base) {
 				continue
 			}
-			if outcome, rule := (filter{chains, p}).walk(base, 0); outcome == dropped {
-				found = append(found, errorf(fmt.Sprintf("the firewall drops %s", p.what), accept(base, chains, p), "%s %s: %s", base.Tool, chainName(base), rule))
+			if outcome, rule := (filter{e.chains, p}).walk(base, 0); outcome == dropped {
+				found = append(found, errorf(fmt.Sprintf("the firewall drops %s", p.what), accept(base, e.chains, p), "%s %s: %s", base.Tool, chainName(base), rule))
 			}
 		}
 	}
-	if len(notes) > 0 {
-		err = errors.New(strings.Join(notes, "; "))
+	return found, "", e.unreadChains()
+}
+
+// unreadChains is the error of what could not be read of the packet filter, or nil.
+func (e *exam) unreadChains() error {
+	if len(e.chainsNotes) == 0 {
+		return nil
 	}
-	return found, "", err
+	return errors.New(strings.Join(e.chainsNotes, "; "))
 }
 
 // opensItself says that the first run will put the agent's own chain before everything in this one.
-func (e *exam) opensItself(base host.FilterChain, chains []host.FilterChain) bool {
+func (e *exam) opensItself(base host.FilterChain) bool {
 	return *e.spec.Firewall.Manage && !e.applied() && base.Tool == "iptables" && base.Name == "INPUT" &&
-		!slices.ContainsFunc(chains, func(c host.FilterChain) bool {
+		!slices.ContainsFunc(e.chains, func(c host.FilterChain) bool {
 			return c.Name == render.Chain && c.Family == base.Family && c.Tool == base.Tool
 		})
 }
@@ -263,13 +265,12 @@ func (p packet) source(value string) truth {
 }
 
 // mixedTables checks that iptables has rules in one of its two kinds of tables only.
-func mixedTables(ctx context.Context, e *exam) (found []Finding, note string, err error) {
-	chains, notes, err := e.host.FilterChains(ctx)
-	if err != nil {
-		return nil, "", err
+func mixedTables(_ context.Context, e *exam) (found []Finding, note string, err error) {
+	if e.chainsErr != nil {
+		return nil, "", e.chainsErr
 	}
 	rules := 0
-	for _, c := range chains {
+	for _, c := range e.chains {
 		if c.Tool == "iptables-legacy" {
 			rules += len(c.Rules)
 		}
@@ -278,8 +279,5 @@ func mixedTables(ctx context.Context, e *exam) (found []Finding, note string, er
 		return []Finding{warningf("iptables-legacy and nftables are mixed", "iptables-legacy-save shows them: bring them over with iptables-restore-translate or by hand, then iptables-legacy -F and ip6tables-legacy -F",
 			"iptables works on nftables here, and iptables-legacy has %d rules besides: both filter each packet, and iptables does not show the older ones", rules)}, "", nil
 	}
-	if len(notes) > 0 {
-		err = errors.New(strings.Join(notes, "; "))
-	}
-	return nil, "", err
+	return nil, "", e.unreadChains()
 }

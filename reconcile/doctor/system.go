@@ -93,7 +93,7 @@ func packages(ctx context.Context, e *exam) (found []Finding, note string, err e
 		found = append(found, warningf("unattended-upgrades restarts the programs", fix,
 			"unattended-upgrades is on (%s), and %s not held: an upgrade may restart the active host at any time", periodic, verb(free)))
 	}
-	if held := e.lastStatus(ctx).Updates; held != nil {
+	if held := e.last.Updates; held != nil {
 		for _, u := range held.HeldBack {
 			if u.Security {
 				found = append(found, warningf("a security update of "+u.Package+" is held back", fmt.Sprintf("on the standby first: apt-get install --allow-change-held-packages %s=%s", u.Package, u.Candidate),
@@ -136,14 +136,6 @@ func (e *exam) unattended(ctx context.Context) (string, error) {
 	return on, err
 }
 
-func (e *exam) lastStatus(ctx context.Context) status.Status {
-	s, err := status.Last(ctx, e.host)
-	if err != nil {
-		return status.Status{}
-	}
-	return s
-}
-
 // agent checks that the agent runs here, and how its last run went.
 func agent(ctx context.Context, e *exam) (found []Finding, note string, err error) {
 	if !e.applied() {
@@ -156,11 +148,10 @@ func agent(ctx context.Context, e *exam) (found []Finding, note string, err erro
 	if !unit.Active() {
 		found = append(found, errorf("the agent does not run", "systemctl enable --now "+host.AgentUnit, "%s is %s: drift is not repaired, and failover is slow", host.AgentUnit, unit.ActiveState))
 	}
-	last, err := status.Last(ctx, e.host)
-	if err != nil {
-		return found, "", err
+	if e.lastErr != nil {
+		return found, "", e.lastErr
 	}
-	run := last.LastReconcile
+	run := e.last.LastReconcile
 	if run == nil {
 		return found, "no reconcile since the boot", nil
 	}

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io/fs"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -223,8 +222,7 @@ func specFile(ctx context.Context, e *exam) ([]Finding, string, error) {
 	case errors.Is(err, host.ErrUnavailable):
 		return nil, "", err
 	}
-	who, _, _ := strings.Cut(err.Error(), " (chmod") // what to do about it is not to open up other directories
-	return []Finding{errorf("the spec file is not root's alone", specFix, "%s: %s; the agent refuses it", e.Doc.File, who)}, "", nil
+	return []Finding{errorf("the spec file is not root's alone", specFix, "%s: %v; the agent refuses it", e.Doc.File, err)}, "", nil
 }
 
 const specFix = "keep the spec at /etc/rlb/spec.yaml, and write it as root only: chown -R root:root /etc/rlb && chmod 0755 /etc/rlb && chmod 0644 /etc/rlb/spec.yaml"

@@ -104,7 +104,7 @@ func merges(last *Event, e Event) bool {
 type cause struct {
 	time time.Time
 	text string
-	rank int // a higher one tells more
+	rank rank // a higher one tells more
 
 	role   string // the agent's own view of why it has this role
 	health bool   // of this host's HAProxy, which can only keep it from being MASTER
@@ -131,24 +131,36 @@ func nearest(causes []cause, e Event) string {
 	return best.text
 }
 
-// ranks of causes: what a person did tells more than what followed from it.
-var ranks = struct{ status, advertisement, program, ownFault, person int }{1, 2, 3, 4, 5}
+// rank says how much a cause tells: what a person did tells more than what followed from it.
+type rank int
+
+const (
+	_ rank = iota
+	byStatus
+	byAdvertisement
+	byProgram
+	byFault
+	byPerson
+)
+
+// moves are the commands that can move the virtual IPs.
+var moves = []string{" drain", " undrain", " try", " rollback", " teardown", " --once"}
 
 // causeOf is what an entry means for the role of this host.
 func causeOf(e host.JournalEntry, event Event) cause {
 	c := cause{time: e.Time, text: event.Message}
 	switch {
-	case event.Kind == Command && slices.ContainsFunc([]string{" drain", " undrain", " try", " rollback", " teardown", " --once"}, func(verb string) bool { return strings.Contains(event.Message, verb) }):
-		c.rank = ranks.person
+	case event.Kind == Command && slices.ContainsFunc(moves, func(verb string) bool { return strings.Contains(e.Fields["command"], verb) }):
+		c.rank = byPerson
 	case event.Kind == Health && strings.Contains(event.Message, "FAULT"):
-		c.rank, c.health = ranks.ownFault, true
+		c.rank, c.health = byFault, true
 		c.text = strings.TrimPrefix(event.Message, "entering FAULT: ")
 	case event.Kind == Program && e.Unit != host.AgentUnit:
-		c.rank, c.health = ranks.program, e.Unit == host.HAProxyUnit
+		c.rank, c.health = byProgram, e.Unit == host.HAProxyUnit
 	case e.Unit == host.AgentUnit && e.Fields["role"] != "":
-		c.text, c.role, c.rank = e.Fields["why"], e.Fields["role"], ranks.status
+		c.text, c.role, c.rank = e.Fields["why"], e.Fields["role"], byStatus
 	case e.Unit == host.KeepalivedUnit && !e.Manager:
-		c.text, c.rank = advertisement(e.Message), ranks.advertisement
+		c.text, c.rank = advertisement(e.Message), byAdvertisement
 	default:
 		return cause{}
 	}

@@ -19,9 +19,9 @@ type Laptop struct {
 	Dir string
 }
 
-// laptopSSH is ssh with a configuration of its own. What stands in the file "cut" ends the calls that have it in their
-// arguments before they begin, and kills the agent that makes them, as a machine that is closed does. What stands in the
-// file "broken" kills ssh after a second of such a call.
+// laptopSSH is ssh with a configuration of its own. The file "cut" holds a word: a call with that word in its
+// arguments ends before it begins, and the agent that makes it is killed, as on a machine that is closed. The file
+// "broken" holds a word too: ssh is killed one second after such a call begins.
 const laptopSSH = `#!/bin/sh
 if [ -s %[1]s/cut ]; then
 	case "$*" in

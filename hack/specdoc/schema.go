@@ -213,7 +213,7 @@ func (t goTypes) oneOrList(name string, rules []string) (*schema, error) {
 	return &schema{AnyOf: []*schema{&one, list}}, err
 }
 
-// list is a list; what stands behind "dive" in the rules holds for its entries.
+// list is a list. The rules after "dive" hold for its entries.
 func (t goTypes) list(entry ast.Expr, rules []string) (*schema, error) {
 	var ofEntries []string
 	if at := slices.Index(rules, "dive"); at >= 0 {
@@ -223,17 +223,15 @@ func (t goTypes) list(entry ast.Expr, rules []string) (*schema, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &schema{Type: "array", Items: items}
-	for _, rule := range rules {
-		if err := t.apply(s, rule); err != nil {
-			return nil, err
-		}
-	}
-	return s, nil
+	return t.under(&schema{Type: "array", Items: items}, rules)
 }
 
 func (t goTypes) scalar(kind string, rules []string) (*schema, error) {
-	s := &schema{Type: kind}
+	return t.under(&schema{Type: kind}, rules)
+}
+
+// under is a schema with its rules.
+func (t goTypes) under(s *schema, rules []string) (*schema, error) {
 	for _, rule := range rules {
 		if err := t.apply(s, rule); err != nil {
 			return nil, err

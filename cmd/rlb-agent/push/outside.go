@@ -93,9 +93,8 @@ func (p *Push) answer(ctx context.Context, targets []string) error {
 
 // answering are those that answer, asked at the same time.
 func (p *Push) answering(ctx context.Context, targets []string) []string {
-	hosts := make([]remote.Host, len(targets))
 	good := make([]bool, len(targets))
-	remote.Each(hosts, func(i int, _ remote.Host) { good[i] = p.Sees.Answers(ctx, targets[i]) })
+	remote.Each(targets, func(i int, target string) { good[i] = p.Sees.Answers(ctx, target) })
 	var found []string
 	for i, target := range targets {
 		if good[i] {

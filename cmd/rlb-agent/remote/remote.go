@@ -83,11 +83,11 @@ func Hosts(destinations []string) ([]Host, error) {
 	return hosts, nil
 }
 
-// Each does something with all hosts at once, and returns when all of it is done. Index i is the host's.
-func Each(hosts []Host, do func(i int, h Host)) {
+// Each does something with all of a list at once, and returns when all of it is done. Index i is the entry's.
+func Each[T any](list []T, do func(i int, entry T)) {
 	var all sync.WaitGroup
-	for i, h := range hosts {
-		all.Go(func() { do(i, h) })
+	for i, entry := range list {
+		all.Go(func() { do(i, entry) })
 	}
 	all.Wait()
 }

@@ -83,11 +83,9 @@ func (m machine) run(ctx context.Context, c command) (output, error) {
 	ctx, cancel := c.limited(ctx)
 	defer cancel()
 	var stdout, stderr bytes.Buffer
-	cmd := exec.CommandContext(ctx, path, c.args...)
-	cmd.Dir, cmd.Env = "/", environment
+	cmd := prepare(ctx, path, c.args...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = strings.NewReader(c.stdin), &stdout, &stderr
 	cmd.WaitDelay = time.Second // a process that has left the group may hold our pipes
-	inGroup(cmd)
 
 	began := time.Now()
 	err = cmd.Run()
@@ -119,14 +117,14 @@ func (c command) limited(ctx context.Context) (context.Context, context.CancelFu
 	return context.WithTimeoutCause(ctx, limit, fmt.Errorf("%q did not end within %v and was killed: %w", c, limit, context.DeadlineExceeded))
 }
 
-// inGroup makes a process the first of a group of its own, which is killed as a whole: what it started must not outlive
-// it. A group of its own also gets no signal from our terminal.
-func inGroup(cmd *exec.Cmd) {
-	if cmd.SysProcAttr == nil {
-		cmd.SysProcAttr = new(syscall.SysProcAttr)
-	}
-	cmd.SysProcAttr.Setpgid = true
+// prepare makes a program ready to run with nothing of ours but its arguments. It is the first of a process group of its
+// own, which is killed as a whole: what it started must not outlive it, and no signal of our terminal reaches it.
+func prepare(ctx context.Context, path string, args ...string) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, path, args...)
+	cmd.Dir, cmd.Env = "/", environment
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return killGroup(cmd.Process.Pid) }
+	return cmd
 }
 
 func killGroup(pid int) error { return syscall.Kill(-pid, syscall.SIGKILL) }

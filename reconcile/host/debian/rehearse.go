@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"runtime"
 	"syscall"
@@ -42,11 +41,9 @@ func (h *Host) Rehearse(ctx context.Context, file render.File, seen func([]host.
 	var said bytes.Buffer
 	ctx, cancel := context.WithTimeoutCause(ctx, rehearsalLimit, fmt.Errorf("it did not end within %v", rehearsalLimit))
 	defer cancel()
-	cmd := exec.CommandContext(ctx, path, "-db", "-f", config)
-	cmd.Dir, cmd.Env = "/", environment
+	cmd := prepare(ctx, path, "-db", "-f", config)
 	cmd.Stderr = &said
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	inGroup(cmd)
+	cmd.SysProcAttr.Pdeathsig = syscall.SIGKILL
 	if err := cmd.Start(); err != nil {
 		return wrap(do, err)
 	}

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"os/exec"
 	"strconv"
 	"strings"
 	"time"
@@ -40,7 +39,7 @@ func storyArgs(since time.Time) []string {
 // Story is what the journal holds of the agent, HAProxy and keepalived since a moment, the oldest first.
 func (h *Host) Story(ctx context.Context, since time.Time) ([]host.JournalEntry, error) {
 	args := append([]string{"-n", strconv.Itoa(storyEntries)}, storyArgs(since)...)
-	out, err := h.do(ctx, "cannot read the journal", command{program: "journalctl", args: args, limit: storyLimit})
+	out, err := h.do(ctx, "read the journal", command{program: "journalctl", args: args, limit: storyLimit})
 	if err != nil {
 		return nil, err
 	}
@@ -55,15 +54,13 @@ func (h *Host) FollowStory(ctx context.Context, since time.Time, each func(host.
 	if err != nil {
 		return err
 	}
-	cmd := exec.CommandContext(ctx, path, append([]string{"--follow", "-n", "all"}, storyArgs(since)...)...)
-	cmd.Dir, cmd.Env = "/", environment
-	inGroup(cmd)
+	cmd := prepare(ctx, path, append([]string{"--follow", "-n", "all"}, storyArgs(since)...)...)
 	pipe, err := cmd.StdoutPipe()
 	if err == nil {
 		err = cmd.Start()
 	}
 	if err != nil {
-		return fmt.Errorf("cannot follow the journal: %w", err)
+		return wrap("follow the journal", err)
 	}
 	readErr := readStory(pipe, each)
 	if err := cmd.Wait(); ctx.Err() == nil {

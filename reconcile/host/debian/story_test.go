@@ -42,3 +42,10 @@ func FuzzParseEntry(f *testing.F) {
 		}
 	})
 }
+
+func TestStoryThatCannotBeRead(t *testing.T) {
+	h, f := newFake(t)
+	f.answers = []answer{{words: "journalctl", out: output{code: 1, stderr: "No journal files were opened due to insufficient permissions."}}}
+	_, err := h.Story(t.Context(), time.Unix(5, 0))
+	wantError(t, err, "cannot read the journal: journalctl: No journal files were opened due to insufficient permissions.")
+}

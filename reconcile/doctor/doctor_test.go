@@ -237,7 +237,7 @@ func TestWithoutRoot(t *testing.T) {
 	}
 }
 
-// Without nodes, whoever is in the same virtual router is the peer.
+// Without nodes, a host in the same virtual router is the peer.
 func TestWithoutNodes(t *testing.T) {
 	m := healthy(t)
 	m.spec = strings.Replace(spec, "nodes:\n- {name: lb1, addresses: [198.51.100.11]}\n- {name: lb2, addresses: [198.51.100.12]}\n", "", 1)

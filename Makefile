@@ -45,6 +45,11 @@ footprint: tools build ## what the daemon costs where nothing happens, and after
 	go build -o bin/footprint ./hack/bench/footprint
 	$(AS_ROOT) bin/footprint -agent $(BIN) -edits $(or $(EDITS),1000)
 
+.PHONY: bench-edit
+bench-edit: tools build ## how long an edit takes to be live, 20 of each kind; some minutes, best on an idle machine
+	go build -o bin/edit ./hack/bench/edit
+	$(AS_ROOT) bin/edit -agent $(BIN)
+
 .PHONY: test
 test: tools build ## everything, on the lab of real hosts too; nothing is skipped but a release in the making that cannot be had
 	CGO_ENABLED=0 go build -tags faults -o bin/rlb-agent-faults ./cmd/rlb-agent
@@ -82,4 +87,4 @@ tools: ## the Debian packages that the lab needs
 
 .PHONY: help
 help: ## this list
-	@grep -hE '^[a-z]+:.*##' Makefile | sed 's/:.*##/\t/'
+	@grep -hE '^[a-z-]+:.*##' Makefile | sed 's/:.*##/\t/'

@@ -16,15 +16,15 @@ import (
 
 // baseline is what served before a change. What served must serve after it.
 type baseline struct {
-	workers []int            // of HAProxy; none where it is not running or does not tell
-	listen  []netip.AddrPort // where they listened
-	up      map[string]bool  // backends that had a server up
-	well    map[string]bool  // instances of keepalived that were not in FAULT
+	workers []int               // of HAProxy; none where it is not running or does not tell
+	listen  []netip.AddrPort    // where they listened
+	up      map[string][]string // the servers that were up, of each backend that had one
+	well    map[string]bool     // instances of keepalived that were not in FAULT
 }
 
 // takeBaseline looks at what runs. What cannot be asked is not in it, and not missed later.
 func takeBaseline(ctx context.Context, o host.Observer) baseline {
-	b := baseline{up: map[string]bool{}, well: map[string]bool{}}
+	b := baseline{up: map[string][]string{}, well: map[string]bool{}}
 	if unit, err := o.Unit(ctx, host.HAProxyUnit); err == nil && unit.Active() {
 		if workers, err := o.Workers(ctx, unit.MasterSocket()); err == nil {
 			b.workers = workers.Current
@@ -33,7 +33,7 @@ func takeBaseline(ctx context.Context, o host.Observer) baseline {
 		states, _ := o.Servers(ctx)
 		for _, s := range states {
 			if s.Checked && s.Up() && !s.Drained() {
-				b.up[s.Backend] = true
+				b.up[s.Backend] = append(b.up[s.Backend], s.Name)
 			}
 		}
 	}
@@ -59,7 +59,7 @@ const longestFirstCheck = 30 * time.Second
 func firstCheck(d plan.Desired, before baseline) time.Duration {
 	var longest time.Duration
 	for _, b := range d.Backends {
-		if before.up[b.Name] {
+		if len(before.up[b.Name]) > 0 {
 			longest = max(longest, b.FirstCheck)
 		}
 	}
@@ -80,10 +80,10 @@ func (b baseline) serversLeft(ctx context.Context, o host.Observer, d plan.Desir
 }
 
 // rehearse lets a HAProxy beside the real one check the servers with the new configuration, so that a check which takes
-// every control plane out is found before a client meets it. What cannot be rehearsed is seen after the reload.
-func rehearse(ctx context.Context, h host.Host, d plan.Desired, file render.File) error {
-	before := takeBaseline(ctx, h)
-	if len(before.up) == 0 {
+// every control plane out is found before a client meets it. running is the configuration that HAProxy has, or nil where
+// that is not known. What cannot be rehearsed is seen after the reload.
+func rehearse(ctx context.Context, h host.Host, d plan.Desired, before baseline, running []byte, file render.File) error {
+	if before.keepsAServer(d, render.ParseChecks(running), render.ParseChecks(file.Data)) {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, time.Second+firstCheck(d, before))
@@ -99,9 +99,21 @@ func rehearse(ctx context.Context, h host.Host, d plan.Desired, file render.File
 	return nil
 }
 
+// keepsAServer says whether each backend that had a server up has one that was up and is checked as before: then there is
+// nothing to rehearse.
+func (b baseline) keepsAServer(d plan.Desired, running, wanted render.Checks) bool {
+	for _, want := range d.Backends {
+		up := b.up[want.Name]
+		if len(up) > 0 && !slices.ContainsFunc(up, func(server string) bool { return running.Same(wanted, want.Name, server) }) {
+			return false
+		}
+	}
+	return true
+}
+
 func (b baseline) serversIn(states []host.ServerState, d plan.Desired) error {
 	for _, want := range d.Backends {
-		if !b.up[want.Name] {
+		if len(b.up[want.Name]) == 0 {
 			continue
 		}
 		up, waiting := false, false

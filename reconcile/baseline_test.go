@@ -119,6 +119,31 @@ func TestRehearsal(t *testing.T) {
 	}
 }
 
+// An edit is rehearsed only where no server that is up keeps its check.
+func TestOnlyChangedChecksAreRehearsed(t *testing.T) {
+	const two = spec + "  - address: 198.51.100.22\n"
+	for name, test := range map[string]struct {
+		edit      string
+		rehearsed bool
+	}{
+		"another check":            {two + "  healthCheck: {type: http, path: /healthz}\n", true},
+		"another address of all":   {strings.NewReplacer(".21", ".31", ".22", ".32").Replace(two), true},
+		"another address of one":   {strings.Replace(two, ".22", ".32", 1), false},
+		"one server less":          {spec, false},
+		"one server more":          {two + "  - address: 198.51.100.23\n", false},
+		"something without checks": {two + "proxy: {maxConnections: 99}\n", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := installed(t, parse(t, two))
+			h.Rehearsed = 0
+			must(t, h, parse(t, test.edit))
+			if rehearsed := h.Rehearsed > 0; rehearsed != test.rehearsed {
+				t.Errorf("rehearsed: %t, want %t", rehearsed, test.rehearsed)
+			}
+		})
+	}
+}
+
 // A port that another program holds is named, before anything changes.
 func TestPortThatIsTaken(t *testing.T) {
 	const want = "spec.yaml:6:9: services[0].port: 0.0.0.0:9000 is taken by kube-apiserver (process 1), which listens on 0.0.0.0:9000; " +

@@ -50,7 +50,7 @@ var foreign = map[string][]string{
 	"reconcile/host/rootpath": {"golang.org/x/sys/"},
 	"reconcile/host/link":     {"github.com/jsimonetti/rtnetlink/v2", "github.com/mdlayher/netlink", "golang.org/x/net/bpf", "golang.org/x/sys/"},
 	"cmd/rlb-agent/firstspec": {"sigs.k8s.io/yaml"},
-	"cmd/rlb-agent/filewatch": {"github.com/fsnotify/fsnotify"},
+	"cmd/rlb-agent/filewatch": {"github.com/fsnotify/fsnotify", "golang.org/x/sys/"},
 	"cmd/rlb-agent/export":    {"github.com/google/renameio/", "golang.org/x/sys/"},
 	"cmd/rlb-agent/daemon":    {"github.com/coreos/go-systemd/", "golang.org/x/sys/"},
 	"cmd/rlb-agent": {"github.com/aymanbagabas/go-udiff", "github.com/coreos/go-systemd/", "github.com/spf13/cobra", "github.com/spf13/pflag",

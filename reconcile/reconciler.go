@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"rlb.dev/rlb-agent/api"
@@ -174,30 +175,46 @@ func (r *run) freshLook(ctx context.Context) (plan.Look, error) {
 	return plan.FactFinder{Observer: r.Host}.Look(ctx, &r.doc.Spec)
 }
 
-// check asks the real programs before anything that they read changes.
+// check asks the real programs before anything that they read changes. Meanwhile it looks at what serves now.
 func (r *run) check(ctx context.Context) error {
 	if !r.seen.ChangesPrograms() {
 		return nil
 	}
-	if err := takenPorts(ctx, r.Host, r.desired); err != nil {
-		if field := (*plan.FieldError)(nil); errors.As(err, &field) {
-			return plan.Placed(err, r.doc)
-		}
-		return &Failure{Err: err}
-	}
-	_, err := r.Host.Check(ctx, r.seen.Checkable())
-	if refusal := (*host.Refusal)(nil); err != nil && !errors.As(err, &refusal) {
-		return &Failure{Err: err}
-	}
-	if err != nil {
+	var base sync.WaitGroup
+	base.Go(func() { r.base = takeBaseline(ctx, r.Host) })
+	_, checked := r.Host.Check(ctx, r.seen.ToCheck())
+	base.Wait()
+	if err := r.portsAreFree(ctx); err != nil {
 		return err
 	}
-	for _, f := range r.seen.Checkable() {
-		if f.Kind == render.HAProxyConfig {
-			if err := rehearse(ctx, r.Host, r.desired, f); err != nil { // tried, and did not work
-				return &Failure{Err: plan.Placed(err, r.doc), Undone: true}
-			}
+	if refusal := (*host.Refusal)(nil); checked != nil && !errors.As(checked, &refusal) {
+		return &Failure{Err: checked}
+	}
+	if checked != nil {
+		return checked
+	}
+	for _, f := range r.seen.ToCheck() {
+		if f.Kind != render.HAProxyConfig {
+			continue
 		}
+		if err := rehearse(ctx, r.Host, r.desired, r.base, r.seen.Running(host.HAProxyUnit, f.Path), f); err != nil { // tried, and did not work
+			return &Failure{Err: plan.Placed(err, r.doc), Undone: true}
+		}
+	}
+	return nil
+}
+
+// portsAreFree refuses a port that another program has. What HAProxy listens on already is not looked for.
+func (r *run) portsAreFree(ctx context.Context) error {
+	if !slices.ContainsFunc(r.desired.Listen, func(want plan.ListenWant) bool { return !slices.Contains(r.base.listen, want.Addr) }) {
+		return nil
+	}
+	err := takenPorts(ctx, r.Host, r.desired)
+	if field := (*plan.FieldError)(nil); errors.As(err, &field) {
+		return plan.Placed(err, r.doc)
+	}
+	if err != nil {
+		return &Failure{Err: err}
 	}
 	return nil
 }
@@ -222,7 +239,7 @@ func (r *run) install(ctx context.Context) error {
 
 // configure does the rest, verifies it, and goes on until there is nothing left to do.
 func (r *run) configure(ctx context.Context) error {
-	for range maxRounds {
+	for round := range maxRounds {
 		if r.plan.Empty() {
 			return nil
 		}
@@ -230,7 +247,7 @@ func (r *run) configure(ctx context.Context) error {
 			return err
 		}
 		steps := r.plan.Configure
-		if plan.Serving(steps) {
+		if plan.Serving(steps) && (round > 0 || r.base.up == nil) { // else the check has just looked
 			r.base = takeBaseline(ctx, r.Host)
 		}
 		done := len(r.done)

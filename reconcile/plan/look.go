@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"rlb.dev/rlb-agent/api"
+	"rlb.dev/rlb-agent/reconcile/host"
 )
 
 // Look is what planning found: it is all that a dry run, a diff or a status needs, and it changes nothing.
@@ -41,10 +42,30 @@ func (l Look) ChangesRouter() bool { return l.writes(l.Desired.Facts.KeepalivedC
 
 // ChangesPrograms says whether the plan brings a configuration and a program together that were not before: it changes
 // what HAProxy or keepalived read, or one of them is another program than before.
-func (l Look) ChangesPrograms() bool {
-	return l.ChangesRouter() || l.writes(l.Desired.Facts.HAProxyConfig) || slices.ContainsFunc(l.Plan.Configure, func(s Step) bool {
-		return s.Verb == verbCheck || (s.Verb == verbReload || s.Verb == verbRestart) && l.Observed.Units[s.Object].Replaced
+func (l Look) ChangesPrograms() bool { return l.changesHAProxy() || l.changesKeepalived() }
+
+func (l Look) changesHAProxy() bool {
+	return l.changes("haproxy", host.HAProxyUnit, l.Desired.Facts.HAProxyConfig)
+}
+
+func (l Look) changesKeepalived() bool {
+	return l.changes("keepalived", host.KeepalivedUnit, l.Desired.Facts.KeepalivedConfig)
+}
+
+func (l Look) changes(program, unit, config string) bool {
+	return l.writes(config) || slices.ContainsFunc(l.Plan.Configure, func(s Step) bool {
+		return s.Verb == verbCheck && s.Object == program ||
+			(s.Verb == verbReload || s.Verb == verbRestart) && s.Object == unit && l.Observed.Units[unit].Replaced
 	})
+}
+
+// Running is the configuration that a running unit has loaded, which lies at that path; nil where that is not known.
+func (l Look) Running(unit, config string) []byte {
+	file := l.Observed.Files[config]
+	if loaded := l.Observed.Loaded[unit]; loaded == "" || loaded != host.Digest(file.Data) {
+		return nil
+	}
+	return file.Data
 }
 
 func (l Look) writes(path string) bool {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 
 	"rlb.dev/rlb-agent/api"
 	"rlb.dev/rlb-agent/reconcile/host"
@@ -51,15 +52,16 @@ func Observe(ctx context.Context, o host.Observer, d Desired) (Observed, error) 
 		}
 		return err
 	}
+	rules := askFirewall(ctx, o)
 	err := errors.Join(
 		look("what earlier runs remember", func() (err error) { seen.Memory, err = state.ReadMemory(ctx, o); return err }),
 		look("whether it is drained", func() (err error) { seen.Drained, err = state.Drained(ctx, o); return err }),
 		look("a former virtual router", func() error { return seen.LookForFormer(ctx, o) }),
 		look("addresses", func() error { return seen.holds(ctx, o, d) }),
 		look("packages", func() error { return seen.packages(ctx, o, d) }),
-		look("firewall", func() error { return seen.firewall(ctx, o, d) }),
 		look("files", func() error { return seen.files(ctx, o, d) }),
 		look("units", func() error { return seen.units(ctx, o, d) }),
+		look("firewall", func() error { return seen.firewall(rules(), d) }),
 	)
 	return seen, err
 }
@@ -94,13 +96,37 @@ func (seen *Observed) packages(ctx context.Context, o host.Observer, d Desired) 
 	return err
 }
 
-func (seen *Observed) firewall(ctx context.Context, o host.Observer, d Desired) error {
+// A firewallAnswer is what is known of the firewall of one family.
+type firewallAnswer struct {
+	state host.Firewall
+	err   error
+}
+
+// askFirewall asks for the firewall of both families, each by a program that takes some milliseconds, while others look
+// at other things. answers waits for them.
+func askFirewall(ctx context.Context, o host.Observer) (answers func() map[api.Family]firewallAnswer) {
+	all := make([]firewallAnswer, len(api.Families))
+	var asked sync.WaitGroup
+	for i, family := range api.Families {
+		asked.Go(func() { all[i].state, all[i].err = o.Firewall(ctx, family) })
+	}
+	return func() map[api.Family]firewallAnswer {
+		asked.Wait()
+		of := map[api.Family]firewallAnswer{}
+		for i, family := range api.Families {
+			of[family] = all[i]
+		}
+		return of
+	}
+}
+
+func (seen *Observed) firewall(answers map[api.Family]firewallAnswer, d Desired) error {
 	toCome := slices.ContainsFunc(d.Packages, func(w PackageWant) bool {
 		have, known := seen.Packages[w.Name]
 		return w.Name == "iptables" && known && have.Version == ""
 	})
 	for _, family := range api.Families {
-		state, err := o.Firewall(ctx, family)
+		state, err := answers[family].state, answers[family].err
 		switch _, other := seen.Firewall[api.IPv4]; {
 		case err == nil:
 			seen.Firewall[family] = state

@@ -68,3 +68,11 @@ func (l Look) Checkable() []render.File {
 		return judged && installed != "" && installed != string(*l.Desired.Facts.VersionOf(program))
 	})
 }
+
+// ToCheck are the Checkable files whose program is about to read something new.
+func (l Look) ToCheck() []render.File {
+	haproxy, keepalived := l.changesHAProxy(), l.changesKeepalived()
+	return slices.DeleteFunc(l.Checkable(), func(f render.File) bool {
+		return f.Kind == render.HAProxyConfig && !haproxy || f.Kind == render.KeepalivedConfig && !keepalived
+	})
+}

@@ -62,7 +62,7 @@ func (l *loop) repairDrift(ctx context.Context, why cause, doc *api.Document, sp
 		l.report.ran(ctx, seen)
 		return l.hold(why, min(left, interval))
 	}
-	result, err := l.run(ctx, doc, specErr, why.drift(), &look)
+	result, err := l.run(ctx, doc, specErr, reconcile.Reconciler{Reason: why.drift(), Look: &look, Repair: true})
 	l.repairs.done(append(steps, texts(result.Steps)...))
 	l.recordDrift(ctx, steps, err)
 	if err != nil {
@@ -77,7 +77,7 @@ func (l *loop) inSync(ctx context.Context, doc *api.Document, seen status.Report
 	l.clearLogged(onDrift)
 	l.clearLogged(onRun)
 	if look := seen.Result.Look; len(look.Plan.Tidy) > 0 && doc.Spec.Reconcile.Drift == api.Repair {
-		if _, err := l.run(ctx, doc, seen.Refused, "tidying up", look); err != nil {
+		if _, err := l.run(ctx, doc, seen.Refused, reconcile.Reconciler{Reason: "tidying up", Look: look, Repair: look != nil}); err != nil {
 			return min(l.retry.Next(), interval)
 		}
 		return interval

@@ -7,13 +7,15 @@ import (
 	"sync"
 	"time"
 
+	"rlb.dev/rlb-agent/cmd/rlb-agent/filewatch"
 	"rlb.dev/rlb-agent/reconcile/backoff"
 )
 
 // How long the daemon waits until what it saw is over: a look in the middle of an edit would find half of it. The
 // longest times are there so that endless edits go live too.
 const (
-	quietTime   = 200 * time.Millisecond // of the spec: some programs write it in pieces
+	quietTime   = 200 * time.Millisecond // of a spec of which it is not known that nobody writes it
+	writerPause = 10 * time.Millisecond  // until it is asked again whether somebody writes it
 	longestEdit = 5 * time.Second
 	quietHost   = 100 * time.Millisecond
 	longestWait = 500 * time.Millisecond // for changes of the host
@@ -33,7 +35,8 @@ type quietPeriod struct {
 
 // inbox collects what was seen to change, until the loop takes it. Who puts something in never waits.
 type inbox struct {
-	spec string // path of the spec file
+	spec     string      // path of the spec file
+	complete func() bool // nobody writes the spec file
 
 	mu    sync.Mutex
 	seen  map[string]time.Time    // when it was seen last
@@ -42,7 +45,7 @@ type inbox struct {
 }
 
 func newInbox(spec string) *inbox {
-	return &inbox{spec: spec, seen: map[string]time.Time{}, quiet: map[string]*quietPeriod{}, bell: make(chan struct{}, 1)}
+	return &inbox{spec: spec, complete: func() bool { return filewatch.Complete(spec) }, seen: map[string]time.Time{}, quiet: map[string]*quietPeriod{}, bell: make(chan struct{}, 1)}
 }
 
 func (b *inbox) put(what string) {
@@ -121,23 +124,25 @@ func (b *inbox) edited() bool {
 	return false
 }
 
-// settle waits until nothing was put in for a while, at most for the longest time of an edit if the spec is in it.
+// settle waits until nothing was put in for a while, at most for the longest time of an edit if the spec is in it. A spec
+// that nobody writes any more does not wait.
 func (b *inbox) settle(ctx context.Context) {
-	began := time.Now()
+	began, last := time.Now(), time.Now()
 	for ctx.Err() == nil {
-		quiet, longest := quietHost, longestWait
-		if b.edited() {
-			quiet, longest = quietTime, longestEdit
+		edited := b.edited()
+		quiet, longest, pause := quietHost, longestWait, quietHost
+		if edited {
+			quiet, longest, pause = quietTime, longestEdit, writerPause
 		}
-		left := min(quiet, longest-time.Since(began))
-		if left <= 0 {
+		left := min(quiet-time.Since(last), longest-time.Since(began))
+		if left <= 0 || edited && b.complete() {
 			return
 		}
 		select {
 		case <-ctx.Done():
 		case <-b.bell:
-		case <-time.After(left):
-			return
+			last = time.Now()
+		case <-time.After(min(left, pause)):
 		}
 	}
 }

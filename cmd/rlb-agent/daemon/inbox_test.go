@@ -47,6 +47,23 @@ func TestInboxSettles(t *testing.T) {
 	}
 }
 
+// A spec that nobody writes any more does not wait; one that is written waits for the end of that, and no longer.
+func TestInboxDoesNotWaitForACompleteSpec(t *testing.T) {
+	for _, writes := range []time.Duration{0, 35 * time.Millisecond, 150 * time.Millisecond} {
+		synctest.Test(t, func(t *testing.T) {
+			b := newInbox("spec")
+			began := time.Now()
+			b.complete = func() bool { return time.Since(began) >= writes }
+			b.put("spec")
+			<-b.bell
+			b.settle(t.Context())
+			if took := time.Since(began); took < writes || took > writes+writerPause {
+				t.Errorf("written for %v: settled after %v", writes, took)
+			}
+		})
+	}
+}
+
 // What came before the agent's own last look is no news.
 func TestInboxNews(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

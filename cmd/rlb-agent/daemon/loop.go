@@ -119,8 +119,10 @@ func (l *loop) applySpec(ctx context.Context, why cause, doc *api.Document, last
 	if left := l.keepalivedRests(ctx, doc); left > 0 {
 		return left
 	}
+	var look *plan.Look
 	if last != "" && last != doc.Digest {
-		if left := l.afterStandby(ctx, why, doc); left > 0 {
+		var left time.Duration
+		if left, look = l.afterStandby(ctx, why, doc); left > 0 {
 			notify("STATUS=waiting: the peer changes its virtual router first")
 			return left
 		}
@@ -132,7 +134,7 @@ func (l *loop) applySpec(ctx context.Context, why cause, doc *api.Document, last
 	case doc.Digest:
 		reason = why.drift()
 	}
-	result, err := l.run(ctx, doc, nil, reason, nil)
+	result, err := l.run(ctx, doc, nil, reconcile.Reconciler{Reason: reason, Look: look})
 	if last == doc.Digest {
 		l.recordDrift(ctx, texts(result.Steps), err)
 	}
@@ -149,13 +151,11 @@ func (l *loop) applySpec(ctx context.Context, why cause, doc *api.Document, last
 	return l.keepLastGood(ctx, cause{}, err, false)
 }
 
-// run reconciles with a spec, and reports how that went. specErr says why this is not the spec of the file; look is what
-// was found on the host just now, where the spec is in force already, or nil.
-func (l *loop) run(ctx context.Context, doc *api.Document, specErr error, reason string, look *plan.Look) (reconcile.Result, error) {
+// run reconciles with a spec, and reports how that went. specErr says why this is not the spec of the file; r has the
+// reason, and what was found on the host just now.
+func (l *loop) run(ctx context.Context, doc *api.Document, specErr error, r reconcile.Reconciler) (reconcile.Result, error) {
 	notify("STATUS=reconciling")
-	r := reconcile.Reconciler{
-		Host: l.host, Log: l.Log, By: "the daemon", Rejoin: l.Rejoin, Reason: reason, Step: l.Watchdog.step, Look: look, Repair: look != nil,
-	}
+	r.Host, r.Log, r.By, r.Rejoin, r.Step = l.host, l.Log, "the daemon", l.Rejoin, l.Watchdog.step
 	result, err := r.Once(ctx, doc)
 	l.lookedAt = time.Time{}
 	if result.Look != nil {

@@ -19,25 +19,29 @@ type turn struct {
 }
 
 // afterStandby is how long to wait with an edit, so that of two hosts which get it at the same time the standby is changed
-// first: what goes wrong then goes wrong where nobody is served. Edits of other things, and who asks, do not wait.
-func (l *loop) afterStandby(ctx context.Context, why cause, doc *api.Document) time.Duration {
+// first: what goes wrong then goes wrong where nobody is served. Edits of other things, and who asks, do not wait. look is
+// what it found on the host, if it looked.
+func (l *loop) afterStandby(ctx context.Context, why cause, doc *api.Document) (left time.Duration, look *plan.Look) {
 	if why.asked || why.started {
-		return 0
+		return 0, nil
 	}
 	if l.turn.digest == doc.Digest {
-		return max(0, time.Until(l.turn.at))
+		return max(0, time.Until(l.turn.at)), nil
 	}
 	in, err := state.ReadInForce(ctx, l.host)
 	if err != nil || in == nil {
-		return 0
+		return 0, nil
 	}
 	if held, err := in.Held(ctx, l.host); err != nil || !held {
-		return 0
+		return 0, nil
 	}
-	look, err := plan.FactFinder{Observer: l.host}.Look(ctx, &doc.Spec)
-	if err != nil || !look.ChangesRouter() {
-		return 0
+	found, err := plan.FactFinder{Observer: l.host}.Look(ctx, &doc.Spec)
+	switch {
+	case err != nil || len(found.Observed.Unchecked) > 0:
+		return 0, nil // the run says what is wrong
+	case !found.ChangesRouter():
+		return 0, &found
 	}
 	l.turn = turn{doc.Digest, time.Now().Add(standbyFirst)}
-	return standbyFirst
+	return standbyFirst, nil
 }

@@ -4,9 +4,12 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
+
+	"golang.org/x/sys/unix"
 
 	"rlb.dev/rlb-agent/reconcile/host"
 )
@@ -66,8 +69,44 @@ type dpkgState struct {
 	known   bool // present, or its configuration is left
 }
 
-// dpkgStates are the states of the named packages that dpkg has heard of, or of all.
+// managedPackages are asked for together, so that one look at a host runs dpkg-query once.
+var managedPackages = []string{"haproxy", "iptables", "keepalived", "nftables"}
+
+// dpkgStates are the states of the named packages that dpkg has heard of. dpkg-query is asked again only when dpkg's
+// records have changed.
 func (h *Host) dpkgStates(ctx context.Context, names ...string) (map[string]dpkgState, error) {
+	h.dpkgMutex.Lock()
+	defer h.dpkgMutex.Unlock()
+	records := h.dpkgRecords() // before the question: what changes in the middle of it makes the answer stale
+	unknown := func(name string) bool { return !slices.Contains(h.dpkgAsked, name) }
+	if records != "" && records == h.dpkgAsOf && !slices.ContainsFunc(names, unknown) {
+		return h.dpkgAnswer, nil
+	}
+	asked := slices.Compact(slices.Sorted(slices.Values(slices.Concat(managedPackages, names))))
+	answer, err := h.queryDpkg(ctx, asked...)
+	if err != nil {
+		return nil, err
+	}
+	h.dpkgAsOf, h.dpkgAsked, h.dpkgAnswer = records, asked, answer
+	return answer, nil
+}
+
+// dpkgRecords identifies the state of dpkg's database, or is "" where it is not to be seen. dpkg replaces the file status
+// when it ends, and notes what it does in the directory updates before (dpkg(1), dpkg's internals).
+func (h *Host) dpkgRecords() string {
+	var id strings.Builder
+	for _, name := range []string{"status", "updates"} {
+		var st unix.Stat_t
+		if err := unix.Stat(filepath.Join(h.dpkg, name), &st); err != nil {
+			return ""
+		}
+		fmt.Fprintf(&id, "%d %d %d %d;", st.Ino, st.Size, st.Mtim.Nano(), st.Ctim.Nano())
+	}
+	return id.String()
+}
+
+// queryDpkg asks dpkg-query for the named packages, or for all.
+func (h *Host) queryDpkg(ctx context.Context, names ...string) (map[string]dpkgState, error) {
 	c := command{program: "dpkg-query", args: append([]string{"-W", "-f", packageFormat, "--"}, names...)}
 	out, err := h.system.run(ctx, c)
 	if err != nil {
@@ -201,7 +240,7 @@ func (h *Host) setHold(ctx context.Context, name string, hold bool) error {
 
 // present are the names of all packages that are there, whole or not.
 func (h *Host) present(ctx context.Context) ([]string, error) {
-	states, err := h.dpkgStates(ctx)
+	states, err := h.queryDpkg(ctx)
 	if err != nil {
 		return nil, err
 	}

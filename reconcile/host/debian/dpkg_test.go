@@ -2,6 +2,8 @@ package debian
 
 import (
 	"errors"
+	"os"
+	"path/filepath"
 	"slices"
 	"testing"
 
@@ -49,6 +51,41 @@ func TestPackages(t *testing.T) {
 	if !slices.Contains(f.ran, "apt-cache policy -- nosuch ipvsadm") {
 		t.Errorf("apt-cache is not asked for just the absent ones: %q", f.ran)
 	}
+}
+
+// dpkg-query is not asked again while dpkg's records are as they were, and one question is for all that the agent manages.
+func TestPackagesAsksDpkgOnce(t *testing.T) {
+	h, f := newFake(t, answer{words: "dpkg-query", out: output{stdout: dpkgOutput}})
+	h.dpkg = t.TempDir()
+	record := func(name, text string) {
+		t.Helper()
+		if err := os.WriteFile(filepath.Join(h.dpkg, name), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	asked := func(when string, want int, names ...string) {
+		t.Helper()
+		if _, err := h.Packages(t.Context(), names...); err != nil {
+			t.Fatal(err)
+		}
+		if len(f.ran) != want {
+			t.Errorf("%s: asked %d times, want %d: %q", when, len(f.ran), want, f.ran)
+		}
+	}
+	asked("no records to be seen", 1, "haproxy")
+	asked("still none", 2, "haproxy")
+	record("status", "1")
+	if err := os.Mkdir(filepath.Join(h.dpkg, "updates"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	asked("the first question", 3, "haproxy")
+	asked("others that the agent manages", 3, "keepalived", "haproxy")
+	asked("one that it does not manage", 4, "bash")
+	asked("all known", 4, "haproxy", "bash")
+	record("status", "22")
+	asked("dpkg has ended", 5, "haproxy")
+	record("updates/0001", "x")
+	asked("dpkg works", 6, "haproxy")
 }
 
 func TestPackagesAsksAptOnlyForAbsentOnes(t *testing.T) {

@@ -47,6 +47,7 @@ type Host struct {
 	proc     string          // where /proc is
 	paths    rootpath.Walker // follows what we write, trust and run
 	aptLists string          // apt's lists of packages
+	dpkg     string          // dpkg's records
 	run      string          // our directory for what a reboot may forget
 	pause    time.Duration   // between two tries for a lock
 
@@ -55,6 +56,11 @@ type Host struct {
 
 	transients atomic.Int64 // transient units so far
 	staleLists atomic.Value // string: what the last apt-get update could not fetch
+
+	dpkgMutex  sync.Mutex
+	dpkgAsOf   string               // the state of dpkg's records before it was asked
+	dpkgAsked  []string             // for which packages
+	dpkgAnswer map[string]dpkgState // what it answered; not changed any more
 
 	offersMutex sync.Mutex
 	offers      map[string]string // candidates that were asked for since apt last ran
@@ -72,7 +78,7 @@ func New(o Options) (*Host, error) {
 	}
 	h := &Host{
 		log: o.Log, progress: o.Progress, lockTimeout: o.LockTimeout, hook: o.Effect,
-		root: os.Geteuid() == 0, proc: "/proc", aptLists: "/var/lib/apt/lists", run: host.RunDir, pause: time.Second,
+		root: os.Geteuid() == 0, proc: "/proc", aptLists: "/var/lib/apt/lists", dpkg: "/var/lib/dpkg", run: host.RunDir, pause: time.Second,
 	}
 	if h.log == nil {
 		h.log = slog.New(slog.DiscardHandler)

@@ -29,6 +29,7 @@ type Host struct {
 	Taken     map[uint16]string     // ports that some other program is seen to hold, with its name
 	Faulty    string                // a word in keepalived's configuration that puts its instances in FAULT
 	Blind     bool                  // HAProxy cannot be tried beside the real one
+	Rehearsed int                   // how often it was tried
 	Sick      string                // a word in HAProxy's configuration with which servers, or a backend's, are down
 	Unchecked string                // a word in HAProxy's configuration with which a server is never checked
 	Role      host.Role             // what keepalived's instances are, BACKUP where it is ""

@@ -52,6 +52,7 @@ func (h *Host) Rehearse(ctx context.Context, file render.File, seen func([]host.
 	if h.Blind { // no rehearsal: what is wrong shows only after the reload
 		return unavailable("rehearse the health checks")
 	}
+	h.Rehearsed++
 	seen(h.states(serversIn(host.HAProxyUnit, string(file.Data))))
 	return nil
 }

@@ -1,0 +1,154 @@
+// Command edit measures how long an edit takes to be live while the daemon runs: from the rename of the spec to the
+// moment HAProxy has what it says. "make bench-edit".
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"rlb.dev/rlb-agent/hack/lab"
+	"rlb.dev/rlb-agent/hack/lab/pair"
+)
+
+// A kind is one kind of edit: the spec of its nth edit, and whether HAProxy has it.
+type kind struct {
+	name string
+	spec func(n int) string
+	live func(h *lab.Host, n int) bool
+}
+
+var kinds = []kind{
+	{"weight of a server",
+		func(n int) string {
+			return strings.Replace(pair.Spec(3), "port: 6443}", fmt.Sprintf("port: 6443, weight: %d}", 10+n%2), 1)
+		},
+		func(h *lab.Host, n int) bool {
+			return strings.Contains(ask(h, "get weight kube-apiserver/cp1"), fmt.Sprintf("%d (", 10+n%2))
+		}},
+	{"server added or removed",
+		func(n int) string { return pair.Spec(2 + n%2) },
+		func(h *lab.Host, n int) bool {
+			return strings.Contains(ask(h, "get weight kube-apiserver/cp3"), "(initial") == (n%2 == 1)
+		}},
+	{"reload (maxConnections)",
+		func(n int) string { return pair.Spec(3, fmt.Sprintf("proxy: {maxConnections: %d}", 2000+n%2)) },
+		func(h *lab.Host, n int) bool {
+			return strings.Contains(ask(h, "show info"), fmt.Sprintf("\nMaxconn: %d\n", 2000+n%2))
+		}},
+	{"reload, check changed",
+		func(n int) string {
+			return strings.Replace(pair.Spec(3, fmt.Sprintf("proxy: {maxConnections: %d}", 3000+n%2)), "  servers:", fmt.Sprintf("  healthCheck: {timeout: %ds}\n  servers:", 2-n%2), 1)
+		},
+		func(h *lab.Host, n int) bool {
+			return strings.Contains(ask(h, "show info"), fmt.Sprintf("\nMaxconn: %d\n", 3000+n%2))
+		}},
+}
+
+func main() {
+	binary := flag.String("agent", "bin/rlb-agent", "the agent's binary")
+	n := flag.Int("n", 20, "how many edits of each kind")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := run(ctx, *binary, *n); err != nil {
+		fmt.Fprintln(os.Stderr, "edit:", err)
+		stop()
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, binary string, n int) (err error) {
+	if err := lab.Available(); err != nil {
+		return err
+	}
+	stage, err := lab.NewStage(ctx, lab.Options{}, 3)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, stage.Close()) }()
+	files, err := pair.Files(binary, "hack/systemd/rlb-agent.service")
+	if err != nil {
+		return err
+	}
+	files = append(files, lab.File{Path: pair.SpecFile, Data: []byte(pair.Spec(3))})
+	hosts, err := stage.AddHosts(ctx, lab.HostOptions{Installed: true, Files: files}, lab.Trixie)
+	if err != nil {
+		return err
+	}
+	h := hosts[0]
+	if _, err := h.Run(ctx, "systemctl", "enable", "--now", "rlb-agent"); err != nil {
+		return err
+	}
+	if err := lab.Until(ctx, 30*time.Second, func() bool { return pair.Holds(h) }); err != nil {
+		return fmt.Errorf("the host does not hold the virtual IP: %w", err)
+	}
+	fmt.Printf("from the rename of the spec to HAProxy having it, Debian 13, %d edits each, ms\n\n%-28s %8s %8s %8s\n", n, "", "median", "least", "most")
+	for _, k := range kinds {
+		var took []time.Duration
+		for i := range n {
+			time.Sleep(2 * time.Second) // the agent has verified the one before
+			t, err := edit(ctx, h, k, i)
+			if err != nil {
+				return fmt.Errorf("%s: %w", k.name, err)
+			}
+			took = append(took, t)
+		}
+		row(k.name, took)
+	}
+	var took []time.Duration
+	time.Sleep(3 * time.Second)
+	for range n {
+		out, err := h.Sh(ctx, `systemctl stop rlb-agent; a=$(date +%s%N); rlb-agent --once 2>&1; b=$(date +%s%N); echo; echo $(( (b-a)/1000 ))`)
+		if err != nil {
+			return err
+		}
+		lines := strings.Fields(out)
+		var us int
+		if _, err := fmt.Sscan(lines[len(lines)-1], &us); err != nil {
+			return err
+		}
+		took = append(took, time.Duration(us)*time.Microsecond)
+	}
+	row("--once, nothing to do", took)
+	return nil
+}
+
+func row(name string, took []time.Duration) {
+	slices.Sort(took)
+	ms := func(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
+	fmt.Printf("%-28s %8.0f %8.0f %8.0f\n", name, ms(took[len(took)/2]), ms(took[0]), ms(took[len(took)-1]))
+}
+
+// edit makes the nth edit and waits until it is live.
+func edit(ctx context.Context, h *lab.Host, k kind, n int) (time.Duration, error) {
+	spec := inside(h, pair.SpecFile)
+	if err := os.WriteFile(spec+".new", []byte(k.spec(n)), 0o644); err != nil {
+		return 0, err
+	}
+	began := time.Now()
+	if err := os.Rename(spec+".new", spec); err != nil {
+		return 0, err
+	}
+	for !k.live(h, n) {
+		if time.Since(began) > 15*time.Second || ctx.Err() != nil {
+			journal, _ := h.Run(context.WithoutCancel(ctx), "journalctl", "-u", "rlb-agent", "-n", "20", "-o", "short-precise", "--no-pager")
+			return 0, fmt.Errorf("edit %d is not live after %v:\n%s", n, time.Since(began), journal)
+		}
+		time.Sleep(time.Millisecond)
+	}
+	return time.Since(began), nil
+}
+
+// inside is where a path of the host is on this machine.
+func inside(h *lab.Host, path string) string {
+	return filepath.Join("/proc", fmt.Sprint(h.Pid()), "root", path)
+}

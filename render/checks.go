@@ -1,0 +1,82 @@
+package render
+
+import (
+	"slices"
+	"strings"
+)
+
+// Checks is what in a haproxy.cfg decides whether HAProxy finds a server healthy: where it is, how it is checked, and
+// whatever is not known to be without influence.
+type Checks struct {
+	common   string // of the sections that all backends share
+	backends map[string]*backendChecks
+}
+
+type backendChecks struct {
+	settings string            // the lines that are no servers
+	servers  map[string]string // by name
+}
+
+// ParseChecks reads an installed or a rendered haproxy.cfg.
+func ParseChecks(config []byte) Checks {
+	c := Checks{backends: map[string]*backendChecks{}}
+	var common strings.Builder
+	var section string
+	var b *backendChecks
+	var settings strings.Builder
+	end := func() {
+		if b != nil {
+			b.settings = settings.String()
+		}
+		b = nil
+		settings.Reset()
+	}
+	for line := range strings.Lines(string(config)) {
+		words := strings.Fields(line)
+		if len(words) == 0 || strings.HasPrefix(words[0], "#") {
+			continue
+		}
+		if slices.Contains(sections, words[0]) {
+			end()
+			section = words[0]
+			if section == "backend" && len(words) > 1 {
+				b = &backendChecks{servers: map[string]string{}}
+				c.backends[words[1]] = b
+			}
+		}
+		server, isServer := ParseServer(line)
+		switch {
+		case section == "frontend" || section == "listen" || withoutInfluence(words):
+		case b == nil:
+			common.WriteString(line)
+		case isServer:
+			b.servers[server.Name] = strings.Fields(line)[2] + " " + server.Rest
+		default:
+			settings.WriteString(line)
+		}
+	}
+	end()
+	c.common = common.String()
+	return c
+}
+
+// withoutInfluence says whether a line has no influence on health checks.
+func withoutInfluence(words []string) bool {
+	switch words[0] {
+	case "maxconn", "hard-stop-after", "mworker-max-reloads", "log", "stats", "retries", "balance":
+		return true
+	case "timeout":
+		return len(words) > 1 && words[1] != "check" && words[1] != "connect"
+	}
+	return false
+}
+
+// Same says whether a server is there in both and is checked in the same way.
+func (c Checks) Same(other Checks, backend, server string) bool {
+	a, b := c.backends[backend], other.backends[backend]
+	if a == nil || b == nil || c.common != other.common || a.settings != b.settings {
+		return false
+	}
+	before, known := a.servers[server]
+	return known && before == b.servers[server]
+}

@@ -28,6 +28,8 @@ type Reconciler struct {
 	Rejoin []string        // the command that waits for a peer to leave the former virtual router, with its absolute path
 	By     string          // who asked for it, for the history
 
+	TakeOver []string // MACs of machines from which a virtual IP may be taken, as Neighbours tells them
+
 	Reason string     // why a run begins, for the log; may be ""
 	Look   *plan.Look // what was found just now, for the first plan; nil for a look of the run's own
 	Repair bool       // the spec is in force already: what somebody changes back meanwhile is for the next run
@@ -99,13 +101,10 @@ func (r *run) reconcile(ctx context.Context) error {
 	}
 	r.warnOfCopy()
 	if err := r.look(ctx); err != nil {
-		if field := (*plan.FieldError)(nil); errors.As(err, &field) {
-			return plan.Placed(err, r.doc)
-		}
-		return &Failure{Err: err}
+		return failedLook(err, r.doc)
 	}
 	r.first = r.plan
-	if err := HostProblems(ctx, r.Host, r.doc); err != nil {
+	if err := Obstacles(ctx, r.Host, r.doc, *r.seen, r.TakeOver); err != nil {
 		return err
 	}
 	if err := r.check(ctx); err != nil {
@@ -178,12 +177,6 @@ func (r *run) freshLook(ctx context.Context) (plan.Look, error) {
 func (r *run) check(ctx context.Context) error {
 	if !r.seen.ChangesPrograms() {
 		return nil
-	}
-	if err := takenPorts(ctx, r.Host, r.desired); err != nil {
-		if field := (*plan.FieldError)(nil); errors.As(err, &field) {
-			return plan.Placed(err, r.doc)
-		}
-		return &Failure{Err: err}
 	}
 	_, err := r.Host.Check(ctx, r.seen.Checkable())
 	if refusal := (*host.Refusal)(nil); err != nil && !errors.As(err, &refusal) {

@@ -35,3 +35,14 @@ func failedLook(err error, doc *api.Document) error {
 	}
 	return &Failure{Err: err}
 }
+
+// Passing says whether a spec was refused for something on this host that may go, as what Obstacles finds: the same spec
+// may go through later. Nothing was touched then.
+func Passing(err error) bool {
+	var (
+		failure  *Failure
+		problems api.Problems
+		field    *plan.FieldError
+	)
+	return !errors.As(err, &failure) && (errors.As(err, &field) || errors.As(err, &problems))
+}

@@ -37,6 +37,7 @@ type Status struct {
 	Versions           Versions          `json:"versions,omitzero"`
 	Updates            *Updates          `json:"updates,omitempty"`
 	NotSeen            []string          `json:"notSeen,omitempty"` // what could not be looked at, and why
+	Partial            bool              `json:"partial,omitempty"` // an ordinary user looked: what only root sees is missing
 }
 
 // Metadata repeats the spec's name.

@@ -79,7 +79,11 @@ func historyRows(s Status, now time.Time) []Row {
 		if len(r.Steps) > 0 {
 			text += fmt.Sprintf(", %d %s", len(r.Steps), yes(len(r.Steps) == 1, "step", "steps"))
 		}
-		rows = append(rows, Row{Label: "Last reconcile", Text: join(": ", text, oneLine(r.Error)), Mood: moodOf(r.Error == "")})
+		why := oneLine(r.Error)
+		if s.PendingSpec != nil && s.PendingSpec.Refused && r.Result == Refused { // the row of the spec has it
+			why = ""
+		}
+		rows = append(rows, Row{Label: "Last reconcile", Text: join(": ", text, why), Mood: moodOf(r.Error == "")})
 	}
 	var versions []string
 	for _, v := range []struct{ name, version string }{{"haproxy", s.Versions.HAProxy}, {"keepalived", s.Versions.Keepalived}} {

@@ -80,6 +80,9 @@ func (r *Reconciler) drain(ctx context.Context, doc *api.Document, in *state.InF
 		return Result{}, &Failure{Err: err}
 	}
 	if string(was.Data) != text {
+		if err := r.noteDrain(ctx, out); err != nil {
+			return Result{}, &Failure{Err: err}
+		}
 		if err := r.Host.WriteFile(ctx, render.DrainFile, []byte(text), 0o644, 0, 0); err != nil {
 			return Result{}, &Failure{Err: err}
 		}
@@ -94,6 +97,14 @@ func (r *Reconciler) drain(ctx context.Context, doc *api.Document, in *state.InF
 		err = errors.Join(err, r.Host.RemoveFile(ctx, render.DrainFile))
 	}
 	return result, err
+}
+
+// noteDrain notes since when this host is drained and by whom, or that it is not any more.
+func (r *Reconciler) noteDrain(ctx context.Context, out bool) error {
+	if out {
+		return state.DrainRecord{Since: time.Now().Truncate(time.Second), By: r.By}.Write(ctx, r.Host)
+	}
+	return state.ForgetDrain(ctx, r.Host)
 }
 
 // seesPeer sees that another node of the spec is there.

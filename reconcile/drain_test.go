@@ -93,6 +93,9 @@ func TestDrain(t *testing.T) {
 			if got := trackedText(t, h); got != c.want {
 				t.Errorf("the tracked file says %q, want %q", got, c.want)
 			}
+			if s := statusOf(t, h, parse(t, spec+c.nodes), nil); s.Drained != (c.want == wordOut) || s.Drained == s.DrainedSince.IsZero() {
+				t.Errorf("drained %t since %v", s.Drained, s.DrainedSince)
+			}
 			quiet(t, h, parse(t, spec+c.nodes)) // it is no drift
 			if _, err := draining(t, h, undrain); err != nil {
 				t.Error(err)

@@ -71,7 +71,7 @@ var changes = map[string]change{
 	"another virtual router than the peer": {
 		host: func(t *testing.T) *fake.Host {
 			h := installed(t, parse(t, spec))
-			h.Routers = routersOf(t, spec)
+			h.Adverts = routersOf(t, spec)
 			return h
 		},
 		doc:  func(t *testing.T) *api.Document { return parse(t, spec+"vrrp: {routerID: 7}\n") },

@@ -29,6 +29,8 @@ type Reconciler struct {
 	Rejoin []string        // the command that waits for a peer to leave the former virtual router, with its absolute path
 	By     string          // who asked for it, for the history
 
+	TakeOver []string // MACs of machines from which a virtual IP may be taken, as Neighbours tells them
+
 	Reason string     // why a run begins, for the log; may be ""
 	Look   *plan.Look // what was found just now, for the first plan; nil for a look of the run's own
 	Repair bool       // the spec is in force already: what somebody changes back meanwhile is for the next run
@@ -100,13 +102,10 @@ func (r *run) reconcile(ctx context.Context) error {
 	}
 	r.warnOfCopy()
 	if err := r.look(ctx); err != nil {
-		if field := (*plan.FieldError)(nil); errors.As(err, &field) {
-			return plan.Placed(err, r.doc)
-		}
-		return &Failure{Err: err}
+		return failedLook(err, r.doc)
 	}
 	r.first = r.plan
-	if err := HostProblems(ctx, r.Host, r.doc); err != nil {
+	if err := Obstacles(ctx, r.Host, r.doc, *r.seen, r.TakeOver); err != nil {
 		return err
 	}
 	if err := r.check(ctx); err != nil {
@@ -184,9 +183,6 @@ func (r *run) check(ctx context.Context) error {
 	base.Go(func() { r.base = takeBaseline(ctx, r.Host) })
 	_, checked := r.Host.Check(ctx, r.seen.ToCheck())
 	base.Wait()
-	if err := r.portsAreFree(ctx); err != nil {
-		return err
-	}
 	if refusal := (*host.Refusal)(nil); checked != nil && !errors.As(checked, &refusal) {
 		return &Failure{Err: checked}
 	}
@@ -200,21 +196,6 @@ func (r *run) check(ctx context.Context) error {
 		if err := rehearse(ctx, r.Host, r.desired, r.base, r.seen.Running(host.HAProxyUnit, f.Path), f); err != nil { // tried, and did not work
 			return &Failure{Err: plan.Placed(err, r.doc), Undone: true}
 		}
-	}
-	return nil
-}
-
-// portsAreFree refuses a port that another program has. What HAProxy listens on already is not looked for.
-func (r *run) portsAreFree(ctx context.Context) error {
-	if !slices.ContainsFunc(r.desired.Listen, func(want plan.ListenWant) bool { return !slices.Contains(r.base.listen, want.Addr) }) {
-		return nil
-	}
-	err := takenPorts(ctx, r.Host, r.desired)
-	if field := (*plan.FieldError)(nil); errors.As(err, &field) {
-		return plan.Placed(err, r.doc)
-	}
-	if err != nil {
-		return &Failure{Err: err}
 	}
 	return nil
 }

@@ -41,7 +41,7 @@ func active(t *testing.T, h *fake.Host) (id string) {
 // TestRejoin: with nobody left in the former virtual router this host is in the new one at once.
 func TestRejoin(t *testing.T) {
 	h := installed(t, parse(t, spec))
-	h.Routers = routersOf(t, otherRouter) // the peer was first
+	h.Adverts = routersOf(t, otherRouter) // the peer was first
 	wantLines(t, "steps", texts(must(t, h, parse(t, otherRouter)).Steps),
 		"leave the virtual router (router 10, version 3, IPv4, multicast)",
 		"write /etc/keepalived/keepalived.conf",
@@ -56,7 +56,7 @@ func TestRejoin(t *testing.T) {
 // TestRejoinWaits: a peer in the former virtual router keeps this host out of the new one, until it leaves.
 func TestRejoinWaits(t *testing.T) {
 	h := installed(t, parse(t, spec))
-	h.Routers = routersOf(t, spec)
+	h.Adverts = routersOf(t, spec)
 	doc := parse(t, otherRouter)
 	must(t, h, doc)
 	waits := func(what string) {
@@ -77,7 +77,7 @@ func TestRejoinWaits(t *testing.T) {
 	must(t, h, doc)
 	waits("killed")
 	h.Crash("rlb-rejoin.service")
-	h.Routers = nil
+	h.Adverts = nil
 	must(t, h, doc)
 	if id := active(t, h); id != "7" {
 		t.Errorf("the peer has left, and keepalived runs as %q", id)
@@ -88,7 +88,7 @@ func TestRejoinWaits(t *testing.T) {
 // TestRejoinTakenBack: a host that waits is in the former virtual router again when that is wanted again.
 func TestRejoinTakenBack(t *testing.T) {
 	h := installed(t, parse(t, spec))
-	h.Routers = routersOf(t, spec)
+	h.Adverts = routersOf(t, spec)
 	must(t, h, parse(t, otherRouter))
 	wantLines(t, "steps", texts(must(t, h, parse(t, spec)).Steps),
 		"forget the former virtual router",
@@ -107,7 +107,7 @@ func TestRejoinTakenBack(t *testing.T) {
 func TestRejoinTakenBackFails(t *testing.T) {
 	for n := 1; ; n++ {
 		h := installed(t, parse(t, spec))
-		h.Routers = routersOf(t, spec)
+		h.Adverts = routersOf(t, spec)
 		must(t, h, parse(t, otherRouter))
 		h.FailAt(n, errors.New("disk full"))
 		if _, _, err := once(t, h, parse(t, spec)); err == nil {
@@ -127,7 +127,7 @@ func TestRejoinTakenBackFails(t *testing.T) {
 // TestTeardownEndsWaiting: nobody starts keepalived on a host that is no load balancer any more.
 func TestTeardownEndsWaiting(t *testing.T) {
 	h := installed(t, parse(t, spec))
-	h.Routers = routersOf(t, spec)
+	h.Adverts = routersOf(t, spec)
 	must(t, h, parse(t, otherRouter))
 	mustTearDown(t, h, true)
 	if u, err := h.Unit(t.Context(), "rlb-rejoin.service"); err != nil || u.Active() {

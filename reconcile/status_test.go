@@ -203,12 +203,79 @@ func TestSpecRefusedByThePrograms(t *testing.T) {
 	h.Forbidden["haproxy"] = "9001"
 	s := report(t, h, edit)
 	wantCondition(t, s, "SpecValid", "False", "RefusedByThisHost", "unknown keyword")
-	wantCondition(t, s, "InSync", "False", "NotYetApplied", "still to do")
+	wantCondition(t, s, "InSync", "True", "AsWanted", "")
+	if p := s.PendingSpec; p == nil || p.Generation != 2 || !p.Refused || s.Services[0].Port != 9000 || !s.Is("Serving") {
+		t.Errorf("pending %+v, services %+v", p, s.Services)
+	}
 	if s.LastReconcile.Result != status.Refused {
 		t.Errorf("last %+v", s.LastReconcile)
 	}
 	wantCondition(t, statusOf(t, h, edit, nil), "SpecValid", "False", "RefusedByThisHost", "")
 	wantCondition(t, statusOf(t, h, parse(t, spec), nil), "SpecValid", "True", "Accepted", "")
+}
+
+// What is in force is judged, not the spec that waits, and a cause that is gone is not told any more.
+func TestStatusOfPendingSpec(t *testing.T) {
+	edit := edited(t, "9000", "9001")
+	for name, test := range map[string]struct {
+		block, free func(*fake.Host)
+		why         string
+	}{
+		"port": {func(h *fake.Host) { h.Taken = map[uint16]string{9001: "perl"} }, func(h *fake.Host) { h.Taken = nil }, "9001 is taken by perl"},
+		"address": {func(h *fake.Host) { h.Answers = answering("198.51.100.9", strangerMAC) }, func(h *fake.Host) { h.Answers = nil },
+			"another machine has 198.51.100.9: MAC " + strangerMAC},
+		"script": {func(h *fake.Host) {}, func(h *fake.Host) { h.Put("/usr/local/bin/told", "#!/bin/sh\n", 0o755) }, "there is no file /usr/local/bin/told"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			doc := edit
+			switch name {
+			case "address":
+				doc = edited(t, "198.51.100.10", "198.51.100.9")
+			case "script":
+				doc = parse(t, spec+"vrrp: {notify: {master: /usr/local/bin/told}}\n")
+			}
+			h := installed(t, parse(t, spec))
+			test.block(h)
+			for _, s := range []status.Status{report(t, h, doc), statusOf(t, h, doc, nil)} {
+				wantCondition(t, s, "SpecValid", "False", "RefusedByThisHost", test.why)
+				wantCondition(t, s, "InSync", "True", "AsWanted", "")
+				wantCondition(t, s, "Serving", "True", "StandingBy", "")
+				if p := s.PendingSpec; p == nil || p.Generation != 2 || !p.Refused || s.ObservedGeneration != 1 || s.Services[0].Port != 9000 || s.VirtualIPs[0].Address != "198.51.100.10" {
+					t.Errorf("pending %+v of %+v", p, s)
+				}
+			}
+			test.free(h)
+			s := statusOf(t, h, doc, nil)
+			wantCondition(t, s, "SpecValid", "True", "Accepted", "")
+			wantCondition(t, s, "InSync", "False", "NotYetApplied", "still to do: ")
+			if p := s.PendingSpec; p == nil || p.Refused || s.Services[0].Port != 9000 {
+				t.Errorf("pending %+v of %+v", p, s)
+			}
+			if s := report(t, h, doc); s.PendingSpec != nil || !s.Is("Ready") {
+				t.Errorf("in force: %+v", s)
+			}
+		})
+	}
+}
+
+// The agent must run where it starts at boot; who uses only --once does not enable it.
+func TestAgentRunning(t *testing.T) {
+	doc := parse(t, spec)
+	h := installed(t, doc)
+	if s := statusOf(t, h, doc, nil); s.Agent != nil || s.Condition("AgentRunning").Type != "" {
+		t.Errorf("not installed: %+v", s.Agent)
+	}
+	h.Put("/etc/systemd/system/rlb-agent.service", "[Service]\n", 0o644)
+	if s := statusOf(t, h, doc, nil); s.Agent == nil || s.Agent.Running || !s.Is("Ready") {
+		t.Errorf("not enabled: %+v", s.Agent)
+	}
+	admin := func(change func(context.Context, host.Host) error) { h.Admin(change) }
+	admin(func(ctx context.Context, h host.Host) error { return h.EnableUnit(ctx, host.AgentUnit) })
+	s := statusOf(t, h, doc, nil)
+	wantCondition(t, s, "AgentRunning", "False", "NotRunning", "systemctl start rlb-agent")
+	wantCondition(t, s, "Ready", "False", "AgentNotRunning", "rlb-agent.service is enabled, and not running")
+	admin(func(ctx context.Context, h host.Host) error { return h.StartUnit(ctx, host.AgentUnit) })
+	wantCondition(t, statusOf(t, h, doc, nil), "Ready", "True", "InSyncAndServing", "")
 }
 
 // A transition time stays as long as the status does, also for another process.

@@ -84,7 +84,7 @@ func TestFormerRouterIsLost(t *testing.T) {
 		func(h *fake.Host) { h.Put(state.FormerFile, "{", 0o600) },
 	} {
 		h := installed(t, parse(t, spec))
-		h.Routers = routersOf(t, spec)
+		h.Adverts = routersOf(t, spec)
 		must(t, h, parse(t, otherRouter))
 		spoil(h)
 		must(t, h, parse(t, otherRouter))

@@ -42,7 +42,7 @@ func (r *run) undo(ctx context.Context, cause error) error {
 	if err := r.Host.Ready(ctx); err != nil { // the machine is going down: that is why, and the next boot goes on
 		return &Failure{Err: fmt.Errorf("%w; %w; the next run goes on from here", cause, err)}
 	}
-	r.Log.Error("undoing", "cause", cause)
+	r.Log.Warn(fmt.Sprintf("undoing %d steps", len(r.done))) // why is the run's error
 	t := &plan.Tools{Host: r.Host, Memory: &r.memory}
 	var failed []error
 	now := takeBaseline(ctx, r.Host) // its workers must be replaced

@@ -60,7 +60,7 @@ func (a *app) noteCommand(took time.Duration, err error) {
 
 // reconciler changes this host.
 func (a *app) reconciler(h host.Host) *reconcile.Reconciler {
-	return &reconcile.Reconciler{Host: h, Log: a.log, By: a.by, Rejoin: rejoinArgs()}
+	return &reconcile.Reconciler{Host: h, Log: a.log, By: a.by, Rejoin: rejoinArgs(), TakeOver: a.takeOver}
 }
 
 // apply reconciles the host with a spec, and leaves the status.

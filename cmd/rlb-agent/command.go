@@ -25,6 +25,7 @@ type app struct {
 	lockTimeout time.Duration
 	logFormat   string
 	logLevel    string
+	takeOver    []string // MACs of machines from which a virtual IP may be taken
 
 	log *slog.Logger
 	by  string // who asked for a change, for the history
@@ -50,6 +51,9 @@ nothing touched · 4 apply failed, what was there before is in force again · 5 
 			if once {
 				a.ran += " --once"
 			}
+			if err := a.cleanTakeOver(); err != nil {
+				return err
+			}
 			if a.lockTimeout < 0 {
 				return usageError{fmt.Errorf("cannot wait for %v: --lock-timeout is 0s or more", a.lockTimeout)}
 			}
@@ -63,6 +67,8 @@ nothing touched · 4 apply failed, what was there before is in force again · 5 
 			switch {
 			case dryRun && !once:
 				return usageError{fmt.Errorf("cannot use --dry-run without --once")}
+			case len(a.takeOver) > 0 && !once:
+				return usageError{fmt.Errorf("cannot use --take-over without --once")}
 			case dryRun:
 				return a.dryRun(cmd.Context())
 			case once:
@@ -73,6 +79,7 @@ nothing touched · 4 apply failed, what was there before is in force again · 5 
 	}
 	root.Flags().BoolVar(&once, "once", false, "reconcile once, then exit")
 	root.Flags().BoolVar(&dryRun, "dry-run", false, "with --once: print what would be done, change nothing")
+	a.takeOverFlag(root)
 	common := root.PersistentFlags()
 	common.StringVar(&a.spec, "spec", defaultSpec, "the spec file; - is standard input for validate and render")
 	common.DurationVar(&a.lockTimeout, "lock-timeout", time.Minute, "how long to wait for another rlb-agent to end")

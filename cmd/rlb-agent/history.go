@@ -222,6 +222,7 @@ func (a *app) rollbackCommand() *cobra.Command {
 		ValidArgsFunction: a.completeGenerations(1),
 	}
 	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "print what would be done, change nothing")
+	a.takeOverFlag(cmd)
 	return cmd
 }
 

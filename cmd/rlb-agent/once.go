@@ -53,8 +53,8 @@ func (a *app) preview(ctx context.Context, h *debian.Host, doc *api.Document) er
 		return err
 	}
 	if h.Ready(ctx) != nil {
-		a.log.Warn("not looked at: the programs in vrrp.notify, since this machine is not one of the spec's hosts")
-	} else if err := reconcile.HostProblems(ctx, h, doc); err != nil {
+		a.log.Warn("not looked at: the programs in vrrp.notify, ports that are taken, and who has the virtual IPs, since this machine is not one of the spec's hosts")
+	} else if err := reconcile.Obstacles(ctx, h, doc, look, a.takeOver); err != nil {
 		return err
 	}
 	if err := a.check(ctx, h, look); err != nil {

@@ -56,6 +56,7 @@ is being tried; on all hosts is in force what was before · 5 a host could not b
 		},
 	}
 	options.on.register(cmd)
+	a.takeOverFlag(cmd)
 	cmd.Flags().Lookup("on").Usage = "these hosts in place of the spec's nodes: [user@]host,…"
 	cmd.Flags().Lookup("sudo").Usage = "call sudo -n rlb-agent on the hosts: the remote user is not root"
 	cmd.Flags().BoolVar(&options.yes, "yes", false, "do not ask")
@@ -83,7 +84,7 @@ func (a *app) push(ctx context.Context, file string, options pushOptions) error 
 	p := push.Push{
 		Remote: remote.SSH{Sudo: options.on.sudo}, Hosts: hosts, Doc: doc,
 		ID: rand.Text(), By: a.person(), Timeout: options.timeout, LockTimeout: min(a.lockTimeout, options.timeout/2),
-		Version: agentVersion(), DryRun: options.dryRun, Out: a.stdout, Log: a.stderr,
+		Version: agentVersion(), DryRun: options.dryRun, TakeOver: a.takeOver, Out: a.stdout, Log: a.stderr,
 		Ask: func(question string) bool { return options.yes || a.ask(question) },
 	}
 	if _, err := os.Stat(state.MemoryFile); errors.Is(err, os.ErrNotExist) {

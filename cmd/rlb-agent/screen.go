@@ -22,6 +22,12 @@ func screen(w io.Writer) (width, height int) {
 	return int(size.Col), int(size.Row)
 }
 
+// colors says whether w takes colors: it is a terminal that does, and nobody asked for none (no-color.org).
+func colors(w io.Writer) bool {
+	file, ok := w.(*os.File)
+	return ok && isTerminal(file) && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"
+}
+
 // The terminal's own words: a second screen without a cursor, and back.
 const (
 	enterScreen = "\x1b[?1049h\x1b[?25l"

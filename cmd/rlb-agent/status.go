@@ -7,11 +7,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"time"
 
 	"github.com/spf13/cobra"
 	"sigs.k8s.io/yaml"
 
+	"rlb.dev/rlb-agent/reconcile/host/rootpath"
 	"rlb.dev/rlb-agent/reconcile/status"
 )
 
@@ -29,10 +31,10 @@ func (a *app) statusCommand() *cobra.Command {
 		Args:    atMost(0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			print, known := map[string]func(io.Writer, status.Status) error{
-				"text": statusText, "json": statusJSON, "yaml": statusYAML,
+				"text": narrowText, "wide": wideText, "json": statusJSON, "yaml": statusYAML,
 			}[output]
 			if !known {
-				return usageError{fmt.Errorf("cannot print a status as %q: it is text, json or yaml", output)}
+				return usageError{fmt.Errorf("cannot print a status as %q: it is text, wide, json or yaml", output)}
 			}
 			switch {
 			case on.given(cmd) && watch:
@@ -55,7 +57,7 @@ func (a *app) statusCommand() *cobra.Command {
 			return nil
 		},
 	}
-	cmd.Flags().StringVarP(&output, "output", "o", "text", "text, json or yaml")
+	cmd.Flags().StringVarP(&output, "output", "o", "text", "text, wide (with the conditions), json or yaml")
 	on.register(cmd)
 	cmd.Flags().BoolVar(&watch, "watch", false, "show it again every second")
 	return cmd
@@ -64,7 +66,8 @@ func (a *app) statusCommand() *cobra.Command {
 // watchStatus shows the status again every second until it is interrupted.
 func (a *app) watchStatus(ctx context.Context, output string, print func(io.Writer, status.Status) error) error {
 	_, height := screen(a.stdout)
-	live := output == "text" && height > 0
+	text := output == "text" || output == "wide"
+	live := text && height > 0
 	if live {
 		fmt.Fprint(a.stdout, enterScreen)
 		defer fmt.Fprint(a.stdout, leaveScreen)
@@ -81,11 +84,11 @@ func (a *app) watchStatus(ctx context.Context, output string, print func(io.Writ
 		case live: // the terminal may have another size by now
 			var width int
 			width, height = screen(a.stdout)
-			fmt.Fprint(a.stdout, frame(status.Text(status.Rows(s, time.Now()), width), height))
+			fmt.Fprint(a.stdout, frame(statusText(s, output == "wide", width, colors(a.stdout)), height))
 		default:
 			var b bytes.Buffer
 			if !first {
-				b.WriteString(map[string]string{"text": "\n", "yaml": "---\n"}[output])
+				b.WriteString(map[string]string{"text": "\n", "wide": "\n", "yaml": "---\n"}[output])
 			}
 			if err := print(&b, s); err != nil {
 				return err
@@ -109,15 +112,38 @@ func (a *app) status(ctx context.Context) (status.Status, error) {
 	}
 	defer h.Close()
 	doc, specErr := a.readSpec(a.spec)
+	if specErr == nil && a.spec != "-" {
+		if err := (rootpath.Walker{}).Check(a.spec); err != nil { // applying would refuse it
+			doc, specErr = nil, untrusted(a.spec, err)
+		}
+	}
 	s, err := status.Read(ctx, h, doc, specErr, nil)
-	s.Versions.Agent = agentVersion()
+	s.Versions.Agent, s.Partial = agentVersion(), os.Geteuid() != 0
 	return s, err
 }
 
-func statusText(w io.Writer, s status.Status) error {
+func narrowText(w io.Writer, s status.Status) error { return writeStatus(w, s, false) }
+
+func wideText(w io.Writer, s status.Status) error { return writeStatus(w, s, true) }
+
+func writeStatus(w io.Writer, s status.Status, wide bool) error {
 	width, _ := screen(w)
-	_, err := io.WriteString(w, status.Text(status.Rows(s, time.Now()), width))
+	_, err := io.WriteString(w, statusText(s, wide, width, colors(w)))
 	return err
+}
+
+// statusText is a status for people: its verdict in a sentence, then the rows, with the conditions where it is wide.
+func statusText(s status.Status, wide bool, width int, color bool) string {
+	now := time.Now()
+	verdict, mood := status.Verdict(s, now)
+	rows := status.Rows(s, now)
+	if wide {
+		rows = append(rows, status.ConditionRows(s, now)...)
+	}
+	if color {
+		return status.Color(verdict+"\n", mood) + "\n" + status.Colored(rows, width)
+	}
+	return verdict + "\n\n" + status.Text(rows, width)
 }
 
 func statusJSON(w io.Writer, s status.Status) error { return encodeJSON(w, s) }

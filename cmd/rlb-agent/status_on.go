@@ -36,7 +36,7 @@ func (a *app) statusOn(ctx context.Context, on onFlags, output string) error {
 			all[i].Status = &s
 		}
 	})
-	print := map[string]func(io.Writer, []hostStatus) error{"text": besideText, "json": besideJSON, "yaml": besideYAML}[output]
+	print := map[string]func(io.Writer, []hostStatus) error{"text": besideText, "wide": besideText, "json": besideJSON, "yaml": besideYAML}[output]
 	if err := print(a.stdout, all); err != nil {
 		return err
 	}

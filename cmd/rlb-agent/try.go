@@ -62,6 +62,7 @@ func (a *app) tryCommand() *cobra.Command {
 	cmd.Flags().StringVar(&options.id, "id", "", "a name for this trial; with --end: end it only if it has this name")
 	cmd.Flags().StringVar(&options.sha256, "sha256", "", "only if FILE has this SHA-256")
 	cmd.Flags().StringVar(&options.replaces, "replaces", "", "only if the spec in force has this SHA-256")
+	a.takeOverFlag(cmd)
 	return cmd
 }
 
@@ -74,7 +75,7 @@ func (a *app) try(ctx context.Context, file string, options trialOptions) error 
 	if err != nil {
 		return usageError{err}
 	}
-	trial := state.Trial{ID: options.id, File: specName(file), Spec: spec, By: a.by}
+	trial := state.Trial{ID: options.id, File: specName(file), Spec: spec, By: a.by, TakeOver: a.takeOver}
 	var tried *api.Document
 	err = a.changing(ctx, func(ctx context.Context, h *debian.Host) error {
 		if err := noTrial(ctx, h); err != nil {
@@ -221,6 +222,7 @@ func (a *app) confirmCommand() *cobra.Command {
 				if err != nil {
 					return &reconcile.Failure{Err: err}
 				}
+				a.takeOver = trial.TakeOver // what the trial may is allowed for good
 				if err := a.replaceSpec(ctx, h, trial.Spec, doc.Data); err != nil {
 					return &reconcile.Failure{Err: err}
 				}

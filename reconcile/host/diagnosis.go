@@ -2,7 +2,6 @@ package host
 
 import (
 	"context"
-	"net/netip"
 	"time"
 
 	"rlb.dev/rlb-agent/api"
@@ -16,20 +15,6 @@ type Link struct {
 	Up       bool   // its administrator wants it up
 	Carrier  bool   // a cable, or whatever it is, is connected
 	Loopback bool
-}
-
-// Router is a VRRP router on the link, as it advertises itself.
-type Router struct {
-	Family    api.Family
-	Version   int          // of VRRP
-	RouterID  int          // 1 to 255
-	From      netip.Addr   // its own address; with IPv6 a link-local one
-	MAC       string       // that its frames come from
-	Priority  int          // 0 to 255
-	Addresses []netip.Addr // virtual IPs, at most 255
-	Interval  time.Duration
-	Unicast   bool
-	Admitted  bool // its advertisements get through the firewall of this host to keepalived
 }
 
 // FilterChain is a chain of the packet filter that sees incoming packets, whichever program made it.
@@ -87,8 +72,6 @@ type ServerAnswer struct {
 type Diagnosis interface {
 	// Links are the network interfaces of the host.
 	Links(ctx context.Context) ([]Link, error)
-	// Routers listens on an interface, for as long as listen, for the VRRP routers of other machines.
-	Routers(ctx context.Context, iface string, listen time.Duration) ([]Router, error)
 	// FilterChains are the chains of the packet filter for incoming packets. notes says what could not be read.
 	FilterChains(ctx context.Context) (chains []FilterChain, notes []string, err error)
 	// UnitFiles is where a unit comes from.

@@ -75,6 +75,20 @@ func OwnAddresses(ctx context.Context, o NetworkReader) (map[netip.Addr]bool, er
 	return own, err
 }
 
+// Router is a VRRP router on the link, as it advertises itself.
+type Router struct {
+	Family    api.Family
+	Version   int          // of VRRP
+	RouterID  int          // 1 to 255
+	From      netip.Addr   // its own address; with IPv6 a link-local one
+	MAC       string       // that its frames come from
+	Priority  int          // 0 to 255
+	Addresses []netip.Addr // virtual IPs, at most 255
+	Interval  time.Duration
+	Unicast   bool
+	Admitted  bool // its advertisements get through the firewall of this host to keepalived
+}
+
 // NetworkReader looks at interfaces, sockets and neighbours.
 type NetworkReader interface {
 	// Interfaces are the network interfaces with their addresses, loopback included.
@@ -90,4 +104,6 @@ type NetworkReader interface {
 	// HearsRouter says whether another machine advertises itself under one of these identities on an interface. It ends
 	// with the first advertisement, or after wait.
 	HearsRouter(ctx context.Context, iface string, ids []render.Identity, wait time.Duration) (bool, error)
+	// Routers listens on an interface, for as long as listen, for the VRRP routers of other machines.
+	Routers(ctx context.Context, iface string, listen time.Duration) ([]Router, error)
 }

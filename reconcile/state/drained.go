@@ -3,6 +3,7 @@ package state
 import (
 	"context"
 	"strings"
+	"time"
 
 	"rlb.dev/rlb-agent/reconcile/host"
 	"rlb.dev/rlb-agent/render"
@@ -14,3 +15,22 @@ func Drained(ctx context.Context, o host.Observer) (bool, error) {
 	text := strings.TrimSpace(string(f.Data))
 	return text != "" && text != "0", err
 }
+
+// DrainRecord is since when this host is drained, and by whom. Both are zero where that is not known.
+type DrainRecord struct {
+	Since time.Time `json:"since,omitzero"`
+	By    string    `json:"by,omitempty"`
+}
+
+// ReadDrain is the record of a drain; the zero value where there is none.
+func ReadDrain(ctx context.Context, o host.Observer) (DrainRecord, error) {
+	return ReadDerived[DrainRecord](ctx, o, DrainedFile)
+}
+
+// Write leaves the record for the status.
+func (r DrainRecord) Write(ctx context.Context, h host.Host) error {
+	return WriteDerived(ctx, h, DrainedFile, r)
+}
+
+// ForgetDrain removes the record.
+func ForgetDrain(ctx context.Context, h host.Host) error { return h.RemoveFile(ctx, DrainedFile) }

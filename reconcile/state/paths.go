@@ -9,19 +9,20 @@ import (
 
 // Files of the agent's own. Paths has all of them.
 const (
-	MemoryFile     = host.StateDir + "/memory.json" // a Memory
-	BeforeDir      = host.StateDir + "/before"      // files from before the first run, at their paths
-	PackagedDir    = host.StateDir + "/packaged"    // files as a package brought them, at their paths
-	GenerationsDir = host.StateDir + "/generations" // specs that were in force, by their numbers
-	TrialFile      = host.StateDir + "/trial.json"  // a Trial
-	TrialSpecFile  = host.StateDir + "/trial.yaml"  // the spec that is tried
-	StatusFile     = host.RunDir + "/status.json"   // a status.Status
-	LoadedFile     = host.RunDir + "/loaded.json"   // a Loaded for each unit
-	GuardFile      = host.RunDir + "/guard.json"    // a GuardRecord
-	DriftFile      = host.RunDir + "/drift.json"    // a DriftRecord
-	RoleFile       = host.RunDir + "/role.json"     // a RoleRecord
-	FormerFile     = host.RunDir + "/former.json"   // a FormerRouter
-	RefusedFile    = host.RunDir + "/refused.json"  // a Refusal
+	MemoryFile     = host.StateDir + "/memory.json"  // a Memory
+	BeforeDir      = host.StateDir + "/before"       // files from before the first run, at their paths
+	PackagedDir    = host.StateDir + "/packaged"     // files as a package brought them, at their paths
+	GenerationsDir = host.StateDir + "/generations"  // specs that were in force, by their numbers
+	TrialFile      = host.StateDir + "/trial.json"   // a Trial
+	TrialSpecFile  = host.StateDir + "/trial.yaml"   // the spec that is tried
+	StatusFile     = host.RunDir + "/status.json"    // a status.Status
+	LoadedFile     = host.RunDir + "/loaded.json"    // a Loaded for each unit
+	GuardFile      = host.RunDir + "/guard.json"     // a GuardRecord
+	DriftFile      = host.RunDir + "/drift.json"     // a DriftRecord
+	RoleFile       = host.RunDir + "/role.json"      // a RoleRecord
+	FormerFile     = host.RunDir + "/former.json"    // a FormerRouter
+	RefusedFile    = host.RunDir + "/refused.json"   // a Refusal
+	DrainedFile    = host.StateDir + "/drained.json" // a DrainRecord
 )
 
 // Life says how long a file lasts, and what its loss means.
@@ -57,6 +58,7 @@ var Paths = []Path{
 	{Path: copyOf(TrialFile), Mode: 0o600, Life: Durable, Writer: "`try`", Holds: "a copy, used where `trial.json` is garbled or gone"},
 	{Path: TrialSpecFile, Mode: 0o600, Life: Durable, Writer: "`try`", Holds: "only during `rlb-agent try`: the spec that is tried"},
 	{Path: render.DrainFile, Mode: 0o644, Life: Durable, Writer: "`drain`, `undrain`, keepalived", Holds: "tracked by keepalived: 1 while this host is drained"},
+	{Path: DrainedFile, Mode: 0o600, Life: Durable, Writer: "`drain`, `undrain`", Holds: "only while this host is drained: since when, and by whom"},
 	{Path: host.StateDir + "/rules.v4", Mode: 0o640, Life: Rebuilt, Writer: "every change of the rules", Holds: "the IPv4 firewall rules"},
 	{Path: host.StateDir + "/rules.v6", Mode: 0o640, Life: Rebuilt, Writer: "every change of the rules", Holds: "the IPv6 firewall rules"},
 	{Path: host.RunDir + "/lock", Mode: 0o600, Life: Derived, Writer: "every change", Holds: "locked by the one agent that changes the host"},
@@ -66,7 +68,7 @@ var Paths = []Path{
 	{Path: DriftFile, Mode: 0o600, Life: Derived, Writer: "the daemon", Holds: "how often this host differed from the spec, and the last time", form: form[DriftRecord]},
 	{Path: RoleFile, Mode: 0o600, Life: Derived, Writer: "every run, the daemon", Holds: "the last change of the role, and why", form: form[RoleRecord]},
 	{Path: FormerFile, Mode: 0o600, Life: Derived, Writer: "a change of the virtual router", Holds: "the virtual router that this host left, until its peer leaves it", form: form[FormerRouter], optional: true},
-	{Path: RefusedFile, Mode: 0o600, Life: Derived, Writer: "the daemon", Holds: "the spec that was refused and is not tried again", form: form[Refusal], optional: true},
+	{Path: RefusedFile, Mode: 0o600, Life: Derived, Writer: "the daemon", Holds: "the spec that was refused, and why", form: form[Refusal], optional: true},
 	{Path: render.FaultFile, Mode: 0o644, Life: Derived, Writer: "the daemon, keepalived", Holds: "tracked by keepalived: 1 while HAProxy does not serve on this host"},
 	{Path: render.KeepalivedTemp + "/", Mode: 0o600, Life: Derived, Writer: "keepalived", Holds: "keepalived's state, written when the agent asks for it"},
 	{Path: host.RunDir + "/apt.log", Mode: 0o640, Life: Derived, Writer: "every installation", Holds: "what apt printed last"},

@@ -15,6 +15,9 @@ type Refusal struct {
 	Agent  string    `json:"agent"`  // another version may render it otherwise
 	Time   time.Time `json:"time"`
 	Why    string    `json:"why"`
+	// Passing is that the cause is on this host, not in the spec, and may go: a port that a program holds, an address that
+	// a machine has.
+	Passing bool `json:"passing,omitempty"`
 }
 
 // Error is why it was refused.

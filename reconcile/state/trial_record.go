@@ -15,12 +15,13 @@ import (
 // Trial is a spec that is tried.
 type Trial struct {
 	Version  int       `json:"version,omitempty"`
-	ID       string    `json:"id,omitempty"`   // given by who began it, to confirm or end this one and no other
-	File     string    `json:"file"`           // where it was read
-	Spec     string    `json:"spec"`           // the spec file that it may replace
-	By       string    `json:"by,omitempty"`   // who began it
-	Since    time.Time `json:"since,omitzero"` // when it began
-	Deadline time.Time `json:"deadline"`       // when it ends unless confirmed
+	ID       string    `json:"id,omitempty"`       // given by who began it, to confirm or end this one and no other
+	File     string    `json:"file"`               // where it was read
+	Spec     string    `json:"spec"`               // the spec file that it may replace
+	By       string    `json:"by,omitempty"`       // who began it
+	Since    time.Time `json:"since,omitzero"`     // when it began
+	Deadline time.Time `json:"deadline"`           // when it ends unless confirmed
+	TakeOver []string  `json:"takeOver,omitempty"` // MACs of machines from which a virtual IP may be taken
 
 	Damage error `json:"-"` // why the file cannot be read, where its copy counts, or where nothing is known but that a trial began
 }

@@ -40,7 +40,7 @@ func (s *Status) set(r *reading, c Condition) {
 }
 
 // conditionTypes are all, in the order in which people want them.
-var conditionTypes = []string{"Ready", "SpecValid", "InSync", "Serving"}
+var conditionTypes = []string{"Ready", "SpecValid", "InSync", "Serving", "AgentRunning"}
 
 // Condition is one of the conditions, or the zero value.
 func (s Status) Condition(kind string) Condition {
@@ -55,18 +55,6 @@ func (s Status) Condition(kind string) Condition {
 // Is says whether a condition is true.
 func (s Status) Is(kind string) bool { return s.Condition(kind).Status == isTrue }
 
-// specValid is about the spec file: it parses, and the programs take what is rendered from it.
-func specValid(digest string, specErr error, last *Run) Condition {
-	c := Condition{Type: "SpecValid", Status: isTrue, Reason: "Accepted"}
-	switch {
-	case specErr != nil:
-		c.Status, c.Reason, c.Message = isFalse, "Refused", specErr.Error()
-	case last != nil && last.Result == Refused && last.SpecDigest == digest:
-		c.Status, c.Reason, c.Message = isFalse, "RefusedByThisHost", last.Error
-	}
-	return c
-}
-
 // inSync is about the host: it is as the spec says. lookErr is why that cannot be told.
 func (r *reading) inSync(s *Status, lookErr error, trial *state.Trial, inForce bool) Condition {
 	c := Condition{Type: "InSync", Status: isFalse}
@@ -77,15 +65,11 @@ func (r *reading) inSync(s *Status, lookErr error, trial *state.Trial, inForce b
 		c.Reason, c.Message = "HostLacks", lookErr.Error()
 	case lookErr != nil:
 		c.Status, c.Reason, c.Message = isUnknown, "NotSeen", lookErr.Error()
-	case trial != nil && !trial.Over(r.now):
+	case trial != nil:
 		c.Reason, c.Message = "Trial", fmt.Sprintf("%v (rlb-agent confirm keeps it)", trial)
 	case len(steps) > 0:
-		c.Reason, c.Message = "Drifted", "still to do: "+steps[0].String()
-		if !inForce {
-			c.Reason = "NotYetApplied"
-		}
-		if len(steps) > 1 {
-			c.Message += fmt.Sprintf(", and %d steps more", len(steps)-1)
+		if c = notApplied(steps); inForce {
+			c.Reason = "Drifted"
 		}
 		if inForce && last != nil && !last.Repaired {
 			c.Reason = "DriftNotRepaired"
@@ -150,11 +134,11 @@ func (s *Status) ready() Condition {
 	var texts []string
 	for _, kind := range conditionTypes[1:] {
 		part := s.Condition(kind)
-		if part.Status == isTrue {
+		if part.Status == isTrue || part.Type == "" {
 			continue
 		}
 		if c.Status == isTrue || c.Status == isUnknown && part.Status == isFalse {
-			c.Status, c.Reason = part.Status, map[string]string{"SpecValid": "SpecInvalid", "InSync": "NotInSync", "Serving": "NotServing"}[kind]
+			c.Status, c.Reason = part.Status, map[string]string{"SpecValid": "SpecInvalid", "InSync": "NotInSync", "Serving": "NotServing", "AgentRunning": "AgentNotRunning"}[kind]
 		}
 		if part.Message != "" {
 			texts = append(texts, part.Message)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"rlb.dev/rlb-agent/api"
@@ -33,47 +34,76 @@ func (r *reading) read(ctx context.Context, doc *api.Document, specErr error, lo
 		return Status{}, err
 	}
 	s := Status{
-		APIVersion: api.APIVersion, Kind: "LoadBalancerStatus", Role: host.RoleUnknown,
+		APIVersion: api.APIVersion, Kind: "LoadBalancerStatus", Role: host.RoleUnknown, Host: r.hostName(ctx),
 		Generation: memory.Generation, ObservedGeneration: memory.Generation, LastReconcile: r.lastRun,
 	}
-	if doc == nil || doc.Digest != memory.Digest {
-		s.Generation++
+	trial, _ := state.RunningTrial(ctx, o)
+	if trial != nil && trial.Over(r.now) {
+		trial = nil
 	}
 	if doc != nil {
 		s.SpecDigest = doc.Digest
-	} else if doc, err = state.LastGood(ctx, o); err != nil {
-		r.unseen("the spec in force", err)
-		doc = nil
 	}
-	s.set(r, specValid(s.SpecDigest, specErr, r.lastRun))
-	if doc == nil {
+	var waiting []plan.Step // of a spec that is not in force
+	if doc == nil || doc.Digest != memory.Digest {
+		s.Generation++
+		waiting = r.pending(ctx, &s, doc, specErr, memory.Known)
+	}
+	s.set(r, s.specValid())
+	r.agent(ctx, &s)
+	judged := r.judged(ctx, &s, doc, memory.Digest, trial)
+	if judged == nil {
 		s.set(r, Condition{Type: "Ready", Status: isFalse, Reason: "SpecRefused", Message: said(specErr)})
 		s.NotSeen = r.notSeen
 		return s, nil
 	}
-	trial, _ := state.RunningTrial(ctx, o)
-	file := doc.Digest
-	if trial != nil && !trial.Over(r.now) { // what is in force is not the spec file
-		if tried, err := state.TrialSpec(ctx, o); err == nil {
-			doc = tried
-			s.Trial = &Trial{ID: trial.ID, File: trial.File, SpecDigest: tried.Digest, By: trial.By, Since: trial.Since, Deadline: trial.Deadline}
-		}
-	}
 	if look == nil {
 		look = new(plan.Look)
-		*look, err = plan.FactFinder{Observer: o}.Look(ctx, &doc.Spec)
+		*look, err = plan.FactFinder{Observer: o}.Look(ctx, &judged.Spec)
 	}
-	r.look, r.spec, r.notSeen = *look, &doc.Spec, append(r.notSeen, look.Observed.Unchecked...)
-	s.Metadata.Name, s.Node = doc.Spec.Metadata.Name, look.Desired.Facts.Node
+	r.look, r.spec, r.notSeen = *look, &judged.Spec, append(r.notSeen, look.Observed.Unchecked...)
+	s.Metadata.Name, s.Node = judged.Spec.Metadata.Name, look.Desired.Facts.Node
 	s.Versions = Versions{HAProxy: string(look.Desired.Facts.HAProxyVersion), Keepalived: string(look.Desired.Facts.KeepalivedVersion)}
 	s.Pending = look.Plan.Pending
 	s.Updates = r.updates(ctx, look.Observed.Packages)
 	r.records(ctx, &s)
-	s.set(r, r.inSync(&s, err, trial, file == memory.Digest))
+	if p := s.PendingSpec; p != nil && !p.Refused && trial == nil && judged != doc {
+		s.set(r, notApplied(waiting))
+	} else {
+		s.set(r, r.inSync(&s, err, trial, judged.Digest == memory.Digest))
+	}
 	r.role(ctx, &s)
 	r.peers(ctx, &s)
 	r.live(ctx, &s)
 	return s, nil
+}
+
+// judged is the spec by which this host is judged: what is tried, else what is in force, else the one of the file.
+func (r *reading) judged(ctx context.Context, s *Status, doc *api.Document, digest string, trial *state.Trial) *api.Document {
+	if trial != nil {
+		if tried, err := state.TrialSpec(ctx, r.o); err == nil {
+			s.Trial = &Trial{ID: trial.ID, File: trial.File, SpecDigest: tried.Digest, By: trial.By, Since: trial.Since, Deadline: trial.Deadline}
+			return tried
+		}
+	}
+	if doc != nil && doc.Digest == digest {
+		return doc
+	}
+	good, err := state.LastGood(ctx, r.o)
+	if err != nil {
+		r.note("the spec in force", err)
+	}
+	if err != nil || good == nil {
+		return doc
+	}
+	return good
+}
+
+// hostName is the name of this host.
+func (r *reading) hostName(ctx context.Context) string {
+	f, err := r.o.File(ctx, "/proc/sys/kernel/hostname")
+	r.note("the name of this host", err)
+	return strings.TrimSpace(string(f.Data))
 }
 
 // Last is the status that was written last; the zero value where none was, or where it is garbled.
@@ -121,6 +151,7 @@ type reading struct {
 	look    plan.Look
 	last    Status // that was written last
 	lastRun *Run   // of the reconciler
+	refusal error  // by which a run was refused just now; nil for none
 	ask     bool   // whether apt may be asked for updates: that is a command
 	now     time.Time
 	guard   state.GuardRecord
@@ -168,6 +199,12 @@ func (r *reading) records(ctx context.Context, s *Status) {
 	}
 	s.Drained, err = state.Drained(ctx, r.o)
 	r.note("whether this host is drained", err)
+	s.DrainedSince, s.DrainedBy = time.Time{}, ""
+	if s.Drained {
+		drain, err := state.ReadDrain(ctx, r.o)
+		r.note("since when this host is drained", err)
+		s.DrainedSince, s.DrainedBy = drain.Since, drain.By
+	}
 }
 
 // live is what changes by itself: addresses and servers. The conditions that follow from them come last.

@@ -37,6 +37,9 @@ func Write(ctx context.Context, h host.Host, run Report) (Status, error) {
 	if r.ask = true; r.lastRun == nil || !run.Result.Began.IsZero() || run.refusedAnew(r.lastRun) {
 		r.lastRun = run.status()
 	}
+	if run.Refused == nil && reconcile.Passing(run.Err) {
+		r.refusal = run.Err
+	}
 	status, err := r.read(ctx, doc, run.Refused, run.Result.Look)
 	status.Versions.Agent = run.Agent
 	if err == nil {
@@ -81,7 +84,7 @@ func (r Report) status() *Run {
 	default:
 		s.Result = Refused
 	}
-	s.Error = said(err)
+	s.Error, s.Passing = said(err), s.Result == Refused && reconcile.Passing(err)
 	if s.Time.IsZero() || r.Result.Began.IsZero() { // refused before anything began
 		s.Time, s.Duration = time.Now().Truncate(time.Second), "0s"
 	}

@@ -2,6 +2,7 @@
 package status
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -38,19 +39,21 @@ func moodOf(well bool) Mood {
 	return Bad
 }
 
-// Rows are a status for people: the role first, then what they would ask next.
+// Rows are a status for people, below its verdict: the role first, then the agent, the peers, the services, the spec, what
+// is wrong, and what was done last.
 func Rows(s Status, now time.Time) []Row {
-	rows := []Row{{Label: "Role", Text: join(": ", RoleText(s, now), s.RoleReason),
+	rows := []Row{{Label: "Role", Text: join(": ", RoleText(s, now), s.roleReason()),
 		Mood: moodOf(s.Role == host.RoleMaster || s.Role == host.RoleBackup || s.Drained)}}
-	if s.Drained && !strings.Contains(s.RoleReason, "drained") {
-		rows = append(rows, Row{Label: "Drained", Text: "yes: this host stays out until rlb-agent undrain"})
+	if s.Drained && !s.drainedOut() {
+		rows = append(rows, Row{Label: "Drained", Text: "yes" + s.drainedText(now) + ": this host stays out until rlb-agent undrain"})
 	}
-	if node := join(" of ", s.Node, s.Metadata.Name); node != "" {
+	if node := cmp.Or(s.Node, s.Host); node != "" {
 		rows = append(rows, Row{Label: "Node", Text: node})
 	}
 	for _, v := range s.VirtualIPs {
 		rows = append(rows, Row{Label: "Virtual IP", Cells: []string{v.Address}, Text: yes(v.Held, "held", "not held")})
 	}
+	rows = append(rows, agentRows(s, now)...)
 	for _, p := range s.Peers {
 		words := map[PeerState]string{PeerSeen: "seen", PeerNotSeen: "not seen"}[p.State]
 		if words == "" {
@@ -60,8 +63,22 @@ func Rows(s Status, now time.Time) []Row {
 	}
 	rows = append(rows, haproxyRows(s)...)
 	for _, service := range s.Services {
-		rows = append(rows, serviceRows(service, s.HAProxy != nil, now)...)
+		rows = append(rows, serviceRows(service, s.HAProxy != nil && !service.NotSeen, now)...)
 	}
+	rows = append(rows, specRows(s)...)
+	for _, text := range s.Pending {
+		rows = append(rows, Row{Label: "Pending", Text: text, Mood: Bad})
+	}
+	for _, kind := range []string{"Serving", "InSync"} {
+		if c := s.Condition(kind); c.Status == isFalse && !(kind == "InSync" && s.Trial != nil) {
+			rows = append(rows, Row{Label: "Problem", Text: oneLine(c.Message), Mood: Bad})
+		}
+	}
+	return append(rows, historyRows(s, now)...)
+}
+
+// ConditionRows are the conditions, which the other rows tell in words.
+func ConditionRows(s Status, now time.Time) (rows []Row) {
 	for _, c := range s.Conditions {
 		r := Row{Label: c.Type, Cells: []string{c.Status}, Text: join(": ", c.Reason, oneLine(c.Message)), Mood: moodOf(c.Status == "True")}
 		if now.Sub(c.LastTransitionTime) >= time.Second { // else it is new, or nobody remembers
@@ -72,14 +89,24 @@ func Rows(s Status, now time.Time) []Row {
 		}
 		rows = append(rows, r)
 	}
-	for _, text := range s.Pending {
-		rows = append(rows, Row{Label: "Pending", Text: text, Mood: Bad})
-	}
-	return append(rows, historyRows(s, now)...)
+	return rows
 }
 
-// RoleText is the role and how long it has lasted.
-func RoleText(s Status, now time.Time) string { return string(s.Role) + lasting(s.RoleSince, now) }
+// RoleText is the role and how long it has lasted. Of a drained host that is in no role it says so.
+func RoleText(s Status, now time.Time) string {
+	if s.drainedOut() {
+		return "DRAINED" + s.drainedText(now)
+	}
+	return string(s.Role) + lasting(s.RoleSince, now)
+}
+
+// roleReason is why the role is what it is, unless the role says so itself.
+func (s Status) roleReason() string {
+	if s.drainedOut() {
+		return "rlb-agent undrain ends that"
+	}
+	return s.RoleReason
+}
 
 func haproxyRows(s Status) []Row {
 	h := s.HAProxy
@@ -100,55 +127,18 @@ func serviceRows(service Service, seen bool, now time.Time) []Row {
 			up++
 		}
 	}
+	servers := fmt.Sprintf("%d of %d servers up", up, len(service.Servers))
+	if !slices.ContainsFunc(service.Servers, func(s host.ServerState) bool { return s.State != host.ServerUnknown }) {
+		servers = "its servers are not seen"
+	}
 	rows := []Row{{Label: "Service", Mood: moodOf(service.Listening && up > 0),
-		Text: fmt.Sprintf("%s on port %d: %s, %d of %d servers up", service.Name, service.Port, yes(service.Listening, "listening", "not listening"), up, len(service.Servers))}}
+		Text: fmt.Sprintf("%s on port %d: %s, %s", service.Name, service.Port, yes(service.Listening, "listening", "not listening"), servers)}}
 	if !seen {
-		rows[0] = Row{Label: "Service", Text: fmt.Sprintf("%s on port %d: not seen", service.Name, service.Port)}
+		return []Row{{Label: "Service", Text: fmt.Sprintf("%s on port %d: not seen", service.Name, service.Port)}}
 	}
 	for _, server := range service.Servers {
 		rows = append(rows, Row{Label: "  " + server.Name, Cells: []string{server.Address, server.State + lasting(server.Since, now)},
 			Text: server.Reason, Mood: moodOf(server.Up())})
-	}
-	return rows
-}
-
-// historyRows is what was done on this host, and what with.
-func historyRows(s Status, now time.Time) []Row {
-	var rows []Row
-	if d := s.Drift; d.Found > 0 {
-		text := fmt.Sprintf("found %d, repaired %d", d.Found, d.Repaired)
-		if last := d.Last; last != nil {
-			text += join(": ", "; last "+past(last.Time, now), strings.Join(last.Steps, ", ")) + join(", by ", "", last.By) + join("; ", "", oneLine(last.Error))
-		}
-		rows = append(rows, Row{Label: "Drift", Text: text})
-	}
-	if r := s.LastReconcile; r != nil {
-		text := fmt.Sprintf("%s %s, in %s", r.Result, past(r.Time, now), r.Duration)
-		if len(r.Steps) > 0 {
-			text += fmt.Sprintf(", %d %s", len(r.Steps), yes(len(r.Steps) == 1, "step", "steps"))
-		}
-		rows = append(rows, Row{Label: "Last reconcile", Text: join(": ", text, oneLine(r.Error)), Mood: moodOf(r.Error == "")})
-	}
-	spec := fmt.Sprintf("generation %d", s.Generation)
-	if s.Generation != s.ObservedGeneration {
-		spec += fmt.Sprintf("; in force is %s", yes(s.ObservedGeneration == 0, "none", fmt.Sprintf("generation %d", s.ObservedGeneration)))
-	}
-	rows = append(rows, Row{Label: "Spec", Text: spec})
-	if s.Updates != nil {
-		for _, u := range s.Updates.HeldBack {
-			rows = append(rows, Row{Label: "Held back", Mood: moodOf(!u.Security),
-				Text: fmt.Sprintf("%s %s from %s%s", u.Package, u.Version, u.Candidate, yes(u.Security, ", a security update", ""))})
-		}
-	}
-	var versions []string
-	for _, v := range []struct{ name, version string }{{"haproxy", s.Versions.HAProxy}, {"keepalived", s.Versions.Keepalived}, {"rlb-agent", s.Versions.Agent}} {
-		if v.version != "" {
-			versions = append(versions, v.name+" "+v.version)
-		}
-	}
-	rows = append(rows, Row{Label: "Versions", Text: strings.Join(versions, ", ")})
-	for _, text := range s.NotSeen {
-		rows = append(rows, Row{Label: "Not seen", Text: oneLine(text)})
 	}
 	return rows
 }

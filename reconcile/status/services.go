@@ -28,7 +28,7 @@ func (r *reading) services(ctx context.Context, s *Status) []trouble {
 	now, problems := r.haproxy(ctx, s)
 	var services []trouble
 	for _, service := range r.spec.Services {
-		status := Service{Name: service.Name, Port: *service.Port, Listening: len(now.listening) > 0, Servers: r.servers(service, now)}
+		status := Service{Name: service.Name, Port: *service.Port, Listening: len(now.listening) > 0, NotSeen: !now.seen, Servers: r.servers(service, now)}
 		for _, l := range render.Listen(r.spec, &service) {
 			status.Listening = status.Listening && slices.Contains(now.listening, l)
 		}

@@ -12,7 +12,8 @@ type Status struct {
 	APIVersion         string            `json:"apiVersion"`
 	Kind               string            `json:"kind"`
 	Metadata           Metadata          `json:"metadata,omitzero"`
-	Node               string            `json:"node,omitempty"`
+	Node               string            `json:"node,omitempty"` // of the spec; "" where it has none
+	Host               string            `json:"host,omitempty"` // the name of the machine
 	Generation         int               `json:"generation,omitempty"`
 	ObservedGeneration int               `json:"observedGeneration,omitempty"`
 	SpecDigest         string            `json:"specDigest,omitempty"`
@@ -20,11 +21,15 @@ type Status struct {
 	RoleSince          time.Time         `json:"roleSince,omitzero"`
 	RoleReason         string            `json:"roleReason,omitempty"` // why it is that, in words
 	Drained            bool              `json:"drained"`              // an administrator took this host out
+	DrainedSince       time.Time         `json:"drainedSince,omitzero"`
+	DrainedBy          string            `json:"drainedBy,omitempty"`
 	VirtualIPs         []VirtualIP       `json:"virtualIPs,omitempty"`
 	Peers              []Peer            `json:"peers,omitempty"` // the spec's other nodes
 	Services           []Service         `json:"services,omitempty"`
 	HAProxy            *HAProxy          `json:"haproxy,omitempty"`
-	Trial              *Trial            `json:"trial,omitempty"` // what is tried now; specDigest is still the spec file's
+	Agent              *Agent            `json:"agent,omitempty"`       // its unit; absent where it is not installed
+	PendingSpec        *PendingSpec      `json:"pendingSpec,omitempty"` // the spec file's, where another one is in force, or none
+	Trial              *Trial            `json:"trial,omitempty"`       // what is tried now; specDigest is still the spec file's
 	Drift              state.DriftRecord `json:"drift"`
 	LastReconcile      *Run              `json:"lastReconcile,omitempty"`
 	Conditions         []Condition       `json:"conditions,omitempty"`
@@ -32,11 +37,28 @@ type Status struct {
 	Versions           Versions          `json:"versions,omitzero"`
 	Updates            *Updates          `json:"updates,omitempty"`
 	NotSeen            []string          `json:"notSeen,omitempty"` // what could not be looked at, and why
+	Partial            bool              `json:"partial,omitempty"` // an ordinary user looked: what only root sees is missing
 }
 
 // Metadata repeats the spec's name.
 type Metadata struct {
 	Name string `json:"name,omitempty"`
+}
+
+// Agent is the agent's unit.
+type Agent struct {
+	Running bool      `json:"running"`
+	Enabled bool      `json:"enabled"` // it starts at boot
+	Since   time.Time `json:"since,omitzero"`
+}
+
+// PendingSpec is the spec of the file while it is not in force.
+type PendingSpec struct {
+	Generation int    `json:"generation"`       // that it would be
+	Digest     string `json:"digest,omitempty"` // "" where it cannot be parsed
+	Refused    bool   `json:"refused"`          // else nobody applied it yet
+	Reason     string `json:"reason,omitempty"` // as that of SpecValid
+	Message    string `json:"message,omitempty"`
 }
 
 // Trial is a spec that is in force until its deadline, unless confirmed.
@@ -98,6 +120,7 @@ type Service struct {
 	Name      string             `json:"name"`
 	Port      int                `json:"port"`
 	Listening bool               `json:"listening"`
+	NotSeen   bool               `json:"notSeen,omitempty"` // nobody could look whether it listens
 	Servers   []host.ServerState `json:"servers,omitempty"`
 }
 
@@ -120,13 +143,14 @@ type Run struct {
 	Result   Outcome   `json:"result"`
 	// SpecDigest is the spec's that it was about, "" where that could not even be parsed.
 	SpecDigest string   `json:"specDigest,omitempty"`
+	Passing    bool     `json:"passing,omitempty"` // of a refusal: its cause is on this host, and may go
 	Steps      []string `json:"steps,omitempty"`
 	Error      string   `json:"error,omitempty"`
 }
 
 // Condition is as in Kubernetes.
 type Condition struct {
-	Type               string    `json:"type"`   // Ready, SpecValid, InSync or Serving
+	Type               string    `json:"type"`   // Ready, SpecValid, InSync, Serving or AgentRunning
 	Status             string    `json:"status"` // True, False or Unknown
 	Reason             string    `json:"reason"`
 	Message            string    `json:"message,omitempty"`

@@ -8,6 +8,30 @@ import (
 // Text lays rows out in columns. What is longer than a line of width characters goes on below its own column; 0 is
 // no limit.
 func Text(rows []Row, width int) string {
+	return laidOut(rows, width, func(text string, _ Mood) string { return text })
+}
+
+// Colored is Text for a terminal: what is bad is red.
+func Colored(rows []Row, width int) string { return laidOut(rows, width, Color) }
+
+// Color is a text in the color of a mood, line by line, for a terminal (ECMA-48, SGR).
+func Color(text string, mood Mood) string {
+	code := map[Mood]string{Good: "32", Bad: "31"}[mood]
+	if code == "" {
+		return text
+	}
+	var b strings.Builder
+	for line := range strings.Lines(text) {
+		line, end := strings.CutSuffix(line, "\n")
+		b.WriteString("\x1b[" + code + "m" + line + "\x1b[0m")
+		if end {
+			b.WriteString("\n")
+		}
+	}
+	return b.String()
+}
+
+func laidOut(rows []Row, width int, color func(string, Mood) string) string {
 	label := 0
 	var columns []int
 	for _, r := range rows {
@@ -22,7 +46,11 @@ func Text(rows []Row, width int) string {
 		for at, cell := range r.Cells {
 			line += padded(cell, columns[at])
 		}
-		b.WriteString(wrapped(line, r.Text, width))
+		mood := r.Mood
+		if mood == Good { // that is the usual, and needs no color
+			mood = Plain
+		}
+		b.WriteString(color(wrapped(line, r.Text, width), mood))
 	}
 	return b.String()
 }

@@ -3,11 +3,14 @@ package status
 import (
 	"encoding/json"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"rlb.dev/rlb-agent/reconcile/host"
 )
 
 // now is when the statuses of these tests are read.
@@ -27,29 +30,124 @@ func example(t *testing.T) (s Status) {
 }
 
 const exampleText = `Role            MASTER for 7s: lb2 stopped advertising
-Node            lb1 of prod
+Node            lb1
 Virtual IP      198.51.100.100  held
 Virtual IP      2001:db8::100   not held
+Agent           v1, runs for 2h
 Peer            lb2  198.51.100.12  not seen
 HAProxy         answers, 1 old process finishes its connections
 Service         kube-apiserver on port 9000: listening, 1 of 2 servers up
   cp1           198.51.100.21:6443  UP for 3m20s   answers the check with HTTP status 200 OK (L7OK 200)
   second        198.51.100.22:6443  DOWN for 1d2h  does not accept connections: Connection refused (L4CON)
-Ready           False for 1h  SpecInvalid
-SpecValid       False         Refused: spec.yaml:1:1: a; spec.yaml:2:1: b
-InSync          True for 1h   AsWanted
-Serving         True for 1h   Active
+Spec            generation 4 REFUSED: spec.yaml:1:1: a; spec.yaml:2:1: b; still serving generation 3
+Update          haproxy 2.6.12-2 is available, a security update, 2.6.12-1 is installed and held
 Drift           found 2, repaired 1; last 1m ago: start haproxy, by root
 Last reconcile  Changed 45s ago, in 45ms, 1 step
-Spec            generation 4; in force is generation 3
-Held back       haproxy 2.6.12-1 from 2.6.12-2, a security update
-Versions        haproxy 2.6.12, keepalived 2.2.7, rlb-agent v1
+Versions        haproxy 2.6.12, keepalived 2.2.7
 Not seen        firewall: cannot look
+`
+
+const exampleConditions = `Ready      False for 1h  SpecInvalid
+SpecValid  False         Refused: spec.yaml:1:1: a; spec.yaml:2:1: b
+InSync     True for 1h   AsWanted
+Serving    True for 1h   Active
 `
 
 func TestStatusText(t *testing.T) {
 	if diff := cmp.Diff(strings.Split(exampleText, "\n"), strings.Split(Text(Rows(example(t), now), 0), "\n")); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
+	}
+}
+
+func TestConditionsText(t *testing.T) {
+	if diff := cmp.Diff(strings.Split(exampleConditions, "\n"), strings.Split(Text(ConditionRows(example(t), now), 0), "\n")); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+}
+
+// The verdict is one sentence, and says why a host is not as it should be.
+func TestVerdict(t *testing.T) {
+	condition := func(kind, is, message string) Condition { return Condition{Type: kind, Status: is, Message: message} }
+	well := Status{Host: "balancer-1", Role: host.RoleMaster, ObservedGeneration: 3,
+		Conditions: []Condition{condition("Ready", "True", ""), condition("Serving", "True", ""), condition("InSync", "True", "")}}
+	since := now.Add(-time.Hour)
+	for name, test := range map[string]struct {
+		change func(*Status)
+		want   string
+		mood   Mood
+	}{
+		"master":        {func(*Status) {}, "balancer-1 is MASTER and serves: all is well", Good},
+		"named":         {func(s *Status) { s.Node, s.Metadata.Name = "lb1", "prod" }, "lb1 is MASTER and serves: all is well", Good},
+		"standby":       {func(s *Status) { s.Role = host.RoleBackup }, "balancer-1 is BACKUP, ready to take over: all is well", Good},
+		"ordinary user": {func(s *Status) { s.Partial = true }, "balancer-1: run as root to see how this host is; an ordinary user sees only part of it", Plain},
+		"drained": {func(s *Status) { s.Role, s.Drained, s.DrainedSince, s.DrainedBy = host.RoleFault, true, since, "root" },
+			"balancer-1 is drained since " + since.Local().Format(time.TimeOnly) + " by root: all is well", Good},
+		"refused": {func(s *Status) {
+			s.Conditions[0].Status = "False"
+			s.PendingSpec = &PendingSpec{Generation: 4, Refused: true}
+		}, "balancer-1 is MASTER and serves, but generation 4 of the spec is REFUSED", Bad},
+		"not applied": {func(s *Status) {
+			s.Conditions[0].Status, s.Conditions[2].Status = "False", "False"
+			s.PendingSpec = &PendingSpec{Generation: 4}
+		}, "balancer-1 is MASTER and serves, but generation 4 of the spec is not applied yet", Bad},
+		"does not serve": {func(s *Status) {
+			s.Conditions = []Condition{condition("Ready", "False", ""), condition("Serving", "False", "service web has no server that is up"), condition("AgentRunning", "False", "x")}
+		}, "balancer-1 is MASTER, but service web has no server that is up; rlb-agent does not run", Bad},
+		"drifted": {func(s *Status) {
+			s.Conditions = []Condition{condition("Ready", "False", ""), condition("Serving", "True", ""), condition("InSync", "False", "still to do: start haproxy")}
+		}, "balancer-1 is MASTER and serves, but it differs from its spec: still to do: start haproxy", Bad},
+		"nothing in force": {func(s *Status) {
+			*s = Status{Role: host.RoleUnknown, Conditions: []Condition{condition("Ready", "False", "spec.yaml:1:1: a")}}
+		}, "this host has no role that is known, but spec.yaml:1:1: a", Bad},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := well
+			s.Conditions = slices.Clone(well.Conditions)
+			test.change(&s)
+			if text, mood := Verdict(s, now); text != test.want || mood != test.mood {
+				t.Errorf("%s %q, want %s %q", mood, text, test.mood, test.want)
+			}
+		})
+	}
+}
+
+// What the rows say of the agent, the spec and a drain.
+func TestRows(t *testing.T) {
+	pending := func(p PendingSpec, agent *Agent) Status {
+		return Status{ObservedGeneration: 20, PendingSpec: &p, Agent: agent}
+	}
+	for name, test := range map[string]struct {
+		s    Status
+		want string
+	}{
+		"refused by the host": {pending(PendingSpec{Generation: 21, Refused: true, Reason: "RefusedByThisHost", Message: "port 9001 in use by perl (1428)"}, &Agent{Running: true}),
+			"Spec   generation 21 REFUSED: port 9001 in use by perl (1428); still serving generation 20; retry: systemctl reload rlb-agent\n"},
+		"refused without the daemon": {pending(PendingSpec{Generation: 21, Refused: true, Reason: "RefusedByThisHost", Message: "a"}, &Agent{}),
+			"Spec   generation 21 REFUSED: a; still serving generation 20; retry: rlb-agent --once\n"},
+		"not applied":  {pending(PendingSpec{Generation: 21}, nil), "Spec  generation 21 is not applied yet; generation 20 is in force; to apply it: rlb-agent --once\n"},
+		"in force":     {Status{ObservedGeneration: 20}, "Spec  generation 20 is in force\n"},
+		"once only":    {Status{Agent: &Agent{}}, "Agent  does not run and is not enabled: changes come by rlb-agent --once\n"},
+		"drained":      {Status{Role: host.RoleFault, Drained: true, DrainedSince: now.AddDate(0, 0, -2), DrainedBy: "root"}, "Role  DRAINED since " + now.AddDate(0, 0, -2).Local().Format(time.DateTime) + " by root: rlb-agent undrain ends that\n"},
+		"drained only": {Status{Role: host.RoleStopped, Drained: true}, "Role  DRAINED: rlb-agent undrain ends that\n"},
+		"not to be looked at": {Status{Partial: true, HAProxy: &HAProxy{}, Services: []Service{{Name: "web", Port: 80, NotSeen: true}}, NotSeen: []string{"firewall: cannot", "the servers: b"}},
+			"Service   web on port 80: not seen\nSpec      not seen\nNot seen  run as root (sudo rlb-agent status) to see: firewall, the servers\n"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if got := Text(Rows(test.s, now), 0); !strings.Contains(got, test.want) {
+				t.Errorf("got\n%s\nwant in it\n%s", got, test.want)
+			}
+		})
+	}
+}
+
+// Colors are on whole lines, and what is as it should be has none.
+func TestColored(t *testing.T) {
+	rows := []Row{{Label: "a", Text: "one two three four five six", Mood: Bad}, {Label: "b", Text: "x", Mood: Good}}
+	if got, want := Colored(rows, 25), "\x1b[31ma  one two three four\x1b[0m\n\x1b[31m   five six\x1b[0m\nb  x\n"; got != want {
+		t.Errorf("%q, want %q", got, want)
+	}
+	if got := Color("well\n", Good); got != "\x1b[32mwell\x1b[0m\n" {
+		t.Errorf("%q", got)
 	}
 }
 

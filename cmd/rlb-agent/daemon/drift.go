@@ -66,6 +66,7 @@ func (l *loop) repairDrift(ctx context.Context, why cause, doc *api.Document, sp
 	l.repairs.done(append(steps, texts(result.Steps)...))
 	l.recordDrift(ctx, steps, err)
 	if err != nil {
+		l.logError(onRun, err)
 		return min(l.retry.Next(), interval)
 	}
 	return interval
@@ -78,6 +79,7 @@ func (l *loop) inSync(ctx context.Context, doc *api.Document, seen status.Report
 	l.clearLogged(onRun)
 	if look := seen.Result.Look; len(look.Plan.Tidy) > 0 && doc.Spec.Reconcile.Drift == api.Repair {
 		if _, err := l.run(ctx, doc, seen.Refused, reconcile.Reconciler{Reason: "tidying up", Look: look, Repair: look != nil}); err != nil {
+			l.logError(onRun, err)
 			return min(l.retry.Next(), interval)
 		}
 		return interval

@@ -23,10 +23,10 @@ type logged struct {
 }
 
 // logOnce logs a text unless it is the last one of its topic, and tells systemd.
-func (l *logged) logOnce(about topic, text string) (first bool) {
+func (l *logged) logOnce(about topic, text string, fields ...any) (first bool) {
 	notify("STATUS=" + text)
 	if first = text != l.lastLogged[about]; first {
-		l.log.Error(text)
+		l.log.Error(text, fields...)
 	}
 	l.lastLogged[about] = text
 	return first

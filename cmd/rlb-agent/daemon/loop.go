@@ -36,7 +36,8 @@ type loop struct {
 	report *reporter
 	watch  func(plan.Look) // told what was found on the host, and so what to watch there; may be nil
 
-	refused      *state.Refusal    // the spec that is not tried again, or nil
+	refused      *state.Refusal    // the spec that was refused, or nil
+	again        backoff.Backoff   // of a refused spec whose cause may go
 	drift        state.DriftRecord // found and repaired since the boot
 	repairs      repairs
 	retry        backoff.Backoff // of a failed run
@@ -51,6 +52,7 @@ func newLoop(h Lockable, c Config, report *reporter) *loop {
 	return &loop{
 		Config: c, logged: logged{c.Log, map[topic]string{}}, host: h, report: report,
 		repairs: repairs{}, retry: backoff.Backoff{First: 2 * time.Second, Most: 5 * time.Minute},
+		again: backoff.Backoff{First: 2 * time.Second, Most: 30 * time.Second},
 	}
 }
 
@@ -88,16 +90,17 @@ func (l *loop) followSpec(ctx context.Context, why cause, tried bool) time.Durat
 	l.readAt = time.Now()
 	doc, err := l.ReadSpec()
 	if err != nil {
-		return l.keepLastGood(ctx, why, err, l.logError(onSpec, err))
+		l.refused = nil // another one
+		return l.keepLastGood(ctx, why, err, l.logRefusal(ctx, err, ""))
 	}
 	last, err := l.digestInForce(ctx)
 	switch {
 	case err != nil:
 		l.logError(onRun, err)
 		return noSpecWait
-	case l.wasRefused(doc, last) && !why.asked:
-		l.logOnce(onSpec, l.refused.Error())
-		return l.keepLastGood(ctx, why, l.refused, false)
+	case l.wasRefused(doc, last) && !why.asked && !l.due():
+		l.logRefusal(ctx, l.refused, doc.Digest)
+		return l.untilDue(l.keepLastGood(ctx, why, l.refused, false))
 	case last == doc.Digest && !tried && !why.asked && (!why.started || doc.Spec.Reconcile.Drift == api.Report):
 		l.clearLogged(onSpec)
 		return l.repairDrift(ctx, why, doc, nil, true)
@@ -144,11 +147,14 @@ func (l *loop) applySpec(ctx context.Context, why cause, doc *api.Document, last
 		l.forgetRefusal(ctx)
 		l.clearLogged(onSpec)
 		return interval
-	case mayPass(err) || last == doc.Digest: // it did work once
+	case last == doc.Digest || mayPass(err): // it did work once, or says nothing of the spec
+		l.logError(onRun, err)
 		return min(l.retry.Next(), interval)
 	}
-	l.refuse(ctx, doc, err)
-	return l.keepLastGood(ctx, cause{}, err, false)
+	passing := reconcile.Passing(err)
+	err = refusedFor(err)
+	l.refuse(ctx, doc, err, passing)
+	return l.untilDue(l.keepLastGood(ctx, cause{}, err, false))
 }
 
 // run reconciles with a spec, and reports how that went. specErr says why this is not the spec of the file; r has the
@@ -164,7 +170,6 @@ func (l *loop) run(ctx context.Context, doc *api.Document, specErr error, r reco
 	}
 	l.report.ran(ctx, status.Report{Doc: doc, Refused: specErr, Result: result, Err: err})
 	if err != nil {
-		l.logError(onRun, err)
 		return result, err
 	}
 	l.retry.Reset()
@@ -186,16 +191,11 @@ func (l *loop) notifyInSync(specErr error) {
 	}
 }
 
-// mayPass says whether the same spec may go through later. One that was refused, or undone because it did not work,
-// will not; what this host lacks just now may come, and what could not be undone must be tried again. A run that was
-// stopped says nothing of its spec.
+// mayPass says whether a run failed for something else than its spec. One that was refused, or undone because it did not
+// work, is the spec's; what could not be undone must be tried again, and a run that was stopped says nothing.
 func mayPass(err error) bool {
-	var (
-		failure *reconcile.Failure
-		field   *plan.FieldError
-	)
-	if errors.As(err, &failure) {
+	if failure := (*reconcile.Failure)(nil); errors.As(err, &failure) {
 		return !failure.Undone || failure.Undo != nil || errors.Is(err, context.Canceled)
 	}
-	return errors.As(err, &field) || errors.Is(err, host.ErrUnavailable)
+	return errors.Is(err, host.ErrUnavailable)
 }

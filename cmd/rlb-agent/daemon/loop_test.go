@@ -224,7 +224,7 @@ func TestLoopBadSpec(t *testing.T) {
 		{"gone", "", "cannot read the spec"},
 		{"not valid", smallSpec + "proxi: {}\n", `proxi: unknown field, did you mean "proxy"?`},
 		{"refused by haproxy", strings.Replace(smallSpec, "21", "66", 1), "haproxy refuses its configuration"},
-		{"rolled back", strings.Replace(smallSpec, "21", "77", 1), "what was there before is in force again"},
+		{"rolled back", strings.Replace(smallSpec, "21", "77", 1), "no server of web is up any more"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			quietly(t, func(t *testing.T) {
@@ -237,7 +237,8 @@ func TestLoopBadSpec(t *testing.T) {
 				}
 				before := h.Text(render.DefaultHAProxyConfig)
 				log := k.edit(tt.spec)
-				if !strings.Contains(strings.Join(log, "\n"), tt.want) || h.Text(render.DefaultHAProxyConfig) != before {
+				last := log[len(log)-1]
+				if !strings.HasPrefix(last, "spec refused: ") || !strings.Contains(last, "generation 1 ") || strings.Count(strings.Join(log, "\n"), tt.want) != 1 || h.Text(render.DefaultHAProxyConfig) != before {
 					t.Fatalf("log %q", log)
 				}
 				valid := k.valid()
@@ -273,6 +274,47 @@ func TestLoopBadSpec(t *testing.T) {
 			})
 		})
 	}
+}
+
+// What may go by itself is tried again, told once, and does not keep the agent from the spec in force meanwhile.
+func TestLoopRetriesRefused(t *testing.T) {
+	quietly(t, func(t *testing.T) {
+		h := fake.New()
+		k := newKept(t, h, smallSpec)
+		before := h.Text(render.DefaultHAProxyConfig)
+		h.Taken = map[uint16]string{9001: "perl"}
+		log := k.edit(strings.Replace(smallSpec, "9000", "9001", 1))
+		if len(log) != 1 || !strings.HasPrefix(log[0], "spec refused: /etc/rlb/spec.yaml:6:9: services[0].port: ") || !strings.Contains(log[0], "9001 is taken by perl (process 1)") ||
+			!strings.HasSuffix(log[0], "; generation 1 stays in force") {
+			t.Fatalf("log %q", log)
+		}
+		for began := time.Now(); time.Since(began) < 5*time.Minute; {
+			pause, log := k.next(cause{})
+			if log != nil || len(k.effects()) > 0 || pause > 30*time.Second || pause <= 0 {
+				t.Fatalf("after %v: pause %v, log %q, effects %q", time.Since(began), pause, log, k.effects())
+			}
+			time.Sleep(pause)
+		}
+		k.tamper()
+		if k.next(cause{seen: []string{render.DefaultHAProxyConfig}}); h.Text(render.DefaultHAProxyConfig) != before {
+			t.Error("the spec in force is not kept")
+		}
+		if valid := k.valid(); !strings.HasPrefix(valid, "False ") {
+			t.Errorf("SpecValid %q", valid)
+		}
+		k = newKept(t, h, k.spec) // a restarted daemon goes on
+		h.Taken = nil
+		for began := time.Now(); !strings.Contains(h.Text(render.DefaultHAProxyConfig), "9001"); {
+			if time.Since(began) > 30*time.Second {
+				t.Fatal("not tried again")
+			}
+			pause, _ := k.next(cause{})
+			time.Sleep(pause)
+		}
+		if k.valid() != "True" || h.Text(state.RefusedFile) != "" || k.status().PendingSpec != nil {
+			t.Errorf("in force: %+v", k.status())
+		}
+	})
 }
 
 // A run that is stopped at any of its effects says nothing of its spec: that is tried again.

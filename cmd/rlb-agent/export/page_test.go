@@ -29,7 +29,7 @@ func example(t *testing.T) (s status.Status) {
 // Nothing in a status can become markup.
 func TestPageIsEscaped(t *testing.T) {
 	status := example(t)
-	status.RoleReason, status.Metadata.Name = "<script>alert(1)</script>", "&lt;"
+	status.RoleReason, status.Node = "<script>alert(1)</script>", "&lt;"
 	text := string(statusHTML(status, now))
 	if strings.Contains(text, "<script>") || !strings.Contains(text, "&lt;script&gt;") || !strings.Contains(text, "&amp;lt;") {
 		t.Error(text)

@@ -41,12 +41,20 @@ func (p *Push) common(args ...string) []string {
 	return args
 }
 
+// takeOver are the flags that let a host take virtual IPs from other machines.
+func (p *Push) takeOver() (args []string) {
+	for _, mac := range p.TakeOver {
+		args = append(args, "--take-over", mac)
+	}
+	return args
+}
+
 // try brings the spec into force on a host until its trial ends.
 func (p *Push) try(ctx context.Context, t *target) error {
 	p.logf("%s: trying", t.Name)
 	t.tried, t.began = true, time.Now()
-	args := append(p.common("try", "--detach", "--timeout", p.Timeout.String(), "--sha256", p.Doc.Digest, "--replaces", t.before.SpecDigest), "-")
-	answer, err := p.Remote.Call(ctx, t.Host, remote.Call{Args: args, Stdin: p.Doc.Data, Limit: p.Timeout})
+	args := append(p.common("try", "--detach", "--timeout", p.Timeout.String(), "--sha256", p.Doc.Digest, "--replaces", t.before.SpecDigest), p.takeOver()...)
+	answer, err := p.Remote.Call(ctx, t.Host, remote.Call{Args: append(args, "-"), Stdin: p.Doc.Data, Limit: p.Timeout})
 	if err != nil {
 		return err
 	}

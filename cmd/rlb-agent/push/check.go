@@ -94,7 +94,8 @@ func major(version string) string {
 
 // plan has the host check the spec with its programs, and say what it would do.
 func (p *Push) plan(ctx context.Context, t *target) (remote.Answer, error) {
-	for _, args := range [][]string{{"validate", "--log-level", "warn", "-"}, {"--once", "--dry-run", "--log-level", "error", "--spec", "-"}} {
+	dryRun := append([]string{"--once", "--dry-run", "--log-level", "error", "--spec", "-"}, p.takeOver()...)
+	for _, args := range [][]string{{"validate", "--log-level", "warn", "-"}, dryRun} {
 		answer, err := p.Remote.Call(ctx, t.Host, remote.Call{Args: args, Stdin: p.Doc.Data, Limit: 2 * remote.AskTime})
 		if err != nil {
 			return answer, err

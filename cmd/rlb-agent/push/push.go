@@ -39,6 +39,7 @@ type Push struct {
 	Version     string        // of this agent
 	Sees        Outside       // reaches the virtual IPs from outside; nil: cannot
 	DryRun      bool
+	TakeOver    []string // MACs of machines from which a host may take a virtual IP
 	Ask         func(question string) bool
 
 	Out, Log io.Writer // results, and progress

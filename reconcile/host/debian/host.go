@@ -24,6 +24,7 @@ import (
 	"github.com/coreos/go-systemd/v22/dbus"
 
 	"rlb.dev/rlb-agent/reconcile/host"
+	"rlb.dev/rlb-agent/reconcile/host/link"
 	"rlb.dev/rlb-agent/reconcile/host/rootpath"
 )
 
@@ -177,9 +178,9 @@ func unavailable(text string) error { return &unavailableError{text: text} }
 // wrap is "cannot DO: cause"; it is unavailable where the cause is that we may not look.
 func wrap(do string, cause error) error { return refined(fmt.Errorf("cannot %s: %w", do, cause)) }
 
-// refined is an error, unavailable where its cause is that we may not look.
+// refined is an error, unavailable where its cause is that we may not look, or that the interface is of another kind.
 func refined(err error) error {
-	if errors.Is(err, fs.ErrPermission) {
+	if errors.Is(err, fs.ErrPermission) || errors.Is(err, link.ErrNotEthernet) {
 		return &unavailableError{text: err.Error(), cause: err}
 	}
 	return err

@@ -14,7 +14,7 @@ func (h *Host) Clone() *Host {
 	c := *h
 	c.Log, c.fault = nil, fault{}
 	c.Net = slices.Clone(h.Net)
-	c.Routers, c.Detached = slices.Clone(h.Routers), slices.Clone(h.Detached)
+	c.Adverts, c.OnLink, c.Detached = slices.Clone(h.Adverts), slices.Clone(h.OnLink), slices.Clone(h.Detached)
 	c.Sessions = maps.Clone(h.Sessions)
 	c.Archive, c.Busy, c.Taken, c.Forbidden = maps.Clone(h.Archive), maps.Clone(h.Busy), maps.Clone(h.Taken), maps.Clone(h.Forbidden)
 	c.Answers = maps.Clone(h.Answers)

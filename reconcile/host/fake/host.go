@@ -38,7 +38,8 @@ type Host struct {
 	OldMaster bool                  // HAProxy before 2.6, which does not tell of failed reloads
 	KeepsOld  bool                  // packages neither reload nor restart a daemon
 	Reloading bool                  // a new worker of HAProxy is told that does not listen yet, as from 3.1 on
-	Routers   []render.Identity     // that others advertise
+	Adverts   []render.Identity     // that others send
+	OnLink    []host.Router         // other VRRP routers
 	Detached  []string              // the commands of RunDetached
 	Deaf      bool                  // HAProxy listens nowhere, whatever it has loaded
 	Answers   map[netip.Addr]string // MACs of the other machines that answer for an address
@@ -129,12 +130,20 @@ func (h *Host) Interfaces(ctx context.Context) ([]host.Interface, error) {
 	return slices.Clone(h.Net), nil
 }
 
-// HearsRouter is whether one of the identities is in Routers.
+// HearsRouter is whether one of the identities is in Adverts.
 func (h *Host) HearsRouter(ctx context.Context, iface string, ids []render.Identity, _ time.Duration) (bool, error) {
 	if err := h.look(ctx, "HearsRouter"); err != nil {
 		return false, err
 	}
-	return slices.ContainsFunc(ids, func(id render.Identity) bool { return slices.ContainsFunc(h.Routers, id.Covers) }), nil
+	return slices.ContainsFunc(ids, func(id render.Identity) bool { return slices.ContainsFunc(h.Adverts, id.Covers) }), nil
+}
+
+// Routers are OnLink.
+func (h *Host) Routers(ctx context.Context, iface string, _ time.Duration) ([]host.Router, error) {
+	if err := h.look(ctx, "Routers"); err != nil {
+		return nil, err
+	}
+	return slices.Clone(h.OnLink), nil
 }
 
 // Neighbours are those of Answers.

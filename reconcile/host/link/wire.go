@@ -14,11 +14,15 @@ package link
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
 	"slices"
 )
+
+// ErrNotEthernet is wrapped by the error for an interface that has no MACs: nobody there can be asked for an address.
+var ErrNotEthernet = errors.New("not an Ethernet")
 
 // link is an interface, as it was when looked at.
 type link struct {
@@ -41,7 +45,7 @@ func lookAt(name string) (link, error) {
 	}
 	l := link{name: name, index: all[i].Index, mac: all[i].HardwareAddr}
 	if len(l.mac) != 6 || bytes.Equal(l.mac, make([]byte, 6)) {
-		return link{}, fmt.Errorf("%s is not an Ethernet", name)
+		return link{}, fmt.Errorf("%s is %w", name, ErrNotEthernet)
 	}
 	for _, one := range all {
 		if len(one.HardwareAddr) == 6 && !virtual(one.HardwareAddr) {

@@ -1,0 +1,144 @@
+package reconcile
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"time"
+
+	"rlb.dev/rlb-agent/api"
+	"rlb.dev/rlb-agent/reconcile/host"
+	"rlb.dev/rlb-agent/reconcile/plan"
+	"rlb.dev/rlb-agent/reconcile/state"
+	"rlb.dev/rlb-agent/render"
+)
+
+// otherHolders asks, before this host claims virtual IPs for the first time, who answers for them (ARP, RFC 5227 §2.1.1;
+// neighbour discovery, RFC 4862 §5.4): keepalived would take them from any machine. A node of the spec may answer, a
+// router that advertises this virtual router, and a machine in takeOver. What is in force here, or on an interface of
+// this host, is not asked for again. The error is a *plan.FieldError where somebody else answers.
+func otherHolders(ctx context.Context, o host.Observer, doc *api.Document, look plan.Look, takeOver []string) error {
+	fresh, err := newVirtualIPs(ctx, o, &doc.Spec)
+	if err != nil || len(fresh) == 0 {
+		return err
+	}
+	main := look.Desired.Facts.Interface
+	var routers []host.Router // nil until they were listened to
+	for _, iface := range interfacesOf(fresh, main) {
+		var asked []netip.Addr
+		for _, c := range fresh {
+			if c.on(main) == iface {
+				asked = append(asked, c.Addr())
+			}
+		}
+		peers := nodeAddresses(&doc.Spec, look.Desired.Facts.Node)
+		macs, err := o.Neighbours(ctx, iface, slices.Concat(asked, peers))
+		if errors.Is(err, host.ErrUnavailable) { // nobody on such a link has a MAC, or only root may ask
+			continue
+		}
+		if err != nil {
+			return plan.FieldErrorf(fresh[0].field, "cannot tell whether another machine has %s: %v", fresh[0].Addr(), err)
+		}
+		for _, c := range fresh {
+			mac := macs[c.Addr()]
+			if c.on(main) != iface || mac == "" || slices.Contains(takeOver, mac) ||
+				slices.ContainsFunc(peers, func(p netip.Addr) bool { return macs[p] == mac }) {
+				continue
+			}
+			if routers == nil {
+				if routers, err = ownRouters(ctx, o, look); err != nil {
+					return err
+				}
+			}
+			if !slices.ContainsFunc(routers, func(r host.Router) bool { return r.MAC == mac || slices.Contains(r.Addresses, c.Addr()) }) {
+				return plan.FieldErrorf(c.field, "another machine has %s: MAC %s answers for it on %s, and it is neither a node of this spec nor in its virtual router; %s",
+					c.Addr(), mac, iface, fmt.Sprintf("choose a free address, or to take it from that machine add --take-over %s", mac))
+			}
+		}
+	}
+	return nil
+}
+
+// claim is a virtual IP that is new on this host, and its field.
+type claim struct {
+	api.VirtualIP
+	field string
+}
+
+// on is the interface of the virtual IP; main is that of the virtual router.
+func (c claim) on(main string) string {
+	if c.Interface != "" {
+		return c.Interface
+	}
+	return main
+}
+
+func interfacesOf(claims []claim, main string) (names []string) {
+	for _, c := range claims {
+		if name := c.on(main); !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+// newVirtualIPs are those that are neither in the spec in force nor on an interface of this host.
+func newVirtualIPs(ctx context.Context, o host.Observer, spec *api.LoadBalancerSpec) (fresh []claim, err error) {
+	known := map[netip.Addr]bool{}
+	if good, err := state.LastGood(ctx, o); err == nil && good != nil { // of one that is garbled all are new
+		for _, v := range good.Spec.VirtualIPs {
+			known[v.Addr()] = true
+		}
+	}
+	for i, v := range spec.VirtualIPs {
+		if !known[v.Addr()] {
+			fresh = append(fresh, claim{v, fmt.Sprintf("virtualIPs[%d]", i)})
+		}
+	}
+	if len(fresh) == 0 {
+		return nil, nil
+	}
+	own, err := host.OwnAddresses(ctx, o)
+	return slices.DeleteFunc(fresh, func(c claim) bool { return own[c.Addr()] }), err
+}
+
+// nodeAddresses are the addresses of the other nodes.
+func nodeAddresses(spec *api.LoadBalancerSpec, self string) (all []netip.Addr) {
+	for _, node := range spec.Nodes {
+		for _, text := range node.Addresses {
+			if addr, err := netip.ParseAddr(text); err == nil && node.Name != self {
+				all = append(all, addr)
+			}
+		}
+	}
+	return all
+}
+
+// lateAdvert is how much later than its interval an advertisement may come.
+const lateAdvert = 200 * time.Millisecond
+
+// ownRouters listens for the other routers of the virtual router of the spec, and of the one that keepalived is in now.
+// Both have an id in each family; a peer that was not changed yet may have another version or interval.
+func ownRouters(ctx context.Context, o host.Observer, look plan.Look) ([]host.Router, error) {
+	ids := look.Desired.Model.Routers
+	if look.Observed.Units[host.KeepalivedUnit].Active() {
+		ids = slices.Concat(ids, render.Identities(look.Observed.Files[look.Desired.Facts.KeepalivedConfig].Data))
+	}
+	var longest time.Duration
+	for _, id := range ids {
+		longest = max(longest, id.Period)
+	}
+	routers, err := o.Routers(ctx, look.Desired.Facts.Interface, longest+lateAdvert)
+	if errors.Is(err, host.ErrUnavailable) {
+		err = nil
+	}
+	routers = slices.DeleteFunc(routers, func(r host.Router) bool {
+		return !slices.ContainsFunc(ids, func(id render.Identity) bool { return id.Family == r.Family && id.RouterID == r.RouterID })
+	})
+	if routers == nil {
+		routers = []host.Router{}
+	}
+	return routers, err
+}

@@ -1,0 +1,48 @@
+package reconcile
+
+import (
+	"context"
+	"errors"
+
+	"rlb.dev/rlb-agent/api"
+	"rlb.dev/rlb-agent/reconcile/host"
+	"rlb.dev/rlb-agent/reconcile/plan"
+)
+
+// Obstacles is why this host cannot bring a spec into force now, as far as that shows before anything changes: programs
+// and files that root must not use, ports that other programs hold, virtual IPs that other machines answer for. takeOver
+// are the MACs of machines from which a virtual IP may be taken. look is what the spec wants of this host. The error is
+// api.Problems, a *plan.FieldError, or why this host cannot be looked at.
+func Obstacles(ctx context.Context, o host.Observer, doc *api.Document, look plan.Look, takeOver []string) error {
+	if err := HostProblems(ctx, o, doc); err != nil {
+		return err
+	}
+	if look.ChangesPrograms() {
+		if err := takenPorts(ctx, o, look.Desired); err != nil {
+			return failedLook(err, doc)
+		}
+	}
+	if err := otherHolders(ctx, o, doc, look, takeOver); err != nil {
+		return failedLook(err, doc)
+	}
+	return nil
+}
+
+// failedLook is a field's error with its place in the file; any other error is a failure of the look.
+func failedLook(err error, doc *api.Document) error {
+	if field := (*plan.FieldError)(nil); errors.As(err, &field) {
+		return plan.Placed(err, doc)
+	}
+	return &Failure{Err: err}
+}
+
+// Passing says whether a spec was refused for something on this host that may go, as what Obstacles finds: the same spec
+// may go through later. Nothing was touched then.
+func Passing(err error) bool {
+	var (
+		failure  *Failure
+		problems api.Problems
+		field    *plan.FieldError
+	)
+	return !errors.As(err, &failure) && (errors.As(err, &field) || errors.As(err, &problems))
+}

@@ -1,0 +1,93 @@
+package status
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+
+	"rlb.dev/rlb-agent/api"
+	"rlb.dev/rlb-agent/reconcile"
+	"rlb.dev/rlb-agent/reconcile/host"
+	"rlb.dev/rlb-agent/reconcile/plan"
+	"rlb.dev/rlb-agent/reconcile/state"
+)
+
+// pending tells of a spec that is not in force: whether it is refused, and why. What stands in its way on this host is
+// looked for now, since it may be gone; not on a host that the agent never changed. The steps are what it would do here.
+func (r *reading) pending(ctx context.Context, s *Status, doc *api.Document, specErr error, ours bool) (steps []plan.Step) {
+	p := &PendingSpec{Generation: s.Generation}
+	s.PendingSpec = p
+	if doc == nil {
+		p.refuse("Refused", specErr)
+		return nil
+	}
+	p.Digest = doc.Digest
+	look, err := plan.FactFinder{Observer: r.o}.Look(ctx, &doc.Spec)
+	if err == nil && r.refusal == nil && ours {
+		err = reconcile.Obstacles(ctx, r.o, doc, look, nil)
+	}
+	if err = cmp.Or(r.refusal, err); reconcile.Passing(err) {
+		p.refuse("RefusedByThisHost", plan.Placed(err, doc))
+	} else if why := r.refusedBefore(ctx, doc.Digest, !ours); why != "" {
+		p.refuse("RefusedByThisHost", errors.New(why))
+	}
+	return look.Plan.Steps()
+}
+
+// refusedBefore is why the last run, or the daemon, refused a spec, or ""; passing says whether also for what may be gone.
+func (r *reading) refusedBefore(ctx context.Context, digest string, passing bool) string {
+	refused, err := state.ReadRefusal(ctx, r.o)
+	r.note("the last refusal", err)
+	if refused != nil && refused.Digest == digest && (passing || !refused.Passing) {
+		return refused.Why
+	}
+	if last := r.lastRun; last != nil && last.SpecDigest == digest && last.Result == Refused && (passing || !last.Passing) {
+		return last.Error
+	}
+	return ""
+}
+
+func (p *PendingSpec) refuse(reason string, err error) {
+	p.Refused, p.Reason, p.Message = true, reason, said(err)
+}
+
+// specValid is about the spec file: it parses, nobody but root may change it, and this host takes it.
+func (s *Status) specValid() Condition {
+	if p := s.PendingSpec; p != nil && p.Refused {
+		return Condition{Type: "SpecValid", Status: isFalse, Reason: p.Reason, Message: p.Message}
+	}
+	return Condition{Type: "SpecValid", Status: isTrue, Reason: "Accepted"}
+}
+
+// notApplied is InSync of a host on which another spec is in force than that of the file.
+func notApplied(steps []plan.Step) Condition {
+	c := Condition{Type: "InSync", Status: isFalse, Reason: "NotYetApplied", Message: "the spec is not applied yet"}
+	if len(steps) > 0 {
+		c.Message = "still to do: " + steps[0].String()
+	}
+	if len(steps) > 1 {
+		c.Message += fmt.Sprintf(", and %d steps more", len(steps)-1)
+	}
+	return c
+}
+
+// agent is the agent's own unit. Where it starts at boot it must run: without it nobody repairs drift, and a failover
+// waits for keepalived's own check. Hosts that only use --once do not enable it.
+func (r *reading) agent(ctx context.Context, s *Status) {
+	unit, ok := r.unit(ctx, host.AgentUnit)
+	if !ok || unit.LoadState == "not-found" {
+		return
+	}
+	runs := unit.Active() || unit.ActiveState == "activating"
+	s.Agent = &Agent{Running: runs, Enabled: unit.Enabled(), Since: unit.ActiveSince}
+	if !unit.Enabled() {
+		return
+	}
+	c := Condition{Type: "AgentRunning", Status: isTrue, Reason: "Running"}
+	if !runs {
+		c.Status, c.Reason = isFalse, "NotRunning"
+		c.Message = fmt.Sprintf("%s is enabled, and not running: it is %s (%s); systemctl start rlb-agent", host.AgentUnit, unit.ActiveState, unit.SubState)
+	}
+	s.set(r, c)
+}

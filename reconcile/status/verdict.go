@@ -1,0 +1,89 @@
+package status
+
+import (
+	"cmp"
+	"fmt"
+	"strings"
+	"time"
+
+	"rlb.dev/rlb-agent/reconcile/host"
+)
+
+// Verdict is how the host is, in one sentence, and whether that is as it should be.
+func Verdict(s Status, now time.Time) (text string, mood Mood) {
+	who := cmp.Or(s.Node, s.Host, "this host")
+	if s.Partial {
+		return who + ": run as root to see how this host is; an ordinary user sees only part of it", Plain
+	}
+	text = who + " " + s.part(now)
+	if s.Is("Ready") {
+		return text + ": all is well", Good
+	}
+	return join(", but ", text, strings.Join(s.flaws(), "; ")), Bad
+}
+
+// part is what the host does in the pair.
+func (s Status) part(now time.Time) string {
+	serving := s.Is("Serving")
+	switch {
+	case s.drainedOut():
+		return "is drained" + s.drainedText(now)
+	case s.Role == host.RoleMaster && serving:
+		return "is MASTER and serves"
+	case s.Role == host.RoleBackup && serving:
+		return "is BACKUP, ready to take over"
+	case s.Role == host.RoleFault:
+		return "is in FAULT"
+	case s.Role == host.RoleStopped:
+		return "is out of the virtual router: keepalived does not run"
+	case s.Role == host.RoleUnknown || s.Role == "":
+		return "has no role that is known"
+	}
+	return "is " + string(s.Role)
+}
+
+// flaws are what is not as it should be, the most urgent first.
+func (s Status) flaws() (all []string) {
+	if c := s.Condition("Serving"); c.Status == isFalse {
+		all = append(all, c.Message)
+	}
+	switch p := s.PendingSpec; {
+	case p != nil && p.Refused:
+		all = append(all, fmt.Sprintf("generation %d of the spec is REFUSED", p.Generation))
+	case s.Trial != nil:
+		all = append(all, "a spec is only tried")
+	case p != nil:
+		all = append(all, fmt.Sprintf("generation %d of the spec is not applied yet", p.Generation))
+	}
+	if c := s.Condition("AgentRunning"); c.Status == isFalse {
+		all = append(all, "rlb-agent does not run")
+	}
+	if c := s.Condition("InSync"); c.Status == isFalse && s.Trial == nil && s.PendingSpec == nil {
+		all = append(all, "it differs from its spec: "+oneLine(c.Message))
+	}
+	if c := s.Condition("Ready"); len(all) == 0 {
+		all = append(all, cmp.Or(oneLine(c.Message), "not all of it can be seen"))
+	}
+	return all
+}
+
+// drainedOut says whether the host is drained, and out of the virtual router.
+func (s Status) drainedOut() bool {
+	return s.Drained && s.Role != host.RoleMaster && s.Role != host.RoleBackup
+}
+
+// drainedText is " since 14:02:10 by root", as far as it is known.
+func (s Status) drainedText(now time.Time) string {
+	text := ""
+	if since := s.DrainedSince; !since.IsZero() {
+		layout := "2006-01-02 15:04:05"
+		if since.Local().Format(time.DateOnly) == now.Local().Format(time.DateOnly) {
+			layout = time.TimeOnly
+		}
+		text = " since " + since.Local().Format(layout)
+	}
+	if s.DrainedBy != "" {
+		text += " by " + s.DrainedBy
+	}
+	return text
+}

@@ -48,12 +48,15 @@ func (h *health) flaps(ctx context.Context, now time.Time) bool {
 	return now.Before(end) && h.returns(ctx)
 }
 
-// returns says that another host holds the virtual IPs and that keepalived would take them back. Where nobody can tell
+// returns says that another host serves at the virtual IPs and that keepalived would take them back. Where nobody can tell
 // whether another host does, it says so too.
 func (h *health) returns(ctx context.Context) bool {
 	if !h.spec.Preempt {
 		return false
 	}
-	held, err := h.host.AnyAnswers(ctx, h.spec.Interface, h.spec.VirtualIPs, vipPatience)
-	return err != nil || held
+	if held, err := h.host.AnyAnswers(ctx, h.spec.Interface, h.spec.VirtualIPs, vipPatience); err != nil || !held {
+		return err != nil
+	}
+	a := findRival(ctx, h.host, h.spec, h.spec.VirtualIPs)
+	return a.err != nil || a.serves
 }

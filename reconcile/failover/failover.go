@@ -77,6 +77,23 @@ func (f *Failover) ApplyRuntimeState(ctx context.Context, force state.InForce) {
 // TrackedFileChanged says that somebody may have changed the tracked file. It never waits.
 func (f *Failover) TrackedFileChanged() { ring(f.health.touched) }
 
+// seldom is ring at most once in a pause: a call that comes too soon counts when the pause has passed. It is for one
+// goroutine at a time.
+func seldom(bell chan<- struct{}, pause time.Duration) func() {
+	var last time.Time // that it rang, or is to ring
+	return func() {
+		switch left := time.Until(last.Add(pause)); {
+		case left > pause: // it is still to ring
+		case left > 0:
+			last = last.Add(pause)
+			time.AfterFunc(left, func() { ring(bell) })
+		default:
+			last = time.Now()
+			ring(bell)
+		}
+	}
+}
+
 // rewatch is the pause before a watch that failed begins again.
 func rewatch() *backoff.Backoff {
 	return &backoff.Backoff{First: time.Second, Most: 30 * time.Second, Quiet: 30 * time.Second}

@@ -43,6 +43,15 @@ type health struct {
 type conflict struct {
 	text      string // which host, and what to check
 	standDown bool   // this host is to enter FAULT for it
+	idle      bool   // it only answers for the addresses, and serves nothing: nothing is done about it
+}
+
+// on is a record with the conflict.
+func (c conflict) on(r state.GuardRecord) state.GuardRecord {
+	if r.Conflict = c.text; c.idle {
+		r.Conflict, r.Claimed = "", c.text
+	}
+	return r
 }
 
 func newHealth(h Host, publish func(context.Context, state.GuardRecord) error, log *slog.Logger) *health {
@@ -74,7 +83,7 @@ func (h *health) run(ctx context.Context) {
 			answers = nil // of the process before
 		case h.conflict = <-h.conflicts:
 			if !h.spec.Tracks {
-				_ = h.publish(ctx, state.GuardRecord{HAProxy: host.HAProxyUnknown, Conflict: h.conflict.text}) // a later one says it again
+				_ = h.publish(ctx, h.conflict.on(state.GuardRecord{HAProxy: host.HAProxyUnknown})) // a later one says it again
 			}
 		case h.answer = <-answers:
 			answers = nil
@@ -147,7 +156,7 @@ func (h *health) decide(ctx context.Context) {
 	if haproxy == "" {
 		return
 	}
-	h.write(ctx, state.GuardRecord{Fault: reason != "", Reason: reason, HAProxy: haproxy, Conflict: h.conflict.text}, now)
+	h.write(ctx, h.conflict.on(state.GuardRecord{Fault: reason != "", Reason: reason, HAProxy: haproxy}), now)
 }
 
 // haproxy is the state of HAProxy, "" while nothing is known of it, and why this host must not hold the virtual IPs.
@@ -231,6 +240,6 @@ func (h *health) clear(ctx context.Context) {
 	if err := h.file.write(false); err != nil {
 		h.log.Error("cannot clear the fault flag for keepalived", "err", err)
 	}
-	_ = h.publish(ctx, state.GuardRecord{HAProxy: host.HAProxyUnknown, Conflict: h.conflict.text}) // the next verdict says it again
+	_ = h.publish(ctx, h.conflict.on(state.GuardRecord{HAProxy: host.HAProxyUnknown})) // the next verdict says it again
 	h.last, h.answer, h.failed, h.badSince, h.file.written = state.GuardRecord{}, "", nil, time.Time{}, false
 }

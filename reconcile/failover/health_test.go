@@ -6,6 +6,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -30,6 +31,7 @@ type bench struct {
 	probes int
 	alone  bool
 	stays  bool // the virtual IPs do not come back here
+	idle   bool // who answers for them serves nothing
 	file   string
 	writes int // of the file
 	told   []state.GuardRecord
@@ -64,6 +66,27 @@ func (b *bench) AnyAnswers(_ context.Context, _ string, addrs []netip.Addr, _ ti
 	}
 	return !b.stays, nil
 }
+
+func (b *bench) Neighbours(context.Context, string, []netip.Addr) (map[netip.Addr]string, error) {
+	b.Lock()
+	defer b.Unlock()
+	if b.stays {
+		return nil, nil
+	}
+	return map[netip.Addr]string{vip.Addr(): highMAC}, nil
+}
+
+func (b *bench) OtherNeighbours(context.Context, string, []netip.Addr, []string) (map[netip.Addr]string, error) {
+	return nil, nil
+}
+
+func (b *bench) ProbeServices(_ context.Context, _ string, at []host.Endpoint) ([]host.Reply, error) {
+	b.Lock()
+	defer b.Unlock()
+	return slices.Repeat([]host.Reply{map[bool]host.Reply{false: host.Accepted}[b.idle]}, len(at)), nil
+}
+
+func (b *bench) Interfaces(context.Context) ([]host.Interface, error) { return nil, nil }
 
 func (b *bench) TellKeepalived(fault bool) error {
 	b.Lock()
@@ -272,6 +295,9 @@ func TestFlapping(t *testing.T) {
 			crash(b)
 			b.after(0, false) // nothing flaps
 		}
+		b.stays, b.idle = false, true // nor for a device that only answers for them
+		crash(b)
+		b.after(0, false)
 	})
 }
 

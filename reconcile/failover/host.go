@@ -55,6 +55,11 @@ type Network interface {
 	WatchAddresses(ctx context.Context, changed func()) error
 	// AnyAnswers says whether another host answers for one of these addresses, at most after wait.
 	AnyAnswers(ctx context.Context, iface string, addrs []netip.Addr, wait time.Duration) (bool, error)
+	// OtherNeighbours is Neighbours without the answers of machines with these MACs.
+	OtherNeighbours(ctx context.Context, iface string, addrs []netip.Addr, without []string) (map[netip.Addr]string, error)
+	// ProbeServices sends a TCP connection request to each of these endpoints, whoever else holds their addresses, and says
+	// what each replied within 200 ms. No connection is made.
+	ProbeServices(ctx context.Context, iface string, at []host.Endpoint) ([]host.Reply, error)
 	// WatchHolders calls claimed when another host says that one of these addresses is its own, until ctx ends.
 	// toUsAlone is that it said so to this host alone.
 	WatchHolders(ctx context.Context, iface string, addrs []netip.Addr, claimed func(toUsAlone bool)) error

@@ -58,7 +58,7 @@ func newOwnership(h Host, conflicts chan<- conflict, log *slog.Logger) *ownershi
 }
 
 func (o *ownership) run(ctx context.Context) {
-	defer o.requests.Wait()
+	defer o.underway.Wait()
 	defer o.unwatch()
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
@@ -84,6 +84,9 @@ func (o *ownership) run(ctx context.Context) {
 		case p := <-o.passes:
 			o.advertsHeard(ctx, p)
 		case <-timer.C:
+			if due(o.announceAt) {
+				o.announce()
+			}
 		}
 		if len(o.spec.VirtualIPs) > 0 {
 			o.readHeld(ctx)
@@ -98,7 +101,7 @@ func (o *ownership) run(ctx context.Context) {
 // pause is the time to the next thing that is due.
 func (o *ownership) pause() time.Duration {
 	next := time.Now().Add(time.Hour)
-	for _, at := range []time.Time{o.check, o.ask, o.poll} {
+	for _, at := range []time.Time{o.check, o.ask, o.poll, o.announceAt} {
 		if !at.IsZero() && at.Before(next) {
 			next = at
 		}

@@ -23,6 +23,7 @@ const (
 
 	takeover      = 301 * time.Millisecond
 	neighbourTime = 300 * time.Millisecond
+	probeTime     = 200 * time.Millisecond
 )
 
 var (
@@ -30,6 +31,8 @@ var (
 	vip6 = netip.MustParsePrefix("2001:db8::100/128")
 	own  = netip.MustParsePrefix("198.51.100.11/24")
 	peer = netip.MustParseAddr("198.51.100.12")
+
+	service = netip.AddrPortFrom(vip.Addr(), 6443)
 
 	identities = []render.Identity{{RouterID: 100}}
 )
@@ -46,7 +49,14 @@ type site struct {
 	mute      error // of VRRP
 	kills     int
 	others    map[netip.Addr]string // who else answers
+	behind    map[netip.Addr]string // … a little later
+	idle      map[string]bool       // MACs at which nothing serves
+	replies   map[string]host.Reply // of some MACs to a probe
+	alone     bool                  // the spec has no nodes
+	bare      bool                  // no service listens on a virtual IP
 	asked     int
+	probed    int
+	looked    int   // at the interfaces
 	passes    bool  // VRRP of others, to keepalived here
 	looks     int   // times it was asked for
 	broken    error // of RemoveAddress
@@ -61,6 +71,7 @@ type site struct {
 func (s *site) Interfaces(context.Context) ([]host.Interface, error) {
 	s.Lock()
 	defer s.Unlock()
+	s.looked++
 	return []host.Interface{{Name: "lo", Prefixes: []netip.Prefix{vip}}, {Name: "eth0", Prefixes: slices.Clone(s.addrs)}}, nil
 }
 
@@ -99,13 +110,19 @@ func (s *site) KillUnit(context.Context, string) error {
 
 func (s *site) MAC(string) (string, error) { return ownMAC, nil }
 
-func (s *site) Neighbours(_ context.Context, _ string, asked []netip.Addr) (map[netip.Addr]string, error) {
+func (s *site) Neighbours(ctx context.Context, iface string, asked []netip.Addr) (map[netip.Addr]string, error) {
+	s.do(func() { s.asked++ })
+	return s.OtherNeighbours(ctx, iface, asked, nil)
+}
+
+func (s *site) OtherNeighbours(_ context.Context, _ string, asked []netip.Addr, without []string) (map[netip.Addr]string, error) {
 	found := map[netip.Addr]string{}
 	s.do(func() {
-		s.asked++
-		for _, addr := range asked {
-			if mac := s.others[addr]; mac != "" {
-				found[addr] = mac
+		for _, answers := range []map[netip.Addr]string{s.others, s.behind} {
+			for _, addr := range asked {
+				if mac := answers[addr]; mac != "" && found[addr] == "" && !slices.Contains(without, mac) {
+					found[addr] = mac
+				}
 			}
 		}
 	})
@@ -113,6 +130,27 @@ func (s *site) Neighbours(_ context.Context, _ string, asked []netip.Addr) (map[
 		time.Sleep(neighbourTime)
 	}
 	return found, nil
+}
+
+func (s *site) ProbeServices(_ context.Context, iface string, at []host.Endpoint) ([]host.Reply, error) {
+	replies := make([]host.Reply, len(at))
+	silent := false
+	s.do(func() {
+		s.probed++
+		for i, e := range at {
+			if iface != "eth0" || e.From != own.Addr() || !s.bare && e.At != service {
+				s.t.Errorf("probes on %s: %+v", iface, e)
+			}
+			if replies[i] = host.Accepted; s.idle[e.MAC] {
+				replies[i] = s.replies[e.MAC]
+			}
+			silent = silent || replies[i] == host.Silent
+		}
+	})
+	if silent {
+		time.Sleep(probeTime)
+	}
+	return replies, nil
 }
 
 func (s *site) AdvertsPass(ctx context.Context, iface string, ids []render.Identity) (bool, error) {
@@ -155,7 +193,8 @@ func (s *site) AnnounceTo(_ string, addr netip.Addr, mac string) error {
 func holding(t *testing.T, do func(*site)) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
-		s := &site{t: t, addrs: []netip.Prefix{own}, role: host.RoleBackup, others: map[netip.Addr]string{peer: highMAC}}
+		s := &site{t: t, addrs: []netip.Prefix{own}, role: host.RoleBackup, others: map[netip.Addr]string{peer: highMAC},
+			behind: map[netip.Addr]string{}, idle: map[string]bool{}, replies: map[string]host.Reply{}}
 		conflicts := make(chan conflict)
 		s.ownership = newOwnership(s, conflicts, slog.New(slog.NewTextHandler(locked{&s.stage, &s.log}, nil)))
 		ended := make(chan bool)
@@ -192,10 +231,17 @@ func master(t *testing.T, do func(*site)) {
 }
 
 func (s *site) force(tracks bool) {
-	give(&s.stage, s.ownership.force, state.InForce{
-		Interface: "eth0", VirtualIPs: []netip.Addr{vip.Addr(), vip6.Addr()}, Peers: []netip.Addr{peer}, Tracks: tracks, Takeover: takeover,
-		Identities: identities,
-	})
+	f := state.InForce{
+		Interface: "eth0", VirtualIPs: []netip.Addr{vip.Addr(), vip6.Addr()}, Own: []netip.Addr{own.Addr()}, Peers: []netip.Addr{peer},
+		Services: []netip.AddrPort{service}, Tracks: tracks, Takeover: takeover, Identities: identities,
+	}
+	if s.alone {
+		f.Own, f.Peers = nil, nil
+	}
+	if s.bare {
+		f.Services = nil
+	}
+	give(&s.stage, s.ownership.force, f)
 }
 
 func (s *site) unit(state string) { give(&s.stage, s.ownership.units, state) }
@@ -276,8 +322,9 @@ func TestOrphan(t *testing.T) {
 	master(t, func(s *site) {
 		s.unit("failed")
 		s.after(takeover)
+		s.others[vip.Addr()] = highMAC
 		s.claimed(false) // the peer has taken over
-		s.after(0)
+		s.after(neighbourTime / 100)
 		s.wantHeld()
 	})
 	master(t, func(s *site) {

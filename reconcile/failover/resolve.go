@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/netip"
 	"slices"
 	"time"
 
@@ -16,14 +15,25 @@ import (
 func (o *ownership) answered(ctx context.Context, a answer) {
 	o.asking, o.answeredAt = false, time.Now()
 	o.logOnce(a.err)
-	at := slices.IndexFunc(a.asked, func(addr netip.Addr) bool { return a.macs[addr] != "" })
-	if a.err != nil || len(o.held) == 0 || !o.down.IsZero() || at < 0 && !o.heard && o.rival == "" {
+	if a.serves && !a.stranger {
+		o.proven = time.Now()
+	}
+	switch {
+	case o.standingDown:
+		o.polled(ctx, a)
+		return
+	case a.err != nil || len(o.held) == 0:
+		return
+	case !o.down.IsZero():
+		o.checkProven()
+		return
+	case a.mac == "" && !o.heard && o.rival == "":
 		return
 	}
 	role, err := status.KeepalivedRole(ctx, o.host)
 	o.logOnce(err)
-	if errors.Is(err, host.ErrNoAnswer) && at >= 0 && o.spec.Tracks && !o.stranger(a.macs[a.asked[at]], a.macs) {
-		o.killHung(ctx, a.macs[a.asked[at]])
+	if errors.Is(err, host.ErrNoAnswer) && a.serves && o.spec.Tracks && !a.stranger {
+		o.killHung(ctx, a.mac)
 		return
 	}
 	if o.readHeld(ctx); role != host.RoleMaster || len(o.held) == 0 {
@@ -32,13 +42,13 @@ func (o *ownership) answered(ctx context.Context, a answer) {
 		}
 		return
 	}
-	if at < 0 {
+	if a.mac == "" {
 		o.announce() // for neighbours that believed the other host
 		o.heard = false
 		o.conflictOver(ctx)
 		return
 	}
-	o.resolve(ctx, a.asked[at], a.macs)
+	o.resolve(ctx, a)
 }
 
 // killHung kills a keepalived that does not answer while another host has taken over. systemd then starts it again.
@@ -49,32 +59,35 @@ func (o *ownership) killHung(ctx context.Context, rival string) {
 }
 
 // resolve decides which of two holders stays MASTER.
-func (o *ownership) resolve(ctx context.Context, addr netip.Addr, macs map[netip.Addr]string) {
+func (o *ownership) resolve(ctx context.Context, a answer) {
 	own, err := o.host.MAC(o.spec.Interface)
 	if err != nil {
 		o.logOnce(err)
 		return
 	}
-	other := macs[addr]
-	who, loses := "another host", o.spec.Tracks && own < other
-	if o.stranger(other, macs) {
-		who, loses = "a host that is none of the spec's nodes", false
+	c := conflict{idle: !a.serves}
+	loses := a.serves && !a.stranger && o.spec.Tracks && own < a.mac
+	const both = "%s, MAC %s, holds %s too, and VRRP between the two does not pass: check firewalls and switches"
+	switch {
+	case c.idle:
+		c.text = fmt.Sprintf("a device with MAC %s answers for %s but does not serve there, so no host gives way to it: "+
+			"it has the address by mistake, or it is a router with proxy ARP", a.mac, a.addrs[0])
+	case a.stranger:
+		c.text = fmt.Sprintf(both, "a host that is none of the spec's nodes", a.mac, a.addrs[0])
+	default:
+		c.text = fmt.Sprintf(both, "another host", a.mac, a.addrs[0])
 	}
-	text := fmt.Sprintf("%s, MAC %s, holds %s too, and VRRP between the two does not pass: check firewalls and switches", who, other, addr)
-	switch known := o.rival == other; {
-	case !known: // one of the two may be about to stop: ask once more
-		o.rival = other
+	first, known := o.rival == "", o.rival == a.mac
+	o.rival = a.mac
+	switch {
+	case first || !known && a.serves: // one of the two may be about to stop: ask once more
 		o.recall.Reset()
 		o.askBy(time.Now().Add(confirmTime))
 	case loses:
-		o.beginStandDown(ctx, text)
+		o.beginStandDown(ctx, c)
 		return
-	case !o.told:
-		o.told = true
-		o.log.Warn(text)
-		send(ctx, o.conflicts, conflict{text: text})
-		fallthrough
 	default:
+		o.tell(ctx, c)
 		o.askBy(time.Now().Add(o.recall.Next()))
 	}
 	if !loses {
@@ -82,34 +95,48 @@ func (o *ownership) resolve(ctx context.Context, addr netip.Addr, macs map[netip
 	}
 }
 
-// stranger says that a MAC is no peer's, where all peers are known and answered.
-func (o *ownership) stranger(mac string, macs map[netip.Addr]string) bool {
-	for _, peer := range o.spec.Peers {
-		if macs[peer] == "" || macs[peer] == mac {
-			return false
-		}
+// tell reports a conflict where it is new, and logs it where that was not done lately: many devices can be made up.
+func (o *ownership) tell(ctx context.Context, c conflict) {
+	if c == o.told {
+		return
 	}
-	return len(o.spec.Peers) > 0
+	o.told = c
+	send(ctx, o.conflicts, c)
+	if now := time.Now(); now.Sub(o.warned) >= warnPause {
+		o.warned, o.warnedOf = now, true
+		o.log.Warn(c.text)
+	}
 }
 
-// requestAnnouncement asks whoever holds the virtual IPs now to send gratuitous ARP. Of two MASTERs that meet after a
-// partition, the winner may never have heard the loser, and so does not know that neighbours still look for them here.
+// requestAnnouncement asks the host that serves at the virtual IPs now to send gratuitous ARP. Of two MASTERs that meet
+// after a partition, the winner may never have heard the loser, and so does not know that neighbours still look for them
+// here. A device that only answers for them would learn a wrong MAC by it.
 func (o *ownership) requestAnnouncement(ctx context.Context) {
-	iface, addrs := o.spec.Interface, slices.Clone(o.spec.VirtualIPs)
-	o.requests.Go(func() {
-		macs, err := o.host.Neighbours(ctx, iface, addrs)
-		for addr, mac := range macs {
-			if err == nil {
-				err = o.host.AnnounceTo(iface, addr, mac)
+	if time.Since(o.requested) < announcePause {
+		return
+	}
+	o.requested = time.Now()
+	spec, vips := o.spec, slices.Clone(o.spec.VirtualIPs)
+	o.underway.Go(func() {
+		a := findRival(ctx, o.host, spec, vips)
+		for _, addr := range a.addrs {
+			if a.serves && a.err == nil {
+				a.err = o.host.AnnounceTo(spec.Interface, addr, a.mac)
 			}
 		}
-		if err != nil {
-			o.log.Debug("cannot request gratuitous ARP", "err", err)
+		if a.err != nil {
+			o.log.Debug("cannot request gratuitous ARP", "err", a.err)
 		}
 	})
 }
 
+// announce announces the virtual IPs at once, or, after an announcement, when announcePause has passed.
 func (o *ownership) announce() {
+	if again := o.announced.Add(announcePause); time.Now().Before(again) {
+		o.announceAt = again
+		return
+	}
+	o.announced, o.announceAt = time.Now(), time.Time{}
 	for _, p := range o.held {
 		o.logOnce(o.host.Announce(o.spec.Interface, p.Addr()))
 	}

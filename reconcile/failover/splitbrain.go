@@ -10,6 +10,13 @@ import (
 	"rlb.dev/rlb-agent/reconcile/backoff"
 )
 
+const (
+	announcePause = time.Second           // between two announcements of the virtual IPs, and between two requests for them
+	claimPause    = 20 * time.Millisecond // between two claims that are looked at
+	provenTime    = 2 * time.Second       // for which a host that was seen to serve is taken to
+	warnPause     = time.Minute           // between two lines in the log on who answers for the virtual IPs
+)
+
 // splitBrain is what ownership knows of other hosts that hold the virtual IPs while this one is MASTER. keepalived finds
 // them by their advertisements, and one of the two becomes BACKUP within an interval. Where advertisements do not pass
 // but frames do, both would stay MASTER: then the one with the lower MAC stands down, which both know without a message.
@@ -23,12 +30,18 @@ type splitBrain struct {
 	answers    chan answer
 	answeredAt time.Time // the last time
 
-	requests sync.WaitGroup // for gratuitous ARP, under way
+	underway   sync.WaitGroup // searches for a rival, and requests for gratuitous ARP
+	requested  time.Time      // the last time
+	announced  time.Time      // when this host announced the virtual IPs last
+	announceAt time.Time      // when to do so again; zero is not
 
-	heard  bool            // a claim came since nobody else held them
-	rival  string          // MAC of the other holder; "" is none
-	told   bool            // health knows of it
-	recall backoff.Backoff // until the one that stays MASTER asks again
+	heard    bool            // a claim came since nobody else answered for them
+	proven   time.Time       // when another host was last seen to serve at them
+	rival    string          // MAC of the other machine that answers for them; "" is none
+	told     conflict        // what health knows of it
+	warned   time.Time       // when it was last logged
+	warnedOf bool            // the present one was
+	recall   backoff.Backoff // until the one that stays MASTER asks again
 }
 
 func newSplitBrain() splitBrain {
@@ -47,12 +60,13 @@ func (o *ownership) watch(ctx context.Context) {
 	done := make(chan struct{})
 	iface, addrs := o.spec.Interface, slices.Clone(o.spec.VirtualIPs)
 	watch := func(ctx context.Context) error {
+		request, claim := seldom(o.announceRequests, claimPause), seldom(o.claims, claimPause)
 		return o.host.WatchHolders(ctx, iface, addrs, func(toUsAlone bool) {
 			if toUsAlone {
-				ring(o.announceRequests)
+				request()
 				return
 			}
-			ring(o.claims)
+			claim()
 		})
 	}
 	go func() {
@@ -70,14 +84,23 @@ func (o *ownership) unwatch() {
 }
 
 // claimed gives keepalived the time to become BACKUP by itself, as at the end of every failover. Without a keepalived
-// here, the other host has taken over.
+// here, the other host may have taken over.
 func (o *ownership) claimed() {
 	if !o.down.IsZero() {
-		o.check = time.Now()
+		o.askBy(time.Now())
+		o.checkProven()
 		return
 	}
 	o.heard = true
 	o.askBy(time.Now().Add(o.spec.Takeover))
+}
+
+// checkProven has the virtual IPs removed at once where keepalived does not run here and another host has just been seen
+// to serve at them.
+func (o *ownership) checkProven() {
+	if time.Since(o.proven) < provenTime {
+		o.check = time.Now()
+	}
 }
 
 // announceRequested announces the virtual IPs at once: the other host holds them no more, and neighbours look for them
@@ -99,25 +122,22 @@ func (o *ownership) askBy(at time.Time) {
 // holdNone is where this host holds none of them: it cannot be in conflict.
 func (o *ownership) holdNone(ctx context.Context) {
 	o.unwatch()
-	o.ask, o.heard = time.Time{}, false
+	o.ask, o.announceAt, o.heard = time.Time{}, time.Time{}, false
 	o.conflictOver(ctx)
 }
 
 // conflictOver forgets the other holder.
 func (o *ownership) conflictOver(ctx context.Context) {
 	o.rival = ""
-	if o.told && !o.standingDown {
-		o.told = false
-		o.log.Info("no other host holds the virtual IPs any more")
-		send(ctx, o.conflicts, conflict{})
+	if o.told == (conflict{}) || o.standingDown {
+		return
 	}
-}
-
-// answer is who else holds the addresses that were asked for.
-type answer struct {
-	asked []netip.Addr
-	macs  map[netip.Addr]string
-	err   error
+	o.told = conflict{}
+	send(ctx, o.conflicts, conflict{})
+	if o.warnedOf {
+		o.warnedOf = false
+		o.log.Info("no other machine answers for the virtual IPs any more")
+	}
 }
 
 // askOthers begins to ask who else holds the virtual IPs. What happens meanwhile does not wait for it.
@@ -125,21 +145,23 @@ func (o *ownership) askOthers(ctx context.Context) {
 	if !due(o.ask) {
 		return
 	}
-	if o.ask = (time.Time{}); len(o.held) == 0 || !o.down.IsZero() {
+	if o.ask = (time.Time{}); len(o.held) == 0 {
 		return
 	}
 	if o.asking {
 		o.ask = time.Now().Add(settleTime)
 		return
 	}
-	o.asking = true
-	var a answer
+	var held []netip.Addr
 	for _, p := range o.held {
-		a.asked = append(a.asked, p.Addr())
+		held = append(held, p.Addr())
 	}
-	iface, all := o.spec.Interface, slices.Concat(a.asked, o.spec.Peers)
-	go func() {
-		a.macs, a.err = o.host.Neighbours(ctx, iface, all)
-		o.answers <- a
-	}()
+	o.search(ctx, held)
+}
+
+// search begins to look for a rival.
+func (o *ownership) search(ctx context.Context, vips []netip.Addr) {
+	o.asking = true
+	spec := o.spec
+	o.underway.Go(func() { o.answers <- findRival(ctx, o.host, spec, vips) })
 }

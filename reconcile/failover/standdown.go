@@ -2,14 +2,13 @@ package failover
 
 import (
 	"context"
-	"net/netip"
 	"slices"
 	"time"
 )
 
 const (
 	pollPause    = time.Second     // between two polls of the host that stands down
-	enoughPolls  = 2               // that find no other holder: then this host is needed
+	enoughPolls  = 2               // that find no other host that serves: then this host is needed
 	backupTime   = 2 * time.Second // in which keepalived becomes BACKUP, beside twice the time of a takeover
 	distrustTime = 5 * time.Minute // for which heard advertisements are no reason to come back, where they led to the next conflict
 )
@@ -19,7 +18,7 @@ const (
 type standDown struct {
 	standingDown bool
 	poll         time.Time // when to poll next
-	emptyPolls   int       // in a row that found no other holder
+	emptyPolls   int       // in a row that found none
 
 	listening bool         // for the other host's advertisements
 	passes    chan passage // what came of it
@@ -35,16 +34,17 @@ type passage struct {
 
 // beginStandDown puts this host in FAULT. One that met the other host again as soon as it came back is not heard by it,
 // or has a keepalived that ignores what it hears.
-func (o *ownership) beginStandDown(ctx context.Context, text string) {
+func (o *ownership) beginStandDown(ctx context.Context, c conflict) {
 	now := time.Now()
 	if now.Sub(o.back) < 2*o.spec.Takeover+backupTime {
 		o.distrust = now.Add(distrustTime)
 	}
-	o.standingDown, o.poll, o.emptyPolls, o.told = true, now.Add(pollPause), 0, true
-	send(ctx, o.conflicts, conflict{text: text, standDown: true})
+	c.standDown = true
+	o.standingDown, o.poll, o.emptyPolls, o.told = true, now.Add(pollPause), 0, c
+	send(ctx, o.conflicts, c)
 }
 
-// pollOthers asks whether another host still holds the virtual IPs, and begins to listen whether VRRP passes again.
+// pollOthers begins to ask whether another host still serves at the virtual IPs, and to listen whether VRRP passes again.
 func (o *ownership) pollOthers(ctx context.Context) {
 	if !o.standingDown || !due(o.poll) {
 		return
@@ -52,15 +52,20 @@ func (o *ownership) pollOthers(ctx context.Context) {
 	if !o.listening && !time.Now().Before(o.distrust) {
 		o.listen(ctx)
 	}
-	macs, err := o.host.Neighbours(ctx, o.spec.Interface, slices.Concat(o.spec.VirtualIPs, o.spec.Peers))
-	o.logOnce(err)
+	if o.poll = (time.Time{}); !o.asking { // what is under way is an answer too
+		o.search(ctx, slices.Clone(o.spec.VirtualIPs))
+	}
+}
+
+// polled ends the stand-down where no other host serves at the virtual IPs.
+func (o *ownership) polled(ctx context.Context, a answer) {
 	o.poll = time.Now().Add(pollPause)
 	o.emptyPolls++
-	if err != nil || slices.ContainsFunc(o.spec.VirtualIPs, func(vip netip.Addr) bool { return macs[vip] != "" && !o.stranger(macs[vip], macs) }) {
+	if a.err != nil || a.serves && !a.stranger {
 		o.emptyPolls = 0
 	}
 	if o.emptyPolls >= enoughPolls {
-		o.log.Warn("no other host holds the virtual IPs any more: this host no longer stands down")
+		o.log.Warn("no other host serves at the virtual IPs any more: this host no longer stands down")
 		o.endStandDown(ctx)
 	}
 }
@@ -86,6 +91,6 @@ func (o *ownership) advertsHeard(ctx context.Context, p passage) {
 }
 
 func (o *ownership) endStandDown(ctx context.Context) {
-	o.standingDown, o.poll, o.told = false, time.Time{}, false
+	o.standingDown, o.poll, o.told = false, time.Time{}, conflict{}
 	send(ctx, o.conflicts, conflict{})
 }

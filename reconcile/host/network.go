@@ -23,6 +23,23 @@ type Socket struct {
 	Program string // its name
 }
 
+// Endpoint is a TCP port of an address as one machine of the link has it.
+type Endpoint struct {
+	MAC  string     // of the machine: "02:00:00:00:00:0a"
+	From netip.Addr // the address of this host to ask from
+	At   netip.AddrPort
+}
+
+// Reply is what a machine says to a TCP connection request.
+type Reply int
+
+// The replies.
+const (
+	Silent   Reply = iota // nothing: it does not hold the address, or drops the request
+	Refused               // it holds the address, and nothing listens on the port
+	Accepted              // a program listens
+)
+
 // Overlaps says whether another socket cannot listen beside this one. A wildcard of IPv6 may serve IPv4 too.
 func (s Socket) Overlaps(other netip.AddrPort) bool {
 	a, b := s.Addr, other

@@ -16,7 +16,9 @@ type InForce struct {
 	Spec       *api.LoadBalancerSpec // nil where there is none
 	Interface  string                // of the virtual IPs
 	VirtualIPs []netip.Addr          // at least one
+	Own        []netip.Addr          // addresses of this node; none where the spec has no nodes
 	Peers      []netip.Addr          // one address of each other node; none where the spec has no nodes
+	Services   []netip.AddrPort      // of each virtual IP on which a service listens, the first service's port
 	Tracks     bool                  // keepalived heeds the tracked files
 	Preempt    bool                  // the highest priority takes the virtual IPs back
 	Takeover   time.Duration         // from the last advertisement of a master to its successor
@@ -40,7 +42,9 @@ func ReadInForce(ctx context.Context, o host.Observer) (*InForce, error) {
 	f := &InForce{
 		Spec:       &doc.Spec,
 		Interface:  memory.Facts.Interface,
+		Own:        ownOf(&doc.Spec, memory.Facts.Node),
 		Peers:      peersOf(&doc.Spec, memory.Facts.Node),
+		Services:   servicesOf(&doc.Spec),
 		Tracks:     render.TracksFiles(&doc.Spec),
 		Preempt:    *doc.Spec.VRRP.Preempt,
 		Takeover:   render.TakeoverTime(&doc.Spec),
@@ -50,6 +54,34 @@ func ReadInForce(ctx context.Context, o host.Observer) (*InForce, error) {
 		f.VirtualIPs = append(f.VirtualIPs, v.Addr())
 	}
 	return f, nil
+}
+
+// ownOf are the addresses of this node.
+func ownOf(spec *api.LoadBalancerSpec, self string) (own []netip.Addr) {
+	for _, node := range spec.Nodes {
+		if node.Name == self {
+			for _, text := range node.Addresses {
+				own = append(own, netip.MustParseAddr(text))
+			}
+		}
+	}
+	return own
+}
+
+// servicesOf are where another host that holds the virtual IPs can be asked whether it serves.
+func servicesOf(spec *api.LoadBalancerSpec) (all []netip.AddrPort) {
+	for _, v := range spec.VirtualIPs {
+		at := slices.IndexFunc(spec.Services, func(s api.Service) bool {
+			return slices.ContainsFunc(s.Bind, func(bind string) bool {
+				addr, err := netip.ParseAddr(bind)
+				return bind == "*" || err == nil && addr == v.Addr()
+			})
+		})
+		if at >= 0 {
+			all = append(all, netip.AddrPortFrom(v.Addr(), uint16(*spec.Services[at].Port)))
+		}
+	}
+	return all
 }
 
 // peersOf is one address of each node but this one, of the main virtual IP's family where it has one.

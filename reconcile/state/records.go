@@ -15,6 +15,8 @@ type GuardRecord struct {
 	HAProxy host.HAProxyState `json:"haproxy,omitempty"`
 	// Conflict says which other host holds the virtual IPs too, and what to look at.
 	Conflict string `json:"conflict,omitempty"`
+	// Claimed says which device answers for a virtual IP without serving it. Nothing is done about it.
+	Claimed string `json:"claimed,omitempty"`
 }
 
 // DriftRecord counts what was found on the host that was not as the spec says, since the boot.

@@ -14,15 +14,7 @@ const neighbourPatience = 300 * time.Millisecond
 
 // Neighbours asks on an interface who holds these addresses.
 func (h *Host) Neighbours(ctx context.Context, iface string, addrs []netip.Addr) (map[netip.Addr]string, error) {
-	macs, err := link.Neighbours(ctx, iface, addrs, neighbourPatience)
-	if err != nil {
-		return nil, refined(err)
-	}
-	found := make(map[netip.Addr]string, len(macs))
-	for addr, mac := range macs {
-		found[addr] = mac.String()
-	}
-	return found, nil
+	return h.OtherNeighbours(ctx, iface, addrs, nil)
 }
 
 // MAC is the hardware address of an interface, as Neighbours tells those of others.

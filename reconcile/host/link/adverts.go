@@ -79,9 +79,7 @@ func advertsByIPv4(own net.HardwareAddr, id Identity) program {
 	var p program
 	p.need(octet, ip4Protocol, protocolVRRP)
 	p.need(octet, ip4TTL, 255)
-	p.load(half, ip4Fragment)
-	p.add(bpf.JumpIf{Cond: bpf.JumpBitsSet, Val: anyFragment, SkipFalse: 1})
-	p.drop()
+	p.refuseFragments()
 	p.refuse(own, frameSource)
 	p.add(bpf.LoadMemShift{Off: frameHeader}) // the length of the IP header
 	p.add(bpf.LoadIndirect{Off: frameHeader, Size: octet})

@@ -53,6 +53,27 @@ func (p *program) refuse(mac net.HardwareAddr, at uint32) {
 	p.drop()
 }
 
+// needMAC drops the frame unless the MAC stands at the place.
+func (p *program) needMAC(mac net.HardwareAddr, at uint32) {
+	p.need(word, at, binary.BigEndian.Uint32(mac))
+	p.need(half, at+4, uint32(binary.BigEndian.Uint16(mac[4:])))
+}
+
+// needAddr drops the frame unless the address stands at the place.
+func (p *program) needAddr(addr netip.Addr, at uint32) {
+	for raw := addr.AsSlice(); len(raw) > 0; raw = raw[4:] {
+		p.need(word, at, binary.BigEndian.Uint32(raw))
+		at += 4
+	}
+}
+
+// refuseFragments drops the frame if it holds a fragment of an IPv4 packet.
+func (p *program) refuseFragments() {
+	p.load(half, ip4Fragment)
+	p.add(bpf.JumpIf{Cond: bpf.JumpBitsSet, Val: anyFragment, SkipFalse: 1})
+	p.drop()
+}
+
 // keepAny keeps the frame if one of the addresses, all of one family, stands at the place.
 func (p *program) keepAny(addrs []netip.Addr, at uint32) {
 	for _, addr := range addrs {

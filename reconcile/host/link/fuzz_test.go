@@ -39,3 +39,18 @@ func FuzzParsers(f *testing.F) {
 		}
 	})
 }
+
+// Whatever comes in, a reply to a probe is one to that probe, and the filter before the parser keeps it.
+func FuzzReplies(f *testing.F) {
+	for _, frame := range []string{synAck4, synAck6} {
+		f.Add(bytesOf(frame))
+	}
+	f.Fuzz(func(t *testing.T, frame []byte) {
+		if len(frame) > 2048 {
+			t.Skip("no frame")
+		}
+		for _, reply := range []string{synAck4, synAck6} {
+			parsed(t, askedFor(t, reply), frame)
+		}
+	})
+}

@@ -298,7 +298,7 @@ func TestEnds(t *testing.T) {
 	})
 }
 
-func macOfA(t *testing.T) net.HardwareAddr {
+func macOfA(t testing.TB) net.HardwareAddr {
 	t.Helper()
 	mac, err := net.ParseMAC(macA)
 	if err != nil {

@@ -14,8 +14,13 @@ import (
 // Neighbours asks who holds these addresses, by ARP and neighbour solicitations on an interface, and returns the MACs of
 // those that answer, this machine left out. It asks twice, and ends when all have answered, or after wait.
 func Neighbours(ctx context.Context, iface string, addrs []netip.Addr, wait time.Duration) (map[netip.Addr]net.HardwareAddr, error) {
+	return OtherNeighbours(ctx, iface, addrs, nil, wait)
+}
+
+// OtherNeighbours is Neighbours without the answers of machines with these MACs.
+func OtherNeighbours(ctx context.Context, iface string, addrs []netip.Addr, without []net.HardwareAddr, wait time.Duration) (map[netip.Addr]net.HardwareAddr, error) {
 	found := map[netip.Addr]net.HardwareAddr{}
-	if err := <-askNeighbours(ctx, iface, addrs, wait, func(c claim) { found[c.addr] = c.mac }); err != nil {
+	if err := <-askNeighbours(ctx, iface, addrs, without, wait, func(c claim) { found[c.addr] = c.mac }); err != nil {
 		return nil, err
 	}
 	return found, nil
@@ -26,7 +31,7 @@ func AnyNeighbour(ctx context.Context, iface string, addrs []netip.Addr, wait ti
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	answers := make(chan claim, len(addrs))
-	end := askNeighbours(ctx, iface, addrs, wait, func(c claim) { answers <- c })
+	end := askNeighbours(ctx, iface, addrs, nil, wait, func(c claim) { answers <- c })
 	select {
 	case <-answers: // and not when the sockets are closed, which takes the kernel some milliseconds
 		return true, nil
@@ -37,7 +42,7 @@ func AnyNeighbour(ctx context.Context, iface string, addrs []netip.Addr, wait ti
 
 // askNeighbours begins to ask, and calls found, one call at a time, for the first answer of each address. end brings the
 // error once all is over.
-func askNeighbours(ctx context.Context, iface string, addrs []netip.Addr, wait time.Duration, found func(claim)) (end <-chan error) {
+func askNeighbours(ctx context.Context, iface string, addrs []netip.Addr, without []net.HardwareAddr, wait time.Duration, found func(claim)) (end <-chan error) {
 	result := make(chan error, 1)
 	over := func(err error) <-chan error {
 		if err != nil {
@@ -54,6 +59,7 @@ func askNeighbours(ctx context.Context, iface string, addrs []netip.Addr, wait t
 	if err != nil {
 		return over(err)
 	}
+	l.own = append(l.own, without...) // their answers count as little as our own
 	arp, ndp, err := openClaims(l, v4, v6)
 	if err != nil {
 		return over(err)

@@ -18,17 +18,7 @@ type Advert struct {
 	Count    int           // addresses in it
 }
 
-const (
-	protocolVRRP = 112
-
-	ip4Fragment = frameHeader + 6
-	ip4TTL      = frameHeader + 8
-	ip4Protocol = frameHeader + 9
-	ip4Source   = frameHeader + 12
-	ip4Target   = frameHeader + 16
-	ip4End      = frameHeader + 20 // without options
-	anyFragment = 0x3fff           // more to come, or not the first
-)
+const protocolVRRP = 112
 
 // parseAdvert reads an advertisement of the identity, checked as RFC 9568 §7.1 and RFC 3768 §7.1 say. The addresses in it
 // do not matter: those of a peer that was edited first may differ.
@@ -59,27 +49,16 @@ func parseAdvert(frame []byte, id Identity) (Advert, bool) {
 // vrrpOf is the VRRP message in a frame, with its sender, its receiver and the pseudo-header for its checksum.
 func vrrpOf(frame []byte, family api.Family) (from, to netip.Addr, message, pseudo []byte, ok bool) {
 	if family == api.IPv6 {
-		if len(frame) < ip6End || binary.BigEndian.Uint16(frame[12:]) != typeIPv6 || frame[frameHeader]>>4 != 6 ||
-			frame[ip6Next] != protocolVRRP || frame[ip6Hops] != 255 {
+		from, to, message, ok = payload6(frame, protocolVRRP)
+		if !ok || frame[ip6Hops] != 255 {
 			return from, to, nil, nil, false
 		}
-		end := ip6End + int(binary.BigEndian.Uint16(frame[ip6Length:]))
-		if len(frame) < end {
-			return from, to, nil, nil, false
-		}
-		from, to = netip.AddrFrom16([16]byte(frame[ip6Source:])), netip.AddrFrom16([16]byte(frame[ip6Target:]))
-		return from, to, frame[ip6End:end], pseudoHeader6(frame[:end]), true
+		return from, to, message, pseudoHeader6(frame[:ip6End+len(message)]), true
 	}
-	if len(frame) < ip4End || binary.BigEndian.Uint16(frame[12:]) != typeIPv4 || frame[frameHeader]>>4 != 4 ||
-		frame[ip4Protocol] != protocolVRRP || frame[ip4TTL] != 255 || binary.BigEndian.Uint16(frame[ip4Fragment:])&anyFragment != 0 {
+	from, to, message, ok = payload4(frame, protocolVRRP)
+	if !ok || frame[ip4TTL] != 255 {
 		return from, to, nil, nil, false
 	}
-	begin := frameHeader + 4*int(frame[frameHeader]&0xf)
-	end := frameHeader + int(binary.BigEndian.Uint16(frame[frameHeader+2:]))
-	if begin < ip4End || end < begin || len(frame) < end || checksum(frame[frameHeader:begin]) != 0 {
-		return from, to, nil, nil, false
-	}
-	from, to = netip.AddrFrom4([4]byte(frame[ip4Source:])), netip.AddrFrom4([4]byte(frame[ip4Target:]))
-	pseudo = slices.Concat(frame[ip4Source:ip4End], []byte{0, protocolVRRP}, binary.BigEndian.AppendUint16(nil, uint16(end-begin)))
-	return from, to, frame[begin:end], pseudo, true
+	pseudo = slices.Concat(frame[ip4Source:ip4End], []byte{0, protocolVRRP}, binary.BigEndian.AppendUint16(nil, uint16(len(message))))
+	return from, to, message, pseudo, true
 }

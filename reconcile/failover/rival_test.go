@@ -1,0 +1,235 @@
+package failover
+
+import (
+	"fmt"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"rlb.dev/rlb-agent/reconcile/host"
+	"rlb.dev/rlb-agent/reconcile/state"
+)
+
+const device = "02:00:00:00:00:ee" // higher than ours
+
+// claimants are machines that answer for the virtual IP and serve nothing there.
+var claimants = map[string]func(*site){
+	"a device that answers ARP":         func(s *site) { s.others[vip.Addr()] = device },
+	"a router with proxy ARP":           func(s *site) { s.others[vip.Addr()], s.others[peer] = device, device },
+	"a router, the peer is down":        func(s *site) { s.others[vip.Addr()] = device; delete(s.others, peer) },
+	"a device, the spec has no nodes":   func(s *site) { s.others[vip.Addr()] = device; s.alone = true; s.force(true) },
+	"a machine with the address":        func(s *site) { s.others[vip.Addr()] = device; s.replies[device] = host.Refused },
+	"the peer, where its HAProxy ended": func(s *site) { s.others[vip.Addr()] = highMAC; s.idle[highMAC] = true },
+	"two devices": func(s *site) {
+		s.others[vip.Addr()], s.behind[vip.Addr()] = device, "02:00:00:00:00:ef"
+		s.idle["02:00:00:00:00:ef"] = true
+	},
+}
+
+// TestClaimant: what answers for the virtual IP, and does not serve there, is reported, and changes nothing.
+func TestClaimant(t *testing.T) {
+	for name, appear := range claimants {
+		t.Run(name, func(t *testing.T) {
+			master(t, func(s *site) {
+				s.idle[device] = true
+				appear(s)
+				s.after(2 * time.Second)
+				s.claimed(false)
+				s.after(4 * time.Second)
+				s.wantTold(false, "answers for 198.51.100.100 but does not serve there, so no host gives way to it")
+				for range 60 {
+					s.claimed(false)
+					s.claimed(true)
+					s.after(time.Minute)
+				}
+				if len(s.told) != 1 || !s.told[0].idle || s.lines() != 1 || s.kills > 0 || s.asked > 200 {
+					t.Errorf("told %+v, asked %d times, killed %d times, log:\n%s", s.told, s.asked, s.kills, s.log.String())
+				}
+				s.wantHeld(vip)
+				clear(s.others)
+				clear(s.behind)
+				s.after(2 * time.Minute)
+				if s.wantTold(false, ""); s.lines() != 2 {
+					t.Error(s.log.String())
+				}
+			})
+		})
+	}
+}
+
+// TestClaimantHidesNobody: the host that serves is found behind a router that answers first.
+func TestClaimantHidesNobody(t *testing.T) {
+	master(t, func(s *site) {
+		s.others[vip.Addr()], s.behind[vip.Addr()], s.idle[device] = device, highMAC, true
+		s.claimed(false)
+		s.after(time.Second)
+		s.wantTold(true, "another host, MAC "+highMAC+", holds 198.51.100.100 too")
+	})
+}
+
+// TestClaimantKillsNothing: keepalived that hangs, or does not run, has as long as ever.
+func TestClaimantKillsNothing(t *testing.T) {
+	master(t, func(s *site) {
+		s.role, s.mute = host.RoleUnknown, fmt.Errorf("cannot ask: %w", host.ErrNoAnswer)
+		s.others[vip.Addr()], s.idle[device] = device, true
+		s.claimed(false)
+		if s.after(time.Minute); s.kills > 0 || s.probed == 0 {
+			t.Errorf("killed %d times, probed %d times", s.kills, s.probed)
+		}
+	})
+	master(t, func(s *site) {
+		s.others[vip.Addr()], s.idle[device] = device, true
+		s.claimed(false)
+		s.after(time.Second)
+		s.unit("activating")
+		s.claimed(false)
+		s.after(takeover + 200*time.Millisecond) // in which systemd starts it
+		s.wantHeld(vip)
+	})
+}
+
+// TestClaimantLearnsNothing: a device that answers for the virtual IPs is not told that they are here, when they are not.
+func TestClaimantLearnsNothing(t *testing.T) {
+	master(t, func(s *site) {
+		s.others[vip.Addr()], s.behind[vip.Addr()], s.idle[device], s.role = device, highMAC, true, host.RoleBackup
+		s.hold()
+		s.after(2 * time.Second)
+		if len(s.requested) != 1 || !strings.HasSuffix(s.requested[0], highMAC) {
+			t.Errorf("requested %v", s.requested)
+		}
+	})
+}
+
+// TestManyClaims: however many claims come, there are few announcements, questions and looks.
+func TestManyClaims(t *testing.T) {
+	for _, answers := range []string{"", device} {
+		master(t, func(s *site) {
+			s.others[vip.Addr()], s.idle[device] = answers, true
+			asked, looked := s.asked, s.looked
+			for n := range 10_000 {
+				if s.claimed(n%2 == 0); n%10 == 9 {
+					s.after(10 * time.Millisecond)
+				}
+			}
+			s.after(2 * time.Second)
+			if n := len(s.announced); n < 1 || n > 13 {
+				t.Errorf("%d announcements in 12 s", n)
+			}
+			if asked, looked := s.asked-asked, s.looked-looked; asked > 45 || looked > 1500 {
+				t.Errorf("asked %d times, looked %d times", asked, looked)
+			}
+			s.wantHeld(vip)
+		})
+	}
+	// devices that are made up do not fill the log
+	master(t, func(s *site) {
+		for n := range 600 {
+			mac := fmt.Sprintf("02:00:00:00:%02x:%02x", n/256, n%256)
+			s.others[vip.Addr()], s.idle[mac] = mac, true
+			s.claimed(false)
+			s.after(time.Second)
+		}
+		if s.lines() > 11 || s.told[len(s.told)-1].standDown {
+			t.Errorf("%d lines in 10 minutes", s.lines())
+		}
+	})
+}
+
+// TestStopsServing: who stood down for a host comes back soon when that one serves no more, though it still answers.
+func TestStopsServing(t *testing.T) {
+	yielding(t, func(s *site) {
+		s.after(time.Minute)
+		s.wantTold(true, "holds")
+		s.idle[highMAC] = true
+		s.after(4 * time.Second)
+		s.wantTold(false, "")
+		if !strings.Contains(s.log.String(), "no other host serves at the virtual IPs any more: this host no longer stands down") {
+			t.Error(s.log.String())
+		}
+	})
+	yielding(t, func(s *site) { // and does not for one that only answers first
+		s.others[vip.Addr()], s.behind[vip.Addr()], s.idle[device] = device, highMAC, true
+		s.after(time.Minute)
+		s.wantTold(true, "holds")
+	})
+}
+
+// TestYieldsWithoutNodes: the same where the spec has no nodes.
+func TestYieldsWithoutNodes(t *testing.T) {
+	master(t, func(s *site) {
+		s.alone = true
+		s.force(true)
+		s.after(2 * time.Second)
+		s.others[vip.Addr()] = highMAC
+		s.claimed(false)
+		s.after(700 * time.Millisecond)
+		s.wantTold(true, "another host, MAC "+highMAC)
+	})
+}
+
+// TestNoServiceOnVirtualIP: where no service listens on a virtual IP, who refuses a connection there holds it.
+func TestNoServiceOnVirtualIP(t *testing.T) {
+	for reply, yields := range map[host.Reply]bool{host.Refused: true, host.Silent: false} {
+		master(t, func(s *site) {
+			s.bare = true
+			s.force(true)
+			s.after(2 * time.Second)
+			s.others[vip.Addr()], s.idle[highMAC], s.replies[highMAC] = highMAC, true, reply
+			s.claimed(false)
+			s.after(2 * time.Second)
+			s.wantTold(yields, "198.51.100.100")
+		})
+	}
+}
+
+// TestStrangerAndPeer: of two that serve, the one that counts is the spec's node.
+func TestStrangerAndPeer(t *testing.T) {
+	s := &site{t: t, others: map[netip.Addr]string{vip.Addr(): device, vip6.Addr(): highMAC, peer: highMAC}, addrs: []netip.Prefix{own}}
+	spec := state.InForce{Interface: "eth0", Own: []netip.Addr{own.Addr()}, Peers: []netip.Addr{peer}, Services: []netip.AddrPort{service}}
+	if a := findRival(t.Context(), s, spec, []netip.Addr{vip.Addr(), vip6.Addr()}); a.mac != highMAC || a.stranger || !a.serves {
+		t.Errorf("%+v", a)
+	}
+}
+
+// TestEndpoints: where a machine is asked whether it serves, and from which address.
+func TestEndpoints(t *testing.T) {
+	parse := func(text string) netip.Addr { return netip.MustParseAddr(text) }
+	spec := state.InForce{
+		Interface: "eth0", VirtualIPs: []netip.Addr{vip.Addr(), vip6.Addr()}, Services: []netip.AddrPort{netip.AddrPortFrom(vip6.Addr(), 443)},
+	}
+	for addr, want := range map[netip.Addr]string{vip6.Addr(): "[2001:db8::100]:443", vip.Addr(): "[2001:db8::100]:443"} {
+		if got := endpointOf(spec, []netip.Addr{addr}); got.String() != want {
+			t.Errorf("%v is asked at %v", addr, got)
+		}
+	}
+	if got := endpointOf(state.InForce{}, []netip.Addr{vip.Addr()}); got.String() != "198.51.100.100:9" {
+		t.Errorf("asked at %v", got)
+	}
+	var prefixes []netip.Prefix
+	for _, text := range []string{"198.51.100.100/24", "198.51.100.10/24", "198.51.100.11/24", "203.0.113.1/24", "fe80::1/64", "2001:db8::11/64"} {
+		prefixes = append(prefixes, netip.MustParsePrefix(text))
+	}
+	for _, test := range []struct {
+		to, from string
+		own      string
+		prefixes []netip.Prefix
+	}{
+		{"198.51.100.100", "198.51.100.10", "", prefixes},
+		{"198.51.100.100", "198.51.100.11", "198.51.100.11", prefixes},
+		{"198.51.100.100", "198.51.100.10", "192.0.2.1", prefixes}, // the node is known by an address of another interface
+		{"198.51.100.100", "192.0.2.1", "192.0.2.1", prefixes[3:]},
+		{"198.51.100.100", "invalid IP", "", prefixes[3:]},
+		{"2001:db8::100", "2001:db8::11", "192.0.2.1", prefixes},
+		{"2001:db8::100", "fe80::1", "", prefixes[:5]},
+	} {
+		spec.Own = nil
+		if test.own != "" {
+			spec.Own = []netip.Addr{parse(test.own)}
+		}
+		interfaces := []host.Interface{{Name: "lo", Prefixes: prefixes[2:3]}, {Name: "eth0", Prefixes: test.prefixes}}
+		if got := sourceFor(parse(test.to), spec, interfaces); got.String() != test.from {
+			t.Errorf("%+v: from %v", test, got)
+		}
+	}
+}

@@ -104,10 +104,13 @@ func (r *renderer) haproxyDefaults(l *lines) {
 	l.raw("proxy.extraDefaults", p.ExtraDefaults)
 }
 
-// stats renders HAProxy's own page and exporter. The colon keeps the name apart from every service's.
+// StatsFrontend is the frontend of HAProxy's own page and exporter. The colon keeps the name apart from every service's.
+const StatsFrontend = "rlb:stats"
+
+// stats renders HAProxy's own page and exporter.
 func (r *renderer) stats(l *lines) {
 	const origin = "proxy.stats.address"
-	l.section(2, origin, "frontend rlb:stats")
+	l.section(2, origin, "frontend %s", StatsFrontend)
 	l.add(origin, "    mode http")
 	l.add(origin, "    bind %s", r.spec.Proxy.Stats.Address)
 	if r.facts.HAProxyVersion.atLeast(gates.haproxyExporter) {

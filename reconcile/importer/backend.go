@@ -60,11 +60,11 @@ func (m *mapping) backend(s *api.Service, p proxy) {
 		case line.is("server"), line.is("timeout", "connect"), line.is("timeout", "server"), line.is("timeout", "tunnel"), line.is("timeout", "check"),
 			line.is("balance"), line.is("option", "redispatch"), line.is("no", "option", "redispatch"), c.uses(line), line.is("mode"), line.is("default-server"):
 		case line.is("retries"):
-			m.lost(m.file, line.line, "retries", "proxy.retries holds for all services")
+			m.lost(line.line, "retries", "proxy.retries holds for all services")
 		case line.is("server-template"):
-			m.lost(m.file, line.line, directive(line), "servers stand one by one")
+			m.lost(line.line, directive(line), "servers stand one by one")
 		case line.is("use-server"), p.isHTTP() && line.is("acl"):
-			m.lost(m.file, line.line, directive(line), "services are TCP, and balance over all of their servers")
+			m.lost(line.line, directive(line), "services are TCP, and balance over all of their servers")
 		case m.isMapped(line) && !line.is("tcp-check") && !line.is("http-check") && !line.is("option", "tcp-check"):
 		case m.mayStand(line):
 			m.raw(&s.ExtraBackend, line)
@@ -183,7 +183,7 @@ func (m *mapping) balance(s *api.Service, p proxy) {
 	case slices.Contains([]string{"random", "random(2)", "rdp-cookie", "hash"}, b.word(1)):
 		m.raw(&s.ExtraBackend, b)
 	default:
-		m.lost(m.file, b.line, "balance", "services have roundrobin, leastconn, source, static-rr or first: roundrobin it is")
+		m.lost(b.line, "balance", "services have roundrobin, leastconn, source, static-rr or first: roundrobin it is")
 	}
 }
 
@@ -199,12 +199,12 @@ func (m *mapping) targets(p proxy, servers []statement, tail string) (targets []
 	names := map[string]bool{}
 	for _, s := range servers {
 		if len(targets) >= maxServers || m.servers >= maxAllServers {
-			m.lost(m.file, s.line, directive(s), "a service has at most %d servers, and an import %d", maxServers, maxAllServers)
+			m.lost(s.line, directive(s), "a service has at most %d servers, and an import %d", maxServers, maxAllServers)
 			continue
 		}
 		t, ok := m.readServer(s, defaults, tail)
 		if ok && names[t.server.Name] {
-			m.lost(m.file, s.line, directive(s), "the backend has a server of that name already")
+			m.lost(s.line, directive(s), "the backend has a server of that name already")
 			continue
 		}
 		if ok {
@@ -239,15 +239,15 @@ func (m *mapping) serverWords(s *api.Service, targets []target) {
 		for _, word := range t.extra {
 			if !slices.Contains(words, word) {
 				name, _, _ := strings.Cut(word, " ")
-				m.lost(m.file, t.line, directive(t.statement)+" "+name, "extraServer holds for all servers of a service, and not all have it")
+				m.lost(t.line, directive(t.statement)+" "+name, "extraServer holds for all servers of a service, and not all have it")
 			}
 		}
 		if t.has("send-proxy") != first.has("send-proxy") || t.has("send-proxy-v2") != first.has("send-proxy-v2") {
-			m.lost(m.file, t.line, directive(t.statement), "sendProxyProtocol holds for all servers of a service: %s", s.SendProxyProtocol)
+			m.lost(t.line, directive(t.statement), "sendProxyProtocol holds for all servers of a service: %s", s.SendProxyProtocol)
 		}
 	}
 	if s.ExtraServer = strings.Join(words, " "); !isRawLine(s.ExtraServer) || len(s.ExtraServer) > 1024 {
-		m.lost(m.file, first.line, directive(first.statement), "its other words hold control characters, are not UTF-8, or have more than 1024 characters")
+		m.lost(first.line, directive(first.statement), "its other words hold control characters, are not UTF-8, or have more than 1024 characters")
 		s.ExtraServer = ""
 	}
 }

@@ -118,7 +118,7 @@ func (m *mapping) bindWords(s statement) (proxyProtocol bool) {
 		}
 	}
 	if len(unknown) > 0 {
-		m.lost(m.file, s.line, "bind "+strings.Join(unknown, " "), "a service has addresses and a port only")
+		m.lost(s.line, "bind "+strings.Join(unknown, " "), "a service has addresses and a port only")
 	}
 	return proxyProtocol
 }

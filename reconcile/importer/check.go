@@ -71,26 +71,26 @@ func (m *mapping) readCheck(p proxy) check {
 			c.send(m, s)
 		case "expect":
 			if expects {
-				m.lost(m.file, s.line, "http-check expect", "a health check expects statuses once")
+				m.lost(s.line, "http-check expect", "a health check expects statuses once")
 				continue
 			}
 			c.expected(m, s)
 			expects = true
 		case "disable-on-404", "send-state", "comment":
-			m.lost(m.file, s.line, directive(s), "healthCheck has no field for it")
+			m.lost(s.line, directive(s), "healthCheck has no field for it")
 		default:
-			m.lost(m.file, s.line, directive(s), "healthCheck asks for one path and expects statuses")
+			m.lost(s.line, directive(s), "healthCheck asks for one path and expects statuses")
 		}
 	}
 	if len(c.expect) == 0 { // HAProxy's own default
 		c.expect = statuses(func(status int) bool { return status >= 200 && status < 400 })
 	}
 	if !slices.Contains([]string{"GET", "HEAD", "OPTIONS"}, c.method) {
-		m.lost(m.file, kind.line, "option httpchk", "healthCheck.method is GET, HEAD or OPTIONS: GET it is")
+		m.lost(kind.line, "option httpchk", "healthCheck.method is GET, HEAD or OPTIONS: GET it is")
 		c.method = "GET"
 	}
 	if !isPath.MatchString(c.path) || len(c.path) > 1024 {
-		m.lost(m.file, kind.line, "option httpchk", "healthCheck.path cannot be %s: it is /", printable(c.path))
+		m.lost(kind.line, "option httpchk", "healthCheck.path cannot be %s: it is /", printable(c.path))
 		c.path = "/"
 	}
 	return c
@@ -111,14 +111,14 @@ func (c *check) headers(m *mapping, s statement, text string) {
 		case strings.EqualFold(name, "Host"):
 			c.setHost(m, s, value)
 		default:
-			m.lost(m.file, s.line, "option httpchk", "healthCheck has no field for a header but Host")
+			m.lost(s.line, "option httpchk", "healthCheck has no field for a header but Host")
 		}
 	}
 }
 
 func (c *check) setHost(m *mapping, s statement, host string) {
 	if !isHost.MatchString(host) || len(host) > 253 || regexp.MustCompile(`(^|\.)[0-9]+$`).MatchString(host) {
-		m.lost(m.file, s.line, directive(s), "healthCheck.host is a DNS name, not %s", printable(host))
+		m.lost(s.line, directive(s), "healthCheck.host is a DNS name, not %s", printable(host))
 		return
 	}
 	c.host = host
@@ -138,11 +138,11 @@ func (c *check) send(m *mapping, s statement) {
 			if strings.EqualFold(value, "Host") {
 				c.setHost(m, s, s.word(i+2))
 			} else {
-				m.lost(m.file, s.line, "http-check send hdr", "healthCheck has no field for a header but Host")
+				m.lost(s.line, "http-check send hdr", "healthCheck has no field for a header but Host")
 			}
 			i++
 		default:
-			m.lost(m.file, s.line, "http-check send "+s.words[i], "healthCheck has no field for it")
+			m.lost(s.line, "http-check send "+s.words[i], "healthCheck has no field for it")
 		}
 		i++
 	}
@@ -162,7 +162,7 @@ func (c *check) connect(m *mapping, s statement) {
 			c.setHost(m, s, s.word(i+1))
 			i++
 		case "addr", "alpn", "proto", "via-socks4", "send-proxy", "linger", "comment":
-			m.lost(m.file, s.line, "http-check connect "+s.words[i], "healthCheck has no field for it")
+			m.lost(s.line, "http-check connect "+s.words[i], "healthCheck has no field for it")
 			if s.words[i] == "addr" || s.words[i] == "alpn" || s.words[i] == "proto" || s.words[i] == "comment" {
 				i++
 			}
@@ -182,14 +182,14 @@ func (c *check) expected(m *mapping, s statement) {
 		words = words[1:]
 	}
 	if len(words) < 2 || words[0] != "status" && words[0] != "rstatus" {
-		m.lost(m.file, s.line, "http-check expect", "healthCheck expects statuses, not a text: 2xx and 3xx it is")
+		m.lost(s.line, "http-check expect", "healthCheck expects statuses, not a text: 2xx and 3xx it is")
 		return
 	}
 	good := func(int) bool { return false }
 	if words[0] == "rstatus" {
 		pattern, err := regexp.Compile(words[1])
 		if err != nil || len(words[1]) > 200 {
-			m.lost(m.file, s.line, "http-check expect", "%s cannot be read", printable(words[1]))
+			m.lost(s.line, "http-check expect", "%s cannot be read", printable(words[1]))
 			return
 		}
 		good = func(status int) bool { return pattern.MatchString(strconv.Itoa(status)) }
@@ -204,7 +204,7 @@ func (c *check) expected(m *mapping, s statement) {
 	}
 	c.expect = statuses(func(status int) bool { return good(status) != not })
 	if len(c.expect) == 0 {
-		m.lost(m.file, s.line, "http-check expect", "no status fits it: 2xx and 3xx it is")
+		m.lost(s.line, "http-check expect", "no status fits it: 2xx and 3xx it is")
 	}
 }
 
@@ -263,7 +263,7 @@ func (m *mapping) check(s *api.Service, p proxy, c check, targets []target) {
 	first := targets[at]
 	for _, t := range targets {
 		if !t.has("check") {
-			m.note(m.file, t.line, directive(t.statement), "carried over with a health check, because a service has one for all servers")
+			m.note(t.line, directive(t.statement), "carried over with a health check, because a service has one for all servers")
 		}
 	}
 	h.Type = api.CheckTCP
@@ -300,7 +300,7 @@ func (m *mapping) repeats(h *api.HealthCheck, first target, targets []target) {
 		if d, ok := haproxyTime(o.value); ok && d > 0 {
 			h.Interval = &d
 		} else {
-			m.lost(m.file, first.line, directive(first.statement)+" inter", "%s is no time", printable(o.value))
+			m.lost(first.line, directive(first.statement)+" inter", "%s is no time", printable(o.value))
 		}
 	}
 	for _, count := range []struct {
@@ -319,7 +319,7 @@ func (m *mapping) repeats(h *api.HealthCheck, first target, targets []target) {
 	for _, t := range targets {
 		for _, name := range []string{"inter", "rise", "fall"} {
 			if t.has("check") && t.settings[name].value != first.settings[name].value {
-				m.lost(m.file, t.line, directive(t.statement)+" "+name, "a service has one health check for all servers")
+				m.lost(t.line, directive(t.statement)+" "+name, "a service has one health check for all servers")
 			}
 		}
 		own := t.server.Port
@@ -327,7 +327,7 @@ func (m *mapping) repeats(h *api.HealthCheck, first target, targets []target) {
 			own = m.optionNumber(t.statement, t.settings["port"], 1, 65535)
 		}
 		if h.Port != nil && own != nil && *own != *h.Port {
-			m.lost(m.file, t.line, directive(t.statement)+" port", "a service has one health check for all servers: of port %d", *h.Port)
+			m.lost(t.line, directive(t.statement)+" port", "a service has one health check for all servers: of port %d", *h.Port)
 		}
 	}
 }

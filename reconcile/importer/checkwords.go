@@ -51,16 +51,16 @@ func (m *mapping) authority(h *api.HealthCheck, targets []target) {
 		}
 		switch {
 		case !isFile.MatchString(file) || path.Clean(file) != file:
-			m.lost(m.file, t.line, directive(t.statement)+" ca-file", "healthCheck.caFile is an absolute path of letters, digits and /._+@:,=-")
+			m.lost(t.line, directive(t.statement)+" ca-file", "healthCheck.caFile is an absolute path of letters, digits and /._+@:,=-")
 		case h.CAFile != "" && h.CAFile != file:
-			m.lost(m.file, t.line, directive(t.statement)+" ca-file", "a service has one health check for all servers")
+			m.lost(t.line, directive(t.statement)+" ca-file", "a service has one health check for all servers")
 		default:
 			h.CAFile = file
 		}
 	}
 	for _, t := range targets {
 		if h.CAFile == "" && t.has("check") && t.settings["verify"].value != "none" {
-			m.note(m.file, t.line, directive(t.statement)+" verify", "carried over without a verification of the certificate, because it names no ca-file")
+			m.note(t.line, directive(t.statement)+" verify", "carried over without a verification of the certificate, because it names no ca-file")
 			return
 		}
 	}

@@ -44,13 +44,13 @@ func (m *mapping) front(p proxy, backends map[string]proxy) (used []proxy) {
 	}
 	for _, s := range p.body {
 		if !m.own && s.is("bind") && endsTLS(s) {
-			m.lost(m.file, p.line, p.keyword+" "+p.name, "HAProxy ends TLS there; the clients of a service speak TLS with its servers")
+			m.lost(p.line, p.keyword+" "+p.name, "HAProxy ends TLS there; the clients of a service speak TLS with its servers")
 			return nil
 		}
 	}
 	f := m.readFront(p)
 	if !m.own && p.isHTTP() {
-		m.note(m.file, p.line, p.keyword+" "+p.name, "carried over as TCP: HAProxy reads no requests any more, and balances connections in place of them")
+		m.note(p.line, p.keyword+" "+p.name, "carried over as TCP: HAProxy reads no requests any more, and balances connections in place of them")
 	}
 	if f.elsewhere == "" && p.keyword == "frontend" {
 		if s, found := p.last("default_backend"); found {
@@ -71,9 +71,9 @@ func (m *mapping) front(p proxy, backends map[string]proxy) (used []proxy) {
 		b, found := backends[name]
 		switch at := slices.IndexFunc(targets, func(t target) bool { return t.keyword == "backend" && t.name == name }); {
 		case !found:
-			m.lost(m.file, line, "backend "+name, "the file has no such backend")
+			m.lost(line, "backend "+name, "the file has no such backend")
 		case at >= 0 && len(targets[at].names) > maxNames:
-			m.lost(m.file, line, "backend "+name, "a service has at most %d TLS server names", maxNames)
+			m.lost(line, "backend "+name, "a service has at most %d TLS server names", maxNames)
 		case at >= 0:
 			targets[at].names = append(targets[at].names, names...)
 		default:
@@ -89,7 +89,7 @@ func (m *mapping) front(p proxy, backends map[string]proxy) (used []proxy) {
 		lead(f.elsewhere, nil, p.line)
 	}
 	if len(f.ports) == 0 {
-		m.lost(m.file, p.line, p.keyword+" "+p.name, "nothing of it listens")
+		m.lost(p.line, p.keyword+" "+p.name, "nothing of it listens")
 		return nil
 	}
 	slices.SortStableFunc(targets, func(a, b target) int { return a.line - b.line }) // the order of the spec
@@ -112,13 +112,13 @@ func (m *mapping) front(p proxy, backends map[string]proxy) (used []proxy) {
 			name := base
 			if j > 0 {
 				name = fmt.Sprintf("%s-%d", base, port)
-				m.note(m.file, p.line, p.keyword+" "+p.name, "carried over as service %s too, because a service has one port", serviceName(name))
+				m.note(p.line, p.keyword+" "+p.name, "carried over as service %s too, because a service has one port", serviceName(name))
 			}
 			m.service(&s, name, t.proxy, p)
 		}
 	}
 	if len(targets) == 0 {
-		m.lost(m.file, p.line, p.keyword+" "+p.name, "it leads to no backend")
+		m.lost(p.line, p.keyword+" "+p.name, "it leads to no backend")
 	}
 	return used
 }
@@ -126,11 +126,11 @@ func (m *mapping) front(p proxy, backends map[string]proxy) (used []proxy) {
 // service adds a service where its backend has servers.
 func (m *mapping) service(s *api.Service, name string, back, front proxy) {
 	if len(m.spec.Services) >= maxServices {
-		m.lost(m.file, front.line, front.keyword+" "+front.name, "a spec has at most %d services", maxServices)
+		m.lost(front.line, front.keyword+" "+front.name, "a spec has at most %d services", maxServices)
 		return
 	}
 	if m.backend(s, back); len(s.Servers) == 0 {
-		m.lost(m.file, front.line, front.keyword+" "+front.name, "%s %s has no servers that are carried over", back.keyword, printable(back.name))
+		m.lost(front.line, front.keyword+" "+front.name, "%s %s has no servers that are carried over", back.keyword, printable(back.name))
 		return
 	}
 	unique := serviceName(name)
@@ -139,7 +139,7 @@ func (m *mapping) service(s *api.Service, name string, back, front proxy) {
 	}
 	m.names[unique] = true
 	if s.Name = unique; unique != name {
-		m.note(m.file, front.line, front.keyword+" "+front.name, "carried over as service %s", unique)
+		m.note(front.line, front.keyword+" "+front.name, "carried over as service %s", unique)
 	}
 	m.spec.Services = append(m.spec.Services, *s)
 }
@@ -195,7 +195,7 @@ func (m *mapping) readFront(p proxy) front {
 			f.back = append(f.back, s)
 		case m.isMapped(s):
 		case p.isHTTP() && s.is("acl"):
-			m.lost(m.file, s.line, "acl", "services are TCP, and told apart by port and TLS server name only")
+			m.lost(s.line, "acl", "services are TCP, and told apart by port and TLS server name only")
 		case m.mayStand(s):
 			m.raw(&f.raw, s)
 		}
@@ -215,7 +215,7 @@ func isFrontOnly(s statement) bool {
 func (m *mapping) listen(f *front, s statement) {
 	all, why := parseBind(s.word(1), m.own)
 	if why != "" {
-		m.lost(m.file, s.line, "bind", "%s", why)
+		m.lost(s.line, "bind", "%s", why)
 		return
 	}
 	if m.bindWords(s) {
@@ -231,7 +231,7 @@ func (m *mapping) listen(f *front, s statement) {
 		case l.address == "*":
 			f.binds[l.port] = []string{"*"}
 		case len(here) >= maxBinds:
-			m.lost(m.file, s.line, "bind", "a service has at most %d addresses", maxBinds)
+			m.lost(s.line, "bind", "a service has at most %d addresses", maxBinds)
 		default:
 			f.binds[l.port] = append(here, l.address)
 		}
@@ -252,7 +252,7 @@ func (m *mapping) readRoutes(f *front, body []statement, acls map[string][]strin
 			switch {
 			case m.own && strings.HasSuffix(s.word(1), ":failopen"):
 			case why != "":
-				m.lost(m.file, s.line, directive(s), "%s", why)
+				m.lost(s.line, directive(s), "%s", why)
 			default:
 				f.routes = append(f.routes, route{s.word(1), names, s.line})
 				byName = true

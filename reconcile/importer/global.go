@@ -83,14 +83,15 @@ func (m *mapping) global(s section) {
 			line.is("chroot", "/var/lib/haproxy"), line.is("stats", "timeout", "30s"), line.is("user", "haproxy"), line.is("group", "haproxy"),
 			line.is("daemon"), line.is("master-worker"), line.is("stats", "socket", "/run/haproxy/admin.sock"):
 		case line.is("chroot"), line.is("user"), line.is("group"), line.is("uid"), line.is("gid"), line.is("pidfile"), line.is("nbproc"):
-			m.lost(m.file, line.line, line.word(0), "Debian's package says it: HAProxy runs as user haproxy in /var/lib/haproxy, under systemd")
+			m.lost(line.line, line.word(0), "Debian's package says it: HAProxy runs as user haproxy in /var/lib/haproxy, under systemd")
 		case line.is("stats", "timeout"):
-			m.lost(m.file, line.line, "stats timeout", "it is 30s for the agent")
-		case line.is("ca-base"):
+			m.lost(line.line, "stats timeout", "it is 30s for the agent")
+		case m.profile == api.Classic && slices.Contains(render.ClassicTLS, line.plain()):
+		case line.is("ca-base") && m.relativeCA:
 			m.caBase = line.word(1)
 			m.raw(&p.ExtraGlobal, line)
-		case line.is("crt-base"), strings.HasPrefix(line.word(0), "ssl-default-bind-"), line.is("ssl-dh-param-file"), line.is("tune.ssl.default-dh-param"):
-			m.lost(m.file, line.line, line.word(0), "services end no TLS, so that it has no effect")
+		case line.is("ca-base"), line.is("crt-base"), strings.HasPrefix(line.word(0), "ssl-default-bind-"), line.is("ssl-dh-param-file"), line.is("tune.ssl.default-dh-param"):
+			m.lost(line.line, line.word(0), "services end no TLS, so that it has no effect")
 		default:
 			m.raw(&p.ExtraGlobal, line)
 		}
@@ -111,6 +112,8 @@ func (m *mapping) mainDefaults(p proxy) {
 	m.timeouts(&to.Timeouts, proxy{section: p.section, defaults: p.defaults}, true, true)
 	if retries, found := p.last("retries"); found {
 		to.Retries = m.number(retries, 1, 0, 100)
+	} else {
+		to.Retries = new(3) // HAProxy's own default
 	}
 	if m.own {
 		return
@@ -126,7 +129,7 @@ func (m *mapping) mainDefaults(p proxy) {
 func (m *mapping) otherDefaults(s section) {
 	for _, line := range s.body {
 		if !m.isMapped(line) && m.mayStand(line) {
-			m.lost(m.file, line.line, directive(line), "proxy.extraDefaults stands for the first defaults section; extraFrontend and extraBackend of a service take it")
+			m.lost(line.line, directive(line), "proxy.extraDefaults stands for the first defaults section; extraFrontend and extraBackend of a service take it")
 		}
 	}
 }
@@ -157,9 +160,9 @@ func (m *mapping) generatesFin() bool { return m.profile == api.Standard }
 func (m *mapping) mayStand(s statement) bool {
 	switch {
 	case s.is("option", "external-check"), s.is("external-check"):
-		m.lost(m.file, s.line, directive(s), "HAProxy runs in a chroot without programs; healthCheck asks over HTTP")
+		m.lost(s.line, directive(s), "HAProxy runs in a chroot without programs; healthCheck asks over HTTP")
 	case isHTTPOnly(s):
-		m.lost(m.file, s.line, directive(s), "it is for HTTP, and services are TCP")
+		m.lost(s.line, directive(s), "it is for HTTP, and services are TCP")
 	default:
 		return true
 	}
@@ -205,7 +208,7 @@ func (m *mapping) timeouts(to *api.Timeouts, p proxy, client, server bool) {
 func (m *mapping) number(s statement, at, least, most int) *int {
 	n, err := strconv.Atoi(s.word(at))
 	if err != nil || n < least || n > most {
-		m.lost(m.file, s.line, directive(s), "%s is no number from %d to %d", printable(s.word(at)), least, most)
+		m.lost(s.line, directive(s), "%s is no number from %d to %d", printable(s.word(at)), least, most)
 		return nil
 	}
 	return &n
@@ -216,10 +219,10 @@ func (m *mapping) time(s statement, at int) *api.Duration {
 	d, ok := haproxyTime(s.word(at))
 	switch {
 	case !ok:
-		m.lost(m.file, s.line, directive(s), "%s is no time that the file shows", printable(s.word(at)))
+		m.lost(s.line, directive(s), "%s is no time that the file shows", printable(s.word(at)))
 		return nil
 	case d == 0:
-		m.lost(m.file, s.line, directive(s), "0 turns it off, and the spec always has one")
+		m.lost(s.line, directive(s), "0 turns it off, and the spec always has one")
 		return nil
 	}
 	return &d

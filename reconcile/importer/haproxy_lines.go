@@ -40,6 +40,17 @@ func (s statement) rest(n int) string {
 	return s.text[s.ends[n-1]+1:]
 }
 
+// plain is the statement as the file has it, without a comment and with single spaces between its words.
+func (s statement) plain() string {
+	var words []string
+	begin := 0
+	for _, end := range s.ends {
+		words = append(words, strings.TrimSpace(s.text[begin:end]))
+		begin = end
+	}
+	return strings.Join(words, " ")
+}
+
 // section is a section of haproxy.cfg (HAProxy configuration manual §2).
 type section struct {
 	statement            // that opens it

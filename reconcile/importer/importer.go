@@ -43,14 +43,11 @@ func Import(haproxy, keepalived File, o Options) Result {
 	}
 	var best Result
 	for _, profile := range profiles {
-		m := &mapping{own: own, profile: profile, names: map[string]bool{}, comments: map[string]string{}, failsOpen: map[string]bool{}}
+		m := &mapping{files: [2]File{haproxy, keepalived}, own: own, profile: profile, names: map[string]bool{}, comments: map[string]string{}, failsOpen: map[string]bool{}}
 		m.spec.APIVersion, m.spec.Kind, m.spec.Profile = api.APIVersion, api.Kind, profile
-		m.keepalived(keepalived, o.Nodes)
-		fromKeepalived := m.lines
-		m.lines = nil
-		m.haproxy(haproxy)
-		m.lines = append(m.lines, fromKeepalived...)
-		if result := m.result(haproxy, keepalived); best.Text == "" || len(result.Text) < len(best.Text) {
+		m.keepalived(o.Nodes)
+		m.haproxy()
+		if result := m.result(len(profiles) > 1); best.Text == "" || len(result.Text) < len(best.Text) {
 			best = result
 		}
 	}
@@ -60,35 +57,43 @@ func Import(haproxy, keepalived File, o Options) Result {
 // mapping is an import in one profile.
 type mapping struct {
 	report
-	file      string // that is being read
-	own       bool   // the agent rendered it
-	profile   api.Profile
-	spec      api.LoadBalancerSpec // with every field that the files show
-	version   *int                 // of VRRP, where an instance does not say it
-	named     bool                 // the user named the nodes
-	names     map[string]bool      // of services
-	servers   int                  // in all services
-	caBase    string               // of the global section
-	failsOpen map[string]bool      // the backends that have a second one, by name
-	comments  map[string]string    // of fields, by their path
+	files      [2]File // haproxy.cfg and keepalived.conf
+	file       int     // which of them is being read
+	own        bool    // the agent rendered it
+	profile    api.Profile
+	spec       api.LoadBalancerSpec // with every field that the files show
+	version    *int                 // of VRRP, where an instance does not say it
+	named      bool                 // the user named the nodes
+	names      map[string]bool      // of services
+	servers    int                  // in all services
+	caBase     string               // of the global section
+	relativeCA bool                 // some server names a file that ca-base is the directory of
+	failsOpen  map[string]bool      // the backends that have a second one, by name
+	comments   map[string]string    // of fields, by their path
 }
 
-func (m *mapping) result(haproxy, keepalived File) Result {
+// result is the spec as text. chosen says that the profile is that of the shorter spec.
+func (m *mapping) result(chosen bool) Result {
 	var of []string
-	for _, f := range []File{haproxy, keepalived} {
+	for _, f := range m.files {
 		if f.Data != nil {
 			of = append(of, printable(f.Name))
 		}
 	}
-	unshown := m.unshown(haproxy.Data != nil && !m.own)
+	unshown := m.unshown(m.files[0].Data != nil && !m.own, chosen)
 	shorten(&m.spec)
 	header := fmt.Sprintf("%s\n# Imported from %s. All fields: rlb-agent help spec\n", api.Modeline, strings.Join(of, " and "))
 	return Result{Text: header + text(&m.spec, m.comments), Notes: m.all(), Unshown: unshown}
 }
 
 // unshown are the fields that no file can show. foreign says that haproxy.cfg may lack what every rendered one has.
-func (m *mapping) unshown(foreign bool) []string {
+func (m *mapping) unshown(foreign, chosen bool) []string {
 	fields := []string{"metadata: the load balancer has no name"}
+	if chosen && m.profile == api.Classic {
+		fields = append(fields, "profile: classic, which leaves the shorter spec; --profile standard fails over faster, and cuts connections to servers that failed")
+	} else if chosen {
+		fields = append(fields, "profile: standard, which leaves the shorter spec, fails over fast, and cuts connections to servers that failed; --profile classic does not")
+	}
 	switch {
 	case len(m.spec.Nodes) == 0:
 		fields = append(fields, "nodes: none, so that VRRP is accepted from the whole subnet; --node names them")

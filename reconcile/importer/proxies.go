@@ -40,9 +40,10 @@ func (p proxy) isStats() bool {
 }
 
 // haproxy takes over haproxy.cfg.
-func (m *mapping) haproxy(f File) {
-	m.file = f.Name
-	all := m.unconditional(sections(string(f.Data), m.own))
+func (m *mapping) haproxy() {
+	m.file = 0
+	all := m.unconditional(sections(string(m.files[0].Data), m.own))
+	m.relativeCA = slices.ContainsFunc(all, func(s section) bool { return slices.ContainsFunc(s.body, namesRelativeCA) })
 	backends := map[string]proxy{}
 	var fronts, used []proxy
 	inherited := inheritance(all)
@@ -84,7 +85,7 @@ func (m *mapping) haproxy(f File) {
 	for _, s := range all {
 		if _, isOpen := strings.CutSuffix(s.name, ":failopen"); s.keyword == "backend" && !(m.own && isOpen) &&
 			!slices.ContainsFunc(used, func(p proxy) bool { return p.name == s.name }) {
-			m.lost(m.file, s.line, "backend "+s.name, "no frontend that is carried over leads to it")
+			m.lost(s.line, "backend "+s.name, "no frontend that is carried over leads to it")
 		}
 	}
 }
@@ -131,15 +132,19 @@ const maxDefaults = 2000
 func (m *mapping) unconditional(all []section) []section {
 	depth := 0
 	for i := range all {
+		if depth > 0 {
+			m.lost(all[i].line, all[i].keyword+" "+all[i].name, "HAProxy decides at its start whether it holds")
+			all[i].keyword = ".if"
+		}
 		if body := all[i].body; all[i].keyword == "defaults" && !m.own && len(body) > maxDefaults {
-			m.lost(m.file, body[maxDefaults].line, directive(body[maxDefaults]), "a defaults section is read up to %d lines", maxDefaults)
+			m.lost(body[maxDefaults].line, directive(body[maxDefaults]), "a defaults section is read up to %d lines", maxDefaults)
 			all[i].body = body[:maxDefaults]
 		}
 		all[i].body = slices.DeleteFunc(all[i].body, func(s statement) bool {
 			first := s.word(0)
 			if !strings.HasPrefix(first, ".") || m.own {
-				if depth > 0 {
-					m.lost(m.file, s.line, directive(s), "HAProxy decides at its start whether it holds")
+				if depth > 0 && all[i].keyword != ".if" {
+					m.lost(s.line, directive(s), "HAProxy decides at its start whether it holds")
 				}
 				return depth > 0
 			}
@@ -149,11 +154,11 @@ func (m *mapping) unconditional(all []section) []section {
 			case ".endif":
 				depth = max(0, depth-1)
 			}
-			m.lost(m.file, s.line, first, "the spec has no conditions")
+			m.lost(s.line, first, "the spec has no conditions")
 			return true
 		})
 	}
-	return all
+	return slices.DeleteFunc(all, func(s section) bool { return s.keyword == ".if" })
 }
 
 // otherSections are sections that raw lines may refer to, and that have a meaning without HTTP.
@@ -165,7 +170,7 @@ func (m *mapping) otherSection(s section) {
 	switch {
 	case m.own && s.keyword == "resolvers" && (s.name == "rlb" || s.name == "rlb:dns"):
 	case s.keyword == "resolvers":
-		m.lost(m.file, s.line, name, "the agent writes a resolvers section with the name servers of /etc/resolv.conf")
+		m.lost(s.line, name, "the agent writes a resolvers section with the name servers of /etc/resolv.conf")
 	case slices.Contains(otherSections, s.keyword):
 		at := len(m.spec.Proxy.ExtraDefaults)
 		m.raw(&m.spec.Proxy.ExtraDefaults, s.statement)
@@ -173,12 +178,12 @@ func (m *mapping) otherSection(s section) {
 			for _, line := range s.body {
 				m.raw(&m.spec.Proxy.ExtraDefaults, line)
 			}
-			m.note(m.file, s.line, name, "carried over to proxy.extraDefaults")
+			m.note(s.line, name, "carried over to proxy.extraDefaults")
 		}
 	case s.keyword == "program":
-		m.lost(m.file, s.line, name, "HAProxy 3.3 has no programs any more; a systemd unit runs them")
+		m.lost(s.line, name, "HAProxy 3.3 has no programs any more; a systemd unit runs them")
 	default:
-		m.lost(m.file, s.line, name, "it is for HTTP, and services are TCP")
+		m.lost(s.line, name, "it is for HTTP, and services are TCP")
 	}
 }
 
@@ -190,25 +195,25 @@ func (m *mapping) stats(p proxy) {
 			at, why := parseBind(s.word(1), false)
 			switch {
 			case why != "":
-				m.lost(m.file, s.line, "bind", "%s", why)
+				m.lost(s.line, "bind", "%s", why)
 			case m.spec.Proxy.Stats.Address != "":
-				m.lost(m.file, s.line, "bind", "proxy.stats.address is one address")
+				m.lost(s.line, "bind", "proxy.stats.address is one address")
 			case m.own:
 				m.spec.Proxy.Stats.Address = s.word(1)
 			default:
 				m.spec.Proxy.Stats.Address = at[0].socket()
 				if len(at) > 1 {
-					m.lost(m.file, s.line, "bind", "proxy.stats.address is one address")
+					m.lost(s.line, "bind", "proxy.stats.address is one address")
 				}
 			}
 		case m.own, s.is("mode"), s.is("stats", "enable"), s.is("stats", "hide-version"), s.is("stats", "uri", "/"),
 			s.is("stats", "refresh"), s.is("http-request", "use-service", "prometheus-exporter"), s.is("option", "dontlog-normal"), s.is("option", "httplog"):
 		case s.is("stats", "uri"):
-			m.lost(m.file, s.line, "stats uri", "the page is at /, and metrics at /metrics")
+			m.lost(s.line, "stats uri", "the page is at /, and metrics at /metrics")
 		case s.is("stats", "auth"), s.is("stats", "admin"):
-			m.lost(m.file, s.line, directive(s), "the page asks for no password and changes nothing; firewall.allowFrom says who may reach it")
+			m.lost(s.line, directive(s), "the page asks for no password and changes nothing; firewall.allowFrom says who may reach it")
 		default:
-			m.lost(m.file, s.line, directive(s), "proxy.stats has an address only")
+			m.lost(s.line, directive(s), "proxy.stats has an address only")
 		}
 	}
 }
@@ -219,15 +224,21 @@ func (m *mapping) raw(lines *api.Lines, s statement) bool {
 	switch {
 	case m.own:
 		line = strings.TrimPrefix(line, "    ")
-	case len(s.ends) > 0:
-		line = strings.TrimSpace(line[:s.ends[len(s.ends)-1]])
+	default:
+		line = s.plain()
 	}
 	if !isRawLine(line) {
-		m.lost(m.file, s.line, directive(s), "it holds control characters, or is not UTF-8")
+		m.lost(s.line, directive(s), "it holds control characters, or is not UTF-8")
 		return false
 	}
 	*lines = append(*lines, line)
 	return true
+}
+
+// namesRelativeCA says whether a statement names a file that ca-base is the directory of.
+func namesRelativeCA(s statement) bool {
+	at := slices.Index(s.words, "ca-file")
+	return at >= 0 && at+1 < len(s.words) && !strings.HasPrefix(s.words[at+1], "/")
 }
 
 // directive is what a report calls a statement: its keyword, never its values, which may be secrets.

@@ -17,11 +17,11 @@ func (m *mapping) globalDefs(c configuration, b *block) {
 		switch name := s.word(0); {
 		case c.ours, slices.Contains(ownGlobals, name):
 		case strings.HasPrefix(name, "notification_email"), strings.HasPrefix(name, "smtp_"):
-			m.lost(m.file, s.line, name, "the agent sends no mail; metrics and vrrp.notify tell of a change")
+			m.lost(s.line, name, "the agent sends no mail; metrics and vrrp.notify tell of a change")
 		case name == "router_id", name == "lvs_id":
-			m.lost(m.file, s.line, name, "it names the host in mails only")
+			m.lost(s.line, name, "it names the host in mails only")
 		default:
-			m.lost(m.file, s.line, name, "global_defs is the agent's own")
+			m.lost(s.line, name, "global_defs is the agent's own")
 		}
 	}
 }
@@ -46,7 +46,7 @@ func (m *mapping) reactions(c configuration, router *block, grouped bool) {
 			case i > 0 && s.word(0) == "group":
 			case m.notify(s):
 			case i > 0 && !slices.Contains([]string{"track_script", "track_file", "track_interface"}, s.word(0)):
-				m.lost(m.file, s.line, s.word(0), "the sync group is the agent's own")
+				m.lost(s.line, s.word(0), "the sync group is the agent's own")
 			case i == 0:
 				m.instanceLine(c, s)
 			}
@@ -81,12 +81,12 @@ func (m *mapping) haproxyCheck(c configuration, places []*block) {
 			case check.Interval == nil:
 				m.script(c, script, check)
 			default:
-				m.lost(m.file, script.line, "vrrp_script "+script.word(1), "there is one check, that of haproxy.service")
+				m.lost(script.line, "vrrp_script "+script.word(1), "there is one check, that of haproxy.service")
 			}
 		}
 	}
 	if !c.ours && check.Interval == nil {
-		m.note(m.file, places[0].line, "vrrp_instance "+places[0].word(1), "carried over with a check of haproxy.service, because a load balancer without HAProxy must not hold the virtual IPs")
+		m.note(places[0].line, "vrrp_instance "+places[0].word(1), "carried over with a check of haproxy.service, because a load balancer without HAProxy must not hold the virtual IPs")
 	}
 }
 
@@ -103,15 +103,15 @@ func (m *mapping) script(c configuration, b *block, check *api.Check) {
 			check.Fall = m.blockNumber(s, 1, 1000)
 		case "script":
 			if command := strings.Join(s.words[1:], " "); !c.ours && !asksHAProxy(command) {
-				m.lost(m.file, s.line, "script", "there is one check, whether haproxy.service is active; its times are carried over")
+				m.lost(s.line, "script", "there is one check, whether haproxy.service is active; its times are carried over")
 			}
 		case "weight":
 			if s.word(1) != "0" {
-				m.lost(m.file, s.line, "weight", "a load balancer whose check fails enters FAULT and gives up the virtual IPs, whatever its priority")
+				m.lost(s.line, "weight", "a load balancer whose check fails enters FAULT and gives up the virtual IPs, whatever its priority")
 			}
 		case "user", "init_fail":
 		default:
-			m.lost(m.file, s.line, s.word(0), "vrrp.check has interval, rise and fall")
+			m.lost(s.line, s.word(0), "vrrp.check has interval, rise and fall")
 		}
 	}
 }
@@ -134,7 +134,7 @@ func (m *mapping) notify(s *block) bool {
 	}
 	words := strings.Fields(s.word(1))
 	if slices.ContainsFunc(words, func(word string) bool { return !isArgument(word) }) || len(words) == 0 || len(words) > 20 || !strings.HasPrefix(words[0], "/") {
-		m.lost(m.file, s.line, s.word(0), "vrrp.notify takes the absolute path of a program, and arguments of letters, digits and /._+@:,=%%-")
+		m.lost(s.line, s.word(0), "vrrp.notify takes the absolute path of a program, and arguments of letters, digits and /._+@:,=%%-")
 		return true
 	}
 	if *field == nil {
@@ -156,24 +156,25 @@ func (m *mapping) instanceLine(c configuration, s *block) {
 	switch {
 	case mapped, name == "track_script", name == "virtual_ipaddress_excluded":
 	case name == "authentication":
-		m.lost(m.file, s.line, name, "VRRP version 3 has none and version 2 sends the password in clear text; load balancers with and without one do not hear each other, so that all must change together")
+		m.lost(s.line, name, "VRRP version 3 has none and version 2 sends the password in clear text; load balancers with and without one do not hear each other, so that all must change together")
 	case name == "track_interface":
 		m.trackInterface(c, s)
 	case name == "track_file", name == "track_process", name == "vrrp_track_process":
-		m.lost(m.file, s.line, name, "the spec has no files or processes that are tracked")
+		m.lost(s.line, name, "the spec has no files or processes that are tracked")
 	case name == "smtp_alert", name == "lvs_sync_daemon_interface", name == "lvs_sync_daemon_inteface":
-		m.lost(m.file, s.line, name, "the agent sends no mail, and HAProxy balances in place of the kernel's IPVS")
+		m.lost(s.line, name, "the agent sends no mail, and HAProxy balances in place of the kernel's IPVS")
 	case strings.HasPrefix(name, "@"), strings.ContainsAny(strings.Join(s.words, " "), "$~"):
-		m.lost(m.file, s.line, name, "it depends on conditions or variables of keepalived")
+		m.lost(s.line, name, "it depends on conditions or variables of keepalived")
 	default:
 		m.rawBlock(c, s)
 	}
 }
 
-// trackInterface keeps the interfaces whose loss is a fault, but for the one that always is one.
+// trackInterface keeps the interfaces whose loss is a fault, where it is not one anyway: all of those with virtual IPs.
 func (m *mapping) trackInterface(c configuration, s *block) {
 	for _, i := range s.children {
-		if i.word(0) != m.spec.VRRP.Interface {
+		name := i.word(0)
+		if name != m.spec.VRRP.Interface && !slices.ContainsFunc(m.spec.VirtualIPs, func(v api.VirtualIP) bool { return v.Interface == name }) {
 			m.rawBlock(c, s)
 			return
 		}
@@ -185,7 +186,7 @@ func (m *mapping) rawBlock(c configuration, s *block) {
 	for number := s.line; number <= s.last && number <= len(c.lines); number++ {
 		line := strings.TrimSpace(c.lines[number-1])
 		if !isRawLine(line) {
-			m.lost(m.file, number, s.word(0), "it holds control characters, or is not UTF-8")
+			m.lost(number, s.word(0), "it holds control characters, or is not UTF-8")
 			continue
 		}
 		m.spec.VRRP.ExtraInstance = append(m.spec.VRRP.ExtraInstance, line)
@@ -234,9 +235,9 @@ func (m *mapping) otherBlocks(c configuration, router *block) {
 		switch {
 		case c.ours:
 		case b.word(0) == "vrrp_sync_group" && (router == nil || !hasMember(b, router.word(1))):
-			m.lost(m.file, b.line, "vrrp_sync_group "+b.word(1), "it has no virtual router that is carried over")
+			m.lost(b.line, "vrrp_sync_group "+b.word(1), "it has no virtual router that is carried over")
 		case b.word(0) == "track_file", b.word(0) == "vrrp_track_file":
-			m.lost(m.file, b.line, b.word(0), "the spec has no files that are tracked")
+			m.lost(b.line, b.word(0), "the spec has no files that are tracked")
 		}
 	}
 }

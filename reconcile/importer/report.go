@@ -2,6 +2,7 @@ package importer
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -11,30 +12,48 @@ const maxNotes = 1000
 
 // report is what the spec does not carry over, or not as it was, a line each.
 type report struct {
-	lines []string
-	more  int // lines beyond maxNotes
+	notes []note
+	more  int // beyond maxNotes
+}
+
+type note struct {
+	file int // files are told of in the order in which they are read
+	line int
+	text string
 }
 
 // note adds a line on a statement: "file:line: directive: message".
-func (r *report) note(file string, line int, directive, format string, args ...any) {
-	if len(r.lines) >= maxNotes {
-		r.more++
+func (m *mapping) note(line int, directive, format string, args ...any) {
+	if len(m.notes) >= maxNotes {
+		m.more++
 		return
 	}
-	r.lines = append(r.lines, fmt.Sprintf("%s:%d: %s: %s", printable(file), line, printable(directive), fmt.Sprintf(format, args...)))
+	text := fmt.Sprintf("%s:%d: %s: %s", printable(m.files[m.file].Name), line, printable(directive), fmt.Sprintf(format, args...))
+	if n := (note{m.file, line, text}); !slices.Contains(m.notes[max(0, len(m.notes)-100):], n) { // two services may share a backend
+		m.notes = append(m.notes, n)
+	}
 }
 
 // lost adds a line on a statement that is not carried over.
-func (r *report) lost(file string, line int, directive, format string, args ...any) {
-	r.note(file, line, directive, "not carried over, because %s", fmt.Sprintf(format, args...))
+func (m *mapping) lost(line int, directive, format string, args ...any) {
+	m.note(line, directive, "not carried over, because "+format, args...)
 }
 
-// all are the lines of the report.
-func (r *report) all() []string {
-	if r.more == 0 {
-		return r.lines
+// all are the lines of the report in the order of the files.
+func (r *report) all() (lines []string) {
+	slices.SortStableFunc(r.notes, func(a, b note) int {
+		if a.file != b.file {
+			return a.file - b.file
+		}
+		return a.line - b.line
+	})
+	for _, n := range r.notes {
+		lines = append(lines, n.text)
 	}
-	return append(r.lines, fmt.Sprintf("and %d more lines", r.more))
+	if r.more > 0 {
+		lines = append(lines, fmt.Sprintf("and %d more lines", r.more))
+	}
+	return lines
 }
 
 // printable is a text of a file for a report: on one line, not long, and without what a terminal would act on.

@@ -104,3 +104,15 @@ func TestGeneratedSpecsComeBack(t *testing.T) {
 		roundTrip(t, fmt.Sprint("seed ", seed), specgen.Text(seed), versions[seed%uint64(len(versions))])
 	}
 }
+
+// TestImportedSpecsComeBack: what others' files become is rendered, and imported again, without a difference.
+func TestImportedSpecsComeBack(t *testing.T) {
+	for name, files := range foreign(t) {
+		for _, profile := range []api.Profile{api.Standard, api.Classic} {
+			result := importer.Import(files[0], files[1], importer.Options{Profile: profile})
+			if _, err := api.Parse(name, []byte(result.Text)); err == nil {
+				roundTrip(t, name, result.Text, versions...)
+			}
+		}
+	}
+}

@@ -79,7 +79,7 @@ func (m *mapping) readServer(s statement, defaults []option, tail string) (t tar
 	t = target{statement: s, settings: settings{}}
 	address, port, why := serverAddress(s.word(2))
 	if why != "" {
-		m.lost(m.file, s.line, directive(s), "%s", why)
+		m.lost(s.line, directive(s), "%s", why)
 		return t, false
 	}
 	all, _ := options(s, 3, m.own)
@@ -87,11 +87,14 @@ func (m *mapping) readServer(s statement, defaults []option, tail string) (t tar
 	t.add(all)
 	t.server = api.Server{Name: s.word(1), Address: address, Port: port}
 	if name := serviceName(s.word(1)); name != s.word(1) {
-		m.note(m.file, s.line, directive(s), "carried over as server %s", name)
+		m.note(s.line, directive(s), "carried over as server %s", name)
 		t.server.Name = name
 	}
 	if t.has("weight") {
 		t.server.Weight = m.optionNumber(s, t.settings["weight"], 0, 256)
+		if !m.own && t.server.Weight != nil && *t.server.Weight == 1 { // HAProxy's own default
+			t.server.Weight = nil
+		}
 	}
 	if t.has("maxconn") {
 		if t.settings["maxconn"].value != "0" { // no limit
@@ -101,7 +104,7 @@ func (m *mapping) readServer(s statement, defaults []option, tail string) (t tar
 	t.server.Backup = t.has("backup")
 	if t.has("disabled") {
 		t.server.Weight = new(0)
-		m.note(m.file, s.line, directive(s), "carried over with weight 0, because it is disabled")
+		m.note(s.line, directive(s), "carried over with weight 0, because it is disabled")
 	}
 	if m.own {
 		if tail != "" {
@@ -122,11 +125,11 @@ func (m *mapping) otherOptions(t *target, all []option) {
 		at := directive(t.statement) + " " + o.name
 		switch o.name {
 		case "cookie", "redir", "proto", "alpn", "ws":
-			m.lost(m.file, t.line, at, "it is for HTTP, and services are TCP")
+			m.lost(t.line, at, "it is for HTTP, and services are TCP")
 		case "resolvers", "init-addr", "resolve-prefer", "resolve-opts", "resolve-net":
-			m.lost(m.file, t.line, at, "the agent says how DNS names are resolved")
+			m.lost(t.line, at, "the agent says how DNS names are resolved")
 		case "track":
-			m.lost(m.file, t.line, at, "each service checks its servers itself")
+			m.lost(t.line, at, "each service checks its servers itself")
 		default:
 			t.extra = append(t.extra, o.text)
 		}
@@ -140,7 +143,7 @@ var mappedOptions = []string{"check", "port", "check-ssl", "inter", "rise", "fal
 func (m *mapping) optionNumber(s statement, o option, least, most int) *int {
 	n, err := strconv.Atoi(o.value)
 	if err != nil || n < least || n > most {
-		m.lost(m.file, s.line, directive(s)+" "+o.name, "%s is no number from %d to %d", printable(o.value), least, most)
+		m.lost(s.line, directive(s)+" "+o.name, "%s is no number from %d to %d", printable(o.value), least, most)
 		return nil
 	}
 	return &n

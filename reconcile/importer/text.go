@@ -53,7 +53,7 @@ func (w *writer) value(v reflect.Value, indent, path string) {
 	flow := inBraces(v)
 	blocks := v.Kind() == reflect.Slice && v.Len() > 0 && v.Index(0).Kind() == reflect.Struct && v.Type() != reflect.TypeFor[[]api.VirtualIP]()
 	switch {
-	case !blocks && len(indent)+len(path)+len(flow) <= widest && !(v.Kind() == reflect.Struct && indent == ""):
+	case v.Type() == reflect.TypeFor[[]int](), !blocks && len(indent)+len(path)+len(flow) <= widest && !(v.Kind() == reflect.Struct && indent == ""):
 		w.WriteString(" " + flow + "\n")
 	case v.Kind() == reflect.Struct:
 		w.WriteByte('\n')

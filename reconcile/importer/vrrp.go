@@ -21,8 +21,9 @@ type configuration struct {
 
 // keepalived takes over keepalived.conf. The first virtual router is that of the spec; another one is only where it is
 // for the other address family.
-func (m *mapping) keepalived(f File, nodes []api.Node) {
-	m.file = f.Name
+func (m *mapping) keepalived(nodes []api.Node) {
+	m.file = 1
+	f := m.files[1]
 	c := configuration{blocks(string(f.Data)), strings.Split(strings.ReplaceAll(string(f.Data), "\r\n", "\n"), "\n"), render.IsRendered(f.Data)}
 	if c.ours { // raw lines are indented, and may close and open blocks
 		c.children = slices.DeleteFunc(c.children, func(b *block) bool { return strings.HasPrefix(c.lines[b.line-1], " ") })
@@ -39,11 +40,11 @@ func (m *mapping) keepalived(f File, nodes []api.Node) {
 			m.globalDefs(c, b)
 		case "vrrp_script", "vrrp_sync_group", "track_file", "vrrp_track_file":
 		case "vrrp_track_process", "track_process":
-			m.lost(m.file, b.line, name, "the check of haproxy.service is vrrp.check")
+			m.lost(b.line, name, "the check of haproxy.service is vrrp.check")
 		case "virtual_server", "virtual_server_group", "real_server", "SSL":
-			m.lost(m.file, b.line, name, "HAProxy balances, not the kernel's IPVS")
+			m.lost(b.line, name, "HAProxy balances, not the kernel's IPVS")
 		default:
-			m.lost(m.file, b.line, name, "the spec has nothing of the kind")
+			m.lost(b.line, name, "the spec has nothing of the kind")
 		}
 	}
 	seen := map[api.Family]bool{}
@@ -52,7 +53,7 @@ func (m *mapping) keepalived(f File, nodes []api.Node) {
 		families := m.virtualIPs(c, b, seen, router == nil)
 		switch {
 		case len(families) == 0 && router != nil:
-			m.lost(m.file, b.line, "vrrp_instance "+b.word(1), "a spec has one virtual router in each address family")
+			m.lost(b.line, "vrrp_instance "+b.word(1), "a spec has one virtual router in each address family")
 			continue
 		case router == nil:
 			router = b
@@ -84,22 +85,22 @@ func (m *mapping) virtualIPs(c configuration, b *block, seen map[api.Family]bool
 		if list.word(0) != "virtual_ipaddress" && (!excluded || c.ours) { // a rendered file has them in raw lines
 			continue
 		}
-		for _, entry := range list.children {
+		for _, entry := range addressEntries(list) {
 			text, _, _ := strings.Cut(entry.word(0), "/")
 			addr, err := netip.ParseAddr(text)
 			if err != nil {
-				m.lost(m.file, entry.line, list.word(0), "%s is no IP address", printable(entry.word(0)))
+				m.lost(entry.line, list.word(0), "%s is no IP address", printable(entry.word(0)))
 				continue
 			}
 			family := api.FamilyOf(addr)
 			if seen[family] || len(m.spec.VirtualIPs) >= 1000 {
 				if !first {
-					m.lost(m.file, entry.line, list.word(0), "the virtual router before has the virtual IPs of its family")
+					m.lost(entry.line, list.word(0), "the virtual router before has the virtual IPs of its family")
 				}
 				continue
 			}
 			if excluded {
-				m.note(m.file, entry.line, list.word(0), "carried over to virtualIPs; advertisements name it from now on, so that all load balancers must change together")
+				m.note(entry.line, list.word(0), "carried over to virtualIPs; advertisements name it from now on, so that all load balancers must change together")
 			}
 			vip := api.VirtualIP{Address: entry.word(0)}
 			m.addressWords(entry, list.word(0), &vip, b)
@@ -110,6 +111,21 @@ func (m *mapping) virtualIPs(c configuration, b *block, seen map[api.Family]bool
 		}
 	}
 	return families
+}
+
+// addressEntries are the virtual IPs of a list, each with its words: several may stand on one line.
+func addressEntries(list *block) (all []*block) {
+	for _, line := range list.children {
+		for i, word := range line.words {
+			text, _, _ := strings.Cut(word, "/")
+			if _, err := netip.ParseAddr(text); err == nil && i > 0 && line.words[i-1] != "brd" || i == 0 {
+				all = append(all, &block{line: line.line})
+			}
+			now := all[len(all)-1]
+			now.words = append(now.words, word)
+		}
+	}
+	return all
 }
 
 // addressWords reads what stands behind a virtual IP.
@@ -124,7 +140,7 @@ func (m *mapping) addressWords(entry *block, list string, vip *api.VirtualIP, in
 			vip.Interface = value
 		case word == "dev", word == "scope" && value == "global", word == "brd":
 		default:
-			m.lost(m.file, entry.line, list+" "+word, "a virtual IP has an address and an interface only")
+			m.lost(entry.line, list+" "+word, "a virtual IP has an address and an interface only")
 		}
 	}
 }
@@ -151,8 +167,13 @@ func (m *mapping) router(c configuration, b, globals *block) {
 		case "virtual_router_id":
 			v.RouterID = m.blockNumber(s, 1, 255)
 		case "priority":
-			if v.Priority = m.blockNumber(s, 1, 254); !c.ours {
-				m.note(m.file, s.line, "priority", "carried over to vrrp.priority for all load balancers: where the other's file has another one, give each its nodes[].priority")
+			switch v.Priority = m.blockNumber(s, 1, 255); {
+			case v.Priority == nil:
+			case *v.Priority == 255:
+				v.Priority = new(254)
+				m.note(s.line, "priority", "carried over as 254, because 255 is for a host whose own address the virtual IP is")
+			case !c.ours:
+				m.note(s.line, "priority", "carried over to vrrp.priority, for all load balancers; where they differ, nodes[].priority says each")
 			}
 		case "advert_int":
 			v.AdvertisementInterval = m.seconds(s)
@@ -160,16 +181,16 @@ func (m *mapping) router(c configuration, b, globals *block) {
 			v.Version = m.blockNumber(s, 2, 3)
 		case "state":
 			if s.word(1) != "BACKUP" {
-				m.lost(m.file, s.line, "state", "every load balancer begins as BACKUP, and the priority decides")
+				m.lost(s.line, "state", "every load balancer begins as BACKUP, and the priority decides")
 			}
 		}
 	}
 	if v.PreemptDelay != nil && *v.PreemptDelay > 0 && !*v.Preempt {
-		m.lost(m.file, b.find("preempt_delay").line, "preempt_delay", "it has no effect with nopreempt")
+		m.lost(b.find("preempt_delay").line, "preempt_delay", "it has no effect with nopreempt")
 		v.PreemptDelay = new(api.Duration)
 	}
 	if v.Version != nil && v.AdvertisementInterval != nil && *v.Version == 2 && *v.AdvertisementInterval%api.Duration(time.Second) != 0 {
-		m.note(m.file, b.line, "vrrp_instance "+b.word(1), "carried over with vrrp.version 3, because version 2 has whole seconds only")
+		m.note(b.line, "vrrp_instance "+b.word(1), "carried over with vrrp.version 3, because version 2 has whole seconds only")
 		v.Version = new(3)
 	}
 }
@@ -179,7 +200,7 @@ func (m *mapping) sameRouter(first, b *block) {
 	for _, word := range []string{"virtual_router_id", "priority", "advert_int", "interface"} {
 		s := b.find(word)
 		if other := first.find(word); s != nil && (other == nil || other.word(1) != s.word(1)) {
-			m.lost(m.file, s.line, word, "both address families have that of the first virtual router")
+			m.lost(s.line, word, "both address families have that of the first virtual router")
 		}
 	}
 	if api.FamilyOf(m.spec.VirtualIPs[0].Addr()) == api.IPv6 { // which is always version 3: IPv4 decides
@@ -213,7 +234,7 @@ func (m *mapping) transport(b *block) {
 	if m.spec.VRRP.Transport == api.Unicast && len(addresses) > 0 && b.find("unicast_peer") != nil {
 		if own == "" {
 			own = "0.0.0.0"
-			m.lost(m.file, b.line, "vrrp_instance "+b.word(1), "it does not say this load balancer's own address: nodes[0] needs it (--node names them)")
+			m.lost(b.line, "vrrp_instance "+b.word(1), "it does not say this load balancer's own address: nodes[0] needs it (--node names them)")
 		}
 		addresses = append([]string{own}, addresses...)
 	}
@@ -232,7 +253,7 @@ func (m *mapping) transport(b *block) {
 func (m *mapping) blockNumber(b *block, least, most int) *int {
 	n, err := strconv.Atoi(b.word(1))
 	if err != nil || n < least || n > most {
-		m.lost(m.file, b.line, b.word(0), "%s is no number from %d to %d", printable(b.word(1)), least, most)
+		m.lost(b.line, b.word(0), "%s is no number from %d to %d", printable(b.word(1)), least, most)
 		return nil
 	}
 	return &n
@@ -242,7 +263,7 @@ func (m *mapping) blockNumber(b *block, least, most int) *int {
 func (m *mapping) seconds(b *block) *api.Duration {
 	n, err := strconv.ParseFloat(b.word(1), 64)
 	if err != nil || !(n >= 0 && n <= 1e6) {
-		m.lost(m.file, b.line, b.word(0), "%s is no time in seconds", printable(b.word(1)))
+		m.lost(b.line, b.word(0), "%s is no time in seconds", printable(b.word(1)))
 		return nil
 	}
 	return new(api.Duration(math.Round(n*1e6)) * 1e3)

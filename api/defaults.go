@@ -29,7 +29,7 @@ type profileDefaults struct {
 	timeoutTunnel, proxyHardStopAfter *Duration
 }
 
-// The two profiles, side by side in the order of the reference. Defaults that both share stand in setDefaults.
+// The two profiles, side by side in the order of the reference. Defaults that both share stand in SetDefaults.
 var profiles = map[Profile]profileDefaults{
 	Standard: {
 		priority: 254, advertisementInterval: 100 * time.Millisecond, version: 3,
@@ -53,8 +53,8 @@ var apiserverPorts = []int{6443, 16443}
 // readyz is where kube-apiservers tell whether they are ready for traffic.
 const readyz = "/readyz"
 
-// setDefaults fills every field that the spec leaves open. It does nothing where a field is given.
-func (s *LoadBalancerSpec) setDefaults() {
+// SetDefaults fills every field that the spec leaves open. It does nothing where a field is given.
+func (s *LoadBalancerSpec) SetDefaults() {
 	fill(&s.Profile, Standard)
 	profile := profiles[s.Profile]
 

@@ -183,7 +183,7 @@ web: {address: 'unix:/w'}
 	}
 	// What has defaults filled in has nothing left to fill.
 	again := spec
-	again.setDefaults()
+	again.SetDefaults()
 	if diff := cmp.Diff(spec, again); diff != "" {
 		t.Errorf("second setDefaults (-want +got):\n%s", diff)
 	}

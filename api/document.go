@@ -49,7 +49,7 @@ func (d *Document) check(found *report) {
 	if !found.sound("profile") {
 		d.Spec.Profile = ""
 	}
-	d.Spec.setDefaults()
+	d.Spec.SetDefaults()
 	if !found.full() {
 		checkRules(d, found)
 	}

@@ -46,6 +46,15 @@ var sections = []string{
 	"ring", "http-errors", "log-forward", "log-profile", "fcgi-app", "crt-store", "traces", "acme",
 }
 
+// IsSection says whether a word at the beginning of a line of haproxy.cfg opens a section.
+func IsSection(word string) bool { return slices.Contains(sections, word) }
+
+// FieldFor is the field, or what else there is, in place of a keyword that a rendered vrrp_instance has already.
+func FieldFor(keyword string) (field string, found bool) {
+	field, found = ownKeywords[keyword]
+	return field, found
+}
+
 // proxyLines stand within a section, before generated lines.
 func (r *rules) proxyLines(path string, lines Lines) {
 	for i, line := range lines {

@@ -39,7 +39,8 @@ var ends = map[string][]string{
 	"reconcile/host/fake":     {"api", "render", "reconcile/host"},
 	"reconcile/host/debian":   {"api", "render", "reconcile/backoff", "reconcile/host", "reconcile/host/link", "reconcile/host/rootpath"},
 	"reconcile/faulty":        {},
-	"cmd/rlb-agent/firstspec": {},
+	"reconcile/importer":      {"api", "render"},
+	"cmd/rlb-agent/firstspec": {"api"},
 }
 
 // foreign is what a package may import beyond the standard library and our own. A trailing slash names all below.
@@ -58,7 +59,7 @@ var foreign = map[string][]string{
 }
 
 // pure are the packages that touch no file, no network and no process.
-var pure = []string{"api", "render", "reconcile/host", "reconcile/state", "reconcile/plan", "reconcile/events", "reconcile/failover", "reconcile/doctor", "reconcile/host/fake", "cmd/rlb-agent/manual", "cmd/rlb-agent/firstspec"}
+var pure = []string{"api", "render", "reconcile/host", "reconcile/state", "reconcile/plan", "reconcile/events", "reconcile/failover", "reconcile/doctor", "reconcile/importer", "reconcile/host/fake", "cmd/rlb-agent/manual", "cmd/rlb-agent/firstspec"}
 
 var impure = []string{"os", "os/", "net", "net/http", "syscall"}
 

@@ -12,6 +12,14 @@ const (
 	chroot      = "/var/lib/haproxy"
 )
 
+// ClassicTLS are the lines of the original's global section that are about TLS. Nothing here ends TLS.
+var ClassicTLS = []string{
+	"ca-base /etc/ssl/certs",
+	"crt-base /etc/ssl/private",
+	"ssl-default-bind-ciphers ECDH+AESGCM:DH+AESGCM:ECDH+AES256:DH+AES256:ECDH+AES128:DH+AES:RSA+AESGCM:RSA+AES:!aNULL:!MD5:!DSS",
+	"ssl-default-bind-options no-sslv3",
+}
+
 // haproxy renders haproxy.cfg (HAProxy configuration manual).
 func (r *renderer) haproxy() File {
 	l := newLines()
@@ -47,10 +55,9 @@ func (r *renderer) haproxyGlobal(l *lines) {
 	l.add("", "    group haproxy")
 	if r.spec.Profile == api.Classic {
 		l.add("", "    daemon")
-		l.add("", "    ca-base /etc/ssl/certs")
-		l.add("", "    crt-base /etc/ssl/private")
-		l.add("", "    ssl-default-bind-ciphers ECDH+AESGCM:DH+AESGCM:ECDH+AES256:DH+AES256:ECDH+AES128:DH+AES:RSA+AESGCM:RSA+AES:!aNULL:!MD5:!DSS")
-		l.add("", "    ssl-default-bind-options no-sslv3")
+		for _, line := range ClassicTLS {
+			l.add("", "    %s", line)
+		}
 	}
 	// Without maxconn HAProxy sizes itself by the limit of open files, which can take all memory of a small machine.
 	if p.MaxConnections != nil {
@@ -104,10 +111,13 @@ func (r *renderer) haproxyDefaults(l *lines) {
 	l.raw("proxy.extraDefaults", p.ExtraDefaults)
 }
 
-// stats renders HAProxy's own page and exporter. The colon keeps the name apart from every service's.
+// StatsFrontend is the frontend of HAProxy's own page and exporter. The colon keeps the name apart from every service's.
+const StatsFrontend = "rlb:stats"
+
+// stats renders HAProxy's own page and exporter.
 func (r *renderer) stats(l *lines) {
 	const origin = "proxy.stats.address"
-	l.section(2, origin, "frontend rlb:stats")
+	l.section(2, origin, "frontend %s", StatsFrontend)
 	l.add(origin, "    mode http")
 	l.add(origin, "    bind %s", r.spec.Proxy.Stats.Address)
 	if r.facts.HAProxyVersion.atLeast(gates.haproxyExporter) {

@@ -1,6 +1,7 @@
 package render
 
 import (
+	"bytes"
 	"fmt"
 	"strings"
 	"time"
@@ -61,6 +62,9 @@ func (l *lines) file(path string, kind Kind) File {
 	}
 }
 
+// Time is a duration as HAProxy's files have it.
+func Time(d api.Duration) string { return millis(&d) }
+
 // millis writes a duration as the original does, in milliseconds up to a minute, and in whole hours or minutes above
 // where it comes out even (HAProxy configuration manual §2.4, time format).
 func millis(d *api.Duration) string {
@@ -73,3 +77,6 @@ func millis(d *api.Duration) string {
 	}
 	return fmt.Sprintf("%dms", t.Milliseconds())
 }
+
+// IsRendered says whether the agent rendered a file.
+func IsRendered(data []byte) bool { return bytes.HasPrefix(data, []byte("# Rendered by rlb-agent ")) }

@@ -21,6 +21,9 @@ func TrackedText(out bool) string {
 // HealthSocket is where HAProxy answers the agent that it serves. It leads to no server.
 const HealthSocket = "/run/haproxy/rlb-health.sock"
 
+// HealthFrontend is the frontend that answers there.
+const HealthFrontend = "rlb:health"
+
 var trackedFiles = []struct{ name, path string }{{"rlb-fault", FaultFile}, {"rlb-drain", DrainFile}}
 
 // TracksFiles says whether keepalived heeds FaultFile and DrainFile with a spec. The original's system knows neither.
@@ -47,7 +50,7 @@ func (r *renderer) trackedFiles(l *lines) {
 // health renders where HAProxy answers the agent's probe: without a server, and without a log line, since a monitor URI
 // is never logged (HAProxy configuration manual §4.2, monitor-uri).
 func (r *renderer) health(l *lines) {
-	l.section(2, "", "frontend rlb:health")
+	l.section(2, "", "frontend %s", HealthFrontend)
 	l.add("", "    mode http")
 	l.add("", "    timeout client 1000ms")
 	l.add("", "    bind unix@%s mode 600", HealthSocket)

@@ -1,7 +1,6 @@
 package state
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"io/fs"
@@ -69,7 +68,7 @@ func NewMemory() Memory {
 }
 
 // Rendered says whether the agent made a file: render begins each with these words.
-func Rendered(f host.File) bool { return bytes.HasPrefix(f.Data, []byte("# Rendered by rlb-agent ")) }
+func Rendered(f host.File) bool { return render.IsRendered(f.Data) }
 
 // KeepFile remembers a file as it is now, once. One that the agent made itself, and forgot when its memory was lost, is
 // nobody's original: that is the copy, if it is still there.

@@ -3,13 +3,13 @@
 package firstspec
 
 import (
-	"encoding/json"
 	"fmt"
 	"net/netip"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
+
+	"rlb.dev/rlb-agent/api"
 )
 
 // APIServerPort is the port of a kube-apiserver where none is given: kubeadm's, k3s' and RKE2's default.
@@ -64,7 +64,7 @@ func ParseMember(text string) (Member, error) {
 func (w Wishes) Text() (spec string, assumed []string) {
 	var b strings.Builder
 	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
-	line("# yaml-language-server: $schema=/usr/local/share/rlb-agent/schema.json")
+	line(api.Modeline)
 	line("# Redundant load balancers before the kube-apiservers. All fields: rlb-agent help spec")
 	line("apiVersion: rlb.dev/v1")
 	line("kind: LoadBalancerSpec")
@@ -77,7 +77,7 @@ func (w Wishes) Text() (spec string, assumed []string) {
 			if n.Name == "" {
 				n.Name = fmt.Sprintf("lb%d", i+1)
 			}
-			line("- {name: %s, addresses: [%s]}", quote(n.Name), quote(n.Address))
+			line("- {name: %s, addresses: [%s]}", api.Scalar(n.Name), api.Scalar(n.Address))
 		}
 	} else {
 		assumed = append(assumed, "no --node is given: the load balancers find each other by multicast, and VRRP is accepted from the whole subnet")
@@ -85,7 +85,7 @@ func (w Wishes) Text() (spec string, assumed []string) {
 	if w.Interface != "" {
 		line("")
 		line("vrrp:")
-		line("  interface: %s", quote(w.Interface))
+		line("  interface: %s", api.Scalar(w.Interface))
 	}
 	port := w.Port
 	if port == 0 {
@@ -99,7 +99,7 @@ func (w Wishes) Text() (spec string, assumed []string) {
 	}
 	line("")
 	line("services:")
-	line("- name: %s", quote(w.Service))
+	line("- name: %s", api.Scalar(w.Service))
 	line("  port: %d", port)
 	line("  servers:")
 	defaulted := false
@@ -109,9 +109,9 @@ func (w Wishes) Text() (spec string, assumed []string) {
 		}
 		name := ""
 		if s.Name != "" {
-			name = "name: " + quote(s.Name) + ", "
+			name = "name: " + api.Scalar(s.Name) + ", "
 		}
-		line("  - {%saddress: %s, port: %d}", name, quote(s.Address), s.Port)
+		line("  - {%saddress: %s, port: %d}", name, api.Scalar(s.Address), s.Port)
 	}
 	if defaulted {
 		assumed = append(assumed, fmt.Sprintf("kube-apiservers without a port have port %d", APIServerPort))
@@ -126,31 +126,10 @@ func (w Wishes) stacked() bool {
 	})
 }
 
-// plain is a word that YAML reads as text, and no other value, also within a flow mapping.
-var plain = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9._-]*$`)
-
-// reserved are plain words that some reader of YAML takes for a boolean or null.
-var reserved = []string{"true", "false", "null", "yes", "no", "on", "off", "y", "n"}
-
-// quote is a scalar of YAML: as it is where that is safe, else as JSON, which YAML contains.
-func quote(text string) string {
-	if plain.MatchString(text) && !slices.Contains(reserved, strings.ToLower(text)) {
-		return text
-	}
-	if address, err := netip.ParseAddr(text); err == nil && address.Is4() {
-		return text
-	}
-	data, err := json.Marshal(text)
-	if err != nil { // of a string there is none
-		return `""`
-	}
-	return string(data)
-}
-
 func quoted(all []string) []string {
 	texts := make([]string, len(all))
 	for i, text := range all {
-		texts[i] = quote(text)
+		texts[i] = api.Scalar(text)
 	}
 	return texts
 }

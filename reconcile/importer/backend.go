@@ -1,0 +1,253 @@
+package importer
+
+import (
+	"slices"
+	"strings"
+
+	"rlb.dev/rlb-agent/api"
+)
+
+// balances are the algorithms that the language has.
+var balances = []string{"roundrobin", "leastconn", "source", "static-rr", "first"}
+
+// ownBack is how the generated lines of a backend begin before the raw ones.
+var ownBack = []string{"balance ", "option redispatch", "timeout connect ", "timeout server  ", "timeout tunnel  ", "option httpchk ", "timeout check "}
+
+// backend takes over a backend, or the servers' side of a listen section.
+func (m *mapping) backend(s *api.Service, p proxy) {
+	body := p.body
+	var tail string
+	var servers []statement
+	if m.own {
+		start, end := ownBackend(body)
+		for _, line := range body[start:end] {
+			m.raw(&s.ExtraBackend, line)
+		}
+		servers = linesOf(body[end:], "server")
+		tail = ownTail(servers)
+		for i := range servers {
+			servers[i] = servers[i].without(tail)
+		}
+		p.body = slices.Concat(body[:start], body[end:])
+	} else {
+		servers = linesOf(body, "server")
+	}
+	client := s.Timeouts.Client
+	m.timeouts(&s.Timeouts, proxy{section: p.section}, false, true)
+	s.Timeouts.Client = client
+	for _, name := range []string{"connect", "server", "tunnel"} {
+		if at := timeoutOf(&s.Timeouts, name); *at == nil {
+			*at = m.differing(p, name)
+		}
+	}
+	m.balance(s, p)
+	targets := m.targets(p, servers, tail)
+	c := m.readCheck(p)
+	for _, t := range targets {
+		s.Servers = append(s.Servers, t.server)
+	}
+	if len(targets) == 0 {
+		return
+	}
+	m.check(s, p, c, targets)
+	m.serverWords(s, targets)
+	s.FailOpen = new(m.own && m.failsOpen[p.name])
+	if m.own {
+		return
+	}
+	for _, line := range p.body {
+		switch {
+		case line.is("server"), line.is("timeout", "connect"), line.is("timeout", "server"), line.is("timeout", "tunnel"), line.is("timeout", "check"),
+			line.is("balance"), line.is("option", "redispatch"), line.is("no", "option", "redispatch"), c.uses(line), line.is("mode"), line.is("default-server"):
+		case line.is("retries"):
+			m.lost(line.line, "retries", "proxy.retries holds for all services")
+		case line.is("server-template"):
+			m.lost(line.line, directive(line), "servers stand one by one")
+		case line.is("use-server"), p.isHTTP() && line.is("acl"):
+			m.lost(line.line, directive(line), "services are TCP, and balance over all of their servers")
+		case m.isMapped(line) && !line.is("tcp-check") && !line.is("http-check") && !line.is("option", "tcp-check"):
+		case m.mayStand(line):
+			m.raw(&s.ExtraBackend, line)
+		}
+	}
+}
+
+// linesOf are the statements with a keyword.
+func linesOf(body []statement, keyword string) (found []statement) {
+	for _, s := range body {
+		if s.is(keyword) {
+			found = append(found, s)
+		}
+	}
+	return found
+}
+
+func timeoutOf(t *api.Timeouts, name string) **api.Duration {
+	switch name {
+	case "connect":
+		return &t.Connect
+	case "client":
+		return &t.Client
+	case "server":
+		return &t.Server
+	}
+	return &t.Tunnel
+}
+
+// differing is a timeout that a section inherits from another defaults section than the one that proxy.timeouts stands
+// for, where it is another one.
+func (m *mapping) differing(p proxy, name string) *api.Duration {
+	if m.own {
+		return nil
+	}
+	s, found := proxy{defaults: p.defaults}.last("timeout", name)
+	main := *timeoutOf(&m.spec.Proxy.Timeouts, name)
+	if !found {
+		if name == "tunnel" && m.profile == api.Standard {
+			return m.noTunnel(p)
+		}
+		return nil
+	}
+	d, ok := haproxyTime(s.word(2))
+	if !ok || d == 0 || main != nil && *main == d {
+		return nil
+	}
+	return &d
+}
+
+// noTunnel is the timeout of a tunnel where the file has none, and the profile would give it one: the shorter one of the
+// client's and the server's, which HAProxy then goes by.
+func (m *mapping) noTunnel(p proxy) *api.Duration {
+	if m.spec.Proxy.Timeouts.Tunnel != nil {
+		return nil
+	}
+	var shortest *api.Duration
+	for _, name := range []string{"client", "server"} {
+		s, found := p.last("timeout", name)
+		if d, ok := haproxyTime(s.word(2)); found && ok && d > 0 && (shortest == nil || d < *shortest) {
+			shortest = &d
+		}
+	}
+	return shortest
+}
+
+// ownBackend is where the raw lines of a rendered backend begin and end.
+func ownBackend(body []statement) (start, end int) {
+	end = len(body)
+	for end > 0 && body[end-1].is("server") && sameCheck(body[end-1], body[len(body)-1]) {
+		end--
+	}
+	start = head(body[:end], ownBack)
+	asks := slices.ContainsFunc(body[:start], func(s statement) bool { return s.is("option", "httpchk") })
+	if asks && end > start && body[end-1].is("http-check", "expect") {
+		if end--; end > start && body[end-1].is("http-check", "send", "hdr", "Host") {
+			end--
+		}
+	}
+	checks := end < len(body) && slices.Contains(body[len(body)-1].words, "check")
+	for i, s := range body[:start] { // what no check has generated is raw
+		if s.is("option", "httpchk") && (!checks || !asksStatus(body[end:])) || s.is("timeout", "check") && !checks {
+			return i, max(i, end)
+		}
+	}
+	return start, max(start, end)
+}
+
+func asksStatus(body []statement) bool {
+	return slices.ContainsFunc(body, func(s statement) bool { return s.is("http-check", "expect") })
+}
+
+// sameCheck says whether two generated server lines have the same health check, but for its port.
+func sameCheck(a, b statement) bool {
+	of := func(s statement) string {
+		all, _ := options(s, 3, true)
+		var words []string
+		for _, o := range all {
+			if at := slices.Index(generatedOptions, o.name); at < slices.Index(generatedOptions, "check-send-proxy") && o.name != "port" {
+				words = append(words, o.text)
+			}
+		}
+		return strings.Join(words, " ")
+	}
+	return of(a) == of(b)
+}
+
+// balance takes over the algorithm. One that the language lacks stays as a raw line, which replaces the field.
+func (m *mapping) balance(s *api.Service, p proxy) {
+	b, found := p.last("balance")
+	switch {
+	case !found:
+		s.Balance = "roundrobin"
+	case slices.Contains(balances, b.word(1)) && len(b.words) == 2:
+		s.Balance = b.word(1)
+	case slices.Contains([]string{"random", "random(2)", "rdp-cookie", "hash"}, b.word(1)):
+		m.raw(&s.ExtraBackend, b)
+	default:
+		m.lost(b.line, "balance", "services have roundrobin, leastconn, source, static-rr or first: roundrobin it is")
+	}
+}
+
+// targets are the servers of a backend.
+func (m *mapping) targets(p proxy, servers []statement, tail string) (targets []target) {
+	var defaults []option
+	if !m.own {
+		for _, s := range slices.Concat(linesOf(p.defaults, "default-server"), linesOf(p.body, "default-server")) {
+			all, _ := options(s, 1, false)
+			defaults = append(defaults, all...)
+		}
+	}
+	names := map[string]bool{}
+	for _, s := range servers {
+		if len(targets) >= maxServers || m.servers >= maxAllServers {
+			m.lost(s.line, directive(s), "a service has at most %d servers, and an import %d", maxServers, maxAllServers)
+			continue
+		}
+		t, ok := m.readServer(s, defaults, tail)
+		if ok && names[t.server.Name] {
+			m.lost(s.line, directive(s), "the backend has a server of that name already")
+			continue
+		}
+		if ok {
+			names[t.server.Name] = true
+			targets = append(targets, t)
+			m.servers++
+		}
+	}
+	return targets
+}
+
+// serverWords takes over what all servers have in common and no other field stands for.
+func (m *mapping) serverWords(s *api.Service, targets []target) {
+	first := targets[0]
+	s.SendProxyProtocol = api.ProxyNone
+	switch {
+	case first.has("send-proxy"):
+		s.SendProxyProtocol = api.ProxyV1
+	case first.has("send-proxy-v2"):
+		s.SendProxyProtocol = api.ProxyV2
+	}
+	everywhere := func(word string) bool {
+		return !slices.ContainsFunc(targets, func(t target) bool { return !slices.Contains(t.extra, word) })
+	}
+	var words []string
+	for _, word := range first.extra {
+		if everywhere(word) {
+			words = append(words, word)
+		}
+	}
+	for _, t := range targets {
+		for _, word := range t.extra {
+			if !slices.Contains(words, word) {
+				name, _, _ := strings.Cut(word, " ")
+				m.lost(t.line, directive(t.statement)+" "+name, "extraServer holds for all servers of a service, and not all have it")
+			}
+		}
+		if t.has("send-proxy") != first.has("send-proxy") || t.has("send-proxy-v2") != first.has("send-proxy-v2") {
+			m.lost(t.line, directive(t.statement), "sendProxyProtocol holds for all servers of a service: %s", s.SendProxyProtocol)
+		}
+	}
+	if s.ExtraServer = strings.Join(words, " "); !isRawLine(s.ExtraServer) || len(s.ExtraServer) > 1024 {
+		m.lost(first.line, directive(first.statement), "its other words hold control characters, are not UTF-8, or have more than 1024 characters")
+		s.ExtraServer = ""
+	}
+}

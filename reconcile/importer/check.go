@@ -1,0 +1,335 @@
+package importer
+
+import (
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"rlb.dev/rlb-agent/api"
+)
+
+// check is a health check as a backend has it.
+type check struct {
+	http   bool // it asks for a path
+	method string
+	path   string
+	host   string
+	ssl    bool // http-check connect ssl
+	port   *int
+	expect []int
+	keep   bool // a wrong status leaves a server its connections
+	used   map[int]bool
+}
+
+// uses says whether a statement is part of the check that fields stand for.
+func (c check) uses(s statement) bool { return c.used[s.line] }
+
+// readCheck reads the directives of a backend's check (HAProxy configuration manual §4.2, option httpchk, http-check).
+func (m *mapping) readCheck(p proxy) check {
+	c := check{used: map[int]bool{}}
+	kind := statement{}
+	var rules []statement
+	bodies := [][]statement{p.defaults, p.body}
+	if m.own { // what is generated stands in the backend
+		bodies = bodies[1:]
+	}
+	for _, body := range bodies {
+		here := linesOf(body, "http-check")
+		if len(here) > 0 {
+			rules = here
+		}
+		for _, s := range body {
+			if s.is("option") && (strings.HasSuffix(s.word(1), "chk") || strings.HasSuffix(s.word(1), "-check")) {
+				kind = s
+			}
+		}
+	}
+	if !kind.is("option", "httpchk") {
+		if kind.is("option", "tcp-check") && len(linesOf(p.body, "tcp-check")) == 0 {
+			c.used[kind.line] = true
+		}
+		return c
+	}
+	c.http, c.method, c.path = true, "OPTIONS", "/"
+	c.used[kind.line] = true
+	switch len(kind.words) {
+	case 2:
+	case 3:
+		c.path = kind.word(2)
+	default:
+		c.method, c.path = kind.word(2), kind.word(3)
+		c.headers(m, kind, strings.Join(kind.words[min(4, len(kind.words)):], " "))
+	}
+	expects := false
+	for _, s := range rules {
+		c.used[s.line] = true
+		switch s.word(1) {
+		case "connect":
+			c.connect(m, s)
+		case "send":
+			c.send(m, s)
+		case "expect":
+			if expects {
+				m.lost(s.line, "http-check expect", "a health check expects statuses once")
+				continue
+			}
+			c.expected(m, s)
+			expects = true
+		case "disable-on-404", "send-state", "comment":
+			m.lost(s.line, directive(s), "healthCheck has no field for it")
+		default:
+			m.lost(s.line, directive(s), "healthCheck asks for one path and expects statuses")
+		}
+	}
+	if len(c.expect) == 0 { // HAProxy's own default
+		c.expect = statuses(func(status int) bool { return status >= 200 && status < 400 })
+	}
+	if !slices.Contains([]string{"GET", "HEAD", "OPTIONS"}, c.method) {
+		m.lost(kind.line, "option httpchk", "healthCheck.method is GET, HEAD or OPTIONS: GET it is")
+		c.method = "GET"
+	}
+	if !isPath.MatchString(c.path) || len(c.path) > 1024 {
+		m.lost(kind.line, "option httpchk", "healthCheck.path cannot be %s: it is /", printable(c.path))
+		c.path = "/"
+	}
+	return c
+}
+
+var (
+	isPath = regexp.MustCompile(`^/[A-Za-z0-9/._~?=&%+,:@!*()-]*$`)
+	isHost = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?$`)
+)
+
+// headers reads what stands behind the path of option httpchk: a version, and headers in its lines.
+func (c *check) headers(m *mapping, s statement, text string) {
+	lines := strings.FieldsFunc(text, func(r rune) bool { return r == '\r' || r == '\n' })
+	for i, line := range lines {
+		name, value, _ := strings.Cut(line, ":")
+		switch value = strings.TrimSpace(value); {
+		case i == 0 && strings.HasPrefix(line, "HTTP/"), strings.EqualFold(name, "Connection"):
+		case strings.EqualFold(name, "Host"):
+			c.setHost(m, s, value)
+		default:
+			m.lost(s.line, "option httpchk", "healthCheck has no field for a header but Host")
+		}
+	}
+}
+
+func (c *check) setHost(m *mapping, s statement, host string) {
+	if !isHost.MatchString(host) || len(host) > 253 || regexp.MustCompile(`(^|\.)[0-9]+$`).MatchString(host) {
+		m.lost(s.line, directive(s), "healthCheck.host is a DNS name, not %s", printable(host))
+		return
+	}
+	c.host = host
+}
+
+// send reads the request of http-check send.
+func (c *check) send(m *mapping, s statement) {
+	for i := 2; i < len(s.words); i++ {
+		value := s.word(i + 1)
+		switch s.words[i] {
+		case "meth":
+			c.method = value
+		case "uri":
+			c.path = value
+		case "ver":
+		case "hdr":
+			if strings.EqualFold(value, "Host") {
+				c.setHost(m, s, s.word(i+2))
+			} else {
+				m.lost(s.line, "http-check send hdr", "healthCheck has no field for a header but Host")
+			}
+			i++
+		default:
+			m.lost(s.line, "http-check send "+s.words[i], "healthCheck has no field for it")
+		}
+		i++
+	}
+}
+
+// connect reads how http-check connect connects.
+func (c *check) connect(m *mapping, s statement) {
+	for i := 2; i < len(s.words); i++ {
+		switch s.words[i] {
+		case "ssl":
+			c.ssl = true
+		case "default":
+		case "port":
+			c.port = m.number(s, i+1, 1, 65535)
+			i++
+		case "sni":
+			c.setHost(m, s, s.word(i+1))
+			i++
+		case "addr", "alpn", "proto", "via-socks4", "send-proxy", "linger", "comment":
+			m.lost(s.line, "http-check connect "+s.words[i], "healthCheck has no field for it")
+			if s.words[i] == "addr" || s.words[i] == "alpn" || s.words[i] == "proto" || s.words[i] == "comment" {
+				i++
+			}
+		}
+	}
+}
+
+// expected reads the statuses of http-check expect.
+func (c *check) expected(m *mapping, s statement) {
+	words := s.words[2:]
+	for len(words) > 1 && (words[0] == "error-status" || words[0] == "ok-status" || words[0] == "min-recv" || words[0] == "comment" || words[0] == "tout-status" || words[0] == "on-success" || words[0] == "on-error") {
+		c.keep = c.keep || words[0] == "error-status" && (words[1] == "L7OKC" || words[1] == "L7OKCD")
+		words = words[2:]
+	}
+	not := len(words) > 0 && words[0] == "!"
+	if not {
+		words = words[1:]
+	}
+	if len(words) < 2 || words[0] != "status" && words[0] != "rstatus" {
+		m.lost(s.line, "http-check expect", "healthCheck expects statuses, not a text: 2xx and 3xx it is")
+		return
+	}
+	good := func(int) bool { return false }
+	if words[0] == "rstatus" {
+		pattern, err := regexp.Compile(words[1])
+		if err != nil || len(words[1]) > 200 {
+			m.lost(s.line, "http-check expect", "%s cannot be read", printable(words[1]))
+			return
+		}
+		good = func(status int) bool { return pattern.MatchString(strconv.Itoa(status)) }
+	} else if ranges, ok := statusRanges(strings.Join(words[1:], "")); ok {
+		good = func(status int) bool {
+			return slices.ContainsFunc(ranges, func(r [2]int) bool { return status >= r[0] && status <= r[1] })
+		}
+		if list := listed(ranges); !not && len(list) == len(ranges) { // each status by itself: in the order of the file
+			c.expect = list
+			return
+		}
+	}
+	c.expect = statuses(func(status int) bool { return good(status) != not })
+	if len(c.expect) == 0 {
+		m.lost(s.line, "http-check expect", "no status fits it: 2xx and 3xx it is")
+	}
+}
+
+// listed are the statuses of ranges of one each that the language has, none twice.
+func listed(ranges [][2]int) (all []int) {
+	for _, r := range ranges {
+		if r[0] == r[1] && r[0] >= 100 && r[0] <= 599 && !slices.Contains(all, r[0]) && len(all) < 100 {
+			all = append(all, r[0])
+		}
+	}
+	return all
+}
+
+// statusRanges reads a list of statuses and ranges of them.
+func statusRanges(text string) (all [][2]int, ok bool) {
+	for part := range strings.SplitSeq(text, ",") {
+		least, most, isRange := strings.Cut(part, "-")
+		if !isRange {
+			most = least
+		}
+		a, err1 := strconv.Atoi(least)
+		b, err2 := strconv.Atoi(most)
+		if err1 != nil || err2 != nil || len(all) >= 1000 {
+			return nil, false
+		}
+		all = append(all, [2]int{a, b})
+	}
+	return all, true
+}
+
+// registered are the statuses that servers send (IANA, HTTP Status Code Registry).
+var registered = []int{200, 201, 202, 203, 204, 205, 206, 207, 208, 226, 300, 301, 302, 303, 304, 305, 307, 308, 400, 401, 402, 403, 404, 405, 406, 407, 408,
+	409, 410, 411, 412, 413, 414, 415, 416, 417, 421, 422, 423, 424, 425, 426, 428, 429, 431, 451, 500, 501, 502, 503, 504, 505, 506, 507, 508, 511}
+
+// statuses are those that fit: all of them where they are few, else the registered ones.
+func statuses(fits func(status int) bool) (all []int) {
+	for status := 100; status <= 599; status++ {
+		if fits(status) {
+			all = append(all, status)
+		}
+	}
+	if len(all) > 10 {
+		all = slices.DeleteFunc(all, func(status int) bool { return !slices.Contains(registered, status) })
+	}
+	return all
+}
+
+// check makes the healthCheck of a service.
+func (m *mapping) check(s *api.Service, p proxy, c check, targets []target) {
+	h := &s.HealthCheck
+	at := slices.IndexFunc(targets, func(t target) bool { return t.has("check") })
+	if at < 0 {
+		h.Type = api.CheckNone
+		return
+	}
+	first := targets[at]
+	for _, t := range targets {
+		if !t.has("check") {
+			m.note(t.line, directive(t.statement), "carried over with a health check, because a service has one for all servers")
+		}
+	}
+	h.Type = api.CheckTCP
+	overTLS := c.ssl || first.has("check-ssl") || first.has("ssl") && !first.has("port")
+	if c.http {
+		h.Type, h.Method, h.Path, h.Host, h.ExpectStatus = api.CheckHTTP, c.method, c.path, c.host, c.expect
+		h.CutAfter = new(api.Duration)
+		if overTLS {
+			h.Type = api.CheckHTTPS
+		}
+	}
+	h.Port = c.port
+	for _, t := range targets {
+		if t.has("port") && h.Port == nil {
+			h.Port = m.optionNumber(t.statement, t.settings["port"], 1, 65535)
+		}
+	}
+	h.Interval, h.Rise, h.Fall = ms(2000), new(2), new(3)
+	m.repeats(h, first, targets)
+	if s, found := p.last("timeout", "check"); found {
+		h.Timeout = m.time(s, 2)
+	} else if m.profile == api.Standard && !m.own {
+		h.Timeout = h.Interval // which HAProxy then goes by
+	}
+	if h.Type.HTTP() && c.keep {
+		h.CutAfter = ms(60_000)
+	}
+	m.checkWords(h, c, overTLS, targets)
+}
+
+// repeats takes over the times of a check.
+func (m *mapping) repeats(h *api.HealthCheck, first target, targets []target) {
+	if o, has := first.settings["inter"]; has {
+		if d, ok := haproxyTime(o.value); ok && d > 0 {
+			h.Interval = &d
+		} else {
+			m.lost(first.line, directive(first.statement)+" inter", "%s is no time", printable(o.value))
+		}
+	}
+	for _, count := range []struct {
+		name  string
+		field **int
+	}{{"rise", &h.Rise}, {"fall", &h.Fall}} {
+		if o, has := first.settings[count.name]; has {
+			if n := m.optionNumber(first.statement, o, 1, 1000); n != nil {
+				*count.field = n
+			}
+		}
+	}
+	if m.own {
+		return
+	}
+	for _, t := range targets {
+		for _, name := range []string{"inter", "rise", "fall"} {
+			if t.has("check") && t.settings[name].value != first.settings[name].value {
+				m.lost(t.line, directive(t.statement)+" "+name, "a service has one health check for all servers")
+			}
+		}
+		own := t.server.Port
+		if t.has("port") {
+			own = m.optionNumber(t.statement, t.settings["port"], 1, 65535)
+		}
+		if h.Port != nil && own != nil && *own != *h.Port {
+			m.lost(t.line, directive(t.statement)+" port", "a service has one health check for all servers: of port %d", *h.Port)
+		}
+	}
+}
+
+func ms(n int) *api.Duration { return new(api.Duration(n) * 1_000_000) }

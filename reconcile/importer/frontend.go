@@ -1,0 +1,263 @@
+package importer
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+
+	"rlb.dev/rlb-agent/api"
+	"rlb.dev/rlb-agent/render"
+)
+
+// front is what a frontend or listen section says on its clients' side.
+type front struct {
+	ports     []int            // in the order of the file
+	binds     map[int][]string // addresses by port
+	accept    bool             // clients speak the PROXY protocol
+	client    *api.Duration
+	routes    []route
+	elsewhere string // the backend that takes the rest
+	raw       api.Lines
+	back      []statement // of a listen section: what is on its servers' side
+}
+
+// route leads TLS server names to a backend.
+type route struct {
+	backend string
+	names   []string
+	line    int
+}
+
+// ownFront is how the generated lines of a frontend begin before the raw ones.
+var ownFront = []string{"bind ", "timeout client  "}
+
+// front takes over a frontend or listen section as services, and tells the backends that they lead to.
+func (m *mapping) front(p proxy, backends map[string]proxy) (used []proxy) {
+	switch {
+	case m.own && p.name == render.HealthFrontend:
+		return nil
+	case m.own && p.name == render.StatsFrontend, !m.own && p.isStats():
+		m.stats(p)
+		return nil
+	}
+	for _, s := range p.body {
+		if !m.own && s.is("bind") && endsTLS(s) {
+			m.lost(p.line, p.keyword+" "+p.name, "HAProxy ends TLS there; the clients of a service speak TLS with its servers")
+			return nil
+		}
+	}
+	f := m.readFront(p)
+	if !m.own && p.isHTTP() {
+		m.note(p.line, p.keyword+" "+p.name, "carried over as TCP: HAProxy reads no requests any more, and balances connections in place of them")
+	}
+	if f.elsewhere == "" && p.keyword == "frontend" {
+		if s, found := p.last("default_backend"); found {
+			f.elsewhere = s.word(1)
+		}
+	}
+	type target struct {
+		proxy
+		names []string
+	}
+	var targets []target
+	if p.keyword == "listen" {
+		own := p
+		own.body = f.back
+		targets = append(targets, target{proxy: own})
+	}
+	lead := func(name string, names []string, line int) {
+		b, found := backends[name]
+		switch at := slices.IndexFunc(targets, func(t target) bool { return t.keyword == "backend" && t.name == name }); {
+		case !found:
+			m.lost(line, "backend "+name, "the file has no such backend")
+		case at >= 0 && len(targets[at].names) > maxNames:
+			m.lost(line, "backend "+name, "a service has at most %d TLS server names", maxNames)
+		case at >= 0:
+			targets[at].names = append(targets[at].names, names...)
+		default:
+			targets = append(targets, target{b, names})
+		}
+	}
+	for _, r := range f.routes {
+		if r.backend != f.elsewhere { // names that lead where the rest goes tell nothing apart
+			lead(r.backend, r.names, r.line)
+		}
+	}
+	if f.elsewhere != "" {
+		lead(f.elsewhere, nil, p.line)
+	}
+	if len(f.ports) == 0 {
+		m.lost(p.line, p.keyword+" "+p.name, "nothing of it listens")
+		return nil
+	}
+	slices.SortStableFunc(targets, func(a, b target) int { return a.line - b.line }) // the order of the spec
+	for i, t := range targets {
+		if t.keyword == "backend" {
+			used = append(used, t.proxy)
+		}
+		base := strings.TrimSuffix(p.name, ":in")
+		if len(targets) > 1 || m.own {
+			base = t.name
+		}
+		for j, port := range f.ports {
+			s := api.Service{Port: &port, Bind: f.binds[port], SNI: t.names, AcceptProxyProtocol: f.accept}
+			if s.Timeouts.Client = f.client; s.Timeouts.Client == nil {
+				s.Timeouts.Client = m.differing(p, "client")
+			}
+			if i == 0 {
+				s.ExtraFrontend = f.raw
+			}
+			name := base
+			if j > 0 {
+				name = fmt.Sprintf("%s-%d", base, port)
+				m.note(p.line, p.keyword+" "+p.name, "carried over as service %s too, because a service has one port", serviceName(name))
+			}
+			m.service(&s, name, t.proxy, p)
+		}
+	}
+	if len(targets) == 0 {
+		m.lost(p.line, p.keyword+" "+p.name, "it leads to no backend")
+	}
+	return used
+}
+
+// service adds a service where its backend has servers.
+func (m *mapping) service(s *api.Service, name string, back, front proxy) {
+	if len(m.spec.Services) >= maxServices {
+		m.lost(front.line, front.keyword+" "+front.name, "a spec has at most %d services", maxServices)
+		return
+	}
+	if m.backend(s, back); len(s.Servers) == 0 {
+		m.lost(front.line, front.keyword+" "+front.name, "%s %s has no servers that are carried over", back.keyword, printable(back.name))
+		return
+	}
+	unique := serviceName(name)
+	for n := 2; m.names[unique]; n++ {
+		unique = serviceName(name) + "-" + strconv.Itoa(n)
+	}
+	m.names[unique] = true
+	if s.Name = unique; unique != name {
+		m.note(front.line, front.keyword+" "+front.name, "carried over as service %s", unique)
+	}
+	m.spec.Services = append(m.spec.Services, *s)
+}
+
+// The bounds of the language, and of what one import holds.
+const (
+	maxServices   = 1000
+	maxServers    = 10_000  // of a service
+	maxAllServers = 100_000 // of all services
+)
+
+// serviceName is a name of HAProxy as the spec can have it.
+func serviceName(name string) string {
+	name = strings.Map(func(c rune) rune {
+		if c < 0x80 && (c >= '0' && c <= '9' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || strings.ContainsRune("._-", c)) {
+			return c
+		}
+		return '-'
+	}, name)
+	name = strings.TrimLeft(name, "._-")
+	if name == "" {
+		return "service"
+	}
+	return name[:min(len(name), 120)]
+}
+
+// readFront sorts what a section says on its clients' side.
+func (m *mapping) readFront(p proxy) front {
+	f := front{binds: map[int][]string{}}
+	body := p.body
+	if m.own {
+		start, end := head(body, ownFront), ownRoutes(body)
+		for _, s := range body[start:max(start, end)] {
+			m.raw(&f.raw, s)
+		}
+		body = slices.Concat(body[:start], body[max(start, end):])
+	}
+	names := serverNameACLs(body)
+	usesNames := m.readRoutes(&f, body, names)
+	if at := p.word(2); p.keyword != "backend" && strings.Contains(at, ":") { // until HAProxy 2.0 the header could say it
+		m.listen(&f, statement{p.line, p.text, []string{"bind", at}, nil})
+	}
+	for _, s := range body {
+		switch {
+		case s.is("bind"):
+			m.listen(&f, s)
+		case s.is("timeout", "client"):
+			f.client = m.time(s, 2)
+		case s.is("use_backend"), s.is("default_backend") && p.keyword == "frontend", s.is("mode"):
+		case s.is("acl") && names[s.word(1)] != nil && usesNames:
+		case usesNames && s.is("tcp-request", "inspect-delay"), usesNames && s.is("tcp-request", "content", "accept") && isHello(s):
+		case p.keyword == "listen" && !isFrontOnly(s):
+			f.back = append(f.back, s)
+		case m.isMapped(s):
+		case p.isHTTP() && s.is("acl"):
+			m.lost(s.line, "acl", "services are TCP, and told apart by port and TLS server name only")
+		case m.mayStand(s):
+			m.raw(&f.raw, s)
+		}
+	}
+	return f
+}
+
+// frontOnly are keywords that a listen section has for its clients' side.
+var frontOnly = []string{"maxconn", "backlog", "log", "log-format", "log-tag", "monitor-net", "rate-limit", "acl", "tcp-request", "declare", "grace"}
+
+func isFrontOnly(s statement) bool {
+	return slices.Contains(frontOnly, s.word(0)) || s.is("timeout", "client-fin") || s.is("timeout", "client-hs") ||
+		s.is("option") && slices.Contains([]string{"clitcpka", "tcplog", "dontlognull", "dontlog-normal", "contstats", "logasap", "socket-stats", "tcp-smart-accept", "nolinger"}, s.word(1))
+}
+
+// listen takes over a bind line.
+func (m *mapping) listen(f *front, s statement) {
+	all, why := parseBind(s.word(1), m.own)
+	if why != "" {
+		m.lost(s.line, "bind", "%s", why)
+		return
+	}
+	if m.bindWords(s) {
+		f.accept = true
+	}
+	for _, l := range all {
+		here := f.binds[l.port]
+		if here == nil {
+			f.ports = append(f.ports, l.port)
+		}
+		switch {
+		case slices.Contains(here, l.address), slices.Contains(here, "*"):
+		case l.address == "*":
+			f.binds[l.port] = []string{"*"}
+		case len(here) >= maxBinds:
+			m.lost(s.line, "bind", "a service has at most %d addresses", maxBinds)
+		default:
+			f.binds[l.port] = append(here, l.address)
+		}
+	}
+}
+
+// readRoutes takes over which backend gets a connection. It says whether TLS server names decide.
+func (m *mapping) readRoutes(f *front, body []statement, acls map[string][]string) (byName bool) {
+	found := maps.Clone(acls)
+	for _, s := range body {
+		switch {
+		case s.is("default_backend"):
+			f.elsewhere = s.word(1)
+		case s.is("use_backend") && len(s.words) == 2:
+			f.elsewhere = s.word(1)
+		case s.is("use_backend"):
+			names, why := routeNames(s, found)
+			switch {
+			case m.own && strings.HasSuffix(s.word(1), ":failopen"):
+			case why != "":
+				m.lost(s.line, directive(s), "%s", why)
+			default:
+				f.routes = append(f.routes, route{s.word(1), names, s.line})
+				byName = true
+			}
+		}
+	}
+	return byName
+}

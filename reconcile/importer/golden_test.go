@@ -1,0 +1,80 @@
+package importer_test
+
+import (
+	"errors"
+	"flag"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/aymanbagabas/go-udiff"
+
+	"rlb.dev/rlb-agent/api"
+	"rlb.dev/rlb-agent/reconcile/importer"
+)
+
+var update = flag.Bool("update", false, "write the golden files")
+
+// foreign are the files of others under testdata, by the name of their folder.
+func foreign(t testing.TB) map[string][2]importer.File {
+	t.Helper()
+	dirs, err := filepath.Glob("testdata/*")
+	if err != nil || len(dirs) == 0 {
+		t.Fatalf("no files: %v", err)
+	}
+	all := map[string][2]importer.File{}
+	for _, dir := range dirs {
+		if filepath.Base(dir) == "fuzz" {
+			continue
+		}
+		var files [2]importer.File
+		for i, name := range []string{"haproxy.cfg", "keepalived.conf"} {
+			data, err := os.ReadFile(filepath.Join(dir, name))
+			if err != nil && !errors.Is(err, fs.ErrNotExist) {
+				t.Fatal(err)
+			}
+			files[i] = importer.File{Name: name, Data: data}
+		}
+		all[filepath.Base(dir)] = files
+	}
+	return all
+}
+
+// report is what a user reads beside the spec: what is not carried over, what the files cannot show, and what the spec
+// still lacks.
+func report(result importer.Result) string {
+	var b strings.Builder
+	for _, note := range result.Notes {
+		b.WriteString(note + "\n")
+	}
+	for _, field := range result.Unshown {
+		b.WriteString("not in the files: " + field + "\n")
+	}
+	if _, err := api.Parse("spec.yaml", []byte(result.Text)); err != nil {
+		b.WriteString(err.Error() + "\n")
+	}
+	return b.String()
+}
+
+// TestForeignFiles holds the specs and the reports of files that others wrote against golden files. -update writes them.
+func TestForeignFiles(t *testing.T) {
+	for name, files := range foreign(t) {
+		t.Run(name, func(t *testing.T) {
+			result := importer.Import(files[0], files[1], importer.Options{})
+			for file, got := range map[string]string{"spec.yaml": result.Text, "report.txt": report(result)} {
+				path := filepath.Join("testdata", name, file)
+				if *update {
+					if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
+						t.Fatal(err)
+					}
+				}
+				want, err := os.ReadFile(path)
+				if diff := udiff.Unified(path, "imported", string(want), got); err != nil || diff != "" {
+					t.Errorf("%v (-update writes it)\n%s", err, diff)
+				}
+			}
+		})
+	}
+}

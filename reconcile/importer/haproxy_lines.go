@@ -1,0 +1,163 @@
+package importer
+
+import (
+	"strings"
+
+	"rlb.dev/rlb-agent/api"
+)
+
+// statement is one line of haproxy.cfg that says something.
+type statement struct {
+	line  int      // from 1
+	text  string   // the whole line, without its end
+	words []string // with quotes and escapes resolved; none in a comment
+	ends  []int    // where each word ends in text
+}
+
+// word is a word of the statement, or "".
+func (s statement) word(i int) string {
+	if i < len(s.words) {
+		return s.words[i]
+	}
+	return ""
+}
+
+// is says whether the statement begins with these words.
+func (s statement) is(words ...string) bool {
+	for i, word := range words {
+		if s.word(i) != word {
+			return false
+		}
+	}
+	return true
+}
+
+// rest is the text behind the first n words, without the space that parts them.
+func (s statement) rest(n int) string {
+	if n == 0 || n > len(s.ends) || s.ends[n-1] >= len(s.text) {
+		return ""
+	}
+	return s.text[s.ends[n-1]+1:]
+}
+
+// plain is the statement as the file has it, without a comment and with single spaces between its words.
+func (s statement) plain() string {
+	var words []string
+	begin := 0
+	for _, end := range s.ends {
+		words = append(words, strings.TrimSpace(s.text[begin:end]))
+		begin = end
+	}
+	return strings.Join(words, " ")
+}
+
+// section is a section of haproxy.cfg (HAProxy configuration manual §2).
+type section struct {
+	statement            // that opens it
+	keyword, name string // "frontend" and its name; the name may be ""
+	from          string // the defaults section that it names ("from"), or ""
+	body          []statement
+}
+
+// sections reads haproxy.cfg. A file that the agent rendered keeps comments and blank raw lines, and there an indented
+// word opens no section: it stands in the raw lines of the section before.
+func sections(data string, own bool) (all []section) {
+	number := 0
+	for text := range strings.Lines(data) {
+		number++
+		text = strings.TrimRight(text, "\r\n")
+		words, ends := haproxyWords(text)
+		s := statement{number, text, words, ends}
+		indented := strings.HasPrefix(text, " ") || strings.HasPrefix(text, "\t")
+		switch {
+		case len(words) > 0 && api.IsSection(words[0]) && !(own && indented):
+			next := section{statement: s, keyword: words[0], name: s.word(1)}
+			for i := 1; i+1 < len(words); i++ {
+				if words[i] == "from" {
+					next.from = words[i+1]
+				}
+			}
+			if next.name == "from" {
+				next.name = ""
+			}
+			all = append(all, next)
+		case len(all) == 0: // comments at the top, or lines that HAProxy refuses
+		case len(words) > 0 || own && indented:
+			all[len(all)-1].body = append(all[len(all)-1].body, s)
+		}
+	}
+	return all
+}
+
+// haproxyWords cuts a line into words (HAProxy configuration manual §2.2, quoting and escaping). Variables stay as they
+// are: their values are not in the file.
+func haproxyWords(text string) (words []string, ends []int) {
+	var word strings.Builder
+	begun := false
+	var quote byte
+	end := func(at int) {
+		if begun {
+			words, ends = append(words, word.String()), append(ends, at)
+		}
+		word.Reset()
+		begun = false
+	}
+	for i := 0; i < len(text); i++ {
+		c := text[i]
+		switch {
+		case c == '\\' && quote != '\'' && i+1 < len(text):
+			i++
+			skip, b := unescape(text[i:])
+			i += skip
+			word.WriteByte(b)
+			begun = true
+		case quote != 0 && c == quote:
+			quote = 0
+		case quote != 0:
+			word.WriteByte(c)
+		case c == '"' || c == '\'':
+			quote, begun = c, true
+		case c == '#':
+			end(i)
+			return words, ends
+		case c == ' ' || c == '\t':
+			end(i)
+		default:
+			word.WriteByte(c)
+			begun = true
+		}
+	}
+	end(len(text))
+	return words, ends
+}
+
+// unescape is the byte that a text behind a backslash stands for, and how many more bytes of the text it takes.
+func unescape(text string) (skip int, b byte) {
+	switch text[0] {
+	case 'n':
+		return 0, '\n'
+	case 'r':
+		return 0, '\r'
+	case 't':
+		return 0, '\t'
+	case 'x':
+		if len(text) > 2 && isHex(text[1]) && isHex(text[2]) {
+			return 2, hexValue(text[1])<<4 | hexValue(text[2])
+		}
+	}
+	return 0, text[0]
+}
+
+func isHex(c byte) bool {
+	return c >= '0' && c <= '9' || c >= 'a' && c <= 'f' || c >= 'A' && c <= 'F'
+}
+
+func hexValue(c byte) byte {
+	switch {
+	case c <= '9':
+		return c - '0'
+	case c <= 'F':
+		return c - 'A' + 10
+	}
+	return c - 'a' + 10
+}

@@ -1,0 +1,243 @@
+package importer
+
+import (
+	"slices"
+	"strings"
+
+	"rlb.dev/rlb-agent/api"
+)
+
+// ownGlobals are what the agent writes into global_defs, whatever the profile.
+var ownGlobals = []string{"enable_script_security", "script_user", "vrrp_version", "vrrp_skip_check_adv_addr", "vrrp_garp_master_refresh", "vrrp_priority",
+	"vrrp_no_swap", "max_auto_priority"}
+
+// globalDefs reports what global_defs has beyond what the agent writes.
+func (m *mapping) globalDefs(c configuration, b *block) {
+	for _, s := range b.children {
+		switch name := s.word(0); {
+		case c.ours, slices.Contains(ownGlobals, name):
+		case strings.HasPrefix(name, "notification_email"), strings.HasPrefix(name, "smtp_"):
+			m.lost(s.line, name, "the agent sends no mail; metrics and vrrp.notify tell of a change")
+		case name == "router_id", name == "lvs_id":
+			m.lost(s.line, name, "it names the host in mails only")
+		default:
+			m.lost(s.line, name, "global_defs is the agent's own")
+		}
+	}
+}
+
+// reactions takes over what the instance tracks, the programs that it runs, and the raw lines.
+func (m *mapping) reactions(c configuration, router *block, grouped bool) {
+	places := []*block{router}
+	for _, b := range c.children {
+		if b.word(0) == "vrrp_sync_group" && hasMember(b, router.word(1)) {
+			places = append(places, b)
+		}
+	}
+	m.haproxyCheck(c, places)
+	if c.ours {
+		m.ownNotify(places, grouped)
+		m.ownRaw(c, router, grouped)
+		return
+	}
+	for i, place := range places {
+		for _, s := range place.children {
+			switch {
+			case i > 0 && s.word(0) == "group":
+			case m.notify(s):
+			case i > 0 && !slices.Contains([]string{"track_script", "track_file", "track_interface"}, s.word(0)):
+				m.lost(s.line, s.word(0), "the sync group is the agent's own")
+			case i == 0:
+				m.instanceLine(c, s)
+			}
+		}
+	}
+}
+
+func hasMember(group *block, name string) bool {
+	list := group.find("group")
+	return list != nil && slices.ContainsFunc(list.children, func(s *block) bool { return slices.Contains(s.words, name) })
+}
+
+// haproxyCheck takes over how HAProxy is checked: by the first script that is tracked.
+func (m *mapping) haproxyCheck(c configuration, places []*block) {
+	scripts := map[string]*block{}
+	for _, b := range c.children {
+		if b.word(0) == "vrrp_script" {
+			scripts[b.word(1)] = b
+		}
+	}
+	check := &m.spec.VRRP.Check
+	for _, place := range places {
+		tracked := place.find("track_script")
+		if tracked == nil {
+			continue
+		}
+		for _, s := range tracked.children {
+			script := scripts[s.word(0)]
+			delete(scripts, s.word(0))
+			switch {
+			case script == nil:
+			case check.Interval == nil:
+				m.script(c, script, check)
+			default:
+				m.lost(script.line, "vrrp_script "+script.word(1), "there is one check, that of haproxy.service")
+			}
+		}
+	}
+	if !c.ours && check.Interval == nil {
+		m.note(places[0].line, "vrrp_instance "+places[0].word(1), "carried over with a check of haproxy.service, because a load balancer without HAProxy must not hold the virtual IPs")
+	}
+}
+
+// script takes over the times of a script. Those that it does not say are keepalived's own defaults.
+func (m *mapping) script(c configuration, b *block, check *api.Check) {
+	check.Interval, check.Rise, check.Fall = ms(1000), new(1), new(1)
+	for _, s := range b.children {
+		switch s.word(0) {
+		case "interval":
+			check.Interval = m.seconds(s)
+		case "rise":
+			check.Rise = m.blockNumber(s, 1, 1000)
+		case "fall":
+			check.Fall = m.blockNumber(s, 1, 1000)
+		case "script":
+			if command := strings.Join(s.words[1:], " "); !c.ours && !asksHAProxy(command) {
+				m.lost(s.line, "script", "there is one check, whether haproxy.service is active; its times are carried over")
+			}
+		case "weight":
+			if s.word(1) != "0" {
+				m.lost(s.line, "weight", "a load balancer whose check fails enters FAULT and gives up the virtual IPs, whatever its priority")
+			}
+		case "user", "init_fail":
+		default:
+			m.lost(s.line, s.word(0), "vrrp.check has interval, rise and fall")
+		}
+	}
+}
+
+// asksHAProxy says whether a command asks what the agent's own check asks: whether HAProxy runs.
+func asksHAProxy(command string) bool {
+	words := strings.Fields(command)
+	return strings.Contains(command, "haproxy") && len(words) > 1 &&
+		slices.ContainsFunc([]string{"killall", "pidof", "pgrep", "systemctl", "pkill"}, func(program string) bool {
+			return words[0] == program || strings.HasSuffix(words[0], "/"+program)
+		})
+}
+
+// notify takes over a program that keepalived runs on a change.
+func (m *mapping) notify(s *block) bool {
+	n := &m.spec.VRRP.Notify
+	field := map[string]*api.Command{"notify_master": &n.Master, "notify_backup": &n.Backup, "notify_fault": &n.Fault, "notify_stop": &n.Stop}[s.word(0)]
+	if field == nil {
+		return false
+	}
+	words := strings.Fields(s.word(1))
+	if slices.ContainsFunc(words, func(word string) bool { return !isArgument(word) }) || len(words) == 0 || len(words) > 20 || !strings.HasPrefix(words[0], "/") {
+		m.lost(s.line, s.word(0), "vrrp.notify takes the absolute path of a program, and arguments of letters, digits and /._+@:,=%%-")
+		return true
+	}
+	if *field == nil {
+		*field = words
+	}
+	return true
+}
+
+func isArgument(word string) bool {
+	return len(word) <= 1024 && !strings.ContainsFunc(word, func(c rune) bool {
+		return c > 0x7e || !(c >= '0' && c <= '9' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || strings.ContainsRune("/._+@:,=%-", c))
+	})
+}
+
+// instanceLine keeps a statement of an instance as a raw line where it has no field.
+func (m *mapping) instanceLine(c configuration, s *block) {
+	name := s.word(0)
+	_, mapped := api.FieldFor(name)
+	switch {
+	case mapped, name == "track_script", name == "virtual_ipaddress_excluded":
+	case name == "authentication":
+		m.lost(s.line, name, "VRRP version 3 has none and version 2 sends the password in clear text; load balancers with and without one do not hear each other, so that all must change together")
+	case name == "track_interface":
+		m.trackInterface(c, s)
+	case name == "track_file", name == "track_process", name == "vrrp_track_process":
+		m.lost(s.line, name, "the spec has no files or processes that are tracked")
+	case name == "smtp_alert", name == "lvs_sync_daemon_interface", name == "lvs_sync_daemon_inteface":
+		m.lost(s.line, name, "the agent sends no mail, and HAProxy balances in place of the kernel's IPVS")
+	case strings.HasPrefix(name, "@"), strings.ContainsAny(strings.Join(s.words, " "), "$~"):
+		m.lost(s.line, name, "it depends on conditions or variables of keepalived")
+	default:
+		m.rawBlock(c, s)
+	}
+}
+
+// trackInterface keeps the interfaces whose loss is a fault, where it is not one anyway: all of those with virtual IPs.
+func (m *mapping) trackInterface(c configuration, s *block) {
+	for _, i := range s.children {
+		name := i.word(0)
+		if name != m.spec.VRRP.Interface && !slices.ContainsFunc(m.spec.VirtualIPs, func(v api.VirtualIP) bool { return v.Interface == name }) {
+			m.rawBlock(c, s)
+			return
+		}
+	}
+}
+
+// rawBlock keeps the lines of a statement as raw lines of the instance.
+func (m *mapping) rawBlock(c configuration, s *block) {
+	for number := s.line; number <= s.last && number <= len(c.lines); number++ {
+		line := strings.TrimSpace(c.lines[number-1])
+		if !isRawLine(line) {
+			m.lost(number, s.word(0), "it holds control characters, or is not UTF-8")
+			continue
+		}
+		m.spec.VRRP.ExtraInstance = append(m.spec.VRRP.ExtraInstance, line)
+	}
+}
+
+// ownNotify takes over the programs of a rendered file: those of the sync group, where there is one.
+func (m *mapping) ownNotify(places []*block, grouped bool) {
+	if grouped && len(places) > 1 {
+		places = places[1:]
+	}
+	for _, s := range places[0].children {
+		m.notify(s)
+	}
+}
+
+// ownRaw takes over the raw lines of a rendered instance: all those behind the generated ones.
+func (m *mapping) ownRaw(c configuration, router *block, grouped bool) {
+	end := router.line
+	for _, s := range router.children {
+		name := s.word(0)
+		_, generated := api.FieldFor(name)
+		if !grouped {
+			generated = generated || name == "track_script" && s.find(checkScript) != nil || name == "track_file" && s.find("rlb-fault") != nil ||
+				name == "track_interface" && slices.ContainsFunc(m.spec.VirtualIPs, func(v api.VirtualIP) bool { return v.Interface != "" && s.find(v.Interface) != nil })
+		}
+		if !generated {
+			break
+		}
+		end = s.last
+	}
+	for number := end + 1; number <= len(c.lines) && c.lines[number-1] != "}"; number++ { // its brace is not indented
+		line := strings.TrimPrefix(c.lines[number-1], "    ")
+		if isRawLine(line) {
+			m.spec.VRRP.ExtraInstance = append(m.spec.VRRP.ExtraInstance, line)
+		}
+	}
+}
+
+// checkScript is the name of the agent's own vrrp_script.
+const checkScript = "chk_haproxy"
+
+// otherBlocks reports scripts and groups that nothing refers to.
+func (m *mapping) otherBlocks(c configuration, router *block) {
+	for _, b := range c.children {
+		switch {
+		case c.ours:
+		case b.word(0) == "vrrp_sync_group" && (router == nil || !hasMember(b, router.word(1))):
+			m.lost(b.line, "vrrp_sync_group "+b.word(1), "it has no virtual router that is carried over")
+		case b.word(0) == "track_file", b.word(0) == "vrrp_track_file":
+			m.lost(b.line, b.word(0), "the spec has no files that are tracked")
+		}
+	}
+}

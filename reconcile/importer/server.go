@@ -1,0 +1,208 @@
+package importer
+
+import (
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+
+	"rlb.dev/rlb-agent/api"
+)
+
+// option is a word of a server line with its value, if it has one (HAProxy configuration manual §5.2).
+type option struct {
+	name, value string
+	text        string // as the file has it
+}
+
+// alone are the words of a server line without a value.
+var alone = []string{"allow-0rtt", "backup", "check", "check-send-proxy", "check-ssl", "check-via-socks4", "disabled", "enabled", "force-sslv3", "force-tlsv10",
+	"force-tlsv11", "force-tlsv12", "force-tlsv13", "non-stick", "send-proxy", "send-proxy-v2", "send-proxy-v2-ssl", "send-proxy-v2-ssl-cn", "ssl", "ssl-reuse",
+	"stick", "strict-maxconn", "tfo", "tls-tickets", "agent-check", "log-bufsize", "check-reuse-pool", "no-stick"}
+
+// generatedOptions are the words of a generated server line, in their order.
+var generatedOptions = []string{"check", "port", "check-ssl", "verify", "ca-file", "check-sni", "inter", "rise", "fall", "fastinter", "on-marked-down", "init-state",
+	"check-send-proxy", "send-proxy", "send-proxy-v2", "weight", "maxconn", "backup", "init-addr", "resolvers", "resolve-prefer"}
+
+// options cuts the words of a statement behind the first ones into options. ordered stops where the words are no
+// generated ones any more, and tells how many words it took.
+func options(s statement, from int, ordered bool) (all []option, taken int) {
+	last := -1
+	i := from
+	for i < len(s.words) {
+		o := option{name: s.words[i]}
+		n := 1
+		if !slices.Contains(alone, o.name) && !strings.HasPrefix(o.name, "no-") && i+1 < len(s.words) {
+			n, o.value = 2, s.words[i+1]
+		}
+		if ordered {
+			at := slices.Index(generatedOptions, o.name)
+			if at <= last {
+				break
+			}
+			last = at
+		}
+		if i > 0 && i+n <= len(s.ends) {
+			o.text = strings.TrimSpace(s.text[s.ends[i-1]:s.ends[i+n-1]])
+		}
+		all = append(all, o)
+		i += n
+	}
+	return all, i
+}
+
+// settings are the options that count: the last of each name. "no-check" takes "check" back.
+type settings map[string]option
+
+func (t settings) add(all []option) {
+	for _, o := range all {
+		if name, isNo := strings.CutPrefix(o.name, "no-"); isNo && slices.Contains(alone, name) {
+			delete(t, name)
+			continue
+		}
+		t[o.name] = o
+	}
+}
+
+func (t settings) has(name string) bool { _, has := t[name]; return has }
+
+// target is a server of a backend as the file has it.
+type target struct {
+	statement
+	settings
+	server api.Server
+	extra  []string // options that no field stands for, in their order
+}
+
+// readServer reads a server line on top of the defaults for servers, or reports why it cannot.
+func (m *mapping) readServer(s statement, defaults []option, tail string) (t target, ok bool) {
+	t = target{statement: s, settings: settings{}}
+	address, port, why := serverAddress(s.word(2))
+	if why != "" {
+		m.lost(s.line, directive(s), "%s", why)
+		return t, false
+	}
+	all, _ := options(s, 3, m.own)
+	t.add(defaults)
+	t.add(all)
+	t.server = api.Server{Name: s.word(1), Address: address, Port: port}
+	if name := serviceName(s.word(1)); name != s.word(1) {
+		m.note(s.line, directive(s), "carried over as server %s", name)
+		t.server.Name = name
+	}
+	if t.has("weight") {
+		t.server.Weight = m.optionNumber(s, t.settings["weight"], 0, 256)
+		if !m.own && t.server.Weight != nil && *t.server.Weight == 1 { // HAProxy's own default
+			t.server.Weight = nil
+		}
+	}
+	if t.has("maxconn") {
+		if t.settings["maxconn"].value != "0" { // no limit
+			t.server.MaxConnections = m.optionNumber(s, t.settings["maxconn"], 1, 1_000_000)
+		}
+	}
+	t.server.Backup = t.has("backup")
+	if t.has("disabled") {
+		t.server.Weight = new(0)
+		m.note(s.line, directive(s), "carried over with weight 0, because it is disabled")
+	}
+	if m.own {
+		if tail != "" {
+			t.extra = []string{tail}
+		}
+		return t, true
+	}
+	m.otherOptions(&t, slices.Concat(defaults, all))
+	return t, true
+}
+
+// otherOptions keeps the options of a server that no field stands for, and that have an effect.
+func (m *mapping) otherOptions(t *target, all []option) {
+	for _, o := range all {
+		if kept, has := t.settings[o.name]; !has || kept.text != o.text || slices.Contains(mappedOptions, o.name) || slices.Contains(t.extra, o.text) {
+			continue
+		}
+		at := directive(t.statement) + " " + o.name
+		switch o.name {
+		case "cookie", "redir", "proto", "alpn", "ws":
+			m.lost(t.line, at, "it is for HTTP, and services are TCP")
+		case "resolvers", "init-addr", "resolve-prefer", "resolve-opts", "resolve-net":
+			m.lost(t.line, at, "the agent says how DNS names are resolved")
+		case "track":
+			m.lost(t.line, at, "each service checks its servers itself")
+		default:
+			t.extra = append(t.extra, o.text)
+		}
+	}
+}
+
+// mappedOptions are those that have a field, or that the agent writes anyway.
+var mappedOptions = []string{"check", "port", "check-ssl", "inter", "rise", "fall", "weight", "maxconn", "backup", "disabled", "enabled", "send-proxy", "send-proxy-v2",
+	"check-send-proxy"}
+
+func (m *mapping) optionNumber(s statement, o option, least, most int) *int {
+	n, err := strconv.Atoi(o.value)
+	if err != nil || n < least || n > most {
+		m.lost(s.line, directive(s)+" "+o.name, "%s is no number from %d to %d", printable(o.value), least, most)
+		return nil
+	}
+	return &n
+}
+
+// serverAddress reads the address of a server line (HAProxy configuration manual §4.2, server). Without a port it is the
+// one that the client asked for: that of the service.
+func serverAddress(text string) (address string, port *int, why string) {
+	for _, prefix := range []string{"ipv4@", "ipv6@"} {
+		text = strings.TrimPrefix(text, prefix)
+	}
+	switch {
+	case text == "":
+		return "", nil, "it has no address"
+	case strings.Contains(text, "$"):
+		return "", nil, "the address is a variable, whose value the file does not show"
+	case strings.HasPrefix(text, "/"), strings.Contains(text, "@"):
+		return "", nil, "a server has an IP address or a DNS name"
+	}
+	if at := strings.LastIndexByte(text, ':'); at >= 0 && !strings.HasSuffix(text, "]") {
+		number, err := strconv.Atoi(text[at+1:])
+		switch {
+		case strings.HasPrefix(text[at+1:], "+"), strings.HasPrefix(text[at+1:], "-"):
+			return "", nil, "the port depends on that of the client's connection"
+		case text[at+1:] == "":
+		case err != nil || number < 1 || number > 65535:
+			return "", nil, printable(text[at+1:]) + " is no port"
+		default:
+			port = &number
+		}
+		text = text[:at]
+	}
+	address = strings.TrimSuffix(strings.TrimPrefix(text, "["), "]")
+	if addr, err := netip.ParseAddr(address); err == nil && addr.IsUnspecified() || address == "" || address == "*" {
+		return "", nil, "it leads to where the client wanted to go"
+	}
+	return address, port, ""
+}
+
+// ownTail is the text behind the generated words of the server lines of a rendered service: services[].extraServer.
+// A line whose own words go on as the text begins does not mislead: the text is what all lines have.
+func ownTail(servers []statement) (tail string) {
+	for _, s := range servers {
+		_, taken := options(s, 3, true)
+		if rest := s.rest(taken); len(rest) > len(tail) {
+			tail = rest
+		}
+	}
+	return tail
+}
+
+// without cuts a text off the end of a statement.
+func (s statement) without(tail string) statement {
+	text, found := strings.CutSuffix(s.text, " "+tail)
+	if tail == "" || !found {
+		return s
+	}
+	cut := s
+	cut.text = text
+	cut.words, cut.ends = haproxyWords(text)
+	return cut
+}

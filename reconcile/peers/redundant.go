@@ -1,7 +1,6 @@
 package peers
 
 import (
-	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -26,7 +25,7 @@ func (t Table) Redundant(now time.Time) Verdict {
 	all := []member{t.Self.member("this host", t.Self.excuse())}
 	for _, p := range t.Peers {
 		if p.fresh(now) || p.Goodbye {
-			all = append(all, p.member(p.Node, t.notReady(p, now)))
+			all = append(all, p.member(p.Node, t.notReady(p)))
 		}
 	}
 	for _, n := range t.silentNodes(now) {
@@ -53,9 +52,9 @@ func (r Report) member(name, not string) member {
 }
 
 // notReady is why a peer would not serve clients in this host's place, or "".
-func (t Table) notReady(p Peer, now time.Time) string {
+func (t Table) notReady(p Peer) string {
 	if p.Goodbye {
-		return fmt.Sprintf("its agent said goodbye %v ago (stopped, or torn down)", now.Sub(p.Heard).Round(time.Second))
+		return "its agent said goodbye (stopped, or torn down)"
 	}
 	if why := p.excuse(); why != "" {
 		return why

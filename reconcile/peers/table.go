@@ -114,6 +114,11 @@ func (t *Table) makeRoom() bool {
 	return at >= 0
 }
 
+// Fresh says whether the agent of a node is heard.
+func (t Table) Fresh(node string, now time.Time) bool {
+	return t.Alive(now) && slices.ContainsFunc(t.Peers, func(p Peer) bool { return p.Node == node && p.fresh(now) })
+}
+
 // HearAdverts takes over what routers advertise now. It keeps what concerns this virtual router.
 func (t *Table) HearAdverts(all []Advert) {
 	t.Adverts = nil

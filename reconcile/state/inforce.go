@@ -14,6 +14,9 @@ import (
 // InForce is what is to be known of the spec in force while nothing is reconciled.
 type InForce struct {
 	Spec       *api.LoadBalancerSpec // nil where there is none
+	Digest     string                // of its file
+	Generation int                   // of it
+	Node       string                // of the spec, that this host is; "" without nodes
 	Interface  string                // of the virtual IPs
 	VirtualIPs []netip.Addr          // at least one
 	Peers      []netip.Addr          // one address of each other node; none where the spec has no nodes
@@ -39,6 +42,9 @@ func ReadInForce(ctx context.Context, o host.Observer) (*InForce, error) {
 	}
 	f := &InForce{
 		Spec:       &doc.Spec,
+		Digest:     doc.Digest,
+		Generation: memory.Generation,
+		Node:       memory.Facts.Node,
 		Interface:  memory.Facts.Interface,
 		Peers:      peersOf(&doc.Spec, memory.Facts.Node),
 		Tracks:     render.TracksFiles(&doc.Spec),

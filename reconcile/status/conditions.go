@@ -40,7 +40,10 @@ func (s *Status) set(r *reading, c Condition) {
 }
 
 // conditionTypes are all, in the order in which people want them.
-var conditionTypes = []string{"Ready", "SpecValid", "InSync", "Serving"}
+var conditionTypes = []string{"Ready", "SpecValid", "InSync", "Serving", "PeerInSync", "Redundant"}
+
+// readyTypes are those that make a host ready: they are about this host alone.
+var readyTypes = conditionTypes[1:4]
 
 // Condition is one of the conditions, or the zero value.
 func (s Status) Condition(kind string) Condition {
@@ -148,7 +151,7 @@ func (s *Status) ready() Condition {
 		c.Reason = "Drained"
 	}
 	var texts []string
-	for _, kind := range conditionTypes[1:] {
+	for _, kind := range readyTypes {
 		part := s.Condition(kind)
 		if part.Status == isTrue {
 			continue

@@ -52,11 +52,7 @@ func Rows(s Status, now time.Time) []Row {
 		rows = append(rows, Row{Label: "Virtual IP", Cells: []string{v.Address}, Text: yes(v.Held, "held", "not held")})
 	}
 	for _, p := range s.Peers {
-		words := map[PeerState]string{PeerSeen: "seen", PeerNotSeen: "not seen"}[p.State]
-		if words == "" {
-			words = "unknown"
-		}
-		rows = append(rows, Row{Label: "Peer", Cells: []string{p.Name, p.Address}, Text: words, Mood: moodOf(p.State != PeerNotSeen)})
+		rows = append(rows, peerRow(p, now))
 	}
 	rows = append(rows, haproxyRows(s)...)
 	for _, service := range s.Services {
@@ -66,6 +62,9 @@ func Rows(s Status, now time.Time) []Row {
 		r := Row{Label: c.Type, Cells: []string{c.Status}, Text: join(": ", c.Reason, oneLine(c.Message)), Mood: moodOf(c.Status == "True")}
 		if now.Sub(c.LastTransitionTime) >= time.Second { // else it is new, or nobody remembers
 			r.Cells[0] += lasting(c.LastTransitionTime, now)
+		}
+		if c.Status == isUnknown && !slices.Contains(readyTypes, c.Type) && c.Type != "Ready" {
+			r.Mood = Plain // without a peer nothing is wrong
 		}
 		if c.Type == "Ready" && len(s.Conditions) > 2 {
 			r.Text = c.Reason // the others say why

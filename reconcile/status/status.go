@@ -21,7 +21,7 @@ type Status struct {
 	RoleReason         string            `json:"roleReason,omitempty"` // why it is that, in words
 	Drained            bool              `json:"drained"`              // an administrator took this host out
 	VirtualIPs         []VirtualIP       `json:"virtualIPs,omitempty"`
-	Peers              []Peer            `json:"peers,omitempty"` // the spec's other nodes
+	Peers              []Peer            `json:"peers,omitempty"` // the spec's other nodes; without nodes the hosts whose agents are heard
 	Services           []Service         `json:"services,omitempty"`
 	HAProxy            *HAProxy          `json:"haproxy,omitempty"`
 	Trial              *Trial            `json:"trial,omitempty"` // what is tried now; specDigest is still the spec file's
@@ -55,11 +55,12 @@ type VirtualIP struct {
 	Held    bool   `json:"held"`
 }
 
-// Peer is another node of the spec.
+// Peer is another node of the spec, or where that names none a host whose agent is heard.
 type Peer struct {
-	Name    string    `json:"name"`
-	Address string    `json:"address"`
-	State   PeerState `json:"state"`
+	Name    string     `json:"name"`
+	Address string     `json:"address"` // "" without nodes
+	State   PeerState  `json:"state"`
+	Agent   *PeerAgent `json:"agent,omitempty"` // nil where no agent is heard
 }
 
 // PeerState is whether a peer is there.
@@ -126,7 +127,7 @@ type Run struct {
 
 // Condition is as in Kubernetes.
 type Condition struct {
-	Type               string    `json:"type"`   // Ready, SpecValid, InSync or Serving
+	Type               string    `json:"type"`   // Ready, SpecValid, InSync, Serving, PeerInSync or Redundant
 	Status             string    `json:"status"` // True, False or Unknown
 	Reason             string    `json:"reason"`
 	Message            string    `json:"message,omitempty"`

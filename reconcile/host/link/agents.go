@@ -34,7 +34,7 @@ var agentGroup = net.HardwareAddr{0x03, 0, 0, 'r', 'l', 'b'}
 
 // TalkToAgents sends what comes by say to all agents on the interface's link, and calls heard for each message of
 // another machine's agent, at most agentsPerSecond times a second. heard may not keep the message, and nobody vouches for
-// it: anybody on the link can send one. What say has handed over before ctx ends is sent.
+// it: anybody on the link can send one. What is in say when ctx ends is sent yet.
 func TalkToAgents(ctx context.Context, iface string, say <-chan []byte, heard func(mac net.HardwareAddr, message []byte)) error {
 	if err := talkToAgents(ctx, iface, say, heard); err != nil {
 		return fmt.Errorf("cannot exchange agent frames on %s: %w", iface, err)
@@ -87,12 +87,18 @@ func talkToAgents(ctx context.Context, iface string, say <-chan []byte, heard fu
 func (s *socket) sendAll(ctx context.Context, mac net.HardwareAddr, say <-chan []byte) error {
 	for {
 		select {
-		case <-ctx.Done():
-			return nil
 		case message := <-say:
 			if err := s.send(agentFrame(mac, message)); err != nil {
 				return err
 			}
+			continue
+		case <-ctx.Done():
+		}
+		select {
+		case message := <-say: // a goodbye
+			return s.send(agentFrame(mac, message))
+		default:
+			return nil
 		}
 	}
 }

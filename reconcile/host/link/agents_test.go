@@ -46,7 +46,7 @@ func TestAgentFrames(t *testing.T) {
 func TestTalkToAgents(t *testing.T) {
 	a, b := cable(t)
 	talk := func(s space) (say chan []byte, heard chan string, end func()) {
-		say, heard = make(chan []byte), make(chan string, 1000)
+		say, heard = make(chan []byte, 1), make(chan string, 1000)
 		return say, heard, s.in(t.Context(), func(ctx context.Context) error {
 			return TalkToAgents(ctx, "eth", say, func(mac net.HardwareAddr, message []byte) { heard <- mac.String() + " " + string(message) })
 		})

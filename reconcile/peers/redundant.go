@@ -59,8 +59,8 @@ func (t Table) notReady(p Peer) string {
 	if why := p.excuse(); why != "" {
 		return why
 	}
-	if missing := without(t.Self.Spec.Router.Addresses, p.Spec.Router.Addresses); len(missing) > 0 {
-		return "its spec lacks " + join(missing)
+	if ours, theirs := t.Self.Spec.Router.Addresses, p.Spec.Router.Addresses; len(without(ours, theirs))+len(without(theirs, ours)) > 0 {
+		return "it has other virtual IPs than this host"
 	}
 	return ""
 }

@@ -46,13 +46,15 @@ func (t Table) Alive(now time.Time) bool {
 	return t.Version == tableVersion && now.Sub(t.Written) <= Life
 }
 
-// SetSelf takes over how this host is. What the peers said may concern it no more.
-func (t *Table) SetSelf(s Self) {
-	if !t.Self.equal(s.Report) {
+// SetSelf takes over how this host is. What the peers said may concern it no more. changed is that its report is another.
+func (t *Table) SetSelf(s Self) (changed bool) {
+	if t.Self.Spec.Digest != s.Spec.Digest {
 		t.Adverts = nil // those from before an edit tell of what differed then
 	}
+	changed = !t.Self.equal(s.Report)
 	t.Self = s
 	t.Peers = slices.DeleteFunc(t.Peers, func(p Peer) bool { return !t.concerns(p.Report) })
+	return changed
 }
 
 // concerns says whether a report is of a peer: a node of the spec, or, where it names none, any host that shares the
@@ -112,6 +114,11 @@ func (t *Table) makeRoom() bool {
 		t.Peers = slices.Delete(t.Peers, at, at+1)
 	}
 	return at >= 0
+}
+
+// AllHeard says whether a peer's agent is heard, and that of each node of the spec.
+func (t Table) AllHeard(now time.Time) bool {
+	return len(t.silentNodes(now)) == 0 && slices.ContainsFunc(t.Peers, func(p Peer) bool { return p.fresh(now) })
 }
 
 // Fresh says whether the agent of a node is heard.

@@ -33,8 +33,8 @@ func (r *reading) table(ctx context.Context) peers.Table {
 	return table
 }
 
-// Reports fills in what the agents of a host tell each other of it.
-func (s Status) Reports(r *peers.Report) {
+// FillReport fills in how this host is, as its agent tells the others.
+func (s Status) FillReport(r *peers.Report) {
 	r.Role, r.Drained = s.Role, s.Drained
 	r.Serving = s.HAProxy != nil && (s.HAProxy.State == host.HAProxyAnswers || s.HAProxy.State == host.HAProxyFull) &&
 		!slices.ContainsFunc(s.Services, func(service Service) bool { return !service.Listening })
@@ -51,7 +51,7 @@ func (s Status) WithPeers(table peers.Table, now time.Time) Status {
 // agents puts what the peers' agents say into the status. It comes after all that this host says of itself. Ready does
 // not depend on it: nobody vouches for what is heard, and a host whose peer is broken is well.
 func (r *reading) agents(s *Status, table peers.Table, now time.Time) {
-	s.Reports(&table.Self.Report)
+	s.FillReport(&table.Self.Report)
 	s.set(r, condition("PeerInSync", table.InSync(now)))
 	s.set(r, condition("Redundant", table.Redundant(now)))
 	s.Peers = slices.DeleteFunc(s.Peers, func(p Peer) bool { return p.Address == "" })
@@ -63,7 +63,7 @@ func (r *reading) agents(s *Status, table peers.Table, now time.Time) {
 	}
 	for _, p := range table.Peers {
 		agent := &PeerAgent{p.Agent, p.MAC, p.Heard.Truncate(time.Second), p.Goodbye, p.Role, p.Drained, p.Serving, p.Spec.Generation, p.Spec.Digest}
-		at := slices.IndexFunc(s.Peers, func(known Peer) bool { return known.Name == p.Node })
+		at := slices.IndexFunc(s.Peers, func(known Peer) bool { return known.Address != "" && known.Name == p.Node })
 		if at < 0 { // the spec has no nodes
 			s.Peers = append(s.Peers, Peer{Name: p.Node, State: PeerUnknown})
 			at = len(s.Peers) - 1

@@ -23,6 +23,7 @@ type InForce struct {
 	Tracks     bool                  // keepalived heeds the tracked files
 	Preempt    bool                  // the highest priority takes the virtual IPs back
 	Takeover   time.Duration         // from the last advertisement of a master to its successor
+	Skew       time.Duration         // from a master's goodbye to its successor
 	Identities []render.Identity     // of keepalived's instances, as its file says now
 }
 
@@ -50,6 +51,7 @@ func ReadInForce(ctx context.Context, o host.Observer) (*InForce, error) {
 		Tracks:     render.TracksFiles(&doc.Spec),
 		Preempt:    *doc.Spec.VRRP.Preempt,
 		Takeover:   render.TakeoverTime(&doc.Spec),
+		Skew:       render.SkewTime(&doc.Spec),
 		Identities: render.Identities(config.Data),
 	}
 	for _, v := range doc.Spec.VirtualIPs {

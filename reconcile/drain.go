@@ -19,9 +19,14 @@ var ErrNotTaken = errors.New("nobody is seen to take over")
 // that hears a goodbye needs next to nothing. Where none takes over nobody is served for so long.
 const handoverPatience = 500 * time.Millisecond
 
+// trialPatience is the same where nobody knows whether there is a peer: beyond the time after a goodbye, which a peer that is
+// there hears.
+const trialPatience = time.Second
+
 // Drain hands the virtual IPs to a peer and keeps this host out, over restarts and boots, until Undrain. keepalived
 // says goodbye in order: by the tracked file, or where it knows none by its end. Where no peer is seen, or none takes
-// over, this host stays in; force is for those who know better. doc is the spec in force.
+// over, this host stays in; force is for those who know better. Without nodes in the spec nobody knows whom to look for:
+// then it is tried, and taken back after a second. doc is the spec in force.
 func (r *Reconciler) Drain(ctx context.Context, doc *api.Document, force bool) (Result, error) {
 	in, err := r.inForce(ctx, "drain")
 	if err != nil {
@@ -31,7 +36,7 @@ func (r *Reconciler) Drain(ctx context.Context, doc *api.Document, force bool) (
 	if err != nil {
 		return Result{}, &Failure{Err: err}
 	}
-	if held && !force {
+	if held && !force && len(in.Peers) > 0 {
 		if err := seesPeer(ctx, r.Host, in); err != nil {
 			return Result{}, &Failure{Err: err}
 		}
@@ -109,9 +114,6 @@ func (r *Reconciler) noteDrain(ctx context.Context, out bool) error {
 
 // seesPeer sees that another node of the spec is there.
 func seesPeer(ctx context.Context, o host.Observer, in *state.InForce) error {
-	if len(in.Peers) == 0 {
-		return fmt.Errorf("cannot drain this host: it holds the virtual IPs, and the spec names no nodes to look for, so that %w (--force hands over all the same)", ErrNotTaken)
-	}
 	answers, err := o.Neighbours(ctx, in.Interface, in.Peers)
 	if err != nil {
 		return err
@@ -125,7 +127,11 @@ func seesPeer(ctx context.Context, o host.Observer, in *state.InForce) error {
 
 // taken waits until others answer for all virtual IPs.
 func taken(ctx context.Context, o host.Observer, in *state.InForce) error {
-	ctx, cancel := context.WithTimeout(ctx, in.Takeover+handoverPatience)
+	patience, who := in.Takeover+handoverPatience, "a peer answers but holds back (rlb-agent status there says why)"
+	if len(in.Peers) == 0 {
+		patience, who = in.Skew+trialPatience, "and the spec names no nodes to look for (--force hands over all the same)"
+	}
+	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	for {
 		answers, err := o.Neighbours(ctx, in.Interface, in.VirtualIPs)
@@ -134,8 +140,7 @@ func taken(ctx context.Context, o host.Observer, in *state.InForce) error {
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("cannot drain this host: %w within %v, a peer answers but holds back (rlb-agent status there says why)",
-				ErrNotTaken, in.Takeover+handoverPatience)
+			return fmt.Errorf("cannot drain this host: %w within %v, %s", ErrNotTaken, patience.Round(time.Millisecond), who)
 		case <-time.After(verifyPause):
 		}
 	}

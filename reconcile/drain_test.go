@@ -72,7 +72,8 @@ func TestDrain(t *testing.T) {
 		"a standby":                   {pairNodes, false, nil, false, wordOut, ""},
 		"no peer answers":             {pairNodes, true, nil, false, "", "of its peers [198.51.100.12] none answers"},
 		"no peer answers, forced":     {pairNodes, true, nil, true, wordOut, ""},
-		"no peer is known":            {"", true, []string{peer, vip}, false, "", "names no nodes"},
+		"no peer is known":            {"", true, nil, false, wordIn, "within 1.001s, and the spec names no nodes"},
+		"an unknown peer takes over":  {"", true, []string{vip}, false, wordOut, ""},
 		"no peer is known, forced":    {"", true, nil, true, wordOut, ""},
 		"the peer does not take over": {pairNodes, true, []string{peer}, false, wordIn, "holds back"},
 	} {

@@ -14,6 +14,9 @@ import (
 // InForce is what is to be known of the spec in force while nothing is reconciled.
 type InForce struct {
 	Spec       *api.LoadBalancerSpec // nil where there is none
+	Digest     string                // of its file
+	Generation int                   // of it
+	Node       string                // of the spec, that this host is; "" without nodes
 	Interface  string                // of the virtual IPs
 	VirtualIPs []netip.Addr          // at least one
 	Own        []netip.Addr          // addresses of this node; none where the spec has no nodes
@@ -22,6 +25,7 @@ type InForce struct {
 	Tracks     bool                  // keepalived heeds the tracked files
 	Preempt    bool                  // the highest priority takes the virtual IPs back
 	Takeover   time.Duration         // from the last advertisement of a master to its successor
+	Skew       time.Duration         // from a master's goodbye to its successor
 	Identities []render.Identity     // of keepalived's instances, as its file says now
 }
 
@@ -41,6 +45,9 @@ func ReadInForce(ctx context.Context, o host.Observer) (*InForce, error) {
 	}
 	f := &InForce{
 		Spec:       &doc.Spec,
+		Digest:     doc.Digest,
+		Generation: memory.Generation,
+		Node:       memory.Facts.Node,
 		Interface:  memory.Facts.Interface,
 		Own:        ownOf(&doc.Spec, memory.Facts.Node),
 		Peers:      peersOf(&doc.Spec, memory.Facts.Node),
@@ -48,6 +55,7 @@ func ReadInForce(ctx context.Context, o host.Observer) (*InForce, error) {
 		Tracks:     render.TracksFiles(&doc.Spec),
 		Preempt:    *doc.Spec.VRRP.Preempt,
 		Takeover:   render.TakeoverTime(&doc.Spec),
+		Skew:       render.SkewTime(&doc.Spec),
 		Identities: render.Identities(config.Data),
 	}
 	for _, v := range doc.Spec.VirtualIPs {

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"rlb.dev/rlb-agent/reconcile/host"
+	"rlb.dev/rlb-agent/reconcile/peers"
 )
 
 // GuardRecord is what the guard of the local HAProxy tells keepalived, and why.
@@ -51,6 +52,11 @@ func ReadGuard(ctx context.Context, o host.Observer) (GuardRecord, error) {
 // ReadDrift is the drift that was seen since the boot. Without a daemon it is the zero value.
 func ReadDrift(ctx context.Context, o host.Observer) (DriftRecord, error) {
 	return ReadDerived[DriftRecord](ctx, o, DriftFile)
+}
+
+// ReadPeers is what the daemon knows of its peers. Without a daemon it is the zero value, or one that is not alive.
+func ReadPeers(ctx context.Context, o host.Observer) (peers.Table, error) {
+	return ReadDerived[peers.Table](ctx, o, PeersFile)
 }
 
 // ReadRole is the role as the daemon saw it last. Without a daemon it is the zero value.

@@ -40,7 +40,10 @@ func (s *Status) set(r *reading, c Condition) {
 }
 
 // conditionTypes are all, in the order in which people want them.
-var conditionTypes = []string{"Ready", "SpecValid", "InSync", "Serving", "AgentRunning"}
+var conditionTypes = []string{"Ready", "SpecValid", "InSync", "Serving", "PeerInSync", "Redundant", "AgentRunning"}
+
+// readyTypes are those that make a host ready: they are about this host alone.
+var readyTypes = []string{"SpecValid", "InSync", "Serving", "AgentRunning"}
 
 // Condition is one of the conditions, or the zero value.
 func (s Status) Condition(kind string) Condition {
@@ -132,7 +135,7 @@ func (s *Status) ready() Condition {
 		c.Reason = "Drained"
 	}
 	var texts []string
-	for _, kind := range conditionTypes[1:] {
+	for _, kind := range readyTypes {
 		part := s.Condition(kind)
 		if part.Status == isTrue || part.Type == "" {
 			continue

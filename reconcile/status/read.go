@@ -215,6 +215,7 @@ func (r *reading) live(ctx context.Context, s *Status) {
 	s.NotSeen = slices.Compact(s.NotSeen)
 	s.set(r, s.serving(problems))
 	s.set(r, s.ready())
+	r.agents(s, r.table(ctx), time.Now())
 }
 
 // unit is the state of a unit, seen just now or looked at; ok is false where nobody can tell.

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"net/netip"
 	"strings"
 	"time"
 
@@ -155,40 +154,4 @@ func (r *reading) virtualIPs(ctx context.Context, s *Status) []trouble {
 		all = append(all, trouble{"SecondHolder", r.guard.Conflict})
 	}
 	return all
-}
-
-// peers looks for the spec's other nodes. A backup of two hears the other's advertisements: it would be master else.
-// A backup itself sends nothing, so the master, and who knows no better, asks whether the addresses answer.
-func (r *reading) peers(ctx context.Context, s *Status) {
-	var asked []netip.Addr
-	for _, node := range r.spec.Nodes {
-		if node.Name == s.Node {
-			continue
-		}
-		peer := Peer{Name: node.Name, Address: node.Addresses[0], State: PeerUnknown}
-		if s.Role == host.RoleBackup && len(r.spec.Nodes) == 2 {
-			peer.State = PeerSeen
-		} else if addr, err := netip.ParseAddr(peer.Address); err == nil {
-			asked = append(asked, addr)
-		}
-		s.Peers = append(s.Peers, peer)
-	}
-	iface := r.look.Desired.Facts.Interface
-	if len(asked) == 0 || iface == "" {
-		return
-	}
-	answers, err := r.o.Neighbours(ctx, iface, asked)
-	if err != nil {
-		r.note("the peers", err)
-		return
-	}
-	for i := range s.Peers {
-		if s.Peers[i].State != PeerUnknown {
-			continue
-		}
-		s.Peers[i].State = PeerNotSeen
-		if addr, err := netip.ParseAddr(s.Peers[i].Address); err == nil && answers[addr] != "" {
-			s.Peers[i].State = PeerSeen
-		}
-	}
 }

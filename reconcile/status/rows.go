@@ -55,11 +55,7 @@ func Rows(s Status, now time.Time) []Row {
 	}
 	rows = append(rows, agentRows(s, now)...)
 	for _, p := range s.Peers {
-		words := map[PeerState]string{PeerSeen: "seen", PeerNotSeen: "not seen"}[p.State]
-		if words == "" {
-			words = "unknown"
-		}
-		rows = append(rows, Row{Label: "Peer", Cells: []string{p.Name, p.Address}, Text: words, Mood: moodOf(p.State != PeerNotSeen)})
+		rows = append(rows, peerRow(p, now))
 	}
 	rows = append(rows, haproxyRows(s)...)
 	for _, service := range s.Services {
@@ -69,7 +65,7 @@ func Rows(s Status, now time.Time) []Row {
 	for _, text := range s.Pending {
 		rows = append(rows, Row{Label: "Pending", Text: text, Mood: Bad})
 	}
-	for _, kind := range []string{"Serving", "InSync"} {
+	for _, kind := range []string{"Serving", "InSync", "PeerInSync", "Redundant"} {
 		if c := s.Condition(kind); c.Status == isFalse && !(kind == "InSync" && s.Trial != nil) {
 			rows = append(rows, Row{Label: "Problem", Text: oneLine(c.Message), Mood: Bad})
 		}
@@ -83,6 +79,9 @@ func ConditionRows(s Status, now time.Time) (rows []Row) {
 		r := Row{Label: c.Type, Cells: []string{c.Status}, Text: join(": ", c.Reason, oneLine(c.Message)), Mood: moodOf(c.Status == "True")}
 		if now.Sub(c.LastTransitionTime) >= time.Second { // else it is new, or nobody remembers
 			r.Cells[0] += lasting(c.LastTransitionTime, now)
+		}
+		if c.Status == isUnknown && !slices.Contains(readyTypes, c.Type) && c.Type != "Ready" {
+			r.Mood = Plain // without a peer nothing is wrong
 		}
 		if c.Type == "Ready" && len(s.Conditions) > 2 {
 			r.Text = c.Reason // the others say why

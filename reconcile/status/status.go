@@ -24,7 +24,7 @@ type Status struct {
 	DrainedSince       time.Time         `json:"drainedSince,omitzero"`
 	DrainedBy          string            `json:"drainedBy,omitempty"`
 	VirtualIPs         []VirtualIP       `json:"virtualIPs,omitempty"`
-	Peers              []Peer            `json:"peers,omitempty"` // the spec's other nodes
+	Peers              []Peer            `json:"peers,omitempty"` // the spec's other nodes; without nodes the hosts whose agents are heard
 	Services           []Service         `json:"services,omitempty"`
 	HAProxy            *HAProxy          `json:"haproxy,omitempty"`
 	Agent              *Agent            `json:"agent,omitempty"`       // its unit; absent where it is not installed
@@ -77,11 +77,12 @@ type VirtualIP struct {
 	Held    bool   `json:"held"`
 }
 
-// Peer is another node of the spec.
+// Peer is another node of the spec, or where that names none a host whose agent is heard.
 type Peer struct {
-	Name    string    `json:"name"`
-	Address string    `json:"address"`
-	State   PeerState `json:"state"`
+	Name    string     `json:"name"`
+	Address string     `json:"address"` // "" without nodes
+	State   PeerState  `json:"state"`
+	Agent   *PeerAgent `json:"agent,omitempty"` // nil where no agent is heard
 }
 
 // PeerState is whether a peer is there.
@@ -150,7 +151,7 @@ type Run struct {
 
 // Condition is as in Kubernetes.
 type Condition struct {
-	Type               string    `json:"type"`   // Ready, SpecValid, InSync, Serving or AgentRunning
+	Type               string    `json:"type"`   // Ready, SpecValid, InSync, Serving, PeerInSync, Redundant or AgentRunning
 	Status             string    `json:"status"` // True, False or Unknown
 	Reason             string    `json:"reason"`
 	Message            string    `json:"message,omitempty"`

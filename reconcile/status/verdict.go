@@ -17,9 +17,19 @@ func Verdict(s Status, now time.Time) (text string, mood Mood) {
 	}
 	text = who + " " + s.part(now)
 	if s.Is("Ready") {
-		return text + ": all is well", Good
+		return s.ofThePair(text)
 	}
 	return join(", but ", text, strings.Join(s.flaws(), "; ")), Bad
+}
+
+// ofThePair ends the verdict on a host that is itself as it should be.
+func (s Status) ofThePair(text string) (string, Mood) {
+	for _, kind := range []string{"Redundant", "PeerInSync"} {
+		if c := s.Condition(kind); c.Status == isFalse {
+			return text + ", but " + oneLine(c.Message), Bad
+		}
+	}
+	return text + ": all is well", Good
 }
 
 // part is what the host does in the pair.

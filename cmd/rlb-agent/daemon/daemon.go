@@ -26,6 +26,7 @@ import (
 	"rlb.dev/rlb-agent/reconcile/cutoff"
 	"rlb.dev/rlb-agent/reconcile/failover"
 	"rlb.dev/rlb-agent/reconcile/host"
+	"rlb.dev/rlb-agent/reconcile/peers"
 	"rlb.dev/rlb-agent/reconcile/plan"
 	"rlb.dev/rlb-agent/reconcile/state"
 	"rlb.dev/rlb-agent/render"
@@ -39,6 +40,7 @@ type Machine interface {
 	WatchUnits(ctx context.Context, names []string, changed func(name string))
 	// WatchRules calls changed when the rules of the firewall may have changed, until ctx ends.
 	WatchRules(ctx context.Context, changed func()) error
+	PeerLink
 }
 
 // Config is what the daemon works with. All of it is required.
@@ -72,6 +74,8 @@ func Run(ctx context.Context, c Config) {
 	report := &reporter{host: c.Host, version: c.Version, log: c.Log}
 	exporter := export.New(export.Config{Host: c.Host, Status: report, Log: c.Log, Version: c.Version})
 	report.exporter = exporter
+	peering := newPeering(c.Host, c.Version, c.Log, func(t peers.Table) { report.peersChanged(ctx, t) })
+	report.peering = peering
 	over := failover.New(failover.Config{Host: c.Host, Publish: report.publish, Log: c.Log})
 	cutter := &cutoff.Cutter{Host: c.Host, Log: c.Log}
 	tracked := filewatch.New(c.Log, func(string) { over.TrackedFileChanged() })
@@ -80,9 +84,10 @@ func Run(ctx context.Context, c Config) {
 	beside.Go(func() { tracked.Run(ctx) })
 	beside.Go(func() { cutter.Run(ctx) })
 	beside.Go(func() { exporter.Run(ctx) })
+	beside.Go(func() { peering.run(ctx) })
 	beside.Go(func() { keepRunFiles(ctx, report.host, report, c.Log) })
 
-	applyRuntimeState(ctx, c, over, cutter)
+	applyRuntimeState(ctx, c, over, cutter, peering)
 	l := newLoop(c.Host, c, report)
 	l.watch = func(look plan.Look) { files.Set(watchedFiles(c.Spec, look)...) }
 	l.loadMemory(ctx)
@@ -93,7 +98,7 @@ func Run(ctx context.Context, c Config) {
 		if !why.edited(c.Spec) {
 			seen.judge(why.seen, l.drift.Found > found)
 		}
-		applyRuntimeState(ctx, c, over, cutter)
+		applyRuntimeState(ctx, c, over, cutter, peering)
 		why = l.wait(ctx, jitter(pause), seen, hangup)
 		if ctx.Err() != nil {
 			notify(sdnotify.SdNotifyStopping)
@@ -108,7 +113,7 @@ func Run(ctx context.Context, c Config) {
 }
 
 // applyRuntimeState makes the spec in force known to those that run beside the loop.
-func applyRuntimeState(ctx context.Context, c Config, over *failover.Failover, cutter *cutoff.Cutter) {
+func applyRuntimeState(ctx context.Context, c Config, over *failover.Failover, cutter *cutoff.Cutter, peering *peering) {
 	force, err := state.ReadInForce(ctx, c.Host)
 	if err != nil {
 		c.Log.Warn("cannot read which spec is in force: " + err.Error())
@@ -116,6 +121,8 @@ func applyRuntimeState(ctx context.Context, c Config, over *failover.Failover, c
 	}
 	if force == nil {
 		force = new(state.InForce)
+	} else {
+		peering.applySpec(force.Interface, selfOf(ctx, c.Host, force))
 	}
 	cutter.ApplySpec(force.Spec)
 	force.Spec = nil // a large one is not kept in memory

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"runtime"
@@ -75,7 +76,7 @@ func newKept(t *testing.T, h *fake.Host, spec string) *kept {
 }
 
 // lines is a log of plain messages, each with what it says of its cause.
-type lines struct{ to *bytes.Buffer }
+type lines struct{ to io.StringWriter }
 
 func (l lines) Enabled(_ context.Context, level slog.Level) bool { return level >= slog.LevelInfo }
 

@@ -6,10 +6,12 @@ import (
 	"log/slog"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"rlb.dev/rlb-agent/api"
 	"rlb.dev/rlb-agent/cmd/rlb-agent/export"
 	"rlb.dev/rlb-agent/reconcile/host"
+	"rlb.dev/rlb-agent/reconcile/peers"
 	"rlb.dev/rlb-agent/reconcile/state"
 	"rlb.dev/rlb-agent/reconcile/status"
 )
@@ -21,6 +23,7 @@ type reporter struct {
 	version  string
 	log      *slog.Logger
 	exporter *export.Exporter // nil: nobody is shown anything
+	peering  *peering         // nil: nobody is told anything
 
 	health atomic.Pointer[state.GuardRecord] // failover's last verdict; nil before the first
 	mutex  sync.Mutex                        // the status file is written by one at a time
@@ -34,8 +37,7 @@ func (r *reporter) ran(ctx context.Context, run status.Report) {
 	run.Agent, run.Health = r.version, r.health.Load()
 	r.mutex.Lock()
 	now, err := status.Write(ctx, r.host, run)
-	r.logRole(now)
-	r.last = now
+	r.took(now)
 	r.mutex.Unlock()
 	if err != nil {
 		r.log.Warn(err.Error())
@@ -60,10 +62,34 @@ func (r *reporter) Follow(ctx context.Context, doc *api.Document) (status.Status
 	defer r.mutex.Unlock()
 	s, err := status.Follow(ctx, r.host, doc, r.health.Load())
 	if err == nil && s.Kind != "" {
-		r.logRole(s)
-		r.last = s
+		r.took(s)
 	}
 	return s, err
+}
+
+// took takes over the status that was written last. The mutex is held.
+func (r *reporter) took(s status.Status) {
+	r.logRole(s)
+	r.last = s
+	if r.peering != nil {
+		r.peering.hostIs(s)
+	}
+}
+
+// peersChanged brings what the peers' agents say to the status.
+func (r *reporter) peersChanged(ctx context.Context, table peers.Table) {
+	r.mutex.Lock()
+	defer r.mutex.Unlock()
+	if r.last.Kind == "" {
+		return // the next run leaves one
+	}
+	r.last = r.last.WithPeers(table, time.Now())
+	if err := r.last.Write(ctx, r.host); err != nil && ctx.Err() == nil {
+		r.log.Warn("cannot bring the status up to date", "err", err)
+	}
+	if r.exporter != nil {
+		r.exporter.StatusChanged(r.last)
+	}
 }
 
 // logRole logs a change of the role, once. What is not known is no change.

@@ -58,6 +58,12 @@ func (e *Exporter) RunEnded(s status.Status, result reconcile.Result) {
 // HealthChanged tells that failover has another verdict. It never waits.
 func (e *Exporter) HealthChanged() { ring(e.changed) }
 
+// StatusChanged tells of a status that was written between two runs. It never waits.
+func (e *Exporter) StatusChanged(s status.Status) {
+	e.current.set(s)
+	e.poke()
+}
+
 // poke makes the loop look again.
 func (e *Exporter) poke() { ring(e.wake) }
 

@@ -3,6 +3,7 @@ package debian
 import (
 	"context"
 	"errors"
+	"net"
 	"sync"
 	"time"
 
@@ -66,6 +67,11 @@ func (h *Host) AwaitSilence(ctx context.Context, iface string, ids []render.Iden
 		timer.Reset(silence)
 	})
 	return errors.Join(refined(err), ctx.Err())
+}
+
+// TalkToAgents sends what comes by say to the agents on the link of an interface, and calls heard for what others send.
+func (h *Host) TalkToAgents(ctx context.Context, iface string, say <-chan []byte, heard func(mac string, message []byte)) error {
+	return refined(link.TalkToAgents(ctx, iface, say, func(mac net.HardwareAddr, message []byte) { heard(mac.String(), message) }))
 }
 
 // hear calls heard for each advertisement of the identities, one at a time, until ctx ends.

@@ -1,0 +1,74 @@
+package daemon
+
+import (
+	"log/slog"
+	"time"
+
+	"rlb.dev/rlb-agent/reconcile/backoff"
+	"rlb.dev/rlb-agent/reconcile/peers"
+)
+
+// peerQuiet is how long a verdict must last before it is logged: an edit reaches two hosts one after the other, and an
+// agent that is restarted says goodbye.
+const peerQuiet = 6 * time.Second
+
+// peerTeller logs what changes between this host and its peers, and not often where somebody on the link makes it change
+// all the time.
+type peerTeller struct {
+	log       *slog.Logger
+	inSync    lasting
+	redundant lasting
+}
+
+// lasting is a verdict that is logged once it has lasted.
+type lasting struct {
+	now    peers.Verdict
+	since  time.Time
+	logged peers.Verdict
+	again  backoff.Backoff
+}
+
+// due says whether the verdict is to be logged now; if not, in how long it may be.
+func (l *lasting) due(v peers.Verdict, now time.Time) (due bool, wait time.Duration) {
+	if v != l.now {
+		l.now, l.since = v, now
+	}
+	if v == l.logged {
+		return false, time.Hour
+	}
+	if wait = max(peerQuiet-now.Sub(l.since), l.again.Left()); wait > 0 {
+		return false, wait
+	}
+	l.again.First, l.again.Most, l.again.Quiet = peerQuiet, 10*time.Minute, 10*time.Minute
+	l.again.Next()
+	return true, time.Hour
+}
+
+// tell logs what has lasted, and says when to be called again for what may.
+func (t *peerTeller) tell(inSync, redundant peers.Verdict, now time.Time) time.Duration {
+	due, next := t.inSync.due(inSync, now)
+	if due {
+		was := t.inSync.logged.Status
+		t.inSync.logged = inSync
+		switch {
+		case inSync.Status == "False":
+			t.log.Warn("the specs of the hosts differ: "+inSync.Message, "reason", inSync.Reason)
+		case inSync.Status == "True" && was == "False":
+			t.log.Info("all hosts have the same spec again")
+		}
+	}
+	due, other := t.redundant.due(redundant, now)
+	if due {
+		was := t.redundant.logged.Status
+		t.redundant.logged = redundant
+		switch {
+		case redundant.Status == "False":
+			t.log.Warn("no standby is ready: "+redundant.Message, "reason", redundant.Reason)
+		case redundant.Status == "True" && was != "True":
+			t.log.Info("redundant: " + redundant.Message)
+		case redundant.Status == "Unknown" && was == "True":
+			t.log.Warn("it is not known whether a standby is ready: "+redundant.Message, "reason", redundant.Reason)
+		}
+	}
+	return min(next, other)
+}

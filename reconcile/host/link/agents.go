@@ -1,0 +1,176 @@
+package link
+
+import (
+	"context"
+	"encoding/binary"
+	"fmt"
+	"net"
+	"os"
+	"slices"
+	"sync"
+	"time"
+
+	"golang.org/x/net/bpf"
+	"golang.org/x/sys/unix"
+)
+
+const (
+	// typeLocal is the Local Experimental EtherType 1 of IEEE Std 802. Others may use it too, so the mark comes first.
+	typeLocal uint16 = 0x88b5
+	agentMark uint32 = 'r'<<24 | 'l'<<16 | 'b'<<8 | 1 // the last octet is the version of the format
+
+	agentLength  = frameHeader + 4 // of the message, in two octets: short frames are padded
+	agentMessage = frameHeader + 6
+
+	// MaxAgentMessage is the longest message of an agent, in octets.
+	MaxAgentMessage = 1024
+
+	agentsPerSecond = 20        // frames that are read; the socket's buffer takes some more, and the kernel drops the rest
+	agentBuffer     = 16 * 1024 // octets
+)
+
+// agentGroup is the multicast MAC of agents, a locally administered one. IGMP snooping does not concern it.
+var agentGroup = net.HardwareAddr{0x03, 0, 0, 'r', 'l', 'b'}
+
+// TalkToAgents sends what comes by say to all agents on the interface's link, and calls heard for each message of
+// another machine's agent, at most agentsPerSecond times a second. heard may not keep the message, and nobody vouches for
+// it: anybody on the link can send one. What is in say when ctx ends is sent yet.
+func TalkToAgents(ctx context.Context, iface string, say <-chan []byte, heard func(mac net.HardwareAddr, message []byte)) error {
+	if err := talkToAgents(ctx, iface, say, heard); err != nil {
+		return fmt.Errorf("cannot exchange agent frames on %s: %w", iface, err)
+	}
+	return nil
+}
+
+func talkToAgents(ctx context.Context, iface string, say <-chan []byte, heard func(net.HardwareAddr, []byte)) error {
+	l, err := lookAt(iface)
+	if err != nil {
+		return err
+	}
+	s, err := open(l, typeLocal, agentsBy(l.mac))
+	if err != nil {
+		return err
+	}
+	defer s.file.Close()
+	if err := s.join(l, agentGroup); err != nil {
+		return err
+	}
+	if err := s.bound(agentBuffer); err != nil {
+		return err
+	}
+	within, cancel := context.WithCancel(ctx)
+	var sender sync.WaitGroup
+	defer sender.Wait() // before the socket is closed
+	defer cancel()
+	defer endWith(within, s.file)()
+	var sendErr error
+	sender.Go(func() {
+		sendErr = s.sendAll(within, l.mac, say)
+		cancel()
+	})
+	limit := rate{most: agentsPerSecond}
+	err = receive(s.file, func(frame []byte) bool {
+		if message, ok := parseAgent(frame); ok && l.foreign(net.HardwareAddr(frame[frameSource:][:6])) {
+			heard(slices.Clone(net.HardwareAddr(frame[frameSource:][:6])), message)
+		}
+		limit.wait(within)
+		return false
+	})
+	cancel()
+	sender.Wait()
+	if err == nil {
+		err = sendErr
+	}
+	return err
+}
+
+func (s *socket) sendAll(ctx context.Context, mac net.HardwareAddr, say <-chan []byte) error {
+	for {
+		select {
+		case message := <-say:
+			if err := s.send(agentFrame(mac, message)); err != nil {
+				return err
+			}
+			continue
+		case <-ctx.Done():
+		}
+		select {
+		case message := <-say: // a goodbye
+			return s.send(agentFrame(mac, message))
+		default:
+			return nil
+		}
+	}
+}
+
+// bound sets how much the kernel keeps for the socket.
+func (s *socket) bound(octets int) error {
+	raw, err := s.file.SyscallConn()
+	if err != nil {
+		return err
+	}
+	if controlErr := raw.Control(func(fd uintptr) {
+		err = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVBUF, octets)
+	}); controlErr != nil {
+		return controlErr
+	}
+	return os.NewSyscallError("setsockopt SO_RCVBUF", err)
+}
+
+// rate bounds how often something is done.
+type rate struct {
+	most  int // a second
+	begun time.Time
+	done  int
+}
+
+// wait counts one more, and waits for the next second where that was the last one for this.
+func (r *rate) wait(ctx context.Context) {
+	if now := time.Now(); now.Sub(r.begun) >= time.Second {
+		r.begun, r.done = now, 0
+	}
+	if r.done++; r.done < r.most {
+		return
+	}
+	timer := time.NewTimer(time.Until(r.begun.Add(time.Second)))
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+	case <-timer.C:
+	}
+}
+
+// agentFrame is the frame of a message.
+func agentFrame(from net.HardwareAddr, message []byte) []byte {
+	frame := binary.BigEndian.AppendUint32(header(agentGroup, from, typeLocal), agentMark)
+	frame = binary.BigEndian.AppendUint16(frame, uint16(len(message)))
+	return append(frame, message...)
+}
+
+// agentsBy keeps the frames of agents that another MAC than ours sent to the group.
+func agentsBy(own net.HardwareAddr) program {
+	var p program
+	p.need(word, 0, binary.BigEndian.Uint32(agentGroup))
+	p.need(half, 4, uint32(binary.BigEndian.Uint16(agentGroup[4:])))
+	p.need(half, 12, uint32(typeLocal))
+	p.need(word, frameHeader, agentMark)
+	p.load(half, agentLength)
+	p.add(bpf.JumpIf{Cond: bpf.JumpLessOrEqual, Val: MaxAgentMessage, SkipTrue: 1})
+	p.drop()
+	p.refuse(own, frameSource)
+	p.keep()
+	return p
+}
+
+// parseAgent is the message in a frame.
+func parseAgent(frame []byte) (message []byte, ok bool) {
+	if len(frame) < agentMessage || !slices.Equal(net.HardwareAddr(frame[:6]), agentGroup) || binary.BigEndian.Uint16(frame[12:]) != typeLocal ||
+		binary.BigEndian.Uint32(frame[frameHeader:]) != agentMark || !single(net.HardwareAddr(frame[frameSource:][:6])) {
+		return nil, false
+	}
+	length := int(binary.BigEndian.Uint16(frame[agentLength:]))
+	if length == 0 || length > MaxAgentMessage || agentMessage+length > len(frame) {
+		return nil, false
+	}
+	return frame[agentMessage:][:length], true
+}

@@ -1,0 +1,197 @@
+package peers
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	"rlb.dev/rlb-agent/api"
+)
+
+// Verdict is a condition without its times: Status is True, False or Unknown.
+type Verdict struct {
+	Status, Reason, Message string
+}
+
+const (
+	isTrue    = "True"
+	isFalse   = "False"
+	isUnknown = "Unknown"
+)
+
+// unheard is the verdict where no daemon of this host listens.
+var unheard = Verdict{isUnknown, "AgentNotRunning", "the daemon does not run here, so that nothing is heard of a peer"}
+
+// InSync says whether all peers have the same spec in force. What they advertise counts where no agent is heard.
+func (t Table) InSync(now time.Time) Verdict {
+	if !t.Alive(now) {
+		return unheard
+	}
+	var differ, silent []string
+	heard := 0
+	for _, p := range t.Peers {
+		if p.fresh(now) {
+			heard++
+			differ = append(differ, t.Self.differences(p.Report)...)
+		}
+	}
+	for _, n := range t.silentNodes(now) {
+		silent = append(silent, n.Name)
+	}
+	for _, a := range t.Adverts {
+		if !t.covered(a, now) && now.Sub(a.Heard) <= Life {
+			differ = append(differ, t.Self.advertised(a)...)
+		}
+	}
+	slices.Sort(differ)
+	differ = slices.Compact(differ)
+	switch {
+	case len(differ) > 0:
+		return Verdict{isFalse, "SpecDiffers", strings.Join(differ, "; ") + remedy(differ)}
+	case len(silent) > 0:
+		return Verdict{isUnknown, "PeerSilent", silence(silent)}
+	case heard == 0:
+		return Verdict{isUnknown, "NoPeer", t.alone()}
+	}
+	return Verdict{isTrue, "SameSpec", ""}
+}
+
+// alone says why no peer is known.
+func (t Table) alone() string {
+	if t.Self.Spec.Pair != "" {
+		return "the spec names no other node"
+	}
+	return "no other host runs an agent for these virtual IPs"
+}
+
+func silence(names []string) string {
+	return fmt.Sprintf("%s runs no agent that is heard here: nothing came in the last %v", strings.Join(names, ", "), Life)
+}
+
+// silentNodes are the nodes of the spec whose agents are not heard.
+func (t Table) silentNodes(now time.Time) (silent []Node) {
+	for _, n := range t.Self.Nodes {
+		if !slices.ContainsFunc(t.Peers, func(p Peer) bool { return p.Node == n.Name && p.fresh(now) }) {
+			silent = append(silent, n)
+		}
+	}
+	return silent
+}
+
+// covered says whether the agent of who advertises is heard: it knows better.
+func (t Table) covered(a Advert, now time.Time) bool {
+	name := t.Self.nodeOf(a.From)
+	return slices.ContainsFunc(t.Peers, func(p Peer) bool { return p.fresh(now) && (name != "" && p.Node == name || p.MAC == a.MAC) })
+}
+
+// trialText is in a difference that a trial explains: there is no remedy.
+const trialText = "tries another spec"
+
+func remedy(differ []string) string {
+	if slices.ContainsFunc(differ, func(text string) bool { return !strings.Contains(text, trialText) }) {
+		return ": rlb-agent push or copy the spec"
+	}
+	return ""
+}
+
+// differences are what differs between this host's spec and a peer's, the virtual router first. Two files with the same
+// bytes never differ, though priorities do.
+func (s Self) differences(p Report) []string {
+	ours, theirs := s.Spec, p.Spec
+	switch {
+	case ours.Digest == theirs.Digest:
+		return nil
+	case theirs.Trial:
+		return []string{p.Node + " " + trialText}
+	case ours.Trial:
+		return []string{"this host " + trialText + " than " + p.Node}
+	}
+	expected := ours.Router
+	if n, known := s.node(p.Node); known {
+		expected.Priority = n.Priority
+	}
+	if all := expected.differences(p.Node, "has", theirs.Router); len(all) > 0 {
+		return all
+	}
+	return []string{fmt.Sprintf("%s has another spec in force, generation %d (sha256:%.12s), this host has generation %d (sha256:%.12s)",
+		p.Node, theirs.Generation, theirs.Digest, ours.Generation, ours.Digest)}
+}
+
+// advertised is what differs between this host's spec and an advertisement, which is of one family.
+func (s Self) advertised(a Advert) []string {
+	name := s.nodeOf(a.From)
+	if name == "" && len(s.Nodes) == 1 {
+		name = s.Nodes[0].Name // an IPv6 router sends from a link-local address, which no spec names
+	}
+	family := api.FamilyOf(a.From)
+	expected := s.Spec.Router
+	expected.Addresses = slices.DeleteFunc(slices.Clone(expected.Addresses), func(addr netip.Addr) bool { return api.FamilyOf(addr) != family })
+	if family == api.IPv6 {
+		expected.Version = 3
+	}
+	if n, known := s.node(name); known {
+		expected.Priority = n.Priority
+	}
+	if name == "" {
+		name = "the host with " + a.From.String()
+	}
+	return expected.differences(name, "advertises", a.Router)
+}
+
+// differences are what another router has that this one has not.
+func (r Router) differences(name, has string, other Router) (all []string) {
+	missing, surplus := without(r.Addresses, other.Addresses), without(other.Addresses, r.Addresses)
+	differs := func(what string, theirs, ours any) {
+		all = append(all, fmt.Sprintf("%s %s %s %v, this spec has %v", name, has, what, theirs, ours))
+	}
+	if len(missing)+len(surplus) > 0 {
+		text := fmt.Sprintf("%s %s %s, this spec has %d", name, has, count(len(other.Addresses)), len(r.Addresses))
+		if len(missing) > 0 {
+			text += fmt.Sprintf(" (missing there: %s)", join(missing))
+		}
+		if len(surplus) > 0 {
+			text += fmt.Sprintf(" (missing here: %s)", join(surplus))
+		}
+		all = append(all, text)
+	}
+	if other.ID != r.ID {
+		differs("router id", other.ID, r.ID)
+	}
+	if other.Version != r.Version {
+		differs("VRRP version", other.Version, r.Version)
+	}
+	if other.Interval != r.Interval {
+		differs("the interval", other.Interval, r.Interval)
+	}
+	if other.Priority != r.Priority {
+		differs("priority", other.Priority, r.Priority)
+	}
+	return all
+}
+
+// without are the addresses that the others do not have.
+func without(addrs, others []netip.Addr) (all []netip.Addr) {
+	for _, addr := range addrs {
+		if !slices.Contains(others, addr) {
+			all = append(all, addr)
+		}
+	}
+	return all
+}
+
+func count(n int) string {
+	if n == 1 {
+		return "1 address"
+	}
+	return fmt.Sprintf("%d addresses", n)
+}
+
+func join(addrs []netip.Addr) string {
+	var all []string
+	for _, addr := range addrs {
+		all = append(all, addr.String())
+	}
+	return strings.Join(all, ", ")
+}

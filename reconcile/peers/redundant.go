@@ -1,0 +1,115 @@
+package peers
+
+import (
+	"slices"
+	"strings"
+	"time"
+
+	"rlb.dev/rlb-agent/reconcile/host"
+)
+
+// member is a host of the virtual router.
+type member struct {
+	name string
+	role host.Role
+	not  string // why it would not serve clients; "" where it would
+	dark string // why nothing is known of it; "" where something is
+}
+
+// Redundant says whether the loss of one host leaves another that serves: one is MASTER, one is BACKUP, neither is drained,
+// and HAProxy serves on both. Every host says the same of the pair.
+func (t Table) Redundant(now time.Time) Verdict {
+	if !t.Alive(now) {
+		return unheard
+	}
+	all := []member{t.Self.member("this host", t.Self.excuse())}
+	for _, p := range t.Peers {
+		if p.fresh(now) || p.Goodbye {
+			all = append(all, p.member(p.Node, t.notReady(p)))
+		}
+	}
+	for _, n := range t.silentNodes(now) {
+		if !slices.ContainsFunc(all[1:], func(m member) bool { return m.name == n.Name }) {
+			all = append(all, member{name: n.Name, dark: silence([]string{n.Name})})
+		}
+	}
+	switch alone := len(t.Self.Nodes) == 0 && len(all) == 1; {
+	case alone && t.Self.Spec.Pair != "": // the spec's only node
+		all = append(all, member{not: t.alone()})
+	case alone:
+		all = append(all, member{dark: t.alone()})
+	}
+	return judge(all)
+}
+
+// member is what a report says of its host. not is why it would not serve, or "".
+func (r Report) member(name, not string) member {
+	m := member{name: name, role: r.Role, not: not}
+	if !slices.Contains(roles[1:], r.Role) {
+		m.dark = "the role of " + name + " is not known"
+	}
+	return m
+}
+
+// notReady is why a peer would not serve clients in this host's place, or "".
+func (t Table) notReady(p Peer) string {
+	if p.Goodbye {
+		return "its agent said goodbye (stopped, or torn down)"
+	}
+	if why := p.excuse(); why != "" {
+		return why
+	}
+	if ours, theirs := t.Self.Spec.Router.Addresses, p.Spec.Router.Addresses; len(without(ours, theirs))+len(without(theirs, ours)) > 0 {
+		return "it has other virtual IPs than this host"
+	}
+	return ""
+}
+
+// excuse is why a host would not serve clients, as it says itself, or "".
+func (r Report) excuse() string {
+	switch {
+	case r.Drained:
+		return "it is drained"
+	case r.Role == host.RoleFault:
+		return "it is in FAULT"
+	case r.Role == host.RoleStopped:
+		return "keepalived does not run"
+	case !r.Serving:
+		return "HAProxy does not serve"
+	}
+	return ""
+}
+
+func judge(all []member) Verdict {
+	var master, standby string
+	var not, dark, able []string
+	for _, m := range all {
+		switch {
+		case m.not != "" && m.name != "":
+			not = append(not, m.name+" cannot serve: "+m.not)
+		case m.not != "":
+			not = append(not, m.not)
+		case m.dark != "":
+			dark = append(dark, m.dark)
+		default:
+			able = append(able, m.name)
+			if m.role == host.RoleMaster && master == "" {
+				master = m.name
+			}
+			if m.role == host.RoleBackup && standby == "" {
+				standby = m.name
+			}
+		}
+	}
+	if master != "" && standby != "" {
+		return Verdict{isTrue, "StandbyReady", standby + " is ready to take over from " + master}
+	}
+	texts := append(not, dark...)
+	if len(able)+len(dark) >= 2 && len(dark) > 0 {
+		return Verdict{isUnknown, "PeerSilent", strings.Join(texts, "; ")}
+	}
+	if len(able) >= 2 {
+		texts = append(texts, map[bool]string{true: "more than one host is MASTER, and none is BACKUP", false: "no host is MASTER"}[master != ""])
+	}
+	return Verdict{isFalse, "NoStandby", strings.Join(texts, "; ")}
+}

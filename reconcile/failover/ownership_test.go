@@ -46,6 +46,7 @@ type site struct {
 	mute      error // of VRRP
 	kills     int
 	others    map[netip.Addr]string // who else answers
+	first     func() string         // who of several holders answers first for the virtual IP; nil: that of others
 	asked     int
 	passes    bool  // VRRP of others, to keepalived here
 	looks     int   // times it was asked for
@@ -106,6 +107,9 @@ func (s *site) Neighbours(_ context.Context, _ string, asked []netip.Addr) (map[
 		for _, addr := range asked {
 			if mac := s.others[addr]; mac != "" {
 				found[addr] = mac
+			}
+			if addr == vip.Addr() && s.first != nil {
+				found[addr] = s.first()
 			}
 		}
 	})
@@ -191,11 +195,13 @@ func master(t *testing.T, do func(*site)) {
 	})
 }
 
-func (s *site) force(tracks bool) {
-	give(&s.stage, s.ownership.force, state.InForce{
+func (s *site) force(tracks bool) { give(&s.stage, s.ownership.force, s.spec(tracks)) }
+
+func (s *site) spec(tracks bool) state.InForce {
+	return state.InForce{
 		Interface: "eth0", VirtualIPs: []netip.Addr{vip.Addr(), vip6.Addr()}, Peers: []netip.Addr{peer}, Tracks: tracks, Takeover: takeover,
 		Identities: identities,
-	})
+	}
 }
 
 func (s *site) unit(state string) { give(&s.stage, s.ownership.units, state) }
@@ -220,7 +226,8 @@ func (s *site) wantHeld(want ...netip.Prefix) {
 func (s *site) wantTold(yield bool, words string) {
 	s.t.Helper()
 	if len(s.told) == 0 {
-		s.t.Fatal("nothing was told")
+		s.t.Error("nothing was told") // Fatal would leave the stage locked
+		return
 	}
 	if last := s.told[len(s.told)-1]; last.standDown != yield || !strings.Contains(last.text, words) || words == "" && last.text != "" {
 		s.t.Errorf("told %+v, want %q", last, words)
@@ -373,6 +380,39 @@ func TestYield(t *testing.T) {
 		s.after(most)
 		s.wantTold(true, "holds 198.51.100.100 too")
 	})
+}
+
+// TestYieldAmongMore: of three masters, and of seven, each but the one with the highest MAC gives way within a second,
+// whichever of the others is the first to answer each time.
+func TestYieldAmongMore(t *testing.T) {
+	for _, hosts := range []int{3, 7} {
+		for _, highest := range []bool{false, true} {
+			master(t, func(s *site) {
+				s.others = map[netip.Addr]string{}
+				spec := s.spec(true)
+				spec.Peers = nil
+				for i := range hosts - 1 {
+					addr, mac := netip.AddrFrom4([4]byte{198, 51, 100, byte(20 + i)}), fmt.Sprintf("02:00:00:00:00:%02x", i)
+					if !highest && i%2 == 1 {
+						mac = fmt.Sprintf("02:00:00:00:01:%02x", i)
+					}
+					spec.Peers, s.others[addr] = append(spec.Peers, addr), mac
+				}
+				give(&s.stage, s.ownership.force, spec)
+				s.after(2 * time.Second)
+				s.first = func() string {
+					return s.others[spec.Peers[s.asked%len(spec.Peers)]]
+				}
+				s.claimed(false)
+				s.after(time.Second)
+				s.wantTold(!highest, "another host, MAC")
+				s.after(time.Hour)
+				if s.wantTold(!highest, "another host, MAC"); len(s.told) != 1 {
+					t.Errorf("%d hosts, highest %t: told %+v", hosts, highest, s.told)
+				}
+			})
+		}
+	}
 }
 
 // TestStay: the one with the higher MAC, or that nobody heeds, or that met a stranger, says so and stays.

@@ -17,7 +17,7 @@ func (o *ownership) answered(ctx context.Context, a answer) {
 	o.asking, o.answeredAt = false, time.Now()
 	o.logOnce(a.err)
 	at := slices.IndexFunc(a.asked, func(addr netip.Addr) bool { return a.macs[addr] != "" })
-	if a.err != nil || len(o.held) == 0 || !o.down.IsZero() || at < 0 && !o.heard && o.rival == "" {
+	if a.err != nil || len(o.held) == 0 || !o.down.IsZero() || at < 0 && !o.heard && len(o.verdicts) == 0 {
 		return
 	}
 	role, err := status.KeepalivedRole(ctx, o.host)
@@ -48,7 +48,8 @@ func (o *ownership) killHung(ctx context.Context, rival string) {
 	o.logOnce(o.host.KillUnit(ctx, host.KeepalivedUnit))
 }
 
-// resolve decides which of two holders stays MASTER.
+// resolve decides whether this host stays MASTER beside the holder that answered first. Of more than two each may be the
+// first at a time: the one with the highest MAC loses to none, and the others lose to it once they hear it.
 func (o *ownership) resolve(ctx context.Context, addr netip.Addr, macs map[netip.Addr]string) {
 	own, err := o.host.MAC(o.spec.Interface)
 	if err != nil {
@@ -61,9 +62,9 @@ func (o *ownership) resolve(ctx context.Context, addr netip.Addr, macs map[netip
 		who, loses = "a host that is none of the spec's nodes", false
 	}
 	text := fmt.Sprintf("%s, MAC %s, holds %s too, and VRRP between the two does not pass: check firewalls and switches", who, other, addr)
-	switch known := o.rival == other; {
-	case !known: // one of the two may be about to stop: ask once more
-		o.rival = other
+	switch v := (verdict{who, loses}); {
+	case !slices.Contains(o.verdicts, v): // one of the two may be about to stop: ask once more
+		o.verdicts = append(o.verdicts, v)
 		o.recall.Reset()
 		o.askBy(time.Now().Add(confirmTime))
 	case loses:

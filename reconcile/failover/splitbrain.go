@@ -11,8 +11,8 @@ import (
 )
 
 // splitBrain is what ownership knows of other hosts that hold the virtual IPs while this one is MASTER. keepalived finds
-// them by their advertisements, and one of the two becomes BACKUP within an interval. Where advertisements do not pass
-// but frames do, both would stay MASTER: then the one with the lower MAC stands down, which both know without a message.
+// them by their advertisements, and all but one become BACKUP within an interval. Where advertisements do not pass but
+// frames do, they would stay MASTER: then those with a lower MAC stand down, which each knows without a message.
 type splitBrain struct {
 	unwatching       func()        // ends the watch for claims; nil without one
 	claims           chan struct{} // another host says that it holds one of them
@@ -25,10 +25,16 @@ type splitBrain struct {
 
 	requests sync.WaitGroup // for gratuitous ARP, under way
 
-	heard  bool            // a claim came since nobody else held them
-	rival  string          // MAC of the other holder; "" is none
-	told   bool            // health knows of it
-	recall backoff.Backoff // until the one that stays MASTER asks again
+	heard    bool            // a claim came since nobody else held them
+	verdicts []verdict       // on the other holders that answered in this conflict; none: there is no conflict
+	told     bool            // health knows of it
+	recall   backoff.Backoff // until the one that stays MASTER asks again
+}
+
+// verdict is what another holder means for this host, whichever of several it is.
+type verdict struct {
+	who   string // kind of host
+	loses bool   // this host, which is to stand down
 }
 
 func newSplitBrain() splitBrain {
@@ -103,9 +109,9 @@ func (o *ownership) holdNone(ctx context.Context) {
 	o.conflictOver(ctx)
 }
 
-// conflictOver forgets the other holder.
+// conflictOver forgets the other holders.
 func (o *ownership) conflictOver(ctx context.Context) {
-	o.rival = ""
+	o.verdicts = nil
 	if o.told && !o.standingDown {
 		o.told = false
 		o.log.Info("no other host holds the virtual IPs any more")

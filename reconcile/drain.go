@@ -123,7 +123,7 @@ func taken(ctx context.Context, o host.Observer, in *state.InForce) error {
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("cannot drain this host: %w within %v, a peer answers but holds back (rlb-agent status there says why)",
+			return fmt.Errorf("cannot drain this host: %w within %v, peers answer but hold back (rlb-agent status there says why)",
 				ErrNotTaken, in.Takeover+handoverPatience)
 		case <-time.After(verifyPause):
 		}

@@ -191,6 +191,7 @@ func master(t *testing.T, do func(*site)) {
 		s.role = host.RoleMaster
 		s.hold(vip)
 		s.after(2 * time.Second)
+		s.announced = nil
 		do(s)
 	})
 }
@@ -350,6 +351,7 @@ func TestAtPeace(t *testing.T) {
 			s.hold(tt.held...)
 			s.after(2 * time.Second)
 			roles, asked := s.roles, s.asked
+			s.announced = nil // that of the takeover
 			s.after(time.Hour)
 			s.hold(tt.held...) // an event that changed nothing here
 			s.after(time.Second)
@@ -380,6 +382,27 @@ func TestYield(t *testing.T) {
 		s.after(most)
 		s.wantTold(true, "holds 198.51.100.100 too")
 	})
+}
+
+// TestTakesOver: a host that becomes MASTER announces the virtual IPs once more when the others, which may have become it
+// at the same time, have given way. One on which somebody else put them does not.
+func TestTakesOver(t *testing.T) {
+	for role, want := range map[host.Role]int{host.RoleMaster: 1, host.RoleBackup: 0, host.RoleFault: 0} {
+		holding(t, func(s *site) {
+			s.role = role
+			s.hold(vip)
+			if len(s.announced) > 0 {
+				t.Error("the others had no time to give way")
+			}
+			s.after(200 * time.Millisecond)
+			if !slices.Equal(s.announced, slices.Repeat([]netip.Addr{vip.Addr()}, want)) {
+				t.Errorf("%s: announced %v", role, s.announced)
+			}
+			if s.after(time.Hour); len(s.announced) != want {
+				t.Errorf("%s: announced %v", role, s.announced)
+			}
+		})
+	}
 }
 
 // TestYieldAmongMore: of three masters, and of seven, each but the one with the highest MAC gives way within a second,

@@ -110,6 +110,16 @@ func (o *ownership) requestAnnouncement(ctx context.Context) {
 	})
 }
 
+// announceFresh announces once more what this host has got. Where several backups of one priority become MASTER at the same
+// time, all announce, and all but one become BACKUP within milliseconds; keepalived repeats its announcement 5 s later only
+// (keepalived.conf(5), garp_master_delay), and until then neighbours would look for them where they heard of them last.
+func (o *ownership) announceFresh() {
+	if o.fresh {
+		o.fresh = false
+		o.announce()
+	}
+}
+
 func (o *ownership) announce() {
 	for _, p := range o.held {
 		o.logOnce(o.host.Announce(o.spec.Interface, p.Addr()))

@@ -138,7 +138,7 @@ func TestConditions(t *testing.T) {
 			put(state.GuardFile, `{"fault": true, "reason": "HAProxy answers nothing", "haproxy": "hung"}`)(h)
 		}, []want{{"Serving", "False", "HAProxyHung", "must not hold the virtual IPs: HAProxy answers nothing"}}},
 		"drained": {func(h *fake.Host) { h.Role = host.RoleFault; put(render.DrainFile, "1\n")(h) },
-			[]want{{"Ready", "True", "Drained", ""}, {"Serving", "True", "Drained", "left to the peer"}}},
+			[]want{{"Ready", "True", "Drained", ""}, {"Serving", "True", "Drained", "left to the peers"}}},
 		"drained and broken": {func(h *fake.Host) {
 			h.Role = host.RoleFault
 			put(render.DrainFile, "1\n")(h)

@@ -127,7 +127,7 @@ func seesPeer(ctx context.Context, o host.Observer, in *state.InForce) error {
 
 // taken waits until others answer for all virtual IPs.
 func taken(ctx context.Context, o host.Observer, in *state.InForce) error {
-	patience, who := in.Takeover+handoverPatience, "a peer answers but holds back (rlb-agent status there says why)"
+	patience, who := in.Takeover+handoverPatience, "peers answer but hold back (rlb-agent status there says why)"
 	if len(in.Peers) == 0 {
 		patience, who = in.Skew+trialPatience, "and the spec names no nodes to look for (--force hands over all the same)"
 	}

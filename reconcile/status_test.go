@@ -3,6 +3,7 @@ package reconcile_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/netip"
 	"strings"
 	"testing"
@@ -21,6 +22,15 @@ const pairNodes = `nodes:
 - {name: lb1, addresses: [198.51.100.11]}
 - {name: lb2, addresses: [198.51.100.12]}
 `
+
+// nodesOf are the lines of a spec for so many load balancers: lb1 at 198.51.100.11, which the fake host is, and so on.
+func nodesOf(count int) string {
+	text := "nodes:\n"
+	for i := range count {
+		text += fmt.Sprintf("- {name: lb%d, addresses: [198.51.100.%d]}\n", i+1, 11+i)
+	}
+	return text
+}
 
 // statusOf is the status of a host now.
 func statusOf(t *testing.T, h *fake.Host, doc *api.Document, specErr error) (s status.Status) {
@@ -128,7 +138,7 @@ func TestConditions(t *testing.T) {
 			put(state.GuardFile, `{"fault": true, "reason": "HAProxy answers nothing", "haproxy": "hung"}`)(h)
 		}, []want{{"Serving", "False", "HAProxyHung", "must not hold the virtual IPs: HAProxy answers nothing"}}},
 		"drained": {func(h *fake.Host) { h.Role = host.RoleFault; put(render.DrainFile, "1\n")(h) },
-			[]want{{"Ready", "True", "Drained", ""}, {"Serving", "True", "Drained", "left to the peer"}}},
+			[]want{{"Ready", "True", "Drained", ""}, {"Serving", "True", "Drained", "left to the peers"}}},
 		"drained and broken": {func(h *fake.Host) {
 			h.Role = host.RoleFault
 			put(render.DrainFile, "1\n")(h)
@@ -305,7 +315,6 @@ func TestTransitionTimes(t *testing.T) {
 
 // Who is there: by advertisements on the standby of two, by the address else.
 func TestPeers(t *testing.T) {
-	three := pairNodes + "- {name: lb3, addresses: [198.51.100.13]}\n"
 	answers := func(addrs ...string) map[netip.Addr]string {
 		all := map[netip.Addr]string{}
 		for _, a := range addrs {
@@ -325,8 +334,10 @@ func TestPeers(t *testing.T) {
 		"active, peer there": {pairNodes, host.RoleMaster, answers("198.51.100.12"), nil, "lb2 198.51.100.12 Seen"},
 		"active, peer gone":  {pairNodes, host.RoleMaster, nil, nil, "lb2 198.51.100.12 NotSeen"},
 		"in fault":           {pairNodes, host.RoleFault, nil, nil, "lb2 198.51.100.12 NotSeen"},
-		"standby of three":   {three, host.RoleBackup, answers("198.51.100.13"), nil, "lb2 198.51.100.12 NotSeen, lb3 198.51.100.13 Seen"},
-		"cannot ask":         {pairNodes, host.RoleMaster, nil, host.ErrUnavailable, "lb2 198.51.100.12 Unknown"},
+		"standby of three":   {nodesOf(3), host.RoleBackup, answers("198.51.100.13"), nil, "lb2 198.51.100.12 NotSeen, lb3 198.51.100.13 Seen"},
+		"active of seven": {nodesOf(7), host.RoleMaster, answers("198.51.100.13", "198.51.100.17"), nil, "lb2 198.51.100.12 NotSeen, lb3 198.51.100.13 Seen, " +
+			"lb4 198.51.100.14 NotSeen, lb5 198.51.100.15 NotSeen, lb6 198.51.100.16 NotSeen, lb7 198.51.100.17 Seen"},
+		"cannot ask": {pairNodes, host.RoleMaster, nil, host.ErrUnavailable, "lb2 198.51.100.12 Unknown"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			doc := parse(t, spec+test.nodes)

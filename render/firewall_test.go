@@ -1,7 +1,9 @@
 package render
 
 import (
+	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 
@@ -57,6 +59,23 @@ func TestVRRPSources(t *testing.T) {
 		v4, v6 := chains(t, c.yaml+oneService)
 		if diff := cmp.Diff([][]string{c.v4, c.v6}, [][]string{v4, v6}); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", c.name, diff)
+		}
+	}
+}
+
+// TestSevenNodes: VRRP comes from each of six peers, and from nobody else.
+func TestSevenNodes(t *testing.T) {
+	nodes, want := "nodes:\n", []string{}
+	for i := 1; i <= 7; i++ {
+		nodes += fmt.Sprintf("- {name: lb%d, addresses: [192.168.3.%d]}\n", i, 240+i)
+		if i > 1 {
+			want = append(want, fmt.Sprintf("-s 192.168.3.%d/32 -i eth0 -p 112 -j ACCEPT", 240+i))
+		}
+	}
+	for _, transport := range []string{"unicast", "multicast"} {
+		v4, _ := chains(t, vip4+nodes+"vrrp: {transport: "+transport+"}\n"+oneService)
+		if got := v4[:min(len(v4), 7)]; !slices.Equal(got, append(slices.Clone(want), "-i eth0 -p 112 -j DROP")) {
+			t.Errorf("%s: %q", transport, v4)
 		}
 	}
 }

@@ -1,6 +1,7 @@
 package render
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -111,6 +112,32 @@ func TestNodes(t *testing.T) {
 		}
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", node, diff)
+		}
+	}
+}
+
+// TestManyNodes: with three nodes and with seven, each sends to all others and has its own place in the order of takeover.
+func TestManyNodes(t *testing.T) {
+	for _, count := range []int{3, 7} {
+		nodes := "nodes:\n"
+		for i := range count {
+			nodes += fmt.Sprintf("- {name: lb%d, addresses: [192.168.3.%d], priority: %d}\n", i, 200+i, 250-10*i)
+		}
+		spec := parse(t, shortest+vip4+nodes+"vrrp: {transport: unicast}\n"+oneService)
+		for self := range count {
+			facts := factsFor(spec, stable)
+			facts.Node = fmt.Sprintf("lb%d", self)
+			text := string(fileOf(t, files(t, spec, facts), KeepalivedConfig).Data)
+			want := fmt.Sprintf("    priority %d\n", 250-10*self)
+			peers := fmt.Sprintf("    unicast_src_ip 192.168.3.%d\n    unicast_peer {\n", 200+self)
+			for i := range count {
+				if i != self {
+					peers += fmt.Sprintf("        192.168.3.%d\n", 200+i)
+				}
+			}
+			if !strings.Contains(text, want) || !strings.Contains(text, peers+"    }\n") {
+				t.Errorf("%d nodes, lb%d: want %q and %q in\n%s", count, self, want, peers, text)
+			}
 		}
 	}
 }

@@ -19,12 +19,12 @@ func rejoinArgs() []string {
 	return []string{self, "rejoin"}
 }
 
-// rejoinCommand is what runs in a unit of its own while this host is kept out of a virtual router that its peer is not
-// in yet: it starts keepalived when the peer has left the former one. It waits for nobody else, and needs no lock.
+// rejoinCommand is what runs in a unit of its own while this host is kept out of a virtual router that a peer is not
+// in yet: it starts keepalived when the last peer has left the former one. It waits for nobody else, and needs no lock.
 func (a *app) rejoinCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:    "rejoin",
-		Short:  "Start keepalived once the peer has left the former virtual router",
+		Short:  "Start keepalived once no peer is the former virtual router any more",
 		Args:   atMost(0),
 		Hidden: true,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -43,8 +43,7 @@ func (a *app) rejoinCommand() *cobra.Command {
 				return err
 			}
 			a.log.Info(fmt.Sprintf("keepalived joins once no peer is the former virtual router any more (%v)", former))
-			pair := in == nil || len(in.Peers) < 2 // of more than two, another one takes over from who says goodbye
-			if err := h.AwaitSilence(ctx, former.Interface, former.Identities, former.Silence(), pair); err != nil {
+			if err := h.AwaitSilence(ctx, former.Interface, former.Identities, former.Silence(), former.AfterGoodbye(in)); err != nil {
 				return err
 			}
 			a.log.Info("no peer is the former virtual router any more: keepalived joins")

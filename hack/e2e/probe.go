@@ -134,10 +134,16 @@ func Brief(out string) string {
 	return lines[len(lines)-1]
 }
 
-// HoldersDuring watches who holds the virtual IP while something is done.
+// HoldersDuring watches who of two holds the virtual IP while something is done.
 func (w *World) HoldersDuring(a, b *Host, do func()) (seen pair.Holding) {
 	w.Helper()
-	stop := pair.Watch(a.Host, b.Host)
+	return w.HoldersAmong([]*Host{a, b}, do)
+}
+
+// HoldersAmong is HoldersDuring for any number of hosts.
+func (w *World) HoldersAmong(hosts []*Host, do func()) (seen pair.Holding) {
+	w.Helper()
+	stop := pair.Watch(Machines(hosts)...)
 	defer func() { seen = stop() }() // also where do ends the test
 	do()
 	return seen

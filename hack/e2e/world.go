@@ -72,7 +72,7 @@ func (w *World) hosts(opts lab.HostOptions, releases ...lab.Release) []*Host {
 	if err != nil {
 		w.Fatal(err)
 	}
-	opts.Files = append(files, faulty)
+	opts.Files = append(append(opts.Files, files...), faulty)
 	booted, err := w.Lab.AddHosts(w.Context(), opts, releases...)
 	if err != nil {
 		w.Fatal(err)

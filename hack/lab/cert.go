@@ -17,8 +17,8 @@ import (
 // cheapCurves makes handshakes cheap: the lab measures the network, not the cipher.
 var cheapCurves = []tls.CurveID{tls.X25519}
 
-// selfSigned makes a server's certificate for one name and address.
-func selfSigned(name string, addr netip.Addr) (*tls.Config, []byte, error) {
+// SelfSigned makes a server's certificate for one name and address; it is in PEM too.
+func SelfSigned(name string, addr netip.Addr) (*tls.Config, []byte, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return nil, nil, err

@@ -167,7 +167,7 @@ func (c *Client) LongConn(ctx context.Context, target string) (*LongConn, error)
 		return nil, err
 	}
 	l := &LongConn{conn: tls.Client(tcp, clientTLS), done: make(chan struct{})}
-	response, err := request(l.conn, hangPath, "keep-alive")
+	response, err := request(l.conn, HangPath, "keep-alive")
 	if err != nil {
 		tcp.Close()
 		return nil, err

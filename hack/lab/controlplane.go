@@ -19,8 +19,10 @@ const (
 	// NamePort is where a control plane tells its name to everyone who connects, at once and without TLS, and closes:
 	// the cheapest way to see that a connection works from end to end.
 	NamePort = 6480
-	// hangPath answers with the server's name and then keeps the connection open and quiet.
-	hangPath = "/hang-open"
+	// HangPath answers with the server's name and then keeps the connection open and quiet.
+	HangPath = "/hang-open"
+	// ListPath answers for as long as its query d says, which control planes that are processes know (hack/lab/apiserver).
+	ListPath = "/list"
 )
 
 // A ControlPlane stands for the API server of a control plane: over TLS it answers /readyz with 200 and every other
@@ -55,9 +57,9 @@ func (l *Lab) AddControlPlane(ctx context.Context, name string, addr netip.Prefi
 	}
 	c := &ControlPlane{port: p, addr: netip.AddrPortFrom(addr.Addr(), controlPlanePort), resumed: make(chan struct{}), conns: map[*heldConn]bool{}}
 	close(c.resumed)
-	c.config, c.pem, err = selfSigned(name, addr.Addr())
+	c.config, c.pem, err = SelfSigned(name, addr.Addr())
 	if err == nil {
-		c.stranger, _, err = selfSigned(name, addr.Addr())
+		c.stranger, _, err = SelfSigned(name, addr.Addr())
 	}
 	if err == nil {
 		err = c.Set(OK)
@@ -192,7 +194,7 @@ func (c *ControlPlane) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	w.WriteHeader(code)
 	fmt.Fprintln(w, c.name)
-	if r.URL.Path == hangPath {
+	if r.URL.Path == HangPath {
 		_ = http.NewResponseController(w).Flush()
 		<-r.Context().Done()
 	}

@@ -237,6 +237,31 @@ func TestWithoutRoot(t *testing.T) {
 	}
 }
 
+// Of three and of seven, each peer that is away is found; who holds the virtual IP may be any of them.
+func TestManyNodes(t *testing.T) {
+	for _, count := range []int{3, 7} {
+		m := healthy(t)
+		nodes := ""
+		for i := 3; i <= count; i++ {
+			nodes += fmt.Sprintf("- {name: lb%d, addresses: [198.51.100.%d]}\n", i, 10+i)
+		}
+		m.spec = strings.Replace(m.spec, "- {name: lb2, addresses: [198.51.100.12]}\n", "- {name: lb2, addresses: [198.51.100.12]}\n"+nodes, 1)
+		m.apply(t)
+		last := netip.AddrFrom4([4]byte{198, 51, 100, byte(10 + count)})
+		m.Answers = map[netip.Addr]string{vip: stranger, last: stranger}
+		m.routers[0].From, m.routers[0].MAC = last, stranger
+		r := m.examine(t)
+		for i, f := range r.Findings {
+			if want := fmt.Sprintf("peer lb%d does not answer", 2+i); f.Title != want {
+				t.Errorf("%d nodes: %q, want %q", count, f.Title, want)
+			}
+		}
+		if len(r.Findings) != count-2 {
+			t.Errorf("%d nodes: %s", count, text(r))
+		}
+	}
+}
+
 // Without nodes, a host in the same virtual router is the peer.
 func TestWithoutNodes(t *testing.T) {
 	m := healthy(t)

@@ -88,7 +88,7 @@ func (e *exam) routerName(r host.Router) (name string, known bool) {
 			return p.name, true
 		}
 	}
-	return "the peer", len(e.spec.Nodes) == 0 && e.sharesVIP(r)
+	return "a peer", len(e.spec.Nodes) == 0 && e.sharesVIP(r)
 }
 
 func (e *exam) sharesVIP(r host.Router) bool {

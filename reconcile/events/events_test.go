@@ -49,7 +49,7 @@ func TestTell(t *testing.T) {
 			entry(0, host.KeepalivedUnit, "(HA-CLUSTER) Backup received priority 0 advertisement"),
 			entry(1, host.KeepalivedUnit, "(HA-CLUSTER) Entering MASTER STATE"),
 			entry(2, host.KeepalivedUnit, "(HA-CLUSTER-v6) Entering MASTER STATE"),
-		}, `1 Role took the virtual IPs (MASTER) (the peer gave the virtual IPs up)`},
+		}, `1 Role took the virtual IPs (MASTER) (another host gave the virtual IPs up)`},
 		"the agent knows why": {[]host.JournalEntry{
 			systemd(-500, host.HAProxyUnit, "Started haproxy.service - HAProxy Load Balancer."),
 			entry(0, host.KeepalivedUnit, "(HA-CLUSTER) Entering MASTER STATE"),

@@ -45,9 +45,9 @@ var adverts = []struct {
 	line *regexp.Regexp
 	text string
 }{
-	{regexp.MustCompile(`(?i)backup received priority 0 advertisement`), "the peer gave the virtual IPs up"},
-	{regexp.MustCompile(`(?i)receive advertisement timeout`), "the peer's advertisements stopped"},
-	{regexp.MustCompile(`(?i)master received advert .*(?:higher priority|from )`), "the peer advertises a higher priority"},
+	{regexp.MustCompile(`(?i)backup received priority 0 advertisement`), "another host gave the virtual IPs up"},
+	{regexp.MustCompile(`(?i)receive advertisement timeout`), "the advertisements of the host that held them stopped"},
+	{regexp.MustCompile(`(?i)master received advert .*(?:higher priority|from )`), "another host advertises a higher priority"},
 	{regexp.MustCompile(`(?i)received (?:lower|higher) (?:priority|prio).* advert`), "two hosts advertised; the better one stays MASTER"},
 }
 

@@ -61,10 +61,10 @@ func (b *bench) ProbeHAProxy(context.Context) host.HAProxyState {
 func (b *bench) AnyAnswers(_ context.Context, _ string, addrs []netip.Addr, _ time.Duration) (bool, error) {
 	b.Lock()
 	defer b.Unlock()
-	if addrs[0] == peer {
-		return !b.alone, nil
+	if slices.Equal(addrs, []netip.Addr{vip.Addr()}) {
+		return !b.stays, nil
 	}
-	return !b.stays, nil
+	return slices.Contains(addrs, peer) && !b.alone, nil
 }
 
 func (b *bench) Neighbours(context.Context, string, []netip.Addr) (map[netip.Addr]string, error) {
@@ -130,9 +130,9 @@ func run(t *testing.T, do func(*bench)) {
 	})
 }
 
-func (b *bench) force(tracks bool) {
+func (b *bench) force(tracks bool, others ...netip.Addr) {
 	give(&b.stage, b.health.force, state.InForce{
-		Interface: "eth0", VirtualIPs: []netip.Addr{vip.Addr()}, Peers: []netip.Addr{peer}, Tracks: tracks, Preempt: true,
+		Interface: "eth0", VirtualIPs: []netip.Addr{vip.Addr()}, Peers: append(others, peer), Tracks: tracks, Preempt: true,
 	})
 }
 
@@ -266,6 +266,21 @@ func TestAlone(t *testing.T) {
 		b.after(999*time.Millisecond, false)
 		b.after(time.Millisecond, true) // a peer that comes must find the place free
 	})
+}
+
+// TestAnyPeer: of two peers, and of six, any one that is there can take over.
+func TestAnyPeer(t *testing.T) {
+	for _, others := range []int{1, 5} {
+		serving(t, func(b *bench) {
+			var more []netip.Addr
+			for i := range others {
+				more = append(more, netip.AddrFrom4([4]byte{198, 51, 100, byte(20 + i)}))
+			}
+			b.force(true, more...)
+			b.unit("failed")
+			b.after(100*time.Millisecond, true)
+		})
+	}
 }
 
 // TestFlapping: a HAProxy that dies again and again does not move the virtual IPs each time.

@@ -39,6 +39,7 @@ type ownership struct {
 	held  []netip.Prefix // virtual IPs on the interface
 	check time.Time      // when to check whether they belong here; zero is not
 	stray bool           // the last check found that they do not
+	fresh bool           // this host got them since the last check
 	retry backoff.Backoff
 
 	lastLogged string // failure
@@ -151,9 +152,10 @@ func (o *ownership) readHeld(ctx context.Context) {
 	}
 	switch o.held = held; {
 	case len(held) == 0:
-		o.check, o.stray = time.Time{}, false
+		o.check, o.stray, o.fresh = time.Time{}, false, false
 		o.holdNone(ctx)
 	case changed:
+		o.fresh = true
 		o.schedule()
 		o.watch(ctx)
 	default:
@@ -189,6 +191,7 @@ func (o *ownership) checkHeld(ctx context.Context) {
 	switch role {
 	case host.RoleMaster:
 		o.check, o.stray = time.Time{}, false
+		o.announceFresh()
 	case host.RoleBackup, host.RoleFault:
 		if !o.stray {
 			o.check, o.stray = time.Now().Add(confirmTime), true

@@ -58,7 +58,8 @@ func (o *ownership) killHung(ctx context.Context, rival string) {
 	o.logOnce(o.host.KillUnit(ctx, host.KeepalivedUnit))
 }
 
-// resolve decides which of two holders stays MASTER.
+// resolve decides whether this host stays MASTER beside another holder. Of more than two each may be found at a time: the
+// one with the highest MAC loses to none, and the others lose to it once they hear it.
 func (o *ownership) resolve(ctx context.Context, a answer) {
 	own, err := o.host.MAC(o.spec.Interface)
 	if err != nil {
@@ -77,8 +78,11 @@ func (o *ownership) resolve(ctx context.Context, a answer) {
 	default:
 		c.text = fmt.Sprintf(both, "another host", a.mac, a.addrs[0])
 	}
-	first, known := o.rival == "", o.rival == a.mac
-	o.rival = a.mac
+	v := verdict{a.stranger, loses}
+	first, known := o.rival == "", o.rival == a.mac || slices.Contains(o.verdicts, v)
+	if o.rival = a.mac; a.serves && !known {
+		o.verdicts = append(o.verdicts, v)
+	}
 	switch {
 	case first || !known && a.serves: // one of the two may be about to stop: ask once more
 		o.recall.Reset()
@@ -128,6 +132,16 @@ func (o *ownership) requestAnnouncement(ctx context.Context) {
 			o.log.Debug("cannot request gratuitous ARP", "err", a.err)
 		}
 	})
+}
+
+// announceFresh announces once more what this host has got. Where several backups of one priority become MASTER at the same
+// time, all announce, and all but one become BACKUP within milliseconds; keepalived repeats its announcement 5 s later only
+// (keepalived.conf(5), garp_master_delay), and until then neighbours would look for them where they heard of them last.
+func (o *ownership) announceFresh() {
+	if o.fresh {
+		o.fresh = false
+		o.announce()
+	}
 }
 
 // announce announces the virtual IPs at once, or, after an announcement, when announcePause has passed.

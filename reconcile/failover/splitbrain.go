@@ -18,8 +18,8 @@ const (
 )
 
 // splitBrain is what ownership knows of other hosts that hold the virtual IPs while this one is MASTER. keepalived finds
-// them by their advertisements, and one of the two becomes BACKUP within an interval. Where advertisements do not pass
-// but frames do, both would stay MASTER: then the one with the lower MAC stands down, which both know without a message.
+// them by their advertisements, and all but one become BACKUP within an interval. Where advertisements do not pass but
+// frames do, they would stay MASTER: then those with a lower MAC stand down, which each knows without a message.
 type splitBrain struct {
 	unwatching       func()        // ends the watch for claims; nil without one
 	claims           chan struct{} // another host says that it holds one of them
@@ -38,10 +38,17 @@ type splitBrain struct {
 	heard    bool            // a claim came since nobody else answered for them
 	proven   time.Time       // when another host was last seen to serve at them
 	rival    string          // MAC of the other machine that answers for them; "" is none
+	verdicts []verdict       // on those that served in this conflict
 	told     conflict        // what health knows of it
 	warned   time.Time       // when it was last logged
 	warnedOf bool            // the present one was
 	recall   backoff.Backoff // until the one that stays MASTER asks again
+}
+
+// verdict is what another holder means for this host, whichever of several it is.
+type verdict struct {
+	stranger bool // none of the spec's nodes
+	loses    bool // this host, which is to stand down
 }
 
 func newSplitBrain() splitBrain {
@@ -126,9 +133,9 @@ func (o *ownership) holdNone(ctx context.Context) {
 	o.conflictOver(ctx)
 }
 
-// conflictOver forgets the other holder.
+// conflictOver forgets the other holders.
 func (o *ownership) conflictOver(ctx context.Context) {
-	o.rival = ""
+	o.rival, o.verdicts = "", nil
 	if o.told == (conflict{}) || o.standingDown {
 		return
 	}

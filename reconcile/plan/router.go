@@ -12,7 +12,7 @@ import (
 
 // What a virtual router is known by (its id, version, transport …) changes on one host after the other. In between two
 // holders are never far: neither hears the other. So the host that was changed first stays out as long as it hears a
-// peer under the former identity, and joins when that peer says goodbye, to be changed itself.
+// peer under the former identity, and joins when the last one has said goodbye, to be changed itself.
 // is says that what was left is wanted again, as after an edit that was taken back.
 func (d Desired) is(f *state.FormerRouter) bool {
 	if f == nil {

@@ -53,7 +53,7 @@ func effect(steps []Step) string {
 	case does(host.HAProxyUnit, "stop", verbRestart):
 		return "clients notice it: the connections through this host's HAProxy end"
 	case leaves, does(host.KeepalivedUnit, "stop", verbRestart):
-		return "clients may notice it: if this host holds the virtual IPs, they move to the peer"
+		return "clients may notice it: if this host holds the virtual IPs, they move to another host"
 	case does(host.HAProxyUnit, "start"), does(host.KeepalivedUnit, "start"):
 		return "no connection is cut: what does not run yet is started"
 	case Serving(steps):

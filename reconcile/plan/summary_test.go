@@ -31,7 +31,7 @@ func TestSummary(t *testing.T) {
 		},
 		"keepalived stops": {
 			[]Step{stopUnit(host.KeepalivedUnit)},
-			"1 change on this host: stop keepalived.service\nclients may notice it: if this host holds the virtual IPs, they move to the peer\n",
+			"1 change on this host: stop keepalived.service\nclients may notice it: if this host holds the virtual IPs, they move to another host\n",
 		},
 	} {
 		if got := Summary(c.steps); got != c.want {

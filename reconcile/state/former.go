@@ -39,6 +39,15 @@ func (f *FormerRouter) Forget(ctx context.Context, h host.Host) error {
 // Silence is the time after which a router that says nothing is gone (RFC 9568 §6.1, Active_Down_Interval, and some more).
 func (f *FormerRouter) Silence() time.Duration { return 4 * f.period() }
 
+// AfterGoodbye is how long to listen yet when a router has said goodbye: of two hosts, the last one has. Where there are
+// more, or where nobody knows how many there are (no nodes in the spec), a backup advertises itself next.
+func (f *FormerRouter) AfterGoodbye(in *InForce) time.Duration {
+	if in != nil && len(in.Peers) == 1 {
+		return 0
+	}
+	return f.Listen()
+}
+
 // Listen is how long a router that is there takes to show itself: as master by its next advertisement, and as the
 // backup of a master that has just said goodbye after its skew, which is less than an interval, in version 2 than a second.
 func (f *FormerRouter) Listen() time.Duration { return f.period()*3/2 + 50*time.Millisecond }

@@ -116,7 +116,7 @@ func (s *Status) serving(problems []trouble) Condition {
 	case s.Role == host.RoleUnknown:
 		c.Reason, c.Message = "RoleUnknown", "the services serve; keepalived does not tell its role"
 	case s.Drained:
-		c.Reason, c.Message = "Drained", "the virtual IPs are left to the peer; rlb-agent undrain ends that"
+		c.Reason, c.Message = "Drained", "the virtual IPs are left to the peers; rlb-agent undrain ends that"
 	case s.Role == host.RoleMaster:
 		c.Reason = "Active"
 	default:

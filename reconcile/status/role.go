@@ -64,7 +64,7 @@ func (s *Status) stopped(unit host.Unit, waits bool) {
 	if s.Drained {
 		s.RoleReason = drainedReason
 	} else if waits {
-		s.RoleReason = "keepalived is kept out until its peer has the new virtual router too"
+		s.RoleReason = "keepalived is kept out until every peer has the new virtual router too"
 	}
 }
 

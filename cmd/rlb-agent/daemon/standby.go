@@ -9,7 +9,7 @@ import (
 	"rlb.dev/rlb-agent/reconcile/state"
 )
 
-// standbyFirst is how long the host that holds the virtual IPs lets its peer go first.
+// standbyFirst is how long the host that holds the virtual IPs lets its peers go first.
 const standbyFirst = 3 * time.Second
 
 // turn is an edit of the virtual router that waits for its turn.
@@ -18,7 +18,7 @@ type turn struct {
 	at     time.Time
 }
 
-// afterStandby is how long to wait with an edit, so that of two hosts which get it at the same time the standby is changed
+// afterStandby is how long to wait with an edit, so that of hosts which get it at the same time the standbys are changed
 // first: what goes wrong then goes wrong where nobody is served. Edits of other things, and who asks, do not wait. look is
 // what it found on the host, if it looked.
 func (l *loop) afterStandby(ctx context.Context, why cause, doc *api.Document) (left time.Duration, look *plan.Look) {

@@ -127,7 +127,7 @@ func (p *Push) oneHolder(ctx context.Context, targets []*target) error {
 	}
 	err := p.eventually(ctx, func(ctx context.Context) error { return p.holding(ctx, targets) })
 	if err != nil {
-		return fmt.Errorf("cannot verify the pair: %w", err)
+		return fmt.Errorf("cannot verify the hosts: %w", err)
 	}
 	return nil
 }

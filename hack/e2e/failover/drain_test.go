@@ -49,7 +49,7 @@ func TestDrain(t *testing.T) {
 	})
 	w.Judge("a drain that nobody answers", func() (lab.Report, error) {
 		report := w.Probe(time.Second, func() {
-			if out, err := active.Run(t.Context(), pair.Agent, "drain"); err == nil || !strings.Contains(err.Error(), "holds back") {
+			if out, err := active.Run(t.Context(), pair.Agent, "drain"); err == nil || !strings.Contains(err.Error(), "hold back") {
 				t.Errorf("the last host was drained: %s %v", out, err)
 			}
 		})

@@ -52,16 +52,20 @@ func hears(ctx context.Context, by ear, iface string, ids []render.Identity, wai
 	return heard, refined(err)
 }
 
-// AwaitSilence waits until no other machine advertises itself under these identities any more: silence long, or, where
-// a goodbye is enough, after the first one.
-func (h *Host) AwaitSilence(ctx context.Context, iface string, ids []render.Identity, silence time.Duration, goodbye bool) error {
+// AwaitSilence waits until no other machine advertises itself under these identities any more: silence long, or, after a
+// goodbye, as long as a backup may take to advertise itself in turn; 0 is that there is no backup.
+func (h *Host) AwaitSilence(ctx context.Context, iface string, ids []render.Identity, silence, afterGoodbye time.Duration) error {
+	return awaitSilence(ctx, link.HearAdverts, iface, ids, silence, afterGoodbye)
+}
+
+func awaitSilence(ctx context.Context, by ear, iface string, ids []render.Identity, silence, afterGoodbye time.Duration) error {
 	within, cancel := context.WithCancel(ctx)
 	defer cancel()
 	timer := time.AfterFunc(silence, cancel)
 	defer timer.Stop()
-	err := hear(within, link.HearAdverts, iface, ids, func(a link.Advert) {
-		if a.Priority == 0 && goodbye {
-			cancel()
+	err := hear(within, by, iface, ids, func(a link.Advert) {
+		if a.Priority == 0 {
+			timer.Reset(afterGoodbye)
 			return
 		}
 		timer.Reset(silence)

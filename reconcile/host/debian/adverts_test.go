@@ -66,3 +66,55 @@ func TestHearsEach(t *testing.T) {
 		})
 	}
 }
+
+// TestAwaitSilence: of two hosts the first goodbye is the end; of three and seven, those that are left take over one after
+// the other, and the last goodbye is.
+func TestAwaitSilence(t *testing.T) {
+	const period, skew = 100 * time.Millisecond, 3 * time.Millisecond
+	id := render.Identity{Family: api.IPv4, Version: 3, RouterID: 51, Addresses: 1, Period: period}
+	for _, test := range []struct {
+		name         string
+		routers      int // that are left, each one master for a while
+		goodbyes     bool
+		afterGoodbye time.Duration
+		late         time.Duration // after the last word, at most
+	}{
+		{"of two", 1, true, 0, 0},
+		{"of three", 2, true, 200 * time.Millisecond, 200 * time.Millisecond},
+		{"of seven", 6, true, 200 * time.Millisecond, 200 * time.Millisecond},
+		{"of seven that crash", 6, false, 200 * time.Millisecond, 400 * time.Millisecond},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var last time.Time
+				by := func(ctx context.Context, _ string, _ link.Identity, heard func(link.Advert)) error {
+					say := func(priority uint8) {
+						if ctx.Err() != nil {
+							t.Error("it ended while a router was left")
+						}
+						last = time.Now()
+						heard(link.Advert{Priority: priority, Interval: period, Count: 1})
+					}
+					for range test.routers {
+						for range 5 {
+							say(254)
+							time.Sleep(period)
+						}
+						if test.goodbyes {
+							say(0)
+							time.Sleep(skew)
+							continue
+						}
+						time.Sleep(2*period + skew)
+					}
+					<-ctx.Done()
+					return nil
+				}
+				err := awaitSilence(t.Context(), by, "eth0", []render.Identity{id}, 4*period, test.afterGoodbye)
+				if late := time.Since(last); err != nil || late > test.late+skew {
+					t.Errorf("%v, %v after the last word", err, late)
+				}
+			})
+		})
+	}
+}

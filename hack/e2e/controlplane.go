@@ -1,0 +1,51 @@
+package e2e
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+
+	"rlb.dev/rlb-agent/hack/lab"
+)
+
+// APIServerUnit runs the API server of a host that is a control plane.
+const APIServerUnit = "kube-apiserver"
+
+// apiServer is its unit. The program's name is that of the real one, which the agent tells people.
+const apiServer = `[Service]
+EnvironmentFile=-/etc/kube-apiserver.env
+ExecStart=/usr/local/bin/kube-apiserver $ARGS
+Restart=on-failure
+RestartSec=200ms
+[Install]
+WantedBy=multi-user.target
+`
+
+// ControlPlanes boots installed hosts that are load balancer and control plane in one, as kubeadm's stacked ones: each has
+// an API server (hack/lab/apiserver) that takes port 6443 of every address. It is not started.
+func (w *World) ControlPlanes(releases ...lab.Release) []*Host {
+	w.Helper()
+	program := os.Getenv("RLB_APISERVER")
+	if program == "" {
+		program = filepath.Join(w.TempDir(), "apiserver")
+		build := exec.Command("go", "build", "-trimpath", "-o", program, "rlb.dev/rlb-agent/hack/lab/apiserver")
+		build.Env = append(os.Environ(), "CGO_ENABLED=0")
+		if out, err := build.CombinedOutput(); err != nil {
+			w.Fatalf("cannot build the API server: %v\n%s", err, out)
+		}
+	}
+	file, err := lab.LocalFile(program, "/usr/local/bin/kube-apiserver", 0o755)
+	if err != nil {
+		w.Fatal(err)
+	}
+	unit := lab.File{Path: "/etc/systemd/system/" + APIServerUnit + ".service", Data: []byte(apiServer)}
+	return w.hosts(lab.HostOptions{Installed: true, Files: []lab.File{file, unit}}, releases...)
+}
+
+// Machines are the hosts as the lab knows them.
+func Machines(hosts []*Host) (all []*lab.Host) {
+	for _, h := range hosts {
+		all = append(all, h.Host)
+	}
+	return all
+}

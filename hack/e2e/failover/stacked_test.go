@@ -1,0 +1,289 @@
+package failover
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"rlb.dev/rlb-agent/hack/e2e"
+	"rlb.dev/rlb-agent/hack/lab"
+	"rlb.dev/rlb-agent/hack/lab/pair"
+)
+
+// stacked are three hosts that are load balancer and control plane in one.
+type stacked struct {
+	*e2e.World
+	hosts []*e2e.Host
+}
+
+// stackedSpec is examples/kubeadm-stacked.yaml in the lab: bind and port of the service are the way around the API server,
+// which has port 6443 of every address. The checks come often, to save the seconds of a test.
+func stackedSpec(service string, more ...string) string {
+	var nodes, servers strings.Builder
+	for i := 1; i <= 3; i++ {
+		fmt.Fprintf(&nodes, "- {name: lb%d, addresses: [198.51.100.%d]}\n", i, 10+i)
+		fmt.Fprintf(&servers, "  - {name: lb%d, address: 198.51.100.%d, port: 6443}\n", i, 10+i)
+	}
+	return "apiVersion: rlb.dev/v1\nkind: LoadBalancerSpec\nvirtualIPs: [" + pair.VIP + "]\nnodes:\n" + nodes.String() +
+		"services:\n- name: kube-apiserver\n  healthCheck: {interval: 500ms}\n" + service + "  servers:\n" + servers.String() + strings.Join(more, "\n") + "\n"
+}
+
+const (
+	otherPort = "  port: 9000\n"
+	onVIP     = "  bind: " + pair.VIP + "\n  port: 6443\n"
+
+	twoHolders = 50 * time.Millisecond // at most; a look at the hosts takes some of it
+	rightAgain = 10 * time.Second
+)
+
+// TestStacked: on three control planes that are load balancers too, whatever happens to one or two of them, one host holds
+// the virtual IP, and clients reach the API servers that are left.
+func TestStacked(t *testing.T) {
+	w := e2e.New(t)
+	s := stacked{w, w.ControlPlanes(lab.Trixie, lab.Bookworm, lab.Trixie)}
+	s.bootstrap()
+	for _, fault := range []struct {
+		name string
+		gap  time.Duration
+		do   func(w *e2e.World, h *e2e.Host)
+		heal func(w *e2e.World, h *e2e.Host)
+	}{
+		{"drained", 150 * time.Millisecond, drainHost, undrainHost},
+		{"link cut", time.Second, func(w *e2e.World, h *e2e.Host) {
+			if err := h.CutLink(); err != nil {
+				w.Fatal(err)
+			}
+		}, func(w *e2e.World, h *e2e.Host) {
+			if err := h.RestoreLink(); err != nil {
+				w.Fatal(err)
+			}
+		}},
+		{"killed", time.Second, func(_ *e2e.World, h *e2e.Host) { h.Crash() }, boot},
+		{"rebooted", 300 * time.Millisecond, func(w *e2e.World, h *e2e.Host) {
+			if err := h.Reboot(w.Context()); err != nil {
+				w.Fatal(err)
+			}
+		}, nil},
+	} {
+		for i := range s.hosts {
+			t.Run(fmt.Sprintf("lb%d %s", i+1, fault.name), func(t *testing.T) {
+				s := s.in(t)
+				s.Judge(fault.name, func() (lab.Report, error) {
+					victim := s.hosts[i]
+					s.makeActive(victim)
+					var report lab.Report
+					seen := s.holders(func() { report = s.Probe(time.Second, func() { fault.do(s.World, victim) }) })
+					if victim.Up() && victim.Active() || s.holder() == nil {
+						s.Errorf("it did not move to one of the others")
+					}
+					again := s.holders(func() {
+						if fault.heal != nil {
+							fault.heal(s.World, victim)
+						}
+						s.right()
+					})
+					t.Logf("gap %v; %s; then %s", report.Gap, seen, again)
+					if most := max(seen.Longest(2), again.Longest(2)); most > twoHolders || seen.Longest(3)+again.Longest(3) > 0 {
+						return report, fmt.Errorf("more than one holder for %v: %s; then %s", most, seen, again)
+					}
+					return report, e2e.Within(report, fault.gap)
+				})
+			})
+		}
+	}
+	t.Run("two at once", func(t *testing.T) { s.in(t).twoAtOnce() })
+	t.Run("the port clash", func(t *testing.T) { s.in(t).portClash() })
+}
+
+func (s stacked) in(t *testing.T) stacked {
+	all := stacked{World: s.World.In(t)}
+	for _, h := range s.hosts {
+		all.hosts = append(all.hosts, h.In(t))
+	}
+	return all
+}
+
+func (s stacked) holders(do func()) pair.Holding { s.Helper(); return s.HoldersAmong(s.hosts, do) }
+
+// holder is the one that holds the virtual IP; nil where none does, or more than one.
+func (s stacked) holder() (only *e2e.Host) {
+	for _, h := range s.hosts {
+		if h.Active() {
+			if only != nil {
+				return nil
+			}
+			only = h
+		}
+	}
+	return only
+}
+
+// right waits until one host holds the virtual IP, HAProxy is well on all, and clients reach all API servers.
+func (s stacked) right() {
+	s.Helper()
+	began := time.Now()
+	s.Eventually("one holder, and all are well", rightAgain, func() bool {
+		return s.holder() != nil && !slices.ContainsFunc(s.hosts, func(h *e2e.Host) bool { return !h.Up() || !h.Well() })
+	})
+	seen := map[string]bool{}
+	s.Eventually("clients reach each API server", max(time.Second, time.Until(began.Add(rightAgain))), func() bool {
+		name, err := s.Client.Get(s.Context(), pair.Service)
+		if err != nil {
+			clear(seen)
+		}
+		seen[name] = true
+		return seen["lb1"] && seen["lb2"] && seen["lb3"]
+	})
+}
+
+// makeActive moves the virtual IP to a host, as an administrator would.
+func (s stacked) makeActive(h *e2e.Host) {
+	s.Helper()
+	s.right()
+	for s.holder() != h {
+		from := s.holder()
+		for _, other := range s.hosts {
+			if other != h && other != from {
+				drainHost(s.World, other)
+			}
+		}
+		drainHost(s.World, from)
+		for _, other := range s.hosts {
+			if other != h {
+				undrainHost(s.World, other)
+			}
+		}
+		s.Eventually(h.Name()+" holds the virtual IP", 2*time.Second, func() bool { return s.holder() == h })
+	}
+	s.Eventually("the others are backups", 5*time.Second, func() bool {
+		return !slices.ContainsFunc(s.hosts, func(other *e2e.Host) bool { return other != h && !backup(other) })
+	})
+}
+
+func drainHost(_ *e2e.World, h *e2e.Host)   { h.Must(pair.Agent, "drain") }
+func undrainHost(_ *e2e.World, h *e2e.Host) { h.Must(pair.Agent, "undrain") }
+
+func boot(w *e2e.World, h *e2e.Host) {
+	if err := h.Start(w.Context()); err != nil {
+		w.Fatal(err)
+	}
+}
+
+// bootstrap is kubeadm's order: the load balancer is there before the first API server, then there is one, then all.
+func (s stacked) bootstrap() {
+	for _, h := range s.hosts {
+		h.Apply(stackedSpec(otherPort)) // it fails unless it is converged
+	}
+	e2e.StartDaemon(s.hosts...)
+	s.Eventually("one host holds the virtual IP", 10*time.Second, func() bool { return s.holder() != nil })
+	vip, err := s.Client.Probe(pair.Service, lab.ProbeOptions{Interval: 20 * time.Millisecond, TCP: true})
+	if err != nil {
+		s.Fatal(err)
+	}
+	failsOpen := func(want bool) func() bool { // either way it serves
+		return func() bool {
+			return !slices.ContainsFunc(s.hosts, func(h *e2e.Host) bool {
+				st, _ := h.Status()
+				c := st.Condition("Serving")
+				says := c.Reason == "FailOpen" && strings.Contains(c.Message, "no server that is up")
+				return says != want || c.Status != "True" || !st.Is("InSync")
+			})
+		}
+	}
+	s.Eventually("Serving tells that no server is up", rightAgain, failsOpen(true))
+	s.hosts[0].Must("systemctl", "enable", "--now", e2e.APIServerUnit)
+	s.Eventually("the first API server is reached", 5*time.Second, func() bool {
+		name, err := s.Client.Get(s.Context(), pair.Service)
+		return err == nil && name == "lb1"
+	})
+	s.Eventually("Serving tells it no more", 5*time.Second, failsOpen(false))
+	for _, h := range s.hosts[1:] {
+		h.Must("systemctl", "enable", "--now", e2e.APIServerUnit)
+	}
+	s.right()
+	if report := vip.Stop(); report.Failed > report.Errors["timeout"] || report.Gap > 200*time.Millisecond {
+		s.Errorf("the virtual IP did not answer all the time: gap %v, %v", report.Gap, report.Errors)
+	}
+}
+
+// twoAtOnce crashes the holder and another one: the third serves alone, and cannot be drained. When the other one is back,
+// it can be: one peer is enough, whichever it is.
+func (s stacked) twoAtOnce() {
+	last, holder, other := s.hosts[0], s.hosts[1], s.hosts[2]
+	s.makeActive(holder)
+	seen := s.holders(func() {
+		report := s.Probe(2*time.Second, func() { holder.Crash(); other.Crash() })
+		if !last.Active() {
+			s.Fatal("the last host does not hold the virtual IP")
+		}
+		if err := e2e.Within(report, 1500*time.Millisecond); err != nil { // two of three servers time out until they are seen to be down
+			s.Error(err)
+		}
+		s.Eventually("no connection fails any more", rightAgain, func() bool {
+			for range 5 {
+				if name, err := s.Client.Get(s.Context(), pair.Service); err != nil || name != last.Name() {
+					return false
+				}
+			}
+			return true
+		})
+		if out, err := last.Run(s.Context(), pair.Agent, "drain"); err == nil || !strings.Contains(err.Error(), "none answers") {
+			s.Errorf("the last one was drained: %s, %v", out, err)
+		}
+		boot(s.World, other)
+		s.Eventually("it is a backup", rightAgain, func() bool { return backup(other) && other.Well() })
+		drainHost(s.World, last)
+		if !other.Active() {
+			s.Error("the only peer did not take over")
+		}
+		undrainHost(s.World, last)
+		boot(s.World, holder)
+		s.right()
+	})
+	s.Logf("%s", seen)
+	if seen.Longest(2) > twoHolders {
+		s.Errorf("two holders: %s", seen)
+	}
+}
+
+// portClash asks for the API server's own port: the agent says what is in the way and both ways out, and each works.
+func (s stacked) portClash() {
+	h := s.hosts[2]
+	const ways = "give the service another port, or bind it to the virtual IP and the "
+	for _, c := range []struct{ service, words string }{
+		{"  port: 6443\n", "services[0].servers[0].address: must not lead back to the load balancer, got where services[0].port listens: " + ways},
+		{onVIP, pair.VIP + ":6443 is taken by kube-apiserver (process "},
+	} {
+		h.WriteSpec(stackedSpec(c.service))
+		code, out := h.RunAgent("--once")
+		if code != 3 || !strings.Contains(out, c.words) || !strings.Contains(out, ways) || !strings.Contains(out, "--bind-address") {
+			s.Errorf("exit code %d, %s; want 3, %q and both ways out", code, out, c.words)
+		}
+		if _, err := s.Client.Get(s.Context(), pair.Service); err != nil {
+			s.Errorf("refused, and it does not serve any more: %v", err)
+		}
+	}
+	for _, h := range s.hosts {
+		err := h.WriteFile("/etc/kube-apiserver.env", []byte("ARGS=-bind-address "+h.Addr().String()+"\n"), 0o644)
+		if err = errors.Join(err, func() error { _, err := h.Run(s.Context(), "systemctl", "restart", e2e.APIServerUnit); return err }()); err != nil {
+			s.Fatal(err)
+		}
+	}
+	for _, h := range s.hosts {
+		h.Apply(stackedSpec(onVIP))
+	}
+	seen := map[string]bool{}
+	s.Eventually("the virtual IP and the API servers have one port", rightAgain, func() bool {
+		name, _ := s.Client.Get(s.Context(), netip.AddrPortFrom(netip.MustParseAddr(pair.VIP), 6443).String())
+		seen[name] = true
+		return seen["lb1"] && seen["lb2"] && seen["lb3"]
+	})
+	for _, h := range s.hosts { // and both start in either order, after a boot too
+		h.Shell("systemctl restart haproxy; systemctl restart " + e2e.APIServerUnit + "; systemctl stop haproxy; systemctl start haproxy")
+	}
+	s.Eventually("after restarts too", rightAgain, func() bool { return s.holder() != nil })
+}

@@ -41,11 +41,11 @@ func (a *app) renderCommand() *cobra.Command {
 		dir   string
 	)
 	cmd := &cobra.Command{
-		Use:   "render",
+		Use:   "render [FILE]",
 		Short: "Print the rendered files, or write them under a directory at their paths on the host",
-		Args:  atMost(0),
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			_, h, look, err := a.look(cmd.Context(), a.spec, flags.facts())
+		Args:  atMost(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			_, h, look, err := a.look(cmd.Context(), a.fileOrSpec(args), flags.facts())
 			if err != nil {
 				return err
 			}

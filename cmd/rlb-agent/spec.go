@@ -32,6 +32,14 @@ func (a *app) input(path string) ([]byte, error) {
 	return api.ReadAll(file)
 }
 
+// fileOrSpec is the file that the arguments name, or else the spec.
+func (a *app) fileOrSpec(args []string) string {
+	if len(args) == 1 {
+		return args[0]
+	}
+	return a.spec
+}
+
 // specName is what people are told of where a spec was read.
 func specName(path string) string {
 	if path == "-" {

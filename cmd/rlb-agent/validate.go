@@ -22,10 +22,7 @@ func (a *app) validateCommand() *cobra.Command {
 		Short: "Check a spec, with the real programs too where they are installed",
 		Args:  atMost(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			path := a.spec
-			if len(args) == 1 {
-				path = args[0]
-			}
+			path := a.fileOrSpec(args)
 			doc, h, look, err := a.look(cmd.Context(), path, flags.facts())
 			if err != nil {
 				return err

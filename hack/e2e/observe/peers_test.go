@@ -56,7 +56,7 @@ func TestPeers(t *testing.T) {
 	if a := statusFile(active).Peers[0].Agent; a == nil || a.Role != "BACKUP" || !a.Serving || a.SpecDigest != statusFile(standby).SpecDigest || a.Version == "" {
 		t.Errorf("the standby's agent: %+v", a)
 	}
-	if out := active.Must(pair.Agent, "status"); !strings.Contains(out, standby.Name()+" is ready to take over from this host") || !strings.Contains(out, "seen; its agent says BACKUP") {
+	if out := active.Must(pair.Agent, "status", "-o", "wide"); !strings.Contains(out, standby.Name()+" is ready to take over from this host") || !strings.Contains(out, "seen; its agent says BACKUP") {
 		t.Errorf("status:\n%s", out)
 	}
 

@@ -55,6 +55,7 @@ func (m *mapping) backend(s *api.Service, p proxy) {
 	if m.own {
 		return
 	}
+	http := p.isHTTP()
 	for _, line := range p.body {
 		switch {
 		case line.is("server"), line.is("timeout", "connect"), line.is("timeout", "server"), line.is("timeout", "tunnel"), line.is("timeout", "check"),
@@ -63,7 +64,7 @@ func (m *mapping) backend(s *api.Service, p proxy) {
 			m.lost(line.line, "retries", "proxy.retries holds for all services")
 		case line.is("server-template"):
 			m.lost(line.line, directive(line), "servers stand one by one")
-		case line.is("use-server"), p.isHTTP() && line.is("acl"):
+		case line.is("use-server"), http && line.is("acl"):
 			m.lost(line.line, directive(line), "services are TCP, and balance over all of their servers")
 		case m.isMapped(line) && !line.is("tcp-check") && !line.is("http-check") && !line.is("option", "tcp-check"):
 		case m.mayStand(line):
@@ -202,6 +203,7 @@ func (m *mapping) targets(p proxy, servers []statement, tail string) (targets []
 			m.lost(s.line, directive(s), "a service has at most %d servers, and an import %d", maxServers, maxAllServers)
 			continue
 		}
+		m.servers++
 		t, ok := m.readServer(s, defaults, tail)
 		if ok && names[t.server.Name] {
 			m.lost(s.line, directive(s), "the backend has a server of that name already")
@@ -210,7 +212,6 @@ func (m *mapping) targets(p proxy, servers []statement, tail string) (targets []
 		if ok {
 			names[t.server.Name] = true
 			targets = append(targets, t)
-			m.servers++
 		}
 	}
 	return targets

@@ -129,6 +129,10 @@ func (m *mapping) service(s *api.Service, name string, back, front proxy) {
 		m.lost(front.line, front.keyword+" "+front.name, "a spec has at most %d services", maxServices)
 		return
 	}
+	if m.work += len(back.body); m.work > maxWork {
+		m.lost(front.line, front.keyword+" "+front.name, "the services before have more than %d lines", maxWork)
+		return
+	}
 	if m.backend(s, back); len(s.Servers) == 0 {
 		m.lost(front.line, front.keyword+" "+front.name, "%s %s has no servers that are carried over", back.keyword, printable(back.name))
 		return
@@ -148,7 +152,8 @@ func (m *mapping) service(s *api.Service, name string, back, front proxy) {
 const (
 	maxServices   = 1000
 	maxServers    = 10_000  // of a service
-	maxAllServers = 100_000 // of all services
+	maxAllServers = 100_000 // lines of servers, for all services
+	maxWork       = 500_000 // lines of backends, for all services: a backend may serve many
 )
 
 // serviceName is a name of HAProxy as the spec can have it.
@@ -182,6 +187,7 @@ func (m *mapping) readFront(p proxy) front {
 	if at := p.word(2); p.keyword != "backend" && strings.Contains(at, ":") { // until HAProxy 2.0 the header could say it
 		m.listen(&f, statement{p.line, p.text, []string{"bind", at}, nil})
 	}
+	http := p.isHTTP()
 	for _, s := range body {
 		switch {
 		case s.is("bind"):
@@ -194,7 +200,7 @@ func (m *mapping) readFront(p proxy) front {
 		case p.keyword == "listen" && !isFrontOnly(s):
 			f.back = append(f.back, s)
 		case m.isMapped(s):
-		case p.isHTTP() && s.is("acl"):
+		case http && s.is("acl"):
 			m.lost(s.line, "acl", "services are TCP, and told apart by port and TLS server name only")
 		case m.mayStand(s):
 			m.raw(&f.raw, s)

@@ -65,7 +65,8 @@ type mapping struct {
 	version    *int                 // of VRRP, where an instance does not say it
 	named      bool                 // the user named the nodes
 	names      map[string]bool      // of services
-	servers    int                  // in all services
+	servers    int                  // read for all services
+	work       int                  // lines of backends read for all services
 	caBase     string               // of the global section
 	relativeCA bool                 // some server names a file that ca-base is the directory of
 	failsOpen  map[string]bool      // the backends that have a second one, by name

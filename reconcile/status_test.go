@@ -115,6 +115,7 @@ func TestConditions(t *testing.T) {
 	put := func(path, text string) func(*fake.Host) {
 		return func(h *fake.Host) { h.Put(path, text, 0o600) }
 	}
+	const claim = "a device answers for 198.51.100.10"
 	type want struct{ kind, status, reason, words string }
 	for name, test := range map[string]struct {
 		change func(*fake.Host)
@@ -133,6 +134,11 @@ func TestConditions(t *testing.T) {
 			hold(h, "198.51.100.10")
 			put(state.GuardFile, `{"haproxy": "answers", "conflict": "another host holds 198.51.100.10 too"}`)(h)
 		}, []want{{"Serving", "False", "SecondHolder", "another host holds"}}},
+		"a device that serves nothing": {func(h *fake.Host) {
+			h.Role = host.RoleMaster
+			hold(h, "198.51.100.10")
+			put(state.GuardFile, `{"haproxy": "answers", "claimed": "`+claim+`"}`)(h)
+		}, []want{{"Ready", "True", "InSyncAndServing", ""}, {"Serving", "True", "Active", ""}}},
 		"fault": {func(h *fake.Host) {
 			h.Role = host.RoleFault
 			put(state.GuardFile, `{"fault": true, "reason": "HAProxy answers nothing", "haproxy": "hung"}`)(h)
@@ -177,6 +183,10 @@ func TestConditions(t *testing.T) {
 			s := statusOf(t, h, good, nil)
 			for _, w := range test.want {
 				wantCondition(t, s, w.kind, w.status, w.reason, w.words)
+			}
+			told := strings.Contains(status.Text(status.Rows(s, time.Now()), 0), claim)
+			if claimed := strings.HasPrefix(name, "a device"); told != claimed || claimed != (s.Claimed == claim) {
+				t.Errorf("the claim %q is told of: %t", s.Claimed, told)
 			}
 		})
 	}

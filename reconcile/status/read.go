@@ -213,6 +213,7 @@ func (r *reading) live(ctx context.Context, s *Status) {
 	s.NotSeen = append(s.NotSeen, r.notSeen...)
 	slices.Sort(s.NotSeen)
 	s.NotSeen = slices.Compact(s.NotSeen)
+	s.Claimed = r.guard.Claimed
 	s.set(r, s.serving(problems))
 	s.set(r, s.ready())
 	r.agents(s, r.table(ctx), time.Now())

@@ -70,6 +70,9 @@ func Rows(s Status, now time.Time) []Row {
 			rows = append(rows, Row{Label: "Problem", Text: oneLine(c.Message), Mood: Bad})
 		}
 	}
+	if s.Claimed != "" {
+		rows = append(rows, Row{Label: "Stranger", Text: oneLine(s.Claimed), Mood: Bad})
+	}
 	return append(rows, historyRows(s, now)...)
 }
 

@@ -86,7 +86,7 @@ nothing touched · 4 apply failed, what was there before is in force again · 5 
 	root.SetErr(a.stderr)
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.SetHelpCommand(a.helpCommand())
-	root.AddCommand(a.initCommand(), a.validateCommand(), a.renderCommand(), a.diffCommand(), a.statusCommand(), a.schemaCommand(), a.explainCommand(), a.versionCommand(),
+	root.AddCommand(a.initCommand(), a.importCommand(), a.validateCommand(), a.renderCommand(), a.diffCommand(), a.statusCommand(), a.schemaCommand(), a.explainCommand(), a.versionCommand(),
 		a.historyCommand(), a.rollbackCommand(), a.tryCommand(), a.confirmCommand(), a.pushCommand(), a.drainCommand(),
 		a.undrainCommand(), a.upgradeCommand(), a.teardownCommand(), a.eventsCommand(), a.doctorCommand(), a.clearFaultCommand(),
 		a.rejoinCommand())

@@ -2,6 +2,7 @@ package api
 
 import (
 	"encoding/json"
+	"fmt"
 	"net/netip"
 	"regexp"
 	"slices"
@@ -36,5 +37,13 @@ func Scalar(text string) string {
 	if err := encoder.Encode(text); err != nil { // of a string there is none
 		return `""`
 	}
-	return strings.TrimSuffix(b.String(), "\n")
+	var escaped strings.Builder
+	for _, c := range strings.TrimSuffix(b.String(), "\n") {
+		if c >= 0x7f && c < 0xa0 || c == 0xfeff || c == 0xfffe || c == 0xffff { // JSON has these as they are, YAML does not
+			fmt.Fprintf(&escaped, `\u%04x`, c)
+			continue
+		}
+		escaped.WriteRune(c)
+	}
+	return escaped.String()
 }

@@ -1,107 +1,156 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
+	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
 	"rlb.dev/rlb-agent/api"
+	"rlb.dev/rlb-agent/cmd/rlb-agent/firstspec"
+	"rlb.dev/rlb-agent/reconcile/host"
 	"rlb.dev/rlb-agent/reconcile/importer"
+	"rlb.dev/rlb-agent/reconcile/plan"
 	"rlb.dev/rlb-agent/render"
 )
 
-// importedSpec is what problems of an imported spec call it.
-const importedSpec = "imported spec"
-
-// importFlags are where the files are, and what they cannot show.
-type importFlags struct {
-	haproxy, keepalived, profile string
-	nodes                        []string
-}
-
-// importCommand makes a spec of the installed files.
+// importCommand makes a spec of installed files.
 func (a *app) importCommand() *cobra.Command {
-	var flags importFlags
+	var (
+		haproxy, keepalived, profile string
+		nodes                        []string
+	)
 	cmd := &cobra.Command{
 		Use:   "import",
-		Short: "Print a spec made of an installed haproxy.cfg and keepalived.conf",
-		Long: `Print a spec made of an installed haproxy.cfg and keepalived.conf, and change nothing. What the spec does not carry over
-is listed on standard error, line by line with the reason, and so is what no file can show. Where the spec is not valid as
-it is, the problems follow, and the status is 3.`,
+		Short: "Make a spec of an installed haproxy.cfg and keepalived.conf",
+		Long: `Make a spec of an installed haproxy.cfg and keepalived.conf, whoever wrote them, and print it. Standard error has a line
+for each directive that it does not carry over, or not as it was, and for each field that the files cannot show. A spec
+that is not complete is printed too, with what it lacks and exit code 3. Needs no root, and changes nothing.`,
 		Example: "  rlb-agent import > spec.yaml\n" +
-			"  rlb-agent import --haproxy old/haproxy.cfg --keepalived old/keepalived.conf --node lb1=192.168.3.11,lb2=192.168.3.12",
+			"  rlb-agent import --haproxy haproxy.cfg --keepalived keepalived.conf --node lb1=192.168.3.11,lb2=192.168.3.12\n" +
+			"  ssh lb1 cat /etc/haproxy/haproxy.cfg | rlb-agent import --haproxy - --profile standard",
 		Args: atMost(0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			haproxy, herr := a.installed(cmd, "haproxy", flags.haproxy)
-			keepalived, kerr := a.installed(cmd, "keepalived", flags.keepalived)
-			nodes, nerr := parseNodes(flags.nodes)
-			profile, perr := parseProfile(flags.profile)
-			err := errors.Join(herr, kerr, nerr, perr)
-			if err == nil && haproxy.Data == nil && keepalived.Data == nil {
-				err = fmt.Errorf("cannot import: there is neither %s nor %s; name the files with --haproxy and --keepalived", haproxy.Name, keepalived.Name)
+			o := importer.Options{Profile: api.Profile(profile)}
+			if o.Profile != "" && o.Profile != api.Standard && o.Profile != api.Classic {
+				return usageError{fmt.Errorf("cannot import for profile %q: it is standard or classic", profile)}
 			}
+			var err error
+			if o.Nodes, err = namedNodes(nodes); err != nil {
+				return usageError{err}
+			}
+			files, err := a.installed(cmd.Context(), haproxy, keepalived)
 			if err != nil {
 				return usageError{err}
 			}
-			return a.printImport(importer.Import(haproxy, keepalived, importer.Options{Profile: profile, Nodes: nodes}))
+			return a.imported(importer.Import(files[0], files[1], o))
 		},
 	}
 	f := cmd.Flags()
-	f.StringVar(&flags.haproxy, "haproxy", render.DefaultHAProxyConfig, "HAProxy's configuration; - is standard input")
-	f.StringVar(&flags.keepalived, "keepalived", render.DefaultKeepalivedConfig, "keepalived's configuration; - is standard input")
-	f.StringVar(&flags.profile, "profile", "", "standard or classic (default: the one that leaves the shorter spec)")
-	f.StringSliceVar(&flags.nodes, "node", nil, "a load balancer: [NAME=]ADDRESS, or several")
+	f.StringVar(&haproxy, "haproxy", "", "the haproxy.cfg; - is standard input (default: the one of haproxy.service)")
+	f.StringVar(&keepalived, "keepalived", "", "the keepalived.conf; - is standard input (default: the one of keepalived.service)")
+	f.StringVar(&profile, "profile", "", "standard or classic (default: the one that leaves the shorter spec)")
+	f.StringSliceVar(&nodes, "node", nil, "a load balancer: NAME=ADDRESS, or several; a name twice for an address of each family")
 	return cmd
 }
 
-// printImport prints the spec, and on standard error what a person must know of it.
-func (a *app) printImport(result importer.Result) error {
-	if _, err := fmt.Fprint(a.stdout, result.Text); err != nil {
-		return usageError{err}
+// namedNodes are the load balancers that the user names.
+func namedNodes(texts []string) (nodes []api.Node, err error) {
+	for _, text := range texts {
+		m, err := firstspec.ParseMember(text)
+		if err != nil || m.Port != 0 || m.Name == "" {
+			return nil, fmt.Errorf("cannot understand --node %q: it is NAME=ADDRESS", text)
+		}
+		at := slices.IndexFunc(nodes, func(n api.Node) bool { return n.Name == m.Name })
+		if at < 0 {
+			at, nodes = len(nodes), append(nodes, api.Node{Name: m.Name})
+		}
+		nodes[at].Addresses = append(nodes[at].Addresses, m.Address)
 	}
+	return nodes, nil
+}
+
+// installed reads the two files. Where one is named, only what is named is read; else those of the units, and one that
+// is not there is left out.
+func (a *app) installed(ctx context.Context, haproxy, keepalived string) (files [2]importer.File, err error) {
+	named := haproxy != "" || keepalived != ""
+	if haproxy == "-" && keepalived == "-" {
+		return files, errors.New("cannot read both files from standard input")
+	}
+	if !named {
+		haproxy, keepalived = a.configs(ctx)
+	}
+	for i, path := range []string{haproxy, keepalived} {
+		if path == "" {
+			continue
+		}
+		files[i].Name = path
+		data, err := a.input(path)
+		switch {
+		case err != nil && !(errors.Is(err, fs.ErrNotExist) && !named):
+			return files, fmt.Errorf("cannot import %s: %w", path, err)
+		case len(data) > api.MaxFileSize:
+			return files, fmt.Errorf("cannot import %s: it has more than %d bytes", path, api.MaxFileSize)
+		case err == nil:
+			files[i].Data = append([]byte{}, data...) // not nil: an empty file is there
+		}
+	}
+	if files[0].Data == nil && files[1].Data == nil {
+		return files, fmt.Errorf("cannot import: this machine has neither %s nor %s; --haproxy and --keepalived name others", haproxy, keepalived)
+	}
+	return files, nil
+}
+
+// configs are where the units of this machine have their configuration.
+func (a *app) configs(ctx context.Context) (haproxy, keepalived string) {
+	var units [2]host.Unit
+	if h, err := a.host(); err == nil {
+		defer h.Close()
+		for i, name := range []string{host.HAProxyUnit, host.KeepalivedUnit} {
+			if unit, err := h.Unit(ctx, name); err == nil { // else the usual place
+				units[i] = unit
+			}
+		}
+	}
+	return plan.HAProxyConfig(units[0]), plan.KeepalivedConfig(units[1])
+}
+
+// imported prints a spec, and on standard error all that it is not.
+func (a *app) imported(result importer.Result) error {
 	for _, note := range result.Notes {
 		fmt.Fprintln(a.stderr, note)
 	}
 	for _, field := range result.Unshown {
-		fmt.Fprintln(a.stderr, "the files do not show "+field)
+		fmt.Fprintln(a.stderr, "not in the files: "+field)
 	}
-	_, err := api.Parse(importedSpec, []byte(result.Text))
-	return err
-}
-
-// installed reads an installed file. One that nobody named may be missing.
-func (a *app) installed(cmd *cobra.Command, flag, path string) (importer.File, error) {
-	data, err := a.input(path)
-	if errors.Is(err, fs.ErrNotExist) && !cmd.Flags().Changed(flag) {
-		return importer.File{Name: path}, nil
+	if _, err := fmt.Fprint(a.stdout, result.Text); err != nil {
+		return usageError{err}
 	}
+	doc, err := api.Parse("imported spec", []byte(result.Text))
 	if err != nil {
-		return importer.File{}, fmt.Errorf("cannot read the configuration of %s: %w", flag, err)
+		return err
 	}
-	if data == nil {
-		data = []byte{}
+	if warnings := doc.Warnings(api.HostFacts{}); len(warnings) > 0 {
+		fmt.Fprintln(a.stderr, a.problems(warnings))
 	}
-	return importer.File{Name: path, Data: data}, nil
+	return nil
 }
 
-func parseProfile(text string) (api.Profile, error) {
-	switch p := api.Profile(text); p {
-	case "", api.Standard, api.Classic:
-		return p, nil
-	}
-	return "", fmt.Errorf("cannot import with profile %q: it is %s or %s", text, api.Standard, api.Classic)
-}
-
-// parseNodes reads the values of --node.
-func parseNodes(texts []string) (nodes []api.Node, err error) {
-	members, err := parseLoadBalancers(texts)
-	for i, m := range members {
-		if m.Name == "" {
-			m.Name = fmt.Sprintf("lb%d", i+1)
+// suggestImport says that this machine has a configuration of its own, which a spec replaces.
+func (a *app) suggestImport(ctx context.Context) {
+	haproxy, keepalived := a.configs(ctx)
+	for _, f := range []struct {
+		path  string
+		words []string // one of which stands in what somebody configured, and not in the package's own file
+	}{{haproxy, []string{"\nfrontend ", "\nlisten "}}, {keepalived, []string{"\nvrrp_instance "}}} {
+		data, err := os.ReadFile(f.path)
+		if err == nil && !render.IsRendered(data) && slices.ContainsFunc(f.words, func(word string) bool { return strings.Contains("\n"+string(data), word) }) {
+			a.log.Info(f.path + " is not the agent's: the spec replaces it, and teardown brings it back; rlb-agent import makes a spec of it")
 		}
-		nodes = append(nodes, api.Node{Name: m.Name, Addresses: []string{m.Address}})
 	}
-	return nodes, err
 }

@@ -61,11 +61,16 @@ func (f *initFlags) read(a *app) error {
 		}
 		f.wishes.Servers = append(f.wishes.Servers, m)
 	}
-	nodes, err := parseLoadBalancers(f.nodes)
-	if err != nil {
-		return err
+	for _, text := range f.nodes {
+		m, err := firstspec.ParseMember(text)
+		if err == nil && m.Port != 0 {
+			err = errors.New("a load balancer has no port")
+		}
+		if err != nil {
+			return fmt.Errorf("cannot understand --node %q: %w", text, err)
+		}
+		f.wishes.Nodes = append(f.wishes.Nodes, m)
 	}
-	f.wishes.Nodes = nodes
 	if f.kubeconfig != "" {
 		data, err := a.input(f.kubeconfig)
 		if err != nil {
@@ -95,21 +100,6 @@ func (f *initFlags) read(a *app) error {
 		return errors.New("cannot write a spec without servers: give --server, --nodes-file or --kubeconfig")
 	}
 	return nil
-}
-
-// parseLoadBalancers reads the values of --node.
-func parseLoadBalancers(texts []string) (all []firstspec.Member, err error) {
-	for _, text := range texts {
-		m, err := firstspec.ParseMember(text)
-		if err == nil && m.Port != 0 {
-			err = errors.New("a load balancer has no port")
-		}
-		if err != nil {
-			return nil, fmt.Errorf("cannot understand --node %q: %w", text, err)
-		}
-		all = append(all, m)
-	}
-	return all, nil
 }
 
 // firstSpec writes the spec where it is valid and there is none yet, and says what was assumed.

@@ -3,6 +3,7 @@ package importer_test
 import (
 	"errors"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 	"unicode"
@@ -81,7 +82,7 @@ func TestPasswordsStay(t *testing.T) {
 
 // TestLargeFiles: an import of a large file ends in seconds, whatever the file is full of.
 func TestLargeFiles(t *testing.T) {
-	fill := func(head, line string) []byte { return []byte(head + strings.Repeat(line, (1<<20)/len(line))) }
+	fill := func(head, line string) []byte { return []byte(head + strings.Repeat(line, (2<<20)/len(line))) }
 	many := strings.Repeat("frontend f\nbind :80\ndefault_backend b\n", 2000)
 	for name, haproxy := range map[string][]byte{
 		"servers":   fill("listen l\nbind :80\n", "server s 192.0.2.1:80 check\n"),
@@ -97,13 +98,23 @@ func TestLargeFiles(t *testing.T) {
 		"http":      fill("listen l\nbind :80\nserver s 192.0.2.1:80\n", "redirect x\n"),
 	} {
 		t.Run(name, func(t *testing.T) {
-			began := time.Now()
+			began := busy(t)
 			sound(t, importer.Import(importer.File{Name: "h", Data: haproxy}, importer.File{Name: "k", Data: fill("", "vrrp_instance a {\nvirtual_ipaddress {\n192.0.2.1\n}\n")}, importer.Options{}))
-			if took := time.Since(began); took > 20*time.Second {
+			if took := busy(t) - began; took > 20*time.Second {
 				t.Errorf("it took %v", took)
 			} else {
 				t.Log(took)
 			}
 		})
 	}
+}
+
+// busy is how long the processor worked for this test so far, however many others it worked for.
+func busy(t *testing.T) time.Duration {
+	t.Helper()
+	var usage syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &usage); err != nil {
+		t.Fatal(err)
+	}
+	return time.Duration(usage.Utime.Nano())
 }

@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -96,18 +97,8 @@ func (s *search) paths(ctx context.Context) error {
 	if keepalived.Masked() && s.facts.KeepalivedConfig == "" {
 		s.facts.KeepalivedConfig = s.kept.KeepalivedConfig
 	}
-	if s.facts.HAProxyConfig == "" {
-		s.facts.HAProxyConfig = render.DefaultHAProxyConfig
-		if config := haproxy.Environment["CONFIG"]; config != "" {
-			s.facts.HAProxyConfig = config
-		}
-	}
-	if s.facts.KeepalivedConfig == "" {
-		s.facts.KeepalivedConfig = render.DefaultKeepalivedConfig
-		if config := host.Argument(keepalived.Environment["DAEMON_ARGS"], "-f", "--use-file"); config != "" {
-			s.facts.KeepalivedConfig = config
-		}
-	}
+	s.facts.HAProxyConfig = cmp.Or(s.facts.HAProxyConfig, HAProxyConfig(haproxy))
+	s.facts.KeepalivedConfig = cmp.Or(s.facts.KeepalivedConfig, KeepalivedConfig(keepalived))
 	for _, config := range []string{s.facts.HAProxyConfig, s.facts.KeepalivedConfig} {
 		if !path.IsAbs(config) {
 			return fmt.Errorf("cannot manage the configuration that the unit's environment names: %q is no absolute path", config)
@@ -123,4 +114,16 @@ func (s *search) paths(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// HAProxyConfig is where the HAProxy of a unit reads its configuration: CONFIG in the unit's environment, or the usual
+// place.
+func HAProxyConfig(unit host.Unit) string {
+	return cmp.Or(unit.Environment["CONFIG"], render.DefaultHAProxyConfig)
+}
+
+// KeepalivedConfig is where the keepalived of a unit reads its configuration: DAEMON_ARGS in the unit's environment, or
+// the usual place.
+func KeepalivedConfig(unit host.Unit) string {
+	return cmp.Or(host.Argument(unit.Environment["DAEMON_ARGS"], "-f", "--use-file"), render.DefaultKeepalivedConfig)
 }

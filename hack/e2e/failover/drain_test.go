@@ -18,8 +18,8 @@ func TestDrain(t *testing.T) {
 	active, standby := w.Pair(e2e.Spec(pair.Nodes), lab.Trixie, lab.Bookworm)
 	e2e.StartDaemon(active, standby)
 	drained := func(h *e2e.Host) bool {
-		out, _ := h.Run(t.Context(), pair.Agent, "status", "-o", "json")
-		return strings.Contains(out, `"drained": true`)
+		s, _ := h.Status()
+		return s.Drained
 	}
 
 	for range 3 {

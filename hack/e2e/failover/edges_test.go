@@ -145,8 +145,8 @@ func loaded(w *e2e.World, a, b *e2e.Host, load string, on ...*e2e.Host) lab.Repo
 }
 
 func backup(h *e2e.Host) bool {
-	out, _ := h.Run(h.World.Context(), pair.Agent, "status", "-o", "json")
-	return strings.Contains(out, `"role": "BACKUP"`)
+	s, _ := h.Status()
+	return s.Role == "BACKUP"
 }
 
 // killedInFault shows that a daemon that is killed while HAProxy is down leaves no fault behind.

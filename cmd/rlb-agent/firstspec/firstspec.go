@@ -3,6 +3,7 @@
 package firstspec
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"net/netip"
@@ -17,6 +18,9 @@ const APIServerPort = 6443
 
 // otherPort is the port of the service where a load balancer is a control plane too, and its kube-apiserver has 6443.
 const otherPort = 8443
+
+// DefaultSchema is where "make install" puts the JSON Schema of the spec, which the first line names for editors.
+const DefaultSchema = "/usr/local/share/rlb-agent/schema.json"
 
 // Member is a kube-apiserver or a load balancer.
 type Member struct {
@@ -33,6 +37,7 @@ type Wishes struct {
 	Interface  string   // "" leaves it to the agent
 	Service    string   // name of the service
 	Port       int      // of the service; 0 for the usual one
+	Schema     string   // path of the JSON Schema; "" for DefaultSchema
 }
 
 // ParseMember reads "address", "address:port", "[v6]:port" or "name=" before one of these.
@@ -64,7 +69,7 @@ func ParseMember(text string) (Member, error) {
 func (w Wishes) Text() (spec string, assumed []string) {
 	var b strings.Builder
 	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
-	line("# yaml-language-server: $schema=/usr/local/share/rlb-agent/schema.json")
+	line("# yaml-language-server: $schema=%s", cmp.Or(w.Schema, DefaultSchema))
 	line("# Redundant load balancers before the kube-apiservers. All fields: rlb-agent help spec")
 	line("apiVersion: rlb.dev/v1")
 	line("kind: LoadBalancerSpec")

@@ -24,6 +24,17 @@ release: ## the binary for every kind of machine, under bin/
 	GOARCH=arm64 $(BUILD) -o bin/rlb-agent-linux-arm64 ./cmd/rlb-agent
 	GOARCH=arm GOARM=6 $(BUILD) -o bin/rlb-agent-linux-armv6 ./cmd/rlb-agent
 
+# The time of the commit is that of all files in a package, so that who builds it again gets the same bytes.
+export SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || echo 0)
+
+.PHONY: package
+package: build release ## Debian packages, their SBOM and checksums, under dist/packages
+	go run ./hack/package -version "$(VERSION)"
+
+.PHONY: repository
+repository: ## a signed apt repository of the packages, under dist/repository; KEY names the GnuPG key that signs
+	hack/package/repository "$(KEY)" dist/packages dist/repository
+
 .PHONY: install
 install: ## onto this machine: the binary that make build made, its unit, and the JSON Schema of the spec
 	install -D -m 755 $(BIN) $(DESTDIR)/usr/local/sbin/rlb-agent

@@ -9,8 +9,11 @@ import (
 	"strings"
 )
 
-// Modeline is the first line of specs that the agent writes. It names the JSON Schema for editors.
-const Modeline = "# yaml-language-server: $schema=/usr/local/share/rlb-agent/schema.json"
+// DefaultSchema is where "make install" puts the JSON Schema of the spec.
+const DefaultSchema = "/usr/local/share/rlb-agent/schema.json"
+
+// Modeline is the first line of specs that the agent writes. It names the JSON Schema at that path for editors.
+func Modeline(schema string) string { return "# yaml-language-server: $schema=" + schema }
 
 var (
 	// plainScalar is a word that YAML reads as text, and no other value, also within a flow mapping.

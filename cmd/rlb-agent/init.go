@@ -36,6 +36,9 @@ func (a *app) initCommand() *cobra.Command {
 			if err := flags.read(a); err != nil {
 				return usageError{err}
 			}
+			if self, err := os.Executable(); err == nil {
+				flags.wishes.Schema = installedSchema(self)
+			}
 			return a.firstSpec(cmd.Context(), flags.wishes)
 		},
 	}
@@ -100,6 +103,16 @@ func (f *initFlags) read(a *app) error {
 		return errors.New("cannot write a spec without servers: give --server, --nodes-file or --kubeconfig")
 	}
 	return nil
+}
+
+// installedSchema is the JSON Schema that came with a program: PREFIX/share beside PREFIX/sbin, as "make install" and the
+// Debian package put them. "" where none did.
+func installedSchema(program string) string {
+	path := filepath.Join(filepath.Dir(filepath.Dir(program)), "share/rlb-agent/schema.json")
+	if _, err := os.Stat(path); err != nil {
+		return ""
+	}
+	return path
 }
 
 // firstSpec writes the spec where it is valid and there is none yet, and says what was assumed.

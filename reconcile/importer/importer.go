@@ -83,7 +83,7 @@ func (m *mapping) result(chosen bool) Result {
 	}
 	unshown := m.unshown(m.files[0].Data != nil && !m.own, chosen)
 	shorten(&m.spec)
-	header := fmt.Sprintf("%s\n# Imported from %s. All fields: rlb-agent help spec\n", api.Modeline, strings.Join(of, " and "))
+	header := fmt.Sprintf("%s\n# Imported from %s. All fields: rlb-agent help spec\n", api.Modeline(api.DefaultSchema), strings.Join(of, " and "))
 	return Result{Text: header + text(&m.spec, m.comments), Notes: m.all(), Unshown: unshown}
 }
 

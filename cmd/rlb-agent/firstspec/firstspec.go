@@ -3,6 +3,7 @@
 package firstspec
 
 import (
+	"cmp"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -33,6 +34,7 @@ type Wishes struct {
 	Interface  string   // "" leaves it to the agent
 	Service    string   // name of the service
 	Port       int      // of the service; 0 for the usual one
+	Schema     string   // path of the JSON Schema; "" for api.DefaultSchema
 }
 
 // ParseMember reads "address", "address:port", "[v6]:port" or "name=" before one of these.
@@ -64,7 +66,7 @@ func ParseMember(text string) (Member, error) {
 func (w Wishes) Text() (spec string, assumed []string) {
 	var b strings.Builder
 	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
-	line(api.Modeline)
+	line("%s", api.Modeline(cmp.Or(w.Schema, api.DefaultSchema)))
 	line("# Redundant load balancers before the kube-apiservers. All fields: rlb-agent help spec")
 	line("apiVersion: rlb.dev/v1")
 	line("kind: LoadBalancerSpec")

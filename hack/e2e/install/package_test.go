@@ -1,0 +1,172 @@
+package install
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"rlb.dev/rlb-agent/hack/e2e"
+	"rlb.dev/rlb-agent/hack/lab"
+	"rlb.dev/rlb-agent/hack/lab/pair"
+)
+
+// packed is the Debian package of the agent that the hosts have.
+func packed(t *testing.T, agent []byte) []byte {
+	t.Helper()
+	dir := t.TempDir()
+	program := filepath.Join(dir, "rlb-agent-linux-amd64")
+	if err := os.WriteFile(program, agent, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command("go", "run", "./hack/package", "-version", "v1.0.0", "-arch", "amd64", "-agent", program, "-bin", dir, "-out", dir+"/out")
+	cmd.Dir, cmd.Env = "../../..", append(os.Environ(), "SOURCE_DATE_EPOCH=1700000000")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("cannot make the package: %v\n%s", err, out)
+	}
+	deb, err := os.ReadFile(dir + "/out/rlb-agent_1.0.0-1_amd64.deb")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return deb
+}
+
+// The Debian package on a pair of Debian 12 and 13: installed on a bare host and over an installation by hand, upgraded,
+// downgraded, removed, installed again and purged. No client notices but where the host begins and ends to serve.
+func TestPackage(t *testing.T) {
+	w := e2e.New(t)
+	hosts := w.Hosts(false, lab.Bookworm, lab.Trixie)
+	a, b := hosts[0], hosts[1]
+	agent, err := a.ReadFile(pair.Agent)
+	if err != nil {
+		t.Fatal(err)
+	}
+	deb := packed(t, agent)
+	spec := e2e.Spec(pair.Nodes)
+	for _, h := range hosts {
+		if err := h.WriteFile("/srv/repo/rlb-agent_1.0.0-1_amd64.deb", deb, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if err := h.AddRepackaged(t.Context(), "rlb-agent", "1.0.1-1"); err != nil {
+			t.Fatal(err)
+		}
+		h.Shell("apt-get -qq update")
+		h.WriteSpec(spec)
+	}
+
+	// a has nothing but the spec, b an agent that was copied to it
+	a.Shell("rm " + pair.Agent + " /etc/systemd/system/rlb-agent.service; systemctl daemon-reload")
+	b.Shell("systemctl enable --now rlb-agent")
+	begin := time.Now()
+	a.Shell("apt-get install -qq /srv/repo/rlb-agent_1.0.0-1_amd64.deb")
+	inSync(a)
+	w.Serves("cp1", "cp2", "cp3")
+	t.Logf("from apt install to serving: %v", time.Since(begin).Round(time.Millisecond))
+	e2e.StartDaemon(b)
+	w.Roles(a, b)
+
+	for _, step := range []struct {
+		name, script, says string
+		hosts              []*e2e.Host
+	}{
+		{"installation beside one by hand", "apt-get install -qq rlb-agent=1.0.0-1", "installed by hand", hosts[1:]},
+		{"change over to the package", `rm /etc/systemd/system/rlb-agent.service ` + pair.Agent + `; systemctl reenable rlb-agent; systemctl restart rlb-agent
+			systemctl show --value -p ExecStart rlb-agent`, "path=/usr/sbin/rlb-agent", hosts[1:]},
+		{"upgrade", "apt-get install -qq rlb-agent", "1.0.1-1", hosts},
+		{"downgrade", "apt-get install -qq --allow-downgrades rlb-agent=1.0.0-1", "1.0.0-1", hosts},
+	} {
+		unharmed(w, step.name, step.says, step.script, step.hosts...)
+	}
+
+	// a trial has nobody to end it without the agent
+	if err := b.WriteFile("/root/tried.yaml", []byte(strings.Replace(spec, "port: 9000", "port: 9000\n  balance: leastconn", 1)), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	b.Shell("rlb-agent try --detach --timeout 10m /root/tried.yaml")
+	if out, code := b.Exit("apt-get remove -qq rlb-agent"); code == 0 || !strings.Contains(out, "rlb-agent confirm") {
+		t.Errorf("the agent is removed in the middle of a trial: %d\n%s", code, out)
+	}
+	b.Shell("rlb-agent try --end; dpkg --audit; apt-get install -qq rlb-agent=1.0.0-1")
+	inSync(b)
+
+	unharmed(w, "removal", "go on serving", "apt-get remove -qq rlb-agent", b)
+	unharmed(w, "installation after a removal", "1.0.1-1", "apt-get install -qq rlb-agent", b)
+	unharmed(w, "purge", "spec, history and memory are gone", "apt-get purge -qq rlb-agent", b)
+	if out := b.Shell("find /etc/rlb /usr/sbin/rlb-agent /var/lib/rlb /run/rlb -type f 2>/dev/null | sort; true"); strings.TrimSpace(out) !=
+		"/run/rlb/fault\n/var/lib/rlb/drain\n/var/lib/rlb/rules.v4\n/var/lib/rlb/rules.v6" {
+		t.Errorf("after the purge the host has: %s", out)
+	}
+	b.WriteSpec(spec)
+	report := w.Losses(300*time.Millisecond, func() { // it takes the host over as at a first run, with a reload
+		b.Shell("apt-get install -qq rlb-agent")
+		inSync(b)
+	})
+	if err := e2e.Lossless(report); err != nil {
+		t.Errorf("installation after a purge: %v", err)
+	}
+
+	// what teardown has undone leaves nothing to the package, and an agent without a spec waits for one
+	a.Shell("rlb-agent teardown; apt-get purge -qq rlb-agent")
+	if out := a.Shell("find / -xdev -name '*rlb*' ! -path '/srv/*' ! -path '/proc/*' ! -path '/sys/*' ! -path '/var/cache/*' ! -path '/etc/rlb-lab*' | grep -v -e rlb-lab -e faulty; true"); strings.TrimSpace(out) != "" {
+		t.Errorf("after a teardown and a purge the host has: %s", out)
+	}
+	if out := a.Shell("apt-get install -qq rlb-agent 2>&1"); !strings.Contains(out, "rlb-agent init --vip") {
+		t.Errorf("without a spec the package does not say what to do:\n%s", out)
+	}
+	w.Eventually("the agent says that it has no spec", 10*time.Second, func() bool {
+		return a.Is("active", "rlb-agent", "active") && a.Succeeds("journalctl -u rlb-agent | grep -q 'rlb-agent init writes'")
+	})
+	a.WriteSpec(spec)
+	inSync(a)
+}
+
+// inSync waits until the daemon says so.
+func inSync(h *e2e.Host) {
+	h.World.Helper()
+	h.World.Eventually("the daemon of "+h.Name()+" is in sync", 45*time.Second, func() bool {
+		out, err := h.Run(h.World.Context(), "systemctl", "show", "--value", "-p", "StatusText", "rlb-agent")
+		return err == nil && strings.Contains(out, "in sync with")
+	})
+}
+
+// unharmed does something to hosts at the same time. It fails the test where a client notices, the services are not the
+// same processes with the same configuration then, or an agent that is there is not in sync.
+func unharmed(w *e2e.World, name, says, script string, hosts ...*e2e.Host) {
+	w.Helper()
+	services := func() (all string) {
+		for _, h := range hosts {
+			all += h.Shell(`systemctl show -p MainPID,ActiveEnterTimestampMonotonic haproxy keepalived
+				pgrep -x haproxy | sort; journalctl -q -o cat -u haproxy -u keepalived | grep -ci reload; true`)
+		}
+		return all
+	}
+	before := services()
+	report := w.Losses(300*time.Millisecond, func() {
+		outputs, errs := make([]string, len(hosts)), make([]error, len(hosts))
+		var group sync.WaitGroup
+		for i, h := range hosts {
+			group.Go(func() { outputs[i], errs[i] = h.Sh(w.Context(), "("+script+") 2>&1") })
+		}
+		group.Wait()
+		for i, h := range hosts {
+			if errs[i] != nil || !strings.Contains(outputs[i], says) {
+				w.Fatalf("%s: %s: %v; it does not say %q:\n%s", h.Name(), name, errs[i], says, outputs[i])
+			}
+			switch there := h.Succeeds("test -e /usr/sbin/rlb-agent"); {
+			case there:
+				inSync(h)
+			case h.Is("active", "rlb-agent", "active"):
+				w.Errorf("%s: the agent runs after its %s", h.Name(), name)
+			}
+		}
+	})
+	if err := e2e.Lossless(report); err != nil {
+		w.Errorf("%s: %v", name, err)
+	}
+	if after := services(); after != before {
+		w.Errorf("%s touched the services:\n%s", name, e2e.Difference(before, after))
+	}
+}

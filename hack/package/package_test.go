@@ -1,0 +1,230 @@
+package main
+
+import (
+	"archive/tar"
+	"bytes"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+var commit = time.Date(2026, 11, 26, 3, 43, 9, 0, time.UTC)
+
+func TestDebianVersion(t *testing.T) {
+	// in the order of dpkg
+	ordered := []struct{ described, want string }{
+		{"caece19", "0~20261126034309.caece19"},
+		{"v1.2.3-rc.1", "1.2.3~rc.1"},
+		{"v1.2.3-rc.1-4-gcaece19", "1.2.3~rc.1+4.gcaece19"},
+		{"v1.2.3", "1.2.3"},
+		{"1.2.3-dirty", "1.2.3+dirty"},
+		{"v1.2.3-14-gcaece19", "1.2.3+14.gcaece19"},
+		{"v1.2.10", "1.2.10"},
+	}
+	for i, tt := range ordered {
+		got, err := debianVersion(tt.described, commit)
+		if err != nil || got != tt.want {
+			t.Errorf("%s: %q, %v; want %q", tt.described, got, err, tt.want)
+		}
+		if dpkg, err := exec.LookPath("dpkg"); err == nil && i > 0 && tt.described != "v1.2.3-14-gcaece19" {
+			if exec.Command(dpkg, "--compare-versions", ordered[i-1].want, "lt", tt.want).Run() != nil {
+				t.Errorf("dpkg does not take %s for newer than %s", tt.want, ordered[i-1].want)
+			}
+		}
+	}
+	for _, wrong := range []string{"", "devel", "v1.2", "1.2.3 rc", "v1.2.3;rm"} {
+		if got, err := debianVersion(wrong, commit); err == nil {
+			t.Errorf("%q is taken as %q", wrong, got)
+		}
+	}
+}
+
+// The scripts of the package are read by the shell of Debian, and hold what must not be forgotten.
+func TestScripts(t *testing.T) {
+	for name, needed := range map[string][]string{
+		"postinst": {"--no-block restart", "--no-block start", "policy-rc.d", "daemon-reload", "rlb-agent init"},
+		"prerm":    {"--no-block stop", "rlb-trial-end.timer"},
+		"postrm":   {"deb-systemd-helper purge", "go on serving"},
+	} {
+		path := filepath.Join("scripts", name)
+		data, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, text := range needed {
+			if !strings.Contains(string(data), text) {
+				t.Errorf("%s lacks %q", name, text)
+			}
+		}
+		if out, err := exec.Command("sh", "-n", path).CombinedOutput(); err != nil {
+			t.Errorf("%s: %s", name, out)
+		}
+	}
+}
+
+// The package has all that a host needs at Debian's places, nothing from outside of them, and the same bytes when it is
+// built again.
+func TestPackage(t *testing.T) {
+	agent := os.Getenv("RLB_AGENT")
+	if agent == "" {
+		t.Skip("packs for a minute, and builds nfpm before that: set RLB_AGENT to the program that make build makes")
+	}
+	if _, err := exec.LookPath("dpkg-deb"); err != nil {
+		t.Skip("dpkg-deb is not installed")
+	}
+	t.Chdir("../..")
+	bin := t.TempDir()
+	if err := os.Symlink(agent, filepath.Join(bin, programs["amd64"])); err != nil {
+		t.Fatal(err)
+	}
+	o := options{version: "v1.2.3", agent: agent, bin: bin, archs: []string{"amd64"}, time: commit}
+	t.Setenv("SOURCE_DATE_EPOCH", fmt.Sprint(commit.Unix()))
+	var sums [2][]byte
+	for i := range sums {
+		o.out = filepath.Join(t.TempDir(), "out")
+		if err := o.run(); err != nil {
+			t.Fatal(err)
+		}
+		sums[i], _ = os.ReadFile(filepath.Join(o.out, "SHA256SUMS"))
+	}
+	if len(sums[0]) == 0 || !bytes.Equal(sums[0], sums[1]) {
+		t.Errorf("two builds differ:\n%s%s", sums[0], sums[1])
+	}
+	check := exec.Command("sha256sum", "--check", "--strict", "SHA256SUMS")
+	check.Dir = o.out
+	if _, err := output(check); err != nil {
+		t.Error(err)
+	}
+	deb := filepath.Join(o.out, "rlb-agent_1.2.3-1_amd64.deb")
+	files := contents(t, deb)
+	for _, name := range []string{
+		"usr/sbin/rlb-agent", "usr/lib/systemd/system/rlb-agent.service", "usr/share/rlb-agent/schema.json",
+		"usr/share/man/man8/rlb-agent.8.gz", "usr/share/man/man5/rlb-agent-spec.5.gz", "usr/share/man/man7/rlb-agent-install.7.gz",
+		"usr/share/bash-completion/completions/rlb-agent", "usr/share/zsh/vendor-completions/_rlb-agent",
+		"usr/share/fish/vendor_completions.d/rlb-agent.fish", "usr/share/doc/rlb-agent/copyright",
+		"usr/share/doc/rlb-agent/changelog.gz", "usr/share/doc/rlb-agent/changelog.Debian.gz",
+		"usr/share/doc/rlb-agent/examples/pair.yaml", "usr/share/doc/rlb-agent/examples/monitoring/grafana-dashboard.json",
+	} {
+		if files[name] == "" {
+			t.Errorf("the package has no %s", name)
+		}
+	}
+	for name, text := range files {
+		if !strings.HasPrefix(name, "usr/") || strings.HasPrefix(name, "usr/local/") {
+			t.Errorf("the package has %s", name)
+		}
+		for _, path := range []string{"/usr/local/sbin/rlb-agent", "/usr/local/share/rlb-agent"} {
+			if name != "usr/sbin/rlb-agent" && strings.Contains(text, path) {
+				t.Errorf("%s names %s", name, path)
+			}
+		}
+	}
+	if unit := files["usr/lib/systemd/system/rlb-agent.service"]; !strings.Contains(unit, "\nExecStart=/usr/sbin/rlb-agent\n") {
+		t.Errorf("the unit does not start the packaged program:\n%s", unit)
+	}
+	control, err := output(exec.Command("dpkg-deb", "--field", deb))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if text := string(control); !strings.Contains(text, "Version: 1.2.3-1\n") || !strings.Contains(text, "Maintainer: "+maintainer+"\n") || strings.Contains(text, "Depends") {
+		t.Errorf("the control file:\n%s", text)
+	}
+	sbom, err := os.ReadFile(strings.TrimSuffix(deb, ".deb") + ".cdx.json")
+	if err != nil || !strings.Contains(string(sbom), `"bomFormat": "CycloneDX"`) || !strings.Contains(string(sbom), "pkg:golang/github.com/spf13/cobra@") {
+		t.Errorf("the SBOM does not name what the program was built from: %v", err)
+	}
+	if lintian, err := exec.LookPath("lintian"); err == nil {
+		if out, err := exec.Command(lintian, "--allow-root", "--fail-on", "error", deb).CombinedOutput(); err != nil {
+			t.Errorf("lintian: %v\n%s", err, out)
+		}
+	}
+}
+
+// contents are the files of a package, all root's.
+func contents(t *testing.T, deb string) map[string]string {
+	t.Helper()
+	data, err := output(exec.Command("dpkg-deb", "--fsys-tarfile", deb))
+	if err != nil {
+		t.Fatal(err)
+	}
+	files := map[string]string{}
+	for r := tar.NewReader(bytes.NewReader(data)); ; {
+		header, err := r.Next()
+		if err == io.EOF {
+			return files
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if header.Uid != 0 || header.Gid != 0 || header.Mode&0o022 != 0 || !header.ModTime.Equal(commit) && header.Name != "./" {
+			t.Errorf("%s: owner %d:%d, mode %o, time %v", header.Name, header.Uid, header.Gid, header.Mode, header.ModTime)
+		}
+		if header.Typeflag != tar.TypeReg {
+			continue
+		}
+		text, err := io.ReadAll(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		files[strings.TrimPrefix(header.Name, "./")] = string(text)
+	}
+}
+
+// apt takes the packages of a signed repository, and none of one that somebody changed.
+func TestRepository(t *testing.T) {
+	for _, program := range []string{"gpg", "dpkg-scanpackages", "dpkg-deb", "apt-get"} {
+		if _, err := exec.LookPath(program); err != nil {
+			t.Skip(program + " is not installed")
+		}
+	}
+	dir, err := os.MkdirTemp("/tmp", "rlb-repository-") // a short path: gpg-agent's socket lies in it
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	t.Setenv("GNUPGHOME", filepath.Join(dir, "gnupg"))
+	t.Cleanup(func() { exec.Command("gpgconf", "--kill", "all").Run() }) //nolint:errcheck // it ends with its directory too
+	script := `set -e; cd ` + dir + `; umask 022
+		mkdir -m 700 gnupg; mkdir -p root/DEBIAN packages
+		gpg --batch --quiet --passphrase '' --quick-gen-key 'Test <test@example.org>' ed25519 sign never
+		printf 'Package: rlb-agent\nVersion: 1.2.3-1\nArchitecture: all\nMaintainer: Test <test@example.org>\nDescription: x\n' >root/DEBIAN/control
+		dpkg-deb --root-owner-group --build root packages/rlb-agent_1.2.3-1_all.deb
+		"$REPOSITORY" test@example.org packages out
+		mkdir -p apt/lists/partial apt/archives/partial; : >apt/status
+		echo "deb [signed-by=$PWD/out/rlb-agent.asc] file:$PWD/out ./" >apt/sources.list
+		for option in State::Lists=lists Cache=. Cache::Archives=archives State::status=status Etc::SourceList=sources.list; do
+			echo "Dir::${option%%=*} \"$PWD/apt/${option#*=}\";"
+		done >apt/apt.conf
+		echo 'Dir::Etc::SourceParts "-"; APT::Sandbox::User "root"; Acquire::AllowInsecureRepositories "false";' >>apt/apt.conf`
+	t.Setenv("REPOSITORY", absolute(t, "repository"))
+	if _, err := output(exec.Command("sh", "-c", script)); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("APT_CONFIG", filepath.Join(dir, "apt/apt.conf"))
+	apt := "apt-get update -qq -o APT::Update::Error-Mode=any 2>&1 && apt-cache policy rlb-agent"
+	if out, err := output(exec.Command("sh", "-c", apt)); err != nil || !strings.Contains(string(out), "Candidate: 1.2.3-1") {
+		t.Fatalf("apt does not take the repository: %v\n%s", err, out)
+	}
+	tamper := "rm -r $1/apt/lists; mkdir -p $1/apt/lists/partial; cd $1/out; sed -i s/1.2.3-1/1.2.4-1/ Packages; gzip -9nkf Packages; " +
+		"sed -i \"s/^ [0-9a-f]* [0-9]* Packages\\$/ $(sha256sum Packages | cut -c 1-64) $(stat -c %s Packages) Packages/\" Release InRelease; "
+	if out, err := exec.Command("sh", "-c", tamper+apt, "sh", dir).CombinedOutput(); err == nil {
+		t.Errorf("apt takes a repository that somebody changed:\n%s", out)
+	}
+	if out, err := exec.Command("./repository", "", dir, dir+"/none").CombinedOutput(); err == nil || !strings.Contains(string(out), "KEY=ID") {
+		t.Errorf("without a key: %v\n%s", err, out)
+	}
+}
+
+func absolute(t *testing.T, path string) string {
+	t.Helper()
+	full, err := filepath.Abs(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return full
+}

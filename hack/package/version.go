@@ -1,0 +1,36 @@
+package main
+
+import (
+	"fmt"
+	"regexp"
+	"strings"
+	"time"
+)
+
+// described is what "git describe --tags --always --dirty" says: a tag, how many commits came since and the last of them,
+// or a commit alone where no tag is.
+var described = regexp.MustCompile(`^(?:v?([0-9]+\.[0-9]+\.[0-9]+)(?:-([0-9A-Za-z.]+))?(?:-([0-9]+)-g([0-9a-f]+))?|([0-9a-f]+))$`)
+
+// debianVersion is a version as dpkg orders it (deb-version(7)): a release candidate before its release, commits after
+// a tag between this and the next one, and what has no tag before all, in the order of time.
+func debianVersion(version string, commit time.Time) (string, error) {
+	clean, dirty := strings.CutSuffix(version, "-dirty")
+	m := described.FindStringSubmatch(clean)
+	if m == nil {
+		return "", fmt.Errorf("cannot take %q as a version: it is a tag as v1.2.3 or v1.2.3-rc.1, or what git describe says", version)
+	}
+	tag, candidate, commits, id, bare := m[1], m[2], m[3], m[4], m[5]
+	if bare != "" {
+		tag = "0~" + commit.UTC().Format("20060102150405") + "." + bare
+	}
+	if candidate != "" {
+		tag += "~" + candidate
+	}
+	if commits != "" {
+		tag += "+" + commits + ".g" + id
+	}
+	if dirty {
+		tag += "+dirty"
+	}
+	return tag, nil
+}

@@ -283,7 +283,7 @@ func (s stacked) portClash() {
 		return seen["lb1"] && seen["lb2"] && seen["lb3"]
 	})
 	for _, h := range s.hosts { // and both start in either order, after a boot too
-		h.Shell("systemctl restart haproxy; systemctl restart " + e2e.APIServerUnit + "; systemctl stop haproxy; systemctl start haproxy")
+		h.Shell("systemctl restart haproxy; systemctl restart " + e2e.APIServerUnit + "; systemctl restart haproxy")
 	}
 	s.Eventually("after restarts too", rightAgain, func() bool { return s.holder() != nil })
 }

@@ -45,6 +45,7 @@ func (m *mapping) readCheck(p proxy) check {
 		}
 	}
 	if !kind.is("option", "httpchk") {
+		c.ssl = slices.ContainsFunc(linesOf(p.body, "tcp-check"), func(s statement) bool { return s.word(1) == "connect" && slices.Contains(s.words, "ssl") })
 		if kind.is("option", "tcp-check") && len(linesOf(p.body, "tcp-check")) == 0 {
 			c.used[kind.line] = true
 		}

@@ -1,6 +1,7 @@
 package importer
 
 import (
+	"regexp"
 	"slices"
 	"strings"
 
@@ -140,8 +141,8 @@ func ownBackend(body []statement) (start, end int) {
 	}
 	start = head(body[:end], ownBack)
 	asks := slices.ContainsFunc(body[:start], func(s statement) bool { return s.is("option", "httpchk") })
-	if asks && end > start && body[end-1].is("http-check", "expect") {
-		if end--; end > start && body[end-1].is("http-check", "send", "hdr", "Host") {
+	if asks && end > start && ownExpect.MatchString(body[end-1].text) {
+		if end--; end > start && body[end-1].is("http-check", "send", "hdr", "Host") && strings.HasSuffix(request(body[:start]), " HTTP/1.1") {
 			end--
 		}
 	}
@@ -152,6 +153,19 @@ func ownBackend(body []statement) (start, end int) {
 		}
 	}
 	return start, max(start, end)
+}
+
+// ownExpect is how a generated health check expects statuses.
+var ownExpect = regexp.MustCompile(`^    http-check expect (error-status L7OKC )?(status [0-9,]+|rstatus \^\([0-9|]+\)\$)$`)
+
+// request is the text of option httpchk.
+func request(body []statement) (text string) {
+	for _, s := range body {
+		if s.is("option", "httpchk") {
+			text = s.text
+		}
+	}
+	return text
 }
 
 func asksStatus(body []statement) bool {

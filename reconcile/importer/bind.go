@@ -33,7 +33,7 @@ func (l listener) socket() string {
 
 // parseBind reads the addresses of a bind line, with commas between them (HAProxy configuration manual §4.2, bind), or
 // says why it cannot.
-func parseBind(text string, own bool) (all []listener, why string) {
+func parseBind(text string) (all []listener, why string) {
 	for part := range strings.SplitSeq(text, ",") {
 		if len(all) >= maxBinds {
 			return nil, fmt.Sprintf("a service has at most %d addresses", maxBinds)

@@ -3,7 +3,6 @@ package importer
 import (
 	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 
 	"rlb.dev/rlb-agent/api"
@@ -46,6 +45,7 @@ func (m *mapping) readCheck(p proxy) check {
 		}
 	}
 	if !kind.is("option", "httpchk") {
+		c.ssl = slices.ContainsFunc(linesOf(p.body, "tcp-check"), func(s statement) bool { return s.word(1) == "connect" && slices.Contains(s.words, "ssl") })
 		if kind.is("option", "tcp-check") && len(linesOf(p.body, "tcp-check")) == 0 {
 			c.used[kind.line] = true
 		}
@@ -168,88 +168,6 @@ func (c *check) connect(m *mapping, s statement) {
 			}
 		}
 	}
-}
-
-// expected reads the statuses of http-check expect.
-func (c *check) expected(m *mapping, s statement) {
-	words := s.words[2:]
-	for len(words) > 1 && (words[0] == "error-status" || words[0] == "ok-status" || words[0] == "min-recv" || words[0] == "comment" || words[0] == "tout-status" || words[0] == "on-success" || words[0] == "on-error") {
-		c.keep = c.keep || words[0] == "error-status" && (words[1] == "L7OKC" || words[1] == "L7OKCD")
-		words = words[2:]
-	}
-	not := len(words) > 0 && words[0] == "!"
-	if not {
-		words = words[1:]
-	}
-	if len(words) < 2 || words[0] != "status" && words[0] != "rstatus" {
-		m.lost(s.line, "http-check expect", "healthCheck expects statuses, not a text: 2xx and 3xx it is")
-		return
-	}
-	good := func(int) bool { return false }
-	if words[0] == "rstatus" {
-		pattern, err := regexp.Compile(words[1])
-		if err != nil || len(words[1]) > 200 {
-			m.lost(s.line, "http-check expect", "%s cannot be read", printable(words[1]))
-			return
-		}
-		good = func(status int) bool { return pattern.MatchString(strconv.Itoa(status)) }
-	} else if ranges, ok := statusRanges(strings.Join(words[1:], "")); ok {
-		good = func(status int) bool {
-			return slices.ContainsFunc(ranges, func(r [2]int) bool { return status >= r[0] && status <= r[1] })
-		}
-		if list := listed(ranges); !not && len(list) == len(ranges) { // each status by itself: in the order of the file
-			c.expect = list
-			return
-		}
-	}
-	c.expect = statuses(func(status int) bool { return good(status) != not })
-	if len(c.expect) == 0 {
-		m.lost(s.line, "http-check expect", "no status fits it: 2xx and 3xx it is")
-	}
-}
-
-// listed are the statuses of ranges of one each that the language has, none twice.
-func listed(ranges [][2]int) (all []int) {
-	for _, r := range ranges {
-		if r[0] == r[1] && r[0] >= 100 && r[0] <= 599 && !slices.Contains(all, r[0]) && len(all) < 100 {
-			all = append(all, r[0])
-		}
-	}
-	return all
-}
-
-// statusRanges reads a list of statuses and ranges of them.
-func statusRanges(text string) (all [][2]int, ok bool) {
-	for part := range strings.SplitSeq(text, ",") {
-		least, most, isRange := strings.Cut(part, "-")
-		if !isRange {
-			most = least
-		}
-		a, err1 := strconv.Atoi(least)
-		b, err2 := strconv.Atoi(most)
-		if err1 != nil || err2 != nil || len(all) >= 1000 {
-			return nil, false
-		}
-		all = append(all, [2]int{a, b})
-	}
-	return all, true
-}
-
-// registered are the statuses that servers send (IANA, HTTP Status Code Registry).
-var registered = []int{200, 201, 202, 203, 204, 205, 206, 207, 208, 226, 300, 301, 302, 303, 304, 305, 307, 308, 400, 401, 402, 403, 404, 405, 406, 407, 408,
-	409, 410, 411, 412, 413, 414, 415, 416, 417, 421, 422, 423, 424, 425, 426, 428, 429, 431, 451, 500, 501, 502, 503, 504, 505, 506, 507, 508, 511}
-
-// statuses are those that fit: all of them where they are few, else the registered ones.
-func statuses(fits func(status int) bool) (all []int) {
-	for status := 100; status <= 599; status++ {
-		if fits(status) {
-			all = append(all, status)
-		}
-	}
-	if len(all) > 10 {
-		all = slices.DeleteFunc(all, func(status int) bool { return !slices.Contains(registered, status) })
-	}
-	return all
 }
 
 // check makes the healthCheck of a service.

@@ -219,7 +219,7 @@ func isFrontOnly(s statement) bool {
 
 // listen takes over a bind line.
 func (m *mapping) listen(f *front, s statement) {
-	all, why := parseBind(s.word(1), m.own)
+	all, why := parseBind(s.word(1))
 	if why != "" {
 		m.lost(s.line, "bind", "%s", why)
 		return

@@ -192,7 +192,7 @@ func (m *mapping) stats(p proxy) {
 	for _, s := range p.body {
 		switch {
 		case s.is("bind"):
-			at, why := parseBind(s.word(1), false)
+			at, why := parseBind(s.word(1))
 			switch {
 			case why != "":
 				m.lost(s.line, "bind", "%s", why)

@@ -116,3 +116,32 @@ func TestImportedSpecsComeBack(t *testing.T) {
 		}
 	}
 }
+
+// TestRawLinesComeBack: raw lines that look like generated ones stay where they are, and fields that no example has
+// come back.
+func TestRawLinesComeBack(t *testing.T) {
+	const head, service = "apiVersion: rlb.dev/v1\nkind: LoadBalancerSpec\nvirtualIPs: [192.168.3.240]\n", "services:\n- name: s\n  port: 9000\n  servers: [{address: 192.168.3.251, port: 6443}, {name: b, address: b.example.org, weight: 3, maxConnections: 7}]\n"
+	for name, text := range map[string]string{
+		"fail closed":        service + "  failOpen: false\n",
+		"fail open":          service + "  failOpen: true\n  healthCheck: {type: tcp}\n",
+		"readyz at once":     service + "  healthCheck: {type: https, cutAfter: 0s}\n",
+		"global":             "profile: classic\nproxy: {extraGlobal: [nbthread 2, maxconn 100, hard-stop-after 3600s]}\n" + service,
+		"global like ours":   "profile: classic\nproxy: {extraGlobal: [maxconn  100]}\n" + service,
+		"defaults":           "proxy: {extraDefaults: ['# why', '', timeout queue 5s, timeout connect 5s, 'option  dontlognull', retries 2]}\n" + service,
+		"sections":           "proxy: {extraDefaults: [peers p, peer a 192.0.2.1:1024, listen x, 'bind :1', server y 192.0.2.1:1]}\n" + service,
+		"timeouts":           service + "  extraBackend: [timeout connect 5s, timeout check 1s, balance random]\n  extraFrontend: [timeout client 5s, 'bind :1', use_backend x if TRUE]\n",
+		"timeouts like ours": service + "  extraBackend: [timeout connect 5000ms, timeout check 1000ms]\n  extraFrontend: [timeout client 5000ms]\n",
+		"no check":           service + "  healthCheck: {type: none}\n  extraBackend: [timeout check 1000ms, option httpchk GET /]\n",
+		"no check, classic":  "profile: classic\n" + service + "  healthCheck: {type: none}\n  extraBackend: [option httpchk GET /x, timeout check 1000ms]\n",
+		"raw check":          "profile: classic\n" + service + "  extraBackend: [option httpchk GET /x, http-check send hdr Host h, 'http-check expect string \"a  b\"']\n",
+		"raw servers":        service + "  extraBackend: [server raw 192.0.2.1:80, server raw2 192.0.2.2:80 check inter 5s]\n",
+		"server words":       service + "  extraServer: 'weight 5  slowstart 30s id 7'\n",
+		"server words 2":     service + "  extraServer: ' backup'\n  healthCheck: {type: none}\n",
+		"ports":              service + "  healthCheck: {type: http, port: 9000, host: h.example.org, path: '/x?a=1', expectStatus: [204, 200], method: HEAD}\n",
+		"password":           "vrrp: {version: 2, extraInstance: ['authentication {', '  auth_type PASS', '', '  auth_pass x # }', '}', '# end']}\n" + service,
+		"tracked":            "vrrp: {extraInstance: ['track_interface {', 'eth9', '}', 'track_file {', 'rlb-fault', '}']}\n" + service,
+		"names":              service + "  sni: [a.example.org, '*.b.a.example.org', '*.example.org']\n  extraFrontend: [tcp-request inspect-delay 5000ms, 'acl x req.ssl_sni -i y']\n",
+	} {
+		t.Run(name, func(t *testing.T) { roundTrip(t, name, head+text, versions...) })
+	}
+}

@@ -36,7 +36,7 @@ func documents(t *testing.T) []document {
 	if err != nil || len(paths) == 0 {
 		t.Fatalf("cannot find the manual: %v", err)
 	}
-	for _, path := range []string{"README.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md", "examples/monitoring/README.md"} {
+	for _, path := range []string{"README.md", "README.ja.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md", "examples/monitoring/README.md"} {
 		paths = append(paths, filepath.Join(top, path))
 	}
 	var all []document

@@ -133,6 +133,13 @@ func (w *wire) send(mac string, m []byte) {
 	}
 }
 
+// reports is how many were sent so far.
+func (w *wire) reports() int {
+	w.mutex.Lock()
+	defer w.mutex.Unlock()
+	return w.sent
+}
+
 const wiredNodes = "nodes:\n- {name: lb1, addresses: [198.51.100.11]}\n- {name: lb2, addresses: [198.51.100.12]}\n"
 
 // join puts a host on the link, with its agent.
@@ -202,11 +209,11 @@ func TestPeering(t *testing.T) {
 		if !strings.Contains(a.log.String(), "redundant: lb2 is ready to take over from this host") {
 			t.Errorf("log: %s", a.log.String())
 		}
-		sent, told, listened := w.sent, len(a.tables), a.listened
+		sent, told, listened := w.reports(), len(a.tables), a.listened
 		time.Sleep(time.Minute)
 		synctest.Wait()
-		if w.sent-sent > 25 || len(a.tables) > told || a.listened > listened {
-			t.Errorf("in an idle minute %d reports, %d changes of the status, %d times listened to VRRP", w.sent-sent, len(a.tables)-told, a.listened-listened)
+		if w.reports()-sent > 25 || len(a.tables) > told || a.listened > listened {
+			t.Errorf("in an idle minute %d reports, %d changes of the status, %d times listened to VRRP", w.reports()-sent, len(a.tables)-told, a.listened-listened)
 		}
 
 		// one host edited alone: at once in the status, once in the log

@@ -59,7 +59,7 @@ func FieldFor(keyword string) (field string, found bool) {
 func (r *rules) proxyLines(path string, lines Lines) {
 	for i, line := range lines {
 		words := strings.Fields(line)
-		if len(words) > 0 && slices.Contains(sections, words[0]) {
+		if len(words) > 0 && IsSection(words[0]) {
 			r.wrong(index(path, i), "must not open a section, got %s: the generated lines behind it would belong to it; a section of its own stands in proxy.extraDefaults", quote(words[0]))
 		}
 	}

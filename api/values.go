@@ -84,6 +84,16 @@ func (v VirtualIP) Addr() netip.Addr {
 	return addr
 }
 
+// Addrs are the node's addresses, without text that is none.
+func (n Node) Addrs() (all []netip.Addr) {
+	for _, text := range n.Addresses {
+		if addr, err := netip.ParseAddr(text); err == nil {
+			all = append(all, addr)
+		}
+	}
+	return all
+}
+
 func (VirtualIP) form() string { return "an address or a mapping of address and interface" }
 
 // MarshalJSON writes the address alone where there is no interface.

@@ -107,10 +107,8 @@ func newVirtualIPs(ctx context.Context, o host.Observer, spec *api.LoadBalancerS
 // nodeAddresses are the addresses of the other nodes.
 func nodeAddresses(spec *api.LoadBalancerSpec, self string) (all []netip.Addr) {
 	for _, node := range spec.Nodes {
-		for _, text := range node.Addresses {
-			if addr, err := netip.ParseAddr(text); err == nil && node.Name != self {
-				all = append(all, addr)
-			}
+		if node.Name != self {
+			all = append(all, node.Addrs()...)
 		}
 	}
 	return all

@@ -179,9 +179,10 @@ func (r *run) check(ctx context.Context) error {
 	if !r.seen.ChangesPrograms() {
 		return nil
 	}
+	files := r.seen.ToCheck()
 	var base sync.WaitGroup
 	base.Go(func() { r.base = takeBaseline(ctx, r.Host) })
-	_, checked := r.Host.Check(ctx, r.seen.ToCheck())
+	_, checked := r.Host.Check(ctx, files)
 	base.Wait()
 	if refusal := (*host.Refusal)(nil); checked != nil && !errors.As(checked, &refusal) {
 		return &Failure{Err: checked}
@@ -189,7 +190,7 @@ func (r *run) check(ctx context.Context) error {
 	if checked != nil {
 		return checked
 	}
-	for _, f := range r.seen.ToCheck() {
+	for _, f := range files {
 		if f.Kind != render.HAProxyConfig {
 			continue
 		}

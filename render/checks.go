@@ -1,8 +1,9 @@
 package render
 
 import (
-	"slices"
 	"strings"
+
+	"rlb.dev/rlb-agent/api"
 )
 
 // Checks is what in a haproxy.cfg decides whether HAProxy finds a server healthy: where it is, how it is checked, and
@@ -22,23 +23,14 @@ func ParseChecks(config []byte) Checks {
 	c := Checks{backends: map[string]*backendChecks{}}
 	var common strings.Builder
 	var section string
-	var b *backendChecks
-	var settings strings.Builder
-	end := func() {
-		if b != nil {
-			b.settings = settings.String()
-		}
-		b = nil
-		settings.Reset()
-	}
+	var b *backendChecks // nil outside of a backend
 	for line := range strings.Lines(string(config)) {
 		words := strings.Fields(line)
 		if len(words) == 0 || strings.HasPrefix(words[0], "#") {
 			continue
 		}
-		if slices.Contains(sections, words[0]) {
-			end()
-			section = words[0]
+		if api.IsSection(words[0]) {
+			section, b = words[0], nil
 			if section == "backend" && len(words) > 1 {
 				b = &backendChecks{servers: map[string]string{}}
 				c.backends[words[1]] = b
@@ -50,12 +42,11 @@ func ParseChecks(config []byte) Checks {
 		case b == nil:
 			common.WriteString(line)
 		case isServer:
-			b.servers[server.Name] = strings.Fields(line)[2] + " " + server.Rest
+			b.servers[server.Name] = words[2] + " " + server.Rest
 		default:
-			settings.WriteString(line)
+			b.settings += line
 		}
 	}
-	end()
 	c.common = common.String()
 	return c
 }

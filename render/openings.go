@@ -58,8 +58,7 @@ func (r *renderer) allowed(from []string) (sources []netip.Prefix) {
 		return nil
 	}
 	for _, node := range r.spec.Nodes {
-		for _, text := range node.Addresses {
-			addr := netip.MustParseAddr(text)
+		for _, addr := range node.Addrs() {
 			if !slices.ContainsFunc(sources, func(p netip.Prefix) bool { return p.Contains(addr) }) {
 				sources = append(sources, netip.PrefixFrom(addr, addr.BitLen()))
 			}

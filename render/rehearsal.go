@@ -4,13 +4,9 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-)
 
-// sections are the words that open a section of haproxy.cfg (HAProxy configuration manual §2), wherever they stand.
-var sections = []string{
-	"global", "defaults", "frontend", "backend", "listen", "peers", "resolvers", "userlist", "cache", "program", "ring",
-	"mailers", "http-errors", "fcgi-app", "log-forward", "crt-store", "traces",
-}
+	"rlb.dev/rlb-agent/api"
+)
 
 // Rehearsal is a rendered haproxy.cfg for a process beside the real one: the same servers with their health checks, but
 // nothing that serves, logs or takes a place that the real one has. It tells of itself on a socket at that path.
@@ -19,7 +15,7 @@ func Rehearsal(f File, socket string) []byte {
 	keep := true
 	for line := range strings.Lines(string(f.Data)) {
 		words := append(strings.Fields(line), "")
-		if slices.Contains(sections, words[0]) {
+		if api.IsSection(words[0]) {
 			keep = !slices.Contains([]string{"frontend", "listen", "peers", "program", "ring", "mailers", "log-forward"}, words[0])
 		}
 		switch words[0] {

@@ -83,7 +83,11 @@ func (a *app) installed(ctx context.Context, haproxy, keepalived string) (files 
 		return files, errors.New("cannot read both files from standard input")
 	}
 	if !named {
-		haproxy, keepalived = a.configs(ctx)
+		haproxy, keepalived = render.DefaultHAProxyConfig, render.DefaultKeepalivedConfig
+		if h, err := a.host(); err == nil {
+			defer h.Close()
+			haproxy, keepalived = configs(ctx, h)
+		}
 	}
 	for i, path := range []string{haproxy, keepalived} {
 		if path == "" {
@@ -107,14 +111,11 @@ func (a *app) installed(ctx context.Context, haproxy, keepalived string) (files 
 }
 
 // configs are where the units of this machine have their configuration.
-func (a *app) configs(ctx context.Context) (haproxy, keepalived string) {
+func configs(ctx context.Context, h host.Observer) (haproxy, keepalived string) {
 	var units [2]host.Unit
-	if h, err := a.host(); err == nil {
-		defer h.Close()
-		for i, name := range []string{host.HAProxyUnit, host.KeepalivedUnit} {
-			if unit, err := h.Unit(ctx, name); err == nil { // else the usual place
-				units[i] = unit
-			}
+	for i, name := range []string{host.HAProxyUnit, host.KeepalivedUnit} {
+		if unit, err := h.Unit(ctx, name); err == nil { // else the usual place
+			units[i] = unit
 		}
 	}
 	return plan.HAProxyConfig(units[0]), plan.KeepalivedConfig(units[1])
@@ -142,8 +143,8 @@ func (a *app) imported(result importer.Result) error {
 }
 
 // suggestImport says that this machine has a configuration of its own, which a spec replaces.
-func (a *app) suggestImport(ctx context.Context) {
-	haproxy, keepalived := a.configs(ctx)
+func (a *app) suggestImport(ctx context.Context, h host.Observer) {
+	haproxy, keepalived := configs(ctx, h)
 	for _, f := range []struct {
 		path  string
 		words []string // one of which stands in what somebody configured, and not in the package's own file

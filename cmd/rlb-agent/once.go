@@ -22,7 +22,7 @@ func (a *app) once(ctx context.Context) error {
 		if err := noTrial(ctx, h); err != nil {
 			return err
 		}
-		a.suggestImport(ctx)
+		a.suggestImport(ctx, h)
 		result, err := a.apply(ctx, h, doc)
 		if err != nil {
 			return err
@@ -44,7 +44,7 @@ func (a *app) dryRun(ctx context.Context) error {
 		return err
 	}
 	defer h.Close()
-	a.suggestImport(ctx)
+	a.suggestImport(ctx, h)
 	return a.preview(ctx, h, doc)
 }
 

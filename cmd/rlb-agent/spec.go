@@ -72,12 +72,8 @@ func trusted(path string) (*api.Document, error) {
 }
 
 func untrusted(path string, err error) error {
-	others := (*rootpath.Error)(nil)
-	switch {
-	case errors.As(err, &others):
+	if others := (*rootpath.Error)(nil); errors.As(err, &others) {
 		return fmt.Errorf("cannot trust the spec %s: %w", path, err)
-	case errors.Is(err, fs.ErrNotExist):
-		return fmt.Errorf("cannot read the spec: %w; rlb-agent init writes a first one", err)
 	}
 	if errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("cannot read the spec: %w; rlb-agent init writes a first one, rlb-agent import makes one of installed files", err)

@@ -49,10 +49,11 @@ type peer struct {
 
 func (e *exam) peers() (all []peer) {
 	for _, n := range e.spec.Nodes {
-		for _, text := range n.Addresses {
-			if addr, err := netip.ParseAddr(text); err == nil && n.Name != e.look.Desired.Facts.Node {
-				all = append(all, peer{n.Name, addr})
-			}
+		if n.Name == e.look.Desired.Facts.Node {
+			continue
+		}
+		for _, addr := range n.Addrs() {
+			all = append(all, peer{n.Name, addr})
 		}
 	}
 	return all

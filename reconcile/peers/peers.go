@@ -11,6 +11,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"net/netip"
+	"reflect"
 	"slices"
 	"strings"
 	"time"
@@ -94,13 +95,7 @@ func SelfOf(spec *api.LoadBalancerSpec, node string) Self {
 			r.Priority = priority
 			continue
 		}
-		other := Node{Name: n.Name, Priority: priority}
-		for _, text := range n.Addresses {
-			if addr, err := netip.ParseAddr(text); err == nil {
-				other.Addresses = append(other.Addresses, addr)
-			}
-		}
-		s.Nodes = append(s.Nodes, other)
+		s.Nodes = append(s.Nodes, Node{Name: n.Name, Addresses: n.Addrs(), Priority: priority})
 	}
 	s.Spec = Spec{Pair: pairOf(spec.Nodes), Router: r}
 	return s
@@ -141,11 +136,4 @@ func (r Router) shares(other Router) bool {
 }
 
 // equal says whether two reports say the same.
-func (r Report) equal(other Report) bool {
-	same := slices.Equal(r.Spec.Router.Addresses, other.Spec.Router.Addresses)
-	a, b := r.Spec.Router, other.Spec.Router
-	return same && r.Node == other.Node && r.Agent == other.Agent && r.Goodbye == other.Goodbye && r.Role == other.Role && r.Drained == other.Drained &&
-		r.Serving == other.Serving && r.Spec.Digest == other.Spec.Digest && r.Spec.Generation == other.Spec.Generation &&
-		r.Spec.Trial == other.Spec.Trial && r.Spec.Pair == other.Spec.Pair &&
-		a.ID == b.ID && a.Version == b.Version && a.Priority == b.Priority && a.Interval == b.Interval
-}
+func (r Report) equal(other Report) bool { return reflect.DeepEqual(r, other) }

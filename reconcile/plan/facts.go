@@ -80,11 +80,9 @@ func (s *search) node() error {
 		return nil
 	}
 	for _, node := range s.spec.Nodes {
-		for _, text := range node.Addresses {
-			if addr, err := netip.ParseAddr(text); err == nil && s.holder(addr) != "" {
-				s.facts.Node = node.Name
-				return nil
-			}
+		if slices.ContainsFunc(node.Addrs(), func(addr netip.Addr) bool { return s.holder(addr) != "" }) {
+			s.facts.Node = node.Name
+			return nil
 		}
 	}
 	switch {

@@ -102,31 +102,27 @@ type firewallAnswer struct {
 	err   error
 }
 
-// askFirewall asks for the firewall of both families, each by a program that takes some milliseconds, while others look
-// at other things. answers waits for them.
-func askFirewall(ctx context.Context, o host.Observer) (answers func() map[api.Family]firewallAnswer) {
+// askFirewall asks for the firewall of each of api.Families, each by a program that takes some milliseconds, while others
+// look at other things. answers waits for them.
+func askFirewall(ctx context.Context, o host.Observer) (answers func() []firewallAnswer) {
 	all := make([]firewallAnswer, len(api.Families))
 	var asked sync.WaitGroup
 	for i, family := range api.Families {
 		asked.Go(func() { all[i].state, all[i].err = o.Firewall(ctx, family) })
 	}
-	return func() map[api.Family]firewallAnswer {
+	return func() []firewallAnswer {
 		asked.Wait()
-		of := map[api.Family]firewallAnswer{}
-		for i, family := range api.Families {
-			of[family] = all[i]
-		}
-		return of
+		return all
 	}
 }
 
-func (seen *Observed) firewall(answers map[api.Family]firewallAnswer, d Desired) error {
+func (seen *Observed) firewall(answers []firewallAnswer, d Desired) error {
 	toCome := slices.ContainsFunc(d.Packages, func(w PackageWant) bool {
 		have, known := seen.Packages[w.Name]
 		return w.Name == "iptables" && known && have.Version == ""
 	})
-	for _, family := range api.Families {
-		state, err := answers[family].state, answers[family].err
+	for i, family := range api.Families {
+		state, err := answers[i].state, answers[i].err
 		switch _, other := seen.Firewall[api.IPv4]; {
 		case err == nil:
 			seen.Firewall[family] = state

@@ -68,9 +68,7 @@ func ReadInForce(ctx context.Context, o host.Observer) (*InForce, error) {
 func ownOf(spec *api.LoadBalancerSpec, self string) (own []netip.Addr) {
 	for _, node := range spec.Nodes {
 		if node.Name == self {
-			for _, text := range node.Addresses {
-				own = append(own, netip.MustParseAddr(text))
-			}
+			own = node.Addrs()
 		}
 	}
 	return own
@@ -99,9 +97,10 @@ func peersOf(spec *api.LoadBalancerSpec, self string) []netip.Addr {
 		if node.Name == self {
 			continue
 		}
-		peer := netip.MustParseAddr(node.Addresses[0])
-		for _, text := range node.Addresses[1:] {
-			if addr := netip.MustParseAddr(text); addr.Is4() == spec.VirtualIPs[0].Addr().Is4() {
+		addrs := node.Addrs()
+		peer := addrs[0]
+		for _, addr := range addrs[1:] {
+			if addr.Is4() == spec.VirtualIPs[0].Addr().Is4() {
 				peer = addr
 			}
 		}

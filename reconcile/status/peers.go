@@ -26,11 +26,14 @@ type PeerAgent struct {
 	SpecDigest string    `json:"specDigest,omitempty"` // of the spec in force there
 }
 
-// table is what the daemon knows of its peers.
+// table is what the daemon knows of its peers, read once.
 func (r *reading) table(ctx context.Context) peers.Table {
-	table, err := state.ReadPeers(ctx, r.o)
-	r.note("what the peers' agents say", err)
-	return table
+	if r.heard == nil {
+		table, err := state.ReadPeers(ctx, r.o)
+		r.note("what the peers' agents say", err)
+		r.heard = &table
+	}
+	return *r.heard
 }
 
 // FillReport fills in how this host is, as its agent tells the others.

@@ -10,6 +10,7 @@ import (
 
 	"rlb.dev/rlb-agent/api"
 	"rlb.dev/rlb-agent/reconcile/host"
+	"rlb.dev/rlb-agent/reconcile/peers"
 	"rlb.dev/rlb-agent/reconcile/plan"
 	"rlb.dev/rlb-agent/reconcile/state"
 )
@@ -156,6 +157,7 @@ type reading struct {
 	now     time.Time
 	guard   state.GuardRecord
 	health  *state.GuardRecord // in place of the one in the file; nil is that one
+	heard   *peers.Table       // what the peers' agents say; nil until it is read
 	notSeen []string
 }
 

@@ -61,12 +61,7 @@ func (b *inbox) put(what string) {
 	}
 }
 
-func (b *inbox) ring() {
-	select {
-	case b.bell <- struct{}{}:
-	default:
-	}
-}
+func (b *inbox) ring() { ring(b.bell) }
 
 // judge says whether there was a reason to look because of this.
 func (b *inbox) judge(seen []string, right bool) {

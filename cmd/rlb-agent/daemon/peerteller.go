@@ -28,47 +28,42 @@ type lasting struct {
 	again  backoff.Backoff
 }
 
-// due says whether the verdict is to be logged now; if not, in how long it may be.
-func (l *lasting) due(v peers.Verdict, now time.Time) (due bool, wait time.Duration) {
+// turn says whether the verdict is to be logged now, and in place of which status; if not, in how long it may be.
+func (l *lasting) turn(v peers.Verdict, now time.Time) (due bool, was string, wait time.Duration) {
 	if v != l.now {
 		l.now, l.since = v, now
 	}
 	if v == l.logged {
-		return false, time.Hour
+		return false, "", time.Hour
 	}
 	if wait = max(peerQuiet-now.Sub(l.since), l.again.Left()); wait > 0 {
-		return false, wait
+		return false, "", wait
 	}
 	l.again.First, l.again.Most, l.again.Quiet = peerQuiet, 10*time.Minute, 10*time.Minute
 	l.again.Next()
-	return true, time.Hour
+	was, l.logged = l.logged.Status, v
+	return true, was, time.Hour
 }
 
 // tell logs what has lasted, and says when to be called again for what may.
 func (t *peerTeller) tell(inSync, redundant peers.Verdict, now time.Time) time.Duration {
-	due, next := t.inSync.due(inSync, now)
-	if due {
-		was := t.inSync.logged.Status
-		t.inSync.logged = inSync
-		switch {
-		case inSync.Status == "False":
-			t.log.Warn("the specs of the hosts differ: "+inSync.Message, "reason", inSync.Reason)
-		case inSync.Status == "True" && was == "False":
-			t.log.Info("all hosts have the same spec again")
-		}
+	due, was, next := t.inSync.turn(inSync, now)
+	switch {
+	case !due:
+	case inSync.Status == "False":
+		t.log.Warn("the specs of the hosts differ: "+inSync.Message, "reason", inSync.Reason)
+	case inSync.Status == "True" && was == "False":
+		t.log.Info("all hosts have the same spec again")
 	}
-	due, other := t.redundant.due(redundant, now)
-	if due {
-		was := t.redundant.logged.Status
-		t.redundant.logged = redundant
-		switch {
-		case redundant.Status == "False":
-			t.log.Warn("no standby is ready: "+redundant.Message, "reason", redundant.Reason)
-		case redundant.Status == "True" && was != "True":
-			t.log.Info("redundant: " + redundant.Message)
-		case redundant.Status == "Unknown" && was == "True":
-			t.log.Warn("it is not known whether a standby is ready: "+redundant.Message, "reason", redundant.Reason)
-		}
+	due, was, other := t.redundant.turn(redundant, now)
+	switch {
+	case !due:
+	case redundant.Status == "False":
+		t.log.Warn("no standby is ready: "+redundant.Message, "reason", redundant.Reason)
+	case redundant.Status == "True" && was != "True":
+		t.log.Info("redundant: " + redundant.Message)
+	case redundant.Status == "Unknown" && was == "True":
+		t.log.Warn("it is not known whether a standby is ready: "+redundant.Message, "reason", redundant.Reason)
 	}
 	return min(next, other)
 }

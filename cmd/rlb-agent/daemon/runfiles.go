@@ -16,12 +16,7 @@ const runFilesQuiet = 50 * time.Millisecond
 // keepRunFiles restores the files under /run/rlb that somebody removes or garbles, until ctx ends.
 func keepRunFiles(ctx context.Context, h host.Host, report *reporter, log *slog.Logger) {
 	changed := make(chan struct{}, 1)
-	watch := filewatch.New(log, func(string) {
-		select {
-		case changed <- struct{}{}:
-		default:
-		}
-	})
+	watch := filewatch.New(log, func(string) { ring(changed) })
 	watch.Set(state.DerivedFiles()...)
 	go watch.Run(ctx)
 	mirror := state.Mirror{Host: h, Log: log}

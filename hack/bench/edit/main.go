@@ -75,21 +75,9 @@ func run(ctx context.Context, binary string, n int) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, stage.Close()) }()
-	files, err := pair.Files(binary, "hack/systemd/rlb-agent.service")
+	h, err := pair.Single(ctx, stage, lab.Trixie, binary, pair.Spec(3))
 	if err != nil {
 		return err
-	}
-	files = append(files, lab.File{Path: pair.SpecFile, Data: []byte(pair.Spec(3))})
-	hosts, err := stage.AddHosts(ctx, lab.HostOptions{Installed: true, Files: files}, lab.Trixie)
-	if err != nil {
-		return err
-	}
-	h := hosts[0]
-	if _, err := h.Run(ctx, "systemctl", "enable", "--now", "rlb-agent"); err != nil {
-		return err
-	}
-	if err := lab.Until(ctx, 30*time.Second, func() bool { return pair.Holds(h) }); err != nil {
-		return fmt.Errorf("the host does not hold the virtual IP: %w", err)
 	}
 	fmt.Printf("from the rename of the spec to HAProxy having it, Debian 13, %d edits each, ms\n\n%-28s %8s %8s %8s\n", n, "", "median", "least", "most")
 	for _, k := range kinds {

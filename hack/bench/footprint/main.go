@@ -40,21 +40,9 @@ func run(ctx context.Context, binary string, idle time.Duration, edits int) (err
 		return err
 	}
 	defer func() { err = errors.Join(err, stage.Close()) }()
-	files, err := pair.Files(binary, "hack/systemd/rlb-agent.service")
+	h, err := pair.Single(ctx, stage, lab.Trixie, binary, pair.Spec(1, "reconcile: {interval: 1h}"))
 	if err != nil {
 		return err
-	}
-	files = append(files, lab.File{Path: pair.SpecFile, Data: []byte(pair.Spec(1, "reconcile: {interval: 1h}"))})
-	hosts, err := stage.AddHosts(ctx, lab.HostOptions{Installed: true, Files: files}, lab.Trixie)
-	if err != nil {
-		return err
-	}
-	h := hosts[0]
-	if _, err := h.Run(ctx, "systemctl", "enable", "--now", "rlb-agent"); err != nil {
-		return err
-	}
-	if err := lab.Until(ctx, 30*time.Second, func() bool { return pair.Holds(h) }); err != nil {
-		return fmt.Errorf("the host does not hold the virtual IP: %w", err)
 	}
 	time.Sleep(5 * time.Second) // the first run is over, and what it woke
 

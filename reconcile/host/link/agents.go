@@ -150,8 +150,7 @@ func agentFrame(from net.HardwareAddr, message []byte) []byte {
 // agentsBy keeps the frames of agents that another MAC than ours sent to the group.
 func agentsBy(own net.HardwareAddr) program {
 	var p program
-	p.need(word, 0, binary.BigEndian.Uint32(agentGroup))
-	p.need(half, 4, uint32(binary.BigEndian.Uint16(agentGroup[4:])))
+	p.needMAC(agentGroup, 0)
 	p.need(half, 12, uint32(typeLocal))
 	p.need(word, frameHeader, agentMark)
 	p.load(half, agentLength)

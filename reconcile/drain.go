@@ -104,7 +104,7 @@ func (r *Reconciler) drain(ctx context.Context, doc *api.Document, in *state.InF
 	return result, err
 }
 
-// noteDrain notes since when this host is drained and by whom, or that it is not any more.
+// noteDrain notes the time of a drain and the user, or forgets both after it.
 func (r *Reconciler) noteDrain(ctx context.Context, out bool) error {
 	if out {
 		return state.DrainRecord{Since: time.Now().Truncate(time.Second), By: r.By}.Write(ctx, r.Host)

@@ -28,9 +28,9 @@ func (a *app) importCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "import",
 		Short: "Make a spec of an installed haproxy.cfg and keepalived.conf",
-		Long: `Make a spec of an installed haproxy.cfg and keepalived.conf, whoever wrote them, and print it. Standard error has a line
-for each directive that it does not carry over, or not as it was, and for each field that the files cannot show. A spec
-that is not complete is printed too, with what it lacks and exit code 3. Needs no root, and changes nothing.`,
+		Long: `Make a spec of an installed haproxy.cfg and keepalived.conf, and print it. Any author's files will do. Standard error
+has a line for each directive that it does not carry over, or not as it was, and for each field that the files cannot
+show. A spec that is not complete is printed too, with what it lacks and exit code 3. Needs no root, and changes nothing.`,
 		Example: "  rlb-agent import > spec.yaml\n" +
 			"  rlb-agent import --haproxy haproxy.cfg --keepalived keepalived.conf --node lb1=192.168.3.11,lb2=192.168.3.12\n" +
 			"  ssh lb1 cat /etc/haproxy/haproxy.cfg | rlb-agent import --haproxy - --profile standard",

@@ -16,7 +16,7 @@ func Drained(ctx context.Context, o host.Observer) (bool, error) {
 	return text != "" && text != "0", err
 }
 
-// DrainRecord is since when this host is drained, and by whom. Both are zero where that is not known.
+// DrainRecord is the time at which this host was drained, and the user who did it. Both are zero where that is not known.
 type DrainRecord struct {
 	Since time.Time `json:"since,omitzero"`
 	By    string    `json:"by,omitempty"`

@@ -59,7 +59,7 @@ var Paths = []Path{
 	{Path: copyOf(TrialFile), Mode: 0o600, Life: Durable, Writer: "`try`", Holds: "a copy, used where `trial.json` is garbled or gone"},
 	{Path: TrialSpecFile, Mode: 0o600, Life: Durable, Writer: "`try`", Holds: "only during `rlb-agent try`: the spec that is tried"},
 	{Path: render.DrainFile, Mode: 0o644, Life: Durable, Writer: "`drain`, `undrain`, keepalived", Holds: "tracked by keepalived: 1 while this host is drained"},
-	{Path: DrainedFile, Mode: 0o600, Life: Durable, Writer: "`drain`, `undrain`", Holds: "only while this host is drained: since when, and by whom"},
+	{Path: DrainedFile, Mode: 0o600, Life: Durable, Writer: "`drain`, `undrain`", Holds: "only while this host is drained: the time of the drain, and the user"},
 	{Path: host.StateDir + "/rules.v4", Mode: 0o640, Life: Rebuilt, Writer: "every change of the rules", Holds: "the IPv4 firewall rules"},
 	{Path: host.StateDir + "/rules.v6", Mode: 0o640, Life: Rebuilt, Writer: "every change of the rules", Holds: "the IPv6 firewall rules"},
 	{Path: host.RunDir + "/lock", Mode: 0o600, Life: Derived, Writer: "every change", Holds: "locked by the one agent that changes the host"},

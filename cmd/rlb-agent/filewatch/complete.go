@@ -6,8 +6,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Complete says whether nobody has the file open for writing, so that whoever wrote or renamed it has ended. It is false
-// where the file is not there, and where the filesystem does not tell: NFS and FUSE do not.
+// Complete reports whether no process has the file open for writing: a write or a rename has ended. It is false for a file
+// that does not exist, and on filesystems without leases, such as NFS and FUSE.
 //
 // A lease for reading is given only on such a file (fcntl(2), F_SETLEASE). It is given back at once; who opens the file
 // for writing meanwhile waits for that.

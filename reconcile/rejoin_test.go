@@ -45,6 +45,8 @@ func TestRejoin(t *testing.T) {
 	wantLines(t, "steps", texts(must(t, h, parse(t, otherRouter)).Steps),
 		"leave the virtual router (router 10, version 3, IPv4, multicast)",
 		"write /etc/keepalived/keepalived.conf",
+		"write /var/lib/rlb/handover.nft",
+		"reload rlb-handover.service",
 		"stop keepalived.service",
 		"start keepalived.service once no peer is the former virtual router any more")
 	if id := active(t, h); id != "7" || len(h.Detached) > 0 {
@@ -93,6 +95,8 @@ func TestRejoinTakenBack(t *testing.T) {
 	wantLines(t, "steps", texts(must(t, h, parse(t, spec)).Steps),
 		"forget the former virtual router",
 		"write /etc/keepalived/keepalived.conf",
+		"write /var/lib/rlb/handover.nft",
+		"reload rlb-handover.service",
 		"start keepalived.service")
 	if id := active(t, h); id != "10" {
 		t.Errorf("keepalived runs as %q", id)
@@ -157,6 +161,9 @@ func TestSameRouter(t *testing.T) {
 	wantLines(t, "steps", texts(must(t, h, parse(t, spec+"vrrp: {advertisementInterval: 1s, priority: 7}\n")).Steps),
 		"write /etc/keepalived/keepalived.conf",
 		"write /etc/systemd/system/keepalived.service.d/rlb.conf",
+		"write /etc/systemd/system/haproxy.service.d/rlb.conf",
+		"write /var/lib/rlb/handover.nft",
 		"make systemd read its changed units",
+		"reload rlb-handover.service",
 		"reload keepalived.service")
 }

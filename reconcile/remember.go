@@ -2,6 +2,7 @@ package reconcile
 
 import (
 	"context"
+	"maps"
 	"reflect"
 	"time"
 
@@ -12,7 +13,8 @@ import (
 // remember keeps, once, how everything was that the plan is about to touch for the first time. It comes before the
 // packages: what their install scripts write was not there before.
 func (r *run) remember(ctx context.Context) error {
-	changed := false
+	changed := !maps.Equal(r.memory.Facts.Sysctls, r.desired.Facts.Sysctls)
+	r.memory.Facts.Sysctls = r.desired.Facts.Sysctls // they tell nothing of before once they are set
 	for _, want := range r.desired.Units {
 		if _, known := r.memory.Units[want.Name]; !known {
 			unit, err := r.Host.Unit(ctx, want.Name)
@@ -20,7 +22,7 @@ func (r *run) remember(ctx context.Context) error {
 				return err
 			}
 			was := state.UnitWas{Enabled: unit.Enabled(), Active: unit.Active(), Masked: unit.UnitFileState == "masked"}
-			if want.Name == render.FirewallUnit { // the agent's own, whatever is there
+			if want.Name == render.FirewallUnit || want.Name == render.HandoverUnit { // the agent's own, whatever is there
 				was = state.UnitWas{}
 			}
 			r.memory.Units[want.Name] = was

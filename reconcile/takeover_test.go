@@ -62,7 +62,11 @@ func recorded(t *testing.T, name string, before *fake.Host) *fake.Host {
 const originals = "-A INPUT -p tcp -m tcp --dport 9000 -j ACCEPT"
 
 // renderedNow are the steps for what this agent renders otherwise than that commit did. None of them is felt.
-var renderedNow = []string{"write /etc/systemd/system/keepalived.service.d/rlb.conf", "make systemd read its changed units"}
+var renderedNow = []string{
+	"install nftables", "write /etc/systemd/system/keepalived.service.d/rlb.conf", "write /etc/systemd/system/haproxy.service.d/rlb.conf",
+	"write /var/lib/rlb/handover.nft", "write /etc/systemd/system/rlb-handover.service", "make systemd read its changed units",
+	"enable rlb-handover.service", "start rlb-handover.service",
+}
 
 // A host that commit c1d3f31 set up is taken over without a step but for what is rendered otherwise: nothing is
 // reloaded, its generations and what was refused are known, and a teardown leaves the host of before.

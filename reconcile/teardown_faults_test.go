@@ -96,7 +96,7 @@ func TestTeardownOfAnInterruptedRun(t *testing.T) {
 func TestTeardownKeepsKilledPackages(t *testing.T) {
 	h, whole, doc := fake.New(), fake.New(), parse(t, spec)
 	must(t, whole, doc)
-	h.StopAfter(effect(t, whole, "InstallPackages haproxy keepalived iptables"))
+	h.StopAfter(effect(t, whole, "InstallPackages haproxy keepalived iptables nftables"))
 	if _, killed, _ := once(t, h, doc); !killed {
 		t.Fatal("not killed")
 	}

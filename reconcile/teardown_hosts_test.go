@@ -30,7 +30,8 @@ var hosts = map[string]func() *fake.Host{
 		h := fake.New()
 		h.Put("/etc/haproxy/haproxy.cfg", own, 0o600)
 		h.Put("/etc/keepalived/keepalived.conf", "# the administrator's own\n", 0o640)
-		adminInstalls(h, "haproxy", "keepalived", "iptables")
+		h.SetSysctl("net/ipv4/conf/eth0/arp_announce", "1")
+		adminInstalls(h, "haproxy", "keepalived", "iptables", "nftables")
 		h.Admin(func(ctx context.Context, h host.Host) error { return h.HoldPackage(ctx, "haproxy", true) })
 		h.Iptables(api.IPv4, "-A INPUT -j DROP")
 		return h
@@ -59,7 +60,7 @@ func withPackages(build func() *fake.Host) func(t *testing.T) string {
 		h, fresh := build(), build()
 		must(t, h, parse(t, spec))
 		var missing []string
-		for _, name := range []string{"liblua5.3-0", "haproxy", "keepalived", "iptables"} {
+		for _, name := range []string{"liblua5.3-0", "haproxy", "keepalived", "iptables", "nftables"} {
 			if fresh.Installed(name) == "" {
 				missing = append(missing, name)
 			}

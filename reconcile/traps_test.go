@@ -35,7 +35,7 @@ func TestLostReload(t *testing.T) {
 	if file := h.Text("/etc/haproxy/haproxy.cfg"); !strings.Contains(file, "9001") || strings.Contains(h.Loaded("haproxy.service"), "9001") {
 		t.Fatal("the kill came at the wrong moment")
 	}
-	wantLines(t, "plan after the kill", planOf(t, h, edit), "reload haproxy.service")
+	wantLines(t, "plan after the kill", planOf(t, h, edit), "reload rlb-handover.service", "reload haproxy.service")
 	must(t, h, edit)
 	if h.Loaded("haproxy.service") != h.Text("/etc/haproxy/haproxy.cfg") {
 		t.Error("haproxy still runs its old configuration")
@@ -230,7 +230,7 @@ func TestKilledAfterTheInstallation(t *testing.T) {
 	whole := installed(t, doc)
 	h := fake.New()
 	must(t, h, doc)
-	n := effect(t, h, "InstallPackages haproxy keepalived iptables")
+	n := effect(t, h, "InstallPackages haproxy keepalived iptables nftables")
 	h = fake.New()
 	h.StopAfter(n)
 	if _, killed, _ := once(t, h, doc); !killed {

@@ -10,6 +10,7 @@ import (
 
 	"rlb.dev/rlb-agent/reconcile/host"
 	"rlb.dev/rlb-agent/reconcile/plan"
+	"rlb.dev/rlb-agent/render"
 )
 
 const (
@@ -71,7 +72,7 @@ func servesNow(ctx context.Context, h host.Host, d plan.Desired, before baseline
 		if err != nil {
 			return err
 		}
-		if !unit.Active() || unit.MainPID == 0 {
+		if !unit.Active() || unit.MainPID == 0 && want.Name != render.HandoverUnit {
 			return fmt.Errorf("cannot see %s running: it is %s (%s)", want.Name, unit.ActiveState, unit.SubState)
 		}
 		switch want.Name {

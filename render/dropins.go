@@ -60,6 +60,7 @@ const restartMargin = 80 * time.Millisecond
 
 // handoverTime is how long a HAProxy that is to stop serves on: in it the agent hears that it is being stopped, and a peer
 // takes over, so that nobody finds the virtual IPs without a HAProxy. One that died is not waited for.
+// Where packets are forwarded to it, handoverStop says how long.
 const handoverTime = 100 * time.Millisecond
 
 // haproxyDropIn renders what makes a stop of HAProxy a hand-over: systemd runs ExecStop before it sends any signal
@@ -76,7 +77,9 @@ func (r *renderer) haproxyDropIn() File {
 	if r.restricts() {
 		r.loadRules(l, "ExecStartPre=+")
 	}
-	if r.tracksFiles() {
+	if r.hands() {
+		r.handoverStop(l)
+	} else if r.tracksFiles() {
 		l.add("", "ExecStop=-/bin/sleep %.1f", handoverTime.Seconds())
 	}
 	return l.file(HAProxyDropIn, SystemdUnit)

@@ -26,6 +26,9 @@ type Facts struct {
 	HAProxyConfig     string         `json:"haproxyConfig,omitempty"`    // path of haproxy.cfg
 	KeepalivedConfig  string         `json:"keepalivedConfig,omitempty"` // path of keepalived.conf
 	Systemctl         string         `json:"systemctl,omitempty"`        // path of systemctl
+
+	// Sysctls are the values of HandoverSysctls before the first run; one that is missing was 0.
+	Sysctls map[string]string `json:"sysctls,omitempty"`
 }
 
 // VersionOf is where the facts have the version of a program, "haproxy" or "keepalived".
@@ -43,7 +46,15 @@ func Render(spec *api.LoadBalancerSpec, facts Facts) (Rendered, error) {
 	if err := r.prepare(); err != nil {
 		return Rendered{}, err
 	}
-	files := append([]File{r.keepalived(), r.haproxy()}, r.dropIns()...)
+	files := []File{r.keepalived(), r.haproxy()}
+	var handover []File
+	if r.hands() {
+		var err error
+		if handover, err = r.handover(); err != nil {
+			return Rendered{}, err
+		}
+	}
+	files = append(files, r.dropIns()...)
 	if *spec.Firewall.Manage {
 		r.model.Firewall = map[api.Family][]string{}
 		for _, family := range api.Families {
@@ -56,6 +67,7 @@ func Render(spec *api.LoadBalancerSpec, facts Facts) (Rendered, error) {
 		}
 		files = append(files, r.firewallUnit())
 	}
+	files = append(files, handover...)
 	m := &r.model
 	m.Routers, m.Instances, m.Tracks, m.Defaulted = r.routers(), r.instances(), r.tracksFiles(), r.defaulted()
 	return Rendered{files, r.model}, nil

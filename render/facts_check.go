@@ -9,6 +9,7 @@ import (
 var (
 	factInterface = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9._@-]{0,14}$`)
 	factVersion   = regexp.MustCompile(`^[A-Za-z0-9.+:~*?-]{0,128}$`)
+	factSysctl    = regexp.MustCompile(`^[0-9]$`)
 	factPath      = regexp.MustCompile(`^/[A-Za-z0-9/._+@:,=-]+$`)
 )
 
@@ -31,6 +32,11 @@ func (f Facts) check() error {
 	} {
 		if !factPath.MatchString(p.path) || len(p.path) > 4095 || path.Clean(p.path) != p.path {
 			return fmt.Errorf("cannot use path %q of %s: must be an absolute path of letters, digits and /._+@:,=-", p.path, p.of)
+		}
+	}
+	for key, value := range f.Sysctls {
+		if !factSysctl.MatchString(value) {
+			return fmt.Errorf("cannot use %q as the former value of %s: must be a digit", value, key)
 		}
 	}
 	for _, server := range f.Nameservers {

@@ -26,6 +26,7 @@ const (
 	HAProxyConfig    Kind = iota // read by haproxy
 	KeepalivedConfig             // read by keepalived
 	FirewallRules                // read by iptables-restore
+	HandoverRules                // read by nft
 	SystemdUnit                  // read by systemd: a unit or a drop-in
 )
 

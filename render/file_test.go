@@ -90,6 +90,8 @@ func TestFiles(t *testing.T) {
 		"-rw-r----- /var/lib/rlb/rules.v4",
 		"-rw-r----- /var/lib/rlb/rules.v6",
 		"-rw-r--r-- /etc/systemd/system/rlb-firewall.service",
+		"-rw-r----- /var/lib/rlb/handover.nft",
+		"-rw-r--r-- /etc/systemd/system/rlb-handover.service",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)

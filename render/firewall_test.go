@@ -115,7 +115,7 @@ func TestSharedPort(t *testing.T) {
 }
 
 func TestFirewallOff(t *testing.T) {
-	spec := parse(t, shortest+vip4+"firewall: {manage: false}\n"+oneService)
+	spec := parse(t, shortest+vip4+"firewall: {manage: false}\nvrrp: {handover: none}\n"+oneService)
 	facts := factsFor(spec, stable)
 	facts.Subnets = nil // which nothing needs then
 	for _, f := range files(t, spec, facts) {

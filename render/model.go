@@ -23,6 +23,7 @@ type Model struct {
 	Instances []string                // their names, the main family's first
 	Tracks    bool                    // keepalived heeds FaultFile and DrainFile
 	Firewall  map[api.Family][]string // rules of the agent's chain; nil where the firewall is not managed
+	Handover  *Handover               // what planned moves need in the kernel; nil where they are as without it
 }
 
 // Frontend is what listens for a service, or for several that TLS server names tell apart.

@@ -43,10 +43,12 @@ func TestDropIn(t *testing.T) {
 // TestHandover: systemd does not signal a HAProxy that is to stop before the peer could take over, and a sleep that is
 // not there keeps nobody from stopping it.
 func TestHandover(t *testing.T) {
-	spec := parse(t, shortest+vip4+oneService)
-	lines := directives(t, string(fileAt(t, files(t, spec, factsFor(spec, stable)), HAProxyDropIn).Data))
-	if want := []string{"[Service]", "ExecStop=-/bin/sleep 0.1"}; !slices.Equal(lines, want) {
-		t.Errorf("%q, want %q", lines, want)
+	for text, want := range map[string]string{"": "&& sleep 2.1'", "vrrp: {handover: none}\n": "ExecStop=-/bin/sleep 0.1"} {
+		spec := parse(t, shortest+vip4+text+oneService)
+		lines := directives(t, string(fileAt(t, files(t, spec, factsFor(spec, stable)), HAProxyDropIn).Data))
+		if lines[0] != "[Service]" || !strings.HasSuffix(lines[len(lines)-1], want) {
+			t.Errorf("%q: %q, want %q at the end", text, lines, want)
+		}
 	}
 }
 

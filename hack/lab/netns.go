@@ -104,8 +104,9 @@ func (n *netns) listen(addr netip.AddrPort) (l net.Listener, err error) {
 	return l, err
 }
 
-// dial opens a TCP connection from the namespace, to be ready and used up before the deadline.
-func (n *netns) dial(target netip.AddrPort, deadline time.Time) (*net.TCPConn, error) {
+// dial opens a TCP connection from the namespace, to be ready and used up before the deadline. Options are set before it
+// connects.
+func (n *netns) dial(target netip.AddrPort, deadline time.Time, options ...func(fd int) error) (*net.TCPConn, error) {
 	var fd int
 	family, sa := sockaddr(target)
 	if err := n.do(func() (err error) {
@@ -113,6 +114,12 @@ func (n *netns) dial(target netip.AddrPort, deadline time.Time) (*net.TCPConn, e
 		return err
 	}); err != nil {
 		return nil, fmt.Errorf("cannot open a socket: %w", err)
+	}
+	for _, set := range options {
+		if err := set(fd); err != nil {
+			unix.Close(fd)
+			return nil, fmt.Errorf("cannot set an option of a socket: %w", err)
+		}
 	}
 	// Only the socket had to be born in the namespace; connecting is left to the runtime's poller.
 	if err := unix.Connect(fd, sa); err != nil && !errors.Is(err, unix.EINPROGRESS) {

@@ -20,6 +20,8 @@ type ProbeOptions struct {
 	Timeout  time.Duration // a good probe has its answer within it; 0 is 100 ms
 	TCP      bool          // only connect, instead of a TLS handshake and a request for the server's name
 	Name     bool          // only connect and read the name, from a service that leads to NamePort
+	// HalfOpen is how long the third packet of a connection is late, after Client.HoldACKs. The timeout begins after it.
+	HalfOpen time.Duration
 	// AtOnce is how many may wait for their answer at once; 0 is as many as the interval needs. When so many wait, the
 	// next ones come late: a load gives way to a machine that cannot keep up, instead of burying it.
 	AtOnce int
@@ -92,7 +94,7 @@ func (c *Client) Probe(target string, opts ProbeOptions) (*Probe, error) {
 // schedule starts probes at fixed times from the first one, so that the interval is right on average.
 func (p *Probe) schedule() {
 	// So many can wait at once if all run into their timeout; more means that this machine cannot keep up.
-	atOnce := int(p.opts.Timeout/p.opts.Interval) + 8
+	atOnce := int((p.opts.HalfOpen+p.opts.Timeout)/p.opts.Interval) + 8
 	if p.opts.AtOnce > 0 {
 		atOnce = p.opts.AtOnce
 	}
@@ -124,7 +126,12 @@ func (p *Probe) schedule() {
 }
 
 func (p *Probe) attempt(start time.Time) (server string, err error) {
-	conn, err := p.client.dial(p.target, start.Add(p.opts.Timeout))
+	deadline := start.Add(p.opts.HalfOpen + p.opts.Timeout)
+	dial := p.client.dial
+	if p.opts.HalfOpen > 0 {
+		dial = p.client.dialHalfOpen(p.opts.HalfOpen)
+	}
+	conn, err := dial(p.target, deadline)
 	if err != nil {
 		return "", err
 	}

@@ -67,6 +67,8 @@ type Network interface {
 	Announce(iface string, addr netip.Addr) error
 	// AnnounceTo is Announce to the host with that MAC alone.
 	AnnounceTo(iface string, addr netip.Addr, mac string) error
+	// EndSessions ends the TCP connections to these addresses and ports of this host, and tells their peers (RST).
+	EndSessions(ctx context.Context, addrs []netip.Addr, ports []uint16) (n int, err error)
 	// AdvertsPass says whether advertisements of another host under each of these identities get through to keepalived.
 	// It takes three advertisement intervals at most.
 	AdvertsPass(ctx context.Context, iface string, ids []render.Identity) (bool, error)

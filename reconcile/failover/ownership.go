@@ -42,6 +42,8 @@ type ownership struct {
 	fresh bool           // this host got them since the last check
 	retry backoff.Backoff
 
+	sessions time.Time // when to end those that a move has left here; zero is not
+
 	lastLogged string // failure
 
 	splitBrain
@@ -70,6 +72,7 @@ func (o *ownership) run(ctx context.Context) {
 		case f := <-o.force:
 			if f.Interface != o.spec.Interface || !slices.Equal(f.VirtualIPs, o.spec.VirtualIPs) {
 				o.unwatch()
+				o.sessions = time.Now().Add(sessionsLast) // a move before the agent's start left some
 			}
 			o.spec = f
 			o.schedule()
@@ -94,6 +97,7 @@ func (o *ownership) run(ctx context.Context) {
 			o.checkHeld(ctx)
 			o.askOthers(ctx)
 			o.pollOthers(ctx)
+			o.endSessions(ctx)
 		}
 		timer.Reset(o.pause())
 	}
@@ -102,7 +106,7 @@ func (o *ownership) run(ctx context.Context) {
 // pause is the time to the next thing that is due.
 func (o *ownership) pause() time.Duration {
 	next := time.Now().Add(time.Hour)
-	for _, at := range []time.Time{o.check, o.ask, o.poll, o.announceAt} {
+	for _, at := range []time.Time{o.check, o.ask, o.poll, o.announceAt, o.sessions} {
 		if !at.IsZero() && at.Before(next) {
 			next = at
 		}
@@ -149,6 +153,9 @@ func (o *ownership) readHeld(ctx context.Context) {
 	changed := !slices.Equal(held, o.held)
 	if len(held) == 0 && changed && up(o.unit) {
 		o.requestAnnouncement(ctx)
+	}
+	if len(held) == 0 && changed {
+		o.sessions = time.Now().Add(sessionsLast)
 	}
 	switch o.held = held; {
 	case len(held) == 0:

@@ -18,6 +18,7 @@ type Observer interface {
 	PackageReader
 	UnitReader
 	FirewallReader
+	HandoverReader
 	HAProxyReader
 	KeepalivedReader
 	NetworkReader

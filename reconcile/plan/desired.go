@@ -78,6 +78,12 @@ func Want(spec *api.LoadBalancerSpec, facts render.Facts) (Desired, error) {
 			d.Packages = append(d.Packages, PackageWant{Name: "iptables"})
 		}
 	}
+	if *spec.Packages.Manage && d.Model.Handover != nil {
+		d.Packages = append(d.Packages, PackageWant{Name: "nftables"})
+	}
+	if d.Model.Handover != nil {
+		d.Units = append(d.Units, UnitWant{Name: render.HandoverUnit, Run: true, Config: render.HandoverRulesFile})
+	}
 	if *spec.Firewall.Manage {
 		d.Units = append(d.Units, UnitWant{Name: render.FirewallUnit})
 	}
@@ -114,6 +120,9 @@ func backendWant(service api.Service, field string) BackendWant {
 // ApplyRuntimeState changes what is wanted by what only the host can tell: it is drained, or waits for its peer.
 func (d *Desired) ApplyRuntimeState(seen Observed) {
 	d.Units = slices.Clone(d.Units)
+	if seen.HandoverRefused != "" { // planned moves are then as with vrrp.handover: none
+		d.Units = slices.DeleteFunc(d.Units, func(u UnitWant) bool { return u.Name == render.HandoverUnit })
+	}
 	for i := range d.Units {
 		unit := &d.Units[i]
 		switch {

@@ -47,6 +47,9 @@ func (f FactFinder) Find(ctx context.Context, spec *api.LoadBalancerSpec) (rende
 	if err := s.paths(ctx); err != nil {
 		return render.Facts{}, s.notes, err
 	}
+	if err := s.sysctls(ctx); err != nil {
+		return render.Facts{}, s.notes, err
+	}
 	return s.facts, s.notes, nil
 }
 

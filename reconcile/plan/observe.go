@@ -29,6 +29,9 @@ type Observed struct {
 	Waiting   bool                // keepalived is kept out until the peer has left it too
 	Unchecked []string
 
+	Handover        render.Handover // what is there of it, where it is wanted
+	HandoverRefused string          // why this host cannot have it, or ""
+
 	Servers      []host.RunningServer // of the running HAProxy
 	ServersKnown bool                 // it runs the file that lies there, and told of them
 }
@@ -60,6 +63,7 @@ func Observe(ctx context.Context, o host.Observer, d Desired) (Observed, error) 
 		look("addresses", func() error { return seen.holds(ctx, o, d) }),
 		look("packages", func() error { return seen.packages(ctx, o, d) }),
 		look("files", func() error { return seen.files(ctx, o, d) }),
+		look("hand-over", func() error { return seen.handover(ctx, o, d) }),
 		look("units", func() error { return seen.units(ctx, o, d) }),
 		look("firewall", func() error { return seen.firewall(rules(), d) }),
 	)
@@ -168,8 +172,10 @@ func (seen *Observed) units(ctx context.Context, o host.Observer, d Desired) err
 		return err
 	}
 	wants := d.Units
-	if d.Model.Firewall == nil {
-		wants = append([]UnitWant{{Name: render.FirewallUnit}}, wants...) // it may be there from a former spec
+	for _, own := range ownUnits { // it may be there from a former spec
+		if !slices.ContainsFunc(wants, func(u UnitWant) bool { return u.Name == own }) {
+			wants = append([]UnitWant{{Name: own}}, wants...)
+		}
 	}
 	for _, want := range wants {
 		unit, err := o.Unit(ctx, want.Name)
@@ -188,4 +194,36 @@ func (seen *Observed) units(ctx context.Context, o host.Observer, d Desired) err
 		}
 	}
 	return nil
+}
+
+// ownUnits are the agent's own, each of which a spec may want or not.
+var ownUnits = []string{render.FirewallUnit, render.HandoverUnit}
+
+// handover looks at what planned moves need. Where it is not all there, it also finds out whether it can be.
+func (seen *Observed) handover(ctx context.Context, o host.Observer, d Desired) error {
+	if d.Model.Handover == nil {
+		return nil
+	}
+	toCome := slices.ContainsFunc(d.Packages, func(w PackageWant) bool {
+		have, known := seen.Packages[w.Name]
+		return w.Name == "nftables" && known && have.Version == ""
+	})
+	if toCome {
+		return nil
+	}
+	var err error
+	seen.Handover, err = o.Handover(ctx, *d.Model.Handover)
+	switch {
+	case errors.Is(err, host.ErrUnavailable) && seen.Packages["nftables"].Version == "": // and nobody is to install it
+		seen.HandoverRefused = err.Error()
+		return nil
+	case err != nil || d.Model.Handover.Lacks(seen.Handover, false) == "":
+		return err
+	}
+	for _, f := range d.Files {
+		if f.Path == render.HandoverRulesFile {
+			seen.HandoverRefused, err = o.HandoverRefused(ctx, string(f.Data))
+		}
+	}
+	return err
 }

@@ -176,13 +176,18 @@ func (p *planner) files() {
 			p.write(editFile(to, have))
 		}
 	}
-	if unit := p.o.Units[render.FirewallUnit]; p.d.Model.Firewall == nil {
-		if unit.Enabled() {
-			p.configure(disableUnit(render.FirewallUnit))
+	for _, name := range ownUnits { // stopping that of the firewall does nothing but let systemd forget it
+		if unit := p.o.Units[name]; !p.wantsUnit(name) {
+			if unit.Enabled() {
+				p.configure(disableUnit(name))
+			}
+			if unit.Active() {
+				p.configure(pauseUnit(name))
+			}
 		}
-		if unit.Active() { // it ran at boot; stopping it does nothing but let systemd forget it
-			p.configure(pauseUnit(unit.Name))
-		}
+	}
+	if p.o.HandoverRefused != "" {
+		p.Pending = append(p.Pending, "planned moves are as with vrrp.handover: none: "+p.o.HandoverRefused)
 	}
 	// what a former spec wanted and this one does not
 	for _, path := range slices.Sorted(maps.Keys(p.o.Memory.Files)) {
@@ -236,9 +241,11 @@ func (p *planner) units() {
 		case leaves:
 			p.configure(forgetFormer(p.former))
 		case !have.Active():
-			p.configure(startUnit(want.Name, want.Config, want.Rest))
+			p.configure(want.start())
 		case p.o.Moved[want.Name]:
 			p.configure(restartUnit(want.Name, want.Config, "whose configuration is now "+want.Config))
+		case want.Name == render.HandoverUnit && p.lacksHandover() != "":
+			p.configure(repairHandover(want, p.lacksHandover()))
 		case p.replaced(want):
 		default:
 			p.load(want)
@@ -266,6 +273,11 @@ func (p *planner) load(want UnitWant) {
 		steps = []Step{reloadUnit(want.Name, want.Config)}
 	}
 	p.Configure = append(p.Configure, steps...)
+}
+
+// lacksHandover is what planned moves need and is not there, or "".
+func (p *planner) lacksHandover() string {
+	return p.d.Model.Handover.Lacks(p.o.Handover, p.o.Units[host.HAProxyUnit].Active())
 }
 
 func (p *planner) digestOf(path string) string {

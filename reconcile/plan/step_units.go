@@ -7,6 +7,7 @@ import (
 
 	"rlb.dev/rlb-agent/reconcile/host"
 	"rlb.dev/rlb-agent/reconcile/state"
+	"rlb.dev/rlb-agent/render"
 )
 
 const verbReload = "reload"
@@ -62,20 +63,39 @@ func disableUnit(name string) Step {
 	return s.undoneBy(enableUnit(name))
 }
 
+// A unit that is being stopped is waited for: a start would cancel the stop, and whoever asked for it would see it fail.
+const (
+	stopTime  = 10 * time.Second // at most; a HAProxy that hands over takes render.ForwardTime and a little
+	stopPause = 50 * time.Millisecond
+)
+
 // startUnit starts a unit that is not running. One that has just died rests before (UnitWant).
 func startUnit(name, config string, rest time.Duration) Step {
 	s := unitStep("start", name, func(h host.Host, ctx context.Context, name string) error {
+		unit, err := h.Unit(ctx, name)
+		for end := time.Now().Add(stopTime); err == nil && unit.ActiveState == "deactivating" && time.Now().Before(end); {
+			time.Sleep(stopPause)
+			unit, err = h.Unit(ctx, name)
+		}
+		if err != nil {
+			return err
+		}
 		if rest > 0 {
-			unit, err := h.Unit(ctx, name)
-			if err != nil {
-				return err
-			}
 			time.Sleep(min(unit.Rests(rest), rest)) // whatever the clock was set to meanwhile
 		}
 		return h.StartUnit(ctx, name)
 	})
 	s.Loads, s.Serving, s.Rank = Load{name, config}, true, RankStart
 	return s.undoneBy(stopUnit(name))
+}
+
+// start is the step that starts the unit. The stop of one without a process needs its file, which says how.
+func (want UnitWant) start() Step {
+	s := startUnit(want.Name, want.Config, want.Rest)
+	if want.Name == render.HandoverUnit {
+		s.Undo[0].Rank = RankDisable
+	}
+	return s
 }
 
 // stopUnit stops a unit.
@@ -101,6 +121,13 @@ func reloadUnit(name, config string) Step {
 	})
 	s.Loads, s.Serving = Load{name, config}, true
 	return s.undoneBy(s)
+}
+
+// repairHandover loads again what planned moves need.
+func repairHandover(want UnitWant, lacks string) Step {
+	s := reloadUnit(want.Name, want.Config)
+	s.Text += ", since " + lacks + " of the hand-over are not as wanted"
+	return s
 }
 
 const verbRestart = "restart"

@@ -39,7 +39,7 @@ func PlanTeardown(ctx context.Context, o host.Observer, keepPackages bool) (*Tea
 	}
 	t.facts = paths.facts
 	d := Desired{Units: []UnitWant{
-		{Name: host.AgentUnit}, {Name: render.FirewallUnit},
+		{Name: host.AgentUnit}, {Name: render.FirewallUnit}, {Name: render.HandoverUnit},
 		{Name: host.KeepalivedUnit, Config: t.facts.KeepalivedConfig}, {Name: host.HAProxyUnit, Config: t.facts.HAProxyConfig},
 	}}
 	for _, name := range slices.Concat(t.Memory.Installed, slices.Collect(maps.Keys(t.Memory.Held))) {
@@ -75,7 +75,7 @@ func (t *Teardown) unknown(ctx context.Context, o host.Observer) error {
 		}
 	}
 	configs := []string{t.facts.HAProxyConfig, t.facts.KeepalivedConfig}
-	ours := []string{host.UnitDir + render.FirewallUnit}
+	ours := []string{host.UnitDir + render.FirewallUnit, host.UnitDir + render.HandoverUnit}
 	for _, path := range append(slices.Clone(configs), rcLocal) {
 		ours = append(ours, state.BeforeDir+path)
 	}
@@ -132,7 +132,7 @@ func (t *Teardown) config(unit string) (before state.Before, written bool) {
 // stop ends what did not run before, while the unit files are there: keepalived first, whose farewell hands the virtual
 // IP to the peer while HAProxy still serves the connections that are open.
 func (t *Teardown) stop() {
-	for _, name := range []string{host.KeepalivedUnit, host.HAProxyUnit, render.FirewallUnit} {
+	for _, name := range []string{host.KeepalivedUnit, host.HAProxyUnit, render.HandoverUnit, render.FirewallUnit} {
 		was, known := t.Memory.Units[name]
 		if !known {
 			continue

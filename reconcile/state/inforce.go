@@ -24,6 +24,8 @@ type InForce struct {
 	Services   []netip.AddrPort      // of each virtual IP on which a service listens, the first service's port
 	Tracks     bool                  // keepalived heeds the tracked files
 	Preempt    bool                  // the highest priority takes the virtual IPs back
+	Hands      bool                  // planned moves forward packets to the former holder
+	Ports      []uint16              // of the services
 	Takeover   time.Duration         // from the last advertisement of a master to its successor
 	Skew       time.Duration         // from a master's goodbye to its successor
 	Identities []render.Identity     // of keepalived's instances, as its file says now
@@ -53,10 +55,14 @@ func ReadInForce(ctx context.Context, o host.Observer) (*InForce, error) {
 		Peers:      peersOf(&doc.Spec, memory.Facts.Node),
 		Services:   servicesOf(&doc.Spec),
 		Tracks:     render.TracksFiles(&doc.Spec),
+		Hands:      render.Hands(&doc.Spec),
 		Preempt:    *doc.Spec.VRRP.Preempt,
 		Takeover:   render.TakeoverTime(&doc.Spec),
 		Skew:       render.SkewTime(&doc.Spec),
 		Identities: render.Identities(config.Data),
+	}
+	for _, s := range doc.Spec.Services {
+		f.Ports = append(f.Ports, uint16(*s.Port))
 	}
 	for _, v := range doc.Spec.VirtualIPs {
 		f.VirtualIPs = append(f.VirtualIPs, v.Addr())

@@ -36,6 +36,12 @@ func (h *Host) AnnounceTo(iface string, addr netip.Addr, mac string) error {
 	return refined(link.AnnounceTo(iface, addr, to))
 }
 
+// EndSessions ends the TCP connections to these addresses and ports of this host, and tells their peers.
+func (h *Host) EndSessions(_ context.Context, addrs []netip.Addr, ports []uint16) (n int, err error) {
+	err = h.effect("EndSessions", func() (err error) { n, err = link.EndSessions(addrs, ports); return refined(err) })
+	return n, err
+}
+
 // AwaitChildEnd waits until one of the processes that a process has made has ended. It fails where there is none.
 func (h *Host) AwaitChildEnd(ctx context.Context, parent int) error {
 	do := fmt.Sprintf("wait for the end of a child of process %d", parent)

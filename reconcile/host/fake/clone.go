@@ -36,5 +36,6 @@ func (h *Host) Clone() *Host {
 	for family, t := range h.tables {
 		c.tables[family] = t.clone()
 	}
+	c.kernel = h.kernel.clone()
 	return &c
 }

@@ -32,6 +32,7 @@ func (h *Host) Dump(without ...string) string {
 			}
 		}
 	}
+	h.kernel.dump(&b)
 	for _, path := range slices.Sorted(maps.Keys(h.files)) {
 		if slices.ContainsFunc(without, func(prefix string) bool { return strings.HasPrefix(path, prefix) }) {
 			continue

@@ -47,6 +47,8 @@ type Host struct {
 	Shared    []string              // directories that others than root may write
 	Log       []string              // every call of a writer, in order
 
+	NoHandover string // why nft refuses the rules of planned moves
+
 	Stubborn    string         // a word in commands of HAProxy's runtime API that it refuses
 	LateAddress int            // for how many looks a server shows its former address after a change, as from HAProxy 3.0 on
 	Sessions    map[string]int // connections that servers of HAProxy ("web/server1") have, and that do not end
@@ -56,6 +58,7 @@ type Host struct {
 	units    map[string]*unit
 	manager  map[string]string // unit files as systemd has read them
 	tables   map[api.Family]table
+	kernel   kernel
 	ticks    int // of the host's own clock
 	serial   int // of processes and runs of units
 
@@ -75,6 +78,7 @@ func New() *Host {
 			"haproxy":     {"2.6.12-1+deb12u4", "2.6.12-1+deb12u3"},
 			"keepalived":  {"1:2.2.7-1+b2"},
 			"iptables":    {"1.8.9-2"},
+			"nftables":    {"1.0.6-2+deb12u2"},
 			"liblua5.3-0": {"5.3.6-2"},
 		},
 		Lists:     true,

@@ -32,6 +32,14 @@ func (h *Host) start(u *unit) error {
 		if condition := h.condition(); h.Text(condition) == "" {
 			return fmt.Errorf("cannot start %s: its condition is not met: ConditionFileNotEmpty=%s", u.name, condition)
 		}
+	case render.HandoverUnit:
+		h.ticks++
+		if err := h.handover("ExecStart="); err != nil {
+			u.failed = true
+			return fmt.Errorf("cannot start %s: it failed: %w", u.name, err)
+		}
+		u.begin(h.now())
+		return nil
 	case render.FirewallUnit:
 		if err := h.loadRules(); err != nil {
 			u.failed = true
@@ -61,6 +69,9 @@ func (u *unit) begin(now time.Time) {
 }
 
 func (h *Host) stop(u *unit) {
+	if u.active && u.name == render.HandoverUnit {
+		_ = h.handover("ExecStopPost=")
+	}
 	u.active, u.failed, u.replaced, u.pid, u.config, u.loaded, u.workers = false, false, false, 0, "", "", host.Workers{}
 	u.servers = nil
 }
@@ -70,6 +81,9 @@ func (h *Host) stop(u *unit) {
 func (h *Host) reload(u *unit) error {
 	if !u.active {
 		return fmt.Errorf("cannot reload %s: it is not running", u.name)
+	}
+	if u.name == render.HandoverUnit {
+		return h.handover("ExecReload=")
 	}
 	data := h.Text(u.config)
 	if u.name != host.HAProxyUnit {

@@ -220,6 +220,7 @@ func (h *Host) Reboot() {
 		}
 	}
 	h.tables = map[api.Family]table{api.IPv4: newTable(), api.IPv6: newTable()}
+	h.kernel = kernel{}
 	h.readUnits()
 	for _, u := range h.units {
 		mask := u.masked
@@ -228,7 +229,7 @@ func (h *Host) Reboot() {
 		}
 		*u = unit{name: u.name, enabled: u.enabled, masked: mask, runs: u.runs}
 	}
-	for _, name := range []string{render.FirewallUnit, host.HAProxyUnit, host.KeepalivedUnit} {
+	for _, name := range []string{render.FirewallUnit, render.HandoverUnit, host.HAProxyUnit, host.KeepalivedUnit} {
 		if u := h.unit(name); u.enabled && h.hasUnitFile(name) {
 			_ = h.start(u)
 		}

@@ -1,0 +1,60 @@
+package failover
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"rlb.dev/rlb-agent/reconcile/state"
+	"rlb.dev/rlb-agent/render"
+)
+
+// After a move of the virtual IPs the connections of the former holder are dead: nobody forwards their packets any more.
+// Their clients do not know while they are quiet, and HAProxy counts them. So they are ended, and each client is told.
+const (
+	sessionsLast = render.ForwardTime + 150*time.Millisecond // after the virtual IPs have left this host
+	holderPause  = time.Second                               // between two looks whether another host holds the virtual IPs
+	holderAsks   = 30                                        // looks, at most
+	holderWait   = 100 * time.Millisecond                    // for the answer
+)
+
+// endSessions begins to end the sessions that a move has left here.
+func (o *ownership) endSessions(ctx context.Context) {
+	if !due(o.sessions) {
+		return
+	}
+	if o.sessions = (time.Time{}); o.spec.Hands && len(o.held) == 0 {
+		h, spec, log := o.host, o.spec, o.log
+		o.underway.Go(func() { endSessions(ctx, h, spec, log) })
+	}
+}
+
+// endSessions ends the sessions with the virtual IPs once another host holds them. It gives up where this host has one
+// of them again.
+func endSessions(ctx context.Context, h Host, spec state.InForce, log *slog.Logger) {
+	for asked := 1; ; asked++ {
+		elsewhere, err := h.AnyAnswers(ctx, spec.Interface, spec.VirtualIPs, holderWait)
+		if err == nil && elsewhere {
+			break
+		}
+		if asked == holderAsks {
+			return
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(holderPause):
+		}
+	}
+	held, err := spec.Held(ctx, h)
+	if held || err != nil {
+		return
+	}
+	switch n, err := h.EndSessions(ctx, spec.VirtualIPs, spec.Ports); {
+	case err != nil:
+		log.Warn("cannot end the connections that were open when the virtual IPs left this host: " + err.Error())
+	case n > 0:
+		log.Info(fmt.Sprintf("ended %d connections that were open when the virtual IPs left this host", n))
+	}
+}

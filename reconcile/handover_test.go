@@ -1,0 +1,53 @@
+package reconcile_test
+
+import (
+	"strings"
+	"testing"
+
+	"rlb.dev/rlb-agent/reconcile/host/fake"
+)
+
+const noHandover = spec + "vrrp: {handover: none}\n"
+
+// TestHandoverNone: what planned moves need is gone where the spec does not want it any more, and never there with none.
+func TestHandoverNone(t *testing.T) {
+	h := installed(t, parse(t, spec))
+	for _, trace := range []string{"IPv4 hand-over", "local route 198.51.100.10", "sysctl net/ipv4/conf/eth0/arp_ignore=1"} {
+		if !strings.Contains(h.Dump(), trace) {
+			t.Errorf("no %q:\n%s", trace, h.Dump())
+		}
+	}
+	must(t, h, parse(t, noHandover))
+	quiet(t, h, parse(t, noHandover))
+	fresh := installed(t, parse(t, noHandover))
+	for name, dump := range map[string]string{"taken back": h.Dump("/var/lib/rlb", "/run/rlb"), "from the first": fresh.Dump("/var/lib/rlb", "/run/rlb")} {
+		for _, trace := range []string{"hand-over", "local route", "sysctl", "rlb-handover"} {
+			if strings.Contains(dump, trace) {
+				t.Errorf("%s: %s is there:\n%s", name, trace, dump)
+			}
+		}
+	}
+}
+
+// TestHandoverDrift: what others took away comes back.
+func TestHandoverDrift(t *testing.T) {
+	h, doc := installed(t, parse(t, spec)), parse(t, spec)
+	want := h.Dump()
+	h.FlushHandover()
+	wantLines(t, "rules", planOf(t, h, doc), "reload rlb-handover.service, since the IPv4 rules of the hand-over are not as wanted")
+	must(t, h, doc)
+	h.SetSysctl("net/ipv4/conf/eth0/arp_ignore", "0")
+	wantLines(t, "sysctl", planOf(t, h, doc), "reload rlb-handover.service, since net/ipv4/conf/eth0/arp_ignore of the hand-over are not as wanted")
+	must(t, h, doc)
+	quiet(t, h, doc)
+	sameText(t, "after the repairs", want, h.Dump())
+}
+
+// TestHandoverRefused: a kernel without what the rules need is no failure, and the status says what that means.
+func TestHandoverRefused(t *testing.T) {
+	h, doc := fake.New(), parse(t, spec)
+	h.NoHandover = "cannot use the hand-over rules: nft: No such file or directory"
+	must(t, h, doc)
+	quiet(t, h, doc)
+	wantLines(t, "pending", statusOf(t, h, doc, nil).Pending, "planned moves are as with vrrp.handover: none: "+h.NoHandover)
+}

@@ -1,0 +1,74 @@
+package debian
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"rlb.dev/rlb-agent/api"
+	"rlb.dev/rlb-agent/reconcile/host/link"
+	"rlb.dev/rlb-agent/render"
+)
+
+// Handover is what is there of what planned moves need.
+func (h *Host) Handover(ctx context.Context, want render.Handover) (render.Handover, error) {
+	const do = "look at the hand-over"
+	have := render.Handover{Rules: map[api.Family]int{}, Sysctls: map[string]string{}}
+	if !h.root {
+		return have, unavailable("cannot " + do + ": this needs root")
+	}
+	for _, program := range []string{"nft", "ip", "sysctl"} {
+		if _, err := h.system.find(program); err != nil {
+			return have, wrap(do, err)
+		}
+	}
+	for family := range want.Rules {
+		out, err := h.system.run(ctx, command{program: "nft", args: []string{"list", "table", render.HandoverFamily(family), render.HandoverTable}})
+		if err != nil {
+			return have, wrap(do, err)
+		}
+		have.Rules[family] = render.CountRules(out.stdout, family) // of a table that is not there nothing is listed
+	}
+	for key := range want.Sysctls {
+		value, err := h.Sysctl(ctx, key)
+		if err != nil {
+			return have, err
+		}
+		have.Sysctls[key] = value
+	}
+	var err error
+	have.Routes, err = link.LocalRoutes(render.HandoverProtocol)
+	return have, err
+}
+
+// HandoverRefused is why the rules cannot be loaded: nft(8) has the kernel look at them too. nft 0.9.8 loads them, but
+// aborts when it is to list them, so that nobody could tell whether they are there.
+func (h *Host) HandoverRefused(ctx context.Context, rules string) (why string, err error) {
+	version, err := h.do(ctx, "ask nft for its version", command{program: "nft", args: []string{"--version"}})
+	if err != nil {
+		return "", err
+	}
+	if strings.HasPrefix(version.stdout, "nftables v0.") {
+		return "cannot use the hand-over rules: they need nft 1.0, this is " + strings.TrimSpace(version.stdout), nil
+	}
+	out, err := h.system.run(ctx, command{program: "nft", args: []string{"-c", "-f", "-"}, stdin: rules})
+	switch {
+	case err != nil:
+		return "", wrap("check the hand-over rules", err)
+	case out.code != 0:
+		return failure("use the hand-over rules", "nft", out).Error(), nil
+	}
+	return "", nil
+}
+
+// Sysctl is the value of a setting, "" where this kernel does not have it.
+func (h *Host) Sysctl(_ context.Context, key string) (string, error) {
+	data, err := os.ReadFile(filepath.Join(h.proc, "sys", key))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return "", wrap("read "+key, err)
+	}
+	return strings.TrimSpace(string(data)), nil
+}

@@ -5,7 +5,7 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo deve
 BUILD = CGO_ENABLED=0 go build -buildvcs=false -trimpath -tags nethttpomithttp2 -ldflags "-s -w -X main.version=$(VERSION)"
 BIN = bin/rlb-agent
 DESTDIR ?=
-AS_ROOT = $(if $(filter 0,$(shell id -u)),env,sudo --preserve-env=RLB_LAB,RLB_REQUIRE,RLB_AGENT,RLB_AGENT_FAULTS)
+AS_ROOT = $(if $(filter 0,$(shell id -u)),env,sudo --preserve-env=RLB_LAB,RLB_REQUIRE,RLB_AGENT,RLB_AGENT_FAULTS,RLB_KILL_POINTS)
 
 IN_LAB = RLB_LAB=1 RLB_REQUIRE=1 RLB_AGENT=$(CURDIR)/$(BIN) RLB_AGENT_FAULTS=$(CURDIR)/bin/rlb-agent-faults
 
@@ -60,6 +60,11 @@ footprint: tools build ## what the daemon costs where nothing happens, and after
 bench-edit: tools build ## how long an edit takes to be live, 20 of each kind; some minutes, best on an idle machine
 	go build -o bin/edit ./hack/bench/edit
 	$(AS_ROOT) bin/edit -agent $(BIN)
+
+.PHONY: kill-points
+kill-points: tools build ## the agent killed at every effect on real hosts; make test has a share of them
+	CGO_ENABLED=0 go build -tags faults -o bin/rlb-agent-faults ./cmd/rlb-agent
+	RLB_KILL_POINTS=all $(IN_LAB) hack/e2e/run faults -count=1 -timeout 60m -run '^TestKilled' -exec "$(AS_ROOT)"
 
 .PHONY: test
 test: tools build ## everything, on the lab of real hosts too; nothing is skipped but a release in the making that cannot be had

@@ -9,7 +9,7 @@ import (
 	"rlb.dev/rlb-agent/hack/lab/pair"
 )
 
-// The agent is killed at every effect of a first run, and of a teardown that leaves the packages, on hosts that had
+// The agent is killed at effects (see chosen) of a first run, and of a teardown that leaves the packages, on hosts that had
 // the packages and configurations of their own. The next run, or teardown, finishes; the host is then as it must be.
 func TestKilledInFirstRunAndTeardown(t *testing.T) {
 	w := e2e.New(t)
@@ -37,11 +37,11 @@ func TestKilledInFirstRunAndTeardown(t *testing.T) {
 					}
 				}
 				same("a teardown", h.State(), bare)
-				first := killing{h: h, args: []string{"--once"}, sparse: true, shard: part, shards: parts, after: func(at string) {
+				first := killing{h: h, args: []string{"--once"}, shard: part, shards: parts, after: func(at string) {
 					h.Converges(at)
 					same(at, h.State(), there)
 				}}
-				last := killing{h: h, args: []string{"teardown", "--keep-packages"}, sparse: true, shard: part, shards: parts, after: func(at string) {
+				last := killing{h: h, args: []string{"teardown", "--keep-packages"}, shard: part, shards: parts, after: func(at string) {
 					teardown()
 					same(at, h.State(), bare)
 				}}

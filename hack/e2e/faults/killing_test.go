@@ -1,22 +1,29 @@
 package faults
 
 import (
+	"cmp"
 	"fmt"
+	"hash/fnv"
+	"math/rand/v2"
+	"os"
 	"regexp"
+	"slices"
+	"strconv"
 	"strings"
+	"testing"
+	"time"
 
 	"rlb.dev/rlb-agent/hack/e2e"
 )
 
-// killing enumerates the effects of a command: the agent is killed before, after and, where a file is written, in the
-// middle of each of them.
+// killing enumerates the effects of a command: the agent is killed after and, where a file is written, in the middle of
+// each of them. Before an effect is after the one before it: nothing changes in between.
 type killing struct {
 	h      *e2e.Host
 	args   []string
 	before func()          // makes the state in which the command has something to do
 	after  func(at string) // after each kill: the next runs
-	sparse bool            // before an effect is after the one before it: nothing changes in between
-	shard  int             // which part of the effects, of
+	shard  int             // which part of the points, of
 	shards int             // so many; 0 for all
 
 	effects []string // of the command
@@ -55,19 +62,59 @@ func (k *killing) points() (points []killPoint) {
 		t.Fatalf("%v: exit code %d\n%s", k.args, code, out)
 	}
 	k.effects = strings.Split(strings.TrimSpace(h.Shell("cat /run/effects")), "\n")
-	t.Logf("%s: %v has %d effects:\n%s", h.Name(), k.args, len(k.effects), strings.Join(k.effects, "\n"))
-	for i, effect := range k.effects {
-		if k.shards > 0 && i%k.shards != k.shard {
-			continue
+	all, which := killPoints(k.effects), cmp.Or(os.Getenv("RLB_KILL_POINTS"), strconv.FormatInt(time.Now().Unix()/(24*60*60), 10))
+	some := chosen(all, which)
+	t.Logf("%s: %v has %d effects, and is killed at %d of %d points (RLB_KILL_POINTS=%s):\n%s", h.Name(), k.args, len(k.effects), len(some), len(all), which, strings.Join(k.effects, "\n"))
+	for i, p := range some {
+		if k.shards == 0 || i%k.shards == k.shard {
+			points = append(points, p)
 		}
+	}
+	return points
+}
+
+// killPoints are all points of a command with these effects.
+func killPoints(effects []string) (points []killPoint) {
+	for i, effect := range effects {
 		for _, action := range []string{"kill-before", "torn", "kill-after"} {
-			if action == "torn" && !strings.HasPrefix(effect, "WriteFile") || action == "kill-before" && k.sparse && i > 0 {
+			if action == "torn" && !strings.HasPrefix(effect, "WriteFile") || action == "kill-before" && i > 0 {
 				continue
 			}
 			points = append(points, killPoint{action, i + 1, effect})
 		}
 	}
 	return points
+}
+
+// oneIn is the share of the points that are killed at beside the first of each class.
+const oneIn = 4
+
+// chosen are the points of a run: all of them, or those that a number chooses, by default that of the day, so that a test
+// that runs once more has the same. The agent that is killed in the middle of a class of points (see killPoint.class) leaves
+// the same kind of work, so each class has its first point in every run; of the others it is one in four. The tests of
+// package reconcile kill at all of them, on a host in memory, and "make kill-points" does on real ones.
+func chosen(all []killPoint, which string) (points []killPoint) {
+	if which == "all" {
+		return all
+	}
+	seed := fnv.New64()
+	seed.Write([]byte(which))
+	random := rand.New(rand.NewPCG(seed.Sum64(), 0))
+	seen := map[string]bool{}
+	for _, p := range all {
+		if class := p.class(); !seen[class] || random.IntN(oneIn) == 0 {
+			seen[class] = true
+			points = append(points, p)
+		}
+	}
+	return points
+}
+
+// class is what a point shares with others: how the agent is killed, and the effect with a path of at most three parts,
+// so that the files of a generation are one class, and haproxy.cfg is one of its own.
+func (p killPoint) class() string {
+	parts := strings.SplitN(p.effect, "/", 5)
+	return p.action + " " + strings.Join(parts[:min(4, len(parts))], "/")
 }
 
 // noMore runs the command to its end: it has no more effects than those that were enumerated.
@@ -88,4 +135,39 @@ func (k *killing) at(p killPoint) {
 		t.Fatalf("%v, %s: exit code %d at %q, want to be killed at %q\n%s", k.args, at, code, last, p.effect, out)
 	}
 	k.after(fmt.Sprintf("%s (%s)", at, p.effect))
+}
+
+func TestChosen(t *testing.T) {
+	var effects []string
+	for i := range 40 {
+		effects = append(effects, fmt.Sprintf("WriteFile /var/lib/rlb/generations/7/files/%d", i))
+	}
+	effects = append(effects, "WriteFile /etc/haproxy/haproxy.cfg", "ReloadUnit haproxy.service", "WriteFile /etc/keepalived/keepalived.conf")
+	all := killPoints(effects)
+	if n := len(chosen(all, "all")); n != len(all) || n != 2*len(effects) { // before the first; none is torn but files
+		t.Errorf("all are %d of %d points", n, len(all))
+	}
+	classes := func(points []killPoint) (of []string) {
+		for _, p := range points {
+			of = append(of, p.class())
+		}
+		slices.Sort(of)
+		return slices.Compact(of)
+	}
+	ever := map[killPoint]bool{}
+	for number := range 40 {
+		some := chosen(all, strconv.Itoa(number))
+		if !slices.Equal(classes(some), classes(all)) || !slices.Equal(some, chosen(all, strconv.Itoa(number))) {
+			t.Fatalf("%d chooses %v", number, some)
+		}
+		if len(some) > len(all)/2 {
+			t.Errorf("%d chooses %d of %d", number, len(some), len(all))
+		}
+		for _, p := range some {
+			ever[p] = true
+		}
+	}
+	if len(ever) != len(all) {
+		t.Errorf("40 numbers choose %d of %d points", len(ever), len(all))
+	}
 }

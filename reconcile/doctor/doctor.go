@@ -102,6 +102,8 @@ var checks = []check{
 	{"servers", servers},
 	{"units", units},
 	{"packages", packages},
+	{"restarts", restarts},
+	{"apparmor", appArmor},
 	{"agent", agent},
 }
 

@@ -87,6 +87,31 @@ func TestFindings(t *testing.T) {
 			m.files["/run/systemd/netif/links/2"] = "ADMIN_STATE=configured\nNETWORK_FILE=/etc/systemd/network/10-eth0.network\n"
 			m.files["/etc/systemd/network/10-eth0.network"] = "[Network]\nDHCP=yes\n"
 		}, "network-manager", "systemd-networkd would remove the virtual IPs", "10-eth0.network", "KeepConfiguration=static"},
+		{"netplan on networkd", func(m *machine) {
+			m.managed["systemd-networkd.service"] = host.Unit{ActiveState: "active"}
+			m.files["/run/systemd/netif/links/2"] = "NETWORK_FILE=/run/systemd/network/10-netplan-eth0.network\n"
+			m.files["/run/systemd/network/10-netplan-eth0.network"] = "[Match]\nName=eth0\n\n[Network]\nDHCP=ipv4\nLinkLocalAddressing=ipv6\n"
+		}, "network-manager", "systemd-networkd would remove the virtual IPs", "(written by netplan)", "/etc/systemd/network/10-netplan-eth0.network.d/rlb.conf, which netplan leaves alone"},
+		{"netplan on NetworkManager", func(m *machine) {
+			m.managed["NetworkManager.service"] = host.Unit{ActiveState: "active"}
+			m.files["/run/NetworkManager/devices/2"] = "[device]\nmanaged=true\n"
+			m.files["/etc/netplan/01-network-manager-all.yaml"] = "network:\n  renderer: NetworkManager\n"
+		}, "network-manager", "NetworkManager may remove the virtual IPs", "manages eth0", "renderer: networkd for eth0 in /etc/netplan/01-network-manager-all.yaml"},
+		{"needrestart", func(m *machine) {
+			m.files["/usr/sbin/needrestart"] = "#!/usr/bin/perl\n"
+			m.files["/etc/needrestart/needrestart.conf"] = "#$nrconf{restart} = 'l';\n$nrconf{override_rc} = {\n    qr(^keepalived) => 0,\n    # qr(^haproxy) => 0,\n};\n"
+		}, "restarts", "needrestart restarts the programs", "offers to restart haproxy,", needrestartRule},
+		{"needrestart by itself", func(m *machine) {
+			m.files["/usr/sbin/needrestart"] = "#!/usr/bin/perl\n"
+			m.files["/etc/needrestart/conf.d/50-auto.conf"] = "$nrconf{restart} = 'a';\n"
+		}, "restarts", "needrestart restarts the programs", "restarts haproxy and keepalived without asking", "/etc/needrestart/conf.d/rlb.conf"},
+		{"reboot", func(m *machine) {
+			m.files["/etc/apt/apt.conf.d/20auto-upgrades"] = "APT::Periodic::Unattended-Upgrade \"1\";\n"
+			m.files["/etc/apt/apt.conf.d/50unattended-upgrades"] = "//Unattended-Upgrade::Automatic-Reboot-Time \"02:00\";\nUnattended-Upgrade::Automatic-Reboot \"true\";\n"
+		}, "restarts", "unattended-upgrades may reboot both hosts at once", "as soon as an upgrade asks", "Automatic-Reboot-Time"},
+		{"AppArmor", func(m *machine) {
+			m.files[loadedProfiles] = "/usr/sbin/haproxy (complain)\nkeepalived (enforce)\nkeepalived//systemctl (enforce)\n"
+		}, "apparmor", "AppArmor confines keepalived", "keepalived is in enforce mode", "/run/rlb/** rw"},
 		{"NetworkManager", func(m *machine) {
 			m.managed["NetworkManager.service"] = host.Unit{ActiveState: "active"}
 			m.files["/run/NetworkManager/devices/2"] = "[device]\nmanaged=true\n"
@@ -97,6 +122,11 @@ func TestFindings(t *testing.T) {
 			m.chains = []host.FilterChain{{Tool: "iptables", Family: "ip", Table: "filter", Name: "INPUT", Input: true, Policy: "accept", Rules: []host.FilterRule{
 				{Text: "-A INPUT -p tcp -j DROP", Verdict: "drop", Matches: []host.FilterMatch{{Field: "protocol", Values: []string{"tcp"}}}}}}}
 		}, "firewall", "the firewall drops connections to port 9000 (IPv4)", "-A INPUT -p tcp -j DROP", "iptables -I INPUT -p tcp --dport 9000 -j ACCEPT"},
+		{"ufw drops", func(m *machine) {
+			m.chains = []host.FilterChain{{Tool: "iptables", Family: "ip", Table: "filter", Name: "INPUT", Input: true, Policy: "drop", Rules: []host.FilterRule{
+				{Verdict: "accept", Matches: []host.FilterMatch{{Field: "port", Values: []string{"9000"}}}}}},
+				{Tool: "iptables", Family: "ip", Table: "filter", Name: "ufw-before-input"}}
+		}, "firewall", "the firewall drops VRRP of the peers (IPv4)", "policy drop", "/etc/ufw/before.rules, before COMMIT: -A ufw-before-input -p 112 -j ACCEPT; then ufw reload"},
 		{"legacy tables", func(m *machine) {
 			m.chains = []host.FilterChain{{Tool: "iptables-legacy", Family: "ip", Table: "filter", Name: "INPUT", Input: true, Policy: "accept", Rules: []host.FilterRule{{}}}}
 		}, "iptables", "iptables-legacy and nftables are mixed", "1 rules", "iptables-legacy -F"},
@@ -204,6 +234,28 @@ func TestUnattendedUpgrades(t *testing.T) {
 	m.apply(t)
 	if r := m.examine(t); len(r.Findings) != 1 || r.Findings[0].Fix != "packages.hold: true in the spec" {
 		t.Errorf("not held:\n%s", text(r))
+	}
+}
+
+// What others may restart, reboot or confine is no finding once its fix is done; the firewall's manager is named.
+func TestFixed(t *testing.T) {
+	m := healthy(t)
+	m.files["/usr/sbin/needrestart"] = "#!/usr/bin/perl\n"
+	m.files["/etc/needrestart/conf.d/rlb.conf"] = needrestartRule + "\n"
+	m.files["/etc/apt/apt.conf.d/20auto-upgrades"] = "APT::Periodic::Unattended-Upgrade \"1\";\n"
+	m.files["/etc/apt/apt.conf.d/50unattended-upgrades"] = "Unattended-Upgrade::Automatic-Reboot \"true\";\nUnattended-Upgrade::Automatic-Reboot-Time \"03:00\";\n"
+	m.files[loadedProfiles] = "/usr/sbin/haproxy (enforce)\nkeepalived (enforce)\nlibvirtd (enforce)\n"
+	m.files["/etc/apparmor.d/local/usr.sbin.haproxy"] = "/run/rlb/** r,\n"
+	m.files["/etc/apparmor.d/local/keepalived"] = "/run/rlb/** rw,\n"
+	m.chains = []host.FilterChain{{Tool: "nft", Family: "inet", Table: "firewalld", Name: "filter_INPUT", Input: true, Policy: "accept"}}
+	r := m.examine(t)
+	if len(r.Findings) > 0 {
+		t.Errorf("%s", text(r))
+	}
+	for _, note := range []string{"firewalld is on", "reboots this host at 03:00"} {
+		if !strings.Contains(text(r), note) {
+			t.Errorf("no note %q: %s", note, text(r))
+		}
 	}
 }
 

@@ -42,7 +42,19 @@ func firewall(_ context.Context, e *exam) (found []Finding, note string, err err
 			}
 		}
 	}
-	return found, "", e.unreadChains()
+	return found, e.firewallManager(), e.unreadChains()
+}
+
+// firewallManager is a note that names a program that keeps rules of its own besides the agent's, or "".
+func (e *exam) firewallManager() string {
+	has := func(is func(host.FilterChain) bool) bool { return slices.ContainsFunc(e.chains, is) }
+	switch {
+	case has(func(c host.FilterChain) bool { return c.Table == "firewalld" }):
+		return "firewalld is on, and lets in what the spec needs"
+	case has(func(c host.FilterChain) bool { return strings.HasPrefix(c.Name, "ufw-") }):
+		return "ufw is on, and what the spec needs gets in"
+	}
+	return ""
 }
 
 // unreadChains is the error of what could not be read of the packet filter, or nil.
@@ -101,7 +113,10 @@ func accept(base host.FilterChain, chains []host.FilterChain, p packet) string {
 	case base.Tool == "nft":
 		return fmt.Sprintf("nft insert rule %s meta l4proto 112 accept, and the same in /etc/nftables.conf", chainName(base))
 	case ufw && p.proto == "tcp":
-		return fmt.Sprintf("ufw allow %d/tcp, or firewall.manage: true in the spec", p.port)
+		return fmt.Sprintf("ufw allow %d/tcp, or firewall.manage: true in the spec and rlb-agent --once", p.port)
+	case ufw:
+		return fmt.Sprintf("firewall.manage: true in the spec and rlb-agent --once, or in /etc/ufw/before%s.rules, before COMMIT: -A %s-before-input -p 112 -j ACCEPT; then ufw reload",
+			strings.TrimPrefix(base.Family, "ip"), map[string]string{"ip": "ufw", "ip6": "ufw6"}[base.Family])
 	}
 	program := map[string]string{"ip": "iptables", "ip6": "ip6tables"}[base.Family] + strings.TrimPrefix(base.Tool, "iptables")
 	if p.proto == "tcp" {

@@ -121,8 +121,11 @@ func networkManagers(ctx context.Context, e *exam) (found []Finding, note string
 	}
 	device, err := e.host.File(ctx, fmt.Sprintf("/run/NetworkManager/devices/%d", link.Index))
 	if value := setting(string(device.Data), "managed"); err == nil && (value == "true" || value == "1") {
-		found = append(found, warningf("NetworkManager may remove the virtual IPs", fmt.Sprintf(
-			"configure %[1]s with ifupdown or systemd-networkd, and write to /etc/NetworkManager/conf.d/rlb.conf: [keyfile] unmanaged-devices=interface-name:%[1]s", link.Name),
+		fix := fmt.Sprintf("configure %[1]s with ifupdown or systemd-networkd, and write to /etc/NetworkManager/conf.d/rlb.conf: [keyfile] unmanaged-devices=interface-name:%[1]s", link.Name)
+		if plans, err := e.host.Glob(ctx, "/etc/netplan/*.yaml"); err == nil && len(plans) > 0 {
+			fix = fmt.Sprintf("renderer: networkd for %s in %s; then netplan apply, and rlb-agent doctor once more", link.Name, strings.Join(plans, " or "))
+		}
+		found = append(found, warningf("NetworkManager may remove the virtual IPs", fix,
 			"NetworkManager manages %s: when it activates the connection anew, it removes addresses that are not its own", link.Name))
 	}
 	return found, "", err
@@ -157,8 +160,12 @@ func (e *exam) networkd(ctx context.Context, iface string, index int) ([]Finding
 		return nil, nil
 	}
 	dropIn := "/etc/systemd/network/" + path.Base(network) + ".d/rlb.conf"
-	return []Finding{warningf("systemd-networkd would remove the virtual IPs", "write to "+dropIn+": [Network] KeepConfiguration=static; then networkctl reload",
-		"%s configures %s without KeepConfiguration=static: a restart of systemd-networkd removes the virtual IPs", network, iface)}, nil
+	configures, leaves := "configures", ""
+	if strings.HasPrefix(network, "/run/systemd/network/") && strings.Contains(path.Base(network), "netplan-") {
+		configures, leaves = "(written by netplan) configures", ", which netplan leaves alone"
+	}
+	return []Finding{warningf("systemd-networkd would remove the virtual IPs", "write to "+dropIn+leaves+": [Network] KeepConfiguration=static; then networkctl reload",
+		"%s %s %s without KeepConfiguration=static: a restart of systemd-networkd removes the virtual IPs", network, configures, iface)}, nil
 }
 
 // setting is the value of the last "NAME=value" line.

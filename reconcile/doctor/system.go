@@ -117,23 +117,11 @@ func verb(names []string) string {
 
 // unattended is the file that switches unattended-upgrades on, or "".
 func (e *exam) unattended(ctx context.Context) (string, error) {
-	paths, err := e.host.Glob(ctx, "/etc/apt/apt.conf.d/*")
-	on := ""
-	for _, path := range paths {
-		f, err := e.host.File(ctx, path)
-		if err != nil {
-			return "", err
-		}
-		for line := range strings.Lines(string(f.Data)) {
-			words := strings.Fields(strings.TrimSuffix(strings.TrimSpace(line), ";"))
-			if len(words) == 2 && words[0] == "APT::Periodic::Unattended-Upgrade" {
-				if on = path; strings.Trim(words[1], `"`) == "0" {
-					on = ""
-				}
-			}
-		}
+	value, file, err := e.aptSetting(ctx, "APT::Periodic::Unattended-Upgrade")
+	if value == "0" {
+		return "", err
 	}
-	return on, err
+	return file, err
 }
 
 // agent checks that the agent runs here, and how its last run went.

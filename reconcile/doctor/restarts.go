@@ -1,0 +1,150 @@
+package doctor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path"
+	"regexp"
+	"slices"
+	"strings"
+)
+
+// needrestartRule is what keeps needrestart off the two programs.
+const needrestartRule = `$nrconf{override_rc}{qr(^(haproxy|keepalived)\.service$)} = 0;`
+
+// needrestartMode is the setting of how needrestart restarts services: l(ist), i(nteractive) or a(utomatic).
+var needrestartMode = regexp.MustCompile(`^\s*\$nrconf\{restart\}\s*=\s*['"]([lia])['"]`)
+
+// restarts checks that no other program of the host restarts the two programs, or both hosts at once.
+func restarts(ctx context.Context, e *exam) (found []Finding, note string, err error) {
+	if found, err = e.needrestart(ctx); err != nil {
+		return nil, "", err
+	}
+	if on, err := e.unattended(ctx); on == "" || err != nil {
+		return found, "", err
+	}
+	reboot, file, err := e.aptSetting(ctx, "Unattended-Upgrade::Automatic-Reboot")
+	if err != nil || reboot != "true" && reboot != "1" {
+		return found, "", err
+	}
+	at, _, err := e.aptSetting(ctx, "Unattended-Upgrade::Automatic-Reboot-Time")
+	if err != nil || at != "" && at != "now" {
+		return found, "unattended-upgrades reboots this host at " + at + ": let the time be another one on each host", err
+	}
+	return append(found, warningf("unattended-upgrades may reboot both hosts at once",
+		`Unattended-Upgrade::Automatic-Reboot-Time "03:00"; in `+file+`, and another time on each other host`,
+		"%s lets unattended-upgrades reboot this host as soon as an upgrade asks for it: the peer may do so in the same minute", file)), "", nil
+}
+
+// needrestart reads what needrestart does with the two programs after an upgrade of a library (needrestart(1), and the
+// comments of its needrestart.conf).
+func (e *exam) needrestart(ctx context.Context) ([]Finding, error) {
+	program, err := e.host.File(ctx, "/usr/sbin/needrestart")
+	if err != nil || !program.Exists {
+		return nil, err
+	}
+	more, err := e.host.Glob(ctx, "/etc/needrestart/conf.d/*.conf")
+	if err != nil {
+		return nil, err
+	}
+	mode, free := "i", []string{"haproxy", "keepalived"}
+	for _, name := range append([]string{"/etc/needrestart/needrestart.conf"}, more...) {
+		f, err := e.host.File(ctx, name)
+		if err != nil {
+			return nil, err
+		}
+		for line := range strings.Lines(string(f.Data)) {
+			line, _, _ = strings.Cut(line, "#")
+			if m := needrestartMode.FindStringSubmatch(line); m != nil {
+				mode = m[1]
+			}
+			if value := strings.TrimRight(line, " \t\n;,"); strings.Contains(line, "qr") && strings.HasSuffix(value, "0") {
+				free = slices.DeleteFunc(free, func(program string) bool { return strings.Contains(line, program) })
+			}
+		}
+	}
+	if mode == "l" || len(free) == 0 {
+		return nil, nil
+	}
+	does := "offers to restart %s, and Ubuntu's does not ask first"
+	if mode == "a" {
+		does = "restarts %s without asking"
+	}
+	return []Finding{warningf("needrestart restarts the programs", "write to /etc/needrestart/conf.d/rlb.conf: "+needrestartRule,
+		"after an upgrade of a library needrestart "+does+": on the active host that moves the virtual IPs, or cuts connections", strings.Join(free, " and "))}, nil
+}
+
+// aptSetting is the last value of an option in apt's configuration, and the file that sets it. It understands one
+// "NAME VALUE;" a line, as Debian's and Ubuntu's own files have it.
+func (e *exam) aptSetting(ctx context.Context, name string) (value, file string, err error) {
+	paths, err := e.host.Glob(ctx, "/etc/apt/apt.conf.d/*")
+	if err != nil {
+		return "", "", err
+	}
+	for _, path := range paths {
+		f, err := e.host.File(ctx, path)
+		if err != nil {
+			return "", "", err
+		}
+		for line := range strings.Lines(string(f.Data)) {
+			if words := strings.Fields(strings.TrimSuffix(strings.TrimSpace(line), ";")); len(words) == 2 && words[0] == name {
+				value, file = strings.Trim(words[1], `"`), path
+			}
+		}
+	}
+	return value, file, nil
+}
+
+// loadedProfiles lists the profiles that the kernel has, one "NAME (MODE)" a line (apparmor(7)). It is not there where
+// AppArmor is off.
+const loadedProfiles = "/sys/kernel/security/apparmor/profiles"
+
+// appArmor checks that no AppArmor profile keeps the two programs from files of the agent. Debian's and Ubuntu's packages
+// bring none for them.
+func appArmor(ctx context.Context, e *exam) (found []Finding, note string, err error) {
+	profiles, err := e.host.File(ctx, loadedProfiles)
+	if err != nil || !profiles.Exists {
+		return nil, "", err
+	}
+	for line := range strings.Lines(string(profiles.Data)) {
+		name, mode, _ := strings.Cut(strings.TrimSpace(line), " (")
+		if mode = strings.TrimSuffix(mode, ")"); mode != "enforce" && mode != "kill" {
+			continue
+		}
+		for program, needs := range map[string]string{
+			"haproxy":    "/etc/haproxy/** r, /run/haproxy/** rwk, /run/rlb/** r, /var/lib/rlb/** r,",
+			"keepalived": "/etc/keepalived/** r, /run/rlb/** rw, /var/lib/rlb/** r, /usr/bin/systemctl Ux,",
+		} {
+			if base := path.Base(name); base != program && base != "usr.sbin."+program {
+				continue
+			}
+			allowed, err := e.allowsAgent(ctx, program)
+			if err != nil {
+				return nil, "", err
+			}
+			if !allowed {
+				found = append(found, warningf("AppArmor confines "+program, fmt.Sprintf(
+					"add to the profile's file under /etc/apparmor.d/local: %s; then systemctl reload apparmor. journalctl -k --grep apparmor=.DENIED shows what else it refuses", needs),
+					"the profile %s is in %s mode, and no file under /etc/apparmor.d/local allows it /run/rlb: %s cannot use what the agent gives it", name, mode, program))
+			}
+		}
+	}
+	return found, "", nil
+}
+
+// allowsAgent says whether the administrator's part of a program's profile names the agent's directory.
+func (e *exam) allowsAgent(ctx context.Context, program string) (bool, error) {
+	var errs []error
+	for _, pattern := range []string{"/etc/apparmor.d/local/*" + program + "*", "/etc/apparmor.d/*" + program + "*"} {
+		paths, err := e.host.Glob(ctx, pattern)
+		errs = append(errs, err)
+		for _, path := range paths {
+			f, err := e.host.File(ctx, path)
+			if errs = append(errs, err); strings.Contains(string(f.Data), "/run/rlb/") {
+				return true, nil
+			}
+		}
+	}
+	return false, errors.Join(errs...)
+}

@@ -1,6 +1,7 @@
 package reconcile
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -34,6 +35,7 @@ type Reconciler struct {
 	Reason string     // why a run begins, for the log; may be ""
 	Look   *plan.Look // what was found just now, for the first plan; nil for a look of the run's own
 	Repair bool       // the spec is in force already: what somebody changes back meanwhile is for the next run
+	Drift  bool       // this agent has brought the spec into force before: what differs was changed by somebody
 }
 
 // Result is what a run did.
@@ -263,6 +265,18 @@ func inStep(s plan.Step, err error) error {
 	return fmt.Errorf("cannot %v: %w", s, err)
 }
 
+// told is what the log says of a step, and why it was done. A repair names what somebody changed; the log's handlers do not
+// write a reason again with which the text begins.
+func (r *run) told(s plan.Step) (text, reason string) {
+	if !r.Drift {
+		return s.String(), r.Reason
+	}
+	if found, _, known := strings.Cut(s.Drift, ": "); known {
+		return s.Drift, found
+	}
+	return s.String(), cmp.Or(plan.Found(r.first.Steps()), r.Reason)
+}
+
 // do does steps in order. A request to stop is heeded between two of them.
 func (r *run) do(ctx context.Context, steps []plan.Step) error {
 	t := &plan.Tools{Host: r.Host, Memory: &r.memory, Rejoin: r.Rejoin}
@@ -295,7 +309,8 @@ func (r *run) do(ctx context.Context, steps []plan.Step) error {
 		if err != nil {
 			return inStep(s, err)
 		}
-		r.Log.Info(s.String(), "step", s.String(), "reason", r.Reason, "took", time.Since(start).Round(time.Millisecond).String())
+		text, reason := r.told(s)
+		r.Log.Info(text, "step", s.String(), "reason", reason, "took", time.Since(start).Round(time.Millisecond).String())
 	}
 	return nil
 }

@@ -27,6 +27,8 @@ type app struct {
 	logLevel    string
 	takeOver    []string // MACs of machines from which a virtual IP may be taken
 
+	lately lately // the last events, for the status
+
 	log *slog.Logger
 	by  string // who asked for a change, for the history
 	ran string // the command and its arguments, for the journal
@@ -43,6 +45,7 @@ says. Without a subcommand it is the daemon: it reconciles at start, then whenev
 
 Exit codes: 0 done · 1 differences found · 2 wrong use, or this machine cannot do it; nothing touched · 3 spec refused;
 nothing touched · 4 apply failed, what was there before is in force again · 5 apply failed and could not be undone`,
+		Example:       "  rlb-agent --once --dry-run\n  rlb-agent --once\n  systemctl enable --now rlb-agent",
 		Args:          atMost(0),
 		SilenceErrors: true,
 		SilenceUsage:  true,
@@ -97,6 +100,7 @@ nothing touched · 4 apply failed, what was there before is in force again · 5 
 		a.historyCommand(), a.rollbackCommand(), a.tryCommand(), a.confirmCommand(), a.pushCommand(), a.drainCommand(),
 		a.undrainCommand(), a.upgradeCommand(), a.teardownCommand(), a.eventsCommand(), a.doctorCommand(), a.clearFaultCommand(),
 		a.rejoinCommand())
+	a.completeFlags(root)
 	return root
 }
 

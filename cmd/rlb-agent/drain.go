@@ -50,9 +50,10 @@ restarts and boots. It is refused where no peer is seen, and taken back where no
 func (a *app) undrainCommand() *cobra.Command {
 	var on onFlags
 	cmd := &cobra.Command{
-		Use:   "undrain",
-		Short: "Let this host hold the virtual IPs again",
-		Args:  atMost(0),
+		Use:     "undrain",
+		Short:   "Let this host hold the virtual IPs again",
+		Example: "  rlb-agent undrain\n  rlb-agent undrain --on root@lb1",
+		Args:    atMost(0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if on.given(cmd) {
 				return a.changeOn(cmd.Context(), on, []string{"undrain"})

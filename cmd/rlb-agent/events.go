@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
 	"sync"
 	"time"
 
@@ -12,7 +13,48 @@ import (
 
 	"rlb.dev/rlb-agent/reconcile/events"
 	"rlb.dev/rlb-agent/reconcile/host"
+	"rlb.dev/rlb-agent/reconcile/host/debian"
 )
+
+// mostEntries is how many entries of the journal are read at most.
+const mostEntries = 20_000
+
+// The last events that a status shows: this many of the last day, from the last entries of the journal. A status does not
+// wait longer for it: a disk may be slow, and the journal large. One that is shown again and again reads it less often.
+const (
+	recentEvents  = 5
+	recentSince   = 24 * time.Hour
+	recentEntries = 500
+	recentLimit   = time.Second
+	recentPause   = 5 * time.Second
+)
+
+// lately is what happened on this host in the last day, the newest last.
+type lately struct {
+	at      time.Time // that it was read
+	events  []events.Event
+	notSeen string // why it could not be read
+}
+
+func (l *lately) read(ctx context.Context, h *debian.Host) {
+	if os.Geteuid() != 0 {
+		l.notSeen = "cannot read the journal: run as root"
+		return
+	}
+	if time.Since(l.at) < recentPause {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, recentLimit)
+	defer cancel()
+	entries, err := h.Story(ctx, time.Now().Add(-recentSince), recentEntries)
+	*l = lately{at: time.Now()}
+	if err != nil {
+		l.notSeen = err.Error()
+		return
+	}
+	all := events.Tell(entries)
+	l.events = all[max(len(all)-recentEvents, 0):]
+}
 
 // together is how long events -f waits for what belongs to an entry: the cause of a role change may come after it.
 const together = 500 * time.Millisecond
@@ -59,7 +101,7 @@ func (a *app) events(ctx context.Context, since time.Time, follow bool, write fu
 	}
 	defer h.Close()
 	if !follow {
-		entries, err := h.Story(ctx, since)
+		entries, err := h.Story(ctx, since, mostEntries)
 		if err != nil {
 			return err
 		}

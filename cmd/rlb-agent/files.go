@@ -41,9 +41,10 @@ func (a *app) renderCommand() *cobra.Command {
 		dir   string
 	)
 	cmd := &cobra.Command{
-		Use:   "render [FILE]",
-		Short: "Print the rendered files, or write them under a directory at their paths on the host",
-		Args:  atMost(1),
+		Use:     "render [FILE]",
+		Short:   "Print the rendered files, or write them under a directory at their paths on the host",
+		Example: "  rlb-agent render\n  rlb-agent render --output-dir out --node lb1 spec.yaml\n  rlb-agent render --spec - < spec.yaml",
+		Args:    atMost(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			_, h, look, err := a.look(cmd.Context(), a.fileOrSpec(args), flags.facts())
 			if err != nil {
@@ -88,9 +89,10 @@ func writeUnder(dir string, files []render.File) error {
 func (a *app) diffCommand() *cobra.Command {
 	var on onFlags
 	cmd := &cobra.Command{
-		Use:   "diff",
-		Short: "Show how the installed files differ from the rendered ones",
-		Args:  atMost(0),
+		Use:     "diff",
+		Short:   "Show how the installed files differ from the rendered ones",
+		Example: "  rlb-agent diff\n  rlb-agent diff --on root@lb1,root@lb2",
+		Args:    atMost(0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if on.given(cmd) {
 				return a.diffOn(cmd.Context(), on)

@@ -74,7 +74,7 @@ func writeLine(w io.Writer) func(slog.Level, string, []slog.Attr) error {
 			switch value := a.Value.String(); a.Key {
 			case "step": // the message itself
 			case "reason":
-				b.WriteString(because(value))
+				b.WriteString(because(message, value))
 			case "took":
 				fmt.Fprintf(&b, " (%s)", value)
 			default:
@@ -106,7 +106,7 @@ func sendJournal(level slog.Level, message string, attrs []slog.Attr) error {
 		case "err", "cause":
 			message += ": " + value
 		case "reason":
-			message += because(value)
+			message += because(message, value)
 		case "took":
 			message += " (" + value + ")"
 		}
@@ -114,9 +114,9 @@ func sendJournal(level slog.Level, message string, attrs []slog.Attr) error {
 	return journal.Send(message, priority, fields)
 }
 
-// because is a reason at the end of a message.
-func because(reason string) string {
-	if reason == "" {
+// because is a reason at the end of a message, unless that begins with it.
+func because(message, reason string) string {
+	if reason == "" || strings.HasPrefix(message, reason) {
 		return ""
 	}
 	return ": " + reason

@@ -36,10 +36,11 @@ func main() {
 
 // run is the whole program.
 func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
-	a := &app{stdin: stdin, stdout: stdout, stderr: stderr, by: caller()}
+	out := &output{to: stdout}
+	a := &app{stdin: stdin, stdout: out, stderr: stderr, by: caller()}
 	command := a.command()
 	command.SetArgs(args)
-	err := command.ExecuteContext(ctx)
+	err := out.checked(command.ExecuteContext(ctx))
 	text := message(err)
 	if problems := (api.Problems)(nil); errors.As(err, &problems) {
 		text = a.problems(problems)
@@ -48,6 +49,32 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		fmt.Fprintln(stderr, text)
 	}
 	return exitCode(err)
+}
+
+// output is standard output, and the first error of writing to it.
+type output struct {
+	to  io.Writer
+	err error
+}
+
+func (o *output) Write(text []byte) (int, error) {
+	n, err := o.to.Write(text)
+	if o.err == nil {
+		o.err = err
+	}
+	return n, err
+}
+
+// checked is how the command ended: one that did what it should, and could not say so, is a wrong use.
+func (o *output) checked(err error) error {
+	failure := (*reconcile.Failure)(nil)
+	switch code := exitCode(err); {
+	case o.err == nil, errors.As(err, &failure):
+		return err
+	case code != exitDone && code != exitDifferent && code != exitFailed: // the last is the error of writing itself
+		return err
+	}
+	return usageError{fmt.Errorf("cannot write to standard output: %w", o.err)}
 }
 
 // errDifferent is the outcome "differences found": no failure, but not exit code 0.

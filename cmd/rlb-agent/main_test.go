@@ -3,13 +3,23 @@ package main
 import (
 	"context"
 	"os"
+	"strings"
 	"testing"
+
+	"github.com/spf13/cobra"
 
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
 func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){
+		"devfull": func() { // runs a command with a standard output that is full
+			full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
+			if err != nil {
+				panic(err)
+			}
+			os.Exit(run(context.Background(), os.Args[2:], os.Stdin, full, os.Stderr))
+		},
 		"rlb-agent": func() { os.Exit(run(context.Background(), os.Args[1:], os.Stdin, os.Stdout, os.Stderr)) },
 	})
 }
@@ -29,4 +39,27 @@ func TestScripts(t *testing.T) {
 			"exits": exits,
 		},
 	})
+}
+
+// Every help page has examples, and each of them is a command line that the program takes.
+func TestExamples(t *testing.T) {
+	root := (&app{}).command()
+	var walk func(cmd *cobra.Command)
+	walk = func(cmd *cobra.Command) {
+		for _, c := range cmd.Commands() {
+			walk(c)
+		}
+		if cmd.Hidden || cmd.Example == "" && !cmd.Runnable() {
+			return
+		}
+		if cmd.Example == "" {
+			t.Errorf("%s has no examples", cmd.CommandPath())
+		}
+		for line := range strings.Lines(cmd.Example) {
+			if line = strings.TrimSpace(line); !strings.Contains(line, cmd.CommandPath()) && !strings.HasPrefix(line, "#") && cmd != root {
+				t.Errorf("%s: its example is another command's: %s", cmd.CommandPath(), line)
+			}
+		}
+	}
+	walk(root)
 }

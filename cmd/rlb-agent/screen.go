@@ -9,9 +9,18 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// fileOf is the file behind a writer.
+func fileOf(w io.Writer) (*os.File, bool) {
+	if o, checked := w.(*output); checked {
+		w = o.to
+	}
+	file, ok := w.(*os.File)
+	return file, ok
+}
+
 // screen is the size of the terminal that w is, in characters; 0 where it is none.
 func screen(w io.Writer) (width, height int) {
-	file, ok := w.(*os.File)
+	file, ok := fileOf(w)
 	if !ok {
 		return 0, 0
 	}
@@ -24,7 +33,7 @@ func screen(w io.Writer) (width, height int) {
 
 // colors says whether w takes colors: it is a terminal that does, and nobody asked for none (no-color.org).
 func colors(w io.Writer) bool {
-	file, ok := w.(*os.File)
+	file, ok := fileOf(w)
 	return ok && isTerminal(file) && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"
 }
 

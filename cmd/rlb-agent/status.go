@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -26,7 +27,7 @@ func (a *app) statusCommand() *cobra.Command {
 	)
 	cmd := &cobra.Command{
 		Use:     "status",
-		Short:   "Show role, virtual IPs, services and servers, and what differs from the spec",
+		Short:   "Show role, virtual IPs, services and servers, what differs from the spec, and the last events",
 		Example: "  rlb-agent status --watch\n  rlb-agent status --on lb1,lb2",
 		Args:    atMost(0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -117,8 +118,12 @@ func (a *app) status(ctx context.Context) (status.Status, error) {
 			doc, specErr = nil, untrusted(a.spec, err)
 		}
 	}
+	var journal sync.WaitGroup
+	journal.Go(func() { a.lately.read(ctx, h) })
 	s, err := status.Read(ctx, h, doc, specErr, nil)
+	journal.Wait()
 	s.Versions.Agent, s.Partial = agentVersion(), os.Geteuid() != 0
+	s.Events, s.EventsNotSeen = a.lately.events, a.lately.notSeen
 	return s, err
 }
 

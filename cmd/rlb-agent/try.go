@@ -40,7 +40,9 @@ func (a *app) tryCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "try --timeout 120s FILE",
 		Short: "Apply FILE, and go back by itself unless rlb-agent confirm is called in time",
-		Args:  atMost(1),
+		Example: "  rlb-agent try --timeout 10m new.yaml\n  rlb-agent try --detach new.yaml && curl -k https://192.168.3.240:9000/readyz && rlb-agent confirm\n" +
+			"  rlb-agent try --end",
+		Args: atMost(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			timeout := options.timeout
 			switch {
@@ -206,9 +208,10 @@ func (a *app) inForce(ctx context.Context, h *debian.Host, path string) (*api.Do
 func (a *app) confirmCommand() *cobra.Command {
 	var id string
 	cmd := &cobra.Command{
-		Use:   "confirm",
-		Short: "Keep the spec that is tried: it becomes the spec file",
-		Args:  atMost(0),
+		Use:     "confirm",
+		Short:   "Keep the spec that is tried: it becomes the spec file",
+		Example: "  rlb-agent confirm",
+		Args:    atMost(0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return a.changing(cmd.Context(), func(ctx context.Context, h *debian.Host) error {
 				trial, err := state.RunningTrial(ctx, h)

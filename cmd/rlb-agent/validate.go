@@ -18,9 +18,10 @@ func (a *app) validateCommand() *cobra.Command {
 		strict bool
 	)
 	cmd := &cobra.Command{
-		Use:   "validate [FILE]",
-		Short: "Check a spec, with the real programs too where they are installed",
-		Args:  atMost(1),
+		Use:     "validate [FILE]",
+		Short:   "Check a spec, with the real programs too where they are installed",
+		Example: "  rlb-agent validate\n  rlb-agent validate --strict spec.yaml\n  rlb-agent validate --spec - < spec.yaml",
+		Args:    atMost(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			path := a.fileOrSpec(args)
 			doc, h, look, err := a.look(cmd.Context(), path, flags.facts())

@@ -24,9 +24,10 @@ type versionInfo struct {
 func (a *app) versionCommand() *cobra.Command {
 	var output string
 	cmd := &cobra.Command{
-		Use:   "version",
-		Short: "Print the version",
-		Args:  atMost(0),
+		Use:     "version",
+		Short:   "Print the version",
+		Example: "  rlb-agent version\n  rlb-agent version -o json",
+		Args:    atMost(0),
 		RunE: func(*cobra.Command, []string) (err error) {
 			v := versionInfo{agentVersion(), runtime.Version(), runtime.GOOS + "/" + runtime.GOARCH, []string{api.APIVersion}}
 			switch output {

@@ -24,8 +24,11 @@ type Host interface {
 	host.HAProxyWriter
 }
 
-// lookEvery is how late a connection is cut at most.
-const lookEvery = 2 * time.Second
+// lookEvery is how late a connection is cut at most, unless looks take long: they take at most a busyShare of the time.
+const (
+	lookEvery = 2 * time.Second
+	busyShare = 20 // one in so many
+)
 
 // sameOutage is by how much HAProxy's whole seconds may move the beginning of one outage.
 const sameOutage = 3 * time.Second
@@ -34,9 +37,11 @@ const sameOutage = 3 * time.Second
 type Cutter struct {
 	Host Host
 	Log  *slog.Logger
+	Seen func([]host.ServerState) // told what each look found; may be nil
 
 	mutex    sync.Mutex
-	services []service // those with something to cut; none: HAProxy is not asked
+	known    bool      // a spec is in force
+	services []service // those with something to cut; none, and nobody to tell: HAProxy is not asked
 
 	cut        map[place]time.Time // since when the server was as it is, at the last cut
 	lastLogged string              // why HAProxy could not be asked
@@ -64,31 +69,37 @@ func (c *Cutter) ApplySpec(spec *api.LoadBalancerSpec) {
 	}
 	c.mutex.Lock()
 	defer c.mutex.Unlock()
-	c.services = services
+	c.known, c.services = spec != nil, services
 }
 
 // Run looks every two seconds, until ctx ends.
 func (c *Cutter) Run(ctx context.Context) {
-	tick := time.NewTicker(lookEvery)
-	defer tick.Stop()
-	for {
+	for pause := lookEvery; ; {
 		select {
 		case <-ctx.Done():
 			return
-		case <-tick.C:
+		case <-time.After(pause):
 		}
+		began := time.Now()
 		c.mutex.Lock()
-		services := c.services
+		services, told := c.services, c.known && c.Seen != nil
 		c.mutex.Unlock()
-		if len(services) > 0 {
+		if len(services) > 0 || told {
 			c.look(ctx, services)
 		}
+		pause = max(lookEvery, busyShare*time.Since(began))
 	}
 }
 
 func (c *Cutter) look(ctx context.Context, services []service) {
 	states, err := c.Host.Servers(ctx)
 	if err != nil { // HAProxy that is stopped or hangs is reported elsewhere
+		return
+	}
+	if c.Seen != nil {
+		c.Seen(states)
+	}
+	if len(services) == 0 && len(c.cut) == 0 {
 		return
 	}
 	byBackend := map[string][]host.ServerState{}

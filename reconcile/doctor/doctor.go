@@ -95,6 +95,7 @@ var checks = []check{
 	{"virtual-ips", virtualIPs},
 	{"router-id", routerIDs},
 	{"peer", peers},
+	{"peer-agent", peerAgents},
 	{"firewall", firewall},
 	{"iptables", mixedTables},
 	{"sysctl", sysctls},

@@ -32,7 +32,8 @@ type Event struct {
 	Message string    `json:"message"`
 	Cause   string    `json:"cause,omitempty"` // why, where it is known
 
-	state string // of a role: MASTER, BACKUP or FAULT
+	state string // of a role: MASTER, BACKUP or FAULT; of a server: UP, DOWN or NOLB
+	about string // of a server: "service/server"
 }
 
 // A role changes within causeBefore after its cause. What the agent or systemd logs of the cause may come a little later
@@ -43,6 +44,9 @@ const (
 
 	noticedAfter = 3 * time.Second // the agent notes the role with the status, which takes longer on a busy machine
 )
+
+// serverAgain is how long after HAProxy's own line the agent tells the same of a server: it looks every two seconds.
+const serverAgain = 5 * time.Second
 
 // mergeWithin is how near steps of one run are to each other: they are one event.
 const mergeWithin = 3 * time.Second
@@ -78,8 +82,15 @@ func Tell(entries []host.JournalEntry) []Event {
 // repeats says whether an event was just told: HAProxy logs a server's state to each of its logs and to standard error.
 func repeats(all []Event, e Event) bool {
 	for _, before := range slices.Backward(all) {
-		if e.Time.Sub(before.Time) > mergeWithin {
+		since := e.Time.Sub(before.Time)
+		if since > serverAgain {
 			return false
+		}
+		if e.about != "" && before.about == e.about {
+			return before.state == e.state
+		}
+		if since > mergeWithin {
+			continue
 		}
 		if before.Kind == e.Kind && e.Kind == Role {
 			return before.state == e.state

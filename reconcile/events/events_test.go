@@ -73,6 +73,18 @@ func TestTell(t *testing.T) {
 		}, `0 Server service kube-apiserver: server cp1 is down: Layer4 connection problem, Connection refused
 100 Server service kube-apiserver: all servers are down
 9000 Server service kube-apiserver: server cp1 is up: Layer7 check passed, status 200`},
+		"the agent tells of a server too, or alone": {[]host.JournalEntry{
+			entry(0, host.HAProxyUnit, down),
+			agent(1900, "service kube-apiserver: server cp1 is down: connection refused (L4CON)", "service", "kube-apiserver", "server", "cp1", "state", "DOWN"),
+			entry(2000, host.HAProxyUnit, "Server kube-apiserver/cp1 is UP, reason: Layer7 check passed, code: 200, check duration: 2ms."),
+			entry(4000, host.HAProxyUnit, down),
+			agent(30000, "service kube-apiserver: server cp2 gets no new connections: wrong status 503", "service", "kube-apiserver", "server", "cp2", "state", "NOLB"),
+			agent(40000, "service kube-apiserver: served again by cp1", "service", "kube-apiserver", "state", "UP"),
+		}, `0 Server service kube-apiserver: server cp1 is down: Layer4 connection problem, Connection refused
+2000 Server service kube-apiserver: server cp1 is up: Layer7 check passed, status 200
+4000 Server service kube-apiserver: server cp1 is down: Layer4 connection problem, Connection refused
+30000 Server service kube-apiserver: server cp2 gets no new connections: wrong status 503
+40000 Server service kube-apiserver: served again by cp1`},
 		"the steps of one run": {[]host.JournalEntry{
 			agent(0, "write /etc/haproxy/haproxy.cfg", "step", "write /etc/haproxy/haproxy.cfg", "reason", "the spec changed"),
 			agent(300, "reload haproxy.service", "step", "reload haproxy.service", "reason", "the spec changed"),

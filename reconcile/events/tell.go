@@ -18,9 +18,13 @@ func tell(e host.JournalEntry) (Event, bool) {
 		event.Kind = Role
 		event.state, event.Message = roleEvent(e.Message)
 	case e.Unit == host.HAProxyUnit:
-		event.Kind, event.Message = Server, serverEvent(e.Message)
+		event.Kind = Server
+		event.about, event.state, event.Message = serverEvent(e.Message)
 	case e.Unit == host.AgentUnit:
 		event.Kind, event.Message, event.Cause = agentEvent(e)
+		if event.Kind == Server {
+			event.about, event.state = e.Fields["service"]+"/"+e.Fields["server"], e.Fields["state"]
+		}
 	}
 	return event, event.Message != ""
 }
@@ -99,20 +103,21 @@ var (
 	reasonText = regexp.MustCompile(`reason: ([^,]+)(?:, code: (\d+))?(?:, info: "([^"]*)")?`)
 )
 
-func serverEvent(message string) string {
+// serverEvent is what HAProxy says of a server, or of all of a service: about "service/server" or "service/".
+func serverEvent(message string) (about, state, text string) {
 	message = strings.TrimSpace(message)
 	if found := noServer.FindStringSubmatch(message); found != nil {
-		return "service " + found[1] + ": all servers are down"
+		return found[1] + "/", "DOWN", "service " + found[1] + ": all servers are down"
 	}
 	found := serverLine.FindStringSubmatch(message)
 	if found == nil {
-		return ""
+		return "", "", ""
 	}
-	state := map[string]string{"UP": "is up", "DOWN": "is down", "stopping": "gets no new connections"}[found[3]]
-	if state == "" {
-		state = "is " + found[3]
+	is := map[string]string{"UP": "is up", "DOWN": "is down", "stopping": "gets no new connections"}[found[3]]
+	if is == "" {
+		is = "is " + found[3]
 	}
-	text := fmt.Sprintf("service %s: server %s %s", found[1], found[2], state)
+	text = fmt.Sprintf("service %s: server %s %s", found[1], found[2], is)
 	if why := reasonText.FindStringSubmatch(found[4]); why != nil {
 		text += ": " + why[1]
 		if why[2] != "" {
@@ -122,7 +127,10 @@ func serverEvent(message string) string {
 			text += ", " + why[3]
 		}
 	}
-	return text
+	if state = found[3]; state == "stopping" {
+		state = "NOLB" // as the statistics have it, which the agent reads
+	}
+	return found[1] + "/" + found[2], state, text
 }
 
 // agentEvent is one of the agent's own entries. Its fields tell what it is about.
@@ -131,6 +139,8 @@ func agentEvent(e host.JournalEntry) (Kind, string, string) {
 	switch {
 	case e.Fields["command"] != "":
 		return Command, e.Message, ""
+	case e.Fields["service"] != "" && e.Fields["state"] != "":
+		return Server, e.Message, ""
 	case e.Fields["step"] != "":
 		return Change, e.Fields["step"], e.Fields["reason"]
 	case strings.HasPrefix(e.Message, "entering FAULT: "), strings.HasPrefix(e.Message, "leaving FAULT: "):

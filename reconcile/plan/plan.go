@@ -3,6 +3,7 @@ package plan
 import (
 	"maps"
 	"path"
+	"reflect"
 	"slices"
 	"strings"
 
@@ -166,7 +167,9 @@ func (p *planner) files() {
 		if !known || have.Exists && string(have.Data) == string(f.Data) && have.Mode == f.Mode && have.UID == 0 && have.GID == 0 {
 			continue
 		}
-		p.write(writeFile(host.File{Path: f.Path, Exists: true, Data: f.Data, Mode: f.Mode}, have, f.Kind))
+		s := writeFile(host.File{Path: f.Path, Exists: true, Data: f.Data, Mode: f.Mode}, have, f.Kind)
+		s.Drift = p.fileDrift(f, have)
+		p.write(s)
 		p.manager = p.manager || f.Kind == render.SystemdUnit
 	}
 	if have := p.o.Files[rcLocal]; have.Exists && p.d.Model.Firewall != nil {
@@ -197,6 +200,19 @@ func (p *planner) files() {
 			p.manager = p.manager || strings.HasPrefix(path, "/etc/systemd/")
 		}
 	}
+}
+
+// fileDrift is what somebody did to a rendered file; "" where it is rendered otherwise now, for another version of a program.
+func (p *planner) fileDrift(want render.File, have host.File) string {
+	switch {
+	case !have.Exists:
+		return want.Path + " was removed: put back"
+	case string(have.Data) == string(want.Data):
+		return "mode or owner of " + want.Path + " was changed: put back"
+	case reflect.DeepEqual(p.o.Memory.Facts, p.d.Facts):
+		return want.Path + " was edited by hand: put back"
+	}
+	return ""
 }
 
 func (p *planner) write(s Step) {

@@ -2,7 +2,9 @@ package plan
 
 import (
 	"context"
+	"fmt"
 	"slices"
+	"strings"
 
 	"rlb.dev/rlb-agent/reconcile/host"
 	"rlb.dev/rlb-agent/reconcile/state"
@@ -13,6 +15,7 @@ type Step struct {
 	Verb   string // "write", "reload" …
 	Object string // what it is done to: a path, a unit, a package, a server
 	Text   string // the line of the dry run and of the log, and the start of an error
+	Drift  string // what a repair says instead, where it is known what somebody changed: "… was edited by hand: put back"
 
 	Loads   Load // the configuration that it makes a unit run; zero for none
 	Serving bool // clients or peers can notice it, so the host is verified afterwards
@@ -67,6 +70,23 @@ func (s Step) Diff() string {
 func (s Step) undoneBy(back ...Step) Step {
 	s.Undo = back
 	return s
+}
+
+// maxFound is how many of the changes that were found are named.
+const maxFound = 2
+
+// Found is what somebody changed on the host, as far as the steps that repair it know; else "".
+func Found(steps []Step) string {
+	var all []string
+	for _, s := range steps {
+		if found, _, known := strings.Cut(s.Drift, ": "); known && !slices.Contains(all, found) {
+			all = append(all, found)
+		}
+	}
+	if more := len(all) - maxFound; more > 0 {
+		all = append(all[:maxFound], fmt.Sprintf("%d more changes", more))
+	}
+	return strings.Join(all, "; ")
 }
 
 // Serving says whether clients or peers can notice any of the steps.

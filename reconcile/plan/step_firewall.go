@@ -33,8 +33,15 @@ func (s firewallChange) step() Step {
 	case s.before.Chain == nil:
 		verb = "load"
 	}
+	drift := fmt.Sprintf("the %v firewall rules were changed: put back", s.family)
+	switch {
+	case s.remove:
+		drift = ""
+	case s.before.Chain == nil:
+		drift = fmt.Sprintf("the %v firewall rules were removed: put back", s.family)
+	}
 	return Step{
-		Verb: verb, Object: fmt.Sprintf("%v firewall", s.family), Text: fmt.Sprintf("%s the %v firewall rules", verb, s.family),
+		Verb: verb, Object: fmt.Sprintf("%v firewall", s.family), Text: fmt.Sprintf("%s the %v firewall rules", verb, s.family), Drift: drift,
 		Serving: true, diff: s.diff, Undo: []Step{s.reset()}, Do: s.load,
 	}
 }

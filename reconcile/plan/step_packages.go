@@ -30,6 +30,8 @@ func installPackages(wants []PackageWant, before map[string]string) Step {
 	s := bringPackages(wants)
 	if len(back) > 0 {
 		s.Undo = []Step{bringPackages(back)}
+	} else {
+		s.Drift = "removed by somebody, " + s.Object + ": installed"
 	}
 	return s
 }
@@ -108,9 +110,9 @@ func holdPackage(name string, hold bool) Step {
 }
 
 func setHold(name string, hold bool) Step {
-	s := Step{Verb: "hold", Object: name, Text: "hold package " + name, Slow: true}
+	s := Step{Verb: "hold", Object: name, Text: "hold package " + name, Drift: "the hold of package " + name + " was taken away: held again", Slow: true}
 	if !hold {
-		s.Verb, s.Text = "unhold", "release the hold of package "+name
+		s.Verb, s.Text, s.Drift = "unhold", "release the hold of package "+name, "package "+name+" was held: released"
 	}
 	s.Do = func(ctx context.Context, t *Tools) error {
 		if _, known := t.Memory.Held[name]; !known {

@@ -39,6 +39,7 @@ func serverStep(backend, server, config, what string, commands ...string) Step {
 // setServer makes a server of the running HAProxy what its line says. Connections that it has stay.
 func setServer(backend string, want render.Server, have host.RunningServer, config string, what, commands []string) Step {
 	s := serverStep(backend, want.Name, config, strings.Join(what, ", "), commands...)
+	s.Drift = fmt.Sprintf("server %s of %s was changed in the running haproxy: put back (%s)", want.Name, backend, strings.Join(what, ", "))
 	addr, give := want.Addr(), s.Do
 	if !addr.IsValid() || addr == have.Addr {
 		return s

@@ -27,7 +27,11 @@ func maskUnit(name string) Step {
 }
 
 // unmaskUnit lets a unit start again.
-func unmaskUnit(name string) Step { return unitStep("unmask", name, host.Host.UnmaskUnit) }
+func unmaskUnit(name string) Step {
+	s := unitStep("unmask", name, host.Host.UnmaskUnit)
+	s.Drift = name + " was masked: unmasked"
+	return s
+}
 
 // remaskUnit masks a unit again that its administrator had masked for good. The agent's own masks end with a reboot.
 func remaskUnit(name string) Step {
@@ -52,7 +56,7 @@ func reloadManager() Step {
 // enableUnit makes a unit start at boot.
 func enableUnit(name string) Step {
 	s := unitStep("enable", name, host.Host.EnableUnit)
-	s.Rank = RankEnable
+	s.Rank, s.Drift = RankEnable, name+" was disabled: enabled"
 	return s
 }
 
@@ -86,6 +90,7 @@ func startUnit(name, config string, rest time.Duration) Step {
 		return h.StartUnit(ctx, name)
 	})
 	s.Loads, s.Serving, s.Rank = Load{name, config}, true, RankStart
+	s.Drift = name + " did not run: started"
 	return s.undoneBy(stopUnit(name))
 }
 

@@ -94,11 +94,27 @@ func historyRows(s Status, now time.Time) []Row {
 	if len(versions) > 0 {
 		rows = append(rows, Row{Label: "Versions", Text: strings.Join(versions, ", ")})
 	}
+	rows = append(rows, eventRows(s, now)...)
 	if s.Partial {
 		return append(rows, Row{Label: "Not seen", Text: join(": ", "run as root (sudo rlb-agent status) to see", notSeen(s))})
 	}
 	for _, text := range s.NotSeen {
 		rows = append(rows, Row{Label: "Not seen", Text: oneLine(text)})
+	}
+	return rows
+}
+
+// eventRows are the last events, the newest last.
+func eventRows(s Status, now time.Time) (rows []Row) {
+	for _, e := range s.Events {
+		text := oneLine(e.Message)
+		if e.Cause != "" {
+			text += " (" + oneLine(e.Cause) + ")"
+		}
+		rows = append(rows, Row{Label: "Event", Cells: []string{clock(e.Time, now)}, Text: text})
+	}
+	if s.EventsNotSeen != "" && !s.Partial {
+		rows = append(rows, Row{Label: "Event", Text: "not seen: " + oneLine(s.EventsNotSeen)})
 	}
 	return rows
 }

@@ -3,6 +3,7 @@ package status
 import (
 	"time"
 
+	"rlb.dev/rlb-agent/reconcile/events"
 	"rlb.dev/rlb-agent/reconcile/host"
 	"rlb.dev/rlb-agent/reconcile/state"
 )
@@ -37,8 +38,10 @@ type Status struct {
 	Pending            []string          `json:"pending,omitempty"` // what waits for something else to happen, and for what
 	Versions           Versions          `json:"versions,omitzero"`
 	Updates            *Updates          `json:"updates,omitempty"`
-	NotSeen            []string          `json:"notSeen,omitempty"` // what could not be looked at, and why
-	Partial            bool              `json:"partial,omitempty"` // an ordinary user looked: what only root sees is missing
+	Events             []events.Event    `json:"events,omitempty"`        // the last ones, the newest last; rlb-agent status alone has them, not the file
+	EventsNotSeen      string            `json:"eventsNotSeen,omitempty"` // why they could not be read
+	NotSeen            []string          `json:"notSeen,omitempty"`       // what could not be looked at, and why
+	Partial            bool              `json:"partial,omitempty"`       // an ordinary user looked: what only root sees is missing
 }
 
 // Metadata repeats the spec's name.

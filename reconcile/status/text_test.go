@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"rlb.dev/rlb-agent/reconcile/events"
 	"rlb.dev/rlb-agent/reconcile/host"
 )
 
@@ -129,6 +130,10 @@ func TestRows(t *testing.T) {
 		"once only":    {Status{Agent: &Agent{}}, "Agent  does not run and is not enabled: changes come by rlb-agent --once\n"},
 		"drained":      {Status{Role: host.RoleFault, Drained: true, DrainedSince: now.AddDate(0, 0, -2), DrainedBy: "root"}, "Role  DRAINED since " + now.AddDate(0, 0, -2).Local().Format(time.DateTime) + " by root: rlb-agent undrain ends that\n"},
 		"drained only": {Status{Role: host.RoleStopped, Drained: true}, "Role  DRAINED: rlb-agent undrain ends that\n"},
+		"events": {Status{Events: []events.Event{
+			{Time: now.Add(-24 * time.Hour), Message: "took the virtual IPs (MASTER)", Cause: "lb2 stopped\nadvertising"}, {Time: now.Add(-time.Minute), Message: "HAProxy was reloaded"},
+		}, EventsNotSeen: "cannot read the journal"}, "Event  " + now.Add(-24*time.Hour).Local().Format(time.DateTime) + "  took the virtual IPs (MASTER) (lb2 stopped; advertising)\n" +
+			"Event  " + now.Add(-time.Minute).Local().Format(time.TimeOnly) + "             HAProxy was reloaded\nEvent  not seen: cannot read the journal\n"},
 		"not to be looked at": {Status{Partial: true, HAProxy: &HAProxy{}, Services: []Service{{Name: "web", Port: 80, NotSeen: true}}, NotSeen: []string{"firewall: cannot", "the servers: b"}},
 			"Service   web on port 80: not seen\nSpec      not seen\nNot seen  run as root (sudo rlb-agent status) to see: firewall, the servers\n"},
 	} {

@@ -86,14 +86,18 @@ func (s Status) drainedOut() bool {
 func (s Status) drainedText(now time.Time) string {
 	text := ""
 	if since := s.DrainedSince; !since.IsZero() {
-		layout := "2006-01-02 15:04:05"
-		if since.Local().Format(time.DateOnly) == now.Local().Format(time.DateOnly) {
-			layout = time.TimeOnly
-		}
-		text = " since " + since.Local().Format(layout)
+		text = " since " + clock(since, now)
 	}
 	if s.DrainedBy != "" {
 		text += " by " + s.DrainedBy
 	}
 	return text
+}
+
+// clock is a time of today, or one with its date.
+func clock(at, now time.Time) string {
+	if at.Local().Format(time.DateOnly) == now.Local().Format(time.DateOnly) {
+		return at.Local().Format(time.TimeOnly)
+	}
+	return at.Local().Format(time.DateTime)
 }

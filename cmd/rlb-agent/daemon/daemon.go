@@ -77,7 +77,8 @@ func Run(ctx context.Context, c Config) {
 	peering := newPeering(c.Host, c.Version, c.Log, func(t peers.Table) { report.peersChanged(ctx, t) })
 	report.peering = peering
 	over := failover.New(failover.Config{Host: c.Host, Publish: report.publish, Log: c.Log})
-	cutter := &cutoff.Cutter{Host: c.Host, Log: c.Log}
+	servers := serverTeller{log: c.Log}
+	cutter := &cutoff.Cutter{Host: c.Host, Log: c.Log, Seen: servers.look}
 	tracked := filewatch.New(c.Log, func(string) { over.TrackedFileChanged() })
 	tracked.Set(render.FaultFile)
 	beside.Go(func() { over.Run(ctx) })

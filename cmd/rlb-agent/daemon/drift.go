@@ -62,7 +62,7 @@ func (l *loop) repairDrift(ctx context.Context, why cause, doc *api.Document, sp
 		l.report.ran(ctx, seen)
 		return l.hold(why, min(left, interval))
 	}
-	result, err := l.run(ctx, doc, specErr, reconcile.Reconciler{Reason: why.drift(), Look: &look, Repair: true})
+	result, err := l.run(ctx, doc, specErr, reconcile.Reconciler{Reason: why.drift(), Look: &look, Repair: true, Drift: true})
 	l.repairs.done(append(steps, texts(result.Steps)...))
 	l.recordDrift(ctx, steps, err)
 	if err != nil {

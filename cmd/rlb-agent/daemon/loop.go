@@ -137,7 +137,7 @@ func (l *loop) applySpec(ctx context.Context, why cause, doc *api.Document, last
 	case doc.Digest:
 		reason = why.drift()
 	}
-	result, err := l.run(ctx, doc, nil, reconcile.Reconciler{Reason: reason, Look: look})
+	result, err := l.run(ctx, doc, nil, reconcile.Reconciler{Reason: reason, Look: look, Drift: last == doc.Digest && why.asked})
 	if last == doc.Digest {
 		l.recordDrift(ctx, texts(result.Steps), err)
 	}

@@ -1,6 +1,7 @@
 package observe
 
 import (
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -67,6 +68,10 @@ func TestEvents(t *testing.T) {
 
 	if out := active.Must(pair.Agent, "events", "--since", "10m", "-o", "json"); !strings.Contains(out, `"kind":"Role"`) {
 		t.Errorf("as JSON:\n%s", out)
+	}
+	// the status has the last of them
+	if out, _ := active.Run(w.Context(), pair.Agent, "status"); !regexp.MustCompile(`(?m)^Event +\d\d:\d\d:\d\d +took the virtual IPs \(MASTER\)`).MatchString(out) {
+		t.Errorf("the status tells of no event:\n%s", out)
 	}
 	// anybody can send a message under the agent's name: only what root and the units sent counts
 	active.Shell("setpriv --reuid 65534 --regid 65534 --clear-groups logger -t rlb-agent 'entering FAULT: forged'")

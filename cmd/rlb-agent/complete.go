@@ -1,0 +1,62 @@
+package main
+
+import (
+	"log/slog"
+	"strings"
+
+	"github.com/spf13/cobra"
+)
+
+// formats are what -o takes, by command.
+var formats = map[string][]string{
+	"status": {"text", "wide", "json", "yaml"}, "events": {"text", "json"}, "doctor": {"text", "json"}, "version": {"text", "json", "yaml"},
+}
+
+// completeFlags has the shell offer values for flags: hosts and nodes of the spec, formats, levels.
+func (a *app) completeFlags(cmd *cobra.Command) {
+	fixed := func(values ...string) cobra.CompletionFunc {
+		return cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp)
+	}
+	offered := map[string]cobra.CompletionFunc{
+		"on": a.offerHosts, "node": a.offerNodes, "output": fixed(formats[cmd.Name()]...),
+		"log-level": fixed("debug", "info", "warn", "error"), "log-format": fixed("text", "json", "journal"),
+	}
+	for name, offer := range offered {
+		if cmd.LocalFlags().Lookup(name) != nil {
+			_ = cmd.RegisterFlagCompletionFunc(name, offer) // fails for what has one already
+		}
+	}
+	for _, child := range cmd.Commands() {
+		a.completeFlags(child)
+	}
+}
+
+// offerHosts are the addresses of the spec's nodes, for ssh. Several are given with commas between them.
+func (a *app) offerHosts(_ *cobra.Command, _ []string, given string) (all []cobra.Completion, _ cobra.ShellCompDirective) {
+	before := given[:strings.LastIndexByte(given, ',')+1]
+	for name, address := range a.nodes() {
+		all = append(all, cobra.CompletionWithDesc(before+address, name))
+	}
+	return all, cobra.ShellCompDirectiveNoFileComp
+}
+
+func (a *app) offerNodes(*cobra.Command, []string, string) (all []cobra.Completion, _ cobra.ShellCompDirective) {
+	for name := range a.nodes() {
+		all = append(all, name)
+	}
+	return all, cobra.ShellCompDirectiveNoFileComp
+}
+
+// nodes are the names of the spec's nodes, each with its first address; none where the spec cannot be read.
+func (a *app) nodes() map[string]string {
+	a.log = slog.New(slog.DiscardHandler)
+	doc, err := a.readSpec(a.spec)
+	if err != nil {
+		return nil
+	}
+	all := map[string]string{}
+	for _, n := range doc.Spec.Nodes {
+		all[n.Name] = n.Addrs()[0].String()
+	}
+	return all
+}

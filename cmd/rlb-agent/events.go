@@ -17,6 +17,9 @@ import (
 // together is how long events -f waits for what belongs to an entry: the cause of a role change may come after it.
 const together = 500 * time.Millisecond
 
+// mostEntries of the journal are read at most, the newest.
+const mostEntries = 20_000
+
 // eventsCommand tells what happened on this host, and why.
 func (a *app) eventsCommand() *cobra.Command {
 	var (
@@ -59,7 +62,7 @@ func (a *app) events(ctx context.Context, since time.Time, follow bool, write fu
 	}
 	defer h.Close()
 	if !follow {
-		entries, err := h.Story(ctx, since)
+		entries, err := h.Story(ctx, since, mostEntries)
 		if err != nil {
 			return err
 		}

@@ -13,11 +13,8 @@ import (
 	"rlb.dev/rlb-agent/reconcile/host"
 )
 
-// storyLimit is how long the journal may be read in one go, and storyEntries how many entries are read at most.
-const (
-	storyLimit   = 20 * time.Second
-	storyEntries = 20_000
-)
+// storyLimit is how long the journal may be read in one go.
+const storyLimit = 20 * time.Second
 
 // storyArgs are journalctl's arguments for what happened to the load balancer. A user without privileges can send
 // messages under any identifier, so a sender is known by what the journal itself notes: its unit and its user. Of
@@ -36,9 +33,10 @@ func storyArgs(since time.Time) []string {
 	return args
 }
 
-// Story is what the journal holds of the agent, HAProxy and keepalived since a moment, the oldest first.
-func (h *Host) Story(ctx context.Context, since time.Time) ([]host.JournalEntry, error) {
-	args := append([]string{"-n", strconv.Itoa(storyEntries)}, storyArgs(since)...)
+// Story is what the journal holds of the agent, HAProxy and keepalived since a moment, the oldest first: at most so many
+// entries, the newest.
+func (h *Host) Story(ctx context.Context, since time.Time, most int) ([]host.JournalEntry, error) {
+	args := append([]string{"-n", strconv.Itoa(most)}, storyArgs(since)...)
 	out, err := h.do(ctx, "read the journal", command{program: "journalctl", args: args, limit: storyLimit})
 	if err != nil {
 		return nil, err

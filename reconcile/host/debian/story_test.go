@@ -16,7 +16,7 @@ not JSON
 {"__REALTIME_TIMESTAMP":"1700000000000003","_PID":"1","UNIT":"haproxy.service","_SYSTEMD_UNIT":"init.scope","MESSAGE":"Stopping haproxy.service..."}
 {"__REALTIME_TIMESTAMP":"1700000000000004","SYSLOG_IDENTIFIER":"rlb-agent","_UID":"0","MESSAGE":"root ran rlb-agent drain","RLB_COMMAND":"rlb-agent drain","PRIORITY":"4"}
 `}}}
-	all, err := h.Story(t.Context(), time.Unix(5, 0))
+	all, err := h.Story(t.Context(), time.Unix(5, 0), 20_000)
 	if err != nil || len(all) != 3 {
 		t.Fatalf("%+v, %v", all, err)
 	}
@@ -46,6 +46,6 @@ func FuzzParseEntry(f *testing.F) {
 func TestStoryThatCannotBeRead(t *testing.T) {
 	h, f := newFake(t)
 	f.answers = []answer{{words: "journalctl", out: output{code: 1, stderr: "No journal files were opened due to insufficient permissions."}}}
-	_, err := h.Story(t.Context(), time.Unix(5, 0))
+	_, err := h.Story(t.Context(), time.Unix(5, 0), 20_000)
 	wantError(t, err, "cannot read the journal: journalctl: No journal files were opened due to insufficient permissions.")
 }

@@ -28,7 +28,7 @@ func TestTheRulesAreExplained(t *testing.T) {
 // chain is the order of our packages. A package may import those before it, never those after it.
 var chain = []string{
 	"api", "render", "reconcile/backoff", "reconcile/host", "reconcile/peers", "reconcile/state", "reconcile/events", "reconcile/plan", "reconcile", "reconcile/status", "reconcile/cutoff", "reconcile/failover", "reconcile/doctor",
-	"cmd/rlb-agent/filewatch", "cmd/rlb-agent/export", "cmd/rlb-agent/daemon", "cmd/rlb-agent/remote", "cmd/rlb-agent/push", "cmd/rlb-agent/manual", "cmd/rlb-agent",
+	"cmd/rlb-agent/filewatch", "cmd/rlb-agent/page", "cmd/rlb-agent/export", "cmd/rlb-agent/daemon", "cmd/rlb-agent/remote", "cmd/rlb-agent/push", "cmd/rlb-agent/manual", "cmd/rlb-agent",
 }
 
 // ends are packages that stand beside the chain: they import what is named here, and only cmd/rlb-agent and tests
@@ -52,14 +52,15 @@ var foreign = map[string][]string{
 	"reconcile/host/link":     {"github.com/jsimonetti/rtnetlink/v2", "github.com/mdlayher/netlink", "golang.org/x/net/bpf", "golang.org/x/sys/"},
 	"cmd/rlb-agent/firstspec": {"sigs.k8s.io/yaml"},
 	"cmd/rlb-agent/filewatch": {"github.com/fsnotify/fsnotify", "golang.org/x/sys/"},
-	"cmd/rlb-agent/export":    {"github.com/google/renameio/", "golang.org/x/sys/"},
+	"cmd/rlb-agent/page":      {"maragu.dev/gomponents"},
+	"cmd/rlb-agent/export":    {"github.com/aymanbagabas/go-udiff", "github.com/google/renameio/", "golang.org/x/sys/"},
 	"cmd/rlb-agent/daemon":    {"github.com/coreos/go-systemd/", "golang.org/x/sys/"},
 	"cmd/rlb-agent": {"github.com/aymanbagabas/go-udiff", "github.com/coreos/go-systemd/", "github.com/spf13/cobra", "github.com/spf13/pflag",
 		"sigs.k8s.io/yaml", "sigs.k8s.io/json", "golang.org/x/sys/"},
 }
 
 // pure are the packages that touch no file, no network and no process.
-var pure = []string{"api", "render", "reconcile/host", "reconcile/peers", "reconcile/state", "reconcile/plan", "reconcile/events", "reconcile/failover", "reconcile/doctor", "reconcile/importer", "reconcile/host/fake", "cmd/rlb-agent/manual", "cmd/rlb-agent/firstspec"}
+var pure = []string{"api", "render", "reconcile/host", "reconcile/peers", "reconcile/state", "reconcile/plan", "reconcile/events", "reconcile/failover", "reconcile/doctor", "reconcile/importer", "reconcile/host/fake", "cmd/rlb-agent/page", "cmd/rlb-agent/manual", "cmd/rlb-agent/firstspec"}
 
 var impure = []string{"os", "os/", "net", "net/http", "syscall"}
 

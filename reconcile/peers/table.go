@@ -30,6 +30,7 @@ type Peer struct {
 	Report
 	MAC   string    `json:"mac"`
 	Heard time.Time `json:"heard"`
+	Since time.Time `json:"since,omitzero"` // it says this role since then; zero where it had it when it was first heard
 }
 
 // fresh says whether the last report counts.
@@ -94,7 +95,7 @@ func (t *Table) Hear(mac string, r Report, now time.Time) (news bool) {
 		if len(t.Peers) >= maxPeers && !t.makeRoom() {
 			return false
 		}
-		t.Peers = append(t.Peers, Peer{r, mac, now})
+		t.Peers = append(t.Peers, Peer{Report: r, MAC: mac, Heard: now})
 		slices.SortFunc(t.Peers, func(a, b Peer) int { return cmp.Or(strings.Compare(a.Node, b.Node), strings.Compare(a.MAC, b.MAC)) })
 		return true
 	}
@@ -103,7 +104,11 @@ func (t *Table) Hear(mac string, r Report, now time.Time) (news bool) {
 		return false
 	}
 	news = !p.Report.equal(r)
-	*p = Peer{r, mac, now}
+	since := p.Since
+	if p.Role != r.Role {
+		since = now
+	}
+	*p = Peer{r, mac, now, since}
 	return news
 }
 

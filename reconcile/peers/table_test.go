@@ -20,6 +20,17 @@ func TestExpiry(t *testing.T) {
 		if !table.Hear(macB, lb2, time.Now()) || table.Hear(macB, lb2, time.Now()) {
 			t.Error("what is news is not known")
 		}
+		if since := table.Peers[0].Since; !since.IsZero() {
+			t.Errorf("heard for the first time, it had its role since %v", since)
+		}
+		table.Hear(macB, but(lb2, func(r *Report) { r.Role = host.RoleMaster }), time.Now())
+		took := time.Now()
+		time.Sleep(Life / 2)
+		table.Hear(macB, but(lb2, func(r *Report) { r.Role = host.RoleMaster }), time.Now())
+		if since := table.Peers[0].Since; !since.Equal(took) {
+			t.Errorf("another role since %v, want %v", since, took)
+		}
+		table.Hear(macB, lb2, time.Now())
 		time.Sleep(Life)
 		if changed := table.Expire(time.Now()); changed || redundant() != isTrue {
 			t.Errorf("after %v: %t, %+v", Life, changed, table)

@@ -20,6 +20,7 @@ type PeerAgent struct {
 	Heard      time.Time `json:"heard"`             // the last time
 	Goodbye    bool      `json:"goodbye,omitempty"` // it stopped; the rest is what it said before
 	Role       host.Role `json:"role"`
+	RoleSince  time.Time `json:"roleSince,omitzero"` // absent where it has had the role since it was first heard
 	Drained    bool      `json:"drained"`
 	Serving    bool      `json:"serving"` // HAProxy answers, and listens for every service
 	Generation int       `json:"generation"`
@@ -65,7 +66,7 @@ func (r *reading) agents(s *Status, table peers.Table, now time.Time) {
 		return
 	}
 	for _, p := range table.Peers {
-		agent := &PeerAgent{p.Agent, p.MAC, p.Heard.Truncate(time.Second), p.Goodbye, p.Role, p.Drained, p.Serving, p.Spec.Generation, p.Spec.Digest}
+		agent := &PeerAgent{p.Agent, p.MAC, p.Heard.Truncate(time.Second), p.Goodbye, p.Role, p.Since.Truncate(time.Second), p.Drained, p.Serving, p.Spec.Generation, p.Spec.Digest}
 		at := slices.IndexFunc(s.Peers, func(known Peer) bool { return known.Address != "" && known.Name == p.Node })
 		if at < 0 { // the spec has no nodes
 			s.Peers = append(s.Peers, Peer{Name: p.Node, State: PeerUnknown})

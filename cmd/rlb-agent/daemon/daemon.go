@@ -40,6 +40,8 @@ type Machine interface {
 	WatchUnits(ctx context.Context, names []string, changed func(name string))
 	// WatchRules calls changed when the rules of the firewall may have changed, until ctx ends.
 	WatchRules(ctx context.Context, changed func()) error
+	// Story is what the journal holds of the agent, HAProxy and keepalived since a moment: at most so many entries, the newest.
+	Story(ctx context.Context, since time.Time, most int) ([]host.JournalEntry, error)
 	PeerLink
 }
 
@@ -72,7 +74,9 @@ func Run(ctx context.Context, c Config) {
 	// would wait for it for ever.
 	notify(sdnotify.SdNotifyReady)
 	report := &reporter{host: c.Host, version: c.Version, log: c.Log}
-	exporter := export.New(export.Config{Host: c.Host, Status: report, Log: c.Log, Version: c.Version})
+	exporter := export.New(export.Config{
+		Host: c.Host, Status: report, Story: c.Host.Story, Spec: c.Spec, ReadSpec: c.ReadSpec, Log: c.Log, Version: c.Version,
+	})
 	report.exporter = exporter
 	peering := newPeering(c.Host, c.Version, c.Log, func(t peers.Table) { report.peersChanged(ctx, t) })
 	report.peering = peering

@@ -54,6 +54,13 @@ func (c *conn) asked() {
 	c.busy = true
 }
 
+// keepLittle bounds what the system keeps for a reader, in bytes, so that one that does not read is soon seen.
+func (c *conn) keepLittle(most int) {
+	if sends, ok := c.Conn.(interface{ SetWriteBuffer(bytes int) error }); ok {
+		_ = sends.SetWriteBuffer(most) // else it is seen later
+	}
+}
+
 func (c *conn) Close() error {
 	c.all.mutex.Lock()
 	c.all.open = slices.DeleteFunc(c.all.open, func(o *conn) bool { return o == c })

@@ -93,6 +93,8 @@ func (e *Exporter) followRecords(ctx context.Context) {
 	}
 	if err == nil && s.Kind != "" {
 		e.current.set(s)
+		e.story.happened()
+		e.watchers.poke()
 	}
 }
 

@@ -1,5 +1,6 @@
 // Package export shows this host to others, where the spec in force asks for it: Prometheus metrics and a read-only
-// page over HTTP, and a file for node_exporter. It looks only at what costs no command and does not disturb keepalived.
+// page over HTTP, and a file for node_exporter. It looks only at what costs no command and does not disturb keepalived; only
+// while somebody looks at the page, the journal is read.
 package export
 
 import (
@@ -7,6 +8,7 @@ import (
 	"log/slog"
 	"time"
 
+	"rlb.dev/rlb-agent/api"
 	"rlb.dev/rlb-agent/cmd/rlb-agent/filewatch"
 	"rlb.dev/rlb-agent/reconcile"
 	"rlb.dev/rlb-agent/reconcile/host"
@@ -17,10 +19,13 @@ import (
 
 // Config is what an Exporter works with. All of it is required.
 type Config struct {
-	Host    host.Observer
-	Status  StatusFile
-	Log     *slog.Logger
-	Version string // of the agent
+	Host     host.Observer
+	Status   StatusFile
+	Story    readStory                     // the journal, with the newest of at most so many entries
+	Spec     string                        // path of the spec file
+	ReadSpec func() (*api.Document, error) // reads and checks it
+	Log      *slog.Logger
+	Version  string // of the agent
 }
 
 // Exporter shows this host. Make it with New.
@@ -31,6 +36,10 @@ type Exporter struct {
 	wake    chan struct{} // the loop has something to look at
 	changed chan struct{} // what the status is made from
 
+	watchers watchers
+	story    story
+	changes  changes
+
 	listeners map[string]*listener // by the field of the spec; the loop's alone
 	textfile  textfile             // the loop's alone
 }
@@ -39,6 +48,7 @@ type Exporter struct {
 func New(c Config) *Exporter {
 	return &Exporter{
 		Config: c, current: current{asking: make(chan struct{}, 1)}, wake: make(chan struct{}, 1), changed: make(chan struct{}, 1),
+		watchers:  watchers{all: map[chan struct{}]bool{}, bell: make(chan struct{}, 1)},
 		listeners: map[string]*listener{}, textfile: textfile{log: c.Log},
 	}
 }
@@ -64,8 +74,12 @@ func (e *Exporter) StatusChanged(s status.Status) {
 	e.poke()
 }
 
-// poke makes the loop look again.
-func (e *Exporter) poke() { ring(e.wake) }
+// poke makes the loop look again, and the page.
+func (e *Exporter) poke() {
+	ring(e.wake)
+	e.story.happened()
+	e.watchers.poke()
+}
 
 // ring wakes the goroutine that waits for the bell. Several calls before it wakes count as one.
 func ring(bell chan<- struct{}) {

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"os"
 	"strings"
 	"syscall"
 	"time"
@@ -57,9 +58,26 @@ func (e *Exporter) listen() (again time.Duration) {
 			again = relisten
 			continue
 		}
+		if want.field == "web.address" {
+			own, _ := os.Hostname()
+			e.Log.Info("serving the status page: "+howToOpen(want.address, own), "address", want.address)
+			continue
+		}
 		e.Log.Info("serving "+want.field, "address", want.address)
 	}
 	return again
+}
+
+// tunnelPort is where a page on a socket is found on the machine that looks at it.
+const tunnelPort = "8345"
+
+// howToOpen says how to look at the page of a host, on it and from elsewhere.
+func howToOpen(address, own string) string {
+	if path, unix := strings.CutPrefix(address, "unix:"); unix {
+		return fmt.Sprintf("ssh -L %s:%s %s, then http://127.0.0.1:%s/", tunnelPort, path, own, tunnelPort)
+	}
+	_, port, _ := net.SplitHostPort(address)
+	return fmt.Sprintf("http://%s/; from elsewhere: ssh -L %s:%s %s, then http://127.0.0.1:%s/", address, port, address, own, port)
 }
 
 // open begins to show pages at an address.
@@ -72,7 +90,7 @@ func (e *Exporter) open(l *listener, show pages) error {
 	if strings.HasPrefix(l.address, "unix:") {
 		known = nil // no browser gets there
 	}
-	server, ended := newServer(e.Log, show, known), make(chan struct{})
+	server, ended := newServer(e.Log, show, known, e.stream), make(chan struct{})
 	l.server, l.ended, l.lastLogged = server, ended, ""
 	go func() {
 		if err := server.Serve(&conns{Listener: at, most: maxConns}); !errors.Is(err, http.ErrServerClosed) {

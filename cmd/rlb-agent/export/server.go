@@ -7,6 +7,8 @@ import (
 	"net/http"
 	"strconv"
 	"time"
+
+	"rlb.dev/rlb-agent/cmd/rlb-agent/page"
 )
 
 // What a client may cost.
@@ -19,10 +21,10 @@ const (
 )
 
 // newServer is a server that answers one GET or HEAD a connection. known says which names in a Host field are this
-// host's; nil is all.
-func newServer(log *slog.Logger, show pages, known func(ctx context.Context, host string) bool) *http.Server {
+// host's; nil is all. stream answers what is a stream.
+func newServer(log *slog.Logger, show pages, known func(ctx context.Context, host string) bool, stream http.HandlerFunc) *http.Server {
 	server := &http.Server{
-		Handler:           handler{show, known},
+		Handler:           handler{show, known, stream},
 		ReadHeaderTimeout: headTime,
 		ReadTimeout:       requestTime,
 		WriteTimeout:      answerTime,
@@ -43,21 +45,34 @@ func newServer(log *slog.Logger, show pages, known func(ctx context.Context, hos
 type connKey struct{}
 
 type handler struct {
-	show  pages
-	known func(ctx context.Context, host string) bool
+	show   pages
+	known  func(ctx context.Context, host string) bool
+	stream http.HandlerFunc // in place of an answer that is a stream
 }
 
 func (h handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if c, ok := r.Context().Value(connKey{}).(*conn); ok {
 		c.asked()
 	}
+	header := w.Header()
+	header.Set("Cache-Control", "no-store")
+	header.Set("X-Content-Type-Options", "nosniff")
+	header.Set("Content-Security-Policy", page.Policy)
+	header.Set("Referrer-Policy", "no-referrer")
+	header.Set("Cross-Origin-Resource-Policy", "same-origin")
 	a := h.answer(r)
+	if a.stream && r.Method == http.MethodGet {
+		h.stream(w, r)
+		return
+	}
+	a.write(w)
+}
+
+// write sends an answer.
+func (a answer) write(w http.ResponseWriter) {
 	header := w.Header()
 	header.Set("Content-Type", a.kind)
 	header.Set("Content-Length", strconv.Itoa(len(a.body)))
-	header.Set("Cache-Control", "no-store")
-	header.Set("X-Content-Type-Options", "nosniff")
-	header.Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'")
 	if a.code == http.StatusMethodNotAllowed {
 		header.Set("Allow", "GET, HEAD")
 	}

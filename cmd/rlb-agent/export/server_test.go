@@ -13,19 +13,21 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"rlb.dev/rlb-agent/cmd/rlb-agent/page"
 )
 
 // somePages are /, /metrics and others.
 func somePages(_ context.Context, path string) (answer, bool) {
-	pages := map[string]answer{"/": {200, "text/html", []byte("<p>hello")}, "/metrics": {200, "text/plain", []byte("up 1\n")},
-		"/soon": {503, "text/plain", []byte("not yet\n")}, "/big": {200, "text/plain", make([]byte, 1<<20)}}
-	page, ok := pages[path]
-	return page, ok
+	all := map[string]answer{"/": {code: 200, kind: "text/html", body: []byte("<p>hello")}, "/metrics": {code: 200, kind: "text/plain", body: []byte("up 1\n")},
+		"/soon": {code: 503, kind: "text/plain", body: []byte("not yet\n")}, "/big": {code: 200, kind: "text/plain", body: make([]byte, 1<<20)}}
+	one, ok := all[path]
+	return one, ok
 }
 
 // serve shows some pages on a listener.
 func serve(t *testing.T, l net.Listener, show pages) {
-	server := newServer(slog.New(slog.DiscardHandler), show, nil)
+	server := newServer(slog.New(slog.DiscardHandler), show, nil, nil)
 	done := make(chan error)
 	go func() { done <- server.Serve(&conns{Listener: l, most: maxConns}) }()
 	t.Cleanup(func() {
@@ -120,7 +122,7 @@ func TestAnswers(t *testing.T) {
 				t.Error(err)
 			}
 			for field, want := range map[string]string{"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff",
-				"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'"} {
+				"Content-Security-Policy": page.Policy, "Referrer-Policy": "no-referrer", "Cross-Origin-Resource-Policy": "same-origin"} {
 				if got := response.Header.Get(field); got != want {
 					t.Errorf("%s: %q", field, got)
 				}

@@ -1,0 +1,164 @@
+package export
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/aymanbagabas/go-udiff"
+
+	"rlb.dev/rlb-agent/api"
+	"rlb.dev/rlb-agent/cmd/rlb-agent/page"
+	"rlb.dev/rlb-agent/reconcile/events"
+	"rlb.dev/rlb-agent/reconcile/host"
+	"rlb.dev/rlb-agent/reconcile/state"
+	"rlb.dev/rlb-agent/reconcile/status"
+)
+
+// How the journal is read for the page: only while somebody looks at it, by one command at a time.
+const (
+	storySince   = 24 * time.Hour
+	storyEntries = 400                    // of the journal, at most
+	storyEvents  = 60                     // that are kept, at most
+	storyOld     = 3 * time.Second        // how old what was read may be
+	storyPause   = 500 * time.Millisecond // between two readings at least
+	storyShare   = 20                     // a reading is one of so many parts of the time, on a slow machine too
+	storyWait    = 700 * time.Millisecond // that a page waits for the first reading
+)
+
+// readStory reads the journal (host/debian).
+type readStory func(ctx context.Context, since time.Time, most int) ([]host.JournalEntry, error)
+
+// story is what happened on this host, as it was read last.
+type story struct {
+	mutex   sync.Mutex
+	events  []events.Event
+	failed  string
+	at      time.Time     // of the last reading's end
+	took    time.Duration // the last reading
+	news    bool          // something has happened since
+	reading chan struct{} // closed when the reading under way ends; nil without one
+}
+
+func (s *story) get() ([]events.Event, string) {
+	s.mutex.Lock()
+	defer s.mutex.Unlock()
+	if s.at.IsZero() {
+		return nil, "the journal is being read …"
+	}
+	return s.events, s.failed
+}
+
+// happened says that there is something new to read.
+func (s *story) happened() {
+	s.mutex.Lock()
+	s.news = true
+	s.mutex.Unlock()
+}
+
+// read begins to read the journal where what is known is old, and calls changed when that has ended. Where nothing is
+// known yet it waits for the end, at most so long.
+func (s *story) read(from readStory, changed func(), wait time.Duration) {
+	s.mutex.Lock()
+	first, reading, age := s.at.IsZero(), s.reading, time.Since(s.at)
+	if reading == nil && (first || age >= storyOld || s.news && age >= storyPause) && age >= storyShare*s.took {
+		reading = make(chan struct{})
+		s.reading, s.news = reading, false
+		go func() {
+			s.take(from)
+			close(reading)
+			changed()
+		}()
+	}
+	s.mutex.Unlock()
+	if first && reading != nil && wait > 0 {
+		select {
+		case <-reading:
+		case <-time.After(wait):
+		}
+	}
+}
+
+func (s *story) take(from readStory) {
+	began := time.Now()
+	entries, err := from(context.Background(), began.Add(-storySince), storyEntries) // which has its own limit
+	all := events.Tell(entries)
+	s.mutex.Lock()
+	defer s.mutex.Unlock()
+	s.at, s.took, s.reading = time.Now(), time.Since(began), nil
+	s.events, s.failed = slices.Clone(all[max(len(all)-storyEvents, 0):]), ""
+	if err != nil {
+		s.failed = err.Error()
+	}
+}
+
+// maxCompared is how large specs may be that are compared, in bytes.
+const maxCompared = 128 << 10
+
+// compared names two specs.
+type compared struct {
+	inForce int    // its generation
+	waits   string // its digest
+	trial   bool
+}
+
+// changes are what specs that wait would change, compared once for each pair of them.
+type changes struct {
+	mutex   sync.Mutex
+	between compared // what was compared last
+	result  []page.Change
+}
+
+// of is what the specs of a status would change that are not in force for good.
+func (c *changes) of(ctx context.Context, config Config, s status.Status) []page.Change {
+	trial, waits := s.Trial != nil, s.PendingSpec != nil && s.PendingSpec.Digest != ""
+	if !trial && !waits {
+		return nil
+	}
+	key := compared{inForce: s.ObservedGeneration, trial: trial}
+	if trial {
+		key.waits = s.Trial.SpecDigest
+	} else {
+		key.waits = s.PendingSpec.Digest
+	}
+	c.mutex.Lock()
+	defer c.mutex.Unlock()
+	if c.between == key && c.result != nil {
+		return c.result
+	}
+	c.between, c.result = key, []page.Change{compare(ctx, config, trial)}
+	return c.result
+}
+
+// compare is how the spec that is tried, or the one of the file, differs from the one in force. A spec is shown to everybody
+// who can open the page, so only where everybody may read the spec file anyway.
+func compare(ctx context.Context, config Config, trial bool) page.Change {
+	change := page.Change{Title: "The spec in force, and the one in " + config.Spec}
+	if trial {
+		change.Title = "The spec in force, and the one that is tried"
+	}
+	const others = 0o004
+	if f, err := config.Host.File(ctx, config.Spec); err != nil || f.Mode&others == 0 {
+		change.Note = "Not everybody may read the spec file, so the difference is not shown here: rlb-agent diff, as root."
+		return change
+	}
+	var after *api.Document
+	before, err := state.LastGood(ctx, config.Host)
+	if err == nil && trial {
+		after, err = state.TrialSpec(ctx, config.Host)
+	} else if err == nil {
+		after, err = config.ReadSpec()
+	}
+	switch {
+	case err != nil || after == nil:
+		change.Note = "It cannot be compared."
+	case before == nil:
+		change.Note = "No spec was in force before."
+	case len(before.Data)+len(after.Data) > maxCompared:
+		change.Note = "It is too large to be compared here: rlb-agent diff."
+	default:
+		change.Diff = udiff.Unified("in force", "waiting", string(before.Data), string(after.Data))
+	}
+	return change
+}

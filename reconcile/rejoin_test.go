@@ -87,6 +87,16 @@ func TestRejoinWaits(t *testing.T) {
 	quiet(t, h, doc)
 }
 
+// TestRejoinForged: advertisements that no node sends keep no host out, and none on the subnet does where there are no nodes.
+func TestRejoinForged(t *testing.T) {
+	h := installed(t, parse(t, spec))
+	h.Adverts, h.Forged = routersOf(t, spec), true
+	must(t, h, parse(t, otherRouter))
+	if id := active(t, h); id != "7" || len(h.Detached) > 0 {
+		t.Errorf("keepalived runs as %q, left behind %q", id, h.Detached)
+	}
+}
+
 // TestRejoinTakenBack: a host that waits is in the former virtual router again when that is wanted again.
 func TestRejoinTakenBack(t *testing.T) {
 	h := installed(t, parse(t, spec))

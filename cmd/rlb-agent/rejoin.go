@@ -1,12 +1,16 @@
 package main
 
 import (
+	"context"
 	"fmt"
+	"net/netip"
 	"os"
 
 	"github.com/spf13/cobra"
 
+	"rlb.dev/rlb-agent/reconcile/failover"
 	"rlb.dev/rlb-agent/reconcile/host"
+	"rlb.dev/rlb-agent/reconcile/host/debian"
 	"rlb.dev/rlb-agent/reconcile/state"
 )
 
@@ -17,6 +21,16 @@ func rejoinArgs() []string {
 		return nil
 	}
 	return []string{self, "rejoin"}
+}
+
+// held says whether another machine holds the virtual IPs of the spec in force, which may change meanwhile, apart from the
+// virtual router that this host is to join.
+func held(ctx context.Context, h *debian.Host, from []netip.Prefix) (bool, error) {
+	in, err := state.ReadInForce(ctx, h)
+	if err != nil || in == nil {
+		return err == nil, err
+	}
+	return failover.HeldApart(ctx, h, *in, from)
 }
 
 // rejoinCommand is what runs in a unit of its own while this host is kept out of a virtual router that a peer is not
@@ -43,10 +57,19 @@ func (a *app) rejoinCommand() *cobra.Command {
 				return err
 			}
 			a.log.Info(fmt.Sprintf("keepalived joins once no peer is the former virtual router any more (%v)", former))
-			if err := h.AwaitSilence(ctx, former.Interface, former.Identities, former.Silence(), former.AfterGoodbye(in)); err != nil {
+			silent, err := h.AwaitSilence(ctx, debian.Silence{
+				Interface: former.Interface, Identities: former.Identities, From: former.From,
+				Silence: former.Silence(), AfterGoodbye: former.AfterGoodbye(in),
+				Held: func(ctx context.Context) (bool, error) { return held(ctx, h, former.From) },
+			})
+			if err != nil {
 				return err
 			}
-			a.log.Info("no peer is the former virtual router any more: keepalived joins")
+			if silent {
+				a.log.Info("no peer is the former virtual router any more: keepalived joins")
+			} else {
+				a.log.Warn("a machine still advertises the former virtual router, and is not its master: keepalived joins")
+			}
 			if err := h.StartUnit(ctx, host.KeepalivedUnit); err != nil {
 				return err
 			}

@@ -54,6 +54,7 @@ type site struct {
 	replies   map[string]host.Reply // of some MACs to a probe
 	alone     bool                  // the spec has no nodes
 	bare      bool                  // no service listens on a virtual IP
+	joined    bool                  // another host advertises the virtual router of the spec
 	first     func() string         // who of several holders answers first for the virtual IP; nil: that of others
 	asked     int
 	probed    int
@@ -155,6 +156,13 @@ func (s *site) ProbeServices(_ context.Context, iface string, at []host.Endpoint
 		time.Sleep(probeTime)
 	}
 	return replies, nil
+}
+
+func (s *site) HearsRouter(_ context.Context, iface string, ids []render.Identity, from []netip.Prefix, _ time.Duration) (bool, error) {
+	if iface != "eth0" || !slices.Equal(ids, identities) || !slices.Equal(from, []netip.Prefix{own}) {
+		s.t.Errorf("listens on %s for %v from %v", iface, ids, from)
+	}
+	return s.joined, nil
 }
 
 func (s *site) AdvertsPass(ctx context.Context, iface string, ids []render.Identity) (bool, error) {

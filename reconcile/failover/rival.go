@@ -28,11 +28,12 @@ type rival struct {
 	mac    string
 	addrs  []netip.Addr // for which it answers, at least one
 	serves bool         // a service accepts connections there; else it has no claim to them
+	lives  bool         // it accepts or refuses them: it holds the addresses, and is no mere device that answers ARP
 }
 
 // answer is who else answers for the virtual IPs.
 type answer struct {
-	rival         // that serves, or else the first that only answers
+	rival         // that serves, or else one that refuses connections, or the first that only answers
 	stranger bool // none of the spec's nodes, where all the others answer for their own addresses
 	err      error
 }
@@ -52,7 +53,7 @@ func findRival(ctx context.Context, h Host, spec state.InForce, vips []netip.Add
 		for _, r := range rivals {
 			if found := (answer{rival: r, stranger: stranger(spec, r.mac, peers)}); r.serves {
 				serving = append(serving, found)
-			} else if idle = append(idle, r.mac); a.mac == "" {
+			} else if idle = append(idle, r.mac); a.mac == "" || r.lives && !a.lives {
 				a = found
 			}
 		}
@@ -70,6 +71,18 @@ func findRival(ctx context.Context, h Host, spec state.InForce, vips []netip.Add
 		macs, err = h.OtherNeighbours(ctx, spec.Interface, vips, idle)
 	}
 	return answer{err: err}
+}
+
+// HeldApart says whether another machine holds virtual IPs of a spec, and this host would not be its backup: one that
+// claims them accepts or refuses connections, and none of these sources advertises the spec's virtual routers.
+func HeldApart(ctx context.Context, h Host, spec state.InForce, from []netip.Prefix) (bool, error) {
+	a := findRival(ctx, h, spec, spec.VirtualIPs)
+	if a.err != nil || !a.lives {
+		return false, a.err
+	}
+	joins := state.FormerRouter{Identities: spec.Identities}
+	heard, err := h.HearsRouter(ctx, spec.Interface, spec.Identities, from, joins.Listen())
+	return !heard, err
 }
 
 // rivalsOf are the machines that answer for virtual IPs.
@@ -105,6 +118,7 @@ func probe(ctx context.Context, h Host, spec state.InForce, rivals []rival) erro
 	}
 	replies, err := h.ProbeServices(ctx, spec.Interface, at)
 	for i, reply := range replies {
+		rivals[i].lives = reply != host.Silent
 		rivals[i].serves = reply == host.Accepted || reply == host.Refused && len(spec.Services) == 0
 	}
 	return err

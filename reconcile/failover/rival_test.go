@@ -233,3 +233,39 @@ func TestEndpoints(t *testing.T) {
 		}
 	}
 }
+
+// TestHeldApart: who refuses connections at a virtual IP holds it, who only answers ARP does not, and who does not answer
+// is not probed. A holder that this host would be the backup of is none that keeps it out.
+func TestHeldApart(t *testing.T) {
+	for name, test := range map[string]struct {
+		set    func(*site)
+		want   bool
+		probes int
+	}{
+		"nobody":          {func(*site) {}, false, 0},
+		"the peer serves": {func(s *site) { s.others[vip.Addr()] = highMAC }, true, 1},
+		"the peer's HAProxy has ended": {func(s *site) {
+			s.others[vip.Addr()], s.idle[highMAC], s.replies[highMAC] = highMAC, true, host.Refused
+		}, true, 1},
+		"a device that answers ARP": {func(s *site) { s.others[vip.Addr()], s.idle[device] = device, true }, false, 1},
+		"a device before the peer, which refuses": {func(s *site) {
+			s.others[vip.Addr()], s.idle[device], s.behind[vip.Addr()] = device, true, highMAC
+			s.idle[highMAC], s.replies[highMAC] = true, host.Refused
+		}, true, 2},
+		"the peer has joined too": {func(s *site) { s.others[vip.Addr()], s.joined = highMAC, true }, false, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			holding(t, func(s *site) {
+				test.set(s)
+				s.probed = 0
+				spec := s.spec(true)
+				s.Unlock()
+				held, err := HeldApart(t.Context(), s, spec, []netip.Prefix{own})
+				s.Lock()
+				if held != test.want || err != nil || s.probed != test.probes {
+					t.Errorf("%t, %v, %d probes", held, err, s.probed)
+				}
+			})
+		})
+	}
+}

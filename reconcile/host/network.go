@@ -118,9 +118,9 @@ type NetworkReader interface {
 	// of those that answer within 300 ms, this host left out. A peer that is there answers for its own address; one that
 	// holds a virtual IP answers for that.
 	Neighbours(ctx context.Context, iface string, addrs []netip.Addr) (map[netip.Addr]string, error)
-	// HearsRouter says whether another machine advertises itself under one of these identities on an interface. It ends
-	// with the first advertisement, or after wait.
-	HearsRouter(ctx context.Context, iface string, ids []render.Identity, wait time.Duration) (bool, error)
+	// HearsRouter says whether another machine advertises itself under one of these identities on an interface, from one of
+	// these sources; without sources, from anywhere. It ends with the first such advertisement, or after wait.
+	HearsRouter(ctx context.Context, iface string, ids []render.Identity, from []netip.Prefix, wait time.Duration) (bool, error)
 	// Routers listens on an interface, for as long as listen, for the VRRP routers of other machines.
 	Routers(ctx context.Context, iface string, listen time.Duration) ([]Router, error)
 }

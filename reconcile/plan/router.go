@@ -73,6 +73,11 @@ func noteFormer(router *state.FormerRouter) Step {
 	return Step{
 		Verb: verbLeave, Object: "virtual router", Text: "leave the virtual router (" + router.String() + ")", Undo: []Step{forgetFormer(nil)},
 		Do: func(ctx context.Context, t *Tools) error {
+			if len(router.From) == 0 {
+				if err := router.FindSources(ctx, t.Host); err != nil {
+					return err
+				}
+			}
 			return router.Write(ctx, t.Host)
 		},
 	}
@@ -95,7 +100,7 @@ func rejoin(name, config string, router *state.FormerRouter) Step {
 	s.Text = "start " + name + " once no peer is the former virtual router any more"
 	s.Loads, s.Serving, s.Undo = Load{name, config}, true, []Step{rejoinFormer(name, config)}
 	s.Do = func(ctx context.Context, t *Tools) error {
-		heard, err := t.Host.HearsRouter(ctx, router.Interface, router.Identities, router.Listen())
+		heard, err := t.Host.HearsRouter(ctx, router.Interface, router.Identities, router.From, router.Listen())
 		if err != nil && !errors.Is(err, host.ErrUnavailable) {
 			return err
 		}

@@ -2,9 +2,12 @@ package state
 
 import (
 	"context"
+	"net/netip"
+	"slices"
 	"strings"
 	"time"
 
+	"rlb.dev/rlb-agent/api"
 	"rlb.dev/rlb-agent/reconcile/host"
 	"rlb.dev/rlb-agent/render"
 )
@@ -15,6 +18,7 @@ import (
 type FormerRouter struct {
 	Interface  string            `json:"interface"`
 	Identities []render.Identity `json:"identities"`
+	From       []netip.Prefix    `json:"from,omitempty"` // where its advertisements may come from; none: from anywhere
 }
 
 // ReadFormer is the router that was left and whose end is waited for; nil where there is none.
@@ -29,6 +33,43 @@ func ReadFormer(ctx context.Context, o host.Observer) (*FormerRouter, error) {
 // Write notes the router that keepalived is about to leave.
 func (f *FormerRouter) Write(ctx context.Context, h host.Host) error {
 	return WriteDerived(ctx, h, FormerFile, f)
+}
+
+// FindSources finds out where advertisements of the router's other members may come from, as the spec in force says; one
+// that is to be brought into force may have other nodes.
+func (f *FormerRouter) FindSources(ctx context.Context, o host.Observer) error {
+	spec := &api.LoadBalancerSpec{}
+	switch doc, err := LastGood(ctx, o); {
+	case err != nil:
+		return err
+	case doc != nil:
+		spec = &doc.Spec
+	}
+	own, err := host.OwnAddresses(ctx, o)
+	if err != nil {
+		return err
+	}
+	f.From = nil
+	for _, node := range spec.Nodes {
+		for _, addr := range node.Addrs() {
+			if !own[addr] {
+				f.From = append(f.From, netip.PrefixFrom(addr, addr.BitLen()))
+			}
+		}
+	}
+	multicast := func(id render.Identity) bool { return !id.Unicast }
+	if len(f.From) == 0 || spec.Profile != api.Standard && slices.ContainsFunc(f.Identities, multicast) {
+		// only the standard profile tells keepalived to send multicast from the node's address
+		interfaces, err := o.Interfaces(ctx)
+		if err != nil {
+			return err
+		}
+		f.From = append(f.From, host.Subnets(interfaces, spec.VirtualIPs)[f.Interface]...)
+	}
+	if slices.ContainsFunc(f.Identities, func(id render.Identity) bool { return id.Family == api.IPv6 && multicast(id) }) {
+		f.From = append(f.From, netip.MustParsePrefix("fe80::/10")) // RFC 9568 §5.1.2.1: from link-local addresses
+	}
+	return nil
 }
 
 // Forget ends the waiting: this host has joined, or nothing waits.

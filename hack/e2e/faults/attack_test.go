@@ -1,12 +1,14 @@
 package faults
 
 import (
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
 
 	"rlb.dev/rlb-agent/hack/e2e"
 	"rlb.dev/rlb-agent/hack/lab"
+	"rlb.dev/rlb-agent/hack/lab/pair"
 )
 
 // forge sends, as a user without any right, signals that look like systemd's, to everybody on the system bus by his
@@ -66,5 +68,45 @@ func TestTmpInTheWay(t *testing.T) {
 			t.Errorf("%s: left: %s", h.Name(), out)
 		}
 		h.Shell("systemctl stop keepalived haproxy") // the next one is to hold the virtual IP
+	}
+}
+
+// A station that advertises the former virtual router without end keeps no host out of the new one. Without nodes anyone on
+// the subnet may be a member of it; then the wait ends since nobody is its master.
+func TestForgedAdverts(t *testing.T) {
+	for name, nodes := range map[string]string{"with nodes": pair.Nodes, "without nodes": ""} {
+		t.Run(name, func(t *testing.T) {
+			w := e2e.New(t)
+			active, standby := w.Pair(e2e.Spec(nodes), lab.Trixie, lab.Trixie)
+			e2e.StartDaemon(active, standby)
+			stop, err := w.Client.Advertise(100, netip.MustParseAddr(pair.VIP))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer stop()
+			seen := w.HoldersDuring(active, standby, func() {
+				for _, h := range []*e2e.Host{standby, active} {
+					h.WriteSpec(e2e.Spec(nodes, "vrrp: {routerID: 7}"))
+					h.Shell("systemctl reload rlb-agent")
+					time.Sleep(1500 * time.Millisecond)
+				}
+				w.Eventually("both have joined", 10*time.Second, func() bool {
+					return active.Is("active", "keepalived", "active") && standby.Is("active", "keepalived", "active")
+				})
+				w.Eventually("one holds the virtual IP", 3*time.Second, func() bool { return active.Active() != standby.Active() })
+			})
+			t.Logf("%s", seen)
+			most := 5 * time.Second
+			if nodes != "" {
+				most = 1050 * time.Millisecond // as without the attack
+			}
+			if two, none := seen.Longest(2), seen.Longest(0); two > 100*time.Millisecond || none > most {
+				t.Errorf("two holders for %v, none for %v", two, none)
+			}
+			out := standby.Shell("journalctl --no-pager -o cat | grep 'still advertises the former virtual router' || true")
+			if forged := out != ""; forged != (nodes == "") {
+				t.Errorf("the log says: %s", out)
+			}
+		})
 	}
 }

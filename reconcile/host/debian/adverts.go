@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"net"
+	"net/netip"
+	"slices"
 	"sync"
 	"time"
 
@@ -11,10 +13,10 @@ import (
 	"rlb.dev/rlb-agent/render"
 )
 
-// HearsRouter says whether another machine advertises itself under one of these identities. It ends with the first
-// advertisement, or after wait. A goodbye is none.
-func (h *Host) HearsRouter(ctx context.Context, iface string, ids []render.Identity, wait time.Duration) (bool, error) {
-	return hears(ctx, link.HearAdverts, iface, ids, wait)
+// HearsRouter says whether another machine advertises itself under one of these identities, from one of these sources. It
+// ends with the first advertisement, or after wait. A goodbye is none.
+func (h *Host) HearsRouter(ctx context.Context, iface string, ids []render.Identity, from []netip.Prefix, wait time.Duration) (bool, error) {
+	return hears(ctx, only(from, link.HearAdverts), iface, ids, wait)
 }
 
 // AdvertsPass says whether another machine's advertisements under each of these identities, at least one, get through to
@@ -39,6 +41,17 @@ const lateness = 50 * time.Millisecond
 // ear is a way to hear the advertisements of one identity.
 type ear func(ctx context.Context, iface string, id link.Identity, heard func(link.Advert)) error
 
+// only hears what comes from one of these sources; without sources, everything.
+func only(from []netip.Prefix, by ear) ear {
+	return func(ctx context.Context, iface string, id link.Identity, heard func(link.Advert)) error {
+		return by(ctx, iface, id, func(a link.Advert) {
+			if len(from) == 0 || slices.ContainsFunc(from, func(p netip.Prefix) bool { return p.Contains(a.From) }) {
+				heard(a)
+			}
+		})
+	}
+}
+
 func hears(ctx context.Context, by ear, iface string, ids []render.Identity, wait time.Duration) (bool, error) {
 	ctx, cancel := context.WithTimeout(ctx, wait)
 	defer cancel()
@@ -52,25 +65,69 @@ func hears(ctx context.Context, by ear, iface string, ids []render.Identity, wai
 	return heard, refined(err)
 }
 
-// AwaitSilence waits until no other machine advertises itself under these identities any more: silence long, or, after a
-// goodbye, as long as a backup may take to advertise itself in turn; 0 is that there is no backup.
-func (h *Host) AwaitSilence(ctx context.Context, iface string, ids []render.Identity, silence, afterGoodbye time.Duration) error {
-	return awaitSilence(ctx, link.HearAdverts, iface, ids, silence, afterGoodbye)
+// Silence is what AwaitSilence waits for.
+type Silence struct {
+	Interface    string
+	Identities   []render.Identity
+	From         []netip.Prefix                      // where advertisements count from; none: from anywhere
+	Silence      time.Duration                       // without an advertisement
+	AfterGoodbye time.Duration                       // … after a goodbye, in which a backup would advertise itself; 0: there is none
+	Held         func(context.Context) (bool, error) // whether a machine that is alive holds the virtual IPs as such a router
 }
 
-func awaitSilence(ctx context.Context, by ear, iface string, ids []render.Identity, silence, afterGoodbye time.Duration) error {
+const (
+	heldPause = time.Second // between two looks for a holder, at least
+	noHolders = 3           // looks in a row that find none: whoever still advertises is no master
+)
+
+// AwaitSilence waits until no other machine advertises itself under these identities any more, or none holds the virtual
+// IPs: anyone on the link can send advertisements, and without end. Its result is false where they went on.
+func (h *Host) AwaitSilence(ctx context.Context, s Silence) (silent bool, err error) {
+	return awaitSilence(ctx, link.HearAdverts, s)
+}
+
+func awaitSilence(ctx context.Context, by ear, s Silence) (silent bool, err error) {
 	within, cancel := context.WithCancel(ctx)
 	defer cancel()
-	timer := time.AfterFunc(silence, cancel)
+	timer := time.AfterFunc(s.Silence, cancel)
 	defer timer.Stop()
-	err := hear(within, by, iface, ids, func(a link.Advert) {
+	var looking sync.WaitGroup
+	var unheld error
+	looking.Go(func() {
+		defer cancel()
+		unheld = s.awaitNoHolder(within)
+	})
+	err = hear(within, only(s.From, by), s.Interface, s.Identities, func(a link.Advert) {
 		if a.Priority == 0 {
-			timer.Reset(afterGoodbye)
+			timer.Reset(s.AfterGoodbye)
 			return
 		}
-		timer.Reset(silence)
+		timer.Reset(s.Silence)
 	})
-	return errors.Join(refined(err), ctx.Err())
+	cancel()
+	looking.Wait()
+	return unheld != nil, errors.Join(refined(err), ctx.Err())
+}
+
+// awaitNoHolder is nil when nobody held the virtual IPs in several looks. Between the first and the last of them a backup
+// has the time to become master.
+func (s Silence) awaitNoHolder(ctx context.Context) error {
+	pause := max(heldPause, s.Silence/2)
+	for none := 0; ; {
+		if none++; ctx.Err() != nil {
+			return ctx.Err()
+		}
+		switch held, err := s.Held(ctx); {
+		case err != nil || held:
+			none = 0
+		case none == noHolders:
+			return ctx.Err()
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(pause):
+		}
+	}
 }
 
 // TalkToAgents sends what comes by say to the agents on the link of an interface, and calls heard for what others send.

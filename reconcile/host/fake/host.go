@@ -39,6 +39,7 @@ type Host struct {
 	KeepsOld  bool                  // packages neither reload nor restart a daemon
 	Reloading bool                  // a new worker of HAProxy is told that does not listen yet, as from 3.1 on
 	Adverts   []render.Identity     // that others send
+	Forged    bool                  // … who are no nodes, and not on the subnet
 	OnLink    []host.Router         // other VRRP routers
 	Detached  []string              // the commands of RunDetached
 	Deaf      bool                  // HAProxy listens nowhere, whatever it has loaded
@@ -134,9 +135,9 @@ func (h *Host) Interfaces(ctx context.Context) ([]host.Interface, error) {
 	return slices.Clone(h.Net), nil
 }
 
-// HearsRouter is whether one of the identities is in Adverts.
-func (h *Host) HearsRouter(ctx context.Context, iface string, ids []render.Identity, _ time.Duration) (bool, error) {
-	if err := h.look(ctx, "HearsRouter"); err != nil {
+// HearsRouter is whether one of the identities is in Adverts, and those are not Forged.
+func (h *Host) HearsRouter(ctx context.Context, iface string, ids []render.Identity, from []netip.Prefix, _ time.Duration) (bool, error) {
+	if err := h.look(ctx, "HearsRouter"); err != nil || h.Forged && len(from) > 0 {
 		return false, err
 	}
 	return slices.ContainsFunc(ids, func(id render.Identity) bool { return slices.ContainsFunc(h.Adverts, id.Covers) }), nil

@@ -1,0 +1,60 @@
+package lab
+
+import (
+	"encoding/binary"
+	"net"
+	"net/netip"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// Advertise sends VRRP 3 advertisements of a virtual router that has one address, with priority 1 and 100 ms between them,
+// from the client's own address to the multicast group (RFC 9568 §5), until the returned function is called.
+func (c *Client) Advertise(routerID uint8, vip netip.Addr) (stop func(), err error) {
+	const protocol = 112
+	var fd int
+	err = c.ns.Load().do(func() (err error) {
+		if fd, err = syscall.Socket(syscall.AF_INET, syscall.SOCK_RAW|syscall.SOCK_CLOEXEC, protocol); err != nil {
+			return err
+		}
+		link, err := net.InterfaceByName("eth0")
+		if err != nil {
+			return err
+		}
+		if err := syscall.SetsockoptIPMreqn(fd, syscall.IPPROTO_IP, syscall.IP_MULTICAST_IF, &syscall.IPMreqn{Ifindex: int32(link.Index)}); err != nil {
+			return err
+		}
+		return syscall.SetsockoptInt(fd, syscall.IPPROTO_IP, syscall.IP_MULTICAST_TTL, 255)
+	})
+	if err != nil {
+		return nil, err
+	}
+	message := append([]byte{0x31, routerID, 1, 1, 0, 10, 0, 0}, vip.AsSlice()...)
+	from, group := c.addrs[0].Addr().As4(), [4]byte{224, 0, 0, 18}
+	sum := uint32(protocol + len(message))
+	for _, part := range [][]byte{from[:], group[:], message} {
+		for at := 0; at < len(part); at += 2 {
+			sum += uint32(binary.BigEndian.Uint16(part[at:]))
+		}
+	}
+	for sum > 0xffff {
+		sum = sum>>16 + sum&0xffff
+	}
+	binary.BigEndian.PutUint16(message[6:], ^uint16(sum))
+
+	end := make(chan struct{})
+	var ended sync.WaitGroup
+	ended.Go(func() {
+		defer syscall.Close(fd) //nolint:errcheck // nothing is written late
+		for {
+			_ = syscall.Sendto(fd, message, 0, &syscall.SockaddrInet4{Addr: group})
+			select {
+			case <-end:
+				return
+			case <-time.After(100 * time.Millisecond):
+			}
+		}
+	})
+	return func() { close(end); ended.Wait() }, nil
+}

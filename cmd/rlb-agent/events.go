@@ -59,9 +59,6 @@ func (l *lately) read(ctx context.Context, h *debian.Host) {
 // together is how long events -f waits for what belongs to an entry: the cause of a role change may come after it.
 const together = 500 * time.Millisecond
 
-// mostEntries of the journal are read at most, the newest.
-const mostEntries = 20_000
-
 // eventsCommand tells what happened on this host, and why.
 func (a *app) eventsCommand() *cobra.Command {
 	var (

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"rlb.dev/rlb-agent/reconcile/host/link"
+	"rlb.dev/rlb-agent/render"
 )
 
 // WatchHolders calls claimed when another host says that one of these addresses is its own, until ctx ends. toUsAlone is
@@ -99,4 +100,18 @@ func (h *Host) childrenOf(parent int) ([]int, error) {
 		}
 	}
 	return all, nil
+}
+
+// TellKeepalived writes the guard's word where keepalived tracks it. It is written in place: keepalived reads it when it
+// is closed, and a file that a crash left empty says the same as none.
+func (h *Host) TellKeepalived(fault bool) error {
+	return h.effect(fmt.Sprintf("TellKeepalived %t", fault), func() error {
+		if err := os.MkdirAll(filepath.Dir(render.FaultFile), 0o755); err != nil {
+			return wrap("tell keepalived", err)
+		}
+		if err := os.WriteFile(render.FaultFile, []byte(render.TrackedText(fault)), 0o644); err != nil {
+			return wrap("tell keepalived", err)
+		}
+		return nil
+	})
 }

@@ -161,19 +161,7 @@ func (h *Host) Interfaces(ctx context.Context) ([]host.Interface, error) {
 	return all, nil
 }
 
-// unavailableError says in plain words what this machine lacks, without the sentinel's own words.
-type unavailableError struct {
-	text  string
-	cause error
-}
-
-func (e *unavailableError) Error() string { return e.text }
-
-func (e *unavailableError) Is(target error) bool { return target == host.ErrUnavailable }
-
-func (e *unavailableError) Unwrap() error { return e.cause }
-
-func unavailable(text string) error { return &unavailableError{text: text} }
+func unavailable(text string) error { return host.Unavailable(text, nil) }
 
 // wrap is "cannot DO: cause"; it is unavailable where the cause is that we may not look.
 func wrap(do string, cause error) error { return refined(fmt.Errorf("cannot %s: %w", do, cause)) }
@@ -181,7 +169,7 @@ func wrap(do string, cause error) error { return refined(fmt.Errorf("cannot %s: 
 // refined is an error, unavailable where its cause is that we may not look, or that the interface is of another kind.
 func refined(err error) error {
 	if errors.Is(err, fs.ErrPermission) || errors.Is(err, link.ErrNotEthernet) {
-		return &unavailableError{text: err.Error(), cause: err}
+		return host.Unavailable(err.Error(), err)
 	}
 	return err
 }

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"rlb.dev/rlb-agent/reconcile/host"
+	"rlb.dev/rlb-agent/reconcile/host/haproxy"
 	"rlb.dev/rlb-agent/render"
 )
 
@@ -61,13 +62,9 @@ func (h *Host) Rehearse(ctx context.Context, file render.File, seen func([]host.
 			return fmt.Errorf("cannot %s: %w", do, context.Cause(ctx))
 		case <-time.After(20 * time.Millisecond):
 		}
-		answer, err := askSocket(ctx, socket, "show stat -1 4 -1\n")
+		states, err := haproxy.Servers(ctx, socket)
 		if err != nil {
 			continue // it is not there yet
-		}
-		states, err := parseStat(answer, time.Now())
-		if err != nil {
-			return wrap(do, err)
 		}
 		if seen(states) {
 			return nil

@@ -1,15 +1,11 @@
-package debian
+package haproxy
 
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"io/fs"
 	"net"
-	"os"
-	"path/filepath"
-	"strconv"
 	"syscall"
 	"time"
 
@@ -21,48 +17,19 @@ const (
 	healthPatience = 200 * time.Millisecond // after which the stats socket is asked too
 	statsPatience  = 250 * time.Millisecond // after which HAProxy hangs: both together are longer than a busy machine stalls
 	stallGrace     = 100 * time.Millisecond // more, where it was this process that was kept waiting
-	busyPatience   = 3 * time.Second        // after which a HAProxy that works, or waits for a core, and does not answer hangs too
 )
 
 // question is the probe's. HAProxy answers it itself.
 const question = "GET / HTTP/1.0\r\n\r\n"
 
-// HAProxyAnswers says whether HAProxy answers at once, as one that is well does. That it does not says nothing yet.
-func (h *Host) HAProxyAnswers() bool { return askQuickly(render.HealthSocket, question) }
+// AnswersAtOnce says whether HAProxy answers at once, as one that is well does. That it does not says nothing yet.
+func AnswersAtOnce() bool { return askQuickly(render.HealthSocket, question) }
 
-// ProbeHAProxy asks HAProxy whether it accepts and answers, on its health frontend, which leads to no server. At its
-// limit of connections that says nothing while the stats socket still answers: full is not hung, or any client could
-// move the virtual IPs. Where nobody listens the state is unknown.
-func (h *Host) ProbeHAProxy(ctx context.Context) host.HAProxyState {
-	for begin := time.Now(); ; {
-		state := probe(ctx, render.HealthSocket, render.StatsSocket)
-		if state != host.HAProxyHung || time.Since(begin) > busyPatience || !h.runnable(ctx, host.HAProxyUnit) {
-			return state
-		}
-	}
-}
-
-// runnable says whether a process of a unit runs on a core or waits for one: it is busy, and not stopped or stuck.
-func (h *Host) runnable(ctx context.Context, unit string) bool {
-	state, err := h.Unit(ctx, unit)
-	if err != nil || state.MainPID == 0 {
-		return false
-	}
-	children, _ := h.children(state.MainPID)
-	return h.anyRuns(append(children, state.MainPID)...)
-}
-
-// anyRuns says whether a thread of one of these processes runs or could.
-func (h *Host) anyRuns(pids ...int) bool {
-	for _, pid := range pids {
-		threads, _ := filepath.Glob(filepath.Join(h.proc, strconv.Itoa(pid), "task", "*", "stat"))
-		for _, path := range threads {
-			if fields := procStat(path); len(fields) > 0 && fields[0] == "R" {
-				return true
-			}
-		}
-	}
-	return false
+// Probe asks HAProxy whether it accepts and answers, on its health frontend, which leads to no server. At its limit of
+// connections that says nothing while the stats socket still answers: full is not hung, or any client could move the
+// virtual IPs. Where nobody listens the state is unknown.
+func Probe(ctx context.Context) host.HAProxyState {
+	return probe(ctx, render.HealthSocket, render.StatsSocket)
 }
 
 func probe(ctx context.Context, healthSocket, statsSocket string) host.HAProxyState {
@@ -138,18 +105,4 @@ func readByte(ctx context.Context, path, question string) error {
 	}
 	_, err = io.ReadFull(conn, make([]byte, 1))
 	return err
-}
-
-// TellKeepalived writes the guard's word where keepalived tracks it. It is written in place: keepalived reads it when it
-// is closed, and a file that a crash left empty says the same as none.
-func (h *Host) TellKeepalived(fault bool) error {
-	return h.effect(fmt.Sprintf("TellKeepalived %t", fault), func() error {
-		if err := os.MkdirAll(filepath.Dir(render.FaultFile), 0o755); err != nil {
-			return wrap("tell keepalived", err)
-		}
-		if err := os.WriteFile(render.FaultFile, []byte(render.TrackedText(fault)), 0o644); err != nil {
-			return wrap("tell keepalived", err)
-		}
-		return nil
-	})
 }

@@ -1,10 +1,46 @@
-package debian
+package haproxy
 
 import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
+
+// answerPatience is how long HAProxy may take over one answer. A hung one must not hang us.
+const answerPatience = 2 * time.Second
+
+// ask sends one command to one of HAProxy's sockets and reads its answer to the end.
+func ask(ctx context.Context, path, question string) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, answerPatience)
+	defer cancel()
+	var dialer net.Dialer
+	conn, err := dialer.DialContext(ctx, "unix", path)
+	if err != nil {
+		return "", err
+	}
+	defer conn.Close() //nolint:errcheck // all was read
+	stop := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
+	defer stop()
+	if _, err := io.WriteString(conn, question); err != nil {
+		return "", err
+	}
+	// HAProxy 2.2's master keeps the connection open after its answer unless our half of it is closed.
+	if half, ok := conn.(*net.UnixConn); ok {
+		if err := half.CloseWrite(); err != nil {
+			return "", err
+		}
+	}
+	answer, err := io.ReadAll(io.LimitReader(conn, 64<<20))
+	if err != nil {
+		return "", errors.Join(context.Cause(ctx), err)
+	}
+	return string(answer), nil
+}
 
 // askPatience is how long a HAProxy that is well takes to answer at most, and how long a thread may stand still here.
 const askPatience = 5 // milliseconds

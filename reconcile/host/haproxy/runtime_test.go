@@ -1,4 +1,4 @@
-package debian
+package haproxy
 
 import (
 	"net/netip"
@@ -87,7 +87,7 @@ func TestRefusedBy(t *testing.T) {
 
 func TestRuntimeTakesOneCommand(t *testing.T) {
 	for _, command := range []string{"set server a/b weight 1; shutdown sessions server a/b", "set server a/b weight 1\ndel server a/b", `set server a/b\ weight 1`} {
-		if err := new(Host).Runtime(t.Context(), command); err == nil || !strings.Contains(err.Error(), "more than one") {
+		if err := Runtime(t.Context(), command); err == nil || !strings.Contains(err.Error(), "more than one") {
 			t.Errorf("%q: %v", command, err)
 		}
 	}

@@ -1,4 +1,4 @@
-package debian
+package haproxy
 
 import (
 	"bufio"
@@ -121,9 +121,8 @@ func serve(t *testing.T, l net.Listener, answer string) {
 }
 
 func TestWorkers(t *testing.T) {
-	h, _ := newFake(t)
 	path := filepath.Join(t.TempDir(), "master.sock")
-	_, err := h.Workers(t.Context(), path)
+	_, err := Workers(t.Context(), path)
 	if !errors.Is(err, host.ErrUnavailable) {
 		t.Errorf("no socket: %v", err)
 	}
@@ -148,7 +147,7 @@ func TestWorkers(t *testing.T) {
 		}
 		serve(t, again, proc26)
 	})
-	got, err := h.Workers(t.Context(), path)
+	got, err := Workers(t.Context(), path)
 	if diff := cmp.Diff(host.Workers{Current: []int{24}, Old: []int{20}, Failed: 1}, got); err != nil || diff != "" {
 		t.Errorf("%v\n%s", err, diff)
 	}

@@ -1,4 +1,4 @@
-package debian
+package haproxy
 
 import (
 	"context"
@@ -13,15 +13,11 @@ import (
 )
 
 // Runtime gives HAProxy one command of its runtime API (management guide §9.3). The error has HAProxy's words.
-func (h *Host) Runtime(ctx context.Context, command string) error {
-	return h.effect("Runtime "+command, func() error { return h.runtime(ctx, command) })
-}
-
-func (h *Host) runtime(ctx context.Context, command string) error {
+func Runtime(ctx context.Context, command string) error {
 	if strings.ContainsAny(command, ";\\\n\r") {
 		return fmt.Errorf("cannot give haproxy the command %q: it would be more than one", command)
 	}
-	answer, err := askSocket(ctx, render.StatsSocket, "set severity-output number;"+command+"\n")
+	answer, err := ask(ctx, render.StatsSocket, "set severity-output number;"+command+"\n")
 	if err == nil {
 		err = refusedBy(answer)
 	}
@@ -33,26 +29,21 @@ func (h *Host) runtime(ctx context.Context, command string) error {
 
 // CutSessions ends the connections with a server: in the worker that accepts new ones by its own socket, in old workers,
 // which check nothing any more, by the master's (management guide §9.3, "shutdown sessions server"; §9.4, "@!pid").
-func (h *Host) CutSessions(ctx context.Context, backend, server string) error {
-	return h.effect("CutSessions "+backend+"/"+server, func() error {
-		command := "shutdown sessions server " + backend + "/" + server
-		if err := h.runtime(ctx, command); err != nil {
-			return err
-		}
-		unit, err := h.Unit(ctx, host.HAProxyUnit)
-		if err != nil || unit.MasterSocket() == "" { // the administrator's EXTRAOPTS took the socket away
-			return err
-		}
-		workers, err := h.Workers(ctx, unit.MasterSocket())
-		if err != nil {
-			return err
-		}
-		for _, pid := range workers.Old {
-			// one that has ended meanwhile, or never had the server, has nothing to cut
-			_, _ = askSocket(ctx, unit.MasterSocket(), fmt.Sprintf("@!%d %s\n", pid, command))
-		}
-		return nil
-	})
+// masterSocket is "" where there is none.
+func CutSessions(ctx context.Context, masterSocket, backend, server string) error {
+	command := "shutdown sessions server " + backend + "/" + server
+	if err := Runtime(ctx, command); err != nil || masterSocket == "" {
+		return err
+	}
+	workers, err := Workers(ctx, masterSocket)
+	if err != nil {
+		return err
+	}
+	for _, pid := range workers.Old {
+		// one that has ended meanwhile, or never had the server, has nothing to cut
+		_, _ = ask(ctx, masterSocket, fmt.Sprintf("@!%d %s\n", pid, command))
+	}
+	return nil
 }
 
 // refusedBy reads the answer to a command that changes something. All that HAProxy says begins with a severity as
@@ -73,9 +64,9 @@ func refusedBy(answer string) error {
 
 // RunningServers asks HAProxy for the servers of all backends: "show servers state" for what they are, the statistics
 // for their connections.
-func (h *Host) RunningServers(ctx context.Context) ([]host.RunningServer, error) {
+func RunningServers(ctx context.Context) ([]host.RunningServer, error) {
 	const do = "ask haproxy how its servers run"
-	answer, err := askSocket(ctx, render.StatsSocket, "show servers state;show stat -1 4 -1\n")
+	answer, err := ask(ctx, render.StatsSocket, "show servers state;show stat -1 4 -1\n")
 	if err != nil {
 		return nil, fmt.Errorf("cannot %s: %w", do, err)
 	}

@@ -1,4 +1,4 @@
-package debian
+package haproxy
 
 import (
 	"context"
@@ -10,12 +10,11 @@ import (
 	"time"
 
 	"rlb.dev/rlb-agent/reconcile/host"
-	"rlb.dev/rlb-agent/render"
 )
 
-// Servers asks HAProxy for the servers of all backends (management guide §9.3, "show stat").
-func (h *Host) Servers(ctx context.Context) ([]host.ServerState, error) {
-	answer, err := askSocket(ctx, render.StatsSocket, "show stat -1 4 -1\n") // any proxy, servers only, any server
+// Servers asks the HAProxy at a stats socket for the servers of all backends (management guide §9.3, "show stat").
+func Servers(ctx context.Context, socket string) ([]host.ServerState, error) {
+	answer, err := ask(ctx, socket, "show stat -1 4 -1\n") // any proxy, servers only, any server
 	if err != nil {
 		return nil, fmt.Errorf("cannot ask haproxy for its servers: %w", err)
 	}

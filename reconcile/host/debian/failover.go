@@ -68,7 +68,7 @@ func (h *Host) Resume(pid int) error { return h.signalTree("Resume", pid, unix.S
 // signalTree signals a process first: it then makes no more.
 func (h *Host) signalTree(effect string, pid int, signal unix.Signal) error {
 	do := fmt.Sprintf("%s process %d", strings.ToLower(effect), pid)
-	return h.effect(fmt.Sprintf("%s %d", effect, pid), func() error {
+	return h.effect.Do(fmt.Sprintf("%s %d", effect, pid), func() error {
 		if err := unix.Kill(pid, signal); err != nil && !errors.Is(err, unix.ESRCH) {
 			return wrap(do, err)
 		}
@@ -105,7 +105,7 @@ func (h *Host) childrenOf(parent int) ([]int, error) {
 // TellKeepalived writes the guard's word where keepalived tracks it. It is written in place: keepalived reads it when it
 // is closed, and a file that a crash left empty says the same as none.
 func (h *Host) TellKeepalived(fault bool) error {
-	return h.effect(fmt.Sprintf("TellKeepalived %t", fault), func() error {
+	return h.effect.Do(fmt.Sprintf("TellKeepalived %t", fault), func() error {
 		if err := os.MkdirAll(filepath.Dir(render.FaultFile), 0o755); err != nil {
 			return wrap("tell keepalived", err)
 		}

@@ -29,12 +29,12 @@ func (h *Host) RunningServers(ctx context.Context) ([]host.RunningServer, error)
 
 // Runtime gives HAProxy one command of its runtime API. The error has HAProxy's words.
 func (h *Host) Runtime(ctx context.Context, command string) error {
-	return h.effect("Runtime "+command, func() error { return haproxy.Runtime(ctx, command) })
+	return h.effect.Do("Runtime "+command, func() error { return haproxy.Runtime(ctx, command) })
 }
 
 // CutSessions ends the connections with a server, in old workers too.
 func (h *Host) CutSessions(ctx context.Context, backend, server string) error {
-	return h.effect("CutSessions "+backend+"/"+server, func() error {
+	return h.effect.Do("CutSessions "+backend+"/"+server, func() error {
 		unit, err := h.Unit(ctx, host.HAProxyUnit)
 		if err != nil {
 			unit = host.Unit{} // the worker that accepts has most of them, and its own socket

@@ -1,4 +1,4 @@
-package debian
+package netfilter
 
 import (
 	"context"
@@ -11,7 +11,7 @@ import (
 
 // WatchRules calls changed when rules of netfilter's tables changed, whoever did it, until ctx ends. It sees what
 // nf_tables does (iptables on Debian 10 and later, nft, firewalld), not what iptables-legacy does.
-func (h *Host) WatchRules(ctx context.Context, changed func()) error {
+func (t *Tables) WatchRules(ctx context.Context, changed func()) error {
 	err := watchRules(ctx, changed)
 	if err != nil && ctx.Err() == nil {
 		return fmt.Errorf("cannot watch the firewall: %w", err)

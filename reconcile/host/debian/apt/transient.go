@@ -1,4 +1,4 @@
-package debian
+package apt
 
 import (
 	"bytes"
@@ -7,8 +7,12 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"strings"
 	"time"
+
+	"rlb.dev/rlb-agent/reconcile/host"
+	"rlb.dev/rlb-agent/reconcile/host/debian/program"
 )
 
 // transientPrefix begins the names of the units that we run apt and dpkg in.
@@ -16,69 +20,69 @@ const transientPrefix = "rlb-apt-"
 
 // transient runs a command in a systemd unit of its own, so that neither a stop of the agent nor its sandbox reaches
 // dpkg. It returns what the command wrote, and tells Progress while it writes. When ctx ends we only stop waiting.
-func (h *Host) transient(ctx context.Context, do string, c command) (log string, err error) {
-	path, err := h.system.find(c.program)
+func (m *Manager) transient(ctx context.Context, do string, c program.Command) (log string, err error) {
+	path, err := m.programs.Find(c.Name)
 	if err != nil {
-		return "", wrap(do, err)
+		return "", host.Cannot(do, err)
 	}
-	if err := h.awaitTransients(ctx); err != nil {
-		return "", wrap(do, err)
+	if err := m.awaitTransients(ctx); err != nil {
+		return "", host.Cannot(do, err)
 	}
-	tail, err := h.startTail()
+	tail, err := m.startTail()
 	if err != nil {
-		return "", wrap(do, err)
+		return "", host.Cannot(do, err)
 	}
 	defer tail.close()
 
-	unit := fmt.Sprintf("%s%d-%d", transientPrefix, os.Getpid(), h.transients.Add(1))
+	unit := fmt.Sprintf("%s%d-%d", transientPrefix, os.Getpid(), m.transients.Add(1))
 	args := []string{
 		"--quiet", "--wait", "--collect", "--unit=" + unit,
 		"--description=rlb-agent: " + do,
-		"--property=StandardOutput=append:" + h.aptLog(),
-		"--property=StandardError=append:" + h.aptLog(),
+		"--property=StandardOutput=append:" + m.logFile(),
+		"--property=StandardError=append:" + m.logFile(),
 	}
-	for _, assignment := range environment {
+	for _, assignment := range program.Environment {
 		args = append(args, "--setenv="+assignment)
 	}
-	args = append(append(args, "--", path), c.args...)
+	args = append(append(args, "--", path), c.Args...)
 
 	ended := make(chan struct{})
 	followed := make(chan struct{})
 	go func() {
 		defer close(followed)
-		tail.follow(ended, do, h.progress)
+		tail.follow(ended, do, m.programs.Progress)
 	}()
-	out, err := h.system.run(ctx, command{program: "systemd-run", args: args, limit: noLimit})
+	out, err := m.programs.Run(ctx, program.Command{Name: "systemd-run", Args: args, Limit: program.NoLimit})
 	close(ended)
 	<-followed
 	log = tail.text()
 	switch {
 	case err != nil:
-		return log, wrap(do, err)
-	case out.code == 0:
+		return log, host.Cannot(do, err)
+	case out.Code == 0:
 		return log, nil
 	case log != "":
-		return log, failure(do, c.program, output{stderr: log, code: out.code})
+		return log, program.Failure(do, c.Name, program.Output{Stderr: log, Code: out.Code})
 	}
-	return log, failure(do, "systemd-run", out)
+	return log, program.Failure(do, "systemd-run", out)
 }
 
 // awaitTransients waits for the units that a former run of the agent may have left at work.
-func (h *Host) awaitTransients(ctx context.Context) error {
+func (m *Manager) awaitTransients(ctx context.Context) error {
 	for said := false; ; said = true {
-		out, err := h.do(ctx, "look for running installations", command{program: "systemctl", args: []string{
+		out, err := m.programs.Do(ctx, "look for running installations", program.Command{Name: "systemctl", Args: []string{
 			"list-units", "--no-legend", "--plain", "--state=active,activating,reloading,deactivating", transientPrefix + "*"}})
 		if err != nil {
 			return err
 		}
-		units := strings.Fields(out.stdout)
+		units := strings.Fields(out.Stdout)
 		if len(units) == 0 {
 			return nil
 		}
 		if !said {
-			h.progress("waiting for a former installation to end: " + units[0])
+			m.programs.Progress("waiting for a former installation to end: " + units[0])
 		}
-		if err := sleep(ctx, h.pause); err != nil {
+		if err := program.Sleep(ctx, m.programs.Pause); err != nil {
 			return err
 		}
 	}
@@ -99,11 +103,11 @@ const silence = time.Minute
 // maxLog is the size from which the log begins anew.
 const maxLog = 1 << 20
 
-func (h *Host) startTail() (*logTail, error) {
-	if err := h.runDir(); err != nil {
-		return nil, err
+func (m *Manager) startTail() (*logTail, error) {
+	if err := os.MkdirAll(m.run, 0o755); err != nil {
+		return nil, host.Cannot("make "+m.run, err)
 	}
-	file, err := os.OpenFile(h.aptLog(), os.O_RDWR|os.O_CREATE, 0o640)
+	file, err := os.OpenFile(m.logFile(), os.O_RDWR|os.O_CREATE, 0o640)
 	if err != nil {
 		return nil, err
 	}
@@ -175,3 +179,5 @@ func worthTelling(line string) bool {
 	}
 	return false
 }
+
+func (m *Manager) logFile() string { return filepath.Join(m.run, "apt.log") }

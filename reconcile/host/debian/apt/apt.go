@@ -1,35 +1,70 @@
-package debian
+// Package apt is what a machine has of packages: dpkg's records, apt's offers, and what installs, removes and holds them.
+// What changes packages runs in a systemd unit of its own, which outlives the agent.
+package apt
 
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"path"
 	"regexp"
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"time"
+
+	"rlb.dev/rlb-agent/reconcile/host"
+	"rlb.dev/rlb-agent/reconcile/host/debian/program"
 )
+
+// A Manager asks and changes the packages of this machine. It is the host's PackageReader and PackageWriter.
+type Manager struct {
+	programs *program.Runner
+	effect   host.Effect
+	log      *slog.Logger
+
+	lists string // apt's lists of packages
+	dpkg  string // dpkg's records
+	run   string // our directory for what a reboot may forget
+
+	transients atomic.Int64 // transient units so far
+	staleLists atomic.Value // string: what the last apt-get update could not fetch
+
+	dpkgMutex  sync.Mutex
+	dpkgAsOf   string               // the state of dpkg's records before it was asked
+	dpkgAsked  []string             // for which packages
+	dpkgAnswer map[string]dpkgState // what it answered; not changed any more
+
+	offersMutex sync.Mutex
+	offers      map[string]string // candidates that were asked for since apt last ran
+}
+
+// New is the manager of this machine's packages. It touches nothing.
+func New(programs *program.Runner, effect host.Effect, log *slog.Logger) *Manager {
+	return &Manager{programs: programs, effect: effect, log: log, lists: "/var/lib/apt/lists", dpkg: "/var/lib/dpkg", run: host.RunDir}
+}
 
 // aptOptions keep apt from asking, and keep the configuration files that are there. An apt that does not know one of
 // the -o names ignores it.
-func (h *Host) aptOptions() []string {
+func (m *Manager) aptOptions() []string {
 	return []string{
 		"-y",
 		"-o", "Dpkg::Options::=--force-confdef",
 		"-o", "Dpkg::Options::=--force-confold",
 		"-o", "Dpkg::Use-Pty=0",
-		"-o", "DPkg::Lock::Timeout=" + strconv.Itoa(int(h.lockTimeout/time.Second)),
+		"-o", "DPkg::Lock::Timeout=" + strconv.Itoa(int(m.programs.LockTimeout/time.Second)),
 		"-o", "APT::Cmd::Pattern-Only=true", // names are names, not expressions
 		"-o", "APT::Get::AutomaticRemove=false",
 	}
 }
 
 // apt runs apt-get in a transient unit.
-func (h *Host) apt(ctx context.Context, do string, args ...string) (log string, err error) {
-	defer h.forgetOffers()
-	err = h.retryLocked(ctx, func() error {
-		log, err = h.transient(ctx, do, command{program: "apt-get", args: append(h.aptOptions(), args...)})
+func (m *Manager) apt(ctx context.Context, do string, args ...string) (log string, err error) {
+	defer m.forgetOffers()
+	err = m.programs.RetryLocked(ctx, func() error {
+		log, err = m.transient(ctx, do, program.Command{Name: "apt-get", Args: append(m.aptOptions(), args...)})
 		return err
 	})
 	return log, err
@@ -38,10 +73,10 @@ func (h *Host) apt(ctx context.Context, do string, args ...string) (log string, 
 // RefreshPackages fetches the lists of packages. apt-get calls it a success when a list could not be fetched and an
 // old one is there, and so do we: a foreign source that is down is no reason to stop. InstallPackages tells of it
 // where it matters.
-func (h *Host) RefreshPackages(ctx context.Context) error {
-	return h.effect("RefreshPackages", func() error {
-		log, err := h.apt(ctx, "fetch the lists of packages", "update")
-		h.staleLists.Store(firstWarning(log))
+func (m *Manager) RefreshPackages(ctx context.Context) error {
+	return m.effect.Do("RefreshPackages", func() error {
+		log, err := m.apt(ctx, "fetch the lists of packages", "update")
+		m.staleLists.Store(firstWarning(log))
 		return err
 	})
 }
@@ -72,23 +107,23 @@ func parseRequests(packages []string) (names, versions []string, err error) {
 }
 
 // InstallPackages installs the packages that are not installed, whole and in that version already.
-func (h *Host) InstallPackages(ctx context.Context, packages ...string) (brought []string, err error) {
-	err = h.effect("InstallPackages "+strings.Join(packages, " "), func() (err error) {
-		brought, err = h.install(ctx, packages...)
+func (m *Manager) InstallPackages(ctx context.Context, packages ...string) (brought []string, err error) {
+	err = m.effect.Do("InstallPackages "+strings.Join(packages, " "), func() (err error) {
+		brought, err = m.install(ctx, packages...)
 		return err
 	})
 	return brought, err
 }
 
-func (h *Host) install(ctx context.Context, packages ...string) ([]string, error) {
+func (m *Manager) install(ctx context.Context, packages ...string) ([]string, error) {
 	names, versions, err := parseRequests(packages)
 	if err != nil {
 		return nil, err
 	}
-	if err := h.awaitTransients(ctx); err != nil { // what is half way through now must not pass for "before"
+	if err := m.awaitTransients(ctx); err != nil { // what is half way through now must not pass for "before"
 		return nil, err
 	}
-	states, err := h.dpkgStates(ctx, names...)
+	states, err := m.dpkgStates(ctx, names...)
 	if err != nil {
 		return nil, err
 	}
@@ -112,18 +147,18 @@ func (h *Host) install(ctx context.Context, packages ...string) ([]string, error
 		return nil, nil
 	}
 
-	before, err := h.present(ctx)
+	before, err := m.present(ctx)
 	if err != nil {
 		return nil, err
 	}
 	do := "install " + strings.Join(wanted, " ")
 	args := []string{"--no-install-recommends", "--no-remove", "--allow-downgrades", "--allow-change-held-packages", "install", "--"}
-	err = h.simulatedApt(ctx, do, may, append(args, wanted...)...)
-	if stale, _ := h.staleLists.Load().(string); err != nil && stale != "" {
+	err = m.simulatedApt(ctx, do, may, append(args, wanted...)...)
+	if stale, _ := m.staleLists.Load().(string); err != nil && stale != "" {
 		err = fmt.Errorf("%w (and not all lists of packages could be fetched: %s)", err, stale)
 	}
 	// Even a failed install may have unpacked something. A cut off one is asked about without its context.
-	after, lookErr := h.present(context.WithoutCancel(ctx))
+	after, lookErr := m.present(context.WithoutCancel(ctx))
 	if lookErr != nil {
 		if err == nil {
 			err = lookErr
@@ -138,18 +173,18 @@ func (h *Host) install(ctx context.Context, packages ...string) ([]string, error
 }
 
 // PurgePackages removes packages with their configuration, and nothing but these.
-func (h *Host) PurgePackages(ctx context.Context, names ...string) error {
-	return h.effect("PurgePackages "+strings.Join(names, " "), func() error { return h.purge(ctx, names...) })
+func (m *Manager) PurgePackages(ctx context.Context, names ...string) error {
+	return m.effect.Do("PurgePackages "+strings.Join(names, " "), func() error { return m.purge(ctx, names...) })
 }
 
-func (h *Host) purge(ctx context.Context, names ...string) error {
+func (m *Manager) purge(ctx context.Context, names ...string) error {
 	if err := checkNames("purge", names); err != nil || len(names) == 0 {
 		return err
 	}
-	if err := h.awaitTransients(ctx); err != nil {
+	if err := m.awaitTransients(ctx); err != nil {
 		return err
 	}
-	states, err := h.dpkgStates(ctx, names...)
+	states, err := m.dpkgStates(ctx, names...)
 	if err != nil {
 		return err
 	}
@@ -165,40 +200,40 @@ func (h *Host) purge(ctx context.Context, names ...string) error {
 	do := "purge " + strings.Join(there, " ")
 	args := append([]string{"--allow-change-held-packages", "purge", "--"}, there...)
 	may := allowed{removed: there, held: there, installsNone: true}
-	return h.simulatedApt(ctx, do, may, args...)
+	return m.simulatedApt(ctx, do, may, args...)
 }
 
 // RepairPackages finishes what an interrupted dpkg or apt left half done.
-func (h *Host) RepairPackages(ctx context.Context) error {
-	return h.effect("RepairPackages", func() error { return h.repair(ctx) })
+func (m *Manager) RepairPackages(ctx context.Context) error {
+	return m.effect.Do("RepairPackages", func() error { return m.repair(ctx) })
 }
 
-func (h *Host) repair(ctx context.Context) error {
+func (m *Manager) repair(ctx context.Context) error {
 	do := "repair the packages"
-	err := h.retryLocked(ctx, func() error {
-		_, err := h.transient(ctx, do, command{program: "dpkg", args: []string{"--force-confdef", "--force-confold", "--configure", "-a"}})
+	err := m.programs.RetryLocked(ctx, func() error {
+		_, err := m.transient(ctx, do, program.Command{Name: "dpkg", Args: []string{"--force-confdef", "--force-confold", "--configure", "-a"}})
 		return err
 	})
 	// What dpkg cannot finish for want of a dependency, apt can fetch: its word is the one that counts.
 	if err != nil {
-		h.log.DebugContext(ctx, "dpkg could not finish alone", "err", err)
+		m.log.DebugContext(ctx, "dpkg could not finish alone", "err", err)
 	}
-	return h.simulatedApt(ctx, do, allowed{}, "--no-install-recommends", "--no-remove", "-f", "install")
+	return m.simulatedApt(ctx, do, allowed{}, "--no-install-recommends", "--no-remove", "-f", "install")
 }
 
 // Additions simulates an installation. Where apt cannot even say what it would do, there is nothing that it would bring.
-func (h *Host) Additions(ctx context.Context, packages ...string) ([]string, error) {
+func (m *Manager) Additions(ctx context.Context, packages ...string) ([]string, error) {
 	if _, _, err := parseRequests(packages); err != nil {
 		return nil, err
 	}
 	args := []string{"-s", "--no-install-recommends", "--allow-downgrades", "--allow-change-held-packages", "install", "--"}
-	out, err := h.system.run(ctx, command{program: "apt-get", args: append(args, packages...)})
+	out, err := m.programs.Run(ctx, program.Command{Name: "apt-get", Args: append(args, packages...)})
 	if err != nil {
-		return nil, wrap("ask what an installation would bring", err)
+		return nil, host.Cannot("ask what an installation would bring", err)
 	}
-	there, err := h.present(ctx)
+	there, err := m.present(ctx)
 	if err != nil {
 		return nil, err
 	}
-	return notAmong(parseSimulation(out.stdout).installed, there), nil
+	return notAmong(parseSimulation(out.Stdout).installed, there), nil
 }

@@ -1,4 +1,5 @@
-package debian
+// Package netfilter is the packet filter of a machine, as iptables and nft show and load it.
+package netfilter
 
 import (
 	"context"
@@ -11,39 +12,53 @@ import (
 
 	"rlb.dev/rlb-agent/api"
 	"rlb.dev/rlb-agent/reconcile/host"
+	"rlb.dev/rlb-agent/reconcile/host/debian/program"
 	"rlb.dev/rlb-agent/render"
 )
 
+// Tables are this machine's. They are the host's FirewallReader and FirewallWriter.
+type Tables struct {
+	programs *program.Runner
+	effect   host.Effect
+	root     bool   // we are root
+	proc     string // where /proc is
+}
+
+// New is the packet filter of this machine. It touches nothing.
+func New(programs *program.Runner, effect host.Effect) *Tables {
+	return &Tables{programs: programs, effect: effect, root: os.Geteuid() == 0, proc: "/proc"}
+}
+
 // Firewall is the state of the filter table's INPUT chain and of our own.
-func (h *Host) Firewall(ctx context.Context, family api.Family) (host.Firewall, error) {
+func (t *Tables) Firewall(ctx context.Context, family api.Family) (host.Firewall, error) {
 	do := "read the " + family.String() + " firewall"
-	if err := h.canFirewall(do, family); err != nil {
+	if err := t.canFirewall(do, family); err != nil {
 		return host.Firewall{}, err
 	}
-	out, err := h.do(ctx, do, command{program: tool(family, "save"), args: []string{"-t", "filter"}})
+	out, err := t.programs.Do(ctx, do, program.Command{Name: tool(family, "save"), Args: []string{"-t", "filter"}})
 	if err != nil {
 		return host.Firewall{}, err
 	}
-	return parseSave(out.stdout), nil
+	return parseSave(out.Stdout), nil
 }
 
 // LoadFirewall applies rules on top of what is there, all of them or none.
-func (h *Host) LoadFirewall(ctx context.Context, family api.Family, rules string) error {
-	return h.effect("LoadFirewall "+family.String(), func() error { return h.loadFirewall(ctx, family, rules) })
+func (t *Tables) LoadFirewall(ctx context.Context, family api.Family, rules string) error {
+	return t.effect.Do("LoadFirewall "+family.String(), func() error { return t.loadFirewall(ctx, family, rules) })
 }
 
-func (h *Host) loadFirewall(ctx context.Context, family api.Family, rules string) error {
+func (t *Tables) loadFirewall(ctx context.Context, family api.Family, rules string) error {
 	do := "load the " + family.String() + " firewall rules"
-	if err := h.canFirewall(do, family); err != nil {
+	if err := t.canFirewall(do, family); err != nil {
 		return err
 	}
-	return h.retryLocked(ctx, func() error {
-		c := command{program: tool(family, "restore"), args: []string{"-w", "5", "--noflush"}, stdin: rules}
-		out, err := h.do(ctx, do, c)
-		if err != nil && out.code == 4 { // "resource problem": somebody else is at it
-			return lockedError{err}
+	return t.programs.RetryLocked(ctx, func() error {
+		c := program.Command{Name: tool(family, "restore"), Args: []string{"-w", "5", "--noflush"}, Stdin: rules}
+		out, err := t.programs.Do(ctx, do, c)
+		if err != nil && out.Code == 4 { // "resource problem": somebody else is at it
+			return program.Locked(err)
 		}
-		if line := blamedLine(out.stderr, rules); err != nil && line != "" {
+		if line := blamedLine(out.Stderr, rules); err != nil && line != "" {
 			return fmt.Errorf("%w: %s", err, line)
 		}
 		return err
@@ -57,14 +72,14 @@ func tool(family api.Family, verb string) string {
 	return "iptables-" + verb
 }
 
-func (h *Host) canFirewall(do string, family api.Family) error {
+func (t *Tables) canFirewall(do string, family api.Family) error {
 	if family == api.IPv6 {
-		if _, err := os.Stat(filepath.Join(h.proc, "net/if_inet6")); err != nil {
-			return unavailable("cannot " + do + ": this machine has no IPv6")
+		if _, err := os.Stat(filepath.Join(t.proc, "net/if_inet6")); err != nil {
+			return host.Unavailable("cannot "+do+": this machine has no IPv6", nil)
 		}
 	}
-	if !h.root {
-		return unavailable("cannot " + do + ": this needs root")
+	if !t.root {
+		return host.Unavailable("cannot "+do+": this needs root", nil)
 	}
 	return nil
 }

@@ -1,4 +1,4 @@
-package debian
+package apt
 
 import (
 	"context"
@@ -9,31 +9,32 @@ import (
 	"time"
 
 	"rlb.dev/rlb-agent/reconcile/host"
+	"rlb.dev/rlb-agent/reconcile/host/debian/program"
 )
 
 // Offers are what apt would install of the named packages if nothing held them, and when its lists changed last: their
 // directory changes with each update that brought something.
-func (h *Host) Offers(ctx context.Context, since time.Time, names ...string) (map[string]host.Offer, time.Time, error) {
+func (m *Manager) Offers(ctx context.Context, since time.Time, names ...string) (map[string]host.Offer, time.Time, error) {
 	const do = "ask for updates of packages"
 	if err := checkNames(do+" of", names); err != nil {
 		return nil, time.Time{}, err
 	}
-	fi, err := os.Stat(h.aptLists)
+	fi, err := os.Stat(m.lists)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, since, nil // apt was never here
 	}
 	if err != nil {
-		return nil, time.Time{}, wrap(do, err)
+		return nil, time.Time{}, host.Cannot(do, err)
 	}
 	lists := fi.ModTime().UTC()
 	if !lists.After(since) || len(names) == 0 {
 		return nil, lists, nil
 	}
-	out, err := h.do(ctx, do, command{program: "apt-cache", args: append([]string{"policy", "--"}, names...)})
+	out, err := m.programs.Do(ctx, do, program.Command{Name: "apt-cache", Args: append([]string{"policy", "--"}, names...)})
 	if err != nil {
 		return nil, time.Time{}, err
 	}
-	return parseOffers(out.stdout), lists, nil
+	return parseOffers(out.Stdout), lists, nil
 }
 
 // parseOffers reads the answer to "apt-cache policy": for each package the candidate, and below every version the

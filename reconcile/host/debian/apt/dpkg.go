@@ -1,4 +1,4 @@
-package debian
+package apt
 
 import (
 	"context"
@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"rlb.dev/rlb-agent/reconcile/host"
+	"rlb.dev/rlb-agent/reconcile/host/debian/program"
 )
 
 // packageName is a package's exact name: no option, no glob, no apt suffix ("name-" would remove it).
@@ -29,14 +30,14 @@ func checkNames(do string, names []string) error {
 const packageFormat = "${Package}\t${db:Status-Want}\t${db:Status-Status}\t${db:Status-Eflag}\t${Version}\n"
 
 // Packages are the states of the named packages, in that order.
-func (h *Host) Packages(ctx context.Context, names ...string) ([]host.Package, error) {
+func (m *Manager) Packages(ctx context.Context, names ...string) ([]host.Package, error) {
 	if len(names) == 0 {
 		return nil, nil
 	}
 	if err := checkNames("look at package", names); err != nil {
 		return nil, err
 	}
-	states, err := h.dpkgStates(ctx, names...)
+	states, err := m.dpkgStates(ctx, names...)
 	if err != nil {
 		return nil, err
 	}
@@ -52,7 +53,7 @@ func (h *Host) Packages(ctx context.Context, names ...string) ([]host.Package, e
 	if len(absent) == 0 {
 		return packages, nil // apt-cache is slow: it is asked only when there is something to install
 	}
-	candidates, err := h.candidates(ctx, absent)
+	candidates, err := m.candidates(ctx, absent)
 	if err != nil {
 		return nil, err
 	}
@@ -74,30 +75,30 @@ var managedPackages = []string{"haproxy", "iptables", "keepalived", "nftables"}
 
 // dpkgStates are the states of the named packages that dpkg has heard of. dpkg-query is asked again only when dpkg's
 // records have changed.
-func (h *Host) dpkgStates(ctx context.Context, names ...string) (map[string]dpkgState, error) {
-	h.dpkgMutex.Lock()
-	defer h.dpkgMutex.Unlock()
-	records := h.dpkgRecords() // before the question: what changes in the middle of it makes the answer stale
-	unknown := func(name string) bool { return !slices.Contains(h.dpkgAsked, name) }
-	if records != "" && records == h.dpkgAsOf && !slices.ContainsFunc(names, unknown) {
-		return h.dpkgAnswer, nil
+func (m *Manager) dpkgStates(ctx context.Context, names ...string) (map[string]dpkgState, error) {
+	m.dpkgMutex.Lock()
+	defer m.dpkgMutex.Unlock()
+	records := m.dpkgRecords() // before the question: what changes in the middle of it makes the answer stale
+	unknown := func(name string) bool { return !slices.Contains(m.dpkgAsked, name) }
+	if records != "" && records == m.dpkgAsOf && !slices.ContainsFunc(names, unknown) {
+		return m.dpkgAnswer, nil
 	}
 	asked := slices.Compact(slices.Sorted(slices.Values(slices.Concat(managedPackages, names))))
-	answer, err := h.queryDpkg(ctx, asked...)
+	answer, err := m.queryDpkg(ctx, asked...)
 	if err != nil {
 		return nil, err
 	}
-	h.dpkgAsOf, h.dpkgAsked, h.dpkgAnswer = records, asked, answer
+	m.dpkgAsOf, m.dpkgAsked, m.dpkgAnswer = records, asked, answer
 	return answer, nil
 }
 
 // dpkgRecords identifies the state of dpkg's database, or is "" where it is not to be seen. dpkg replaces the file status
 // when it ends, and notes what it does in the directory updates before (dpkg(1), dpkg's internals).
-func (h *Host) dpkgRecords() string {
+func (m *Manager) dpkgRecords() string {
 	var id strings.Builder
 	for _, name := range []string{"status", "updates"} {
 		var st unix.Stat_t
-		if err := unix.Stat(filepath.Join(h.dpkg, name), &st); err != nil {
+		if err := unix.Stat(filepath.Join(m.dpkg, name), &st); err != nil {
 			return ""
 		}
 		fmt.Fprintf(&id, "%d %d %d %d;", st.Ino, st.Size, st.Mtim.Nano(), st.Ctim.Nano())
@@ -106,17 +107,17 @@ func (h *Host) dpkgRecords() string {
 }
 
 // queryDpkg asks dpkg-query for the named packages, or for all.
-func (h *Host) queryDpkg(ctx context.Context, names ...string) (map[string]dpkgState, error) {
-	c := command{program: "dpkg-query", args: append([]string{"-W", "-f", packageFormat, "--"}, names...)}
-	out, err := h.system.run(ctx, c)
+func (m *Manager) queryDpkg(ctx context.Context, names ...string) (map[string]dpkgState, error) {
+	c := program.Command{Name: "dpkg-query", Args: append([]string{"-W", "-f", packageFormat, "--"}, names...)}
+	out, err := m.programs.Run(ctx, c)
 	if err != nil {
-		return nil, wrap("look at packages", err)
+		return nil, host.Cannot("look at packages", err)
 	}
-	if out.code != 0 && out.code != 1 { // 1: it has not heard of some, and told of the others
-		return nil, failure("look at packages", c.program, out)
+	if out.Code != 0 && out.Code != 1 { // 1: it has not heard of some, and told of the others
+		return nil, program.Failure("look at packages", c.Name, out)
 	}
 	states := make(map[string]dpkgState)
-	for line := range strings.Lines(out.stdout) {
+	for line := range strings.Lines(out.Stdout) {
 		name, s, ok := parseDpkg(strings.TrimSuffix(line, "\n"))
 		if !ok {
 			return nil, fmt.Errorf("cannot look at packages: dpkg-query: unexpected line %q", line)
@@ -153,34 +154,34 @@ func parseDpkg(line string) (name string, s dpkgState, ok bool) {
 }
 
 // candidates are the versions that apt would install. apt-cache takes a second on a small machine, so it is asked once.
-func (h *Host) candidates(ctx context.Context, names []string) (map[string]string, error) {
-	if _, err := h.system.find("apt-cache"); err != nil {
+func (m *Manager) candidates(ctx context.Context, names []string) (map[string]string, error) {
+	if _, err := m.programs.Find("apt-cache"); err != nil {
 		return nil, nil
 	}
-	h.offersMutex.Lock()
-	defer h.offersMutex.Unlock()
-	if !slices.ContainsFunc(names, func(name string) bool { _, known := h.offers[name]; return !known }) {
-		return maps.Clone(h.offers), nil
+	m.offersMutex.Lock()
+	defer m.offersMutex.Unlock()
+	if !slices.ContainsFunc(names, func(name string) bool { _, known := m.offers[name]; return !known }) {
+		return maps.Clone(m.offers), nil
 	}
-	out, err := h.do(ctx, "ask for the candidates of packages", command{program: "apt-cache", args: append([]string{"policy", "--"}, names...)})
+	out, err := m.programs.Do(ctx, "ask for the candidates of packages", program.Command{Name: "apt-cache", Args: append([]string{"policy", "--"}, names...)})
 	if err != nil {
 		return nil, err
 	}
-	if h.offers == nil {
-		h.offers = map[string]string{}
+	if m.offers == nil {
+		m.offers = map[string]string{}
 	}
-	offers := parsePolicy(out.stdout)
+	offers := parsePolicy(out.Stdout)
 	for _, name := range names {
-		h.offers[name] = offers[name]
+		m.offers[name] = offers[name]
 	}
-	return maps.Clone(h.offers), nil
+	return maps.Clone(m.offers), nil
 }
 
 // forgetOffers comes with everything that may change what apt offers.
-func (h *Host) forgetOffers() {
-	h.offersMutex.Lock()
-	defer h.offersMutex.Unlock()
-	h.offers = nil
+func (m *Manager) forgetOffers() {
+	m.offersMutex.Lock()
+	defer m.offersMutex.Unlock()
+	m.offers = nil
 }
 
 func parsePolicy(text string) map[string]string {
@@ -198,11 +199,11 @@ func parsePolicy(text string) map[string]string {
 }
 
 // HoldPackage marks a package as held against upgrades, or takes the mark away.
-func (h *Host) HoldPackage(ctx context.Context, name string, hold bool) error {
-	return h.effect(fmt.Sprintf("HoldPackage %s %t", name, hold), func() error { return h.setHold(ctx, name, hold) })
+func (m *Manager) HoldPackage(ctx context.Context, name string, hold bool) error {
+	return m.effect.Do(fmt.Sprintf("HoldPackage %s %t", name, hold), func() error { return m.setHold(ctx, name, hold) })
 }
 
-func (h *Host) setHold(ctx context.Context, name string, hold bool) error {
+func (m *Manager) setHold(ctx context.Context, name string, hold bool) error {
 	do, want := "hold "+name, "hold"
 	if !hold {
 		do, want = "release "+name+" from being held", "install"
@@ -210,7 +211,7 @@ func (h *Host) setHold(ctx context.Context, name string, hold bool) error {
 	if err := checkNames("hold", []string{name}); err != nil {
 		return err
 	}
-	states, err := h.dpkgStates(ctx, name)
+	states, err := m.dpkgStates(ctx, name)
 	if err != nil {
 		return err
 	}
@@ -221,15 +222,15 @@ func (h *Host) setHold(ctx context.Context, name string, hold bool) error {
 	if !hold && !now.present {
 		want = "deinstall"
 	}
-	err = h.retryLocked(ctx, func() error {
-		c := command{program: "dpkg", args: []string{"--set-selections"}, stdin: name + " " + want + "\n", limit: noLimit}
-		_, err := h.do(context.WithoutCancel(ctx), do, c)
+	err = m.programs.RetryLocked(ctx, func() error {
+		c := program.Command{Name: "dpkg", Args: []string{"--set-selections"}, Stdin: name + " " + want + "\n", Limit: program.NoLimit}
+		_, err := m.programs.Do(context.WithoutCancel(ctx), do, c)
 		return err
 	})
 	if err != nil {
 		return err
 	}
-	if states, err = h.dpkgStates(ctx, name); err != nil { // dpkg only warns of a package that it does not know
+	if states, err = m.dpkgStates(ctx, name); err != nil { // dpkg only warns of a package that it does not know
 		return err
 	}
 	if states[name].state.Held != hold {
@@ -239,8 +240,8 @@ func (h *Host) setHold(ctx context.Context, name string, hold bool) error {
 }
 
 // present are the names of all packages that are there, whole or not.
-func (h *Host) present(ctx context.Context) ([]string, error) {
-	states, err := h.queryDpkg(ctx)
+func (m *Manager) present(ctx context.Context) ([]string, error) {
+	states, err := m.queryDpkg(ctx)
 	if err != nil {
 		return nil, err
 	}

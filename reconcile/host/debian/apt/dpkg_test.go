@@ -1,4 +1,4 @@
-package debian
+package apt
 
 import (
 	"errors"
@@ -10,6 +10,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"rlb.dev/rlb-agent/reconcile/host"
+	"rlb.dev/rlb-agent/reconcile/host/debian/program"
+	"rlb.dev/rlb-agent/reconcile/host/debian/program/recorded"
 )
 
 // Recorded on Debian 12, but for the states that a healthy host does not have.
@@ -33,9 +35,9 @@ obsolete:
 )
 
 func TestPackages(t *testing.T) {
-	h, f := newFake(t,
-		answer{words: "dpkg-query", out: output{code: 1, stdout: dpkgOutput, stderr: "dpkg-query: no packages found matching nosuch\n"}},
-		answer{words: "apt-cache", out: output{stdout: policyOutput}})
+	h, f := newManager(t,
+		recorded.Answer{Words: "dpkg-query", Out: program.Output{Code: 1, Stdout: dpkgOutput, Stderr: "dpkg-query: no packages found matching nosuch\n"}},
+		recorded.Answer{Words: "apt-cache", Out: program.Output{Stdout: policyOutput}})
 	got, err := h.Packages(t.Context(), "haproxy", "nosuch", "keepalived", "ipvsadm", "broken", "bash")
 	want := []host.Package{
 		{Name: "haproxy", Present: true, Version: "2.6.12-1+deb12u4", Held: true},
@@ -48,14 +50,14 @@ func TestPackages(t *testing.T) {
 	if diff := cmp.Diff(want, got); err != nil || diff != "" {
 		t.Errorf("%v\n%s", err, diff)
 	}
-	if !slices.Contains(f.ran, "apt-cache policy -- nosuch ipvsadm") {
-		t.Errorf("apt-cache is not asked for just the absent ones: %q", f.ran)
+	if !slices.Contains(f.Ran, "apt-cache policy -- nosuch ipvsadm") {
+		t.Errorf("apt-cache is not asked for just the absent ones: %q", f.Ran)
 	}
 }
 
 // dpkg-query is not asked again while dpkg's records are as they were, and one question is for all that the agent manages.
 func TestPackagesAsksDpkgOnce(t *testing.T) {
-	h, f := newFake(t, answer{words: "dpkg-query", out: output{stdout: dpkgOutput}})
+	h, f := newManager(t, recorded.Answer{Words: "dpkg-query", Out: program.Output{Stdout: dpkgOutput}})
 	h.dpkg = t.TempDir()
 	record := func(name, text string) {
 		t.Helper()
@@ -68,8 +70,8 @@ func TestPackagesAsksDpkgOnce(t *testing.T) {
 		if _, err := h.Packages(t.Context(), names...); err != nil {
 			t.Fatal(err)
 		}
-		if len(f.ran) != want {
-			t.Errorf("%s: asked %d times, want %d: %q", when, len(f.ran), want, f.ran)
+		if len(f.Ran) != want {
+			t.Errorf("%s: asked %d times, want %d: %q", when, len(f.Ran), want, f.Ran)
 		}
 	}
 	asked("no records to be seen", 1, "haproxy")
@@ -89,24 +91,24 @@ func TestPackagesAsksDpkgOnce(t *testing.T) {
 }
 
 func TestPackagesAsksAptOnlyForAbsentOnes(t *testing.T) {
-	h, f := newFake(t, answer{words: "dpkg-query", out: output{stdout: dpkgOutput}})
-	if _, err := h.Packages(t.Context(), "haproxy", "keepalived"); err != nil || len(f.ran) != 1 {
-		t.Errorf("%v, ran %q", err, f.ran)
+	h, f := newManager(t, recorded.Answer{Words: "dpkg-query", Out: program.Output{Stdout: dpkgOutput}})
+	if _, err := h.Packages(t.Context(), "haproxy", "keepalived"); err != nil || len(f.Ran) != 1 {
+		t.Errorf("%v, ran %q", err, f.Ran)
 	}
 }
 
 func TestPackagesErrors(t *testing.T) {
-	h, f := newFake(t, answer{words: "dpkg-query", out: output{code: 2, stderr: "dpkg-query: error: parsing file '/var/lib/dpkg/status'\n"}})
+	h, f := newManager(t, recorded.Answer{Words: "dpkg-query", Out: program.Output{Code: 2, Stderr: "dpkg-query: error: parsing file '/var/lib/dpkg/status'\n"}})
 	_, err := h.Packages(t.Context(), "haproxy")
-	wantError(t, err, "cannot look at packages: dpkg-query: error: parsing file '/var/lib/dpkg/status'")
+	recorded.WantError(t, err, "cannot look at packages: dpkg-query: error: parsing file '/var/lib/dpkg/status'")
 	for _, name := range []string{"-o", "haproxy*", "", "haproxy-", "a b"} {
 		if _, err := h.Packages(t.Context(), name); err == nil {
 			t.Errorf("%q passes for a name", name)
 		}
 	}
-	f.absent = []string{"dpkg-query"}
+	f.Absent = []string{"dpkg-query"}
 	_, err = h.Packages(t.Context(), "haproxy")
-	wantError(t, err, "cannot look at packages: dpkg-query is not installed")
+	recorded.WantError(t, err, "cannot look at packages: dpkg-query is not installed")
 	if !errors.Is(err, host.ErrUnavailable) {
 		t.Error("no dpkg is not ErrUnavailable")
 	}
@@ -116,28 +118,28 @@ func TestHoldPackage(t *testing.T) {
 	free := "haproxy\tinstall\tinstalled\tok\t2.6.12-1+deb12u4\n"
 	held := "haproxy\thold\tinstalled\tok\t2.6.12-1+deb12u4\n"
 	t.Run("hold", func(t *testing.T) {
-		h, f := newFake(t, answer{words: "dpkg-query", out: output{stdout: free}, once: true}, answer{words: "dpkg-query", out: output{stdout: held}})
-		wantError(t, h.HoldPackage(t.Context(), "haproxy", true), "")
-		if !slices.Contains(f.ran, "dpkg --set-selections <<< haproxy hold\n") {
-			t.Errorf("ran %q", f.ran)
+		h, f := newManager(t, recorded.Answer{Words: "dpkg-query", Out: program.Output{Stdout: free}, Once: true}, recorded.Answer{Words: "dpkg-query", Out: program.Output{Stdout: held}})
+		recorded.WantError(t, h.HoldPackage(t.Context(), "haproxy", true), "")
+		if !slices.Contains(f.Ran, "dpkg --set-selections <<< haproxy hold\n") {
+			t.Errorf("ran %q", f.Ran)
 		}
 	})
 	t.Run("done before", func(t *testing.T) {
-		h, f := newFake(t, answer{words: "dpkg-query", out: output{stdout: held}})
-		wantError(t, h.HoldPackage(t.Context(), "haproxy", true), "")
-		if len(f.ran) != 1 {
-			t.Errorf("ran %q", f.ran)
+		h, f := newManager(t, recorded.Answer{Words: "dpkg-query", Out: program.Output{Stdout: held}})
+		recorded.WantError(t, h.HoldPackage(t.Context(), "haproxy", true), "")
+		if len(f.Ran) != 1 {
+			t.Errorf("ran %q", f.Ran)
 		}
 	})
 	t.Run("release", func(t *testing.T) {
-		h, f := newFake(t, answer{words: "dpkg-query", out: output{stdout: held}, once: true}, answer{words: "dpkg-query", out: output{stdout: free}})
-		wantError(t, h.HoldPackage(t.Context(), "haproxy", false), "")
-		if !slices.Contains(f.ran, "dpkg --set-selections <<< haproxy install\n") {
-			t.Errorf("ran %q", f.ran)
+		h, f := newManager(t, recorded.Answer{Words: "dpkg-query", Out: program.Output{Stdout: held}, Once: true}, recorded.Answer{Words: "dpkg-query", Out: program.Output{Stdout: free}})
+		recorded.WantError(t, h.HoldPackage(t.Context(), "haproxy", false), "")
+		if !slices.Contains(f.Ran, "dpkg --set-selections <<< haproxy install\n") {
+			t.Errorf("ran %q", f.Ran)
 		}
 	})
 	t.Run("dpkg only warns", func(t *testing.T) {
-		h, _ := newFake(t, answer{words: "dpkg-query", out: output{code: 1}})
-		wantError(t, h.HoldPackage(t.Context(), "nosuch", true), "cannot hold nosuch: dpkg did not take it: the package is not installed")
+		h, _ := newManager(t, recorded.Answer{Words: "dpkg-query", Out: program.Output{Code: 1}})
+		recorded.WantError(t, h.HoldPackage(t.Context(), "nosuch", true), "cannot hold nosuch: dpkg did not take it: the package is not installed")
 	})
 }

@@ -1,10 +1,12 @@
-package debian
+package apt
 
 import (
 	"context"
 	"fmt"
 	"slices"
 	"strings"
+
+	"rlb.dev/rlb-agent/reconcile/host/debian/program"
 )
 
 // allowed are the packages that apt may remove, downgrade, and change though they are held. It may install and upgrade
@@ -16,15 +18,15 @@ type allowed struct {
 
 // simulatedApt runs apt-get after a run with -s: it refuses what would do more than is allowed. What the lists of
 // packages say can be wrong, and a resolver that cannot do what it is told may do something else.
-func (h *Host) simulatedApt(ctx context.Context, do string, may allowed, args ...string) error {
-	out, err := h.do(ctx, do, command{program: "apt-get", args: append(append(h.aptOptions(), "-s"), args...)})
+func (m *Manager) simulatedApt(ctx context.Context, do string, may allowed, args ...string) error {
+	out, err := m.programs.Do(ctx, do, program.Command{Name: "apt-get", Args: append(append(m.aptOptions(), "-s"), args...)})
 	if err != nil {
 		return err
 	}
-	if more := parseSimulation(out.stdout).beyond(may); more != "" {
+	if more := parseSimulation(out.Stdout).beyond(may); more != "" {
 		return fmt.Errorf("cannot %s: that would also %s", do, more)
 	}
-	_, err = h.apt(ctx, do, args...)
+	_, err = m.apt(ctx, do, args...)
 	return err
 }
 

@@ -1,4 +1,4 @@
-package debian
+package apt
 
 import (
 	"os"
@@ -9,6 +9,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"rlb.dev/rlb-agent/reconcile/host"
+	"rlb.dev/rlb-agent/reconcile/host/debian/program"
+	"rlb.dev/rlb-agent/reconcile/host/debian/program/recorded"
 )
 
 const offersOutput = `haproxy:
@@ -36,12 +38,12 @@ gone:
 `
 
 func TestOffers(t *testing.T) {
-	h, f := newFake(t, answer{words: "apt-cache", out: output{stdout: offersOutput}})
-	h.aptLists = filepath.Join(t.TempDir(), "lists")
-	if offers, _, err := h.Offers(t.Context(), time.Time{}, "haproxy"); err != nil || len(offers) > 0 || len(f.ran) > 0 {
-		t.Errorf("without lists: %v, %v, ran %q", offers, err, f.ran)
+	h, f := newManager(t, recorded.Answer{Words: "apt-cache", Out: program.Output{Stdout: offersOutput}})
+	h.lists = filepath.Join(t.TempDir(), "lists")
+	if offers, _, err := h.Offers(t.Context(), time.Time{}, "haproxy"); err != nil || len(offers) > 0 || len(f.Ran) > 0 {
+		t.Errorf("without lists: %v, %v, ran %q", offers, err, f.Ran)
 	}
-	if err := os.Mkdir(h.aptLists, 0o755); err != nil {
+	if err := os.Mkdir(h.lists, 0o755); err != nil {
 		t.Fatal(err)
 	}
 	got, lists, err := h.Offers(t.Context(), time.Time{}, "haproxy", "keepalived", "gone")
@@ -49,7 +51,7 @@ func TestOffers(t *testing.T) {
 	if diff := cmp.Diff(want, got); err != nil || diff != "" {
 		t.Errorf("%v\n%s", err, diff)
 	}
-	if _, again, err := h.Offers(t.Context(), lists, "haproxy"); err != nil || !again.Equal(lists) || len(f.ran) != 1 {
-		t.Errorf("lists that are not newer: %v, %v, ran %q", again, err, f.ran)
+	if _, again, err := h.Offers(t.Context(), lists, "haproxy"); err != nil || !again.Equal(lists) || len(f.Ran) != 1 {
+		t.Errorf("lists that are not newer: %v, %v, ran %q", again, err, f.Ran)
 	}
 }

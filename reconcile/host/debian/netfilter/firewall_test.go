@@ -1,4 +1,4 @@
-package debian
+package netfilter
 
 import (
 	"errors"
@@ -11,6 +11,8 @@ import (
 
 	"rlb.dev/rlb-agent/api"
 	"rlb.dev/rlb-agent/reconcile/host"
+	"rlb.dev/rlb-agent/reconcile/host/debian/program"
+	"rlb.dev/rlb-agent/reconcile/host/debian/program/recorded"
 )
 
 // Recorded: iptables 1.8.9, nf_tables.
@@ -32,7 +34,7 @@ COMMIT
 `
 
 func TestFirewall(t *testing.T) {
-	h, f := newFake(t, answer{words: "iptables-save", out: output{stdout: saved}})
+	h, f := newTables(t, recorded.Answer{Words: "iptables-save", Out: program.Output{Stdout: saved}})
 	got, err := h.Firewall(t.Context(), api.IPv4)
 	want := host.Firewall{
 		Input: []string{
@@ -48,8 +50,8 @@ func TestFirewall(t *testing.T) {
 	if diff := cmp.Diff(want, got); err != nil || diff != "" {
 		t.Errorf("%v\n%s", err, diff)
 	}
-	if !slices.Equal(f.ran, []string{"iptables-save -t filter"}) {
-		t.Errorf("ran %q", f.ran)
+	if !slices.Equal(f.Ran, []string{"iptables-save -t filter"}) {
+		t.Errorf("ran %q", f.Ran)
 	}
 }
 
@@ -67,21 +69,21 @@ func TestParseSave(t *testing.T) {
 }
 
 func TestFirewallUnavailable(t *testing.T) {
-	h, f := newFake(t)
+	h, f := newTables(t)
 	_, err := h.Firewall(t.Context(), api.IPv6)
-	wantError(t, err, "cannot read the IPv6 firewall: this machine has no IPv6")
+	recorded.WantError(t, err, "cannot read the IPv6 firewall: this machine has no IPv6")
 	if !errors.Is(err, host.ErrUnavailable) {
 		t.Error("not ErrUnavailable")
 	}
-	f.absent = []string{"iptables-save"}
+	f.Absent = []string{"iptables-save"}
 	_, err = h.Firewall(t.Context(), api.IPv4)
-	wantError(t, err, "cannot read the IPv4 firewall: iptables-save is not installed")
+	recorded.WantError(t, err, "cannot read the IPv4 firewall: iptables-save is not installed")
 	if !errors.Is(err, host.ErrUnavailable) {
 		t.Error("not ErrUnavailable")
 	}
 	h.root = false
 	_, err = h.Firewall(t.Context(), api.IPv4)
-	wantError(t, err, "cannot read the IPv4 firewall: this needs root")
+	recorded.WantError(t, err, "cannot read the IPv4 firewall: this needs root")
 	if !errors.Is(err, host.ErrUnavailable) {
 		t.Error("not ErrUnavailable")
 	}
@@ -89,22 +91,24 @@ func TestFirewallUnavailable(t *testing.T) {
 
 func TestLoadFirewall(t *testing.T) {
 	const rules = "*filter\n:RLB-INPUT - [0:0]\n-A RLB-INPUT -p 112 --nosuch\nCOMMIT\n"
-	locked := output{code: 4, stderr: "Another app is currently holding the xtables lock; waiting (1s) for it to exit...\n"}
-	h, f := newFake(t, answer{words: "ip6tables-restore -w 5 --noflush <<< *filter", out: locked, once: true})
+	locked := program.Output{Code: 4, Stderr: "Another app is currently holding the xtables lock; waiting (1s) for it to exit...\n"}
+	h, f := newTables(t, recorded.Answer{Words: "ip6tables-restore -w 5 --noflush <<< *filter", Out: locked, Once: true})
 	if err := os.MkdirAll(filepath.Join(h.proc, "net"), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	write(t, filepath.Join(h.proc, "net/if_inet6"), "")
-	wantError(t, h.LoadFirewall(t.Context(), api.IPv6, rules), "")
-	if len(f.ran) != 2 {
-		t.Errorf("ran %q", f.ran)
+	if err := os.WriteFile(filepath.Join(h.proc, "net/if_inet6"), nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	recorded.WantError(t, h.LoadFirewall(t.Context(), api.IPv6, rules), "")
+	if len(f.Ran) != 2 {
+		t.Errorf("ran %q", f.Ran)
 	}
 
-	h, f = newFake(t, answer{words: "iptables-restore", out: output{code: 2,
-		stderr: "iptables-restore v1.8.9 (nf_tables): unknown option \"--nosuch\"\nError occurred at line: 3\nTry `iptables-restore -h' or 'iptables-restore --help' for more information.\n"}})
-	wantError(t, h.LoadFirewall(t.Context(), api.IPv4, rules), "cannot load the IPv4 firewall rules: iptables-restore: iptables-restore v1.8.9 "+
+	h, f = newTables(t, recorded.Answer{Words: "iptables-restore", Out: program.Output{Code: 2,
+		Stderr: "iptables-restore v1.8.9 (nf_tables): unknown option \"--nosuch\"\nError occurred at line: 3\nTry `iptables-restore -h' or 'iptables-restore --help' for more information.\n"}})
+	recorded.WantError(t, h.LoadFirewall(t.Context(), api.IPv4, rules), "cannot load the IPv4 firewall rules: iptables-restore: iptables-restore v1.8.9 "+
 		`(nf_tables): unknown option "--nosuch"; Error occurred at line: 3: "-A RLB-INPUT -p 112 --nosuch"`)
-	if len(f.ran) != 1 {
-		t.Errorf("ran %q", f.ran)
+	if len(f.Ran) != 1 {
+		t.Errorf("ran %q", f.Ran)
 	}
 }

@@ -62,7 +62,7 @@ bench-edit: tools build ## how long an edit takes to be live, 20 of each kind; s
 	$(AS_ROOT) bin/edit -agent $(BIN)
 
 .PHONY: test
-test: tools build ## everything, on the lab of real hosts too; nothing is skipped but a release in the making that cannot be had
+test: tools build ## everything, on the lab of real hosts too; nothing is skipped but a release in the making that is not available
 	CGO_ENABLED=0 go build -tags faults -o bin/rlb-agent-faults ./cmd/rlb-agent
 	go build -o bin/labctl ./hack/labctl
 	@# The Debian trees are fetched while make check runs.

@@ -155,7 +155,7 @@ func TestOnlyTheHostRunsCommands(t *testing.T) {
 		if err == nil && slices.Contains(pkg.Imports, "os/exec") && !slices.Contains(runners, strings.TrimPrefix(filepath.ToSlash(path), "../")) {
 			t.Errorf("package %s must not import os/exec: only %v run commands", path, runners)
 		}
-		return nil // a folder without Go files is none of our business
+		return nil // a folder without Go files is no package
 	})
 	if err != nil {
 		t.Fatal(err)

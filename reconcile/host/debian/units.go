@@ -81,7 +81,7 @@ type jobMethod func(bus *dbus.Conn, ctx context.Context, name, mode string, resu
 
 // startJob is a job after which the unit is to be active.
 func (h *Host) startJob(ctx context.Context, verb, name string, begin jobMethod) error {
-	h.forgetFailures(ctx, name) // else a unit that failed often is not started even with its error mended
+	h.forgetFailures(ctx, name) // else a unit that failed often is not started even after its error is fixed
 	began := time.Now()
 	result, err := h.job(ctx, verb, name, begin)
 	if err != nil {
@@ -143,7 +143,7 @@ func (h *Host) beingStopped(ctx context.Context) bool {
 	return err == nil && p.int("MainPID") == os.Getpid() && p.text("ActiveState") == "deactivating"
 }
 
-// goingDown says whether systemd is shutting this machine down: it stops the services then, and must not be hindered.
+// goingDown says whether systemd is shutting this machine down: it stops the services then, and must not be delayed.
 func (h *Host) goingDown(ctx context.Context) bool {
 	bus, err := h.manager()
 	if err != nil {

@@ -214,7 +214,7 @@ func (m *Manager) repair(ctx context.Context) error {
 		_, err := m.transient(ctx, do, program.Command{Name: "dpkg", Args: []string{"--force-confdef", "--force-confold", "--configure", "-a"}})
 		return err
 	})
-	// What dpkg cannot finish for want of a dependency, apt can fetch: its word is the one that counts.
+	// What dpkg cannot finish for want of a dependency, apt can fetch: its verdict counts.
 	if err != nil {
 		m.log.DebugContext(ctx, "dpkg could not finish alone", "err", err)
 	}

@@ -67,7 +67,7 @@ kill-points: tools build ## the agent killed at every effect on real hosts; make
 	RLB_KILL_POINTS=all $(IN_LAB) hack/e2e/run faults -count=1 -timeout 60m -run '^TestKilled' -exec "$(AS_ROOT)"
 
 .PHONY: test
-test: tools build ## everything, on the lab of real hosts too; nothing is skipped but a release in the making that cannot be had
+test: tools build ## everything, on the lab of real hosts too; nothing is skipped but a release in the making that is not available
 	CGO_ENABLED=0 go build -tags faults -o bin/rlb-agent-faults ./cmd/rlb-agent
 	go build -o bin/labctl ./hack/labctl
 	@# The Debian trees are fetched while make check runs.

@@ -46,8 +46,8 @@ func takeBaseline(ctx context.Context, o host.Observer) baseline {
 	return b
 }
 
-// hopelessError is what further looks will not mend.
-type hopelessError struct{ error }
+// permanentError is one that further looks do not change.
+type permanentError struct{ error }
 
 // unverifiedError is what keeps a look from telling whether all is well. It is no sign that something is wrong.
 type unverifiedError struct{ error }
@@ -88,13 +88,13 @@ func rehearse(ctx context.Context, h host.Host, d plan.Desired, before baseline,
 	}
 	ctx, cancel := context.WithTimeout(ctx, time.Second+firstCheck(d, before))
 	defer cancel()
-	var hopeless *hopelessError
+	var permanent *permanentError
 	err := h.Rehearse(ctx, file, func(states []host.ServerState) bool {
 		verdict := before.serversIn(states, d)
-		return verdict == nil || errors.As(verdict, &hopeless)
+		return verdict == nil || errors.As(verdict, &permanent)
 	})
-	if err == nil && hopeless != nil {
-		return hopeless.error
+	if err == nil && permanent != nil {
+		return permanent.error
 	}
 	return nil
 }
@@ -131,7 +131,7 @@ func (b baseline) serversIn(states []host.ServerState, d plan.Desired) error {
 		}
 		err := plan.FieldErrorf(want.Field, "no server of %s is up any more, and before the change there was one: %s", want.Name, strings.Join(reasons, "; "))
 		if !waiting {
-			return &hopelessError{err}
+			return &permanentError{err}
 		}
 		return err
 	}

@@ -33,7 +33,7 @@ func TestChangesThatTakeSomethingDown(t *testing.T) {
 		early func(h *fake.Host) // before the first run
 		late  func(h *fake.Host) // before the edit
 		want  string             // how the error begins, "" where the edit stays
-		long  bool               // further looks may have mended it
+		long  bool               // further looks may see it gone
 	}{
 		"all servers go down": {edit: weight, late: func(h *fake.Host) { h.Sick = "198.51.100.22" },
 			want: "spec.yaml:5:3: services[0].healthCheck: no server of web is up any more, and before the change there was one: server1 L4CON: connection refused"},
@@ -81,7 +81,7 @@ func TestChangesThatTakeSomethingDown(t *testing.T) {
 			result, _, err := once(t, h, test.edit(t))
 			if test.want == "" {
 				if err != nil {
-					t.Errorf("it is hindered: %v", err)
+					t.Errorf("it is stopped: %v", err)
 				}
 				return
 			}

@@ -195,7 +195,7 @@ func TestErrorAtEveryEffect(t *testing.T) {
 					} else if err != nil && failure.Undo == nil {
 						same(t, fmt.Sprintf("an error at effect %d (%s)", n, at), h, before, memory...)
 					} else if err != nil && kind == "once" && (c.left == "" || !strings.Contains(err.Error(), c.left)) {
-						t.Errorf("effect %d (%s): one error cannot hinder the way back: %v", n, at, err)
+						t.Errorf("effect %d (%s): one error cannot stop the undo: %v", n, at, err)
 					}
 					must(t, h, doc)
 					quiet(t, h, doc)

@@ -37,24 +37,33 @@ var ends = map[string][]string{
 	"reconcile/host/rootpath": {},
 	"reconcile/host/link":     {"api"},
 	"reconcile/host/fake":     {"api", "render", "reconcile/host"},
-	"reconcile/host/debian":   {"api", "render", "reconcile/backoff", "reconcile/host", "reconcile/host/link", "reconcile/host/rootpath"},
-	"reconcile/faulty":        {},
-	"reconcile/importer":      {"api", "render"},
-	"cmd/rlb-agent/firstspec": {"api"},
+	"reconcile/host/haproxy":  {"render", "reconcile/host"},
+	"reconcile/host/debian": {"api", "render", "reconcile/backoff", "reconcile/host", "reconcile/host/link", "reconcile/host/rootpath", "reconcile/host/haproxy",
+		"reconcile/host/debian/program", "reconcile/host/debian/apt", "reconcile/host/debian/netfilter"},
+	"reconcile/host/debian/program":          {"reconcile/host"},
+	"reconcile/host/debian/program/recorded": {"reconcile/host", "reconcile/host/debian/program"},
+	"reconcile/host/debian/apt":              {"reconcile/host", "reconcile/host/debian/program"},
+	"reconcile/host/debian/netfilter":        {"api", "render", "reconcile/host", "reconcile/host/debian/program"},
+	"reconcile/faulty":                       {},
+	"reconcile/importer":                     {"api", "render"},
+	"cmd/rlb-agent/firstspec":                {"api"},
 }
 
 // foreign is what a package may import beyond the standard library and our own. A trailing slash names all below.
 var foreign = map[string][]string{
-	"api":                     {"sigs.k8s.io/yaml", "sigs.k8s.io/json", "go.yaml.in/yaml/", "github.com/go-playground/validator/"},
-	"reconcile/plan":          {"github.com/aymanbagabas/go-udiff"},
-	"reconcile/host/debian":   {"github.com/coreos/go-systemd/", "github.com/godbus/dbus/", "github.com/google/renameio/", "golang.org/x/sys/"},
-	"reconcile/host/rootpath": {"golang.org/x/sys/"},
-	"reconcile/host/link":     {"github.com/jsimonetti/rtnetlink/v2", "github.com/mdlayher/netlink", "golang.org/x/net/bpf", "golang.org/x/sys/"},
-	"cmd/rlb-agent/firstspec": {"sigs.k8s.io/yaml"},
-	"cmd/rlb-agent/filewatch": {"github.com/fsnotify/fsnotify", "golang.org/x/sys/"},
-	"cmd/rlb-agent/page":      {"maragu.dev/gomponents"},
-	"cmd/rlb-agent/export":    {"github.com/aymanbagabas/go-udiff", "github.com/google/renameio/", "golang.org/x/sys/"},
-	"cmd/rlb-agent/daemon":    {"github.com/coreos/go-systemd/", "golang.org/x/sys/"},
+	"api":                             {"sigs.k8s.io/yaml", "sigs.k8s.io/json", "go.yaml.in/yaml/", "github.com/go-playground/validator/"},
+	"reconcile/plan":                  {"github.com/aymanbagabas/go-udiff"},
+	"reconcile/host/debian":           {"github.com/coreos/go-systemd/", "github.com/godbus/dbus/", "github.com/google/renameio/", "golang.org/x/sys/"},
+	"reconcile/host/rootpath":         {"golang.org/x/sys/"},
+	"reconcile/host/haproxy":          {"golang.org/x/sys/"},
+	"reconcile/host/debian/apt":       {"golang.org/x/sys/"},
+	"reconcile/host/debian/netfilter": {"golang.org/x/sys/"},
+	"reconcile/host/link":             {"github.com/jsimonetti/rtnetlink/v2", "github.com/mdlayher/netlink", "golang.org/x/net/bpf", "golang.org/x/sys/"},
+	"cmd/rlb-agent/firstspec":         {"sigs.k8s.io/yaml"},
+	"cmd/rlb-agent/filewatch":         {"github.com/fsnotify/fsnotify", "golang.org/x/sys/"},
+	"cmd/rlb-agent/page":              {"maragu.dev/gomponents"},
+	"cmd/rlb-agent/export":            {"github.com/aymanbagabas/go-udiff", "github.com/google/renameio/", "golang.org/x/sys/"},
+	"cmd/rlb-agent/daemon":            {"github.com/coreos/go-systemd/", "golang.org/x/sys/"},
 	"cmd/rlb-agent": {"github.com/aymanbagabas/go-udiff", "github.com/coreos/go-systemd/", "github.com/spf13/cobra", "github.com/spf13/pflag",
 		"sigs.k8s.io/yaml", "sigs.k8s.io/json", "golang.org/x/sys/"},
 }
@@ -118,9 +127,9 @@ func packages(t *testing.T) (dirs []string) {
 	return dirs
 }
 
-// runners are the packages that run commands. debian is the real host. remote runs ssh, on the machine of an
+// runners are the packages that run commands. program does it for the real host. remote runs ssh, on the machine of an
 // administrator and as that user: it is no host of ours, and needs neither root nor systemd. hack is for developers.
-var runners = []string{"reconcile/host/debian", "cmd/rlb-agent/remote"}
+var runners = []string{"reconcile/host/debian/program", "cmd/rlb-agent/remote"}
 
 // What runs as root in the daemon must not call other hosts.
 func TestTheDaemonCallsNobody(t *testing.T) {
@@ -147,7 +156,7 @@ func TestOnlyTheHostRunsCommands(t *testing.T) {
 		if err == nil && slices.Contains(pkg.Imports, "os/exec") && !slices.Contains(runners, strings.TrimPrefix(filepath.ToSlash(path), "../")) {
 			t.Errorf("package %s must not import os/exec: only %v run commands", path, runners)
 		}
-		return nil // a folder without Go files is none of our business
+		return nil // a folder without Go files is no package
 	})
 	if err != nil {
 		t.Fatal(err)

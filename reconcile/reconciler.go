@@ -118,7 +118,7 @@ func (r *run) reconcile(ctx context.Context) error {
 			return r.undo(ctx, err)
 		}
 	}
-	// A request to stop is heeded before configuring, not in it: between two of its steps the host would be neither as
+	// A request to stop is obeyed before configuring, not in it: between two of its steps the host would be neither as
 	// before nor as wanted, and the way back would stop what a moment ago was started. It takes seconds.
 	if err := ctx.Err(); err != nil && !r.plan.Empty() {
 		return r.undo(ctx, fmt.Errorf("stopped before the step: %v: %w", r.plan.Steps()[0], err))
@@ -277,7 +277,7 @@ func (r *run) told(s plan.Step) (text, reason string) {
 	return s.String(), cmp.Or(plan.Found(r.first.Steps()), r.Reason)
 }
 
-// do does steps in order. A request to stop is heeded between two of them.
+// do does steps in order. A request to stop is obeyed between two of them.
 func (r *run) do(ctx context.Context, steps []plan.Step) error {
 	t := &plan.Tools{Host: r.Host, Memory: &r.memory, Rejoin: r.Rejoin}
 	defer func() { r.brought = append(r.brought, t.Brought...) }()

@@ -179,7 +179,7 @@ func TestUndoPurgesWhatThisRunBrought(t *testing.T) {
 	quiet(t, h, doc)
 }
 
-// A request to stop is heeded while packages are installed, whose next run goes on with them, and not between the steps
+// A request to stop is obeyed while packages are installed, whose next run goes on with them, and not between the steps
 // that configure: those come to their end.
 func TestCancelledRun(t *testing.T) {
 	for at, stopped := range map[string]bool{"keep haproxy.service": true, "install haproxy": true, "hold package": false, "write /etc/haproxy": false, "start haproxy": false} {
@@ -219,7 +219,7 @@ func TestFailureMessages(t *testing.T) {
 		{reconcile.Failure{Err: cause}, "cannot reload haproxy.service: it failed"},
 		{reconcile.Failure{Err: cause, Undone: true}, "cannot reload haproxy.service: it failed\nwhat was there before is in force again"},
 		{reconcile.Failure{Err: cause, Undone: true, Undo: back},
-			"cannot reload haproxy.service: it failed\nand cannot bring back what was there before: cannot put back /x: disk full\na person is needed: see systemctl status haproxy keepalived, mend what stands above, then run rlb-agent --once"},
+			"cannot reload haproxy.service: it failed\nand cannot bring back what was there before: cannot put back /x: disk full\nmanual intervention required: see systemctl status haproxy keepalived, fix the error above, then run rlb-agent --once"},
 	} {
 		if got := test.failure.Error(); got != test.want {
 			t.Errorf("got  %q\nwant %q", got, test.want)

@@ -75,7 +75,7 @@ func TestServersChangeWhileHAProxyRuns(t *testing.T) {
 		"server a of web"+onServer+"address 198.51.100.21:9000 becomes 198.51.100.31:9001",
 		"server b of web"+onServer+"weight 5 becomes 1",
 		"server d of web"+onServer+"most connections 0 become 7",
-		"server c of web"+onServer+"no new connections, for it is not wanted; it is deleted when its last one has ended")
+		"server c of web"+onServer+"drain (it is not in the spec): no new connections; delete when idle")
 	if after := workers(t, h); !slices.Equal(before.Current, after.Current) {
 		t.Errorf("HAProxy was reloaded: workers %v became %v", before, after)
 	}
@@ -133,12 +133,12 @@ func TestFailOpenServersChangeWhileHAProxyRuns(t *testing.T) {
 		"server a of web"+onServer+"address 198.51.100.21:9000 becomes 198.51.100.31:9001",
 		"server b of web"+onServer+"weight 5 becomes 1",
 		"server d of web"+onServer+"most connections 0 become 7",
-		"server c of web"+onServer+"no new connections, for it is not wanted; it is deleted when its last one has ended",
+		"server c of web"+onServer+"drain (it is not in the spec): no new connections; delete when idle",
 		"server new of web:failopen"+onServer+"add it, 198.51.100.29:9000",
 		"server a of web:failopen"+onServer+"address 198.51.100.21:9000 becomes 198.51.100.31:9001",
 		"server b of web:failopen"+onServer+"weight 5 becomes 1",
 		"server d of web:failopen"+onServer+"most connections 0 become 7",
-		"server c of web:failopen"+onServer+"no new connections, for it is not wanted; it is deleted when its last one has ended")
+		"server c of web:failopen"+onServer+"drain (it is not in the spec): no new connections; delete when idle")
 	if after := workers(t, h); !slices.Equal(before.Current, after.Current) {
 		t.Errorf("HAProxy was reloaded: workers %v became %v", before, after)
 	}
@@ -300,7 +300,7 @@ func TestDriftOfServers(t *testing.T) {
 		"several":     {[]string{"set server web/a weight 9", "set server web/a state drain"}, []string{again + "weight 9 becomes 1, it gets connections again, and is no longer drained"}},
 		"missing":     {[]string{"set server web/a state maint", "del server web/a"}, []string{again + "add it, 198.51.100.21:9000"}},
 		"half added":  {[]string{"set server web/a state maint", "del server web/a", "add server web/a 198.51.100.21:9000 check inter 2000ms rise 2 fall 3 fastinter 25ms on-marked-down shutdown-sessions"}, []string{again + "its health check is switched on, it leaves maintenance"}},
-		"extra":       {[]string{"add server web/x 198.51.100.99:1", "enable server web/x"}, []string{"server x of web" + onServer + "no new connections, for it is not wanted; it is deleted when its last one has ended"}},
+		"extra":       {[]string{"add server web/x 198.51.100.99:1", "enable server web/x"}, []string{"server x of web" + onServer + "drain (it is not in the spec): no new connections; delete when idle"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			doc := parse(t, servers)

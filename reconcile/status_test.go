@@ -121,7 +121,7 @@ func TestConditions(t *testing.T) {
 		change func(*fake.Host)
 		want   []want
 	}{
-		"standby": {nil, []want{{"Ready", "True", "InSyncAndServing", ""}, {"Serving", "True", "StandingBy", ""}, {"InSync", "True", "AsWanted", ""},
+		"standby": {nil, []want{{"Ready", "True", "InSyncAndServing", ""}, {"Serving", "True", "StandingBy", ""}, {"InSync", "True", "InSync", ""},
 			{"SpecValid", "True", "Accepted", ""}}},
 		"active": {func(h *fake.Host) { h.Role = host.RoleMaster; hold(h, "198.51.100.10") },
 			[]want{{"Ready", "True", "InSyncAndServing", ""}, {"Serving", "True", "Active", ""}}},
@@ -154,7 +154,7 @@ func TestConditions(t *testing.T) {
 		"full": {put(state.GuardFile, `{"haproxy": "full"}`),
 			[]want{{"Serving", "True", "StandingBy", "limit of connections"}, {"Ready", "True", "InSyncAndServing", ""}}},
 		"no server": {func(h *fake.Host) { h.Sick = "198.51.100.21" },
-			[]want{{"Serving", "False", "NoServerUp", "service web has no server that is up"}, {"InSync", "True", "AsWanted", ""}}},
+			[]want{{"Serving", "False", "NoServerUp", "service web has no server that is up"}, {"InSync", "True", "InSync", ""}}},
 		"haproxy stopped": {stop("haproxy.service"), []want{{"Serving", "False", "HAProxyStopped", "haproxy is not running"},
 			{"InSync", "False", "Drifted", "still to do: start haproxy"}, {"Ready", "False", "NotInSync", "haproxy is not running"}}},
 		"keepalived stopped": {stop("keepalived.service"), []want{{"Serving", "False", "KeepalivedStopped", "keepalived is not running"}}},
@@ -200,7 +200,7 @@ func TestStatusWhileTheSpecIsRefused(t *testing.T) {
 	s := statusOf(t, h, nil, refused)
 	wantCondition(t, s, "SpecValid", "False", "Refused", "proxi: unknown field")
 	wantCondition(t, s, "Ready", "False", "SpecInvalid", "proxi")
-	wantCondition(t, s, "InSync", "True", "AsWanted", "")
+	wantCondition(t, s, "InSync", "True", "InSync", "")
 	wantCondition(t, s, "Serving", "True", "StandingBy", "")
 	if s.Generation != 2 || s.ObservedGeneration != 1 || s.SpecDigest != "" || len(s.Services) != 1 {
 		t.Errorf("generation %d, observed %d, digest %q, services %v", s.Generation, s.ObservedGeneration, s.SpecDigest, s.Services)
@@ -223,7 +223,7 @@ func TestSpecRefusedByThePrograms(t *testing.T) {
 	h.Forbidden["haproxy"] = "9001"
 	s := report(t, h, edit)
 	wantCondition(t, s, "SpecValid", "False", "RefusedByThisHost", "unknown keyword")
-	wantCondition(t, s, "InSync", "True", "AsWanted", "")
+	wantCondition(t, s, "InSync", "True", "InSync", "")
 	if p := s.PendingSpec; p == nil || p.Generation != 2 || !p.Refused || s.Services[0].Port != 9000 || !s.Is("Serving") {
 		t.Errorf("pending %+v, services %+v", p, s.Services)
 	}
@@ -258,7 +258,7 @@ func TestStatusOfPendingSpec(t *testing.T) {
 			test.block(h)
 			for _, s := range []status.Status{report(t, h, doc), statusOf(t, h, doc, nil)} {
 				wantCondition(t, s, "SpecValid", "False", "RefusedByThisHost", test.why)
-				wantCondition(t, s, "InSync", "True", "AsWanted", "")
+				wantCondition(t, s, "InSync", "True", "InSync", "")
 				wantCondition(t, s, "Serving", "True", "StandingBy", "")
 				if p := s.PendingSpec; p == nil || p.Generation != 2 || !p.Refused || s.ObservedGeneration != 1 || s.Services[0].Port != 9000 || s.VirtualIPs[0].Address != "198.51.100.10" {
 					t.Errorf("pending %+v of %+v", p, s)

@@ -23,7 +23,7 @@ type Failure struct {
 func (f *Failure) Error() string {
 	switch {
 	case f.Undo != nil:
-		return fmt.Sprintf("%v\nand cannot bring back what was there before: %v\na person is needed: see systemctl status haproxy keepalived, mend what stands above, then run rlb-agent --once", f.Err, f.Undo)
+		return fmt.Sprintf("%v\nand cannot bring back what was there before: %v\nmanual intervention required: see systemctl status haproxy keepalived, fix the error above, then run rlb-agent --once", f.Err, f.Undo)
 	case f.Undone:
 		return fmt.Sprintf("%v\nwhat was there before is in force again", f.Err)
 	}

@@ -41,8 +41,8 @@ func serves(ctx context.Context, h host.Host, d plan.Desired, before baseline, r
 		if now == nil {
 			return stays(ctx, h, d)
 		}
-		if hopeless := (*hopelessError)(nil); errors.As(now, &hopeless) {
-			return hopeless.error
+		if permanent := (*permanentError)(nil); errors.As(now, &permanent) {
+			return permanent.error
 		}
 		if err == nil || inTime.Err() == nil { // what was wrong, not that time is up
 			err = now

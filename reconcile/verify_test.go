@@ -69,7 +69,7 @@ func TestListenersAreVerified(t *testing.T) {
 	}
 }
 
-// A keepalived whose role cannot be had is no reason to undo an edit: any user can be in the way of its dump in /tmp. It
+// A keepalived whose role is not available is no reason to undo an edit: any user can be in the way of its dump in /tmp. It
 // is logged, and stands in the status.
 func TestRoleNotVerified(t *testing.T) {
 	h := installed(t, parse(t, spec))
@@ -92,7 +92,7 @@ func TestRoleNotVerified(t *testing.T) {
 	})
 }
 
-// A role that cannot be had does not hide what else is wrong.
+// A role that is not available does not hide what else is wrong.
 func TestRoleNotVerifiedHidesNothing(t *testing.T) {
 	h := installed(t, parse(t, spec))
 	h.FailMethod("VRRP", errors.New("cannot get keepalived's state: somebody is in the way"))

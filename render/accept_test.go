@@ -17,12 +17,12 @@ import (
 	"rlb.dev/rlb-agent/hack/lab"
 )
 
-// labReleases are the releases whose own programs can be had. Those of Debian 10 cannot.
+// labReleases are the releases whose own programs are available. Those of Debian 10 are not.
 var labReleases = map[string]lab.Release{
 	"experimental": lab.Experimental, "sid": lab.Sid, "debian13": lab.Trixie, "debian12": lab.Bookworm, "debian11": lab.Bullseye,
 }
 
-// onReleases runs a test for each release whose own programs can be had. i is the release's place in releases.
+// onReleases runs a test for each release whose own programs are available. i is the release's place in releases.
 func onReleases(t *testing.T, test func(t *testing.T, i int, program lab.Release)) {
 	lab.Require(t)
 	for i, r := range releases {

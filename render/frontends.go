@@ -60,7 +60,7 @@ func (r *renderer) frontend(l *lines, f *frontend) {
 	}
 }
 
-// frontendName is the name of a service's frontend: that of its backend where HAProxy bears it, so that older versions
+// frontendName is the name of a service's frontend: that of its backend where HAProxy allows it, so that older versions
 // and the original's files stay as they are. The colon keeps it apart from every service's.
 func (r *renderer) frontendName(s *api.Service) string {
 	if r.facts.HAProxyVersion.atLeast(gates.haproxyOwnNames) {

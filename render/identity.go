@@ -20,7 +20,7 @@ type Identity struct {
 	Unicast   bool          `json:"unicast,omitempty"`   // transport
 	Interval  time.Duration `json:"interval,omitempty"`  // between advertisements, where that must be the same: version 3 learns it
 	Addresses int           `json:"addresses,omitempty"` // in an advertisement
-	Lenient   bool          `json:"-"`                   // a backup bears other addresses of a master that it knows: vrrp_skip_check_adv_addr
+	Lenient   bool          `json:"-"`                   // a backup accepts other addresses from a master that it knows: vrrp_skip_check_adv_addr
 	Period    time.Duration `json:"period"`              // between advertisements; no part of the identity
 }
 

@@ -21,7 +21,7 @@ type Model struct {
 	Defaulted bool                    // servers are what they are by more than their lines: raw lines give them defaults, or a former state
 	Routers   []Identity              // of keepalived's instances, sorted by family
 	Instances []string                // their names, the main family's first
-	Tracks    bool                    // keepalived heeds FaultFile and DrainFile
+	Tracks    bool                    // keepalived tracks FaultFile and DrainFile
 	Firewall  map[api.Family][]string // rules of the agent's chain; nil where the firewall is not managed
 	Handover  *Handover               // what planned moves need in the kernel; nil where they are as without it
 }

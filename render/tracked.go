@@ -26,7 +26,7 @@ const HealthFrontend = "rlb:health"
 
 var trackedFiles = []struct{ name, path string }{{"rlb-fault", FaultFile}, {"rlb-drain", DrainFile}}
 
-// TracksFiles says whether keepalived heeds FaultFile and DrainFile with a spec. The original's system knows neither.
+// TracksFiles says whether keepalived tracks FaultFile and DrainFile with a spec. The original's system knows neither.
 func TracksFiles(spec *api.LoadBalancerSpec) bool { return spec.Profile == api.Standard }
 
 func (r *renderer) tracksFiles() bool { return TracksFiles(r.spec) }

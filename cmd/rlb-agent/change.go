@@ -113,8 +113,8 @@ func noTrial(ctx context.Context, h *debian.Host) error {
 func (a *app) done(what string, result reconcile.Result) {
 	took := result.Time.Round(time.Millisecond)
 	if len(result.Steps) == 0 {
-		fmt.Fprintf(a.stdout, "nothing to do: this host is as %s says (%v)\n", what, took)
+		fmt.Fprintf(a.stdout, "nothing to do: in sync with %s (%v)\n", what, took)
 		return
 	}
-	fmt.Fprintf(a.stdout, "done: this host is as %s says (%d steps, %v)\n", what, len(result.Steps), took)
+	fmt.Fprintf(a.stdout, "done: in sync with %s (%d steps, %v)\n", what, len(result.Steps), took)
 }

@@ -16,7 +16,7 @@ import (
 )
 
 // check asks the real programs, and says which could not be asked. keepalived looks its interface up: where that is
-// not on this machine, its word would be of the machine and not of the spec.
+// not on this machine, its verdict would be about the machine and not about the spec.
 func (a *app) check(ctx context.Context, h *debian.Host, look plan.Look) error {
 	files, d := look.Checkable(), look.Desired
 	if len(files) < len(d.Files) {

@@ -66,7 +66,7 @@ func (a *app) preview(ctx context.Context, h *debian.Host, doc *api.Document) er
 	for _, s := range look.Plan.Tidy {
 		fmt.Fprintf(a.stdout, "to tidy up: %v\n", s)
 	}
-	return a.printSteps(look.Plan.Steps(), "this host is as "+specName(doc.File)+" says")
+	return a.printSteps(look.Plan.Steps(), "in sync with "+specName(doc.File))
 }
 
 // printSteps prints what a run would do: what it comes to first, then each step with its diff. idle says how the host is

@@ -71,8 +71,8 @@ func Require(t TB) {
 // unavailable are the releases that could not be had: nobody tries again in the same process.
 var unavailable sync.Map
 
-// RequireRelease is Require for a test on a release. Where one in the making cannot be had today the test is skipped,
-// with the reason; it fails where a stable one cannot be had.
+// RequireRelease is Require for a test on a release. Where one in the making is not available today the test is skipped,
+// with the reason; it fails where a stable one is not available.
 func RequireRelease(ctx context.Context, t TB, r Release) {
 	t.Helper()
 	Require(t)
@@ -89,5 +89,5 @@ func RequireRelease(ctx context.Context, t TB, r Release) {
 	if r.Stable() {
 		t.Fatalf("%v", reason)
 	}
-	t.Skipf("SKIPPED: nothing is tried on %s, which cannot be had today: %v", r, reason)
+	t.Skipf("SKIPPED: nothing is tried on %s, which is not available today: %v", r, reason)
 }

@@ -102,7 +102,7 @@ func (r Release) fetch() string {
 func (r Release) baseRecipe() string { return basePackages + r.fetch() + settleScript }
 
 // EnsureCaches builds the trees of the releases, or of all of them, one after the other, unless they are there. It goes
-// on where a release in the making cannot be had, and says so.
+// on where a release in the making is not available, and says so.
 func EnsureCaches(ctx context.Context, opts Options, releases ...Release) error {
 	if err := Available(); err != nil {
 		return err
@@ -116,7 +116,7 @@ func EnsureCaches(ctx context.Context, opts Options, releases ...Release) error 
 		case r.Stable() || ctx.Err() != nil:
 			return err
 		default:
-			opts.log("SKIPPED: nothing is tried on %s, which cannot be had today: %v", r, err)
+			opts.log("SKIPPED: nothing is tried on %s, which is not available today: %v", r, err)
 		}
 	}
 	return nil

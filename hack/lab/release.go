@@ -14,7 +14,7 @@ const (
 	Bookworm Release = "bookworm" // Debian 12
 	Trixie   Release = "trixie"   // Debian 13
 
-	// In the making: they change every day, and on some days they cannot be had.
+	// In the making: they change every day, and on some days they are not available.
 	Sid          Release = "sid"          // Debian unstable
 	Experimental Release = "experimental" // sid with the HAProxy of Debian experimental
 )

@@ -81,7 +81,7 @@ func (e *exam) boundVIP() string {
 	return ""
 }
 
-// limits checks that the host bears as many connections as the spec allows.
+// limits checks that the host allows as many connections as the spec allows.
 func limits(ctx context.Context, e *exam) (found []Finding, note string, err error) {
 	facts := api.HostFacts{}
 	if facts.Memory, err = e.host.Memory(ctx); err != nil {

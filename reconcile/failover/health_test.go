@@ -329,7 +329,7 @@ func TestLongestFault(t *testing.T) {
 	})
 }
 
-// TestStop: an agent that ends, or whose keepalived does not heed it any more, keeps no host out.
+// TestStop: an agent that ends, or whose keepalived does not track its file any more, keeps no host out.
 func TestStop(t *testing.T) {
 	serving(t, func(b *bench) {
 		b.unit("inactive")
@@ -385,7 +385,7 @@ func TestConflict(t *testing.T) {
 		if last := b.after(0, false); last.Reason != "" || last.Conflict != "two of us" {
 			t.Errorf("%+v", last)
 		}
-		b.force(false) // nobody heeds it, but it is told
+		b.force(false) // nobody tracks it, but it is written
 		if last := b.after(0, false); last.Conflict != "two of us" {
 			t.Errorf("%+v", last)
 		}

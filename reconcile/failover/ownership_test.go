@@ -494,7 +494,7 @@ func TestYieldAmongMore(t *testing.T) {
 	}
 }
 
-// TestStay: the one with the higher MAC, or that nobody heeds, or that met a stranger, says so and stays.
+// TestStay: the one with the higher MAC, or that no keepalived tracks, or that met a stranger, says so and stays.
 func TestStay(t *testing.T) {
 	for _, tt := range []struct {
 		name, other string

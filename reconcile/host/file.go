@@ -29,7 +29,7 @@ type FileReader interface {
 	// File is the state of a file. A file that does not exist is no error.
 	File(ctx context.Context, path string) (File, error)
 	// RootOnly is nil where a file exists and nobody but root can change what the path leads to: the file, and every
-	// directory and link on the way. The error says who else can, and how to mend that, or wraps fs.ErrNotExist.
+	// directory and link on the way. The error says who else can, and how to fix that, or wraps fs.ErrNotExist.
 	RootOnly(ctx context.Context, path string) error
 }
 

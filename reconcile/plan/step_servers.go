@@ -84,7 +84,7 @@ func addServer(backend, config string, line render.Server) Step {
 // retireServer gives a server that is no longer wanted no new connections. Drained and not in maintenance: that would
 // cut the connections that it has, where its line says on-marked-down shutdown-sessions (tried with 2.6 and 3.0).
 func retireServer(backend, server, config string) Step {
-	return serverStep(backend, server, config, "no new connections, for it is not wanted; it is deleted when its last one has ended",
+	return serverStep(backend, server, config, "drain (it is not in the spec): no new connections; delete when idle",
 		"set server "+backend+"/"+server+" state drain")
 }
 

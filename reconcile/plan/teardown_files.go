@@ -102,7 +102,7 @@ func (t *Teardown) packages() {
 			broken = broken || p.Broken
 		}
 	}
-	if broken { // apt does nothing before that is mended
+	if broken { // apt does nothing before that is repaired
 		t.Last = append(t.Last, repairPackages())
 	}
 	if len(purge) > 0 {

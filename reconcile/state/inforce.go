@@ -22,7 +22,7 @@ type InForce struct {
 	Own        []netip.Addr          // addresses of this node; none where the spec has no nodes
 	Peers      []netip.Addr          // one address of each other node; none where the spec has no nodes
 	Services   []netip.AddrPort      // of each virtual IP on which a service listens, the first service's port
-	Tracks     bool                  // keepalived heeds the tracked files
+	Tracks     bool                  // keepalived tracks the files
 	Preempt    bool                  // the highest priority takes the virtual IPs back
 	Hands      bool                  // planned moves forward packets to the former holder
 	Ports      []uint16              // of the services

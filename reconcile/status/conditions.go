@@ -84,7 +84,7 @@ func (r *reading) inSync(s *Status, lookErr error, trial *state.Trial, inForce b
 	case len(r.look.Observed.Unchecked) > 0:
 		c.Status, c.Reason, c.Message = isUnknown, "NotSeen", "cannot look at "+r.look.Observed.Unchecked[0]
 	default:
-		c.Status, c.Reason = isTrue, "AsWanted"
+		c.Status, c.Reason = isTrue, "InSync"
 	}
 	return c
 }

@@ -50,7 +50,7 @@ Not seen        firewall: cannot look
 
 const exampleConditions = `Ready      False for 1h  SpecInvalid
 SpecValid  False         Refused: spec.yaml:1:1: a; spec.yaml:2:1: b
-InSync     True for 1h   AsWanted
+InSync     True for 1h   InSync
 Serving    True for 1h   Active
 `
 

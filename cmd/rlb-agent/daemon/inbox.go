@@ -22,12 +22,12 @@ const (
 )
 
 // newQuietPeriod is for what changes all the time and never makes this host differ from the spec, as rules do where
-// containers come and go: each look in vain makes the pause until the next one longer.
+// containers come and go: each look that finds nothing makes the pause until the next one longer.
 func newQuietPeriod() *quietPeriod {
 	return &quietPeriod{Backoff: backoff.Backoff{First: 250 * time.Millisecond, Most: 5 * time.Second, Quiet: 30 * time.Second}}
 }
 
-// quietPeriod is the pause after a look in vain. The bell rings at its end if something comes meanwhile.
+// quietPeriod is the pause after a look that found nothing. The bell rings at its end if something comes meanwhile.
 type quietPeriod struct {
 	backoff.Backoff
 	rings bool
@@ -40,7 +40,7 @@ type inbox struct {
 
 	mu    sync.Mutex
 	seen  map[string]time.Time    // when it was seen last
-	quiet map[string]*quietPeriod // what was looked at in vain
+	quiet map[string]*quietPeriod // what was looked at and had not changed
 	bell  chan struct{}
 }
 

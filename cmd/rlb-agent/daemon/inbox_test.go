@@ -104,7 +104,7 @@ func TestInboxQuietPeriod(t *testing.T) {
 			return n
 		}
 		if n := rings(time.Minute); n < 10 || n > 20 {
-			t.Errorf("in the first minute %d looks in vain", n)
+			t.Errorf("in the first minute %d looks that find nothing", n)
 		}
 		b.judge([]string{"firewall"}, true)
 		synctest.Wait()

@@ -191,7 +191,7 @@ func TestScrapesAreLive(t *testing.T) {
 	}
 }
 
-// An address that cannot be had is said once and tried again.
+// An address that is not available is said once and tried again.
 func TestTakenAddress(t *testing.T) {
 	s := newShown(t)
 	taken, err := net.Listen("tcp4", "127.0.0.1:0")

@@ -61,7 +61,7 @@ func TestFaults(t *testing.T) {
 		{name: "lb2 cannot be asked for a dry run", fault: fails("lb2 dry-run", nil, nil, says(2, "rlb-agent: cannot tell the interface\n"), false), code: 2, says: "cannot tell the interface", specs: "old old"},
 		{name: "lb2 refuses to try", fault: fails("lb2 try", nil, nil, says(3, "rlb-agent: cannot trust it\n"), false), changes: "lb2 try", code: 3, says: "cannot trust it", specs: "old old"},
 		{name: "lb2 has an old agent", fault: fails("lb2 try", nil, nil, says(2, "rlb-agent: unknown flag: --detach\n"), false), changes: "lb2 try", code: 2, says: "unknown flag", specs: "old old"},
-		{name: "lb2 tries in vain", fault: fails("lb2 try", nil, nil, says(4, "rlb-agent: haproxy does not start\n"), false), changes: "lb2 try, lb2 end", code: 4, says: "in force again on lb2", specs: "old old"},
+		{name: "the try fails on lb2", fault: fails("lb2 try", nil, nil, says(4, "rlb-agent: haproxy does not start\n"), false), changes: "lb2 try, lb2 end", code: 4, says: "in force again on lb2", specs: "old old"},
 		{name: "lb2 does not answer the try", fault: fails("lb2 try", errCut, nil, nil, false), changes: "lb2 try, lb2 end", code: 4, says: "cannot reach", specs: "old old"},
 		{name: "lb2 tries, the answer is lost", fault: fails("lb2 try", nil, errCut, nil, false), changes: "lb2 try, lb2 end", code: 4, says: "in force again on lb2", specs: "old old"},
 		{name: "lb2 tries and is gone", fault: fails("lb2 try", nil, errCut, nil, true), changes: "lb2 try, lb2 end …", code: 5, says: "not known of lb2", specs: "old old"},

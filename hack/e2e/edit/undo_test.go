@@ -173,7 +173,7 @@ func TestOneAtATime(t *testing.T) {
 	signal("TERM")
 	signal("CONT")
 	code, out = end()
-	if code != 0 || !e2e.InOrder(out, "write /etc/haproxy", "server cp3 of kube-apiserver, while haproxy runs", "done: this host is as") { // what it began it ends
+	if code != 0 || !e2e.InOrder(out, "write /etc/haproxy", "server cp3 of kube-apiserver, while haproxy runs", "done: in sync with") { // what it began it ends
 		t.Errorf("SIGTERM in mid-apply: exit code %d\n%s", code, out)
 	}
 	next = h.Converges("SIGTERM")

@@ -32,7 +32,7 @@ func TestUpgrade(t *testing.T) {
 	h.Shell("apt-get update -q >/dev/null")
 	target := strings.TrimSpace(h.Shell("apt-cache policy haproxy | sed -n 's/ *Candidate: //p'"))
 	if !strings.HasPrefix(old, "3.2.") || old == target {
-		t.Skipf("SKIPPED: sid has HAProxy %s, experimental %s: no upgrade across the versions that matter can be had today", old, target)
+		t.Skipf("SKIPPED: sid has HAProxy %s, experimental %s: no upgrade across the versions that matter is available today", old, target)
 	}
 
 	for _, by := range []string{"once", "daemon"} {

@@ -52,7 +52,7 @@ func TestForgedSystemdSignals(t *testing.T) {
 	})
 }
 
-// A user who is in the way of keepalived's dump in /tmp, before and while it is asked for, hinders no edit. Where
+// A user who is in the way of keepalived's dump in /tmp, before and while it is asked for, stops no edit. Where
 // keepalived knows another place (2.2.7 and newer) he does not even hide the role.
 func TestTmpInTheWay(t *testing.T) {
 	w := e2e.New(t)

@@ -28,7 +28,7 @@ func (h *Host) MAC(iface string) (string, error) {
 
 // RemoveAddress takes an address off an interface.
 func (h *Host) RemoveAddress(ctx context.Context, iface string, prefix netip.Prefix) error {
-	return h.effect("RemoveAddress "+prefix.String()+" "+iface, func() error {
+	return h.effect.Do("RemoveAddress "+prefix.String()+" "+iface, func() error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}

@@ -9,14 +9,15 @@ import (
 	"testing"
 
 	"rlb.dev/rlb-agent/reconcile/host"
+	"rlb.dev/rlb-agent/reconcile/host/debian/program/recorded"
 )
 
 // The rest is tested in package wire, on hosts of their own.
 func TestAddressesErrors(t *testing.T) {
 	h, _ := newFake(t)
 	_, err := h.Neighbours(t.Context(), "nosuch0", []netip.Addr{netip.MustParseAddr("198.51.100.2")})
-	wantError(t, err, "cannot ask for neighbours on nosuch0: there is no interface nosuch0")
-	wantError(t, h.RemoveAddress(t.Context(), "nosuch0", netip.MustParsePrefix("198.51.100.100/32")), "")
+	recorded.WantError(t, err, "cannot ask for neighbours on nosuch0: there is no interface nosuch0")
+	recorded.WantError(t, h.RemoveAddress(t.Context(), "nosuch0", netip.MustParsePrefix("198.51.100.100/32")), "")
 	ended, cancel := context.WithCancel(t.Context())
 	cancel()
 	if err := h.RemoveAddress(ended, "nosuch0", netip.MustParsePrefix("198.51.100.100/32")); !errors.Is(err, context.Canceled) {

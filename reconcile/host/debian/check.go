@@ -14,6 +14,7 @@ import (
 	"strings"
 
 	"rlb.dev/rlb-agent/reconcile/host"
+	"rlb.dev/rlb-agent/reconcile/host/debian/program"
 	"rlb.dev/rlb-agent/render"
 )
 
@@ -27,40 +28,40 @@ func (h *Host) Check(ctx context.Context, files []render.File) (unchecked []stri
 
 	var refusals []error
 	for _, file := range files {
-		var program string
+		var checker string
 		var args []string
 		candidate := filepath.Join(dir, filepath.Base(file.Path))
 		switch file.Kind {
 		case render.HAProxyConfig:
-			program = "haproxy"
+			checker = "haproxy"
 			args = append([]string{"-c"}, h.configArgs(ctx, "haproxy.service", file.Path, candidate)...) // with -q it would not say why
 		case render.KeepalivedConfig:
 			if v := keepalivedEmpty(file); v != nil {
 				refusals = append(refusals, v)
 				continue
 			}
-			program, args = "keepalived", []string{"-t", "-f", candidate}
+			checker, args = "keepalived", []string{"-t", "-f", candidate}
 		default:
 			continue
 		}
-		if _, err := h.system.find(program); err != nil {
-			unchecked = append(unchecked, program)
+		if _, err := h.programs.Find(checker); err != nil {
+			unchecked = append(unchecked, checker)
 			continue
 		}
 		if err := os.WriteFile(candidate, trackable(file.Data, dir), 0o600); err != nil {
 			return nil, wrap("check "+file.Path, err)
 		}
-		out, err := h.system.run(ctx, command{program: program, args: args})
+		out, err := h.programs.Run(ctx, program.Command{Name: checker, Args: args})
 		if err != nil {
 			return nil, wrap("check "+file.Path, err)
 		}
-		r := refusal(program, candidate, file, out)
+		r := refusal(checker, candidate, file, out)
 		switch {
-		case out.signal != 0 && !slices.ContainsFunc(r.Lines, hasPlace):
+		case out.Signal != 0 && !slices.ContainsFunc(r.Lines, hasPlace):
 			// Some keepalived 2.2.7 die of their own test: no verdict. One that named lines before it died has
 			// given one.
-			unchecked = append(unchecked, program)
-		case out.code != 0 || program == "keepalived" && h.complainsOnly(ctx, out):
+			unchecked = append(unchecked, checker)
+		case out.Code != 0 || checker == "keepalived" && h.complainsOnly(ctx, out):
 			refusals = append(refusals, r)
 		}
 	}
@@ -115,8 +116,8 @@ func keepalivedEmpty(file render.File) error {
 
 // complainsOnly says whether this is a keepalived that complains without a status: 2.1 and before end their test with 0
 // whatever they found, and with nothing on stderr where they found nothing. (From 2.2 on the status can be trusted.)
-func (h *Host) complainsOnly(ctx context.Context, out output) bool {
-	complaints := slices.DeleteFunc(strings.Split(out.stderr, "\n"), func(line string) bool {
+func (h *Host) complainsOnly(ctx context.Context, out program.Output) bool {
+	complaints := slices.DeleteFunc(strings.Split(out.Stderr, "\n"), func(line string) bool {
 		// said of every IPv6 instance, and the address works
 		return strings.TrimSpace(line) == "" || strings.HasSuffix(line, "the first IPv6 VIP address must be link local")
 	})
@@ -130,13 +131,13 @@ func (h *Host) complainsOnly(ctx context.Context, out output) bool {
 func hasPlace(v host.Verdict) bool { return v.Line > 0 }
 
 // refusal is what a program said of a file, each thing once.
-func refusal(program, candidate string, file render.File, out output) *host.Refusal {
-	r := &host.Refusal{Program: program}
+func refusal(checker, candidate string, file render.File, out program.Output) *host.Refusal {
+	r := &host.Refusal{Program: checker}
 	parse := parseHAProxy
-	if program == "keepalived" {
+	if checker == "keepalived" {
 		parse = parseKeepalived
 	}
-	for line := range strings.Lines(out.stderr) {
+	for line := range strings.Lines(out.Stderr) {
 		v, ok := parse(strings.TrimSpace(line))
 		if !ok {
 			continue
@@ -151,9 +152,9 @@ func refusal(program, candidate string, file render.File, out output) *host.Refu
 		}
 	}
 	if len(r.Lines) == 0 {
-		words := lastWords(strings.ReplaceAll(out.stderr+out.stdout, candidate, file.Path))
+		words := program.LastWords(strings.ReplaceAll(out.Stderr+out.Stdout, candidate, file.Path))
 		if words == "" {
-			words = fmt.Sprintf("%s ended with status %d and said nothing", program, out.code)
+			words = fmt.Sprintf("%s ended with status %d and said nothing", checker, out.Code)
 		}
 		r.Lines = []host.Verdict{{Text: words}}
 	}
@@ -200,16 +201,16 @@ func parseKeepalived(line string) (host.Verdict, bool) {
 var programVersion = regexp.MustCompile(`(?i)^(?:ha-?proxy version |keepalived v)([0-9]\S*)`)
 
 // ProgramVersion is the version that haproxy or keepalived tells of itself, for machines without dpkg.
-func (h *Host) ProgramVersion(ctx context.Context, program string) (string, error) {
-	do := "ask " + program + " for its version"
-	out, err := h.do(ctx, do, command{program: program, args: []string{"-v"}})
+func (h *Host) ProgramVersion(ctx context.Context, name string) (string, error) {
+	do := "ask " + name + " for its version"
+	out, err := h.programs.Do(ctx, do, program.Command{Name: name, Args: []string{"-v"}})
 	if err != nil {
 		return "", err
 	}
-	for line := range strings.Lines(out.stdout + out.stderr) { // keepalived tells it on stderr
+	for line := range strings.Lines(out.Stdout + out.Stderr) { // keepalived tells it on stderr
 		if m := programVersion.FindStringSubmatch(line); m != nil {
 			return m[1], nil
 		}
 	}
-	return "", fmt.Errorf("cannot %s: unexpected answer %q", do, out.stdout+out.stderr)
+	return "", fmt.Errorf("cannot %s: unexpected answer %q", do, out.Stdout+out.Stderr)
 }

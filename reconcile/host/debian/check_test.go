@@ -11,6 +11,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"rlb.dev/rlb-agent/reconcile/host"
+	"rlb.dev/rlb-agent/reconcile/host/debian/program"
+	"rlb.dev/rlb-agent/reconcile/host/debian/program/recorded"
 	"rlb.dev/rlb-agent/render"
 )
 
@@ -58,30 +60,30 @@ There are 1 missing '}'s or extra '{'s
 
 // speaking is a fake whose haproxy and keepalived speak of the file that they are given.
 type speaking struct {
-	*fake
-	haproxy, keepalived output
+	*recorded.System
+	haproxy, keepalived program.Output
 }
 
-func (s speaking) run(ctx context.Context, c command) (output, error) {
+func (s speaking) Run(ctx context.Context, c program.Command) (program.Output, error) {
 	out := s.haproxy
 	switch {
-	case len(c.args) != 3:
-		return s.fake.run(ctx, c)
-	case c.program == "keepalived":
+	case len(c.Args) != 3:
+		return s.System.Run(ctx, c)
+	case c.Name == "keepalived":
 		out = s.keepalived
 	}
-	if data, err := os.ReadFile(c.args[2]); err != nil || len(data) == 0 {
-		return output{}, errors.New("no candidate")
+	if data, err := os.ReadFile(c.Args[2]); err != nil || len(data) == 0 {
+		return program.Output{}, errors.New("no candidate")
 	}
-	out.stderr = strings.ReplaceAll(out.stderr, "@", c.args[2])
+	out.Stderr = strings.ReplaceAll(out.Stderr, "@", c.Args[2])
 	return out, nil
 }
 
 // checkWith checks both files with programs that answer so. The candidate's own path takes the place of "@".
-func checkWith(t *testing.T, haproxy, keepalived output, others ...answer) ([]string, error) {
+func checkWith(t *testing.T, haproxy, keepalived program.Output, others ...recorded.Answer) ([]string, error) {
 	t.Helper()
 	h, f := newFake(t, others...)
-	h.system = speaking{fake: f, haproxy: haproxy, keepalived: keepalived}
+	h.programs.System = speaking{System: f, haproxy: haproxy, keepalived: keepalived}
 	unchecked, err := h.Check(t.Context(), candidates())
 	if left := names(t, h.run); len(left) > 0 {
 		t.Errorf("left %q", left)
@@ -90,8 +92,8 @@ func checkWith(t *testing.T, haproxy, keepalived output, others ...answer) ([]st
 }
 
 func TestCheckTakes(t *testing.T) {
-	unchecked, err := checkWith(t, output{stdout: "Warnings were found.\nConfiguration file is valid\n",
-		stderr: "[WARNING]  (12) : config : missing timeouts for proxy 'a'.\n"}, output{})
+	unchecked, err := checkWith(t, program.Output{Stdout: "Warnings were found.\nConfiguration file is valid\n",
+		Stderr: "[WARNING]  (12) : config : missing timeouts for proxy 'a'.\n"}, program.Output{})
 	if err != nil || unchecked != nil {
 		t.Errorf("%q, %v", unchecked, err)
 	}
@@ -103,29 +105,29 @@ func TestCheckRefuses(t *testing.T) {
 	}
 	for _, test := range []struct {
 		name                string
-		haproxy, keepalived output
+		haproxy, keepalived program.Output
 		want                host.Refusal
 	}{
-		{"haproxy 2.2", output{code: 1, stderr: haproxy22}, output{}, host.Refusal{Program: "haproxy", Lines: []host.Verdict{
+		{"haproxy 2.2", program.Output{Code: 1, Stderr: haproxy22}, program.Output{}, host.Refusal{Program: "haproxy", Lines: []host.Verdict{
 			line(haproxyPath, 3, "unknown keyword 'maxcon' in 'global' section"),
 			line("", 0, "Proxy 'fe': unable to find required default_backend: 'nope'."),
 			line(haproxyPath, 13, "Proxy 'b', server 's1' ["+haproxyPath+":13] verify is enabled by default but no CA file specified."),
 		}}},
-		{"haproxy 2.6", output{code: 1, stderr: haproxy26}, output{}, host.Refusal{Program: "haproxy", Lines: []host.Verdict{
+		{"haproxy 2.6", program.Output{Code: 1, Stderr: haproxy26}, program.Output{}, host.Refusal{Program: "haproxy", Lines: []host.Verdict{
 			line("", 0, "Proxy 'fe': unable to find required default_backend: 'nope'."),
 			line(haproxyPath, 7, "'bind' : invalid port '99999'"),
 			line(haproxyPath, 4, "Missing LF on last line, file might have been truncated at position 21."),
 			line(haproxyPath, 13, "'server b/s1' : verify is enabled by default but no CA file specified."),
 		}}},
-		{"haproxy without a listener", output{code: 2, stdout: "Configuration file has no error but will not start (no listener) => exit(2).\n"}, output{},
+		{"haproxy without a listener", program.Output{Code: 2, Stdout: "Configuration file has no error but will not start (no listener) => exit(2).\n"}, program.Output{},
 			host.Refusal{Program: "haproxy", Lines: []host.Verdict{
 				line("", 0, "Configuration file has no error but will not start (no listener) => exit(2)."),
 			}}},
-		{"haproxy that says nothing", output{code: 1}, output{}, host.Refusal{Program: "haproxy", Lines: []host.Verdict{
+		{"haproxy that says nothing", program.Output{Code: 1}, program.Output{}, host.Refusal{Program: "haproxy", Lines: []host.Verdict{
 			line("", 0, "haproxy ended with status 1 and said nothing"),
 		}}},
-		{"keepalived", output{}, output{code: 5, stderr: keepalived22}, keepalivedRefusal},
-		{"keepalived that named lines and died", output{}, output{code: -1, signal: syscall.SIGSEGV, stderr: keepalived22}, keepalivedRefusal},
+		{"keepalived", program.Output{}, program.Output{Code: 5, Stderr: keepalived22}, keepalivedRefusal},
+		{"keepalived that named lines and died", program.Output{}, program.Output{Code: -1, Signal: syscall.SIGSEGV, Stderr: keepalived22}, keepalivedRefusal},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			_, err := checkWith(t, test.haproxy, test.keepalived)
@@ -148,9 +150,9 @@ var keepalivedRefusal = host.Refusal{Program: "keepalived", Lines: []host.Verdic
 }}
 
 func TestCheckOldKeepalived(t *testing.T) {
-	complaint := output{stderr: "(VI_1) the virtual router id must be set\n"} // with status 0
+	complaint := program.Output{Stderr: "(VI_1) the virtual router id must be set\n"} // with status 0
 	for version, refuses := range map[string]bool{"2.0.10": true, "2.1.5": true, "2.2.7": false, "2.3.3": false} {
-		_, err := checkWith(t, output{}, complaint, answer{words: "keepalived -v", out: output{stderr: "Keepalived v" + version + " (07/13,2020)\n"}})
+		_, err := checkWith(t, program.Output{}, complaint, recorded.Answer{Words: "keepalived -v", Out: program.Output{Stderr: "Keepalived v" + version + " (07/13,2020)\n"}})
 		if (err != nil) != refuses {
 			t.Errorf("%s: %v", version, err)
 		}
@@ -158,19 +160,19 @@ func TestCheckOldKeepalived(t *testing.T) {
 }
 
 func TestCheckBothRefuse(t *testing.T) {
-	_, err := checkWith(t, output{code: 1, stderr: haproxy26}, output{code: 5, stderr: keepalived22})
+	_, err := checkWith(t, program.Output{Code: 1, Stderr: haproxy26}, program.Output{Code: 5, Stderr: keepalived22})
 	if err == nil || !strings.Contains(err.Error(), "haproxy refuses") || !strings.Contains(err.Error(), "keepalived refuses") {
 		t.Errorf("error %v", err)
 	}
 }
 
 func TestCheckNoVerdict(t *testing.T) {
-	unchecked, err := checkWith(t, output{}, output{code: -1, signal: syscall.SIGTERM})
+	unchecked, err := checkWith(t, program.Output{}, program.Output{Code: -1, Signal: syscall.SIGTERM})
 	if err != nil || !cmp.Equal(unchecked, []string{"keepalived"}) {
 		t.Errorf("%q, %v", unchecked, err)
 	}
 	h, f := newFake(t)
-	f.absent = []string{"haproxy", "keepalived"}
+	f.Absent = []string{"haproxy", "keepalived"}
 	unchecked, err = h.Check(t.Context(), candidates())
 	if err != nil || !cmp.Equal(unchecked, []string{"haproxy", "keepalived"}) {
 		t.Errorf("%q, %v", unchecked, err)
@@ -180,14 +182,14 @@ func TestCheckNoVerdict(t *testing.T) {
 func TestCheckKeepalivedWithoutInstance(t *testing.T) {
 	h, _ := newFake(t)
 	_, err := h.Check(t.Context(), []render.File{{Path: keepalivedPath, Kind: render.KeepalivedConfig}})
-	wantError(t, err, "keepalived refuses its configuration:\n  "+keepalivedPath+":1: the file has no vrrp_instance: keepalived would run and do nothing")
+	recorded.WantError(t, err, "keepalived refuses its configuration:\n  "+keepalivedPath+":1: the file has no vrrp_instance: keepalived would run and do nothing")
 }
 
 func TestProgramVersion(t *testing.T) {
 	h, _ := newFake(t,
-		answer{words: "haproxy -v", out: output{stdout: "HA-Proxy version 2.2.9-2+deb11u6 2023/12/23 - https://haproxy.org/\n"}, once: true},
-		answer{words: "haproxy -v", out: output{stdout: "HAProxy version 2.6.12-1+deb12u3 2025/10/03 - https://haproxy.org/\nStatus: x\n"}},
-		answer{words: "keepalived -v", out: output{stderr: "Keepalived v2.2.7 (01/16,2022)\n\nCopyright(C) 2001-2022 Alexandre Cassen\n"}})
+		recorded.Answer{Words: "haproxy -v", Out: program.Output{Stdout: "HA-Proxy version 2.2.9-2+deb11u6 2023/12/23 - https://haproxy.org/\n"}, Once: true},
+		recorded.Answer{Words: "haproxy -v", Out: program.Output{Stdout: "HAProxy version 2.6.12-1+deb12u3 2025/10/03 - https://haproxy.org/\nStatus: x\n"}},
+		recorded.Answer{Words: "keepalived -v", Out: program.Output{Stderr: "Keepalived v2.2.7 (01/16,2022)\n\nCopyright(C) 2001-2022 Alexandre Cassen\n"}})
 	for _, test := range []struct{ program, want string }{
 		{"haproxy", "2.2.9-2+deb11u6"}, {"haproxy", "2.6.12-1+deb12u3"}, {"keepalived", "2.2.7"},
 	} {

@@ -11,17 +11,17 @@ import (
 	"testing"
 
 	"rlb.dev/rlb-agent/reconcile/host"
+	"rlb.dev/rlb-agent/reconcile/host/debian/program/recorded"
 )
 
 // Every writer is one effect under its own name, and does nothing where the hook does nothing.
 func TestEveryWriterIsAnEffect(t *testing.T) {
-	h, f := newFake(t)
 	injected := errors.New("injected")
 	var name string
-	h.hook = func(effect string, _, _ func() error) error {
+	h, f := newFakeWith(t, func(effect string, _, _ func() error) error {
 		name += effect + ";"
 		return injected
-	}
+	})
 	check := func(writer string, err error) {
 		if !errors.Is(err, injected) || strings.Count(name, ";") != 1 || strings.Fields(strings.TrimSuffix(name, ";"))[0] != writer {
 			t.Errorf("%s: effects %q, %v", writer, name, err)
@@ -50,8 +50,8 @@ func TestEveryWriterIsAnEffect(t *testing.T) {
 	check("Resume", h.Resume(1<<30))
 	check("TellKeepalived", h.TellKeepalived(true))
 	check("RemoveAddress", h.RemoveAddress(ctx, "x", netip.Prefix{}))
-	if len(f.ran) > 0 {
-		t.Errorf("ran %q", f.ran)
+	if len(f.Ran) > 0 {
+		t.Errorf("ran %q", f.Ran)
 	}
 }
 
@@ -60,13 +60,13 @@ func TestTornFile(t *testing.T) {
 	h, _ := newFake(t)
 	dir := t.TempDir()
 	path := filepath.Join(dir, "file")
-	h.hook = func(_ string, torn, _ func() error) error { return torn() }
-	wantError(t, h.WriteFile(t.Context(), path, []byte("0123456789"), 0o600, os.Getuid(), os.Getgid()), "")
+	h.effect = func(_ string, torn, _ func() error) error { return torn() }
+	recorded.WantError(t, h.WriteFile(t.Context(), path, []byte("0123456789"), 0o600, os.Getuid(), os.Getgid()), "")
 	if left := names(t, dir); len(left) != 1 || left[0] == "file" {
 		t.Fatalf("left %q", left)
 	}
-	h.hook = nil
-	wantError(t, h.WriteFile(t.Context(), path, []byte("0123456789"), 0o600, os.Getuid(), os.Getgid()), "")
+	h.effect = nil
+	recorded.WantError(t, h.WriteFile(t.Context(), path, []byte("0123456789"), 0o600, os.Getuid(), os.Getgid()), "")
 	if left := names(t, dir); len(left) != 1 || left[0] != "file" {
 		t.Errorf("left %q", left)
 	}

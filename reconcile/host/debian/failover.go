@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"rlb.dev/rlb-agent/reconcile/host/link"
+	"rlb.dev/rlb-agent/render"
 )
 
 // WatchHolders calls claimed when another host says that one of these addresses is its own, until ctx ends. toUsAlone is
@@ -38,7 +39,7 @@ func (h *Host) AnnounceTo(iface string, addr netip.Addr, mac string) error {
 
 // EndSessions ends the TCP connections to these addresses and ports of this host, and tells their peers.
 func (h *Host) EndSessions(_ context.Context, addrs []netip.Addr, ports []uint16) (n int, err error) {
-	err = h.effect("EndSessions", func() (err error) { n, err = link.EndSessions(addrs, ports); return refined(err) })
+	err = h.effect.Do("EndSessions", func() (err error) { n, err = link.EndSessions(addrs, ports); return refined(err) })
 	return n, err
 }
 
@@ -73,7 +74,7 @@ func (h *Host) Resume(pid int) error { return h.signalTree("Resume", pid, unix.S
 // signalTree signals a process first: it then makes no more.
 func (h *Host) signalTree(effect string, pid int, signal unix.Signal) error {
 	do := fmt.Sprintf("%s process %d", strings.ToLower(effect), pid)
-	return h.effect(fmt.Sprintf("%s %d", effect, pid), func() error {
+	return h.effect.Do(fmt.Sprintf("%s %d", effect, pid), func() error {
 		if err := unix.Kill(pid, signal); err != nil && !errors.Is(err, unix.ESRCH) {
 			return wrap(do, err)
 		}
@@ -105,4 +106,18 @@ func (h *Host) childrenOf(parent int) ([]int, error) {
 		}
 	}
 	return all, nil
+}
+
+// TellKeepalived writes the guard's word where keepalived tracks it. It is written in place: keepalived reads it when it
+// is closed, and a file that a crash left empty says the same as none.
+func (h *Host) TellKeepalived(fault bool) error {
+	return h.effect.Do(fmt.Sprintf("TellKeepalived %t", fault), func() error {
+		if err := os.MkdirAll(filepath.Dir(render.FaultFile), 0o755); err != nil {
+			return wrap("tell keepalived", err)
+		}
+		if err := os.WriteFile(render.FaultFile, []byte(render.TrackedText(fault)), 0o644); err != nil {
+			return wrap("tell keepalived", err)
+		}
+		return nil
+	})
 }

@@ -60,7 +60,7 @@ func (h *Host) File(ctx context.Context, path string) (host.File, error) {
 // replaced and the link stays. A file that is like that already is not touched. Nobody but root may be able to lead the
 // path elsewhere.
 func (h *Host) WriteFile(ctx context.Context, path string, data []byte, mode fs.FileMode, uid, gid int) error {
-	return h.tearable("WriteFile "+path, func() error { return tear(path, data) }, func() error {
+	return h.effect.Tearable("WriteFile "+path, func() error { return tear(path, data) }, func() error {
 		return h.writeFile(ctx, path, data, mode, uid, gid)
 	})
 }
@@ -130,7 +130,7 @@ func (h *Host) RootOnly(ctx context.Context, path string) error {
 
 // RemoveFile removes a file; where the path is a symbolic link, the link.
 func (h *Host) RemoveFile(ctx context.Context, path string) error {
-	return h.effect("RemoveFile "+path, func() error { return h.removeFile(ctx, path) })
+	return h.effect.Do("RemoveFile "+path, func() error { return h.removeFile(ctx, path) })
 }
 
 func (h *Host) removeFile(ctx context.Context, path string) error {
@@ -223,7 +223,7 @@ func cause(err error) error {
 
 // RemoveTree removes a directory below one of the agent's own, or one of those themselves.
 func (h *Host) RemoveTree(_ context.Context, path string) error {
-	return h.effect("RemoveTree "+path, func() error { return removeTree(path) })
+	return h.effect.Do("RemoveTree "+path, func() error { return removeTree(path) })
 }
 
 func removeTree(path string) error {

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"rlb.dev/rlb-agent/reconcile/host"
+	"rlb.dev/rlb-agent/reconcile/host/debian/program/recorded"
 )
 
 func write(t *testing.T, path, text string) {
@@ -41,7 +42,7 @@ func TestWriteFile(t *testing.T) {
 	uid, gid := os.Getuid(), os.Getgid()
 	defer syscall.Umask(syscall.Umask(0o077)) // ours must not matter
 
-	wantError(t, h.WriteFile(t.Context(), path, []byte("one\n"), 0o644, uid, gid), "")
+	recorded.WantError(t, h.WriteFile(t.Context(), path, []byte("one\n"), 0o644, uid, gid), "")
 	f, err := h.File(t.Context(), path)
 	if err != nil || !f.Exists || string(f.Data) != "one\n" || f.Mode != 0o644 || f.UID != uid || f.GID != gid || time.Since(f.Changed) > time.Minute {
 		t.Errorf("%+v, %v", f, err)
@@ -51,19 +52,19 @@ func TestWriteFile(t *testing.T) {
 	}
 
 	before, _ := os.Stat(path)
-	wantError(t, h.WriteFile(t.Context(), path, []byte("one\n"), 0o644, uid, gid), "")
+	recorded.WantError(t, h.WriteFile(t.Context(), path, []byte("one\n"), 0o644, uid, gid), "")
 	if after, _ := os.Stat(path); !os.SameFile(before, after) {
 		t.Error("the same file was written anew")
 	}
-	wantError(t, h.WriteFile(t.Context(), path, []byte("one\n"), 0o600, uid, gid), "")
+	recorded.WantError(t, h.WriteFile(t.Context(), path, []byte("one\n"), 0o600, uid, gid), "")
 	if f, _ := h.File(t.Context(), path); f.Mode != 0o600 {
 		t.Errorf("mode %v", f.Mode)
 	}
 	if got := names(t, filepath.Dir(path)); !slices.Equal(got, []string{"haproxy.cfg"}) {
 		t.Errorf("left %q", got)
 	}
-	wantError(t, h.WriteFile(t.Context(), filepath.Join(path, "below"), nil, 0o644, uid, gid), "cannot write "+path+"/below: not a directory")
-	wantError(t, h.WriteFile(t.Context(), dir, nil, 0o644, uid, gid), "cannot write "+dir+": cannot read "+dir+": not a regular file")
+	recorded.WantError(t, h.WriteFile(t.Context(), filepath.Join(path, "below"), nil, 0o644, uid, gid), "cannot write "+path+"/below: not a directory")
+	recorded.WantError(t, h.WriteFile(t.Context(), dir, nil, 0o644, uid, gid), "cannot write "+dir+": cannot read "+dir+": not a regular file")
 }
 
 func TestWriteFileKeepsLinks(t *testing.T) {
@@ -79,7 +80,7 @@ func TestWriteFileKeepsLinks(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, text := range []string{"first", "second"} { // the first time the link dangles
-		wantError(t, h.WriteFile(t.Context(), link, []byte(text), 0o644, os.Getuid(), os.Getgid()), "")
+		recorded.WantError(t, h.WriteFile(t.Context(), link, []byte(text), 0o644, os.Getuid(), os.Getgid()), "")
 		got, err := os.ReadFile(filepath.Join(dir, "checkout/real.cfg"))
 		if target, _ := os.Readlink(link); err != nil || string(got) != text || target != "../checkout/real.cfg" {
 			t.Errorf("%q, %v; link to %q", got, err, target)
@@ -89,7 +90,7 @@ func TestWriteFileKeepsLinks(t *testing.T) {
 	if err := os.Symlink("loop", loop); err != nil {
 		t.Fatal(err)
 	}
-	wantError(t, h.WriteFile(t.Context(), loop, nil, 0o644, 0, 0), "cannot write "+loop+": too many levels of symbolic links")
+	recorded.WantError(t, h.WriteFile(t.Context(), loop, nil, 0o644, 0, 0), "cannot write "+loop+": too many levels of symbolic links")
 }
 
 func TestCrashLeftoversAreSwept(t *testing.T) {
@@ -100,7 +101,7 @@ func TestCrashLeftoversAreSwept(t *testing.T) {
 	for _, name := range append(keep, ".haproxy.cfg1234567890123", ".haproxy.cfg8674665223082153551") {
 		write(t, filepath.Join(dir, name), "half")
 	}
-	wantError(t, h.WriteFile(t.Context(), path, []byte("whole"), 0o644, os.Getuid(), os.Getgid()), "")
+	recorded.WantError(t, h.WriteFile(t.Context(), path, []byte("whole"), 0o644, os.Getuid(), os.Getgid()), "")
 	want := slices.Sorted(slices.Values(append(keep, "haproxy.cfg")))
 	if got := names(t, dir); !slices.Equal(got, want) {
 		t.Errorf("left %q", got)
@@ -121,12 +122,12 @@ func TestFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err := h.File(t.Context(), fifo)
-	wantError(t, err, "cannot read "+fifo+": not a regular file")
+	recorded.WantError(t, err, "cannot read "+fifo+": not a regular file")
 
 	large := filepath.Join(dir, "large")
 	write(t, large, strings.Repeat("x", maxFile+1))
 	_, err = h.File(t.Context(), large)
-	wantError(t, err, "cannot read "+large+": larger than 16 MiB")
+	recorded.WantError(t, err, "cannot read "+large+": larger than 16 MiB")
 
 	err = wrap("read x", &fs.PathError{Op: "open", Path: "x", Err: fs.ErrPermission})
 	if !errors.Is(err, host.ErrUnavailable) {
@@ -141,13 +142,13 @@ func TestRemoveFile(t *testing.T) {
 	write(t, path, "x")
 	write(t, filepath.Join(dir, ".file1234567890123"), "half")
 	for range 2 {
-		wantError(t, h.RemoveFile(t.Context(), path), "")
+		recorded.WantError(t, h.RemoveFile(t.Context(), path), "")
 	}
 	if got := names(t, dir); len(got) > 0 {
 		t.Errorf("left %q", got)
 	}
-	wantError(t, h.RemoveFile(t.Context(), filepath.Join(path, "below")), "")
-	wantError(t, h.RemoveFile(t.Context(), dir), "cannot remove "+dir+": a directory")
+	recorded.WantError(t, h.RemoveFile(t.Context(), filepath.Join(path, "below")), "")
+	recorded.WantError(t, h.RemoveFile(t.Context(), dir), "cannot remove "+dir+": a directory")
 }
 
 // Whoever may write a directory on the way could lead root's hand elsewhere: nothing is written or removed there.
@@ -167,8 +168,8 @@ func TestPathsThatOthersCanSwap(t *testing.T) {
 	for _, path := range []string{"link", "dir/file", "dir/../safe/file", "new"} {
 		path := shared + "/" + path // not cleaned
 		wants := ": others than root may write " + shared + " (chmod go-w " + shared + ")"
-		wantError(t, h.WriteFile(t.Context(), path, []byte("theirs"), 0o644, os.Getuid(), os.Getgid()), "cannot write "+path+wants)
-		wantError(t, h.RemoveFile(t.Context(), path), "cannot remove "+path+wants)
+		recorded.WantError(t, h.WriteFile(t.Context(), path, []byte("theirs"), 0o644, os.Getuid(), os.Getgid()), "cannot write "+path+wants)
+		recorded.WantError(t, h.RemoveFile(t.Context(), path), "cannot remove "+path+wants)
 		if err := h.RootOnly(t.Context(), path); err == nil {
 			t.Errorf("%s is root's alone", path)
 		}
@@ -190,7 +191,7 @@ func TestRunDetachedOfOthers(t *testing.T) {
 		t.Fatal(err)
 	}
 	err := h.start(t.Context(), "x.service", program, "rejoin")
-	if err == nil || !strings.Contains(err.Error(), "others than root may write "+program) || len(f.ran) > 0 {
-		t.Errorf("%v, ran %q", err, f.ran)
+	if err == nil || !strings.Contains(err.Error(), "others than root may write "+program) || len(f.Ran) > 0 {
+		t.Errorf("%v, ran %q", err, f.Ran)
 	}
 }

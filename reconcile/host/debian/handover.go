@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"rlb.dev/rlb-agent/api"
+	"rlb.dev/rlb-agent/reconcile/host/debian/program"
 	"rlb.dev/rlb-agent/reconcile/host/link"
 	"rlb.dev/rlb-agent/render"
 )
@@ -20,17 +21,17 @@ func (h *Host) Handover(ctx context.Context, want render.Handover) (render.Hando
 	if !h.root {
 		return have, unavailable("cannot " + do + ": this needs root")
 	}
-	for _, program := range []string{"nft", "ip", "sysctl"} {
-		if _, err := h.system.find(program); err != nil {
+	for _, name := range []string{"nft", "ip", "sysctl"} {
+		if _, err := h.programs.Find(name); err != nil {
 			return have, wrap(do, err)
 		}
 	}
 	for family := range want.Rules {
-		out, err := h.system.run(ctx, command{program: "nft", args: []string{"list", "table", render.HandoverFamily(family), render.HandoverTable}})
+		out, err := h.programs.Run(ctx, program.Command{Name: "nft", Args: []string{"list", "table", render.HandoverFamily(family), render.HandoverTable}})
 		if err != nil {
 			return have, wrap(do, err)
 		}
-		have.Rules[family] = render.CountRules(out.stdout, family) // of a table that is not there nothing is listed
+		have.Rules[family] = render.CountRules(out.Stdout, family) // of a table that is not there nothing is listed
 	}
 	for key := range want.Sysctls {
 		value, err := h.Sysctl(ctx, key)
@@ -47,19 +48,19 @@ func (h *Host) Handover(ctx context.Context, want render.Handover) (render.Hando
 // HandoverRefused is why the rules cannot be loaded: nft(8) has the kernel look at them too. nft 0.9.8 loads them, but
 // aborts when it is to list them, so that nobody could tell whether they are there.
 func (h *Host) HandoverRefused(ctx context.Context, rules string) (why string, err error) {
-	version, err := h.do(ctx, "ask nft for its version", command{program: "nft", args: []string{"--version"}})
+	version, err := h.programs.Do(ctx, "ask nft for its version", program.Command{Name: "nft", Args: []string{"--version"}})
 	if err != nil {
 		return "", err
 	}
-	if strings.HasPrefix(version.stdout, "nftables v0.") {
-		return "cannot use the hand-over rules: they need nft 1.0, this is " + strings.TrimSpace(version.stdout), nil
+	if strings.HasPrefix(version.Stdout, "nftables v0.") {
+		return "cannot use the hand-over rules: they need nft 1.0, this is " + strings.TrimSpace(version.Stdout), nil
 	}
-	out, err := h.system.run(ctx, command{program: "nft", args: []string{"-c", "-f", "-"}, stdin: rules})
+	out, err := h.programs.Run(ctx, program.Command{Name: "nft", Args: []string{"-c", "-f", "-"}, Stdin: rules})
 	switch {
 	case err != nil:
 		return "", wrap("check the hand-over rules", err)
-	case out.code != 0:
-		return failure("use the hand-over rules", "nft", out).Error(), nil
+	case out.Code != 0:
+		return program.Failure("use the hand-over rules", "nft", out).Error(), nil
 	}
 	return "", nil
 }

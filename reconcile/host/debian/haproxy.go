@@ -3,134 +3,83 @@ package debian
 import (
 	"context"
 	"errors"
-	"fmt"
-	"io"
-	"io/fs"
-	"maps"
-	"net"
-	"regexp"
-	"slices"
+	"path/filepath"
 	"strconv"
-	"strings"
-	"syscall"
 	"time"
 
 	"rlb.dev/rlb-agent/reconcile/host"
+	"rlb.dev/rlb-agent/reconcile/host/haproxy"
+	"rlb.dev/rlb-agent/render"
 )
-
-// masterPatience is how long HAProxy's master may take to answer. While it begins anew for a reload nobody listens on
-// its socket, and a reload that fails to bind takes it two seconds.
-const masterPatience = 4 * time.Second
 
 // Workers are HAProxy's processes as its master tells them. A master that is in the middle of a reload is waited for.
 func (h *Host) Workers(ctx context.Context, masterSocket string) (host.Workers, error) {
-	const do = "ask HAProxy's master for its workers"
-	patient, cancel := context.WithTimeout(ctx, masterPatience)
-	defer cancel()
-	for refused := error(nil); ; {
-		text, err := askSocket(patient, masterSocket, "show proc\n")
-		if refused != nil && patient.Err() != nil && ctx.Err() == nil {
-			err = refused // says more than that time is up
-		}
-		restarting := errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE) ||
-			err == nil && text == ""
-		if restarting && sleep(patient, 20*time.Millisecond) == nil {
-			refused = err
-			continue
-		}
+	return haproxy.Workers(ctx, masterSocket)
+}
+
+// Servers are the servers of all backends, as HAProxy judges them.
+func (h *Host) Servers(ctx context.Context) ([]host.ServerState, error) {
+	return haproxy.Servers(ctx, render.StatsSocket)
+}
+
+// RunningServers are the servers of all backends, as HAProxy uses them.
+func (h *Host) RunningServers(ctx context.Context) ([]host.RunningServer, error) {
+	return haproxy.RunningServers(ctx)
+}
+
+// Runtime gives HAProxy one command of its runtime API. The error has HAProxy's words.
+func (h *Host) Runtime(ctx context.Context, command string) error {
+	return h.effect.Do("Runtime "+command, func() error { return haproxy.Runtime(ctx, command) })
+}
+
+// CutSessions ends the connections with a server, in old workers too.
+func (h *Host) CutSessions(ctx context.Context, backend, server string) error {
+	return h.effect.Do("CutSessions "+backend+"/"+server, func() error {
+		unit, err := h.Unit(ctx, host.HAProxyUnit)
 		if err != nil {
-			err = fmt.Errorf("cannot %s: %w", do, err)
-			if restarting || errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) {
-				return host.Workers{}, &unavailableError{text: err.Error(), cause: err}
-			}
-			return host.Workers{}, err
+			unit = host.Unit{} // the worker that accepts has most of them, and its own socket
 		}
-		w, ok := parseProc(text)
-		if !ok {
-			return host.Workers{}, fmt.Errorf("cannot %s: unexpected answer %q", do, text[:min(len(text), 200)])
+		return errors.Join(err, haproxy.CutSessions(ctx, unit.MasterSocket(), backend, server))
+	})
+}
+
+// HAProxyAnswers says whether HAProxy answers at once, as one that is well does. That it does not says nothing yet.
+func (h *Host) HAProxyAnswers() bool { return haproxy.AnswersAtOnce() }
+
+// busyPatience is after what a HAProxy that works, or waits for a core, and does not answer hangs too.
+const busyPatience = 3 * time.Second
+
+// ProbeHAProxy asks HAProxy whether it accepts and answers, on its health frontend, which leads to no server. At its
+// limit of connections that says nothing while the stats socket still answers: full is not hung, or any client could
+// move the virtual IPs. Where nobody listens the state is unknown.
+func (h *Host) ProbeHAProxy(ctx context.Context) host.HAProxyState {
+	for begin := time.Now(); ; {
+		state := haproxy.Probe(ctx)
+		if state != host.HAProxyHung || time.Since(begin) > busyPatience || !h.runnable(ctx, host.HAProxyUnit) {
+			return state
 		}
-		return w, nil
 	}
 }
 
-// answerPatience is how long HAProxy may take over one answer. A hung one must not hang us.
-const answerPatience = 2 * time.Second
-
-// askSocket sends one command to one of HAProxy's sockets and reads its answer to the end.
-func askSocket(ctx context.Context, path, question string) (string, error) {
-	ctx, cancel := context.WithTimeout(ctx, answerPatience)
-	defer cancel()
-	var dialer net.Dialer
-	conn, err := dialer.DialContext(ctx, "unix", path)
-	if err != nil {
-		return "", err
+// runnable says whether a process of a unit runs on a core or waits for one: it is busy, and not stopped or stuck.
+func (h *Host) runnable(ctx context.Context, unit string) bool {
+	state, err := h.Unit(ctx, unit)
+	if err != nil || state.MainPID == 0 {
+		return false
 	}
-	defer conn.Close() //nolint:errcheck // all was read
-	stop := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
-	defer stop()
-	if _, err := io.WriteString(conn, question); err != nil {
-		return "", err
-	}
-	// HAProxy 2.2's master keeps the connection open after its answer unless our half of it is closed.
-	if half, ok := conn.(*net.UnixConn); ok {
-		if err := half.CloseWrite(); err != nil {
-			return "", err
-		}
-	}
-	answer, err := io.ReadAll(io.LimitReader(conn, 64<<20))
-	if err != nil {
-		return "", errors.Join(context.Cause(ctx), err)
-	}
-	return string(answer), nil
+	children, _ := h.children(state.MainPID)
+	return h.anyRuns(append(children, state.MainPID)...)
 }
 
-var (
-	failedReloads = regexp.MustCompile(`\[failed: (\d+)\]`)
-	oldWorker     = regexp.MustCompile(`^\d+\s+worker\s+(?:\[was: \d+\]\s+)?(\d+)`) // and the reloads since it began
-)
-
-// parseProc reads the answer to "show proc": a heading, the master's line, and the workers below "# workers" and
-// "# old workers". After a failed reload HAProxy before 2.5, and 3.1 and newer, call all workers old, though the youngest of
-// them accepts connections. Those before 2.5 have one column more, and do not tell that it failed. Programs (up to 3.2)
-// are not our business.
-func parseProc(text string) (w host.Workers, ok bool) {
-	section := ""
-	reloads := make(map[int]int) // since an old worker began
-	for line := range strings.Lines(text) {
-		line = strings.TrimSpace(line)
-		if heading, isHeading := strings.CutPrefix(line, "# "); isHeading {
-			section = heading
-			continue
-		}
-		field := strings.Fields(line)
-		if len(field) < 2 || strings.HasPrefix(line, "#") {
-			continue
-		}
-		pid, err := strconv.Atoi(field[0])
-		if err != nil {
-			return host.Workers{}, false
-		}
-		switch {
-		case field[1] == "master":
-			ok = true
-			if m := failedReloads.FindStringSubmatch(line); m != nil {
-				w.Failed, _ = strconv.Atoi(m[1]) // digits
-			}
-		case field[1] == "worker" && section == "workers":
-			w.Current = append(w.Current, pid)
-		case field[1] == "worker" && section == "old workers":
-			w.Old = append(w.Old, pid)
-			if m := oldWorker.FindStringSubmatch(line); m != nil {
-				reloads[pid], _ = strconv.Atoi(m[1]) // digits
+// anyRuns says whether a thread of one of these processes runs or could.
+func (h *Host) anyRuns(pids ...int) bool {
+	for _, pid := range pids {
+		threads, _ := filepath.Glob(filepath.Join(h.proc, strconv.Itoa(pid), "task", "*", "stat"))
+		for _, path := range threads {
+			if fields := procStat(path); len(fields) > 0 && fields[0] == "R" {
+				return true
 			}
 		}
 	}
-	if len(w.Current) == 0 && len(reloads) > 0 {
-		w.Failed = max(w.Failed, 1)
-		youngest := slices.Min(slices.Collect(maps.Values(reloads)))
-		accepts := func(pid int) bool { return reloads[pid] == youngest }
-		w.Current = slices.DeleteFunc(slices.Clone(w.Old), func(pid int) bool { return !accepts(pid) })
-		w.Old = slices.DeleteFunc(w.Old, accepts)
-	}
-	return w, ok
+	return false
 }

@@ -1,5 +1,5 @@
 // Package debian is the real machine: a host.Host made of apt, dpkg, iptables, systemd, HAProxy's master socket
-// and /proc. It is the only package that runs commands.
+// and /proc. It runs commands by package program only.
 //
 // Its errors begin with "cannot …" and end with the words of the program that failed. An error wraps
 // host.ErrUnavailable where this machine lacks the thing asked for, or we may not look.
@@ -14,16 +14,17 @@ import (
 	"net"
 	"net/netip"
 	"os"
-	"path/filepath"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"syscall"
 	"time"
 
 	"github.com/coreos/go-systemd/v22/dbus"
 
 	"rlb.dev/rlb-agent/reconcile/host"
+	"rlb.dev/rlb-agent/reconcile/host/debian/apt"
+	"rlb.dev/rlb-agent/reconcile/host/debian/netfilter"
+	"rlb.dev/rlb-agent/reconcile/host/debian/program"
 	"rlb.dev/rlb-agent/reconcile/host/link"
 	"rlb.dev/rlb-agent/reconcile/host/rootpath"
 )
@@ -33,38 +34,25 @@ type Options struct {
 	Log         *slog.Logger      // every command at debug level, with its duration; nil for none
 	Progress    func(line string) // what apt and dpkg say while they work; nil for nobody
 	LockTimeout time.Duration     // how long to wait for apt's, dpkg's and iptables' locks; 0 for two minutes
-	Effect      Effect            // a hook around every change of this machine; nil for none
+	Effect      host.Effect       // a hook around every change of this machine; nil for none
 }
 
 // Host is this machine.
 type Host struct {
-	log         *slog.Logger
-	progress    func(line string)
-	lockTimeout time.Duration
-	hook        Effect
+	*apt.Manager
+	*netfilter.Tables
 
-	system   system          // runs commands
-	root     bool            // we are root
-	proc     string          // where /proc is
-	paths    rootpath.Walker // follows what we write, trust and run
-	aptLists string          // apt's lists of packages
-	dpkg     string          // dpkg's records
-	run      string          // our directory for what a reboot may forget
-	pause    time.Duration   // between two tries for a lock
+	log      *slog.Logger
+	effect   host.Effect
+	programs *program.Runner
+
+	root  bool            // we are root
+	proc  string          // where /proc is
+	paths rootpath.Walker // follows what we write, trust and run
+	run   string          // our directory for what a reboot may forget
 
 	vrrpMutex  sync.Mutex
 	vrrpSignal syscall.Signal // makes keepalived tell its state; 0 until asked for
-
-	transients atomic.Int64 // transient units so far
-	staleLists atomic.Value // string: what the last apt-get update could not fetch
-
-	dpkgMutex  sync.Mutex
-	dpkgAsOf   string               // the state of dpkg's records before it was asked
-	dpkgAsked  []string             // for which packages
-	dpkgAnswer map[string]dpkgState // what it answered; not changed any more
-
-	offersMutex sync.Mutex
-	offers      map[string]string // candidates that were asked for since apt last ran
 
 	busMutex sync.Mutex
 	bus      *dbus.Conn // nil until needed
@@ -77,21 +65,21 @@ func New(o Options) (*Host, error) {
 	if o.LockTimeout < 0 {
 		return nil, fmt.Errorf("cannot wait %s for locks: negative", o.LockTimeout)
 	}
-	h := &Host{
-		log: o.Log, progress: o.Progress, lockTimeout: o.LockTimeout, hook: o.Effect,
-		root: os.Geteuid() == 0, proc: "/proc", aptLists: "/var/lib/apt/lists", dpkg: "/var/lib/dpkg", run: host.RunDir, pause: time.Second,
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
 	}
-	if h.log == nil {
-		h.log = slog.New(slog.DiscardHandler)
+	if o.Progress == nil {
+		o.Progress = func(string) {}
 	}
-	if h.progress == nil {
-		h.progress = func(string) {}
+	if o.LockTimeout == 0 {
+		o.LockTimeout = 2 * time.Minute
 	}
-	if h.lockTimeout == 0 {
-		h.lockTimeout = 2 * time.Minute
-	}
-	h.system = machine{log: h.log}
-	return h, nil
+	programs := &program.Runner{System: program.Machine{Log: o.Log}, Progress: o.Progress, LockTimeout: o.LockTimeout, Pause: time.Second}
+	return &Host{
+		Manager: apt.New(programs, o.Effect, o.Log), Tables: netfilter.New(programs, o.Effect),
+		log: o.Log, effect: o.Effect, programs: programs,
+		root: os.Geteuid() == 0, proc: "/proc", run: host.RunDir,
+	}, nil
 }
 
 // Close ends the connection to systemd.
@@ -122,7 +110,7 @@ func (h *Host) Ready(ctx context.Context) error {
 		_ = bus.Close() // it was only looked for
 	}
 	for _, program := range []string{"apt-get", "dpkg", "dpkg-query", "systemd-run"} {
-		if _, err := h.system.find(program); err != nil {
+		if _, err := h.programs.Find(program); err != nil {
 			lacks = append(lacks, program+" is not installed")
 		}
 	}
@@ -161,19 +149,7 @@ func (h *Host) Interfaces(ctx context.Context) ([]host.Interface, error) {
 	return all, nil
 }
 
-// unavailableError says in plain words what this machine lacks, without the sentinel's own words.
-type unavailableError struct {
-	text  string
-	cause error
-}
-
-func (e *unavailableError) Error() string { return e.text }
-
-func (e *unavailableError) Is(target error) bool { return target == host.ErrUnavailable }
-
-func (e *unavailableError) Unwrap() error { return e.cause }
-
-func unavailable(text string) error { return &unavailableError{text: text} }
+func unavailable(text string) error { return host.Unavailable(text, nil) }
 
 // wrap is "cannot DO: cause"; it is unavailable where the cause is that we may not look.
 func wrap(do string, cause error) error { return refined(fmt.Errorf("cannot %s: %w", do, cause)) }
@@ -181,7 +157,7 @@ func wrap(do string, cause error) error { return refined(fmt.Errorf("cannot %s: 
 // refined is an error, unavailable where its cause is that we may not look, or that the interface is of another kind.
 func refined(err error) error {
 	if errors.Is(err, fs.ErrPermission) || errors.Is(err, link.ErrNotEthernet) {
-		return &unavailableError{text: err.Error(), cause: err}
+		return host.Unavailable(err.Error(), err)
 	}
 	return err
 }
@@ -193,5 +169,3 @@ func (h *Host) runDir() error {
 	}
 	return nil
 }
-
-func (h *Host) aptLog() string { return filepath.Join(h.run, "apt.log") }

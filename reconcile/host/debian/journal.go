@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"rlb.dev/rlb-agent/reconcile/host"
+	"rlb.dev/rlb-agent/reconcile/host/debian/program"
 )
 
 func resultWords(result string) string {
@@ -39,15 +40,15 @@ func (h *Host) jobFailed(ctx context.Context, verb, name, result string, began t
 
 // journal is what a unit said last since a moment, the unit's own words before systemd's about it.
 func (h *Host) journal(ctx context.Context, name string, since time.Time) string {
-	_, _ = h.system.run(ctx, command{program: "journalctl", args: []string{"--sync"}}) // best effort: the reason is a help
-	out, err := h.system.run(ctx, command{program: "journalctl", args: []string{
+	_, _ = h.programs.Run(ctx, program.Command{Name: "journalctl", Args: []string{"--sync"}}) // best effort: the reason is a help
+	out, err := h.programs.Run(ctx, program.Command{Name: "journalctl", Args: []string{
 		"--quiet", "--no-pager", "-o", "cat", "-n", "20", "-u", name,
 		fmt.Sprintf("--since=@%d.%06d", since.Unix(), since.Nanosecond()/1000)}})
-	if err != nil || out.code != 0 {
+	if err != nil || out.Code != 0 {
 		return ""
 	}
 	var alerts, own strings.Builder
-	for line := range strings.Lines(out.stdout) {
+	for line := range strings.Lines(out.Stdout) {
 		v, alert := parseHAProxy(strings.TrimSpace(line))
 		switch {
 		case alert:
@@ -57,11 +58,11 @@ func (h *Host) journal(ctx context.Context, name string, since time.Time) string
 		}
 	}
 	for _, said := range []string{alerts.String(), own.String()} {
-		if words := lastWords(said); words != "" {
+		if words := program.LastWords(said); words != "" {
 			return words
 		}
 	}
-	return lastWords(out.stdout)
+	return program.LastWords(out.Stdout)
 }
 
 func placed(v host.Verdict) string {

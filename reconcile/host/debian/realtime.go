@@ -19,7 +19,7 @@ const vrrpPriority = 40
 // HastenVRRP makes the processes that a keepalived has made real-time ones (sched(7)), so that advertisements go out
 // and come in on time while all cores are busy. What they start themselves, scripts, is not.
 func (h *Host) HastenVRRP(_ context.Context, keepalived int) error {
-	return h.effect(fmt.Sprintf("HastenVRRP %d", keepalived), func() error { return h.hastenVRRP(keepalived) })
+	return h.effect.Do(fmt.Sprintf("HastenVRRP %d", keepalived), func() error { return h.hastenVRRP(keepalived) })
 }
 
 func (h *Host) hastenVRRP(keepalived int) error {

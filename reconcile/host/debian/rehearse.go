@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"rlb.dev/rlb-agent/reconcile/host"
+	"rlb.dev/rlb-agent/reconcile/host/debian/program"
+	"rlb.dev/rlb-agent/reconcile/host/haproxy"
 	"rlb.dev/rlb-agent/render"
 )
 
@@ -21,7 +23,7 @@ const rehearsalLimit = 2 * time.Minute
 // seen has enough or time is up, and ends it.
 func (h *Host) Rehearse(ctx context.Context, file render.File, seen func([]host.ServerState) (enough bool)) error {
 	const do = "rehearse the health checks"
-	path, err := h.system.find("haproxy")
+	path, err := h.programs.Find("haproxy")
 	if err != nil {
 		return wrap(do, err)
 	}
@@ -41,7 +43,7 @@ func (h *Host) Rehearse(ctx context.Context, file render.File, seen func([]host.
 	var said bytes.Buffer
 	ctx, cancel := context.WithTimeoutCause(ctx, rehearsalLimit, fmt.Errorf("it did not end within %v", rehearsalLimit))
 	defer cancel()
-	cmd := prepare(ctx, path, "-db", "-f", config)
+	cmd := program.Prepare(ctx, path, "-db", "-f", config)
 	cmd.Stderr = &said
 	cmd.SysProcAttr.Pdeathsig = syscall.SIGKILL
 	if err := cmd.Start(); err != nil {
@@ -49,25 +51,21 @@ func (h *Host) Rehearse(ctx context.Context, file render.File, seen func([]host.
 	}
 	ended := make(chan error, 1)
 	go func() { ended <- cmd.Wait() }()
-	defer func() { _ = killGroup(cmd.Process.Pid) }()
+	defer func() { _ = program.KillGroup(cmd.Process.Pid) }()
 	for {
 		select {
 		case <-ended:
 			if ctx.Err() == nil {
-				return fmt.Errorf("cannot %s: haproxy: %s", do, lastWords(said.String()))
+				return fmt.Errorf("cannot %s: haproxy: %s", do, program.LastWords(said.String()))
 			}
 			return fmt.Errorf("cannot %s: %w", do, context.Cause(ctx))
 		case <-ctx.Done():
 			return fmt.Errorf("cannot %s: %w", do, context.Cause(ctx))
 		case <-time.After(20 * time.Millisecond):
 		}
-		answer, err := askSocket(ctx, socket, "show stat -1 4 -1\n")
+		states, err := haproxy.Servers(ctx, socket)
 		if err != nil {
 			continue // it is not there yet
-		}
-		states, err := parseStat(answer, time.Now())
-		if err != nil {
-			return wrap(do, err)
 		}
 		if seen(states) {
 			return nil

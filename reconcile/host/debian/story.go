@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"rlb.dev/rlb-agent/reconcile/host"
+	"rlb.dev/rlb-agent/reconcile/host/debian/program"
 )
 
 // storyLimit is how long the journal may be read in one go.
@@ -37,22 +38,22 @@ func storyArgs(since time.Time) []string {
 // entries. It takes 20 s at most.
 func (h *Host) Story(ctx context.Context, since time.Time, most int) ([]host.JournalEntry, error) {
 	args := append([]string{"-n", strconv.Itoa(most)}, storyArgs(since)...)
-	out, err := h.do(ctx, "read the journal", command{program: "journalctl", args: args, limit: storyLimit})
+	out, err := h.programs.Do(ctx, "read the journal", program.Command{Name: "journalctl", Args: args, Limit: storyLimit})
 	if err != nil {
 		return nil, err
 	}
 	var entries []host.JournalEntry
-	err = readStory(strings.NewReader(out.stdout), func(e host.JournalEntry) { entries = append(entries, e) })
+	err = readStory(strings.NewReader(out.Stdout), func(e host.JournalEntry) { entries = append(entries, e) })
 	return entries, err
 }
 
 // FollowStory passes on what the journal gets from a moment on, until ctx ends.
 func (h *Host) FollowStory(ctx context.Context, since time.Time, each func(host.JournalEntry)) error {
-	path, err := h.system.find("journalctl")
+	path, err := h.programs.Find("journalctl")
 	if err != nil {
 		return err
 	}
-	cmd := prepare(ctx, path, append([]string{"--follow", "-n", "all"}, storyArgs(since)...)...)
+	cmd := program.Prepare(ctx, path, append([]string{"--follow", "-n", "all"}, storyArgs(since)...)...)
 	pipe, err := cmd.StdoutPipe()
 	if err == nil {
 		err = cmd.Start()

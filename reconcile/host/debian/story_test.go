@@ -6,11 +6,13 @@ import (
 	"time"
 
 	"rlb.dev/rlb-agent/reconcile/host"
+	"rlb.dev/rlb-agent/reconcile/host/debian/program"
+	"rlb.dev/rlb-agent/reconcile/host/debian/program/recorded"
 )
 
 func TestStory(t *testing.T) {
 	h, f := newFake(t)
-	f.answers = []answer{{words: "journalctl", out: output{stdout: `{"__REALTIME_TIMESTAMP":"1700000000000001","_SYSTEMD_UNIT":"keepalived.service","PRIORITY":"6","MESSAGE":"(HA) Entering MASTER STATE","_PID":"77"}
+	f.Answers = []recorded.Answer{{Words: "journalctl", Out: program.Output{Stdout: `{"__REALTIME_TIMESTAMP":"1700000000000001","_SYSTEMD_UNIT":"keepalived.service","PRIORITY":"6","MESSAGE":"(HA) Entering MASTER STATE","_PID":"77"}
 not JSON
 {"__REALTIME_TIMESTAMP":"1700000000000002","MESSAGE":[255,254],"_SYSTEMD_UNIT":"haproxy.service"}
 {"__REALTIME_TIMESTAMP":"1700000000000003","_PID":"1","UNIT":"haproxy.service","_SYSTEMD_UNIT":"init.scope","MESSAGE":"Stopping haproxy.service..."}
@@ -29,7 +31,7 @@ not JSON
 	if e := all[2]; e.Unit != host.AgentUnit || e.Fields["command"] != "rlb-agent drain" || e.Priority != 4 {
 		t.Errorf("the command's: %+v", e)
 	}
-	if ran := strings.Join(f.ran, "\n"); !strings.Contains(ran, "--since=@5.000000") || !strings.Contains(ran, "SYSLOG_IDENTIFIER=rlb-agent _UID=0 +") {
+	if ran := strings.Join(f.Ran, "\n"); !strings.Contains(ran, "--since=@5.000000") || !strings.Contains(ran, "SYSLOG_IDENTIFIER=rlb-agent _UID=0 +") {
 		t.Errorf("ran %s", ran)
 	}
 }
@@ -45,7 +47,7 @@ func FuzzParseEntry(f *testing.F) {
 
 func TestStoryThatCannotBeRead(t *testing.T) {
 	h, f := newFake(t)
-	f.answers = []answer{{words: "journalctl", out: output{code: 1, stderr: "No journal files were opened due to insufficient permissions."}}}
+	f.Answers = []recorded.Answer{{Words: "journalctl", Out: program.Output{Code: 1, Stderr: "No journal files were opened due to insufficient permissions."}}}
 	_, err := h.Story(t.Context(), time.Unix(5, 0), 20_000)
-	wantError(t, err, "cannot read the journal: journalctl: No journal files were opened due to insufficient permissions.")
+	recorded.WantError(t, err, "cannot read the journal: journalctl: No journal files were opened due to insufficient permissions.")
 }

@@ -32,7 +32,7 @@ func (h *Host) manager() (*dbus.Conn, error) {
 	}
 	bus, err := dialManager(context.Background())
 	if err != nil {
-		return nil, &unavailableError{text: "cannot reach systemd: " + err.Error(), cause: err}
+		return nil, host.Unavailable("cannot reach systemd: "+err.Error(), err)
 	}
 	h.bus = bus
 	return bus, nil
@@ -51,7 +51,7 @@ func dialManager(ctx context.Context) (*dbus.Conn, error) {
 func systemdError(do string, err error) error {
 	wrapped := fmt.Errorf("cannot %s: %w", do, err)
 	if isBusError(err, "org.freedesktop.DBus.Error.ServiceUnknown") {
-		return &unavailableError{text: wrapped.Error(), cause: wrapped}
+		return host.Unavailable(wrapped.Error(), wrapped)
 	}
 	return wrapped
 }
@@ -104,7 +104,7 @@ func (h *Host) properties(ctx context.Context, name string) (properties, error) 
 
 func wrapUnavailable(do string, err error) error {
 	text := "cannot " + do + ": " + strings.TrimPrefix(err.Error(), "cannot ")
-	return &unavailableError{text: text, cause: err}
+	return host.Unavailable(text, err)
 }
 
 // properties are a unit's properties as they come from D-Bus. A property that is not there is zero.

@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"rlb.dev/rlb-agent/reconcile/host"
+	"rlb.dev/rlb-agent/reconcile/host/debian/program"
 )
 
 // The names of systemd's errors that an "ensure" takes for done.
@@ -22,17 +23,17 @@ const (
 
 // StartUnit starts a unit and waits until that is done.
 func (h *Host) StartUnit(ctx context.Context, name string) error {
-	return h.effect("StartUnit "+name, func() error { return h.startJob(ctx, "start", name, (*dbus.Conn).StartUnitContext) })
+	return h.effect.Do("StartUnit "+name, func() error { return h.startJob(ctx, "start", name, (*dbus.Conn).StartUnitContext) })
 }
 
 // RestartUnit restarts a unit and waits until that is done.
 func (h *Host) RestartUnit(ctx context.Context, name string) error {
-	return h.effect("RestartUnit "+name, func() error { return h.startJob(ctx, "restart", name, (*dbus.Conn).RestartUnitContext) })
+	return h.effect.Do("RestartUnit "+name, func() error { return h.startJob(ctx, "restart", name, (*dbus.Conn).RestartUnitContext) })
 }
 
 // StopUnit stops a unit and waits until that is done. A unit that is not there is stopped.
 func (h *Host) StopUnit(ctx context.Context, name string) error {
-	return h.effect("StopUnit "+name, func() error { return h.stopUnit(ctx, name) })
+	return h.effect.Do("StopUnit "+name, func() error { return h.stopUnit(ctx, name) })
 }
 
 func (h *Host) stopUnit(ctx context.Context, name string) error {
@@ -63,7 +64,7 @@ func (h *Host) forgetFailures(ctx context.Context, name string) {
 // ReloadUnit makes a running unit read its configuration. That systemd calls it done does not mean that the program
 // took it.
 func (h *Host) ReloadUnit(ctx context.Context, name string) error {
-	return h.effect("ReloadUnit "+name, func() error { return h.reloadUnit(ctx, name) })
+	return h.effect.Do("ReloadUnit "+name, func() error { return h.reloadUnit(ctx, name) })
 }
 
 func (h *Host) reloadUnit(ctx context.Context, name string) error {
@@ -80,7 +81,7 @@ type jobMethod func(bus *dbus.Conn, ctx context.Context, name, mode string, resu
 
 // startJob is a job after which the unit is to be active.
 func (h *Host) startJob(ctx context.Context, verb, name string, begin jobMethod) error {
-	h.forgetFailures(ctx, name) // else a unit that failed often is not started even with its error mended
+	h.forgetFailures(ctx, name) // else a unit that failed often is not started even after its error is fixed
 	began := time.Now()
 	result, err := h.job(ctx, verb, name, begin)
 	if err != nil {
@@ -142,7 +143,7 @@ func (h *Host) beingStopped(ctx context.Context) bool {
 	return err == nil && p.int("MainPID") == os.Getpid() && p.text("ActiveState") == "deactivating"
 }
 
-// goingDown says whether systemd is shutting this machine down: it stops the services then, and must not be hindered.
+// goingDown says whether systemd is shutting this machine down: it stops the services then, and must not be delayed.
 func (h *Host) goingDown(ctx context.Context) bool {
 	bus, err := h.manager()
 	if err != nil {
@@ -154,7 +155,7 @@ func (h *Host) goingDown(ctx context.Context) bool {
 
 // KillUnit ends all processes of a unit as they are (SIGKILL).
 func (h *Host) KillUnit(ctx context.Context, name string) error {
-	return h.effect("KillUnit "+name, func() error { return h.killUnit(ctx, name) })
+	return h.effect.Do("KillUnit "+name, func() error { return h.killUnit(ctx, name) })
 }
 
 func (h *Host) killUnit(ctx context.Context, name string) error {
@@ -171,7 +172,7 @@ func (h *Host) killUnit(ctx context.Context, name string) error {
 
 // MaskUnit keeps a unit from being started until a reboot; it need not exist.
 func (h *Host) MaskUnit(ctx context.Context, name string) error {
-	return h.effect("MaskUnit "+name, func() error { return h.maskUnit(ctx, name) })
+	return h.effect.Do("MaskUnit "+name, func() error { return h.maskUnit(ctx, name) })
 }
 
 func (h *Host) maskUnit(ctx context.Context, name string) error {
@@ -195,7 +196,7 @@ func (h *Host) maskUnit(ctx context.Context, name string) error {
 
 // UnmaskUnit takes masks of both kinds away.
 func (h *Host) UnmaskUnit(ctx context.Context, name string) error {
-	return h.effect("UnmaskUnit "+name, func() error {
+	return h.effect.Do("UnmaskUnit "+name, func() error {
 		return h.unitFiles(ctx, "unmask", name, func(bus *dbus.Conn) (bool, error) {
 			forReboot, err1 := bus.UnmaskUnitFilesContext(ctx, []string{name}, true)
 			forGood, err2 := bus.UnmaskUnitFilesContext(ctx, []string{name}, false)
@@ -206,7 +207,7 @@ func (h *Host) UnmaskUnit(ctx context.Context, name string) error {
 
 // EnableUnit makes a unit start at boot.
 func (h *Host) EnableUnit(ctx context.Context, name string) error {
-	return h.effect("EnableUnit "+name, func() error {
+	return h.effect.Do("EnableUnit "+name, func() error {
 		return h.unitFiles(ctx, "enable", name, func(bus *dbus.Conn) (bool, error) {
 			installs, changes, err := bus.EnableUnitFilesContext(ctx, []string{name}, false, true)
 			if err == nil && !installs {
@@ -219,7 +220,7 @@ func (h *Host) EnableUnit(ctx context.Context, name string) error {
 
 // DisableUnit makes a unit not start at boot. A unit that is not there does not.
 func (h *Host) DisableUnit(ctx context.Context, name string) error {
-	return h.effect("DisableUnit "+name, func() error {
+	return h.effect.Do("DisableUnit "+name, func() error {
 		return h.unitFiles(ctx, "disable", name, func(bus *dbus.Conn) (bool, error) {
 			changes, err := bus.DisableUnitFilesContext(ctx, []string{name}, false)
 			if isBusError(err, noSuchUnit, noSuchFile, notFound) {
@@ -250,7 +251,7 @@ func (h *Host) unitFiles(ctx context.Context, verb, name string, change func(*db
 
 // ReloadManager makes systemd read changed unit files.
 func (h *Host) ReloadManager(ctx context.Context) error {
-	return h.effect("ReloadManager", func() error { return h.reloadManager(ctx) })
+	return h.effect.Do("ReloadManager", func() error { return h.reloadManager(ctx) })
 }
 
 func (h *Host) reloadManager(ctx context.Context) error {
@@ -268,7 +269,7 @@ func (h *Host) reloadManager(ctx context.Context) error {
 // RunDetached runs a command in a systemd unit of its own, and does not wait for it. Where the unit runs already
 // nothing is done.
 func (h *Host) RunDetached(ctx context.Context, unit string, args ...string) error {
-	return h.effect("RunDetached "+unit, func() error { return h.runDetached(ctx, unit, args...) })
+	return h.effect.Do("RunDetached "+unit, func() error { return h.runDetached(ctx, unit, args...) })
 }
 
 func (h *Host) runDetached(ctx context.Context, unit string, args ...string) error {
@@ -284,6 +285,6 @@ func (h *Host) start(ctx context.Context, unit string, args ...string) error {
 	if err := h.paths.Check(args[0]); err != nil {
 		return wrap("start "+unit, err)
 	}
-	_, err := h.do(ctx, "start "+unit, command{program: "systemd-run", args: append([]string{"--quiet", "--collect", "--unit=" + unit, "--"}, args...)})
+	_, err := h.programs.Do(ctx, "start "+unit, program.Command{Name: "systemd-run", Args: append([]string{"--quiet", "--collect", "--unit=" + unit, "--"}, args...)})
 	return err
 }

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"rlb.dev/rlb-agent/reconcile/host"
+	"rlb.dev/rlb-agent/reconcile/host/debian/program"
 )
 
 // VRRP asks keepalived for the state of its instances (keepalived(8), SIGJSON). The signal's number is not fixed, so
@@ -23,8 +24,8 @@ func (h *Host) VRRP(ctx context.Context, pid int) ([]host.Instance, error) {
 		return nil, fmt.Errorf("cannot ask keepalived for its state without being root: %w", host.ErrUnavailable)
 	}
 	if h.vrrpSignal == 0 {
-		out, err := h.do(ctx, "ask keepalived for its state", command{program: "keepalived", args: []string{"--signum=JSON"}})
-		number, convErr := strconv.Atoi(strings.TrimSpace(out.stdout))
+		out, err := h.programs.Do(ctx, "ask keepalived for its state", program.Command{Name: "keepalived", Args: []string{"--signum=JSON"}})
+		number, convErr := strconv.Atoi(strings.TrimSpace(out.Stdout))
 		if err := errors.Join(err, convErr); err != nil { // built without it
 			return nil, fmt.Errorf("%w: %w", err, host.ErrUnavailable)
 		}

@@ -50,7 +50,7 @@ func (h *Host) start(u *unit) error {
 	}
 	h.ticks++
 	data := h.Text(config)
-	if err := h.bears(u.name, data); err != nil {
+	if err := h.accepts(u.name, data); err != nil {
 		u.failed = true
 		return fmt.Errorf("cannot start %s: it failed: %w", u.name, err)
 	}
@@ -93,7 +93,7 @@ func (h *Host) reload(u *unit) error {
 	if data == "" || h.forbidden("haproxy", data) != "" {
 		return fmt.Errorf("cannot reload %s: it failed", u.name)
 	}
-	if h.bears(u.name, data) != nil {
+	if h.accepts(u.name, data) != nil {
 		u.workers.Failed++
 		return nil
 	}
@@ -112,8 +112,8 @@ func (h *Host) forbidden(program, data string) string {
 	return ""
 }
 
-// bears says whether a process can run with a configuration.
-func (h *Host) bears(name, data string) error {
+// accepts says whether a process can run with a configuration.
+func (h *Host) accepts(name, data string) error {
 	program, _ := strings.CutSuffix(name, ".service")
 	if h.forbidden(program, data) != "" {
 		return fmt.Errorf("%s refuses its configuration", program)

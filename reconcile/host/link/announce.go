@@ -10,7 +10,7 @@ import (
 )
 
 // Announce tells everyone on an interface's link that an address is here: by ARP, as an announcement (RFC 5227 §2.3) and
-// as a reply, since some heed only the one or the other; by an unsolicited neighbour advertisement (RFC 4861 §7.2.6)
+// as a reply, since some take only the one or the other; by an unsolicited neighbour advertisement (RFC 4861 §7.2.6)
 // that overrides what they know.
 func Announce(iface string, addr netip.Addr) error { return AnnounceTo(iface, addr, nil) }
 

@@ -25,7 +25,7 @@ type Walker struct {
 // Within is a Walker for tests: the present user is its root, and a directory's own path is taken as it is.
 func Within(dir string) Walker { return Walker{top: dir, owner: uint32(os.Geteuid())} }
 
-// Error says who else may change what a path leads to, and how to mend that.
+// Error says who else may change what a path leads to, and how to fix that.
 type Error struct{ text string }
 
 // Error is for people: "others than root may write /srv/spec.yaml (chmod go-w /srv/spec.yaml)".

@@ -1,0 +1,104 @@
+package apt
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"rlb.dev/rlb-agent/reconcile/host/debian/program"
+)
+
+// allowed are the packages that apt may remove, downgrade, and change though they are held. It may install and upgrade
+// others, unless installsNone.
+type allowed struct {
+	removed, downgraded, held []string
+	installsNone              bool
+}
+
+// simulatedApt runs apt-get after a run with -s: it refuses what would do more than is allowed. What the lists of
+// packages say can be wrong, and a resolver that cannot do what it is told may do something else.
+func (m *Manager) simulatedApt(ctx context.Context, do string, may allowed, args ...string) error {
+	out, err := m.programs.Do(ctx, do, program.Command{Name: "apt-get", Args: append(append(m.aptOptions(), "-s"), args...)})
+	if err != nil {
+		return err
+	}
+	if more := parseSimulation(out.Stdout).beyond(may); more != "" {
+		return fmt.Errorf("cannot %s: that would also %s", do, more)
+	}
+	_, err = m.apt(ctx, do, args...)
+	return err
+}
+
+// simulation is what a run of apt-get with -s says it would do, by the names of packages.
+type simulation struct{ installed, removed, downgraded, held []string }
+
+// parseSimulation reads the lines of steps ("Inst haproxy (2.6.12 …)") and, before them, the lists below these headings:
+//
+//	The following packages will be DOWNGRADED:
+//	  liblua5.3-0
+//	The following held packages will be changed:
+//	  libssl3
+func parseSimulation(text string) simulation {
+	var s simulation
+	list := new([]string) // of the heading above; of others nothing is kept
+	for line := range strings.Lines(text) {
+		words := strings.Fields(line)
+		switch {
+		case len(words) == 0:
+		case strings.HasPrefix(line, " "):
+			for _, word := range words {
+				*list = append(*list, bareName(word))
+			}
+		case strings.HasSuffix(words[len(words)-1], "DOWNGRADED:"):
+			list = &s.downgraded
+		case strings.Contains(line, "held packages will be changed:"):
+			list = &s.held
+		default:
+			list = new([]string)
+		}
+		if len(words) < 2 {
+			continue
+		}
+		switch words[0] {
+		case "Inst":
+			s.installed = append(s.installed, bareName(words[1]))
+		case "Remv", "Purg":
+			s.removed = append(s.removed, bareName(words[1]))
+		}
+	}
+	return s
+}
+
+// bareName is a package's name without the architecture.
+func bareName(word string) string {
+	name, _, _ := strings.Cut(word, ":")
+	return name
+}
+
+// beyond says what a simulation does that it may not, or "".
+func (s simulation) beyond(may allowed) string {
+	var all []string
+	say := func(verb string, names []string) {
+		if len(names) > 0 {
+			all = append(all, verb+" "+strings.Join(names, ", "))
+		}
+	}
+	if may.installsNone {
+		say("install", s.installed)
+	}
+	say("remove", notAmong(s.removed, may.removed))
+	say("downgrade", notAmong(s.downgraded, may.downgraded))
+	say("change the held", notAmong(s.held, may.held))
+	return strings.Join(all, " and ")
+}
+
+func notAmong(names, allowed []string) []string {
+	var others []string
+	for _, name := range names {
+		if !slices.Contains(allowed, name) && !slices.Contains(others, name) {
+			others = append(others, name)
+		}
+	}
+	return others
+}

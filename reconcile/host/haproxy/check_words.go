@@ -1,0 +1,61 @@
+package haproxy
+
+import (
+	"strconv"
+	"strings"
+)
+
+// checkMeanings say in plain words what HAProxy's codes of a health check mean (management guide §9.1, check_status).
+var checkMeanings = map[string]string{
+	"UNK":     "no check has told anything yet",
+	"INI":     "not checked yet",
+	"SOCKERR": "the connection broke",
+	"L4OK":    "accepts connections",
+	"L4TOUT":  "does not accept connections within the check's timeout",
+	"L4CON":   "does not accept connections",
+	"L6OK":    "speaks TLS",
+	"L6TOUT":  "accepts connections, but does not finish the TLS handshake within the check's timeout",
+	"L6RSP":   "accepts connections, but the TLS handshake fails",
+	"L7OK":    "answers the check",
+	"L7OKC":   "answers the check, with conditions",
+	"L7TOUT":  "accepts connections, but does not answer the check within its timeout",
+	"L7RSP":   "answers the check with something that is not HTTP",
+	"L7STS":   "answers the check with a status that does not count as healthy",
+	"PROCERR": "the external check fails",
+	"PROCOK":  "the external check is good",
+}
+
+// checkWords is the last health check in words, with HAProxy's own code behind them: "does not accept connections:
+// Connection refused (L4CON)". A "* " before the code says that a further check is under way.
+func checkWords(status, code, contents, description string) string {
+	status = strings.TrimPrefix(status, "* ")
+	if status == "" {
+		return ""
+	}
+	words := checkMeanings[status]
+	if words == "" {
+		words = description
+	}
+	number, _ := strconv.Atoi(code)
+	answer := strings.TrimSpace(code + " " + statusNames[number])
+	switch {
+	case (status == "L7STS" || status == "L7OKC") && (number == 401 || number == 403):
+		words = "answers the check with HTTP status " + answer + ": anonymous access to it seems off; " +
+			"healthCheck.expectStatus: [200, " + code + "] makes that count as healthy"
+	case (status == "L7STS" || status == "L7OKC") && number > 0:
+		words = "answers the check with HTTP status " + answer + ", which does not count as healthy"
+	case status == "L7OK" && number > 0:
+		words += " with HTTP status " + answer
+	case contents != "" && contents != description:
+		words += ": " + contents
+	}
+	return strings.TrimSpace(words + " (" + strings.TrimSpace(status+" "+code) + ")")
+}
+
+// statusNames are those that a control plane answers with when it is not ready, and what one meets by mistake. The whole
+// table is in net/http, which would make the program a third larger.
+var statusNames = map[int]string{
+	200: "OK", 204: "No Content", 301: "Moved Permanently", 302: "Found", 307: "Temporary Redirect", 308: "Permanent Redirect",
+	400: "Bad Request", 401: "Unauthorized", 403: "Forbidden", 404: "Not Found", 405: "Method Not Allowed", 429: "Too Many Requests",
+	500: "Internal Server Error", 502: "Bad Gateway", 503: "Service Unavailable", 504: "Gateway Timeout",
+}

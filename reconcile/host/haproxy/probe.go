@@ -1,0 +1,108 @@
+package haproxy
+
+import (
+	"context"
+	"errors"
+	"io"
+	"io/fs"
+	"net"
+	"syscall"
+	"time"
+
+	"rlb.dev/rlb-agent/reconcile/host"
+	"rlb.dev/rlb-agent/render"
+)
+
+const (
+	healthPatience = 200 * time.Millisecond // after which the stats socket is asked too
+	statsPatience  = 250 * time.Millisecond // after which HAProxy hangs: both together are longer than a busy machine stalls
+	stallGrace     = 100 * time.Millisecond // more, where it was this process that was kept waiting
+)
+
+// question is the probe's. HAProxy answers it itself.
+const question = "GET / HTTP/1.0\r\n\r\n"
+
+// AnswersAtOnce says whether HAProxy answers at once, as one that is well does. That it does not says nothing yet.
+func AnswersAtOnce() bool { return askQuickly(render.HealthSocket, question) }
+
+// Probe asks HAProxy whether it accepts and answers, on its health frontend, which leads to no server. At its limit of
+// connections that says nothing while the stats socket still answers: full is not hung, or any client could move the
+// virtual IPs. Where nobody listens the state is unknown.
+func Probe(ctx context.Context) host.HAProxyState {
+	return probe(ctx, render.HealthSocket, render.StatsSocket)
+}
+
+func probe(ctx context.Context, healthSocket, statsSocket string) host.HAProxyState {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	health := firstByte(ctx, healthSocket, question)
+	err, told := await(health, nil, healthPatience)
+	switch {
+	case told && err == nil:
+		return host.HAProxyAnswers
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ECONNREFUSED), ctx.Err() != nil:
+		return host.HAProxyUnknown
+	case told:
+		health = nil // its backlog is full, or it was cut: the other one says why
+	}
+	err, told = await(firstByte(ctx, statsSocket, "show info\n"), health, statsPatience)
+	switch {
+	case !told && ctx.Err() != nil:
+		return host.HAProxyUnknown
+	case !told:
+		return host.HAProxyHung
+	case errors.Is(err, errOther):
+		return host.HAProxyAnswers
+	case err != nil:
+		return host.HAProxyHung
+	}
+	return host.HAProxyFull
+}
+
+// errOther says that the other one answered.
+var errOther = errors.New("the other one answered")
+
+// await waits for an answer, or for a good one of the other. A wait that ended late ended for a process that was kept
+// from its core: an answer may just be there.
+func await(answer, other <-chan error, patience time.Duration) (err error, told bool) {
+	timer := time.NewTimer(patience)
+	defer timer.Stop()
+	for begin := time.Now(); ; {
+		select {
+		case err := <-answer:
+			return err, true
+		case err := <-other:
+			if other = nil; err == nil {
+				return errOther, true
+			}
+		case <-timer.C:
+			if time.Since(begin) < patience+stallGrace/2 || patience == stallGrace {
+				return nil, false
+			}
+			begin, patience = time.Now(), stallGrace
+			timer.Reset(patience)
+		}
+	}
+}
+
+// firstByte is nil as soon as somebody answers a question at a socket.
+func firstByte(ctx context.Context, path, question string) <-chan error {
+	result := make(chan error, 1)
+	go func() { result <- readByte(ctx, path, question) }()
+	return result
+}
+
+func readByte(ctx context.Context, path, question string) error {
+	var dialer net.Dialer
+	conn, err := dialer.DialContext(ctx, "unix", path)
+	if err != nil {
+		return err
+	}
+	defer conn.Close() //nolint:errcheck // one byte was all
+	defer context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })()
+	if _, err := io.WriteString(conn, question); err != nil {
+		return err
+	}
+	_, err = io.ReadFull(conn, make([]byte, 1))
+	return err
+}

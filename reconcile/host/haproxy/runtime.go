@@ -1,0 +1,142 @@
+package haproxy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"strconv"
+	"strings"
+
+	"rlb.dev/rlb-agent/reconcile/host"
+	"rlb.dev/rlb-agent/render"
+)
+
+// Runtime gives HAProxy one command of its runtime API (management guide §9.3). The error has HAProxy's words.
+func Runtime(ctx context.Context, command string) error {
+	if strings.ContainsAny(command, ";\\\n\r") {
+		return fmt.Errorf("cannot give haproxy the command %q: it would be more than one", command)
+	}
+	answer, err := ask(ctx, render.StatsSocket, "set severity-output number;"+command+"\n")
+	if err == nil {
+		err = refusedBy(answer)
+	}
+	if err != nil {
+		return fmt.Errorf("cannot give haproxy the command %q: %w", command, err)
+	}
+	return nil
+}
+
+// CutSessions ends the connections with a server: in the worker that accepts new ones by its own socket, in old workers,
+// which check nothing any more, by the master's (management guide §9.3, "shutdown sessions server"; §9.4, "@!pid").
+// masterSocket is "" where there is none.
+func CutSessions(ctx context.Context, masterSocket, backend, server string) error {
+	command := "shutdown sessions server " + backend + "/" + server
+	if err := Runtime(ctx, command); err != nil || masterSocket == "" {
+		return err
+	}
+	workers, err := Workers(ctx, masterSocket)
+	if err != nil {
+		return err
+	}
+	for _, pid := range workers.Old {
+		// one that has ended meanwhile, or never had the server, has nothing to cut
+		_, _ = ask(ctx, masterSocket, fmt.Sprintf("@!%d %s\n", pid, command))
+	}
+	return nil
+}
+
+// refusedBy reads the answer to a command that changes something. All that HAProxy says begins with a severity as
+// syslog has it: warnings (4) and the less severe tell what was done, or that the command is unknown.
+func refusedBy(answer string) error {
+	for line := range strings.Lines(answer) {
+		severity, text, found := strings.Cut(strings.TrimSpace(line), ": ")
+		switch done := severity == "[4]" || severity == "[5]" || severity == "[6]"; {
+		case strings.TrimSpace(line) == "":
+		case !found || !done:
+			return errors.New(strings.TrimPrefix(strings.TrimSpace(line), "[3]: "))
+		case strings.HasPrefix(text, "Unknown command"):
+			return errors.New("it does not know it")
+		}
+	}
+	return nil
+}
+
+// RunningServers asks HAProxy for the servers of all backends: "show servers state" for what they are, the statistics
+// for their connections.
+func RunningServers(ctx context.Context) ([]host.RunningServer, error) {
+	const do = "ask haproxy how its servers run"
+	answer, err := ask(ctx, render.StatsSocket, "show servers state;show stat -1 4 -1\n")
+	if err != nil {
+		return nil, fmt.Errorf("cannot %s: %w", do, err)
+	}
+	servers, err := parseServers(answer)
+	if err != nil {
+		return nil, fmt.Errorf("cannot %s: %w", do, err)
+	}
+	return servers, nil
+}
+
+// Bits of HAProxy's srv_admin_state and srv_check_state (management guide §9.3, "show servers state").
+const (
+	forcedMaint     = 0x01
+	configuredMaint = 0x04
+	forcedDrain     = 0x08
+	checkConfigured = 0x02
+	checkEnabled    = 0x04
+)
+
+// statColumns are the columns of the statistics up to the limit of connections (slim).
+const statColumns = 7
+
+// parseServers reads the two answers, one after the other.
+func parseServers(text string) ([]host.RunningServer, error) {
+	states, stats, found := strings.Cut(text, "# pxname")
+	if !found {
+		return nil, fmt.Errorf("unexpected answer %q", text[:min(len(text), 200)])
+	}
+	var table [][]string // only the first of its many columns, which are never quoted: names without a comma, and numbers
+	for line := range strings.Lines("pxname" + stats) {
+		table = append(table, strings.SplitN(line, ",", statColumns+1))
+	}
+	type use struct{ sessions, most int }
+	uses := map[string]use{}
+	number := func(text string) int { n, _ := strconv.Atoi(text); return n } // empty where HAProxy has no limit
+	for get := range byColumn(table) {
+		uses[get("pxname")+"/"+get("svname")] = use{number(get("scur")), number(get("slim"))}
+	}
+
+	var rows [][]string
+	for line := range strings.Lines(states) {
+		if words := strings.Fields(strings.TrimPrefix(line, "#")); len(words) > 1 {
+			rows = append(rows, words)
+		}
+	}
+	var all []host.RunningServer
+	for get := range byColumn(rows) {
+		s := host.RunningServer{Backend: get("be_name"), Name: get("srv_name"), Weight: number(get("srv_uweight"))}
+		if s.Name == "" {
+			return nil, fmt.Errorf("unexpected answer %q", states[:min(len(states), 200)])
+		}
+		switch addr, err := netip.ParseAddr(get("srv_addr")); {
+		case err == nil:
+			s.Addr = netip.AddrPortFrom(addr.Unmap(), uint16(number(get("srv_port"))))
+		case get("srv_fqdn") == "-": // HAProxy's own, of a proxy that 2.2 and 2.4 call MASTER: neither an address nor a name
+			continue
+		}
+		admin, check := number(get("srv_admin_state")), number(get("srv_check_state"))
+		switch {
+		case admin&(forcedMaint|configuredMaint) != 0:
+			s.Admin = host.AdminMaint
+		case admin&forcedDrain != 0:
+			s.Admin = host.AdminDrain
+		default:
+			s.Admin = host.AdminReady
+		}
+		s.CheckOff = check&checkConfigured != 0 && check&checkEnabled == 0
+		u := uses[s.Backend+"/"+s.Name]
+		s.Sessions, s.MaxConnections = u.sessions, u.most
+		all = append(all, s)
+	}
+	return all, nil
+}

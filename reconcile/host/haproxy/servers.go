@@ -1,0 +1,73 @@
+package haproxy
+
+import (
+	"context"
+	"encoding/csv"
+	"fmt"
+	"iter"
+	"strconv"
+	"strings"
+	"time"
+
+	"rlb.dev/rlb-agent/reconcile/host"
+)
+
+// Servers asks the HAProxy at a stats socket for the servers of all backends (management guide §9.3, "show stat").
+func Servers(ctx context.Context, socket string) ([]host.ServerState, error) {
+	answer, err := ask(ctx, socket, "show stat -1 4 -1\n") // any proxy, servers only, any server
+	if err != nil {
+		return nil, fmt.Errorf("cannot ask haproxy for its servers: %w", err)
+	}
+	states, err := parseStat(answer, time.Now())
+	if err != nil {
+		return nil, fmt.Errorf("cannot ask haproxy for its servers: %w", err)
+	}
+	return states, nil
+}
+
+// parseStat reads HAProxy's statistics in CSV (management guide §9.1).
+func parseStat(text string, now time.Time) ([]host.ServerState, error) {
+	r := csv.NewReader(strings.NewReader(strings.TrimPrefix(text, "# ")))
+	r.FieldsPerRecord = -1
+	rows, err := r.ReadAll()
+	if err != nil {
+		return nil, err
+	}
+	var states []host.ServerState
+	for get := range byColumn(rows) {
+		s := host.ServerState{Backend: get("pxname"), Name: get("svname"), Address: get("addr"), State: get("status")}
+		s.Reason = checkWords(get("check_status"), get("check_code"), get("last_chk"), get("check_desc"))
+		if strings.Contains(s.State, "resolution") { // "MAINT (resolution)"
+			s.Reason = "its DNS name does not resolve"
+		}
+		s.Checked = !strings.Contains(get("check_status"), "INI")
+		if seconds, err := strconv.Atoi(get("lastchg")); err == nil {
+			s.Since = now.Add(-time.Duration(seconds) * time.Second).Truncate(time.Second)
+		}
+		states = append(states, s)
+	}
+	return states, nil
+}
+
+// byColumn gives the rows of a table below its heading. Columns are found by name: every version of HAProxy adds some.
+func byColumn(rows [][]string) iter.Seq[func(name string) string] {
+	return func(yield func(func(string) string) bool) {
+		if len(rows) == 0 {
+			return
+		}
+		column := map[string]int{}
+		for i, name := range rows[0] {
+			column[name] = i
+		}
+		for _, row := range rows[1:] {
+			if !yield(func(name string) string {
+				if i, ok := column[name]; ok && i < len(row) {
+					return row[i]
+				}
+				return ""
+			}) {
+				return
+			}
+		}
+	}
+}

@@ -1,0 +1,57 @@
+package haproxy
+
+import (
+	"strings"
+	"testing"
+	"time"
+)
+
+// What HAProxy says of a check, in words: as versions 2.2 to 3.0 say it.
+func TestCheckWords(t *testing.T) {
+	for _, test := range []struct{ status, code, contents, description, want string }{
+		{"L4OK", "", "", "Layer4 check passed", "accepts connections (L4OK)"},
+		{"L4CON", "", "Connection refused", "Layer4 connection problem", "does not accept connections: Connection refused (L4CON)"},
+		{"* L4TOUT", "", "", "Layer4 timeout", "does not accept connections within the check's timeout (L4TOUT)"},
+		{"L6RSP", "", "SSL handshake failure", "Layer6 invalid response", "accepts connections, but the TLS handshake fails: SSL handshake failure (L6RSP)"},
+		{"L7OK", "200", "", "Layer7 check passed", "answers the check with HTTP status 200 OK (L7OK 200)"},
+		{"L7STS", "500", "HTTP status check returned code <500>", "Layer7 wrong status",
+			"answers the check with HTTP status 500 Internal Server Error, which does not count as healthy (L7STS 500)"},
+		{"L7OKC", "500", "HTTP status check returned code <500>", "Layer7 check conditionally passed",
+			"answers the check with HTTP status 500 Internal Server Error, which does not count as healthy (L7OKC 500)"},
+		{"L7STS", "418", "", "Layer7 wrong status", "answers the check with HTTP status 418, which does not count as healthy (L7STS 418)"},
+		{"L7STS", "401", "HTTP status check returned code <401>", "Layer7 wrong status", "answers the check with HTTP status 401 Unauthorized: anonymous access to it seems off; " +
+			"healthCheck.expectStatus: [200, 401] makes that count as healthy (L7STS 401)"},
+		{"L7TOUT", "", "", "Layer7 timeout", "accepts connections, but does not answer the check within its timeout (L7TOUT)"},
+		{"INI", "", "", "Initializing", "not checked yet (INI)"},
+		{"NEW", "", "", "Something new", "Something new (NEW)"},
+		{"", "", "", "", ""},
+	} {
+		if got := checkWords(test.status, test.code, test.contents, test.description); got != test.want {
+			t.Errorf("%s %s: got %q, want %q", test.status, test.code, got, test.want)
+		}
+	}
+}
+
+func TestParseStat(t *testing.T) {
+	now := time.Date(2026, 1, 1, 0, 1, 0, 0, time.UTC)
+	states, err := parseStat(strings.Join([]string{
+		"# pxname,svname,status,lastchg,check_status,check_code,last_chk,check_desc,addr,",
+		"api,cp1,DOWN,7,L7STS,503,,Layer7 wrong status,198.51.100.21:6443,",
+		"api,cp2,no check,9,,,,,198.51.100.22:6443,",
+		"api,cp3,MAINT (resolution),60,,,,,cp3.example:6443,",
+	}, "\n"), now)
+	if err != nil || len(states) != 3 {
+		t.Fatalf("%v, %v", err, states)
+	}
+	first := states[0]
+	if first.Backend != "api" || first.Name != "cp1" || first.State != "DOWN" || first.Up() || !first.Since.Equal(now.Add(-7*time.Second)) ||
+		!strings.HasSuffix(first.Reason, "(L7STS 503)") {
+		t.Errorf("%+v", first)
+	}
+	if second := states[1]; second.Reason != "" || !second.Up() {
+		t.Errorf("%+v", second)
+	}
+	if third := states[2]; third.Reason != "its DNS name does not resolve" || third.Up() {
+		t.Errorf("%+v", third)
+	}
+}

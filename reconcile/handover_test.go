@@ -39,6 +39,9 @@ func TestHandoverDrift(t *testing.T) {
 	h.SetSysctl("net/ipv4/conf/eth0/arp_ignore", "0")
 	wantLines(t, "sysctl", planOf(t, h, doc), "reload rlb-handover.service, since net/ipv4/conf/eth0/arp_ignore of the hand-over are not as wanted")
 	must(t, h, doc)
+	h.FlushLocalRoutes()
+	wantLines(t, "routes", planOf(t, h, doc), "reload rlb-handover.service, since the local routes of the hand-over are not as wanted")
+	must(t, h, doc)
 	quiet(t, h, doc)
 	sameText(t, "after the repairs", want, h.Dump())
 }

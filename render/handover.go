@@ -21,7 +21,7 @@ const (
 	HandoverUnit      = "rlb-handover.service"      // loads all of it at boot, without the agent
 	HandoverTable     = "rlb_handover"              // of nftables, in the families of the virtual IPs
 	HandoverRulesFile = "/var/lib/rlb/handover.nft" // what the unit loads
-	handoverMark      = 0x2000                      // a bit of the mark of connections that began while forwarding was armed
+	handoverMark      = 0x2000                      // a bit of the mark of connections to a service that is bound to a virtual IP
 
 	// HandoverProtocol marks the routes of the agent (rtnetlink(7), rtm_protocol). No routing daemon has this number.
 	HandoverProtocol = 219
@@ -161,9 +161,10 @@ func CountRules(text string, family api.Family) (n int) {
 // own sees the advertisements of this host, for a stop of HAProxy to know whether it held the virtual IPs (led), and that
 // it said goodbye (left).
 //
-// A packet that began no connection here is forwarded: the only socket that would take it is the one that listens. That
-// one has a wildcard address; or, where it is bound to the virtual IP, it lacks the mark of the connections that began
-// since. What comes from another node stays here, so that no packet goes round.
+// A packet of a connection that did not begin here is forwarded: the only socket that would take it is the one that
+// listens. That one has a wildcard address; or, where it is bound to the virtual IP, it lacks the mark that every
+// connection has from its SYN, armed or not: so no advertisement, forged or not, takes a connection away from this host.
+// What comes from another node stays here, so that no packet goes round.
 func (r *renderer) handoverTable(l *lines, family api.Family, vips []netip.Addr) error {
 	sources, origin, err := r.vrrpSources(family)
 	if err != nil {
@@ -241,14 +242,14 @@ func (r *renderer) handoverTable(l *lines, family api.Family, vips []netip.Addr)
 	} {
 		l.add("", "%s", line)
 	}
-	for _, c := range []struct{ name, begins, elsewhere string }{
-		{onWildcard, "", "socket wildcard 1"},
-		{onAddress, fmt.Sprintf("meta mark set meta mark | %#x ", handoverMark), fmt.Sprintf("socket mark & %#x == 0", handoverMark)},
+	for _, c := range []struct{ name, elsewhere string }{
+		{onWildcard, "socket wildcard 1"},
+		{onAddress, fmt.Sprintf("socket mark & %#x == 0", handoverMark)},
 	} {
 		if chains[c.name] {
 			l.add("", "    chain %s {", c.name)
 			l.add("", "        ether saddr @nodes return")
-			l.add("", "        tcp flags & (syn | ack) == syn %sreturn", c.begins)
+			l.add("", "        %s return", isSYN)
 			l.add("", "        %s dup to iif map @peer device %q drop", c.elsewhere, iface)
 			l.add("", "    }")
 		}
@@ -257,10 +258,11 @@ func (r *renderer) handoverTable(l *lines, family api.Family, vips []netip.Addr)
 	return nil
 }
 
-// The chains that forward, by where HAProxy listens.
+// The chains that forward, by where HAProxy listens, and the packet that begins a connection.
 const (
 	onWildcard = "on_wildcard"
 	onAddress  = "on_address"
+	isSYN      = "tcp flags & (syn | ack) == syn"
 )
 
 // handoverPort leads the packets to a service's port to the chain that forwards them, and says which one that is.
@@ -277,7 +279,11 @@ func (r *renderer) handoverPort(l *lines, s service, ip string, vips []netip.Add
 	for _, vip := range vips {
 		texts = append(texts, vip.String())
 	}
-	l.add(s.path+".port", "        iif @armed %s daddr { %s } tcp dport %d goto %s", ip, strings.Join(texts, ", "), *s.Port, chain)
+	to := fmt.Sprintf("%s daddr { %s } tcp dport %d", ip, strings.Join(texts, ", "), *s.Port)
+	if chain == onAddress {
+		l.add(s.path+".port", "        %s %s meta mark set meta mark | %#x", to, isSYN, handoverMark)
+	}
+	l.add(s.path+".port", "        iif @armed %s goto %s", to, chain)
 	return chain
 }
 

@@ -99,6 +99,7 @@ var checks = []check{
 	{"firewall", firewall},
 	{"iptables", mixedTables},
 	{"sysctl", sysctls},
+	{"handover", handover},
 	{"limits", limits},
 	{"servers", servers},
 	{"units", units},

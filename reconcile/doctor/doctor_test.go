@@ -135,6 +135,11 @@ func TestFindings(t *testing.T) {
 			m.links = append(m.links, host.Link{Name: "eth1", Index: 3, Up: true, Carrier: true})
 			m.Net = append(m.Net, host.Interface{Name: "eth1", Prefixes: []netip.Prefix{netip.MustParsePrefix("203.0.113.1/24")}})
 		}, "sysctl", "rp_filter drops clients that come another way", "eth1 has addresses too", "net.ipv4.conf.eth0.rp_filter=2"},
+		{"old nft", func(m *machine) {
+			m.FlushHandover()
+			m.NoHandover = "cannot use the hand-over rules: they need nft 1.0"
+			m.reapply = true
+		}, "handover", "planned moves forward nothing", "they need nft 1.0", "vrrp.handover: none"},
 		{"memory", func(m *machine) { m.memory = 64 << 20 }, "limits", "not enough memory for maxConnections", "the host has 64 MiB", "proxy.maxConnections"},
 		{"descriptors", func(m *machine) {
 			m.units[host.HAProxyUnit] = host.UnitFiles{Fragment: "/lib/systemd/system/haproxy.service", Descriptors: 1024}

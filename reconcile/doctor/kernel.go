@@ -40,6 +40,15 @@ func sysctls(ctx context.Context, e *exam) (found []Finding, note string, err er
 	return found, note, nil
 }
 
+// handover checks that nft and the kernel take what vrrp.handover: forward needs.
+func handover(_ context.Context, e *exam) (found []Finding, note string, err error) {
+	if why := e.look.Observed.HandoverRefused; why != "" {
+		found = append(found, warningf("planned moves forward nothing", "install nft 1.0 and a kernel with nft_socket and nft_dup, or vrrp.handover: none in the spec",
+			"moves of the virtual IPs are as with vrrp.handover: none: %s", why))
+	}
+	return found, "", e.lookErr
+}
+
 // sysctl reads a number; a key that is not there is 0. The name of an interface may have dots.
 func (e *exam) sysctl(ctx context.Context, key string) (int, error) {
 	path := "/proc/sys/" + strings.ReplaceAll(key, ".", "/")

@@ -39,10 +39,10 @@ const closedInput = `for t in iptables ip6tables; do
 	$t -A INPUT -p icmp -j ACCEPT; $t -A INPUT -p ipv6-icmp -j ACCEPT; $t -P INPUT DROP
 done`
 
-// rogue advertises for a second, from an address that is no node's and with the highest priority, virtual router 100
-// with the virtual IP 198.51.100.100 (RFC 9568 §5.2).
-const rogue = `use Socket; my ($from, $to) = map inet_aton($_), @ARGV;
-my $body = pack("CCCCnn", 0x31, 100, 255, 1, 10, 0) . inet_aton("198.51.100.100");
+// rogue advertises for a second, from an address that is no node's and with a priority, the highest if none is given,
+// virtual router 100 with the virtual IP 198.51.100.100 (RFC 9568 §5.2).
+const rogue = `use Socket; my ($from, $to) = map inet_aton($_), @ARGV[0, 1];
+my $body = pack("CCCCnn", 0x31, 100, $ARGV[2] // 255, 1, 10, 0) . inet_aton("198.51.100.100");
 my $sum = 0; $sum += $_ for unpack("n*", $from . $to . pack("CCn", 0, 112, length $body) . $body);
 $sum = ($sum & 0xffff) + ($sum >> 16) for 1 .. 2;
 substr($body, 6, 2) = pack("n", ~$sum & 0xffff);

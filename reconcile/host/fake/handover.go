@@ -65,6 +65,9 @@ func (h *Host) SetSysctl(key, value string) {
 // FlushHandover takes the rules away, as nft flush ruleset does.
 func (h *Host) FlushHandover() { h.kernel.rules = nil }
 
+// FlushLocalRoutes takes the routes away, as a network manager that starts anew does.
+func (h *Host) FlushLocalRoutes() { h.kernel.routes = nil }
+
 // handover runs the commands of a setting of rlb-handover.service, as systemd has read them.
 func (h *Host) handover(setting string) error {
 	if h.NoHandover != "" && setting != "ExecStopPost=" {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -32,7 +33,8 @@ func (h *Host) runtime(ctx context.Context, command string) error {
 }
 
 // CutSessions ends the connections with a server: in the worker that accepts new ones by its own socket, in old workers,
-// which check nothing any more, by the master's (management guide §9.3, "shutdown sessions server"; §9.4, "@!pid").
+// which check nothing any more, by the master's (management guide §9.3, "shutdown sessions server"; §9.4, "@!pid"). The
+// proxies of an old worker are stopped, and it refuses that command ("Proxy is disabled."), so each is ended by itself.
 func (h *Host) CutSessions(ctx context.Context, backend, server string) error {
 	return h.effect("CutSessions "+backend+"/"+server, func() error {
 		command := "shutdown sessions server " + backend + "/" + server
@@ -48,11 +50,30 @@ func (h *Host) CutSessions(ctx context.Context, backend, server string) error {
 			return err
 		}
 		for _, pid := range workers.Old {
-			// one that has ended meanwhile, or never had the server, has nothing to cut
-			_, _ = askSocket(ctx, unit.MasterSocket(), fmt.Sprintf("@!%d %s\n", pid, command))
+			// one that has ended meanwhile has nothing to cut
+			answer, _ := askSocket(ctx, unit.MasterSocket(), fmt.Sprintf("@!%d show sess\n", pid))
+			for some := range slices.Chunk(sessionsWith(answer, backend, server), 500) {
+				var commands strings.Builder
+				for _, session := range some {
+					fmt.Fprintf(&commands, "@!%d shutdown session %s\n", pid, session)
+				}
+				_, _ = askSocket(ctx, unit.MasterSocket(), commands.String())
+			}
 		}
 		return nil
 	})
+}
+
+// sessionsWith are the ids of the sessions with a server in the answer to "show sess" (management guide §9.3). An old worker
+// makes no new session, so none can get the id of one that has ended meanwhile.
+func sessionsWith(answer, backend, server string) (ids []string) {
+	for line := range strings.Lines(answer) {
+		fields := strings.Fields(line)
+		if slices.Contains(fields, "be="+backend) && slices.Contains(fields, "srv="+server) {
+			ids = append(ids, strings.TrimSuffix(fields[0], ":"))
+		}
+	}
+	return ids
 }
 
 // refusedBy reads the answer to a command that changes something. All that HAProxy says begins with a severity as

@@ -61,6 +61,12 @@ bench-edit: tools build ## how long an edit takes to be live, 20 of each kind; s
 	go build -o bin/edit ./hack/bench/edit
 	$(AS_ROOT) bin/edit -agent $(BIN)
 
+.PHONY: clientview
+clientview: tools build ## what clients see when API servers end, fail or restart, one of three and all; ten minutes
+	CGO_ENABLED=0 go build -o bin/apiserver ./hack/lab/apiserver
+	go build -o bin/clientview ./hack/bench/clientview
+	$(AS_ROOT) bin/clientview -agent $(BIN)
+
 .PHONY: kill-points
 kill-points: tools build ## the agent killed at every effect on real hosts; make test has a share of them
 	CGO_ENABLED=0 go build -tags faults -o bin/rlb-agent-faults ./cmd/rlb-agent

@@ -25,6 +25,17 @@ WantedBy=multi-user.target
 // an API server (hack/lab/apiserver) that takes port 6443 of every address. It is not started.
 func (w *World) ControlPlanes(releases ...lab.Release) []*Host {
 	w.Helper()
+	file, err := lab.LocalFile(w.APIServer(), "/usr/local/bin/kube-apiserver", 0o755)
+	if err != nil {
+		w.Fatal(err)
+	}
+	unit := lab.File{Path: "/etc/systemd/system/" + APIServerUnit + ".service", Data: []byte(apiServer)}
+	return w.hosts(lab.HostOptions{Installed: true, Files: []lab.File{file, unit}}, releases...)
+}
+
+// APIServer is the path of the API server's program.
+func (w *World) APIServer() string {
+	w.Helper()
 	program := os.Getenv("RLB_APISERVER")
 	if program == "" {
 		program = filepath.Join(w.TempDir(), "apiserver")
@@ -34,12 +45,7 @@ func (w *World) ControlPlanes(releases ...lab.Release) []*Host {
 			w.Fatalf("cannot build the API server: %v\n%s", err, out)
 		}
 	}
-	file, err := lab.LocalFile(program, "/usr/local/bin/kube-apiserver", 0o755)
-	if err != nil {
-		w.Fatal(err)
-	}
-	unit := lab.File{Path: "/etc/systemd/system/" + APIServerUnit + ".service", Data: []byte(apiServer)}
-	return w.hosts(lab.HostOptions{Installed: true, Files: []lab.File{file, unit}}, releases...)
+	return program
 }
 
 // Machines are the hosts as the lab knows them.

@@ -49,3 +49,10 @@ func (h *Host) Is(property, unit, want string) bool {
 	out, _ := h.Run(h.World.Context(), "systemctl", "is-"+property, unit)
 	return strings.TrimSpace(out) == want
 }
+
+// HAProxy gives HAProxy commands on its admin socket (management guide §9.3), and returns what it says.
+func (h *Host) HAProxy(commands ...string) string {
+	h.World.Helper()
+	const ask = `my $s = IO::Socket::UNIX->new("/run/haproxy/admin.sock") or die "no socket: $!"; print $s join(";", @ARGV), "\n"; print while <$s>`
+	return h.Must(append([]string{"perl", "-MIO::Socket::UNIX", "-e", ask}, commands...)...)
+}

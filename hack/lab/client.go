@@ -69,6 +69,37 @@ func (c *Client) Command(ctx context.Context, args ...string) *exec.Cmd {
 	return command(ctx, append([]string{"ip", "netns", "exec", prefix + c.name}, args...)...)
 }
 
+// Dial opens a TCP connection to target from the client's namespace, for callers that speak for themselves. It gives up
+// when ctx does, or after five seconds, and says nothing of how long the connection may be used.
+func (c *Client) Dial(ctx context.Context, target string) (net.Conn, error) {
+	at, err := parseTarget(target)
+	if err != nil {
+		return nil, err
+	}
+	deadline, ok := ctx.Deadline()
+	if !ok {
+		deadline = time.Now().Add(5 * time.Second)
+	}
+	conn, err := c.dial(at, deadline)
+	if err != nil {
+		return nil, err
+	}
+	return conn, conn.SetDeadline(time.Time{})
+}
+
+// Listen opens a listener at an address and port of the client's own namespace, for a station that serves.
+func (c *Client) Listen(at string) (net.Listener, error) {
+	addr, err := parseTarget(at)
+	if err != nil {
+		return nil, err
+	}
+	ns := c.ns.Load()
+	if ns == nil {
+		return nil, errClosed
+	}
+	return ns.listen(addr)
+}
+
 // Get asks target, such as 198.51.100.100:9000, over a new TLS connection and returns the name of the server that
 // answered. It gives up after five seconds if ctx has no earlier deadline.
 func (c *Client) Get(ctx context.Context, target string) (server string, err error) {

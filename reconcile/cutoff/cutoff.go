@@ -4,6 +4,8 @@
 //     only stops sending it new ones (HAProxy configuration manual §4.2, http-check expect, error-status L7OKC);
 //   - to a server that fails, through the backend that a service falls back to while all of its servers fail
 //     (services[].failOpen), once another server is up. That backend has no checks of its own.
+//
+// It also keeps that backend from servers that somebody has taken out of the first one through the runtime API.
 package cutoff
 
 import (
@@ -106,6 +108,7 @@ func (c *Cutter) look(ctx context.Context, services []service) {
 	for _, s := range states {
 		byBackend[s.Backend] = append(byBackend[s.Backend], s)
 	}
+	c.follow(ctx, services, byBackend)
 	due := map[place]time.Time{}
 	for _, s := range services {
 		s.due(byBackend[s.name], time.Now(), due)

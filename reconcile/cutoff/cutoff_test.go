@@ -38,13 +38,34 @@ type haproxy struct {
 	since  map[string]time.Time
 	cut    []string
 	fails  bool
+
+	first, second host.RunningServer // server a
+	asked         int                // for the running servers
+	commands      []string
+}
+
+func (h *haproxy) RunningServers(context.Context) ([]host.RunningServer, error) {
+	h.mutex.Lock()
+	defer h.mutex.Unlock()
+	h.asked++
+	return []host.RunningServer{h.first, h.second}, nil
+}
+
+func (h *haproxy) Runtime(_ context.Context, command string) error {
+	h.mutex.Lock()
+	defer h.mutex.Unlock()
+	h.commands = append(h.commands, command)
+	return nil
 }
 
 func (h *haproxy) Servers(context.Context) (all []host.ServerState, err error) {
 	h.mutex.Lock()
 	defer h.mutex.Unlock()
 	for _, name := range []string{"a", "b"} {
-		all = append(all, host.ServerState{Backend: "api", Name: name, State: h.states[name], Since: h.since[name], Checked: true})
+		all = append(all, host.ServerState{Backend: "api", Name: name, State: h.states[name], Since: h.since[name], Checked: true, Weight: h.first.Weight})
+	}
+	if h.second.Name != "" {
+		all = append(all, host.ServerState{Backend: "api:failopen", Name: "a", State: h.states["second"], Weight: h.second.Weight})
 	}
 	return append(all, host.ServerState{Backend: "plain", Name: "a", State: "NOLB"}), nil
 }
@@ -140,5 +161,49 @@ func TestCutFails(t *testing.T) {
 		h.wants(t, 90*time.Second)
 		h.failing(false)
 		h.wants(t, 3*time.Second, "api/a", "api:failopen/a")
+	})
+}
+
+// What somebody sets of a server in the running HAProxy is set in the second backend too, and taken back with it. HAProxy is
+// not asked more than it is anyway while both are alike.
+func TestMaintenance(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := start(t)
+		h.set("b", "UP")
+		server := func(backend string, admin host.AdminState, weight int) host.RunningServer {
+			return host.RunningServer{Backend: backend, Name: "a", Admin: admin, Weight: weight}
+		}
+		const ready, drain, maint = host.AdminReady, host.AdminDrain, host.AdminMaint
+		for _, tt := range []struct {
+			what          string
+			state, second string // HAProxy's words
+			first, other  host.RunningServer
+			want          []string
+		}{
+			{"both serve", "UP", "no check", server("api", ready, 1), server("api:failopen", ready, 1), nil},
+			{"maintenance", "MAINT", "no check", server("api", maint, 1), server("api:failopen", ready, 1), []string{"set server api:failopen/a state maint"}},
+			{"it has followed", "MAINT", "MAINT", server("api", maint, 1), server("api:failopen", maint, 1), nil},
+			{"and ended", "UP 1/3", "MAINT", server("api", ready, 1), server("api:failopen", maint, 1), []string{"set server api:failopen/a state ready"}},
+			{"drained", "DRAIN", "no check", server("api", drain, 1), server("api:failopen", ready, 1), []string{"set server api:failopen/a state drain"}},
+			{"weight 0", "UP", "no check", server("api", ready, 0), server("api:failopen", ready, 1), []string{"set server api:failopen/a weight 0%"}},
+			{"no weight 0 any more", "UP", "no check", server("api", ready, 7), server("api:failopen", ready, 0), []string{"set server api:failopen/a weight 100%"}},
+			{"weight 0 by the spec", "UP", "no check", server("api", ready, 0), server("api:failopen", ready, 0), nil},
+		} {
+			h.set("a", tt.state)
+			h.set("second", tt.second)
+			h.mutex.Lock()
+			h.first, h.second, h.asked, h.commands = tt.first, tt.other, 0, nil
+			h.mutex.Unlock()
+			time.Sleep(lookEvery)
+			synctest.Wait()
+			h.mutex.Lock()
+			if !slices.Equal(h.commands, tt.want) {
+				t.Errorf("%s: %q, want %q", tt.what, h.commands, tt.want)
+			}
+			if alike := tt.first.Admin == tt.other.Admin && tt.first.Weight == tt.other.Weight; alike && h.asked > 0 {
+				t.Errorf("%s: asked for the running servers", tt.what)
+			}
+			h.mutex.Unlock()
+		}
 	})
 }

@@ -58,6 +58,7 @@ type ServerState struct {
 	Reason  string    `json:"reason,omitempty"` // what the last check found, in words and with HAProxy's code
 	Since   time.Time `json:"since,omitzero"`
 	Checked bool      `json:"-"` // the state is the outcome of a check, or there is no check
+	Weight  int       `json:"-"` // as it is now, 0 to 256
 }
 
 // Up says whether the server gets connections. One that answers its check with a wrong status (NOLB) keeps those that it

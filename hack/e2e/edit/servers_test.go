@@ -25,13 +25,6 @@ services:
   - ` + strings.Join(servers, "\n  - ") + "\n"
 }
 
-// runtime gives HAProxy commands on its admin socket, and returns what it says.
-func runtime(h *e2e.Host, commands ...string) string {
-	h.World.Helper()
-	const ask = `my $s = IO::Socket::UNIX->new("/run/haproxy/admin.sock") or die "no socket: $!"; print $s join(";", @ARGV), "\n"; print while <$s>`
-	return h.Must(append([]string{"perl", "-MIO::Socket::UNIX", "-e", ask}, commands...)...)
-}
-
 // worker is the process of HAProxy that accepts connections, and every other of its processes.
 func worker(h *e2e.Host) string {
 	h.World.Helper()
@@ -125,7 +118,7 @@ func TestServersChangeWithoutReload(t *testing.T) {
 		quiet("after the edits")
 
 		// behind the agent's back
-		runtime(h, "set server kube-apiserver/cp3 weight 3", "set server kube-apiserver/cp3 state drain", "set server kube-apiserver/cp2 addr 198.51.100.22 port 6443",
+		h.HAProxy("set server kube-apiserver/cp3 weight 3", "set server kube-apiserver/cp3 state drain", "set server kube-apiserver/cp2 addr 198.51.100.22 port 6443",
 			"add server kube-apiserver/mine 198.51.100.21:6443", "enable server kube-apiserver/mine")
 		if code, out := h.RunAgent("--once", "--dry-run"); code != 1 || !e2e.InOrder(out, "address 198.51.100.22:6443 becomes 198.51.100.24:6443", "weight 3 becomes 20, it gets connections again", "server mine of kube-apiserver") {
 			t.Errorf("%s: drift: %d: %s", h.Name(), code, out)
@@ -159,14 +152,14 @@ func TestServersChangeWithoutReload(t *testing.T) {
 		}
 		w.Eventually("cp1 is deleted", 15*time.Second, func() bool {
 			h.Must(pair.Agent, "--once")
-			return !strings.Contains(runtime(h, "show servers state kube-apiserver"), " cp1 ")
+			return !strings.Contains(h.HAProxy("show servers state kube-apiserver"), " cp1 ")
 		})
 		if got := worker(h); got != first {
 			t.Errorf("%s: HAProxy was reloaded: workers %s became %s", h.Name(), first, got)
 		}
 		states := func() string {
 			var all []string
-			for line := range strings.Lines(runtime(h, "show servers state kube-apiserver")) {
+			for line := range strings.Lines(h.HAProxy("show servers state kube-apiserver")) {
 				if f := strings.Fields(line); len(f) > 18 && f[0] != "#" {
 					all = append(all, fmt.Sprint(f[3], " ", f[4], ":", f[18], " admin ", f[6], " weight ", f[7]))
 				}

@@ -2,13 +2,16 @@
 // lab.ControlPlane lives in the test's own process; this one can be killed, stopped, and asked to end as a real one is.
 //
 // SIGTERM makes /readyz 500 at once; it serves on for the delay, then ends its watches in order, completes the requests
-// in flight, and exits, as a kube-apiserver does (Kubernetes, "Graceful shutdown of the API server"). SIGUSR1 makes /readyz 500
-// for ever. SIGHUP replaces its certificate by one that nobody knows.
+// in flight, and exits, as a kube-apiserver does (Kubernetes, "Graceful shutdown of the API server"). SIGUSR1 makes /readyz
+// 500 for ever. SIGHUP replaces its certificate by one that nobody knows. SIGUSR2 makes it well again.
 package main
 
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -35,7 +38,7 @@ func main() {
 	bind := flag.String("bind-address", "0.0.0.0", "where it listens")
 	port := flag.Int("secure-port", 6443, "its port")
 	flag.DurationVar(&s.delay, "shutdown-delay-duration", 0, "how long it serves on after SIGTERM")
-	cert := flag.String("cert-out", "", "a file that gets its certificate")
+	cert := flag.String("tls-cert-file", "", "its certificate and key; made where it is not there. Default: new ones each time")
 	flag.Parse()
 	if s.name == "" {
 		s.name, _ = os.Hostname()
@@ -59,17 +62,14 @@ func (s *server) run(at, bind, certFile string) error {
 	if err != nil {
 		return fmt.Errorf("cannot use the address: %w", err)
 	}
-	config, pem, err := lab.SelfSigned(s.name, addr)
-	if err == nil && certFile != "" {
-		err = os.WriteFile(certFile, pem, 0o644)
-	}
+	own, err := s.certificate(certFile, addr)
 	if err != nil {
 		return err
 	}
-	s.config.Store(config)
+	s.config.Store(own)
 	s.ending = make(chan struct{})
 	signals := make(chan os.Signal, 4)
-	signal.Notify(signals, syscall.SIGTERM, syscall.SIGUSR1, syscall.SIGHUP)
+	signal.Notify(signals, syscall.SIGTERM, syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGHUP)
 	plain, err := net.Listen("tcp", at) // on 0.0.0.0 it takes IPv6 too, as a kube-apiserver does
 	if err != nil {
 		return fmt.Errorf("cannot listen: %w", err)
@@ -86,6 +86,9 @@ func (s *server) run(at, bind, certFile string) error {
 			switch sig {
 			case syscall.SIGUSR1:
 				s.sick.Store(true)
+			case syscall.SIGUSR2:
+				s.sick.Store(false)
+				s.config.Store(own)
 			case syscall.SIGHUP:
 				stranger, _, err := lab.SelfSigned(s.name, addr)
 				if err != nil {
@@ -97,6 +100,24 @@ func (s *server) run(at, bind, certFile string) error {
 			}
 		}
 	}
+}
+
+// certificate is that of a file, where one is named and there; else a new one, which such a file gets.
+func (s *server) certificate(file string, addr netip.Addr) (*tls.Config, error) {
+	if pair, err := tls.LoadX509KeyPair(file, file); err == nil {
+		return &tls.Config{Certificates: []tls.Certificate{pair}, SessionTicketsDisabled: true}, nil
+	} else if file != "" && !errors.Is(err, os.ErrNotExist) {
+		return nil, err
+	}
+	config, text, err := lab.SelfSigned(s.name, addr)
+	if err != nil || file == "" {
+		return config, err
+	}
+	key, err := x509.MarshalPKCS8PrivateKey(config.Certificates[0].PrivateKey)
+	if err != nil {
+		return nil, err
+	}
+	return config, os.WriteFile(file, append(text, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: key})...), 0o600)
 }
 
 // end is what SIGTERM begins.

@@ -8,14 +8,14 @@ import (
 	"rlb.dev/rlb-agent/hack/lab"
 )
 
-// Single boots one host with the programs installed, starts this agent's daemon there with the spec, and waits until the
-// host holds the virtual IP.
-func Single(ctx context.Context, stage *lab.Stage, release lab.Release, agent, spec string) (*lab.Host, error) {
+// Single boots one host with the programs installed, starts this agent's daemon there with the spec and more files, and
+// waits until the host holds the virtual IP.
+func Single(ctx context.Context, stage *lab.Stage, release lab.Release, agent, spec string, more ...lab.File) (*lab.Host, error) {
 	files, err := Files(agent, "hack/systemd/rlb-agent.service")
 	if err != nil {
 		return nil, err
 	}
-	files = append(files, lab.File{Path: SpecFile, Data: []byte(spec)})
+	files = append(append(files, more...), lab.File{Path: SpecFile, Data: []byte(spec)})
 	hosts, err := stage.AddHosts(ctx, lab.HostOptions{Installed: true, Files: files}, release)
 	if err != nil {
 		return nil, err

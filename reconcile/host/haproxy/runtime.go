@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -28,11 +29,11 @@ func Runtime(ctx context.Context, command string) error {
 }
 
 // CutSessions ends the connections with a server: in the worker that accepts new ones by its own socket, in old workers,
-// which check nothing any more, by the master's (management guide §9.3, "shutdown sessions server"; §9.4, "@!pid").
+// which check nothing any more, by the master's (management guide §9.3, "shutdown sessions server"; §9.4, "@!pid"). The
+// proxies of an old worker are stopped, and it refuses that command ("Proxy is disabled."), so each is ended by itself.
 // masterSocket is "" where there is none.
 func CutSessions(ctx context.Context, masterSocket, backend, server string) error {
-	command := "shutdown sessions server " + backend + "/" + server
-	if err := Runtime(ctx, command); err != nil || masterSocket == "" {
+	if err := Runtime(ctx, "shutdown sessions server "+backend+"/"+server); err != nil || masterSocket == "" {
 		return err
 	}
 	workers, err := Workers(ctx, masterSocket)
@@ -40,10 +41,31 @@ func CutSessions(ctx context.Context, masterSocket, backend, server string) erro
 		return err
 	}
 	for _, pid := range workers.Old {
-		// one that has ended meanwhile, or never had the server, has nothing to cut
-		_, _ = ask(ctx, masterSocket, fmt.Sprintf("@!%d %s\n", pid, command))
+		// one that has ended meanwhile has nothing to cut
+		answer, _ := ask(ctx, masterSocket, fmt.Sprintf("@!%d show sess
+", pid))
+		for some := range slices.Chunk(sessionsWith(answer, backend, server), 500) {
+			var commands strings.Builder
+			for _, session := range some {
+				fmt.Fprintf(&commands, "@!%d shutdown session %s
+", pid, session)
+			}
+			_, _ = ask(ctx, masterSocket, commands.String())
+		}
 	}
 	return nil
+}
+
+// sessionsWith are the ids of the sessions with a server in the answer to "show sess" (management guide §9.3). An old worker
+// makes no new session, so none can get the id of one that has ended meanwhile.
+func sessionsWith(answer, backend, server string) (ids []string) {
+	for line := range strings.Lines(answer) {
+		fields := strings.Fields(line)
+		if slices.Contains(fields, "be="+backend) && slices.Contains(fields, "srv="+server) {
+			ids = append(ids, strings.TrimSuffix(fields[0], ":"))
+		}
+	}
+	return ids
 }
 
 // refusedBy reads the answer to a command that changes something. All that HAProxy says begins with a severity as

@@ -92,3 +92,19 @@ func TestRuntimeTakesOneCommand(t *testing.T) {
 		}
 	}
 }
+
+func TestSessionsWith(t *testing.T) {
+	const recorded = `
+0x7fef7f455c00: proto=tcpv4 src=127.0.0.1:54426 fe=f be=b srv=a ts=00 epoch=0 age=2s calls=3 rate=1 cpu=0 lat=0 exp=1m38s rc=0 c_exp=
+0x7fef7f456000: proto=tcpv4 src=127.0.0.1:54444 fe=f be=b srv=ab ts=00 epoch=0 age=2s calls=3
+0x55c54d885c40: proto=tcpv4 src=127.0.0.1:54915 fe=f be=b:failopen srv=a ts=00 age=2s calls=3
+0x55c54d885d40: proto=tcpv4 src=127.0.0.1:54914 fe=f be=b srv=a ts=00 age=2s calls=3 rate=1
+0x55c54d885e40: proto=unix_stream src=unix:2 fe=GLOBAL be=<NONE> srv=<none> ts=00 age=0s calls=1
+
+`
+	for backend, want := range map[string][]string{"b": {"0x7fef7f455c00", "0x55c54d885d40"}, "b:failopen": {"0x55c54d885c40"}, "c": nil} {
+		if diff := cmp.Diff(want, sessionsWith(recorded, backend, "a")); diff != "" {
+			t.Errorf("%s: %s", backend, diff)
+		}
+	}
+}

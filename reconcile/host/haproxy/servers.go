@@ -41,6 +41,7 @@ func parseStat(text string, now time.Time) ([]host.ServerState, error) {
 			s.Reason = "its DNS name does not resolve"
 		}
 		s.Checked = !strings.Contains(get("check_status"), "INI")
+		s.Weight, _ = strconv.Atoi(get("weight"))
 		if seconds, err := strconv.Atoi(get("lastchg")); err == nil {
 			s.Since = now.Add(-time.Duration(seconds) * time.Second).Truncate(time.Second)
 		}

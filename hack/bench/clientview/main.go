@@ -1,0 +1,108 @@
+// Command clientview shows what clients see when API servers end, fail or restart: one of three, and all three at once.
+// A balancer with the defaults of the spec stands before stand-ins of the API server (hack/lab/apiserver). "make clientview".
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"syscall"
+	"time"
+
+	"rlb.dev/rlb-agent/hack/lab"
+	"rlb.dev/rlb-agent/hack/lab/pair"
+)
+
+// delay is how long an API server serves on after SIGTERM, in the case that says so. kubeadm's default is none.
+const delay = 10 * time.Second
+
+// A fault is what happens to API servers.
+type fault struct {
+	name   string
+	delay  time.Duration // shutdown-delay-duration
+	signal syscall.Signal
+	starts bool          // a new process is started as soon as the old one has ended
+	watch  time.Duration // how long the clients are looked at
+	heal   syscall.Signal
+}
+
+var faults = []fault{
+	{name: fmt.Sprintf("SIGTERM, ends after %v", delay), delay: delay, signal: syscall.SIGTERM, watch: 25 * time.Second},
+	{name: "restarted", signal: syscall.SIGTERM, starts: true, watch: 25 * time.Second},
+	{name: "killed with SIGKILL", signal: syscall.SIGKILL, watch: 15 * time.Second},
+	{name: "hung", signal: syscall.SIGSTOP, watch: 20 * time.Second, heal: syscall.SIGCONT},
+	{name: "another certificate", signal: syscall.SIGHUP, watch: 20 * time.Second, heal: syscall.SIGUSR2},
+	{name: "/readyz answers 500", signal: syscall.SIGUSR1, watch: 70 * time.Second, heal: syscall.SIGUSR2},
+}
+
+func main() {
+	agent := flag.String("agent", "bin/rlb-agent", "the agent's binary")
+	apiserver := flag.String("apiserver", "bin/apiserver", "the binary of hack/lab/apiserver")
+	only := flag.String("only", "", "faults whose name fits this regular expression, followed by \", one\" or \", all\"")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := run(ctx, *agent, *apiserver, *only); err != nil {
+		fmt.Fprintln(os.Stderr, "clientview:", err)
+		stop()
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, agent, apiserver, only string) (err error) {
+	fits, err := regexp.Compile(only)
+	if err != nil {
+		return err
+	}
+	if apiserver, err = filepath.Abs(apiserver); err != nil {
+		return err
+	}
+	if err := lab.Available(); err != nil {
+		return err
+	}
+	stage, err := lab.NewStage(ctx, lab.Options{}, 0)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, stage.Close()) }()
+	dir, err := os.MkdirTemp("", "rlb-clientview-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	servers, trusted, err := startServers(ctx, stage, apiserver, dir)
+	if err != nil {
+		return err
+	}
+	h, err := pair.Single(ctx, stage, lab.Trixie, agent, strings.Replace(pair.Spec(len(servers)), "  servers:", "  healthCheck: {caFile: /etc/rlb/ca.pem}\n  servers:", 1),
+		lab.File{Path: "/etc/rlb/ca.pem", Data: trusted})
+	if err != nil {
+		return err
+	}
+	versions, err := h.Sh(ctx, "rlb-agent version; haproxy -v | head -n 1")
+	if err != nil {
+		return err
+	}
+	clients := newClients(stage.Client, trusted)
+	fmt.Printf("%s\n%s", strings.TrimSpace(versions), heading)
+	for _, victims := range [][]*server{servers[:1], servers} {
+		many := map[bool]string{true: "one", false: "all"}[len(victims) == 1]
+		for _, f := range faults {
+			if !fits.MatchString(f.name + ", " + many) {
+				continue
+			}
+			seen, err := clients.during(ctx, f, victims, servers)
+			if err != nil {
+				return fmt.Errorf("%s, %s: %w", f.name, many, err)
+			}
+			fmt.Print(seen.row(f.name + ", " + many))
+		}
+	}
+	return nil
+}

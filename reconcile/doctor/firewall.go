@@ -149,7 +149,7 @@ func (f filter) walk(c host.FilterChain, depth int) (outcome, string) {
 	if depth > maxDepth {
 		return undecided, ""
 	}
-	for _, rule := range c.Rules {
+	for i, rule := range c.Rules {
 		holds := f.matches(rule)
 		if holds == no {
 			continue
@@ -161,8 +161,13 @@ func (f filter) walk(c host.FilterChain, depth int) (outcome, string) {
 		case "drop", "reject":
 			result, text = dropped, rule.Text
 		case "return":
-			if holds == maybe {
-				return undecided, ""
+			if holds == maybe { // it goes back now, or to the rest of the rules
+				rest := c
+				rest.Rules = c.Rules[i+1:]
+				if end, text := f.walk(rest, depth); end == accepted || c.Input && c.Policy == "drop" {
+					return end, text
+				}
+				return passes, ""
 			}
 			return f.end(c)
 		case "jump", "goto":

@@ -126,7 +126,7 @@ func TestFindings(t *testing.T) {
 			m.chains = []host.FilterChain{{Tool: "iptables", Family: "ip", Table: "filter", Name: "INPUT", Input: true, Policy: "drop", Rules: []host.FilterRule{
 				{Verdict: "accept", Matches: []host.FilterMatch{{Field: "port", Values: []string{"9000"}}}}}},
 				{Tool: "iptables", Family: "ip", Table: "filter", Name: "ufw-before-input"}}
-		}, "firewall", "the firewall drops VRRP of the peers (IPv4)", "policy drop", "/etc/ufw/before.rules, before COMMIT: -A ufw-before-input -p 112 -j ACCEPT; then ufw reload"},
+		}, "firewall", "the firewall drops VRRP of the peers (IPv4)", "policy drop", "ufw allow proto vrrp from 198.51.100.12, or firewall.manage: true"},
 		{"legacy tables", func(m *machine) {
 			m.chains = []host.FilterChain{{Tool: "iptables-legacy", Family: "ip", Table: "filter", Name: "INPUT", Input: true, Policy: "accept", Rules: []host.FilterRule{{}}}}
 		}, "iptables", "iptables-legacy and nftables are mixed", "1 rules", "iptables-legacy -F"},

@@ -115,8 +115,11 @@ func accept(base host.FilterChain, chains []host.FilterChain, p packet) string {
 	case ufw && p.proto == "tcp":
 		return fmt.Sprintf("ufw allow %d/tcp, or firewall.manage: true in the spec and rlb-agent --once", p.port)
 	case ufw:
-		return fmt.Sprintf("firewall.manage: true in the spec and rlb-agent --once, or in /etc/ufw/before%s.rules, before COMMIT: -A %s-before-input -p 112 -j ACCEPT; then ufw reload",
-			strings.TrimPrefix(base.Family, "ip"), map[string]string{"ip": "ufw", "ip6": "ufw6"}[base.Family])
+		from := "any"
+		if p.from.IsValid() {
+			from = p.from.String()
+		}
+		return fmt.Sprintf("ufw allow proto vrrp from %s, or firewall.manage: true in the spec and rlb-agent --once", from)
 	}
 	program := map[string]string{"ip": "iptables", "ip6": "ip6tables"}[base.Family] + strings.TrimPrefix(base.Tool, "iptables")
 	if p.proto == "tcp" {

@@ -84,10 +84,13 @@ test: tools build ## everything, on the lab of real hosts too; nothing is skippe
 	$(IN_LAB) hack/e2e/run -count=1 -timeout 60m -exec "$(AS_ROOT)"
 
 .PHONY: check
-check: ## quick and without root: format, vet, linter, unit tests with the race detector
+check: ## quick and without root: format, vet, linter, gosec, known vulnerabilities, unit tests with the race detector
 	test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { gofmt -l $$(git ls-files '*.go'); exit 1; }
 	go vet ./...
 	go tool staticcheck ./...
+	cd hack/gosec && go build -o ../../bin/gosec .
+	go vet -vettool=$(CURDIR)/bin/gosec ./api/... ./render/... ./reconcile/... ./cmd/...
+	hack/vulncheck
 	go test -race ./...
 
 .PHONY: cover

@@ -239,6 +239,7 @@ var foreign = map[reflect.Type]map[string]string{
 }
 
 const (
+	// #nosec G101 -- a sentence, and no password
 	noPassword = "VRRP version 3 has no passwords (RFC 9568 §9); use nodes and transport: unicast, then only the peers are heard"
 	noState    = "no node is master by configuration; use priority, and vrrp.preempt: true to fail back"
 )

@@ -88,7 +88,7 @@ func checkShell(text string) error {
 }
 
 // programs are others' programs that the documents may call.
-var programs = strings.Fields(`apt-get arping curl install ip ip6tables iptables journalctl k3s kubeadm nft ping ps rm scp sha256sum systemctl
+var programs = strings.Fields(`apt-get arping curl firewall-cmd install ip ip6tables iptables journalctl k3s kubeadm nft ping ps rm scp sha256sum systemctl
 	systemd-analyze tcpdump`)
 
 // debPackage is what "make package" makes.

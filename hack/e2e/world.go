@@ -62,6 +62,12 @@ func (w *World) SSHHosts(releases ...lab.Release) []*Host {
 	return w.hosts(lab.HostOptions{SSH: true}, releases...)
 }
 
+// ManagedHosts are installed hosts with ufw, firewalld, needrestart, netplan, unattended-upgrades and AppArmor's tools.
+func (w *World) ManagedHosts(releases ...lab.Release) []*Host {
+	w.Helper()
+	return w.hosts(lab.HostOptions{Managers: true}, releases...)
+}
+
 func (w *World) hosts(opts lab.HostOptions, releases ...lab.Release) []*Host {
 	w.Helper()
 	files, err := pair.Files(agentBinary, "../../systemd/rlb-agent.service") // seen from a subject's folder

@@ -75,14 +75,21 @@ apt-get install -qy --no-install-recommends ` + repoPackages + `
 rm /usr/sbin/policy-rc.d
 `
 
-// sshScript installs an SSH server from the archive: the hosts' own repository has none. %s is the release.
-const sshScript = `
+// extraPackages are what other trees have besides the programs, by the trees' names.
+var extraPackages = map[string]string{
+	"ssh":      "openssh-server",
+	"managers": "ufw firewalld needrestart netplan.io unattended-upgrades apparmor",
+}
+
+// extraScript installs packages from the archive that the hosts' own repository has not. The first %s is the release, the
+// second one the packages.
+const extraScript = `
 cp /etc/apt/sources.list /root/sources.list
 echo 'deb http://deb.debian.org/debian %s main' >/etc/apt/sources.list
 printf '#!/bin/sh\nexit 101\n' >/usr/sbin/policy-rc.d
 chmod 755 /usr/sbin/policy-rc.d
 apt-get update -q
-apt-get install -qy --no-install-recommends openssh-server
+apt-get install -qy --no-install-recommends %s
 rm -f /usr/sbin/policy-rc.d /etc/resolv.conf
 mv /root/sources.list /etc/apt/sources.list
 rm -rf /var/lib/apt/lists/*
@@ -161,22 +168,28 @@ func programTree(ctx context.Context, r Release, log logFunc) (string, error) {
 	})
 }
 
-// sshTree is programTree with an SSH server.
-func sshTree(ctx context.Context, r Release, log logFunc) (string, error) {
-	programs, err := programTree(ctx, r, log)
-	if err != nil {
-		return "", err
+// extraTree is a builder of programTree with more packages, those of extraPackages. None of their services starts at boot
+// that filters packets or configures the network.
+func extraTree(kind string) func(context.Context, Release, logFunc) (string, error) {
+	return func(ctx context.Context, r Release, log logFunc) (string, error) {
+		programs, err := programTree(ctx, r, log)
+		if err != nil {
+			return "", err
+		}
+		script := fmt.Sprintf(extraScript, r.suite(), extraPackages[kind])
+		if kind == "managers" {
+			script += "systemctl disable ufw firewalld\n"
+		}
+		return tree(ctx, r, kind, r.baseRecipe()+programScript+script, log, func(dir string) error {
+			if _, err := run(ctx, "cp", "-a", "--reflink=auto", programs, dir); err != nil {
+				return err
+			}
+			if _, err := run(ctx, "cp", "--dereference", "/etc/resolv.conf", filepath.Join(dir, "etc/resolv.conf")); err != nil {
+				return err
+			}
+			return inTree(ctx, dir, script)
+		})
 	}
-	script := fmt.Sprintf(sshScript, r.suite())
-	return tree(ctx, r, "ssh", r.baseRecipe()+programScript+script, log, func(dir string) error {
-		if _, err := run(ctx, "cp", "-a", "--reflink=auto", programs, dir); err != nil {
-			return err
-		}
-		if _, err := run(ctx, "cp", "--dereference", "/etc/resolv.conf", filepath.Join(dir, "etc/resolv.conf")); err != nil {
-			return err
-		}
-		return inTree(ctx, dir, script)
-	})
 }
 
 // tree returns a cached directory. It is built under another name and then renamed, so it is whole or not there, and

@@ -25,6 +25,9 @@ type HostOptions struct {
 	Installed bool
 	// SSH is Installed, with an SSH server that runs.
 	SSH bool
+	// Managers is Installed, with others that look after a host's firewall, network, upgrades and restarts. None of them
+	// is on.
+	Managers bool
 }
 
 // A File is put into a host or into the tree of a check.
@@ -58,7 +61,9 @@ func (l *Lab) AddHost(ctx context.Context, name string, release Release, opts Ho
 	build := baseTree
 	switch {
 	case opts.SSH:
-		build = sshTree
+		build = extraTree("ssh")
+	case opts.Managers:
+		build = extraTree("managers")
 	case opts.Installed:
 		build = programTree
 	}

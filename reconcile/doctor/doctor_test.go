@@ -126,7 +126,7 @@ func TestFindings(t *testing.T) {
 			m.chains = []host.FilterChain{{Tool: "iptables", Family: "ip", Table: "filter", Name: "INPUT", Input: true, Policy: "drop", Rules: []host.FilterRule{
 				{Verdict: "accept", Matches: []host.FilterMatch{{Field: "port", Values: []string{"9000"}}}}}},
 				{Tool: "iptables", Family: "ip", Table: "filter", Name: "ufw-before-input"}}
-		}, "firewall", "the firewall drops VRRP of the peers (IPv4)", "policy drop", "/etc/ufw/before.rules, before COMMIT: -A ufw-before-input -p 112 -j ACCEPT; then ufw reload"},
+		}, "firewall", "the firewall drops VRRP of the peers (IPv4)", "policy drop", "ufw allow proto vrrp from 198.51.100.12, or firewall.manage: true"},
 		{"legacy tables", func(m *machine) {
 			m.chains = []host.FilterChain{{Tool: "iptables-legacy", Family: "ip", Table: "filter", Name: "INPUT", Input: true, Policy: "accept", Rules: []host.FilterRule{{}}}}
 		}, "iptables", "iptables-legacy and nftables are mixed", "1 rules", "iptables-legacy -F"},
@@ -342,22 +342,27 @@ func TestFirewallIsCertain(t *testing.T) {
 		return host.FilterRule{Verdict: verdict, Chain: "services", Matches: matches}
 	}
 	services := host.FilterChain{Tool: "nft", Family: "ip", Table: "filter", Name: "services", Rules: []host.FilterRule{rule("accept", host.FilterMatch{Field: "port", Values: []string{"8000-9999"}})}}
+	perhapsBack := host.FilterChain{Tool: "nft", Family: "ip", Table: "filter", Name: "filter", Rules: []host.FilterRule{rule("return", host.FilterMatch{}), rule("drop")}}
 	p := packet{family: api.IPv4, iface: "eth0", proto: "tcp", port: 9000}
 	for name, c := range map[string]struct {
 		chain host.FilterChain
 		want  outcome
 	}{
-		"unknown condition accepts": {in("drop", rule("accept", host.FilterMatch{})), accepted},
-		"some sources accepted":     {in("drop", rule("accept", host.FilterMatch{Field: "source", Values: []string{"10.0.0.0/8"}})), accepted},
-		"some sources dropped":      {in("accept", rule("drop", host.FilterMatch{Field: "source", Values: []string{"10.0.0.0/8"}})), passes},
-		"another interface":         {in("drop", rule("accept", host.FilterMatch{Field: "interface", Values: []string{"eth1"}})), dropped},
-		"established only":          {in("drop", rule("accept", host.FilterMatch{Field: "state", Values: []string{"established", "related"}})), dropped},
-		"jump that accepts":         {in("drop", rule("jump")), accepted},
-		"not the port":              {in("drop", rule("accept", host.FilterMatch{Field: "port", Not: true, Values: []string{"9000"}})), dropped},
-		"all dropped":               {in("accept", rule("reject")), dropped},
-		"loopback only":             {in("drop", rule("accept", host.FilterMatch{Field: "interface", Values: []string{"lo"}})), dropped},
+		"unknown condition accepts":      {in("drop", rule("accept", host.FilterMatch{})), accepted},
+		"some sources accepted":          {in("drop", rule("accept", host.FilterMatch{Field: "source", Values: []string{"10.0.0.0/8"}})), accepted},
+		"some sources dropped":           {in("accept", rule("drop", host.FilterMatch{Field: "source", Values: []string{"10.0.0.0/8"}})), passes},
+		"another interface":              {in("drop", rule("accept", host.FilterMatch{Field: "interface", Values: []string{"eth1"}})), dropped},
+		"established only":               {in("drop", rule("accept", host.FilterMatch{Field: "state", Values: []string{"established", "related"}})), dropped},
+		"jump that accepts":              {in("drop", rule("jump")), accepted},
+		"not the port":                   {in("drop", rule("accept", host.FilterMatch{Field: "port", Not: true, Values: []string{"9000"}})), dropped},
+		"all dropped":                    {in("accept", rule("reject")), dropped},
+		"perhaps back, else dropped":     {in("drop", host.FilterRule{Verdict: "jump", Chain: "filter"}), dropped},
+		"perhaps back from the base":     {in("drop", rule("return", host.FilterMatch{}), rule("drop")), dropped},
+		"perhaps back, else accepted":    {in("drop", rule("return", host.FilterMatch{}), rule("accept")), accepted},
+		"perhaps back, the rest decides": {in("accept", host.FilterRule{Verdict: "jump", Chain: "filter"}, rule("accept")), accepted},
+		"loopback only":                  {in("drop", rule("accept", host.FilterMatch{Field: "interface", Values: []string{"lo"}})), dropped},
 	} {
-		if got, why := (filter{[]host.FilterChain{c.chain, services}, p}).walk(c.chain, 0); got != c.want {
+		if got, why := (filter{[]host.FilterChain{c.chain, services, perhapsBack}, p}).walk(c.chain, 0); got != c.want {
 			t.Errorf("%s: %v (%s), want %v", name, got, why, c.want)
 		}
 	}

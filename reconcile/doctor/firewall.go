@@ -115,8 +115,11 @@ func accept(base host.FilterChain, chains []host.FilterChain, p packet) string {
 	case ufw && p.proto == "tcp":
 		return fmt.Sprintf("ufw allow %d/tcp, or firewall.manage: true in the spec and rlb-agent --once", p.port)
 	case ufw:
-		return fmt.Sprintf("firewall.manage: true in the spec and rlb-agent --once, or in /etc/ufw/before%s.rules, before COMMIT: -A %s-before-input -p 112 -j ACCEPT; then ufw reload",
-			strings.TrimPrefix(base.Family, "ip"), map[string]string{"ip": "ufw", "ip6": "ufw6"}[base.Family])
+		from := "any"
+		if p.from.IsValid() {
+			from = p.from.String()
+		}
+		return fmt.Sprintf("ufw allow proto vrrp from %s, or firewall.manage: true in the spec and rlb-agent --once", from)
 	}
 	program := map[string]string{"ip": "iptables", "ip6": "ip6tables"}[base.Family] + strings.TrimPrefix(base.Tool, "iptables")
 	if p.proto == "tcp" {
@@ -149,7 +152,7 @@ func (f filter) walk(c host.FilterChain, depth int) (outcome, string) {
 	if depth > maxDepth {
 		return undecided, ""
 	}
-	for _, rule := range c.Rules {
+	for i, rule := range c.Rules {
 		holds := f.matches(rule)
 		if holds == no {
 			continue
@@ -161,8 +164,13 @@ func (f filter) walk(c host.FilterChain, depth int) (outcome, string) {
 		case "drop", "reject":
 			result, text = dropped, rule.Text
 		case "return":
-			if holds == maybe {
-				return undecided, ""
+			if holds == maybe { // it goes back now, or to the rest of the rules
+				rest := c
+				rest.Rules = c.Rules[i+1:]
+				if end, text := f.walk(rest, depth); end == accepted || c.Input && c.Policy == "drop" {
+					return end, text
+				}
+				return passes, ""
 			}
 			return f.end(c)
 		case "jump", "goto":

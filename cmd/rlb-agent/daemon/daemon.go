@@ -196,5 +196,6 @@ func (l *loop) isNews(what string, at time.Time) bool {
 
 // jitter spreads the regular looks of many hosts.
 func jitter(pause time.Duration) time.Duration {
+	// #nosec G404 -- nobody gains by guessing it
 	return pause + time.Duration((rand.Float64()-0.5)*0.2*float64(pause))
 }

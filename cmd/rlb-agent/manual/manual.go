@@ -7,7 +7,7 @@ import (
 )
 
 // topics are the names of the pages, in the order in which a reader needs them.
-var topics = []string{"install", "spec", "commands", "failover", "design", "security", "limits", "troubleshooting"}
+var topics = []string{"install", "migrate", "spec", "commands", "failover", "comparison", "design", "security", "limits", "troubleshooting"}
 
 //go:embed *.md
 var files embed.FS

@@ -45,3 +45,52 @@ func TestReboot(t *testing.T) {
 		t.Errorf("a run after the reboot: %s", out)
 	}
 }
+
+// knock connects again and again, and prints a character for each time: "A" where it was accepted.
+const knock = `use IO::Socket::INET; $| = 1;
+while (1) { print IO::Socket::INET->new(PeerAddr => $ARGV[0], Timeout => 0.02) ? "A" : "."; select(undef, undef, undef, 0.005) }`
+
+// Who is not in allowFrom is not accepted at any moment of a boot, without the agent, and even where rlb-firewall.service
+// fails: HAProxy loads the rules itself before it starts.
+func TestRebootWithAllowFrom(t *testing.T) {
+	w := e2e.New(t)
+	hosts := w.Hosts(true, lab.Bookworm, lab.Trixie)
+	h, node := hosts[0], hosts[1]
+	h.Apply(e2e.Spec(pair.Nodes, "firewall: {allowFrom: [203.0.113.0/24]}"))
+	h.Shell(`mkdir -p /etc/systemd/system/rlb-firewall.service.d
+printf '[Service]\nExecStartPre=/bin/sleep 1\nExecStartPre=/bin/false\n' >/etc/systemd/system/rlb-firewall.service.d/fails.conf`)
+
+	var stops []func()
+	for _, target := range []string{h.Addr().String() + ":9000", pair.Service} {
+		cmd := w.Client.Command(t.Context(), "perl", "-e", knock, target)
+		var out strings.Builder
+		cmd.Stdout = &out
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		stops = append(stops, func() {
+			_ = cmd.Process.Kill()
+			_ = cmd.Wait()
+			if tries := out.String(); strings.Contains(tries, "A") || len(tries) < 50 {
+				t.Errorf("%s was reached from a forbidden address, or not tried: %s", target, tries)
+			}
+		})
+	}
+	if err := h.Reboot(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	w.Eventually("HAProxy serves after the boot", 15*time.Second, func() bool {
+		return node.Succeeds("perl -MIO::Socket::INET -e 'exit !IO::Socket::INET->new(PeerAddr => \"" + h.Addr().String() + ":9000\", Timeout => 1)'")
+	})
+	if !h.Is("failed", "rlb-firewall", "failed") {
+		t.Error("rlb-firewall.service did not fail: the test shows nothing")
+	}
+	w.Eventually("it holds the virtual IP", 5*time.Second, h.Active)
+	time.Sleep(time.Second) // as long is knocked at the virtual IP
+	for _, stop := range stops {
+		stop()
+	}
+
+	h.Shell("echo garbage >/var/lib/rlb/rules.v4; systemctl stop keepalived; iptables -F RLB-INPUT; systemctl restart haproxy || true")
+	w.Never("HAProxy runs without its rules", time.Second, func() bool { return h.Is("active", "haproxy", "active") })
+}

@@ -27,6 +27,7 @@ func (h *Host) AskServer(ctx context.Context, q host.ServerQuestion) (answer hos
 		return answer, conn.Close()
 	}
 	// HAProxy does not verify without a caFile, and doctor still wants to see an expired certificate
+	// #nosec G402 -- nothing is sent but the health check, and VerifyConnection judges the certificates
 	config := &tls.Config{InsecureSkipVerify: true, ServerName: q.Host, VerifyConnection: func(s tls.ConnectionState) error {
 		lookAtCertificates(&answer, s.PeerCertificates, q)
 		return nil

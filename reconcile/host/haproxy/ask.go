@@ -61,6 +61,7 @@ func askQuickly(path, question string) bool {
 	}
 	wait := unix.PollFd{Fd: int32(fd), Events: unix.POLLIN}
 	timeout := unix.Timespec{Nsec: askPatience * 1e6}
+	// #nosec G103 -- the kernel reads and writes both within the call
 	ready, _, errno := unix.RawSyscall6(unix.SYS_PPOLL, uintptr(unsafe.Pointer(&wait)), 1, uintptr(unsafe.Pointer(&timeout)), 0, 0, 0)
 	if errno != 0 || ready != 1 {
 		return false

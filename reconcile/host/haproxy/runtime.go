@@ -42,13 +42,11 @@ func CutSessions(ctx context.Context, masterSocket, backend, server string) erro
 	}
 	for _, pid := range workers.Old {
 		// one that has ended meanwhile has nothing to cut
-		answer, _ := ask(ctx, masterSocket, fmt.Sprintf("@!%d show sess
-", pid))
+		answer, _ := ask(ctx, masterSocket, fmt.Sprintf("@!%d show sess\n", pid))
 		for some := range slices.Chunk(sessionsWith(answer, backend, server), 500) {
 			var commands strings.Builder
 			for _, session := range some {
-				fmt.Fprintf(&commands, "@!%d shutdown session %s
-", pid, session)
+				fmt.Fprintf(&commands, "@!%d shutdown session %s\n", pid, session)
 			}
 			_, _ = ask(ctx, masterSocket, commands.String())
 		}

@@ -116,6 +116,8 @@ func nftMatch(body any) ([]host.FilterMatch, string) {
 		for i := range m.Values {
 			m.Values[i] = protocolNumber(m.Values[i])
 		}
+	case ct == "status" && slices.Equal(values, []string{"dnat"}): // firewalld's: the connection was sent here by a rule of DNAT
+		m.Field, name = "state", "ct status"
 	case ct == "state":
 		m.Field, name = "state", "ct state"
 	case field == "dport":

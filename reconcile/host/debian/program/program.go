@@ -129,6 +129,7 @@ func (c Command) limited(ctx context.Context) (context.Context, context.CancelFu
 // Prepare makes a program ready to run with nothing of ours but its arguments. It is the first of a process group of its
 // own, which is killed as a whole: what it started must not outlive it, and no signal of our terminal reaches it.
 func Prepare(ctx context.Context, path string, args ...string) *exec.Cmd {
+	// #nosec G204 -- no shell, and the callers name the program; what comes from the spec is checked by its rules
 	cmd := exec.CommandContext(ctx, path, args...)
 	cmd.Dir, cmd.Env = "/", Environment
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}

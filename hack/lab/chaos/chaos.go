@@ -173,17 +173,17 @@ func (r *run) writeSpec(text string) error {
 	})
 }
 
-// draw is the next fault, or two at once, each on its host.
-func (r *run) draw(table []fault) (acts []*act) {
+// draw is the next fault, or two at once, each on its host. at says that the second host is active. It takes as many random
+// numbers each time.
+func (r *run) draw(table []fault, at bool) (acts []*act) {
 	first, second := r.rng.IntN(len(table)), r.rng.IntN(len(table))
 	both := r.rng.IntN(3) == 0
-	at := pair.Holds(r.hosts[1]) // the second is active
 	for i, n := range []int{first, second} {
 		other := r.rng.IntN(2) == 1
 		random := r.rng.Float64()
 		a := &act{fault: &table[n], r: r, n: r.rng.IntN(1 << 30)}
 		if i == 1 && (!both || second == first) {
-			break
+			continue
 		}
 		switch a.at {
 		case active:
@@ -210,7 +210,7 @@ func (a *act) String() string {
 func bounds(acts []*act) (none, two time.Duration, served bool) {
 	served = true
 	var longest time.Duration
-	out := map[string]bool{} // hosts that may be kept from serving
+	out := map[*lab.Host]bool{} // hosts that may be kept from serving
 	for _, a := range acts {
 		none, two = none+a.none, two+a.two
 		served = served && a.served
@@ -219,7 +219,7 @@ func bounds(acts []*act) (none, two time.Duration, served bool) {
 			two += a.lasts
 		}
 		if a.none > 0 || a.at == standby {
-			out[a.h.Name()] = true
+			out[a.h] = true
 		}
 	}
 	if len(acts) > 1 { // each may hinder what ends the other
@@ -237,7 +237,7 @@ func (r *run) fault(ctx context.Context, table []fault) error {
 	if err := r.open(ctx); err != nil {
 		return err
 	}
-	acts := r.draw(table)
+	acts := r.draw(table, pair.Holds(r.hosts[1]))
 	var names, texts []string
 	for _, a := range acts {
 		names, texts = append(names, a.name), append(texts, a.String())

@@ -56,6 +56,11 @@ footprint: tools build ## what the daemon costs where nothing happens, and after
 	go build -o bin/footprint ./hack/bench/footprint
 	$(AS_ROOT) bin/footprint -agent $(BIN) -edits $(or $(EDITS),1000)
 
+.PHONY: chaos
+chaos: tools build ## random faults on a real pair under load, 10 minutes: DURATION=30m SEED=7
+	go build -o bin/chaos ./hack/chaos
+	$(AS_ROOT) bin/chaos -agent $(BIN) -duration $(or $(DURATION),10m) $(if $(SEED),-seed $(SEED))
+
 .PHONY: bench-edit
 bench-edit: tools build ## how long an edit takes to be live, 20 of each kind; some minutes, best on an idle machine
 	go build -o bin/edit ./hack/bench/edit

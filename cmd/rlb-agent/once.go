@@ -9,6 +9,7 @@ import (
 	"rlb.dev/rlb-agent/reconcile"
 	"rlb.dev/rlb-agent/reconcile/host/debian"
 	"rlb.dev/rlb-agent/reconcile/plan"
+	"rlb.dev/rlb-agent/reconcile/status"
 	"rlb.dev/rlb-agent/render"
 )
 
@@ -66,17 +67,31 @@ func (a *app) preview(ctx context.Context, h *debian.Host, doc *api.Document) er
 	for _, s := range look.Plan.Tidy {
 		fmt.Fprintf(a.stdout, "to tidy up: %v\n", s)
 	}
-	return a.printSteps(look.Plan.Steps(), "in sync with "+specName(doc.File))
+	return a.printSteps(look.Plan.Steps(), a.place(ctx, h, &doc.Spec, look.Desired.Facts.Node), "in sync with "+specName(doc.File))
+}
+
+// place is what this host is in its pair. spec is nil where none is in force.
+func (a *app) place(ctx context.Context, h *debian.Host, spec *api.LoadBalancerSpec, node string) (at plan.Place) {
+	at.Role, _ = status.KeepalivedRole(ctx, h) // not known where it does not run
+	if spec == nil {
+		return at
+	}
+	for _, n := range spec.Nodes {
+		if n.Name != node {
+			at.Peers = append(at.Peers, n.Name)
+		}
+	}
+	return at
 }
 
 // printSteps prints what a run would do: what it comes to first, then each step with its diff. idle says how the host is
 // where there is nothing to do.
-func (a *app) printSteps(steps []plan.Step, idle string) error {
+func (a *app) printSteps(steps []plan.Step, at plan.Place, idle string) error {
 	if len(steps) == 0 {
 		fmt.Fprintf(a.stdout, "nothing to do: %s\n", idle)
 		return nil
 	}
-	fmt.Fprintln(a.stdout, plan.Summary(steps))
+	fmt.Fprintln(a.stdout, plan.Summary(steps, at))
 	for _, s := range steps {
 		fmt.Fprintf(a.stdout, "%v\n", s)
 		for line := range strings.Lines(s.Diff()) {

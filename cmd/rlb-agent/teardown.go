@@ -11,6 +11,7 @@ import (
 
 	"rlb.dev/rlb-agent/reconcile/host/debian"
 	"rlb.dev/rlb-agent/reconcile/plan"
+	"rlb.dev/rlb-agent/reconcile/state"
 )
 
 // teardownCommand makes this host what it was before the first run.
@@ -59,7 +60,11 @@ func (a *app) teardownPreview(ctx context.Context, keepPackages bool) error {
 	if err != nil {
 		return err
 	}
-	return a.printSteps(slices.Concat(t.Back, t.Last), "there is nothing of rlb-agent on this host")
+	at := plan.Place{}
+	if force, err := state.ReadInForce(ctx, h); err == nil && force != nil {
+		at = a.place(ctx, h, force.Spec, force.Node)
+	}
+	return a.printSteps(slices.Concat(t.Back, t.Last), at, "there is nothing of rlb-agent on this host")
 }
 
 // agreed asks the person at the terminal. Without a terminal nobody can answer, and the command alone counts.

@@ -17,6 +17,9 @@ const Faulty = "/usr/local/sbin/rlb-agent-faulty"
 // of a subject.
 var agentBinary, faultyBinary = os.Getenv("RLB_AGENT"), os.Getenv("RLB_AGENT_FAULTS")
 
+// AgentBinary is the agent's program on this machine.
+func AgentBinary() string { return agentBinary }
+
 // Main is the TestMain of every subject.
 func Main(m *testing.M) {
 	code, err := run(m)

@@ -25,13 +25,13 @@ func NewStage(ctx context.Context, opts Options, planes int) (*Stage, error) {
 	s := &Stage{Lab: l}
 	for i := range planes {
 		var cp *ControlPlane
-		if cp, err = l.AddControlPlane(ctx, fmt.Sprintf("cp%d", i+1), at(21+i)); err != nil {
+		if cp, err = l.AddControlPlane(ctx, fmt.Sprintf("cp%d", i+1), At(21+i)); err != nil {
 			break
 		}
 		s.Planes = append(s.Planes, cp)
 	}
 	if err == nil {
-		s.Client, err = l.AddClient(ctx, "client", at(50))
+		s.Client, err = l.AddClient(ctx, "client", At(50))
 	}
 	if err != nil {
 		return nil, errors.Join(err, l.Close())
@@ -39,8 +39,8 @@ func NewStage(ctx context.Context, opts Options, planes int) (*Stage, error) {
 	return s, nil
 }
 
-// at is an address of the lab by its last byte.
-func at(last int) netip.Prefix {
+// At is an address of the lab by its last byte.
+func At(last int) netip.Prefix {
 	return netip.PrefixFrom(netip.AddrFrom4([4]byte{198, 51, 100, byte(last)}), net4.Bits())
 }
 
@@ -53,9 +53,9 @@ func (s *Stage) AddHosts(ctx context.Context, opts HostOptions, releases ...Rele
 	for i, release := range releases {
 		n := there + i
 		own := opts
-		own.Addr = at(11 + n)
+		own.Addr = At(11 + n)
 		if n >= 10 { // beside the control planes and the client
-			own.Addr = at(50 + n)
+			own.Addr = At(50 + n)
 		}
 		go func() {
 			hosts[i], errs[i] = s.AddHost(ctx, fmt.Sprintf("lb%d", n+1), release, own)

@@ -11,30 +11,51 @@ func TestSummary(t *testing.T) {
 	for name, c := range map[string]struct {
 		steps []Step
 		want  string
+		at    Place
 	}{
-		"nothing": {nil, ""},
+		"nothing": {want: ""},
 		"a first run": {
 			[]Step{bringPackages([]PackageWant{{Name: "haproxy"}, {Name: "keepalived"}}), write("/etc/haproxy/haproxy.cfg"), startUnit(host.HAProxyUnit, "", 0)},
 			"3 changes on this host: install haproxy, keepalived; write haproxy.cfg; start haproxy.service\nno connection is cut: what does not run yet is started\n",
+			Place{},
 		},
 		"many files": {
 			[]Step{write("/a"), write("/b"), write("/c"), write("/d"), write("/e")},
 			"5 changes on this host: write a, b, c, 2 more\nclients do not notice it\n",
+			Place{},
 		},
 		"a reload": {
 			[]Step{reloadUnit(host.HAProxyUnit, "")},
 			"1 change on this host: reload haproxy.service\nno connection is cut: the programs take over what is new while they run\n",
+			Place{},
 		},
 		"HAProxy restarts": {
 			[]Step{restartUnit(host.HAProxyUnit, "", "why"), reloadUnit(host.KeepalivedUnit, "")},
 			"2 changes on this host: restart haproxy.service; reload keepalived.service\nclients notice it: the connections through this host's HAProxy end\n",
+			Place{},
 		},
 		"keepalived stops": {
 			[]Step{stopUnit(host.KeepalivedUnit)},
 			"1 change on this host: stop keepalived.service\nclients may notice it: if this host holds the virtual IPs, they move to another host\n",
+			Place{},
+		},
+		"keepalived stops on the MASTER": {
+			[]Step{stopUnit(host.KeepalivedUnit)},
+			"1 change on this host: stop keepalived.service\nclients may notice it: this host is MASTER, and the virtual IPs move to lb2\n",
+			Place{host.RoleMaster, []string{"lb2"}},
+		},
+		"HAProxy restarts on the MASTER of three": {
+			[]Step{restartUnit(host.HAProxyUnit, "", "why")},
+			"1 change on this host: restart haproxy.service\nclients notice it: the virtual IPs move to lb2 or lb3, and the connections through this host's HAProxy end\n",
+			Place{host.RoleMaster, []string{"lb2", "lb3"}},
+		},
+		"HAProxy restarts on the BACKUP": {
+			[]Step{restartUnit(host.HAProxyUnit, "", "why")},
+			"1 change on this host: restart haproxy.service\nclients do not notice it: this host is BACKUP, and no client comes here\n",
+			Place{host.RoleBackup, []string{"lb2"}},
 		},
 	} {
-		if got := Summary(c.steps); got != c.want {
+		if got := Summary(c.steps, c.at); got != c.want {
 			t.Errorf("%s:\n%s\nwant:\n%s", name, got, c.want)
 		}
 	}

@@ -1,0 +1,507 @@
+// Package chaos makes random faults on a pair of load balancers under load, and judges what happened by a history: who
+// held the virtual IP, which connections failed, and whether the pair was right again in time.
+package chaos
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"text/tabwriter"
+	"time"
+
+	"rlb.dev/rlb-agent/hack/lab"
+	"rlb.dev/rlb-agent/hack/lab/pair"
+)
+
+// Options are what a run is made with.
+type Options struct {
+	Agent, Unit string        // files of the machine: the agent's program, and its systemd unit
+	Duration    time.Duration // after which no other fault is made
+	Seed        uint64        // the same seed makes the same faults
+	Only        string        // faults whose name contains it; "" for all
+	Log         func(format string, args ...any)
+}
+
+const (
+	rate     = 200                    // new connections a second
+	quiet    = 50                     // connections that are open all the time
+	patience = 3 * time.Second        // of a client
+	recovery = 10 * time.Second       // in which the pair is right again
+	instant  = 100 * time.Millisecond // that a fault may cost which is to cost nothing: two hosts are asked, and the machine is shared
+	deep     = time.Minute            // after which a pair that is not right again is given up
+)
+
+// most that the agent may have, and that may grow between the first faults and the end.
+const (
+	mostMemory, growMemory = 24 << 10, 6 << 10 // KiB of its own
+	mostFiles, growFiles   = 64, 10
+	growProcesses          = 8 // on a host
+)
+
+// run is one run.
+type run struct {
+	Options
+	rng     *rand.Rand
+	stage   *lab.Stage
+	device  *lab.Client // that answers for the virtual IP
+	hosts   []*lab.Host
+	history history
+	long    []*lab.LongConn
+	edits   atomic.Int64
+	lines   map[string]*line
+	broken  []string // what was not as it must be
+	made    int
+}
+
+// line is what one fault, or several at once, did.
+type line struct {
+	times             int
+	none, two, healed time.Duration
+	failed, cut       int
+}
+
+// Run makes faults for as long as it shall, and reports what they did. The error says what was not as it must be.
+func Run(ctx context.Context, o Options) (report string, err error) {
+	r := &run{Options: o, rng: rand.New(rand.NewPCG(o.Seed, 0)), lines: map[string]*line{}}
+	if err := r.start(ctx); err != nil {
+		return "", err
+	}
+	defer func() { err = errors.Join(err, r.stage.Close()) }()
+	ctx, cancel := context.WithCancel(ctx)
+	wait := r.history.watch(ctx, r.hosts)
+	defer wait()
+	defer cancel()
+	table := slices.DeleteFunc(slices.Clone(faults), func(f fault) bool { return !strings.Contains(f.name, o.Only) })
+	if len(table) == 0 {
+		return "", fmt.Errorf("cannot find a fault that is called %q", o.Only)
+	}
+	var before usage
+	for end := time.Now().Add(o.Duration); time.Now().Before(end) && ctx.Err() == nil; {
+		if r.made >= 5 && before == nil {
+			if before, err = r.usage(ctx); err != nil {
+				return r.report(), err
+			}
+		}
+		if err := r.fault(ctx, table); err != nil {
+			return r.report(), errors.Join(err, r.verdict())
+		}
+	}
+	if err := r.grown(ctx, before); err != nil {
+		return r.report(), err
+	}
+	return r.report(), r.verdict()
+}
+
+func (r *run) verdict() error {
+	if len(r.broken) == 0 {
+		return nil
+	}
+	return fmt.Errorf("seed %d: %d of %d were not as they must be:\n%s", r.Seed, len(r.broken), r.made, strings.Join(r.broken, "\n"))
+}
+
+func (r *run) start(ctx context.Context) (err error) {
+	if r.stage, err = lab.NewStage(ctx, lab.Options{Log: r.Log}, 3); err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, r.stage.Close())
+		}
+	}()
+	if r.device, err = r.stage.AddClient(ctx, "device", lab.At(60)); err != nil {
+		return err
+	}
+	files, err := pair.Files(r.Agent, r.Unit)
+	if err != nil {
+		return err
+	}
+	files = append(files, lab.File{Path: pair.SpecFile, Data: []byte(r.spec())})
+	if r.hosts, err = r.stage.AddHosts(ctx, lab.HostOptions{Installed: true, Files: files}, lab.Trixie, lab.Trixie); err != nil {
+		return err
+	}
+	if err := pair.Each(r.hosts, func(h *lab.Host) error {
+		_, err := h.Sh(ctx, pair.Agent+" --once && systemctl enable --now rlb-agent")
+		return err
+	}); err != nil {
+		return err
+	}
+	_, err = r.right(ctx, nil, time.Minute)
+	return err
+}
+
+// light leads to where the control planes tell their names: connections that cost this machine little.
+const light = pair.VIP + ":9001"
+
+// spec is the spec after so many edits: each changes weights, each third one also what needs a reload.
+func (r *run) spec() string {
+	edits := r.edits.Load()
+	servers := func(port int) string {
+		var b strings.Builder
+		for i := range 3 {
+			fmt.Fprintf(&b, "  - {name: cp%d, address: 198.51.100.%d, port: %d, weight: %d}\n", i+1, 21+i, port, 100+edits%100)
+		}
+		return b.String()
+	}
+	return fmt.Sprintf(`apiVersion: rlb.dev/v1
+kind: LoadBalancerSpec
+virtualIPs: [%s]
+proxy: {retries: %d}
+services:
+- name: kube-apiserver
+  port: 9000
+  servers:
+%s- name: names
+  port: 9001
+  servers:
+%s%s
+`, pair.VIP, 3+edits/3%2, servers(6443), servers(lab.NamePort), pair.Nodes)
+}
+
+// writeSpec brings a spec to both hosts, as far as they are up.
+func (r *run) writeSpec(text string) error {
+	return pair.Each(r.hosts, func(h *lab.Host) error {
+		if !h.Up() {
+			return nil
+		}
+		return h.WriteFile(pair.SpecFile, []byte(text), 0o644)
+	})
+}
+
+// draw is the next fault, or two at once, each on its host. at says that the second host is active. It takes as many random
+// numbers each time.
+func (r *run) draw(table []fault, at bool) (acts []*act) {
+	first, second := r.rng.IntN(len(table)), r.rng.IntN(len(table))
+	both := r.rng.IntN(3) == 0
+	for i, n := range []int{first, second} {
+		other := r.rng.IntN(2) == 1
+		random := r.rng.Float64()
+		a := &act{fault: &table[n], r: r, n: r.rng.IntN(1 << 30)}
+		if i == 1 && (!both || second == first) {
+			continue
+		}
+		switch a.at {
+		case active:
+			other = at
+		case standby:
+			other = !at
+		}
+		a.h = r.hosts[map[bool]int{true: 1}[other]]
+		a.lasts = a.fault.lasts[0] + time.Duration(random*float64(a.fault.lasts[1]-a.fault.lasts[0])).Truncate(time.Millisecond)
+		acts = append(acts, a)
+	}
+	return acts
+}
+
+func (a *act) String() string {
+	text := fmt.Sprintf("%s (%s", a.name, a.h.Name())
+	if a.lasts > 0 {
+		text += fmt.Sprintf(", %v", a.lasts)
+	}
+	return text + ")"
+}
+
+// bounds are what the faults may cost together.
+func bounds(acts []*act) (none, two time.Duration, served bool) {
+	served = true
+	var longest time.Duration
+	out := map[*lab.Host]bool{} // hosts that may be kept from serving
+	for _, a := range acts {
+		none, two = none+a.none, two+a.two
+		served = served && a.served
+		longest = max(longest, a.lasts)
+		if a.whole {
+			two += a.lasts
+		}
+		if a.none > 0 || a.at == standby {
+			out[a.h] = true
+		}
+	}
+	if len(acts) > 1 { // each may hinder what ends the other
+		two += longest + argument
+		if len(out) > 1 || none > 0 {
+			none += longest + recovery
+		}
+		served = served && len(out) == 0
+	}
+	return none + instant, two + instant, served
+}
+
+// fault makes the next fault, or two at once, and judges what came of it.
+func (r *run) fault(ctx context.Context, table []fault) error {
+	if err := r.open(ctx); err != nil {
+		return err
+	}
+	acts := r.draw(table, pair.Holds(r.hosts[1]))
+	var names, texts []string
+	for _, a := range acts {
+		names, texts = append(names, a.name), append(texts, a.String())
+	}
+	slices.Sort(names)
+	probe, err := r.stage.Client.Probe(light, lab.ProbeOptions{Interval: time.Second / rate, Timeout: patience, Name: true, AtOnce: 300})
+	if err != nil {
+		return err
+	}
+	if err := lab.Until(ctx, recovery, func() bool { return probe.Streak(time.Time{}) >= 20 }); err != nil {
+		return errors.Join(err, fmt.Errorf("no service before: %s: %v", strings.Join(texts, " and "), probe.Stop().Errors))
+	}
+	began := time.Now()
+	errs := make([]error, len(acts))
+	var all sync.WaitGroup
+	for i, a := range acts {
+		all.Go(func() { errs[i] = a.happen(ctx) })
+	}
+	all.Wait()
+	if len(acts) > 1 { // one of the hosts may have been down when the spec was edited
+		if err := r.writeSpec(r.spec()); err != nil {
+			return err
+		}
+	}
+	healed := time.Now()
+	took, rightErr := r.right(ctx, probe, deep)
+	time.Sleep(200 * time.Millisecond) // of it being right
+	report := probe.Stop()
+	span := r.history.between(began, time.Now())
+	r.made += len(acts)
+	l := r.lines[strings.Join(names, " and ")]
+	if l == nil {
+		l = new(line)
+		r.lines[strings.Join(names, " and ")] = l
+	}
+	l.times++
+	cut := r.cut()
+	l.none, l.two, l.healed = max(l.none, span.none), max(l.two, span.two), max(l.healed, took)
+	l.failed, l.cut = l.failed+report.Failed, l.cut+cut
+	none, two, served := bounds(acts)
+	var wrong []string
+	complain := func(format string, args ...any) { wrong = append(wrong, fmt.Sprintf(format, args...)) }
+	if span.none > none {
+		complain("nobody held the virtual IP for %v, bound %v", span.none.Round(time.Millisecond), none)
+	}
+	if span.two > two {
+		complain("two held the virtual IP for %v, bound %v", span.two.Round(time.Millisecond), two)
+	}
+	if served && report.Failed > 0 {
+		complain("%d of %d connections failed: %v", report.Failed, report.Total, report.Errors)
+	}
+	if served && cut > 0 {
+		complain("%d of %d quiet connections were cut", cut, quiet)
+	}
+	if took > recovery {
+		complain("right again after %v, bound %v", took.Round(time.Millisecond), recovery)
+	}
+	if len(acts) == 1 && errs[0] != nil { // of two, one may be in the way of the other
+		complain("%v", errs[0])
+	}
+	if rightErr != nil {
+		complain("%v", rightErr)
+	}
+	r.Log("%3d %s: none %v, two %v, right after %v, %d of %d failed, %d cut; %s", r.made, strings.Join(texts, " and "),
+		span.none.Round(time.Millisecond), span.two.Round(time.Millisecond), took.Round(10*time.Millisecond), report.Failed, report.Total, cut, span.text)
+	if len(wrong) > 0 {
+		r.broken = append(r.broken, fmt.Sprintf("%3d at %s: %s: %s; %s", r.made, healed.Format(time.TimeOnly), strings.Join(texts, " and "), strings.Join(wrong, "; "), span.text))
+		r.Log("    WRONG: %s", strings.Join(wrong, "; "))
+	}
+	if rightErr == nil {
+		return nil
+	}
+	if err := pair.Restore(ctx, r.stage.Lab, r.hosts, "haproxy", "keepalived", "rlb-agent"); err != nil {
+		return err
+	}
+	_, err = r.right(ctx, nil, time.Minute)
+	return err
+}
+
+// happen makes a fault and ends it.
+func (a *act) happen(ctx context.Context) error {
+	err := a.begin(ctx, a)
+	select {
+	case <-time.After(a.lasts):
+	case <-ctx.Done():
+	}
+	if a.end == nil {
+		return named(a, err)
+	}
+	// The other fault may have taken the host away.
+	for range 20 {
+		endErr := a.end(ctx, a)
+		if endErr == nil || ctx.Err() != nil {
+			return named(a, err)
+		}
+		if a.h.Up() && err == nil {
+			err = nil
+		}
+		time.Sleep(500 * time.Millisecond)
+		if a.name == "host crashes" && a.h.Up() {
+			return named(a, err)
+		}
+	}
+	return named(a, fmt.Errorf("cannot end it"))
+}
+
+func named(a *act, err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("%s: %w", a.name, err)
+}
+
+// state is what status -o json tells, as far as it matters here.
+type state struct {
+	Role       string
+	SpecDigest string
+	Drained    bool
+}
+
+// right waits until the pair is as it should be, and says how long that took: one host is MASTER and holds the virtual
+// IP, the other is BACKUP, both are ready, with the same spec, and clients are served. With an error it is not in time.
+func (r *run) right(ctx context.Context, probe *lab.Probe, within time.Duration) (took time.Duration, err error) {
+	began := time.Now()
+	states := make([]state, len(r.hosts))
+	texts := make([]string, len(r.hosts))
+	for {
+		since := time.Now()
+		var all sync.WaitGroup
+		for i, h := range r.hosts {
+			all.Go(func() {
+				out, err := h.Run(ctx, pair.Agent, "status", "-o", "json")
+				states[i] = state{}
+				_ = json.Unmarshal([]byte(out), &states[i])
+				if texts[i] = states[i].Role; err != nil {
+					texts[i] = strings.TrimSpace(texts[i] + " not ready")
+				}
+			})
+		}
+		all.Wait()
+		took = since.Sub(began)
+		roles := slices.Sorted(slices.Values(texts))
+		if slices.Equal(roles, []string{"BACKUP", "MASTER"}) && states[0].SpecDigest == states[1].SpecDigest {
+			ok := true
+			for i, h := range r.hosts {
+				ok = ok && pair.Holds(h) == (states[i].Role == "MASTER")
+			}
+			if ok && (probe == nil || lab.Until(ctx, time.Second, func() bool { return probe.Streak(since) >= 20 }) == nil) {
+				return took, nil
+			}
+		}
+		switch {
+		case ctx.Err() != nil:
+			return took, ctx.Err()
+		case time.Since(began) > within:
+			return time.Since(began), fmt.Errorf("not right after %v: %s", within, strings.Join(texts, " and "))
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+}
+
+// open opens the quiet connections that are missing.
+func (r *run) open(ctx context.Context) error {
+	for tries := 0; len(r.long) < quiet; {
+		conn, err := r.stage.Client.LongConn(ctx, pair.Service)
+		if err == nil {
+			r.long = append(r.long, conn)
+			continue
+		}
+		if tries++; tries > 20 || ctx.Err() != nil {
+			return fmt.Errorf("cannot open the quiet connections: %w", err)
+		}
+		time.Sleep(200 * time.Millisecond)
+	}
+	return nil
+}
+
+// cut is how many of the quiet connections were cut; they are left out from now on.
+func (r *run) cut() (n int) {
+	for _, conn := range r.long {
+		conn.Poke()
+	}
+	time.Sleep(100 * time.Millisecond) // for an answer that says that the other end is gone
+	r.long = slices.DeleteFunc(r.long, func(conn *lab.LongConn) bool {
+		_, cut, _ := conn.Cut()
+		if cut {
+			n++
+			_ = conn.Close()
+		}
+		return cut
+	})
+	return n
+}
+
+// usage is what the agent of each host has: memory of its own in KiB and open files; and how many processes the host has.
+type usage [][3]int
+
+func (r *run) usage(ctx context.Context) (usage, error) {
+	for _, conn := range r.long { // an old process of HAProxy lives as long as its connections
+		_ = conn.Close()
+	}
+	r.long = nil
+	time.Sleep(time.Second)
+	all := make(usage, len(r.hosts))
+	err := pair.Each(r.hosts, func(h *lab.Host) error {
+		out, err := h.Sh(ctx, `p=$(systemctl show -p MainPID --value rlb-agent)
+			awk '/RssAnon/ {print $2}' /proc/$p/status; ls /proc/$p/fd | wc -l; ls -d /proc/[0-9]* | wc -l`)
+		at := &all[slices.Index(r.hosts, h)]
+		if err == nil {
+			_, err = fmt.Sscan(out, &at[0], &at[1], &at[2])
+		}
+		return err
+	})
+	return all, err
+}
+
+// grown judges what the agents have at the end.
+func (r *run) grown(ctx context.Context, before usage) error {
+	after, err := r.usage(ctx)
+	if err != nil {
+		return err
+	}
+	for i, now := range after {
+		name := r.hosts[i].Name()
+		r.Log("%s: the agent has %d KiB and %d files; the host has %d processes", name, now[0], now[1], now[2])
+		was := now
+		if before != nil {
+			was = before[i]
+		}
+		if now[0] > mostMemory || now[0] > was[0]+growMemory {
+			r.broken = append(r.broken, fmt.Sprintf("%s: the agent has %d KiB of memory, it had %d", name, now[0], was[0]))
+		}
+		if now[1] > mostFiles || now[1] > was[1]+growFiles {
+			r.broken = append(r.broken, fmt.Sprintf("%s: the agent has %d files open, it had %d", name, now[1], was[1]))
+		}
+		if now[2] > was[2]+growProcesses {
+			r.broken = append(r.broken, fmt.Sprintf("%s has %d processes, it had %d", name, now[2], was[2]))
+		}
+	}
+	return nil
+}
+
+// report is a table of the faults, the worst of each.
+func (r *run) report() string {
+	var b strings.Builder
+	t := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(t, "fault\ttimes\tno holder\ttwo holders\tright after\tfailed\tcut")
+	names := make([]string, 0, len(r.lines))
+	for name := range r.lines {
+		names = append(names, name)
+	}
+	slices.SortFunc(names, func(a, b string) int {
+		one, other := strings.Contains(a, " and "), strings.Contains(b, " and ")
+		if one != other {
+			return map[bool]int{true: 1, false: -1}[one]
+		}
+		return strings.Compare(a, b)
+	})
+	ms := func(d time.Duration) string { return fmt.Sprintf("%d ms", d.Milliseconds()) }
+	for _, name := range names {
+		l := r.lines[name]
+		fmt.Fprintf(t, "%s\t%d\t%s\t%s\t%s\t%d\t%d\n", name, l.times, ms(l.none), ms(l.two), ms(l.healed), l.failed, l.cut)
+	}
+	_ = t.Flush() // to memory
+	fmt.Fprintf(&b, "%d faults, seed %d\n", r.made, r.Seed)
+	return b.String()
+}

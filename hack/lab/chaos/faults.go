@@ -1,0 +1,159 @@
+package chaos
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"rlb.dev/rlb-agent/hack/lab"
+	"rlb.dev/rlb-agent/hack/lab/pair"
+)
+
+// fault is something that happens to a pair, and what it may cost. Where several happen at once, what they may cost adds up.
+type fault struct {
+	name  string
+	at    aim
+	lasts [2]time.Duration // shortest and longest; zero: it is over at once
+	begin func(ctx context.Context, a *act) error
+	end   func(ctx context.Context, a *act) error // may be nil
+
+	none   time.Duration // the longest time without a holder of the virtual IP
+	two    time.Duration // the longest time with two
+	whole  bool          // both may hold it for as long as it lasts: they are apart
+	served bool          // no connection may fail, and none be cut
+}
+
+// aim is which host it happens to.
+type aim int
+
+const (
+	active aim = iota
+	standby
+	either
+)
+
+// act is one fault as it happens.
+type act struct {
+	*fault
+	r     *run
+	h     *lab.Host
+	lasts time.Duration
+	n     int // a random number
+}
+
+// Bounds of a fault on a machine that does more than this: a takeover takes 0.3 s on an idle one.
+const (
+	takeover = 2 * time.Second
+	overlap  = 2 * time.Second // until what was left behind is removed
+	argument = 4 * time.Second // until one of two holders that do not hear each other stands down
+)
+
+func brief(from, to time.Duration) [2]time.Duration { return [2]time.Duration{from, to} }
+
+// sh runs a script on the host.
+func sh(script string) func(context.Context, *act) error {
+	return func(ctx context.Context, a *act) error {
+		_, err := a.h.Sh(ctx, script)
+		return err
+	}
+}
+
+// faults are all of them. Clock steps are left out: the hosts share the clock of the machine.
+var faults = []fault{
+	// programs
+	{name: "keepalived stopped", none: takeover, begin: sh("systemctl stop keepalived")},
+	{name: "keepalived killed", none: takeover, two: overlap, begin: sh("systemctl kill -s KILL keepalived")},
+	{name: "keepalived's VRRP process killed", none: takeover, two: overlap, begin: sh("pkill -KILL -P $(systemctl show -p MainPID --value keepalived) || true")},
+	{name: "keepalived hangs", at: either, none: takeover, two: argument, lasts: brief(500*time.Millisecond, 3*time.Second),
+		begin: sh("systemctl kill -s STOP keepalived"), end: sh("systemctl kill -s CONT keepalived 2>/dev/null || true")},
+	{name: "keepalived restarted", at: either, none: takeover, begin: sh("systemctl restart keepalived")},
+	{name: "HAProxy stopped", none: takeover, begin: sh("systemctl stop haproxy")},
+	{name: "HAProxy killed", none: takeover, begin: sh("systemctl kill -s KILL haproxy")},
+	{name: "HAProxy hangs", none: takeover, lasts: brief(500*time.Millisecond, 5*time.Second),
+		begin: sh("systemctl kill -s STOP haproxy"), end: sh("systemctl kill -s CONT haproxy 2>/dev/null || true")},
+	{name: "HAProxy restarted", at: either, none: takeover, begin: sh("systemctl restart haproxy")},
+	{name: "HAProxy stopped on the standby", at: standby, served: true, begin: sh("systemctl stop haproxy")},
+	{name: "HAProxy reloaded", at: either, served: true, begin: sh("systemctl reload haproxy")},
+	{name: "keepalived reloaded", at: either, served: true, begin: sh("systemctl reload keepalived")},
+	{name: "agent killed", at: either, served: true, begin: sh("systemctl kill -s KILL rlb-agent")},
+	{name: "agent stopped", at: either, served: true, lasts: brief(time.Second, 4*time.Second), begin: sh("systemctl stop rlb-agent"), end: sh("systemctl start rlb-agent")},
+	{name: "agent hangs", at: either, served: true, lasts: brief(time.Second, 4*time.Second),
+		begin: sh("systemctl kill -s STOP rlb-agent"), end: sh("systemctl kill -s CONT rlb-agent 2>/dev/null || true")},
+	{name: "systemd executes itself anew", at: either, served: true, begin: sh("systemctl daemon-reexec")},
+
+	// hosts and the network
+	{name: "link flaps", at: either, none: takeover, two: overlap, lasts: brief(50*time.Millisecond, 5*time.Second),
+		begin: func(_ context.Context, a *act) error { return a.h.CutLink() }, end: func(_ context.Context, a *act) error { return a.h.RestoreLink() }},
+	{name: "host crashes", at: either, none: takeover, lasts: brief(time.Second, 2*time.Second),
+		begin: func(_ context.Context, a *act) error { a.h.Crash(); return nil }, end: func(ctx context.Context, a *act) error { return a.h.Start(ctx) }},
+	{name: "host reboots", at: either, none: takeover, begin: func(ctx context.Context, a *act) error { return a.h.Reboot(ctx) }},
+	{name: "hosts are apart", none: takeover, two: argument, whole: true, lasts: brief(200*time.Millisecond, 4*time.Second),
+		begin: func(_ context.Context, a *act) error { return a.r.stage.Partition(a.r.hosts[0], a.r.hosts[1]) },
+		end:   func(_ context.Context, a *act) error { return a.r.stage.Heal() }},
+	{name: "VRRP does not pass", at: either, none: takeover, two: argument, lasts: brief(time.Second, 4*time.Second),
+		begin: sh("iptables -t mangle -I INPUT -p 112 -j DROP"), end: sh("while iptables -t mangle -D INPUT -p 112 -j DROP 2>/dev/null; do :; done")},
+	{name: "processor is busy", at: either, served: true, lasts: brief(time.Second, 2*time.Second),
+		begin: sh("for i in 1 2 3; do timeout 2 sh -c 'while :; do :; done' >/dev/null 2>&1 & done")},
+	{name: "memory is short", at: either, served: true, begin: sh("for i in 1 2; do dd if=/dev/zero of=/dev/null bs=150M count=4 2>/dev/null & done; wait")},
+
+	// people
+	{name: "drain and undrain", at: either, none: takeover, lasts: brief(500*time.Millisecond, 2*time.Second), begin: sh(pair.Agent + " drain"), end: sh(pair.Agent + " undrain")},
+	{name: "spec edited", served: true, begin: func(_ context.Context, a *act) error {
+		a.r.edits.Add(1)
+		return a.r.writeSpec(a.r.spec())
+	}},
+	{name: "spec that is wrong", at: either, served: true, lasts: brief(500*time.Millisecond, 2*time.Second),
+		begin: func(_ context.Context, a *act) error {
+			return a.h.WriteFile(pair.SpecFile, []byte(strings.Replace(a.r.spec(), "port: 9000", "port: 90000", 1)), 0o644)
+		},
+		end: func(_ context.Context, a *act) error { return a.r.writeSpec(a.r.spec()) }},
+	{name: "spec half written", at: either, served: true, lasts: brief(500*time.Millisecond, 2*time.Second),
+		begin: func(_ context.Context, a *act) error {
+			text := a.r.spec()
+			return a.h.WriteFile(pair.SpecFile, []byte(text[:len(text)*(a.n%9+1)/10]), 0o644)
+		},
+		end: func(_ context.Context, a *act) error { return a.r.writeSpec(a.r.spec()) }},
+	{name: "many ask for the status", at: either, served: true, begin: sh("for i in 1 2 3 4 5 6; do " + pair.Agent + " status >/dev/null 2>&1 & done; wait")},
+
+	// what others change
+	{name: "haproxy.cfg edited", at: either, served: true, begin: sh("echo '# by hand' >> /etc/haproxy/haproxy.cfg")},
+	{name: "haproxy.cfg emptied and reloaded", at: either, served: true, begin: sh(": > /etc/haproxy/haproxy.cfg; systemctl reload haproxy || true")},
+	{name: "keepalived.conf removed", at: either, served: true, begin: sh("rm /etc/keepalived/keepalived.conf")},
+	{name: "packet filter flushed", at: either, served: true, begin: sh("iptables -F; iptables -X; ip6tables -F; ip6tables -X")},
+	{name: "units disabled", at: either, served: true, begin: sh("systemctl disable haproxy keepalived")},
+	{name: "virtual IP removed", none: takeover, two: overlap, begin: sh("ip addr del $(ip -o -4 addr show dev eth0 | awk '$4 ~ /^" + pair.VIP + "/ {print $4}') dev eth0")},
+	{name: "virtual IP added on the standby", at: standby, two: argument, none: takeover, begin: sh("ip addr add " + pair.VIP + "/32 dev eth0")},
+	{name: "fault flag written", at: either, none: takeover, two: overlap, begin: sh("echo 1 > /run/rlb/fault")},
+	{name: "files under /run/rlb garbled", at: either, served: true, begin: sh("cd /run/rlb && for f in *.json; do head -c 20 $f > /run/x && cat /run/x > $f; done")},
+	{name: "files under /run/rlb removed", at: either, served: true, begin: sh("rm -f /run/rlb/*.json")},
+	{name: "memory garbled", at: either, served: true, begin: sh("f=$(ls /var/lib/rlb/*.json | head -1); head -c 30 $f > /run/x; cat /run/x > $f")},
+
+	// attacks
+	{name: "forged signals of systemd", at: either, served: true, begin: sh(`for name in $(busctl list --unique --no-legend | awk '{print $1}'); do
+		runuser -u nobody -- busctl emit --destination=$name /org/freedesktop/systemd1/unit/haproxy_2eservice org.freedesktop.DBus.Properties \
+			PropertiesChanged 'sa{sv}as' org.freedesktop.systemd1.Unit 2 ActiveState s failed SubState s failed 0
+	done; true`)},
+	{name: "/tmp in the way", at: either, served: true, lasts: brief(500*time.Millisecond, time.Second),
+		begin: sh("runuser -u nobody -- mkdir -p /tmp/keepalived.json/x /tmp/rlb"), end: sh("rm -rf /tmp/keepalived.json /tmp/rlb")},
+	{name: "a device answers for the virtual IP", two: overlap, none: takeover, lasts: brief(500*time.Millisecond, 3*time.Second),
+		begin: func(ctx context.Context, a *act) error { return a.r.stranger(ctx, "add") },
+		end:   func(ctx context.Context, a *act) error { return a.r.stranger(ctx, "del") }},
+
+	// control planes
+	{name: "a control plane refuses", lasts: brief(500*time.Millisecond, 5*time.Second), begin: mode(lab.Refuse), end: mode(lab.OK)},
+	{name: "a control plane hangs", lasts: brief(500*time.Millisecond, 5*time.Second), begin: mode(lab.Hang), end: mode(lab.OK)},
+	{name: "a control plane fails", lasts: brief(500*time.Millisecond, 5*time.Second), begin: mode(lab.Fail(500)), end: mode(lab.OK)},
+}
+
+func mode(m lab.Mode) func(context.Context, *act) error {
+	return func(_ context.Context, a *act) error { return a.r.stage.Planes[a.n%len(a.r.stage.Planes)].Set(m) }
+}
+
+// stranger is a device that has the virtual IP by mistake, and serves nothing there.
+func (r *run) stranger(ctx context.Context, verb string) error {
+	if out, err := r.device.Command(ctx, "ip", "addr", verb, pair.VIP+"/32", "dev", "eth0").CombinedOutput(); err != nil {
+		return fmt.Errorf("%s: %w", out, err)
+	}
+	return nil
+}

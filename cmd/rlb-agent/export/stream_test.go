@@ -227,7 +227,9 @@ func TestStory(t *testing.T) {
 			t.Errorf("%d readings in a minute, %d at a time", all.Load(), most.Load())
 		}
 		time.Sleep(time.Minute)
-		s.read(func(context.Context, time.Time, int) ([]host.JournalEntry, error) { return nil, errors.New("no journal") }, func() {}, 0)
+		s.read(func(context.Context, time.Time, int) ([]host.JournalEntry, error) {
+			return nil, errors.New("no journal")
+		}, func() {}, 0)
 		synctest.Wait()
 		if _, why := s.get(); why != "no journal" {
 			t.Errorf("%q", why)

@@ -138,7 +138,7 @@ func picture(s status.Status) g.Node {
 	if hidden := len(all) - len(shown); hidden > 0 {
 		boxes = append(boxes, label("50%", high-2, "muted", "and "+plural(hidden, "host", "hosts")+" more"))
 	}
-	words := inWords(s, all)
+	words := inWords(s, shown)
 	class := "pair"
 	if len(shown) > 2 {
 		class += " wide"

@@ -5,9 +5,9 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo deve
 BUILD = CGO_ENABLED=0 go build -buildvcs=false -trimpath -tags nethttpomithttp2 -ldflags "-s -w -X main.version=$(VERSION)"
 BIN = bin/rlb-agent
 DESTDIR ?=
-AS_ROOT = $(if $(filter 0,$(shell id -u)),env,sudo --preserve-env=RLB_LAB,RLB_REQUIRE,RLB_AGENT,RLB_AGENT_FAULTS,RLB_KILL_POINTS)
+AS_ROOT = $(if $(filter 0,$(shell id -u)),env,sudo --preserve-env=RLB_LAB,RLB_REQUIRE,RLB_AGENT,RLB_AGENT_FAULTS,RLB_KILL_POINTS,RLB_BROWSER)
 
-IN_LAB = RLB_LAB=1 RLB_REQUIRE=1 RLB_AGENT=$(CURDIR)/$(BIN) RLB_AGENT_FAULTS=$(CURDIR)/bin/rlb-agent-faults
+IN_LAB = RLB_LAB=1 RLB_REQUIRE=1 RLB_AGENT=$(CURDIR)/$(BIN) RLB_AGENT_FAULTS=$(CURDIR)/bin/rlb-agent-faults RLB_BROWSER=$(CURDIR)/bin/browser
 
 # The unit tests that make test runs after make check: those that need the lab. Whoever is not root runs all of them
 # once more with sudo, for some need root.
@@ -81,6 +81,7 @@ kill-points: tools build ## the agent killed at every effect on real hosts; make
 test: tools build ## everything, on the lab of real hosts too; nothing is skipped but a release in the making that is not available
 	CGO_ENABLED=0 go build -tags faults -o bin/rlb-agent-faults ./cmd/rlb-agent
 	go build -o bin/labctl ./hack/labctl
+	go build -C hack/browser -o $(CURDIR)/bin/browser .
 	@# The Debian trees are fetched while make check runs.
 	$(AS_ROOT) bin/labctl cache >bin/trees.log 2>&1 & trees=$$!; \
 	RLB_AGENT=$(CURDIR)/$(BIN) $(MAKE) check && checked=0 || checked=$$?; \

@@ -134,7 +134,7 @@ type Metrics struct {
 // Web is where the agent's read-only status page is found.
 type Web struct {
 	// Address is a loopback address and port, or unix: and the absolute path of a socket in a directory that only root
-	// may write.
+	// may write. The agent's log says how to open the page from another machine, through ssh.
 	// Default: off.
 	// Example: unix:/run/rlb/web.sock
 	Address string `json:"address,omitempty" validate:"omitempty,webaddress"`

@@ -71,11 +71,12 @@ const (
 // LevelOf is the level of a status.
 func LevelOf(s status.Status, now time.Time) Level {
 	_, mood := status.Verdict(s, now)
-	out := s.Drained && s.Role != host.RoleMaster && s.Role != host.RoleBackup
+	part := s.Role == host.RoleMaster || s.Role == host.RoleBackup // in the virtual router
+	out := s.Drained && !part
 	switch {
-	case mood == status.Good && !s.Drained:
+	case mood == status.Good && part && !s.Drained:
 		return Well
-	case out || s.Is("Serving") && (s.Role == host.RoleMaster || s.Role == host.RoleBackup):
+	case out || part && s.Is("Serving"):
 		return Attention
 	}
 	return Broken

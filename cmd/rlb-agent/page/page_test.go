@@ -156,10 +156,9 @@ func TestPagesAreBounded(t *testing.T) {
 	for i := range 10_000 {
 		s.Services[0].Servers = append(s.Services[0].Servers, host.ServerState{Name: fmt.Sprint("s", i), State: "UP", Reason: long[:500]})
 	}
-	began := time.Now()
 	_, text := draw(t, v)
-	if len(text) > 500_000 || time.Since(began) > 2*time.Second {
-		t.Errorf("%d bytes in %v", len(text), time.Since(began))
+	if len(text) > 300_000 {
+		t.Errorf("%d bytes", len(text))
 	}
 	if strings.ContainsAny(text, "\u202e\x00") {
 		t.Error("something that does not print is in the page")

@@ -306,7 +306,7 @@ func thisHost(s status.Status) g.Node {
 		if len(r.Steps) > 0 {
 			text += ", " + plural(len(r.Steps), "step", "steps")
 		}
-		row("Last run", say(text+" "), past(r.Time), g.If(r.Error != "", say(": "+r.Error)))
+		row("Last run", say(text+", "), past(r.Time), g.If(r.Error != "", say(": "+r.Error)))
 	}
 	if d := s.Drift; d.Found > 0 {
 		text := fmt.Sprintf("found %d, repaired %d", d.Found, d.Repaired)

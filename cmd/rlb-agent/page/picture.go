@@ -38,7 +38,7 @@ func machines(s status.Status) (all []machine) {
 	if s.HAProxy != nil {
 		own.notes[0] = "HAProxy " + string(s.HAProxy.State)
 	}
-	own.notes[1] = fmt.Sprintf("spec generation %d", s.ObservedGeneration)
+	own.notes[1] = fmt.Sprintf("generation %d", s.ObservedGeneration)
 	all = append(all, own)
 	for _, p := range s.Peers {
 		m := machine{name: p.Name, address: p.Address, role: "UNKNOWN", level: Attention}
@@ -64,7 +64,7 @@ func machines(s status.Status) (all []machine) {
 				m.role = "DRAINED"
 			}
 			m.notes[0] = map[bool]string{true: "HAProxy serves", false: "HAProxy does not serve"}[a.Serving]
-			m.notes[1] = fmt.Sprintf("spec generation %d", a.Generation)
+			m.notes[1] = fmt.Sprintf("generation %d", a.Generation)
 			if a.SpecDigest != "" && s.Condition("PeerInSync").Status == "False" {
 				m.notes[1] += ", differs"
 			}
@@ -138,7 +138,7 @@ func picture(s status.Status) g.Node {
 	if hidden := len(all) - len(shown); hidden > 0 {
 		boxes = append(boxes, label("50%", high-2, "muted", "and "+plural(hidden, "host", "hosts")+" more"))
 	}
-	words := inWords(s, all)
+	words := inWords(s, shown)
 	class := "pair"
 	if len(shown) > 2 {
 		class += " wide"
@@ -146,7 +146,7 @@ func picture(s status.Status) g.Node {
 	return part("pair", "The pair", tag("figure",
 		el("div", class, el("svg", "picture", attr("role", "img"), attr("aria-label", strings.Join(words, " ")),
 			attr("width", "100%"), attr("height", strconv.Itoa(high)), g.Group(lines), g.Group(boxes))),
-		tag("figcaption", plain(words[0]))))
+		tag("figcaption", plain(words[0]), g.If(s.Is("Redundant"), say(" "+s.Condition("Redundant").Message+".")))))
 }
 
 // box is one host of so many.

@@ -1,0 +1,129 @@
+package e2e
+
+import (
+	"bufio"
+	"encoding/json"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"time"
+)
+
+// A Browser is a real Chromium on a laptop, with one page open (hack/browser).
+type Browser struct {
+	world   *World
+	say     *json.Encoder
+	answers *json.Decoder
+}
+
+// browserBinary is the program that drives Chromium: what this variable names, else built for the test.
+var browserBinary = os.Getenv("RLB_BROWSER")
+
+// Open opens a page in a browser on the laptop. It ends with the test.
+func (l *Laptop) Open(url string) *Browser {
+	w := l.World
+	w.Helper()
+	program := browserBinary
+	if program == "" {
+		program = filepath.Join(l.Dir, "browser")
+		if out, err := exec.CommandContext(w.Context(), "go", "build", "-C", "../../browser", "-o", program, ".").CombinedOutput(); err != nil {
+			w.Fatalf("%v\n%s", err, out)
+		}
+	}
+	cmd := l.Command(w.Context(), program, "-url", url)
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		w.Fatal(err)
+	}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		w.Fatal(err)
+	}
+	cmd.Stderr = w.Output()
+	if err := cmd.Start(); err != nil {
+		w.Fatal(err)
+	}
+	w.Cleanup(func() {
+		_ = in.Close()
+		_ = cmd.Wait()
+	})
+	b := &Browser{w, json.NewEncoder(in), json.NewDecoder(bufio.NewReader(out))}
+	b.answer("open "+url, nil)
+	return b
+}
+
+// command is one of hack/browser.
+type command struct {
+	Do            string
+	Text          string
+	Within        time.Duration `json:",omitempty"`
+	Width, Height int
+	Dark          bool
+}
+
+// ask sends a command, and reads its answer.
+func (b *Browser) ask(c command, value any) {
+	b.world.Helper()
+	if err := b.say.Encode(c); err != nil {
+		b.world.Fatal(err)
+	}
+	b.answer(c.Do+" "+c.Text, value)
+}
+
+func (b *Browser) answer(to string, value any) {
+	b.world.Helper()
+	var a struct {
+		Error string
+		Value json.RawMessage
+	}
+	switch err := b.answers.Decode(&a); {
+	case err == io.EOF:
+		b.world.Fatalf("%s: the browser has ended", to)
+	case err != nil:
+		b.world.Fatal(err)
+	case a.Error != "":
+		b.world.Fatalf("%s: %s", to, a.Error)
+	}
+	if value != nil {
+		if err := json.Unmarshal(a.Value, value); err != nil {
+			b.world.Fatalf("%s: %v: %s", to, err, a.Value)
+		}
+	}
+}
+
+// Wait waits until an expression is true on the page, and says how long that took.
+func (b *Browser) Wait(expression string, within time.Duration) (took time.Duration) {
+	b.world.Helper()
+	b.ask(command{Do: "wait", Text: expression, Within: within}, &took)
+	return took
+}
+
+// Eval is the value of an expression on the page.
+func (b *Browser) Eval(expression string, value any) {
+	b.world.Helper()
+	b.ask(command{Do: "eval", Text: expression}, value)
+}
+
+// Shot saves a picture of the page in that width; a height of 0 is all of it.
+func (b *Browser) Shot(file string, width, height int, dark bool) {
+	b.world.Helper()
+	b.ask(command{Do: "shot", Text: file, Width: width, Height: height, Dark: dark}, nil)
+}
+
+// Told is what a screen reader is told of one element.
+type Told struct{ Role, Name string }
+
+// Tree is what a screen reader is told of the page.
+func (b *Browser) Tree() (all []Told) {
+	b.world.Helper()
+	b.ask(command{Do: "tree"}, &all)
+	return all
+}
+
+// Troubles are errors and messages on the page's console, breaches of its policy, and requests to anywhere else.
+func (b *Browser) Troubles() (all []string) {
+	b.world.Helper()
+	b.ask(command{Do: "troubles"}, &all)
+	return all
+}

@@ -39,7 +39,7 @@ func TestAnyRuns(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if h.anyRuns(10, 11, 99) || !h.anyRuns(10, 12) {
+	if h.anyIn("R", 10, 11, 99) || !h.anyIn("R", 10, 12) {
 		t.Error("wrong")
 	}
 }

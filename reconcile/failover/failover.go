@@ -41,10 +41,9 @@ type Failover struct {
 // New is a failover that does nothing until it runs.
 func New(c Config) *Failover {
 	health := newHealth(c.Host, c.Publish, c.Log)
-	return &Failover{
-		host: c.Host, log: c.Log,
-		health: health, ownership: newOwnership(c.Host, health.conflicts, c.Log), vrrp: newVRRPProcess(c.Host, c.Log),
-	}
+	ownership := newOwnership(c.Host, health.conflicts, c.Log)
+	health.holds = &ownership.holds
+	return &Failover{host: c.Host, log: c.Log, health: health, ownership: ownership, vrrp: newVRRPProcess(c.Host, c.Log)}
 }
 
 // Run watches until ctx ends. It then clears the fault flag: an agent that does not run keeps no host in FAULT.

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"rlb.dev/rlb-agent/reconcile/host"
@@ -11,7 +12,8 @@ import (
 )
 
 const (
-	probePause = 500 * time.Millisecond // between two probes of a HAProxy that serves
+	probePause = 500 * time.Millisecond // between two probes of a HAProxy that serves …
+	servePause = 150 * time.Millisecond // … at the virtual IPs
 	startPause = 20 * time.Millisecond  // … of one that starts: until it answers this host is no standby
 	faultPause = 250 * time.Millisecond // … of one that hangs: each probe leaves a connection in its backlog
 )
@@ -26,6 +28,7 @@ type health struct {
 	force     chan state.InForce // the spec in force
 	conflicts chan conflict      // what ownership knows of other holders
 	touched   chan struct{}      // the tracked file may have changed
+	holds     *atomic.Bool       // this host has a virtual IP: ownership knows
 
 	spec     state.InForce
 	conflict conflict
@@ -35,6 +38,8 @@ type health struct {
 	last     state.GuardRecord // the last verdict
 	failed   error             // why the last verdict could not be written
 
+	timers   punctuality
+	due      time.Time   // when to probe next
 	badSince time.Time   // since when a host without a peer waits for HAProxy to come back; zero where it does not
 	faults   []time.Time // within flapMemory
 }
@@ -58,6 +63,7 @@ func newHealth(h Host, publish func(context.Context, state.GuardRecord) error, l
 	return &health{
 		host: h, publish: publish, log: log, file: trackedFile{host: h},
 		units: make(chan string), force: make(chan state.InForce), conflicts: make(chan conflict), touched: make(chan struct{}, 1),
+		holds: new(atomic.Bool),
 	}
 }
 
@@ -92,15 +98,19 @@ func (h *health) run(ctx context.Context) {
 				continue // and the next probe is not put off
 			}
 		case <-timer.C:
+			h.timers.note(h.due, time.Now())
 			if h.spec.Tracks && up(h.unit) && answers == nil {
 				answers = h.probe(ctx)
 			}
 		}
 		if h.spec.Tracks {
 			h.decide(ctx)
-			if timer.Reset(h.pause()); probe {
-				timer.Reset(0)
+			pause := h.pause()
+			if probe {
+				pause = 0
 			}
+			h.due = time.Now().Add(pause)
+			timer.Reset(pause)
 		}
 	}
 }
@@ -112,7 +122,8 @@ func (h *health) probe(ctx context.Context) chan host.HAProxyState {
 		return nil
 	}
 	answers := make(chan host.HAProxyState, 1)
-	go func() { answers <- h.host.ProbeHAProxy(ctx) }()
+	haste := h.timers.punctual(time.Now())
+	go func() { answers <- h.host.ProbeHAProxy(ctx, haste) }()
 	return answers
 }
 
@@ -132,6 +143,8 @@ func (h *health) pause() time.Duration {
 		return startPause
 	case h.last.Fault:
 		return faultPause
+	case h.holds.Load():
+		return servePause
 	}
 	return probePause
 }

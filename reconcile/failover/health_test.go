@@ -28,6 +28,7 @@ type bench struct {
 	health *health
 	answer host.HAProxyState
 	takes  time.Duration // of a probe
+	hastes int           // probes in haste
 	probes int
 	alone  bool
 	stays  bool // the virtual IPs do not come back here
@@ -50,10 +51,15 @@ func (b *bench) HAProxyAnswers() bool {
 	return false
 }
 
-func (b *bench) ProbeHAProxy(context.Context) host.HAProxyState {
+func (b *bench) ProbeHAProxy(_ context.Context, haste bool) host.HAProxyState {
 	var answer host.HAProxyState
 	var takes time.Duration
-	b.do(func() { b.probes++; answer, takes = b.answer, b.takes })
+	b.do(func() {
+		b.probes++
+		if answer, takes = b.answer, b.takes; haste {
+			b.hastes++
+		}
+	})
 	time.Sleep(takes)
 	return answer
 }
@@ -252,6 +258,33 @@ func TestQuiet(t *testing.T) {
 			t.Errorf("%d probes in an hour", n)
 		}
 	})
+}
+
+// TestHolderProbesMore: on the host that holds the virtual IPs a HAProxy that hangs is found within 0.3 s.
+func TestHolderProbesMore(t *testing.T) {
+	for pause := range time.Duration(15) {
+		serving(t, func(b *bench) {
+			b.health.holds.Store(true)
+			b.after(time.Second+pause*10*time.Millisecond, false)
+			b.answer, b.takes = host.HAProxyHung, 120*time.Millisecond
+			if b.after(280*time.Millisecond, true); b.hastes == 0 {
+				t.Error("it was not probed in haste")
+			}
+		})
+	}
+}
+
+// TestPunctuality: for a while after a timer that came late nobody is judged in haste.
+func TestPunctuality(t *testing.T) {
+	var p punctuality
+	now := time.Unix(1000, 0)
+	p.note(time.Time{}, now)
+	if p.note(now.Add(-mostLate), now); !p.punctual(now) {
+		t.Error("late without a late timer")
+	}
+	if p.note(now.Add(-250*time.Millisecond), now); p.punctual(now) || p.punctual(now.Add(lateMemory)) || !p.punctual(now.Add(lateMemory+1)) {
+		t.Error("a timer that was late by 250 ms is not remembered, or for ever")
+	}
 }
 
 // TestAlone: where nobody could take over, a HAProxy that is back within a second costs no more than its restart.

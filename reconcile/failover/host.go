@@ -24,8 +24,9 @@ type HAProxy interface {
 	ServiceStates(ctx context.Context, unit string, changed func(state string))
 	// HAProxyAnswers says whether HAProxy answers within some milliseconds. That it does not says nothing yet.
 	HAProxyAnswers() bool
-	// ProbeHAProxy asks a HAProxy that did not answer at once. It takes half a second, and more for a busy one.
-	ProbeHAProxy(ctx context.Context) host.HAProxyState
+	// ProbeHAProxy asks a HAProxy that did not answer at once. It takes half a second, and more for a busy one; in haste
+	// 120 ms where HAProxy is not busy and this process gets its core on time.
+	ProbeHAProxy(ctx context.Context, haste bool) host.HAProxyState
 }
 
 // Keepalived is the local keepalived.
@@ -36,6 +37,8 @@ type Keepalived interface {
 	KillUnit(ctx context.Context, name string) error
 	// HastenVRRP gives the processes that keepalived's main process has made real-time priority.
 	HastenVRRP(ctx context.Context, keepalived int) error
+	// VRRPAtOnce is host.Observer's VRRP with less patience: 120 ms, in which this process gets its core on time.
+	VRRPAtOnce(ctx context.Context, pid int) ([]host.Instance, error)
 	// AwaitChildEnd waits until one of the processes that a process has made has ended. It fails where there is none.
 	AwaitChildEnd(ctx context.Context, parent int) error
 	// Suspend stops a process and those that it has made (SIGSTOP), until Resume.

@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"rlb.dev/rlb-agent/reconcile/backoff"
@@ -37,6 +38,7 @@ type ownership struct {
 	unit  string         // ActiveState of keepalived's unit; "" is not known yet
 	down  time.Time      // since when keepalived does not run; zero where it does
 	held  []netip.Prefix // virtual IPs on the interface
+	holds atomic.Bool    // there are some
 	check time.Time      // when to check whether they belong here; zero is not
 	stray bool           // the last check found that they do not
 	fresh bool           // this host got them since the last check
@@ -106,7 +108,7 @@ func (o *ownership) run(ctx context.Context) {
 // pause is the time to the next thing that is due.
 func (o *ownership) pause() time.Duration {
 	next := time.Now().Add(time.Hour)
-	for _, at := range []time.Time{o.check, o.ask, o.poll, o.announceAt, o.sessions} {
+	for _, at := range []time.Time{o.check, o.ask, o.hang, o.poll, o.announceAt, o.sessions} {
 		if !at.IsZero() && at.Before(next) {
 			next = at
 		}
@@ -157,6 +159,7 @@ func (o *ownership) readHeld(ctx context.Context) {
 	if len(held) == 0 && changed {
 		o.sessions = time.Now().Add(sessionsLast)
 	}
+	o.holds.Store(len(held) > 0)
 	switch o.held = held; {
 	case len(held) == 0:
 		o.check, o.stray, o.fresh = time.Time{}, false, false

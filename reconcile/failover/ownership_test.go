@@ -54,7 +54,8 @@ type site struct {
 	replies   map[string]host.Reply // of some MACs to a probe
 	alone     bool                  // the spec has no nodes
 	bare      bool                  // no service listens on a virtual IP
-	joined    bool                  // another host advertises the virtual router of the spec
+	quiet     bool                  // no other host advertises the virtual router of the spec
+	patient   bool                  // keepalived cannot be judged in haste
 	first     func() string         // who of several holders answers first for the virtual IP; nil: that of others
 	asked     int
 	probed    int
@@ -159,10 +160,28 @@ func (s *site) ProbeServices(_ context.Context, iface string, at []host.Endpoint
 }
 
 func (s *site) HearsRouter(_ context.Context, iface string, ids []render.Identity, from []netip.Prefix, _ time.Duration) (bool, error) {
-	if iface != "eth0" || !slices.Equal(ids, identities) || !slices.Equal(from, []netip.Prefix{own}) {
+	var quiet bool
+	s.do(func() { quiet = s.quiet })
+	if iface != "eth0" || !slices.Equal(ids, identities) || from != nil && !slices.Equal(from, []netip.Prefix{own}) {
 		s.t.Errorf("listens on %s for %v from %v", iface, ids, from)
 	}
-	return s.joined, nil
+	if quiet {
+		time.Sleep(2 * takeover / 3)
+	}
+	return !quiet, nil
+}
+
+func (s *site) VRRPAtOnce(context.Context, int) ([]host.Instance, error) {
+	var mute error
+	var role host.Role
+	s.do(func() { mute, role = s.mute, s.role })
+	switch {
+	case s.patient:
+		return nil, nil
+	case mute != nil:
+		time.Sleep(120 * time.Millisecond)
+	}
+	return []host.Instance{{Role: role}}, mute
 }
 
 func (s *site) AdvertsPass(ctx context.Context, iface string, ids []render.Identity) (bool, error) {
@@ -486,11 +505,33 @@ func TestYieldAmongMore(t *testing.T) {
 				s.wantTold(!highest, "another host, MAC")
 				s.after(time.Hour)
 				s.wantTold(!highest, "another host, MAC")
-				if slices.ContainsFunc(s.told, func(c conflict) bool { return c.standDown == highest }) {
+				if slices.ContainsFunc(s.told, func(c conflict) bool { return c.standDown && highest }) {
 					t.Errorf("%d hosts, highest %t: told %+v", hosts, highest, s.told)
 				}
 			})
 		}
+	}
+}
+
+// TestTakenOverFromHung: a host that took over since the other one's keepalived hangs does not give way to what that left
+// behind, whatever the MACs, while the agent there may still be about to take it off. It does where that never comes.
+func TestTakenOverFromHung(t *testing.T) {
+	for _, gone := range []time.Duration{700 * time.Millisecond, 1300 * time.Millisecond, time.Hour} {
+		holding(t, func(s *site) {
+			s.others[vip.Addr()], s.quiet, s.role = highMAC, true, host.RoleMaster
+			s.hold(vip)
+			if gone > time.Minute {
+				s.after(takeover + settleTime + hungTime + 800*time.Millisecond)
+				s.wantTold(true, "another host")
+				return
+			}
+			s.after(gone)
+			delete(s.others, vip.Addr())
+			s.after(time.Minute)
+			if len(s.told) > 0 {
+				t.Errorf("after %v: told %+v", gone, s.told)
+			}
+		})
 	}
 }
 
@@ -547,12 +588,23 @@ func TestHangs(t *testing.T) {
 		s.role, s.mute = host.RoleUnknown, mute
 		s.others[vip.Addr()] = highMAC
 		s.claimed(false)
-		if s.after(takeover); s.kills != 1 {
+		if s.after(200 * time.Millisecond); s.kills != 1 {
 			t.Errorf("killed %d times", s.kills)
 		}
 		s.unit("failed")
 		s.after(0)
 		s.wantHeld()
+	})
+	master(t, func(s *site) { // where this process does not get its core
+		s.patient, s.role, s.mute = true, host.RoleUnknown, mute
+		s.others[vip.Addr()] = highMAC
+		s.claimed(false)
+		if s.after(takeover - 1); s.kills != 0 {
+			t.Errorf("killed %d times", s.kills)
+		}
+		if s.after(1); s.kills != 1 {
+			t.Errorf("killed %d times", s.kills)
+		}
 	})
 	for name, do := range map[string]func(s *site){
 		"one whose spec tracks nothing": func(s *site) { s.force(false) },

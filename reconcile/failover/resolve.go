@@ -27,6 +27,9 @@ func (o *ownership) answered(ctx context.Context, a answer) {
 	case !o.down.IsZero():
 		o.checkProven()
 		return
+	case a.hung:
+		o.killHungAtOnce(ctx, a)
+		return
 	case a.mac == "" && !o.heard && o.rival == "":
 		return
 	}
@@ -51,10 +54,31 @@ func (o *ownership) answered(ctx context.Context, a answer) {
 	o.resolve(ctx, a)
 }
 
+// killHungAtOnce is killHung a moment after another host has said that it took over. A keepalived that is well has given
+// way to it, or tells its state at once.
+func (o *ownership) killHungAtOnce(ctx context.Context, a answer) {
+	if !a.serves || a.stranger || !o.spec.Tracks {
+		return
+	}
+	if _, err := status.KeepalivedRole(ctx, atOnce{o.host}); !errors.Is(err, host.ErrNoAnswer) {
+		return
+	}
+	if o.readHeld(ctx); len(o.held) > 0 {
+		o.killHung(ctx, a.mac)
+	}
+}
+
+// atOnce is a host whose keepalived is asked with less patience.
+type atOnce struct{ Host }
+
+func (h atOnce) VRRP(ctx context.Context, pid int) ([]host.Instance, error) {
+	return h.VRRPAtOnce(ctx, pid)
+}
+
 // killHung kills a keepalived that does not answer while another host has taken over. systemd then starts it again.
 func (o *ownership) killHung(ctx context.Context, rival string) {
 	o.log.Warn(fmt.Sprintf("keepalived hangs, and another host, MAC %s, has taken over: killing keepalived", rival))
-	o.heard = true // from that host: what is left behind is removed at once
+	o.heard, o.ask = true, time.Time{} // from that host: what is left behind is removed at once
 	o.logOnce(o.host.KillUnit(ctx, host.KeepalivedUnit))
 }
 
@@ -83,7 +107,14 @@ func (o *ownership) resolve(ctx context.Context, a answer) {
 	if o.rival = a.mac; a.serves && !known {
 		o.verdicts = append(o.verdicts, v)
 	}
+	if first {
+		o.since = time.Now()
+	}
 	switch {
+	case loses && a.silent && time.Since(o.since) < hungTime:
+		// That host left the virtual IPs to this one, whose keepalived heard nothing of it. Its own hangs, or is gone: its
+		// agent takes them off. Where it does not, or where VRRP is dropped on the way, this host gives way later.
+		o.askBy(time.Now().Add(confirmTime))
 	case first || !known && a.serves: // one of the two may be about to stop: ask once more
 		o.recall.Reset()
 		o.askBy(time.Now().Add(confirmTime))

@@ -35,6 +35,8 @@ type rival struct {
 type answer struct {
 	rival         // that serves, or else one that refuses connections, or the first that only answers
 	stranger bool // none of the spec's nodes, where all the others answer for their own addresses
+	silent   bool // nobody else advertises the virtual routers of the spec; not looked for in the first search
+	hung     bool // asked because keepalived may hang here
 	err      error
 }
 
@@ -80,9 +82,19 @@ func HeldApart(ctx context.Context, h Host, spec state.InForce, from []netip.Pre
 	if a.err != nil || !a.lives {
 		return false, a.err
 	}
-	joins := state.FormerRouter{Identities: spec.Identities}
-	heard, err := h.HearsRouter(ctx, spec.Interface, spec.Identities, from, joins.Listen())
+	heard, err := hearsRouter(ctx, h, spec, from)
 	return !heard, err
+}
+
+func hearsRouter(ctx context.Context, h Host, spec state.InForce, from []netip.Prefix) (bool, error) {
+	router := state.FormerRouter{Identities: spec.Identities}
+	return h.HearsRouter(ctx, spec.Interface, spec.Identities, from, router.Listen())
+}
+
+// advertised says whether another host advertises the virtual routers of the spec, also where nobody can tell.
+func advertised(ctx context.Context, h Host, spec state.InForce) bool {
+	heard, err := hearsRouter(ctx, h, spec, nil)
+	return heard || err != nil
 }
 
 // rivalsOf are the machines that answer for virtual IPs.

@@ -252,10 +252,11 @@ func TestHeldApart(t *testing.T) {
 			s.others[vip.Addr()], s.idle[device], s.behind[vip.Addr()] = device, true, highMAC
 			s.idle[highMAC], s.replies[highMAC] = true, host.Refused
 		}, true, 2},
-		"the peer has joined too": {func(s *site) { s.others[vip.Addr()], s.joined = highMAC, true }, false, 1},
+		"the peer has joined too": {func(s *site) { s.others[vip.Addr()], s.quiet = highMAC, false }, false, 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			holding(t, func(s *site) {
+				s.quiet = true
 				test.set(s)
 				s.probed = 0
 				spec := s.spec(true)

@@ -13,6 +13,8 @@ import (
 const (
 	announcePause = time.Second           // between two announcements of the virtual IPs, and between two requests for them
 	claimPause    = 20 * time.Millisecond // between two claims that are looked at
+	hangPause     = 30 * time.Millisecond // after a claim, in which a keepalived that is well has given way
+	hungTime      = 2 * time.Second       // in which the agent of a host whose keepalived hangs, and is busy, has killed it
 	provenTime    = 2 * time.Second       // for which a host that was seen to serve is taken to
 	warnPause     = time.Minute           // between two lines in the log on who answers for the virtual IPs
 )
@@ -27,6 +29,8 @@ type splitBrain struct {
 
 	ask        time.Time // when to ask who else holds them; zero is not
 	asking     bool      // … is under way
+	hang       time.Time // when to ask that because keepalived may hang; zero is not
+	hangAsked  time.Time // the last time
 	answers    chan answer
 	answeredAt time.Time // the last time
 
@@ -37,6 +41,7 @@ type splitBrain struct {
 
 	heard    bool            // a claim came since nobody else answered for them
 	proven   time.Time       // when another host was last seen to serve at them
+	since    time.Time       // when the present conflict began
 	rival    string          // MAC of the other machine that answers for them; "" is none
 	verdicts []verdict       // on those that served in this conflict
 	told     conflict        // what health knows of it
@@ -100,6 +105,9 @@ func (o *ownership) claimed() {
 	}
 	o.heard = true
 	o.askBy(time.Now().Add(o.spec.Takeover))
+	if now := time.Now(); o.spec.Tracks && o.hang.IsZero() && now.Sub(o.hangAsked) >= announcePause {
+		o.hang = now.Add(hangPause)
+	}
 }
 
 // checkProven has the virtual IPs removed at once where keepalived does not run here and another host has just been seen
@@ -129,7 +137,7 @@ func (o *ownership) askBy(at time.Time) {
 // holdNone is where this host holds none of them: it cannot be in conflict.
 func (o *ownership) holdNone(ctx context.Context) {
 	o.unwatch()
-	o.ask, o.announceAt, o.heard = time.Time{}, time.Time{}, false
+	o.ask, o.hang, o.announceAt, o.heard = time.Time{}, time.Time{}, time.Time{}, false
 	o.conflictOver(ctx)
 }
 
@@ -149,6 +157,13 @@ func (o *ownership) conflictOver(ctx context.Context) {
 
 // askOthers begins to ask who else holds the virtual IPs. What happens meanwhile does not wait for it.
 func (o *ownership) askOthers(ctx context.Context) {
+	switch {
+	case due(o.hang) && o.asking:
+		o.hang = time.Now().Add(hangPause)
+	case due(o.hang):
+		o.hang, o.hangAsked = time.Time{}, time.Now()
+		o.search(ctx, addrsOf(o.held), true)
+	}
 	if !due(o.ask) {
 		return
 	}
@@ -159,16 +174,29 @@ func (o *ownership) askOthers(ctx context.Context) {
 		o.ask = time.Now().Add(settleTime)
 		return
 	}
-	var held []netip.Addr
-	for _, p := range o.held {
-		held = append(held, p.Addr())
-	}
-	o.search(ctx, held)
+	o.search(ctx, addrsOf(o.held), false)
 }
 
-// search begins to look for a rival.
-func (o *ownership) search(ctx context.Context, vips []netip.Addr) {
+func addrsOf(prefixes []netip.Prefix) (addrs []netip.Addr) {
+	for _, p := range prefixes {
+		addrs = append(addrs, p.Addr())
+	}
+	return addrs
+}
+
+// search begins to look for a rival; hung says that it is only for a keepalived that hangs here.
+func (o *ownership) search(ctx context.Context, vips []netip.Addr, hung bool) {
 	o.asking = true
-	spec := o.spec
-	o.underway.Go(func() { o.answers <- findRival(ctx, o.host, spec, vips) })
+	spec, again := o.spec, o.rival != "" && !o.standingDown && !hung
+	o.underway.Go(func() {
+		hears := make(chan bool, 1)
+		if again {
+			go func() { hears <- advertised(ctx, o.host, spec) }()
+		}
+		a := findRival(ctx, o.host, spec, vips)
+		if a.hung = hung; again {
+			a.silent = !<-hears
+		}
+		o.answers <- a
+	})
 }

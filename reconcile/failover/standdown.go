@@ -53,7 +53,7 @@ func (o *ownership) pollOthers(ctx context.Context) {
 		o.listen(ctx)
 	}
 	if o.poll = (time.Time{}); !o.asking { // what is under way is an answer too
-		o.search(ctx, slices.Clone(o.spec.VirtualIPs))
+		o.search(ctx, slices.Clone(o.spec.VirtualIPs), false)
 	}
 }
 

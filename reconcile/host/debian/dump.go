@@ -16,20 +16,20 @@ import (
 	"golang.org/x/sys/unix"
 
 	"rlb.dev/rlb-agent/reconcile/host"
+	"rlb.dev/rlb-agent/reconcile/host/patience"
 	"rlb.dev/rlb-agent/render"
 )
 
 const (
 	dumpName     = "keepalived.json"
 	dumpPatience = 500 * time.Millisecond
-	dumpPause    = 5 * time.Millisecond
 	maxDump      = 16 << 20
 )
 
 // dump has keepalived write its state and returns it once whole accepts it: it is written in pieces. keepalived writes it
 // to $TMPDIR (2.2.7 and newer) or to /tmp, where any user can be in the way: that is an error that does not wrap
-// host.ErrNoAnswer.
-func (h *Host) dump(pid int, ask func() error, whole func([]byte) bool) error {
+// host.ErrNoAnswer. silent is asked all the time whether it is to be waited for no longer.
+func (h *Host) dump(pid int, silent func(now time.Time) bool, ask func() error, whole func([]byte) bool) error {
 	process := filepath.Join(h.proc, strconv.Itoa(pid))
 	places, err := dumpPlaces(process)
 	if err != nil {
@@ -56,7 +56,7 @@ func (h *Host) dump(pid int, ask func() error, whole func([]byte) bool) error {
 	if err := ask(); err != nil {
 		return err
 	}
-	for deadline := time.Now().Add(dumpPatience); time.Now().Before(deadline); time.Sleep(dumpPause) {
+	for ; !silent(time.Now()); time.Sleep(patience.Tick) {
 		for _, dir := range dirs {
 			if data, err := readRootFile(dir, dumpName); err == nil && whole(data) {
 				return removeAt(dir, dumpName)
@@ -72,6 +72,12 @@ func (h *Host) dump(pid int, ask func() error, whole func([]byte) bool) error {
 		return err
 	}
 	return host.ErrNoAnswer
+}
+
+// usualPatience is that for a dump which nobody waits for.
+func usualPatience() func(now time.Time) bool {
+	deadline := time.Now().Add(dumpPatience)
+	return func(now time.Time) bool { return !now.Before(deadline) }
 }
 
 // dumpPlaces are the directories in which a keepalived may write its state, as its process sees them.

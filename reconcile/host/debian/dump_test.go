@@ -84,7 +84,7 @@ func TestDump(t *testing.T) {
 			t.Parallel()
 			h, root := keepalived(t, test.environ)
 			test.before(t, root)
-			err := h.dump(7, func() error {
+			err := h.dump(7, usualPatience(), func() error {
 				if test.writes != "" {
 					write(t, filepath.Join(root, test.writes), "whole")
 				}

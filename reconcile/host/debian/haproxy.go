@@ -5,6 +5,7 @@ import (
 	"errors"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"time"
 
 	"rlb.dev/rlb-agent/reconcile/host"
@@ -51,32 +52,39 @@ const busyPatience = 3 * time.Second
 
 // ProbeHAProxy asks HAProxy whether it accepts and answers, on its health frontend, which leads to no server. At its
 // limit of connections that says nothing while the stats socket still answers: full is not hung, or any client could
-// move the virtual IPs. Where nobody listens the state is unknown.
-func (h *Host) ProbeHAProxy(ctx context.Context) host.HAProxyState {
+// move the virtual IPs. Where nobody listens the state is unknown. In haste, one that is silent on both sockets while it
+// has no use for a core and this process has its own hangs after 120 ms; all else is asked with the usual patience then.
+func (h *Host) ProbeHAProxy(ctx context.Context, haste bool) host.HAProxyState {
+	if haste {
+		if state := haproxy.ProbeHastily(ctx, func() bool { return !h.runnable(ctx, host.HAProxyUnit, "RD") }); state != "" {
+			return state
+		}
+	}
 	for begin := time.Now(); ; {
 		state := haproxy.Probe(ctx)
-		if state != host.HAProxyHung || time.Since(begin) > busyPatience || !h.runnable(ctx, host.HAProxyUnit) {
+		if state != host.HAProxyHung || time.Since(begin) > busyPatience || !h.runnable(ctx, host.HAProxyUnit, "R") {
 			return state
 		}
 	}
 }
 
-// runnable says whether a process of a unit runs on a core or waits for one: it is busy, and not stopped or stuck.
-func (h *Host) runnable(ctx context.Context, unit string) bool {
+// runnable says whether a thread of a unit is in one of these states (proc_pid_stat(5)): R is that it runs on a core or
+// waits for one, D that it waits for a disk. Then it is busy, and not stopped or stuck.
+func (h *Host) runnable(ctx context.Context, unit, states string) bool {
 	state, err := h.Unit(ctx, unit)
 	if err != nil || state.MainPID == 0 {
 		return false
 	}
 	children, _ := h.children(state.MainPID)
-	return h.anyRuns(append(children, state.MainPID)...)
+	return h.anyIn(states, append(children, state.MainPID)...)
 }
 
-// anyRuns says whether a thread of one of these processes runs or could.
-func (h *Host) anyRuns(pids ...int) bool {
+// anyIn says whether a thread of one of these processes is in one of these states.
+func (h *Host) anyIn(states string, pids ...int) bool {
 	for _, pid := range pids {
 		threads, _ := filepath.Glob(filepath.Join(h.proc, strconv.Itoa(pid), "task", "*", "stat"))
 		for _, path := range threads {
-			if fields := procStat(path); len(fields) > 0 && fields[0] == "R" {
+			if fields := procStat(path); len(fields) > 0 && strings.Contains(states, fields[0]) {
 				return true
 			}
 		}

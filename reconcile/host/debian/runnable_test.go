@@ -39,7 +39,26 @@ func TestAnyRuns(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if h.anyRuns(10, 11, 99) || !h.anyRuns(10, 12) {
+	if h.anyIn("R", 10, 11, 99) || !h.anyIn("R", 10, 12) {
 		t.Error("wrong")
+	}
+}
+
+// TestIdleThreads: a process that runs, waits for a core, or waits for a disk, is not idle.
+func TestIdleThreads(t *testing.T) {
+	h := &Host{proc: t.TempDir()}
+	for pid, state := range map[string]string{"10": "S", "11": "T", "12": "R", "13": "D"} {
+		dir := filepath.Join(h.proc, pid, "task", pid)
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, "stat"), []byte(pid+" (haproxy) "+state+" 1\n"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for pid, busy := range map[int]bool{10: false, 11: false, 12: true, 13: true, 99: false} {
+		if h.anyIn("RD", pid) != busy {
+			t.Errorf("%d: busy %t", pid, !busy)
+		}
 	}
 }

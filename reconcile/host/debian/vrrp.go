@@ -13,11 +13,21 @@ import (
 
 	"rlb.dev/rlb-agent/reconcile/host"
 	"rlb.dev/rlb-agent/reconcile/host/debian/program"
+	"rlb.dev/rlb-agent/reconcile/host/patience"
 )
 
 // VRRP asks keepalived for the state of its instances (keepalived(8), SIGJSON). The signal's number is not fixed, so
 // the program is asked for it, once.
 func (h *Host) VRRP(ctx context.Context, pid int) ([]host.Instance, error) {
+	return h.vrrp(ctx, pid, usualPatience)
+}
+
+// VRRPAtOnce is VRRP with less patience: 120 ms, in which this process has its core.
+func (h *Host) VRRPAtOnce(ctx context.Context, pid int) ([]host.Instance, error) {
+	return h.vrrp(ctx, pid, func() func(time.Time) bool { return patience.New(time.Now(), patience.Hasty).Over })
+}
+
+func (h *Host) vrrp(ctx context.Context, pid int, silent func() func(time.Time) bool) ([]host.Instance, error) {
 	h.vrrpMutex.Lock() // two questions at a time would share one answer
 	defer h.vrrpMutex.Unlock()
 	if !h.root {
@@ -32,7 +42,7 @@ func (h *Host) VRRP(ctx context.Context, pid int) ([]host.Instance, error) {
 		h.vrrpSignal = syscall.Signal(number)
 	}
 	var instances []host.Instance
-	err := h.dump(pid, func() error { return syscall.Kill(pid, h.vrrpSignal) }, func(data []byte) bool {
+	err := h.dump(pid, silent(), func() error { return syscall.Kill(pid, h.vrrpSignal) }, func(data []byte) bool {
 		var err error
 		instances, err = parseVRRP(data)
 		return err == nil

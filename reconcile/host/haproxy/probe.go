@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"rlb.dev/rlb-agent/reconcile/host"
+	"rlb.dev/rlb-agent/reconcile/host/patience"
 	"rlb.dev/rlb-agent/render"
 )
 
@@ -30,6 +31,42 @@ func AnswersAtOnce() bool { return askQuickly(render.HealthSocket, question) }
 // virtual IPs. Where nobody listens the state is unknown.
 func Probe(ctx context.Context) host.HAProxyState {
 	return probe(ctx, render.HealthSocket, render.StatsSocket)
+}
+
+// ProbeHastily says that a HAProxy which is silent on both sockets hangs after patience.Hasty already, where idle says then
+// that it neither runs nor waits for a core or a disk. It is "" where that proves nothing: Probe has the usual patience.
+func ProbeHastily(ctx context.Context, idle func() bool) host.HAProxyState {
+	asking, cancel := context.WithCancel(ctx)
+	defer cancel()
+	return judgeHastily(ctx, firstByte(asking, render.HealthSocket, question), firstByte(asking, render.StatsSocket, "show info\n"), idle)
+}
+
+// judgeHastily is "" where the answers, or the lack of them, do not prove anything in a short time.
+func judgeHastily(ctx context.Context, health, stats <-chan error, idle func() bool) host.HAProxyState {
+	tick := time.NewTicker(patience.Tick)
+	defer tick.Stop()
+	answered := false
+	for silence := patience.New(time.Now(), patience.Hasty); ; {
+		select {
+		case err := <-health:
+			if err != nil {
+				return ""
+			}
+			return host.HAProxyAnswers
+		case <-stats:
+			answered, stats = true, nil
+		case <-ctx.Done():
+			return host.HAProxyUnknown
+		case <-tick.C:
+			switch {
+			case !silence.Over(time.Now()):
+			case !answered && idle():
+				return host.HAProxyHung
+			default:
+				return ""
+			}
+		}
+	}
 }
 
 func probe(ctx context.Context, healthSocket, statsSocket string) host.HAProxyState {

@@ -1,0 +1,62 @@
+package failover
+
+import (
+	"fmt"
+	"os"
+	"slices"
+	"strconv"
+	"testing"
+	"time"
+
+	"rlb.dev/rlb-agent/hack/e2e"
+	"rlb.dev/rlb-agent/hack/lab"
+	"rlb.dev/rlb-agent/hack/lab/pair"
+)
+
+// TestHung: what runs and does nothing any more costs 0.3 s, on whichever of the two hosts: the one with the higher MAC
+// is the one that other hosts give way to. RLB_ROUNDS is how often each host has each fault, 2 where it is not set.
+func TestHung(t *testing.T) {
+	rounds, err := strconv.Atoi(os.Getenv("RLB_ROUNDS"))
+	if err != nil {
+		rounds = 2
+	}
+	w := e2e.New(t)
+	active, standby := w.Pair(e2e.Spec(pair.Nodes), lab.Trixie, lab.Trixie)
+	e2e.StartDaemon(active, standby)
+	for _, fault := range []struct {
+		name, script, undo string
+		none, two, gap     time.Duration // of one, at most
+	}{
+		{"HAProxy hung", "systemctl kill -s STOP haproxy", "systemctl kill -s CONT haproxy", 150 * time.Millisecond, 0, 500 * time.Millisecond},
+		{"keepalived hung", "systemctl kill -s STOP keepalived", "true", 0, 500 * time.Millisecond, 300 * time.Millisecond},
+		{"VRRP process killed", "pkill -KILL -P $(systemctl show --value -p MainPID keepalived)", "true", 0, 300 * time.Millisecond, 300 * time.Millisecond},
+	} {
+		var gaps, nones, twos []time.Duration
+		for range 2 * rounds { // the virtual IP moves each time
+			w.Judge(fault.name, func() (lab.Report, error) {
+				active, standby = w.Roles(active, standby)
+				w.Eventually("both are well", 10*time.Second, func() bool { return active.Well() && standby.Well() })
+				var seen pair.Holding
+				report := w.Probe(0, func() {
+					seen = w.HoldersDuring(active, standby, func() {
+						active.Shell(fault.script)
+						time.Sleep(2500 * time.Millisecond)
+					})
+				})
+				active.Shell(fault.undo)
+				t.Logf("%s on %s: %s", fault.name, active.Name(), seen)
+				gaps, nones, twos = append(gaps, report.Gap), append(nones, seen.Longest(0)), append(twos, seen.Longest(2))
+				if !standby.Active() || active.Active() || report.Gap > fault.gap || seen.Longest(0) > fault.none || seen.Longest(2) > fault.two {
+					return report, fmt.Errorf("on %s: gap %v, %s", active.Name(), report.Gap, seen)
+				}
+				return report, nil
+			})
+		}
+		t.Logf("%s: medians: gap %v, none %v, two %v of %d", fault.name, middle(gaps), middle(nones), middle(twos), len(gaps))
+	}
+}
+
+func middle(all []time.Duration) time.Duration {
+	all = slices.Sorted(slices.Values(all))
+	return all[len(all)/2].Round(time.Millisecond)
+}

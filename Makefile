@@ -61,6 +61,11 @@ bench-edit: tools build ## how long an edit takes to be live, 20 of each kind; s
 	go build -o bin/edit ./hack/bench/edit
 	$(AS_ROOT) bin/edit -agent $(BIN)
 
+.PHONY: fuzz
+fuzz: tools ## N random specs (10000) from SEED (1) on for the real programs of all Debian releases
+	go build -o bin/fuzz ./hack/fuzz
+	$(AS_ROOT) bin/fuzz -n $(or $(N),10000) -seed $(or $(SEED),1)
+
 .PHONY: test
 test: tools build ## everything, on the lab of real hosts too; nothing is skipped but a release in the making that cannot be had
 	CGO_ENABLED=0 go build -tags faults -o bin/rlb-agent-faults ./cmd/rlb-agent

@@ -77,6 +77,11 @@ kill-points: tools build ## the agent killed at every effect on real hosts; make
 	CGO_ENABLED=0 go build -tags faults -o bin/rlb-agent-faults ./cmd/rlb-agent
 	RLB_KILL_POINTS=all $(IN_LAB) hack/e2e/run faults -count=1 -timeout 60m -run '^TestKilled' -exec "$(AS_ROOT)"
 
+.PHONY: fuzz
+fuzz: tools ## N random specs (10000) from SEED (1) on for the real programs of all Debian releases
+	go build -o bin/fuzz ./hack/fuzz
+	$(AS_ROOT) bin/fuzz -n $(or $(N),10000) -seed $(or $(SEED),1)
+
 .PHONY: test
 test: tools build ## everything, on the lab of real hosts too; nothing is skipped but a release in the making that is not available
 	CGO_ENABLED=0 go build -tags faults -o bin/rlb-agent-faults ./cmd/rlb-agent

@@ -2,6 +2,7 @@ package api
 
 import (
 	"math"
+	"slices"
 	"time"
 )
 
@@ -21,13 +22,18 @@ var (
 	// RFC 9568 §5.2.7: 12 bits of centiseconds. RFC 3768 §5.3.7: 8 bits of seconds.
 	ofVersion3 = durationRule{10 * time.Millisecond, 40950 * time.Millisecond, 10 * time.Millisecond, "10ms to 40.95s in steps of 10ms"}
 	ofVersion2 = durationRule{time.Second, 255 * time.Second, time.Second, "1s to 255s in whole seconds (below 1s only with vrrp.version 3)"}
+	// with virtual IPs of both kinds the two instances have one interval, and that of IPv6 is of version 3
+	ofVersions2And3 = durationRule{time.Second, 40 * time.Second, time.Second, "1s to 40s in whole seconds, since IPv6 has version 3 of the protocol (below 1s only with vrrp.version 3)"}
 )
 
 func (r *rules) durations() {
 	vrrp := &r.spec.VRRP
 	if r.sound("profile", "vrrp.version") {
 		advertisement := ofVersion3
-		if *vrrp.Version == 2 {
+		switch {
+		case *vrrp.Version == 2 && r.hasIPv6():
+			advertisement = ofVersions2And3
+		case *vrrp.Version == 2:
 			advertisement = ofVersion2
 		}
 		r.duration("vrrp.advertisementInterval", vrrp.AdvertisementInterval, advertisement)
@@ -45,6 +51,11 @@ func (r *rules) durations() {
 	r.timeouts("proxy.timeouts", &r.spec.Proxy.Timeouts)
 	r.duration("proxy.hardStopAfter", r.spec.Proxy.HardStopAfter, inMilliseconds)
 	r.duration("reconcile.interval", r.spec.Reconcile.Interval, ofReconcile)
+}
+
+// hasIPv6 tells whether a virtual IP is of IPv6.
+func (r *rules) hasIPv6() bool {
+	return slices.ContainsFunc(r.spec.VirtualIPs, func(v VirtualIP) bool { return v.Addr().Is6() })
 }
 
 func (r *rules) timeouts(path string, t *Timeouts) {

@@ -178,6 +178,16 @@ func TestDurations(t *testing.T) {
 	}
 }
 
+// The instance of IPv6 has version 3 of the protocol and the interval of the other one, so that both limits hold.
+func TestIntervalOfBothVersions(t *testing.T) {
+	for _, vips := range []string{`["2001:db8::1"]`, `[192.168.3.240, "2001:db8::1"]`} {
+		spec := with(t, "[192.168.3.240]", vips)
+		expect(t, spec+"vrrp: {version: 2, advertisementInterval: 40s}\n")
+		expect(t, spec+"vrrp: {version: 2, advertisementInterval: 41s}\n",
+			"9:43: vrrp.advertisementInterval: must be 1s to 40s in whole seconds, since IPv6 has version 3 of the protocol (below 1s only with vrrp.version 3), got 41s")
+	}
+}
+
 func TestLines(t *testing.T) {
 	for _, field := range []struct{ before, path, after string }{
 		{"vrrp: {extraInstance: ", "vrrp.extraInstance", "}"},

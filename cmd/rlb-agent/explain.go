@@ -1,10 +1,10 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
-	"maps"
 	"regexp"
 	"slices"
 	"strings"
@@ -15,16 +15,63 @@ import (
 
 // field is a part of the schema, as far as explain shows it.
 type field struct {
-	Description string            `json:"description"`
-	Type        string            `json:"type"`
-	Enum        []any             `json:"enum"`
-	Minimum     *float64          `json:"minimum"`
-	Maximum     *float64          `json:"maximum"`
-	Examples    []any             `json:"examples"`
-	Required    []string          `json:"required"`
-	Properties  map[string]*field `json:"properties"`
-	Items       *field            `json:"items"`
-	AnyOf       []*field          `json:"anyOf"`
+	Description string     `json:"description"`
+	Type        kinds      `json:"type"`
+	Enum        []any      `json:"enum"`
+	Minimum     *float64   `json:"minimum"`
+	Maximum     *float64   `json:"maximum"`
+	MinItems    *float64   `json:"minItems"`
+	MaxItems    *float64   `json:"maxItems"`
+	Examples    []any      `json:"examples"`
+	Required    []string   `json:"required"`
+	Properties  properties `json:"properties"`
+	Items       *field     `json:"items"`
+	AnyOf       []*field   `json:"anyOf"`
+}
+
+// kinds are the types that a value may have. One that need not be there may be null too, which explain does not say.
+type kinds string
+
+// UnmarshalJSON takes one type, or the first of a list.
+func (k *kinds) UnmarshalJSON(data []byte) error {
+	if one := (*string)(k); data[0] != '[' {
+		return json.Unmarshal(data, one)
+	}
+	var list []string
+	err := json.Unmarshal(data, &list)
+	if len(list) > 0 {
+		*k = kinds(list[0])
+	}
+	return err
+}
+
+// properties are fields in the order of the types.
+type properties struct {
+	names []string
+	of    map[string]*field
+}
+
+// UnmarshalJSON keeps the order of the members.
+func (p *properties) UnmarshalJSON(data []byte) error {
+	if err := json.Unmarshal(data, &p.of); err != nil {
+		return err
+	}
+	d := json.NewDecoder(bytes.NewReader(data))
+	if _, err := d.Token(); err != nil { // the brace
+		return err
+	}
+	for d.More() {
+		name, err := d.Token()
+		if err != nil {
+			return err
+		}
+		p.names = append(p.names, name.(string))
+		var value json.RawMessage
+		if err := d.Decode(&value); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // explainCommand explains a field of the spec, as kubectl explain does. It reads the schema, which is made from the
@@ -80,7 +127,7 @@ func (f *field) object() *field {
 		return f.Items.object()
 	}
 	for _, choice := range f.AnyOf {
-		if o := choice.object(); len(o.Properties) > 0 {
+		if o := choice.object(); len(o.Properties.names) > 0 {
 			return o
 		}
 	}
@@ -88,31 +135,48 @@ func (f *field) object() *field {
 }
 
 // at is the field at a path such as services.healthCheck; "" is the whole spec.
-func (f *field) at(path string) (*field, error) {
+func (root *field) at(path string) (*field, error) {
+	f := root
 	if path == "" {
 		return f, nil
 	}
+	above := ""
 	for name := range strings.SplitSeq(path, ".") {
 		known := f.object().Properties
-		next, found := known[name]
+		next, found := known.of[name]
 		if !found {
-			hint := "rlb-agent explain --recursive lists all fields"
-			if near := nearest(name, slices.Sorted(maps.Keys(known))); len(near) > 0 {
-				hint = "did you mean " + strings.Join(near, " or ") + "?"
-			}
-			return nil, fmt.Errorf("cannot find the field %q of %q: %s", name, path, hint)
+			return nil, fmt.Errorf("cannot find the field %q of %q: %s", name, path, root.hint(f, above, name))
 		}
-		f = next
+		f, above = next, above+name+"."
 	}
 	return f, nil
+}
+
+// hint says what was meant by a name that is no field of f: one beside it, or one of that name elsewhere.
+func (root *field) hint(f *field, above, name string) string {
+	var meant []string
+	for _, near := range nearest(name, f.object().Properties.names) {
+		meant = append(meant, above+near)
+	}
+	if len(meant) == 0 {
+		for _, path := range root.paths("") {
+			if last := path[strings.LastIndexByte(path, '.')+1:]; strings.EqualFold(last, name) {
+				meant = append(meant, path)
+			}
+		}
+	}
+	if len(meant) == 0 || len(meant) > 6 {
+		return "rlb-agent explain --recursive lists all fields"
+	}
+	return "did you mean " + strings.Join(meant, " or ") + "?"
 }
 
 // paths are the paths of all fields below f.
 func (f *field) paths(prefix string) (all []string) {
 	properties := f.object().Properties
-	for _, name := range slices.Sorted(maps.Keys(properties)) {
+	for _, name := range properties.names {
 		all = append(all, prefix+name)
-		all = append(all, properties[name].paths(prefix+name+".")...)
+		all = append(all, properties.of[name].paths(prefix+name+".")...)
 	}
 	return all
 }
@@ -125,11 +189,37 @@ func (f *field) kind() string {
 	case len(f.AnyOf) > 0:
 		var kinds []string
 		for _, choice := range f.AnyOf {
-			kinds = append(kinds, choice.kind())
+			if choice.Type != "null" {
+				kinds = append(kinds, choice.kind())
+			}
 		}
 		return strings.Join(slices.Compact(kinds), " or ")
 	}
-	return f.Type
+	return string(f.Type)
+}
+
+// bounds are the values or the range of a field, in words, or "".
+func (f *field) bounds() string {
+	var values []string
+	for _, value := range f.Enum {
+		if value != nil && value != "" { // what stands for an absent field
+			values = append(values, fmt.Sprint(value))
+		}
+	}
+	switch {
+	case len(values) > 0:
+		return strings.Join(values, ", ")
+	case f.Minimum != nil && f.Maximum != nil:
+		return fmt.Sprintf("%.0f to %.0f", *f.Minimum, *f.Maximum)
+	case f.MinItems != nil && f.MaxItems != nil:
+		return fmt.Sprintf("%.0f to %.0f entries", *f.MinItems, *f.MaxItems)
+	}
+	for _, choice := range f.AnyOf {
+		if b := choice.bounds(); b != "" {
+			return b
+		}
+	}
+	return ""
 }
 
 // meaning is the description without the default, and the default as it is described.
@@ -149,15 +239,12 @@ func (f *field) explain(w io.Writer, path string, recursive bool) error {
 	if standard != "" {
 		fmt.Fprintf(&b, "DEFAULT:  %s\n", standard)
 	}
-	switch {
-	case len(f.Enum) > 0:
-		var values []string
-		for _, value := range f.Enum {
-			values = append(values, fmt.Sprint(value))
+	if bounds := f.bounds(); bounds != "" {
+		label := "RANGE: "
+		if len(f.Enum) > 0 {
+			label = "ONE OF:"
 		}
-		fmt.Fprintf(&b, "ONE OF:   %s\n", strings.Join(values, ", "))
-	case f.Minimum != nil && f.Maximum != nil:
-		fmt.Fprintf(&b, "RANGE:    %.0f to %.0f\n", *f.Minimum, *f.Maximum)
+		fmt.Fprintf(&b, "%s   %s\n", label, bounds)
 	}
 	fmt.Fprintf(&b, "\n%s\n", meaning)
 	if len(f.Examples) > 0 {
@@ -169,7 +256,7 @@ func (f *field) explain(w io.Writer, path string, recursive bool) error {
 		fmt.Fprintf(&b, "\nEXAMPLE:\n%s", indented(string(example)))
 	}
 	o := f.object()
-	if len(o.Properties) > 0 {
+	if len(o.Properties.names) > 0 {
 		b.WriteString("\nFIELDS:\n")
 		o.list(&b, "  ", recursive)
 	}
@@ -179,18 +266,24 @@ func (f *field) explain(w io.Writer, path string, recursive bool) error {
 
 // list prints the fields below one, a line each.
 func (f *field) list(b *strings.Builder, indent string, recursive bool) {
-	for _, name := range slices.Sorted(maps.Keys(f.Properties)) {
-		p := f.Properties[name]
-		required := ""
+	for _, name := range f.Properties.names {
+		p := f.Properties.of[name]
+		meaning, standard := p.meaning()
+		about := ""
 		if slices.Contains(f.Required, name) {
-			required = " required"
+			about = " required"
 		}
-		fmt.Fprintf(b, "%s%s <%s>%s\n", indent, name, p.kind(), required)
+		if bounds := p.bounds(); bounds != "" {
+			about += ", " + bounds
+		}
+		if standard != "" && len(standard) < 40 {
+			about += ", default " + standard
+		}
+		fmt.Fprintf(b, "%s%s <%s>%s\n", indent, name, p.kind(), about)
 		if recursive {
 			p.object().list(b, indent+"  ", true)
 			continue
 		}
-		meaning, _ := p.meaning()
 		first, _, _ := strings.Cut(meaning, ". ")
 		fmt.Fprintf(b, "%s    %s\n", indent, first)
 	}

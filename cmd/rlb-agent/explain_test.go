@@ -28,8 +28,44 @@ func TestEveryFieldIsExplained(t *testing.T) {
 		if meaning, _ := f.meaning(); meaning == "" || f.kind() == "" {
 			t.Errorf("%s:\n%s", path, b.String())
 		}
-		if len(f.object().Properties) == 0 && !strings.Contains(b.String(), "EXAMPLE:") {
+		if len(f.object().Properties.names) == 0 && !strings.Contains(b.String(), "EXAMPLE:") {
 			t.Errorf("%s has no example:\n%s", path, b.String())
+		}
+	}
+}
+
+// Fields are listed in the order of the types, with what they may hold; a misspelt one, or one without its path, is found.
+func TestExplainFinds(t *testing.T) {
+	root, err := specFields()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if paths := strings.Join(root.paths(""), " "); !strings.HasPrefix(paths, "apiVersion kind metadata metadata.name ") {
+		t.Errorf("not in the order of the types: %s", paths)
+	}
+	var b strings.Builder
+	services, err := root.at("services")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := services.explain(&b, "services", false); err != nil {
+		t.Fatal(err)
+	}
+	for _, line := range []string{"port <integer> required, 1 to 65535", "balance <string>, roundrobin, leastconn, source, static-rr, first, default roundrobin",
+		"bind <string or list of string>, 1 to 50 entries", "RANGE:    1 to 1000 entries"} {
+		if !strings.Contains(b.String(), line) {
+			t.Errorf("no %q in:\n%s", line, b.String())
+		}
+	}
+	for path, hint := range map[string]string{
+		"servces":               "did you mean services?",
+		"services.helthCheck":   "did you mean services.healthCheck?",
+		"healthCheck":           "did you mean services.healthCheck?",
+		"services.preemptDelay": "did you mean vrrp.preemptDelay?",
+		"services.nonsense":     "rlb-agent explain --recursive lists all fields",
+	} {
+		if _, err := root.at(path); err == nil || !strings.HasSuffix(err.Error(), hint) {
+			t.Errorf("%s: got %v, want %s", path, err, hint)
 		}
 	}
 }

@@ -32,6 +32,43 @@ type schema struct {
 	Properties  properties `json:"properties,omitempty"`
 	Required    []string   `json:"required,omitempty"`
 	Additional  any        `json:"additionalProperties,omitempty"` // false, or the schema of a map's values
+	Null        bool       `json:"-"`                              // whether the field may stand there without a value
+}
+
+// MarshalJSON writes the type of what may be null as a list of both.
+func (s *schema) MarshalJSON() ([]byte, error) {
+	type plain schema
+	if !s.Null || s.Type == "" {
+		return marshal((*plain)(s))
+	}
+	shadow := struct {
+		Dialect     string   `json:"$schema,omitempty"`
+		Title       string   `json:"title,omitempty"`
+		Description string   `json:"description,omitempty"`
+		Type        []string `json:"type"`
+		*plain
+	}{s.Dialect, s.Title, s.Description, []string{s.Type, "null"}, (*plain)(s)}
+	return marshal(shadow)
+}
+
+// orAbsent is the schema of a field that need not be there: what api takes for an absent one, the schema takes too. That is
+// a name without a value, and an empty text.
+func (s *schema) orAbsent(rules []string) {
+	s.Null = true
+	if s.Type == "string" && slices.Contains(rules, "omitempty") {
+		switch {
+		case s.Enum != nil:
+			s.Enum = append(s.Enum, "")
+		case s.Pattern != "":
+			s.Pattern = "^$|" + s.Pattern
+		}
+	}
+	switch {
+	case s.Enum != nil:
+		s.Enum = append(s.Enum, nil)
+	case s.AnyOf != nil:
+		s.AnyOf = append(s.AnyOf, &schema{Type: "null"})
+	}
 }
 
 // properties are the fields of a mapping in the order of the reference.
@@ -110,6 +147,8 @@ func (t goTypes) mapping(s *ast.StructType) (*schema, error) {
 		m.Properties = append(m.Properties, property{f.name, value})
 		if f.required {
 			m.Required = append(m.Required, f.name)
+		} else {
+			value.orAbsent(f.rules)
 		}
 	}
 	return m, nil
@@ -146,8 +185,8 @@ func (s *schema) admits(value any) bool {
 	return false
 }
 
-// duration is what Go's time.ParseDuration takes, without a sign.
-const duration = `^(0|(([0-9]+(\.[0-9]*)?|\.[0-9]+)(ns|us|µs|μs|ms|s|m|h))+)$`
+// duration is what Go's time.ParseDuration takes. What is negative api refuses, but for zero.
+const duration = `^[+-]?(0|(([0-9]+(\.[0-9]*)?|\.[0-9]+)(ns|us|µs|μs|ms|s|m|h))+)$`
 
 // value is the schema of an expression under its validate rules.
 func (t goTypes) value(expr ast.Expr, rules []string) (*schema, error) {
@@ -158,6 +197,9 @@ func (t goTypes) value(expr ast.Expr, rules []string) (*schema, error) {
 		return t.list(e.Elt, rules)
 	case *ast.MapType:
 		value, err := t.value(e.Value, nil)
+		if err == nil {
+			value.orAbsent(nil)
+		}
 		return &schema{Type: "object", Additional: value}, err
 	case *ast.Ident:
 		return t.ofName(e.Name, rules)

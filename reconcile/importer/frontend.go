@@ -139,7 +139,8 @@ func (m *mapping) service(s *api.Service, name string, back, front proxy) {
 	}
 	unique := serviceName(name)
 	for n := 2; m.names[unique]; n++ {
-		unique = serviceName(name) + "-" + strconv.Itoa(n)
+		unique = serviceName(name)
+		unique = unique[:min(len(unique), maxName-5)] + "-" + strconv.Itoa(n)
 	}
 	m.names[unique] = true
 	if s.Name = unique; unique != name {
@@ -150,6 +151,7 @@ func (m *mapping) service(s *api.Service, name string, back, front proxy) {
 
 // The bounds of the language, and of what one import holds.
 const (
+	maxName       = 128
 	maxServices   = 1000
 	maxServers    = 10_000  // of a service
 	maxAllServers = 100_000 // lines of servers, for all services
@@ -168,7 +170,7 @@ func serviceName(name string) string {
 	if name == "" {
 		return "service"
 	}
-	return name[:min(len(name), 120)]
+	return name[:min(len(name), maxName)]
 }
 
 // readFront sorts what a section says on its clients' side.

@@ -101,7 +101,8 @@ func TestRenderedFilesComeBack(t *testing.T) {
 // TestGeneratedSpecsComeBack takes the versions in turn. go test ./reconcile/importer -specs 10000 is the whole of it.
 func TestGeneratedSpecsComeBack(t *testing.T) {
 	for seed := range *specs {
-		roundTrip(t, fmt.Sprint("seed ", seed), specgen.Text(seed), versions[seed%uint64(len(versions))])
+		name := fmt.Sprint("seed ", seed)
+		t.Run(name, func(t *testing.T) { roundTrip(t, name, specgen.Text(seed), versions[seed%uint64(len(versions))]) })
 	}
 }
 

@@ -1,0 +1,76 @@
+package main
+
+import (
+	"strings"
+	"testing"
+
+	"rlb.dev/rlb-agent/hack/lab"
+	"rlb.dev/rlb-agent/render"
+)
+
+// share is how many specs of fixed seeds each release's programs judge in the tests. make fuzz gives them more.
+const share = 30
+
+// TestRandomSpecsAreAccepted: each release's programs take what random specs of the whole language render to.
+func TestRandomSpecsAreAccepted(t *testing.T) {
+	lab.Require(t)
+	for i, r := range lab.Releases() {
+		t.Run(string(r), func(t *testing.T) {
+			lab.RequireRelease(t.Context(), t, r)
+			t.Parallel()
+			tree, err := openTree(t.Context(), r)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer tree.stop()
+			judged, wrong, err := tree.specs(t.Context(), uint64(i), uint64(len(lab.Releases())), share)
+			if err != nil || judged != share {
+				t.Fatalf("%d specs were judged: %v", judged, err)
+			}
+			for _, w := range wrong {
+				t.Error(w)
+			}
+		})
+	}
+}
+
+// TestProgramsRefuse: a bad file is refused, and the next one is judged for itself.
+func TestProgramsRefuse(t *testing.T) {
+	lab.Require(t)
+	tree, err := openTree(t.Context(), lab.Bookworm)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tree.stop()
+	files, profile, err := rendered(1, tree)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, bad := range []bool{true, false, true, false} {
+		for _, f := range files {
+			if bad {
+				f.Data = append([]byte("nonsense {\n"), f.Data...)
+			}
+			var refused *disagreement
+			switch f.Kind {
+			case render.HAProxyConfig:
+				refused, err = tree.testHAProxy(f, profile)
+			case render.KeepalivedConfig:
+				refused, err = tree.testKeepalived(f)
+			case render.FirewallRules:
+				all, failed := tree.testRules(render.FamilyOfRules(f), []rulesOf{{1, f.Data}, {2, []byte("*filter\nCOMMIT\n")}})
+				if err = failed; len(all) > 0 {
+					refused = &all[0]
+				}
+			default:
+				continue
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			if bad != (refused != nil) || refused != nil && !strings.Contains(refused.said, "nonsense") && f.Kind != render.FirewallRules {
+				t.Errorf("%s, bad %v: got %v", f.Path, bad, refused)
+			}
+		}
+	}
+}

@@ -1,0 +1,80 @@
+// Command fuzz gives random specs of the whole language (hack/specgen) to the real programs of each Debian release that
+// the lab has: the rendered haproxy.cfg to "haproxy -c", keepalived.conf to "keepalived --config-test", the rules to
+// "iptables-restore --test" and "ip6tables-restore --test". A spec that is valid and that a program refuses is a bug of
+// the rules or of the rendering. It needs root.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"rlb.dev/rlb-agent/hack/lab"
+)
+
+func main() {
+	n := flag.Uint64("n", 1000, "how many specs, over all releases")
+	seed := flag.Uint64("seed", 1, "the first of the seeds: spec i has seed+i, and goes to the releases in turn")
+	budget := flag.Duration("time", 0, "stop after that time, if it is not 0")
+	only := flag.String("release", "", "the one release whose programs judge; default: all")
+	flag.Parse()
+	releases := lab.Releases()
+	if *only != "" {
+		r, err := lab.ParseRelease(*only)
+		if err != nil {
+			fmt.Fprintln(os.Stderr, "fuzz:", err)
+			os.Exit(2)
+		}
+		releases = []lab.Release{r}
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if *budget > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, *budget)
+		defer cancel()
+	}
+	refused, err := fuzz(ctx, releases, *seed, *n)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "fuzz:", err)
+		os.Exit(2)
+	}
+	if refused > 0 {
+		os.Exit(1)
+	}
+}
+
+// fuzz gives n specs to the releases in turn, and prints what each refuses and how it went.
+func fuzz(ctx context.Context, releases []lab.Release, seed, n uint64) (refused uint64, err error) {
+	var all sync.WaitGroup
+	var total atomic.Uint64
+	failures := make([]error, len(releases))
+	for i, r := range releases {
+		all.Go(func() {
+			begin := time.Now()
+			t, err := openTree(ctx, r)
+			if err != nil {
+				failures[i] = err
+				return
+			}
+			defer t.stop()
+			judged, wrong, err := t.specs(ctx, seed+uint64(i), uint64(len(releases)), (n+uint64(len(releases)-1-i))/uint64(len(releases)))
+			failures[i] = err
+			for _, w := range wrong {
+				fmt.Printf("%s: %v\n", r, w)
+			}
+			total.Add(uint64(len(wrong)))
+			fmt.Printf("%-12s haproxy %-20s keepalived %-20s %6d specs, %d refused, %.1f ms each\n", r, t.haproxy, t.keepalived, judged, len(wrong),
+				float64(time.Since(begin).Milliseconds())/float64(max(judged, 1)))
+		})
+	}
+	all.Wait()
+	return total.Load(), errors.Join(failures...)
+}

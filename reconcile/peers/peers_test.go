@@ -58,7 +58,8 @@ func but(r Report, change func(*Report)) Report { change(&r); return r }
 func TestRoundTrip(t *testing.T) {
 	for name, r := range map[string]Report{
 		"plain":  at(t, "lb1", host.RoleMaster, vip, pairNodes).Report,
-		"all":    but(at(t, "lb2", host.RoleBackup, vip+", '2001:db8::100'", pairNodes+"vrrp: {version: 2, advertisementInterval: 255s}\n").Report, func(r *Report) { r.Goodbye, r.Drained, r.Serving, r.Spec.Trial = true, true, true, true }),
+		"all":    but(at(t, "lb2", host.RoleBackup, vip+", '2001:db8::100'", pairNodes+"vrrp: {version: 2, advertisementInterval: 40s}\n").Report, func(r *Report) { r.Goodbye, r.Drained, r.Serving, r.Spec.Trial = true, true, true, true }),
+		"slow":   at(t, "lb1", host.RoleMaster, vip, pairNodes+"vrrp: {version: 2, advertisementInterval: 255s}\n").Report,
 		"alone":  at(t, "host.example", host.RoleUnknown, vip, "").Report,
 		"no run": but(at(t, "x", host.RoleStopped, vip, "").Report, func(r *Report) { r.Spec.Digest, r.Agent = "", "" }),
 	} {

@@ -77,6 +77,12 @@ func run(ctx context.Context, agent, apiserver, only string) (err error) {
 	}
 	defer os.RemoveAll(dir)
 	servers, trusted, err := startServers(ctx, stage, apiserver, dir)
+	defer func() {
+		for _, s := range servers { // they would outlive this process
+			_ = s.signal(syscall.SIGKILL)
+			<-s.end()
+		}
+	}()
 	if err != nil {
 		return err
 	}

@@ -31,16 +31,17 @@ func startServers(ctx context.Context, stage *lab.Stage, program, dir string) (a
 		s := &server{name: fmt.Sprintf("cp%d", i+1), address: fmt.Sprintf("198.51.100.%d", 21+i), program: program}
 		s.certKey = filepath.Join(dir, s.name+".pem")
 		if s.station, err = stage.AddClient(ctx, s.name, netip.MustParsePrefix(s.address+"/24")); err != nil {
-			return nil, nil, err
+			return all, nil, err
 		}
 		if err := s.start(ctx, 0); err != nil {
-			return nil, nil, err
+			return all, nil, err
 		}
+		all = append(all, s)
 		var text []byte
 		if err := lab.Until(ctx, 5*time.Second, func() bool { text, err = os.ReadFile(s.certKey); return err == nil && len(text) > 0 }); err != nil {
-			return nil, nil, fmt.Errorf("%s does not start: %w", s.name, err)
+			return all, nil, fmt.Errorf("%s does not start: %w", s.name, err)
 		}
-		all, certificates = append(all, s), append(certificates, onlyCertificates(text)...)
+		certificates = append(certificates, onlyCertificates(text)...)
 	}
 	return all, certificates, nil
 }

@@ -31,7 +31,10 @@ func installPackages(wants []PackageWant, before map[string]string) Step {
 	if len(back) > 0 {
 		s.Undo = []Step{bringPackages(back)}
 	} else {
-		s.Drift = "removed by somebody, " + s.Object + ": installed"
+		s.Drift = "package " + s.Object + " was removed: installed"
+		if len(wants) > 1 {
+			s.Drift = "packages " + s.Object + " were removed: installed"
+		}
 	}
 	return s
 }

@@ -112,22 +112,23 @@ type changes struct {
 
 // of is what the specs of a status would change that are not in force for good.
 func (c *changes) of(ctx context.Context, config Config, s status.Status) []page.Change {
-	trial, waits := s.Trial != nil, s.PendingSpec != nil && s.PendingSpec.Digest != ""
-	if !trial && !waits {
+	if s.Trial == nil && s.PendingSpec == nil {
 		return nil
 	}
-	key := compared{inForce: s.ObservedGeneration, trial: trial}
-	if trial {
+	key := compared{inForce: s.ObservedGeneration, trial: s.Trial != nil}
+	if key.trial {
 		key.waits = s.Trial.SpecDigest
-	} else {
-		key.waits = s.PendingSpec.Digest
+	} else if f, err := config.Host.File(ctx, config.Spec); err == nil { // the status does not always name the one of a refusal
+		key.waits = host.Digest(f.Data)
 	}
 	c.mutex.Lock()
 	defer c.mutex.Unlock()
-	if c.between == key && c.result != nil {
-		return c.result
+	if c.between != key {
+		c.between, c.result = key, nil
+		if change := compare(ctx, config, key.trial); change != (page.Change{}) {
+			c.result = []page.Change{change}
+		}
 	}
-	c.between, c.result = key, []page.Change{compare(ctx, config, trial)}
 	return c.result
 }
 
@@ -152,7 +153,7 @@ func compare(ctx context.Context, config Config, trial bool) page.Change {
 	}
 	switch {
 	case err != nil || after == nil:
-		change.Note = "It cannot be compared."
+		return page.Change{} // the refusal says why
 	case before == nil:
 		change.Note = "No spec was in force before."
 	case len(before.Data)+len(after.Data) > maxCompared:

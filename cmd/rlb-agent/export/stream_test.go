@@ -246,7 +246,7 @@ func TestWaitingSpecs(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.ReadSpec = func() (*api.Document, error) { return waits, nil }
-	pending := status.Status{ObservedGeneration: 1, PendingSpec: &status.PendingSpec{Digest: waits.Digest}}
+	pending := status.Status{ObservedGeneration: 1, PendingSpec: &status.PendingSpec{Refused: true}}
 	s.host.Put(s.Spec, string(waits.Data), 0o600)
 	all := s.changes.of(t.Context(), s.Config, pending)
 	if len(all) != 1 || all[0].Diff != "" || !strings.Contains(all[0].Note, "Not everybody may read") {

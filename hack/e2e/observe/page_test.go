@@ -99,7 +99,7 @@ func TestPage(t *testing.T) {
 	// a spec that is refused
 	standby.WriteSpec(strings.Replace(text, "port: 9000", "port: 22", 1))
 	b.Wait(said("waiting", "is refused"), 10*time.Second)
-	b.Wait(said("waiting", "port: 22"), 5*time.Second)
+	b.Wait(said("waiting", "+  port: 22"), 5*time.Second)
 	b.Wait("document.querySelector('#verdict .word').textContent === 'Needs attention'", 5*time.Second)
 	pictures("refused")
 	standby.WriteSpec(text)

@@ -234,6 +234,9 @@ func (o *ownership) remove(ctx context.Context, why string) {
 	}
 	if len(removed) > 0 {
 		o.log.Warn(fmt.Sprintf("removed %s from %s: %s", strings.Join(removed, ", "), o.spec.Interface, why))
+		if time.Since(o.proven) < provenTime { // while both held them, neighbours may have learned this host's MAC again
+			o.requestAnnouncement(ctx)
+		}
 	}
 	o.stray = false
 	o.checkAgain()

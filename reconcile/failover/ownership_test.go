@@ -479,6 +479,19 @@ func TestTakesOver(t *testing.T) {
 	}
 }
 
+// TestRequestedAfterTakeover: what a host announces by itself when it takes over puts off no announcement that is asked for.
+func TestRequestedAfterTakeover(t *testing.T) {
+	holding(t, func(s *site) {
+		s.role = host.RoleMaster
+		s.hold(vip)
+		s.after(200 * time.Millisecond)
+		s.claimed(true)
+		if s.after(0); len(s.announced) != 2 {
+			t.Errorf("announced %v", s.announced)
+		}
+	})
+}
+
 // TestYieldAmongMore: of three masters, and of seven, each but the one with the highest MAC gives way within a second,
 // whichever of the others is the first to answer each time.
 func TestYieldAmongMore(t *testing.T) {
@@ -594,6 +607,9 @@ func TestHangs(t *testing.T) {
 		s.unit("failed")
 		s.after(0)
 		s.wantHeld()
+		if s.after(time.Second); !slices.Equal(s.requested, []string{vip.Addr().String() + " at " + highMAC}) {
+			t.Errorf("requested %v: neighbours may still look for it here", s.requested)
+		}
 	})
 	master(t, func(s *site) { // where this process does not get its core
 		s.patient, s.role, s.mute = true, host.RoleUnknown, mute

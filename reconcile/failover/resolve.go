@@ -171,7 +171,7 @@ func (o *ownership) requestAnnouncement(ctx context.Context) {
 func (o *ownership) announceFresh() {
 	if o.fresh {
 		o.fresh = false
-		o.announce()
+		o.announceHeld() // what others claim or request meanwhile is not put off by it
 	}
 }
 
@@ -182,6 +182,10 @@ func (o *ownership) announce() {
 		return
 	}
 	o.announced, o.announceAt = time.Now(), time.Time{}
+	o.announceHeld()
+}
+
+func (o *ownership) announceHeld() {
 	for _, p := range o.held {
 		o.logOnce(o.host.Announce(o.spec.Interface, p.Addr()))
 	}

@@ -61,6 +61,10 @@ bench-edit: tools build ## how long an edit takes to be live, 20 of each kind; s
 	go build -o bin/edit ./hack/bench/edit
 	$(AS_ROOT) bin/edit -agent $(BIN)
 
+.PHONY: scale
+scale: ## what a spec of 10 to 100,000 servers costs: time of the processor for each stage, and memory
+	go build -o bin/scale ./hack/bench/scale && bin/scale
+
 .PHONY: fuzz
 fuzz: tools ## N random specs (10000) from SEED (1) on for the real programs of all Debian releases
 	go build -o bin/fuzz ./hack/fuzz

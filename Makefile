@@ -77,6 +77,10 @@ kill-points: tools build ## the agent killed at every effect on real hosts; make
 	CGO_ENABLED=0 go build -tags faults -o bin/rlb-agent-faults ./cmd/rlb-agent
 	RLB_KILL_POINTS=all $(IN_LAB) hack/e2e/run faults -count=1 -timeout 60m -run '^TestKilled' -exec "$(AS_ROOT)"
 
+.PHONY: scale
+scale: ## what a spec of 10 to 100,000 servers costs: time of the processor for each stage, and memory
+	go build -o bin/scale ./hack/bench/scale && bin/scale
+
 .PHONY: fuzz
 fuzz: tools ## N random specs (10000) from SEED (1) on for the real programs of all Debian releases
 	go build -o bin/fuzz ./hack/fuzz

@@ -135,8 +135,8 @@ func (f *field) object() *field {
 }
 
 // at is the field at a path such as services.healthCheck; "" is the whole spec.
-func (root *field) at(path string) (*field, error) {
-	f := root
+func (f *field) at(path string) (*field, error) {
+	root := f
 	if path == "" {
 		return f, nil
 	}
@@ -145,15 +145,15 @@ func (root *field) at(path string) (*field, error) {
 		known := f.object().Properties
 		next, found := known.of[name]
 		if !found {
-			return nil, fmt.Errorf("cannot find the field %q of %q: %s", name, path, root.hint(f, above, name))
+			return nil, fmt.Errorf("cannot find the field %q of %q: %s", name, path, fieldHint(root, f, above, name))
 		}
 		f, above = next, above+name+"."
 	}
 	return f, nil
 }
 
-// hint says what was meant by a name that is no field of f: one beside it, or one of that name elsewhere.
-func (root *field) hint(f *field, above, name string) string {
+// fieldHint says what was meant by a name that is no field of f: one beside it, or one of that name elsewhere.
+func fieldHint(root, f *field, above, name string) string {
 	var meant []string
 	for _, near := range nearest(name, f.object().Properties.names) {
 		meant = append(meant, above+near)

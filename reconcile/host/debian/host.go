@@ -161,11 +161,3 @@ func refined(err error) error {
 	}
 	return err
 }
-
-// runDir makes our directory under /run.
-func (h *Host) runDir() error {
-	if err := os.MkdirAll(h.run, 0o755); err != nil {
-		return wrap("make "+h.run, err)
-	}
-	return nil
-}

@@ -34,8 +34,8 @@ const (
 	serveOn = ForwardTime + 100*time.Millisecond
 	// goodbyeTime is how long a HAProxy that is to stop serves on at most until keepalived gives the virtual IPs up.
 	goodbyeTime = 500 * time.Millisecond
-	// skewMargin is for the successor's first advertisement to be on its way.
-	skewMargin = 50 * time.Millisecond
+	// skewMargin is for the successor's first advertisement to arrive, also on a busy machine.
+	skewMargin = 100 * time.Millisecond
 )
 
 // Handover is what is in the kernel for a hand-over, or must be.
@@ -361,7 +361,7 @@ func (r *renderer) handoverStop(l *lines) {
 	r.noHandoverRoutes(l, "ExecStopPost=-")
 	l.add("vrrp.handover", "ExecStop=-/bin/sh -c '%s || sleep %.1f'", loaded, handoverTime.Seconds())
 	until(goodbyeTime, "left")
-	until(max(handoverTime, SkewTime(r.spec)+skewMargin), "recent")
+	until(handoverTime+SkewTime(r.spec)+skewMargin, "recent")
 	l.add("vrrp.handover", "ExecStop=-/bin/sh -c '%s && %s && sleep %.1f'", has("led"), has("recent"), serveOn.Seconds())
 }
 

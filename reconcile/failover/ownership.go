@@ -44,7 +44,8 @@ type ownership struct {
 	fresh bool           // this host got them since the last check
 	retry backoff.Backoff
 
-	sessions time.Time // when to end those that a move has left here; zero is not
+	sessions     time.Time // when to end those that a move has left here; zero is not
+	keepSessions func()    // gives up ending them
 
 	lastLogged string // failure
 
@@ -56,9 +57,10 @@ func newOwnership(h Host, conflicts chan<- conflict, log *slog.Logger) *ownershi
 	return &ownership{
 		host: h, log: log, conflicts: conflicts,
 		units: make(chan string), force: make(chan state.InForce), moved: make(chan struct{}, 1),
-		retry:      backoff.Backoff{First: 500 * time.Millisecond, Most: 30 * time.Second},
-		splitBrain: newSplitBrain(),
-		standDown:  standDown{passes: make(chan passage, 1)},
+		retry:        backoff.Backoff{First: 500 * time.Millisecond, Most: 30 * time.Second},
+		keepSessions: func() {},
+		splitBrain:   newSplitBrain(),
+		standDown:    standDown{passes: make(chan passage, 1)},
 	}
 }
 
@@ -155,6 +157,9 @@ func (o *ownership) readHeld(ctx context.Context) {
 	changed := !slices.Equal(held, o.held)
 	if len(held) == 0 && changed && up(o.unit) {
 		o.requestAnnouncement(ctx)
+	}
+	if changed {
+		o.keepSessions()
 	}
 	if len(held) == 0 && changed {
 		o.sessions = time.Now().Add(sessionsLast)

@@ -68,6 +68,8 @@ type site struct {
 	announced []netip.Addr
 	requested []string // gratuitous ARP
 	told      []conflict
+	hands     bool // planned moves forward packets
+	ended     int  // times that sessions were
 	log       bytes.Buffer
 }
 
@@ -221,6 +223,16 @@ func (s *site) AnnounceTo(_ string, addr netip.Addr, mac string) error {
 	return nil
 }
 
+func (s *site) AnyAnswers(context.Context, string, []netip.Addr, time.Duration) (elsewhere bool, err error) {
+	s.do(func() { elsewhere = s.others[vip.Addr()] != "" })
+	return elsewhere, nil
+}
+
+func (s *site) EndSessions(context.Context, []netip.Addr, []uint16) (int, error) {
+	s.do(func() { s.ended++ })
+	return 1, nil
+}
+
 func holding(t *testing.T, do func(*site)) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
@@ -267,7 +279,7 @@ func (s *site) force(tracks bool) { give(&s.stage, s.ownership.force, s.spec(tra
 func (s *site) spec(tracks bool) state.InForce {
 	f := state.InForce{
 		Interface: "eth0", VirtualIPs: []netip.Addr{vip.Addr(), vip6.Addr()}, Own: []netip.Addr{own.Addr()}, Peers: []netip.Addr{peer},
-		Services: []netip.AddrPort{service}, Tracks: tracks, Takeover: takeover, Identities: identities,
+		Services: []netip.AddrPort{service}, Hands: s.hands, Tracks: tracks, Takeover: takeover, Identities: identities,
 	}
 	if s.alone {
 		f.Own, f.Peers = nil, nil

@@ -25,13 +25,15 @@ func (o *ownership) endSessions(ctx context.Context) {
 		return
 	}
 	if o.sessions = (time.Time{}); o.spec.Hands && len(o.held) == 0 {
+		o.keepSessions()
+		ctx, o.keepSessions = context.WithCancel(ctx)
 		h, spec, log := o.host, o.spec, o.log
 		o.underway.Go(func() { endSessions(ctx, h, spec, log) })
 	}
 }
 
-// endSessions ends the sessions with the virtual IPs once another host holds them. It gives up where this host has one
-// of them again.
+// endSessions ends the sessions with the virtual IPs once another host holds them. Its context ends where this host has
+// one of them again: what began then is not of the move that it waits for.
 func endSessions(ctx context.Context, h Host, spec state.InForce, log *slog.Logger) {
 	for asked := 1; ; asked++ {
 		elsewhere, err := h.AnyAnswers(ctx, spec.Interface, spec.VirtualIPs, holderWait)
@@ -47,8 +49,7 @@ func endSessions(ctx context.Context, h Host, spec state.InForce, log *slog.Logg
 		case <-time.After(holderPause):
 		}
 	}
-	held, err := spec.Held(ctx, h)
-	if held || err != nil {
+	if ctx.Err() != nil {
 		return
 	}
 	switch n, err := h.EndSessions(ctx, spec.VirtualIPs, spec.Ports); {

@@ -56,28 +56,8 @@ const (
 
 func (s setup) has(fault string) bool { return len(s.only) == 0 || slices.Contains(s.only, fault) }
 
-// specOf is the setup's spec after so many edits: each changes a weight, each second one also what needs a reload.
-func (s setup) specOf(edits int) string {
-	servers := func(port int) string {
-		var b strings.Builder
-		for i := range 3 {
-			fmt.Fprintf(&b, "  - {name: cp%d, address: 198.51.100.%d, port: %d, weight: %d}\n", i+1, 21+i, port, 100+edits%100)
-		}
-		return b.String()
-	}
-	return fmt.Sprintf(`apiVersion: rlb.dev/v1
-kind: LoadBalancerSpec
-virtualIPs: [%s]
-proxy: {retries: %d}
-services:
-- name: kube-apiserver
-  port: 9000
-  servers:
-%s- name: names
-  port: 9001
-  servers:
-%s%s`, pair.VIP, 3+edits/2%2, servers(6443), servers(lab.NamePort), s.spec)
-}
+// specOf is the setup's spec after so many edits; each second one also changes what needs a reload.
+func (s setup) specOf(edits int) string { return pair.SpecAfter(edits, 2, s.spec) }
 
 // A bench is a lab with two hosts that run a setup.
 type bench struct {

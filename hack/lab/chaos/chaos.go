@@ -138,30 +138,8 @@ func (r *run) start(ctx context.Context) (err error) {
 // light leads to where the control planes tell their names: connections that cost this machine little.
 const light = pair.VIP + ":9001"
 
-// spec is the spec after so many edits: each changes weights, each third one also what needs a reload.
-func (r *run) spec() string {
-	edits := r.edits.Load()
-	servers := func(port int) string {
-		var b strings.Builder
-		for i := range 3 {
-			fmt.Fprintf(&b, "  - {name: cp%d, address: 198.51.100.%d, port: %d, weight: %d}\n", i+1, 21+i, port, 100+edits%100)
-		}
-		return b.String()
-	}
-	return fmt.Sprintf(`apiVersion: rlb.dev/v1
-kind: LoadBalancerSpec
-virtualIPs: [%s]
-proxy: {retries: %d}
-services:
-- name: kube-apiserver
-  port: 9000
-  servers:
-%s- name: names
-  port: 9001
-  servers:
-%s%s
-`, pair.VIP, 3+edits/3%2, servers(6443), servers(lab.NamePort), pair.Nodes)
-}
+// spec is the spec after so many edits; each third one also changes what needs a reload.
+func (r *run) spec() string { return pair.SpecAfter(int(r.edits.Load()), 3, pair.Nodes) }
 
 // writeSpec brings a spec to both hosts, as far as they are up.
 func (r *run) writeSpec(text string) error {

@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"bufio"
+	"context"
 	"encoding/json"
 	"io"
 	"os"
@@ -31,7 +32,8 @@ func (l *Laptop) Open(url string) *Browser {
 			w.Fatalf("%v\n%s", err, out)
 		}
 	}
-	cmd := l.Command(w.Context(), program, "-url", url)
+	// The test's context ends before the cleanup, and a browser that is killed leaves its files.
+	cmd := l.Command(context.WithoutCancel(w.Context()), program, "-url", url)
 	in, err := cmd.StdinPipe()
 	if err != nil {
 		w.Fatal(err)

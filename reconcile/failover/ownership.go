@@ -42,6 +42,7 @@ type ownership struct {
 	check time.Time      // when to check whether they belong here; zero is not
 	stray bool           // the last check found that they do not
 	fresh bool           // this host got them since the last check
+	got   time.Time      // when it got the last of them
 	retry backoff.Backoff
 
 	sessions     time.Time // when to end those that a move has left here; zero is not
@@ -170,7 +171,7 @@ func (o *ownership) readHeld(ctx context.Context) {
 		o.check, o.stray, o.fresh = time.Time{}, false, false
 		o.holdNone(ctx)
 	case changed:
-		o.fresh = true
+		o.fresh, o.got = true, time.Now()
 		o.schedule()
 		o.watch(ctx)
 	default:

@@ -501,6 +501,10 @@ func TestRequestedAfterTakeover(t *testing.T) {
 		if s.after(0); len(s.announced) != 2 {
 			t.Errorf("announced %v", s.announced)
 		}
+		s.claimed(true) // the former holder has left since
+		if s.after(settleTime); len(s.announced) != 3 {
+			t.Errorf("announced %v", s.announced)
+		}
 	})
 }
 

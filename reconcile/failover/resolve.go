@@ -175,9 +175,14 @@ func (o *ownership) announceFresh() {
 	}
 }
 
-// announce announces the virtual IPs at once, or, after an announcement, when announcePause has passed.
+// announce announces the virtual IPs at once, or, after an announcement, when announcePause has passed. Just after a
+// takeover the former holder may still be about to leave, and asks for one when it has.
 func (o *ownership) announce() {
-	if again := o.announced.Add(announcePause); time.Now().Before(again) {
+	pause := announcePause
+	if time.Since(o.got) < freshTime {
+		pause = settleTime
+	}
+	if again := o.announced.Add(pause); time.Now().Before(again) {
 		o.announceAt = again
 		return
 	}

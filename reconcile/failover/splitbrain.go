@@ -15,6 +15,7 @@ const (
 	claimPause    = 20 * time.Millisecond // between two claims that are looked at
 	hangPause     = 30 * time.Millisecond // after a claim, in which a keepalived that is well has given way
 	hungTime      = 2 * time.Second       // in which the agent of a host whose keepalived hangs, and is busy, has killed it
+	freshTime     = time.Second           // after a takeover
 	provenTime    = 2 * time.Second       // for which a host that was seen to serve is taken to
 	warnPause     = time.Minute           // between two lines in the log on who answers for the virtual IPs
 )

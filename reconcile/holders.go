@@ -12,7 +12,7 @@ import (
 	"rlb.dev/rlb-agent/reconcile/host"
 	"rlb.dev/rlb-agent/reconcile/plan"
 	"rlb.dev/rlb-agent/reconcile/state"
-	"rlb.dev/rlb-agent/render"
+	"rlb.dev/rlb-agent/render/vrrp"
 )
 
 // otherHolders asks, before this host claims virtual IPs for the first time, who answers for them (ARP, RFC 5227 §2.1.1;
@@ -122,7 +122,7 @@ const lateAdvert = 200 * time.Millisecond
 func ownRouters(ctx context.Context, o host.Observer, look plan.Look) ([]host.Router, error) {
 	ids := look.Desired.Model.Routers
 	if look.Observed.Units[host.KeepalivedUnit].Active() {
-		ids = slices.Concat(ids, render.Identities(look.Observed.Files[look.Desired.Facts.KeepalivedConfig].Data))
+		ids = slices.Concat(ids, vrrp.Identities(look.Observed.Files[look.Desired.Facts.KeepalivedConfig].Data))
 	}
 	var longest time.Duration
 	for _, id := range ids {
@@ -133,7 +133,7 @@ func ownRouters(ctx context.Context, o host.Observer, look plan.Look) ([]host.Ro
 		err = nil
 	}
 	routers = slices.DeleteFunc(routers, func(r host.Router) bool {
-		return !slices.ContainsFunc(ids, func(id render.Identity) bool { return id.Family == r.Family && id.RouterID == r.RouterID })
+		return !slices.ContainsFunc(ids, func(id vrrp.Identity) bool { return id.Family == r.Family && id.RouterID == r.RouterID })
 	})
 	if routers == nil {
 		routers = []host.Router{}

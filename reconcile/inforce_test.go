@@ -7,6 +7,7 @@ import (
 
 	"rlb.dev/rlb-agent/reconcile/state"
 	"rlb.dev/rlb-agent/render"
+	"rlb.dev/rlb-agent/render/vrrp"
 )
 
 // TestInForceIdentities: what keepalived is known by stands in its file, also where that is not as the spec says.
@@ -14,7 +15,7 @@ func TestInForceIdentities(t *testing.T) {
 	h := installed(t, parse(t, spec))
 	f, _ := h.File(t.Context(), render.DefaultKeepalivedConfig)
 	edited := strings.Replace(string(f.Data), "virtual_router_id 10", "virtual_router_id 7", 1)
-	for text, want := range map[string][]render.Identity{string(f.Data): routersOf(t, spec), edited: routersOf(t, otherRouter), "": nil} {
+	for text, want := range map[string][]vrrp.Identity{string(f.Data): routersOf(t, spec), edited: routersOf(t, otherRouter), "": nil} {
 		h.Put(render.DefaultKeepalivedConfig, text, 0o644)
 		if in, err := state.ReadInForce(t.Context(), h); err != nil || !slices.Equal(in.Identities, want) {
 			t.Errorf("%+v, %v; want %+v", in, err, want)

@@ -8,10 +8,11 @@ import (
 	"rlb.dev/rlb-agent/reconcile/host/fake"
 	"rlb.dev/rlb-agent/reconcile/state"
 	"rlb.dev/rlb-agent/render"
+	"rlb.dev/rlb-agent/render/vrrp"
 )
 
 // routersOf is what a peer with a spec advertises.
-func routersOf(t *testing.T, text string) []render.Identity {
+func routersOf(t *testing.T, text string) []vrrp.Identity {
 	t.Helper()
 	rendered, err := render.Render(&parse(t, text).Spec, render.Facts{Interface: "eth0", Subnets: fake.New().Net[1].Prefixes})
 	if err != nil {

@@ -3,7 +3,7 @@ package render
 import (
 	"time"
 
-	"rlb.dev/rlb-agent/api"
+	"rlb.dev/rlb-agent/render/vrrp"
 )
 
 // What the agent adds to the units of the packages (systemd.unit(5), drop-ins).
@@ -47,7 +47,7 @@ func (r *renderer) keepalivedDropIn() (File, bool) {
 		l.add("", "")
 		l.add("", "[Service]")
 		l.add("", "Restart=on-failure")
-		l.add("", "RestartSec=%dms", TakeoverTime(r.spec).Milliseconds()+restartMargin.Milliseconds())
+		l.add("", "RestartSec=%dms", vrrp.TakeoverTime(r.spec).Milliseconds()+restartMargin.Milliseconds())
 		l.add("", "RuntimeDirectory=rlb rlb/keepalived") // where the tracked file lies, and what keepalived writes
 		l.add("", "RuntimeDirectoryPreserve=yes")
 		l.add("", "Environment=TMPDIR=%s", KeepalivedTemp)
@@ -83,27 +83,4 @@ func (r *renderer) haproxyDropIn() File {
 		l.add("", "ExecStop=-/bin/sleep %.1f", handoverTime.Seconds())
 	}
 	return l.file(HAProxyDropIn, SystemdUnit)
-}
-
-// TakeoverTime is how long the others wait after the last advertisement of a master until one of them takes its place:
-// three intervals and the skew of the lowest priority (RFC 9568 §6.1, Active_Down_Interval; RFC 3768 §6.1).
-func TakeoverTime(spec *api.LoadBalancerSpec) time.Duration {
-	return 3*spec.VRRP.AdvertisementInterval.D() + SkewTime(spec)
-}
-
-// SkewTime is the longest time after a master's goodbye until another router takes its place: the skew of the lowest
-// priority (RFC 9568 §6.1, Skew_Time; RFC 3768 §6.1).
-func SkewTime(spec *api.LoadBalancerSpec) time.Duration {
-	lowest := *spec.VRRP.Priority
-	for _, node := range spec.Nodes {
-		if node.Priority != nil {
-			lowest = min(lowest, *node.Priority)
-		}
-	}
-	interval := spec.VRRP.AdvertisementInterval.D()
-	unit := time.Second // version 2
-	if *spec.VRRP.Version == 3 {
-		unit = interval
-	}
-	return unit * time.Duration(256-lowest) / 256
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"rlb.dev/rlb-agent/api"
+	"rlb.dev/rlb-agent/render/vrrp"
 )
 
 // A planned move of the virtual IPs costs no connection that is just being opened (vrrp.handover: forward). Two things
@@ -174,7 +175,7 @@ func (r *renderer) handoverTable(l *lines, family api.Family, vips []netip.Addr)
 	if family == api.IPv6 {
 		addr, hops = "ipv6_addr", "ip6 hoplimit"
 	}
-	iface, interval, takeover := r.facts.Interface, r.spec.VRRP.AdvertisementInterval.D(), TakeoverTime(r.spec)
+	iface, interval, takeover := r.facts.Interface, r.spec.VRRP.AdvertisementInterval.D(), vrrp.TakeoverTime(r.spec)
 	known := ForwardTime + takeover
 	l.section(1, "", "table %s %s", ip, HandoverTable)
 	l.add("", "delete table %s %s", ip, HandoverTable)
@@ -361,7 +362,7 @@ func (r *renderer) handoverStop(l *lines) {
 	r.noHandoverRoutes(l, "ExecStopPost=-")
 	l.add("vrrp.handover", "ExecStop=-/bin/sh -c '%s || sleep %.1f'", loaded, handoverTime.Seconds())
 	until(goodbyeTime, "left")
-	until(handoverTime+SkewTime(r.spec)+skewMargin, "recent")
+	until(handoverTime+vrrp.SkewTime(r.spec)+skewMargin, "recent")
 	l.add("vrrp.handover", "ExecStop=-/bin/sh -c '%s && %s && sleep %.1f'", has("led"), has("recent"), serveOn.Seconds())
 }
 

@@ -8,6 +8,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"rlb.dev/rlb-agent/api"
+	"rlb.dev/rlb-agent/render/vrrp"
 )
 
 // TestIdentities reads them from what is rendered, and from what others wrote.
@@ -19,16 +20,16 @@ func TestIdentities(t *testing.T) {
 	const six = "virtualIPs: [192.168.3.240, \"2001:db8:3::240\"]\n"
 	for name, c := range map[string]struct {
 		text string
-		want []Identity
+		want []vrrp.Identity
 	}{
 		"standard": {rendered(t, KeepalivedConfig, vip4+oneService),
-			[]Identity{{Family: api.IPv4, Version: 3, RouterID: 240, Addresses: 1, Lenient: true, Period: 100 * time.Millisecond}}},
+			[]vrrp.Identity{{Family: api.IPv4, Version: 3, RouterID: 240, Addresses: 1, Lenient: true, Period: 100 * time.Millisecond}}},
 		"classic": {rendered(t, KeepalivedConfig, vip4+"profile: classic\n"+oneService),
-			[]Identity{{Family: api.IPv4, Version: 2, RouterID: 1, Interval: time.Second, Addresses: 1, Period: time.Second}}},
+			[]vrrp.Identity{{Family: api.IPv4, Version: 2, RouterID: 1, Interval: time.Second, Addresses: 1, Period: time.Second}}},
 		"the original": {string(original),
-			[]Identity{{Family: api.IPv4, Version: 2, RouterID: 1, Interval: time.Second, Addresses: 1, Period: time.Second}}},
+			[]vrrp.Identity{{Family: api.IPv4, Version: 2, RouterID: 1, Interval: time.Second, Addresses: 1, Period: time.Second}}},
 		"two families, unicast": {rendered(t, KeepalivedConfig, six+twoNodes+"vrrp: {transport: unicast, version: 2, advertisementInterval: 2s}\n"+oneService),
-			[]Identity{{Family: api.IPv4, Version: 2, RouterID: 240, Unicast: true, Interval: 2 * time.Second, Addresses: 1, Lenient: true, Period: 2 * time.Second},
+			[]vrrp.Identity{{Family: api.IPv4, Version: 2, RouterID: 240, Unicast: true, Interval: 2 * time.Second, Addresses: 1, Lenient: true, Period: 2 * time.Second},
 				{Family: api.IPv6, Version: 3, RouterID: 240, Unicast: true, Addresses: 1, Lenient: true, Period: 2 * time.Second}}},
 		"by hand": {`! a comment
 global_defs { # {
@@ -50,10 +51,10 @@ vrrp_instance half {
   virtual_router_id 8
 }
 virtual_server 10.0.0.9 80 { virtual_router_id 9
-}`, []Identity{{Family: api.IPv4, Version: 3, RouterID: 7, Addresses: 2, Period: 250 * time.Millisecond}}},
+}`, []vrrp.Identity{{Family: api.IPv4, Version: 3, RouterID: 7, Addresses: 2, Period: 250 * time.Millisecond}}},
 		"nothing": {"}}}\n", nil},
 	} {
-		if diff := cmp.Diff(c.want, Identities([]byte(c.text))); diff != "" {
+		if diff := cmp.Diff(c.want, vrrp.Identities([]byte(c.text))); diff != "" {
 			t.Errorf("%s (-want +got):\n%s\n%s", name, diff, c.text)
 		}
 	}
@@ -61,8 +62,8 @@ virtual_server 10.0.0.9 80 { virtual_router_id 9
 
 // TestFormer: what a peer that is not changed yet would not understand, of a master and of a backup.
 func TestFormer(t *testing.T) {
-	of := func(yaml string) []Identity {
-		return Identities([]byte(rendered(t, KeepalivedConfig, yaml+oneService)))
+	of := func(yaml string) []vrrp.Identity {
+		return vrrp.Identities([]byte(rendered(t, KeepalivedConfig, yaml+oneService)))
 	}
 	const more, classic = "virtualIPs: [192.168.3.240, 192.168.3.241]\n", "profile: classic\n"
 	for _, c := range []struct {
@@ -86,7 +87,7 @@ func TestFormer(t *testing.T) {
 				want = c.backup
 			}
 			got := ""
-			for _, id := range Former(of(c.a), of(c.b), master) {
+			for _, id := range vrrp.Former(of(c.a), of(c.b), master) {
 				got += id.String()
 			}
 			if got != want {

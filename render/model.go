@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"rlb.dev/rlb-agent/api"
+	"rlb.dev/rlb-agent/render/vrrp"
 )
 
 // Rendered is all that a spec implies for one host.
@@ -19,7 +20,7 @@ type Model struct {
 	Frontends []Frontend              // that clients reach
 	Backends  []Backend               // of the services
 	Defaulted bool                    // servers are what they are by more than their lines: raw lines give them defaults, or a former state
-	Routers   []Identity              // of keepalived's instances, sorted by family
+	Routers   []vrrp.Identity         // of keepalived's instances, sorted by family
 	Instances []string                // their names, the main family's first
 	Tracks    bool                    // keepalived tracks FaultFile and DrainFile
 	Firewall  map[api.Family][]string // rules of the agent's chain; nil where the firewall is not managed
@@ -82,13 +83,13 @@ func unspecified(family api.Family) netip.Addr {
 }
 
 // routers are what keepalived's instances are known by.
-func (r *renderer) routers() (all []Identity) {
+func (r *renderer) routers() (all []vrrp.Identity) {
 	v := r.spec.VRRP
 	for _, family := range api.Families {
 		if len(r.vips[family]) == 0 {
 			continue
 		}
-		id := Identity{
+		id := vrrp.Identity{
 			Family: family, Version: *v.Version, RouterID: *v.RouterID, Unicast: r.self != nil && v.Transport == api.Unicast,
 			Addresses: len(r.vips[family]), Lenient: r.spec.Profile == api.Standard, Period: v.AdvertisementInterval.D(),
 		}

@@ -7,6 +7,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"rlb.dev/rlb-agent/api"
+	"rlb.dev/rlb-agent/render/vrrp"
 )
 
 // TestModel: it is what a reader of the files finds in them.
@@ -17,7 +18,7 @@ func TestModel(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if diff := cmp.Diff(Identities(fileOf(t, rendered.Files, KeepalivedConfig).Data), rendered.Model.Routers); diff != "" {
+		if diff := cmp.Diff(vrrp.Identities(fileOf(t, rendered.Files, KeepalivedConfig).Data), rendered.Model.Routers); diff != "" {
 			t.Errorf("%s: (-read +model):\n%s", name, diff)
 		}
 		text := string(fileOf(t, rendered.Files, HAProxyConfig).Data)

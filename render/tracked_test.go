@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"rlb.dev/rlb-agent/api"
+	"rlb.dev/rlb-agent/render/vrrp"
 )
 
 func TestTakeoverTime(t *testing.T) {
@@ -18,7 +19,7 @@ func TestTakeoverTime(t *testing.T) {
 		"profile: classic\nvrrp: {advertisementInterval: 5s, priority: 254}\n":                                   15*time.Second + time.Second*2/256,
 		"nodes: [{name: a, addresses: [192.168.3.241], priority: 200}, {name: b, addresses: [192.168.3.242]}]\n": 300*time.Millisecond + 100*time.Millisecond*56/256,
 	} {
-		if got := TakeoverTime(parse(t, shortest+vip4+text+oneService)); got != want {
+		if got := vrrp.TakeoverTime(parse(t, shortest+vip4+text+oneService)); got != want {
 			t.Errorf("%q: %v, want %v", text, got, want)
 		}
 	}

@@ -10,7 +10,7 @@ import (
 
 	"rlb.dev/rlb-agent/api"
 	"rlb.dev/rlb-agent/reconcile/host"
-	"rlb.dev/rlb-agent/render"
+	"rlb.dev/rlb-agent/render/vrrp"
 )
 
 // findHolders asks who answers for the virtual IPs, the peers and the routers that were heard.
@@ -122,7 +122,7 @@ func virtualIPs(_ context.Context, e *exam) (found []Finding, note string, err e
 
 // virtualMAC says whether a MAC is that of our own virtual router (RFC 9568 §7.3).
 func (e *exam) virtualMAC(mac string) bool {
-	return slices.ContainsFunc(e.look.Desired.Model.Routers, func(id render.Identity) bool {
+	return slices.ContainsFunc(e.look.Desired.Model.Routers, func(id vrrp.Identity) bool {
 		return mac == fmt.Sprintf("00:00:5e:00:01:%02x", id.RouterID) || mac == fmt.Sprintf("00:00:5e:00:02:%02x", id.RouterID)
 	})
 }
@@ -135,7 +135,7 @@ func routerIDs(_ context.Context, e *exam) (found []Finding, note string, err er
 			continue
 		}
 		who := fmt.Sprintf("router %d (%v, version %d) of %s, MAC %s", r.RouterID, r.Family, r.Version, r.From, r.MAC)
-		clash := slices.ContainsFunc(e.look.Desired.Model.Routers, func(id render.Identity) bool { return id.Family == r.Family && id.RouterID == r.RouterID })
+		clash := slices.ContainsFunc(e.look.Desired.Model.Routers, func(id vrrp.Identity) bool { return id.Family == r.Family && id.RouterID == r.RouterID })
 		switch {
 		case e.sharesVIP(r):
 			found = append(found, errorf("a stranger advertises the virtual IPs", fmt.Sprintf("stop keepalived on %s, or add it to nodes in the spec of every node", r.From),
@@ -221,7 +221,7 @@ func (e *exam) silenceFix() string {
 
 // differences are why a peer that is heard on the wire is not of the same virtual router, or not heard by keepalived.
 func (e *exam) differences(name string, r host.Router) (found []Finding) {
-	at := slices.IndexFunc(e.look.Desired.Model.Routers, func(id render.Identity) bool { return id.Family == r.Family })
+	at := slices.IndexFunc(e.look.Desired.Model.Routers, func(id vrrp.Identity) bool { return id.Family == r.Family })
 	if at < 0 {
 		return nil
 	}

@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"rlb.dev/rlb-agent/reconcile/host"
-	"rlb.dev/rlb-agent/render"
+	"rlb.dev/rlb-agent/render/vrrp"
 )
 
 // Host is what failover needs of the machine. debian.Host is one.
@@ -74,5 +74,5 @@ type Network interface {
 	EndSessions(ctx context.Context, addrs []netip.Addr, ports []uint16) (n int, err error)
 	// AdvertsPass says whether advertisements of another host under each of these identities get through to keepalived.
 	// It takes three advertisement intervals at most.
-	AdvertsPass(ctx context.Context, iface string, ids []render.Identity) (bool, error)
+	AdvertsPass(ctx context.Context, iface string, ids []vrrp.Identity) (bool, error)
 }

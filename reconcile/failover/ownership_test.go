@@ -15,7 +15,7 @@ import (
 
 	"rlb.dev/rlb-agent/reconcile/host"
 	"rlb.dev/rlb-agent/reconcile/state"
-	"rlb.dev/rlb-agent/render"
+	"rlb.dev/rlb-agent/render/vrrp"
 )
 
 const (
@@ -34,7 +34,7 @@ var (
 
 	service = netip.AddrPortFrom(vip.Addr(), 6443)
 
-	identities = []render.Identity{{RouterID: 100}}
+	identities = []vrrp.Identity{{RouterID: 100}}
 )
 
 // site is an ownership in a bubble of its own time, on a host and a network that tests set.
@@ -161,7 +161,7 @@ func (s *site) ProbeServices(_ context.Context, iface string, at []host.Endpoint
 	return replies, nil
 }
 
-func (s *site) HearsRouter(_ context.Context, iface string, ids []render.Identity, from []netip.Prefix, _ time.Duration) (bool, error) {
+func (s *site) HearsRouter(_ context.Context, iface string, ids []vrrp.Identity, from []netip.Prefix, _ time.Duration) (bool, error) {
 	var quiet bool
 	s.do(func() { quiet = s.quiet })
 	if iface != "eth0" || !slices.Equal(ids, identities) || from != nil && !slices.Equal(from, []netip.Prefix{own}) {
@@ -186,7 +186,7 @@ func (s *site) VRRPAtOnce(context.Context, int) ([]host.Instance, error) {
 	return []host.Instance{{Role: role}}, mute
 }
 
-func (s *site) AdvertsPass(ctx context.Context, iface string, ids []render.Identity) (bool, error) {
+func (s *site) AdvertsPass(ctx context.Context, iface string, ids []vrrp.Identity) (bool, error) {
 	var passes bool
 	var err error
 	s.do(func() { s.looks++; passes, err = s.passes, s.deafness })

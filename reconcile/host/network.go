@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"rlb.dev/rlb-agent/api"
-	"rlb.dev/rlb-agent/render"
+	"rlb.dev/rlb-agent/render/vrrp"
 )
 
 // Interface is one network interface.
@@ -120,7 +120,7 @@ type NetworkReader interface {
 	Neighbours(ctx context.Context, iface string, addrs []netip.Addr) (map[netip.Addr]string, error)
 	// HearsRouter says whether another machine advertises itself under one of these identities on an interface, from one of
 	// these sources; without sources, from anywhere. It ends with the first such advertisement, or after wait.
-	HearsRouter(ctx context.Context, iface string, ids []render.Identity, from []netip.Prefix, wait time.Duration) (bool, error)
+	HearsRouter(ctx context.Context, iface string, ids []vrrp.Identity, from []netip.Prefix, wait time.Duration) (bool, error)
 	// Routers listens on an interface, for as long as listen, for the VRRP routers of other machines.
 	Routers(ctx context.Context, iface string, listen time.Duration) ([]Router, error)
 }

@@ -9,6 +9,7 @@ import (
 	"rlb.dev/rlb-agent/api"
 	"rlb.dev/rlb-agent/reconcile/host"
 	"rlb.dev/rlb-agent/render"
+	"rlb.dev/rlb-agent/render/vrrp"
 )
 
 // Desired is what a spec implies for one host.
@@ -58,7 +59,7 @@ type BackendWant struct {
 // and waits for the peer: before the peer has missed it and taken over, nobody would hold them. What comes on top leaves
 // it to systemd to start it again where its unit says so.
 func KeepalivedRest(spec *api.LoadBalancerSpec) time.Duration {
-	return render.TakeoverTime(spec) + 200*time.Millisecond
+	return vrrp.TakeoverTime(spec) + 200*time.Millisecond
 }
 
 // Want says what the spec implies for a host with these facts.

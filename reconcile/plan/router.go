@@ -7,7 +7,7 @@ import (
 
 	"rlb.dev/rlb-agent/reconcile/host"
 	"rlb.dev/rlb-agent/reconcile/state"
-	"rlb.dev/rlb-agent/render"
+	"rlb.dev/rlb-agent/render/vrrp"
 )
 
 // What a virtual router is known by (its id, version, transport …) changes on one host after the other. In between two
@@ -18,7 +18,7 @@ func (d Desired) is(f *state.FormerRouter) bool {
 	if f == nil {
 		return false
 	}
-	return !slices.ContainsFunc(f.Identities, func(old render.Identity) bool {
+	return !slices.ContainsFunc(f.Identities, func(old vrrp.Identity) bool {
 		return !slices.ContainsFunc(d.Model.Routers, old.Covers)
 	})
 }
@@ -49,7 +49,7 @@ func (p *planner) router() *state.FormerRouter {
 		return nil
 	}
 	now := p.o.Files[p.d.Facts.KeepalivedConfig]
-	if ids := render.Former(render.Identities(now.Data), p.d.Model.Routers, p.o.Holds); len(ids) > 0 {
+	if ids := vrrp.Former(vrrp.Identities(now.Data), p.d.Model.Routers, p.o.Holds); len(ids) > 0 {
 		return &state.FormerRouter{Interface: p.d.Facts.Interface, Identities: ids}
 	}
 	return nil

@@ -11,7 +11,7 @@ import (
 
 	"rlb.dev/rlb-agent/reconcile/host"
 	"rlb.dev/rlb-agent/reconcile/state"
-	"rlb.dev/rlb-agent/render"
+	"rlb.dev/rlb-agent/render/vrrp"
 )
 
 // writeDerived writes each derived file but the status.
@@ -24,7 +24,7 @@ func writeDerived(t *testing.T, h host.Host) {
 		state.GuardRecord{Fault: true, Reason: "HAProxy hangs"}.Write(ctx, h),
 		state.DriftRecord{Found: 2}.Write(ctx, h),
 		state.RoleRecord{Role: host.RoleBackup, Transitions: 3}.Write(ctx, h),
-		(&state.FormerRouter{Interface: "eth0", Identities: []render.Identity{{Period: time.Second}}}).Write(ctx, h),
+		(&state.FormerRouter{Interface: "eth0", Identities: []vrrp.Identity{{Period: time.Second}}}).Write(ctx, h),
 		(&state.Refusal{Digest: "d", Why: "no"}).Write(ctx, h),
 	)
 	if err != nil {

@@ -9,16 +9,16 @@ import (
 
 	"rlb.dev/rlb-agent/api"
 	"rlb.dev/rlb-agent/reconcile/host"
-	"rlb.dev/rlb-agent/render"
+	"rlb.dev/rlb-agent/render/vrrp"
 )
 
 // FormerRouter is the virtual router that this host left for another. The file is derived: while a host waits for its
 // peer to leave that router too, the process that waits (host.RejoinUnit) knows it, and a daemon has seen the file.
 // Where it is lost to both, the host goes on waiting as long as that process does.
 type FormerRouter struct {
-	Interface  string            `json:"interface"`
-	Identities []render.Identity `json:"identities"`
-	From       []netip.Prefix    `json:"from,omitempty"` // where its advertisements may come from; none: from anywhere
+	Interface  string          `json:"interface"`
+	Identities []vrrp.Identity `json:"identities"`
+	From       []netip.Prefix  `json:"from,omitempty"` // where its advertisements may come from; none: from anywhere
 }
 
 // ReadFormer is the router that was left and whose end is waited for; nil where there is none.
@@ -57,7 +57,7 @@ func (f *FormerRouter) FindSources(ctx context.Context, o host.Observer) error {
 			}
 		}
 	}
-	multicast := func(id render.Identity) bool { return !id.Unicast }
+	multicast := func(id vrrp.Identity) bool { return !id.Unicast }
 	if len(f.From) == 0 || spec.Profile != api.Standard && slices.ContainsFunc(f.Identities, multicast) {
 		// only the standard profile tells keepalived to send multicast from the node's address
 		interfaces, err := o.Interfaces(ctx)
@@ -66,7 +66,7 @@ func (f *FormerRouter) FindSources(ctx context.Context, o host.Observer) error {
 		}
 		f.From = append(f.From, host.Subnets(interfaces, spec.VirtualIPs)[f.Interface]...)
 	}
-	if slices.ContainsFunc(f.Identities, func(id render.Identity) bool { return id.Family == api.IPv6 && multicast(id) }) {
+	if slices.ContainsFunc(f.Identities, func(id vrrp.Identity) bool { return id.Family == api.IPv6 && multicast(id) }) {
 		f.From = append(f.From, netip.MustParsePrefix("fe80::/10")) // RFC 9568 §5.1.2.1: from link-local addresses
 	}
 	return nil

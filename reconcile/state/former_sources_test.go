@@ -9,7 +9,7 @@ import (
 
 	"rlb.dev/rlb-agent/api"
 	"rlb.dev/rlb-agent/reconcile/state"
-	"rlb.dev/rlb-agent/render"
+	"rlb.dev/rlb-agent/render/vrrp"
 )
 
 // TestFindSources: advertisements of the former router count from the other nodes of its spec, or from the subnet.
@@ -23,20 +23,20 @@ services: [{name: web, port: 9000, servers: [{address: 198.51.100.21}]}]
 		nodes = "nodes: [{name: lb1, addresses: [198.51.100.11]}, {name: lb2, addresses: [198.51.100.2]}]\n"
 	)
 	const subnet = "198.51.100.0/24"
-	multicast, unicast := render.Identity{Family: api.IPv4}, render.Identity{Family: api.IPv4, Unicast: true}
-	six := render.Identity{Family: api.IPv6}
+	multicast, unicast := vrrp.Identity{Family: api.IPv4}, vrrp.Identity{Family: api.IPv4, Unicast: true}
+	six := vrrp.Identity{Family: api.IPv6}
 	for name, test := range map[string]struct {
 		text string
-		ids  []render.Identity
+		ids  []vrrp.Identity
 		want []string
 	}{
-		"nodes":             {spec + nodes, []render.Identity{multicast}, []string{"198.51.100.2/32"}},
-		"IPv6":              {spec + nodes, []render.Identity{six}, []string{"198.51.100.2/32", "fe80::/10"}},
-		"classic":           {spec + nodes + "profile: classic\n", []render.Identity{multicast}, []string{"198.51.100.2/32", subnet}},
-		"classic, unicast":  {spec + nodes + "profile: classic\n", []render.Identity{unicast}, []string{"198.51.100.2/32"}},
-		"without nodes":     {spec, []render.Identity{multicast}, []string{subnet}},
-		"without any spec":  {"", []render.Identity{multicast}, []string{subnet}},
-		"of another's file": {"", []render.Identity{six}, []string{subnet, "fe80::/10"}},
+		"nodes":             {spec + nodes, []vrrp.Identity{multicast}, []string{"198.51.100.2/32"}},
+		"IPv6":              {spec + nodes, []vrrp.Identity{six}, []string{"198.51.100.2/32", "fe80::/10"}},
+		"classic":           {spec + nodes + "profile: classic\n", []vrrp.Identity{multicast}, []string{"198.51.100.2/32", subnet}},
+		"classic, unicast":  {spec + nodes + "profile: classic\n", []vrrp.Identity{unicast}, []string{"198.51.100.2/32"}},
+		"without nodes":     {spec, []vrrp.Identity{multicast}, []string{subnet}},
+		"without any spec":  {"", []vrrp.Identity{multicast}, []string{subnet}},
+		"of another's file": {"", []vrrp.Identity{six}, []string{subnet, "fe80::/10"}},
 	} {
 		d := newDisk()
 		if test.text != "" {

@@ -5,12 +5,12 @@ import (
 	"testing"
 	"time"
 
-	"rlb.dev/rlb-agent/render"
+	"rlb.dev/rlb-agent/render/vrrp"
 )
 
 // TestAfterGoodbye: of a pair the first goodbye is the last one; nobody knows that of more hosts, or of hosts without names.
 func TestAfterGoodbye(t *testing.T) {
-	f := &FormerRouter{Identities: []render.Identity{{Period: 100 * time.Millisecond}}}
+	f := &FormerRouter{Identities: []vrrp.Identity{{Period: 100 * time.Millisecond}}}
 	for _, c := range []struct {
 		in   *InForce
 		want time.Duration

@@ -9,6 +9,7 @@ import (
 	"rlb.dev/rlb-agent/api"
 	"rlb.dev/rlb-agent/reconcile/host"
 	"rlb.dev/rlb-agent/render"
+	"rlb.dev/rlb-agent/render/vrrp"
 )
 
 // InForce is what is to be known of the spec in force while nothing is reconciled.
@@ -28,7 +29,7 @@ type InForce struct {
 	Ports      []uint16              // of the services
 	Takeover   time.Duration         // from the last advertisement of a master to its successor
 	Skew       time.Duration         // from a master's goodbye to its successor
-	Identities []render.Identity     // of keepalived's instances, as its file says now
+	Identities []vrrp.Identity       // of keepalived's instances, as its file says now
 }
 
 // ReadInForce is nil where no spec was ever brought into force here.
@@ -57,9 +58,9 @@ func ReadInForce(ctx context.Context, o host.Observer) (*InForce, error) {
 		Tracks:     render.TracksFiles(&doc.Spec),
 		Hands:      render.Hands(&doc.Spec),
 		Preempt:    *doc.Spec.VRRP.Preempt,
-		Takeover:   render.TakeoverTime(&doc.Spec),
-		Skew:       render.SkewTime(&doc.Spec),
-		Identities: render.Identities(config.Data),
+		Takeover:   vrrp.TakeoverTime(&doc.Spec),
+		Skew:       vrrp.SkewTime(&doc.Spec),
+		Identities: vrrp.Identities(config.Data),
 	}
 	for _, s := range doc.Spec.Services {
 		f.Ports = append(f.Ports, uint16(*s.Port))

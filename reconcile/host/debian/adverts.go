@@ -10,25 +10,25 @@ import (
 	"time"
 
 	"rlb.dev/rlb-agent/reconcile/host/link"
-	"rlb.dev/rlb-agent/render"
+	"rlb.dev/rlb-agent/render/vrrp"
 )
 
 // HearsRouter says whether another machine advertises itself under one of these identities, from one of these sources. It
 // ends with the first advertisement, or after wait. A goodbye is none.
-func (h *Host) HearsRouter(ctx context.Context, iface string, ids []render.Identity, from []netip.Prefix, wait time.Duration) (bool, error) {
+func (h *Host) HearsRouter(ctx context.Context, iface string, ids []vrrp.Identity, from []netip.Prefix, wait time.Duration) (bool, error) {
 	return hears(ctx, only(from, link.HearAdverts), iface, ids, wait)
 }
 
 // AdvertsPass says whether another machine's advertisements under each of these identities, at least one, get through to
 // keepalived. It ends with the first identity that does not come within three intervals: then a backup takes over
 // (RFC 9568 §6.1, Active_Down_Interval).
-func (h *Host) AdvertsPass(ctx context.Context, iface string, ids []render.Identity) (bool, error) {
+func (h *Host) AdvertsPass(ctx context.Context, iface string, ids []vrrp.Identity) (bool, error) {
 	return hearsEach(ctx, link.HearAdmitted, iface, ids)
 }
 
-func hearsEach(ctx context.Context, by ear, iface string, ids []render.Identity) (bool, error) {
+func hearsEach(ctx context.Context, by ear, iface string, ids []vrrp.Identity) (bool, error) {
 	for _, id := range ids {
-		if heard, err := hears(ctx, by, iface, []render.Identity{id}, 3*id.Period+lateness); err != nil || !heard {
+		if heard, err := hears(ctx, by, iface, []vrrp.Identity{id}, 3*id.Period+lateness); err != nil || !heard {
 			return false, err
 		}
 	}
@@ -52,7 +52,7 @@ func only(from []netip.Prefix, by ear) ear {
 	}
 }
 
-func hears(ctx context.Context, by ear, iface string, ids []render.Identity, wait time.Duration) (bool, error) {
+func hears(ctx context.Context, by ear, iface string, ids []vrrp.Identity, wait time.Duration) (bool, error) {
 	ctx, cancel := context.WithTimeout(ctx, wait)
 	defer cancel()
 	heard := false
@@ -68,7 +68,7 @@ func hears(ctx context.Context, by ear, iface string, ids []render.Identity, wai
 // Silence is what AwaitSilence waits for.
 type Silence struct {
 	Interface    string
-	Identities   []render.Identity
+	Identities   []vrrp.Identity
 	From         []netip.Prefix                      // where advertisements count from; none: from anywhere
 	Silence      time.Duration                       // without an advertisement
 	AfterGoodbye time.Duration                       // … after a goodbye, in which a backup would advertise itself; 0: there is none
@@ -136,7 +136,7 @@ func (h *Host) TalkToAgents(ctx context.Context, iface string, say <-chan []byte
 }
 
 // hear calls heard for each advertisement of the identities, one at a time, until ctx ends.
-func hear(ctx context.Context, by ear, iface string, ids []render.Identity, heard func(link.Advert)) error {
+func hear(ctx context.Context, by ear, iface string, ids []vrrp.Identity, heard func(link.Advert)) error {
 	var all sync.WaitGroup
 	var mutex sync.Mutex
 	errs := make([]error, len(ids))

@@ -10,14 +10,14 @@ import (
 
 	"rlb.dev/rlb-agent/api"
 	"rlb.dev/rlb-agent/reconcile/host/link"
-	"rlb.dev/rlb-agent/render"
+	"rlb.dev/rlb-agent/render/vrrp"
 )
 
 // TestHearsEach: one family alone that passes is not enough, nor a goodbye, nor what keepalived would drop.
 func TestHearsEach(t *testing.T) {
 	const period = 100 * time.Millisecond
-	four := render.Identity{Family: api.IPv4, Version: 3, RouterID: 51, Addresses: 2, Period: period}
-	six := render.Identity{Family: api.IPv6, Version: 3, RouterID: 51, Addresses: 1, Period: period}
+	four := vrrp.Identity{Family: api.IPv4, Version: 3, RouterID: 51, Addresses: 2, Period: period}
+	six := vrrp.Identity{Family: api.IPv6, Version: 3, RouterID: 51, Addresses: 1, Period: period}
 	good := map[api.Family]link.Advert{api.IPv4: {Priority: 100, Interval: period, Count: 2}, api.IPv6: {Priority: 254, Interval: period, Count: 1}}
 	but := func(family api.Family, a link.Advert) map[api.Family]link.Advert {
 		other := map[api.Family]link.Advert{api.IPv4: good[api.IPv4], api.IPv6: good[api.IPv6]}
@@ -27,21 +27,21 @@ func TestHearsEach(t *testing.T) {
 	broken := errors.New("not permitted")
 	for _, test := range []struct {
 		name  string
-		ids   []render.Identity
+		ids   []vrrp.Identity
 		after time.Duration // until the first comes, one more each interval
 		said  map[api.Family]link.Advert
 		err   error
 		want  bool
 		most  time.Duration
 	}{
-		{"both", []render.Identity{four, six}, period, good, nil, true, 2 * period},
-		{"late", []render.Identity{four}, 3 * period, good, nil, true, 3 * period},
-		{"too late", []render.Identity{four}, 4 * period, good, nil, false, 3*period + lateness},
-		{"a goodbye", []render.Identity{four, six}, period, but(api.IPv6, link.Advert{Interval: period, Count: 1}), nil, false, 4*period + lateness},
-		{"another count", []render.Identity{four, six}, period, but(api.IPv4, link.Advert{Priority: 100, Interval: period, Count: 1}), nil, false, 3*period + lateness},
-		{"another transport", []render.Identity{four}, period, but(api.IPv4, link.Advert{Priority: 100, Interval: period, Count: 2, Unicast: true}), nil, false, 3*period + lateness},
+		{"both", []vrrp.Identity{four, six}, period, good, nil, true, 2 * period},
+		{"late", []vrrp.Identity{four}, 3 * period, good, nil, true, 3 * period},
+		{"too late", []vrrp.Identity{four}, 4 * period, good, nil, false, 3*period + lateness},
+		{"a goodbye", []vrrp.Identity{four, six}, period, but(api.IPv6, link.Advert{Interval: period, Count: 1}), nil, false, 4*period + lateness},
+		{"another count", []vrrp.Identity{four, six}, period, but(api.IPv4, link.Advert{Priority: 100, Interval: period, Count: 1}), nil, false, 3*period + lateness},
+		{"another transport", []vrrp.Identity{four}, period, but(api.IPv4, link.Advert{Priority: 100, Interval: period, Count: 2, Unicast: true}), nil, false, 3*period + lateness},
 		{"no identity", nil, period, good, nil, false, 0},
-		{"an error", []render.Identity{four, six}, period, good, broken, false, 0},
+		{"an error", []vrrp.Identity{four, six}, period, good, broken, false, 0},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -72,7 +72,7 @@ func TestHearsEach(t *testing.T) {
 // the other, and the last goodbye is.
 func TestAwaitSilence(t *testing.T) {
 	const period, skew = 100 * time.Millisecond, 3 * time.Millisecond
-	id := render.Identity{Family: api.IPv4, Version: 3, RouterID: 51, Addresses: 1, Period: period}
+	id := vrrp.Identity{Family: api.IPv4, Version: 3, RouterID: 51, Addresses: 1, Period: period}
 	for _, test := range []struct {
 		name         string
 		routers      int // that are left, each one master for a while
@@ -112,7 +112,7 @@ func TestAwaitSilence(t *testing.T) {
 					return nil
 				}
 				silent, err := awaitSilence(t.Context(), by, Silence{
-					Interface: "eth0", Identities: []render.Identity{id}, Silence: 4 * period, AfterGoodbye: test.afterGoodbye,
+					Interface: "eth0", Identities: []vrrp.Identity{id}, Silence: 4 * period, AfterGoodbye: test.afterGoodbye,
 					Held: func(context.Context) (bool, error) { return true, nil },
 				})
 				if late := time.Since(last); err != nil || !silent || late > test.late+skew {
@@ -127,7 +127,7 @@ func TestAwaitSilence(t *testing.T) {
 // virtual IPs. A backup that becomes master has the time to.
 func TestAwaitSilenceForged(t *testing.T) {
 	const period, forever = 100 * time.Millisecond, time.Hour
-	id := render.Identity{Family: api.IPv4, Version: 3, RouterID: 51, Addresses: 1, Period: period}
+	id := vrrp.Identity{Family: api.IPv4, Version: 3, RouterID: 51, Addresses: 1, Period: period}
 	node, stranger := netip.MustParseAddr("198.51.100.12"), netip.MustParseAddr("198.51.100.66")
 	nodes := []netip.Prefix{netip.PrefixFrom(node, 32)}
 	subnet := []netip.Prefix{netip.MustParsePrefix("198.51.100.0/24")}
@@ -164,7 +164,7 @@ func TestAwaitSilenceForged(t *testing.T) {
 				}
 				began := time.Now()
 				silent, err := awaitSilence(ctx, by, Silence{
-					Interface: "eth0", Identities: []render.Identity{id}, From: test.from, Silence: test.silence,
+					Interface: "eth0", Identities: []vrrp.Identity{id}, From: test.from, Silence: test.silence,
 					Held: func(context.Context) (bool, error) {
 						if test.holds == nil {
 							return false, nil

@@ -13,7 +13,7 @@ import (
 
 	"rlb.dev/rlb-agent/api"
 	"rlb.dev/rlb-agent/reconcile/host"
-	"rlb.dev/rlb-agent/render"
+	"rlb.dev/rlb-agent/render/vrrp"
 )
 
 // Host is a host in memory. Its fields may be changed between two calls, as an administrator would.
@@ -38,7 +38,7 @@ type Host struct {
 	OldMaster bool                  // HAProxy before 2.6, which does not tell of failed reloads
 	KeepsOld  bool                  // packages neither reload nor restart a daemon
 	Reloading bool                  // a new worker of HAProxy is told that does not listen yet, as from 3.1 on
-	Adverts   []render.Identity     // that others send
+	Adverts   []vrrp.Identity       // that others send
 	Forged    bool                  // … who are no nodes, and not on the subnet
 	OnLink    []host.Router         // other VRRP routers
 	Detached  []string              // the commands of RunDetached
@@ -136,11 +136,11 @@ func (h *Host) Interfaces(ctx context.Context) ([]host.Interface, error) {
 }
 
 // HearsRouter is whether one of the identities is in Adverts, and those are not Forged.
-func (h *Host) HearsRouter(ctx context.Context, iface string, ids []render.Identity, from []netip.Prefix, _ time.Duration) (bool, error) {
+func (h *Host) HearsRouter(ctx context.Context, iface string, ids []vrrp.Identity, from []netip.Prefix, _ time.Duration) (bool, error) {
 	if err := h.look(ctx, "HearsRouter"); err != nil || h.Forged && len(from) > 0 {
 		return false, err
 	}
-	return slices.ContainsFunc(ids, func(id render.Identity) bool { return slices.ContainsFunc(h.Adverts, id.Covers) }), nil
+	return slices.ContainsFunc(ids, func(id vrrp.Identity) bool { return slices.ContainsFunc(h.Adverts, id.Covers) }), nil
 }
 
 // Routers are OnLink.

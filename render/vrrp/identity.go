@@ -1,4 +1,5 @@
-package render
+// Package vrrp is what a virtual router is known by, whether two are the same one, and how long a takeover takes.
+package vrrp
 
 import (
 	"fmt"

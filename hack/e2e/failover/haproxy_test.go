@@ -32,7 +32,7 @@ func TestGuard(t *testing.T) {
 						w.Error("the virtual IP has not moved")
 					}
 					a.Shell(tt.undo)
-					w.Eventually("it is a standby again", 10*time.Second, func() bool { return a.FaultFlag(false) })
+					w.Eventually("it is a standby again", 10*time.Second, func() bool { return a.FaultFlag(false) && backup(a) })
 					w.Never("flaps", 500*time.Millisecond, func() bool { return a.Active() || !b.Active() })
 					if refused := report.Errors["connection refused"]; tt.name == "stopped" && refused > 0 { // it serves on until its peer does
 						return report, fmt.Errorf("%d connections refused", refused)

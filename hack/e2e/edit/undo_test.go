@@ -64,7 +64,7 @@ func TestFailedEditAndRollback(t *testing.T) {
 	if got := h.Shell("cat " + pair.SpecFile); got != e2e.TwoServers() {
 		t.Errorf("the dry run of a rollback changed the spec:\n%s", got)
 	}
-	if code, out := h.RunAgent("teardown", "--dry-run"); code != 1 || !strings.Contains(out, "stop keepalived.service") || !strings.Contains(out, "virtual IPs, they move to another host") && !strings.Contains(out, "connections through this host's HAProxy end") {
+	if code, out := h.RunAgent("teardown", "--dry-run"); code != 1 || !strings.Contains(out, "stop keepalived.service") || !strings.Contains(out, "virtual IPs move to another host") && !strings.Contains(out, "connections through this host's HAProxy end") {
 		t.Errorf("teardown --dry-run: exit code %d\n%s", code, out)
 	}
 	w.Serves("cp1", "cp2")

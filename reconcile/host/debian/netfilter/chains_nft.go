@@ -16,7 +16,7 @@ func parseNFT(data []byte) ([]host.FilterChain, error) {
 			Chain *struct{ Family, Table, Name, Type, Hook, Policy string }
 			Rule  *struct {
 				Family, Table, Chain string
-				Expr                 []map[string]any
+				Expr                 []expression
 			}
 		} `json:"nftables"`
 	}
@@ -40,8 +40,20 @@ func parseNFT(data []byte) ([]host.FilterChain, error) {
 	return chains, nil
 }
 
+// expression is one of a rule, by its kind. nft 1.0 writes a mere word where it has no JSON for one ("dup", "socket").
+type expression map[string]any
+
+func (e *expression) UnmarshalJSON(data []byte) error {
+	var word string
+	if json.Unmarshal(data, &word) == nil {
+		*e = expression{word: nil}
+		return nil
+	}
+	return json.Unmarshal(data, (*map[string]any)(e))
+}
+
 // nftRules are the rule's, and one for each entry of a map of verdicts.
-func nftRules(expressions []map[string]any) []host.FilterRule {
+func nftRules(expressions []expression) []host.FilterRule {
 	var rule host.FilterRule
 	var text []string
 	for _, e := range expressions {
@@ -86,7 +98,7 @@ func nftMap(before host.FilterRule, body any) []host.FilterRule {
 		}
 		verdict, _ := pair[1].(map[string]any)
 		match := map[string]any{"match": map[string]any{"op": "==", "left": vmap["key"], "right": pair[0]}}
-		for _, rule := range nftRules([]map[string]any{match, verdict}) {
+		for _, rule := range nftRules([]expression{match, verdict}) {
 			rule.Matches = append(slices.Clone(before.Matches), rule.Matches...)
 			rules = append(rules, rule)
 		}

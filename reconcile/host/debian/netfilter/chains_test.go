@@ -48,7 +48,8 @@ func TestParseNFT(t *testing.T) {
 {"rule": {"family": "inet", "table": "filter", "chain": "input", "handle": 5, "expr": [{"match": {"op": "==", "left": {"payload": {"protocol": "ip", "field": "saddr"}}, "right": {"prefix": {"addr": "10.0.0.0", "len": 8}}}}, {"jump": {"target": "x"}}]}},
 {"rule": {"family": "inet", "table": "filter", "chain": "input", "handle": 6, "expr": [{"match": {"op": "==", "left": {"meta": {"key": "l4proto"}}, "right": "vrrp"}}, {"xt": null}, {"drop": null}]}},
 {"rule": {"family": "inet", "table": "filter", "chain": "input", "handle": 7, "expr": [{"match": {"op": "in", "left": {"ct": {"key": "state"}}, "right": ["established", "related"]}}, {"accept": null}]}},
-{"rule": {"family": "inet", "table": "filter", "chain": "input", "handle": 8, "expr": [{"match": {"op": "==", "left": {"meta": {"key": "mark"}}, "right": 7}}, {"accept": null}]}}
+{"rule": {"family": "inet", "table": "filter", "chain": "input", "handle": 8, "expr": [{"match": {"op": "==", "left": {"meta": {"key": "mark"}}, "right": 7}}, {"accept": null}]}},
+{"rule": {"family": "inet", "table": "filter", "chain": "input", "handle": 9, "expr": ["socket", {"drop": null}]}}
 ]}`))
 	if err != nil || len(chains) != 1 || !chains[0].Input || chains[0].Policy != "drop" {
 		t.Fatalf("%v: %+v", err, chains)
@@ -61,6 +62,7 @@ func TestParseNFT(t *testing.T) {
 		"[{protocol false [112]} { false []}] drop ",
 		"[{state false [established related]}] accept ",
 		"[{ false [7]}] accept ",
+		"[{ false []}] drop ",
 	} {
 		if got := shown(chains[0].Rules[i]); got != want {
 			t.Errorf("%s: %s, want %s", chains[0].Rules[i].Text, got, want)

@@ -73,11 +73,11 @@ func Run(ctx context.Context, c Config) {
 	// Ready before the first run, not after it: the unit is ordered before haproxy and keepalived, and starting those
 	// would wait for it for ever.
 	notify(sdnotify.SdNotifyReady)
-	report := &reporter{host: c.Host, version: c.Version, log: c.Log}
+	report := newReporter(c.Host, c.Version, c.Log)
 	exporter := export.New(export.Config{
 		Host: c.Host, Status: report, Story: c.Host.Story, Spec: c.Spec, ReadSpec: c.ReadSpec, Log: c.Log, Version: c.Version,
 	})
-	report.exporter = exporter
+	report.exporter, report.recheck = exporter, exporter.HealthChanged
 	peering := newPeering(c.Host, c.Version, c.Log, func(t peers.Table) { report.peersChanged(ctx, t) })
 	report.peering = peering
 	over := failover.New(failover.Config{Host: c.Host, Publish: report.publish, Log: c.Log})

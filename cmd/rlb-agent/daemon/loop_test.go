@@ -69,7 +69,7 @@ func newKept(t *testing.T, h *fake.Host, spec string) *kept {
 		Watchdog: NewWatchdog(), Spec: specPath, ReadSpec: readSpec,
 		LockTimeout: time.Minute, Log: log, Version: "v1",
 	}
-	k.loop = newLoop(memoryHost{h, &k.apt}, c, &reporter{host: h, version: "v1", log: log})
+	k.loop = newLoop(memoryHost{h, &k.apt}, c, newReporter(h, "v1", log))
 	k.loadMemory(t.Context())
 	k.tick(t.Context(), cause{started: true})
 	return k

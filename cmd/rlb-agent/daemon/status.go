@@ -10,6 +10,7 @@ import (
 
 	"rlb.dev/rlb-agent/api"
 	"rlb.dev/rlb-agent/cmd/rlb-agent/export"
+	"rlb.dev/rlb-agent/reconcile/backoff"
 	"rlb.dev/rlb-agent/reconcile/host"
 	"rlb.dev/rlb-agent/reconcile/peers"
 	"rlb.dev/rlb-agent/reconcile/state"
@@ -30,6 +31,20 @@ type reporter struct {
 	last   status.Status                     // that was written
 
 	lastRole host.Role // that was logged; "" before the first
+
+	recheck func()          // has the role looked at again; nil: nobody does
+	pause   backoff.Backoff // until then
+	timer   *time.Timer     // nil before the first
+}
+
+// Nothing tells when what keepalived itself found is over: its check of HAProxy, or the interface. So it is asked again.
+const (
+	firstRecheck = time.Second // keepalived's check runs every second
+	mostRecheck  = 30 * time.Second
+)
+
+func newReporter(h host.Host, version string, log *slog.Logger) *reporter {
+	return &reporter{host: h, version: version, log: log, pause: backoff.Backoff{First: firstRecheck, Most: mostRecheck}}
 }
 
 // ran reports a run and how it ended. The host is as it is without the status file, so a failure there is only logged.
@@ -71,9 +86,23 @@ func (r *reporter) Follow(ctx context.Context, doc *api.Document) (status.Status
 func (r *reporter) took(s status.Status) {
 	r.logRole(s)
 	r.last = s
+	r.recheckFault(s)
 	if r.peering != nil {
 		r.peering.hostIs(s)
 	}
+}
+
+// recheckFault has the role looked at again while keepalived is in FAULT by itself, not by the agent. The mutex is held.
+func (r *reporter) recheckFault(s status.Status) {
+	if r.timer != nil {
+		r.timer.Stop()
+	}
+	verdict := r.health.Load()
+	if s.Role != host.RoleFault || s.Drained || verdict == nil || verdict.Fault || r.recheck == nil {
+		r.pause.Reset()
+		return
+	}
+	r.timer = time.AfterFunc(r.pause.Next(), r.recheck)
 }
 
 // peersChanged brings what the peers' agents say to the status.

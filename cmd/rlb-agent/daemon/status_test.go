@@ -43,3 +43,51 @@ func TestVerdictReachesTheStatus(t *testing.T) {
 		}
 	})
 }
+
+// TestFaultOfKeepalivedItself: when keepalived's own check of HAProxy is well again, the status follows within a second or
+// so. A fault that stays is looked at ever more rarely, and one of the agent's, which tells of its end, not at all.
+func TestFaultOfKeepalivedItself(t *testing.T) {
+	for name, test := range map[string]struct {
+		verdict state.GuardRecord
+		lasts   time.Duration
+		looks   int // in five minutes
+	}{
+		"it is over soon":   {state.GuardRecord{HAProxy: host.HAProxyAnswers}, 1500 * time.Millisecond, 2},
+		"it stays":          {state.GuardRecord{HAProxy: host.HAProxyAnswers}, time.Hour, 13},
+		"it is the agent's": {state.GuardRecord{Fault: true, Reason: "haproxy hangs", HAProxy: host.HAProxyHung}, time.Hour, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				k := newKept(t, fake.New(), smallSpec)
+				doc, err := api.Parse(specPath, []byte(smallSpec))
+				if err != nil {
+					t.Fatal(err)
+				}
+				looks := 0
+				follow := func() {
+					if _, err := k.report.Follow(t.Context(), doc); err != nil {
+						t.Error(err)
+					}
+				}
+				began := time.Now()
+				k.report.recheck = func() {
+					looks++
+					if k.h.Role = host.RoleFault; time.Since(began) >= test.lasts {
+						k.h.Role = host.RoleBackup
+					}
+					follow()
+				}
+				if err := k.report.publish(t.Context(), test.verdict); err != nil {
+					t.Fatal(err)
+				}
+				k.h.Role = host.RoleFault
+				follow()
+				time.Sleep(5 * time.Minute)
+				synctest.Wait()
+				if s := k.status(); looks != test.looks || (s.Role == host.RoleBackup) != (test.lasts < time.Minute) {
+					t.Errorf("%d looks, then %s", looks, s.Role)
+				}
+			})
+		})
+	}
+}

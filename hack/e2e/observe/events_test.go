@@ -60,6 +60,7 @@ func TestEvents(t *testing.T) {
 	tells(standby, "took the virtual IPs (MASTER)", "took over")
 	active.Must("systemctl", "start", "haproxy")
 	tells(active, "HAProxy was started")
+	w.Eventually("it is a standby again", 10*time.Second, func() bool { s, _ := active.Status(); return s.Role == "BACKUP" })
 
 	standby.Must(pair.Agent, "drain")
 	tells(standby, "ran rlb-agent drain", "done")

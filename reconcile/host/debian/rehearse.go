@@ -3,6 +3,7 @@ package debian
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -64,6 +65,9 @@ func (h *Host) Rehearse(ctx context.Context, file render.File, seen func([]host.
 		case <-time.After(20 * time.Millisecond):
 		}
 		states, err := haproxy.Servers(ctx, socket)
+		if errors.Is(err, haproxy.ErrMalformed) {
+			return wrap(do, err)
+		}
 		if err != nil {
 			continue // it is not there yet
 		}

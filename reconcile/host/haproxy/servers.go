@@ -3,6 +3,7 @@ package haproxy
 import (
 	"context"
 	"encoding/csv"
+	"errors"
 	"fmt"
 	"iter"
 	"strconv"
@@ -12,6 +13,9 @@ import (
 	"rlb.dev/rlb-agent/reconcile/host"
 )
 
+// ErrMalformed is wrapped by the error of an answer that came and cannot be read.
+var ErrMalformed = errors.New("malformed answer")
+
 // Servers asks the HAProxy at a stats socket for the servers of all backends (management guide §9.3, "show stat").
 func Servers(ctx context.Context, socket string) ([]host.ServerState, error) {
 	answer, err := ask(ctx, socket, "show stat -1 4 -1\n") // any proxy, servers only, any server
@@ -20,7 +24,7 @@ func Servers(ctx context.Context, socket string) ([]host.ServerState, error) {
 	}
 	states, err := parseStat(answer, time.Now())
 	if err != nil {
-		return nil, fmt.Errorf("cannot ask haproxy for its servers: %w", err)
+		return nil, fmt.Errorf("cannot ask haproxy for its servers: %w: %w", ErrMalformed, err)
 	}
 	return states, nil
 }

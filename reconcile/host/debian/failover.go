@@ -8,7 +8,6 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -78,7 +77,7 @@ func (h *Host) signalTree(effect string, pid int, signal unix.Signal) error {
 		if err := unix.Kill(pid, signal); err != nil && !errors.Is(err, unix.ESRCH) {
 			return wrap(do, err)
 		}
-		children, err := h.childrenOf(pid)
+		children, err := h.children(pid)
 		if err != nil {
 			return wrap(do, err)
 		}
@@ -89,23 +88,6 @@ func (h *Host) signalTree(effect string, pid int, signal unix.Signal) error {
 		}
 		return nil
 	})
-}
-
-// childrenOf is children by one file (proc_pid_task_children(5)), where the kernel has it: looking at all processes takes
-// longer.
-func (h *Host) childrenOf(parent int) ([]int, error) {
-	id := strconv.Itoa(parent)
-	data, err := os.ReadFile(filepath.Join(h.proc, id, "task", id, "children"))
-	if err != nil {
-		return h.children(parent)
-	}
-	var all []int
-	for text := range strings.FieldsSeq(string(data)) {
-		if pid, err := strconv.Atoi(text); err == nil {
-			all = append(all, pid)
-		}
-	}
-	return all, nil
 }
 
 // TellKeepalived writes the guard's word where keepalived tracks it. It is written in place: keepalived reads it when it

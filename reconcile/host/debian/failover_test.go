@@ -25,7 +25,7 @@ func TestSuspendAndAwaitChildEnd(t *testing.T) {
 	pid := shell.Process.Pid
 	var children []int
 	for began := time.Now(); len(children) < 2 && time.Since(began) < 10*time.Second; {
-		if children, err = h.childrenOf(pid); err != nil {
+		if children, err = h.children(pid); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -52,8 +52,7 @@ func (l *lately) read(ctx context.Context, h *debian.Host) {
 		l.notSeen = err.Error()
 		return
 	}
-	all := events.Tell(entries)
-	l.events = all[max(len(all)-recentEvents, 0):]
+	l.events = events.Last(entries, recentEvents)
 }
 
 // together is how long events -f waits for what belongs to an entry: the cause of a role change may come after it.

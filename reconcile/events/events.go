@@ -79,6 +79,12 @@ func Tell(entries []host.JournalEntry) []Event {
 	return all
 }
 
+// Last are the last events that the entries tell, at most so many.
+func Last(entries []host.JournalEntry, most int) []Event {
+	all := Tell(entries)
+	return slices.Clone(all[max(len(all)-most, 0):])
+}
+
 // repeats says whether an event was just told: HAProxy logs a server's state to each of its logs and to standard error.
 func repeats(all []Event, e Event) bool {
 	for _, before := range slices.Backward(all) {

@@ -2,7 +2,6 @@ package export
 
 import (
 	"context"
-	"slices"
 	"sync"
 	"time"
 
@@ -83,11 +82,11 @@ func (s *story) read(from readStory, changed func(), wait time.Duration) {
 func (s *story) take(from readStory) {
 	began := time.Now()
 	entries, err := from(context.Background(), began.Add(-storySince), storyEntries) // which has its own limit
-	all := events.Tell(entries)
+	last := events.Last(entries, storyEvents)
 	s.mutex.Lock()
 	defer s.mutex.Unlock()
 	s.at, s.took, s.reading = time.Now(), time.Since(began), nil
-	s.events, s.failed = slices.Clone(all[max(len(all)-storyEvents, 0):]), ""
+	s.events, s.failed = last, ""
 	if err != nil {
 		s.failed = err.Error()
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"maps"
 	"reflect"
+	"slices"
 	"time"
 
 	"rlb.dev/rlb-agent/reconcile/state"
@@ -22,7 +23,7 @@ func (r *run) remember(ctx context.Context) error {
 				return err
 			}
 			was := state.UnitWas{Enabled: unit.Enabled(), Active: unit.Active(), Masked: unit.UnitFileState == "masked"}
-			if want.Name == render.FirewallUnit || want.Name == render.HandoverUnit { // the agent's own, whatever is there
+			if slices.Contains(render.OwnUnits, want.Name) { // the agent's own, whatever is there
 				was = state.UnitWas{}
 			}
 			r.memory.Units[want.Name] = was

@@ -10,7 +10,6 @@ import (
 
 	"rlb.dev/rlb-agent/reconcile/host"
 	"rlb.dev/rlb-agent/reconcile/plan"
-	"rlb.dev/rlb-agent/render"
 )
 
 const (
@@ -72,7 +71,7 @@ func servesNow(ctx context.Context, h host.Host, d plan.Desired, before baseline
 		if err != nil {
 			return err
 		}
-		if !unit.Active() || unit.MainPID == 0 && want.Name != render.HandoverUnit {
+		if !unit.Active() || unit.MainPID == 0 && !want.Loads() {
 			return fmt.Errorf("cannot see %s running: it is %s (%s)", want.Name, unit.ActiveState, unit.SubState)
 		}
 		switch want.Name {

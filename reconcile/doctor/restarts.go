@@ -2,9 +2,6 @@ package doctor
 
 import (
 	"context"
-	"errors"
-	"fmt"
-	"path"
 	"regexp"
 	"slices"
 	"strings"
@@ -94,57 +91,4 @@ func (e *exam) aptSetting(ctx context.Context, name string) (value, file string,
 		}
 	}
 	return value, file, nil
-}
-
-// loadedProfiles lists the profiles that the kernel has, one "NAME (MODE)" a line (apparmor(7)). It is not there where
-// AppArmor is off.
-const loadedProfiles = "/sys/kernel/security/apparmor/profiles"
-
-// appArmor checks that no AppArmor profile keeps the two programs from files of the agent. Debian's and Ubuntu's packages
-// bring none for them.
-func appArmor(ctx context.Context, e *exam) (found []Finding, note string, err error) {
-	profiles, err := e.host.File(ctx, loadedProfiles)
-	if err != nil || !profiles.Exists {
-		return nil, "", err
-	}
-	for line := range strings.Lines(string(profiles.Data)) {
-		name, mode, _ := strings.Cut(strings.TrimSpace(line), " (")
-		if mode = strings.TrimSuffix(mode, ")"); mode != "enforce" && mode != "kill" {
-			continue
-		}
-		for program, needs := range map[string]string{
-			"haproxy":    "/etc/haproxy/** r, /run/haproxy/** rwk, /run/rlb/** r, /var/lib/rlb/** r,",
-			"keepalived": "/etc/keepalived/** r, /run/rlb/** rw, /var/lib/rlb/** r, /usr/bin/systemctl Ux,",
-		} {
-			if base := path.Base(name); base != program && base != "usr.sbin."+program {
-				continue
-			}
-			allowed, err := e.allowsAgent(ctx, program)
-			if err != nil {
-				return nil, "", err
-			}
-			if !allowed {
-				found = append(found, warningf("AppArmor confines "+program, fmt.Sprintf(
-					"add to the profile's file under /etc/apparmor.d/local: %s; then systemctl reload apparmor. journalctl -k --grep apparmor=.DENIED shows what else it refuses", needs),
-					"the profile %s is in %s mode, and no file under /etc/apparmor.d/local allows it /run/rlb: %s cannot use what the agent gives it", name, mode, program))
-			}
-		}
-	}
-	return found, "", nil
-}
-
-// allowsAgent says whether the administrator's part of a program's profile names the agent's directory.
-func (e *exam) allowsAgent(ctx context.Context, program string) (bool, error) {
-	var errs []error
-	for _, pattern := range []string{"/etc/apparmor.d/local/*" + program + "*", "/etc/apparmor.d/*" + program + "*"} {
-		paths, err := e.host.Glob(ctx, pattern)
-		errs = append(errs, err)
-		for _, path := range paths {
-			f, err := e.host.File(ctx, path)
-			if errs = append(errs, err); strings.Contains(string(f.Data), "/run/rlb/") {
-				return true, nil
-			}
-		}
-	}
-	return false, errors.Join(errs...)
 }

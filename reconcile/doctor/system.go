@@ -18,7 +18,7 @@ const (
 
 // units checks that systemd starts what it should, as the packages and the agent say.
 func units(ctx context.Context, e *exam) (found []Finding, note string, err error) {
-	for _, name := range []string{host.HAProxyUnit, host.KeepalivedUnit, host.AgentUnit, render.FirewallUnit, render.HandoverUnit} {
+	for _, name := range append([]string{host.HAProxyUnit, host.KeepalivedUnit, host.AgentUnit}, render.OwnUnits...) {
 		unit, uerr := e.host.Unit(ctx, name)
 		if uerr != nil {
 			return found, "", uerr

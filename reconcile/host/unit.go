@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// The units that the agent keeps, and its own (systemd.unit(5)). render.FirewallUnit is one more.
+// The units that the agent keeps, and its own (systemd.unit(5)). render.OwnUnits are more.
 const (
 	HAProxyUnit    = "haproxy.service"
 	KeepalivedUnit = "keepalived.service"

@@ -41,6 +41,9 @@ type UnitWant struct {
 	Rest   time.Duration // after its death, before it is started again
 }
 
+// Loads says that the unit has no process: it is active once what it loads is in the kernel.
+func (want UnitWant) Loads() bool { return want.Name == render.HandoverUnit }
+
 // ListenWant is where HAProxy must listen, and the field of the spec that says so.
 type ListenWant struct {
 	Addr  netip.AddrPort

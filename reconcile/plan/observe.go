@@ -172,7 +172,7 @@ func (seen *Observed) units(ctx context.Context, o host.Observer, d Desired) err
 		return err
 	}
 	wants := d.Units
-	for _, own := range ownUnits { // it may be there from a former spec
+	for _, own := range render.OwnUnits { // it may be there from a former spec
 		if !slices.ContainsFunc(wants, func(u UnitWant) bool { return u.Name == own }) {
 			wants = append([]UnitWant{{Name: own}}, wants...)
 		}
@@ -195,9 +195,6 @@ func (seen *Observed) units(ctx context.Context, o host.Observer, d Desired) err
 	}
 	return nil
 }
-
-// ownUnits are the agent's own, each of which a spec may want or not.
-var ownUnits = []string{render.FirewallUnit, render.HandoverUnit}
 
 // handover looks at what planned moves need. Where it is not all there, it also finds out whether it can be.
 func (seen *Observed) handover(ctx context.Context, o host.Observer, d Desired) error {

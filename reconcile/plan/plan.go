@@ -179,7 +179,7 @@ func (p *planner) files() {
 			p.write(editFile(to, have))
 		}
 	}
-	for _, name := range ownUnits { // stopping that of the firewall does nothing but let systemd forget it
+	for _, name := range render.OwnUnits { // stopping that of the firewall does nothing but let systemd forget it
 		if unit := p.o.Units[name]; !p.wantsUnit(name) {
 			if unit.Enabled() {
 				p.configure(disableUnit(name))

@@ -7,7 +7,6 @@ import (
 
 	"rlb.dev/rlb-agent/reconcile/host"
 	"rlb.dev/rlb-agent/reconcile/state"
-	"rlb.dev/rlb-agent/render"
 )
 
 const verbReload = "reload"
@@ -97,7 +96,7 @@ func startUnit(name, config string, rest time.Duration) Step {
 // start is the step that starts the unit. The stop of one without a process needs its file, which says how.
 func (want UnitWant) start() Step {
 	s := startUnit(want.Name, want.Config, want.Rest)
-	if want.Name == render.HandoverUnit {
+	if want.Loads() {
 		s.Undo[0].Rank = RankDisable
 	}
 	return s

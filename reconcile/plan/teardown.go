@@ -75,7 +75,10 @@ func (t *Teardown) unknown(ctx context.Context, o host.Observer) error {
 		}
 	}
 	configs := []string{t.facts.HAProxyConfig, t.facts.KeepalivedConfig}
-	ours := []string{host.UnitDir + render.FirewallUnit, host.UnitDir + render.HandoverUnit}
+	var ours []string
+	for _, name := range render.OwnUnits {
+		ours = append(ours, host.UnitDir+name)
+	}
 	for _, path := range append(slices.Clone(configs), rcLocal) {
 		ours = append(ours, state.BeforeDir+path)
 	}

@@ -139,7 +139,7 @@ func watch(ctx context.Context, c Config, seen *inbox) *filewatch.Watch {
 	files := filewatch.New(c.Log, seen.put)
 	files.Set(c.Spec)
 	go files.Run(ctx)
-	go c.Host.WatchUnits(ctx, []string{host.HAProxyUnit, host.KeepalivedUnit, render.FirewallUnit, render.HandoverUnit}, seen.put)
+	go c.Host.WatchUnits(ctx, append([]string{host.HAProxyUnit, host.KeepalivedUnit}, render.OwnUnits...), seen.put)
 	for what, watch := range map[string]func(context.Context, func()) error{"addresses": c.Host.WatchAddresses, "firewall": c.Host.WatchRules} {
 		go func() {
 			if err := watch(ctx, func() { seen.put(what) }); err != nil {

@@ -1,0 +1,175 @@
+package render
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	"rlb.dev/rlb-agent/api"
+	"rlb.dev/rlb-agent/render/vrrp"
+)
+
+// HandoverFamily is what nft(8) calls a family.
+func HandoverFamily(family api.Family) string {
+	if family == api.IPv6 {
+		return "ip6"
+	}
+	return "ip"
+}
+
+// CountRules counts the rules of the family's HandoverTable in text that nft(8) lists, or reads.
+func CountRules(text string, family api.Family) (n int) {
+	inside, chain := false, false
+	for line := range strings.Lines(text) {
+		line = strings.TrimSpace(line)
+		switch {
+		case strings.HasPrefix(line, "table "):
+			inside = strings.HasPrefix(line, "table "+HandoverFamily(family)+" "+HandoverTable)
+		case strings.HasPrefix(line, "chain "):
+			chain = true
+		case line == "}":
+			chain = false
+		case inside && chain && line != "" && !strings.HasPrefix(line, "type filter hook "):
+			n++
+		}
+	}
+	return n
+}
+
+// handoverTable renders the table of one family (nft(8)). It is made anew in one transaction.
+//
+// advert sees every advertisement of this virtual router from another node. The holder is the one that advertises; while
+// it is known, another one is not taken for it, so that peer and holder are of the same host. A goodbye (priority 0,
+// RFC 9568 §5.2.4) of the holder arms the forwarding, and so does an own advertisement while the holder still advertises:
+// this host takes over for its higher priority, and then there is no goodbye.
+//
+// own sees the advertisements of this host, for a stop of HAProxy to know whether it held the virtual IPs (led), and that
+// it said goodbye (left).
+//
+// A packet of a connection that did not begin here is forwarded: the only socket that would take it is the one that
+// listens. That one has a wildcard address; or, where it is bound to the virtual IP, it lacks the mark that every
+// connection has from its SYN, armed or not: so no advertisement, forged or not, takes a connection away from this host.
+// What comes from another node stays here, so that no packet goes round.
+func (r *renderer) handoverTable(l *lines, family api.Family, vips []netip.Addr) error {
+	sources, origin, err := r.vrrpSources(family)
+	if err != nil {
+		return err
+	}
+	ip, addr, hops := HandoverFamily(family), "ipv4_addr", "ip ttl"
+	if family == api.IPv6 {
+		addr, hops = "ipv6_addr", "ip6 hoplimit"
+	}
+	iface, interval, takeover := r.facts.Interface, r.spec.VRRP.AdvertisementInterval.D(), vrrp.TakeoverTime(r.spec)
+	known := ForwardTime + takeover
+	l.section(1, "", "table %s %s", ip, HandoverTable)
+	l.add("", "delete table %s %s", ip, HandoverTable)
+	l.add("", "table %s %s {", ip, HandoverTable)
+	for _, s := range []struct {
+		kind, name, of string
+		lasts          time.Duration
+	}{
+		{"set", "advertisers", addr + " . ether_addr", takeover},
+		{"set", "nodes", "ether_addr", time.Minute},
+		{"set", "recent", "iface_index", 2 * interval},
+		{"set", "known", "iface_index", known + 200*time.Millisecond}, // the longest: see advert
+		{"set", "holder", "iface_index . " + addr, known + 100*time.Millisecond},
+		{"map", "peer", "iface_index : " + addr, known},
+		{"set", "armed", "iface_index", ForwardTime},
+		{"set", "led", "iface_index", ForwardTime},
+		{"set", "left", "iface_index", ForwardTime},
+	} {
+		l.add("", "    %s %s {", s.kind, s.name)
+		l.add("", "        type %s", s.of)
+		l.add("", "        size 1024")
+		l.add("", "        flags dynamic,timeout")
+		l.add("", "        timeout %dms", s.lasts.Milliseconds())
+		l.add("", "    }")
+	}
+	router := fmt.Sprintf("meta l4proto 112 @th,8,8 %d", *r.spec.VRRP.RouterID)
+	l.add("", "    chain prerouting {")
+	l.add("", "        type filter hook prerouting priority raw; policy accept;")
+	for _, source := range sources {
+		l.add(origin, "        iifname %q %s %s 255 %s saddr %s goto advert", iface, router, hops, ip, source)
+	}
+	chains := map[string]bool{}
+	for _, f := range r.frontends() {
+		if chain := r.handoverPort(l, f.services[0], ip, vips); chain != "" {
+			chains[chain] = true
+		}
+	}
+	l.add("", "    }")
+	for _, line := range []string{
+		"    chain output {",
+		"        type filter hook output priority raw; policy accept;",
+		fmt.Sprintf("        oifname %q %s goto own", iface, router),
+		"    }",
+		"    chain own {",
+		"        update @led { oif }",
+		"        @th,16,8 0 update @left { oif }",
+		"        @th,16,8 0 return",
+		"        oif @recent add @armed { oif }",
+		"    }",
+		"    chain advert {",
+		"        update @nodes { ether saddr }",
+		fmt.Sprintf("        @th,16,8 0 %[1]s saddr . ether saddr @advertisers iif . %[1]s saddr @holder update @armed { iif }", ip),
+		"        @th,16,8 0 return",
+		fmt.Sprintf("        update @advertisers { %s saddr . ether saddr }", ip),
+		fmt.Sprintf("        iif . %s saddr @holder goto holds", ip),
+		"        iif @known return",
+		"        goto holds",
+		"    }",
+		"    chain holds {",
+		"        update @known { iif }",
+		fmt.Sprintf("        update @holder { iif . %s saddr }", ip),
+		fmt.Sprintf("        update @peer { iif : %s saddr }", ip),
+		"        update @recent { iif }",
+		"    }",
+	} {
+		l.add("", "%s", line)
+	}
+	for _, c := range []struct{ name, elsewhere string }{
+		{onWildcard, "socket wildcard 1"},
+		{onAddress, fmt.Sprintf("socket mark & %#x == 0", handoverMark)},
+	} {
+		if chains[c.name] {
+			l.add("", "    chain %s {", c.name)
+			l.add("", "        ether saddr @nodes return")
+			l.add("", "        %s return", isSYN)
+			l.add("", "        %s dup to iif map @peer device %q drop", c.elsewhere, iface)
+			l.add("", "    }")
+		}
+	}
+	l.add("", "}")
+	return nil
+}
+
+// The chains that forward, by where HAProxy listens, and the packet that begins a connection.
+const (
+	onWildcard = "on_wildcard"
+	onAddress  = "on_address"
+	isSYN      = "tcp flags & (syn | ack) == syn"
+)
+
+// handoverPort leads the packets to a service's port to the chain that forwards them, and says which one that is.
+func (r *renderer) handoverPort(l *lines, s service, ip string, vips []netip.Addr) (chain string) {
+	chain = onWildcard
+	if !slices.Contains(s.Bind, "*") {
+		chain = onAddress
+		vips = slices.DeleteFunc(slices.Clone(vips), func(vip netip.Addr) bool { return !slices.Contains(s.Bind, vip.String()) })
+	}
+	if len(vips) == 0 {
+		return ""
+	}
+	var texts []string
+	for _, vip := range vips {
+		texts = append(texts, vip.String())
+	}
+	to := fmt.Sprintf("%s daddr { %s } tcp dport %d", ip, strings.Join(texts, ", "), *s.Port)
+	if chain == onAddress {
+		l.add(s.path+".port", "        %s %s meta mark set meta mark | %#x", to, isSYN, handoverMark)
+	}
+	l.add(s.path+".port", "        iif @armed %s goto %s", to, chain)
+	return chain
+}

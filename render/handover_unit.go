@@ -1,0 +1,95 @@
+package render
+
+import (
+	"fmt"
+	"net/netip"
+	"time"
+
+	"rlb.dev/rlb-agent/api"
+	"rlb.dev/rlb-agent/render/vrrp"
+)
+
+// handoverUnit renders the unit that loads the sysctls, the rules and the routes, in this order: a route without the
+// sysctls would make a standby answer for the virtual IPs. Its stop takes all of it away again, and so does a start that
+// fails (systemd.service(5), ExecStopPost).
+func (r *renderer) handoverUnit() File {
+	l := newLines()
+	l.add("", "[Unit]")
+	l.add("", "Description=Planned moves of the load balancer's virtual IPs without a lost connection (rlb-agent)")
+	l.add("", "After=network-online.target nftables.service netfilter-persistent.service ufw.service firewalld.service")
+	l.add("", "Before=haproxy.service keepalived.service")
+	l.add("", "")
+	l.add("", "[Service]")
+	l.add("", "Type=oneshot")
+	l.add("", "RemainAfterExit=yes")
+	for _, setting := range []string{"ExecStart=", "ExecReload="} {
+		for _, key := range sortedKeys(r.model.Handover.Sysctls) {
+			l.add("vrrp.handover", "%s/sbin/sysctl -q -w %s=%s", setting, key, r.model.Handover.Sysctls[key])
+		}
+		l.add("vrrp.handover", "%s/usr/sbin/nft -f %s", setting, HandoverRulesFile)
+		r.handoverRoutes(l, setting)
+	}
+	for _, family := range api.Families {
+		if r.model.Handover.Rules[family] > 0 {
+			l.add("", "ExecStopPost=-/usr/sbin/nft delete table %s %s", HandoverFamily(family), HandoverTable)
+		}
+	}
+	r.noHandoverRoutes(l, "ExecStopPost=-")
+	for _, key := range sortedKeys(r.model.Handover.Sysctls) {
+		was := r.facts.Sysctls[key]
+		orElse(&was, "0")
+		l.add("vrrp.handover", "ExecStopPost=-/sbin/sysctl -q -w %s=%s", key, was)
+	}
+	l.add("", "")
+	l.add("", "[Install]")
+	l.add("", "WantedBy=multi-user.target")
+	return l.file("/etc/systemd/system/"+HandoverUnit, SystemdUnit)
+}
+
+// handoverRoutes renders commands of a unit that add the local routes, and remove those of a former spec.
+func (r *renderer) handoverRoutes(l *lines, setting string) {
+	r.noHandoverRoutes(l, setting+"-")
+	for _, vip := range r.model.Handover.Routes {
+		l.add("virtualIPs", "%s%s", setting, routeCommand(vip))
+	}
+}
+
+// routeCommand adds the local route of a virtual IP.
+func routeCommand(vip netip.Addr) string {
+	return fmt.Sprintf("/bin/ip route replace local %v dev lo table local proto %d metric %d",
+		netip.PrefixFrom(vip, vip.BitLen()), HandoverProtocol, handoverMetric)
+}
+
+// handoverStop renders the part of HAProxy's drop-in that keeps its sockets working after the virtual IPs have left, and
+// that has a stop wait. Where another host took over, HAProxy serves on for as long as that host forwards. Where none
+// did, it stops at once: the clients of a lone host wait for its return. Without the rules nothing tells which is so.
+func (r *renderer) handoverStop(l *lines) {
+	family := api.IPv4
+	if r.model.Handover.Rules[family] == 0 {
+		family = api.IPv6
+	}
+	table := HandoverFamily(family) + " " + HandoverTable
+	has := func(set string) string {
+		return fmt.Sprintf("/usr/sbin/nft list set %s %s | grep -q expires", table, set)
+	}
+	loaded := fmt.Sprintf("/usr/sbin/nft list table %s >/dev/null 2>&1", table)
+	until := func(limit time.Duration, set string) {
+		l.add("vrrp.handover", "ExecStop=-/usr/bin/timeout %.2f /bin/sh -c 'while %s && ! { %s; }; do sleep 0.02; done'", limit.Seconds(), has("led"), has(set))
+	}
+	// Where HAProxy does not run, this host's own connections to the virtual IPs find the host that holds them.
+	for _, vip := range r.model.Handover.Routes {
+		l.add("vrrp.handover", "ExecStartPost=-/bin/sh -c '%s && %s'", loaded, routeCommand(vip))
+	}
+	r.noHandoverRoutes(l, "ExecStopPost=-")
+	l.add("vrrp.handover", "ExecStop=-/bin/sh -c '%s || sleep %.1f'", loaded, handoverTime.Seconds())
+	until(goodbyeTime, "left")
+	until(handoverTime+vrrp.SkewTime(r.spec)+skewMargin, "recent")
+	l.add("vrrp.handover", "ExecStop=-/bin/sh -c '%s && %s && sleep %.1f'", has("led"), has("recent"), serveOn.Seconds())
+}
+
+// noHandoverRoutes renders commands of a unit that remove the local routes.
+func (r *renderer) noHandoverRoutes(l *lines, setting string) {
+	for _, flag := range []string{"-4", "-6"} {
+		l.add("", "%s/bin/ip %s route flush table local proto %d", setting, flag, HandoverProtocol)
+	}
+}

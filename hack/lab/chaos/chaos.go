@@ -12,7 +12,6 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
-	"text/tabwriter"
 	"time"
 
 	"rlb.dev/rlb-agent/hack/lab"
@@ -149,65 +148,6 @@ func (r *run) writeSpec(text string) error {
 		}
 		return h.WriteFile(pair.SpecFile, []byte(text), 0o644)
 	})
-}
-
-// draw is the next fault, or two at once, each on its host. at says that the second host is active. It takes as many random
-// numbers each time.
-func (r *run) draw(table []fault, at bool) (acts []*act) {
-	first, second := r.rng.IntN(len(table)), r.rng.IntN(len(table))
-	both := r.rng.IntN(3) == 0
-	for i, n := range []int{first, second} {
-		other := r.rng.IntN(2) == 1
-		random := r.rng.Float64()
-		a := &act{fault: &table[n], r: r, n: r.rng.IntN(1 << 30)}
-		if i == 1 && (!both || second == first) {
-			continue
-		}
-		switch a.at {
-		case active:
-			other = at
-		case standby:
-			other = !at
-		}
-		a.h = r.hosts[map[bool]int{true: 1}[other]]
-		a.lasts = a.fault.lasts[0] + time.Duration(random*float64(a.fault.lasts[1]-a.fault.lasts[0])).Truncate(time.Millisecond)
-		acts = append(acts, a)
-	}
-	return acts
-}
-
-func (a *act) String() string {
-	text := fmt.Sprintf("%s (%s", a.name, a.h.Name())
-	if a.lasts > 0 {
-		text += fmt.Sprintf(", %v", a.lasts)
-	}
-	return text + ")"
-}
-
-// bounds are what the faults may cost together.
-func bounds(acts []*act) (none, two time.Duration, served bool) {
-	served = true
-	var longest time.Duration
-	out := map[*lab.Host]bool{} // hosts that may be kept from serving
-	for _, a := range acts {
-		none, two = none+a.none, two+a.two
-		served = served && a.served
-		longest = max(longest, a.lasts)
-		if a.whole {
-			two += a.lasts
-		}
-		if a.none > 0 || a.at == standby {
-			out[a.h] = true
-		}
-	}
-	if len(acts) > 1 { // each may hinder what ends the other
-		two += longest + argument
-		if len(out) > 1 || none > 0 {
-			none += longest + recovery
-		}
-		served = served && len(out) == 0
-	}
-	return none + instant, two + instant, served
 }
 
 // fault makes the next fault, or two at once, and judges what came of it.
@@ -408,78 +348,4 @@ func (r *run) cut() (n int) {
 		return cut
 	})
 	return n
-}
-
-// usage is what the agent of each host has: memory of its own in KiB and open files; and how many processes the host has.
-type usage [][3]int
-
-func (r *run) usage(ctx context.Context) (usage, error) {
-	for _, conn := range r.long { // an old process of HAProxy lives as long as its connections
-		_ = conn.Close()
-	}
-	r.long = nil
-	time.Sleep(time.Second)
-	all := make(usage, len(r.hosts))
-	err := pair.Each(r.hosts, func(h *lab.Host) error {
-		out, err := h.Sh(ctx, `p=$(systemctl show -p MainPID --value rlb-agent)
-			awk '/RssAnon/ {print $2}' /proc/$p/status; ls /proc/$p/fd | wc -l; ls -d /proc/[0-9]* | wc -l`)
-		at := &all[slices.Index(r.hosts, h)]
-		if err == nil {
-			_, err = fmt.Sscan(out, &at[0], &at[1], &at[2])
-		}
-		return err
-	})
-	return all, err
-}
-
-// grown judges what the agents have at the end.
-func (r *run) grown(ctx context.Context, before usage) error {
-	after, err := r.usage(ctx)
-	if err != nil {
-		return err
-	}
-	for i, now := range after {
-		name := r.hosts[i].Name()
-		r.Log("%s: the agent has %d KiB and %d files; the host has %d processes", name, now[0], now[1], now[2])
-		was := now
-		if before != nil {
-			was = before[i]
-		}
-		if now[0] > mostMemory || now[0] > was[0]+growMemory {
-			r.broken = append(r.broken, fmt.Sprintf("%s: the agent has %d KiB of memory, it had %d", name, now[0], was[0]))
-		}
-		if now[1] > mostFiles || now[1] > was[1]+growFiles {
-			r.broken = append(r.broken, fmt.Sprintf("%s: the agent has %d files open, it had %d", name, now[1], was[1]))
-		}
-		if now[2] > was[2]+growProcesses {
-			r.broken = append(r.broken, fmt.Sprintf("%s has %d processes, it had %d", name, now[2], was[2]))
-		}
-	}
-	return nil
-}
-
-// report is a table of the faults, the worst of each.
-func (r *run) report() string {
-	var b strings.Builder
-	t := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(t, "fault\ttimes\tno holder\ttwo holders\tright after\tfailed\tcut")
-	names := make([]string, 0, len(r.lines))
-	for name := range r.lines {
-		names = append(names, name)
-	}
-	slices.SortFunc(names, func(a, b string) int {
-		one, other := strings.Contains(a, " and "), strings.Contains(b, " and ")
-		if one != other {
-			return map[bool]int{true: 1, false: -1}[one]
-		}
-		return strings.Compare(a, b)
-	})
-	ms := func(d time.Duration) string { return fmt.Sprintf("%d ms", d.Milliseconds()) }
-	for _, name := range names {
-		l := r.lines[name]
-		fmt.Fprintf(t, "%s\t%d\t%s\t%s\t%s\t%d\t%d\n", name, l.times, ms(l.none), ms(l.two), ms(l.healed), l.failed, l.cut)
-	}
-	_ = t.Flush() // to memory
-	fmt.Fprintf(&b, "%d faults, seed %d\n", r.made, r.Seed)
-	return b.String()
 }

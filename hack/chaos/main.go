@@ -5,9 +5,6 @@ import (
 	"context"
 	"flag"
 	"fmt"
-	"os"
-	"os/signal"
-	"syscall"
 	"time"
 
 	"rlb.dev/rlb-agent/hack/lab"
@@ -24,13 +21,7 @@ func main() {
 	flag.Uint64Var(&o.Seed, "seed", uint64(time.Now().Unix()), "the same seed makes the same faults")
 	flag.StringVar(&o.Only, "only", "", "faults whose name contains it")
 	flag.Parse()
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	err := run(ctx, o)
-	stop()
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "chaos:", err)
-		os.Exit(1)
-	}
+	lab.Main("chaos", func(ctx context.Context) error { return run(ctx, o) })
 }
 
 func run(ctx context.Context, o chaos.Options) error {

@@ -6,10 +6,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"os"
-	"os/signal"
 	"strings"
-	"syscall"
 	"time"
 
 	"rlb.dev/rlb-agent/hack/lab"
@@ -19,13 +16,7 @@ import (
 func main() {
 	binary := flag.String("agent", "", "the agent's binary")
 	flag.Parse()
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	if err := run(ctx, *binary); err != nil {
-		fmt.Fprintln(os.Stderr, "demo:", err)
-		stop()
-		os.Exit(1)
-	}
+	lab.Main("demo", func(ctx context.Context) error { return run(ctx, *binary) })
 }
 
 // demo is the lab with what is on it.

@@ -4,11 +4,9 @@ package main
 
 import (
 	"context"
-	"errors"
 	"flag"
 	"fmt"
 	"os"
-	"os/signal"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -46,16 +44,12 @@ func main() {
 	apiserver := flag.String("apiserver", "bin/apiserver", "the binary of hack/lab/apiserver")
 	only := flag.String("only", "", "faults whose name fits this regular expression, followed by \", one\" or \", all\"")
 	flag.Parse()
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	if err := run(ctx, *agent, *apiserver, *only); err != nil {
-		fmt.Fprintln(os.Stderr, "clientview:", err)
-		stop()
-		os.Exit(1)
-	}
+	lab.Main("clientview", func(ctx context.Context) error {
+		return lab.OnStage(ctx, lab.Options{}, 0, func(stage *lab.Stage) error { return run(ctx, stage, *agent, *apiserver, *only) })
+	})
 }
 
-func run(ctx context.Context, agent, apiserver, only string) (err error) {
+func run(ctx context.Context, stage *lab.Stage, agent, apiserver, only string) error {
 	fits, err := regexp.Compile(only)
 	if err != nil {
 		return err
@@ -63,14 +57,6 @@ func run(ctx context.Context, agent, apiserver, only string) (err error) {
 	if apiserver, err = filepath.Abs(apiserver); err != nil {
 		return err
 	}
-	if err := lab.Available(); err != nil {
-		return err
-	}
-	stage, err := lab.NewStage(ctx, lab.Options{}, 0)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, stage.Close()) }()
 	dir, err := os.MkdirTemp("", "rlb-clientview-")
 	if err != nil {
 		return err

@@ -4,15 +4,12 @@ package main
 
 import (
 	"context"
-	"errors"
 	"flag"
 	"fmt"
 	"os"
-	"os/signal"
 	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
 	"time"
 
 	"rlb.dev/rlb-agent/hack/lab"
@@ -57,24 +54,12 @@ func main() {
 	binary := flag.String("agent", "bin/rlb-agent", "the agent's binary")
 	n := flag.Int("n", 20, "how many edits of each kind")
 	flag.Parse()
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	if err := run(ctx, *binary, *n); err != nil {
-		fmt.Fprintln(os.Stderr, "edit:", err)
-		stop()
-		os.Exit(1)
-	}
+	lab.Main("edit", func(ctx context.Context) error {
+		return lab.OnStage(ctx, lab.Options{}, 3, func(stage *lab.Stage) error { return run(ctx, stage, *binary, *n) })
+	})
 }
 
-func run(ctx context.Context, binary string, n int) (err error) {
-	if err := lab.Available(); err != nil {
-		return err
-	}
-	stage, err := lab.NewStage(ctx, lab.Options{}, 3)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, stage.Close()) }()
+func run(ctx context.Context, stage *lab.Stage, binary string, n int) error {
 	h, err := pair.Single(ctx, stage, lab.Trixie, binary, pair.Spec(3))
 	if err != nil {
 		return err

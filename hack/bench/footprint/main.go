@@ -4,13 +4,9 @@ package main
 
 import (
 	"context"
-	"errors"
 	"flag"
 	"fmt"
-	"os"
-	"os/signal"
 	"strings"
-	"syscall"
 	"time"
 
 	"rlb.dev/rlb-agent/hack/lab"
@@ -22,24 +18,12 @@ func main() {
 	idle := flag.Duration("idle", 30*time.Second, "how long to measure an idle agent")
 	edits := flag.Int("edits", 1000, "how many edits to make, one in ten through the file, the others by SIGHUP")
 	flag.Parse()
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	if err := run(ctx, *binary, *idle, *edits); err != nil {
-		fmt.Fprintln(os.Stderr, "footprint:", err)
-		stop()
-		os.Exit(1)
-	}
+	lab.Main("footprint", func(ctx context.Context) error {
+		return lab.OnStage(ctx, lab.Options{}, 1, func(stage *lab.Stage) error { return run(ctx, stage, *binary, *idle, *edits) })
+	})
 }
 
-func run(ctx context.Context, binary string, idle time.Duration, edits int) (err error) {
-	if err := lab.Available(); err != nil {
-		return err
-	}
-	stage, err := lab.NewStage(ctx, lab.Options{}, 1)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, stage.Close()) }()
+func run(ctx context.Context, stage *lab.Stage, binary string, idle time.Duration, edits int) error {
 	h, err := pair.Single(ctx, stage, lab.Trixie, binary, pair.Spec(1, "reconcile: {interval: 1h}"))
 	if err != nil {
 		return err

@@ -41,7 +41,7 @@ type Answer struct {
 	Value any
 }
 
-// Node is what a screen reader is told of an element.
+// Node is one element of the accessibility tree, which a screen reader reads.
 type Node struct{ Role, Name string }
 
 func main() {

@@ -12,7 +12,7 @@ import (
 
 // What those who watch the page may cost.
 const (
-	maxStreams  = 16               // at a time, at all addresses; whoever comes then asks for the page now and then
+	maxStreams  = 16               // at a time, at all addresses; further browsers load the page again every few seconds
 	streamLook  = time.Second      // between two looks at the host, where nothing tells of a change
 	streamAlive = 5 * time.Second  // between two words, so that a dead connection is seen
 	streamTime  = 5 * time.Second  // for a word to go; a reader that takes longer is dropped

@@ -124,7 +124,7 @@ func TestStreamsEnd(t *testing.T) {
 	})
 }
 
-// There are at most so many streams. Whoever comes then is told, and gets the page all the same, as do others while
+// There are at most so many streams. A further client is refused, and gets the page all the same, as do others while
 // clients hold all streams open without reading, or say nothing.
 func TestStreamsAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -81,7 +81,7 @@ func bootHost(ctx context.Context, h *Host) (b *boot, err error) {
 func nspawnArgs(h *Host) []string {
 	return []string{"systemd-nspawn", "--quiet", "--directory=" + h.root(), "--boot", "--notify-ready=yes",
 		"--machine=" + prefix + h.name, "--hostname=" + h.name, "--register=no", "--keep-unit", "--console=pipe",
-		"--network-namespace-path=" + filepath.Join(netnsDir, prefix+h.name),
+		"--network-namespace-path=" + filepath.Join(netnsDir, Namespace(h.name)),
 		"--resolv-conf=off", "--timezone=off", "--link-journal=no",
 		// keepalived and nftables need more than the usual; what would reach the machine itself stays out.
 		"--capability=all", "--drop-capability=CAP_SYS_TIME,CAP_SYS_MODULE,CAP_SYS_RAWIO,CAP_SYSLOG"}

@@ -14,13 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-const (
-	cgroupRoot = "/sys/fs/cgroup"
-	// groupParent holds the lab's control groups on a machine without systemd as process 1.
-	groupParent = "rlb-lab"
-	// groupSlice holds them where systemd owns the tree; it must be asked for a scope then.
-	groupSlice = "rlblab.slice"
-)
+const cgroupRoot = "/sys/fs/cgroup"
 
 // A cgroup is the control group of one host, in every hierarchy that the systemd inside may use. Two hosts must not
 // share one, and it is by the group that a host is killed whole.

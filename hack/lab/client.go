@@ -66,7 +66,7 @@ func (c *Client) Name() string { return c.name }
 
 // Command prepares a command of the machine that runs in the client's namespace. It dies with ctx.
 func (c *Client) Command(ctx context.Context, args ...string) *exec.Cmd {
-	return command(ctx, append([]string{"ip", "netns", "exec", prefix + c.name}, args...)...)
+	return command(ctx, append([]string{"ip", "netns", "exec", Namespace(c.name)}, args...)...)
 }
 
 // Dial opens a TCP connection to target from the client's namespace, for callers that speak for themselves. It gives up

@@ -21,7 +21,7 @@ func (c *Client) HoldACKs(ctx context.Context) error {
 		meta mark 0x68 tcp flags == ack drop
 	}
 }
-`, "ip", "netns", "exec", prefix+c.name, "nft", "-f", "-")
+`, "ip", "netns", "exec", Namespace(c.name), "nft", "-f", "-")
 }
 
 // dialHalfOpen opens a connection of which the server does not know yet that the client has heard of it, and waits.

@@ -10,12 +10,6 @@ import (
 	"time"
 )
 
-const (
-	// StateDir holds the machine-wide lock, and the control socket of labctl.
-	StateDir = "/run/rlb-lab"
-	runDir   = "/var/lib/rlb-lab/run" // the disks of the hosts, gone with the lab
-)
-
 var errClosed = errors.New("cannot use a lab that is closed")
 
 type logFunc func(format string, args ...any)
@@ -44,7 +38,8 @@ type Lab struct {
 	closed bool
 }
 
-// New makes an empty lab. It waits until a lab of another process has ended, and sweeps what a killed one left.
+// New makes an empty lab. It waits until one of another process with the same Lane has ended, and sweeps what a killed one
+// left.
 func New(ctx context.Context, opts Options) (*Lab, error) {
 	if err := Available(); err != nil {
 		return nil, err
@@ -134,7 +129,7 @@ func (l *Lab) Hosts() []*Host {
 	return append([]*Host(nil), l.hosts...)
 }
 
-// Sweep removes what a killed lab left. It fails while a lab is alive.
+// Sweep removes what a killed lab of this Lane left. It fails while one is alive.
 func Sweep() error {
 	if os.Geteuid() != 0 {
 		return errors.New("cannot sweep: not root")

@@ -9,12 +9,7 @@ import (
 	"sync/atomic"
 )
 
-const (
-	// prefix begins the name of everything that the lab makes on the machine, so that a sweep can find it.
-	prefix    = "rlb-lab-"
-	switchNS  = prefix + "switch"
-	partition = "partition" // the table of the packet filter in the switch that splits hosts
-)
+const partition = "partition" // the table of the packet filter in the switch that splits hosts
 
 // The only networks that the lab may use.
 var (
@@ -58,7 +53,7 @@ func checkStation(name string, addrs []netip.Prefix) error {
 
 // plug makes the station's namespace and its cable to the switch, and sets the addresses.
 func (p *port) plug(ctx context.Context) (err error) {
-	ns, err := openNetns(ctx, prefix+p.name)
+	ns, err := openNetns(ctx, Namespace(p.name))
 	if err != nil {
 		return err
 	}

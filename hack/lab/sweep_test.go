@@ -91,21 +91,22 @@ func checkNothingLeft(t *testing.T) {
 	}
 }
 
-// leftovers lists all on this machine that carries the lab's name.
+// leftovers lists all on this machine that carries the name of a lab of this lane.
 func leftovers() (found []string) {
+	name := "rlb-lab" + lab.Lane
 	mounts, _ := os.ReadFile("/proc/self/mountinfo")
 	for line := range strings.Lines(string(mounts)) {
 		// Where it is mounted, for this machine may itself be a host of a lab.
-		if at := strings.Fields(line)[4]; strings.HasPrefix(at, "/run/netns/rlb-lab-") || strings.HasPrefix(at, "/var/lib/rlb-lab/") {
+		if at := strings.Fields(line)[4]; strings.HasPrefix(at, "/run/netns/"+name+"-") || strings.HasPrefix(at, "/var/lib/"+name+"/") {
 			found = append(found, "mount "+line)
 		}
 	}
-	for _, pattern := range []string{"/run/netns/rlb-lab-*", "/var/lib/rlb-lab/run/*", "/run/systemd/nspawn/*/rlb-lab-*"} {
+	for _, pattern := range []string{"/run/netns/" + name + "-*", "/var/lib/" + name + "/run/*", "/run/systemd/nspawn/*/" + name + "-*"} {
 		paths, _ := filepath.Glob(pattern)
 		found = append(found, paths...)
 	}
 	_ = filepath.WalkDir("/sys/fs/cgroup", func(path string, d fs.DirEntry, err error) error {
-		if err == nil && d.IsDir() && (strings.Contains(path, "rlb-lab") || strings.Contains(path, "rlblab")) {
+		if err == nil && d.IsDir() && (strings.Contains(path+"/", "/"+name+"/") || strings.Contains(path, "rlblab"+lab.Lane+".slice")) {
 			found = append(found, path)
 		}
 		return nil
@@ -113,7 +114,7 @@ func leftovers() (found []string) {
 	processes, _ := filepath.Glob("/proc/[0-9]*/cmdline")
 	for _, path := range processes {
 		line, _ := os.ReadFile(path)
-		if strings.Contains(string(line), "rlb-lab-") {
+		if strings.Contains(string(line), name+"-") {
 			found = append(found, path+" "+strings.ReplaceAll(string(line), "\x00", " "))
 		}
 	}

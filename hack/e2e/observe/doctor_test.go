@@ -65,7 +65,7 @@ const noVRRP = `table bridge novrrp {
 
 func inSwitch(w *e2e.World, rules string) {
 	w.Helper()
-	cmd := exec.Command("ip", "netns", "exec", "rlb-lab-switch", "nft", "-f", "-")
+	cmd := exec.Command("ip", "netns", "exec", lab.Namespace("switch"), "nft", "-f", "-")
 	cmd.Stdin = strings.NewReader(rules)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		w.Fatalf("%v: %s", err, out)
@@ -111,7 +111,7 @@ func TestDoctor(t *testing.T) {
 		finds(h, []string{active.Name() + " has another VRRP version"}, other(h, e2e.Spec(pair.Nodes, "vrrp: {version: 2}"))...)
 	})
 	cases.Run("router id", func(_ *e2e.World, _, h *e2e.Host) {
-		rogue := exec.Command("ip", "netns", "exec", "rlb-lab-client", "perl", "-e", advertise, "198.51.100.50", "224.0.0.18")
+		rogue := exec.Command("ip", "netns", "exec", lab.Namespace("client"), "perl", "-e", advertise, "198.51.100.50", "224.0.0.18")
 		if err := rogue.Start(); err != nil {
 			h.World.Fatal(err)
 		}

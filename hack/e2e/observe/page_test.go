@@ -1,6 +1,7 @@
 package observe
 
 import (
+	_ "embed"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -13,6 +14,9 @@ import (
 	"rlb.dev/rlb-agent/hack/lab"
 	"rlb.dev/rlb-agent/hack/lab/pair"
 )
+
+//go:embed contrast.js
+var contrastOfTexts string
 
 // What the page of a real pair shows in a real Chromium, through the tunnel that the log tells of, while the virtual IP
 // moves, a spec is refused, and the agent stops.
@@ -53,6 +57,15 @@ func TestPage(t *testing.T) {
 			if b.Eval("document.documentElement.scrollWidth - document.documentElement.clientWidth", &beyond); beyond > 0 {
 				t.Errorf("%s: %d pixels wide, and %v pixels of the page are beyond the edge", name, size.width, beyond)
 			}
+			var contrast struct {
+				Texts int
+				Least float64
+				Poor  []string
+			}
+			if b.Eval(contrastOfTexts, &contrast); contrast.Texts < 20 || len(contrast.Poor) > 0 {
+				t.Errorf("%s, %s: of %d texts these have too little contrast: %q", name, kind, contrast.Texts, contrast.Poor)
+			}
+			t.Logf("%s, %s: %d texts, the least contrast is %.2f", name, kind, contrast.Texts, contrast.Least)
 		}
 		b.Shot(filepath.Join(shots, "page-"+name+".png"), 1240, 800, false)
 	}

@@ -151,7 +151,7 @@ func TestPeers(t *testing.T) {
 // outside runs a program in the namespace of the lab's client.
 func outside(t *testing.T, args ...string) string {
 	t.Helper()
-	out, err := exec.Command("ip", append([]string{"netns", "exec", "rlb-lab-client"}, args...)...).Output()
+	out, err := exec.Command("ip", append([]string{"netns", "exec", lab.Namespace("client")}, args...)...).Output()
 	if err != nil {
 		t.Fatalf("%v: %v", args, err)
 	}

@@ -17,7 +17,7 @@ const strangerVIP = "198.51.100.77"
 // inClient runs ip in the client's namespace.
 func inClient(w *e2e.World, args ...string) string {
 	w.Helper()
-	out, err := exec.Command("ip", append([]string{"-n", "rlb-lab-client"}, args...)...).CombinedOutput()
+	out, err := exec.Command("ip", append([]string{"-n", lab.Namespace("client")}, args...)...).CombinedOutput()
 	if err != nil {
 		w.Fatalf("%v: %s", err, out)
 	}

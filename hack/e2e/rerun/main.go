@@ -1,6 +1,6 @@
-// Command rerun runs the end-to-end tests for hack/e2e/run. What fails runs once more, alone: the tests measure what
-// clients see within milliseconds, and a machine that stands still for a second spoils that. What is wrong with the
-// project fails twice; what passes then is a flake, and is counted.
+// Command rerun runs the end-to-end tests for hack/e2e/run, in two labs at the same time. What fails runs once more,
+// alone: the tests measure what clients see within milliseconds, and a machine that stands still for a second spoils
+// that. What is wrong with the project fails twice; what passes then is a flake, and is counted.
 //
 // Usage: rerun [SUBJECT…] GO-TEST-ARGUMENTS…
 package main
@@ -12,35 +12,38 @@ import (
 	"os"
 	"os/exec"
 	"strings"
+	"sync"
 )
 
 func main() {
-	packages, args := split(os.Args[1:])
-	if err := rerun(os.Stdout, goTest, packages, args); err != nil {
+	subjects, args := split(os.Args[1:])
+	lanes, err := lanes(subjects)
+	if err == nil {
+		err = rerun(&lockedWriter{to: os.Stdout}, goTest, lanes, args)
+	}
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "hack/e2e/run:", err)
 		os.Exit(1)
 	}
 }
 
-// split turns the names of subjects that the arguments begin with into packages; without any it is all of them.
-func split(all []string) (packages, args []string) {
-	const below = "./hack/e2e/"
+// split cuts off the names of subjects that the arguments begin with.
+func split(all []string) (subjects, args []string) {
 	for len(all) > 0 && !strings.HasPrefix(all[0], "-") {
-		packages, all = append(packages, below+all[0]), all[1:]
+		subjects, all = append(subjects, all[0]), all[1:]
 	}
-	if len(packages) == 0 {
-		packages = []string{below + "..."}
-	}
-	return packages, all
+	return subjects, all
 }
 
-// A tester runs "go test -json" and returns a reader of what it writes. wait returns an error if a test failed.
-type tester func(packages, args []string) (out io.Reader, wait func() error, err error)
+// A tester runs "go test -json" in a lane of the lab and returns a reader of what it writes. wait returns an error if a
+// test failed.
+type tester func(lane string, packages, args []string) (out io.Reader, wait func() error, err error)
 
-// goTest tests one package after the other, for there is one lab.
-func goTest(packages, args []string) (io.Reader, func() error, error) {
+// goTest tests one package after the other, for there is one lab in a lane.
+func goTest(lane string, packages, args []string) (io.Reader, func() error, error) {
 	command := append([]string{"test", "-json", "-p", "1"}, args...)
 	cmd := exec.Command("go", append(command, packages...)...)
+	cmd.Env = append(os.Environ(), "RLB_LAB_LANE="+lane)
 	cmd.Stderr = os.Stderr
 	out, err := cmd.StdoutPipe()
 	if err != nil {
@@ -51,16 +54,24 @@ func goTest(packages, args []string) (io.Reader, func() error, error) {
 
 // rerun tests, tests what failed once more, and writes the times and the flakes. It returns an error if a test failed
 // twice, or if some did not run.
-func rerun(w io.Writer, test tester, packages, args []string) error {
-	first, err := run(w, test, packages, args)
-	failed := first.failed()
-	if first.stopped || err != nil && len(failed) == 0 {
-		return errors.Join(errors.New("cannot run all tests"), err)
+func rerun(w io.Writer, test tester, lanes []lane, args []string) error {
+	runs, errs := make([]*results, len(lanes)), make([]error, len(lanes))
+	var all sync.WaitGroup
+	for i, l := range lanes {
+		all.Go(func() { runs[i], errs[i] = run(w, test, l.name, l.packages, args) })
+	}
+	all.Wait()
+	first := &results{}
+	for i, r := range runs {
+		first.all = append(first.all, r.all...)
+		if r.stopped || errs[i] != nil && len(r.failed()) == 0 {
+			return errors.Join(errors.New("cannot run all tests"), errors.Join(errs...))
+		}
 	}
 	var flakes, twice []string
-	for _, f := range failed {
+	for _, f := range first.failed() {
 		fmt.Fprintf(w, "once more: %s\n", f)
-		if _, err := run(w, test, []string{f.pkg}, append(args[:len(args):len(args)], "-run", "^"+f.name+"$")); err != nil {
+		if _, err := run(w, test, "", []string{f.pkg}, append(args[:len(args):len(args)], "-run", "^"+f.name+"$")); err != nil {
 			twice = append(twice, f.String())
 		} else {
 			flakes = append(flakes, f.String())
@@ -78,8 +89,8 @@ func rerun(w io.Writer, test tester, packages, args []string) error {
 	return nil
 }
 
-func run(w io.Writer, test tester, packages, args []string) (*results, error) {
-	out, wait, err := test(packages, args)
+func run(w io.Writer, test tester, lane string, packages, args []string) (*results, error) {
+	out, wait, err := test(lane, packages, args)
 	if err != nil {
 		return &results{}, fmt.Errorf("cannot run go test: %w", err)
 	}

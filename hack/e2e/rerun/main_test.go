@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 )
 
@@ -51,7 +53,7 @@ func TestRerun(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			var calls [][]string
-			test := func(packages, args []string) (io.Reader, func() error, error) {
+			test := func(_ string, packages, args []string) (io.Reader, func() error, error) {
 				calls = append(calls, append(packages, args...))
 				events := tt.runs[len(calls)-1]
 				return strings.NewReader(events), func() error {
@@ -62,7 +64,7 @@ func TestRerun(t *testing.T) {
 				}, nil
 			}
 			var out bytes.Buffer
-			err := rerun(&out, test, []string{"./hack/e2e/..."}, []string{"-count=1"})
+			err := rerun(&out, test, []lane{{packages: []string{"./hack/e2e/failover"}}}, []string{"-count=1"})
 			if (err == nil) != (tt.err == "") || err != nil && !strings.Contains(err.Error(), tt.err) {
 				t.Errorf("error %v, want %q", err, tt.err)
 			}
@@ -87,11 +89,63 @@ func TestRerun(t *testing.T) {
 }
 
 func TestSplit(t *testing.T) {
-	packages, args := split([]string{"edit", "faults", "-count=1", "-exec", "sudo -E"})
-	if !slices.Equal(packages, []string{"./hack/e2e/edit", "./hack/e2e/faults"}) || !slices.Equal(args, []string{"-count=1", "-exec", "sudo -E"}) {
-		t.Errorf("got %q and %q", packages, args)
+	subjects, args := split([]string{"edit", "faults", "-count=1", "-exec", "sudo -E"})
+	if !slices.Equal(subjects, []string{"edit", "faults"}) || !slices.Equal(args, []string{"-count=1", "-exec", "sudo -E"}) {
+		t.Errorf("got %q and %q", subjects, args)
 	}
-	if packages, _ := split([]string{"-v"}); !slices.Equal(packages, []string{"./hack/e2e/..."}) {
-		t.Errorf("all subjects are %q", packages)
+}
+
+// TestLanes finds each directory of tests in one lane.
+func TestLanes(t *testing.T) {
+	dirs, err := filepath.Glob("../*/*_test.go")
+	if err != nil || len(dirs) == 0 {
+		t.Fatalf("%d files, %v", len(dirs), err)
+	}
+	all, err := lanes(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range dirs {
+		dir, times := filepath.Base(filepath.Dir(file)), 0
+		for _, l := range all {
+			if slices.Contains(l.packages, "./hack/e2e/"+dir) {
+				times++
+			}
+		}
+		if want := map[bool]int{true: 0, false: 1}[dir == "rerun"]; times != want {
+			t.Errorf("%s is in %d lanes, want %d", dir, times, want)
+		}
+	}
+	if one, err := lanes([]string{"faults"}); err != nil || len(one) != 1 || !slices.Equal(one[0].packages, []string{"./hack/e2e/faults"}) {
+		t.Errorf("the lanes with faults: %v, %v", one, err)
+	}
+	if _, err := lanes([]string{"faults", "fualts"}); err == nil || !strings.Contains(err.Error(), "fualts") {
+		t.Errorf("an unknown subject: %v", err)
+	}
+}
+
+// TestBothLanes runs what failed in either lane once more.
+func TestBothLanes(t *testing.T) {
+	var again []string
+	var mu sync.Mutex
+	test := func(lane string, packages, args []string) (io.Reader, func() error, error) {
+		mu.Lock()
+		defer mu.Unlock()
+		events := end("TestOf"+packages[0], "fail", 1, "gap") + whole("fail")
+		if len(args) > 1 {
+			again = append(again, args[len(args)-1])
+			events = end("TestOf"+packages[0], "pass", 1, "") + whole("pass")
+		}
+		return strings.NewReader(events), func() error {
+			if len(args) > 1 {
+				return nil
+			}
+			return errors.New("exit status 1")
+		}, nil
+	}
+	var out bytes.Buffer
+	err := rerun(&lockedWriter{to: &out}, test, []lane{{"", []string{"A"}}, {"2", []string{"B"}}}, []string{"-count=1"})
+	if want := []string{"^TestOfA$", "^TestOfB$"}; err != nil || !slices.Equal(again, want) || !strings.Contains(out.String(), "flakes: 2") {
+		t.Errorf("once more %q, want %q; %v:\n%s", again, want, err, &out)
 	}
 }

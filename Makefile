@@ -39,7 +39,7 @@ repository: ## a signed apt repository of the packages, under dist/repository; K
 install: ## onto this machine: the binary that make build made, its unit, and the JSON Schema of the spec
 	install -D -m 755 $(BIN) $(DESTDIR)/usr/local/sbin/rlb-agent
 	install -D -m 644 hack/systemd/rlb-agent.service $(DESTDIR)/etc/systemd/system/rlb-agent.service
-	install -D -m 644 cmd/rlb-agent/schema.json $(DESTDIR)/usr/local/share/rlb-agent/schema.json
+	install -D -m 644 cmd/rlb-agent/schema/schema.json $(DESTDIR)/usr/local/share/rlb-agent/schema.json
 
 .PHONY: demo
 demo: tools build ## a real pair, end to end, in about a minute after the first download

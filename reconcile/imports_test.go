@@ -28,7 +28,8 @@ func TestTheRulesAreExplained(t *testing.T) {
 // chain is the order of our packages. A package may import those before it, never those after it.
 var chain = []string{
 	"api", "render/vrrp", "render", "reconcile/backoff", "reconcile/host", "reconcile/peers", "reconcile/state", "reconcile/events", "reconcile/plan", "reconcile", "reconcile/status", "reconcile/cutoff", "reconcile/failover", "reconcile/doctor",
-	"cmd/rlb-agent/filewatch", "cmd/rlb-agent/page", "cmd/rlb-agent/export", "cmd/rlb-agent/daemon", "cmd/rlb-agent/remote", "cmd/rlb-agent/push", "cmd/rlb-agent/manual", "cmd/rlb-agent",
+	"cmd/rlb-agent/filewatch", "cmd/rlb-agent/page", "cmd/rlb-agent/export", "cmd/rlb-agent/daemon", "cmd/rlb-agent/remote", "cmd/rlb-agent/beside", "cmd/rlb-agent/push", "cmd/rlb-agent/manual",
+	"cmd/rlb-agent/suggest", "cmd/rlb-agent/schema", "cmd/rlb-agent/terminal", "cmd/rlb-agent/logger", "cmd/rlb-agent",
 }
 
 // ends are packages that stand beside the chain: they import what is named here, and only cmd/rlb-agent and tests
@@ -48,6 +49,7 @@ var ends = map[string][]string{
 	"reconcile/faulty":                       {},
 	"reconcile/importer":                     {"api", "render"},
 	"cmd/rlb-agent/firstspec":                {"api"},
+	"cmd/rlb-agent/effect":                   {"reconcile/host"}, // and reconcile/faulty, in a build with faults
 }
 
 // foreign is what a package may import beyond the standard library and our own. A trailing slash names all below.
@@ -61,6 +63,10 @@ var foreign = map[string][]string{
 	"reconcile/host/debian/netfilter": {"golang.org/x/sys/"},
 	"reconcile/host/link":             {"github.com/jsimonetti/rtnetlink/v2", "github.com/mdlayher/netlink", "golang.org/x/net/bpf", "golang.org/x/sys/"},
 	"cmd/rlb-agent/firstspec":         {"sigs.k8s.io/yaml"},
+	"cmd/rlb-agent/schema":            {"sigs.k8s.io/yaml"},
+	"cmd/rlb-agent/suggest":           {"github.com/spf13/cobra"},
+	"cmd/rlb-agent/terminal":          {"golang.org/x/sys/"},
+	"cmd/rlb-agent/logger":            {"github.com/coreos/go-systemd/"},
 	"cmd/rlb-agent/filewatch":         {"github.com/fsnotify/fsnotify", "golang.org/x/sys/"},
 	"cmd/rlb-agent/page":              {"maragu.dev/gomponents"},
 	"cmd/rlb-agent/export":            {"github.com/aymanbagabas/go-udiff", "github.com/google/renameio/", "golang.org/x/sys/"},
@@ -135,7 +141,7 @@ var runners = []string{"reconcile/host/debian/program", "cmd/rlb-agent/remote"}
 // What runs as root in the daemon must not call other hosts.
 func TestTheDaemonCallsNobody(t *testing.T) {
 	for _, dir := range packages(t) {
-		if dir == "cmd/rlb-agent" || dir == "cmd/rlb-agent/push" {
+		if slices.Contains([]string{"cmd/rlb-agent", "cmd/rlb-agent/push", "cmd/rlb-agent/beside"}, dir) {
 			continue
 		}
 		pkg, err := build.ImportDir(filepath.Join("..", filepath.FromSlash(dir)), 0)

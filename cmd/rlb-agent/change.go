@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"os"
 	"os/user"
 	"regexp"
@@ -13,8 +14,10 @@ import (
 	"time"
 
 	"github.com/coreos/go-systemd/v22/journal"
+	"github.com/spf13/cobra"
 
 	"rlb.dev/rlb-agent/api"
+	"rlb.dev/rlb-agent/cmd/rlb-agent/logger"
 	"rlb.dev/rlb-agent/reconcile"
 	"rlb.dev/rlb-agent/reconcile/host"
 	"rlb.dev/rlb-agent/reconcile/host/debian"
@@ -54,7 +57,7 @@ func (a *app) noteCommand(took time.Duration, err error) {
 		outcome, level = message(err), slog.LevelWarn
 	}
 	outcome, _, _ = strings.Cut(outcome, "\n")
-	_ = sendJournal(level, fmt.Sprintf("%s ran %s (%v): %s", a.by, a.ran, took.Round(time.Millisecond), outcome), // the change counts, not its note
+	_ = logger.ToJournal(level, fmt.Sprintf("%s ran %s (%v): %s", a.by, a.ran, took.Round(time.Millisecond), outcome), // the change counts, not its note
 		[]slog.Attr{slog.String("command", a.ran), slog.String("by", a.by)})
 }
 
@@ -117,4 +120,22 @@ func (a *app) done(what string, result reconcile.Result) {
 		return
 	}
 	fmt.Fprintf(a.stdout, "done: in sync with %s (%d steps, %v)\n", what, len(result.Steps), took)
+}
+
+// takeOverFlag lets a command take virtual IPs from machines that are no load balancers of the spec.
+func (a *app) takeOverFlag(cmd *cobra.Command) {
+	cmd.Flags().StringSliceVar(&a.takeOver, "take-over", nil, "take a new virtual IP although the machine with this `MAC` has it, for a migration")
+}
+
+// cleanTakeOver brings the MACs into the form in which neighbours are told, and notes them for the journal.
+func (a *app) cleanTakeOver() error {
+	for i, text := range a.takeOver {
+		mac, err := net.ParseMAC(text)
+		if err != nil || len(mac) != 6 {
+			return usageError{fmt.Errorf("cannot take over from %q: it is a MAC such as 02:00:00:00:00:0a", text)}
+		}
+		a.takeOver[i] = mac.String()
+		a.ran += " --take-over " + a.takeOver[i]
+	}
+	return nil
 }

@@ -4,13 +4,15 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"os"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/sys/unix"
 
+	"rlb.dev/rlb-agent/cmd/rlb-agent/effect"
+	"rlb.dev/rlb-agent/cmd/rlb-agent/logger"
+	"rlb.dev/rlb-agent/cmd/rlb-agent/suggest"
+	"rlb.dev/rlb-agent/cmd/rlb-agent/terminal"
 	"rlb.dev/rlb-agent/reconcile/host/debian"
 )
 
@@ -63,8 +65,10 @@ nothing touched · 4 apply failed, what was there before is in force again · 5 
 			if a.by != "" && !personName.MatchString(a.by) && a.by != caller() {
 				return usageError{fmt.Errorf("cannot take %q as who asks for it: --by is a name, or name@machine", a.by)}
 			}
-			a.log, err = newLogger(a.stderr, a.logFormat, a.logLevel)
-			return err
+			if a.log, err = logger.New(a.stderr, a.logFormat, a.logLevel); err != nil {
+				return usageError{err}
+			}
+			return nil
 		},
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			switch {
@@ -109,7 +113,7 @@ func atMost(n int) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
 		if len(args) > n {
 			hint := "see " + cmd.CommandPath() + " --help"
-			if near := nearest(args[n], commandNames(cmd)); len(near) > 0 {
+			if near := suggest.Nearest(args[n], commandNames(cmd)); len(near) > 0 {
 				hint = "did you mean " + strings.Join(near, " or ") + "?"
 			}
 			return usageError{fmt.Errorf("cannot understand %q for %s: %s", args[n], cmd.Name(), hint)}
@@ -124,13 +128,19 @@ func (a *app) host() (*debian.Host, error) { return a.hostWith(func(string) {}) 
 // hostWith is the real machine, which also tells progress of what takes long.
 func (a *app) hostWith(also func(line string)) (*debian.Host, error) {
 	progress := func(line string) { also(line); a.log.Debug(line) }
-	if file, ok := a.stderr.(*os.File); ok && isTerminal(file) && a.logFormat != "json" {
-		progress = func(line string) { fmt.Fprintf(file, "\r\x1b[K%.100s\r", line) }
+	if terminal.Is(a.stderr) && a.logFormat != "json" {
+		progress = func(line string) { fmt.Fprintf(a.stderr, "\r\x1b[K%.100s\r", line) }
 	}
-	return debian.New(debian.Options{Log: a.log, Progress: progress, LockTimeout: a.lockTimeout, Effect: effect})
+	return debian.New(debian.Options{Log: a.log, Progress: progress, LockTimeout: a.lockTimeout, Effect: effect.Hook})
 }
 
-func isTerminal(file *os.File) bool {
-	_, err := unix.IoctlGetTermios(int(file.Fd()), unix.TCGETS)
-	return err == nil
+// commandNames are the commands of cmd that its help lists.
+func commandNames(cmd *cobra.Command) []string {
+	var names []string
+	for _, command := range cmd.Commands() {
+		if command.IsAvailableCommand() {
+			names = append(names, command.Name())
+		}
+	}
+	return names
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"rlb.dev/rlb-agent/cmd/rlb-agent/manual"
+	"rlb.dev/rlb-agent/cmd/rlb-agent/suggest"
 )
 
 // helpCommand prints the help of a command or a page of the manual, and without a name what there is.
@@ -54,7 +55,7 @@ func listTopics(w io.Writer) error {
 
 // unknownTopic names what the user most likely meant.
 func unknownTopic(root *cobra.Command, name string) error {
-	if near := nearest(name, helpNames(root)); len(near) > 0 {
+	if near := suggest.Nearest(name, helpNames(root)); len(near) > 0 {
 		return fmt.Errorf("cannot find a command or topic %q: did you mean %s?", name, strings.Join(near, " or "))
 	}
 	return fmt.Errorf("cannot find a command or topic %q: rlb-agent help lists them", name)

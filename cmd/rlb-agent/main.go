@@ -12,6 +12,7 @@ import (
 
 	"rlb.dev/rlb-agent/api"
 	"rlb.dev/rlb-agent/cmd/rlb-agent/remote"
+	"rlb.dev/rlb-agent/cmd/rlb-agent/terminal"
 	"rlb.dev/rlb-agent/reconcile"
 	"rlb.dev/rlb-agent/reconcile/host"
 	"rlb.dev/rlb-agent/reconcile/plan"
@@ -64,6 +65,9 @@ func (o *output) Write(text []byte) (int, error) {
 	}
 	return n, err
 }
+
+// Unwrap is where it is written to.
+func (o *output) Unwrap() io.Writer { return o.to }
 
 // checked is how the command ended: one that did what it should, and could not say so, is a wrong use.
 func (o *output) checked(err error) error {
@@ -131,7 +135,7 @@ func message(err error) string {
 
 // problems are a line each; on a terminal each has its line of the file with it.
 func (a *app) problems(problems api.Problems) string {
-	if file, ok := a.stderr.(*os.File); ok && isTerminal(file) {
+	if terminal.Is(a.stderr) {
 		return problems.Excerpts()
 	}
 	return problems.Error()

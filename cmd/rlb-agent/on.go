@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"rlb.dev/rlb-agent/cmd/rlb-agent/beside"
 	"rlb.dev/rlb-agent/cmd/rlb-agent/remote"
 )
 
@@ -93,6 +94,32 @@ func (a *app) changeOn(ctx context.Context, on onFlags, args []string) error {
 	fmt.Fprint(a.stdout, remote.Prefixed(h, answer.Stdout))
 	if answer.Code != exitDone {
 		return &remote.Failure{Code: answer.Code}
+	}
+	return nil
+}
+
+// statusOn shows other hosts side by side. Exit code 1 means that one is not ready or cannot be asked, or that their specs
+// differ.
+func (a *app) statusOn(ctx context.Context, on onFlags, output string) error {
+	hosts, err := on.destinations()
+	if err != nil {
+		return err
+	}
+	all := beside.Ask(ctx, remote.SSH{Sudo: on.sudo}, hosts)
+	switch output {
+	case "json":
+		err = encodeJSON(a.stdout, all)
+	case "yaml":
+		err = encodeYAML(a.stdout, all)
+	default:
+		err = beside.Print(a.stdout, all)
+	}
+	if err != nil {
+		return err
+	}
+	bad := func(h beside.Host) bool { return h.Status == nil || !h.Status.Is("Ready") }
+	if slices.ContainsFunc(all, bad) || len(beside.Digests(all)) > 1 {
+		return errDifferent
 	}
 	return nil
 }

@@ -16,6 +16,7 @@ import (
 	"rlb.dev/rlb-agent/api"
 	"rlb.dev/rlb-agent/cmd/rlb-agent/push"
 	"rlb.dev/rlb-agent/cmd/rlb-agent/remote"
+	"rlb.dev/rlb-agent/cmd/rlb-agent/terminal"
 	"rlb.dev/rlb-agent/reconcile/state"
 )
 
@@ -66,11 +67,10 @@ is being tried; on all hosts is in force what was before · 5 a host could not b
 }
 
 func (a *app) push(ctx context.Context, file string, options pushOptions) error {
-	terminal, isFile := a.stdin.(*os.File)
 	switch {
 	case options.timeout < 10*time.Second || options.timeout > time.Hour:
 		return usageError{fmt.Errorf("cannot push with --timeout %v: it is 10s to 1h", options.timeout)}
-	case !options.yes && !options.dryRun && (!isFile || !isTerminal(terminal)):
+	case !options.yes && !options.dryRun && !terminal.Is(a.stdin):
 		return usageError{errors.New("cannot ask without a terminal: use --yes, or --dry-run")}
 	}
 	doc, err := a.readSpec(file)

@@ -1,15 +1,10 @@
 package main
 
 import (
-	_ "embed"
-
 	"github.com/spf13/cobra"
-)
 
-// jsonSchema is made by hack/specdoc from the types of package api: make manual.
-//
-//go:embed schema.json
-var jsonSchema []byte
+	"rlb.dev/rlb-agent/cmd/rlb-agent/schema"
+)
 
 func (a *app) schemaCommand() *cobra.Command {
 	return &cobra.Command{
@@ -24,8 +19,44 @@ the host is checked by "rlb-agent validate" alone.`,
   # yaml-language-server: $schema=/usr/local/share/rlb-agent/schema.json`,
 		Args: atMost(0),
 		RunE: func(*cobra.Command, []string) error {
-			_, err := a.stdout.Write(jsonSchema)
+			_, err := a.stdout.Write(schema.JSON)
 			return err
 		},
 	}
+}
+
+// explainCommand explains a field of the spec, as kubectl explain does. It reads the schema, which is made from the
+// types' comments.
+func (a *app) explainCommand() *cobra.Command {
+	var recursive bool
+	cmd := &cobra.Command{
+		Use:     "explain [FIELD]",
+		Short:   "Explain a field of the spec: meaning, type, default, range, an example",
+		Example: "  rlb-agent explain\n  rlb-agent explain services.healthCheck\n  rlb-agent explain services.servers --recursive",
+		Args:    atMost(1),
+		RunE: func(_ *cobra.Command, args []string) error {
+			root, err := schema.Fields()
+			if err != nil {
+				return err
+			}
+			path := ""
+			if len(args) == 1 {
+				path = schema.Clean(args[0])
+			}
+			f, err := root.At(path)
+			if err != nil {
+				return usageError{err}
+			}
+			return f.Explain(a.stdout, path, recursive)
+		},
+		ValidArgsFunction: func(_ *cobra.Command, args []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
+			root, err := schema.Fields()
+			if err != nil || len(args) > 0 {
+				return nil, cobra.ShellCompDirectiveNoFileComp
+			}
+			return root.Paths(""), cobra.ShellCompDirectiveNoFileComp
+		},
+	}
+	cmd.Flags().BoolVar(&recursive, "recursive", false, "print all fields below it, without their meaning")
+	return cmd
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 	"sigs.k8s.io/yaml"
 
+	"rlb.dev/rlb-agent/cmd/rlb-agent/terminal"
 	"rlb.dev/rlb-agent/reconcile/host/rootpath"
 	"rlb.dev/rlb-agent/reconcile/status"
 )
@@ -66,12 +67,12 @@ func (a *app) statusCommand() *cobra.Command {
 
 // watchStatus shows the status again every second until it is interrupted.
 func (a *app) watchStatus(ctx context.Context, output string, print func(io.Writer, status.Status) error) error {
-	_, height := screen(a.stdout)
+	_, height := terminal.Size(a.stdout)
 	text := output == "text" || output == "wide"
 	live := text && height > 0
 	if live {
-		fmt.Fprint(a.stdout, enterScreen)
-		defer fmt.Fprint(a.stdout, leaveScreen)
+		fmt.Fprint(a.stdout, terminal.EnterScreen)
+		defer fmt.Fprint(a.stdout, terminal.LeaveScreen)
 	}
 	for first := true; ; first = false {
 		s, err := a.status(ctx)
@@ -84,8 +85,8 @@ func (a *app) watchStatus(ctx context.Context, output string, print func(io.Writ
 		switch {
 		case live: // the terminal may have another size by now
 			var width int
-			width, height = screen(a.stdout)
-			fmt.Fprint(a.stdout, frame(statusText(s, output == "wide", width, colors(a.stdout)), height))
+			width, height = terminal.Size(a.stdout)
+			fmt.Fprint(a.stdout, terminal.Frame(statusText(s, output == "wide", width, terminal.Colors(a.stdout)), height))
 		default:
 			var b bytes.Buffer
 			if !first {
@@ -132,8 +133,8 @@ func narrowText(w io.Writer, s status.Status) error { return writeStatus(w, s, f
 func wideText(w io.Writer, s status.Status) error { return writeStatus(w, s, true) }
 
 func writeStatus(w io.Writer, s status.Status, wide bool) error {
-	width, _ := screen(w)
-	_, err := io.WriteString(w, statusText(s, wide, width, colors(w)))
+	width, _ := terminal.Size(w)
+	_, err := io.WriteString(w, statusText(s, wide, width, terminal.Colors(w)))
 	return err
 }
 

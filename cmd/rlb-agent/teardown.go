@@ -4,11 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"slices"
 
 	"github.com/spf13/cobra"
 
+	"rlb.dev/rlb-agent/cmd/rlb-agent/terminal"
 	"rlb.dev/rlb-agent/reconcile/host/debian"
 	"rlb.dev/rlb-agent/reconcile/plan"
 	"rlb.dev/rlb-agent/reconcile/state"
@@ -69,8 +69,7 @@ func (a *app) teardownPreview(ctx context.Context, keepPackages bool) error {
 
 // agreed asks the person at the terminal. Without a terminal nobody can answer, and the command alone counts.
 func (a *app) agreed(question string) bool {
-	in, ok := a.stdin.(*os.File)
-	if !ok || !isTerminal(in) {
+	if !terminal.Is(a.stdin) {
 		return true
 	}
 	return a.ask(question)

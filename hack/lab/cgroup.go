@@ -73,11 +73,15 @@ func newCgroup(name string) (*cgroup, error) {
 // wrap returns the command that becomes args inside the group, without a process in between.
 func (g *cgroup) wrap(args ...string) []string {
 	if systemdIsInit() {
-		return append([]string{"systemd-run", "--scope", "--quiet", "--collect", "--slice=" + groupSlice,
-			"--unit=" + g.unit, "--property=Delegate=yes", "--"}, args...)
+		command := []string{"systemd-run", "--scope", "--quiet", "--collect", "--slice=" + groupSlice,
+			"--unit=" + g.unit, "--property=Delegate=yes"}
+		if Lane != "" {
+			command = append(command, "--property=CPUWeight="+laneWeight)
+		}
+		return append(append(command, "--"), args...)
 	}
 	var enter strings.Builder
-	for _, dir := range g.dirs {
+	for _, dir := range append(laneGroup(), g.dirs...) {
 		fmt.Fprintf(&enter, "echo $$ >%s/cgroup.procs\n", dir)
 	}
 	return append([]string{"sh", "-ec", enter.String() + `exec "$@"`, "sh"}, args...)

@@ -1,6 +1,9 @@
 package lab
 
-import "os"
+import (
+	"os"
+	"path/filepath"
+)
 
 // Lane is RLB_LAB_LANE: a digit, or nothing. Labs of two lanes share nothing but the trees of the releases and the
 // processors, so that they can run at the same time. Within a lane there is one lab at a time.
@@ -29,3 +32,26 @@ var (
 
 // Namespace is the network namespace of a station, or of the "switch".
 func Namespace(station string) string { return prefix + station }
+
+// laneWeight is how much of a processor a host of a named lane gets where the first lane, which measures times, wants it
+// too; 100 is as much. laneShares bounds all hosts of the lane where control groups are of version 1: to as much as two
+// processes of the first lane.
+const laneWeight, laneShares = "50", "2048"
+
+// laneGroup is the control group of version 1 that holds the hosts of a named lane back. There is none for the first lane, or
+// where the machine has no such hierarchy.
+func laneGroup() []string {
+	dir := filepath.Join(cgroupRoot, "cpu", groupParent)
+	if Lane == "" || os.Mkdir(dir, 0o755) != nil && !isDir(dir) {
+		return nil
+	}
+	if os.WriteFile(filepath.Join(dir, "cpu.shares"), []byte(laneShares), 0) != nil {
+		return nil
+	}
+	return []string{dir}
+}
+
+func isDir(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.IsDir()
+}

@@ -31,6 +31,9 @@ func sweep(ctx context.Context) error {
 			errs = append(errs, removeGroup(ctx, filepath.Join(root, name)))
 		}
 	}
+	if Lane != "" {
+		_ = os.Remove(filepath.Join(cgroupRoot, "cpu", groupParent)) // it is empty now
+	}
 	names, _ := filepath.Glob(filepath.Join(netnsDir, prefix+"*"))
 	for _, path := range names {
 		removeNetns(filepath.Base(path))

@@ -11,7 +11,7 @@ import (
 const (
 	source   = "api"
 	page     = "cmd/rlb-agent/manual/spec.md"
-	jsonFile = "cmd/rlb-agent/schema.json"
+	jsonFile = "cmd/rlb-agent/schema/schema.json"
 )
 
 //go:embed head.md

@@ -2,7 +2,9 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"net/netip"
 	"os"
 
@@ -12,7 +14,34 @@ import (
 	"rlb.dev/rlb-agent/reconcile/host"
 	"rlb.dev/rlb-agent/reconcile/host/debian"
 	"rlb.dev/rlb-agent/reconcile/state"
+	"rlb.dev/rlb-agent/render"
 )
+
+// clearFaultCommand is what systemd calls when the daemon has ended, however it did: a fault that it told keepalived
+// of is not to keep this host out for ever. It waits for nobody, and needs no lock.
+func (a *app) clearFaultCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:    "clear-fault",
+		Short:  "Take back what a daemon that has ended told keepalived",
+		Args:   atMost(0),
+		Hidden: true,
+		RunE: func(*cobra.Command, []string) error {
+			// written in place, and never made: keepalived watches this file, and makes it where it wants it
+			file, err := os.OpenFile(render.FaultFile, os.O_WRONLY|os.O_TRUNC, 0)
+			if errors.Is(err, fs.ErrNotExist) {
+				return nil
+			}
+			if err == nil {
+				_, err = file.WriteString(render.TrackedText(false))
+				err = errors.Join(err, file.Close())
+			}
+			if err != nil {
+				return fmt.Errorf("cannot clear the fault: %w", err)
+			}
+			return nil
+		},
+	}
+}
 
 // rejoinArgs are the command line of rejoinCommand, or nil where this program cannot be found.
 func rejoinArgs() []string {

@@ -1,4 +1,5 @@
-package main
+// Package beside shows the status of several hosts side by side.
+package beside
 
 import (
 	"context"
@@ -13,46 +14,29 @@ import (
 	"rlb.dev/rlb-agent/reconcile/status"
 )
 
-// hostStatus is the status of another host, or why there is none.
-type hostStatus struct {
+// A Host is the status of another host, or why there is none.
+type Host struct {
 	Host   string         `json:"host"`
 	Error  string         `json:"error,omitempty"`
 	Status *status.Status `json:"status,omitempty"`
 }
 
-// statusOn shows other hosts side by side. Exit code 1 means that one is not ready or cannot be asked, or that their specs
-// differ.
-func (a *app) statusOn(ctx context.Context, on onFlags, output string) error {
-	hosts, err := on.destinations()
-	if err != nil {
-		return err
-	}
-	all := make([]hostStatus, len(hosts))
+// Ask asks all hosts at once.
+func Ask(ctx context.Context, ssh remote.SSH, hosts []remote.Host) []Host {
+	all := make([]Host, len(hosts))
 	remote.Each(hosts, func(i int, h remote.Host) {
 		all[i].Host = h.Name
-		if s, err := remote.Status(ctx, remote.SSH{Sudo: on.sudo}, h); err != nil {
+		if s, err := remote.Status(ctx, ssh, h); err != nil {
 			all[i].Error = err.Error()
 		} else {
 			all[i].Status = &s
 		}
 	})
-	print := map[string]func(io.Writer, []hostStatus) error{"text": besideText, "wide": besideText, "json": besideJSON, "yaml": besideYAML}[output]
-	if err := print(a.stdout, all); err != nil {
-		return err
-	}
-	bad := func(h hostStatus) bool { return h.Status == nil || !h.Status.Is("Ready") }
-	if slices.ContainsFunc(all, bad) || len(digests(all)) > 1 {
-		return errDifferent
-	}
-	return nil
+	return all
 }
 
-func besideJSON(w io.Writer, all []hostStatus) error { return encodeJSON(w, all) }
-
-func besideYAML(w io.Writer, all []hostStatus) error { return encodeYAML(w, all) }
-
-// besideText is a column for each host, then what is wrong, and whether their specs differ.
-func besideText(w io.Writer, all []hostStatus) error {
+// Print prints a column for each host, then what is wrong, and whether their specs differ.
+func Print(w io.Writer, all []Host) error {
 	now := time.Now()
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	row := func(label string, cell func(status.Status) string) {
@@ -84,12 +68,12 @@ func besideText(w io.Writer, all []hostStatus) error {
 	if err := t.Flush(); err != nil {
 		return err
 	}
-	_, err := io.WriteString(w, besideNotes(all))
+	_, err := io.WriteString(w, notes(all))
 	return err
 }
 
-// besideNotes is what is wrong with each host, and whether their specs differ.
-func besideNotes(all []hostStatus) string {
+// notes is what is wrong with each host, and whether their specs differ.
+func notes(all []Host) string {
 	var b strings.Builder
 	for _, h := range all {
 		switch {
@@ -105,7 +89,7 @@ func besideNotes(all []hostStatus) string {
 			seen++
 		}
 	}
-	switch n := len(digests(all)); {
+	switch n := len(Digests(all)); {
 	case n > 1:
 		b.WriteString("the specs of these hosts differ: rlb-agent push brings one into force on all\n")
 	case n == 1 && seen > 1 && seen == len(all):
@@ -114,8 +98,8 @@ func besideNotes(all []hostStatus) string {
 	return b.String()
 }
 
-// digests are the different specs of the hosts that answered.
-func digests(all []hostStatus) []string {
+// Digests are the different specs of the hosts that answered.
+func Digests(all []Host) []string {
 	var found []string
 	for _, h := range all {
 		if h.Status != nil && !slices.Contains(found, h.Status.SpecDigest) {
@@ -165,7 +149,7 @@ func servicesText(s status.Status) string {
 }
 
 // limping are the services of which some host misses a server.
-func limping(all []hostStatus) (names []string) {
+func limping(all []Host) (names []string) {
 	for _, h := range all {
 		if h.Status == nil {
 			continue

@@ -1,4 +1,4 @@
-package main
+package schema
 
 import (
 	"strings"
@@ -7,22 +7,22 @@ import (
 
 // Every field of the spec has a meaning, and every one that is a value has an example.
 func TestEveryFieldIsExplained(t *testing.T) {
-	root, err := specFields()
+	root, err := Fields()
 	if err != nil {
 		t.Fatal(err)
 	}
-	paths := root.paths("")
+	paths := root.Paths("")
 	if len(paths) < 80 {
 		t.Errorf("only %d fields: %v", len(paths), paths)
 	}
 	for _, path := range paths {
-		f, err := root.at(path)
+		f, err := root.At(path)
 		if err != nil {
 			t.Error(err)
 			continue
 		}
 		var b strings.Builder
-		if err := f.explain(&b, path, false); err != nil {
+		if err := f.Explain(&b, path, false); err != nil {
 			t.Error(err)
 		}
 		if meaning, _ := f.meaning(); meaning == "" || f.kind() == "" {
@@ -36,19 +36,19 @@ func TestEveryFieldIsExplained(t *testing.T) {
 
 // Fields are listed in the order of the types, with what they may hold; a misspelt one, or one without its path, is found.
 func TestExplainFinds(t *testing.T) {
-	root, err := specFields()
+	root, err := Fields()
 	if err != nil {
 		t.Fatal(err)
 	}
-	if paths := strings.Join(root.paths(""), " "); !strings.HasPrefix(paths, "apiVersion kind metadata metadata.name ") {
+	if paths := strings.Join(root.Paths(""), " "); !strings.HasPrefix(paths, "apiVersion kind metadata metadata.name ") {
 		t.Errorf("not in the order of the types: %s", paths)
 	}
 	var b strings.Builder
-	services, err := root.at("services")
+	services, err := root.At("services")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := services.explain(&b, "services", false); err != nil {
+	if err := services.Explain(&b, "services", false); err != nil {
 		t.Fatal(err)
 	}
 	for _, line := range []string{"port <integer> required, 1 to 65535", "balance <string>, roundrobin, leastconn, source, static-rr, first, default roundrobin",
@@ -64,7 +64,7 @@ func TestExplainFinds(t *testing.T) {
 		"services.preemptDelay": "did you mean vrrp.preemptDelay?",
 		"services.nonsense":     "rlb-agent explain --recursive lists all fields",
 	} {
-		if _, err := root.at(path); err == nil || !strings.HasSuffix(err.Error(), hint) {
+		if _, err := root.At(path); err == nil || !strings.HasSuffix(err.Error(), hint) {
 			t.Errorf("%s: got %v, want %s", path, err, hint)
 		}
 	}

@@ -1,6 +1,6 @@
 //go:build faults
 
-package main
+package effect
 
 import (
 	"fmt"
@@ -10,12 +10,12 @@ import (
 	"rlb.dev/rlb-agent/reconcile/host"
 )
 
-// effect is the hook around what changes this machine: what RLB_FAULT says. It counts the effects of the whole process.
-var effect = func() host.Effect {
+// Hook is the hook around what changes this machine: what RLB_FAULT says. It counts the effects of the whole process.
+var Hook = func() host.Effect {
 	f, err := faulty.Parse(os.Getenv("RLB_FAULT"))
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "RLB_FAULT:", err)
-		os.Exit(exitUsage)
+		os.Exit(2)
 	}
 	return f.Effect
 }()

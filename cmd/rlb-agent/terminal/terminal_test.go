@@ -1,13 +1,13 @@
-package main
+package terminal
 
 import "testing"
 
 // A frame overwrites the former one line by line, clears what that had more, and fits on the screen.
 func TestFrame(t *testing.T) {
-	if got, want := frame("a\nb\n", 5), "\x1b[Ha\x1b[K\r\nb\x1b[K\x1b[J"; got != want {
+	if got, want := Frame("a\nb\n", 5), "\x1b[Ha\x1b[K\r\nb\x1b[K\x1b[J"; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
-	if got, want := frame("a\nb\nc\nd\n", 3), "\x1b[Ha\x1b[K\r\nb\x1b[K\r\n… 2 lines more\x1b[K\x1b[J"; got != want {
+	if got, want := Frame("a\nb\nc\nd\n", 3), "\x1b[Ha\x1b[K\r\nb\x1b[K\r\n… 2 lines more\x1b[K\x1b[J"; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
 }

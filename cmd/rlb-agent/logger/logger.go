@@ -1,4 +1,5 @@
-package main
+// Package logger writes the log: for people, as JSON, or to the journal.
+package logger
 
 import (
 	"context"
@@ -10,13 +11,16 @@ import (
 	"sync"
 
 	"github.com/coreos/go-systemd/v22/journal"
+
+	"rlb.dev/rlb-agent/cmd/rlb-agent/terminal"
 )
 
-// newLogger logs to standard error, or with fields to the journal.
-func newLogger(w io.Writer, format, level string) (*slog.Logger, error) {
+// New logs to w, or with fields to the journal. format is text, json or journal, or "" for the journal under systemd and text
+// elsewhere; level is debug, info, warn or error.
+func New(w io.Writer, format, level string) (*slog.Logger, error) {
 	var min slog.Level
 	if err := min.UnmarshalText([]byte(level)); err != nil {
-		return nil, usageError{fmt.Errorf("cannot understand --log-level %q: it is debug, info, warn or error", level)}
+		return nil, fmt.Errorf("cannot understand --log-level %q: it is debug, info, warn or error", level)
 	}
 	if format == "" {
 		format = "text"
@@ -28,11 +32,11 @@ func newLogger(w io.Writer, format, level string) (*slog.Logger, error) {
 	case "text":
 		return slog.New(&lineHandler{min: min, write: writeLine(w)}), nil
 	case "journal":
-		return slog.New(&lineHandler{min: min, write: sendJournal}), nil
+		return slog.New(&lineHandler{min: min, write: ToJournal}), nil
 	case "json":
 		return slog.New(slog.NewJSONHandler(w, &slog.HandlerOptions{Level: min})), nil
 	}
-	return nil, usageError{fmt.Errorf("cannot understand --log-format %q: it is text, json or journal", format)}
+	return nil, fmt.Errorf("cannot understand --log-format %q: it is text, json or journal", format)
 }
 
 // lineHandler passes each record on as one message with its attributes.
@@ -59,11 +63,10 @@ func (h *lineHandler) WithGroup(string) slog.Handler { return h }
 // writeLine is for people: no time, no level unless it matters.
 func writeLine(w io.Writer) func(slog.Level, string, []slog.Attr) error {
 	var mu sync.Mutex
-	file, ok := w.(*os.File)
-	terminal := ok && isTerminal(file)
+	onTerminal := terminal.Is(w)
 	return func(level slog.Level, message string, attrs []slog.Attr) error {
 		var b strings.Builder
-		if terminal {
+		if onTerminal {
 			b.WriteString("\x1b[K") // over a line of progress
 		}
 		if level >= slog.LevelWarn {
@@ -88,8 +91,8 @@ func writeLine(w io.Writer) func(slog.Level, string, []slog.Attr) error {
 	}
 }
 
-// sendJournal sends a message with its attributes as fields, RLB_ and upper case (systemd.journal-fields(7)).
-func sendJournal(level slog.Level, message string, attrs []slog.Attr) error {
+// ToJournal sends a message with its attributes as fields, RLB_ and upper case (systemd.journal-fields(7)).
+func ToJournal(level slog.Level, message string, attrs []slog.Attr) error {
 	priority := journal.PriInfo
 	switch {
 	case level >= slog.LevelError:

@@ -1,0 +1,9 @@
+// Package schema has the JSON Schema of the spec, and explains its fields.
+package schema
+
+import _ "embed"
+
+// JSON is the JSON Schema (draft 2020-12). hack/specdoc makes it from the types of package api: make manual.
+//
+//go:embed schema.json
+var JSON []byte

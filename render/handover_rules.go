@@ -52,6 +52,10 @@ func CountRules(text string, family api.Family) (n int) {
 // listens. That one has a wildcard address; or, where it is bound to the virtual IP, it lacks the mark that every
 // connection has from its SYN, armed or not: so no advertisement, forged or not, takes a connection away from this host.
 // What comes from another node stays here, so that no packet goes round.
+//
+// nft's socket expression says nothing of a socket that is not a whole one: of a connection whose handshake is not over,
+// or one in TIME_WAIT. begun has the clients of the former. The latter is of a connection that this host served before
+// the last move, with the port of which the client has begun another one since: it answers, and the client waits.
 func (r *renderer) handoverTable(l *lines, family api.Family, vips []netip.Addr) error {
 	sources, origin, err := r.vrrpSources(family)
 	if err != nil {
@@ -79,10 +83,11 @@ func (r *renderer) handoverTable(l *lines, family api.Family, vips []netip.Addr)
 		{"set", "armed", "iface_index", ForwardTime},
 		{"set", "led", "iface_index", ForwardTime},
 		{"set", "left", "iface_index", ForwardTime},
+		{"set", "begun", addr + " . inet_service", begunTime},
 	} {
 		l.add("", "    %s %s {", s.kind, s.name)
 		l.add("", "        type %s", s.of)
-		l.add("", "        size 1024")
+		l.add("", "        size %d", map[bool]int{true: 65536, false: 1024}[s.name == "begun"])
 		l.add("", "        flags dynamic,timeout")
 		l.add("", "        timeout %dms", s.lasts.Milliseconds())
 		l.add("", "    }")
@@ -129,21 +134,29 @@ func (r *renderer) handoverTable(l *lines, family api.Family, vips []netip.Addr)
 	} {
 		l.add("", "%s", line)
 	}
-	for _, c := range []struct{ name, elsewhere string }{
-		{onWildcard, "socket wildcard 1"},
-		{onAddress, fmt.Sprintf("socket mark & %#x == 0", handoverMark)},
+	client := ip + " saddr . tcp sport"
+	for _, c := range []struct{ name, here string }{
+		{onWildcard, "socket wildcard 0"},
+		{onAddress, fmt.Sprintf("socket mark & %#x != 0", handoverMark)},
 	} {
 		if chains[c.name] {
 			l.add("", "    chain %s {", c.name)
 			l.add("", "        ether saddr @nodes return")
+			l.add("", "        %s update @begun { %s }", isSYN, client)
 			l.add("", "        %s return", isSYN)
-			l.add("", "        %s dup to iif map @peer device %q drop", c.elsewhere, iface)
+			l.add("", "        %s return", c.here)
+			l.add("", "        %s @begun return", client)
+			l.add("", "        dup to iif map @peer device %q drop", iface)
 			l.add("", "    }")
 		}
 	}
 	l.add("", "}")
 	return nil
 }
+
+// begunTime is how long a handshake that began while packets are forwarded may take: its first SYN-ACK is sent again after
+// 1 s, the next after 3 s (RFC 6298 §5.5). A client that uses a port again sooner, after two moves, is forwarded in vain.
+const begunTime = 5 * time.Second
 
 // The chains that forward, by where HAProxy listens, and the packet that begins a connection.
 const (

@@ -28,6 +28,13 @@ var loads = []load{
 	{"network stalls", partitions},
 }
 
+func loadNames() (names []string) {
+	for _, l := range loads {
+		names = append(names, l.name)
+	}
+	return names
+}
+
 // everywhere runs a script on both hosts. Its argument are seconds.
 func everywhere(script string) func(context.Context, *lab.Stage, []*lab.Host, options) error {
 	return func(ctx context.Context, _ *lab.Stage, hosts []*lab.Host, o options) error {
@@ -84,6 +91,9 @@ func measure(ctx context.Context, stage *lab.Stage, hosts []*lab.Host, interval 
 		return f, err
 	}
 	if err := calm(ctx, hosts, interval); err != nil {
+		return f, err
+	}
+	if err := pause(ctx, 3*time.Second); err != nil { // in which the agents have looked at all
 		return f, err
 	}
 	before, err := masters(ctx, hosts)

@@ -24,18 +24,23 @@ type options struct {
 	during    time.Duration // each load
 	stall     time.Duration // of those that stall
 	intervals []time.Duration
+	loads     []string // their names; none: all
 	json      string
 }
 
 func main() {
 	var o options
-	var intervals string
+	var intervals, names string
 	flag.StringVar(&o.agent, "agent", "bin/rlb-agent", "the agent's binary")
 	flag.DurationVar(&o.during, "during", 10*time.Second, "how long each load lasts at each interval")
 	flag.DurationVar(&o.stall, "stall", 30*time.Millisecond, "how long a stall lasts; there is one a second")
 	flag.StringVar(&intervals, "intervals", "1s,100ms,50ms,20ms", "advertisement intervals, by commas, from the longest on")
+	flag.StringVar(&names, "loads", "", "which loads, by commas; default all: "+strings.Join(loadNames(), ","))
 	flag.StringVar(&o.json, "json", "", "a file that gets every figure")
 	flag.Parse()
+	if names != "" {
+		o.loads = strings.Split(names, ",")
+	}
 	lab.Main("falsetakeover", func(ctx context.Context) error {
 		for _, text := range strings.Split(intervals, ",") {
 			d, err := time.ParseDuration(text)
@@ -73,6 +78,9 @@ func run(ctx context.Context, stage *lab.Stage, o options) error {
 			return err
 		}
 		for _, l := range loads {
+			if len(o.loads) > 0 && !slices.Contains(o.loads, l.name) {
+				continue
+			}
 			f, err := measure(ctx, stage, hosts, interval, l, o)
 			if err != nil {
 				return fmt.Errorf("%v, %s: %w", interval, l.name, err)

@@ -51,6 +51,11 @@ bench: tools build ## failover, standard against classic, each fault 20 times; h
 	go build -o bin/failover ./hack/bench/failover
 	$(AS_ROOT) bin/failover -agent $(BIN) -json bin/failover.json -svg hack/bench/failover.svg
 
+.PHONY: falsetakeover
+falsetakeover: tools build ## takeovers without cause by advertisement interval and load, each for DURING (10s; 5 minutes in all)
+	go build -o bin/falsetakeover ./hack/bench/falsetakeover
+	$(AS_ROOT) bin/falsetakeover -agent $(BIN) -during $(or $(DURING),10s)
+
 .PHONY: footprint
 footprint: tools build ## what the daemon costs where nothing happens, and after EDITS edits (1000; 10000 takes half an hour)
 	go build -o bin/footprint ./hack/bench/footprint
@@ -65,6 +70,11 @@ chaos: tools build ## random faults on a real pair under load, 10 minutes: DURAT
 bench-edit: tools build ## how long an edit takes to be live, 20 of each kind; some minutes, best on an idle machine
 	go build -o bin/edit ./hack/bench/edit
 	$(AS_ROOT) bin/edit -agent $(BIN)
+
+.PHONY: bench-move
+bench-move: tools build ## what planned moves cost clients under load: standard, classic, keepalived by hand; eight minutes
+	go build -o bin/move ./hack/bench/move
+	$(AS_ROOT) bin/move -agent $(BIN) -json bin/move.json -svg hack/bench/move.svg
 
 .PHONY: clientview
 clientview: tools build ## what clients see when API servers end, fail or restart, one of three and all; ten minutes

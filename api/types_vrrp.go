@@ -34,7 +34,8 @@ type VRRP struct {
 	Priority *int `json:"priority,omitempty" validate:"omitempty,min=1,max=254"`
 	// AdvertisementInterval is the time between two advertisements, 10ms to 40.95s in steps of 10ms (RFC 9568 §5.2.7);
 	// with version 2, 1s to 255s in whole seconds, and with a virtual IP of IPv6, which is always version 3, 1s to 40s. A
-	// silent master is replaced after three intervals and the skew time.
+	// silent master is replaced after three intervals and the skew time. Below 20ms nothing is promised; the status says
+	// which interval the hosts and the network can bear.
 	// Default: 100ms; with version 2, and classic: 1s.
 	// Example: 1s
 	AdvertisementInterval *Duration `json:"advertisementInterval,omitempty"`

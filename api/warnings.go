@@ -26,6 +26,7 @@ type HostFacts struct {
 func (d *Document) Warnings(host HostFacts) Problems {
 	w := &warnings{doc: d, spec: &d.Spec, host: host, found: newReport(d.File)}
 	w.outsideSubnets()
+	w.hastyInterval()
 	for i := range w.spec.Services {
 		w.service(&w.spec.Services[i], index("services", i))
 	}
@@ -72,6 +73,17 @@ func (w *warnings) outsideSubnets() {
 			}
 		}
 		w.warn(index("virtualIPs", i), "%s is in no subnet of %s (%s)%s", addr, name, listed(subnets), better)
+	}
+}
+
+// shortestInterval is the shortest advertisement interval at which takeovers without cause are measured and rare.
+const shortestInterval = 20 * time.Millisecond
+
+// hastyInterval warns of an interval at which a host that is late for a moment loses the virtual IPs.
+func (w *warnings) hastyInterval() {
+	if i := w.spec.VRRP.AdvertisementInterval; i.D() < shortestInterval {
+		w.warn("vrrp.advertisementInterval", "%s is shorter than %s, the shortest that is supported: a standby takes over from a host that is late by %s",
+			i, Duration(shortestInterval), 2*(*i))
 	}
 }
 

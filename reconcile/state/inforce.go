@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"rlb.dev/rlb-agent/api"
+	"rlb.dev/rlb-agent/reconcile/headroom"
 	"rlb.dev/rlb-agent/reconcile/host"
 	"rlb.dev/rlb-agent/render"
 	"rlb.dev/rlb-agent/render/vrrp"
@@ -29,6 +30,7 @@ type InForce struct {
 	Ports      []uint16              // of the services
 	Takeover   time.Duration         // from the last advertisement of a master to its successor
 	Skew       time.Duration         // from a master's goodbye to its successor
+	Router     headroom.Router       // of this host, in its VRRP timing
 	Identities []vrrp.Identity       // of keepalived's instances, as its file says now
 }
 
@@ -60,6 +62,9 @@ func ReadInForce(ctx context.Context, o host.Observer) (*InForce, error) {
 		Preempt:    *doc.Spec.VRRP.Preempt,
 		Takeover:   vrrp.TakeoverTime(&doc.Spec),
 		Skew:       vrrp.SkewTime(&doc.Spec),
+		Router: headroom.Router{
+			Version: *doc.Spec.VRRP.Version, Interval: doc.Spec.VRRP.AdvertisementInterval.D(), Allowed: vrrp.DownTime(&doc.Spec, memory.Facts.Node),
+		},
 		Identities: vrrp.Identities(config.Data),
 	}
 	for _, s := range doc.Spec.Services {

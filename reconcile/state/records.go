@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"rlb.dev/rlb-agent/reconcile/headroom"
 	"rlb.dev/rlb-agent/reconcile/host"
 	"rlb.dev/rlb-agent/reconcile/peers"
 )
@@ -57,6 +58,12 @@ func ReadDrift(ctx context.Context, o host.Observer) (DriftRecord, error) {
 // ReadPeers is what the daemon knows of its peers. Without a daemon it is the zero value, or one that is not alive.
 func ReadPeers(ctx context.Context, o host.Observer) (peers.Table, error) {
 	return ReadDerived[peers.Table](ctx, o, PeersFile)
+}
+
+// ReadHeadroom is what the daemon measured in the last hour. Without a daemon it is the zero value, or one that is not
+// alive.
+func ReadHeadroom(ctx context.Context, o host.Observer) (headroom.Record, error) {
+	return ReadDerived[headroom.Record](ctx, o, HeadroomFile)
 }
 
 // ReadRole is the role as the daemon saw it last. Without a daemon it is the zero value.

@@ -216,6 +216,7 @@ func (r *reading) live(ctx context.Context, s *Status) {
 	slices.Sort(s.NotSeen)
 	s.NotSeen = slices.Compact(s.NotSeen)
 	s.Claimed = r.guard.Claimed
+	r.headroom(ctx, s)
 	s.set(r, s.serving(problems))
 	s.set(r, s.ready())
 	r.agents(s, r.table(ctx), time.Now())

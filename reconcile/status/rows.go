@@ -57,6 +57,7 @@ func Rows(s Status, now time.Time) []Row {
 	for _, p := range s.Peers {
 		rows = append(rows, peerRow(p, now))
 	}
+	rows = append(rows, headroomRows(s)...)
 	rows = append(rows, haproxyRows(s)...)
 	for _, service := range s.Services {
 		rows = append(rows, serviceRows(service, s.HAProxy != nil && !service.NotSeen, now)...)

@@ -25,8 +25,9 @@ type Status struct {
 	DrainedSince       time.Time         `json:"drainedSince,omitzero"`
 	DrainedBy          string            `json:"drainedBy,omitempty"`
 	VirtualIPs         []VirtualIP       `json:"virtualIPs,omitempty"`
-	Claimed            string            `json:"claimed,omitempty"` // which device answers for a virtual IP without serving it; nothing is done about it
-	Peers              []Peer            `json:"peers,omitempty"`   // the spec's other nodes; without nodes the hosts whose agents are heard
+	Claimed            string            `json:"claimed,omitempty"`  // which device answers for a virtual IP without serving it; nothing is done about it
+	Peers              []Peer            `json:"peers,omitempty"`    // the spec's other nodes; without nodes the hosts whose agents are heard
+	Headroom           *Headroom         `json:"headroom,omitempty"` // absent where no daemon measures it
 	Services           []Service         `json:"services,omitempty"`
 	HAProxy            *HAProxy          `json:"haproxy,omitempty"`
 	Agent              *Agent            `json:"agent,omitempty"`       // its unit; absent where it is not installed

@@ -36,6 +36,7 @@ Virtual IP      198.51.100.100  held
 Virtual IP      2001:db8::100   not held
 Agent           v1, runs for 2h
 Peer            lb2  198.51.100.12  not seen
+Headroom        worst gap 31 ms of 60 ms allowed, in the last hour; timers here late by 1.4 ms at most
 HAProxy         answers, 1 old process finishes its connections
 Service         kube-apiserver on port 9000: listening, 1 of 2 servers up
   cp1           198.51.100.21:6443  UP for 3m20s   answers the check with HTTP status 200 OK (L7OK 200)

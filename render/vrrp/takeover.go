@@ -7,24 +7,45 @@ import (
 )
 
 // TakeoverTime is how long the others wait after the last advertisement of a master until one of them takes its place:
-// three intervals and the skew of the lowest priority (RFC 9568 §6.1, Active_Down_Interval; RFC 3768 §6.1).
-func TakeoverTime(spec *api.LoadBalancerSpec) time.Duration {
-	return 3*spec.VRRP.AdvertisementInterval.D() + SkewTime(spec)
-}
+// that of the lowest priority.
+func TakeoverTime(spec *api.LoadBalancerSpec) time.Duration { return downTime(spec, lowest(spec)) }
 
 // SkewTime is the longest time after a master's goodbye until another router takes its place: the skew of the lowest
-// priority (RFC 9568 §6.1, Skew_Time; RFC 3768 §6.1).
-func SkewTime(spec *api.LoadBalancerSpec) time.Duration {
-	lowest := *spec.VRRP.Priority
-	for _, node := range spec.Nodes {
-		if node.Priority != nil {
-			lowest = min(lowest, *node.Priority)
+// priority.
+func SkewTime(spec *api.LoadBalancerSpec) time.Duration { return skew(spec, lowest(spec)) }
+
+// DownTime is how long a node waits after the last advertisement of a master until it takes its place. node is its name,
+// "" where the spec has no nodes.
+func DownTime(spec *api.LoadBalancerSpec, node string) time.Duration {
+	priority := *spec.VRRP.Priority
+	for _, n := range spec.Nodes {
+		if n.Name == node && n.Priority != nil {
+			priority = *n.Priority
 		}
 	}
-	interval := spec.VRRP.AdvertisementInterval.D()
+	return downTime(spec, priority)
+}
+
+// downTime is three intervals and the skew (RFC 9568 §6.1, Active_Down_Interval; RFC 3768 §6.1, Master_Down_Interval).
+func downTime(spec *api.LoadBalancerSpec, priority int) time.Duration {
+	return 3*spec.VRRP.AdvertisementInterval.D() + skew(spec, priority)
+}
+
+// skew is by how much longer a lower priority waits (RFC 9568 §6.1, Skew_Time; RFC 3768 §6.1).
+func skew(spec *api.LoadBalancerSpec, priority int) time.Duration {
 	unit := time.Second // version 2
 	if *spec.VRRP.Version == 3 {
-		unit = interval
+		unit = spec.VRRP.AdvertisementInterval.D()
 	}
-	return unit * time.Duration(256-lowest) / 256
+	return unit * time.Duration(256-priority) / 256
+}
+
+func lowest(spec *api.LoadBalancerSpec) int {
+	priority := *spec.VRRP.Priority
+	for _, node := range spec.Nodes {
+		if node.Priority != nil {
+			priority = min(priority, *node.Priority)
+		}
+	}
+	return priority
 }

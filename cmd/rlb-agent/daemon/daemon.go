@@ -43,6 +43,7 @@ type Machine interface {
 	// Story is what the journal holds of the agent, HAProxy and keepalived since a moment: at most so many entries, the newest.
 	Story(ctx context.Context, since time.Time, most int) ([]host.JournalEntry, error)
 	PeerLink
+	AdvertLink
 }
 
 // Config is what the daemon works with. All of it is required.
@@ -81,6 +82,7 @@ func Run(ctx context.Context, c Config) {
 	peering := newPeering(c.Host, c.Version, c.Log, func(t peers.Table) { report.peersChanged(ctx, t) })
 	report.peering = peering
 	over := failover.New(failover.Config{Host: c.Host, Publish: report.publish, Log: c.Log})
+	measured := newHeadroomWatch(c.Host, c.Log)
 	servers := serverTeller{log: c.Log}
 	cutter := &cutoff.Cutter{Host: c.Host, Log: c.Log, Seen: servers.look}
 	tracked := filewatch.New(c.Log, func(string) { over.TrackedFileChanged() })
@@ -90,9 +92,10 @@ func Run(ctx context.Context, c Config) {
 	beside.Go(func() { cutter.Run(ctx) })
 	beside.Go(func() { exporter.Run(ctx) })
 	beside.Go(func() { peering.run(ctx) })
+	beside.Go(func() { measured.run(ctx) })
 	beside.Go(func() { keepRunFiles(ctx, report.host, report, c.Log) })
 
-	applyRuntimeState(ctx, c, over, cutter, peering)
+	applyRuntimeState(ctx, c, over, cutter, peering, measured)
 	l := newLoop(c.Host, c, report)
 	l.watch = func(look plan.Look) { files.Set(watchedFiles(c.Spec, look)...) }
 	l.loadMemory(ctx)
@@ -103,7 +106,7 @@ func Run(ctx context.Context, c Config) {
 		if !why.edited(c.Spec) {
 			seen.judge(why.seen, l.drift.Found > found)
 		}
-		applyRuntimeState(ctx, c, over, cutter, peering)
+		applyRuntimeState(ctx, c, over, cutter, peering, measured)
 		why = l.wait(ctx, jitter(pause), seen, hangup)
 		if ctx.Err() != nil {
 			notify(sdnotify.SdNotifyStopping)
@@ -118,7 +121,7 @@ func Run(ctx context.Context, c Config) {
 }
 
 // applyRuntimeState makes the spec in force known to those that run beside the loop.
-func applyRuntimeState(ctx context.Context, c Config, over *failover.Failover, cutter *cutoff.Cutter, peering *peering) {
+func applyRuntimeState(ctx context.Context, c Config, over *failover.Failover, cutter *cutoff.Cutter, peering *peering, measured *headroomWatch) {
 	force, err := state.ReadInForce(ctx, c.Host)
 	if err != nil {
 		c.Log.Warn("cannot read which spec is in force: " + err.Error())
@@ -131,6 +134,7 @@ func applyRuntimeState(ctx context.Context, c Config, over *failover.Failover, c
 	}
 	cutter.ApplySpec(force.Spec)
 	force.Spec = nil // a large one is not kept in memory
+	measured.applySpec(*force)
 	over.ApplyRuntimeState(ctx, *force)
 }
 

@@ -44,6 +44,7 @@ func exposeStatus(e *exposition, s status.Status, transitions int) {
 		}
 	}
 	exposePeers(e, s.Peers)
+	exposeHeadroom(e, s.Headroom)
 	exposeServices(e, s)
 	conditions := e.family("rlb_condition", gauge, "Whether the condition of the status has this value.")
 	for _, c := range s.Conditions {
@@ -79,6 +80,22 @@ func exposePeers(e *exposition, peers []status.Peer) {
 		}
 		seen.add(truth(p.State == status.PeerSeen), "peer", p.Name, "address", p.Address)
 	}
+}
+
+// exposeHeadroom writes how near the last hour was to a takeover without cause.
+func exposeHeadroom(e *exposition, h *status.Headroom) {
+	if h == nil {
+		return
+	}
+	e.family("rlb_advertisement_interval_seconds", gauge, "Time between two advertisements, as the spec says.").add(h.Interval.Seconds())
+	e.family("rlb_advertisement_gap_allowed_seconds", gauge, "Silence after which this host takes the virtual IPs over.").add(h.Allowed.Seconds())
+	if h.WorstGap > 0 {
+		e.family("rlb_advertisement_gap_worst_seconds", gauge, "Longest time between two advertisements of the holder in the last hour.").add(h.WorstGap.Seconds())
+	}
+	if h.Recommended > 0 {
+		e.family("rlb_advertisement_interval_recommended_seconds", gauge, "Shortest interval that the last hour would bear.").add(h.Recommended.Seconds())
+	}
+	e.family("rlb_timer_lateness_worst_seconds", gauge, "By how much a timer of the agent was late at worst in the last hour.").add(h.WorstLate.Seconds())
 }
 
 func exposeServices(e *exposition, s status.Status) {

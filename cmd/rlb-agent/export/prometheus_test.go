@@ -20,7 +20,9 @@ import (
 
 	"sigs.k8s.io/yaml"
 
+	"rlb.dev/rlb-agent/reconcile/headroom"
 	"rlb.dev/rlb-agent/reconcile/host"
+	"rlb.dev/rlb-agent/reconcile/state"
 	"rlb.dev/rlb-agent/reconcile/status"
 )
 
@@ -105,6 +107,10 @@ func TestDashboard(t *testing.T) {
 	hosts := make([]*shown, 2)
 	for i := range hosts {
 		hosts[i] = newShown(t)
+		measured := headroom.Record{Written: time.Now(), Allowed: headroom.Span(time.Second), WorstGap: headroom.Span(time.Second / 3)}
+		if err := state.WriteDerived(t.Context(), hosts[i].host, state.HeadroomFile, measured); err != nil {
+			t.Fatal(err)
+		}
 		if i == 0 {
 			hosts[i].host.Role = host.RoleMaster
 			hosts[i].host.Net[1].Prefixes = append(hosts[i].host.Net[1].Prefixes, netip.MustParsePrefix("198.51.100.10/32"))

@@ -109,7 +109,7 @@ func TestDraw(t *testing.T) {
 	if dots != 2+3+2+2 { // two in the legend, one sample of the last in each of its two rows
 		t.Errorf("%d dots", dots)
 	}
-	if !(x(1) < x(10) && x(10) < x(100) && x(0) == x(1) && x(1e9) == x(10000)) {
+	if x := scale.X; !(x(1) < x(10) && x(10) < x(100) && x(0) == x(1) && x(1e9) == x(10000)) {
 		t.Error("the scale is wrong")
 	}
 	for _, word := range []string{"HAProxy stopped", "keepalived killed", "12 ms", "classic"} {

@@ -81,20 +81,14 @@ func moved(w *e2e.World, name, target string, move func()) {
 // handedOver probes with plain and with half-open connections while something is done.
 func handedOver(w *e2e.World, target string, do func()) (report, half lab.Report) {
 	w.Helper()
-	plain, err := w.Client.Probe(target, lab.ProbeOptions{Interval: 10 * time.Millisecond, Timeout: time.Second})
+	clients, err := pair.StartClients(w.Context(), w.Client, pair.ClientOptions{Target: target, Every: 10 * time.Millisecond, Half: 25 * time.Millisecond})
 	if err != nil {
 		w.Fatal(err)
 	}
-	defer plain.Stop()
-	late, err := w.Client.Probe(target, lab.ProbeOptions{Interval: 25 * time.Millisecond, Timeout: time.Second, HalfOpen: 300 * time.Millisecond})
-	if err != nil {
-		w.Fatal(err)
-	}
-	defer late.Stop()
-	time.Sleep(400 * time.Millisecond) // in which there are half-open ones
+	defer clients.End()
 	do()
 	time.Sleep(500 * time.Millisecond)
-	return plain.Stop(), late.Stop()
+	return clients.Stop()
 }
 
 // However the hosts advertise and HAProxy listens, a planned move is without a loss, both ways. A stranger's goodbye moves

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"rlb.dev/rlb-agent/reconcile/host"
 	"rlb.dev/rlb-agent/reconcile/host/link"
 	"rlb.dev/rlb-agent/render/vrrp"
 )
@@ -130,6 +131,31 @@ func (s Silence) awaitNoHolder(ctx context.Context) error {
 	}
 }
 
+// HearAdverts begins to hear the advertisements of another machine under an identity.
+func (h *Host) HearAdverts(iface string, id vrrp.Identity) (host.AdvertEar, error) {
+	e, err := link.OpenEar(iface, linkIdentity(id))
+	if err != nil {
+		return nil, refined(err)
+	}
+	return advertEar{e}, nil
+}
+
+// advertEar is a link.Ear in the words of package host.
+type advertEar struct{ *link.Ear }
+
+// Take is what has come in since the last call.
+func (e advertEar) Take() (heard []host.Beat, lost bool, err error) {
+	all, lost, err := e.Ear.Take()
+	for _, b := range all {
+		heard = append(heard, host.Beat{From: b.From, Priority: b.Priority, At: b.At})
+	}
+	return heard, lost, refined(err)
+}
+
+func linkIdentity(id vrrp.Identity) link.Identity {
+	return link.Identity{Family: id.Family, Version: id.Version, RouterID: id.RouterID}
+}
+
 // TalkToAgents sends what comes by say to the agents on the link of an interface, and calls heard for what others send.
 func (h *Host) TalkToAgents(ctx context.Context, iface string, say <-chan []byte, heard func(mac string, message []byte)) error {
 	return refined(link.TalkToAgents(ctx, iface, say, func(mac net.HardwareAddr, message []byte) { heard(mac.String(), message) }))
@@ -142,7 +168,7 @@ func hear(ctx context.Context, by ear, iface string, ids []vrrp.Identity, heard 
 	errs := make([]error, len(ids))
 	for i, id := range ids {
 		all.Go(func() {
-			errs[i] = by(ctx, iface, link.Identity{Family: id.Family, Version: id.Version, RouterID: id.RouterID}, func(a link.Advert) {
+			errs[i] = by(ctx, iface, linkIdentity(id), func(a link.Advert) {
 				mutex.Lock()
 				defer mutex.Unlock()
 				said := id

@@ -5,13 +5,11 @@ import (
 	"encoding/binary"
 	"fmt"
 	"net"
-	"os"
 	"slices"
 	"sync"
 	"time"
 
 	"golang.org/x/net/bpf"
-	"golang.org/x/sys/unix"
 )
 
 const (
@@ -101,20 +99,6 @@ func (s *socket) sendAll(ctx context.Context, mac net.HardwareAddr, say <-chan [
 			return nil
 		}
 	}
-}
-
-// bound sets how much the kernel keeps for the socket.
-func (s *socket) bound(octets int) error {
-	raw, err := s.file.SyscallConn()
-	if err != nil {
-		return err
-	}
-	if controlErr := raw.Control(func(fd uintptr) {
-		err = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVBUF, octets)
-	}); controlErr != nil {
-		return controlErr
-	}
-	return os.NewSyscallError("setsockopt SO_RCVBUF", err)
 }
 
 // rate bounds how often something is done.

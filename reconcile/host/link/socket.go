@@ -47,18 +47,30 @@ func bigEndian(n uint16) uint16 {
 
 // join lets the interface take frames for a multicast MAC, for as long as the socket is open.
 func (s *socket) join(l link, group net.HardwareAddr) error {
+	mreq := unix.PacketMreq{Ifindex: int32(l.index), Type: unix.PACKET_MR_MULTICAST, Alen: uint16(len(group))}
+	copy(mreq.Address[:], group)
+	return s.control(func(fd int) error {
+		return os.NewSyscallError("setsockopt PACKET_ADD_MEMBERSHIP", unix.SetsockoptPacketMreq(fd, unix.SOL_PACKET, unix.PACKET_ADD_MEMBERSHIP, &mreq))
+	})
+}
+
+// bound sets how much the kernel keeps for the socket.
+func (s *socket) bound(octets int) error {
+	return s.control(func(fd int) error {
+		return os.NewSyscallError("setsockopt SO_RCVBUF", unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, octets))
+	})
+}
+
+// control calls do with the file descriptor, which stays open meanwhile.
+func (s *socket) control(do func(fd int) error) error {
 	raw, err := s.file.SyscallConn()
 	if err != nil {
 		return err
 	}
-	mreq := unix.PacketMreq{Ifindex: int32(l.index), Type: unix.PACKET_MR_MULTICAST, Alen: uint16(len(group))}
-	copy(mreq.Address[:], group)
-	if controlErr := raw.Control(func(fd uintptr) {
-		err = unix.SetsockoptPacketMreq(int(fd), unix.SOL_PACKET, unix.PACKET_ADD_MEMBERSHIP, &mreq)
-	}); controlErr != nil {
+	if controlErr := raw.Control(func(fd uintptr) { err = do(int(fd)) }); controlErr != nil {
 		return controlErr
 	}
-	return os.NewSyscallError("setsockopt PACKET_ADD_MEMBERSHIP", err)
+	return err
 }
 
 // send sends a whole frame.

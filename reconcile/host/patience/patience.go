@@ -16,7 +16,6 @@ const lateTimer = 20 * time.Millisecond
 type Patience struct {
 	need        time.Duration
 	since, last time.Time
-	late        bool // a timer was, since the beginning
 }
 
 // New begins at now, and needs so long a silence.
@@ -27,7 +26,7 @@ func New(now time.Time, need time.Duration) *Patience {
 // Over is called at each tick, and says whether the silence was long enough.
 func (p *Patience) Over(now time.Time) bool {
 	if now.Sub(p.last) > Tick+lateTimer {
-		p.since, p.late = now, true
+		p.since = now
 	}
 	p.last = now
 	return now.Sub(p.since) >= p.need

@@ -1,0 +1,160 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"rlb.dev/rlb-agent/hack/lab"
+	"rlb.dev/rlb-agent/hack/lab/pair"
+	"rlb.dev/rlb-agent/reconcile/headroom"
+)
+
+// A load keeps the hosts busy for a while. It ends by itself, and needs 64 MiB of a disk at most.
+type load struct {
+	name string
+	make func(ctx context.Context, stage *lab.Stage, hosts []*lab.Host, o options) error
+}
+
+var loads = []load{
+	{"none", func(ctx context.Context, _ *lab.Stage, _ []*lab.Host, o options) error { return pause(ctx, o.during) }},
+	{"cpu", everywhere(`for core in $(seq $(($(nproc) * 2))); do timeout "$1" sh -c 'while :; do :; done' & done; wait`)},
+	{"io", everywhere(`timeout "$1" sh -c 'while :; do dd if=/dev/zero of=/var/tmp/load bs=1M count=64 conv=fsync status=none; done'; rm -f /var/tmp/load`)},
+	{"keepalived stalls", stalls},
+	{"network stalls", partitions},
+}
+
+func loadNames() (names []string) {
+	for _, l := range loads {
+		names = append(names, l.name)
+	}
+	return names
+}
+
+// everywhere runs a script on both hosts. Its argument are seconds.
+func everywhere(script string) func(context.Context, *lab.Stage, []*lab.Host, options) error {
+	return func(ctx context.Context, _ *lab.Stage, hosts []*lab.Host, o options) error {
+		return pair.Each(hosts, func(h *lab.Host) error {
+			_, err := h.Run(ctx, "sh", "-c", script, "sh", fmt.Sprint(o.during.Seconds()))
+			return err
+		})
+	}
+}
+
+// stalls stops keepalived's VRRP process on the active host once a second, as a virtual machine that stands still.
+func stalls(ctx context.Context, _ *lab.Stage, hosts []*lab.Host, o options) error {
+	return pair.Each(hosts, func(h *lab.Host) error {
+		if !pair.Holds(h) {
+			return nil
+		}
+		_, err := h.Run(ctx, "sh", "-c", `vrrp=$(pgrep -P $(systemctl show --value -p MainPID keepalived))
+			for i in $(seq "$1"); do kill -STOP $vrrp; sleep "$2"; kill -CONT $vrrp; sleep 1; done`,
+			"sh", strconv.Itoa(int(o.during/(time.Second+o.stall))), fmt.Sprint(o.stall.Seconds()))
+		return err
+	})
+}
+
+// partitions drops all frames between the hosts once a second.
+func partitions(ctx context.Context, stage *lab.Stage, hosts []*lab.Host, o options) (err error) {
+	for end := time.Now().Add(o.during); time.Now().Before(end) && err == nil; {
+		if err = stage.Partition(hosts[0], hosts[1]); err != nil {
+			return err
+		}
+		err = errors.Join(pause(ctx, o.stall), stage.Heal(), pause(ctx, time.Second))
+	}
+	return err
+}
+
+func pause(ctx context.Context, d time.Duration) error {
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-time.After(d):
+		return nil
+	}
+}
+
+// recordRest is how old a record may be that the agent leaves: after that it tells of all that was before.
+const recordRest = 6 * time.Second
+
+// measure makes a load and says what came of it. The agents are restarted first, so that they remember nothing.
+func measure(ctx context.Context, stage *lab.Stage, hosts []*lab.Host, interval time.Duration, l load, o options) (figure, error) {
+	f := figure{Interval: interval.String(), Load: l.name, During: o.during.String()}
+	if err := pair.Each(hosts, func(h *lab.Host) error {
+		_, err := h.Run(ctx, "systemctl", "restart", "rlb-agent")
+		return err
+	}); err != nil {
+		return f, err
+	}
+	if err := calm(ctx, hosts, interval); err != nil {
+		return f, err
+	}
+	if err := pause(ctx, 3*time.Second); err != nil { // in which the agents have looked at all
+		return f, err
+	}
+	before, err := masters(ctx, hosts)
+	if err != nil {
+		return f, err
+	}
+	began, cpu := time.Now(), time.Duration(0)
+	for _, h := range hosts {
+		used, err := agentCPU(ctx, h)
+		if err != nil {
+			return f, err
+		}
+		cpu -= used
+	}
+	if err := l.make(ctx, stage, hosts, o); err != nil {
+		return f, err
+	}
+	for _, h := range hosts {
+		used, err := agentCPU(ctx, h)
+		if err != nil {
+			return f, err
+		}
+		cpu += used
+	}
+	f.CPU = float64(cpu) / 2 / float64(time.Since(began)) * 3600
+	if err := pause(ctx, recordRest); err != nil {
+		return f, err
+	}
+	after, err := masters(ctx, hosts)
+	f.Takeovers = after - before
+	for _, h := range hosts {
+		r := recordOf(h)
+		f.WorstGap, f.WorstLate, f.Allowed = max(f.WorstGap, r.WorstGap), max(f.WorstLate, r.WorstLate), max(f.Allowed, r.Allowed)
+	}
+	if f.Allowed < headroom.Span(interval) {
+		err = errors.Join(err, errors.New("no agent measures"))
+	}
+	return f, err
+}
+
+// masters counts how often the hosts became MASTER since they booted.
+func masters(ctx context.Context, hosts []*lab.Host) (n int, err error) {
+	var mutex sync.Mutex
+	err = pair.Each(hosts, func(h *lab.Host) error {
+		out, err := h.Run(ctx, "journalctl", "-b", "--no-pager", "-o", "cat", "-u", "keepalived")
+		mutex.Lock()
+		defer mutex.Unlock()
+		n += strings.Count(out, "Entering MASTER STATE")
+		return err
+	})
+	return n, err
+}
+
+// agentCPU is the time that the agent had a core since it started, all threads (proc(5), schedstat).
+func agentCPU(ctx context.Context, h *lab.Host) (total time.Duration, err error) {
+	out, err := h.Sh(ctx, "cat /proc/$(systemctl show --value -p MainPID rlb-agent)/task/*/schedstat")
+	for line := range strings.Lines(out) {
+		if words := strings.Fields(line); len(words) == 3 {
+			ns, _ := strconv.ParseInt(words[0], 10, 64)
+			total += time.Duration(ns)
+		}
+	}
+	return total, err
+}

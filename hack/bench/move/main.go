@@ -1,0 +1,86 @@
+// Command move measures what planned moves of the virtual IP cost clients under load, with the agent's defaults, with the
+// original's configuration and with a keepalived tuned by hand: "make bench-move".
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+
+	"rlb.dev/rlb-agent/hack/lab"
+)
+
+type options struct {
+	agent     string
+	n         int      // moves with each setup
+	setups    []string // their names
+	rate      int      // new connections a second
+	halfRate  int      // half-open ones a second
+	quiet     int      // long and quiet ones
+	json, svg string
+	from      []string // files of samples, instead of measuring
+}
+
+func main() {
+	var o options
+	var names, from string
+	flag.StringVar(&o.agent, "agent", "bin/rlb-agent", "the agent's binary")
+	flag.IntVar(&o.n, "n", 20, "moves with each setup")
+	flag.StringVar(&names, "setups", strings.Join(setupNames(), ","), "which setups, by commas")
+	flag.IntVar(&o.rate, "rate", 400, "new connections a second")
+	flag.IntVar(&o.halfRate, "half", 20, "half-open connections a second")
+	flag.IntVar(&o.quiet, "long", 100, "long and quiet connections in each move")
+	flag.StringVar(&o.json, "json", "", "a file that gets every sample")
+	flag.StringVar(&o.svg, "svg", "", "a file that gets a picture")
+	flag.StringVar(&from, "from", "", "files that -json wrote, by commas: report them instead of measuring")
+	flag.Parse()
+	o.setups = strings.Split(names, ",")
+	if from != "" {
+		o.from = strings.Split(from, ",")
+	}
+	lab.Main("move", func(ctx context.Context) error { return run(ctx, o) })
+}
+
+func run(ctx context.Context, o options) error {
+	all, err := readJSON(o.from)
+	if err == nil && len(o.from) == 0 {
+		all, err = measureAll(ctx, o)
+	}
+	if len(all) == 0 {
+		return err
+	}
+	all.print(os.Stdout)
+	if o.json != "" {
+		err = errors.Join(err, all.writeJSON(o.json))
+	}
+	if o.svg != "" {
+		err = errors.Join(err, os.WriteFile(o.svg, all.draw(), 0o644))
+	}
+	return err
+}
+
+// measureAll measures setup by setup; with an error it returns what it has.
+func measureAll(ctx context.Context, o options) (all results, err error) {
+	for _, name := range o.setups {
+		at := slices.IndexFunc(setups, func(s setup) bool { return s.name == name })
+		if at < 0 {
+			return all, fmt.Errorf("cannot move with %q: there are %s", name, strings.Join(setupNames(), ", "))
+		}
+		r := result{Setup: name}
+		err := lab.OnStage(ctx, lab.Options{}, 3, func(stage *lab.Stage) (err error) {
+			r.Moves, err = measure(ctx, stage, setups[at], o)
+			return err
+		})
+		if len(r.Moves) > 0 {
+			all = append(all, r)
+		}
+		if err != nil {
+			return all, fmt.Errorf("%s: %w", name, err)
+		}
+	}
+	return all, nil
+}

@@ -1,0 +1,101 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"time"
+
+	"rlb.dev/rlb-agent/hack/lab"
+	"rlb.dev/rlb-agent/hack/lab/pair"
+)
+
+// A sample is what one move cost.
+type sample struct {
+	New, Half count
+	Quiet     int     `json:"quiet"`   // long and quiet connections
+	Told      int     `json:"told"`    // of them, that heard of their end within told
+	Stalled   int     `json:"stalled"` // of them, that did not, and are dead
+	Gap       float64 `json:"gap"`     // ms, longest time between the starts of two good new connections that follow each other
+	Late      float64 `json:"late"`    // ms, by which the client itself was late at worst
+}
+
+// count counts connections of a kind.
+type count struct {
+	Total   int `json:"total"`
+	Failed  int `json:"failed"`  // of them: Reset and Stalled
+	Reset   int `json:"reset"`   // ended by the other side
+	Stalled int `json:"stalled"` // no answer within a second
+}
+
+func countOf(r lab.Report) count {
+	c := count{Total: r.Total, Failed: r.Failed, Stalled: r.Errors["timeout"]}
+	c.Reset = c.Failed - c.Stalled
+	return c
+}
+
+const (
+	light  = pair.VIP + ":9001" // leads to where the control planes tell their names: connections that cost little
+	told   = 3 * time.Second    // in which a client that sends nothing is to hear of the end of its connection
+	rested = 2 * time.Second    // after the way back
+)
+
+// measure moves the virtual IP to and fro.
+func measure(ctx context.Context, stage *lab.Stage, s setup, o options) (samples []sample, err error) {
+	hosts, err := s.boot(ctx, stage, o.agent)
+	if err != nil {
+		return nil, err
+	}
+	if err := lab.Until(ctx, 30*time.Second, func() bool { // the checks have found the servers
+		_, err := stage.Client.Get(ctx, pair.Service)
+		return err == nil
+	}); err != nil {
+		return nil, err
+	}
+	time.Sleep(rested)
+	for len(samples) < o.n {
+		one, err := move(ctx, stage, hosts, s, o)
+		if err != nil {
+			return samples, err
+		}
+		samples = append(samples, one)
+		fmt.Fprintf(os.Stderr, "  %s: %d of %d new failed, %d of %d half-open, of %d quiet %d told, %d stalled; gap %.0f ms\n",
+			s.name, one.New.Failed, one.New.Total, one.Half.Failed, one.Half.Total, one.Quiet, one.Told, one.Stalled, one.Gap)
+	}
+	return samples, nil
+}
+
+// move moves the virtual IP to the standby once.
+func move(ctx context.Context, stage *lab.Stage, hosts []*lab.Host, s setup, o options) (one sample, err error) {
+	active, standby, err := settled(ctx, hosts)
+	if err != nil {
+		return one, err
+	}
+	clients, err := pair.StartClients(ctx, stage.Client, pair.ClientOptions{
+		Target: pair.Service, Light: light, Every: time.Second / time.Duration(o.rate), Half: time.Second / time.Duration(o.halfRate), Quiet: o.quiet,
+	})
+	if err != nil {
+		return one, err
+	}
+	defer clients.End()
+	began := time.Now()
+	if _, err := active.Sh(ctx, s.move); err != nil {
+		return one, err
+	}
+	if err := lab.Until(ctx, 10*time.Second, func() bool { return pair.Holds(standby) && !pair.Holds(active) }); err != nil {
+		return one, fmt.Errorf("the virtual IP does not move: %w", err)
+	}
+	time.Sleep(500 * time.Millisecond)
+	report, half := clients.Stop()
+	time.Sleep(max(0, time.Until(began.Add(told))))
+	one.New, one.Half, one.Quiet = countOf(report), countOf(half), o.quiet
+	one.Gap, one.Late = millis(report.Gap), millis(report.Late)
+	one.Told, one.Stalled = clients.Quiet()
+	if _, err := active.Sh(ctx, s.back); err != nil {
+		return one, err
+	}
+	time.Sleep(rested)
+	return one, ctx.Err()
+}
+
+func millis(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }

@@ -1,0 +1,99 @@
+package main
+
+import (
+	"context"
+	"time"
+
+	"rlb.dev/rlb-agent/hack/lab"
+	"rlb.dev/rlb-agent/hack/lab/pair"
+)
+
+// A setup is a way to run a pair, and to move its virtual IP as its administrator does.
+type setup struct {
+	name   string
+	spec   string // lines for the end of the spec
+	daemon bool   // the agent runs all the time
+	after  string // a script for each host, once the spec is in force
+	move   string // a command for the active host
+	back   string // the one that makes it a standby again
+}
+
+// byHand is a keepalived.conf as a good one is written by hand: VRRP 3, ten advertisements a second, the shortest skew, no
+// preemption.
+const byHand = `global_defs {
+    router_id lb
+    vrrp_skip_check_adv_addr
+    vrrp_garp_master_refresh 60
+}
+vrrp_instance VI_1 {
+    state BACKUP
+    nopreempt
+    interface eth0
+    virtual_router_id 100
+    version 3
+    advert_int 0.1
+    priority 254
+    virtual_ipaddress {
+        ` + pair.VIP + `/24 dev eth0
+    }
+}
+`
+
+const (
+	stop  = "systemctl stop keepalived"
+	start = "systemctl start keepalived"
+)
+
+var setups = []setup{
+	{name: "standard", spec: pair.Nodes, daemon: true, move: pair.Agent + " drain", back: pair.Agent + " undrain"},
+	{name: "by hand", spec: pair.Nodes + "\nvrrp: {handover: none}", move: stop, back: start, after: `
+		rm -rf /etc/systemd/system/keepalived.service.d /etc/systemd/system/haproxy.service.d; systemctl daemon-reload
+		cat > /etc/keepalived/keepalived.conf <<'END'
+` + byHand + `END
+		systemctl restart haproxy; systemctl restart keepalived`},
+	{name: "classic", spec: "profile: classic", move: stop, back: start},
+}
+
+func setupNames() (names []string) {
+	for _, s := range setups {
+		names = append(names, s.name)
+	}
+	return names
+}
+
+// boot makes the pair.
+func (s setup) boot(ctx context.Context, stage *lab.Stage, agent string) ([]*lab.Host, error) {
+	files, err := pair.Files(agent, "hack/systemd/rlb-agent.service")
+	if err != nil {
+		return nil, err
+	}
+	files = append(files, lab.File{Path: pair.SpecFile, Data: []byte(pair.SpecAfter(0, 2, s.spec+"\n"))})
+	hosts, err := stage.AddHosts(ctx, lab.HostOptions{Installed: true, Files: files}, lab.Trixie, lab.Trixie)
+	if err != nil {
+		return nil, err
+	}
+	if err := stage.Client.HoldACKs(ctx); err != nil {
+		return nil, err
+	}
+	return hosts, pair.Each(hosts, func(h *lab.Host) error {
+		if _, err := h.Run(ctx, pair.Agent, "--once"); err != nil {
+			return err
+		}
+		if s.daemon {
+			if _, err := h.Run(ctx, "systemctl", "enable", "--now", "rlb-agent"); err != nil {
+				return err
+			}
+		}
+		_, err := h.Sh(ctx, "set -e\n"+s.after)
+		return err
+	})
+}
+
+// settled waits until one host alone holds the virtual IP, and says which.
+func settled(ctx context.Context, hosts []*lab.Host) (active, standby *lab.Host, err error) {
+	err = lab.Until(ctx, 20*time.Second, func() bool { return pair.Holds(hosts[0]) != pair.Holds(hosts[1]) })
+	if pair.Holds(hosts[0]) {
+		return hosts[0], hosts[1], err
+	}
+	return hosts[1], hosts[0], err
+}

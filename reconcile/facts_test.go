@@ -1,6 +1,7 @@
 package reconcile_test
 
 import (
+	"errors"
 	"net/netip"
 	"strings"
 	"testing"

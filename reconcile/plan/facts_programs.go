@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net/netip"
 	"path"
 	"slices"
@@ -121,11 +122,10 @@ func (s *search) paths(ctx context.Context) error {
 	}
 	if s.facts.Systemctl == "" {
 		s.facts.Systemctl = render.DefaultSystemctl
-		// a host whose /usr was never merged has it in /bin only
-		if f, err := s.Observer.File(ctx, "/bin/systemctl"); err == nil && f.Exists {
-			if f, err := s.Observer.File(ctx, s.facts.Systemctl); err == nil && !f.Exists {
-				s.facts.Systemctl = "/bin/systemctl"
-			}
+		// a host whose /usr was never merged has it in /bin only; RootOnly does not read a program of a megabyte
+		absent := func(path string) bool { return errors.Is(s.Observer.RootOnly(ctx, path), fs.ErrNotExist) }
+		if absent(s.facts.Systemctl) && !absent("/bin/systemctl") {
+			s.facts.Systemctl = "/bin/systemctl"
 		}
 	}
 	return nil

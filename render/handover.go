@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
-	"strings"
 	"time"
 
 	"rlb.dev/rlb-agent/api"
@@ -117,11 +116,11 @@ func (r *renderer) handover() (files []File, err error) {
 			continue
 		}
 		m.Routes = append(m.Routes, vips...)
-		before := len(l.text)
+		before := len(l.data)
 		if err := r.handoverTable(l, family, vips); err != nil {
 			return nil, err
 		}
-		m.Rules[family] = CountRules(strings.Join(l.text[before:], "\n"), family)
+		m.Rules[family] = CountRules(string(l.data[before:]), family)
 	}
 	slices.SortFunc(m.Routes, netip.Addr.Compare)
 	return []File{l.file(HandoverRulesFile, HandoverRules), r.handoverUnit()}, nil

@@ -17,9 +17,9 @@ func (r *Release) VersionOf(program string) *Version {
 	return &r.Keepalived
 }
 
-// releases are those on which the agent is tested, by ID and VERSION_ID of os-release(5), the last of each distribution
+// knownReleases are those on which the agent is tested, by ID and VERSION_ID of os-release(5), the last of each distribution
 // last. Of a version only what the gates tell apart matters: no update within a release changes that.
-var releases = []struct {
+var knownReleases = []struct {
 	id, version string
 	Release
 }{
@@ -38,10 +38,10 @@ func ReleaseOf(osRelease []byte) Release {
 		fields[name] = strings.Trim(value, `"'`)
 	}
 	id := strings.Replace(fields["ID"], "raspbian", "debian", 1)
-	for _, r := range releases {
+	for _, r := range knownReleases {
 		if r.id == id && r.version == fields["VERSION_ID"] {
 			return r.Release
 		}
 	}
-	return releases[len(releases)-1].Release
+	return knownReleases[len(knownReleases)-1].Release
 }

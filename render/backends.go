@@ -57,9 +57,6 @@ func (r *renderer) servers(l *lines, s service, b *Backend) {
 	for i := range s.Servers {
 		server := &b.Servers[i]
 		in.server(server, &s.Servers[i])
-		if i == 0 {
-			l.grow(len(s.Servers), len("    server \n")+len(server.Line)+len("999"))
-		}
 		l.server(s.path, i, server.Line)
 	}
 }

@@ -53,11 +53,14 @@ func (l *lines) server(path string, i int, line string) {
 	l.origins = append(l.origins, origin{path, i + 1})
 }
 
-// grow makes room for n more lines of that length.
-func (l *lines) grow(n, length int) {
-	l.data = slices.Grow(l.data, n*length)
+// grow makes room for the lines of n servers, and for what is longer it grows when it must.
+func (l *lines) grow(n int) {
+	l.data = slices.Grow(l.data, n*usualServerLine)
 	l.origins = slices.Grow(l.origins, n)
 }
+
+// usualServerLine is the length of the line of a server with a health check and a long name, in bytes.
+const usualServerLine = 140
 
 // section appends blank lines and then a line that opens a section.
 func (l *lines) section(blank int, origin, format string, args ...any) {

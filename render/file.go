@@ -27,6 +27,7 @@ const (
 	KeepalivedConfig             // read by keepalived
 	FirewallRules                // read by iptables-restore
 	HandoverRules                // read by nft
+	HandoverRoutes               // read by ip
 	SystemdUnit                  // read by systemd: a unit or a drop-in
 )
 

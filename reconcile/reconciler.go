@@ -3,19 +3,16 @@ package reconcile
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"rlb.dev/rlb-agent/api"
 	"rlb.dev/rlb-agent/reconcile/host"
 	"rlb.dev/rlb-agent/reconcile/plan"
 	"rlb.dev/rlb-agent/reconcile/state"
-	"rlb.dev/rlb-agent/render"
 )
 
 // maxRounds is how often a host is configured in one run until a new plan is empty. More than one is needed only
@@ -107,10 +104,7 @@ func (r *run) reconcile(ctx context.Context) error {
 		return failedLook(err, r.doc)
 	}
 	r.first = r.plan
-	if err := Obstacles(ctx, r.Host, r.doc, *r.seen, r.TakeOver); err != nil {
-		return err
-	}
-	if err := r.check(ctx); err != nil {
+	if err := r.precheck(ctx); err != nil {
 		return err
 	}
 	if len(r.plan.Install) > 0 {
@@ -176,33 +170,6 @@ func (r *run) freshLook(ctx context.Context) (plan.Look, error) {
 	return plan.FactFinder{Observer: r.Host}.Look(ctx, &r.doc.Spec)
 }
 
-// check asks the real programs before anything that they read changes. Meanwhile it looks at what serves now.
-func (r *run) check(ctx context.Context) error {
-	if !r.seen.ChangesPrograms() {
-		return nil
-	}
-	files := r.seen.ToCheck()
-	var base sync.WaitGroup
-	base.Go(func() { r.base = takeBaseline(ctx, r.Host) })
-	_, checked := r.Host.Check(ctx, files)
-	base.Wait()
-	if refusal := (*host.Refusal)(nil); checked != nil && !errors.As(checked, &refusal) {
-		return &Failure{Err: checked}
-	}
-	if checked != nil {
-		return checked
-	}
-	for _, f := range files {
-		if f.Kind != render.HAProxyConfig {
-			continue
-		}
-		if err := rehearse(ctx, r.Host, r.desired, r.base, r.seen.Running(host.HAProxyUnit, f.Path), f); err != nil { // tried, and did not work
-			return &Failure{Err: plan.Placed(err, r.doc), Undone: true}
-		}
-	}
-	return nil
-}
-
 // install does what must come before the rest is known for certain, and then looks and checks again: the programs
 // that check come with the packages.
 func (r *run) install(ctx context.Context) error {
@@ -218,7 +185,10 @@ func (r *run) install(ctx context.Context) error {
 	if len(r.plan.Install) > 0 {
 		return fmt.Errorf("cannot bring the packages into the wanted state: after the installation there is still to do: %v", r.plan.Install[0])
 	}
-	return r.check(ctx)
+	if err := r.check(ctx); err != nil {
+		return err
+	}
+	return r.rehearse(ctx)
 }
 
 // configure does the rest, verifies it, and goes on until there is nothing left to do.

@@ -29,10 +29,11 @@ type Reconciler struct {
 
 	TakeOver []string // MACs of machines from which a virtual IP may be taken, as Neighbours tells them
 
-	Reason string     // why a run begins, for the log; may be ""
-	Look   *plan.Look // what was found just now, for the first plan; nil for a look of the run's own
-	Repair bool       // the spec is in force already: what somebody changes back meanwhile is for the next run
-	Drift  bool       // this agent has brought the spec into force before: what differs was changed by somebody
+	Reason string      // why a run begins, for the log; may be ""
+	Look   *plan.Look  // what was found just now, for the first plan; nil for a look of the run's own
+	Early  *EarlyCheck // begun with that look; nil for none
+	Repair bool        // the spec is in force already: what somebody changes back meanwhile is for the next run
+	Drift  bool        // this agent has brought the spec into force before: what differs was changed by somebody
 }
 
 // Result is what a run did.
@@ -61,7 +62,7 @@ const (
 
 func (r *Reconciler) apply(ctx context.Context, doc *api.Document, keep intent) (Result, error) {
 	start := time.Now()
-	run := run{Reconciler: r, doc: doc, keep: keep}
+	run := run{Reconciler: r, doc: doc, keep: keep, early: r.Early}
 	err := run.reconcile(ctx)
 	if err != nil {
 		run.seen = nil
@@ -85,6 +86,7 @@ type run struct {
 	started bool                 // something was touched
 	before  map[string]host.File // the files when the run began
 	base    baseline             // what served when configuring began
+	early   *EarlyCheck          // begun with the first look, or nil
 }
 
 func (r *run) reconcile(ctx context.Context) error {
@@ -167,7 +169,12 @@ func (r *run) freshLook(ctx context.Context) (plan.Look, error) {
 	if r.Look != nil && r.seen == nil {
 		return *r.Look, nil
 	}
-	return plan.FactFinder{Observer: r.Host}.Look(ctx, &r.doc.Spec)
+	finder := plan.FactFinder{Observer: r.Host}
+	if r.seen == nil {
+		r.early = &EarlyCheck{}
+		finder.Wanted = func(d plan.Desired) { r.early.Start(ctx, r.Host, d) }
+	}
+	return finder.Look(ctx, &r.doc.Spec)
 }
 
 // install does what must come before the rest is known for certain, and then looks and checks again: the programs

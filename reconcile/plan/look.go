@@ -60,6 +60,9 @@ func (f FactFinder) want(ctx context.Context, spec *api.LoadBalancerSpec) (Look,
 		return Look{Notes: notes}, err
 	}
 	desired, err := Want(spec, facts)
+	if err == nil && f.Wanted != nil {
+		f.Wanted(desired)
+	}
 	return Look{Desired: desired, Notes: notes, Began: began}, err
 }
 

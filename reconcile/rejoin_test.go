@@ -47,7 +47,6 @@ func TestRejoin(t *testing.T) {
 		"leave the virtual router (router 10, version 3, IPv4, multicast)",
 		"write /etc/keepalived/keepalived.conf",
 		"write /var/lib/rlb/handover.nft",
-		"write /var/lib/rlb/handover.routes",
 		"reload rlb-handover.service",
 		"stop keepalived.service",
 		"start keepalived.service once no peer is the former virtual router any more")
@@ -108,7 +107,6 @@ func TestRejoinTakenBack(t *testing.T) {
 		"forget the former virtual router",
 		"write /etc/keepalived/keepalived.conf",
 		"write /var/lib/rlb/handover.nft",
-		"write /var/lib/rlb/handover.routes",
 		"reload rlb-handover.service",
 		"start keepalived.service")
 	if id := active(t, h); id != "10" {
@@ -176,7 +174,6 @@ func TestSameRouter(t *testing.T) {
 		"write /etc/systemd/system/keepalived.service.d/rlb.conf",
 		"write /etc/systemd/system/haproxy.service.d/rlb.conf",
 		"write /var/lib/rlb/handover.nft",
-		"write /var/lib/rlb/handover.routes",
 		"make systemd read its changed units",
 		"reload rlb-handover.service",
 		"reload keepalived.service")

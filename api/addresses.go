@@ -233,7 +233,7 @@ func sniRule(text, _ string) string {
 // isDNSName is RFC 1123 §2.1 and RFC 1035 §2.3.4.
 func isDNSName(text string) bool {
 	for label := range strings.SplitSeq(text, ".") {
-		if !labelPattern.MatchString(label) {
+		if !labelPattern().MatchString(label) {
 			return false
 		}
 	}

@@ -2,6 +2,7 @@ package api
 
 import (
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -17,17 +18,13 @@ type entry struct {
 
 // entries lists what a mapping holds: first its own keys, then those that it merges in ("<<") and does not have
 // itself. Keys that are no strings or stand there twice are reported and left out.
-func (w *walker) entries(node *yaml.Node, t reflect.Type, path string) []entry {
+func (w *walker) entries(node *yaml.Node, t reflect.Type) []entry {
 	if w.merging[node] {
-		w.addAlways(placeOf(node), path, "must not merge itself")
+		w.addAlways(placeOf(node), w.path(), "must not merge itself")
 		return nil
 	}
-	w.merging[node] = true
-	defer delete(w.merging, node)
-
-	var own []entry
+	own := uniqueEntries{all: make([]entry, 0, len(node.Content)/2)}
 	var merged *yaml.Node
-	seen := map[string]bool{}
 	for i := 0; i+1 < len(node.Content); i += 2 {
 		key, value := node.Content[i], node.Content[i+1]
 		name := resolve(key)
@@ -37,33 +34,61 @@ func (w *walker) entries(node *yaml.Node, t reflect.Type, path string) []entry {
 		switch {
 		case name.Kind == yaml.ScalarNode && name.ShortTag() == "!!merge":
 			if merged != nil {
-				w.addAlways(placeOf(key), path, `"<<" must not be given twice, it takes a list: <<: [*a, *b]`)
+				w.addAlways(placeOf(key), w.path(), `"<<" must not be given twice, it takes a list: <<: [*a, *b]`)
 				continue
 			}
 			merged = value
 		case !isString(name):
-			w.addAlways(placeOf(key), path, "a field name must be a string, got %s", describe(name))
-		case seen[name.Value]:
-			w.addAlways(placeOf(key), child(t, path, name.Value), "must not be given twice")
+			w.addAlways(placeOf(key), w.path(), "a field name must be a string, got %s", describe(name))
+		case own.has(name.Value):
+			w.addAlways(placeOf(key), child(t, w.path(), name.Value), "must not be given twice")
 		default:
-			seen[name.Value] = true
-			own = append(own, entry{name.Value, key, value})
+			own.add(entry{name.Value, key, value})
 		}
 	}
 	if merged == nil {
-		return own
+		return own.all
 	}
-	for _, e := range w.merge(merged, t, path) {
-		if !seen[e.name] {
-			seen[e.name] = true
-			own = append(own, e)
+	w.merging[node] = true
+	defer delete(w.merging, node)
+	for _, e := range w.merge(merged, t) {
+		if !own.has(e.name) {
+			own.add(e)
 		}
 	}
-	return own
+	return own.all
+}
+
+// uniqueEntries are entries of which no two have the same name. Few are looked through faster than a map is made.
+type uniqueEntries struct {
+	all  []entry
+	seen map[string]bool // nil for few
+}
+
+const fewEntries = 16
+
+func (u *uniqueEntries) has(name string) bool {
+	if u.seen != nil {
+		return u.seen[name]
+	}
+	return slices.ContainsFunc(u.all, func(e entry) bool { return e.name == name })
+}
+
+func (u *uniqueEntries) add(e entry) {
+	u.all = append(u.all, e)
+	switch {
+	case u.seen != nil:
+		u.seen[e.name] = true
+	case len(u.all) > fewEntries:
+		u.seen = make(map[string]bool, cap(u.all))
+		for _, e := range u.all {
+			u.seen[e.name] = true
+		}
+	}
 }
 
 // merge lists what the value of a merge key brings in: a mapping, or a list of mappings of which the first counts.
-func (w *walker) merge(value *yaml.Node, t reflect.Type, path string) []entry {
+func (w *walker) merge(value *yaml.Node, t reflect.Type) []entry {
 	sources := []*yaml.Node{value}
 	if list := resolve(value); list.Kind == yaml.SequenceNode {
 		sources = list.Content
@@ -72,10 +97,10 @@ func (w *walker) merge(value *yaml.Node, t reflect.Type, path string) []entry {
 	for _, source := range sources {
 		mapping := resolve(source)
 		if mapping.Kind != yaml.MappingNode {
-			w.addAlways(placeOf(source), path, `what "<<" merges must be a mapping, got %s`, describe(mapping))
+			w.addAlways(placeOf(source), w.path(), `what "<<" merges must be a mapping, got %s`, describe(mapping))
 			continue
 		}
-		for _, e := range w.entries(mapping, t, path) {
+		for _, e := range w.entries(mapping, t) {
 			if !w.count(e.key) {
 				return nil
 			}

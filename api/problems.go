@@ -176,6 +176,9 @@ func (r *report) covered(path string) bool {
 	return true
 }
 
+// spotless tells whether no field has a problem. Then nobody needs to make a path to ask for one.
+func (r *report) spotless() bool { return len(r.at) == 0 }
+
 // sound tells whether the fields are free of problems, with all that is above and beneath them.
 func (r *report) sound(paths ...string) bool {
 	return !slices.ContainsFunc(paths, func(path string) bool { return r.covered(path) || r.beneath[path] })

@@ -44,16 +44,22 @@ func (r *rules) listenService(listening listeners, i int) {
 }
 
 func (r *rules) servers(service *Service, path string, listening listeners) {
-	names := map[string]string{}
+	list, own := join(path, "servers"), join(path, "port")
+	nameOf := func(i int) string { return serverPath{list, i}.field("name") }
+	names := make(map[string]int, len(service.Servers)) // the first server of each name
 	for i := range service.Servers {
-		server, at := &service.Servers[i], index(join(path, "servers"), i)
-		if name := join(at, "name"); !r.doc.given(name) && names[server.Name] != "" {
-			r.wrong(name, "must be unique, got the default %q and the same as %s", server.Name, names[server.Name])
-		} else {
-			unique(r, names, server.Name, name)
+		server := &service.Servers[i]
+		switch earlier, taken := names[server.Name]; {
+		case taken && !r.doc.given(nameOf(i)):
+			r.wrong(nameOf(i), "must be unique, got the default %q and the same as %s", server.Name, nameOf(earlier))
+		case !r.spotless() && !r.sound(nameOf(i)):
+		case taken:
+			r.wrong(nameOf(i), "must be unique, got the same as %s", nameOf(earlier))
+		default:
+			names[server.Name] = i
 		}
-		if addr := addressOf(server); addr.IsValid() && r.sound(join(at, "address")) {
-			r.leadsBack(server, addr, at, path, listening)
+		if addr := addressOf(server); addr.IsValid() && (r.spotless() || r.sound(serverPath{list, i}.field("address"))) {
+			r.leadsBack(server, addr, serverPath{list, i}, own, listening)
 		}
 	}
 }
@@ -67,19 +73,27 @@ func addressOf(server *Server) netip.Addr {
 	return addr
 }
 
+// serverPath is the path of a server, which is made when it is needed: a service may have thousands.
+type serverPath struct {
+	list string // of the service
+	i    int
+}
+
+func (p serverPath) field(name string) string { return join(index(p.list, p.i), name) }
+
 // leadsBack refuses a server that is the load balancer itself: a virtual IP, which the nodes take away from whoever
 // else has it, or the place where the service listens on this node or on another.
-func (r *rules) leadsBack(server *Server, addr netip.Addr, at, service string, listening listeners) {
+func (r *rules) leadsBack(server *Server, addr netip.Addr, at serverPath, own string, listening listeners) {
 	if vip := r.virtual[addr]; vip != "" {
-		r.wrong(join(at, "address"), "must not be a virtual IP, got that of %s: it leads back to the load balancer", vip)
+		r.wrong(at.field("address"), "must not be a virtual IP, got that of %s: it leads back to the load balancer", vip)
 		return
 	}
-	if server.Port == nil || !r.sound(join(at, "port"), join(service, "port")) {
+	if server.Port == nil || !r.spotless() && !r.sound(at.field("port"), own) {
 		return
 	}
 	listener, exact := listening.find(addr, uint16(*server.Port))
-	if own := join(service, "port"); listener == own && (exact || addr.IsLoopback() || r.owners[addr] != "") {
-		r.wrong(join(at, "address"), "must not lead back to the load balancer, got where %s listens: %s", own,
+	if listener == own && (exact || addr.IsLoopback() || r.owners[addr] != "") {
+		r.wrong(at.field("address"), "must not lead back to the load balancer, got where %s listens: %s", own,
 			"give the service another port, or bind it to the virtual IP and the server to its own address (kube-apiserver: --bind-address)")
 	}
 }
@@ -124,6 +138,9 @@ func (r *rules) healthCheck(service *Service, path string) {
 
 // portsSound tells whether the default type of the health check, which hangs on the servers' ports, can be told.
 func (r *rules) portsSound(service *Service, path string) bool {
+	if r.spotless() {
+		return true
+	}
 	for i := range service.Servers {
 		if !r.sound(join(index(join(path, "servers"), i), "port")) {
 			return false

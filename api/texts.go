@@ -39,7 +39,7 @@ var (
 	argumentPattern  = regexp.MustCompile(`^[A-Za-z0-9/._+@:,=%-]+$`)
 	// not with + or - at its end: apt takes that for "install" and "remove" (apt-get(8))
 	debversionPattern = regexp.MustCompile(`^(?:[0-9*?]+:)?[0-9*?](?:[A-Za-z0-9.+~*?-]*[A-Za-z0-9.~*?])?$`)
-	labelPattern      = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?$`)
+	labelPattern      = onDemand(`^[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?$`)
 	numberPattern     = regexp.MustCompile(`^([0-9]+|0[xX][0-9A-Fa-f]*)$`)
 )
 

@@ -66,8 +66,3 @@ func (t *tree) item(step string) *tree {
 	}
 	return nil
 }
-
-// add puts an item under a name.
-func (t *tree) add(name string, item *tree) {
-	t.names, t.items = append(t.names, name), append(t.items, item)
-}

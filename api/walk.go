@@ -3,6 +3,7 @@ package api
 import (
 	"reflect"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -15,8 +16,8 @@ const maxValues = 1_000_000
 // walkTree holds the nodes of a file against the types of the language, reports what does not fit, and reads what
 // does into the spec. It returns nil where the file cannot be looked into further.
 func walkTree(root *yaml.Node, spec *LoadBalancerSpec, found *report) *tree {
-	w := &walker{report: found, merging: map[*yaml.Node]bool{}}
-	result := w.walk(root, reflect.ValueOf(spec).Elem(), "")
+	w := &walker{report: found, merging: map[*yaml.Node]bool{}, names: map[reflect.Type][]string{}}
+	result := w.walk(root, reflect.ValueOf(spec).Elem())
 	if w.values > maxValues {
 		return nil
 	}
@@ -27,14 +28,59 @@ type walker struct {
 	*report
 	values  int
 	merging map[*yaml.Node]bool // mappings that are being merged, against those that hold themselves
+	steps   []step              // to the value that is being read
+
+	// A file may hold hundreds of thousands of values: what the tree is made of is allocated in large pieces.
+	trees []tree
+	items []*tree
+	names map[reflect.Type][]string // of the last mapping of a type: the next one mostly has the same
+}
+
+// step is one step of a path: the name of a field, a key in brackets, or an index where both are empty.
+type step struct {
+	field, key string
+	index      int
+}
+
+// path is that of the value that is being read. It is made for messages only.
+func (w *walker) path() (path string) {
+	for _, s := range w.steps {
+		switch {
+		case s.field != "":
+			path = join(path, s.field)
+		case s.key != "":
+			path += s.key
+		default:
+			path = index(path, s.index)
+		}
+	}
+	return path
+}
+
+// below reads what stands one step further.
+func (w *walker) below(s step, node *yaml.Node, into reflect.Value) *tree {
+	w.steps = append(w.steps, s)
+	result := w.walk(node, into)
+	w.steps = w.steps[:len(w.steps)-1]
+	return result
+}
+
+// take cuts n values from a large piece.
+func take[T any](piece *[]T, n int) []T {
+	if len(*piece) < n {
+		*piece = make([]T, max(n, 512))
+	}
+	taken := (*piece)[:n:n]
+	*piece = (*piece)[n:]
+	return taken
 }
 
 // walk reads a node into a value. It returns nil for what is absent, and for what does not fit.
-func (w *walker) walk(node *yaml.Node, into reflect.Value, path string) *tree {
+func (w *walker) walk(node *yaml.Node, into reflect.Value) *tree {
 	if !w.count(node) {
 		return nil
 	}
-	result := &tree{place: placeOf(node)}
+	at := placeOf(node)
 	node = resolve(node)
 	if isNull(node) {
 		return nil
@@ -43,8 +89,10 @@ func (w *walker) walk(node *yaml.Node, into reflect.Value, path string) *tree {
 	if into.Kind() == reflect.Pointer {
 		target = reflect.New(into.Type().Elem()).Elem()
 	}
-	if wanted := w.read(node, target, path, result); wanted != "" {
-		w.add(result.place, path, "must be %s, got %s", wanted, lazily(func() string { return describe(node) + hint(node, target.Type()) }))
+	result := &take(&w.trees, 1)[0]
+	result.place = at
+	if wanted := w.read(node, target, result); wanted != "" {
+		w.add(at, w.path(), "must be %s, got %s", wanted, lazily(func() string { return describe(node) + hint(node, target.Type()) }))
 		return nil
 	}
 	if into.Kind() == reflect.Pointer {
@@ -54,7 +102,7 @@ func (w *walker) walk(node *yaml.Node, into reflect.Value, path string) *tree {
 }
 
 // read reads a node that is there, or says what it must be.
-func (w *walker) read(node *yaml.Node, into reflect.Value, path string, result *tree) (wanted string) {
+func (w *walker) read(node *yaml.Node, into reflect.Value, result *tree) (wanted string) {
 	if text, ok := into.Addr().Interface().(textual); ok {
 		if isString(node) && text.setText(node.Value) {
 			result.kind = textKind(node, into)
@@ -71,12 +119,12 @@ func (w *walker) read(node *yaml.Node, into reflect.Value, path string, result *
 		if wanted = collection(node, yaml.MappingNode); wanted == "" && braces(node) != "" {
 			wanted = "a mapping of fields"
 		} else if wanted == "" {
-			w.mapping(node, into, path, result)
+			w.mapping(node, into, result)
 		}
 		return wanted
 	case reflect.Slice:
 		if wanted = collection(node, yaml.SequenceNode); wanted == "" {
-			w.list(node, into, path, result)
+			w.list(node, into, result)
 		}
 		return wanted
 	}
@@ -117,59 +165,69 @@ func (w *walker) count(node *yaml.Node) bool {
 	return w.values <= maxValues
 }
 
-func (w *walker) list(node *yaml.Node, into reflect.Value, path string, result *tree) {
+func (w *walker) list(node *yaml.Node, into reflect.Value, result *tree) {
 	into.Set(reflect.MakeSlice(into.Type(), len(node.Content), len(node.Content)))
 	result.items = make([]*tree, len(node.Content))
 	for i, entry := range node.Content {
 		if w.values > maxValues {
 			return
 		}
-		at := index(path, i)
-		if result.items[i] = w.walk(entry, into.Index(i), at); result.items[i] == nil {
-			w.add(placeOf(entry), at, "must not be empty")
+		if result.items[i] = w.below(step{index: i}, entry, into.Index(i)); result.items[i] == nil {
+			w.add(placeOf(entry), index(w.path(), i), "must not be empty")
 		}
 	}
 }
 
 // mapping reads a struct by its JSON names, or a map of strings.
-func (w *walker) mapping(node *yaml.Node, into reflect.Value, path string, result *tree) {
-	entries := w.entries(node, into.Type(), path)
-	result.names = make([]string, 0, len(entries))
-	result.items = make([]*tree, 0, len(entries))
+func (w *walker) mapping(node *yaml.Node, into reflect.Value, result *tree) {
+	t := into.Type()
+	entries := w.entries(node, t)
+	result.items = take(&w.items, len(entries))[:0]
 	if into.Kind() == reflect.Map {
-		w.stringMap(entries, into, path, result)
+		w.stringMap(entries, into, result)
 		return
 	}
-	fields := fieldsOf(into.Type())
-	present := make(map[string]bool, len(fields))
-	for _, e := range entries {
-		if _, known := fields[e.name]; known {
-			present[e.name] = true
-		}
+	fields := fieldsOf(t)
+	names := w.names[t]
+	if len(names) > len(entries) {
+		names = names[:len(entries)]
 	}
+	result.names = []string{} // it is a mapping, if an empty one
 	for _, e := range entries {
-		if i, known := fields[e.name]; !known {
-			w.unknown(e, present, into.Type(), path)
-		} else if field := w.walk(e.value, into.Field(i), join(path, e.name)); field != nil {
-			result.add(e.name, field)
+		i, known := fields[e.name]
+		if !known {
+			w.unknown(e, entries, t)
+			continue
 		}
+		field := w.below(step{field: e.name}, e.value, into.Field(i))
+		if field == nil {
+			continue
+		}
+		result.items = append(result.items, field)
+		if n := len(result.items); n > len(names) || names[n-1] != e.name {
+			names = append(slices.Clip(names[:n-1]), e.name)
+		}
+		result.names = names[:len(result.items)]
 	}
+	w.names[t] = names
 }
 
-func (w *walker) stringMap(entries []entry, into reflect.Value, path string, result *tree) {
+func (w *walker) stringMap(entries []entry, into reflect.Value, result *tree) {
 	into.Set(reflect.MakeMapWithSize(into.Type(), len(entries)))
+	result.names = make([]string, 0, len(entries))
 	for _, e := range entries {
 		value := reflect.New(into.Type().Elem()).Elem()
-		if item := w.walk(e.value, value, child(into.Type(), path, e.name)); item != nil {
+		if item := w.below(step{key: child(into.Type(), "", e.name)}, e.value, value); item != nil {
 			into.SetMapIndex(reflect.ValueOf(e.name), value)
-			result.add(e.name, item)
+			result.names, result.items = append(result.names, e.name), append(result.items, item)
 		}
 	}
 }
 
 // unknown reports a key that is no field. Where it was meant for a field that is not there, that field is not
 // reported as missing too.
-func (w *walker) unknown(e entry, present map[string]bool, t reflect.Type, path string) {
+func (w *walker) unknown(e entry, all []entry, t reflect.Type) {
+	path := w.path()
 	at := child(t, path, e.name)
 	if !w.reports(placeOf(e.key)) {
 		w.add(placeOf(e.key), at, "unknown field")
@@ -188,7 +246,7 @@ func (w *walker) unknown(e entry, present map[string]bool, t reflect.Type, path 
 		}
 	case name != "":
 		w.add(placeOf(e.key), at, "unknown field, did you mean %q?", name)
-		if !present[name] {
+		if !slices.ContainsFunc(all, func(other entry) bool { return other.name == name }) {
 			w.cover(join(path, name))
 		}
 	default:
@@ -230,7 +288,7 @@ func text(node *yaml.Node, into reflect.Value) (wanted string) {
 
 func integer(node *yaml.Node, into reflect.Value) (wanted string) {
 	var value int
-	if node.Kind == yaml.ScalarNode && node.Style == 0 && longNumber.MatchString(node.Value) {
+	if node.Kind == yaml.ScalarNode && node.Style == 0 && len(node.Value) >= 19 && longNumber.MatchString(node.Value) {
 		return "a smaller whole number"
 	}
 	decimal, err := strconv.Atoi(node.Value)

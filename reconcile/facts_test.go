@@ -1,6 +1,7 @@
 package reconcile_test
 
 import (
+	"errors"
 	"net/netip"
 	"strings"
 	"testing"
@@ -129,6 +130,33 @@ func TestFactsOfThePrograms(t *testing.T) {
 	}
 }
 
+// Rendering asks apt nothing, and looks at no more of the host than at its facts: what is not installed is the version of
+// the machine's release.
+func TestRendering(t *testing.T) {
+	for release, want := range map[string]string{"11": "2.2.9 1:2.1.5", "12": "2.6.12 1:2.2.7", "": "3.0.11 1:2.3.3"} {
+		h := fake.New()
+		h.Put("/etc/os-release", "ID=debian\nVERSION_ID=\""+release+"\"\n", 0o644)
+		for _, method := range []string{"Candidates", "Firewall", "Handover", "HandoverRefused", "Additions", "Offers", "RunningServers"} {
+			h.FailMethod(method, errors.New("this runs a program"))
+		}
+		look, err := plan.FactFinder{Observer: h, AskNoPrograms: true}.Rendering(t.Context(), &parse(t, spec).Spec)
+		facts := look.Desired.Facts
+		if got := string(facts.HAProxyVersion + " " + facts.KeepalivedVersion); err != nil || got != want || len(look.Notes) != 2 {
+			t.Errorf("Debian %s: versions %s, want %s; %v, notes %q", release, got, want, err, look.Notes)
+		}
+		if len(look.Checkable()) == 0 {
+			t.Error("nothing is to be checked")
+		}
+	}
+	h := fake.New()
+	adminInstalls(h, "haproxy", "keepalived")
+	pinned := parse(t, spec+"packages: {haproxy: {version: '2.4.*'}}\n")
+	look, err := plan.FactFinder{Observer: h, AskNoPrograms: true}.Rendering(t.Context(), &pinned.Spec)
+	if err != nil || len(look.Checkable()) != len(look.Desired.Files)-1 {
+		t.Errorf("haproxy is to check what is for another version: %v", err)
+	}
+}
+
 func TestFactsOfTheVersions(t *testing.T) {
 	const pins = "packages: {haproxy: {version: '2.4.*'}, keepalived: {version: '1:2.1.*'}}\n"
 	for name, test := range map[string]struct {
@@ -145,7 +173,7 @@ func TestFactsOfTheVersions(t *testing.T) {
 		"offered":                            {setup: func(*fake.Host) {}, want: []string{"2.6.12-1+deb12u4", "1:2.2.7-1+b2"}, notes: 2},
 		"pinned, and something else offered": {spec: pins, setup: func(*fake.Host) {}, want: []string{"2.4", "1:2.1"}},
 		"pinned, lists were never fetched":   {spec: pins, setup: func(h *fake.Host) { h.Lists = false }, want: []string{"2.4", "1:2.1"}},
-		"nothing tells":                      {setup: func(h *fake.Host) { h.Lists = false }, want: []string{string(render.AssumedHAProxy), string(render.AssumedKeepalived)}, notes: 2},
+		"nothing tells":                      {setup: func(h *fake.Host) { h.Lists = false }, want: []string{"3.0.11", "1:2.3.3"}, notes: 2},
 		"flags":                              {setup: func(*fake.Host) {}, given: render.Facts{HAProxyVersion: "1.8", KeepalivedVersion: "2.0"}, want: []string{"1.8", "2.0"}},
 	} {
 		t.Run(name, func(t *testing.T) {

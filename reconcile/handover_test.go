@@ -54,3 +54,19 @@ func TestHandoverRefused(t *testing.T) {
 	quiet(t, h, doc)
 	wantLines(t, "pending", statusOf(t, h, doc, nil).Pending, "planned moves are as with vrrp.handover: none: "+h.NoHandover)
 }
+
+// An edit of the virtual IPs changes no unit: systemd need not read them all again, and one reload loads rules and routes.
+func TestHandoverOfOtherVirtualIPs(t *testing.T) {
+	h := installed(t, parse(t, spec))
+	more := parse(t, strings.Replace(spec, "virtualIPs: [198.51.100.10]", "virtualIPs: [198.51.100.10, 198.51.100.20]", 1))
+	for _, step := range planOf(t, h, more) {
+		if strings.Contains(step, ".service.d/") || strings.Contains(step, "/etc/systemd/") || strings.Contains(step, "make systemd read") {
+			t.Errorf("an edit of the virtual IPs has to %s", step)
+		}
+	}
+	must(t, h, more)
+	quiet(t, h, more)
+	if !strings.Contains(h.Dump(), "local route 198.51.100.20") {
+		t.Errorf("the new one has no route:\n%s", h.Dump())
+	}
+}

@@ -3,19 +3,16 @@ package reconcile
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"rlb.dev/rlb-agent/api"
 	"rlb.dev/rlb-agent/reconcile/host"
 	"rlb.dev/rlb-agent/reconcile/plan"
 	"rlb.dev/rlb-agent/reconcile/state"
-	"rlb.dev/rlb-agent/render"
 )
 
 // maxRounds is how often a host is configured in one run until a new plan is empty. More than one is needed only
@@ -32,10 +29,11 @@ type Reconciler struct {
 
 	TakeOver []string // MACs of machines from which a virtual IP may be taken, as Neighbours tells them
 
-	Reason string     // why a run begins, for the log; may be ""
-	Look   *plan.Look // what was found just now, for the first plan; nil for a look of the run's own
-	Repair bool       // the spec is in force already: what somebody changes back meanwhile is for the next run
-	Drift  bool       // this agent has brought the spec into force before: what differs was changed by somebody
+	Reason string      // why a run begins, for the log; may be ""
+	Look   *plan.Look  // what was found just now, for the first plan; nil for a look of the run's own
+	Early  *EarlyCheck // begun with that look; nil for none
+	Repair bool        // the spec is in force already: what somebody changes back meanwhile is for the next run
+	Drift  bool        // this agent has brought the spec into force before: what differs was changed by somebody
 }
 
 // Result is what a run did.
@@ -64,7 +62,7 @@ const (
 
 func (r *Reconciler) apply(ctx context.Context, doc *api.Document, keep intent) (Result, error) {
 	start := time.Now()
-	run := run{Reconciler: r, doc: doc, keep: keep}
+	run := run{Reconciler: r, doc: doc, keep: keep, early: r.Early}
 	err := run.reconcile(ctx)
 	if err != nil {
 		run.seen = nil
@@ -88,6 +86,7 @@ type run struct {
 	started bool                 // something was touched
 	before  map[string]host.File // the files when the run began
 	base    baseline             // what served when configuring began
+	early   *EarlyCheck          // begun with the first look, or nil
 }
 
 func (r *run) reconcile(ctx context.Context) error {
@@ -107,10 +106,7 @@ func (r *run) reconcile(ctx context.Context) error {
 		return failedLook(err, r.doc)
 	}
 	r.first = r.plan
-	if err := Obstacles(ctx, r.Host, r.doc, *r.seen, r.TakeOver); err != nil {
-		return err
-	}
-	if err := r.check(ctx); err != nil {
+	if err := r.precheck(ctx); err != nil {
 		return err
 	}
 	if len(r.plan.Install) > 0 {
@@ -173,34 +169,12 @@ func (r *run) freshLook(ctx context.Context) (plan.Look, error) {
 	if r.Look != nil && r.seen == nil {
 		return *r.Look, nil
 	}
-	return plan.FactFinder{Observer: r.Host}.Look(ctx, &r.doc.Spec)
-}
-
-// check asks the real programs before anything that they read changes. Meanwhile it looks at what serves now.
-func (r *run) check(ctx context.Context) error {
-	if !r.seen.ChangesPrograms() {
-		return nil
+	finder := plan.FactFinder{Observer: r.Host}
+	if r.seen == nil {
+		r.early = &EarlyCheck{}
+		finder.Wanted = func(d plan.Desired) { r.early.Start(ctx, r.Host, d) }
 	}
-	files := r.seen.ToCheck()
-	var base sync.WaitGroup
-	base.Go(func() { r.base = takeBaseline(ctx, r.Host) })
-	_, checked := r.Host.Check(ctx, files)
-	base.Wait()
-	if refusal := (*host.Refusal)(nil); checked != nil && !errors.As(checked, &refusal) {
-		return &Failure{Err: checked}
-	}
-	if checked != nil {
-		return checked
-	}
-	for _, f := range files {
-		if f.Kind != render.HAProxyConfig {
-			continue
-		}
-		if err := rehearse(ctx, r.Host, r.desired, r.base, r.seen.Running(host.HAProxyUnit, f.Path), f); err != nil { // tried, and did not work
-			return &Failure{Err: plan.Placed(err, r.doc), Undone: true}
-		}
-	}
-	return nil
+	return finder.Look(ctx, &r.doc.Spec)
 }
 
 // install does what must come before the rest is known for certain, and then looks and checks again: the programs
@@ -218,7 +192,10 @@ func (r *run) install(ctx context.Context) error {
 	if len(r.plan.Install) > 0 {
 		return fmt.Errorf("cannot bring the packages into the wanted state: after the installation there is still to do: %v", r.plan.Install[0])
 	}
-	return r.check(ctx)
+	if err := r.check(ctx); err != nil {
+		return err
+	}
+	return r.rehearse(ctx)
 }
 
 // configure does the rest, verifies it, and goes on until there is nothing left to do.

@@ -34,6 +34,7 @@ func TestFirstInstall(t *testing.T) {
 		"write /var/lib/rlb/rules.v6",
 		"write /etc/systemd/system/rlb-firewall.service",
 		"write /var/lib/rlb/handover.nft",
+		"write /var/lib/rlb/handover.routes",
 		"write /etc/systemd/system/rlb-handover.service",
 		"make systemd read its changed units",
 		"enable rlb-handover.service",

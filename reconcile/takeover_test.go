@@ -64,7 +64,7 @@ const originals = "-A INPUT -p tcp -m tcp --dport 9000 -j ACCEPT"
 // renderedNow are the steps for what this agent renders otherwise than that commit did. None of them is felt.
 var renderedNow = []string{
 	"install nftables", "write /etc/systemd/system/keepalived.service.d/rlb.conf", "write /etc/systemd/system/haproxy.service.d/rlb.conf",
-	"write /var/lib/rlb/handover.nft", "write /etc/systemd/system/rlb-handover.service", "make systemd read its changed units",
+	"write /var/lib/rlb/handover.nft", "write /var/lib/rlb/handover.routes", "write /etc/systemd/system/rlb-handover.service", "make systemd read its changed units",
 	"enable rlb-handover.service", "start rlb-handover.service",
 }
 

@@ -118,6 +118,7 @@ func TestTeardownOrder(t *testing.T) {
 		"remove /etc/systemd/system/rlb-firewall.service",
 		"remove /etc/systemd/system/rlb-handover.service",
 		"remove /var/lib/rlb/handover.nft",
+		"remove /var/lib/rlb/handover.routes",
 		"remove /var/lib/rlb/rules.v4",
 		"remove /var/lib/rlb/rules.v6",
 		"remove the IPv4 firewall rules",

@@ -1,7 +1,6 @@
 package render
 
 import (
-	"fmt"
 	"slices"
 	"strconv"
 	"strings"
@@ -53,10 +52,12 @@ func (r *renderer) newBackend(s service, failOpen bool) *Backend {
 
 // servers renders the servers of a backend.
 func (r *renderer) servers(l *lines, s service, b *Backend) {
+	b.Servers = make([]Server, len(s.Servers))
+	in := serverLines{renderer: r, in: &s, checked: !b.FailOpen, sorted: Server{Weight: 1}}
 	for i := range s.Servers {
-		server := r.server(&s, &s.Servers[i], !b.FailOpen)
-		l.add(fmt.Sprintf("%s.servers[%d]", s.path, i), "    server %s", server.Line)
-		b.Servers = append(b.Servers, server)
+		server := &b.Servers[i]
+		in.server(server, &s.Servers[i])
+		l.server(s.path, i, server.Line)
 	}
 }
 

@@ -8,7 +8,7 @@ import (
 
 var (
 	factInterface = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9._@-]{0,14}$`)
-	factVersion   = regexp.MustCompile(`^[A-Za-z0-9.+:~*?-]{0,128}$`)
+	factVersion   = regexp.MustCompile(`^[A-Za-z0-9.+:~*?-]*$`)
 	factSysctl    = regexp.MustCompile(`^[0-9]$`)
 	factPath      = regexp.MustCompile(`^/[A-Za-z0-9/._+@:,=-]+$`)
 )
@@ -23,7 +23,7 @@ func (f Facts) check() error {
 		program string
 		version Version
 	}{{"haproxy", f.HAProxyVersion}, {"keepalived", f.KeepalivedVersion}} {
-		if !factVersion.MatchString(string(v.version)) {
+		if len(v.version) > 128 || !factVersion.MatchString(string(v.version)) {
 			return fmt.Errorf("cannot use version %q of %s: must be a Debian version", v.version, v.program)
 		}
 	}

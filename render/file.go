@@ -15,7 +15,7 @@ type File struct {
 	Mode fs.FileMode // permission bits; owner and group are root
 	Kind Kind        // who reads it
 
-	origins []string // for each line of Data, the spec's field that it stems from, or ""
+	origins []origin // for each line of Data
 }
 
 // Kind says what a file is for.
@@ -27,6 +27,7 @@ const (
 	KeepalivedConfig             // read by keepalived
 	FirewallRules                // read by iptables-restore
 	HandoverRules                // read by nft
+	HandoverRoutes               // read by ip
 	SystemdUnit                  // read by systemd: a unit or a drop-in
 )
 
@@ -43,7 +44,7 @@ func (f File) Origin(line int) string {
 	if line < 1 || line > len(f.origins) {
 		return ""
 	}
-	return f.origins[line-1]
+	return f.origins[line-1].String()
 }
 
 // LinesBut are the lines of the file, each with its newline, but those of whose origin leave says so.

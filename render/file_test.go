@@ -91,6 +91,7 @@ func TestFiles(t *testing.T) {
 		"-rw-r----- /var/lib/rlb/rules.v6",
 		"-rw-r--r-- /etc/systemd/system/rlb-firewall.service",
 		"-rw-r----- /var/lib/rlb/handover.nft",
+		"-rw-r----- /var/lib/rlb/handover.routes",
 		"-rw-r--r-- /etc/systemd/system/rlb-handover.service",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {

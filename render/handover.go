@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
-	"strings"
 	"time"
 
 	"rlb.dev/rlb-agent/api"
@@ -18,10 +17,11 @@ import (
 //   - The new holder sends the packets of such connections to the former one, for as long as ForwardTime, instead of
 //     answering them with a RST. nftables arms that by the VRRP packet that tells of a planned move.
 const (
-	HandoverUnit      = "rlb-handover.service"      // loads all of it at boot, without the agent
-	HandoverTable     = "rlb_handover"              // of nftables, in the families of the virtual IPs
-	HandoverRulesFile = "/var/lib/rlb/handover.nft" // what the unit loads
-	handoverMark      = 0x2000                      // a bit of the mark of connections to a service that is bound to a virtual IP
+	HandoverUnit       = "rlb-handover.service"         // loads all of it at boot, without the agent
+	HandoverTable      = "rlb_handover"                 // of nftables, in the families of the virtual IPs
+	HandoverRulesFile  = "/var/lib/rlb/handover.nft"    // the rules that the unit loads
+	HandoverRoutesFile = "/var/lib/rlb/handover.routes" // the routes that it loads
+	handoverMark       = 0x2000                         // a bit of the mark of connections to a service that is bound to a virtual IP
 
 	// HandoverProtocol marks the routes of the agent (rtnetlink(7), rtm_protocol). No routing daemon has this number.
 	HandoverProtocol = 219
@@ -117,14 +117,14 @@ func (r *renderer) handover() (files []File, err error) {
 			continue
 		}
 		m.Routes = append(m.Routes, vips...)
-		before := len(l.text)
+		before := len(l.data)
 		if err := r.handoverTable(l, family, vips); err != nil {
 			return nil, err
 		}
-		m.Rules[family] = CountRules(strings.Join(l.text[before:], "\n"), family)
+		m.Rules[family] = CountRules(string(l.data[before:]), family)
 	}
 	slices.SortFunc(m.Routes, netip.Addr.Compare)
-	return []File{l.file(HandoverRulesFile, HandoverRules), r.handoverUnit()}, nil
+	return []File{l.file(HandoverRulesFile, HandoverRules), r.handoverRoutes(), r.handoverUnit()}, nil
 }
 
 func sortedKeys(m map[string]string) (keys []string) {

@@ -1,6 +1,7 @@
 package render
 
 import (
+	"cmp"
 	"fmt"
 	"net/netip"
 	"time"
@@ -23,11 +24,10 @@ func (r *renderer) handoverUnit() File {
 	l.add("", "Type=oneshot")
 	l.add("", "RemainAfterExit=yes")
 	for _, setting := range []string{"ExecStart=", "ExecReload="} {
-		for _, key := range sortedKeys(r.model.Handover.Sysctls) {
-			l.add("vrrp.handover", "%s/sbin/sysctl -q -w %s=%s", setting, key, r.model.Handover.Sysctls[key])
-		}
+		r.handoverSysctls(l, setting, r.model.Handover.Sysctls)
 		l.add("vrrp.handover", "%s/usr/sbin/nft -f %s", setting, HandoverRulesFile)
-		r.handoverRoutes(l, setting)
+		l.add("", "%s-/bin/ip -6 route flush table local proto %d", setting, HandoverProtocol) // of a former spec
+		l.add("virtualIPs", "%s%s", setting, loadRoutes)
 	}
 	for _, family := range api.Families {
 		if r.model.Handover.Rules[family] > 0 {
@@ -35,29 +35,43 @@ func (r *renderer) handoverUnit() File {
 		}
 	}
 	r.noHandoverRoutes(l, "ExecStopPost=-")
-	for _, key := range sortedKeys(r.model.Handover.Sysctls) {
-		was := r.facts.Sysctls[key]
-		orElse(&was, "0")
-		l.add("vrrp.handover", "ExecStopPost=-/sbin/sysctl -q -w %s=%s", key, was)
+	before := map[string]string{}
+	for key := range r.model.Handover.Sysctls {
+		before[key] = cmp.Or(r.facts.Sysctls[key], "0")
 	}
+	r.handoverSysctls(l, "ExecStopPost=-", before)
 	l.add("", "")
 	l.add("", "[Install]")
 	l.add("", "WantedBy=multi-user.target")
 	return l.file("/etc/systemd/system/"+HandoverUnit, SystemdUnit)
 }
 
-// handoverRoutes renders commands of a unit that add the local routes, and remove those of a former spec.
-func (r *renderer) handoverRoutes(l *lines, setting string) {
-	r.noHandoverRoutes(l, setting+"-")
-	for _, vip := range r.model.Handover.Routes {
-		l.add("virtualIPs", "%s%s", setting, routeCommand(vip))
+// handoverSysctls renders the command of a unit that sets all of them: each command of a unit takes systemd some 20 ms.
+func (r *renderer) handoverSysctls(l *lines, setting string, values map[string]string) {
+	if len(values) == 0 {
+		return
 	}
+	command := setting + "/sbin/sysctl -q -w"
+	for _, key := range sortedKeys(values) {
+		command += " " + key + "=" + values[key]
+	}
+	l.add("vrrp.handover", "%s", command)
 }
 
-// routeCommand adds the local route of a virtual IP.
-func routeCommand(vip netip.Addr) string {
-	return fmt.Sprintf("/bin/ip route replace local %v dev lo table local proto %d metric %d",
-		netip.PrefixFrom(vip, vip.BitLen()), HandoverProtocol, handoverMetric)
+// loadRoutes makes the local routes those of HandoverRoutesFile.
+const loadRoutes = "/bin/ip -batch " + HandoverRoutesFile
+
+// handoverRoutes renders the local routes of the virtual IPs, as commands of ip(8): it runs all of them at once, and the
+// units that load the file stay the same when virtual IPs come and go. The first command removes those of a former spec;
+// it is about IPv4 only, and one program cannot be about both.
+func (r *renderer) handoverRoutes() File {
+	l := newLines()
+	l.add("", "route flush table local proto %d", HandoverProtocol)
+	for _, vip := range r.model.Handover.Routes {
+		l.add("virtualIPs", "route replace local %v dev lo table local proto %d metric %d",
+			netip.PrefixFrom(vip, vip.BitLen()), HandoverProtocol, handoverMetric)
+	}
+	return l.file(HandoverRoutesFile, HandoverRoutes)
 }
 
 // handoverStop renders the part of HAProxy's drop-in that keeps its sockets working after the virtual IPs have left, and
@@ -77,9 +91,7 @@ func (r *renderer) handoverStop(l *lines) {
 		l.add("vrrp.handover", "ExecStop=-/usr/bin/timeout %.2f /bin/sh -c 'while %s && ! { %s; }; do sleep 0.02; done'", limit.Seconds(), has("led"), has(set))
 	}
 	// Where HAProxy does not run, this host's own connections to the virtual IPs find the host that holds them.
-	for _, vip := range r.model.Handover.Routes {
-		l.add("vrrp.handover", "ExecStartPost=-/bin/sh -c '%s && %s'", loaded, routeCommand(vip))
-	}
+	l.add("vrrp.handover", "ExecStartPost=-/bin/sh -c '%s && exec %s'", loaded, loadRoutes)
 	r.noHandoverRoutes(l, "ExecStopPost=-")
 	l.add("vrrp.handover", "ExecStop=-/bin/sh -c '%s || sleep %.1f'", loaded, handoverTime.Seconds())
 	until(goodbyeTime, "left")

@@ -23,6 +23,11 @@ var ClassicTLS = []string{
 // haproxy renders haproxy.cfg (HAProxy configuration manual).
 func (r *renderer) haproxy() File {
 	l := newLines()
+	servers := 0
+	for i := range r.spec.Services {
+		servers += len(r.spec.Services[i].Servers)
+	}
+	l.grow(servers)
 	r.haproxyGlobal(l)
 	r.haproxyDefaults(l)
 	if r.ownResolvers() {

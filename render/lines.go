@@ -3,7 +3,8 @@ package render
 import (
 	"bytes"
 	"fmt"
-	"strings"
+	"slices"
+	"strconv"
 	"time"
 
 	"rlb.dev/rlb-agent/api"
@@ -14,8 +15,22 @@ const header = "# Rendered by rlb-agent from /etc/rlb/spec.yaml: edit that file,
 
 // lines is a file in the making: its lines, and for each the field of the spec that it stems from.
 type lines struct {
-	text    []string
-	origins []string
+	data    []byte
+	origins []origin
+}
+
+// origin is the field of the spec that a line stems from, or none. A file may have a hundred thousand servers, whose
+// paths are made when they are asked for.
+type origin struct {
+	path   string
+	server int // from 1, of the servers of the service at path; 0 for the path itself
+}
+
+func (o origin) String() string {
+	if o.server == 0 {
+		return o.path
+	}
+	return o.path + ".servers[" + strconv.Itoa(o.server-1) + "]"
 }
 
 func newLines() *lines {
@@ -26,9 +41,26 @@ func newLines() *lines {
 
 // add appends a line that stems from the field at origin.
 func (l *lines) add(origin, format string, args ...any) {
-	l.text = append(l.text, fmt.Sprintf(format, args...))
-	l.origins = append(l.origins, origin)
+	l.data = append(fmt.Appendf(l.data, format, args...), '\n')
+	l.origins = append(l.origins, originOf(origin))
 }
+
+func originOf(path string) origin { return origin{path: path} }
+
+// server appends the line of a server, the first of which is 0, of the service at path.
+func (l *lines) server(path string, i int, line string) {
+	l.data = append(append(append(l.data, "    server "...), line...), '\n')
+	l.origins = append(l.origins, origin{path, i + 1})
+}
+
+// grow makes room for the lines of n servers, and for what is longer it grows when it must.
+func (l *lines) grow(n int) {
+	l.data = slices.Grow(l.data, n*usualServerLine)
+	l.origins = slices.Grow(l.origins, n)
+}
+
+// usualServerLine is the length of the line of a server with a health check and a long name, in bytes.
+const usualServerLine = 140
 
 // section appends blank lines and then a line that opens a section.
 func (l *lines) section(blank int, origin, format string, args ...any) {
@@ -55,7 +87,7 @@ func (l *lines) raw(origin string, extra api.Lines) {
 func (l *lines) file(path string, kind Kind) File {
 	return File{
 		Path:    path,
-		Data:    []byte(strings.Join(l.text, "\n") + "\n"),
+		Data:    l.data,
 		Mode:    kind.mode(),
 		Kind:    kind,
 		origins: l.origins,

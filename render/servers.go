@@ -73,20 +73,50 @@ func (s *Server) take(words []string) (ok bool) {
 	return ok
 }
 
-// server makes the line of a server, with its health check or, in the backend that fails open, without.
-func (r *renderer) server(in *service, of *api.Server, checked bool) Server {
-	s := Server{Name: of.Name, Address: of.Address, Port: *of.Port}
-	address := of.Address
-	if addr, err := netip.ParseAddr(of.Address); err == nil && addr.Is6() {
-		address = "[" + addr.String() + "]"
+// serverLines makes the lines of the servers of one backend. Of thousands nearly all have the same words behind their
+// address, so these are made and read once.
+type serverLines struct {
+	*renderer
+	in      *service
+	checked bool // with health checks; the backend that fails open has none
+
+	checks [2]string // the words of the check: on the server's own port, and on another
+	words  string    // those of the last line
+	sorted Server    // what they say
+	line   []byte    // room for the next line
+}
+
+// server makes the line of a server.
+func (l *serverLines) server(s *Server, of *api.Server) {
+	if words := l.wordsOf(of); words != l.words {
+		l.words, l.sorted = words, Server{}
+		l.sorted.take(strings.Fields(words))
 	}
-	var words []string
-	add := func(format string, args ...any) { words = append(words, fmt.Sprintf(format, args...)) }
+	*s = l.sorted
+	s.Name, s.Address, s.Port = of.Name, of.Address, *of.Port
+	l.line = append(append(l.line[:0], s.Name...), ' ')
+	if addr, err := netip.ParseAddr(of.Address); err == nil && addr.Is6() {
+		l.line = append(append(append(l.line, '['), addr.String()...), ']')
+	} else {
+		l.line = append(l.line, of.Address...)
+	}
+	l.line = strconv.AppendInt(append(l.line, ':'), int64(s.Port), 10)
+	if l.words != "" {
+		l.line = append(append(l.line, ' '), l.words...)
+	}
+	s.Line = string(l.line)
+}
+
+// wordsOf are the words behind a server's address.
+func (l *serverLines) wordsOf(of *api.Server) string {
+	in, common := l.in, ""
+	var more []string
+	add := func(format string, args ...any) { more = append(more, fmt.Sprintf(format, args...)) }
 	switch {
-	case checked && in.HealthCheck.Type != api.CheckNone:
-		words = r.check(in, of)
-	case !checked && r.hasDefaultServer(in):
-		add("no-check")
+	case l.checked && in.HealthCheck.Type != api.CheckNone:
+		common = l.check(of)
+	case !l.checked && l.hasDefaultServer(in):
+		common = "no-check"
 	}
 	switch in.SendProxyProtocol {
 	case api.ProxyV1:
@@ -100,26 +130,41 @@ func (r *renderer) server(in *service, of *api.Server, checked bool) Server {
 	if of.MaxConnections != nil {
 		add("maxconn %d", *of.MaxConnections)
 	}
-	if of.Backup && checked {
+	if of.Backup && l.checked {
 		add("backup")
 	}
 	if isName(of.Address) {
-		words = append(words, r.resolving())
+		more = append(more, l.resolving())
 	}
 	if in.ExtraServer != "" {
-		words = append(words, in.ExtraServer)
+		more = append(more, in.ExtraServer)
 	}
-	s.Line = strings.Join(append([]string{s.Name, fmt.Sprintf("%s:%d", address, s.Port)}, words...), " ")
-	s.take(strings.Fields(s.Line)[2:])
-	return s
+	if len(more) == 0 {
+		return common
+	}
+	if common != "" {
+		more = append([]string{common}, more...)
+	}
+	return strings.Join(more, " ")
 }
 
 // check are the words of a server's health check.
-func (r *renderer) check(in *service, of *api.Server) (words []string) {
+func (l *serverLines) check(of *api.Server) string {
+	port := 0
+	if h := &l.in.HealthCheck; h.Port != nil && *h.Port != *of.Port {
+		port = 1
+	}
+	if l.checks[port] == "" {
+		l.checks[port] = strings.Join(l.checkWords(l.in, port == 1), " ")
+	}
+	return l.checks[port]
+}
+
+// checkWords are the words of a health check, of the server's own port or of another.
+func (r *renderer) checkWords(in *service, otherPort bool) (words []string) {
 	h := &in.HealthCheck
 	add := func(format string, args ...any) { words = append(words, fmt.Sprintf(format, args...)) }
 	add("check")
-	otherPort := h.Port != nil && *h.Port != *of.Port
 	if otherPort {
 		add("port %d", *h.Port)
 	}

@@ -1,6 +1,8 @@
 package render
 
 import (
+	"fmt"
+	"path"
 	"slices"
 	"strings"
 	"testing"
@@ -73,4 +75,27 @@ func fileAt(t *testing.T, rendered []File, path string) File {
 		t.Fatalf("%s is not rendered", path)
 	}
 	return rendered[at]
+}
+
+// Each program of a unit takes systemd some 20 ms, so that many virtual IPs must not mean many programs.
+func TestHandoverUnitRunsFewPrograms(t *testing.T) {
+	spec := example(t, "full")
+	for i := range 10 {
+		spec.VirtualIPs = append(spec.VirtualIPs, api.VirtualIP{Address: fmt.Sprintf("192.168.3.%d", 150+i)})
+	}
+	all, err := Render(spec, factsFor(spec, stable))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range all.Files {
+		if path.Base(f.Path) == HandoverUnit {
+			for _, setting := range []string{"\nExecStart=", "\nExecReload="} {
+				if n := strings.Count(string(f.Data), setting); n > 4 {
+					t.Errorf("%d programs for %s\n%s", n, setting, f.Data)
+				}
+			}
+			return
+		}
+	}
+	t.Error("no unit")
 }

@@ -8,12 +8,6 @@ import (
 // Version is a program's version, as Debian or the program itself writes it: "2.6.12-1+deb12u4", "1:2.2.7-1+b2".
 type Version string
 
-// The versions that are assumed where none can be looked up: those of Debian 13.
-const (
-	AssumedHAProxy    Version = "3.0.11"
-	AssumedKeepalived Version = "2.3.3"
-)
-
 // gates is the one table of what a program must be to understand a directive. Below that version the directive is
 // left out, or written in the older way that stands beside its use. Source: the programs' own manuals at their tags.
 var gates = struct {

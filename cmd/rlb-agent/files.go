@@ -46,7 +46,7 @@ func (a *app) renderCommand() *cobra.Command {
 		Example: "  rlb-agent render\n  rlb-agent render --output-dir out --node lb1 spec.yaml\n  rlb-agent render --spec - < spec.yaml",
 		Args:    atMost(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			_, h, look, err := a.look(cmd.Context(), a.fileOrSpec(args), flags.facts())
+			_, h, look, err := a.rendering(cmd.Context(), a.fileOrSpec(args), flags.facts())
 			if err != nil {
 				return err
 			}
@@ -97,7 +97,7 @@ func (a *app) diffCommand() *cobra.Command {
 			if on.given(cmd) {
 				return a.diffOn(cmd.Context(), on)
 			}
-			_, h, look, err := a.look(cmd.Context(), a.spec, render.Facts{})
+			_, h, look, err := a.look(cmd.Context(), a.spec)
 			if err != nil {
 				return err
 			}

@@ -54,7 +54,7 @@ func (a *app) dryRun(ctx context.Context) error {
 
 // preview prints what bringing a spec into force would do, after the checks that come before it.
 func (a *app) preview(ctx context.Context, h *debian.Host, doc *api.Document) error {
-	look, err := a.find(ctx, h, doc, render.Facts{})
+	look, err := a.find(ctx, h, doc)
 	if err != nil {
 		return err
 	}
@@ -106,17 +106,12 @@ func (a *app) printSteps(steps []plan.Step, at plan.Place, idle string) error {
 }
 
 // look reads a spec and finds what it wants of this machine, whether or not this is one of its hosts.
-func (a *app) look(ctx context.Context, path string, given render.Facts) (*api.Document, *debian.Host, plan.Look, error) {
-	doc, err := a.readSpec(path)
+func (a *app) look(ctx context.Context, path string) (*api.Document, *debian.Host, plan.Look, error) {
+	doc, h, err := a.specAndHost(path)
 	if err != nil {
 		return nil, nil, plan.Look{}, err
 	}
-	a.warnUntrusted(path)
-	h, err := a.host()
-	if err != nil {
-		return nil, nil, plan.Look{}, err
-	}
-	look, err := a.find(ctx, h, doc, given)
+	look, err := a.find(ctx, h, doc)
 	if err != nil {
 		h.Close()
 		return nil, nil, plan.Look{}, err
@@ -124,16 +119,48 @@ func (a *app) look(ctx context.Context, path string, given render.Facts) (*api.D
 	return doc, h, look, nil
 }
 
+// rendering reads a spec and renders it for this machine. It runs no program.
+func (a *app) rendering(ctx context.Context, path string, given render.Facts) (*api.Document, *debian.Host, plan.Look, error) {
+	doc, h, err := a.specAndHost(path)
+	if err != nil {
+		return nil, nil, plan.Look{}, err
+	}
+	look, err := plan.FactFinder{Observer: h, Given: given, Assume: h.Ready(ctx) != nil, AskNoPrograms: true}.Rendering(ctx, &doc.Spec)
+	if err := a.found(look, err); err != nil {
+		h.Close()
+		return nil, nil, plan.Look{}, err
+	}
+	return doc, h, look, nil
+}
+
+func (a *app) specAndHost(path string) (*api.Document, *debian.Host, error) {
+	doc, err := a.readSpec(path)
+	if err != nil {
+		return nil, nil, err
+	}
+	a.warnUntrusted(path)
+	h, err := a.host()
+	return doc, h, err
+}
+
 // find finds what a spec wants of this machine.
-func (a *app) find(ctx context.Context, h *debian.Host, doc *api.Document, given render.Facts) (plan.Look, error) {
-	look, err := plan.FactFinder{Observer: h, Given: given, Assume: h.Ready(ctx) != nil}.Look(ctx, &doc.Spec)
+func (a *app) find(ctx context.Context, h *debian.Host, doc *api.Document) (plan.Look, error) {
+	look, err := plan.FactFinder{Observer: h, Assume: h.Ready(ctx) != nil}.Look(ctx, &doc.Spec)
+	if err := a.found(look, err); err != nil {
+		return plan.Look{}, err
+	}
+	return look, nil
+}
+
+// found says what was assumed.
+func (a *app) found(look plan.Look, err error) error {
 	for _, note := range look.Notes {
 		a.log.Warn(note)
 	}
 	if err != nil {
-		return plan.Look{}, usageError{err}
+		return usageError{err}
 	}
-	return look, nil
+	return nil
 }
 
 // unchecked says on standard error what could not be looked at.

@@ -24,7 +24,7 @@ func (a *app) validateCommand() *cobra.Command {
 		Args:    atMost(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			path := a.fileOrSpec(args)
-			doc, h, look, err := a.look(cmd.Context(), path, flags.facts())
+			doc, h, look, err := a.rendering(cmd.Context(), path, flags.facts())
 			if err != nil {
 				return err
 			}

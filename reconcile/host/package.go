@@ -7,12 +7,11 @@ import (
 
 // Package is the state of one Debian package.
 type Package struct {
-	Name      string
-	Version   string // installed version; "" where not installed
-	Present   bool   // any of its files may be there, its configuration counted
-	Broken    bool   // half installed, unpacked or half configured
-	Held      bool   // held against upgrades
-	Candidate string // version that apt would install, "" where none is offered or apt's lists were never fetched
+	Name    string
+	Version string // installed version; "" where not installed
+	Present bool   // any of its files may be there, its configuration counted
+	Broken  bool   // half installed, unpacked or half configured
+	Held    bool   // held against upgrades
 }
 
 // Offer is a version of a package that apt would install.
@@ -25,6 +24,9 @@ type Offer struct {
 type PackageReader interface {
 	// Packages are the states of the named packages, in that order.
 	Packages(ctx context.Context, names ...string) ([]Package, error)
+	// Candidates are the versions that apt would install of the named packages, without those that it does not offer. The
+	// answer takes apt up to two seconds.
+	Candidates(ctx context.Context, names ...string) (map[string]string, error)
 	// Additions are the packages that an installation would bring besides those that are there, dependencies included.
 	Additions(ctx context.Context, packages ...string) ([]string, error)
 	// Offers are what apt would install of the named packages if nothing held them, and when its lists changed last.

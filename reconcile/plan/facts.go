@@ -19,6 +19,13 @@ type FactFinder struct {
 	Observer host.Observer
 	Given    render.Facts // from flags: these count before everything that is found
 	Assume   bool         // off the host: go on with likely values where nothing tells, and note each
+
+	// Wanted is told what the spec wants as soon as that is known, before the host is looked at; may be nil.
+	Wanted func(Desired)
+
+	// AskNoPrograms keeps apt from being asked, which takes up to two seconds: what is not installed is assumed to be the
+	// version of the machine's release.
+	AskNoPrograms bool
 }
 
 // Find looks at the host. Where it does not tell, before its network is up, what an earlier run found counts. The notes

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net/netip"
 	"path"
 	"slices"
@@ -46,39 +47,54 @@ func (s *search) versions(ctx context.Context) error {
 	if err != nil && !errors.Is(err, host.ErrUnavailable) {
 		return err
 	}
-	for i, want := range []struct {
-		name    string
-		version *render.Version
-		pin     string
-		assumed render.Version
-	}{
-		{"haproxy", &s.facts.HAProxyVersion, s.spec.Packages.HAProxy.Version, render.AssumedHAProxy},
-		{"keepalived", &s.facts.KeepalivedVersion, s.spec.Packages.Keepalived.Version, render.AssumedKeepalived},
-	} {
-		if *want.version != "" {
-			continue
-		}
-		pin := strings.TrimSuffix(strings.TrimSuffix(want.pin, "*"), ".")
-		var have host.Package
-		if len(packages) > i {
-			have = packages[i]
-		}
+	pins := map[string]string{"haproxy": s.spec.Packages.HAProxy.Version, "keepalived": s.spec.Packages.Keepalived.Version}
+	var absent []string
+	for i, name := range []string{"haproxy", "keepalived"} {
+		version := s.facts.VersionOf(name)
 		switch {
-		case have.Version != "" && matches(want.pin, have.Version):
-			*want.version = render.Version(have.Version)
-		case have.Candidate != "" && matches(want.pin, have.Candidate):
-			*want.version = render.Version(have.Candidate)
-			s.note("%s is not installed here: rendered for version %s, which apt offers", want.name, have.Candidate)
+		case *version != "":
+		case len(packages) > i && packages[i].Version != "" && matches(pins[name], packages[i].Version):
+			*version = render.Version(packages[i].Version)
 		default:
-			*want.version = render.Version(pin)
+			absent = append(absent, name)
 		}
-		if *want.version == "" {
-			*want.version = want.assumed
-			s.note("%s is not installed here: assumed version %s", want.name, want.assumed)
+	}
+	if len(absent) == 0 {
+		return nil
+	}
+	var candidates map[string]string
+	if !s.AskNoPrograms {
+		if candidates, err = s.Observer.Candidates(ctx, absent...); err != nil && !errors.Is(err, host.ErrUnavailable) {
+			return err
 		}
+	}
+	file, _ := s.Observer.File(ctx, osRelease) // without it the newest release is assumed
+	release := render.ReleaseOf(file.Data)
+	for _, name := range absent {
+		s.assumeVersion(name, pins[name], candidates[name], release)
 	}
 	return nil
 }
+
+// assumeVersion takes a program that is not installed for the version that apt offers, else the one that the spec names,
+// else that of a Debian release.
+func (s *search) assumeVersion(name, pin, candidate string, release render.Release) {
+	version, usual := s.facts.VersionOf(name), *release.VersionOf(name)
+	named := render.Version(strings.TrimSuffix(strings.TrimSuffix(pin, "*"), "."))
+	switch {
+	case candidate != "" && matches(pin, candidate):
+		*version = render.Version(candidate)
+		s.note("%s is not installed here: rendered for version %s, which apt offers", name, candidate)
+	case named != "" && !matches(pin, string(usual)):
+		*version = named
+	default:
+		*version = usual
+		s.note("%s is not installed here: assumed version %s, that of %s", name, usual, release.Name)
+	}
+}
+
+// osRelease is where a machine says of which release it is (os-release(5)).
+const osRelease = "/etc/os-release"
 
 // paths finds where the units' programs read their configuration.
 func (s *search) paths(ctx context.Context) error {
@@ -106,11 +122,10 @@ func (s *search) paths(ctx context.Context) error {
 	}
 	if s.facts.Systemctl == "" {
 		s.facts.Systemctl = render.DefaultSystemctl
-		// a host whose /usr was never merged has it in /bin only
-		if f, err := s.Observer.File(ctx, "/bin/systemctl"); err == nil && f.Exists {
-			if f, err := s.Observer.File(ctx, s.facts.Systemctl); err == nil && !f.Exists {
-				s.facts.Systemctl = "/bin/systemctl"
-			}
+		// a host whose /usr was never merged has it in /bin only; RootOnly does not read a program of a megabyte
+		absent := func(path string) bool { return errors.Is(s.Observer.RootOnly(ctx, path), fs.ErrNotExist) }
+		if absent(s.facts.Systemctl) && !absent("/bin/systemctl") {
+			s.facts.Systemctl = "/bin/systemctl"
 		}
 	}
 	return nil

@@ -2,6 +2,7 @@ package plan
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"time"
 
@@ -20,21 +21,49 @@ type Look struct {
 
 // Look finds what the spec wants of the host, what the host is, and the difference.
 func (f FactFinder) Look(ctx context.Context, spec *api.LoadBalancerSpec) (Look, error) {
+	look, err := f.want(ctx, spec)
+	if err != nil {
+		return look, err
+	}
+	observed, err := Observe(ctx, f.Observer, look.Desired)
+	if err != nil {
+		return Look{Notes: look.Notes}, err
+	}
+	look.Desired.ApplyRuntimeState(observed)
+	look.Observed, look.Plan = observed, NewPlan(look.Desired, observed)
+	return look, nil
+}
+
+// Rendering finds what the spec wants of the host, and of the host only what is needed to render it and to know which of
+// the files its programs can check. It has no plan.
+func (f FactFinder) Rendering(ctx context.Context, spec *api.LoadBalancerSpec) (Look, error) {
+	look, err := f.want(ctx, spec)
+	if err != nil {
+		return look, err
+	}
+	packages, err := f.Observer.Packages(ctx, "haproxy", "keepalived")
+	if err != nil && !errors.Is(err, host.ErrUnavailable) {
+		return Look{Notes: look.Notes}, err
+	}
+	look.Observed.Packages = map[string]host.Package{}
+	for _, p := range packages {
+		look.Observed.Packages[p.Name] = p
+	}
+	return look, nil
+}
+
+// want finds what the spec wants of the host.
+func (f FactFinder) want(ctx context.Context, spec *api.LoadBalancerSpec) (Look, error) {
 	began := time.Now()
 	facts, notes, err := f.Find(ctx, spec)
 	if err != nil {
 		return Look{Notes: notes}, err
 	}
 	desired, err := Want(spec, facts)
-	if err != nil {
-		return Look{Notes: notes}, err
+	if err == nil && f.Wanted != nil {
+		f.Wanted(desired)
 	}
-	observed, err := Observe(ctx, f.Observer, desired)
-	if err != nil {
-		return Look{Notes: notes}, err
-	}
-	desired.ApplyRuntimeState(observed)
-	return Look{desired, observed, NewPlan(desired, observed), notes, began}, nil
+	return Look{Desired: desired, Notes: notes, Began: began}, err
 }
 
 // ChangesRouter says whether the plan makes keepalived read another configuration.

@@ -55,7 +55,7 @@ func Observe(ctx context.Context, o host.Observer, d Desired) (Observed, error) 
 		}
 		return err
 	}
-	rules := askFirewall(ctx, o)
+	rules, handover := askFirewall(ctx, o), askHandover(ctx, o, d)
 	err := errors.Join(
 		look("what earlier runs remember", func() (err error) { seen.Memory, err = state.ReadMemory(ctx, o); return err }),
 		look("whether it is drained", func() (err error) { seen.Drained, err = state.Drained(ctx, o); return err }),
@@ -63,7 +63,7 @@ func Observe(ctx context.Context, o host.Observer, d Desired) (Observed, error) 
 		look("addresses", func() error { return seen.holds(ctx, o, d) }),
 		look("packages", func() error { return seen.packages(ctx, o, d) }),
 		look("files", func() error { return seen.files(ctx, o, d) }),
-		look("hand-over", func() error { return seen.handover(ctx, o, d) }),
+		look("hand-over", func() error { return seen.handover(ctx, o, d, handover) }),
 		look("units", func() error { return seen.units(ctx, o, d) }),
 		look("firewall", func() error { return seen.firewall(rules(), d) }),
 	)
@@ -196,8 +196,25 @@ func (seen *Observed) units(ctx context.Context, o host.Observer, d Desired) err
 	return nil
 }
 
+// askHandover asks for what planned moves need, by programs too. answer waits for them.
+func askHandover(ctx context.Context, o host.Observer, d Desired) (answer func() (render.Handover, error)) {
+	if d.Model.Handover == nil {
+		return nil
+	}
+	var (
+		have  render.Handover
+		err   error
+		asked sync.WaitGroup
+	)
+	asked.Go(func() { have, err = o.Handover(ctx, *d.Model.Handover) })
+	return func() (render.Handover, error) {
+		asked.Wait()
+		return have, err
+	}
+}
+
 // handover looks at what planned moves need. Where it is not all there, it also finds out whether it can be.
-func (seen *Observed) handover(ctx context.Context, o host.Observer, d Desired) error {
+func (seen *Observed) handover(ctx context.Context, o host.Observer, d Desired, answer func() (render.Handover, error)) error {
 	if d.Model.Handover == nil {
 		return nil
 	}
@@ -205,11 +222,11 @@ func (seen *Observed) handover(ctx context.Context, o host.Observer, d Desired) 
 		have, known := seen.Packages[w.Name]
 		return w.Name == "nftables" && known && have.Version == ""
 	})
+	have, err := answer()
 	if toCome {
 		return nil
 	}
-	var err error
-	seen.Handover, err = o.Handover(ctx, *d.Model.Handover)
+	seen.Handover = have
 	switch {
 	case errors.Is(err, host.ErrUnavailable) && seen.Packages["nftables"].Version == "": // and nobody is to install it
 		seen.HandoverRefused = err.Error()

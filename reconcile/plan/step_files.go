@@ -4,8 +4,6 @@ import (
 	"context"
 	"fmt"
 
-	"github.com/aymanbagabas/go-udiff"
-
 	"rlb.dev/rlb-agent/reconcile/host"
 	"rlb.dev/rlb-agent/reconcile/state"
 	"rlb.dev/rlb-agent/render"
@@ -113,22 +111,4 @@ func original(ctx context.Context, o host.Observer, path string, before state.Be
 		return host.File{}, fmt.Errorf("cannot restore %s: its original, %s, was changed", path, before.Copy)
 	}
 	return kept, nil
-}
-
-// fileDiff shows the content; a change of mode or owner alone is said in words.
-func fileDiff(from, to host.File) string {
-	if diff := unified(from, to); diff != "" {
-		return diff
-	}
-	return fmt.Sprintf("%s: mode %04o, owner %d:%d become mode %04o, owner %d:%d\n",
-		to.Path, from.Mode, from.UID, from.GID, to.Mode, to.UID, to.GID)
-}
-
-// unified is the difference between two states of a file, in the form of diff -u, or "" where the content is the same.
-func unified(from, to host.File) string {
-	name := from.Path
-	if !from.Exists {
-		name = "/dev/null"
-	}
-	return udiff.Unified(name, to.Path, string(from.Data), string(to.Data))
 }

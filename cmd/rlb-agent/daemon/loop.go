@@ -122,10 +122,13 @@ func (l *loop) applySpec(ctx context.Context, why cause, doc *api.Document, last
 	if left := l.keepalivedRests(ctx, doc); left > 0 {
 		return left
 	}
-	var look *plan.Look
+	var (
+		look  *plan.Look
+		early *reconcile.EarlyCheck
+	)
 	if last != "" && last != doc.Digest {
 		var left time.Duration
-		if left, look = l.afterStandby(ctx, why, doc); left > 0 {
+		if left, look, early = l.afterStandby(ctx, why, doc); left > 0 {
 			notify("STATUS=waiting: the peer changes its virtual router first")
 			return left
 		}
@@ -137,7 +140,7 @@ func (l *loop) applySpec(ctx context.Context, why cause, doc *api.Document, last
 	case doc.Digest:
 		reason = why.drift()
 	}
-	result, err := l.run(ctx, doc, nil, reconcile.Reconciler{Reason: reason, Look: look, Drift: last == doc.Digest && why.asked})
+	result, err := l.run(ctx, doc, nil, reconcile.Reconciler{Reason: reason, Look: look, Early: early, Drift: last == doc.Digest && why.asked})
 	if last == doc.Digest {
 		l.recordDrift(ctx, texts(result.Steps), err)
 	}

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"rlb.dev/rlb-agent/api"
+	"rlb.dev/rlb-agent/reconcile"
 	"rlb.dev/rlb-agent/reconcile/plan"
 	"rlb.dev/rlb-agent/reconcile/state"
 )
@@ -20,28 +21,30 @@ type turn struct {
 
 // afterStandby is how long to wait with an edit, so that of hosts which get it at the same time the standbys are changed
 // first: what goes wrong then goes wrong where nobody is served. Edits of other things, and who asks, do not wait. look is
-// what it found on the host, if it looked.
-func (l *loop) afterStandby(ctx context.Context, why cause, doc *api.Document) (left time.Duration, look *plan.Look) {
+// what it found on the host, if it looked, and early the check that it began.
+func (l *loop) afterStandby(ctx context.Context, why cause, doc *api.Document) (left time.Duration, look *plan.Look, early *reconcile.EarlyCheck) {
 	if why.asked || why.started {
-		return 0, nil
+		return 0, nil, nil
 	}
 	if l.turn.digest == doc.Digest {
-		return max(0, time.Until(l.turn.at)), nil
+		return max(0, time.Until(l.turn.at)), nil, nil
 	}
 	in, err := state.ReadInForce(ctx, l.host)
 	if err != nil || in == nil {
-		return 0, nil
+		return 0, nil, nil
 	}
 	if held, err := in.Held(ctx, l.host); err != nil || !held {
-		return 0, nil
+		return 0, nil, nil
 	}
-	found, err := plan.FactFinder{Observer: l.host}.Look(ctx, &doc.Spec)
+	early = &reconcile.EarlyCheck{}
+	finder := plan.FactFinder{Observer: l.host, Wanted: func(d plan.Desired) { early.Start(ctx, l.host, d) }}
+	found, err := finder.Look(ctx, &doc.Spec)
 	switch {
 	case err != nil || len(found.Observed.Unchecked) > 0:
-		return 0, nil // the run says what is wrong
+		return 0, nil, nil // the run says what is wrong
 	case !found.ChangesRouter():
-		return 0, &found
+		return 0, &found, early
 	}
 	l.turn = turn{doc.Digest, time.Now().Add(standbyFirst)}
-	return standbyFirst, nil
+	return standbyFirst, nil, nil
 }

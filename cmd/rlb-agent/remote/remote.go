@@ -63,8 +63,10 @@ func (f *Failure) Error() string {
 func (f *Failure) Unwrap() error { return f.Err }
 
 // destination is what ssh takes as [user@]host: a name, an alias of its configuration, or an address. It is no option, and
-// no shell or ssh reads anything else into it.
-var destination = regexp.MustCompile(`^([A-Za-z0-9_][A-Za-z0-9._-]{0,63}@)?[A-Za-z0-9_][A-Za-z0-9._:-]{0,252}$`)
+// no shell or ssh reads anything else into it. So large a pattern is compiled by who calls other hosts.
+var destination = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`^([A-Za-z0-9_][A-Za-z0-9._-]{0,63}@)?[A-Za-z0-9_][A-Za-z0-9._:-]{0,252}$`)
+})
 
 // Hosts are the hosts of these destinations, each once.
 func Hosts(destinations []string) ([]Host, error) {
@@ -72,7 +74,7 @@ func Hosts(destinations []string) ([]Host, error) {
 	seen := map[string]bool{}
 	for _, d := range destinations {
 		switch {
-		case !destination.MatchString(d):
+		case !destination().MatchString(d):
 			return nil, fmt.Errorf("cannot use %q as a host: it is a name or an address, as ssh takes it: lb1 or root@192.168.3.241", d)
 		case seen[d]:
 			return nil, fmt.Errorf("cannot use host %s twice", d)

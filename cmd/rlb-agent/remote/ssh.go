@@ -33,7 +33,7 @@ var wordPattern = regexp.MustCompile(`^[A-Za-z0-9@._:=,/-]+$`)
 // sshArgs are the arguments of ssh. Nothing asks on the terminal, no forwarding comes along, and options of the user's
 // configuration that would replace the command do not count.
 func (s SSH) sshArgs(h Host, words []string) ([]string, error) {
-	if !destination.MatchString(h.Destination) {
+	if !destination().MatchString(h.Destination) {
 		return nil, fmt.Errorf("cannot use %q as a host", h.Destination)
 	}
 	command := []string{"rlb-agent"}

@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"rlb.dev/rlb-agent/api"
+	"rlb.dev/rlb-agent/cmd/rlb-agent/daemon"
 	"rlb.dev/rlb-agent/reconcile/host/fake"
 	"rlb.dev/rlb-agent/reconcile/plan"
 	"rlb.dev/rlb-agent/render"
@@ -42,6 +43,7 @@ func (f figures) total() time.Duration { return f.Parse + f.Render + f.Look + f.
 func main() {
 	one := flag.Int("one", 0, "measure this number of servers in this process, and print the figures in JSON")
 	flag.Parse()
+	daemon.SaveMemory() // as the agent does
 	if *one > 0 {
 		f, err := measure(*one)
 		if err == nil {

@@ -63,6 +63,8 @@ func (h *Host) Check(ctx context.Context, files []render.File) (unchecked []stri
 			unchecked = append(unchecked, checker)
 		case out.Code != 0 || checker == "keepalived" && h.complainsOnly(ctx, out):
 			refusals = append(refusals, r)
+		case checker == "haproxy":
+			h.accept(file, args, candidate)
 		}
 	}
 	if len(refusals) == 1 {
@@ -268,12 +270,11 @@ func expandArgs(args []string, env map[string]string) (expanded []string) {
 	return expanded
 }
 
-// execStart is the command line of a unit's ExecStart=, of type a(sasbttttuii): the arguments come second.
+// execStart is the command line of a unit's ExecStart=.
 func (p properties) execStart() []string {
 	commands, _ := p["ExecStart"].([][]any)
-	if len(commands) == 0 || len(commands[0]) < 2 {
+	if len(commands) == 0 {
 		return nil
 	}
-	args, _ := commands[0][1].([]string)
-	return args
+	return execArgs(commands[0])
 }

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 
 	"rlb.dev/rlb-agent/api"
 	"rlb.dev/rlb-agent/reconcile/host/debian/program"
@@ -26,12 +27,22 @@ func (h *Host) Handover(ctx context.Context, want render.Handover) (render.Hando
 			return have, wrap(do, err)
 		}
 	}
-	for family := range want.Rules {
-		out, err := h.programs.Run(ctx, program.Command{Name: "nft", Args: []string{"list", "table", render.HandoverFamily(family), render.HandoverTable}})
-		if err != nil {
-			return have, wrap(do, err)
+	answers, errs := make([]program.Output, len(api.Families)), make([]error, len(api.Families))
+	var asked sync.WaitGroup
+	for i, family := range api.Families {
+		if _, wanted := want.Rules[family]; wanted {
+			list := program.Command{Name: "nft", Args: []string{"list", "table", render.HandoverFamily(family), render.HandoverTable}}
+			asked.Go(func() { answers[i], errs[i] = h.programs.Run(ctx, list) })
 		}
-		have.Rules[family] = render.CountRules(out.Stdout, family) // of a table that is not there nothing is listed
+	}
+	asked.Wait()
+	if err := errors.Join(errs...); err != nil {
+		return have, wrap(do, err)
+	}
+	for i, family := range api.Families {
+		if _, wanted := want.Rules[family]; wanted {
+			have.Rules[family] = render.CountRules(answers[i].Stdout, family) // of a table that is not there nothing is listed
+		}
 	}
 	for key := range want.Sysctls {
 		value, err := h.Sysctl(ctx, key)

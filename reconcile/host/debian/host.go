@@ -54,6 +54,9 @@ type Host struct {
 	vrrpMutex  sync.Mutex
 	vrrpSignal syscall.Signal // makes keepalived tell its state; 0 until asked for
 
+	acceptedMutex sync.Mutex
+	accepted      accepted
+
 	busMutex sync.Mutex
 	bus      *dbus.Conn // nil until needed
 }

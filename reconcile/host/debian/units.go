@@ -68,6 +68,9 @@ func (h *Host) ReloadUnit(ctx context.Context, name string) error {
 }
 
 func (h *Host) reloadUnit(ctx context.Context, name string) error {
+	if name == host.HAProxyUnit && h.reloadCheckedBefore(ctx) {
+		return h.signalMain(ctx, name, unix.SIGUSR2)
+	}
 	began := time.Now()
 	result, err := h.job(ctx, "reload", name, (*dbus.Conn).ReloadUnitContext)
 	if err == nil && result != "done" {

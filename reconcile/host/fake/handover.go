@@ -82,10 +82,12 @@ func (h *Host) handover(setting string) error {
 		last := words[len(words)-1]
 		switch {
 		case words[0] == "/sbin/sysctl":
-			key, value, _ := strings.Cut(last, "=")
-			h.SetSysctl(key, value)
-			if value == sysctlDefault {
-				delete(h.kernel.sysctls, key)
+			for _, word := range words[3:] {
+				key, value, _ := strings.Cut(word, "=")
+				h.SetSysctl(key, value)
+				if value == sysctlDefault {
+					delete(h.kernel.sysctls, key)
+				}
 			}
 		case words[0] == "/usr/sbin/nft" && words[1] == "delete":
 			h.kernel.rules = nil
@@ -96,14 +98,24 @@ func (h *Host) handover(setting string) error {
 					h.kernel.rules[family] = n
 				}
 			}
+		case words[0] == "/bin/ip" && words[1] == "-batch":
+			h.loadRoutes(h.Text(last))
 		case slices.Contains(words, "flush"):
 			h.kernel.routes = nil
-		case slices.Contains(words, "replace"):
-			h.kernel.routes = append(h.kernel.routes, netip.MustParsePrefix(words[4]).Addr())
-			slices.SortFunc(h.kernel.routes, netip.Addr.Compare)
 		}
 	}
 	return nil
+}
+
+// loadRoutes runs the commands of a file, as ip -batch does.
+func (h *Host) loadRoutes(commands string) {
+	h.kernel.routes = nil
+	for line := range strings.Lines(commands) {
+		if words := strings.Fields(line); len(words) > 3 && words[1] == "replace" {
+			h.kernel.routes = append(h.kernel.routes, netip.MustParsePrefix(words[3]).Addr())
+		}
+	}
+	slices.SortFunc(h.kernel.routes, netip.Addr.Compare)
 }
 
 // dump is all of it as text.

@@ -37,12 +37,23 @@ func (h *Host) Packages(ctx context.Context, names ...string) ([]host.Package, e
 			state.Version, state.Broken, state.Held = p.version, p.broken, p.held
 			state.Present = p.version != ""
 		}
-		if h.Lists && len(h.Archive[name]) > 0 {
-			state.Candidate = h.Archive[name][0]
-		}
 		all = append(all, state)
 	}
 	return all, nil
+}
+
+// Candidates are the newest versions of the archive.
+func (h *Host) Candidates(ctx context.Context, names ...string) (map[string]string, error) {
+	if err := h.look(ctx, "Candidates"); err != nil {
+		return nil, err
+	}
+	candidates := map[string]string{}
+	for _, name := range names {
+		if h.Lists && len(h.Archive[name]) > 0 {
+			candidates[name] = h.Archive[name][0]
+		}
+	}
+	return candidates, nil
 }
 
 // Offers are the newest versions of the archive. The lists change at ListsTime.

@@ -42,23 +42,9 @@ func (m *Manager) Packages(ctx context.Context, names ...string) ([]host.Package
 		return nil, err
 	}
 	packages := make([]host.Package, len(names))
-	var absent []string
 	for i, name := range names {
 		packages[i] = states[name].state
 		packages[i].Name = name
-		if packages[i].Version == "" {
-			absent = append(absent, name)
-		}
-	}
-	if len(absent) == 0 {
-		return packages, nil // apt-cache is slow: it is asked only when there is something to install
-	}
-	candidates, err := m.candidates(ctx, absent)
-	if err != nil {
-		return nil, err
-	}
-	for i := range packages {
-		packages[i].Candidate = candidates[packages[i].Name]
 	}
 	return packages, nil
 }
@@ -73,8 +59,8 @@ type dpkgState struct {
 // managedPackages are asked for together, so that one look at a host runs dpkg-query once.
 var managedPackages = []string{"haproxy", "iptables", "keepalived", "nftables"}
 
-// dpkgStates are the states of the named packages that dpkg has heard of. dpkg-query is asked again only when dpkg's
-// records have changed.
+// dpkgStates are the states of the named packages that dpkg has heard of. dpkg's records are read again only when they
+// have changed; dpkg-query is asked only where they do not tell all.
 func (m *Manager) dpkgStates(ctx context.Context, names ...string) (map[string]dpkgState, error) {
 	m.dpkgMutex.Lock()
 	defer m.dpkgMutex.Unlock()
@@ -84,9 +70,12 @@ func (m *Manager) dpkgStates(ctx context.Context, names ...string) (map[string]d
 		return m.dpkgAnswer, nil
 	}
 	asked := slices.Compact(slices.Sorted(slices.Values(slices.Concat(managedPackages, names))))
-	answer, err := m.queryDpkg(ctx, asked...)
-	if err != nil {
-		return nil, err
+	answer, told := m.readRecords(asked)
+	if !told {
+		var err error
+		if answer, err = m.queryDpkg(ctx, asked...); err != nil {
+			return nil, err
+		}
 	}
 	m.dpkgAsOf, m.dpkgAsked, m.dpkgAnswer = records, asked, answer
 	return answer, nil
@@ -153,8 +142,11 @@ func parseDpkg(line string) (name string, s dpkgState, ok bool) {
 	return field[0], s, true
 }
 
-// candidates are the versions that apt would install. apt-cache takes a second on a small machine, so it is asked once.
-func (m *Manager) candidates(ctx context.Context, names []string) (map[string]string, error) {
+// Candidates are the versions that apt would install. apt-cache takes a second on a small machine, so it is asked once.
+func (m *Manager) Candidates(ctx context.Context, names ...string) (map[string]string, error) {
+	if err := checkNames("ask for the candidate of", names); err != nil || len(names) == 0 {
+		return nil, err
+	}
 	if _, err := m.programs.Find("apt-cache"); err != nil {
 		return nil, nil
 	}

@@ -1,0 +1,51 @@
+package debian
+
+import (
+	"testing"
+
+	"rlb.dev/rlb-agent/reconcile/host"
+	"rlb.dev/rlb-agent/render"
+)
+
+// Only a unit that does no more than check and signal is reloaded by the signal alone.
+func TestPlainReload(t *testing.T) {
+	check := []any{"/usr/sbin/haproxy", []string{"/usr/sbin/haproxy", "-Ws", "-f", "$CONFIG", "-c", "-q", "$EXTRAOPTS"}}
+	signal := []any{"/bin/kill", []string{"/bin/kill", "-USR2", "$MAINPID"}}
+	other := []any{"/usr/local/bin/tell", []string{"/usr/local/bin/tell"}}
+	unit := func(reload [][]any, more properties) properties {
+		p := properties{"ActiveState": "active", "MainPID": uint32(7), "ExecReload": reload}
+		for name, value := range more {
+			p[name] = value
+		}
+		return p
+	}
+	for name, test := range map[string]struct {
+		unit properties
+		want bool
+	}{
+		"Debian's":            {unit([][]any{check, signal}, nil), true},
+		"a command more":      {unit([][]any{check, signal, other}, nil), false},
+		"another first":       {unit([][]any{other, signal}, nil), false},
+		"another last":        {unit([][]any{check, other}, nil), false},
+		"the signal alone":    {unit([][]any{signal}, nil), false},
+		"none":                {unit(nil, nil), false},
+		"it does not run":     {unit([][]any{check, signal}, properties{"ActiveState": "failed"}), false},
+		"it has no process":   {unit([][]any{check, signal}, properties{"MainPID": uint32(0)}), false},
+		"others reload too":   {unit([][]any{check, signal}, properties{"PropagatesReloadTo": []string{"tell.service"}}), false},
+		"it reloads just now": {unit([][]any{check, signal}, properties{"ActiveState": "reloading"}), false},
+	} {
+		if got := plainReload(test.unit); got != test.want {
+			t.Errorf("%s: %t, want %t", name, got, test.want)
+		}
+	}
+}
+
+// What was checked is told apart from every other file, and from the same beside other files.
+func TestAccepted(t *testing.T) {
+	h := &Host{}
+	h.accept(render.File{Path: "/etc/haproxy/haproxy.cfg", Data: []byte("a\n")}, []string{"-c", "-f", "/run/rlb/x/haproxy.cfg", "-f", "/etc/haproxy/conf.d"}, "/run/rlb/x/haproxy.cfg")
+	want := accepted{"/etc/haproxy/haproxy.cfg", host.Digest([]byte("a\n")), argsBut([]string{"-c", "-f", "/etc/haproxy/haproxy.cfg", "-f", "/etc/haproxy/conf.d"}, "/etc/haproxy/haproxy.cfg")}
+	if h.accepted != want {
+		t.Errorf("got %+v, want %+v", h.accepted, want)
+	}
+}

@@ -110,6 +110,9 @@ func (o *ownership) run(ctx context.Context) {
 
 // pause is the time to the next thing that is due.
 func (o *ownership) pause() time.Duration {
+	if len(o.spec.VirtualIPs) == 0 {
+		return time.Hour // without a spec in force nothing is looked at, whatever is due
+	}
 	next := time.Now().Add(time.Hour)
 	for _, at := range []time.Time{o.check, o.ask, o.hang, o.poll, o.announceAt, o.sessions} {
 		if !at.IsZero() && at.Before(next) {

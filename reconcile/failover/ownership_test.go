@@ -426,6 +426,18 @@ func TestStray(t *testing.T) {
 	})
 }
 
+// TestWithoutSpec: a host on which no spec is in force has nothing to look at, however often its units change.
+func TestWithoutSpec(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := newOwnership(&site{t: t}, nil, slog.New(slog.DiscardHandler))
+		o.unitChanged("inactive")
+		time.Sleep(time.Minute)
+		if pause := o.pause(); pause < time.Minute {
+			t.Errorf("looks again after %v, without end", pause)
+		}
+	})
+}
+
 // TestAtPeace: where nothing happens nobody is asked.
 func TestAtPeace(t *testing.T) {
 	for _, tt := range []struct {

@@ -145,8 +145,8 @@ func (o *ownership) unitChanged(state string) {
 	case o.down.IsZero():
 		o.down = time.Now()
 	}
-	if o.schedule(); !o.down.IsZero() && o.heard { // the claim came first
-		o.claimed()
+	if o.schedule(); !o.down.IsZero() && o.heard { // the claim came first, and may be past
+		o.askBy(time.Now())
 	}
 }
 

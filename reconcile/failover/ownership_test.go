@@ -426,6 +426,22 @@ func TestStray(t *testing.T) {
 	})
 }
 
+// TestOrphanOfWinner: who has just won over another holder, which serves no more, is not relieved by it when its
+// keepalived dies.
+func TestOrphanOfWinner(t *testing.T) {
+	master(t, func(s *site) {
+		s.others[vip.Addr()], s.others[vip6.Addr()] = highMAC, highMAC
+		s.claimed(false)
+		s.after(100 * time.Millisecond) // it is seen to serve
+		delete(s.others, vip.Addr())
+		delete(s.others, vip6.Addr())
+		s.after(50 * time.Millisecond)
+		s.unit("failed")
+		s.after(takeover + 200*time.Millisecond)
+		s.wantHeld(vip)
+	})
+}
+
 // TestWithoutSpec: a host on which no spec is in force has nothing to look at, however often its units change.
 func TestWithoutSpec(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -25,7 +25,9 @@ func (o *ownership) answered(ctx context.Context, a answer) {
 	case a.err != nil || len(o.held) == 0:
 		return
 	case !o.down.IsZero():
-		o.checkProven()
+		if a.serves && !a.stranger {
+			o.check = time.Now()
+		}
 		return
 	case a.hung:
 		o.killHungAtOnce(ctx, a)

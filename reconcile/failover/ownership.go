@@ -61,7 +61,7 @@ func newOwnership(h Host, conflicts chan<- conflict, log *slog.Logger) *ownershi
 		retry:        backoff.Backoff{First: 500 * time.Millisecond, Most: 30 * time.Second},
 		keepSessions: func() {},
 		splitBrain:   newSplitBrain(),
-		standDown:    standDown{passes: make(chan passage, 1)},
+		standDown:    newStandDown(),
 	}
 }
 

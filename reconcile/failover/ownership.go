@@ -75,12 +75,7 @@ func (o *ownership) run(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case f := <-o.force:
-			if f.Interface != o.spec.Interface || !slices.Equal(f.VirtualIPs, o.spec.VirtualIPs) {
-				o.unwatch()
-				o.sessions = time.Now().Add(sessionsLast) // a move before the agent's start left some
-			}
-			o.spec = f
-			o.schedule()
+			o.applySpec(ctx, f)
 		case unit := <-o.units:
 			o.unitChanged(unit)
 		case <-o.moved:
@@ -105,6 +100,24 @@ func (o *ownership) run(ctx context.Context) {
 			o.endSessions(ctx)
 		}
 		timer.Reset(o.pause())
+	}
+}
+
+// applySpec is told the spec in force. At the beginning nobody knows what happened before: neighbours may look for the
+// virtual IPs here, and sessions may be left.
+func (o *ownership) applySpec(ctx context.Context, f state.InForce) {
+	begins := f.Interface != o.spec.Interface || !slices.Equal(f.VirtualIPs, o.spec.VirtualIPs)
+	o.spec = f
+	if begins {
+		o.unwatch()
+		o.giveUpRequests()
+		o.sessions = time.Now().Add(sessionsLast)
+	}
+	o.schedule()
+	if begins && len(f.VirtualIPs) > 0 {
+		if o.readHeld(ctx); len(o.held) == 0 {
+			o.requestAnnouncement(ctx)
+		}
 	}
 }
 
@@ -164,6 +177,9 @@ func (o *ownership) readHeld(ctx context.Context) {
 	}
 	if changed {
 		o.keepSessions()
+	}
+	if len(held) > 0 {
+		o.giveUpRequests()
 	}
 	if len(held) == 0 && changed {
 		o.sessions = time.Now().Add(sessionsLast)

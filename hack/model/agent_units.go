@@ -23,6 +23,16 @@ const (
 	quickly, askSystemd = 200 * time.Microsecond, 5 * time.Millisecond
 )
 
+// systemd is how long a question to systemd takes at most; it has other things to do now and then.
+func (a *agent) systemd() time.Duration {
+	a.m.Lock()
+	defer a.m.Unlock()
+	if a.m.random("systemd "+a.m.name).IntN(20) == 0 {
+		return 20 * askSystemd
+	}
+	return askSystemd
+}
+
 // service is HAProxy's or keepalived's unit.
 func (m *machine) service(name string) *unit {
 	if name == host.HAProxyUnit {
@@ -55,7 +65,7 @@ func (a *agent) ServiceStates(ctx context.Context, name string, changed func(sta
 
 // Unit is what systemd says of a unit.
 func (a *agent) Unit(ctx context.Context, name string) (u host.Unit, err error) {
-	err = a.call(ctx, quickly, askSystemd, func() { u = a.m.service(name).facts(name) })
+	err = a.call(ctx, quickly, a.systemd(), func() { u = a.m.service(name).facts(name) })
 	return u, err
 }
 
@@ -143,7 +153,7 @@ func (a *agent) File(ctx context.Context, path string) (f host.File, err error) 
 
 // KillUnit kills keepalived.
 func (a *agent) KillUnit(ctx context.Context, _ string) error {
-	return a.call(ctx, quickly, askSystemd, a.m.keepalived.kill)
+	return a.call(ctx, quickly, a.systemd(), a.m.keepalived.kill)
 }
 
 // HastenVRRP has no meaning here: a VRRP process is late where its host stalls.

@@ -57,9 +57,9 @@ func apart(a *act) time.Duration { return a.lasts + a.m.advertise + slack }
 // (the time of a takeover), ask twice, 300 ms each with 200 ms for the probe, and confirm.
 func argued(a *act) time.Duration { return a.m.force.Takeover + 1600*time.Millisecond }
 
-// removed is until the agent has taken off what a keepalived that is gone left behind, at the claim of the peer; without
+// removedBy is until the agent has taken off what a keepalived that is gone left behind, at the claim of the peer; without
 // it keepalived's start does that (render, restartMargin).
-func removedBy(a *act) time.Duration { return 200 * time.Millisecond }
+func removedBy(a *act) time.Duration { return 300 * time.Millisecond }
 
 // killed is until the agent has killed a keepalived that hangs, at the claim of the peer: 120 ms in haste, else 0.8 s.
 func killed(a *act) time.Duration { return 900 * time.Millisecond }

@@ -50,7 +50,7 @@ func TestFound(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			specs := Specs{}
-			for seed := range uint64(8) {
+			for seed := range uint64(4) {
 				watch := endlessly(seed)
 				synctest.Test(t, func(t *testing.T) {
 					done := false

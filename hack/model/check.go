@@ -151,9 +151,7 @@ func (p *pair) round(acts []*act) Round {
 	began := time.Now()
 	happen(p, acts)
 	within := recovery + acts[0].m.failback()
-	if len(acts) > 1 && slices.ContainsFunc(acts, func(a *act) bool { return a.name == "agent hangs" }) {
-		// What came and went while the agent hung it never sees: then the other host is asked for nothing, and neighbours
-		// find the way when its keepalived repeats its gratuitous ARP.
+	if len(acts) > 1 && slices.ContainsFunc(acts, func(a *act) bool { return a.unseen }) {
 		within += acts[0].m.refresh
 	}
 	took, wrong := p.right(within)

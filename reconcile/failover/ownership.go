@@ -61,7 +61,7 @@ func newOwnership(h Host, conflicts chan<- conflict, log *slog.Logger) *ownershi
 		retry:        backoff.Backoff{First: 500 * time.Millisecond, Most: 30 * time.Second},
 		keepSessions: func() {},
 		splitBrain:   newSplitBrain(),
-		standDown:    standDown{passes: make(chan passage, 1)},
+		standDown:    newStandDown(),
 	}
 }
 
@@ -75,12 +75,7 @@ func (o *ownership) run(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case f := <-o.force:
-			if f.Interface != o.spec.Interface || !slices.Equal(f.VirtualIPs, o.spec.VirtualIPs) {
-				o.unwatch()
-				o.sessions = time.Now().Add(sessionsLast) // a move before the agent's start left some
-			}
-			o.spec = f
-			o.schedule()
+			o.applySpec(ctx, f)
 		case unit := <-o.units:
 			o.unitChanged(unit)
 		case <-o.moved:
@@ -108,8 +103,29 @@ func (o *ownership) run(ctx context.Context) {
 	}
 }
 
+// applySpec is told the spec in force. At the beginning nobody knows what happened before: neighbours may look for the
+// virtual IPs here, and sessions may be left.
+func (o *ownership) applySpec(ctx context.Context, f state.InForce) {
+	begins := f.Interface != o.spec.Interface || !slices.Equal(f.VirtualIPs, o.spec.VirtualIPs)
+	o.spec = f
+	if begins {
+		o.unwatch()
+		o.giveUpRequests()
+		o.sessions = time.Now().Add(sessionsLast)
+	}
+	o.schedule()
+	if begins && len(f.VirtualIPs) > 0 {
+		if o.readHeld(ctx); len(o.held) == 0 {
+			o.requestAnnouncement(ctx)
+		}
+	}
+}
+
 // pause is the time to the next thing that is due.
 func (o *ownership) pause() time.Duration {
+	if len(o.spec.VirtualIPs) == 0 {
+		return time.Hour // without a spec in force nothing is looked at, whatever is due
+	}
 	next := time.Now().Add(time.Hour)
 	for _, at := range []time.Time{o.check, o.ask, o.hang, o.poll, o.announceAt, o.sessions} {
 		if !at.IsZero() && at.Before(next) {
@@ -142,8 +158,8 @@ func (o *ownership) unitChanged(state string) {
 	case o.down.IsZero():
 		o.down = time.Now()
 	}
-	if o.schedule(); !o.down.IsZero() && o.heard { // the claim came first
-		o.claimed()
+	if o.schedule(); !o.down.IsZero() && o.heard { // the claim came first, and may be past
+		o.askBy(time.Now())
 	}
 }
 
@@ -161,6 +177,9 @@ func (o *ownership) readHeld(ctx context.Context) {
 	}
 	if changed {
 		o.keepSessions()
+	}
+	if len(held) > 0 {
+		o.giveUpRequests()
 	}
 	if len(held) == 0 && changed {
 		o.sessions = time.Now().Add(sessionsLast)

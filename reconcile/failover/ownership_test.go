@@ -59,12 +59,12 @@ type site struct {
 	first     func() string         // who of several holders answers first for the virtual IP; nil: that of others
 	asked     int
 	probed    int
-	looked    int   // at the interfaces
-	passes    bool  // VRRP of others, to keepalived here
-	looks     int   // times it was asked for
-	broken    error // of RemoveAddress
-	deafness  error // of AdvertsPass
-	claimed   func(toUsAlone bool)
+	looked    int                     // at the interfaces
+	passes    bool                    // VRRP of others, to keepalived here
+	looks     int                     // times it was asked for
+	broken    error                   // of RemoveAddress
+	deafness  error                   // of AdvertsPass
+	watchers  []*func(toUsAlone bool) // told of claims
 	announced []netip.Addr
 	requested []string // gratuitous ARP
 	told      []conflict
@@ -203,10 +203,22 @@ func (s *site) AdvertsPass(ctx context.Context, iface string, ids []vrrp.Identit
 }
 
 func (s *site) WatchHolders(ctx context.Context, _ string, _ []netip.Addr, claimed func(toUsAlone bool)) error {
-	s.do(func() { s.claimed = claimed })
+	s.do(func() { s.watchers = append(s.watchers, &claimed) })
 	<-ctx.Done()
-	s.do(func() { s.claimed = nil })
+	s.do(func() {
+		s.watchers = slices.DeleteFunc(s.watchers, func(w *func(bool)) bool { return w == &claimed })
+	})
 	return nil
+}
+
+// claimed is a claim of another host.
+func (s *site) claimed(toUsAlone bool) {
+	if len(s.watchers) == 0 {
+		s.t.Error("nobody watches for other holders")
+	}
+	for _, claimed := range s.watchers {
+		(*claimed)(toUsAlone)
+	}
 }
 
 func (s *site) Announce(_ string, addr netip.Addr) error {
@@ -322,21 +334,66 @@ func (s *site) wantTold(yield bool, words string) {
 
 func (s *site) lines() int { return strings.Count(s.log.String(), "\n") }
 
+// wantRequested says what was requested, and for what of it.
+func (s *site) wantRequested(times int) {
+	s.t.Helper()
+	if want := slices.Repeat([]string{vip.Addr().String() + " at " + highMAC}, times); !slices.Equal(s.requested, want) {
+		s.t.Errorf("requested %v, want %v", s.requested, want)
+	}
+}
+
 // TestReminds: who loses the virtual IPs to another tells that one, which may never have heard of this host, and so has
-// not told the neighbours either.
+// not told the neighbours either. It tells it until the other announces them.
 func TestReminds(t *testing.T) {
 	master(t, func(s *site) {
 		s.others[vip.Addr()], s.role = highMAC, host.RoleBackup
 		s.hold()
+		s.after(900 * time.Millisecond)
+		s.wantRequested(1)
+		s.claimed(true) // to this host alone is to nobody else
 		s.after(time.Second)
-		if want := []string{vip.Addr().String() + " at " + highMAC}; !slices.Equal(s.requested, want) {
-			t.Errorf("requested %v, want %v", s.requested, want)
-		}
+		s.wantRequested(2)
+		s.claimed(false)
+		s.after(time.Hour)
+		s.wantRequested(2)
 		give(&s.stage, s.ownership.moved, struct{}{}) // not again
 		s.after(time.Second)
-		if len(s.requested) != 1 {
-			t.Errorf("requested %v", s.requested)
+		s.wantRequested(2)
+	})
+	master(t, func(s *site) { // the other cannot be seen yet
+		s.role = host.RoleBackup
+		s.hold()
+		s.after(3 * time.Second)
+		s.others[vip.Addr()] = highMAC
+		s.after(3 * time.Second)
+		s.wantRequested(1)
+		s.role = host.RoleMaster
+		s.hold(vip)
+		s.after(time.Hour)
+		s.wantRequested(1)
+	})
+	master(t, func(s *site) { // it loses them again soon
+		s.role = host.RoleBackup
+		for range 2 {
+			s.others[vip.Addr()] = highMAC
+			s.hold()
+			s.after(400 * time.Millisecond)
+			s.wantRequested(1)
+			delete(s.others, vip.Addr())
+			s.hold(vip)
 		}
+		s.others[vip.Addr()] = highMAC
+		s.hold()
+		s.after(time.Second)
+		s.wantRequested(2)
+	})
+	holding(t, func(s *site) { // what happened before the agent's start is not known
+		s.others[vip.Addr()] = highMAC
+		s.after(1500 * time.Millisecond)
+		s.wantRequested(1)
+		s.claimed(false)
+		s.after(time.Hour)
+		s.wantRequested(1)
 	})
 	master(t, func(s *site) { // one that goes for good leaves it to keepalived
 		s.others[vip.Addr()] = highMAC
@@ -426,6 +483,34 @@ func TestStray(t *testing.T) {
 	})
 }
 
+// TestOrphanOfWinner: who has just won over another holder, which serves no more, is not relieved by it when its
+// keepalived dies.
+func TestOrphanOfWinner(t *testing.T) {
+	master(t, func(s *site) {
+		s.others[vip.Addr()], s.others[vip6.Addr()] = highMAC, highMAC
+		s.claimed(false)
+		s.after(100 * time.Millisecond) // it is seen to serve
+		delete(s.others, vip.Addr())
+		delete(s.others, vip6.Addr())
+		s.after(50 * time.Millisecond)
+		s.unit("failed")
+		s.after(takeover + 200*time.Millisecond)
+		s.wantHeld(vip)
+	})
+}
+
+// TestWithoutSpec: a host on which no spec is in force has nothing to look at, however often its units change.
+func TestWithoutSpec(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := newOwnership(&site{t: t}, nil, slog.New(slog.DiscardHandler))
+		o.unitChanged("inactive")
+		time.Sleep(time.Minute)
+		if pause := o.pause(); pause < time.Minute {
+			t.Errorf("looks again after %v, without end", pause)
+		}
+	})
+}
+
 // TestAtPeace: where nothing happens nobody is asked.
 func TestAtPeace(t *testing.T) {
 	for _, tt := range []struct {
@@ -435,13 +520,13 @@ func TestAtPeace(t *testing.T) {
 		holding(t, func(s *site) {
 			s.role = tt.role
 			s.hold(tt.held...)
-			s.after(2 * time.Second)
+			s.after(5 * time.Minute) // nobody serves here who could be asked for gratuitous ARP
 			roles, asked := s.roles, s.asked
 			s.announced = nil // that of the takeover
 			s.after(time.Hour)
 			s.hold(tt.held...) // an event that changed nothing here
 			s.after(time.Second)
-			if s.roles != roles || s.asked != asked || len(s.told)+len(s.announced)+s.lines() > 0 || (s.claimed == nil) != (tt.held == nil) {
+			if s.roles != roles || s.asked != asked || len(s.told)+len(s.announced)+s.lines() > 0 || (len(s.watchers) == 0) != (tt.held == nil) {
 				t.Errorf("%s: %+v", tt.role, s)
 			}
 		})

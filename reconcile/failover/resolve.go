@@ -25,7 +25,9 @@ func (o *ownership) answered(ctx context.Context, a answer) {
 	case a.err != nil || len(o.held) == 0:
 		return
 	case !o.down.IsZero():
-		o.checkProven()
+		if a.serves && !a.stranger {
+			o.check = time.Now()
+		}
 		return
 	case a.hung:
 		o.killHungAtOnce(ctx, a)
@@ -141,28 +143,6 @@ func (o *ownership) tell(ctx context.Context, c conflict) {
 		o.warned, o.warnedOf = now, true
 		o.log.Warn(c.text)
 	}
-}
-
-// requestAnnouncement asks the host that serves at the virtual IPs now to send gratuitous ARP. Of two MASTERs that meet
-// after a partition, the winner may never have heard the loser, and so does not know that neighbours still look for them
-// here. A device that only answers for them would learn a wrong MAC by it.
-func (o *ownership) requestAnnouncement(ctx context.Context) {
-	if time.Since(o.requested) < announcePause {
-		return
-	}
-	o.requested = time.Now()
-	spec, vips := o.spec, slices.Clone(o.spec.VirtualIPs)
-	o.underway.Go(func() {
-		a := findRival(ctx, o.host, spec, vips)
-		for _, addr := range a.addrs {
-			if a.serves && a.err == nil {
-				a.err = o.host.AnnounceTo(spec.Interface, addr, a.mac)
-			}
-		}
-		if a.err != nil {
-			o.log.Debug("cannot request gratuitous ARP", "err", a.err)
-		}
-	})
 }
 
 // announceFresh announces once more what this host has got. Where several backups of one priority become MASTER at the same

@@ -256,9 +256,10 @@ func TestHeldApart(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			holding(t, func(s *site) {
+				s.claimed(false) // ends the requests that follow the start
+				s.after(0)
 				s.quiet = true
 				test.set(s)
-				s.probed = 0
 				spec := s.spec(true)
 				s.Unlock()
 				held, err := HeldApart(t.Context(), s, spec, []netip.Prefix{own})

@@ -35,10 +35,11 @@ type splitBrain struct {
 	answers    chan answer
 	answeredAt time.Time // the last time
 
-	underway   sync.WaitGroup // searches for a rival, and requests for gratuitous ARP
-	requested  time.Time      // the last time
-	announced  time.Time      // when this host announced the virtual IPs last
-	announceAt time.Time      // when to do so again; zero is not
+	underway    sync.WaitGroup // searches for a rival, and requests for gratuitous ARP
+	requested   time.Time      // the last time
+	endRequests func()         // ends them; nil where none was begun since this host held them last
+	announced   time.Time      // when this host announced the virtual IPs last
+	announceAt  time.Time      // when to do so again; zero is not
 
 	heard    bool            // a claim came since nobody else answered for them
 	proven   time.Time       // when another host was last seen to serve at them

@@ -4,13 +4,21 @@ import (
 	"context"
 	"slices"
 	"time"
+
+	"rlb.dev/rlb-agent/reconcile/backoff"
 )
 
 const (
-	pollPause    = time.Second     // between two polls of the host that stands down
-	enoughPolls  = 2               // that find no other host that serves: then this host is needed
-	backupTime   = 2 * time.Second // in which keepalived becomes BACKUP, beside twice the time of a takeover
-	distrustTime = 5 * time.Minute // for which heard advertisements are no reason to come back, where they led to the next conflict
+	pollPause   = time.Second     // between two polls of the host that stands down
+	enoughPolls = 2               // that find no other host that serves: then this host is needed
+	backupTime  = 2 * time.Second // in which keepalived becomes BACKUP, beside twice the time of a takeover
+)
+
+// For how long heard advertisements are no reason to come back, where they led to the next conflict. VRRP may pass the
+// other way again soon, which this host cannot know; or it may be that nobody ever sees to it.
+const (
+	firstDistrust = 4 * time.Second
+	mostDistrust  = 5 * time.Minute
 )
 
 // standDown is what ownership knows while this host is in FAULT because another host holds the virtual IPs. If it came
@@ -20,10 +28,17 @@ type standDown struct {
 	poll         time.Time // when to poll next
 	emptyPolls   int       // in a row that found none
 
-	listening bool         // for the other host's advertisements
-	passes    chan passage // what came of it
-	back      time.Time    // when heard advertisements last made this host come back
-	distrust  time.Time    // until when they do not
+	listening bool            // for the other host's advertisements
+	passes    chan passage    // what came of it
+	back      time.Time       // when heard advertisements last made this host come back
+	distrust  backoff.Backoff // in which they do not
+}
+
+func newStandDown() standDown {
+	return standDown{
+		passes:   make(chan passage, 1),
+		distrust: backoff.Backoff{First: firstDistrust, Most: mostDistrust, Quiet: mostDistrust},
+	}
 }
 
 // passage is whether the other host's advertisements get through to keepalived.
@@ -33,11 +48,11 @@ type passage struct {
 }
 
 // beginStandDown puts this host in FAULT. One that met the other host again as soon as it came back is not heard by it,
-// or has a keepalived that ignores what it hears.
+// and does not give way to it (vrrp.preempt), or has a keepalived that ignores what it hears.
 func (o *ownership) beginStandDown(ctx context.Context, c conflict) {
 	now := time.Now()
 	if now.Sub(o.back) < 2*o.spec.Takeover+backupTime {
-		o.distrust = now.Add(distrustTime)
+		o.distrust.Next()
 	}
 	c.standDown = true
 	o.standingDown, o.poll, o.emptyPolls, o.told = true, now.Add(pollPause), 0, c
@@ -49,7 +64,7 @@ func (o *ownership) pollOthers(ctx context.Context) {
 	if !o.standingDown || !due(o.poll) {
 		return
 	}
-	if !o.listening && !time.Now().Before(o.distrust) {
+	if !o.listening && o.distrust.Left() == 0 {
 		o.listen(ctx)
 	}
 	if o.poll = (time.Time{}); !o.asking { // what is under way is an answer too

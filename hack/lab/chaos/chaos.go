@@ -14,6 +14,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"rlb.dev/rlb-agent/hack/history"
 	"rlb.dev/rlb-agent/hack/lab"
 	"rlb.dev/rlb-agent/hack/lab/pair"
 )
@@ -50,7 +51,7 @@ type run struct {
 	stage   *lab.Stage
 	device  *lab.Client // that answers for the virtual IP
 	hosts   []*lab.Host
-	history history
+	history history.History
 	long    []*lab.LongConn
 	edits   atomic.Int64
 	lines   map[string]*line
@@ -73,7 +74,7 @@ func Run(ctx context.Context, o Options) (report string, err error) {
 	}
 	defer func() { err = errors.Join(err, r.stage.Close()) }()
 	ctx, cancel := context.WithCancel(ctx)
-	wait := r.history.watch(ctx, r.hosts)
+	wait := watch(ctx, r.hosts, &r.history)
 	defer wait()
 	defer cancel()
 	table := slices.DeleteFunc(slices.Clone(faults), func(f fault) bool { return !strings.Contains(f.name, o.Only) })
@@ -184,7 +185,7 @@ func (r *run) fault(ctx context.Context, table []fault) error {
 	took, rightErr := r.right(ctx, probe, deep)
 	time.Sleep(200 * time.Millisecond) // of it being right
 	report := probe.Stop()
-	span := r.history.between(began, time.Now())
+	span := r.history.Between(began, time.Now())
 	r.made += len(acts)
 	l := r.lines[strings.Join(names, " and ")]
 	if l == nil {
@@ -193,16 +194,16 @@ func (r *run) fault(ctx context.Context, table []fault) error {
 	}
 	l.times++
 	cut := r.cut()
-	l.none, l.two, l.healed = max(l.none, span.none), max(l.two, span.two), max(l.healed, took)
+	l.none, l.two, l.healed = max(l.none, span.None), max(l.two, span.Two), max(l.healed, took)
 	l.failed, l.cut = l.failed+report.Failed, l.cut+cut
 	none, two, served := bounds(acts)
 	var wrong []string
 	complain := func(format string, args ...any) { wrong = append(wrong, fmt.Sprintf(format, args...)) }
-	if span.none > none {
-		complain("nobody held the virtual IP for %v, bound %v", span.none.Round(time.Millisecond), none)
+	if span.None > none {
+		complain("nobody held the virtual IP for %v, bound %v", span.None.Round(time.Millisecond), none)
 	}
-	if span.two > two {
-		complain("two held the virtual IP for %v, bound %v", span.two.Round(time.Millisecond), two)
+	if span.Two > two {
+		complain("two held the virtual IP for %v, bound %v", span.Two.Round(time.Millisecond), two)
 	}
 	if served && report.Failed > 0 {
 		complain("%d of %d connections failed: %v", report.Failed, report.Total, report.Errors)
@@ -220,9 +221,9 @@ func (r *run) fault(ctx context.Context, table []fault) error {
 		complain("%v", rightErr)
 	}
 	r.Log("%3d %s: none %v, two %v, right after %v, %d of %d failed, %d cut; %s", r.made, strings.Join(texts, " and "),
-		span.none.Round(time.Millisecond), span.two.Round(time.Millisecond), took.Round(10*time.Millisecond), report.Failed, report.Total, cut, span.text)
+		span.None.Round(time.Millisecond), span.Two.Round(time.Millisecond), took.Round(10*time.Millisecond), report.Failed, report.Total, cut, span.Text)
 	if len(wrong) > 0 {
-		r.broken = append(r.broken, fmt.Sprintf("%3d at %s: %s: %s; %s", r.made, healed.Format(time.TimeOnly), strings.Join(texts, " and "), strings.Join(wrong, "; "), span.text))
+		r.broken = append(r.broken, fmt.Sprintf("%3d at %s: %s: %s; %s", r.made, healed.Format(time.TimeOnly), strings.Join(texts, " and "), strings.Join(wrong, "; "), span.Text))
 		r.Log("    WRONG: %s", strings.Join(wrong, "; "))
 	}
 	if rightErr == nil {

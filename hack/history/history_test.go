@@ -1,4 +1,4 @@
-package chaos
+package history
 
 import (
 	"testing"
@@ -8,7 +8,7 @@ import (
 func TestBetween(t *testing.T) {
 	start := time.Now()
 	at := func(ms int) time.Time { return start.Add(time.Duration(ms) * time.Millisecond) }
-	h := history{changes: []change{
+	h := History{changes: []Change{
 		{at(-9000), "lb2", false}, {at(-9000), "lb1", true},
 		{at(110), "lb2", true}, {at(100), "lb1", false}, // told late
 		{at(500), "lb1", true}, {at(530), "lb1", false},
@@ -25,8 +25,8 @@ func TestBetween(t *testing.T) {
 		{600, 850, 50, 0, "200 ms lb2 gives up"},
 		{510, 520, 0, 10, ""},
 	} {
-		s := h.between(at(c.from), at(c.to))
-		if want := (span{time.Duration(c.none) * time.Millisecond, time.Duration(c.two) * time.Millisecond, c.text}); s != want {
+		s := h.Between(at(c.from), at(c.to))
+		if want := (Span{time.Duration(c.none) * time.Millisecond, time.Duration(c.two) * time.Millisecond, c.text}); s != want {
 			t.Errorf("%d to %d: %+v, want %+v", c.from, c.to, s, want)
 		}
 	}

@@ -1,0 +1,145 @@
+package model
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"rlb.dev/rlb-agent/reconcile/failover"
+	"rlb.dev/rlb-agent/reconcile/host"
+	"rlb.dev/rlb-agent/reconcile/state"
+)
+
+// agent is one run of the agent on a host: a real failover.Failover, and the failover.Host that it works with. What is
+// not simulated is nil in Observer, and must not be asked.
+type agent struct {
+	host.Observer
+	m      *machine
+	cancel context.CancelFunc
+	dead   bool          // nothing that it does has an effect any more
+	cont   chan struct{} // closed at SIGCONT; nil where it was not stopped
+	done   chan struct{} // closed when all of its goroutines have ended
+	record state.GuardRecord
+}
+
+var _ failover.Host = (*agent)(nil)
+
+// How long systemd rests before it starts the agent again (hack/systemd/rlb-agent.service, RestartSec), and takes until
+// ExecStopPost has cleared the fault flag.
+const (
+	agentRest  = time.Second
+	agentClear = 50 * time.Millisecond
+)
+
+// errEnded is for an agent that was killed.
+var errEnded = errors.New("cannot do anything: the agent has ended")
+
+// startAgent starts the agent, as cmd/rlb-agent/daemon does: failover runs first, and is then told the spec in force.
+func (m *machine) startAgent() {
+	if m.agent != nil || !m.up {
+		return
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	a := &agent{m: m, cancel: cancel, done: make(chan struct{})}
+	m.agent = a
+	over := failover.New(failover.Config{Host: a, Publish: a.publish, Log: teller{m.world, m.name}.logger()})
+	go func() {
+		defer close(a.done)
+		told := make(chan struct{})
+		go func() {
+			defer close(told)
+			a.spend(ctx, 5*time.Millisecond, 60*time.Millisecond)
+			over.ApplyRuntimeState(ctx, m.force)
+		}()
+		over.Run(ctx)
+		<-told
+	}()
+}
+
+// killAgent is SIGKILL. systemd then clears the fault flag, and starts it again.
+func (m *machine) killAgent() {
+	a := m.agent
+	if a == nil {
+		return
+	}
+	m.agent, a.dead = nil, true
+	a.cancel()
+	a.stop(false)
+	m.soon(5*time.Millisecond, agentClear, func() {
+		if m.agent == nil {
+			m.setFault(false)
+		}
+	})
+	m.after(agentRest, m.startAgent)
+}
+
+// stop is SIGSTOP, and SIGCONT.
+func (a *agent) stop(on bool) {
+	switch {
+	case on && a.cont == nil && !a.dead:
+		a.cont = make(chan struct{})
+	case !on && a.cont != nil:
+		close(a.cont)
+		a.cont = nil
+	}
+}
+
+// gate waits while the agent does not get to run.
+func (a *agent) gate(ctx context.Context) {
+	for {
+		a.m.Lock()
+		wait := a.cont
+		if wait == nil && a.m.stalled {
+			wait = a.m.thawed
+		}
+		if a.dead {
+			wait = nil
+		}
+		a.m.Unlock()
+		if wait == nil {
+			return
+		}
+		select {
+		case <-wait:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// spend is the time that a call takes.
+func (a *agent) spend(ctx context.Context, least, most time.Duration) {
+	a.gate(ctx)
+	a.m.Lock()
+	d := a.m.within("agent "+a.m.name, least, most)
+	a.m.Unlock()
+	pause(ctx, d)
+	a.gate(ctx)
+}
+
+// do is a part of a call: it looks at the host or changes it, unless the agent is dead.
+func (a *agent) do(what func()) error {
+	a.m.Lock()
+	defer a.m.Unlock()
+	if a.dead {
+		return errEnded
+	}
+	what()
+	return nil
+}
+
+// call is a call that takes some time, and what it does.
+func (a *agent) call(ctx context.Context, least, most time.Duration, what func()) error {
+	a.spend(ctx, least, most)
+	return a.do(what)
+}
+
+func (a *agent) publish(ctx context.Context, r state.GuardRecord) error {
+	return a.call(ctx, 100*time.Microsecond, 2*time.Millisecond, func() { a.record = r })
+}
+
+// setFault is a change of the tracked file. keepalived sees it by inotify.
+func (m *machine) setFault(out bool) {
+	m.fault = out
+	m.soon(100*time.Microsecond, time.Millisecond, m.keepalived.wake)
+}

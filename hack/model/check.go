@@ -1,0 +1,181 @@
+package model
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"time"
+)
+
+const (
+	recovery = 10 * time.Second     // in which the pair is right again
+	instant  = 5 * time.Millisecond // that a fault may cost which is to cost nothing: some frames of a LAN
+	rounds   = 3
+	startup  = 15 * time.Second
+	rest     = 200 * time.Millisecond // of being right, before the round is judged
+)
+
+// bounds are what faults may cost together. Where several happen, each may hinder what ends the other.
+func bounds(acts []*act) (none, two time.Duration, move bool) {
+	var longest time.Duration
+	for _, a := range acts {
+		if a.none != nil {
+			none += a.none(a)
+		}
+		if a.two != nil {
+			two += a.two(a)
+		}
+		move = move || a.move
+		longest = max(longest, a.after+a.lasts)
+	}
+	if len(acts) > 1 {
+		none += longest + recovery
+		two += longest + argued(acts[0])
+		move = true
+	}
+	return none + instant, two + instant, move
+}
+
+// Round is what one round did.
+type Round struct {
+	Faults            string // names, "A and B"
+	None, Two, Healed time.Duration
+	Wrong             []string // what was not as it must be
+}
+
+// Outcome is what a schedule did.
+type Outcome struct {
+	Seed   uint64
+	Spec   string
+	Rounds []Round
+	Story  []string // of the round that went wrong
+}
+
+// Err says what was not as it must be, and what happened until then; nil where all was well.
+func (o Outcome) Err() error {
+	for _, r := range o.Rounds {
+		if len(r.Wrong) > 0 {
+			return fmt.Errorf("seed %d, %s, %s: %s\n%s", o.Seed, o.Spec, r.Faults, strings.Join(r.Wrong, "; "), strings.Join(o.Story, "\n"))
+		}
+	}
+	return nil
+}
+
+// Specs are the settings of the pairs of all variants so far. It is for one goroutine at a time.
+type Specs map[variant][2]settings
+
+func (s Specs) of(ctx context.Context, v variant) ([2]settings, error) {
+	if known, ok := s[v]; ok {
+		return known, nil
+	}
+	var both [2]settings
+	for i := range both {
+		one, err := prepare(ctx, v, i)
+		if err != nil {
+			return both, err
+		}
+		both[i] = one
+	}
+	s[v] = both
+	return both, nil
+}
+
+// Run runs the schedule of a seed, in a testing/synctest bubble. It ends at the first round that goes wrong.
+func (s Specs) Run(ctx context.Context, seed uint64, c Choice) (Outcome, error) {
+	rng := rand.New(rand.NewPCG(seed, 0))
+	v, table, n := variantOf(rng), c.table(), 0
+	return s.run(ctx, seed, v, func(p *pair) []*act {
+		if n++; n > rounds {
+			return nil
+		}
+		// In the next fault no part of the last one is to be seen, such as the second burst of gratuitous ARP.
+		time.Sleep(time.Duration(rng.Float64() * float64(8*time.Second)))
+		p.Lock()
+		defer p.Unlock()
+		var left []*act
+		for i, a := range p.draw(rng, table) {
+			if c.Drop[n]>>i&1 == 0 {
+				left = append(left, a)
+			}
+		}
+		return left
+	})
+}
+
+// run runs the rounds that next brings, until there are none.
+func (s Specs) run(ctx context.Context, seed uint64, v variant, next func(*pair) []*act) (o Outcome, err error) {
+	both, err := s.of(ctx, v)
+	if err != nil {
+		return o, err
+	}
+	o = Outcome{Seed: seed, Spec: v.String()}
+	p := newPair(newWorld(seed), both)
+	defer p.end()
+	p.boot()
+	if took, wrong := p.right(startup); wrong != "" {
+		o.Rounds = append(o.Rounds, Round{Faults: "start", Healed: took, Wrong: []string{wrong}})
+	}
+	for o.Err() == nil {
+		acts := next(p)
+		if len(acts) == 0 {
+			break
+		}
+		o.Rounds = append(o.Rounds, p.round(acts))
+	}
+	p.Lock()
+	o.Story = p.story
+	p.Unlock()
+	return o, nil
+}
+
+// failback is how much longer it takes until the higher priority has the virtual IP again.
+func (m *machine) failback() time.Duration {
+	if !m.preempts {
+		return 0
+	}
+	return m.preemptDelay + m.force.Takeover
+}
+
+// round makes faults, and judges what came of them.
+func (p *pair) round(acts []*act) Round {
+	var names, texts []string
+	for _, a := range acts {
+		names, texts = append(names, a.name), append(texts, a.String())
+	}
+	slices.Sort(names)
+	p.Lock()
+	p.story = nil
+	p.Unlock()
+	began := time.Now()
+	happen(p, acts)
+	within := recovery + acts[0].m.failback()
+	if len(acts) > 1 && slices.ContainsFunc(acts, func(a *act) bool { return a.unseen }) {
+		within += acts[0].m.refresh
+	}
+	took, wrong := p.right(within)
+	time.Sleep(rest)
+	holders, servers := p.holders.Between(began, time.Now()), p.servers.Between(began, time.Now())
+	r := Round{Faults: strings.Join(names, " and "), None: servers.None, Two: holders.Two, Healed: took}
+	say := func(format string, args ...any) {
+		if len(r.Wrong) == 0 {
+			r.Wrong = []string{strings.Join(texts, " and ")}
+		}
+		r.Wrong = append(r.Wrong, fmt.Sprintf(format, args...))
+	}
+	none, two, move := bounds(acts)
+	if r.None > none {
+		say("nobody served for %v, bound %v", r.None, none)
+	}
+	if r.Two > two {
+		say("two held the virtual IP for %v, bound %v", r.Two, two)
+	}
+	if !move && holders.Text != "" {
+		say("the virtual IP moved: %s", holders.Text)
+	}
+	if wrong != "" {
+		say("not right after %v: %s", took, wrong)
+	}
+	return r
+}

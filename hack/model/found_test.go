@@ -1,0 +1,98 @@
+package model
+
+import (
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// step is a fault of a schedule that is written by hand.
+type step struct {
+	fault        string
+	host         int // 0 is the one that is active, 1 the other
+	after, lasts time.Duration
+}
+
+var usual = variant{priorities: [2]int{254, 254}, interval: 100 * time.Millisecond, handover: true}
+
+// TestFound: what random schedules have found, as the shortest schedule that shows it. Each runs with many seeds, which
+// make different delays, and different addresses and MACs of the host that is active.
+func TestFound(t *testing.T) {
+	higher := variant{priorities: [2]int{150, 100}, interval: 50 * time.Millisecond, preempt: true}
+	for name, c := range map[string]struct {
+		spec  variant
+		steps []step
+	}{
+		// The host that gives way cannot reach the winner for so long. It asked it once for gratuitous ARP, and never again.
+		"one direction is cut for longer": {usual, []step{
+			{"hosts are apart", 0, 0, time.Second}, {"nothing passes from the host", 1, 100 * time.Millisecond, 3 * time.Second},
+		}},
+		// The standby took over, announced that, and crashed: the active host knew nothing of it, and nobody asked it.
+		"the standby crashes while they are apart": {usual, []step{
+			{"hosts are apart", 0, 0, 2 * time.Second}, {"standby crashes", 1, time.Second, 2 * time.Second},
+		}},
+		// It lost them twice within a second: the second time it asked nobody.
+		"twice within a second": {usual, []step{
+			{"link is down", 0, 0, 3400 * time.Millisecond}, {"HAProxy hangs on the standby", 1, 14 * time.Millisecond, 3900 * time.Millisecond},
+			{"keepalived killed on the standby", 1, 170 * time.Millisecond, 0},
+		}},
+		// The winner of two masters that met had seen the other serve. Its keepalived died: it took the virtual IP off at once,
+		// as if the other still had it.
+		"the winner's VRRP process dies": {usual, []step{
+			{"hosts are apart", 0, 0, time.Second}, {"keepalived's VRRP process killed", 0, 1150 * time.Millisecond, 0}, {"keepalived's VRRP process killed", 1, 1150 * time.Millisecond, 0},
+		}},
+		// Who has the higher priority and stood down came back since it heard the other, which did not hear it, and then
+		// stayed out for five minutes.
+		"VRRP does not pass, with preemption": {higher, []step{{"VRRP does not pass", 1, 0, 3700 * time.Millisecond}}},
+		// An agent that hears of a unit before it knows the spec looked at it again and again, without a pause.
+		"the agent hangs while it starts": {usual, []step{{"host reboots", 0, 0, 500 * time.Millisecond}, {"agent hangs", 0, 700 * time.Millisecond, time.Second}}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			specs := Specs{}
+			for seed := range uint64(4) {
+				watch := endlessly(seed)
+				synctest.Test(t, func(t *testing.T) {
+					done := false
+					o, err := specs.run(t.Context(), seed, c.spec, func(p *pair) []*act {
+						if done {
+							return nil
+						}
+						done = true
+						time.Sleep(6 * time.Second) // so that the second burst of gratuitous ARP is over
+						return p.acts(t, c.steps)
+					})
+					if err != nil {
+						t.Fatal(err)
+					}
+					if err := o.Err(); err != nil {
+						t.Error(err)
+					}
+				})
+				watch.Stop()
+			}
+		})
+	}
+}
+
+// acts are the faults of steps.
+func (p *pair) acts(t *testing.T, steps []step) (acts []*act) {
+	p.Lock()
+	defer p.Unlock()
+	holder := 0
+	if p.machines[1].vip {
+		holder = 1
+	}
+	for _, s := range steps {
+		i := slices.IndexFunc(faults, func(f fault) bool { return f.name == s.fault })
+		if i < 0 {
+			t.Fatalf("there is no fault %q", s.fault)
+		}
+		at := holder
+		if s.host == 1 {
+			at = 1 - holder
+		}
+		acts = append(acts, &act{fault: &faults[i], p: p, m: p.machines[at], other: p.machines[1-at], after: s.after, lasts: s.lasts})
+	}
+	return acts
+}

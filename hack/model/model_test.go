@@ -1,0 +1,132 @@
+package model
+
+import (
+	"flag"
+	"fmt"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"text/tabwriter"
+	"time"
+)
+
+var (
+	schedules = flag.Int("schedules", 60, "how many random schedules are run")
+	first     = flag.Uint64("seed", 1, "the seed of the first one")
+	only      = flag.String("only", "", "faults whose name contains it")
+)
+
+// endless is how long a schedule, which takes some milliseconds, may take on a busy machine.
+const endless = 2 * time.Minute
+
+// endlessly ends the test where a schedule never ends: in a bubble time goes on when all wait, and where something runs
+// without waiting it never does.
+func endlessly(seed uint64) *time.Timer {
+	return time.AfterFunc(endless, func() { panic(fmt.Sprintf("seed %d: something runs without end", seed)) })
+}
+
+// run runs the schedule of a seed in a bubble of its own.
+func run(t *testing.T, s Specs, seed uint64, c Choice) (o Outcome) {
+	t.Helper()
+	defer endlessly(seed).Stop()
+	synctest.Test(t, func(t *testing.T) {
+		var err error
+		if o, err = s.Run(t.Context(), seed, c); err != nil {
+			t.Fatal(err)
+		}
+	})
+	return o
+}
+
+// TestSchedules runs random schedules: make model SCHEDULES=10000 SEED=1. What it finds becomes a test of its own.
+func TestSchedules(t *testing.T) {
+	began := time.Now()
+	var mutex sync.Mutex
+	lines := map[string]*line{}
+	failed, next := 0, *first
+	t.Run("all", func(t *testing.T) {
+		for range runtime.GOMAXPROCS(0) {
+			t.Run("", func(t *testing.T) {
+				t.Parallel()
+				for specs := (Specs{}); ; {
+					mutex.Lock()
+					seed := next
+					next++
+					mutex.Unlock()
+					if seed >= *first+uint64(*schedules) {
+						return
+					}
+					o := run(t, specs, seed, Choice{Only: *only})
+					mutex.Lock()
+					for _, r := range o.Rounds {
+						add(lines, r)
+					}
+					if o.Err() != nil {
+						failed++
+					}
+					mutex.Unlock()
+					if o.Err() != nil {
+						t.Error(smallest(t, specs, o, *only).Err())
+					}
+				}
+			})
+		}
+	})
+	took := time.Since(began)
+	t.Logf("%d schedules from seed %d, %d went wrong, %.0f a minute\n%s", *schedules, *first, failed, float64(*schedules)/took.Minutes(), table(lines))
+}
+
+// smallest leaves out of the round that went wrong what it also goes wrong without.
+func smallest(t *testing.T, s Specs, o Outcome, only string) Outcome {
+	last := len(o.Rounds)
+	c := Choice{Only: only, Drop: map[int]int{}}
+	for i := range 3 {
+		c.Drop[last] |= 1 << i
+		if less := run(t, s, o.Seed, c); less.Err() != nil && len(less.Rounds) == last {
+			o = less
+			continue
+		}
+		c.Drop[last] &^= 1 << i
+	}
+	return o
+}
+
+// line is what one fault did, at worst.
+type line struct {
+	times             int
+	none, two, healed time.Duration
+}
+
+// add counts a round; those of several faults count together.
+func add(lines map[string]*line, r Round) {
+	if n := strings.Count(r.Faults, " and "); n > 0 {
+		r.Faults = "several at once"
+	}
+	l := lines[r.Faults]
+	if l == nil {
+		l = new(line)
+		lines[r.Faults] = l
+	}
+	l.times++
+	l.none, l.two, l.healed = max(l.none, r.None), max(l.two, r.Two), max(l.healed, r.Healed)
+}
+
+func table(lines map[string]*line) string {
+	var b strings.Builder
+	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "fault\ttimes\tnobody served\ttwo holders\tright after")
+	var names []string
+	for name := range lines {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	for _, name := range names {
+		l := lines[name]
+		fmt.Fprintf(w, "%s\t%d\t%v\t%v\t%v\n", name, l.times, l.none.Round(time.Millisecond), l.two.Round(time.Millisecond), l.healed.Round(time.Millisecond))
+	}
+	_ = w.Flush() // to memory
+	return b.String()
+}

@@ -1,0 +1,63 @@
+package model
+
+import (
+	"time"
+)
+
+// client is who looks for the virtual IP. It knows the way as a kernel does: by the last ARP packet that it heard.
+type client struct {
+	*lan
+	mac string
+	at  string // MAC of the virtual IP; "" is not known
+}
+
+func newClient(l *lan, mac string) *client {
+	c := &client{lan: l, mac: mac}
+	l.join(mac, c)
+	return c
+}
+
+func (c *client) hear(f frame) {
+	if f.kind == claim && f.addr == vip {
+		c.at = f.from
+	}
+}
+
+// look asks for the virtual IP, again and again until it knows the way.
+func (c *client) look() {
+	if c.at == "" {
+		c.send(frame{kind: whoHas, from: c.mac, addr: vip})
+		c.after(time.Second, c.look)
+	}
+}
+
+// device has the virtual IP by mistake: it answers ARP requests for it, and serves nothing there.
+type device struct {
+	*lan
+	mac     string
+	on      bool
+	refuses bool // connections; else it is silent
+}
+
+func newDevice(l *lan, mac string) *device {
+	d := &device{lan: l, mac: mac}
+	l.join(mac, d)
+	return d
+}
+
+func (d *device) hear(f frame) {
+	switch {
+	case !d.on || f.addr != vip:
+	case f.kind == whoHas:
+		d.send(frame{kind: claim, from: d.mac, to: f.from, addr: vip})
+	case f.kind == syn && d.refuses:
+		d.send(frame{kind: refused, from: d.mac, to: f.from, addr: vip, number: f.number})
+	}
+}
+
+// put gives the device the address, which it announces, or takes it away.
+func (d *device) put(on bool) {
+	if d.on = on; on {
+		d.send(frame{kind: claim, from: d.mac, addr: vip})
+	}
+}

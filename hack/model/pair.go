@@ -1,0 +1,129 @@
+package model
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"rlb.dev/rlb-agent/hack/history"
+	"rlb.dev/rlb-agent/reconcile/host"
+	"rlb.dev/rlb-agent/reconcile/state"
+)
+
+// pair is two hosts on a LAN, and who else is there.
+type pair struct {
+	*world
+	lan              *lan
+	machines         []*machine
+	client           *client
+	device           *device
+	holders, servers history.History
+
+	ctx      context.Context // of the commands
+	cancel   context.CancelFunc
+	commands sync.WaitGroup
+}
+
+// newPair is a pair whose hosts are off.
+func newPair(w *world, both [2]settings) *pair {
+	p := &pair{world: w, lan: newLAN(w)}
+	p.ctx, p.cancel = context.WithCancel(context.Background())
+	macs := []string{"02:00:00:00:00:0a", "02:00:00:00:00:0b"}
+	if w.random("macs").IntN(2) == 0 { // whose is higher has nothing to do with the addresses
+		slices.Reverse(macs)
+	}
+	for i, s := range both {
+		s.files = s.files.Clone()
+		p.machines = append(p.machines, newMachine(p.lan, fmt.Sprintf("lb%d", i+1), macs[i], addressOf(i), s, &p.holders, &p.servers))
+	}
+	p.client = newClient(p.lan, "02:00:00:00:00:01")
+	// Its MAC is lower or higher than theirs.
+	p.device = newDevice(p.lan, []string{"02:00:00:00:00:02", "02:00:00:00:00:ff"}[w.random("macs").IntN(2)])
+	return p
+}
+
+// wrong is why the pair is not right: one host is MASTER, holds the virtual IP and serves, the other is its BACKUP, nobody
+// is in FAULT or sees a conflict, and the client knows the way. It is "" where all is well.
+func (p *pair) wrong() string {
+	var all []string
+	say := func(format string, args ...any) { all = append(all, fmt.Sprintf(format, args...)) }
+	var roles []string
+	for i, m := range p.machines {
+		role := host.RoleStopped
+		if m.keepalived.vrrp != nil {
+			role = m.keepalived.vrrp.state
+		}
+		roles = append(roles, string(role))
+		if m.vip != (role == host.RoleMaster) {
+			say("%s is %s, and holds the virtual IP: %t", m.name, role, m.vip)
+		}
+		if m.vip && m.preempts && m.priority < p.machines[1-i].priority {
+			say("%s holds the virtual IP, and the other has the higher priority", m.name)
+		}
+		if !m.haproxy.answers() {
+			say("%s does not serve", m.name)
+		}
+		if m.vip && p.client.at != m.mac {
+			say("the client looks for the virtual IP at MAC %s, not at %s", p.client.at, m.name)
+		}
+		if r := m.told(); r.Fault || r.Conflict != "" || r.Claimed != "" || r.HAProxy != host.HAProxyAnswers {
+			say("%s's agent says %q %q %q, haproxy %s", m.name, r.Reason, r.Conflict, r.Claimed, r.HAProxy)
+		}
+	}
+	if slices.Sort(roles); !slices.Equal(roles, []string{string(host.RoleBackup), string(host.RoleMaster)}) {
+		say("the hosts are %s", strings.Join(roles, " and "))
+	}
+	return strings.Join(all, "; ")
+}
+
+// told is the last verdict of the agent.
+func (m *machine) told() state.GuardRecord {
+	if m.agent == nil {
+		return state.GuardRecord{}
+	}
+	return m.agent.record
+}
+
+// right waits until the pair is right, and says how long that took, or what is still wrong after so long.
+func (p *pair) right(within time.Duration) (took time.Duration, wrong string) {
+	for began := time.Now(); ; {
+		p.Lock()
+		wrong = p.wrong()
+		p.Unlock()
+		if took = time.Since(began); wrong == "" || took > within {
+			return took, wrong
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+}
+
+// boot starts both hosts, one up to half a second after the other.
+func (p *pair) boot() {
+	p.Lock()
+	defer p.Unlock()
+	for _, m := range p.machines {
+		p.after(p.within("boot", 0, 500*time.Millisecond), m.boot)
+	}
+	p.client.look()
+}
+
+// end kills the agents, and waits until they have ended.
+func (p *pair) end() {
+	var all []*agent
+	p.Lock()
+	for _, m := range p.machines {
+		if m.agent != nil {
+			all = append(all, m.agent)
+		}
+		m.crash()
+	}
+	p.Unlock()
+	p.cancel()
+	p.commands.Wait()
+	for _, a := range all {
+		<-a.done
+	}
+}

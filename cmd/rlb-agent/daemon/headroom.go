@@ -25,7 +25,7 @@ type headroomHost interface {
 }
 
 const (
-	hearEvery    = 200 * time.Millisecond // what the kernel has kept meanwhile is taken in; it knows when each came
+	hearEvery    = 500 * time.Millisecond // what the kernel has kept meanwhile is taken in; it knows when each came
 	hearAgain    = time.Second            // until an ear that failed is opened again
 	headroomRest = 5 * time.Second        // between two writings of the record at least
 )

@@ -40,13 +40,20 @@ func (e *EarlyCheck) Start(ctx context.Context, h host.Observer, d plan.Desired)
 	}()
 }
 
+// Wait waits for the end of a check that nobody may have asked for.
+func (e *EarlyCheck) Wait() {
+	if e != nil && e.done != nil {
+		<-e.done
+	}
+}
+
 // check asks for the files what was not asked for yet.
 func (e *EarlyCheck) check(ctx context.Context, h host.Observer, files []render.File) error {
 	checked := func(f render.File) bool {
 		if e == nil || e.done == nil || f.Path != e.file.Path || !bytes.Equal(f.Data, e.file.Data) {
 			return false
 		}
-		<-e.done
+		e.Wait()
 		return len(e.unchecked) == 0 // else it was not installed, and may be now
 	}
 	if !slices.ContainsFunc(files, checked) {

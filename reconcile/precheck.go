@@ -34,7 +34,8 @@ func (r *run) check(ctx context.Context) error {
 	var base sync.WaitGroup
 	base.Go(func() { r.base = takeBaseline(ctx, r.Host) })
 	err := r.early.check(ctx, r.Host, r.seen.ToCheck())
-	r.early = nil // what is installed now is another program
+	r.early.Wait()
+	r.early = nil // what is installed later is another program
 	base.Wait()
 	if refusal := (*host.Refusal)(nil); err != nil && !errors.As(err, &refusal) {
 		return &Failure{Err: err}

@@ -64,6 +64,7 @@ func (r *Reconciler) apply(ctx context.Context, doc *api.Document, keep intent) 
 	start := time.Now()
 	run := run{Reconciler: r, doc: doc, keep: keep, early: r.Early}
 	err := run.reconcile(ctx)
+	run.early.Wait()
 	if err != nil {
 		run.seen = nil
 	}

@@ -11,7 +11,6 @@ import (
 	"syscall"
 
 	"rlb.dev/rlb-agent/api"
-	"rlb.dev/rlb-agent/cmd/rlb-agent/daemon"
 	"rlb.dev/rlb-agent/cmd/rlb-agent/remote"
 	"rlb.dev/rlb-agent/cmd/rlb-agent/terminal"
 	"rlb.dev/rlb-agent/reconcile"
@@ -30,7 +29,6 @@ const (
 )
 
 func main() {
-	daemon.SaveMemory()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	context.AfterFunc(ctx, stop) // a second one ends the program where it stands: a read may never end

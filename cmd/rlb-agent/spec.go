@@ -8,6 +8,7 @@ import (
 	"os"
 
 	"rlb.dev/rlb-agent/api"
+	"rlb.dev/rlb-agent/cmd/rlb-agent/daemon"
 	"rlb.dev/rlb-agent/reconcile/host/rootpath"
 )
 
@@ -17,6 +18,7 @@ func (a *app) readSpec(path string) (*api.Document, error) {
 	if err != nil {
 		return nil, specError{fmt.Errorf("cannot read the spec: %w", err)}
 	}
+	daemon.SaveMemory(len(data))
 	return api.Parse(path, data)
 }
 
@@ -68,6 +70,7 @@ func trusted(path string) (*api.Document, error) {
 	if err != nil {
 		return nil, specError{fmt.Errorf("cannot read the spec: %w", err)}
 	}
+	daemon.SaveMemory(len(data))
 	return api.Parse(path, data)
 }
 

@@ -39,11 +39,13 @@ func (l *loop) afterStandby(ctx context.Context, why cause, doc *api.Document) (
 	early = &reconcile.EarlyCheck{}
 	finder := plan.FactFinder{Observer: l.host, Wanted: func(d plan.Desired) { early.Start(ctx, l.host, d) }}
 	found, err := finder.Look(ctx, &doc.Spec)
-	switch {
-	case err != nil || len(found.Observed.Unchecked) > 0:
-		return 0, nil, nil // the run says what is wrong
-	case !found.ChangesRouter():
+	unclear := err != nil || len(found.Observed.Unchecked) > 0 // the run says what is wrong
+	if !unclear && !found.ChangesRouter() {
 		return 0, &found, early
+	}
+	early.Wait() // the run begins its own
+	if unclear {
+		return 0, nil, nil
 	}
 	l.turn = turn{doc.Digest, time.Now().Add(standbyFirst)}
 	return standbyFirst, nil, nil

@@ -43,7 +43,6 @@ func (f figures) total() time.Duration { return f.Parse + f.Render + f.Look + f.
 func main() {
 	one := flag.Int("one", 0, "measure this number of servers in this process, and print the figures in JSON")
 	flag.Parse()
-	daemon.SaveMemory() // as the agent does
 	if *one > 0 {
 		f, err := measure(*one)
 		if err == nil {
@@ -105,11 +104,12 @@ func spec(n, last int, address string) []byte {
 // measure goes the way of a dry run after an edit of one server.
 func measure(n int) (f figures, err error) {
 	f.Servers = n
+	text := spec(n, 9090, "10.%d.%d.%d")
+	daemon.SaveMemory(len(text)) // as the agent does
 	h, err := hostWith(n)
 	if err != nil {
 		return f, err
 	}
-	text := spec(n, 9090, "10.%d.%d.%d")
 	resetPeak()
 	clock := newClock()
 	doc, err := api.Parse("spec.yaml", text)

@@ -19,6 +19,8 @@ import (
 // From a Debian 12 with an architecture more, but for the states that a healthy host does not have.
 const statusFile = `Package: bash
 Status: install ok installed
+Architecture: amd64
+Maintainer: Nobody <nobody@example.org>
 Multi-Arch: foreign
 Version: 5.2.15-2+b8
 Description: GNU Bourne Again SHell
@@ -27,32 +29,50 @@ Description: GNU Bourne Again SHell
 
 Package: haproxy
 Status: hold ok installed
+Architecture: amd64
+Maintainer: Nobody <nobody@example.org>
 Conffiles:
  /etc/haproxy/haproxy.cfg d1
 Version: 2.6.12-1+deb12u4
+Description: a package
 
 Package: ipvsadm
 Status: deinstall ok config-files
+Architecture: amd64
+Maintainer: Nobody <nobody@example.org>
 Config-Version: 1:1.31-1
 Version: 1:1.31-1
+Description: a package
 
 Package: iptables
 Status: deinstall ok config-files
+Maintainer: Nobody <nobody@example.org>
 Architecture: i386
+Multi-Arch: same
 Version: 1.8.8-1
+Description: a package
 
 Package: iptables
 Status: install ok installed
+Maintainer: Nobody <nobody@example.org>
 Architecture: amd64
+Multi-Arch: same
 Version: 1.8.9-2
+Description: a package
 
 Package: keepalived
 Status: install ok half-configured
+Architecture: amd64
+Maintainer: Nobody <nobody@example.org>
 Version: 1:2.2.7-1+b2
+Description: a package
 
 Package: nftables
 Status: install reinstreq installed
+Architecture: amd64
+Maintainer: Nobody <nobody@example.org>
 Version: 1.0.6-2+deb12u2
+Description: a package
 `
 
 // What dpkg's file says is what dpkg-query would, and it is not run.

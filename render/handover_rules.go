@@ -52,6 +52,9 @@ func CountRules(text string, family api.Family) (n int) {
 // listens. That one has a wildcard address; or, where it is bound to the virtual IP, it lacks the mark that every
 // connection has from its SYN, armed or not: so no advertisement, forged or not, takes a connection away from this host.
 // What comes from another node stays here, so that no packet goes round.
+//
+// beat sees the heartbeats of a holder that serves on after a goodbye (Heartbeat): they keep the forwarding as it is, and
+// nothing else. It takes a goodbye to begin it, so a forged heartbeat can no more than a forged advertisement.
 func (r *renderer) handoverTable(l *lines, family api.Family, vips []netip.Addr) error {
 	sources, origin, err := r.vrrpSources(family)
 	if err != nil {
@@ -93,6 +96,9 @@ func (r *renderer) handoverTable(l *lines, family api.Family, vips []netip.Addr)
 	for _, source := range sources {
 		l.add(origin, "        iifname %q %s %s 255 %s saddr %s goto advert", iface, router, hops, ip, source)
 	}
+	for _, source := range sources {
+		l.add(origin, "        iif @armed iifname %q udp dport %d %s 255 %s saddr %s iif . %[4]s saddr @holder goto beat", iface, HeartbeatPort, hops, ip, source)
+	}
 	chains := map[string]bool{}
 	for _, f := range r.frontends() {
 		if chain := r.handoverPort(l, f.services[0], ip, vips); chain != "" {
@@ -125,6 +131,17 @@ func (r *renderer) handoverTable(l *lines, family api.Family, vips []netip.Addr)
 		fmt.Sprintf("        update @holder { iif . %s saddr }", ip),
 		fmt.Sprintf("        update @peer { iif : %s saddr }", ip),
 		"        update @recent { iif }",
+		"    }",
+		"    chain beat {",
+		fmt.Sprintf("        @th,64,64 %#x update @armed { iif } goto lasts", HeartbeatRest(*r.spec.VRRP.RouterID)),
+		fmt.Sprintf("        @th,64,64 %#x update @armed { iif timeout %dms } goto lasts", Heartbeat(*r.spec.VRRP.RouterID), HeartbeatLife.Milliseconds()),
+		"    }",
+		"    chain lasts {",
+		"        update @nodes { ether saddr }",
+		"        update @known { iif }",
+		fmt.Sprintf("        update @holder { iif . %s saddr }", ip),
+		fmt.Sprintf("        update @peer { iif : %s saddr }", ip),
+		"        drop",
 		"    }",
 	} {
 		l.add("", "%s", line)

@@ -28,6 +28,7 @@ import (
 	"rlb.dev/rlb-agent/reconcile/host"
 	"rlb.dev/rlb-agent/reconcile/peers"
 	"rlb.dev/rlb-agent/reconcile/plan"
+	"rlb.dev/rlb-agent/reconcile/serveon"
 	"rlb.dev/rlb-agent/reconcile/state"
 	"rlb.dev/rlb-agent/render"
 )
@@ -43,6 +44,7 @@ type Machine interface {
 	// Story is what the journal holds of the agent, HAProxy and keepalived since a moment: at most so many entries, the newest.
 	Story(ctx context.Context, since time.Time, most int) ([]host.JournalEntry, error)
 	PeerLink
+	serveon.Host
 }
 
 // Config is what the daemon works with. All of it is required.
@@ -81,6 +83,11 @@ func Run(ctx context.Context, c Config) {
 	peering := newPeering(c.Host, c.Version, c.Log, func(t peers.Table) { report.peersChanged(ctx, t) })
 	report.peering = peering
 	over := failover.New(failover.Config{Host: c.Host, Publish: report.publish, Log: c.Log})
+	keeper := serveon.New(c.Host, c.Log, peering.drains)
+	waits := filewatch.New(c.Log, func(string) { keeper.RecordChanged() })
+	waits.Set(state.WaitFile)
+	beside.Go(func() { keeper.Run(ctx) })
+	beside.Go(func() { waits.Run(ctx) })
 	servers := serverTeller{log: c.Log}
 	cutter := &cutoff.Cutter{Host: c.Host, Log: c.Log, Seen: servers.look}
 	tracked := filewatch.New(c.Log, func(string) { over.TrackedFileChanged() })

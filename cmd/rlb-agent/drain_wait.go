@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"rlb.dev/rlb-agent/reconcile"
+	"rlb.dev/rlb-agent/reconcile/host"
 	"rlb.dev/rlb-agent/reconcile/host/debian"
 	"rlb.dev/rlb-agent/reconcile/serveon"
 	"rlb.dev/rlb-agent/reconcile/state"
@@ -15,7 +16,7 @@ import (
 
 const (
 	waitLook   = 100 * time.Millisecond // between two looks at how a wait goes on
-	waitBegin  = 2 * time.Second        // in which the daemon begins to keep it
+	waitBegin  = 500 * time.Millisecond // in which the daemon begins to keep it: the new holder forwards by itself for 2 s
 	waitSilent = 4 * time.Second        // after which a daemon that notes nothing keeps it no more: systemd starts another one before
 )
 
@@ -59,6 +60,8 @@ type waitView struct {
 // await shows it until it ends.
 func (w *waitView) await(ctx context.Context, wait *state.Wait, began time.Time) error {
 	keeping, done := false, make(chan struct{})
+	unit, err := w.host.Unit(ctx, host.AgentUnit)
+	alone := err == nil && unit.ActiveState == "inactive"
 	for {
 		now, err := state.ReadWaiting(ctx, w.host)
 		ours := now.Began.Equal(wait.Began)
@@ -75,7 +78,7 @@ func (w *waitView) await(ctx context.Context, wait *state.Wait, began time.Time)
 		case ours && !now.Moved.IsZero():
 			w.left(now)
 		}
-		silent := time.Since(began) > waitBegin && !ours || ours && time.Since(now.Written) > waitSilent && time.Since(began) > waitSilent
+		silent := !ours && (alone || time.Since(began) > waitBegin) || ours && time.Since(now.Written) > waitSilent && time.Since(began) > waitSilent
 		if silent && !keeping {
 			keeping = true
 			go func() { defer close(done); serveon.New(w.host, w.log, nil).Keep(ctx) }()

@@ -27,10 +27,18 @@ const trialPatience = time.Second
 // says goodbye in order: by the tracked file, or where it knows none by its end. Where no peer is seen, or none takes
 // over, this host stays in; force is for those who know better. Without nodes in the spec nobody knows whom to look for:
 // then it is tried, and taken back after a second. doc is the spec in force.
-func (r *Reconciler) Drain(ctx context.Context, doc *api.Document, force bool) (Result, error) {
+//
+// With a wait, at most MaxWait, this host goes on serving the connections that it has for so long: a serveon.Keeper must
+// keep that (state.Wait). 0 is none. Where it cannot work the error wraps ErrUnavailable, and nothing was touched.
+func (r *Reconciler) Drain(ctx context.Context, doc *api.Document, force bool, wait time.Duration) (Result, error) {
 	in, err := r.inForce(ctx, "drain")
 	if err != nil {
 		return Result{}, err
+	}
+	if wait > 0 {
+		if err := r.canServeOn(ctx, in); err != nil {
+			return Result{}, err
+		}
 	}
 	held, err := in.Held(ctx, r.Host)
 	if err != nil {
@@ -41,12 +49,32 @@ func (r *Reconciler) Drain(ctx context.Context, doc *api.Document, force bool) (
 			return Result{}, &Failure{Err: err}
 		}
 	}
+	waits := false
+	switch {
+	case wait > 0 && held:
+		waits, err = r.beginWait(ctx, wait)
+	case wait > 0:
+		err = r.prolongWait(ctx, wait)
+	}
+	if err != nil {
+		return Result{}, &Failure{Err: err}
+	}
+	takeBack := func(err error) error {
+		if waits {
+			err = errors.Join(err, state.ForgetWait(context.WithoutCancel(ctx), r.Host))
+		}
+		return err
+	}
 	result, err := r.drain(ctx, doc, in, true)
-	if err != nil || !held || force {
-		return result, err
+	switch {
+	case err != nil:
+		return result, takeBack(err)
+	case !held || force:
+		return result, nil
 	}
 	if err := taken(ctx, r.Host, in); err != nil {
 		_, undo := r.drain(context.WithoutCancel(ctx), doc, in, false)
+		undo = takeBack(undo)
 		return result, &Failure{Err: err, Undo: undo, Undone: true}
 	}
 	return result, nil

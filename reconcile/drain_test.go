@@ -27,7 +27,7 @@ type drainer func(context.Context, *reconcile.Reconciler, *api.Document) (reconc
 
 func drain(force bool) drainer {
 	return func(ctx context.Context, r *reconcile.Reconciler, doc *api.Document) (reconcile.Result, error) {
-		return r.Drain(ctx, doc, force)
+		return r.Drain(ctx, doc, force, 0)
 	}
 }
 

@@ -27,6 +27,9 @@ type Reconciler struct {
 	Rejoin []string        // the command that waits for a peer to leave the former virtual router, with its absolute path
 	By     string          // who asked for it, for the history
 
+	// Await waits until the wait that a drain began has ended; nil: Upgrade does not wait for connections.
+	Await func(context.Context) error
+
 	TakeOver []string // MACs of machines from which a virtual IP may be taken, as Neighbours tells them
 
 	Reason string      // why a run begins, for the log; may be ""

@@ -36,7 +36,7 @@ func logged(t *testing.T, h *fake.Host) string {
 // A garbled file under /run/rlb stops nothing: the host stays as it is but for a reload, and it is logged once.
 func TestGarbledRunFiles(t *testing.T) {
 	for _, path := range state.DerivedFiles() {
-		for _, text := range []string{"", "\x00", `{"fault": tr`, "null", "[]", `{"kind": 1, "haproxy.service": [], "found": "", "role": 1, "identities": 1, "digest": 1, "fault": 1}`} {
+		for _, text := range []string{"", "\x00", `{"fault": tr`, "null", "[]", `{"kind": 1, "haproxy.service": [], "found": "", "role": 1, "identities": 1, "digest": 1, "fault": 1, "began": 1}`} {
 			h := installed(t, parse(t, spec))
 			logged(t, h)
 			before := timeless(h, memory...)

@@ -56,6 +56,8 @@ func CountRules(text string, family api.Family) (n int) {
 // nft's socket expression says nothing of a socket that is not a whole one: of a connection whose handshake is not over,
 // or one in TIME_WAIT. begun has the clients of the former. The latter is of a connection that this host served before
 // the last move, with the port of which the client has begun another one since: it answers, and the client waits.
+// beat sees the heartbeats of a holder that serves on after a goodbye (Heartbeat): they keep the forwarding as it is, and
+// nothing else. It takes a goodbye to begin it, so a forged heartbeat can no more than a forged advertisement.
 func (r *renderer) handoverTable(l *lines, family api.Family, vips []netip.Addr) error {
 	sources, origin, err := r.vrrpSources(family)
 	if err != nil {
@@ -98,6 +100,9 @@ func (r *renderer) handoverTable(l *lines, family api.Family, vips []netip.Addr)
 	for _, source := range sources {
 		l.add(origin, "        iifname %q %s %s 255 %s saddr %s goto advert", iface, router, hops, ip, source)
 	}
+	for _, source := range sources {
+		l.add(origin, "        iif @armed iifname %q udp dport %d %s 255 %s saddr %s iif . %[4]s saddr @holder goto beat", iface, HeartbeatPort, hops, ip, source)
+	}
 	chains := map[string]bool{}
 	for _, f := range r.frontends() {
 		if chain := r.handoverPort(l, f.services[0], ip, vips); chain != "" {
@@ -130,6 +135,17 @@ func (r *renderer) handoverTable(l *lines, family api.Family, vips []netip.Addr)
 		fmt.Sprintf("        update @holder { iif . %s saddr }", ip),
 		fmt.Sprintf("        update @peer { iif : %s saddr }", ip),
 		"        update @recent { iif }",
+		"    }",
+		"    chain beat {",
+		fmt.Sprintf("        @th,64,64 %#x update @armed { iif } goto lasts", HeartbeatRest(*r.spec.VRRP.RouterID)),
+		fmt.Sprintf("        @th,64,64 %#x update @armed { iif timeout %dms } goto lasts", Heartbeat(*r.spec.VRRP.RouterID), HeartbeatLife.Milliseconds()),
+		"    }",
+		"    chain lasts {",
+		"        update @nodes { ether saddr }",
+		"        update @known { iif }",
+		fmt.Sprintf("        update @holder { iif . %s saddr }", ip),
+		fmt.Sprintf("        update @peer { iif : %s saddr }", ip),
+		"        drop",
 		"    }",
 	} {
 		l.add("", "%s", line)

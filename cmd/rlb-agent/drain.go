@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -16,33 +17,52 @@ import (
 func (a *app) drainCommand() *cobra.Command {
 	var (
 		force bool
+		wait  time.Duration
 		on    onFlags
 	)
 	cmd := &cobra.Command{
 		Use:   "drain",
 		Short: "Hand the virtual IPs to the peer and stay out until undrain, over restarts and boots",
 		Long: `drain hands the virtual IPs to the peer in order and keeps this host out of the virtual router until undrain, over
-restarts and boots. It is refused where no peer is seen, and taken back where none takes over: exit code 4.`,
-		Example: "  rlb-agent drain\n  rlb-agent drain --on root@lb1",
+restarts and boots. It is refused where no peer is seen, and taken back where none takes over: exit code 4.
+
+New connections go to the peer at once, and established ones end within 3 s. With --wait they do not: this host goes on
+serving them, and their clients notice nothing, until they have ended, for at most that time; what is left then is closed.
+The command waits meanwhile. When it is interrupted the daemon goes on; rlb-agent status shows how far it is, and another
+drain --wait sets another deadline. Neither undrain nor a move back ends it. Where it cannot work (vrrp.handover: none,
+profile: classic) it is refused: exit code 2.`,
+		Example: "  rlb-agent drain\n  rlb-agent drain --wait 10m\n  rlb-agent drain --wait 10m --on root@lb1",
 		Args:    atMost(0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if cmd.Flags().Changed("wait") && (wait <= 0 || wait > reconcile.MaxWait) {
+				return usageError{fmt.Errorf("cannot wait for connections for %v: it must be more than 0s, and %v at most", wait, reconcile.MaxWait)}
+			}
 			if on.given(cmd) {
 				args := []string{"drain"}
 				if force {
 					args = append(args, "--force")
 				}
-				return a.changeOn(cmd.Context(), on, args)
+				if wait > 0 {
+					args = append(args, "--wait", wait.String())
+				}
+				return a.changeOn(cmd.Context(), on, args, wait)
 			}
-			return a.draining(cmd.Context(), func(ctx context.Context, r *reconcile.Reconciler, doc *api.Document) (reconcile.Result, error) {
-				result, err := r.Drain(ctx, doc, force)
+			began := time.Now()
+			err := a.draining(cmd.Context(), func(ctx context.Context, r *reconcile.Reconciler, doc *api.Document) (reconcile.Result, error) {
+				result, err := r.Drain(ctx, doc, force, wait)
 				if err == nil {
 					fmt.Fprintln(a.stdout, "drained: this host holds no virtual IP and takes none; rlb-agent undrain ends that")
 				}
 				return result, err
 			})
+			if err != nil || wait == 0 {
+				return err
+			}
+			return a.awaitConnections(cmd.Context(), began)
 		},
 	}
 	cmd.Flags().BoolVar(&force, "force", false, "also where nobody is seen to take over")
+	cmd.Flags().DurationVar(&wait, "wait", 0, "go on serving the established connections for up to this time, 24h at most: 10m")
 	on.register(cmd)
 	return cmd
 }
@@ -56,7 +76,7 @@ func (a *app) undrainCommand() *cobra.Command {
 		Args:    atMost(0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if on.given(cmd) {
-				return a.changeOn(cmd.Context(), on, []string{"undrain"})
+				return a.changeOn(cmd.Context(), on, []string{"undrain"}, 0)
 			}
 			return a.draining(cmd.Context(), func(ctx context.Context, r *reconcile.Reconciler, doc *api.Document) (reconcile.Result, error) {
 				result, err := r.Undrain(ctx, doc)

@@ -69,8 +69,8 @@ func (a *app) diffOn(ctx context.Context, on onFlags) error {
 	return nil
 }
 
-// changeOn changes one other host, and ends as the call there.
-func (a *app) changeOn(ctx context.Context, on onFlags, args []string) error {
+// changeOn changes one other host, and ends as the call there, which may wait for so long once the change is made.
+func (a *app) changeOn(ctx context.Context, on onFlags, args []string, wait time.Duration) error {
 	hosts, err := on.destinations()
 	if err != nil {
 		return err
@@ -86,7 +86,7 @@ func (a *app) changeOn(ctx context.Context, on onFlags, args []string) error {
 	if by := a.person(); by != "" {
 		args = append(args, "--by", by)
 	}
-	answer, err := ssh.Call(ctx, h, remote.Call{Args: args, Limit: a.lockTimeout + changeTime})
+	answer, err := ssh.Call(ctx, h, remote.Call{Args: args, Limit: a.lockTimeout + changeTime + wait})
 	if err != nil {
 		return &remote.Failure{Code: exitNeedsPerson, Err: fmt.Errorf("%w\nnot known whether it was done: see rlb-agent status --on %s", err, h.Destination)}
 	}

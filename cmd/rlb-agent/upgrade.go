@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -23,8 +24,8 @@ func (a *app) upgradeCommand() *cobra.Command {
 		Use:   "upgrade [haproxy | keepalived]",
 		Short: "Bring newer packages of haproxy and keepalived in, within what the spec allows",
 		Long: `upgrade fetches apt's lists and installs what is newer of haproxy and keepalived, within packages.haproxy.version and
-packages.keepalived.version of the spec. Where this host holds the virtual IPs, it first hands them to its peer and is
-eligible again afterwards: what a drain costs is what clients notice. The files are rendered for the new versions, checked by them,
+packages.keepalived.version of the spec. Where this host holds the virtual IPs, it first hands them to its peer, as
+drain --wait 60s does, and is eligible again afterwards: connections that have not ended by then are closed. The files are rendered for the new versions, checked by them,
 and verified; if that fails, the old packages and files come back (exit code 4). A hold stays.
 
 Upgrade one host after the other: the standby first.`,
@@ -79,7 +80,10 @@ func (a *app) upgrade(ctx context.Context, h *debian.Host, names []string, dryRu
 	if dryRun {
 		return errDifferent
 	}
-	result, err := a.reconciler(h).Upgrade(ctx, doc, newer, force)
+	r := a.reconciler(h)
+	began := time.Now()
+	r.Await = func(ctx context.Context) error { return a.awaitConnections(ctx, began) }
+	result, err := r.Upgrade(ctx, doc, newer, force)
 	a.leaveStatus(ctx, h, doc, nil, result, err)
 	if err != nil {
 		return err

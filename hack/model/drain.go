@@ -33,7 +33,7 @@ func (p *pair) drain(a *act, out bool) {
 		r := reconcile.Reconciler{Host: &command{a.m.files, &agent{m: a.m}}, Log: slog.New(slog.DiscardHandler)}
 		var err error
 		if out {
-			_, err = r.Drain(p.ctx, a.m.doc, false)
+			_, err = r.Drain(p.ctx, a.m.doc, false, 0)
 		} else {
 			_, err = r.Undrain(p.ctx, a.m.doc)
 		}

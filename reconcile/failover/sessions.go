@@ -24,7 +24,11 @@ func (o *ownership) endSessions(ctx context.Context) {
 	if !due(o.sessions) {
 		return
 	}
-	if o.sessions = (time.Time{}); o.spec.Hands && len(o.held) == 0 {
+	o.sessions = time.Time{}
+	if wait, err := state.ReadWait(ctx, o.host); err != nil || wait != nil {
+		return // the new holder goes on forwarding, and they are closed when that ends (package serveon)
+	}
+	if o.spec.Hands && len(o.held) == 0 {
 		o.keepSessions()
 		ctx, o.keepSessions = context.WithCancel(ctx)
 		h, spec, log := o.host, o.spec, o.log

@@ -23,6 +23,9 @@ type Socket struct {
 	Program string // its name
 }
 
+// AgentMessage is what agents say to each other (package peers): a report's message, and its addition.
+type AgentMessage = struct{ Body, Addition []byte }
+
 // Endpoint is a TCP port of an address as one machine of the link has it.
 type Endpoint struct {
 	MAC  string     // of the machine: "02:00:00:00:00:0a"

@@ -38,6 +38,18 @@ type Report struct {
 	Drained bool      `json:"drained,omitempty"`
 	Serving bool      `json:"serving,omitempty"` // HAProxy answers, and listens for every service
 	Spec    Spec      `json:"spec"`
+
+	// Forwards is that this host, as a new holder, goes on forwarding for as long as heartbeats of the former one come.
+	// Agents before that do not say it.
+	Forwards bool `json:"forwards,omitempty"`
+	// Drains is that the host serves the connections that it had when it gave the virtual IPs up; nil where it does not.
+	Drains *Drains `json:"drains,omitempty"`
+}
+
+// Drains is how far a host is with its last connections.
+type Drains struct {
+	Connections int           `json:"connections"` // that are left
+	Remaining   time.Duration `json:"remaining"`   // until they are closed, in whole seconds
 }
 
 // Spec is what a host has in force.

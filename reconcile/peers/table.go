@@ -131,6 +131,35 @@ func (t Table) Fresh(node string, now time.Time) bool {
 	return t.Alive(now) && slices.ContainsFunc(t.Peers, func(p Peer) bool { return p.Node == node && p.fresh(now) })
 }
 
+// CannotForward are the nodes whose agents are heard, and do not go on forwarding for a former holder that says it serves
+// on. Where no daemon runs here nobody knows.
+func (t Table) CannotForward(now time.Time) (names []string) {
+	for _, p := range t.Peers {
+		if t.Alive(now) && p.fresh(now) && !p.Forwards {
+			names = append(names, p.Node)
+		}
+	}
+	return names
+}
+
+// DrainsBeside is a host that serves connections from before it was drained, where a third one may take over from this
+// host; "" for none. Of two hosts the other one takes over itself.
+func (t Table) DrainsBeside(now time.Time) (name string) {
+	others := 0
+	for _, p := range t.Peers {
+		if !t.Alive(now) || !p.fresh(now) {
+			continue
+		}
+		if others++; p.Drains != nil {
+			name = p.Node
+		}
+	}
+	if others < 2 {
+		return ""
+	}
+	return name
+}
+
 // HearAdverts takes over what routers advertise now. It keeps what concerns this virtual router.
 func (t *Table) HearAdverts(all []Advert) {
 	t.Adverts = nil

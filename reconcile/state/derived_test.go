@@ -14,6 +14,8 @@ import (
 	"rlb.dev/rlb-agent/render/vrrp"
 )
 
+var aTime = time.Date(2026, 7, 1, 12, 0, 0, 0, time.UTC)
+
 // writeDerived writes each derived file but the status.
 func writeDerived(t *testing.T, h host.Host) {
 	t.Helper()
@@ -26,6 +28,7 @@ func writeDerived(t *testing.T, h host.Host) {
 		state.RoleRecord{Role: host.RoleBackup, Transitions: 3}.Write(ctx, h),
 		(&state.FormerRouter{Interface: "eth0", Identities: []vrrp.Identity{{Period: time.Second}}}).Write(ctx, h),
 		(&state.Refusal{Digest: "d", Why: "no"}).Write(ctx, h),
+		(&state.Wait{Began: aTime, Until: aTime.Add(time.Minute)}).Write(ctx, h),
 	)
 	if err != nil {
 		t.Fatal(err)
@@ -43,15 +46,16 @@ func readDerived(t *testing.T, o host.Observer) (all []any, nothing bool) {
 	former, e5 := state.ReadFormer(ctx, o)
 	refusal, e6 := state.ReadRefusal(ctx, o)
 	status, e7 := state.ReadDerived[map[string]string](ctx, o, state.StatusFile)
-	if err := errors.Join(e1, e2, e3, e4, e5, e6, e7); err != nil {
+	wait, e8 := state.ReadWait(ctx, o)
+	if err := errors.Join(e1, e2, e3, e4, e5, e6, e7, e8); err != nil {
 		t.Errorf("a derived file is a reason to stop: %v", err)
 	}
 	if loaded == nil {
 		t.Error("loaded is nil")
 	}
-	nothing = len(loaded)+len(status) == 0 && former == nil && refusal == nil &&
+	nothing = len(loaded)+len(status) == 0 && former == nil && refusal == nil && wait == nil &&
 		reflect.ValueOf(guard).IsZero() && reflect.ValueOf(drift).IsZero() && reflect.ValueOf(role).IsZero()
-	return []any{loaded, guard, drift, role, former, refusal, status}, nothing
+	return []any{loaded, guard, drift, role, former, refusal, wait, status}, nothing
 }
 
 // A derived file that is spoiled in any way is as one that is not there, can be written anew, and is cleared once.
@@ -105,7 +109,7 @@ func TestMirror(t *testing.T) {
 		}
 		want[state.StatusFile] = "" // its owner makes it anew
 		if name == "gone" {
-			want[state.FormerFile], want[state.RefusedFile] = "", ""
+			want[state.FormerFile], want[state.RefusedFile], want[state.WaitFile] = "", "", ""
 		}
 		if !m.Look(t.Context()) {
 			t.Errorf("%s: the status is not missed", name)

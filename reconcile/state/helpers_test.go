@@ -48,7 +48,7 @@ var spoils = map[string]func(d *disk, path string){
 	"of another form": func(d *disk, path string) { d.Put(path, "[1]", 0o600) },
 	"a directory":     func(d *disk, path string) { d.dirs[path] = true },
 	"of wrong types": func(d *disk, path string) {
-		d.Put(path, `{"kind": 5, "digest": {}, "fault": 7, "found": "x", "role": [], "identities": 1, "haproxy.service": 1, "deadline": 1, "files": 1}`, 0o600)
+		d.Put(path, `{"kind": 5, "digest": {}, "fault": 7, "found": "x", "role": [], "identities": 1, "haproxy.service": 1, "deadline": 1, "files": 1, "began": 1}`, 0o600)
 	},
 }
 

@@ -25,6 +25,8 @@ const (
 	DrainedFile    = host.StateDir + "/drained.json" // a DrainRecord
 	PeersFile      = host.RunDir + "/peers.json"     // a peers.Table
 	HeadroomFile   = host.RunDir + "/headroom.json"  // a headroom.Record
+	WaitFile       = host.RunDir + "/wait.json"      // a Wait
+	WaitingFile    = host.RunDir + "/waiting.json"   // a Waiting
 )
 
 // Life says how long a file lasts, and what its loss means.
@@ -75,6 +77,8 @@ var Paths = []Path{
 	{Path: RefusedFile, Mode: 0o600, Life: Derived, Writer: "the daemon", Holds: "the spec that was refused, and why", form: form[Refusal], optional: true},
 	{Path: PeersFile, Mode: 0o600, Life: Derived, Writer: "the daemon", Holds: "what the agents of the peers said last, written again every 10 s"},
 	{Path: HeadroomFile, Mode: 0o600, Life: Derived, Writer: "the daemon", Holds: "how late advertisements and timers were in the last hour, written again every minute"},
+	{Path: WaitFile, Mode: 0o600, Life: Derived, Writer: "`drain --wait`, `upgrade`", Holds: "until when this host serves what it has after a drain", form: form[Wait], optional: true},
+	{Path: WaitingFile, Mode: 0o600, Life: Derived, Writer: "the daemon", Holds: "how many of those connections are left, or how that ended"},
 	{Path: render.FaultFile, Mode: 0o644, Life: Derived, Writer: "the daemon, keepalived", Holds: "tracked by keepalived: 1 while HAProxy does not serve on this host"},
 	{Path: render.KeepalivedTemp + "/", Mode: 0o600, Life: Derived, Writer: "keepalived", Holds: "keepalived's state, written when the agent asks for it"},
 	{Path: host.RunDir + "/apt.log", Mode: 0o640, Life: Derived, Writer: "every installation", Holds: "what apt printed last"},

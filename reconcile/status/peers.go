@@ -25,6 +25,7 @@ type PeerAgent struct {
 	Serving    bool      `json:"serving"` // HAProxy answers, and listens for every service
 	Generation int       `json:"generation"`
 	SpecDigest string    `json:"specDigest,omitempty"` // of the spec in force there
+	Draining   *Draining `json:"draining,omitempty"`
 }
 
 // table is what the daemon knows of its peers, read once.
@@ -66,7 +67,10 @@ func (r *reading) agents(s *Status, table peers.Table, now time.Time) {
 		return
 	}
 	for _, p := range table.Peers {
-		agent := &PeerAgent{p.Agent, p.MAC, p.Heard.Truncate(time.Second), p.Goodbye, p.Role, p.Since.Truncate(time.Second), p.Drained, p.Serving, p.Spec.Generation, p.Spec.Digest}
+		agent := &PeerAgent{p.Agent, p.MAC, p.Heard.Truncate(time.Second), p.Goodbye, p.Role, p.Since.Truncate(time.Second), p.Drained, p.Serving, p.Spec.Generation, p.Spec.Digest, nil}
+		if d := p.Drains; d != nil && !p.Goodbye {
+			agent.Draining = &Draining{d.Connections, p.Heard.Add(d.Remaining).Truncate(time.Second)}
+		}
 		at := slices.IndexFunc(s.Peers, func(known Peer) bool { return known.Address != "" && known.Name == p.Node })
 		if at < 0 { // the spec has no nodes
 			s.Peers = append(s.Peers, Peer{Name: p.Node, State: PeerUnknown})
@@ -144,5 +148,8 @@ func peerRow(p Peer, now time.Time) Row {
 		said = append(said, "HAProxy does not serve")
 	}
 	r.Text += fmt.Sprintf("; its agent says %s, %s", strings.Join(said, ", "), past(a.Heard, now))
+	if a.Draining != nil {
+		r.Text += "; it drains: " + a.Draining.text(now)
+	}
 	return r
 }

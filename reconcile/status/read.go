@@ -201,6 +201,12 @@ func (r *reading) records(ctx context.Context, s *Status) {
 	}
 	s.Drained, err = state.Drained(ctx, r.o)
 	r.note("whether this host is drained", err)
+	s.Draining = nil
+	waiting, err := state.ReadWaiting(ctx, r.o)
+	r.note("the connections of a drained host", err)
+	if waiting.On() && !waiting.Moved.IsZero() && r.now.Before(waiting.Until) {
+		s.Draining = &Draining{waiting.Left, waiting.Until.Truncate(time.Second)}
+	}
 	s.DrainedSince, s.DrainedBy = time.Time{}, ""
 	if s.Drained {
 		drain, err := state.ReadDrain(ctx, r.o)

@@ -58,6 +58,9 @@ func Rows(s Status, now time.Time) []Row {
 		rows = append(rows, peerRow(p, now))
 	}
 	rows = append(rows, headroomRows(s)...)
+	if s.Draining != nil {
+		rows = append(rows, Row{Label: "Draining", Text: s.Draining.text(now)})
+	}
 	rows = append(rows, haproxyRows(s)...)
 	for _, service := range s.Services {
 		rows = append(rows, serviceRows(service, s.HAProxy != nil && !service.NotSeen, now)...)
@@ -109,6 +112,11 @@ func (s Status) roleReason() string {
 		return "rlb-agent undrain ends that"
 	}
 	return s.RoleReason
+}
+
+// text is how far it is: "37 connections left, 8m12s".
+func (d *Draining) text(now time.Time) string {
+	return fmt.Sprintf("%d %s left, %s", d.Connections, yes(d.Connections == 1, "connection", "connections"), span(d.Deadline.Sub(now)))
 }
 
 func haproxyRows(s Status) []Row {

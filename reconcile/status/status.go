@@ -24,6 +24,7 @@ type Status struct {
 	Drained            bool              `json:"drained"`              // an administrator took this host out
 	DrainedSince       time.Time         `json:"drainedSince,omitzero"`
 	DrainedBy          string            `json:"drainedBy,omitempty"`
+	Draining           *Draining         `json:"draining,omitempty"` // absent where nothing from before a drain is served any more
 	VirtualIPs         []VirtualIP       `json:"virtualIPs,omitempty"`
 	Claimed            string            `json:"claimed,omitempty"`  // which device answers for a virtual IP without serving it; nothing is done about it
 	Peers              []Peer            `json:"peers,omitempty"`    // the spec's other nodes; without nodes the hosts whose agents are heard
@@ -43,6 +44,12 @@ type Status struct {
 	EventsNotSeen      string            `json:"eventsNotSeen,omitempty"` // why they could not be read
 	NotSeen            []string          `json:"notSeen,omitempty"`       // what could not be looked at, and why
 	Partial            bool              `json:"partial,omitempty"`       // an ordinary user looked: what only root sees is missing
+}
+
+// Draining is that a host serves the connections that it had when it gave the virtual IPs up (drain --wait).
+type Draining struct {
+	Connections int       `json:"connections"` // that are left
+	Deadline    time.Time `json:"deadline"`    // when they are closed
 }
 
 // Metadata repeats the spec's name.

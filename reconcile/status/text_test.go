@@ -186,3 +186,17 @@ func TestSpan(t *testing.T) {
 		}
 	}
 }
+
+// What a host serves from before a drain is on both hosts' status.
+func TestDrainingText(t *testing.T) {
+	d := &Draining{37, now.Add(8*time.Minute + 12*time.Second)}
+	s := example(t)
+	s.Draining = d
+	s.Peers[0].Agent = &PeerAgent{Role: host.RoleFault, Drained: true, Serving: true, Heard: now, Draining: d}
+	text := Text(Rows(s, now), 0)
+	for _, want := range []string{"its agent says FAULT, drained, 0s ago; it drains: 37 connections left, 8m12s\n", "\nDraining        37 connections left, 8m12s\n"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("no %q:\n%s", want, text)
+		}
+	}
+}

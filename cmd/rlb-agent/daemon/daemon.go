@@ -28,6 +28,7 @@ import (
 	"rlb.dev/rlb-agent/reconcile/host"
 	"rlb.dev/rlb-agent/reconcile/peers"
 	"rlb.dev/rlb-agent/reconcile/plan"
+	"rlb.dev/rlb-agent/reconcile/serveon"
 	"rlb.dev/rlb-agent/reconcile/state"
 	"rlb.dev/rlb-agent/render"
 )
@@ -44,6 +45,7 @@ type Machine interface {
 	Story(ctx context.Context, since time.Time, most int) ([]host.JournalEntry, error)
 	PeerLink
 	AdvertLink
+	serveon.Host
 }
 
 // Config is what the daemon works with. All of it is required.
@@ -83,6 +85,11 @@ func Run(ctx context.Context, c Config) {
 	report.peering = peering
 	over := failover.New(failover.Config{Host: c.Host, Publish: report.publish, Log: c.Log})
 	measured := newHeadroomWatch(c.Host, c.Log)
+	keeper := serveon.New(c.Host, c.Log, peering.drains)
+	waits := filewatch.New(c.Log, func(string) { keeper.RecordChanged() })
+	waits.Set(state.WaitFile)
+	beside.Go(func() { keeper.Run(ctx) })
+	beside.Go(func() { waits.Run(ctx) })
 	servers := serverTeller{log: c.Log}
 	cutter := &cutoff.Cutter{Host: c.Host, Log: c.Log, Seen: servers.look}
 	tracked := filewatch.New(c.Log, func(string) { over.TrackedFileChanged() })

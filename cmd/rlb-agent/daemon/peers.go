@@ -13,6 +13,7 @@ import (
 	"rlb.dev/rlb-agent/reconcile/peers"
 	"rlb.dev/rlb-agent/reconcile/state"
 	"rlb.dev/rlb-agent/reconcile/status"
+	"rlb.dev/rlb-agent/render"
 )
 
 // PeerLink is the link on which the agents of the virtual IPs hear each other.
@@ -20,7 +21,7 @@ type PeerLink interface {
 	// TalkToAgents sends what comes by say to the agents on an interface's link, and calls heard for what others send, some
 	// messages a second at most, until ctx ends; what is in say then is sent yet. Anybody on the link may have sent a
 	// message, and it may hold anything.
-	TalkToAgents(ctx context.Context, iface string, say <-chan []byte, heard func(mac string, message []byte)) error
+	TalkToAgents(ctx context.Context, iface string, say <-chan host.AgentMessage, heard func(mac string, message host.AgentMessage)) error
 	// Routers listens on an interface, for as long as listen, for the VRRP routers of other machines.
 	Routers(ctx context.Context, iface string, listen time.Duration) ([]host.Router, error)
 }
@@ -54,13 +55,13 @@ type peering struct {
 	adverts chan []peers.Advert
 
 	table    peers.Table
-	linked   string      // the interface of the link; "" before there is one
-	say      chan []byte // reports to send; nil without a link
-	unlink   func()      // ends the link
-	sent     time.Time   // the last report
-	pending  bool        // what is to be sent has changed since
-	written  time.Time   // the table's file
-	news     bool        // the file and the status do not tell it yet
+	linked   string                 // the interface of the link; "" before there is one
+	say      chan host.AgentMessage // reports to send; nil without a link
+	unlink   func()                 // ends the link
+	sent     time.Time              // the last report
+	pending  bool                   // what is to be sent has changed since
+	written  time.Time              // the table's file
+	news     bool                   // the file and the status do not tell it yet
 	verdicts [2]peers.Verdict
 	listened time.Time // to VRRP
 	hearing  bool      // … just now
@@ -85,7 +86,7 @@ func (p *peering) applySpec(iface string, now peers.Self) {
 	p.mutex.Lock()
 	defer p.mutex.Unlock()
 	r := p.self.Report
-	now.Role, now.Drained, now.Serving, now.Agent = r.Role, r.Drained, r.Serving, p.version
+	now.Role, now.Drained, now.Serving, now.Agent, now.Drains = r.Role, r.Drained, r.Serving, p.version, r.Drains
 	p.iface, p.self = iface, now
 	ring(p.bell)
 }
@@ -95,6 +96,17 @@ func (p *peering) hostIs(s status.Status) {
 	p.mutex.Lock()
 	defer p.mutex.Unlock()
 	s.FillReport(&p.self.Report)
+	ring(p.bell)
+}
+
+// drains tells how far this host is with the connections that it had before it was drained. It never waits.
+func (p *peering) drains(w state.Waiting) {
+	p.mutex.Lock()
+	defer p.mutex.Unlock()
+	p.self.Drains = nil
+	if w.On() {
+		p.self.Drains = &peers.Drains{Connections: w.Left, Remaining: time.Until(w.Until).Truncate(time.Second)}
+	}
 	ring(p.bell)
 }
 
@@ -157,13 +169,14 @@ func (p *peering) link(ctx context.Context, iface string) {
 	// The goodbye is the last that is said, so the link does not end with ctx.
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	done := make(chan struct{})
-	say := make(chan []byte, 1)
+	say := make(chan host.AgentMessage, 1)
 	talk := func(ctx context.Context) error {
-		return p.host.TalkToAgents(ctx, iface, say, func(mac string, message []byte) {
-			report, err := peers.Parse(message)
+		return p.host.TalkToAgents(ctx, iface, say, func(mac string, message host.AgentMessage) {
+			report, err := peers.Parse(message.Body)
 			if err != nil {
 				return // anybody can send anything
 			}
+			report.Add(message.Addition)
 			select {
 			case p.heard <- heardReport{mac, report}:
 			case <-ctx.Done():
@@ -215,7 +228,7 @@ func (p *peering) send(r peers.Report) {
 	case <-p.say:
 	default:
 	}
-	p.say <- r.Message()
+	p.say <- host.AgentMessage{Body: r.Message(), Addition: r.Addition()}
 }
 
 // write leaves the table for other programs, and what is new in it for the status.
@@ -277,10 +290,11 @@ func selfOf(ctx context.Context, h host.Host, force *state.InForce) peers.Self {
 		if doc, err := state.TrialSpec(ctx, h); err == nil {
 			self := peers.SelfOf(&doc.Spec, node)
 			self.Spec.Digest, self.Spec.Generation, self.Spec.Trial = doc.Digest, force.Generation, true
+			self.Forwards = render.Hands(&doc.Spec)
 			return self
 		}
 	}
 	self := peers.SelfOf(force.Spec, node)
-	self.Spec.Digest, self.Spec.Generation = force.Digest, force.Generation
+	self.Spec.Digest, self.Spec.Generation, self.Forwards = force.Digest, force.Generation, force.Hands
 	return self
 }

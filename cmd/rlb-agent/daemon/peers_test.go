@@ -52,7 +52,7 @@ type wired struct {
 	*peering
 	wire     *wire
 	mac      string
-	heardBy  func(mac string, message []byte) // nil while the host does not listen
+	heardBy  func(mac string, message host.AgentMessage) // nil while the host does not listen
 	routers  []host.Router
 	listened int
 	tables   []peers.Table // published
@@ -60,7 +60,7 @@ type wired struct {
 	stop     func()
 }
 
-func (h *wired) TalkToAgents(ctx context.Context, _ string, say <-chan []byte, heard func(string, []byte)) error {
+func (h *wired) TalkToAgents(ctx context.Context, _ string, say <-chan host.AgentMessage, heard func(string, host.AgentMessage)) error {
 	h.hear(heard)
 	defer h.hear(nil)
 	for {
@@ -79,7 +79,7 @@ func (h *wired) TalkToAgents(ctx context.Context, _ string, say <-chan []byte, h
 	}
 }
 
-func (h *wired) hear(heard func(string, []byte)) {
+func (h *wired) hear(heard func(string, host.AgentMessage)) {
 	h.wire.mutex.Lock()
 	defer h.wire.mutex.Unlock()
 	h.heardBy = heard
@@ -122,7 +122,7 @@ func (h *wired) hears(routers ...host.Router) {
 	h.routers = routers
 }
 
-func (w *wire) send(mac string, m []byte) {
+func (w *wire) send(mac string, m host.AgentMessage) {
 	w.mutex.Lock()
 	defer w.mutex.Unlock()
 	w.sent++
@@ -296,7 +296,7 @@ func TestPeeringFlood(t *testing.T) {
 		for i := range 2000 { // as many as the link lets through in 100 s
 			r.Node, r.Role, r.Drained = fmt.Sprintf("b%d", i%100), []host.Role{host.RoleBackup, host.RoleFault}[i/100%2], i/100%2 == 0
 			for _, m := range [][]byte{r.Message(), r.Message()[:40], slices.Repeat([]byte{0xff}, 1000)} {
-				w.send(fmt.Sprintf("02:00:00:00:01:%02x", i%100), m)
+				w.send(fmt.Sprintf("02:00:00:00:01:%02x", i%100), host.AgentMessage{Body: m})
 			}
 			time.Sleep(50 * time.Millisecond)
 		}

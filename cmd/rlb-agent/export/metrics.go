@@ -37,6 +37,9 @@ func exposeStatus(e *exposition, s status.Status, transitions int) {
 	}
 	e.family("rlb_role_transitions_total", counter, "Changes of the role that the agent saw.").add(float64(transitions))
 	e.family("rlb_drained", gauge, "Whether an administrator took this host out.").add(truth(s.Drained))
+	if s.Draining != nil {
+		e.family("rlb_draining_connections", gauge, "Connections from before a drain that this host serves yet.").add(float64(s.Draining.Connections))
+	}
 	if len(s.VirtualIPs) > 0 {
 		held := e.family("rlb_virtual_ip_held", gauge, "Whether the virtual IP is on an interface of this host.")
 		for _, v := range s.VirtualIPs {

@@ -157,8 +157,8 @@ func linkIdentity(id vrrp.Identity) link.Identity {
 }
 
 // TalkToAgents sends what comes by say to the agents on the link of an interface, and calls heard for what others send.
-func (h *Host) TalkToAgents(ctx context.Context, iface string, say <-chan []byte, heard func(mac string, message []byte)) error {
-	return refined(link.TalkToAgents(ctx, iface, say, func(mac net.HardwareAddr, message []byte) { heard(mac.String(), message) }))
+func (h *Host) TalkToAgents(ctx context.Context, iface string, say <-chan link.Message, heard func(mac string, message link.Message)) error {
+	return refined(link.TalkToAgents(ctx, iface, say, func(mac net.HardwareAddr, message link.Message) { heard(mac.String(), message) }))
 }
 
 // hear calls heard for each advertisement of the identities, one at a time, until ctx ends.

@@ -42,6 +42,22 @@ func (h *Host) EndSessions(_ context.Context, addrs []netip.Addr, ports []uint16
 	return n, err
 }
 
+// CountSessions counts the TCP connections to these addresses and ports of this host.
+func (h *Host) CountSessions(_ context.Context, addrs []netip.Addr, ports []uint16) (int, error) {
+	n, err := link.CountSessions(addrs, ports)
+	return n, refined(err)
+}
+
+// SweepSessions forgets the TCP connections to these addresses and ports that are over, TIME_WAIT among them.
+func (h *Host) SweepSessions(_ context.Context, addrs []netip.Addr, ports []uint16) error {
+	return h.effect.Do("SweepSessions", func() error { return refined(link.SweepSessions(addrs, ports)) })
+}
+
+// SendHeartbeat tells hosts on the link of an interface that this one serves on what it has.
+func (h *Host) SendHeartbeat(iface string, from netip.Addr, to []netip.Addr, heartbeat uint64) error {
+	return refined(link.SendHeartbeat(iface, from, to, render.HeartbeatPort, heartbeat))
+}
+
 // AwaitChildEnd waits until one of the processes that a process has made has ended. It fails where there is none.
 func (h *Host) AwaitChildEnd(ctx context.Context, parent int) error {
 	do := fmt.Sprintf("wait for the end of a child of process %d", parent)

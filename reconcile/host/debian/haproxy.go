@@ -47,6 +47,9 @@ func (h *Host) CutSessions(ctx context.Context, backend, server string) error {
 // HAProxyAnswers says whether HAProxy answers at once, as one that is well does. That it does not says nothing yet.
 func (h *Host) HAProxyAnswers() bool { return haproxy.AnswersAtOnce() }
 
+// HAProxyServes says whether HAProxy answers on its runtime API within 150 ms.
+func (h *Host) HAProxyServes(ctx context.Context) bool { return haproxy.Serves(ctx) }
+
 // busyPatience is after what a HAProxy that works, or waits for a core, and does not answer hangs too.
 const busyPatience = 3 * time.Second
 

@@ -26,6 +26,17 @@ const question = "GET / HTTP/1.0\r\n\r\n"
 // AnswersAtOnce says whether HAProxy answers at once, as one that is well does. That it does not says nothing yet.
 func AnswersAtOnce() bool { return askQuickly(render.HealthSocket, question) }
 
+// servesPatience is how long Serves waits for an answer.
+const servesPatience = 150 * time.Millisecond
+
+// Serves says whether HAProxy answers on its runtime API within 150 ms. One that is at its limit of connections does.
+func Serves(ctx context.Context) bool {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	err, told := await(firstByte(ctx, render.StatsSocket, "show info\n"), nil, servesPatience)
+	return told && err == nil
+}
+
 // Probe asks HAProxy whether it accepts and answers, on its health frontend, which leads to no server. At its limit of
 // connections that says nothing while the stats socket still answers: full is not hung, or any client could move the
 // virtual IPs. Where nobody listens the state is unknown.

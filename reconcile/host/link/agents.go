@@ -22,10 +22,15 @@ const (
 
 	// MaxAgentMessage is the longest message of an agent, in octets.
 	MaxAgentMessage = 1024
+	maxAddition     = 256 // … and of what follows it
 
 	agentsPerSecond = 20        // frames that are read; the socket's buffer takes some more, and the kernel drops the rest
 	agentBuffer     = 16 * 1024 // octets
 )
+
+// Message is what an agent says: a body of 1 to MaxAgentMessage octets, and what follows it in the frame, of which agents
+// before that know nothing. Zeros may follow an addition: Ethernet fills short frames up.
+type Message = struct{ Body, Addition []byte }
 
 // agentGroup is the multicast MAC of agents, a locally administered one. IGMP snooping does not concern it.
 var agentGroup = net.HardwareAddr{0x03, 0, 0, 'r', 'l', 'b'}
@@ -33,14 +38,14 @@ var agentGroup = net.HardwareAddr{0x03, 0, 0, 'r', 'l', 'b'}
 // TalkToAgents sends what comes by say to all agents on the interface's link, and calls heard for each message of
 // another machine's agent, at most agentsPerSecond times a second. heard may not keep the message, and nobody vouches for
 // it: anybody on the link can send one. What is in say when ctx ends is sent yet.
-func TalkToAgents(ctx context.Context, iface string, say <-chan []byte, heard func(mac net.HardwareAddr, message []byte)) error {
+func TalkToAgents(ctx context.Context, iface string, say <-chan Message, heard func(mac net.HardwareAddr, message Message)) error {
 	if err := talkToAgents(ctx, iface, say, heard); err != nil {
 		return fmt.Errorf("cannot exchange agent frames on %s: %w", iface, err)
 	}
 	return nil
 }
 
-func talkToAgents(ctx context.Context, iface string, say <-chan []byte, heard func(net.HardwareAddr, []byte)) error {
+func talkToAgents(ctx context.Context, iface string, say <-chan Message, heard func(net.HardwareAddr, Message)) error {
 	l, err := lookAt(iface)
 	if err != nil {
 		return err
@@ -82,7 +87,7 @@ func talkToAgents(ctx context.Context, iface string, say <-chan []byte, heard fu
 	return err
 }
 
-func (s *socket) sendAll(ctx context.Context, mac net.HardwareAddr, say <-chan []byte) error {
+func (s *socket) sendAll(ctx context.Context, mac net.HardwareAddr, say <-chan Message) error {
 	for {
 		select {
 		case message := <-say:
@@ -124,11 +129,12 @@ func (r *rate) wait(ctx context.Context) {
 	}
 }
 
-// agentFrame is the frame of a message.
-func agentFrame(from net.HardwareAddr, message []byte) []byte {
+// agentFrame is the frame of a message. The length in it is that of the body: an agent that knows of no addition takes it
+// for what Ethernet fills short frames up with.
+func agentFrame(from net.HardwareAddr, message Message) []byte {
 	frame := binary.BigEndian.AppendUint32(header(agentGroup, from, typeLocal), agentMark)
-	frame = binary.BigEndian.AppendUint16(frame, uint16(len(message)))
-	return append(frame, message...)
+	frame = binary.BigEndian.AppendUint16(frame, uint16(len(message.Body)))
+	return append(append(frame, message.Body...), message.Addition...)
 }
 
 // agentsBy keeps the frames of agents that another MAC than ours sent to the group.
@@ -146,14 +152,15 @@ func agentsBy(own net.HardwareAddr) program {
 }
 
 // parseAgent is the message in a frame.
-func parseAgent(frame []byte) (message []byte, ok bool) {
+func parseAgent(frame []byte) (message Message, ok bool) {
 	if len(frame) < agentMessage || !slices.Equal(net.HardwareAddr(frame[:6]), agentGroup) || binary.BigEndian.Uint16(frame[12:]) != typeLocal ||
 		binary.BigEndian.Uint32(frame[frameHeader:]) != agentMark || !single(net.HardwareAddr(frame[frameSource:][:6])) {
-		return nil, false
+		return message, false
 	}
 	length := int(binary.BigEndian.Uint16(frame[agentLength:]))
 	if length == 0 || length > MaxAgentMessage || agentMessage+length > len(frame) {
-		return nil, false
+		return message, false
 	}
-	return frame[agentMessage:][:length], true
+	rest := frame[agentMessage:]
+	return Message{Body: rest[:length], Addition: rest[length:min(len(rest), length+maxAddition)]}, true
 }

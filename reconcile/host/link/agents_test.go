@@ -12,20 +12,20 @@ import (
 
 func TestAgentFrames(t *testing.T) {
 	own, other := bytesOf("02000000000a"), bytesOf("02000000000b")
-	frame := agentFrame(other, []byte("hello"))
+	frame := agentFrame(other, Message{Body: []byte("hello")})
 	padded := append(slices.Clone(frame), make([]byte, 40)...)
-	for _, good := range [][]byte{frame, padded, agentFrame(other, make([]byte, MaxAgentMessage))} {
-		if message, ok := parseAgent(good); !ok || !slices.Equal(message, good[agentMessage:][:len(message)]) || len(message) == 0 || !kept(t, agentsBy(own), good) {
+	for _, good := range [][]byte{frame, padded, agentFrame(other, Message{Body: make([]byte, MaxAgentMessage)})} {
+		if message, ok := parseAgent(good); !ok || !slices.Equal(message.Body, good[agentMessage:][:len(message.Body)]) || len(message.Body) == 0 || !kept(t, agentsBy(own), good) {
 			t.Errorf("refused: %x", good)
 		}
 	}
-	if message, _ := parseAgent(padded); string(message) != "hello" {
+	if message, _ := parseAgent(padded); string(message.Body) != "hello" {
 		t.Errorf("with padding: %q", message)
 	}
 	for name, bad := range map[string][]byte{
 		"cut":                   frame[:len(frame)-1],
-		"empty":                 agentFrame(other, nil),
-		"too long":              agentFrame(other, make([]byte, MaxAgentMessage+1)),
+		"empty":                 agentFrame(other, Message{}),
+		"too long":              agentFrame(other, Message{Body: make([]byte, MaxAgentMessage+1)}),
 		"another version":       with(frame, frameHeader+3, 2),
 		"another protocol":      with(frame, frameHeader, 'x'),
 		"another type":          with(frame, 12, 0x88, 0xb6),
@@ -37,7 +37,7 @@ func TestAgentFrames(t *testing.T) {
 			t.Errorf("%s: %x", name, message)
 		}
 	}
-	if kept(t, agentsBy(own), agentFrame(own, []byte("hello"))) {
+	if kept(t, agentsBy(own), agentFrame(own, Message{Body: []byte("hello")})) {
 		t.Error("the filter keeps our own")
 	}
 }
@@ -45,18 +45,18 @@ func TestAgentFrames(t *testing.T) {
 // Two agents on a cable hear each other and nobody else, and what is said last is sent.
 func TestTalkToAgents(t *testing.T) {
 	a, b := cable(t)
-	talk := func(s space) (say chan []byte, heard chan string, end func()) {
-		say, heard = make(chan []byte, 1), make(chan string, 1000)
+	talk := func(s space) (say chan Message, heard chan string, end func()) {
+		say, heard = make(chan Message, 1), make(chan string, 1000)
 		return say, heard, s.in(t.Context(), func(ctx context.Context) error {
-			return TalkToAgents(ctx, "eth", say, func(mac net.HardwareAddr, message []byte) { heard <- mac.String() + " " + string(message) })
+			return TalkToAgents(ctx, "eth", say, func(mac net.HardwareAddr, message Message) { heard <- mac.String() + " " + string(message.Body) })
 		})
 	}
 	sayA, heardA, endA := talk(a)
 	sayB, heardB, endB := talk(b)
-	if got := until(t, heardB, func() { sayA <- []byte("a") }); got != macA+" a" {
+	if got := until(t, heardB, func() { sayA <- Message{Body: []byte("a")} }); got != macA+" a" {
 		t.Errorf("b heard %q", got)
 	}
-	if got := until(t, heardA, func() { sayB <- []byte("b") }); got != macB+" b" {
+	if got := until(t, heardA, func() { sayB <- Message{Body: []byte("b")} }); got != macB+" b" {
 		t.Errorf("a heard %q", got)
 	}
 	if groups := a.ip("maddress show dev eth"); !strings.Contains(groups, "link  "+agentGroup.String()) {
@@ -69,14 +69,14 @@ func TestTalkToAgents(t *testing.T) {
 		}
 	}
 	drain(heardB)
-	sayA <- []byte("goodbye")
+	sayA <- Message{Body: []byte("goodbye")}
 	endA()
 	if got := next(t, heardB); got != macA+" goodbye" {
 		t.Errorf("b heard %q", got)
 	}
 
 	// a flood: what is read of it is bounded
-	send(a, typeLocal, slices.Repeat([][]byte{agentFrame(bytesOf("02000000000a"), []byte("flood"))}, 500)...)
+	send(a, typeLocal, slices.Repeat([][]byte{agentFrame(bytesOf("02000000000a"), Message{Body: []byte("flood")})}, 500)...)
 	time.Sleep(1200 * time.Millisecond)
 	if n := len(heardB); n < agentsPerSecond/2 || n > 3*agentsPerSecond {
 		t.Errorf("of 500 frames %d were read", n)

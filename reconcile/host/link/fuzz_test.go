@@ -12,7 +12,7 @@ func FuzzParsers(f *testing.F) {
 	for _, frame := range []string{gratuitousARP, unsolicitedNA, advert2, advert3, advertU, advert6} {
 		f.Add(bytesOf(frame))
 	}
-	f.Add(agentFrame(bytesOf("02000000000b"), []byte("hello")))
+	f.Add(agentFrame(bytesOf("02000000000b"), Message{Body: []byte("hello"), Addition: []byte{1, 0}}))
 	own := bytesOf("5a1377e2904c")
 	f.Fuzz(func(t *testing.T, frame []byte) {
 		if len(frame) > 2048 {
@@ -24,7 +24,7 @@ func FuzzParsers(f *testing.F) {
 		if c, ok := parseNDP(frame); ok && (!c.addr.Is6() || !single(c.mac) || !kept(t, claimsByNDP(own, addrs(c.addr.String())), frame)) {
 			t.Errorf("ND: %v", c)
 		}
-		if message, ok := parseAgent(frame); ok && (len(message) > MaxAgentMessage || !kept(t, agentsBy(own), frame) && !slices.Equal(own, frame[frameSource:][:6])) {
+		if message, ok := parseAgent(frame); ok && (len(message.Body) > MaxAgentMessage || !kept(t, agentsBy(own), frame) && !slices.Equal(own, frame[frameSource:][:6])) {
 			t.Errorf("agent: %x", message)
 		}
 		for _, at := range []int{ip4End, ip6End} {

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"iter"
 	"net/netip"
 	"slices"
 
@@ -16,49 +17,105 @@ import (
 const (
 	diagIDLength      = 48
 	diagRequestLength = 8 + diagIDLength
+	diagState         = 1 // place of the state in an answer
 	diagAnswerID      = 4 // place of the identity in an answer
 	diagAnswerLength  = diagAnswerID + diagIDLength
+	diagWriteQueue    = diagAnswerLength + 8  // after expires and rqueue: octets that the peer has not acknowledged
+	diagInode         = diagAnswerLength + 16 // after wqueue and uid: 0 where no program has the socket
 )
 
-// sessionStates are those of connections (tcp_states.h): established, SYN received, both of FIN_WAIT, CLOSE_WAIT,
-// LAST_ACK and CLOSING.
-const sessionStates = 1<<1 | 1<<3 | 1<<4 | 1<<5 | 1<<8 | 1<<9 | 1<<11
+const stateSYNReceived = 3 // tcp_states.h
+
+// sessionStates are those of connections (tcp_states.h): established, SYN received, both of FIN_WAIT, TIME_WAIT,
+// CLOSE_WAIT, LAST_ACK and CLOSING.
+const sessionStates = 1<<1 | 1<<stateSYNReceived | 1<<4 | 1<<5 | 1<<6 | 1<<8 | 1<<9 | 1<<11
 
 // session is a TCP connection of this host.
 type session struct {
 	family        uint8
 	local, remote netip.AddrPort
 	id            []byte // struct inet_diag_sockid
+	done          bool   // no program has it any more, and the peer has all of it: the kernel waits for the peer's last packets
 }
 
 // EndSessions destroys the TCP connections whose local address is one of these and whose local port is one of these, and
-// says how many there were. Each peer gets a RST, if it can be reached from that address (ss(8), -K). Connections of this
-// host with itself stay.
+// says how many there were that a program still had. Each peer gets a RST, if it can be reached from that address (ss(8),
+// -K). Connections of this host with itself stay.
 func EndSessions(addrs []netip.Addr, ports []uint16) (n int, err error) {
+	return endSessions(addrs, ports, func(session) bool { return true })
+}
+
+// SweepSessions destroys those of them that no program has any more, TIME_WAIT among them. On a host that has given its
+// addresses up they would catch the packets of a later connection of the same client port.
+func SweepSessions(addrs []netip.Addr, ports []uint16) error {
+	_, err := endSessions(addrs, ports, func(s session) bool { return s.done })
+	return err
+}
+
+func endSessions(addrs []netip.Addr, ports []uint16, which func(session) bool) (n int, err error) {
 	conn, err := netlink.Dial(unix.NETLINK_SOCK_DIAG, nil)
 	if err != nil {
 		return 0, fmt.Errorf("cannot end connections: %w", err)
 	}
 	defer conn.Close()
-	for _, family := range []uint8{unix.AF_INET, unix.AF_INET6} {
-		answers, err := conn.Execute(diagMessage(unix.SOCK_DIAG_BY_FAMILY, netlink.Dump, family, nil))
+	for s, err := range sessions(conn, addrs, ports) {
 		if err != nil {
-			return n, fmt.Errorf("cannot list connections: %w", err)
+			return n, err
 		}
-		for _, a := range answers {
-			s, ok := parseSession(a.Data)
-			if !ok || !slices.Contains(addrs, s.local.Addr()) || !slices.Contains(ports, s.local.Port()) || slices.Contains(addrs, s.remote.Addr()) {
-				continue
-			}
-			switch _, err := conn.Execute(diagMessage(unix.SOCK_DESTROY, netlink.Acknowledge, s.family, s.id)); {
-			case err == nil:
-				n++
-			case !errors.Is(err, unix.ENOENT): // it has ended by itself
-				return n, fmt.Errorf("cannot end a connection of %v with %v: %w", s.local, s.remote, err)
-			}
+		if !which(s) {
+			continue
+		}
+		switch _, err := conn.Execute(diagMessage(unix.SOCK_DESTROY, netlink.Acknowledge, s.family, s.id)); {
+		case err == nil && !s.done:
+			n++
+		case err == nil, errors.Is(err, unix.ENOENT): // it has ended by itself
+		case s.done && errors.Is(err, unix.EOPNOTSUPP): // an older kernel, and TIME_WAIT
+		default:
+			return n, fmt.Errorf("cannot end a connection of %v with %v: %w", s.local, s.remote, err)
 		}
 	}
 	return n, nil
+}
+
+// CountSessions counts the connections with these local addresses and ports that are not over for this host.
+func CountSessions(addrs []netip.Addr, ports []uint16) (n int, err error) {
+	conn, err := netlink.Dial(unix.NETLINK_SOCK_DIAG, nil)
+	if err != nil {
+		return 0, fmt.Errorf("cannot count connections: %w", err)
+	}
+	defer conn.Close()
+	for s, err := range sessions(conn, addrs, ports) {
+		if err != nil {
+			return n, err
+		}
+		if !s.done {
+			n++
+		}
+	}
+	return n, nil
+}
+
+// sessions are the TCP connections with these local addresses and ports. All of a family are read before the first one is
+// handed out.
+func sessions(conn *netlink.Conn, addrs []netip.Addr, ports []uint16) iter.Seq2[session, error] {
+	return func(yield func(session, error) bool) {
+		for _, family := range []uint8{unix.AF_INET, unix.AF_INET6} {
+			answers, err := conn.Execute(diagMessage(unix.SOCK_DIAG_BY_FAMILY, netlink.Dump, family, nil))
+			if err != nil {
+				yield(session{}, fmt.Errorf("cannot list connections: %w", err))
+				return
+			}
+			for _, a := range answers {
+				s, ok := parseSession(a.Data)
+				if !ok || !slices.Contains(addrs, s.local.Addr()) || !slices.Contains(ports, s.local.Port()) || slices.Contains(addrs, s.remote.Addr()) {
+					continue
+				}
+				if !yield(s, nil) {
+					return
+				}
+			}
+		}
+	}
 }
 
 // diagMessage is a request for one connection, or for all of a family.
@@ -85,5 +142,9 @@ func parseSession(data []byte) (s session, ok bool) {
 	}
 	s.local = netip.AddrPortFrom(addr(s.id[4:20]), binary.BigEndian.Uint16(s.id))
 	s.remote = netip.AddrPortFrom(addr(s.id[20:36]), binary.BigEndian.Uint16(s.id[2:]))
+	if len(data) >= diagInode+4 && data[diagState] != stateSYNReceived {
+		unsent := binary.NativeEndian.Uint32(data[diagWriteQueue:]) // with its own FIN, which counts as one
+		s.done = binary.NativeEndian.Uint32(data[diagInode:]) == 0 && unsent <= 1
+	}
 	return s, s.family == unix.AF_INET || s.family == unix.AF_INET6
 }

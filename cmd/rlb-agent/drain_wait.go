@@ -1,0 +1,136 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"rlb.dev/rlb-agent/cmd/rlb-agent/terminal"
+	"rlb.dev/rlb-agent/reconcile"
+	"rlb.dev/rlb-agent/reconcile/host"
+	"rlb.dev/rlb-agent/reconcile/host/debian"
+	"rlb.dev/rlb-agent/reconcile/serveon"
+	"rlb.dev/rlb-agent/reconcile/state"
+)
+
+const (
+	waitLook   = 100 * time.Millisecond // between two looks at how a wait goes on
+	waitBegin  = 500 * time.Millisecond // in which the daemon begins to keep it: the new holder forwards by itself for 2 s
+	waitSilent = 4 * time.Second        // after which a daemon that notes nothing keeps it no more: systemd starts another one before
+)
+
+// awaitConnections waits until the connections of a drained host have ended. The daemon keeps that. Where none runs this
+// command does, until it is interrupted. The lock is not needed. began is when the command began.
+func (a *app) awaitConnections(ctx context.Context, began time.Time) error {
+	ctx, stop := signal.NotifyContext(ctx, syscall.SIGHUP)
+	defer stop()
+	h, err := a.host()
+	if err != nil {
+		return err
+	}
+	defer h.Close()
+	wait, err := state.ReadWait(ctx, h)
+	if err != nil {
+		return &reconcile.Failure{Err: err}
+	}
+	if wait == nil {
+		now, err := state.ReadWaiting(ctx, h)
+		if err != nil {
+			return &reconcile.Failure{Err: err}
+		}
+		if now.Began.Before(began) {
+			fmt.Fprintln(a.stdout, "nothing is left to wait for")
+			return nil
+		}
+		wait = &now.Wait // it has ended already
+	}
+	return (&waitView{app: a, host: h}).await(ctx, wait, time.Now())
+}
+
+// waitView shows how a wait goes on.
+type waitView struct {
+	*app
+	host   *debian.Host
+	begun  bool   // the first line is out
+	redraw bool   // a line is on the terminal that the next one replaces
+	line   string // it
+}
+
+// await shows it until it ends.
+func (w *waitView) await(ctx context.Context, wait *state.Wait, began time.Time) error {
+	keeping, done := false, make(chan struct{})
+	unit, err := w.host.Unit(ctx, host.AgentUnit)
+	alone := err == nil && unit.ActiveState == "inactive"
+	for {
+		now, err := state.ReadWaiting(ctx, w.host)
+		ours := now.Began.Equal(wait.Began)
+		switch {
+		case ctx.Err() != nil:
+			w.interrupted(ctx, keeping, done)
+			return nil
+		case err != nil:
+			return &reconcile.Failure{Err: err}
+		case ours && now.Text != "":
+			w.show(now.Text)
+			w.newline()
+			return nil
+		case ours && !now.Moved.IsZero():
+			w.left(now)
+		}
+		silent := !ours && (alone || time.Since(began) > waitBegin) || ours && time.Since(now.Written) > waitSilent && time.Since(began) > waitSilent
+		if silent && !keeping {
+			keeping = true
+			go func() { defer close(done); serveon.New(w.host, w.log, nil).Keep(ctx) }()
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(waitLook):
+		}
+	}
+}
+
+// interrupted says what becomes of the connections when nobody waits for them any more.
+func (w *waitView) interrupted(ctx context.Context, keeping bool, done <-chan struct{}) {
+	w.newline()
+	if !keeping {
+		fmt.Fprintln(w.stdout, "goes on in the background: rlb-agent status shows it")
+		return
+	}
+	<-done
+	serveon.New(w.host, w.log, nil).Close(context.WithoutCancel(ctx), "interrupted")
+	fmt.Fprintln(w.stdout, "interrupted: rlb-agent.service does not run here, so that the connections that were left are closed")
+}
+
+// left shows how many connections are left. Where there is no terminal it does once.
+func (w *waitView) left(now state.Waiting) {
+	if !w.begun {
+		w.begun = true
+		fmt.Fprintf(w.stdout, "serving %d connections until they end, for at most %v\n", now.First, time.Until(now.Until).Round(time.Second))
+	}
+	if _, height := terminal.Size(w.stdout); height > 0 {
+		w.show(fmt.Sprintf("%d connections left, %v", now.Left, max(time.Until(now.Until), 0).Round(time.Second)))
+		w.redraw = true
+	}
+}
+
+// show puts a line in place of the former one.
+func (w *waitView) show(line string) {
+	if w.redraw && line == w.line {
+		return
+	}
+	if w.redraw {
+		fmt.Fprint(w.stdout, "\r\x1b[K")
+	}
+	fmt.Fprint(w.stdout, line)
+	w.line, w.redraw = line, true
+}
+
+// newline ends the line that is on the terminal.
+func (w *waitView) newline() {
+	if w.redraw {
+		fmt.Fprintln(w.stdout)
+		w.redraw = false
+	}
+}

@@ -1,0 +1,49 @@
+package peers
+
+import (
+	"encoding/binary"
+	"math"
+	"time"
+)
+
+// An addition follows a message in the same frame, beyond the message's length: agents that do not know it do not read it
+// (link.Message). It is a list of parts: kind 1, length 1, and so many octets. Kinds that are not known are skipped, and
+// kind 0 ends the list, since Ethernet fills short frames up with zeros.
+const (
+	additionEnd      = 0
+	additionForwards = 1 // no octets
+	additionDrains   = 2 // connections 4, seconds 4
+)
+
+// Addition is what the report says beyond its message.
+func (r Report) Addition() (a []byte) {
+	if r.Forwards {
+		a = append(a, additionForwards, 0)
+	}
+	if d := r.Drains; d != nil {
+		a = append(a, additionDrains, 8)
+		a = binary.BigEndian.AppendUint32(a, uint32(min(max(d.Connections, 0), math.MaxInt32)))
+		a = binary.BigEndian.AppendUint32(a, uint32(min(max(d.Remaining/time.Second, 0), math.MaxInt32)))
+	}
+	return a
+}
+
+// Add takes over an addition, of which anything may be wrong: what cannot be understood is left out.
+func (r *Report) Add(a []byte) {
+	for len(a) >= 2 && a[0] != additionEnd {
+		kind, part := a[0], a[2:]
+		if len(part) < int(a[1]) {
+			return
+		}
+		part, a = part[:a[1]], part[a[1]:]
+		switch {
+		case kind == additionForwards && len(part) == 0:
+			r.Forwards = true
+		case kind == additionDrains && len(part) == 8:
+			connections, seconds := binary.BigEndian.Uint32(part), binary.BigEndian.Uint32(part[4:])
+			if connections <= math.MaxInt32 && seconds <= math.MaxInt32 {
+				r.Drains = &Drains{Connections: int(connections), Remaining: time.Duration(seconds) * time.Second}
+			}
+		}
+	}
+}

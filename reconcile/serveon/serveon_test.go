@@ -1,0 +1,317 @@
+package serveon
+
+import (
+	"bytes"
+	"context"
+	"io/fs"
+	"log/slog"
+	"net/netip"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"rlb.dev/rlb-agent/api"
+	"rlb.dev/rlb-agent/reconcile"
+	"rlb.dev/rlb-agent/reconcile/host"
+	"rlb.dev/rlb-agent/reconcile/host/fake"
+	"rlb.dev/rlb-agent/reconcile/state"
+	"rlb.dev/rlb-agent/render"
+)
+
+const spec = `apiVersion: rlb.dev/v1
+kind: LoadBalancerSpec
+virtualIPs: [198.51.100.10, "2001:db8::10"]
+services:
+- {name: web, port: 9000, servers: [{address: 198.51.100.21}]}
+`
+
+var vip = netip.MustParsePrefix("198.51.100.10/32")
+
+// site is a host with connections, on a link with another one.
+type site struct {
+	*fake.Host
+	t     *testing.T
+	mutex sync.Mutex // the host in memory is not for concurrent use
+
+	serves    bool
+	sessions  int
+	elsewhere bool // another host answers for the virtual IPs
+	ended     int
+	sent      map[uint64]int
+	from      map[netip.Addr][]netip.Addr // where heartbeats came from, and went to
+	log       bytes.Buffer
+	keeper    *Keeper
+	told      state.Waiting
+}
+
+func (s *site) do(what func()) { s.mutex.Lock(); defer s.mutex.Unlock(); what() }
+
+func (s *site) File(ctx context.Context, path string) (f host.File, err error) {
+	s.do(func() { f, err = s.Host.File(ctx, path) })
+	return f, err
+}
+
+func (s *site) WriteFile(ctx context.Context, path string, data []byte, mode fs.FileMode, uid, gid int) (err error) {
+	s.do(func() { err = s.Host.WriteFile(ctx, path, data, mode, uid, gid) })
+	return err
+}
+
+func (s *site) RemoveFile(ctx context.Context, path string) (err error) {
+	s.do(func() { err = s.Host.RemoveFile(ctx, path) })
+	return err
+}
+
+func (s *site) Interfaces(ctx context.Context) (all []host.Interface, err error) {
+	s.do(func() { all, err = s.Host.Interfaces(ctx) })
+	return all, err
+}
+
+func (s *site) HAProxyServes(context.Context) (serves bool) {
+	s.do(func() { serves = s.serves })
+	return serves
+}
+
+func (s *site) SendHeartbeat(iface string, from netip.Addr, to []netip.Addr, heartbeat uint64) error {
+	s.do(func() { s.sent[heartbeat]++; s.from[from] = to })
+	return nil
+}
+
+func (s *site) CountSessions(_ context.Context, addrs []netip.Addr, ports []uint16) (n int, err error) {
+	s.do(func() { n = s.sessions })
+	return n, nil
+}
+
+func (s *site) SweepSessions(context.Context, []netip.Addr, []uint16) error { return nil }
+
+func (s *site) EndSessions(context.Context, []netip.Addr, []uint16) (n int, err error) {
+	s.do(func() { n, s.sessions, s.ended = s.sessions, 0, s.ended+1 })
+	return n, nil
+}
+
+func (s *site) AnyAnswers(context.Context, string, []netip.Addr, time.Duration) (is bool, err error) {
+	s.do(func() { is = s.elsewhere })
+	return is, nil
+}
+
+// hold puts the virtual IPs on this host, or takes them off.
+func (s *site) hold(holds bool) {
+	s.do(func() {
+		i := &s.Net[1]
+		if i.Prefixes = i.Prefixes[:3]; holds {
+			i.Prefixes = append(i.Prefixes, vip)
+		}
+	})
+}
+
+// wait begins a wait, as drain --wait does.
+func (s *site) wait(d time.Duration) {
+	s.t.Helper()
+	now := time.Now()
+	if err := (&state.Wait{Began: now, Until: now.Add(d)}).Write(s.t.Context(), s); err != nil {
+		s.t.Fatal(err)
+	}
+	s.keeper.RecordChanged()
+}
+
+// ends checks that the wait has ended, how, and how often sessions were ended.
+func (s *site) ends(text string, ended int) {
+	s.t.Helper()
+	now, err := state.ReadWaiting(s.t.Context(), s)
+	wait, waitErr := state.ReadWait(s.t.Context(), s)
+	if err != nil || waitErr != nil || wait != nil || !strings.Contains(now.Text, text) || text == "" || s.ended != ended || s.told.On() {
+		s.t.Errorf("got %v, %+v, ended %d times, %v %v, want %q", wait, now, s.ended, err, waitErr, text)
+	}
+}
+
+// goesOn checks that it has not.
+func (s *site) goesOn(left int) {
+	s.t.Helper()
+	if now, err := state.ReadWaiting(s.t.Context(), s); err != nil || !now.On() || now.Left != left || s.ended > 0 || s.told.Left != left {
+		s.t.Errorf("%+v, ended %d times, %v", now, s.ended, err)
+	}
+}
+
+// keeping runs a test on a host that holds the virtual IPs and has five connections.
+func keeping(t *testing.T, more string, test func(s *site)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		doc, err := api.Parse("spec.yaml", []byte(spec+more))
+		if err != nil {
+			t.Fatal(err)
+		}
+		s := &site{Host: fake.New(), t: t, serves: true, sessions: 5, elsewhere: true, sent: map[uint64]int{}, from: map[netip.Addr][]netip.Addr{}}
+		s.hold(true)
+		if _, err := (&reconcile.Reconciler{Host: s.Host, Log: slog.New(slog.DiscardHandler)}).Once(t.Context(), doc); err != nil {
+			t.Fatal(err)
+		}
+		s.keeper = New(s, slog.New(slog.NewTextHandler(&s.log, nil)), func(w state.Waiting) { s.told = w })
+		end := s.run()
+		test(s)
+		end()
+		if t.Failed() {
+			t.Log(s.log.String())
+		}
+	})
+}
+
+// run runs the keeper until end is called.
+func (s *site) run() (end func()) {
+	ctx, cancel := context.WithCancel(s.t.Context())
+	done := make(chan struct{})
+	go func() { defer close(done); s.keeper.Run(ctx) }()
+	return func() { cancel(); <-done }
+}
+
+func after(d time.Duration) {
+	time.Sleep(d)
+	synctest.Wait()
+}
+
+func TestEnds(t *testing.T) {
+	for name, c := range map[string]struct {
+		then  func(s *site) // after 3 s
+		in    time.Duration
+		text  string
+		ended int
+	}{
+		"none is left":                    {func(s *site) { s.do(func() { s.sessions = 0 }) }, time.Second, "all 5 connections have ended", 1},
+		"the deadline":                    {func(s *site) { s.do(func() { s.sessions = 2 }); after(6 * time.Second) }, 2 * time.Second, "the deadline has passed: 3 of 5 connections ended by themselves, 2 closed", 1},
+		"the deadline, nobody holds them": {func(s *site) { s.do(func() { s.elsewhere = false }); after(6 * time.Second) }, 2 * time.Second, "no other host holds the virtual IPs, so that 5 stay", 0},
+		"HAProxy hangs":                   {func(s *site) { s.do(func() { s.serves = false }) }, 700 * time.Millisecond, "HAProxy did not answer: 0 of 5 connections ended by themselves, 5 closed", 1},
+		"HAProxy hangs for a moment": {func(s *site) { // the new holder has stopped to forward: what comes later is too late
+			s.do(func() { s.serves = false })
+			after(500 * time.Millisecond)
+			s.do(func() { s.serves = true })
+		}, 300 * time.Millisecond, "HAProxy did not answer", 1},
+		"they come back":   {func(s *site) { s.hold(true) }, 300 * time.Millisecond, "this host holds the virtual IPs again: its 5 connections go on", 0},
+		"it is taken back": {func(s *site) { _ = state.ForgetWait(s.t.Context(), s); s.keeper.RecordChanged() }, 300 * time.Millisecond, "taken back", 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			keeping(t, "", func(s *site) {
+				s.wait(10 * time.Second)
+				after(100 * time.Millisecond)
+				s.hold(false)
+				after(3 * time.Second)
+				s.goesOn(5)
+				c.then(s)
+				after(c.in)
+				s.ends(c.text, c.ended)
+				sent := s.sent[render.Heartbeat(10)]
+				if after(5 * time.Second); s.sent[render.Heartbeat(10)] > sent+1 {
+					t.Error("heartbeats go on")
+				}
+			})
+		})
+	}
+}
+
+// A drain that moves nothing ends by itself, and one in which nothing was connected lasts as long as the forwarding.
+func TestMove(t *testing.T) {
+	keeping(t, "", func(s *site) {
+		s.wait(time.Hour)
+		after(moveTime + time.Second)
+		s.ends("did not leave this host", 0)
+		s.do(func() { s.sessions = 0 })
+		s.wait(time.Hour)
+		s.hold(false)
+		after(render.ForwardTime - 100*time.Millisecond)
+		s.goesOn(0)
+		after(time.Second)
+		s.ends("all 0 connections have ended", 1)
+	})
+}
+
+// Another deadline counts at once.
+func TestDeadlineChanges(t *testing.T) {
+	keeping(t, "", func(s *site) {
+		s.wait(time.Hour)
+		s.hold(false)
+		after(3 * time.Second)
+		w, err := state.ReadWait(t.Context(), s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.Until = time.Now().Add(5 * time.Second)
+		_ = w.Write(t.Context(), s)
+		s.keeper.RecordChanged()
+		after(4900 * time.Millisecond)
+		s.goesOn(5)
+		after(300 * time.Millisecond)
+		s.ends("the deadline has passed", 1)
+	})
+}
+
+// An agent that is restarted goes on, if it is back while the new holder forwards yet.
+func TestRestart(t *testing.T) {
+	for away, ends := range map[time.Duration]bool{time.Second: false, 3 * time.Second: true} {
+		synctest.Test(t, func(t *testing.T) {
+			doc, err := api.Parse("spec.yaml", []byte(spec))
+			if err != nil {
+				t.Fatal(err)
+			}
+			s := &site{Host: fake.New(), t: t, serves: true, sessions: 5, elsewhere: true, sent: map[uint64]int{}, from: map[netip.Addr][]netip.Addr{}}
+			if _, err := (&reconcile.Reconciler{Host: s.Host, Log: slog.New(slog.DiscardHandler)}).Once(t.Context(), doc); err != nil {
+				t.Fatal(err)
+			}
+			s.keeper = New(s, slog.New(slog.DiscardHandler), func(w state.Waiting) { s.told = w })
+			s.wait(time.Hour)
+			end := s.run()
+			after(3 * time.Second)
+			end()
+			if n := s.sent[render.HeartbeatRest(10)]; n != 2 { // one in each family
+				t.Errorf("%d times the new holder was asked to forward meanwhile", n)
+			}
+			after(away)
+			end = s.run()
+			after(3 * time.Second)
+			if ends {
+				s.ends("too late: 0 of 5 connections ended by themselves, 5 closed", 1)
+			} else {
+				s.goesOn(5)
+			}
+			end()
+		})
+	}
+}
+
+// Heartbeats go where the advertisements go, and from where they come.
+func TestTargets(t *testing.T) {
+	const nodes = "nodes:\n- {name: lb1, addresses: [198.51.100.11, \"2001:db8::11\"]}\n- {name: lb2, addresses: [198.51.100.12, \"2001:db8::12\"]}\n- {name: lb3, addresses: [198.51.100.13, \"2001:db8::13\"]}\n"
+	addr := netip.MustParseAddr
+	for name, c := range map[string]struct {
+		more string
+		want map[netip.Addr][]netip.Addr
+	}{
+		"no nodes":  {"", map[netip.Addr][]netip.Addr{addr("198.51.100.11"): {addr("224.0.0.1")}, addr("fe80::11"): {addr("ff02::1")}}},
+		"multicast": {nodes, map[netip.Addr][]netip.Addr{addr("198.51.100.11"): {addr("224.0.0.1")}, addr("fe80::11"): {addr("ff02::1")}}},
+		"unicast": {nodes + "vrrp: {transport: unicast}\n", map[netip.Addr][]netip.Addr{
+			addr("198.51.100.11"): {addr("198.51.100.12"), addr("198.51.100.13")}, addr("2001:db8::11"): {addr("2001:db8::12"), addr("2001:db8::13")},
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			keeping(t, c.more, func(s *site) {
+				s.wait(time.Hour)
+				after(950 * time.Millisecond)
+				if n := s.sent[render.Heartbeat(10)]; n != 20 {
+					t.Errorf("%d heartbeats in a second, in two families", n)
+				}
+				for from, to := range c.want {
+					if got := s.from[from]; !equal(got, to) || len(s.from) != len(c.want) {
+						t.Errorf("from %v: to %v, want %v; all: %v", from, got, to, s.from)
+					}
+				}
+			})
+		})
+	}
+}
+
+func equal(a, b []netip.Addr) bool {
+	for i := range a {
+		if len(a) != len(b) || a[i] != b[i] {
+			return false
+		}
+	}
+	return len(a) == len(b)
+}

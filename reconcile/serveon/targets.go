@@ -1,0 +1,94 @@
+package serveon
+
+import (
+	"context"
+	"net/netip"
+
+	"rlb.dev/rlb-agent/api"
+	"rlb.dev/rlb-agent/reconcile/host"
+	"rlb.dev/rlb-agent/reconcile/state"
+)
+
+// The groups of all hosts on the link, which every host is in without a join (RFC 1112 §4, RFC 4291 §2.7.1).
+var allHosts = map[api.Family]netip.Addr{api.IPv4: netip.MustParseAddr("224.0.0.1"), api.IPv6: netip.MustParseAddr("ff02::1")}
+
+// target is where the heartbeats of one family go, and from where: as this host's advertisements of that family.
+type target struct {
+	from netip.Addr
+	to   []netip.Addr
+}
+
+// targets are those of the families of the virtual IPs. A family in which this host has no address is left out: it does
+// not advertise there either.
+func targets(ctx context.Context, o host.Observer, in *state.InForce, vips []netip.Addr) (all []target, err error) {
+	interfaces, err := o.Interfaces(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, family := range api.Families {
+		if !hasFamily(vips, family) {
+			continue
+		}
+		unicast := in.Spec.VRRP.Transport == api.Unicast
+		t := target{from: advertisesFrom(in, interfaces, family, unicast), to: []netip.Addr{allHosts[family]}}
+		if unicast {
+			t.to = peersIn(in, family)
+		}
+		if t.from.IsValid() && len(t.to) > 0 {
+			all = append(all, t)
+		}
+	}
+	return all, nil
+}
+
+func hasFamily(addrs []netip.Addr, family api.Family) bool {
+	for _, addr := range addrs {
+		if api.FamilyOf(addr) == family {
+			return true
+		}
+	}
+	return false
+}
+
+// advertisesFrom is the source of this host's advertisements, as keepalived.conf says: IPv6 multicast comes from the
+// link-local address (RFC 9568 §5.1.2.1), and without nodes IPv4 comes from the first address of the interface.
+func advertisesFrom(in *state.InForce, interfaces []host.Interface, family api.Family, unicast bool) netip.Addr {
+	linkLocal := family == api.IPv6 && !unicast
+	if !linkLocal {
+		for _, own := range in.Own {
+			if api.FamilyOf(own) == family {
+				return own
+			}
+		}
+	}
+	for _, i := range interfaces {
+		for _, p := range i.Prefixes {
+			addr := p.Addr()
+			if i.Name == in.Interface && api.FamilyOf(addr) == family && addr.IsLinkLocalUnicast() == linkLocal && !isVirtual(in, addr) {
+				return addr
+			}
+		}
+	}
+	return netip.Addr{}
+}
+
+func isVirtual(in *state.InForce, addr netip.Addr) bool {
+	for _, vip := range in.VirtualIPs {
+		if vip == addr {
+			return true
+		}
+	}
+	return false
+}
+
+// peersIn are the addresses of the other nodes in a family.
+func peersIn(in *state.InForce, family api.Family) (all []netip.Addr) {
+	for _, node := range in.Spec.Nodes {
+		for _, addr := range node.Addrs() {
+			if node.Name != in.Node && api.FamilyOf(addr) == family {
+				all = append(all, addr)
+			}
+		}
+	}
+	return all
+}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/netip"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -19,6 +20,7 @@ import (
 // heardHost is a host to which advertisements come.
 type heardHost struct {
 	*fake.Host
+	mu             sync.Mutex // of what follows
 	opened, closed int
 	came           []host.Beat
 	lost           bool
@@ -26,19 +28,36 @@ type heardHost struct {
 }
 
 func (h *heardHost) HearAdverts(string, vrrp.Identity) (host.AdvertEar, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
 	h.opened++
 	return h, h.down
 }
 
 func (h *heardHost) Take() ([]host.Beat, bool, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
 	came, lost := h.came, h.lost
 	h.came, h.lost = nil, false
 	return came, lost, h.down
 }
 
-func (h *heardHost) Close() { h.closed++ }
+func (h *heardHost) Close() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.closed++
+}
+
+// set changes what the host does.
+func (h *heardHost) set(change func()) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	change()
+}
 
 func (h *heardHost) beat(priority uint8) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
 	h.came = append(h.came, host.Beat{From: netip.MustParseAddr("198.51.100.12"), Priority: priority, At: time.Now()})
 }
 
@@ -85,12 +104,12 @@ func TestHeadroom(t *testing.T) {
 			t.Errorf("late once: %+v", r)
 		}
 		w.applySpec(force)
-		h.lost = true
+		h.set(func() { h.lost = true })
 		time.Sleep(180 * time.Millisecond) // dropped by the kernel
 		beats(100)
-		h.down = errors.New("the interface is down")
+		h.set(func() { h.down = errors.New("the interface is down") })
 		time.Sleep(hearEvery)
-		h.came, h.down = nil, nil
+		h.set(func() { h.came, h.down = nil, nil })
 		beats(100)
 		if r := record(); r.WorstGap != headroom.Span(240*time.Millisecond) {
 			t.Errorf("what is not known counts: %+v", r)

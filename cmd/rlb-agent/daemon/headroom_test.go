@@ -3,6 +3,7 @@ package daemon
 import (
 	"context"
 	"errors"
+	"io/fs"
 	"log/slog"
 	"net/netip"
 	"sync"
@@ -46,6 +47,25 @@ func (h *heardHost) Close() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.closed++
+}
+
+// File, WriteFile and RemoveFile are those of the fake, which is for one goroutine.
+func (h *heardHost) File(ctx context.Context, path string) (host.File, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.Host.File(ctx, path)
+}
+
+func (h *heardHost) WriteFile(ctx context.Context, path string, data []byte, mode fs.FileMode, uid, gid int) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.Host.WriteFile(ctx, path, data, mode, uid, gid)
+}
+
+func (h *heardHost) RemoveFile(ctx context.Context, path string) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.Host.RemoveFile(ctx, path)
 }
 
 // set changes what the host does.

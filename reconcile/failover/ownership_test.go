@@ -61,6 +61,7 @@ type site struct {
 	probed    int
 	looked    int                     // at the interfaces
 	passes    bool                    // VRRP of others, to keepalived here
+	waits     bool                    // the host serves on what it has (drain --wait)
 	looks     int                     // times it was asked for
 	broken    error                   // of RemoveAddress
 	deafness  error                   // of AdvertsPass
@@ -71,6 +72,14 @@ type site struct {
 	hands     bool // planned moves forward packets
 	ended     int  // times that sessions were
 	log       bytes.Buffer
+}
+
+// File is the record of a waited drain.
+func (s *site) File(_ context.Context, path string) (host.File, error) {
+	if path != state.WaitFile || !s.waits {
+		return host.File{}, nil
+	}
+	return host.File{Exists: true, Data: []byte(`{"began":"2000-01-01T00:00:00Z","until":"2000-01-02T00:00:00Z"}`)}, nil
 }
 
 func (s *site) Interfaces(context.Context) ([]host.Interface, error) {

@@ -24,5 +24,12 @@ func TestEndSessions(t *testing.T) {
 		if s.after(holderPause); s.ended != 1 {
 			t.Errorf("ended %d times, want once", s.ended)
 		}
+		s.waits = true
+		s.hold(vip)
+		s.after(holderPause)
+		s.hold()
+		if s.after(sessionsLast + 2*holderPause); s.ended != 1 {
+			t.Error("ended while this host serves on what it has")
+		}
 	})
 }

@@ -115,21 +115,29 @@ func (s *site) wait(d time.Duration) {
 	s.keeper.RecordChanged()
 }
 
+// seen is what was told last, and how often sessions were ended.
+func (s *site) seen() (told state.Waiting, ended int) {
+	s.do(func() { told, ended = s.told, s.ended })
+	return told, ended
+}
+
 // ends checks that the wait has ended, how, and how often sessions were ended.
 func (s *site) ends(text string, ended int) {
 	s.t.Helper()
 	now, err := state.ReadWaiting(s.t.Context(), s)
 	wait, waitErr := state.ReadWait(s.t.Context(), s)
-	if err != nil || waitErr != nil || wait != nil || !strings.Contains(now.Text, text) || text == "" || s.ended != ended || s.told.On() {
-		s.t.Errorf("got %v, %+v, ended %d times, %v %v, want %q", wait, now, s.ended, err, waitErr, text)
+	told, times := s.seen()
+	if err != nil || waitErr != nil || wait != nil || !strings.Contains(now.Text, text) || text == "" || times != ended || told.On() {
+		s.t.Errorf("got %v, %+v, ended %d times, %v %v, want %q", wait, now, times, err, waitErr, text)
 	}
 }
 
 // goesOn checks that it has not.
 func (s *site) goesOn(left int) {
 	s.t.Helper()
-	if now, err := state.ReadWaiting(s.t.Context(), s); err != nil || !now.On() || now.Left != left || s.ended > 0 || s.told.Left != left {
-		s.t.Errorf("%+v, ended %d times, %v", now, s.ended, err)
+	told, ended := s.seen()
+	if now, err := state.ReadWaiting(s.t.Context(), s); err != nil || !now.On() || now.Left != left || ended > 0 || told.Left != left {
+		s.t.Errorf("%+v, ended %d times, %v", now, ended, err)
 	}
 }
 
@@ -146,7 +154,7 @@ func keeping(t *testing.T, more string, test func(s *site)) {
 		if _, err := (&reconcile.Reconciler{Host: s.Host, Log: slog.New(slog.DiscardHandler)}).Once(t.Context(), doc); err != nil {
 			t.Fatal(err)
 		}
-		s.keeper = New(s, slog.New(slog.NewTextHandler(&s.log, nil)), func(w state.Waiting) { s.told = w })
+		s.keeper = New(s, slog.New(slog.NewTextHandler(&s.log, nil)), func(w state.Waiting) { s.do(func() { s.told = w }) })
 		end := s.run()
 		test(s)
 		end()
@@ -255,7 +263,7 @@ func TestRestart(t *testing.T) {
 			if _, err := (&reconcile.Reconciler{Host: s.Host, Log: slog.New(slog.DiscardHandler)}).Once(t.Context(), doc); err != nil {
 				t.Fatal(err)
 			}
-			s.keeper = New(s, slog.New(slog.DiscardHandler), func(w state.Waiting) { s.told = w })
+			s.keeper = New(s, slog.New(slog.DiscardHandler), func(w state.Waiting) { s.do(func() { s.told = w }) })
 			s.wait(time.Hour)
 			end := s.run()
 			after(3 * time.Second)

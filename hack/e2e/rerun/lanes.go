@@ -14,30 +14,36 @@ type lane struct {
 	packages []string
 }
 
-// subjectsOf are the subjects of each lane. The lanes take about as long as each other, and no two tests of failover
-// times run at once.
-var subjectsOf = []struct {
+// stagesOf are the subjects of the lanes of each stage. The stages come one after the other: failover measures
+// milliseconds and has the machine for itself. The lanes of the second take about as long as each other.
+var stagesOf = [][]struct {
 	lane     string
 	subjects []string
 }{
-	{"", []string{"failover", "faults"}},
-	{"2", []string{"edit", "install", "observe", "fields", "."}},
+	{{"", []string{"failover"}}},
+	{{"", []string{"faults", "edit"}}, {"2", []string{"install", "observe", "fields", "."}}},
 }
 
-// lanes are the lanes with these subjects, or with all of them.
-func lanes(subjects []string) (all []lane, err error) {
+// stages are the lanes of each stage with these subjects, or with all of them.
+func stages(subjects []string) (all [][]lane, err error) {
 	unknown := slices.Clone(subjects)
-	for _, l := range subjectsOf {
-		one := lane{name: l.lane}
-		for _, subject := range l.subjects {
-			if len(subjects) == 0 || slices.Contains(subjects, subject) {
-				one.packages = append(one.packages, "./hack/e2e/"+subject)
+	for _, s := range stagesOf {
+		var lanes []lane
+		for _, l := range s {
+			one := lane{name: l.lane}
+			for _, subject := range l.subjects {
+				if len(subjects) == 0 || slices.Contains(subjects, subject) {
+					one.packages = append(one.packages, "./hack/e2e/"+subject)
+				}
 			}
+			if len(one.packages) > 0 {
+				lanes = append(lanes, one)
+			}
+			unknown = slices.DeleteFunc(unknown, func(s string) bool { return slices.Contains(l.subjects, s) })
 		}
-		if len(one.packages) > 0 {
-			all = append(all, one)
+		if len(lanes) > 0 {
+			all = append(all, lanes)
 		}
-		unknown = slices.DeleteFunc(unknown, func(s string) bool { return slices.Contains(l.subjects, s) })
 	}
 	if len(unknown) > 0 {
 		return nil, fmt.Errorf("cannot find the subjects %s", strings.Join(unknown, ", "))

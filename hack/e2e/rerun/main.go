@@ -1,4 +1,4 @@
-// Command rerun runs the end-to-end tests for hack/e2e/run, in two labs at the same time. What fails runs once more,
+// Command rerun runs the end-to-end tests for hack/e2e/run, partly in two labs at the same time. What fails runs once more,
 // alone: the tests measure what clients see within milliseconds, and a machine that stands still for a second spoils
 // that. What is wrong with the project fails twice; what passes then is a flake, and is counted.
 //
@@ -17,9 +17,9 @@ import (
 
 func main() {
 	subjects, args := split(os.Args[1:])
-	lanes, err := lanes(subjects)
+	stages, err := stages(subjects)
 	if err == nil {
-		err = rerun(&lockedWriter{to: os.Stdout}, goTest, lanes, args)
+		err = rerun(&lockedWriter{to: os.Stdout}, goTest, stages, args)
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "hack/e2e/run:", err)
@@ -54,18 +54,20 @@ func goTest(lane string, packages, args []string) (io.Reader, func() error, erro
 
 // rerun tests, tests what failed once more, and writes the times and the flakes. It returns an error if a test failed
 // twice, or if some did not run.
-func rerun(w io.Writer, test tester, lanes []lane, args []string) error {
-	runs, errs := make([]*results, len(lanes)), make([]error, len(lanes))
-	var all sync.WaitGroup
-	for i, l := range lanes {
-		all.Go(func() { runs[i], errs[i] = run(w, test, l.name, l.packages, args) })
-	}
-	all.Wait()
+func rerun(w io.Writer, test tester, stages [][]lane, args []string) error {
 	first := &results{}
-	for i, r := range runs {
-		first.all = append(first.all, r.all...)
-		if r.stopped || errs[i] != nil && len(r.failed()) == 0 {
-			return errors.Join(errors.New("cannot run all tests"), errors.Join(errs...))
+	for _, lanes := range stages {
+		runs, errs := make([]*results, len(lanes)), make([]error, len(lanes))
+		var all sync.WaitGroup
+		for i, l := range lanes {
+			all.Go(func() { runs[i], errs[i] = run(w, test, l.name, l.packages, args) })
+		}
+		all.Wait()
+		for i, r := range runs {
+			first.all = append(first.all, r.all...)
+			if r.stopped || errs[i] != nil && len(r.failed()) == 0 {
+				return errors.Join(errors.New("cannot run all tests"), errors.Join(errs...))
+			}
 		}
 	}
 	var flakes, twice []string

@@ -64,7 +64,7 @@ func TestRerun(t *testing.T) {
 				}, nil
 			}
 			var out bytes.Buffer
-			err := rerun(&out, test, []lane{{packages: []string{"./hack/e2e/failover"}}}, []string{"-count=1"})
+			err := rerun(&out, test, [][]lane{{{packages: []string{"./hack/e2e/failover"}}}}, []string{"-count=1"})
 			if (err == nil) != (tt.err == "") || err != nil && !strings.Contains(err.Error(), tt.err) {
 				t.Errorf("error %v, want %q", err, tt.err)
 			}
@@ -95,19 +95,20 @@ func TestSplit(t *testing.T) {
 	}
 }
 
-// TestLanes finds each directory of tests in one lane.
-func TestLanes(t *testing.T) {
+// TestStages finds each directory of tests in one lane.
+func TestStages(t *testing.T) {
 	dirs, err := filepath.Glob("../*/*_test.go")
 	if err != nil || len(dirs) == 0 {
 		t.Fatalf("%d files, %v", len(dirs), err)
 	}
-	all, err := lanes(nil)
+	all, err := stages(nil)
 	if err != nil {
 		t.Fatal(err)
 	}
+	lanes := slices.Concat(all...)
 	for _, file := range dirs {
 		dir, times := filepath.Base(filepath.Dir(file)), 0
-		for _, l := range all {
+		for _, l := range lanes {
 			if slices.Contains(l.packages, "./hack/e2e/"+dir) {
 				times++
 			}
@@ -116,10 +117,10 @@ func TestLanes(t *testing.T) {
 			t.Errorf("%s is in %d lanes, want %d", dir, times, want)
 		}
 	}
-	if one, err := lanes([]string{"faults"}); err != nil || len(one) != 1 || !slices.Equal(one[0].packages, []string{"./hack/e2e/faults"}) {
-		t.Errorf("the lanes with faults: %v, %v", one, err)
+	if one, err := stages([]string{"faults"}); err != nil || len(one) != 1 || !slices.Equal(one[0][0].packages, []string{"./hack/e2e/faults"}) {
+		t.Errorf("the stages with faults: %v, %v", one, err)
 	}
-	if _, err := lanes([]string{"faults", "fualts"}); err == nil || !strings.Contains(err.Error(), "fualts") {
+	if _, err := stages([]string{"faults", "fualts"}); err == nil || !strings.Contains(err.Error(), "fualts") {
 		t.Errorf("an unknown subject: %v", err)
 	}
 }
@@ -144,7 +145,7 @@ func TestBothLanes(t *testing.T) {
 		}, nil
 	}
 	var out bytes.Buffer
-	err := rerun(&lockedWriter{to: &out}, test, []lane{{"", []string{"A"}}, {"2", []string{"B"}}}, []string{"-count=1"})
+	err := rerun(&lockedWriter{to: &out}, test, [][]lane{{{"", []string{"A"}}, {"2", []string{"B"}}}}, []string{"-count=1"})
 	if want := []string{"^TestOfA$", "^TestOfB$"}; err != nil || !slices.Equal(again, want) || !strings.Contains(out.String(), "flakes: 2") {
 		t.Errorf("once more %q, want %q; %v:\n%s", again, want, err, &out)
 	}

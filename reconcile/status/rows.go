@@ -70,7 +70,7 @@ func Rows(s Status, now time.Time) []Row {
 		rows = append(rows, Row{Label: "Pending", Text: text, Mood: Bad})
 	}
 	for _, kind := range []string{"Serving", "InSync", "PeerInSync", "Redundant"} {
-		if c := s.Condition(kind); c.Status == isFalse && !(kind == "InSync" && s.Trial != nil) {
+		if c := s.Condition(kind); c.Status == isFalse && !(kind == "InSync" && (s.Trial != nil || s.Partial)) {
 			rows = append(rows, Row{Label: "Problem", Text: oneLine(c.Message), Mood: Bad})
 		}
 	}
@@ -102,6 +102,9 @@ func ConditionRows(s Status, now time.Time) (rows []Row) {
 func RoleText(s Status, now time.Time) string {
 	if s.drainedOut() {
 		return "DRAINED" + s.drainedText(now)
+	}
+	if s.Partial && s.Role == host.RoleUnknown {
+		return "not seen"
 	}
 	return string(s.Role) + lasting(s.RoleSince, now)
 }

@@ -64,7 +64,7 @@ func historyRows(s Status, now time.Time) []Row {
 	if s.Updates != nil {
 		for _, u := range s.Updates.HeldBack {
 			rows = append(rows, Row{Label: "Update", Mood: moodOf(!u.Security),
-				Text: fmt.Sprintf("%s %s is available%s, %s is installed and held", u.Package, u.Candidate, yes(u.Security, ", a security update", ""), u.Version)})
+				Text: fmt.Sprintf("%s %s is available%s, %s is installed and held: rlb-agent upgrade", u.Package, u.Candidate, yes(u.Security, ", a security update", ""), u.Version)})
 		}
 	}
 	if d := s.Drift; d.Found > 0 {

@@ -42,7 +42,7 @@ Service         kube-apiserver on port 9000: listening, 1 of 2 servers up
   cp1           198.51.100.21:6443  UP for 3m20s   answers the check with HTTP status 200 OK (L7OK 200)
   second        198.51.100.22:6443  DOWN for 1d2h  does not accept connections: Connection refused (L4CON)
 Spec            generation 4 REFUSED: spec.yaml:1:1: a; spec.yaml:2:1: b; still serving generation 3
-Update          haproxy 2.6.12-2 is available, a security update, 2.6.12-1 is installed and held
+Update          haproxy 2.6.12-2 is available, a security update, 2.6.12-1 is installed and held: rlb-agent upgrade
 Drift           found 2, repaired 1; last 1m ago: start haproxy, by root
 Last reconcile  Changed 45s ago, in 45ms, 1 step
 Versions        haproxy 2.6.12, keepalived 2.2.7
@@ -84,6 +84,17 @@ func TestVerdict(t *testing.T) {
 		"ordinary user": {func(s *Status) { s.Partial = true }, "balancer-1: run as root to see how this host is; an ordinary user sees only part of it", Plain},
 		"drained": {func(s *Status) { s.Role, s.Drained, s.DrainedSince, s.DrainedBy = host.RoleFault, true, since, "root" },
 			"balancer-1 is drained since " + since.Local().Format(time.TimeOnly) + " by root: all is well", Good},
+		"drained, and so no standby": {func(s *Status) {
+			s.Role, s.Drained = host.RoleFault, true
+			s.Conditions = append(s.Conditions, condition("Redundant", "False", "this host cannot serve: it is drained"))
+		}, "balancer-1 is drained: all is well", Good},
+		"another spec": {func(s *Status) {
+			s.Conditions = append(s.Conditions, condition("Redundant", "False", "lb2 cannot serve: it has other virtual IPs"), condition("PeerInSync", "False", "the specs differ: rlb-agent push"))
+		}, "balancer-1 is MASTER and serves, but the specs differ: rlb-agent push", Bad},
+		"the peer is gone": {func(s *Status) { s.Peers = []Peer{{Name: "lb2", State: PeerNotSeen}} },
+			"balancer-1 is MASTER and serves, but lb2 is not seen: nobody may take over from this host", Bad},
+		"one of two peers is gone": {func(s *Status) { s.Peers = []Peer{{Name: "lb2", State: PeerNotSeen}, {Name: "lb3", State: PeerSeen}} },
+			"balancer-1 is MASTER and serves, but lb2 is not seen", Bad},
 		"refused": {func(s *Status) {
 			s.Conditions[0].Status = "False"
 			s.PendingSpec = &PendingSpec{Generation: 4, Refused: true}
@@ -135,12 +146,15 @@ func TestRows(t *testing.T) {
 			{Time: now.Add(-24 * time.Hour), Message: "took the virtual IPs (MASTER)", Cause: "lb2 stopped\nadvertising"}, {Time: now.Add(-time.Minute), Message: "HAProxy was reloaded"},
 		}, EventsNotSeen: "cannot read the journal"}, "Event  " + now.Add(-24*time.Hour).Local().Format(time.DateTime) + "  took the virtual IPs (MASTER) (lb2 stopped; advertising)\n" +
 			"Event  " + now.Add(-time.Minute).Local().Format(time.TimeOnly) + "             HAProxy was reloaded\nEvent  not seen: cannot read the journal\n"},
-		"not to be looked at": {Status{Partial: true, HAProxy: &HAProxy{}, Services: []Service{{Name: "web", Port: 80, NotSeen: true}}, NotSeen: []string{"firewall: cannot", "the servers: b"}},
+		"not to be looked at": {Status{Partial: true, Role: host.RoleUnknown, Conditions: []Condition{{Type: "InSync", Status: isFalse, Message: "still to do: write a"}}, HAProxy: &HAProxy{}, Services: []Service{{Name: "web", Port: 80, NotSeen: true}}, NotSeen: []string{"firewall: cannot", "the servers: b"}},
 			"Service   web on port 80: not seen\nSpec      not seen\nNot seen  run as root (sudo rlb-agent status) to see: firewall, the servers\n"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if got := Text(Rows(test.s, now), 0); !strings.Contains(got, test.want) {
 				t.Errorf("got\n%s\nwant in it\n%s", got, test.want)
+			}
+			if got := Text(Rows(test.s, now), 0); test.s.Partial && (strings.Contains(got, "Problem") || strings.Contains(got, "UNKNOWN")) {
+				t.Errorf("what an ordinary user cannot see is judged:\n%s", got)
 			}
 		})
 	}

@@ -22,14 +22,32 @@ func Verdict(s Status, now time.Time) (text string, mood Mood) {
 	return join(", but ", text, strings.Join(s.flaws(), "; ")), Bad
 }
 
-// ofThePair ends the verdict on a host that is itself as it should be.
+// ofThePair ends the verdict on a host that is itself as it should be. Another spec is the reason of much else, so it comes
+// first. That a drained host is no standby is known already.
 func (s Status) ofThePair(text string) (string, Mood) {
-	for _, kind := range []string{"Redundant", "PeerInSync"} {
-		if c := s.Condition(kind); c.Status == isFalse {
+	for _, kind := range []string{"PeerInSync", "Redundant"} {
+		if c := s.Condition(kind); c.Status == isFalse && !(kind == "Redundant" && s.drainedOut()) {
 			return text + ", but " + oneLine(c.Message), Bad
 		}
 	}
+	if gone, all := s.gonePeers(); len(gone) > 0 {
+		text += ", but " + strings.Join(gone, " and ") + map[bool]string{false: " is not seen", true: " are not seen"}[len(gone) > 1]
+		if all {
+			text += ": nobody may take over from this host"
+		}
+		return text, Bad
+	}
 	return text + ": all is well", Good
+}
+
+// gonePeers are the peers that do not answer, and whether those are all.
+func (s Status) gonePeers() (gone []string, all bool) {
+	for _, p := range s.Peers {
+		if p.State == PeerNotSeen {
+			gone = append(gone, p.Name)
+		}
+	}
+	return gone, len(gone) == len(s.Peers)
 }
 
 // part is what the host does in the pair.

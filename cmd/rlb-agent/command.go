@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"rlb.dev/rlb-agent/cmd/rlb-agent/effect"
 	"rlb.dev/rlb-agent/cmd/rlb-agent/logger"
@@ -52,10 +53,7 @@ nothing touched · 4 apply failed, what was there before is in force again · 5 
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		PersistentPreRunE: func(cmd *cobra.Command, args []string) (err error) {
-			a.ran = strings.Join(append([]string{cmd.CommandPath()}, args...), " ")
-			if once {
-				a.ran += " --once"
-			}
+			a.ran = commandLine(cmd, args)
 			if err := a.cleanTakeOver(); err != nil {
 				return err
 			}
@@ -106,6 +104,22 @@ nothing touched · 4 apply failed, what was there before is in force again · 5 
 		a.rejoinCommand())
 	a.completeFlags(root)
 	return root
+}
+
+// commandLine is the command with its arguments and the flags that it was given, but for those that all commands have and
+// for --take-over, which is noted in its clean form.
+func commandLine(cmd *cobra.Command, args []string) string {
+	words := append([]string{cmd.CommandPath()}, args...)
+	cmd.LocalNonPersistentFlags().VisitAll(func(f *pflag.Flag) {
+		switch {
+		case !f.Changed || f.Name == "take-over":
+		case f.Value.Type() == "bool" && f.Value.String() == "true":
+			words = append(words, "--"+f.Name)
+		default:
+			words = append(words, "--"+f.Name+"="+f.Value.String())
+		}
+	})
+	return strings.Join(words, " ")
 }
 
 // atMost is cobra.MaximumNArgs as a wrong use of the command line.

@@ -175,7 +175,7 @@ func TestFindings(t *testing.T) {
 		{"policy-rc.d", func(m *machine) { m.files["/usr/sbin/policy-rc.d"] = "#!/bin/sh\nexit 101\n" }, "units", "policy-rc.d keeps services from starting", "policy-rc.d", "rm /usr/sbin/policy-rc.d"},
 		{"security update", func(m *machine) {
 			m.files["/run/rlb/status.json"] = strings.TrimSuffix(m.files["/run/rlb/status.json"], "}") + `, "updates": {"heldBack": [{"package": "haproxy", "version": "1", "candidate": "2", "security": true}]}}`
-		}, "packages", "a security update of haproxy is held back", "1 is installed, 2 is offered", "haproxy=2"},
+		}, "packages", "a security update of haproxy is held back", "1 is installed, 2 is offered", "on the standby first: rlb-agent upgrade haproxy"},
 		{"old lists", func(m *machine) { m.ListsTime = now.AddDate(0, -3, 0) }, "packages", "apt's lists are old", "days ago", "apt-get update"},
 		{"agent stopped", func(m *machine) { m.managed[host.AgentUnit] = host.Unit{ActiveState: "inactive"} }, "agent", "the agent does not run", "inactive", "systemctl enable --now"},
 		{"last run failed", func(m *machine) {

@@ -96,7 +96,7 @@ func packages(ctx context.Context, e *exam) (found []Finding, note string, err e
 	if held := e.last.Updates; held != nil {
 		for _, u := range held.HeldBack {
 			if u.Security {
-				found = append(found, warningf("a security update of "+u.Package+" is held back", fmt.Sprintf("on the standby first: apt-get install --allow-change-held-packages %s=%s", u.Package, u.Candidate),
+				found = append(found, warningf("a security update of "+u.Package+" is held back", "on the standby first: rlb-agent upgrade "+u.Package,
 					"%s is installed, %s is offered", u.Version, u.Candidate))
 			}
 		}

@@ -113,7 +113,7 @@ func holdPackage(name string, hold bool) Step {
 }
 
 func setHold(name string, hold bool) Step {
-	s := Step{Verb: "hold", Object: name, Text: "hold package " + name, Drift: "the hold of package " + name + " was taken away: held again", Slow: true}
+	s := Step{Verb: "hold", Object: name, Text: "hold package " + name, Drift: "the hold of package " + name + " was taken away: held again (packages.hold); rlb-agent upgrade brings newer versions in", Slow: true}
 	if !hold {
 		s.Verb, s.Text, s.Drift = "unhold", "release the hold of package "+name, "package "+name+" was held: released"
 	}

@@ -44,6 +44,8 @@ func checkWords(status, code, contents, description string) string {
 			"healthCheck.expectStatus: [200, " + code + "] makes that count as healthy"
 	case (status == "L7STS" || status == "L7OKC") && number > 0:
 		words = "answers the check with HTTP status " + answer + ", which does not count as healthy"
+	case status == "L7OK" && (number == 401 || number == 403):
+		words += " with HTTP status " + answer + ", which counts as healthy; whether it is ready is not judged"
 	case status == "L7OK" && number > 0:
 		words += " with HTTP status " + answer
 	case contents != "" && contents != description:

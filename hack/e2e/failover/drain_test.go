@@ -1,7 +1,7 @@
 package failover
 
 import (
-	"fmt"
+	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -24,7 +24,7 @@ func TestDrain(t *testing.T) {
 
 	for range 3 {
 		w.Judge("drain", func() (lab.Report, error) {
-			report := w.Probe(500*time.Millisecond, func() { active.Shell(pair.Agent + " drain") })
+			report := w.Losses(500*time.Millisecond, func() { active.Shell(pair.Agent + " drain") })
 			t.Logf("drain: gap %v, %d failed", report.Gap, report.Failed)
 			if !standby.Active() || active.Active() || !drained(active) || drained(standby) {
 				t.Fatal("drained, but the virtual IP is not with the peer")
@@ -32,10 +32,7 @@ func TestDrain(t *testing.T) {
 			active.Shell(pair.Agent + " undrain")
 			w.Never("undrain moves the virtual IP", 600*time.Millisecond, func() bool { return active.Active() })
 			active, standby = standby, active
-			if report.Gap > 100*time.Millisecond || report.Failed > 2 { // what is open in that millisecond may be lost, no more
-				return report, fmt.Errorf("gap %v, %d failed: %v", report.Gap, report.Failed, report.Errors)
-			}
-			return report, nil
+			return report, errors.Join(e2e.Lossless(report), e2e.Within(report, 100*time.Millisecond))
 		})
 	}
 

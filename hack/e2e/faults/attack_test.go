@@ -96,7 +96,7 @@ func TestForgedAdverts(t *testing.T) {
 				w.Eventually("one holds the virtual IP", 3*time.Second, func() bool { return active.Active() != standby.Active() })
 			})
 			t.Logf("%s", seen)
-			most := 5 * time.Second
+			most := 6 * time.Second // some 4 s where the machine has nothing else to do
 			if nodes != "" {
 				most = 1050 * time.Millisecond // as without the attack
 			}

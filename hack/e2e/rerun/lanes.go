@@ -21,7 +21,7 @@ var stagesOf = [][]struct {
 	subjects []string
 }{
 	{{"", []string{"failover"}}},
-	{{"", []string{"faults", "edit"}}, {"2", []string{"install", "observe", "fields", "."}}},
+	{{"", []string{"faults", "observe"}}, {"2", []string{"edit", "install", "fields", "."}}},
 }
 
 // stages are the lanes of each stage with these subjects, or with all of them.

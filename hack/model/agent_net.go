@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"rlb.dev/rlb-agent/reconcile/host"
+	"rlb.dev/rlb-agent/reconcile/wake"
 	"rlb.dev/rlb-agent/render/vrrp"
 )
 
@@ -72,7 +73,7 @@ func (a *agent) asking(ctx context.Context, wait time.Duration, ask func(), hear
 	if err := a.call(ctx, quickly/4, quickly, func() {
 		end = a.m.listen(false, func(f frame) {
 			if hear(f) {
-				ring(enough)
+				wake.Up(enough)
 			}
 		})
 	}); err != nil {
@@ -218,7 +219,7 @@ func (a *agent) hears(ctx context.Context, admitted bool, wait time.Duration) (b
 	if err := a.call(ctx, quickly/4, quickly, func() {
 		end = a.m.listen(admitted, func(f frame) {
 			if f.kind == advert && f.priority > 0 {
-				ring(heard)
+				wake.Up(heard)
 			}
 		})
 	}); err != nil {

@@ -1,6 +1,10 @@
 package model
 
-import "time"
+import (
+	"time"
+
+	"rlb.dev/rlb-agent/reconcile/wake"
+)
 
 // keepalived is keepalived's processes under systemd, with the agent's drop-in (render, keepalivedDropIn): the main
 // process, which starts the VRRP process again when that dies alone (keepalived 2.3.3, vrrp_daemon.c,
@@ -92,7 +96,7 @@ func (k *keepalived) childGone() {
 		k.vrrp = nil
 	}
 	for _, b := range k.ended {
-		ring(b)
+		wake.Up(b)
 	}
 	k.ended = nil
 }

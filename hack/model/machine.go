@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"rlb.dev/rlb-agent/hack/history"
+	"rlb.dev/rlb-agent/reconcile/wake"
 )
 
 // vip is the virtual IP of every run.
@@ -135,7 +136,7 @@ func (m *machine) setVIP(on bool) {
 	m.holders.Add(history.Change{At: time.Now(), Host: m.name, Holds: on})
 	m.tell("%s %s the virtual IP", m.name, map[bool]string{true: "takes", false: "gives up"}[on])
 	for _, bell := range m.bells {
-		ring(bell)
+		wake.Up(bell)
 	}
 	m.serves()
 }
@@ -204,12 +205,4 @@ func (m *machine) listen(admitted bool, hear func(frame)) (end func()) {
 // announce sends gratuitous ARP for the virtual IP, to everyone or to one station.
 func (m *machine) announce(to string) {
 	m.send(frame{kind: claim, from: m.mac, to: to, addr: vip})
-}
-
-// ring wakes who waits at a bell. Several calls before it wakes count as one.
-func ring(bell chan<- struct{}) {
-	select {
-	case bell <- struct{}{}:
-	default:
-	}
 }

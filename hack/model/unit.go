@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"rlb.dev/rlb-agent/reconcile/host"
+	"rlb.dev/rlb-agent/reconcile/wake"
 )
 
 // unit is a service as systemd has it.
@@ -22,7 +23,7 @@ func (u *unit) set(state string) {
 		u.since = time.Now()
 	}
 	for _, bell := range u.bells {
-		ring(bell)
+		wake.Up(bell)
 	}
 }
 

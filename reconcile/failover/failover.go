@@ -19,6 +19,7 @@ import (
 	"rlb.dev/rlb-agent/reconcile/backoff"
 	"rlb.dev/rlb-agent/reconcile/host"
 	"rlb.dev/rlb-agent/reconcile/state"
+	"rlb.dev/rlb-agent/reconcile/wake"
 )
 
 // Config is what a Failover works with. All of it is required.
@@ -74,7 +75,7 @@ func (f *Failover) ApplyRuntimeState(ctx context.Context, force state.InForce) {
 }
 
 // TrackedFileChanged says that somebody may have changed the tracked file. It never waits.
-func (f *Failover) TrackedFileChanged() { ring(f.health.touched) }
+func (f *Failover) TrackedFileChanged() { wake.Up(f.health.touched) }
 
 // seldom is ring at most once in a pause: a call that comes too soon counts when the pause has passed. It is for one
 // goroutine at a time.
@@ -85,10 +86,10 @@ func seldom(bell chan<- struct{}, pause time.Duration) func() {
 		case left > pause: // it is still to ring
 		case left > 0:
 			last = last.Add(pause)
-			time.AfterFunc(left, func() { ring(bell) })
+			time.AfterFunc(left, func() { wake.Up(bell) })
 		default:
 			last = time.Now()
-			ring(bell)
+			wake.Up(bell)
 		}
 	}
 }
@@ -100,11 +101,11 @@ func rewatch() *backoff.Backoff {
 
 func (f *Failover) watchAddresses(ctx context.Context) {
 	watch := func(ctx context.Context) error {
-		return f.host.WatchAddresses(ctx, func() { ring(f.ownership.moved) })
+		return f.host.WatchAddresses(ctx, func() { wake.Up(f.ownership.moved) })
 	}
 	rewatch().Repeat(ctx, watch, func(err error) {
 		f.log.Debug("cannot watch addresses", "err", err)
-		ring(f.ownership.moved)
+		wake.Up(f.ownership.moved)
 	})
 }
 
@@ -112,13 +113,5 @@ func send[T any](ctx context.Context, to chan<- T, what T) {
 	select {
 	case to <- what:
 	case <-ctx.Done():
-	}
-}
-
-// ring wakes the goroutine that waits for the bell. Several calls before it wakes count as one.
-func ring(bell chan<- struct{}) {
-	select {
-	case bell <- struct{}{}:
-	default:
 	}
 }

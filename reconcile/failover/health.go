@@ -9,6 +9,7 @@ import (
 
 	"rlb.dev/rlb-agent/reconcile/host"
 	"rlb.dev/rlb-agent/reconcile/state"
+	"rlb.dev/rlb-agent/reconcile/wake"
 )
 
 const (
@@ -243,7 +244,7 @@ func (h *health) repairFile(ctx context.Context) error {
 	case repaired:
 		h.log.Warn("restored the fault flag for keepalived: another program had changed it")
 	case again > 0:
-		time.AfterFunc(again, func() { ring(h.touched) })
+		time.AfterFunc(again, func() { wake.Up(h.touched) })
 	}
 	return err
 }

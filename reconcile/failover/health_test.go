@@ -14,6 +14,7 @@ import (
 
 	"rlb.dev/rlb-agent/reconcile/host"
 	"rlb.dev/rlb-agent/reconcile/state"
+	"rlb.dev/rlb-agent/reconcile/wake"
 	"rlb.dev/rlb-agent/render"
 )
 
@@ -444,7 +445,7 @@ func TestTrackedFile(t *testing.T) {
 			want, told := b.file, len(b.told)
 			for _, text := range []string{"1\n", "0\n", "", "7 of 9"} {
 				b.file = text
-				ring(b.health.touched)
+				wake.Up(b.health.touched)
 				if b.pass(100 * time.Millisecond); b.file != want {
 					t.Errorf("%q stays, want %q", text, want)
 				}
@@ -453,7 +454,7 @@ func TestTrackedFile(t *testing.T) {
 				t.Errorf("logged %d times, the status was told %d times:\n%s", lines, len(b.told)-told, b.log.String())
 			}
 			writes := b.writes
-			ring(b.health.touched) // by the agent itself
+			wake.Up(b.health.touched) // by the agent itself
 			if b.pass(time.Second); b.writes != writes {
 				t.Errorf("wrote %d times without need", b.writes-writes)
 			}
@@ -468,7 +469,7 @@ func TestTrackedFileFoughtOver(t *testing.T) {
 		for began := time.Now(); time.Since(began) < time.Minute; b.pass(time.Millisecond) {
 			if b.file != "1\n" {
 				b.file = "1\n"
-				ring(b.health.touched)
+				wake.Up(b.health.touched)
 			}
 		}
 		if n := b.writes - writes; n < 600 || n > 1201 {
@@ -477,7 +478,7 @@ func TestTrackedFileFoughtOver(t *testing.T) {
 		b.answer, b.takes = host.HAProxyHung, 450*time.Millisecond
 		for began := time.Now(); time.Since(began) < time.Second; b.pass(10 * time.Millisecond) {
 			b.file = ""
-			ring(b.health.touched)
+			wake.Up(b.health.touched)
 		}
 		b.after(0, true)
 	})
@@ -488,7 +489,7 @@ func TestTrackedFileCannotBeRepaired(t *testing.T) {
 	serving(t, func(b *bench) {
 		b.unit("failed")
 		b.broken, b.file = errors.New("disk full"), ""
-		ring(b.health.touched)
+		wake.Up(b.health.touched)
 		b.pass(10 * time.Second)
 		if n := strings.Count(b.log.String(), "disk full"); n != 1 || b.file != "" {
 			t.Errorf("logged %d times, the file is %q", n, b.file)
@@ -505,7 +506,7 @@ func TestTrackedFileOfNobody(t *testing.T) {
 	serving(t, func(b *bench) {
 		b.force(false)
 		b.file = "1\n"
-		ring(b.health.touched)
+		wake.Up(b.health.touched)
 		if b.pass(time.Second); b.file != "1\n" {
 			t.Errorf("the file is %q", b.file)
 		}

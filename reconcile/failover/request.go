@@ -8,6 +8,7 @@ import (
 
 	"rlb.dev/rlb-agent/reconcile/backoff"
 	"rlb.dev/rlb-agent/reconcile/state"
+	"rlb.dev/rlb-agent/reconcile/wake"
 )
 
 const (
@@ -58,7 +59,7 @@ func requestAnnouncement(ctx context.Context, h Host, spec state.InForce, log *s
 	listening.Go(func() {
 		err := h.WatchHolders(ctx, spec.Interface, vips, func(toUsAlone bool) {
 			if !toUsAlone {
-				ring(heard)
+				wake.Up(heard)
 			}
 		})
 		if err != nil {

@@ -14,6 +14,7 @@ import (
 
 	"rlb.dev/rlb-agent/reconcile/host"
 	"rlb.dev/rlb-agent/reconcile/state"
+	"rlb.dev/rlb-agent/reconcile/wake"
 )
 
 // Host is what a Keeper needs of the machine.
@@ -52,12 +53,7 @@ func New(h Host, log *slog.Logger, told func(state.Waiting)) *Keeper {
 }
 
 // RecordChanged says that state.WaitFile may have changed. It never waits.
-func (k *Keeper) RecordChanged() {
-	select {
-	case k.bell <- struct{}{}:
-	default:
-	}
-}
+func (k *Keeper) RecordChanged() { wake.Up(k.bell) }
 
 // Run keeps what state.WaitFile says until ctx ends. A wait that is on then is left to the next keeper: within
 // render.HeartbeatLife nobody notices.

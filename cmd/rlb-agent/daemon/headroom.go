@@ -10,6 +10,7 @@ import (
 	"rlb.dev/rlb-agent/reconcile/headroom"
 	"rlb.dev/rlb-agent/reconcile/host"
 	"rlb.dev/rlb-agent/reconcile/state"
+	"rlb.dev/rlb-agent/reconcile/wake"
 	"rlb.dev/rlb-agent/render/vrrp"
 )
 
@@ -58,7 +59,7 @@ func (w *headroomWatch) applySpec(force state.InForce) {
 	w.mutex.Lock()
 	defer w.mutex.Unlock()
 	w.force = force
-	ring(w.bell)
+	wake.Up(w.bell)
 }
 
 // run measures until ctx ends. Then it takes the file away: nobody keeps it.

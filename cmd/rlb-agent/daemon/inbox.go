@@ -9,6 +9,7 @@ import (
 
 	"rlb.dev/rlb-agent/cmd/rlb-agent/filewatch"
 	"rlb.dev/rlb-agent/reconcile/backoff"
+	"rlb.dev/rlb-agent/reconcile/wake"
 )
 
 // How long the daemon waits until what it saw is over: a look in the middle of an edit would find half of it. The
@@ -61,7 +62,7 @@ func (b *inbox) put(what string) {
 	}
 }
 
-func (b *inbox) ring() { ring(b.bell) }
+func (b *inbox) ring() { wake.Up(b.bell) }
 
 // judge says whether there was a reason to look because of this.
 func (b *inbox) judge(seen []string, right bool) {

@@ -13,6 +13,7 @@ import (
 	"rlb.dev/rlb-agent/reconcile/peers"
 	"rlb.dev/rlb-agent/reconcile/state"
 	"rlb.dev/rlb-agent/reconcile/status"
+	"rlb.dev/rlb-agent/reconcile/wake"
 	"rlb.dev/rlb-agent/render"
 )
 
@@ -88,7 +89,7 @@ func (p *peering) applySpec(iface string, now peers.Self) {
 	r := p.self.Report
 	now.Role, now.Drained, now.Serving, now.Agent, now.Drains = r.Role, r.Drained, r.Serving, p.version, r.Drains
 	p.iface, p.self = iface, now
-	ring(p.bell)
+	wake.Up(p.bell)
 }
 
 // hostIs tells how this host is. It never waits.
@@ -96,7 +97,7 @@ func (p *peering) hostIs(s status.Status) {
 	p.mutex.Lock()
 	defer p.mutex.Unlock()
 	s.FillReport(&p.self.Report)
-	ring(p.bell)
+	wake.Up(p.bell)
 }
 
 // drains tells how far this host is with the connections that it had before it was drained. It never waits.
@@ -107,15 +108,7 @@ func (p *peering) drains(w state.Waiting) {
 	if w.On() {
 		p.self.Drains = &peers.Drains{Connections: w.Left, Remaining: time.Until(w.Until).Truncate(time.Second)}
 	}
-	ring(p.bell)
-}
-
-// ring wakes the goroutine that waits for the bell. Several calls before it wakes count as one.
-func ring(bell chan<- struct{}) {
-	select {
-	case bell <- struct{}{}:
-	default:
-	}
+	wake.Up(p.bell)
 }
 
 // run exchanges reports until ctx ends. Then it says goodbye.

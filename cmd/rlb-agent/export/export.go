@@ -14,6 +14,7 @@ import (
 	"rlb.dev/rlb-agent/reconcile/host"
 	"rlb.dev/rlb-agent/reconcile/state"
 	"rlb.dev/rlb-agent/reconcile/status"
+	"rlb.dev/rlb-agent/reconcile/wake"
 	"rlb.dev/rlb-agent/render"
 )
 
@@ -66,7 +67,7 @@ func (e *Exporter) RunEnded(s status.Status, result reconcile.Result) {
 }
 
 // HealthChanged tells that failover has another verdict. It never waits.
-func (e *Exporter) HealthChanged() { ring(e.changed) }
+func (e *Exporter) HealthChanged() { wake.Up(e.changed) }
 
 // StatusChanged tells of a status that was written between two runs. It never waits.
 func (e *Exporter) StatusChanged(s status.Status) {
@@ -76,17 +77,9 @@ func (e *Exporter) StatusChanged(s status.Status) {
 
 // poke makes the loop look again, and the page.
 func (e *Exporter) poke() {
-	ring(e.wake)
+	wake.Up(e.wake)
 	e.story.happened()
 	e.watchers.poke()
-}
-
-// ring wakes the goroutine that waits for the bell. Several calls before it wakes count as one.
-func ring(bell chan<- struct{}) {
-	select {
-	case bell <- struct{}{}:
-	default:
-	}
 }
 
 // records are the files whose change makes the status another.
@@ -97,7 +90,7 @@ const recordsQuiet = 50 * time.Millisecond
 
 // Run shows the host until ctx ends. Then nothing is left that would be read as true long after.
 func (e *Exporter) Run(ctx context.Context) {
-	watch := filewatch.New(e.Log, func(string) { ring(e.changed) })
+	watch := filewatch.New(e.Log, func(string) { wake.Up(e.changed) })
 	watch.Set(records...)
 	go watch.Run(ctx)
 	defer e.close()

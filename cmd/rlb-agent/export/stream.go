@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"rlb.dev/rlb-agent/cmd/rlb-agent/page"
+	"rlb.dev/rlb-agent/reconcile/wake"
 )
 
 // What those who watch the page may cost.
@@ -30,7 +31,7 @@ type watchers struct {
 }
 
 // poke tells that the page may be another. It never waits.
-func (w *watchers) poke() { ring(w.bell) }
+func (w *watchers) poke() { wake.Up(w.bell) }
 
 // join opens a stream, whose bell rings when the version is another. look makes the version until ctx ends.
 func (w *watchers) join(ctx context.Context, look func(context.Context) string) (bell chan struct{}, ok bool) {
@@ -69,7 +70,7 @@ func (w *watchers) produce(ctx context.Context, look func(context.Context) strin
 		if version != w.version {
 			w.version = version
 			for bell := range w.all {
-				ring(bell)
+				wake.Up(bell)
 			}
 		}
 		w.mutex.Unlock()

@@ -17,6 +17,7 @@ import (
 	"github.com/fsnotify/fsnotify"
 
 	"rlb.dev/rlb-agent/reconcile/backoff"
+	"rlb.dev/rlb-agent/reconcile/wake"
 )
 
 // Watch tells when files may have changed. It watches directories, since editors and ConfigMaps replace files, and
@@ -49,10 +50,7 @@ func (w *Watch) Set(paths ...string) {
 	if same {
 		return
 	}
-	select {
-	case w.again <- struct{}{}:
-	default:
-	}
+	wake.Up(w.again)
 }
 
 // Run watches until ctx ends.
@@ -217,9 +215,6 @@ func watchMounts(ctx context.Context, changed chan<- struct{}) {
 		if err != nil {
 			return
 		}
-		select {
-		case changed <- struct{}{}:
-		default:
-		}
+		wake.Up(changed)
 	}
 }

@@ -120,11 +120,13 @@ func askFirewall(ctx context.Context, o host.Observer) (answers func() []firewal
 	}
 }
 
+// toCome says whether a package is wanted, and known to be not installed yet.
+func (seen *Observed) toCome(d Desired, name string) bool {
+	have, known := seen.Packages[name]
+	return known && have.Version == "" && slices.ContainsFunc(d.Packages, func(w PackageWant) bool { return w.Name == name })
+}
+
 func (seen *Observed) firewall(answers []firewallAnswer, d Desired) error {
-	toCome := slices.ContainsFunc(d.Packages, func(w PackageWant) bool {
-		have, known := seen.Packages[w.Name]
-		return w.Name == "iptables" && known && have.Version == ""
-	})
 	for i, family := range api.Families {
 		state, err := answers[i].state, answers[i].err
 		switch _, other := seen.Firewall[api.IPv4]; {
@@ -132,7 +134,7 @@ func (seen *Observed) firewall(answers []firewallAnswer, d Desired) error {
 			seen.Firewall[family] = state
 		case !errors.Is(err, host.ErrUnavailable):
 			return err
-		case toCome: // no program yet, so no rules of ours
+		case seen.toCome(d, "iptables"): // no program yet, so no rules of ours
 			seen.Firewall[family] = host.Firewall{}
 		case d.Model.Firewall == nil: // nothing is wanted
 		case family == api.IPv6 && other: // a kernel without IPv6 needs no rules for it
@@ -218,12 +220,8 @@ func (seen *Observed) handover(ctx context.Context, o host.Observer, d Desired, 
 	if d.Model.Handover == nil {
 		return nil
 	}
-	toCome := slices.ContainsFunc(d.Packages, func(w PackageWant) bool {
-		have, known := seen.Packages[w.Name]
-		return w.Name == "nftables" && known && have.Version == ""
-	})
 	have, err := answer()
-	if toCome {
+	if seen.toCome(d, "nftables") {
 		return nil
 	}
 	seen.Handover = have

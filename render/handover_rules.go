@@ -94,6 +94,12 @@ func (r *renderer) handoverTable(l *lines, family api.Family, vips []netip.Addr)
 		l.add("", "        timeout %dms", s.lasts.Milliseconds())
 		l.add("", "    }")
 	}
+	// holds is that whoever sent the packet holds the virtual IPs.
+	holds := []string{
+		"        update @known { iif }",
+		fmt.Sprintf("        update @holder { iif . %s saddr }", ip),
+		fmt.Sprintf("        update @peer { iif : %s saddr }", ip),
+	}
 	router := fmt.Sprintf("meta l4proto 112 @th,8,8 %d", *r.spec.VRRP.RouterID)
 	l.add("", "    chain prerouting {")
 	l.add("", "        type filter hook prerouting priority raw; policy accept;")
@@ -110,7 +116,7 @@ func (r *renderer) handoverTable(l *lines, family api.Family, vips []netip.Addr)
 		}
 	}
 	l.add("", "    }")
-	for _, line := range []string{
+	for _, line := range slices.Concat([]string{
 		"    chain output {",
 		"        type filter hook output priority raw; policy accept;",
 		fmt.Sprintf("        oifname %q %s goto own", iface, router),
@@ -131,9 +137,7 @@ func (r *renderer) handoverTable(l *lines, family api.Family, vips []netip.Addr)
 		"        goto holds",
 		"    }",
 		"    chain holds {",
-		"        update @known { iif }",
-		fmt.Sprintf("        update @holder { iif . %s saddr }", ip),
-		fmt.Sprintf("        update @peer { iif : %s saddr }", ip),
+	}, holds, []string{
 		"        update @recent { iif }",
 		"    }",
 		"    chain beat {",
@@ -142,12 +146,10 @@ func (r *renderer) handoverTable(l *lines, family api.Family, vips []netip.Addr)
 		"    }",
 		"    chain lasts {",
 		"        update @nodes { ether saddr }",
-		"        update @known { iif }",
-		fmt.Sprintf("        update @holder { iif . %s saddr }", ip),
-		fmt.Sprintf("        update @peer { iif : %s saddr }", ip),
+	}, holds, []string{
 		"        drop",
 		"    }",
-	} {
+	}) {
 		l.add("", "%s", line)
 	}
 	client := ip + " saddr . tcp sport"

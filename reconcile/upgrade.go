@@ -14,9 +14,9 @@ import (
 const upgradeWait = time.Minute
 
 // Upgrade brings newer packages in, as one change that is verified and undone like any other. Where this host holds the
-// virtual IPs it first hands them to a peer, waits for up to a minute until its connections have ended, where a move can
-// leave them, and is eligible again afterwards, however it ends; with force also where no
-// peer is seen, and then clients notice it. doc is the spec in force.
+// virtual IPs it first hands them to a peer, and waits for up to a minute until its connections have ended, where a move
+// can leave them. It is eligible again afterwards, however the upgrade ends. With force that is done also where no peer is
+// seen, and then clients notice it. doc is the spec in force.
 func (r *Reconciler) Upgrade(ctx context.Context, doc *api.Document, newer []plan.Newer, force bool) (result Result, err error) {
 	in, err := r.inForce(ctx, "upgrade")
 	if err != nil {

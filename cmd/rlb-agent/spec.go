@@ -18,6 +18,11 @@ func (a *app) readSpec(path string) (*api.Document, error) {
 	if err != nil {
 		return nil, specError{fmt.Errorf("cannot read the spec: %w", err)}
 	}
+	return parse(path, data)
+}
+
+// parse parses a spec, which may be a large one.
+func parse(path string, data []byte) (*api.Document, error) {
 	daemon.SaveMemory(len(data))
 	return api.Parse(path, data)
 }
@@ -70,8 +75,7 @@ func trusted(path string) (*api.Document, error) {
 	if err != nil {
 		return nil, specError{fmt.Errorf("cannot read the spec: %w", err)}
 	}
-	daemon.SaveMemory(len(data))
-	return api.Parse(path, data)
+	return parse(path, data)
 }
 
 func untrusted(path string, err error) error {

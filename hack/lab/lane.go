@@ -1,6 +1,8 @@
 package lab
 
 import (
+	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 )
@@ -42,16 +44,14 @@ const laneWeight, laneShares = "50", "2048"
 // where the machine has no such hierarchy.
 func laneGroup() []string {
 	dir := filepath.Join(cgroupRoot, "cpu", groupParent)
-	if Lane == "" || os.Mkdir(dir, 0o755) != nil && !isDir(dir) {
+	if Lane == "" {
+		return nil
+	}
+	if err := os.Mkdir(dir, 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
 		return nil
 	}
 	if os.WriteFile(filepath.Join(dir, "cpu.shares"), []byte(laneShares), 0) != nil {
 		return nil
 	}
 	return []string{dir}
-}
-
-func isDir(path string) bool {
-	info, err := os.Stat(path)
-	return err == nil && info.IsDir()
 }

@@ -3,6 +3,7 @@ package serveon
 import (
 	"context"
 	"net/netip"
+	"slices"
 
 	"rlb.dev/rlb-agent/api"
 	"rlb.dev/rlb-agent/reconcile/host"
@@ -26,7 +27,8 @@ func targets(ctx context.Context, o host.Observer, in *state.InForce, vips []net
 		return nil, err
 	}
 	for _, family := range api.Families {
-		if !hasFamily(vips, family) {
+		of := func(addr netip.Addr) bool { return api.FamilyOf(addr) == family }
+		if !slices.ContainsFunc(vips, of) {
 			continue
 		}
 		unicast := in.Spec.VRRP.Transport == api.Unicast
@@ -41,44 +43,24 @@ func targets(ctx context.Context, o host.Observer, in *state.InForce, vips []net
 	return all, nil
 }
 
-func hasFamily(addrs []netip.Addr, family api.Family) bool {
-	for _, addr := range addrs {
-		if api.FamilyOf(addr) == family {
-			return true
-		}
-	}
-	return false
-}
-
 // advertisesFrom is the source of this host's advertisements, as keepalived.conf says: IPv6 multicast comes from the
 // link-local address (RFC 9568 §5.1.2.1), and without nodes IPv4 comes from the first address of the interface.
 func advertisesFrom(in *state.InForce, interfaces []host.Interface, family api.Family, unicast bool) netip.Addr {
 	linkLocal := family == api.IPv6 && !unicast
 	if !linkLocal {
-		for _, own := range in.Own {
-			if api.FamilyOf(own) == family {
-				return own
-			}
+		if at := slices.IndexFunc(in.Own, func(own netip.Addr) bool { return api.FamilyOf(own) == family }); at >= 0 {
+			return in.Own[at]
 		}
 	}
 	for _, i := range interfaces {
 		for _, p := range i.Prefixes {
 			addr := p.Addr()
-			if i.Name == in.Interface && api.FamilyOf(addr) == family && addr.IsLinkLocalUnicast() == linkLocal && !isVirtual(in, addr) {
+			if i.Name == in.Interface && api.FamilyOf(addr) == family && addr.IsLinkLocalUnicast() == linkLocal && !slices.Contains(in.VirtualIPs, addr) {
 				return addr
 			}
 		}
 	}
 	return netip.Addr{}
-}
-
-func isVirtual(in *state.InForce, addr netip.Addr) bool {
-	for _, vip := range in.VirtualIPs {
-		if vip == addr {
-			return true
-		}
-	}
-	return false
 }
 
 // peersIn are the addresses of the other nodes in a family.

@@ -1,13 +1,13 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
-	"os"
 	"runtime"
 	"slices"
 	"text/tabwriter"
+
+	"rlb.dev/rlb-agent/hack/bench/record"
 )
 
 // A result is all samples of a fault with a setup.
@@ -107,8 +107,8 @@ func number(ms float64, endless bool) string {
 	return text
 }
 
-// record is the file of all samples.
-type record struct {
+// file is the file of all samples.
+type file struct {
 	CPUs    int     `json:"cpus"`
 	Arch    string  `json:"arch"`
 	Unit    string  `json:"unit"`
@@ -117,25 +117,14 @@ type record struct {
 
 // writeJSON writes every sample.
 func (all results) writeJSON(path string) error {
-	data, err := json.MarshalIndent(record{runtime.NumCPU(), runtime.GOARCH, "milliseconds", all}, "", "  ")
-	if err != nil {
-		return err
-	}
-	return os.WriteFile(path, append(data, '\n'), 0o644)
+	return record.Write(path, file{runtime.NumCPU(), runtime.GOARCH, "milliseconds", all})
 }
 
 // readJSON reads what writeJSON wrote; of a fault that stands in several files all samples count.
 func readJSON(paths []string) (all results, err error) {
-	for _, path := range paths {
-		data, err := os.ReadFile(path)
-		if err != nil {
-			return nil, err
-		}
-		var r record
-		if err := json.Unmarshal(data, &r); err != nil {
-			return nil, fmt.Errorf("cannot read %s: %w", path, err)
-		}
-		for _, row := range r.Results {
+	files, err := record.Read[file](paths)
+	for _, f := range files {
+		for _, row := range f.Results {
 			i := slices.IndexFunc(all, func(old result) bool { return old.Fault == row.Fault && old.Setup == row.Setup })
 			if i < 0 {
 				all = append(all, row)
@@ -144,5 +133,5 @@ func readJSON(paths []string) (all results, err error) {
 			all[i].Samples = append(all[i].Samples, row.Samples...)
 		}
 	}
-	return all, nil
+	return all, err
 }

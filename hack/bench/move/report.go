@@ -1,14 +1,13 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
-	"os"
 	"slices"
 	"text/tabwriter"
 
 	"rlb.dev/rlb-agent/hack/bench/plot"
+	"rlb.dev/rlb-agent/hack/bench/record"
 )
 
 // A result is all moves with a setup.
@@ -99,33 +98,18 @@ func (all results) draw() []byte {
 	return p.SVG()
 }
 
-func (all results) writeJSON(path string) error {
-	data, err := json.MarshalIndent(all, "", "  ")
-	if err != nil {
-		return err
-	}
-	return os.WriteFile(path, append(data, '\n'), 0o644)
-}
+func (all results) writeJSON(path string) error { return record.Write(path, all) }
 
 // readJSON reads what writeJSON wrote; of a setup that stands in several files all moves count.
 func readJSON(paths []string) (all results, err error) {
-	for _, path := range paths {
-		data, err := os.ReadFile(path)
-		if err != nil {
-			return nil, err
+	files, err := record.Read[results](paths)
+	for _, r := range slices.Concat(files...) {
+		at := slices.IndexFunc(all, func(known result) bool { return known.Setup == r.Setup })
+		if at < 0 {
+			all = append(all, r)
+			continue
 		}
-		var some results
-		if err := json.Unmarshal(data, &some); err != nil {
-			return nil, fmt.Errorf("cannot read %s: %w", path, err)
-		}
-		for _, r := range some {
-			at := slices.IndexFunc(all, func(known result) bool { return known.Setup == r.Setup })
-			if at < 0 {
-				all = append(all, r)
-				continue
-			}
-			all[at].Moves = append(all[at].Moves, r.Moves...)
-		}
+		all[at].Moves = append(all[at].Moves, r.Moves...)
 	}
-	return all, nil
+	return all, err
 }

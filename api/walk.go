@@ -2,9 +2,7 @@ package api
 
 import (
 	"reflect"
-	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
@@ -57,7 +55,7 @@ func (w *walker) path() (path string) {
 	return path
 }
 
-// below reads what stands one step further.
+// below reads the value at the next step of the path.
 func (w *walker) below(s step, node *yaml.Node, into reflect.Value) *tree {
 	w.steps = append(w.steps, s)
 	result := w.walk(node, into)
@@ -260,66 +258,5 @@ func missingSpace(e entry, t reflect.Type) (sentence string) {
 	if _, isField := fieldsOf(t)[name]; found && isField && value != "" && isNull(resolve(e.value)) {
 		return "a space is missing behind the colon: " + name + ": " + printable(value)
 	}
-	return ""
-}
-
-// The functions below read one kind of value each, or say what it must be where it is not.
-
-func collection(node *yaml.Node, kind yaml.Kind) (wanted string) {
-	switch {
-	case node.Kind == kind && (node.ShortTag() == "!!map" || node.ShortTag() == "!!seq"):
-		return ""
-	case kind == yaml.MappingNode:
-		return "a mapping of fields"
-	}
-	return "a list"
-}
-
-func text(node *yaml.Node, into reflect.Value) (wanted string) {
-	switch {
-	case isString(node):
-		into.SetString(node.Value)
-		return ""
-	case node.Kind == yaml.ScalarNode:
-		return "a string in quotes"
-	}
-	return "a string"
-}
-
-func integer(node *yaml.Node, into reflect.Value) (wanted string) {
-	var value int
-	if node.Kind == yaml.ScalarNode && node.Style == 0 && len(node.Value) >= 19 && longNumber.MatchString(node.Value) {
-		return "a smaller whole number"
-	}
-	decimal, err := strconv.Atoi(node.Value)
-	switch {
-	case isString(node) && err == nil:
-		return "a whole number without quotes"
-	case node.Kind != yaml.ScalarNode || node.ShortTag() != "!!int":
-		return "a whole number"
-	case err == nil && strconv.Itoa(decimal) == node.Value:
-		value = decimal // as nearly always
-	case node.Decode(&value) != nil:
-		return "a whole number"
-	case err == nil && decimal != value:
-		return "a whole number without a leading zero" // 010 is 8 to some programs, 10 to others
-	}
-	into.SetInt(int64(value))
-	return ""
-}
-
-var longNumber = regexp.MustCompile(`^[+-]?[0-9]{19,}$`)
-
-// boolean takes yes, no, on and off as well, as kubectl does.
-func boolean(node *yaml.Node, into reflect.Value) (wanted string) {
-	var value bool
-	if isString(node) && node.Style != 0 && boolean(&yaml.Node{Kind: yaml.ScalarNode, Tag: "!!bool", Value: node.Value}, into) == "" {
-		return "true or false without quotes"
-	}
-	plain := node.Kind == yaml.ScalarNode && (node.Style == 0 || node.ShortTag() == "!!bool")
-	if !plain || node.Decode(&value) != nil {
-		return "true or false"
-	}
-	into.SetBool(value)
 	return ""
 }

@@ -55,7 +55,7 @@ func hung(a *act) time.Duration {
 	return min(a.lasts, 150*time.Millisecond+probePatience) + handed(a)
 }
 
-// apart is for as long as the hosts do not hear each other, and until one of them gives way when they do.
+// apart is the time in which the hosts do not hear each other, and until one of them becomes BACKUP after it.
 func apart(a *act) time.Duration { return a.lasts + a.m.advertise + slack }
 
 // argued is until one of two holders whose VRRP does not pass stands down: they claim, wait for keepalived to settle it

@@ -24,7 +24,7 @@ func TestFound(t *testing.T) {
 		spec  variant
 		steps []step
 	}{
-		// The host that gives way cannot reach the winner for so long. It asked it once for gratuitous ARP, and never again.
+		// The loser of the conflict cannot reach the winner for 3 s. It requested gratuitous ARP once, and not again later.
 		"one direction is cut for longer": {usual, []step{
 			{"hosts are apart", 0, 0, time.Second}, {"nothing passes from the host", 1, 100 * time.Millisecond, 3 * time.Second},
 		}},

@@ -20,7 +20,7 @@ type kind int
 const (
 	advert   kind = iota // VRRP advertisement (RFC 9568 §5)
 	whoHas               // ARP request for an address of somebody else (RFC 826)
-	claim                // whoever sends it holds the address: an ARP answer, or gratuitous (RFC 5227 §3)
+	claim                // the sender says that it holds the address: an ARP answer, or gratuitous (RFC 5227 §3)
 	syn                  // TCP connection request
 	accepted             // SYN and ACK
 	refused              // RST
@@ -58,7 +58,7 @@ func (l *lan) join(mac string, s station) {
 	l.order = append(l.order, mac)
 }
 
-// send brings a frame to whom it is for, but for what is lost.
+// send delivers a frame to its receivers, unless it is lost.
 func (l *lan) send(f frame) {
 	for _, mac := range l.order {
 		if mac == f.from || f.to != "" && f.to != mac || l.cut[[2]string{f.from, mac}] > 0 {

@@ -47,8 +47,9 @@ type passage struct {
 	err error
 }
 
-// beginStandDown puts this host in FAULT. One that met the other host again as soon as it came back is not heard by it,
-// and does not give way to it (vrrp.preempt), or has a keepalived that ignores what it hears.
+// beginStandDown puts this host in FAULT. If the conflict is there again as soon as this host came back, then either the
+// other host does not hear this one, and this one keeps its priority (vrrp.preempt), or keepalived here ignores the
+// advertisements that arrive. Then they are no reason to come back for a while.
 func (o *ownership) beginStandDown(ctx context.Context, c conflict) {
 	now := time.Now()
 	if now.Sub(o.back) < 2*o.spec.Takeover+backupTime {

@@ -53,7 +53,7 @@ func (all results) draw() []byte {
 	return p.SVG()
 }
 
-// text is what stands behind a lane.
+// text is the label at the right end of a lane.
 func (r result) text(of measured) string {
 	median := r.median(of)
 	switch {

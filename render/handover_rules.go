@@ -56,6 +56,13 @@ func CountRules(text string, family api.Family) (n int) {
 // nft's socket expression says nothing of a socket that is not a whole one: of a connection whose handshake is not over,
 // or one in TIME_WAIT. begun has the clients of the former. The latter is of a connection that this host served before
 // the last move, with the port of which the client has begun another one since: it answers, and the client waits.
+// A connection leaves begun as soon as its handshake is over, also when the forwarding has ended meanwhile: after the
+// next move the client may use its port again.
+//
+// Of three or more hosts several can take over at once after a goodbye, and all but one give the virtual IPs up within
+// milliseconds (RFC 9568 §6.4.3). The one that stays does not know the connections that began at the others. While hosts
+// are settling, connections therefore begin at the former holder still, whichever host gets the first packet.
+//
 // beat sees the heartbeats of a holder that serves on after a goodbye (Heartbeat): they keep the forwarding as it is, and
 // nothing else. It takes a goodbye to begin it, so a forged heartbeat can no more than a forged advertisement.
 func (r *renderer) handoverTable(l *lines, family api.Family, vips []netip.Addr) error {
@@ -69,6 +76,10 @@ func (r *renderer) handoverTable(l *lines, family api.Family, vips []netip.Addr)
 	}
 	iface, interval, takeover := r.facts.Interface, r.spec.VRRP.AdvertisementInterval.D(), vrrp.TakeoverTime(r.spec)
 	known := ForwardTime + takeover
+	several, goodbye := len(r.spec.Nodes) > 2, "update @armed { iif }"
+	if several {
+		goodbye += " update @settling { iif }"
+	}
 	l.section(1, "", "table %s %s", ip, HandoverTable)
 	l.add("", "delete table %s %s", ip, HandoverTable)
 	l.add("", "table %s %s {", ip, HandoverTable)
@@ -86,7 +97,11 @@ func (r *renderer) handoverTable(l *lines, family api.Family, vips []netip.Addr)
 		{"set", "led", "iface_index", ForwardTime},
 		{"set", "left", "iface_index", ForwardTime},
 		{"set", "begun", addr + " . inet_service", begunTime},
+		{"set", "settling", "iface_index", settleTime},
 	} {
+		if s.name == "settling" && !several {
+			continue
+		}
 		l.add("", "    %s %s {", s.kind, s.name)
 		l.add("", "        type %s", s.of)
 		l.add("", "        size %d", map[bool]int{true: 65536, false: 1024}[s.name == "begun"])
@@ -129,7 +144,7 @@ func (r *renderer) handoverTable(l *lines, family api.Family, vips []netip.Addr)
 		"    }",
 		"    chain advert {",
 		"        update @nodes { ether saddr }",
-		fmt.Sprintf("        @th,16,8 0 %[1]s saddr . ether saddr @advertisers iif . %[1]s saddr @holder update @armed { iif }", ip),
+		fmt.Sprintf("        @th,16,8 0 %[1]s saddr . ether saddr @advertisers iif . %[1]s saddr @holder %s", ip, goodbye),
 		"        @th,16,8 0 return",
 		fmt.Sprintf("        update @advertisers { %s saddr . ether saddr }", ip),
 		fmt.Sprintf("        iif . %s saddr @holder goto holds", ip),
@@ -153,18 +168,24 @@ func (r *renderer) handoverTable(l *lines, family api.Family, vips []netip.Addr)
 		l.add("", "%s", line)
 	}
 	client := ip + " saddr . tcp sport"
+	forward := fmt.Sprintf("dup to iif map @peer device %q drop", iface)
 	for _, c := range []struct{ name, here string }{
 		{onWildcard, "socket wildcard 0"},
 		{onAddress, fmt.Sprintf("socket mark & %#x != 0", handoverMark)},
 	} {
 		if chains[c.name] {
 			l.add("", "    chain %s {", c.name)
+			l.add("", "        %s @begun %s delete @begun { %[1]s }", client, c.here)
+			l.add("", "        iif != @armed return")
 			l.add("", "        ether saddr @nodes return")
+			if several {
+				l.add("", "        iif @settling %s %s", isSYN, forward)
+			}
 			l.add("", "        %s update @begun { %s }", isSYN, client)
 			l.add("", "        %s return", isSYN)
 			l.add("", "        %s return", c.here)
 			l.add("", "        %s @begun return", client)
-			l.add("", "        dup to iif map @peer device %q drop", iface)
+			l.add("", "        %s", forward)
 			l.add("", "    }")
 		}
 	}
@@ -173,8 +194,12 @@ func (r *renderer) handoverTable(l *lines, family api.Family, vips []netip.Addr)
 }
 
 // begunTime is how long a handshake that began while packets are forwarded may take: its first SYN-ACK is sent again after
-// 1 s, the next after 3 s (RFC 6298 §5.5). A client that uses a port again sooner, after two moves, is forwarded in vain.
+// 1 s, the next after 3 s (RFC 6298 §5.5).
 const begunTime = 5 * time.Second
+
+// settleTime is how long after a goodbye three or more hosts need to settle which one holds the virtual IPs, and for its
+// agent to announce them once more. Neighbours that heard a loser last send their packets there until then.
+const settleTime = 30 * time.Millisecond
 
 // The chains that forward, by where HAProxy listens, and the packet that begins a connection.
 const (
@@ -201,6 +226,6 @@ func (r *renderer) handoverPort(l *lines, s service, ip string, vips []netip.Add
 	if chain == onAddress {
 		l.add(s.path+".port", "        %s %s meta mark set meta mark | %#x", to, isSYN, handoverMark)
 	}
-	l.add(s.path+".port", "        iif @armed %s goto %s", to, chain)
+	l.add(s.path+".port", "        %s goto %s", to, chain)
 	return chain
 }

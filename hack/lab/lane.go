@@ -37,8 +37,9 @@ func Namespace(station string) string { return prefix + station }
 
 // laneWeight is how much of a processor a host of a named lane gets where the first lane, which measures times, wants it
 // too; 100 is as much. laneShares bounds all hosts of the lane where control groups are of version 1: to as much as two
-// processes of the first lane.
-const laneWeight, laneShares = "50", "2048"
+// processes of the first lane. laneRealTime is how many microseconds of a second its real-time processes get, of which
+// keepalived is one: a group of version 1 has none of its own (CONFIG_RT_GROUP_SCHED), and lets no process become one.
+const laneWeight, laneShares, laneRealTime = "50", "2048", "300000"
 
 // laneGroup is the control group of version 1 that holds the hosts of a named lane back. There is none for the first lane, or
 // where the machine has no such hierarchy.
@@ -51,6 +52,10 @@ func laneGroup() []string {
 		return nil
 	}
 	if os.WriteFile(filepath.Join(dir, "cpu.shares"), []byte(laneShares), 0) != nil {
+		return nil
+	}
+	realTime := filepath.Join(dir, "cpu.rt_runtime_us")
+	if _, err := os.Stat(realTime); err == nil && os.WriteFile(realTime, []byte(laneRealTime), 0) != nil {
 		return nil
 	}
 	return []string{dir}

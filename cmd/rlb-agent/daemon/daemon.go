@@ -130,7 +130,10 @@ func Run(ctx context.Context, c Config) {
 // applyRuntimeState makes the spec in force known to those that run beside the loop.
 func applyRuntimeState(ctx context.Context, c Config, over *failover.Failover, cutter *cutoff.Cutter, peering *peering, measured *headroomWatch) {
 	force, err := state.ReadInForce(ctx, c.Host)
-	if err != nil {
+	switch {
+	case ctx.Err() != nil: // the agent stops
+		return
+	case err != nil:
 		c.Log.Warn("cannot read which spec is in force: " + err.Error())
 		return
 	}

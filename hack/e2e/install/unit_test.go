@@ -105,6 +105,9 @@ func TestUnit(t *testing.T) {
 	start := time.Now()
 	w.Eventually("it has ended", 20*time.Second, func() bool { return b.Is("active", "rlb-agent", "inactive") })
 	t.Logf("stopped before its own reload, it ended after %v", time.Since(start).Round(time.Millisecond))
+	if out := a.Shell("journalctl -u rlb-agent") + b.Shell("journalctl -u rlb-agent"); strings.Contains(out, "context canceled") {
+		t.Errorf("an agent that is stopped complains of it:\n%s", out)
+	}
 	if out := b.Must(pair.Agent, "--once"); !strings.Contains(out, "nothing to do") {
 		t.Errorf("it left something to do: %s", out)
 	}

@@ -22,14 +22,16 @@ import (
 
 const (
 	dumpName     = "keepalived.json"
+	askLock      = "keepalived.lock" // below host.RunDir
 	dumpPatience = 500 * time.Millisecond
 	maxDump      = 16 << 20
 )
 
 // dump has keepalived write its state and returns it once whole accepts it: it is written in pieces. keepalived writes it
 // to $TMPDIR (2.2.7 and newer) or to /tmp, where any user can be in the way: that is an error that does not wrap
-// host.ErrNoAnswer. silent is asked all the time whether it is to be waited for no longer.
-func (h *Host) dump(pid int, silent func(now time.Time) bool, ask func() error, whole func([]byte) bool) error {
+// host.ErrNoAnswer. silent begins to wait, and its result is asked all the time whether it is to be waited for no longer.
+func (h *Host) dump(pid int, silent func() func(now time.Time) bool, ask func() error, whole func([]byte) bool) error {
+	defer h.askAlone(silent())()
 	process := filepath.Join(h.proc, strconv.Itoa(pid))
 	places, err := dumpPlaces(process)
 	if err != nil {
@@ -56,7 +58,7 @@ func (h *Host) dump(pid int, silent func(now time.Time) bool, ask func() error, 
 	if err := ask(); err != nil {
 		return err
 	}
-	for ; !silent(time.Now()); time.Sleep(patience.Tick) {
+	for silent := silent(); !silent(time.Now()); time.Sleep(patience.Tick) {
 		for _, dir := range dirs {
 			if data, err := readRootFile(dir, dumpName); err == nil && whole(data) {
 				return removeAt(dir, dumpName)
@@ -72,6 +74,21 @@ func (h *Host) dump(pid int, silent func(now time.Time) bool, ask func() error, 
 		return err
 	}
 	return host.ErrNoAnswer
+}
+
+// askAlone waits until no other process asks keepalived, which would remove an answer before it is read, and returns what
+// lets the next one ask. An asker that is stopped holds no other one up for longer than a keepalived that hangs would.
+func (h *Host) askAlone(silent func(now time.Time) bool) (done func()) {
+	path := filepath.Join(h.run, askLock)
+	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|unix.O_NOFOLLOW, 0o600)
+	if err != nil {
+		h.log.Debug("cannot lock "+path, "err", err) // no agent has been here, so no daemon asks
+		return func() {}
+	}
+	for unix.Flock(int(file.Fd()), unix.LOCK_EX|unix.LOCK_NB) != nil && !silent(time.Now()) {
+		time.Sleep(patience.Tick)
+	}
+	return func() { _ = file.Close() } // nothing was written
 }
 
 // usualPatience is that for a dump which nobody waits for.

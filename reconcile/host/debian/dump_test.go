@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
 	"rlb.dev/rlb-agent/reconcile/host"
@@ -84,7 +85,7 @@ func TestDump(t *testing.T) {
 			t.Parallel()
 			h, root := keepalived(t, test.environ)
 			test.before(t, root)
-			err := h.dump(7, usualPatience(), func() error {
+			err := h.dump(7, usualPatience, func() error {
 				if test.writes != "" {
 					write(t, filepath.Join(root, test.writes), "whole")
 				}
@@ -103,6 +104,45 @@ func TestDump(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// Several processes that ask keepalived at the same time get an answer each. None is kept waiting by one that is stopped.
+func TestDumpForSeveral(t *testing.T) {
+	first, root := keepalived(t, "TMPDIR=/run/keepalived\x00")
+	signals := make(chan struct{}, 1) // one that is pending already is not counted
+	ask := func() error {
+		select {
+		case signals <- struct{}{}:
+		default:
+		}
+		return nil
+	}
+	go func() {
+		for range signals {
+			_ = os.WriteFile(filepath.Join(root, "run/keepalived", dumpName), []byte("whole"), 0o600)
+		}
+	}()
+	whole := func(data []byte) bool { return string(data) == "whole" }
+	var askers sync.WaitGroup
+	for range 4 {
+		h, _ := newFake(t)
+		h.proc, h.run = first.proc, first.run
+		askers.Go(func() {
+			for range 25 {
+				if err := h.dump(7, usualPatience, ask, whole); err != nil {
+					t.Errorf("cannot get the state beside others: %v", err)
+					return
+				}
+			}
+		})
+	}
+	askers.Wait()
+	defer first.askAlone(usualPatience())() // and is stopped
+	second, _ := newFake(t)
+	second.proc, second.run = first.proc, first.run
+	if err := second.dump(7, usualPatience, ask, whole); err != nil {
+		t.Errorf("cannot get the state beside one that is stopped: %v", err)
 	}
 }
 

@@ -28,7 +28,7 @@ func (h *Host) VRRPAtOnce(ctx context.Context, pid int) ([]host.Instance, error)
 }
 
 func (h *Host) vrrp(ctx context.Context, pid int, silent func() func(time.Time) bool) ([]host.Instance, error) {
-	h.vrrpMutex.Lock() // two questions at a time would share one answer
+	h.vrrpMutex.Lock() // two questions at a time would share one answer: see askAlone for those of other processes
 	defer h.vrrpMutex.Unlock()
 	if !h.root {
 		return nil, fmt.Errorf("cannot ask keepalived for its state without being root: %w", host.ErrUnavailable)
@@ -42,7 +42,7 @@ func (h *Host) vrrp(ctx context.Context, pid int, silent func() func(time.Time) 
 		h.vrrpSignal = syscall.Signal(number)
 	}
 	var instances []host.Instance
-	err := h.dump(pid, silent(), func() error { return syscall.Kill(pid, h.vrrpSignal) }, func(data []byte) bool {
+	err := h.dump(pid, silent, func() error { return syscall.Kill(pid, h.vrrpSignal) }, func(data []byte) bool {
 		var err error
 		instances, err = parseVRRP(data)
 		return err == nil

@@ -57,8 +57,9 @@ func TestProgramsRefuse(t *testing.T) {
 				refused, err = tree.testHAProxy(f, profile)
 			case render.KeepalivedConfig:
 				refused, err = tree.testKeepalived(f)
-			case render.FirewallRules:
-				all, failed := tree.testRules(render.FamilyOfRules(f), []rulesOf{{1, f.Data}, {2, []byte("*filter\nCOMMIT\n")}})
+			case render.FirewallRules, render.HandoverRules:
+				good := map[render.Kind]string{render.FirewallRules: "*filter\nCOMMIT\n", render.HandoverRules: "table ip fuzz {\n}\n"}[f.Kind]
+				all, failed := tree.testRules(tree.testerOf(f), []rulesOf{{1, f.Data}, {2, []byte(good)}})
 				if err = failed; len(all) > 0 {
 					refused = &all[0]
 				}

@@ -30,19 +30,22 @@ func (d disagreement) String() string {
 	return fmt.Sprintf("seed %d: %s: %s", d.seed, d.program, strings.TrimSpace(d.said))
 }
 
-// batch is how many specs' rules are tested by one start of iptables-restore.
+// batch is how many specs' rules are tested by one start of a program.
 const batch = 100
 
 // specs judges n specs, of the seeds from first on in steps.
 func (t *tree) specs(ctx context.Context, first, step, n uint64) (judged uint64, wrong []disagreement, err error) {
-	rules := map[api.Family][]rulesOf{}
-	flush := func() error {
-		for family, all := range rules {
-			refused, err := t.testRules(family, all)
+	rules := map[string][]rulesOf{} // by the program that tests them
+	flush := func(least int) error {
+		for program, all := range rules {
+			if len(all) < least {
+				continue
+			}
+			refused, err := t.testRules(program, all)
 			if err != nil {
 				return err
 			}
-			wrong, rules[family] = append(wrong, refused...), all[:0]
+			wrong, rules[program] = append(wrong, refused...), all[:0]
 		}
 		return nil
 	}
@@ -60,9 +63,10 @@ func (t *tree) specs(ctx context.Context, first, step, n uint64) (judged uint64,
 				refused, err = t.testHAProxy(f, profile)
 			case render.KeepalivedConfig:
 				refused, err = t.testKeepalived(f)
-			case render.FirewallRules:
-				family := render.FamilyOfRules(f)
-				rules[family] = append(rules[family], rulesOf{seed, f.Data})
+			default:
+				if program := t.testerOf(f); program != "" {
+					rules[program] = append(rules[program], rulesOf{seed, f.Data})
+				}
 			}
 			if err != nil {
 				return judged, wrong, fmt.Errorf("seed %d: %w", seed, err)
@@ -72,13 +76,11 @@ func (t *tree) specs(ctx context.Context, first, step, n uint64) (judged uint64,
 				wrong = append(wrong, *refused)
 			}
 		}
-		if len(rules[api.IPv4]) == batch {
-			if err := flush(); err != nil {
-				return judged, wrong, err
-			}
+		if err := flush(batch); err != nil {
+			return judged, wrong, err
 		}
 	}
-	return judged, wrong, flush()
+	return judged, wrong, flush(1)
 }
 
 // rendered are the files of a seed's spec, on one of its nodes.
@@ -145,26 +147,33 @@ func (t *tree) testKeepalived(f render.File) (*disagreement, error) {
 	return &disagreement{program: fmt.Sprintf("keepalived, exit code %d", code), said: strings.Join(complaints, "")}, nil
 }
 
-// rulesOf are one family's rules of a spec.
+// rulesOf are one program's rules of a spec.
 type rulesOf struct {
 	seed uint64
 	data []byte
 }
 
-// testRules gives the rules of many specs to one start of iptables-restore, and finds those that it refuses.
-func (t *tree) testRules(family api.Family, all []rulesOf) (refused []disagreement, err error) {
-	if len(all) == 0 {
-		return nil, nil
+// testerOf is the program that tests rules without making them those of the kernel; "" where f has none, or where the
+// agent does without: nft aborts in Debian 11 when it lists what it took.
+func (t *tree) testerOf(f render.File) string {
+	switch {
+	case f.Kind == render.FirewallRules && render.FamilyOfRules(f) == api.IPv6:
+		return "ip6tables-restore -w 5 --noflush --test"
+	case f.Kind == render.FirewallRules:
+		return "iptables-restore -w 5 --noflush --test"
+	case f.Kind == render.HandoverRules && t.release != lab.Bullseye:
+		return "nft --check --file -"
 	}
-	program := "iptables-restore"
-	if family == api.IPv6 {
-		program = "ip6tables-restore"
-	}
+	return ""
+}
+
+// testRules gives the rules of many specs to one start of their program, and finds those that it refuses.
+func (t *tree) testRules(program string, all []rulesOf) (refused []disagreement, err error) {
 	var input bytes.Buffer
 	for _, r := range all {
 		input.Write(r.data)
 	}
-	said, ok, err := t.run(program+" -w 5 --noflush --test", input.Bytes())
+	said, ok, err := t.run(program, input.Bytes())
 	switch {
 	case err != nil || ok && said == "":
 		return nil, err
@@ -172,7 +181,7 @@ func (t *tree) testRules(family api.Family, all []rulesOf) (refused []disagreeme
 		return []disagreement{{all[0].seed, program, said}}, nil
 	}
 	for _, half := range [][]rulesOf{all[:len(all)/2], all[len(all)/2:]} {
-		found, err := t.testRules(family, half)
+		found, err := t.testRules(program, half)
 		if err != nil {
 			return nil, err
 		}

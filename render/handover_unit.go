@@ -25,7 +25,11 @@ func (r *renderer) handoverUnit() File {
 	l.add("", "RemainAfterExit=yes")
 	for _, setting := range []string{"ExecStart=", "ExecReload="} {
 		r.handoverSysctls(l, setting, r.model.Handover.Sysctls)
-		l.add("vrrp.handover", "%s/usr/sbin/nft -f %s", setting, HandoverRulesFile)
+		load := "/usr/sbin/nft -f " + HandoverRulesFile
+		if setting == "ExecReload=" {
+			load = r.reloadRules()
+		}
+		l.add("vrrp.handover", "%s%s", setting, load)
 		l.add("", "%s-/bin/ip -6 route flush table local proto %d", setting, HandoverProtocol) // of a former spec
 		l.add("virtualIPs", "%s%s", setting, loadRoutes)
 	}
@@ -44,6 +48,21 @@ func (r *renderer) handoverUnit() File {
 	l.add("", "[Install]")
 	l.add("", "WantedBy=multi-user.target")
 	return l.file("/etc/systemd/system/"+HandoverUnit, SystemdUnit)
+}
+
+// reloadRules is the command that loads the rules in place of others, and puts back what was in their sets, so that a move
+// that goes on forwards as before. All of it is one transaction, which fails where a set has another type now; then the
+// sets begin empty.
+func (r *renderer) reloadRules() string {
+	command := `/bin/sh -c "{ cat ` + HandoverRulesFile
+	for _, family := range api.Families {
+		if r.model.Handover.Rules[family] > 0 {
+			table := HandoverFamily(family) + " " + HandoverTable
+			command += fmt.Sprintf(`; /usr/sbin/nft list table %[1]s | awk '/^[[:space:]](set|map) / { of = $$2 } `+
+				`sub(/.*elements =/, \"add element %[1]s \" of) { inside = 1 } inside; /}$$/ { inside = 0 }'`, table)
+		}
+	}
+	return command + "; } 2>/dev/null | /usr/sbin/nft -f - 2>/dev/null || exec /usr/sbin/nft -f " + HandoverRulesFile + `"`
 }
 
 // handoverSysctls renders the command of a unit that sets all of them: each command of a unit takes systemd some 20 ms.

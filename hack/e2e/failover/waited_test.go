@@ -167,6 +167,26 @@ func TestWaitedDrain(t *testing.T) {
 		}
 		waitEnds(w, active)
 	})
+	run("an edit of both hosts", func(w *e2e.World, active, standby *e2e.Host) {
+		talkers := append(talk(w, pair.Service, 10), talk(w, service6, 10)...)
+		detached(active, "1m")
+		edited := strings.Replace(spec, "services:\n", "services:\n- {name: other, port: 9001, servers: [{address: 198.51.100.21, port: 6443}]}\n", 1)
+		for _, text := range []string{edited, spec} {
+			for _, h := range []*e2e.Host{standby, active} {
+				before := h.Shell("nft list table ip rlb_handover | grep -c 9001 || true")
+				h.WriteSpec(text)
+				w.Eventually(h.Name()+" has the rules of the edit", 15*time.Second, func() bool {
+					return h.Shell("nft list table ip rlb_handover | grep -c 9001 || true") != before
+				})
+				time.Sleep(2500 * time.Millisecond)
+				allAlive(w, "an edit of "+h.Name(), talkers)
+			}
+		}
+		if out, code := active.Exit(pair.Agent + " drain --wait 2s"); code != 0 || !strings.Contains(out, "20 closed") {
+			w.Errorf("exit code %d: %s", code, out)
+		}
+		waitEnds(w, active)
+	})
 	fails := func(name string, fail func(active *e2e.Host) (restore func())) {
 		run(name, func(w *e2e.World, active, standby *e2e.Host) {
 			talkers := append(talk(w, pair.Service, 10), talk(w, service6, 10)...)

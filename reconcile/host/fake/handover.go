@@ -79,7 +79,7 @@ func (h *Host) handover(setting string) error {
 			continue
 		}
 		words := strings.Fields(strings.TrimPrefix(line, "-"))
-		last := words[len(words)-1]
+		last := strings.Trim(words[len(words)-1], `"`)
 		switch {
 		case words[0] == "/sbin/sysctl":
 			for _, word := range words[3:] {
@@ -91,7 +91,7 @@ func (h *Host) handover(setting string) error {
 			}
 		case words[0] == "/usr/sbin/nft" && words[1] == "delete":
 			h.kernel.rules = nil
-		case words[0] == "/usr/sbin/nft":
+		case words[0] == "/usr/sbin/nft" || words[0] == "/bin/sh": // a reload that keeps the sets
 			h.kernel.rules = map[api.Family]int{}
 			for _, family := range api.Families {
 				if n := render.CountRules(h.Text(last), family); n > 0 {

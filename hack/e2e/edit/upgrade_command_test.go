@@ -40,8 +40,8 @@ func TestUpgradeCommand(t *testing.T) {
 	w.Eventually("the peer is active", 5*time.Second, func() bool { return standby.Active() && !active.Active() })
 	report := stop()
 	e2e.Row(t, "upgrade of both programs on the active host", report, installed("haproxy"), installed("keepalived"))
-	// a move resets a connection that is open at that moment, and none more: a restart of HAProxy here would refuse many
-	if cut := report.Failed - report.Errors["timeout"]; cut > 2 || e2e.Within(report, 250*time.Millisecond) != nil {
+	// the programs are replaced after a drain that waits: no connection is refused or reset. Some may wait on a busy machine.
+	if cut := report.Failed - report.Errors["timeout"]; cut > 0 || e2e.Within(report, 250*time.Millisecond) != nil {
 		t.Errorf("upgrade: %d of %d failed, gap %v: %v", report.Failed, report.Total, report.Gap, report.Errors)
 	}
 	for _, name := range []string{"haproxy", "keepalived"} {

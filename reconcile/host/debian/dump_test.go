@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"rlb.dev/rlb-agent/reconcile/host"
 )
@@ -124,13 +125,19 @@ func TestDumpForSeveral(t *testing.T) {
 		}
 	}()
 	whole := func(data []byte) bool { return string(data) == "whole" }
+	within := func(limit time.Duration) func() func(time.Time) bool { // a busy machine may take long
+		return func() func(time.Time) bool {
+			deadline := time.Now().Add(limit)
+			return func(now time.Time) bool { return now.After(deadline) }
+		}
+	}
 	var askers sync.WaitGroup
 	for range 4 {
 		h, _ := newFake(t)
 		h.proc, h.run = first.proc, first.run
 		askers.Go(func() {
 			for range 25 {
-				if err := h.dump(7, usualPatience, ask, whole); err != nil {
+				if err := h.dump(7, within(time.Minute), ask, whole); err != nil {
 					t.Errorf("cannot get the state beside others: %v", err)
 					return
 				}
@@ -141,7 +148,7 @@ func TestDumpForSeveral(t *testing.T) {
 	defer first.askAlone(usualPatience())() // and is stopped
 	second, _ := newFake(t)
 	second.proc, second.run = first.proc, first.run
-	if err := second.dump(7, usualPatience, ask, whole); err != nil {
+	if err := second.dump(7, within(2*time.Second), ask, whole); err != nil {
 		t.Errorf("cannot get the state beside one that is stopped: %v", err)
 	}
 }

@@ -32,13 +32,16 @@ func (r *reading) services(ctx context.Context, s *Status) []trouble {
 		for _, l := range render.Listen(r.spec, &service) {
 			status.Listening = status.Listening && slices.Contains(now.listening, l)
 		}
+		status.FailOpen = now.answers && *service.FailOpen && allFail(status.Servers)
 		s.Services = append(s.Services, status)
 		switch {
 		case !now.seen:
 		case !status.Listening:
 			services = append(services, trouble{"ServiceNotListening", fmt.Sprintf("service %s does not listen on port %d", service.Name, *service.Port)})
+		case status.FailOpen:
+			services = append(services, trouble{failOpen, fmt.Sprintf("service %s has no server that is up: new connections go to all of them (failOpen)", service.Name)})
 		case now.answers && !slices.ContainsFunc(status.Servers, host.ServerState.Up):
-			services = append(services, noServerUp(service))
+			services = append(services, trouble{"NoServerUp", fmt.Sprintf("service %s has no server that is up", service.Name)})
 		}
 	}
 	if len(problems) > 0 {
@@ -47,12 +50,17 @@ func (r *reading) services(ctx context.Context, s *Status) []trouble {
 	return services
 }
 
-// noServerUp is a service whose servers all fail their checks. One that fails open goes on with all of them.
-func noServerUp(service api.Service) trouble {
-	if *service.FailOpen {
-		return trouble{failOpen, fmt.Sprintf("service %s has no server that is up: new connections go to all of them (failOpen)", service.Name)}
+// allFail says whether some servers fail their checks and no other gets new connections: HAProxy then uses the backend
+// that fails open. Where people took all of them out of service, there is none to go to.
+func allFail(servers []host.ServerState) bool {
+	failing := false
+	for _, s := range servers {
+		if s.Up() && !s.Drained() {
+			return false
+		}
+		failing = failing || strings.HasPrefix(s.State, "DOWN") || strings.HasPrefix(s.State, "NOLB")
 	}
-	return trouble{"NoServerUp", fmt.Sprintf("service %s has no server that is up", service.Name)}
+	return failing
 }
 
 // haproxy looks at the processes and asks them.

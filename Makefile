@@ -81,7 +81,7 @@ bench-move: tools build ## what planned moves cost clients under load: standard,
 	$(AS_ROOT) bin/move -agent $(BIN) -json bin/move.json -svg hack/bench/move.svg
 
 .PHONY: clientview
-clientview: tools build ## what clients see when API servers end, fail or restart, one of three and all; ten minutes
+clientview: tools build ## what clients see when API servers end, fail or restart, one of three and all, against the manual; ten minutes
 	CGO_ENABLED=0 go build -o bin/apiserver ./hack/lab/apiserver
 	go build -o bin/clientview ./hack/bench/clientview
 	$(AS_ROOT) bin/clientview -agent $(BIN)

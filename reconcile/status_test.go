@@ -81,9 +81,38 @@ func TestFailOpen(t *testing.T) {
 	s := statusOf(t, h, doc, nil)
 	wantCondition(t, s, "Serving", "True", "FailOpen", "service web has no server that is up: new connections go to all of them")
 	wantCondition(t, s, "Ready", "True", "InSyncAndServing", "")
+	if !s.Services[0].FailOpen {
+		t.Error("the service fails open, and its status does not say so")
+	}
 	if noLB := (host.ServerState{State: "NOLB"}); noLB.Up() {
 		t.Error("NOLB is up")
 	}
+}
+
+// A service fails open where HAProxy sends new connections to servers that fail: one that is drained is not in their way,
+// and where people took all servers out nobody gets any.
+func TestFailsOpenAsHAProxyDoes(t *testing.T) {
+	doc := parse(t, strings.Replace(spec, "  port: 9000", "  port: 9000\n  failOpen: true", 1)+"  - {address: 198.51.100.22, weight: 0}\n")
+	h := installed(t, doc)
+	if s := statusOf(t, h, doc, nil); s.Services[0].FailOpen {
+		t.Errorf("fails open: %+v", s.Services[0].Servers)
+	}
+	h.Sick = "198.51.100.21"
+	s := statusOf(t, h, doc, nil)
+	if !s.Services[0].FailOpen {
+		t.Errorf("does not fail open: %+v", s.Services[0].Servers)
+	}
+	wantCondition(t, s, "Serving", "True", "FailOpen", "")
+	h.Sick = ""
+	for _, name := range []string{"server1", "server2"} {
+		h.Admin(func(ctx context.Context, r host.Host) error {
+			return r.Runtime(ctx, "set server web/"+name+" state maint")
+		})
+	}
+	if s = statusOf(t, h, doc, nil); s.Services[0].FailOpen {
+		t.Errorf("fails open: %+v", s.Services[0].Servers)
+	}
+	wantCondition(t, s, "Serving", "False", "NoServerUp", "")
 }
 
 // While HAProxy reloads, the worker of before listens: no service is said not to.

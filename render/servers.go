@@ -179,6 +179,8 @@ func (r *renderer) checkWords(in *service, otherPort bool) (words []string) {
 	add("inter %s rise %d fall %d", millis(h.Interval), *h.Rise, *h.Fall)
 	if r.spec.Profile == api.Standard {
 		add("fastinter %dms", repeat(h).Milliseconds())
+	}
+	if CutsDown(r.spec, in.Service) {
 		add("on-marked-down shutdown-sessions")
 	}
 	if r.facts.HAProxyVersion.atLeast(gates.haproxyInitState) {
@@ -190,6 +192,11 @@ func (r *renderer) checkWords(in *service, otherPort bool) (words []string) {
 		add("check-send-proxy") // in the version that the server's own connections have
 	}
 	return words
+}
+
+// CutsDown says whether HAProxy ends the connections to a server of the service once that is down by its health check.
+func CutsDown(spec *api.LoadBalancerSpec, s *api.Service) bool {
+	return spec.Profile == api.Standard && s.HealthCheck.Type != api.CheckNone
 }
 
 // repeat is the pause after a check by which a server may be about to change its state. HAProxy begins to count when a

@@ -3,14 +3,19 @@
 //   - to a server that has answered its health check with a wrong status for longer than healthCheck.cutAfter. HAProxy
 //     only stops sending it new ones (HAProxy configuration manual §4.2, http-check expect, error-status L7OKC);
 //   - to a server that fails, through the backend that a service falls back to while all of its servers fail
-//     (services[].failOpen), once another server is up. That backend has no checks of its own.
+//     (services[].failOpen), once another server is up. That backend has no checks of its own;
+//   - to a server that fails, in old workers, which finish their connections after a reload and check nothing any more. The
+//     worker of now ends its own (on-marked-down shutdown-sessions).
 //
 // It also keeps that backend from servers that somebody has taken out of the first one through the runtime API.
 package cutoff
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
+	"maps"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -46,6 +51,7 @@ type Cutter struct {
 	services []service // those with something to cut; none, and nobody to tell: HAProxy is not asked
 
 	cut        map[place]time.Time // since when the server was as it is, at the last cut
+	cutOld     map[place]time.Time // the same, of servers that fail and old workers
 	lastLogged string              // why HAProxy could not be asked
 }
 
@@ -54,6 +60,7 @@ type service struct {
 	name     string
 	cutAfter time.Duration // 0: HAProxy cuts by itself
 	failOpen bool
+	cutsDown bool // HAProxy cuts the connections to a server that fails
 }
 
 type place struct{ backend, server string }
@@ -63,8 +70,9 @@ func (c *Cutter) ApplySpec(spec *api.LoadBalancerSpec) {
 	var services []service
 	if spec != nil {
 		for i := range spec.Services {
-			s := service{name: spec.Services[i].Name, cutAfter: spec.Services[i].HealthCheck.CutAfter.D(), failOpen: *spec.Services[i].FailOpen}
-			if s.cutAfter > 0 || s.failOpen {
+			of := &spec.Services[i]
+			s := service{name: of.Name, cutAfter: of.HealthCheck.CutAfter.D(), failOpen: *of.FailOpen, cutsDown: render.CutsDown(spec, of)}
+			if s.cutAfter > 0 || s.failOpen || s.cutsDown {
 				services = append(services, s)
 			}
 		}
@@ -101,7 +109,7 @@ func (c *Cutter) look(ctx context.Context, services []service) {
 	if c.Seen != nil {
 		c.Seen(states)
 	}
-	if len(services) == 0 && len(c.cut) == 0 {
+	if len(services) == 0 && len(c.cut) == 0 && len(c.cutOld) == 0 {
 		return
 	}
 	byBackend := map[string][]host.ServerState{}
@@ -109,17 +117,15 @@ func (c *Cutter) look(ctx context.Context, services []service) {
 		byBackend[s.Backend] = append(byBackend[s.Backend], s)
 	}
 	c.follow(ctx, services, byBackend)
-	due := map[place]time.Time{}
+	now, due, old := time.Now(), map[place]time.Time{}, map[place]time.Time{}
 	for _, s := range services {
-		s.due(byBackend[s.name], time.Now(), due)
+		s.due(byBackend[s.name], now, due)
+		s.dueOld(byBackend[s.name], old)
 	}
-	for p := range c.cut {
-		if _, still := due[p]; !still {
-			delete(c.cut, p)
-		}
-	}
+	forget(c.cut, due)
+	forget(c.cutOld, old)
 	for p, since := range due {
-		if at, done := c.cut[p]; done && at.Sub(since).Abs() <= sameOutage {
+		if !fresh(c.cut, p, since) {
 			continue
 		}
 		if err := c.Host.CutSessions(ctx, p.backend, p.server); err != nil {
@@ -138,6 +144,41 @@ func (c *Cutter) look(ctx context.Context, services []service) {
 		}
 		c.cut[p] = since
 	}
+	c.cutInOldWorkers(ctx, old)
+}
+
+// cutInOldWorkers cuts what old workers have with servers that fail, all of them by one look at these workers.
+func (c *Cutter) cutInOldWorkers(ctx context.Context, due map[place]time.Time) {
+	var names []string
+	for p, since := range due {
+		if fresh(c.cutOld, p, since) {
+			names = append(names, p.backend+"/"+p.server)
+		}
+	}
+	if len(names) == 0 {
+		return
+	}
+	slices.Sort(names)
+	cut, err := c.Host.CutOldSessions(ctx, names)
+	if err != nil {
+		c.logOnce(err.Error())
+		return
+	}
+	c.lastLogged, c.cutOld = "", due
+	if cut > 0 {
+		c.Log.Info(fmt.Sprintf("cut %d connections of old processes of haproxy to servers that fail", cut), "servers", strings.Join(names, ", "))
+	}
+}
+
+// forget forgets the cuts of servers that are well again.
+func forget(cut, due map[place]time.Time) {
+	maps.DeleteFunc(cut, func(p place, _ time.Time) bool { _, still := due[p]; return !still })
+}
+
+// fresh says that a server fails anew since the last cut.
+func fresh(cut map[place]time.Time, p place, since time.Time) bool {
+	at, done := cut[p]
+	return !done || at.Sub(since).Abs() > sameOutage
 }
 
 // due adds the servers whose connections are to be cut now, with the time since when they are as they are.
@@ -156,6 +197,15 @@ func (s service) due(states []host.ServerState, now time.Time, due map[place]tim
 		}
 		if s.failOpen && up {
 			due[place{render.FailOpenBackend(s.name), state.Name}] = state.Since
+		}
+	}
+}
+
+// dueOld adds the servers with which old workers are to have no connections any more.
+func (s service) dueOld(states []host.ServerState, due map[place]time.Time) {
+	for _, state := range states {
+		if s.cutsDown && strings.HasPrefix(state.State, "DOWN") {
+			due[place{s.name, state.Name}] = state.Since
 		}
 	}
 }

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -38,6 +40,8 @@ type haproxy struct {
 	since  map[string]time.Time
 	cut    []string
 	fails  bool
+
+	oldAsked int // old workers, to cut
 
 	first, second host.RunningServer // server a
 	asked         int                // for the running servers
@@ -78,6 +82,16 @@ func (h *haproxy) CutSessions(_ context.Context, backend, server string) error {
 	}
 	h.cut = append(h.cut, backend+"/"+server)
 	return nil
+}
+
+func (h *haproxy) CutOldSessions(ctx context.Context, servers []string) (int, error) {
+	h.mutex.Lock()
+	defer h.mutex.Unlock()
+	h.oldAsked++
+	if h.fails {
+		return 0, errors.New("it does not answer")
+	}
+	return h.Host.CutOldSessions(ctx, servers)
 }
 
 func (h *haproxy) set(name, state string) {
@@ -149,6 +163,70 @@ func TestFailOpen(t *testing.T) {
 		h.wants(t, 3*time.Second, "api:failopen/a")
 		h.wants(t, time.Hour)
 	})
+}
+
+// An old worker checks nothing: what it has with a server that is down is cut, once for each outage, and nothing else of it
+// is. A server that only drains keeps it for cutAfter.
+func TestOldWorkers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := start(t)
+		wants := func(what string, asked int, want ...string) {
+			t.Helper()
+			time.Sleep(3 * time.Second)
+			synctest.Wait()
+			h.mutex.Lock()
+			defer h.mutex.Unlock()
+			if got := slices.Sorted(maps.Keys(h.OldSessions)); h.oldAsked != asked || !slices.Equal(got, want) {
+				t.Errorf("%s: old workers have %q after %d cuts, want %q after %d", what, got, h.oldAsked, want, asked)
+			}
+		}
+		put := func(places ...string) {
+			h.mutex.Lock()
+			defer h.mutex.Unlock()
+			h.OldSessions = map[string]int{}
+			for _, p := range places {
+				h.OldSessions[p] = 3
+			}
+		}
+		put("api/a", "api/b", "gone/a", "plain/a")
+		wants("all are up", 0, "api/a", "api/b", "gone/a", "plain/a")
+		h.set("a", "NOLB")
+		wants("a drains", 0, "api/a", "api/b", "gone/a", "plain/a")
+		h.set("a", "DOWN")
+		wants("a is down", 1, "api/b", "gone/a", "plain/a")
+		time.Sleep(time.Hour)
+		wants("still", 1, "api/b", "gone/a", "plain/a")
+		h.set("a", "UP")
+		put("api/a", "api/b")
+		wants("a is up again", 1, "api/a", "api/b")
+		h.failing(true)
+		h.set("a", "DOWN")
+		h.set("b", "DOWN")
+		time.Sleep(time.Minute)
+		h.failing(false)
+		h.mutex.Lock()
+		h.oldAsked = 0
+		h.mutex.Unlock()
+		wants("both are down, and HAProxy answers again", 1)
+	})
+}
+
+// Where HAProxy leaves a server that is down its connections, old workers keep theirs: with the profile classic.
+func TestOldWorkersKeep(t *testing.T) {
+	for more, cuts := range map[string]bool{"": true, "  healthCheck: {type: none}\n": false, "profile: classic\n": false} {
+		doc, err := api.Parse("spec.yaml", []byte(spec[:strings.Index(spec, "- name: api")]+spec[strings.Index(spec, "- name: plain"):]+more))
+		if err != nil {
+			t.Fatal(err)
+		}
+		c, due := &Cutter{}, map[place]time.Time{}
+		c.ApplySpec(&doc.Spec)
+		for _, s := range c.services {
+			s.dueOld([]host.ServerState{{Name: "a", State: "DOWN"}}, due)
+		}
+		if len(due) > 0 != cuts {
+			t.Errorf("%q: %v", more, due)
+		}
+	}
 }
 
 // What could not be cut is tried again.

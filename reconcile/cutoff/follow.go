@@ -42,6 +42,9 @@ func (c *Cutter) follow(ctx context.Context, services []service, states map[stri
 // mayDiffer says whether HAProxy's statistics, which are there already, show a server out of service in one backend only.
 func (c *Cutter) mayDiffer(services []service, states map[string][]host.ServerState) bool {
 	for _, s := range services {
+		if !s.failOpen {
+			continue
+		}
 		out := map[string]string{}
 		for _, second := range states[render.FailOpenBackend(s.name)] {
 			out[second.Name] = outOfService(second)

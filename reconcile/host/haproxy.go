@@ -98,4 +98,7 @@ type HAProxyWriter interface {
 	Runtime(ctx context.Context, command string) error
 	// CutSessions ends the connections that HAProxy has with a server, those of its old workers too.
 	CutSessions(ctx context.Context, backend, server string) error
+	// CutOldSessions ends the connections that HAProxy's old workers have with these servers ("backend/server"), and
+	// returns how many these were.
+	CutOldSessions(ctx context.Context, servers []string) (cut int, err error)
 }

@@ -28,17 +28,20 @@ func (r *reading) services(ctx context.Context, s *Status) []trouble {
 	now, problems := r.haproxy(ctx, s)
 	var services []trouble
 	for _, service := range r.spec.Services {
-		status := Service{Name: service.Name, Port: *service.Port, Listening: len(now.listening) > 0, NotSeen: !now.seen, Servers: r.servers(service, now)}
+		status := Service{Name: service.Name, Port: *service.Port, Listening: len(now.listening) > 0, NotSeen: !now.seen, Servers: r.servers(s, service, now)}
 		for _, l := range render.Listen(r.spec, &service) {
 			status.Listening = status.Listening && slices.Contains(now.listening, l)
 		}
+		status.FailOpen = now.answers && *service.FailOpen && allFail(status.Servers)
 		s.Services = append(s.Services, status)
 		switch {
 		case !now.seen:
 		case !status.Listening:
 			services = append(services, trouble{"ServiceNotListening", fmt.Sprintf("service %s does not listen on port %d", service.Name, *service.Port)})
+		case status.FailOpen:
+			services = append(services, trouble{failOpen, fmt.Sprintf("service %s has no server that is up: new connections go to all of them (failOpen)", service.Name)})
 		case now.answers && !slices.ContainsFunc(status.Servers, host.ServerState.Up):
-			services = append(services, noServerUp(service))
+			services = append(services, trouble{"NoServerUp", fmt.Sprintf("service %s has no server that is up", service.Name)})
 		}
 	}
 	if len(problems) > 0 {
@@ -47,12 +50,17 @@ func (r *reading) services(ctx context.Context, s *Status) []trouble {
 	return services
 }
 
-// noServerUp is a service whose servers all fail their checks. One that fails open goes on with all of them.
-func noServerUp(service api.Service) trouble {
-	if *service.FailOpen {
-		return trouble{failOpen, fmt.Sprintf("service %s has no server that is up: new connections go to all of them (failOpen)", service.Name)}
+// allFail says whether some servers fail their checks and no other gets new connections: HAProxy then uses the backend
+// that fails open. Where people took all of them out of service, there is none to go to.
+func allFail(servers []host.ServerState) bool {
+	failing := false
+	for _, s := range servers {
+		if s.Up() && !s.Drained() {
+			return false
+		}
+		failing = failing || strings.HasPrefix(s.State, "DOWN") || strings.HasPrefix(s.State, "NOLB")
 	}
-	return trouble{"NoServerUp", fmt.Sprintf("service %s has no server that is up", service.Name)}
+	return failing
 }
 
 // haproxy looks at the processes and asks them.
@@ -115,12 +123,12 @@ func (r *reading) listeners(ctx context.Context, s *Status, unit host.Unit) (lis
 }
 
 // servers are those of a service in the order of the spec, as HAProxy sees them.
-func (r *reading) servers(service api.Service, now haproxyNow) []host.ServerState {
+func (r *reading) servers(s *Status, service api.Service, now haproxyNow) []host.ServerState {
 	var all []host.ServerState
 	for _, state := range now.states {
 		if state.Backend == service.Name {
 			state.Since = r.steady(service.Name, state)
-			state.Reason = r.draining(service, state)
+			state.Reason = r.draining(s, service, state)
 			all = append(all, state)
 		}
 	}
@@ -134,17 +142,34 @@ func (r *reading) servers(service api.Service, now haproxyNow) []host.ServerStat
 	return all
 }
 
-// draining is the reason of a server's state, and for one that answers its check with a wrong status when its connections
-// are cut.
-func (r *reading) draining(service api.Service, state host.ServerState) string {
-	if !strings.HasPrefix(state.State, "NOLB") || *service.HealthCheck.CutAfter == 0 {
-		return state.Reason
-	}
+// draining is the reason of a server's state, and for one that answers its check with a wrong status what becomes of its
+// connections (healthCheck.cutAfter). It is the daemon that cuts them.
+func (r *reading) draining(s *Status, service api.Service, state host.ServerState) string {
 	left := state.Since.Add(service.HealthCheck.CutAfter.D()).Sub(r.now).Round(time.Second)
-	if left <= 0 {
+	switch {
+	case *service.HealthCheck.CutAfter == 0:
+		return state.Reason
+	case !render.Version(s.Versions.HAProxy).KeepsOnWrongStatus():
+		if strings.HasPrefix(state.State, "DOWN") && strings.Contains(state.Reason, wrongStatus) {
+			return state.Reason + "; cutAfter has no effect: it needs HAProxy 2.4"
+		}
+		return state.Reason
+	case !strings.HasPrefix(state.State, "NOLB"):
+		return state.Reason
+	case !r.daemonRuns(s):
+		return "draining: " + state.Reason + "; connections are not cut while the agent does not run"
+	case left <= 0:
 		return "draining: " + state.Reason + "; its connections were cut"
 	}
 	return fmt.Sprintf("draining: %s; its connections are cut in %v", state.Reason, left)
+}
+
+// wrongStatus is how HAProxy's code of a failed check with a wrong status stands in a reason.
+const wrongStatus = "(L7STS "
+
+// daemonRuns says whether the daemon runs: this process is its own, or its unit runs.
+func (r *reading) daemonRuns(s *Status) bool {
+	return r.health != nil || s.Agent != nil && s.Agent.Running
 }
 
 // steady is since when a server is as it is. HAProxy tells how many seconds ago that was, so the time told in the last

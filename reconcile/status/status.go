@@ -133,7 +133,8 @@ type Service struct {
 	Name      string             `json:"name"`
 	Port      int                `json:"port"`
 	Listening bool               `json:"listening"`
-	NotSeen   bool               `json:"notSeen,omitempty"` // nobody could look whether it listens
+	NotSeen   bool               `json:"notSeen,omitempty"`  // nobody could look whether it listens
+	FailOpen  bool               `json:"failOpen,omitempty"` // all servers fail, and new connections go to all of them
 	Servers   []host.ServerState `json:"servers,omitempty"`
 }
 

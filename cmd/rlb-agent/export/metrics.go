@@ -2,6 +2,8 @@ package export
 
 import (
 	"context"
+	"slices"
+	"strings"
 
 	"rlb.dev/rlb-agent/reconcile/host"
 	"rlb.dev/rlb-agent/reconcile/state"
@@ -11,6 +13,22 @@ import (
 var roles = []host.Role{host.RoleMaster, host.RoleBackup, host.RoleFault, host.RoleStopped, host.RoleUnknown}
 
 var haproxyStates = []host.HAProxyState{host.HAProxyAnswers, host.HAProxyFull, host.HAProxyHung, host.HAProxyStopped, host.HAProxyUnknown}
+
+// serverStates are HAProxy's words for a server, as its own exporter has them. NOLB is one that drains: it answers its
+// check with a wrong status, gets no new connections and keeps its own.
+var serverStates = []string{"UP", "DOWN", "NOLB", "DRAIN", "MAINT", host.ServerUnknown}
+
+// serverState is one of these. HAProxy adds to them ("DOWN 1/2", "MAINT (resolution)"), and a server without a check is up.
+func serverState(s host.ServerState) string {
+	word, _, _ := strings.Cut(s.State, " ")
+	switch {
+	case slices.Contains(serverStates, word):
+		return word
+	case s.Up():
+		return "UP"
+	}
+	return host.ServerUnknown
+}
 
 // expose is all that is known, for Prometheus. The process is for who scrapes this one alone.
 func (e *Exporter) expose(ctx context.Context, process bool) []byte {
@@ -116,6 +134,16 @@ func exposeServices(e *exposition, s status.Status) {
 		for _, server := range service.Servers {
 			up.add(truth(server.Up()), "service", service.Name, "server", server.Name)
 		}
+	}
+	states := e.family("rlb_server_state", gauge, "Whether HAProxy says this of the server. NOLB: a wrong status, so it drains.")
+	for _, service := range s.Services {
+		for _, server := range service.Servers {
+			set(states, "state", serverState(server), serverStates, "service", service.Name, "server", server.Name)
+		}
+	}
+	open := e.family("rlb_service_fail_open", gauge, "Whether all servers of the service fail, and get new connections all the same.")
+	for _, service := range s.Services {
+		open.add(truth(service.FailOpen), "service", service.Name)
 	}
 }
 

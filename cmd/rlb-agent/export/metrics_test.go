@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"rlb.dev/rlb-agent/reconcile/host"
 	"rlb.dev/rlb-agent/reconcile/status"
 )
 
@@ -101,6 +102,10 @@ func TestExposition(t *testing.T) {
 		`rlb_service_listening{service="kube-apiserver"}`:                                       1,
 		`rlb_server_up{service="kube-apiserver",server="cp1"}`:                                  1,
 		`rlb_server_up{service="kube-apiserver",server="second"}`:                               0,
+		`rlb_server_state{state="UP",service="kube-apiserver",server="cp1"}`:                    1,
+		`rlb_server_state{state="NOLB",service="kube-apiserver",server="cp1"}`:                  0,
+		`rlb_server_state{state="DOWN",service="kube-apiserver",server="second"}`:               1,
+		`rlb_service_fail_open{service="kube-apiserver"}`:                                       0,
 		`rlb_condition{status="True",type="InSync"}`:                                            1,
 		`rlb_condition{status="False",type="Ready"}`:                                            1,
 		`rlb_condition{status="Unknown",type="Ready"}`:                                          0,
@@ -134,6 +139,29 @@ func TestExposition(t *testing.T) {
 	promtool(t, x.String(), "check", "metrics")
 }
 
+// A server has the state that HAProxy tells of it, as the status has it, and a service that fails open says so.
+func TestServerStates(t *testing.T) {
+	for said, want := range map[string]string{
+		"UP": "UP", "UP 1/3": "UP", "no check": "UP", "DOWN": "DOWN", "DOWN 1/2": "DOWN", "NOLB": "NOLB", "NOLB 1/3": "NOLB", "DRAIN": "DRAIN", "DRAIN (agent)": "DRAIN",
+		"MAINT": "MAINT", "MAINT (resolution)": "MAINT", host.ServerUnknown: "UNKNOWN",
+	} {
+		s := example(t)
+		s.Services[0].Servers[0].State, s.Services[0].FailOpen = said, true
+		x := new(exposition)
+		exposeStatus(x, s, 0)
+		got := scraped(t, x.String())
+		for _, state := range serverStates {
+			series := fmt.Sprintf(`rlb_server_state{state=%q,service="kube-apiserver",server="cp1"}`, state)
+			if value, there := got[series]; !there || value != truth(state == want) {
+				t.Errorf("%s: %s is %v (there: %t)", said, series, value, there)
+			}
+		}
+		if got[`rlb_service_fail_open{service="kube-apiserver"}`] != 1 {
+			t.Error("failing open is not told")
+		}
+	}
+}
+
 // What is not known is not told: no series is better than a wrong one.
 func TestExpositionOfNothing(t *testing.T) {
 	x := new(exposition)
@@ -146,7 +174,7 @@ func TestExpositionOfNothing(t *testing.T) {
 	x = new(exposition)
 	exposeStatus(x, s, 0)
 	for series := range scraped(t, x.String()) {
-		for _, unknown := range []string{"rlb_peer_seen", "rlb_server_up", "rlb_haproxy_state", "rlb_role_since"} {
+		for _, unknown := range []string{"rlb_peer_seen", "rlb_server_up", "rlb_server_state", "rlb_service_fail_open", "rlb_haproxy_state", "rlb_role_since"} {
 			if strings.HasPrefix(series, unknown) {
 				t.Errorf("told: %s", series)
 			}

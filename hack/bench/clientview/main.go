@@ -1,9 +1,11 @@
 // Command clientview shows what clients see when API servers end, fail or restart: one of three, and all three at once.
-// A balancer with the defaults of the spec stands before stand-ins of the API server (hack/lab/apiserver). "make clientview".
+// A balancer with the defaults of the spec stands before stand-ins of the API server (hack/lab/apiserver). It fails where
+// that is not what the manual promises (promise.go). "make clientview".
 package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -28,15 +30,27 @@ type fault struct {
 	starts bool          // a new process is started as soon as the old one has ended
 	watch  time.Duration // how long the clients are looked at
 	heal   syscall.Signal
+	one    promise // where it happens to one of three
+	all    promise // where it happens to all
 }
 
 var faults = []fault{
-	{name: fmt.Sprintf("SIGTERM, ends after %v", delay), delay: delay, signal: syscall.SIGTERM, watch: 25 * time.Second},
-	{name: "restarted", signal: syscall.SIGTERM, starts: true, watch: 25 * time.Second},
-	{name: "killed with SIGKILL", signal: syscall.SIGKILL, watch: 15 * time.Second},
-	{name: "hung", signal: syscall.SIGSTOP, watch: 20 * time.Second, heal: syscall.SIGCONT},
-	{name: "another certificate", signal: syscall.SIGHUP, watch: 20 * time.Second, heal: syscall.SIGUSR2},
-	{name: "/readyz answers 500", signal: syscall.SIGUSR1, watch: 70 * time.Second, heal: syscall.SIGUSR2},
+	{name: fmt.Sprintf("SIGTERM, ends after %v", delay), delay: delay, signal: syscall.SIGTERM, watch: 25 * time.Second,
+		one: promise{watchesFrom: delay - slack, watchesBy: delay + 2*slack, orderly: true},
+		all: promise{from: delay, until: always, most: many, watchesFrom: delay - slack, watchesBy: delay + 2*slack, orderly: true}},
+	{name: "restarted", signal: syscall.SIGTERM, starts: true, watch: 25 * time.Second,
+		one: promise{until: seen, most: inFlight, watchesBy: seen, orderly: true},
+		all: promise{until: seen, most: 3 * inFlight, watchesBy: seen, orderly: true}},
+	{name: "killed with SIGKILL", signal: syscall.SIGKILL, watch: 15 * time.Second,
+		one: promise{until: seen, most: inFlight, watchesBy: seen},
+		all: promise{until: always, most: many, watchesBy: seen}},
+	{name: "hung", signal: syscall.SIGSTOP, watch: 20 * time.Second, heal: syscall.SIGCONT,
+		one: promise{until: seenHung, most: many, watchesBy: seenHung},
+		all: promise{until: always, most: many, watchesBy: seenHung}},
+	{name: "another certificate", signal: syscall.SIGHUP, watch: 20 * time.Second, heal: syscall.SIGUSR2,
+		one: promise{until: seen, most: many, watchesBy: seen},
+		all: promise{until: always, most: many, watchesBy: seen}},
+	{name: "/readyz answers 500", signal: syscall.SIGUSR1, watch: 70 * time.Second, heal: syscall.SIGUSR2, one: sick, all: sick},
 }
 
 func main() {
@@ -83,6 +97,7 @@ func run(ctx context.Context, stage *lab.Stage, agent, apiserver, only string) e
 	}
 	clients := newClients(stage.Client, trusted)
 	fmt.Printf("%s\n%s", strings.TrimSpace(versions), heading)
+	var broken []error
 	for _, victims := range [][]*server{servers[:1], servers} {
 		many := map[bool]string{true: "one", false: "all"}[len(victims) == 1]
 		for _, f := range faults {
@@ -94,7 +109,11 @@ func run(ctx context.Context, stage *lab.Stage, agent, apiserver, only string) e
 				return fmt.Errorf("%s, %s: %w", f.name, many, err)
 			}
 			fmt.Print(seen.row(f.name + ", " + many))
+			promised := map[bool]promise{true: f.one, false: f.all}[len(victims) == 1]
+			for _, what := range promised.broken(seen) {
+				broken = append(broken, fmt.Errorf("%s, %s: %s", f.name, many, what))
+			}
 		}
 	}
-	return nil
+	return errors.Join(broken...)
 }

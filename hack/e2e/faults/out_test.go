@@ -18,7 +18,8 @@ import (
 )
 
 // Servers that are out of service: what an administrator takes out through HAProxy's runtime API gets no connections even
-// while all others fail, and what answers wrongly loses its connections after cutAfter, those in an old worker too.
+// while all others fail, what answers wrongly loses its connections after cutAfter, those in an old worker too, and what is
+// down those there as well.
 func TestServersOutOfService(t *testing.T) {
 	const cutAfter = 4 * time.Second
 	w := e2e.New(t)
@@ -82,6 +83,13 @@ func TestServersOutOfService(t *testing.T) {
 		if _, cut, err := held[name].Cut(); cut {
 			t.Errorf("the connection to %s was cut: %v", name, err)
 		}
+	}
+
+	// one that is down loses those at once
+	set(lab.Hang, w.Planes[0])
+	w.Eventually("the connection to cp1 in the old worker is cut", 15*time.Second, func() bool { _, cut, _ := held["cp1"].Cut(); return cut })
+	if _, cut, err := held["cp3"].Cut(); cut {
+		t.Errorf("the connection to cp3 was cut: %v", err)
 	}
 }
 

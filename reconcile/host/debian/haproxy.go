@@ -3,6 +3,7 @@ package debian
 import (
 	"context"
 	"errors"
+	"fmt"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -42,6 +43,18 @@ func (h *Host) CutSessions(ctx context.Context, backend, server string) error {
 		}
 		return errors.Join(err, haproxy.CutSessions(ctx, unit.MasterSocket(), backend, server))
 	})
+}
+
+// CutOldSessions ends the connections of old workers with these servers ("backend/server").
+func (h *Host) CutOldSessions(ctx context.Context, servers []string) (cut int, err error) {
+	err = h.effect.Do(fmt.Sprintf("CutOldSessions of %d servers", len(servers)), func() error {
+		unit, err := h.Unit(ctx, host.HAProxyUnit)
+		if err == nil {
+			cut, err = haproxy.CutOldSessions(ctx, unit.MasterSocket(), servers)
+		}
+		return err
+	})
+	return cut, err
 }
 
 // HAProxyAnswers says whether HAProxy answers at once, as one that is well does. That it does not says nothing yet.

@@ -15,7 +15,7 @@ func (h *Host) Clone() *Host {
 	c.Log, c.fault = nil, fault{}
 	c.Net = slices.Clone(h.Net)
 	c.Adverts, c.OnLink, c.Detached = slices.Clone(h.Adverts), slices.Clone(h.OnLink), slices.Clone(h.Detached)
-	c.Sessions = maps.Clone(h.Sessions)
+	c.Sessions, c.OldSessions = maps.Clone(h.Sessions), maps.Clone(h.OldSessions)
 	c.Archive, c.Busy, c.Taken, c.Forbidden = maps.Clone(h.Archive), maps.Clone(h.Busy), maps.Clone(h.Taken), maps.Clone(h.Forbidden)
 	c.Answers = maps.Clone(h.Answers)
 	c.files, c.manager = maps.Clone(h.files), maps.Clone(h.manager)

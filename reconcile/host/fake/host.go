@@ -53,6 +53,7 @@ type Host struct {
 	Stubborn    string         // a word in commands of HAProxy's runtime API that it refuses
 	LateAddress int            // for how many looks a server shows its former address after a change, as from HAProxy 3.0 on
 	Sessions    map[string]int // connections that servers of HAProxy ("web/server1") have, and that do not end
+	OldSessions map[string]int // connections that old workers have with them
 
 	files    map[string]host.File
 	packages map[string]*pkg

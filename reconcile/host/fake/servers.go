@@ -136,8 +136,27 @@ func (h *Host) CutSessions(ctx context.Context, backend, server string) error {
 	return h.effect(ctx, "CutSessions", backend+"/"+server, func() error {
 		h.Sessions = maps.Clone(h.Sessions) // a clone of the host may share it
 		delete(h.Sessions, backend+"/"+server)
+		h.cutOld([]string{backend + "/" + server})
 		return nil
 	})
+}
+
+// CutOldSessions ends the connections of old workers with these servers.
+func (h *Host) CutOldSessions(ctx context.Context, servers []string) (cut int, err error) {
+	err = h.effect(ctx, "CutOldSessions", strings.Join(servers, " "), func() error {
+		cut = h.cutOld(servers)
+		return nil
+	})
+	return cut, err
+}
+
+func (h *Host) cutOld(servers []string) (cut int) {
+	h.OldSessions = maps.Clone(h.OldSessions)
+	for _, server := range servers {
+		cut += h.OldSessions[server]
+		delete(h.OldSessions, server)
+	}
+	return cut
 }
 
 // Runtime does one command of HAProxy's runtime API, as HAProxy 2.6 does.

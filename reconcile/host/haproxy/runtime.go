@@ -28,39 +28,65 @@ func Runtime(ctx context.Context, command string) error {
 	return nil
 }
 
-// CutSessions ends the connections with a server: in the worker that accepts new ones by its own socket, in old workers,
-// which check nothing any more, by the master's (management guide §9.3, "shutdown sessions server"; §9.4, "@!pid"). The
-// proxies of an old worker are stopped, and it refuses that command ("Proxy is disabled."), so each is ended by itself.
-// masterSocket is "" where there is none.
+// CutSessions ends the connections with a server: in the worker that accepts new ones by its own socket (management guide
+// §9.3, "shutdown sessions server"), and in old workers.
 func CutSessions(ctx context.Context, masterSocket, backend, server string) error {
-	if err := Runtime(ctx, "shutdown sessions server "+backend+"/"+server); err != nil || masterSocket == "" {
+	place := backend + "/" + server
+	if err := Runtime(ctx, "shutdown sessions server "+place); err != nil {
 		return err
+	}
+	_, err := CutOldSessions(ctx, masterSocket, []string{place})
+	return err
+}
+
+// CutOldSessions ends the connections with these servers ("backend/server") in old workers, which check nothing any more, by
+// the master's socket (management guide §9.4, "@!pid"). The proxies of an old worker are stopped, and it refuses to end all
+// connections of a server at once ("Proxy is disabled."), so each is ended by itself. masterSocket is "" where there is none.
+func CutOldSessions(ctx context.Context, masterSocket string, servers []string) (cut int, err error) {
+	if masterSocket == "" || len(servers) == 0 {
+		return 0, nil
 	}
 	workers, err := Workers(ctx, masterSocket)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	for _, pid := range workers.Old {
 		// one that has ended meanwhile has nothing to cut
 		answer, _ := ask(ctx, masterSocket, fmt.Sprintf("@!%d show sess\n", pid))
-		for some := range slices.Chunk(sessionsWith(answer, backend, server), 500) {
+		sessions := sessionsWith(answer, servers)
+		for some := range slices.Chunk(sessions, 500) {
 			var commands strings.Builder
 			for _, session := range some {
 				fmt.Fprintf(&commands, "@!%d shutdown session %s\n", pid, session)
 			}
 			_, _ = ask(ctx, masterSocket, commands.String())
 		}
+		cut += len(sessions)
 	}
-	return nil
+	return cut, nil
 }
 
-// sessionsWith are the ids of the sessions with a server in the answer to "show sess" (management guide §9.3). An old worker
-// makes no new session, so none can get the id of one that has ended meanwhile.
-func sessionsWith(answer, backend, server string) (ids []string) {
+// sessionsWith are the ids of the sessions with these servers in the answer to "show sess" (management guide §9.3). An old
+// worker makes no new session, so none can get the id of one that has ended meanwhile.
+func sessionsWith(answer string, servers []string) (ids []string) {
+	wanted := map[string]bool{}
+	for _, server := range servers {
+		wanted[server] = true
+	}
 	for line := range strings.Lines(answer) {
-		fields := strings.Fields(line)
-		if slices.Contains(fields, "be="+backend) && slices.Contains(fields, "srv="+server) {
-			ids = append(ids, strings.TrimSuffix(fields[0], ":"))
+		var id, backend, server string
+		for i, field := range strings.Fields(line) {
+			switch {
+			case i == 0:
+				id = strings.TrimSuffix(field, ":")
+			case strings.HasPrefix(field, "be="):
+				backend = field[len("be="):]
+			case strings.HasPrefix(field, "srv="):
+				server = field[len("srv="):]
+			}
+		}
+		if wanted[backend+"/"+server] {
+			ids = append(ids, id)
 		}
 	}
 	return ids

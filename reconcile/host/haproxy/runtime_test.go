@@ -1,8 +1,12 @@
 package haproxy
 
 import (
+	"io"
+	"net"
 	"net/netip"
+	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -93,8 +97,8 @@ func TestRuntimeTakesOneCommand(t *testing.T) {
 	}
 }
 
-func TestSessionsWith(t *testing.T) {
-	const recorded = `
+// Recorded: the sessions of an old worker.
+const recordedSessions = `
 0x7fef7f455c00: proto=tcpv4 src=127.0.0.1:54426 fe=f be=b srv=a ts=00 epoch=0 age=2s calls=3 rate=1 cpu=0 lat=0 exp=1m38s rc=0 c_exp=
 0x7fef7f456000: proto=tcpv4 src=127.0.0.1:54444 fe=f be=b srv=ab ts=00 epoch=0 age=2s calls=3
 0x55c54d885c40: proto=tcpv4 src=127.0.0.1:54915 fe=f be=b:failopen srv=a ts=00 age=2s calls=3
@@ -102,9 +106,40 @@ func TestSessionsWith(t *testing.T) {
 0x55c54d885e40: proto=unix_stream src=unix:2 fe=GLOBAL be=<NONE> srv=<none> ts=00 age=0s calls=1
 
 `
+
+func TestSessionsWith(t *testing.T) {
 	for backend, want := range map[string][]string{"b": {"0x7fef7f455c00", "0x55c54d885d40"}, "b:failopen": {"0x55c54d885c40"}, "c": nil} {
-		if diff := cmp.Diff(want, sessionsWith(recorded, backend, "a")); diff != "" {
+		if diff := cmp.Diff(want, sessionsWith(recordedSessions, []string{backend + "/a", "x/y"})); diff != "" {
 			t.Errorf("%s: %s", backend, diff)
 		}
+	}
+}
+
+// The sessions of an old worker with some servers are ended one by one, those with others stay, and the worker that accepts
+// connections is not asked.
+func TestCutOldSessions(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "master.sock")
+	var mutex sync.Mutex
+	var told []string
+	listener(t, path, func(conn net.Conn) {
+		defer conn.Close()
+		question, _ := io.ReadAll(conn)
+		mutex.Lock()
+		defer mutex.Unlock()
+		switch string(question) {
+		case "show proc\n":
+			_, _ = io.WriteString(conn, proc26)
+		case "@!20 show sess\n":
+			_, _ = io.WriteString(conn, recordedSessions)
+		default:
+			told = append(told, string(question))
+		}
+	})
+	cut, err := CutOldSessions(t.Context(), path, []string{"b/ab", "b:failopen/a", "c/a"})
+	want := []string{"@!20 shutdown session 0x7fef7f456000\n@!20 shutdown session 0x55c54d885c40\n"}
+	mutex.Lock()
+	defer mutex.Unlock()
+	if diff := cmp.Diff(want, told); cut != 2 || err != nil || diff != "" {
+		t.Errorf("cut %d, %v\n%s", cut, err, diff)
 	}
 }

@@ -1,0 +1,52 @@
+package status
+
+import (
+	"testing"
+	"time"
+
+	"rlb.dev/rlb-agent/api"
+	"rlb.dev/rlb-agent/reconcile/host"
+	"rlb.dev/rlb-agent/reconcile/state"
+)
+
+// What becomes of the connections of a server that answers with a wrong status depends on who is there to cut them, and on
+// what HAProxy can.
+func TestDraining(t *testing.T) {
+	const wrong = "answers the check with HTTP status 500 Internal Server Error, which does not count as healthy"
+	const keeps, fails = wrong + " (L7OKC 500)", wrong + " (L7STS 500)"
+	runs, stopped := &Agent{Running: true}, &Agent{Enabled: true}
+	for name, test := range map[string]struct {
+		state, reason string
+		ago           time.Duration // since when it is so
+		cutAfter      time.Duration
+		haproxy       string // its version
+		agent         *Agent
+		daemon        bool // that tells it
+		want          string
+	}{
+		"soon":                       {"NOLB", keeps, 19 * time.Second, time.Minute, "2.6.12-1", runs, false, "draining: " + keeps + "; its connections are cut in 41s"},
+		"past":                       {"NOLB", keeps, time.Minute, time.Minute, "2.6.12-1", runs, false, "draining: " + keeps + "; its connections were cut"},
+		"the daemon itself":          {"NOLB 1/2", keeps, 0, time.Minute, "2.4.0-1", nil, true, "draining: " + keeps + "; its connections are cut in 1m0s"},
+		"the agent is stopped":       {"NOLB", keeps, 19 * time.Second, time.Minute, "2.6.12-1", stopped, false, "draining: " + keeps + "; connections are not cut while the agent does not run"},
+		"stopped, past":              {"NOLB", keeps, time.Hour, time.Minute, "2.6.12-1", stopped, false, "draining: " + keeps + "; connections are not cut while the agent does not run"},
+		"no agent is installed":      {"NOLB", keeps, 0, time.Minute, "2.6.12-1", nil, false, "draining: " + keeps + "; connections are not cut while the agent does not run"},
+		"HAProxy too old":            {"DOWN", fails, 19 * time.Second, time.Minute, "2.2.9-2+deb11u6", runs, false, fails + "; cutAfter has no effect: it needs HAProxy 2.4"},
+		"too old, no cutAfter":       {"DOWN", fails, 19 * time.Second, 0, "2.2.9-2+deb11u6", runs, false, fails},
+		"too old, by its own lines":  {"NOLB", keeps, 19 * time.Second, time.Minute, "2.2.9-2+deb11u6", runs, false, keeps},
+		"too old, refuses":           {"DOWN", "does not accept connections (L4CON)", 0, time.Minute, "2.2.9-2+deb11u6", runs, false, "does not accept connections (L4CON)"},
+		"refuses":                    {"DOWN", "does not accept connections (L4CON)", 0, time.Minute, "2.6.12-1", runs, false, "does not accept connections (L4CON)"},
+		"up":                         {"UP", "answers the check (L7OK 200)", 0, time.Minute, "2.6.12-1", runs, false, "answers the check (L7OK 200)"},
+		"no cutAfter, its own lines": {"NOLB", keeps, 0, 0, "2.6.12-1", runs, false, keeps},
+	} {
+		r := reading{now: now}
+		if test.daemon {
+			r.health = &state.GuardRecord{}
+		}
+		cutAfter := api.Duration(test.cutAfter)
+		service := api.Service{HealthCheck: api.HealthCheck{CutAfter: &cutAfter}}
+		s := Status{Agent: test.agent, Versions: Versions{HAProxy: test.haproxy}}
+		if got := r.draining(&s, service, host.ServerState{State: test.state, Reason: test.reason, Since: now.Add(-test.ago)}); got != test.want {
+			t.Errorf("%s:\ngot  %s\nwant %s", name, got, test.want)
+		}
+	}
+}

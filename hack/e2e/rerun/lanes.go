@@ -21,7 +21,7 @@ var stagesOf = [][]struct {
 	subjects []string
 }{
 	{{"", []string{"failover"}}},
-	{{"", []string{"faults", "observe"}}, {"2", []string{"edit", "install", "fields", "."}}},
+	{{"", []string{"faults", "fields", "."}}, {"2", []string{"edit", "install", "observe"}}},
 }
 
 // stages are the lanes of each stage with these subjects, or with all of them.

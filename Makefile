@@ -130,7 +130,7 @@ cover: ## coverage of the unit tests
 .PHONY: manual
 manual: ## the generated parts of the manual and the JSON Schema, from the types of the spec and from the commands
 	go run ./hack/specdoc
-	go test -count=1 -run TestTheCommandsPageIsUpToDate ./cmd/rlb-agent -update
+	go test -count=1 -run 'TestTheCommandsPageIsUpToDate|TestStatusSample' ./cmd/rlb-agent -update
 
 .PHONY: man
 man: ## the manual as man pages, under dist/man

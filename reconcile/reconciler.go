@@ -23,9 +23,11 @@ const maxRounds = 3
 type Reconciler struct {
 	Host   host.Host
 	Log    *slog.Logger
+	Note   *slog.Logger    // for what the journal has to have where Log is a terminal's; nil is Log
 	Step   func(plan.Step) // told of each step before it is done; may be nil
 	Rejoin []string        // the command that waits for a peer to leave the former virtual router, with its absolute path
 	By     string          // who asked for it, for the history
+	Keeps  bool            // the run keeps the spec that is tried: somebody confirmed it
 
 	// Await waits until the wait that a drain began has ended; nil: Upgrade does not wait for connections.
 	Await func(context.Context) error

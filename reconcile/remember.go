@@ -66,7 +66,7 @@ func (r *run) settle(ctx context.Context) error {
 		err = r.memory.Save(ctx, r.Host)
 	}
 	if err == nil {
-		err = r.EndTrial(ctx)
+		err = r.endTrial(ctx, r.trialOutcome)
 	}
 	if err != nil {
 		return &Failure{Err: err}

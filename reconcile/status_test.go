@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net/netip"
 	"strings"
 	"testing"
@@ -243,6 +244,66 @@ func TestStatusWhileTheSpecIsRefused(t *testing.T) {
 	// on a host that never had one there is only that to say
 	s = statusOf(t, fake.New(), nil, refused)
 	wantCondition(t, s, "Ready", "False", "SpecRefused", "proxi")
+}
+
+// ordinary is a host as an ordinary user may look at it: files that only root reads, and programs that only root asks.
+type ordinary struct{ *fake.Host }
+
+func (o ordinary) File(ctx context.Context, path string) (host.File, error) {
+	f, err := o.Host.File(ctx, path)
+	if err == nil && f.Exists && f.Mode&0o004 == 0 {
+		return host.File{}, fmt.Errorf("cannot read %s: permission denied: %w", path, host.ErrUnavailable)
+	}
+	return f, err
+}
+
+func (o ordinary) VRRP(context.Context, int) ([]host.Instance, error) {
+	return nil, fmt.Errorf("cannot ask keepalived: %w", host.ErrUnavailable)
+}
+
+// An ordinary user is not told that the spec file is in force, nor that it is pending: only root sees that.
+func TestStatusOfAnOrdinaryUser(t *testing.T) {
+	look := func(h *fake.Host, doc *api.Document, specErr error) (s status.Status) {
+		t.Helper()
+		synctest.Test(t, func(t *testing.T) {
+			var err error
+			if s, err = status.Read(t.Context(), ordinary{h}, doc, specErr, nil); err != nil {
+				t.Fatal(err)
+			}
+		})
+		s.Partial = true
+		return s
+	}
+	h := installed(t, parse(t, spec))
+	hold(h, "198.51.100.10")
+	for name, doc := range map[string]*api.Document{"in force": parse(t, spec), "edited": edited(t, "198.51.100.10", "198.51.100.9")} {
+		s := look(h, doc, nil)
+		if !s.FromFile || s.PendingSpec != nil || s.Generation != 0 || s.ObservedGeneration != 0 || len(s.Pending) > 0 {
+			t.Errorf("%s: from the file: %t, generation %d of %d, pending %+v, %q", name, s.FromFile, s.ObservedGeneration, s.Generation, s.PendingSpec, s.Pending)
+		}
+		for _, kind := range []string{"SpecValid", "InSync", "Ready"} {
+			if c := s.Condition(kind); c.Status != "Unknown" {
+				t.Errorf("%s: %s is %s: %s", name, kind, c.Status, c.Message)
+			}
+		}
+		text := status.Text(status.Rows(s, time.Now()), 0)
+		want := map[string]string{"in force": "198.51.100.10  held by this host; of the spec file, which", "edited": "198.51.100.9  not held by this host; of the spec file, which"}[name]
+		if !strings.Contains(text, want) || !strings.Contains(text, "to see: ") || strings.Count(text, "the spec in force") != 1 {
+			t.Errorf("%s: no %q in\n%s", name, want, text)
+		}
+	}
+	refused := look(h, nil, errors.New("spec.yaml:9:1: proxi: unknown field"))
+	wantCondition(t, refused, "SpecValid", "False", "Refused", "proxi: unknown field")
+	if len(refused.VirtualIPs) > 0 || refused.PendingSpec != nil {
+		t.Errorf("of a refused spec file: %+v", refused)
+	}
+	unread := look(h, nil, fmt.Errorf("cannot read the spec: %w", fs.ErrPermission))
+	wantCondition(t, unread, "SpecValid", "Unknown", "NotSeen", "permission denied")
+	wantCondition(t, unread, "Ready", "Unknown", "NotSeen", "permission denied")
+	// where no spec was ever in force, that is no secret
+	if s := look(fake.New(), parse(t, spec), nil); s.FromFile || s.PendingSpec == nil {
+		t.Errorf("a new host: %+v", s)
+	}
 }
 
 // What the programs refuse makes the spec invalid too, until the file is another.

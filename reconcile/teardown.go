@@ -33,7 +33,7 @@ func (r *run) teardown(ctx context.Context, keepPackages bool) error {
 	r.memory = t.Memory
 	r.warnOfCopy()
 	r.first = plan.Plan{Configure: slices.Concat(t.Back, t.Last)}
-	if err := r.EndTrial(ctx); err != nil {
+	if err := r.endTrial(ctx, outcome("torn down", "the load balancer is torn down")); err != nil {
 		return err
 	}
 	now := takeBaseline(ctx, r.Host)

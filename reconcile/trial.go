@@ -1,6 +1,7 @@
 package reconcile
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -27,17 +28,17 @@ func (r *Reconciler) BeginTrial(ctx context.Context, doc *api.Document, t state.
 	if err := r.Host.Ready(ctx); err != nil {
 		return Result{}, err
 	}
-	if err := r.EndTrial(ctx); err != nil { // what a killed one left: its timer would end this one
+	if err := r.endTrial(ctx, r.trialOutcome); err != nil { // what a killed one left: its timer would end this one
 		return Result{}, &Failure{Err: err}
 	}
 	if err := r.arm(ctx, doc, t, command); err != nil {
-		return Result{}, &Failure{Err: errors.Join(err, r.EndTrial(ctx))}
+		return Result{}, &Failure{Err: errors.Join(err, r.endTrial(ctx, failed))}
 	}
 	result, err := r.apply(ctx, doc, trial)
 	failure := (*Failure)(nil)
 	undone := !errors.As(err, &failure) || failure.Undone && failure.Undo == nil
 	if err != nil && (undone || len(result.Steps) == 0) {
-		if endErr := r.EndTrial(ctx); endErr != nil {
+		if endErr := r.endTrial(ctx, failed); endErr != nil {
 			r.Log.Error(endErr.Error())
 		}
 	}
@@ -46,8 +47,9 @@ func (r *Reconciler) BeginTrial(ctx context.Context, doc *api.Document, t state.
 
 func (r *Reconciler) arm(ctx context.Context, doc *api.Document, t state.Trial, command string) error {
 	seconds := int(time.Until(t.Deadline).Round(time.Second).Seconds())
+	// the user is for the journal and the history: no person ends it
 	unit := fmt.Sprintf("# Made by rlb-agent: ends a trial that nobody confirmed.\n[Unit]\nDescription=End of a trial of rlb-agent\nAfter=dbus.service\n\n"+
-		"[Service]\nType=oneshot\nExecStart=%s\nTimeoutStartSec=10min\n\n[Install]\nWantedBy=multi-user.target\n", command)
+		"[Service]\nType=oneshot\nEnvironment=USER=systemd\nExecStart=%s\nTimeoutStartSec=10min\n\n[Install]\nWantedBy=multi-user.target\n", command)
 	timer := fmt.Sprintf("# Made by rlb-agent: ends a trial that nobody confirmed.\n[Unit]\nDescription=End of a trial of rlb-agent\n\n"+
 		"[Timer]\nOnActiveSec=%ds\nAccuracySec=100ms\nUnit=%s\n", max(1, seconds), trialUnit)
 	for _, f := range []struct {
@@ -72,9 +74,41 @@ func (r *Reconciler) arm(ctx context.Context, doc *api.Document, t state.Trial, 
 	)
 }
 
-// EndTrial takes away what a trial needs, where there is any of it. It does not touch what is in force. The record goes
-// last: as long as it is there, another end, or the next run for good, takes the rest away.
-func (r *Reconciler) EndTrial(ctx context.Context) error {
+// An ending says how a trial ended: in a word for programs, and in words for people.
+type ending func(t state.Trial) (word, text string)
+
+func outcome(word, text string) ending {
+	return func(state.Trial) (string, string) { return word, text }
+}
+
+var (
+	failed   = outcome("failed", "it could not be brought into force")
+	lostRun  = outcome("failed", "the run that was to end it failed; rlb-agent status says what is in force")
+	earlyEnd = time.Second // the timer counts whole seconds
+)
+
+// trialOutcome is the ending of a trial by a run that went through.
+func (r *Reconciler) trialOutcome(t state.Trial) (word, text string) {
+	switch {
+	case r.Keeps:
+		return "confirmed", "confirmed by " + cmp.Or(r.By, "root") + "; it stays in force"
+	case t.Over(time.Now().Add(earlyEnd)):
+		text = "nobody confirmed it"
+		if !t.Since.IsZero() {
+			text += fmt.Sprintf(" within %v", t.Deadline.Sub(t.Since).Round(time.Second))
+		}
+		return "expired", text + "; the spec of before is in force again"
+	}
+	return "ended", "taken back by " + cmp.Or(r.By, "root") + " before its time; the spec of before is in force again"
+}
+
+// EndTrial takes away what a trial needs that no run has ended, where there is any of it. It does not touch what is in
+// force.
+func (r *Reconciler) EndTrial(ctx context.Context) error { return r.endTrial(ctx, lostRun) }
+
+// endTrial takes away what a trial needs, where there is any of it, and notes how it ended. The record goes last: as long as it
+// is there, another end, or the next run for good, takes the rest away.
+func (r *Reconciler) endTrial(ctx context.Context, how ending) error {
 	ctx = context.WithoutCancel(ctx)
 	left := false
 	for _, path := range append(state.TrialFiles(), host.UnitDir+trialUnit, host.UnitDir+trialTimer) {
@@ -87,7 +121,8 @@ func (r *Reconciler) EndTrial(ctx context.Context) error {
 	if !left {
 		return nil
 	}
-	if t, err := state.RunningTrial(ctx, r.Host); err == nil && t != nil && t.Damage != nil {
+	t, err := state.RunningTrial(ctx, r.Host)
+	if err == nil && t != nil && t.Damage != nil {
 		r.Log.Warn("ending a trial", "err", t.Damage)
 	}
 	for _, do := range []func() error{ // one after the other: a unit whose file is gone cannot be disabled
@@ -103,5 +138,21 @@ func (r *Reconciler) EndTrial(ctx context.Context) error {
 			return fmt.Errorf("cannot end the trial: %w", err)
 		}
 	}
+	if t != nil && t.File != "" { // else nothing is known of it
+		r.noteEnd(*t, how)
+	}
 	return nil
+}
+
+// noteEnd tells the journal that a trial ended: what was in force until then is not any more.
+func (r *Reconciler) noteEnd(t state.Trial, how ending) {
+	word, text := how(t)
+	what := "the trial of " + t.File
+	if !t.Since.IsZero() {
+		what += " since " + t.Since.Local().Format(time.TimeOnly)
+	}
+	if t.By != "" {
+		what += " by " + t.By
+	}
+	cmp.Or(r.Note, r.Log).Info(what+" is over: "+text, "trial", word)
 }

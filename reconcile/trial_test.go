@@ -3,6 +3,7 @@ package reconcile_test
 import (
 	"context"
 	"errors"
+	"io"
 	"log/slog"
 	"strings"
 	"testing"
@@ -188,5 +189,81 @@ func TestTrialIsNotRemembered(t *testing.T) {
 	}
 	if got := h.Text("/etc/keepalived/keepalived.conf"); !strings.Contains(got, "eth0") || strings.Contains(got, "eth1") {
 		t.Errorf("keepalived:\n%s", got)
+	}
+}
+
+// The journal tells how each trial ended, in one line.
+func TestTrialIsOver(t *testing.T) {
+	file, tried := port(t, 9000), port(t, 9001)
+	once := func(doc *api.Document) func(context.Context, *reconcile.Reconciler) error {
+		return func(ctx context.Context, r *reconcile.Reconciler) error {
+			_, err := r.Once(ctx, doc)
+			return errors.Join(err, r.EndTrial(ctx))
+		}
+	}
+	for name, test := range map[string]struct {
+		after time.Duration
+		by    string
+		keeps bool
+		do    func(context.Context, *reconcile.Reconciler) error
+		want  string
+	}{
+		"confirmed":        {30 * time.Second, "bob", true, once(tried), "confirmed by bob; it stays in force" + " trial=confirmed"},
+		"confirmed late":   {91 * time.Second, "bob", true, once(tried), "confirmed by bob; it stays in force" + " trial=confirmed"},
+		"nobody confirmed": {90 * time.Second, "systemd", false, once(file), "nobody confirmed it within 1m30s; the spec of before is in force again trial=expired"},
+		"the daemon":       {100 * time.Second, "", false, once(file), "nobody confirmed it within 1m30s; the spec of before is in force again trial=expired"},
+		"taken back":       {30 * time.Second, "bob", false, once(file), "taken back by bob before its time; the spec of before is in force again trial=ended"},
+		"failed":           {30 * time.Second, "bob", false, func(ctx context.Context, r *reconcile.Reconciler) error { return r.EndTrial(ctx) }, "the run that was to end it failed; rlb-agent status says what is in force trial=failed"},
+		"torn down": {30 * time.Second, "bob", false, func(ctx context.Context, r *reconcile.Reconciler) error {
+			_, err := r.Teardown(ctx, true)
+			return err
+		}, "the load balancer is torn down" + ` trial="torn down"`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := installed(t, file)
+			synctest.Test(t, func(t *testing.T) {
+				var journal, log strings.Builder
+				plain := func(w io.Writer) *slog.Logger {
+					return slog.New(slog.NewTextHandler(w, &slog.HandlerOptions{ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
+						if a.Key == slog.TimeKey || a.Key == slog.LevelKey {
+							return slog.Attr{}
+						}
+						return a
+					}}))
+				}
+				r := &reconcile.Reconciler{Host: h, Log: plain(&log), Note: plain(&journal), By: "alice"}
+				began := time.Now()
+				trial := state.Trial{File: "/root/new.yaml", Spec: "/etc/rlb/spec.yaml", By: "alice", Since: began, Deadline: began.Add(90 * time.Second)}
+				if _, err := r.BeginTrial(t.Context(), tried, trial, "/usr/bin/rlb-agent try --end"); err != nil || journal.Len() > 0 {
+					t.Fatal(err, journal.String())
+				}
+				time.Sleep(test.after)
+				r = &reconcile.Reconciler{Host: h, Log: plain(&log), Note: plain(&journal), By: test.by, Keeps: test.keeps}
+				if err := test.do(t.Context(), r); err != nil {
+					t.Fatal(err)
+				}
+				text, want := strings.NewReplacer(`msg="`, "", `" trial`, " trial").Replace(journal.String()), "the trial of /root/new.yaml since "+began.Format(time.TimeOnly)+" by alice is over: "+test.want+"\n"
+				if text != want || strings.Contains(log.String(), "trial") {
+					t.Errorf("the journal has\n%s\nwant\n%s\nthe log has\n%s", text, want, log.String())
+				}
+			})
+		})
+	}
+}
+
+// A spec that could not be brought into force leaves no line on a spec that was taken back.
+func TestTrialThatFailsIsOver(t *testing.T) {
+	h := installed(t, port(t, 9000))
+	h.Busy[9001] = true
+	var log strings.Builder
+	synctest.Test(t, func(t *testing.T) {
+		r := &reconcile.Reconciler{Host: h, Log: slog.New(slog.NewTextHandler(&log, nil))}
+		trial := state.Trial{File: "/root/new.yaml", Deadline: time.Now().Add(time.Minute)}
+		if _, err := r.BeginTrial(t.Context(), port(t, 9001), trial, "/usr/bin/rlb-agent try --end"); err == nil {
+			t.Error("it works")
+		}
+	})
+	if text := log.String(); strings.Count(text, "the trial of") != 1 || !strings.Contains(text, "the trial of /root/new.yaml is over: it could not be brought into force") {
+		t.Errorf("the log has\n%s", text)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"os"
@@ -52,18 +53,33 @@ func (a *app) noteCommand(took time.Duration, err error) {
 	if !journal.Enabled() {
 		return
 	}
+	level, text, attrs := a.commandNote(took, err)
+	_ = logger.ToJournal(level, text, attrs) // the change counts, not its note
+}
+
+// commandNote is what the journal gets of a command that is done.
+func (a *app) commandNote(took time.Duration, err error) (slog.Level, string, []slog.Attr) {
 	outcome, level := "done", slog.LevelInfo
 	if err != nil && !errors.Is(err, errDifferent) {
 		outcome, level = message(err), slog.LevelWarn
 	}
 	outcome, _, _ = strings.Cut(outcome, "\n")
-	_ = logger.ToJournal(level, fmt.Sprintf("%s ran %s (%v): %s", a.by, a.ran, took.Round(time.Millisecond), outcome), // the change counts, not its note
-		[]slog.Attr{slog.String("command", a.ran), slog.String("by", a.by)})
+	return level, fmt.Sprintf("%s ran %s (%v): %s", a.by, a.ran, took.Round(time.Millisecond), outcome),
+		[]slog.Attr{slog.String("command", a.ran), slog.String("by", a.by)}
 }
 
 // reconciler changes this host.
 func (a *app) reconciler(h host.Host) *reconcile.Reconciler {
-	return &reconcile.Reconciler{Host: h, Log: a.log, By: a.by, Rejoin: rejoinArgs(), TakeOver: a.takeOver}
+	return &reconcile.Reconciler{Host: h, Log: a.log, Note: journalLog(), By: a.by, Keeps: a.keeps, Rejoin: rejoinArgs(), TakeOver: a.takeOver}
+}
+
+// journalLog logs to the journal wherever the log goes; nil where there is none.
+func journalLog() *slog.Logger {
+	if !journal.Enabled() {
+		return nil
+	}
+	log, _ := logger.New(io.Discard, "journal", "info") // fails for unknown formats and levels only
+	return log
 }
 
 // apply reconciles the host with a spec, and leaves the status.

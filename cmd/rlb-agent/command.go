@@ -29,6 +29,7 @@ type app struct {
 	logFormat   string
 	logLevel    string
 	takeOver    []string // MACs of machines from which a virtual IP may be taken
+	keeps       bool     // the command keeps the spec that is tried
 
 	lately lately // the last events, for the status
 

@@ -6,12 +6,15 @@ import (
 	"fmt"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"rlb.dev/rlb-agent/api"
 	"rlb.dev/rlb-agent/cmd/rlb-agent/daemon"
 	"rlb.dev/rlb-agent/reconcile"
+	"rlb.dev/rlb-agent/reconcile/host"
 	"rlb.dev/rlb-agent/reconcile/host/debian"
 	"rlb.dev/rlb-agent/reconcile/plan"
+	"rlb.dev/rlb-agent/reconcile/state"
 	"rlb.dev/rlb-agent/reconcile/status"
 	"rlb.dev/rlb-agent/render"
 )
@@ -74,14 +77,15 @@ func (a *app) preview(ctx context.Context, h *debian.Host, doc *api.Document) er
 }
 
 // place is what this host is in its pair. spec is nil where none is in force.
-func (a *app) place(ctx context.Context, h *debian.Host, spec *api.LoadBalancerSpec, node string) (at plan.Place) {
-	at.Role, _ = status.KeepalivedRole(ctx, h) // not known where it does not run
+func (a *app) place(ctx context.Context, h *debian.Host, spec *api.LoadBalancerSpec, node string) plan.Place {
+	role, _ := status.KeepalivedRole(ctx, h) // not known where it does not run
 	if spec == nil {
-		return at
+		return plan.Place{Role: role}
 	}
-	for _, n := range spec.Nodes {
-		if n.Name != node {
-			at.Peers = append(at.Peers, n.Name)
+	at := plan.PlaceOf(spec, node, role)
+	if table, err := state.ReadPeers(ctx, h); err == nil && role == host.RoleMaster {
+		if v := table.Redundant(time.Now()); v.Status == "False" {
+			at.Alone = v.Message
 		}
 	}
 	return at
@@ -95,13 +99,22 @@ func (a *app) printSteps(steps []plan.Step, at plan.Place, idle string) error {
 		return nil
 	}
 	fmt.Fprintln(a.stdout, plan.Summary(steps, at))
-	for _, s := range steps {
-		fmt.Fprintf(a.stdout, "%v\n", s)
+	beside := plan.Beside(steps, at)
+	for i, s := range steps {
+		line := s.String()
+		if beside[i] != "" {
+			line += " (" + beside[i] + ")"
+		}
+		fmt.Fprintln(a.stdout, line)
 		for line := range strings.Lines(s.Diff()) {
 			fmt.Fprint(a.stdout, "    "+line)
 		}
 	}
-	fmt.Fprintf(a.stdout, "%d steps; nothing was changed\n", len(steps))
+	noun := "steps"
+	if len(steps) == 1 {
+		noun = "step"
+	}
+	fmt.Fprintf(a.stdout, "%d %s; nothing was changed\n", len(steps), noun)
 	return errDifferent
 }
 

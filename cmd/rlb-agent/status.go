@@ -86,7 +86,7 @@ func (a *app) watchStatus(ctx context.Context, output string, print func(io.Writ
 		case live: // the terminal may have another size by now
 			var width int
 			width, height = terminal.Size(a.stdout)
-			fmt.Fprint(a.stdout, terminal.Frame(statusText(s, output == "wide", width, terminal.Colors(a.stdout)), height))
+			fmt.Fprint(a.stdout, terminal.Frame(statusText(s, output == "wide", width, terminal.Colors(a.stdout), time.Now()), height))
 		default:
 			var b bytes.Buffer
 			if !first {
@@ -134,13 +134,12 @@ func wideText(w io.Writer, s status.Status) error { return writeStatus(w, s, tru
 
 func writeStatus(w io.Writer, s status.Status, wide bool) error {
 	width, _ := terminal.Size(w)
-	_, err := io.WriteString(w, statusText(s, wide, width, terminal.Colors(w)))
+	_, err := io.WriteString(w, statusText(s, wide, width, terminal.Colors(w), time.Now()))
 	return err
 }
 
 // statusText is a status for people: its verdict in a sentence, then the rows, with the conditions where it is wide.
-func statusText(s status.Status, wide bool, width int, color bool) string {
-	now := time.Now()
+func statusText(s status.Status, wide bool, width int, color bool, now time.Time) string {
 	verdict, mood := status.Verdict(s, now)
 	rows := status.Rows(s, now)
 	if wide {

@@ -63,6 +63,7 @@ func (a *app) teardownPreview(ctx context.Context, keepPackages bool) error {
 	at := plan.Place{}
 	if force, err := state.ReadInForce(ctx, h); err == nil && force != nil {
 		at = a.place(ctx, h, force.Spec, force.Node)
+		at.Back = false
 	}
 	return a.printSteps(slices.Concat(t.Back, t.Last), at, "there is nothing of rlb-agent on this host")
 }

@@ -145,6 +145,7 @@ func (a *app) awaitTrial(ctx context.Context, tried *api.Document) error {
 		}
 		select {
 		case <-ctx.Done():
+			a.ran += ", interrupted" // the journal has the command already
 			return a.endTrial(context.WithoutCancel(ctx), "")
 		case <-time.After(200 * time.Millisecond):
 		}
@@ -225,7 +226,7 @@ func (a *app) confirmCommand() *cobra.Command {
 				if err != nil {
 					return &reconcile.Failure{Err: err}
 				}
-				a.takeOver = trial.TakeOver // what the trial may is allowed for good
+				a.takeOver, a.keeps = trial.TakeOver, true // what the trial may is allowed for good
 				if err := a.replaceSpec(ctx, h, trial.Spec, doc.Data); err != nil {
 					return &reconcile.Failure{Err: err}
 				}

@@ -21,7 +21,7 @@ const (
 	Health  Kind = "Health"  // the agent found HAProxy out of order, or in order again
 	Change  Kind = "Change"  // the agent changed this host
 	Refusal Kind = "Refusal" // a spec was refused, or a change was undone
-	Command Kind = "Command" // a person or a timer ran a command of the agent
+	Command Kind = "Command" // a person or a timer ran a command of the agent, or a trial is over
 	Notice  Kind = "Notice"  // another warning or error
 )
 
@@ -167,7 +167,8 @@ var moves = []string{" drain", " undrain", " try", " rollback", " teardown", " -
 func causeOf(e host.JournalEntry, event Event) cause {
 	c := cause{time: e.Time, text: event.Message}
 	switch {
-	case event.Kind == Command && slices.ContainsFunc(moves, func(verb string) bool { return strings.Contains(e.Fields["command"], verb) }):
+	case event.Kind == Command && e.Fields["trial"] != "",
+		event.Kind == Command && slices.ContainsFunc(moves, func(verb string) bool { return strings.Contains(e.Fields["command"], verb) }):
 		c.rank = byPerson
 	case event.Kind == Health && strings.Contains(event.Message, "FAULT"):
 		c.rank, c.health = byFault, true

@@ -66,6 +66,11 @@ func TestTell(t *testing.T) {
 			agent(20, "root ran rlb-agent drain (20ms): done", "command", "rlb-agent drain"),
 		}, `0 Role may not hold the virtual IPs (FAULT) (root ran rlb-agent drain (20ms): done)
 20 Command root ran rlb-agent drain (20ms): done`},
+		"a trial is over": {[]host.JournalEntry{
+			entry(0, host.KeepalivedUnit, "(HA-CLUSTER) Entering MASTER STATE"),
+			agent(20, "the trial of new.yaml is over: nobody confirmed it within 2m0s", "trial", "expired"),
+		}, `0 Role took the virtual IPs (MASTER) (the trial of new.yaml is over: nobody confirmed it within 2m0s)
+20 Command the trial of new.yaml is over: nobody confirmed it within 2m0s`},
 		"a server goes down, in three logs": {[]host.JournalEntry{
 			entry(0, host.HAProxyUnit, "[WARNING]  (125) : "+down), entry(0, host.HAProxyUnit, down), entry(0, host.HAProxyUnit, down),
 			entry(100, host.HAProxyUnit, "backend kube-apiserver has no server available!"),

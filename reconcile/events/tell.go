@@ -137,7 +137,7 @@ func serverEvent(message string) (about, state, text string) {
 func agentEvent(e host.JournalEntry) (Kind, string, string) {
 	const info = 6
 	switch {
-	case e.Fields["command"] != "":
+	case e.Fields["command"] != "", e.Fields["trial"] != "":
 		return Command, e.Message, ""
 	case e.Fields["service"] != "" && e.Fields["state"] != "":
 		return Server, e.Message, ""

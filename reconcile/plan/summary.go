@@ -12,12 +12,6 @@ import (
 // shownObjects is how many objects of one verb a summary names.
 const shownObjects = 3
 
-// Place is what a host is in its pair, as far as it is known.
-type Place struct {
-	Role  host.Role
-	Peers []string // names of the spec's other nodes
-}
-
 // Summary says in two lines what the steps come to: what is done, and what clients notice of it. It is empty where there
 // are no steps.
 func Summary(steps []Step, at Place) string {
@@ -55,22 +49,22 @@ func effect(steps []Step, at Place) string {
 		return slices.ContainsFunc(steps, func(s Step) bool { return s.Object == unit && slices.Contains(verbs, s.Verb) })
 	}
 	leaves := slices.ContainsFunc(steps, func(s Step) bool { return s.Verb == verbLeave })
-	haproxy, keepalived := does(host.HAProxyUnit, "stop", verbRestart), leaves || does(host.KeepalivedUnit, "stop", verbRestart)
-	to := "another host"
-	if len(at.Peers) > 0 {
-		to = strings.Join(at.Peers, " or ")
-	}
+	haproxy, keepalived := does(host.HAProxyUnit, stops...), leaves || does(host.KeepalivedUnit, stops...)
 	switch {
-	case (haproxy || keepalived) && at.Role == host.RoleBackup:
-		return "clients do not notice it: this host is BACKUP, and no client comes here"
+	case (haproxy || keepalived) && at.out() != "":
+		return "clients do not notice it: this host is " + at.out() + ", and no client comes here"
 	case haproxy && at.Role == host.RoleMaster:
-		return "clients notice it: the virtual IPs move to " + to + ", and the connections through this host's HAProxy end"
+		gap := at.Sick
+		if keepalived { // which hands over first
+			gap = min(gap, at.Goodbye)
+		}
+		return "clients notice it: " + at.moves(gap) + "; the connections through this host's HAProxy end"
 	case haproxy:
 		return "clients notice it: the connections through this host's HAProxy end"
 	case keepalived && at.Role == host.RoleMaster:
-		return "clients may notice it: this host is MASTER, and the virtual IPs move to " + to
+		return "clients may notice it: this host is MASTER, and " + at.moves(at.Goodbye)
 	case keepalived:
-		return "clients may notice it: if this host holds the virtual IPs, they move to " + to
+		return "clients may notice it: if this host holds the virtual IPs, they move to " + at.heirs()
 	case does(host.HAProxyUnit, "start"), does(host.KeepalivedUnit, "start"):
 		return "no connection is cut: what does not run yet is started"
 	case Serving(steps):

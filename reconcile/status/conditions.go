@@ -64,6 +64,8 @@ func (r *reading) inSync(s *Status, lookErr error, trial *state.Trial, inForce b
 	steps := r.look.Plan.Steps()
 	field := (*plan.FieldError)(nil)
 	switch last := s.Drift.Last; {
+	case s.FromFile:
+		c.Status, c.Reason, c.Message = isUnknown, "NotSeen", hiddenText
 	case errors.As(lookErr, &field):
 		c.Reason, c.Message = "HostLacks", lookErr.Error()
 	case lookErr != nil:

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 
 	"rlb.dev/rlb-agent/api"
 	"rlb.dev/rlb-agent/reconcile"
@@ -53,11 +54,29 @@ func (p *PendingSpec) refuse(reason string, err error) {
 }
 
 // specValid is about the spec file: it parses, nobody but root may change it, and this host takes it.
-func (s *Status) specValid() Condition {
-	if p := s.PendingSpec; p != nil && p.Refused {
-		return Condition{Type: "SpecValid", Status: isFalse, Reason: p.Reason, Message: p.Message}
+func (s *Status) specValid(specErr error) Condition {
+	c := Condition{Type: "SpecValid", Status: isTrue, Reason: "Accepted"}
+	switch p := s.PendingSpec; {
+	case p != nil && p.Refused:
+		c.Status, c.Reason, c.Message = isFalse, p.Reason, p.Message
+	case s.FromFile && specErr != nil && !errors.Is(specErr, fs.ErrPermission):
+		c.Status, c.Reason, c.Message = isFalse, "Refused", said(specErr)
+	case s.FromFile: // whether this host refused it, only root may know
+		c.Status, c.Reason, c.Message = isUnknown, "NotSeen", cmp.Or(said(specErr), hiddenText)
 	}
-	return Condition{Type: "SpecValid", Status: isTrue, Reason: "Accepted"}
+	return c
+}
+
+// hiddenText is why an ordinary user is not told whether the host is as it should be.
+const hiddenText = "only root sees which spec is in force"
+
+// withoutSpec is Ready where there is no spec by which this host can be judged.
+func withoutSpec(specErr error) Condition {
+	c := Condition{Type: "Ready", Status: isFalse, Reason: "SpecRefused", Message: said(specErr)}
+	if errors.Is(specErr, fs.ErrPermission) {
+		c.Status, c.Reason = isUnknown, "NotSeen"
+	}
+	return c
 }
 
 // notApplied is InSync of a host on which another spec is in force than that of the file.

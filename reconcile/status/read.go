@@ -31,12 +31,13 @@ func Read(ctx context.Context, o host.Observer, doc *api.Document, specErr error
 func (r *reading) read(ctx context.Context, doc *api.Document, specErr error, look *plan.Look) (Status, error) {
 	o := r.o
 	memory, err := state.ReadMemory(ctx, o)
-	if r.unseen("what earlier runs remember", err) {
+	if r.unseen("the spec in force", err) {
 		return Status{}, err
 	}
+	hidden := err != nil // an ordinary user may not know what is in force
 	s := Status{
 		APIVersion: api.APIVersion, Kind: "LoadBalancerStatus", Role: host.RoleUnknown, Host: r.hostName(ctx),
-		Generation: memory.Generation, ObservedGeneration: memory.Generation, LastReconcile: r.lastRun,
+		Generation: memory.Generation, ObservedGeneration: memory.Generation, LastReconcile: r.lastRun, FromFile: hidden,
 	}
 	trial, _ := state.RunningTrial(ctx, o)
 	if trial != nil && trial.Over(r.now) {
@@ -46,15 +47,15 @@ func (r *reading) read(ctx context.Context, doc *api.Document, specErr error, lo
 		s.SpecDigest = doc.Digest
 	}
 	var waiting []plan.Step // of a spec that is not in force
-	if doc == nil || doc.Digest != memory.Digest {
+	if !hidden && (doc == nil || doc.Digest != memory.Digest) {
 		s.Generation++
 		waiting = r.pending(ctx, &s, doc, specErr, memory.Known)
 	}
-	s.set(r, s.specValid())
+	s.set(r, s.specValid(specErr))
 	r.agent(ctx, &s)
 	judged := r.judged(ctx, &s, doc, memory.Digest, trial)
 	if judged == nil {
-		s.set(r, Condition{Type: "Ready", Status: isFalse, Reason: "SpecRefused", Message: said(specErr)})
+		s.set(r, withoutSpec(specErr))
 		s.NotSeen = r.notSeen
 		return s, nil
 	}
@@ -65,7 +66,9 @@ func (r *reading) read(ctx context.Context, doc *api.Document, specErr error, lo
 	r.look, r.spec, r.notSeen = *look, &judged.Spec, append(r.notSeen, look.Observed.Unchecked...)
 	s.Metadata.Name, s.Node = judged.Spec.Metadata.Name, look.Desired.Facts.Node
 	s.Versions = Versions{HAProxy: string(look.Desired.Facts.HAProxyVersion), Keepalived: string(look.Desired.Facts.KeepalivedVersion)}
-	s.Pending = look.Plan.Pending
+	if !hidden {
+		s.Pending = look.Plan.Pending
+	}
 	s.Updates = r.updates(ctx, look.Observed.Packages)
 	r.records(ctx, &s)
 	if p := s.PendingSpec; p != nil && !p.Refused && trial == nil && judged != doc {
@@ -87,7 +90,7 @@ func (r *reading) judged(ctx context.Context, s *Status, doc *api.Document, dige
 			return tried
 		}
 	}
-	if doc != nil && doc.Digest == digest {
+	if s.FromFile || doc != nil && doc.Digest == digest {
 		return doc
 	}
 	good, err := state.LastGood(ctx, r.o)

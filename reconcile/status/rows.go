@@ -51,7 +51,11 @@ func Rows(s Status, now time.Time) []Row {
 		rows = append(rows, Row{Label: "Node", Text: node})
 	}
 	for _, v := range s.VirtualIPs {
-		rows = append(rows, Row{Label: "Virtual IP", Cells: []string{v.Address}, Text: yes(v.Held, "held", "not held")})
+		text := yes(v.Held, "held", "not held")
+		if s.FromFile {
+			text += " by this host; of the spec file, which need not be in force"
+		}
+		rows = append(rows, Row{Label: "Virtual IP", Cells: []string{v.Address}, Text: text})
 	}
 	rows = append(rows, agentRows(s, now)...)
 	for _, p := range s.Peers {

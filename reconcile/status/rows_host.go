@@ -39,8 +39,10 @@ func specRows(s Status) (rows []Row) {
 	}
 	row := Row{Label: "Spec", Text: in}
 	switch p := s.PendingSpec; {
-	case s.Partial:
-		row.Text = "not seen"
+	case s.FromFile && s.Condition("SpecValid").Status == isFalse:
+		row.Mood, row.Text = Bad, "the spec file is REFUSED: "+oneLine(s.Condition("SpecValid").Message)+"; which spec is in force is not seen"
+	case s.FromFile:
+		row.Text = "which one is in force is not seen"
 	case p == nil:
 	case p.Refused:
 		row.Mood = Bad

@@ -44,6 +44,7 @@ type Status struct {
 	EventsNotSeen      string            `json:"eventsNotSeen,omitempty"` // why they could not be read
 	NotSeen            []string          `json:"notSeen,omitempty"`       // what could not be looked at, and why
 	Partial            bool              `json:"partial,omitempty"`       // an ordinary user looked: what only root sees is missing
+	FromFile           bool              `json:"fromFile,omitempty"`      // what is in force could not be read: virtual IPs, services and peers are the spec file's
 }
 
 // Draining is that a host serves the connections that it had when it gave the virtual IPs up (drain --wait).

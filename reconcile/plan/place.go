@@ -1,0 +1,150 @@
+package plan
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"rlb.dev/rlb-agent/api"
+	"rlb.dev/rlb-agent/reconcile/host"
+	"rlb.dev/rlb-agent/render"
+	"rlb.dev/rlb-agent/render/vrrp"
+)
+
+// Place is what a host is in its pair, as far as it is known: what a step costs clients follows from it.
+type Place struct {
+	Role    host.Role
+	Peers   []string      // names of the spec's other nodes
+	Alone   string        // why no other host would take over; "" where one would, or nobody knows
+	Goodbye time.Duration // about how long nobody answers when keepalived hands the virtual IPs over; 0 is not known
+	Sick    time.Duration // the same where HAProxy stops
+	Back    bool          // the virtual IPs come back when this host is ready again
+	Linger  time.Duration // how long the former HAProxy may live after a reload; 0 is until its connections have ended
+
+	left bool // keepalived has stopped before this step
+}
+
+// settled is what a move takes besides the waiting of VRRP: measured, the failover page has it.
+const settled = 10 * time.Millisecond
+
+// PlaceOf is the place of a node, "" without nodes, whose keepalived has that role.
+func PlaceOf(spec *api.LoadBalancerSpec, node string, role host.Role) Place {
+	goodbye := vrrp.SkewTime(spec) + settled
+	at := Place{Role: role, Goodbye: goodbye, Sick: goodbye}
+	if !render.TracksFiles(spec) { // only keepalived's own check sees HAProxy stop
+		at.Sick += spec.VRRP.Check.Interval.D() * time.Duration(*spec.VRRP.Check.Fall)
+	}
+	if spec.Proxy.HardStopAfter != nil {
+		at.Linger = spec.Proxy.HardStopAfter.D()
+	}
+	own, best := 0, 0
+	for _, n := range spec.Nodes {
+		priority := *spec.VRRP.Priority
+		if n.Priority != nil {
+			priority = *n.Priority
+		}
+		if n.Name == node {
+			own = priority
+			continue
+		}
+		best = max(best, priority)
+		at.Peers = append(at.Peers, n.Name)
+	}
+	at.Back = *spec.VRRP.Preempt && own > best && len(at.Peers) > 0
+	return at
+}
+
+// out is the role of a host that holds no virtual IP, or "".
+func (at Place) out() string {
+	return map[host.Role]string{host.RoleBackup: "BACKUP", host.RoleFault: "in FAULT", host.RoleStopped: "out of the virtual router"}[at.Role]
+}
+
+// heirs are who may take over.
+func (at Place) heirs() string {
+	if len(at.Peers) == 0 {
+		return "another host"
+	}
+	return strings.Join(at.Peers, " or ")
+}
+
+// moves says where the virtual IPs of a MASTER go, how long nobody answers meanwhile, and whether they come back.
+func (at Place) moves(gap time.Duration) string {
+	if at.Alone != "" {
+		return "no other host takes the virtual IPs over: " + at.Alone
+	}
+	text := "the virtual IPs move to " + at.heirs()
+	if gap > 0 {
+		text += " within about " + about(gap)
+	}
+	if at.Back {
+		return text + ", and come back when this host is ready again (vrrp.preempt)"
+	}
+	return text + ", and stay there"
+}
+
+// about is a time in words, as exact as it is known.
+func about(d time.Duration) string {
+	if d < time.Second {
+		return fmt.Sprintf("%d ms", d.Round(10*time.Millisecond).Milliseconds())
+	}
+	return fmt.Sprintf("%.1f s", d.Seconds())
+}
+
+// Beside is what clients notice of each step and how long it may take, for the dry run; "" where there is nothing to say.
+func Beside(steps []Step, at Place) []string {
+	all := make([]string, len(steps))
+	for i, s := range steps {
+		all[i] = at.beside(s)
+		if s.Object == host.KeepalivedUnit && slices.Contains(stops, s.Verb) {
+			at.left = true
+		}
+	}
+	return all
+}
+
+// stops are the verbs that end a program.
+var stops = []string{"stop", verbRestart}
+
+func (at Place) beside(s Step) string {
+	is := func(unit string, verbs ...string) bool { return s.Object == unit && slices.Contains(verbs, s.Verb) }
+	switch {
+	case is(host.HAProxyUnit, stops...):
+		return at.stops(at.Sick, "the connections through this HAProxy end")
+	case is(host.KeepalivedUnit, stops...):
+		return at.stops(at.Goodbye, "")
+	case is(host.KeepalivedUnit, "start"):
+		return "this host joins the virtual router as BACKUP"
+	case is(host.HAProxyUnit, verbReload):
+		text := "no connection is cut: the former process serves those that it has until they end"
+		if at.Linger > 0 {
+			text += fmt.Sprintf(", for %v at most (proxy.hardStopAfter)", at.Linger)
+		}
+		return text
+	case is(host.KeepalivedUnit, verbReload):
+		return "no virtual IP moves: keepalived keeps its role while it reads its file"
+	case s.Verb == verbReload || s.Verb == "set":
+		return "no connection is cut"
+	case s.Verb == verbLeave:
+		return "this change costs two failovers: the host that is changed first stays out until its peer is changed too"
+	case s.Verb == "install" || s.Verb == "purge":
+		return "this may take minutes"
+	}
+	return ""
+}
+
+// stops says what a stop of a program costs; also is what else comes with it.
+func (at Place) stops(gap time.Duration, also string) string {
+	text := ""
+	switch {
+	case at.out() != "":
+		return "no client notices it: this host is " + at.out()
+	case at.left && also != "":
+		return also
+	case at.Role == host.RoleMaster:
+		text = at.moves(gap)
+	default:
+		text = "if this host holds the virtual IPs, they move to " + at.heirs()
+	}
+	return text + strings.TrimSuffix("; "+also, "; ")
+}

@@ -142,7 +142,7 @@ $1-save -t filter`
 				t.Fatalf("%v\n%s", err, data)
 			}
 			saved = strings.ReplaceAll(saved, "-p vrrp ", "-p 112 ") // iptables before 1.8.11 names it, as reconcile/host knows
-			want := append([]string{Jump}, ChainRules(File{Data: []byte(data)})...)
+			want := append([]string{Jump}, chainRules(File{Data: []byte(data)})...)
 			if diff := cmp.Diff(want, slices.DeleteFunc(strings.Split(saved, "\n"), func(line string) bool {
 				return !strings.HasPrefix(line, "-A ")
 			})); diff != "" {

@@ -63,7 +63,7 @@ func Render(spec *api.LoadBalancerSpec, facts Facts) (Rendered, error) {
 				return Rendered{}, err
 			}
 			files = append(files, rules)
-			r.model.Firewall[family] = ChainRules(rules)
+			r.model.Firewall[family] = chainRules(rules)
 		}
 		files = append(files, r.firewallUnit())
 	}

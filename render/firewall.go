@@ -115,8 +115,8 @@ func (r *renderer) loadRules(l *lines, setting string) {
 	}
 }
 
-// ChainRules are the rules of the agent's chain in a rendered file of rules, for comparison with the host's.
-func ChainRules(f File) []string {
+// chainRules are the rules of the agent's chain in a rendered file of rules, for comparison with the host's.
+func chainRules(f File) []string {
 	var rules []string
 	for line := range strings.Lines(string(f.Data)) {
 		if strings.HasPrefix(line, "-A "+Chain+" ") {

@@ -26,7 +26,7 @@ func chains(t *testing.T, yaml string) (v4, v6 []string) {
 			continue
 		}
 		var rules []string
-		for _, rule := range ChainRules(f) {
+		for _, rule := range chainRules(f) {
 			rules = append(rules, strings.TrimPrefix(rule, "-A "+Chain+" "))
 		}
 		if FamilyOfRules(f) == api.IPv4 {

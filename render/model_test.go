@@ -38,7 +38,7 @@ func TestModel(t *testing.T) {
 		}
 		for family, rules := range rendered.Model.Firewall {
 			for _, f := range rendered.Files {
-				if f.Kind == FirewallRules && FamilyOfRules(f) == family && !cmp.Equal(ChainRules(f), rules) {
+				if f.Kind == FirewallRules && FamilyOfRules(f) == family && !cmp.Equal(chainRules(f), rules) {
 					t.Errorf("%s: rules of %v", name, family)
 				}
 			}

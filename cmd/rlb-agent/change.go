@@ -97,20 +97,26 @@ func (a *app) leaveStatus(ctx context.Context, h host.Host, doc *api.Document, s
 	}
 }
 
-// The environment is the caller's to set. A person on another machine is user@machine.
-var (
-	userName   = regexp.MustCompile(`^[A-Za-z0-9._-]{1,64}$`)
-	personName = regexp.MustCompile(`^[A-Za-z0-9._-]{1,64}(@[A-Za-z0-9._-]{1,64})?$`)
-)
+// The length is no part of the pattern: each start would compile a program of that many steps, and the daemon keep it.
+var userName = regexp.MustCompile(`^[A-Za-z0-9._-]+$`)
+
+// isUser says whether this may be the name of a user or a machine. The environment is the caller's to set.
+func isUser(name string) bool { return len(name) <= 64 && userName.MatchString(name) }
+
+// isPerson says whether this may be who asks for a change: a user, or user@machine.
+func isPerson(name string) bool {
+	name, machine, remote := strings.Cut(name, "@")
+	return isUser(name) && (!remote || isUser(machine))
+}
 
 // caller is who called, by name where there is one: behind sudo, the person.
 func caller() string {
 	for _, name := range []string{"SUDO_USER", "USER", "LOGNAME"} {
-		if name := os.Getenv(name); userName.MatchString(name) {
+		if name := os.Getenv(name); isUser(name) {
 			return name
 		}
 	}
-	if account, err := user.LookupId(strconv.Itoa(os.Getuid())); err == nil && userName.MatchString(account.Username) {
+	if account, err := user.LookupId(strconv.Itoa(os.Getuid())); err == nil && isUser(account.Username) {
 		return account.Username
 	}
 	return fmt.Sprintf("user %d", os.Getuid())

@@ -111,7 +111,7 @@ func pushHosts(doc *api.Document, on onFlags) ([]remote.Host, error) {
 // person is who calls, for another machine.
 func (a *app) person() string {
 	machine, _ := os.Hostname()
-	if name := a.by + "@" + machine; personName.MatchString(name) {
+	if name := a.by + "@" + machine; isPerson(name) {
 		return name
 	}
 	return ""

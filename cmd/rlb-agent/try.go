@@ -20,7 +20,7 @@ import (
 // graceTime is how long after its time a trial may last before it is ended from here.
 const graceTime = 10 * time.Second
 
-var trialID = regexp.MustCompile(`^[A-Za-z0-9-]{1,64}$`)
+var trialID = regexp.MustCompile(`^[A-Za-z0-9-]+$`) // of at most 64 characters
 
 // trialOptions are the flags of try.
 type trialOptions struct {
@@ -46,7 +46,7 @@ func (a *app) tryCommand() *cobra.Command {
 		RunE: func(cmd *cobra.Command, args []string) error {
 			timeout := options.timeout
 			switch {
-			case options.id != "" && !trialID.MatchString(options.id):
+			case options.id != "" && (len(options.id) > 64 || !trialID.MatchString(options.id)):
 				return usageError{fmt.Errorf("cannot take %q as --id: it is 1 to 64 letters, digits and -", options.id)}
 			case end:
 				return a.endTrial(cmd.Context(), options.id)

@@ -14,13 +14,10 @@ import (
 // Row is one line of a status for people: a label, cells that stand below each other, and a text that may be long.
 type Row struct {
 	Label string
-	Cells []string // at most MaxCells
+	Cells []string // at most two
 	Text  string
 	Mood  Mood
 }
-
-// MaxCells is the largest number of cells that a row has.
-const MaxCells = 2
 
 // Mood says whether what a row tells is as it should be.
 type Mood string

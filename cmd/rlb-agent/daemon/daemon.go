@@ -62,6 +62,7 @@ type Config struct {
 
 // Run keeps the host until ctx ends.
 func Run(ctx context.Context, c Config) {
+	collectAt(daemonPercent)
 	ctx, stop := context.WithCancel(ctx)
 	var beside sync.WaitGroup
 	defer beside.Wait()

@@ -42,8 +42,8 @@ type Caller interface {
 	Call(ctx context.Context, h Host, c Call) (Answer, error)
 }
 
-// ErrNoSSH says that this machine has no ssh.
-var ErrNoSSH = errors.New("cannot find ssh on this machine: install openssh-client")
+// errNoSSH says that this machine has no ssh.
+var errNoSSH = errors.New("cannot find ssh on this machine: install openssh-client")
 
 // Failure is why something failed on other hosts, with the exit code that rlb-agent has for it.
 type Failure struct {

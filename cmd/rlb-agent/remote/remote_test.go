@@ -97,7 +97,7 @@ func TestCall(t *testing.T) {
 	})
 	t.Run("no ssh", func(t *testing.T) {
 		t.Setenv("PATH", t.TempDir())
-		if _, err := (SSH{}).Call(t.Context(), h, Call{}); !errors.Is(err, ErrNoSSH) {
+		if _, err := (SSH{}).Call(t.Context(), h, Call{}); !errors.Is(err, errNoSSH) {
 			t.Error(err)
 		}
 	})

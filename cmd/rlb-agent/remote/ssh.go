@@ -60,7 +60,7 @@ func (s SSH) Call(ctx context.Context, h Host, c Call) (Answer, error) {
 	}
 	program, err := exec.LookPath("ssh")
 	if err != nil {
-		return Answer{}, ErrNoSSH
+		return Answer{}, errNoSSH
 	}
 	limit := c.Limit
 	if limit == 0 {

@@ -10,12 +10,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A Wrapper is a writer that passes on to another one what it is given.
-type Wrapper interface{ Unwrap() io.Writer }
-
-// fileOf is the file behind a writer.
+// fileOf is the file behind a writer, which may pass on to another one what it is given.
 func fileOf(w any) (*os.File, bool) {
-	if wrapper, ok := w.(Wrapper); ok {
+	if wrapper, ok := w.(interface{ Unwrap() io.Writer }); ok {
 		w = wrapper.Unwrap()
 	}
 	file, ok := w.(*os.File)

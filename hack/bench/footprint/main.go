@@ -73,6 +73,7 @@ func run(ctx context.Context, stage *lab.Stage, binary string, idle time.Duratio
 	}
 	fmt.Printf("\n%d edits in %v\n%-34s %14s %14s\n", edits, time.Since(began).Round(time.Second), "", "before", "after")
 	row("resident memory, MiB", "%.1f", c.rss/1024, after.rss/1024)
+	row("  of it the program's own pages", "%.1f", c.anon/1024, after.anon/1024)
 	row("open files", "%d", c.files, after.files)
 	row("threads", "%d", c.threads, after.threads)
 	return nil

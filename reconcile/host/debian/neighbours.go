@@ -63,7 +63,7 @@ func (h *Host) OtherNeighbours(ctx context.Context, iface string, addrs []netip.
 		}
 		ignored = append(ignored, mac)
 	}
-	macs, err := link.OtherNeighbours(ctx, iface, addrs, ignored, neighbourPatience)
+	macs, err := link.Neighbours(ctx, iface, addrs, ignored, neighbourPatience)
 	if err != nil {
 		return nil, refined(err)
 	}

@@ -20,15 +20,15 @@ const (
 	agentLength  = frameHeader + 4 // of the message, in two octets: short frames are padded
 	agentMessage = frameHeader + 6
 
-	// MaxAgentMessage is the longest message of an agent, in octets.
-	MaxAgentMessage = 1024
+	// maxAgentMessage is the longest message of an agent, in octets.
+	maxAgentMessage = 1024
 	maxAddition     = 256 // … and of what follows it
 
 	agentsPerSecond = 20        // frames that are read; the socket's buffer takes some more, and the kernel drops the rest
 	agentBuffer     = 16 * 1024 // octets
 )
 
-// Message is what an agent says: a body of 1 to MaxAgentMessage octets, and what follows it in the frame, of which agents
+// Message is what an agent says: a body of 1 to maxAgentMessage octets, and what follows it in the frame, of which agents
 // before that know nothing. Zeros may follow an addition: Ethernet fills short frames up.
 type Message = struct{ Body, Addition []byte }
 
@@ -144,7 +144,7 @@ func agentsBy(own net.HardwareAddr) program {
 	p.need(half, 12, uint32(typeLocal))
 	p.need(word, frameHeader, agentMark)
 	p.load(half, agentLength)
-	p.add(bpf.JumpIf{Cond: bpf.JumpLessOrEqual, Val: MaxAgentMessage, SkipTrue: 1})
+	p.add(bpf.JumpIf{Cond: bpf.JumpLessOrEqual, Val: maxAgentMessage, SkipTrue: 1})
 	p.drop()
 	p.refuse(own, frameSource)
 	p.keep()
@@ -158,7 +158,7 @@ func parseAgent(frame []byte) (message Message, ok bool) {
 		return message, false
 	}
 	length := int(binary.BigEndian.Uint16(frame[agentLength:]))
-	if length == 0 || length > MaxAgentMessage || agentMessage+length > len(frame) {
+	if length == 0 || length > maxAgentMessage || agentMessage+length > len(frame) {
 		return message, false
 	}
 	rest := frame[agentMessage:]

@@ -14,7 +14,7 @@ func TestAgentFrames(t *testing.T) {
 	own, other := bytesOf("02000000000a"), bytesOf("02000000000b")
 	frame := agentFrame(other, Message{Body: []byte("hello")})
 	padded := append(slices.Clone(frame), make([]byte, 40)...)
-	for _, good := range [][]byte{frame, padded, agentFrame(other, Message{Body: make([]byte, MaxAgentMessage)})} {
+	for _, good := range [][]byte{frame, padded, agentFrame(other, Message{Body: make([]byte, maxAgentMessage)})} {
 		if message, ok := parseAgent(good); !ok || !slices.Equal(message.Body, good[agentMessage:][:len(message.Body)]) || len(message.Body) == 0 || !kept(t, agentsBy(own), good) {
 			t.Errorf("refused: %x", good)
 		}
@@ -25,7 +25,7 @@ func TestAgentFrames(t *testing.T) {
 	for name, bad := range map[string][]byte{
 		"cut":                   frame[:len(frame)-1],
 		"empty":                 agentFrame(other, Message{}),
-		"too long":              agentFrame(other, Message{Body: make([]byte, MaxAgentMessage+1)}),
+		"too long":              agentFrame(other, Message{Body: make([]byte, maxAgentMessage+1)}),
 		"another version":       with(frame, frameHeader+3, 2),
 		"another protocol":      with(frame, frameHeader, 'x'),
 		"another type":          with(frame, 12, 0x88, 0xb6),

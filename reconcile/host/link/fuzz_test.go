@@ -24,7 +24,7 @@ func FuzzParsers(f *testing.F) {
 		if c, ok := parseNDP(frame); ok && (!c.addr.Is6() || !single(c.mac) || !kept(t, claimsByNDP(own, addrs(c.addr.String())), frame)) {
 			t.Errorf("ND: %v", c)
 		}
-		if message, ok := parseAgent(frame); ok && (len(message.Body) > MaxAgentMessage || !kept(t, agentsBy(own), frame) && !slices.Equal(own, frame[frameSource:][:6])) {
+		if message, ok := parseAgent(frame); ok && (len(message.Body) > maxAgentMessage || !kept(t, agentsBy(own), frame) && !slices.Equal(own, frame[frameSource:][:6])) {
 			t.Errorf("agent: %x", message)
 		}
 		for _, at := range []int{ip4End, ip6End} {

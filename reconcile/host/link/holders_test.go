@@ -180,7 +180,7 @@ func TestQuiet(t *testing.T) {
 	noise := func(s space, other string) {
 		for range 5 {
 			s.do(func() error {
-				_, err := Neighbours(t.Context(), "eth", addrs("198.51.100."+other, "2001:db8::"+other, "198.51.100.100"), 20*time.Millisecond)
+				_, err := Neighbours(t.Context(), "eth", addrs("198.51.100."+other, "2001:db8::"+other, "198.51.100.100"), nil, 20*time.Millisecond)
 				return err
 			})
 		}

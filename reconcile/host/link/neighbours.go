@@ -12,13 +12,9 @@ import (
 )
 
 // Neighbours asks who holds these addresses, by ARP and neighbour solicitations on an interface, and returns the MACs of
-// those that answer, this machine left out. It asks twice, and ends when all have answered, or after wait.
-func Neighbours(ctx context.Context, iface string, addrs []netip.Addr, wait time.Duration) (map[netip.Addr]net.HardwareAddr, error) {
-	return OtherNeighbours(ctx, iface, addrs, nil, wait)
-}
-
-// OtherNeighbours is Neighbours without the answers of machines with these MACs.
-func OtherNeighbours(ctx context.Context, iface string, addrs []netip.Addr, without []net.HardwareAddr, wait time.Duration) (map[netip.Addr]net.HardwareAddr, error) {
+// those that answer, this machine and those with the MACs without left out. It asks twice, and ends when all have answered,
+// or after wait.
+func Neighbours(ctx context.Context, iface string, addrs []netip.Addr, without []net.HardwareAddr, wait time.Duration) (map[netip.Addr]net.HardwareAddr, error) {
 	found := map[netip.Addr]net.HardwareAddr{}
 	if err := <-askNeighbours(ctx, iface, addrs, without, wait, func(c claim) { found[c.addr] = c.mac }); err != nil {
 		return nil, err

@@ -27,7 +27,7 @@ func TestNeighbours(t *testing.T) {
 		t.Helper()
 		found := map[string]string{}
 		a.do(func() error {
-			macs, err := Neighbours(t.Context(), "eth", addrs(asked...), wait)
+			macs, err := Neighbours(t.Context(), "eth", addrs(asked...), nil, wait)
 			for addr, mac := range macs {
 				found[addr.String()] = mac.String()
 			}
@@ -63,7 +63,7 @@ func TestNeighbours(t *testing.T) {
 	// another interface of ours on the same link answers as well, but is no neighbour
 	a.ip("link add near type veth peer name far", "link set near up", "link set far up")
 	a.do(func() error {
-		got, err := Neighbours(t.Context(), "near", addrs("198.51.100.101"), 50*time.Millisecond)
+		got, err := Neighbours(t.Context(), "near", addrs("198.51.100.101"), nil, 50*time.Millisecond)
 		if len(got) != 0 {
 			t.Errorf("we are our own neighbour: %v", got)
 		}
@@ -105,15 +105,15 @@ func TestNeighboursEnds(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	time.AfterFunc(20*time.Millisecond, cancel)
 	a.do(func() error {
-		if _, err := Neighbours(ctx, "eth", addrs("198.51.100.99", "2001:db8::99"), time.Hour); !errors.Is(err, context.Canceled) {
+		if _, err := Neighbours(ctx, "eth", addrs("198.51.100.99", "2001:db8::99"), nil, time.Hour); !errors.Is(err, context.Canceled) {
 			t.Errorf("cancelled: %v", err)
 		}
 		if _, err := AnyNeighbour(ctx, "eth", addrs("198.51.100.99"), time.Hour); !errors.Is(err, context.Canceled) {
 			t.Errorf("cancelled: %v", err)
 		}
-		_, err := Neighbours(t.Context(), "lo", addrs("127.0.0.1"), 0)
+		_, err := Neighbours(t.Context(), "lo", addrs("127.0.0.1"), nil, 0)
 		wantError(t, err, "cannot ask for neighbours on lo: lo is not an Ethernet")
-		_, err = Neighbours(t.Context(), "nosuch0", addrs("127.0.0.1"), 0)
+		_, err = Neighbours(t.Context(), "nosuch0", addrs("127.0.0.1"), nil, 0)
 		wantError(t, err, "cannot ask for neighbours on nosuch0: there is no interface nosuch0")
 		return nil
 	})

@@ -131,7 +131,7 @@ func TestProbeClaimant(t *testing.T) {
 		"-qw net.ipv4.conf.eth.proxy_arp_pvlan=1", "-qw net.ipv6.conf.eth.proxy_ndp=1")
 	b.ip("neighbour add proxy 2001:db8::100 dev eth")
 	a.do(func() error {
-		macs, err := Neighbours(t.Context(), "eth", addrs("198.51.100.100"), 2*time.Second)
+		macs, err := Neighbours(t.Context(), "eth", addrs("198.51.100.100"), nil, 2*time.Second)
 		if macs[targets[0].To.Addr()].String() != macB {
 			t.Errorf("the router does not answer: %v", macs)
 		}

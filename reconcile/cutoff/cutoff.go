@@ -40,6 +40,10 @@ const (
 // sameOutage is by how much HAProxy's whole seconds may move the beginning of one outage.
 const sameOutage = 3 * time.Second
 
+// rounding is by how much a server may be younger in its state than host.ServerState says: HAProxy counts in whole
+// seconds of its clock (management guide, show stat, lastchg), and these are taken off a time in whole seconds.
+const rounding = 2 * time.Second
+
 // Cutter cuts connections while it runs. Its zero value with Host and Log is ready.
 type Cutter struct {
 	Host Host
@@ -189,7 +193,7 @@ func (s service) due(states []host.ServerState, now time.Time, due map[place]tim
 	}
 	for _, state := range states {
 		wrong := strings.HasPrefix(state.State, "NOLB")
-		if wrong && (s.cutAfter == 0 || now.Sub(state.Since) < s.cutAfter) || !wrong && !strings.HasPrefix(state.State, "DOWN") {
+		if wrong && (s.cutAfter == 0 || now.Sub(state.Since) < s.cutAfter+rounding) || !wrong && !strings.HasPrefix(state.State, "DOWN") {
 			continue
 		}
 		if wrong {

@@ -165,6 +165,18 @@ func TestFailOpen(t *testing.T) {
 	})
 }
 
+// Since when a server is in its state is known in whole seconds, twice rounded: its connections are not cut early for it.
+func TestNotEarly(t *testing.T) {
+	now := time.Now()
+	for age, cuts := range map[time.Duration]bool{time.Minute + 1900*time.Millisecond: false, time.Minute + 2*time.Second: true} {
+		due := map[place]time.Time{}
+		service{name: "api", cutAfter: time.Minute}.due([]host.ServerState{{Name: "a", State: "NOLB", Since: now.Add(-age)}}, now, due)
+		if len(due) > 0 != cuts {
+			t.Errorf("it drains since %v by HAProxy's word: cut %v", age, !cuts)
+		}
+	}
+}
+
 // An old worker checks nothing: what it has with a server that is down is cut, once for each outage, and nothing else of it
 // is. A server that only drains keeps it for cutAfter.
 func TestOldWorkers(t *testing.T) {

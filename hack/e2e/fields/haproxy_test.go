@@ -117,6 +117,8 @@ func TestProxyProtocol(t *testing.T) {
 		eventually(t, "plain checks of another port", func() bool {
 			return other.has(func(s string) bool { return strings.HasPrefix(s, "GET /readyz") })
 		})
+		// which cuts connections at that moment
+		eventually(t, "the checks have failed", func() bool { return slices.Equal(states(t, tree, "v2"), []string{"DOWN"}) })
 		if got := ask("127.0.0.1:7002", "PROXY TCP4 203.0.113.7 203.0.113.8 1111 2222\r\nhello"); got != "seen" {
 			t.Errorf("the answer is %q", got)
 		}

@@ -287,7 +287,7 @@ func TestStatusOfAnOrdinaryUser(t *testing.T) {
 			}
 		}
 		text := status.Text(status.Rows(s, time.Now()), 0)
-		want := map[string]string{"in force": "198.51.100.10  held by this host; of the spec file, which", "edited": "198.51.100.9  not held by this host; of the spec file, which"}[name]
+		want := map[string]string{"in force": "198.51.100.10  held by this host (from the spec file, which", "edited": "198.51.100.9  not held by this host (from the spec file, which"}[name]
 		if !strings.Contains(text, want) || !strings.Contains(text, "to see: ") || strings.Count(text, "the spec in force") != 1 {
 			t.Errorf("%s: no %q in\n%s", name, want, text)
 		}

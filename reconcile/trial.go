@@ -28,7 +28,7 @@ func (r *Reconciler) BeginTrial(ctx context.Context, doc *api.Document, t state.
 	if err := r.Host.Ready(ctx); err != nil {
 		return Result{}, err
 	}
-	if err := r.endTrial(ctx, r.trialOutcome); err != nil { // what a killed one left: its timer would end this one
+	if err := r.endTrial(ctx, replaced); err != nil { // what a killed one left: its timer would end this one
 		return Result{}, &Failure{Err: err}
 	}
 	if err := r.arm(ctx, doc, t, command); err != nil {
@@ -49,7 +49,7 @@ func (r *Reconciler) arm(ctx context.Context, doc *api.Document, t state.Trial, 
 	seconds := int(time.Until(t.Deadline).Round(time.Second).Seconds())
 	// the user is for the journal and the history: no person ends it
 	unit := fmt.Sprintf("# Made by rlb-agent: ends a trial that nobody confirmed.\n[Unit]\nDescription=End of a trial of rlb-agent\nAfter=dbus.service\n\n"+
-		"[Service]\nType=oneshot\nEnvironment=USER=systemd\nExecStart=%s\nTimeoutStartSec=10min\n\n[Install]\nWantedBy=multi-user.target\n", command)
+		"[Service]\nType=oneshot\nEnvironment=USER=%s\nExecStart=%s\nTimeoutStartSec=10min\n\n[Install]\nWantedBy=multi-user.target\n", timerUser, command)
 	timer := fmt.Sprintf("# Made by rlb-agent: ends a trial that nobody confirmed.\n[Unit]\nDescription=End of a trial of rlb-agent\n\n"+
 		"[Timer]\nOnActiveSec=%ds\nAccuracySec=100ms\nUnit=%s\n", max(1, seconds), trialUnit)
 	for _, f := range []struct {
@@ -84,22 +84,30 @@ func outcome(word, text string) ending {
 var (
 	failed   = outcome("failed", "it could not be brought into force")
 	lostRun  = outcome("failed", "the run that was to end it failed; rlb-agent status says what is in force")
-	earlyEnd = time.Second // the timer counts whole seconds
+	replaced = outcome("expired", "nobody confirmed it, and another trial begins")
 )
+
+// earlyEnd is by how much a trial may end before its deadline: the timer counts whole seconds.
+const earlyEnd = time.Second
+
+// timerUser is who ends a trial that no person ends.
+const timerUser = "systemd"
 
 // trialOutcome is the ending of a trial by a run that went through.
 func (r *Reconciler) trialOutcome(t state.Trial) (word, text string) {
 	switch {
 	case r.Keeps:
-		return "confirmed", "confirmed by " + cmp.Or(r.By, "root") + "; it stays in force"
+		return "confirmed", "confirmed by " + cmp.Or(r.By, "the agent") + "; it stays in force"
 	case t.Over(time.Now().Add(earlyEnd)):
 		text = "nobody confirmed it"
 		if !t.Since.IsZero() {
 			text += fmt.Sprintf(" within %v", t.Deadline.Sub(t.Since).Round(time.Second))
 		}
-		return "expired", text + "; the spec of before is in force again"
+		return "expired", text + "; it is no longer in force"
+	case r.By == timerUser: // at boot
+		return "ended", "this host was booted again; it is no longer in force"
 	}
-	return "ended", "taken back by " + cmp.Or(r.By, "root") + " before its time; the spec of before is in force again"
+	return "ended", "taken back by " + cmp.Or(r.By, "the agent") + " before its time; it is no longer in force"
 }
 
 // EndTrial takes away what a trial needs that no run has ended, where there is any of it. It does not touch what is in

@@ -50,14 +50,14 @@ func CountRules(text string, family api.Family) (n int) {
 //
 // A packet of a connection that did not begin here is forwarded: the only socket that would take it is the one that
 // listens. That one has a wildcard address; or, where it is bound to the virtual IP, it lacks the mark that every
-// connection has from its SYN, armed or not: so no advertisement, forged or not, takes a connection away from this host.
-// What comes from another node stays here, so that no packet goes round.
+// connection has from its SYN, armed or not: so no advertisement, forged or not, takes an established connection away
+// from this host. What comes from another node stays here, so that no packet goes round.
 //
 // nft's socket expression says nothing of a socket that is not a whole one: of a connection whose handshake is not over,
-// or one in TIME_WAIT. begun has the clients of the former. The latter is of a connection that this host served before
-// the last move, with the port of which the client has begun another one since: it answers, and the client waits.
-// A connection leaves begun as soon as its handshake is over, also when the forwarding has ended meanwhile: after the
-// next move the client may use its port again.
+// or one in TIME_WAIT. begun has the former. The latter is of a connection that this host served before the last move, with
+// the port of which the client has begun another one since: it answers, and the client waits.
+// A connection leaves begun with the client's first packet after its handshake, also when the forwarding has ended
+// meanwhile: after the next move the client may use its port again.
 //
 // Of three or more hosts several can take over at once after a goodbye, and all but one give the virtual IPs up within
 // milliseconds (RFC 9568 §6.4.3). The one that stays does not know the connections that began at the others. While hosts
@@ -96,7 +96,7 @@ func (r *renderer) handoverTable(l *lines, family api.Family, vips []netip.Addr)
 		{"set", "armed", "iface_index", ForwardTime},
 		{"set", "led", "iface_index", ForwardTime},
 		{"set", "left", "iface_index", ForwardTime},
-		{"set", "begun", addr + " . inet_service", begunTime},
+		{"set", "begun", addr + " . inet_service . " + addr + " . inet_service", begunTime},
 		{"set", "settling", "iface_index", settleTime},
 	} {
 		if s.name == "settling" && !several {
@@ -167,7 +167,7 @@ func (r *renderer) handoverTable(l *lines, family api.Family, vips []netip.Addr)
 	}) {
 		l.add("", "%s", line)
 	}
-	client := ip + " saddr . tcp sport"
+	client := fmt.Sprintf("%s saddr . tcp sport . %[1]s daddr . tcp dport", ip)
 	forward := fmt.Sprintf("dup to iif map @peer device %q drop", iface)
 	for _, c := range []struct{ name, here string }{
 		{onWildcard, "socket wildcard 0"},

@@ -51,10 +51,10 @@ func (r *renderer) handoverUnit() File {
 }
 
 // reloadRules is the command that loads the rules in place of others, and puts back what was in their sets, so that a move
-// that goes on forwards as before. All of it is one transaction, which fails where a set has another type now; then the
-// sets begin empty.
+// that goes on forwards as before. The load is one transaction, which fails where a set has another type now; then the sets
+// begin empty. What the sets learn between the listing and the load is lost.
 func (r *renderer) reloadRules() string {
-	command := `/bin/sh -c "{ cat ` + HandoverRulesFile
+	command := `/bin/sh -c "test -r ` + HandoverRulesFile + ` && { cat ` + HandoverRulesFile
 	for _, family := range api.Families {
 		if r.model.Handover.Rules[family] > 0 {
 			table := HandoverFamily(family) + " " + HandoverTable

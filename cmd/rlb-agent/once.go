@@ -78,7 +78,10 @@ func (a *app) preview(ctx context.Context, h *debian.Host, doc *api.Document) er
 
 // place is what this host is in its pair. spec is nil where none is in force.
 func (a *app) place(ctx context.Context, h *debian.Host, spec *api.LoadBalancerSpec, node string) plan.Place {
-	role, _ := status.KeepalivedRole(ctx, h) // not known where it does not run
+	role, _ := status.KeepalivedRole(ctx, h) // STOPPED where it does not run
+	if wait, err := state.ReadWaiting(ctx, h); err == nil && wait.On() {
+		role = host.RoleUnknown // drained, it serves the connections that it has
+	}
 	if spec == nil {
 		return plan.Place{Role: role}
 	}

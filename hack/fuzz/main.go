@@ -1,7 +1,7 @@
 // Command fuzz gives random specs of the whole language (hack/specgen) to the real programs of each Debian release that
 // the lab has: the rendered haproxy.cfg to "haproxy -c", keepalived.conf to "keepalived --config-test", the rules to
-// "iptables-restore --test" and "ip6tables-restore --test", those of planned moves to "nft --check". A spec that is valid and that a program refuses is a bug of
-// the rules or of the rendering. It needs root.
+// "iptables-restore --test" and "ip6tables-restore --test", those of planned moves to "nft --check". A spec that is valid
+// and that a program refuses is a bug of the rules or of the rendering. It needs root.
 package main
 
 import (

@@ -5,7 +5,7 @@
 //   - to a server that fails, through the backend that a service falls back to while all of its servers fail
 //     (services[].failOpen), once another server is up. That backend has no checks of its own;
 //   - to a server that fails, in old workers, which finish their connections after a reload and check nothing any more. The
-//     worker of now ends its own (on-marked-down shutdown-sessions).
+//     current worker cuts its own (on-marked-down shutdown-sessions).
 //
 // It also keeps that backend from servers that somebody has taken out of the first one through the runtime API.
 package cutoff
@@ -31,7 +31,8 @@ type Host interface {
 	host.HAProxyWriter
 }
 
-// lookEvery is how late a connection is cut at most, unless looks take long: they take at most a busyShare of the time.
+// lookEvery is how late a connection is cut at most, besides host.SinceRounding, unless looks take long: they take at most
+// a busyShare of the time.
 const (
 	lookEvery = 2 * time.Second
 	busyShare = 20 // one in so many
@@ -39,10 +40,6 @@ const (
 
 // sameOutage is by how much HAProxy's whole seconds may move the beginning of one outage.
 const sameOutage = 3 * time.Second
-
-// rounding is by how much a server may be younger in its state than host.ServerState says: HAProxy counts in whole
-// seconds of its clock (management guide, show stat, lastchg), and these are taken off a time in whole seconds.
-const rounding = 2 * time.Second
 
 // Cutter cuts connections while it runs. Its zero value with Host and Log is ready.
 type Cutter struct {
@@ -193,7 +190,7 @@ func (s service) due(states []host.ServerState, now time.Time, due map[place]tim
 	}
 	for _, state := range states {
 		wrong := strings.HasPrefix(state.State, "NOLB")
-		if wrong && (s.cutAfter == 0 || now.Sub(state.Since) < s.cutAfter+rounding) || !wrong && !strings.HasPrefix(state.State, "DOWN") {
+		if wrong && (s.cutAfter == 0 || now.Sub(state.Since) < s.cutAfter+host.SinceRounding) || !wrong && !strings.HasPrefix(state.State, "DOWN") {
 			continue
 		}
 		if wrong {

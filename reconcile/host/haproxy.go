@@ -49,6 +49,10 @@ const (
 	AdminMaint AdminState = "maint" // not used, not checked; with on-marked-down its connections were cut
 )
 
+// SinceRounding is by how much a server may be younger in its state than ServerState says: HAProxy counts in whole seconds of
+// its clock (management guide, show stat, lastchg), and these are taken off a time in whole seconds.
+const SinceRounding = 2 * time.Second
+
 // ServerState is one server as HAProxy sees it.
 type ServerState struct {
 	Backend string    `json:"-"`
@@ -56,9 +60,9 @@ type ServerState struct {
 	Address string    `json:"address"`
 	State   string    `json:"state"`            // UP, DOWN, NOLB, MAINT, "no check" …, HAProxy's own words; UNKNOWN where it does not tell
 	Reason  string    `json:"reason,omitempty"` // what the last check found, in words and with HAProxy's code
-	Since   time.Time `json:"since,omitzero"`
-	Checked bool      `json:"-"` // the state is the outcome of a check, or there is no check
-	Weight  int       `json:"-"` // as it is now, 0 to 256
+	Since   time.Time `json:"since,omitzero"`   // up to SinceRounding earlier than it was
+	Checked bool      `json:"-"`                // the state is the outcome of a check, or there is no check
+	Weight  int       `json:"-"`                // as it is now, 0 to 256
 }
 
 // Up says whether the server gets connections. One that answers its check with a wrong status (NOLB) keeps those that it

@@ -20,6 +20,8 @@ type Place struct {
 	Goodbye time.Duration // about how long nobody answers when keepalived hands the virtual IPs over; 0 is not known
 	Sick    time.Duration // the same where HAProxy stops
 	Back    bool          // the virtual IPs come back when this host is ready again
+	Open    bool          // nobody knows whether they come back
+	Blind   bool          // a restart of HAProxy is over before keepalived's check sees it
 	Linger  time.Duration // how long the former HAProxy may live after a reload; 0 is until its connections have ended
 
 	left bool // keepalived has stopped before this step
@@ -34,6 +36,7 @@ func PlaceOf(spec *api.LoadBalancerSpec, node string, role host.Role) Place {
 	at := Place{Role: role, Goodbye: goodbye, Sick: goodbye}
 	if !render.TracksFiles(spec) { // only keepalived's own check sees HAProxy stop
 		at.Sick += spec.VRRP.Check.Interval.D() * time.Duration(*spec.VRRP.Check.Fall)
+		at.Blind = true
 	}
 	if spec.Proxy.HardStopAfter != nil {
 		at.Linger = spec.Proxy.HardStopAfter.D()
@@ -52,12 +55,14 @@ func PlaceOf(spec *api.LoadBalancerSpec, node string, role host.Role) Place {
 		at.Peers = append(at.Peers, n.Name)
 	}
 	at.Back = *spec.VRRP.Preempt && own > best && len(at.Peers) > 0
+	at.Open = *spec.VRRP.Preempt && len(at.Peers) == 0
 	return at
 }
 
-// out is the role of a host that holds no virtual IP, or "".
+// out is the role of a host that holds no virtual IP, or "". One whose keepalived is stopped may serve clients: before the
+// first run, and before systemd starts it again.
 func (at Place) out() string {
-	return map[host.Role]string{host.RoleBackup: "BACKUP", host.RoleFault: "in FAULT", host.RoleStopped: "out of the virtual router"}[at.Role]
+	return map[host.Role]string{host.RoleBackup: "BACKUP", host.RoleFault: "in FAULT"}[at.Role]
 }
 
 // heirs are who may take over.
@@ -77,10 +82,13 @@ func (at Place) moves(gap time.Duration) string {
 	if gap > 0 {
 		text += " within about " + about(gap)
 	}
-	if at.Back {
-		return text + ", and come back when this host is ready again (vrrp.preempt)"
+	switch {
+	case at.Back:
+		text += ", and come back when this host is ready again (vrrp.preempt)"
+	case !at.Open:
+		text += ", and stay there"
 	}
-	return text + ", and stay there"
+	return text
 }
 
 // about is a time in words, as exact as it is known.
@@ -109,12 +117,14 @@ var stops = []string{"stop", verbRestart}
 func (at Place) beside(s Step) string {
 	is := func(unit string, verbs ...string) bool { return s.Object == unit && slices.Contains(verbs, s.Verb) }
 	switch {
+	case is(host.HAProxyUnit, verbRestart) && at.Blind && at.out() == "":
+		return "the connections through this HAProxy end"
 	case is(host.HAProxyUnit, stops...):
 		return at.stops(at.Sick, "the connections through this HAProxy end")
 	case is(host.KeepalivedUnit, stops...):
 		return at.stops(at.Goodbye, "")
 	case is(host.KeepalivedUnit, "start"):
-		return "this host joins the virtual router as BACKUP"
+		return "this host joins the virtual router as BACKUP, and takes the virtual IPs if nobody holds them"
 	case is(host.HAProxyUnit, verbReload):
 		text := "no connection is cut: the former process serves those that it has until they end"
 		if at.Linger > 0 {
@@ -122,7 +132,7 @@ func (at Place) beside(s Step) string {
 		}
 		return text
 	case is(host.KeepalivedUnit, verbReload):
-		return "no virtual IP moves: keepalived keeps its role while it reads its file"
+		return "keepalived keeps its role while it reads its file"
 	case s.Verb == verbReload || s.Verb == "set":
 		return "no connection is cut"
 	case s.Verb == verbLeave:

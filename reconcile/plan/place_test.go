@@ -29,7 +29,7 @@ load IPv4 firewall
 leave virtual router: this change costs two failovers: the host that is changed first stays out until its peer is changed too
 write /etc/haproxy/haproxy.cfg
 reload haproxy.service: no connection is cut: the former process serves those that it has until they end
-reload keepalived.service: no virtual IP moves: keepalived keeps its role while it reads its file
+reload keepalived.service: keepalived keeps its role while it reads its file
 reload rlb-handover.service: no connection is cut
 set web/cp1: no connection is cut
 `
@@ -41,25 +41,25 @@ set web/cp1: no connection is cut
 			`restart haproxy.service: the virtual IPs move to lb2 within about 10 ms, and stay there; the connections through this HAProxy end
 stop keepalived.service: the virtual IPs move to lb2 within about 10 ms, and stay there
 stop haproxy.service: the connections through this HAProxy end
-start keepalived.service: this host joins the virtual router as BACKUP
+start keepalived.service: this host joins the virtual router as BACKUP, and takes the virtual IPs if nobody holds them
 `},
 		"alone": {Place{Role: host.RoleMaster, Peers: []string{"lb2"}, Alone: "lb2 cannot serve: it is drained"}, common +
 			`restart haproxy.service: no other host takes the virtual IPs over: lb2 cannot serve: it is drained; the connections through this HAProxy end
 stop keepalived.service: no other host takes the virtual IPs over: lb2 cannot serve: it is drained
 stop haproxy.service: the connections through this HAProxy end
-start keepalived.service: this host joins the virtual router as BACKUP
+start keepalived.service: this host joins the virtual router as BACKUP, and takes the virtual IPs if nobody holds them
 `},
 		"BACKUP": {Place{Role: host.RoleBackup, Linger: 10 * time.Minute}, strings.Replace(common, "until they end", "until they end, for 10m0s at most (proxy.hardStopAfter)", 1) +
 			`restart haproxy.service: no client notices it: this host is BACKUP
 stop keepalived.service: no client notices it: this host is BACKUP
 stop haproxy.service: no client notices it: this host is BACKUP
-start keepalived.service: this host joins the virtual router as BACKUP
+start keepalived.service: this host joins the virtual router as BACKUP, and takes the virtual IPs if nobody holds them
 `},
 		"not known": {Place{}, common +
 			`restart haproxy.service: if this host holds the virtual IPs, they move to another host; the connections through this HAProxy end
 stop keepalived.service: if this host holds the virtual IPs, they move to another host
 stop haproxy.service: the connections through this HAProxy end
-start keepalived.service: this host joins the virtual router as BACKUP
+start keepalived.service: this host joins the virtual router as BACKUP, and takes the virtual IPs if nobody holds them
 `},
 	} {
 		var got strings.Builder
@@ -81,7 +81,7 @@ func TestPlaceOf(t *testing.T) {
 	}{
 		"standard":  {nodes, "the virtual IPs move to lb2 within about 10 ms, and stay there; the same"},
 		"slow":      {nodes + "vrrp: {advertisementInterval: 10s, priority: 128}\n", "the virtual IPs move to lb2 within about 5.0 s, and stay there; the same"},
-		"no nodes":  {"vrrp: {preempt: true}\n", "the virtual IPs move to another host within about 10 ms, and stay there; the same"},
+		"no nodes":  {"vrrp: {preempt: true}\n", "the virtual IPs move to another host within about 10 ms; the same"},
 		"preempt":   {"nodes: [{name: lb1, addresses: [198.51.100.11], priority: 200}, {name: lb2, addresses: [198.51.100.12], priority: 180}]\nvrrp: {preempt: true}\n", "the virtual IPs move to lb2 within about 40 ms, and come back when this host is ready again (vrrp.preempt); the same"},
 		"the lower": {"nodes: [{name: lb1, addresses: [198.51.100.11], priority: 180}, {name: lb2, addresses: [198.51.100.12], priority: 200}]\nvrrp: {preempt: true}\n", "the virtual IPs move to lb2 within about 40 ms, and stay there; the same"},
 		"classic":   {"profile: classic\n", "the virtual IPs move to another host within about 620 ms, and stay there; the virtual IPs move to another host within about 3.6 s, and stay there"},

@@ -49,11 +49,12 @@ func effect(steps []Step, at Place) string {
 		return slices.ContainsFunc(steps, func(s Step) bool { return s.Object == unit && slices.Contains(verbs, s.Verb) })
 	}
 	leaves := slices.ContainsFunc(steps, func(s Step) bool { return s.Verb == verbLeave })
+	blind := at.Blind && !does(host.HAProxyUnit, "stop")
 	haproxy, keepalived := does(host.HAProxyUnit, stops...), leaves || does(host.KeepalivedUnit, stops...)
 	switch {
 	case (haproxy || keepalived) && at.out() != "":
 		return "clients do not notice it: this host is " + at.out() + ", and no client comes here"
-	case haproxy && at.Role == host.RoleMaster:
+	case haproxy && at.Role == host.RoleMaster && (keepalived || !blind):
 		gap := at.Sick
 		if keepalived { // which hands over first
 			gap = min(gap, at.Goodbye)

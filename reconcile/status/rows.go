@@ -50,7 +50,7 @@ func Rows(s Status, now time.Time) []Row {
 	for _, v := range s.VirtualIPs {
 		text := yes(v.Held, "held", "not held")
 		if s.FromFile {
-			text += " by this host; of the spec file, which need not be in force"
+			text += " by this host (from the spec file, which need not be in force)"
 		}
 		rows = append(rows, Row{Label: "Virtual IP", Cells: []string{v.Address}, Text: text})
 	}

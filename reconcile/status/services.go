@@ -156,13 +156,20 @@ func (r *reading) draining(s *Status, service api.Service, state host.ServerStat
 		return state.Reason
 	case !strings.HasPrefix(state.State, "NOLB"):
 		return state.Reason
+	case s.Agent == nil && r.health == nil: // systemd does not say
+		return "draining: " + state.Reason
 	case !r.daemonRuns(s):
 		return "draining: " + state.Reason + "; connections are not cut while the agent does not run"
+	case left <= 0 && left > -cutLate:
+		return "draining: " + state.Reason + "; its connections are about to be cut"
 	case left <= 0:
 		return "draining: " + state.Reason + "; its connections were cut"
 	}
 	return fmt.Sprintf("draining: %s; its connections are cut in %v", state.Reason, left)
 }
+
+// cutLate is how much later than the status tells connections are cut at most, on a machine that is not busy.
+const cutLate = host.SinceRounding + 4*time.Second
 
 // wrongStatus is how HAProxy's code of a failed check with a wrong status stands in a reason.
 const wrongStatus = "(L7STS "

@@ -25,11 +25,13 @@ func TestDraining(t *testing.T) {
 		want          string
 	}{
 		"soon":                       {"NOLB", keeps, 19 * time.Second, time.Minute, "2.6.12-1", runs, false, "draining: " + keeps + "; its connections are cut in 41s"},
-		"past":                       {"NOLB", keeps, time.Minute, time.Minute, "2.6.12-1", runs, false, "draining: " + keeps + "; its connections were cut"},
+		"now":                        {"NOLB", keeps, time.Minute, time.Minute, "2.6.12-1", runs, false, "draining: " + keeps + "; its connections are about to be cut"},
+		"systemd does not answer":    {"NOLB", keeps, time.Minute, time.Minute, "2.6.12-1", nil, false, "draining: " + keeps},
+		"past":                       {"NOLB", keeps, 2 * time.Minute, time.Minute, "2.6.12-1", runs, false, "draining: " + keeps + "; its connections were cut"},
 		"the daemon itself":          {"NOLB 1/2", keeps, 0, time.Minute, "2.4.0-1", nil, true, "draining: " + keeps + "; its connections are cut in 1m0s"},
 		"the agent is stopped":       {"NOLB", keeps, 19 * time.Second, time.Minute, "2.6.12-1", stopped, false, "draining: " + keeps + "; connections are not cut while the agent does not run"},
 		"stopped, past":              {"NOLB", keeps, time.Hour, time.Minute, "2.6.12-1", stopped, false, "draining: " + keeps + "; connections are not cut while the agent does not run"},
-		"no agent is installed":      {"NOLB", keeps, 0, time.Minute, "2.6.12-1", nil, false, "draining: " + keeps + "; connections are not cut while the agent does not run"},
+		"no agent is installed":      {"NOLB", keeps, 0, time.Minute, "2.6.12-1", &Agent{}, false, "draining: " + keeps + "; connections are not cut while the agent does not run"},
 		"HAProxy too old":            {"DOWN", fails, 19 * time.Second, time.Minute, "2.2.9-2+deb11u6", runs, false, fails + "; cutAfter has no effect: it needs HAProxy 2.4"},
 		"too old, no cutAfter":       {"DOWN", fails, 19 * time.Second, 0, "2.2.9-2+deb11u6", runs, false, fails},
 		"too old, by its own lines":  {"NOLB", keeps, 19 * time.Second, time.Minute, "2.2.9-2+deb11u6", runs, false, keeps},

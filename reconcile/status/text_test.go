@@ -147,7 +147,7 @@ func TestRows(t *testing.T) {
 		}, EventsNotSeen: "cannot read the journal"}, "Event  " + now.Add(-24*time.Hour).Local().Format(time.DateTime) + "  took the virtual IPs (MASTER) (lb2 stopped; advertising)\n" +
 			"Event  " + now.Add(-time.Minute).Local().Format(time.TimeOnly) + "             HAProxy was reloaded\nEvent  not seen: cannot read the journal\n"},
 		"from the spec file": {Status{Partial: true, FromFile: true, VirtualIPs: []VirtualIP{{"198.51.100.9", false}}},
-			"Virtual IP  198.51.100.9  not held by this host; of the spec file, which need not be in force\nSpec        which one is in force is not seen\n"},
+			"Virtual IP  198.51.100.9  not held by this host (from the spec file, which need not be in force)\nSpec        which one is in force is not seen\n"},
 		"refused, and what is in force is not seen": {Status{Partial: true, FromFile: true, Conditions: []Condition{{Type: "SpecValid", Status: isFalse, Message: "spec.yaml:1:1: a"}}},
 			"Spec      the spec file is REFUSED: spec.yaml:1:1: a; which spec is in force is not seen\n"},
 		"not to be looked at": {Status{Partial: true, FromFile: true, Role: host.RoleUnknown, Conditions: []Condition{{Type: "InSync", Status: isFalse, Message: "still to do: write a"}}, HAProxy: &HAProxy{}, Services: []Service{{Name: "web", Port: 80, NotSeen: true}}, NotSeen: []string{"firewall: cannot", "the servers: b"}},

@@ -135,15 +135,17 @@ func exposeServices(e *exposition, s status.Status) {
 			up.add(truth(server.Up()), "service", service.Name, "server", server.Name)
 		}
 	}
-	states := e.family("rlb_server_state", gauge, "Whether HAProxy says this of the server. NOLB: a wrong status, so it drains.")
+	states := e.family("rlb_server_state", gauge, "1 for what HAProxy says of the server. NOLB: a wrong status, so it drains.")
 	for _, service := range s.Services {
 		for _, server := range service.Servers {
-			set(states, "state", serverState(server), serverStates, "service", service.Name, "server", server.Name)
+			states.add(1, "state", serverState(server), "service", service.Name, "server", server.Name)
 		}
 	}
 	open := e.family("rlb_service_fail_open", gauge, "Whether all servers of the service fail, and get new connections all the same.")
 	for _, service := range s.Services {
-		open.add(truth(service.FailOpen), "service", service.Name)
+		if slices.ContainsFunc(service.Servers, func(s host.ServerState) bool { return s.State != host.ServerUnknown }) { // else HAProxy does not say
+			open.add(truth(service.FailOpen), "service", service.Name)
+		}
 	}
 }
 

@@ -103,7 +103,6 @@ func TestExposition(t *testing.T) {
 		`rlb_server_up{service="kube-apiserver",server="cp1"}`:                                  1,
 		`rlb_server_up{service="kube-apiserver",server="second"}`:                               0,
 		`rlb_server_state{state="UP",service="kube-apiserver",server="cp1"}`:                    1,
-		`rlb_server_state{state="NOLB",service="kube-apiserver",server="cp1"}`:                  0,
 		`rlb_server_state{state="DOWN",service="kube-apiserver",server="second"}`:               1,
 		`rlb_service_fail_open{service="kube-apiserver"}`:                                       0,
 		`rlb_condition{status="True",type="InSync"}`:                                            1,
@@ -152,7 +151,7 @@ func TestServerStates(t *testing.T) {
 		got := scraped(t, x.String())
 		for _, state := range serverStates {
 			series := fmt.Sprintf(`rlb_server_state{state=%q,service="kube-apiserver",server="cp1"}`, state)
-			if value, there := got[series]; !there || value != truth(state == want) {
+			if value, there := got[series]; there != (state == want) || there && value != 1 {
 				t.Errorf("%s: %s is %v (there: %t)", said, series, value, there)
 			}
 		}

@@ -50,18 +50,29 @@ func CutOldSessions(ctx context.Context, masterSocket string, servers []string) 
 	if err != nil {
 		return 0, err
 	}
+	var errs []error
 	for _, pid := range workers.Old {
-		// one that has ended meanwhile has nothing to cut
-		answer, _ := ask(ctx, masterSocket, fmt.Sprintf("@!%d show sess\n", pid))
+		answer, err := ask(ctx, masterSocket, fmt.Sprintf("@!%d show sess\n", pid))
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		// one that has ended meanwhile is no longer known, and has nothing to cut
 		sessions := sessionsWith(answer, servers)
 		for some := range slices.Chunk(sessions, 500) {
 			var commands strings.Builder
 			for _, session := range some {
 				fmt.Fprintf(&commands, "@!%d shutdown session %s\n", pid, session)
 			}
-			_, _ = ask(ctx, masterSocket, commands.String())
+			if _, err := ask(ctx, masterSocket, commands.String()); err != nil {
+				errs = append(errs, err)
+				continue
+			}
+			cut += len(some)
 		}
-		cut += len(sessions)
+	}
+	if err := errors.Join(errs...); err != nil {
+		return cut, fmt.Errorf("cannot end the connections of old processes of haproxy: %w", err)
 	}
 	return cut, nil
 }

@@ -52,14 +52,15 @@ func (r *renderer) handoverUnit() File {
 
 // reloadRules is the command that loads the rules in place of others, and puts back what was in their sets, so that a move
 // that goes on forwards as before. The load is one transaction, which fails where a set has another type now; then the sets
-// begin empty. What the sets learn between the listing and the load is lost.
+// begin empty. What the sets learn between the listing and the load is lost. The nodes are learned anew: where the former
+// spec named none, any neighbour can be one.
 func (r *renderer) reloadRules() string {
 	command := `/bin/sh -c "test -r ` + HandoverRulesFile + ` && { cat ` + HandoverRulesFile
 	for _, family := range api.Families {
 		if r.model.Handover.Rules[family] > 0 {
 			table := HandoverFamily(family) + " " + HandoverTable
 			command += fmt.Sprintf(`; /usr/sbin/nft list table %[1]s | awk '/^[[:space:]](set|map) / { of = $$2 } `+
-				`sub(/.*elements =/, \"add element %[1]s \" of) { inside = 1 } inside; /}$$/ { inside = 0 }'`, table)
+				`sub(/.*elements =/, \"add element %[1]s \" of) { inside = of != \"nodes\" } inside; /}$$/ { inside = 0 }'`, table)
 		}
 	}
 	return command + "; } 2>/dev/null | /usr/sbin/nft -f - 2>/dev/null || exec /usr/sbin/nft -f " + HandoverRulesFile + `"`

@@ -196,3 +196,15 @@ func (r *renderer) notify(l *lines) {
 func seconds(d *api.Duration) string {
 	return strconv.FormatFloat(float64(d.D())/float64(time.Second), 'f', -1, 64)
 }
+
+// HarmlessComplaint says whether keepalived 2.1, which ends its test with status 0 whatever it found, says this line of a good
+// file too.
+func HarmlessComplaint(line string) bool {
+	line = strings.TrimSpace(line)
+	return line == "" || slices.ContainsFunc(harmlessEndings, func(end string) bool { return strings.HasSuffix(line, end) })
+}
+
+var harmlessEndings = []string{
+	"the first IPv6 VIP address must be link local", // of every IPv6 instance with multicast, and the address works
+	"must be in units of 10ms - rounding",           // of an interval like 32.55 seconds, which it reads as 32.549999
+}

@@ -119,10 +119,7 @@ func keepalivedEmpty(file render.File) error {
 // complainsOnly says whether this is a keepalived that complains without a status: 2.1 and before end their test with 0
 // whatever they found, and with nothing on stderr where they found nothing. (From 2.2 on the status can be trusted.)
 func (h *Host) complainsOnly(ctx context.Context, out program.Output) bool {
-	complaints := slices.DeleteFunc(strings.Split(out.Stderr, "\n"), func(line string) bool {
-		// said of every IPv6 instance, and the address works
-		return strings.TrimSpace(line) == "" || strings.HasSuffix(line, "the first IPv6 VIP address must be link local")
-	})
+	complaints := slices.DeleteFunc(strings.Split(out.Stderr, "\n"), render.HarmlessComplaint)
 	if len(complaints) == 0 {
 		return false
 	}

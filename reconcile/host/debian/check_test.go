@@ -157,6 +157,10 @@ func TestCheckOldKeepalived(t *testing.T) {
 			t.Errorf("%s: %v", version, err)
 		}
 	}
+	harmless := program.Output{Stderr: "(VI_1) VRRPv3 advertisement interval 32.549999s must be in units of 10ms - rounding\n"}
+	if _, err := checkWith(t, program.Output{}, harmless, recorded.Answer{Words: "keepalived -v", Out: program.Output{Stderr: "Keepalived v2.1.5 (07/13,2020)\n"}}); err != nil {
+		t.Errorf("of 32.55s: %v", err)
+	}
 }
 
 func TestCheckBothRefuse(t *testing.T) {

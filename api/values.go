@@ -94,6 +94,14 @@ func (n Node) Addrs() (all []netip.Addr) {
 	return all
 }
 
+// PriorityOf is the priority of a node: its own, else that of all.
+func (s *LoadBalancerSpec) PriorityOf(n Node) int {
+	if n.Priority != nil {
+		return *n.Priority
+	}
+	return *s.VRRP.Priority
+}
+
 func (VirtualIP) form() string { return "an address or a mapping of address and interface" }
 
 // MarshalJSON writes the address alone where there is no interface.

@@ -99,15 +99,11 @@ func SelfOf(spec *api.LoadBalancerSpec, node string) Self {
 		r.Addresses = append(r.Addresses, v.Addr())
 	}
 	for _, n := range spec.Nodes {
-		priority := r.Priority
-		if n.Priority != nil {
-			priority = *n.Priority
-		}
 		if n.Name == node {
-			r.Priority = priority
+			r.Priority = spec.PriorityOf(n)
 			continue
 		}
-		s.Nodes = append(s.Nodes, Node{Name: n.Name, Addresses: n.Addrs(), Priority: priority})
+		s.Nodes = append(s.Nodes, Node{Name: n.Name, Addresses: n.Addrs(), Priority: spec.PriorityOf(n)})
 	}
 	s.Spec = Spec{Pair: pairOf(spec.Nodes), Router: r}
 	return s

@@ -43,15 +43,11 @@ func PlaceOf(spec *api.LoadBalancerSpec, node string, role host.Role) Place {
 	}
 	own, best := 0, 0
 	for _, n := range spec.Nodes {
-		priority := *spec.VRRP.Priority
-		if n.Priority != nil {
-			priority = *n.Priority
-		}
 		if n.Name == node {
-			own = priority
+			own = spec.PriorityOf(n)
 			continue
 		}
-		best = max(best, priority)
+		best = max(best, spec.PriorityOf(n))
 		at.Peers = append(at.Peers, n.Name)
 	}
 	at.Back = *spec.VRRP.Preempt && own > best && len(at.Peers) > 0

@@ -13,7 +13,7 @@ import (
 	"rlb.dev/rlb-agent/render"
 )
 
-// What stands beside the steps of a dry run.
+// Beside the steps of a dry run, the user reads what each costs clients.
 func TestBeside(t *testing.T) {
 	ip4 := firewallChange{family: api.IPv4, want: []string{"-A RLB -j RETURN"}}
 	steps := []Step{

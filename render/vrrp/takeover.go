@@ -19,8 +19,8 @@ func SkewTime(spec *api.LoadBalancerSpec) time.Duration { return skew(spec, lowe
 func DownTime(spec *api.LoadBalancerSpec, node string) time.Duration {
 	priority := *spec.VRRP.Priority
 	for _, n := range spec.Nodes {
-		if n.Name == node && n.Priority != nil {
-			priority = *n.Priority
+		if n.Name == node {
+			priority = spec.PriorityOf(n)
 		}
 	}
 	return downTime(spec, priority)
@@ -43,9 +43,7 @@ func skew(spec *api.LoadBalancerSpec, priority int) time.Duration {
 func lowest(spec *api.LoadBalancerSpec) int {
 	priority := *spec.VRRP.Priority
 	for _, node := range spec.Nodes {
-		if node.Priority != nil {
-			priority = min(priority, *node.Priority)
-		}
+		priority = min(priority, spec.PriorityOf(node))
 	}
 	return priority
 }

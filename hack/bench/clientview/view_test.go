@@ -9,14 +9,20 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-func TestRow(t *testing.T) {
-	struck := time.Now()
-	at := func(seconds float64) time.Time { return struck.Add(time.Duration(seconds * float64(time.Second))) }
-	ended := func(server string, seconds float64, last string, err error) *stream {
+// after has times, and streams that ended, so many seconds after a fault struck.
+func after(struck time.Time) (at func(seconds float64) time.Time, ended func(server string, seconds float64, last string, err error) *stream) {
+	at = func(seconds float64) time.Time { return struck.Add(time.Duration(seconds * float64(time.Second))) }
+	ended = func(server string, seconds float64, last string, err error) *stream {
 		s := &stream{server: server, done: make(chan struct{}), at: at(seconds), last: last, err: err}
 		close(s.done)
 		return s
 	}
+	return at, ended
+}
+
+func TestRow(t *testing.T) {
+	struck := time.Now()
+	at, ended := after(struck)
 	failed := errors.New("reset")
 	v := &view{
 		victims: map[string]bool{"cp1": true}, struck: struck, healed: at(20),
@@ -40,12 +46,7 @@ func TestRow(t *testing.T) {
 // What clients saw is held against what the manual promises, and each way to break that is told.
 func TestBroken(t *testing.T) {
 	struck := time.Now()
-	at := func(seconds float64) time.Time { return struck.Add(time.Duration(seconds * float64(time.Second))) }
-	ended := func(server string, seconds float64, last string, err error) *stream {
-		s := &stream{server: server, done: make(chan struct{}), at: at(seconds), last: last, err: err}
-		close(s.done)
-		return s
-	}
+	at, ended := after(struck)
 	failed := errors.New("reset")
 	type seen struct {
 		failed  []float64 // when requests began that failed

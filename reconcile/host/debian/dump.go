@@ -22,8 +22,8 @@ import (
 
 const (
 	dumpName     = "keepalived.json"
-	askLock      = "keepalived.lock" // below host.RunDir
-	dumpPatience = 500 * time.Millisecond
+	askLock      = "keepalived.lock"      // below host.RunDir
+	dumpPatience = 500 * time.Millisecond // for a dump which nobody waits for
 	maxDump      = 16 << 20
 )
 
@@ -91,10 +91,12 @@ func (h *Host) askAlone(silent func(now time.Time) bool) (done func()) {
 	return func() { _ = file.Close() } // nothing was written
 }
 
-// usualPatience is that for a dump which nobody waits for.
-func usualPatience() func(now time.Time) bool {
-	deadline := time.Now().Add(dumpPatience)
-	return func(now time.Time) bool { return !now.Before(deadline) }
+// within waits for a dump for so long.
+func within(limit time.Duration) func() func(now time.Time) bool {
+	return func() func(now time.Time) bool {
+		deadline := time.Now().Add(limit)
+		return func(now time.Time) bool { return !now.Before(deadline) }
+	}
 }
 
 // dumpPlaces are the directories in which a keepalived may write its state, as its process sees them.

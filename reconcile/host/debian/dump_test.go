@@ -86,7 +86,7 @@ func TestDump(t *testing.T) {
 			t.Parallel()
 			h, root := keepalived(t, test.environ)
 			test.before(t, root)
-			err := h.dump(7, usualPatience, func() error {
+			err := h.dump(7, within(dumpPatience), func() error {
 				if test.writes != "" {
 					write(t, filepath.Join(root, test.writes), "whole")
 				}
@@ -125,12 +125,6 @@ func TestDumpForSeveral(t *testing.T) {
 		}
 	}()
 	whole := func(data []byte) bool { return string(data) == "whole" }
-	within := func(limit time.Duration) func() func(time.Time) bool { // a busy machine may take long
-		return func() func(time.Time) bool {
-			deadline := time.Now().Add(limit)
-			return func(now time.Time) bool { return now.After(deadline) }
-		}
-	}
 	var askers sync.WaitGroup
 	for range 4 {
 		h, _ := newFake(t)
@@ -145,7 +139,7 @@ func TestDumpForSeveral(t *testing.T) {
 		})
 	}
 	askers.Wait()
-	defer first.askAlone(usualPatience())() // and is stopped
+	defer first.askAlone(within(dumpPatience)())() // and is stopped
 	second, _ := newFake(t)
 	second.proc, second.run = first.proc, first.run
 	if err := second.dump(7, within(2*time.Second), ask, whole); err != nil {

@@ -19,7 +19,7 @@ import (
 // VRRP asks keepalived for the state of its instances (keepalived(8), SIGJSON). The signal's number is not fixed, so
 // the program is asked for it, once.
 func (h *Host) VRRP(ctx context.Context, pid int) ([]host.Instance, error) {
-	return h.vrrp(ctx, pid, usualPatience)
+	return h.vrrp(ctx, pid, within(dumpPatience))
 }
 
 // VRRPAtOnce is VRRP with less patience: 120 ms, in which this process has its core.

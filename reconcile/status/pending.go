@@ -95,7 +95,7 @@ func notApplied(steps []plan.Step) Condition {
 // waits for keepalived's own check. Hosts that only use --once do not enable it.
 func (r *reading) agent(ctx context.Context, s *Status) {
 	unit, ok := r.unit(ctx, host.AgentUnit)
-	if !ok || unit.LoadState == "not-found" {
+	if r.agentUnseen = !ok; !ok || unit.LoadState == "not-found" {
 		return
 	}
 	runs := unit.Active() || unit.ActiveState == "activating"

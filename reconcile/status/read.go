@@ -162,6 +162,8 @@ type reading struct {
 	health  *state.GuardRecord // in place of the one in the file; nil is that one
 	heard   *peers.Table       // what the peers' agents say; nil until it is read
 	notSeen []string
+
+	agentUnseen bool // systemd did not say whether the daemon runs
 }
 
 func newReading(ctx context.Context, o host.Observer, health *state.GuardRecord) (*reading, error) {

@@ -156,7 +156,7 @@ func (r *reading) draining(s *Status, service api.Service, state host.ServerStat
 		return state.Reason
 	case !strings.HasPrefix(state.State, "NOLB"):
 		return state.Reason
-	case s.Agent == nil && r.health == nil: // systemd does not say
+	case r.agentUnseen && r.health == nil:
 		return "draining: " + state.Reason
 	case !r.daemonRuns(s):
 		return "draining: " + state.Reason + "; connections are not cut while the agent does not run"

@@ -31,7 +31,7 @@ func TestDraining(t *testing.T) {
 		"the daemon itself":          {"NOLB 1/2", keeps, 0, time.Minute, "2.4.0-1", nil, true, "draining: " + keeps + "; its connections are cut in 1m0s"},
 		"the agent is stopped":       {"NOLB", keeps, 19 * time.Second, time.Minute, "2.6.12-1", stopped, false, "draining: " + keeps + "; connections are not cut while the agent does not run"},
 		"stopped, past":              {"NOLB", keeps, time.Hour, time.Minute, "2.6.12-1", stopped, false, "draining: " + keeps + "; connections are not cut while the agent does not run"},
-		"no agent is installed":      {"NOLB", keeps, 0, time.Minute, "2.6.12-1", &Agent{}, false, "draining: " + keeps + "; connections are not cut while the agent does not run"},
+		"no agent is installed":      {"NOLB", keeps, 0, time.Minute, "2.6.12-1", nil, false, "draining: " + keeps + "; connections are not cut while the agent does not run"},
 		"HAProxy too old":            {"DOWN", fails, 19 * time.Second, time.Minute, "2.2.9-2+deb11u6", runs, false, fails + "; cutAfter has no effect: it needs HAProxy 2.4"},
 		"too old, no cutAfter":       {"DOWN", fails, 19 * time.Second, 0, "2.2.9-2+deb11u6", runs, false, fails},
 		"too old, by its own lines":  {"NOLB", keeps, 19 * time.Second, time.Minute, "2.2.9-2+deb11u6", runs, false, keeps},
@@ -40,7 +40,7 @@ func TestDraining(t *testing.T) {
 		"up":                         {"UP", "answers the check (L7OK 200)", 0, time.Minute, "2.6.12-1", runs, false, "answers the check (L7OK 200)"},
 		"no cutAfter, its own lines": {"NOLB", keeps, 0, 0, "2.6.12-1", runs, false, keeps},
 	} {
-		r := reading{now: now}
+		r := reading{now: now, agentUnseen: name == "systemd does not answer"}
 		if test.daemon {
 			r.health = &state.GuardRecord{}
 		}

@@ -2,8 +2,11 @@ package debian
 
 import (
 	"log/slog"
+	"net/netip"
 	"os"
 	"testing"
+
+	"golang.org/x/sys/unix"
 
 	"rlb.dev/rlb-agent/reconcile/host"
 	"rlb.dev/rlb-agent/reconcile/host/debian/apt"
@@ -24,6 +27,7 @@ func newFakeWith(t *testing.T, effect host.Effect, answers ...recorded.Answer) (
 	h := &Host{
 		Manager: apt.New(programs, effect, log), Tables: netfilter.New(programs, effect),
 		log: log, effect: effect, programs: programs, root: true, paths: rootpath.Within(os.TempDir()), proc: t.TempDir(), run: t.TempDir(),
+		listeners: func() (map[uint64]netip.AddrPort, error) { return nil, unix.ENOENT },
 	}
 	return h, f
 }

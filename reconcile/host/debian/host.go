@@ -51,6 +51,8 @@ type Host struct {
 	paths rootpath.Walker // follows what we write, trust and run
 	run   string          // our directory for what a reboot may forget
 
+	listeners func() (map[uint64]netip.AddrPort, error) // link.Listeners
+
 	vrrpMutex  sync.Mutex
 	vrrpSignal syscall.Signal // makes keepalived tell its state; 0 until asked for
 
@@ -81,7 +83,7 @@ func New(o Options) (*Host, error) {
 	return &Host{
 		Manager: apt.New(programs, o.Effect, o.Log), Tables: netfilter.New(programs, o.Effect),
 		log: o.Log, effect: o.Effect, programs: programs,
-		root: os.Geteuid() == 0, proc: "/proc", run: host.RunDir,
+		root: os.Geteuid() == 0, proc: "/proc", run: host.RunDir, listeners: link.Listeners,
 	}, nil
 }
 

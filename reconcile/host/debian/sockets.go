@@ -20,7 +20,7 @@ import (
 
 // Listeners are the TCP sockets on which the processes listen, sorted.
 func (h *Host) Listeners(ctx context.Context, pids ...int) ([]netip.AddrPort, error) {
-	owned := make(map[string]bool) // inodes of the processes' sockets
+	owned := make(map[uint64]bool) // inodes of the processes' sockets
 	for _, pid := range pids {
 		if err := ctx.Err(); err != nil {
 			return nil, err
@@ -46,9 +46,15 @@ func (h *Host) Listeners(ctx context.Context, pids ...int) ([]netip.AddrPort, er
 	return slices.Compact(all), nil // with several threads there are several sockets an address
 }
 
-// listening are the TCP sockets that listen on this host, by inode.
-func (h *Host) listening() (map[string]netip.AddrPort, error) {
-	sockets := map[string]netip.AddrPort{}
+// listening are the TCP sockets that listen on this host, by inode. A kernel that cannot be asked for them alone has its
+// tables of all sockets.
+func (h *Host) listening() (map[uint64]netip.AddrPort, error) {
+	sockets, err := h.listeners()
+	if err == nil {
+		return sockets, nil
+	}
+	h.log.Debug("reading the tables of all TCP sockets", "err", err)
+	sockets = map[uint64]netip.AddrPort{}
 	for _, table := range []string{"net/tcp", "net/tcp6"} {
 		text, err := os.ReadFile(filepath.Join(h.proc, table))
 		if errors.Is(err, fs.ErrNotExist) {
@@ -76,12 +82,12 @@ func (h *Host) Sockets(ctx context.Context) ([]host.Socket, error) {
 	if err != nil {
 		return nil, wrap("list the processes", err)
 	}
-	holders := map[string]host.Socket{} // by inode
+	holders := map[uint64]host.Socket{} // by inode
 	for _, dir := range processes {
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		held := map[string]bool{}
+		held := map[uint64]bool{}
 		_ = socketsOf(filepath.Join(dir, "fd"), held)
 		for inode := range held {
 			if _, ok := listening[inode]; ok {
@@ -102,7 +108,7 @@ func (h *Host) Sockets(ctx context.Context) ([]host.Socket, error) {
 }
 
 // socketsOf adds the inodes of the sockets in a directory /proc/PID/fd. A process that is gone has none.
-func socketsOf(dir string, inodes map[string]bool) error {
+func socketsOf(dir string, inodes map[uint64]bool) error {
 	entries, err := os.ReadDir(dir)
 	if err != nil && !gone(err) {
 		return err
@@ -112,8 +118,9 @@ func socketsOf(dir string, inodes map[string]bool) error {
 		if err != nil && !gone(err) {
 			return err
 		}
-		if inode, ok := strings.CutPrefix(target, "socket:["); ok {
-			inodes[strings.TrimSuffix(inode, "]")] = true
+		text, ok := strings.CutPrefix(target, "socket:[")
+		if inode, err := strconv.ParseUint(strings.TrimSuffix(text, "]"), 10, 64); ok && err == nil {
+			inodes[inode] = true
 		}
 	}
 	return nil
@@ -127,24 +134,25 @@ func gone(err error) bool {
 //
 //	sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode
 //	0: 0100007F:1F90 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 12345 1 …
-func parseListener(line string) (addr netip.AddrPort, inode string, ok bool) {
+func parseListener(line string) (addr netip.AddrPort, inode uint64, ok bool) {
 	const listening = "0A"
 	field := strings.Fields(line)
 	if len(field) < 10 || field[3] != listening {
-		return netip.AddrPort{}, "", false
+		return netip.AddrPort{}, 0, false
 	}
 	host, port, _ := strings.Cut(field[1], ":")
 	raw, err := hex.DecodeString(host)
 	if err != nil || len(raw)%4 != 0 {
-		return netip.AddrPort{}, "", false
+		return netip.AddrPort{}, 0, false
 	}
 	for word := range slices.Chunk(raw, 4) { // the kernel prints words of the machine's own byte order
 		binary.NativeEndian.PutUint32(word, binary.BigEndian.Uint32(word))
 	}
 	ip, okIP := netip.AddrFromSlice(raw)
 	number, err := strconv.ParseUint(port, 16, 16)
-	if !okIP || err != nil {
-		return netip.AddrPort{}, "", false
+	inode, errInode := strconv.ParseUint(field[9], 10, 64)
+	if !okIP || err != nil || errInode != nil {
+		return netip.AddrPort{}, 0, false
 	}
-	return netip.AddrPortFrom(ip.Unmap(), uint16(number)), field[9], true
+	return netip.AddrPortFrom(ip.Unmap(), uint16(number)), inode, true
 }

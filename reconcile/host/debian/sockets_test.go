@@ -8,6 +8,10 @@ import (
 	"slices"
 	"strconv"
 	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"rlb.dev/rlb-agent/reconcile/host/link"
 )
 
 // Recorded on a little-endian machine, as are all that Debian's HAProxy runs on but s390x.
@@ -53,8 +57,17 @@ func TestListenersRecorded(t *testing.T) {
 }
 
 func TestListenersOfThisProcess(t *testing.T) {
+	for name, listeners := range map[string]func() (map[uint64]netip.AddrPort, error){
+		"asked":  link.Listeners,
+		"tables": func() (map[uint64]netip.AddrPort, error) { return nil, unix.ENOENT },
+	} {
+		t.Run(name, func(t *testing.T) { testListenersOfThisProcess(t, listeners) })
+	}
+}
+
+func testListenersOfThisProcess(t *testing.T, listeners func() (map[uint64]netip.AddrPort, error)) {
 	h, _ := newFake(t)
-	h.proc = "/proc"
+	h.proc, h.listeners = "/proc", listeners
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err) // there is loopback everywhere

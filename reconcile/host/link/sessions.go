@@ -65,7 +65,7 @@ func endSessions(addrs []netip.Addr, ports []uint16, which func(session) bool) (
 		if !which(s) {
 			continue
 		}
-		switch _, err := conn.Execute(diagMessage(unix.SOCK_DESTROY, netlink.Acknowledge, s.family, s.id)); {
+		switch _, err := conn.Execute(diagMessage(unix.SOCK_DESTROY, netlink.Acknowledge, s.family, sessionStates, s.id)); {
 		case err == nil && !s.done:
 			n++
 		case err == nil, errors.Is(err, unix.ENOENT): // it has ended by itself
@@ -100,7 +100,7 @@ func CountSessions(addrs []netip.Addr, ports []uint16) (n int, err error) {
 func sessions(conn *netlink.Conn, addrs []netip.Addr, ports []uint16) iter.Seq2[session, error] {
 	return func(yield func(session, error) bool) {
 		for _, family := range []uint8{unix.AF_INET, unix.AF_INET6} {
-			answers, err := conn.Execute(diagMessage(unix.SOCK_DIAG_BY_FAMILY, netlink.Dump, family, nil))
+			answers, err := conn.Execute(diagMessage(unix.SOCK_DIAG_BY_FAMILY, netlink.Dump, family, sessionStates, nil))
 			if err != nil {
 				yield(session{}, fmt.Errorf("cannot list connections: %w", err))
 				return
@@ -118,11 +118,11 @@ func sessions(conn *netlink.Conn, addrs []netip.Addr, ports []uint16) iter.Seq2[
 	}
 }
 
-// diagMessage is a request for one connection, or for all of a family.
-func diagMessage(kind netlink.HeaderType, flags netlink.HeaderFlags, family uint8, id []byte) netlink.Message {
+// diagMessage is a request for one socket, or for all of a family in one of these states, each a bit.
+func diagMessage(kind netlink.HeaderType, flags netlink.HeaderFlags, family uint8, states uint32, id []byte) netlink.Message {
 	data := make([]byte, diagRequestLength)
 	data[0], data[1] = family, unix.IPPROTO_TCP
-	binary.NativeEndian.PutUint32(data[4:], sessionStates)
+	binary.NativeEndian.PutUint32(data[4:], states)
 	copy(data[8:], id)
 	return netlink.Message{Header: netlink.Header{Type: kind, Flags: netlink.Request | flags}, Data: data}
 }

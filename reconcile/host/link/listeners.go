@@ -1,0 +1,36 @@
+package link
+
+import (
+	"encoding/binary"
+	"fmt"
+	"net/netip"
+
+	"github.com/mdlayher/netlink"
+	"golang.org/x/sys/unix"
+)
+
+// stateListen is that of a socket which listens (tcp_states.h).
+const stateListen = 10
+
+// Listeners are the TCP sockets that listen on this host, by inode (sock_diag(7)). The kernel looks through those alone: the
+// table in /proc has all connections besides. The error wraps unix.ENOENT where the kernel was built without tcp_diag.
+func Listeners() (map[uint64]netip.AddrPort, error) {
+	conn, err := netlink.Dial(unix.NETLINK_SOCK_DIAG, nil)
+	if err != nil {
+		return nil, fmt.Errorf("cannot list the sockets that listen: %w", err)
+	}
+	defer conn.Close()
+	sockets := map[uint64]netip.AddrPort{}
+	for _, family := range []uint8{unix.AF_INET, unix.AF_INET6} {
+		answers, err := conn.Execute(diagMessage(unix.SOCK_DIAG_BY_FAMILY, netlink.Dump, family, 1<<stateListen, nil))
+		if err != nil {
+			return nil, fmt.Errorf("cannot list the sockets that listen: %w", err)
+		}
+		for _, a := range answers {
+			if s, ok := parseSession(a.Data); ok && len(a.Data) >= diagInode+4 {
+				sockets[uint64(binary.NativeEndian.Uint32(a.Data[diagInode:]))] = s.local
+			}
+		}
+	}
+	return sockets, nil
+}

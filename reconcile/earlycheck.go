@@ -5,20 +5,23 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"sync"
 
 	"rlb.dev/rlb-agent/reconcile/host"
 	"rlb.dev/rlb-agent/reconcile/plan"
 	"rlb.dev/rlb-agent/render"
 )
 
-// An EarlyCheck has HAProxy check its new file while the host is still being looked at: each takes some hundredths of a
-// second, and an edit waits for both. The zero value has checked nothing.
+// An EarlyCheck has HAProxy check its new file, and looks at what serves now, while the host is still being looked at: each
+// takes some hundredths of a second, and an edit waits for all. The zero value has checked nothing.
 type EarlyCheck struct {
 	file render.File
 	done chan struct{} // nil where nothing was to be checked
 
-	unchecked []string // of the check, once done
+	// once done
+	unchecked []string // of the check
 	err       error
+	base      baseline
 }
 
 // Start checks what a spec wants, where that is another haproxy.cfg than the installed one. It does not wait.
@@ -36,7 +39,10 @@ func (e *EarlyCheck) Start(ctx context.Context, h host.Observer, d plan.Desired)
 	e.file, e.done = file, done
 	go func() {
 		defer close(done)
+		var base sync.WaitGroup
+		base.Go(func() { e.base = takeBaseline(ctx, h) })
 		e.unchecked, e.err = h.Check(ctx, []render.File{file})
+		base.Wait()
 	}()
 }
 
@@ -45,6 +51,15 @@ func (e *EarlyCheck) Wait() {
 	if e != nil && e.done != nil {
 		<-e.done
 	}
+}
+
+// served is what served when the check began; where there was none, what serves now.
+func (e *EarlyCheck) served(ctx context.Context, h host.Observer) baseline {
+	if e == nil || e.done == nil {
+		return takeBaseline(ctx, h)
+	}
+	e.Wait()
+	return e.base
 }
 
 // check asks for the files what was not asked for yet.

@@ -26,17 +26,17 @@ func (r *run) precheck(ctx context.Context) error {
 	return r.rehearse(ctx)
 }
 
-// check asks the real programs before anything that they read changes. Meanwhile it looks at what serves now.
+// check asks the real programs before anything that they read changes. Meanwhile it finds what serves now.
 func (r *run) check(ctx context.Context) error {
 	if !r.seen.ChangesPrograms() {
 		return nil
 	}
 	var base sync.WaitGroup
-	base.Go(func() { r.base = takeBaseline(ctx, r.Host) })
+	base.Go(func() { r.base = r.early.served(ctx, r.Host) })
 	err := r.early.check(ctx, r.Host, r.seen.ToCheck())
+	base.Wait()
 	r.early.Wait()
 	r.early = nil // what is installed later is another program
-	base.Wait()
 	if refusal := (*host.Refusal)(nil); err != nil && !errors.As(err, &refusal) {
 		return &Failure{Err: err}
 	}

@@ -21,6 +21,7 @@ type Look struct {
 
 // Look finds what the spec wants of the host, what the host is, and the difference.
 func (f FactFinder) Look(ctx context.Context, spec *api.LoadBalancerSpec) (Look, error) {
+	f.Observer = &unitsOnce{Observer: f.Observer, known: map[string]host.Unit{}}
 	look, err := f.want(ctx, spec)
 	if err != nil {
 		return look, err

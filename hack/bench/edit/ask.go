@@ -3,6 +3,7 @@ package main
 import (
 	"io"
 	"net"
+	"strings"
 	"time"
 
 	"rlb.dev/rlb-agent/hack/lab"
@@ -22,4 +23,17 @@ func ask(h *lab.Host, question string) string {
 	}
 	answer, _ := io.ReadAll(conn)
 	return string(answer)
+}
+
+// inRotation says whether HAProxy has a server and its administrative state, which is no bit set, lets it have new
+// connections (HAProxy management guide, "show servers state"). known is false where HAProxy does not answer.
+func inRotation(h *lab.Host, backend, server string) (serves, known bool) {
+	answer := ask(h, "show servers state "+backend)
+	for line := range strings.Lines(answer) {
+		// be_id be_name srv_id srv_name srv_addr srv_op_state srv_admin_state …
+		if fields := strings.Fields(line); len(fields) > 6 && fields[3] == server {
+			return fields[6] == "0", true
+		}
+	}
+	return false, strings.Contains(answer, "srv_admin_state")
 }

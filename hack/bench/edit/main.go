@@ -33,8 +33,9 @@ var kinds = []kind{
 		}},
 	{"server added or removed",
 		func(n int) string { return pair.Spec(2 + n%2) },
-		func(h *lab.Host, n int) bool {
-			return strings.Contains(ask(h, "get weight kube-apiserver/cp3"), "(initial") == (n%2 == 1)
+		func(h *lab.Host, n int) bool { // one that is removed gets no connection any more; it is deleted when it is idle
+			serves, known := inRotation(h, "kube-apiserver", "cp3")
+			return known && serves == (n%2 == 1)
 		}},
 	{"reload (maxConnections)",
 		func(n int) string { return pair.Spec(3, fmt.Sprintf("proxy: {maxConnections: %d}", 2000+n%2)) },

@@ -86,9 +86,13 @@ func (a *app) place(ctx context.Context, h *debian.Host, spec *api.LoadBalancerS
 		return plan.Place{Role: role}
 	}
 	at := plan.PlaceOf(spec, node, role)
-	if table, err := state.ReadPeers(ctx, h); err == nil && role == host.RoleMaster {
-		if v := table.Redundant(time.Now()); v.Status == "False" {
+	if role == host.RoleMaster {
+		table, _ := state.ReadPeers(ctx, h) // one that cannot be read tells of nobody
+		switch v := table.Redundant(time.Now()); v.Status {
+		case "False":
 			at.Alone = v.Message
+		case "Unknown":
+			at.Doubt = v.Message
 		}
 	}
 	return at

@@ -49,6 +49,12 @@ stop keepalived.service: no other host takes the virtual IPs over: lb2 cannot se
 stop haproxy.service: the connections through this HAProxy end
 start keepalived.service: this host joins the virtual router as BACKUP, and takes the virtual IPs if nobody holds them
 `},
+		"doubtful": {Place{Role: host.RoleMaster, Peers: []string{"lb2"}, Doubt: "lb2 runs no agent"}, common +
+			`restart haproxy.service: the virtual IPs move to lb2, and stay there (whether lb2 is ready is not known: lb2 runs no agent); the connections through this HAProxy end
+stop keepalived.service: the virtual IPs move to lb2, and stay there (whether lb2 is ready is not known: lb2 runs no agent)
+stop haproxy.service: the connections through this HAProxy end
+start keepalived.service: this host joins the virtual router as BACKUP, and takes the virtual IPs if nobody holds them
+`},
 		"BACKUP": {Place{Role: host.RoleBackup, Linger: 10 * time.Minute}, strings.Replace(common, "until they end", "until they end, for 10m0s at most (proxy.hardStopAfter)", 1) +
 			`restart haproxy.service: no client notices it: this host is BACKUP
 stop keepalived.service: no client notices it: this host is BACKUP

@@ -24,6 +24,7 @@ const (
 	dumpName     = "keepalived.json"
 	askLock      = "keepalived.lock"      // below host.RunDir
 	dumpPatience = 500 * time.Millisecond // for a dump which nobody waits for
+	firstLook    = 500 * time.Microsecond // after the signal; keepalived mostly answers within a millisecond
 	maxDump      = 16 << 20
 )
 
@@ -58,12 +59,14 @@ func (h *Host) dump(pid int, silent func() func(now time.Time) bool, ask func() 
 	if err := ask(); err != nil {
 		return err
 	}
-	for silent := silent(); !silent(time.Now()); time.Sleep(patience.Tick) {
+	pause := firstLook
+	for silent := silent(); !silent(time.Now()); pause = min(2*pause, patience.Tick) {
 		for _, dir := range dirs {
 			if data, err := readRootFile(dir, dumpName); err == nil && whole(data) {
 				return removeAt(dir, dumpName)
 			}
 		}
+		time.Sleep(pause)
 	}
 	for _, dir := range dirs {
 		if _, err := readRootFile(dir, dumpName); !errors.Is(err, fs.ErrNotExist) {

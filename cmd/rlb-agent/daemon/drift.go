@@ -51,7 +51,7 @@ func (l *loop) repairDrift(ctx context.Context, why cause, doc *api.Document, sp
 		l.report.ran(ctx, seen)
 		return interval
 	}
-	if left := l.keepalivedRests(ctx, doc); left > 0 {
+	if left := l.keepalivedRests(ctx, doc, &look); left > 0 {
 		return l.hold(why, left)
 	}
 	if left := l.inTransit(look, time.Now()); left > 0 {

@@ -119,9 +119,6 @@ func (l *loop) digestInForce(ctx context.Context) (string, error) {
 
 // applySpec brings a spec into force. last is the digest of the one in force, or "".
 func (l *loop) applySpec(ctx context.Context, why cause, doc *api.Document, last string) time.Duration {
-	if left := l.keepalivedRests(ctx, doc); left > 0 {
-		return left
-	}
 	var (
 		look  *plan.Look
 		early *reconcile.EarlyCheck
@@ -132,6 +129,10 @@ func (l *loop) applySpec(ctx context.Context, why cause, doc *api.Document, last
 			notify("STATUS=waiting: the peer changes its virtual router first")
 			return left
 		}
+	}
+	if left := l.keepalivedRests(ctx, doc, look); left > 0 {
+		early.Wait()
+		return left
 	}
 	reason := "the spec changed"
 	switch last {

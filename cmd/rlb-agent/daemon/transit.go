@@ -10,11 +10,13 @@ import (
 )
 
 // keepalivedRests is how long a keepalived that died must stay away yet. The step that starts it would wait as long, but
-// hold the lock meanwhile.
-func (l *loop) keepalivedRests(ctx context.Context, doc *api.Document) time.Duration {
-	unit, err := l.host.Unit(ctx, host.KeepalivedUnit)
-	if err != nil {
-		return 0
+// hold the lock meanwhile. look is what was found just now, or nil.
+func (l *loop) keepalivedRests(ctx context.Context, doc *api.Document, look *plan.Look) time.Duration {
+	var unit host.Unit
+	if look != nil {
+		unit = look.Observed.Units[host.KeepalivedUnit]
+	} else {
+		unit, _ = l.host.Unit(ctx, host.KeepalivedUnit) // one that cannot be seen does not rest
 	}
 	return unit.Rests(plan.KeepalivedRest(&doc.Spec))
 }

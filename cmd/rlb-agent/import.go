@@ -16,6 +16,7 @@ import (
 	"rlb.dev/rlb-agent/reconcile/host"
 	"rlb.dev/rlb-agent/reconcile/importer"
 	"rlb.dev/rlb-agent/reconcile/plan"
+	"rlb.dev/rlb-agent/reconcile/state"
 	"rlb.dev/rlb-agent/render"
 )
 
@@ -142,8 +143,11 @@ func (a *app) imported(result importer.Result) error {
 	return nil
 }
 
-// suggestImport says that this machine has a configuration of its own, which a spec replaces.
+// suggestImport says that this machine has a configuration of its own, which its first spec replaces.
 func (a *app) suggestImport(ctx context.Context, h host.Observer) {
+	if memory, err := state.ReadMemory(ctx, h); err == nil && memory.Generation > 0 {
+		return
+	}
 	haproxy, keepalived := configs(ctx, h)
 	for _, f := range []struct {
 		path  string

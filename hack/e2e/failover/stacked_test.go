@@ -96,6 +96,7 @@ func TestStacked(t *testing.T) {
 		}
 	}
 	t.Run("two at once", func(t *testing.T) { s.in(t).twoAtOnce() })
+	t.Run("takeover by priority", func(t *testing.T) { s.in(t).byPriority() })
 	t.Run("the port clash", func(t *testing.T) { s.in(t).portClash() })
 }
 
@@ -248,6 +249,55 @@ func (s stacked) twoAtOnce() {
 	if seen.Longest(2) > twoHolders {
 		s.Errorf("two holders: %s", seen)
 	}
+}
+
+// byPriority gives the hosts priorities against the order of their addresses, which decides where those are equal: the highest
+// one that is there holds the virtual IP, and takes it back.
+func (s stacked) byPriority() {
+	priorities := map[string]int{"lb1": 200, "lb2": 150, "lb3": 100}
+	spec := stackedSpec(otherPort, "vrrp: {preempt: true}")
+	for i, h := range s.hosts {
+		spec = strings.Replace(spec, fmt.Sprintf("[198.51.100.%d]}", 11+i), fmt.Sprintf("[198.51.100.%d], priority: %d}", 11+i, priorities[h.Name()]), 1)
+	}
+	for _, h := range s.hosts {
+		h.Apply(spec)
+	}
+	first, second, third := s.hosts[0], s.hosts[1], s.hosts[2]
+	holds := func(when string, h *e2e.Host) {
+		s.Helper()
+		s.Eventually(h.Name()+" holds the virtual IP, "+when, rightAgain, func() bool { return s.holder() == h })
+	}
+	cut := func(h *e2e.Host, heir *e2e.Host) {
+		s.Helper()
+		seen := s.holders(func() {
+			if err := h.CutLink(); err != nil {
+				s.Fatal(err)
+			}
+			s.Eventually(heir.Name()+" takes over", rightAgain, func() bool { return heir.Active() && !h.Active() })
+		})
+		if most := seen.Longest(2); most > twoHolders {
+			s.Errorf("%s was cut, and two hosts held the virtual IP for %v", h.Name(), most)
+		}
+		for _, other := range s.hosts {
+			if other != h && other != heir && other.Active() {
+				s.Errorf("%s was cut, and %s took over too", h.Name(), other.Name())
+			}
+		}
+	}
+	restore := func(h *e2e.Host) {
+		s.Helper()
+		if err := h.RestoreLink(); err != nil {
+			s.Fatal(err)
+		}
+	}
+	holds("as its priority says", first)
+	cut(first, second)
+	cut(second, third)
+	restore(second)
+	holds("when it is back", second)
+	restore(first)
+	holds("when it is back", first)
+	s.right()
 }
 
 // portClash asks for the API server's own port: the agent says what is in the way and both ways out, and each works.

@@ -5,7 +5,7 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo deve
 BUILD = CGO_ENABLED=0 go build -buildvcs=false -trimpath -tags nethttpomithttp2 -ldflags "-s -w -X main.version=$(VERSION)"
 BIN = bin/rlb-agent
 DESTDIR ?=
-AS_ROOT = $(if $(filter 0,$(shell id -u)),env,sudo --preserve-env=RLB_LAB,RLB_REQUIRE,RLB_AGENT,RLB_AGENT_FAULTS,RLB_KILL_POINTS,RLB_BROWSER,RLB_LAB_LANE)
+AS_ROOT = $(if $(filter 0,$(shell id -u)),env,sudo --preserve-env=RLB_LAB,RLB_REQUIRE,RLB_AGENT,RLB_AGENT_FAULTS,RLB_KILL_POINTS,RLB_PUSH_FAULTS,RLB_BROWSER,RLB_LAB_LANE)
 
 IN_LAB = RLB_LAB=1 RLB_REQUIRE=1 RLB_AGENT=$(CURDIR)/$(BIN) RLB_AGENT_FAULTS=$(CURDIR)/bin/rlb-agent-faults RLB_BROWSER=$(CURDIR)/bin/browser
 
@@ -90,6 +90,10 @@ clientview: tools build ## what clients see when API servers end, fail or restar
 kill-points: tools build ## the agent killed at every effect on real hosts; make test has a share of them
 	CGO_ENABLED=0 go build -tags faults -o bin/rlb-agent-faults ./cmd/rlb-agent
 	RLB_KILL_POINTS=all $(IN_LAB) hack/e2e/run faults -count=1 -timeout 60m -run '^TestKilled' -exec "$(AS_ROOT)"
+
+.PHONY: push-faults
+push-faults: tools build ## a push that is killed or cut at every call of ssh, on real hosts; make test has a share of it
+	RLB_PUSH_FAULTS=all $(IN_LAB) hack/e2e/run edit -count=1 -timeout 60m -run '^TestPushFaults$$' -exec "$(AS_ROOT)"
 
 .PHONY: scale
 scale: ## what a spec of 10 to 100,000 servers costs: time of the processor for each stage, and memory

@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"rlb.dev/rlb-agent/hack/lab"
 )
@@ -21,7 +22,8 @@ type Laptop struct {
 
 // laptopSSH is ssh with a configuration of its own. The file "cut" holds a word: a call with that word in its
 // arguments ends before it begins, and the agent that makes it is killed, as on a machine that is closed. The file
-// "broken" holds a word too: ssh is killed one second after such a call begins.
+// "broken" holds a word too: ssh is killed one second after such a call begins. For the directory "calls" and the file
+// "fault" see Record.
 const laptopSSH = `#!/bin/sh
 if [ -s %[1]s/cut ]; then
 	case "$*" in
@@ -33,7 +35,36 @@ if [ -s %[1]s/broken ]; then
 	*"$(cat %[1]s/broken)"*) timeout -s KILL 1 /usr/bin/ssh -F %[1]s/config "$@"; exit 255 ;;
 	esac
 fi
-exec /usr/bin/ssh -F %[1]s/config "$@"
+[ -d %[1]s/calls ] || exec /usr/bin/ssh -F %[1]s/config "$@"
+next=
+for word; do
+	case $next in
+	host) host=$word next=program ;;
+	program) next=command ;;
+	command) command=${word#--} next= ;;
+	esac
+	case $word in
+	--) next=host ;;
+	--end) command=end ;;
+	esac
+done
+n=1
+while ! mkdir "%[1]s/calls/$host $command $n" 2>/dev/null; do n=$((n + 1)); done
+note() { echo "$(date +%%s%%N) $1 $host $command $n" >>%[1]s/log; }
+note begins
+fault=none
+if read -r at <%[1]s/fault && [ "${at%% *}" = "$host $command $n" ]; then fault=${at##* }; fi
+case $fault in
+before) kill -9 $$ ;;
+laptop) kill -9 $PPID; kill -9 $$ ;;
+answer) /usr/bin/ssh -F %[1]s/config "$@" >/dev/null 2>&1; kill -9 $$ ;;
+midway) timeout -s KILL 0.4 /usr/bin/ssh -F %[1]s/config "$@" >/dev/null 2>&1; kill -9 $$ ;;
+wait) touch %[1]s/reached; while [ ! -e %[1]s/go ]; do sleep 0.02; done ;;
+esac
+/usr/bin/ssh -F %[1]s/config "$@"
+code=$?
+note ends
+exit $code
 `
 
 // NewLaptop makes a laptop that may log in to the hosts as root, and knows their keys.
@@ -94,4 +125,87 @@ func (l *Laptop) RunAgent(args ...string) (code int, out string) {
 		l.World.Fatalf("cannot run the agent on the laptop:\n%s", all)
 	}
 	return cmd.ProcessState.ExitCode(), string(all)
+}
+
+// A Call is a call of ssh that an agent on the laptop made.
+type Call struct {
+	Host    string // its address
+	Command string // the agent's command on the host: status, validate, once, try, confirm, or end for try --end
+	N       int    // which call of this command to this host it is, from 1
+}
+
+func (c Call) String() string { return fmt.Sprintf("%s %s %d", c.Host, c.Command, c.N) }
+
+// A CallTime is when a call began and ended; it has no end where ssh was killed.
+type CallTime struct {
+	Call
+	Began, Ended time.Time
+}
+
+// Record notes all calls of ssh from now on, in place of those from before, and has one of them meet a fault:
+//
+//	before  ssh is killed before it reaches the host
+//	answer  the host does all that it is asked to, but ssh is killed in place of an answer
+//	midway  ssh is killed 0.4 s after the call began
+//	laptop  the agent that made the call is killed, and ssh too
+//	wait    the call begins when Proceed is called; Reached says that it is there
+//
+// "" is no fault.
+func (l *Laptop) Record(at Call, fault string) {
+	l.World.Helper()
+	for _, name := range []string{"calls", "log", "reached", "go"} {
+		if err := os.RemoveAll(filepath.Join(l.Dir, name)); err != nil {
+			l.World.Fatal(err)
+		}
+	}
+	l.Write("log", "")
+	l.Write("fault", "none\n")
+	if fault != "" {
+		l.Write("fault", at.String()+" "+fault+"\n")
+	}
+	if err := os.Mkdir(filepath.Join(l.Dir, "calls"), 0o755); err != nil {
+		l.World.Fatal(err)
+	}
+}
+
+// Reached says whether the call that waits for Proceed is there.
+func (l *Laptop) Reached() bool {
+	_, err := os.Stat(filepath.Join(l.Dir, "reached"))
+	return err == nil
+}
+
+// Proceed lets the call go on that waits.
+func (l *Laptop) Proceed() { l.World.Helper(); l.Write("go", "") }
+
+// Recorded are the calls since Record, in the order in which they began.
+func (l *Laptop) Recorded() (calls []CallTime) {
+	l.World.Helper()
+	text, err := os.ReadFile(filepath.Join(l.Dir, "log"))
+	if err != nil {
+		l.World.Fatal(err)
+	}
+	for line := range strings.Lines(string(text)) {
+		var nanoseconds int64
+		var what string
+		var c CallTime
+		if _, err := fmt.Sscan(line, &nanoseconds, &what, &c.Host, &c.Command, &c.N); err != nil {
+			l.World.Fatalf("cannot read what the laptop noted: %v\n%s", err, text)
+		}
+		if what == "begins" {
+			c.Began = time.Unix(0, nanoseconds)
+			calls = append(calls, c)
+			continue
+		}
+		for i := range calls {
+			if calls[i].Call == c.Call {
+				calls[i].Ended = time.Unix(0, nanoseconds)
+			}
+		}
+	}
+	return calls
+}
+
+// Calling says whether a call of ssh is under way on the laptop.
+func (l *Laptop) Calling() bool {
+	return exec.CommandContext(l.World.Context(), "pgrep", "-f", "^/usr/bin/ssh -F "+l.Dir).Run() == nil
 }

@@ -21,24 +21,23 @@ const (
 	unknown spec = iota
 	isOld
 	isNew
+	isOther // neither: another push, or an edit, came first
 )
 
 // stands asks a host which spec it has for good.
 func (p *Push) stands(ctx context.Context, t *target) spec {
 	s, err := remote.Status(ctx, p.Remote, t.Host)
 	switch {
-	case err != nil:
+	case err != nil, s.SpecDigest == "", s.Trial != nil && s.Trial.ID == p.ID:
 		return unknown
-	case s.Trial != nil && s.Trial.ID != p.ID && s.SpecDigest == t.before.SpecDigest: // another push came first
-		return isOld
-	case s.Trial != nil || s.Generation != s.ObservedGeneration || !s.Is("InSync"):
+	case s.Trial == nil && (s.Generation != s.ObservedGeneration || !s.Is("InSync")): // it is never in sync while it tries a spec
 		return unknown
 	case s.SpecDigest == t.before.SpecDigest:
 		return isOld
 	case s.SpecDigest == p.Doc.Digest:
 		return isNew
 	}
-	return unknown
+	return isOther
 }
 
 // goBack ends the trials, also where the push was interrupted: one host after the other, who holds the virtual IPs first.
@@ -90,11 +89,13 @@ func (p *Push) endTrial(ctx context.Context, t *target) spec {
 
 // outcome says which hosts have which spec.
 func (p *Push) outcome(tried []*target, results []spec, cause error) error {
-	var old, whole, lost []*target
+	var old, other, whole, lost []*target
 	for i, t := range tried {
 		switch results[i] {
 		case isOld:
 			old = append(old, t)
+		case isOther:
+			other = append(other, t)
 		case isNew:
 			whole = append(whole, t)
 		default:
@@ -114,6 +115,7 @@ func (p *Push) outcome(tried []*target, results []spec, cause error) error {
 	}{
 		{whole, p.Doc.File + " is in force on %s"},
 		{old, "what was there before is in force on %s"},
+		{other, "another spec came into force meanwhile on %s"},
 		{lost, "not known of %s: what is tried there ends by itself; see rlb-agent status on it"},
 	} {
 		if len(part.hosts) > 0 {
@@ -123,5 +125,9 @@ func (p *Push) outcome(tried []*target, results []spec, cause error) error {
 	if len(whole) > 0 {
 		lines = append(lines, "run the same push again: it finishes on the other hosts")
 	}
-	return &remote.Failure{Code: NeedsHuman, Err: errors.New(strings.Join(lines, "\n"))}
+	code := NeedsHuman
+	if len(old)+len(other) == len(tried) {
+		code = Failed
+	}
+	return &remote.Failure{Code: code, Err: errors.New(strings.Join(lines, "\n"))}
 }

@@ -10,6 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"rlb.dev/rlb-agent/api"
 	"rlb.dev/rlb-agent/cmd/rlb-agent/remote"
 )
 
@@ -71,6 +72,15 @@ func TestFaults(t *testing.T) {
 			p.Sees = sees(func(string) bool { n++; return n == 1 })
 		}, changes: "lb2 try, lb2 end", code: 4, says: "clients do not reach 198.51.100.100:9000 any more", specs: "old old"},
 		{name: "lb1 refuses to try", fault: fails("lb1 try", nil, nil, says(3, "rlb-agent: cannot\n"), false), changes: good + "lb1 end, lb2 end", code: 4, says: "in force again on lb1 and lb2", specs: "old old"},
+		{name: "another spec came first to lb1", with: func(p *Push) {
+			f := p.Remote.(*fleet)
+			f.fault = func(call string) fault {
+				if call == "lb1 try" {
+					f.hosts["lb1"].spec = "other"
+				}
+				return fault{}
+			}
+		}, changes: good + "lb1 end, lb2 end", code: 4, says: "in force on lb2\nanother spec came into force meanwhile on lb1", specs: "other old"},
 		{name: "lb1 tries, the answer is lost", fault: fails("lb1 try", nil, errCut, nil, false), changes: good + "lb1 end, lb2 end", code: 4, says: "in force again on lb1 and lb2", specs: "old old"},
 		{name: "lb1 does not serve with it", prepare: func(f *fleet) { f.hosts["lb1"].bad = true }, changes: good + "lb1 end, lb2 end", code: 4, says: "cannot verify lb1", specs: "old old"},
 		{name: "two hold the virtual IPs", fault: func(call string) fault { return fault{} }, with: func(p *Push) {
@@ -230,6 +240,47 @@ func TestConcurrentPushes(t *testing.T) {
 				t.Errorf("%v apart: %v", lead*time.Millisecond, specs)
 			}
 		})
+	}
+}
+
+// Two pushes of different specs at the same time, whichever call of the one the other one comes to: one is in force everywhere,
+// and the other one says at once that it is in force nowhere.
+func TestConcurrentPushesOfDifferentSpecs(t *testing.T) {
+	other, err := api.Parse("other.yaml", []byte(strings.Replace(newSpec, "port: 9000", "port: 9001", 1)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for lead := time.Duration(0); lead < 20*callTime; lead += callTime / 2 {
+		for _, slow := range []bool{false, true} { // the second one waits before it tries
+			synctest.Test(t, func(t *testing.T) {
+				f := newFleet(2)
+				first := make(chan outcome, 1)
+				go func() { first <- f.push(t, t.Context(), func(p *Push) { p.ID = "first" }) }()
+				time.Sleep(lead)
+				began := time.Now()
+				second := f.push(t, t.Context(), func(p *Push) {
+					p.ID, p.Doc = "second", other
+					p.Ask = func(string) bool {
+						if slow {
+							time.Sleep(20 * callTime)
+						}
+						return true
+					}
+				})
+				took := time.Since(began)
+				codes := []int{(<-first).code, second.code}
+				if codes[0] != 0 && codes[0] != Failed || codes[1] != 0 && codes[1] != Failed {
+					t.Errorf("%v apart, slow %v: exit codes %v\n%s", lead, slow, codes, second.err)
+				}
+				if took > tryTime {
+					t.Errorf("%v apart, slow %v: the second one took %v", lead, slow, took)
+				}
+				want := map[int]string{0: "other", Failed: "new"}[codes[1]]
+				if specs := f.specs(); codes[0] != 0 && codes[1] != 0 || !slices.Equal(specs, []string{want, want}) {
+					t.Errorf("%v apart, slow %v: exit codes %v, the hosts have %v", lead, slow, codes, specs)
+				}
+			})
+		}
 	}
 }
 

@@ -119,7 +119,7 @@ check: ## quick and without root: format, vet, linter, gosec, known vulnerabilit
 	cd hack/gosec && go build -o ../../bin/gosec .
 	go vet -vettool=$(CURDIR)/bin/gosec ./api/... ./render/... ./reconcile/... ./cmd/...
 	hack/vulncheck
-	go test -race ./...
+	go test -race -vet=off ./... # go vet ran above
 
 .PHONY: cover
 cover: ## coverage of the unit tests

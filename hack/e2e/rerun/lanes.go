@@ -41,11 +41,11 @@ type stage struct {
 }
 
 // Those of the failover tests that need the machine for themselves: they fill it, or judge less than it takes to boot a
-// host of another lab. The others leave it idle for six sevenths of the time.
+// host of another lab. The others take a quarter of two processors.
 const quiet = "^(TestGuardEdges|TestHeadroom|TestHung)$"
 
-// moves are the tests of planned moves, half of the other failover tests by their time.
-const moves = "^(TestDrain|TestHandover|TestHandoverCases|TestWaitedDrain|TestWaitedDrainOfThree)$"
+// moves are the tests of planned moves and of how hosts advertise, half of the other failover tests by their time.
+const moves = "^(TestDrain|TestHandover|TestHandoverCases|TestTransports|TestWaitedDrain|TestWaitedDrainOfThree)$"
 
 // kills are tests that keep the processors busy; so nothing that measures is in the lane with the most of them.
 const kills = "^TestKilled"

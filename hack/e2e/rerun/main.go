@@ -97,14 +97,15 @@ type done struct {
 // errStopped is the reason where go test itself gives none.
 var errStopped = errors.New("it ended too early")
 
-// runJobs has each lane of a stage run the next job when it has ended the one before.
+// runJobs has the lanes of a stage begin with the first jobs, in this order, and each run the next one when it has ended one.
 func runJobs(w io.Writer, test tester, s stage, args []string) []done {
 	all := make([]done, len(s.jobs))
-	var next atomic.Int32
+	var last atomic.Int64
+	last.Store(int64(len(s.lanes) - 1))
 	var lanes sync.WaitGroup
-	for _, lane := range s.lanes {
+	for first, lane := range s.lanes {
 		lanes.Go(func() {
-			for i := int(next.Add(1)) - 1; i < len(s.jobs); i = int(next.Add(1)) - 1 {
+			for i := first; i < len(s.jobs); i = int(last.Add(1)) {
 				all[i].results, all[i].err = run(w, test, lane, s.jobs[i].pkg, s.jobs[i].args(args))
 			}
 		})

@@ -153,7 +153,7 @@ func TestStages(t *testing.T) {
 func TestLanes(t *testing.T) {
 	var again, first []string
 	var mu sync.Mutex
-	busy := map[string]bool{}
+	busy, began := map[string]bool{}, map[string]string{}
 	test := func(lane, pkg string, args []string) (io.Reader, func() error, error) {
 		mu.Lock()
 		defer mu.Unlock()
@@ -167,6 +167,7 @@ func TestLanes(t *testing.T) {
 			events, err = end("TestOf"+pkg, "pass", 1, "")+whole("pass"), nil
 		} else {
 			first = append(first, pkg)
+			began[pkg] = lane
 		}
 		return strings.NewReader(events), func() error {
 			mu.Lock()
@@ -180,6 +181,9 @@ func TestLanes(t *testing.T) {
 	slices.Sort(first)
 	if want := []string{"^TestOfA$", "^TestOfB$", "^TestOfC$"}; err != nil || !slices.Equal(again, want) || !slices.Equal(first, []string{"A", "B", "C"}) || !strings.Contains(out.String(), "flakes: 3") {
 		t.Errorf("first %q, once more %q, want %q; %v:\n%s", first, again, want, err, &out)
+	}
+	if began["A"] != "" || began["B"] != "2" {
+		t.Errorf("the first jobs began in the lanes %q", began)
 	}
 	if got := (job{"P", "^A$", "^B$"}).args([]string{"-count=1"}); !slices.Equal(got, []string{"-count=1", "-run", "^A$", "-skip", "^B$"}) {
 		t.Errorf("arguments: %q", got)

@@ -63,8 +63,8 @@ var stagesOf = []stage{
 	}},
 }
 
-// stages are those with these subjects, or with all of them. Where the user says himself which tests run, a package is one
-// job in its first stage.
+// stages are those with these subjects, or with all of them; what runs alone is in the first lane. Where the user says himself
+// which tests run, a package is one job in its first stage.
 func stages(subjects, args []string) (some []stage, err error) {
 	chosen := slices.ContainsFunc(args, func(arg string) bool { return strings.HasPrefix(strings.TrimLeft(arg, "-"), "run") })
 	unknown, seen := slices.Clone(subjects), map[string]bool{}
@@ -79,6 +79,9 @@ func stages(subjects, args []string) (some []stage, err error) {
 				j = job{pkg: j.pkg}
 			}
 			s.jobs = append(s.jobs, j)
+		}
+		if len(s.jobs) == 1 {
+			s.lanes = []string{""}
 		}
 		if len(s.jobs) > 0 {
 			some = append(some, s)

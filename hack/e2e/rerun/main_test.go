@@ -138,7 +138,7 @@ func TestStages(t *testing.T) {
 	if err != nil || tests < 50 {
 		t.Errorf("%d tests, %v", tests, err)
 	}
-	if one, err := stages([]string{"edit"}, nil); err != nil || len(one) != 1 || !slices.Equal(one[0].jobs, []job{{pkg: "./hack/e2e/edit"}}) {
+	if one, err := stages([]string{"edit"}, nil); err != nil || len(one) != 1 || !slices.Equal(one[0].lanes, []string{""}) || !slices.Equal(one[0].jobs, []job{{pkg: "./hack/e2e/edit"}}) {
 		t.Errorf("the stages with edit: %v, %v", one, err)
 	}
 	if one, err := stages([]string{"failover"}, []string{"-count=1", "-run", "TestHolder"}); err != nil || len(one) != 1 || !slices.Equal(one[0].jobs, []job{{pkg: "./hack/e2e/failover"}}) {

@@ -64,10 +64,13 @@ var stagesOf = []stage{
 	}},
 }
 
-// stages are those with these subjects, or with all of them; what runs alone is in the first lane. Where the user says himself
-// which tests run, a package is one job in its first stage.
+// stages are those with these subjects, or with all of them; what runs alone is in the first lane. Where the user names tests
+// to run or to skip, a package is one job in its first stage.
 func stages(subjects, args []string) (some []stage, err error) {
-	chosen := slices.ContainsFunc(args, func(arg string) bool { return strings.HasPrefix(strings.TrimLeft(arg, "-"), "run") })
+	chosen := slices.ContainsFunc(args, func(arg string) bool {
+		flag, _, _ := strings.Cut(strings.TrimLeft(arg, "-"), "=")
+		return flag == "run" || flag == "skip"
+	})
 	unknown, seen := slices.Clone(subjects), map[string]bool{}
 	for _, all := range stagesOf {
 		s := stage{lanes: all.lanes}

@@ -58,8 +58,8 @@ var stagesOf = []stage{
 	{[]string{""}, []job{{pkg: "./hack/e2e/failover", run: quiet}}},
 	{[]string{"", "2"}, []job{{pkg: "./hack/e2e/failover", skip: quiet + "|" + moves}, {pkg: "./hack/e2e/failover", run: moves}}},
 	{[]string{"2", "", "3"}, []job{
-		{pkg: "./hack/e2e/faults", run: kills}, {pkg: "./hack/e2e/edit"}, {pkg: "./hack/e2e/observe"}, {pkg: "./hack/e2e/install"},
-		{pkg: "./hack/e2e/faults", skip: kills}, {pkg: "./hack/e2e/fields"}, {pkg: "./hack/lab"}, {pkg: "./render"}, {pkg: "./hack/fuzz"},
+		{pkg: "./hack/e2e/faults", run: kills}, {pkg: "./hack/e2e/edit"}, {pkg: "./hack/e2e/install"}, {pkg: "./hack/e2e/faults", skip: kills},
+		{pkg: "./hack/e2e/observe"}, {pkg: "./hack/e2e/fields"}, {pkg: "./hack/lab"}, {pkg: "./render"}, {pkg: "./hack/fuzz"},
 		{pkg: "./reconcile/importer"}, {pkg: "./hack/e2e/."},
 	}},
 }

@@ -95,6 +95,9 @@ func (w *walker) merge(value *yaml.Node, t reflect.Type) []entry {
 	}
 	var all []entry
 	for _, source := range sources {
+		if w.values > maxValues { // or a bomb of aliases makes room for its entries again and again
+			return nil
+		}
 		mapping := resolve(source)
 		if mapping.Kind != yaml.MappingNode {
 			w.addAlways(placeOf(source), w.path(), `what "<<" merges must be a mapping, got %s`, describe(mapping))

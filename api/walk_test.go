@@ -2,6 +2,7 @@ package api
 
 import (
 	"fmt"
+	"runtime"
 	"strings"
 	"testing"
 )
@@ -170,7 +171,15 @@ func TestAliasBombs(t *testing.T) {
 
 	for name, text := range map[string]string{"values": services.String(), "merges": merges, "keys": repeated} {
 		t.Run(name, func(t *testing.T) {
+			var before, after runtime.MemStats
+			runtime.ReadMemStats(&before)
 			_, err := Parse("spec.yaml", []byte(text))
+			runtime.ReadMemStats(&after)
+			if used := (after.TotalAlloc - before.TotalAlloc) >> 20; used > 1024 { // once it was 115 GiB of "keys", and half a minute
+				t.Errorf("it took %d MiB in all", used)
+			} else {
+				t.Logf("it took %d MiB in all", used)
+			}
 			// A bomb of problems is refused too: what is said of its size may then be beyond those reported.
 			if err == nil || !strings.Contains(err.Error(), "must hold at most 1000000 values with its aliases resolved") && !strings.HasSuffix(err.Error(), " more") {
 				t.Errorf("got %.300v", err)

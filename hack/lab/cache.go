@@ -204,7 +204,7 @@ func tree(ctx context.Context, r Release, kind, recipe string, log logFunc, buil
 	if fresh() {
 		return dir, nil
 	}
-	unlock, err := lockFile(ctx, filepath.Join(cacheDir, string(r), "lock"))
+	unlock, err := lockFile(ctx, filepath.Join(cacheDir, string(r), "lock"), log)
 	if err != nil {
 		return "", err
 	}
@@ -261,8 +261,9 @@ func index(ctx context.Context, repo string) error {
 	return os.WriteFile(filepath.Join(repo, "Packages"), []byte(list), 0o644)
 }
 
-// lockFile takes a lock over all processes of the machine, waiting for it, and returns what gives it back.
-func lockFile(ctx context.Context, path string) (unlock func(), err error) {
+// lockFile takes a lock over all processes of the machine and returns what gives it back. It tells the log that it waits
+// where another process has it.
+func lockFile(ctx context.Context, path string, log logFunc) (unlock func(), err error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return nil, fmt.Errorf("cannot lock: %w", err)
 	}
@@ -270,7 +271,7 @@ func lockFile(ctx context.Context, path string) (unlock func(), err error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot lock: %w", err)
 	}
-	for {
+	for said := false; ; {
 		err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
 		if err == nil {
 			return func() { f.Close() }, nil
@@ -278,6 +279,10 @@ func lockFile(ctx context.Context, path string) (unlock func(), err error) {
 		if !errors.Is(err, unix.EWOULDBLOCK) {
 			f.Close()
 			return nil, fmt.Errorf("cannot lock %s: %w", path, err)
+		}
+		if !said {
+			log("waiting for %s: another process has a lab of this lane, or builds the tree", path)
+			said = true
 		}
 		select {
 		case <-ctx.Done():

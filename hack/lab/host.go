@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -112,9 +113,37 @@ func (h *Host) makeDisk(base string, files []File) error {
 		{Path: "/etc/hostname", Data: []byte(h.name + "\n")},
 		{Path: "/etc/hosts", Data: []byte(hosts.String())},
 		{Path: "/etc/machine-id", Data: fmt.Appendf(nil, "%x\n", id[:16]), Mode: 0o444},
+		// newer than /usr: the first boot makes no caches and users again that apt has made (systemd.unit(5), ConditionNeedsUpdate)
+		{Path: "/etc/.updated"}, {Path: "/var/.updated"},
 	}
 	for _, f := range append(own, files...) {
 		if err := writeFile(h.root(), f); err != nil {
+			return err
+		}
+	}
+	return maskGenerators(h.root())
+}
+
+// usedGenerators are those of systemd that have something to do on a host of the lab: for services without a unit, such as
+// those of some packages, and for /etc/rc.local.
+var usedGenerators = []string{"systemd-sysv-generator", "systemd-rc-local-generator"}
+
+// maskGenerators keeps systemd from running all other generators of its own: they look for disks, a console and a TPM, and take a third of the
+// processor's time of each daemon-reload.
+func maskGenerators(root string) error {
+	all, err := os.ReadDir(filepath.Join(root, "usr/lib/systemd/system-generators"))
+	if err != nil {
+		return err
+	}
+	masked := filepath.Join(root, "etc/systemd/system-generators")
+	if err := os.MkdirAll(masked, 0o755); err != nil {
+		return err
+	}
+	for _, g := range all {
+		if !strings.HasPrefix(g.Name(), "systemd-") || slices.Contains(usedGenerators, g.Name()) {
+			continue
+		}
+		if err := os.Symlink("/dev/null", filepath.Join(masked, g.Name())); err != nil && !errors.Is(err, fs.ErrExist) {
 			return err
 		}
 	}

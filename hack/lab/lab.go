@@ -38,13 +38,13 @@ type Lab struct {
 	closed bool
 }
 
-// New makes an empty lab. It waits until one of another process with the same Lane has ended, and sweeps what a killed one
-// left.
+// New makes an empty lab. It waits until one of another process with the same Lane has ended, and says so; it sweeps what a
+// killed one left.
 func New(ctx context.Context, opts Options) (*Lab, error) {
 	if err := Available(); err != nil {
 		return nil, err
 	}
-	unlock, err := lockFile(ctx, filepath.Join(StateDir, "lock"))
+	unlock, err := lockFile(ctx, filepath.Join(StateDir, "lock"), opts.log)
 	if err != nil {
 		return nil, err
 	}
@@ -136,7 +136,7 @@ func Sweep() error {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
 	defer cancel()
-	unlock, err := lockFile(ctx, filepath.Join(StateDir, "lock"))
+	unlock, err := lockFile(ctx, filepath.Join(StateDir, "lock"), Options{}.log)
 	if err != nil {
 		return fmt.Errorf("cannot sweep while a lab is alive: %w", err)
 	}

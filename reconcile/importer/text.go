@@ -21,6 +21,9 @@ func text(spec *api.LoadBalancerSpec, comments map[string]string) string {
 // widest is how long a line with a mapping or list in braces gets.
 const widest = 118
 
+// statusCodes is the type of the only list that stands on one line however long it is.
+var statusCodes = reflect.TypeFor[[]int]()
+
 type writer struct {
 	strings.Builder
 	comments map[string]string
@@ -53,7 +56,7 @@ func (w *writer) value(v reflect.Value, indent, path string) {
 	flow := inBraces(v)
 	blocks := v.Kind() == reflect.Slice && v.Len() > 0 && v.Index(0).Kind() == reflect.Struct && v.Type() != reflect.TypeFor[[]api.VirtualIP]()
 	switch {
-	case v.Type() == reflect.TypeFor[[]int](), !blocks && len(indent)+len(path)+len(flow) <= widest && !(v.Kind() == reflect.Struct && indent == ""):
+	case v.Type() == statusCodes, !blocks && len(indent)+len(path)+len(flow) <= widest && !(v.Kind() == reflect.Struct && indent == ""):
 		w.WriteString(" " + flow + "\n")
 	case v.Kind() == reflect.Struct:
 		w.WriteByte('\n')
@@ -73,7 +76,8 @@ func (w *writer) value(v reflect.Value, indent, path string) {
 	}
 }
 
-// inBraces is a value on one line.
+// inBraces is a value on one line. Of a list or a struct that is too long for one, it is only the beginning, which is too
+// long as well: a large value would be written out once at each level above it.
 func inBraces(v reflect.Value) string {
 	switch value := v.Interface().(type) {
 	case *api.Duration:
@@ -90,16 +94,20 @@ func inBraces(v reflect.Value) string {
 		return api.Scalar(v.String())
 	case reflect.Struct:
 		var parts []string
-		for i := range v.NumField() {
+		length := 0
+		for i := 0; i < v.NumField() && length <= widest; i++ {
 			if name, _, _ := strings.Cut(v.Type().Field(i).Tag.Get("json"), ","); !v.Field(i).IsZero() {
 				parts = append(parts, name+": "+inBraces(v.Field(i)))
+				length += len(parts[len(parts)-1])
 			}
 		}
 		return "{" + strings.Join(parts, ", ") + "}"
 	case reflect.Slice:
 		var parts []string
-		for i := range v.Len() {
+		length := 0
+		for i := 0; i < v.Len() && (length <= widest || v.Type() == statusCodes); i++ {
 			parts = append(parts, inBraces(v.Index(i)))
+			length += len(parts[i])
 		}
 		if one := v.Type() == reflect.TypeFor[api.Strings]() || v.Type() == reflect.TypeFor[api.Command](); one && len(parts) == 1 {
 			return parts[0]

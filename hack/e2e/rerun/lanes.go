@@ -8,47 +8,93 @@ import (
 	"sync"
 )
 
-// A lane is what runs in one lab (lab.Lane).
-type lane struct {
-	name     string
-	packages []string
+// A job is what one go test runs: the tests of a package that match run and do not match skip, where these are given.
+type job struct {
+	pkg, run, skip string
 }
 
-// stagesOf are the subjects of the lanes of each stage. The stages come one after the other: failover measures
-// milliseconds and has the machine for itself. The lanes of the second take about as long as each other.
-var stagesOf = [][]struct {
-	lane     string
-	subjects []string
-}{
-	{{"", []string{"failover"}}},
-	{{"", []string{"faults", "fields", "."}}, {"2", []string{"edit", "install", "observe"}}},
+// subject is what the user calls the job: the folder of the tests, or the package where it is none of the end-to-end tests.
+func (j job) subject() string {
+	if folder, ok := strings.CutPrefix(j.pkg, "./hack/e2e/"); ok {
+		return folder
+	}
+	return strings.TrimPrefix(j.pkg, "./")
 }
 
-// stages are the lanes of each stage with these subjects, or with all of them.
-func stages(subjects []string) (all [][]lane, err error) {
-	unknown := slices.Clone(subjects)
-	for _, s := range stagesOf {
-		var lanes []lane
-		for _, l := range s {
-			one := lane{name: l.lane}
-			for _, subject := range l.subjects {
-				if len(subjects) == 0 || slices.Contains(subjects, subject) {
-					one.packages = append(one.packages, "./hack/e2e/"+subject)
-				}
+// args are those of go test for the job, behind what the user gave.
+func (j job) args(given []string) []string {
+	args := slices.Clone(given)
+	if j.run != "" {
+		args = append(args, "-run", j.run)
+	}
+	if j.skip != "" {
+		args = append(args, "-skip", j.skip)
+	}
+	return args
+}
+
+// A stage is jobs that some lanes (lab.Lane) share: the first lane begins with the first job, and each takes the next one when
+// it has ended one. So jobs that take long come first.
+type stage struct {
+	lanes []string
+	jobs  []job
+}
+
+// Those of the failover tests that need the machine for themselves: they fill it, or judge less than it takes to boot a
+// host of another lab. The others take a quarter of two processors.
+const quiet = "^(TestGuardEdges|TestHeadroom|TestHung)$"
+
+// moves are the tests of planned moves and of how hosts advertise, half of the other failover tests by their time. They count
+// connections that are lost rather than milliseconds: they are in the lane that is held back.
+const moves = "^(TestDrain|TestHandover|TestHandoverCases|TestTransports|TestWaitedDrain|TestWaitedDrainOfThree)$"
+
+// kills are tests that keep the processors busy and measure little: they begin in a lane that is held back where another one
+// wants the processors.
+const kills = "^TestKilled"
+
+// stagesOf come one after the other: failovers are measured in milliseconds, on a machine that does nothing else. The last
+// one has all tests, wherever they are, that need the lab.
+var stagesOf = []stage{
+	{[]string{""}, []job{{pkg: "./hack/e2e/failover", run: quiet}}},
+	{[]string{"", "2"}, []job{{pkg: "./hack/e2e/failover", skip: quiet + "|" + moves}, {pkg: "./hack/e2e/failover", run: moves}}},
+	{[]string{"2", "", "3"}, []job{
+		{pkg: "./hack/e2e/faults", run: kills}, {pkg: "./hack/e2e/edit"}, {pkg: "./hack/e2e/install"}, {pkg: "./hack/e2e/faults", skip: kills},
+		{pkg: "./hack/e2e/observe"}, {pkg: "./hack/e2e/fields"}, {pkg: "./hack/lab"}, {pkg: "./render"}, {pkg: "./hack/fuzz"},
+		{pkg: "./reconcile/importer"}, {pkg: "./hack/e2e/."},
+	}},
+}
+
+// stages are those with these subjects, or with all of them; what runs alone is in the first lane. Where the user names tests
+// to run or to skip, a package is one job in its first stage.
+func stages(subjects, args []string) (some []stage, err error) {
+	chosen := slices.ContainsFunc(args, func(arg string) bool {
+		flag, _, _ := strings.Cut(strings.TrimLeft(arg, "-"), "=")
+		return flag == "run" || flag == "skip"
+	})
+	unknown, seen := slices.Clone(subjects), map[string]bool{}
+	for _, all := range stagesOf {
+		s := stage{lanes: all.lanes}
+		for _, j := range all.jobs {
+			unknown = slices.DeleteFunc(unknown, func(name string) bool { return name == j.subject() })
+			if len(subjects) > 0 && !slices.Contains(subjects, j.subject()) || chosen && seen[j.pkg] {
+				continue
 			}
-			if len(one.packages) > 0 {
-				lanes = append(lanes, one)
+			if seen[j.pkg] = true; chosen {
+				j = job{pkg: j.pkg}
 			}
-			unknown = slices.DeleteFunc(unknown, func(s string) bool { return slices.Contains(l.subjects, s) })
+			s.jobs = append(s.jobs, j)
 		}
-		if len(lanes) > 0 {
-			all = append(all, lanes)
+		if len(s.jobs) == 1 {
+			s.lanes = []string{""}
+		}
+		if len(s.jobs) > 0 {
+			some = append(some, s)
 		}
 	}
 	if len(unknown) > 0 {
 		return nil, fmt.Errorf("cannot find the subjects %s", strings.Join(unknown, ", "))
 	}
-	return all, nil
+	return some, nil
 }
 
 // A lockedWriter writes for one lane at a time.

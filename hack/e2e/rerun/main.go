@@ -1,4 +1,4 @@
-// Command rerun runs the end-to-end tests for hack/e2e/run, partly in two labs at the same time. What fails runs once more,
+// Command rerun runs the tests that need the lab for hack/e2e/run, in up to three labs at the same time. What fails runs once more,
 // alone: the tests measure what clients see within milliseconds, and a machine that stands still for a second spoils
 // that. What is wrong with the project fails twice; what passes then is a flake, and is counted.
 //
@@ -6,6 +6,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -13,11 +14,12 @@ import (
 	"os/exec"
 	"strings"
 	"sync"
+	"sync/atomic"
 )
 
 func main() {
 	subjects, args := split(os.Args[1:])
-	stages, err := stages(subjects)
+	stages, err := stages(subjects, args)
 	if err == nil {
 		err = rerun(&lockedWriter{to: os.Stdout}, goTest, stages, args)
 	}
@@ -37,12 +39,13 @@ func split(all []string) (subjects, args []string) {
 
 // A tester runs "go test -json" in a lane of the lab and returns a reader of what it writes. wait returns an error if a
 // test failed.
-type tester func(lane string, packages, args []string) (out io.Reader, wait func() error, err error)
+type tester func(lane, pkg string, args []string) (out io.Reader, wait func() error, err error)
 
-// goTest tests one package after the other, for there is one lab in a lane.
-func goTest(lane string, packages, args []string) (io.Reader, func() error, error) {
-	command := append([]string{"test", "-json", "-p", "1"}, args...)
-	cmd := exec.Command("go", append(command, packages...)...)
+// goTest has cases of one test that are on hosts of their own run at the same time, more of them than there are processors:
+// such a host waits for half of the time.
+func goTest(lane, pkg string, args []string) (io.Reader, func() error, error) {
+	command := append([]string{"test", "-json", "-vet=off", "-parallel", "4"}, args...)
+	cmd := exec.Command("go", append(command, pkg)...)
 	cmd.Env = append(os.Environ(), "RLB_LAB_LANE="+lane)
 	cmd.Stderr = os.Stderr
 	out, err := cmd.StdoutPipe()
@@ -54,26 +57,20 @@ func goTest(lane string, packages, args []string) (io.Reader, func() error, erro
 
 // rerun tests, tests what failed once more, and writes the times and the flakes. It returns an error if a test failed
 // twice, or if some did not run.
-func rerun(w io.Writer, test tester, stages [][]lane, args []string) error {
+func rerun(w io.Writer, test tester, stages []stage, args []string) error {
 	first := &results{}
-	for _, lanes := range stages {
-		runs, errs := make([]*results, len(lanes)), make([]error, len(lanes))
-		var all sync.WaitGroup
-		for i, l := range lanes {
-			all.Go(func() { runs[i], errs[i] = run(w, test, l.name, l.packages, args) })
-		}
-		all.Wait()
-		for i, r := range runs {
-			first.all = append(first.all, r.all...)
-			if r.stopped || errs[i] != nil && len(r.failed()) == 0 {
-				return errors.Join(errors.New("cannot run all tests"), errors.Join(errs...))
+	for _, s := range stages {
+		for i, d := range runJobs(w, test, s, args) {
+			first.all = append(first.all, d.results.all...)
+			if d.results.stopped || d.err != nil && len(d.results.failed()) == 0 {
+				return fmt.Errorf("cannot run all tests of %s: %w", s.jobs[i].subject(), cmp.Or(d.err, errStopped))
 			}
 		}
 	}
 	var flakes, twice []string
 	for _, f := range first.failed() {
 		fmt.Fprintf(w, "once more: %s\n", f)
-		if _, err := run(w, test, "", []string{f.pkg}, append(args[:len(args):len(args)], "-run", "^"+f.name+"$")); err != nil {
+		if _, err := run(w, test, "", f.pkg, append(args[:len(args):len(args)], "-run", "^"+f.name+"$")); err != nil {
 			twice = append(twice, f.String())
 		} else {
 			flakes = append(flakes, f.String())
@@ -91,8 +88,34 @@ func rerun(w io.Writer, test tester, stages [][]lane, args []string) error {
 	return nil
 }
 
-func run(w io.Writer, test tester, lane string, packages, args []string) (*results, error) {
-	out, wait, err := test(lane, packages, args)
+// done is what became of a job.
+type done struct {
+	results *results
+	err     error
+}
+
+// errStopped is the reason where go test itself gives none.
+var errStopped = errors.New("it ended too early")
+
+// runJobs has the lanes of a stage begin with the first jobs, in this order, and each run the next one when it has ended one.
+func runJobs(w io.Writer, test tester, s stage, args []string) []done {
+	all := make([]done, len(s.jobs))
+	var last atomic.Int64
+	last.Store(int64(len(s.lanes) - 1))
+	var lanes sync.WaitGroup
+	for first, lane := range s.lanes {
+		lanes.Go(func() {
+			for i := first; i < len(s.jobs); i = int(last.Add(1)) {
+				all[i].results, all[i].err = run(w, test, lane, s.jobs[i].pkg, s.jobs[i].args(args))
+			}
+		})
+	}
+	lanes.Wait()
+	return all
+}
+
+func run(w io.Writer, test tester, lane, pkg string, args []string) (*results, error) {
+	out, wait, err := test(lane, pkg, args)
 	if err != nil {
 		return &results{}, fmt.Errorf("cannot run go test: %w", err)
 	}

@@ -5,7 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
+	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -53,8 +56,8 @@ func TestRerun(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			var calls [][]string
-			test := func(_ string, packages, args []string) (io.Reader, func() error, error) {
-				calls = append(calls, append(packages, args...))
+			test := func(_, pkg string, args []string) (io.Reader, func() error, error) {
+				calls = append(calls, append([]string{pkg}, args...))
 				events := tt.runs[len(calls)-1]
 				return strings.NewReader(events), func() error {
 					if strings.Contains(events, `"fail"`) {
@@ -64,7 +67,7 @@ func TestRerun(t *testing.T) {
 				}, nil
 			}
 			var out bytes.Buffer
-			err := rerun(&out, test, [][]lane{{{packages: []string{"./hack/e2e/failover"}}}}, []string{"-count=1"})
+			err := rerun(&out, test, []stage{{[]string{""}, []job{{pkg: "./hack/e2e/failover"}}}}, []string{"-count=1"})
 			if (err == nil) != (tt.err == "") || err != nil && !strings.Contains(err.Error(), tt.err) {
 				t.Errorf("error %v, want %q", err, tt.err)
 			}
@@ -95,58 +98,94 @@ func TestSplit(t *testing.T) {
 	}
 }
 
-// TestStages finds each directory of tests in one lane.
+// TestStages finds each test of the lab in one job.
 func TestStages(t *testing.T) {
-	dirs, err := filepath.Glob("../*/*_test.go")
-	if err != nil || len(dirs) == 0 {
-		t.Fatalf("%d files, %v", len(dirs), err)
-	}
-	all, err := stages(nil)
+	all, err := stages(nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	lanes := slices.Concat(all...)
-	for _, file := range dirs {
-		dir, times := filepath.Base(filepath.Dir(file)), 0
-		for _, l := range lanes {
-			if slices.Contains(l.packages, "./hack/e2e/"+dir) {
-				times++
+	jobs := map[string][]job{} // by folder
+	for _, s := range all {
+		for _, j := range s.jobs {
+			dir := filepath.Clean("../../../" + j.pkg)
+			jobs[dir] = append(jobs[dir], j)
+		}
+	}
+	const e2e = "../../../hack/e2e"
+	tests := 0
+	err = filepath.WalkDir("../../..", func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || !strings.HasSuffix(path, "_test.go") || filepath.Dir(path) == e2e+"/rerun" {
+			return err
+		}
+		text, err := os.ReadFile(path)
+		dir := filepath.Dir(path)
+		if err != nil || !strings.HasPrefix(dir, e2e) && !bytes.Contains(text, []byte("\tlab.Require")) {
+			return err
+		}
+		for _, found := range regexp.MustCompile(`(?m)^func (Test\w+)\(t `).FindAllSubmatch(text, -1) {
+			name, times := found[1], 0
+			for _, j := range jobs[dir] {
+				if (j.run == "" || regexp.MustCompile(j.run).Match(name)) && (j.skip == "" || !regexp.MustCompile(j.skip).Match(name)) {
+					times++
+				}
+			}
+			if tests++; times != 1 {
+				t.Errorf("%s: %s is in %d jobs", path, name, times)
 			}
 		}
-		if want := map[bool]int{true: 0, false: 1}[dir == "rerun"]; times != want {
-			t.Errorf("%s is in %d lanes, want %d", dir, times, want)
-		}
+		return nil
+	})
+	if err != nil || tests < 50 {
+		t.Errorf("%d tests, %v", tests, err)
 	}
-	if one, err := stages([]string{"faults"}); err != nil || len(one) != 1 || !slices.Equal(one[0][0].packages, []string{"./hack/e2e/faults"}) {
-		t.Errorf("the stages with faults: %v, %v", one, err)
+	if one, err := stages([]string{"edit"}, nil); err != nil || len(one) != 1 || !slices.Equal(one[0].lanes, []string{""}) || !slices.Equal(one[0].jobs, []job{{pkg: "./hack/e2e/edit"}}) {
+		t.Errorf("the stages with edit: %v, %v", one, err)
 	}
-	if _, err := stages([]string{"faults", "fualts"}); err == nil || !strings.Contains(err.Error(), "fualts") {
+	if one, err := stages([]string{"failover"}, []string{"-count=1", "-run", "TestHolder"}); err != nil || len(one) != 1 || !slices.Equal(one[0].jobs, []job{{pkg: "./hack/e2e/failover"}}) {
+		t.Errorf("the stages of a test that the user names: %v, %v", one, err)
+	}
+	if _, err := stages([]string{"faults", "fualts"}, nil); err == nil || !strings.Contains(err.Error(), "fualts") {
 		t.Errorf("an unknown subject: %v", err)
 	}
 }
 
-// TestBothLanes runs what failed in either lane once more.
-func TestBothLanes(t *testing.T) {
-	var again []string
+// TestLanes: each job runs once, in a lane that is free, and what failed in any of them runs once more.
+func TestLanes(t *testing.T) {
+	var again, first []string
 	var mu sync.Mutex
-	test := func(lane string, packages, args []string) (io.Reader, func() error, error) {
+	busy, began := map[string]bool{}, map[string]string{}
+	test := func(lane, pkg string, args []string) (io.Reader, func() error, error) {
 		mu.Lock()
 		defer mu.Unlock()
-		events := end("TestOf"+packages[0], "fail", 1, "gap") + whole("fail")
+		if busy[lane] {
+			t.Errorf("lane %q has two jobs", lane)
+		}
+		busy[lane] = true
+		events, err := end("TestOf"+pkg, "fail", 1, "gap")+whole("fail"), errors.New("exit status 1")
 		if len(args) > 1 {
 			again = append(again, args[len(args)-1])
-			events = end("TestOf"+packages[0], "pass", 1, "") + whole("pass")
+			events, err = end("TestOf"+pkg, "pass", 1, "")+whole("pass"), nil
+		} else {
+			first = append(first, pkg)
+			began[pkg] = lane
 		}
 		return strings.NewReader(events), func() error {
-			if len(args) > 1 {
-				return nil
-			}
-			return errors.New("exit status 1")
+			mu.Lock()
+			defer mu.Unlock()
+			busy[lane] = false
+			return err
 		}, nil
 	}
 	var out bytes.Buffer
-	err := rerun(&lockedWriter{to: &out}, test, [][]lane{{{"", []string{"A"}}, {"2", []string{"B"}}}}, []string{"-count=1"})
-	if want := []string{"^TestOfA$", "^TestOfB$"}; err != nil || !slices.Equal(again, want) || !strings.Contains(out.String(), "flakes: 2") {
-		t.Errorf("once more %q, want %q; %v:\n%s", again, want, err, &out)
+	err := rerun(&lockedWriter{to: &out}, test, []stage{{[]string{"", "2"}, []job{{pkg: "A"}, {pkg: "B"}, {pkg: "C"}}}}, []string{"-count=1"})
+	slices.Sort(first)
+	if want := []string{"^TestOfA$", "^TestOfB$", "^TestOfC$"}; err != nil || !slices.Equal(again, want) || !slices.Equal(first, []string{"A", "B", "C"}) || !strings.Contains(out.String(), "flakes: 3") {
+		t.Errorf("first %q, once more %q, want %q; %v:\n%s", first, again, want, err, &out)
+	}
+	if began["A"] != "" || began["B"] != "2" {
+		t.Errorf("the first jobs began in the lanes %q", began)
+	}
+	if got := (job{"P", "^A$", "^B$"}).args([]string{"-count=1"}); !slices.Equal(got, []string{"-count=1", "-run", "^A$", "-skip", "^B$"}) {
+		t.Errorf("arguments: %q", got)
 	}
 }

@@ -70,6 +70,10 @@ func TestFactsOfTheNetwork(t *testing.T) {
 		"a VIP that is its own address":       {net: []host.Interface{of("eth1", "198.51.100.10/24", "fe80::1/64")}, want: "virtualIPs[0]: 198.51.100.10 is this host's own address on eth1: a virtual IP is one that no machine has"},
 		"kept, and a VIP alone":               {net: []host.Interface{of("eth5", "198.51.100.10/24")}, setup: kept, want: "|eth5|198.51.100.0/25"},
 		"assumed":                             {given: render.Facts{}, net: []host.Interface{of("eth1", "192.0.2.1/24")}, want: "assume |eth0|198.51.100.0/24", notes: 2},
+		"another machine's eth0":              {spec: "vrrp: {interface: eth0}\n", net: []host.Interface{of("eth0", "192.0.2.1/24")}, want: "assume |eth0|198.51.100.0/24", notes: 1},
+		"another machine's, by flag":          {given: render.Facts{Interface: "eth0"}, net: []host.Interface{of("eth0", "192.0.2.1/24")}, want: "assume |eth0|198.51.100.0/24", notes: 1},
+		"another machine's, of the node":      {spec: nodes, given: render.Facts{Node: "lb1"}, net: []host.Interface{of("eth7", "192.0.2.1/24")}, want: "assume lb1|eth7|198.51.100.0/24", notes: 1},
+		"a machine of the same subnet":        {given: render.Facts{Interface: "eth0"}, net: []host.Interface{of("eth0", "198.51.100.77/25")}, want: "assume |eth0|198.51.100.0/25"},
 		"assumed node":                        {spec: nodes, net: []host.Interface{of("eth1", "192.0.2.1/24")}, want: "assume lb1|eth7|198.51.100.0/24", notes: 2},
 		"nothing to assume on one of its own": {spec: nodes, net: []host.Interface{of("eth1", "198.51.100.12/24")}, want: "assume lb2|eth1|198.51.100.0/24"},
 	} {

@@ -1,6 +1,7 @@
 package render
 
 import (
+	"errors"
 	"fmt"
 	"path"
 	"regexp"
@@ -8,7 +9,7 @@ import (
 
 var (
 	factInterface = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9._@-]{0,14}$`)
-	factVersion   = regexp.MustCompile(`^[A-Za-z0-9.+:~*?-]*$`)
+	factVersion   = regexp.MustCompile(`^([0-9]+:)?[0-9]+\.[0-9][A-Za-z0-9.+~-]*$|^$`) // deb-version(7), with a minor version
 	factSysctl    = regexp.MustCompile(`^[0-9]$`)
 	factPath      = regexp.MustCompile(`^/[A-Za-z0-9/._+@:,=-]+$`)
 )
@@ -19,12 +20,15 @@ func (f Facts) check() error {
 	if !factInterface.MatchString(f.Interface) {
 		return fmt.Errorf("cannot use interface %q: must be a name of 1 to 15 letters, digits and ._@-", f.Interface)
 	}
+	if f.Interface == "lo" {
+		return errors.New("cannot use interface lo: keepalived refuses the loopback interface")
+	}
 	for _, v := range []struct {
 		program string
 		version Version
 	}{{"haproxy", f.HAProxyVersion}, {"keepalived", f.KeepalivedVersion}} {
 		if len(v.version) > 128 || !factVersion.MatchString(string(v.version)) {
-			return fmt.Errorf("cannot use version %q of %s: must be a Debian version", v.version, v.program)
+			return fmt.Errorf("cannot use version %q of %s: must be a Debian version, as 2.6.12-1", v.version, v.program)
 		}
 	}
 	for _, p := range []struct{ of, path string }{

@@ -103,6 +103,7 @@ nothing touched · 4 apply failed, what was there before is in force again · 5 
 		a.historyCommand(), a.rollbackCommand(), a.tryCommand(), a.confirmCommand(), a.pushCommand(), a.drainCommand(),
 		a.undrainCommand(), a.upgradeCommand(), a.teardownCommand(), a.eventsCommand(), a.doctorCommand(), a.clearFaultCommand(),
 		a.rejoinCommand())
+	addCompletion(root)
 	a.completeFlags(root)
 	return root
 }

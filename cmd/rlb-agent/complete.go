@@ -12,6 +12,21 @@ var formats = map[string][]string{
 	"status": {"text", "wide", "json", "yaml"}, "events": {"text", "json"}, "doctor": {"text", "json"}, "version": {"text", "json", "yaml"},
 }
 
+// addCompletion adds cobra's own command, and has it refuse words as the other commands do.
+func addCompletion(root *cobra.Command) {
+	root.InitDefaultCompletionCmd()
+	for _, cmd := range root.Commands() {
+		if cmd.Name() != "completion" {
+			continue
+		}
+		cmd.Args, cmd.RunE = atMost(0), func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
+		cmd.Example = "  rlb-agent completion bash"
+		for _, shell := range cmd.Commands() {
+			shell.Args, shell.Example = atMost(0), "  rlb-agent completion "+shell.Name()
+		}
+	}
+}
+
 // completeFlags has the shell offer values for flags: hosts and nodes of the spec, formats, levels.
 func (a *app) completeFlags(cmd *cobra.Command) {
 	fixed := func(values ...string) cobra.CompletionFunc {

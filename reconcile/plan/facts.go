@@ -151,7 +151,7 @@ func (s *search) subnets() error {
 	}
 	known := false
 	for _, i := range s.interfaces {
-		if i.Name != s.facts.Interface || s.assumed { // an interface of this machine that only has the name
+		if i.Name != s.facts.Interface || s.assumed || s.Assume && !s.holdsVirtual(i) { // one of this machine that only has the name
 			continue
 		}
 		known = true
@@ -181,7 +181,7 @@ func (s *search) subnets() error {
 		}
 		slices.SortFunc(s.facts.Subnets, netip.Prefix.Compare)
 		s.facts.Subnets = slices.Compact(s.facts.Subnets)
-		s.note("interface %s is not on this machine, or has no address: assumed that its subnet is %v", s.facts.Interface, s.facts.Subnets)
+		s.note("no interface %s of this machine has a subnet that holds a virtual IP: assumed that its subnet is %v", s.facts.Interface, s.facts.Subnets)
 	case !known:
 		return FieldErrorf("vrrp.interface", "cannot find interface %s on this host, there is only %s", s.facts.Interface, s.held())
 	case len(s.spec.Nodes) == 0:
@@ -217,6 +217,13 @@ func (s *search) holder(addr netip.Addr) string {
 		}
 	}
 	return ""
+}
+
+// holdsVirtual says whether an interface has a subnet that holds a virtual IP.
+func (s *search) holdsVirtual(i host.Interface) bool {
+	return slices.ContainsFunc(i.Prefixes, func(p netip.Prefix) bool {
+		return slices.ContainsFunc(s.spec.VirtualIPs, func(v api.VirtualIP) bool { return p.Contains(v.Addr()) })
+	})
 }
 
 // held is what the machine has, for errors: "eth0 (198.51.100.11/24)".

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"net/netip"
 	"path"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -85,13 +86,16 @@ func (s *search) assumeVersion(name, pin, candidate string, release render.Relea
 	case candidate != "" && matches(pin, candidate):
 		*version = render.Version(candidate)
 		s.note("%s is not installed here: rendered for version %s, which apt offers", name, candidate)
-	case named != "" && !matches(pin, string(usual)):
+	case hasMinor.MatchString(string(named)) && !matches(pin, string(usual)):
 		*version = named
 	default:
 		*version = usual
 		s.note("%s is not installed here: assumed version %s, that of %s", name, usual, release.Name)
 	}
 }
+
+// hasMinor is of a version that says enough to render for it: "2" may be any of many.
+var hasMinor = regexp.MustCompile(`^([0-9]+:)?[0-9]+\.[0-9]`)
 
 // osRelease is where a machine says of which release it is (os-release(5)).
 const osRelease = "/etc/os-release"

@@ -617,3 +617,17 @@ func TestChangesOfTheRole(t *testing.T) {
 		}
 	}
 }
+
+// A host that never had a spec waits for its first one; where one is in force, a file that is gone is refused.
+func TestStatusWithoutASpecFile(t *testing.T) {
+	gone := fmt.Errorf("cannot read the spec: %w", fs.ErrNotExist)
+	s, err := status.Read(t.Context(), fake.New(), nil, gone, nil)
+	if err != nil || s.Generation != 0 || s.PendingSpec != nil || s.Condition("Ready").Message != gone.Error() {
+		t.Errorf("no spec yet: generation %d, pending %+v, %q; %v", s.Generation, s.PendingSpec, s.Condition("Ready").Message, err)
+	}
+	h := installed(t, parse(t, spec))
+	s, err = status.Read(t.Context(), h, nil, gone, nil)
+	if err != nil || s.Generation != 2 || s.PendingSpec == nil || !s.PendingSpec.Refused {
+		t.Errorf("one in force: generation %d, pending %+v; %v", s.Generation, s.PendingSpec, err)
+	}
+}

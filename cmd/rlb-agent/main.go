@@ -90,6 +90,8 @@ type usageError struct{ error }
 // specError is a spec that cannot be read or is not trusted.
 type specError struct{ error }
 
+func (e specError) Unwrap() error { return e.error }
+
 func exitCode(err error) int {
 	var (
 		problems api.Problems

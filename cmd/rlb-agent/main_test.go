@@ -2,7 +2,10 @@ package main
 
 import (
 	"context"
+	"errors"
+	"io/fs"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -62,4 +65,12 @@ func TestExamples(t *testing.T) {
 		}
 	}
 	walk(root)
+}
+
+// What lies behind an error about the spec decides what the status says of it.
+func TestSpecErrorTellsItsCause(t *testing.T) {
+	a := &app{}
+	if _, err := a.readSpec(filepath.Join(t.TempDir(), "spec.yaml")); !errors.Is(err, fs.ErrNotExist) || exitCode(err) != exitRefused {
+		t.Errorf("exit code %d: %v", exitCode(err), err)
+	}
 }

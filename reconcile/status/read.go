@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"slices"
 	"strings"
 	"time"
@@ -47,7 +48,8 @@ func (r *reading) read(ctx context.Context, doc *api.Document, specErr error, lo
 		s.SpecDigest = doc.Digest
 	}
 	var waiting []plan.Step // of a spec that is not in force
-	if !hidden && (doc == nil || doc.Digest != memory.Digest) {
+	noneYet := doc == nil && memory.Generation == 0 && errors.Is(specErr, fs.ErrNotExist)
+	if !hidden && !noneYet && (doc == nil || doc.Digest != memory.Digest) {
 		s.Generation++
 		waiting = r.pending(ctx, &s, doc, specErr, memory.Known)
 	}

@@ -5,7 +5,7 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo deve
 BUILD = CGO_ENABLED=0 go build -buildvcs=false -trimpath -tags nethttpomithttp2 -ldflags "-s -w -X main.version=$(VERSION)"
 BIN = bin/rlb-agent
 DESTDIR ?=
-AS_ROOT = $(if $(filter 0,$(shell id -u)),env,sudo --preserve-env=RLB_LAB,RLB_REQUIRE,RLB_AGENT,RLB_AGENT_FAULTS,RLB_KILL_POINTS,RLB_PUSH_FAULTS,RLB_BROWSER,RLB_LAB_LANE)
+AS_ROOT = $(if $(filter 0,$(shell id -u)),env,sudo --preserve-env=RLB_LAB,RLB_REQUIRE,RLB_AGENT,RLB_AGENT_FAULTS,RLB_KILL_POINTS,RLB_PUSH_FAULTS,RLB_BROWSER,RLB_LAB_LANE,RLB_GUIDES,RLB_KUBEVIP)
 
 IN_LAB = RLB_LAB=1 RLB_REQUIRE=1 RLB_AGENT=$(CURDIR)/$(BIN) RLB_AGENT_FAULTS=$(CURDIR)/bin/rlb-agent-faults RLB_BROWSER=$(CURDIR)/bin/browser
 
@@ -93,6 +93,11 @@ kill-points: tools build ## the agent killed at every effect on real hosts; make
 push-faults: tools build ## a push that is killed or cut at every call of ssh, on real hosts; make test has a share of it
 	RLB_PUSH_FAULTS=all $(IN_LAB) hack/e2e/run edit -count=1 -timeout 60m -run '^TestPushFaults$$' -exec "$(AS_ROOT)"
 
+.PHONY: guides
+guides: tools build ## the guides of the manual that take long: from kube-vip (RLB_KUBEVIP: its program), Debian 12 to 13; ten minutes
+	CGO_ENABLED=0 go build -tags faults -o bin/rlb-agent-faults ./cmd/rlb-agent
+	RLB_GUIDES=1 $(IN_LAB) hack/e2e/run install -count=1 -timeout 60m -v -run '^(TestFromKubeVIP|TestReleaseUpgrade)$$' -exec "$(AS_ROOT)"
+
 .PHONY: scale
 scale: ## what a spec of 10 to 100,000 servers costs: time of the processor for each stage, and memory
 	go build -o bin/scale ./hack/bench/scale && bin/scale
@@ -103,7 +108,7 @@ fuzz: tools ## N random specs (10000) from SEED (1) on for the real programs of 
 	$(AS_ROOT) bin/fuzz -n $(or $(N),10000) -seed $(or $(SEED),1)
 
 .PHONY: test
-test: tools build ## everything, on the lab of real hosts too; nothing is skipped but a release in the making that is not available
+test: tools build ## everything, on the lab of real hosts too; nothing is skipped but what make guides has, and a release in the making that is not available
 	hack/tools chromium
 	CGO_ENABLED=0 go build -tags faults -o bin/rlb-agent-faults ./cmd/rlb-agent
 	go build -o bin/labctl ./hack/labctl

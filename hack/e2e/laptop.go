@@ -99,6 +99,16 @@ func (w *World) NewLaptop(hosts ...*Host) *Laptop {
 	return l
 }
 
+// KnowAs makes the laptop know the host's key at another address too.
+func (l *Laptop) KnowAs(h *Host, addr string) {
+	l.World.Helper()
+	known, err := os.ReadFile(filepath.Join(l.Dir, "known_hosts"))
+	if err != nil {
+		l.World.Fatal(err)
+	}
+	l.Write("known_hosts", fmt.Sprintf("%s%s %s", known, addr, h.Shell("cat /etc/ssh/ssh_host_ed25519_key.pub")))
+}
+
 // Write writes a file of the laptop and returns its path.
 func (l *Laptop) Write(name, text string) string {
 	l.World.Helper()

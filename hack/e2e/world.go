@@ -68,6 +68,12 @@ func (w *World) ManagedHosts(releases ...lab.Release) []*Host {
 	return w.hosts(lab.HostOptions{Managers: true}, releases...)
 }
 
+// UpgradeHosts are installed hosts with a repository in /srv/next of what the upgrade to the next release needs.
+func (w *World) UpgradeHosts(next lab.Release, releases ...lab.Release) []*Host {
+	w.Helper()
+	return w.hosts(lab.HostOptions{UpgradeTo: next}, releases...)
+}
+
 func (w *World) hosts(opts lab.HostOptions, releases ...lab.Release) []*Host {
 	w.Helper()
 	files, err := pair.Files(agentBinary, "../../systemd/rlb-agent.service") // seen from a subject's folder

@@ -192,6 +192,45 @@ func extraTree(kind string) func(context.Context, Release, logFunc) (string, err
 	}
 }
 
+// upgradeScript fetches what a full-upgrade to another release needs into /srv/next. The first %s is that release.
+const upgradeScript = `
+cp /etc/apt/sources.list /root/sources.list
+echo 'deb http://deb.debian.org/debian %s main' >/etc/apt/sources.list` + fetchLists + `
+apt-get full-upgrade -qy --download-only
+apt-mark hold ` + repoPackages + `
+apt-get full-upgrade -qy --download-only
+apt-mark unhold ` + repoPackages + `
+mkdir -p /srv/next
+mv /var/cache/apt/archives/*.deb /srv/next/
+rm -f /etc/resolv.conf
+mv /root/sources.list /etc/apt/sources.list
+rm -rf /var/lib/apt/lists/*
+apt-get update -q
+`
+
+// upgradeTree is a builder of programTree whose /srv/next is a repository of what the upgrade to the next release needs.
+func upgradeTree(next Release) func(context.Context, Release, logFunc) (string, error) {
+	return func(ctx context.Context, r Release, log logFunc) (string, error) {
+		programs, err := programTree(ctx, r, log)
+		if err != nil {
+			return "", err
+		}
+		script := fmt.Sprintf(upgradeScript, next.suite())
+		return tree(ctx, r, "to-"+string(next), r.baseRecipe()+programScript+script, log, func(dir string) error {
+			if _, err := run(ctx, "cp", "-a", "--reflink=auto", programs, dir); err != nil {
+				return err
+			}
+			if _, err := run(ctx, "cp", "--dereference", "/etc/resolv.conf", filepath.Join(dir, "etc/resolv.conf")); err != nil {
+				return err
+			}
+			if err := inTree(ctx, dir, script); err != nil {
+				return err
+			}
+			return index(ctx, filepath.Join(dir, "srv/next"))
+		})
+	}
+}
+
 // tree returns a cached directory. It is built under another name and then renamed, so it is whole or not there, and
 // built again when its recipe has changed.
 func tree(ctx context.Context, r Release, kind, recipe string, log logFunc, build func(dir string) error) (string, error) {

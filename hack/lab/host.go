@@ -29,6 +29,8 @@ type HostOptions struct {
 	// Managers is Installed, with others that look after a host's firewall, network, upgrades and restarts. None of them
 	// is on.
 	Managers bool
+	// UpgradeTo is Installed, with a repository in /srv/next of what the upgrade to that release needs.
+	UpgradeTo Release
 }
 
 // A File is put into a host or into the tree of a check.
@@ -65,6 +67,8 @@ func (l *Lab) AddHost(ctx context.Context, name string, release Release, opts Ho
 		build = extraTree("ssh")
 	case opts.Managers:
 		build = extraTree("managers")
+	case opts.UpgradeTo != "":
+		build = upgradeTree(opts.UpgradeTo)
 	case opts.Installed:
 		build = programTree
 	}

@@ -91,6 +91,9 @@ func (r *reading) inSync(s *Status, lookErr error, trial *state.Trial, inForce b
 	return c
 }
 
+// KeptOut is the reason of the condition Serving on a host whose virtual router changed, until its peers have changed too.
+const KeptOut = "KeptOut"
+
 // serving is about the clients: this host does its part. One that stands by does, and so does one that is drained.
 func (s *Status) serving(problems []trouble) Condition {
 	c := Condition{Type: "Serving", Status: isFalse}
@@ -98,7 +101,11 @@ func (s *Status) serving(problems []trouble) Condition {
 	case s.Role == host.RoleFault && !s.Drained:
 		problems = append(problems, trouble{"InFault", strings.TrimSuffix("this host must not hold the virtual IPs: "+s.RoleReason, ": ")})
 	case s.Role == host.RoleStopped && !s.Drained:
-		problems = append(problems, trouble{"KeepalivedStopped", s.RoleReason})
+		reason := "KeepalivedStopped"
+		if s.RoleReason == keptOutReason {
+			reason = KeptOut
+		}
+		problems = append(problems, trouble{reason, s.RoleReason})
 	}
 	var texts []string
 	for _, p := range problems {

@@ -64,7 +64,7 @@ func (s *Status) stopped(unit host.Unit, waits bool) {
 	if s.Drained {
 		s.RoleReason = drainedReason
 	} else if waits {
-		s.RoleReason = "keepalived is kept out until every peer has the new virtual router too"
+		s.RoleReason = keptOutReason
 	}
 }
 
@@ -98,6 +98,9 @@ var changeReasons = map[[2]host.Role]string{
 	{host.RoleStopped, host.RoleBackup}: "keepalived was started",
 	{"", host.RoleFault}:                "keepalived found a fault: its check of HAProxy fails, or the interface is down",
 }
+
+// keptOutReason is why keepalived does not run on the host whose virtual router changed first.
+const keptOutReason = "keepalived is kept out until every peer has the new virtual router too"
 
 const drainedReason = "drained (rlb-agent undrain ends that)"
 

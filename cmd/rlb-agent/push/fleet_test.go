@@ -43,7 +43,8 @@ type fakeHost struct {
 	trial, id, by string // digest of what is tried
 	deadline      time.Time
 	drifted       bool
-	bad           bool // does not serve with the new spec
+	bad           bool      // does not serve with the new spec
+	keptOutBy     *fakeHost // with the new spec it waits until this one has it too; nil: it does not
 	version       string
 }
 
@@ -172,6 +173,9 @@ func (f *fakeHost) status() status.Status {
 	}
 	if f.bad && (f.trial == digest(newSpec) || f.trial == "" && f.spec == digest(newSpec)) {
 		serving = status.Condition{Type: "Serving", Status: "False", Message: "no server that is up"}
+	}
+	if f.keptOutBy != nil && f.trial == digest(newSpec) && f.keptOutBy.trial != f.trial {
+		serving = status.Condition{Type: "Serving", Status: "False", Reason: status.KeptOut, Message: "keepalived is kept out"}
 	}
 	s.Conditions = []status.Condition{inSync, serving}
 	return s

@@ -54,6 +54,7 @@ type target struct {
 	pending bool      // the spec is not in force there yet
 	tried   bool      // its trial may have begun
 	began   time.Time // not before this
+	keptOut bool      // it waits until the others have the new virtual router
 }
 
 // Run pushes. The error is a *remote.Failure with the exit code.
@@ -82,7 +83,15 @@ func (p *Push) Run(ctx context.Context) error {
 			}
 			return p.goBack(ctx, order, err)
 		}
-		if err := p.verify(ctx, t, reached); err != nil {
+		if err := p.verify(ctx, t, reached, i < len(order)-1); err != nil {
+			return p.goBack(ctx, order, err)
+		}
+	}
+	for _, t := range order {
+		if !t.keptOut {
+			continue
+		}
+		if err := p.verify(ctx, t, reached, false); err != nil {
 			return p.goBack(ctx, order, err)
 		}
 	}

@@ -44,6 +44,18 @@ func TestMigrate(t *testing.T) {
 			active, standby := w.Roles(hosts[0], hosts[1])
 			w.Serves("cp1", "cp2", "cp3")
 			spec := active.Must(pair.Agent, "import", "--profile", "standard", "--node", "lb1=198.51.100.11,lb2=198.51.100.12")
+			suggests := func(when string, want bool) {
+				t.Helper()
+				_, out := standby.RunAgent("--once", "--dry-run")
+				for _, file := range []string{"/etc/haproxy/haproxy.cfg", "/etc/keepalived/keepalived.conf"} {
+					if strings.Contains(out, file+" is not the agent's: the spec replaces it, and teardown brings it back") != want {
+						t.Errorf("%s: import is suggested for %s: %t, want %t:\n%s", when, file, !want, want, out)
+					}
+				}
+			}
+			standby.WriteSpec(spec)
+			suggests("before the first run", true)
+			defer suggests("with a spec in force", false)
 			report := w.Probe(2*time.Second, func() {
 				standby.Apply(spec)
 				active.Apply(spec)

@@ -59,8 +59,11 @@ var lineCauses = []lineCause{
 	{0, 0, regexp.MustCompile(`[:\- \[,]([*&])(?:[ ,\]}:]|$)`), func(found string) string {
 		return `did not find expected alphabetic or numeric character after "` + found + `" (write "` + found + `" in quotes)`
 	}},
-	{0, 0, regexp.MustCompile(`[ \[](::[0-9A-Fa-f]*|[0-9A-Fa-f:]+::)(?:[,\]} ]|$)`), func(string) string {
+	{0, 0, regexp.MustCompile(`(?:^|[ \[,])(::[0-9A-Fa-f:.]*(?:[/%][^ ,\[\]{}]*)?|[0-9A-Fa-f:]+::)(?:[,\]} ]|$)`), func(string) string {
 		return "an IPv6 address that begins or ends with a colon stands in quotes"
+	}},
+	{0, 0, regexp.MustCompile(`(?:^|[\[,]|[:-] ) *(:[^ :,\[\]{}][^ ,\[\]{}]*)(?:[,\]} ]|$)`), func(found string) string {
+		return "a value that begins with a colon stands in quotes, as in " + strconv.Quote(found)
 	}},
 	{0, 0, regexp.MustCompile(`[:\- \[,]([%@\x60])`), func(found string) string {
 		return "a value that begins with " + found + " stands in quotes"

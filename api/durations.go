@@ -3,6 +3,7 @@ package api
 import (
 	"math"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -26,6 +27,29 @@ var (
 	ofVersions2And3 = durationRule{time.Second, 40 * time.Second, time.Second, "1s to 40s in whole seconds, since IPv6 has version 3 of the protocol (below 1s only with vrrp.version 3)"}
 )
 
+// takes tells whether a duration keeps the rule.
+func (rule durationRule) takes(d time.Duration) bool {
+	return d >= rule.min && d <= rule.max && d%rule.step == 0
+}
+
+// durationRuleAt is the rule of the field at a path; for the advertisement interval the one that holds whatever else
+// the spec has.
+func durationRuleAt(path string) durationRule {
+	switch {
+	case path == "vrrp.advertisementInterval":
+		return ofVersions2And3
+	case path == "vrrp.preemptDelay":
+		return ofPreemption
+	case path == "vrrp.check.interval":
+		return inSeconds
+	case path == "reconcile.interval":
+		return ofReconcile
+	case strings.HasSuffix(path, ".cutAfter"):
+		return orZero
+	}
+	return inMilliseconds
+}
+
 func (r *rules) durations() {
 	vrrp := &r.spec.VRRP
 	if r.sound("profile", "vrrp.version") {
@@ -36,21 +60,21 @@ func (r *rules) durations() {
 		case *vrrp.Version == 2:
 			advertisement = ofVersion2
 		}
-		r.duration("vrrp.advertisementInterval", vrrp.AdvertisementInterval, advertisement)
+		r.keeps(advertisement, "vrrp.advertisementInterval", vrrp.AdvertisementInterval)
 	}
-	r.duration("vrrp.preemptDelay", vrrp.PreemptDelay, ofPreemption)
-	r.duration("vrrp.check.interval", vrrp.Check.Interval, inSeconds)
+	r.duration("vrrp.preemptDelay", vrrp.PreemptDelay)
+	r.duration("vrrp.check.interval", vrrp.Check.Interval)
 	for i := range r.spec.Services {
 		service, check := index("services", i), &r.spec.Services[i].HealthCheck
 		at := join(service, "healthCheck")
 		r.timeouts(join(service, "timeouts"), &r.spec.Services[i].Timeouts)
-		r.duration(join(at, "cutAfter"), check.CutAfter, orZero)
-		r.duration(join(at, "interval"), check.Interval, inMilliseconds)
-		r.duration(join(at, "timeout"), check.Timeout, inMilliseconds)
+		r.duration(join(at, "cutAfter"), check.CutAfter)
+		r.duration(join(at, "interval"), check.Interval)
+		r.duration(join(at, "timeout"), check.Timeout)
 	}
 	r.timeouts("proxy.timeouts", &r.spec.Proxy.Timeouts)
-	r.duration("proxy.hardStopAfter", r.spec.Proxy.HardStopAfter, inMilliseconds)
-	r.duration("reconcile.interval", r.spec.Reconcile.Interval, ofReconcile)
+	r.duration("proxy.hardStopAfter", r.spec.Proxy.HardStopAfter)
+	r.duration("reconcile.interval", r.spec.Reconcile.Interval)
 }
 
 // hasIPv6 tells whether a virtual IP is of IPv6.
@@ -59,17 +83,17 @@ func (r *rules) hasIPv6() bool {
 }
 
 func (r *rules) timeouts(path string, t *Timeouts) {
-	r.duration(join(path, "connect"), t.Connect, inMilliseconds)
-	r.duration(join(path, "client"), t.Client, inMilliseconds)
-	r.duration(join(path, "server"), t.Server, inMilliseconds)
-	r.duration(join(path, "tunnel"), t.Tunnel, inMilliseconds)
+	r.duration(join(path, "connect"), t.Connect)
+	r.duration(join(path, "client"), t.Client)
+	r.duration(join(path, "server"), t.Server)
+	r.duration(join(path, "tunnel"), t.Tunnel)
 }
 
-func (r *rules) duration(path string, value *Duration, rule durationRule) {
-	if value == nil {
-		return
-	}
-	if d := value.D(); d < rule.min || d > rule.max || d%rule.step != 0 {
+func (r *rules) duration(path string, value *Duration) { r.keeps(durationRuleAt(path), path, value) }
+
+// keeps holds a duration, if there is one, against a rule.
+func (r *rules) keeps(rule durationRule, path string, value *Duration) {
+	if value != nil && !rule.takes(value.D()) {
 		r.wrong(path, "must be %s, got %s", rule.text, value)
 	}
 }

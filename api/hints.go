@@ -5,6 +5,8 @@ import (
 	"net/netip"
 	"reflect"
 	"regexp"
+	"strings"
+	"time"
 
 	"go.yaml.in/yaml/v3"
 )
@@ -15,8 +17,8 @@ var (
 	inDays      = regexp.MustCompile(`^([0-9]+)d$`)
 )
 
-// hint says what would be right in place of a value of another kind, as ": …", or "".
-func hint(node *yaml.Node, wanted reflect.Type) string {
+// hint says what would be right in place of a value of another kind, as ": …", or "". path is that of its field.
+func hint(node *yaml.Node, wanted reflect.Type, path string) string {
 	if braces(node) != "" {
 		return ": an unfilled variable of a template"
 	}
@@ -31,7 +33,7 @@ func hint(node *yaml.Node, wanted reflect.Type) string {
 	}
 	switch {
 	case wanted == reflect.TypeFor[Duration]():
-		return durationHint(node.Value)
+		return durationHint(node.Value, path)
 	case wanted == reflect.TypeFor[Server]():
 		return serverHint(node.Value)
 	case wanted.Name() == "" && wanted.Kind() == reflect.Slice && wanted.Elem().Kind() != reflect.Struct, wanted == reflect.TypeFor[[]VirtualIP]():
@@ -47,17 +49,38 @@ func wantsText(t reflect.Type) bool {
 	return t.Kind() == reflect.String || t == reflect.TypeFor[VirtualIP]()
 }
 
-func durationHint(value string) string {
+// durationHint proposes only what the field at the path takes.
+func durationHint(value, path string) string {
+	const noLimit = 24 * 24 * time.Hour
+	rule, isLimit := durationRuleAt(path), !strings.HasSuffix(path, ".interval")
 	days := inDays.FindStringSubmatch(value)
 	switch {
-	case value == "0":
+	case value == "0" && rule.takes(0):
+		return ": 0 has no unit, write 0s"
+	case value == "0" && isLimit && rule.takes(noLimit):
 		return ": 0 has no unit; for no limit write a long time, such as 576h (24 days)"
+	case value == "0":
+		return ": 0 is too short"
 	case plainNumber.MatchString(value):
-		return ": a unit is missing, as in " + value + "s or " + value + "ms"
+		return ": a unit is missing" + withUnits(value, rule)
 	case days != nil:
 		return ": a day is 24h"
 	}
 	return ""
+}
+
+// withUnits are the durations that a number without a unit can be meant for, as ", as in …", or "".
+func withUnits(number string, rule durationRule) string {
+	var units []string
+	for _, text := range []string{number + "s", number + "ms"} {
+		if d, err := time.ParseDuration(text); err == nil && rule.takes(d) {
+			units = append(units, text)
+		}
+	}
+	if len(units) == 0 {
+		return ""
+	}
+	return ", as in " + either(units)
 }
 
 // serverHint says how a server is written that was given as an address, or an address and a port.

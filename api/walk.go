@@ -90,7 +90,8 @@ func (w *walker) walk(node *yaml.Node, into reflect.Value) *tree {
 	result := &take(&w.trees, 1)[0]
 	result.place = at
 	if wanted := w.read(node, target, result); wanted != "" {
-		w.add(at, w.path(), "must be %s, got %s", wanted, lazily(func() string { return describe(node) + hint(node, target.Type()) }))
+		path := w.path()
+		w.add(at, path, "must be %s, got %s", wanted, lazily(func() string { return describe(node) + hint(node, target.Type(), path) }))
 		return nil
 	}
 	if into.Kind() == reflect.Pointer {

@@ -90,7 +90,7 @@ func TestStructure(t *testing.T) {
 		"empty entry":        {"  - address: 192.168.3.251", "  -\n  - {address: 192.168.3.252}", `8:4: services[0].servers[0]: must not be empty`, "  - address: 192.168.3.252"},
 		"binary":             {"", "metadata: {name: !!binary gIGC}", `9:18: metadata.name: must be a string in quotes, got a value with the tag !!binary`, "metadata: {name: a}"},
 		"a tag":              {"", "vrrp: !x {}", `9:7: vrrp: must be a mapping of fields, got a value with the tag !x`, "vrrp: {}"},
-		"number as duration": {"", "reconcile: {interval: 60}", `9:23: reconcile.interval: must be a duration like 100ms, 3s or 4h, got 60: a unit is missing, as in 60s or 60ms`, "reconcile: {interval: 60s}"},
+		"number as duration": {"", "reconcile: {interval: 60}", `9:23: reconcile.interval: must be a duration like 100ms, 3s or 4h, got 60: a unit is missing, as in 60s`, "reconcile: {interval: 60s}"},
 		"days":               {"", "reconcile: {interval: 1d}", `9:23: reconcile.interval: must be a duration like 100ms, 3s or 4h, got a string "1d": a day is 24h`, "reconcile: {interval: 1h}"},
 		"lines":              {"", "proxy: {extraGlobal: 1}", `9:22: proxy.extraGlobal: must be a text or a list of lines, got 1`, "proxy: {extraGlobal: one}"},
 		"a line":             {"", "proxy: {extraGlobal: [[]]}", `9:23: proxy.extraGlobal[0]: must be a string, got a list: brackets make a list`, "proxy: {extraGlobal: ['']}"},

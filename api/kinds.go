@@ -20,13 +20,15 @@ func collection(node *yaml.Node, kind yaml.Kind) (wanted string) {
 	return "a list"
 }
 
+const quotedString = "a string in quotes"
+
 func text(node *yaml.Node, into reflect.Value) (wanted string) {
 	switch {
 	case isString(node):
 		into.SetString(node.Value)
 		return ""
 	case node.Kind == yaml.ScalarNode:
-		return "a string in quotes"
+		return quotedString
 	}
 	return "a string"
 }

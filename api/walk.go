@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"reflect"
 	"slices"
 	"strings"
@@ -37,7 +38,8 @@ type walker struct {
 // step is one step of a path: the name of a field, a key in brackets, or an index where both are empty.
 type step struct {
 	field, key string
-	index      int
+	index      int          // of the entry, or of the field in its struct
+	in         reflect.Type // the struct of the field
 }
 
 // path is that of the value that is being read. It is made for messages only.
@@ -90,6 +92,9 @@ func (w *walker) walk(node *yaml.Node, into reflect.Value) *tree {
 	result := &take(&w.trees, 1)[0]
 	result.place = at
 	if wanted := w.read(node, target, result); wanted != "" {
+		if choices := w.choices(); choices != "" && wanted == quotedString {
+			wanted = choices
+		}
 		path := w.path()
 		w.add(at, path, "must be %s, got %s", wanted, lazily(func() string { return describe(node) + hint(node, target.Type(), path) }))
 		return nil
@@ -98,6 +103,23 @@ func (w *walker) walk(node *yaml.Node, into reflect.Value) *tree {
 		into.Set(target.Addr())
 	}
 	return result
+}
+
+// choices are the values of the field that is being read where it takes a few texts only, or "".
+func (w *walker) choices() string {
+	if len(w.steps) == 0 {
+		return ""
+	}
+	last := w.steps[len(w.steps)-1]
+	if last.in == nil {
+		return ""
+	}
+	tag := last.in.Field(last.index).Tag.Get("validate")
+	values := strings.Fields(cmp.Or(option(tag, "oneof"), option(tag, "eq")))
+	if len(values) == 0 {
+		return ""
+	}
+	return either(values)
 }
 
 // read reads a node that is there, or says what it must be.
@@ -198,7 +220,7 @@ func (w *walker) mapping(node *yaml.Node, into reflect.Value, result *tree) {
 			w.unknown(e, entries, t)
 			continue
 		}
-		field := w.below(step{field: e.name}, e.value, into.Field(i))
+		field := w.below(step{field: e.name, index: i, in: t}, e.value, into.Field(i))
 		if field == nil {
 			continue
 		}

@@ -81,6 +81,8 @@ func TestStructure(t *testing.T) {
 		"number for string":  {"name: web", "name: 80", `5:9: services[0].name: must be a string in quotes, got 80`, "name: '80'"},
 		"list for string":    {"name: web", "name: [a]", `5:9: services[0].name: must be a string, got a list: brackets make a list`, "name: a"},
 		"bool for string":    {"", "metadata: {labels: {a: true}}", `9:24: metadata.labels[a]: must be a string in quotes, got true`, "metadata: {labels: {a: 'true'}}"},
+		"bool for a choice":  {"", "vrrp: {handover: false}", `9:18: vrrp.handover: must be forward or none, got false`, "vrrp: {handover: none}"},
+		"number, a choice":   {"", "  sendProxyProtocol: 2", `9:22: services[0].sendProxyProtocol: must be none, v1 or v2, got 2`, "  sendProxyProtocol: v2"},
 		"string for bool":    {"", "vrrp: {preempt: 'yes'}", `9:17: vrrp.preempt: must be true or false, got a string "yes"`, "vrrp: {preempt: yes}"},
 		"number for bool":    {"", "vrrp: {preempt: 1}", `9:17: vrrp.preempt: must be true or false, got 1`, "vrrp: {preempt: true}"},
 		"string for list":    {"[192.168.3.240]", "192.168.3.240", `3:13: virtualIPs: must be a list, got a string "192.168.3.240": write [192.168.3.240]`, "[192.168.3.241]"},

@@ -17,6 +17,7 @@ func (r *rules) rawLines() {
 		at, service := index("services", i), &r.spec.Services[i]
 		r.lines(join(at, "extraFrontend"), service.ExtraFrontend)
 		r.proxyLines(join(at, "extraFrontend"), service.ExtraFrontend)
+		r.overridden(join(at, "extraFrontend"), service)
 		r.lines(join(at, "extraBackend"), service.ExtraBackend)
 		r.proxyLines(join(at, "extraBackend"), service.ExtraBackend)
 		r.externalCheck(join(at, "extraBackend"), service.ExtraBackend)
@@ -37,6 +38,15 @@ func (r *rules) lines(path string, lines Lines) {
 	}
 	if total > maxLines {
 		r.wrong(path, "must be at most %d bytes, got %d", maxLines, total)
+	}
+}
+
+// overridden refuses a default_backend, which the service's own overrides. A service with sni has none.
+func (r *rules) overridden(path string, service *Service) {
+	for i, line := range service.ExtraFrontend {
+		if words := strings.Fields(line); len(words) > 0 && words[0] == "default_backend" && len(service.SNI) == 0 {
+			r.wrong(index(path, i), "default_backend cannot take effect: that of the service stands behind it; a use_backend line takes effect")
+		}
 	}
 }
 

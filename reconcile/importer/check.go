@@ -117,6 +117,7 @@ func (c *check) headers(m *mapping, s statement, text string) {
 }
 
 func (c *check) setHost(m *mapping, s statement, host string) {
+	host = relative(host)
 	if !isHost.MatchString(host) || len(host) > 253 || regexp.MustCompile(`(^|\.)[0-9]+$`).MatchString(host) {
 		m.lost(s.line, directive(s), "healthCheck.host is a DNS name, not %s", printable(host))
 		return

@@ -27,7 +27,7 @@ func (m *mapping) checkWords(h *api.HealthCheck, c check, overTLS bool, targets 
 				return true
 			case !overTLS && o == "verify none":
 				return true
-			case h.Host != "" && o == "check-sni "+h.Host, o == "init-state up":
+			case h.Host != "" && relative(o) == "check-sni "+h.Host, o == "init-state up":
 				return true
 			}
 			return m.profile == api.Standard && word == "on-marked-down shutdown-sessions"

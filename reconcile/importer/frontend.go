@@ -59,7 +59,7 @@ func (m *mapping) front(p proxy, backends map[string]proxy) (used []proxy) {
 	}
 	type target struct {
 		proxy
-		names []string
+		names []string // none where it takes the rest
 	}
 	var targets []target
 	if p.keyword == "listen" {
@@ -69,7 +69,10 @@ func (m *mapping) front(p proxy, backends map[string]proxy) (used []proxy) {
 	}
 	lead := func(name string, names []string, line int) {
 		b, found := backends[name]
-		switch at := slices.IndexFunc(targets, func(t target) bool { return t.keyword == "backend" && t.name == name }); {
+		same := func(t target) bool {
+			return t.keyword == "backend" && t.name == name && (len(t.names) == 0) == (len(names) == 0)
+		}
+		switch at := slices.IndexFunc(targets, same); {
 		case !found:
 			m.lost(line, "backend "+name, "the file has no such backend")
 		case at >= 0 && len(targets[at].names) > maxNames:
@@ -80,13 +83,13 @@ func (m *mapping) front(p proxy, backends map[string]proxy) (used []proxy) {
 			targets = append(targets, target{b, names})
 		}
 	}
-	for _, r := range f.routes {
-		if r.backend != f.elsewhere { // names that lead where the rest goes tell nothing apart
-			lead(r.backend, r.names, r.line)
-		}
-	}
 	if f.elsewhere != "" {
 		lead(f.elsewhere, nil, p.line)
+	}
+	for _, r := range m.effective(f) {
+		if lead(r.backend, r.names, r.line); r.backend == f.elsewhere {
+			m.note(r.line, "use_backend "+r.backend, "carried over as a service of its own, because the one that takes the rest has no names; both check the servers")
+		}
 	}
 	if len(f.ports) == 0 {
 		m.lost(p.line, p.keyword+" "+p.name, "nothing of it listens")
@@ -249,12 +252,17 @@ func (m *mapping) listen(f *front, s statement) {
 // readRoutes takes over which backend gets a connection. It says whether TLS server names decide.
 func (m *mapping) readRoutes(f *front, body []statement, acls map[string][]string) (byName bool) {
 	found := maps.Clone(acls)
+	all := 0 // the line of a use_backend without a condition
 	for _, s := range body {
 		switch {
-		case s.is("default_backend"):
+		case s.is("default_backend") && all == 0:
 			f.elsewhere = s.word(1)
+		case s.is("use_backend") && all > 0:
+			m.lost(s.line, directive(s), "line %d takes all connections before", all)
+		case s.is("use_backend") && strings.Contains(s.word(1), "%["):
+			m.lost(s.line, directive(s), "a service has the servers of one backend, whatever the connection")
 		case s.is("use_backend") && len(s.words) == 2:
-			f.elsewhere = s.word(1)
+			f.elsewhere, all = s.word(1), s.line
 		case s.is("use_backend"):
 			names, why := routeNames(s, found)
 			switch {

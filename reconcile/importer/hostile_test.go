@@ -47,6 +47,7 @@ func FuzzImport(f *testing.F) {
 	for _, files := range foreign(f) {
 		f.Add(files[0].Data, files[1].Data)
 	}
+	f.Add([]byte("frontend a\nbind :1\nuse_backend b if { req.ssl_sni -i x.y. }\nuse_backend c if { req.ssl_sni -m end .y }\ndefault_backend b\nbackend b\nserver s h.:1\nbackend c\nserver s h:1\n"), []byte("$A=x\n$B=\"\\\nvrrp_instance ${A} {\ninterface $B\n}"))
 	f.Add([]byte("listen a\nbind :1\nserver \"x\\n- y\" 1.1.1.1:1 check inter 1\nserver a\\\"b: {} 1.1.1.1:1\n"), []byte("vrrp_instance \"a\nb: c\" {\ninterface \"x: y\"\n}"))
 	f.Fuzz(func(t *testing.T, haproxy, keepalived []byte) {
 		sound(t, importer.Import(importer.File{Name: "h", Data: haproxy}, importer.File{Name: "k", Data: keepalived}, importer.Options{}))
@@ -93,6 +94,8 @@ func TestLargeFiles(t *testing.T) {
 		"binds":     fill("listen l\nbind ", ":80,"),
 		"ports":     fill("listen l\n", "bind :81\nbind :82\nbind :83\n"),
 		"acls":      fill("frontend l\nbind :80\nacl a req.ssl_sni -i a b c\n", "use_backend b if a or a or a\n"),
+		"names":     fill("frontend l\nbind :80\n", "use_backend b if { req.ssl_sni -i "+strings.Repeat("a.", 120)+"b }\n"),
+		"long name": fill("frontend l\nbind :80\nuse_backend b if { req.ssl_sni -i x", ".a"),
 		"words":     fill("listen l\nbind :80\nserver s 192.0.2.1:80 check ", "id 7 "),
 		"raw":       fill("listen l\nbind :80\nserver s 192.0.2.1:80\n", "stick on src\n"),
 		"http":      fill("listen l\nbind :80\nserver s 192.0.2.1:80\n", "redirect x\n"),

@@ -74,10 +74,11 @@ func blocks(data string) *block {
 }
 
 // keepalivedWords cuts a line into words and braces. "#" and "!" begin a comment. A quoted word, which may hold spaces
-// and is no brace, has a NUL before it.
+// and is no brace, has a NUL before it. The braces of a variable, ${NAME}, are in its word.
 func keepalivedWords(text string) (words []string) {
 	var word strings.Builder
-	quoted, begun := false, false
+	quoted, begun, inVariable := false, false, false
+	last := ' '
 	end := func() {
 		if begun {
 			words = append(words, word.String())
@@ -86,7 +87,12 @@ func keepalivedWords(text string) (words []string) {
 		begun = false
 	}
 	for _, c := range strings.TrimRight(text, "\r\n") {
+		before := last
+		last = c
 		switch {
+		case c == '{' && before == '$' && !quoted, c == '}' && inVariable:
+			word.WriteRune(c)
+			inVariable = c == '{'
 		case c == '"' && !quoted && !begun:
 			word.WriteByte(0)
 			quoted, begun = true, true
@@ -103,6 +109,7 @@ func keepalivedWords(text string) (words []string) {
 			words = append(words, string(c))
 		case c == ' ' || c == '\t':
 			end()
+			inVariable = false
 		default:
 			word.WriteRune(c)
 			begun = true

@@ -177,11 +177,16 @@ func serverAddress(text string) (address string, port *int, why string) {
 		text = text[:at]
 	}
 	address = strings.TrimSuffix(strings.TrimPrefix(text, "["), "]")
+	if name := relative(address); !isAddress(name) {
+		address = name
+	}
 	if addr, err := netip.ParseAddr(address); err == nil && addr.IsUnspecified() || address == "" || address == "*" {
 		return "", nil, "it leads to where the client wanted to go"
 	}
 	return address, port, ""
 }
+
+func isAddress(text string) bool { _, err := netip.ParseAddr(text); return err == nil }
 
 // ownTail is the text behind the generated words of the server lines of a rendered service: services[].extraServer.
 // A line whose own words go on as the text begins does not mislead: the text is what all lines have.

@@ -55,7 +55,10 @@ func serverNames(words []string) (names []string, ok bool) {
 		words = words[1:]
 	}
 	for _, name := range words {
+		name = relative(name)
 		switch {
+		case strings.Contains(name, "*") || len(name) > maxDNSName: // HAProxy knows no wildcards: no client asks for these
+			return nil, false
 		case end && strings.HasPrefix(name, "."):
 			names = append(names, "*"+name)
 		case end:
@@ -65,6 +68,59 @@ func serverNames(words []string) (names []string, ok bool) {
 		}
 	}
 	return names, len(names) > 0
+}
+
+// maxDNSName is how many characters a DNS name has at most.
+const maxDNSName = 253
+
+// relative is a DNS name without the dot that says that it is complete.
+func relative(name string) string {
+	if short := strings.TrimSuffix(name, "."); short != "" {
+		return short
+	}
+	return name
+}
+
+// effective are the routes that lead a connection elsewhere than the others do. HAProxy takes the first route that has
+// the name, and a spec the one that is nearest to the name. The two are the same once each name is left out that a
+// route before takes: where two of the others overlap, the nearer one then comes first.
+func (m *mapping) effective(f front) (routes []route) {
+	first := map[string]route{} // by name
+	for _, r := range f.routes {
+		var kept []string
+		for _, name := range r.names {
+			wide := slices.IndexFunc(covering(name), func(n string) bool { return first[n].line > 0 })
+			if wide < 0 {
+				kept = append(kept, name)
+				first[strings.ToLower(name)] = r
+				continue
+			}
+			if before := first[covering(name)[wide]]; before.backend != r.backend {
+				m.lost(r.line, "use_backend "+r.backend, "line %d leads %s to backend %s before", before.line, printable(name), printable(before.backend))
+			}
+		}
+		routes = append(routes, route{r.backend, kept, r.line})
+	}
+	for i := range routes { // a name that leads where the rest goes tells nothing apart, unless a wildcard leads it elsewhere
+		routes[i].names = slices.DeleteFunc(routes[i].names, func(name string) bool {
+			return routes[i].backend == f.elsewhere && !slices.ContainsFunc(covering(name), func(n string) bool {
+				return first[n].line > 0 && first[n].backend != f.elsewhere
+			})
+		})
+	}
+	return slices.DeleteFunc(routes, func(r route) bool { return len(r.names) == 0 })
+}
+
+// covering are a name and the wildcards that stand for it too, the nearest one first, in small letters.
+func covering(name string) []string {
+	name = strings.ToLower(name)
+	all := []string{name}
+	for i, c := range name {
+		if c == '.' {
+			all = append(all, "*"+name[i:])
+		}
+	}
+	return all
 }
 
 // routeNames are the TLS server names that a use_backend line is for, or why there are none.

@@ -24,8 +24,14 @@ type configuration struct {
 func (m *mapping) keepalived(nodes []api.Node) {
 	m.file = 1
 	f := m.files[1]
-	c := configuration{blocks(string(f.Data)), strings.Split(strings.ReplaceAll(string(f.Data), "\r\n", "\n"), "\n"), render.IsRendered(f.Data)}
-	if c.ours { // raw lines are indented, and may close and open blocks
+	c := configuration{lines: strings.Split(strings.ReplaceAll(string(f.Data), "\r\n", "\n"), "\n"), ours: render.IsRendered(f.Data)}
+	if !c.ours {
+		resolveVariables(c.lines)
+	}
+	c.block = blocks(strings.Join(c.lines, "\n"))
+	if !c.ours {
+		m.leaveOutVariables(c.block)
+	} else { // raw lines are indented, and may close and open blocks
 		c.children = slices.DeleteFunc(c.children, func(b *block) bool { return strings.HasPrefix(c.lines[b.line-1], " ") })
 	}
 	m.spec.Nodes, m.named = nodes, len(nodes) > 0

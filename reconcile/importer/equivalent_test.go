@@ -1,0 +1,141 @@
+package importer_test
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"rlb.dev/rlb-agent/api"
+	"rlb.dev/rlb-agent/reconcile/importer"
+)
+
+// fromHAProxy imports a haproxy.cfg beside a small keepalived.conf.
+func fromHAProxy(haproxy string) importer.Result {
+	const keepalived = "vrrp_instance V {\n interface eth0\n virtual_router_id 7\n virtual_ipaddress {\n 192.0.2.1/24\n }\n}\n"
+	return importer.Import(importer.File{Name: "haproxy.cfg", Data: []byte(haproxy)}, importer.File{Name: "keepalived.conf", Data: []byte(keepalived)}, importer.Options{})
+}
+
+// routed is the server that a haproxy.cfg leads a TLS server name to: by the first use_backend line that has it, and by
+// default_backend else. Each backend has a server of its own.
+func routed(t *testing.T, haproxy, name string) string {
+	t.Helper()
+	target := ""
+	for _, line := range regexp.MustCompile(`(?m)^ *use_backend (\S+) if { req\.ssl_sni (-m end )?-i (\S+) }`).FindAllStringSubmatch(haproxy, -1) {
+		if line[2] == "" && line[3] == name || line[2] != "" && strings.HasSuffix(name, line[3]) {
+			target = line[1]
+			break
+		}
+	}
+	if rest := regexp.MustCompile(`(?m)^ *default_backend (\S+)`).FindStringSubmatch(haproxy); target == "" && rest != nil {
+		target = rest[1]
+	}
+	server := regexp.MustCompile(`(?m)^backend ` + regexp.QuoteMeta(target) + `\n(?: .*\n)*? *server \S+ (\S+)`).FindStringSubmatch(haproxy)
+	if server == nil {
+		t.Fatalf("backend %q has no server in\n%s", target, haproxy)
+	}
+	return server[1]
+}
+
+// TestServerNamesLeadWhereTheyDid: whatever overlaps in whatever order, each TLS server name comes to the same server.
+func TestServerNamesLeadWhereTheyDid(t *testing.T) {
+	const backends = "backend A\n server s 192.0.2.11:443\nbackend B\n server s 192.0.2.12:443\nbackend C\n server s 192.0.2.13:443\n"
+	conditions := []string{"-i x.b.example.org", "-m end -i .b.example.org", "-i y.b.example.org", "-m end -i .example.org", "-i b.example.org", "-m end -i .x.b.example.org"}
+	names := []string{"x.b.example.org", "y.b.example.org", "z.b.example.org", "b.example.org", "c.example.org", "w.x.b.example.org", "example.org", "other.test"}
+	random := rand.New(rand.NewPCG(1, 2))
+	for range 300 {
+		haproxy := "frontend ing\n bind *:443\n"
+		for _, i := range random.Perm(len(conditions))[:1+random.IntN(len(conditions))] {
+			haproxy += fmt.Sprintf(" use_backend %c if { req.ssl_sni %s }\n", 'A'+random.IntN(3), conditions[i])
+		}
+		haproxy += fmt.Sprintf(" default_backend %c\n", 'A'+random.IntN(3)) + backends
+		result := fromHAProxy(haproxy)
+		doc, err := api.Parse("imported", []byte(result.Text))
+		if err != nil {
+			t.Fatalf("%v\n%s\n%s", err, haproxy, result.Text)
+		}
+		again, _ := rendered(t, &doc.Spec, versions[0])
+		for _, name := range names {
+			if was, is := routed(t, haproxy, name), routed(t, string(again), name); was != is {
+				t.Fatalf("%s came to %s, and comes to %s\n%s\n%s\n%s", name, was, is, haproxy, result.Text, again)
+			}
+		}
+	}
+}
+
+// TestRoutesThatNeverHold are reported, and a backend that takes the rest and names is told to be two services.
+func TestRoutesThatNeverHold(t *testing.T) {
+	const backends = "backend A\n server s 192.0.2.11:443\nbackend B\n server s 192.0.2.12:443\n"
+	for routes, want := range map[string]string{
+		"use_backend A if { req.ssl_sni -i x.b.example.org }\nuse_backend B if { req.ssl_sni -m end .b.example.org }\ndefault_backend A\n": "haproxy.cfg:3: use_backend A: carried over as a service of its own, because the one that takes the rest has no names; both check the servers",
+		"use_backend B if { req.ssl_sni -m end .b.example.org }\nuse_backend A if { req.ssl_sni -i X.b.example.org }\n":                    "haproxy.cfg:4: use_backend A: not carried over, because line 3 leads X.b.example.org to backend B before",
+		"use_backend B\nuse_backend A if { req.ssl_sni -i x.example.org }\ndefault_backend A\n":                                            "haproxy.cfg:4: use_backend A: not carried over, because line 3 takes all connections before",
+		"use_backend A if { req.ssl_sni -i *.example.org }\ndefault_backend B\n":                                                           "haproxy.cfg:3: use_backend A: not carried over, because services are TCP, and told apart by port and TLS server name only",
+		"use_backend %[req.ssl_sni]\ndefault_backend B\n":                                                                                  "haproxy.cfg:3: use_backend %[req.ssl_sni]: not carried over, because a service has the servers of one backend, whatever the connection",
+	} {
+		result := fromHAProxy("frontend ing\nbind *:443\n" + routes + backends)
+		if _, err := api.Parse("imported", []byte(result.Text)); err != nil || !slices.Contains(result.Notes, want) {
+			t.Errorf("%s: %v, no %q in\n%s", routes, err, want, report(result))
+		}
+	}
+	result := fromHAProxy("frontend ing\nbind *:443\nuse_backend B\nuse_backend A if { req.ssl_sni -i x.example.org }\ndefault_backend A\n" + backends)
+	if !strings.Contains(result.Text, "192.0.2.12") || strings.Contains(result.Text, "192.0.2.11") {
+		t.Errorf("use_backend without a condition takes all connections:\n%s", result.Text)
+	}
+}
+
+// TestNamesLoseTheirLastDot: the spec has DNS names without the dot that says that they are complete.
+func TestNamesLoseTheirLastDot(t *testing.T) {
+	result := fromHAProxy("frontend ing\n bind *:443\n use_backend A if { req.ssl_sni -i x.example.org. } || { req.ssl_sni -m end .b.example.org. }\n" +
+		"backend A\n option httpchk\n http-check send meth GET uri / hdr Host h.example.org.\n server c cp1.example.org.:6443 check check-ssl check-sni h.example.org. verify none\n server d cp2.example.org.\n")
+	doc, err := api.Parse("imported", []byte(result.Text))
+	if err != nil {
+		t.Fatalf("%v\n%s", err, result.Text)
+	}
+	s := doc.Spec.Services[0]
+	got := append(s.SNI, s.Servers[0].Address, s.Servers[1].Address, s.HealthCheck.Host, s.ExtraServer)
+	if want := []string{"x.example.org", "*.b.example.org", "cp1.example.org", "cp2.example.org", "h.example.org", ""}; !slices.Equal(got, want) {
+		t.Errorf("%q\n%s", got, report(result))
+	}
+}
+
+// TestKeepalivedVariables: values that the file shows are put in, and what depends on others is reported.
+func TestKeepalivedVariables(t *testing.T) {
+	const body = "vrrp_instance V {\n interface ${IFACE}\n virtual_router_id $ID\n virtual_ipaddress {\n  ${VIP}/24 dev ${IFACE}\n  192.0.2.8/24 dev ${IFACE}_2\n }\n lvs_x ${IFACE}\n}\n"
+	of := func(keepalived string) importer.Result {
+		return importer.Import(importer.File{Name: "haproxy.cfg", Data: []byte("listen l\n bind :80\n server s 192.0.2.2:80\n")}, importer.File{Name: "keepalived.conf", Data: []byte(keepalived)}, importer.Options{})
+	}
+	known := of("$IFACE=ens1 # the first\n  $ID=9\n$VIP=192.0.2.9\n" + body)
+	doc, err := api.Parse("imported", []byte(known.Text))
+	if err != nil {
+		t.Fatalf("%v\n%s", err, known.Text)
+	}
+	v := doc.Spec.VRRP
+	if got := fmt.Sprint(v.Interface, " ", *v.RouterID, " ", doc.Spec.VirtualIPs, " ", v.ExtraInstance); got != "ens1 9 [{192.0.2.9/24 } {192.0.2.8/24 ens1_2}] [lvs_x ens1]" || strings.Contains(report(known), "variables") {
+		t.Errorf("%s\n%s", got, report(known))
+	}
+	const why = ": not carried over, because it depends on conditions or variables of keepalived"
+	for name, definitions := range map[string]string{
+		"none":         "\n\n\n",
+		"conditional":  "$IFACE=a\n$ID=1\n$VIP=192.0.2.9\n@lb1 $IFACE=b\n@lb1 $ID=2\n@lb1 $VIP=192.0.2.10\n",
+		"several line": "$IFACE=a\\\n b\n$ID=1\\\n 2\n$VIP=\\\n 192.0.2.9\n",
+		"others":       "$A=1\n$IFACE=$(A)\n$ID=${A}\n$VIP=\"$A\"\n",
+	} {
+		result := of(definitions + body)
+		from := strings.Count(definitions, "\n")
+		for _, use := range []string{fmt.Sprint(from+2, ": interface"), fmt.Sprint(from+3, ": virtual_router_id"), fmt.Sprint(from+5, ": virtual_ipaddress"), fmt.Sprint(from+6, ": 192.0.2.8/24"), fmt.Sprint(from+8, ": lvs_x")} {
+			if want := "keepalived.conf:" + use + why; !slices.Contains(result.Notes, want) {
+				t.Errorf("%s: no %q in\n%s", name, want, report(result))
+			}
+		}
+		if strings.Count(result.Text, "$") > 1 || strings.Contains(report(result), "no IP address") {
+			t.Errorf("%s:\n%s\n%s", name, result.Text, report(result))
+		}
+	}
+	secret := of("$PASS=\"k8s-secret\"\n" + body)
+	if strings.Contains(secret.Text+report(secret), "k8s-secret") {
+		t.Errorf("a password is told:\n%s", report(secret))
+	}
+}

@@ -199,8 +199,20 @@ func hostRule(text, _ string) string {
 		return ""
 	case isDNSName(strings.ReplaceAll(text, "_", "-")):
 		return want + `, which has no "_"`
+	case hasFinalDot(text, hostRule):
+		return want + withoutDot(text)
 	}
 	return want
+}
+
+// hasFinalDot tells whether a text would keep the rule without the dot at its end.
+func hasFinalDot(text string, rule func(text, param string) string) bool {
+	name, found := strings.CutSuffix(text, ".")
+	return found && rule(name, "") == ""
+}
+
+func withoutDot(text string) string {
+	return " without a dot at its end: " + printable(strings.TrimSuffix(text, "."))
 }
 
 // fourNumbers tells whether someone meant an IPv4 address: three numbers and then something with a digit, or one
@@ -216,7 +228,10 @@ func fourNumbers(labels []string) bool {
 
 // dnsNameRule takes names only: what ends in a number is an address.
 func dnsNameRule(text, _ string) string {
-	if !isDNSName(text) || numberPattern.MatchString(text[strings.LastIndex(text, ".")+1:]) {
+	switch {
+	case hasFinalDot(text, dnsNameRule):
+		return "must be a DNS name" + withoutDot(text)
+	case !isDNSName(text) || numberPattern.MatchString(text[strings.LastIndex(text, ".")+1:]):
 		return "must be a DNS name"
 	}
 	return ""
@@ -224,8 +239,12 @@ func dnsNameRule(text, _ string) string {
 
 // sniRule takes the names that a TLS client can ask for (RFC 6066 §3), and "*." before one.
 func sniRule(text, _ string) string {
-	if dnsNameRule(strings.TrimPrefix(text, "*."), "") != "" {
-		return `must be a DNS name, or "*." and a DNS name`
+	const want = `must be a DNS name, or "*." and a DNS name`
+	switch {
+	case hasFinalDot(text, sniRule):
+		return want + "," + withoutDot(text)
+	case dnsNameRule(strings.TrimPrefix(text, "*."), "") != "":
+		return want
 	}
 	return ""
 }

@@ -93,7 +93,7 @@ func TestTexts(t *testing.T) {
 				"http://a": "must be an address without http://", "https://10.0.0.1/x": "must be an address without https://",
 				"fe80::1": noZone, "fe80::1%eth0": noZone, "::ffff:10.0.0.1": "must be written as IPv4, 10.0.0.1",
 				"0.0.0.0": oneOne, "::": oneOne, "224.0.0.18": oneOne, "ff02::1": oneOne, "255.255.255.255": oneOne,
-				"a_b": aHost + `, which has no "_"`, "-a": aHost, "a-": aHost, "a..b": aHost, "a.": aHost, "*": aHost, long(64): aHost, dns + "abcd": aHost},
+				"a_b": aHost + `, which has no "_"`, "-a": aHost, "a-": aHost, "a..b": aHost, "a.": aHost + " without a dot at its end: a", "10.0.0.": aHost, "*": aHost, long(64): aHost, dns + "abcd": aHost},
 			reason: aHost,
 		},
 		"bind": {

@@ -93,7 +93,7 @@ func (r *rules) leadsBack(server *Server, addr netip.Addr, at serverPath, own st
 	}
 	listener, exact := listening.find(addr, uint16(*server.Port))
 	if listener == own && (exact || addr.IsLoopback() || r.owners[addr] != "") {
-		r.wrong(at.field("address"), "must not lead back to the load balancer, got where %s listens: %s", own,
+		r.wrong(at.field("address"), "must not lead back to the load balancer, got %s with port %d, where %s listens itself: %s", quote(server.Address), *server.Port, parent(own),
 			"give the service another port, or bind it to the virtual IP and the server to its own address (kube-apiserver: --bind-address)")
 	}
 }

@@ -109,6 +109,21 @@ func TestProblemsBeyond(t *testing.T) {
 	}
 }
 
+// TestCountBeyond: what is not shown is counted once, as if it were shown.
+func TestCountBeyond(t *testing.T) {
+	const head = "apiVersion: rlb.dev/v1\nkind: LoadBalancerSpec\nvirtualIPs: [10.0.0.1]\n"
+	for name, c := range map[string]struct{ text, want string }{
+		"typing errors": {head + "services:\n" + numbered(900, "- {name: s%d, prot: 80, server: [{address: 10.0.0.2}]}\n"), "and 1,700 more"},
+		"an alias": {head + "services:\n- &a\n  name: s\n  port: 80\n  servers: &s\n" + strings.Repeat("  - {address: 10.0.0.2, x: 1}\n", 150) +
+			numbered(20, "- {name: s%d, port: x, servers: *s}\n"), "and 70 more"},
+	} {
+		_, err := Parse("f", []byte(c.text))
+		if got := fmt.Sprint(err); !strings.HasSuffix(got, ": "+c.want) {
+			t.Errorf("%s: got %s, want %s", name, got[strings.LastIndex(got, "\n")+1:], c.want)
+		}
+	}
+}
+
 // BenchmarkParse shows what a server costs: go test ./api -bench Parse -benchmem.
 func BenchmarkParse(b *testing.B) {
 	for _, n := range []int{10, 1000, 100_000} {

@@ -65,13 +65,20 @@ type report struct {
 	horizon  place           // problems from here on are too late to be reported; zero for none
 	at       map[string]bool // fields that have a problem
 	beneath  map[string]bool // fields that have a problem somewhere beneath them
+	said     map[saying]bool // against what an alias would have counted twice
 }
 
-// maxCovered bounds at and beneath. A file with more problems is not looked into further.
+// saying is what makes two problems one.
+type saying struct {
+	place
+	message string
+}
+
+// maxCovered bounds at, beneath and said. A file with more problems is not looked into further.
 const maxCovered = 10_000
 
 func newReport(file string) *report {
-	return &report{file: file, at: map[string]bool{}, beneath: map[string]bool{}}
+	return &report{file: file, at: map[string]bool{}, beneath: map[string]bool{}, said: map[saying]bool{}}
 }
 
 // full tells whether there are so many problems that follow-ups cannot be told from the rest any more.
@@ -95,13 +102,22 @@ func (r *report) addMissing(where place, parentPath, field string) {
 
 // addAlways reports a problem that hides no other.
 func (r *report) addAlways(where place, path, format string, args ...any) {
-	r.total++
-	if !r.reports(where) {
+	if r.full() && !r.reports(where) {
+		r.total++
 		return
 	}
 	message := format
 	if len(args) > 0 {
 		message = fmt.Sprintf(format, args...)
+	}
+	if this := (saying{where, message}); r.said[this] {
+		return
+	} else if !r.full() {
+		r.said[this] = true
+	}
+	r.total++
+	if !r.reports(where) {
+		return
 	}
 	r.problems = append(r.problems, Problem{File: r.file, Line: where.line, Column: where.column, Path: path, Message: message})
 	if len(r.problems) >= 10*MaxProblems {

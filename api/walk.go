@@ -214,10 +214,14 @@ func (w *walker) mapping(node *yaml.Node, into reflect.Value, result *tree) {
 		names = names[:len(entries)]
 	}
 	result.names = []string{} // it is a mapping, if an empty one
+	var given map[string]bool
 	for _, e := range entries {
 		i, known := fields[e.name]
 		if !known {
-			w.unknown(e, entries, t)
+			if given == nil {
+				given = namesIn(entries)
+			}
+			w.unknown(e, given, t)
 			continue
 		}
 		field := w.below(step{field: e.name, index: i, in: t}, e.value, into.Field(i))
@@ -245,12 +249,20 @@ func (w *walker) stringMap(entries []entry, into reflect.Value, result *tree) {
 	}
 }
 
+func namesIn(entries []entry) map[string]bool {
+	names := make(map[string]bool, len(entries))
+	for _, e := range entries {
+		names[e.name] = true
+	}
+	return names
+}
+
 // unknown reports a key that is no field. Where it was meant for a field that is not there, that field is not
-// reported as missing too.
-func (w *walker) unknown(e entry, all []entry, t reflect.Type) {
+// reported as missing too, whether or not there is room for the report.
+func (w *walker) unknown(e entry, given map[string]bool, t reflect.Type) {
 	path := w.path()
 	at := child(t, path, e.name)
-	if !w.reports(placeOf(e.key)) {
+	if w.full() && !w.reports(placeOf(e.key)) {
 		w.add(placeOf(e.key), at, "unknown field")
 		return
 	}
@@ -267,7 +279,7 @@ func (w *walker) unknown(e entry, all []entry, t reflect.Type) {
 		}
 	case name != "":
 		w.add(placeOf(e.key), at, "unknown field, did you mean %q?", name)
-		if !slices.ContainsFunc(all, func(other entry) bool { return other.name == name }) {
+		if !given[name] {
 			w.cover(join(path, name))
 		}
 	default:

@@ -95,7 +95,7 @@ func TestLargeFiles(t *testing.T) {
 		"ports":     fill("listen l\n", "bind :81\nbind :82\nbind :83\n"),
 		"acls":      fill("frontend l\nbind :80\nacl a req.ssl_sni -i a b c\n", "use_backend b if a or a or a\n"),
 		"names":     fill("frontend l\nbind :80\n", "use_backend b if { req.ssl_sni -i "+strings.Repeat("a.", 120)+"b }\n"),
-		"long name": fill("frontend l\nbind :80\nuse_backend b if { req.ssl_sni -i x", ".a"),
+		"long name": fill("frontend l\nbind :80\nuse_backend b if a\nacl a req.ssl_sni -i x", ".a"),
 		"words":     fill("listen l\nbind :80\nserver s 192.0.2.1:80 check ", "id 7 "),
 		"raw":       fill("listen l\nbind :80\nserver s 192.0.2.1:80\n", "stick on src\n"),
 		"http":      fill("listen l\nbind :80\nserver s 192.0.2.1:80\n", "redirect x\n"),

@@ -5,6 +5,8 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"go.yaml.in/yaml/v3"
 )
@@ -270,6 +272,12 @@ func (w *walker) unknown(e entry, given map[string]bool, t reflect.Type) {
 	if name == "" && sentence == "" {
 		name, sentence = suggest(e.name, namesOf(t)), missingSpace(e, t)
 	}
+	if field, odd := oddSpace(e.name, t); odd != "" {
+		sentence = odd
+		if field != "" && !given[field] {
+			w.cover(join(path, field))
+		}
+	}
 	switch {
 	case sentence != "":
 		w.add(placeOf(e.key), at, "unknown field: %s", sentence)
@@ -286,6 +294,28 @@ func (w *walker) unknown(e entry, given map[string]bool, t reflect.Type) {
 		w.add(placeOf(e.key), at, "unknown field")
 	}
 }
+
+// oddSpace finds a name with a character that people take for a space, or do not see, and the field that was meant.
+func oddSpace(name string, t reflect.Type) (field, sentence string) {
+	at := strings.IndexFunc(name, isOdd)
+	if at < 0 {
+		return "", ""
+	}
+	odd, _ := utf8.DecodeRuneInString(name[at:])
+	sentence = "it holds " + oddName(odd)
+	field, behindColon := strings.CutSuffix(name[:at], ":")
+	if behindColon {
+		sentence += " behind the colon, YAML takes spaces only"
+	} else {
+		field = strings.Join(strings.FieldsFunc(name, isOdd), "")
+	}
+	if _, isField := fieldsOf(t)[field]; !isField {
+		return "", sentence
+	}
+	return field, sentence
+}
+
+func isOdd(r rune) bool { return oddName(r) != "" && !unicode.IsControl(r) }
 
 // missingSpace finds "port:8080", which YAML takes for one name.
 func missingSpace(e entry, t reflect.Type) (sentence string) {

@@ -73,14 +73,14 @@ func TestProbe(t *testing.T) {
 		s.ip("address add 198.51.100.100/32 dev eth", "address add 2001:db8::100/128 dev eth nodad")
 	}
 	accepted := serve(t, b, "6443")
-	serve(t, a, "80") // what is here does not answer for what is there
-	const patience = 2 * time.Second
+	serve(t, a, "80")                // what is here does not answer for what is there
+	const patience = 5 * time.Second // a lost packet is sent again after a second
 	ask := func() {
 		t.Helper()
 		for _, vip := range both {
 			began := time.Now()
 			got := a.probe(patience, targetAt(t, net.JoinHostPort(vip, "6443")), targetAt(t, net.JoinHostPort(vip, "80")))
-			if want := []Reply{Accepted, Refused}; !slices.Equal(got, want) || time.Since(began) > patience/2 {
+			if want := []Reply{Accepted, Refused}; !slices.Equal(got, want) || time.Since(began) >= patience {
 				t.Errorf("%s: %v after %s", vip, got, time.Since(began))
 			}
 		}

@@ -209,7 +209,7 @@ func (h *Host) Workers(ctx context.Context, masterSocket string) (host.Workers, 
 	if err := h.look(ctx, "Workers"); err != nil {
 		return host.Workers{}, err
 	}
-	if u := h.unit(host.HAProxyUnit); u.active && strings.HasSuffix(h.environment(u.name)["EXTRAOPTS"], " "+masterSocket) {
+	if u := h.seen(host.HAProxyUnit); u.active && strings.HasSuffix(h.environment(u.name)["EXTRAOPTS"], " "+masterSocket) {
 		workers := u.workers
 		if h.Reloading {
 			workers = host.Workers{Current: []int{h.serial + 1}, Old: u.workers.Current}
@@ -227,7 +227,7 @@ func (h *Host) Listeners(ctx context.Context, pids ...int) ([]netip.AddrPort, er
 	if err := h.look(ctx, "Listeners"); err != nil {
 		return nil, err
 	}
-	u := h.unit(host.HAProxyUnit)
+	u := h.seen(host.HAProxyUnit)
 	if !h.Deaf && slices.ContainsFunc(pids, func(pid int) bool { return slices.Contains(u.workers.Current, pid) }) {
 		return binds(u.loaded), nil
 	}

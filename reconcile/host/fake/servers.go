@@ -112,7 +112,7 @@ func (h *Host) RunningServers(ctx context.Context) ([]host.RunningServer, error)
 	if err := h.look(ctx, "RunningServers"); err != nil {
 		return nil, err
 	}
-	u := h.unit(host.HAProxyUnit)
+	u := h.seen(host.HAProxyUnit)
 	if !u.active {
 		return nil, unavailable("ask haproxy how its servers run")
 	}

@@ -16,7 +16,7 @@ func (h *Host) VRRP(ctx context.Context, pid int) ([]host.Instance, error) {
 	if err := h.look(ctx, "VRRP"); err != nil {
 		return nil, err
 	}
-	u := h.unit(host.KeepalivedUnit)
+	u := h.seen(host.KeepalivedUnit)
 	if u.pid != pid || pid == 0 {
 		return nil, unavailable("ask keepalived for its state")
 	}
@@ -41,7 +41,7 @@ func (h *Host) Servers(ctx context.Context) ([]host.ServerState, error) {
 	if err := h.look(ctx, "Servers"); err != nil {
 		return nil, err
 	}
-	return h.states(h.unit(host.HAProxyUnit).servers), nil
+	return h.states(h.seen(host.HAProxyUnit).servers), nil
 }
 
 // Rehearse shows the servers of a file that HAProxy has not loaded.
@@ -63,7 +63,7 @@ func (h *Host) Sockets(ctx context.Context) ([]host.Socket, error) {
 		return nil, err
 	}
 	var all []host.Socket
-	u := h.unit(host.HAProxyUnit)
+	u := h.seen(host.HAProxyUnit)
 	for _, addr := range binds(u.loaded) {
 		all = append(all, host.Socket{Addr: addr, PID: u.pid, Program: "haproxy"})
 	}

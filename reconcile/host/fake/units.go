@@ -1,6 +1,7 @@
 package fake
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -49,6 +50,11 @@ func (h *Host) unit(name string) *unit {
 	return h.units[name]
 }
 
+// seen is the unit of that name for those who only look: several may at the same time, so that none is made.
+func (h *Host) seen(name string) *unit {
+	return cmp.Or(h.units[name], &unit{name: name})
+}
+
 func (h *Host) hasUnitFile(name string) bool {
 	base, _ := strings.CutSuffix(name, ".service")
 	_, service := services[base]
@@ -61,7 +67,7 @@ func (h *Host) Unit(ctx context.Context, name string) (host.Unit, error) {
 	if err := h.look(ctx, "Unit"); err != nil {
 		return host.Unit{}, err
 	}
-	u := h.unit(name)
+	u := h.seen(name)
 	state := host.Unit{Name: name, LoadState: "loaded", ActiveState: "inactive", SubState: "dead", InvocationID: u.invocation}
 	switch {
 	case u.masked != "":

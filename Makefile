@@ -10,7 +10,7 @@ AS_ROOT = $(if $(filter 0,$(shell id -u)),env,sudo --preserve-env=RLB_LAB,RLB_RE
 IN_LAB = RLB_LAB=1 RLB_REQUIRE=1 RLB_AGENT=$(CURDIR)/$(BIN) RLB_AGENT_FAULTS=$(CURDIR)/bin/rlb-agent-faults RLB_BROWSER=$(CURDIR)/bin/browser
 
 # Some unit tests need root: whoever is not root runs all of them once more with sudo. Those that need the lab run in hack/e2e/run.
-UNIT = $$(go list ./... | grep -v /hack/e2e)
+UNIT = $$(go list ./... | grep -v -e /hack/e2e -e '/hack/lab$$' -e '/hack/fuzz$$' -e '/render$$' -e '/importer$$')
 
 .PHONY: build
 build: ## the static binary, bin/rlb-agent

@@ -37,7 +37,7 @@ func (rule durationRule) takes(d time.Duration) bool {
 func durationRuleAt(path string) durationRule {
 	switch {
 	case path == "vrrp.advertisementInterval":
-		return ofVersions2And3
+		return ofVersion3
 	case path == "vrrp.preemptDelay":
 		return ofPreemption
 	case path == "vrrp.check.interval":

@@ -95,7 +95,7 @@ func (w *walker) merge(value *yaml.Node, t reflect.Type) []entry {
 	}
 	var all []entry
 	for _, source := range sources {
-		if w.values > maxValues { // or a bomb of aliases makes room for its entries again and again
+		if w.values > maxValues { // each source allocates its entries: a bomb of aliases would do that without end
 			return nil
 		}
 		mapping := resolve(source)

@@ -41,7 +41,8 @@ func (r *rules) lines(path string, lines Lines) {
 	}
 }
 
-// overridden refuses a default_backend, which the service's own overrides. A service with sni has none.
+// overridden refuses a default_backend, which the service's own overrides. A service with sni has none; whether another
+// service takes the rest at the same port is not looked at.
 func (r *rules) overridden(path string, service *Service) {
 	for i, line := range service.ExtraFrontend {
 		if words := strings.Fields(line); len(words) > 0 && words[0] == "default_backend" && len(service.SNI) == 0 {

@@ -295,7 +295,7 @@ func (w *walker) unknown(e entry, given map[string]bool, t reflect.Type) {
 	}
 }
 
-// oddSpace finds a name with a character that people take for a space, or do not see, and the field that was meant.
+// oddSpace finds a name with a character that people do not see or take for another, and the field that was meant.
 func oddSpace(name string, t reflect.Type) (field, sentence string) {
 	at := strings.IndexFunc(name, isOdd)
 	if at < 0 {

@@ -37,13 +37,19 @@ func takeBaseline(ctx context.Context, o host.Observer) baseline {
 			}
 		}
 	}
-	if unit, err := o.Unit(ctx, host.KeepalivedUnit); err == nil && unit.Active() {
+	if unit, err := o.Unit(ctx, host.KeepalivedUnit); err == nil && unit.Active() && !tooYoung(unit) {
 		instances, _ := o.VRRP(ctx, unit.MainPID)
 		for _, i := range instances {
 			b.well[i.Name] = i.Role == host.RoleMaster || i.Role == host.RoleBackup
 		}
 	}
 	return b
+}
+
+// tooYoung says whether a keepalived has started so lately that a signal would kill it.
+func tooYoung(keepalived host.Unit) bool {
+	age := time.Since(keepalived.ActiveSince)
+	return age >= 0 && age < host.SignalGrace
 }
 
 // permanentError is one that further looks do not change.
@@ -141,8 +147,8 @@ func (b baseline) serversIn(states []host.ServerState, d plan.Desired) error {
 // instancesLeft sees that keepalived has its instances, that none is in FAULT that was not, and that the virtual IPs
 // are on the interface if, and only if, the role says so.
 func (b baseline) instancesLeft(ctx context.Context, o host.Observer, d plan.Desired, unit host.Unit) error {
-	if age := time.Since(unit.ActiveSince); age >= 0 && age < host.SignalGrace {
-		return fmt.Errorf("cannot ask keepalived yet: it started %v ago", age.Round(time.Millisecond))
+	if tooYoung(unit) {
+		return fmt.Errorf("cannot ask keepalived yet: it started %v ago", time.Since(unit.ActiveSince).Round(time.Millisecond))
 	}
 	instances, err := o.VRRP(ctx, unit.MainPID)
 	if errors.Is(err, host.ErrUnavailable) {

@@ -631,3 +631,23 @@ func TestStatusWithoutASpecFile(t *testing.T) {
 		t.Errorf("one in force: generation %d, pending %+v; %v", s.Generation, s.PendingSpec, err)
 	}
 }
+
+// A host whose virtual router changed first says that it waits, in the status file too.
+func TestStatusOfAHostThatIsKeptOut(t *testing.T) {
+	doc := parse(t, spec+pairNodes)
+	h := installed(t, doc)
+	if err := errors.Join(h.StopUnit(t.Context(), host.KeepalivedUnit), h.RunDetached(t.Context(), host.RejoinUnit, "rlb-agent", "rejoin")); err != nil {
+		t.Fatal(err)
+	}
+	read, err := status.Read(t.Context(), h, doc, nil, nil)
+	if c := read.Condition("Serving"); err != nil || c.Status != "False" || c.Reason != status.KeptOut {
+		t.Errorf("read: %+v; %v", c, err)
+	}
+	if err := read.Write(t.Context(), h); err != nil {
+		t.Fatal(err)
+	}
+	followed, err := status.Follow(t.Context(), h, doc, nil)
+	if c := followed.Condition("Serving"); err != nil || c.Reason != status.KeptOut {
+		t.Errorf("followed: %+v; %v", c, err)
+	}
+}

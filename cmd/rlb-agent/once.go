@@ -87,7 +87,7 @@ func (a *app) place(ctx context.Context, h *debian.Host, spec *api.LoadBalancerS
 	}
 	at := plan.PlaceOf(spec, node, role)
 	if role == host.RoleMaster {
-		table, _ := state.ReadPeers(ctx, h) // one that cannot be read tells of nobody
+		table, _ := state.ReadPeers(ctx, h) // one that cannot be read names no peer
 		switch v := table.Redundant(time.Now()); v.Status {
 		case "False":
 			at.Alone = v.Message

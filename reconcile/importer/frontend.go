@@ -67,7 +67,7 @@ func (m *mapping) front(p proxy, backends map[string]proxy) (used []proxy) {
 		own.body = f.back
 		targets = append(targets, target{proxy: own})
 	}
-	lead := func(name string, names []string, line int) {
+	lead := func(name string, names []string, line int) (carried bool) {
 		b, found := backends[name]
 		same := func(t target) bool {
 			return t.keyword == "backend" && t.name == name && (len(t.names) == 0) == (len(names) == 0)
@@ -75,19 +75,22 @@ func (m *mapping) front(p proxy, backends map[string]proxy) (used []proxy) {
 		switch at := slices.IndexFunc(targets, same); {
 		case !found:
 			m.lost(line, "backend "+name, "the file has no such backend")
+			return false
 		case at >= 0 && len(targets[at].names) > maxNames:
 			m.lost(line, "backend "+name, "a service has at most %d TLS server names", maxNames)
+			return false
 		case at >= 0:
 			targets[at].names = append(targets[at].names, names...)
 		default:
 			targets = append(targets, target{b, names})
 		}
+		return true
 	}
 	if f.elsewhere != "" {
 		lead(f.elsewhere, nil, p.line)
 	}
 	for _, r := range m.effective(f) {
-		if lead(r.backend, r.names, r.line); r.backend == f.elsewhere {
+		if lead(r.backend, r.names, r.line) && r.backend == f.elsewhere {
 			m.note(r.line, "use_backend "+r.backend, "carried over as a service of its own, because the one that takes the rest has no names; both check the servers")
 		}
 	}

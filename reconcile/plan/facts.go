@@ -151,7 +151,7 @@ func (s *search) subnets() error {
 	}
 	known := false
 	for _, i := range s.interfaces {
-		if i.Name != s.facts.Interface || s.assumed || s.Assume && !s.holdsVirtual(i) { // one of this machine that only has the name
+		if i.Name != s.facts.Interface || s.assumed || s.Assume && !s.isHosts(i) { // this machine is not the host: its interface of the same name is another one
 			continue
 		}
 		known = true
@@ -181,7 +181,7 @@ func (s *search) subnets() error {
 		}
 		slices.SortFunc(s.facts.Subnets, netip.Prefix.Compare)
 		s.facts.Subnets = slices.Compact(s.facts.Subnets)
-		s.note("no interface %s of this machine has a subnet that holds a virtual IP: assumed that its subnet is %v", s.facts.Interface, s.facts.Subnets)
+		s.note("interface %s is not on this machine, or has no subnet that holds a virtual IP: assumed that its subnet is %v", s.facts.Interface, s.facts.Subnets)
 	case !known:
 		return FieldErrorf("vrrp.interface", "cannot find interface %s on this host, there is only %s", s.facts.Interface, s.held())
 	case len(s.spec.Nodes) == 0:
@@ -219,8 +219,12 @@ func (s *search) holder(addr netip.Addr) string {
 	return ""
 }
 
-// holdsVirtual says whether an interface has a subnet that holds a virtual IP.
-func (s *search) holdsVirtual(i host.Interface) bool {
+// isHosts says whether an interface is one of the host that is rendered for: it has a subnet that holds a virtual IP, or the
+// machine has an address of the node.
+func (s *search) isHosts(i host.Interface) bool {
+	if node := s.findNode(s.facts.Node); node != nil && slices.ContainsFunc(node.Addrs(), func(addr netip.Addr) bool { return s.holder(addr) != "" }) {
+		return true
+	}
 	return slices.ContainsFunc(i.Prefixes, func(p netip.Prefix) bool {
 		return slices.ContainsFunc(s.spec.VirtualIPs, func(v api.VirtualIP) bool { return p.Contains(v.Addr()) })
 	})

@@ -81,7 +81,7 @@ func (s *search) versions(ctx context.Context) error {
 // else that of a Debian release.
 func (s *search) assumeVersion(name, pin, candidate string, release render.Release) {
 	version, usual := s.facts.VersionOf(name), *release.VersionOf(name)
-	named := render.Version(strings.TrimSuffix(strings.TrimSuffix(pin, "*"), "."))
+	named := render.Version(strings.TrimRight(pin[:strings.IndexAny(pin+"*", "*?")], ".-"))
 	switch {
 	case candidate != "" && matches(pin, candidate):
 		*version = render.Version(candidate)
@@ -94,7 +94,7 @@ func (s *search) assumeVersion(name, pin, candidate string, release render.Relea
 	}
 }
 
-// hasMinor is of a version that says enough to render for it: "2" may be any of many.
+// hasMinor matches versions with a minor number. "2" alone may be any of many, which differ.
 var hasMinor = regexp.MustCompile(`^([0-9]+:)?[0-9]+\.[0-9]`)
 
 // osRelease is where a machine says of which release it is (os-release(5)).

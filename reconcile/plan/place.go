@@ -17,7 +17,7 @@ type Place struct {
 	Role    host.Role
 	Peers   []string      // names of the spec's other nodes
 	Alone   string        // why no other host would take over; "" where one would, or nobody knows
-	Doubt   string        // why nobody knows whether another host is ready to take over; "" where one is known to be
+	Doubt   string        // why nobody knows whether another host is ready to take over; "" for no doubt, and where this host is not MASTER
 	Goodbye time.Duration // about how long nobody answers when keepalived hands the virtual IPs over; 0 is not known
 	Sick    time.Duration // the same where HAProxy stops
 	Back    bool          // the virtual IPs come back when this host is ready again

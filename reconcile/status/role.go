@@ -18,7 +18,7 @@ func (r *reading) role(ctx context.Context, s *Status) {
 		return
 	}
 	if !unit.Active() {
-		s.stopped(unit, r.look.Observed.Waiting)
+		r.stopped(ctx, s, unit)
 		return
 	}
 	if age := time.Since(unit.ActiveSince); age >= 0 && age < host.SignalGrace { // a signal now would kill it
@@ -46,7 +46,7 @@ func (r *reading) cachedRole(ctx context.Context, s *Status) {
 	case !ok:
 		return
 	case !unit.Active():
-		s.stopped(unit, r.look.Observed.Waiting)
+		r.stopped(ctx, s, unit)
 		return
 	}
 	if s.Role == host.RoleStopped { // it was started since
@@ -58,12 +58,13 @@ func (r *reading) cachedRole(ctx context.Context, s *Status) {
 	r.reason(ctx, s)
 }
 
-func (s *Status) stopped(unit host.Unit, waits bool) {
+// stopped is the role where keepalived does not run. The unit that waits for the peers says that it is kept out.
+func (r *reading) stopped(ctx context.Context, s *Status, unit host.Unit) {
 	s.Role, s.RoleSince = host.RoleStopped, time.Time{}
 	s.RoleReason = fmt.Sprintf("keepalived is not running: it is %s (%s)", unit.ActiveState, unit.SubState)
 	if s.Drained {
 		s.RoleReason = drainedReason
-	} else if waits {
+	} else if rejoin, err := r.o.Unit(ctx, host.RejoinUnit); err == nil && rejoin.Active() {
 		s.RoleReason = keptOutReason
 	}
 }

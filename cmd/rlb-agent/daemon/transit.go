@@ -16,7 +16,7 @@ func (l *loop) keepalivedRests(ctx context.Context, doc *api.Document, look *pla
 	if look != nil {
 		unit = look.Observed.Units[host.KeepalivedUnit]
 	} else {
-		unit, _ = l.host.Unit(ctx, host.KeepalivedUnit) // one that cannot be seen does not rest
+		unit, _ = l.host.Unit(ctx, host.KeepalivedUnit) // an error counts as not dead
 	}
 	return unit.Rests(plan.KeepalivedRest(&doc.Spec))
 }

@@ -22,7 +22,7 @@ const (
 	Different  = 1 // --dry-run found something to do, or the answer was no
 	Unable     = 2 // a host cannot be reached or is not in sync; nothing was touched
 	Refused    = 3 // a host refuses the spec; nothing was touched
-	Failed     = 4 // on all hosts is in force what was before, or what came first from elsewhere
+	Failed     = 4 // each host has its former spec, or another one that came first
 	NeedsHuman = 5 // a host could not be brought back, or nobody knows
 )
 

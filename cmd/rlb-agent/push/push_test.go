@@ -245,7 +245,7 @@ func TestConcurrentPushes(t *testing.T) {
 	}
 }
 
-// Two pushes of different specs at the same time, whichever call of the one the other one comes to: one is in force everywhere,
+// Two pushes of different specs at the same time, where the second begins at any time during the first: one is in force everywhere,
 // and the other one says at once that it is in force nowhere.
 func TestConcurrentPushesOfDifferentSpecs(t *testing.T) {
 	other, err := api.Parse("other.yaml", []byte(strings.Replace(newSpec, "port: 9000", "port: 9001", 1)))

@@ -122,6 +122,11 @@ func TestHolder(t *testing.T) {
 			w.Error("the virtual IP moved")
 		}
 		w.Eventually("it is a standby again", 5*time.Second, func() bool { return backup(standby) })
+		inFault := func() bool { s, _ := standby.Status(); return s.Role == "FAULT" }
+		standby.Shell("systemctl kill -s STOP haproxy")
+		w.Eventually("keepalived sees the flag of the directory that was made anew", 5*time.Second, inFault)
+		standby.Shell("systemctl kill -s CONT haproxy")
+		w.Eventually("it is a standby after that", 5*time.Second, func() bool { return backup(standby) })
 		if out := standby.Shell("journalctl -u rlb-agent --no-pager -o cat"); !strings.Contains(out, "restored the fault flag") {
 			w.Error("the agent's log says nothing of it")
 		}

@@ -55,7 +55,6 @@ func TestMigrate(t *testing.T) {
 			}
 			standby.WriteSpec(spec)
 			suggests("before the first run", true)
-			defer suggests("with a spec in force", false)
 			report := w.Probe(2*time.Second, func() {
 				standby.Apply(spec)
 				active.Apply(spec)
@@ -70,6 +69,7 @@ func TestMigrate(t *testing.T) {
 				e2e.StartDaemon(h)
 			}
 			w.Eventually("both are ready", 15*time.Second, func() bool { return active.Succeeds("rlb-agent status") && standby.Succeeds("rlb-agent status") })
+			suggests("with a spec in force", false)
 		})
 	}
 }

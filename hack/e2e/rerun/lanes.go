@@ -40,24 +40,15 @@ type stage struct {
 	jobs  []job
 }
 
-// Those of the failover tests that need the machine for themselves: they fill it, or judge less than it takes to boot a
-// host of another lab. The others take a quarter of two processors.
-const quiet = "^(TestGuardEdges|TestHeadroom|TestHung)$"
-
-// moves are the tests of planned moves and of how hosts advertise, half of the other failover tests by their time. They count
-// connections that are lost rather than milliseconds: they are in the lane that is held back.
-const moves = "^(TestDrain|TestHandover|TestHandoverCases|TestTransports|TestWaitedDrain|TestWaitedDrainOfThree)$"
-
 // kills are tests that keep the processors busy and measure little: they begin in a lane that is held back where another one
 // wants the processors.
 const kills = "^TestKilled"
 
 // stagesOf come one after the other: failovers are measured in milliseconds, on a machine that does nothing else. The last
-// one has all tests, wherever they are, that need the lab.
+// one has all other tests, wherever they are, that need the lab. A third lane there makes clients time out on two processors.
 var stagesOf = []stage{
-	{[]string{""}, []job{{pkg: "./hack/e2e/failover", run: quiet}}},
-	{[]string{"", "2"}, []job{{pkg: "./hack/e2e/failover", skip: quiet + "|" + moves}, {pkg: "./hack/e2e/failover", run: moves}}},
-	{[]string{"2", "", "3"}, []job{
+	{[]string{""}, []job{{pkg: "./hack/e2e/failover"}}},
+	{[]string{"2", ""}, []job{
 		{pkg: "./hack/e2e/faults", run: kills}, {pkg: "./hack/e2e/edit"}, {pkg: "./hack/e2e/install"}, {pkg: "./hack/e2e/faults", skip: kills},
 		{pkg: "./hack/e2e/observe"}, {pkg: "./hack/e2e/fields"}, {pkg: "./hack/lab"}, {pkg: "./render"}, {pkg: "./hack/fuzz"},
 		{pkg: "./reconcile/importer"}, {pkg: "./hack/e2e/."},

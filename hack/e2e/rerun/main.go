@@ -1,4 +1,4 @@
-// Command rerun runs the tests that need the lab for hack/e2e/run, in up to three labs at the same time. What fails runs once more,
+// Command rerun runs the tests that need the lab for hack/e2e/run, in up to two labs at the same time. What fails runs once more,
 // alone: the tests measure what clients see within milliseconds, and a machine that stands still for a second spoils
 // that. What is wrong with the project fails twice; what passes then is a flake, and is counted.
 //
@@ -41,8 +41,8 @@ func split(all []string) (subjects, args []string) {
 // test failed.
 type tester func(lane, pkg string, args []string) (out io.Reader, wait func() error, err error)
 
-// goTest has cases of one test that are on hosts of their own run at the same time, more of them than there are processors:
-// such a host waits for half of the time.
+// goTest runs the tests of one package. Of a test whose cases have hosts of their own, four run at the same time, more than
+// there are processors, because such a host waits half of the time.
 func goTest(lane, pkg string, args []string) (io.Reader, func() error, error) {
 	command := append([]string{"test", "-json", "-vet=off", "-parallel", "4"}, args...)
 	cmd := exec.Command("go", append(command, pkg)...)

@@ -9,9 +9,11 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 
+	"rlb.dev/rlb-agent/reconcile/host"
 	"rlb.dev/rlb-agent/reconcile/host/link"
 	"rlb.dev/rlb-agent/render"
 )
@@ -110,12 +112,40 @@ func (h *Host) signalTree(effect string, pid int, signal unix.Signal) error {
 // is closed, and a file that a crash left empty says the same as none.
 func (h *Host) TellKeepalived(fault bool) error {
 	return h.effect.Do(fmt.Sprintf("TellKeepalived %t", fault), func() error {
-		if err := os.MkdirAll(filepath.Dir(render.FaultFile), 0o755); err != nil {
+		dir := filepath.Dir(render.FaultFile)
+		if err := os.MkdirAll(dir, 0o755); err != nil {
 			return wrap("tell keepalived", err)
 		}
 		if err := os.WriteFile(render.FaultFile, []byte(render.TrackedText(fault)), 0o644); err != nil {
 			return wrap("tell keepalived", err)
 		}
+		var st unix.Stat_t
+		if unix.Stat(dir, &st) == nil {
+			if before := h.faultDir.Swap(st.Ino); before != 0 && before != st.Ino && h.watchesAgain.CompareAndSwap(false, true) {
+				go h.watchAgain(dir)
+			}
+		}
 		return nil
 	})
+}
+
+// watchAgain reloads keepalived after somebody removed the directory of the tracked file: its watch has ended with that
+// (inotify(7), IN_IGNORED), and it does not see the file in the new directory before it reads its configuration again.
+func (h *Host) watchAgain(dir string) {
+	defer h.watchesAgain.Store(false)
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	unit, err := h.Unit(ctx, host.KeepalivedUnit)
+	if err == nil && !unit.Active() {
+		return // it watches once it starts
+	}
+	if err == nil {
+		time.Sleep(host.SignalGrace - time.Since(unit.ActiveSince))
+		err = h.ReloadUnit(ctx, host.KeepalivedUnit)
+	}
+	if err != nil {
+		h.log.Error("keepalived does not see the fault flag until it is reloaded: "+dir+" was removed", "err", err)
+		return
+	}
+	h.log.Warn("reloaded keepalived: " + dir + " was removed, and keepalived did not see the fault flag any more")
 }

@@ -16,6 +16,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -52,6 +53,9 @@ type Host struct {
 	run   string          // our directory for what a reboot may forget
 
 	listeners func() (map[uint64]netip.AddrPort, error) // link.Listeners
+
+	faultDir     atomic.Uint64 // inode of the tracked file's directory when it was last written; 0 before
+	watchesAgain atomic.Bool   // keepalived is being reloaded for a new one
 
 	vrrpMutex  sync.Mutex
 	vrrpSignal syscall.Signal // makes keepalived tell its state; 0 until asked for

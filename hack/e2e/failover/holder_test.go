@@ -46,6 +46,7 @@ func killed(w *e2e.World, active, standby *e2e.Host, script string) {
 		w.Logf("killed on %s: %s", active.Name(), seen)
 		// one connection may be open in the moment of the takeover
 		if seen.Last(2) > 500*time.Millisecond || seen.Longest(0) > 0 || report.Failed > 1 {
+			w.Logf("%s", active.Shell("journalctl -u keepalived -u rlb-agent -o short-precise --no-pager | grep -v 'Printing VRRP' | tail -40"))
 			return report, fmt.Errorf("%s; %d of %d connections failed: %v", seen, report.Failed, report.Total, report.Errors)
 		}
 		return report, nil

@@ -49,6 +49,7 @@ func TestHung(t *testing.T) {
 				t.Logf("%s on %s: %s", fault.name, active.Name(), seen)
 				gaps, nones, twos = append(gaps, report.Gap), append(nones, seen.Longest(0)), append(twos, seen.Longest(2))
 				if !standby.Active() || active.Active() || report.Gap > fault.gap || seen.Longest(0) > fault.none || seen.Longest(2) > fault.two {
+					t.Logf("%s", active.Shell("journalctl -u keepalived -u rlb-agent -o short-precise --no-pager | grep -v 'Printing VRRP' | tail -60"))
 					return report, fmt.Errorf("on %s: gap %v, %s", active.Name(), report.Gap, seen)
 				}
 				return report, nil

@@ -62,6 +62,7 @@ func (v *vrrpProcess) run(ctx context.Context) {
 			if !up(state) {
 				continue
 			}
+			v.retry.Reset() // it may be another keepalived, which must not wait for what the former ones lacked
 		case e := <-v.ended:
 			if v.watched = 0; e.err != nil { // as right after its start, when there is no VRRP process yet
 				timer.Reset(v.retry.Next())

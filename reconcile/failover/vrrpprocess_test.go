@@ -162,6 +162,23 @@ func TestVRRPProcessEnds(t *testing.T) {
 	})
 }
 
+// TestVRRPProcessComesLateAgain: however often keepalived was started in the last minute, its VRRP process is watched soon.
+func TestVRRPProcessComesLateAgain(t *testing.T) {
+	withKeepalived(t, true, func(k *keepalived) {
+		k.vrrpDies()
+		for i := range 8 {
+			k.starts(8+i, nil)
+			k.pass(10 * time.Millisecond)
+			k.child = make(chan error)
+			k.pass(60 * time.Millisecond)
+			if k.vrrpDies(); k.kills != i+2 {
+				t.Fatalf("start %d: its VRRP process is not watched after 70 ms", i+1)
+			}
+			k.pass(time.Second)
+		}
+	})
+}
+
 // TestVRRPProcessComesLate: the main process may be there before it, and is asked a few times only.
 func TestVRRPProcessComesLate(t *testing.T) {
 	withKeepalived(t, true, func(k *keepalived) {

@@ -1,6 +1,8 @@
 package daemon
 
 import (
+	"context"
+	"errors"
 	"log/slog"
 
 	"rlb.dev/rlb-agent/reconcile"
@@ -32,8 +34,11 @@ func (l *logged) logOnce(about topic, text string, fields ...any) (first bool) {
 	return first
 }
 
-// logError is logOnce with an error.
+// logError is logOnce with an error. What was canceled did not fail: the daemon is being stopped.
 func (l *logged) logError(about topic, err error) (first bool) {
+	if errors.Is(err, context.Canceled) {
+		return false
+	}
 	text, _ := reconcile.Message(err)
 	return l.logOnce(about, text)
 }

@@ -37,19 +37,13 @@ func takeBaseline(ctx context.Context, o host.Observer) baseline {
 			}
 		}
 	}
-	if unit, err := o.Unit(ctx, host.KeepalivedUnit); err == nil && unit.Active() && !tooYoung(unit) {
+	if unit, err := o.Unit(ctx, host.KeepalivedUnit); err == nil && unit.Active() && unit.GraceLeft() == 0 { // a signal now would kill it
 		instances, _ := o.VRRP(ctx, unit.MainPID)
 		for _, i := range instances {
 			b.well[i.Name] = i.Role == host.RoleMaster || i.Role == host.RoleBackup
 		}
 	}
 	return b
-}
-
-// tooYoung says whether a keepalived has started so lately that a signal would kill it.
-func tooYoung(keepalived host.Unit) bool {
-	age := time.Since(keepalived.ActiveSince)
-	return age >= 0 && age < host.SignalGrace
 }
 
 // permanentError is one that further looks do not change.
@@ -147,7 +141,7 @@ func (b baseline) serversIn(states []host.ServerState, d plan.Desired) error {
 // instancesLeft sees that keepalived has its instances, that none is in FAULT that was not, and that the virtual IPs
 // are on the interface if, and only if, the role says so.
 func (b baseline) instancesLeft(ctx context.Context, o host.Observer, d plan.Desired, unit host.Unit) error {
-	if tooYoung(unit) {
+	if unit.GraceLeft() > 0 {
 		return fmt.Errorf("cannot ask keepalived yet: it started %v ago", time.Since(unit.ActiveSince).Round(time.Millisecond))
 	}
 	instances, err := o.VRRP(ctx, unit.MainPID)

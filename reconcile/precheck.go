@@ -34,8 +34,7 @@ func (r *run) check(ctx context.Context) error {
 	var base sync.WaitGroup
 	base.Go(func() { r.base = r.early.served(ctx, r.Host) })
 	err := r.early.check(ctx, r.Host, r.seen.ToCheck())
-	base.Wait()
-	r.early.Wait()
+	base.Wait()   // for the early check too
 	r.early = nil // what is installed later is another program
 	if refusal := (*host.Refusal)(nil); err != nil && !errors.As(err, &refusal) {
 		return &Failure{Err: err}

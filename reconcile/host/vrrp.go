@@ -28,6 +28,16 @@ const (
 // is ready for it would kill that.
 const SignalGrace = 500 * time.Millisecond
 
+// GraceLeft is how much of SignalGrace is left to a running keepalived, or 0. A start in the future, as after a step of the
+// clock, has none.
+func (u Unit) GraceLeft() time.Duration {
+	age := time.Since(u.ActiveSince)
+	if age < 0 {
+		return 0
+	}
+	return max(0, SignalGrace-age)
+}
+
 // KeepalivedReader asks the running keepalived.
 type KeepalivedReader interface {
 	// VRRP is what keepalived says of its instances, within half a second. The process is the unit's main one.

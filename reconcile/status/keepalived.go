@@ -2,7 +2,6 @@ package status
 
 import (
 	"context"
-	"time"
 
 	"rlb.dev/rlb-agent/reconcile/host"
 )
@@ -17,7 +16,7 @@ func KeepalivedRole(ctx context.Context, o host.Observer) (host.Role, error) {
 	if !unit.Active() {
 		return host.RoleStopped, nil
 	}
-	if age := time.Since(unit.ActiveSince); age >= 0 && age < host.SignalGrace {
+	if unit.GraceLeft() > 0 {
 		return host.RoleUnknown, nil
 	}
 	instances, err := o.VRRP(ctx, unit.MainPID)

@@ -21,10 +21,10 @@ func (r *reading) role(ctx context.Context, s *Status) {
 		r.stopped(ctx, s, unit)
 		return
 	}
-	if age := time.Since(unit.ActiveSince); age >= 0 && age < host.SignalGrace { // a signal now would kill it
+	if left := unit.GraceLeft(); left > 0 { // a signal now would kill it
 		select {
 		case <-ctx.Done():
-		case <-time.After(host.SignalGrace - age):
+		case <-time.After(left):
 		}
 	}
 	instances, err := r.o.VRRP(ctx, unit.MainPID)

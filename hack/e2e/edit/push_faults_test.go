@@ -43,8 +43,8 @@ func (f pushFault) splits() bool {
 // unplugs says whether a link is down until the trials are over.
 func (f pushFault) unplugs() bool { return strings.HasSuffix(f.fault, " unplugged") }
 
-// onHost are faults that happen while a call waits on the laptop; what they return mends them after the trials.
-var onHost = map[string]func(c *pushCases, h *e2e.Host) (mend func()){
+// onHost are faults that happen while a call waits on the laptop; each returns what undoes it after the trials.
+var onHost = map[string]func(c *pushCases, h *e2e.Host) (undo func()){
 	"laptop unplugged": func(c *pushCases, _ *e2e.Host) func() {
 		if err := c.laptop.CutLink(); err != nil {
 			c.Fatal(err)
@@ -228,13 +228,13 @@ func (c *pushCases) pushOnce(f pushFault) lab.Report {
 	}()
 	if onHost {
 		c.Eventually(f.String()+": the push comes to it", 30*time.Second, c.laptop.Reached)
-		mend := do(c, order[f.place])
+		undo := do(c, order[f.place])
 		c.laptop.Proceed()
 		if f.unplugs() {
 			time.Sleep(pushTimeout + 3*time.Second) // in this time the hosts go back by themselves
-			mend()
+			undo()
 		} else {
-			defer mend()
+			defer undo()
 		}
 	}
 	o := <-ended

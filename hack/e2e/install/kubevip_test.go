@@ -74,7 +74,7 @@ current-context: lab
 `
 )
 
-// installKubeVIP puts kube-vip on a host, or what stands in for it.
+// installKubeVIP installs kube-vip on a host, or its stand-in.
 func installKubeVIP(h *e2e.Host) {
 	h.World.Helper()
 	files := map[string]string{"/usr/local/bin/kube-vip": kubeVIP, "/etc/systemd/system/kube-vip.service": kubeVIPUnit}

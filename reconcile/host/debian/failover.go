@@ -140,7 +140,7 @@ func (h *Host) watchAgain(dir string) {
 		return // it watches once it starts
 	}
 	if err == nil {
-		time.Sleep(host.SignalGrace - time.Since(unit.ActiveSince))
+		time.Sleep(unit.GraceLeft())
 		err = h.ReloadUnit(ctx, host.KeepalivedUnit)
 	}
 	if err != nil {

@@ -49,6 +49,9 @@ func takeBaseline(ctx context.Context, o host.Observer) baseline {
 // permanentError is one that further looks do not change.
 type permanentError struct{ error }
 
+// stoppedError names a unit that somebody else stopped while the run went on. It says nothing of what the run did.
+type stoppedError struct{ error }
+
 // unverifiedError is what keeps a look from telling whether all is well. It is no sign that something is wrong.
 type unverifiedError struct{ error }
 

@@ -1,6 +1,7 @@
 package reconcile
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -21,7 +22,7 @@ const (
 // serves waits until the host does what the desired state says, as far as it can be seen from the host: the units
 // run and stay, and HAProxy's present workers, not some older ones, listen wherever clients connect.
 // Nothing that served before must be gone; replaced says that a reload must have brought a new worker. An *unverifiedError
-// says that all is well but for what could not be seen.
+// says that all is well but for what could not be seen, a *stoppedError but for a unit that somebody stopped meanwhile.
 func serves(ctx context.Context, h host.Host, d plan.Desired, before baseline, replaced bool) error {
 	var now plan.Observed
 	if err := now.LookForFormer(ctx, h); err != nil {
@@ -37,8 +38,8 @@ func serves(ctx context.Context, h host.Host, d plan.Desired, before baseline, r
 	var err error
 	for {
 		now := servesNow(inTime, h, d, before, old)
-		if now == nil {
-			return stays(ctx, h, d)
+		if stopped := (*stoppedError)(nil); now == nil || errors.As(now, &stopped) {
+			return cmp.Or(stays(ctx, h, d), now)
 		}
 		if permanent := (*permanentError)(nil); errors.As(now, &permanent) {
 			return permanent.error
@@ -62,7 +63,7 @@ func serves(ctx context.Context, h host.Host, d plan.Desired, before baseline, r
 }
 
 func servesNow(ctx context.Context, h host.Host, d plan.Desired, before baseline, replaced []int) error {
-	var unverified error
+	var stopped, unverified error
 	for _, want := range d.Units {
 		if !want.Run {
 			continue
@@ -70,6 +71,10 @@ func servesNow(ctx context.Context, h host.Host, d plan.Desired, before baseline
 		unit, err := h.Unit(ctx, want.Name)
 		if err != nil {
 			return err
+		}
+		if unit.Stopped() {
+			stopped = &stoppedError{fmt.Errorf("%s was stopped by somebody else meanwhile", want.Name)}
+			continue
 		}
 		if !unit.Active() || unit.MainPID == 0 && !want.Loads() {
 			return fmt.Errorf("cannot see %s running: it is %s (%s)", want.Name, unit.ActiveState, unit.SubState)
@@ -89,12 +94,18 @@ func servesNow(ctx context.Context, h host.Host, d plan.Desired, before baseline
 			return err
 		}
 	}
-	return unverified
+	return cmp.Or(stopped, unverified)
 }
 
-// verified logs what could not be verified: that is no reason to undo anything.
+// verified logs what could not be verified, and what somebody else did: that is no reason to undo anything. The next plan
+// starts what was stopped.
 func (r *run) verified(err error) error {
-	if unverified := (*unverifiedError)(nil); errors.As(err, &unverified) {
+	stopped, unverified := (*stoppedError)(nil), (*unverifiedError)(nil)
+	switch {
+	case errors.As(err, &stopped):
+		r.Log.Warn(err.Error())
+		return nil
+	case errors.As(err, &unverified):
 		r.Log.Warn("role not verified: " + err.Error())
 		return nil
 	}
@@ -135,9 +146,9 @@ func listens(ctx context.Context, h host.Host, d plan.Desired, unit host.Unit, r
 	return nil
 }
 
-// stays looks again after a moment: the same processes must be there.
+// stays looks again after a moment: no unit may have died. One that somebody stopped or restarted meanwhile did not.
 func stays(ctx context.Context, h host.Host, d plan.Desired) error {
-	before := map[string]int{}
+	before := map[string]host.Unit{}
 	for round := range 2 {
 		for _, want := range d.Units {
 			if !want.Run {
@@ -147,9 +158,9 @@ func stays(ctx context.Context, h host.Host, d plan.Desired) error {
 			if err != nil {
 				return err
 			}
-			if round == 0 {
-				before[want.Name] = unit.MainPID
-			} else if unit.MainPID != before[want.Name] || !unit.Active() {
+			if was := before[want.Name]; round == 0 {
+				before[want.Name] = unit
+			} else if !unit.Stopped() && (!unit.Active() || unit.Restarts > was.Restarts) {
 				return fmt.Errorf("cannot keep %s running: it is %s (%s) a moment after its start or reload", want.Name, unit.ActiveState, unit.SubState)
 			}
 		}

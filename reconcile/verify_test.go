@@ -2,15 +2,20 @@ package reconcile_test
 
 import (
 	"bytes"
+	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"rlb.dev/rlb-agent/api"
 	"rlb.dev/rlb-agent/reconcile"
+	"rlb.dev/rlb-agent/reconcile/host"
+	"rlb.dev/rlb-agent/reconcile/host/fake"
 	"rlb.dev/rlb-agent/reconcile/status"
 )
 
@@ -102,3 +107,71 @@ func TestRoleNotVerifiedHidesNothing(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+// Somebody stops or restarts a service while an edit is under way, after any of its steps. The edit is not undone for that,
+// and the same run starts what was stopped.
+func TestStoppedBySomebodyDuringAnEdit(t *testing.T) {
+	edits := map[string]*api.Document{
+		"weight": edited(t, "address: 198.51.100.21", "address: 198.51.100.21\n    weight: 7"), "port": edited(t, "9000", "9001"),
+		"priority": parse(t, spec+"vrrp: {priority: 77}\n"), "both": parse(t, spec+"vrrp: {priority: 77}\nproxy: {maxConnections: 77}\n"),
+	}
+	acts := map[string]func(host.Host, context.Context, string) error{"stop": host.Host.StopUnit, "restart": host.Host.RestartUnit}
+	for name, doc := range edits {
+		for _, unit := range []string{host.HAProxyUnit, host.KeepalivedUnit} {
+			for verb, act := range acts {
+				steps := len(must(t, installed(t, parse(t, spec)), doc).Steps)
+				for at := 1; at <= steps; at++ {
+					t.Run(fmt.Sprintf("%s: %s %s after step %d of %d", name, verb, unit, at, steps), func(t *testing.T) {
+						h := installed(t, parse(t, spec))
+						done := 0
+						log := slog.New(handler(func(r slog.Record) {
+							if done++; done == at {
+								h.Admin(func(ctx context.Context, h host.Host) error { return act(h, ctx, unit) })
+							}
+						}))
+						synctest.Test(t, func(t *testing.T) {
+							r := reconcile.Reconciler{Host: h, Log: log}
+							if _, err := r.Once(t.Context(), doc); err != nil {
+								t.Error(err)
+							}
+						})
+						quiet(t, h, doc)
+					})
+				}
+			}
+		}
+	}
+}
+
+// A keepalived that cannot live with its configuration dies a moment after it has read it, whether systemd starts it again or not.
+func TestDiesAMomentLater(t *testing.T) {
+	for name, die := range map[string]func(h *fake.Host) error{
+		"started again": func(h *fake.Host) error { return h.Respawn(host.KeepalivedUnit) },
+		"dead":          func(h *fake.Host) error { h.Crash(host.KeepalivedUnit); return nil },
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := installed(t, parse(t, spec))
+			synctest.Test(t, func(t *testing.T) {
+				time.Sleep(time.Minute) // keepalived must not be signalled in its first second
+				log := slog.New(handler(func(r slog.Record) {
+					if r.Message == "reload "+host.KeepalivedUnit {
+						time.AfterFunc(100*time.Millisecond, func() { _ = die(h) }) // while the run waits
+					}
+				}))
+				r := reconcile.Reconciler{Host: h, Log: log}
+				_, err := r.Once(t.Context(), parse(t, spec+"vrrp: {priority: 77}\n"))
+				if err == nil || !strings.HasPrefix(err.Error(), "cannot keep keepalived.service running") {
+					t.Errorf("got %v", err)
+				}
+			})
+		})
+	}
+}
+
+// handler gives each record of a log to a function.
+type handler func(slog.Record)
+
+func (handler) Enabled(context.Context, slog.Level) bool        { return true }
+func (f handler) Handle(_ context.Context, r slog.Record) error { f(r); return nil }
+func (f handler) WithAttrs([]slog.Attr) slog.Handler            { return f }
+func (f handler) WithGroup(string) slog.Handler                 { return f }

@@ -28,6 +28,7 @@ type Unit struct {
 	MainPID          int               // 0 where not running
 	Replaced         bool              // the unit runs a program whose file was replaced since, as by an upgrade
 	CommandLine      []string          // of the main process; nil where it is not running or may not be seen
+	Restarts         int               // how often systemd started it again by itself since somebody started it (Restart=)
 	InvocationID     string            // names one run of the unit; "" where it never ran
 	ActiveSince      time.Time         // zero where not active
 	Died             time.Time         // when the main process ended by itself or was killed; zero where it runs or was stopped
@@ -36,6 +37,10 @@ type Unit struct {
 
 // Active says whether the unit is running, or has run and stays so (a oneshot).
 func (u Unit) Active() bool { return u.ActiveState == "active" || u.ActiveState == "reloading" }
+
+// Stopped says whether the unit was stopped, or is being stopped, by a job. One whose main process dies has failed, or is
+// activating where systemd starts it again.
+func (u Unit) Stopped() bool { return u.ActiveState == "inactive" || u.ActiveState == "deactivating" }
 
 // Rests is what is left now of a rest after the death of the unit's main process; 0 where it did not die.
 func (u Unit) Rests(rest time.Duration) time.Duration {

@@ -194,6 +194,9 @@ func (r *run) fault(ctx context.Context, table []fault) error {
 	}
 	l.times++
 	cut := r.cut()
+	if span.Text != "" {
+		r.close()
+	}
 	l.none, l.two, l.healed = max(l.none, span.None), max(l.two, span.Two), max(l.healed, took)
 	l.failed, l.cut = l.failed+report.Failed, l.cut+cut
 	none, two, served := bounds(acts)
@@ -230,6 +233,10 @@ func (r *run) fault(ctx context.Context, table []fault) error {
 		return nil
 	}
 	if err := pair.Restore(ctx, r.stage.Lab, r.hosts, "haproxy", "keepalived", "rlb-agent"); err != nil {
+		return err
+	}
+	r.edits.Add(1) // a spec that was refused is not tried again
+	if err := r.writeSpec(r.spec()); err != nil {
 		return err
 	}
 	_, err = r.right(ctx, nil, time.Minute)
@@ -332,6 +339,14 @@ func (r *run) open(ctx context.Context) error {
 		time.Sleep(200 * time.Millisecond)
 	}
 	return nil
+}
+
+// close closes the quiet connections. After a move they lead to the former holder, which cuts them when the next fault has begun.
+func (r *run) close() {
+	for _, conn := range r.long {
+		_ = conn.Close()
+	}
+	r.long = nil
 }
 
 // cut is how many of the quiet connections were cut; they are left out from now on.

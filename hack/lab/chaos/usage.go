@@ -14,10 +14,7 @@ import (
 type usage [][3]int
 
 func (r *run) usage(ctx context.Context) (usage, error) {
-	for _, conn := range r.long { // an old process of HAProxy lives as long as its connections
-		_ = conn.Close()
-	}
-	r.long = nil
+	r.close() // an old process of HAProxy lives as long as its connections
 	time.Sleep(time.Second)
 	all := make(usage, len(r.hosts))
 	err := pair.Each(r.hosts, func(h *lab.Host) error {

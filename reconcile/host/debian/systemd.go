@@ -77,6 +77,7 @@ func (h *Host) Unit(ctx context.Context, name string) (host.Unit, error) {
 		MainPID:          p.int("MainPID"),
 		Replaced:         h.replaced(p.int("MainPID")),
 		CommandLine:      h.commandLine(p.int("MainPID")),
+		Restarts:         p.int("NRestarts"),
 		InvocationID:     p.hex("InvocationID"),
 	}
 	if unit.Active() {

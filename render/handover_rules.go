@@ -65,6 +65,9 @@ func CountRules(text string, family api.Family) (n int) {
 //
 // beat sees the heartbeats of a holder that serves on after a goodbye (Heartbeat): they keep the forwarding as it is, and
 // nothing else. It takes a goodbye to begin it, so a forged heartbeat can no more than a forged advertisement.
+//
+// forwarded has the connections whose packets were forwarded: where the former holder dies, the agent has their clients
+// ask again (serveon.Successor).
 func (r *renderer) handoverTable(l *lines, family api.Family, vips []netip.Addr) error {
 	sources, origin, err := r.vrrpSources(family)
 	if err != nil {
@@ -74,6 +77,7 @@ func (r *renderer) handoverTable(l *lines, family api.Family, vips []netip.Addr)
 	if family == api.IPv6 {
 		addr, hops = "ipv6_addr", "ip6 hoplimit"
 	}
+	connection := addr + " . inet_service . " + addr + " . inet_service"
 	iface, interval, takeover := r.facts.Interface, r.spec.VRRP.AdvertisementInterval.D(), vrrp.TakeoverTime(r.spec)
 	known := ForwardTime + takeover
 	several, goodbye := len(r.spec.Nodes) > 2, "update @armed { iif }"
@@ -96,7 +100,8 @@ func (r *renderer) handoverTable(l *lines, family api.Family, vips []netip.Addr)
 		{"set", "armed", "iface_index", ForwardTime},
 		{"set", "led", "iface_index", ForwardTime},
 		{"set", "left", "iface_index", ForwardTime},
-		{"set", "begun", addr + " . inet_service . " + addr + " . inet_service", begunTime},
+		{"set", "begun", connection, begunTime},
+		{"set", ForwardedSet, connection, forwardedTime},
 		{"set", "settling", "iface_index", settleTime},
 	} {
 		if s.name == "settling" && !several {
@@ -104,7 +109,7 @@ func (r *renderer) handoverTable(l *lines, family api.Family, vips []netip.Addr)
 		}
 		l.add("", "    %s %s {", s.kind, s.name)
 		l.add("", "        type %s", s.of)
-		l.add("", "        size %d", map[bool]int{true: 65536, false: 1024}[s.name == "begun"])
+		l.add("", "        size %d", map[bool]int{true: 65536, false: 1024}[s.of == connection])
 		l.add("", "        flags dynamic,timeout")
 		l.add("", "        timeout %dms", s.lasts.Milliseconds())
 		l.add("", "    }")
@@ -185,7 +190,7 @@ func (r *renderer) handoverTable(l *lines, family api.Family, vips []netip.Addr)
 			l.add("", "        %s return", isSYN)
 			l.add("", "        %s return", c.here)
 			l.add("", "        %s @begun return", client)
-			l.add("", "        %s", forward)
+			l.add("", "        update @%s { %s } %s", ForwardedSet, client, forward)
 			l.add("", "    }")
 		}
 	}
@@ -196,6 +201,13 @@ func (r *renderer) handoverTable(l *lines, family api.Family, vips []netip.Addr)
 // begunTime is how long a handshake that began while packets are forwarded may take: its first SYN-ACK is sent again after
 // 1 s, the next after 3 s (RFC 6298 §5.5).
 const begunTime = 5 * time.Second
+
+// ForwardedSet names the set of forwarded connections: the client's address and port, and a virtual IP and a port.
+const ForwardedSet = "forwarded"
+
+// forwardedTime is how long a connection is remembered after its last packet. It is longer than HTTP/2 clients of
+// Kubernetes are quiet: they ping after 30 s.
+const forwardedTime = time.Minute
 
 // settleTime is how long after a goodbye three or more hosts need to settle which one holds the virtual IPs, and for its
 // agent to announce them once more. Neighbours that heard a loser last send their packets there until then.

@@ -13,8 +13,7 @@ import (
 const (
 	HeartbeatPort  = 9
 	HeartbeatEvery = 100 * time.Millisecond
-	// HeartbeatLife is how long the new holder forwards after the last heartbeat. With the time that a client needs to send
-	// its packet again, which is 200 ms at least in Linux, it is told of the end within 0.6 s mostly.
+	// HeartbeatLife is how long the new holder forwards after the last heartbeat. Its agent tells the clients of the end then.
 	HeartbeatLife = 450 * time.Millisecond
 
 	beatMagic = 0x726c6262656174 // "rlbbeat"

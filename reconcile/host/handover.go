@@ -2,6 +2,7 @@ package host
 
 import (
 	"context"
+	"net/netip"
 
 	"rlb.dev/rlb-agent/render"
 )
@@ -14,4 +15,10 @@ type HandoverReader interface {
 	HandoverRefused(ctx context.Context, rules string) (why string, err error)
 	// Sysctl is the value of a setting, "" where this kernel does not have it. The key is as below /proc/sys.
 	Sysctl(ctx context.Context, key string) (string, error)
+}
+
+// Flow is a TCP connection by its ends.
+type Flow struct {
+	Client netip.AddrPort
+	Server netip.AddrPort // on a host that has a virtual IP
 }

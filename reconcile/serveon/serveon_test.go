@@ -12,7 +12,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	"rlb.dev/rlb-agent/api"
 	"rlb.dev/rlb-agent/reconcile"
 	"rlb.dev/rlb-agent/reconcile/host"
 	"rlb.dev/rlb-agent/reconcile/host/fake"
@@ -145,10 +144,7 @@ func (s *site) goesOn(left int) {
 func keeping(t *testing.T, more string, test func(s *site)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		doc, err := api.Parse("spec.yaml", []byte(spec+more))
-		if err != nil {
-			t.Fatal(err)
-		}
+		doc := parsed(t, spec+more)
 		s := &site{Host: fake.New(), t: t, serves: true, sessions: 5, elsewhere: true, sent: map[uint64]int{}, from: map[netip.Addr][]netip.Addr{}}
 		s.hold(true)
 		if _, err := (&reconcile.Reconciler{Host: s.Host, Log: slog.New(slog.DiscardHandler)}).Once(t.Context(), doc); err != nil {
@@ -255,10 +251,7 @@ func TestDeadlineChanges(t *testing.T) {
 func TestRestart(t *testing.T) {
 	for away, ends := range map[time.Duration]bool{time.Second: false, 3 * time.Second: true} {
 		synctest.Test(t, func(t *testing.T) {
-			doc, err := api.Parse("spec.yaml", []byte(spec))
-			if err != nil {
-				t.Fatal(err)
-			}
+			doc := parsed(t, spec)
 			s := &site{Host: fake.New(), t: t, serves: true, sessions: 5, elsewhere: true, sent: map[uint64]int{}, from: map[netip.Addr][]netip.Addr{}}
 			if _, err := (&reconcile.Reconciler{Host: s.Host, Log: slog.New(slog.DiscardHandler)}).Once(t.Context(), doc); err != nil {
 				t.Fatal(err)

@@ -46,6 +46,7 @@ type Machine interface {
 	PeerLink
 	AdvertLink
 	serveon.Host
+	serveon.SuccessorHost
 }
 
 // Config is what the daemon works with. All of it is required.
@@ -84,12 +85,15 @@ func Run(ctx context.Context, c Config) {
 	report.exporter, report.recheck = exporter, exporter.HealthChanged
 	peering := newPeering(c.Host, c.Version, c.Log, func(t peers.Table) { report.peersChanged(ctx, t) })
 	report.peering = peering
+	successor := serveon.NewSuccessor(c.Host, c.Log)
+	peering.servesOn = successor.PeerServesOn
 	over := failover.New(failover.Config{Host: c.Host, Publish: report.publish, Log: c.Log})
 	measured := newHeadroomWatch(c.Host, c.Log)
 	keeper := serveon.New(c.Host, c.Log, peering.drains)
 	waits := filewatch.New(c.Log, func(string) { keeper.RecordChanged() })
 	waits.Set(state.WaitFile)
 	beside.Go(func() { keeper.Run(ctx) })
+	beside.Go(func() { successor.Run(ctx) })
 	beside.Go(func() { waits.Run(ctx) })
 	servers := serverTeller{log: c.Log}
 	cutter := &cutoff.Cutter{Host: c.Host, Log: c.Log, Seen: servers.look}

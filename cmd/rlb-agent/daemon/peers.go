@@ -47,6 +47,9 @@ type peering struct {
 	log     *slog.Logger
 	version string // of the agent
 
+	// servesOn is told whether a machine serves on what it had before it was drained.
+	servesOn func(machine string, on bool)
+
 	mutex sync.Mutex // of what the other goroutines tell
 	iface string
 	self  peers.Self
@@ -77,7 +80,7 @@ type heardReport struct {
 
 func newPeering(h peerHost, version string, log *slog.Logger, publish func(peers.Table)) *peering {
 	return &peering{
-		host: h, publish: publish, log: log, version: version, teller: peerTeller{log: log},
+		host: h, publish: publish, log: log, version: version, teller: peerTeller{log: log}, servesOn: func(string, bool) {},
 		bell: make(chan struct{}, 1), heard: make(chan heardReport), adverts: make(chan []peers.Advert, 1),
 	}
 }
@@ -123,6 +126,9 @@ func (p *peering) run(ctx context.Context) {
 		case <-p.bell:
 			p.takeSelf(ctx)
 		case h := <-p.heard:
+			if on := h.report.Drains != nil; on || !h.report.Goodbye { // an agent that is restarted goes on
+				p.servesOn(h.mac, on)
+			}
 			if p.table.Hear(h.mac, h.report, time.Now()) {
 				p.news, p.pending = true, true // an agent that has just started knows this host at once
 			}

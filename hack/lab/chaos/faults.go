@@ -118,7 +118,8 @@ var faults = []fault{
 
 	// what others change
 	{name: "haproxy.cfg edited", at: either, served: true, begin: sh("echo '# by hand' >> /etc/haproxy/haproxy.cfg")},
-	{name: "haproxy.cfg emptied and reloaded", at: either, served: true, begin: sh(": > /etc/haproxy/haproxy.cfg; systemctl reload haproxy || true")},
+	// HAProxy takes an empty file, and closes its ports until the agent has put the right one back
+	{name: "haproxy.cfg emptied and reloaded", at: either, begin: sh(": > /etc/haproxy/haproxy.cfg; systemctl reload haproxy || true")},
 	{name: "keepalived.conf removed", at: either, served: true, begin: sh("rm /etc/keepalived/keepalived.conf")},
 	{name: "packet filter flushed", at: either, served: true, begin: sh("iptables -F; iptables -X; ip6tables -F; ip6tables -X")},
 	{name: "units disabled", at: either, served: true, begin: sh("systemctl disable haproxy keepalived")},

@@ -60,6 +60,16 @@ func (h *Host) SendHeartbeat(iface string, from netip.Addr, to []netip.Addr, hea
 	return refined(link.SendHeartbeat(iface, from, to, render.HeartbeatPort, heartbeat))
 }
 
+// HearHeartbeats calls heard for each heartbeat of another host, until ctx ends.
+func (h *Host) HearHeartbeats(ctx context.Context, iface string, heard func(heartbeat uint64)) error {
+	return refined(link.HearHeartbeats(ctx, iface, render.HeartbeatPort, heard))
+}
+
+// Challenge has the client of a connection that this host does not have be told so.
+func (h *Host) Challenge(flow host.Flow) error {
+	return refined(link.Challenge(flow.Client, flow.Server))
+}
+
 // AwaitChildEnd waits until one of the processes that a process has made has ended. It fails where there is none.
 func (h *Host) AwaitChildEnd(ctx context.Context, parent int) error {
 	do := fmt.Sprintf("wait for the end of a child of process %d", parent)

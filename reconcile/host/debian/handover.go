@@ -4,12 +4,15 @@ import (
 	"context"
 	"errors"
 	"io/fs"
+	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
 	"sync"
 
 	"rlb.dev/rlb-agent/api"
+	"rlb.dev/rlb-agent/reconcile/host"
 	"rlb.dev/rlb-agent/reconcile/host/debian/program"
 	"rlb.dev/rlb-agent/reconcile/host/link"
 	"rlb.dev/rlb-agent/render"
@@ -54,6 +57,36 @@ func (h *Host) Handover(ctx context.Context, want render.Handover) (render.Hando
 	var err error
 	have.Routes, err = link.LocalRoutes(render.HandoverProtocol)
 	return have, err
+}
+
+// Forwarded are the connections of which this host has forwarded packets within the last minute.
+func (h *Host) Forwarded(ctx context.Context) (all []host.Flow, err error) {
+	for _, family := range api.Families {
+		out, err := h.programs.Run(ctx, program.Command{Name: "nft", Args: []string{"-n", "list", "set", render.HandoverFamily(family), render.HandoverTable, render.ForwardedSet}})
+		if err != nil {
+			return nil, wrap("list the forwarded connections", err)
+		}
+		all = append(all, parseFlows(out.Stdout)...) // of a set that is not there nothing is listed
+	}
+	return all, nil
+}
+
+// parseFlows reads the elements of a set as nft(8) lists them: "elements = { CLIENT . PORT . SERVER . PORT expires 59s, … }".
+func parseFlows(text string) (all []host.Flow) {
+	_, text, _ = strings.Cut(text, "elements = {")
+	text, _, _ = strings.Cut(text, "}")
+	for element := range strings.SplitSeq(text, ",") {
+		words := strings.Fields(element)
+		if len(words) < 7 || words[1] != "." || words[3] != "." || words[5] != "." {
+			continue
+		}
+		client, clientErr := netip.ParseAddrPort(net.JoinHostPort(words[0], words[2]))
+		server, serverErr := netip.ParseAddrPort(net.JoinHostPort(words[4], words[6]))
+		if errors.Join(clientErr, serverErr) == nil {
+			all = append(all, host.Flow{Client: client, Server: server})
+		}
+	}
+	return all
 }
 
 // HandoverRefused is why the rules cannot be loaded: nft(8) has the kernel look at them too. nft 0.9.8 loads them, but

@@ -1,6 +1,7 @@
 package link
 
 import (
+	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -8,8 +9,81 @@ import (
 	"net/netip"
 	"os"
 
+	"golang.org/x/net/bpf"
 	"golang.org/x/sys/unix"
 )
+
+const (
+	protocolUDP = 17
+	udpTarget   = 2 // of a port, in the datagram
+	udpEnd      = 8
+)
+
+// HearHeartbeats calls heard with the payload of each datagram that SendHeartbeat of another machine sends to this port,
+// until ctx ends, whatever the firewall does with it. Nobody vouches for it: anybody on the link can send one.
+func HearHeartbeats(ctx context.Context, iface string, port uint16, heard func(payload uint64)) error {
+	if err := hearHeartbeats(ctx, iface, port, heard); err != nil {
+		return fmt.Errorf("cannot hear heartbeats on %s: %w", iface, err)
+	}
+	return nil
+}
+
+func hearHeartbeats(ctx context.Context, iface string, port uint16, heard func(payload uint64)) error {
+	l, err := lookAt(iface)
+	if err != nil {
+		return err
+	}
+	handle := func(frame []byte) bool {
+		if payload, ok := parseHeartbeat(frame); ok && l.foreign(net.HardwareAddr(frame[frameSource:][:6])) {
+			heard(payload)
+		}
+		return false
+	}
+	v4, err := open(l, typeIPv4, heartbeatsByIPv4(port))
+	if err != nil {
+		return err
+	}
+	v6, err := open(l, typeIPv6, heartbeatsByIPv6(port))
+	if err != nil {
+		v4.file.Close()
+		return err
+	}
+	return gather(ctx, source{v4, handle}, source{v6, handle})
+}
+
+func heartbeatsByIPv4(port uint16) program {
+	var p program
+	p.need(octet, ip4Protocol, protocolUDP)
+	p.need(octet, ip4TTL, 255)
+	p.refuseFragments()
+	p.add(bpf.LoadMemShift{Off: frameHeader}) // the length of the IP header
+	p.add(bpf.LoadIndirect{Off: frameHeader + udpTarget, Size: half})
+	p.needLoaded(uint32(port))
+	p.keep()
+	return p
+}
+
+func heartbeatsByIPv6(port uint16) program {
+	var p program
+	p.need(octet, ip6Next, protocolUDP)
+	p.need(octet, ip6Hops, 255)
+	p.need(half, ip6End+udpTarget, uint32(port))
+	p.keep()
+	return p
+}
+
+// parseHeartbeat reads a datagram of eight octets. Its checksum says nothing where the sender is a machine of this same
+// computer, whose card never counted it.
+func parseHeartbeat(frame []byte) (payload uint64, ok bool) {
+	_, _, datagram, ok := payload4(frame, protocolUDP)
+	if !ok {
+		_, _, datagram, ok = payload6(frame, protocolUDP)
+	}
+	if !ok || len(datagram) != udpEnd+8 || int(binary.BigEndian.Uint16(datagram[4:])) != len(datagram) {
+		return 0, false
+	}
+	return binary.BigEndian.Uint64(datagram[udpEnd:]), true
+}
 
 // SendHeartbeat sends a UDP datagram of eight octets from an address of an interface to each of these addresses, which
 // are of its family, unicast or multicast. Its TTL is 255, as that of VRRP (RFC 9568 §5.1.1.3), so that a receiver can

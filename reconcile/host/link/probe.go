@@ -168,14 +168,8 @@ func (c connection) segment(flag byte) []byte {
 	if flag == flagRST {
 		number, options = number+1, nil
 	}
-	tcp := binary.BigEndian.AppendUint16(nil, c.port)
-	tcp = binary.BigEndian.AppendUint16(tcp, c.To.Port())
-	tcp = binary.BigEndian.AppendUint32(tcp, number)
-	tcp = append(tcp, 0, 0, 0, 0, byte(tcpEnd+len(options))/4<<4, flag, 0xff, 0xff, 0, 0, 0, 0)
-	tcp = append(tcp, options...)
+	tcp := tcpSegment(netip.AddrPortFrom(c.From, c.port), c.To, number, flag, options)
 	from, to := c.From.AsSlice(), c.To.Addr().AsSlice()
-	pseudo := slices.Concat(from, to, []byte{0, protocolTCP}, binary.BigEndian.AppendUint16(nil, uint16(len(tcp))))
-	binary.BigEndian.PutUint16(tcp[tcpSum:], checksum(pseudo, tcp))
 
 	frame := header(c.MAC, c.own, typeIPv4)
 	if c.From.Is6() {
@@ -186,6 +180,18 @@ func (c connection) segment(flag byte) []byte {
 	frame = slices.Concat(frame, from, to, tcp)
 	binary.BigEndian.PutUint16(frame[ip4Sum:], checksum(frame[frameHeader:ip4End]))
 	return frame
+}
+
+// tcpSegment is a segment without data (RFC 9293 §3.1). It acknowledges nothing.
+func tcpSegment(from, to netip.AddrPort, number uint32, flag byte, options []byte) []byte {
+	tcp := binary.BigEndian.AppendUint16(nil, from.Port())
+	tcp = binary.BigEndian.AppendUint16(tcp, to.Port())
+	tcp = binary.BigEndian.AppendUint32(tcp, number)
+	tcp = append(tcp, 0, 0, 0, 0, byte(tcpEnd+len(options))/4<<4, flag, 0xff, 0xff, 0, 0, 0, 0)
+	tcp = append(tcp, options...)
+	pseudo := slices.Concat(from.Addr().AsSlice(), to.Addr().AsSlice(), []byte{0, protocolTCP}, binary.BigEndian.AppendUint16(nil, uint16(len(tcp))))
+	binary.BigEndian.PutUint16(tcp[tcpSum:], checksum(pseudo, tcp))
+	return tcp
 }
 
 // parse reads what the target says to the SYN, and it alone: the MAC, addresses, ports, and the number that it saw must

@@ -1,0 +1,79 @@
+package link
+
+import (
+	"errors"
+	"io"
+	"net"
+	"net/netip"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// A client whose connection another host had is told that it is over, though nobody knows its numbers, and though it sends
+// nothing. A connection that this host has goes on.
+func TestChallenge(t *testing.T) {
+	for _, addr := range []string{"198.51.100.2", "2001:db8::2"} {
+		client, server := cable(t)
+		var listener net.Listener
+		server.do(func() (err error) {
+			listener, err = net.Listen("tcp", net.JoinHostPort(addr, "9000"))
+			return err
+		})
+		connect := func() (ours, theirs net.Conn) {
+			client.do(func() (err error) {
+				ours, err = net.DialTimeout("tcp", listener.Addr().String(), 5*time.Second)
+				return err
+			})
+			theirs, err := listener.Accept()
+			if err != nil {
+				t.Fatal(err)
+			}
+			return ours, theirs
+		}
+		kept, keeper := connect()
+		lost, forgotten := connect()
+		defer kept.Close()
+		defer keeper.Close()
+		at := func(c net.Conn) netip.AddrPort { return netip.MustParseAddrPort(c.LocalAddr().String()) }
+
+		// The server's host forgets one, and its client is not told.
+		raw, err := forgotten.(*net.TCPConn).SyscallConn()
+		if err != nil {
+			t.Fatal(err)
+		}
+		ends := at(forgotten)
+		var failed error
+		if err := raw.Control(func(fd uintptr) { failed = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_REPAIR, 1) }); errors.Join(err, failed) != nil {
+			t.Fatal(errors.Join(err, failed))
+		}
+		_ = forgotten.Close()
+		read := func(c net.Conn, wait time.Duration) error {
+			_ = c.SetReadDeadline(time.Now().Add(wait))
+			_, err := c.Read(make([]byte, 1))
+			return err
+		}
+		if err := read(lost, 300*time.Millisecond); err == nil || errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) {
+			t.Fatalf("%s: the client knows already: %v", addr, err)
+		}
+		server.do(func() error {
+			return errors.Join(Challenge(at(lost), ends), Challenge(at(kept), at(keeper)))
+		})
+		if err := read(lost, 5*time.Second); !errors.Is(err, syscall.ECONNRESET) {
+			t.Errorf("%s: %v, want a reset", addr, err)
+		}
+		if _, err := keeper.Write([]byte("x")); err != nil {
+			t.Error(err)
+		}
+		if err := read(kept, 5*time.Second); err != nil {
+			t.Errorf("%s: a connection that is there ended: %v", addr, err)
+		}
+		if err := Challenge(at(lost), netip.MustParseAddrPort("203.0.113.1:9000")); err == nil || !strings.HasPrefix(err.Error(), "cannot ask") {
+			t.Errorf("from an address that is not here: %v", err)
+		}
+		_ = listener.Close()
+	}
+}

@@ -1,0 +1,164 @@
+package serveon
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"log/slog"
+	"net/netip"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"rlb.dev/rlb-agent/api"
+	"rlb.dev/rlb-agent/reconcile"
+	"rlb.dev/rlb-agent/reconcile/host"
+	"rlb.dev/rlb-agent/reconcile/host/fake"
+	"rlb.dev/rlb-agent/render"
+)
+
+// heir is a host that forwards to a former holder.
+type heir struct {
+	*fake.Host
+	beats     chan uint64
+	forwarded []host.Flow
+	mutex     sync.Mutex
+	asked     []host.Flow
+	deaf      error
+}
+
+func (h *heir) HearHeartbeats(ctx context.Context, iface string, heard func(uint64)) error {
+	if h.deaf != nil {
+		return h.deaf
+	}
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case beat := <-h.beats:
+			heard(beat)
+		}
+	}
+}
+
+func (h *heir) Forwarded(context.Context) ([]host.Flow, error) { return h.forwarded, nil }
+
+func (h *heir) Challenge(flow host.Flow) error {
+	h.mutex.Lock()
+	defer h.mutex.Unlock()
+	h.asked = append(h.asked, flow)
+	return nil
+}
+
+// told are the clients that were asked.
+func (h *heir) told() []host.Flow {
+	h.mutex.Lock()
+	defer h.mutex.Unlock()
+	return slices.Clone(h.asked)
+}
+
+func parsed(t *testing.T, text string) *api.Document {
+	t.Helper()
+	doc, err := api.Parse("spec.yaml", []byte(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return doc
+}
+
+func flow(client string) host.Flow {
+	return host.Flow{Client: netip.MustParseAddrPort(client), Server: netip.AddrPortFrom(vip.Addr(), 9000)}
+}
+
+// The clients of a former holder are told when its heartbeats end, unless it says that it has ended the wait itself, or this
+// host has lost the virtual IP.
+func TestSuccessor(t *testing.T) {
+	const router = 10
+	beat, rest := render.Heartbeat(router), render.HeartbeatRest(router)
+	ours := []host.Flow{flow("198.51.100.50:40000"), flow("198.51.100.51:40001")}
+	beating := func(h *heir, s *Successor, n int) {
+		for range n {
+			time.Sleep(render.HeartbeatEvery)
+			s.PeerServesOn("lb1", true)
+			h.beats <- beat
+		}
+	}
+	for name, c := range map[string]struct {
+		more string
+		do   func(h *heir, s *Successor)
+		in   time.Duration // they are told, after do; 0: never
+	}{
+		"the heartbeats end":            {do: func(h *heir, s *Successor) { beating(h, s, 80) }, in: render.HeartbeatLife + beatMargin},
+		"the agent is stopped for good": {do: func(h *heir, s *Successor) { beating(h, s, 3); h.beats <- rest }, in: render.ForwardTime + beatMargin},
+		"the agent is restarted": {do: func(h *heir, s *Successor) {
+			beating(h, s, 3)
+			h.beats <- rest
+			time.Sleep(time.Second)
+			beating(h, s, 3)
+		}, in: render.HeartbeatLife + beatMargin},
+		"the former holder ended the wait": {do: func(h *heir, s *Successor) { beating(h, s, 3); s.PeerServesOn("lb1", false) }},
+		"another host never waited":        {do: func(h *heir, s *Successor) { beating(h, s, 3); s.PeerServesOn("lb3", false) }, in: render.HeartbeatLife + beatMargin},
+		"no heartbeat ever came":           {do: func(h *heir, s *Successor) { s.PeerServesOn("lb1", true) }},
+		"heartbeats of another router":     {do: func(h *heir, s *Successor) { s.PeerServesOn("lb1", true); h.beats <- render.Heartbeat(11) }},
+		"the virtual IP went back": {do: func(h *heir, s *Successor) {
+			beating(h, s, 3)
+			synctest.Wait()
+			h.Net[1].Prefixes = slices.DeleteFunc(h.Net[1].Prefixes, func(p netip.Prefix) bool { return p.Addr() == vip.Addr() })
+			h.beats <- beat
+		}},
+		"it cannot hear": {do: func(h *heir, s *Successor) { h.deaf = errors.New("cannot hear"); s.PeerServesOn("lb1", true) }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				h := &heir{Host: fake.New(), beats: make(chan uint64), forwarded: ours}
+				h.Net[1].Prefixes = append(h.Net[1].Prefixes, vip)
+				if _, err := (&reconcile.Reconciler{Host: h.Host, Log: slog.New(slog.DiscardHandler)}).Once(t.Context(), parsed(t, spec)); err != nil {
+					t.Fatal(err)
+				}
+				var log bytes.Buffer
+				s := NewSuccessor(h, slog.New(slog.NewTextHandler(&log, nil)))
+				ctx, stop := context.WithCancel(t.Context())
+				done := make(chan struct{})
+				go func() { defer close(done); s.Run(ctx) }()
+				c.do(h, s)
+				synctest.Wait()
+				time.Sleep(c.in - time.Millisecond)
+				if synctest.Wait(); len(h.told()) > 0 {
+					t.Errorf("clients are told too early: %v", h.told())
+				}
+				time.Sleep(2 * time.Millisecond)
+				synctest.Wait()
+				if told := slices.Equal(h.told(), ours); told != (c.in > 0) {
+					t.Errorf("asked %v", h.told())
+				}
+				time.Sleep(time.Minute)
+				synctest.Wait()
+				if want := len(ours); len(h.told()) > want || c.in == 0 && len(h.told()) > 0 {
+					t.Errorf("asked %v", h.told())
+				}
+				if said := strings.Contains(log.String(), "told the clients of 2 connections"); said != (c.in > 0) {
+					t.Errorf("log: %s", log.String())
+				}
+				stop()
+				<-done
+			})
+		})
+	}
+}
+
+// With vrrp.handover: none nothing is forwarded, and nothing is heard.
+func TestSuccessorWithoutHandover(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := &heir{Host: fake.New(), deaf: errors.New("nobody must listen")}
+		if _, err := (&reconcile.Reconciler{Host: h.Host, Log: slog.New(slog.DiscardHandler)}).Once(t.Context(), parsed(t, spec+"vrrp: {handover: none}\n")); err != nil {
+			t.Fatal(err)
+		}
+		s := NewSuccessor(h, slog.New(slog.DiscardHandler))
+		if err := s.follow(t.Context()); err != nil {
+			t.Error(err)
+		}
+	})
+}

@@ -160,7 +160,7 @@ func stays(ctx context.Context, h host.Host, d plan.Desired) error {
 			}
 			if was := before[want.Name]; round == 0 {
 				before[want.Name] = unit
-			} else if !unit.Stopped() && (!unit.Active() || unit.Restarts > was.Restarts) {
+			} else if unit.DiedSince(was) {
 				return fmt.Errorf("cannot keep %s running: it is %s (%s) a moment after its start or reload", want.Name, unit.ActiveState, unit.SubState)
 			}
 		}

@@ -19,7 +19,7 @@ func main() {
 	flag.StringVar(&o.Unit, "unit", "hack/systemd/rlb-agent.service", "the agent's systemd unit")
 	flag.DurationVar(&o.Duration, "duration", 10*time.Minute, "how long faults are made")
 	flag.Uint64Var(&o.Seed, "seed", uint64(time.Now().Unix()), "the same seed makes the same faults")
-	flag.StringVar(&o.Only, "only", "", "faults whose name contains it")
+	flag.StringVar(&o.Only, "only", "", "faults whose name contains one of these, separated by commas")
 	flag.Parse()
 	lab.Main("chaos", func(ctx context.Context) error { return run(ctx, o) })
 }

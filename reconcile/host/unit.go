@@ -42,6 +42,12 @@ func (u Unit) Active() bool { return u.ActiveState == "active" || u.ActiveState 
 // activating where systemd starts it again.
 func (u Unit) Stopped() bool { return u.ActiveState == "inactive" || u.ActiveState == "deactivating" }
 
+// DiedSince says whether the unit's main process has died since the unit was as before. One that somebody stops or restarts
+// has not.
+func (u Unit) DiedSince(before Unit) bool {
+	return u.ActiveState == "failed" || u.Restarts > before.Restarts || strings.HasPrefix(u.SubState, "auto-restart")
+}
+
 // Rests is what is left now of a rest after the death of the unit's main process; 0 where it did not die.
 func (u Unit) Rests(rest time.Duration) time.Duration {
 	if u.Died.IsZero() {

@@ -24,7 +24,7 @@ type Options struct {
 	Agent, Unit string        // files of the machine: the agent's program, and its systemd unit
 	Duration    time.Duration // after which no other fault is made
 	Seed        uint64        // the same seed makes the same faults
-	Only        string        // faults whose name contains it; "" for all
+	Only        string        // faults whose name contains one of these, separated by commas; "" for all
 	Log         func(format string, args ...any)
 }
 
@@ -77,7 +77,9 @@ func Run(ctx context.Context, o Options) (report string, err error) {
 	wait := watch(ctx, r.hosts, &r.history)
 	defer wait()
 	defer cancel()
-	table := slices.DeleteFunc(slices.Clone(faults), func(f fault) bool { return !strings.Contains(f.name, o.Only) })
+	table := slices.DeleteFunc(slices.Clone(faults), func(f fault) bool {
+		return !slices.ContainsFunc(strings.Split(o.Only, ","), func(name string) bool { return strings.Contains(f.name, name) })
+	})
 	if len(table) == 0 {
 		return "", fmt.Errorf("cannot find a fault that is called %q", o.Only)
 	}
@@ -231,6 +233,10 @@ func (r *run) fault(ctx context.Context, table []fault) error {
 	}
 	if rightErr == nil {
 		return nil
+	}
+	for _, h := range r.hosts {
+		said, err := h.Sh(ctx, "journalctl --no-pager -o short-precise -u rlb-agent -u keepalived -n 40; "+pair.Agent+" status")
+		r.Log("%s: %v\n%s", h.Name(), err, said)
 	}
 	if err := pair.Restore(ctx, r.stage.Lab, r.hosts, "haproxy", "keepalived", "rlb-agent"); err != nil {
 		return err

@@ -63,29 +63,35 @@ func serves(ctx context.Context, h host.Host, d plan.Desired, before baseline, r
 }
 
 func servesNow(ctx context.Context, h host.Host, d plan.Desired, before baseline, replaced []int) error {
+	var running []host.Unit
 	var stopped, unverified error
 	for _, want := range d.Units {
 		if !want.Run {
 			continue
 		}
-		unit, err := h.Unit(ctx, want.Name)
-		if err != nil {
+		switch unit, err := h.Unit(ctx, want.Name); {
+		case err != nil:
 			return err
-		}
-		if unit.Stopped() {
+		case unit.Stopped():
 			stopped = &stoppedError{fmt.Errorf("%s was stopped by somebody else meanwhile", want.Name)}
-			continue
-		}
-		if !unit.Active() || unit.MainPID == 0 && !want.Loads() {
+		case !unit.Active() || unit.MainPID == 0 && !want.Loads():
 			return fmt.Errorf("cannot see %s running: it is %s (%s)", want.Name, unit.ActiveState, unit.SubState)
+		default:
+			running = append(running, unit)
 		}
-		switch want.Name {
+	}
+	for _, unit := range running {
+		var err error
+		switch unit.Name {
 		case host.HAProxyUnit:
 			err = listens(ctx, h, d, unit, replaced)
 			if err == nil {
 				err = before.serversLeft(ctx, h, d)
 			}
 		case host.KeepalivedUnit:
+			if stopped != nil {
+				continue // it is in FAULT where HAProxy was stopped
+			}
 			err = before.instancesLeft(ctx, h, d, unit)
 		}
 		if unseen := (*unverifiedError)(nil); errors.As(err, &unseen) {

@@ -123,6 +123,7 @@ func TestStoppedBySomebodyDuringAnEdit(t *testing.T) {
 				for at := 1; at <= steps; at++ {
 					t.Run(fmt.Sprintf("%s: %s %s after step %d of %d", name, verb, unit, at, steps), func(t *testing.T) {
 						h := installed(t, parse(t, spec))
+						h.Follows = true
 						done := 0
 						log := slog.New(handler(func(r slog.Record) {
 							if done++; done == at {

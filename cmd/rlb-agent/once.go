@@ -146,7 +146,7 @@ func (a *app) rendering(ctx context.Context, path string, given render.Facts) (*
 		return nil, nil, plan.Look{}, err
 	}
 	look, err := plan.FactFinder{Observer: h, Given: given, Assume: h.Ready(ctx) != nil, AskNoPrograms: true}.Rendering(ctx, &doc.Spec)
-	if err := a.found(look, err); err != nil {
+	if err := a.found(doc, look, err, given.Node != "" || given.Interface != ""); err != nil {
 		h.Close()
 		return nil, nil, plan.Look{}, err
 	}
@@ -166,16 +166,19 @@ func (a *app) specAndHost(path string) (*api.Document, *debian.Host, error) {
 // find finds what a spec wants of this machine.
 func (a *app) find(ctx context.Context, h *debian.Host, doc *api.Document) (plan.Look, error) {
 	look, err := plan.FactFinder{Observer: h, Assume: h.Ready(ctx) != nil}.Look(ctx, &doc.Spec)
-	if err := a.found(look, err); err != nil {
+	if err := a.found(doc, look, err, false); err != nil {
 		return plan.Look{}, err
 	}
 	return look, nil
 }
 
-// found says what was assumed.
-func (a *app) found(look plan.Look, err error) error {
+// found says what was assumed. What does not fit this host is the spec's, as in a run, unless a flag says which host it is.
+func (a *app) found(doc *api.Document, look plan.Look, err error, flagged bool) error {
 	for _, note := range look.Notes {
 		a.log.Warn(note)
+	}
+	if field := (*plan.FieldError)(nil); errors.As(err, &field) && !flagged {
+		return plan.Placed(err, doc)
 	}
 	if err != nil {
 		return usageError{err}

@@ -11,8 +11,11 @@ import (
 	"rlb.dev/rlb-agent/hack/lab/pair"
 )
 
-// strangerVIP is an address of the network that a machine besides the balancers has.
-const strangerVIP = "198.51.100.77"
+// Addresses of the network that a machine besides the balancers has.
+const (
+	strangerVIP  = "198.51.100.77"
+	strangerVIP6 = "2001:db8::77"
+)
 
 // inClient runs ip in the client's namespace.
 func inClient(w *e2e.World, args ...string) string {
@@ -45,19 +48,24 @@ func TestLiveMachine(t *testing.T) {
 	h, second := hosts[0], hosts[1]
 	link, mac := clientLink(w)
 	inClient(w, "addr", "add", strangerVIP+"/24", "dev", link)
-	stranger := strings.Replace(e2e.Spec(pair.Nodes), pair.VIP, strangerVIP, 1)
+	inClient(w, "addr", "add", strangerVIP6+"/64", "dev", link, "nodad")
+	h.Shell("ip addr add 2001:db8::11/64 dev eth0 nodad")
 	two := strings.Replace(e2e.Spec(pair.Nodes), "["+pair.VIP+"]", "["+pair.VIP+", "+strangerVIP+"]", 1)
 
 	before := h.Footprint()
-	h.WriteSpec(stranger)
-	for _, command := range []string{" --once", " --once --dry-run", " --once --take-over 02:00:00:00:00:99"} {
-		if out, code := h.Exit(pair.Agent + command); code != 3 || !strings.Contains(out, "another machine has "+strangerVIP+": MAC "+mac) || !strings.Contains(out, "--take-over "+mac) {
-			t.Errorf("%s: exit code %d\n%s", command, code, out)
+	for _, vip := range []string{strangerVIP, strangerVIP6} {
+		h.WriteSpec(strings.Replace(e2e.Spec(), pair.VIP, `"`+vip+`"`, 1))
+		for _, command := range []string{" --once", " --once --dry-run", " --once --take-over 02:00:00:00:00:99"} {
+			if out, code := h.Exit(pair.Agent + command); code != 3 || !strings.Contains(out, "another machine has "+vip+": MAC "+mac) || !strings.Contains(out, "--take-over "+mac) {
+				t.Errorf("%s: exit code %d\n%s", command, code, out)
+			}
 		}
 	}
 	if after := h.Footprint(); after != before {
 		t.Errorf("the refused run changed the host:\n%s", e2e.Difference(before, after))
 	}
+
+	h.Shell("ip addr del 2001:db8::11/64 dev eth0")
 
 	// a pair by daemons; the standby's first run finds the active host, which may have the address
 	began := time.Now()

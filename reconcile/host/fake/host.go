@@ -28,6 +28,7 @@ type Host struct {
 	Busy      map[uint16]bool       // ports that some other program holds: HAProxy cannot bind them
 	Taken     map[uint16]string     // ports that some other program is seen to hold, with its name
 	Faulty    string                // a word in keepalived's configuration that puts its instances in FAULT
+	Follows   bool                  // keepalived is in FAULT while HAProxy does not run
 	Blind     bool                  // HAProxy cannot be tried beside the real one
 	Rehearsed int                   // how often it was tried
 	Sick      string                // a word in HAProxy's configuration with which servers, or a backend's, are down

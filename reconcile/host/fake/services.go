@@ -11,7 +11,7 @@ import (
 	"rlb.dev/rlb-agent/render"
 )
 
-// VRRP are the instances that keepalived has loaded: in their Role, or in FAULT where Faulty says so.
+// VRRP are the instances that keepalived has loaded: in their Role, or in FAULT where Faulty or Follows says so.
 func (h *Host) VRRP(ctx context.Context, pid int) ([]host.Instance, error) {
 	if err := h.look(ctx, "VRRP"); err != nil {
 		return nil, err
@@ -24,7 +24,7 @@ func (h *Host) VRRP(ctx context.Context, pid int) ([]host.Instance, error) {
 		return nil, nil
 	}
 	role := cmp.Or(h.Role, host.RoleBackup)
-	if h.Faulty != "" && strings.Contains(u.loaded, h.Faulty) {
+	if h.Faulty != "" && strings.Contains(u.loaded, h.Faulty) || h.Follows && !h.seen(host.HAProxyUnit).active {
 		role = host.RoleFault
 	}
 	var all []host.Instance

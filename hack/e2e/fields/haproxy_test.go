@@ -293,7 +293,8 @@ func TestFailOpenAndCutAfter(t *testing.T) {
 }
 
 // TestCutByFall: a server that refuses its checks, does not answer them or shows another certificate loses its connections,
-// also where it drained before. With cutAfter 0s a wrong status is such a failure, and one less than fall is none.
+// also where it drained before. With cutAfter 0s a wrong status is such a failure, and one less than fall is none. Else the
+// first wrong status takes a server out of the rotation, and the first right one brings it back.
 func TestCutByFall(t *testing.T) {
 	inTrees(t, func(t *testing.T, tree string) {
 		const fall = 3
@@ -309,7 +310,7 @@ func TestCutByFall(t *testing.T) {
 		write(t, tree, "etc/ca.pem", string(ca))
 		var shown atomic.Pointer[tls.Config]
 		shown.Store(own)
-		var a, strict health
+		var a, strict, calm health
 		serve := func() (refuse func()) {
 			l, err := tls.Listen("tcp", "127.0.0.11:8140", &tls.Config{GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) { return shown.Load(), nil }})
 			if err != nil {
@@ -319,6 +320,7 @@ func TestCutByFall(t *testing.T) {
 		}
 		refuse := serve()
 		strict.serve(t, "127.0.0.11:8141")
+		calm.serve(t, "127.0.0.11:8142")
 		greeter(t, "127.0.0.11:8040", "a")
 		haproxy(t, tree, fmt.Sprintf(`
 - name: web
@@ -330,7 +332,11 @@ func TestCutByFall(t *testing.T) {
   servers: [{name: a, address: 127.0.0.11, port: 8040}]
   healthCheck: {type: http, port: 8141, cutAfter: 0s, interval: 50ms, timeout: 100ms, fall: %[1]d, rise: 2}
   failOpen: false
-`, fall), 7041)
+- name: calm
+  port: 7042
+  servers: [{name: a, address: 127.0.0.11, port: 8040}]
+  healthCheck: {type: http, port: 8142, cutAfter: 1m, interval: 300ms, timeout: 100ms, fall: 5, rise: 5}
+`, fall), 7042)
 		is := func(backend, state string) {
 			t.Helper()
 			eventually(t, backend+" is "+state, func() bool { return states(t, tree, backend)[0] == state })
@@ -382,9 +388,10 @@ func TestCutByFall(t *testing.T) {
 		if ended(conn, 80*time.Millisecond) || ask("127.0.0.1:7041", "x") != "a" {
 			t.Errorf("%d wrong statuses took the server out, and fall is %d", fall-1, fall)
 		}
-		strict.wrong.Store(1 << 20)
+		strict.answers.Store(0)
+		strict.status.Store(500)
 		is("strict", "DOWN")
-		if given := 1<<20 - strict.wrong.Load(); given < fall {
+		if given := strict.answers.Load(); given < fall {
 			t.Errorf("%d wrong statuses took the server out, and fall is %d", given, fall)
 		}
 		if !ended(conn, time.Second) {
@@ -392,6 +399,21 @@ func TestCutByFall(t *testing.T) {
 		}
 		if got := ask("127.0.0.1:7041", "x"); got == "a" {
 			t.Error("failOpen is false, and a server that fails gets a new connection")
+		}
+
+		for _, c := range []struct {
+			status int32
+			state  string
+		}{{500, "NOLB"}, {200, "UP"}} {
+			if !version(t, tree, "haproxy").KeepsOnWrongStatus() {
+				break
+			}
+			calm.answers.Store(0)
+			calm.status.Store(c.status)
+			is("calm", c.state)
+			if given := calm.answers.Load(); given > 2 { // the first one, and one more until this is seen
+				t.Errorf("it took %d answers of status %d until the server was %s", given, c.status, c.state)
+			}
 		}
 	})
 }

@@ -95,9 +95,10 @@ func (f *first) has(fits func(string) bool) bool {
 
 // health answers checks with a status that can be changed, or not at all.
 type health struct {
-	status atomic.Int32
-	wrong  atomic.Int32 // so many answers are 500 before that
-	hang   atomic.Bool
+	status  atomic.Int32
+	wrong   atomic.Int32 // so many answers are 500 before that
+	answers atomic.Int32 // so many were given
+	hang    atomic.Bool
 }
 
 // serve begins to answer. What it returns ends that: then checks are refused.
@@ -120,6 +121,7 @@ func (h *health) serveOn(t *testing.T, l net.Listener) (refuse func()) {
 		if h.wrong.Add(-1) >= 0 {
 			status = 500
 		}
+		h.answers.Add(1)
 		w.WriteHeader(status)
 	})}
 	t.Cleanup(func() { server.Close() })

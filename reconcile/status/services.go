@@ -127,7 +127,10 @@ func (r *reading) servers(s *Status, service api.Service, now haproxyNow) []host
 	var all []host.ServerState
 	for _, state := range now.states {
 		if state.Backend == service.Name {
-			state.Since = r.steady(service.Name, state)
+			if before := r.before(service.Name, state); before != nil {
+				state.Since = before.Since
+				state.Reason = lastCheck(before.Reason, state)
+			}
 			state.Reason = r.draining(s, service, state)
 			all = append(all, state)
 		}
@@ -150,47 +153,67 @@ func (r *reading) draining(s *Status, service api.Service, state host.ServerStat
 	case *service.HealthCheck.CutAfter == 0:
 		return state.Reason
 	case !render.Version(s.Versions.HAProxy).KeepsOnWrongStatus():
-		if strings.HasPrefix(state.State, "DOWN") && strings.Contains(state.Reason, wrongStatus) {
+		if strings.HasPrefix(state.State, "DOWN") && codeOf(state.Reason) == wrongStatus {
 			return state.Reason + "; cutAfter has no effect: it needs HAProxy 2.4"
 		}
 		return state.Reason
 	case !strings.HasPrefix(state.State, "NOLB"):
 		return state.Reason
 	case r.agentUnseen && r.health == nil:
-		return "draining: " + state.Reason
+		return drains + state.Reason
 	case !r.daemonRuns(s):
-		return "draining: " + state.Reason + "; connections are not cut while the agent does not run"
+		return drains + state.Reason + "; connections are not cut while the agent does not run"
 	case left <= 0 && left > -cutLate:
-		return "draining: " + state.Reason + "; its connections are about to be cut"
+		return drains + state.Reason + "; its connections are about to be cut"
 	case left <= 0:
-		return "draining: " + state.Reason + "; its connections were cut"
+		return drains + state.Reason + "; its connections were cut"
 	}
-	return fmt.Sprintf("draining: %s; its connections are cut in %v", state.Reason, left)
+	return fmt.Sprintf("%s%s; its connections are cut in %v", drains, state.Reason, left)
 }
 
 // cutLate is how much later than the status tells connections are cut at most, on a machine that is not busy.
 const cutLate = host.SinceRounding + 4*time.Second
 
-// wrongStatus is how HAProxy's code of a failed check with a wrong status stands in a reason.
-const wrongStatus = "(L7STS "
+// drains begins the reason of a server that drains.
+const drains = "draining: "
+
+// wrongStatus is HAProxy's code of a failed check with a wrong status.
+const wrongStatus = "L7STS"
 
 // daemonRuns says whether the daemon runs: this process is its own, or its unit runs.
 func (r *reading) daemonRuns(s *Status) bool {
 	return r.health != nil || s.Agent != nil && s.Agent.Running
 }
 
-// steady is since when a server is as it is. HAProxy tells how many seconds ago that was, so the time told in the last
-// status stays as long as the two are the same but for rounding.
-func (r *reading) steady(service string, state host.ServerState) time.Time {
-	for _, before := range r.last.Services {
-		if before.Name != service {
+// before is the server in the last status, where it was then as it is now. HAProxy tells how many seconds ago that began,
+// so the time told in the last status stays as long as the two are the same but for rounding.
+func (r *reading) before(service string, state host.ServerState) *host.ServerState {
+	for _, last := range r.last.Services {
+		if last.Name != service {
 			continue
 		}
-		for _, server := range before.Servers {
+		for i, server := range last.Servers {
 			if server.Name == state.Name && server.State == state.State && server.Since.Sub(state.Since).Abs() <= 2*time.Second {
-				return server.Since
+				return &last.Servers[i]
 			}
 		}
 	}
-	return state.Since
+	return nil
+}
+
+// lastCheck is what the last check of a server found. While a further one is under way HAProxy tells its kind alone: the
+// reason in the last status has the rest.
+func lastCheck(before string, state host.ServerState) string {
+	if code := codeOf(state.Reason); !state.Checking || code == "" || code != codeOf(before) {
+		return state.Reason
+	}
+	return strings.TrimPrefix(before[:strings.LastIndex(before, ")")+1], drains)
+}
+
+// codeOf is HAProxy's code of a check in a reason, as L7STS in "… (L7STS 500)"; empty where there is none.
+func codeOf(reason string) string {
+	_, brackets, _ := strings.Cut(reason[max(0, strings.LastIndex(reason, "(")):], "(")
+	inside, _, _ := strings.Cut(brackets, ")")
+	code, _, _ := strings.Cut(inside, " ")
+	return code
 }

@@ -1,6 +1,7 @@
 package status
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -33,6 +34,7 @@ func TestDraining(t *testing.T) {
 		"stopped, past":              {"NOLB", keeps, time.Hour, time.Minute, "2.6.12-1", stopped, false, "draining: " + keeps + "; connections are not cut while the agent does not run"},
 		"no agent is installed":      {"NOLB", keeps, 0, time.Minute, "2.6.12-1", nil, false, "draining: " + keeps + "; connections are not cut while the agent does not run"},
 		"HAProxy too old":            {"DOWN", fails, 19 * time.Second, time.Minute, "2.2.9-2+deb11u6", runs, false, fails + "; cutAfter has no effect: it needs HAProxy 2.4"},
+		"too old, a check is on":     {"DOWN", wrong + " (L7STS)", 19 * time.Second, time.Minute, "2.2.9-2+deb11u6", runs, false, wrong + " (L7STS); cutAfter has no effect: it needs HAProxy 2.4"},
 		"too old, no cutAfter":       {"DOWN", fails, 19 * time.Second, 0, "2.2.9-2+deb11u6", runs, false, fails},
 		"too old, by its own lines":  {"NOLB", keeps, 19 * time.Second, time.Minute, "2.2.9-2+deb11u6", runs, false, keeps},
 		"too old, refuses":           {"DOWN", "does not accept connections (L4CON)", 0, time.Minute, "2.2.9-2+deb11u6", runs, false, "does not accept connections (L4CON)"},
@@ -49,6 +51,37 @@ func TestDraining(t *testing.T) {
 		s := Status{Agent: test.agent, Versions: Versions{HAProxy: test.haproxy}}
 		if got := r.draining(&s, service, host.ServerState{State: test.state, Reason: test.reason, Since: now.Add(-test.ago)}); got != test.want {
 			t.Errorf("%s:\ngot  %s\nwant %s", name, got, test.want)
+		}
+	}
+}
+
+// While a check is under way HAProxy tells no details of the last one: the reason stays what it was in the last status.
+func TestReasonDuringACheck(t *testing.T) {
+	const (
+		wrong  = "answers the check with HTTP status 500 Internal Server Error, which does not count as healthy (L7OKC 500)"
+		open   = "answers the check with HTTP status 401 Unauthorized, which counts as healthy; whether it is ready is not judged (L7OK 401)"
+		refuse = "does not accept connections: Connection refused (L4CON)"
+		noName = "its DNS name does not resolve"
+	)
+	for name, test := range map[string]struct {
+		before, state, reason string
+		checking              bool
+		want                  string
+	}{
+		"wrong status":         {"draining: " + wrong + "; its connections are cut in 59s", "NOLB", "answers the check with a status that does not count as healthy (L7OKC)", true, wrong},
+		"told again":           {"draining: " + wrong, "NOLB", strings.ReplaceAll(wrong, "500", "503"), false, strings.ReplaceAll(wrong, "500", "503")},
+		"401":                  {open, "UP", "answers the check (L7OK)", true, open},
+		"refused":              {refuse, "DOWN", "does not accept connections (L4CON)", true, refuse},
+		"another kind":         {refuse, "DOWN", "does not accept connections within the check's timeout (L4TOUT)", true, "does not accept connections within the check's timeout (L4TOUT)"},
+		"without one":          {noName, "MAINT (resolution)", noName, true, noName},
+		"nothing known before": {"", "UP", "answers the check (L7OK)", true, "answers the check (L7OK)"},
+	} {
+		r := reading{now: now, spec: &api.LoadBalancerSpec{}, last: Status{Services: []Service{{Name: "api", Servers: []host.ServerState{{Name: "a", State: test.state, Reason: test.before, Since: now}}}}}}
+		none := api.Duration(0)
+		service := api.Service{Name: "api", HealthCheck: api.HealthCheck{CutAfter: &none}}
+		got := r.servers(&Status{}, service, haproxyNow{states: []host.ServerState{{Backend: "api", Name: "a", State: test.state, Reason: test.reason, Since: now.Add(-time.Second), Checking: test.checking}}})
+		if len(got) != 1 || got[0].Reason != test.want || !got[0].Since.Equal(now) {
+			t.Errorf("%s: got %+v, want %s", name, got, test.want)
 		}
 	}
 }

@@ -23,6 +23,7 @@ type server struct {
 	mu      sync.Mutex
 	process *exec.Cmd
 	ended   chan struct{} // closed when the process has ended
+	again   chan error    // told when it was started again after a fault that says so
 }
 
 // startServers starts three, and returns their certificates too.
@@ -87,11 +88,13 @@ func (s *server) strike(ctx context.Context, f fault) error {
 	if err := s.signal(f.signal); err != nil || !f.starts {
 		return err
 	}
+	s.again = make(chan error, 1)
 	go func() {
 		select {
 		case <-ended:
-			_ = s.start(ctx, f.delay)
+			s.again <- s.start(ctx, f.delay)
 		case <-ctx.Done():
+			s.again <- ctx.Err()
 		}
 	}()
 	return nil
@@ -99,13 +102,16 @@ func (s *server) strike(ctx context.Context, f fault) error {
 
 // heal makes the server well again.
 func (s *server) heal(ctx context.Context, f fault) error {
-	if f.heal != 0 {
+	switch {
+	case f.heal != 0:
 		return s.signal(f.heal)
+	case f.starts:
+		return <-s.again
 	}
 	select {
 	case <-s.end():
 		return s.start(ctx, f.delay)
-	default: // it was started again, or its last request is under way
+	default: // its last request is under way
 		return s.restart(ctx, f.delay)
 	}
 }

@@ -96,6 +96,7 @@ func TestStacked(t *testing.T) {
 		}
 	}
 	t.Run("two at once", func(t *testing.T) { s.in(t).twoAtOnce() })
+	s.otherRouters()
 	t.Run("takeover by priority", func(t *testing.T) { s.in(t).byPriority() })
 	t.Run("the port clash", func(t *testing.T) { s.in(t).portClash() })
 }
@@ -249,6 +250,76 @@ func (s stacked) twoAtOnce() {
 	if seen.Longest(2) > twoHolders {
 		s.Errorf("two holders: %s", seen)
 	}
+}
+
+// otherRouters changes the virtual router on one host after the other, the one that holds the virtual IP first or last, and on
+// all at once: never two holders, clients see no more than a failover, and all three end in the new one.
+func (s stacked) otherRouters() {
+	const activeFirst, activeLast, allAtOnce = "active first", "active last", "all at once"
+	before := stackedSpec(otherPort)
+	for _, c := range []struct{ name, more, order string }{
+		{"another router id", "vrrp: {routerID: 7}", activeFirst},
+		{"unicast", "vrrp: {routerID: 7, transport: unicast}", allAtOnce},
+		{"the former one", "", activeLast},
+	} {
+		text := stackedSpec(otherPort, c.more)
+		s.Run(c.name+", "+c.order, func(t *testing.T) {
+			s := s.in(t)
+			again := false
+			s.Judge("the edit", func() (lab.Report, error) {
+				if again { // from where it was before
+					for _, h := range s.hosts {
+						h.WriteSpec(before)
+					}
+					s.inSync()
+				}
+				again = true
+				s.right()
+				var seen pair.Holding
+				report := s.Probe(0, func() {
+					seen = s.holders(func() {
+						left := slices.Clone(s.hosts)
+						for len(left) > 0 {
+							next := slices.IndexFunc(left, func(h *e2e.Host) bool { return h.Active() == (c.order == activeFirst) })
+							h := left[max(next, 0)]
+							left = slices.DeleteFunc(left, func(other *e2e.Host) bool { return other == h })
+							h.WriteSpec(text)
+							if c.order == allAtOnce {
+								continue
+							}
+							h.Shell("systemctl reload rlb-agent") // asked to, it does not let its peers go first
+							if len(left) > 0 {
+								s.Eventually(h.Name()+" waits for the others", 5*time.Second, func() bool { return h.Is("active", "rlb-rejoin", "active") })
+								time.Sleep(500 * time.Millisecond) // it hears them say goodbye
+							}
+						}
+						s.inSync()
+						time.Sleep(300 * time.Millisecond)
+					})
+				})
+				t.Logf("%s; client: gap %v, %d of %d failed", seen, report.Gap, report.Failed, report.Total)
+				if two, none := max(seen.Longest(2), seen.Longest(3)), seen.Longest(0); two > twoHolders || none > 1500*time.Millisecond {
+					return report, fmt.Errorf("more than one holder for %v, none for %v", two, none)
+				}
+				return report, e2e.Within(report, time.Second) // the former holder serves on for 2 s
+			})
+		})
+		before = text
+	}
+}
+
+// inSync waits until all hosts are as their spec says, know it of each other, and one holds the virtual IP.
+func (s stacked) inSync() {
+	s.Helper()
+	s.Eventually("all are in sync", 2*rightAgain, func() bool {
+		return s.holder() != nil && !slices.ContainsFunc(s.hosts, func(h *e2e.Host) bool {
+			if code, _ := h.RunAgent("--once", "--dry-run"); code != 0 || !h.Is("active", "keepalived", "active") {
+				return true // the status alone may be that from before the edit
+			}
+			st, _ := h.Status()
+			return !st.Is("InSync") || !st.Is("PeerInSync")
+		})
+	})
 }
 
 // byPriority gives the hosts priorities against the order of their addresses, which decides where those are equal: the highest

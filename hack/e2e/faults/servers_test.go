@@ -18,6 +18,9 @@ import (
 	"rlb.dev/rlb-agent/reconcile/status"
 )
 
+// verifiedService is the second service of kubeSpec.
+const verifiedService = pair.VIP + ":9001"
+
 // kubeSpec is a spec of so many API servers twice: as the defaults are, and with their certificates checked. The quiet
 // time that clients and servers may have is short, so that seconds show what takes hours.
 func kubeSpec(planes int, tunnel time.Duration, check string) string {
@@ -81,6 +84,15 @@ func within(h *e2e.Host, limit time.Duration, up bool, service string, names ...
 	})
 }
 
+// explains waits until the reason of a server's state has these words in this order. While a check is under way HAProxy does
+// not tell which status the last one found.
+func explains(h *e2e.Host, service, server string, words ...string) {
+	h.World.Helper()
+	h.World.Eventually(fmt.Sprintf("the reason of %s/%s has %q", service, server, words), 5*time.Second, func() bool {
+		return e2e.InOrder(states(h, service)[server].Reason, words...)
+	})
+}
+
 // API servers that are down, hang, fail, answer without TLS, with another certificate or with 401; and quiet connections.
 func TestKubeAPIServers(t *testing.T) {
 	w := e2e.New(t)
@@ -139,9 +151,7 @@ func TestKubeAPIServers(t *testing.T) {
 	if at, _, _ := held["cp2"].Cut(); at.Sub(failed) < cutAfter {
 		t.Errorf("the connection to cp2 was cut %v after its first 500", at.Sub(failed))
 	}
-	if reason := states(h, "kube-apiserver")["cp2"].Reason; !strings.Contains(reason, "draining: ") || !strings.Contains(reason, "500") {
-		t.Errorf("the reason of cp2: %s", reason)
-	}
+	explains(h, "kube-apiserver", "cp2", "draining: ", "500")
 	for _, name := range names {
 		_, cut, err := held[name].Cut()
 		if down := name < "cp5"; cut != down {
@@ -152,17 +162,53 @@ func TestKubeAPIServers(t *testing.T) {
 	within(h, 5*time.Second, true, "kube-apiserver", names...)
 	w.Serves(names...)
 
-	// an API server without anonymous access: where 401 is not expected it is out, and the status names it; by default it serves
-	h.Apply(kubeSpec(6, time.Hour, "  healthCheck: {expectStatus: [200], cutAfter: 0s}\n"))
+	// an API server without anonymous access: where 401 is not expected it is out, and the status names it; by default it
+	// serves. With cutAfter 0s it loses its connections then.
+	h.Apply(kubeSpec(6, time.Hour, "  healthCheck: {expectStatus: [200], cutAfter: 0s}\n  failOpen: false\n"))
 	within(h, 5*time.Second, true, "kube-apiserver", names...)
+	isCut := func(conn *lab.LongConn) bool { _, cut, _ := conn.Cut(); return cut }
+	strict, verified := quiet(w, pair.Service, "cp1", "cp6"), quiet(w, verifiedService, "cp1", "cp2", "cp3")
 	set(lab.Unauthorized)
 	within(h, 8*time.Second, false, "kube-apiserver", "cp1")
-	if reason := states(h, "kube-apiserver")["cp1"].Reason; !strings.Contains(reason, "L7STS 401") || !strings.Contains(reason, "expectStatus") {
-		t.Errorf("the reason does not explain 401: %s", reason)
+	explains(h, "kube-apiserver", "cp1", "expectStatus", "L7STS 401")
+	w.Eventually("the connection to cp1, which answers 401, is cut", time.Second, func() bool { return isCut(strict["cp1"]) })
+	if isCut(strict["cp6"]) || isCut(held["cp6"]) {
+		t.Error("a quiet connection did not stay")
 	}
-	if _, cut, err := held["cp6"].Cut(); cut {
-		t.Errorf("a quiet connection did not stay: %v", err)
+
+	// All fail: new connections go to all, or are refused with failOpen false. What was opened meanwhile is cut once its
+	// server is down and another one is up. cp1 is down by its certificate, and drained before.
+	fails := lab.Fail(500)
+	set(fails, fails, fails, fails, fails, fails)
+	within(h, 5*time.Second, false, "kube-apiserver", names...)
+	within(h, 5*time.Second, false, "verified", names...)
+	if name, err := w.Client.Get(t.Context(), pair.Service); err == nil {
+		t.Errorf("all fail, failOpen is false, and %s gets a new connection", name)
 	}
+	st, _ := h.Status()
+	if c := st.Condition("Serving"); c.Status != "False" || c.Reason != "NoServerUp" || !e2e.InOrder(c.Message, "kube-apiserver has no server that is up", "verified has no server that is up", "(failOpen)") {
+		t.Errorf("Serving is %s, %s: %s", c.Status, c.Reason, c.Message)
+	}
+	open := quiet(w, verifiedService, "cp1", "cp2")
+	set(lab.Stranger)
+	w.Eventually("the connection to cp1, which drained, is cut", 5*time.Second, func() bool { return isCut(verified["cp1"]) })
+	select {
+	case <-open["cp1"].Done():
+		t.Error("no server is up, and what was opened while all failed is cut")
+	case <-time.After(2500 * time.Millisecond): // the daemon looks every two seconds
+	}
+	set(lab.Stranger, lab.OK)
+	w.Eventually("what cp1 got while all failed is cut", 8*time.Second, func() bool { return isCut(open["cp1"]) })
+	if !states(h, "verified")["cp2"].Up() {
+		t.Error("no server was up yet")
+	}
+	if isCut(open["cp2"]) || isCut(verified["cp2"]) || isCut(verified["cp3"]) {
+		t.Error("a connection to a server that is up or drains is cut")
+	}
+	set(lab.OK, lab.OK, lab.OK, lab.OK, lab.OK, lab.OK)
+	within(h, 5*time.Second, true, "kube-apiserver", names...)
+
+	held = quiet(w, pair.Service, "cp6")
 	h.Apply(kubeSpec(6, 3*time.Second, ""))
 	within(h, 5*time.Second, true, "kube-apiserver", names...)
 	w.Serves(names...)

@@ -17,11 +17,13 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"rlb.dev/rlb-agent/api"
 	"rlb.dev/rlb-agent/hack/e2e"
+	"rlb.dev/rlb-agent/hack/lab"
 	"rlb.dev/rlb-agent/render"
 )
 
@@ -259,11 +261,7 @@ func TestFailOpenAndCutAfter(t *testing.T) {
 			defer conn.Close()
 			long[answer(conn, "x")] = conn
 		}
-		cut := func(name string) bool {
-			long[name].SetReadDeadline(time.Now().Add(50 * time.Millisecond))
-			_, err := long[name].Read(make([]byte, 1))
-			return !errors.Is(err, os.ErrDeadlineExceeded)
-		}
+		cut := func(name string) bool { return ended(long[name], 50*time.Millisecond) }
 		keeps, want := version(t, tree, "haproxy").KeepsOnWrongStatus(), "NOLB"
 		if !keeps {
 			want = "DOWN"
@@ -292,6 +290,139 @@ func TestFailOpenAndCutAfter(t *testing.T) {
 		a.status.Store(200)
 		expect("a is well again", "[a]")
 	})
+}
+
+// TestCutByFall: a server that refuses its checks, does not answer them or shows another certificate loses its connections,
+// also where it drained before. With cutAfter 0s a wrong status is such a failure, and one less than fall is none. Else the
+// first wrong status takes a server out of the rotation, and the first right one brings it back.
+func TestCutByFall(t *testing.T) {
+	inTrees(t, func(t *testing.T, tree string) {
+		const fall = 3
+		addr := netip.MustParseAddr("127.0.0.11")
+		own, ca, err := lab.SelfSigned("a", addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		other, _, err := lab.SelfSigned("a", addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		write(t, tree, "etc/ca.pem", string(ca))
+		var shown atomic.Pointer[tls.Config]
+		shown.Store(own)
+		var a, strict, calm health
+		serve := func() (refuse func()) {
+			l, err := tls.Listen("tcp", "127.0.0.11:8140", &tls.Config{GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) { return shown.Load(), nil }})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return a.serveOn(t, l)
+		}
+		refuse := serve()
+		strict.serve(t, "127.0.0.11:8141")
+		calm.serve(t, "127.0.0.11:8142")
+		greeter(t, "127.0.0.11:8040", "a")
+		haproxy(t, tree, fmt.Sprintf(`
+- name: web
+  port: 7040
+  servers: [{name: a, address: 127.0.0.11, port: 8040}]
+  healthCheck: {type: https, port: 8140, caFile: /etc/ca.pem, cutAfter: 1m, interval: 50ms, timeout: 100ms, fall: %[1]d, rise: 2}
+- name: strict
+  port: 7041
+  servers: [{name: a, address: 127.0.0.11, port: 8040}]
+  healthCheck: {type: http, port: 8141, cutAfter: 0s, interval: 50ms, timeout: 100ms, fall: %[1]d, rise: 2}
+  failOpen: false
+- name: calm
+  port: 7042
+  servers: [{name: a, address: 127.0.0.11, port: 8040}]
+  healthCheck: {type: http, port: 8142, cutAfter: 1m, interval: 300ms, timeout: 100ms, fall: 5, rise: 5}
+`, fall), 7042)
+		is := func(backend, state string) {
+			t.Helper()
+			eventually(t, backend+" is "+state, func() bool { return states(t, tree, backend)[0] == state })
+		}
+		open := func(port int) net.Conn {
+			t.Helper()
+			conn, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", port))
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { conn.Close() })
+			if got := answer(conn, "x"); got != "a" {
+				t.Fatalf("the answer is %q", got)
+			}
+			return conn
+		}
+		for _, fault := range []struct {
+			name       string
+			make, heal func()
+		}{
+			{"refuses", func() { refuse() }, func() { refuse = serve() }},
+			{"does not answer", func() { a.hang.Store(true) }, func() { a.hang.Store(false) }},
+			{"shows another certificate", func() { shown.Store(other) }, func() { shown.Store(own) }},
+		} {
+			for _, drains := range []bool{false, true} {
+				is("web", "UP")
+				conn := open(7040)
+				if drains && version(t, tree, "haproxy").KeepsOnWrongStatus() {
+					a.status.Store(500)
+					is("web", "NOLB")
+				}
+				if ended(conn, 80*time.Millisecond) {
+					t.Errorf("it drains: %v: its connection is cut before it %s", drains, fault.name)
+				}
+				fault.make()
+				is("web", "DOWN")
+				if !ended(conn, time.Second) {
+					t.Errorf("it drained: %v: it %s, and its connection stays", drains, fault.name)
+				}
+				a.status.Store(200)
+				fault.heal()
+			}
+		}
+
+		is("strict", "UP")
+		conn := open(7041)
+		strict.wrong.Store(fall - 1)
+		eventually(t, "all wrong answers were given", func() bool { return strict.wrong.Load() < 0 })
+		if ended(conn, 80*time.Millisecond) || ask("127.0.0.1:7041", "x") != "a" {
+			t.Errorf("%d wrong statuses took the server out, and fall is %d", fall-1, fall)
+		}
+		strict.answers.Store(0)
+		strict.status.Store(500)
+		is("strict", "DOWN")
+		if given := strict.answers.Load(); given < fall {
+			t.Errorf("%d wrong statuses took the server out, and fall is %d", given, fall)
+		}
+		if !ended(conn, time.Second) {
+			t.Error("a wrong status, cutAfter is 0s, and the connection stays")
+		}
+		if got := ask("127.0.0.1:7041", "x"); got == "a" {
+			t.Error("failOpen is false, and a server that fails gets a new connection")
+		}
+
+		for _, c := range []struct {
+			status int32
+			state  string
+		}{{500, "NOLB"}, {200, "UP"}} {
+			if !version(t, tree, "haproxy").KeepsOnWrongStatus() {
+				break
+			}
+			calm.answers.Store(0)
+			calm.status.Store(c.status)
+			is("calm", c.state)
+			if given := calm.answers.Load(); given > 2 { // the first one, and one more until this is seen
+				t.Errorf("it took %d answers of status %d until the server was %s", given, c.status, c.state)
+			}
+		}
+	})
+}
+
+// ended says whether the other end ends a connection in that time.
+func ended(conn net.Conn, within time.Duration) bool {
+	conn.SetReadDeadline(time.Now().Add(within))
+	_, err := conn.Read(make([]byte, 1))
+	return !errors.Is(err, os.ErrDeadlineExceeded)
 }
 
 // TestBindAndTimeouts: a service on two addresses and nowhere else, with a patience of its own.

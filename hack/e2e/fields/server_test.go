@@ -8,6 +8,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"io"
+	"log"
 	"math/big"
 	"net"
 	"net/http"
@@ -94,25 +95,38 @@ func (f *first) has(fits func(string) bool) bool {
 
 // health answers checks with a status that can be changed, or not at all.
 type health struct {
-	status atomic.Int32
-	hang   atomic.Bool
+	status  atomic.Int32
+	wrong   atomic.Int32 // so many answers are 500 before that
+	answers atomic.Int32 // so many were given
+	hang    atomic.Bool
 }
 
-func (h *health) serve(t *testing.T, address string) {
+// serve begins to answer. What it returns ends that: then checks are refused.
+func (h *health) serve(t *testing.T, address string) (refuse func()) {
 	t.Helper()
-	h.status.Store(200)
 	l, err := net.Listen("tcp", address)
 	if err != nil {
 		t.Fatal(err)
 	}
-	server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	return h.serveOn(t, l)
+}
+
+func (h *health) serveOn(t *testing.T, l net.Listener) (refuse func()) {
+	h.status.Store(200)
+	server := &http.Server{ErrorLog: log.New(io.Discard, "", 0), Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if h.hang.Load() {
 			<-r.Context().Done()
 		}
-		w.WriteHeader(int(h.status.Load()))
+		status := int(h.status.Load())
+		if h.wrong.Add(-1) >= 0 {
+			status = 500
+		}
+		h.answers.Add(1)
+		w.WriteHeader(status)
 	})}
 	t.Cleanup(func() { server.Close() })
 	go server.Serve(l)
+	return func() { server.Close() }
 }
 
 // certificate is one that nobody verifies.

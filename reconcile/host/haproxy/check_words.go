@@ -17,7 +17,7 @@ var checkMeanings = map[string]string{
 	"L6TOUT":  "accepts connections, but does not finish the TLS handshake within the check's timeout",
 	"L6RSP":   "accepts connections, but the TLS handshake fails",
 	"L7OK":    "answers the check",
-	"L7OKC":   "answers the check, with conditions",
+	"L7OKC":   "answers the check with a status that does not count as healthy",
 	"L7TOUT":  "accepts connections, but does not answer the check within its timeout",
 	"L7RSP":   "answers the check with something that is not HTTP",
 	"L7STS":   "answers the check with a status that does not count as healthy",
@@ -25,12 +25,19 @@ var checkMeanings = map[string]string{
 	"PROCOK":  "the external check is good",
 }
 
+// underWay stands before the code of the last check while a further one is under way.
+const underWay = "* "
+
 // checkWords is the last health check in words, with HAProxy's own code behind them: "does not accept connections:
-// Connection refused (L4CON)". A "* " before the code says that a further check is under way.
+// Connection refused (L4CON)". A "* " before the code says that a further check is under way: then HAProxy has forgotten the
+// status and the details of the last one, and tells 0.
 func checkWords(status, code, contents, description string) string {
-	status = strings.TrimPrefix(status, "* ")
+	status, again := strings.CutPrefix(status, underWay)
 	if status == "" {
 		return ""
+	}
+	if again && code == "0" {
+		code = ""
 	}
 	words := checkMeanings[status]
 	if words == "" {

@@ -18,6 +18,8 @@ func TestCheckWords(t *testing.T) {
 			"answers the check with HTTP status 500 Internal Server Error, which does not count as healthy (L7STS 500)"},
 		{"L7OKC", "500", "HTTP status check returned code <500>", "Layer7 check conditionally passed",
 			"answers the check with HTTP status 500 Internal Server Error, which does not count as healthy (L7OKC 500)"},
+		{"* L7OKC", "0", "", "Layer7 check conditionally passed", "answers the check with a status that does not count as healthy (L7OKC)"},
+		{"* L7OK", "0", "", "Layer7 check passed", "answers the check (L7OK)"},
 		{"L7STS", "418", "", "Layer7 wrong status", "answers the check with HTTP status 418, which does not count as healthy (L7STS 418)"},
 		{"L7OK", "401", "HTTP status check returned code <401>", "Layer7 check passed", "answers the check with HTTP status 401 Unauthorized, " +
 			"which counts as healthy; whether it is ready is not judged (L7OK 401)"},
@@ -41,8 +43,9 @@ func TestParseStat(t *testing.T) {
 		"api,cp1,DOWN,7,L7STS,503,,Layer7 wrong status,198.51.100.21:6443,",
 		"api,cp2,no check,9,,,,,198.51.100.22:6443,",
 		"api,cp3,MAINT (resolution),60,,,,,cp3.example:6443,",
+		"api,cp4,NOLB,7,* L7OKC,0,,Layer7 check conditionally passed,198.51.100.24:6443,",
 	}, "\n"), now)
-	if err != nil || len(states) != 3 {
+	if err != nil || len(states) != 4 {
 		t.Fatalf("%v, %v", err, states)
 	}
 	first := states[0]
@@ -52,6 +55,9 @@ func TestParseStat(t *testing.T) {
 	}
 	if second := states[1]; second.Reason != "" || !second.Up() {
 		t.Errorf("%+v", second)
+	}
+	if fourth := states[3]; first.Checking || !fourth.Checking || !fourth.Checked || !strings.HasSuffix(fourth.Reason, "(L7OKC)") {
+		t.Errorf("%+v, %+v", first, fourth)
 	}
 	if third := states[2]; third.Reason != "its DNS name does not resolve" || third.Up() {
 		t.Errorf("%+v", third)

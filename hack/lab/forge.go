@@ -9,9 +9,9 @@ import (
 	"time"
 )
 
-// Advertise sends VRRP 3 advertisements of a virtual router that has one address, with priority 1 and 100 ms between them,
+// Advertise sends VRRP 3 advertisements of a virtual router that has one address, with a priority and 100 ms between them,
 // from the client's own address to the multicast group (RFC 9568 §5), until the returned function is called.
-func (c *Client) Advertise(routerID uint8, vip netip.Addr) (stop func(), err error) {
+func (c *Client) Advertise(routerID, priority uint8, vip netip.Addr) (stop func(), err error) {
 	const protocol = 112
 	var fd int
 	err = c.ns.Load().do(func() (err error) {
@@ -30,7 +30,7 @@ func (c *Client) Advertise(routerID uint8, vip netip.Addr) (stop func(), err err
 	if err != nil {
 		return nil, err
 	}
-	message := append([]byte{0x31, routerID, 1, 1, 0, 10, 0, 0}, vip.AsSlice()...)
+	message := append([]byte{0x31, routerID, priority, 1, 0, 10, 0, 0}, vip.AsSlice()...)
 	from, group := c.addrs[0].Addr().As4(), [4]byte{224, 0, 0, 18}
 	sum := uint32(protocol + len(message))
 	for _, part := range [][]byte{from[:], group[:], message} {

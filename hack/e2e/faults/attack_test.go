@@ -79,7 +79,7 @@ func TestForgedAdverts(t *testing.T) {
 			w := e2e.New(t)
 			active, standby := w.Pair(e2e.Spec(nodes), lab.Trixie, lab.Trixie)
 			e2e.StartDaemon(active, standby)
-			stop, err := w.Client.Advertise(100, netip.MustParseAddr(pair.VIP))
+			stop, err := w.Client.Advertise(100, 1, netip.MustParseAddr(pair.VIP))
 			if err != nil {
 				t.Fatal(err)
 			}

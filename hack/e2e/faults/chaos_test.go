@@ -15,7 +15,7 @@ func TestChaos(t *testing.T) {
 	lab.Require(t)
 	lab.RequireRelease(t.Context(), t, lab.Trixie)
 	report, err := chaos.Run(t.Context(), chaos.Options{
-		Agent: e2e.AgentBinary(), Unit: "../../systemd/rlb-agent.service", Duration: 2 * time.Minute, Seed: 12, Log: t.Logf,
+		Agent: e2e.AgentBinary(), Unit: "../../systemd/rlb-agent.service", Duration: 3 * time.Minute, Seed: 12, Log: t.Logf,
 	})
 	t.Log("\n" + report)
 	if err != nil {

@@ -3,6 +3,7 @@ package chaos
 import (
 	"context"
 	"fmt"
+	"net/netip"
 	"strings"
 	"time"
 
@@ -40,6 +41,7 @@ type act struct {
 	h     *lab.Host
 	lasts time.Duration
 	n     int // a random number
+	stop  func()
 }
 
 // Bounds of a fault on a machine that does more than this: a takeover takes 0.3 s on an idle one.
@@ -140,6 +142,17 @@ var faults = []fault{
 	{name: "a device answers for the virtual IP", two: overlap, none: takeover, lasts: brief(500*time.Millisecond, 3*time.Second),
 		begin: func(ctx context.Context, a *act) error { return a.r.stranger(ctx, "add") },
 		end:   func(ctx context.Context, a *act) error { return a.r.stranger(ctx, "del") }},
+	{name: "forged advertisements", at: either, served: true, lasts: brief(500*time.Millisecond, 3*time.Second),
+		begin: func(_ context.Context, a *act) (err error) {
+			a.stop, err = a.r.device.Advertise(100, []uint8{255, 0}[a.n%2], netip.MustParseAddr(pair.VIP))
+			return err
+		},
+		end: func(_ context.Context, a *act) error {
+			if a.stop != nil {
+				a.stop()
+			}
+			return nil
+		}},
 
 	// control planes
 	{name: "a control plane refuses", lasts: brief(500*time.Millisecond, 5*time.Second), begin: mode(lab.Refuse), end: mode(lab.OK)},

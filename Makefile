@@ -74,9 +74,9 @@ bench-edit: tools build ## how long an edit takes to be live, 20 of each kind; s
 	$(AS_ROOT) bin/edit -agent $(BIN)
 
 .PHONY: bench-move
-bench-move: tools build ## what planned moves cost clients under load: standard, classic, keepalived by hand; eight minutes
+bench-move: tools build ## what planned moves cost clients under load: standard, classic, keepalived by hand, and kube-vip (RLB_KUBEVIP: its program); ten minutes
 	go build -o bin/move ./hack/bench/move
-	$(AS_ROOT) bin/move -agent $(BIN) -json bin/move.json -svg hack/bench/move.svg
+	$(AS_ROOT) bin/move -agent $(BIN) $(if $(RLB_KUBEVIP),-kubevip $(RLB_KUBEVIP)) -json bin/move.json -svg hack/bench/move.svg
 
 .PHONY: clientview
 clientview: tools build ## what clients see when API servers end, fail or restart, one of three and all, against the manual; ten minutes

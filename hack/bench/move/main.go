@@ -16,6 +16,7 @@ import (
 
 type options struct {
 	agent     string
+	kubevip   string   // the program of kube-vip, or ""
 	n         int      // moves with each setup
 	setups    []string // their names
 	rate      int      // new connections a second
@@ -29,6 +30,7 @@ func main() {
 	var o options
 	var names, from string
 	flag.StringVar(&o.agent, "agent", "bin/rlb-agent", "the agent's binary")
+	flag.StringVar(&o.kubevip, "kubevip", "", "the program of kube-vip, which is moved too then")
 	flag.IntVar(&o.n, "n", 20, "moves with each setup")
 	flag.StringVar(&names, "setups", strings.Join(setupNames(), ","), "which setups, by commas")
 	flag.IntVar(&o.rate, "rate", 400, "new connections a second")
@@ -66,6 +68,9 @@ func run(ctx context.Context, o options) error {
 // measureAll measures setup by setup; with an error it returns what it has.
 func measureAll(ctx context.Context, o options) (all results, err error) {
 	for _, name := range o.setups {
+		if name == kubeVIP && o.kubevip == "" {
+			continue
+		}
 		at := slices.IndexFunc(setups, func(s setup) bool { return s.name == name })
 		if at < 0 {
 			return all, fmt.Errorf("cannot move with %q: there are %s", name, strings.Join(setupNames(), ", "))

@@ -42,7 +42,7 @@ const (
 
 // measure moves the virtual IP to and fro.
 func measure(ctx context.Context, stage *lab.Stage, s setup, o options) (samples []sample, err error) {
-	hosts, err := s.boot(ctx, stage, o.agent)
+	hosts, err := s.boot(ctx, stage, o)
 	if err != nil {
 		return nil, err
 	}

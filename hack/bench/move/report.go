@@ -83,6 +83,9 @@ func (all results) draw() []byte {
 		}},
 		Setups: []plot.Setup{{Name: "standard", Colour: "#2f81f7"}, {Name: "by hand", Colour: "#a371f7"}, {Name: "classic", Colour: "#db6d28"}},
 	}
+	if slices.ContainsFunc(all, func(r result) bool { return r.Setup == kubeVIP }) {
+		p.Setups = append(p.Setups, plot.Setup{Name: kubeVIP, Colour: "#2da44e"})
+	}
 	for _, row := range pictured {
 		drawn := plot.Row{Title: row.title}
 		for _, r := range all {

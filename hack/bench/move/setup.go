@@ -2,9 +2,11 @@ package main
 
 import (
 	"context"
+	"os"
 	"time"
 
 	"rlb.dev/rlb-agent/hack/lab"
+	"rlb.dev/rlb-agent/hack/lab/kubevip"
 	"rlb.dev/rlb-agent/hack/lab/pair"
 )
 
@@ -16,6 +18,7 @@ type setup struct {
 	after  string // a script for each host, once the spec is in force
 	move   string // a command for the active host
 	back   string // the one that makes it a standby again
+	leases bool   // somebody keeps a lease, for which the hosts ask
 }
 
 // byHand is a keepalived.conf as a good one is written by hand: VRRP 3, ten advertisements a second, the shortest skew, no
@@ -52,7 +55,13 @@ var setups = []setup{
 ` + byHand + `END
 		systemctl restart haproxy; systemctl restart keepalived`},
 	{name: "classic", spec: "profile: classic", move: stop, back: start},
+	{name: kubeVIP, spec: pair.Nodes + "\nvrrp: {handover: none}", move: "systemctl stop kube-vip", back: "systemctl start kube-vip", leases: true, after: `
+		systemctl disable --now keepalived; rm -rf /etc/systemd/system/haproxy.service.d; systemctl daemon-reload; systemctl restart haproxy
+		systemctl start kube-vip`},
 }
+
+// kubeVIP needs its program: -kubevip.
+const kubeVIP = "kube-vip"
 
 func setupNames() (names []string) {
 	for _, s := range setups {
@@ -62,10 +71,25 @@ func setupNames() (names []string) {
 }
 
 // boot makes the pair.
-func (s setup) boot(ctx context.Context, stage *lab.Stage, agent string) ([]*lab.Host, error) {
-	files, err := pair.Files(agent, "hack/systemd/rlb-agent.service")
+func (s setup) boot(ctx context.Context, stage *lab.Stage, o options) ([]*lab.Host, error) {
+	files, err := pair.Files(o.agent, "hack/systemd/rlb-agent.service")
 	if err != nil {
 		return nil, err
+	}
+	if s.leases {
+		program, err := os.ReadFile(o.kubevip)
+		if err != nil {
+			return nil, err
+		}
+		keeper, err := stage.AddClient(ctx, "leases", lab.At(60))
+		if err != nil {
+			return nil, err
+		}
+		address := lab.At(60).Addr().String()
+		if err := keeper.Command(ctx, "perl", "-e", kubevip.Leases, address).Start(); err != nil { // it ends with ctx
+			return nil, err
+		}
+		files = append(files, kubevip.Files(program, address)...)
 	}
 	files = append(files, lab.File{Path: pair.SpecFile, Data: []byte(pair.SpecAfter(0, 2, s.spec+"\n"))})
 	hosts, err := stage.AddHosts(ctx, lab.HostOptions{Installed: true, Files: files}, lab.Trixie, lab.Trixie)

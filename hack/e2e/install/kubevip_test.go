@@ -1,8 +1,8 @@
 package install
 
 import (
+	"cmp"
 	"fmt"
-	"io/fs"
 	"os"
 	"strings"
 	"testing"
@@ -10,6 +10,7 @@ import (
 
 	"rlb.dev/rlb-agent/hack/e2e"
 	"rlb.dev/rlb-agent/hack/lab"
+	"rlb.dev/rlb-agent/hack/lab/kubevip"
 	"rlb.dev/rlb-agent/hack/lab/pair"
 )
 
@@ -37,61 +38,28 @@ const kubeVIPUnit = `[Service]
 ExecStart=/usr/bin/perl /usr/local/bin/kube-vip ` + pair.VIP + ` eth0
 `
 
-// realKubeVIP runs the real one as a service, where RLB_KUBEVIP names its program. It is given the lease that it asks for by
-// leases, in place of a whole API server.
-const (
-	realKubeVIP = `[Unit]
-After=leases.service
-Requires=leases.service
+// leasesUnit keeps the lease that the real kube-vip asks for.
+const leasesUnit = `[Unit]
+Before=kube-vip.service
 [Service]
-Environment=vip_arp=true cp_enable=true address=` + pair.VIP + ` vip_interface=eth0 port=6443 vip_nodename=lb3 cp_namespace=kube-system
-Environment=vip_leaderelection=true vip_leasename=plndr-cp-lock vip_leaseduration=5 vip_renewdeadline=3 vip_retryperiod=1
-Environment=kubernetes_addr=http://127.0.0.1:8001
-ExecStart=/usr/local/bin/kube-vip manager
+ExecStart=/usr/bin/perl /usr/local/bin/leases 127.0.0.1
 `
-	leasesUnit = `[Service]
-ExecStart=/usr/bin/perl /usr/local/bin/leases
-`
-	leases = `use IO::Socket::INET;
-my $l = IO::Socket::INET->new(Listen => 9, LocalAddr => "127.0.0.1", LocalPort => 8001, ReuseAddr => 1) or die $!;
-my ($lease, $kind);
-while (my $c = $l->accept) {
-	my $request = <$c> // next; my ($length, $type) = 0;
-	while (<$c>) { last if /^\r?$/; $length = $1 if /^content-length: *(\d+)/i; $type = $1 if /^content-type: *(\S+)/i }
-	read $c, my $body, $length if $length;
-	my ($status, $answer) = ("200 OK", $lease); # in the form in which it came
-	if ($request =~ /^(POST|PUT) /) { $status = "201 Created" if $1 eq "POST"; $answer = $lease = $body; $kind = $type }
-	elsif (!defined $lease) { $kind = "application/json"; ($status, $answer) = ("404 Not Found", '{"kind":"Status","apiVersion":"v1","status":"Failure","reason":"NotFound","code":404}') }
-	print $c "HTTP/1.1 $status\r\nContent-Type: $kind\r\nContent-Length: ", length $answer, "\r\nConnection: close\r\n\r\n", $answer;
-	close $c;
-}
-`
-	kubeconfig = `apiVersion: v1
-kind: Config
-clusters: [{name: lab, cluster: {server: "http://127.0.0.1:8001"}}]
-contexts: [{name: lab, context: {cluster: lab}}]
-current-context: lab
-`
-)
 
 // installKubeVIP installs kube-vip on a host, or its stand-in.
 func installKubeVIP(h *e2e.Host) {
 	h.World.Helper()
-	files := map[string]string{"/usr/local/bin/kube-vip": kubeVIP, "/etc/systemd/system/kube-vip.service": kubeVIPUnit}
-	if program := os.Getenv("RLB_KUBEVIP"); program != "" {
+	files := []lab.File{{Path: "/usr/local/bin/kube-vip", Data: []byte(kubeVIP)}, {Path: "/etc/systemd/system/kube-vip.service", Data: []byte(kubeVIPUnit)}}
+	if program := os.Getenv("RLB_KUBEVIP"); program != "" { // the real one
 		data, err := os.ReadFile(program)
 		if err != nil {
 			h.World.Fatal(err)
 		}
-		files = map[string]string{"/usr/local/bin/kube-vip": string(data), "/etc/systemd/system/kube-vip.service": realKubeVIP,
-			"/usr/local/bin/leases": leases, "/etc/systemd/system/leases.service": leasesUnit, "/etc/kubernetes/admin.conf": kubeconfig}
+		files = append(kubevip.Files(data, "127.0.0.1"), lab.File{Path: "/usr/local/bin/leases", Data: []byte(kubevip.Leases)},
+			lab.File{Path: "/etc/systemd/system/leases.service", Data: []byte(leasesUnit)},
+			lab.File{Path: "/etc/systemd/system/kube-vip.service.d/leases.conf", Data: []byte("[Unit]\nRequires=leases.service\n")})
 	}
-	for name, text := range files {
-		mode := fs.FileMode(0o644)
-		if strings.HasPrefix(name, "/usr") {
-			mode = 0o755
-		}
-		if err := h.WriteFile(name, []byte(text), mode); err != nil {
+	for _, f := range files {
+		if err := h.WriteFile(f.Path, f.Data, cmp.Or(f.Mode, 0o644)); err != nil {
 			h.World.Fatal(err)
 		}
 	}

@@ -17,7 +17,6 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"github.com/coreos/go-systemd/v22/dbus"
@@ -58,7 +57,7 @@ type Host struct {
 	watchesAgain atomic.Bool   // keepalived is being reloaded for a new one
 
 	vrrpMutex  sync.Mutex
-	vrrpSignal syscall.Signal // makes keepalived tell its state; 0 until asked for
+	vrrpSignal stateSignal // the zero value until it is asked for
 
 	acceptedMutex sync.Mutex
 	accepted      accepted

@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"github.com/coreos/go-systemd/v22/dbus"
+	godbus "github.com/godbus/dbus/v5"
 
 	"rlb.dev/rlb-agent/reconcile/host"
 	"rlb.dev/rlb-agent/reconcile/host/debian/apt"
@@ -62,8 +63,10 @@ type Host struct {
 	acceptedMutex sync.Mutex
 	accepted      accepted
 
+	dial     func() (*godbus.Conn, error) // dialSystemd
 	busMutex sync.Mutex
-	bus      *dbus.Conn // nil until needed
+	asks     *godbus.Conn // nil until needed
+	bus      *dbus.Conn   // nil until needed
 }
 
 var _ host.Host = (*Host)(nil)
@@ -86,14 +89,18 @@ func New(o Options) (*Host, error) {
 	return &Host{
 		Manager: apt.New(programs, o.Effect, o.Log), Tables: netfilter.New(programs, o.Effect),
 		log: o.Log, effect: o.Effect, programs: programs,
-		root: os.Geteuid() == 0, proc: "/proc", run: host.RunDir, listeners: link.Listeners,
+		root: os.Geteuid() == 0, proc: "/proc", run: host.RunDir, listeners: link.Listeners, dial: dialSystemd,
 	}, nil
 }
 
-// Close ends the connection to systemd.
+// Close ends the connections to systemd.
 func (h *Host) Close() error {
 	h.busMutex.Lock()
 	defer h.busMutex.Unlock()
+	if h.asks != nil {
+		_ = h.asks.Close() // nobody waits for an answer
+		h.asks = nil
+	}
 	if h.bus != nil {
 		h.bus.Close()
 		h.bus = nil

@@ -3,6 +3,7 @@ package reconcile_test
 import (
 	"context"
 	"errors"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -13,6 +14,7 @@ import (
 	"rlb.dev/rlb-agent/reconcile/host"
 	"rlb.dev/rlb-agent/reconcile/host/fake"
 	"rlb.dev/rlb-agent/reconcile/plan"
+	"rlb.dev/rlb-agent/reconcile/state"
 	"rlb.dev/rlb-agent/render"
 )
 
@@ -150,5 +152,37 @@ func TestLookWaitsForHandoverLast(t *testing.T) {
 	h := &lateHandover{Host: installed(t, doc), asked: make(chan struct{})}
 	if _, err := (plan.FactFinder{Observer: h}).Look(t.Context(), &doc.Spec); err != nil {
 		t.Error(err)
+	}
+}
+
+// fileCounter counts how often each file is read.
+type fileCounter struct {
+	*fake.Host
+	mutex sync.Mutex
+	read  map[string]int
+}
+
+func (c *fileCounter) File(ctx context.Context, path string) (host.File, error) {
+	c.mutex.Lock()
+	c.read[path]++
+	c.mutex.Unlock()
+	return c.Host.File(ctx, path)
+}
+
+// A run with nothing to do reads what it compares once, and not the spec that is kept: it is the one in force.
+func TestRunReadsAFileOnce(t *testing.T) {
+	doc := parse(t, spec)
+	h := &fileCounter{Host: installed(t, doc), read: map[string]int{}}
+	if _, err := (&reconcile.Reconciler{Host: h, Log: discard}).Once(t.Context(), doc); err != nil {
+		t.Fatal(err)
+	}
+	if h.read[render.DefaultKeepalivedConfig] != 1 {
+		t.Errorf("keepalived.conf is read %d times", h.read[render.DefaultKeepalivedConfig])
+	}
+	for path, n := range h.read {
+		early := path == render.DefaultHAProxyConfig && n == 2 // whether it is to be checked early
+		if n > 1 && !early && strings.HasPrefix(path, "/etc/") || strings.HasPrefix(path, state.GenerationsDir) {
+			t.Errorf("%s is read %d times", path, n)
+		}
 	}
 }

@@ -151,7 +151,9 @@ func (seen *Observed) files(ctx context.Context, o host.Observer, d Desired) err
 		paths = append(paths, f.Path)
 	}
 	for path := range seen.Memory.Files {
-		paths = append(paths, path)
+		if !slices.Contains(paths, path) {
+			paths = append(paths, path)
+		}
 	}
 	var unavailable error
 	for _, path := range paths {

@@ -65,8 +65,8 @@ type Host struct {
 
 	dial     func() (*godbus.Conn, error) // dialSystemd
 	busMutex sync.Mutex
-	asks     *godbus.Conn // nil until needed
 	bus      *dbus.Conn   // nil until needed
+	asks     *godbus.Conn // the one of bus that does not wait for signals
 }
 
 var _ host.Host = (*Host)(nil)
@@ -93,14 +93,10 @@ func New(o Options) (*Host, error) {
 	}, nil
 }
 
-// Close ends the connections to systemd.
+// Close ends the connection to systemd.
 func (h *Host) Close() error {
 	h.busMutex.Lock()
 	defer h.busMutex.Unlock()
-	if h.asks != nil {
-		_ = h.asks.Close() // nobody waits for an answer
-		h.asks = nil
-	}
 	if h.bus != nil {
 		h.bus.Close()
 		h.bus = nil

@@ -18,26 +18,26 @@ import (
 	"rlb.dev/rlb-agent/reconcile/host"
 )
 
-// asking is the connection to systemd for questions, made when first needed and made anew once it is lost. It does not end
-// with any caller's context.
-func (h *Host) asking() (*godbus.Conn, error) {
-	h.busMutex.Lock()
-	defer h.busMutex.Unlock()
-	if h.asks != nil && h.asks.Connected() {
-		return h.asks, nil
-	}
-	asks, err := h.dial()
-	if err != nil {
-		return nil, unreachable(err)
-	}
-	h.asks = asks
-	return asks, nil
-}
-
-// manager is the connection for changes, as asking otherwise. It is two, one of them for the results of jobs.
+// manager is the connection to systemd, made when first needed and made anew once it is lost. It does not end with
+// any caller's context.
 func (h *Host) manager() (*dbus.Conn, error) {
 	h.busMutex.Lock()
 	defer h.busMutex.Unlock()
+	return h.connected()
+}
+
+// asking is the one of the manager's two connections that does not wait for signals. It must not be one of its own that is
+// asked as soon as it is made: systemd 252 may read the end of the authentication and the question together, and looks at
+// the question when more comes, which is never.
+func (h *Host) asking() (*godbus.Conn, error) {
+	h.busMutex.Lock()
+	defer h.busMutex.Unlock()
+	_, err := h.connected()
+	return h.asks, err
+}
+
+// connected is for the holder of busMutex.
+func (h *Host) connected() (*dbus.Conn, error) {
 	if h.bus != nil && h.bus.Connected() {
 		return h.bus, nil
 	}
@@ -45,11 +45,18 @@ func (h *Host) manager() (*dbus.Conn, error) {
 		h.bus.Close()
 		h.bus = nil
 	}
-	bus, err := dbus.NewConnection(h.dial)
+	var first *godbus.Conn
+	bus, err := dbus.NewConnection(func() (*godbus.Conn, error) {
+		conn, err := h.dial()
+		if first == nil {
+			first = conn
+		}
+		return conn, err
+	})
 	if err != nil {
 		return nil, unreachable(err)
 	}
-	h.bus = bus
+	h.bus, h.asks = bus, first
 	return bus, nil
 }
 

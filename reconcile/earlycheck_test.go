@@ -3,6 +3,7 @@ package reconcile_test
 import (
 	"context"
 	"errors"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -13,6 +14,7 @@ import (
 	"rlb.dev/rlb-agent/reconcile/host"
 	"rlb.dev/rlb-agent/reconcile/host/fake"
 	"rlb.dev/rlb-agent/reconcile/plan"
+	"rlb.dev/rlb-agent/reconcile/state"
 	"rlb.dev/rlb-agent/render"
 )
 
@@ -67,10 +69,8 @@ func (l *lateFirewall) Servers(ctx context.Context) ([]host.ServerState, error) 
 }
 
 func (l *lateFirewall) Firewall(ctx context.Context, family api.Family) (host.Firewall, error) {
-	select {
-	case <-l.asked:
-	case <-time.After(10 * time.Second):
-		return host.Firewall{}, errors.New("nobody looks at what serves")
+	if err := await(l.asked, "nobody looks at what serves"); err != nil {
+		return host.Firewall{}, err
 	}
 	return l.Host.Firewall(ctx, family)
 }
@@ -83,29 +83,106 @@ func TestBaselineIsTakenEarly(t *testing.T) {
 	}
 }
 
-// unitCounter counts how often each unit is asked for.
+// unitCounter counts how often each unit is asked for. It tells of none before so many were asked for.
 type unitCounter struct {
 	*fake.Host
-	asked map[string]int
+	mutex  sync.Mutex
+	asked  map[string]int
+	wanted int
+	all    chan struct{} // closed when they were asked for
 }
 
 func (c *unitCounter) Unit(ctx context.Context, name string) (host.Unit, error) {
+	c.mutex.Lock()
 	c.asked[name]++
+	if c.asked[name] == 1 && len(c.asked) == c.wanted {
+		close(c.all)
+	}
+	c.mutex.Unlock()
+	if err := await(c.all, "the other units are not asked for"); err != nil {
+		return host.Unit{}, err
+	}
 	return c.Host.Unit(ctx, name)
 }
 
+func await(event <-chan struct{}, otherwise string) error {
+	select {
+	case <-event:
+		return nil
+	case <-time.After(10 * time.Second):
+		return errors.New(otherwise)
+	}
+}
+
+// systemd takes some milliseconds for each unit: each is asked for once, and all at the same time.
 func TestLookAsksForAUnitOnce(t *testing.T) {
 	doc := parse(t, spec)
-	h := &unitCounter{Host: installed(t, doc), asked: map[string]int{}}
+	h := &unitCounter{Host: installed(t, doc), asked: map[string]int{}, wanted: 4, all: make(chan struct{})}
 	if _, err := (plan.FactFinder{Observer: h}).Look(t.Context(), &doc.Spec); err != nil {
 		t.Fatal(err)
 	}
-	if h.asked[host.HAProxyUnit] == 0 {
-		t.Error("haproxy's unit is not looked at")
-	}
-	for name, n := range h.asked {
-		if n > 1 {
+	for _, name := range append([]string{host.HAProxyUnit, host.KeepalivedUnit}, render.OwnUnits...) {
+		if n := h.asked[name]; n != 1 {
 			t.Errorf("%s is asked for %d times in one look", name, n)
+		}
+	}
+}
+
+// lateHandover tells what is there of a hand-over once HAProxy was asked for its servers.
+type lateHandover struct {
+	*fake.Host
+	asked chan struct{}
+}
+
+func (l *lateHandover) RunningServers(ctx context.Context) ([]host.RunningServer, error) {
+	close(l.asked)
+	return l.Host.RunningServers(ctx)
+}
+
+func (l *lateHandover) Handover(ctx context.Context, want render.Handover) (render.Handover, error) {
+	if err := await(l.asked, "HAProxy is not asked for its servers"); err != nil {
+		return render.Handover{}, err
+	}
+	return l.Host.Handover(ctx, want)
+}
+
+// nft is the slowest that a look asks: all others are asked meanwhile.
+func TestLookWaitsForHandoverLast(t *testing.T) {
+	doc := parse(t, spec)
+	h := &lateHandover{Host: installed(t, doc), asked: make(chan struct{})}
+	if _, err := (plan.FactFinder{Observer: h}).Look(t.Context(), &doc.Spec); err != nil {
+		t.Error(err)
+	}
+}
+
+// fileCounter counts how often each file is read.
+type fileCounter struct {
+	*fake.Host
+	mutex sync.Mutex
+	read  map[string]int
+}
+
+func (c *fileCounter) File(ctx context.Context, path string) (host.File, error) {
+	c.mutex.Lock()
+	c.read[path]++
+	c.mutex.Unlock()
+	return c.Host.File(ctx, path)
+}
+
+// A run with nothing to do reads what it compares once, and not the spec that is kept: it is the one in force.
+func TestRunReadsAFileOnce(t *testing.T) {
+	doc := parse(t, spec)
+	h := &fileCounter{Host: installed(t, doc), read: map[string]int{}}
+	if _, err := (&reconcile.Reconciler{Host: h, Log: discard}).Once(t.Context(), doc); err != nil {
+		t.Fatal(err)
+	}
+	if h.read[render.DefaultKeepalivedConfig] != 1 {
+		t.Errorf("keepalived.conf is read %d times", h.read[render.DefaultKeepalivedConfig])
+	}
+	for path, n := range h.read {
+		early := path == render.DefaultHAProxyConfig && n == 2 // whether it is to be checked early
+		if n > 1 && !early && strings.HasPrefix(path, "/etc/") || strings.HasPrefix(path, state.GenerationsDir) {
+			t.Errorf("%s is read %d times", path, n)
 		}
 	}
 }

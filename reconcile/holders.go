@@ -20,6 +20,9 @@ import (
 // router that advertises this virtual router, and a machine in takeOver. What is in force here, or on an interface of
 // this host, is not asked for again. The error is a *plan.FieldError where somebody else answers.
 func otherHolders(ctx context.Context, o host.Observer, doc *api.Document, look plan.Look, takeOver []string) error {
+	if doc.Digest == look.Observed.Memory.Digest { // it is in force
+		return nil
+	}
 	fresh, err := newVirtualIPs(ctx, o, &doc.Spec)
 	if err != nil || len(fresh) == 0 {
 		return err

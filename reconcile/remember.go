@@ -36,6 +36,9 @@ func (r *run) remember(ctx context.Context) error {
 		}
 	}
 	for _, f := range r.desired.Files {
+		if _, kept := r.memory.Files[f.Path]; kept {
+			continue
+		}
 		have, err := r.Host.File(ctx, f.Path)
 		if err != nil {
 			return err

@@ -14,6 +14,7 @@ import (
 	"rlb.dev/rlb-agent/api"
 	"rlb.dev/rlb-agent/reconcile/host"
 	"rlb.dev/rlb-agent/reconcile/host/fake"
+	"rlb.dev/rlb-agent/reconcile/plan"
 	"rlb.dev/rlb-agent/reconcile/state"
 	"rlb.dev/rlb-agent/reconcile/status"
 	"rlb.dev/rlb-agent/render"
@@ -503,6 +504,40 @@ func TestStatusWaitsForKeepalived(t *testing.T) {
 			t.Errorf("keepalived, started 100 ms ago, was asked after %v", waited)
 		}
 	})
+}
+
+// lateAgent tells of the agent's unit once keepalived was asked for its role.
+type lateAgent struct {
+	*fake.Host
+	asked chan struct{}
+}
+
+func (o *lateAgent) VRRP(ctx context.Context, pid int) ([]host.Instance, error) {
+	close(o.asked)
+	return o.Host.VRRP(ctx, pid)
+}
+
+func (o *lateAgent) Unit(ctx context.Context, name string) (host.Unit, error) {
+	if name == host.AgentUnit {
+		if err := await(o.asked, "keepalived is not asked for its role"); err != nil {
+			return host.Unit{}, err
+		}
+	}
+	return o.Host.Unit(ctx, name)
+}
+
+// keepalived is asked once, while systemd is: each takes some milliseconds, and a run ends with the status.
+func TestStatusAsksKeepalivedMeanwhile(t *testing.T) {
+	doc := parse(t, spec)
+	h := &lateAgent{Host: installed(t, doc), asked: make(chan struct{})}
+	look, err := plan.FactFinder{Observer: h.Host}.Look(t.Context(), &doc.Spec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := status.Read(t.Context(), h, doc, nil, &look)
+	if err != nil || len(s.NotSeen) > 0 || s.Role != host.RoleBackup {
+		t.Errorf("%v, not seen: %q, role %s", err, s.NotSeen, s.Role)
+	}
 }
 
 // lateObserver is a host whose keepalived was started just now.

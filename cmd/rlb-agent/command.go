@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"rlb.dev/rlb-agent/cmd/rlb-agent/daemon"
 	"rlb.dev/rlb-agent/cmd/rlb-agent/effect"
 	"rlb.dev/rlb-agent/cmd/rlb-agent/logger"
 	"rlb.dev/rlb-agent/cmd/rlb-agent/suggest"
@@ -54,6 +55,7 @@ nothing touched · 4 apply failed, what was there before is in force again · 5 
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		PersistentPreRunE: func(cmd *cobra.Command, args []string) (err error) {
+			daemon.SaveTime()
 			a.ran = commandLine(cmd, args)
 			if err := a.cleanTakeOver(); err != nil {
 				return err

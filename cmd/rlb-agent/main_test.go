@@ -3,9 +3,11 @@ package main
 import (
 	"context"
 	"errors"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"strings"
 	"testing"
 
@@ -72,5 +74,16 @@ func TestSpecErrorTellsItsCause(t *testing.T) {
 	a := &app{}
 	if _, err := a.readSpec(filepath.Join(t.TempDir(), "spec.yaml")); !errors.Is(err, fs.ErrNotExist) || exitCode(err) != exitRefused {
 		t.Errorf("exit code %d: %v", exitCode(err), err)
+	}
+}
+
+// A command ends before garbage is worth to be collected.
+func TestCommandsSaveTime(t *testing.T) {
+	t.Setenv("GOGC", "")
+	before := debug.SetGCPercent(100)
+	defer debug.SetGCPercent(before)
+	code := run(t.Context(), []string{"version"}, nil, io.Discard, io.Discard)
+	if percent := debug.SetGCPercent(100); code != exitDone || percent <= 100 {
+		t.Errorf("exit code %d, collects at %d percent", code, percent)
 	}
 }

@@ -6,11 +6,14 @@ import (
 	"strings"
 )
 
+// maxValue keeps a file of nothing but variables small.
+const maxValue = 100
+
 // Variables of keepalived (keepalived.conf(5), parameter substitution).
 var (
 	variable   = regexp.MustCompile(`\$(\{[A-Za-z_][A-Za-z0-9_]*\}|[A-Za-z_][A-Za-z0-9_]*)`)
 	definition = regexp.MustCompile(`^[ \t]*(@\S+[ \t]+)?\$([A-Za-z_][A-Za-z0-9_]*)=(.*)$`)
-	plainValue = regexp.MustCompile(`^[A-Za-z0-9 ._:/+-]{1,100}$`) // 100: a file of nothing but variables stays small
+	plainValue = regexp.MustCompile(`^[A-Za-z0-9 ._:/+-]+$`)
 	dependent  = regexp.MustCompile(variable.String() + `|~(SEQ|LST)\(`)
 )
 
@@ -41,7 +44,7 @@ func resolveVariables(lines []string) {
 		if at := strings.IndexAny(value, "#!"); at >= 0 { // a comment
 			value = value[:at]
 		}
-		if value = strings.TrimSpace(value); d[1] != "" || !plainValue.MatchString(value) {
+		if value = strings.TrimSpace(value); d[1] != "" || len(value) > maxValue || !plainValue.MatchString(value) {
 			delete(values, d[2])
 			continued = strings.HasSuffix(line, "\\")
 			continue

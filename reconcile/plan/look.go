@@ -8,6 +8,7 @@ import (
 
 	"rlb.dev/rlb-agent/api"
 	"rlb.dev/rlb-agent/reconcile/host"
+	"rlb.dev/rlb-agent/render"
 )
 
 // Look is what planning found: it is all that a dry run, a diff or a status needs, and it changes nothing.
@@ -21,7 +22,9 @@ type Look struct {
 
 // Look finds what the spec wants of the host, what the host is, and the difference.
 func (f FactFinder) Look(ctx context.Context, spec *api.LoadBalancerSpec) (Look, error) {
-	f.Observer = &unitsOnce{Observer: f.Observer, known: map[string]host.Unit{}}
+	units := askUnits(ctx, f.Observer, append([]string{host.HAProxyUnit, host.KeepalivedUnit}, render.OwnUnits...)...)
+	defer units.asked.Wait()
+	f.Observer = units
 	look, err := f.want(ctx, spec)
 	if err != nil {
 		return look, err

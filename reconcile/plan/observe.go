@@ -63,8 +63,8 @@ func Observe(ctx context.Context, o host.Observer, d Desired) (Observed, error) 
 		look("addresses", func() error { return seen.holds(ctx, o, d) }),
 		look("packages", func() error { return seen.packages(ctx, o, d) }),
 		look("files", func() error { return seen.files(ctx, o, d) }),
-		look("hand-over", func() error { return seen.handover(ctx, o, d, handover) }),
 		look("units", func() error { return seen.units(ctx, o, d) }),
+		look("hand-over", func() error { return seen.handover(ctx, o, d, handover) }), // those who were asked answer last
 		look("firewall", func() error { return seen.firewall(rules(), d) }),
 	)
 	return seen, err
@@ -151,7 +151,9 @@ func (seen *Observed) files(ctx context.Context, o host.Observer, d Desired) err
 		paths = append(paths, f.Path)
 	}
 	for path := range seen.Memory.Files {
-		paths = append(paths, path)
+		if !slices.Contains(paths, path) {
+			paths = append(paths, path)
+		}
 	}
 	var unavailable error
 	for _, path := range paths {

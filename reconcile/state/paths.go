@@ -69,6 +69,7 @@ var Paths = []Path{
 	{Path: render.HandoverRoutesFile, Mode: 0o640, Life: Rebuilt, Writer: "every change of the virtual IPs", Holds: "the local routes of planned moves"},
 	{Path: host.RunDir + "/lock", Mode: 0o600, Life: Derived, Writer: "every change", Holds: "locked by the one agent that changes the host"},
 	{Path: host.RunDir + "/keepalived.lock", Mode: 0o600, Life: Derived, Writer: "`status`, every change, the daemon", Holds: "locked by the one process that asks keepalived for its state"},
+	{Path: host.RunDir + "/keepalived.signal", Mode: 0o600, Life: Derived, Writer: "`status`, every change, the daemon", Holds: "the signal that makes the installed keepalived tell its state"},
 	{Path: StatusFile, Mode: 0o600, Life: Derived, Writer: "every run, the daemon", Holds: "the status, kept current by the daemon", form: form[statusHead]},
 	{Path: LoadedFile, Mode: 0o600, Life: Derived, Writer: "every reload", Holds: "which configuration each service has loaded", form: form[map[string]Loaded]},
 	{Path: GuardFile, Mode: 0o600, Life: Derived, Writer: "the daemon", Holds: "whether HAProxy serves on this host, and why not", form: form[GuardRecord]},

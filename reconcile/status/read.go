@@ -31,6 +31,9 @@ func Read(ctx context.Context, o host.Observer, doc *api.Document, specErr error
 
 func (r *reading) read(ctx context.Context, doc *api.Document, specErr error, look *plan.Look) (Status, error) {
 	o := r.o
+	if look != nil {
+		defer r.askKeepalived(ctx, look.Observed.Units[host.KeepalivedUnit])()
+	}
 	memory, err := state.ReadMemory(ctx, o)
 	if r.unseen("the spec in force", err) {
 		return Status{}, err
@@ -164,6 +167,8 @@ type reading struct {
 	health  *state.GuardRecord // in place of the one in the file; nil is that one
 	heard   *peers.Table       // what the peers' agents say; nil until it is read
 	notSeen []string
+
+	instances func() ([]host.Instance, error) // what keepalived answers; nil where it was not asked yet
 
 	agentUnseen bool // systemd did not say whether the daemon runs
 }

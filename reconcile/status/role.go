@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"sync"
 	"time"
 
 	"rlb.dev/rlb-agent/reconcile/host"
@@ -27,7 +28,10 @@ func (r *reading) role(ctx context.Context, s *Status) {
 		case <-time.After(left):
 		}
 	}
-	instances, err := r.o.VRRP(ctx, unit.MainPID)
+	if r.instances == nil {
+		r.instances = func() ([]host.Instance, error) { return r.o.VRRP(ctx, unit.MainPID) }
+	}
+	instances, err := r.instances()
 	r.note("keepalived's role", err)
 	s.Role, s.RoleSince = host.RoleUnknown, time.Time{}
 	order := map[host.Role]int{host.RoleMaster: 1, host.RoleBackup: 2, host.RoleFault: 3}
@@ -37,6 +41,18 @@ func (r *reading) role(ctx context.Context, s *Status) {
 		}
 	}
 	r.reason(ctx, s)
+}
+
+// askKeepalived has keepalived tell its role while other things are looked at: it takes some milliseconds. One that does not
+// run, or must not be asked yet, is not asked. done waits for the answer.
+func (r *reading) askKeepalived(ctx context.Context, unit host.Unit) (done func()) {
+	if !unit.Active() || unit.GraceLeft() > 0 {
+		return func() {}
+	}
+	r.instances = sync.OnceValues(func() ([]host.Instance, error) { return r.o.VRRP(ctx, unit.MainPID) })
+	var asked sync.WaitGroup
+	asked.Go(func() { _, _ = r.instances() }) // role tells the error
+	return asked.Wait
 }
 
 // cachedRole is the role where keepalived is not to be asked: as the daemon saw it last.

@@ -74,6 +74,10 @@ func (i Identity) Covers(other Identity) bool {
 	return i.kind() == other.kind() && (i.Interval == 0 || i.Interval == other.Interval) && (i.Addresses == 0 || i.Addresses == other.Addresses)
 }
 
+// braces are words of their own, also where no blank is beside them. A Replacer builds a table of some kilobytes when it is
+// first used: it must not be made for each line.
+var braces = strings.NewReplacer("{", " { ", "}", " } ")
+
 // Identities are those of the instances of a keepalived.conf, whoever wrote it, sorted by family (keepalived.conf(5),
 // vrrp_instance). What cannot be understood is not in it.
 func Identities(data []byte) []Identity {
@@ -85,7 +89,7 @@ func Identities(data []byte) []Identity {
 	for line := range strings.Lines(string(data)) {
 		line, _, _ = strings.Cut(line, "#")
 		line, _, _ = strings.Cut(line, "!")
-		words := strings.Fields(strings.NewReplacer("{", " { ", "}", " } ").Replace(line))
+		words := strings.Fields(braces.Replace(line))
 		if len(words) == 0 {
 			continue
 		}

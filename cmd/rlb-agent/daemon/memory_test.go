@@ -14,9 +14,12 @@ func TestCollectAt(t *testing.T) {
 		want int
 	}{
 		{"", func() { collectAt(daemonPercent) }, daemonPercent},
+		{"", SaveTime, commandPercent},
 		{"", func() { SaveMemory(largeSpec - 1) }, 100},
+		{"", func() { SaveTime(); SaveMemory(largeSpec) }, largeSpecPercent},
 		{"", func() { SaveMemory(largeSpec) }, largeSpecPercent},
 		{"100", func() { collectAt(daemonPercent) }, 100},
+		{"100", SaveTime, 100},
 		{"100", func() { SaveMemory(largeSpec) }, 100},
 	} {
 		t.Setenv("GOGC", tt.gogc)

@@ -269,7 +269,7 @@ func expandArgs(args []string, env map[string]string) (expanded []string) {
 
 // execStart is the command line of a unit's ExecStart=.
 func (p properties) execStart() []string {
-	commands, _ := p["ExecStart"].([][]any)
+	commands, _ := p["ExecStart"].Value().([][]any)
 	if len(commands) == 0 {
 		return nil
 	}

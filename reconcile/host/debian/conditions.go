@@ -27,17 +27,10 @@ func (h *Host) notStarted(ctx context.Context, name string, p properties) string
 
 // conditions are a unit's conditions as in its file; only the unmet ones if they were looked at.
 func (h *Host) conditions(ctx context.Context, name string, tried bool) []string {
-	bus, err := h.manager()
-	if err != nil {
-		return nil
-	}
 	var all []string
 	for _, list := range []string{"Conditions", "Asserts"} { // a(sbbsi): name, trigger, negate, parameter, state
-		p, err := bus.GetUnitPropertyContext(ctx, name, list)
-		if err != nil {
-			continue
-		}
-		conditions, _ := p.Value.Value().([][]any)
+		p, _ := h.property(ctx, unitPath(name), "Unit", list)
+		conditions, _ := p.([][]any)
 		for _, c := range conditions {
 			if len(c) != 5 {
 				continue

@@ -44,7 +44,7 @@ func (h *Host) UnitFiles(ctx context.Context, name string) (host.UnitFiles, erro
 	if err != nil {
 		return host.UnitFiles{}, err
 	}
-	descriptors, _ := p["LimitNOFILE"].(uint64)
+	descriptors, _ := p["LimitNOFILE"].Value().(uint64)
 	return host.UnitFiles{Fragment: p.text("FragmentPath"), DropIns: p.texts("DropInPaths"), Descriptors: descriptors}, nil
 }
 

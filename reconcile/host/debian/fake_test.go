@@ -6,6 +6,7 @@ import (
 	"os"
 	"testing"
 
+	godbus "github.com/godbus/dbus/v5"
 	"golang.org/x/sys/unix"
 
 	"rlb.dev/rlb-agent/reconcile/host"
@@ -27,6 +28,7 @@ func newFakeWith(t *testing.T, effect host.Effect, answers ...recorded.Answer) (
 	h := &Host{
 		Manager: apt.New(programs, effect, log), Tables: netfilter.New(programs, effect),
 		log: log, effect: effect, programs: programs, root: true, paths: rootpath.Within(os.TempDir()), proc: t.TempDir(), run: t.TempDir(),
+		dial:      func() (*godbus.Conn, error) { return nil, unix.ENOENT },
 		listeners: func() (map[uint64]netip.AddrPort, error) { return nil, unix.ENOENT },
 	}
 	return h, f

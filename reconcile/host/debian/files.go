@@ -42,14 +42,15 @@ func (h *Host) File(ctx context.Context, path string) (host.File, error) {
 	if !fi.Mode().IsRegular() {
 		return host.File{}, fmt.Errorf("cannot read %s: not a regular file", path)
 	}
-	data, err := io.ReadAll(io.LimitReader(f, maxFile+1))
-	if err != nil {
+	var data bytes.Buffer
+	data.Grow(int(min(fi.Size(), maxFile)) + bytes.MinRead) // one read then finds all of it, and the next one its end
+	if _, err := data.ReadFrom(io.LimitReader(f, maxFile+1)); err != nil {
 		return host.File{}, wrap("read "+path, cause(err))
 	}
-	if len(data) > maxFile {
+	if data.Len() > maxFile {
 		return host.File{}, fmt.Errorf("cannot read %s: larger than %d MiB", path, maxFile>>20)
 	}
-	file := host.File{Path: path, Exists: true, Data: data, Mode: fi.Mode().Perm(), Changed: fi.ModTime()}
+	file := host.File{Path: path, Exists: true, Data: data.Bytes(), Mode: fi.Mode().Perm(), Changed: fi.ModTime()}
 	if st, ok := fi.Sys().(*syscall.Stat_t); ok {
 		file.UID, file.GID = int(st.Uid), int(st.Gid)
 	}

@@ -135,6 +135,19 @@ func TestFile(t *testing.T) {
 	}
 }
 
+// A run reads dozens of files: one that is as long as it says is read at once.
+func TestFileAllocates(t *testing.T) {
+	h, _ := newFake(t)
+	path := filepath.Join(t.TempDir(), "file")
+	allocations := func(size int) float64 {
+		write(t, path, strings.Repeat("x", size))
+		return testing.AllocsPerRun(10, func() { _, _ = h.File(t.Context(), path) })
+	}
+	if short, long := allocations(1), allocations(1<<20); long > short {
+		t.Errorf("%v allocations for a short file, %v for a long one", short, long)
+	}
+}
+
 func TestRemoveFile(t *testing.T) {
 	h, _ := newFake(t)
 	dir := t.TempDir()

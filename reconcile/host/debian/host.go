@@ -17,10 +17,10 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"github.com/coreos/go-systemd/v22/dbus"
+	godbus "github.com/godbus/dbus/v5"
 
 	"rlb.dev/rlb-agent/reconcile/host"
 	"rlb.dev/rlb-agent/reconcile/host/debian/apt"
@@ -58,13 +58,15 @@ type Host struct {
 	watchesAgain atomic.Bool   // keepalived is being reloaded for a new one
 
 	vrrpMutex  sync.Mutex
-	vrrpSignal syscall.Signal // makes keepalived tell its state; 0 until asked for
+	vrrpSignal stateSignal // the zero value until it is asked for
 
 	acceptedMutex sync.Mutex
 	accepted      accepted
 
+	dial     func() (*godbus.Conn, error) // dialSystemd
 	busMutex sync.Mutex
-	bus      *dbus.Conn // nil until needed
+	bus      *dbus.Conn   // nil until needed
+	asks     *godbus.Conn // the one of bus that does not wait for signals
 }
 
 var _ host.Host = (*Host)(nil)
@@ -87,7 +89,7 @@ func New(o Options) (*Host, error) {
 	return &Host{
 		Manager: apt.New(programs, o.Effect, o.Log), Tables: netfilter.New(programs, o.Effect),
 		log: o.Log, effect: o.Effect, programs: programs,
-		root: os.Geteuid() == 0, proc: "/proc", run: host.RunDir, listeners: link.Listeners,
+		root: os.Geteuid() == 0, proc: "/proc", run: host.RunDir, listeners: link.Listeners, dial: dialSystemd,
 	}, nil
 }
 

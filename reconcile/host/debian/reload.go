@@ -59,7 +59,7 @@ func (h *Host) reloadCheckedBefore(ctx context.Context) bool {
 // plainReload says whether a unit reloads by a check of haproxy and a signal to its main process, as all packages and
 // HAProxy's own unit do, and makes no other unit reload.
 func plainReload(p properties) bool {
-	commands, _ := p["ExecReload"].([][]any)
+	commands, _ := p["ExecReload"].Value().([][]any)
 	if len(commands) != 2 || len(p.texts("PropagatesReloadTo")) > 0 || p.text("ActiveState") != "active" || p.int("MainPID") == 0 {
 		return false
 	}

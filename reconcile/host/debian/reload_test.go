@@ -3,6 +3,8 @@ package debian
 import (
 	"testing"
 
+	godbus "github.com/godbus/dbus/v5"
+
 	"rlb.dev/rlb-agent/reconcile/host"
 	"rlb.dev/rlb-agent/render"
 )
@@ -12,10 +14,12 @@ func TestPlainReload(t *testing.T) {
 	check := []any{"/usr/sbin/haproxy", []string{"/usr/sbin/haproxy", "-Ws", "-f", "$CONFIG", "-c", "-q", "$EXTRAOPTS"}}
 	signal := []any{"/bin/kill", []string{"/bin/kill", "-USR2", "$MAINPID"}}
 	other := []any{"/usr/local/bin/tell", []string{"/usr/local/bin/tell"}}
-	unit := func(reload [][]any, more properties) properties {
-		p := properties{"ActiveState": "active", "MainPID": uint32(7), "ExecReload": reload}
-		for name, value := range more {
-			p[name] = value
+	unit := func(reload [][]any, more map[string]any) properties {
+		p := properties{}
+		for _, some := range []map[string]any{{"ActiveState": "active", "MainPID": uint32(7), "ExecReload": reload}, more} {
+			for name, value := range some {
+				p[name] = godbus.MakeVariant(value)
+			}
 		}
 		return p
 	}
@@ -29,10 +33,10 @@ func TestPlainReload(t *testing.T) {
 		"another last":        {unit([][]any{check, other}, nil), false},
 		"the signal alone":    {unit([][]any{signal}, nil), false},
 		"none":                {unit(nil, nil), false},
-		"it does not run":     {unit([][]any{check, signal}, properties{"ActiveState": "failed"}), false},
-		"it has no process":   {unit([][]any{check, signal}, properties{"MainPID": uint32(0)}), false},
-		"others reload too":   {unit([][]any{check, signal}, properties{"PropagatesReloadTo": []string{"tell.service"}}), false},
-		"it reloads just now": {unit([][]any{check, signal}, properties{"ActiveState": "reloading"}), false},
+		"it does not run":     {unit([][]any{check, signal}, map[string]any{"ActiveState": "failed"}), false},
+		"it has no process":   {unit([][]any{check, signal}, map[string]any{"MainPID": uint32(0)}), false},
+		"others reload too":   {unit([][]any{check, signal}, map[string]any{"PropagatesReloadTo": []string{"tell.service"}}), false},
+		"it reloads just now": {unit([][]any{check, signal}, map[string]any{"ActiveState": "reloading"}), false},
 	} {
 		if got := plainReload(test.unit); got != test.want {
 			t.Errorf("%s: %t, want %t", name, got, test.want)

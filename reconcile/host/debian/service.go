@@ -31,15 +31,11 @@ func (h *Host) ServiceStates(ctx context.Context, name string, told func(state s
 // serviceState is the state of a unit, and its main process where it is active. One property is read much faster than
 // all of them, and the peers wait for what is done when a service stops.
 func (h *Host) serviceState(ctx context.Context, name string) (host.Unit, error) {
-	bus, err := h.manager()
+	state, err := h.property(ctx, unitPath(name), "Unit", "ActiveState")
 	if err != nil {
 		return host.Unit{}, err
 	}
-	state, err := bus.GetUnitPropertyContext(ctx, name, "ActiveState")
-	if err != nil {
-		return host.Unit{}, err
-	}
-	text, _ := state.Value.Value().(string)
+	text, _ := state.(string)
 	if unit := (host.Unit{ActiveState: text}); !unit.Active() {
 		return unit, nil
 	}

@@ -23,6 +23,21 @@ import (
 func (h *Host) manager() (*dbus.Conn, error) {
 	h.busMutex.Lock()
 	defer h.busMutex.Unlock()
+	return h.connected()
+}
+
+// asking is the one of the manager's two connections that does not wait for signals. It must not be one of its own that is
+// asked as soon as it is made: systemd 252 may read the end of the authentication and the question together, and looks at
+// the question when more comes, which is never.
+func (h *Host) asking() (*godbus.Conn, error) {
+	h.busMutex.Lock()
+	defer h.busMutex.Unlock()
+	_, err := h.connected()
+	return h.asks, err
+}
+
+// connected is for the holder of busMutex.
+func (h *Host) connected() (*dbus.Conn, error) {
 	if h.bus != nil && h.bus.Connected() {
 		return h.bus, nil
 	}
@@ -30,21 +45,41 @@ func (h *Host) manager() (*dbus.Conn, error) {
 		h.bus.Close()
 		h.bus = nil
 	}
-	bus, err := dialManager(context.Background())
+	var first *godbus.Conn
+	bus, err := dbus.NewConnection(func() (*godbus.Conn, error) {
+		conn, err := h.dial()
+		if first == nil {
+			first = conn
+		}
+		return conn, err
+	})
 	if err != nil {
-		return nil, host.Unavailable("cannot reach systemd: "+err.Error(), err)
+		return nil, unreachable(err)
 	}
-	h.bus = bus
+	h.bus, h.asks = bus, first
 	return bus, nil
 }
 
-// dialManager connects to systemd: root by systemd's own socket, where also the results of jobs cannot be forged (see
+func unreachable(err error) error {
+	return host.Unavailable("cannot reach systemd: "+err.Error(), err)
+}
+
+// dialSystemd connects to systemd: root by systemd's own socket, where also the results of jobs cannot be forged (see
 // systemdSocket). Others may only ask, on the system bus; an answer there comes from who was asked.
-func dialManager(ctx context.Context) (*dbus.Conn, error) {
-	if os.Geteuid() == 0 {
-		return dbus.NewSystemdConnectionContext(ctx)
+func dialSystemd() (*godbus.Conn, error) {
+	user := godbus.AuthExternal(strconv.Itoa(os.Geteuid()))
+	if os.Geteuid() != 0 {
+		return godbus.ConnectSystemBus(godbus.WithAuth(user))
 	}
-	return dbus.NewSystemConnectionContext(ctx)
+	systemd, err := godbus.Dial(systemdSocket)
+	if err != nil {
+		return nil, err
+	}
+	if err := systemd.Auth([]godbus.Auth{user}); err != nil {
+		_ = systemd.Close() // nothing was said yet
+		return nil, err
+	}
+	return systemd, nil
 }
 
 // systemdError is "cannot DO: systemd's own words"; a bus without systemd makes it unavailable.
@@ -89,18 +124,43 @@ func (h *Host) Unit(ctx context.Context, name string) (host.Unit, error) {
 	return unit, err
 }
 
-// properties are all of a unit's.
+// properties are all of a unit's, at one moment. go-systemd would copy the hundreds of them twice.
 func (h *Host) properties(ctx context.Context, name string) (properties, error) {
 	do := "look at " + name
-	bus, err := h.manager()
+	asks, err := h.asking()
 	if err != nil {
 		return nil, wrapUnavailable(do, err)
 	}
-	all, err := bus.GetAllPropertiesContext(ctx, name)
+	answer, err := read(ctx, asks, unitPath(name), "GetAll", "")
 	if err != nil {
 		return nil, systemdError(do, err)
 	}
+	all, _ := answer.(map[string]godbus.Variant)
 	return all, nil
+}
+
+// property is one property of one of systemd's objects; nil where it has none of that type.
+func (h *Host) property(ctx context.Context, at godbus.ObjectPath, of, name string) (any, error) {
+	asks, err := h.asking()
+	if err != nil {
+		return nil, err
+	}
+	answer, err := read(ctx, asks, at, "Get", "org.freedesktop.systemd1."+of, name)
+	value, _ := answer.(godbus.Variant)
+	return value.Value(), err
+}
+
+// read asks one of systemd's objects for properties, by a method of org.freedesktop.DBus.Properties.
+func read(ctx context.Context, asks *godbus.Conn, at godbus.ObjectPath, method string, args ...any) (answer any, err error) {
+	call := asks.Object("org.freedesktop.systemd1", at).CallWithContext(ctx, "org.freedesktop.DBus.Properties."+method, 0, args...)
+	if call.Err == nil && len(call.Body) == 1 {
+		answer = call.Body[0]
+	}
+	return answer, call.Err
+}
+
+func unitPath(name string) godbus.ObjectPath {
+	return unitsPath + godbus.ObjectPath(dbus.PathBusEscape(name))
 }
 
 func wrapUnavailable(do string, err error) error {
@@ -109,20 +169,23 @@ func wrapUnavailable(do string, err error) error {
 }
 
 // properties are a unit's properties as they come from D-Bus. A property that is not there is zero.
-type properties map[string]any
+type properties map[string]godbus.Variant
 
-func (p properties) text(name string) string { s, _ := p[name].(string); return s }
+func (p properties) text(name string) string { s, _ := p[name].Value().(string); return s }
 
-func (p properties) texts(name string) []string { s, _ := p[name].([]string); return s }
+func (p properties) texts(name string) []string { s, _ := p[name].Value().([]string); return s }
 
-func (p properties) bool(name string) bool { b, _ := p[name].(bool); return b }
+func (p properties) bool(name string) bool { b, _ := p[name].Value().(bool); return b }
 
-func (p properties) int(name string) int { n, _ := p[name].(uint32); return int(n) }
+func (p properties) int(name string) int { n, _ := p[name].Value().(uint32); return int(n) }
 
-func (p properties) hex(name string) string { b, _ := p[name].([]byte); return hex.EncodeToString(b) }
+func (p properties) hex(name string) string {
+	b, _ := p[name].Value().([]byte)
+	return hex.EncodeToString(b)
+}
 
 func (p properties) time(name string) time.Time {
-	µs, _ := p[name].(uint64)
+	µs, _ := p[name].Value().(uint64)
 	if µs == 0 {
 		return time.Time{}
 	}
@@ -131,7 +194,7 @@ func (p properties) time(name string) time.Time {
 
 // environmentFiles are of type a(sb): path, and whether it may be missing.
 func (p properties) environmentFiles() []environmentFile {
-	pairs, _ := p["EnvironmentFiles"].([][]any)
+	pairs, _ := p["EnvironmentFiles"].Value().([][]any)
 	var files []environmentFile
 	for _, pair := range pairs {
 		if len(pair) != 2 {

@@ -148,12 +148,8 @@ func (h *Host) beingStopped(ctx context.Context) bool {
 
 // goingDown says whether systemd is shutting this machine down: it stops the services then, and must not be delayed.
 func (h *Host) goingDown(ctx context.Context) bool {
-	bus, err := h.manager()
-	if err != nil {
-		return false
-	}
-	state, err := bus.SystemStateContext(ctx)
-	return err == nil && state.Value.Value() == "stopping"
+	state, err := h.property(ctx, managerPath, "Manager", "SystemState")
+	return err == nil && state == "stopping"
 }
 
 // KillUnit ends all processes of a unit as they are (SIGKILL).

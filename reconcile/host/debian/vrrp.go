@@ -3,21 +3,16 @@ package debian
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"math"
-	"strconv"
-	"strings"
 	"syscall"
 	"time"
 
 	"rlb.dev/rlb-agent/reconcile/host"
-	"rlb.dev/rlb-agent/reconcile/host/debian/program"
 	"rlb.dev/rlb-agent/reconcile/host/patience"
 )
 
-// VRRP asks keepalived for the state of its instances (keepalived(8), SIGJSON). The signal's number is not fixed, so
-// the program is asked for it, once.
+// VRRP asks keepalived for the state of its instances.
 func (h *Host) VRRP(ctx context.Context, pid int) ([]host.Instance, error) {
 	return h.vrrp(ctx, pid, within(dumpPatience))
 }
@@ -33,16 +28,12 @@ func (h *Host) vrrp(ctx context.Context, pid int, silent func() func(time.Time) 
 	if !h.root {
 		return nil, fmt.Errorf("cannot ask keepalived for its state without being root: %w", host.ErrUnavailable)
 	}
-	if h.vrrpSignal == 0 {
-		out, err := h.programs.Do(ctx, "ask keepalived for its state", program.Command{Name: "keepalived", Args: []string{"--signum=JSON"}})
-		number, convErr := strconv.Atoi(strings.TrimSpace(out.Stdout))
-		if err := errors.Join(err, convErr); err != nil { // built without it
-			return nil, fmt.Errorf("%w: %w", err, host.ErrUnavailable)
-		}
-		h.vrrpSignal = syscall.Signal(number)
+	signal, err := h.stateSignal(ctx)
+	if err != nil {
+		return nil, err
 	}
 	var instances []host.Instance
-	err := h.dump(pid, silent, func() error { return syscall.Kill(pid, h.vrrpSignal) }, func(data []byte) bool {
+	err = h.dump(pid, silent, func() error { return syscall.Kill(pid, signal) }, func(data []byte) bool {
 		var err error
 		instances, err = parseVRRP(data)
 		return err == nil

@@ -7,7 +7,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/coreos/go-systemd/v22/dbus"
 	godbus "github.com/godbus/dbus/v5"
 
 	"rlb.dev/rlb-agent/reconcile/backoff"
@@ -71,7 +70,7 @@ type unitHints struct {
 func newUnitHints(names []string) *unitHints {
 	u := &unitHints{names: map[godbus.ObjectPath]string{}, next: make(chan string, len(names)), waiting: map[string]bool{}}
 	for _, name := range names {
-		u.names[unitsPath+godbus.ObjectPath(dbus.PathBusEscape(name))] = name
+		u.names[unitPath(name)] = name
 	}
 	return u
 }

@@ -1,0 +1,122 @@
+package debian
+
+import (
+	"bufio"
+	"encoding/binary"
+	"net"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	godbus "github.com/godbus/dbus/v5"
+	"github.com/google/go-cmp/cmp"
+
+	"rlb.dev/rlb-agent/reconcile/host"
+)
+
+// systemd stands for systemd: it counts the connections and what it is asked, and answers each method with a value.
+type systemd struct {
+	answers     map[string]any
+	connections atomic.Int64
+	asked       atomic.Int64
+}
+
+// listen has h talk to it.
+func (s *systemd) listen(t *testing.T, h *Host) {
+	path := filepath.Join(t.TempDir(), "private")
+	socket, err := net.Listen("unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = socket.Close() })
+	go func() {
+		for {
+			conn, err := socket.Accept()
+			if err != nil {
+				return
+			}
+			s.connections.Add(1)
+			go s.serve(conn)
+		}
+	}()
+	h.dial = func() (*godbus.Conn, error) {
+		conn, err := godbus.Dial("unix:path=" + path)
+		if err != nil {
+			return nil, err
+		}
+		return conn, conn.Auth([]godbus.Auth{godbus.AuthExternal("0")})
+	}
+	t.Cleanup(func() { _ = h.Close() })
+}
+
+// serve lets everybody in (D-Bus specification, "Authentication Protocol"), and answers.
+func (s *systemd) serve(conn net.Conn) {
+	defer conn.Close()
+	in := bufio.NewReader(conn)
+	_, _ = in.ReadByte()
+	for line := ""; line != "BEGIN\r\n"; {
+		var err error
+		if line, err = in.ReadString('\n'); err != nil {
+			return
+		}
+		answer, known := map[string]string{"AUTH": "REJECTED EXTERNAL", "AUTH EXTERNAL": "DATA", "DATA": "OK 0", "NEGOTIATE_UNIX_FD": "ERROR"}[strings.TrimSpace(line)]
+		if known {
+			_, _ = conn.Write([]byte(answer + "\r\n"))
+		}
+	}
+	for {
+		question, err := godbus.DecodeMessage(in)
+		if err != nil {
+			return
+		}
+		s.asked.Add(1)
+		body := s.answers[question.Headers[godbus.FieldMember].Value().(string)]
+		answer := &godbus.Message{Type: godbus.TypeMethodReply, Body: []any{body}, Headers: map[godbus.HeaderField]godbus.Variant{
+			godbus.FieldReplySerial: godbus.MakeVariant(question.Serial()),
+			godbus.FieldSignature:   godbus.MakeVariant(godbus.SignatureOf(body)),
+		}}
+		if answer.EncodeTo(conn, binary.LittleEndian) != nil {
+			return
+		}
+	}
+}
+
+// The state of a unit is one answer of systemd's, so all of it is of one moment. Units that are asked for at the same time
+// share a connection.
+func TestUnit(t *testing.T) {
+	since := time.Unix(1_700_000_000, 0)
+	s := &systemd{answers: map[string]any{
+		"AddMatch": "", "Get": godbus.MakeVariant("running"),
+		"GetAll": map[string]godbus.Variant{
+			"LoadState": godbus.MakeVariant("loaded"), "ActiveState": godbus.MakeVariant("active"), "SubState": godbus.MakeVariant("running"),
+			"UnitFileState": godbus.MakeVariant("enabled"), "NeedDaemonReload": godbus.MakeVariant(true), "MainPID": godbus.MakeVariant(uint32(7)),
+			"InvocationID": godbus.MakeVariant([]byte{0xab, 1}), "ActiveEnterTimestamp": godbus.MakeVariant(uint64(since.UnixMicro())),
+			"Environment": godbus.MakeVariant([]string{"CONFIG=/etc/haproxy/haproxy.cfg"}), "EnvironmentFiles": godbus.MakeVariant([][]any{}),
+		}}}
+	h, _ := newFake(t)
+	s.listen(t, h)
+	want := host.Unit{
+		Name: host.HAProxyUnit, LoadState: "loaded", ActiveState: "active", SubState: "running", UnitFileState: "enabled", NeedDaemonReload: true,
+		MainPID: 7, InvocationID: "ab01", ActiveSince: since, Environment: map[string]string{"CONFIG": "/etc/haproxy/haproxy.cfg"},
+	}
+	if h.goingDown(t.Context()) {
+		t.Error("a system that is running is going down")
+	}
+	const units = 4
+	var asked sync.WaitGroup
+	for range units {
+		asked.Go(func() {
+			unit, err := h.Unit(t.Context(), host.HAProxyUnit)
+			if diff := cmp.Diff(want, unit); err != nil || diff != "" {
+				t.Errorf("%v\n%s", err, diff)
+			}
+		})
+	}
+	asked.Wait()
+	if n, q := s.connections.Load(), s.asked.Load(); n != 2 || q != 1+1+units { // the other one is for signals, for which it asks
+		t.Errorf("%d questions on %d connections, want %d on 2", q, n, 1+1+units)
+	}
+}

@@ -90,8 +90,9 @@ func (s Specs) Run(ctx context.Context, seed uint64, c Choice) (Outcome, error) 
 		if n++; n > rounds {
 			return nil
 		}
-		// In the next fault no part of the last one is to be seen, such as the second burst of gratuitous ARP.
-		time.Sleep(time.Duration(rng.Float64() * float64(8*time.Second)))
+		// In the next fault no part of the last one is to be seen, such as the second burst of gratuitous ARP, or a silence
+		// that the next advertisement ends.
+		time.Sleep(p.machines[0].advertise + time.Duration(rng.Float64()*float64(8*time.Second)))
 		p.Lock()
 		defer p.Unlock()
 		var left []*act
@@ -146,7 +147,7 @@ func (p *pair) round(acts []*act) Round {
 	}
 	slices.Sort(names)
 	p.Lock()
-	p.story = nil
+	p.story, p.lan.overtook = nil, false
 	p.Unlock()
 	began := time.Now()
 	happen(p, acts)
@@ -165,6 +166,12 @@ func (p *pair) round(acts []*act) Round {
 		r.Wrong = append(r.Wrong, fmt.Sprintf(format, args...))
 	}
 	none, two, move := bounds(acts)
+	p.Lock()
+	overtook := p.lan.overtook
+	p.Unlock()
+	if overtook && move { // the advertisement takes the goodbye back
+		none += takeover(acts[0])
+	}
 	if r.None > none {
 		say("nobody served for %v, bound %v", r.None, none)
 	}

@@ -40,6 +40,8 @@ type lan struct {
 	loss     map[string]float64 // share of what a station sends and should hear that is lost
 	slow     map[string]time.Duration
 	requests uint64
+	due      map[string]time.Time // when the last advertisement arrives that went a way
+	overtook bool                 // a goodbye arrives before an advertisement that was sent before it
 }
 
 const (
@@ -50,7 +52,7 @@ const (
 )
 
 func newLAN(w *world) *lan {
-	return &lan{world: w, stations: map[string]station{}, cut: map[[2]string]int{}, loss: map[string]float64{}, slow: map[string]time.Duration{}}
+	return &lan{world: w, stations: map[string]station{}, cut: map[[2]string]int{}, loss: map[string]float64{}, slow: map[string]time.Duration{}, due: map[string]time.Time{}}
 }
 
 func (l *lan) join(mac string, s station) {
@@ -74,6 +76,11 @@ func (l *lan) send(f frame) {
 			delay += l.within("slow "+way, slow/4, slow)
 		} else if l.random("overtaken "+way).Float64() < overtaken {
 			delay += l.within("overtaking "+way, 0, overtaking)
+		}
+		if f.kind == advert {
+			arrives := time.Now().Add(delay)
+			l.overtook = l.overtook || f.priority == 0 && arrives.Before(l.due[way])
+			l.due[way] = arrives
 		}
 		s := l.stations[mac]
 		l.after(delay, func() { s.hear(f) })

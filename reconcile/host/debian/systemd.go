@@ -26,9 +26,7 @@ func (h *Host) manager() (*dbus.Conn, error) {
 	return h.connected()
 }
 
-// asking is the one of the manager's two connections that does not wait for signals. It must not be one of its own that is
-// asked as soon as it is made: systemd 252 may read the end of the authentication and the question together, and looks at
-// the question when more comes, which is never.
+// asking is the one of the manager's two connections that does not wait for signals.
 func (h *Host) asking() (*godbus.Conn, error) {
 	h.busMutex.Lock()
 	defer h.busMutex.Unlock()
@@ -131,7 +129,7 @@ func (h *Host) properties(ctx context.Context, name string) (properties, error) 
 	if err != nil {
 		return nil, wrapUnavailable(do, err)
 	}
-	answer, err := read(ctx, asks, unitPath(name), "GetAll", "")
+	answer, err := h.read(ctx, asks, unitPath(name), "GetAll", "")
 	if err != nil {
 		return nil, systemdError(do, err)
 	}
@@ -145,15 +143,31 @@ func (h *Host) property(ctx context.Context, at godbus.ObjectPath, of, name stri
 	if err != nil {
 		return nil, err
 	}
-	answer, err := read(ctx, asks, at, "Get", "org.freedesktop.systemd1."+of, name)
+	answer, err := h.read(ctx, asks, at, "Get", "org.freedesktop.systemd1."+of, name)
 	value, _ := answer.(godbus.Variant)
 	return value.Value(), err
 }
 
-// read asks one of systemd's objects for properties, by a method of org.freedesktop.DBus.Properties.
-func read(ctx context.Context, asks *godbus.Conn, at godbus.ObjectPath, method string, args ...any) (answer any, err error) {
-	call := asks.Object("org.freedesktop.systemd1", at).CallWithContext(ctx, "org.freedesktop.DBus.Properties."+method, 0, args...)
-	if call.Err == nil && len(call.Body) == 1 {
+const (
+	answerTime = 10 * time.Second       // in which systemd answers a question, also while it starts much
+	nudgeTime  = 500 * time.Millisecond // after which it is nudged
+)
+
+// read asks one of systemd's objects for properties, by a method of org.freedesktop.DBus.Properties. systemd 252 may read
+// the end of the authentication and the first question together, and then looks at the question only when more comes: so
+// more comes. Where no answer comes all the same, the next question has a connection of its own.
+func (h *Host) read(ctx context.Context, asks *godbus.Conn, at godbus.ObjectPath, method string, args ...any) (answer any, err error) {
+	inTime, cancel := context.WithTimeout(ctx, answerTime)
+	defer cancel()
+	object := asks.Object("org.freedesktop.systemd1", at)
+	nudge := time.AfterFunc(nudgeTime, func() { object.Go("org.freedesktop.DBus.Peer.Ping", godbus.FlagNoReplyExpected, nil) })
+	defer nudge.Stop()
+	call := object.CallWithContext(inTime, "org.freedesktop.DBus.Properties."+method, 0, args...)
+	switch {
+	case call.Err != nil && inTime.Err() != nil && ctx.Err() == nil:
+		_ = asks.Close() // the next question makes another
+		return nil, fmt.Errorf("systemd does not answer within %v", answerTime)
+	case call.Err == nil && len(call.Body) == 1:
 		answer = call.Body[0]
 	}
 	return answer, call.Err

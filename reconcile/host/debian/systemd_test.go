@@ -2,6 +2,7 @@ package debian
 
 import (
 	"bufio"
+	"context"
 	"encoding/binary"
 	"net"
 	"path/filepath"
@@ -20,6 +21,8 @@ import (
 // systemd stands for systemd: it counts the connections and what it is asked, and answers each method with a value.
 type systemd struct {
 	answers     map[string]any
+	deaf        atomic.Bool // it answers no question for properties
+	slow        bool        // it looks at a question when more comes, as systemd 252 at times
 	connections atomic.Int64
 	asked       atomic.Int64
 }
@@ -73,6 +76,17 @@ func (s *systemd) serve(conn net.Conn) {
 			return
 		}
 		s.asked.Add(1)
+		if s.slow && !strings.HasPrefix(question.Headers[godbus.FieldMember].Value().(string), "AddMatch") {
+			if _, err := in.Peek(1); err != nil {
+				return
+			}
+		}
+		if s.deaf.Load() && question.Headers[godbus.FieldMember].Value() == "GetAll" {
+			continue
+		}
+		if question.Flags&godbus.FlagNoReplyExpected != 0 {
+			continue
+		}
 		body := s.answers[question.Headers[godbus.FieldMember].Value().(string)]
 		answer := &godbus.Message{Type: godbus.TypeMethodReply, Body: []any{body}, Headers: map[godbus.HeaderField]godbus.Variant{
 			godbus.FieldReplySerial: godbus.MakeVariant(question.Serial()),
@@ -118,5 +132,36 @@ func TestUnit(t *testing.T) {
 	asked.Wait()
 	if n, q := s.connections.Load(), s.asked.Load(); n != 2 || q != 1+1+units { // the other one is for signals, for which it asks
 		t.Errorf("%d questions on %d connections, want %d on 2", q, n, 1+1+units)
+	}
+}
+
+// A question that systemd read with the end of the authentication, and does not look at before more comes, is answered.
+func TestUnitOfASlowSystemd(t *testing.T) {
+	s := &systemd{slow: true, answers: map[string]any{"AddMatch": "", "GetAll": map[string]godbus.Variant{"ActiveState": godbus.MakeVariant("active")}}}
+	h, _ := newFake(t)
+	s.listen(t, h)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	defer cancel()
+	if unit, err := h.Unit(ctx, host.HAProxyUnit); err != nil || !unit.Active() {
+		t.Errorf("%+v, %v", unit, err)
+	}
+}
+
+// A systemd that does not answer is an error in time, and is asked on another connection the next time.
+func TestUnitOfADeafSystemd(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it waits for ten seconds")
+	}
+	t.Parallel()
+	s := &systemd{answers: map[string]any{"AddMatch": "", "GetAll": map[string]godbus.Variant{"ActiveState": godbus.MakeVariant("active")}}}
+	h, _ := newFake(t)
+	s.listen(t, h)
+	s.deaf.Store(true)
+	if unit, err := h.Unit(t.Context(), host.HAProxyUnit); err == nil || err.Error() != "cannot look at haproxy.service: systemd does not answer within 10s" {
+		t.Errorf("%+v, %v", unit, err)
+	}
+	s.deaf.Store(false)
+	if unit, err := h.Unit(t.Context(), host.HAProxyUnit); err != nil || !unit.Active() {
+		t.Errorf("afterwards: %+v, %v", unit, err)
 	}
 }

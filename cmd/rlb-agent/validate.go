@@ -30,7 +30,7 @@ func (a *app) validateCommand() *cobra.Command {
 			}
 			defer h.Close()
 			warnings := doc.Warnings(hostFacts(cmd.Context(), h, doc, look.Desired.Facts.Interface))
-			err = a.check(cmd.Context(), h, look)
+			err = a.check(cmd.Context(), h, doc, look)
 			if err == nil && strict && len(warnings) > 0 {
 				return warnings
 			}

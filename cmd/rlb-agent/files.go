@@ -47,7 +47,11 @@ func (a *app) renderCommand() *cobra.Command {
 		Example: "  rlb-agent render\n  rlb-agent render --output-dir out --node lb1 spec.yaml\n  rlb-agent render --spec - < spec.yaml",
 		Args:    atMost(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			_, h, look, err := a.rendering(cmd.Context(), a.fileOrSpec(args), flags.facts())
+			path, err := a.fileOrSpec(cmd, args)
+			if err != nil {
+				return err
+			}
+			_, h, look, err := a.rendering(cmd.Context(), path, flags.facts())
 			if err != nil {
 				return err
 			}

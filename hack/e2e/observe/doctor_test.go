@@ -130,6 +130,9 @@ func TestDoctor(t *testing.T) {
 		w.Eventually("the stop is heard", 10*time.Second, func() bool { return strings.Contains(titles(h), "the agent of "+active.Name()+" was stopped") })
 		active.Shell("systemctl start rlb-agent")
 		w.Eventually("it is well again", 30*time.Second, func() bool { return titles(h) == "" })
+		h.Shell(pair.Agent + " drain")
+		w.Eventually("the drain is heard", 10*time.Second, func() bool { return strings.Contains(titles(active), h.Name()+" is drained") })
+		h.Shell(pair.Agent + " undrain")
 		inSwitch(w, "table bridge noagents {\n chain forward {\n  type filter hook forward priority 0\n  ether type 0x88b5 drop\n }\n}\n")
 		defer inSwitch(w, "delete table bridge noagents")
 		w.Eventually("the silence is found", 30*time.Second, func() bool { return strings.Contains(titles(h), "no agent of a peer is heard") })
@@ -199,11 +202,14 @@ END`)
 			mkdir -p /run/systemd/system/haproxy.service.d; printf '[Service]\nNice=0\n' >/run/systemd/system/haproxy.service.d/mine.conf
 			ip link add spare type veth peer name spare2; ip addr add 198.51.100.129/30 dev spare; ip link set spare up; ip link set spare2 up
 			echo 1 >/proc/sys/net/ipv4/conf/eth0/rp_filter
+			cp -p /var/lib/dpkg/status /var/lib/dpkg/status-before; touch -d '40 days ago' /var/lib/apt/lists
+			sed -i '/^Package: keepalived$/,/^$/s/^Status: .*/Status: hold ok half-configured/' /var/lib/dpkg/status
 			systemctl daemon-reload`)
 		defer h.Shell(`systemctl unmask --runtime keepalived; rm -r /usr/sbin/policy-rc.d /run/systemd/system/haproxy.service.d
+			cp -p /var/lib/dpkg/status-before /var/lib/dpkg/status; touch /var/lib/apt/lists
 			ip link del spare; echo 0 >/proc/sys/net/ipv4/conf/eth0/rp_filter; systemctl daemon-reload; systemctl start rlb-agent`)
 		finds(h, []string{"the agent does not run", "keepalived.service is masked", "policy-rc.d keeps services from starting",
-			"haproxy.service is changed by another drop-in", "rp_filter drops clients"})
+			"haproxy.service is changed by another drop-in", "rp_filter drops clients", "package keepalived is half installed", "apt's lists are old"})
 		h.Shell("ip link set spare2 down")
 		flag := other(h, strings.Replace(e2e.Spec(pair.Nodes), "["+pair.VIP+"]", "["+pair.VIP+", {address: 198.51.100.130/30, interface: spare}]", 1))
 		w.Eventually("the link is gone", 5*time.Second, func() bool { return strings.Contains(titles(h, flag...), "interface spare has no link") })

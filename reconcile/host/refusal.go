@@ -33,11 +33,20 @@ func (v Verdict) words() string {
 	return fmt.Sprintf("%s:%d: %s", v.Path, v.Line, v.Text)
 }
 
+// field is the field that it stems from. Which of several raw lines it is, its place says.
+func (v Verdict) field() string {
+	if list := strings.LastIndexByte(v.Origin, '['); strings.HasSuffix(v.Origin, "]") && strings.Contains(v.Origin[:list], "extra") {
+		return v.Origin[:list]
+	}
+	return v.Origin
+}
+
 // Place gives what stems from a field of a spec its place there.
 func (r *Refusal) Place(doc *api.Document) {
 	for i := range r.Lines {
 		if v := &r.Lines[i]; v.Origin != "" {
 			v.problem = doc.Problem(v.Origin, "%s", v.words())
+			v.problem.Path = v.field()
 		}
 	}
 }
@@ -61,7 +70,7 @@ func (r *Refusal) Error() string {
 		case v.problem.File != "":
 			b.WriteString("\n" + v.problem.String())
 		case v.Origin != "":
-			b.WriteString("\n  " + v.Origin + ": " + v.words())
+			b.WriteString("\n  " + v.field() + ": " + v.words())
 		default:
 			b.WriteString("\n  " + v.words())
 		}

@@ -103,9 +103,9 @@ scale: ## what a spec of 10 to 100,000 servers costs: time of the processor for 
 	go build -o bin/scale ./hack/bench/scale && bin/scale
 
 .PHONY: fuzz
-fuzz: tools ## N random specs (10000) from SEED (1) on for the real programs of all Debian releases
+fuzz: tools ## N random specs (10000) from SEED (1) on for the real programs of all Debian releases; HAProxy serves START (500) of them
 	go build -o bin/fuzz ./hack/fuzz
-	$(AS_ROOT) bin/fuzz -n $(or $(N),10000) -seed $(or $(SEED),1)
+	$(AS_ROOT) bin/fuzz -n $(or $(N),10000) -seed $(or $(SEED),1) -start $(or $(START),500)
 
 .PHONY: test
 test: tools build ## everything, on the lab of real hosts too; nothing is skipped but what make guides has, and a release in the making that is not available

@@ -39,7 +39,7 @@ func (r *run) check(ctx context.Context) error {
 	if refusal := (*host.Refusal)(nil); err != nil && !errors.As(err, &refusal) {
 		return &Failure{Err: err}
 	}
-	return err
+	return plan.Placed(err, r.doc)
 }
 
 // rehearse tries new health checks beside the HAProxy that serves.

@@ -109,8 +109,8 @@ func TestRefusalTouchesNothing(t *testing.T) {
 	before := h.Dump()
 	_, _, err := once(t, h, bad)
 	var refusal *host.Refusal
-	if !errors.As(err, &refusal) || refusal.Lines[0].Origin != "proxy.extraGlobal" {
-		t.Errorf("got %v, want a refusal that names proxy.extraGlobal", err)
+	if !errors.As(err, &refusal) || refusal.Lines[0].Origin != "proxy.extraGlobal[0]" || !strings.Contains(err.Error(), "\nspec.yaml:9:23: proxy.extraGlobal: /etc/haproxy/haproxy.cfg:") {
+		t.Errorf("got %v, want a refusal that names proxy.extraGlobal[0] and its place", err)
 	}
 	if len(h.Log) > 0 {
 		t.Errorf("effects of a refused spec: %q", h.Log)

@@ -76,9 +76,9 @@ func (r *renderer) backendHead(l *lines, s service, name, redispatch string) {
 func (r *renderer) failOpen(l *lines, s service) {
 	b := r.newBackend(s, true)
 	r.backendHead(l, s, b.Name, "option redispatch 1")
-	for _, line := range s.ExtraBackend {
+	for i, line := range s.ExtraBackend {
 		if !ofChecks(line) {
-			l.raw(s.path+".extraBackend", api.Lines{line})
+			l.rawLine(s.path+".extraBackend", s.ExtraBackend, i)
 		}
 	}
 	r.servers(l, s, b)

@@ -6,6 +6,8 @@ package render
 import (
 	"io/fs"
 	"strings"
+
+	"rlb.dev/rlb-agent/api"
 )
 
 // File is one rendered file.
@@ -15,7 +17,8 @@ type File struct {
 	Mode fs.FileMode // permission bits; owner and group are root
 	Kind Kind        // who reads it
 
-	origins []origin // for each line of Data
+	origins []origin              // for each line of Data
+	spec    *api.LoadBalancerSpec // of haproxy.cfg, to tell what of a line a program refuses
 }
 
 // Kind says what a file is for.

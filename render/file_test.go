@@ -17,11 +17,11 @@ func TestOrigin(t *testing.T) {
 		HAProxyConfig: {
 			"    maxconn 4096":             "proxy.maxConnections",
 			"    hard-stop-after 4h":       "proxy.hardStopAfter",
-			"    nbthread 2":               "proxy.extraGlobal",
+			"    nbthread 2":               "proxy.extraGlobal[0]",
 			"    timeout tunnel  4h":       "proxy.timeouts.tunnel",
-			"    option splice-auto":       "proxy.extraDefaults",
+			"    option splice-auto":       "proxy.extraDefaults[0]",
 			"    bind *:6443":              "services[0].bind",
-			"    option tcp-smart-connect": "services[0].extraBackend",
+			"    option tcp-smart-connect": "services[0].extraBackend[0]",
 			"    http-check expect error-status L7OKC status 200,401": "services[0].healthCheck.expectStatus",
 			"backend ingress":                       "services[1]",
 			"    server server1 192.168.3.71:30443": "services[2].servers[0]",
@@ -35,7 +35,7 @@ func TestOrigin(t *testing.T) {
 			"        192.168.3.242":                               "nodes",
 			"        2001:db8:3::240/64":                          "virtualIPs[1]",
 			`    notify_fault "/usr/local/sbin/rlb-notify-fault"`: "vrrp.notify.fault",
-			"    garp_master_delay 2":                             "vrrp.extraInstance",
+			"    garp_master_delay 2":                             "vrrp.extraInstance[0]",
 			"    state BACKUP":                                    "",
 		},
 		FirewallRules: {

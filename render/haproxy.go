@@ -45,7 +45,9 @@ func (r *renderer) haproxy() File {
 	if r.spec.Proxy.Stats.Address != "" {
 		r.stats(l)
 	}
-	return l.file(r.facts.HAProxyConfig, HAProxyConfig)
+	file := l.file(r.facts.HAProxyConfig, HAProxyConfig)
+	file.spec = r.spec
+	return file
 }
 
 func (r *renderer) haproxyGlobal(l *lines) {

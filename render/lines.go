@@ -23,14 +23,18 @@ type lines struct {
 // paths are made when they are asked for.
 type origin struct {
 	path   string
-	server int // from 1, of the servers of the service at path; 0 for the path itself
+	server int32 // from 1, of the servers of the service at path; 0 for the path itself
+	raw    int32 // from 1, of the user's own lines at path; 0 where the line is not one of them
 }
 
 func (o origin) String() string {
-	if o.server == 0 {
-		return o.path
+	switch {
+	case o.server > 0:
+		return o.path + ".servers[" + strconv.Itoa(int(o.server)-1) + "]"
+	case o.raw > 0:
+		return o.path + "[" + strconv.Itoa(int(o.raw)-1) + "]"
 	}
-	return o.path + ".servers[" + strconv.Itoa(o.server-1) + "]"
+	return o.path
 }
 
 func newLines() *lines {
@@ -50,7 +54,7 @@ func originOf(path string) origin { return origin{path: path} }
 // server appends the line of a server, the first of which is 0, of the service at path.
 func (l *lines) server(path string, i int, line string) {
 	l.data = append(append(append(l.data, "    server "...), line...), '\n')
-	l.origins = append(l.origins, origin{path, i + 1})
+	l.origins = append(l.origins, origin{path: path, server: int32(i) + 1})
 }
 
 // grow makes room for the lines of n servers, and for what is longer it grows when it must.
@@ -78,10 +82,16 @@ func (l *lines) timeout(origin, name string, d *api.Duration) {
 }
 
 // raw appends the user's own lines, indented.
-func (l *lines) raw(origin string, extra api.Lines) {
-	for _, line := range extra {
-		l.add(origin, "    %s", line)
+func (l *lines) raw(path string, extra api.Lines) {
+	for i := range extra {
+		l.rawLine(path, extra, i)
 	}
+}
+
+// rawLine appends one of the user's own lines.
+func (l *lines) rawLine(path string, extra api.Lines, i int) {
+	l.data = append(append(append(l.data, "    "...), extra[i]...), '\n')
+	l.origins = append(l.origins, origin{path: path, raw: int32(i) + 1})
 }
 
 func (l *lines) file(path string, kind Kind) File {

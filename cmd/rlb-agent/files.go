@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"rlb.dev/rlb-agent/api"
 	"rlb.dev/rlb-agent/reconcile/host"
 	"rlb.dev/rlb-agent/reconcile/host/debian"
 	"rlb.dev/rlb-agent/reconcile/plan"
@@ -17,7 +18,7 @@ import (
 
 // check asks the real programs, and says which could not be asked. keepalived looks its interface up: where that is
 // not on this machine, its verdict would be about the machine and not about the spec.
-func (a *app) check(ctx context.Context, h *debian.Host, look plan.Look) error {
+func (a *app) check(ctx context.Context, h *debian.Host, doc *api.Document, look plan.Look) error {
 	files, d := look.Checkable(), look.Desired
 	if len(files) < len(d.Files) {
 		a.log.Warn("not checked: the files for a version that is not installed yet")
@@ -31,7 +32,7 @@ func (a *app) check(ctx context.Context, h *debian.Host, look plan.Look) error {
 	for _, program := range unchecked {
 		a.log.Warn("not checked: " + program)
 	}
-	return err
+	return plan.Placed(err, doc)
 }
 
 // renderCommand prints the files, or writes them under a directory.
@@ -46,7 +47,11 @@ func (a *app) renderCommand() *cobra.Command {
 		Example: "  rlb-agent render\n  rlb-agent render --output-dir out --node lb1 spec.yaml\n  rlb-agent render --spec - < spec.yaml",
 		Args:    atMost(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			_, h, look, err := a.rendering(cmd.Context(), a.fileOrSpec(args), flags.facts())
+			path, err := a.fileOrSpec(cmd, args)
+			if err != nil {
+				return err
+			}
+			_, h, look, err := a.rendering(cmd.Context(), path, flags.facts())
 			if err != nil {
 				return err
 			}

@@ -19,6 +19,7 @@ import (
 type initFlags struct {
 	vips, servers, nodes  []string
 	kubeconfig, nodesFile string
+	notes                 []string // of the control planes in nodesFile
 	wishes                firstspec.Wishes
 }
 
@@ -33,13 +34,16 @@ func (a *app) initCommand() *cobra.Command {
 			"  kubectl get nodes -o json | rlb-agent init --vip 192.168.3.240 --nodes-file - --spec spec.yaml",
 		Args: atMost(0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if port := flags.wishes.Port; cmd.Flags().Changed("port") && (port < 1 || port > 65535) {
+				return usageError{fmt.Errorf("cannot listen on --port %d: it is 1 to 65535", port)}
+			}
 			if err := flags.read(a); err != nil {
 				return usageError{err}
 			}
 			if self, err := os.Executable(); err == nil {
 				flags.wishes.Schema = installedSchema(self)
 			}
-			return a.firstSpec(cmd.Context(), flags.wishes)
+			return a.firstSpec(cmd.Context(), flags.wishes, flags.notes)
 		},
 	}
 	f := cmd.Flags()
@@ -90,10 +94,11 @@ func (f *initFlags) read(a *app) error {
 		if err != nil {
 			return fmt.Errorf("cannot read the list of nodes: %w", err)
 		}
-		members, err := firstspec.FromNodes(data)
+		members, notes, err := firstspec.FromNodes(data)
 		if err != nil {
 			return fmt.Errorf("cannot take servers from %s: %w", f.nodesFile, err)
 		}
+		f.notes = notes
 		f.wishes.Servers = append(f.wishes.Servers, members...)
 	}
 	switch {
@@ -116,7 +121,7 @@ func installedSchema(program string) string {
 }
 
 // firstSpec writes the spec where it is valid and there is none yet, and says what was assumed.
-func (a *app) firstSpec(ctx context.Context, wishes firstspec.Wishes) error {
+func (a *app) firstSpec(ctx context.Context, wishes firstspec.Wishes, notes []string) error {
 	if a.spec != "-" {
 		if _, err := os.Lstat(a.spec); err == nil {
 			return usageError{fmt.Errorf("cannot write %s: it is there already; edit it, or write to another file with --spec", a.spec)}
@@ -138,6 +143,9 @@ func (a *app) firstSpec(ctx context.Context, wishes firstspec.Wishes) error {
 	}
 	for _, note := range assumed {
 		fmt.Fprintln(a.stderr, "assumed: "+note)
+	}
+	for _, note := range notes {
+		fmt.Fprintln(a.stderr, "note: "+note)
 	}
 	if warnings := doc.Warnings(api.HostFacts{}); len(warnings) > 0 {
 		fmt.Fprintln(a.stderr, a.problems(warnings))

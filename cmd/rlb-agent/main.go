@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"rlb.dev/rlb-agent/api"
@@ -45,6 +46,11 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	text := message(err)
 	if problems := (api.Problems)(nil); errors.As(err, &problems) {
 		text = a.problems(problems)
+	}
+	for _, refusal := range host.Refusals(err) {
+		for _, p := range refusal.Problems() {
+			text = strings.Replace(text, p.String(), a.problems(api.Problems{p}), 1)
+		}
 	}
 	if text != "" {
 		fmt.Fprintln(stderr, text)

@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/rogpeppe/go-internal/testscript"
 )
@@ -67,6 +68,40 @@ func TestExamples(t *testing.T) {
 		}
 	}
 	walk(root)
+}
+
+// Every flag that is a number or a duration refuses what is below, beyond, or nothing of it, before anything else is done.
+func TestNumbersOutOfRange(t *testing.T) {
+	endless := map[string]bool{"lock-timeout": true} // 0s and any other wait make sense
+	checked := 0
+	var walk func(cmd *cobra.Command)
+	walk = func(cmd *cobra.Command) {
+		for _, c := range cmd.Commands() {
+			walk(c)
+		}
+		cmd.LocalFlags().VisitAll(func(f *pflag.Flag) {
+			values := map[string][]string{"duration": {"-1s", "0s", "100000h"}, "int": {"-1", "0", "70000"}}[f.Value.Type()]
+			if endless[f.Name] {
+				values = values[:1]
+			}
+			for _, value := range values {
+				checked++
+				args := append(strings.Fields(cmd.CommandPath())[1:], "--"+f.Name+"="+value)
+				if strings.Contains(cmd.Use, "FILE") {
+					args = append(args, "../../examples/pair.yaml")
+				}
+				var stderr strings.Builder
+				code := run(t.Context(), args, strings.NewReader(""), io.Discard, &stderr)
+				if amount := strings.TrimSuffix(value, "s"); code != exitUsage || !strings.Contains(stderr.String(), amount) || strings.Contains(stderr.String(), "systemd") {
+					t.Errorf("%v: exit code %d\n%s", args, code, &stderr)
+				}
+			}
+		})
+	}
+	walk((&app{}).command())
+	if checked < 10 {
+		t.Errorf("only %d values", checked)
+	}
 }
 
 // What lies behind an error about the spec decides what the status says of it.

@@ -66,7 +66,7 @@ func (a *app) preview(ctx context.Context, h *debian.Host, doc *api.Document) er
 	} else if err := reconcile.Obstacles(ctx, h, doc, look, a.takeOver); err != nil {
 		return err
 	}
-	if err := a.check(ctx, h, look); err != nil {
+	if err := a.check(ctx, h, doc, look); err != nil {
 		return err
 	}
 	a.unchecked(look)

@@ -53,7 +53,11 @@ is being tried or came first; FILE is in force on no host · 5 a host could not 
 			if len(args) != 1 {
 				return usageError{errors.New("cannot push nothing: rlb-agent push FILE")}
 			}
-			return a.push(cmd.Context(), args[0], options)
+			file, err := a.fileOrSpec(cmd, args)
+			if err != nil {
+				return err
+			}
+			return a.push(cmd.Context(), file, options)
 		},
 	}
 	options.on.register(cmd)

@@ -7,6 +7,8 @@ import (
 	"io/fs"
 	"os"
 
+	"github.com/spf13/cobra"
+
 	"rlb.dev/rlb-agent/api"
 	"rlb.dev/rlb-agent/cmd/rlb-agent/daemon"
 	"rlb.dev/rlb-agent/reconcile/host/rootpath"
@@ -40,12 +42,15 @@ func (a *app) input(path string) ([]byte, error) {
 	return api.ReadAll(file)
 }
 
-// fileOrSpec is the file that the arguments name, or else the spec.
-func (a *app) fileOrSpec(args []string) string {
-	if len(args) == 1 {
-		return args[0]
+// fileOrSpec is the file that the arguments name, or else the spec. Both at once contradict each other.
+func (a *app) fileOrSpec(cmd *cobra.Command, args []string) (string, error) {
+	switch {
+	case len(args) == 0:
+		return a.spec, nil
+	case cmd.Flags().Changed("spec"):
+		return "", usageError{fmt.Errorf("cannot %s two files, %s and --spec %s: give one of them", cmd.Name(), args[0], a.spec)}
 	}
-	return a.spec
+	return args[0], nil
 }
 
 // specName is what people are told of where a spec was read.

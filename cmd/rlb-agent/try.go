@@ -48,6 +48,8 @@ func (a *app) tryCommand() *cobra.Command {
 			switch {
 			case options.id != "" && (len(options.id) > 64 || !trialID.MatchString(options.id)):
 				return usageError{fmt.Errorf("cannot take %q as --id: it is 1 to 64 letters, digits and -", options.id)}
+			case end && len(args) > 0:
+				return usageError{fmt.Errorf("cannot end a trial and try %s at once: leave out --end or the file", args[0])}
 			case end:
 				return a.endTrial(cmd.Context(), options.id)
 			case len(args) != 1:

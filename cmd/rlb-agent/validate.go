@@ -23,14 +23,17 @@ func (a *app) validateCommand() *cobra.Command {
 		Example: "  rlb-agent validate\n  rlb-agent validate --strict spec.yaml\n  rlb-agent validate --spec - < spec.yaml",
 		Args:    atMost(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			path := a.fileOrSpec(args)
+			path, err := a.fileOrSpec(cmd, args)
+			if err != nil {
+				return err
+			}
 			doc, h, look, err := a.rendering(cmd.Context(), path, flags.facts())
 			if err != nil {
 				return err
 			}
 			defer h.Close()
 			warnings := doc.Warnings(hostFacts(cmd.Context(), h, doc, look.Desired.Facts.Interface))
-			err = a.check(cmd.Context(), h, look)
+			err = a.check(cmd.Context(), h, doc, look)
 			if err == nil && strict && len(warnings) > 0 {
 				return warnings
 			}

@@ -8,10 +8,12 @@ import (
 	"rlb.dev/rlb-agent/render"
 )
 
-// share is how many specs of fixed seeds each release's programs judge in the tests. make fuzz gives them more.
-const share = 30
+// share is how many specs of fixed seeds each release's programs judge in the tests, and startShare with how many of them
+// HAProxy is started. make fuzz takes more.
+const share, startShare = 30, 10
 
-// TestRandomSpecsAreAccepted: each release's programs take what random specs of the whole language render to.
+// TestRandomSpecsAreAccepted: each release's programs take what random specs of the whole language render to, and its
+// HAProxy serves what they say.
 func TestRandomSpecsAreAccepted(t *testing.T) {
 	lab.Require(t)
 	for i, r := range lab.Releases() {
@@ -27,7 +29,11 @@ func TestRandomSpecsAreAccepted(t *testing.T) {
 			if err != nil || judged != share {
 				t.Fatalf("%d specs were judged: %v", judged, err)
 			}
-			for _, w := range wrong {
+			started, misled, err := tree.started(t.Context(), uint64(i), uint64(len(lab.Releases())), startShare)
+			if err != nil || started.specs != startShare || started.connections < startShare {
+				t.Fatalf("haproxy was started with %d specs, %d connections: %v", started.specs, started.connections, err)
+			}
+			for _, w := range append(wrong, misled...) {
 				t.Error(w)
 			}
 		})

@@ -89,7 +89,12 @@ func rendered(seed uint64, t *tree) ([]render.File, api.Profile, error) {
 	if err != nil {
 		return nil, "", err
 	}
-	spec := &doc.Spec
+	files, err := t.render(&doc.Spec, seed)
+	return files, doc.Spec.Profile, err
+}
+
+// render are the files of a spec, on one of its nodes.
+func (t *tree) render(spec *api.LoadBalancerSpec, seed uint64) ([]render.File, error) {
 	facts := render.Facts{
 		Interface:         specgen.Interface,
 		Subnets:           []netip.Prefix{netip.MustParsePrefix("192.168.3.241/24"), netip.MustParsePrefix("2001:db8:3::241/64")},
@@ -108,7 +113,7 @@ func rendered(seed uint64, t *tree) ([]render.File, api.Profile, error) {
 		}
 	}
 	all, err := render.Render(spec, facts)
-	return all.Files, spec.Profile, err
+	return all.Files, err
 }
 
 // testHAProxy: for the standard profile it has nothing to warn of either. The classic one has the original's lines.

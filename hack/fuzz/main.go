@@ -1,7 +1,9 @@
 // Command fuzz gives random specs of the whole language (hack/specgen) to the real programs of each Debian release that
 // the lab has: the rendered haproxy.cfg to "haproxy -c", keepalived.conf to "keepalived --config-test", the rules to
 // "iptables-restore --test" and "ip6tables-restore --test", those of planned moves to "nft --check". A spec that is valid
-// and that a program refuses is a bug of the rules or of the rendering. It needs root.
+// and that a program refuses is a bug of the rules or of the rendering. With a part of the specs HAProxy is started, beside
+// servers that are there: it must listen where the spec says, and lead each connection to a server of its service. It
+// needs root.
 package main
 
 import (
@@ -22,6 +24,7 @@ import (
 func main() {
 	n := flag.Uint64("n", 1000, "how many specs, over all releases")
 	seed := flag.Uint64("seed", 1, "the first of the seeds: spec i has seed+i, and goes to the releases in turn")
+	start := flag.Uint64("start", 0, "how many specs, over all releases, HAProxy is started with, from the same seed on")
 	budget := flag.Duration("time", 0, "stop after that time, if it is not 0")
 	only := flag.String("release", "", "the one release whose programs judge; default: all")
 	flag.Parse()
@@ -41,7 +44,7 @@ func main() {
 		ctx, cancel = context.WithTimeout(ctx, *budget)
 		defer cancel()
 	}
-	refused, err := fuzz(ctx, releases, *seed, *n)
+	refused, err := fuzz(ctx, releases, *seed, *n, *start)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "fuzz:", err)
 		os.Exit(2)
@@ -52,7 +55,7 @@ func main() {
 }
 
 // fuzz gives n specs to the releases in turn, and prints what each refuses and how it went.
-func fuzz(ctx context.Context, releases []lab.Release, seed, n uint64) (refused uint64, err error) {
+func fuzz(ctx context.Context, releases []lab.Release, seed, n, start uint64) (refused uint64, err error) {
 	var all sync.WaitGroup
 	var total atomic.Uint64
 	failures := make([]error, len(releases))
@@ -65,14 +68,17 @@ func fuzz(ctx context.Context, releases []lab.Release, seed, n uint64) (refused 
 				return
 			}
 			defer t.stop()
-			judged, wrong, err := t.specs(ctx, seed+uint64(i), uint64(len(releases)), (n+uint64(len(releases)-1-i))/uint64(len(releases)))
-			failures[i] = err
+			part := func(of uint64) uint64 { return (of + uint64(len(releases)-1-i)) / uint64(len(releases)) }
+			judged, wrong, err := t.specs(ctx, seed+uint64(i), uint64(len(releases)), part(n))
+			took := time.Since(begin)
+			started, misled, failed := t.started(ctx, seed+uint64(i), uint64(len(releases)), part(start))
+			wrong, failures[i] = append(wrong, misled...), errors.Join(err, failed)
 			for _, w := range wrong {
 				fmt.Printf("%s: %v\n", r, w)
 			}
 			total.Add(uint64(len(wrong)))
-			fmt.Printf("%-12s haproxy %-20s keepalived %-20s %6d specs, %d refused, %.1f ms each\n", r, t.haproxy, t.keepalived, judged, len(wrong),
-				float64(time.Since(begin).Milliseconds())/float64(max(judged, 1)))
+			fmt.Printf("%-12s haproxy %-20s keepalived %-20s %6d specs, %.1f ms each; started with %d, %d connections; %d wrong\n", r, t.haproxy, t.keepalived,
+				judged, float64(took.Milliseconds())/float64(max(judged, 1)), started.specs, started.connections, len(wrong))
 		})
 	}
 	all.Wait()

@@ -78,6 +78,9 @@ type tree struct {
 	commands            io.Writer
 	answers             *bufio.Reader
 	stop                func()
+
+	pid int      // of what is in the namespaces of the tree
+	net *network // nil until HAProxy is started for the first time
 }
 
 // server is a program that judges its file each time that it is asked.
@@ -115,7 +118,7 @@ func (t *tree) fill(ctx context.Context) error {
 		files[filepath.Join(t.shared, name)] = ""
 	}
 	for _, path := range specgen.CAFiles {
-		files[filepath.Join(t.shared, "files", path)] = authority
+		files[filepath.Join(t.shared, "files", path)] = authority + ownAuthorityPEM()
 	}
 	for _, path := range specgen.Programs {
 		files[filepath.Join(t.shared, "files", path)] = "#!/bin/sh\n"
@@ -176,6 +179,7 @@ func (t *tree) start(ctx context.Context, root string) error {
 	for _, f := range theirs {
 		f.Close()
 	}
+	t.pid = cmd.Process.Pid
 	t.stop = func() {
 		commands.Close()
 		for _, s := range []*server{&t.strict, &t.lax, &t.vrrp} {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 
+	"rlb.dev/rlb-agent/api"
 	"rlb.dev/rlb-agent/render"
 )
 
@@ -18,25 +19,79 @@ type Refusal struct {
 type Verdict struct {
 	Path   string // path on the host of the file that it speaks of, or ""
 	Line   int    // line in that file, or 0
-	Origin string // field of the spec that the line stems from, or ""
+	Origin string // field of the spec that it stems from, or ""
 	Text   string // the program's own words
+
+	problem api.Problem // the same at its place in the spec, once known
 }
 
-// Error is all that the program said, a line each.
+// words are what the program said, and where it said it.
+func (v Verdict) words() string {
+	if v.Path == "" {
+		return v.Text
+	}
+	return fmt.Sprintf("%s:%d: %s", v.Path, v.Line, v.Text)
+}
+
+// field is the field that it stems from. Which of several raw lines it is, its place says.
+func (v Verdict) field() string {
+	if list := strings.LastIndexByte(v.Origin, '['); strings.HasSuffix(v.Origin, "]") && strings.Contains(v.Origin[:list], "extra") {
+		return v.Origin[:list]
+	}
+	return v.Origin
+}
+
+// Place gives what stems from a field of a spec its place there.
+func (r *Refusal) Place(doc *api.Document) {
+	for i := range r.Lines {
+		if v := &r.Lines[i]; v.Origin != "" {
+			v.problem = doc.Problem(v.Origin, "%s", v.words())
+			v.problem.Path = v.field()
+		}
+	}
+}
+
+// Problems are what has a place in the spec.
+func (r *Refusal) Problems() (all api.Problems) {
+	for _, v := range r.Lines {
+		if v.problem.File != "" {
+			all = append(all, v.problem)
+		}
+	}
+	return all
+}
+
+// Error is all that the program said, a line each. What has a place in the spec has the form of the spec's problems.
 func (r *Refusal) Error() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s refuses its configuration:", r.Program)
 	for _, v := range r.Lines {
-		b.WriteString("\n  ")
-		if v.Origin != "" {
-			b.WriteString(v.Origin + ": ")
+		switch {
+		case v.problem.File != "":
+			b.WriteString("\n" + v.problem.String())
+		case v.Origin != "":
+			b.WriteString("\n  " + v.field() + ": " + v.words())
+		default:
+			b.WriteString("\n  " + v.words())
 		}
-		if v.Path != "" {
-			fmt.Fprintf(&b, "%s:%d: ", v.Path, v.Line)
-		}
-		b.WriteString(v.Text)
 	}
 	return b.String()
+}
+
+// Refusals are those that an error holds.
+func Refusals(err error) (all []*Refusal) {
+	switch e := err.(type) {
+	case nil:
+	case *Refusal:
+		all = append(all, e)
+	case interface{ Unwrap() []error }:
+		for _, inner := range e.Unwrap() {
+			all = append(all, Refusals(inner)...)
+		}
+	case interface{ Unwrap() error }:
+		all = Refusals(e.Unwrap())
+	}
+	return all
 }
 
 // Checker asks the real programs.

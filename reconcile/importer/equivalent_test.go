@@ -86,9 +86,10 @@ func TestRoutesThatNeverHold(t *testing.T) {
 	}
 }
 
-// TestNamesLoseTheirLastDot: the spec has DNS names without the dot that says that they are complete.
+// TestNamesLoseTheirLastDot: the spec has DNS names without the dot that says that they are complete. TLS server names
+// with one are not the same without (tried with HAProxy 2.2 and 3.0): they are reported.
 func TestNamesLoseTheirLastDot(t *testing.T) {
-	result := fromHAProxy("frontend ing\n bind *:443\n use_backend A if { req.ssl_sni -i x.example.org. } || { req.ssl_sni -m end .b.example.org. }\n" +
+	result := fromHAProxy("frontend ing\n bind *:443\n acl x req.ssl_sni -i x.example.org. y.example.org\n use_backend A if x || { req.ssl_sni -m end .b.example.org. }\n" +
 		"backend A\n option httpchk\n http-check send meth GET uri / hdr Host h.example.org.\n server c cp1.example.org.:6443 check check-ssl check-sni h.example.org. verify none\n server d cp2.example.org.\n")
 	doc, err := api.Parse("imported", []byte(result.Text))
 	if err != nil {
@@ -96,8 +97,18 @@ func TestNamesLoseTheirLastDot(t *testing.T) {
 	}
 	s := doc.Spec.Services[0]
 	got := append(s.SNI, s.Servers[0].Address, s.Servers[1].Address, s.HealthCheck.Host, s.ExtraServer)
-	if want := []string{"x.example.org", "*.b.example.org", "cp1.example.org", "cp2.example.org", "h.example.org", ""}; !slices.Equal(got, want) {
+	if want := []string{"y.example.org", "cp1.example.org", "cp2.example.org", "h.example.org", ""}; !slices.Equal(got, want) {
 		t.Errorf("%q\n%s", got, report(result))
+	}
+	for _, name := range []string{"x.example.org.", "*.b.example.org."} {
+		want := "haproxy.cfg:4: use_backend A: not carried over, because " + name + " is no TLS server name: those have no dot at the end, and HAProxy leads only clients there that send one"
+		if !slices.Contains(result.Notes, want) {
+			t.Errorf("no %q in\n%s", want, report(result))
+		}
+	}
+	alone := fromHAProxy("frontend ing\n bind *:443\n use_backend A if { req.ssl_sni -i x.example.org. }\n default_backend B\nbackend A\n server a 192.0.2.11:443\nbackend B\n server b 192.0.2.12:443\n")
+	if strings.Contains(alone.Text, "192.0.2.11") || strings.Contains(alone.Text, "sni") || !strings.Contains(alone.Text, "192.0.2.12") {
+		t.Errorf("a name with a dot at its end leads nobody elsewhere:\n%s", alone.Text)
 	}
 }
 

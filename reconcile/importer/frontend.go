@@ -273,8 +273,10 @@ func (m *mapping) readRoutes(f *front, body []statement, acls map[string][]strin
 			case why != "":
 				m.lost(s.line, directive(s), "%s", why)
 			default:
-				f.routes = append(f.routes, route{s.word(1), names, s.line})
-				byName = true
+				if names = m.withoutDotted(s, names); len(names) > 0 {
+					f.routes = append(f.routes, route{s.word(1), names, s.line})
+					byName = true
+				}
 			}
 		}
 	}

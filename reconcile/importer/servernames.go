@@ -55,7 +55,6 @@ func serverNames(words []string) (names []string, ok bool) {
 		words = words[1:]
 	}
 	for _, name := range words {
-		name = relative(name)
 		switch {
 		case strings.Contains(name, "*") || len(name) > maxDNSName: // HAProxy knows no wildcards: no client asks for these
 			return nil, false
@@ -167,6 +166,18 @@ func routeNames(s statement, acls map[string][]string) (names []string, why stri
 
 // maxNames is how many TLS server names a service may have.
 const maxNames = 100
+
+// withoutDotted are the names of a use_backend line that a spec can have. HAProxy compares names as they are sent, and a
+// TLS server name is sent without a dot at its end (RFC 6066): what leads one with it elsewhere is not for the others.
+func (m *mapping) withoutDotted(s statement, names []string) []string {
+	return slices.DeleteFunc(slices.Clone(names), func(name string) bool {
+		dotted := strings.HasSuffix(name, ".")
+		if dotted {
+			m.lost(s.line, directive(s), "%s is no TLS server name: those have no dot at the end, and HAProxy leads only clients there that send one", printable(name))
+		}
+		return dotted
+	})
+}
 
 // isHello says whether a rule lets a connection pass once its TLS ClientHello is there.
 func isHello(s statement) bool {

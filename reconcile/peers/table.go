@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"net/netip"
 	"slices"
+	"sort"
 	"strings"
 	"time"
 )
@@ -96,7 +97,10 @@ func (t *Table) Hear(mac string, r Report, now time.Time) (news bool) {
 			return false
 		}
 		t.Peers = append(t.Peers, Peer{Report: r, MAC: mac, Heard: now})
-		slices.SortFunc(t.Peers, func(a, b Peer) int { return cmp.Or(strings.Compare(a.Node, b.Node), strings.Compare(a.MAC, b.MAC)) })
+		sort.Slice(t.Peers, func(i, j int) bool { // as code of its own for this large type, slices.SortFunc takes 20 kB
+			a, b := &t.Peers[i], &t.Peers[j]
+			return cmp.Or(strings.Compare(a.Node, b.Node), strings.Compare(a.MAC, b.MAC)) < 0
+		})
 		return true
 	}
 	p := &t.Peers[at]

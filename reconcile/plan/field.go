@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"rlb.dev/rlb-agent/api"
+	"rlb.dev/rlb-agent/reconcile/host"
 )
 
 // FieldError is a field of the spec that this host cannot do, or that does not work on it. By itself it means that
@@ -27,8 +28,11 @@ func (e *FieldError) Error() string {
 	return e.Field + ": " + e.text
 }
 
-// Placed gives a field's error its place in the file; other errors stay as they are.
+// Placed gives a field's error, and what the programs refuse, its place in the file; other errors stay as they are.
 func Placed(err error, doc *api.Document) error {
+	for _, refusal := range host.Refusals(err) {
+		refusal.Place(doc)
+	}
 	if e := (*FieldError)(nil); errors.As(err, &e) {
 		return &FieldError{Field: e.Field, text: e.text, place: doc.Problem(e.Field, "%s", e.text).String()}
 	}

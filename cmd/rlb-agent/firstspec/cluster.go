@@ -59,8 +59,12 @@ func FromKubeconfig(data []byte) (Member, error) {
 // controlPlaneLabels mark the nodes that run a kube-apiserver: kubeadm, k3s and RKE2 set the first, old versions the second.
 var controlPlaneLabels = []string{"node-role.kubernetes.io/control-plane", "node-role.kubernetes.io/master"}
 
-// FromNodes are the control planes in the output of "kubectl get nodes -o json", by their first internal address.
-func FromNodes(data []byte) ([]Member, error) {
+// addressTypes are those by which a control plane is reached from its network, the best one first.
+var addressTypes = []string{"InternalIP", "InternalDNS", "Hostname"}
+
+// FromNodes are the control planes in the output of "kubectl get nodes -o json", by their first internal address, else by
+// their name. notes are what is special of some, a sentence each.
+func FromNodes(data []byte) (members []Member, notes []string, err error) {
 	var list struct {
 		Items []struct {
 			Metadata struct {
@@ -76,22 +80,31 @@ func FromNodes(data []byte) ([]Member, error) {
 		} `json:"items"`
 	}
 	if err := json.Unmarshal(data, &list); err != nil {
-		return nil, fmt.Errorf("it is not the output of kubectl get nodes -o json: %w", err)
+		return nil, nil, fmt.Errorf("it is not the output of kubectl get nodes -o json: %w", err)
 	}
-	var members []Member
 	for _, node := range list.Items {
 		if !slices.ContainsFunc(controlPlaneLabels, func(label string) bool { _, has := node.Metadata.Labels[label]; return has }) {
 			continue
 		}
-		for _, a := range node.Status.Addresses {
-			if a.Type == "InternalIP" {
-				members = append(members, Member{Name: node.Metadata.Name, Address: a.Address})
-				break
+		m := Member{Name: node.Metadata.Name}
+		for _, kind := range addressTypes {
+			for _, a := range node.Status.Addresses {
+				if a.Type == kind && a.Address != "" && m.Address == "" {
+					m.Address = a.Address
+					if kind != addressTypes[0] {
+						notes = append(notes, fmt.Sprintf("control plane %s has no internal IP address: its server is the name %s, which the load balancers must resolve", m.Name, m.Address))
+					}
+				}
 			}
 		}
+		if m.Address == "" {
+			notes = append(notes, fmt.Sprintf("control plane %s has no internal address and no name: it is left out", m.Name))
+			continue
+		}
+		members = append(members, m)
 	}
 	if len(members) == 0 {
-		return nil, errors.New("it has no control plane with an internal address")
+		return nil, nil, errors.New("it has no control plane with an internal address or a name")
 	}
-	return members, nil
+	return members, notes, nil
 }

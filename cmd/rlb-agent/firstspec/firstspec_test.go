@@ -54,7 +54,7 @@ func FuzzFromCluster(f *testing.F) {
 		if m, err := FromKubeconfig(data); err == nil && m.Address == "" {
 			t.Error("a server without an address")
 		}
-		if all, err := FromNodes(data); err == nil && len(all) == 0 {
+		if all, _, err := FromNodes(data); err == nil && len(all) == 0 {
 			t.Error("no error and no server")
 		}
 	})

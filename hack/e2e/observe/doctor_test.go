@@ -43,9 +43,10 @@ func finds(h *e2e.Host, titles []string, args ...string) doctor.Report {
 	return r
 }
 
-// advertise sends two seconds of VRRP from a namespace of the lab: router 100, version 3, for another address.
-const advertise = `use Socket; my ($from, $to) = map inet_aton($_), @ARGV;
-my $body = pack("CCCCnn", 0x31, 100, 100, 1, 10, 0) . inet_aton("198.51.100.222");
+// advertise sends some seconds of VRRP version 3 from a namespace of the lab: from an address, to another one, of a router,
+// for a virtual IP.
+const advertise = `use Socket; my ($from, $to) = map inet_aton($_), @ARGV[0, 1];
+my $body = pack("CCCCnn", 0x31, $ARGV[2], 100, 1, 10, 0) . inet_aton($ARGV[3]);
 my $sum = 0; $sum += $_ for unpack("n*", $from . $to . pack("CCn", 0, 112, length $body) . $body);
 $sum = ($sum & 0xffff) + ($sum >> 16) for 1 .. 2;
 substr($body, 6, 2) = pack("n", ~$sum & 0xffff);
@@ -111,12 +112,45 @@ func TestDoctor(t *testing.T) {
 		finds(h, []string{active.Name() + " has another VRRP version"}, other(h, e2e.Spec(pair.Nodes, "vrrp: {version: 2}"))...)
 	})
 	cases.Run("router id", func(_ *e2e.World, _, h *e2e.Host) {
-		rogue := exec.Command("ip", "netns", "exec", lab.Namespace("client"), "perl", "-e", advertise, "198.51.100.50", "224.0.0.18")
-		if err := rogue.Start(); err != nil {
-			h.World.Fatal(err)
+		for title, router := range map[string][]string{
+			"router id 100 is used by a stranger":   {"100", "198.51.100.222"},
+			"a stranger advertises the virtual IPs": {"77", pair.VIP},
+		} {
+			rogue := exec.Command("ip", append([]string{"netns", "exec", lab.Namespace("client"), "perl", "-e", advertise, "198.51.100.50", "224.0.0.18"}, router...)...)
+			if err := rogue.Start(); err != nil {
+				h.World.Fatal(err)
+			}
+			finds(h, []string{title})
+			_ = rogue.Process.Kill()
+			_ = rogue.Wait()
 		}
-		defer func() { _ = rogue.Process.Kill(); _ = rogue.Wait() }()
-		finds(h, []string{"router id 100 is used by a stranger"})
+	})
+	cases.Run("the agents", func(w *e2e.World, active, h *e2e.Host) {
+		active.Shell("systemctl stop rlb-agent")
+		w.Eventually("the stop is heard", 10*time.Second, func() bool { return strings.Contains(titles(h), "the agent of "+active.Name()+" was stopped") })
+		active.Shell("systemctl start rlb-agent")
+		w.Eventually("it is well again", 30*time.Second, func() bool { return titles(h) == "" })
+		h.Shell(pair.Agent + " drain")
+		w.Eventually("the drain is heard", 10*time.Second, func() bool { return strings.Contains(titles(active), h.Name()+" is drained") })
+		h.Shell(pair.Agent + " undrain")
+		inSwitch(w, "table bridge noagents {\n chain forward {\n  type filter hook forward priority 0\n  ether type 0x88b5 drop\n }\n}\n")
+		defer inSwitch(w, "delete table bridge noagents")
+		w.Eventually("the silence is found", 30*time.Second, func() bool { return strings.Contains(titles(h), "no agent of a peer is heard") })
+	})
+	cases.Run("the spec", func(w *e2e.World, _, h *e2e.Host) {
+		spec := e2e.Spec(pair.Nodes)
+		finds(h, []string{"this host is not in sync with the spec"}, other(h, strings.Replace(spec, "port: 9000", "port: 9002", 1))...)
+		finds(h, []string{"not enough memory for maxConnections", "not enough descriptors for maxConnections"}, other(h, e2e.Spec(pair.Nodes, "proxy: {maxConnections: 10000000}"))...)
+		finds(h, []string{"virtualIPs[1] does not fit this host"}, other(h, strings.Replace(spec, "["+pair.VIP+"]", "["+pair.VIP+", 203.0.113.9]", 1))...)
+		flag := other(h, spec)
+		h.Shell("chmod 666 /etc/rlb/other.yaml")
+		finds(h, []string{"the spec file is not root's alone"}, flag...)
+		h.Shell("chmod 644 /etc/rlb/other.yaml; cp -p /etc/rlb/spec.yaml /root/good.yaml; echo nonsense >/etc/rlb/spec.yaml")
+		defer h.Shell("cp -p /root/good.yaml /etc/rlb/spec.yaml")
+		w.Eventually("the spec is refused", 15*time.Second, func() bool {
+			r, _ := examine(h, flag...)
+			return slices.ContainsFunc(r.Findings, func(f doctor.Finding) bool { return f.Title == "the last reconcile did not succeed" })
+		})
 	})
 	cases.Run("servers", func(w *e2e.World, _, h *e2e.Host) {
 		for i, mode := range []lab.Mode{lab.Fail(500), lab.Refuse, lab.Unauthorized} {
@@ -151,6 +185,7 @@ table inet own {
 END`)
 		defer h.Shell("nft delete table inet own")
 		finds(h, []string{"the firewall drops connections to port 9000 (IPv4)", "the firewall drops VRRP of the peers (IPv4)", "the firewall here drops the advertisements of " + active.Name()})
+		w.Eventually("both hold the virtual IP", 10*time.Second, func() bool { return strings.Contains(titles(h), pair.VIP+" is held by two hosts") })
 	})
 	cases.Run("multicast", func(w *e2e.World, active, h *e2e.Host) {
 		inSwitch(w, noVRRP)
@@ -167,13 +202,19 @@ END`)
 			mkdir -p /run/systemd/system/haproxy.service.d; printf '[Service]\nNice=0\n' >/run/systemd/system/haproxy.service.d/mine.conf
 			ip link add spare type veth peer name spare2; ip addr add 198.51.100.129/30 dev spare; ip link set spare up; ip link set spare2 up
 			echo 1 >/proc/sys/net/ipv4/conf/eth0/rp_filter
+			cp -p /var/lib/dpkg/status /var/lib/dpkg/status-before; touch -d '40 days ago' /var/lib/apt/lists
+			sed -i '/^Package: keepalived$/,/^$/s/^Status: .*/Status: hold ok half-configured/' /var/lib/dpkg/status
 			systemctl daemon-reload`)
 		defer h.Shell(`systemctl unmask --runtime keepalived; rm -r /usr/sbin/policy-rc.d /run/systemd/system/haproxy.service.d
+			cp -p /var/lib/dpkg/status-before /var/lib/dpkg/status; touch /var/lib/apt/lists
 			ip link del spare; echo 0 >/proc/sys/net/ipv4/conf/eth0/rp_filter; systemctl daemon-reload; systemctl start rlb-agent`)
 		finds(h, []string{"the agent does not run", "keepalived.service is masked", "policy-rc.d keeps services from starting",
-			"haproxy.service is changed by another drop-in", "rp_filter drops clients"})
+			"haproxy.service is changed by another drop-in", "rp_filter drops clients", "package keepalived is half installed", "apt's lists are old"})
+		h.Shell("ip link set spare2 down")
+		flag := other(h, strings.Replace(e2e.Spec(pair.Nodes), "["+pair.VIP+"]", "["+pair.VIP+", {address: 198.51.100.130/30, interface: spare}]", 1))
+		w.Eventually("the link is gone", 5*time.Second, func() bool { return strings.Contains(titles(h, flag...), "interface spare has no link") })
 		h.Shell("ip link set spare down")
-		finds(h, []string{"interface spare is down"}, other(h, strings.Replace(e2e.Spec(pair.Nodes), "["+pair.VIP+"]", "["+pair.VIP+", {address: 198.51.100.130/30, interface: spare}]", 1))...)
+		finds(h, []string{"interface spare is down"}, flag...)
 	})
 	cases.Run("networkd", func(w *e2e.World, _, h *e2e.Host) {
 		h.Shell(`printf '[Match]\nName=eth0\n[Network]\nAddress=` + h.Addr().String() + `/24\n' >/etc/systemd/network/10-eth0.network; systemctl start systemd-networkd`)
@@ -183,8 +224,8 @@ END`)
 	})
 }
 
-func titles(h *e2e.Host) string {
-	r, _ := examine(h)
+func titles(h *e2e.Host, args ...string) string {
+	r, _ := examine(h, args...)
 	var all []string
 	for _, f := range r.Findings {
 		all = append(all, f.Title)

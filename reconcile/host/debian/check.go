@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 
+	"rlb.dev/rlb-agent/api"
 	"rlb.dev/rlb-agent/reconcile/host"
 	"rlb.dev/rlb-agent/reconcile/host/debian/program"
 	"rlb.dev/rlb-agent/render"
@@ -129,26 +130,41 @@ func (h *Host) complainsOnly(ctx context.Context, out program.Output) bool {
 
 func hasPlace(v host.Verdict) bool { return v.Line > 0 }
 
-// refusal is what a program said of a file, each thing once.
+// refusal is what a program said of a file, each thing once, and of words that stand on the lines of all servers the first.
 func refusal(checker, candidate string, file render.File, out program.Output) *host.Refusal {
 	r := &host.Refusal{Program: checker}
 	parse := parseHAProxy
 	if checker == "keepalived" {
 		parse = parseKeepalived
 	}
+	var causes *render.Causes // of a large file they take a while
+	said := map[host.Verdict]bool{}
 	for line := range strings.Lines(out.Stderr) {
 		v, ok := parse(strings.TrimSpace(line))
 		if !ok {
 			continue
 		}
+		v.Text = strings.ReplaceAll(v.Text, candidate, file.Path)
 		if v.Path == candidate || v.Path == "" && v.Line > 0 { // keepalived names its file only where it reads several
 			v.Path = file.Path
-			v.Origin = file.Origin(v.Line)
 		}
-		v.Text = strings.ReplaceAll(v.Text, candidate, file.Path)
-		if !slices.Contains(r.Lines, v) {
+		if causes == nil {
+			causes = file.Causes()
+		}
+		if v.Path == file.Path || v.Path == "" {
+			v.Origin = causes.Of(v.Line, v.Text)
+		}
+		key := v
+		switch {
+		case render.OnEachServer(v.Origin):
+			key = host.Verdict{Origin: v.Origin}
+		case v.Origin != "": // raw lines are rendered for each family, and for the backend that fails open
+			key = host.Verdict{Origin: v.Origin, Text: v.Text}
+		}
+		if !said[key] && len(r.Lines) < api.MaxProblems {
 			r.Lines = append(r.Lines, v)
 		}
+		said[key] = true
 	}
 	if len(r.Lines) == 0 {
 		words := program.LastWords(strings.ReplaceAll(out.Stderr+out.Stdout, candidate, file.Path))
@@ -187,7 +203,7 @@ func parseHAProxy(line string) (host.Verdict, bool) {
 
 // parseKeepalived reads a line of keepalived -t: "(FILE: Line N) message", or a message without a place.
 func parseKeepalived(line string) (host.Verdict, bool) {
-	if line == "" {
+	if render.HarmlessComplaint(line) {
 		return host.Verdict{}, false
 	}
 	if m := keepalivedLine.FindStringSubmatch(line); m != nil {

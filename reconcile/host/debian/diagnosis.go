@@ -8,8 +8,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
-	"slices"
-	"strings"
+	"sort"
 	"sync"
 	"time"
 
@@ -116,8 +115,7 @@ func (h *Host) Routers(ctx context.Context, iface string, listen time.Duration) 
 		r.Admitted = admitted[k]
 		routers = append(routers, r)
 	}
-	slices.SortFunc(routers, func(a, b host.Router) int {
-		return strings.Compare(fmt.Sprint(a.RouterID, a.From, a.Version), fmt.Sprint(b.RouterID, b.From, b.Version))
-	})
+	name := func(i int) string { return fmt.Sprint(routers[i].RouterID, routers[i].From, routers[i].Version) }
+	sort.Slice(routers, func(i, j int) bool { return name(i) < name(j) }) // slices.SortFunc takes 16 kB of code
 	return routers, refined(errors.Join(errs...))
 }

@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"sort"
 	"strconv"
 	"strings"
 	"syscall"
@@ -103,7 +104,7 @@ func (h *Host) Sockets(ctx context.Context) ([]host.Socket, error) {
 		socket.Addr = addr
 		all = append(all, socket)
 	}
-	slices.SortFunc(all, func(a, b host.Socket) int { return a.Addr.Compare(b.Addr) })
+	sort.Slice(all, func(i, j int) bool { return all[i].Addr.Compare(all[j].Addr) < 0 }) // slices.SortFunc takes 13 kB of code
 	return all, nil
 }
 

@@ -197,7 +197,8 @@ func (h *Host) Check(ctx context.Context, files []render.File) (unchecked []stri
 			unchecked = append(unchecked, program)
 		case word != "":
 			line := 1 + strings.Count(string(f.Data[:strings.Index(string(f.Data), word)]), "\n")
-			verdict := host.Verdict{Path: f.Path, Line: line, Origin: f.Origin(line), Text: "unknown keyword '" + word + "'"}
+			verdict := host.Verdict{Path: f.Path, Line: line, Text: "unknown keyword '" + word + "'"}
+			verdict.Origin = f.Causes().Of(line, verdict.Text)
 			return unchecked, &host.Refusal{Program: program, Lines: []host.Verdict{verdict}}
 		}
 	}

@@ -86,6 +86,9 @@ func move(ctx context.Context, stage *lab.Stage, hosts []*lab.Host, s setup, o o
 		return one, fmt.Errorf("the virtual IP does not move: %w", err)
 	}
 	time.Sleep(500 * time.Millisecond)
+	if err := clients.Served(ctx, 20, 10*time.Second); err != nil {
+		return one, fmt.Errorf("nobody serves after the move: %w", err)
+	}
 	report, half := clients.Stop()
 	time.Sleep(max(0, time.Until(began.Add(told))))
 	one.New, one.Half, one.Quiet = countOf(report), countOf(half), o.quiet

@@ -54,6 +54,12 @@ func StartClients(ctx context.Context, client *lab.Client, o ClientOptions) (c *
 	return c, nil
 }
 
+// Served waits until n new ones in a row were served that began after now, at most for the time.
+func (c *Clients) Served(ctx context.Context, n int, within time.Duration) error {
+	since := time.Now()
+	return lab.Until(ctx, within, func() bool { return c.new.Streak(since) >= n })
+}
+
 // Stop ends the new and the half-open ones, and waits for those that are under way.
 func (c *Clients) Stop() (new, half lab.Report) { return c.new.Stop(), c.half.Stop() }
 

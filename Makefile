@@ -69,9 +69,9 @@ model: ## the failover of a pair as a model: SCHEDULES (10000) random ones from 
 	go test -count=1 -timeout 6h -v -run 'TestSchedules$$' ./hack/model -schedules $(or $(SCHEDULES),10000) -seed $(or $(SEED),1)
 
 .PHONY: bench-edit
-bench-edit: tools build ## how long an edit takes to be live, 20 of each kind; some minutes, best on an idle machine
+bench-edit: tools build ## how long an edit takes to be live, 20 of each kind, and with confd (RLB_CONFD: its program); some minutes, best on an idle machine
 	go build -o bin/edit ./hack/bench/edit
-	$(AS_ROOT) bin/edit -agent $(BIN)
+	$(AS_ROOT) bin/edit -agent $(BIN) $(if $(RLB_CONFD),-confd $(RLB_CONFD))
 
 .PHONY: bench-move
 bench-move: tools build ## what planned moves cost clients under load: standard, classic, keepalived by hand, and kube-vip (RLB_KUBEVIP: its program); ten minutes

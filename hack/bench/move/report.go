@@ -75,7 +75,7 @@ const none = 0.1
 func (all results) draw() []byte {
 	p := plot.Plot{
 		Title: "Connections that a planned move of the virtual IP costs, by setup", Caption: "connections lost in a move",
-		Scale: plot.Scale{Least: none, Most: 1000, Label: func(n float64) string {
+		Scale: plot.Scale{Least: none, Most: 10000, Label: func(n float64) string {
 			if n == none {
 				return "none"
 			}

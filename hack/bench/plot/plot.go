@@ -87,7 +87,7 @@ func (p Plot) SVG() []byte {
 	for _, setup := range p.Setups {
 		if drawn[setup.Name] {
 			fmt.Fprintf(&svg, `<circle cx="%.0f" cy="16" r="5" fill="%s"/><text x="%.0f" y="20">%s</text>`+"\n", at+5, setup.Colour, at+16, html.EscapeString(setup.Name))
-			at += 120
+			at += 100
 		}
 	}
 	fmt.Fprintf(&svg, `<text x="%.0f" y="20" text-anchor="end">%s</text>`+"\n", rightEdge, html.EscapeString(p.Caption))

@@ -29,12 +29,12 @@ const (
 // path with its name. It runs in this process; only its socket is in a namespace of its own.
 type ControlPlane struct {
 	*port
-	addr     netip.AddrPort
-	config   *tls.Config
-	stranger *tls.Config // with a certificate that is not CertPEM
-	pem      []byte
-	ready    atomic.Int64
-	other    atomic.Int64
+	addr   netip.AddrPort
+	config *tls.Config
+	others map[Mode]*tls.Config // with certificates that are not CertPEM
+	pem    []byte
+	ready  atomic.Int64
+	other  atomic.Int64
 
 	mu        sync.Mutex
 	mode      Mode
@@ -55,11 +55,13 @@ func (l *Lab) AddControlPlane(ctx context.Context, name string, addr netip.Prefi
 	if err != nil {
 		return nil, err
 	}
-	c := &ControlPlane{port: p, addr: netip.AddrPortFrom(addr.Addr(), controlPlanePort), resumed: make(chan struct{}), conns: map[*heldConn]bool{}}
+	c := &ControlPlane{port: p, addr: netip.AddrPortFrom(addr.Addr(), controlPlanePort), resumed: make(chan struct{}), conns: map[*heldConn]bool{}, others: map[Mode]*tls.Config{}}
 	close(c.resumed)
 	c.config, c.pem, err = SelfSigned(name, addr.Addr())
-	if err == nil {
-		c.stranger, _, err = SelfSigned(name, addr.Addr())
+	for mode, left := range map[Mode]time.Duration{Stranger: 365 * 24 * time.Hour, Expired: -time.Hour, Expiring: 20 * 24 * time.Hour} {
+		if err == nil {
+			c.others[mode], _, err = selfSigned(name, addr.Addr(), time.Now().Add(left))
+		}
 	}
 	if err == nil {
 		err = c.Set(OK)

@@ -1,6 +1,7 @@
 package lab
 
 import (
+	"cmp"
 	"crypto/tls"
 	"net"
 	"slices"
@@ -19,13 +20,11 @@ func (l *tlsListener) Accept() (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	switch l.cp.Mode() {
-	case Plain:
+	mode := l.cp.Mode()
+	if mode == Plain {
 		return conn, nil
-	case Stranger:
-		return tls.Server(conn, l.cp.stranger), nil
 	}
-	return tls.Server(conn, l.cp.config), nil
+	return tls.Server(conn, cmp.Or(l.cp.others[mode], l.cp.config)), nil
 }
 
 // A heldListener accepts connections whose bytes stop while their control plane hangs.

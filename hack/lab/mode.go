@@ -22,6 +22,8 @@ var (
 	Refuse       = Mode{kind: "refuse"}                  // nothing listens, and old connections are reset
 	Plain        = Mode{kind: "plain"}                   // answers new connections without TLS
 	Stranger     = Mode{kind: "stranger"}                // shows new connections a certificate that nobody knows
+	Expired      = Mode{kind: "expired"}                 // … that was valid until an hour ago
+	Expiring     = Mode{kind: "expiring"}                // … that is valid for 20 days more
 )
 
 // Fail is the mode in which /readyz answers with the status code; the other paths still answer.
@@ -30,10 +32,10 @@ func Fail(code int) Mode { return Mode{kind: "fail", code: code} }
 // Slow is the mode in which every answer comes after a delay.
 func Slow(delay time.Duration) Mode { return Mode{kind: "slow", delay: delay} }
 
-// ParseMode reads what String writes: ok, fail, fail=503, unauthorized, hang, refuse, plain, stranger, slow=200ms.
+// ParseMode reads what String writes: ok, fail, fail=503, unauthorized, hang, refuse, plain, stranger, expired, expiring, slow=200ms.
 func ParseMode(text string) (Mode, error) {
 	kind, value, _ := strings.Cut(text, "=")
-	for _, m := range []Mode{OK, Unauthorized, Hang, Refuse, Plain, Stranger} {
+	for _, m := range []Mode{OK, Unauthorized, Hang, Refuse, Plain, Stranger, Expired, Expiring} {
 		if m.kind == text {
 			return m, nil
 		}
@@ -51,7 +53,7 @@ func ParseMode(text string) (Mode, error) {
 			return Slow(delay), nil
 		}
 	}
-	return Mode{}, fmt.Errorf("cannot use mode %q: ok, fail[=CODE], unauthorized, hang, refuse, plain, stranger or slow=DURATION", text)
+	return Mode{}, fmt.Errorf("cannot use mode %q: ok, fail[=CODE], unauthorized, hang, refuse, plain, stranger, expired, expiring or slow=DURATION", text)
 }
 
 // String names the mode.

@@ -163,6 +163,37 @@ func TestDoctor(t *testing.T) {
 		finds(h, []string{"server cp1 of service kube-apiserver answers 500", "server cp2 of service kube-apiserver is unreachable",
 			"server cp3 of service kube-apiserver answers 401"}, other(h, text)...)
 	})
+	cases.Run("certificates", func(w *e2e.World, _, h *e2e.Host) {
+		for i, mode := range []lab.Mode{lab.Expired, lab.Expiring} {
+			if err := w.Planes[i].Set(mode); err != nil {
+				w.Fatal(err)
+			}
+			defer func() { _ = w.Planes[i].Set(lab.OK) }()
+		}
+		finds(h, []string{"the certificate of server cp1 of service kube-apiserver has expired", "the certificate of server cp2 of service kube-apiserver expires in 19 days"})
+	})
+	cases.Run("two masters", func(w *e2e.World, a, b *e2e.Host) {
+		lower, higher := a, b
+		if b.Addr().Less(a.Addr()) {
+			lower, higher = b, a
+		}
+		const rule = " INPUT -p 112 -j DROP"
+		for _, one := range []*e2e.Host{a, b} { // so that both stay MASTER
+			one.Shell("systemctl stop rlb-agent; iptables -t mangle -I" + rule)
+			defer one.Shell("iptables -t mangle -D" + rule + " 2>/dev/null; systemctl start rlb-agent")
+		}
+		w.Eventually("both are MASTER", 10*time.Second, func() bool { return lower.Active() && higher.Active() })
+		higher.Shell("iptables -t mangle -D" + rule)
+		finds(higher, []string{"two hosts are MASTER"})
+	})
+	cases.Run("another version", func(w *e2e.World, active, h *e2e.Host) {
+		if h.Shell(pair.Agent+" version") == h.Shell(e2e.Faulty+" version") {
+			w.Skip("both programs of this build have the same version")
+		}
+		h.Shell("mount --bind " + e2e.Faulty + " " + pair.Agent + "; systemctl restart rlb-agent")
+		defer h.Shell("umount " + pair.Agent + "; systemctl restart rlb-agent")
+		w.Eventually("the version is told", 20*time.Second, func() bool { return strings.Contains(titles(active), h.Name()+" runs another version of rlb-agent") })
+	})
 	cases.Run("firewall", func(w *e2e.World, active, h *e2e.Host) {
 		for _, one := range []*e2e.Host{active, h} { // so that both stay MASTER
 			one.Shell("systemctl stop rlb-agent")
@@ -215,6 +246,52 @@ END`)
 		w.Eventually("the link is gone", 5*time.Second, func() bool { return strings.Contains(titles(h, flag...), "interface spare has no link") })
 		h.Shell("ip link set spare down")
 		finds(h, []string{"interface spare is down"}, flag...)
+	})
+	cases.Run("an old nft", func(_ *e2e.World, _, h *e2e.Host) {
+		h.Shell(`systemctl stop rlb-agent; printf '#!/bin/sh\necho "nftables v0.9.8 (E.D.S.)"\n' >/usr/local/lib/nft; chmod 755 /usr/local/lib/nft
+			mount --bind /usr/local/lib/nft /usr/sbin/nft`)
+		defer h.Shell("umount /usr/sbin/nft; rm /usr/local/lib/nft; systemctl start rlb-agent")
+		finds(h, []string{"planned moves forward nothing"})
+	})
+	cases.Run("AppArmor", func(_ *e2e.World, _, h *e2e.Host) { // the kernel of the lab may have none: its list of profiles is a file
+		h.Shell(`mkdir -p /sys/kernel/security && mount -t tmpfs tmpfs /sys/kernel/security && mkdir /sys/kernel/security/apparmor
+			printf 'usr.sbin.haproxy (enforce)\n/usr/sbin/keepalived (complain)\n' >/sys/kernel/security/apparmor/profiles`)
+		defer h.Shell("umount /sys/kernel/security")
+		finds(h, []string{"AppArmor confines haproxy"})
+		h.Shell("mkdir -p /etc/apparmor.d/local; echo '/run/rlb/** r,' >/etc/apparmor.d/local/usr.sbin.haproxy")
+		defer h.Shell("rm -r /etc/apparmor.d/local")
+		if left := titles(h); strings.Contains(left, "AppArmor") {
+			h.World.Errorf("still to do: %s", left)
+		}
+	})
+	cases.Run("old tables", func(w *e2e.World, _, h *e2e.Host) {
+		if out, err := h.Sh(w.Context(), "iptables-legacy -I INPUT -s 203.0.113.9 -j DROP"); err != nil {
+			w.Skipf("the kernel has no tables of iptables-legacy: %s", out)
+		}
+		defer h.Shell("iptables-legacy -D INPUT -s 203.0.113.9 -j DROP")
+		finds(h, []string{"iptables-legacy and nftables are mixed"})
+	})
+	cases.Run("held back", func(_ *e2e.World, _, h *e2e.Host) {
+		h.Shell(`mkdir -p /srv/next-security; printf '%s\n' 'Package: haproxy' 'Version: 99.0-1' "Architecture: $(dpkg --print-architecture)" 'Maintainer: nobody' \
+				'Filename: ./none.deb' 'Size: 1' "SHA256: $(printf '%064d' 0)" 'Description: newer' >/srv/next-security/Packages
+			echo 'deb [trusted=yes] file:/srv/next-security ./' >/etc/apt/sources.list.d/next.list
+			apt-get update -o Dir::Etc::sourcelist=sources.list.d/next.list -o Dir::Etc::sourceparts=- -o APT::Get::List-Cleanup=0; ` + pair.Agent + " --once")
+		defer h.Shell("rm -r /srv/next-security /etc/apt/sources.list.d/next.list /var/lib/apt/lists/*next-security*; " + pair.Agent + " --once")
+		r := finds(h, []string{"a security update of haproxy is held back"})
+		if fix := r.Findings[0].Fix; !strings.Contains(fix, "rlb-agent upgrade haproxy") {
+			h.World.Errorf("%+v", r.Findings)
+		}
+	})
+	cases.Run("NetworkManager", func(w *e2e.World, _, h *e2e.Host) { // a program of its name that leaves what it leaves
+		h.Shell(`mkdir -p /run/NetworkManager/devices; printf '[device]\nmanaged=true\n' >/run/NetworkManager/devices/$(cat /sys/class/net/eth0/ifindex)
+			systemd-run --quiet --unit=NetworkManager sleep 600`)
+		defer h.Shell("systemctl stop NetworkManager; rm -r /run/NetworkManager")
+		finds(h, []string{"NetworkManager may remove the virtual IPs"})
+	})
+	cases.Run("renamed", func(w *e2e.World, _, h *e2e.Host) {
+		h.Shell("systemctl stop rlb-agent keepalived; ip link set eth0 down; ip link set eth0 name lan0; ip link set lan0 up")
+		defer h.Shell("ip link set lan0 down; ip link set lan0 name eth0; ip link set eth0 up; systemctl start keepalived rlb-agent")
+		finds(h, []string{"interface eth0 was renamed"})
 	})
 	cases.Run("networkd", func(w *e2e.World, _, h *e2e.Host) {
 		h.Shell(`printf '[Match]\nName=eth0\n[Network]\nAddress=` + h.Addr().String() + `/24\n' >/etc/systemd/network/10-eth0.network; systemctl start systemd-networkd`)

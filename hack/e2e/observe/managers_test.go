@@ -82,6 +82,15 @@ func TestManagersOfTheHost(t *testing.T) {
 		h.Shell(`printf '%s\n' 'APT::Periodic::Unattended-Upgrade "1";' 'Unattended-Upgrade::Automatic-Reboot "true";' >/etc/apt/apt.conf.d/60reboot`)
 		setting, _, _ := strings.Cut(fixOf(h, reboots), " in /etc/apt")
 		h.Shell("printf '%s\\n' '" + setting + "' >>/etc/apt/apt.conf.d/60reboot; apt-config dump | grep -q 'Automatic-Reboot-Time \"03:00\"'")
+		const restarts = "unattended-upgrades restarts the programs"
+		h.Shell("apt-mark unhold haproxy")
+		if fix := fixOf(h, restarts); !strings.HasPrefix(fix, "rlb-agent --once") {
+			t.Errorf("%s, haproxy is not held: %q", h.Name(), fix)
+		}
+		h.Shell(pair.Agent + " --once")
+		if left := fixOf(h, restarts); left != "" {
+			t.Errorf("%s, after a run: %s", h.Name(), left)
+		}
 		if left := fixOf(h, reboots); left != "" || setting == "" {
 			t.Errorf("%s, unattended-upgrades: fix %q, then %q", h.Name(), setting, left)
 		}

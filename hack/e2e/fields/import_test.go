@@ -1,0 +1,186 @@
+package fields
+
+import (
+	"crypto/tls"
+	"fmt"
+	"io"
+	"log"
+	"maps"
+	"net"
+	"net/http"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"rlb.dev/rlb-agent/hack/lab"
+	"rlb.dev/rlb-agent/reconcile/importer"
+	"rlb.dev/rlb-agent/render"
+)
+
+var (
+	serverAt   = regexp.MustCompile(`(?m)^(\s*server\s+\S+\s+)(\S+):(\d+)`)
+	clientPort = regexp.MustCompile(`(?m)^\s*bind\s+\S*:(\d+)`)
+	interval   = regexp.MustCompile(`inter \d+m?s?\b`)
+	limit      = regexp.MustCompile(`(?m)^(\s*maxconn)\s+\d+`)
+)
+
+// statsPort is where a file has HAProxy's own page.
+const statsPort = "8404"
+
+// byHand is a file as people write it: sections in one, weights, servers in reserve, another balance.
+const byHand = `defaults
+    mode tcp
+    timeout connect 3s
+    timeout client 1m
+    timeout server 1m
+    option redispatch
+    default-server inter 2s fall 2 rise 1
+listen api
+    bind *:7443
+    balance static-rr
+    server a 192.0.2.11:6443 check weight 3
+    server b 192.0.2.12:6443 check weight 1
+frontend web
+    bind *:7080
+    default_backend pool
+backend pool
+    option tcp-check
+    server a 192.0.2.11:8080 check
+    server spare 192.0.2.13:8080 check backup
+`
+
+// local is a haproxy.cfg with its servers on the loopback device, each at an address of its own, and where they are. Ports
+// are others there, since HAProxy has theirs on every address. Checks come more often, so that nobody waits for them, and
+// there are fewer connections, as a process without privileges may have.
+func local(text string) (moved string, servers []string) {
+	known := map[string]string{}
+	moved = serverAt.ReplaceAllStringFunc(text, func(line string) string {
+		m := serverAt.FindStringSubmatch(line)
+		if known[m[2]] == "" {
+			known[m[2]] = fmt.Sprintf("127.0.1.%d", len(known)+1)
+		}
+		at := known[m[2]] + ":1" + fmt.Sprintf("%04s", m[3])[max(0, len(m[3])-4):]
+		if !slices.Contains(servers, at) {
+			servers = append(servers, at)
+		}
+		return m[1] + at
+	})
+	return limit.ReplaceAllString(interval.ReplaceAllString(moved, "inter 200ms"), "$1 1000"), servers
+}
+
+// answers are the servers that a port leads to, in so many connections, with how often each answered. It fails where one fails.
+func answers(port string, n int) (map[string]int, error) {
+	got := map[string]int{}
+	for range n {
+		conn, err := tls.DialWithDialer(&net.Dialer{Timeout: 3 * time.Second}, "tcp", "127.0.0.1:"+port, &tls.Config{InsecureSkipVerify: true})
+		if err != nil {
+			return got, err
+		}
+		_ = conn.SetDeadline(time.Now().Add(3 * time.Second))
+		_, _ = io.WriteString(conn, "GET /name HTTP/1.0\r\n\r\n")
+		said, err := io.ReadAll(conn)
+		conn.Close()
+		_, name, _ := strings.Cut(string(said), "\r\n\r\n")
+		if err != nil || name == "" {
+			return got, fmt.Errorf("%q, %v", said, err)
+		}
+		got[name]++
+	}
+	return got, nil
+}
+
+// behaviour is what clients of each port get while all servers are well, and when one has gone.
+func behaviour(t *testing.T, tree, config string, ports, servers []string) map[string]string {
+	t.Helper()
+	cert, _, err := lab.SelfSigned("server", netip.MustParseAddr("127.0.1.1"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	gone := func() {}
+	for i, at := range servers {
+		l, err := net.Listen("tcp", at)
+		if err != nil {
+			t.Fatal(err)
+		}
+		server := &http.Server{ErrorLog: log.New(io.Discard, "", 0), Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, at) })}
+		go server.Serve(tls.NewListener(l, cert))
+		t.Cleanup(func() { server.Close() })
+		if host, _, _ := net.SplitHostPort(servers[0]); i == 0 || strings.HasPrefix(at, host+":") {
+			before := gone
+			gone = func() { before(); server.Close() }
+		}
+	}
+	write(t, tree, "etc/haproxy/haproxy.cfg", config)
+	write(t, tree, "run/haproxy/.keep", "")
+	start(t, tree, "haproxy", "-db", "-f", "/etc/haproxy/haproxy.cfg")
+	seen := map[string]string{}
+	for _, port := range ports {
+		eventually(t, "port "+port+" serves", func() bool { _, err := answers(port, 1); return err == nil })
+	}
+	time.Sleep(500 * time.Millisecond) // the first checks are over
+	for _, port := range ports {
+		all, err := answers(port, 12)
+		seen[port] = fmt.Sprintf("%v %v", all, err)
+	}
+	gone()
+	for _, port := range ports {
+		var left map[string]int
+		eventually(t, "port "+port+" serves without its first server", func() bool {
+			got, err := answers(port, 6)
+			left = got
+			return err == nil && !slices.ContainsFunc(slices.Collect(maps.Keys(got)), func(at string) bool { return strings.HasPrefix(at, "127.0.1.1:") })
+		})
+		seen[port] += fmt.Sprintf("; then %v", slices.Sorted(maps.Keys(left)))
+	}
+	return seen
+}
+
+// TestImportedFilesServeAlike: HAProxy does for clients with what import and render make of a file what it did with the file:
+// which servers they get, how often, and which when a server has gone.
+func TestImportedFilesServeAlike(t *testing.T) {
+	inTrees(t, func(t *testing.T, tree string) {
+		if !strings.HasPrefix(string(version(t, tree, "haproxy")), "3.0") {
+			return // the guides' files are the same for all
+		}
+		const guides = "../../../reconcile/importer/testdata"
+		for _, name := range []string{"original", "kubeadm", "k3s", "rke2", "openshift", "by hand"} {
+			t.Run(name, func(t *testing.T) {
+				read := func(name, file string) []byte {
+					data, err := os.ReadFile(filepath.Join(guides, name, file))
+					if err != nil {
+						t.Fatal(err)
+					}
+					return data
+				}
+				text, keepalived := byHand, read("k3s", "keepalived.conf")
+				if name != "by hand" {
+					text, keepalived = string(read(name, "haproxy.cfg")), read(name, "keepalived.conf")
+				}
+				theirs, servers := local(text)
+				imported := importer.Import(importer.File{Name: "haproxy.cfg", Data: []byte(theirs)}, importer.File{Name: "keepalived.conf", Data: keepalived}, importer.Options{})
+				ours := rendered(t, tree, imported.Text, render.HAProxyConfig)
+				var ports []string
+				for _, m := range clientPort.FindAllStringSubmatch(theirs, -1) {
+					if m[1] != statsPort {
+						ports = append(ports, m[1])
+					}
+				}
+				t.Logf("ports %v, servers %v", ports, servers)
+				var before map[string]string
+				t.Run("theirs", func(t *testing.T) { before = behaviour(t, tree, theirs, ports, servers) })
+				t.Run("ours", func(t *testing.T) {
+					after := behaviour(t, tree, ours, ports, servers)
+					t.Logf("%v", after)
+					if !maps.Equal(before, after) {
+						t.Errorf("it was\n%v", before)
+					}
+				})
+			})
+		}
+	})
+}

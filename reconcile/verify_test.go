@@ -144,19 +144,34 @@ func TestStoppedBySomebodyDuringAnEdit(t *testing.T) {
 	}
 }
 
+// dying is a host whose keepalived dies at a moment.
+type dying struct {
+	*fake.Host
+	at   time.Time
+	died func(*host.Unit)
+}
+
+func (d *dying) Unit(ctx context.Context, name string) (host.Unit, error) {
+	unit, err := d.Host.Unit(ctx, name)
+	if name == host.KeepalivedUnit && !d.at.IsZero() && time.Now().After(d.at) {
+		d.died(&unit)
+	}
+	return unit, err
+}
+
 // A keepalived that cannot live with its configuration dies a moment after it has read it, whether systemd starts it again or not.
 func TestDiesAMomentLater(t *testing.T) {
-	for name, die := range map[string]func(h *fake.Host) error{
-		"started again": func(h *fake.Host) error { return h.Respawn(host.KeepalivedUnit) },
-		"dead":          func(h *fake.Host) error { h.Crash(host.KeepalivedUnit); return nil },
+	for name, died := range map[string]func(*host.Unit){
+		"started again": func(u *host.Unit) { u.MainPID++; u.Restarts++ },
+		"dead":          func(u *host.Unit) { u.MainPID, u.ActiveState, u.SubState = 0, "failed", "failed" },
 	} {
 		t.Run(name, func(t *testing.T) {
-			h := installed(t, parse(t, spec))
+			h := &dying{Host: installed(t, parse(t, spec)), died: died}
 			synctest.Test(t, func(t *testing.T) {
 				time.Sleep(time.Minute) // keepalived must not be signalled in its first second
 				log := slog.New(handler(func(r slog.Record) {
 					if r.Message == "reload "+host.KeepalivedUnit {
-						time.AfterFunc(100*time.Millisecond, func() { _ = die(h) }) // while the run waits
+						h.at = time.Now().Add(100 * time.Millisecond) // while the run waits
 					}
 				}))
 				r := reconcile.Reconciler{Host: h, Log: log}

@@ -26,12 +26,7 @@ func TestRenderAsksNoProgram(t *testing.T) {
 		if out, err := exec.Command("cp", os.Getenv("RLB_AGENT"), tree+"/rlb-agent").CombinedOutput(); err != nil {
 			t.Fatalf("%v\n%s", err, out)
 		}
-		program := func(path, text string) {
-			write(t, tree, path, text)
-			if err := os.Chmod(filepath.Join(tree, path), 0o755); err != nil {
-				t.Fatal(err)
-			}
-		}
+		program := func(path, text string) { writeMode(t, tree, path, text, 0o755) }
 		try := func(command string) {
 			out, err := exec.Command("chroot", tree, "/rlb-agent", command, "spec.yaml").CombinedOutput()
 			called, _ := os.ReadFile(filepath.Join(tree, "called"))

@@ -77,14 +77,31 @@ func start(t *testing.T, tree string, args ...string) {
 	})
 }
 
-// write puts a file into the tree.
+// write puts a file into the tree. A link that is there is replaced: one with an absolute path leads to this machine's own
+// file, and one of a folder that leads out of the tree is an error.
 func write(t *testing.T, tree, path, text string) {
 	t.Helper()
-	path = filepath.Join(tree, path)
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+	writeMode(t, tree, path, text, 0o644)
+}
+
+func writeMode(t *testing.T, tree, path, text string, mode os.FileMode) {
+	t.Helper()
+	root, err := os.OpenRoot(tree)
+	if err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+	defer root.Close()
+	path = strings.TrimPrefix(path, "/")
+	if err := root.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := root.Remove(path); err != nil && !os.IsNotExist(err) {
+		t.Fatal(err)
+	}
+	if err := root.WriteFile(path, []byte(text), mode); err != nil {
+		t.Fatal(err)
+	}
+	if err := root.Chmod(path, mode); err != nil { // whatever the umask is
 		t.Fatal(err)
 	}
 }

@@ -33,7 +33,6 @@ type unit struct {
 	died       time.Time // by the clock of the test
 	pid        int
 	runs       int // how often it was started
-	restarts   int // by systemd itself
 	invocation string
 	since      time.Time
 	replaced   bool   // its program was upgraded since it started
@@ -69,7 +68,7 @@ func (h *Host) Unit(ctx context.Context, name string) (host.Unit, error) {
 		return host.Unit{}, err
 	}
 	u := h.seen(name)
-	state := host.Unit{Name: name, LoadState: "loaded", ActiveState: "inactive", SubState: "dead", InvocationID: u.invocation, Restarts: u.restarts}
+	state := host.Unit{Name: name, LoadState: "loaded", ActiveState: "inactive", SubState: "dead", InvocationID: u.invocation}
 	switch {
 	case u.masked != "":
 		state.LoadState, state.UnitFileState = "masked", u.masked
@@ -216,14 +215,6 @@ func (h *Host) Crash(name string) {
 	h.stop(h.unit(name))
 	h.unit(name).failed = true
 	h.unit(name).died = time.Now()
-}
-
-// Respawn ends a unit's process, and systemd starts another (Restart=).
-func (h *Host) Respawn(name string) error {
-	h.Crash(name)
-	h.unit(name).failed = false
-	h.unit(name).restarts++
-	return h.start(h.unit(name))
 }
 
 // Reboot is a power cut: /run and the firewall are empty, then systemd starts what is enabled.

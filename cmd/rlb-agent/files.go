@@ -99,6 +99,9 @@ func (a *app) diffCommand() *cobra.Command {
 		Example: "  rlb-agent diff\n  rlb-agent diff --on root@lb1,root@lb2",
 		Args:    atMost(0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := on.withoutSpec(cmd); err != nil {
+				return err
+			}
 			if on.given(cmd) {
 				return a.diffOn(cmd.Context(), on)
 			}

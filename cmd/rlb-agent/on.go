@@ -30,6 +30,14 @@ func (o *onFlags) register(cmd *cobra.Command) {
 // given says whether hosts are named, even none.
 func (o *onFlags) given(cmd *cobra.Command) bool { return cmd.Flags().Changed("on") }
 
+// withoutSpec refuses --spec where other hosts are asked, since each of them answers by its own spec.
+func (o *onFlags) withoutSpec(cmd *cobra.Command) error {
+	if !o.given(cmd) || !cmd.Flags().Changed("spec") {
+		return nil
+	}
+	return usageError{fmt.Errorf("cannot use --spec in %s --on: each host uses its own spec; rlb-agent push --dry-run FILE shows what FILE would change", cmd.Name())}
+}
+
 // destinations are the hosts that are named.
 func (o *onFlags) destinations() ([]remote.Host, error) {
 	hosts, err := remote.Hosts(o.hosts)

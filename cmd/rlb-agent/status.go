@@ -38,6 +38,9 @@ func (a *app) statusCommand() *cobra.Command {
 			if !known {
 				return usageError{fmt.Errorf("cannot print a status as %q: it is text, wide, json or yaml", output)}
 			}
+			if err := on.withoutSpec(cmd); err != nil {
+				return err
+			}
 			switch {
 			case on.given(cmd) && watch:
 				return usageError{errors.New("cannot watch other hosts: use --on without --watch")}

@@ -102,7 +102,11 @@ func (r *run) servesAgain(ctx context.Context, back []plan.Step, now baseline) e
 		d.Listen = append(d.Listen, plan.ListenWant{Addr: addr})
 	}
 	d.Model.Instances = slices.Sorted(maps.Keys(r.base.well))
-	if err := r.verified(serves(ctx, r.Host, d, baseline{workers: now.workers, well: r.base.well}, plan.Reloads(back, host.HAProxyUnit))); err != nil {
+	err := serves(ctx, r.Host, d, baseline{workers: now.workers, well: r.base.well}, plan.Reloads(back, host.HAProxyUnit))
+	if stopped := (*stoppedError)(nil); !errors.As(err, &stopped) { // no plan follows that would start it
+		err = r.verified(err)
+	}
+	if err != nil {
 		return fmt.Errorf("%w, with the configuration of before", err)
 	}
 	return plan.RecordLoaded(ctx, r.Host, back)

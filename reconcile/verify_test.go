@@ -159,6 +159,26 @@ func (d *dying) Unit(ctx context.Context, name string) (host.Unit, error) {
 	return unit, err
 }
 
+// Somebody stops keepalived on the way back of an edit that did not work: no plan follows that would start it, so it is said.
+func TestStoppedBySomebodyOnTheWayBack(t *testing.T) {
+	h := &dying{Host: installed(t, parse(t, spec)), died: func(u *host.Unit) { u.MainPID, u.ActiveState, u.SubState = 0, "inactive", "dead" }}
+	h.Busy[9001] = true
+	synctest.Test(t, func(t *testing.T) {
+		time.Sleep(time.Minute) // keepalived must not be signalled in its first second
+		log := slog.New(handler(func(r slog.Record) {
+			if strings.HasPrefix(r.Message, "undoing ") {
+				h.at = time.Now().Add(-time.Nanosecond)
+			}
+		}))
+		r := reconcile.Reconciler{Host: h, Log: log}
+		_, err := r.Once(t.Context(), parse(t, strings.Replace(spec, "9000", "9001", 1)+"vrrp: {priority: 77}\n"))
+		var failure *reconcile.Failure
+		if !errors.As(err, &failure) || failure.Undo == nil || !strings.Contains(failure.Undo.Error(), "keepalived.service was stopped") {
+			t.Errorf("got %v", err)
+		}
+	})
+}
+
 // A keepalived that cannot live with its configuration dies a moment after it has read it, whether systemd starts it again or not.
 func TestDiesAMomentLater(t *testing.T) {
 	for name, died := range map[string]func(*host.Unit){

@@ -190,7 +190,8 @@ func (r *renderer) handoverTable(l *lines, family api.Family, vips []netip.Addr)
 			l.add("", "        %s return", isSYN)
 			l.add("", "        %s return", c.here)
 			l.add("", "        %s @begun return", client)
-			l.add("", "        update @%s { %s } %s", ForwardedSet, client, forward)
+			l.add("", "        update @%s { %s }", ForwardedSet, client) // a rule of its own: it ends where the set is full
+			l.add("", "        %s", forward)
 			l.add("", "    }")
 		}
 	}

@@ -20,25 +20,28 @@ import (
 // AskServer connects to a server, and asks what its health check asks.
 func (h *Host) AskServer(ctx context.Context, q host.ServerQuestion) (answer host.ServerAnswer, err error) {
 	var dialer net.Dialer
-	conn, err := dialer.DialContext(ctx, "tcp", net.JoinHostPort(q.Address, strconv.Itoa(q.Port)))
+	tcp, err := dialer.DialContext(ctx, "tcp", net.JoinHostPort(q.Address, strconv.Itoa(q.Port)))
 	if err != nil {
 		return answer, err
 	}
-	defer conn.Close()                                                               //nolint:errcheck // what was read is there
-	defer context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })() // ends what waits
+	defer tcp.Close()                                                               //nolint:errcheck // what was read is there
+	defer context.AfterFunc(ctx, func() { _ = tcp.SetDeadline(time.Unix(1, 0)) })() // ends what waits
 	if !q.Type.HTTP() || q.StatusNotAskable {
 		return answer, nil
 	}
+	conn := tcp
 	if q.Type == api.CheckHTTPS {
 		// HAProxy does not verify without a caFile, and doctor still wants to see an expired certificate
 		// #nosec G402 -- nothing is sent but the health check, and VerifyConnection judges the certificates
-		conn = tls.Client(conn, &tls.Config{InsecureSkipVerify: true, ServerName: q.Host, VerifyConnection: func(s tls.ConnectionState) error {
+		conn = tls.Client(tcp, &tls.Config{InsecureSkipVerify: true, ServerName: q.Host, VerifyConnection: func(s tls.ConnectionState) error {
 			lookAtCertificates(&answer, s.PeerCertificates, q)
 			return nil
 		}})
 	}
-	answer.Status, err = askStatus(conn, q)
-	return answer, cmp.Or(ctx.Err(), err)
+	if answer.Status, err = askStatus(conn, q); err != nil {
+		return answer, cmp.Or(ctx.Err(), err)
+	}
+	return answer, nil
 }
 
 // maxAnswer bounds the head of an answer, in octets.
@@ -60,7 +63,7 @@ func askStatus(conn net.Conn, q host.ServerQuestion) (status int, err error) {
 	if err != nil {
 		return 0, err
 	}
-	return response.StatusCode, response.Body.Close()
+	return response.StatusCode, nil // the body may be long, or never end
 }
 
 // lookAtCertificates notes when the server's certificate expires, and whether it is trusted.

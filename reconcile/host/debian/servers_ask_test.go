@@ -1,6 +1,7 @@
 package debian
 
 import (
+	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -50,6 +51,28 @@ func TestAskServer(t *testing.T) {
 	server.Close()
 	if _, err := h.AskServer(t.Context(), host.ServerQuestion{Address: address, Port: number, Type: api.CheckTCP}); err == nil {
 		t.Error("a server that is gone answers")
+	}
+}
+
+// The status counts, and nothing else of the answer: neither a long body nor one that does not end.
+func TestAskServerReadsTheStatusOnly(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	defer cancel()
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = w.Write(make([]byte, 3*maxAnswer))
+		if r.URL.Path == "/endless" {
+			w.(http.Flusher).Flush()
+			<-r.Context().Done()
+		}
+	}))
+	defer server.Close()
+	address, port, _ := net.SplitHostPort(server.Listener.Addr().String())
+	number, _ := strconv.Atoi(port)
+	for _, path := range []string{"/long", "/endless"} {
+		a, err := (&Host{}).AskServer(ctx, host.ServerQuestion{Address: address, Port: number, Type: api.CheckHTTP, Method: "GET", Path: path})
+		if err != nil || a.Status != 200 {
+			t.Errorf("%s: %+v, %v", path, a, err)
+		}
 	}
 }
 

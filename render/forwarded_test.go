@@ -1,0 +1,33 @@
+package render_test
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// A rule ends where its update finds the set full (nft 1.0.6): what is forwarded must not depend on that.
+func TestForwardingNeedsNoPlaceInTheSet(t *testing.T) {
+	files, err := filepath.Glob("testdata/golden/*/handover.nft")
+	if err != nil || len(files) == 0 {
+		t.Fatal(files, err)
+	}
+	for _, path := range files {
+		data, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		found := false
+		for line := range strings.Lines(string(data)) {
+			if _, rule, is := strings.Cut(line, "update @forwarded {"); is {
+				if found = true; !strings.HasSuffix(rule, "}\n") {
+					t.Errorf("%s: more than the update: %s", path, line)
+				}
+			}
+		}
+		if !found && strings.Contains(string(data), "dup to") {
+			t.Errorf("%s forwards and does not note what", path)
+		}
+	}
+}

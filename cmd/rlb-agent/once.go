@@ -10,6 +10,7 @@ import (
 
 	"rlb.dev/rlb-agent/api"
 	"rlb.dev/rlb-agent/cmd/rlb-agent/daemon"
+	"rlb.dev/rlb-agent/cmd/rlb-agent/logger"
 	"rlb.dev/rlb-agent/reconcile"
 	"rlb.dev/rlb-agent/reconcile/host"
 	"rlb.dev/rlb-agent/reconcile/host/debian"
@@ -202,7 +203,7 @@ func (a *app) daemon(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("cannot watch the spec: %w", err)
 	}
-	a.spec = spec
+	a.spec, a.log = spec, logger.Until(ctx, a.log)
 	watchdog := daemon.NewWatchdog()
 	h, err := a.hostWith(watchdog.Progress)
 	if err != nil {

@@ -63,36 +63,33 @@ func (h *Host) HAProxyAnswers() bool { return haproxy.AnswersAtOnce() }
 // HAProxyServes says whether HAProxy answers on its runtime API within 150 ms.
 func (h *Host) HAProxyServes(ctx context.Context) bool { return haproxy.Serves(ctx) }
 
-// busyPatience is after what a HAProxy that works, or waits for a core, and does not answer hangs too.
-const busyPatience = 3 * time.Second
-
-// ProbeHAProxy asks HAProxy whether it accepts and answers, on its health frontend, which leads to no server. At its
-// limit of connections that says nothing while the stats socket still answers: full is not hung, or any client could
-// move the virtual IPs. Where nobody listens the state is unknown. In haste, one that is silent on both sockets while it
-// has no use for a core and this process has its own hangs after 120 ms; all else is asked with the usual patience then.
+// ProbeHAProxy asks HAProxy whether it accepts and answers, see haproxy.Probe. In haste, one that is silent on both sockets
+// while it has no use for a core and this process has its own hangs after 120 ms; all else is asked with the usual
+// patience then.
 func (h *Host) ProbeHAProxy(ctx context.Context, haste bool) host.HAProxyState {
 	if haste {
-		if state := haproxy.ProbeHastily(ctx, func() bool { return !h.runnable(ctx, host.HAProxyUnit, "RD") }); state != "" {
+		if state := haproxy.ProbeHastily(ctx, func() bool { return h.idle(ctx, host.HAProxyUnit, "RD") }); state != "" {
 			return state
 		}
 	}
-	for begin := time.Now(); ; {
-		state := haproxy.Probe(ctx)
-		if state != host.HAProxyHung || time.Since(begin) > busyPatience || !h.runnable(ctx, host.HAProxyUnit, "R") {
-			return state
-		}
-	}
+	return haproxy.Probe(ctx, func() bool { return h.idle(ctx, host.HAProxyUnit, "R") })
 }
 
-// runnable says whether a thread of a unit is in one of these states (proc_pid_stat(5)): R is that it runs on a core or
-// waits for one, D that it waits for a disk. Then it is busy, and not stopped or stuck.
-func (h *Host) runnable(ctx context.Context, unit, states string) bool {
+// systemdPatience is how long idle waits for systemd, which a busy machine delays too.
+const systemdPatience = time.Second
+
+// idle says that no thread of a unit is in one of these states (proc_pid_stat(5)): R is that it runs on a core or waits
+// for one, D that it waits for a disk. Then it is stopped or stuck, and not busy. A unit of which nothing can be had is not
+// known to be idle.
+func (h *Host) idle(ctx context.Context, unit, states string) bool {
+	ctx, cancel := context.WithTimeout(ctx, systemdPatience)
+	defer cancel()
 	state, err := h.Unit(ctx, unit)
 	if err != nil || state.MainPID == 0 {
 		return false
 	}
 	children, _ := h.children(state.MainPID)
-	return h.anyIn(states, append(children, state.MainPID)...)
+	return !h.anyIn(states, append(children, state.MainPID)...)
 }
 
 // anyIn says whether a thread of one of these processes is in one of these states.

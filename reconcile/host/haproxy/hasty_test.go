@@ -10,32 +10,42 @@ import (
 	"rlb.dev/rlb-agent/reconcile/host/patience"
 )
 
+// asking is how long it takes to see whether HAProxy is idle.
+const asking = 30 * time.Millisecond
+
 // TestProbeHastily: only what is silent altogether hangs. What is busy, or answers on one socket, gets the usual patience.
 func TestProbeHastily(t *testing.T) {
-	answered, silence := func(err error) []error { return []error{err} }, []error(nil)
-	said := func(answers []error) <-chan error { // it belongs to the bubble that makes it
+	type answer struct {
+		at  time.Duration
+		err error
+	}
+	answered, silence := func(err error) *answer { return &answer{err: err} }, (*answer)(nil)
+	whileIdleIsAsked := &answer{at: patience.Hasty + asking/2}
+	said := func(a *answer) <-chan error { // it belongs to the bubble that makes it
 		c := make(chan error, 1)
-		for _, err := range answers {
-			c <- err
+		if a != nil {
+			time.AfterFunc(a.at, func() { c <- a.err })
 		}
 		return c
 	}
 	for name, test := range map[string]struct {
-		health, stats []error
+		health, stats *answer
 		idle          bool
 		want          host.HAProxyState
 		took          time.Duration
 	}{
 		"serves":           {answered(nil), silence, false, host.HAProxyAnswers, 0},
-		"hangs":            {silence, silence, true, host.HAProxyHung, patience.Hasty},
-		"busy":             {silence, silence, false, "", patience.Hasty},
+		"hangs":            {silence, silence, true, host.HAProxyHung, patience.Hasty + asking + lastLook},
+		"busy":             {silence, silence, false, "", patience.Hasty + asking},
+		"just not hung":    {whileIdleIsAsked, silence, true, host.HAProxyAnswers, patience.Hasty + asking},
+		"just full":        {silence, whileIdleIsAsked, true, "", patience.Hasty + asking + lastLook},
 		"full":             {silence, answered(nil), true, "", patience.Hasty},
 		"cuts connections": {answered(context.Canceled), silence, true, "", 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				began := time.Now()
-				got := judgeHastily(t.Context(), said(test.health), said(test.stats), func() bool { return test.idle })
+				got := judgeHastily(t.Context(), said(test.health), said(test.stats), func() bool { time.Sleep(asking); return test.idle })
 				if took := time.Since(began); got != test.want || took != test.took {
 					t.Errorf("%q after %v", got, took)
 				}

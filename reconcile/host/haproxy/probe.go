@@ -18,6 +18,8 @@ const (
 	healthPatience = 200 * time.Millisecond // after which the stats socket is asked too
 	statsPatience  = 250 * time.Millisecond // after which HAProxy hangs: both together are longer than a busy machine stalls
 	stallGrace     = 100 * time.Millisecond // more, where it was this process that was kept waiting
+	lastLook       = 20 * time.Millisecond  // for an answer that came while it was asked whether HAProxy is idle
+	busyPatience   = 3 * time.Second        // after which a HAProxy that works, or waits for a core, and does not answer hangs too
 )
 
 // question is the probe's. HAProxy answers it itself.
@@ -39,10 +41,23 @@ func Serves(ctx context.Context) bool {
 
 // Probe asks HAProxy whether it accepts and answers, on its health frontend, which leads to no server. At its limit of
 // connections that says nothing while the stats socket still answers: full is not hung, or any client could move the
-// virtual IPs. Where nobody listens the state is unknown.
-func Probe(ctx context.Context) host.HAProxyState {
-	return probe(ctx, render.HealthSocket, render.StatsSocket)
+// virtual IPs. Where nobody listens the state is unknown. A silent HAProxy hangs where idle says that it neither runs nor
+// waits for a core, and no answer has come by then: it can have answered while idle was being found out. One that is busy
+// hangs after 3 s.
+func Probe(ctx context.Context, idle func() bool) host.HAProxyState {
+	for begin := time.Now(); ; {
+		state := probe(ctx, render.HealthSocket, render.StatsSocket, idle)
+		if state != busy {
+			return state
+		}
+		if time.Since(begin) > busyPatience {
+			return host.HAProxyHung
+		}
+	}
 }
+
+// busy is the state of a HAProxy that does not answer, and is not known to be idle.
+const busy host.HAProxyState = "busy"
 
 // ProbeHastily says that a HAProxy which is silent on both sockets hangs after patience.Hasty already, where idle says then
 // that it neither runs nor waits for a core or a disk. It is "" where that proves nothing: Probe has the usual patience.
@@ -57,6 +72,7 @@ func judgeHastily(ctx context.Context, health, stats <-chan error, idle func() b
 	tick := time.NewTicker(patience.Tick)
 	defer tick.Stop()
 	answered := false
+	var last <-chan time.Time // the end of the last look; nil until HAProxy was seen idle
 	for silence := patience.New(time.Now(), patience.Hasty); ; {
 		select {
 		case err := <-health:
@@ -70,17 +86,23 @@ func judgeHastily(ctx context.Context, health, stats <-chan error, idle func() b
 			return host.HAProxyUnknown
 		case <-tick.C:
 			switch {
-			case !silence.Over(time.Now()):
-			case !answered && idle():
-				return host.HAProxyHung
+			case last != nil || !silence.Over(time.Now()):
+			case answered || !idle():
+				return ""
 			default:
+				last = time.After(lastLook)
+			}
+		case <-last:
+			if answered {
 				return ""
 			}
+			return host.HAProxyHung
 		}
 	}
 }
 
-func probe(ctx context.Context, healthSocket, statsSocket string) host.HAProxyState {
+// probe asks once. The state is busy where HAProxy is silent, or refuses, and idle does not say that it is idle.
+func probe(ctx context.Context, healthSocket, statsSocket string, idle func() bool) host.HAProxyState {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	health := firstByte(ctx, healthSocket, question)
@@ -93,7 +115,13 @@ func probe(ctx context.Context, healthSocket, statsSocket string) host.HAProxySt
 	case told:
 		health = nil // its backlog is full, or it was cut: the other one says why
 	}
-	err, told = await(firstByte(ctx, statsSocket, "show info\n"), health, statsPatience)
+	stats := firstByte(ctx, statsSocket, "show info\n")
+	if err, told = await(stats, health, statsPatience); !told && ctx.Err() == nil {
+		if !idle() {
+			return busy
+		}
+		err, told = await(stats, health, lastLook)
+	}
 	switch {
 	case !told && ctx.Err() != nil:
 		return host.HAProxyUnknown
@@ -101,10 +129,12 @@ func probe(ctx context.Context, healthSocket, statsSocket string) host.HAProxySt
 		return host.HAProxyHung
 	case errors.Is(err, errOther):
 		return host.HAProxyAnswers
-	case err != nil:
+	case err == nil:
+		return host.HAProxyFull
+	case idle():
 		return host.HAProxyHung
 	}
-	return host.HAProxyFull
+	return busy
 }
 
 // errOther says that the other one answered.

@@ -41,21 +41,30 @@ func silent(net.Conn) {}
 
 func cuts(conn net.Conn) { conn.Close() }
 
+// idleTime is how long it takes to see whether HAProxy is idle.
+const idleTime = 100 * time.Millisecond
+
+func idle() bool { return true }
+
 func TestProbe(t *testing.T) {
 	for name, c := range map[string]struct {
 		health, stats func(net.Conn) // nil: nobody listens
 		want          host.HAProxyState
 		least         time.Duration
+		busy          bool
 	}{
-		"serves":               {answers, answers, host.HAProxyAnswers, 0},
-		"full":                 {silent, answers, host.HAProxyFull, healthPatience},
-		"hangs":                {silent, silent, host.HAProxyHung, healthPatience + statsPatience},
-		"cuts, full":           {cuts, answers, host.HAProxyFull, 0},
-		"cuts":                 {cuts, cuts, host.HAProxyHung, 0},
-		"late":                 {slowly(healthPatience + 50*time.Millisecond), silent, host.HAProxyAnswers, healthPatience},
-		"no stats socket":      {silent, nil, host.HAProxyHung, healthPatience},
-		"no health frontend":   {nil, answers, host.HAProxyUnknown, 0},
-		"nothing of HAProxy's": {nil, nil, host.HAProxyUnknown, 0},
+		"serves":               {answers, answers, host.HAProxyAnswers, 0, false},
+		"works":                {silent, silent, busy, healthPatience + statsPatience, true},
+		"works, cuts":          {cuts, cuts, busy, 0, true},
+		"just not hung":        {slowly(healthPatience + statsPatience + idleTime/2), silent, host.HAProxyAnswers, healthPatience + statsPatience, false},
+		"full":                 {silent, answers, host.HAProxyFull, healthPatience, false},
+		"hangs":                {silent, silent, host.HAProxyHung, healthPatience + statsPatience, false},
+		"cuts, full":           {cuts, answers, host.HAProxyFull, 0, false},
+		"cuts":                 {cuts, cuts, host.HAProxyHung, 0, false},
+		"late":                 {slowly(healthPatience + 50*time.Millisecond), silent, host.HAProxyAnswers, healthPatience, false},
+		"no stats socket":      {silent, nil, host.HAProxyHung, healthPatience, false},
+		"no health frontend":   {nil, answers, host.HAProxyUnknown, 0, false},
+		"nothing of HAProxy's": {nil, nil, host.HAProxyUnknown, 0, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -66,7 +75,7 @@ func TestProbe(t *testing.T) {
 				}
 			}
 			begin := time.Now()
-			got := probe(t.Context(), health, stats)
+			got := probe(t.Context(), health, stats, func() bool { time.Sleep(idleTime); return !c.busy })
 			if took := time.Since(begin); got != c.want || took < c.least {
 				t.Errorf("%s after %v, want %s, not before %v", got, took, c.want, c.least)
 			}
@@ -93,7 +102,7 @@ func TestProbeBacklog(t *testing.T) {
 		t.Fatal(err)
 	}
 	for range 3 {
-		if got := probe(t.Context(), path, path); got != host.HAProxyHung {
+		if got := probe(t.Context(), path, path, idle); got != host.HAProxyHung {
 			t.Errorf("got %s", got)
 		}
 	}
@@ -105,7 +114,7 @@ func TestProbeEnds(t *testing.T) {
 	listener(t, path, silent)
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
 	defer cancel()
-	if got := probe(ctx, path, path); got != host.HAProxyUnknown {
+	if got := probe(ctx, path, path, idle); got != host.HAProxyUnknown {
 		t.Errorf("got %s", got)
 	}
 }

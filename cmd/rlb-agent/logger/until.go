@@ -1,0 +1,44 @@
+package logger
+
+import (
+	"context"
+	"log/slog"
+	"strings"
+)
+
+// Until is a logger that, once ctx has ended, leaves out the errors that came of that: an agent that is stopped in the
+// middle of its work did not fail. Whoever logs need not look whether ctx has ended.
+func Until(ctx context.Context, log *slog.Logger) *slog.Logger {
+	return slog.New(&untilHandler{Handler: log.Handler(), ctx: ctx})
+}
+
+type untilHandler struct {
+	slog.Handler
+	ctx context.Context
+}
+
+func (h *untilHandler) Handle(ctx context.Context, r slog.Record) error {
+	if r.Level >= slog.LevelWarn && h.ctx.Err() != nil && canceled(r) {
+		return nil
+	}
+	return h.Handler.Handle(ctx, r)
+}
+
+// canceled says whether a record is of an error that came of the end of a context. The error itself is not a part of
+// most records, its text is.
+func canceled(r slog.Record) (found bool) {
+	found = strings.Contains(r.Message, context.Canceled.Error())
+	r.Attrs(func(a slog.Attr) bool {
+		found = found || strings.Contains(a.Value.String(), context.Canceled.Error())
+		return !found
+	})
+	return found
+}
+
+func (h *untilHandler) WithAttrs(attrs []slog.Attr) slog.Handler {
+	return &untilHandler{Handler: h.Handler.WithAttrs(attrs), ctx: h.ctx}
+}
+
+func (h *untilHandler) WithGroup(name string) slog.Handler {
+	return &untilHandler{Handler: h.Handler.WithGroup(name), ctx: h.ctx}
+}

@@ -1,6 +1,7 @@
 package render
 
 import (
+	"cmp"
 	"fmt"
 	"regexp"
 	"slices"
@@ -97,12 +98,15 @@ func (c *Causes) Of(line int, said string) string {
 		}
 	}
 	here := slices.DeleteFunc(slices.Clone(near), func(own ownWords) bool { return !OnEachServer(own.list) || !c.isServer(line) })
-	for _, candidates := range [][]ownWords{here, near, c.own} {
+	for _, candidates := range [][]ownWords{here, near} {
 		if field := only(candidates); field != "" {
 			return field
 		}
 	}
-	return c.file.Origin(line)
+	if line == 0 { // it may be of the machine: of its memory, or of what it lacks
+		return ""
+	}
+	return cmp.Or(only(c.own), c.file.Origin(line))
 }
 
 // OnEachServer says whether the words of a field stand on the line of each server of its service.

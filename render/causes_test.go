@@ -38,6 +38,7 @@ func TestCauses(t *testing.T) {
 		{"proxy.extraDefaults[0]", "extraDefaults: [default-server ssl]", "", "server a ", "'server web/a' : verify is enabled by default but no CA file specified."},
 		{"proxy.extraGlobal[1]", "extraGlobal: [nbthread 2, .if 1]", "extraServer: slowstart 3s\n", "", "non-terminated '.if' block."},
 		{"", "extraGlobal: [nbthread 2]", "extraServer: slowstart 3s\n", "", "cannot allocate memory"},
+		{"", "extraGlobal: [nbthread 2]", "", "", "cannot allocate memory"},
 		{"services[0].servers[1]", "", "", "server b ", "no route"},
 	} {
 		text := fmt.Sprintf("apiVersion: rlb.dev/v1\nkind: LoadBalancerSpec\nvirtualIPs: [10.0.0.9]\nproxy: {%s}\nservices:\n"+

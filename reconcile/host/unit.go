@@ -38,8 +38,8 @@ type Unit struct {
 // Active says whether the unit is running, or has run and stays so (a oneshot).
 func (u Unit) Active() bool { return u.ActiveState == "active" || u.ActiveState == "reloading" }
 
-// Stopped says whether the unit was stopped, or is being stopped, by a job. One whose main process dies has failed, or is
-// activating where systemd starts it again.
+// Stopped says whether the unit was stopped or is being stopped, by a job or by its main process, which ended without an
+// error. One whose main process died has failed, or is activating where systemd starts it again.
 func (u Unit) Stopped() bool { return u.ActiveState == "inactive" || u.ActiveState == "deactivating" }
 
 // DiedSince says whether the unit's main process has died since the unit was as before. One that somebody stops or restarts

@@ -116,6 +116,11 @@ func (t *Table) Hear(mac string, r Report, now time.Time) (news bool) {
 	return news
 }
 
+// Has says whether a peer's report came from a MAC.
+func (t *Table) Has(mac string) bool {
+	return slices.ContainsFunc(t.Peers, func(p Peer) bool { return p.MAC == mac })
+}
+
 // makeRoom forgets a host that said goodbye.
 func (t *Table) makeRoom() bool {
 	at := slices.IndexFunc(t.Peers, func(p Peer) bool { return p.Goodbye })

@@ -64,7 +64,7 @@ func Observe(ctx context.Context, o host.Observer, d Desired) (Observed, error) 
 		look("packages", func() error { return seen.packages(ctx, o, d) }),
 		look("files", func() error { return seen.files(ctx, o, d) }),
 		look("units", func() error { return seen.units(ctx, o, d) }),
-		look("hand-over", func() error { return seen.handover(ctx, o, d, handover) }), // those who were asked answer last
+		look("hand-over", func() error { return seen.handover(ctx, o, d, handover) }), // the last two were asked before the others
 		look("firewall", func() error { return seen.firewall(rules(), d) }),
 	)
 	return seen, err

@@ -2,8 +2,9 @@
 // end, or until a deadline (drain --wait).
 //
 // The new holder forwards their packets to this host for as long as heartbeats of this host come. A heartbeat is sent only
-// after HAProxy has answered, so that clients are told by the new holder's RST within 0.6 s where this host dies, its
-// HAProxy hangs, or its agent stops. What is left at the end is closed from here, so that quiet clients are told too.
+// after HAProxy has answered. Where this host dies, its HAProxy hangs, or its agent stops, the heartbeats end, and the new
+// holder tells the clients (Successor). What is left at the end of the wait is closed from here, so that quiet clients are
+// told too.
 package serveon
 
 import (

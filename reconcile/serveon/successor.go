@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -14,21 +15,20 @@ import (
 )
 
 const (
-	firstBeat    = 5 * time.Second       // in which the first heartbeat comes of a host that says that it serves on
-	beatMargin   = 20 * time.Millisecond // after which the kernel forwards no more for certain
-	atOnce       = 100                   // clients that are asked without a pause …
-	betweenSwarm = time.Millisecond      // … and the pause
+	firstBeat  = 5 * time.Second       // in which the first heartbeat comes of a host that says that it serves on
+	beatMargin = 20 * time.Millisecond // after which the kernel forwards no more for certain
 )
 
 // SuccessorHost is what a Successor needs of the machine.
 type SuccessorHost interface {
 	host.Host
-	// HearHeartbeats calls heard for each heartbeat that comes on an interface, until ctx ends.
-	HearHeartbeats(ctx context.Context, iface string, heard func(heartbeat uint64)) error
+	// HearHeartbeats calls heard for each heartbeat that comes on an interface, with the MAC that it came from, until ctx ends.
+	HearHeartbeats(ctx context.Context, iface string, heard func(mac string, heartbeat uint64)) error
 	// Forwarded are the connections of which this host has forwarded packets within the last minute.
 	Forwarded(ctx context.Context) ([]host.Flow, error)
-	// Challenge has the client of a connection that this host does not have ask for it here, and be told (RST).
-	Challenge(flow host.Flow) error
+	// Challenge has the clients of connections that this host does not have ask for them here, and be told (RST). n is how
+	// many were sent a challenge, err why others were not.
+	Challenge(ctx context.Context, flows []host.Flow) (n int, err error)
 }
 
 // Successor is the other end of a wait, on the host that has the virtual IPs now. Where the former holder dies, nobody
@@ -40,36 +40,44 @@ type Successor struct {
 	bell chan struct{}
 
 	mutex  sync.Mutex
-	former string // the machine that serves on, or ""
+	former map[string]bool // the MACs of the peers that serve on
 }
 
 // NewSuccessor is one that does nothing until it runs.
 func NewSuccessor(h SuccessorHost, log *slog.Logger) *Successor {
-	return &Successor{host: h, log: log, bell: make(chan struct{}, 1)}
+	return &Successor{host: h, log: log, bell: make(chan struct{}, 1), former: map[string]bool{}}
 }
 
-// PeerServesOn says whether a machine of the link says that it goes on serving what it has. It never waits. One that says
-// no more that it does has closed its connections itself.
-func (s *Successor) PeerServesOn(machine string, on bool) {
+// PeerServesOn says whether a peer, by its MAC, says that it goes on serving what it has. It never waits. One that says no
+// more that it does has closed its connections itself.
+func (s *Successor) PeerServesOn(mac string, on bool) {
 	s.mutex.Lock()
 	defer s.mutex.Unlock()
-	switch {
-	case on:
-		s.former = machine
-		wake.Up(s.bell)
-	case s.former == machine:
-		s.former = ""
+	if !on {
+		delete(s.former, mac)
+		return
 	}
+	s.former[mac] = true
+	wake.Up(s.bell)
 }
 
-// servedOn says whether the former holder still serves on, as far as it has said.
-func (s *Successor) servedOn() bool {
+// servesOn says whether a peer serves on, as far as it has said.
+func (s *Successor) servesOn(mac string) bool {
 	s.mutex.Lock()
 	defer s.mutex.Unlock()
-	return s.former != ""
+	return s.former[mac]
 }
 
-// Run follows one former holder after the other until ctx ends.
+// forget forgets which peers serve on, and says whether there were any. One that does will say so again.
+func (s *Successor) forget() (any bool) {
+	s.mutex.Lock()
+	defer s.mutex.Unlock()
+	any = len(s.former) > 0
+	clear(s.former)
+	return any
+}
+
+// Run follows former holders until ctx ends.
 func (s *Successor) Run(ctx context.Context) {
 	for {
 		select {
@@ -83,7 +91,8 @@ func (s *Successor) Run(ctx context.Context) {
 	}
 }
 
-// follow hears the heartbeats of a former holder until they end, and tells the clients then.
+// follow hears the heartbeats of the peers that serve on until they end, and tells the clients then. The kernel forwards for
+// as long as any of them comes.
 func (s *Successor) follow(ctx context.Context) error {
 	in, err := state.ReadInForce(ctx, s.host)
 	if err != nil || in == nil || len(render.HandedOver(in.Spec, in.Interface)) == 0 {
@@ -94,11 +103,11 @@ func (s *Successor) follow(ctx context.Context) error {
 	hearing, stop := context.WithCancel(ctx)
 	defer stop()
 	lives := make(chan time.Duration)
-	deaf := make(chan error, 1)
+	ended := make(chan error, 1)
 	go func() {
-		deaf <- s.host.HearHeartbeats(hearing, iface, func(heartbeat uint64) {
+		ended <- s.host.HearHeartbeats(hearing, iface, func(mac string, heartbeat uint64) {
 			life, known := map[uint64]time.Duration{render.Heartbeat(router): render.HeartbeatLife, render.HeartbeatRest(router): render.ForwardTime}[heartbeat]
-			if !known {
+			if !known || !s.servesOn(mac) { // anybody on the link can send one
 				return
 			}
 			select {
@@ -111,13 +120,13 @@ func (s *Successor) follow(ctx context.Context) error {
 	defer timer.Stop()
 	for beaten := false; ; {
 		select {
-		case err := <-deaf:
+		case err := <-ended:
 			return err
 		case life := <-lives:
 			beaten = true
 			timer.Reset(life + beatMargin)
 		case <-timer.C:
-			if beaten && s.servedOn() {
+			if s.forget() && beaten {
 				s.tell(ctx)
 			}
 			return nil
@@ -137,18 +146,12 @@ func (s *Successor) tell(ctx context.Context) {
 		s.log.Warn(err.Error())
 		return
 	}
-	told := 0
-	for _, flow := range flows {
-		if !held[flow.Server.Addr()] {
-			continue // the virtual IP has left this host meanwhile: the connection may go on
-		}
-		if err := s.host.Challenge(flow); err != nil {
-			s.log.Debug(err.Error())
-			continue
-		}
-		if told++; told%atOnce == 0 {
-			time.Sleep(betweenSwarm)
-		}
+	flows = slices.DeleteFunc(flows, func(flow host.Flow) bool {
+		return !held[flow.Server.Addr()] // the virtual IP has left this host meanwhile: the connection may go on
+	})
+	told, err := s.host.Challenge(ctx, flows)
+	if err != nil {
+		s.log.Warn(fmt.Sprintf("cannot tell the clients of %d of %s that these are over: %v", len(flows)-told, connections(len(flows)), err))
 	}
 	if told > 0 {
 		s.log.Info(fmt.Sprintf("the former holder of the virtual IPs does not serve on any more: told the clients of %s", connections(told)))

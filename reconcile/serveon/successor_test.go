@@ -20,37 +20,47 @@ import (
 	"rlb.dev/rlb-agent/render"
 )
 
+// beat is a heartbeat, and the machine that it comes from.
+type beat struct {
+	from  string
+	value uint64
+}
+
 // heir is a host that forwards to a former holder.
 type heir struct {
 	*fake.Host
-	beats     chan uint64
+	beats     chan beat
 	forwarded []host.Flow
 	mutex     sync.Mutex
 	asked     []host.Flow
-	deaf      error
+	unheard   error // why it cannot hear heartbeats
+	refused   error // why it cannot send challenges
 }
 
-func (h *heir) HearHeartbeats(ctx context.Context, iface string, heard func(uint64)) error {
-	if h.deaf != nil {
-		return h.deaf
+func (h *heir) HearHeartbeats(ctx context.Context, iface string, heard func(string, uint64)) error {
+	if h.unheard != nil {
+		return h.unheard
 	}
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
 		case beat := <-h.beats:
-			heard(beat)
+			heard(beat.from, beat.value)
 		}
 	}
 }
 
-func (h *heir) Forwarded(context.Context) ([]host.Flow, error) { return h.forwarded, nil }
+func (h *heir) Forwarded(context.Context) ([]host.Flow, error) { return slices.Clone(h.forwarded), nil }
 
-func (h *heir) Challenge(flow host.Flow) error {
+func (h *heir) Challenge(_ context.Context, flows []host.Flow) (int, error) {
 	h.mutex.Lock()
 	defer h.mutex.Unlock()
-	h.asked = append(h.asked, flow)
-	return nil
+	if h.refused != nil {
+		return 0, h.refused
+	}
+	h.asked = append(h.asked, flows...)
+	return len(flows), nil
 }
 
 // told are the clients that were asked.
@@ -77,13 +87,13 @@ func flow(client string) host.Flow {
 // host has lost the virtual IP.
 func TestSuccessor(t *testing.T) {
 	const router = 10
-	beat, rest := render.Heartbeat(router), render.HeartbeatRest(router)
+	live, rest := beat{"lb1", render.Heartbeat(router)}, beat{"lb1", render.HeartbeatRest(router)}
 	ours := []host.Flow{flow("198.51.100.50:40000"), flow("198.51.100.51:40001")}
 	beating := func(h *heir, s *Successor, n int) {
 		for range n {
 			time.Sleep(render.HeartbeatEvery)
 			s.PeerServesOn("lb1", true)
-			h.beats <- beat
+			h.beats <- live
 		}
 	}
 	for name, c := range map[string]struct {
@@ -101,19 +111,31 @@ func TestSuccessor(t *testing.T) {
 		}, in: render.HeartbeatLife + beatMargin},
 		"the former holder ended the wait": {do: func(h *heir, s *Successor) { beating(h, s, 3); s.PeerServesOn("lb1", false) }},
 		"another host never waited":        {do: func(h *heir, s *Successor) { beating(h, s, 3); s.PeerServesOn("lb3", false) }, in: render.HeartbeatLife + beatMargin},
-		"no heartbeat ever came":           {do: func(h *heir, s *Successor) { s.PeerServesOn("lb1", true) }},
-		"heartbeats of another router":     {do: func(h *heir, s *Successor) { s.PeerServesOn("lb1", true); h.beats <- render.Heartbeat(11) }},
+		"heartbeats of a machine that never said it": {do: func(h *heir, s *Successor) {
+			beating(h, s, 3)
+			for range 3 {
+				time.Sleep(render.HeartbeatEvery)
+				h.beats <- beat{"stranger", live.value}
+			}
+		}, in: render.HeartbeatLife + beatMargin - 3*render.HeartbeatEvery},
+		"one of two ends the wait, the other dies": {do: func(h *heir, s *Successor) {
+			s.PeerServesOn("lb3", true)
+			beating(h, s, 3)
+			s.PeerServesOn("lb3", false)
+		}, in: render.HeartbeatLife + beatMargin},
+		"no heartbeat ever came":       {do: func(h *heir, s *Successor) { s.PeerServesOn("lb1", true) }},
+		"heartbeats of another router": {do: func(h *heir, s *Successor) { s.PeerServesOn("lb1", true); h.beats <- beat{"lb1", render.Heartbeat(11)} }},
 		"the virtual IP went back": {do: func(h *heir, s *Successor) {
 			beating(h, s, 3)
 			synctest.Wait()
 			h.Net[1].Prefixes = slices.DeleteFunc(h.Net[1].Prefixes, func(p netip.Prefix) bool { return p.Addr() == vip.Addr() })
-			h.beats <- beat
+			h.beats <- live
 		}},
-		"it cannot hear": {do: func(h *heir, s *Successor) { h.deaf = errors.New("cannot hear"); s.PeerServesOn("lb1", true) }},
+		"it cannot hear": {do: func(h *heir, s *Successor) { h.unheard = errors.New("cannot hear"); s.PeerServesOn("lb1", true) }},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				h := &heir{Host: fake.New(), beats: make(chan uint64), forwarded: ours}
+				h := &heir{Host: fake.New(), beats: make(chan beat), forwarded: ours}
 				h.Net[1].Prefixes = append(h.Net[1].Prefixes, vip)
 				if _, err := (&reconcile.Reconciler{Host: h.Host, Log: slog.New(slog.DiscardHandler)}).Once(t.Context(), parsed(t, spec)); err != nil {
 					t.Fatal(err)
@@ -149,10 +171,23 @@ func TestSuccessor(t *testing.T) {
 	}
 }
 
+// A host that cannot send challenges says so once, and how many clients know nothing.
+func TestSuccessorCannotTell(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := &heir{Host: fake.New(), refused: errors.New("cannot ask: not permitted"), forwarded: []host.Flow{flow("198.51.100.50:40000"), flow("198.51.100.51:40001")}}
+		h.Net[1].Prefixes = append(h.Net[1].Prefixes, vip)
+		var log bytes.Buffer
+		NewSuccessor(h, slog.New(slog.NewTextHandler(&log, nil))).tell(t.Context())
+		if text := log.String(); strings.Count(text, "\n") != 1 || !strings.Contains(text, "cannot tell the clients of 2 of 2 connections that these are over: cannot ask: not permitted") {
+			t.Errorf("log: %s", text)
+		}
+	})
+}
+
 // With vrrp.handover: none nothing is forwarded, and nothing is heard.
 func TestSuccessorWithoutHandover(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := &heir{Host: fake.New(), deaf: errors.New("nobody must listen")}
+		h := &heir{Host: fake.New(), unheard: errors.New("nobody must listen")}
 		if _, err := (&reconcile.Reconciler{Host: h.Host, Log: slog.New(slog.DiscardHandler)}).Once(t.Context(), parsed(t, spec+"vrrp: {handover: none}\n")); err != nil {
 			t.Fatal(err)
 		}

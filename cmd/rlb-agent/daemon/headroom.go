@@ -42,12 +42,12 @@ type headroomWatch struct {
 	force state.InForce
 	bell  chan struct{} // it changed
 
-	now     state.InForce // that is measured
-	meter   *headroom.Meter
-	ears    []host.AdvertEar
-	opened  time.Time // the ears, or the last try to
-	deaf    bool      // it was logged that they cannot be opened
-	written headroom.Record
+	now      state.InForce // that is measured
+	meter    *headroom.Meter
+	ears     []host.AdvertEar
+	opened   time.Time // the ears, or the last try to
+	unopened bool      // it was logged that they cannot be opened
+	written  headroom.Record
 }
 
 func newHeadroomWatch(h headroomHost, log *slog.Logger) *headroomWatch {
@@ -131,16 +131,16 @@ func (w *headroomWatch) open(now time.Time) {
 	for _, id := range w.now.Identities {
 		ear, err := w.host.HearAdverts(w.now.Interface, id)
 		if err != nil {
-			if !w.deaf {
+			if !w.unopened {
 				w.log.Debug("cannot measure advertisements", "err", err)
 			}
-			w.deaf = true
+			w.unopened = true
 			w.close()
 			return
 		}
 		w.ears = append(w.ears, ear)
 	}
-	w.deaf = false
+	w.unopened = false
 }
 
 func (w *headroomWatch) close() {

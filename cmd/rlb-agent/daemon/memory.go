@@ -3,6 +3,7 @@ package daemon
 import (
 	"os"
 	"runtime/debug"
+	"time"
 )
 
 // How much garbage may lie around before it is collected, in percent of what is in use. Go's own is 100.
@@ -19,8 +20,19 @@ const (
 	largeSpecPercent = 80
 )
 
-// SaveTime makes this process, which is to end soon, collect garbage later than Go does. Run and SaveMemory come after it.
-func SaveTime() { collectAt(commandPercent) }
+// savedTime is after which a command that still runs is no short one, and collects garbage as Go does.
+const savedTime = 10 * time.Second
+
+// SaveTime makes this process, which may end soon, collect garbage later than Go does, for its first ten seconds. Run and
+// SaveMemory come after it.
+func SaveTime() {
+	collectAt(commandPercent)
+	time.AfterFunc(savedTime, func() {
+		if was := debug.SetGCPercent(100); was != commandPercent {
+			debug.SetGCPercent(was)
+		}
+	})
+}
 
 // SaveMemory makes this process collect garbage earlier than Go does where its spec, of that many bytes, is large. A small
 // one is read before there is any to collect.

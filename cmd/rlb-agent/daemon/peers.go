@@ -47,8 +47,8 @@ type peering struct {
 	log     *slog.Logger
 	version string // of the agent
 
-	// servesOn is told whether a machine serves on what it had before it was drained.
-	servesOn func(machine string, on bool)
+	// servesOn is told whether a peer, by its MAC, serves on what it had before it was drained.
+	servesOn func(mac string, on bool)
 
 	mutex sync.Mutex // of what the other goroutines tell
 	iface string
@@ -126,12 +126,7 @@ func (p *peering) run(ctx context.Context) {
 		case <-p.bell:
 			p.takeSelf(ctx)
 		case h := <-p.heard:
-			if on := h.report.Drains != nil; on || !h.report.Goodbye { // an agent that is restarted goes on
-				p.servesOn(h.mac, on)
-			}
-			if p.table.Hear(h.mac, h.report, time.Now()) {
-				p.news, p.pending = true, true // an agent that has just started knows this host at once
-			}
+			p.hear(h.mac, h.report)
 		case all := <-p.adverts:
 			p.hearing = false
 			p.table.HearAdverts(all)
@@ -144,6 +139,17 @@ func (p *peering) run(ctx context.Context) {
 	}
 }
 
+// hear takes over what another machine says, where it is a peer.
+func (p *peering) hear(mac string, report peers.Report) {
+	if p.table.Hear(mac, report, time.Now()) {
+		p.news, p.pending = true, true // an agent that has just started knows this host at once
+	}
+	on := report.Drains != nil
+	if p.table.Has(mac) && (on || !report.Goodbye) { // an agent that is restarted goes on
+		p.servesOn(mac, on)
+	}
+}
+
 // takeSelf takes over how this host is.
 func (p *peering) takeSelf(ctx context.Context) {
 	p.mutex.Lock()
@@ -151,6 +157,9 @@ func (p *peering) takeSelf(ctx context.Context) {
 	p.mutex.Unlock()
 	if iface == "" {
 		return
+	}
+	if p.table.Self.Drains != nil && self.Drains == nil {
+		p.sent = time.Time{} // the new holder must know before it misses the heartbeats
 	}
 	if p.table.SetSelf(self) {
 		p.pending, p.news, p.listened = true, true, time.Time{}

@@ -57,6 +57,7 @@ type wired struct {
 	listened int
 	tables   []peers.Table // published
 	log      safeLog
+	waits    []string // who began or ended a wait, as this host was told
 	stop     func()
 }
 
@@ -150,6 +151,11 @@ func (w *wire) join(t *testing.T, node string, role host.Role, spec string) *wir
 	w.hosts = append(w.hosts, h)
 	w.mutex.Unlock()
 	h.peering = newPeering(h, "v1", slog.New(lines{&h.log}), func(t peers.Table) { h.tables = append(h.tables, t) })
+	h.servesOn = func(mac string, on bool) {
+		if told := fmt.Sprint(mac, " ", on); len(h.waits) == 0 || h.waits[len(h.waits)-1] != told {
+			h.waits = append(h.waits, told)
+		}
+	}
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan struct{})
 	go func() { defer close(done); h.run(ctx) }()
@@ -259,6 +265,42 @@ func TestPeering(t *testing.T) {
 			t.Errorf("listened to VRRP %d times in an hour without the peer's agent", a.listened)
 		}
 		a.stop()
+	})
+}
+
+// The end of a wait is told at once, however short ago the last report was: the new holder would take it for the death of
+// the former one. Only what a peer says counts, and that an agent is stopped is no end.
+func TestPeeringTellsOfWaits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		spec := smallSpec + wiredNodes
+		w := &wire{}
+		a, b := w.join(t, "lb1", host.RoleMaster, spec), w.join(t, "lb2", host.RoleBackup, spec)
+		stranger := w.join(t, "lb9", host.RoleBackup, spec)
+		time.Sleep(10 * time.Second)
+		on := state.Waiting{Wait: state.Wait{Began: time.Now(), Until: time.Now().Add(time.Minute)}, Left: 2}
+		stranger.drains(on)
+		b.drains(on)
+		time.Sleep(time.Second)
+		on.Left = 1
+		b.drains(on)
+		time.Sleep(10 * time.Millisecond)
+		b.drains(state.Waiting{})
+		time.Sleep(10 * time.Millisecond)
+		synctest.Wait()
+		if got, want := strings.Join(a.waits, ", "), b.mac+" false, "+b.mac+" true, "+b.mac+" false"; got != want {
+			t.Errorf("told %s, want %s", got, want)
+		}
+		time.Sleep(time.Second)
+		b.drains(on)
+		time.Sleep(time.Second)
+		b.stop()
+		time.Sleep(time.Second)
+		synctest.Wait()
+		if last := a.waits[len(a.waits)-1]; last != b.mac+" true" {
+			t.Errorf("after its agent was stopped: %s", last)
+		}
+		a.stop()
+		stranger.stop()
 	})
 }
 

@@ -60,14 +60,21 @@ func (h *Host) SendHeartbeat(iface string, from netip.Addr, to []netip.Addr, hea
 	return refined(link.SendHeartbeat(iface, from, to, render.HeartbeatPort, heartbeat))
 }
 
-// HearHeartbeats calls heard for each heartbeat of another host, until ctx ends.
-func (h *Host) HearHeartbeats(ctx context.Context, iface string, heard func(heartbeat uint64)) error {
+// HearHeartbeats calls heard for each heartbeat of another host, with the MAC that it came from, until ctx ends.
+func (h *Host) HearHeartbeats(ctx context.Context, iface string, heard func(mac string, heartbeat uint64)) error {
 	return refined(link.HearHeartbeats(ctx, iface, render.HeartbeatPort, heard))
 }
 
-// Challenge has the client of a connection that this host does not have be told so.
-func (h *Host) Challenge(flow host.Flow) error {
-	return refined(link.Challenge(flow.Client, flow.Server))
+// Challenge has the clients of connections that this host does not have be told so, see link.Challenge.
+func (h *Host) Challenge(ctx context.Context, flows []host.Flow) (n int, err error) {
+	n, err = link.Challenge(ctx, func(yield func(client, server netip.AddrPort) bool) {
+		for _, flow := range flows {
+			if !yield(flow.Client, flow.Server) {
+				return
+			}
+		}
+	})
+	return n, refined(err)
 }
 
 // AwaitChildEnd waits until one of the processes that a process has made has ended. It fails where there is none.

@@ -63,10 +63,15 @@ func (h *Host) Handover(ctx context.Context, want render.Handover) (render.Hando
 func (h *Host) Forwarded(ctx context.Context) (all []host.Flow, err error) {
 	for _, family := range api.Families {
 		out, err := h.programs.Run(ctx, program.Command{Name: "nft", Args: []string{"-n", "list", "set", render.HandoverFamily(family), render.HandoverTable, render.ForwardedSet}})
-		if err != nil {
+		switch {
+		case err != nil:
 			return nil, wrap("list the forwarded connections", err)
+		case out.Code != 0 && strings.Contains(out.Stderr, "No such file or directory"):
+			continue // no virtual IP is of this family
+		case out.Code != 0:
+			return nil, program.Failure("list the forwarded connections", "nft", out)
 		}
-		all = append(all, parseFlows(out.Stdout)...) // of a set that is not there nothing is listed
+		all = append(all, parseFlows(out.Stdout)...)
 	}
 	return all, nil
 }

@@ -65,8 +65,8 @@ type Host struct {
 
 	dial     func() (*godbus.Conn, error) // dialSystemd
 	busMutex sync.Mutex
-	bus      *dbus.Conn   // nil until needed
-	asks     *godbus.Conn // the one of bus that does not wait for signals
+	bus      *dbus.Conn   // for jobs; nil until needed
+	asks     *godbus.Conn // for questions; nil until needed
 }
 
 var _ host.Host = (*Host)(nil)
@@ -93,13 +93,17 @@ func New(o Options) (*Host, error) {
 	}, nil
 }
 
-// Close ends the connection to systemd.
+// Close ends the connections to systemd.
 func (h *Host) Close() error {
 	h.busMutex.Lock()
 	defer h.busMutex.Unlock()
 	if h.bus != nil {
 		h.bus.Close()
 		h.bus = nil
+	}
+	if h.asks != nil {
+		_ = h.asks.Close() // all answers have come, or nobody waits for them
+		h.asks = nil
 	}
 	return nil
 }

@@ -18,24 +18,11 @@ import (
 	"rlb.dev/rlb-agent/reconcile/host"
 )
 
-// manager is the connection to systemd, made when first needed and made anew once it is lost. It does not end with
-// any caller's context.
+// manager is the connection for jobs, made when first needed and made anew once it is lost. It does not end with any
+// caller's context.
 func (h *Host) manager() (*dbus.Conn, error) {
 	h.busMutex.Lock()
 	defer h.busMutex.Unlock()
-	return h.connected()
-}
-
-// asking is the one of the manager's two connections that does not wait for signals.
-func (h *Host) asking() (*godbus.Conn, error) {
-	h.busMutex.Lock()
-	defer h.busMutex.Unlock()
-	_, err := h.connected()
-	return h.asks, err
-}
-
-// connected is for the holder of busMutex.
-func (h *Host) connected() (*dbus.Conn, error) {
 	if h.bus != nil && h.bus.Connected() {
 		return h.bus, nil
 	}
@@ -43,19 +30,27 @@ func (h *Host) connected() (*dbus.Conn, error) {
 		h.bus.Close()
 		h.bus = nil
 	}
-	var first *godbus.Conn
-	bus, err := dbus.NewConnection(func() (*godbus.Conn, error) {
-		conn, err := h.dial()
-		if first == nil {
-			first = conn
-		}
-		return conn, err
-	})
+	bus, err := dbus.NewConnection(h.dial)
 	if err != nil {
 		return nil, unreachable(err)
 	}
-	h.bus, h.asks = bus, first
+	h.bus = bus
 	return bus, nil
+}
+
+// asking is the connection for questions. It is closed where one is not answered, which must not end a job.
+func (h *Host) asking() (*godbus.Conn, error) {
+	h.busMutex.Lock()
+	defer h.busMutex.Unlock()
+	if h.asks != nil && h.asks.Connected() {
+		return h.asks, nil
+	}
+	asks, err := h.dial()
+	if err != nil {
+		return nil, unreachable(err)
+	}
+	h.asks = asks
+	return asks, nil
 }
 
 func unreachable(err error) error {
@@ -149,28 +144,39 @@ func (h *Host) property(ctx context.Context, at godbus.ObjectPath, of, name stri
 }
 
 const (
-	answerTime = 10 * time.Second       // in which systemd answers a question, also while it starts much
-	nudgeTime  = 500 * time.Millisecond // after which it is nudged
+	answerTime = 10 * time.Second      // in which systemd answers a question, also while it starts much
+	firstPing  = 25 * time.Millisecond // after a question; the next one comes after twice that, and so on
 )
 
-// read asks one of systemd's objects for properties, by a method of org.freedesktop.DBus.Properties. systemd 252 may read
-// the end of the authentication and the first question together, and then looks at the question only when more comes: so
-// more comes. Where no answer comes all the same, the next question has a connection of its own.
+// read asks one of systemd's objects for properties, by a method of org.freedesktop.DBus.Properties. Where no answer
+// comes in time, the connection is closed, and the next question makes another one.
 func (h *Host) read(ctx context.Context, asks *godbus.Conn, at godbus.ObjectPath, method string, args ...any) (answer any, err error) {
 	inTime, cancel := context.WithTimeout(ctx, answerTime)
 	defer cancel()
 	object := asks.Object("org.freedesktop.systemd1", at)
-	nudge := time.AfterFunc(nudgeTime, func() { object.Go("org.freedesktop.DBus.Peer.Ping", godbus.FlagNoReplyExpected, nil) })
-	defer nudge.Stop()
+	go ping(inTime, object)
 	call := object.CallWithContext(inTime, "org.freedesktop.DBus.Properties."+method, 0, args...)
 	switch {
 	case call.Err != nil && inTime.Err() != nil && ctx.Err() == nil:
-		_ = asks.Close() // the next question makes another
+		_ = asks.Close()
 		return nil, fmt.Errorf("systemd does not answer within %v", answerTime)
 	case call.Err == nil && len(call.Body) == 1:
 		answer = call.Body[0]
 	}
 	return answer, call.Err
+}
+
+// ping sends systemd messages that need no answer, until ctx ends. systemd 252 may read a connection's first question
+// together with the end of its authentication; it then looks at the question only when it reads a further message.
+func ping(ctx context.Context, object godbus.BusObject) {
+	for pause := firstPing; ; pause *= 2 {
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(pause):
+			object.Go("org.freedesktop.DBus.Peer.Ping", godbus.FlagNoReplyExpected, nil)
+		}
+	}
 }
 
 func unitPath(name string) godbus.ObjectPath {

@@ -1,8 +1,10 @@
 package link
 
 import (
+	"context"
 	"errors"
 	"io"
+	"maps"
 	"net"
 	"net/netip"
 	"strings"
@@ -60,7 +62,11 @@ func TestChallenge(t *testing.T) {
 			t.Fatalf("%s: the client knows already: %v", addr, err)
 		}
 		server.do(func() error {
-			return errors.Join(Challenge(at(lost), ends), Challenge(at(kept), at(keeper)))
+			n, err := Challenge(t.Context(), maps.All(map[netip.AddrPort]netip.AddrPort{at(lost): ends, at(kept): at(keeper)}))
+			if n != 2 {
+				t.Errorf("%d challenges", n)
+			}
+			return err
 		})
 		if err := read(lost, 5*time.Second); !errors.Is(err, syscall.ECONNRESET) {
 			t.Errorf("%s: %v, want a reset", addr, err)
@@ -71,8 +77,14 @@ func TestChallenge(t *testing.T) {
 		if err := read(kept, 5*time.Second); err != nil {
 			t.Errorf("%s: a connection that is there ended: %v", addr, err)
 		}
-		if err := Challenge(at(lost), netip.MustParseAddrPort("203.0.113.1:9000")); err == nil || !strings.HasPrefix(err.Error(), "cannot ask") {
-			t.Errorf("from an address that is not here: %v", err)
+		notHere := netip.MustParseAddrPort("203.0.113.1:9000")
+		if n, err := Challenge(t.Context(), maps.All(map[netip.AddrPort]netip.AddrPort{at(lost): notHere, at(kept): notHere})); n != 0 || err == nil || !strings.HasPrefix(err.Error(), "cannot ask") {
+			t.Errorf("from an address that is not here: %d sent, %v", n, err)
+		}
+		stopped, stop := context.WithCancel(t.Context())
+		stop()
+		if n, err := Challenge(stopped, maps.All(map[netip.AddrPort]netip.AddrPort{at(lost): notHere})); n != 0 || !errors.Is(err, context.Canceled) {
+			t.Errorf("after the end: %d sent, %v", n, err)
 		}
 		_ = listener.Close()
 	}

@@ -19,23 +19,24 @@ const (
 	udpEnd      = 8
 )
 
-// HearHeartbeats calls heard with the payload of each datagram that SendHeartbeat of another machine sends to this port,
-// until ctx ends, whatever the firewall does with it. Nobody vouches for it: anybody on the link can send one.
-func HearHeartbeats(ctx context.Context, iface string, port uint16, heard func(payload uint64)) error {
+// HearHeartbeats calls heard with the source MAC and the payload of each datagram that SendHeartbeat of another machine
+// sends to this port, until ctx ends, whatever the firewall does with it. Anybody on the link can send one, from any MAC.
+func HearHeartbeats(ctx context.Context, iface string, port uint16, heard func(mac string, payload uint64)) error {
 	if err := hearHeartbeats(ctx, iface, port, heard); err != nil {
 		return fmt.Errorf("cannot hear heartbeats on %s: %w", iface, err)
 	}
 	return nil
 }
 
-func hearHeartbeats(ctx context.Context, iface string, port uint16, heard func(payload uint64)) error {
+func hearHeartbeats(ctx context.Context, iface string, port uint16, heard func(mac string, payload uint64)) error {
 	l, err := lookAt(iface)
 	if err != nil {
 		return err
 	}
 	handle := func(frame []byte) bool {
-		if payload, ok := parseHeartbeat(frame); ok && l.foreign(net.HardwareAddr(frame[frameSource:][:6])) {
-			heard(payload)
+		from := net.HardwareAddr(frame[frameSource:][:6])
+		if payload, ok := parseHeartbeat(frame); ok && l.foreign(from) {
+			heard(from.String(), payload)
 		}
 		return false
 	}

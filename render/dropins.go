@@ -58,8 +58,8 @@ func (r *renderer) keepalivedDropIn() (File, bool) {
 // restartMargin is for the peer's announcement to be on its way.
 const restartMargin = 80 * time.Millisecond
 
-// handoverTime is how long a HAProxy that is to stop serves on: in it the agent hears that it is being stopped, and a peer
-// takes over, so that nobody finds the virtual IPs without a HAProxy. One that died is not waited for.
+// handoverTime is how long a HAProxy that is to stop serves on: in it the agent hears that it is being stopped, where no
+// agent runs keepalived is told by the stop itself, and a peer takes over, so that nobody finds the virtual IPs without a HAProxy. One that died is not waited for.
 // Where packets are forwarded to it, handoverStop says how long.
 const handoverTime = 100 * time.Millisecond
 
@@ -80,7 +80,10 @@ func (r *renderer) haproxyDropIn() File {
 	if r.hands() {
 		r.handoverStop(l)
 	} else if r.tracksFiles() {
-		l.add("", "ExecStop=-/bin/sleep %.1f", handoverTime.Seconds())
+		if tell := r.tellFault(false); tell != "" {
+			l.add("", "ExecStartPost=-/bin/sh -c '%s'", tell)
+		}
+		l.add("", "ExecStop=-/bin/sh -c '%ssleep %.1f'", r.tellFault(true), handoverTime.Seconds())
 	}
 	return l.file(HAProxyDropIn, SystemdUnit)
 }

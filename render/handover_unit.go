@@ -111,9 +111,9 @@ func (r *renderer) handoverStop(l *lines) {
 		l.add("vrrp.handover", "ExecStop=-/usr/bin/timeout %.2f /bin/sh -c 'while %s && ! { %s; }; do sleep 0.02; done'", limit.Seconds(), has("led"), has(set))
 	}
 	// Where HAProxy does not run, this host's own connections to the virtual IPs find the host that holds them.
-	l.add("vrrp.handover", "ExecStartPost=-/bin/sh -c '%s && exec %s'", loaded, loadRoutes)
+	l.add("vrrp.handover", "ExecStartPost=-/bin/sh -c '%s%s && exec %s'", r.tellFault(false), loaded, loadRoutes)
 	r.noHandoverRoutes(l, "ExecStopPost=-")
-	l.add("vrrp.handover", "ExecStop=-/bin/sh -c '%s || sleep %.1f'", loaded, handoverTime.Seconds())
+	l.add("vrrp.handover", "ExecStop=-/bin/sh -c '%s%s || sleep %.1f'", r.tellFault(true), loaded, handoverTime.Seconds())
 	until(goodbyeTime, "left")
 	until(handoverTime+vrrp.SkewTime(r.spec)+skewMargin, "recent")
 	l.add("vrrp.handover", "ExecStop=-/bin/sh -c '%s && %s && sleep %.1f'", has("led"), has("recent"), serveOn.Seconds())

@@ -1,10 +1,15 @@
 package render
 
-import "rlb.dev/rlb-agent/api"
+import (
+	"fmt"
+
+	"rlb.dev/rlb-agent/api"
+)
 
 // The files that keepalived tracks: while one says other than 0, this host stays out of the virtual router.
 const (
-	// FaultFile is the agent's word that HAProxy does not serve here. It is gone after a boot.
+	// FaultFile says that HAProxy does not serve here. The agent writes it, and where no agent runs a stop or a start of
+	// HAProxy. It is gone after a boot.
 	FaultFile = "/run/rlb/fault"
 	// DrainFile is an administrator's word that this host is to stay out. It stays over a boot.
 	DrainFile = "/var/lib/rlb/drain"
@@ -16,6 +21,19 @@ func TrackedText(out bool) string {
 		return "1\n"
 	}
 	return "0\n"
+}
+
+// tellFault renders a command of sh, to stand before others, that writes FaultFile where no agent runs that does so. keepalived makes the file: one
+// that is not there is not tracked. The only node of a spec has nobody to hand the virtual IPs over to.
+func (r *renderer) tellFault(out bool) string {
+	if r.self != nil && len(r.peers) == 0 {
+		return ""
+	}
+	value := 0
+	if out {
+		value = 1
+	}
+	return fmt.Sprintf("/bin/systemctl -q is-active rlb-agent || [ ! -e %[1]s ] || echo %[2]d >%[1]s; ", FaultFile, value)
 }
 
 // HealthSocket is where HAProxy answers the agent that it serves. It leads to no server.

@@ -46,11 +46,30 @@ func TestDropIn(t *testing.T) {
 // TestHandover: systemd does not signal a HAProxy that is to stop before the peer could take over, and a sleep that is
 // not there keeps nobody from stopping it.
 func TestHandover(t *testing.T) {
-	for text, want := range map[string]string{"": "&& sleep 2.1'", "vrrp: {handover: none}\n": "ExecStop=-/bin/sleep 0.1"} {
+	for text, want := range map[string]string{"": "&& sleep 2.1'", "vrrp: {handover: none}\n": "sleep 0.1'"} {
 		spec := parse(t, shortest+vip4+text+oneService)
 		lines := directives(t, string(fileAt(t, files(t, spec, factsFor(spec, stable)), HAProxyDropIn).Data))
 		if lines[0] != "[Service]" || !strings.HasSuffix(lines[len(lines)-1], want) {
 			t.Errorf("%q: %q, want %q at the end", text, lines, want)
+		}
+	}
+}
+
+// TestTellFault: a stop of HAProxy tells keepalived where no agent runs, and a start takes it back, unless the spec has one
+// node alone.
+func TestTellFault(t *testing.T) {
+	const alone = "nodes: [{name: lb1, addresses: [198.51.100.11]}]\n"
+	for text, want := range map[string]bool{"": true, "vrrp: {handover: none}\n": true, alone: false, alone + "vrrp: {handover: none}\n": false} {
+		spec := parse(t, shortest+vip4+text+oneService)
+		facts := factsFor(spec, stable)
+		if text != "" && strings.HasPrefix(text, "nodes") {
+			facts.Node = "lb1"
+		}
+		text := string(fileAt(t, files(t, spec, facts), HAProxyDropIn).Data)
+		for line, value := range map[string]string{"ExecStop=-/bin/sh -c '": "1", "ExecStartPost=-/bin/sh -c '": "0"} {
+			if has := strings.Contains(text, line+"/bin/systemctl -q is-active rlb-agent || [ ! -e /run/rlb/fault ] || echo "+value+" >/run/rlb/fault; "); has != want {
+				t.Errorf("%s: tells keepalived: %t, want %t:\n%s", line, has, want, text)
+			}
 		}
 	}
 }

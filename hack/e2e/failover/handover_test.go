@@ -38,6 +38,35 @@ func TestHandover(t *testing.T) {
 	}
 }
 
+// Where no daemon runs, as where hosts are kept by rlb-agent --once, a planned move loses no connection either.
+func TestHandoverWithoutDaemon(t *testing.T) {
+	w := e2e.New(t)
+	active, standby := w.Pair(e2e.Spec(pair.Nodes), lab.Trixie, lab.Bookworm)
+	holdACKs(w)
+	for _, move := range []struct{ name, do, back string }{
+		{"restart of haproxy", "systemctl restart haproxy", ""},
+		{"stop of keepalived", "systemctl stop keepalived", "systemctl start keepalived"},
+		{"stop of haproxy", "systemctl stop haproxy", "systemctl start haproxy"},
+		{"drain", pair.Agent + " drain", pair.Agent + " undrain"},
+		{"restart of haproxy", "systemctl restart haproxy", ""},
+	} {
+		report, half := handedOver(w, pair.Service, func() {
+			active.Shell(move.do)
+			w.Eventually("the other one holds it", 5*time.Second, func() bool { return standby.Active() && !active.Active() })
+		})
+		t.Logf("%s: new: %d, %d failed; half-open: %d, %d failed", move.name, report.Total, report.Failed, half.Total, half.Failed)
+		if err := errors.Join(e2e.Lossless(report), e2e.Lossless(half)); err != nil {
+			t.Errorf("%s: %v", move.name, err)
+		}
+		if move.back != "" {
+			active.Shell(move.back)
+		}
+		w.Eventually(active.Name()+" is a backup", 5*time.Second, func() bool { return backup(active) && active.FaultFlag(false) })
+		time.Sleep(time.Second)
+		active, standby = standby, active
+	}
+}
+
 // holdACKs has the client open half-open connections, and use each port again within some seconds: a host that held the
 // virtual IPs before the last move has a TIME_WAIT with most of its ports (RFC 9293 §3.6.1), and must not answer with it.
 func holdACKs(w *e2e.World) {

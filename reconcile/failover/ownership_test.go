@@ -55,11 +55,13 @@ type site struct {
 	alone     bool                  // the spec has no nodes
 	bare      bool                  // no service listens on a virtual IP
 	quiet     bool                  // no other host advertises the virtual router of the spec
+	heardIn   time.Duration         // until the next advertisement of another host
 	patient   bool                  // keepalived cannot be judged in haste
 	first     func() string         // who of several holders answers first for the virtual IP; nil: that of others
 	asked     int
 	probed    int
 	looked    int                     // at the interfaces
+	listened  int                     // for other hosts' advertisements
 	passes    bool                    // VRRP of others, to keepalived here
 	waits     bool                    // the host serves on what it has (drain --wait)
 	looks     int                     // times it was asked for
@@ -172,13 +174,15 @@ func (s *site) ProbeServices(_ context.Context, iface string, at []host.Endpoint
 
 func (s *site) HearsRouter(_ context.Context, iface string, ids []vrrp.Identity, from []netip.Prefix, _ time.Duration) (bool, error) {
 	var quiet bool
-	s.do(func() { quiet = s.quiet })
+	var heardIn time.Duration
+	s.do(func() { s.listened++; quiet, heardIn = s.quiet, s.heardIn })
 	if iface != "eth0" || !slices.Equal(ids, identities) || from != nil && !slices.Equal(from, []netip.Prefix{own}) {
 		s.t.Errorf("listens on %s for %v from %v", iface, ids, from)
 	}
 	if quiet {
-		time.Sleep(2 * takeover / 3)
+		heardIn = 2 * takeover / 3
 	}
+	time.Sleep(heardIn)
 	return !quiet, nil
 }
 
@@ -206,6 +210,7 @@ func (s *site) AdvertsPass(ctx context.Context, iface string, ids []vrrp.Identit
 		select {
 		case <-ctx.Done():
 		case <-time.After(takeover + 49*time.Millisecond):
+			s.do(func() { passes = s.passes })
 		}
 	}
 	return passes, err
@@ -562,6 +567,47 @@ func TestYield(t *testing.T) {
 		s.after(most)
 		s.wantTold(true, "holds 198.51.100.100 too")
 	})
+}
+
+// TestYieldToNobody: an advertisement is no sign that the other still holds the virtual IPs when it has come: both hear each
+// other again, and the other has given way.
+func TestYieldToNobody(t *testing.T) {
+	master(t, func(s *site) {
+		s.heardIn = time.Second
+		s.others[vip.Addr()] = highMAC
+		s.claimed(false)
+		s.after(takeover + confirmTime + s.heardIn/2)
+		if delete(s.others, vip.Addr()); s.listened != 1 {
+			t.Errorf("listened %d times", s.listened)
+		}
+		s.after(time.Minute)
+		if len(s.told) > 0 {
+			t.Errorf("told %+v", s.told)
+		}
+	})
+}
+
+// TestListens: only who may give way listens for advertisements. Who does not knows sooner who holds the virtual IPs.
+func TestListens(t *testing.T) {
+	for name, meet := range map[string]func(*site){
+		"a device":                func(s *site) { s.others[vip.Addr()], s.idle[highMAC] = highMAC, true },
+		"a host with a lower MAC": func(s *site) { s.others[vip.Addr()], s.others[peer] = lowMAC, lowMAC },
+		"without a keepalived": func(s *site) {
+			s.others[vip.Addr()] = highMAC
+			s.claimed(false)
+			s.after(takeover)
+			s.unit("failed")
+		},
+	} {
+		master(t, func(s *site) {
+			s.heardIn = time.Second
+			meet(s)
+			s.claimed(false)
+			if s.after(time.Minute); s.listened > 0 {
+				t.Errorf("%s: listened %d times", name, s.listened)
+			}
+		})
+	}
 }
 
 // TestTakesOver: a host that becomes MASTER announces the virtual IPs once more when the others, which may have become it

@@ -409,6 +409,20 @@ func TestReminds(t *testing.T) {
 		s.after(time.Hour)
 		s.wantRequested(1)
 	})
+	for name, removed := range map[string]func(*site){ // the peer may have announced them before this host's link was up
+		"by the agent":           func(s *site) { s.after(takeover + restartTime) },
+		"by the next keepalived": func(s *site) { s.unit("activating"); s.after(0); s.hold() },
+	} {
+		master(t, func(s *site) {
+			s.unit("failed")
+			removed(s)
+			s.wantHeld()
+			s.others[vip.Addr()] = highMAC
+			if s.after(2 * time.Second); len(s.requested) == 0 {
+				t.Errorf("removed %s: nothing was requested", name)
+			}
+		})
+	}
 	master(t, func(s *site) { // one that goes for good leaves it to keepalived
 		s.others[vip.Addr()] = highMAC
 		s.unit("deactivating")

@@ -221,7 +221,7 @@ func (o *ownership) checkHeld(ctx context.Context) {
 		o.remove(ctx, "keepalived does not run here and left them behind")
 		return
 	}
-	role, err := status.KeepalivedRole(ctx, o.host)
+	role, err := status.KeepalivedRole(ctx, atOnce{o.host})
 	o.logOnce(err)
 	switch role {
 	case host.RoleMaster:

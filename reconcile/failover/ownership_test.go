@@ -24,6 +24,7 @@ const (
 	takeover      = 301 * time.Millisecond
 	neighbourTime = 300 * time.Millisecond
 	probeTime     = 200 * time.Millisecond
+	patientTime   = 500 * time.Millisecond // for a keepalived that is silent
 )
 
 var (
@@ -113,10 +114,13 @@ func (s *site) Unit(context.Context, string) (host.Unit, error) {
 }
 
 func (s *site) VRRP(context.Context, int) ([]host.Instance, error) {
-	s.Lock()
-	defer s.Unlock()
-	s.roles++
-	return []host.Instance{{Role: s.role}}, s.mute
+	var role host.Role
+	var mute error
+	s.do(func() { s.roles++; role, mute = s.role, s.mute })
+	if errors.Is(mute, host.ErrNoAnswer) {
+		time.Sleep(patientTime)
+	}
+	return []host.Instance{{Role: role}}, mute
 }
 
 func (s *site) KillUnit(context.Context, string) error {
@@ -189,7 +193,7 @@ func (s *site) HearsRouter(_ context.Context, iface string, ids []vrrp.Identity,
 func (s *site) VRRPAtOnce(context.Context, int) ([]host.Instance, error) {
 	var mute error
 	var role host.Role
-	s.do(func() { mute, role = s.mute, s.role })
+	s.do(func() { s.roles++; mute, role = s.mute, s.role })
 	switch {
 	case s.patient:
 		return nil, nil
@@ -785,13 +789,30 @@ func TestHangs(t *testing.T) {
 		s.patient, s.role, s.mute = true, host.RoleUnknown, mute
 		s.others[vip.Addr()] = highMAC
 		s.claimed(false)
-		if s.after(takeover - 1); s.kills != 0 {
+		if s.after(takeover + patientTime - 1); s.kills != 0 {
 			t.Errorf("killed %d times", s.kills)
 		}
 		if s.after(1); s.kills != 1 {
 			t.Errorf("killed %d times", s.kills)
 		}
 	})
+	for name, device := range map[string]bool{"it has just taken over": false, "a device answers too": true} {
+		holding(t, func(s *site) { // what is asked meanwhile is no reason to be late
+			s.role, s.mute = host.RoleUnknown, mute
+			began := settleTime // when it is asked for its state
+			if device {
+				s.others[vip.Addr()], s.idle[lowMAC], s.replies[lowMAC] = lowMAC, true, host.Refused
+				began += takeover + neighbourTime
+			}
+			s.hold(vip)
+			s.after(began + time.Millisecond)
+			s.others[vip.Addr()] = highMAC
+			s.claimed(false)
+			if s.after(400 * time.Millisecond); s.kills != 1 {
+				t.Errorf("%s: killed %d times", name, s.kills)
+			}
+		})
+	}
 	for name, do := range map[string]func(s *site){
 		"one whose spec tracks nothing": func(s *site) { s.force(false) },
 		"a stranger has the address":    func(s *site) { s.others[peer] = lowMAC },

@@ -14,6 +14,7 @@ const (
 	instant  = 5 * time.Millisecond // that a fault may cost which is to cost nothing: some frames of a LAN
 	rounds   = 3
 	startup  = 15 * time.Second
+	look     = 10 * time.Millisecond  // between two looks whether it is right
 	rest     = 200 * time.Millisecond // of being right, before the round is judged
 )
 
@@ -156,7 +157,6 @@ func (p *pair) round(acts []*act) Round {
 		within += acts[0].m.refresh
 	}
 	took, wrong := p.right(within)
-	time.Sleep(rest)
 	holders, servers := p.holders.Between(began, time.Now()), p.servers.Between(began, time.Now())
 	r := Round{Faults: strings.Join(names, " and "), None: servers.None, Two: holders.Two, Healed: took}
 	say := func(format string, args ...any) {

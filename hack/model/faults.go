@@ -14,8 +14,9 @@ type fault struct {
 	move bool                     // the virtual IP may move
 
 	// What came and went while an agent hung it never sees, nor does the holder see a device that claims the virtual IP
-	// while nothing passes. Where another fault comes to it, neighbours find the way only when keepalived repeats its
-	// gratuitous ARP (vrrp_garp_master_refresh).
+	// while nothing passes, nor anybody that an announcement was lost on its way to one neighbour: nobody answers it (RFC
+	// 5227, section 3). Where another fault comes to it, neighbours find the way only when keepalived repeats its gratuitous
+	// ARP (vrrp_garp_master_refresh).
 	unseen bool
 }
 
@@ -59,8 +60,11 @@ func hung(a *act) time.Duration {
 func apart(a *act) time.Duration { return a.lasts + a.m.advertise + slack }
 
 // argued is until one of two holders whose VRRP does not pass stands down: they claim, wait for keepalived to settle it
-// (the time of a takeover), ask twice, 300 ms each with 200 ms for the probe, and confirm.
-func argued(a *act) time.Duration { return a.m.force.Takeover + 1600*time.Millisecond }
+// (the time of a takeover), ask twice, 300 ms each with 200 ms for the probe, confirm, and listen for advertisements before
+// they ask again (state.FormerRouter.Listen).
+func argued(a *act) time.Duration {
+	return a.m.force.Takeover + 2*(300+200)*time.Millisecond + 150*time.Millisecond + a.m.advertise*3/2 + 50*time.Millisecond + 2*slack
+}
 
 // removedBy is until the agent has taken off what a keepalived that is gone left behind, at the claim of the peer; without
 // it keepalived's start does that (render, restartMargin).
@@ -136,7 +140,7 @@ var faults = []fault{
 	{name: "VRRP passes in no direction", none: handed, two: argued, move: true, lasts: brief(50*time.Millisecond, 4*time.Second),
 		begin: func(a *act) { both(a, func(m *machine) { m.filtered = true }) },
 		end:   func(a *act) { both(a, func(m *machine) { m.filtered = false }) }},
-	{name: "frames are lost", at: either, none: handed, two: argued, move: true, lasts: brief(500*time.Millisecond, 6*time.Second),
+	{name: "frames are lost", unseen: true, at: either, none: handed, two: argued, move: true, lasts: brief(500*time.Millisecond, 6*time.Second),
 		begin: func(a *act) { a.p.lan.loss[a.m.mac] = 0.01 + 0.29*a.share }, end: func(a *act) { delete(a.p.lan.loss, a.m.mac) }},
 	{name: "frames are slow", at: either, lasts: brief(500*time.Millisecond, 6*time.Second),
 		begin: func(a *act) { a.p.lan.slow[a.m.mac] = time.Duration(30 * a.share * float64(time.Millisecond)) },

@@ -12,9 +12,12 @@ import (
 type keepalived struct {
 	unit
 	vrrp    *router // nil while there is none
-	stopped bool    // SIGSTOP
-	ended   []bell  // of who waits for the end of the VRRP process
-	kept    bool    // somebody keeps it from starting
+	forked  time.Time
+	rest    time.Duration // until one is started in place of the next one that dies early
+	again   time.Time     // when that is done; zero is that the main process knows of no death
+	stopped bool          // SIGSTOP
+	ended   []bell        // of who waits for the end of the VRRP process
+	kept    bool          // somebody keeps it from starting
 }
 
 type bell = chan<- struct{}
@@ -35,7 +38,7 @@ func (k *keepalived) start() {
 		return
 	}
 	k.set("activating")
-	k.pid, k.stopped = k.machine.pid(), false
+	k.pid, k.stopped, k.rest, k.again = k.machine.pid(), false, 0, time.Time{}
 	pid := k.pid
 	k.soon(5*time.Millisecond, 30*time.Millisecond, func() {
 		if k.pid != pid {
@@ -52,7 +55,7 @@ func (k *keepalived) start() {
 
 // fork starts a VRRP process.
 func (k *keepalived) fork() {
-	k.vrrp = newRouter(k)
+	k.vrrp, k.forked, k.again = newRouter(k), time.Now(), time.Time{}
 	k.vrrp.due = time.Now().Add(k.within("machine "+k.name, 15*time.Millisecond, 60*time.Millisecond))
 	k.vrrp.arm()
 }
@@ -76,17 +79,26 @@ func (k *keepalived) killChild() {
 	k.respawn()
 }
 
-// respawn has the main process start a VRRP process in place of one that died.
+// respawn has the main process start a VRRP process in place of one that died: at once, but where that lived for less than
+// a minute, and was not the first to, after 1 s, then 2 s, up to a minute (keepalived 2.3.3, utils.c, calc_restart_delay).
 func (k *keepalived) respawn() {
 	pid := k.pid
 	k.soon(500*time.Microsecond, 3*time.Millisecond, func() {
-		switch {
-		case k.pid != pid || k.vrrp != nil:
-		case k.stopped:
-			// it hears of the death when it goes on
-		default:
-			k.fork()
+		if k.pid != pid || k.vrrp != nil || k.stopped {
+			return // where it was stopped, it hears of the death when it goes on
 		}
+		if k.again.IsZero() {
+			rest := k.rest
+			if k.rest = min(max(time.Second, 2*rest), time.Minute); time.Since(k.forked) >= time.Minute {
+				rest, k.rest = 0, 0
+			}
+			k.again = time.Now().Add(rest)
+		}
+		k.after(time.Until(k.again), func() {
+			if k.pid == pid && k.vrrp == nil && !k.stopped {
+				k.fork()
+			}
+		})
 	})
 }
 

@@ -87,16 +87,25 @@ func (m *machine) told() state.GuardRecord {
 	return m.agent.record
 }
 
-// right waits until the pair is right, and says how long that took, or what is still wrong after so long.
+// right waits until the pair is right and stays so for a while, and says how long it took to become right, or what is still
+// wrong after so long. It is right for a moment too between two changes, such as where one of two holders has just given way
+// and the other is about to stand down: what comes then is a part of this round, and no bound of the next fault is for it.
 func (p *pair) right(within time.Duration) (took time.Duration, wrong string) {
-	for began := time.Now(); ; {
+	began, lasts := time.Now(), time.Duration(0)
+	for {
 		p.Lock()
 		wrong = p.wrong()
 		p.Unlock()
-		if took = time.Since(began); wrong == "" || took > within {
-			return took, wrong
+		switch now := time.Since(began); {
+		case wrong != "" && now > within:
+			return now, wrong
+		case wrong != "":
+			took, lasts = now+look, 0
+		case lasts >= rest:
+			return took, ""
 		}
-		time.Sleep(10 * time.Millisecond)
+		time.Sleep(look)
+		lasts += look
 	}
 }
 

@@ -172,9 +172,6 @@ func (o *ownership) readHeld(ctx context.Context) {
 	}
 	held := slices.DeleteFunc(slices.Clone(all), func(p netip.Prefix) bool { return !slices.Contains(o.spec.VirtualIPs, p.Addr()) })
 	changed := !slices.Equal(held, o.held)
-	if len(held) == 0 && changed && up(o.unit) {
-		o.requestAnnouncement(ctx)
-	}
 	if changed {
 		o.keepSessions()
 	}
@@ -183,6 +180,9 @@ func (o *ownership) readHeld(ctx context.Context) {
 	}
 	if len(held) == 0 && changed {
 		o.sessions = time.Now().Add(sessionsLast)
+		if o.unit != "deactivating" { // one that is stopped says goodbye, and whoever takes over announces that
+			o.requestAnnouncement(ctx)
+		}
 	}
 	o.holds.Store(len(held) > 0)
 	switch o.held = held; {
@@ -221,7 +221,7 @@ func (o *ownership) checkHeld(ctx context.Context) {
 		o.remove(ctx, "keepalived does not run here and left them behind")
 		return
 	}
-	role, err := status.KeepalivedRole(ctx, o.host)
+	role, err := status.KeepalivedRole(ctx, atOnce{o.host})
 	o.logOnce(err)
 	switch role {
 	case host.RoleMaster:
@@ -259,9 +259,6 @@ func (o *ownership) remove(ctx context.Context, why string) {
 	}
 	if len(removed) > 0 {
 		o.log.Warn(fmt.Sprintf("removed %s from %s: %s", strings.Join(removed, ", "), o.spec.Interface, why))
-		if time.Since(o.proven) < provenTime { // while both held them, neighbours may have learned this host's MAC again
-			o.requestAnnouncement(ctx)
-		}
 	}
 	o.stray = false
 	o.checkAgain()

@@ -24,6 +24,7 @@ const (
 	takeover      = 301 * time.Millisecond
 	neighbourTime = 300 * time.Millisecond
 	probeTime     = 200 * time.Millisecond
+	patientTime   = 500 * time.Millisecond // for a keepalived that is silent
 )
 
 var (
@@ -55,11 +56,13 @@ type site struct {
 	alone     bool                  // the spec has no nodes
 	bare      bool                  // no service listens on a virtual IP
 	quiet     bool                  // no other host advertises the virtual router of the spec
+	heardIn   time.Duration         // until the next advertisement of another host
 	patient   bool                  // keepalived cannot be judged in haste
 	first     func() string         // who of several holders answers first for the virtual IP; nil: that of others
 	asked     int
 	probed    int
 	looked    int                     // at the interfaces
+	listened  int                     // for other hosts' advertisements
 	passes    bool                    // VRRP of others, to keepalived here
 	waits     bool                    // the host serves on what it has (drain --wait)
 	looks     int                     // times it was asked for
@@ -111,10 +114,13 @@ func (s *site) Unit(context.Context, string) (host.Unit, error) {
 }
 
 func (s *site) VRRP(context.Context, int) ([]host.Instance, error) {
-	s.Lock()
-	defer s.Unlock()
-	s.roles++
-	return []host.Instance{{Role: s.role}}, s.mute
+	var role host.Role
+	var mute error
+	s.do(func() { s.roles++; role, mute = s.role, s.mute })
+	if errors.Is(mute, host.ErrNoAnswer) {
+		time.Sleep(patientTime)
+	}
+	return []host.Instance{{Role: role}}, mute
 }
 
 func (s *site) KillUnit(context.Context, string) error {
@@ -172,20 +178,22 @@ func (s *site) ProbeServices(_ context.Context, iface string, at []host.Endpoint
 
 func (s *site) HearsRouter(_ context.Context, iface string, ids []vrrp.Identity, from []netip.Prefix, _ time.Duration) (bool, error) {
 	var quiet bool
-	s.do(func() { quiet = s.quiet })
+	var heardIn time.Duration
+	s.do(func() { s.listened++; quiet, heardIn = s.quiet, s.heardIn })
 	if iface != "eth0" || !slices.Equal(ids, identities) || from != nil && !slices.Equal(from, []netip.Prefix{own}) {
 		s.t.Errorf("listens on %s for %v from %v", iface, ids, from)
 	}
 	if quiet {
-		time.Sleep(2 * takeover / 3)
+		heardIn = 2 * takeover / 3
 	}
+	time.Sleep(heardIn)
 	return !quiet, nil
 }
 
 func (s *site) VRRPAtOnce(context.Context, int) ([]host.Instance, error) {
 	var mute error
 	var role host.Role
-	s.do(func() { mute, role = s.mute, s.role })
+	s.do(func() { s.roles++; mute, role = s.mute, s.role })
 	switch {
 	case s.patient:
 		return nil, nil
@@ -206,6 +214,7 @@ func (s *site) AdvertsPass(ctx context.Context, iface string, ids []vrrp.Identit
 		select {
 		case <-ctx.Done():
 		case <-time.After(takeover + 49*time.Millisecond):
+			s.do(func() { passes = s.passes })
 		}
 	}
 	return passes, err
@@ -404,6 +413,20 @@ func TestReminds(t *testing.T) {
 		s.after(time.Hour)
 		s.wantRequested(1)
 	})
+	for name, removed := range map[string]func(*site){ // the peer may have announced them before this host's link was up
+		"by the agent":           func(s *site) { s.after(takeover + restartTime) },
+		"by the next keepalived": func(s *site) { s.unit("activating"); s.after(0); s.hold() },
+	} {
+		master(t, func(s *site) {
+			s.unit("failed")
+			removed(s)
+			s.wantHeld()
+			s.others[vip.Addr()] = highMAC
+			if s.after(2 * time.Second); len(s.requested) == 0 {
+				t.Errorf("removed %s: nothing was requested", name)
+			}
+		})
+	}
 	master(t, func(s *site) { // one that goes for good leaves it to keepalived
 		s.others[vip.Addr()] = highMAC
 		s.unit("deactivating")
@@ -562,6 +585,47 @@ func TestYield(t *testing.T) {
 		s.after(most)
 		s.wantTold(true, "holds 198.51.100.100 too")
 	})
+}
+
+// TestYieldToNobody: an advertisement is no sign that the other still holds the virtual IPs when it has come: both hear each
+// other again, and the other has given way.
+func TestYieldToNobody(t *testing.T) {
+	master(t, func(s *site) {
+		s.heardIn = time.Second
+		s.others[vip.Addr()] = highMAC
+		s.claimed(false)
+		s.after(takeover + confirmTime + s.heardIn/2)
+		if delete(s.others, vip.Addr()); s.listened != 1 {
+			t.Errorf("listened %d times", s.listened)
+		}
+		s.after(time.Minute)
+		if len(s.told) > 0 {
+			t.Errorf("told %+v", s.told)
+		}
+	})
+}
+
+// TestListens: only who may give way listens for advertisements. Who does not knows sooner who holds the virtual IPs.
+func TestListens(t *testing.T) {
+	for name, meet := range map[string]func(*site){
+		"a device":                func(s *site) { s.others[vip.Addr()], s.idle[highMAC] = highMAC, true },
+		"a host with a lower MAC": func(s *site) { s.others[vip.Addr()], s.others[peer] = lowMAC, lowMAC },
+		"without a keepalived": func(s *site) {
+			s.others[vip.Addr()] = highMAC
+			s.claimed(false)
+			s.after(takeover)
+			s.unit("failed")
+		},
+	} {
+		master(t, func(s *site) {
+			s.heardIn = time.Second
+			meet(s)
+			s.claimed(false)
+			if s.after(time.Minute); s.listened > 0 {
+				t.Errorf("%s: listened %d times", name, s.listened)
+			}
+		})
+	}
 }
 
 // TestTakesOver: a host that becomes MASTER announces the virtual IPs once more when the others, which may have become it
@@ -725,13 +789,30 @@ func TestHangs(t *testing.T) {
 		s.patient, s.role, s.mute = true, host.RoleUnknown, mute
 		s.others[vip.Addr()] = highMAC
 		s.claimed(false)
-		if s.after(takeover - 1); s.kills != 0 {
+		if s.after(takeover + patientTime - 1); s.kills != 0 {
 			t.Errorf("killed %d times", s.kills)
 		}
 		if s.after(1); s.kills != 1 {
 			t.Errorf("killed %d times", s.kills)
 		}
 	})
+	for name, device := range map[string]bool{"it has just taken over": false, "a device answers too": true} {
+		holding(t, func(s *site) { // what is asked meanwhile is no reason to be late
+			s.role, s.mute = host.RoleUnknown, mute
+			began := settleTime // when it is asked for its state
+			if device {
+				s.others[vip.Addr()], s.idle[lowMAC], s.replies[lowMAC] = lowMAC, true, host.Refused
+				began += takeover + neighbourTime
+			}
+			s.hold(vip)
+			s.after(began + time.Millisecond)
+			s.others[vip.Addr()] = highMAC
+			s.claimed(false)
+			if s.after(400 * time.Millisecond); s.kills != 1 {
+				t.Errorf("%s: killed %d times", name, s.kills)
+			}
+		})
+	}
 	for name, do := range map[string]func(s *site){
 		"one whose spec tracks nothing": func(s *site) { s.force(false) },
 		"a stranger has the address":    func(s *site) { s.others[peer] = lowMAC },

@@ -35,9 +35,14 @@ func (o *ownership) answered(ctx context.Context, a answer) {
 	case a.mac == "" && !o.heard && o.rival == "":
 		return
 	}
-	role, err := status.KeepalivedRole(ctx, o.host)
+	mayHang := a.serves && o.spec.Tracks && !a.stranger
+	asked := o.host
+	if !mayHang {
+		asked = atOnce{asked}
+	}
+	role, err := status.KeepalivedRole(ctx, asked)
 	o.logOnce(err)
-	if errors.Is(err, host.ErrNoAnswer) && a.serves && o.spec.Tracks && !a.stranger {
+	if errors.Is(err, host.ErrNoAnswer) && mayHang {
 		o.killHung(ctx, a.mac)
 		return
 	}
@@ -70,7 +75,8 @@ func (o *ownership) killHungAtOnce(ctx context.Context, a answer) {
 	}
 }
 
-// atOnce is a host whose keepalived is asked with less patience.
+// atOnce is a host whose keepalived is asked with less patience. Claims of other hosts wait for the answer, so there is more
+// patience only where silence kills keepalived.
 type atOnce struct{ Host }
 
 func (h atOnce) VRRP(ctx context.Context, pid int) ([]host.Instance, error) {

@@ -186,19 +186,18 @@ func addrsOf(prefixes []netip.Prefix) (addrs []netip.Addr) {
 	return addrs
 }
 
-// search begins to look for a rival; hung says that it is only for a keepalived that hangs here.
+// search begins to look for a rival; hung says that it is only for a keepalived that hangs here. Where this host may give
+// way to what is found, it listens for advertisements first: they may take an interval, in which the rival may have given
+// way to this host.
 func (o *ownership) search(ctx context.Context, vips []netip.Addr, hung bool) {
 	o.asking = true
-	spec, again := o.spec, o.rival != "" && !o.standingDown && !hung
+	spec := o.spec
+	loses := slices.ContainsFunc(o.verdicts, func(v verdict) bool { return v.loses })
+	listens := loses && !hung && !o.standingDown && o.down.IsZero()
 	o.underway.Go(func() {
-		hears := make(chan bool, 1)
-		if again {
-			go func() { hears <- advertised(ctx, o.host, spec) }()
-		}
+		silent := listens && !advertised(ctx, o.host, spec)
 		a := findRival(ctx, o.host, spec, vips)
-		if a.hung = hung; again {
-			a.silent = !<-hears
-		}
+		a.hung, a.silent = hung, silent
 		o.answers <- a
 	})
 }

@@ -50,13 +50,16 @@ type passage struct {
 // beginStandDown puts this host in FAULT. If the conflict is there again as soon as this host came back, then either the
 // other host does not hear this one, and this one keeps its priority (vrrp.preempt), or keepalived here ignores the
 // advertisements that arrive. Then they are no reason to come back for a while.
+//
+// Where both may hear each other again already, the other is MASTER and heard as soon as this host has left the virtual IPs:
+// a longer pause would leave the other without a backup.
 func (o *ownership) beginStandDown(ctx context.Context, c conflict) {
 	now := time.Now()
 	if now.Sub(o.back) < 2*o.spec.Takeover+backupTime {
 		o.distrust.Next()
 	}
 	c.standDown = true
-	o.standingDown, o.poll, o.emptyPolls, o.told = true, now.Add(pollPause), 0, c
+	o.standingDown, o.poll, o.emptyPolls, o.told = true, now.Add(settleTime), 0, c
 	send(ctx, o.conflicts, c)
 }
 

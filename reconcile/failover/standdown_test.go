@@ -77,6 +77,15 @@ func TestPasses(t *testing.T) {
 	})
 }
 
+// TestPassesAtOnce: one that hears the other as soon as that has taken over is its backup within an interval.
+func TestPassesAtOnce(t *testing.T) {
+	yielding(t, func(s *site) {
+		s.passes = true
+		s.after(takeover)
+		s.back()
+	})
+}
+
 // TestPassesInVain: who meets the other as soon as it is back is not heard by it, and does not come back for that again and again.
 func TestPassesInVain(t *testing.T) {
 	yielding(t, func(s *site) {

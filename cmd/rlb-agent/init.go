@@ -135,9 +135,7 @@ func (a *app) firstSpec(ctx context.Context, wishes firstspec.Wishes, notes []st
 	}
 	assumed = append(assumed, a.network(ctx, doc)...)
 	if a.spec == "-" {
-		if _, err := fmt.Fprint(a.stdout, text); err != nil {
-			return usageError{err}
-		}
+		fmt.Fprint(a.stdout, text)
 	} else if err := writeNew(a.spec, []byte(text)); err != nil {
 		return usageError{fmt.Errorf("cannot write %s: %w", a.spec, err)}
 	}

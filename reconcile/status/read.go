@@ -170,6 +170,7 @@ type reading struct {
 
 	instances func() ([]host.Instance, error) // what keepalived answers; nil where it was not asked yet
 
+	keptOut     bool // keepalived does not run, and waits for the peers
 	agentUnseen bool // systemd did not say whether the daemon runs
 }
 
@@ -235,7 +236,7 @@ func (r *reading) live(ctx context.Context, s *Status) {
 	s.NotSeen = slices.Compact(s.NotSeen)
 	s.Claimed = r.guard.Claimed
 	r.headroom(ctx, s)
-	s.set(r, s.serving(problems))
+	s.set(r, r.serving(s, problems))
 	s.set(r, s.ready())
 	r.agents(s, r.table(ctx), time.Now())
 }

@@ -81,7 +81,7 @@ func (r *reading) stopped(ctx context.Context, s *Status, unit host.Unit) {
 	if s.Drained {
 		s.RoleReason = drainedReason
 	} else if rejoin, err := r.o.Unit(ctx, host.RejoinUnit); err == nil && rejoin.Active() {
-		s.RoleReason = keptOutReason
+		r.keptOut, s.RoleReason = true, "keepalived is kept out until every peer has the new virtual router too"
 	}
 }
 
@@ -115,9 +115,6 @@ var changeReasons = map[[2]host.Role]string{
 	{host.RoleStopped, host.RoleBackup}: "keepalived was started",
 	{"", host.RoleFault}:                "keepalived found a fault: its check of HAProxy fails, or the interface is down",
 }
-
-// keptOutReason is why keepalived does not run on the host whose virtual router changed first.
-const keptOutReason = "keepalived is kept out until every peer has the new virtual router too"
 
 const drainedReason = "drained (rlb-agent undrain ends that)"
 

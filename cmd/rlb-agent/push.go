@@ -124,6 +124,9 @@ func (a *app) person() string {
 // ask asks on the terminal; only yes is yes.
 func (a *app) ask(question string) bool {
 	fmt.Fprintf(a.stderr, "%s [y/N] ", question)
-	line, _ := bufio.NewReader(a.stdin).ReadString('\n')
+	line, err := bufio.NewReader(a.stdin).ReadString('\n')
+	if err != nil { // the answer did not end the line
+		fmt.Fprintln(a.stderr)
+	}
 	return slices.Contains([]string{"y", "yes"}, strings.ToLower(strings.TrimSpace(line)))
 }

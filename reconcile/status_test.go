@@ -655,15 +655,67 @@ func TestChangesOfTheRole(t *testing.T) {
 
 // A host that never had a spec waits for its first one; where one is in force, a file that is gone is refused.
 func TestStatusWithoutASpecFile(t *testing.T) {
-	gone := fmt.Errorf("cannot read the spec: %w", fs.ErrNotExist)
-	s, err := status.Read(t.Context(), fake.New(), nil, gone, nil)
-	if err != nil || s.Generation != 0 || s.PendingSpec != nil || s.Condition("Ready").Message != gone.Error() {
-		t.Errorf("no spec yet: generation %d, pending %+v, %q; %v", s.Generation, s.PendingSpec, s.Condition("Ready").Message, err)
+	gone := fmt.Errorf("cannot read the spec: %w", &fs.PathError{Op: "open", Path: "/etc/rlb/spec.yaml", Err: fs.ErrNotExist})
+	s, err := status.Write(t.Context(), fake.New(), status.Report{Refused: gone}) // as a daemon does that waits for one
+	if err != nil || s.Generation != 0 || s.PendingSpec != nil {
+		t.Errorf("no spec yet: generation %d, pending %+v; %v", s.Generation, s.PendingSpec, err)
+	}
+	const none = "there is no spec yet at /etc/rlb/spec.yaml; rlb-agent init writes a first one"
+	wantCondition(t, s, "Ready", "False", status.NoSpec, none)
+	wantCondition(t, s, "SpecValid", "Unknown", status.NoSpec, none)
+	text, mood := status.Verdict(s, time.Now())
+	if text += status.Text(status.Rows(s, time.Now()), 0); mood != status.Plain || strings.Contains(text, "cannot") {
+		t.Errorf("this reads like an error:\n%s", text)
 	}
 	h := installed(t, parse(t, spec))
 	s, err = status.Read(t.Context(), h, nil, gone, nil)
 	if err != nil || s.Generation != 2 || s.PendingSpec == nil || !s.PendingSpec.Refused {
 		t.Errorf("one in force: generation %d, pending %+v; %v", s.Generation, s.PendingSpec, err)
+	}
+}
+
+// While the daemon's first run is under way the status says so, and what it does, wherever it is; nothing of it says that this
+// host is in sync, or what is wrong with a host that is not set up yet. Where a run was lost on the way it says that the spec
+// is not applied.
+func TestStatusDuringTheFirstRun(t *testing.T) {
+	doc := parse(t, spec)
+	for n := 1; ; n++ {
+		h := fake.New()
+		h.Put("/etc/systemd/system/rlb-agent.service", "[Service]\n", 0o644)
+		h.Admin(func(ctx context.Context, h host.Host) error {
+			return errors.Join(h.EnableUnit(ctx, host.AgentUnit), h.StartUnit(ctx, host.AgentUnit))
+		})
+		h.StopBefore(n)
+		_, _, runErr := once(t, h, doc)
+		at := h.Log[len(h.Log)-1]
+		h.Heal()
+		if memory, err := state.ReadMemory(t.Context(), h); err != nil || memory.Generation > 0 { // it is in force
+			if n < 20 || errors.Join(err, runErr) != nil {
+				t.Errorf("only %d effects: %v", n, errors.Join(err, runErr))
+			}
+			break
+		}
+		for says, want := range map[string]string{
+			status.Reconciling:                       "the first run is under way: looking at this host",
+			status.Reconciling + ": install haproxy": "the first run is under way: install haproxy",
+			"waiting":                                "generation 1 of the spec is not applied yet",
+		} {
+			h.Says = map[string]string{host.AgentUnit: says}
+			s := statusOf(t, h, doc, nil)
+			verdict, _ := status.Verdict(s, time.Now())
+			rows := status.Text(status.Rows(s, time.Now()), 0)
+			if !strings.Contains(verdict, want) || strings.Contains(verdict, "is out of") || s.Is("Ready") || s.Is("InSync") {
+				t.Fatalf("at %s, the daemon says %q: %s\n%+v", at, says, verdict, s.Conditions)
+			}
+			if underWay := says != "waiting"; underWay != strings.Contains(rows, "generation 1 is being applied for the first time") || underWay == strings.Contains(rows, "not applied yet") || underWay && strings.Contains(rows, "Problem") {
+				t.Fatalf("at %s, the daemon says %q:\n%s", at, says, rows)
+			}
+		}
+	}
+	h := installed(t, doc)
+	h.Says = map[string]string{host.AgentUnit: status.Reconciling}
+	if s := statusOf(t, h, doc, nil); s.FirstRun != "" || !s.Is("Ready") {
+		t.Errorf("the first run has ended: %+v", s)
 	}
 }
 

@@ -73,7 +73,9 @@ func (r *reading) inSync(s *Status, lookErr error, trial *state.Trial, inForce b
 		c.Status, c.Reason, c.Message = isUnknown, "NotSeen", lookErr.Error()
 	case trial != nil:
 		c.Reason, c.Message = "Trial", fmt.Sprintf("%v (rlb-agent confirm keeps it)", trial)
-	case len(steps) > 0:
+	case s.FirstRun != "":
+		c.Reason, c.Message = "FirstRun", "the first run is under way: "+s.FirstRun
+	case len(steps) > 0 || !inForce:
 		if c = notApplied(steps); inForce {
 			c.Reason = "Drifted"
 		}

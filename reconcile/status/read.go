@@ -56,11 +56,14 @@ func (r *reading) read(ctx context.Context, doc *api.Document, specErr error, lo
 		s.Generation++
 		waiting = r.pending(ctx, &s, doc, specErr, memory.Known)
 	}
-	s.set(r, s.specValid(specErr))
-	r.agent(ctx, &s)
+	s.set(r, s.specValid(specErr, noneYet))
+	agent := r.agent(ctx, &s)
+	if p := s.PendingSpec; p != nil && !p.Refused && memory.Generation == 0 && trial == nil && !r.ended {
+		s.FirstRun = doing(agent)
+	}
 	judged := r.judged(ctx, &s, doc, memory.Digest, trial)
 	if judged == nil {
-		s.set(r, withoutSpec(specErr))
+		s.set(r, withoutSpec(specErr, noneYet))
 		s.NotSeen = r.notSeen
 		return s, nil
 	}
@@ -161,7 +164,7 @@ type reading struct {
 	last    Status // that was written last
 	lastRun *Run   // of the reconciler
 	refusal error  // by which a run was refused just now; nil for none
-	ask     bool   // whether apt may be asked for updates: that is a command
+	ended   bool   // a run has ended just now: apt may be asked for updates, that is a command
 	now     time.Time
 	guard   state.GuardRecord
 	health  *state.GuardRecord // in place of the one in the file; nil is that one

@@ -33,6 +33,7 @@ type Status struct {
 	HAProxy            *HAProxy          `json:"haproxy,omitempty"`
 	Agent              *Agent            `json:"agent,omitempty"`       // its unit; absent where it is not installed
 	PendingSpec        *PendingSpec      `json:"pendingSpec,omitempty"` // the spec file's, where another one is in force, or none
+	FirstRun           string            `json:"firstRun,omitempty"`    // what the daemon does now to bring the first spec of this host into force
 	Trial              *Trial            `json:"trial,omitempty"`       // what is tried now; specDigest is still the spec file's
 	Drift              state.DriftRecord `json:"drift"`
 	LastReconcile      *Run              `json:"lastReconcile,omitempty"`

@@ -20,15 +20,20 @@ import (
 const askTime = 400 * time.Millisecond
 
 // Read is the status of this host now. It changes nothing. doc is nil where the spec is refused, for the reason
-// in specErr; then what was in force last counts. look is what was found just now, or nil.
-func Read(ctx context.Context, o host.Observer, doc *api.Document, specErr error, look *plan.Look) (Status, error) {
+// in specErr; then what was in force last counts. before is what this process read last, or the zero value: keepalived logs
+// each question, and is not asked again for what it told a moment ago.
+func Read(ctx context.Context, o host.Observer, doc *api.Document, specErr error, before Status) (Status, error) {
 	r, err := newReading(ctx, o, nil)
 	if err != nil {
 		return Status{}, err
 	}
-	return r.read(ctx, doc, specErr, look)
+	if r.told = r.last; before.RoleSeen.After(r.told.RoleSeen) {
+		r.told = before
+	}
+	return r.read(ctx, doc, specErr, nil)
 }
 
+// read looks at the host. look is what was found just now, or nil.
 func (r *reading) read(ctx context.Context, doc *api.Document, specErr error, look *plan.Look) (Status, error) {
 	o := r.o
 	if look != nil {
@@ -84,7 +89,9 @@ func (r *reading) read(ctx context.Context, doc *api.Document, specErr error, lo
 	} else {
 		s.set(r, r.inSync(&s, err, trial, judged.Digest == memory.Digest))
 	}
-	r.role(ctx, &s)
+	if !r.recentRole(ctx, &s) {
+		r.role(ctx, &s)
+	}
 	r.peers(ctx, &s)
 	r.live(ctx, &s)
 	return s, nil
@@ -162,6 +169,7 @@ type reading struct {
 	spec    *api.LoadBalancerSpec
 	look    plan.Look
 	last    Status // that was written last
+	told    Status // that has the role which keepalived told last; the zero value where it is to be asked
 	lastRun *Run   // of the reconciler
 	refusal error  // by which a run was refused just now; nil for none
 	ended   bool   // a run has ended just now: apt may be asked for updates, that is a command

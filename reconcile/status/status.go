@@ -21,6 +21,7 @@ type Status struct {
 	Role               host.Role         `json:"role"`
 	RoleSince          time.Time         `json:"roleSince,omitzero"`
 	RoleReason         string            `json:"roleReason,omitempty"` // why it is that, in words
+	RoleSeen           time.Time         `json:"roleSeen,omitzero"`    // when keepalived told it
 	Drained            bool              `json:"drained"`              // an administrator took this host out
 	DrainedSince       time.Time         `json:"drainedSince,omitzero"`
 	DrainedBy          string            `json:"drainedBy,omitempty"`

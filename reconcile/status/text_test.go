@@ -116,6 +116,10 @@ func TestVerdict(t *testing.T) {
 			s.Conditions[0].Status, s.ObservedGeneration, s.Role = "False", 0, host.RoleStopped
 			s.PendingSpec, s.FirstRun = &PendingSpec{Generation: 1}, "install haproxy"
 		}, "balancer-1 is no load balancer yet, the first run is under way: install haproxy", Plain},
+		"first run where the services run already": {func(s *Status) {
+			s.Conditions[0].Status, s.ObservedGeneration = "False", 0
+			s.PendingSpec, s.FirstRun = &PendingSpec{Generation: 1}, "reload haproxy"
+		}, "balancer-1 is MASTER and serves, the first run is under way: reload haproxy", Plain},
 		"the first spec waits": {func(s *Status) {
 			s.Conditions[0].Status, s.Conditions[1].Status, s.ObservedGeneration, s.Role = "False", "False", 0, host.RoleStopped
 			s.PendingSpec = &PendingSpec{Generation: 1}

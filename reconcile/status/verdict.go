@@ -16,7 +16,7 @@ func Verdict(s Status, now time.Time) (text string, mood Mood) {
 	case ready.Reason == NoSpec:
 		return who + " is no load balancer yet: " + ready.Message, Plain
 	case s.FirstRun != "":
-		return who + " is no load balancer yet, the first run is under way: " + s.FirstRun, Plain
+		return who + " " + s.part(now) + ", the first run is under way: " + s.FirstRun, Plain
 	case s.Partial:
 		return who + ": run as root to see how this host is; an ordinary user sees only part of it", Plain
 	}

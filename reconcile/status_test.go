@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"rlb.dev/rlb-agent/api"
+	"rlb.dev/rlb-agent/reconcile"
 	"rlb.dev/rlb-agent/reconcile/host"
 	"rlb.dev/rlb-agent/reconcile/host/fake"
 	"rlb.dev/rlb-agent/reconcile/plan"
@@ -40,7 +41,7 @@ func statusOf(t *testing.T, h *fake.Host, doc *api.Document, specErr error) (s s
 	before := h.Dump()
 	synctest.Test(t, func(t *testing.T) {
 		var err error
-		if s, err = status.Read(t.Context(), h, doc, specErr, nil); err != nil {
+		if s, err = status.Read(t.Context(), h, doc, specErr, status.Status{}); err != nil {
 			t.Fatal(err)
 		}
 	})
@@ -268,7 +269,7 @@ func TestStatusOfAnOrdinaryUser(t *testing.T) {
 		t.Helper()
 		synctest.Test(t, func(t *testing.T) {
 			var err error
-			if s, err = status.Read(t.Context(), ordinary{h}, doc, specErr, nil); err != nil {
+			if s, err = status.Read(t.Context(), ordinary{h}, doc, specErr, status.Status{}); err != nil {
 				t.Fatal(err)
 			}
 		})
@@ -497,7 +498,7 @@ func TestStatusWaitsForKeepalived(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		began := time.Now()
 		asked := &lateObserver{Host: h, started: began.Add(-100 * time.Millisecond)}
-		if _, err := status.Read(t.Context(), asked, doc, nil, nil); err != nil {
+		if _, err := status.Read(t.Context(), asked, doc, nil, status.Status{}); err != nil {
 			t.Fatal(err)
 		}
 		if waited := asked.at.Sub(began); waited < 400*time.Millisecond || waited > 500*time.Millisecond {
@@ -534,10 +535,91 @@ func TestStatusAsksKeepalivedMeanwhile(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := status.Read(t.Context(), h, doc, nil, &look)
+	s, err := status.Write(t.Context(), h, status.Report{Doc: doc, Result: reconcile.Result{Look: &look}})
 	if err != nil || len(s.NotSeen) > 0 || s.Role != host.RoleBackup {
 		t.Errorf("%v, not seen: %q, role %s", err, s.NotSeen, s.Role)
 	}
+}
+
+// keepalived logs each question: a status shows what it told a moment ago, where the daemon runs and nothing says otherwise.
+func TestStatusAsksKeepalivedSeldom(t *testing.T) {
+	const vip = "198.51.100.10"
+	doc := parse(t, spec)
+	stop := func(unit string) func(*fake.Host) {
+		return func(h *fake.Host) {
+			h.Admin(func(ctx context.Context, r host.Host) error { return r.StopUnit(ctx, unit) })
+		}
+	}
+	for name, test := range map[string]struct {
+		role   host.Role
+		wait   time.Duration      // between the daemon's look and the status
+		change func(h *fake.Host) // meanwhile
+		asks   bool
+	}{
+		"standby":                       {role: host.RoleBackup},
+		"active host":                   {role: host.RoleMaster},
+		"4 s later":                     {role: host.RoleBackup, wait: 4 * time.Second},
+		"6 s later":                     {role: host.RoleBackup, wait: 6 * time.Second, asks: true},
+		"FAULT":                         {role: host.RoleFault, asks: true},
+		"a virtual IP came":             {role: host.RoleBackup, change: func(h *fake.Host) { hold(h, vip) }, asks: true},
+		"a virtual IP went":             {role: host.RoleMaster, change: func(h *fake.Host) { h.Net[1].Prefixes = h.Net[1].Prefixes[:3] }, asks: true},
+		"the daemon does not run":       {role: host.RoleBackup, change: stop(host.AgentUnit), asks: true},
+		"HAProxy does not run":          {role: host.RoleBackup, change: stop(host.HAProxyUnit), asks: true},
+		"it is drained":                 {role: host.RoleBackup, change: func(h *fake.Host) { h.Put(render.DrainFile, "1\n", 0o600) }, asks: true},
+		"HAProxy hangs":                 {role: host.RoleBackup, change: func(h *fake.Host) { h.Put(state.GuardFile, `{"fault": true}`, 0o600) }, asks: true},
+		"the daemon noted another role": {role: host.RoleBackup, change: func(h *fake.Host) { h.Put(state.RoleFile, `{"role": "FAULT"}`, 0o600) }, asks: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := installed(t, doc)
+			h.Put("/etc/systemd/system/rlb-agent.service", "[Service]\n", 0o644)
+			h.Admin(func(ctx context.Context, h host.Host) error { return h.StartUnit(ctx, host.AgentUnit) })
+			if h.Role = test.role; test.role == host.RoleMaster {
+				hold(h, vip)
+			}
+			synctest.Test(t, func(t *testing.T) {
+				asked := &countingObserver{Host: h}
+				daemon := func() {
+					if _, err := status.Write(t.Context(), asked, status.Report{Doc: doc}); err != nil {
+						t.Fatal(err)
+					}
+				}
+				daemon()
+				if daemon(); asked.times != 2 {
+					t.Errorf("the daemon asked %d times in two runs", asked.times)
+				}
+				time.Sleep(test.wait)
+				if test.change != nil {
+					test.change(h)
+				}
+				s, err := status.Read(t.Context(), asked, doc, nil, status.Status{})
+				if want := map[bool]int{false: 2, true: 3}[test.asks]; err != nil || asked.times != want || s.Role != test.role {
+					t.Errorf("asked %d times, want %d; role %s; %v", asked.times, want, s.Role, err)
+				}
+				if !test.asks && !s.Is("Ready") {
+					t.Errorf("%+v", s.Conditions)
+				}
+				time.Sleep(4 * time.Second)
+				again := asked.times
+				if s, err = status.Read(t.Context(), asked, doc, nil, s); err != nil || s.Role != test.role {
+					t.Errorf("role %s; %v", s.Role, err)
+				}
+				if name == "6 s later" && asked.times != again {
+					t.Error("a process that asked 4 s ago asks again")
+				}
+			})
+		})
+	}
+}
+
+// countingObserver is a host that counts the questions to keepalived.
+type countingObserver struct {
+	*fake.Host
+	times int
+}
+
+func (o *countingObserver) VRRP(ctx context.Context, pid int) ([]host.Instance, error) {
+	o.times++
+	return o.Host.VRRP(ctx, pid)
 }
 
 // lateObserver is a host whose keepalived was started just now.
@@ -655,15 +737,67 @@ func TestChangesOfTheRole(t *testing.T) {
 
 // A host that never had a spec waits for its first one; where one is in force, a file that is gone is refused.
 func TestStatusWithoutASpecFile(t *testing.T) {
-	gone := fmt.Errorf("cannot read the spec: %w", fs.ErrNotExist)
-	s, err := status.Read(t.Context(), fake.New(), nil, gone, nil)
-	if err != nil || s.Generation != 0 || s.PendingSpec != nil || s.Condition("Ready").Message != gone.Error() {
-		t.Errorf("no spec yet: generation %d, pending %+v, %q; %v", s.Generation, s.PendingSpec, s.Condition("Ready").Message, err)
+	gone := fmt.Errorf("cannot read the spec: %w", &fs.PathError{Op: "open", Path: "/etc/rlb/spec.yaml", Err: fs.ErrNotExist})
+	s, err := status.Write(t.Context(), fake.New(), status.Report{Refused: gone}) // as a daemon does that waits for one
+	if err != nil || s.Generation != 0 || s.PendingSpec != nil {
+		t.Errorf("no spec yet: generation %d, pending %+v; %v", s.Generation, s.PendingSpec, err)
+	}
+	const none = "there is no spec yet at /etc/rlb/spec.yaml; rlb-agent init writes a first one"
+	wantCondition(t, s, "Ready", "False", status.NoSpec, none)
+	wantCondition(t, s, "SpecValid", "Unknown", status.NoSpec, none)
+	text, mood := status.Verdict(s, time.Now())
+	if text += status.Text(status.Rows(s, time.Now()), 0); mood != status.Plain || strings.Contains(text, "cannot") {
+		t.Errorf("this reads like an error:\n%s", text)
 	}
 	h := installed(t, parse(t, spec))
-	s, err = status.Read(t.Context(), h, nil, gone, nil)
+	s, err = status.Read(t.Context(), h, nil, gone, status.Status{})
 	if err != nil || s.Generation != 2 || s.PendingSpec == nil || !s.PendingSpec.Refused {
 		t.Errorf("one in force: generation %d, pending %+v; %v", s.Generation, s.PendingSpec, err)
+	}
+}
+
+// While the daemon's first run is under way the status says so, and what it does, wherever it is; nothing of it says that this
+// host is in sync, or what is wrong with a host that is not set up yet. Where a run was lost on the way it says that the spec
+// is not applied.
+func TestStatusDuringTheFirstRun(t *testing.T) {
+	doc := parse(t, spec)
+	for n := 1; ; n++ {
+		h := fake.New()
+		h.Put("/etc/systemd/system/rlb-agent.service", "[Service]\n", 0o644)
+		h.Admin(func(ctx context.Context, h host.Host) error {
+			return errors.Join(h.EnableUnit(ctx, host.AgentUnit), h.StartUnit(ctx, host.AgentUnit))
+		})
+		h.StopBefore(n)
+		_, _, runErr := once(t, h, doc)
+		at := h.Log[len(h.Log)-1]
+		h.Heal()
+		if memory, err := state.ReadMemory(t.Context(), h); err != nil || memory.Generation > 0 { // it is in force
+			if n < 20 || errors.Join(err, runErr) != nil {
+				t.Errorf("only %d effects: %v", n, errors.Join(err, runErr))
+			}
+			break
+		}
+		for says, want := range map[string]string{
+			status.Reconciling:                       "the first run is under way: looking at this host",
+			status.Reconciling + ": install haproxy": "the first run is under way: install haproxy",
+			"waiting":                                "generation 1 of the spec is not applied yet",
+		} {
+			h.Says = map[string]string{host.AgentUnit: says}
+			s := statusOf(t, h, doc, nil)
+			verdict, _ := status.Verdict(s, time.Now())
+			rows := status.Text(status.Rows(s, time.Now()), 0)
+			if !strings.Contains(verdict, want) || strings.Contains(verdict, "is out of") || s.Is("Ready") || s.Is("InSync") {
+				t.Fatalf("at %s, the daemon says %q: %s\n%+v", at, says, verdict, s.Conditions)
+			}
+			if underWay := says != "waiting"; underWay != strings.Contains(rows, "generation 1 is being applied for the first time") || underWay == strings.Contains(rows, "not applied yet") || underWay && strings.Contains(rows, "Problem") {
+				t.Fatalf("at %s, the daemon says %q:\n%s", at, says, rows)
+			}
+		}
+	}
+	h := installed(t, doc)
+	h.Says = map[string]string{host.AgentUnit: status.Reconciling}
+	if s := statusOf(t, h, doc, nil); s.FirstRun != "" || !s.Is("Ready") {
+		t.Errorf("the first run has ended: %+v", s)
 	}
 }
 
@@ -674,7 +808,7 @@ func TestStatusOfAHostThatIsKeptOut(t *testing.T) {
 	if err := errors.Join(h.StopUnit(t.Context(), host.KeepalivedUnit), h.RunDetached(t.Context(), host.RejoinUnit, "rlb-agent", "rejoin")); err != nil {
 		t.Fatal(err)
 	}
-	read, err := status.Read(t.Context(), h, doc, nil, nil)
+	read, err := status.Read(t.Context(), h, doc, nil, status.Status{})
 	if c := read.Condition("Serving"); err != nil || c.Status != "False" || c.Reason != status.KeptOut {
 		t.Errorf("read: %+v; %v", c, err)
 	}

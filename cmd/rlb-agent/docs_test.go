@@ -109,6 +109,25 @@ func TestLinksResolve(t *testing.T) {
 	}
 }
 
+var codePath = regexp.MustCompile("`((?:api|render|reconcile|cmd|hack|examples)/[^`* ]+)`")
+
+// The files and folders that a newcomer is sent to are there.
+func TestNamedPathsExist(t *testing.T) {
+	data, err := os.ReadFile(filepath.Join(top, "CONTRIBUTING.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	named := codePath.FindAllStringSubmatch(string(data), -1)
+	for _, match := range named {
+		if _, err := os.Stat(filepath.Join(top, match[1])); err != nil && !strings.Contains(match[1], "DAY") {
+			t.Errorf("CONTRIBUTING.md names %s: %v", match[1], err)
+		}
+	}
+	if len(named) < 40 {
+		t.Errorf("only %d paths", len(named))
+	}
+}
+
 func brokenLink(d document, target string) string {
 	if strings.Contains(target, ":") {
 		if !strings.HasPrefix(target, "https://") {

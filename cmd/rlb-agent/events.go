@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"os"
 	"sync"
@@ -106,9 +105,11 @@ func (a *app) events(ctx context.Context, since time.Time, follow bool, write fu
 		}
 		return writeEvents(events.Tell(entries), write)
 	}
-	gathered := batch{write: write}
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	gathered := batch{write: write, stop: stop}
 	defer gathered.flush()
-	return errors.Join(h.FollowStory(ctx, since, gathered.add), gathered.err)
+	return h.FollowStory(ctx, since, gathered.add)
 }
 
 func writeEvents(all []events.Event, write func(events.Event) error) error {
@@ -125,7 +126,7 @@ type batch struct {
 	mutex   sync.Mutex
 	entries []host.JournalEntry
 	write   func(events.Event) error
-	err     error
+	stop    func() // called when an event cannot be written: nobody reads them any more
 }
 
 func (b *batch) add(e host.JournalEntry) {
@@ -140,7 +141,9 @@ func (b *batch) add(e host.JournalEntry) {
 func (b *batch) flush() {
 	b.mutex.Lock()
 	defer b.mutex.Unlock()
-	b.err = errors.Join(b.err, writeEvents(events.Tell(b.entries), b.write))
+	if writeEvents(events.Tell(b.entries), b.write) != nil {
+		b.stop()
+	}
 	b.entries = nil
 }
 

@@ -135,9 +135,7 @@ func (a *app) firstSpec(ctx context.Context, wishes firstspec.Wishes, notes []st
 	}
 	assumed = append(assumed, a.network(ctx, doc)...)
 	if a.spec == "-" {
-		if _, err := fmt.Fprint(a.stdout, text); err != nil {
-			return usageError{err}
-		}
+		fmt.Fprint(a.stdout, text)
 	} else if err := writeNew(a.spec, []byte(text)); err != nil {
 		return usageError{fmt.Errorf("cannot write %s: %w", a.spec, err)}
 	}
@@ -151,9 +149,36 @@ func (a *app) firstSpec(ctx context.Context, wishes firstspec.Wishes, notes []st
 		fmt.Fprintln(a.stderr, a.problems(warnings))
 	}
 	if a.spec != "-" {
-		fmt.Fprintf(a.stdout, "wrote %s; next: rlb-agent --once --dry-run, then systemctl enable --now rlb-agent\n", a.spec)
+		fmt.Fprintf(a.stdout, "wrote %s; %s\n", a.spec, afterInit(a.spec, a.agentUnit(ctx)))
 	}
 	return nil
+}
+
+// agentUnit is the daemon's unit on this machine; the zero value where nobody can tell.
+func (a *app) agentUnit(ctx context.Context) host.Unit {
+	h, err := a.host()
+	if err != nil {
+		return host.Unit{}
+	}
+	defer h.Close()
+	unit, _ := h.Unit(ctx, host.AgentUnit)
+	return unit
+}
+
+// afterInit says what comes after a first spec was written there.
+func afterInit(spec string, agent host.Unit) string {
+	const look = "next: rlb-agent --once --dry-run"
+	switch {
+	case spec != defaultSpec:
+		return look + " --spec " + spec + ", then install it as " + defaultSpec
+	case agent.Active() || agent.ActiveState == "activating":
+		return host.AgentUnit + " runs and brings it into force now: rlb-agent status --watch"
+	case agent.LoadState != "loaded":
+		return look + ", then rlb-agent --once"
+	case agent.Enabled():
+		return look + ", then systemctl start rlb-agent"
+	}
+	return look + ", then systemctl enable --now rlb-agent"
 }
 
 // network says which interface the virtual IPs will be on, or that none fits.

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"rlb.dev/rlb-agent/cmd/rlb-agent/schema"
+	"rlb.dev/rlb-agent/reconcile/host"
 )
 
 // The first line of a first spec names the schema of the installation that the program is from.
@@ -23,5 +24,28 @@ func TestInstalledSchema(t *testing.T) {
 	}
 	if got := installedSchema(program); got != installed {
 		t.Errorf("%q, want %q", got, installed)
+	}
+}
+
+// What comes after a first spec depends on the daemon: one that runs takes the spec at once.
+func TestAfterInit(t *testing.T) {
+	const look = "next: rlb-agent --once --dry-run, then "
+	for _, c := range []struct {
+		spec  string
+		agent host.Unit
+		want  string
+	}{
+		{defaultSpec, host.Unit{LoadState: "loaded", ActiveState: "active", UnitFileState: "enabled"}, "rlb-agent.service runs and brings it into force now: rlb-agent status --watch"},
+		{defaultSpec, host.Unit{LoadState: "loaded", ActiveState: "active", UnitFileState: "disabled"}, "rlb-agent.service runs and brings it into force now: rlb-agent status --watch"},
+		{defaultSpec, host.Unit{LoadState: "loaded", ActiveState: "activating", UnitFileState: "enabled"}, "rlb-agent.service runs and brings it into force now: rlb-agent status --watch"},
+		{defaultSpec, host.Unit{LoadState: "loaded", ActiveState: "failed", UnitFileState: "enabled"}, look + "systemctl start rlb-agent"},
+		{defaultSpec, host.Unit{LoadState: "loaded", ActiveState: "inactive", UnitFileState: "disabled"}, look + "systemctl enable --now rlb-agent"},
+		{defaultSpec, host.Unit{LoadState: "not-found", ActiveState: "inactive"}, look + "rlb-agent --once"},
+		{defaultSpec, host.Unit{}, look + "rlb-agent --once"},
+		{"new.yaml", host.Unit{LoadState: "loaded", ActiveState: "active"}, "next: rlb-agent --once --dry-run --spec new.yaml, then install it as /etc/rlb/spec.yaml"},
+	} {
+		if got := afterInit(c.spec, c.agent); got != c.want {
+			t.Errorf("%s, %+v: %s\nwant %s", c.spec, c.agent, got, c.want)
+		}
 	}
 }

@@ -38,6 +38,18 @@ func (o *onFlags) withoutSpec(cmd *cobra.Command) error {
 	return usageError{fmt.Errorf("cannot use --spec in %s --on: each host uses its own spec; rlb-agent push --dry-run FILE shows what FILE would change", cmd.Name())}
 }
 
+// inForceOnly has a command refuse --spec, and the shell not offer it: the command goes by the spec that is in force.
+func inForceOnly(cmd *cobra.Command) {
+	cmd.Flags().String("spec", "", "")
+	_ = cmd.Flags().MarkHidden("spec") // fails for unknown flags only
+	cmd.PreRunE = func(*cobra.Command, []string) error {
+		if !cmd.Flags().Changed("spec") {
+			return nil
+		}
+		return usageError{fmt.Errorf("cannot use --spec in %s: it goes by the spec that is in force, whatever a file says", cmd.Name())}
+	}
+}
+
 // destinations are the hosts that are named.
 func (o *onFlags) destinations() ([]remote.Host, error) {
 	hosts, err := remote.Hosts(o.hosts)

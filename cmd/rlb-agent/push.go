@@ -1,14 +1,11 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"crypto/rand"
 	"errors"
 	"fmt"
 	"os"
-	"slices"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -89,7 +86,7 @@ func (a *app) push(ctx context.Context, file string, options pushOptions) error 
 		Remote: remote.SSH{Sudo: options.on.sudo}, Hosts: hosts, Doc: doc,
 		ID: rand.Text(), By: a.person(), Timeout: options.timeout, LockTimeout: min(a.lockTimeout, options.timeout/2),
 		Version: agentVersion(), DryRun: options.dryRun, TakeOver: a.takeOver, Out: a.stdout, Log: a.stderr,
-		Ask: func(question string) bool { return options.yes || a.ask(question) },
+		Ask: func(question string) bool { return options.yes || terminal.Ask(a.stdin, a.stderr, question) },
 	}
 	if _, err := os.Stat(state.MemoryFile); errors.Is(err, os.ErrNotExist) {
 		p.Sees = push.Network{}
@@ -119,11 +116,4 @@ func (a *app) person() string {
 		return name
 	}
 	return ""
-}
-
-// ask asks on the terminal; only yes is yes.
-func (a *app) ask(question string) bool {
-	fmt.Fprintf(a.stderr, "%s [y/N] ", question)
-	line, _ := bufio.NewReader(a.stdin).ReadString('\n')
-	return slices.Contains([]string{"y", "yes"}, strings.ToLower(strings.TrimSpace(line)))
 }

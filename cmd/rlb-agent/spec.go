@@ -18,7 +18,7 @@ import (
 func (a *app) readSpec(path string) (*api.Document, error) {
 	data, err := a.input(path)
 	if err != nil {
-		return nil, specError{fmt.Errorf("cannot read the spec: %w", err)}
+		return nil, specError{untrusted(path, err)}
 	}
 	return parse(path, data)
 }

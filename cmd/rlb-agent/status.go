@@ -49,7 +49,7 @@ func (a *app) statusCommand() *cobra.Command {
 			case watch:
 				return a.watchStatus(cmd.Context(), output, print)
 			}
-			s, err := a.status(cmd.Context())
+			s, err := a.status(cmd.Context(), status.Status{})
 			if err != nil {
 				return err
 			}
@@ -77,8 +77,10 @@ func (a *app) watchStatus(ctx context.Context, output string, print func(io.Writ
 		fmt.Fprint(a.stdout, terminal.EnterScreen)
 		defer fmt.Fprint(a.stdout, terminal.LeaveScreen)
 	}
+	var s status.Status
 	for first := true; ; first = false {
-		s, err := a.status(ctx)
+		var err error
+		s, err = a.status(ctx, s)
 		if ctx.Err() != nil {
 			return nil
 		}
@@ -110,7 +112,8 @@ func (a *app) watchStatus(ctx context.Context, output string, print func(io.Writ
 	}
 }
 
-func (a *app) status(ctx context.Context) (status.Status, error) {
+// status reads how this host is. before is what was read last, or the zero value.
+func (a *app) status(ctx context.Context, before status.Status) (status.Status, error) {
 	h, err := a.host()
 	if err != nil {
 		return status.Status{}, err
@@ -124,7 +127,7 @@ func (a *app) status(ctx context.Context) (status.Status, error) {
 	}
 	var journal sync.WaitGroup
 	journal.Go(func() { a.lately.read(ctx, h) })
-	s, err := status.Read(ctx, h, doc, specErr, nil)
+	s, err := status.Read(ctx, h, doc, specErr, before)
 	journal.Wait()
 	s.Versions.Agent, s.Partial = agentVersion(), os.Geteuid() != 0
 	s.Events, s.EventsNotSeen = a.lately.events, a.lately.notSeen

@@ -26,7 +26,8 @@ func (a *app) teardownCommand() *cobra.Command {
 			if dryRun {
 				return a.teardownPreview(cmd.Context(), keep)
 			}
-			if !yes && !a.agreed("This host stops being a load balancer: HAProxy and keepalived stop unless they ran before the first run.\n"+
+			// without a terminal nobody can answer, and the command alone counts
+			if !yes && terminal.Is(a.stdin) && !terminal.Ask(a.stdin, a.stderr, "This host stops being a load balancer: HAProxy and keepalived stop unless they ran before the first run.\n"+
 				"rlb-agent teardown --dry-run shows the steps. Go on?") {
 				return usageError{errors.New("cannot tear down: not confirmed; nothing was changed")}
 			}
@@ -66,12 +67,4 @@ func (a *app) teardownPreview(ctx context.Context, keepPackages bool) error {
 		at.Back = false
 	}
 	return a.printSteps(slices.Concat(t.Back, t.Last), at, "there is nothing of rlb-agent on this host")
-}
-
-// agreed asks the person at the terminal. Without a terminal nobody can answer, and the command alone counts.
-func (a *app) agreed(question string) bool {
-	if !terminal.Is(a.stdin) {
-		return true
-	}
-	return a.ask(question)
 }

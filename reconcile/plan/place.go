@@ -136,11 +136,24 @@ func (at Place) beside(s Step) string {
 	case s.Verb == verbReload || s.Verb == "set":
 		return "no connection is cut"
 	case s.Verb == verbLeave:
-		return "this change costs two failovers: the host that is changed first stays out until its peer is changed too"
+		return at.leaves()
 	case s.Verb == "install" || s.Verb == "purge":
 		return "this may take minutes"
 	}
 	return ""
+}
+
+// leaves says what it costs to leave the virtual router for another one: on a standby nothing, on the active host one
+// failover, and one more with each peer that is still in the former one.
+func (at Place) leaves() string {
+	at.Open = true // where the virtual IPs go in the end depends on the peers
+	switch {
+	case at.out() != "":
+		return at.stops(0, "") + "; it stays out until every peer is changed too"
+	case at.Alone != "":
+		return at.stops(0, "")
+	}
+	return at.stops(0, "each peer that is changed after this host may move them once more")
 }
 
 // stops says what a stop of a program costs; also is what else comes with it.

@@ -73,7 +73,9 @@ func (r *reading) inSync(s *Status, lookErr error, trial *state.Trial, inForce b
 		c.Status, c.Reason, c.Message = isUnknown, "NotSeen", lookErr.Error()
 	case trial != nil:
 		c.Reason, c.Message = "Trial", fmt.Sprintf("%v (rlb-agent confirm keeps it)", trial)
-	case len(steps) > 0:
+	case s.FirstRun != "":
+		c.Reason, c.Message = "FirstRun", "the first run is under way: "+s.FirstRun
+	case len(steps) > 0 || !inForce:
 		if c = notApplied(steps); inForce {
 			c.Reason = "Drifted"
 		}
@@ -96,14 +98,14 @@ func (r *reading) inSync(s *Status, lookErr error, trial *state.Trial, inForce b
 const KeptOut = "KeptOut"
 
 // serving is about the clients: this host does its part. One that stands by does, and so does one that is drained.
-func (s *Status) serving(problems []trouble) Condition {
+func (r *reading) serving(s *Status, problems []trouble) Condition {
 	c := Condition{Type: "Serving", Status: isFalse}
 	switch {
 	case s.Role == host.RoleFault && !s.Drained:
 		problems = append(problems, trouble{"InFault", strings.TrimSuffix("this host must not hold the virtual IPs: "+s.RoleReason, ": ")})
 	case s.Role == host.RoleStopped && !s.Drained:
 		reason := "KeepalivedStopped"
-		if s.RoleReason == keptOutReason {
+		if r.keptOut {
 			reason = KeptOut
 		}
 		problems = append(problems, trouble{reason, s.RoleReason})

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"strings"
 
 	"rlb.dev/rlb-agent/api"
 	"rlb.dev/rlb-agent/reconcile"
@@ -53,10 +54,24 @@ func (p *PendingSpec) refuse(reason string, err error) {
 	p.Refused, p.Reason, p.Message = true, reason, said(err)
 }
 
+// NoSpec is the reason of the conditions Ready and SpecValid on a host that never had a spec.
+const NoSpec = "NoSpec"
+
+// noSpec says that there is none yet, where, and what comes next.
+func noSpec(err error) string {
+	at := ""
+	if file := (*fs.PathError)(nil); errors.As(err, &file) {
+		at = " at " + file.Path
+	}
+	return "there is no spec yet" + at + "; rlb-agent init writes a first one, rlb-agent import makes one of installed files"
+}
+
 // specValid is about the spec file: it parses, nobody but root may change it, and this host takes it.
-func (s *Status) specValid(specErr error) Condition {
+func (s *Status) specValid(specErr error, noneYet bool) Condition {
 	c := Condition{Type: "SpecValid", Status: isTrue, Reason: "Accepted"}
 	switch p := s.PendingSpec; {
+	case noneYet:
+		c.Status, c.Reason, c.Message = isUnknown, NoSpec, noSpec(specErr)
 	case p != nil && p.Refused:
 		c.Status, c.Reason, c.Message = isFalse, p.Reason, p.Message
 	case s.FromFile && specErr != nil && !errors.Is(specErr, fs.ErrPermission):
@@ -71,8 +86,11 @@ func (s *Status) specValid(specErr error) Condition {
 const hiddenText = "only root sees which spec is in force"
 
 // withoutSpec is Ready where there is no spec by which this host can be judged.
-func withoutSpec(specErr error) Condition {
+func withoutSpec(specErr error, noneYet bool) Condition {
 	c := Condition{Type: "Ready", Status: isFalse, Reason: "SpecRefused", Message: said(specErr)}
+	if noneYet {
+		c.Reason, c.Message = NoSpec, noSpec(specErr)
+	}
 	if errors.Is(specErr, fs.ErrPermission) {
 		c.Status, c.Reason = isUnknown, "NotSeen"
 	}
@@ -91,17 +109,29 @@ func notApplied(steps []plan.Step) Condition {
 	return c
 }
 
+// Reconciling begins what the daemon tells systemd while it changes this host; the step follows.
+const Reconciling = "reconciling"
+
+// doing is what the daemon does while it changes this host, else "".
+func doing(agent host.Unit) string {
+	step, changes := strings.CutPrefix(agent.Says, Reconciling)
+	if !changes || !agent.Active() {
+		return ""
+	}
+	return cmp.Or(strings.TrimPrefix(step, ": "), "looking at this host")
+}
+
 // agent is the agent's own unit. Where it starts at boot it must run: without it nobody repairs drift, and a failover
 // waits for keepalived's own check. Hosts that only use --once do not enable it.
-func (r *reading) agent(ctx context.Context, s *Status) {
+func (r *reading) agent(ctx context.Context, s *Status) (unit host.Unit) {
 	unit, ok := r.unit(ctx, host.AgentUnit)
 	if r.agentUnseen = !ok; !ok || unit.LoadState == "not-found" {
-		return
+		return unit
 	}
 	runs := unit.Active() || unit.ActiveState == "activating"
 	s.Agent = &Agent{Running: runs, Enabled: unit.Enabled(), Since: unit.ActiveSince}
 	if !unit.Enabled() {
-		return
+		return unit
 	}
 	c := Condition{Type: "AgentRunning", Status: isTrue, Reason: "Running"}
 	if !runs {
@@ -109,4 +139,5 @@ func (r *reading) agent(ctx context.Context, s *Status) {
 		c.Message = fmt.Sprintf("%s is enabled, and not running: it is %s (%s); systemctl start rlb-agent", host.AgentUnit, unit.ActiveState, unit.SubState)
 	}
 	s.set(r, c)
+	return unit
 }

@@ -20,15 +20,20 @@ import (
 const askTime = 400 * time.Millisecond
 
 // Read is the status of this host now. It changes nothing. doc is nil where the spec is refused, for the reason
-// in specErr; then what was in force last counts. look is what was found just now, or nil.
-func Read(ctx context.Context, o host.Observer, doc *api.Document, specErr error, look *plan.Look) (Status, error) {
+// in specErr; then what was in force last counts. before is what this process read last, or the zero value: keepalived logs
+// each question, and is not asked again for what it told a moment ago.
+func Read(ctx context.Context, o host.Observer, doc *api.Document, specErr error, before Status) (Status, error) {
 	r, err := newReading(ctx, o, nil)
 	if err != nil {
 		return Status{}, err
 	}
-	return r.read(ctx, doc, specErr, look)
+	if r.told = r.last; before.RoleSeen.After(r.told.RoleSeen) {
+		r.told = before
+	}
+	return r.read(ctx, doc, specErr, nil)
 }
 
+// read looks at the host. look is what was found just now, or nil.
 func (r *reading) read(ctx context.Context, doc *api.Document, specErr error, look *plan.Look) (Status, error) {
 	o := r.o
 	if look != nil {
@@ -56,11 +61,14 @@ func (r *reading) read(ctx context.Context, doc *api.Document, specErr error, lo
 		s.Generation++
 		waiting = r.pending(ctx, &s, doc, specErr, memory.Known)
 	}
-	s.set(r, s.specValid(specErr))
-	r.agent(ctx, &s)
+	s.set(r, s.specValid(specErr, noneYet))
+	agent := r.agent(ctx, &s)
+	if p := s.PendingSpec; p != nil && !p.Refused && memory.Generation == 0 && trial == nil && !r.ended {
+		s.FirstRun = doing(agent)
+	}
 	judged := r.judged(ctx, &s, doc, memory.Digest, trial)
 	if judged == nil {
-		s.set(r, withoutSpec(specErr))
+		s.set(r, withoutSpec(specErr, noneYet))
 		s.NotSeen = r.notSeen
 		return s, nil
 	}
@@ -81,7 +89,9 @@ func (r *reading) read(ctx context.Context, doc *api.Document, specErr error, lo
 	} else {
 		s.set(r, r.inSync(&s, err, trial, judged.Digest == memory.Digest))
 	}
-	r.role(ctx, &s)
+	if !r.recentRole(ctx, &s) {
+		r.role(ctx, &s)
+	}
 	r.peers(ctx, &s)
 	r.live(ctx, &s)
 	return s, nil
@@ -159,9 +169,10 @@ type reading struct {
 	spec    *api.LoadBalancerSpec
 	look    plan.Look
 	last    Status // that was written last
+	told    Status // that has the role which keepalived told last; the zero value where it is to be asked
 	lastRun *Run   // of the reconciler
 	refusal error  // by which a run was refused just now; nil for none
-	ask     bool   // whether apt may be asked for updates: that is a command
+	ended   bool   // a run has ended just now: apt may be asked for updates, that is a command
 	now     time.Time
 	guard   state.GuardRecord
 	health  *state.GuardRecord // in place of the one in the file; nil is that one
@@ -170,6 +181,7 @@ type reading struct {
 
 	instances func() ([]host.Instance, error) // what keepalived answers; nil where it was not asked yet
 
+	keptOut     bool // keepalived does not run, and waits for the peers
 	agentUnseen bool // systemd did not say whether the daemon runs
 }
 
@@ -235,7 +247,7 @@ func (r *reading) live(ctx context.Context, s *Status) {
 	s.NotSeen = slices.Compact(s.NotSeen)
 	s.Claimed = r.guard.Claimed
 	r.headroom(ctx, s)
-	s.set(r, s.serving(problems))
+	s.set(r, r.serving(s, problems))
 	s.set(r, s.ready())
 	r.agents(s, r.table(ctx), time.Now())
 }

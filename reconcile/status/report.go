@@ -34,7 +34,7 @@ func Write(ctx context.Context, h host.Host, run Report) (Status, error) {
 	if err != nil {
 		return Status{}, fmt.Errorf("cannot write the status: %w", err)
 	}
-	if r.ask = true; r.lastRun == nil || !run.Result.Began.IsZero() || run.refusedAnew(r.lastRun) {
+	if r.ended = true; r.lastRun == nil || !run.Result.Began.IsZero() || run.refusedAnew(r.lastRun) {
 		r.lastRun = run.status()
 	}
 	if run.Refused == nil && reconcile.Passing(run.Err) {

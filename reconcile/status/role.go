@@ -33,7 +33,10 @@ func (r *reading) role(ctx context.Context, s *Status) {
 	}
 	instances, err := r.instances()
 	r.note("keepalived's role", err)
-	s.Role, s.RoleSince = host.RoleUnknown, time.Time{}
+	s.Role, s.RoleSince, s.RoleSeen = host.RoleUnknown, time.Time{}, time.Time{}
+	if len(instances) > 0 {
+		s.RoleSeen = r.now
+	}
 	order := map[host.Role]int{host.RoleMaster: 1, host.RoleBackup: 2, host.RoleFault: 3}
 	for _, i := range instances {
 		if s.Role == host.RoleUnknown || order[i.Role] > order[s.Role] {
@@ -53,6 +56,35 @@ func (r *reading) askKeepalived(ctx context.Context, unit host.Unit) (done func(
 	var asked sync.WaitGroup
 	asked.Go(func() { _, _ = r.instances() }) // role tells the error
 	return asked.Wait
+}
+
+// roleFresh is how old an answer of keepalived may be that a status shows.
+const roleFresh = 5 * time.Second
+
+// recentRole is the role that keepalived told a moment ago, where a daemon would have noted a change of it since, and nothing on
+// this host says otherwise. FAULT ends without a trace, so that keepalived is asked.
+func (r *reading) recentRole(ctx context.Context, s *Status) bool {
+	if age := r.now.Sub(r.told.RoleSeen); age < 0 || age > roleFresh || !r.daemonRuns(s) || s.Drained || r.guard.Fault {
+		return false
+	}
+	for _, name := range []string{host.KeepalivedUnit, host.HAProxyUnit} {
+		if unit, ok := r.unit(ctx, name); !ok || !unit.Active() {
+			return false
+		}
+	}
+	noted, err := state.ReadRole(ctx, r.o)
+	own, ownErr := host.OwnAddresses(ctx, r.o)
+	if err != nil || ownErr != nil || noted.Role != r.told.Role || r.told.Role != host.RoleMaster && r.told.Role != host.RoleBackup {
+		return false
+	}
+	for _, v := range r.spec.VirtualIPs {
+		if own[v.Addr()] != (r.told.Role == host.RoleMaster) {
+			return false
+		}
+	}
+	s.Role, s.RoleSince, s.RoleSeen = r.told.Role, r.told.RoleSince, r.told.RoleSeen
+	r.reason(ctx, s)
+	return true
 }
 
 // cachedRole is the role where keepalived is not to be asked: as the daemon saw it last.
@@ -76,12 +108,12 @@ func (r *reading) cachedRole(ctx context.Context, s *Status) {
 
 // stopped is the role where keepalived does not run. The unit that waits for the peers says that it is kept out.
 func (r *reading) stopped(ctx context.Context, s *Status, unit host.Unit) {
-	s.Role, s.RoleSince = host.RoleStopped, time.Time{}
+	s.Role, s.RoleSince, s.RoleSeen = host.RoleStopped, time.Time{}, time.Time{}
 	s.RoleReason = fmt.Sprintf("keepalived is not running: it is %s (%s)", unit.ActiveState, unit.SubState)
 	if s.Drained {
 		s.RoleReason = drainedReason
 	} else if rejoin, err := r.o.Unit(ctx, host.RejoinUnit); err == nil && rejoin.Active() {
-		s.RoleReason = keptOutReason
+		r.keptOut, s.RoleReason = true, "keepalived is kept out until every peer has the new virtual router too"
 	}
 }
 
@@ -115,9 +147,6 @@ var changeReasons = map[[2]host.Role]string{
 	{host.RoleStopped, host.RoleBackup}: "keepalived was started",
 	{"", host.RoleFault}:                "keepalived found a fault: its check of HAProxy fails, or the interface is down",
 }
-
-// keptOutReason is why keepalived does not run on the host whose virtual router changed first.
-const keptOutReason = "keepalived is kept out until every peer has the new virtual router too"
 
 const drainedReason = "drained (rlb-agent undrain ends that)"
 

@@ -71,7 +71,7 @@ func Rows(s Status, now time.Time) []Row {
 		rows = append(rows, Row{Label: "Pending", Text: text, Mood: Bad})
 	}
 	for _, kind := range []string{"Serving", "InSync", "PeerInSync", "Redundant"} {
-		if c := s.Condition(kind); c.Status == isFalse && !(kind == "InSync" && (s.Trial != nil || s.Partial)) {
+		if c := s.Condition(kind); c.Status == isFalse && s.FirstRun == "" && !(kind == "InSync" && (s.Trial != nil || s.Partial)) {
 			rows = append(rows, Row{Label: "Problem", Text: oneLine(c.Message), Mood: Bad})
 		}
 	}

@@ -50,6 +50,8 @@ func specRows(s Status) (rows []Row) {
 		if p.Reason != "Refused" { // else an edit is another try
 			row.Text += "; retry: " + apply
 		}
+	case s.FirstRun != "":
+		row.Text = fmt.Sprintf("generation %d is being applied for the first time: %s", p.Generation, s.FirstRun)
 	case s.Trial == nil:
 		row.Mood, row.Text = Bad, fmt.Sprintf("generation %d is not applied yet; %s; to apply it: %s", p.Generation, in, apply)
 	}
@@ -76,7 +78,7 @@ func historyRows(s Status, now time.Time) []Row {
 		}
 		rows = append(rows, Row{Label: "Drift", Text: text})
 	}
-	if r := s.LastReconcile; r != nil {
+	if r := s.LastReconcile; r != nil && s.Condition("Ready").Reason != NoSpec { // else nothing was ever reconciled
 		text := fmt.Sprintf("%s %s, in %s", r.Result, past(r.Time, now), r.Duration)
 		if len(r.Steps) > 0 {
 			text += fmt.Sprintf(", %d %s", len(r.Steps), yes(len(r.Steps) == 1, "step", "steps"))

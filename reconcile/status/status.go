@@ -21,6 +21,7 @@ type Status struct {
 	Role               host.Role         `json:"role"`
 	RoleSince          time.Time         `json:"roleSince,omitzero"`
 	RoleReason         string            `json:"roleReason,omitempty"` // why it is that, in words
+	RoleSeen           time.Time         `json:"roleSeen,omitzero"`    // when keepalived told it
 	Drained            bool              `json:"drained"`              // an administrator took this host out
 	DrainedSince       time.Time         `json:"drainedSince,omitzero"`
 	DrainedBy          string            `json:"drainedBy,omitempty"`
@@ -33,6 +34,7 @@ type Status struct {
 	HAProxy            *HAProxy          `json:"haproxy,omitempty"`
 	Agent              *Agent            `json:"agent,omitempty"`       // its unit; absent where it is not installed
 	PendingSpec        *PendingSpec      `json:"pendingSpec,omitempty"` // the spec file's, where another one is in force, or none
+	FirstRun           string            `json:"firstRun,omitempty"`    // what the daemon does now to bring the first spec of this host into force
 	Trial              *Trial            `json:"trial,omitempty"`       // what is tried now; specDigest is still the spec file's
 	Drift              state.DriftRecord `json:"drift"`
 	LastReconcile      *Run              `json:"lastReconcile,omitempty"`

@@ -109,6 +109,25 @@ func TestVerdict(t *testing.T) {
 		"drifted": {func(s *Status) {
 			s.Conditions = []Condition{condition("Ready", "False", ""), condition("Serving", "True", ""), condition("InSync", "False", "still to do: start haproxy")}
 		}, "balancer-1 is MASTER and serves, but it differs from its spec: still to do: start haproxy", Bad},
+		"no spec yet": {func(s *Status) {
+			*s = Status{Host: "lb1", Conditions: []Condition{{Type: "Ready", Status: "False", Reason: NoSpec, Message: "there is no spec yet; rlb-agent init writes a first one"}}}
+		}, "lb1 is no load balancer yet: there is no spec yet; rlb-agent init writes a first one", Plain},
+		"first run": {func(s *Status) {
+			s.Conditions[0].Status, s.ObservedGeneration, s.Role = "False", 0, host.RoleStopped
+			s.PendingSpec, s.FirstRun = &PendingSpec{Generation: 1}, "install haproxy"
+		}, "balancer-1 is no load balancer yet, the first run is under way: install haproxy", Plain},
+		"first run where the services run already": {func(s *Status) {
+			s.Conditions[0].Status, s.ObservedGeneration = "False", 0
+			s.PendingSpec, s.FirstRun = &PendingSpec{Generation: 1}, "reload haproxy"
+		}, "balancer-1 is MASTER and serves, the first run is under way: reload haproxy", Plain},
+		"the first spec waits": {func(s *Status) {
+			s.Conditions[0].Status, s.Conditions[1].Status, s.ObservedGeneration, s.Role = "False", "False", 0, host.RoleStopped
+			s.PendingSpec = &PendingSpec{Generation: 1}
+		}, "balancer-1 is no load balancer yet: generation 1 of the spec is not applied yet", Bad},
+		"the first spec is refused": {func(s *Status) {
+			s.Conditions[0].Status, s.ObservedGeneration, s.Role = "False", 0, host.RoleUnknown
+			s.PendingSpec = &PendingSpec{Generation: 1, Refused: true}
+		}, "balancer-1 is no load balancer yet: generation 1 of the spec is REFUSED", Bad},
 		"nothing in force": {func(s *Status) {
 			*s = Status{Role: host.RoleUnknown, Conditions: []Condition{condition("Ready", "False", "spec.yaml:1:1: a")}}
 		}, "this host has no role that is known, but spec.yaml:1:1: a", Bad},

@@ -25,7 +25,7 @@ func (r *reading) updates(ctx context.Context, packages map[string]host.Package)
 	if known != nil && !maps.Equal(known.Installed, now.Installed) {
 		known = nil
 	}
-	if !r.ask {
+	if !r.ended {
 		return known
 	}
 	var since time.Time

@@ -12,14 +12,28 @@ import (
 // Verdict is how the host is, in one sentence, and whether that is as it should be.
 func Verdict(s Status, now time.Time) (text string, mood Mood) {
 	who := cmp.Or(s.Node, s.Host, "this host")
-	if s.Partial {
+	switch ready := s.Condition("Ready"); {
+	case ready.Reason == NoSpec:
+		return who + " is no load balancer yet: " + ready.Message, Plain
+	case s.FirstRun != "":
+		return who + " " + s.part(now) + ", the first run is under way: " + s.FirstRun, Plain
+	case s.Partial:
 		return who + ": run as root to see how this host is; an ordinary user sees only part of it", Plain
 	}
 	text = who + " " + s.part(now)
 	if s.Is("Ready") {
 		return s.ofThePair(text)
 	}
-	return join(", but ", text, strings.Join(s.flaws(), "; ")), Bad
+	but := ", but "
+	if s.notYet() {
+		but = ": "
+	}
+	return join(but, text, strings.Join(s.flaws(), "; ")), Bad
+}
+
+// notYet says whether the host waits for its first spec to come into force, and does nothing before.
+func (s Status) notYet() bool {
+	return s.ObservedGeneration == 0 && s.PendingSpec != nil && s.Role != host.RoleMaster && s.Role != host.RoleBackup
 }
 
 // ofThePair ends the verdict on a host that is itself as it should be. Another spec is the reason of much else, so it comes
@@ -54,6 +68,8 @@ func (s Status) gonePeers() (gone []string, all bool) {
 func (s Status) part(now time.Time) string {
 	serving := s.Is("Serving")
 	switch {
+	case s.notYet():
+		return "is no load balancer yet"
 	case s.drainedOut():
 		return "is drained" + s.drainedText(now)
 	case s.Role == host.RoleMaster && serving:
@@ -72,7 +88,7 @@ func (s Status) part(now time.Time) string {
 
 // flaws are what is not as it should be, the most urgent first.
 func (s Status) flaws() (all []string) {
-	if c := s.Condition("Serving"); c.Status == isFalse {
+	if c := s.Condition("Serving"); c.Status == isFalse && !s.notYet() {
 		all = append(all, c.Message)
 	}
 	switch p := s.PendingSpec; {

@@ -164,8 +164,8 @@ func (l *loop) applySpec(ctx context.Context, why cause, doc *api.Document, last
 // run reconciles with a spec, and reports how that went. specErr says why this is not the spec of the file; r has the
 // reason, and what was found on the host just now.
 func (l *loop) run(ctx context.Context, doc *api.Document, specErr error, r reconcile.Reconciler) (reconcile.Result, error) {
-	notify("STATUS=reconciling")
-	r.Host, r.Log, r.By, r.Rejoin, r.Step = l.host, l.Log, "the daemon", l.Rejoin, l.Watchdog.step
+	notify("STATUS=" + status.Reconciling)
+	r.Host, r.Log, r.By, r.Rejoin, r.Step = l.host, l.Log, "the daemon", l.Rejoin, l.begins
 	result, err := r.Once(ctx, doc)
 	l.lookedAt = time.Time{}
 	if result.Look != nil {
@@ -180,6 +180,12 @@ func (l *loop) run(ctx context.Context, doc *api.Document, specErr error, r reco
 	l.clearLogged(onRun)
 	l.notifyInSync(specErr)
 	return result, nil
+}
+
+// begins tells systemd which step begins.
+func (l *loop) begins(s plan.Step) {
+	notify("STATUS=" + status.Reconciling + ": " + s.String())
+	l.Watchdog.step(s)
 }
 
 // found says what to watch on the host.

@@ -2,9 +2,11 @@
 package terminal
 
 import (
+	"bufio"
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -27,6 +29,16 @@ func Is(stream any) bool {
 	}
 	_, err := unix.IoctlGetTermios(int(file.Fd()), unix.TCGETS)
 	return err == nil
+}
+
+// Ask asks a person at the terminal in; only yes is yes.
+func Ask(in io.Reader, out io.Writer, question string) bool {
+	fmt.Fprintf(out, "%s [y/N] ", question)
+	line, err := bufio.NewReader(in).ReadString('\n')
+	if err != nil { // the answer did not end the line
+		fmt.Fprintln(out)
+	}
+	return slices.Contains([]string{"y", "yes"}, strings.ToLower(strings.TrimSpace(line)))
 }
 
 // Size is the size of the terminal that w is, in characters; 0 where it is none.

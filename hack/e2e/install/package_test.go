@@ -119,7 +119,14 @@ func TestPackage(t *testing.T) {
 	w.Eventually("the agent says that it has no spec", 10*time.Second, func() bool {
 		return a.Is("active", "rlb-agent", "active") && a.Succeeds("journalctl -u rlb-agent | grep -q 'rlb-agent init writes'")
 	})
+	if out, code := a.Exit("rlb-agent status"); code != 1 || !strings.Contains(out, "there is no spec yet at /etc/rlb/spec.yaml; rlb-agent init writes a first one") {
+		t.Errorf("without a spec the status has exit code %d:\n%s", code, out)
+	}
 	a.WriteSpec(spec)
+	w.Eventually("the status says what the first run does", 20*time.Second, func() bool {
+		out, _ := a.Exit("rlb-agent status")
+		return strings.Contains(out, "the first run is under way: install ")
+	})
 	inSync(a)
 }
 

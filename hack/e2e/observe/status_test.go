@@ -3,6 +3,7 @@ package observe
 import (
 	"encoding/json"
 	"fmt"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -62,6 +63,13 @@ func TestStatus(t *testing.T) {
 		if took > 500*time.Millisecond {
 			t.Errorf("%s: status took %v", h.Name(), took)
 		}
+	}
+
+	// keepalived logs each question: nine looks ask it twice, and the daemon may ask meanwhile
+	asked := strings.TrimSpace(active.Shell(`n() { journalctl -u keepalived | grep -c 'Printing VRRP'; }
+		before=$(n); timeout -s INT 9 ` + pair.Agent + ` status --watch >/dev/null || true; echo $(($(n) - before))`))
+	if n, err := strconv.Atoi(asked); err != nil || n > 4 {
+		t.Errorf("keepalived was asked %s times in 9 s of status --watch", asked)
 	}
 
 	// over the network, on loopback, and as a file

@@ -100,6 +100,7 @@ func (h *Host) Unit(ctx context.Context, name string) (host.Unit, error) {
 		LoadState:        p.text("LoadState"),
 		ActiveState:      p.text("ActiveState"),
 		SubState:         p.text("SubState"),
+		Says:             p.text("StatusText"),
 		UnitFileState:    p.text("UnitFileState"),
 		NeedDaemonReload: p.bool("NeedDaemonReload"),
 		MainPID:          p.int("MainPID"),

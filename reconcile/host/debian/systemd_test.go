@@ -105,14 +105,14 @@ func TestUnit(t *testing.T) {
 		"AddMatch": "", "Get": godbus.MakeVariant("running"),
 		"GetAll": map[string]godbus.Variant{
 			"LoadState": godbus.MakeVariant("loaded"), "ActiveState": godbus.MakeVariant("active"), "SubState": godbus.MakeVariant("running"),
-			"UnitFileState": godbus.MakeVariant("enabled"), "NeedDaemonReload": godbus.MakeVariant(true), "MainPID": godbus.MakeVariant(uint32(7)),
+			"StatusText": godbus.MakeVariant("Ready."), "UnitFileState": godbus.MakeVariant("enabled"), "NeedDaemonReload": godbus.MakeVariant(true), "MainPID": godbus.MakeVariant(uint32(7)),
 			"InvocationID": godbus.MakeVariant([]byte{0xab, 1}), "ActiveEnterTimestamp": godbus.MakeVariant(uint64(since.UnixMicro())),
 			"Environment": godbus.MakeVariant([]string{"CONFIG=/etc/haproxy/haproxy.cfg"}), "EnvironmentFiles": godbus.MakeVariant([][]any{}),
 		}}}
 	h, _ := newFake(t)
 	s.listen(t, h)
 	want := host.Unit{
-		Name: host.HAProxyUnit, LoadState: "loaded", ActiveState: "active", SubState: "running", UnitFileState: "enabled", NeedDaemonReload: true,
+		Name: host.HAProxyUnit, LoadState: "loaded", ActiveState: "active", SubState: "running", Says: "Ready.", UnitFileState: "enabled", NeedDaemonReload: true,
 		MainPID: 7, InvocationID: "ab01", ActiveSince: since, Environment: map[string]string{"CONFIG": "/etc/haproxy/haproxy.cfg"},
 	}
 	if h.goingDown(t.Context()) {

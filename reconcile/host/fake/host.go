@@ -46,6 +46,7 @@ type Host struct {
 	Deaf      bool                  // HAProxy listens nowhere, whatever it has loaded
 	Answers   map[netip.Addr]string // MACs of the other machines that answer for an address
 	NotReady  error                 // what Ready says
+	Says      map[string]string     // what units that run tell systemd that they do, by their names
 	Shared    []string              // directories that others than root may write
 	Log       []string              // every call of a writer, in order
 

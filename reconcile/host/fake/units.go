@@ -90,7 +90,9 @@ func (h *Host) Unit(ctx context.Context, name string) (host.Unit, error) {
 	case u.failed:
 		state.ActiveState, state.SubState, state.Died = "failed", "failed", u.died
 	}
-	state.Replaced = u.active && u.replaced
+	if state.Replaced = u.active && u.replaced; u.active {
+		state.Says = h.Says[name]
+	}
 	state.NeedDaemonReload = h.stale(name)
 	if state.LoadState == "loaded" {
 		state.Environment = h.environment(name)

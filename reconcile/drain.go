@@ -100,7 +100,7 @@ func (r *Reconciler) inForce(ctx context.Context, verb string) (*state.InForce, 
 		return nil, &Failure{Err: err}
 	}
 	if in == nil {
-		return nil, fmt.Errorf("cannot %s a host on which no spec was brought into force: %w", verb, host.ErrUnavailable)
+		return nil, fmt.Errorf("cannot %s: %w: no spec was brought into force on it", verb, host.ErrUnavailable)
 	}
 	return in, nil
 }

@@ -154,8 +154,8 @@ func TestNoSuchGeneration(t *testing.T) {
 		number int
 		want   string
 	}{
-		{func() {}, 0, "true cannot go back: only 0 specs were ever in force here: no such generation"},
-		{func() { must(t, h, a) }, 0, "true cannot go back: only 1 specs were ever in force here: no such generation"},
+		{func() {}, 0, "true cannot go back: no such generation: no spec is kept from before the one in force"},
+		{func() { must(t, h, a) }, 0, "true cannot go back: no such generation: no spec is kept from before the one in force"},
 		{func() {}, 1, ""},
 		{func() {}, 2, "true cannot find generation 2 (rlb-agent history lists them): no such generation"},
 		{func() { must(t, h, b) }, 0, ""},

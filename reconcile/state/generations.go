@@ -77,7 +77,7 @@ func Kept(ctx context.Context, o host.Observer, number int) (Generation, *api.Do
 	}
 	if number == 0 {
 		if len(history) < 2 {
-			return Generation{}, nil, fmt.Errorf("cannot go back: only %d specs were ever in force here: %w", len(history), ErrNoGeneration)
+			return Generation{}, nil, fmt.Errorf("cannot go back: %w: no spec is kept from before the one in force", ErrNoGeneration)
 		}
 		number = history[len(history)-2].Number
 	}

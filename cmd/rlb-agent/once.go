@@ -11,6 +11,7 @@ import (
 	"rlb.dev/rlb-agent/api"
 	"rlb.dev/rlb-agent/cmd/rlb-agent/daemon"
 	"rlb.dev/rlb-agent/cmd/rlb-agent/logger"
+	"rlb.dev/rlb-agent/cmd/rlb-agent/terminal"
 	"rlb.dev/rlb-agent/reconcile"
 	"rlb.dev/rlb-agent/reconcile/host"
 	"rlb.dev/rlb-agent/reconcile/host/debian"
@@ -204,6 +205,9 @@ func (a *app) daemon(ctx context.Context) error {
 		return fmt.Errorf("cannot watch the spec: %w", err)
 	}
 	a.spec, a.log = spec, logger.Until(ctx, a.log)
+	if terminal.Is(a.stderr) {
+		a.log.Info("this is the daemon, in the foreground: Ctrl-C ends it, and rlb-agent help lists the other commands")
+	}
 	watchdog := daemon.NewWatchdog()
 	h, err := a.hostWith(watchdog.Progress)
 	if err != nil {

@@ -13,6 +13,7 @@ type topic int
 
 const (
 	onLock topic = iota
+	onNoSpec
 	onSpec
 	onRun
 	onDrift
@@ -26,9 +27,13 @@ type logged struct {
 
 // logOnce logs a text unless it is the last one of its topic, and tells systemd.
 func (l *logged) logOnce(about topic, text string, fields ...any) (first bool) {
+	return l.logOnceAs(slog.LevelError, about, text, fields...)
+}
+
+func (l *logged) logOnceAs(level slog.Level, about topic, text string, fields ...any) (first bool) {
 	notify("STATUS=" + text)
 	if first = text != l.lastLogged[about]; first {
-		l.log.Error(text, fields...)
+		l.log.Log(context.Background(), level, text, fields...)
 	}
 	l.lastLogged[about] = text
 	return first

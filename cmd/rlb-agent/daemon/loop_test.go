@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"os"
 	"runtime"
@@ -61,7 +62,7 @@ func newKept(t *testing.T, h *fake.Host, spec string) *kept {
 	log := slog.New(lines{&k.log})
 	readSpec := func() (*api.Document, error) {
 		if k.spec == "" {
-			return nil, errors.New("cannot read the spec: no such file")
+			return nil, fmt.Errorf("cannot read the spec: %w", fs.ErrNotExist)
 		}
 		return api.Parse(specPath, []byte(k.spec))
 	}
@@ -220,6 +221,22 @@ func TestLoopReports(t *testing.T) {
 }
 
 // A spec that is bad, gone or refused changes nothing and is told once; meanwhile the last good one is kept.
+// A daemon that never had a spec waits for it. That is no error, and is said once.
+func TestLoopWaitsForAFirstSpec(t *testing.T) {
+	quietly(t, func(t *testing.T) {
+		k := newKept(t, fake.New(), "")
+		if log := k.log.String(); log != "waiting for a first spec at "+specPath+": rlb-agent init writes one, rlb-agent import makes one of installed files\n" {
+			t.Errorf("log %q", log)
+		}
+		if _, log := k.next(cause{}); log != nil {
+			t.Errorf("said again: %q", log)
+		}
+		if log := strings.Join(k.edit(smallSpec), "\n"); strings.Contains(log, "again") || k.valid() != "True" {
+			t.Errorf("SpecValid %q, log:\n%s", k.valid(), log)
+		}
+	})
+}
+
 func TestLoopBadSpec(t *testing.T) {
 	for _, tt := range []struct{ name, spec, want string }{
 		{"gone", "", "cannot read the spec"},

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
+	"log/slog"
 	"strings"
 	"time"
 
@@ -62,6 +64,9 @@ func (l *loop) logRefusal(ctx context.Context, err error, digest string) (first 
 	if history, err := state.History(ctx, l.host); err == nil && len(history) > 0 {
 		generation = history[len(history)-1].Number
 		in = fmt.Sprintf("generation %d stays in force", generation)
+	}
+	if generation == 0 && errors.Is(err, fs.ErrNotExist) {
+		return l.logOnceAs(slog.LevelInfo, onNoSpec, "waiting for a first spec at "+l.Spec+": rlb-agent init writes one, rlb-agent import makes one of installed files")
 	}
 	return l.logOnce(onSpec, fmt.Sprintf("spec refused: %s; %s", why, in), "refused", digest, "why", why, "generation", generation)
 }

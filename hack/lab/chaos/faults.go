@@ -66,7 +66,7 @@ var faults = []fault{
 	// programs
 	{name: "keepalived stopped", none: takeover, begin: sh("systemctl stop keepalived")},
 	{name: "keepalived killed", none: takeover, two: overlap, begin: sh("systemctl kill -s KILL keepalived")},
-	{name: "keepalived's VRRP process killed", none: takeover, two: overlap, begin: sh("pkill -KILL -P $(systemctl show -p MainPID --value keepalived) || true")},
+	{name: "keepalived's VRRP process killed", none: takeover, two: overlap, begin: sh("pkill -KILL -P $(systemctl show -p MainPID --value keepalived)")},
 	{name: "keepalived hangs", at: either, none: takeover, two: argument, lasts: brief(500*time.Millisecond, 3*time.Second),
 		begin: sh("systemctl kill -s STOP keepalived"), end: sh("systemctl kill -s CONT keepalived 2>/dev/null || true")},
 	{name: "keepalived restarted", at: either, none: takeover, begin: sh("systemctl restart keepalived")},
@@ -133,10 +133,10 @@ var faults = []fault{
 	{name: "memory garbled", at: either, served: true, begin: sh("f=$(ls /var/lib/rlb/*.json | head -1); head -c 30 $f > /run/x; cat /run/x > $f")},
 
 	// attacks
-	{name: "forged signals of systemd", at: either, served: true, begin: sh(`for name in $(busctl list --unique --no-legend | awk '{print $1}'); do
+	{name: "forged signals of systemd", at: either, served: true, begin: sh(`sent=; for name in $(busctl list --unique --no-legend | awk '{print $1}'); do
 		runuser -u nobody -- busctl emit --destination=$name /org/freedesktop/systemd1/unit/haproxy_2eservice org.freedesktop.DBus.Properties \
-			PropertiesChanged 'sa{sv}as' org.freedesktop.systemd1.Unit 2 ActiveState s failed SubState s failed 0
-	done; true`)},
+			PropertiesChanged 'sa{sv}as' org.freedesktop.systemd1.Unit 2 ActiveState s failed SubState s failed 0 && sent=1
+	done; test "$sent"`)},
 	{name: "/tmp in the way", at: either, served: true, lasts: brief(500*time.Millisecond, time.Second),
 		begin: sh("runuser -u nobody -- mkdir -p /tmp/keepalived.json/x /tmp/rlb"), end: sh("rm -rf /tmp/keepalived.json /tmp/rlb")},
 	{name: "a device answers for the virtual IP", two: overlap, none: takeover, lasts: brief(500*time.Millisecond, 3*time.Second),

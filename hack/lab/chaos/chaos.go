@@ -164,7 +164,12 @@ func (r *run) start(ctx context.Context) (err error) {
 const light = pair.VIP + ":9001"
 
 // spec is the spec after so many edits; each third one also changes what needs a reload.
-func (r *run) spec() string { return pair.SpecAfter(int(r.edits.Load()), 3, pair.Nodes) }
+func (r *run) spec() string {
+	return pair.SpecAfter(int(r.edits.Load()), 3, fmt.Sprintf("%s\nmetrics: {address: '0.0.0.0:%d'}\n", pair.Nodes, metricsPort))
+}
+
+// metricsPort is where the agents show their metrics to everybody.
+const metricsPort = 9345
 
 // writeSpec brings a spec to both hosts, as far as they are up.
 func (r *run) writeSpec(text string) error {

@@ -3,6 +3,7 @@ package api
 import (
 	"errors"
 	"fmt"
+	"io"
 	"runtime"
 	"strings"
 	"syscall"
@@ -59,11 +60,49 @@ func TestBombs(t *testing.T) {
 			second := cost(t, large)
 			t.Logf("%d bytes %v, %d bytes %v", len(small), first, len(large), second)
 			// Eight times the size; a square would take 64 times as long.
-			if second > 30*first+time.Second {
-				t.Errorf("%d bytes took %v, %d bytes %v", len(small), first, len(large), second)
+			if second > 30*first+time.Second || second > bombTime {
+				t.Errorf("%d bytes took %v, %d bytes %v, at most %v", len(small), first, len(large), second, bombTime)
+			}
+			if name != "unknown fields" && name != "wrong items" { // these took 15 s and more
+				return
+			}
+			if took := cost(t, []byte(bomb(100_000))); took > bombTime {
+				t.Errorf("the largest file took %v, at most %v", took, bombTime)
+			} else {
+				t.Logf("the largest file: %v", took)
 			}
 		})
 	}
+}
+
+// bombTime is the most processor time that a bomb may take: some 2 s on a machine that is slow and does other work.
+const bombTime = 6 * time.Second
+
+// ReadAll reads no more of a file without end than shows that it is too large, and Parse says so.
+func TestReadAllStops(t *testing.T) {
+	endless := new(zeros)
+	data, err := ReadAll(io.LimitReader(endless, 8*MaxFileSize))
+	if err != nil || len(data) != MaxFileSize+1 || endless.read > 2*MaxFileSize {
+		t.Errorf("%d bytes of %d that were read: %v", len(data), endless.read, err)
+	}
+	if took := cost(t, data); took > time.Second {
+		t.Errorf("it took %v", took)
+	}
+	if _, err := Parse("f", data); err == nil || err.Error() != "f:1:1: must be at most 8388608 bytes" {
+		t.Errorf("got %v", err)
+	}
+	if data, err := ReadAll(io.LimitReader(endless, MaxFileSize)); err != nil || len(data) != MaxFileSize {
+		t.Errorf("of the largest file: %d bytes, %v", len(data), err)
+	}
+}
+
+// zeros is a file without end that counts what is read of it.
+type zeros struct{ read int }
+
+func (z *zeros) Read(b []byte) (int, error) {
+	clear(b)
+	z.read += len(b)
+	return len(b), nil
 }
 
 // cost is the processor time that a refused file takes.

@@ -234,6 +234,9 @@ func (a *app) rollback(ctx context.Context, h *debian.Host, number int) error {
 	if err := noTrial(ctx, h); err != nil {
 		return err
 	}
+	if err := replaceable(a.spec); err != nil {
+		return err
+	}
 	result, err := a.apply(ctx, h, doc)
 	if err != nil {
 		return err

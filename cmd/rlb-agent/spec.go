@@ -3,7 +3,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 
@@ -76,11 +75,19 @@ func trusted(path string) (*api.Document, error) {
 		return nil, specError{untrusted(path, err)}
 	}
 	defer file.Close() //nolint:errcheck // nothing was written
-	data, err := io.ReadAll(file)
+	data, err := api.ReadAll(file)
 	if err != nil {
 		return nil, specError{fmt.Errorf("cannot read the spec: %w", err)}
 	}
 	return parse(path, data)
+}
+
+// replaceable is nil where only root can change where a spec is written. The spec need not exist.
+func replaceable(path string) error {
+	if _, err := (rootpath.Walker{}).Resolve(path); err != nil {
+		return specError{untrusted(path, err)}
+	}
+	return nil
 }
 
 func untrusted(path string, err error) error {

@@ -3,6 +3,7 @@ package main
 import (
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 )
@@ -55,5 +56,20 @@ func TestTrusted(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, want %q", path, err, want)
 		}
+	}
+
+	// what is too large is not read whole
+	large := filepath.Join(dir, "safe", "large.yaml")
+	must(os.WriteFile(large, nil, 0o644))
+	must(os.Truncate(large, 256<<20))
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	_, err = trusted(large)
+	runtime.ReadMemStats(&after)
+	if err == nil || !strings.Contains(err.Error(), "must be at most 8388608 bytes") {
+		t.Errorf("%s: %v", large, err)
+	}
+	if took := (after.TotalAlloc - before.TotalAlloc) >> 20; took > 128 {
+		t.Errorf("%s took %d MiB", large, took)
 	}
 }

@@ -85,6 +85,9 @@ func (a *app) try(ctx context.Context, file string, options trialOptions) error 
 		if err := noTrial(ctx, h); err != nil {
 			return err
 		}
+		if err := replaceable(spec); err != nil { // by what is confirmed
+			return err
+		}
 		switch good, err := state.LastGood(ctx, h); {
 		case err != nil:
 			return &reconcile.Failure{Err: err}
@@ -223,6 +226,9 @@ func (a *app) confirmCommand() *cobra.Command {
 				}
 				if trial == nil || trial.Over(time.Now()) || id != "" && trial.ID != id {
 					return usageError{errors.New("cannot confirm: no spec is tried, or its time is over")}
+				}
+				if err := replaceable(trial.Spec); err != nil {
+					return err
 				}
 				doc, err := state.TrialSpec(ctx, h)
 				if err != nil {

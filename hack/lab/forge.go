@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"net"
 	"net/netip"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -57,4 +58,33 @@ func (c *Client) Advertise(routerID, priority uint8, vip netip.Addr) (stop func(
 		}
 	})
 	return func() { close(end); ended.Wait() }, nil
+}
+
+// Claim sends n gratuitous ARP replies to everybody, by which a station with another MAC claims an address, with a time
+// between them.
+func (c *Client) Claim(mac net.HardwareAddr, addr netip.Addr, n int, every time.Duration) error {
+	const arp = 0x0608 // in the byte order of the network
+	var fd int
+	to := &syscall.SockaddrLinklayer{Protocol: arp, Halen: 6, Addr: [8]byte{0xff, 0xff, 0xff, 0xff, 0xff, 0xff}}
+	err := c.ns.Load().do(func() error {
+		link, err := net.InterfaceByName("eth0")
+		if err != nil {
+			return err
+		}
+		to.Ifindex = link.Index
+		fd, err = syscall.Socket(syscall.AF_PACKET, syscall.SOCK_RAW|syscall.SOCK_CLOEXEC, 0)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	defer syscall.Close(fd) //nolint:errcheck // nothing is written late
+	frame := slices.Concat(to.Addr[:6], mac, []byte{8, 6, 0, 1, 8, 0, 6, 4, 0, 2}, mac, addr.AsSlice(), to.Addr[:6], addr.AsSlice())
+	for range n {
+		if err := syscall.Sendto(fd, frame, 0, to); err != nil {
+			return err
+		}
+		time.Sleep(every)
+	}
+	return nil
 }

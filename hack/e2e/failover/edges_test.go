@@ -19,14 +19,10 @@ func changes(h *e2e.Host) (roles, faults int) {
 	return strings.Count(out, " STATE"), strings.Count(out, "entering FAULT")
 }
 
-// Two loads for all cores of the machine. The second keeps everything that is not real-time from them for 250 ms, again
-// and again; the timeout that stops it has the higher priority.
+// Two loads for all cores of the machine.
 const (
 	busyLoops = `for core in $(seq $(($(nproc) * 2))); do timeout 6 sh -c 'while :; do :; done' & done; wait`
-	stalls    = `for i in 1 2 3 4 5; do
-		for core in $(seq $(nproc)); do chrt -f 3 timeout 0.25 chrt -f 2 sh -c 'while :; do :; done' & done
-		wait; sleep 0.6
-	done`
+	stalls    = `for i in 1 2 3 4 5; do ` + pair.Stall + `; sleep 0.6; done`
 )
 
 // What only looks like a HAProxy that is gone leaves the virtual IP where it is, and one that is worse off than it looks

@@ -1,6 +1,7 @@
 package faults
 
 import (
+	"net"
 	"net/netip"
 	"strings"
 	"testing"
@@ -135,33 +136,16 @@ func TestProxyARP(t *testing.T) {
 	in(`ip link set eth0 address fe:ff:ff:ff:ff:fe; ip link add far type veth peer name far2; ip link set far up; ip link set far2 up; ip route add ` + pair.VIP + `/32 dev far
 		echo 1 >/proc/sys/net/ipv4/conf/eth0/proxy_arp; echo 1 >/proc/sys/net/ipv4/ip_forward; echo 0 >/proc/sys/net/ipv4/neigh/eth0/proxy_delay`)
 	// 10,000 claims of the address beside that, as a broken device makes them
-	claims := router.Command(t.Context(), "perl", "-e", `use Socket; socket(S, 17, SOCK_RAW, 0) or die $!;
-		my $f = pack("H*", "ffffffffffff" . "fefffffffffe" . "0806" . "00010800060400" . "02" . "fefffffffffe" . "c6336464" . "ffffffffffff" . "c6336464");
-		my $to = pack("SnlSCCa8", 17, 0x0806, $ARGV[0], 1, 0, 6, pack("H*", "ffffffffffff0000"));
-		for (1 .. 10000) { send(S, $f, 0, $to) or die $!; select(undef, undef, undef, 0.0005) }`, index(t, router))
-	if err := claims.Start(); err != nil {
-		t.Fatal(err)
-	}
+	claimed := make(chan error, 1)
+	go func() {
+		claimed <- router.Claim(net.HardwareAddr{0xfe, 0xff, 0xff, 0xff, 0xff, 0xfe}, netip.MustParseAddr(pair.VIP), 10_000, 500*time.Microsecond)
+	}()
 	w.Never("a host gives way", 8*time.Second, func() bool { return !active.Active() || standby.Active() || !active.FaultFlag(false) })
-	if err := claims.Wait(); err != nil {
+	if err := <-claimed; err != nil {
 		t.Fatal(err)
 	}
 	log := active.Shell("journalctl --no-pager -o cat -u rlb-agent --since=@" + began)
 	if lines := strings.Count(log, "\n"); lines > 20 || !strings.Contains(log, "fe:ff:ff:ff:ff:fe") {
 		t.Errorf("%d lines:\n%s", lines, log)
 	}
-}
-
-// index is the number of the client's interface.
-func index(t *testing.T, c *lab.Client) string {
-	t.Helper()
-	out, err := c.Command(t.Context(), "cat", "/sys/class/net/eth0/ifindex").Output()
-	if err == nil {
-		return strings.TrimSpace(string(out))
-	}
-	out, err = c.Command(t.Context(), "sh", "-c", "ip -o link show eth0 | cut -d: -f1").Output()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return strings.TrimSpace(string(out))
 }

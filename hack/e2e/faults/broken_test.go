@@ -16,41 +16,6 @@ import (
 const holdPort = `systemd-run --quiet --collect --unit=taker perl -MSocket -e 'socket(S,PF_INET,SOCK_STREAM,0); bind(S,sockaddr_in(9100,INADDR_ANY)) or die; listen(S,5); sleep 600'
 	timeout 10 sh -c "until ss -Hltn sport = :9100 | grep -q .; do sleep 0.05; done"`
 
-// holdDpkg holds dpkg's lock as another apt does.
-const holdDpkg = `cat > /root/locker <<'END'
-use Fcntl;
-open F, "+>>", "/var/lib/dpkg/lock-frontend" or die;
-my $lock = pack("ssx4qqix4", F_WRLCK, 0, 0, 0, 0);
-fcntl(F, F_SETLK, $lock) or die;
-open G, ">", "/run/locked";
-sleep 600;
-END
-	systemd-run --quiet --collect --unit=locker perl /root/locker
-	timeout 10 sh -c "until test -e /run/locked; do sleep 0.05; done"`
-
-// lockedTables makes iptables-restore say what it says while another program holds the lock. The real lock is legacy's:
-// the nf_tables variant, which Debian has, ignores it.
-const lockedTables = `mkdir -p /root/real; cp $(readlink -f /usr/sbin/iptables) /root/real/multi
-	for verb in save restore; do for p in iptables ip6tables; do ln -sf multi /root/real/$p-$verb; done; done; ln -sf multi /root/real/iptables; ln -sf multi /root/real/ip6tables
-	cat > /root/locked <<'END'
-#!/bin/sh
-case $0 in
-*-restore) echo 'Another app is currently holding the xtables lock. Perhaps you want to use the -w option?' >&2; exit 4;;
-esac
-exec /root/real/${0##*/} "$@"
-END
-	chmod 755 /root/locked; mount --bind /root/locked $(readlink -f /usr/sbin/iptables)`
-
-// full puts a full disk in the place of a directory; notFull undoes it and keeps what changed.
-func full(dir string) string {
-	return `set -e; cp -a ` + dir + ` /root/kept; mount -t tmpfs -o size=2m,mode=755 none ` + dir + `; cp -a /root/kept/. ` + dir + `
-	head -c 4m /dev/zero > ` + dir + `/filler 2>/dev/null || true`
-}
-
-func notFull(dir string) string {
-	return `set -e; rm -r ` + dir + `/filler /root/kept; cp -a ` + dir + ` /root/kept; umount ` + dir + `; find ` + dir + ` -mindepth 1 -delete; cp -a /root/kept/. ` + dir + `; rm -r /root/kept`
-}
-
 // brokenPackage is a package whose installation fails for real, and stays half configured.
 const brokenPackage = `mkdir -p /root/broken/DEBIAN; printf 'Package: broken\nVersion: 1\nArchitecture: all\nMaintainer: nobody\nDescription: broken\n' > /root/broken/DEBIAN/control
 	printf '#!/bin/sh\ntest -e /root/fixed\n' > /root/broken/DEBIAN/postinst; chmod 755 /root/broken/DEBIAN/postinst
@@ -78,18 +43,18 @@ func TestBrokenHost(t *testing.T) {
 		reason              string
 		gap                 time.Duration // that clients may see; none
 	}{
-		{name: "disk full under /var/lib/rlb", broken: full("/var/lib/rlb"), fixed: notFull("/var/lib/rlb"), spec: e2e.TwoServers(), code: 4, reason: "no space left on device"},
-		{name: "disk full under /etc/haproxy", broken: full("/etc/haproxy"), fixed: notFull("/etc/haproxy"), spec: e2e.TwoServers(), code: 4, reason: "cannot write /etc/haproxy/haproxy.cfg: no space left on device"},
-		{name: "/etc/haproxy read-only", broken: "mount --bind /etc/haproxy /etc/haproxy; mount -o remount,bind,ro /etc/haproxy", fixed: "umount /etc/haproxy",
+		{name: "disk full under /var/lib/rlb", broken: pair.Full("/var/lib/rlb"), fixed: pair.NotFull("/var/lib/rlb"), spec: e2e.TwoServers(), code: 4, reason: "no space left on device"},
+		{name: "disk full under /etc/haproxy", broken: pair.Full("/etc/haproxy"), fixed: pair.NotFull("/etc/haproxy"), spec: e2e.TwoServers(), code: 4, reason: "cannot write /etc/haproxy/haproxy.cfg: no space left on device"},
+		{name: "/etc/haproxy read-only", broken: pair.ReadOnly("/etc/haproxy"), fixed: pair.Writable("/etc/haproxy"),
 			spec: e2e.TwoServers(), code: 4, reason: "cannot write /etc/haproxy/haproxy.cfg: read-only file system"},
-		{name: "firewall tool locked", broken: lockedTables, fixed: "umount $(readlink -f /usr/sbin/iptables)", spec: extra, code: 4, reason: "holding the xtables lock"},
+		{name: "firewall tool locked", broken: pair.LockTables, fixed: pair.FreeTables, spec: extra, code: 4, reason: "holding the xtables lock"},
 		{name: "firewall tool fails (injected)", spec: extra, fault: "error:LoadFirewall IPv4", code: 4, reason: "injected fault at LoadFirewall"},
 		{name: "systemd refuses a reload (injected)", spec: e2e.MoreRetries(), fault: "error-once:ReloadUnit", code: 4, reason: "injected fault at ReloadUnit"},
 		{name: "D-Bus gone", broken: "systemctl stop dbus.socket dbus", fixed: "systemctl start dbus.socket dbus", spec: e2e.TwoServers(), code: 2, reason: "there is no system bus"},
 		{name: "port taken by another program", broken: holdPort, fixed: "systemctl stop taker", spec: extra, code: 3, reason: "services[0].port: 0.0.0.0:9100 is taken by perl"},
 		// HAProxy itself: while its new process tries for 2 s and more to bind, it has the old one close its doors
 		{name: "port taken after the check", spec: extra, fault: "stop-before:ReloadUnit haproxy", meanwhile: holdPort, fixed: "systemctl stop taker", code: 4, reason: "its new worker failed", gap: 4 * time.Second},
-		{name: "apt's lock held", broken: holdDpkg, fixed: "systemctl stop locker; rm /run/locked", spec: e2e.Spec(pin), code: 4, reason: "Unable to acquire the dpkg frontend lock"},
+		{name: "apt's lock held", broken: pair.HoldDpkg, fixed: pair.FreeDpkg, spec: e2e.Spec(pin), code: 4, reason: "Unable to acquire the dpkg frontend lock"},
 		{name: "version not in the archive", spec: e2e.Spec("packages: {haproxy: {version: 99.9.*}}"), code: 4, reason: "Version '99.9.*' for 'haproxy' was not found"},
 		{name: "another package half configured", broken: brokenPackage, fixed: "dpkg --purge broken >/dev/null", spec: e2e.TwoServers(), code: 0, reason: "done"},
 	} {

@@ -1,6 +1,8 @@
 package chaos
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"strings"
@@ -67,6 +69,9 @@ func TestBounds(t *testing.T) {
 		{of("agent killed"), instant, instant, true},
 		{of("keepalived killed"), takeover + instant, overlap + instant, false},
 		{of("hosts are apart"), takeover + instant, argument + 4*time.Second + instant, false},
+		{of("a device answers for the virtual IP"), instant, instant, false},
+		{of("a router answers for the virtual IP"), instant, instant, false},
+		{of("a thousand claims of the virtual IP"), instant, instant, false},
 		{of("a control plane refuses"), instant, instant, false},
 		{of("agent killed", "spec edited"), instant, argument + instant, true},
 		{of("agent hangs", "HAProxy hangs"), takeover + 5*time.Second + recovery + instant, 5*time.Second + argument + instant, false},
@@ -74,5 +79,42 @@ func TestBounds(t *testing.T) {
 		if none, two, served := bounds(c.acts); none != c.none || two != c.two || served != c.served {
 			t.Errorf("%s and others: %v, %v, %v; want %v, %v, %v", c.acts[0].name, none, two, served, c.none, c.two, c.served)
 		}
+	}
+}
+
+// A fault that did not happen is counted as such, alone or beside another one. Few may be in the way of each other.
+func TestUnmade(t *testing.T) {
+	happen := func(begin, end error) error {
+		a := &act{fault: &fault{name: "it", begin: func(context.Context, *act) error { return begin }}, h: &lab.Host{}}
+		if end != nil {
+			a.end = func(context.Context, *act) error { return end }
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		return a.happen(ctx)
+	}
+	gone := errors.New("the host is down")
+	r := &run{lines: map[string]*line{"it and other": {}}}
+	l := r.lines["it and other"]
+	if unmade := r.count(l, []error{happen(nil, nil), happen(gone, nil)}); len(unmade) != 1 || unmade[0] != "it: cannot make it: the host is down" {
+		t.Errorf("it says %q", unmade)
+	}
+	if r.made != 1 || r.unmade != 1 || l.times != 1 || l.unmade != 1 {
+		t.Errorf("%d made, %d not; in the table %d times, %d not", r.made, r.unmade, l.times, l.unmade)
+	}
+	if err := r.verdict(); err != nil {
+		t.Errorf("one that was not made: %v", err)
+	}
+	r.count(l, []error{happen(nil, nil), happen(gone, nil)})
+	r.count(l, []error{happen(nil, nil), happen(gone, nil)})
+	if err := r.verdict(); err == nil || !strings.Contains(err.Error(), "3 faults could not be made, beside 3 that were") {
+		t.Errorf("every second one was not made: %v", err)
+	}
+	r.made = 30
+	if err := r.verdict(); err != nil {
+		t.Errorf("one in ten was not made: %v", err)
+	}
+	if report := r.report(); !strings.Contains(report, "30 faults, and 3 that could not be made") {
+		t.Error(report)
 	}
 }

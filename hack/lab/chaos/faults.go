@@ -3,6 +3,7 @@ package chaos
 import (
 	"context"
 	"fmt"
+	"net"
 	"net/netip"
 	"strings"
 	"time"
@@ -66,7 +67,7 @@ var faults = []fault{
 	// programs
 	{name: "keepalived stopped", none: takeover, begin: sh("systemctl stop keepalived")},
 	{name: "keepalived killed", none: takeover, two: overlap, begin: sh("systemctl kill -s KILL keepalived")},
-	{name: "keepalived's VRRP process killed", none: takeover, two: overlap, begin: sh("pkill -KILL -P $(systemctl show -p MainPID --value keepalived) || true")},
+	{name: "keepalived's VRRP process killed", none: takeover, two: overlap, begin: sh("pkill -KILL -P $(systemctl show -p MainPID --value keepalived)")},
 	{name: "keepalived hangs", at: either, none: takeover, two: argument, lasts: brief(500*time.Millisecond, 3*time.Second),
 		begin: sh("systemctl kill -s STOP keepalived"), end: sh("systemctl kill -s CONT keepalived 2>/dev/null || true")},
 	{name: "keepalived restarted", at: either, none: takeover, begin: sh("systemctl restart keepalived")},
@@ -98,6 +99,13 @@ var faults = []fault{
 	{name: "processor is busy", at: either, served: true, lasts: brief(time.Second, 2*time.Second),
 		begin: sh("for i in 1 2 3; do timeout 2 sh -c 'while :; do :; done' >/dev/null 2>&1 & done")},
 	{name: "memory is short", at: either, served: true, begin: sh("for i in 1 2; do dd if=/dev/zero of=/dev/null bs=150M count=4 2>/dev/null & done; wait")},
+
+	{name: "machine stalls", at: either, served: true, begin: sh(pair.Stall)},
+	{name: "/run is full", at: either, served: true, lasts: brief(500*time.Millisecond, 3*time.Second), begin: sh(pair.FullRun), end: sh(pair.NotFullRun)},
+	{name: "/run/rlb is read-only", at: either, served: true, lasts: brief(500*time.Millisecond, 3*time.Second),
+		begin: sh(pair.ReadOnly("/run/rlb")), end: sh("! mountpoint -q /run/rlb || " + pair.Writable("/run/rlb"))},
+	{name: "/var/lib/rlb is full", at: either, served: true, lasts: brief(500*time.Millisecond, 3*time.Second),
+		begin: sh(pair.Full("/var/lib/rlb")), end: sh("! mountpoint -q /var/lib/rlb || { " + pair.NotFull("/var/lib/rlb") + "; }")},
 
 	// people
 	{name: "drain and undrain", at: either, none: takeover, lasts: brief(500*time.Millisecond, 2*time.Second), begin: sh(pair.Agent + " drain"), end: sh(pair.Agent + " undrain")},
@@ -132,27 +140,52 @@ var faults = []fault{
 	{name: "files under /run/rlb removed", at: either, served: true, begin: sh("rm -f /run/rlb/*.json")},
 	{name: "memory garbled", at: either, served: true, begin: sh("f=$(ls /var/lib/rlb/*.json | head -1); head -c 30 $f > /run/x; cat /run/x > $f")},
 
+	{name: "firewall tool is locked", at: either, served: true, lasts: brief(time.Second, 4*time.Second),
+		begin: sh(pair.LockTables), end: sh("! mountpoint -q $(readlink -f /usr/sbin/iptables) || " + pair.FreeTables)},
+	{name: "dpkg is locked", at: either, served: true, lasts: brief(time.Second, 4*time.Second), begin: sh(pair.HoldDpkg), end: sh(pair.FreeDpkg + "; true")},
+
 	// attacks
-	{name: "forged signals of systemd", at: either, served: true, begin: sh(`for name in $(busctl list --unique --no-legend | awk '{print $1}'); do
+	{name: "forged signals of systemd", at: either, served: true, begin: sh(`sent=; for name in $(busctl list --unique --no-legend | awk '{print $1}'); do
 		runuser -u nobody -- busctl emit --destination=$name /org/freedesktop/systemd1/unit/haproxy_2eservice org.freedesktop.DBus.Properties \
-			PropertiesChanged 'sa{sv}as' org.freedesktop.systemd1.Unit 2 ActiveState s failed SubState s failed 0
-	done; true`)},
+			PropertiesChanged 'sa{sv}as' org.freedesktop.systemd1.Unit 2 ActiveState s failed SubState s failed 0 && sent=1
+	done; test "$sent"`)},
 	{name: "/tmp in the way", at: either, served: true, lasts: brief(500*time.Millisecond, time.Second),
 		begin: sh("runuser -u nobody -- mkdir -p /tmp/keepalived.json/x /tmp/rlb"), end: sh("rm -rf /tmp/keepalived.json /tmp/rlb")},
-	{name: "a device answers for the virtual IP", two: overlap, none: takeover, lasts: brief(500*time.Millisecond, 3*time.Second),
-		begin: func(ctx context.Context, a *act) error { return a.r.stranger(ctx, "add") },
-		end:   func(ctx context.Context, a *act) error { return a.r.stranger(ctx, "del") }},
+	// Who only answers for the virtual IP, and serves nothing there, changes no holder: hosts ask a rival for the service
+	// before they give way. Clients may believe the wrong one until the holder announces itself again.
+	{name: "a device answers for the virtual IP", lasts: brief(500*time.Millisecond, 3*time.Second),
+		begin: stranger("ip addr add " + pair.VIP + "/32 dev eth0"), end: stranger("ip addr del " + pair.VIP + "/32 dev eth0")},
+	{name: "a router answers for the virtual IP", lasts: brief(time.Second, 4*time.Second),
+		begin: stranger(`ip link set eth0 address fe:ff:ff:ff:ff:fe; ip link add far type veth peer name far2; ip link set far up; ip link set far2 up
+			ip route add ` + pair.VIP + `/32 dev far; echo 0 >/proc/sys/net/ipv4/neigh/eth0/proxy_delay
+			echo 1 >/proc/sys/net/ipv4/ip_forward; echo 1 >/proc/sys/net/ipv4/conf/eth0/proxy_arp`),
+		end: stranger("echo 0 >/proc/sys/net/ipv4/conf/eth0/proxy_arp; ip link del far")},
+	{name: "a thousand claims of the virtual IP", begin: func(_ context.Context, a *act) error {
+		return a.r.device.Claim(net.HardwareAddr{0xfe, 0xff, 0xff, 0xff, 0xff, 0xfe}, netip.MustParseAddr(pair.VIP), 1000, time.Millisecond)
+	}},
+	{name: "half-open connections to the metrics", at: either, served: true, lasts: brief(500*time.Millisecond, 3*time.Second),
+		begin: func(ctx context.Context, a *act) (err error) {
+			var all []net.Conn
+			a.stop = func() {
+				for _, conn := range all {
+					_ = conn.Close() // the agent may have done so
+				}
+			}
+			for i := 0; i < 4*64 && err == nil; i++ { // it serves 64 at a time
+				var conn net.Conn
+				if conn, err = a.r.device.Dial(ctx, netip.AddrPortFrom(a.h.Addr(), metricsPort).String()); err == nil {
+					all = append(all, conn)
+					_, _ = conn.Write([]byte("GET /metrics HTTP/1.1\r\nHo")) // the same
+				}
+			}
+			return err
+		}, end: stop},
 	{name: "forged advertisements", at: either, served: true, lasts: brief(500*time.Millisecond, 3*time.Second),
 		begin: func(_ context.Context, a *act) (err error) {
 			a.stop, err = a.r.device.Advertise(100, []uint8{255, 0}[a.n%2], netip.MustParseAddr(pair.VIP))
 			return err
 		},
-		end: func(_ context.Context, a *act) error {
-			if a.stop != nil {
-				a.stop()
-			}
-			return nil
-		}},
+		end: stop},
 
 	// control planes
 	{name: "a control plane refuses", lasts: brief(500*time.Millisecond, 5*time.Second), begin: mode(lab.Refuse), end: mode(lab.OK)},
@@ -164,10 +197,20 @@ func mode(m lab.Mode) func(context.Context, *act) error {
 	return func(_ context.Context, a *act) error { return a.r.stage.Planes[a.n%len(a.r.stage.Planes)].Set(m) }
 }
 
-// stranger is a device that has the virtual IP by mistake, and serves nothing there.
-func (r *run) stranger(ctx context.Context, verb string) error {
-	if out, err := r.device.Command(ctx, "ip", "addr", verb, pair.VIP+"/32", "dev", "eth0").CombinedOutput(); err != nil {
-		return fmt.Errorf("%s: %w", out, err)
+// stop ends what the device does.
+func stop(_ context.Context, a *act) error {
+	if a.stop != nil {
+		a.stop()
 	}
 	return nil
+}
+
+// stranger runs a script on a device of the same link that has nothing to do with the pair.
+func stranger(script string) func(context.Context, *act) error {
+	return func(ctx context.Context, a *act) error {
+		if out, err := a.r.device.Command(ctx, "sh", "-ec", script).CombinedOutput(); err != nil {
+			return fmt.Errorf("%s: %w", out, err)
+		}
+		return nil
+	}
 }

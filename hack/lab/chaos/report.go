@@ -12,7 +12,7 @@ import (
 func (r *run) report() string {
 	var b strings.Builder
 	t := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(t, "fault\ttimes\tno holder\ttwo holders\tright after\tfailed\tcut")
+	fmt.Fprintln(t, "fault\ttimes\tnot made\tno holder\ttwo holders\tright after\tfailed\tcut")
 	names := make([]string, 0, len(r.lines))
 	for name := range r.lines {
 		names = append(names, name)
@@ -27,9 +27,9 @@ func (r *run) report() string {
 	ms := func(d time.Duration) string { return fmt.Sprintf("%d ms", d.Milliseconds()) }
 	for _, name := range names {
 		l := r.lines[name]
-		fmt.Fprintf(t, "%s\t%d\t%s\t%s\t%s\t%d\t%d\n", name, l.times, ms(l.none), ms(l.two), ms(l.healed), l.failed, l.cut)
+		fmt.Fprintf(t, "%s\t%d\t%d\t%s\t%s\t%s\t%d\t%d\n", name, l.times, l.unmade, ms(l.none), ms(l.two), ms(l.healed), l.failed, l.cut)
 	}
 	_ = t.Flush() // to memory
-	fmt.Fprintf(&b, "%d faults, seed %d\n", r.made, r.Seed)
+	fmt.Fprintf(&b, "%d faults, and %d that could not be made; seed %d\n", r.made, r.unmade, r.Seed)
 	return b.String()
 }

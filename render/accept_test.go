@@ -1,9 +1,12 @@
 package render
 
 import (
+	"archive/tar"
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -119,6 +122,134 @@ func TestKeepalivedAccepts(t *testing.T) {
 			t.Errorf("%v\n%s", err, data)
 		}
 	})
+}
+
+// caseRefusals are what the programs refuse of valid cases, with the words of the one refusal: what a raw line names and
+// the host lacks, or what only some versions take. The last are the releases that take it.
+var caseRefusals = map[string]struct {
+	said  string
+	taken []lab.Release
+}{
+	"19-auth-pass-raw.keepalived": {said: "Truncating auth_pass to 8 characters"},
+	"50-http-mode.haproxy":        {said: "'/etc/haproxy/site.pem'"},
+	"89-nbproc.haproxy":           {said: "nbproc is not supported any more since HAProxy 2.5.", taken: []lab.Release{lab.Bullseye}},
+}
+
+// validCases are those of api/testdata/cases that are valid, by name.
+func validCases(t *testing.T) map[string]*api.LoadBalancerSpec {
+	t.Helper()
+	paths, err := filepath.Glob("../api/testdata/cases/*.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	specs := map[string]*api.LoadBalancerSpec{}
+	for _, path := range paths {
+		data, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if doc, err := api.Parse(path, data); err == nil {
+			specs[strings.TrimSuffix(filepath.Base(path), ".yaml")] = &doc.Spec
+		}
+	}
+	if len(specs) < 40 {
+		t.Fatalf("only %d cases are valid", len(specs))
+	}
+	return specs
+}
+
+// TestCasesAccepted: each release's own programs take what the valid cases become, on a host that has the interfaces that
+// they name and a route to everywhere, as HAProxy 2.2 wants one to nameservers. What they refuse, caseRefusals tells.
+func TestCasesAccepted(t *testing.T) {
+	const script = `
+mkdir -p run/haproxy run/rlb var/lib/rlb cases
+tar -x -C cases -f -
+ip link set lo up
+for iface in $1; do
+	ip link add "$iface" type veth peer name "p-$iface"
+	ip link set "$iface" up
+done
+ip addr add 198.51.100.1/24 dev eth0
+ip route add default via 198.51.100.254
+check() {
+	case $1 in
+	*.haproxy) said=$(haproxy -c -f "$1" 2>&1) ;;
+	*) said=$(keepalived -t -f "$1" 2>&1) ;;
+	esac && code=0 || code=$?
+	printf '= %s %s\n%s\n' "$1" "$code" "$said" >"said/$1"
+}
+cd cases
+mkdir said
+for file in *.haproxy; do check "$file"; done &
+for file in *.keepalived; do check "$file"; done
+wait
+cat said/*`
+	specs := validCases(t)
+	onReleases(t, func(t *testing.T, i int, program lab.Release) {
+		archive, interfaces := casesFor(t, specs, releases[i])
+		out, err := inTree(t, program, archive, script, interfaces)
+		if err != nil {
+			t.Fatal(err)
+		}
+		judged := map[string]bool{}
+		for _, said := range strings.Split(strings.TrimPrefix(out, "= "), "\n= ") {
+			head, text, _ := strings.Cut(said, "\n")
+			name, code, _ := strings.Cut(head, " ")
+			judged[name] = true
+			complaints := slices.DeleteFunc(strings.Split(text, "\n"), func(line string) bool {
+				return strings.HasSuffix(name, ".haproxy") && (!strings.HasPrefix(line, "[ALERT]") || strings.Contains(line, "rror(s) found in") || strings.Contains(line, "Fatal errors")) ||
+					HarmlessComplaint(line)
+			})
+			want, refused := caseRefusals[name]
+			refused = refused && !slices.Contains(want.taken, program)
+			switch {
+			case refused && (len(complaints) != 1 || !strings.Contains(complaints[0], want.said)):
+				t.Errorf("is not refused with %q:\n%s", want.said, said)
+			case !refused && (code != "0" || len(complaints) > 0):
+				t.Errorf("is refused:\n%s", said)
+			}
+		}
+		for name := range caseRefusals {
+			if !judged[name] {
+				t.Errorf("no verdict of %s", name)
+			}
+		}
+		t.Logf("%d files", len(judged))
+	})
+}
+
+// casesFor is a tar archive with what cases become on a release, each file once, and the interfaces that they name.
+func casesFor(t *testing.T, specs map[string]*api.LoadBalancerSpec, r release) (archive, interfaces string) {
+	t.Helper()
+	var data bytes.Buffer
+	w := tar.NewWriter(&data)
+	seen := map[string]bool{}
+	names := map[string]bool{"eth0": true, "ens10": true, "eth1": true} // the others are of raw lines
+	for _, name := range slices.Sorted(maps.Keys(specs)) {
+		facts := factsFor(specs[name], r)
+		names[facts.Interface] = true
+		for _, v := range specs[name].VirtualIPs {
+			if v.Interface != "" {
+				names[v.Interface] = true
+			}
+		}
+		all := files(t, specs[name], facts)
+		for program, kind := range map[string]Kind{"haproxy": HAProxyConfig, "keepalived": KeepalivedConfig} {
+			text := fileOf(t, all, kind).Data
+			if seen[string(text)] { // many have the same keepalived.conf
+				continue
+			}
+			seen[string(text)] = true
+			err := w.WriteHeader(&tar.Header{Name: name + "." + program, Mode: 0o644, Size: int64(len(text))})
+			if _, failed := w.Write(text); err != nil || failed != nil {
+				t.Fatal(err, failed)
+			}
+		}
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return data.String(), strings.Join(slices.Collect(maps.Keys(names)), " ")
 }
 
 // TestFirewallKeepsRules: each release's iptables takes the rules, and its iptables-save prints them as they were

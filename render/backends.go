@@ -29,8 +29,8 @@ func (r *renderer) backend(l *lines, s service) {
 	}
 	l.raw(s.path+".extraBackend", s.ExtraBackend)
 	if h.Type.HTTP() {
-		if h.Host != "" && r.facts.HAProxyVersion.atLeast(gates.haproxyCheckSend) {
-			l.add(s.path+".healthCheck.host", "    http-check send hdr Host %s", h.Host)
+		if r.facts.HAProxyVersion.atLeast(gates.haproxyCheckSend) {
+			r.send(l, s)
 		}
 		l.add(s.path+".healthCheck.expectStatus", "    http-check expect %s", r.expect(h))
 	}
@@ -109,6 +109,27 @@ func (r *renderer) request(h *api.HealthCheck) string {
 		return request + " HTTP/1.1"
 	}
 	return request + ` HTTP/1.1\r\nHost:\ ` + h.Host + `\r\nConnection:\ close`
+}
+
+// send renders the step that sends the request, where there is something to say about it: HAProxy merges it with that of
+// option httpchk, and so sends it behind a raw connect, where HAProxy wants it.
+func (r *renderer) send(l *lines, s service) {
+	switch {
+	case s.HealthCheck.Host != "":
+		l.add(s.path+".healthCheck.host", "    http-check send hdr Host %s", s.HealthCheck.Host)
+	case EndsWithConnect(s.ExtraBackend):
+		l.add(s.path+".healthCheck.path", "    http-check send")
+	}
+}
+
+// EndsWithConnect says whether the last step of an HTTP check in lines of a backend connects: a request must follow.
+func EndsWithConnect(lines []string) (connects bool) {
+	for _, line := range lines {
+		if words := strings.Fields(line); len(words) > 1 && words[0] == "http-check" && slices.Contains([]string{"connect", "send", "expect"}, words[1]) {
+			connects = words[1] == "connect"
+		}
+	}
+	return connects
 }
 
 // expect is the condition on a health check's answer. With cutAfter another status takes the server out of the rotation

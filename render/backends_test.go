@@ -66,6 +66,30 @@ func TestBackend(t *testing.T) {
 	}
 }
 
+// TestCheckSteps: a request follows a raw connect, as HAProxy wants it, and none that stands there already.
+func TestCheckSteps(t *testing.T) {
+	const connect, send, expect = "http-check connect port 8008", "http-check send", "http-check expect status 200,401"
+	for _, test := range []struct {
+		raw, more string
+		want      []string
+	}{
+		{"[http-check connect port 8008]", "", []string{connect, send, expect}},
+		{"[http-check connect port 8008, fullconn 10]", "", []string{connect, send, expect}},
+		{"[http-check connect port 8008]", ", host: x.example.org", []string{connect, send + " hdr Host x.example.org", expect}},
+		{"[http-check connect port 8008, http-check send uri /x]", "", []string{connect, send + " uri /x", expect}},
+		{"[http-check connect, http-check send uri /x, http-check expect status 200, http-check connect port 8008]", "",
+			[]string{"http-check connect", send + " uri /x", "http-check expect status 200", connect, send, expect}},
+		{"[http-check send uri /x]", "", []string{send + " uri /x", expect}},
+		{"[fullconn 10]", "", []string{expect}},
+	} {
+		text := rendered(t, HAProxyConfig, vip4+"services:\n- {name: web, port: 80, servers: [{address: 10.0.0.1}], healthCheck: {type: http, expectStatus: [200, 401]"+
+			test.more+"}, extraBackend: "+test.raw+"}\n")
+		if diff := cmp.Diff(test.want, linesOf(section(t, text, "backend web\n"), "http-check")); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", test.raw, diff)
+		}
+	}
+}
+
 // TestFailOpenUnchecked: servers that have their checks by default-server have none in the backend that fails open.
 func TestFailOpenUnchecked(t *testing.T) {
 	const service = "services:\n- {name: web, port: 80, servers: [{address: 10.0.0.1}], failOpen: true%s}\n%s"

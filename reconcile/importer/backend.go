@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"rlb.dev/rlb-agent/api"
+	"rlb.dev/rlb-agent/render"
 )
 
 // balances are the algorithms that the language has.
@@ -142,7 +143,7 @@ func ownBackend(body []statement) (start, end int) {
 	start = head(body[:end], ownBack)
 	asks := slices.ContainsFunc(body[:start], func(s statement) bool { return s.is("option", "httpchk") })
 	if asks && end > start && ownExpect.MatchString(body[end-1].text) {
-		if end--; end > start && body[end-1].is("http-check", "send", "hdr", "Host") && strings.HasSuffix(request(body[:start]), " HTTP/1.1") {
+		if end--; end > start && isOwnSend(body[start:end], request(body[:start])) {
 			end--
 		}
 	}
@@ -157,6 +158,19 @@ func ownBackend(body []statement) (start, end int) {
 
 // ownExpect is how a generated health check expects statuses.
 var ownExpect = regexp.MustCompile(`^    http-check expect (error-status L7OKC )?(status [0-9,]+|rstatus \^\([0-9|]+\)\$)$`)
+
+// isOwnSend says whether the last of these statements is a generated step that sends the request of a health check.
+func isOwnSend(body []statement, request string) bool {
+	last := body[len(body)-1]
+	if last.is("http-check", "send", "hdr", "Host") {
+		return strings.HasSuffix(request, " HTTP/1.1")
+	}
+	var before []string
+	for _, s := range body[:len(body)-1] {
+		before = append(before, s.text)
+	}
+	return last.text == "    http-check send" && render.EndsWithConnect(before)
+}
 
 // request is the text of option httpchk.
 func request(body []statement) (text string) {

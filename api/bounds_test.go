@@ -27,8 +27,11 @@ func manyServers(n int) []byte {
 // bombs are files with n things of a kind that is wrong or costly. Each is about as large as the parser takes at most
 // where n is 100,000.
 var bombs = map[string]func(n int) string{
-	"unknown fields":      func(n int) string { return numbered(n, "kindx%d: x\n") },
-	"known elsewhere":     func(n int) string { return "vrrp:\n" + strings.Repeat("  vrid: 1\n", n) },
+	"unknown fields":  func(n int) string { return numbered(n, "kindx%d: x\n") },
+	"known elsewhere": func(n int) string { return "vrrp:\n" + strings.Repeat("  vrid: 1\n", n) },
+	"fields of elsewhere": func(n int) string {
+		return base + strings.Repeat("  - {address: 10.0.0.2, timeout_client: 1s}\n", n)
+	},
 	"wrong items":         func(n int) string { return "virtualIPs: [" + strings.Repeat("1,", 9*n) + "]\n" },
 	"wrong texts":         func(n int) string { return base + "firewall: {allowFrom: [" + strings.Repeat("x,", 9*n) + "]}\n" },
 	"names given twice":   func(n int) string { return base + "metadata: {labels: {" + strings.Repeat("a: b, ", n) + "}}\n" },

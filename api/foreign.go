@@ -1,9 +1,6 @@
 package api
 
-import (
-	"reflect"
-	"strings"
-)
+import "reflect"
 
 // foreign tells what names from keepalived.conf, haproxy.cfg, Kubernetes and other tools are called here: by the type
 // of the mapping that they stand in, then by the name in lower case without "_" and "-". A value is the name of a
@@ -104,6 +101,8 @@ var foreign = map[reflect.Type]map[string]string{
 		"notifybackup": "backup",
 		"notifyfault":  "fault",
 		"notifystop":   "stop",
+		"fail":         "fault",
+		"failed":       "fault",
 		"notify":       "there is one program for each change: master, backup, fault, stop",
 	},
 	reflect.TypeFor[Check](): {
@@ -143,6 +142,9 @@ var foreign = map[reflect.Type]map[string]string{
 		"sourceranges":  "allowFrom",
 		"servername":    "sni",
 		"hostnames":     "sni",
+		"hostname":      "use sni for a TLS server name that clients ask for, and servers[].address for a server",
+		"domain":        "sni",
+		"domains":       "sni",
 	},
 	reflect.TypeFor[Server](): {
 		"ip":                "address",
@@ -179,6 +181,11 @@ var foreign = map[reflect.Type]map[string]string{
 		"healthythreshold":   "rise",
 		"successthreshold":   "rise",
 		"status":             "expectStatus",
+		"statuses":           "expectStatus",
+		"statuscodes":        "expectStatus",
+		"cutoff":             "cutAfter",
+		"grace":              "cutAfter",
+		"graceperiod":        "cutAfter",
 		"expect":             "expectStatus",
 		"expectedstatus":     "expectStatus",
 		"ca":                 "caFile",
@@ -208,6 +215,10 @@ var foreign = map[reflect.Type]map[string]string{
 		"timeoutserver":  "server",
 		"timeouttunnel":  "tunnel",
 		"check":          "use services[].healthCheck.timeout",
+		"http":           noHTTPTimeout,
+		"httprequest":    noHTTPTimeout,
+		"httpkeepalive":  noHTTPTimeout,
+		"queue":          "it takes a raw line, timeout queue 10s, in proxy.extraDefaults or services[].extraBackend",
 	},
 	reflect.TypeFor[Stats](): {
 		"port": "use address: the address and the port",
@@ -240,13 +251,14 @@ var foreign = map[reflect.Type]map[string]string{
 
 const (
 	// #nosec G101 -- a sentence, and no password
-	noPassword = "VRRP version 3 has no passwords (RFC 9568 §9); use nodes and transport: unicast, then only the peers are heard"
-	noState    = "no node is master by configuration; use priority, and vrrp.preempt: true to fail back"
+	noPassword    = "VRRP version 3 has no passwords (RFC 9568 §9); use nodes and transport: unicast, then only the peers are heard"
+	noHTTPTimeout = "services are TCP, without timeouts of HTTP; mode http and these take raw lines in services[].extraFrontend and .extraBackend"
+	noState       = "no node is master by configuration; use priority, and vrrp.preempt: true to fail back"
 )
 
 // known returns what a name that is no field of the type is called here, or a sentence about it; both empty for none.
 func known(name string, t reflect.Type) (field, sentence string) {
-	text := foreign[t][strings.NewReplacer("_", "", "-", "").Replace(strings.ToLower(name))]
+	text := foreign[t][folded(name)]
 	if _, isField := fieldsOf(t)[text]; isField {
 		return text, ""
 	}

@@ -291,8 +291,20 @@ func (w *walker) unknown(e entry, given map[string]bool, t reflect.Type) {
 			w.cover(join(path, name))
 		}
 	default:
-		w.add(placeOf(e.key), at, "unknown field")
+		w.add(placeOf(e.key), at, "unknown field%s", elsewhere(e.name, w.mappingPath()))
 	}
+}
+
+// mappingPath is path as the language has it: lists without an index.
+func (w *walker) mappingPath() (path string) {
+	for _, s := range w.steps {
+		if s.field == "" {
+			path += "[]"
+		} else {
+			path = join(path, s.field)
+		}
+	}
+	return path
 }
 
 // oddSpace finds a name with a character that people do not see or take for another, and the field that was meant.

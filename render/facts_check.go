@@ -26,9 +26,10 @@ func (f Facts) check() error {
 	for _, v := range []struct {
 		program string
 		version Version
-	}{{"haproxy", f.HAProxyVersion}, {"keepalived", f.KeepalivedVersion}} {
+		example string
+	}{{"haproxy", f.HAProxyVersion, "2.6.12-1"}, {"keepalived", f.KeepalivedVersion, "1:2.2.7-1"}} {
 		if len(v.version) > 128 || !factVersion.MatchString(string(v.version)) {
-			return fmt.Errorf("cannot use version %q of %s: must be a Debian version, as 2.6.12-1", v.version, v.program)
+			return fmt.Errorf("cannot use version %q of %s: must be a Debian version, as %s", v.version, v.program, v.example)
 		}
 	}
 	for _, p := range []struct{ of, path string }{

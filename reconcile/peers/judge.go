@@ -21,8 +21,14 @@ const (
 	isUnknown = "Unknown"
 )
 
+// Reasons for which it is not known yet how the peers are.
+const (
+	AgentNotRunning = "AgentNotRunning" // no daemon of this host listens
+	Listening       = "Listening"       // the daemon has just begun to
+)
+
 // unheard is the verdict where no daemon of this host listens.
-var unheard = Verdict{isUnknown, "AgentNotRunning", "the daemon does not run here, so that nothing is heard of a peer"}
+var unheard = Verdict{isUnknown, AgentNotRunning, "the daemon does not run here, so that nothing is heard of a peer"}
 
 // InSync says whether all peers have the same spec in force. What they advertise counts where no agent is heard.
 func (t Table) InSync(now time.Time) Verdict {
@@ -67,7 +73,7 @@ func (t Table) alone() string {
 }
 
 func silence(names []string) string {
-	return fmt.Sprintf("%s runs no agent that is heard here: nothing came in the last %v", strings.Join(names, ", "), Life)
+	return fmt.Sprintf("%s runs no agent that is heard here (nothing came in the last %v)", strings.Join(names, ", "), Life)
 }
 
 // silentNodes are the nodes of the spec whose agents are not heard.

@@ -15,7 +15,7 @@ func wants(t *testing.T, name string, got Verdict, status, reason, message strin
 	}
 }
 
-const silentText = " runs no agent that is heard here: nothing came in the last 30s"
+const silentText = " runs no agent that is heard here (nothing came in the last 30s)"
 
 func TestInSync(t *testing.T) {
 	const two = vip + ", 198.51.100.101"
@@ -118,5 +118,10 @@ func TestRedundant(t *testing.T) {
 		"two others":           {heard(at(t, "lb1", host.RoleFault, vip, trio), of3("lb2", host.RoleMaster), of3("lb3", host.RoleBackup)), isTrue, "StandbyReady", "lb3 is ready to take over from lb2"},
 	} {
 		wants(t, name, c.table.Redundant(start), c.status, c.reason, c.message)
+		c.table.Since = start.Add(-patience + 1) // silence says nothing yet
+		if c.reason == "PeerSilent" {
+			c.reason, c.message = Listening, "this host's agent listens only since a moment ago: "+c.message
+		}
+		wants(t, name+", just started", c.table.Redundant(start), c.status, c.reason, c.message)
 	}
 }

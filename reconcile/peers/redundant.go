@@ -39,7 +39,11 @@ func (t Table) Redundant(now time.Time) Verdict {
 	case alone:
 		all = append(all, member{dark: t.alone()})
 	}
-	return judge(all)
+	v := judge(all)
+	if v.Status == isUnknown && now.Sub(t.Since) < patience {
+		return Verdict{isUnknown, Listening, "this host's agent listens only since a moment ago: " + v.Message}
+	}
+	return v
 }
 
 // member is what a report says of its host. not is why it would not serve, or "".

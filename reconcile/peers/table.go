@@ -13,6 +13,10 @@ const (
 	// maxPeers is how many agents are remembered, and how many routers.
 	maxPeers = 16
 
+	// patience is how long the daemon listens before silence says something: each agent speaks every few seconds, and one
+	// that starts with this host takes a moment.
+	patience = 2 * Every
+
 	// tableVersion is that of the file's form.
 	tableVersion = 1
 )
@@ -21,6 +25,7 @@ const (
 type Table struct {
 	Version int       `json:"version"`
 	Written time.Time `json:"written"` // by the daemon, which writes it again and again
+	Since   time.Time `json:"since"`   // the daemon listens
 	Self    Self      `json:"self"`    // as it was reported last
 	Peers   []Peer    `json:"peers,omitempty"`
 	Adverts []Advert  `json:"adverts,omitempty"` // of others, for this virtual router or its addresses

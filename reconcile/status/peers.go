@@ -123,7 +123,8 @@ func (r *reading) peers(ctx context.Context, s *Status) {
 	}
 }
 
-func peerRow(p Peer, now time.Time) Row {
+// peerRow is what is known of a peer. listens says that silence tells something.
+func peerRow(p Peer, listens bool, now time.Time) Row {
 	words := map[PeerState]string{PeerSeen: "seen", PeerNotSeen: "not seen"}[p.State]
 	if words == "" {
 		words = "unknown"
@@ -131,6 +132,10 @@ func peerRow(p Peer, now time.Time) Row {
 	r := Row{Label: "Peer", Cells: []string{p.Name, p.Address}, Text: words, Mood: moodOf(p.State != PeerNotSeen)}
 	a := p.Agent
 	if a == nil {
+		if listens {
+			r.Text += "; no agent is heard there"
+			r.Mood = Bad
+		}
 		return r
 	}
 	if p.Address == "" {

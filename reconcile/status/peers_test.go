@@ -45,7 +45,7 @@ func TestWithPeers(t *testing.T) {
 		}
 		s = s.WithPeers(c.table, now).WithPeers(c.table, now) // and again
 		last := s.Peers[len(s.Peers)-1]
-		row := peerRow(last, now)
+		row := peerRow(last, s.listens(), now)
 		got := strings.Join([]string{s.Condition("PeerInSync").Status, s.Condition("Redundant").Status, row.Cells[0], row.Cells[1], row.Text}, " ")
 		if got != c.want || len(s.Peers) != 1 {
 			t.Errorf("%s:\n got %s\nwant %s", name, got, c.want)
@@ -64,6 +64,51 @@ func TestWithPeers(t *testing.T) {
 		alone := redundant.Status == isFalse
 		if bad := alone || name == "nobody listens"; told != alone || bad != (mood == Bad) || strings.Contains(verdict, "all is well") == bad {
 			t.Errorf("%s: the problem is told: %t, and the verdict is %q", name, told, verdict)
+		}
+	}
+}
+
+// An answer by ARP proves no standby: where the daemon listens, and hears no agent, the verdict and the peer's row say so.
+func TestNoStandbyProven(t *testing.T) {
+	const silent = "lb2 runs no agent that is heard here (nothing came in the last 30s)"
+	spec := peers.Spec{Digest: strings.Repeat("ab", 32), Generation: 4, Pair: strings.Repeat("cd", 32)}
+	listening := func(since time.Duration) peers.Table {
+		return peers.Table{Since: now.Add(-since), Self: peers.Self{Report: peers.Report{Node: "lb1", Spec: spec},
+			Nodes: []peers.Node{{Name: "lb2", Addresses: []netip.Addr{netip.MustParseAddr("198.51.100.12")}}}}}.Mark(now)
+	}
+	noNodes := listening(time.Minute)
+	noNodes.Self.Nodes, noNodes.Self.Spec.Pair = nil, ""
+	for name, c := range map[string]struct {
+		table   peers.Table
+		drained bool
+		verdict string
+		row     string
+		mood    Mood
+	}{
+		"once only":    {peers.Table{}, false, "lb1 is MASTER and serves: all is well", "seen", Good},
+		"just started": {listening(9 * time.Second), false, "lb1 is MASTER and serves: all is well", "seen", Good},
+		"silence":      {listening(10 * time.Second), false, "lb1 is MASTER and serves, but no standby is proven: " + silent, "seen; no agent is heard there", Bad},
+		"no nodes":     {noNodes, false, "lb1 is MASTER and serves, but no standby is proven: no other host runs an agent for these virtual IPs", "", Bad},
+		"drained":      {listening(time.Minute), true, "lb1 is drained: all is well", "seen; no agent is heard there", Good},
+	} {
+		s := Status{Node: "lb1", Role: host.RoleMaster, Drained: c.drained, HAProxy: &HAProxy{State: host.HAProxyAnswers}, ObservedGeneration: 4,
+			Conditions: []Condition{{Type: "Ready", Status: isTrue}, {Type: "Serving", Status: isTrue}}}
+		if c.drained {
+			s.Role = host.RoleFault
+		}
+		if c.row != "" {
+			s.Peers = []Peer{{Name: "lb2", Address: "198.51.100.12", State: PeerSeen}}
+		}
+		s = s.WithPeers(c.table, now)
+		if verdict, mood := Verdict(s, now); verdict != c.verdict || mood != c.mood {
+			t.Errorf("%s: %s %q, want %s %q", name, mood, verdict, c.mood, c.verdict)
+		}
+		if c.row == "" {
+			continue
+		}
+		r := peerRow(s.Peers[0], s.listens(), now)
+		if r.Text != c.row || (r.Mood == Bad) != (c.row != "seen") {
+			t.Errorf("%s: the peer's row is %s %q, want %q", name, r.Mood, r.Text, c.row)
 		}
 	}
 }

@@ -56,7 +56,7 @@ func Rows(s Status, now time.Time) []Row {
 	}
 	rows = append(rows, agentRows(s, now)...)
 	for _, p := range s.Peers {
-		rows = append(rows, peerRow(p, now))
+		rows = append(rows, peerRow(p, s.listens(), now))
 	}
 	rows = append(rows, headroomRows(s)...)
 	if s.Draining != nil {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"rlb.dev/rlb-agent/reconcile/host"
+	"rlb.dev/rlb-agent/reconcile/peers"
 )
 
 // Verdict is how the host is, in one sentence, and whether that is as it should be.
@@ -22,7 +23,10 @@ func Verdict(s Status, now time.Time) (text string, mood Mood) {
 	}
 	text = who + " " + s.part(now)
 	if s.Is("Ready") {
-		return s.ofThePair(text)
+		if trouble := s.PairTrouble(); trouble != "" {
+			return text + ", but " + trouble, Bad
+		}
+		return text + ": all is well", Good
 	}
 	but := ", but "
 	if s.notYet() {
@@ -36,22 +40,31 @@ func (s Status) notYet() bool {
 	return s.ObservedGeneration == 0 && s.PendingSpec != nil && s.Role != host.RoleMaster && s.Role != host.RoleBackup
 }
 
-// ofThePair ends the verdict on a host that is itself as it should be. Another spec is the reason of much else, so it comes
-// first. That a drained host is no standby is known already.
-func (s Status) ofThePair(text string) (string, Mood) {
+// PairTrouble is what is wrong with the pair of a host that is itself as it should be, or "". Another spec is the reason of
+// much else, so it comes first. That a drained host is no standby is known already.
+func (s Status) PairTrouble() string {
 	for _, kind := range []string{"PeerInSync", "Redundant"} {
 		if c := s.Condition(kind); c.Status == isFalse && !(kind == "Redundant" && s.drainedOut()) {
-			return text + ", but " + oneLine(c.Message), Bad
+			return oneLine(c.Message)
 		}
 	}
 	if gone, all := s.gonePeers(); len(gone) > 0 {
-		text += ", but " + strings.Join(gone, " and ") + map[bool]string{false: " is not seen", true: " are not seen"}[len(gone) > 1]
+		text := strings.Join(gone, " and ") + yes(len(gone) == 1, " is not seen", " are not seen")
 		if all {
 			text += ": nobody may take over from this host"
 		}
-		return text, Bad
+		return text
 	}
-	return text + ": all is well", Good
+	if c := s.Condition("Redundant"); c.Status == isUnknown && s.listens() && !s.drainedOut() {
+		return "no standby is proven: " + oneLine(c.Message)
+	}
+	return ""
+}
+
+// listens says whether the daemon has heard what there is to hear of its peers.
+func (s Status) listens() bool {
+	reason := s.Condition("Redundant").Reason
+	return reason != "" && reason != peers.AgentNotRunning && reason != peers.Listening
 }
 
 // gonePeers are the peers that do not answer, and whether those are all.

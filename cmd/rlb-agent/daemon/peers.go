@@ -197,6 +197,7 @@ func (p *peering) link(ctx context.Context, iface string) {
 		again.Repeat(ctx, talk, func(err error) { p.log.Debug("cannot hear the peers' agents", "err", err) })
 	}()
 	p.linked, p.say, p.unlink = iface, say, func() { cancel(); <-done }
+	p.table.Since = time.Now()
 	p.pending, p.news = true, true
 }
 

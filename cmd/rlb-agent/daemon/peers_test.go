@@ -304,6 +304,28 @@ func TestPeeringTellsOfWaits(t *testing.T) {
 	})
 }
 
+// A daemon that has just started does not take silence for an answer yet; then the status is told.
+func TestPeeringListensFirst(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := &wire{}
+		a := w.join(t, "lb1", host.RoleMaster, smallSpec+wiredNodes)
+		reason := func() string {
+			synctest.Wait()
+			return a.tables[len(a.tables)-1].Redundant(time.Now()).Reason
+		}
+		time.Sleep(9 * time.Second)
+		if got := reason(); got != peers.Listening {
+			t.Errorf("after 9 s: %s", got)
+		}
+		told := len(a.tables)
+		time.Sleep(7 * time.Second)
+		if got := reason(); got != "PeerSilent" || len(a.tables) == told {
+			t.Errorf("after 16 s: %s, the status was told %d times", got, len(a.tables)-told)
+		}
+		a.stop()
+	})
+}
+
 // Where the peer's agent is silent, what it advertises tells.
 func TestPeeringByAdverts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -33,7 +33,7 @@ func (l *lasting) turn(v peers.Verdict, now time.Time) (due bool, was string, wa
 	if v != l.now {
 		l.now, l.since = v, now
 	}
-	if v == l.logged {
+	if v == l.logged || v.Reason == peers.Listening {
 		return false, "", time.Hour
 	}
 	if wait = max(peerQuiet-now.Sub(l.since), l.again.Left()); wait > 0 {

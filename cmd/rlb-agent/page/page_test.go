@@ -204,6 +204,15 @@ func TestLevels(t *testing.T) {
 		"not redundant": {func(s *status.Status) {
 			s.Conditions = append(s.Conditions, condition("Redundant", "False", "lb2 is gone"))
 		}, Attention, "lb2 is gone"},
+		"no standby is proven": {func(s *status.Status) {
+			s.Conditions = append(s.Conditions, status.Condition{Type: "Redundant", Status: "Unknown", Reason: "PeerSilent", Message: "lb2 runs no agent"})
+		}, Attention, "no standby is proven: lb2 runs no agent"},
+		"just started": {func(s *status.Status) {
+			s.Conditions = append(s.Conditions, status.Condition{Type: "Redundant", Status: "Unknown", Reason: "Listening", Message: "a moment ago"})
+		}, Well, "all is well"},
+		"once only": {func(s *status.Status) {
+			s.Conditions = append(s.Conditions, status.Condition{Type: "Redundant", Status: "Unknown", Reason: "AgentNotRunning", Message: "no daemon"})
+		}, Well, "all is well"},
 		"refused": {func(s *status.Status) {
 			s.Conditions[0].Status, s.PendingSpec = "False", &status.PendingSpec{Generation: 4, Refused: true, Message: "no"}
 		}, Attention, "Generation 4 is refused."},

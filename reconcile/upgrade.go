@@ -3,6 +3,7 @@ package reconcile
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"rlb.dev/rlb-agent/api"
@@ -15,8 +16,9 @@ const upgradeWait = time.Minute
 
 // Upgrade brings newer packages in, as one change that is verified and undone like any other. Where this host holds the
 // virtual IPs it first hands them to a peer, and waits for up to a minute until its connections have ended, where a move
-// can leave them. It is eligible again afterwards, however the upgrade ends. With force that is done also where no peer is
-// seen, and then clients notice it. doc is the spec in force.
+// can leave them. It is eligible again afterwards, however the upgrade ends. Where it is known that nobody would take over
+// it changes nothing; where nothing is known a drain is tried. With force it upgrades where nobody takes over, too, and
+// then clients may notice it. doc is the spec in force.
 func (r *Reconciler) Upgrade(ctx context.Context, doc *api.Document, newer []plan.Newer, force bool) (result Result, err error) {
 	in, err := r.inForce(ctx, "upgrade")
 	if err != nil {
@@ -30,7 +32,17 @@ func (r *Reconciler) Upgrade(ctx context.Context, doc *api.Document, newer []pla
 	if err != nil {
 		return Result{}, &Failure{Err: err}
 	}
+	alone := ""
 	if held && !drained {
+		if alone, err = r.noStandby(ctx, in); err != nil {
+			return Result{}, &Failure{Err: err}
+		}
+	}
+	switch {
+	case alone != "" && !force:
+		return Result{}, &Failure{Err: fmt.Errorf(
+			"cannot upgrade this host: it holds the virtual IPs, and %w: %s (--force upgrades it all the same, and clients may notice it)", ErrNotTaken, alone)}
+	case held && !drained && alone == "":
 		wait := time.Duration(0)
 		if r.Await != nil && r.canServeOn(ctx, in) == nil {
 			wait = upgradeWait
@@ -51,4 +63,13 @@ func (r *Reconciler) Upgrade(ctx context.Context, doc *api.Document, newer []pla
 		}
 	}
 	return r.Once(ctx, plan.Pinned(doc, newer))
+}
+
+// noStandby is why nobody would take over from this host, in words; "" where a standby is ready, or where nobody knows.
+func (r *Reconciler) noStandby(ctx context.Context, in *state.InForce) (string, error) {
+	if len(in.Spec.Nodes) == 1 {
+		return "the spec names no other node", nil
+	}
+	table, err := state.ReadPeers(ctx, r.Host)
+	return table.NoStandby(time.Now()), err
 }

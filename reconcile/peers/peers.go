@@ -1,8 +1,8 @@
 // Package peers is what the agents of one virtual router tell each other, and what follows from it: whether they have
 // the same spec, and whether somebody would take over. It is pure: it knows no network and no clock.
 //
-// Nobody vouches for what is heard: anybody on the link can say it. So it informs people and nothing else. It never moves
-// the virtual IPs, and no step depends on it.
+// Nobody vouches for what is heard: anybody on the link can say it. So it informs people. It never moves the virtual IPs,
+// and no step depends on it. The most that it does is to refuse what a person asks for, and --force goes past that.
 package peers
 
 import (

@@ -46,6 +46,16 @@ func (t Table) Redundant(now time.Time) Verdict {
 	return v
 }
 
+// NoStandby is why nobody would take over from this host, in words; "" where a standby is ready, or where nobody knows.
+// Without nodes, a host that hears no other one is taken to be alone.
+func (t Table) NoStandby(now time.Time) string {
+	v := t.Redundant(now)
+	if lonely := t.Alive(now) && len(t.Self.Nodes) == 0 && len(t.Peers) == 0; v.Status == isFalse || lonely {
+		return v.Message
+	}
+	return ""
+}
+
 // member is what a report says of its host. not is why it would not serve, or "".
 func (r Report) member(name, not string) member {
 	m := member{name: name, role: r.Role, not: not}

@@ -63,7 +63,26 @@ func TestUpgradeCommand(t *testing.T) {
 	if err := active.AddRepackaged(t.Context(), "haproxy", old+"+newer"); err != nil {
 		t.Fatal(err)
 	}
-	if code, out := active.RunAgent("upgrade"); code != 4 || !strings.Contains(out, "cannot drain this host") || !strings.HasSuffix(installed("haproxy"), "+new") {
+	// the peer is drained: the refusal costs no connection, for nothing is tried
+	w.Eventually("it knows that nobody would take over", 10*time.Second, func() bool {
+		st, _ := active.Status()
+		return st.Condition("Redundant").Status == "False"
+	})
+	began := strings.TrimSpace(active.Must("date", "+%s.%N"))
+	code, out := 0, ""
+	w.Judge("a refused upgrade", func() (lab.Report, error) {
+		report := w.Losses(500*time.Millisecond, func() { code, out = active.RunAgent("upgrade") })
+		e2e.Row(t, "upgrade with a peer that is drained", report, out, installed("haproxy"))
+		return report, e2e.Lossless(report)
+	})
+	if code != 4 || !strings.Contains(out, "cannot upgrade this host") || !strings.Contains(out, "it is drained") || !strings.Contains(out, "--force") || !strings.HasSuffix(installed("haproxy"), "+new") {
 		t.Errorf("with the peer drained: exit code %d\n%s", code, out)
 	}
+	if moved := active.Shell("journalctl -q -u keepalived -o cat --since=@" + began); strings.Contains(moved, "Entering") {
+		t.Errorf("the refused upgrade tried to move the virtual IP:\n%s", moved)
+	}
+	if code, out := active.RunAgent("upgrade", "--force"); code != 0 || !strings.HasSuffix(installed("haproxy"), "+newer") {
+		t.Errorf("--force: exit code %d\n%s", code, out)
+	}
+	w.Serves("cp1", "cp2", "cp3")
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"log/slog"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -46,11 +47,18 @@ func (a *app) completeFlags(cmd *cobra.Command) {
 	}
 }
 
-// offerHosts are the addresses of the spec's nodes, for ssh. Several are given with commas between them.
-func (a *app) offerHosts(_ *cobra.Command, _ []string, given string) (all []cobra.Completion, _ cobra.ShellCompDirective) {
-	before := given[:strings.LastIndexByte(given, ',')+1]
+// offerHosts are the addresses of the spec's nodes, for ssh: of the file that push has, else of the spec in use. Several are
+// given with commas between them, each once, with or without user@ before it.
+func (a *app) offerHosts(cmd *cobra.Command, args []string, given string) (all []cobra.Completion, _ cobra.ShellCompDirective) {
+	if cmd.Name() == "push" && len(args) == 1 {
+		a.spec = args[0]
+	}
+	before := given[:strings.LastIndexAny(given, ",@")+1]
+	named := strings.FieldsFunc(before, func(r rune) bool { return r == ',' || r == '@' })
 	for name, address := range a.nodes() {
-		all = append(all, cobra.CompletionWithDesc(before+address, name))
+		if !slices.Contains(named, address) {
+			all = append(all, cobra.CompletionWithDesc(before+address, name))
+		}
 	}
 	return all, cobra.ShellCompDirectiveNoFileComp
 }

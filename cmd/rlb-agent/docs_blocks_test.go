@@ -13,7 +13,6 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"rlb.dev/rlb-agent/api"
-	"rlb.dev/rlb-agent/cmd/rlb-agent/manual"
 )
 
 func TestBlocks(t *testing.T) {
@@ -67,10 +66,8 @@ func checkYAML(text string) error {
 
 // checkShell parses a block of commands: the shell all of it, and each command by what is known of its program.
 func checkShell(text string) error {
-	shell := exec.Command("sh", "-n")
-	shell.Stdin = strings.NewReader(text)
-	if out, err := shell.CombinedOutput(); err != nil {
-		return fmt.Errorf("is refused by the shell: %s", out)
+	if err := checkShellSyntax(text); err != nil {
+		return err
 	}
 	for line := range strings.Lines(text) {
 		words := shellWords(line)
@@ -83,6 +80,15 @@ func checkShell(text string) error {
 		if err := checkCommand(words); err != nil {
 			return fmt.Errorf("cannot work: %s: %w", strings.TrimSpace(line), err)
 		}
+	}
+	return nil
+}
+
+func checkShellSyntax(text string) error {
+	shell := exec.Command("sh", "-n")
+	shell.Stdin = strings.NewReader(text)
+	if out, err := shell.CombinedOutput(); err != nil {
+		return fmt.Errorf("is refused by the shell: %s", out)
 	}
 	return nil
 }
@@ -119,6 +125,9 @@ func checkCommand(words []string) error {
 	return fmt.Errorf("%s is not among the programs that the documents call", program)
 }
 
+// needed are the arguments that a usage line names, and where they stand in brackets they are none.
+var needed = regexp.MustCompile(`\[[^\]]*\]|\b[A-Z]+\b`)
+
 // checkAgent parses a call of the agent.
 func checkAgent(args []string) error {
 	command, rest, err := commandTree().Find(args)
@@ -129,9 +138,17 @@ func checkAgent(args []string) error {
 		return err
 	}
 	args = command.Flags().Args()
+	for _, argument := range needed.FindAllString(command.Use, -1) {
+		if !strings.HasPrefix(argument, "[") && len(args) == 0 && !command.Flags().Changed("end") { // try --end takes none
+			return fmt.Errorf("%s needs an argument %s", command.Name(), argument)
+		}
+	}
+	output := command.Flags().Lookup("output")
+	if known := formats[command.Name()]; output != nil && !slices.Contains(known, output.Value.String()) {
+		return fmt.Errorf("there is no output %s", output.Value)
+	}
 	if command.Name() == "help" && len(args) == 1 {
-		_, known := manual.Page(args[0])
-		if !known && args[0] != "TOPIC" {
+		if !slices.Contains(helpNames(command.Root()), args[0]) && args[0] != "TOPIC" {
 			return fmt.Errorf("there is no topic %s", args[0])
 		}
 	}
@@ -173,7 +190,7 @@ func shellWords(line string) []string {
 
 func TestWrongBlocksAreFound(t *testing.T) {
 	for _, text := range []string{
-		"rlb-agent nonsense", "sudo rlb-agent drain --forse", "rlb-agent validate a b", "rlb-agent help nonsense",
+		"rlb-agent nonsense", "sudo rlb-agent drain --forse", "rlb-agent validate a b", "rlb-agent help nonsense", "rlb-agent push --yes", "rlb-agent history diff", "rlb-agent status -o nonsense",
 		"make nonsense", "make NONSENSE=1 build", "frobnicate", "go run ./nonsense", "rlb-agent --once |", "install -m 644 examples/nonsense.yaml /etc", "apt-get install ./rlb-agent_*_mips.deb",
 	} {
 		if checkShell(text+"\n") == nil {

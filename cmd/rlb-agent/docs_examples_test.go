@@ -20,7 +20,7 @@ import (
 var commandKeys = []string{"run", "cmd", "validate", "runcmd"}
 
 // agentCall is a call of the agent within a shell script, up to what ends it.
-var agentCall = regexp.MustCompile(`\brlb-agent( [^|;&>"\n]*)`)
+var agentCall = regexp.MustCompile(`\brlb-agent( [^|;&<>"\n]*)`)
 
 // What the examples for other tools call exists, and the specs in them are valid.
 func TestExamplesForOtherTools(t *testing.T) {
@@ -90,7 +90,7 @@ func checkExample(n *yaml.Node, command bool, key string) (calls int, err error)
 	case command:
 		for _, m := range agentCall.FindAllStringSubmatch(n.Value, -1) {
 			calls++
-			if err := checkAgent(strings.Fields(m[1])); err != nil {
+			if err := checkAgent(shellWords(m[1])); err != nil {
 				return calls, fmt.Errorf("line %d: rlb-agent%s: %w", n.Line, m[1], err)
 			}
 		}

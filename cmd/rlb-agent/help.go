@@ -15,9 +15,10 @@ import (
 // helpCommand prints the help of a command or a page of the manual, and without a name what there is.
 func (a *app) helpCommand() *cobra.Command {
 	return &cobra.Command{
-		Use:   "help [COMMAND | TOPIC]",
-		Short: "Show the help of a command, or a page of the manual",
-		Args:  cobra.ArbitraryArgs, // a command may have commands of its own
+		Use:     "help [COMMAND | TOPIC]",
+		Short:   "Show the help of a command, or a page of the manual",
+		Example: "  rlb-agent help status\n  rlb-agent help failover",
+		Args:    cobra.ArbitraryArgs, // a command may have commands of its own
 		RunE: func(cmd *cobra.Command, args []string) error {
 			root := cmd.Root()
 			if len(args) == 0 {

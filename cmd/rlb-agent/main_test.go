@@ -55,9 +55,9 @@ func TestScripts(t *testing.T) {
 	})
 }
 
-// Every help page has examples, and each of them is a command line that the program takes.
+// Every help page has examples. Each is a command line that the program takes, of the page's command or one below it.
 func TestExamples(t *testing.T) {
-	root := (&app{}).command()
+	checked := 0
 	var walk func(cmd *cobra.Command)
 	walk = func(cmd *cobra.Command) {
 		for _, c := range cmd.Commands() {
@@ -70,12 +70,52 @@ func TestExamples(t *testing.T) {
 			t.Errorf("%s has no examples", cmd.CommandPath())
 		}
 		for line := range strings.Lines(cmd.Example) {
-			if line = strings.TrimSpace(line); !strings.Contains(line, cmd.CommandPath()) && !strings.HasPrefix(line, "#") && cmd != root {
-				t.Errorf("%s: its example is another command's: %s", cmd.CommandPath(), line)
+			if line = strings.TrimSpace(line); strings.HasPrefix(line, "#") {
+				continue
+			}
+			checked++
+			if err := checkExampleOf(cmd, line); err != nil {
+				t.Errorf("%s: the example cannot work: %s: %v", cmd.CommandPath(), line, err)
 			}
 		}
 	}
-	walk(root)
+	walk(commandTree())
+	if checked < 40 {
+		t.Errorf("only %d examples", checked)
+	}
+}
+
+// checkExampleOf parses each call of the agent in an example of a command's help page.
+func checkExampleOf(cmd *cobra.Command, line string) error {
+	own := !cmd.HasParent() // the page of the program also shows its unit
+	for _, m := range agentCall.FindAllStringSubmatch(line+" ", -1) {
+		words := shellWords(m[1])
+		if err := checkAgent(words); err != nil {
+			return err
+		}
+		called, _, err := commandTree().Find(words)
+		if err != nil {
+			return err
+		}
+		own = own || strings.HasPrefix(called.CommandPath()+" ", cmd.CommandPath()+" ")
+	}
+	if !own {
+		return errors.New("it is another command's")
+	}
+	return checkShellSyntax(line)
+}
+
+func TestWrongExamplesOfCommandsAreFound(t *testing.T) {
+	history, _, err := commandTree().Find([]string{"history"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, line := range []string{"rlb-agent history --nonsense", "rlb-agent history show 1 2", "rlb-agent history diff", "rlb-agent historic",
+		"rlb-agent status && rlb-agent events", "ls", "rlb-agent history | grep '", "rlb-agent history && rlb-agent nonsense"} {
+		if checkExampleOf(history, line) == nil {
+			t.Errorf("nothing is found wrong in the example %q", line)
+		}
+	}
 }
 
 // Every flag that is a number or a duration refuses what is below, beyond, or nothing of it, before anything else is done.

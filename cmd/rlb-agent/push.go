@@ -86,10 +86,8 @@ func (a *app) push(ctx context.Context, file string, options pushOptions) error 
 		Remote: remote.SSH{Sudo: options.on.sudo}, Hosts: hosts, Doc: doc,
 		ID: rand.Text(), By: a.person(), Timeout: options.timeout, LockTimeout: min(a.lockTimeout, options.timeout/2),
 		Version: agentVersion(), DryRun: options.dryRun, TakeOver: a.takeOver, Out: a.stdout, Log: a.stderr,
-		Ask: func(question string) bool { return options.yes || terminal.Ask(a.stdin, a.stderr, question) },
-	}
-	if _, err := os.Stat(state.MemoryFile); errors.Is(err, os.ErrNotExist) {
-		p.Sees = push.Network{}
+		Sees: push.FromHere(state.MemoryFile),
+		Ask:  func(question string) bool { return options.yes || terminal.Ask(a.stdin, a.stderr, question) },
 	}
 	return p.Run(ctx)
 }

@@ -99,6 +99,24 @@ func (w *World) NewLaptop(hosts ...*Host) *Laptop {
 	return l
 }
 
+// LogsInFrom lets root on a host log in to the others as the laptop does.
+func (l *Laptop) LogsInFrom(h *Host) {
+	l.World.Helper()
+	config := "User root\nIdentityFile /root/.ssh/key\nUserKnownHostsFile /root/.ssh/known\nStrictHostKeyChecking yes\n"
+	if err := h.WriteFile("/root/.ssh/config", []byte(config), 0o600); err != nil {
+		l.World.Fatal(err)
+	}
+	for from, to := range map[string]string{"key": "key", "known_hosts": "known"} {
+		data, err := os.ReadFile(filepath.Join(l.Dir, from))
+		if err == nil {
+			err = h.WriteFile("/root/.ssh/"+to, data, 0o600)
+		}
+		if err != nil {
+			l.World.Fatal(err)
+		}
+	}
+}
+
 // KnowAs makes the laptop know the host's key at another address too.
 func (l *Laptop) KnowAs(h *Host, addr string) {
 	l.World.Helper()

@@ -83,6 +83,8 @@ func (p *Push) verify(ctx context.Context, t *target, reached []string, more boo
 		return fmt.Errorf("cannot verify %s: %w", t.Name, err)
 	case t.keptOut:
 		p.logf("%s: waits for the others, since the virtual router changes", t.Name)
+	case len(reached) > 0:
+		p.logf("%s: serves with it, and clients reach %s", t.Name, some(reached))
 	default:
 		p.logf("%s: serves with it", t.Name)
 	}

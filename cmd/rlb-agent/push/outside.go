@@ -2,9 +2,11 @@ package push
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -28,6 +30,15 @@ type Outside interface {
 
 // Network is the network of this machine.
 type Network struct{}
+
+// FromHere is the network of this machine, or nil where it may be a load balancer itself: then it has this file, and
+// reaches the virtual IPs by a way that clients do not have.
+func FromHere(memory string) Outside {
+	if _, err := os.Lstat(memory); errors.Is(err, os.ErrNotExist) {
+		return Network{}
+	}
+	return nil
+}
 
 // Answers connects. A service without a server takes connections, and closes them at once.
 func (Network) Answers(ctx context.Context, target string) bool {
@@ -78,6 +89,17 @@ func (p *Push) reached(ctx context.Context) []string {
 		p.logf("not checked from here, since this machine does not reach it: %s", strings.Join(without(all, good), ", "))
 	}
 	return good
+}
+
+// mostNamed is how many entrances a line names.
+const mostNamed = 3
+
+// some are the first of these by name, and the number of the others.
+func some(targets []string) string {
+	if more := len(targets) - mostNamed; more > 0 {
+		return fmt.Sprintf("%s and %d more", strings.Join(targets[:mostNamed], ", "), more)
+	}
+	return strings.Join(targets, ", ")
 }
 
 // answer says which of these does not answer now.

@@ -47,6 +47,11 @@ func TestFaults(t *testing.T) {
 		says    string // in the error, or in what was printed
 		specs   string
 	}{
+		{name: "clients are asked", changes: good + confirms, says: "lb1: serves with it, and clients reach 198.51.100.100:9000\n", specs: "new new"},
+		{name: "clients do not get through to the last host", with: func(p *Push) {
+			f := p.Remote.(*fleet)
+			p.Sees = sees(func(string) bool { return f.hosts["lb1"].trial == "" })
+		}, changes: good + "lb1 end, lb2 end", code: 4, says: "cannot verify lb1: clients do not reach 198.51.100.100:9000 any more", specs: "old old"},
 		{name: "good", changes: good + confirms, says: "done: spec.yaml is in force on lb1 and lb2", specs: "new new"},
 		{name: "dry run", with: func(p *Push) { p.DryRun = true }, code: 1, says: "on lb1 and lb2:\n    write /etc/haproxy/haproxy.cfg\n", specs: "old old"},
 		{name: "the answer is no", with: func(p *Push) { p.Ask = func(string) bool { return false } }, code: 1, says: "nothing was changed", specs: "old old"},

@@ -1,6 +1,7 @@
 package edit
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -82,7 +83,10 @@ func TestPush(t *testing.T) {
 
 	// a good one
 	stop = w.Steady("good")
-	out = run("good", 0, "is in force on ", "push", "--yes", edited)
+	out = run("good", 0, active.Name()+": serves with it, and clients reach "+pair.Service, "push", "--yes", edited)
+	if !strings.Contains(out, "done: ") {
+		t.Errorf("the push does not say that it is in force:\n%s", out)
+	}
 	have("good", 2)
 	for _, h := range hosts {
 		if got := h.Shell("cat " + pair.SpecFile); got != e2e.TwoServers(pair.Nodes) {
@@ -97,6 +101,56 @@ func TestPush(t *testing.T) {
 	}
 	e2e.Row(t, "push: good", stop(), e2e.Brief(out), "in force on both")
 	run("again", 0, "nothing to do", "push", "--yes", edited)
+
+	// the hosts say that all is well, and this laptop does not reach the virtual IP any more once the standby tries the spec
+	three := laptop.Write("three.yaml", e2e.Spec(pair.Nodes))
+	drop := func(do string) {
+		t.Helper()
+		if out, err := laptop.Command(w.Context(), "iptables", do, "OUTPUT", "-d", pair.VIP, "-j", "DROP").CombinedOutput(); err != nil {
+			t.Fatalf("%v\n%s", err, out)
+		}
+	}
+	stop = w.Steady("cut from the virtual IP")
+	laptop.Record(e2e.Call{Host: standby.Addr().String(), Command: "try", N: 1}, "wait")
+	ended := make(chan string, 1)
+	go func() {
+		code, out := laptop.RunAgent("push", "--yes", "--timeout", "15s", three)
+		ended <- fmt.Sprintf("exit code %d\n%s", code, out)
+	}()
+	w.Eventually("the push tries the standby", 20*time.Second, laptop.Reached)
+	drop("-A")
+	laptop.Proceed()
+	out = <-ended
+	for _, words := range []string{"exit code 4\n", "cannot verify " + standby.Name() + ": clients do not reach " + pair.Service + " any more", "in force again on " + standby.Name()} {
+		if !strings.Contains(out, words) {
+			t.Errorf("cut from the virtual IP: does not say %q:\n%s", words, out)
+		}
+	}
+	if strings.Contains(out, active.Name()+": trying") {
+		t.Errorf("cut from the virtual IP: the active host is changed:\n%s", out)
+	}
+	have("cut from the virtual IP", 2)
+	e2e.Row(t, "push: cut from the virtual IP", stop(), e2e.Brief(out), "went back")
+
+	// a laptop that never reached it goes by what the hosts say, and says so
+	stop = w.Steady("without nodes")
+	bare := laptop.Write("bare.yaml", e2e.Spec())
+	run("without nodes", 2, "has no nodes; name them with --on", "push", "--yes", bare)
+	out = run("without nodes, with --on", 0, "done: ", "push", "--yes", "--on", both, bare)
+	if !strings.Contains(out, "not checked from here, since this machine does not reach it: "+pair.Service) || strings.Contains(out, "clients reach") {
+		t.Errorf("the push says that it checked what it does not reach:\n%s", out)
+	}
+	drop("-D")
+	have("without nodes", 3)
+	e2e.Row(t, "push: without nodes, by a laptop that does not reach the virtual IP", stop(), e2e.Brief(out), "in force on both")
+
+	// a load balancer does not check it by its own way
+	laptop.LogsInFrom(active)
+	active.Shell("cat >/root/edited.yaml <<'END'\n" + e2e.TwoServers(pair.Nodes) + "END")
+	if out, code := active.Exit(pair.Agent + " push --yes /root/edited.yaml"); code != 0 || !strings.Contains(out, "since this machine is a load balancer itself") || strings.Contains(out, "clients reach") {
+		t.Errorf("pushed from a load balancer: exit code %d\n%s", code, out)
+	}
+	have("pushed from a load balancer", 2)
 
 	// both at a glance, and one of them drained
 	w.Eventually("both are ready", 10*time.Second, func() bool { code, _ := laptop.RunAgent("status", "--on", both); return code == 0 })

@@ -52,6 +52,11 @@ func TestFailedEditAndRollback(t *testing.T) {
 	if !strings.Contains(list, "services.kube-apiserver.servers.cp3: removed") {
 		t.Errorf("the history does not say what changed:\n%s", list)
 	}
+	for _, words := range [][]string{{"rollback"}, {"history", "show"}, {"history", "diff"}, {"history", "diff", "1"}} {
+		if got := h.Must(append(append([]string{pair.Agent, "__complete"}, words...), "")...); !e2e.InOrder(got, "1\t20", "\n2\t20", "\n:4") {
+			t.Errorf("the generations that are offered after %q:\n%s", words, got)
+		}
+	}
 	if got := h.Must(pair.Agent, "history", "show", "1"); got != e2e.Spec() {
 		t.Errorf("history show 1:\n%s", got)
 	}

@@ -93,6 +93,11 @@ kill-points: tools build ## the agent killed at every effect on real hosts; make
 push-faults: tools build ## a push that is killed or cut at every call of ssh, on real hosts; make test has a share of it
 	RLB_PUSH_FAULTS=all $(IN_LAB) hack/e2e/run edit -count=1 -timeout 60m -run '^TestPushFaults$$' -exec "$(AS_ROOT)"
 
+.PHONY: most-servers
+most-servers: tools build ## a spec of 100,000 servers on a real host, within the unit's MemoryMax; make test has a fifth of them
+	CGO_ENABLED=0 go build -tags faults -o bin/rlb-agent-faults ./cmd/rlb-agent
+	RLB_MOST_SERVERS=all $(IN_LAB) hack/e2e/run observe -count=1 -timeout 60m -v -run '^TestUnitMemory$$' -exec "$(AS_ROOT)"
+
 .PHONY: guides
 guides: tools build ## the guides of the manual that take long: from kube-vip (RLB_KUBEVIP: its program), Debian 12 to 13; ten minutes
 	CGO_ENABLED=0 go build -tags faults -o bin/rlb-agent-faults ./cmd/rlb-agent

@@ -149,3 +149,42 @@ func TestProxyARP(t *testing.T) {
 		t.Errorf("%d lines:\n%s", lines, log)
 	}
 }
+
+// Root writes no spec where others could lead it elsewhere: rollback, try and confirm refuse, before anything is changed.
+func TestForeignDirectory(t *testing.T) {
+	w := e2e.New(t)
+	h := w.Hosts(true, lab.Trixie)[0]
+	h.Apply(e2e.Spec("vrrp: {priority: 77}"))
+	h.Apply(e2e.Spec())
+	h.Shell("cp " + pair.SpecFile + " /root/new.yaml; echo 'vrrp: {priority: 66}' >> /root/new.yaml")
+	now := func() string {
+		return h.Shell("cat /etc/haproxy/haproxy.cfg /etc/keepalived/keepalived.conf /etc/shadow; rlb-agent history; find /srv/theirs -ls -type f -exec cat {} +")
+	}
+	for name, make := range map[string]string{
+		"another user's directory":         "chown nobody /srv/theirs",
+		"a directory that all may write":   "chmod 0777 /srv/theirs",
+		"a sticky directory":               "chmod 1777 /srv/theirs",
+		"a link in another's directory":    "mkdir /srv/theirs/d; mv /srv/theirs/spec.yaml /srv/theirs/d; ln -s d/spec.yaml /srv/theirs/spec.yaml; chown nobody /srv/theirs",
+		"a link that leads to root's file": "ln -sf /etc/shadow /srv/theirs/spec.yaml; chown -h nobody /srv/theirs/spec.yaml",
+	} {
+		const path = "/srv/theirs/spec.yaml"
+		h.Shell("rm -rf /srv/theirs; mkdir /srv/theirs; cp " + pair.SpecFile + " " + path)
+		refused := func(command string) {
+			before := now()
+			code, out := h.RunAgent(strings.Fields(command)...)
+			if code != 3 || !strings.Contains(out, "cannot trust the spec "+path+": ") || !strings.Contains(out, "/srv/theirs") {
+				t.Errorf("%s: %s: exit code %d\n%s", name, command, code, out)
+			}
+			if after := now(); after != before {
+				t.Errorf("%s: %s changed:\n%s", name, command, e2e.Difference(before, after))
+			}
+		}
+		h.Must(pair.Agent, "try", "--detach", "--timeout", "60s", "--spec", path, "/root/new.yaml")
+		h.Shell(make) // only now: confirm is the one to see it
+		refused("confirm")
+		h.Shell("rlb-agent try --end")
+		refused("try --detach --spec " + path + " /root/new.yaml")
+		refused("rollback --spec " + path)
+		refused("rollback 1 --spec " + path)
+	}
+}

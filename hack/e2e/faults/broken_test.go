@@ -16,6 +16,19 @@ import (
 const holdPort = `systemd-run --quiet --collect --unit=taker perl -MSocket -e 'socket(S,PF_INET,SOCK_STREAM,0); bind(S,sockaddr_in(9100,INADDR_ANY)) or die; listen(S,5); sleep 600'
 	timeout 10 sh -c "until ss -Hltn sport = :9100 | grep -q .; do sleep 0.05; done"`
 
+// spinning is a keepalived whose test of a file never ends, as that of 2.3.3 may, and has a child; all else it does.
+const spinning = `mkdir -p /root/real; cp /usr/sbin/keepalived /root/real/keepalived; cat > /root/spinning <<'END'
+#!/bin/sh
+case $1 in
+-t) renice -n 19 $$ >/dev/null; sleep 987 & while :; do :; done;;
+esac
+exec /root/real/keepalived "$@"
+END
+	chmod 755 /root/spinning; mount --bind /root/spinning /usr/sbin/keepalived`
+
+// notSpinning undoes it, and fails where anything of it is left.
+const notSpinning = `umount /usr/sbin/keepalived; ! pgrep -a -f '[s]pinning|keepalived [-]t|[s]leep 987'`
+
 // brokenPackage is a package whose installation fails for real, and stays half configured.
 const brokenPackage = `mkdir -p /root/broken/DEBIAN; printf 'Package: broken\nVersion: 1\nArchitecture: all\nMaintainer: nobody\nDescription: broken\n' > /root/broken/DEBIAN/control
 	printf '#!/bin/sh\ntest -e /root/fixed\n' > /root/broken/DEBIAN/postinst; chmod 755 /root/broken/DEBIAN/postinst
@@ -40,7 +53,8 @@ func TestBrokenHost(t *testing.T) {
 		spec                string
 		fault, meanwhile    string // a fault of the build with faults, and what happens while that keeps the agent still
 		code                int
-		reason              string
+		reason, said        string
+		within              time.Duration // the agent ends; any time
 		gap                 time.Duration // that clients may see; none
 	}{
 		{name: "disk full under /var/lib/rlb", broken: pair.Full("/var/lib/rlb"), fixed: pair.NotFull("/var/lib/rlb"), spec: e2e.TwoServers(), code: 4, reason: "no space left on device"},
@@ -55,6 +69,8 @@ func TestBrokenHost(t *testing.T) {
 		// HAProxy itself: while its new process tries for 2 s and more to bind, it has the old one close its doors
 		{name: "port taken after the check", spec: extra, fault: "stop-before:ReloadUnit haproxy", meanwhile: holdPort, fixed: "systemctl stop taker", code: 4, reason: "its new worker failed", gap: 4 * time.Second},
 		{name: "apt's lock held", broken: pair.HoldDpkg, fixed: pair.FreeDpkg, spec: e2e.Spec(pin), code: 4, reason: "Unable to acquire the dpkg frontend lock"},
+		{name: "keepalived -t never ends", broken: spinning, fixed: notSpinning, spec: e2e.Spec("vrrp: {priority: 77}"), code: 4,
+			reason: "\"keepalived -t -f /", said: " did not end within 1m0s and was killed", within: 75 * time.Second, gap: 3 * time.Second}, // one of the cores of the lab spins for a minute
 		{name: "version not in the archive", spec: e2e.Spec("packages: {haproxy: {version: 99.9.*}}"), code: 4, reason: "Version '99.9.*' for 'haproxy' was not found"},
 		{name: "another package half configured", broken: brokenPackage, fixed: "dpkg --purge broken >/dev/null", spec: e2e.TwoServers(), code: 0, reason: "done"},
 	} {
@@ -70,9 +86,13 @@ func TestBrokenHost(t *testing.T) {
 				stopped(h, tt.meanwhile)
 			}
 		}()
+		began := time.Now()
 		code, out := h.RunFaulty(tt.fault, "--once", "--lock-timeout", "2s")
 		<-fault
-		if code != tt.code || !strings.Contains(out, tt.reason) {
+		if took := time.Since(began); tt.within > 0 && took > tt.within {
+			t.Errorf("%s: the agent took %v, at most %v", tt.name, took, tt.within)
+		}
+		if code != tt.code || !strings.Contains(out, tt.reason) || !strings.Contains(out, tt.said) {
 			t.Errorf("%s: exit code %d, want %d with %q:\n%s", tt.name, code, tt.code, tt.reason, out)
 		}
 		if now := h.Shell("cat /etc/haproxy/haproxy.cfg /etc/keepalived/keepalived.conf; iptables -S"); code != 0 && now != cfg {

@@ -1,6 +1,8 @@
 package observe
 
 import (
+	"fmt"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -41,5 +43,77 @@ func TestUnitSandbox(t *testing.T) {
 			return strings.Contains(h.Shell("cat /etc/haproxy/haproxy.cfg"), "-m reg ^a.*b$")
 		})
 	}
+	w.Serves("cp1", "cp2", "cp3")
+}
+
+// The daemon, HAProxy's check of a file and the rehearsal of it need no more than the unit allows them, also with the most
+// servers: RLB_MOST_SERVERS=all gives the host 100,000, else a fifth of them, which may need a fifth.
+func TestUnitMemory(t *testing.T) {
+	const most = 100_000
+	n := most / 5
+	if os.Getenv("RLB_MOST_SERVERS") == "all" {
+		n = most
+	}
+	w := e2e.New(t)
+	h := w.Hosts(true, lab.Trixie)[0]
+	h.Apply(e2e.Spec())
+	e2e.StartDaemon(h)
+	w.Eventually("it holds the virtual IP", 10*time.Second, h.Active)
+	w.Eventually("its servers are up", 10*time.Second, func() bool { return strings.Count(h.HAProxy("show stat"), ",UP,") >= 3 })
+
+	// all servers of the first service are checked anew, or there is nothing to rehearse
+	var b strings.Builder
+	b.WriteString(e2e.Spec())
+	b.WriteString("  healthCheck: {type: tcp}\n")
+	for i := range n {
+		if i%10_000 == 0 {
+			fmt.Fprintf(&b, "- name: s%d\n  port: %d\n  healthCheck: {type: none}\n  servers:\n", i/10_000, 2000+i/10_000)
+		}
+		fmt.Fprintf(&b, "  - {name: n%d, address: 10.%d.%d.%d, port: 8080}\n", i, 1+i/40_000, i/200%200, i%200+1)
+	}
+	var allowed, needed, checks, rehearsals int
+	if _, err := fmt.Sscan(h.Must("systemctl", "show", "--value", "-p", "MemoryMax", "rlb-agent"), &allowed); err != nil {
+		t.Fatal(err)
+	}
+	sampled := make(chan string, 1)
+	go func() { // what the agent and its children have in memory, in KiB, until the file is there
+		out, _ := h.Sh(t.Context(), `main=$(systemctl show --value -p MainPID rlb-agent)
+			until test -e /run/enough; do ps -ww -eo pid=,ppid=,rss=,args=; echo end; sleep 0.02; done | awk -v main=$main '
+				$1 == main || $2 == main {sum += $3}
+				$2 == main && / -c / {checks++}
+				$2 == main && / -db / {rehearsals++}
+				/^end/ {if (sum > most) most = sum; sum = 0}
+				END {print most + 0, checks + 0, rehearsals + 0}'`)
+		sampled <- out
+	}()
+	began := time.Now()
+	h.WriteSpec(b.String())
+	refused := ""
+	w.Eventually("the servers are in force", 4*time.Minute, func() bool {
+		if n == most { // a HAProxy that loads so many may not answer in time on a slow machine
+			refused = h.Shell("journalctl --no-pager -o cat -u rlb-agent | grep 'spec refused: .* stays in force' || true")
+		}
+		if refused != "" {
+			return true
+		}
+		out, _ := h.Sh(w.Context(), "grep -c '^ *server ' /etc/haproxy/haproxy.cfg")
+		return strings.TrimSpace(out) == fmt.Sprint(n+3) && strings.Contains(h.Shell("systemctl show --value -p StatusText rlb-agent"), "in sync with")
+	})
+	took := time.Since(began).Round(time.Second)
+	h.Shell("touch /run/enough")
+	if out := <-sampled; out == "" {
+		t.Error("nothing was sampled")
+	} else if _, err := fmt.Sscan(out, &needed, &checks, &rehearsals); err != nil {
+		t.Errorf("%v: %s", err, out)
+	}
+	t.Logf("%d servers: %d MiB of %d, in force or refused after %v; %s; seen %d times in a check, %d times in a rehearsal", n, needed>>10, allowed>>20, took, strings.TrimSpace(refused), checks, rehearsals)
+	if share := allowed >> 10 / (most / n); needed > share || checks == 0 || rehearsals == 0 {
+		t.Errorf("it needed %d KiB, at most %d; seen %d times in a check, %d times in a rehearsal", needed, share, checks, rehearsals)
+	}
+	if restarts := strings.TrimSpace(h.Must("systemctl", "show", "--value", "-p", "NRestarts", "rlb-agent")); restarts != "0" {
+		t.Errorf("the daemon was started again %s times", restarts)
+	}
+	h.WriteSpec(e2e.Spec())
+	w.Eventually("they are gone", time.Minute, func() bool { return h.Succeeds("! grep -q 10.1.0.1 /etc/haproxy/haproxy.cfg") })
 	w.Serves("cp1", "cp2", "cp3")
 }

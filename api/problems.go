@@ -56,6 +56,13 @@ func (ps Problems) Error() string {
 	return strings.Join(lines, "\n")
 }
 
+// InOrder are the problems in the order of the file, with those of one place as they were.
+func (ps Problems) InOrder() Problems {
+	return slices.SortedStableFunc(slices.Values(ps), func(a, b Problem) int {
+		return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column))
+	})
+}
+
 // report collects problems and keeps follow-ups away: what is said about a field is said once. Its size is bounded,
 // however much is wrong.
 type report struct {

@@ -84,19 +84,10 @@ func (c *Causes) Of(line int, said string) string {
 	if field := c.namedFile(said); field != "" {
 		return field
 	}
-	lines := c.linesNamed(said)
-	for _, n := range lines {
-		if c.isRaw(n) {
-			return c.file.Origin(n)
-		}
+	if field := cmp.Or(c.OfOwn(line, said), c.hear(said).best(c.own)); field != "" {
+		return field
 	}
-	near := c.near(append(lines, line), said)
-	heard := c.hear(said)
-	for _, candidates := range [][]ownWords{near, c.own} {
-		if field := heard.best(candidates); field != "" {
-			return field
-		}
-	}
+	near := c.near(append(c.linesNamed(said), line), said)
 	here := slices.DeleteFunc(slices.Clone(near), func(own ownWords) bool { return !OnEachServer(own.list) || !c.isServer(line) })
 	for _, candidates := range [][]ownWords{here, near} {
 		if field := only(candidates); field != "" {
@@ -107,6 +98,18 @@ func (c *Causes) Of(line int, said string) string {
 		return ""
 	}
 	return cmp.Or(only(c.own), c.file.Origin(line))
+}
+
+// OfOwn is the field of the user's own lines and words that a complaint is about: of those that it names, or whose words
+// it repeats where it stands. It is "" where there is none, as for what only the machine causes.
+func (c *Causes) OfOwn(line int, said string) string {
+	lines := append([]int{line}, c.linesNamed(said)...)
+	for _, n := range lines {
+		if c.isRaw(n) {
+			return c.file.Origin(n)
+		}
+	}
+	return c.hear(said).best(c.near(lines, said))
 }
 
 // OnEachServer says whether the words of a field stand on the line of each server of its service.

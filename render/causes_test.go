@@ -75,3 +75,36 @@ func TestCauses(t *testing.T) {
 		}
 	}
 }
+
+// TestCausesOfOwn: a warning is put down to the user's own lines only where it is about them.
+func TestCausesOfOwn(t *testing.T) {
+	spec := parse(t, shortest+vip4+`proxy: {extraGlobal: [nbthread 2, maxconn 5]}
+services:
+- name: web
+  port: 80
+  sni: [a.example.org]
+  servers: [{address: 10.0.0.1}, {address: 10.0.0.2}]
+  extraFrontend: [option dontlog-normal, tcp-request inspect-delay 3s]
+  extraBackend: [cookie X insert]
+  extraServer: slowstart 3s
+`)
+	file := fileOf(t, files(t, spec, factsFor(spec, stable)), HAProxyConfig)
+	for _, test := range []struct{ at, said, field string }{
+		{"maxconn 5", "'maxconn' already specified. Continuing.", "proxy.extraGlobal[1]"},
+		{"tcp-request inspect-delay 5000ms", "ignoring tcp-request inspect-delay (was already defined) in frontend 'web'", "services[0].extraFrontend[1]"},
+		{"", "cookie will be ignored for backend 'web' (needs 'mode http').", "services[0].extraBackend[0]"},
+		{"server server1", "'server web/server1' : slowstart is ignored", "services[0].extraServer"},
+		{"stats timeout", "the timeout is long", ""},
+		{"balance roundrobin", "odd balance", ""},
+		{"", "missing timeouts for backend 'web'.", ""},
+		{"", "cannot allocate memory", ""},
+	} {
+		line := 0
+		if before, _, found := strings.Cut(string(file.Data), test.at); test.at != "" && found {
+			line = 1 + strings.Count(before, "\n")
+		}
+		if got := file.Causes().OfOwn(line, test.said); got != test.field {
+			t.Errorf("%q stems from %q, want %q", test.said, got, test.field)
+		}
+	}
+}

@@ -16,9 +16,9 @@ import (
 	"rlb.dev/rlb-agent/render"
 )
 
-// check asks the real programs, and says which could not be asked. keepalived looks its interface up: where that is
+// check asks the real programs, and says which could not be asked; warned is what they take, but with a warning. keepalived looks its interface up: where that is
 // not on this machine, its verdict would be about the machine and not about the spec.
-func (a *app) check(ctx context.Context, h *debian.Host, doc *api.Document, look plan.Look) error {
+func (a *app) check(ctx context.Context, h *debian.Host, doc *api.Document, look plan.Look) (warned api.Problems, err error) {
 	files, d := look.Checkable(), look.Desired
 	if len(files) < len(d.Files) {
 		a.log.Warn("not checked: the files for a version that is not installed yet")
@@ -28,11 +28,14 @@ func (a *app) check(ctx context.Context, h *debian.Host, doc *api.Document, look
 		files = slices.DeleteFunc(slices.Clone(files), func(f render.File) bool { return f.Kind == render.KeepalivedConfig })
 		a.log.Warn(fmt.Sprintf("not checked by keepalived: interface %s is not on this machine", d.Facts.Interface))
 	}
-	unchecked, err := h.Check(ctx, files)
+	verdicts, unchecked, err := h.CheckAll(ctx, files)
 	for _, program := range unchecked {
 		a.log.Warn("not checked: " + program)
 	}
-	return plan.Placed(err, doc)
+	for _, v := range verdicts {
+		warned = append(warned, v.Warning("haproxy", doc))
+	}
+	return warned, plan.Placed(err, doc)
 }
 
 // renderCommand prints the files, or writes them under a directory.

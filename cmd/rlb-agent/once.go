@@ -68,7 +68,7 @@ func (a *app) preview(ctx context.Context, h *debian.Host, doc *api.Document) er
 	} else if err := reconcile.Obstacles(ctx, h, doc, look, a.takeOver); err != nil {
 		return err
 	}
-	if err := a.check(ctx, h, doc, look); err != nil {
+	if _, err := a.check(ctx, h, doc, look); err != nil {
 		return err
 	}
 	a.unchecked(look)

@@ -33,7 +33,8 @@ func (a *app) validateCommand() *cobra.Command {
 			}
 			defer h.Close()
 			warnings := doc.Warnings(hostFacts(cmd.Context(), h, doc, look.Desired.Facts.Interface))
-			err = a.check(cmd.Context(), h, doc, look)
+			warned, err := a.check(cmd.Context(), h, doc, look)
+			warnings = append(warnings, warned...).InOrder()
 			if err == nil && strict && len(warnings) > 0 {
 				return warnings
 			}

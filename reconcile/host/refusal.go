@@ -41,6 +41,13 @@ func (v Verdict) field() string {
 	return v.Origin
 }
 
+// Warning is what a program that takes a file says of a line of the user's own in it, at its place in the spec.
+func (v Verdict) Warning(program string, doc *api.Document) api.Problem {
+	p := doc.Problem(v.Origin, "%s warns: %s", program, v.words())
+	p.Path, p.Warning = v.field(), true
+	return p
+}
+
 // Place gives what stems from a field of a spec its place there.
 func (r *Refusal) Place(doc *api.Document) {
 	for i := range r.Lines {

@@ -94,3 +94,39 @@ func TestRefusalsNameTheField(t *testing.T) {
 		}
 	})
 }
+
+// TestWarningsNameTheField: what each release's own HAProxy says of a raw line in a file that it takes is a warning at that
+// line, which validate --strict refuses.
+func TestWarningsNameTheField(t *testing.T) {
+	if os.Getenv(insideOf) == "" {
+		lab.Require(t)
+		t.Setenv("RLB_AGENT", e2e.AgentBinary())
+	}
+	inTrees(t, func(t *testing.T, tree string) {
+		write(t, tree, "run/haproxy/.keep", "")
+		if out, err := exec.Command("cp", os.Getenv("RLB_AGENT"), tree+"/rlb-agent").CombinedOutput(); err != nil {
+			t.Fatalf("%v\n%s", err, out)
+		}
+		write(t, tree, "spec.yaml", `apiVersion: rlb.dev/v1
+kind: LoadBalancerSpec
+virtualIPs: [192.0.2.10]
+proxy: {maxConnections: 4, extraGlobal: [nbthread 2, maxconn 5]}
+services:
+- name: web
+  port: 80
+  sni: [a.example.org]
+  servers: [{address: 192.0.2.21}, {address: 192.0.2.22}]
+  extraFrontend: [tcp-request inspect-delay 3s]
+  extraBackend: timeout check 9s
+`)
+		out, err := exec.Command("chroot", tree, "/rlb-agent", "validate", "--strict", "--interface", "rlb-none", "spec.yaml").CombinedOutput()
+		if exit, ok := err.(*exec.ExitError); !ok || exit.ExitCode() != 3 {
+			t.Errorf("%v, want exit code 3", err)
+		}
+		for _, want := range []string{"4:54: warning: proxy.extraGlobal", "10:19: warning: services[0].extraFrontend", "11:17: warning: services[0].extraBackend"} {
+			if !strings.Contains(string(out), "spec.yaml:"+want+": haproxy warns: ") {
+				t.Errorf("no %s in:\n%s", want, out)
+			}
+		}
+	})
+}

@@ -21,9 +21,16 @@ import (
 
 // Check asks the real programs what they think of rendered files. Where both refuse, the error joins both refusals.
 func (h *Host) Check(ctx context.Context, files []render.File) (unchecked []string, err error) {
+	_, unchecked, err = h.CheckAll(ctx, files)
+	return unchecked, err
+}
+
+// CheckAll is Check that also tells what HAProxy says of the user's own lines in a file that it takes, once a field.
+// (What keepalived says of a file, it refuses.)
+func (h *Host) CheckAll(ctx context.Context, files []render.File) (warned []host.Verdict, unchecked []string, err error) {
 	dir, remove, err := h.checkDir()
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	defer remove()
 
@@ -50,11 +57,11 @@ func (h *Host) Check(ctx context.Context, files []render.File) (unchecked []stri
 			continue
 		}
 		if err := os.WriteFile(candidate, trackable(file.Data, dir), 0o600); err != nil {
-			return nil, wrap("check "+file.Path, err)
+			return nil, nil, wrap("check "+file.Path, err)
 		}
 		out, err := h.programs.Run(ctx, program.Command{Name: checker, Args: args})
 		if err != nil {
-			return nil, wrap("check "+file.Path, err)
+			return nil, nil, wrap("check "+file.Path, err)
 		}
 		r := refusal(checker, candidate, file, out)
 		switch {
@@ -66,12 +73,13 @@ func (h *Host) Check(ctx context.Context, files []render.File) (unchecked []stri
 			refusals = append(refusals, r)
 		case checker == "haproxy":
 			h.accept(file, args, candidate)
+			warned = warnings(candidate, file, out)
 		}
 	}
 	if len(refusals) == 1 {
-		return unchecked, refusals[0]
+		return warned, unchecked, refusals[0]
 	}
-	return unchecked, errors.Join(refusals...)
+	return warned, unchecked, errors.Join(refusals...)
 }
 
 // checkDir is a new directory of ours alone (0700) for candidates, below our own one. remove leaves nothing of it.
@@ -176,6 +184,32 @@ func refusal(checker, candidate string, file render.File, out program.Output) *h
 	return r
 }
 
+// warnings are what HAProxy said of the user's own lines in a file that it took, the first thing of each field. A line
+// without effect is an alert of some versions and a warning of others.
+func warnings(candidate string, file render.File, out program.Output) (all []host.Verdict) {
+	var causes *render.Causes
+	said := map[string]bool{"": true}
+	for line := range strings.Lines(out.Stderr) {
+		v, ok := parseHAProxy(strings.Replace(strings.TrimSpace(line), "[WARNING]", "[ALERT]", 1))
+		if !ok || v.Path != candidate && v.Path != "" {
+			continue
+		}
+		if v.Path != "" {
+			v.Path = file.Path
+		}
+		v.Text = strings.ReplaceAll(v.Text, candidate, file.Path)
+		if causes == nil {
+			causes = file.Causes()
+		}
+		v.Origin = causes.OfOwn(v.Line, v.Text)
+		if !said[v.Origin] && len(all) < api.MaxProblems {
+			all = append(all, v)
+		}
+		said[v.Origin] = true
+	}
+	return all
+}
+
 var (
 	haproxyLine  = regexp.MustCompile(`^\[ALERT\] +(?:\S+ )?\(\d+\) : (?:config : )?(.*)$`)
 	haproxyPlace = regexp.MustCompile(`(?:^parsing )?\[(/[^\]:]+):(\d+)\](?: ?: )?`)
@@ -184,7 +218,7 @@ var (
 )
 
 // parseHAProxy reads an error of haproxy -c: "[ALERT]    (PID) : config : parsing [FILE:LINE] : message", before 2.4
-// with a date and without "config". Warnings are for another day.
+// with a date and without "config".
 func parseHAProxy(line string) (host.Verdict, bool) {
 	m := haproxyLine.FindStringSubmatch(line)
 	if m == nil || strings.HasPrefix(m[1], "Error(s) found in configuration file") || m[1] == "Fatal errors found in configuration." {

@@ -3,6 +3,8 @@ package debian
 import (
 	"context"
 	"errors"
+	"fmt"
+	"net/netip"
 	"os"
 	"strings"
 	"syscall"
@@ -11,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
+	"rlb.dev/rlb-agent/api"
 	"rlb.dev/rlb-agent/reconcile/host"
 	"rlb.dev/rlb-agent/reconcile/host/debian/program"
 	"rlb.dev/rlb-agent/reconcile/host/debian/program/recorded"
@@ -97,6 +100,63 @@ func TestCheckTakes(t *testing.T) {
 		Stderr: "[WARNING]  (12) : config : missing timeouts for proxy 'a'.\n"}, program.Output{})
 	if err != nil || unchecked != nil {
 		t.Errorf("%q, %v", unchecked, err)
+	}
+}
+
+// TestCheckAllWarns: what HAProxy 2.2 to 3.4 say of the user's own lines in a file that they take, alerts too, and nothing
+// else.
+func TestCheckAllWarns(t *testing.T) {
+	doc, err := api.Parse("spec.yaml", []byte(`apiVersion: rlb.dev/v1
+kind: LoadBalancerSpec
+virtualIPs: [10.0.0.9]
+proxy:
+  extraGlobal: [nbthread 2, maxconn 5]
+services:
+- {name: web, port: 80, servers: [{address: 10.0.0.1}], extraBackend: timeout check 9s}
+`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	rendered, err := render.Render(&doc.Spec, render.Facts{
+		Interface: "eth0", HAProxyVersion: "3.0.11", KeepalivedVersion: "2.3.3", Subnets: []netip.Prefix{netip.MustParsePrefix("10.0.0.1/24")},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var file render.File
+	for _, f := range rendered.Files {
+		if f.Kind == render.HAProxyConfig {
+			file = f
+		}
+	}
+	number := func(has string) int {
+		before, _, _ := strings.Cut(string(file.Data), has)
+		return 1 + strings.Count(before, "\n")
+	}
+	global, check := number("maxconn 5"), number("timeout check 9s")
+	h, f := newFake(t)
+	h.programs.System = speaking{System: f, haproxy: program.Output{Stdout: "Warnings were found.\nConfiguration file is valid\n", Stderr: fmt.Sprintf(
+		`[NOTICE]   (819) : path to executable is /usr/sbin/haproxy
+[ALERT]    (815) : config : parsing [@:%d] : 'maxconn' already specified. Continuing.
+[WARNING] 330/092625 (808) : parsing [@:%d] : overwriting 'timeout check' which was already specified
+[WARNING]  (815) : config : parsing [@:%[2]d] : something else of it
+[WARNING]  (815) : config : parsing [@:2] : 'log' is of our own
+[WARNING]  (815) : config : parsing [/etc/haproxy/other.cfg:%[1]d] : of another file
+`, global, check)}}
+	warned, _, err := h.CheckAll(t.Context(), []render.File{file})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, v := range warned {
+		got = append(got, v.Warning("haproxy", doc).String())
+	}
+	want := []string{
+		fmt.Sprintf("spec.yaml:5:29: warning: proxy.extraGlobal: haproxy warns: /etc/haproxy/haproxy.cfg:%d: 'maxconn' already specified. Continuing.", global),
+		fmt.Sprintf("spec.yaml:7:71: warning: services[0].extraBackend: haproxy warns: /etc/haproxy/haproxy.cfg:%d: overwriting 'timeout check' which was already specified", check),
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
 	}
 }
 

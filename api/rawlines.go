@@ -21,6 +21,7 @@ func (r *rules) rawLines() {
 		r.lines(join(at, "extraBackend"), service.ExtraBackend)
 		r.proxyLines(join(at, "extraBackend"), service.ExtraBackend)
 		r.externalCheck(join(at, "extraBackend"), service.ExtraBackend)
+		r.serverWords(join(at, "extraServer"), service.ExtraServer)
 	}
 	r.lines("proxy.extraGlobal", r.spec.Proxy.ExtraGlobal)
 	r.lines("proxy.extraDefaults", r.spec.Proxy.ExtraDefaults)
@@ -82,6 +83,13 @@ func (r *rules) externalCheck(path string, lines Lines) {
 		if words := strings.Fields(line); len(words) >= 2 && words[0] == "option" && words[1] == "external-check" {
 			r.wrong(index(path, i), "external-check cannot work: HAProxy runs in the chroot /var/lib/haproxy, where there are no programs; use healthCheck with type http and its port, path and method")
 		}
+	}
+}
+
+// serverWords refuses disabled: a server in maintenance that the spec does not name differs from it, and is made ready.
+func (r *rules) serverWords(path, words string) {
+	if slices.Contains(strings.Fields(words), "disabled") {
+		r.wrong(path, "must not hold disabled, since the agent ends maintenance of servers: one with weight: 0 gets no new connections, one that is removed from servers none at all")
 	}
 }
 

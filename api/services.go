@@ -14,9 +14,11 @@ func (r *rules) services() {
 		}
 		r.healthCheck(service, path)
 	}
+	ways := make([][]way, len(r.spec.Services))
 	for i := range r.spec.Services {
-		r.servers(&r.spec.Services[i], index("services", i), listening)
+		ways[i] = r.servers(i, listening)
 	}
+	r.loops(ways)
 	for _, own := range []struct{ path, address string }{
 		{"proxy.stats.address", r.spec.Proxy.Stats.Address},
 		{"metrics.address", r.spec.Metrics.Address},
@@ -43,7 +45,8 @@ func (r *rules) listenService(listening listeners, i int) {
 	}
 }
 
-func (r *rules) servers(service *Service, path string, listening listeners) {
+func (r *rules) servers(number int, listening listeners) (ways []way) {
+	service, path := &r.spec.Services[number], index("services", number)
 	list, own := join(path, "servers"), join(path, "port")
 	nameOf := func(i int) string { return serverPath{list, i}.field("name") }
 	names := make(map[string]int, len(service.Servers)) // the first server of each name
@@ -59,7 +62,52 @@ func (r *rules) servers(service *Service, path string, listening listeners) {
 			names[server.Name] = i
 		}
 		if addr := addressOf(server); addr.IsValid() && (r.spotless() || r.sound(serverPath{list, i}.field("address"))) {
-			r.leadsBack(server, addr, serverPath{list, i}, own, listening)
+			if to := r.leadsBack(server, addr, serverPath{list, i}, own, listening); to != "" {
+				ways = append(ways, way{to, serverPath{list, i}, server})
+			}
+		}
+	}
+	return ways
+}
+
+// way is a server that is another service of this host.
+type way struct {
+	to     string // the path of that service's port
+	at     serverPath
+	server *Server
+}
+
+// loops refuses servers by which services lead to each other. Of each loop it is the one that closes it. Names of TLS
+// servers may part the ways, so services with sni are no part of a loop.
+func (r *rules) loops(ways [][]way) {
+	numbers, withNames := map[string]int{}, map[int]bool{}
+	for i := range r.spec.Services {
+		s := &r.spec.Services[i]
+		numbers[join(index("services", i), "port")] = i
+		if s.Port != nil && len(s.SNI) > 0 {
+			withNames[*s.Port] = true
+		}
+	}
+	var onWay, done = make([]bool, len(ways)), make([]bool, len(ways))
+	var follow func(i int)
+	follow = func(i int) {
+		onWay[i] = true
+		for _, w := range ways[i] {
+			to, isService := numbers[w.to]
+			switch {
+			case !isService || withNames[*w.server.Port]:
+			case onWay[to]:
+				r.wrong(w.at.field("address"), "must not lead back to the load balancer, got %s with port %d, where %s listens, which leads to %s",
+					quote(w.server.Address), *w.server.Port, parent(w.to), index("services", i))
+			case !done[to]:
+				follow(to)
+			}
+		}
+		onWay[i], done[i] = false, true
+	}
+	for i := range ways {
+		if !done[i] {
+			follow(i)
 		}
 	}
 }
@@ -82,20 +130,26 @@ type serverPath struct {
 func (p serverPath) field(name string) string { return join(index(p.list, p.i), name) }
 
 // leadsBack refuses a server that is the load balancer itself: a virtual IP, which the nodes take away from whoever
-// else has it, or the place where the service listens on this node or on another.
-func (r *rules) leadsBack(server *Server, addr netip.Addr, at serverPath, own string, listening listeners) {
+// else has it, or the place where the service listens on this node or on another. Where another service listens there,
+// it returns the path of that one's port.
+func (r *rules) leadsBack(server *Server, addr netip.Addr, at serverPath, own string, listening listeners) (other string) {
 	if vip := r.virtual[addr]; vip != "" {
 		r.wrong(at.field("address"), "must not be a virtual IP, got that of %s: it leads back to the load balancer", vip)
-		return
+		return ""
 	}
 	if server.Port == nil || !r.spotless() && !r.sound(at.field("port"), own) {
-		return
+		return ""
 	}
 	listener, exact := listening.find(addr, uint16(*server.Port))
-	if listener == own && (exact || addr.IsLoopback() || r.owners[addr] != "") {
+	switch {
+	case !exact && !addr.IsLoopback() && r.owners[addr] == "":
+		return ""
+	case listener == own:
 		r.wrong(at.field("address"), "must not lead back to the load balancer, got %s with port %d, where %s listens itself: %s", quote(server.Address), *server.Port, parent(own),
 			"give the service another port, or bind it to the virtual IP and the server to its own address (kube-apiserver: --bind-address)")
+		return ""
 	}
+	return listener
 }
 
 func (r *rules) healthCheck(service *Service, path string) {

@@ -35,6 +35,7 @@ func (d *Document) Warnings(host HostFacts) Problems {
 	}))
 	w.capacity()
 	w.openStats()
+	w.sources("firewall.allowFrom", w.spec.Firewall.AllowFrom)
 	w.epoch()
 	found := w.found.sorted(d.line)
 	for i := range found {
@@ -102,13 +103,17 @@ func listed(subnets []netip.Prefix) string {
 func (w *warnings) service(s *Service, path string) {
 	w.clientTimeout(join(path, "timeouts.client"), s.Timeouts.Client, s.isApiserver())
 	w.slowRise(&s.HealthCheck, join(path, "healthCheck"))
+	w.withoutCheck(&s.HealthCheck, join(path, "healthCheck"))
+	w.hastyCut(&s.HealthCheck, join(path, "healthCheck.cutAfter"))
+	w.sources(join(path, "allowFrom"), s.AllowFrom)
 	w.servers(s, join(path, "servers"))
 	if *w.spec.Firewall.Manage {
 		w.rawWords(join(path, "extraFrontend"), s.ExtraFrontend, "bind", "the firewall does not open the port of a raw bind line; a service does")
 	}
 	const unseen = "servers in raw lines are not seen by status, drain and metrics; those in servers are"
-	w.rawWords(join(path, "extraBackend"), s.ExtraBackend, "server", unseen)
-	w.rawWords(join(path, "extraBackend"), s.ExtraBackend, "server-template", unseen)
+	for _, word := range rawServers {
+		w.rawWords(join(path, "extraBackend"), s.ExtraBackend, word, unseen)
+	}
 }
 
 // isApiserver tells whether the service stands before kube-apiservers.
@@ -134,7 +139,51 @@ func (w *warnings) slowRise(h *HealthCheck, path string) {
 	}
 }
 
+// withoutCheck warns of fields of a health check that is none.
+func (w *warnings) withoutCheck(h *HealthCheck, path string) {
+	if h.Type != CheckNone {
+		return
+	}
+	for _, name := range []string{"interval", "timeout", "rise", "fall"} {
+		if field := join(path, name); w.doc.given(field) {
+			w.warn(field, "has no effect: it goes with type tcp, http or https, got %q", h.Type)
+		}
+	}
+}
+
+// cutEvery is how often the daemon looks for connections to cut.
+const cutEvery = 2 * time.Second
+
+// hastyCut warns of a time that the daemon cannot keep.
+func (w *warnings) hastyCut(h *HealthCheck, path string) {
+	if d := h.CutAfter.D(); d > 0 && d < cutEvery {
+		w.warn(path, "%s is shorter than %s: the daemon looks every %[2]s, so connections are cut up to that much later", h.CutAfter, Duration(cutEvery))
+	}
+}
+
+// sources warns of networks that are wider than their address suggests, and of those that are there twice.
+func (w *warnings) sources(path string, cidrs []string) {
+	first := make(map[netip.Prefix]int, len(cidrs))
+	for i, text := range cidrs {
+		given := netip.MustParsePrefix(text)
+		network := given.Masked()
+		if given != network {
+			w.warn(index(path, i), "%s is the network %s, did you mean %s or %[2]s?", given, network, netip.PrefixFrom(given.Addr(), given.Addr().BitLen()))
+		}
+		if earlier, twice := first[network]; twice {
+			w.warn(index(path, i), "is the same network as %s", index(path, earlier))
+		} else {
+			first[network] = i
+		}
+	}
+}
+
 func (w *warnings) servers(s *Service, path string) {
+	weighed := func(v Server) bool { return v.Weight == nil || *v.Weight > 0 }
+	raw := func(line string) bool { return slices.Contains(rawServers, firstWord(line)) }
+	if !slices.ContainsFunc(s.Servers, weighed) && !slices.ContainsFunc(s.ExtraBackend, raw) {
+		w.warn(path, "every server has weight 0: none gets connections")
+	}
 	if len(s.Servers) == 1 {
 		w.warn(path, "there is only one server: when it fails, the service fails")
 	}
@@ -175,9 +224,19 @@ func (w *warnings) portInAddress(addr netip.Addr, servicePort int, path string) 
 	}
 }
 
+// rawServers are the words that raw lines for servers begin with.
+var rawServers = []string{"server", "server-template"}
+
+func firstWord(line string) string {
+	if words := strings.Fields(line); len(words) > 0 {
+		return words[0]
+	}
+	return ""
+}
+
 func (w *warnings) rawWords(path string, lines Lines, word, message string) {
 	for i, line := range lines {
-		if words := strings.Fields(line); len(words) > 0 && words[0] == word {
+		if firstWord(line) == word {
 			w.warn(index(path, i), "%s", message)
 		}
 	}

@@ -90,6 +90,7 @@ func TestAllowFrom(t *testing.T) {
 		{"", []string{accept("")}, []string{accept("")}},
 		{"10.0.0.0/8", []string{local, accept("-s 10.0.0.0/8 "), drop}, []string{local, drop}},
 		{"10.1.2.3/8, 192.168.3.9/32", []string{local, accept("-s 10.0.0.0/8 "), accept("-s 192.168.3.9/32 "), drop}, []string{local, drop}},
+		{"10.1.2.3/8, 10.0.0.0/8, 10.0.0.0/8", []string{local, accept("-s 10.0.0.0/8 "), drop}, []string{local, drop}},
 		{"0.0.0.0/0", []string{local, accept(""), drop}, []string{local, drop}}, // as iptables-save prints it
 		{"\"::/0\"", []string{local, drop}, []string{local, accept(""), drop}},
 		{"10.0.0.0/8, \"2001:DB8::/32\"", []string{local, accept("-s 10.0.0.0/8 "), drop}, []string{local, accept("-s 2001:db8::/32 "), drop}},

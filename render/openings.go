@@ -52,7 +52,9 @@ func (r *renderer) openings() (all []opening) {
 // allowed are the sources of an allowFrom, and with it the nodes: they find out through a port whether another one serves.
 func (r *renderer) allowed(from []string) (sources []netip.Prefix) {
 	for _, text := range from {
-		sources = append(sources, netip.MustParsePrefix(text).Masked())
+		if source := netip.MustParsePrefix(text).Masked(); !slices.Contains(sources, source) {
+			sources = append(sources, source)
+		}
 	}
 	if len(sources) == 0 {
 		return nil

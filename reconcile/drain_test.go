@@ -57,6 +57,30 @@ func trackedText(t *testing.T, h *fake.Host) string {
 	return string(f.Data)
 }
 
+// Who drained a host, and when, is noted, and forgotten once it is in again.
+func TestDrainIsNoted(t *testing.T) {
+	h := installed(t, port(t, 9000))
+	synctest.Test(t, func(t *testing.T) {
+		doc, err := state.LastGood(t.Context(), h)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r := &reconcile.Reconciler{Host: h, Log: discard, By: "alice"}
+		if _, err := r.Drain(t.Context(), doc, true, 0); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := state.ReadDrain(t.Context(), h); err != nil || got.By != "alice" || got.Since.IsZero() {
+			t.Errorf("drained: %+v, %v", got, err)
+		}
+		if _, err := r.Undrain(t.Context(), doc); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := state.ReadDrain(t.Context(), h); err != nil || got != (state.DrainRecord{}) {
+			t.Errorf("undrained: %+v, %v", got, err)
+		}
+	})
+}
+
 // TestDrain: only where somebody is seen to take over, and only if somebody does.
 func TestDrain(t *testing.T) {
 	const peer, vip = "198.51.100.12", "198.51.100.10"

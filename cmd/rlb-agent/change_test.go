@@ -4,12 +4,57 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os/user"
 	"strings"
 	"testing"
 	"time"
 
 	"rlb.dev/rlb-agent/reconcile"
+	"rlb.dev/rlb-agent/reconcile/host"
+	"rlb.dev/rlb-agent/reconcile/host/fake"
+	"rlb.dev/rlb-agent/reconcile/state"
 )
+
+// Behind sudo the caller is the person, and what is no name of a user is passed over.
+func TestCaller(t *testing.T) {
+	account, err := user.Current()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct{ sudo, user, logname, want string }{
+		{"alice", "root", "root", "alice"},
+		{"", "bob", "carol", "bob"},
+		{"", "", "carol", "carol"},
+		{"a b\n", "bob", "", "bob"},
+		{"", "", "", account.Username},
+	} {
+		t.Setenv("SUDO_USER", c.sudo)
+		t.Setenv("USER", c.user)
+		t.Setenv("LOGNAME", c.logname)
+		if got := caller(); got != c.want {
+			t.Errorf("%q: %q", c, got)
+		}
+	}
+}
+
+// The history has who brought each generation into force, and when.
+func TestHistoryColumns(t *testing.T) {
+	local := time.Local
+	time.Local = time.UTC
+	defer func() { time.Local = local }()
+	var out strings.Builder
+	h, at := fake.New(), time.Date(2026, 7, 1, 14, 2, 17, 0, time.UTC)
+	data := []byte("x")
+	all := []state.Generation{{Number: 1, Time: at, By: "alice", Digest: host.Digest(data)}, {Number: 2, Time: at.Add(time.Hour), By: "bob@laptop", Digest: host.Digest(data)}}
+	if err := (&app{stdout: &out}).listGenerations(t.Context(), h, all); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"GENERATION IN FORCE FROM BY SPEC CHANGE\n", "1 2026-07-01 14:02:17 UTC alice sha256:", "2 (in force) 2026-07-01 15:02:17 UTC bob@laptop sha256:"} {
+		if got := strings.ReplaceAll(strings.Join(strings.Fields(out.String()), " "), "CHANGE ", "CHANGE\n"); !strings.Contains(got, want) {
+			t.Errorf("no %q in\n%s", want, out.String())
+		}
+	}
+}
 
 // What the journal gets of each command that changes a host: who ran what, and how it ended.
 func TestCommandNote(t *testing.T) {

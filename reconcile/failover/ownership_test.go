@@ -576,7 +576,7 @@ func TestYield(t *testing.T) {
 			t.Error("keepalived had no time to end it")
 		}
 		s.after(most - takeover)
-		s.wantTold(true, "another host, MAC "+highMAC+", holds 198.51.100.100 too, and VRRP between the two does not pass")
+		s.wantTold(true, "another host, MAC "+highMAC+", holds 198.51.100.100 too, and VRRP between the two does not pass: rlb-agent status says whether their specs differ, rlb-agent doctor what keeps VRRP from passing")
 	})
 	holding(t, func(s *site) { // this one came
 		s.others[vip.Addr()] = highMAC

@@ -100,7 +100,7 @@ func (o *ownership) resolve(ctx context.Context, a answer) {
 	}
 	c := conflict{idle: !a.serves}
 	loses := a.serves && !a.stranger && o.spec.Tracks && own < a.mac
-	const both = "%s, MAC %s, holds %s too, and VRRP between the two does not pass: see rlb-agent status whether both have the same spec, then check firewalls and switches"
+	const both = "%s, MAC %s, holds %s too, and VRRP between the two does not pass: rlb-agent status says whether their specs differ, rlb-agent doctor what keeps VRRP from passing"
 	switch {
 	case c.idle:
 		c.text = fmt.Sprintf("a device with MAC %s answers for %s but does not serve there, so no host gives way to it: "+

@@ -68,6 +68,8 @@ func effect(steps []Step, at Place) string {
 		return "clients may notice it: if this host holds the virtual IPs, they move to " + at.heirs()
 	case does(host.HAProxyUnit, "start"), does(host.KeepalivedUnit, "start"):
 		return "no connection is cut: what does not run yet is started"
+	case does(host.HAProxyUnit, "mask"): // until its package is there
+		return "no connection is cut: HAProxy does not run on this host yet"
 	case Serving(steps):
 		return "no connection is cut: the programs take over what is new while they run"
 	}

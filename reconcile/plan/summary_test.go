@@ -7,6 +7,14 @@ import (
 	"rlb.dev/rlb-agent/reconcile/host"
 )
 
+// A hold that was taken away comes back: the line says why, and how newer versions come in all the same.
+func TestHoldIsExplained(t *testing.T) {
+	const want = "the hold of package haproxy was taken away: held again (packages.hold); rlb-agent upgrade brings newer versions in"
+	if got := holdPackage("haproxy", true).Drift; got != want {
+		t.Errorf("%q, want %q", got, want)
+	}
+}
+
 func TestSummary(t *testing.T) {
 	write := func(path string) Step { return Step{Verb: verbWrite, Object: path} }
 	for name, c := range map[string]struct {
@@ -19,6 +27,11 @@ func TestSummary(t *testing.T) {
 			[]Step{bringPackages([]PackageWant{{Name: "haproxy"}, {Name: "keepalived"}}), write("/etc/haproxy/haproxy.cfg"), startUnit(host.HAProxyUnit, "", 0)},
 			"3 changes on this host: install haproxy, keepalived; write haproxy.cfg; start haproxy.service\nno connection is cut: what does not run yet is started\n",
 			Place{},
+		},
+		"a machine without the programs, whose units nobody sees": {
+			[]Step{maskUnit(host.HAProxyUnit), maskUnit(host.KeepalivedUnit), {Verb: "load", Object: "rules", Serving: true}},
+			"3 changes on this host: mask haproxy.service, keepalived.service; load rules\nno connection is cut: HAProxy does not run on this host yet\n",
+			Place{Role: host.RoleStopped},
 		},
 		"many files": {
 			[]Step{write("/a"), write("/b"), write("/c"), write("/d"), write("/e")},

@@ -76,11 +76,16 @@ func Print(w io.Writer, all []Host) error {
 func notes(all []Host) string {
 	var b strings.Builder
 	for _, h := range all {
-		switch {
-		case h.Error != "":
+		if h.Status == nil {
 			fmt.Fprintf(&b, "%s\n", h.Error)
-		case !h.Status.Is("Ready"):
-			b.WriteString(remote.Prefixed(remote.Host{Name: h.Host}, strings.ReplaceAll(h.Status.Condition("Ready").Message, "\n", "; ")+"\n"))
+			continue
+		}
+		trouble := h.Status.PairTrouble()
+		if !h.Status.Is("Ready") {
+			trouble = strings.ReplaceAll(h.Status.Condition("Ready").Message, "\n", "; ")
+		}
+		if trouble != "" {
+			b.WriteString(remote.Prefixed(remote.Host{Name: h.Host}, trouble+"\n"))
 		}
 	}
 	seen := 0

@@ -61,9 +61,13 @@ func (a *app) noteCommand(took time.Duration, err error) {
 func (a *app) commandNote(took time.Duration, err error) (slog.Level, string, []slog.Attr) {
 	outcome, level := "done", slog.LevelInfo
 	if err != nil && !errors.Is(err, errDifferent) {
-		outcome, level = message(err), slog.LevelWarn
+		outcome, level = strings.TrimPrefix(message(err), "rlb-agent: "), slog.LevelWarn
 	}
-	outcome, _, _ = strings.Cut(outcome, "\n")
+	outcome, rest, _ := strings.Cut(outcome, "\n")
+	if strings.HasSuffix(outcome, ":") { // a heading: what it announces is below it
+		rest, _, _ = strings.Cut(rest, "\n")
+		outcome += " " + strings.TrimSpace(rest)
+	}
 	return level, fmt.Sprintf("%s ran %s (%v): %s", a.by, a.ran, took.Round(time.Millisecond), outcome),
 		[]slog.Attr{slog.String("command", a.ran), slog.String("by", a.by)}
 }

@@ -71,11 +71,13 @@ func TestCommandNote(t *testing.T) {
 		{[]string{"try", "--end"}, nil, "alice ran rlb-agent try --end (1.234s): done", slog.LevelInfo},
 		{[]string{"confirm"}, nil, "alice ran rlb-agent confirm (1.234s): done", slog.LevelInfo},
 		{[]string{"confirm"}, usageError{errors.New("cannot confirm: no spec is tried, or its time is over")},
-			"alice ran rlb-agent confirm (1.234s): rlb-agent: cannot confirm: no spec is tried, or its time is over", slog.LevelWarn},
+			"alice ran rlb-agent confirm (1.234s): cannot confirm: no spec is tried, or its time is over", slog.LevelWarn},
 		{[]string{"rollback", "3"}, nil, "alice ran rlb-agent rollback 3 (1.234s): done", slog.LevelInfo},
-		{[]string{"drain", "--wait", "10m"}, failure, "alice ran rlb-agent drain --wait=10m0s (1.234s): rlb-agent: cannot reload haproxy.service", slog.LevelWarn},
+		{[]string{"drain", "--wait", "10m"}, failure, "alice ran rlb-agent drain --wait=10m0s (1.234s): cannot reload haproxy.service", slog.LevelWarn},
 		{[]string{"undrain"}, nil, "alice ran rlb-agent undrain (1.234s): done", slog.LevelInfo},
-		{[]string{"undrain"}, fmt.Errorf("cannot undrain\nmore of it"), "alice ran rlb-agent undrain (1.234s): rlb-agent: cannot undrain", slog.LevelWarn},
+		{[]string{"undrain"}, fmt.Errorf("cannot undrain\nmore of it"), "alice ran rlb-agent undrain (1.234s): cannot undrain", slog.LevelWarn},
+		{[]string{"--once"}, errors.New("haproxy refuses its configuration:\n  spec.yaml:14:1: unknown keyword\nmore of it"),
+			"alice ran rlb-agent --once (1.234s): haproxy refuses its configuration: spec.yaml:14:1: unknown keyword", slog.LevelWarn},
 	} {
 		t.Run(test.want, func(t *testing.T) {
 			a := &app{by: "alice"}

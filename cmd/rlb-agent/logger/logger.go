@@ -13,6 +13,7 @@ import (
 	"github.com/coreos/go-systemd/v22/journal"
 
 	"rlb.dev/rlb-agent/cmd/rlb-agent/terminal"
+	"rlb.dev/rlb-agent/reconcile/host"
 )
 
 // New logs to w, or with fields to the journal. format is text, json or journal, or "" for the journal under systemd and text
@@ -93,6 +94,13 @@ func writeLine(w io.Writer) func(slog.Level, string, []slog.Attr) error {
 
 // ToJournal sends a message with its attributes as fields, RLB_ and upper case (systemd.journal-fields(7)).
 func ToJournal(level slog.Level, message string, attrs []slog.Attr) error {
+	message, priority, fields := entry(level, message, attrs)
+	return journal.Send(message, priority, fields)
+}
+
+// entry is a message as the journal gets it. journalctl -u shows what root says of a unit from elsewhere, such as a shell,
+// by OBJECT_SYSTEMD_UNIT; what the unit itself says it shows once all the same.
+func entry(level slog.Level, message string, attrs []slog.Attr) (string, journal.Priority, map[string]string) {
 	priority := journal.PriInfo
 	switch {
 	case level >= slog.LevelError:
@@ -102,7 +110,7 @@ func ToJournal(level slog.Level, message string, attrs []slog.Attr) error {
 	case level < slog.LevelInfo:
 		priority = journal.PriDebug
 	}
-	fields := map[string]string{"SYSLOG_IDENTIFIER": "rlb-agent"}
+	fields := map[string]string{"SYSLOG_IDENTIFIER": "rlb-agent", "OBJECT_SYSTEMD_UNIT": host.AgentUnit}
 	for _, a := range attrs {
 		value := a.Value.String()
 		switch fields["RLB_"+strings.ToUpper(a.Key)] = value; a.Key {
@@ -114,7 +122,7 @@ func ToJournal(level slog.Level, message string, attrs []slog.Attr) error {
 			message += " (" + value + ")"
 		}
 	}
-	return journal.Send(message, priority, fields)
+	return message, priority, fields
 }
 
 // because is a reason at the end of a message, unless that begins with it.

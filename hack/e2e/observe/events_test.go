@@ -83,4 +83,36 @@ func TestEvents(t *testing.T) {
 	if n := strings.Count(standby.Must("journalctl", "-u", "rlb-agent", "-o", "cat", "--no-pager"), "this host is MASTER"); n != 1 {
 		t.Errorf("the daemon logged %d times that it is MASTER", n)
 	}
+
+	// journalctl -u rlb-agent tells of the commands that were run in a shell, and the story has each once
+	standby.Must(pair.Agent, "undrain")
+	standby.WriteFile("/root/new.yaml", []byte(e2e.Spec(pair.Nodes, "reconcile: {interval: 59s}")), 0o600)
+	standby.Must(pair.Agent, "try", "--detach", "/root/new.yaml")
+	standby.Must(pair.Agent, "confirm")
+	standby.Must(pair.Agent, "rollback")
+	log := standby.Shell("journalctl --sync; journalctl -q -u rlb-agent -o cat --no-pager")
+	told := story(standby)
+	for _, command := range []string{"drain", "undrain", "try /root/new.yaml --detach", "confirm", "rollback"} {
+		note := regexp.MustCompile(`(?m)ran rlb-agent ` + regexp.QuoteMeta(command) + ` \([^)]*\): done$`)
+		if in, of := len(note.FindAllString(log, -1)), len(note.FindAllString(told, -1)); in != 1 || of != 1 {
+			t.Errorf("rlb-agent %s: %d times in the journal of the unit, %d times in the story\n%s", command, in, of, log)
+		}
+	}
+
+	// an error is printed once, and noted once, as what the command that failed came to
+	standby.WriteFile("/root/bad.yaml", []byte(e2e.Spec(pair.Nodes, "proxi: {}")), 0o600)
+	standby.WriteFile("/root/refused.yaml", []byte(e2e.Spec(pair.Nodes, "proxy: {extraGlobal: [bogus-keyword]}")), 0o600)
+	for command, says := range map[string]string{
+		"--once --spec /root/bad.yaml": "proxi: unknown field", "try /root/bad.yaml": "proxi: unknown field",
+		"--once --spec /root/refused.yaml": "unknown keyword 'bogus-keyword'", "try /root/refused.yaml": "unknown keyword 'bogus-keyword'",
+		"rollback 99": "generation 99",
+	} {
+		since := strings.TrimSpace(standby.Must("date", "+%s.%N"))
+		code, out := standby.RunAgent(strings.Fields(command)...)
+		noted := standby.Shell("journalctl --sync; journalctl -q -o cat --no-pager --since=@" + since + " SYSLOG_IDENTIFIER=rlb-agent | grep -F 'ran rlb-agent' || true")
+		t.Logf("%s: exit code %d\n%s\nnoted:\n%s", command, code, out, noted)
+		if code < 2 || strings.Count(out, says) != 1 || strings.Count(noted, says) != 1 {
+			t.Errorf("%s: printed %d times, noted %d times", command, strings.Count(out, says), strings.Count(noted, says))
+		}
+	}
 }

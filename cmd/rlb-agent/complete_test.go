@@ -66,8 +66,12 @@ func TestCompletion(t *testing.T) {
 func TestShellsTakeTheCompletions(t *testing.T) {
 	for _, shell := range []string{"bash", "zsh", "fish"} {
 		t.Run(shell, func(t *testing.T) {
-			if _, err := exec.LookPath(shell); err != nil {
-				t.Skip(shell + " is not installed")
+			_, err := exec.LookPath(shell)
+			switch {
+			case err != nil && os.Getenv("RLB_REQUIRE") != "":
+				t.Fatalf("%s is missing (hack/tools %s)", shell, shell)
+			case err != nil:
+				t.Skipf("%s is not installed (hack/tools %s)", shell, shell)
 			}
 			path := filepath.Join(t.TempDir(), "rlb-agent")
 			file, err := os.Create(path)

@@ -382,7 +382,7 @@ func (r *reader) confirms(h *e2e.Host, command string) {
 }
 
 func (r *reader) readsHistory(h *e2e.Host, command string) {
-	r.on(h, command).ends(0, "new.yaml", "standard input")
+	r.on(h, command).ends(0, "in force", "master3: removed", "standard input")
 }
 
 func (r *reader) rollsBack(h *e2e.Host, command string) {

@@ -146,15 +146,16 @@ func TestReadme(t *testing.T) {
 		t.Fatal(err)
 	}
 	deb := packed(t, agent)
+	r.laptop = w.NewLaptop(r.hosts...)
 	for _, h := range r.hosts {
 		h.Shell("rm " + pair.Agent + " " + e2e.Faulty + " /etc/systemd/system/rlb-agent.service; systemctl daemon-reload; apt-get -qq update; " +
 			"useradd -m -s /bin/bash ada; echo 'ada ALL=(ALL) NOPASSWD: ALL' >/etc/sudoers.d/ada")
+		h.Shell("rm -f /var/lib/ucf/hashfile*")
 		r.before[h] = h.Snapshot()
 		if err := h.WriteFile(home+"rlb-agent_1.0.0-1_amd64.deb", deb, 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}
-	r.laptop = w.NewLaptop(r.hosts...)
 	for _, plane := range w.Planes { // the endpoint is up before the first API server
 		r.set(plane, lab.Refuse)
 	}
@@ -420,6 +421,9 @@ func (r *reader) purges(h *e2e.Host, command string) {
 	purge.types("[Y/n]", "y\n")
 	purge.ends(0)
 	h.Shell("rm -f " + home + "*.yaml " + home + "*.deb")
+	if _, err := h.Sh(r.Context(), "rm -f /var/lib/ucf/hashfile*"); err != nil { // ucf keeps a copy at each purge of Debian 12
+		r.Error(err)
+	}
 	if after := h.Snapshot(); after != r.before[h] {
 		r.Errorf("%s is not what it was before:\n%s", h.Name(), e2e.Difference(r.before[h], after))
 	}

@@ -176,12 +176,15 @@ func checkMake(targets []string) error {
 
 var shellWord = regexp.MustCompile(`'[^']*'|"[^"]*"|\S+`)
 
-// shellWords are the words of a line up to its comment.
+// shellWords are the words of a line up to its comment, without what it reads on standard input.
 func shellWords(line string) []string {
 	var words []string
 	for _, word := range shellWord.FindAllString(line, -1) {
 		if strings.HasPrefix(word, "#") {
 			break
+		}
+		if strings.HasPrefix(word, "<") {
+			continue
 		}
 		words = append(words, strings.Trim(word, `'"`))
 	}

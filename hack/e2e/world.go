@@ -62,6 +62,12 @@ func (w *World) SSHHosts(releases ...lab.Release) []*Host {
 	return w.hosts(lab.HostOptions{SSH: true}, releases...)
 }
 
+// LoginHosts are bare hosts with sudo, on which an SSH server runs, as an image of Debian for servers gives them.
+func (w *World) LoginHosts(releases ...lab.Release) []*Host {
+	w.Helper()
+	return w.hosts(lab.HostOptions{Login: true}, releases...)
+}
+
 // ManagedHosts are installed hosts with ufw, firewalld, needrestart, netplan, unattended-upgrades and AppArmor's tools.
 func (w *World) ManagedHosts(releases ...lab.Release) []*Host {
 	w.Helper()

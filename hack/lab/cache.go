@@ -75,9 +75,10 @@ apt-get install -qy --no-install-recommends ` + repoPackages + `
 rm /usr/sbin/policy-rc.d
 `
 
-// extraPackages are what other trees have besides the programs, by the trees' names.
+// extraPackages are what other trees have besides the programs, or besides the base for "login", by the trees' names.
 var extraPackages = map[string]string{
 	"ssh":      "openssh-server",
+	"login":    "openssh-server sudo",
 	"managers": "ufw firewalld needrestart netplan.io unattended-upgrades apparmor",
 }
 
@@ -168,11 +169,15 @@ func programTree(ctx context.Context, r Release, log logFunc) (string, error) {
 	})
 }
 
-// extraTree is a builder of programTree with more packages, those of extraPackages. None of their services starts at boot
-// that filters packets or configures the network.
+// extraTree is a builder of programTree, or of baseTree for "login", with more packages, those of extraPackages. None of
+// their services starts at boot that filters packets or configures the network.
 func extraTree(kind string) func(context.Context, Release, logFunc) (string, error) {
 	return func(ctx context.Context, r Release, log logFunc) (string, error) {
-		programs, err := programTree(ctx, r, log)
+		build, recipe := programTree, r.baseRecipe()+programScript
+		if kind == "login" {
+			build, recipe = baseTree, r.baseRecipe()
+		}
+		under, err := build(ctx, r, log)
 		if err != nil {
 			return "", err
 		}
@@ -180,8 +185,8 @@ func extraTree(kind string) func(context.Context, Release, logFunc) (string, err
 		if kind == "managers" {
 			script += "systemctl disable ufw firewalld\n"
 		}
-		return tree(ctx, r, kind, r.baseRecipe()+programScript+script, log, func(dir string) error {
-			if _, err := run(ctx, "cp", "-a", "--reflink=auto", programs, dir); err != nil {
+		return tree(ctx, r, kind, recipe+script, log, func(dir string) error {
+			if _, err := run(ctx, "cp", "-a", "--reflink=auto", under, dir); err != nil {
 				return err
 			}
 			if _, err := run(ctx, "cp", "--dereference", "/etc/resolv.conf", filepath.Join(dir, "etc/resolv.conf")); err != nil {

@@ -26,6 +26,8 @@ type HostOptions struct {
 	Installed bool
 	// SSH is Installed, with an SSH server that runs.
 	SSH bool
+	// Login is a bare host with sudo and an SSH server that runs.
+	Login bool
 	// Managers is Installed, with others that look after a host's firewall, network, upgrades and restarts. None of them
 	// is on.
 	Managers bool
@@ -65,6 +67,8 @@ func (l *Lab) AddHost(ctx context.Context, name string, release Release, opts Ho
 	switch {
 	case opts.SSH:
 		build = extraTree("ssh")
+	case opts.Login:
+		build = extraTree("login")
 	case opts.Managers:
 		build = extraTree("managers")
 	case opts.UpgradeTo != "":

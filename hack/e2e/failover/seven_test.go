@@ -46,7 +46,9 @@ func TestSevenByUnicast(t *testing.T) {
 				t.Fatal(err)
 			}
 		}},
-		{"HAProxy stopped", 150 * time.Millisecond, func(h *e2e.Host) { h.Shell("systemctl stop rlb-agent; systemctl stop haproxy; systemctl stop keepalived") }},
+		{"HAProxy stopped", 150 * time.Millisecond, func(h *e2e.Host) {
+			h.Shell("systemctl stop rlb-agent; systemctl stop haproxy; systemctl stop keepalived")
+		}},
 		{"torn down", 150 * time.Millisecond, func(h *e2e.Host) { h.Must("rlb-agent", "teardown", "--yes") }},
 	} {
 		holder := s.holder()

@@ -93,6 +93,9 @@ func TestVerdict(t *testing.T) {
 		}, "balancer-1 is MASTER and serves, but the specs differ: rlb-agent push", Bad},
 		"the peer is gone": {func(s *Status) { s.Peers = []Peer{{Name: "lb2", State: PeerNotSeen}} },
 			"balancer-1 is MASTER and serves, but lb2 is not seen: nobody may take over from this host", Bad},
+		"no server is up": {func(s *Status) {
+			s.Conditions[1].Reason, s.Conditions[1].Message = failOpen, "service web has no server that is up: new connections go to all of them"
+		}, "balancer-1 is MASTER and serves, but service web has no server that is up: new connections go to all of them", Bad},
 		"one of two peers is gone": {func(s *Status) { s.Peers = []Peer{{Name: "lb2", State: PeerNotSeen}, {Name: "lb3", State: PeerSeen}} },
 			"balancer-1 is MASTER and serves, but lb2 is not seen", Bad},
 		"refused": {func(s *Status) {

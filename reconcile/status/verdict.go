@@ -23,6 +23,9 @@ func Verdict(s Status, now time.Time) (text string, mood Mood) {
 	}
 	text = who + " " + s.part(now)
 	if s.Is("Ready") {
+		if c := s.Condition("Serving"); c.Reason == failOpen {
+			return text + ", but " + oneLine(c.Message), Bad
+		}
 		if trouble := s.PairTrouble(); trouble != "" {
 			return text + ", but " + trouble, Bad
 		}

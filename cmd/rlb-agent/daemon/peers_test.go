@@ -61,6 +61,20 @@ type wired struct {
 	stop     func()
 }
 
+func (h *wired) published(t peers.Table) {
+	h.wire.mutex.Lock()
+	defer h.wire.mutex.Unlock()
+	h.tables = append(h.tables, t)
+}
+
+// told is the last table that was published, and how many were.
+func (h *wired) told() (last peers.Table, n int) {
+	synctest.Wait()
+	h.wire.mutex.Lock()
+	defer h.wire.mutex.Unlock()
+	return h.tables[len(h.tables)-1], len(h.tables)
+}
+
 func (h *wired) TalkToAgents(ctx context.Context, _ string, say <-chan host.AgentMessage, heard func(string, host.AgentMessage)) error {
 	h.hear(heard)
 	defer h.hear(nil)
@@ -150,7 +164,7 @@ func (w *wire) join(t *testing.T, node string, role host.Role, spec string) *wir
 	w.mutex.Lock()
 	w.hosts = append(w.hosts, h)
 	w.mutex.Unlock()
-	h.peering = newPeering(h, "v1", slog.New(lines{&h.log}), func(t peers.Table) { h.tables = append(h.tables, t) })
+	h.peering = newPeering(h, "v1", slog.New(lines{&h.log}), h.published)
 	h.servesOn = func(mac string, on bool) {
 		if told := fmt.Sprint(mac, " ", on); len(h.waits) == 0 || h.waits[len(h.waits)-1] != told {
 			h.waits = append(h.waits, told)
@@ -309,18 +323,15 @@ func TestPeeringListensFirst(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := &wire{}
 		a := w.join(t, "lb1", host.RoleMaster, smallSpec+wiredNodes)
-		reason := func() string {
-			synctest.Wait()
-			return a.tables[len(a.tables)-1].Redundant(time.Now()).Reason
-		}
 		time.Sleep(9 * time.Second)
-		if got := reason(); got != peers.Listening {
+		first, before := a.told()
+		if got := first.Redundant(time.Now()).Reason; got != peers.Listening {
 			t.Errorf("after 9 s: %s", got)
 		}
-		told := len(a.tables)
 		time.Sleep(7 * time.Second)
-		if got := reason(); got != "PeerSilent" || len(a.tables) == told {
-			t.Errorf("after 16 s: %s, the status was told %d times", got, len(a.tables)-told)
+		last, n := a.told()
+		if got := last.Redundant(time.Now()).Reason; got != "PeerSilent" || n == before {
+			t.Errorf("after 16 s: %s, the status was told %d times", got, n-before)
 		}
 		a.stop()
 	})

@@ -51,7 +51,9 @@ func NewPairCases(t *testing.T, spec string, releases ...lab.Release) *PairCases
 func (c *PairCases) Run(name string, do func(w *World, active, standby *Host)) {
 	c.cases.Run(name, func(w *World) {
 		a, b := c.hosts[0].In(w.T), c.hosts[1].In(w.T)
-		w.Eventually("the pair is at rest", 20*time.Second, func() bool { return a.Active() != b.Active() && a.Well() && b.Well() })
+		w.Eventually("the pair is at rest", 20*time.Second, func() bool {
+			return a.Active() != b.Active() && a.Well() && b.Well() && a.atRest() && b.atRest()
+		})
 		active, standby := w.Roles(a, b)
 		do(w, active, standby)
 	})
@@ -70,6 +72,13 @@ func (w *World) restorePair(spec string, a, b *Host) {
 		h.WriteSpec(spec)
 		h.Shell("systemctl restart haproxy") // without what a case did to its process, or holds open
 	}
+}
+
+// atRest says whether keepalived is MASTER or BACKUP: its own check of HAProxy keeps a host in FAULT for some seconds longer
+// than the daemon does.
+func (h *Host) atRest() bool {
+	s, _ := h.Status()
+	return s.Role == "MASTER" || s.Role == "BACKUP"
 }
 
 // Well says whether the daemon sees HAProxy answer, and keepalived may hold the virtual IP.

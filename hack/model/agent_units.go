@@ -159,8 +159,8 @@ func (a *agent) KillUnit(ctx context.Context, _ string) error {
 // HastenVRRP has no meaning here: a VRRP process is late where its host stalls.
 func (a *agent) HastenVRRP(context.Context, int) error { return nil }
 
-// AwaitChildEnd waits for the end of the VRRP process.
-func (a *agent) AwaitChildEnd(ctx context.Context, parent int) error {
+// AwaitChildEnd waits for the end of the VRRP process, and calls then.
+func (a *agent) AwaitChildEnd(ctx context.Context, parent int, then func()) error {
 	ended := make(chan struct{}, 1)
 	none := false
 	if err := a.do(func() {
@@ -181,6 +181,7 @@ func (a *agent) AwaitChildEnd(ctx context.Context, parent int) error {
 		return ctx.Err()
 	}
 	a.spend(ctx, 50*time.Microsecond, time.Millisecond)
+	then()
 	return nil
 }
 

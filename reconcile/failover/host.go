@@ -39,8 +39,9 @@ type Keepalived interface {
 	HastenVRRP(ctx context.Context, keepalived int) error
 	// VRRPAtOnce is host.Observer's VRRP with less patience: 120 ms, in which this process gets its core on time.
 	VRRPAtOnce(ctx context.Context, pid int) ([]host.Instance, error)
-	// AwaitChildEnd waits until one of the processes that a process has made has ended. It fails where there is none.
-	AwaitChildEnd(ctx context.Context, parent int) error
+	// AwaitChildEnd waits until one of the processes that a process has made has ended, and calls then at once. It fails
+	// where there is none.
+	AwaitChildEnd(ctx context.Context, parent int, then func()) error
 	// Suspend stops a process and those that it has made (SIGSTOP), until Resume.
 	Suspend(pid int) error
 	// Resume lets them go on (SIGCONT). Where they were not stopped, it does nothing.

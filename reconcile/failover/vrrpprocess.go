@@ -98,13 +98,11 @@ func (v *vrrpProcess) adopt(ctx context.Context) {
 // awaitEnd waits for the end of the VRRP process, and suspends the rest of keepalived at once: asking systemd what the
 // unit is doing takes longer on a busy machine than a new VRRP process needs to remove the virtual IPs.
 func (v *vrrpProcess) awaitEnd(ctx context.Context, keepalived int) vrrpEnd {
-	if err := v.host.AwaitChildEnd(ctx, keepalived); err != nil {
-		return vrrpEnd{keepalived, err}
-	}
-	if err := v.host.Suspend(keepalived); err != nil { // it is killed all the same
-		v.log.Error(err.Error())
-	}
-	return vrrpEnd{keepalived, nil}
+	return vrrpEnd{keepalived, v.host.AwaitChildEnd(ctx, keepalived, func() {
+		if err := v.host.Suspend(keepalived); err != nil { // it is killed all the same
+			v.log.Error(err.Error())
+		}
+	})}
 }
 
 // killRest kills a keepalived that runs on without its VRRP process. One that is being stopped, or that ended with it, is

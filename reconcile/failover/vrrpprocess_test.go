@@ -67,7 +67,7 @@ func (k *keepalived) Resume(pid int) error {
 	return nil
 }
 
-func (k *keepalived) AwaitChildEnd(ctx context.Context, _ int) error {
+func (k *keepalived) AwaitChildEnd(ctx context.Context, _ int, then func()) error {
 	var child chan error
 	k.do(func() { child = k.child })
 	if child == nil {
@@ -75,6 +75,9 @@ func (k *keepalived) AwaitChildEnd(ctx context.Context, _ int) error {
 	}
 	select {
 	case err := <-child:
+		if err == nil {
+			then()
+		}
 		return err
 	case <-ctx.Done():
 		return ctx.Err()

@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"time"
 
@@ -77,8 +78,10 @@ func (h *Host) Challenge(ctx context.Context, flows []host.Flow) (n int, err err
 	return n, refined(err)
 }
 
-// AwaitChildEnd waits until one of the processes that a process has made has ended. It fails where there is none.
-func (h *Host) AwaitChildEnd(ctx context.Context, parent int) error {
+// AwaitChildEnd waits until one of the processes that a process has made has ended, and calls then at once. It fails where
+// there is none. It does both in a thread of its own with real-time priority, where that is permitted: the parent starts a
+// new child within a millisecond, and on a busy machine an ordinary thread would come later.
+func (h *Host) AwaitChildEnd(ctx context.Context, parent int, then func()) error {
 	do := fmt.Sprintf("wait for the end of a child of process %d", parent)
 	children, err := h.children(parent)
 	if err != nil {
@@ -87,16 +90,64 @@ func (h *Host) AwaitChildEnd(ctx context.Context, parent int) error {
 	if len(children) == 0 {
 		return fmt.Errorf("cannot %s: it has none", do)
 	}
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel() // ends those that wait for the others
-	ends := make(chan error, len(children))
-	for _, pid := range children {
-		go func() { ends <- awaitEnd(ctx, pid) }()
-	}
-	if err := <-ends; err != nil {
+	ended := make(chan error, 1)
+	go func() {
+		runtime.LockOSThread() // and it is not unlocked: the thread ends with this goroutine, so no other one gets its priority
+		_ = makeRealtime(0)
+		err := awaitAnyEnd(ctx, children)
+		if err == nil {
+			then()
+		}
+		ended <- err
+	}()
+	if err := <-ended; err != nil {
 		return wrap(do, err)
 	}
 	return nil
+}
+
+// awaitAnyEnd waits in this thread until one of these processes has ended. Its error is also that ctx has ended.
+func awaitAnyEnd(ctx context.Context, pids []int) error {
+	wake, err := unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK)
+	if err != nil {
+		return os.NewSyscallError("eventfd", err)
+	}
+	polled := []unix.PollFd{{Fd: int32(wake), Events: unix.POLLIN}} // #nosec G115 -- the kernel's own
+	told := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() {
+		defer close(told)
+		_, _ = unix.Write(wake, []byte{1, 0, 0, 0, 0, 0, 0, 0}) // eventfd(2): it is full where it was written before
+	})
+	defer func() {
+		if !stop() {
+			<-told // it writes to the descriptor
+		}
+		for _, p := range polled {
+			_ = unix.Close(int(p.Fd)) // nothing was written to it
+		}
+	}()
+	for _, pid := range pids {
+		fd, err := unix.PidfdOpen(pid, 0)
+		if errors.Is(err, unix.ESRCH) {
+			return nil
+		}
+		if err != nil {
+			return os.NewSyscallError("pidfd_open", err)
+		}
+		polled = append(polled, unix.PollFd{Fd: int32(fd), Events: unix.POLLIN}) // #nosec G115 -- the kernel's own
+	}
+	for {
+		_, err := unix.Poll(polled, -1)
+		switch {
+		case errors.Is(err, unix.EINTR):
+		case err != nil:
+			return os.NewSyscallError("poll", err)
+		case polled[0].Revents != 0:
+			return ctx.Err()
+		default:
+			return nil
+		}
+	}
 }
 
 // Suspend stops a process and those that it has made (SIGSTOP), until Resume. One that has ended is no error.

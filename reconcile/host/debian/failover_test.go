@@ -1,6 +1,8 @@
 package debian
 
 import (
+	"context"
+	"errors"
 	"os/exec"
 	"path/filepath"
 	"strconv"
@@ -14,7 +16,7 @@ func TestSuspendAndAwaitChildEnd(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := h.AwaitChildEnd(t.Context(), 1<<30); err == nil {
+	if err := h.AwaitChildEnd(t.Context(), 1<<30, func() {}); err == nil {
 		t.Error("waits for the child of nobody")
 	}
 	shell := exec.Command("sh", "-c", "sleep 1 & sleep 3 & wait")
@@ -53,8 +55,14 @@ func TestSuspendAndAwaitChildEnd(t *testing.T) {
 		t.Fatal(err)
 	}
 	stopped(false)
-	if err := h.AwaitChildEnd(t.Context(), pid); err != nil {
-		t.Error(err)
+	short, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	if err := h.AwaitChildEnd(short, pid, func() { t.Error("a child has ended early") }); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("it waits on: %v", err)
+	}
+	called := false
+	if err := h.AwaitChildEnd(t.Context(), pid, func() { called = true }); err != nil || !called {
+		t.Errorf("called %t, %v", called, err)
 	}
 	if err := h.Suspend(1 << 30); err != nil {
 		t.Errorf("one that has ended: %v", err)

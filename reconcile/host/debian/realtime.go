@@ -29,14 +29,18 @@ func (h *Host) hastenVRRP(keepalived int) error {
 	}
 	var errs []error
 	for _, pid := range children {
-		err := unix.SchedSetAttr(pid, &unix.SchedAttr{
-			Size: unix.SizeofSchedAttr, Policy: unix.SCHED_RR, Flags: unix.SCHED_FLAG_RESET_ON_FORK, Priority: vrrpPriority,
-		}, 0)
-		if err != nil && !errors.Is(err, unix.ESRCH) {
+		if err := makeRealtime(pid); err != nil && !errors.Is(err, unix.ESRCH) {
 			errs = append(errs, wrap("make keepalived a real-time process", err))
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// makeRealtime gives a process, or with 0 this thread, the priority of a VRRP process.
+func makeRealtime(pid int) error {
+	return unix.SchedSetAttr(pid, &unix.SchedAttr{
+		Size: unix.SizeofSchedAttr, Policy: unix.SCHED_RR, Flags: unix.SCHED_FLAG_RESET_ON_FORK, Priority: vrrpPriority,
+	}, 0)
 }
 
 // childrenIn are the children in the lists of a process's threads.

@@ -148,13 +148,9 @@ func refusal(checker, candidate string, file render.File, out program.Output) *h
 	var causes *render.Causes // of a large file they take a while
 	said := map[host.Verdict]bool{}
 	for line := range strings.Lines(out.Stderr) {
-		v, ok := parse(strings.TrimSpace(line))
+		v, ok := complaint(parse, line, candidate, file.Path)
 		if !ok {
 			continue
-		}
-		v.Text = strings.ReplaceAll(v.Text, candidate, file.Path)
-		if v.Path == candidate || v.Path == "" && v.Line > 0 { // keepalived names its file only where it reads several
-			v.Path = file.Path
 		}
 		if causes == nil {
 			causes = file.Causes()
@@ -184,20 +180,26 @@ func refusal(checker, candidate string, file render.File, out program.Output) *h
 	return r
 }
 
+// complaint is what a line of a program says of the file at path, which it read as candidate.
+func complaint(parse func(string) (host.Verdict, bool), line, candidate, path string) (host.Verdict, bool) {
+	v, ok := parse(strings.TrimSpace(line))
+	v.Text = strings.ReplaceAll(v.Text, candidate, path)
+	if v.Path == candidate || v.Path == "" && v.Line > 0 { // keepalived names its file only where it reads several
+		v.Path = path
+	}
+	return v, ok
+}
+
 // warnings are what HAProxy said of the user's own lines in a file that it took, the first thing of each field. A line
 // without effect is an alert of some versions and a warning of others.
 func warnings(candidate string, file render.File, out program.Output) (all []host.Verdict) {
 	var causes *render.Causes
 	said := map[string]bool{"": true}
 	for line := range strings.Lines(out.Stderr) {
-		v, ok := parseHAProxy(strings.Replace(strings.TrimSpace(line), "[WARNING]", "[ALERT]", 1))
-		if !ok || v.Path != candidate && v.Path != "" {
+		v, ok := complaint(parseHAProxy, strings.Replace(line, "[WARNING]", "[ALERT]", 1), candidate, file.Path)
+		if !ok || v.Path != file.Path && v.Path != "" {
 			continue
 		}
-		if v.Path != "" {
-			v.Path = file.Path
-		}
-		v.Text = strings.ReplaceAll(v.Text, candidate, file.Path)
 		if causes == nil {
 			causes = file.Causes()
 		}

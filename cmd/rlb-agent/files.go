@@ -16,8 +16,8 @@ import (
 	"rlb.dev/rlb-agent/render"
 )
 
-// check asks the real programs, and says which could not be asked; warned is what they take, but with a warning. keepalived looks its interface up: where that is
-// not on this machine, its verdict would be about the machine and not about the spec.
+// check asks the real programs, and says which could not be asked; warned is what they take, but with a warning. keepalived
+// looks its interface up: where that is not on this machine, its verdict would be about the machine and not about the spec.
 func (a *app) check(ctx context.Context, h *debian.Host, doc *api.Document, look plan.Look) (warned api.Problems, err error) {
 	files, d := look.Checkable(), look.Desired
 	if len(files) < len(d.Files) {

@@ -88,8 +88,8 @@ func (m *machine) told() state.GuardRecord {
 }
 
 // right waits until the pair is right and stays so for a while, and says how long it took to become right, or what is still
-// wrong after so long. It is right for a moment too between two changes, such as where one of two holders has just given way
-// and the other is about to stand down: what comes then is a part of this round, and no bound of the next fault is for it.
+// wrong after so long. Between two changes it can be right for a moment, as when one of two holders has given way and the
+// other is about to stand down. What follows then still belongs to this round, and is not judged by the next fault's bounds.
 func (p *pair) right(within time.Duration) (took time.Duration, wrong string) {
 	began, lasts := time.Now(), time.Duration(0)
 	for {

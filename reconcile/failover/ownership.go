@@ -180,7 +180,7 @@ func (o *ownership) readHeld(ctx context.Context) {
 	}
 	if len(held) == 0 && changed {
 		o.sessions = time.Now().Add(sessionsLast)
-		if o.unit != "deactivating" { // one that is stopped says goodbye, and whoever takes over announces that
+		if o.unit != "deactivating" { // else keepalived advertises priority 0, and its successor announces the move
 			o.requestAnnouncement(ctx)
 		}
 	}

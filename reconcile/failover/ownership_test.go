@@ -605,7 +605,7 @@ func TestYieldToNobody(t *testing.T) {
 	})
 }
 
-// TestListens: only who may give way listens for advertisements. Who does not knows sooner who holds the virtual IPs.
+// TestListens: a host listens for advertisements only where it may give way. The search is shorter without that.
 func TestListens(t *testing.T) {
 	for name, meet := range map[string]func(*site){
 		"a device":                func(s *site) { s.others[vip.Addr()], s.idle[highMAC] = highMAC, true },

@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// Until is a logger that, once ctx has ended, leaves out the errors that came of that: an agent that is stopped in the
-// middle of its work did not fail. Whoever logs need not look whether ctx has ended.
+// Until is a logger that, once ctx has ended, leaves out warnings and errors that say "context canceled": they come of the
+// stop of the agent, and nothing failed.
 func Until(ctx context.Context, log *slog.Logger) *slog.Logger {
 	return slog.New(&untilHandler{Handler: log.Handler(), ctx: ctx})
 }
@@ -24,8 +24,7 @@ func (h *untilHandler) Handle(ctx context.Context, r slog.Record) error {
 	return h.Handler.Handle(ctx, r)
 }
 
-// canceled says whether a record is of an error that came of the end of a context. The error itself is not a part of
-// most records, its text is.
+// canceled says whether a record has the text of context.Canceled. Most records hold the text of an error and not the error.
 func canceled(r slog.Record) (found bool) {
 	found = strings.Contains(r.Message, context.Canceled.Error())
 	r.Attrs(func(a slog.Attr) bool {

@@ -9,6 +9,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"rlb.dev/rlb-agent/api/yamlfile"
 )
 
 // manyServers is a spec with n servers, 10,000 to a service.
@@ -84,8 +86,8 @@ const bombTime = 6 * time.Second
 // ReadAll reads no more of a file without end than shows that it is too large, and Parse says so.
 func TestReadAllStops(t *testing.T) {
 	endless := new(zeros)
-	data, err := ReadAll(io.LimitReader(endless, 8*MaxFileSize))
-	if err != nil || len(data) != MaxFileSize+1 || endless.read > 2*MaxFileSize {
+	data, err := yamlfile.ReadAll(io.LimitReader(endless, 8*yamlfile.MaxFileSize))
+	if err != nil || len(data) != yamlfile.MaxFileSize+1 || endless.read > 2*yamlfile.MaxFileSize {
 		t.Errorf("%d bytes of %d that were read: %v", len(data), endless.read, err)
 	}
 	if took := cost(t, data); took > time.Second {
@@ -94,7 +96,7 @@ func TestReadAllStops(t *testing.T) {
 	if _, err := Parse("f", data); err == nil || err.Error() != "f:1:1: must be at most 8388608 bytes" {
 		t.Errorf("got %v", err)
 	}
-	if data, err := ReadAll(io.LimitReader(endless, MaxFileSize)); err != nil || len(data) != MaxFileSize {
+	if data, err := yamlfile.ReadAll(io.LimitReader(endless, yamlfile.MaxFileSize)); err != nil || len(data) != yamlfile.MaxFileSize {
 		t.Errorf("of the largest file: %d bytes, %v", len(data), err)
 	}
 }
@@ -118,8 +120,8 @@ func cost(t *testing.T, data []byte) time.Duration {
 	_, err := Parse("f", data)
 	took := processorTime(t) - start
 	runtime.ReadMemStats(&after)
-	var problems Problems
-	if !errors.As(err, &problems) || len(problems) > MaxProblems+1 || len(problems.Excerpts()) > 100_000 {
+	var problems yamlfile.Problems
+	if !errors.As(err, &problems) || len(problems) > yamlfile.MaxProblems+1 || len(problems.Excerpts()) > 100_000 {
 		t.Errorf("%d problems, %d bytes", len(problems), len(problems.Excerpts()))
 	}
 	if allocated := after.TotalAlloc - before.TotalAlloc; allocated > 2<<10*uint64(len(data)) && allocated > 700<<20 {
@@ -142,10 +144,10 @@ func TestProblemsBeyond(t *testing.T) {
 		text := numbered(n, "kindx%d: x\n") + "apiVersion: rlb.dev/v1\nkind: LoadBalancerSpec\nvirtualIPs: [10.0.0.1]\nservices: [{name: a, port: 1, servers: [{address: 10.0.0.2}]}]\n"
 		_, err := Parse("f", []byte(text))
 		lines := strings.Split(fmt.Sprint(err), "\n")
-		if want := "f:100:1: kindx99: unknown field"; len(lines) < MaxProblems || lines[MaxProblems-1] != want {
+		if want := "f:100:1: kindx99: unknown field"; len(lines) < yamlfile.MaxProblems || lines[yamlfile.MaxProblems-1] != want {
 			t.Errorf("%d: got %s, want %s", n, lines[len(lines)-1], want)
 		}
-		if last := lines[len(lines)-1]; more != "" && (len(lines) != MaxProblems+1 || last != "f:101:1: and "+more+" more") {
+		if last := lines[len(lines)-1]; more != "" && (len(lines) != yamlfile.MaxProblems+1 || last != "f:101:1: and "+more+" more") {
 			t.Errorf("%d: %d lines, got %s", n, len(lines), last)
 		}
 	}

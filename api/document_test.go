@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 	"unicode"
+
+	"rlb.dev/rlb-agent/api/yamlfile"
 )
 
 const shortest = `apiVersion: rlb.dev/v1
@@ -159,13 +161,13 @@ func FuzzParse(f *testing.F) {
 			doc.Warnings(host)
 			return
 		}
-		for line := range strings.SplitSeq(err.(Problems).Excerpts(), "\n") {
+		for line := range strings.SplitSeq(err.(yamlfile.Problems).Excerpts(), "\n") {
 			if strings.ContainsFunc(line, unicode.IsControl) {
 				t.Errorf("a terminal is told %q", line)
 			}
 		}
-		last := Problem{}
-		for _, p := range err.(Problems) {
+		last := yamlfile.Problem{}
+		for _, p := range err.(yamlfile.Problems) {
 			if strings.ContainsAny(p.String(), "\n\r\x00\x1b") {
 				t.Errorf("more than one line: %q", p)
 			}

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"rlb.dev/rlb-agent/api/yamlfile"
 )
 
 // durationRule bounds a duration.
@@ -52,7 +54,7 @@ func durationRuleAt(path string) durationRule {
 
 func (r *rules) durations() {
 	vrrp := &r.spec.VRRP
-	if r.sound("profile", "vrrp.version") {
+	if r.Sound("profile", "vrrp.version") {
 		advertisement := ofVersion3
 		switch {
 		case *vrrp.Version == 2 && r.hasIPv6():
@@ -65,12 +67,12 @@ func (r *rules) durations() {
 	r.duration("vrrp.preemptDelay", vrrp.PreemptDelay)
 	r.duration("vrrp.check.interval", vrrp.Check.Interval)
 	for i := range r.spec.Services {
-		service, check := index("services", i), &r.spec.Services[i].HealthCheck
-		at := join(service, "healthCheck")
-		r.timeouts(join(service, "timeouts"), &r.spec.Services[i].Timeouts)
-		r.duration(join(at, "cutAfter"), check.CutAfter)
-		r.duration(join(at, "interval"), check.Interval)
-		r.duration(join(at, "timeout"), check.Timeout)
+		service, check := yamlfile.Index("services", i), &r.spec.Services[i].HealthCheck
+		at := yamlfile.Join(service, "healthCheck")
+		r.timeouts(yamlfile.Join(service, "timeouts"), &r.spec.Services[i].Timeouts)
+		r.duration(yamlfile.Join(at, "cutAfter"), check.CutAfter)
+		r.duration(yamlfile.Join(at, "interval"), check.Interval)
+		r.duration(yamlfile.Join(at, "timeout"), check.Timeout)
 	}
 	r.timeouts("proxy.timeouts", &r.spec.Proxy.Timeouts)
 	r.duration("proxy.hardStopAfter", r.spec.Proxy.HardStopAfter)
@@ -83,10 +85,10 @@ func (r *rules) hasIPv6() bool {
 }
 
 func (r *rules) timeouts(path string, t *Timeouts) {
-	r.duration(join(path, "connect"), t.Connect)
-	r.duration(join(path, "client"), t.Client)
-	r.duration(join(path, "server"), t.Server)
-	r.duration(join(path, "tunnel"), t.Tunnel)
+	r.duration(yamlfile.Join(path, "connect"), t.Connect)
+	r.duration(yamlfile.Join(path, "client"), t.Client)
+	r.duration(yamlfile.Join(path, "server"), t.Server)
+	r.duration(yamlfile.Join(path, "tunnel"), t.Tunnel)
 }
 
 func (r *rules) duration(path string, value *Duration) { r.keeps(durationRuleAt(path), path, value) }

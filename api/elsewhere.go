@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"sync"
+
+	"rlb.dev/rlb-agent/api/yamlfile"
 )
 
 // spot is where a field stands in the language: services[].healthCheck and interval.
@@ -26,7 +28,7 @@ func addSpots(spots map[string][]spot, t reflect.Type, mapping string) {
 		for _, called := range slices.Compact([]string{name, last + name, strings.TrimSuffix(last, "s") + name}) {
 			spots[folded(called)] = append(spots[folded(called)], spot{mapping, name})
 		}
-		path := join(mapping, name)
+		path := yamlfile.Join(mapping, name)
 		if below.Kind() == reflect.Slice {
 			path, below = path+"[]", below.Elem()
 		}
@@ -57,7 +59,7 @@ func elsewhere(name, mapping string) (sentence string) {
 	}
 	var mappings, fields []string
 	for _, s := range spots {
-		fields = append(fields, quote(join(s.mapping, s.name)))
+		fields = append(fields, yamlfile.Quote(yamlfile.Join(s.mapping, s.name)))
 		if s.name == name {
 			mappings = append(mappings, cmp.Or(s.mapping, "the top level"))
 		}
@@ -66,7 +68,7 @@ func elsewhere(name, mapping string) (sentence string) {
 	case len(spots) == 0:
 		return ""
 	case len(mappings) == len(spots):
-		return ": it is a field of " + either(mappings)
+		return ": it is a field of " + yamlfile.Either(mappings)
 	}
-	return ", did you mean " + either(fields) + "?"
+	return ", did you mean " + yamlfile.Either(fields) + "?"
 }

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"rlb.dev/rlb-agent/api/yamlfile"
 )
 
 // TestFieldsElsewhere gives every field of the language to every mapping that has none of that name, also in other
@@ -19,9 +21,9 @@ func TestFieldsElsewhere(t *testing.T) {
 			names = append(names, jsonName(field))
 			switch below := field.Type; {
 			case below.Kind() == reflect.Struct:
-				walk(below, join(path, jsonName(field)))
+				walk(below, yamlfile.Join(path, jsonName(field)))
 			case below.Kind() == reflect.Slice && below.Elem().Kind() == reflect.Struct:
-				walk(below.Elem(), join(path, jsonName(field))+"[]")
+				walk(below.Elem(), yamlfile.Join(path, jsonName(field))+"[]")
 			}
 		}
 	}

@@ -8,13 +8,16 @@ import (
 	"sync"
 
 	"github.com/go-playground/validator/v10"
+
+	"rlb.dev/rlb-agent/api/textrule"
+	"rlb.dev/rlb-agent/api/yamlfile"
 )
 
 // fieldValidator knows the tags of our own, and calls fields by their JSON names.
 var fieldValidator = sync.OnceValue(func() *validator.Validate {
 	v := validator.New(validator.WithRequiredStructEnabled())
 	v.RegisterTagNameFunc(jsonName)
-	for tag, rule := range textRules {
+	for tag, rule := range textrule.ByTag {
 		err := v.RegisterValidation(tag, func(field validator.FieldLevel) bool {
 			return rule(field.Field().String(), field.Param()) == ""
 		})
@@ -26,7 +29,7 @@ var fieldValidator = sync.OnceValue(func() *validator.Validate {
 })
 
 // checkFields holds every given field against the validate tag of its type.
-func checkFields(d *Document, found *report) {
+func checkFields(d *Document, found *yamlfile.Report) {
 	var failures validator.ValidationErrors
 	errors.As(fieldValidator().Struct(&d.Spec), &failures)
 	for _, failure := range failures {
@@ -34,11 +37,11 @@ func checkFields(d *Document, found *report) {
 		where, written := d.locate(path)
 		switch {
 		case failure.Tag() != "required":
-			found.add(where, written, "%s", sentence(failure))
+			found.Add(where, written, "%s", sentence(failure))
 		case written != path || d.given(path):
-			found.add(where, written, "must not be empty")
+			found.Add(where, written, "must not be empty")
 		default:
-			found.addMissing(where, parent(path), failure.Field())
+			found.AddMissing(where, yamlfile.Parent(path), failure.Field())
 		}
 	}
 }
@@ -48,16 +51,16 @@ func sentence(failure validator.FieldError) string {
 	value := reflect.Indirect(reflect.ValueOf(failure.Value()))
 	got := fmt.Sprint(value)
 	if value.Kind() == reflect.String {
-		got = quote(got)
+		got = yamlfile.Quote(got)
 	}
-	if rule, ours := textRules[failure.Tag()]; ours {
-		return rule(value.String(), failure.Param()) + ", got " + got + oddity(value.String())
+	if rule, ours := textrule.ByTag[failure.Tag()]; ours {
+		return rule(value.String(), failure.Param()) + ", got " + got + yamlfile.Oddity(value.String())
 	}
 	switch tag := failure.Tag(); {
 	case tag == "oneof" || tag == "eq":
-		return "must be " + either(strings.Fields(failure.Param())) + ", got " + got
+		return "must be " + yamlfile.Either(strings.Fields(failure.Param())) + ", got " + got
 	case tag == "endswith":
-		return "must end in " + quote(failure.Param()) + ", got " + got
+		return "must end in " + yamlfile.Quote(failure.Param()) + ", got " + got
 	case value.Kind() == reflect.Slice:
 		return fmt.Sprintf("must have %s entries, got %d", bounds(failure), value.Len())
 	default:
@@ -92,13 +95,4 @@ func option(tag, name string) string {
 		}
 	}
 	return ""
-}
-
-// either is "a, b or c".
-func either(values []string) string {
-	last := len(values) - 1
-	if last == 0 {
-		return values[0]
-	}
-	return strings.Join(values[:last], ", ") + " or " + values[last]
 }

@@ -6,6 +6,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"rlb.dev/rlb-agent/api/yamlfile"
 )
 
 // base is a valid spec of eight lines. What is appended to it stands from line 9 on: a field of the server with
@@ -48,7 +50,7 @@ func expect(t *testing.T, text string, want ...string) {
 	if err != nil && doc != nil {
 		t.Error("got a document beside an error")
 	}
-	var problems Problems
+	var problems yamlfile.Problems
 	if err != nil && !errors.As(err, &problems) {
 		t.Fatalf("the error is a %T", err)
 	}

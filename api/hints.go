@@ -9,17 +9,19 @@ import (
 	"time"
 
 	"go.yaml.in/yaml/v3"
+
+	"rlb.dev/rlb-agent/api/textrule"
+	"rlb.dev/rlb-agent/api/yamlfile"
 )
 
 var (
-	plainNumber = regexp.MustCompile(`^[0-9]+$`)
 	numberRange = regexp.MustCompile(`^[0-9]+ *(?:-|\.\.) *[0-9]+$`)
 	inDays      = regexp.MustCompile(`^([0-9]+)d$`)
 )
 
 // hint says what would be right in place of a value of another kind, as ": …", or "". path is that of its field.
 func hint(node *yaml.Node, wanted reflect.Type, path string) string {
-	if braces(node) != "" {
+	if yamlfile.Braces(node) != "" {
 		return ": an unfilled variable of a template"
 	}
 	if node.Kind == yaml.SequenceNode && node.Style&yaml.FlowStyle != 0 && wantsText(wanted) {
@@ -28,7 +30,7 @@ func hint(node *yaml.Node, wanted reflect.Type, path string) string {
 	if node.Kind != yaml.ScalarNode {
 		return ""
 	}
-	if odd := oddity(node.Value); odd != "" {
+	if odd := yamlfile.Oddity(node.Value); odd != "" {
 		return odd
 	}
 	switch {
@@ -37,7 +39,7 @@ func hint(node *yaml.Node, wanted reflect.Type, path string) string {
 	case wanted == reflect.TypeFor[Server]():
 		return serverHint(node.Value)
 	case wanted.Name() == "" && wanted.Kind() == reflect.Slice && wanted.Elem().Kind() != reflect.Struct, wanted == reflect.TypeFor[[]VirtualIP]():
-		return ": write [" + printable(node.Value) + "]"
+		return ": write [" + yamlfile.Printable(node.Value) + "]"
 	case wanted.Kind() == reflect.Int && numberRange.MatchString(node.Value):
 		return ": a range cannot be given"
 	}
@@ -61,7 +63,7 @@ func durationHint(value, path string) string {
 		return ": 0 has no unit; for no limit write a long time, such as 576h (24 days)"
 	case value == "0":
 		return ": 0 is too short"
-	case plainNumber.MatchString(value):
+	case textrule.IsNumber(value):
 		return ": a unit is missing" + withUnits(value, rule)
 	case days != nil:
 		return ": a day is 24h"
@@ -80,7 +82,7 @@ func withUnits(number string, rule durationRule) string {
 	if len(units) == 0 {
 		return ""
 	}
-	return ", as in " + either(units)
+	return ", as in " + yamlfile.Either(units)
 }
 
 // serverHint says how a server is written that was given as an address, or an address and a port.
@@ -88,7 +90,7 @@ func serverHint(value string) string {
 	if at, err := netip.ParseAddrPort(value); err == nil {
 		return fmt.Sprintf(": write {address: %s, port: %d}", at.Addr(), at.Port())
 	}
-	if hostRule(value, "") == "" {
+	if textrule.Host(value, "") == "" {
 		return ": write {address: " + value + "}"
 	}
 	return ""

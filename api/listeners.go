@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"rlb.dev/rlb-agent/api/yamlfile"
 )
 
 // listeners knows what listens on a port: the path of the field that says so, by address.
@@ -52,7 +54,7 @@ func (l listeners) find(addr netip.Addr, port uint16) (path string, exact bool) 
 // sharedPort checks a service whose address and port another service has already. Names of TLS servers may tell the
 // two apart; they are then one frontend.
 func (r *rules) sharedPort(earlier string, i int) {
-	path := index("services", i)
+	path := yamlfile.Index("services", i)
 	service := &r.spec.Services[i]
 	first, isService := r.serviceAt(earlier)
 	if !isService || len(service.SNI) == 0 && len(first.SNI) == 0 {
@@ -60,10 +62,10 @@ func (r *rules) sharedPort(earlier string, i int) {
 		if isService {
 			way = "; services on one port are told apart by sni"
 		}
-		r.wrong(join(path, "port"), "must be a free address and port, got those of %s%s", earlier, way)
+		r.wrong(yamlfile.Join(path, "port"), "must be a free address and port, got those of %s%s", earlier, way)
 		return
 	}
-	with := parent(earlier)
+	with := yamlfile.Parent(earlier)
 	for _, field := range []struct {
 		name  string
 		equal bool
@@ -73,7 +75,7 @@ func (r *rules) sharedPort(earlier string, i int) {
 		{"acceptProxyProtocol", service.AcceptProxyProtocol == first.AcceptProxyProtocol},
 		{"timeouts.client", equalTo(service.Timeouts.Client, first.Timeouts.Client)},
 	} {
-		if at := join(path, field.name); !field.equal && r.sound(at, join(with, field.name)) {
+		if at := yamlfile.Join(path, field.name); !field.equal && r.Sound(at, yamlfile.Join(with, field.name)) {
 			r.wrong(at, "must be the same as that of %s: sni makes the two one frontend", with)
 		}
 	}
@@ -99,8 +101,8 @@ func (r *rules) serverNames() {
 	}
 	first := map[place]string{}
 	for i := range r.spec.Services {
-		service, path := &r.spec.Services[i], index("services", i)
-		if service.Port == nil || !r.sound(join(path, "port"), join(path, "bind")) {
+		service, path := &r.spec.Services[i], yamlfile.Index("services", i)
+		if service.Port == nil || !r.Sound(yamlfile.Join(path, "port"), yamlfile.Join(path, "bind")) {
 			continue
 		}
 		names := service.SNI
@@ -108,15 +110,15 @@ func (r *rules) serverNames() {
 			names = []string{""}
 		}
 		for j, name := range names {
-			at := index(join(path, "sni"), j)
+			at := yamlfile.Index(yamlfile.Join(path, "sni"), j)
 			here := place{slices.Min(service.Bind), *service.Port, strings.ToLower(name)}
 			switch earlier := first[here]; {
 			case earlier == "":
 				first[here] = at
 			case name != "":
 				r.wrong(at, "must be unique on its address and port, got the same as %s", earlier)
-			case r.sound(join(path, "port")):
-				r.wrong(path, "must have sni, since %s takes the rest of its address and port", parent(parent(earlier)))
+			case r.Sound(yamlfile.Join(path, "port")):
+				r.wrong(path, "must have sni, since %s takes the rest of its address and port", yamlfile.Parent(yamlfile.Parent(earlier)))
 			}
 		}
 	}

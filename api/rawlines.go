@@ -3,6 +3,9 @@ package api
 import (
 	"slices"
 	"strings"
+
+	"rlb.dev/rlb-agent/api/textrule"
+	"rlb.dev/rlb-agent/api/yamlfile"
 )
 
 // maxLines bounds the raw lines of one field, in bytes.
@@ -14,14 +17,14 @@ func (r *rules) rawLines() {
 	r.lines("vrrp.extraInstance", r.spec.VRRP.ExtraInstance)
 	r.instanceLines("vrrp.extraInstance", r.spec.VRRP.ExtraInstance)
 	for i := range r.spec.Services {
-		at, service := index("services", i), &r.spec.Services[i]
-		r.lines(join(at, "extraFrontend"), service.ExtraFrontend)
-		r.proxyLines(join(at, "extraFrontend"), service.ExtraFrontend)
-		r.overridden(join(at, "extraFrontend"), service)
-		r.lines(join(at, "extraBackend"), service.ExtraBackend)
-		r.proxyLines(join(at, "extraBackend"), service.ExtraBackend)
-		r.externalCheck(join(at, "extraBackend"), service.ExtraBackend)
-		r.serverWords(join(at, "extraServer"), service.ExtraServer)
+		at, service := yamlfile.Index("services", i), &r.spec.Services[i]
+		r.lines(yamlfile.Join(at, "extraFrontend"), service.ExtraFrontend)
+		r.proxyLines(yamlfile.Join(at, "extraFrontend"), service.ExtraFrontend)
+		r.overridden(yamlfile.Join(at, "extraFrontend"), service)
+		r.lines(yamlfile.Join(at, "extraBackend"), service.ExtraBackend)
+		r.proxyLines(yamlfile.Join(at, "extraBackend"), service.ExtraBackend)
+		r.externalCheck(yamlfile.Join(at, "extraBackend"), service.ExtraBackend)
+		r.serverWords(yamlfile.Join(at, "extraServer"), service.ExtraServer)
 	}
 	r.lines("proxy.extraGlobal", r.spec.Proxy.ExtraGlobal)
 	r.lines("proxy.extraDefaults", r.spec.Proxy.ExtraDefaults)
@@ -33,8 +36,8 @@ func (r *rules) lines(path string, lines Lines) {
 	total := 0
 	for i, line := range lines {
 		total += len(line) + 1
-		if strings.ContainsFunc(line, isControl) {
-			r.wrong(index(path, i), "must be one line without control characters, got %s", quote(line))
+		if strings.ContainsFunc(line, textrule.IsControl) {
+			r.wrong(yamlfile.Index(path, i), "must be one line without control characters, got %s", yamlfile.Quote(line))
 		}
 	}
 	if total > maxLines {
@@ -47,7 +50,7 @@ func (r *rules) lines(path string, lines Lines) {
 func (r *rules) overridden(path string, service *Service) {
 	for i, line := range service.ExtraFrontend {
 		if words := strings.Fields(line); len(words) > 0 && words[0] == "default_backend" && len(service.SNI) == 0 {
-			r.wrong(index(path, i), "default_backend cannot take effect: that of the service stands behind it; a use_backend line takes effect")
+			r.wrong(yamlfile.Index(path, i), "default_backend cannot take effect: that of the service stands behind it; a use_backend line takes effect")
 		}
 	}
 }
@@ -72,7 +75,7 @@ func (r *rules) proxyLines(path string, lines Lines) {
 	for i, line := range lines {
 		words := strings.Fields(line)
 		if len(words) > 0 && IsSection(words[0]) {
-			r.wrong(index(path, i), "must not open a section, got %s: the generated lines behind it would belong to it; a section of its own stands in proxy.extraDefaults", quote(words[0]))
+			r.wrong(yamlfile.Index(path, i), "must not open a section, got %s: the generated lines behind it would belong to it; a section of its own stands in proxy.extraDefaults", yamlfile.Quote(words[0]))
 		}
 	}
 }
@@ -81,7 +84,7 @@ func (r *rules) proxyLines(path string, lines Lines) {
 func (r *rules) externalCheck(path string, lines Lines) {
 	for i, line := range lines {
 		if words := strings.Fields(line); len(words) >= 2 && words[0] == "option" && words[1] == "external-check" {
-			r.wrong(index(path, i), "external-check cannot work: HAProxy runs in the chroot /var/lib/haproxy, where there are no programs; use healthCheck with type http and its port, path and method")
+			r.wrong(yamlfile.Index(path, i), "external-check cannot work: HAProxy runs in the chroot /var/lib/haproxy, where there are no programs; use healthCheck with type http and its port, path and method")
 		}
 	}
 }
@@ -124,7 +127,7 @@ func (r *rules) instanceLines(path string, lines Lines) {
 			continue
 		}
 		if depth == 0 && !left {
-			r.ownKeyword(index(path, i), words[0])
+			r.ownKeyword(yamlfile.Index(path, i), words[0])
 		}
 		if depth == 0 {
 			opened = i
@@ -134,7 +137,7 @@ func (r *rules) instanceLines(path string, lines Lines) {
 	}
 	switch {
 	case depth > 0:
-		r.wrong(index(path, opened), "must close the block that it opens: %d more { than }", depth)
+		r.wrong(yamlfile.Index(path, opened), "must close the block that it opens: %d more { than }", depth)
 	case depth < 0:
 		r.wrong(path, "must not close a block that it does not open: %d more } than {", -depth)
 	}
@@ -145,7 +148,7 @@ func (r *rules) ownKeyword(at, keyword string) {
 	switch {
 	case known:
 		r.wrong(at, "must not be %s, which the instance has already: use %s", keyword, field)
-	case keyword == "authentication" && *r.spec.VRRP.Version == 3 && r.sound("vrrp.version"):
+	case keyword == "authentication" && *r.spec.VRRP.Version == 3 && r.Sound("vrrp.version"):
 		r.wrong(at, "must not be authentication: %s", noPassword)
 	}
 }

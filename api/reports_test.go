@@ -10,6 +10,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"rlb.dev/rlb-agent/api/yamlfile"
 )
 
 var update = flag.Bool("update", false, "write the golden files")
@@ -61,7 +63,7 @@ func TestReports(t *testing.T) {
 func reportOn(t *testing.T, name string, data []byte) string {
 	t.Helper()
 	doc, err := Parse(name, data)
-	var problems Problems
+	var problems yamlfile.Problems
 	switch {
 	case errors.As(err, &problems):
 	case err != nil:

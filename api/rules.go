@@ -2,12 +2,15 @@ package api
 
 import (
 	"net/netip"
+
+	"rlb.dev/rlb-agent/api/textrule"
+	"rlb.dev/rlb-agent/api/yamlfile"
 )
 
 // rules holds what the validate tags cannot say: rules that look at more than one field, and those of durations.
 // They are checked with the defaults filled in. A rule looks away where a field that it needs has a problem already.
 type rules struct {
-	*report
+	*yamlfile.Report
 	doc  *Document
 	spec *LoadBalancerSpec
 	// virtual has the paths of the virtual IPs.
@@ -16,8 +19,8 @@ type rules struct {
 	owners map[netip.Addr]string
 }
 
-func checkRules(d *Document, found *report) {
-	r := &rules{report: found, doc: d, spec: &d.Spec, virtual: map[netip.Addr]string{}, owners: map[netip.Addr]string{}}
+func checkRules(d *Document, found *yamlfile.Report) {
+	r := &rules{Report: found, doc: d, spec: &d.Spec, virtual: map[netip.Addr]string{}, owners: map[netip.Addr]string{}}
 	r.metadata()
 	r.virtualIPs()
 	r.nodes()
@@ -33,12 +36,12 @@ func checkRules(d *Document, found *report) {
 // wrong reports a problem of a field, given or not.
 func (r *rules) wrong(path, format string, args ...any) {
 	where, path := r.doc.locate(path)
-	r.add(where, path, format, args...)
+	r.Add(where, path, format, args...)
 }
 
 // unique reports a value that an earlier field has too. first has the paths of the values seen so far.
 func unique[T comparable](r *rules, first map[T]string, value T, path string) {
-	if !r.sound(path) {
+	if !r.Sound(path) {
 		return
 	}
 	if earlier, taken := first[value]; taken {
@@ -50,19 +53,19 @@ func unique[T comparable](r *rules, first map[T]string, value T, path string) {
 
 func (r *rules) virtualIPs() {
 	for i, vip := range r.spec.VirtualIPs {
-		unique(r, r.virtual, vip.Addr(), index("virtualIPs", i))
+		unique(r, r.virtual, vip.Addr(), yamlfile.Index("virtualIPs", i))
 	}
 }
 
 func (r *rules) nodes() {
 	names := map[string]string{}
 	for i, node := range r.spec.Nodes {
-		path := index("nodes", i)
-		unique(r, names, node.Name, join(path, "name"))
+		path := yamlfile.Index("nodes", i)
+		unique(r, names, node.Name, yamlfile.Join(path, "name"))
 		families := map[string]string{}
 		for j, text := range node.Addresses {
-			at := index(join(path, "addresses"), j)
-			if !r.sound(at) {
+			at := yamlfile.Index(yamlfile.Join(path, "addresses"), j)
+			if !r.Sound(at) {
 				continue
 			}
 			addr, _ := netip.ParseAddr(text)
@@ -84,22 +87,22 @@ func (r *rules) nodes() {
 func (r *rules) families() {
 	spec := r.spec
 	unicast := spec.VRRP.Transport == Unicast
-	if !r.sound("vrrp.transport") {
+	if !r.Sound("vrrp.transport") {
 		return
 	}
-	if unicast && len(spec.Nodes) < 2 && !r.covered("nodes") {
+	if unicast && len(spec.Nodes) < 2 && !r.Covered("nodes") {
 		r.wrong("vrrp.transport", "unicast must have at least 2 nodes, got %d", len(spec.Nodes))
 	}
 	needed := map[string]string{}
 	for i, vip := range spec.VirtualIPs {
-		path := index("virtualIPs", i)
-		if f := family(vip.Addr()); r.sound(path) && needed[f] == "" && (unicast || f == ipv4) {
+		path := yamlfile.Index("virtualIPs", i)
+		if f := family(vip.Addr()); r.Sound(path) && needed[f] == "" && (unicast || f == ipv4) {
 			needed[f] = path
 		}
 	}
 	for i, node := range spec.Nodes {
-		at := join(index("nodes", i), "addresses")
-		if !r.sound(at) {
+		at := yamlfile.Join(yamlfile.Index("nodes", i), "addresses")
+		if !r.Sound(at) {
 			continue
 		}
 		has := map[string]bool{}
@@ -117,7 +120,7 @@ func (r *rules) families() {
 
 func (r *rules) preemption() {
 	v := &r.spec.VRRP
-	if at := "vrrp.preemptDelay"; *v.PreemptDelay != 0 && !*v.Preempt && r.sound(at, "vrrp.preempt") {
+	if at := "vrrp.preemptDelay"; *v.PreemptDelay != 0 && !*v.Preempt && r.Sound(at, "vrrp.preempt") {
 		r.wrong(at, "must go with vrrp.preempt: true, got %s without it", v.PreemptDelay)
 	}
 }
@@ -132,13 +135,13 @@ func (r *rules) notify() {
 		{"vrrp.notify.master", n.Master}, {"vrrp.notify.backup", n.Backup}, {"vrrp.notify.fault", n.Fault}, {"vrrp.notify.stop", n.Stop},
 	} {
 		for i, word := range event.command {
-			rule := argumentRule
+			rule := textrule.Argument
 			if i == 0 {
-				rule = executableRule
+				rule = textrule.Executable
 			}
-			if at := index(event.path, i); r.sound(at) {
+			if at := yamlfile.Index(event.path, i); r.Sound(at) {
 				if wrong := rule(word, ""); wrong != "" {
-					r.wrong(at, "%s, got %s%s", wrong, quote(word), oddity(word))
+					r.wrong(at, "%s, got %s%s", wrong, yamlfile.Quote(word), yamlfile.Oddity(word))
 				}
 			}
 		}

@@ -3,6 +3,8 @@ package api
 import (
 	"strings"
 	"testing"
+
+	"rlb.dev/rlb-agent/api/yamlfile"
 )
 
 func TestRulesOfAddresses(t *testing.T) {
@@ -170,7 +172,7 @@ func TestDurations(t *testing.T) {
 				if !value.setText(bad) {
 					t.Fatal(bad)
 				}
-				want := Problem{File: "f", Line: 9, Column: len(d.before) + 1, Path: d.path, Message: "must be " + d.want + ", got " + value.String()}
+				want := yamlfile.Problem{File: "f", Line: 9, Column: len(d.before) + 1, Path: d.path, Message: "must be " + d.want + ", got " + value.String()}
 				if doc != nil || err.Error() != want.String() {
 					t.Errorf("got %v, want %v", err, want)
 				}

@@ -1,15 +1,19 @@
 package api
 
-import "net/netip"
+import (
+	"net/netip"
+
+	"rlb.dev/rlb-agent/api/yamlfile"
+)
 
 // services checks the services, each of its own and against all else that listens.
 func (r *rules) services() {
 	listening := listeners{}
 	names := map[string]string{}
 	for i := range r.spec.Services {
-		service, path := &r.spec.Services[i], index("services", i)
-		unique(r, names, service.Name, join(path, "name"))
-		if service.Port != nil && r.sound(join(path, "port"), join(path, "bind")) {
+		service, path := &r.spec.Services[i], yamlfile.Index("services", i)
+		unique(r, names, service.Name, yamlfile.Join(path, "name"))
+		if service.Port != nil && r.Sound(yamlfile.Join(path, "port"), yamlfile.Join(path, "bind")) {
 			r.listenService(listening, i)
 		}
 		r.healthCheck(service, path)
@@ -24,7 +28,7 @@ func (r *rules) services() {
 		{"metrics.address", r.spec.Metrics.Address},
 		{"web.address", r.spec.Web.Address},
 	} {
-		if addrport, err := netip.ParseAddrPort(own.address); err == nil && r.sound(own.path) {
+		if addrport, err := netip.ParseAddrPort(own.address); err == nil && r.Sound(own.path) {
 			if earlier := listening.add(addrport.Addr().String(), addrport.Port(), own.path); earlier != "" {
 				r.wrong(own.path, "must be a free address and port, got those of %s", earlier)
 			}
@@ -33,12 +37,12 @@ func (r *rules) services() {
 }
 
 func (r *rules) listenService(listening listeners, i int) {
-	service, path := &r.spec.Services[i], index("services", i)
-	at := join(path, "port")
+	service, path := &r.spec.Services[i], yamlfile.Index("services", i)
+	at := yamlfile.Join(path, "port")
 	for j, bind := range service.Bind {
 		switch earlier := listening.add(bind, uint16(*service.Port), at); {
 		case earlier == at:
-			r.wrong(index(join(path, "bind"), j), "must not listen twice on the same address")
+			r.wrong(yamlfile.Index(yamlfile.Join(path, "bind"), j), "must not listen twice on the same address")
 		case earlier != "":
 			r.sharedPort(earlier, i)
 		}
@@ -46,8 +50,8 @@ func (r *rules) listenService(listening listeners, i int) {
 }
 
 func (r *rules) servers(number int, listening listeners) (ways []way) {
-	service, path := &r.spec.Services[number], index("services", number)
-	list, own := join(path, "servers"), join(path, "port")
+	service, path := &r.spec.Services[number], yamlfile.Index("services", number)
+	list, own := yamlfile.Join(path, "servers"), yamlfile.Join(path, "port")
 	nameOf := func(i int) string { return serverPath{list, i}.field("name") }
 	names := make(map[string]int, len(service.Servers)) // the first server of each name
 	for i := range service.Servers {
@@ -55,13 +59,13 @@ func (r *rules) servers(number int, listening listeners) (ways []way) {
 		switch earlier, taken := names[server.Name]; {
 		case taken && !r.doc.given(nameOf(i)):
 			r.wrong(nameOf(i), "must be unique, got the default %q and the same as %s", server.Name, nameOf(earlier))
-		case !r.spotless() && !r.sound(nameOf(i)):
+		case !r.Spotless() && !r.Sound(nameOf(i)):
 		case taken:
 			r.wrong(nameOf(i), "must be unique, got the same as %s", nameOf(earlier))
 		default:
 			names[server.Name] = i
 		}
-		if addr := addressOf(server); addr.IsValid() && (r.spotless() || r.sound(serverPath{list, i}.field("address"))) {
+		if addr := addressOf(server); addr.IsValid() && (r.Spotless() || r.Sound(serverPath{list, i}.field("address"))) {
 			if to := r.leadsBack(server, addr, serverPath{list, i}, own, listening); to != "" {
 				ways = append(ways, way{to, serverPath{list, i}, server})
 			}
@@ -83,7 +87,7 @@ func (r *rules) loops(ways [][]way) {
 	numbers, withNames := map[string]int{}, map[int]bool{}
 	for i := range r.spec.Services {
 		s := &r.spec.Services[i]
-		numbers[join(index("services", i), "port")] = i
+		numbers[yamlfile.Join(yamlfile.Index("services", i), "port")] = i
 		if s.Port != nil && len(s.SNI) > 0 {
 			withNames[*s.Port] = true
 		}
@@ -98,7 +102,7 @@ func (r *rules) loops(ways [][]way) {
 			case !isService || withNames[*w.server.Port]:
 			case onWay[to]:
 				r.wrong(w.at.field("address"), "must not lead back to the load balancer, got %s with port %d, where %s listens, which leads to %s",
-					quote(w.server.Address), *w.server.Port, parent(w.to), index("services", i))
+					yamlfile.Quote(w.server.Address), *w.server.Port, yamlfile.Parent(w.to), yamlfile.Index("services", i))
 			case !done[to]:
 				follow(to)
 			}
@@ -127,7 +131,9 @@ type serverPath struct {
 	i    int
 }
 
-func (p serverPath) field(name string) string { return join(index(p.list, p.i), name) }
+func (p serverPath) field(name string) string {
+	return yamlfile.Join(yamlfile.Index(p.list, p.i), name)
+}
 
 // leadsBack refuses a server that is the load balancer itself: a virtual IP, which the nodes take away from whoever
 // else has it, or the place where the service listens on this node or on another. Where another service listens there,
@@ -137,7 +143,7 @@ func (r *rules) leadsBack(server *Server, addr netip.Addr, at serverPath, own st
 		r.wrong(at.field("address"), "must not be a virtual IP, got that of %s: it leads back to the load balancer", vip)
 		return ""
 	}
-	if server.Port == nil || !r.spotless() && !r.sound(at.field("port"), own) {
+	if server.Port == nil || !r.Spotless() && !r.Sound(at.field("port"), own) {
 		return ""
 	}
 	listener, exact := listening.find(addr, uint16(*server.Port))
@@ -145,7 +151,7 @@ func (r *rules) leadsBack(server *Server, addr netip.Addr, at serverPath, own st
 	case !exact && !addr.IsLoopback() && r.owners[addr] == "":
 		return ""
 	case listener == own:
-		r.wrong(at.field("address"), "must not lead back to the load balancer, got %s with port %d, where %s listens itself: %s", quote(server.Address), *server.Port, parent(own),
+		r.wrong(at.field("address"), "must not lead back to the load balancer, got %s with port %d, where %s listens itself: %s", yamlfile.Quote(server.Address), *server.Port, yamlfile.Parent(own),
 			"give the service another port, or bind it to the virtual IP and the server to its own address (kube-apiserver: --bind-address)")
 		return ""
 	}
@@ -153,12 +159,12 @@ func (r *rules) leadsBack(server *Server, addr netip.Addr, at serverPath, own st
 }
 
 func (r *rules) healthCheck(service *Service, path string) {
-	at, check := join(path, "healthCheck"), &service.HealthCheck
-	kind := join(at, "type")
-	if !r.sound("profile", kind) || !(r.doc.given(kind) || r.portsSound(service, path)) {
+	at, check := yamlfile.Join(path, "healthCheck"), &service.HealthCheck
+	kind := yamlfile.Join(at, "type")
+	if !r.Sound("profile", kind) || !(r.doc.given(kind) || r.portsSound(service, path)) {
 		return
 	}
-	got := quote(string(check.Type))
+	got := yamlfile.Quote(string(check.Type))
 	if !r.doc.given(kind) {
 		got += ", the default here"
 	}
@@ -177,28 +183,28 @@ func (r *rules) healthCheck(service *Service, path string) {
 		{"caFile", https, "https"},
 		{"cutAfter", http || *check.CutAfter == 0, "http or https"},
 	} {
-		if own := join(at, field.name); !field.allowed && r.doc.given(own) {
+		if own := yamlfile.Join(at, field.name); !field.allowed && r.doc.given(own) {
 			r.wrong(own, "must go with type %s, got %s", field.types, got)
 		}
 	}
-	if own := join(path, "failOpen"); *service.FailOpen && !any && r.sound(own) {
+	if own := yamlfile.Join(path, "failOpen"); *service.FailOpen && !any && r.Sound(own) {
 		r.wrong(own, "must go with type tcp, http or https of the health check, got %s", got)
 	}
 	statuses := map[int]string{}
 	for i, status := range check.ExpectStatus {
-		unique(r, statuses, status, index(join(at, "expectStatus"), i))
+		unique(r, statuses, status, yamlfile.Index(yamlfile.Join(at, "expectStatus"), i))
 	}
 }
 
 // portsSound tells whether the default type of the health check, which hangs on the servers' ports, can be told.
 func (r *rules) portsSound(service *Service, path string) bool {
-	if r.spotless() {
+	if r.Spotless() {
 		return true
 	}
 	for i := range service.Servers {
-		if !r.sound(join(index(join(path, "servers"), i), "port")) {
+		if !r.Sound(yamlfile.Join(yamlfile.Index(yamlfile.Join(path, "servers"), i), "port")) {
 			return false
 		}
 	}
-	return r.sound(join(path, "port"))
+	return r.Sound(yamlfile.Join(path, "port"))
 }

@@ -6,6 +6,9 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"rlb.dev/rlb-agent/api/textrule"
+	"rlb.dev/rlb-agent/api/yamlfile"
 )
 
 // TestTexts tries every kind of text in every place that takes it.
@@ -179,7 +182,7 @@ func TestTexts(t *testing.T) {
 				for value, reason := range bad {
 					_, err := Parse("f", fmt.Appendf(nil, text, yamlQuote(value)))
 					got := fmt.Sprint(err)
-					if !strings.HasPrefix(got, fmt.Sprintf("f:%d:%d: ", line, column)) || !strings.HasSuffix(got, ": "+reason+", got "+quote(value)+oddity(value)) {
+					if !strings.HasPrefix(got, fmt.Sprintf("f:%d:%d: ", line, column)) || !strings.HasSuffix(got, ": "+reason+", got "+yamlfile.Quote(value)+yamlfile.Oddity(value)) {
 						t.Errorf("%q at %q: got %s, want %s", value, place, got, reason)
 					}
 				}
@@ -208,7 +211,7 @@ func TestEveryTextIsChecked(t *testing.T) {
 	var visit func(reflect.Type, string)
 	visit = func(typ reflect.Type, path string) {
 		for field := range typ.Fields() {
-			at, tag := join(path, jsonName(field)), field.Tag.Get("validate")
+			at, tag := yamlfile.Join(path, jsonName(field)), field.Tag.Get("validate")
 			inner := field.Type
 			for inner.Kind() == reflect.Pointer || inner.Kind() == reflect.Slice && inner != reflect.TypeFor[Lines]() && inner != reflect.TypeFor[Command]() { // see TestLines, TestNotify
 				inner = inner.Elem()
@@ -221,7 +224,7 @@ func TestEveryTextIsChecked(t *testing.T) {
 			case inner.Kind() == reflect.String:
 				bounded := slices.ContainsFunc(strings.Split(tag, ","), func(part string) bool {
 					name, _, _ := strings.Cut(part, "=")
-					return name == "oneof" || name == "eq" || textRules[name] != nil
+					return name == "oneof" || name == "eq" || textrule.ByTag[name] != nil
 				})
 				if !bounded {
 					t.Errorf("%s takes any text: %q", at, tag)
@@ -257,7 +260,7 @@ func TestNotify(t *testing.T) {
 			expect(t, base+before+value+"}}\n", all...)
 		}
 		for _, bad := range []string{"a b", "a\nb", `a"b`, "a'b", "a#b", "a{b", "a$b", "a~b", "a\\b", "a\u0085b", "é"} {
-			expect(t, fmt.Sprintf("%s%s[/a,%q]}}\n", base, before, bad), fmt.Sprintf("9:%d: %s[1]: %s, got %q%s", len(before)+5, path, anArgument, bad, oddity(bad)))
+			expect(t, fmt.Sprintf("%s%s[/a,%q]}}\n", base, before, bad), fmt.Sprintf("9:%d: %s[1]: %s, got %q%s", len(before)+5, path, anArgument, bad, yamlfile.Oddity(bad)))
 		}
 	}
 }

@@ -9,6 +9,8 @@ import (
 	"unicode/utf8"
 
 	"go.yaml.in/yaml/v3"
+
+	"rlb.dev/rlb-agent/api/yamlfile"
 )
 
 // maxValues bounds what a file may hold once its aliases are resolved, so that a small file cannot become a huge one.
@@ -16,8 +18,8 @@ const maxValues = 1_000_000
 
 // walkTree holds the nodes of a file against the types of the language, reports what does not fit, and reads what
 // does into the spec. It returns nil where the file cannot be looked into further.
-func walkTree(root *yaml.Node, spec *LoadBalancerSpec, found *report) *tree {
-	w := &walker{report: found, merging: map[*yaml.Node]bool{}, names: map[reflect.Type][]string{}}
+func walkTree(root *yaml.Node, spec *LoadBalancerSpec, found *yamlfile.Report) *yamlfile.Tree {
+	w := &walker{Report: found, merging: map[*yaml.Node]bool{}, names: map[reflect.Type][]string{}}
 	result := w.walk(root, reflect.ValueOf(spec).Elem())
 	if w.values > maxValues {
 		return nil
@@ -26,14 +28,14 @@ func walkTree(root *yaml.Node, spec *LoadBalancerSpec, found *report) *tree {
 }
 
 type walker struct {
-	*report
+	*yamlfile.Report
 	values  int
 	merging map[*yaml.Node]bool // mappings that are being merged, against those that hold themselves
 	steps   []step              // to the value that is being read
 
 	// A file may hold hundreds of thousands of values: what the tree is made of is allocated in large pieces.
-	trees []tree
-	items []*tree
+	trees []yamlfile.Tree
+	items []*yamlfile.Tree
 	names map[reflect.Type][]string // of the last mapping of a type: the next one mostly has the same
 }
 
@@ -49,18 +51,18 @@ func (w *walker) path() (path string) {
 	for _, s := range w.steps {
 		switch {
 		case s.field != "":
-			path = join(path, s.field)
+			path = yamlfile.Join(path, s.field)
 		case s.key != "":
 			path += s.key
 		default:
-			path = index(path, s.index)
+			path = yamlfile.Index(path, s.index)
 		}
 	}
 	return path
 }
 
 // below reads the value at the next step of the path.
-func (w *walker) below(s step, node *yaml.Node, into reflect.Value) *tree {
+func (w *walker) below(s step, node *yaml.Node, into reflect.Value) *yamlfile.Tree {
 	w.steps = append(w.steps, s)
 	result := w.walk(node, into)
 	w.steps = w.steps[:len(w.steps)-1]
@@ -78,13 +80,13 @@ func take[T any](piece *[]T, n int) []T {
 }
 
 // walk reads a node into a value. It returns nil for what is absent, and for what does not fit.
-func (w *walker) walk(node *yaml.Node, into reflect.Value) *tree {
+func (w *walker) walk(node *yaml.Node, into reflect.Value) *yamlfile.Tree {
 	if !w.count(node) {
 		return nil
 	}
-	at := placeOf(node)
-	node = resolve(node)
-	if isNull(node) {
+	at := yamlfile.PlaceOf(node)
+	node = yamlfile.Resolve(node)
+	if yamlfile.IsNull(node) {
 		return nil
 	}
 	target := into
@@ -92,13 +94,13 @@ func (w *walker) walk(node *yaml.Node, into reflect.Value) *tree {
 		target = reflect.New(into.Type().Elem()).Elem()
 	}
 	result := &take(&w.trees, 1)[0]
-	result.place = at
+	result.Place = at
 	if wanted := w.read(node, target, result); wanted != "" {
-		if choices := w.choices(); choices != "" && wanted == quotedString {
+		if choices := w.choices(); choices != "" && wanted == yamlfile.QuotedString {
 			wanted = choices
 		}
 		path := w.path()
-		w.add(at, path, "must be %s, got %s", wanted, lazily(func() string { return describe(node) + hint(node, target.Type(), path) }))
+		w.Add(at, path, "must be %s, got %s", wanted, lazily(func() string { return yamlfile.Describe(node) + hint(node, target.Type(), path) }))
 		return nil
 	}
 	if into.Kind() == reflect.Pointer {
@@ -121,14 +123,14 @@ func (w *walker) choices() string {
 	if len(values) == 0 {
 		return ""
 	}
-	return either(values)
+	return yamlfile.Either(values)
 }
 
 // read reads a node that is there, or says what it must be.
-func (w *walker) read(node *yaml.Node, into reflect.Value, result *tree) (wanted string) {
+func (w *walker) read(node *yaml.Node, into reflect.Value, result *yamlfile.Tree) (wanted string) {
 	if text, ok := into.Addr().Interface().(textual); ok {
-		if isString(node) && text.setText(node.Value) {
-			result.kind = textKind(node, into)
+		if yamlfile.IsString(node) && text.setText(node.Value) {
+			result.Kind = textKind(node, into)
 			return ""
 		}
 		defer func() {
@@ -139,39 +141,39 @@ func (w *walker) read(node *yaml.Node, into reflect.Value, result *tree) (wanted
 	}
 	switch into.Kind() {
 	case reflect.Struct, reflect.Map:
-		if wanted = collection(node, yaml.MappingNode); wanted == "" && braces(node) != "" {
+		if wanted = yamlfile.CheckCollection(node, yaml.MappingNode); wanted == "" && yamlfile.Braces(node) != "" {
 			wanted = "a mapping of fields"
 		} else if wanted == "" {
 			w.mapping(node, into, result)
 		}
 		return wanted
 	case reflect.Slice:
-		if wanted = collection(node, yaml.SequenceNode); wanted == "" {
+		if wanted = yamlfile.CheckCollection(node, yaml.SequenceNode); wanted == "" {
 			w.list(node, into, result)
 		}
 		return wanted
 	}
-	result.kind = scalarTree
+	result.Kind = yamlfile.ScalarTree
 	switch into.Kind() {
 	case reflect.Int:
-		return integer(node, into)
+		return yamlfile.ReadInteger(node, into)
 	case reflect.Bool:
-		return boolean(node, into)
+		return yamlfile.ReadBoolean(node, into)
 	case reflect.String:
-		return text(node, into)
+		return yamlfile.ReadString(node, into)
 	}
 	return "a text"
 }
 
 // textKind is the kind of what is written as one text.
-func textKind(node *yaml.Node, value reflect.Value) treeKind {
+func textKind(node *yaml.Node, value reflect.Value) yamlfile.TreeKind {
 	switch {
 	case value.Type() != reflect.TypeFor[Lines]():
-		return scalarTree
+		return yamlfile.ScalarTree
 	case node.Style&yaml.LiteralStyle == 0:
-		return linesTree
+		return yamlfile.LinesTree
 	}
-	return blockTree
+	return yamlfile.BlockTree
 }
 
 // lazily is a text that is made only when it is printed.
@@ -183,29 +185,29 @@ func (l lazily) String() string { return l() }
 func (w *walker) count(node *yaml.Node) bool {
 	w.values++
 	if w.values == maxValues+1 {
-		w.addAlways(placeOf(node), "", "must hold at most %d values with its aliases resolved", maxValues)
+		w.AddAlways(yamlfile.PlaceOf(node), "", "must hold at most %d values with its aliases resolved", maxValues)
 	}
 	return w.values <= maxValues
 }
 
-func (w *walker) list(node *yaml.Node, into reflect.Value, result *tree) {
+func (w *walker) list(node *yaml.Node, into reflect.Value, result *yamlfile.Tree) {
 	into.Set(reflect.MakeSlice(into.Type(), len(node.Content), len(node.Content)))
-	result.items = make([]*tree, len(node.Content))
+	result.Items = make([]*yamlfile.Tree, len(node.Content))
 	for i, entry := range node.Content {
 		if w.values > maxValues {
 			return
 		}
-		if result.items[i] = w.below(step{index: i}, entry, into.Index(i)); result.items[i] == nil {
-			w.add(placeOf(entry), index(w.path(), i), "must not be empty")
+		if result.Items[i] = w.below(step{index: i}, entry, into.Index(i)); result.Items[i] == nil {
+			w.Add(yamlfile.PlaceOf(entry), yamlfile.Index(w.path(), i), "must not be empty")
 		}
 	}
 }
 
 // mapping reads a struct by its JSON names, or a map of strings.
-func (w *walker) mapping(node *yaml.Node, into reflect.Value, result *tree) {
+func (w *walker) mapping(node *yaml.Node, into reflect.Value, result *yamlfile.Tree) {
 	t := into.Type()
 	entries := w.entries(node, t)
-	result.items = take(&w.items, len(entries))[:0]
+	result.Items = take(&w.items, len(entries))[:0]
 	if into.Kind() == reflect.Map {
 		w.stringMap(entries, into, result)
 		return
@@ -215,7 +217,7 @@ func (w *walker) mapping(node *yaml.Node, into reflect.Value, result *tree) {
 	if len(names) > len(entries) {
 		names = names[:len(entries)]
 	}
-	result.names = []string{} // it is a mapping, if an empty one
+	result.Names = []string{} // it is a mapping, if an empty one
 	var given map[string]bool
 	for _, e := range entries {
 		i, known := fields[e.name]
@@ -230,23 +232,23 @@ func (w *walker) mapping(node *yaml.Node, into reflect.Value, result *tree) {
 		if field == nil {
 			continue
 		}
-		result.items = append(result.items, field)
-		if n := len(result.items); n > len(names) || names[n-1] != e.name {
+		result.Items = append(result.Items, field)
+		if n := len(result.Items); n > len(names) || names[n-1] != e.name {
 			names = append(slices.Clip(names[:n-1]), e.name)
 		}
-		result.names = names[:len(result.items)]
+		result.Names = names[:len(result.Items)]
 	}
 	w.names[t] = names
 }
 
-func (w *walker) stringMap(entries []entry, into reflect.Value, result *tree) {
+func (w *walker) stringMap(entries []entry, into reflect.Value, result *yamlfile.Tree) {
 	into.Set(reflect.MakeMapWithSize(into.Type(), len(entries)))
-	result.names = make([]string, 0, len(entries))
+	result.Names = make([]string, 0, len(entries))
 	for _, e := range entries {
 		value := reflect.New(into.Type().Elem()).Elem()
 		if item := w.below(step{key: child(into.Type(), "", e.name)}, e.value, value); item != nil {
 			into.SetMapIndex(reflect.ValueOf(e.name), value)
-			result.names, result.items = append(result.names, e.name), append(result.items, item)
+			result.Names, result.Items = append(result.Names, e.name), append(result.Items, item)
 		}
 	}
 }
@@ -264,34 +266,34 @@ func namesIn(entries []entry) map[string]bool {
 func (w *walker) unknown(e entry, given map[string]bool, t reflect.Type) {
 	path := w.path()
 	at := child(t, path, e.name)
-	if w.full() && !w.reports(placeOf(e.key)) {
-		w.add(placeOf(e.key), at, "unknown field")
+	if w.Full() && !w.Reports(yamlfile.PlaceOf(e.key)) {
+		w.Add(yamlfile.PlaceOf(e.key), at, "unknown field")
 		return
 	}
 	name, sentence := known(e.name, t)
 	if name == "" && sentence == "" {
-		name, sentence = suggest(e.name, namesOf(t)), missingSpace(e, t)
+		name, sentence = yamlfile.Suggest(e.name, namesOf(t)), missingSpace(e, t)
 	}
 	if field, odd := oddSpace(e.name, t); odd != "" {
 		sentence = odd
 		if field != "" && !given[field] {
-			w.cover(join(path, field))
+			w.Cover(yamlfile.Join(path, field))
 		}
 	}
 	switch {
 	case sentence != "":
-		w.add(placeOf(e.key), at, "unknown field: %s", sentence)
+		w.Add(yamlfile.PlaceOf(e.key), at, "unknown field: %s", sentence)
 		if e.name == "spec" && path == "" { // the required fields are most likely beneath it
-			w.cover("virtualIPs")
-			w.cover("services")
+			w.Cover("virtualIPs")
+			w.Cover("services")
 		}
 	case name != "":
-		w.add(placeOf(e.key), at, "unknown field, did you mean %q?", name)
+		w.Add(yamlfile.PlaceOf(e.key), at, "unknown field, did you mean %q?", name)
 		if !given[name] {
-			w.cover(join(path, name))
+			w.Cover(yamlfile.Join(path, name))
 		}
 	default:
-		w.add(placeOf(e.key), at, "unknown field%s", elsewhere(e.name, w.mappingPath()))
+		w.Add(yamlfile.PlaceOf(e.key), at, "unknown field%s", elsewhere(e.name, w.mappingPath()))
 	}
 }
 
@@ -301,7 +303,7 @@ func (w *walker) mappingPath() (path string) {
 		if s.field == "" {
 			path += "[]"
 		} else {
-			path = join(path, s.field)
+			path = yamlfile.Join(path, s.field)
 		}
 	}
 	return path
@@ -314,7 +316,7 @@ func oddSpace(name string, t reflect.Type) (field, sentence string) {
 		return "", ""
 	}
 	odd, _ := utf8.DecodeRuneInString(name[at:])
-	sentence = "it holds " + oddName(odd)
+	sentence = "it holds " + yamlfile.OddName(odd)
 	field, behindColon := strings.CutSuffix(name[:at], ":")
 	if behindColon {
 		sentence += " behind the colon, YAML takes spaces only"
@@ -327,13 +329,13 @@ func oddSpace(name string, t reflect.Type) (field, sentence string) {
 	return field, sentence
 }
 
-func isOdd(r rune) bool { return oddName(r) != "" && !unicode.IsControl(r) }
+func isOdd(r rune) bool { return yamlfile.OddName(r) != "" && !unicode.IsControl(r) }
 
 // missingSpace finds "port:8080", which YAML takes for one name.
 func missingSpace(e entry, t reflect.Type) (sentence string) {
 	name, value, found := strings.Cut(e.name, ":")
-	if _, isField := fieldsOf(t)[name]; found && isField && value != "" && isNull(resolve(e.value)) {
-		return "a space is missing behind the colon: " + name + ": " + printable(value)
+	if _, isField := fieldsOf(t)[name]; found && isField && value != "" && yamlfile.IsNull(yamlfile.Resolve(e.value)) {
+		return "a space is missing behind the colon: " + name + ": " + yamlfile.Printable(value)
 	}
 	return ""
 }

@@ -193,16 +193,3 @@ func TestAliasBombs(t *testing.T) {
 		})
 	}
 }
-
-func TestSuggest(t *testing.T) {
-	known := []string{"name", "address", "port", "weight", "backup", "maxConnections"}
-	for unknown, want := range map[string]string{
-		"adress": "address", "addresses": "address", "PORT": "port", "prot": "port", "ports": "port", "nmae": "name",
-		"maxconn": "", "max_connections": "maxConnections", "mode": "", "x": "", "": "", "wieght": "weight", "cookie": "",
-		strings.Repeat("name", 1000): "",
-	} {
-		if got := suggest(unknown, known); got != want {
-			t.Errorf("%s: got %q, want %q", unknown, got, want)
-		}
-	}
-}

@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"rlb.dev/rlb-agent/api/yamlfile"
 )
 
 // HostFacts is what some warnings need to know of the host. What is zero is not known, and nothing is said of it.
@@ -23,12 +25,12 @@ type HostFacts struct {
 }
 
 // Warnings are what is legal but unwise, in the order of the file. Like problems they are at most MaxProblems.
-func (d *Document) Warnings(host HostFacts) Problems {
-	w := &warnings{doc: d, spec: &d.Spec, host: host, found: newReport(d.File)}
+func (d *Document) Warnings(host HostFacts) yamlfile.Problems {
+	w := &warnings{doc: d, spec: &d.Spec, host: host, found: yamlfile.NewReport(d.File)}
 	w.outsideSubnets()
 	w.hastyInterval()
 	for i := range w.spec.Services {
-		w.service(&w.spec.Services[i], index("services", i))
+		w.service(&w.spec.Services[i], yamlfile.Index("services", i))
 	}
 	w.clientTimeout("proxy.timeouts.client", w.spec.Proxy.Timeouts.Client, slices.ContainsFunc(w.spec.Services, func(s Service) bool {
 		return s.Timeouts.Client == nil && s.isApiserver()
@@ -37,7 +39,7 @@ func (d *Document) Warnings(host HostFacts) Problems {
 	w.openStats()
 	w.sources("firewall.allowFrom", w.spec.Firewall.AllowFrom)
 	w.epoch()
-	found := w.found.sorted(d.line)
+	found := w.found.Sorted(d.text)
 	for i := range found {
 		found[i].Warning = true
 	}
@@ -48,12 +50,12 @@ type warnings struct {
 	doc   *Document
 	spec  *LoadBalancerSpec
 	host  HostFacts
-	found *report
+	found *yamlfile.Report
 }
 
 func (w *warnings) warn(path, format string, args ...any) {
 	where, path := w.doc.locate(path)
-	w.found.addAlways(where, path, format, args...)
+	w.found.AddAlways(where, path, format, args...)
 }
 
 // outsideSubnets warns of virtual IPs that no neighbour would look for on the interface. One with the prefix length of
@@ -73,7 +75,7 @@ func (w *warnings) outsideSubnets() {
 				break
 			}
 		}
-		w.warn(index("virtualIPs", i), "%s is in no subnet of %s (%s)%s", addr, name, listed(subnets), better)
+		w.warn(yamlfile.Index("virtualIPs", i), "%s is in no subnet of %s (%s)%s", addr, name, listed(subnets), better)
 	}
 }
 
@@ -101,18 +103,18 @@ func listed(subnets []netip.Prefix) string {
 }
 
 func (w *warnings) service(s *Service, path string) {
-	w.clientTimeout(join(path, "timeouts.client"), s.Timeouts.Client, s.isApiserver())
-	w.slowRise(&s.HealthCheck, join(path, "healthCheck"))
-	w.withoutCheck(&s.HealthCheck, join(path, "healthCheck"))
-	w.hastyCut(&s.HealthCheck, join(path, "healthCheck.cutAfter"))
-	w.sources(join(path, "allowFrom"), s.AllowFrom)
-	w.servers(s, join(path, "servers"))
+	w.clientTimeout(yamlfile.Join(path, "timeouts.client"), s.Timeouts.Client, s.isApiserver())
+	w.slowRise(&s.HealthCheck, yamlfile.Join(path, "healthCheck"))
+	w.withoutCheck(&s.HealthCheck, yamlfile.Join(path, "healthCheck"))
+	w.hastyCut(&s.HealthCheck, yamlfile.Join(path, "healthCheck.cutAfter"))
+	w.sources(yamlfile.Join(path, "allowFrom"), s.AllowFrom)
+	w.servers(s, yamlfile.Join(path, "servers"))
 	if *w.spec.Firewall.Manage {
-		w.rawWords(join(path, "extraFrontend"), s.ExtraFrontend, "bind", "the firewall does not open the port of a raw bind line; a service does")
+		w.rawWords(yamlfile.Join(path, "extraFrontend"), s.ExtraFrontend, "bind", "the firewall does not open the port of a raw bind line; a service does")
 	}
 	const unseen = "servers in raw lines are not seen by status, drain and metrics; those in servers are"
 	for _, word := range rawServers {
-		w.rawWords(join(path, "extraBackend"), s.ExtraBackend, word, unseen)
+		w.rawWords(yamlfile.Join(path, "extraBackend"), s.ExtraBackend, word, unseen)
 	}
 }
 
@@ -130,9 +132,9 @@ func (w *warnings) clientTimeout(path string, timeout *Duration, isApiserver boo
 
 // slowRise warns of a server that is well again and gets no traffic for long.
 func (w *warnings) slowRise(h *HealthCheck, path string) {
-	field := join(path, "rise")
+	field := yamlfile.Join(path, "rise")
 	if !w.doc.given(field) {
-		field = join(path, "interval")
+		field = yamlfile.Join(path, "interval")
 	}
 	if wait := time.Duration(*h.Rise) * h.Interval.D(); wait > time.Minute && w.doc.given(field) && h.Type != CheckNone {
 		w.warn(field, "a server that is back gets no traffic for %s (rise %d times interval %s)", Duration(wait), *h.Rise, h.Interval)
@@ -145,7 +147,7 @@ func (w *warnings) withoutCheck(h *HealthCheck, path string) {
 		return
 	}
 	for _, name := range []string{"interval", "timeout", "rise", "fall"} {
-		if field := join(path, name); w.doc.given(field) {
+		if field := yamlfile.Join(path, name); w.doc.given(field) {
 			w.warn(field, "has no effect: it goes with type tcp, http or https, got %q", h.Type)
 		}
 	}
@@ -168,10 +170,10 @@ func (w *warnings) sources(path string, cidrs []string) {
 		given := netip.MustParsePrefix(text)
 		network := given.Masked()
 		if given != network {
-			w.warn(index(path, i), "%s is the network %s, did you mean %s or %[2]s?", given, network, netip.PrefixFrom(given.Addr(), given.Addr().BitLen()))
+			w.warn(yamlfile.Index(path, i), "%s is the network %s, did you mean %s or %[2]s?", given, network, netip.PrefixFrom(given.Addr(), given.Addr().BitLen()))
 		}
 		if earlier, twice := first[network]; twice {
-			w.warn(index(path, i), "is the same network as %s", index(path, earlier))
+			w.warn(yamlfile.Index(path, i), "is the same network as %s", yamlfile.Index(path, earlier))
 		} else {
 			first[network] = i
 		}
@@ -197,10 +199,10 @@ func (w *warnings) servers(s *Service, path string) {
 		here := target{server.Address, *server.Port}
 		if addr, err := netip.ParseAddr(server.Address); err == nil {
 			here.address = addr.String()
-			w.portInAddress(addr, *s.Port, join(index(path, i), "address"))
+			w.portInAddress(addr, *s.Port, yamlfile.Join(yamlfile.Index(path, i), "address"))
 		}
 		if earlier, twice := first[here]; twice {
-			w.warn(join(index(path, i), "address"), "is the same server as %s", index(path, earlier))
+			w.warn(yamlfile.Join(yamlfile.Index(path, i), "address"), "is the same server as %s", yamlfile.Index(path, earlier))
 		} else {
 			first[here] = i
 		}
@@ -215,7 +217,9 @@ func (w *warnings) portInAddress(addr netip.Addr, servicePort int, path string) 
 	if !addr.Is6() {
 		return
 	}
-	before, last, _ := cutLast(addr.String(), ":")
+	text := addr.String()
+	colon := strings.LastIndexByte(text, ':')
+	before, last := text[:colon], text[colon+1:]
 	if last != strconv.Itoa(servicePort) && !slices.Contains(commonPorts, last) {
 		return
 	}
@@ -237,7 +241,7 @@ func firstWord(line string) string {
 func (w *warnings) rawWords(path string, lines Lines, word, message string) {
 	for i, line := range lines {
 		if firstWord(line) == word {
-			w.warn(index(path, i), "%s", message)
+			w.warn(yamlfile.Index(path, i), "%s", message)
 		}
 	}
 }

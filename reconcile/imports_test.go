@@ -27,7 +27,7 @@ func TestTheRulesAreExplained(t *testing.T) {
 
 // chain is the order of our packages. A package may import those before it, never those after it.
 var chain = []string{
-	"api", "render/vrrp", "render", "reconcile/backoff", "reconcile/wake", "reconcile/host", "reconcile/peers", "reconcile/headroom", "reconcile/state", "reconcile/events", "reconcile/plan", "reconcile", "reconcile/status", "reconcile/cutoff", "reconcile/serveon", "reconcile/failover", "reconcile/doctor",
+	"api/yamlfile", "api/textrule", "api", "render/vrrp", "render", "reconcile/backoff", "reconcile/wake", "reconcile/host", "reconcile/peers", "reconcile/headroom", "reconcile/state", "reconcile/events", "reconcile/plan", "reconcile", "reconcile/status", "reconcile/cutoff", "reconcile/serveon", "reconcile/failover", "reconcile/doctor",
 	"cmd/rlb-agent/filewatch", "cmd/rlb-agent/page", "cmd/rlb-agent/export", "cmd/rlb-agent/daemon", "cmd/rlb-agent/remote", "cmd/rlb-agent/beside", "cmd/rlb-agent/push", "cmd/rlb-agent/manual",
 	"cmd/rlb-agent/suggest", "cmd/rlb-agent/schema", "cmd/rlb-agent/terminal", "cmd/rlb-agent/logger", "cmd/rlb-agent",
 }
@@ -40,12 +40,13 @@ var ends = map[string][]string{
 	"reconcile/host/fake":     {"api", "render/vrrp", "render", "reconcile/host"},
 	"reconcile/host/patience": {},
 	"reconcile/host/haproxy":  {"render", "reconcile/host", "reconcile/host/patience"},
-	"reconcile/host/debian": {"api", "render/vrrp", "render", "reconcile/backoff", "reconcile/host", "reconcile/host/link", "reconcile/host/rootpath", "reconcile/host/patience", "reconcile/host/haproxy",
-		"reconcile/host/debian/program", "reconcile/host/debian/apt", "reconcile/host/debian/netfilter"},
+	"reconcile/host/debian": {"api/yamlfile", "api", "render/vrrp", "render", "reconcile/backoff", "reconcile/host", "reconcile/host/link", "reconcile/host/rootpath", "reconcile/host/patience", "reconcile/host/haproxy",
+		"reconcile/host/debian/program", "reconcile/host/debian/apt", "reconcile/host/debian/netfilter", "reconcile/host/debian/systemd"},
 	"reconcile/host/debian/program":          {"reconcile/host"},
 	"reconcile/host/debian/program/recorded": {"reconcile/host", "reconcile/host/debian/program"},
 	"reconcile/host/debian/apt":              {"reconcile/host", "reconcile/host/debian/program"},
 	"reconcile/host/debian/netfilter":        {"api", "render", "reconcile/host", "reconcile/host/debian/program"},
+	"reconcile/host/debian/systemd":          {"reconcile/backoff", "reconcile/host"},
 	"reconcile/faulty":                       {},
 	"reconcile/importer":                     {"api", "render"},
 	"cmd/rlb-agent/firstspec":                {"api"},
@@ -54,6 +55,7 @@ var ends = map[string][]string{
 
 // foreign is what a package may import beyond the standard library and our own. A trailing slash names all below.
 var foreign = map[string][]string{
+	"api/yamlfile":                    {"go.yaml.in/yaml/"},
 	"api":                             {"sigs.k8s.io/yaml", "sigs.k8s.io/json", "go.yaml.in/yaml/", "github.com/go-playground/validator/"},
 	"reconcile/plan":                  {"github.com/aymanbagabas/go-udiff"},
 	"reconcile/host/debian":           {"github.com/coreos/go-systemd/", "github.com/godbus/dbus/", "github.com/google/renameio/", "golang.org/x/sys/"},
@@ -61,6 +63,7 @@ var foreign = map[string][]string{
 	"reconcile/host/haproxy":          {"golang.org/x/sys/"},
 	"reconcile/host/debian/apt":       {"golang.org/x/sys/"},
 	"reconcile/host/debian/netfilter": {"golang.org/x/sys/"},
+	"reconcile/host/debian/systemd":   {"github.com/coreos/go-systemd/", "github.com/godbus/dbus/"},
 	"reconcile/host/link":             {"github.com/jsimonetti/rtnetlink/v2", "github.com/mdlayher/netlink", "golang.org/x/net/bpf", "golang.org/x/sys/"},
 	"cmd/rlb-agent/firstspec":         {"sigs.k8s.io/yaml"},
 	"cmd/rlb-agent/schema":            {"sigs.k8s.io/yaml"},
@@ -76,7 +79,7 @@ var foreign = map[string][]string{
 }
 
 // pure are the packages that touch no file, no network and no process.
-var pure = []string{"api", "render/vrrp", "render", "reconcile/host", "reconcile/peers", "reconcile/headroom", "reconcile/state", "reconcile/plan", "reconcile/events", "reconcile/serveon", "reconcile/failover", "reconcile/doctor", "reconcile/importer", "reconcile/host/fake", "cmd/rlb-agent/page", "cmd/rlb-agent/manual", "cmd/rlb-agent/firstspec"}
+var pure = []string{"api/yamlfile", "api/textrule", "api", "render/vrrp", "render", "reconcile/host", "reconcile/peers", "reconcile/headroom", "reconcile/state", "reconcile/plan", "reconcile/events", "reconcile/serveon", "reconcile/failover", "reconcile/doctor", "reconcile/importer", "reconcile/host/fake", "cmd/rlb-agent/page", "cmd/rlb-agent/manual", "cmd/rlb-agent/firstspec"}
 
 var impure = []string{"os", "os/", "net", "net/http", "syscall"}
 
@@ -107,6 +110,34 @@ func TestImports(t *testing.T) {
 			default:
 				t.Errorf("package %s must not import %s: see %q in CONTRIBUTING.md", dir, path, rulesSection)
 			}
+		}
+	}
+}
+
+// TestPackagesAreSmall: who looks for the place of a change reads the names of a package's files. A package that outgrows
+// these limits is about more than one subject, which a package below it takes.
+func TestPackagesAreSmall(t *testing.T) {
+	const mostFiles, mostLines = 25, 3000 // lines of code, without blank ones and comments
+	for _, dir := range packages(t) {
+		pkg, err := build.ImportDir(filepath.Join("..", filepath.FromSlash(dir)), 0)
+		if err != nil {
+			t.Errorf("cannot read package %s: %v", dir, err)
+			continue
+		}
+		lines := 0
+		for _, name := range pkg.GoFiles {
+			data, err := os.ReadFile(filepath.Join(pkg.Dir, name))
+			if err != nil {
+				t.Fatal(err)
+			}
+			for line := range strings.Lines(string(data)) {
+				if line = strings.TrimSpace(line); line != "" && !strings.HasPrefix(line, "//") {
+					lines++
+				}
+			}
+		}
+		if len(pkg.GoFiles) > mostFiles || lines > mostLines {
+			t.Errorf("package %s has %d files and %d lines of code: %d and %d are the most", dir, len(pkg.GoFiles), lines, mostFiles, mostLines)
 		}
 	}
 }

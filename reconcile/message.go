@@ -3,7 +3,7 @@ package reconcile
 import (
 	"errors"
 
-	"rlb.dev/rlb-agent/api"
+	"rlb.dev/rlb-agent/api/yamlfile"
 	"rlb.dev/rlb-agent/reconcile/plan"
 )
 
@@ -11,7 +11,7 @@ import (
 // host cannot fulfil, without what led to it: located is that the text begins with where the problem is.
 func Message(err error) (text string, located bool) {
 	var (
-		problems api.Problems
+		problems yamlfile.Problems
 		failure  *Failure
 		field    *plan.FieldError
 	)

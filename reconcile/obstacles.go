@@ -5,6 +5,7 @@ import (
 	"errors"
 
 	"rlb.dev/rlb-agent/api"
+	"rlb.dev/rlb-agent/api/yamlfile"
 	"rlb.dev/rlb-agent/reconcile/host"
 	"rlb.dev/rlb-agent/reconcile/plan"
 )
@@ -12,7 +13,7 @@ import (
 // Obstacles is why this host cannot bring a spec into force now, as far as that shows before anything changes: programs
 // and files that root must not use, ports that other programs hold, virtual IPs that other machines answer for. takeOver
 // are the MACs of machines from which a virtual IP may be taken. look is what the spec wants of this host. The error is
-// api.Problems, a *plan.FieldError, or why this host cannot be looked at.
+// yamlfile.Problems, a *plan.FieldError, or why this host cannot be looked at.
 func Obstacles(ctx context.Context, o host.Observer, doc *api.Document, look plan.Look, takeOver []string) error {
 	if err := HostProblems(ctx, o, doc); err != nil {
 		return err
@@ -41,7 +42,7 @@ func failedLook(err error, doc *api.Document) error {
 func Passing(err error) bool {
 	var (
 		failure  *Failure
-		problems api.Problems
+		problems yamlfile.Problems
 		field    *plan.FieldError
 	)
 	return !errors.As(err, &failure) && (errors.As(err, &field) || errors.As(err, &problems))

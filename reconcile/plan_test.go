@@ -6,7 +6,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"rlb.dev/rlb-agent/api"
+	"rlb.dev/rlb-agent/api/yamlfile"
 	"rlb.dev/rlb-agent/reconcile"
 	"rlb.dev/rlb-agent/reconcile/host"
 	"rlb.dev/rlb-agent/reconcile/host/fake"
@@ -68,7 +68,7 @@ func TestHostProblems(t *testing.T) {
 	h.Put("/f", "", 0o775)
 	h.Put("/s", "", 0o755)
 	err := reconcile.HostProblems(t.Context(), h, doc)
-	problems, ok := err.(api.Problems)
+	problems, ok := err.(yamlfile.Problems)
 	if !ok {
 		t.Fatalf("got %v, want problems", err)
 	}
@@ -96,7 +96,7 @@ func TestHostProblemsOnTheWay(t *testing.T) {
 	h.Put("/srv/open/bin/m", "", 0o755)
 	h.Put("/srv/open/ca.crt", "", 0o644)
 	h.Shared = []string{"/srv/open"}
-	problems, ok := reconcile.HostProblems(t.Context(), h, doc).(api.Problems)
+	problems, ok := reconcile.HostProblems(t.Context(), h, doc).(yamlfile.Problems)
 	if !ok {
 		t.Fatal("no problems")
 	}

@@ -9,14 +9,15 @@ import (
 	"slices"
 
 	"rlb.dev/rlb-agent/api"
+	"rlb.dev/rlb-agent/api/yamlfile"
 	"rlb.dev/rlb-agent/reconcile/host"
 )
 
 // HostProblems are the problems of a spec that show only on the host: keepalived and HAProxy open these files as root,
 // each time anew, and keepalived says nowhere that its user would look that it does not run a program that others may
-// write. The error is api.Problems.
+// write. The error is yamlfile.Problems.
 func HostProblems(ctx context.Context, o host.FileReader, doc *api.Document) error {
-	var problems api.Problems
+	var problems yamlfile.Problems
 	n := doc.Spec.VRRP.Notify
 	for _, script := range []struct {
 		event   string
@@ -54,6 +55,6 @@ func HostProblems(ctx context.Context, o host.FileReader, doc *api.Document) err
 	if len(problems) == 0 {
 		return nil
 	}
-	slices.SortStableFunc(problems, func(a, b api.Problem) int { return cmp.Or(a.Line-b.Line, a.Column-b.Column) })
+	slices.SortStableFunc(problems, func(a, b yamlfile.Problem) int { return cmp.Or(a.Line-b.Line, a.Column-b.Column) })
 	return problems
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"rlb.dev/rlb-agent/api"
+	"rlb.dev/rlb-agent/api/yamlfile"
 	"rlb.dev/rlb-agent/reconcile/host"
 	"rlb.dev/rlb-agent/reconcile/host/debian"
 	"rlb.dev/rlb-agent/reconcile/plan"
@@ -18,7 +19,7 @@ import (
 
 // check asks the real programs, and says which could not be asked; warned is what they take, but with a warning. keepalived
 // looks its interface up: where that is not on this machine, its verdict would be about the machine and not about the spec.
-func (a *app) check(ctx context.Context, h *debian.Host, doc *api.Document, look plan.Look) (warned api.Problems, err error) {
+func (a *app) check(ctx context.Context, h *debian.Host, doc *api.Document, look plan.Look) (warned yamlfile.Problems, err error) {
 	files, d := look.Checkable(), look.Desired
 	if len(files) < len(d.Files) {
 		a.log.Warn("not checked: the files for a version that is not installed yet")

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"rlb.dev/rlb-agent/api"
+	"rlb.dev/rlb-agent/api/yamlfile"
 	"rlb.dev/rlb-agent/cmd/rlb-agent/firstspec"
 	"rlb.dev/rlb-agent/reconcile/host"
 	"rlb.dev/rlb-agent/reconcile/importer"
@@ -99,8 +100,8 @@ func (a *app) installed(ctx context.Context, haproxy, keepalived string) (files 
 		switch {
 		case err != nil && !(errors.Is(err, fs.ErrNotExist) && !named):
 			return files, fmt.Errorf("cannot import %s: %w", path, err)
-		case len(data) > api.MaxFileSize:
-			return files, fmt.Errorf("cannot import %s: it has more than %d bytes", path, api.MaxFileSize)
+		case len(data) > yamlfile.MaxFileSize:
+			return files, fmt.Errorf("cannot import %s: it has more than %d bytes", path, yamlfile.MaxFileSize)
 		case err == nil:
 			files[i].Data = append([]byte{}, data...) // not nil: an empty file is there
 		}

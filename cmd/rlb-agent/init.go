@@ -13,19 +13,12 @@ import (
 	"rlb.dev/rlb-agent/api"
 	"rlb.dev/rlb-agent/cmd/rlb-agent/firstspec"
 	"rlb.dev/rlb-agent/reconcile/host"
+	"rlb.dev/rlb-agent/reconcile/host/debian"
 )
-
-// initFlags are what a person names of a first spec.
-type initFlags struct {
-	vips, servers, nodes  []string
-	kubeconfig, nodesFile string
-	notes                 []string // of the control planes in nodesFile
-	wishes                firstspec.Wishes
-}
 
 // initCommand writes a first spec.
 func (a *app) initCommand() *cobra.Command {
-	var flags initFlags
+	var given firstspec.Given
 	cmd := &cobra.Command{
 		Use:   "init",
 		Short: "Write a first spec file; never overwrites one",
@@ -34,80 +27,29 @@ func (a *app) initCommand() *cobra.Command {
 			"  kubectl get nodes -o json | rlb-agent init --vip 192.168.3.240 --nodes-file - --spec spec.yaml",
 		Args: atMost(0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if port := flags.wishes.Port; cmd.Flags().Changed("port") && (port < 1 || port > 65535) {
+			if port := given.Port; cmd.Flags().Changed("port") && (port < 1 || port > 65535) {
 				return usageError{fmt.Errorf("cannot listen on --port %d: it is 1 to 65535", port)}
 			}
-			if err := flags.read(a); err != nil {
+			wishes, notes, err := given.Wishes(a.input)
+			if err != nil {
 				return usageError{err}
 			}
 			if self, err := os.Executable(); err == nil {
-				flags.wishes.Schema = installedSchema(self)
+				wishes.Schema = installedSchema(self)
 			}
-			return a.firstSpec(cmd.Context(), flags.wishes, flags.notes)
+			return a.firstSpec(cmd.Context(), wishes, notes)
 		},
 	}
 	f := cmd.Flags()
-	f.StringSliceVar(&flags.vips, "vip", nil, "a virtual IP, or several")
-	f.StringSliceVar(&flags.servers, "server", nil, "a kube-apiserver: [NAME=]ADDRESS[:PORT], or several")
-	f.StringSliceVar(&flags.nodes, "node", nil, "a load balancer: [NAME=]ADDRESS, or several")
-	f.StringVar(&flags.kubeconfig, "kubeconfig", "", "take the kube-apiserver of this kubeconfig's current context")
-	f.StringVar(&flags.nodesFile, "nodes-file", "", "take the control planes from this output of kubectl get nodes -o json; - is standard input")
-	f.StringVar(&flags.wishes.Interface, "interface", "", "interface of the virtual IPs (default: the one whose subnet holds them)")
-	f.StringVar(&flags.wishes.Service, "service", "kube-apiserver", "name of the service")
-	f.IntVar(&flags.wishes.Port, "port", 0, "port of the service (default 6443, or 8443 where a load balancer is a control plane)")
+	f.StringSliceVar(&given.VirtualIPs, "vip", nil, "a virtual IP, or several")
+	f.StringSliceVar(&given.Servers, "server", nil, "a kube-apiserver: [NAME=]ADDRESS[:PORT], or several")
+	f.StringSliceVar(&given.Nodes, "node", nil, "a load balancer: [NAME=]ADDRESS, or several")
+	f.StringVar(&given.Kubeconfig, "kubeconfig", "", "take the kube-apiserver of this kubeconfig's current context")
+	f.StringVar(&given.NodesFile, "nodes-file", "", "take the control planes from this output of kubectl get nodes -o json; - is standard input")
+	f.StringVar(&given.Interface, "interface", "", "interface of the virtual IPs (default: the one whose subnet holds them)")
+	f.StringVar(&given.Service, "service", "kube-apiserver", "name of the service")
+	f.IntVar(&given.Port, "port", 0, "port of the service (default 6443, or 8443 where a load balancer is a control plane)")
 	return cmd
-}
-
-// read gathers the wishes.
-func (f *initFlags) read(a *app) error {
-	f.wishes.VirtualIPs = f.vips
-	for _, text := range f.servers {
-		m, err := firstspec.ParseMember(text)
-		if err != nil {
-			return fmt.Errorf("cannot understand --server %q: %w", text, err)
-		}
-		f.wishes.Servers = append(f.wishes.Servers, m)
-	}
-	for _, text := range f.nodes {
-		m, err := firstspec.ParseMember(text)
-		if err == nil && m.Port != 0 {
-			err = errors.New("a load balancer has no port")
-		}
-		if err != nil {
-			return fmt.Errorf("cannot understand --node %q: %w", text, err)
-		}
-		f.wishes.Nodes = append(f.wishes.Nodes, m)
-	}
-	if f.kubeconfig != "" {
-		data, err := a.input(f.kubeconfig)
-		if err != nil {
-			return fmt.Errorf("cannot read the kubeconfig: %w", err)
-		}
-		m, err := firstspec.FromKubeconfig(data)
-		if err != nil {
-			return fmt.Errorf("cannot take a server from %s: %w", f.kubeconfig, err)
-		}
-		f.wishes.Servers = append(f.wishes.Servers, m)
-	}
-	if f.nodesFile != "" {
-		data, err := a.input(f.nodesFile)
-		if err != nil {
-			return fmt.Errorf("cannot read the list of nodes: %w", err)
-		}
-		members, notes, err := firstspec.FromNodes(data)
-		if err != nil {
-			return fmt.Errorf("cannot take servers from %s: %w", f.nodesFile, err)
-		}
-		f.notes = notes
-		f.wishes.Servers = append(f.wishes.Servers, members...)
-	}
-	switch {
-	case len(f.wishes.VirtualIPs) == 0:
-		return errors.New("cannot write a spec without a virtual IP: give --vip, an unused address of the load balancers' subnet")
-	case len(f.wishes.Servers) == 0:
-		return errors.New("cannot write a spec without servers: give --server, --nodes-file or --kubeconfig")
-	}
-	return nil
 }
 
 // installedSchema is the JSON Schema that came with a program: PREFIX/share beside PREFIX/sbin, as "make install" and the
@@ -133,7 +75,12 @@ func (a *app) firstSpec(ctx context.Context, wishes firstspec.Wishes, notes []st
 		fmt.Fprint(a.stderr, text) // its lines are what the problems name
 		return err
 	}
-	assumed = append(assumed, a.network(ctx, doc)...)
+	h, err := a.host()
+	if err != nil {
+		return err
+	}
+	defer h.Close()
+	assumed = append(assumed, network(ctx, h, doc)...)
 	if a.spec == "-" {
 		fmt.Fprint(a.stdout, text)
 	} else if err := writeNew(a.spec, []byte(text)); err != nil {
@@ -149,20 +96,10 @@ func (a *app) firstSpec(ctx context.Context, wishes firstspec.Wishes, notes []st
 		fmt.Fprintln(a.stderr, a.problems(warnings))
 	}
 	if a.spec != "-" {
-		fmt.Fprintf(a.stdout, "wrote %s; %s\n", a.spec, afterInit(a.spec, a.agentUnit(ctx)))
+		agent, _ := h.Unit(ctx, host.AgentUnit) // the zero value where nobody can tell
+		fmt.Fprintf(a.stdout, "wrote %s; %s\n", a.spec, afterInit(a.spec, agent))
 	}
 	return nil
-}
-
-// agentUnit is the daemon's unit on this machine; the zero value where nobody can tell.
-func (a *app) agentUnit(ctx context.Context) host.Unit {
-	h, err := a.host()
-	if err != nil {
-		return host.Unit{}
-	}
-	defer h.Close()
-	unit, _ := h.Unit(ctx, host.AgentUnit)
-	return unit
 }
 
 // afterInit says what comes after a first spec was written there.
@@ -182,12 +119,7 @@ func afterInit(spec string, agent host.Unit) string {
 }
 
 // network says which interface the virtual IPs will be on, or that none fits.
-func (a *app) network(ctx context.Context, doc *api.Document) []string {
-	h, err := a.host()
-	if err != nil {
-		return nil
-	}
-	defer h.Close()
+func network(ctx context.Context, h *debian.Host, doc *api.Document) []string {
 	interfaces, err := h.Interfaces(ctx)
 	if err != nil {
 		return nil

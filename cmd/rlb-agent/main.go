@@ -11,7 +11,7 @@ import (
 	"strings"
 	"syscall"
 
-	"rlb.dev/rlb-agent/api"
+	"rlb.dev/rlb-agent/api/yamlfile"
 	"rlb.dev/rlb-agent/cmd/rlb-agent/remote"
 	"rlb.dev/rlb-agent/cmd/rlb-agent/terminal"
 	"rlb.dev/rlb-agent/reconcile"
@@ -44,12 +44,12 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	command.SetArgs(args)
 	err := out.checked(command.ExecuteContext(ctx))
 	text := message(err)
-	if problems := (api.Problems)(nil); errors.As(err, &problems) {
+	if problems := (yamlfile.Problems)(nil); errors.As(err, &problems) {
 		text = a.problems(problems)
 	}
 	for _, refusal := range host.Refusals(err) {
 		for _, p := range refusal.Problems() {
-			text = strings.Replace(text, p.String(), a.problems(api.Problems{p}), 1)
+			text = strings.Replace(text, p.String(), a.problems(yamlfile.Problems{p}), 1)
 		}
 	}
 	if text != "" {
@@ -100,7 +100,7 @@ func (e specError) Unwrap() error { return e.error }
 
 func exitCode(err error) int {
 	var (
-		problems api.Problems
+		problems yamlfile.Problems
 		refusal  *host.Refusal
 		failure  *reconcile.Failure
 		usage    usageError
@@ -142,7 +142,7 @@ func message(err error) string {
 }
 
 // problems are a line each; on a terminal each has its line of the file with it.
-func (a *app) problems(problems api.Problems) string {
+func (a *app) problems(problems yamlfile.Problems) string {
 	if terminal.Is(a.stderr) {
 		return problems.Excerpts()
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"rlb.dev/rlb-agent/api"
+	"rlb.dev/rlb-agent/api/yamlfile"
 	"rlb.dev/rlb-agent/cmd/rlb-agent/daemon"
 	"rlb.dev/rlb-agent/reconcile/host/rootpath"
 )
@@ -31,14 +32,14 @@ func parse(path string, data []byte) (*api.Document, error) {
 // input is a file's bytes; "-" is standard input.
 func (a *app) input(path string) ([]byte, error) {
 	if path == "-" {
-		return api.ReadAll(a.stdin)
+		return yamlfile.ReadAll(a.stdin)
 	}
 	file, err := os.Open(path)
 	if err != nil {
 		return nil, err
 	}
 	defer file.Close() //nolint:errcheck // nothing was written
-	return api.ReadAll(file)
+	return yamlfile.ReadAll(file)
 }
 
 // fileOrSpec is the file that the arguments name, or else the spec. Both at once contradict each other.
@@ -75,7 +76,7 @@ func trusted(path string) (*api.Document, error) {
 		return nil, specError{untrusted(path, err)}
 	}
 	defer file.Close() //nolint:errcheck // nothing was written
-	data, err := api.ReadAll(file)
+	data, err := yamlfile.ReadAll(file)
 	if err != nil {
 		return nil, specError{fmt.Errorf("cannot read the spec: %w", err)}
 	}

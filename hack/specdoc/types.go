@@ -33,13 +33,18 @@ type field struct {
 	rules    []string // of its validate tag
 }
 
-// readTypes reads the declarations of all Go files in a directory, tests aside.
+// readTypes reads the declarations of all Go files in a directory and those below it, tests aside.
 func readTypes(dir string) (goTypes, error) {
 	types := goTypes{}
 	names, err := filepath.Glob(filepath.Join(dir, "*.go"))
 	if err != nil {
 		return nil, err
 	}
+	below, err := filepath.Glob(filepath.Join(dir, "*", "*.go")) // textrule has the patterns
+	if err != nil {
+		return nil, err
+	}
+	names = append(names, below...)
 	var constants []*ast.ValueSpec
 	for _, name := range names {
 		if strings.HasSuffix(name, "_test.go") {

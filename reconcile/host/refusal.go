@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"rlb.dev/rlb-agent/api"
+	"rlb.dev/rlb-agent/api/yamlfile"
 	"rlb.dev/rlb-agent/render"
 )
 
@@ -22,7 +23,7 @@ type Verdict struct {
 	Origin string // field of the spec that it stems from, or ""
 	Text   string // the program's own words
 
-	problem api.Problem // the same at its place in the spec, once known
+	problem yamlfile.Problem // the same at its place in the spec, once known
 }
 
 // words are what the program said, and where it said it.
@@ -42,7 +43,7 @@ func (v Verdict) field() string {
 }
 
 // Warning is what a program that takes a file says of a line of the user's own in it, at its place in the spec.
-func (v Verdict) Warning(program string, doc *api.Document) api.Problem {
+func (v Verdict) Warning(program string, doc *api.Document) yamlfile.Problem {
 	p := doc.Problem(v.Origin, "%s warns: %s", program, v.words())
 	p.Path, p.Warning = v.field(), true
 	return p
@@ -59,7 +60,7 @@ func (r *Refusal) Place(doc *api.Document) {
 }
 
 // Problems are what has a place in the spec.
-func (r *Refusal) Problems() (all api.Problems) {
+func (r *Refusal) Problems() (all yamlfile.Problems) {
 	for _, v := range r.Lines {
 		if v.problem.File != "" {
 			all = append(all, v.problem)

@@ -9,6 +9,7 @@ import (
 	"unicode"
 
 	"rlb.dev/rlb-agent/api"
+	"rlb.dev/rlb-agent/api/yamlfile"
 	"rlb.dev/rlb-agent/reconcile/importer"
 )
 
@@ -29,7 +30,7 @@ func sound(t *testing.T, result importer.Result) {
 		}
 	}
 	_, err := api.Parse("spec.yaml", []byte(result.Text))
-	if problems := (api.Problems)(nil); errors.As(err, &problems) {
+	if problems := (yamlfile.Problems)(nil); errors.As(err, &problems) {
 		for _, p := range problems {
 			if strings.Contains(p.Message, "unknown field") || strings.Contains(p.Message, "given twice") || strings.Contains(p.Message, "YAML") {
 				t.Fatalf("%v\n%s", p, result.Text)

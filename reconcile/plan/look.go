@@ -22,8 +22,8 @@ type Look struct {
 
 // Look finds what the spec wants of the host, what the host is, and the difference.
 func (f FactFinder) Look(ctx context.Context, spec *api.LoadBalancerSpec) (Look, error) {
-	units := askUnits(ctx, f.Observer, append([]string{host.HAProxyUnit, host.KeepalivedUnit}, render.OwnUnits...)...)
-	defer units.asked.Wait()
+	units := host.AskUnits(ctx, f.Observer, append([]string{host.HAProxyUnit, host.KeepalivedUnit}, render.OwnUnits...)...)
+	defer units.Wait()
 	f.Observer = units
 	look, err := f.want(ctx, spec)
 	if err != nil {

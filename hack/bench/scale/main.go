@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"rlb.dev/rlb-agent/api"
+	"rlb.dev/rlb-agent/api/yamlfile"
 	"rlb.dev/rlb-agent/cmd/rlb-agent/daemon"
 	"rlb.dev/rlb-agent/reconcile/host/fake"
 	"rlb.dev/rlb-agent/reconcile/plan"
@@ -146,8 +147,8 @@ func measure(n int) (f figures, err error) {
 	wrong := spec(n, 9090, "10.%d.%d.%d_")
 	clock.lap()
 	_, err = api.Parse("spec.yaml", wrong)
-	var problems api.Problems
-	if !errors.As(err, &problems) || len(problems) > api.MaxProblems+1 {
+	var problems yamlfile.Problems
+	if !errors.As(err, &problems) || len(problems) > yamlfile.MaxProblems+1 {
 		return f, fmt.Errorf("%d problems: %w", len(problems), err)
 	}
 	_ = problems.Excerpts()

@@ -13,7 +13,7 @@ import (
 	"strconv"
 	"strings"
 
-	"rlb.dev/rlb-agent/api"
+	"rlb.dev/rlb-agent/api/yamlfile"
 	"rlb.dev/rlb-agent/reconcile/host"
 	"rlb.dev/rlb-agent/reconcile/host/debian/program"
 	"rlb.dev/rlb-agent/render"
@@ -165,7 +165,7 @@ func refusal(checker, candidate string, file render.File, out program.Output) *h
 		case v.Origin != "": // raw lines are rendered for each family, and for the backend that fails open
 			key = host.Verdict{Origin: v.Origin, Text: v.Text}
 		}
-		if !said[key] && len(r.Lines) < api.MaxProblems {
+		if !said[key] && len(r.Lines) < yamlfile.MaxProblems {
 			r.Lines = append(r.Lines, v)
 		}
 		said[key] = true
@@ -204,7 +204,7 @@ func warnings(candidate string, file render.File, out program.Output) (all []hos
 			causes = file.Causes()
 		}
 		v.Origin = causes.OfOwn(v.Line, v.Text)
-		if !said[v.Origin] && len(all) < api.MaxProblems {
+		if !said[v.Origin] && len(all) < yamlfile.MaxProblems {
 			all = append(all, v)
 		}
 		said[v.Origin] = true
@@ -270,15 +270,19 @@ func (h *Host) ProgramVersion(ctx context.Context, name string) (string, error) 
 // of the file at path. Other files and directories stay: what they say counts for the candidate too.
 func (h *Host) configArgs(ctx context.Context, unit, path, candidate string) []string {
 	alone := []string{"-f", candidate}
-	p, err := h.properties(ctx, unit)
+	p, err := h.systemd.Properties(ctx, unit)
 	if err != nil { // no systemd: then no unit
 		return alone
 	}
-	env, err := unitEnvironment(p.texts("Environment"), p.environmentFiles())
+	env, err := p.Environment()
 	if err != nil {
 		return alone
 	}
-	configs := configsOf(expandArgs(p.execStart(), env))
+	var started []string
+	if commands := p.Commands("ExecStart"); len(commands) > 0 {
+		started = expandArgs(commands[0], env)
+	}
+	configs := configsOf(started)
 	at := slices.Index(configs, path)
 	if at < 0 {
 		return alone
@@ -302,13 +306,16 @@ func configsOf(args []string) (configs []string) {
 	return configs
 }
 
-var bracedVariable = regexp.MustCompile(`\$\{\w+\}`)
+var (
+	variable       = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
+	bracedVariable = regexp.MustCompile(`\$\{\w+\}`)
+)
 
 // expandArgs puts the values of variables into a unit's command line: $NAME as a word of its own gives the words of its
 // value, ${NAME} gives its value wherever it stands (systemd.service(5), "Command lines").
 func expandArgs(args []string, env map[string]string) (expanded []string) {
 	for _, arg := range args {
-		if name, alone := strings.CutPrefix(arg, "$"); alone && variableName.MatchString(name) {
+		if name, alone := strings.CutPrefix(arg, "$"); alone && variable.MatchString(name) {
 			expanded = append(expanded, strings.Fields(env[name])...)
 			continue
 		}
@@ -317,13 +324,4 @@ func expandArgs(args []string, env map[string]string) (expanded []string) {
 		}))
 	}
 	return expanded
-}
-
-// execStart is the command line of a unit's ExecStart=.
-func (p properties) execStart() []string {
-	commands, _ := p["ExecStart"].Value().([][]any)
-	if len(commands) == 0 {
-		return nil
-	}
-	return execArgs(commands[0])
 }

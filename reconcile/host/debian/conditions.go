@@ -3,17 +3,19 @@ package debian
 import (
 	"context"
 	"strings"
+
+	"rlb.dev/rlb-agent/reconcile/host/debian/systemd"
 )
 
 // notStarted is why a unit is not active after a start that systemd calls done, or "" where it may be so. A start that
 // a condition forbids counts as done, and systemd may forget all about it at once.
-func (h *Host) notStarted(ctx context.Context, name string, p properties) string {
-	if p.text("ActiveState") != "inactive" {
+func (h *Host) notStarted(ctx context.Context, name string, p systemd.Properties) string {
+	if p.Text("ActiveState") != "inactive" {
 		return ""
 	}
-	tried := !p.time("ConditionTimestamp").IsZero() // else forgotten
-	if tried && p.bool("ConditionResult") && p.bool("AssertResult") || !tried && p.text("Type") == "oneshot" {
-		if p.text("Type") == "oneshot" && !p.bool("RemainAfterExit") {
+	tried := !p.Time("ConditionTimestamp").IsZero() // else forgotten
+	if tried && p.Bool("ConditionResult") && p.Bool("AssertResult") || !tried && p.Text("Type") == "oneshot" {
+		if p.Text("Type") == "oneshot" && !p.Bool("RemainAfterExit") {
 			return ""
 		}
 		return "it ended at once"
@@ -29,7 +31,7 @@ func (h *Host) notStarted(ctx context.Context, name string, p properties) string
 func (h *Host) conditions(ctx context.Context, name string, tried bool) []string {
 	var all []string
 	for _, list := range []string{"Conditions", "Asserts"} { // a(sbbsi): name, trigger, negate, parameter, state
-		p, _ := h.property(ctx, unitPath(name), "Unit", list)
+		p, _ := h.systemd.Property(ctx, systemd.UnitPath(name), "Unit", list)
 		conditions, _ := p.([][]any)
 		for _, c := range conditions {
 			if len(c) != 5 {

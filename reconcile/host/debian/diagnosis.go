@@ -39,12 +39,12 @@ func (h *Host) Links(context.Context) ([]host.Link, error) {
 
 // UnitFiles is where a unit comes from.
 func (h *Host) UnitFiles(ctx context.Context, name string) (host.UnitFiles, error) {
-	p, err := h.properties(ctx, name)
+	p, err := h.systemd.Properties(ctx, name)
 	if err != nil {
 		return host.UnitFiles{}, err
 	}
 	descriptors, _ := p["LimitNOFILE"].Value().(uint64)
-	return host.UnitFiles{Fragment: p.text("FragmentPath"), DropIns: p.texts("DropInPaths"), Descriptors: descriptors}, nil
+	return host.UnitFiles{Fragment: p.Text("FragmentPath"), DropIns: p.Texts("DropInPaths"), Descriptors: descriptors}, nil
 }
 
 // Glob are the paths that match a pattern.

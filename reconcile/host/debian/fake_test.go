@@ -13,6 +13,7 @@ import (
 	"rlb.dev/rlb-agent/reconcile/host/debian/apt"
 	"rlb.dev/rlb-agent/reconcile/host/debian/netfilter"
 	"rlb.dev/rlb-agent/reconcile/host/debian/program/recorded"
+	"rlb.dev/rlb-agent/reconcile/host/debian/systemd"
 	"rlb.dev/rlb-agent/reconcile/host/rootpath"
 )
 
@@ -28,7 +29,7 @@ func newFakeWith(t *testing.T, effect host.Effect, answers ...recorded.Answer) (
 	h := &Host{
 		Manager: apt.New(programs, effect, log), Tables: netfilter.New(programs, effect),
 		log: log, effect: effect, programs: programs, root: true, paths: rootpath.Within(os.TempDir()), proc: t.TempDir(), run: t.TempDir(),
-		dial:      func() (*godbus.Conn, error) { return nil, unix.ENOENT },
+		systemd:   systemd.New(func() (*godbus.Conn, error) { return nil, unix.ENOENT }),
 		listeners: func() (map[uint64]netip.AddrPort, error) { return nil, unix.ENOENT },
 	}
 	return h, f

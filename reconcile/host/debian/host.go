@@ -19,13 +19,11 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/coreos/go-systemd/v22/dbus"
-	godbus "github.com/godbus/dbus/v5"
-
 	"rlb.dev/rlb-agent/reconcile/host"
 	"rlb.dev/rlb-agent/reconcile/host/debian/apt"
 	"rlb.dev/rlb-agent/reconcile/host/debian/netfilter"
 	"rlb.dev/rlb-agent/reconcile/host/debian/program"
+	"rlb.dev/rlb-agent/reconcile/host/debian/systemd"
 	"rlb.dev/rlb-agent/reconcile/host/link"
 	"rlb.dev/rlb-agent/reconcile/host/rootpath"
 )
@@ -63,10 +61,7 @@ type Host struct {
 	acceptedMutex sync.Mutex
 	accepted      accepted
 
-	dial     func() (*godbus.Conn, error) // dialSystemd
-	busMutex sync.Mutex
-	bus      *dbus.Conn   // for jobs; nil until needed
-	asks     *godbus.Conn // for questions; nil until needed
+	systemd *systemd.Manager
 }
 
 var _ host.Host = (*Host)(nil)
@@ -89,22 +84,13 @@ func New(o Options) (*Host, error) {
 	return &Host{
 		Manager: apt.New(programs, o.Effect, o.Log), Tables: netfilter.New(programs, o.Effect),
 		log: o.Log, effect: o.Effect, programs: programs,
-		root: os.Geteuid() == 0, proc: "/proc", run: host.RunDir, listeners: link.Listeners, dial: dialSystemd,
+		root: os.Geteuid() == 0, proc: "/proc", run: host.RunDir, listeners: link.Listeners, systemd: systemd.New(systemd.Dial),
 	}, nil
 }
 
 // Close ends the connections to systemd.
 func (h *Host) Close() error {
-	h.busMutex.Lock()
-	defer h.busMutex.Unlock()
-	if h.bus != nil {
-		h.bus.Close()
-		h.bus = nil
-	}
-	if h.asks != nil {
-		_ = h.asks.Close() // all answers have come, or nobody waits for them
-		h.asks = nil
-	}
+	h.systemd.Close()
 	return nil
 }
 

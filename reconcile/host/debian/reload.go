@@ -11,6 +11,7 @@ import (
 
 	"rlb.dev/rlb-agent/reconcile/host"
 	"rlb.dev/rlb-agent/reconcile/host/debian/program"
+	"rlb.dev/rlb-agent/reconcile/host/debian/systemd"
 	"rlb.dev/rlb-agent/render"
 )
 
@@ -44,7 +45,7 @@ func (h *Host) reloadCheckedBefore(ctx context.Context) bool {
 	if was.path == "" {
 		return false
 	}
-	p, err := h.properties(ctx, host.HAProxyUnit)
+	p, err := h.systemd.Properties(ctx, host.HAProxyUnit)
 	if err != nil || !plainReload(p) {
 		return false
 	}
@@ -58,35 +59,26 @@ func (h *Host) reloadCheckedBefore(ctx context.Context) bool {
 
 // plainReload says whether a unit reloads by a check of haproxy and a signal to its main process, as all packages and
 // HAProxy's own unit do, and makes no other unit reload.
-func plainReload(p properties) bool {
-	commands, _ := p["ExecReload"].Value().([][]any)
-	if len(commands) != 2 || len(p.texts("PropagatesReloadTo")) > 0 || p.text("ActiveState") != "active" || p.int("MainPID") == 0 {
+func plainReload(p systemd.Properties) bool {
+	commands := p.Commands("ExecReload")
+	if len(commands) != 2 || len(p.Texts("PropagatesReloadTo")) > 0 || p.Text("ActiveState") != "active" || p.Int("MainPID") == 0 {
 		return false
 	}
-	check, signal := execArgs(commands[0]), execArgs(commands[1])
+	check, signal := commands[0], commands[1]
 	return len(check) > 0 && filepath.Base(check[0]) == "haproxy" && slices.Contains(check, "-c") &&
 		len(signal) == 3 && filepath.Base(signal[0]) == "kill" && signal[1] == "-USR2" && signal[2] == "$MAINPID"
-}
-
-// execArgs is the command line of one command of a unit, of type (sasbttttuii): the arguments come second.
-func execArgs(command []any) []string {
-	if len(command) < 2 {
-		return nil
-	}
-	args, _ := command[1].([]string)
-	return args
 }
 
 // signalMain sends a signal to the main process of a unit.
 func (h *Host) signalMain(ctx context.Context, name string, signal syscall.Signal) error {
 	do := "reload " + name
-	bus, err := h.manager()
+	bus, err := h.systemd.Jobs()
 	if err != nil {
-		return wrapUnavailable(do, err)
+		return systemd.Unreachable(do, err)
 	}
 	h.log.DebugContext(ctx, "asks systemd", "to", "send "+unix.SignalName(signal)+" to "+name)
 	if err := bus.KillUnitWithTarget(ctx, name, dbus.Main, int32(signal)); err != nil {
-		return systemdError(do, err)
+		return systemd.Error(do, err)
 	}
 	return nil
 }

@@ -6,6 +6,7 @@ import (
 	godbus "github.com/godbus/dbus/v5"
 
 	"rlb.dev/rlb-agent/reconcile/host"
+	"rlb.dev/rlb-agent/reconcile/host/debian/systemd"
 	"rlb.dev/rlb-agent/render"
 )
 
@@ -14,8 +15,8 @@ func TestPlainReload(t *testing.T) {
 	check := []any{"/usr/sbin/haproxy", []string{"/usr/sbin/haproxy", "-Ws", "-f", "$CONFIG", "-c", "-q", "$EXTRAOPTS"}}
 	signal := []any{"/bin/kill", []string{"/bin/kill", "-USR2", "$MAINPID"}}
 	other := []any{"/usr/local/bin/tell", []string{"/usr/local/bin/tell"}}
-	unit := func(reload [][]any, more map[string]any) properties {
-		p := properties{}
+	unit := func(reload [][]any, more map[string]any) systemd.Properties {
+		p := systemd.Properties{}
 		for _, some := range []map[string]any{{"ActiveState": "active", "MainPID": uint32(7), "ExecReload": reload}, more} {
 			for name, value := range some {
 				p[name] = godbus.MakeVariant(value)
@@ -24,7 +25,7 @@ func TestPlainReload(t *testing.T) {
 		return p
 	}
 	for name, test := range map[string]struct {
-		unit properties
+		unit systemd.Properties
 		want bool
 	}{
 		"Debian's":            {unit([][]any{check, signal}, nil), true},

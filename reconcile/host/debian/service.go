@@ -9,7 +9,13 @@ import (
 	"golang.org/x/sys/unix"
 
 	"rlb.dev/rlb-agent/reconcile/host"
+	"rlb.dev/rlb-agent/reconcile/host/debian/systemd"
 )
+
+// WatchUnits calls changed with the name of a unit that may have changed, until ctx ends, see systemd.Watch.
+func (h *Host) WatchUnits(ctx context.Context, names []string, changed func(name string)) {
+	systemd.Watch(ctx, names, changed, func(err error) { h.log.DebugContext(ctx, "cannot watch units", "err", err) })
+}
 
 // ServiceStates brings each new ActiveState of a service, the present one first, until ctx ends. It is "failed" as soon as
 // the main process has ended by itself or was killed: systemd's own word comes some milliseconds later.
@@ -31,7 +37,7 @@ func (h *Host) ServiceStates(ctx context.Context, name string, told func(state s
 // serviceState is the state of a unit, and its main process where it is active. One property is read much faster than
 // all of them, and the peers wait for what is done when a service stops.
 func (h *Host) serviceState(ctx context.Context, name string) (host.Unit, error) {
-	state, err := h.property(ctx, unitPath(name), "Unit", "ActiveState")
+	state, err := h.systemd.Property(ctx, systemd.UnitPath(name), "Unit", "ActiveState")
 	if err != nil {
 		return host.Unit{}, err
 	}

@@ -16,10 +16,11 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"rlb.dev/rlb-agent/reconcile/host"
+	"rlb.dev/rlb-agent/reconcile/host/debian/systemd"
 )
 
-// systemd stands for systemd: it counts the connections and what it is asked, and answers each method with a value.
-type systemd struct {
+// fakeSystemd answers as systemd: it counts the connections and what it is asked, and answers each method with a value.
+type fakeSystemd struct {
 	answers     map[string]any
 	silent      atomic.Bool // it answers no question for properties
 	slow        bool        // it looks at a question when more comes, as systemd 252 at times
@@ -28,7 +29,7 @@ type systemd struct {
 }
 
 // listen has h talk to it.
-func (s *systemd) listen(t *testing.T, h *Host) {
+func (s *fakeSystemd) listen(t *testing.T, h *Host) {
 	path := filepath.Join(t.TempDir(), "private")
 	socket, err := net.Listen("unix", path)
 	if err != nil {
@@ -45,18 +46,18 @@ func (s *systemd) listen(t *testing.T, h *Host) {
 			go s.serve(conn)
 		}
 	}()
-	h.dial = func() (*godbus.Conn, error) {
+	h.systemd = systemd.New(func() (*godbus.Conn, error) {
 		conn, err := godbus.Dial("unix:path=" + path)
 		if err != nil {
 			return nil, err
 		}
 		return conn, conn.Auth([]godbus.Auth{godbus.AuthExternal("0")})
-	}
+	})
 	t.Cleanup(func() { _ = h.Close() })
 }
 
 // serve lets everybody in (D-Bus specification, "Authentication Protocol"), and answers.
-func (s *systemd) serve(conn net.Conn) {
+func (s *fakeSystemd) serve(conn net.Conn) {
 	defer conn.Close()
 	in := bufio.NewReader(conn)
 	_, _ = in.ReadByte()
@@ -101,7 +102,7 @@ func (s *systemd) serve(conn net.Conn) {
 // The state of a unit is one answer of systemd's, so all of it is of one moment. All questions share a connection.
 func TestUnit(t *testing.T) {
 	since := time.Unix(1_700_000_000, 0)
-	s := &systemd{answers: map[string]any{
+	s := &fakeSystemd{answers: map[string]any{
 		"AddMatch": "", "Get": godbus.MakeVariant("running"),
 		"GetAll": map[string]godbus.Variant{
 			"LoadState": godbus.MakeVariant("loaded"), "ActiveState": godbus.MakeVariant("active"), "SubState": godbus.MakeVariant("running"),
@@ -136,7 +137,7 @@ func TestUnit(t *testing.T) {
 
 // A question that systemd read with the end of the authentication, and does not look at before more comes, is answered.
 func TestUnitOfASlowSystemd(t *testing.T) {
-	s := &systemd{slow: true, answers: map[string]any{"AddMatch": "", "GetAll": map[string]godbus.Variant{"ActiveState": godbus.MakeVariant("active")}}}
+	s := &fakeSystemd{slow: true, answers: map[string]any{"AddMatch": "", "GetAll": map[string]godbus.Variant{"ActiveState": godbus.MakeVariant("active")}}}
 	h, _ := newFake(t)
 	s.listen(t, h)
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
@@ -153,10 +154,10 @@ func TestUnitOfASilentSystemd(t *testing.T) {
 		t.Skip("it waits for ten seconds")
 	}
 	t.Parallel()
-	s := &systemd{answers: map[string]any{"AddMatch": "", "GetAll": map[string]godbus.Variant{"ActiveState": godbus.MakeVariant("active")}}}
+	s := &fakeSystemd{answers: map[string]any{"AddMatch": "", "GetAll": map[string]godbus.Variant{"ActiveState": godbus.MakeVariant("active")}}}
 	h, _ := newFake(t)
 	s.listen(t, h)
-	jobs, err := h.manager()
+	jobs, err := h.systemd.Jobs()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -12,6 +12,7 @@ import (
 
 	"rlb.dev/rlb-agent/reconcile/host"
 	"rlb.dev/rlb-agent/reconcile/host/debian/program"
+	"rlb.dev/rlb-agent/reconcile/host/debian/systemd"
 )
 
 // The names of systemd's errors that an "ensure" takes for done.
@@ -38,7 +39,7 @@ func (h *Host) StopUnit(ctx context.Context, name string) error {
 
 func (h *Host) stopUnit(ctx context.Context, name string) error {
 	result, err := h.job(ctx, "stop", name, (*dbus.Conn).StopUnitContext)
-	if isBusError(err, noSuchUnit) {
+	if systemd.IsError(err, noSuchUnit) {
 		return nil
 	}
 	if err == nil && result != "done" {
@@ -52,11 +53,11 @@ func (h *Host) stopUnit(ctx context.Context, name string) error {
 
 // forgetFailures takes a unit out of the failed state and out of systemd's limit of starts.
 func (h *Host) forgetFailures(ctx context.Context, name string) {
-	bus, err := h.manager()
+	bus, err := h.systemd.Jobs()
 	if err == nil {
 		err = bus.ResetFailedUnitContext(ctx, name)
 	}
-	if err != nil && !isBusError(err, noSuchUnit) { // what comes next tells what it matters
+	if err != nil && !systemd.IsError(err, noSuchUnit) { // what comes next tells what it matters
 		h.log.DebugContext(ctx, "cannot forget failures", "unit", name, "err", err)
 	}
 }
@@ -93,7 +94,7 @@ func (h *Host) startJob(ctx context.Context, verb, name string, begin jobMethod)
 	if result != "done" {
 		return h.jobFailed(ctx, verb, name, result, began)
 	}
-	p, err := h.properties(ctx, name)
+	p, err := h.systemd.Properties(ctx, name)
 	if err != nil {
 		return err
 	}
@@ -106,14 +107,14 @@ func (h *Host) startJob(ctx context.Context, verb, name string, begin jobMethod)
 // job begins a job and waits for its result.
 func (h *Host) job(ctx context.Context, verb, name string, begin jobMethod) (result string, err error) {
 	do := verb + " " + name
-	bus, err := h.manager()
+	bus, err := h.systemd.Jobs()
 	if err != nil {
-		return "", wrapUnavailable(do, err)
+		return "", systemd.Unreachable(do, err)
 	}
 	results := make(chan string, 2) // buffered: an abandoned result must not block the connection for ever
 	h.log.DebugContext(ctx, "asks systemd", "to", do)
 	if _, err := begin(bus, ctx, name, "replace", results); err != nil {
-		return "", systemdError(do, err)
+		return "", systemd.Error(do, err)
 	}
 	alive := time.NewTicker(time.Second)
 	defer alive.Stop()
@@ -132,7 +133,7 @@ func (h *Host) job(ctx context.Context, verb, name string, begin jobMethod) (res
 			case h.beingStopped(ctx):
 				// Jobs of units that are ordered after the agent's wait until that has stopped, which waits for this one.
 				if _, err := begin(bus, ctx, name, "ignore-dependencies", results); err != nil {
-					return "", systemdError(do, err)
+					return "", systemd.Error(do, err)
 				}
 				alive.Reset(time.Minute)
 			}
@@ -142,13 +143,13 @@ func (h *Host) job(ctx context.Context, verb, name string, begin jobMethod) (res
 
 // beingStopped says whether systemd is stopping or restarting this very process.
 func (h *Host) beingStopped(ctx context.Context) bool {
-	p, err := h.properties(ctx, host.AgentUnit)
-	return err == nil && p.int("MainPID") == os.Getpid() && p.text("ActiveState") == "deactivating"
+	p, err := h.systemd.Properties(ctx, host.AgentUnit)
+	return err == nil && p.Int("MainPID") == os.Getpid() && p.Text("ActiveState") == "deactivating"
 }
 
 // goingDown says whether systemd is shutting this machine down: it stops the services then, and must not be delayed.
 func (h *Host) goingDown(ctx context.Context) bool {
-	state, err := h.property(ctx, managerPath, "Manager", "SystemState")
+	state, err := h.systemd.Property(ctx, systemd.ManagerPath, "Manager", "SystemState")
 	return err == nil && state == "stopping"
 }
 
@@ -159,12 +160,12 @@ func (h *Host) KillUnit(ctx context.Context, name string) error {
 
 func (h *Host) killUnit(ctx context.Context, name string) error {
 	do := "kill " + name
-	bus, err := h.manager()
+	bus, err := h.systemd.Jobs()
 	if err != nil {
-		return wrapUnavailable(do, err)
+		return systemd.Unreachable(do, err)
 	}
 	if err := bus.KillUnitWithTarget(ctx, name, dbus.All, int32(unix.SIGKILL)); err != nil {
-		return systemdError(do, err)
+		return systemd.Error(do, err)
 	}
 	return nil
 }
@@ -182,13 +183,13 @@ func (h *Host) maskUnit(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
-	p, err := h.properties(ctx, name)
-	if err == nil && p.text("LoadState") != "masked" {
+	p, err := h.systemd.Properties(ctx, name)
+	if err == nil && p.Text("LoadState") != "masked" {
 		err = h.unitFiles(ctx, "unmask", name, func(bus *dbus.Conn) (bool, error) {
 			changes, err := bus.UnmaskUnitFilesContext(ctx, []string{name}, true)
 			return len(changes) > 0, err
 		})
-		err = errors.Join(fmt.Errorf("cannot mask %s: its file %s is stronger than a mask until the next boot", name, p.text("FragmentPath")), err)
+		err = errors.Join(fmt.Errorf("cannot mask %s: its file %s is stronger than a mask until the next boot", name, p.Text("FragmentPath")), err)
 	}
 	return err
 }
@@ -222,7 +223,7 @@ func (h *Host) DisableUnit(ctx context.Context, name string) error {
 	return h.effect.Do("DisableUnit "+name, func() error {
 		return h.unitFiles(ctx, "disable", name, func(bus *dbus.Conn) (bool, error) {
 			changes, err := bus.DisableUnitFilesContext(ctx, []string{name}, false)
-			if isBusError(err, noSuchUnit, noSuchFile, notFound) {
+			if systemd.IsError(err, noSuchUnit, noSuchFile, notFound) {
 				err = nil
 			}
 			return len(changes) > 0, err
@@ -233,14 +234,14 @@ func (h *Host) DisableUnit(ctx context.Context, name string) error {
 // unitFiles changes links to unit files, and has systemd read them only where that changed something.
 func (h *Host) unitFiles(ctx context.Context, verb, name string, change func(*dbus.Conn) (changed bool, err error)) error {
 	do := verb + " " + name
-	bus, err := h.manager()
+	bus, err := h.systemd.Jobs()
 	if err != nil {
-		return wrapUnavailable(do, err)
+		return systemd.Unreachable(do, err)
 	}
 	h.log.DebugContext(ctx, "asks systemd", "to", do)
 	changed, err := change(bus)
 	if err != nil {
-		return systemdError(do, err)
+		return systemd.Error(do, err)
 	}
 	if !changed {
 		return nil
@@ -255,12 +256,12 @@ func (h *Host) ReloadManager(ctx context.Context) error {
 
 func (h *Host) reloadManager(ctx context.Context) error {
 	const do = "make systemd read its unit files"
-	bus, err := h.manager()
+	bus, err := h.systemd.Jobs()
 	if err != nil {
-		return wrapUnavailable(do, err)
+		return systemd.Unreachable(do, err)
 	}
 	if err := bus.ReloadContext(ctx); err != nil {
-		return systemdError(do, err)
+		return systemd.Error(do, err)
 	}
 	return nil
 }

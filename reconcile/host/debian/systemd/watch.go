@@ -1,4 +1,4 @@
-package debian
+package systemd
 
 import (
 	"context"
@@ -17,17 +17,17 @@ func redial() *backoff.Backoff {
 	return &backoff.Backoff{First: time.Second, Most: time.Minute, Quiet: time.Minute}
 }
 
-// WatchUnits calls changed with the name of a unit whose properties may have changed, until ctx ends. After a loss of the
-// connection, and where unit files were enabled, disabled or masked, all of them may have changed.
-func (h *Host) WatchUnits(ctx context.Context, names []string, changed func(name string)) {
-	watch := func(ctx context.Context) error { return watchUnits(ctx, names, changed) }
-	redial().Repeat(ctx, watch, func(err error) { h.log.DebugContext(ctx, "cannot watch units", "err", err) })
+// Watch calls changed with the name of a unit whose properties may have changed, until ctx ends. After a loss of the
+// connection, of which it tells by lost, and where unit files were enabled, disabled or masked, all of them may have
+// changed.
+func Watch(ctx context.Context, names []string, changed func(name string), lost func(error)) {
+	redial().Repeat(ctx, func(ctx context.Context) error { return watch(ctx, names, changed) }, lost)
 }
 
-// watchUnits watches until the connection is lost.
-func watchUnits(ctx context.Context, names []string, changed func(name string)) error {
+// watch watches until the connection is lost.
+func watch(ctx context.Context, names []string, changed func(name string)) error {
 	hints := newUnitHints(names)
-	systemd, err := godbus.Dial(systemdSocket, godbus.WithContext(ctx), godbus.WithSignalHandler(hints))
+	systemd, err := godbus.Dial(socket, godbus.WithContext(ctx), godbus.WithSignalHandler(hints))
 	if err != nil {
 		return err
 	}
@@ -47,14 +47,14 @@ func watchUnits(ctx context.Context, names []string, changed func(name string)) 
 	}
 }
 
-// systemdSocket is systemd's own (the address as D-Bus writes it). systemd sends every signal to all who are connected,
+// socket is systemd's own (the address as D-Bus writes it). systemd sends every signal to all who are connected,
 // unasked. Only root can connect, and nobody but systemd can send: on the system bus any user may send a signal to us
 // that looks like systemd's.
-const systemdSocket = "unix:path=/run/systemd/private"
+const socket = "unix:path=/run/systemd/private"
 
 const (
-	managerPath = godbus.ObjectPath("/org/freedesktop/systemd1")
-	unitsPath   = managerPath + "/unit/"
+	ManagerPath = godbus.ObjectPath("/org/freedesktop/systemd1")
+	unitsPath   = ManagerPath + "/unit/"
 )
 
 // unitHints are the units of which a signal says that they changed. A signal is a hint to look, never an answer: what
@@ -70,7 +70,7 @@ type unitHints struct {
 func newUnitHints(names []string) *unitHints {
 	u := &unitHints{names: map[godbus.ObjectPath]string{}, next: make(chan string, len(names)), waiting: map[string]bool{}}
 	for _, name := range names {
-		u.names[unitPath(name)] = name
+		u.names[UnitPath(name)] = name
 	}
 	return u
 }
@@ -81,7 +81,7 @@ func (u *unitHints) DeliverSignal(_, _ string, signal *godbus.Signal) {
 	switch {
 	case known && signal.Name == "org.freedesktop.DBus.Properties.PropertiesChanged" && slices.Contains(signal.Body, any("org.freedesktop.systemd1.Unit")):
 		u.add(name)
-	case signal.Path == managerPath && signal.Name == "org.freedesktop.systemd1.Manager.UnitFilesChanged":
+	case signal.Path == ManagerPath && signal.Name == "org.freedesktop.systemd1.Manager.UnitFilesChanged":
 		u.addAll()
 	}
 }

@@ -1,12 +1,12 @@
-package api
+package yamlfile
 
 import (
 	"slices"
 	"strings"
 )
 
-// suggest finds the known name that someone who wrote the unknown one most likely meant, or "".
-func suggest(unknown string, known []string) string {
+// Suggest finds the known name that someone who wrote the unknown one most likely meant, or "".
+func Suggest(unknown string, known []string) string {
 	if len(unknown) > 64 {
 		return ""
 	}

@@ -1,4 +1,4 @@
-package api
+package textrule
 
 import (
 	"encoding/binary"
@@ -6,6 +6,8 @@ import (
 	"net/netip"
 	"strconv"
 	"strings"
+
+	"rlb.dev/rlb-agent/api/yamlfile"
 )
 
 // The rules of addresses. All take plain addresses only: no zone, and IPv4 not as part of IPv6, so that equal
@@ -46,7 +48,7 @@ func notAnAddress(text string) string {
 	case joined != text && joinedError == nil:
 		return "must be an address without spaces: " + joined
 	case isURL:
-		return "must be an address without " + printable(scheme+"://")
+		return "must be an address without " + yamlfile.Printable(scheme+"://")
 	case portError == nil:
 		return "must be an address without a port: " + at.Addr().String()
 	case hasPrefix && bareError == nil:
@@ -114,7 +116,7 @@ func unicastRule(text, _ string) string {
 
 func virtualIPRule(text, _ string) string {
 	if words := strings.Fields(text); len(words) == 3 && words[1] == "dev" {
-		return "must be an address; with its interface it is a mapping: {address: " + printable(words[0]) + ", interface: " + printable(words[2]) + "}"
+		return "must be an address; with its interface it is a mapping: {address: " + yamlfile.Printable(words[0]) + ", interface: " + yamlfile.Printable(words[2]) + "}"
 	}
 	bare, _, hasPrefix := strings.Cut(text, "/")
 	if wrong := unicastRule(bare, ""); wrong != "" {
@@ -185,9 +187,9 @@ func bindRule(text, _ string) string {
 	return zonelessRule(text)
 }
 
-// hostRule takes addresses and DNS names (RFC 1123). What ends in a number is never a name: it is an address
+// Host takes addresses and DNS names (RFC 1123). What ends in a number is never a name: it is an address
 // with a typing error, which a resolver might even take.
-func hostRule(text, _ string) string {
+func Host(text, _ string) string {
 	const want = "must be an IPv4 or IPv6 address or a DNS name"
 	labels := strings.Split(text, ".")
 	last := labels[len(labels)-1]
@@ -199,7 +201,7 @@ func hostRule(text, _ string) string {
 		return ""
 	case isDNSName(strings.ReplaceAll(text, "_", "-")):
 		return want + `, which has no "_"`
-	case hasFinalDot(text, hostRule):
+	case hasFinalDot(text, Host):
 		return want + withoutDot(text)
 	}
 	return want
@@ -212,14 +214,14 @@ func hasFinalDot(text string, rule func(text, param string) string) bool {
 }
 
 func withoutDot(text string) string {
-	return " without a dot at its end: " + printable(strings.TrimSuffix(text, "."))
+	return " without a dot at its end: " + yamlfile.Printable(strings.TrimSuffix(text, "."))
 }
 
 // fourNumbers tells whether someone meant an IPv4 address: three numbers and then something with a digit, or one
 // letter as a placeholder.
 func fourNumbers(labels []string) bool {
 	for i, label := range labels {
-		if i < 3 && !plainNumber.MatchString(label) {
+		if i < 3 && !IsNumber(label) {
 			return false
 		}
 	}
@@ -263,7 +265,7 @@ func addrportRule(text, _ string) string {
 	addrport, err := netip.ParseAddrPort(text)
 	if err != nil || addrport.Port() == 0 {
 		const want = "must be an address and port like 127.0.0.1:9100 or [::1]:9100"
-		if host, port, _ := cutLast(text, ":"); (host == "" || host == "*") && plainNumber.MatchString(port) {
+		if host, port, _ := cutLast(text, ":"); (host == "" || host == "*") && IsNumber(port) {
 			return want + "; every address is 0.0.0.0:" + port + " or [::]:" + port
 		}
 		return want
@@ -299,3 +301,6 @@ func cutLast(text, separator string) (before, after string, found bool) {
 	}
 	return text[:i], text[i+len(separator):], true
 }
+
+// IsNumber tells whether a text has digits only.
+func IsNumber(text string) bool { return text != "" && strings.Trim(text, "0123456789") == "" }

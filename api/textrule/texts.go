@@ -1,4 +1,4 @@
-package api
+package textrule
 
 import (
 	"fmt"
@@ -9,17 +9,19 @@ import (
 	"strconv"
 	"strings"
 	"unicode"
+
+	"rlb.dev/rlb-agent/api/yamlfile"
 )
 
-// textRules are the validator tags of our own. Each says what a text must be, or "" where it is that. param is
+// ByTag are the validator tags of our own. Each says what a text must be, or "" where it is that. param is
 // what stands behind "=" in the tag. They let through only what can neither end a word nor a line of a rendered file.
-var textRules = map[string]func(text, param string) string{
+var ByTag = map[string]func(text, param string) string{
 	"name":       nameRule,
 	"ifname":     interfaceRule,
 	"path":       pathRule,
 	"urlpath":    urlPathRule,
 	"debversion": debversionRule,
-	"host":       hostRule,
+	"host":       Host,
 	"dnsname":    dnsNameRule,
 	"sni":        sniRule,
 	"words":      wordsRule,
@@ -76,24 +78,24 @@ func pathRule(text, _ string) string {
 	case len(text) > 4095 || !pathPattern.MatchString(text):
 		return "must be a path of letters, digits and /._+@:,=-"
 	case path.Clean(text) != text:
-		return "must be " + quote(path.Clean(text))
+		return "must be " + yamlfile.Quote(path.Clean(text))
 	}
 	return ""
 }
 
-// executableRule is pathRule for the first word of a command.
-func executableRule(text, _ string) string {
+// Executable is pathRule for the first word of a command.
+func Executable(text, _ string) string {
 	path, arguments, found := strings.Cut(text, " ")
 	words := strings.Split(arguments, " ")
-	bad := func(word string) bool { return argumentRule(word, "") != "" }
+	bad := func(word string) bool { return Argument(word, "") != "" }
 	if found && pathRule(path, "") == "" && !slices.ContainsFunc(words, bad) {
 		return "must be a path; with arguments it is a list: [" + path + ", " + strings.Join(words, ", ") + "]"
 	}
 	return pathRule(text, "")
 }
 
-// argumentRule takes what keepalived passes on as it stands: it expands "$" and "~", and splits at spaces.
-func argumentRule(text, _ string) string {
+// Argument takes what keepalived passes on as it stands: it expands "$" and "~", and splits at spaces.
+func Argument(text, _ string) string {
 	if len(text) > 1024 || !argumentPattern.MatchString(text) {
 		return "must be an argument of letters, digits and /._+@:,=%-"
 	}
@@ -126,14 +128,14 @@ func wordsRule(text, _ string) string {
 	switch {
 	case len(text) > 1024:
 		return "must be at most 1024 characters"
-	case strings.ContainsFunc(text, isControl):
+	case strings.ContainsFunc(text, IsControl):
 		return "must be one line without control characters"
 	}
 	return ""
 }
 
-// isControl tells whether a raw line must not hold the character.
-func isControl(c rune) bool { return unicode.IsControl(c) && c != '\t' }
+// IsControl tells whether a raw line must not hold the character.
+func IsControl(c rune) bool { return unicode.IsControl(c) && c != '\t' }
 
 func webAddressRule(text, _ string) string {
 	if socket, ok := strings.CutPrefix(text, "unix:"); ok {

@@ -1,12 +1,10 @@
-package api
+package yamlfile
 
 import (
 	"fmt"
 	"regexp"
 	"strings"
 	"unicode"
-
-	"go.yaml.in/yaml/v3"
 )
 
 // Texts that were copied from elsewhere: with characters that look like others or like nothing, or from a template
@@ -42,13 +40,13 @@ var oddCharacters = map[rune]string{
 	'\uff1a': "a full width colon",
 }
 
-// oddity says what is odd about a text that does not fit, as ": …", or "".
-func oddity(text string) string {
+// Oddity says what is odd about a text that does not fit, as ": …", or "".
+func Oddity(text string) string {
 	if found := template.FindString(text); found != "" {
-		return ": " + printable(found) + " is an unfilled variable of a template"
+		return ": " + Printable(found) + " is an unfilled variable of a template"
 	}
 	for _, r := range text {
-		if name := oddName(r); name != "" {
+		if name := OddName(r); name != "" {
 			return ": it holds " + name
 		}
 	}
@@ -61,8 +59,8 @@ func oddity(text string) string {
 	return ""
 }
 
-// oddName is what an odd character is called, "" for all others.
-func oddName(r rune) string {
+// OddName is what an odd character is called, "" for all others.
+func OddName(r rune) string {
 	name := oddCharacters[r]
 	switch {
 	case name != "":
@@ -77,16 +75,4 @@ func oddName(r rune) string {
 		return name
 	}
 	return fmt.Sprintf("%s (U+%04X)", name, r)
-}
-
-// braces is a template's "{{ name }}" as YAML reads it without quotes: a mapping whose only key is a mapping. It
-// returns "" for other nodes.
-func braces(node *yaml.Node) string {
-	if node.Kind != yaml.MappingNode || len(node.Content) != 2 || node.Content[0].Kind != yaml.MappingNode {
-		return ""
-	}
-	if inner := node.Content[0]; len(inner.Content) == 2 && inner.Content[0].Kind == yaml.ScalarNode {
-		return "{{ " + shorten(inner.Content[0].Value) + " }}"
-	}
-	return "{{ … }}"
 }

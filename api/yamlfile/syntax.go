@@ -1,4 +1,4 @@
-package api
+package yamlfile
 
 import (
 	"bytes"
@@ -15,9 +15,9 @@ var (
 )
 
 // syntaxProblem finds the place that an error of the YAML parser speaks of, and says it in the user's terms.
-func syntaxProblem(data []byte, err error) (where place, message string) {
+func syntaxProblem(data []byte, err error) (where Place, message string) {
 	message = strings.TrimPrefix(err.Error(), "yaml: ")
-	where = place{1, 1}
+	where = Place{1, 1}
 	line := 0
 	if m := lineOfError.FindStringSubmatch(message); m != nil {
 		line, _ = strconv.Atoi(m[1])
@@ -48,13 +48,13 @@ const anywhere = 1 << 30
 // lineCauses are in the order of their likelihood.
 var lineCauses = []lineCause{
 	{anywhere, 1, regexp.MustCompile(`^[ \p{Zs}\x{200b}\x{feff}-]*?([\t\x{a0}\x{2000}-\x{200b}\x{202f}\x{3000}\x{feff}])`), func(found string) string {
-		return "the indentation holds " + oddName([]rune(found)[0]) + ", YAML takes spaces only"
+		return "the indentation holds " + OddName([]rune(found)[0]) + ", YAML takes spaces only"
 	}},
 	{anywhere, 0, regexp.MustCompile(`[\[:\- ,{](\{\{[^{}]*\}\}|\$\{[^{}]*\}|%%?[A-Za-z_][A-Za-z0-9_]*%%?)`), func(found string) string {
-		return printable(found) + " is an unfilled variable of a template"
+		return Printable(found) + " is an unfilled variable of a template"
 	}},
 	{1, 0, regexp.MustCompile(`([\t\x{a0}\x{2018}\x{2019}\x{201c}-\x{201e}\x{200b}\x{ff1a}])`), func(found string) string {
-		return "the line holds " + oddName([]rune(found)[0])
+		return "the line holds " + OddName([]rune(found)[0])
 	}},
 	{0, 0, regexp.MustCompile(`[:\- \[,]([*&])(?:[ ,\]}:]|$)`), func(found string) string {
 		return `did not find expected alphabetic or numeric character after "` + found + `" (write "` + found + `" in quotes)`
@@ -71,7 +71,7 @@ var lineCauses = []lineCause{
 }
 
 // likelyCause looks for what the parser stumbled over, in the line that it names or before it.
-func likelyCause(data []byte, line int, message string) (place, string) {
+func likelyCause(data []byte, line int, message string) (Place, string) {
 	for _, cause := range lineCauses {
 		number := 0
 		for text := range bytes.Lines(data) {
@@ -83,15 +83,15 @@ func likelyCause(data []byte, line int, message string) (place, string) {
 				continue
 			}
 			if m := cause.find.FindSubmatchIndex(text); m != nil {
-				return place{number, utf8.RuneCount(text[:m[2]]) + 1}, cause.says(string(text[m[2]:m[3]]))
+				return Place{number, utf8.RuneCount(text[:m[2]]) + 1}, cause.says(string(text[m[2]:m[3]]))
 			}
 		}
 	}
-	text := (&Document{Data: data, starts: lineStarts(data)}).line(line)
-	where := place{line, 1 + len(text) - len(bytes.TrimLeft(text, " "))}
+	text := NewText(data).line(line)
+	where := Place{line, 1 + len(text) - len(bytes.TrimLeft(text, " "))}
 	if message == "mapping values are not allowed in this context" {
 		if m := secondColon.FindSubmatchIndex(text); m != nil {
-			return place{line, utf8.RuneCount(text[:m[2]]) + 1}, `a value that holds ": " stands in quotes`
+			return Place{line, utf8.RuneCount(text[:m[2]]) + 1}, `a value that holds ": " stands in quotes`
 		}
 		message += ": is the line indented as its neighbours are?"
 	}
@@ -114,8 +114,8 @@ func unreadable(data []byte) int {
 	return -1
 }
 
-func placeAt(data []byte, offset int) place {
+func placeAt(data []byte, offset int) Place {
 	before := data[:max(0, offset)]
 	start := bytes.LastIndexByte(before, '\n') + 1
-	return place{bytes.Count(before, []byte("\n")) + 1, utf8.RuneCount(before[start:]) + 1}
+	return Place{bytes.Count(before, []byte("\n")) + 1, utf8.RuneCount(before[start:]) + 1}
 }

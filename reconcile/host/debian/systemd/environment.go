@@ -1,12 +1,15 @@
-package debian
+package systemd
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
+
+	"rlb.dev/rlb-agent/reconcile/host"
 )
 
 // environmentFile is one EnvironmentFile= of a unit; the path may be a glob.
@@ -15,9 +18,9 @@ type environmentFile struct {
 	optional bool // written with "-" before it: may be missing
 }
 
-// unitEnvironment is what a unit's processes get: Environment= first, then the files, later ones winning. A file that
+// environmentOf is what a unit's processes get: Environment= first, then the files, later ones winning. A file that
 // is missing without being optional keeps the unit from starting; what we tell then is the rest.
-func unitEnvironment(assignments []string, files []environmentFile) (map[string]string, error) {
+func environmentOf(assignments []string, files []environmentFile) (map[string]string, error) {
 	env := make(map[string]string)
 	for _, a := range assignments {
 		if name, value, ok := strings.Cut(a, "="); ok {
@@ -35,7 +38,7 @@ func unitEnvironment(assignments []string, files []environmentFile) (map[string]
 				continue
 			}
 			if err != nil {
-				return nil, wrap("read "+path, cause(err))
+				return nil, unreadable(path, err)
 			}
 			for name, value := range parseEnvironment(string(data)) {
 				env[name] = value
@@ -43,6 +46,18 @@ func unitEnvironment(assignments []string, files []environmentFile) (map[string]
 		}
 	}
 	return env, nil
+}
+
+// unreadable is the error of a file that cannot be read. It is unavailable where we may not.
+func unreadable(path string, err error) error {
+	if pathErr, ok := errors.AsType[*fs.PathError](err); ok {
+		err = pathErr.Err
+	}
+	wrapped := fmt.Errorf("cannot read %s: %w", path, err)
+	if errors.Is(err, fs.ErrPermission) {
+		return host.Unavailable(wrapped.Error(), wrapped)
+	}
+	return wrapped
 }
 
 var variableName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)

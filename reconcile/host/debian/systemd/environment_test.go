@@ -1,6 +1,7 @@
-package debian
+package systemd
 
 import (
+	"os"
 	"path/filepath"
 	"testing"
 
@@ -38,17 +39,22 @@ func TestParseEnvironment(t *testing.T) {
 
 func TestUnitEnvironment(t *testing.T) {
 	dir := t.TempDir()
-	write(t, filepath.Join(dir, "haproxy"), "# Change the config file location if needed\n#CONFIG=\"/etc/haproxy/haproxy.cfg\"\n\nEXTRAOPTS=\"-de -m 16\"\n")
-	write(t, filepath.Join(dir, "a.conf"), "A=from a\nB=from a\n")
-	write(t, filepath.Join(dir, "b.conf"), "B=from b\n")
-	got, err := unitEnvironment(
+	write := func(name, text string) {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("haproxy", "# Change the config file location if needed\n#CONFIG=\"/etc/haproxy/haproxy.cfg\"\n\nEXTRAOPTS=\"-de -m 16\"\n")
+	write("a.conf", "A=from a\nB=from a\n")
+	write("b.conf", "B=from b\n")
+	got, err := environmentOf(
 		[]string{"CONFIG=/etc/haproxy/haproxy.cfg", "EXTRAOPTS=-S /run/haproxy-master.sock", "A=x"},
 		[]environmentFile{{path: dir + "/haproxy", optional: true}, {path: dir + "/*.conf"}, {path: dir + "/missing", optional: true}})
 	want := map[string]string{"CONFIG": "/etc/haproxy/haproxy.cfg", "EXTRAOPTS": "-de -m 16", "A": "from a", "B": "from b"}
 	if diff := cmp.Diff(want, got); err != nil || diff != "" {
 		t.Errorf("%v\n%s", err, diff)
 	}
-	if _, err := unitEnvironment(nil, []environmentFile{{path: dir}}); err == nil {
+	if _, err := environmentOf(nil, []environmentFile{{path: dir}}); err == nil {
 		t.Error("a directory passes for a file")
 	}
 }

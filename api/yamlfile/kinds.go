@@ -1,4 +1,4 @@
-package api
+package yamlfile
 
 import (
 	"reflect"
@@ -10,7 +10,8 @@ import (
 
 // The functions of this file read one kind of value each, or say what it must be where it is not.
 
-func collection(node *yaml.Node, kind yaml.Kind) (wanted string) {
+// CheckCollection tells what a node must be that is no mapping or list, as kind says, or "".
+func CheckCollection(node *yaml.Node, kind yaml.Kind) (wanted string) {
 	switch {
 	case node.Kind == kind && (node.ShortTag() == "!!map" || node.ShortTag() == "!!seq"):
 		return ""
@@ -20,27 +21,30 @@ func collection(node *yaml.Node, kind yaml.Kind) (wanted string) {
 	return "a list"
 }
 
-const quotedString = "a string in quotes"
+// QuotedString is what a node must be that is another scalar than a string.
+const QuotedString = "a string in quotes"
 
-func text(node *yaml.Node, into reflect.Value) (wanted string) {
+// ReadString reads a string.
+func ReadString(node *yaml.Node, into reflect.Value) (wanted string) {
 	switch {
-	case isString(node):
+	case IsString(node):
 		into.SetString(node.Value)
 		return ""
 	case node.Kind == yaml.ScalarNode:
-		return quotedString
+		return QuotedString
 	}
 	return "a string"
 }
 
-func integer(node *yaml.Node, into reflect.Value) (wanted string) {
+// ReadInteger reads a whole number.
+func ReadInteger(node *yaml.Node, into reflect.Value) (wanted string) {
 	var value int
 	if node.Kind == yaml.ScalarNode && node.Style == 0 && len(node.Value) >= 19 && longNumber.MatchString(node.Value) {
 		return "a smaller whole number"
 	}
 	decimal, err := strconv.Atoi(node.Value)
 	switch {
-	case isString(node) && err == nil:
+	case IsString(node) && err == nil:
 		return "a whole number without quotes"
 	case node.Kind != yaml.ScalarNode || node.ShortTag() != "!!int":
 		return "a whole number"
@@ -57,10 +61,10 @@ func integer(node *yaml.Node, into reflect.Value) (wanted string) {
 
 var longNumber = regexp.MustCompile(`^[+-]?[0-9]{19,}$`)
 
-// boolean takes yes, no, on and off as well, as kubectl does.
-func boolean(node *yaml.Node, into reflect.Value) (wanted string) {
+// ReadBoolean takes yes, no, on and off as well, as kubectl does.
+func ReadBoolean(node *yaml.Node, into reflect.Value) (wanted string) {
 	var value bool
-	if isString(node) && node.Style != 0 && boolean(&yaml.Node{Kind: yaml.ScalarNode, Tag: "!!bool", Value: node.Value}, into) == "" {
+	if IsString(node) && node.Style != 0 && ReadBoolean(&yaml.Node{Kind: yaml.ScalarNode, Tag: "!!bool", Value: node.Value}, into) == "" {
 		return "true or false without quotes"
 	}
 	plain := node.Kind == yaml.ScalarNode && (node.Style == 0 || node.ShortTag() == "!!bool")

@@ -1,4 +1,4 @@
-package debian
+package systemd
 
 import (
 	"runtime"
@@ -19,7 +19,7 @@ func TestUnitHintsAreBounded(t *testing.T) {
 		{Path: unitsPath + "cron_2eservice", Name: changed},
 		{Path: haproxy, Name: "org.example.Other"},
 		{Path: haproxy, Name: changed, Body: []any{"org.freedesktop.systemd1.Service", map[string]godbus.Variant{}}},
-		{Path: managerPath, Name: "org.freedesktop.systemd1.Manager.UnitNew"},
+		{Path: ManagerPath, Name: "org.freedesktop.systemd1.Manager.UnitNew"},
 	} {
 		u.DeliverSignal("", "", other)
 	}
@@ -28,7 +28,7 @@ func TestUnitHintsAreBounded(t *testing.T) {
 	}
 	u.taken("haproxy.service")
 	u.DeliverSignal("", "", &godbus.Signal{Path: haproxy, Name: changed, Body: []any{"org.freedesktop.systemd1.Unit"}})
-	u.DeliverSignal("", "", &godbus.Signal{Path: managerPath, Name: "org.freedesktop.systemd1.Manager.UnitFilesChanged"})
+	u.DeliverSignal("", "", &godbus.Signal{Path: ManagerPath, Name: "org.freedesktop.systemd1.Manager.UnitFilesChanged"})
 	if len(u.next) != 2 {
 		t.Errorf("%d units wait after the files of all changed, want 2", len(u.next))
 	}

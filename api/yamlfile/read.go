@@ -1,0 +1,49 @@
+package yamlfile
+
+import (
+	"bytes"
+	"errors"
+	"io"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// ReadAll reads a spec file, and no more of it than shows that it is too large. Parse then says so.
+func ReadAll(r io.Reader) ([]byte, error) { return io.ReadAll(io.LimitReader(r, MaxFileSize+1)) }
+
+// MaxFileSize is the largest file that is read, in bytes.
+const MaxFileSize = 8 << 20
+
+// ReadNode reads the one document of a file, which is of that kind. It returns nil where there is nothing to look into;
+// the reason is then in the report.
+func ReadNode(data []byte, kind string, found *Report) *yaml.Node {
+	if len(data) > MaxFileSize {
+		found.Add(Start, "", "must be at most %d bytes", MaxFileSize)
+		return nil
+	}
+	var root *yaml.Node
+	for decoder := yaml.NewDecoder(bytes.NewReader(data)); ; {
+		var node yaml.Node
+		err := decoder.Decode(&node)
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			where, message := syntaxProblem(data, err)
+			found.AddAlways(where, "", "%s", message)
+			return nil
+		}
+		if len(node.Content) == 0 || IsNull(node.Content[0]) {
+			continue // an empty document, before or after the one that counts
+		}
+		if root != nil {
+			found.AddAlways(PlaceOf(node.Content[0]), "", "must be one document, got a second one")
+			break
+		}
+		root = node.Content[0]
+	}
+	if root == nil {
+		found.Add(Start, "", "must be a %s, got an empty file", kind)
+	}
+	return root
+}

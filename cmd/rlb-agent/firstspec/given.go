@@ -1,0 +1,70 @@
+package firstspec
+
+import (
+	"errors"
+	"fmt"
+)
+
+// Given is what a person gave on the command line.
+type Given struct {
+	VirtualIPs []string
+	Servers    []string // as ParseMember reads them
+	Nodes      []string // as ParseMember reads them, without a port
+	Kubeconfig string   // the file whose current context has a further server; "" for none
+	NodesFile  string   // output of kubectl get nodes -o json, whose control planes are further servers; "" for none
+	Interface  string   // see Wishes
+	Service    string   // see Wishes
+	Port       int      // see Wishes
+}
+
+// Wishes are what the spec shall say. notes are what is special of some control planes, a sentence each. input reads a file.
+func (g Given) Wishes(input func(path string) ([]byte, error)) (w Wishes, notes []string, err error) {
+	w = Wishes{VirtualIPs: g.VirtualIPs, Interface: g.Interface, Service: g.Service, Port: g.Port}
+	for _, text := range g.Servers {
+		m, err := ParseMember(text)
+		if err != nil {
+			return w, nil, fmt.Errorf("cannot understand --server %q: %w", text, err)
+		}
+		w.Servers = append(w.Servers, m)
+	}
+	for _, text := range g.Nodes {
+		m, err := ParseMember(text)
+		if err == nil && m.Port != 0 {
+			err = errors.New("a load balancer has no port")
+		}
+		if err != nil {
+			return w, nil, fmt.Errorf("cannot understand --node %q: %w", text, err)
+		}
+		w.Nodes = append(w.Nodes, m)
+	}
+	if g.Kubeconfig != "" {
+		data, err := input(g.Kubeconfig)
+		if err != nil {
+			return w, nil, fmt.Errorf("cannot read the kubeconfig: %w", err)
+		}
+		m, err := FromKubeconfig(data)
+		if err != nil {
+			return w, nil, fmt.Errorf("cannot take a server from %s: %w", g.Kubeconfig, err)
+		}
+		w.Servers = append(w.Servers, m)
+	}
+	if g.NodesFile != "" {
+		data, err := input(g.NodesFile)
+		if err != nil {
+			return w, nil, fmt.Errorf("cannot read the list of nodes: %w", err)
+		}
+		members, left, err := FromNodes(data)
+		if err != nil {
+			return w, nil, fmt.Errorf("cannot take servers from %s: %w", g.NodesFile, err)
+		}
+		notes = left
+		w.Servers = append(w.Servers, members...)
+	}
+	switch {
+	case len(w.VirtualIPs) == 0:
+		return w, nil, errors.New("cannot write a spec without a virtual IP: give --vip, an unused address of the load balancers' subnet")
+	case len(w.Servers) == 0:
+		return w, nil, errors.New("cannot write a spec without servers: give --server, --nodes-file or --kubeconfig")
+	}
+	return w, notes, nil
+}

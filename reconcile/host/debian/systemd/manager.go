@@ -1,0 +1,187 @@
+// Package systemd asks the systemd of this machine, by D-Bus: it reads the properties of units, begins jobs, and hears which
+// units change.
+package systemd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/coreos/go-systemd/v22/dbus"
+	godbus "github.com/godbus/dbus/v5"
+
+	"rlb.dev/rlb-agent/reconcile/host"
+)
+
+// Manager has the connections to systemd. It is safe for use by several goroutines.
+type Manager struct {
+	dial  func() (*godbus.Conn, error)
+	mutex sync.Mutex
+	bus   *dbus.Conn   // for jobs; nil until needed
+	asks  *godbus.Conn // for questions; nil until needed
+}
+
+// New connects when it is first asked, by dial, which is Dial but in tests.
+func New(dial func() (*godbus.Conn, error)) *Manager { return &Manager{dial: dial} }
+
+// Close ends the connections.
+func (m *Manager) Close() {
+	m.mutex.Lock()
+	defer m.mutex.Unlock()
+	if m.bus != nil {
+		m.bus.Close()
+		m.bus = nil
+	}
+	if m.asks != nil {
+		_ = m.asks.Close() // all answers have come, or nobody waits for them
+		m.asks = nil
+	}
+}
+
+// Jobs is the connection for jobs, made when first needed and made anew once it is lost. It does not end with any
+// caller's context.
+func (m *Manager) Jobs() (*dbus.Conn, error) {
+	m.mutex.Lock()
+	defer m.mutex.Unlock()
+	if m.bus != nil && m.bus.Connected() {
+		return m.bus, nil
+	}
+	if m.bus != nil {
+		m.bus.Close()
+		m.bus = nil
+	}
+	bus, err := dbus.NewConnection(m.dial)
+	if err != nil {
+		return nil, unreachable(err)
+	}
+	m.bus = bus
+	return bus, nil
+}
+
+// asking is the connection for questions. It is closed where one is not answered, which must not end a job.
+func (m *Manager) asking() (*godbus.Conn, error) {
+	m.mutex.Lock()
+	defer m.mutex.Unlock()
+	if m.asks != nil && m.asks.Connected() {
+		return m.asks, nil
+	}
+	asks, err := m.dial()
+	if err != nil {
+		return nil, unreachable(err)
+	}
+	m.asks = asks
+	return asks, nil
+}
+
+func unreachable(err error) error {
+	return host.Unavailable("cannot reach systemd: "+err.Error(), err)
+}
+
+// Dial connects to systemd: root by systemd's own socket, where also the results of jobs cannot be forged (see
+// socket). Others may only ask, on the system bus; an answer there comes from who was asked.
+func Dial() (*godbus.Conn, error) {
+	user := godbus.AuthExternal(strconv.Itoa(os.Geteuid()))
+	if os.Geteuid() != 0 {
+		return godbus.ConnectSystemBus(godbus.WithAuth(user))
+	}
+	systemd, err := godbus.Dial(socket)
+	if err != nil {
+		return nil, err
+	}
+	if err := systemd.Auth([]godbus.Auth{user}); err != nil {
+		_ = systemd.Close() // nothing was said yet
+		return nil, err
+	}
+	return systemd, nil
+}
+
+// Error is "cannot DO: systemd's own words"; a bus without systemd makes it unavailable.
+func Error(do string, err error) error {
+	wrapped := fmt.Errorf("cannot %s: %w", do, err)
+	if IsError(err, "org.freedesktop.DBus.Error.ServiceUnknown") {
+		return host.Unavailable(wrapped.Error(), wrapped)
+	}
+	return wrapped
+}
+
+func IsError(err error, names ...string) bool {
+	busErr, ok := errors.AsType[godbus.Error](err)
+	return ok && slices.Contains(names, busErr.Name)
+}
+
+// Properties are all of a unit's, at one moment. go-systemd would copy the hundreds of them twice.
+func (m *Manager) Properties(ctx context.Context, name string) (Properties, error) {
+	do := "look at " + name
+	asks, err := m.asking()
+	if err != nil {
+		return nil, Unreachable(do, err)
+	}
+	answer, err := m.read(ctx, asks, UnitPath(name), "GetAll", "")
+	if err != nil {
+		return nil, Error(do, err)
+	}
+	all, _ := answer.(map[string]godbus.Variant)
+	return all, nil
+}
+
+// Property is one property of one of systemd's objects; nil where it has none of that type.
+func (m *Manager) Property(ctx context.Context, at godbus.ObjectPath, of, name string) (any, error) {
+	asks, err := m.asking()
+	if err != nil {
+		return nil, err
+	}
+	answer, err := m.read(ctx, asks, at, "Get", "org.freedesktop.systemd1."+of, name)
+	value, _ := answer.(godbus.Variant)
+	return value.Value(), err
+}
+
+const (
+	answerTime = 10 * time.Second      // in which systemd answers a question, also while it starts much
+	firstPing  = 25 * time.Millisecond // after a question; the next one comes after twice that, and so on
+)
+
+// read asks one of systemd's objects for properties, by a method of org.freedesktop.DBus.Properties. Where no answer
+// comes in time, the connection is closed, and the next question makes another one.
+func (m *Manager) read(ctx context.Context, asks *godbus.Conn, at godbus.ObjectPath, method string, args ...any) (answer any, err error) {
+	inTime, cancel := context.WithTimeout(ctx, answerTime)
+	defer cancel()
+	object := asks.Object("org.freedesktop.systemd1", at)
+	go ping(inTime, object)
+	call := object.CallWithContext(inTime, "org.freedesktop.DBus.Properties."+method, 0, args...)
+	switch {
+	case call.Err != nil && inTime.Err() != nil && ctx.Err() == nil:
+		_ = asks.Close()
+		return nil, fmt.Errorf("systemd does not answer within %v", answerTime)
+	case call.Err == nil && len(call.Body) == 1:
+		answer = call.Body[0]
+	}
+	return answer, call.Err
+}
+
+// ping sends systemd messages that need no answer, until ctx ends. systemd 252 may read a connection's first question
+// together with the end of its authentication; it then looks at the question only when it reads a further message.
+func ping(ctx context.Context, object godbus.BusObject) {
+	for pause := firstPing; ; pause *= 2 {
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(pause):
+			object.Go("org.freedesktop.DBus.Peer.Ping", godbus.FlagNoReplyExpected, nil)
+		}
+	}
+}
+
+func UnitPath(name string) godbus.ObjectPath {
+	return unitsPath + godbus.ObjectPath(dbus.PathBusEscape(name))
+}
+
+func Unreachable(do string, err error) error {
+	text := "cannot " + do + ": " + strings.TrimPrefix(err.Error(), "cannot ")
+	return host.Unavailable(text, err)
+}

@@ -1,0 +1,73 @@
+package debian
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"rlb.dev/rlb-agent/reconcile/host"
+)
+
+// Unit is the state of a systemd unit.
+func (h *Host) Unit(ctx context.Context, name string) (host.Unit, error) {
+	p, err := h.systemd.Properties(ctx, name)
+	if err != nil {
+		return host.Unit{}, err
+	}
+	unit := host.Unit{
+		Name:             name,
+		LoadState:        p.Text("LoadState"),
+		ActiveState:      p.Text("ActiveState"),
+		SubState:         p.Text("SubState"),
+		Says:             p.Text("StatusText"),
+		UnitFileState:    p.Text("UnitFileState"),
+		NeedDaemonReload: p.Bool("NeedDaemonReload"),
+		MainPID:          p.Int("MainPID"),
+		Replaced:         h.replaced(p.Int("MainPID")),
+		CommandLine:      h.commandLine(p.Int("MainPID")),
+		Restarts:         p.Int("NRestarts"),
+		InvocationID:     p.Hex("InvocationID"),
+	}
+	if unit.Active() {
+		unit.ActiveSince = p.Time("ActiveEnterTimestamp")
+	} else if result := p.Text("Result"); unit.MainPID == 0 && result != "" && result != "success" {
+		unit.Died = p.Time("ExecMainExitTimestamp")
+	}
+	unit.Environment, err = p.Environment()
+	return unit, err
+}
+
+// commandLine is that of a process, or nil.
+func (h *Host) commandLine(pid int) []string {
+	if pid == 0 {
+		return nil
+	}
+	data, err := os.ReadFile(filepath.Join(h.proc, strconv.Itoa(pid), "cmdline"))
+	if err != nil || len(data) == 0 {
+		return nil
+	}
+	return strings.Split(strings.TrimSuffix(string(data), "\x00"), "\x00")
+}
+
+// replaced says whether a unit's main process, or all of its children, run a program whose file is there no more: a new
+// one took its place (proc(5), /proc/pid/exe). After a reload HAProxy's master is new, and the workers that finish their
+// connections are not; where the reload failed none of its workers is new.
+func (h *Host) replaced(mainPID int) bool {
+	if mainPID == 0 {
+		return false
+	}
+	if h.lostFile(mainPID) {
+		return true
+	}
+	children, _ := h.children(mainPID)
+	return len(children) > 0 && !slices.ContainsFunc(children, func(pid int) bool { return !h.lostFile(pid) })
+}
+
+// lostFile says whether the file that a process runs was removed. One that is gone, or may not be seen, has it.
+func (h *Host) lostFile(pid int) bool {
+	path, err := os.Readlink(filepath.Join(h.proc, strconv.Itoa(pid), "exe"))
+	return err == nil && strings.HasSuffix(path, " (deleted)")
+}

@@ -160,6 +160,10 @@ func TestFindings(t *testing.T) {
 		{"certificate untrusted", func(m *machine) {
 			m.answers["198.51.100.21"] = host.ServerAnswer{Status: 200, Expires: now.AddDate(1, 0, 0), Untrusted: "unknown authority"}
 		}, "servers", "server cp1 of service api has a certificate that caFile does not verify", "unknown authority", "authority"},
+		{"no CA", func(m *machine) {
+			m.spec = strings.Replace(spec, ", port: 6443}\n  - {name: cp2, address: 198.51.100.22, port: 6443}", ", port: 6443}", 1) + "  healthCheck: {caFile: /etc/rlb/ca.pem}\n"
+			m.reapply = true
+		}, "servers", "server cp1 of service api has a certificate that caFile does not verify", "/etc/rlb/ca.pem: it does not exist", "give /etc/rlb/ca.pem"},
 		{"unit masked", func(m *machine) {
 			m.managed[host.AgentUnit] = host.Unit{ActiveState: "active", UnitFileState: "masked"}
 		}, "units", "rlb-agent.service is masked", "masked", "systemctl unmask rlb-agent.service"},

@@ -172,10 +172,10 @@ func TestFindings(t *testing.T) {
 		}, "units", "keepalived.service is changed by another drop-in", "override.conf", "systemctl cat keepalived.service"},
 		{"unit overridden", func(m *machine) {
 			m.units[host.KeepalivedUnit] = host.UnitFiles{Fragment: "/etc/systemd/system/keepalived.service"}
-		}, "units", "keepalived.service is overridden", "in place of", "systemctl revert keepalived.service"},
-		{"unit failed", func(m *machine) {
+		}, "units", "keepalived.service is overridden", "in place of", "rm /etc/systemd/system/keepalived.service && systemctl daemon-reload"},
+		{"old agent", func(m *machine) {
 			m.managed[host.AgentUnit] = host.Unit{ActiveState: "reloading", UnitFileState: "enabled", Replaced: true}
-		}, "units", "rlb-agent.service runs an old program", "replaced by an upgrade", "reload-or-restart"},
+		}, "units", "rlb-agent.service runs an old program", "replaced by an upgrade", "systemctl restart rlb-agent.service"},
 		{"policy-rc.d", func(m *machine) { m.files["/usr/sbin/policy-rc.d"] = "#!/bin/sh\nexit 101\n" }, "units", "policy-rc.d keeps services from starting", "policy-rc.d", "rm /usr/sbin/policy-rc.d"},
 		{"security update", func(m *machine) {
 			m.files["/run/rlb/status.json"] = strings.TrimSuffix(m.files["/run/rlb/status.json"], "}") + `, "updates": {"heldBack": [{"package": "haproxy", "version": "1", "candidate": "2", "security": true}]}}`

@@ -135,6 +135,11 @@ func TestFindings(t *testing.T) {
 			m.links = append(m.links, host.Link{Name: "eth1", Index: 3, Up: true, Carrier: true})
 			m.Net = append(m.Net, host.Interface{Name: "eth1", Prefixes: []netip.Prefix{netip.MustParsePrefix("203.0.113.1/24")}})
 		}, "sysctl", "rp_filter drops clients that come another way", "eth1 has addresses too", "net.ipv4.conf.eth0.rp_filter=2"},
+		{"raw bind on a virtual IP", func(m *machine) {
+			m.spec = strings.Replace(spec, "services:", "vrrp: {handover: none}\nservices:", 1) + "  extraFrontend: bind 198.51.100.100:90\n"
+			m.files["/proc/sys/net/ipv4/ip_nonlocal_bind"] = "0\n"
+			m.reapply = true
+		}, "sysctl", "HAProxy does not start without 198.51.100.100", "services[0].extraFrontend[0] (bind 198.51.100.100:90)", "add transparent to the line; or sysctl -w net.ipv4.ip_nonlocal_bind=1"},
 		{"old nft", func(m *machine) {
 			m.FlushHandover()
 			m.NoHandover = "cannot use the hand-over rules: they need nft 1.0"
@@ -208,6 +213,41 @@ func TestFindings(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// A raw bind line to a virtual IP for which planned moves make a route is no finding.
+func TestRawBindOfRoute(t *testing.T) {
+	m := healthy(t)
+	m.spec = spec + "  extraFrontend: bind 198.51.100.100:90\n"
+	m.apply(t)
+	if r := m.examine(t); len(r.Findings) > 0 {
+		t.Error(text(r))
+	}
+}
+
+// Only a bind line to a virtual IP without transparent needs the host to hold it.
+func TestNeedsVIP(t *testing.T) {
+	doc, err := api.Parse("/etc/rlb/spec.yaml", []byte(strings.Replace(spec, "["+vip.String()+"]", "["+vip.String()+", '2001:db8::100']", 1)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	e := exam{spec: &doc.Spec}
+	for line, want := range map[string]string{
+		"bind 198.51.100.100:80":                                "198.51.100.100",
+		"  bind ipv4@198.51.100.11:80,198.51.100.100:80-81 ssl": "198.51.100.100",
+		"bind [2001:db8::100]:80":                               "2001:db8::100",
+		"bind ipv6@2001:db8::100:80":                            "2001:db8::100",
+		"bind 198.51.100.100:80 transparent":                    "",
+		"bind 198.51.100.11:80":                                 "",
+		"bind :80":                                              "",
+		"bind *:80":                                             "",
+		"bind /run/socket":                                      "",
+		"tcp-request connection accept if { dst 198.51.100.100 }": "",
+	} {
+		if got, _ := netip.ParseAddr(want); e.needsVIP(line) != got {
+			t.Errorf("%s: %v, want %v", line, e.needsVIP(line), got)
+		}
 	}
 }
 

@@ -31,6 +31,21 @@ func TestBinds(t *testing.T) {
 	}
 }
 
+// The stats page is shown where its address is held, and HAProxy starts on the other hosts too.
+func TestStatsBind(t *testing.T) {
+	for address, want := range map[string]string{
+		"192.168.3.240:8404":   "bind 192.168.3.240:8404 transparent",
+		"[2001:db8::240]:8404": "bind [2001:db8::240]:8404 transparent",
+		"0.0.0.0:8404":         "bind 0.0.0.0:8404",
+		"127.0.0.1:8404":       "bind 127.0.0.1:8404",
+	} {
+		text := rendered(t, HAProxyConfig, vip4+oneService+"proxy: {stats: {address: '"+address+"'}}\n")
+		if diff := cmp.Diff([]string{want}, linesOf(section(t, text, "frontend "+StatsFrontend), "bind")); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", address, diff)
+		}
+	}
+}
+
 // TestBindList: a service may listen on several addresses, and on each its clients may speak the PROXY protocol.
 func TestBindList(t *testing.T) {
 	text := rendered(t, HAProxyConfig, vip4+"services:\n- {name: api, port: 9000, bind: [192.168.3.240, 127.0.0.1], acceptProxyProtocol: true, servers: [{address: 192.168.3.251}]}\n")

@@ -2,6 +2,7 @@ package render
 
 import (
 	"math"
+	"net/netip"
 
 	"rlb.dev/rlb-agent/api"
 )
@@ -126,7 +127,11 @@ func (r *renderer) stats(l *lines) {
 	const origin = "proxy.stats.address"
 	l.section(2, origin, "frontend %s", StatsFrontend)
 	l.add(origin, "    mode http")
-	l.add(origin, "    bind %s", r.spec.Proxy.Stats.Address)
+	bind := r.spec.Proxy.Stats.Address
+	if at, err := netip.ParseAddrPort(bind); err == nil && !at.Addr().IsUnspecified() && !at.Addr().IsLoopback() {
+		bind += " transparent" // as in bindTo
+	}
+	l.add(origin, "    bind %s", bind)
 	if r.facts.HAProxyVersion.atLeast(gates.haproxyExporter) {
 		l.add(origin, "    http-request use-service prometheus-exporter if { path /metrics }")
 	}

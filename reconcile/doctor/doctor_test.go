@@ -135,6 +135,11 @@ func TestFindings(t *testing.T) {
 			m.links = append(m.links, host.Link{Name: "eth1", Index: 3, Up: true, Carrier: true})
 			m.Net = append(m.Net, host.Interface{Name: "eth1", Prefixes: []netip.Prefix{netip.MustParsePrefix("203.0.113.1/24")}})
 		}, "sysctl", "rp_filter drops clients that come another way", "eth1 has addresses too", "net.ipv4.conf.eth0.rp_filter=2"},
+		{"raw bind on a virtual IP", func(m *machine) {
+			m.spec = strings.Replace(spec, "services:", "vrrp: {handover: none}\nservices:", 1) + "  extraFrontend: bind 198.51.100.100:90\n"
+			m.files["/proc/sys/net/ipv4/ip_nonlocal_bind"] = "0\n"
+			m.reapply = true
+		}, "sysctl", "HAProxy does not start without 198.51.100.100", "services[0].extraFrontend[0] (bind 198.51.100.100:90)", "add transparent to the line; or sysctl -w net.ipv4.ip_nonlocal_bind=1"},
 		{"old nft", func(m *machine) {
 			m.FlushHandover()
 			m.NoHandover = "cannot use the hand-over rules: they need nft 1.0"
@@ -160,6 +165,10 @@ func TestFindings(t *testing.T) {
 		{"certificate untrusted", func(m *machine) {
 			m.answers["198.51.100.21"] = host.ServerAnswer{Status: 200, Expires: now.AddDate(1, 0, 0), Untrusted: "unknown authority"}
 		}, "servers", "server cp1 of service api has a certificate that caFile does not verify", "unknown authority", "authority"},
+		{"no CA", func(m *machine) {
+			m.spec = strings.Replace(spec, ", port: 6443}\n  - {name: cp2, address: 198.51.100.22, port: 6443}", ", port: 6443}", 1) + "  healthCheck: {caFile: /etc/rlb/ca.pem}\n"
+			m.reapply = true
+		}, "servers", "server cp1 of service api has a certificate that caFile does not verify", "/etc/rlb/ca.pem: it does not exist", "give /etc/rlb/ca.pem"},
 		{"unit masked", func(m *machine) {
 			m.managed[host.AgentUnit] = host.Unit{ActiveState: "active", UnitFileState: "masked"}
 		}, "units", "rlb-agent.service is masked", "masked", "systemctl unmask rlb-agent.service"},
@@ -168,10 +177,10 @@ func TestFindings(t *testing.T) {
 		}, "units", "keepalived.service is changed by another drop-in", "override.conf", "systemctl cat keepalived.service"},
 		{"unit overridden", func(m *machine) {
 			m.units[host.KeepalivedUnit] = host.UnitFiles{Fragment: "/etc/systemd/system/keepalived.service"}
-		}, "units", "keepalived.service is overridden", "in place of", "systemctl revert keepalived.service"},
-		{"unit failed", func(m *machine) {
+		}, "units", "keepalived.service is overridden", "in place of", "rm /etc/systemd/system/keepalived.service && systemctl daemon-reload"},
+		{"old agent", func(m *machine) {
 			m.managed[host.AgentUnit] = host.Unit{ActiveState: "reloading", UnitFileState: "enabled", Replaced: true}
-		}, "units", "rlb-agent.service runs an old program", "replaced by an upgrade", "reload-or-restart"},
+		}, "units", "rlb-agent.service runs an old program", "replaced by an upgrade", "systemctl restart rlb-agent.service"},
 		{"policy-rc.d", func(m *machine) { m.files["/usr/sbin/policy-rc.d"] = "#!/bin/sh\nexit 101\n" }, "units", "policy-rc.d keeps services from starting", "policy-rc.d", "rm /usr/sbin/policy-rc.d"},
 		{"security update", func(m *machine) {
 			m.files["/run/rlb/status.json"] = strings.TrimSuffix(m.files["/run/rlb/status.json"], "}") + `, "updates": {"heldBack": [{"package": "haproxy", "version": "1", "candidate": "2", "security": true}]}}`
@@ -204,6 +213,41 @@ func TestFindings(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// A raw bind line to a virtual IP for which planned moves make a route is no finding.
+func TestRawBindOfRoute(t *testing.T) {
+	m := healthy(t)
+	m.spec = spec + "  extraFrontend: bind 198.51.100.100:90\n"
+	m.apply(t)
+	if r := m.examine(t); len(r.Findings) > 0 {
+		t.Error(text(r))
+	}
+}
+
+// Only a bind line to a virtual IP without transparent needs the host to hold it.
+func TestNeedsVIP(t *testing.T) {
+	doc, err := api.Parse("/etc/rlb/spec.yaml", []byte(strings.Replace(spec, "["+vip.String()+"]", "["+vip.String()+", '2001:db8::100']", 1)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	e := exam{spec: &doc.Spec}
+	for line, want := range map[string]string{
+		"bind 198.51.100.100:80":                                "198.51.100.100",
+		"  bind ipv4@198.51.100.11:80,198.51.100.100:80-81 ssl": "198.51.100.100",
+		"bind [2001:db8::100]:80":                               "2001:db8::100",
+		"bind ipv6@2001:db8::100:80":                            "2001:db8::100",
+		"bind 198.51.100.100:80 transparent":                    "",
+		"bind 198.51.100.11:80":                                 "",
+		"bind :80":                                              "",
+		"bind *:80":                                             "",
+		"bind /run/socket":                                      "",
+		"tcp-request connection accept if { dst 198.51.100.100 }": "",
+	} {
+		if got, _ := netip.ParseAddr(want); e.needsVIP(line) != got {
+			t.Errorf("%s: %v, want %v", line, e.needsVIP(line), got)
+		}
 	}
 }
 

@@ -3,6 +3,7 @@ package doctor
 import (
 	"context"
 	"fmt"
+	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
@@ -31,13 +32,58 @@ func sysctls(ctx context.Context, e *exam) (found []Finding, note string, err er
 			"sysctl -w net.ipv4.conf.%[1]s.rp_filter=2, and the line net.ipv4.conf.%[1]s.rp_filter=2 in /etc/sysctl.d/90-rlb.conf", name),
 			"the strict reverse path filter is on for %s (all: %d, %s: %d), and %s has addresses too: a client whose way back leads over that is dropped", name, all, name, own, strings.Join(others, ", ")))
 	}
+	binds, err := e.rawBinds(ctx)
+	found = append(found, binds...)
 	if v := e.boundVIP(); v != "" {
 		bind, err := e.sysctl(ctx, "net.ipv4.ip_nonlocal_bind")
 		if err == nil && bind == 0 {
 			note = "the services on " + v + " bind with transparent, so that net.ipv4.ip_nonlocal_bind is not needed"
 		}
 	}
-	return found, note, nil
+	return found, note, err
+}
+
+// rawBinds finds raw bind lines by which HAProxy starts only on the host that holds a virtual IP (HAProxy configuration
+// manual §5.1, transparent). Where planned moves forward, the standby has a local route for it, which is as good.
+func (e *exam) rawBinds(ctx context.Context) (found []Finding, err error) {
+	for i, service := range e.spec.Services {
+		for j, line := range service.ExtraFrontend {
+			v := e.needsVIP(line)
+			if routes := e.look.Desired.Model.Handover; !v.IsValid() || routes != nil && e.look.Observed.HandoverRefused == "" && slices.Contains(routes.Routes, v) {
+				continue
+			}
+			key := "net.ipv4.ip_nonlocal_bind"
+			if v.Is6() {
+				key = "net.ipv6.ip_nonlocal_bind"
+			}
+			allowed, err := e.sysctl(ctx, key)
+			if err != nil {
+				return found, err
+			}
+			if allowed == 0 {
+				found = append(found, errorf("HAProxy does not start without "+v.String(), fmt.Sprintf(
+					"add transparent to the line; or sysctl -w %[1]s=1, and the line %[1]s=1 in /etc/sysctl.d/90-rlb.conf", key),
+					"services[%d].extraFrontend[%d] (%s) cannot be opened where the virtual IP is not held, as on the standby: %s is 0", i, j, line, key))
+			}
+		}
+	}
+	return found, nil
+}
+
+// needsVIP is a virtual IP that a raw line binds to and that the host must hold for that, or no address.
+func (e *exam) needsVIP(line string) netip.Addr {
+	words := strings.Fields(line)
+	if len(words) < 2 || words[0] != "bind" || slices.Contains(words, "transparent") {
+		return netip.Addr{}
+	}
+	for at := range strings.SplitSeq(words[1], ",") {
+		at = at[strings.Index(at, "@")+1:] // "ipv4@"
+		addr, _ := netip.ParseAddr(strings.Trim(at[:max(strings.LastIndex(at, ":"), 0)], "[]"))
+		if slices.ContainsFunc(e.spec.VirtualIPs, func(v api.VirtualIP) bool { return v.Addr() == addr }) {
+			return addr
+		}
+	}
+	return netip.Addr{}
 }
 
 // handover checks that nft and the kernel take what vrrp.handover: forward needs.

@@ -60,7 +60,7 @@ func askServers(ctx context.Context, e *exam) (answers []serverAnswer) {
 		a := &answers[i]
 		ca, err := e.ca(ctx, a.service.HealthCheck.CAFile)
 		if err != nil {
-			a.err = err
+			a.answer.Untrusted = err.Error()
 			continue
 		}
 		all.Go(func() {

@@ -31,7 +31,7 @@ func units(ctx context.Context, e *exam) (found []Finding, note string, err erro
 			found = append(found, errorf(name+" is masked", unmask+name, "its state is %s: systemd does not start it", unit.UnitFileState))
 		}
 		if unit.Replaced {
-			found = append(found, warningf(name+" runs an old program", "systemctl reload-or-restart "+name+" on the standby first, then rlb-agent drain and the same here",
+			found = append(found, warningf(name+" runs an old program", runNew(name),
 				"its file was replaced by an upgrade since process %d was started", unit.MainPID))
 		}
 		if unit.ActiveState == "failed" {
@@ -52,8 +52,9 @@ func units(ctx context.Context, e *exam) (found []Finding, note string, err erro
 					"%s changes the unit, and it is not the agent's", path))
 			}
 		}
+		// "systemctl revert" would remove the agent's drop-ins too
 		if !unit.Masked() && (strings.HasPrefix(files.Fragment, "/etc/") || strings.HasPrefix(files.Fragment, "/run/systemd/system/")) {
-			found = append(found, warningf(name+" is overridden", "systemctl revert "+name+" brings the package's unit back", "%s stands in place of the package's unit", files.Fragment))
+			found = append(found, warningf(name+" is overridden", "rm "+files.Fragment+" && systemctl daemon-reload brings the package's unit back", "%s stands in place of the package's unit", files.Fragment))
 		}
 	}
 	policy, perr := e.host.File(ctx, "/usr/sbin/policy-rc.d")
@@ -62,6 +63,18 @@ func units(ctx context.Context, e *exam) (found []Finding, note string, err erro
 			"/usr/sbin/policy-rc.d forbids packages to start and restart their services: after an upgrade the old programs go on running"))
 	}
 	return found, "", err
+}
+
+// runNew is the command by which a unit runs the program that is installed. With a reload HAProxy's master does, keepalived and
+// the agent do not.
+func runNew(name string) string {
+	switch name {
+	case host.HAProxyUnit:
+		return "systemctl reload " + name
+	case host.KeepalivedUnit: // in the profile classic it does not run while the host is drained
+		return "systemctl try-restart " + name + " on the standby; on the active host between rlb-agent drain and rlb-agent undrain"
+	}
+	return "systemctl restart " + name
 }
 
 // packages checks that nobody upgrades the programs at a bad moment, and that security updates are known.

@@ -142,6 +142,7 @@ func TestDoctor(t *testing.T) {
 		finds(h, []string{"this host is not in sync with the spec"}, other(h, strings.Replace(spec, "port: 9000", "port: 9002", 1))...)
 		finds(h, []string{"not enough memory for maxConnections", "not enough descriptors for maxConnections"}, other(h, e2e.Spec(pair.Nodes, "proxy: {maxConnections: 10000000}"))...)
 		finds(h, []string{"virtualIPs[1] does not fit this host"}, other(h, strings.Replace(spec, "["+pair.VIP+"]", "["+pair.VIP+", 203.0.113.9]", 1))...)
+		finds(h, []string{"the host does not fit the spec"}, other(h, strings.Replace(spec, "name: "+h.Name()+", addresses: ["+h.Addr().String(), "name: lb9, addresses: [198.51.100.99", 1))...)
 		flag := other(h, spec)
 		h.Shell("chmod 666 /etc/rlb/other.yaml")
 		finds(h, []string{"the spec file is not root's alone"}, flag...)
@@ -247,12 +248,6 @@ END`)
 		h.Shell("ip link set spare down")
 		finds(h, []string{"interface spare is down"}, flag...)
 	})
-	cases.Run("an old nft", func(_ *e2e.World, _, h *e2e.Host) {
-		h.Shell(`systemctl stop rlb-agent; printf '#!/bin/sh\necho "nftables v0.9.8 (E.D.S.)"\n' >/usr/local/lib/nft; chmod 755 /usr/local/lib/nft
-			mount --bind /usr/local/lib/nft /usr/sbin/nft`)
-		defer h.Shell("umount /usr/sbin/nft; rm /usr/local/lib/nft; systemctl start rlb-agent")
-		finds(h, []string{"planned moves forward nothing"})
-	})
 	cases.Run("AppArmor", func(_ *e2e.World, _, h *e2e.Host) { // the kernel of the lab may have none: its list of profiles is a file
 		h.Shell(`mkdir -p /sys/kernel/security && mount -t tmpfs tmpfs /sys/kernel/security && mkdir /sys/kernel/security/apparmor
 			printf 'usr.sbin.haproxy (enforce)\n/usr/sbin/keepalived (complain)\n' >/sys/kernel/security/apparmor/profiles`)
@@ -299,6 +294,7 @@ END`)
 		w.Eventually("networkd manages eth0", 10*time.Second, func() bool { return h.Succeeds("grep -q NETWORK_FILE /run/systemd/netif/links/*") })
 		finds(h, []string{"systemd-networkd would remove the virtual IPs"})
 	})
+	causes(cases, other)
 }
 
 func titles(h *e2e.Host, args ...string) string {

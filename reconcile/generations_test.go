@@ -71,6 +71,9 @@ func TestGenerations(t *testing.T) {
 	}
 	must(t, h, doc) // the rollback
 	wantLines(t, "history after a rollback", history(t, h), generation(1, a), generation(2, b), generation(3, a), generation(4, b))
+	if g, _, err := state.Kept(t.Context(), h, 0); err != nil || g.Number != 3 { // a second rollback undoes the first
+		t.Errorf("the one before a rollback is %+v, %v", g, err)
+	}
 	quiet(t, h, doc)
 }
 

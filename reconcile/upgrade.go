@@ -20,29 +20,11 @@ const upgradeWait = time.Minute
 // it changes nothing; where nothing is known a drain is tried. With force it upgrades where nobody takes over, too, and
 // then clients may notice it. doc is the spec in force.
 func (r *Reconciler) Upgrade(ctx context.Context, doc *api.Document, newer []plan.Newer, force bool) (result Result, err error) {
-	in, err := r.inForce(ctx, "upgrade")
+	in, hand, err := r.upgradable(ctx, force)
 	if err != nil {
 		return Result{}, err
 	}
-	drained, err := state.Drained(ctx, r.Host)
-	if err != nil {
-		return Result{}, &Failure{Err: err}
-	}
-	held, err := in.Held(ctx, r.Host)
-	if err != nil {
-		return Result{}, &Failure{Err: err}
-	}
-	alone := ""
-	if held && !drained {
-		if alone, err = r.noStandby(ctx, in); err != nil {
-			return Result{}, &Failure{Err: err}
-		}
-	}
-	switch {
-	case alone != "" && !force:
-		return Result{}, &Failure{Err: fmt.Errorf(
-			"cannot upgrade this host: it holds the virtual IPs, and %w: %s (--force upgrades it all the same, and clients may notice it)", ErrNotTaken, alone)}
-	case held && !drained && alone == "":
+	if hand {
 		wait := time.Duration(0)
 		if r.Await != nil && r.canServeOn(ctx, in) == nil {
 			wait = upgradeWait
@@ -63,6 +45,43 @@ func (r *Reconciler) Upgrade(ctx context.Context, doc *api.Document, newer []pla
 		}
 	}
 	return r.Once(ctx, plan.Pinned(doc, newer))
+}
+
+// UpgradeRefusal is why Upgrade would change nothing here, as far as that can be seen beforehand.
+func (r *Reconciler) UpgradeRefusal(ctx context.Context, force bool) error {
+	_, _, err := r.upgradable(ctx, force)
+	return err
+}
+
+// upgradable is what is in force, and whether this host hands the virtual IPs to a peer before an upgrade. The error is why
+// it cannot be upgraded.
+func (r *Reconciler) upgradable(ctx context.Context, force bool) (in *state.InForce, hand bool, err error) {
+	if in, err = r.inForce(ctx, "upgrade"); err != nil {
+		return nil, false, err
+	}
+	drained, err := state.Drained(ctx, r.Host)
+	if err != nil {
+		return nil, false, &Failure{Err: err}
+	}
+	held, err := in.Held(ctx, r.Host)
+	if err != nil {
+		return nil, false, &Failure{Err: err}
+	}
+	if !held || drained {
+		return in, false, nil
+	}
+	alone, err := r.noStandby(ctx, in)
+	switch {
+	case err != nil:
+	case alone != "" && !force:
+		err = fmt.Errorf("cannot upgrade this host: it holds the virtual IPs, and %w: %s (--force upgrades it all the same, and clients may notice it)", ErrNotTaken, alone)
+	case alone == "" && !force && len(in.Peers) > 0:
+		err = seesPeer(ctx, r.Host, in)
+	}
+	if err != nil {
+		return nil, false, &Failure{Err: err}
+	}
+	return in, alone == "", nil
 }
 
 // noStandby is why nobody would take over from this host, in words; "" where a standby is ready, or where nobody knows.

@@ -133,7 +133,13 @@ func TestUpgrade(t *testing.T) {
 			}
 			before := h.Dump()
 			h.Log = nil
+			_, said := draining(t, h, func(ctx context.Context, r *reconcile.Reconciler, _ *api.Document) (reconcile.Result, error) {
+				return reconcile.Result{}, r.UpgradeRefusal(ctx, c.force)
+			})
 			_, err := draining(t, h, upgradeOf(c.force, names...))
+			if foreseen := c.refused != "" && !c.drains; (said != nil) != foreseen || foreseen && (err == nil || said.Error() != err.Error()) {
+				t.Errorf("beforehand it says %v, then %v", said, err)
+			}
 
 			drains := strings.Contains(strings.Join(h.Log, "\n"), render.DrainFile)
 			if drains != c.drains {

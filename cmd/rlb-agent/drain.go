@@ -62,7 +62,7 @@ profile: classic) it is refused: exit code 2.`,
 		},
 	}
 	cmd.Flags().BoolVar(&force, "force", false, "also where nobody is seen to take over")
-	inForceOnly(cmd)
+	withoutFile(cmd, "the spec that is in force")
 	cmd.Flags().DurationVar(&wait, "wait", 0, "go on serving the established connections for up to this time, 24h at most: 10m")
 	on.register(cmd)
 	return cmd
@@ -88,7 +88,7 @@ func (a *app) undrainCommand() *cobra.Command {
 			})
 		},
 	}
-	inForceOnly(cmd)
+	withoutFile(cmd, "the spec that is in force")
 	on.register(cmd)
 	return cmd
 }

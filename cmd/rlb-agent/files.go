@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -62,10 +63,7 @@ func (a *app) renderCommand() *cobra.Command {
 			defer h.Close()
 			files := look.Desired.Files
 			if dir != "" {
-				if err := writeUnder(dir, files); err != nil {
-					return usageError{err}
-				}
-				return nil
+				return writeUnder(dir, files)
 			}
 			for i, f := range files {
 				if i > 0 {
@@ -85,10 +83,10 @@ func writeUnder(dir string, files []render.File) error {
 	for _, f := range files {
 		path := filepath.Join(dir, f.Path)
 		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-			return fmt.Errorf("cannot write the rendered files: %w", err)
+			return usageError{fmt.Errorf("cannot write the rendered files: %w", err)}
 		}
 		if err := os.WriteFile(path, f.Data, f.Mode); err != nil {
-			return fmt.Errorf("cannot write the rendered files: %w", err)
+			return usageError{fmt.Errorf("cannot write the rendered files: %w", err)}
 		}
 	}
 	return nil
@@ -115,12 +113,9 @@ func (a *app) diffCommand() *cobra.Command {
 			}
 			defer h.Close()
 			a.unchecked(look)
-			different := false
-			for _, diff := range look.FileDiffs() {
-				different = true
-				fmt.Fprint(a.stdout, diff)
-			}
-			if different {
+			diffs := look.FileDiffs()
+			fmt.Fprint(a.stdout, strings.Join(diffs, ""))
+			if len(diffs) > 0 {
 				return errDifferent
 			}
 			return nil

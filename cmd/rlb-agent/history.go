@@ -67,6 +67,9 @@ func (a *app) historyCommand() *cobra.Command {
 		},
 		ValidArgsFunction: a.completeGenerations(2),
 	})
+	for _, c := range append([]*cobra.Command{cmd}, cmd.Commands()...) {
+		withoutFile(c, "the specs that were in force")
+	}
 	return cmd
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -38,15 +39,15 @@ func (o *onFlags) withoutSpec(cmd *cobra.Command) error {
 	return usageError{fmt.Errorf("cannot use --spec in %s --on: each host uses its own spec; rlb-agent push --dry-run FILE shows what FILE would change", cmd.Name())}
 }
 
-// inForceOnly has a command refuse --spec, and the shell not offer it: the command goes by the spec that is in force.
-func inForceOnly(cmd *cobra.Command) {
+// withoutFile has a command refuse --spec, and the shell not offer it. by says what the command goes by.
+func withoutFile(cmd *cobra.Command, by string) {
 	cmd.Flags().String("spec", "", "")
 	_ = cmd.Flags().MarkHidden("spec") // fails for unknown flags only
 	cmd.PreRunE = func(*cobra.Command, []string) error {
 		if !cmd.Flags().Changed("spec") {
 			return nil
 		}
-		return usageError{fmt.Errorf("cannot use --spec in %s: it goes by the spec that is in force, whatever a file says", cmd.Name())}
+		return usageError{fmt.Errorf("cannot use --spec in %s: it goes by %s, whatever a file says", strings.TrimPrefix(cmd.CommandPath(), "rlb-agent "), by)}
 	}
 }
 

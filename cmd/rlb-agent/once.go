@@ -119,11 +119,7 @@ func (a *app) printSteps(steps []plan.Step, at plan.Place, idle string) error {
 			fmt.Fprint(a.stdout, "    "+line)
 		}
 	}
-	noun := "steps"
-	if len(steps) == 1 {
-		noun = "step"
-	}
-	fmt.Fprintf(a.stdout, "%d %s; nothing was changed\n", len(steps), noun)
+	fmt.Fprintf(a.stdout, "%d %s; nothing was changed\n", len(steps), map[bool]string{true: "step", false: "steps"}[len(steps) == 1])
 	return errDifferent
 }
 

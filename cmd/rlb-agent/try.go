@@ -227,6 +227,9 @@ func (a *app) confirmCommand() *cobra.Command {
 				if trial == nil || trial.Over(time.Now()) || id != "" && trial.ID != id {
 					return usageError{errors.New("cannot confirm: no spec is tried, or its time is over")}
 				}
+				if spec, err := filepath.Abs(a.spec); cmd.Flags().Changed("spec") && (err != nil || spec != trial.Spec) {
+					return usageError{fmt.Errorf("cannot confirm with --spec %s: what is tried becomes %s", a.spec, trial.Spec)}
+				}
 				if err := replaceable(trial.Spec); err != nil {
 					return err
 				}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -78,10 +79,10 @@ func (a *app) upgrade(ctx context.Context, h *debian.Host, names []string, dryRu
 	for _, n := range newer {
 		fmt.Fprintf(a.stdout, "upgrade %v\n", n)
 	}
-	if dryRun {
-		return errDifferent
-	}
 	r := a.reconciler(h)
+	if dryRun {
+		return cmp.Or(r.UpgradeRefusal(ctx, force), errDifferent)
+	}
 	began := time.Now()
 	r.Await = func(ctx context.Context) error { return a.awaitConnections(ctx, began) }
 	result, err := r.Upgrade(ctx, doc, newer, force)

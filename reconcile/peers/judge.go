@@ -25,6 +25,7 @@ const (
 const (
 	AgentNotRunning = "AgentNotRunning" // no daemon of this host listens
 	Listening       = "Listening"       // the daemon has just begun to
+	PeerSilent      = "PeerSilent"      // the agent of a node is not heard
 )
 
 // unheard is the verdict where no daemon of this host listens.
@@ -57,7 +58,7 @@ func (t Table) InSync(now time.Time) Verdict {
 	case len(differ) > 0:
 		return Verdict{isFalse, "SpecDiffers", strings.Join(differ, "; ") + remedy(differ)}
 	case len(silent) > 0:
-		return Verdict{isUnknown, "PeerSilent", silence(silent)}
+		return t.afterPatience(Verdict{isUnknown, PeerSilent, silence(silent)}, now)
 	case heard == 0:
 		return Verdict{isUnknown, "NoPeer", t.alone()}
 	}

@@ -39,7 +39,11 @@ func (t Table) Redundant(now time.Time) Verdict {
 	case alone:
 		all = append(all, member{dark: t.alone()})
 	}
-	v := judge(all)
+	return t.afterPatience(judge(all), now)
+}
+
+// afterPatience is a verdict once the daemon has heard what there is to hear: silence says nothing before.
+func (t Table) afterPatience(v Verdict, now time.Time) Verdict {
 	if v.Status == isUnknown && now.Sub(t.Since) < patience {
 		return Verdict{isUnknown, Listening, "this host's agent listens only since a moment ago: " + v.Message}
 	}
@@ -120,7 +124,7 @@ func judge(all []member) Verdict {
 	}
 	texts := append(not, dark...)
 	if len(able)+len(dark) >= 2 && len(dark) > 0 {
-		return Verdict{isUnknown, "PeerSilent", strings.Join(texts, "; ")}
+		return Verdict{isUnknown, PeerSilent, strings.Join(texts, "; ")}
 	}
 	if len(able) >= 2 {
 		texts = append(texts, map[bool]string{true: "more than one host is MASTER, and none is BACKUP", false: "no host is MASTER"}[master != ""])

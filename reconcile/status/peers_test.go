@@ -76,6 +76,12 @@ func TestNoStandbyProven(t *testing.T) {
 		return peers.Table{Since: now.Add(-since), Self: peers.Self{Report: peers.Report{Node: "lb1", Spec: spec},
 			Nodes: []peers.Node{{Name: "lb2", Addresses: []netip.Addr{netip.MustParseAddr("198.51.100.12")}}}}}.Mark(now)
 	}
+	three := func(since time.Duration) peers.Table { // lb2 is heard, lb3 is not
+		all := listening(since)
+		all.Self.Nodes = append(all.Self.Nodes, peers.Node{Name: "lb3", Addresses: []netip.Addr{netip.MustParseAddr("198.51.100.13")}})
+		all.Hear("02:00:00:00:00:0c", peers.Report{Node: "lb2", Role: host.RoleBackup, Serving: true, Spec: spec}, now)
+		return all
+	}
 	noNodes := listening(time.Minute)
 	noNodes.Self.Nodes, noNodes.Self.Spec.Pair = nil, ""
 	for name, c := range map[string]struct {
@@ -85,11 +91,13 @@ func TestNoStandbyProven(t *testing.T) {
 		row     string
 		mood    Mood
 	}{
-		"once only":    {peers.Table{}, false, "lb1 is MASTER and serves: all is well", "seen", Good},
-		"just started": {listening(9 * time.Second), false, "lb1 is MASTER and serves: all is well", "seen", Good},
-		"silence":      {listening(10 * time.Second), false, "lb1 is MASTER and serves, but no standby is proven: " + silent, "seen; no agent is heard there", Bad},
-		"no nodes":     {noNodes, false, "lb1 is MASTER and serves, but no standby is proven: no other host runs an agent for these virtual IPs", "", Bad},
-		"drained":      {listening(time.Minute), true, "lb1 is drained: all is well", "seen; no agent is heard there", Good},
+		"once only":           {peers.Table{}, false, "lb1 is MASTER and serves: all is well", "seen", Good},
+		"just started":        {listening(9 * time.Second), false, "lb1 is MASTER and serves: all is well", "seen", Good},
+		"silence":             {listening(10 * time.Second), false, "lb1 is MASTER and serves, but no standby is proven: " + silent, "seen; no agent is heard there", Bad},
+		"no nodes":            {noNodes, false, "lb1 is MASTER and serves, but no standby is proven: no other host runs an agent for these virtual IPs", "", Bad},
+		"drained":             {listening(time.Minute), true, "lb1 is drained, but " + silent, "seen; no agent is heard there", Bad},
+		"one of three":        {three(10 * time.Second), false, "lb1 is MASTER and serves, but lb3" + silent[len("lb2"):], "seen; its agent says BACKUP, 0s ago", Bad},
+		"three, just started": {three(9 * time.Second), false, "lb1 is MASTER and serves: all is well", "seen; its agent says BACKUP, 0s ago", Good},
 	} {
 		s := Status{Node: "lb1", Role: host.RoleMaster, Drained: c.drained, HAProxy: &HAProxy{State: host.HAProxyAnswers}, ObservedGeneration: 4,
 			Conditions: []Condition{{Type: "Ready", Status: isTrue}, {Type: "Serving", Status: isTrue}}}
@@ -107,7 +115,7 @@ func TestNoStandbyProven(t *testing.T) {
 			continue
 		}
 		r := peerRow(s.Peers[0], s.listens(), now)
-		if r.Text != c.row || (r.Mood == Bad) != (c.row != "seen") {
+		if r.Text != c.row || (r.Mood == Bad) != strings.Contains(c.row, "no agent") {
 			t.Errorf("%s: the peer's row is %s %q, want %q", name, r.Mood, r.Text, c.row)
 		}
 	}

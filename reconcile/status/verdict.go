@@ -61,6 +61,9 @@ func (s Status) PairTrouble() string {
 	if c := s.Condition("Redundant"); c.Status == isUnknown && s.listens() && !s.drainedOut() {
 		return "no standby is proven: " + oneLine(c.Message)
 	}
+	if c := s.Condition("PeerInSync"); c.Reason == peers.PeerSilent { // of three hosts, another one is a proven standby
+		return oneLine(c.Message)
+	}
 	return ""
 }
 

@@ -207,6 +207,10 @@ func TestLevels(t *testing.T) {
 		"no standby is proven": {func(s *status.Status) {
 			s.Conditions = append(s.Conditions, status.Condition{Type: "Redundant", Status: "Unknown", Reason: "PeerSilent", Message: "lb2 runs no agent"})
 		}, Attention, "no standby is proven: lb2 runs no agent"},
+		"one of three is silent": {func(s *status.Status) {
+			s.Conditions = append(s.Conditions, status.Condition{Type: "PeerInSync", Status: "Unknown", Reason: "PeerSilent", Message: "lb3 runs no agent"},
+				condition("Redundant", "True", "lb2 is ready"))
+		}, Attention, "lb1 is MASTER and serves, but lb3 runs no agent"},
 		"just started": {func(s *status.Status) {
 			s.Conditions = append(s.Conditions, status.Condition{Type: "Redundant", Status: "Unknown", Reason: "Listening", Message: "a moment ago"})
 		}, Well, "all is well"},

@@ -116,6 +116,9 @@ func TestTry(t *testing.T) {
 	if code, out := h.RunAgent("confirm", "--id", "other"); code != 2 {
 		t.Errorf("confirm of another trial: exit code %d\n%s", code, out)
 	}
+	if code, out := h.RunAgent("confirm", "--spec", tried); code != 2 || !strings.Contains(out, "what is tried becomes "+pair.SpecFile) {
+		t.Errorf("confirm for another file: exit code %d\n%s", code, out)
+	}
 	if code, out := h.RunAgent("try", "--end", "--id", "other"); code != 0 || !strings.Contains(out, "nothing to end") || servers(h) != 2 {
 		t.Errorf("end of another trial: exit code %d\n%s", code, out)
 	}
@@ -124,7 +127,7 @@ func TestTry(t *testing.T) {
 	}
 	h.Shell("systemctl start rlb-agent")
 	w.Never("the daemon ends the trial", 2*time.Second, func() bool { return servers(h) != 2 })
-	if code, out := h.RunAgent("confirm"); code != 0 {
+	if code, out := h.RunAgent("confirm", "--spec", pair.SpecFile); code != 0 {
 		t.Errorf("confirm: exit code %d\n%s", code, out)
 	}
 	out, code := end()

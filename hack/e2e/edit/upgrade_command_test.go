@@ -78,6 +78,9 @@ func TestUpgradeCommand(t *testing.T) {
 	if code != 4 || !strings.Contains(out, "cannot upgrade this host") || !strings.Contains(out, "it is drained") || !strings.Contains(out, "--force") || !strings.HasSuffix(installed("haproxy"), "+new") {
 		t.Errorf("with the peer drained: exit code %d\n%s", code, out)
 	}
+	if dryCode, dry := active.RunAgent("upgrade", "--dry-run"); dryCode != code || dry != out {
+		t.Errorf("the dry run with the peer drained: exit code %d\n%s", dryCode, dry)
+	}
 	if moved := active.Shell("journalctl -q -u keepalived -o cat --since=@" + began); strings.Contains(moved, "Entering") {
 		t.Errorf("the refused upgrade tried to move the virtual IP:\n%s", moved)
 	}

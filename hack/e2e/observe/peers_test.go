@@ -102,6 +102,28 @@ func TestPeers(t *testing.T) {
 	standby.Shell("systemctl start rlb-agent")
 	both("it is back", "True True", 15*time.Second)
 
+	// the active host runs a keepalived of another version, made by hand, and never had an agent as far as the standby knows:
+	// its advertisements count. The standby is drained, since two versions of VRRP do not hear each other.
+	active.Shell("systemctl stop rlb-agent")
+	standby.Shell(pair.Agent + " drain && systemctl restart rlb-agent")
+	active.Shell(`sed -i -e 's/version 3/version 2/' -e 's/advert_int 0.1$/advert_int 1/' -e 's/priority 254/priority 100/' \
+		-e 's|^ *` + pair.VIP + `.*|&\n198.51.100.101|' /etc/keepalived/keepalived.conf && systemctl restart keepalived`)
+	inSync := func() status.Condition { return statusFile(standby).Condition("PeerInSync") }
+	w.Eventually("the standby judges the advertisements", 40*time.Second, func() bool { return inSync().Status == "False" })
+	by := active.Name() + " advertises "
+	want := by + "2 addresses, this spec has 1 (missing here: 198.51.100.101); " + by + "VRRP version 2, this spec has 3; " +
+		by + "priority 100, this spec has 254; " + by + "the interval 1s, this spec has 100ms: rlb-agent push or copy the spec"
+	if got := inSync().Message; got != want {
+		t.Errorf("of another keepalived:\n got %s\nwant %s", got, want)
+	}
+	if out, _ := standby.Exit(pair.Agent + " status"); !strings.Contains(out, "by root, but "+want+"\n") || !strings.Contains(out, "no agent is heard there") {
+		t.Errorf("status:\n%s", out)
+	}
+	active.Shell("systemctl start rlb-agent")
+	standby.Shell(pair.Agent + " undrain")
+	both("the agent is back there too", "True True", 30*time.Second)
+	active, standby = w.Roles(active, standby)
+
 	// somebody else on the link forges reports of the standby
 	mac := strings.ReplaceAll(strings.TrimSpace(standby.Shell("cat /sys/class/net/eth0/address")), ":", "")
 	index := strings.TrimSpace(outside(t, "cat", "/sys/class/net/eth0/ifindex"))

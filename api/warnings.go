@@ -34,6 +34,7 @@ func (d *Document) Warnings(host HostFacts) Problems {
 		return s.Timeouts.Client == nil && s.isApiserver()
 	}))
 	w.capacity()
+	w.twice()
 	w.openStats()
 	w.sources("firewall.allowFrom", w.spec.Firewall.AllowFrom)
 	w.epoch()

@@ -98,7 +98,7 @@ func TestTransports(t *testing.T) {
 		{"both families unicast", both, []string{pair(true, true, "", ""), unicast}, "", "", 0},
 		{"20 virtual IPs", twenty, []string{pair(true, true, "", "")}, "", "", 0},
 		{"priority, fail back", v4, []string{pair(true, false, ", priority: 100", ", priority: 200"), preempt}, "lb2", "", 0},
-		{"priority, fail back after a delay", v4, []string{pair(true, false, ", priority: 100", ", priority: 200"), "vrrp: {preempt: true, preemptDelay: 3s}"}, "lb2", "", 3 * time.Second},
+		{"priority, fail back after a delay", v4, []string{pair(true, false, ", priority: 100", ", priority: 200"), "vrrp: {preempt: true, preemptDelay: 5s}"}, "lb2", "", 5 * time.Second},
 		{"priority, no fail back", v4, []string{pair(true, false, ", priority: 200", ", priority: 100")}, "", "", 0},
 		{"an interface of its own", both, []string{pair(true, true, "", ", interface: lan0")}, "", "", 0},
 	} {

@@ -36,6 +36,7 @@ func (d *Document) Warnings(host HostFacts) yamlfile.Problems {
 		return s.Timeouts.Client == nil && s.isApiserver()
 	}))
 	w.capacity()
+	w.twice()
 	w.openStats()
 	w.sources("firewall.allowFrom", w.spec.Firewall.AllowFrom)
 	w.epoch()

@@ -60,9 +60,15 @@ func (ps Problems) Error() string {
 	return strings.Join(lines, "\n")
 }
 
-// InOrder are the problems in the order of the file, with those of one place as they were.
-func (ps Problems) InOrder() Problems {
-	return slices.SortedStableFunc(slices.Values(ps), func(a, b Problem) int {
+// With are the problems and those of more at other places, in the order of the file.
+func (ps Problems) With(more Problems) Problems {
+	all := slices.Clone(ps)
+	for _, p := range more {
+		if !slices.ContainsFunc(ps, func(known Problem) bool { return known.Line == p.Line && known.Column == p.Column }) {
+			all = append(all, p)
+		}
+	}
+	return slices.SortedStableFunc(slices.Values(all), func(a, b Problem) int {
 		return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column))
 	})
 }

@@ -34,7 +34,7 @@ func (a *app) validateCommand() *cobra.Command {
 			defer h.Close()
 			warnings := doc.Warnings(hostFacts(cmd.Context(), h, doc, look.Desired.Facts.Interface))
 			warned, err := a.check(cmd.Context(), h, doc, look)
-			warnings = append(warnings, warned...).InOrder()
+			warnings = warnings.With(warned) // which are said in plainer words, where both are of one line
 			if err == nil && strict && len(warnings) > 0 {
 				return warnings
 			}

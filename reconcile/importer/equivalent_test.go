@@ -150,3 +150,32 @@ func TestKeepalivedVariables(t *testing.T) {
 		t.Errorf("a password is told:\n%s", report(secret))
 	}
 }
+
+// TestPasswords: a password that load balancers share comes along, so that they go on hearing each other, as far as VRRP
+// version 2 sends it. Version 3 has none.
+func TestPasswords(t *testing.T) {
+	const password = "authentication {\n auth_type PASS\n auth_pass \"pass#word!\" # of ours\n }\n"
+	for name, test := range map[string]struct{ instance, want string }{
+		"version 2":    {password, `[authentication { auth_type PASS auth_pass "pass#wor" # of ours }]`},
+		"short":        {"authentication { auth_type PASS auth_pass pass }\n", "[authentication { auth_type PASS auth_pass pass }]"},
+		"version 3":    {"version 3\n" + password, "[]"},
+		"subsecond":    {"advert_int 0.2\n" + password, "[]"},
+		"two families": {password + "virtual_ipaddress {\n 2001:db8::9/64\n}\n", "[]"},
+	} {
+		for _, profile := range []api.Profile{api.Standard, api.Classic} {
+			keepalived := "vrrp_instance V {\n interface eth0\n virtual_router_id 7\n virtual_ipaddress {\n 192.0.2.9/24\n }\n" + test.instance + "}\n"
+			result := importer.Import(importer.File{Name: "haproxy.cfg", Data: []byte("listen l\n bind :80\n server s 192.0.2.2:80\n")}, importer.File{Name: "keepalived.conf", Data: []byte(keepalived)}, importer.Options{Profile: profile})
+			doc, err := api.Parse("imported", []byte(result.Text))
+			if err != nil {
+				t.Fatalf("%s: %v\n%s", name, err, result.Text)
+			}
+			if got := fmt.Sprint(doc.Spec.VRRP.ExtraInstance); got != test.want {
+				t.Errorf("%s, %s: got %s, want %s", name, profile, got, test.want)
+			}
+			carried := !slices.ContainsFunc(result.Notes, func(note string) bool { return strings.Contains(note, ": authentication: not carried over") })
+			if carried != (test.want != "[]") || strings.Contains(report(result), "pass#") {
+				t.Errorf("%s, %s:\n%s", name, profile, report(result))
+			}
+		}
+	}
+}

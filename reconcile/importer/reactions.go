@@ -156,7 +156,7 @@ func (m *mapping) instanceLine(c configuration, s *block) {
 	switch {
 	case mapped, name == "track_script", name == "virtual_ipaddress_excluded":
 	case name == "authentication":
-		m.lost(s.line, name, "VRRP version 3 has none and version 2 sends the password in clear text; load balancers with and without one do not hear each other, so that all must change together")
+		m.authentication(c, s)
 	case name == "track_interface":
 		m.trackInterface(c, s)
 	case name == "track_file", name == "track_process", name == "vrrp_track_process":
@@ -167,6 +167,27 @@ func (m *mapping) instanceLine(c configuration, s *block) {
 		m.lost(s.line, name, "it depends on conditions or variables of keepalived")
 	default:
 		m.rawBlock(c, s)
+	}
+}
+
+// passwordSize is how much of a password VRRP version 2 sends, in bytes (RFC 2338 §5.3.10). keepalived -t refuses a longer one.
+const passwordSize = 8
+
+// authentication keeps the password of version 2, without which the other load balancers would not be heard, as raw lines.
+func (m *mapping) authentication(c configuration, s *block) {
+	v := &m.spec.VRRP
+	isIPv6 := func(vip api.VirtualIP) bool { return api.FamilyOf(vip.Addr()) == api.IPv6 }
+	if v.Version == nil || *v.Version != 2 || slices.ContainsFunc(m.spec.VirtualIPs, isIPv6) {
+		m.lost(s.line, s.word(0), "VRRP version 3 has none; load balancers with and without one do not hear each other, so that all must change together")
+		return
+	}
+	begin := len(v.ExtraInstance)
+	m.rawBlock(c, s)
+	m.note(s.line, s.word(0), "carried over to vrrp.extraInstance; VRRP version 2 sends the password in clear text")
+	if p := s.find("auth_pass"); p != nil && len(p.word(1)) > passwordSize {
+		for i, line := range v.ExtraInstance[begin:] {
+			v.ExtraInstance[begin+i] = strings.Replace(line, p.word(1), strings.ToValidUTF8(p.word(1)[:passwordSize], ""), 1)
+		}
 	}
 }
 

@@ -91,7 +91,7 @@ func (m *mapping) virtualIPs(c configuration, b *block, seen map[api.Family]bool
 		if list.word(0) != "virtual_ipaddress" && (!excluded || c.ours) { // a rendered file has them in raw lines
 			continue
 		}
-		for _, entry := range addressEntries(list) {
+		for _, entry := range list.children {
 			text, _, _ := strings.Cut(entry.word(0), "/")
 			addr, err := netip.ParseAddr(text)
 			if err != nil {
@@ -119,21 +119,6 @@ func (m *mapping) virtualIPs(c configuration, b *block, seen map[api.Family]bool
 	return families
 }
 
-// addressEntries are the virtual IPs of a list, each with its words: several may stand on one line.
-func addressEntries(list *block) (all []*block) {
-	for _, line := range list.children {
-		for i, word := range line.words {
-			text, _, _ := strings.Cut(word, "/")
-			if _, err := netip.ParseAddr(text); err == nil && i > 0 && line.words[i-1] != "brd" || i == 0 {
-				all = append(all, &block{line: line.line})
-			}
-			now := all[len(all)-1]
-			now.words = append(now.words, word)
-		}
-	}
-	return all
-}
-
 // addressWords reads what stands behind a virtual IP.
 func (m *mapping) addressWords(entry *block, list string, vip *api.VirtualIP, instance *block) {
 	own := ""
@@ -141,7 +126,13 @@ func (m *mapping) addressWords(entry *block, list string, vip *api.VirtualIP, in
 		own = b.word(1)
 	}
 	for i := 1; i < len(entry.words); i += 2 {
-		switch word, value := entry.words[i], entry.word(i+1); {
+		word, value := entry.words[i], entry.word(i+1)
+		text, _, _ := strings.Cut(word, "/")
+		_, err := netip.ParseAddr(text)
+		switch {
+		case err == nil:
+			m.lost(entry.line, list+" "+word, "keepalived takes one address a line and ignores this one; to have it, add it to virtualIPs, on all load balancers together")
+			i--
 		case word == "dev" && value != own:
 			vip.Interface = value
 		case word == "dev", word == "scope" && value == "global", word == "brd":

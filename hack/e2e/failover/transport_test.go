@@ -88,17 +88,19 @@ func TestTransports(t *testing.T) {
 		more    []string
 		prefers string // the host that the virtual IPs go back to
 		rogue   string // destination of a forged advertisement; %s is the address of the active host
+		delay   time.Duration
 	}{
-		{"multicast", v4, []string{pair(true, false, "", "")}, "", "224.0.0.18"},
-		{"multicast, peers unknown", v4, nil, "", ""},
-		{"unicast", v4, []string{pair(true, false, "", ""), unicast}, "", "%s"},
-		{"IPv6 multicast", v6, []string{pair(false, true, "", "")}, "", ""},
-		{"IPv6 unicast", v6, []string{pair(false, true, "", ""), unicast}, "", ""},
-		{"both families unicast", both, []string{pair(true, true, "", ""), unicast}, "", ""},
-		{"20 virtual IPs", twenty, []string{pair(true, true, "", "")}, "", ""},
-		{"priority, fail back", v4, []string{pair(true, false, ", priority: 100", ", priority: 200"), preempt}, "lb2", ""},
-		{"priority, no fail back", v4, []string{pair(true, false, ", priority: 200", ", priority: 100")}, "", ""},
-		{"an interface of its own", both, []string{pair(true, true, "", ", interface: lan0")}, "", ""},
+		{"multicast", v4, []string{pair(true, false, "", "")}, "", "224.0.0.18", 0},
+		{"multicast, peers unknown", v4, nil, "", "", 0},
+		{"unicast", v4, []string{pair(true, false, "", ""), unicast}, "", "%s", 0},
+		{"IPv6 multicast", v6, []string{pair(false, true, "", "")}, "", "", 0},
+		{"IPv6 unicast", v6, []string{pair(false, true, "", ""), unicast}, "", "", 0},
+		{"both families unicast", both, []string{pair(true, true, "", ""), unicast}, "", "", 0},
+		{"20 virtual IPs", twenty, []string{pair(true, true, "", "")}, "", "", 0},
+		{"priority, fail back", v4, []string{pair(true, false, ", priority: 100", ", priority: 200"), preempt}, "lb2", "", 0},
+		{"priority, fail back after a delay", v4, []string{pair(true, false, ", priority: 100", ", priority: 200"), "vrrp: {preempt: true, preemptDelay: 5s}"}, "lb2", "", 5 * time.Second},
+		{"priority, no fail back", v4, []string{pair(true, false, ", priority: 200", ", priority: 100")}, "", "", 0},
+		{"an interface of its own", both, []string{pair(true, true, "", ", interface: lan0")}, "", "", 0},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			w, a, b := w.In(t), a.In(t), b.In(t)
@@ -194,7 +196,10 @@ func TestTransports(t *testing.T) {
 			}
 			w.Eventually("keepalived is started again", 5*time.Second, func() bool { return active.Is("active", "keepalived", "active") })
 			if c.prefers == active.Name() {
-				w.Eventually("fail back", 5*time.Second, func() bool { return whole(active, standby) })
+				w.Eventually("fail back", 5*time.Second+c.delay, func() bool { return whole(active, standby) })
+				if back := time.Since(left); back < c.delay {
+					t.Errorf("it fails back %v after the failover, and preemptDelay is %v", back, c.delay)
+				}
 			} else {
 				w.Never("fail back", 500*time.Millisecond, func() bool { return !whole(standby, active) })
 			}

@@ -3,6 +3,7 @@
 package fields
 
 import (
+	"cmp"
 	"crypto/tls"
 	"encoding/csv"
 	"errors"
@@ -36,33 +37,51 @@ func TestMain(m *testing.M) {
 
 const head = "apiVersion: rlb.dev/v1\nkind: LoadBalancerSpec\nvirtualIPs: [192.0.2.10/24]\nvrrp: {interface: eth0}\nfirewall: {manage: false}\n"
 
-// rendered is the file of a kind for the tree's programs.
+// rendered is the file of a kind for the tree's programs, the first one where there are several.
 func rendered(t *testing.T, tree, yaml string, kind render.Kind) string {
+	t.Helper()
+	return renderedAll(t, tree, yaml, kind)[0]
+}
+
+// renderedAll are the files of a kind for the first node of a spec.
+func renderedAll(t *testing.T, tree, yaml string, kind render.Kind) (files []string) {
 	t.Helper()
 	doc, err := api.Parse("spec.yaml", []byte(yaml))
 	if err != nil {
 		t.Fatal(err)
 	}
-	all, err := render.Render(&doc.Spec, render.Facts{
-		Interface: "eth0", Subnets: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24"), netip.MustParsePrefix("2001:db8::/64")},
+	facts := render.Facts{
+		Interface: cmp.Or(doc.Spec.VRRP.Interface, "eth0"), Subnets: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24"), netip.MustParsePrefix("2001:db8::/64")},
 		HAProxyVersion: version(t, tree, "haproxy"), KeepalivedVersion: version(t, tree, "keepalived"), Systemctl: "/usr/bin/true",
-	})
+	}
+	if len(doc.Spec.Nodes) > 0 {
+		facts.Node = doc.Spec.Nodes[0].Name
+	}
+	all, err := render.Render(&doc.Spec, facts)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, f := range all.Files {
 		if f.Kind == kind {
-			return string(f.Data)
+			files = append(files, string(f.Data))
 		}
 	}
-	t.Fatal("nothing is rendered")
-	return ""
+	if len(files) == 0 {
+		t.Fatal("nothing is rendered")
+	}
+	return files
 }
 
-// haproxy runs the tree's own with some services, and waits until a port of the first one listens.
+// haproxy runs the tree's own with some services, and waits until a port of theirs listens.
 func haproxy(t *testing.T, tree, services string, port int) {
 	t.Helper()
-	write(t, tree, "etc/haproxy/haproxy.cfg", rendered(t, tree, head+"services:\n"+services, render.HAProxyConfig))
+	haproxyOf(t, tree, head+"services:\n"+services, port)
+}
+
+// haproxyOf is haproxy with a whole spec.
+func haproxyOf(t *testing.T, tree, yaml string, port int) {
+	t.Helper()
+	write(t, tree, "etc/haproxy/haproxy.cfg", rendered(t, tree, yaml, render.HAProxyConfig))
 	write(t, tree, "run/haproxy/.keep", "")
 	start(t, tree, "haproxy", "-db", "-f", "/etc/haproxy/haproxy.cfg")
 	eventually(t, "HAProxy listens", func() bool {
@@ -75,25 +94,42 @@ func haproxy(t *testing.T, tree, services string, port int) {
 }
 
 // states are those of the servers of a backend, in HAProxy's words.
-func states(t *testing.T, tree, backend string) (all []string) {
+func states(t *testing.T, tree, backend string) []string {
+	t.Helper()
+	return stats(t, tree, "4", backend, "status")
+}
+
+// stats are the values of a column of HAProxy's statistics in a backend: of type 2 its own, of type 4 those of its servers
+// (management guide §9.1).
+func stats(t *testing.T, tree, kind, backend, column string) (all []string) {
+	t.Helper()
+	rows, err := csv.NewReader(strings.NewReader(tell(t, tree, "show stat -1 "+kind+" -1"))).ReadAll()
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := slices.Index(rows[0], column)
+	for _, row := range rows[1:] {
+		if row[0] == backend {
+			all = append(all, row[at])
+		}
+	}
+	return all
+}
+
+// tell is HAProxy's answer to a command on its admin socket.
+func tell(t *testing.T, tree, command string) string {
 	t.Helper()
 	c, err := net.Dial("unix", filepath.Join(tree, render.StatsSocket))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer c.Close()
-	io.WriteString(c, "show stat -1 4 -1\n")
-	rows, err := csv.NewReader(c).ReadAll()
+	io.WriteString(c, command+"\n")
+	said, err := io.ReadAll(c)
 	if err != nil {
 		t.Fatal(err)
 	}
-	status := slices.Index(rows[0], "status")
-	for _, row := range rows[1:] {
-		if row[0] == backend {
-			all = append(all, row[status])
-		}
-	}
-	return all
+	return string(said)
 }
 
 // TestProxyProtocol: what the servers are told of the client, and that checks tell it too where they go to the same port.
@@ -136,35 +172,87 @@ func TestProxyProtocol(t *testing.T) {
 	})
 }
 
-// TestCheckedHost: the request of a check, and the server name in its TLS.
-func TestCheckedHost(t *testing.T) {
+// TestCheckRequests: the request of a check as the server sees it, and the server name in the TLS of one.
+func TestCheckRequests(t *testing.T) {
+	rows := []struct{ check, want string }{
+		{"type: http", "GET HTTP/1.0"},
+		{"type: http, method: HEAD", "HEAD HTTP/1.0"},
+		{"type: http, method: OPTIONS", "OPTIONS HTTP/1.0"},
+		{"type: http, host: web.example.org", "GET HTTP/1.1 web.example.org"},
+		{"type: http, method: HEAD, host: web.example.org", "HEAD HTTP/1.1 web.example.org"},
+		{"type: https, method: GET", "GET HTTP/1.0"},
+		{"type: https, method: HEAD, host: a.example.org", "HEAD HTTP/1.1 a.example.org a.example.org"},
+		{"type: https, method: OPTIONS, host: b.example.org", "OPTIONS HTTP/1.1 b.example.org b.example.org"},
+	}
 	inTrees(t, func(t *testing.T, tree string) {
 		var mu sync.Mutex
-		var asked []string
-		l, err := tls.Listen("tcp", "127.0.0.1:8004", &tls.Config{Certificates: []tls.Certificate{certificate(t)}})
-		if err != nil {
-			t.Fatal(err)
-		}
-		server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		asked := map[string]string{} // by the path
+		handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			said := r.Method + " " + r.Proto + " " + r.Host
+			if r.TLS != nil {
+				said += " " + r.TLS.ServerName
+			}
 			mu.Lock()
-			asked = append(asked, fmt.Sprintf("%s %s %s %s", r.Method, r.URL, r.Host, r.TLS.ServerName))
+			asked[r.URL.String()] = strings.TrimSpace(said)
 			mu.Unlock()
-		})}
-		t.Cleanup(func() { server.Close() })
-		go server.Serve(l)
-		haproxy(t, tree, `
-- name: web
-  port: 7004
-  servers: [{address: 127.0.0.1, port: 9}]
-  healthCheck: {type: https, port: 8004, method: OPTIONS, path: '/x?y=1', host: web.example.org, interval: 100ms}
-`, 7004)
-		const want = "OPTIONS /x?y=1 web.example.org web.example.org"
-		eventually(t, want, func() bool {
-			mu.Lock()
-			defer mu.Unlock()
-			return slices.Contains(asked, want)
 		})
-		eventually(t, "the server is up", func() bool { return states(t, tree, "web")[0] == "UP" })
+		for address, config := range map[string]*tls.Config{"127.0.0.1:8004": {Certificates: []tls.Certificate{certificate(t)}}, "127.0.0.1:8005": nil} {
+			l, err := net.Listen("tcp", address)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if config != nil {
+				l = tls.NewListener(l, config)
+			}
+			server := &http.Server{Handler: handler}
+			t.Cleanup(func() { server.Close() })
+			go server.Serve(l)
+		}
+		services := ""
+		for i, row := range rows {
+			port := 8005
+			if strings.HasPrefix(row.check, "type: https") {
+				port = 8004
+			}
+			services += fmt.Sprintf("- {name: s%d, port: %d, servers: [{address: 127.0.0.1, port: 9}], healthCheck: {%s, port: %d, path: '/x?y=%[1]d', interval: 100ms}}\n", i, 7100+i, row.check, port)
+		}
+		haproxy(t, tree, services, 7100)
+		for i, row := range rows {
+			eventually(t, row.check+" is asked as "+row.want, func() bool {
+				mu.Lock()
+				defer mu.Unlock()
+				return asked[fmt.Sprintf("/x?y=%d", i)] == row.want
+			})
+			eventually(t, row.check+": the server is up", func() bool { return states(t, tree, fmt.Sprintf("s%d", i))[0] == "UP" })
+		}
+	})
+}
+
+// TestServerWords: what stands in extraServer takes effect on the connections to each server, as the server sees them.
+func TestServerWords(t *testing.T) {
+	inTrees(t, func(t *testing.T, tree string) {
+		listen(t, "127.0.0.1:8050", func(c net.Conn) {
+			defer c.Close()
+			from, _, _ := net.SplitHostPort(c.RemoteAddr().String())
+			io.WriteString(c, from+"\n")
+		})
+		listen(t, "127.0.0.1:8051", func(c net.Conn) {
+			defer c.Close()
+			s := tls.Server(c, &tls.Config{Certificates: []tls.Certificate{certificate(t)}})
+			if s.Handshake() == nil {
+				io.WriteString(s, s.ConnectionState().ServerName+"\n")
+			}
+		})
+		haproxy(t, tree, `
+- {name: plain, port: 7050, servers: [{address: 127.0.0.1, port: 8050}]}
+- {name: source, port: 7051, servers: [{address: 127.0.0.1, port: 8050}], extraServer: source 127.0.0.9}
+- {name: tls, port: 7052, servers: [{address: 127.0.0.1, port: 8051}], extraServer: ssl verify none sni str(db.example.org)}
+`, 7050)
+		for address, want := range map[string]string{"127.0.0.1:7050": "127.0.0.1", "127.0.0.1:7051": "127.0.0.9", "127.0.0.1:7052": "db.example.org"} {
+			if got := ask(address, ""); got != want {
+				t.Errorf("%s: the server sees %q, want %q", address, got, want)
+			}
+		}
 	})
 }
 
@@ -425,34 +513,128 @@ func ended(conn net.Conn, within time.Duration) bool {
 	return !errors.Is(err, os.ErrDeadlineExceeded)
 }
 
-// TestBindAndTimeouts: a service on two addresses and nowhere else, with a patience of its own.
-func TestBindAndTimeouts(t *testing.T) {
+// TestBind: a service on two addresses, and nowhere else.
+func TestBind(t *testing.T) {
 	inTrees(t, func(t *testing.T, tree string) {
 		greeter(t, "127.0.0.1:8030", "web")
-		haproxy(t, tree, `
-- name: web
-  bind: [127.0.0.1, 127.0.0.2]
-  port: 7030
-  servers: [{address: 127.0.0.1, port: 8030}]
-  timeouts: {tunnel: 500ms}
-- {name: calm, port: 7031, servers: [{address: 127.0.0.1, port: 8030}]}
-`, 7030)
+		haproxy(t, tree, "- {name: web, bind: [127.0.0.1, 127.0.0.2], port: 7030, servers: [{address: 127.0.0.1, port: 8030}]}\n", 7030)
 		for address, want := range map[string]string{"127.0.0.1:7030": "web", "127.0.0.2:7030": "web", "127.0.0.3:7030": "connection refused"} {
 			if got := ask(address, "x"); !strings.HasSuffix(got, want) {
 				t.Errorf("%s: %q", address, got)
 			}
 		}
-		for port, ends := range map[int]bool{7030: true, 7031: false} {
-			c, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", port))
+	})
+}
+
+// TestServiceTimeouts: each timeout of a service ends a connection to it that is silent for so long, and none to another
+// service.
+func TestServiceTimeouts(t *testing.T) {
+	const own = 500 * time.Millisecond
+	inTrees(t, func(t *testing.T, tree string) {
+		const answers, never = 8032, 8033 // nothing comes back from the second one, not even a SYN-ACK
+		greeter(t, fmt.Sprintf("127.0.0.1:%d", answers), "web")
+		inTree(t, tree, "", "iptables", "-A", "INPUT", "-p", "tcp", "--dport", fmt.Sprint(never), "-j", "DROP")
+		rows := []struct {
+			timeout string
+			server  int
+			ends    bool
+		}{
+			{"client", answers, true}, {"server", answers, true}, {"tunnel", answers, true}, {"", answers, false},
+			{"connect", never, true}, {"", never, false},
+		}
+		services := ""
+		for i, row := range rows {
+			services += fmt.Sprintf("- {name: s%d, port: %d, servers: [{address: 127.0.0.1, port: %d}], healthCheck: {type: none}", i, 7032+i, row.server)
+			if row.timeout != "" {
+				services += fmt.Sprintf(", timeouts: {%s: %v}", row.timeout, own)
+			}
+			services += "}\n"
+		}
+		// classic has no tunnel timeout, which would take the place of the two others once there is a connection
+		haproxyOf(t, tree, head+"profile: classic\nproxy: {retries: 1, timeouts: {connect: 1m, client: 1m, server: 1m}}\nservices:\n"+services, 7032)
+		conns, began := make([]net.Conn, len(rows)), time.Now()
+		for i, row := range rows {
+			c, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", 7032+i))
 			if err != nil {
 				t.Fatal(err)
 			}
-			answer(c, "x")
-			c.SetReadDeadline(time.Now().Add(2 * time.Second))
-			if _, err := c.Read(make([]byte, 1)); errors.Is(err, os.ErrDeadlineExceeded) == ends {
-				t.Errorf("port %d: silence ends the connection: %v", port, !ends)
+			defer c.Close()
+			if conns[i] = c; row.server == answers && answer(c, "x") != "web" {
+				t.Fatalf("service %d does not serve", i)
 			}
-			c.Close()
+		}
+		for i, row := range rows {
+			if !row.ends {
+				continue
+			}
+			if !ended(conns[i], waitTime) {
+				t.Errorf("timeouts.%s of %v has not ended a connection after %v", row.timeout, own, waitTime)
+			} else if took := time.Since(began); took < own {
+				t.Errorf("timeouts.%s of %v ended a connection after %v", row.timeout, own, took)
+			}
+		}
+		for i, row := range rows {
+			if !row.ends && ended(conns[i], time.Millisecond) {
+				t.Errorf("service %d has no timeouts of its own, and its connection ended", i)
+			}
+		}
+	})
+}
+
+// TestFieldOrRawLine: which of them HAProxy takes where a field and a raw line say the same. validate warns of it.
+func TestFieldOrRawLine(t *testing.T) {
+	inTrees(t, func(t *testing.T, tree string) {
+		greeter(t, "127.0.0.1:8038", "web")
+		haproxyOf(t, tree, head+`profile: classic
+proxy:
+  maxConnections: 1000
+  timeouts: {client: 1m, server: 1m}
+  extraGlobal: [maxconn 500]
+  extraDefaults: [timeout client 1s, balance source]
+services:
+- name: frontend
+  port: 7038
+  servers: [{address: 127.0.0.1, port: 8038}]
+  timeouts: {client: 1m}
+  extraFrontend: [timeout client 500ms]
+- name: backend
+  port: 7039
+  servers: [{address: 127.0.0.1, port: 8038, weight: 3}]
+  balance: leastconn
+  timeouts: {client: 1m, server: 1m}
+  extraBackend: [timeout server 500ms, balance first]
+  extraServer: weight 5
+- {name: defaults, port: 7040, servers: [{address: 127.0.0.1, port: 8038}]}
+- {name: none, port: 7041, servers: [{address: 127.0.0.1, port: 8038}], timeouts: {client: 1m}}
+`, 7041)
+		conns := map[string]net.Conn{}
+		for name, port := range map[string]string{"frontend": "7038", "backend": "7039", "defaults": "7040", "none": "7041"} {
+			c, err := net.Dial("tcp", "127.0.0.1:"+port)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer c.Close()
+			if conns[name] = c; answer(c, "x") != "web" {
+				t.Fatalf("%s does not serve", name)
+			}
+		}
+		for _, name := range []string{"frontend", "backend", "defaults"} {
+			if !ended(conns[name], waitTime) {
+				t.Errorf("%s: the timeout is that of the field", name)
+			}
+		}
+		if ended(conns["none"], time.Millisecond) {
+			t.Error("a timeout in extraDefaults takes the place of a service's own")
+		}
+		for _, row := range []struct{ kind, backend, column, want string }{
+			{"2", "backend", "algo", "first"}, {"2", "defaults", "algo", "roundrobin"}, {"4", "backend", "weight", "5"},
+		} {
+			if got := stats(t, tree, row.kind, row.backend, row.column); !slices.Equal(got, []string{row.want}) {
+				t.Errorf("%s: %s is %v, want %s", row.backend, row.column, got, row.want)
+			}
+		}
+		if info := tell(t, tree, "show info"); !strings.Contains(info, "\nMaxconn: 1000\n") {
+			t.Errorf("of maxConnections and a raw maxconn HAProxy does not take the first:\n%s", info)
 		}
 	})
 }

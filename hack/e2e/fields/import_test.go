@@ -198,3 +198,80 @@ func TestImportedFilesServeAlike(t *testing.T) {
 		}
 	})
 }
+
+// routers are the files of guides for a first load balancer, and what a guide changes on the second one.
+var routers = []struct {
+	guide    string
+	second   []string // pairs, as for strings.NewReplacer
+	vips     []string
+	preempts bool
+}{
+	{"original", nil, []string{"192.168.3.240"}, false},
+	{"kubeadm", []string{"state MASTER", "state BACKUP", "priority 101", "priority 100"}, []string{"192.0.2.40"}, true},
+	{"k3s", []string{"state MASTER", "state BACKUP", "priority 200", "priority 100"}, []string{"192.0.2.50"}, true},
+	{"rke2", nil, []string{"192.0.2.60"}, false},
+	{"openshift", []string{"priority 100", "priority 90"}, []string{"192.0.2.70"}, true},
+	{"unicast", []string{"state MASTER", "state BACKUP", "priority 255", "priority 100", "src_ip 192.0.2.11", "src_ip 192.0.2.12", "        192.0.2.12", "        192.0.2.11"},
+		[]string{"192.0.2.10"}, true},
+}
+
+// TestImportedRoutersAreOne: a load balancer with a guide's keepalived.conf and one with what import and render make of it
+// are one virtual router: one of them holds the virtual IPs, either of them takes them over from the other, and they go
+// back by priority where the guide has it so.
+func TestImportedRoutersAreOne(t *testing.T) {
+	inTrees(t, func(t *testing.T, tree string) {
+		if !strings.HasPrefix(string(version(t, tree, "haproxy")), "3.0") {
+			return // the guides' files are the same for all
+		}
+		for _, program := range []string{"/usr/bin/systemctl", "/usr/bin/killall", "/usr/bin/pidof", "/etc/keepalived/check_apiserver.sh"} { // HAProxy is well
+			writeMode(t, tree, program, "#!/bin/sh\n", 0o755)
+		}
+		for _, r := range routers {
+			t.Run(r.guide, func(t *testing.T) {
+				t.Parallel() // each waits for its timers
+				data, err := os.ReadFile(filepath.Join("../../../reconcile/importer/testdata", r.guide, "keepalived.conf"))
+				if err != nil {
+					t.Fatal(err)
+				}
+				// an address beside those that are advertised is advertised after an import, as the report says
+				before, _, found := strings.Cut(string(data), "    virtual_ipaddress_excluded {")
+				if found {
+					before += "}\n"
+				}
+				imported := importer.Import(importer.File{Name: "haproxy.cfg", Data: []byte(byHand)},
+					importer.File{Name: "keepalived.conf", Data: []byte(strings.NewReplacer(r.second...).Replace(before))}, importer.Options{})
+				after := rendered(t, tree, imported.Text, render.KeepalivedConfig)
+				link := strings.Fields(before[strings.Index(before, "interface "):])[1]
+
+				theirs, _ := newNetwork(t, tree)
+				ours := theirs.neighbour(t, tree, link, []string{"192.0.2.11/24"}, []string{"192.0.2.12/24"})
+				holds := func(n network) bool {
+					return !slices.ContainsFunc(r.vips, func(vip string) bool { return !n.holds(link, vip) })
+				}
+				isMaster := func(active, standby network) {
+					t.Helper()
+					eventually(t, "one of them holds the virtual IPs", func() bool { return holds(active) && !holds(standby) })
+					for end := time.Now().Add(4500 * time.Millisecond); time.Now().Before(end); time.Sleep(100 * time.Millisecond) { // three intervals and the skew time
+						if !holds(active) || holds(standby) {
+							t.Fatalf("the virtual IPs move without cause, or are on both; the imported file is\n%s\nof\n%s", after, imported.Text)
+						}
+					}
+				}
+				stop := theirs.keepalived(t, tree, r.guide+"-theirs", before)
+				eventually(t, "the guide's load balancer holds the virtual IPs", func() bool { return holds(theirs) })
+				stopOurs := ours.keepalived(t, tree, r.guide+"-ours", after)
+				isMaster(theirs, ours)
+				stop()
+				eventually(t, "the imported load balancer takes over", func() bool { return holds(ours) && !holds(theirs) })
+				theirs.keepalived(t, tree, r.guide+"-theirs", before)
+				if r.preempts {
+					isMaster(theirs, ours)
+					return
+				}
+				isMaster(ours, theirs)
+				stopOurs()
+				eventually(t, "the guide's load balancer takes over", func() bool { return holds(theirs) && !holds(ours) })
+			})
+		}
+	})
+}

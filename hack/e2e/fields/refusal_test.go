@@ -110,7 +110,7 @@ func TestWarningsNameTheField(t *testing.T) {
 		write(t, tree, "spec.yaml", `apiVersion: rlb.dev/v1
 kind: LoadBalancerSpec
 virtualIPs: [192.0.2.10]
-proxy: {maxConnections: 4, extraGlobal: [nbthread 2, maxconn 5]}
+proxy: {maxConnections: 4, extraGlobal: [nbthread 2, user haproxy, maxconn 5]}
 services:
 - name: web
   port: 80
@@ -127,6 +127,9 @@ services:
 			if !strings.Contains(string(out), "spec.yaml:"+want+": haproxy warns: ") {
 				t.Errorf("no %s in:\n%s", want, out)
 			}
+		}
+		if strings.Contains(string(out), "'maxconn'") || !strings.Contains(string(out), "4:68: warning: proxy.extraGlobal[2]: has no effect") {
+			t.Errorf("what both the agent and HAProxy say of a line is to be said once:\n%s", out)
 		}
 	})
 }

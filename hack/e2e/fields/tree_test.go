@@ -5,6 +5,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 
@@ -33,12 +34,25 @@ ip link set lo up
 // inTrees runs this test once more for each release, in namespaces of its own with the release's programs; there inside
 // gets the tree. It takes no host of the lab.
 func inTrees(t *testing.T, inside func(t *testing.T, tree string)) {
+	t.Helper()
+	forTrees(t, func(*testing.T) {}, inside)
+}
+
+// inTreesAtOnce is inTrees for what mostly waits for keepalived's timers: releases run at the same time.
+func inTreesAtOnce(t *testing.T, inside func(t *testing.T, tree string)) {
+	t.Helper()
+	forTrees(t, (*testing.T).Parallel, inside)
+}
+
+func forTrees(t *testing.T, begin func(*testing.T), inside func(t *testing.T, tree string)) {
+	t.Helper()
 	if tree := os.Getenv(insideOf); tree != "" {
 		inside(t, tree)
 		return
 	}
 	for _, r := range lab.Releases() {
 		t.Run(string(r), func(t *testing.T) {
+			begin(t)
 			lab.RequireRelease(t.Context(), t, r)
 			tree, err := lab.ProgramTree(t.Context(), r)
 			if err != nil {
@@ -46,7 +60,7 @@ func inTrees(t *testing.T, inside func(t *testing.T, tree string)) {
 			}
 			name, _, _ := strings.Cut(t.Name(), "/")
 			cmd := exec.CommandContext(t.Context(), "unshare", "--mount", "--net", "--pid", "--fork", "--kill-child", "sh", "-ec", treeScript, "sh",
-				tree, t.TempDir(), os.Args[0], "-test.run=^"+name+"$", "-test.count=1", "-test.v", "-test.timeout=2m")
+				tree, t.TempDir(), os.Args[0], "-test.run=^"+name+"$", "-test.count=1", "-test.v", "-test.timeout=2m", "-test.parallel=10")
 			if out, err := cmd.CombinedOutput(); err != nil || !strings.Contains(string(out), "--- PASS: "+name+" ") {
 				t.Errorf("%v\n%s", err, out)
 			}
@@ -54,27 +68,49 @@ func inTrees(t *testing.T, inside func(t *testing.T, tree string)) {
 	}
 }
 
-// start runs a program of the tree until the test ends.
-func start(t *testing.T, tree string, args ...string) {
+// start runs a program of the tree until the test ends, or until stop is called.
+func start(t *testing.T, tree string, args ...string) (stop func()) {
+	t.Helper()
+	return run(t, exec.Command("chroot", append([]string{tree}, args...)...))
+}
+
+// inTree runs a program of the tree to its end, with some input.
+func inTree(t *testing.T, tree, input string, args ...string) {
+	t.Helper()
+	cmd := exec.Command("chroot", append([]string{tree}, args...)...)
+	cmd.Stdin = strings.NewReader(input)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("%v: %v\n%s", args, err, out)
+	}
+}
+
+// run runs a command until the test ends, or until stop is called.
+func run(t *testing.T, cmd *exec.Cmd) (stop func()) {
 	t.Helper()
 	log, err := os.Create(filepath.Join(t.TempDir(), "log"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command("chroot", append([]string{tree}, args...)...)
 	cmd.Stdout, cmd.Stderr = log, log
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // a signal that it sends to its group is not for the test
+	if cmd.SysProcAttr == nil {
+		cmd.SysProcAttr = new(syscall.SysProcAttr)
+	}
+	cmd.SysProcAttr.Setpgid = true // a signal that it sends to its group is not for the test
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
+	stop = sync.OnceFunc(func() {
 		cmd.Process.Signal(os.Interrupt)
 		cmd.Wait()
+	})
+	t.Cleanup(func() {
+		stop()
 		if t.Failed() {
 			said, _ := os.ReadFile(log.Name())
 			t.Logf("%s", said)
 		}
 	})
+	return stop
 }
 
 // write puts a file into the tree. A link that is there is replaced: one with an absolute path leads to this machine's own

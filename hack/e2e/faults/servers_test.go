@@ -202,7 +202,7 @@ func TestKubeAPIServers(t *testing.T) {
 	case <-time.After(2500 * time.Millisecond): // the daemon looks every two seconds
 	}
 	set(lab.Stranger, lab.OK)
-	w.Eventually("what cp1 got while all failed is cut", 8*time.Second, func() bool { return isCut(open["cp1"]) })
+	w.Eventually("what cp1 got while all failed is cut", 10*time.Second, func() bool { return isCut(open["cp1"]) })
 	if !states(h, "verified")["cp2"].Up() {
 		t.Error("no server was up yet")
 	}

@@ -94,7 +94,8 @@ type Server struct {
 	// Default: false.
 	// Example: true
 	Backup bool `json:"backup,omitempty"`
-	// MaxConnections at a time to this server, 1 to 1,000,000.
+	// MaxConnections at a time to this server, 1 to 1,000,000. With failOpen up to twice as many: those that were opened
+	// while all servers failed count apart.
 	// Default: no limit.
 	// Example: 100
 	MaxConnections *int `json:"maxConnections,omitempty" validate:"omitempty,min=1,max=1000000"`

@@ -3,7 +3,8 @@
 //   - to a server that has answered its health check with a wrong status for longer than healthCheck.cutAfter. HAProxy
 //     only stops sending it new ones (HAProxy configuration manual §4.2, http-check expect, error-status L7OKC);
 //   - to a server that fails, through the backend that a service falls back to while all of its servers fail
-//     (services[].failOpen), once another server is up. That backend has no checks of its own;
+//     (services[].failOpen), once another server is up for so long that this one would be too. That backend has no checks
+//     of its own;
 //   - to a server that fails, in old workers, which finish their connections after a reload and check nothing any more. The
 //     current worker cuts its own (on-marked-down shutdown-sessions).
 //
@@ -61,7 +62,8 @@ type service struct {
 	name     string
 	cutAfter time.Duration // 0: HAProxy cuts by itself
 	failOpen bool
-	cutsDown bool // HAProxy cuts the connections to a server that fails
+	settles  time.Duration // from the first server that is up again on; by then the others that are well are up too
+	cutsDown bool          // HAProxy cuts the connections to a server that fails
 }
 
 type place struct{ backend, server string }
@@ -73,6 +75,7 @@ func (c *Cutter) ApplySpec(spec *api.LoadBalancerSpec) {
 		for i := range spec.Services {
 			of := &spec.Services[i]
 			s := service{name: of.Name, cutAfter: of.HealthCheck.CutAfter.D(), failOpen: *of.FailOpen, cutsDown: render.CutsDown(spec, of)}
+			s.settles = of.HealthCheck.Interval.D() + host.SinceRounding // each is checked once in that time
 			if s.cutAfter > 0 || s.failOpen || s.cutsDown {
 				services = append(services, s)
 			}
@@ -186,7 +189,7 @@ func fresh(cut map[place]time.Time, p place, since time.Time) bool {
 func (s service) due(states []host.ServerState, now time.Time, due map[place]time.Time) {
 	up := false
 	for _, state := range states {
-		up = up || state.Up()
+		up = up || state.Up() && now.Sub(state.Since) >= s.settles
 	}
 	for _, state := range states {
 		wrong := strings.HasPrefix(state.State, "NOLB")

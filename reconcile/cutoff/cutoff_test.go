@@ -152,7 +152,8 @@ func TestWrongStatus(t *testing.T) {
 	})
 }
 
-// What was opened while all servers failed is cut once one of them is up, and not before.
+// What was opened while all servers failed is cut once one of them is up, and not before. The others have the time to be up
+// too.
 func TestFailOpen(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := start(t)
@@ -160,7 +161,14 @@ func TestFailOpen(t *testing.T) {
 		h.set("b", "DOWN")
 		h.wants(t, time.Hour)
 		h.set("b", "UP")
+		h.wants(t, 3900*time.Millisecond)
 		h.wants(t, 3*time.Second, "api:failopen/a")
+		h.wants(t, time.Hour)
+		h.set("b", "DOWN")
+		h.wants(t, time.Hour)
+		h.set("b", "UP")
+		h.wants(t, 3*time.Second)
+		h.set("a", "UP")
 		h.wants(t, time.Hour)
 	})
 }

@@ -55,15 +55,17 @@ const SinceRounding = 2 * time.Second
 
 // ServerState is one server as HAProxy sees it.
 type ServerState struct {
-	Backend  string    `json:"-"`
-	Name     string    `json:"name"`
-	Address  string    `json:"address"`
-	State    string    `json:"state"`            // UP, DOWN, NOLB, MAINT, "no check" …, HAProxy's own words; UNKNOWN where it does not tell
-	Reason   string    `json:"reason,omitempty"` // what the last check found, in words and with HAProxy's code
-	Since    time.Time `json:"since,omitzero"`   // up to SinceRounding earlier than it was
-	Checking bool      `json:"-"`                // a further check is under way, so HAProxy tells no details of the last one
-	Checked  bool      `json:"-"`                // the state is the outcome of a check, or there is no check
-	Weight   int       `json:"-"`                // as it is now, 0 to 256
+	Backend    string    `json:"-"`
+	Name       string    `json:"name"`
+	Address    string    `json:"address"`
+	State      string    `json:"state"`                // UP, DOWN, NOLB, MAINT, "no check" …, HAProxy's own words; UNKNOWN where it does not tell
+	Reason     string    `json:"reason,omitempty"`     // what the last check found, in words and with HAProxy's code
+	Since      time.Time `json:"since,omitzero"`       // up to SinceRounding earlier than it was
+	HTTPStatus int       `json:"httpStatus,omitempty"` // of the answer to the last check, 100 to 599; absent where there was none
+	CutAt      time.Time `json:"cutAt,omitzero"`       // when the connections of a server that drains are cut, or were; absent where nobody cuts them
+	Checking   bool      `json:"-"`                    // a further check is under way, so HAProxy tells no details of the last one
+	Checked    bool      `json:"-"`                    // the state is the outcome of a check, or there is no check
+	Weight     int       `json:"-"`                    // as it is now, 0 to 256
 }
 
 // Up says whether the server gets connections. One that answers its check with a wrong status (NOLB) keeps those that it

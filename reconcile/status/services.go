@@ -129,9 +129,9 @@ func (r *reading) servers(s *Status, service api.Service, now haproxyNow) []host
 		if state.Backend == service.Name {
 			if before := r.before(service.Name, state); before != nil {
 				state.Since = before.Since
-				state.Reason = lastCheck(before.Reason, state)
+				keepLastCheck(&state, before)
 			}
-			state.Reason = r.draining(s, service, state)
+			r.draining(s, service, &state)
 			all = append(all, state)
 		}
 	}
@@ -145,30 +145,36 @@ func (r *reading) servers(s *Status, service api.Service, now haproxyNow) []host
 	return all
 }
 
-// draining is the reason of a server's state, and for one that answers its check with a wrong status what becomes of its
-// connections (healthCheck.cutAfter). It is the daemon that cuts them.
-func (r *reading) draining(s *Status, service api.Service, state host.ServerState) string {
-	left := state.Since.Add(service.HealthCheck.CutAfter.D()).Sub(r.now).Round(time.Second)
+// draining adds to the state of a server that answers its check with a wrong status what becomes of its connections
+// (healthCheck.cutAfter). It is the daemon that cuts them.
+func (r *reading) draining(s *Status, service api.Service, state *host.ServerState) {
+	keeps := render.Version(s.Versions.HAProxy).KeepsOnWrongStatus()
 	switch {
 	case *service.HealthCheck.CutAfter == 0:
-		return state.Reason
-	case !render.Version(s.Versions.HAProxy).KeepsOnWrongStatus():
-		if strings.HasPrefix(state.State, "DOWN") && codeOf(state.Reason) == wrongStatus {
-			return state.Reason + "; cutAfter has no effect: it needs HAProxy 2.4"
-		}
-		return state.Reason
-	case !strings.HasPrefix(state.State, "NOLB"):
-		return state.Reason
-	case r.agentUnseen && r.health == nil:
-		return drains + state.Reason
-	case !r.daemonRuns(s):
-		return drains + state.Reason + "; connections are not cut while the agent does not run"
-	case left <= 0 && left > -cutLate:
-		return drains + state.Reason + "; its connections are about to be cut"
-	case left <= 0:
-		return drains + state.Reason + "; its connections were cut"
+		return
+	case !keeps && strings.HasPrefix(state.State, "DOWN") && codeOf(state.Reason) == wrongStatus:
+		state.Reason += "; cutAfter has no effect: it needs HAProxy 2.4"
+		return
+	case !keeps || !strings.HasPrefix(state.State, "NOLB"):
+		return
 	}
-	return fmt.Sprintf("%s%s; its connections are cut in %v", drains, state.Reason, left)
+	state.Reason = drains + state.Reason
+	switch {
+	case r.agentUnseen && r.health == nil:
+		return
+	case !r.daemonRuns(s):
+		state.Reason += "; connections are not cut while the agent does not run"
+		return
+	}
+	state.CutAt = state.Since.Add(service.HealthCheck.CutAfter.D())
+	switch left := state.CutAt.Sub(r.now).Round(time.Second); {
+	case left > 0:
+		state.Reason += fmt.Sprintf("; its connections are cut in %v", left)
+	case left > -cutLate:
+		state.Reason += "; its connections are about to be cut"
+	default:
+		state.Reason += "; its connections were cut"
+	}
 }
 
 // cutLate is how much later than the status tells connections are cut at most, on a machine that is not busy.
@@ -201,13 +207,13 @@ func (r *reading) before(service string, state host.ServerState) *host.ServerSta
 	return nil
 }
 
-// lastCheck is what the last check of a server found. While a further one is under way HAProxy tells its kind alone: the
-// reason in the last status has the rest.
-func lastCheck(before string, state host.ServerState) string {
-	if code := codeOf(state.Reason); !state.Checking || code == "" || code != codeOf(before) {
-		return state.Reason
+// keepLastCheck keeps what the last status says of a server's last check. While a further one is under way HAProxy tells
+// its kind alone.
+func keepLastCheck(state *host.ServerState, before *host.ServerState) {
+	if code := codeOf(state.Reason); state.Checking && code != "" && code == codeOf(before.Reason) {
+		state.Reason = strings.TrimPrefix(before.Reason[:strings.LastIndex(before.Reason, ")")+1], drains)
+		state.HTTPStatus = before.HTTPStatus
 	}
-	return strings.TrimPrefix(before[:strings.LastIndex(before, ")")+1], drains)
 }
 
 // codeOf is HAProxy's code of a check in a reason, as L7STS in "… (L7STS 500)"; empty where there is none.

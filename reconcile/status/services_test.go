@@ -49,8 +49,17 @@ func TestDraining(t *testing.T) {
 		cutAfter := api.Duration(test.cutAfter)
 		service := api.Service{HealthCheck: api.HealthCheck{CutAfter: &cutAfter}}
 		s := Status{Agent: test.agent, Versions: Versions{HAProxy: test.haproxy}}
-		if got := r.draining(&s, service, host.ServerState{State: test.state, Reason: test.reason, Since: now.Add(-test.ago)}); got != test.want {
-			t.Errorf("%s:\ngot  %s\nwant %s", name, got, test.want)
+		state := host.ServerState{State: test.state, Reason: test.reason, Since: now.Add(-test.ago)}
+		r.draining(&s, service, &state)
+		if state.Reason != test.want {
+			t.Errorf("%s:\ngot  %s\nwant %s", name, state.Reason, test.want)
+		}
+		cutAt := time.Time{}
+		if strings.Contains(test.want, "its connections ") {
+			cutAt = now.Add(test.cutAfter - test.ago)
+		}
+		if !state.CutAt.Equal(cutAt) {
+			t.Errorf("%s: cut at %v, want %v", name, state.CutAt, cutAt)
 		}
 	}
 }
@@ -67,20 +76,21 @@ func TestReasonDuringACheck(t *testing.T) {
 		before, state, reason string
 		checking              bool
 		want                  string
+		wantStatus            int // before it was 500, and HAProxy tells none now
 	}{
-		"wrong status":         {"draining: " + wrong + "; its connections are cut in 59s", "NOLB", "answers the check with a status that does not count as healthy (L7OKC)", true, wrong},
-		"told again":           {"draining: " + wrong, "NOLB", strings.ReplaceAll(wrong, "500", "503"), false, strings.ReplaceAll(wrong, "500", "503")},
-		"401":                  {open, "UP", "answers the check (L7OK)", true, open},
-		"refused":              {refuse, "DOWN", "does not accept connections (L4CON)", true, refuse},
-		"another kind":         {refuse, "DOWN", "does not accept connections within the check's timeout (L4TOUT)", true, "does not accept connections within the check's timeout (L4TOUT)"},
-		"without one":          {noName, "MAINT (resolution)", noName, true, noName},
-		"nothing known before": {"", "UP", "answers the check (L7OK)", true, "answers the check (L7OK)"},
+		"wrong status":         {"draining: " + wrong + "; its connections are cut in 59s", "NOLB", "answers the check with a status that does not count as healthy (L7OKC)", true, wrong, 500},
+		"told again":           {"draining: " + wrong, "NOLB", strings.ReplaceAll(wrong, "500", "503"), false, strings.ReplaceAll(wrong, "500", "503"), 0},
+		"401":                  {open, "UP", "answers the check (L7OK)", true, open, 500},
+		"refused":              {refuse, "DOWN", "does not accept connections (L4CON)", true, refuse, 500},
+		"another kind":         {refuse, "DOWN", "does not accept connections within the check's timeout (L4TOUT)", true, "does not accept connections within the check's timeout (L4TOUT)", 0},
+		"without one":          {noName, "MAINT (resolution)", noName, true, noName, 0},
+		"nothing known before": {"", "UP", "answers the check (L7OK)", true, "answers the check (L7OK)", 0},
 	} {
-		r := reading{now: now, spec: &api.LoadBalancerSpec{}, last: Status{Services: []Service{{Name: "api", Servers: []host.ServerState{{Name: "a", State: test.state, Reason: test.before, Since: now}}}}}}
+		r := reading{now: now, spec: &api.LoadBalancerSpec{}, last: Status{Services: []Service{{Name: "api", Servers: []host.ServerState{{Name: "a", State: test.state, Reason: test.before, HTTPStatus: 500, Since: now}}}}}}
 		none := api.Duration(0)
 		service := api.Service{Name: "api", HealthCheck: api.HealthCheck{CutAfter: &none}}
 		got := r.servers(&Status{}, service, haproxyNow{states: []host.ServerState{{Backend: "api", Name: "a", State: test.state, Reason: test.reason, Since: now.Add(-time.Second), Checking: test.checking}}})
-		if len(got) != 1 || got[0].Reason != test.want || !got[0].Since.Equal(now) {
+		if len(got) != 1 || got[0].Reason != test.want || got[0].HTTPStatus != test.wantStatus || !got[0].Since.Equal(now) {
 			t.Errorf("%s: got %+v, want %s", name, got, test.want)
 		}
 	}

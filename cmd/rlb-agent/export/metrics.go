@@ -129,24 +129,41 @@ func exposeServices(e *exposition, s status.Status) {
 	for _, service := range s.Services {
 		listening.add(truth(service.Listening), "service", service.Name)
 	}
-	up := e.family("rlb_server_up", gauge, "Whether HAProxy takes the server for healthy.")
-	for _, service := range s.Services {
-		for _, server := range service.Servers {
-			up.add(truth(server.Up()), "service", service.Name, "server", server.Name)
-		}
-	}
-	states := e.family("rlb_server_state", gauge, "1 for what HAProxy says of the server. NOLB: a wrong status, so it drains.")
-	for _, service := range s.Services {
-		for _, server := range service.Servers {
-			states.add(1, "state", serverState(server), "service", service.Name, "server", server.Name)
-		}
-	}
+	exposeServers(e, s.Services)
 	open := e.family("rlb_service_fail_open", gauge, "Whether all servers of the service fail, and get new connections all the same.")
 	for _, service := range s.Services {
 		if slices.ContainsFunc(service.Servers, func(s host.ServerState) bool { return s.State != host.ServerUnknown }) { // else HAProxy does not say
 			open.add(truth(service.FailOpen), "service", service.Name)
 		}
 	}
+}
+
+func exposeServers(e *exposition, services []status.Service) {
+	each := func(do func(server host.ServerState, labels ...string)) {
+		for _, service := range services {
+			for _, server := range service.Servers {
+				do(server, "service", service.Name, "server", server.Name)
+			}
+		}
+	}
+	up := e.family("rlb_server_up", gauge, "Whether HAProxy takes the server for healthy.")
+	each(func(server host.ServerState, labels ...string) { up.add(truth(server.Up()), labels...) })
+	states := e.family("rlb_server_state", gauge, "1 for what HAProxy says of the server. NOLB: a wrong status, so it drains.")
+	each(func(server host.ServerState, labels ...string) {
+		states.add(1, append([]string{"state", serverState(server)}, labels...)...)
+	})
+	answered := e.family("rlb_server_check_http_status", gauge, "HTTP status that the server answered its last health check with.")
+	each(func(server host.ServerState, labels ...string) {
+		if server.HTTPStatus > 0 {
+			answered.add(float64(server.HTTPStatus), labels...)
+		}
+	})
+	cut := e.family("rlb_server_cut_timestamp_seconds", gauge, "When the connections of a server that drains are cut (cutAfter), or were.")
+	each(func(server host.ServerState, labels ...string) {
+		if !server.CutAt.IsZero() {
+			cut.add(seconds(server.CutAt), labels...)
+		}
+	})
 }
 
 func exposeUpdates(e *exposition, u *status.Updates) {

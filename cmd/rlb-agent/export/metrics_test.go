@@ -161,6 +161,33 @@ func TestServerStates(t *testing.T) {
 	}
 }
 
+// Of a server that drains the metrics tell the wrong status, and when its connections are cut; of others no such time.
+func TestServerThatDrains(t *testing.T) {
+	s := example(t)
+	cp1 := &s.Services[0].Servers[0]
+	cp1.State, cp1.HTTPStatus, cp1.CutAt = "NOLB", 500, now.Add(41*time.Second)
+	x := new(exposition)
+	exposeStatus(x, s, 0)
+	got, count := scraped(t, x.String()), 0
+	for series, want := range map[string]float64{
+		`rlb_server_check_http_status{service="kube-apiserver",server="cp1"}`:     500,
+		`rlb_server_cut_timestamp_seconds{service="kube-apiserver",server="cp1"}`: float64(now.Unix() + 41),
+	} {
+		if got[series] != want {
+			t.Errorf("%s is %v, want %v", series, got[series], want)
+		}
+	}
+	for series := range got {
+		if strings.HasPrefix(series, "rlb_server_check_http_status") || strings.HasPrefix(series, "rlb_server_cut") {
+			count++
+		}
+	}
+	if count != 2 {
+		t.Errorf("%d such series, want those of cp1", count)
+	}
+	promtool(t, x.String(), "check", "metrics")
+}
+
 // What is not known is not told: no series is better than a wrong one.
 func TestExpositionOfNothing(t *testing.T) {
 	x := new(exposition)
@@ -173,7 +200,7 @@ func TestExpositionOfNothing(t *testing.T) {
 	x = new(exposition)
 	exposeStatus(x, s, 0)
 	for series := range scraped(t, x.String()) {
-		for _, unknown := range []string{"rlb_peer_seen", "rlb_server_up", "rlb_server_state", "rlb_service_fail_open", "rlb_haproxy_state", "rlb_role_since"} {
+		for _, unknown := range []string{"rlb_peer_seen", "rlb_server_", "rlb_service_fail_open", "rlb_haproxy_state", "rlb_role_since"} {
 			if strings.HasPrefix(series, unknown) {
 				t.Errorf("told: %s", series)
 			}

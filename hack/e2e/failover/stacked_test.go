@@ -252,17 +252,22 @@ func (s stacked) twoAtOnce() {
 	}
 }
 
-// otherRouters changes the virtual router on one host after the other, the one that holds the virtual IP first or last, and on
-// all at once: never two holders, clients see no more than a failover, and all three end in the new one.
+// otherRouters changes the virtual router on one host after the other, the one that holds the virtual IP first, second or last,
+// and on all at once: never two holders, clients see no more than a failover, and all three end in the new one.
 func (s stacked) otherRouters() {
-	const activeFirst, activeLast, allAtOnce = "active first", "active last", "all at once"
+	const activeFirst, activeSecond, activeLast, allAtOnce = "active first", "active second", "active last", "all at once"
+	const otherVIP = "198.51.100.101" // its last byte is the router id
 	before := stackedSpec(otherPort)
 	for _, c := range []struct{ name, more, order string }{
 		{"another router id", "vrrp: {routerID: 7}", activeFirst},
 		{"unicast", "vrrp: {routerID: 7, transport: unicast}", allAtOnce},
+		{"another main virtual IP", "", activeSecond},
 		{"the former one", "", activeLast},
 	} {
 		text := stackedSpec(otherPort, c.more)
+		if c.order == activeSecond {
+			text = strings.Replace(text, pair.VIP, otherVIP+", "+pair.VIP, 1)
+		}
 		s.Run(c.name+", "+c.order, func(t *testing.T) {
 			s := s.in(t)
 			again := false
@@ -280,7 +285,8 @@ func (s stacked) otherRouters() {
 					seen = s.holders(func() {
 						left := slices.Clone(s.hosts)
 						for len(left) > 0 {
-							next := slices.IndexFunc(left, func(h *e2e.Host) bool { return h.Active() == (c.order == activeFirst) })
+							activeNext := c.order == activeFirst || c.order == activeSecond && len(left) == 2
+							next := slices.IndexFunc(left, func(h *e2e.Host) bool { return h.Active() == activeNext })
 							h := left[max(next, 0)]
 							left = slices.DeleteFunc(left, func(other *e2e.Host) bool { return other == h })
 							h.WriteSpec(text)

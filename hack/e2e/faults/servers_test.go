@@ -152,6 +152,10 @@ func TestKubeAPIServers(t *testing.T) {
 		t.Errorf("the connection to cp2 was cut %v after its first 500", at.Sub(failed))
 	}
 	explains(h, "kube-apiserver", "cp2", "draining: ", "500")
+	cp2 := states(h, "kube-apiserver")["cp2"]
+	if told := cp2.CutAt.Sub(failed); cp2.HTTPStatus != 500 || told < cutAfter-contract.SinceRounding || told > cutAfter+4*time.Second { // a check every 2 s
+		t.Errorf("cp2 answers %d, its connections are cut %v after that began; want 500 and %v", cp2.HTTPStatus, told, cutAfter)
+	}
 	for _, name := range names {
 		_, cut, err := held[name].Cut()
 		if down := name < "cp5"; cut != down {
@@ -198,7 +202,7 @@ func TestKubeAPIServers(t *testing.T) {
 	case <-time.After(2500 * time.Millisecond): // the daemon looks every two seconds
 	}
 	set(lab.Stranger, lab.OK)
-	w.Eventually("what cp1 got while all failed is cut", 8*time.Second, func() bool { return isCut(open["cp1"]) })
+	w.Eventually("what cp1 got while all failed is cut", 10*time.Second, func() bool { return isCut(open["cp1"]) })
 	if !states(h, "verified")["cp2"].Up() {
 		t.Error("no server was up yet")
 	}

@@ -116,6 +116,12 @@ func stats(t *testing.T, tree, kind, backend, column string) (all []string) {
 	return all
 }
 
+// queued is how many connections wait for a server of a backend.
+func queued(t *testing.T, tree, backend string) string {
+	t.Helper()
+	return stats(t, tree, "2", backend, "qcur")[0]
+}
+
 // tell is HAProxy's answer to a command on its admin socket.
 func tell(t *testing.T, tree, command string) string {
 	t.Helper()
@@ -377,6 +383,83 @@ func TestFailOpenAndCutAfter(t *testing.T) {
 		}
 		a.status.Store(200)
 		expect("a is well again", "[a]")
+	})
+}
+
+// TestFailOpenLimit: each of a service's two backends keeps maxConnections, so that a server has up to twice as many: while
+// all servers fail, beside those which cutAfter leaves, and after that.
+func TestFailOpenLimit(t *testing.T) {
+	inTrees(t, func(t *testing.T, tree string) {
+		if !version(t, tree, "haproxy").KeepsOnWrongStatus() {
+			return // a server that fails keeps none
+		}
+		const limit = 2
+		var a health
+		var now, most atomic.Int32 // connections that the server has
+		a.serve(t, "127.0.0.11:8121")
+		listen(t, "127.0.0.11:8021", func(c net.Conn) {
+			defer c.Close()
+			defer now.Add(-1)
+			most.Store(max(most.Load(), now.Add(1)))
+			if _, err := c.Read(make([]byte, 1)); err == nil {
+				io.WriteString(c, "a\n")
+				io.Copy(io.Discard, c)
+			}
+		})
+		haproxy(t, tree, fmt.Sprintf(`
+- name: web
+  port: 7021
+  servers: [{name: a, address: 127.0.0.11, port: 8021, maxConnections: %d}]
+  healthCheck: {type: http, port: 8121, cutAfter: 1m, interval: 100ms, timeout: 100ms}
+  failOpen: true
+  timeouts: {connect: 1m}
+`, limit), 7021)
+		open := func() net.Conn {
+			t.Helper()
+			conn, err := net.Dial("tcp", "127.0.0.1:7021")
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { conn.Close() })
+			return conn
+		}
+		full := func(backend string) {
+			t.Helper()
+			waits := open()
+			eventually(t, "one more connection waits in "+backend, func() bool { return queued(t, tree, backend) == "1" })
+			waits.Close()
+			eventually(t, "nobody waits in "+backend, func() bool { return queued(t, tree, backend) == "0" })
+		}
+		fill := func(backend string) (conns []net.Conn) {
+			t.Helper()
+			for range limit {
+				conn := open()
+				if got := answer(conn, "x"); got != "a" {
+					t.Fatalf("%s: the answer is %q", backend, got)
+				}
+				conns = append(conns, conn)
+			}
+			full(backend)
+			return conns
+		}
+		becomes := func(status int32, state string) {
+			t.Helper()
+			a.status.Store(status)
+			eventually(t, "a is "+state, func() bool { return states(t, tree, "web")[0] == state })
+		}
+		before := fill("web")
+		becomes(500, "NOLB")
+		fill(render.FailOpenBackend("web"))
+		becomes(200, "UP")
+		full("web")
+		for _, conn := range before {
+			conn.Close()
+		}
+		eventually(t, "those from before are gone", func() bool { return now.Load() == limit })
+		fill("web")
+		if got := most.Load(); got != 2*limit {
+			t.Errorf("the server had %d connections at once, want %d", got, 2*limit)
+		}
 	})
 }
 

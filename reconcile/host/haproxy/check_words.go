@@ -61,6 +61,15 @@ func checkWords(status, code, contents, description string) string {
 	return strings.TrimSpace(words + " (" + strings.TrimSpace(status+" "+code) + ")")
 }
 
+// httpStatus is the status that a health check was answered with; 0 where HAProxy tells none.
+func httpStatus(status, code string) int {
+	number, _ := strconv.Atoi(code)
+	if !strings.HasPrefix(strings.TrimPrefix(status, underWay), "L7") || number < 100 || number > 599 {
+		return 0
+	}
+	return number
+}
+
 // statusNames are those that a control plane answers with when it is not ready, and what one meets by mistake. The whole
 // table is in net/http, which would make the program a third larger.
 var statusNames = map[int]string{

@@ -44,6 +44,7 @@ func parseStat(text string, now time.Time) ([]host.ServerState, error) {
 		if strings.Contains(s.State, "resolution") { // "MAINT (resolution)"
 			s.Reason = "its DNS name does not resolve"
 		}
+		s.HTTPStatus = httpStatus(get("check_status"), get("check_code"))
 		s.Checking = strings.HasPrefix(get("check_status"), underWay)
 		s.Checked = !strings.Contains(get("check_status"), "INI")
 		s.Weight, _ = strconv.Atoi(get("weight"))

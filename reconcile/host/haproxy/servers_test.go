@@ -36,6 +36,18 @@ func TestCheckWords(t *testing.T) {
 	}
 }
 
+// Only an answer by HTTP has a status: other checks have codes of their own.
+func TestHTTPStatus(t *testing.T) {
+	for _, test := range []struct {
+		status, code string
+		want         int
+	}{{"L7OK", "200", 200}, {"L7OKC", "500", 500}, {"* L7STS", "503", 503}, {"* L7OKC", "0", 0}, {"L7OK", "", 0}, {"L7RSP", "0", 0}, {"PROCERR", "255", 0}, {"L4CON", "111", 0}} {
+		if got := httpStatus(test.status, test.code); got != test.want {
+			t.Errorf("%s %s: %d, want %d", test.status, test.code, got, test.want)
+		}
+	}
+}
+
 func TestParseStat(t *testing.T) {
 	now := time.Date(2026, 1, 1, 0, 1, 0, 0, time.UTC)
 	states, err := parseStat(strings.Join([]string{
@@ -50,10 +62,10 @@ func TestParseStat(t *testing.T) {
 	}
 	first := states[0]
 	if first.Backend != "api" || first.Name != "cp1" || first.State != "DOWN" || first.Up() || !first.Since.Equal(now.Add(-7*time.Second)) ||
-		!strings.HasSuffix(first.Reason, "(L7STS 503)") {
+		!strings.HasSuffix(first.Reason, "(L7STS 503)") || first.HTTPStatus != 503 {
 		t.Errorf("%+v", first)
 	}
-	if second := states[1]; second.Reason != "" || !second.Up() {
+	if second := states[1]; second.Reason != "" || !second.Up() || second.HTTPStatus != 0 {
 		t.Errorf("%+v", second)
 	}
 	if fourth := states[3]; first.Checking || !fourth.Checking || !fourth.Checked || !strings.HasSuffix(fourth.Reason, "(L7OKC)") {

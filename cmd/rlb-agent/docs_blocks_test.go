@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	"sigs.k8s.io/yaml"
 
 	"rlb.dev/rlb-agent/api"
@@ -33,6 +34,41 @@ func TestBlocks(t *testing.T) {
 			}
 		}
 	}
+}
+
+// The Japanese quick start has the README's commands and spec, and names what the README names from "Install" on.
+func TestTheQuickStartIsTheReadmes(t *testing.T) {
+	texts := map[string]document{}
+	for _, d := range documents(t) {
+		texts[d.path] = d
+	}
+	readme, quick := texts["README.md"], texts["README.ja.md"]
+	if diff := cmp.Diff(readme.typed(), quick.typed()); diff != "" {
+		t.Errorf("the blocks of README.ja.md are not those of README.md (-README +quick start):\n%s", diff)
+	}
+	_, prose, found := strings.Cut(readme.prose, "\n## Install\n")
+	named := codeSpan.FindAllString(prose, -1)
+	for _, code := range named {
+		if !strings.Contains(quick.prose, code) {
+			t.Errorf("README.ja.md does not name %s", code)
+		}
+	}
+	if !found || len(named) < 10 {
+		t.Errorf("README.md names only %d things from Install on", len(named))
+	}
+}
+
+var codeSpan = regexp.MustCompile("`[^`]+`")
+
+// typed are the lines of a document's blocks that its readers type or write, without comments.
+func (d document) typed() (lines []string) {
+	for _, b := range d.blocks {
+		for line := range strings.Lines(b.text) {
+			line, _, _ = strings.Cut(line, " #")
+			lines = append(lines, b.language+": "+strings.TrimRight(line, " \n"))
+		}
+	}
+	return lines
 }
 
 // checkYAML parses a spec, or a part of one: its fields then stand in the place of those of the smallest example.

@@ -45,7 +45,7 @@ demo: tools build ## a real pair, end to end, in about a minute after the first 
 	$(AS_ROOT) bin/demo -agent $(BIN)
 
 .PHONY: bench
-bench: tools build ## failover, standard against classic, each fault 20 times; half an hour, best on an idle machine
+bench: tools build ## failover, standard against keepalived by hand and classic, each fault 20 times; three quarters of an hour, best on an idle machine
 	go build -o bin/failover ./hack/bench/failover
 	$(AS_ROOT) bin/failover -agent $(BIN) -json bin/failover.json -svg hack/bench/failover.svg
 

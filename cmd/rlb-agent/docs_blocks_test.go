@@ -106,15 +106,17 @@ func checkShell(text string) error {
 		return err
 	}
 	for line := range strings.Lines(text) {
-		words := shellWords(line)
-		if len(words) > 0 && words[0] == "sudo" {
-			words = words[1:]
-		}
-		if len(words) == 0 {
-			continue
-		}
-		if err := checkCommand(words); err != nil {
-			return fmt.Errorf("cannot work: %s: %w", strings.TrimSpace(line), err)
+		for command := range strings.SplitSeq(line, " | ") {
+			words := shellWords(command)
+			if len(words) > 0 && words[0] == "sudo" {
+				words = words[1:]
+			}
+			if len(words) == 0 {
+				continue
+			}
+			if err := checkCommand(words); err != nil {
+				return fmt.Errorf("cannot work: %s: %w", strings.TrimSpace(line), err)
+			}
 		}
 	}
 	return nil
@@ -212,11 +214,11 @@ func checkMake(targets []string) error {
 
 var shellWord = regexp.MustCompile(`'[^']*'|"[^"]*"|\S+`)
 
-// shellWords are the words of a line up to its comment, without what it reads on standard input.
+// shellWords are the words of a line up to its comment or to where its output goes, without what it reads on standard input.
 func shellWords(line string) []string {
 	var words []string
 	for _, word := range shellWord.FindAllString(line, -1) {
-		if strings.HasPrefix(word, "#") {
+		if strings.HasPrefix(word, "#") || word == ">" {
 			break
 		}
 		if strings.HasPrefix(word, "<") {
@@ -231,6 +233,7 @@ func TestWrongBlocksAreFound(t *testing.T) {
 	for _, text := range []string{
 		"rlb-agent nonsense", "sudo rlb-agent drain --forse", "rlb-agent validate a b", "rlb-agent help nonsense", "rlb-agent push --yes", "rlb-agent history diff", "rlb-agent status -o nonsense",
 		"make nonsense", "make NONSENSE=1 build", "frobnicate", "go run ./nonsense", "rlb-agent --once |", "install -m 644 examples/nonsense.yaml /etc", "apt-get install ./rlb-agent_*_mips.deb",
+		"rlb-agent schema | frobnicate", "rlb-agent import --nonsense > spec.yaml",
 	} {
 		if checkShell(text+"\n") == nil {
 			t.Errorf("nothing is found wrong in the commands %q", text)

@@ -72,7 +72,7 @@ func firstPackage(t *testing.T) []byte {
 func TestUpgradeFromFirstPackage(t *testing.T) {
 	w := e2e.New(t)
 	old := firstPackage(t)
-	hosts := w.Hosts(false, lab.Bookworm, lab.Trixie)
+	hosts := w.Hosts(true, lab.Bookworm, lab.Trixie)
 	before := map[*e2e.Host]string{}
 	agent, err := hosts[0].ReadFile(pair.Agent)
 	if err != nil {

@@ -113,7 +113,7 @@ fuzz: tools ## N random specs (10000) from SEED (1) on for the real programs of 
 	$(AS_ROOT) bin/fuzz -n $(or $(N),10000) -seed $(or $(SEED),1) -start $(or $(START),500)
 
 .PHONY: test
-test: tools build ## everything, on the lab of real hosts too; nothing is skipped but what make guides has, and a release in the making that is not available
+test: tools build ## everything, on the lab of real hosts too; nothing is skipped but what make guides has, a release in the making that is not available, and an upgrade that needs the history of the repository
 	hack/tools chromium lintian zsh fish
 	CGO_ENABLED=0 go build -tags faults -o bin/rlb-agent-faults ./cmd/rlb-agent
 	go build -o bin/labctl ./hack/labctl

@@ -45,7 +45,7 @@ demo: tools build ## a real pair, end to end, in about a minute after the first 
 	$(AS_ROOT) bin/demo -agent $(BIN)
 
 .PHONY: bench
-bench: tools build ## failover, standard against classic, each fault 20 times; half an hour, best on an idle machine
+bench: tools build ## failover, standard against keepalived by hand and classic, each fault 20 times; three quarters of an hour, best on an idle machine
 	go build -o bin/failover ./hack/bench/failover
 	$(AS_ROOT) bin/failover -agent $(BIN) -json bin/failover.json -svg hack/bench/failover.svg
 
@@ -113,7 +113,7 @@ fuzz: tools ## N random specs (10000) from SEED (1) on for the real programs of 
 	$(AS_ROOT) bin/fuzz -n $(or $(N),10000) -seed $(or $(SEED),1) -start $(or $(START),500)
 
 .PHONY: test
-test: tools build ## everything, on the lab of real hosts too; nothing is skipped but what make guides has, and a release in the making that is not available
+test: tools build ## everything, on the lab of real hosts too; nothing is skipped but what make guides has, a release in the making that is not available, and an upgrade that needs the history of the repository
 	hack/tools chromium lintian zsh fish
 	CGO_ENABLED=0 go build -tags faults -o bin/rlb-agent-faults ./cmd/rlb-agent
 	go build -o bin/labctl ./hack/labctl

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	"sigs.k8s.io/yaml"
 
 	"rlb.dev/rlb-agent/api"
@@ -33,6 +34,41 @@ func TestBlocks(t *testing.T) {
 			}
 		}
 	}
+}
+
+// The Japanese quick start has the README's commands and spec, and names what the README names from "Install" on.
+func TestTheQuickStartIsTheReadmes(t *testing.T) {
+	texts := map[string]document{}
+	for _, d := range documents(t) {
+		texts[d.path] = d
+	}
+	readme, quick := texts["README.md"], texts["README.ja.md"]
+	if diff := cmp.Diff(readme.typed(), quick.typed()); diff != "" {
+		t.Errorf("the blocks of README.ja.md are not those of README.md (-README +quick start):\n%s", diff)
+	}
+	_, prose, found := strings.Cut(readme.prose, "\n## Install\n")
+	named := codeSpan.FindAllString(prose, -1)
+	for _, code := range named {
+		if !strings.Contains(quick.prose, code) {
+			t.Errorf("README.ja.md does not name %s", code)
+		}
+	}
+	if !found || len(named) < 10 {
+		t.Errorf("README.md names only %d things from Install on", len(named))
+	}
+}
+
+var codeSpan = regexp.MustCompile("`[^`]+`")
+
+// typed are the lines of a document's blocks that its readers type or write, without comments.
+func (d document) typed() (lines []string) {
+	for _, b := range d.blocks {
+		for line := range strings.Lines(b.text) {
+			line, _, _ = strings.Cut(line, " #")
+			lines = append(lines, b.language+": "+strings.TrimRight(line, " \n"))
+		}
+	}
+	return lines
 }
 
 // checkYAML parses a spec, or a part of one: its fields then stand in the place of those of the smallest example.
@@ -70,15 +106,17 @@ func checkShell(text string) error {
 		return err
 	}
 	for line := range strings.Lines(text) {
-		words := shellWords(line)
-		if len(words) > 0 && words[0] == "sudo" {
-			words = words[1:]
-		}
-		if len(words) == 0 {
-			continue
-		}
-		if err := checkCommand(words); err != nil {
-			return fmt.Errorf("cannot work: %s: %w", strings.TrimSpace(line), err)
+		for command := range strings.SplitSeq(line, " | ") {
+			words := shellWords(command)
+			if len(words) > 0 && words[0] == "sudo" {
+				words = words[1:]
+			}
+			if len(words) == 0 {
+				continue
+			}
+			if err := checkCommand(words); err != nil {
+				return fmt.Errorf("cannot work: %s: %w", strings.TrimSpace(line), err)
+			}
 		}
 	}
 	return nil
@@ -176,11 +214,11 @@ func checkMake(targets []string) error {
 
 var shellWord = regexp.MustCompile(`'[^']*'|"[^"]*"|\S+`)
 
-// shellWords are the words of a line up to its comment, without what it reads on standard input.
+// shellWords are the words of a line up to its comment or to where its output goes, without what it reads on standard input.
 func shellWords(line string) []string {
 	var words []string
 	for _, word := range shellWord.FindAllString(line, -1) {
-		if strings.HasPrefix(word, "#") {
+		if strings.HasPrefix(word, "#") || word == ">" {
 			break
 		}
 		if strings.HasPrefix(word, "<") {
@@ -195,6 +233,7 @@ func TestWrongBlocksAreFound(t *testing.T) {
 	for _, text := range []string{
 		"rlb-agent nonsense", "sudo rlb-agent drain --forse", "rlb-agent validate a b", "rlb-agent help nonsense", "rlb-agent push --yes", "rlb-agent history diff", "rlb-agent status -o nonsense",
 		"make nonsense", "make NONSENSE=1 build", "frobnicate", "go run ./nonsense", "rlb-agent --once |", "install -m 644 examples/nonsense.yaml /etc", "apt-get install ./rlb-agent_*_mips.deb",
+		"rlb-agent schema | frobnicate", "rlb-agent import --nonsense > spec.yaml",
 	} {
 		if checkShell(text+"\n") == nil {
 			t.Errorf("nothing is found wrong in the commands %q", text)

@@ -143,6 +143,29 @@ func TestPackage(t *testing.T) {
 	}
 }
 
+// make install installs the program that make build made, and builds none.
+func TestMakeInstall(t *testing.T) {
+	agent, dir := os.Getenv("RLB_AGENT"), t.TempDir()
+	if agent == "" {
+		t.Skip("needs the program that make build makes: set RLB_AGENT to it")
+	}
+	if out, err := exec.Command("make", "-C", "../..", "install", "BIN="+agent, "DESTDIR="+dir).CombinedOutput(); err != nil || bytes.Contains(out, []byte("go build")) {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	for from, to := range map[string]string{
+		agent: "usr/local/sbin/rlb-agent", "../systemd/rlb-agent.service": "etc/systemd/system/rlb-agent.service",
+		"../../cmd/rlb-agent/schema/schema.json": "usr/local/share/rlb-agent/schema.json",
+	} {
+		want, err := os.ReadFile(from)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := os.ReadFile(filepath.Join(dir, to)); err != nil || !bytes.Equal(got, want) {
+			t.Errorf("%s is not %s: %v", to, from, err)
+		}
+	}
+}
+
 // contents are the files of a package, all root's.
 func contents(t *testing.T, deb string) map[string]string {
 	t.Helper()

@@ -22,34 +22,40 @@ const (
 type setup struct {
 	name   string
 	spec   string // lines for the end of the spec
+	after  string // a script for each host, once the spec is in force
 	daemon bool   // the agent runs all the time; the original has nothing like it
 	only   []string
 }
 
-// setupsOf are the setups of the profiles, and standard with an interval of its own for the faults that depend on it.
-func setupsOf(profiles []string, interval time.Duration) ([]setup, error) {
-	// The agent looks for the other node before it gives the virtual IP away.
-	const nodes = pair.Nodes + "\n"
-	var setups []setup
-	for _, profile := range profiles {
-		if profile != standard && profile != classic {
-			return nil, fmt.Errorf("cannot use profile %q: there are standard and classic", profile)
+// nodes let the agent look for the other node before it gives the virtual IP away.
+const nodes = pair.Nodes + "\n"
+
+var setups = []setup{
+	{name: standard, spec: "profile: standard\n" + nodes, daemon: true},
+	{name: byHand, spec: "vrrp: {handover: none}\n" + nodes, after: pair.ByHand,
+		only: []string{"keepalived-stop", "keepalived-kill", "haproxy-stop", "haproxy-kill", "haproxy-hang", "link-cut", "crash"}},
+	{name: classic, spec: "profile: classic\n"},
+}
+
+// setupsOf are the setups of these names, and standard with an interval of its own for the faults that depend on it.
+func setupsOf(names []string, interval time.Duration) (chosen []setup, err error) {
+	for _, name := range names {
+		at := slices.IndexFunc(setups, func(s setup) bool { return s.name == name })
+		if at < 0 {
+			return nil, fmt.Errorf("cannot use setup %q: there are %s, %s and %s", name, standard, byHand, classic)
 		}
-		s := setup{name: profile, spec: "profile: " + profile + "\n", daemon: profile == standard}
-		if s.daemon {
-			s.spec += nodes
-		}
-		setups = append(setups, s)
+		chosen = append(chosen, setups[at])
 	}
-	if interval > 0 && slices.Contains(profiles, standard) {
-		setups = append(setups, setup{name: fast, spec: fmt.Sprintf("vrrp: {advertisementInterval: %s}\n", interval) + nodes, daemon: true, only: []string{"link-cut", "crash"}})
+	if interval > 0 && slices.Contains(names, standard) {
+		chosen = append(chosen, setup{name: fast, spec: fmt.Sprintf("vrrp: {advertisementInterval: %s}\n", interval) + nodes, daemon: true, only: []string{"link-cut", "crash"}})
 	}
-	return setups, nil
+	return chosen, nil
 }
 
 // The names of the setups.
 const (
 	standard = "standard"
+	byHand   = "by hand" // keepalived, without an agent
 	classic  = "classic"
 	fast     = "standard, fast" // a shorter advertisement interval
 )
@@ -88,10 +94,13 @@ func newBench(ctx context.Context, s setup, o options) (p *bench, err error) {
 		return nil, err
 	}
 	if err = pair.Each(p.hosts, func(h *lab.Host) error {
-		if _, err := h.Run(ctx, pair.Agent, "--once"); err != nil || !s.daemon {
-			return err
+		_, err := h.Run(ctx, pair.Agent, "--once")
+		if err == nil && s.daemon {
+			_, err = h.Run(ctx, "systemctl", "enable", "--now", "rlb-agent")
 		}
-		_, err := h.Run(ctx, "systemctl", "enable", "--now", "rlb-agent")
+		if err == nil {
+			_, err = h.Sh(ctx, "set -e\n"+s.after)
+		}
 		return err
 	}); err != nil {
 		return nil, err
@@ -119,7 +128,7 @@ func (p *bench) settle(ctx context.Context) error {
 			var status struct{ Role string }
 			_ = json.Unmarshal([]byte(out), &status)
 			roles[i] = status.Role
-			if err != nil {
+			if err != nil && p.setup.after == "" { // else the files are not the agent's
 				roles[i] += ", not ready"
 			}
 		}

@@ -20,7 +20,7 @@ type fault struct {
 	loaded      bool                // under many connections a second
 	long        int                 // with so many long and quiet connections
 	once        bool                // it is many in one already
-	endless     string              // the setup in which nothing ends it
+	endless     bool                // nothing but the agent, where it runs all the time, ends it
 	daemon      bool                // only where the agent runs all the time
 }
 
@@ -47,10 +47,10 @@ func moved(t *trial) bool { return pair.Holds(t.standby) && !pair.Holds(t.active
 
 var faults = []fault{
 	{name: "keepalived-stop", title: "keepalived stopped", inject: on("systemctl", "--no-block", "stop", "keepalived"), over: moved},
-	{name: "keepalived-kill", title: "keepalived killed", inject: on("systemctl", "kill", "-s", "KILL", "keepalived"), over: moved, endless: classic},
+	{name: "keepalived-kill", title: "keepalived killed", inject: on("systemctl", "kill", "-s", "KILL", "keepalived"), over: moved, endless: true},
 	{name: "haproxy-stop", title: "HAProxy stopped", inject: on("systemctl", "--no-block", "stop", "haproxy"), over: moved},
 	{name: "haproxy-kill", title: "HAProxy killed", inject: on("systemctl", "kill", "-s", "KILL", "haproxy"), watch: time.Second},
-	{name: "haproxy-hang", title: "HAProxy hung", inject: on("systemctl", "kill", "-s", "STOP", "haproxy"), over: moved, endless: classic},
+	{name: "haproxy-hang", title: "HAProxy hung", inject: on("systemctl", "kill", "-s", "STOP", "haproxy"), over: moved, endless: true},
 	{name: "agent-kill", title: "agent killed", inject: on("systemctl", "kill", "-s", "KILL", "rlb-agent"), watch: 1500 * time.Millisecond, daemon: true},
 	{name: "link-cut", title: "link cut", inject: func(_ context.Context, t *trial) error { return t.active.CutLink() }, over: moved},
 	{name: "crash", title: "host crash", inject: func(_ context.Context, t *trial) error { t.active.Crash(); return nil }, over: moved},
@@ -121,7 +121,7 @@ func (f fault) times(n int, s setup) int {
 	switch {
 	case f.once:
 		return 1
-	case f.endless == s.name:
+	case f.endless && !s.daemon:
 		return min(n, 3)
 	}
 	return n

@@ -1,5 +1,5 @@
 // Command failover measures what a client sees when something fails on the active host of a pair, with the original's
-// configuration and with the agent's: "make bench".
+// configuration, with a keepalived tuned by hand and with the agent's: "make bench".
 package main
 
 import (
@@ -36,7 +36,7 @@ func main() {
 	flag.StringVar(&o.unit, "unit", "hack/systemd/rlb-agent.service", "the agent's systemd unit")
 	flag.IntVar(&o.n, "n", 20, "how often each fault is made; those that nothing ends are made 3 times at most")
 	flag.StringVar(&faultNames, "faults", "", "which faults, by commas; default all: "+strings.Join(names(), ","))
-	flag.StringVar(&profiles, "profiles", "standard,classic", "which profiles, by commas")
+	flag.StringVar(&profiles, "profiles", strings.Join([]string{standard, byHand, classic}, ","), "which setups, by commas")
 	flag.DurationVar(&o.interval, "interval", 50*time.Millisecond, "an advertisement interval that link-cut and crash are measured with too; 0 for none")
 	flag.IntVar(&o.rate, "rate", 2000, "new connections a second for what is measured under load; less where the machine cannot")
 	flag.StringVar(&o.json, "json", "", "a file that gets every sample")

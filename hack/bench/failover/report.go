@@ -61,9 +61,9 @@ func (all results) find(fault, setup string) (result, bool) {
 // print writes the table and the bars; missed says that one is missed.
 func (all results) print(w io.Writer) (missed bool) {
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(table, "fault\tprofile\tn\tmin\tmedian\tp95\tmax\tfailed\tat\ttwo holders, median\tmax\tquiet ones cut\tof classic")
+	fmt.Fprintln(table, "fault\tsetup\tn\tmin\tmedian\tp95\tmax\tfailed\tat\ttwo holders, median\tmax\tquiet ones cut\tof classic")
 	for _, f := range faults {
-		for _, setup := range []string{standard, fast, classic} {
+		for _, setup := range []string{standard, fast, byHand, classic} {
 			r, ok := all.find(f.name, setup)
 			if !ok {
 				continue

@@ -131,4 +131,11 @@ func TestNames(t *testing.T) {
 			t.Errorf("a row for fault %q, which there is not", row.fault)
 		}
 	}
+	for _, s := range setups {
+		for _, fault := range s.only {
+			if !slices.Contains(names(), fault) {
+				t.Errorf("%s: fault %q, which there is not", s.name, fault)
+			}
+		}
+	}
 }

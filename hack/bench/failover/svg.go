@@ -38,8 +38,8 @@ var pictured = []struct {
 // draw draws every sample.
 func (all results) draw() []byte {
 	p := plot.Plot{
-		Title: "How long a client is not served, by fault and profile", Caption: "longest time without a good connection", Scale: scale,
-		Setups: []plot.Setup{{Name: standard, Colour: "#2f81f7"}, {Name: fast, Colour: "#a371f7"}, {Name: classic, Colour: "#db6d28"}},
+		Title: "How long a client is not served, by fault and setup", Caption: "longest time without a good connection", Scale: scale,
+		Setups: []plot.Setup{{Name: standard, Colour: "#2f81f7"}, {Name: fast, Colour: "#a371f7"}, {Name: byHand, Colour: "#2da44e"}, {Name: classic, Colour: "#db6d28"}},
 	}
 	for _, row := range pictured {
 		drawn := plot.Row{Title: row.title}

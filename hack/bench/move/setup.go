@@ -21,27 +21,6 @@ type setup struct {
 	leases bool   // somebody keeps a lease, for which the hosts ask
 }
 
-// byHand is a keepalived.conf as a good one is written by hand: VRRP 3, ten advertisements a second, the shortest skew, no
-// preemption.
-const byHand = `global_defs {
-    router_id lb
-    vrrp_skip_check_adv_addr
-    vrrp_garp_master_refresh 60
-}
-vrrp_instance VI_1 {
-    state BACKUP
-    nopreempt
-    interface eth0
-    virtual_router_id 100
-    version 3
-    advert_int 0.1
-    priority 254
-    virtual_ipaddress {
-        ` + pair.VIP + `/24 dev eth0
-    }
-}
-`
-
 const (
 	stop  = "systemctl stop keepalived"
 	start = "systemctl start keepalived"
@@ -49,11 +28,7 @@ const (
 
 var setups = []setup{
 	{name: "standard", spec: pair.Nodes, daemon: true, move: pair.Agent + " drain", back: pair.Agent + " undrain"},
-	{name: "by hand", spec: pair.Nodes + "\nvrrp: {handover: none}", move: stop, back: start, after: `
-		rm -rf /etc/systemd/system/keepalived.service.d /etc/systemd/system/haproxy.service.d; systemctl daemon-reload
-		cat > /etc/keepalived/keepalived.conf <<'END'
-` + byHand + `END
-		systemctl restart haproxy; systemctl restart keepalived`},
+	{name: "by hand", spec: pair.Nodes + "\nvrrp: {handover: none}", move: stop, back: start, after: pair.ByHand},
 	{name: "classic", spec: "profile: classic", move: stop, back: start},
 	{name: kubeVIP, spec: pair.Nodes + "\nvrrp: {handover: none}", move: "systemctl stop kube-vip", back: "systemctl start kube-vip", leases: true, after: `
 		systemctl disable --now keepalived; rm -rf /etc/systemd/system/haproxy.service.d; systemctl daemon-reload; systemctl restart haproxy

@@ -17,21 +17,135 @@ import (
 // packed is the Debian package of the agent that the hosts have.
 func packed(t *testing.T, agent []byte) []byte {
 	t.Helper()
+	return packedBy(t, "../../..", "1.0.0", agent)
+}
+
+// packedBy is a Debian package that the sources at top make of an agent.
+func packedBy(t *testing.T, top, version string, agent []byte) []byte {
+	t.Helper()
 	dir := t.TempDir()
 	program := filepath.Join(dir, "rlb-agent-linux-amd64")
 	if err := os.WriteFile(program, agent, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command("go", "run", "./hack/package", "-version", "v1.0.0", "-arch", "amd64", "-agent", program, "-bin", dir, "-out", dir+"/out")
-	cmd.Dir, cmd.Env = "../../..", append(os.Environ(), "SOURCE_DATE_EPOCH=1700000000")
+	cmd := exec.Command("go", "run", "./hack/package", "-version", "v"+version, "-arch", "amd64", "-agent", program, "-bin", dir, "-out", dir+"/out")
+	cmd.Dir, cmd.Env = top, append(os.Environ(), "SOURCE_DATE_EPOCH=1700000000")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("cannot make the package: %v\n%s", err, out)
 	}
-	deb, err := os.ReadFile(dir + "/out/rlb-agent_1.0.0-1_amd64.deb")
+	deb, err := os.ReadFile(dir + "/out/rlb-agent_" + version + "-1_amd64.deb")
 	if err != nil {
 		t.Fatal(err)
 	}
 	return deb
+}
+
+// firstCommit is the first one that made packages.
+const firstCommit = "0fc0b61484de8e6cd6ac000656832ff9b3f15c17"
+
+// firstPackage is the package that the sources of firstCommit make, as version 0.9.0.
+func firstPackage(t *testing.T) []byte {
+	t.Helper()
+	top, err := filepath.Abs("../../..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	git := []string{"-c", "safe.directory=*", "-C", top}
+	if out, err := exec.Command("git", append(git, "cat-file", "-e", firstCommit+"^{commit}")...).CombinedOutput(); err != nil {
+		t.Skipf("needs the history of the repository, as git fetch --unshallow fetches it: %v %s", err, out)
+	}
+	dir := t.TempDir()
+	build := exec.Command("sh", "-c", "git "+strings.Join(git, " ")+" archive "+firstCommit+` | tar -x && CGO_ENABLED=0 go build -buildvcs=false -trimpath -ldflags "-s -w -X main.version=v0.9.0" -o agent ./cmd/rlb-agent`)
+	build.Dir = dir
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("cannot build the first agent that had a package: %v\n%s", err, out)
+	}
+	agent, err := os.ReadFile(dir + "/agent")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return packedBy(t, dir, "0.9.0", agent)
+}
+
+// A pair with the first package there was is upgraded to today's under load: no client notices, no service is restarted, and
+// history, drain and the memory of what was there before the first run are taken over.
+func TestUpgradeFromFirstPackage(t *testing.T) {
+	w := e2e.New(t)
+	old := firstPackage(t)
+	hosts := w.Hosts(true, lab.Bookworm, lab.Trixie)
+	before := map[*e2e.Host]string{}
+	agent, err := hosts[0].ReadFile(pair.Agent)
+	if err != nil {
+		t.Fatal(err)
+	}
+	deb := packed(t, agent)
+	for _, h := range hosts {
+		for name, data := range map[string][]byte{"0.9.0": old, "1.0.0": deb} {
+			if err := h.WriteFile("/srv/rlb-agent_"+name+".deb", data, 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		h.Shell("rm -f " + pair.Agent + " " + e2e.Faulty + " /etc/systemd/system/rlb-agent.service /var/lib/ucf/hashfile*; systemctl daemon-reload; apt-get -qq update")
+		before[h] = h.Snapshot()
+		h.WriteSpec(e2e.Spec(pair.Nodes))
+		h.Shell("apt-get install -qq /srv/rlb-agent_0.9.0.deb")
+	}
+	edited := e2e.Spec(pair.Nodes, "proxy: {retries: 7}")
+	for _, h := range hosts {
+		inSync(h)
+		h.WriteSpec(edited)
+		w.Eventually("the edit is in force", 20*time.Second, func() bool {
+			return h.Succeeds("rlb-agent history | grep -q '^ *2 .*in force' && rlb-agent --once | grep -q 'nothing to do'")
+		})
+	}
+	active, standby := w.Roles(hosts[0], hosts[1])
+	w.Serves("cp1", "cp2", "cp3")
+	standby.Shell("rlb-agent drain")
+
+	running := func() (all string) {
+		for _, h := range hosts {
+			all += h.Shell("systemctl show -p MainPID,ActiveEnterTimestampMonotonic haproxy keepalived")
+		}
+		return all
+	}
+	were := running()
+	report := w.Losses(300*time.Millisecond, func() {
+		for _, h := range hosts {
+			h.Shell("apt-get install -qq /srv/rlb-agent_1.0.0.deb")
+		}
+		for _, h := range hosts {
+			inSync(h)
+		}
+	})
+	if err := e2e.Lossless(report); err != nil {
+		t.Errorf("upgrade: %v", err)
+	}
+	if are := running(); are != were {
+		t.Errorf("the upgrade restarted a service:\n%s", e2e.Difference(were, are))
+	}
+	for _, h := range hosts {
+		t.Logf("%s:\n%s", h.Name(), h.Shell("rlb-agent version; rlb-agent history; journalctl -q -o cat -u rlb-agent | tail -n 15"))
+		if got := h.Shell("rlb-agent history show 1"); got != e2e.Spec(pair.Nodes) {
+			t.Errorf("%s: generation 1 is not the first spec:\n%s", h.Name(), got)
+		}
+	}
+	if !standby.Succeeds(`rlb-agent status -o json | grep -q '"drained": true'`) {
+		t.Error("the standby is not drained any more")
+	}
+	standby.Shell("rlb-agent undrain")
+	for _, h := range hosts {
+		w.Eventually(h.Name()+" is ready", 20*time.Second, func() bool { return h.Succeeds("rlb-agent status") })
+	}
+	report = w.Losses(3*time.Second, func() { active.Shell("rlb-agent drain") })
+	if err := e2e.Lossless(report); err != nil || !standby.Active() {
+		t.Errorf("a drain after the upgrade: %v; the standby holds the virtual IP: %v", err, standby.Active())
+	}
+	for _, h := range hosts {
+		h.Shell("rlb-agent teardown --yes; apt-get purge -qq rlb-agent; rm -f /var/lib/ucf/hashfile*")
+		if after := h.Snapshot(); after != before[h] {
+			t.Errorf("%s is not what it was before the first package:\n%s", h.Name(), e2e.Difference(before[h], after))
+		}
+	}
 }
 
 // The Debian package on a pair of Debian 12 and 13: installed on a bare host and over an installation by hand, upgraded,
@@ -73,7 +187,7 @@ func TestPackage(t *testing.T) {
 		hosts              []*e2e.Host
 	}{
 		{"installation beside one by hand", "apt-get install -qq rlb-agent=1.0.0-1", "installed by hand", hosts[1:]},
-		{"change over to the package", `rm /etc/systemd/system/rlb-agent.service ` + pair.Agent + `; systemctl reenable rlb-agent; systemctl restart rlb-agent
+		{"change over to the package", manualBlock(t, "install", "sudo systemctl reenable rlb-agent") + `
 			systemctl show --value -p ExecStart rlb-agent`, "path=/usr/sbin/rlb-agent", hosts[1:]},
 		{"upgrade", "apt-get install -qq rlb-agent", "1.0.1-1", hosts},
 		{"downgrade", "apt-get install -qq --allow-downgrades rlb-agent=1.0.0-1", "1.0.0-1", hosts},
@@ -96,9 +210,10 @@ func TestPackage(t *testing.T) {
 	unharmed(w, "installation after a removal", "1.0.1-1", "apt-get install -qq rlb-agent", b)
 	unharmed(w, "purge", "spec, history and memory are gone", "apt-get purge -qq rlb-agent", b)
 	if out := b.Shell("find /etc/rlb /usr/sbin/rlb-agent /var/lib/rlb /run/rlb -type f 2>/dev/null | sort; true"); strings.TrimSpace(out) !=
-		"/run/rlb/fault\n/var/lib/rlb/drain\n/var/lib/rlb/rules.v4\n/var/lib/rlb/rules.v6" {
+		"/run/rlb/fault\n/var/lib/rlb/drain\n/var/lib/rlb/handover.nft\n/var/lib/rlb/handover.routes\n/var/lib/rlb/rules.v4\n/var/lib/rlb/rules.v6" {
 		t.Errorf("after the purge the host has: %s", out)
 	}
+	b.Shell("systemctl restart rlb-firewall rlb-handover") // as a boot starts them
 	b.WriteSpec(spec)
 	report := w.Losses(300*time.Millisecond, func() { // it takes the host over as at a first run, with a reload
 		b.Shell("apt-get install -qq rlb-agent")

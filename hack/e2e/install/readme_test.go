@@ -56,15 +56,16 @@ var readmeNotRun = map[string]string{
 
 var onEach = []string{"Install", "First pair", "Undo"}
 
-// A readmeBlock is a block of README.md under a heading.
-type readmeBlock struct {
+// A docBlock is a block of a document under a heading.
+type docBlock struct {
 	section, language string
 	lines             []string // without comments
 }
 
-func readReadme(t *testing.T) (text string, blocks []readmeBlock) {
+// readBlocks reads a document, whose path is from the top of the repository.
+func readBlocks(t *testing.T, path string) (text string, blocks []docBlock) {
 	t.Helper()
-	data, err := os.ReadFile("../../../README.md")
+	data, err := os.ReadFile("../../../" + path)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -72,11 +73,11 @@ func readReadme(t *testing.T) (text string, blocks []readmeBlock) {
 	open := false
 	for line := range strings.Lines(string(data)) {
 		line = strings.TrimRight(line, "\n")
-		language, fence := strings.CutPrefix(line, "```")
+		language, fence := strings.CutPrefix(strings.TrimSpace(line), "```")
 		heading, isHeading := strings.CutPrefix(line, "## ")
 		switch {
 		case fence && !open:
-			blocks, open = append(blocks, readmeBlock{section: section, language: language}), true
+			blocks, open = append(blocks, docBlock{section: section, language: language}), true
 		case fence:
 			open = false
 		case open:
@@ -95,7 +96,7 @@ func readReadme(t *testing.T) (text string, blocks []readmeBlock) {
 
 // Every command of README.md is run by TestReadme, or it is said why not, and there is one spec.
 func TestReadmeIsKnown(t *testing.T) {
-	_, blocks := readReadme(t)
+	_, blocks := readBlocks(t, "README.md")
 	seen := map[string]bool{}
 	var specs int
 	for _, b := range blocks {
@@ -139,7 +140,7 @@ func TestReadmeIsKnown(t *testing.T) {
 func TestReadme(t *testing.T) {
 	w := e2e.New(t)
 	r := &reader{World: w, hosts: w.LoginHosts(lab.Bookworm, lab.Trixie), before: map[*e2e.Host]string{}}
-	text, blocks := readReadme(t)
+	text, blocks := readBlocks(t, "README.md")
 	r.text = text
 	agent, err := os.ReadFile(e2e.AgentBinary())
 	if err != nil {
@@ -163,7 +164,7 @@ func TestReadme(t *testing.T) {
 	r.began = time.Now()
 	for _, b := range blocks {
 		if b.language == "yaml" {
-			r.spec = r.own(strings.Join(b.lines, "\n") + "\n")
+			r.spec = own(strings.Join(b.lines, "\n") + "\n")
 			r.writes("spec.yaml", r.spec)
 			continue
 		}
@@ -206,9 +207,9 @@ type reader struct {
 	before map[*e2e.Host]string
 }
 
-// own is a text of the README with the reader's own addresses.
-func (r *reader) own(text string) string {
-	return strings.NewReplacer("192.168.3.240", pair.VIP, "192.168.3.24", "198.51.100.1", "192.168.3.25", "198.51.100.2").Replace(text)
+// own is a text of the documents with the lab's addresses.
+func own(text string) string {
+	return strings.NewReplacer("192.168.3.240", pair.VIP, "192.168.3.24", "198.51.100.1", "192.168.3.25", "198.51.100.2", "192.168.3.1", "198.51.100.1").Replace(text)
 }
 
 // writes writes a file on both hosts, as their user.
@@ -284,7 +285,7 @@ func (r *reader) installs(h *e2e.Host, command string) {
 func (r *reader) looksAhead(h *e2e.Host, command string) {
 	if h == r.hosts[0] { // the other way to the spec
 		r.says("`sudo rlb-agent init --spec spec.yaml` write it from `--vip`, `--node` and `--server`")
-		r.on(h, r.own("sudo rlb-agent init --spec first.yaml --vip 192.168.3.240/24 --node lb1=192.168.3.241,lb2=192.168.3.242 "+
+		r.on(h, own("sudo rlb-agent init --spec first.yaml --vip 192.168.3.240/24 --node lb1=192.168.3.241,lb2=192.168.3.242 "+
 			"--server master1=192.168.3.251,master2=192.168.3.252,master3=192.168.3.253")).ends(0, "first.yaml")
 		if out := h.Shell("cd " + home + "; for s in spec first; do rlb-agent render $s.yaml >/root/$s; done; diff /root/spec /root/first; rm first.yaml /root/spec /root/first"); out != "" {
 			r.Errorf("init writes another spec than that of the README:\n%s", out)

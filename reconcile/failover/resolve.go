@@ -13,14 +13,20 @@ import (
 
 // answered judges whether another host holds the virtual IPs while this one is MASTER.
 func (o *ownership) answered(ctx context.Context, a answer) {
-	o.asking, o.answeredAt = false, time.Now()
+	if o.answeredAt = time.Now(); a.hung {
+		o.hangAsking = false
+	} else {
+		o.asking = false
+	}
 	o.logOnce(a.err)
 	if a.serves && !a.stranger {
 		o.proven = time.Now()
 	}
 	switch {
 	case o.standingDown:
-		o.polled(ctx, a)
+		if !a.hung {
+			o.polled(ctx, a)
+		}
 		return
 	case a.err != nil || len(o.held) == 0:
 		return
@@ -37,7 +43,7 @@ func (o *ownership) answered(ctx context.Context, a answer) {
 	}
 	mayHang := a.serves && o.spec.Tracks && !a.stranger
 	asked := o.host
-	if !mayHang {
+	if !mayHang || !o.hang.IsZero() || o.hangAsking { // a claim has just come
 		asked = atOnce{asked}
 	}
 	role, err := status.KeepalivedRole(ctx, asked)
@@ -86,8 +92,12 @@ func (h atOnce) VRRP(ctx context.Context, pid int) ([]host.Instance, error) {
 // killHung kills a keepalived that does not answer while another host has taken over. systemd then starts it again.
 func (o *ownership) killHung(ctx context.Context, rival string) {
 	o.log.Warn(fmt.Sprintf("keepalived hangs, and another host, MAC %s, has taken over: killing keepalived", rival))
-	o.heard, o.ask = true, time.Time{} // from that host: what is left behind is removed at once
-	o.logOnce(o.host.KillUnit(ctx, host.KeepalivedUnit))
+	if err := o.host.KillUnit(ctx, host.KeepalivedUnit); err != nil {
+		o.logOnce(err)
+		return
+	}
+	o.heard, o.hang, o.down = true, time.Time{}, time.Now()
+	o.claimed() // by that host, which serves: what is left behind is removed at once
 }
 
 // resolve decides whether this host stays MASTER beside another holder. Of more than two each may be found at a time: the

@@ -30,7 +30,8 @@ type splitBrain struct {
 
 	ask        time.Time // when to ask who else holds them; zero is not
 	asking     bool      // … is under way
-	hang       time.Time // when to ask that because keepalived may hang; zero is not
+	hang       time.Time // when to ask that because keepalived may hang, whatever is under way; zero is not
+	hangAsking bool      // … is under way
 	hangAsked  time.Time // the last time
 	answers    chan answer
 	answeredAt time.Time // the last time
@@ -60,7 +61,7 @@ type verdict struct {
 
 func newSplitBrain() splitBrain {
 	return splitBrain{
-		claims: make(chan struct{}, 1), announceRequests: make(chan struct{}, 1), answers: make(chan answer, 1),
+		claims: make(chan struct{}, 1), announceRequests: make(chan struct{}, 1), answers: make(chan answer, 2),
 		recall: backoff.Backoff{First: 200 * time.Millisecond, Most: time.Minute},
 	}
 }
@@ -107,7 +108,7 @@ func (o *ownership) claimed() {
 	}
 	o.heard = true
 	o.askBy(time.Now().Add(o.spec.Takeover))
-	if now := time.Now(); o.spec.Tracks && o.hang.IsZero() && now.Sub(o.hangAsked) >= announcePause {
+	if now := time.Now(); o.spec.Tracks && o.hang.IsZero() && !o.hangAsking && now.Sub(o.hangAsked) >= announcePause {
 		o.hang = now.Add(hangPause)
 	}
 }
@@ -123,7 +124,7 @@ func (o *ownership) checkProven() {
 // announceRequested announces the virtual IPs at once: the other host holds them no more, and neighbours look for them
 // there. What comes while this host asks, or has just asked, is an answer and no request.
 func (o *ownership) announceRequested() {
-	if len(o.held) == 0 || !o.down.IsZero() || o.asking || time.Since(o.answeredAt) < settleTime {
+	if len(o.held) == 0 || !o.down.IsZero() || o.asking || o.hangAsking || time.Since(o.answeredAt) < settleTime {
 		return
 	}
 	o.announce()
@@ -159,11 +160,8 @@ func (o *ownership) conflictOver(ctx context.Context) {
 
 // askOthers begins to ask who else holds the virtual IPs. What happens meanwhile does not wait for it.
 func (o *ownership) askOthers(ctx context.Context) {
-	switch {
-	case due(o.hang) && o.asking:
-		o.hang = time.Now().Add(hangPause)
-	case due(o.hang):
-		o.hang, o.hangAsked = time.Time{}, time.Now()
+	if due(o.hang) {
+		o.hang, o.hangAsking, o.hangAsked = time.Time{}, true, time.Now()
 		o.search(ctx, addrsOf(o.held), true)
 	}
 	if !due(o.ask) {
@@ -176,6 +174,7 @@ func (o *ownership) askOthers(ctx context.Context) {
 		o.ask = time.Now().Add(settleTime)
 		return
 	}
+	o.asking = true
 	o.search(ctx, addrsOf(o.held), false)
 }
 
@@ -190,7 +189,6 @@ func addrsOf(prefixes []netip.Prefix) (addrs []netip.Addr) {
 // way to what is found, it listens for advertisements first: they may take an interval, in which the rival may have given
 // way to this host.
 func (o *ownership) search(ctx context.Context, vips []netip.Addr, hung bool) {
-	o.asking = true
 	spec := o.spec
 	loses := slices.ContainsFunc(o.verdicts, func(v verdict) bool { return v.loses })
 	listens := loses && !hung && !o.standingDown && o.down.IsZero()

@@ -72,6 +72,7 @@ func (o *ownership) pollOthers(ctx context.Context) {
 		o.listen(ctx)
 	}
 	if o.poll = (time.Time{}); !o.asking { // what is under way is an answer too
+		o.asking = true
 		o.search(ctx, slices.Clone(o.spec.VirtualIPs), false)
 	}
 }

@@ -31,6 +31,7 @@ func TestHung(t *testing.T) {
 	}{
 		{"HAProxy hung", "systemctl kill -s STOP haproxy", "systemctl kill -s CONT haproxy", 150 * time.Millisecond, 0, 1200 * time.Millisecond},
 		{"keepalived hung", "systemctl kill -s STOP keepalived", "true", 0, 1100 * time.Millisecond, 1100 * time.Millisecond},
+		{"keepalived hung while the agent asks it", "systemctl kill -s STOP keepalived; systemctl kill --kill-who=main -s HUP rlb-agent", "true", 0, 1100 * time.Millisecond, 1100 * time.Millisecond},
 		{"VRRP process killed", "pkill -KILL -P $(systemctl show --value -p MainPID keepalived)", "true", 0, 300 * time.Millisecond, 300 * time.Millisecond},
 	} {
 		var gaps, nones, twos []time.Duration

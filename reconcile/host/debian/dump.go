@@ -59,14 +59,21 @@ func (h *Host) dump(pid int, silent func() func(now time.Time) bool, ask func() 
 	if err := ask(); err != nil {
 		return err
 	}
-	pause := firstLook
-	for silent := silent(); !silent(time.Now()); pause = min(2*pause, patience.Tick) {
+	defer h.silence.Store(nil)
+	pause, asked, inTheWay := firstLook, time.Now(), errors.Join(blocked...) != nil
+	for now, silent := asked, silent(); !silent(now); now = time.Now() {
 		for _, dir := range dirs {
-			if data, err := readRootFile(dir, dumpName); err == nil && whole(data) {
+			data, err := readRootFile(dir, dumpName)
+			if err == nil && whole(data) {
 				return removeAt(dir, dumpName)
 			}
+			inTheWay = inTheWay || err != nil && !errors.Is(err, fs.ErrNotExist)
+		}
+		if !inTheWay {
+			h.silence.Store(&silence{pid, asked, now})
 		}
 		time.Sleep(pause)
+		pause = min(2*pause, patience.Tick)
 	}
 	for _, dir := range dirs {
 		if _, err := readRootFile(dir, dumpName); !errors.Is(err, fs.ErrNotExist) {

@@ -55,8 +55,9 @@ type Host struct {
 	faultDir     atomic.Uint64 // inode of the tracked file's directory when it was last written; 0 before
 	watchesAgain atomic.Bool   // keepalived is being reloaded for a new one
 
-	vrrpMutex  sync.Mutex
-	vrrpSignal stateSignal // the zero value until it is asked for
+	vrrpMutex  sync.Mutex              // held by one question at a time
+	vrrpSignal stateSignal             // the zero value until it is asked for
+	silence    atomic.Pointer[silence] // to that question; nil before the first look for its answer
 
 	acceptedMutex sync.Mutex
 	accepted      accepted

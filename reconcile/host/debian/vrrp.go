@@ -23,11 +23,13 @@ func (h *Host) VRRPAtOnce(ctx context.Context, pid int) ([]host.Instance, error)
 }
 
 func (h *Host) vrrp(ctx context.Context, pid int, silent func() func(time.Time) bool) ([]host.Instance, error) {
-	h.vrrpMutex.Lock() // two questions at a time would share one answer: see askAlone for those of other processes
-	defer h.vrrpMutex.Unlock()
 	if !h.root {
 		return nil, fmt.Errorf("cannot ask keepalived for its state without being root: %w", host.ErrUnavailable)
 	}
+	if err := h.takeTurn(pid, silent); err != nil {
+		return nil, fmt.Errorf("cannot get keepalived's state: %w", err)
+	}
+	defer h.vrrpMutex.Unlock()
 	signal, err := h.stateSignal(ctx)
 	if err != nil {
 		return nil, err
@@ -42,6 +44,32 @@ func (h *Host) vrrp(ctx context.Context, pid int, silent func() func(time.Time) 
 		return nil, fmt.Errorf("cannot get keepalived's state: %w", err)
 	}
 	return instances, nil
+}
+
+// A silence is that of a keepalived that was asked, up to the last look for its answer.
+type silence struct {
+	pid         int
+	asked, look time.Time
+}
+
+// takeTurn waits for the end of another question, with which this one would share its answer (askAlone does for those of
+// other processes). What keepalived is silent to the other one meanwhile counts as silence to this one: that of a status may
+// have just begun, and has more patience than there is to end two holders.
+func (h *Host) takeTurn(pid int, silent func() func(now time.Time) bool) error {
+	var asked time.Time // the other question
+	var over func(now time.Time) bool
+	for !h.vrrpMutex.TryLock() {
+		switch s := h.silence.Load(); {
+		case s == nil || s.pid != pid:
+			asked = time.Time{}
+		case s.asked != asked:
+			asked, over = s.asked, silent()
+		case over(s.look):
+			return host.ErrNoAnswer
+		}
+		time.Sleep(patience.Tick)
+	}
+	return nil
 }
 
 // parseVRRP reads keepalived's state: an array of instances up to 2.2.7, and from 2.2.8 on, where json_version 2 is

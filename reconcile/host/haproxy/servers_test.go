@@ -1,6 +1,9 @@
 package haproxy
 
 import (
+	"io"
+	"net"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -61,5 +64,31 @@ func TestParseStat(t *testing.T) {
 	}
 	if third := states[2]; third.Reason != "its DNS name does not resolve" || third.Up() {
 		t.Errorf("%+v", third)
+	}
+}
+
+// What a server answers to a check steers no terminal, and forges no line of a log.
+func TestHostileServer(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "stats.sock")
+	l, err := net.Listen("unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	go func() {
+		conn, err := l.Accept()
+		if err != nil {
+			return
+		}
+		_, _ = io.Copy(io.Discard, conn) // the question
+		_, _ = io.WriteString(conn, "# pxname,svname,status,check_status,last_chk,\nmail,cp1,DOWN,L7STS,\"\x1b[2J\u009b31m554 no\rup\",\n\n")
+		_ = conn.Close()
+	}()
+	states, err := Servers(t.Context(), path)
+	if err != nil || len(states) != 1 {
+		t.Fatalf("%v, %v", err, states)
+	}
+	if reason := states[0].Reason; !strings.HasSuffix(reason, ": [2J31m554 noup (L7STS)") {
+		t.Errorf("%q", reason)
 	}
 }

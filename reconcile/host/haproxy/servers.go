@@ -53,7 +53,7 @@ func parseStat(text string, now time.Time) ([]host.ServerState, error) {
 		s := host.ServerState{Backend: keep("pxname"), Name: keep("svname"), Address: keep("addr"), State: keep("status")}
 		words := checkWords(get("check_status"), get("check_code"), get("last_chk"), get("check_desc"))
 		s.Reason = strings.Join(strings.Fields(words), " ") // a server's answer may have several lines
-		if strings.Contains(s.State, "resolution") { // "MAINT (resolution)"
+		if strings.Contains(s.State, "resolution") {        // "MAINT (resolution)"
 			s.Reason = "its DNS name does not resolve"
 		}
 		s.Checking = strings.HasPrefix(get("check_status"), underWay)

@@ -27,7 +27,7 @@ func TestTheRulesAreExplained(t *testing.T) {
 
 // chain is the order of our packages. A package may import those before it, never those after it.
 var chain = []string{
-	"api/yamlfile", "api/textrule", "api", "render/vrrp", "render", "reconcile/backoff", "reconcile/wake", "reconcile/host", "reconcile/peers", "reconcile/headroom", "reconcile/state", "reconcile/events", "reconcile/plan", "reconcile", "reconcile/status", "reconcile/cutoff", "reconcile/serveon", "reconcile/failover", "reconcile/doctor",
+	"api/yamlfile", "api/textrule", "api", "render/vrrp", "render", "reconcile/backoff", "reconcile/wake", "reconcile/host/rootpath", "reconcile/host", "reconcile/peers", "reconcile/headroom", "reconcile/state", "reconcile/events", "reconcile/plan", "reconcile", "reconcile/status", "reconcile/cutoff", "reconcile/serveon", "reconcile/failover", "reconcile/doctor",
 	"cmd/rlb-agent/filewatch", "cmd/rlb-agent/page", "cmd/rlb-agent/export", "cmd/rlb-agent/daemon", "cmd/rlb-agent/remote", "cmd/rlb-agent/beside", "cmd/rlb-agent/push", "cmd/rlb-agent/manual",
 	"cmd/rlb-agent/suggest", "cmd/rlb-agent/schema", "cmd/rlb-agent/terminal", "cmd/rlb-agent/logger", "cmd/rlb-agent",
 }
@@ -35,7 +35,6 @@ var chain = []string{
 // ends are packages that stand beside the chain: they import what is named here, and only cmd/rlb-agent and tests
 // import them.
 var ends = map[string][]string{
-	"reconcile/host/rootpath": {},
 	"reconcile/host/link":     {"api"},
 	"reconcile/host/fake":     {"api", "render/vrrp", "render", "reconcile/host"},
 	"reconcile/host/patience": {},

@@ -223,7 +223,7 @@ func (r *run) configure(ctx context.Context) error {
 		}
 		steps = slices.Clone(r.done[done:]) // a reload may have come for others
 		if plan.Serving(steps) {
-			if err := r.verified(serves(ctx, r.Host, r.desired, r.base, plan.Reloads(steps, host.HAProxyUnit))); err != nil {
+			if err := r.verified(serves(ctx, r.Host, r.desired, r.base, plan.Reloads(steps, host.HAProxyUnit), r.loadSize())); err != nil {
 				return plan.Placed(err, r.doc)
 			}
 			if err := plan.RecordLoaded(ctx, r.Host, steps); err != nil {

@@ -102,7 +102,7 @@ func (r *run) servesAgain(ctx context.Context, back []plan.Step, now baseline) e
 		d.Listen = append(d.Listen, plan.ListenWant{Addr: addr})
 	}
 	d.Model.Instances = slices.Sorted(maps.Keys(r.base.well))
-	err := serves(ctx, r.Host, d, baseline{workers: now.workers, well: r.base.well}, plan.Reloads(back, host.HAProxyUnit))
+	err := serves(ctx, r.Host, d, baseline{workers: now.workers, well: r.base.well}, plan.Reloads(back, host.HAProxyUnit), r.loadSize())
 	if stopped := (*stoppedError)(nil); !errors.As(err, &stopped) { // no plan follows that would start it
 		err = r.verified(err)
 	}

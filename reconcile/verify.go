@@ -15,21 +15,23 @@ import (
 
 const (
 	verifyTimeout = 10 * time.Second       // a good change shows within a second, on a slow Pi too
+	loadTime      = 30 * time.Microsecond  // more for each byte of HAProxy's file, on a busy Pi: a master that reads it answers nobody
 	verifyPause   = 50 * time.Millisecond  // between two looks
 	settleTime    = 300 * time.Millisecond // a keepalived that cannot live with its configuration dies within that
 )
 
 // serves waits until the host does what the desired state says, as far as it can be seen from the host: the units
-// run and stay, and HAProxy's present workers, not some older ones, listen wherever clients connect.
+// run and stay, and HAProxy's present workers, not some older ones, listen wherever clients connect. HAProxy may read files
+// of size bytes before that.
 // Nothing that served before must be gone; replaced says that a reload must have brought a new worker. An *unverifiedError
 // says that all is well but for what could not be seen, a *stoppedError but for a unit that somebody stopped meanwhile.
-func serves(ctx context.Context, h host.Host, d plan.Desired, before baseline, replaced bool) error {
+func serves(ctx context.Context, h host.Host, d plan.Desired, before baseline, replaced bool, size int) error {
 	var now plan.Observed
 	if err := now.LookForFormer(ctx, h); err != nil {
 		return err
 	}
 	d.ApplyRuntimeState(now)
-	inTime, cancel := context.WithTimeout(ctx, verifyTimeout+firstCheck(d, before))
+	inTime, cancel := context.WithTimeout(ctx, verifyTimeout+firstCheck(d, before)+time.Duration(size)*loadTime)
 	defer cancel()
 	var old []int
 	if replaced {
@@ -60,6 +62,18 @@ func serves(ctx context.Context, h host.Host, d plan.Desired, before baseline, r
 		case <-time.After(verifyPause):
 		}
 	}
+}
+
+// loadSize is how many bytes HAProxy may have to read: its file of this run, and that of before.
+func (r *run) loadSize() int {
+	path := r.desired.Facts.HAProxyConfig
+	size := len(r.before[path].Data)
+	for _, f := range r.desired.Files {
+		if f.Path == path {
+			size += len(f.Data)
+		}
+	}
+	return size
 }
 
 func servesNow(ctx context.Context, h host.Host, d plan.Desired, before baseline, replaced []int) error {

@@ -204,6 +204,67 @@ func TestDiesAMomentLater(t *testing.T) {
 	}
 }
 
+// loading is a host whose HAProxy answers nobody for a while after each reload, as one that reads a large file.
+type loading struct {
+	*fake.Host
+	takes time.Duration
+	until time.Time
+}
+
+func (l *loading) ReloadUnit(ctx context.Context, name string) error {
+	if name == host.HAProxyUnit {
+		l.until = time.Now().Add(l.takes)
+	}
+	return l.Host.ReloadUnit(ctx, name)
+}
+
+func (l *loading) Workers(ctx context.Context, socket string) (host.Workers, error) {
+	if time.Now().Before(l.until) {
+		return host.Workers{}, errors.New("cannot ask HAProxy's master for its workers: no answer")
+	}
+	return l.Host.Workers(ctx, socket)
+}
+
+// A HAProxy that reads many servers is waited for, also on the way back; one that hangs with few is found out soon.
+func TestHAProxyIsWaitedForByItsSize(t *testing.T) {
+	many := func(port string) *api.Document {
+		var servers strings.Builder
+		for i := range 10_000 {
+			fmt.Fprintf(&servers, "  - address: 10.1.%d.%d\n", i/250, i%250+1)
+		}
+		return parse(t, strings.Replace(spec, "9000", port, 1)+"- name: many\n  port: 7000\n  healthCheck: {type: none}\n  servers:\n"+servers.String())
+	}
+	for name, c := range map[string]struct {
+		was, edit *api.Document
+		takes     time.Duration
+		busy      uint16
+		want      string
+		within    time.Duration
+	}{
+		"many":             {parse(t, spec), many("9000"), 15 * time.Second, 0, "", 16 * time.Second},
+		"many, undone":     {many("9000"), many("9001"), 15 * time.Second, 9001, "what was there before is in force again", 90 * time.Second},
+		"many, hangs":      {many("9000"), many("9001"), time.Hour, 0, "manual intervention", 4 * time.Minute},
+		"few, hangs":       {parse(t, spec), edited(t, "9000", "9001"), time.Hour, 0, "manual intervention", 25 * time.Second},
+		"few that is slow": {parse(t, spec), edited(t, "9000", "9001"), 9 * time.Second, 0, "", 10 * time.Second},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := &loading{Host: installed(t, c.was), takes: c.takes}
+			h.Busy[c.busy] = true
+			synctest.Test(t, func(t *testing.T) {
+				time.Sleep(time.Minute) // keepalived must not be signalled in its first second
+				began := time.Now()
+				_, err := (&reconcile.Reconciler{Host: h, Log: slog.New(slog.DiscardHandler)}).Once(t.Context(), c.edit)
+				if (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
+					t.Errorf("got %v", err)
+				}
+				if took := time.Since(began); took > c.within {
+					t.Errorf("it took %v, more than %v", took, c.within)
+				}
+			})
+		})
+	}
+}
+
 // handler gives each record of a log to a function.
 type handler func(slog.Record)
 

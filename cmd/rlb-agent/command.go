@@ -15,6 +15,7 @@ import (
 	"rlb.dev/rlb-agent/cmd/rlb-agent/logger"
 	"rlb.dev/rlb-agent/cmd/rlb-agent/suggest"
 	"rlb.dev/rlb-agent/cmd/rlb-agent/terminal"
+	"rlb.dev/rlb-agent/reconcile/host"
 	"rlb.dev/rlb-agent/reconcile/host/debian"
 )
 
@@ -147,7 +148,9 @@ func (a *app) host() (*debian.Host, error) { return a.hostWith(func(string) {}) 
 func (a *app) hostWith(also func(line string)) (*debian.Host, error) {
 	progress := func(line string) { also(line); a.log.Debug(line) }
 	if terminal.Is(a.stderr) && a.logFormat != "json" {
-		progress = func(line string) { fmt.Fprintf(a.stderr, "\r\x1b[K%.100s\r", line) }
+		progress = func(line string) {
+			fmt.Fprintf(terminal.Raw(a.stderr), terminal.EraseLine+"%.100s\r", host.Clean(line))
+		}
 	}
 	return debian.New(debian.Options{Log: a.log, Progress: progress, LockTimeout: a.lockTimeout, Effect: effect.Hook})
 }

@@ -121,7 +121,7 @@ func (w *waitView) show(line string) {
 		return
 	}
 	if w.redraw {
-		fmt.Fprint(w.stdout, "\r\x1b[K")
+		fmt.Fprint(terminal.Raw(w.stdout), terminal.EraseLine)
 	}
 	fmt.Fprint(w.stdout, line)
 	w.line, w.redraw = line, true

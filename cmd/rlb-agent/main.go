@@ -38,7 +38,8 @@ func main() {
 
 // run is the whole program.
 func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
-	out := &output{to: stdout}
+	out := &output{to: terminal.Safe(stdout)}
+	stderr = terminal.Safe(stderr)
 	a := &app{stdin: stdin, stdout: out, stderr: stderr, by: caller()}
 	command := a.command()
 	command.SetArgs(args)

@@ -12,6 +12,7 @@ import (
 
 	"rlb.dev/rlb-agent/cmd/rlb-agent/beside"
 	"rlb.dev/rlb-agent/cmd/rlb-agent/remote"
+	"rlb.dev/rlb-agent/reconcile/host"
 )
 
 // changeTime is how long a drain on another host may take, beyond the wait for the lock there.
@@ -82,7 +83,7 @@ func (a *app) diffOn(ctx context.Context, on onFlags) error {
 		}
 		codes = append(codes, answers[i].Code)
 		fmt.Fprint(a.stderr, remote.Prefixed(h, answers[i].Stderr))
-		fmt.Fprint(a.stdout, remote.Clean(answers[i].Stdout))
+		fmt.Fprint(a.stdout, host.Clean(answers[i].Stdout))
 	}
 	if code := slices.Max(codes); code != exitDone {
 		return &remote.Failure{Code: code, Err: errors.Join(errs...)}

@@ -74,8 +74,9 @@ func (a *app) watchStatus(ctx context.Context, output string, print func(io.Writ
 	text := output == "text" || output == "wide"
 	live := text && height > 0
 	if live {
-		fmt.Fprint(a.stdout, terminal.EnterScreen)
-		defer fmt.Fprint(a.stdout, terminal.LeaveScreen)
+		screen := terminal.Raw(a.stdout)
+		fmt.Fprint(screen, terminal.EnterScreen)
+		defer fmt.Fprint(screen, terminal.LeaveScreen)
 	}
 	var s status.Status
 	for first := true; ; first = false {
@@ -91,7 +92,7 @@ func (a *app) watchStatus(ctx context.Context, output string, print func(io.Writ
 		case live: // the terminal may have another size by now
 			var width int
 			width, height = terminal.Size(a.stdout)
-			fmt.Fprint(a.stdout, terminal.Frame(statusText(s, output == "wide", width, terminal.Colors(a.stdout), time.Now()), height))
+			fmt.Fprint(terminal.Raw(a.stdout), terminal.Frame(statusText(s, output == "wide", width, terminal.Colors(a.stdout), time.Now()), height))
 		default:
 			var b bytes.Buffer
 			if !first {

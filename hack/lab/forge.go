@@ -33,16 +33,7 @@ func (c *Client) Advertise(routerID, priority uint8, vip netip.Addr) (stop func(
 	}
 	message := append([]byte{0x31, routerID, priority, 1, 0, 10, 0, 0}, vip.AsSlice()...)
 	from, group := c.addrs[0].Addr().As4(), [4]byte{224, 0, 0, 18}
-	sum := uint32(protocol + len(message))
-	for _, part := range [][]byte{from[:], group[:], message} {
-		for at := 0; at < len(part); at += 2 {
-			sum += uint32(binary.BigEndian.Uint16(part[at:]))
-		}
-	}
-	for sum > 0xffff {
-		sum = sum>>16 + sum&0xffff
-	}
-	binary.BigEndian.PutUint16(message[6:], ^uint16(sum))
+	binary.BigEndian.PutUint16(message[6:], checksum(protocol, from[:], group[:], message))
 
 	end := make(chan struct{})
 	var ended sync.WaitGroup
@@ -60,12 +51,27 @@ func (c *Client) Advertise(routerID, priority uint8, vip netip.Addr) (stop func(
 	return func() { close(end); ended.Wait() }, nil
 }
 
-// Claim sends n gratuitous ARP replies to everybody, by which a station with another MAC claims an address, with a time
-// between them.
+// checksum is that of the internet protocols over a pseudo header and a message, the last of these parts, whose own one is
+// still zero. All have an even number of octets.
+func checksum(protocol int, parts ...[]byte) uint16 {
+	sum := uint32(protocol + len(parts[len(parts)-1]))
+	for _, part := range parts {
+		for at := 0; at < len(part); at += 2 {
+			sum += uint32(binary.BigEndian.Uint16(part[at:]))
+		}
+	}
+	for sum > 0xffff {
+		sum = sum>>16 + sum&0xffff
+	}
+	return ^uint16(sum)
+}
+
+// Claim sends n gratuitous ARP replies, or unsolicited neighbour advertisements (RFC 4861 §7.2.6), to everybody, by which a
+// station with another MAC claims an address, with a time between them.
 func (c *Client) Claim(mac net.HardwareAddr, addr netip.Addr, n int, every time.Duration) error {
-	const arp = 0x0608 // in the byte order of the network
+	frame := claimFrame(mac, addr)
+	to := &syscall.SockaddrLinklayer{Protocol: binary.NativeEndian.Uint16(frame[12:]), Halen: 6, Addr: [8]byte(slices.Concat(frame[:6], []byte{0, 0}))}
 	var fd int
-	to := &syscall.SockaddrLinklayer{Protocol: arp, Halen: 6, Addr: [8]byte{0xff, 0xff, 0xff, 0xff, 0xff, 0xff}}
 	err := c.ns.Load().do(func() error {
 		link, err := net.InterfaceByName("eth0")
 		if err != nil {
@@ -79,7 +85,6 @@ func (c *Client) Claim(mac net.HardwareAddr, addr netip.Addr, n int, every time.
 		return err
 	}
 	defer syscall.Close(fd) //nolint:errcheck // nothing is written late
-	frame := slices.Concat(to.Addr[:6], mac, []byte{8, 6, 0, 1, 8, 0, 6, 4, 0, 2}, mac, addr.AsSlice(), to.Addr[:6], addr.AsSlice())
 	for range n {
 		if err := syscall.Sendto(fd, frame, 0, to); err != nil {
 			return err
@@ -87,4 +92,17 @@ func (c *Client) Claim(mac net.HardwareAddr, addr netip.Addr, n int, every time.
 		time.Sleep(every)
 	}
 	return nil
+}
+
+func claimFrame(mac net.HardwareAddr, addr netip.Addr) []byte {
+	if addr.Is4() {
+		everybody := []byte{0xff, 0xff, 0xff, 0xff, 0xff, 0xff}
+		return slices.Concat(everybody, mac, []byte{8, 6, 0, 1, 8, 0, 6, 4, 0, 2}, mac, addr.AsSlice(), everybody, addr.AsSlice())
+	}
+	const icmp = 58
+	from, nodes := netip.MustParseAddr("fe80::60").AsSlice(), netip.MustParseAddr("ff02::1").AsSlice()
+	advertisement := slices.Concat([]byte{136, 0, 0, 0, 0x20, 0, 0, 0}, addr.AsSlice(), []byte{2, 1}, mac) // that overrides
+	binary.BigEndian.PutUint16(advertisement[2:], checksum(icmp, from, nodes, advertisement))
+	header := []byte{0x86, 0xdd, 0x60, 0, 0, 0, 0, byte(len(advertisement)), icmp, 255}
+	return slices.Concat([]byte{0x33, 0x33, 0, 0, 0, 1}, mac, header, from, nodes, advertisement)
 }

@@ -23,6 +23,7 @@ const (
 	FormerFile     = host.RunDir + "/former.json"    // a FormerRouter
 	RefusedFile    = host.RunDir + "/refused.json"   // a Refusal
 	DrainedFile    = host.StateDir + "/drained.json" // a DrainRecord
+	SocketFile     = host.StateDir + "/socket.json"  // a Socket
 	PeersFile      = host.RunDir + "/peers.json"     // a peers.Table
 	HeadroomFile   = host.RunDir + "/headroom.json"  // a headroom.Record
 	WaitFile       = host.RunDir + "/wait.json"      // a Wait
@@ -63,6 +64,7 @@ var Paths = []Path{
 	{Path: TrialSpecFile, Mode: 0o600, Life: Durable, Writer: "`try`", Holds: "only during `rlb-agent try`: the spec that is tried"},
 	{Path: render.DrainFile, Mode: 0o644, Life: Durable, Writer: "`drain`, `undrain`, keepalived", Holds: "tracked by keepalived: 1 while this host is drained"},
 	{Path: DrainedFile, Mode: 0o600, Life: Durable, Writer: "`drain`, `undrain`", Holds: "only while this host is drained: the time of the drain, and the user"},
+	{Path: SocketFile, Mode: 0o600, Life: Durable, Writer: "the daemon", Holds: "the socket that it made for `web.address`: it replaces no other"},
 	{Path: host.StateDir + "/rules.v4", Mode: 0o640, Life: Rebuilt, Writer: "every change of the rules", Holds: "the IPv4 firewall rules"},
 	{Path: host.StateDir + "/rules.v6", Mode: 0o640, Life: Rebuilt, Writer: "every change of the rules", Holds: "the IPv6 firewall rules"},
 	{Path: render.HandoverRulesFile, Mode: 0o640, Life: Rebuilt, Writer: "every change of the rules", Holds: "the nftables rules of planned moves"},

@@ -45,6 +45,22 @@ type RoleRecord struct {
 	Transitions int       `json:"transitions"`      // changes seen since the daemon's start
 }
 
+// Socket is a unix socket that the daemon made. Another one that is there later was made at another time.
+type Socket struct {
+	Path string    `json:"path"`
+	Made time.Time `json:"made"` // of its inode, in UTC
+}
+
+// ReadSocket is the last socket that the daemon made; the zero value where it made none.
+func ReadSocket(ctx context.Context, o host.Observer) (Socket, error) {
+	return ReadDerived[Socket](ctx, o, SocketFile)
+}
+
+// Write keeps the record for the next daemon.
+func (s Socket) Write(ctx context.Context, h host.Host) error {
+	return WriteDerived(ctx, h, SocketFile, s)
+}
+
 // ReadGuard is what the guard left. Without a daemon it is the zero value.
 func ReadGuard(ctx context.Context, o host.Observer) (GuardRecord, error) {
 	return ReadDerived[GuardRecord](ctx, o, GuardFile)

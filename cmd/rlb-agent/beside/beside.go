@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"rlb.dev/rlb-agent/cmd/rlb-agent/remote"
+	"rlb.dev/rlb-agent/reconcile/host"
 	"rlb.dev/rlb-agent/reconcile/status"
 )
 
@@ -44,7 +45,7 @@ func Print(w io.Writer, all []Host) error {
 		for _, h := range all {
 			text := "?"
 			if h.Status != nil {
-				text = remote.Clean(cell(*h.Status))
+				text = host.Clean(cell(*h.Status))
 			}
 			cells = append(cells, text)
 		}

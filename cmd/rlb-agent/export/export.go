@@ -12,6 +12,7 @@ import (
 	"rlb.dev/rlb-agent/cmd/rlb-agent/filewatch"
 	"rlb.dev/rlb-agent/reconcile"
 	"rlb.dev/rlb-agent/reconcile/host"
+	"rlb.dev/rlb-agent/reconcile/host/rootpath"
 	"rlb.dev/rlb-agent/reconcile/state"
 	"rlb.dev/rlb-agent/reconcile/status"
 	"rlb.dev/rlb-agent/reconcile/wake"
@@ -20,7 +21,7 @@ import (
 
 // Config is what an Exporter works with. All of it is required.
 type Config struct {
-	Host     host.Observer
+	Host     host.Host
 	Status   StatusFile
 	Story    readStory                     // the journal, with the newest of at most so many entries
 	Spec     string                        // path of the spec file
@@ -43,6 +44,7 @@ type Exporter struct {
 
 	listeners map[string]*listener // by the field of the spec; the loop's alone
 	textfile  textfile             // the loop's alone
+	paths     rootpath.Walker      // the zero value but in tests
 }
 
 // New is an exporter that shows nothing until it runs.
@@ -50,7 +52,7 @@ func New(c Config) *Exporter {
 	return &Exporter{
 		Config: c, current: current{asking: make(chan struct{}, 1)}, wake: make(chan struct{}, 1), changed: make(chan struct{}, 1),
 		watchers:  watchers{all: map[chan struct{}]bool{}, bell: make(chan struct{}, 1)},
-		listeners: map[string]*listener{}, textfile: textfile{log: c.Log},
+		listeners: map[string]*listener{},
 	}
 }
 
@@ -125,5 +127,5 @@ func (e *Exporter) close() {
 	for _, l := range e.listeners {
 		l.close()
 	}
-	e.textfile.remove()
+	e.removeTextfile()
 }

@@ -19,6 +19,7 @@ import (
 	"rlb.dev/rlb-agent/reconcile"
 	"rlb.dev/rlb-agent/reconcile/host"
 	"rlb.dev/rlb-agent/reconcile/host/fake"
+	"rlb.dev/rlb-agent/reconcile/host/rootpath"
 	"rlb.dev/rlb-agent/reconcile/state"
 	"rlb.dev/rlb-agent/reconcile/status"
 )
@@ -44,6 +45,7 @@ type shown struct {
 func newShown(t *testing.T) *shown {
 	log, h := new(strings.Builder), fake.New()
 	e := New(Config{Host: h, Status: statusFile{h, h}, Story: noStory, Spec: "/etc/rlb/spec.yaml", ReadSpec: func() (*api.Document, error) { return nil, errors.New("no spec") }, Log: slog.New(slog.NewTextHandler(log, nil)), Version: "v1"})
+	e.paths = rootpath.Within(filepath.Dir(filepath.Dir(t.TempDir())))
 	t.Cleanup(e.close)
 	return &shown{e, t, h, log}
 }

@@ -82,7 +82,7 @@ func howToOpen(address, own string) string {
 
 // open begins to show pages at an address.
 func (e *Exporter) open(l *listener, show pages) error {
-	at, err := listenAt(l.address)
+	at, err := e.listenAt(l.address)
 	if err != nil {
 		return err
 	}
@@ -123,9 +123,9 @@ func (l *listener) close() {
 }
 
 // listenAt listens on "ip:port" or "unix:/path".
-func listenAt(address string) (net.Listener, error) {
+func (e *Exporter) listenAt(address string) (net.Listener, error) {
 	if path, unix := strings.CutPrefix(address, "unix:"); unix {
-		return listenUnix(path)
+		return e.listenUnix(path)
 	}
 	addr, err := netip.ParseAddrPort(address)
 	if err != nil {

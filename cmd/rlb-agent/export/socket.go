@@ -1,6 +1,7 @@
 package export
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -9,51 +10,52 @@ import (
 	"path/filepath"
 	"syscall"
 	"time"
+
+	"rlb.dev/rlb-agent/reconcile/host"
+	"rlb.dev/rlb-agent/reconcile/host/rootpath"
+	"rlb.dev/rlb-agent/reconcile/state"
 )
 
 // socketMode lets everybody on this host read the page, as with a loopback address.
 const socketMode = 0o666
 
-// listenUnix listens on a socket for everybody on this host. A socket that a killed agent left is taken over.
+// listenUnix listens on a socket for everybody on this host. One that a killed agent left is replaced, no other.
 //
 // The directory must be root's alone, as everything on the way to it must. In another one somebody could put a link to
 // a file of root in the socket's place before its mode is changed.
-func listenUnix(path string) (net.Listener, error) {
-	l, err := listenTrusted(path)
+func (e *Exporter) listenUnix(path string) (net.Listener, error) {
+	l, err := e.listenTrusted(path)
 	if err != nil {
 		return nil, fmt.Errorf("cannot listen on %s: %w", path, err)
 	}
 	return l, nil
 }
 
-func listenTrusted(path string) (net.Listener, error) {
-	dir, err := openDirectory(filepath.Dir(path))
-	if err != nil {
+func (e *Exporter) listenTrusted(path string) (_ net.Listener, err error) {
+	if err := e.paths.Check(filepath.Dir(path)); err != nil {
+		if others := (*rootpath.Error)(nil); errors.As(err, &others) {
+			err = fmt.Errorf("%w; or choose a directory that only root may write, like unix:/run/rlb/web.sock", err)
+		}
 		return nil, err
 	}
-	defer dir.Close() //nolint:errcheck // nothing was written to it
-	if err := dir.trusted(false); err != nil {
-		return nil, fmt.Errorf("%w; choose a directory that only root may write, like unix:/run/rlb/web.sock", err)
-	}
-	// From here on the path leads to this directory as long as root does not change that.
-	if err := takeOver(path); err != nil {
+	if err := e.takeOver(path); err != nil {
 		return nil, err
 	}
-	l, err := net.Listen("unix", path)
+	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
 	if err != nil {
 		return nil, errno(err)
 	}
-	if err := os.Chmod(path, socketMode); err != nil {
-		_ = l.Close()
-		return nil, errno(err)
+	l.SetUnlinkOnClose(false) // it need not be the agent's own any more
+	made := socket{l, state.Socket{Path: path, Made: madeAt(path)}}
+	if err := errors.Join(os.Chmod(path, socketMode), made.Write(context.Background(), e.Host)); err != nil {
+		return nil, errors.Join(errno(err), made.Close())
 	}
-	return l, nil
+	return made, nil
 }
 
-// takeOver removes a socket that nobody listens on.
-func takeOver(path string) error {
-	info, err := os.Lstat(path)
-	if err != nil || info.Mode()&fs.ModeSocket == 0 {
+// takeOver removes a socket that the agent made, and on which nobody listens.
+func (e *Exporter) takeOver(path string) error {
+	if info, err := os.Lstat(path); err != nil || info.Mode()&fs.ModeSocket == 0 {
 		return nil // else listening says what is wrong
 	}
 	conn, err := net.DialTimeout("unix", path, time.Second)
@@ -61,8 +63,39 @@ func takeOver(path string) error {
 		_ = conn.Close()
 		return errors.New("another program does")
 	}
-	if errors.Is(err, syscall.ECONNREFUSED) {
-		return os.Remove(path)
+	if !errors.Is(err, syscall.ECONNREFUSED) {
+		return nil
 	}
-	return nil
+	last, err := state.ReadSocket(context.Background(), e.Host)
+	if err != nil {
+		return err
+	}
+	if ours := last.Path == path && last.Made.Equal(madeAt(path)); !ours && filepath.Dir(path) != host.RunDir {
+		return fmt.Errorf("another program has left a socket there; if it is gone for good, remove %s, or choose another path", path)
+	}
+	return os.Remove(path)
+}
+
+// madeAt is when a socket was made: two of the same path differ by it.
+func madeAt(path string) time.Time {
+	info, err := os.Lstat(path)
+	if err != nil {
+		return time.Time{}
+	}
+	return info.ModTime().UTC()
+}
+
+// socket is a listener on a socket that the agent made.
+type socket struct {
+	*net.UnixListener
+	state.Socket
+}
+
+// Close removes the socket, unless another one is there by now.
+func (s socket) Close() error {
+	err := s.UnixListener.Close()
+	if madeAt(s.Path).Equal(s.Made) {
+		err = errors.Join(err, os.Remove(s.Path))
+	}
+	return err
 }

@@ -5,7 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"log/slog"
+	"os"
 	"path/filepath"
 	"time"
 
@@ -14,7 +14,6 @@ import (
 
 // textfile is a file for node_exporter's textfile collector.
 type textfile struct {
-	log        *slog.Logger
 	path       string // that was written, or ""
 	lastLogged string // why it could not be
 }
@@ -27,12 +26,12 @@ func (e *Exporter) writeTextfile(ctx context.Context) time.Duration {
 		path = doc.Spec.Metrics.Textfile
 	}
 	if path != e.textfile.path {
-		e.textfile.remove()
+		e.removeTextfile()
 	}
 	if path == "" {
 		return 0
 	}
-	err := replaceFile(path, e.expose(ctx, false))
+	err := e.replaceFile(path, e.expose(ctx, false))
 	if err == nil {
 		e.textfile.path, e.textfile.lastLogged = path, ""
 	} else if text := err.Error(); text != e.textfile.lastLogged {
@@ -42,40 +41,44 @@ func (e *Exporter) writeTextfile(ctx context.Context) time.Duration {
 	return doc.Spec.Reconcile.Interval.D()
 }
 
-// remove removes what was written: nobody keeps it true any more.
-func (t *textfile) remove() {
-	if t.path == "" {
+// removeTextfile removes what was written: nobody keeps it true any more.
+func (e *Exporter) removeTextfile() {
+	path := e.textfile.path
+	if path == "" {
 		return
 	}
-	dir, err := openDirectory(filepath.Dir(t.path))
+	dir, err := e.paths.Directory(filepath.Dir(path))
 	if err == nil {
-		err = errors.Join(dir.remove(filepath.Base(t.path)), dir.Close())
+		err = errors.Join(os.Remove(at(dir, filepath.Base(path))), dir.Close())
 	}
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		t.log.Warn("cannot remove the metrics", "err", err)
+		e.Log.Warn("cannot remove the metrics", "err", err)
 	}
-	t.path = ""
+	e.textfile.path = ""
 }
 
-// replaceFile replaces a file at once, for all to read. The collector reads files that end in .prom only, never the
-// temporary one.
-func replaceFile(path string, data []byte) error {
-	dir, err := openDirectory(filepath.Dir(path))
+// replaceFile replaces a file at once, for all to read. The collector reads files that end in .prom only, never the temporary
+// one. node_exporter's directory may be another user's: it is held open, so that nobody leads root's file elsewhere.
+func (e *Exporter) replaceFile(path string, data []byte) error {
+	dir, err := e.paths.Directory(filepath.Dir(path))
 	if err != nil {
 		return fmt.Errorf("cannot write %s: %w", path, err)
 	}
 	defer dir.Close() //nolint:errcheck // nothing was written to it
-	if err := dir.replace(filepath.Base(path), data); err != nil {
+	if err := replaceIn(dir, filepath.Base(path), data); err != nil {
 		return fmt.Errorf("cannot write %s: %w", path, errno(err))
 	}
 	return nil
 }
 
+// at is a path of a file in an open directory that leads to no other directory (proc_pid_fd(5)).
+func at(dir *os.File, name string) string { return fmt.Sprintf("/proc/self/fd/%d/%s", dir.Fd(), name) }
+
 // textfileMode lets node_exporter read it.
 const textfileMode = 0o644
 
-func (d *directory) replace(name string, data []byte) error {
-	file, err := renameio.NewPendingFile(d.at(name), renameio.WithTempDir(d.at("")), renameio.WithStaticPermissions(textfileMode))
+func replaceIn(dir *os.File, name string, data []byte) error {
+	file, err := renameio.NewPendingFile(at(dir, name), renameio.WithTempDir(at(dir, "")), renameio.WithStaticPermissions(textfileMode))
 	if err != nil {
 		return err
 	}

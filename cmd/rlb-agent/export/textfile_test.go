@@ -59,9 +59,9 @@ func TestTextfile(t *testing.T) {
 
 // node_exporter's directory may be another user's, but nobody may lead root's file into another directory.
 func TestTextfileInAForeignDirectory(t *testing.T) {
-	parent := filepath.Join(t.TempDir(), "shared")
+	s, parent := newShown(t), filepath.Join(t.TempDir(), "shared")
 	foreign(t, parent)
-	if err := replaceFile(filepath.Join(parent, "a.prom"), []byte("x")); err != nil {
+	if err := s.replaceFile(filepath.Join(parent, "a.prom"), []byte("x")); err != nil {
 		t.Error(err)
 	}
 	dir := filepath.Join(parent, "dir")
@@ -69,7 +69,7 @@ func TestTextfileInAForeignDirectory(t *testing.T) {
 		t.Fatal(err)
 	}
 	path := filepath.Join(dir, "a.prom")
-	if err := replaceFile(path, []byte("x")); err == nil || !strings.Contains(err.Error(), "replace what is in "+parent) {
+	if err := s.replaceFile(path, []byte("x")); err == nil || !strings.Contains(err.Error(), "others than root may write "+parent) {
 		t.Errorf("through a link: %v", err)
 	}
 	if _, err := os.Stat(path); err == nil {
@@ -89,7 +89,7 @@ func TestTextfileLeavesTmpAlone(t *testing.T) {
 	if err := watch.Add(tmp); err != nil {
 		t.Fatal(err)
 	}
-	if err := replaceFile(filepath.Join(t.TempDir(), "a.prom"), []byte("x")); err != nil {
+	if err := newShown(t).replaceFile(filepath.Join(t.TempDir(), "a.prom"), []byte("x")); err != nil {
 		t.Fatal(err)
 	}
 	if err := os.WriteFile(filepath.Join(tmp, "last"), nil, 0o600); err != nil {

@@ -67,9 +67,6 @@ func writeLine(w io.Writer) func(slog.Level, string, []slog.Attr) error {
 	onTerminal := terminal.Is(w)
 	return func(level slog.Level, message string, attrs []slog.Attr) error {
 		var b strings.Builder
-		if onTerminal {
-			b.WriteString("\x1b[K") // over a line of progress
-		}
 		if level >= slog.LevelWarn {
 			b.WriteString(strings.ToLower(level.String()) + ": ")
 		}
@@ -87,6 +84,9 @@ func writeLine(w io.Writer) func(slog.Level, string, []slog.Attr) error {
 		}
 		mu.Lock()
 		defer mu.Unlock()
+		if onTerminal {
+			_, _ = io.WriteString(terminal.Raw(w), terminal.EraseLine) // of progress; the line itself tells an error
+		}
 		_, err := fmt.Fprintln(w, b.String())
 		return err
 	}

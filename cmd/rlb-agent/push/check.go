@@ -139,7 +139,7 @@ func (p *Push) summary(targets []*target, plans []remote.Answer) {
 			}
 		}
 		fmt.Fprintf(p.Out, "on %s:\n", names(same))
-		for line := range strings.Lines(remote.Clean(text)) {
+		for line := range strings.Lines(host.Clean(text)) {
 			fmt.Fprint(p.Out, "    "+line)
 		}
 	}

@@ -12,6 +12,7 @@ import (
 	"sync"
 	"time"
 
+	"rlb.dev/rlb-agent/reconcile/host"
 	"rlb.dev/rlb-agent/reconcile/status"
 )
 
@@ -109,7 +110,7 @@ func Status(ctx context.Context, c Caller, h Host) (s status.Status, err error) 
 // Prefixed is a text of another host, each line with its name before it and without characters that steer a terminal.
 func Prefixed(h Host, text string) string {
 	var b strings.Builder
-	for line := range strings.Lines(Clean(text)) {
+	for line := range strings.Lines(host.Clean(text)) {
 		b.WriteString(h.Name + ": " + strings.TrimSuffix(line, "\n") + "\n")
 	}
 	return b.String()
@@ -117,9 +118,9 @@ func Prefixed(h Host, text string) string {
 
 // Brief is what another host said of a failure, in one line.
 func Brief(a Answer) string {
-	text := strings.TrimSpace(Clean(a.Stderr))
+	text := strings.TrimSpace(host.Clean(a.Stderr))
 	if text == "" {
-		text = strings.TrimSpace(Clean(a.Stdout))
+		text = strings.TrimSpace(host.Clean(a.Stdout))
 	}
 	if _, own, found := strings.Cut("\n"+text, "\nrlb-agent: "); found {
 		text = own
@@ -128,14 +129,4 @@ func Brief(a Answer) string {
 		return "it said nothing"
 	}
 	return strings.ReplaceAll(text, "\n", "; ")
-}
-
-// Clean drops control characters: what another host says must not steer this terminal.
-func Clean(text string) string {
-	return strings.Map(func(r rune) rune {
-		if r < ' ' && r != '\n' && r != '\t' || r >= 0x7f && r < 0xa0 {
-			return -1
-		}
-		return r
-	}, text)
 }

@@ -10,15 +10,65 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"rlb.dev/rlb-agent/reconcile/host"
 )
 
-// fileOf is the file behind a writer, which may pass on to another one what it is given.
-func fileOf(w any) (*os.File, bool) {
-	if wrapper, ok := w.(interface{ Unwrap() io.Writer }); ok {
+// fileOf is the file behind a stream.
+func fileOf(stream any) (*os.File, bool) {
+	if w, ok := stream.(io.Writer); ok {
+		stream = Raw(w)
+	}
+	file, ok := stream.(*os.File)
+	return file, ok
+}
+
+// Raw is what is behind a writer that passes on what it is given. What draws on the terminal is written there.
+func Raw(w io.Writer) io.Writer {
+	for {
+		wrapper, ok := w.(interface{ Unwrap() io.Writer })
+		if !ok {
+			return w
+		}
 		w = wrapper.Unwrap()
 	}
-	file, ok := w.(*os.File)
-	return file, ok
+}
+
+// Safe is a writer for texts. Where w is a terminal they do not steer it: they may be those of other programs and machines.
+func Safe(w io.Writer) io.Writer {
+	if !Is(w) {
+		return w
+	}
+	return safe{w}
+}
+
+type safe struct{ to io.Writer }
+
+func (s safe) Write(text []byte) (int, error) {
+	if _, err := io.WriteString(s.to, clean(string(text))); err != nil {
+		return 0, err
+	}
+	return len(text), nil
+}
+
+func (s safe) Unwrap() io.Writer { return s.to }
+
+// colors are those of a status, and their end (ECMA-48, SGR).
+var colors = []string{"31m", "32m", "0m"}
+
+// clean is a text without what steers a terminal, but for colors.
+func clean(text string) string {
+	var b strings.Builder
+	for i, part := range strings.Split(text, "\x1b[") {
+		for _, color := range colors {
+			if rest, found := strings.CutPrefix(part, color); found && i > 0 {
+				b.WriteString("\x1b[" + color)
+				part = rest
+			}
+		}
+		b.WriteString(host.Clean(part))
+	}
+	return b.String()
 }
 
 // Is says whether a reader or a writer is a terminal.
@@ -59,16 +109,17 @@ func Colors(w io.Writer) bool {
 	return Is(w) && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"
 }
 
-// The terminal's own words: a second screen without a cursor, and back.
+// The terminal's own words, which Raw takes: a second screen without a cursor, and back, and a line begun anew.
 const (
+	EraseLine   = "\r\x1b[K"
 	EnterScreen = "\x1b[?1049h\x1b[?25l"
 	LeaveScreen = "\x1b[?25h\x1b[?1049l"
 )
 
-// Frame is a text drawn over the former one, in one piece and without clearing first, so that nothing flickers. What
-// does not fit on the screen is counted in its last line.
+// Frame is a text drawn over the former one, in one piece and without clearing first, so that nothing flickers. What does
+// not fit on the screen is counted in its last line. Raw takes it.
 func Frame(text string, height int) string {
-	lines := strings.Split(strings.TrimSuffix(text, "\n"), "\n")
+	lines := strings.Split(strings.TrimSuffix(clean(text), "\n"), "\n")
 	if more := len(lines) - height; height > 0 && more > 0 {
 		lines = append(lines[:height-1], fmt.Sprintf("… %d lines more", more+1))
 	}

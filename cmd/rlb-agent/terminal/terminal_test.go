@@ -11,3 +11,11 @@ func TestFrame(t *testing.T) {
 		t.Errorf("got %q, want %q", got, want)
 	}
 }
+
+// A frame obeys nothing in its text but colors.
+func TestFrameOfForeignText(t *testing.T) {
+	text := "\x1b[32mup\x1b[0m \x1b[Hover \x1b]0;title\x07\rover \x1b[\x1b[31m"
+	if got, want := Frame(text, 5), "\x1b[H\x1b[32mup\x1b[0m Hover ]0;titleover \x1b[31m\x1b[K\x1b[J"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}

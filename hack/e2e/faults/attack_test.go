@@ -1,6 +1,7 @@
 package faults
 
 import (
+	"fmt"
 	"net"
 	"net/netip"
 	"strings"
@@ -112,17 +113,16 @@ func TestForgedAdverts(t *testing.T) {
 	}
 }
 
-// A router with proxy ARP and the highest MAC of the link answers for the virtual IP, and serves nothing there. No host
-// gives way to it; it is told of, and the announcements do not follow its claims.
+// A router with proxy ARP, or its like of IPv6, and the highest MAC of the link answers for a virtual IP, and serves nothing
+// there. No host gives way to it, whether the spec names the nodes or not; it is told of, and the announcements do not
+// follow its claims.
 func TestProxyARP(t *testing.T) {
+	const vip6, mac = "2001:db8::100", "fe:ff:ff:ff:ff:fe"
 	w := e2e.New(t)
-	active, standby := w.Pair(e2e.Spec(pair.Nodes), lab.Trixie, lab.Bookworm)
-	e2e.StartDaemon(active)
-	e2e.StartDaemon(standby)
-	w.Eventually("both are well", 15*time.Second, func() bool { return active.Well() && standby.Well() && active.Active() != standby.Active() })
-	active, standby = w.Roles(active, standby)
-	began := active.Shell("date +%s")
-
+	a, b := w.Pair(e2e.Spec(pair.Nodes), lab.Trixie, lab.Bookworm)
+	e2e.StartDaemon(a, b)
+	a.Shell("ip address add 2001:db8::11/64 dev eth0 nodad")
+	b.Shell("ip address add 2001:db8::12/64 dev eth0 nodad")
 	router, err := w.Lab.AddClient(t.Context(), "router", netip.MustParsePrefix("198.51.100.60/24"))
 	if err != nil {
 		t.Fatal(err)
@@ -133,20 +133,58 @@ func TestProxyARP(t *testing.T) {
 			t.Fatalf("%v: %s", err, out)
 		}
 	}
-	in(`ip link set eth0 address fe:ff:ff:ff:ff:fe; ip link add far type veth peer name far2; ip link set far up; ip link set far2 up; ip route add ` + pair.VIP + `/32 dev far
-		echo 1 >/proc/sys/net/ipv4/conf/eth0/proxy_arp; echo 1 >/proc/sys/net/ipv4/ip_forward; echo 0 >/proc/sys/net/ipv4/neigh/eth0/proxy_delay`)
-	// 10,000 claims of the address beside that, as a broken device makes them
-	claimed := make(chan error, 1)
-	go func() {
-		claimed <- router.Claim(net.HardwareAddr{0xfe, 0xff, 0xff, 0xff, 0xff, 0xfe}, netip.MustParseAddr(pair.VIP), 10_000, 500*time.Microsecond)
-	}()
-	w.Never("a host gives way", 8*time.Second, func() bool { return !active.Active() || standby.Active() || !active.FaultFlag(false) })
-	if err := <-claimed; err != nil {
-		t.Fatal(err)
-	}
-	log := active.Shell("journalctl --no-pager -o cat -u rlb-agent --since=@" + began)
-	if lines := strings.Count(log, "\n"); lines > 20 || !strings.Contains(log, "fe:ff:ff:ff:ff:fe") {
-		t.Errorf("%d lines:\n%s", lines, log)
+	in(`ip link set eth0 address ` + mac + `; ip address add 2001:db8::60/64 dev eth0 nodad
+		ip link add far type veth peer name far2; ip link set far up; ip link set far2 up; ip route add ` + pair.VIP + `/32 dev far
+		echo 1 >/proc/sys/net/ipv4/ip_forward; echo 0 >/proc/sys/net/ipv4/neigh/eth0/proxy_delay
+		echo 1 >/proc/sys/net/ipv6/conf/all/forwarding; echo 0 >/proc/sys/net/ipv6/neigh/eth0/proxy_delay; ip -6 neigh add proxy ` + vip6 + ` dev eth0`)
+	proxyARP := func(on int) string { return fmt.Sprintf("echo %d >/proc/sys/net/ipv4/conf/eth0/proxy_arp", on) }
+	proxyNDP := func(on int) string { return fmt.Sprintf("echo %d >/proc/sys/net/ipv6/conf/eth0/proxy_ndp", on) }
+	unnamed := strings.Replace(e2e.Spec(), pair.VIP, pair.VIP+`, "`+vip6+`"`, 1)
+	for _, attack := range []struct {
+		name, spec, vip string
+		proxy           func(on int) string
+		claims          int // of the address beside that, as a broken device makes them
+		lasts           time.Duration
+	}{
+		{"with nodes", e2e.Spec(pair.Nodes), pair.VIP, proxyARP, 10_000, 8 * time.Second},
+		{"without nodes", unnamed, pair.VIP, proxyARP, 4_000, 4 * time.Second},
+		{"without nodes, IPv6", unnamed, vip6, proxyNDP, 4_000, 4 * time.Second},
+	} {
+		t.Run(attack.name, func(t *testing.T) {
+			w, a, b := w.In(t), a.In(t), b.In(t)
+			vip := netip.MustParseAddr(attack.vip)
+			for _, h := range []*e2e.Host{a, b} {
+				h.WriteSpec(attack.spec)
+			}
+			w.Eventually("one host holds the virtual IP, and both are well", 20*time.Second, func() bool {
+				inForce := func(h *e2e.Host) bool {
+					return h.HoldsAddress(netip.MustParseAddr(vip6)) == (h.Active() && attack.spec == unnamed) && h.Succeeds("rlb-agent diff")
+				}
+				return a.Well() && b.Well() && a.Active() != b.Active() && inForce(a) && inForce(b)
+			})
+			active, standby := w.Roles(a, b)
+			began := active.Shell("date +%s")
+			in(attack.proxy(1))
+			defer in(attack.proxy(0))
+			claimed := make(chan error, 1)
+			go func() {
+				claimed <- router.Claim(net.HardwareAddr{0xfe, 0xff, 0xff, 0xff, 0xff, 0xfe}, vip, attack.claims, 500*time.Microsecond)
+			}()
+			w.Never("a host gives way", attack.lasts, func() bool {
+				return !active.HoldsAddress(vip) || standby.HoldsAddress(vip) || !active.FaultFlag(false) || !standby.FaultFlag(false)
+			})
+			if err := <-claimed; err != nil {
+				t.Fatal(err)
+			}
+			said := "a device with MAC " + mac + " answers for " + attack.vip + " but does not serve there"
+			if s, _ := active.Status(); !strings.Contains(s.Claimed, said) {
+				t.Errorf("the status says: %s", s.Claimed)
+			}
+			log := active.Shell("journalctl --no-pager -o cat -u rlb-agent --since=@" + began)
+			if lines := strings.Count(log, "\n"); lines > 20 || attack.spec != unnamed && !strings.Contains(log, said) { // it tells the first one a minute
+				t.Errorf("%d lines:\n%s", lines, log)
+			}
+		})
 	}
 }
 

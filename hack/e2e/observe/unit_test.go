@@ -88,14 +88,7 @@ func TestUnitMemory(t *testing.T) {
 	}()
 	began := time.Now()
 	h.WriteSpec(b.String())
-	refused := ""
-	w.Eventually("the servers are in force", 4*time.Minute, func() bool {
-		if n == most { // a HAProxy that loads so many may not answer in time on a slow machine
-			refused = h.Shell("journalctl --no-pager -o cat -u rlb-agent | grep 'spec refused: .* stays in force' || true")
-		}
-		if refused != "" {
-			return true
-		}
+	w.Eventually("the servers are in force", 10*time.Minute, func() bool {
 		out, _ := h.Sh(w.Context(), "grep -c '^ *server ' /etc/haproxy/haproxy.cfg")
 		return strings.TrimSpace(out) == fmt.Sprint(n+3) && strings.Contains(h.Shell("systemctl show --value -p StatusText rlb-agent"), "in sync with")
 	})
@@ -106,7 +99,7 @@ func TestUnitMemory(t *testing.T) {
 	} else if _, err := fmt.Sscan(out, &needed, &checks, &rehearsals); err != nil {
 		t.Errorf("%v: %s", err, out)
 	}
-	t.Logf("%d servers: %d MiB of %d, in force or refused after %v; %s; seen %d times in a check, %d times in a rehearsal", n, needed>>10, allowed>>20, took, strings.TrimSpace(refused), checks, rehearsals)
+	t.Logf("%d servers: %d MiB of %d, in force after %v; seen %d times in a check, %d times in a rehearsal", n, needed>>10, allowed>>20, took, checks, rehearsals)
 	if share := allowed >> 10 / (most / n); needed > share || checks == 0 || rehearsals == 0 {
 		t.Errorf("it needed %d KiB, at most %d; seen %d times in a check, %d times in a rehearsal", needed, share, checks, rehearsals)
 	}

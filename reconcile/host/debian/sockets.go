@@ -94,7 +94,7 @@ func (h *Host) Sockets(ctx context.Context) ([]host.Socket, error) {
 			if _, ok := listening[inode]; ok {
 				pid, _ := strconv.Atoi(filepath.Base(dir))
 				name, _ := os.ReadFile(filepath.Join(dir, "comm"))
-				holders[inode] = host.Socket{PID: pid, Program: strings.TrimSpace(string(name))}
+				holders[inode] = host.Socket{PID: pid, Program: strings.Join(strings.Fields(host.Clean(string(name))), " ")} // a process may call itself anything
 			}
 		}
 	}

@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"rlb.dev/rlb-agent/reconcile/host"
 	"rlb.dev/rlb-agent/reconcile/host/link"
 )
 
@@ -53,6 +54,12 @@ func TestListenersRecorded(t *testing.T) {
 	}
 	if err != nil || !slices.Equal(got, want) {
 		t.Errorf("%v, %v", got, err)
+	}
+
+	write(t, filepath.Join(h.proc, "7/comm"), "evil\x1b[2J\nerror: gone\n") // prctl(2) takes it
+	all, err := h.Sockets(t.Context())
+	if err != nil || !slices.ContainsFunc(all, func(s host.Socket) bool { return s.PID == 7 && s.Program == "evil[2J error: gone" }) {
+		t.Errorf("%+v, %v", all, err)
 	}
 }
 

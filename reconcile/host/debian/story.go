@@ -88,15 +88,31 @@ func readStory(r io.Reader, each func(host.JournalEntry)) error {
 	}
 }
 
+// textOf is the value of a field: text or, where it holds what does not print, a list of its bytes. Several values of one name
+// are a list too, and no text.
+func textOf(value any) string {
+	list, ok := value.([]any)
+	if !ok {
+		text, _ := value.(string)
+		return text
+	}
+	text := make([]byte, len(list))
+	for i, octet := range list {
+		number, ok := octet.(float64)
+		if !ok {
+			return ""
+		}
+		text[i] = byte(number)
+	}
+	return string(text)
+}
+
 func parseEntry(line []byte) (e host.JournalEntry, ok bool) {
-	var fields map[string]any // a value is text, a list, or, where it is no text, a list of bytes
+	var fields map[string]any
 	if json.Unmarshal(line, &fields) != nil {
 		return e, false
 	}
-	text := func(name string) string {
-		value, _ := fields[name].(string)
-		return value
-	}
+	text := func(name string) string { return host.Clean(textOf(fields[name])) }
 	micros, err := strconv.ParseInt(text("__REALTIME_TIMESTAMP"), 10, 64)
 	if err != nil || text("MESSAGE") == "" {
 		return e, false

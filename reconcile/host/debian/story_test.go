@@ -1,6 +1,7 @@
 package debian
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -14,7 +15,7 @@ func TestStory(t *testing.T) {
 	h, f := newFake(t)
 	f.Answers = []recorded.Answer{{Words: "journalctl", Out: program.Output{Stdout: `{"__REALTIME_TIMESTAMP":"1700000000000001","_SYSTEMD_UNIT":"keepalived.service","PRIORITY":"6","MESSAGE":"(HA) Entering MASTER STATE","_PID":"77"}
 not JSON
-{"__REALTIME_TIMESTAMP":"1700000000000002","MESSAGE":[255,254],"_SYSTEMD_UNIT":"haproxy.service"}
+{"__REALTIME_TIMESTAMP":"1700000000000002","MESSAGE":["two","messages"],"_SYSTEMD_UNIT":"haproxy.service"}
 {"__REALTIME_TIMESTAMP":"1700000000000003","_PID":"1","UNIT":"haproxy.service","_SYSTEMD_UNIT":"init.scope","MESSAGE":"Stopping haproxy.service..."}
 {"__REALTIME_TIMESTAMP":"1700000000000004","SYSLOG_IDENTIFIER":"rlb-agent","_UID":"0","MESSAGE":"root ran rlb-agent drain","RLB_COMMAND":"rlb-agent drain","PRIORITY":"4"}
 `}}}
@@ -33,6 +34,21 @@ not JSON
 	}
 	if ran := strings.Join(f.Ran, "\n"); !strings.Contains(ran, "--since=@5.000000") || !strings.Contains(ran, "SYSLOG_IDENTIFIER=rlb-agent _UID=0 +") {
 		t.Errorf("ran %s", ran)
+	}
+}
+
+// The journal has what does not print as bytes. A server cannot hide by it that it is down, nor steer a terminal.
+func TestEntryThatDoesNotPrint(t *testing.T) {
+	var octets []string
+	for _, b := range []byte("Server web/cp1 is DOWN, reason: Layer7 wrong status, info: \"\x1b[2Jgone\"") {
+		octets = append(octets, fmt.Sprint(b))
+	}
+	e, ok := parseEntry([]byte(`{"__REALTIME_TIMESTAMP":"1","_SYSTEMD_UNIT":"haproxy.service","MESSAGE":[` + strings.Join(octets, ",") + `]}`))
+	if want := `Server web/cp1 is DOWN, reason: Layer7 wrong status, info: "[2Jgone"`; !ok || e.Message != want {
+		t.Errorf("%v, %q", ok, e.Message)
+	}
+	if e, ok := parseEntry([]byte(`{"__REALTIME_TIMESTAMP":"1","MESSAGE":["two","messages"]}`)); ok {
+		t.Errorf("two messages are one: %q", e.Message)
 	}
 }
 

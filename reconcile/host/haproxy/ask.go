@@ -9,12 +9,15 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"rlb.dev/rlb-agent/reconcile/host"
 )
 
 // answerPatience is how long HAProxy may take over one answer. A hung one must not hang us.
 const answerPatience = 2 * time.Second
 
-// ask sends one command to one of HAProxy's sockets and reads its answer to the end.
+// ask sends one command to one of HAProxy's sockets and reads its answer to the end. A server's answer to a health check may
+// stand in it.
 func ask(ctx context.Context, path, question string) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, answerPatience)
 	defer cancel()
@@ -39,7 +42,7 @@ func ask(ctx context.Context, path, question string) (string, error) {
 	if err != nil {
 		return "", errors.Join(context.Cause(ctx), err)
 	}
-	return string(answer), nil
+	return host.Clean(string(answer)), nil
 }
 
 // askPatience is how long a HAProxy that is well takes to answer at most, and how long a thread may stand still here.

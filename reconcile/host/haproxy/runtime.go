@@ -152,9 +152,12 @@ func parseServers(text string) ([]host.RunningServer, error) {
 	if !found {
 		return nil, fmt.Errorf("unexpected answer %q", text[:min(len(text), 200)])
 	}
-	var table [][]string // only the first of its many columns, which are never quoted: names without a comma, and numbers
-	for line := range strings.Lines("pxname" + stats) {
-		table = append(table, strings.SplitN(line, ",", statColumns+1))
+	table := func(yield func([]string) bool) { // only the first of its many columns, which are never quoted: names without a comma, and numbers
+		for line := range strings.Lines("pxname" + stats) {
+			if !yield(strings.SplitN(line, ",", statColumns+1)) {
+				return
+			}
+		}
 	}
 	type use struct{ sessions, most int }
 	uses := map[string]use{}
@@ -163,10 +166,11 @@ func parseServers(text string) ([]host.RunningServer, error) {
 		uses[get("pxname")+"/"+get("svname")] = use{number(get("scur")), number(get("slim"))}
 	}
 
-	var rows [][]string
-	for line := range strings.Lines(states) {
-		if words := strings.Fields(strings.TrimPrefix(line, "#")); len(words) > 1 {
-			rows = append(rows, words)
+	rows := func(yield func([]string) bool) {
+		for line := range strings.Lines(states) {
+			if words := strings.Fields(strings.TrimPrefix(line, "#")); len(words) > 1 && !yield(words) {
+				return
+			}
 		}
 	}
 	var all []host.RunningServer

@@ -5,6 +5,7 @@ import (
 	"encoding/csv"
 	"errors"
 	"fmt"
+	"io"
 	"iter"
 	"strconv"
 	"strings"
@@ -29,19 +30,30 @@ func Servers(ctx context.Context, socket string) ([]host.ServerState, error) {
 	return states, nil
 }
 
-// parseStat reads HAProxy's statistics in CSV (management guide §9.1).
+// parseStat reads HAProxy's statistics in CSV (management guide §9.1). There may be 100,000 rows of a hundred columns each, so it
+// keeps none but what it needs.
 func parseStat(text string, now time.Time) ([]host.ServerState, error) {
 	r := csv.NewReader(strings.NewReader(strings.TrimPrefix(text, "# ")))
-	r.FieldsPerRecord = -1
-	rows, err := r.ReadAll()
-	if err != nil {
-		return nil, err
+	r.FieldsPerRecord, r.ReuseRecord = -1, true
+	var malformed error
+	rows := func(yield func([]string) bool) {
+		for {
+			row, err := r.Read()
+			if err != nil && err != io.EOF {
+				malformed = err
+			}
+			if err != nil || !yield(row) {
+				return
+			}
+		}
 	}
 	var states []host.ServerState
 	for get := range byColumn(rows) {
-		s := host.ServerState{Backend: get("pxname"), Name: get("svname"), Address: get("addr"), State: get("status")}
-		s.Reason = checkWords(get("check_status"), get("check_code"), get("last_chk"), get("check_desc"))
-		if strings.Contains(s.State, "resolution") { // "MAINT (resolution)"
+		keep := func(name string) string { return strings.Clone(get(name)) }
+		s := host.ServerState{Backend: keep("pxname"), Name: keep("svname"), Address: keep("addr"), State: keep("status")}
+		words := checkWords(get("check_status"), get("check_code"), get("last_chk"), get("check_desc"))
+		s.Reason = strings.Join(strings.Fields(words), " ") // a server's answer may have several lines
+		if strings.Contains(s.State, "resolution") {        // "MAINT (resolution)"
 			s.Reason = "its DNS name does not resolve"
 		}
 		s.HTTPStatus = httpStatus(get("check_status"), get("check_code"))
@@ -53,20 +65,22 @@ func parseStat(text string, now time.Time) ([]host.ServerState, error) {
 		}
 		states = append(states, s)
 	}
-	return states, nil
+	return states, malformed
 }
 
-// byColumn gives the rows of a table below its heading. Columns are found by name: every version of HAProxy adds some.
-func byColumn(rows [][]string) iter.Seq[func(name string) string] {
+// byColumn gives the rows of a table below its heading, each until the next one. Columns are found by name: every version of
+// HAProxy adds some.
+func byColumn(rows iter.Seq[[]string]) iter.Seq[func(name string) string] {
 	return func(yield func(func(string) string) bool) {
-		if len(rows) == 0 {
-			return
-		}
-		column := map[string]int{}
-		for i, name := range rows[0] {
-			column[name] = i
-		}
-		for _, row := range rows[1:] {
+		var column map[string]int
+		for row := range rows {
+			if column == nil {
+				column = map[string]int{}
+				for i, name := range row {
+					column[strings.Clone(name)] = i
+				}
+				continue
+			}
 			if !yield(func(name string) string {
 				if i, ok := column[name]; ok && i < len(row) {
 					return row[i]

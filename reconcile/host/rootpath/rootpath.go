@@ -36,9 +36,31 @@ func (e *Error) Error() string { return e.text }
 func (w Walker) Resolve(path string) (string, error) {
 	found, resolved, err := w.walk(path)
 	if found != nil {
+		if found.kind() == unix.S_IFDIR {
+			err = w.owned(found)
+		}
 		found.close()
 	}
-	return resolved, err
+	if err != nil {
+		return "", err
+	}
+	return resolved, nil
+}
+
+// Directory opens a directory (O_PATH) to which only root can lead the path. The directory itself may be another user's.
+// Errors: *Error, *fs.PathError.
+func (w Walker) Directory(path string) (*os.File, error) {
+	found, _, err := w.walk(path)
+	switch {
+	case err != nil:
+		return nil, err
+	case found == nil:
+		return nil, &fs.PathError{Op: "open", Path: path, Err: unix.ENOENT}
+	case found.kind() != unix.S_IFDIR:
+		found.close()
+		return nil, &fs.PathError{Op: "open", Path: path, Err: unix.ENOTDIR}
+	}
+	return os.NewFile(uintptr(found.fd), found.path), nil
 }
 
 // Check is nil where a file or directory exists and only root can change it: also for a program that opens the path
@@ -122,17 +144,14 @@ func (w Walker) begin(path string) (*place, []string, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	if err := w.owned(at); err != nil {
-		at.close()
-		return nil, nil, err
-	}
 	return at, strings.Split(path, "/"), nil
 }
 
 // maxLinks is how many links a path may lead through, as in the kernel.
 const maxLinks = 40
 
-// walk follows a path. found is nil where it leads to nothing yet.
+// walk follows a path. Only root can change where it leads to; what is there may be another user's. found is nil where it
+// leads to nothing yet.
 func (w Walker) walk(path string) (found *place, resolved string, err error) {
 	abs, err := filepath.Abs(path)
 	if err != nil {
@@ -156,6 +175,11 @@ func (w Walker) walk(path string) (found *place, resolved string, err error) {
 		if name == "" || name == "." {
 			continue
 		}
+		if at.kind() == unix.S_IFDIR {
+			if err := w.owned(at); err != nil {
+				return nil, "", err
+			}
+		}
 		next, err := at.enter(name)
 		if err == unix.ENOENT && name != ".." {
 			missing := filepath.Join(append([]string{at.path, name}, rest...)...)
@@ -172,11 +196,6 @@ func (w Walker) walk(path string) (found *place, resolved string, err error) {
 		if next.kind() != unix.S_IFLNK {
 			at.close()
 			at = next
-			if at.kind() == unix.S_IFDIR {
-				if err := w.owned(at); err != nil {
-					return nil, "", err
-				}
-			}
 			continue
 		}
 		target, err := next.target()

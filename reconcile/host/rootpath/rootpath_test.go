@@ -100,6 +100,31 @@ func TestWalker(t *testing.T) {
 	}
 }
 
+// A directory may be anybody's, the way to it root's alone.
+func TestDirectory(t *testing.T) {
+	w, top := tree(t)
+	for path, want := range map[string]string{
+		"safe/sub": "safe/sub", "safe/up": "safe/sub", "safe/up/..": "safe", "safe/./sub/": "safe/sub", "open": "open",
+		"open/below": "others than root may write TOP/open", "there": "others than root may write TOP/open", "safe/over-there": "others than root may write TOP/open",
+		"safe/file": "not a directory", "safe/link": "not a directory", "safe/new": "no such file", "loop": "too many levels",
+	} {
+		dir, err := w.Directory(top + "/" + path)
+		if err != nil {
+			if !strings.Contains(err.Error(), strings.ReplaceAll(want, "TOP", top)) {
+				t.Errorf("%s: %v, want %s", path, err, want)
+			}
+			continue
+		}
+		got, err := dir.Stat()
+		must(t, err)
+		should, err := os.Stat(filepath.Join(top, want))
+		if err != nil || !os.SameFile(got, should) {
+			t.Errorf("%s is %s: %v", path, dir.Name(), err)
+		}
+		must(t, dir.Close())
+	}
+}
+
 // What belongs to another user is his to change, a link as well as a file or a directory.
 func TestOthersOwn(t *testing.T) {
 	if os.Geteuid() != 0 {

@@ -106,7 +106,7 @@ func (m Machine) Run(ctx context.Context, c Command) (Output, error) {
 	if _, ended := errors.AsType[*exec.ExitError](err); err != nil && !ended { // it may not even have begun
 		return Output{}, fmt.Errorf("%s: %w", c.Name, err)
 	}
-	out := Output{Stdout: stdout.String(), Stderr: stderr.String(), Code: cmd.ProcessState.ExitCode()}
+	out := Output{Stdout: stdout.String(), Stderr: host.Clean(stderr.String()), Code: cmd.ProcessState.ExitCode()}
 	if ws, ok := cmd.ProcessState.Sys().(syscall.WaitStatus); ok && ws.Signaled() {
 		out.Signal = ws.Signal()
 	}
@@ -186,7 +186,7 @@ const maxWords = 4
 func LastWords(text string) string {
 	var all, marked []string
 	follows := false // dpkg says why on the line after "dpkg: error …", indented
-	for line := range strings.Lines(text) {
+	for line := range strings.Lines(host.Clean(text)) {
 		words := strings.TrimSpace(line)
 		switch {
 		case words == "" || strings.HasPrefix(words, "Try `"):

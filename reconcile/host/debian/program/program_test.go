@@ -39,6 +39,10 @@ func TestMachine(t *testing.T) {
 	if _, err := m.Run(ctx, Command{Name: "no-such-program"}); !errors.Is(err, host.ErrUnavailable) {
 		t.Errorf("no such program: %v", err)
 	}
+	out, err = m.Run(ctx, Command{Name: "sh", Args: []string{"-c", `printf '\033[2Jno such \233\n' >&2; exit 1`}})
+	if err != nil || out.Stderr != "[2Jno such \ufffd\n" {
+		t.Errorf("words that steer a terminal: %+v, %v", out, err)
+	}
 	short, cancel := context.WithTimeout(ctx, 20*time.Millisecond)
 	defer cancel()
 	if _, err := m.Run(short, Command{Name: "sleep", Args: []string{"10"}}); !errors.Is(err, context.DeadlineExceeded) {

@@ -1,0 +1,19 @@
+package host
+
+import "testing"
+
+// What steers a terminal is left out, also where it is one character of eight bits; all else stays.
+func TestClean(t *testing.T) {
+	for text, want := range map[string]string{
+		"two\nlines, a\ttab, größer, 日本語 → é": "two\nlines, a\ttab, größer, 日本語 → é",
+		"\x1b[2J\x1b]0;title\x07gone":         "[2J]0;titlegone",
+		"\rover\b\x7f":                        "over",
+		"\u009b31mred":                        "31mred",
+		"\x9b31m":                             "\ufffd31m",
+		"\u202egnp.exe\u2066":                 "gnp.exe",
+	} {
+		if got := Clean(text); got != want {
+			t.Errorf("%q became %q, want %q", text, got, want)
+		}
+	}
+}

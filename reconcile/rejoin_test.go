@@ -223,6 +223,20 @@ func TestRejoinsMeanwhile(t *testing.T) {
 	}
 }
 
+// TestRejoinsInFault: a host that stands down for another one is in FAULT when it has joined. That is no fault of the edit.
+func TestRejoinsInFault(t *testing.T) {
+	h := installed(t, parse(t, spec))
+	h.Faulty = "virtual_router_id 7"
+	guard := state.GuardRecord{Fault: true, Reason: "another host holds 198.51.100.10 too", Conflict: "another host holds 198.51.100.10 too"}
+	if err := guard.Write(t.Context(), h); err != nil {
+		t.Fatal(err)
+	}
+	must(t, h, parse(t, otherRouter))
+	if id := active(t, h); id != "7" {
+		t.Errorf("keepalived runs as %q", id)
+	}
+}
+
 // TestTeardownEndsWaiting: nobody starts keepalived on a host that is no load balancer any more.
 func TestTeardownEndsWaiting(t *testing.T) {
 	h := installed(t, parse(t, spec))

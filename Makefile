@@ -65,8 +65,8 @@ chaos: tools build ## random faults on a real pair under load, 10 minutes: DURAT
 	$(AS_ROOT) bin/chaos -agent $(BIN) -duration $(or $(DURATION),10m) $(if $(SEED),-seed $(SEED))
 
 .PHONY: model
-model: ## the failover of a pair as a model: SCHEDULES (10000) random ones from SEED (1) on, thousands a minute; without root
-	go test -count=1 -timeout 6h -v -run 'TestSchedules$$' ./hack/model -schedules $(or $(SCHEDULES),10000) -seed $(or $(SEED),1)
+model: ## the failover of a pair as a model: SCHEDULES (10000) random ones from SEED (1) on, and as many with edits of the router, thousands a minute; without root
+	go test -count=1 -timeout 6h -v -run 'TestSchedules$$|TestEdits$$' ./hack/model -schedules $(or $(SCHEDULES),10000) -seed $(or $(SEED),1)
 
 .PHONY: bench-edit
 bench-edit: tools build ## how long an edit takes to be live, 20 of each kind, and with confd (RLB_CONFD: its program); some minutes, best on an idle machine

@@ -11,6 +11,7 @@ import (
 
 	"rlb.dev/rlb-agent/reconcile/host"
 	"rlb.dev/rlb-agent/reconcile/plan"
+	"rlb.dev/rlb-agent/reconcile/state"
 	"rlb.dev/rlb-agent/render"
 )
 
@@ -164,7 +165,7 @@ func (b baseline) instancesLeft(ctx context.Context, o host.Observer, d plan.Des
 		if at < 0 {
 			return fmt.Errorf("cannot see keepalived's instance %s", name)
 		}
-		if role := instances[at].Role; role == host.RoleFault && b.well[name] {
+		if role := instances[at].Role; role == host.RoleFault && b.well[name] && !standsDown(ctx, o) {
 			return fmt.Errorf("keepalived's instance %s is in FAULT, and was not before (journalctl -u %s tells why)", name, host.KeepalivedUnit)
 		} else if role == host.RoleMaster {
 			master = true
@@ -176,6 +177,13 @@ func (b baseline) instancesLeft(ctx context.Context, o host.Observer, d plan.Des
 		}
 	}
 	return nil
+}
+
+// standsDown says that this host is in FAULT because another one holds the virtual IPs: that is no fault of a change, and
+// may be what it is to end.
+func standsDown(ctx context.Context, o host.Observer) bool {
+	guard, err := state.ReadGuard(ctx, o)
+	return err == nil && guard.Fault && guard.Conflict != ""
 }
 
 // takenPorts finds another program where HAProxy is to listen and does not yet: HAProxy's own check does not look, and

@@ -1,11 +1,17 @@
 package reconcile_test
 
 import (
+	"context"
 	"errors"
+	"log/slog"
 	"strings"
 	"testing"
+	"testing/synctest"
 
+	"rlb.dev/rlb-agent/reconcile"
+	"rlb.dev/rlb-agent/reconcile/host"
 	"rlb.dev/rlb-agent/reconcile/host/fake"
+	"rlb.dev/rlb-agent/reconcile/plan"
 	"rlb.dev/rlb-agent/reconcile/state"
 	"rlb.dev/rlb-agent/render"
 	"rlb.dev/rlb-agent/render/vrrp"
@@ -136,6 +142,98 @@ func TestRejoinTakenBackFails(t *testing.T) {
 			t.Errorf("effect %d fails: keepalived runs as %q while its peer is the former router", n, id)
 		}
 		quiet(t, h, parse(t, otherRouter))
+	}
+}
+
+const thirdRouter = spec + "vrrp: {routerID: 8}\n"
+
+// TestRejoinChangesAgain: a host that waits waits anew where its virtual router is changed once more, for its peers in both
+// of the former ones.
+func TestRejoinChangesAgain(t *testing.T) {
+	h := installed(t, parse(t, spec))
+	h.Adverts = routersOf(t, spec)
+	must(t, h, parse(t, otherRouter))
+	wantLines(t, "steps", texts(must(t, h, parse(t, thirdRouter)).Steps),
+		"stop rlb-rejoin.service",
+		"leave the virtual router (router 10, version 3, IPv4, multicast; router 7, version 3, IPv4, multicast)",
+		"write /etc/keepalived/keepalived.conf",
+		"write /var/lib/rlb/handover.nft",
+		"reload rlb-handover.service",
+		"start keepalived.service once no peer is the former virtual router any more")
+	if id := active(t, h); id != "" || len(h.Detached) != 2 {
+		t.Errorf("keepalived runs as %q, and there waited %q", id, h.Detached)
+	}
+	quiet(t, h, parse(t, thirdRouter))
+
+	h.Adverts = routersOf(t, otherRouter) // the peer was changed once
+	must(t, h, parse(t, spec+"vrrp: {routerID: 9}\n"))
+	if id := active(t, h); id != "" {
+		t.Errorf("keepalived runs as %q while its peer is what it was to become", id)
+	}
+}
+
+// TestRejoinChangesAgainFails: whatever fails then, it waits as before, or does once it is asked to.
+func TestRejoinChangesAgainFails(t *testing.T) {
+	for n := 1; ; n++ {
+		h := installed(t, parse(t, spec))
+		h.Adverts = routersOf(t, spec)
+		must(t, h, parse(t, otherRouter))
+		h.FailAt(n, errors.New("disk full"))
+		_, _, err := once(t, h, parse(t, thirdRouter))
+		if err == nil {
+			if n < 6 {
+				t.Errorf("only %d effects", n)
+			}
+			return
+		}
+		if id := active(t, h); id != "" {
+			t.Errorf("effect %d fails: keepalived runs as %q while its peer is the former router", n, id)
+		}
+		must(t, h, parse(t, otherRouter))
+		if u, err := h.Unit(t.Context(), host.RejoinUnit); err != nil || !u.Active() || active(t, h) != "" {
+			t.Errorf("effect %d fails: nobody waits: %+v %v", n, u, err)
+		}
+		quiet(t, h, parse(t, otherRouter))
+	}
+}
+
+// TestRejoinsMeanwhile: who waits may start keepalived, with the file of before, while another edit is applied.
+func TestRejoinsMeanwhile(t *testing.T) {
+	for _, text := range []string{spec, thirdRouter} {
+		h := installed(t, parse(t, spec))
+		h.Adverts = routersOf(t, spec)
+		must(t, h, parse(t, otherRouter))
+		h.Adverts = nil
+		started := false
+		r := reconcile.Reconciler{Host: h, Log: slog.New(slog.DiscardHandler), Rejoin: []string{"/usr/local/sbin/rlb-agent", "rejoin"}, Step: func(plan.Step) {
+			if !started {
+				h.Admin(func(ctx context.Context, h host.Host) error { return h.StartUnit(ctx, host.KeepalivedUnit) })
+			}
+			started = true
+		}}
+		synctest.Test(t, func(t *testing.T) {
+			if _, err := r.Once(t.Context(), parse(t, text)); err != nil {
+				t.Fatal(err)
+			}
+		})
+		if active(t, h) == "" || h.Loaded(host.KeepalivedUnit) != h.Text(render.DefaultKeepalivedConfig) {
+			t.Errorf("%s: keepalived has loaded\n%s", text, h.Loaded(host.KeepalivedUnit))
+		}
+		quiet(t, h, parse(t, text))
+	}
+}
+
+// TestRejoinsInFault: a host that stands down for another one is in FAULT when it has joined. That is no fault of the edit.
+func TestRejoinsInFault(t *testing.T) {
+	h := installed(t, parse(t, spec))
+	h.Faulty = "virtual_router_id 7"
+	guard := state.GuardRecord{Fault: true, Reason: "another host holds 198.51.100.10 too", Conflict: "another host holds 198.51.100.10 too"}
+	if err := guard.Write(t.Context(), h); err != nil {
+		t.Fatal(err)
+	}
+	must(t, h, parse(t, otherRouter))
+	if id := active(t, h); id != "7" {
+		t.Errorf("keepalived runs as %q", id)
 	}
 }
 

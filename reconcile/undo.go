@@ -43,7 +43,7 @@ func (r *run) undo(ctx context.Context, cause error) error {
 		return &Failure{Err: fmt.Errorf("%w; %w; the next run goes on from here", cause, err)}
 	}
 	r.Log.Warn(fmt.Sprintf("undoing %d steps", len(r.done))) // why is the run's error
-	t := &plan.Tools{Host: r.Host, Memory: &r.memory}
+	t := &plan.Tools{Host: r.Host, Memory: &r.memory, Rejoin: r.Rejoin}
 	var failed []error
 	now := takeBaseline(ctx, r.Host) // its workers must be replaced
 	back := plan.WayBack(r.done)

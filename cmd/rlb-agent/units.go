@@ -1,19 +1,14 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io/fs"
-	"net/netip"
 	"os"
 
 	"github.com/spf13/cobra"
 
 	"rlb.dev/rlb-agent/reconcile/failover"
-	"rlb.dev/rlb-agent/reconcile/host"
-	"rlb.dev/rlb-agent/reconcile/host/debian"
-	"rlb.dev/rlb-agent/reconcile/state"
 	"rlb.dev/rlb-agent/render"
 )
 
@@ -52,16 +47,6 @@ func rejoinArgs() []string {
 	return []string{self, "rejoin"}
 }
 
-// held says whether another machine holds the virtual IPs of the spec in force, which may change meanwhile, apart from the
-// virtual router that this host is to join.
-func held(ctx context.Context, h *debian.Host, from []netip.Prefix) (bool, error) {
-	in, err := state.ReadInForce(ctx, h)
-	if err != nil || in == nil {
-		return err == nil, err
-	}
-	return failover.HeldApart(ctx, h, *in, from)
-}
-
 // rejoinCommand is what runs in a unit of its own while this host is kept out of a virtual router that a peer is not
 // in yet: it starts keepalived when the last peer has left the former one. It waits for nobody else, and needs no lock.
 func (a *app) rejoinCommand() *cobra.Command {
@@ -71,38 +56,12 @@ func (a *app) rejoinCommand() *cobra.Command {
 		Args:   atMost(0),
 		Hidden: true,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			ctx := cmd.Context()
 			h, err := a.host()
 			if err != nil {
 				return err
 			}
 			defer h.Close()
-			former, err := state.ReadFormer(ctx, h)
-			if err != nil || former == nil {
-				return err
-			}
-			in, err := state.ReadInForce(ctx, h)
-			if err != nil {
-				return err
-			}
-			a.log.Info(fmt.Sprintf("keepalived joins once no peer is the former virtual router any more (%v)", former))
-			silent, err := h.AwaitSilence(ctx, debian.Silence{
-				Interface: former.Interface, Identities: former.Identities, From: former.From,
-				Silence: former.Silence(), AfterGoodbye: former.AfterGoodbye(in),
-				Held: func(ctx context.Context) (bool, error) { return held(ctx, h, former.From) },
-			})
-			if err != nil {
-				return err
-			}
-			if silent {
-				a.log.Info("no peer is the former virtual router any more: keepalived joins")
-			} else {
-				a.log.Warn("a machine still advertises the former virtual router, and is not its master: keepalived joins")
-			}
-			if err := h.StartUnit(ctx, host.KeepalivedUnit); err != nil {
-				return err
-			}
-			return former.Forget(ctx, h)
+			return failover.Rejoin(cmd.Context(), h, a.log)
 		},
 	}
 }

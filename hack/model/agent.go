@@ -18,8 +18,8 @@ type agent struct {
 	cancel context.CancelFunc
 	dead   bool          // nothing that it does has an effect any more
 	cont   chan struct{} // closed at SIGCONT; nil where it was not stopped
-	done   chan struct{} // closed when all of its goroutines have ended
 	record state.GuardRecord
+	bell   chan struct{} // its spec may have changed, or what it keeps
 }
 
 var _ failover.Host = (*agent)(nil)
@@ -40,20 +40,33 @@ func (m *machine) startAgent() {
 		return
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	a := &agent{m: m, cancel: cancel, done: make(chan struct{})}
+	a := &agent{m: m, cancel: cancel, bell: make(chan struct{}, 1)}
 	m.agent = a
 	over := failover.New(failover.Config{Host: a, Publish: a.publish, Log: teller{m.world, m.name}.logger()})
-	go func() {
-		defer close(a.done)
+	m.processes.Go(func() {
 		told := make(chan struct{})
 		go func() {
 			defer close(told)
 			a.spend(ctx, 5*time.Millisecond, 60*time.Millisecond)
-			over.ApplyRuntimeState(ctx, m.force)
+			over.ApplyRuntimeState(ctx, a.inForce(ctx))
+			a.keep(ctx, over)
 		}()
 		over.Run(ctx)
 		<-told
-	}()
+	})
+}
+
+// inForce is what the files say that is in force.
+func (a *agent) inForce(ctx context.Context) (force state.InForce) {
+	var c *command
+	if a.do(func() { force, c = a.m.force, commandOf(a) }) != nil || !a.differs() {
+		return force
+	}
+	if now, err := state.ReadInForce(ctx, c); err == nil {
+		force = *now
+		force.Spec = nil
+	}
+	return force
 }
 
 // killAgent is SIGKILL. systemd then clears the fault flag, and starts it again.
@@ -63,6 +76,7 @@ func (m *machine) killAgent() {
 		return
 	}
 	m.agent, a.dead = nil, true
+	m.release(a)
 	a.cancel()
 	a.stop(false)
 	m.soon(5*time.Millisecond, agentClear, func() {

@@ -204,21 +204,27 @@ func (a *agent) AnnounceTo(_ string, _ netip.Addr, mac string) error {
 func (a *agent) EndSessions(context.Context, []netip.Addr, []uint16) (int, error) { return 0, nil }
 
 // HearsRouter hears advertisements before the firewall.
-func (a *agent) HearsRouter(ctx context.Context, _ string, _ []vrrp.Identity, _ []netip.Prefix, wait time.Duration) (bool, error) {
-	return a.hears(ctx, false, wait)
+func (a *agent) HearsRouter(ctx context.Context, _ string, ids []vrrp.Identity, from []netip.Prefix, wait time.Duration) (bool, error) {
+	return a.hears(ctx, false, ids, from, wait)
 }
 
 // AdvertsPass hears them behind it.
 func (a *agent) AdvertsPass(ctx context.Context, _ string, ids []vrrp.Identity) (bool, error) {
-	return a.hears(ctx, true, 3*ids[0].Period+lateness)
+	return a.hears(ctx, true, ids[:1], nil, 3*ids[0].Period+lateness)
 }
 
-func (a *agent) hears(ctx context.Context, admitted bool, wait time.Duration) (bool, error) {
+// isOf says whether a frame advertises one of these identities, and comes from one of these sources.
+func (f frame) isOf(ids []vrrp.Identity, from []netip.Prefix) bool {
+	return f.kind == advert && slices.ContainsFunc(ids, func(id vrrp.Identity) bool { return id.RouterID == f.router }) &&
+		(len(from) == 0 || slices.ContainsFunc(from, func(p netip.Prefix) bool { return p.Contains(f.sender) }))
+}
+
+func (a *agent) hears(ctx context.Context, admitted bool, ids []vrrp.Identity, from []netip.Prefix, wait time.Duration) (bool, error) {
 	heard := make(chan struct{}, 1)
 	end := func() {}
 	if err := a.call(ctx, quickly/4, quickly, func() {
 		end = a.m.listen(admitted, func(f frame) {
-			if f.kind == advert && f.priority > 0 {
+			if f.isOf(ids, from) && f.priority > 0 {
 				wake.Up(heard)
 			}
 		})
@@ -234,5 +240,33 @@ func (a *agent) hears(ctx context.Context, admitted bool, wait time.Duration) (b
 		return true, nil
 	case <-timeout.Done():
 		return false, nil
+	}
+}
+
+// HearRouter hears advertisements before the firewall until ctx ends.
+func (a *agent) HearRouter(ctx context.Context, _ string, ids []vrrp.Identity, from []netip.Prefix, heard func(goodbye bool)) error {
+	came := make(chan bool, socketRoom)
+	end := func() {}
+	if err := a.call(ctx, quickly/4, quickly, func() {
+		end = a.m.listen(false, func(f frame) {
+			if f.isOf(ids, from) {
+				select {
+				case came <- f.priority == 0:
+				default: // as a socket without room
+				}
+			}
+		})
+	}); err != nil {
+		return err
+	}
+	defer func() { a.m.Lock(); defer a.m.Unlock(); end() }()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case goodbye := <-came:
+			a.spend(ctx, quickly/4, quickly)
+			heard(goodbye)
+		}
 	}
 }

@@ -33,7 +33,11 @@ func bounds(acts []*act) (none, two time.Duration, move bool) {
 	}
 	if len(acts) > 1 {
 		none += longest + recovery
-		two += longest + argued(acts[0])
+		meet := argued
+		if slices.ContainsFunc(acts, isEdit) {
+			meet = unheard
+		}
+		two += longest + meet(acts[0])
 		move = true
 	}
 	return none + instant, two + instant, move
@@ -87,6 +91,10 @@ func (s Specs) of(ctx context.Context, v variant) ([2]settings, error) {
 func (s Specs) Run(ctx context.Context, seed uint64, c Choice) (Outcome, error) {
 	rng := rand.New(rand.NewPCG(seed, 0))
 	v, table, n := variantOf(rng), c.table(), 0
+	draw := (*pair).draw
+	if c.Edits {
+		draw = (*pair).drawEdit
+	}
 	return s.run(ctx, seed, v, func(p *pair) []*act {
 		if n++; n > rounds {
 			return nil
@@ -97,7 +105,7 @@ func (s Specs) Run(ctx context.Context, seed uint64, c Choice) (Outcome, error) 
 		p.Lock()
 		defer p.Unlock()
 		var left []*act
-		for i, a := range p.draw(rng, table) {
+		for i, a := range draw(p, rng, table) {
 			if c.Drop[n]>>i&1 == 0 {
 				left = append(left, a)
 			}
@@ -113,7 +121,7 @@ func (s Specs) run(ctx context.Context, seed uint64, v variant, next func(*pair)
 		return o, err
 	}
 	o = Outcome{Seed: seed, Spec: v.String()}
-	p := newPair(newWorld(seed), both)
+	p := newPair(newWorld(seed), v, both)
 	defer p.end()
 	p.boot()
 	if took, wrong := p.right(startup); wrong != "" {
@@ -148,7 +156,7 @@ func (p *pair) round(acts []*act) Round {
 	}
 	slices.Sort(names)
 	p.Lock()
-	p.story, p.lan.overtook = nil, false
+	p.story, p.lan.overtook, p.former = nil, false, p.machines[0].keepalived.id
 	p.Unlock()
 	began := time.Now()
 	happen(p, acts)
@@ -156,7 +164,19 @@ func (p *pair) round(acts []*act) Round {
 	if len(acts) > 1 && slices.ContainsFunc(acts, func(a *act) bool { return a.unseen }) {
 		within += acts[0].m.refresh
 	}
+	for _, a := range acts {
+		if a.endless || isEdit(a) {
+			within += kept(a)
+		}
+	}
 	took, wrong := p.right(within)
+	p.Lock()
+	for _, a := range acts {
+		if a.endless {
+			a.end(a)
+		}
+	}
+	p.Unlock()
 	holders, servers := p.holders.Between(began, time.Now()), p.servers.Between(began, time.Now())
 	r := Round{Faults: strings.Join(names, " and "), None: servers.None, Two: holders.Two, Healed: took}
 	say := func(format string, args ...any) {

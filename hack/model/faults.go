@@ -18,6 +18,9 @@ type fault struct {
 	// 5227, section 3). Where another fault comes to it, neighbours find the way only when keepalived repeats its gratuitous
 	// ARP (vrrp_garp_master_refresh).
 	unseen bool
+
+	// It ends when the pair is right again, and may cost no more the longer it lasts.
+	endless bool
 }
 
 // aim is which host it happens to.
@@ -108,7 +111,7 @@ var faults = []fault{
 	{name: "keepalived killed", none: handed, two: removedBy, move: true, begin: func(a *act) { a.m.keepalived.kill() }},
 	{name: "keepalived killed on the standby", at: standby, begin: func(a *act) { a.m.keepalived.kill() }},
 	{name: "keepalived stopped", none: handed, move: true, lasts: brief(10*time.Millisecond, 2*time.Second),
-		begin: func(a *act) { a.m.keepalived.stop() }, end: func(a *act) { a.m.keepalived.letStart() }},
+		begin: func(a *act) { a.m.keepalived.keep(true) }, end: func(a *act) { a.m.keepalived.keep(false) }},
 	{name: "keepalived's VRRP process killed", none: handed, two: removedBy, move: true, begin: func(a *act) { a.m.keepalived.killChild() }},
 	{name: "keepalived hangs", at: either, none: handed, two: killed, move: true, lasts: brief(50*time.Millisecond, 3*time.Second),
 		begin: func(a *act) { a.m.keepalived.suspend(true) }, end: func(a *act) { a.m.keepalived.suspend(false) }},
@@ -121,8 +124,8 @@ var faults = []fault{
 	{name: "standby crashes", at: standby, lasts: brief(200*time.Millisecond, 3*time.Second),
 		begin: func(a *act) { a.m.crash() }, end: func(a *act) { a.m.boot() }},
 	{name: "host reboots", none: handed, move: true, lasts: brief(300*time.Millisecond, 2*time.Second),
-		begin: func(a *act) { a.m.keepalived.stop(); a.p.world.after(20*time.Millisecond, a.m.crash) },
-		end:   func(a *act) { a.m.boot(); a.m.keepalived.letStart() }},
+		begin: func(a *act) { a.m.keepalived.keep(true); a.p.world.after(20*time.Millisecond, a.m.crash) },
+		end:   func(a *act) { a.m.boot(); a.m.keepalived.keep(false) }},
 	{name: "host stalls", at: either, none: stallCosts, two: stallTwo, move: true, lasts: brief(50*time.Millisecond, 3*time.Second),
 		begin: func(a *act) { a.m.stall(true) }, end: func(a *act) { a.m.stall(false) }},
 	{name: "host stalls for a moment", at: either, lasts: brief(time.Millisecond, 100*time.Millisecond),

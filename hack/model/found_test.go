@@ -47,6 +47,19 @@ func TestFound(t *testing.T) {
 		"VRRP does not pass, with preemption": {higher, []step{{"VRRP does not pass", 1, 0, 3700 * time.Millisecond}}},
 		// An agent that hears of a unit before it knows the spec looked at it again and again, without a pause.
 		"the agent hangs while it starts": {usual, []step{{"host reboots", 0, 0, 500 * time.Millisecond}, {"agent hangs", 0, 700 * time.Millisecond, time.Second}}},
+		// The process that waits started keepalived with the file of before while the next edit wrote it: it stayed in a virtual
+		// router that nobody wanted.
+		"the router changes again as it is joined": {usual, []step{
+			{"router changed on the active host first", 0, 0, 900 * time.Millisecond}, {"router changed on the active host first", 0, 930 * time.Millisecond, 300 * time.Millisecond},
+		}},
+		// The same where the edit is taken back while the hosts are apart.
+		"the change is taken back as it is joined": {usual, []step{
+			{"router changed and changed back", 0, 0, 570 * time.Millisecond}, {"hosts are apart", 0, 146 * time.Millisecond, 3 * time.Second},
+		}},
+		// The process that waits died, and nobody saw it for a minute.
+		"rejoin dies": {usual, []step{
+			{"router changed on the active host first", 0, 0, 2 * time.Second}, {"rejoin killed", 0, time.Second, 0},
+		}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			specs := Specs{}
@@ -97,12 +110,10 @@ func TestSeeds(t *testing.T) {
 func (p *pair) acts(t *testing.T, steps []step) (acts []*act) {
 	p.Lock()
 	defer p.Unlock()
-	holder := 0
-	if p.machines[1].vip {
-		holder = 1
-	}
+	holder := p.holder()
 	for _, s := range steps {
-		i := slices.IndexFunc(faults, func(f fault) bool { return f.name == s.fault })
+		all := slices.Concat(faults, edits, besides)
+		i := slices.IndexFunc(all, func(f fault) bool { return f.name == s.fault })
 		if i < 0 {
 			t.Fatalf("there is no fault %q", s.fault)
 		}
@@ -110,7 +121,7 @@ func (p *pair) acts(t *testing.T, steps []step) (acts []*act) {
 		if s.host == 1 {
 			at = 1 - holder
 		}
-		acts = append(acts, &act{fault: &faults[i], p: p, m: p.machines[at], other: p.machines[1-at], after: s.after, lasts: s.lasts})
+		acts = append(acts, &act{fault: &all[i], p: p, m: p.machines[at], other: p.machines[1-at], after: s.after, lasts: s.lasts})
 	}
 	return acts
 }

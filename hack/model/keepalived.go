@@ -18,6 +18,7 @@ type keepalived struct {
 	stopped bool          // SIGSTOP
 	ended   []bell        // of who waits for the end of the VRRP process
 	kept    bool          // somebody keeps it from starting
+	id      int           // of its virtual router, as its file said at its start
 }
 
 type bell = chan<- struct{}
@@ -38,7 +39,7 @@ func (k *keepalived) start() {
 		return
 	}
 	k.set("activating")
-	k.pid, k.stopped, k.rest, k.again = k.machine.pid(), false, 0, time.Time{}
+	k.pid, k.stopped, k.rest, k.again, k.id = k.machine.pid(), false, 0, time.Time{}, k.routerID()
 	pid := k.pid
 	k.soon(5*time.Millisecond, 30*time.Millisecond, func() {
 		if k.pid != pid {
@@ -115,10 +116,7 @@ func (k *keepalived) childGone() {
 
 // stop is systemctl stop: SIGTERM.
 func (k *keepalived) stop() {
-	if k.kept = true; !k.up {
-		return
-	}
-	if k.pid == 0 {
+	if k.pid == 0 || !k.up {
 		k.set("inactive")
 		return
 	}
@@ -136,10 +134,21 @@ func (k *keepalived) stop() {
 	})
 }
 
-// letStart ends what stop began.
-func (k *keepalived) letStart() {
-	k.kept = false
-	k.start()
+// reload is systemctl reload: its instance goes on in its state (vrrp.c, clear_diff_vrrp).
+func (k *keepalived) reload() {
+	if k.pid != 0 {
+		k.id = k.routerID()
+	}
+}
+
+// keep stops it and keeps it from starting, or lets it start, unless a process is to do that (rejoin).
+func (k *keepalived) keep(out bool) {
+	switch k.kept = out; {
+	case out:
+		k.stop()
+	case k.rejoin == nil:
+		k.start()
+	}
 }
 
 // suspend is SIGSTOP for all of keepalived, and SIGCONT.

@@ -12,6 +12,7 @@ type frame struct {
 	addr     netip.Addr // asked for, claimed, or connected to
 	sender   netip.Addr // who advertises
 	priority int        // of an advertisement; 0 is a goodbye
+	router   int        // the virtual router that it belongs to, by its id
 	number   uint64     // which connection request it belongs to
 }
 

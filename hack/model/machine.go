@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"rlb.dev/rlb-agent/api"
 	"rlb.dev/rlb-agent/hack/history"
 	"rlb.dev/rlb-agent/reconcile/wake"
 )
@@ -31,6 +32,12 @@ type machine struct {
 	fault, drain bool // what the tracked files say
 	filtered     bool // its firewall drops VRRP
 	taps         []*tap
+	busy         *agent               // the process that holds /run/rlb/lock
+	changed      map[string]time.Time // when files were
+	former       []byte               // state.FormerFile, which a process without the lock removes; nil while there is none
+	wanted       *api.Document        // the spec file
+	undone       bool                 // a run that brings it into force has not come to its end
+	rejoin       *agent               // the process that waits to join another virtual router; nil while none does
 	pids         int
 
 	haproxy    *haproxy
@@ -46,7 +53,7 @@ type tap struct {
 }
 
 func newMachine(l *lan, name, mac string, addr netip.Addr, s settings, holders, servers *history.History) *machine {
-	m := &machine{lan: l, name: name, mac: mac, addr: addr, settings: s, holders: holders, servers: servers}
+	m := &machine{lan: l, name: name, mac: mac, addr: addr, settings: s, holders: holders, servers: servers, wanted: s.doc, changed: map[string]time.Time{}}
 	m.haproxy, m.keepalived = newHAProxy(m), newKeepalived(m)
 	l.join(mac, m)
 	return m
@@ -99,6 +106,9 @@ func (m *machine) crash() {
 	}
 	m.tell("%s is off", m.name)
 	m.killAgent()
+	m.endRejoin()
+	m.files, m.former = m.files.Clone(), nil
+	m.files.Reboot()
 	m.haproxy.gone()
 	m.keepalived.gone()
 	m.up, m.deferred, m.inbox, m.taps, m.bells = false, nil, nil, nil, nil
@@ -164,13 +174,13 @@ func (m *machine) hear(f frame) {
 		return
 	}
 	for _, t := range slices.Clone(m.taps) {
-		if !t.admitted || !(f.kind == advert && m.filtered) {
+		if !t.admitted || f.kind != advert || m.admits(f) {
 			t.hear(f)
 		}
 	}
 	switch f.kind {
 	case advert:
-		if !m.filtered {
+		if m.admits(f) {
 			m.keepalived.hear(f)
 		}
 	case whoHas:
@@ -180,6 +190,11 @@ func (m *machine) hear(f frame) {
 	case syn:
 		m.connect(f)
 	}
+}
+
+// admits says whether an advertisement gets through the firewall.
+func (m *machine) admits(f frame) bool {
+	return !m.filtered && slices.Contains(m.force.Peers, f.sender)
 }
 
 // connect is the kernel's answer to a connection request: it accepts for a HAProxy that hangs too. For planned moves a

@@ -42,7 +42,13 @@ func run(t *testing.T, s Specs, seed uint64, c Choice) (o Outcome) {
 }
 
 // TestSchedules runs random schedules: make model SCHEDULES=10000 SEED=1. What it finds becomes a test of its own.
-func TestSchedules(t *testing.T) {
+func TestSchedules(t *testing.T) { runAll(t, Choice{Only: *only}) }
+
+// TestEdits runs as many in which the virtual router is changed each time.
+func TestEdits(t *testing.T) { runAll(t, Choice{Only: *only, Edits: true}) }
+
+func runAll(t *testing.T, c Choice) {
+	t.Helper()
 	began := time.Now()
 	var mutex sync.Mutex
 	lines := map[string]*line{}
@@ -59,7 +65,7 @@ func TestSchedules(t *testing.T) {
 					if seed >= *first+uint64(*schedules) {
 						return
 					}
-					o := run(t, specs, seed, Choice{Only: *only})
+					o := run(t, specs, seed, c)
 					mutex.Lock()
 					for _, r := range o.Rounds {
 						add(lines, r)
@@ -69,7 +75,7 @@ func TestSchedules(t *testing.T) {
 					}
 					mutex.Unlock()
 					if o.Err() != nil {
-						t.Error(smallest(t, specs, o, *only).Err())
+						t.Error(smallest(t, specs, o, c).Err())
 					}
 				}
 			})
@@ -80,9 +86,10 @@ func TestSchedules(t *testing.T) {
 }
 
 // smallest leaves out of the round that went wrong what it also goes wrong without.
-func smallest(t *testing.T, s Specs, o Outcome, only string) Outcome {
+func smallest(t *testing.T, s Specs, o Outcome, c Choice) Outcome {
+	t.Helper()
 	last := len(o.Rounds)
-	c := Choice{Only: only, Drop: map[int]int{}}
+	c.Drop = map[int]int{}
 	for i := range 3 {
 		c.Drop[last] |= 1 << i
 		if less := run(t, s, o.Seed, c); less.Err() != nil && len(less.Rounds) == last {

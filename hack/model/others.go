@@ -1,6 +1,7 @@
 package model
 
 import (
+	"net/netip"
 	"time"
 )
 
@@ -36,7 +37,8 @@ type device struct {
 	*lan
 	mac     string
 	on      bool
-	refuses bool // connections; else it is silent
+	refuses bool        // connections; else it is silent
+	timer   *time.Timer // of what it advertises; nil while it does not
 }
 
 func newDevice(l *lan, mac string) *device {
@@ -59,5 +61,17 @@ func (d *device) hear(f frame) {
 func (d *device) put(on bool) {
 	if d.on = on; on {
 		d.send(frame{kind: claim, from: d.mac, addr: vip})
+	}
+}
+
+// advertise sends advertisements of a virtual router in the name of an address, of the lowest priority, until it is stopped.
+func (d *device) advertise(router int, sender netip.Addr, period time.Duration) {
+	d.send(frame{kind: advert, from: d.mac, sender: sender, router: router, priority: 1})
+	d.timer = d.after(period, func() { d.advertise(router, sender, period) })
+}
+
+func (d *device) stop() {
+	if d.timer != nil {
+		d.timer.Stop()
 	}
 }

@@ -21,6 +21,8 @@ type pair struct {
 	client           *client
 	device           *device
 	holders, servers history.History
+	variant          variant
+	former           int // the virtual router before a round
 
 	ctx      context.Context // of the commands
 	cancel   context.CancelFunc
@@ -28,8 +30,8 @@ type pair struct {
 }
 
 // newPair is a pair whose hosts are off.
-func newPair(w *world, both [2]settings) *pair {
-	p := &pair{world: w, lan: newLAN(w)}
+func newPair(w *world, v variant, both [2]settings) *pair {
+	p := &pair{world: w, lan: newLAN(w), variant: v}
 	p.ctx, p.cancel = context.WithCancel(context.Background())
 	macs := []string{"02:00:00:00:00:0a", "02:00:00:00:00:0b"}
 	if w.random("macs").IntN(2) == 0 { // whose is higher has nothing to do with the addresses
@@ -68,6 +70,9 @@ func (p *pair) wrong() string {
 		}
 		if m.vip && p.client.at != m.mac {
 			say("the client looks for the virtual IP at MAC %s, not at %s", p.client.at, m.name)
+		}
+		if m.wanted.Digest != m.doc.Digest || m.rejoin != nil || m.keepalived.id != *m.wanted.Spec.VRRP.RouterID {
+			say("%s is not in virtual router %d: it is in %d, and waits: %t", m.name, *m.wanted.Spec.VRRP.RouterID, m.keepalived.id, m.rejoin != nil)
 		}
 		if r := m.told(); r.Fault || r.Conflict != "" || r.Claimed != "" || r.HAProxy != host.HAProxyAnswers {
 			say("%s's agent says %q %q %q, haproxy %s", m.name, r.Reason, r.Conflict, r.Claimed, r.HAProxy)
@@ -119,20 +124,14 @@ func (p *pair) boot() {
 	p.client.look()
 }
 
-// end kills the agents, and waits until they have ended.
+// end crashes the hosts, and waits until all that ran there has ended.
 func (p *pair) end() {
-	var all []*agent
 	p.Lock()
 	for _, m := range p.machines {
-		if m.agent != nil {
-			all = append(all, m.agent)
-		}
 		m.crash()
 	}
 	p.Unlock()
 	p.cancel()
 	p.commands.Wait()
-	for _, a := range all {
-		<-a.done
-	}
+	p.processes.Wait()
 }

@@ -59,7 +59,7 @@ func (v *router) arm() {
 
 // hear is a frame in its socket.
 func (v *router) hear(f frame) {
-	if !v.begun || len(v.queue) >= socketRoom {
+	if !v.begun || f.router != v.id || len(v.queue) >= socketRoom {
 		return
 	}
 	v.queue = append(v.queue, f)
@@ -223,10 +223,14 @@ func (v *router) timeout() {
 	v.announceNow()
 }
 
-func (v *router) goodbye() { v.send(frame{kind: advert, from: v.mac, sender: v.addr}) }
+func (v *router) goodbye() { v.say(0) }
+
+func (v *router) say(priority int) {
+	v.send(frame{kind: advert, from: v.mac, sender: v.addr, router: v.id, priority: priority})
+}
 
 func (v *router) advertiseNow() {
-	v.send(frame{kind: advert, from: v.mac, sender: v.addr, priority: v.priority})
+	v.say(v.priority)
 	v.due = time.Now().Add(v.advertise)
 }
 

@@ -24,10 +24,34 @@ type variant struct {
 	delay      time.Duration // vrrp.preemptDelay
 	interval   time.Duration // between advertisements
 	handover   bool
+	router     int // its id; 0 is the default
 }
 
 func (v variant) String() string {
 	return fmt.Sprintf("priorities %v, preempt %t after %v, every %v, handover %t", v.priorities, v.preempt, v.delay, v.interval, v.handover)
+}
+
+// spec is the file.
+func (v variant) spec() (*api.Document, error) {
+	id := ""
+	if v.router > 0 {
+		id = fmt.Sprintf(", routerID: %d", v.router)
+	}
+	text := fmt.Sprintf(`apiVersion: rlb.dev/v1
+kind: LoadBalancerSpec
+virtualIPs: [%s]
+vrrp: {advertisementInterval: %v, preempt: %t, preemptDelay: %v, handover: %s%s}
+services:
+- name: kube-apiserver
+  port: 9000
+  servers:
+  - {name: cp1, address: 198.51.100.21, port: 6443}
+nodes:
+- {name: lb1, addresses: [%s], priority: %d}
+- {name: lb2, addresses: [%s], priority: %d}
+`, vip, v.interval, v.preempt, v.delay, map[bool]string{true: "forward", false: "none"}[v.handover], id,
+		addressOf(0), v.priorities[0], addressOf(1), v.priorities[1])
+	return api.Parse("spec.yaml", []byte(text))
 }
 
 // settings are what a host of a pair has from its spec: what the agent knows of it, and what the files say that the
@@ -53,21 +77,7 @@ func addressOf(node int) netip.Addr { return netip.AddrFrom4([4]byte{198, 51, 10
 
 // prepare brings the spec of a variant into force on a host in memory, and reads what came of it.
 func prepare(ctx context.Context, v variant, node int) (settings, error) {
-	text := fmt.Sprintf(`apiVersion: rlb.dev/v1
-kind: LoadBalancerSpec
-virtualIPs: [%s]
-vrrp: {advertisementInterval: %v, preempt: %t, preemptDelay: %v, handover: %s}
-services:
-- name: kube-apiserver
-  port: 9000
-  servers:
-  - {name: cp1, address: 198.51.100.21, port: 6443}
-nodes:
-- {name: lb1, addresses: [%s], priority: %d}
-- {name: lb2, addresses: [%s], priority: %d}
-`, vip, v.interval, v.preempt, v.delay, map[bool]string{true: "forward", false: "none"}[v.handover],
-		addressOf(0), v.priorities[0], addressOf(1), v.priorities[1])
-	doc, err := api.Parse("spec.yaml", []byte(text))
+	doc, err := v.spec()
 	if err != nil {
 		return settings{}, err
 	}
@@ -81,6 +91,7 @@ nodes:
 		return settings{}, err
 	}
 	force.Spec = nil // as the daemon does
+	h.Reboot()       // the hosts of a run are off
 	s := settings{force: *force, doc: doc, files: h, preempts: v.preempt, hands: force.Hands}
 	return s, s.read()
 }

@@ -7,11 +7,14 @@
 //   - lan delays, loses and reorders frames, and is cut.
 //   - machine is a host: its kernel, its systemd, what stalls and crashes. haproxy, keepalived and router run on it.
 //   - agent is one run of the agent there: it is the failover.Host of a real failover.Failover.
+//   - command is the host.Host of what changes a host: the real reconciler, which brings edits of the virtual router into
+//     force, drains, and the real failover.Rejoin (rejoin, edits, drain).
 //   - client is who looks for the virtual IP, and device is who answers for it by mistake.
-//   - faults are what happens, and what it may cost; schedule draws them; check judges.
+//   - faults and edits are what happens, and what it may cost; schedule draws them; check judges.
 //
-// What is not in the model: how a real machine is asked (reconcile/host/debian), the reconciler, IPv6, and a timer of the
-// agent that comes late although the agent calls nothing at that moment: a stall holds it at its next call.
+// What is not in the model: how a real machine is asked (reconcile/host/debian), edits of anything else than the router id,
+// the loop of the daemon (rejoin, keep), connections and drain --wait, IPv6, and a timer of the agent that comes late
+// although the agent calls nothing at that moment: a stall holds it at its next call.
 package model
 
 import (
@@ -34,6 +37,8 @@ type world struct {
 	began   time.Time
 	streams map[string]*rand.Rand
 	story   []string
+
+	processes sync.WaitGroup // of the hosts, those that were killed too
 }
 
 func newWorld(seed uint64) *world {

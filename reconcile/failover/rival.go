@@ -75,9 +75,9 @@ func findRival(ctx context.Context, h Host, spec state.InForce, vips []netip.Add
 	return answer{err: err}
 }
 
-// HeldApart says whether another machine holds virtual IPs of a spec, and this host would not be its backup: one that
+// heldApart says whether another machine holds virtual IPs of a spec, and this host would not be its backup: one that
 // claims them accepts or refuses connections, and none of these sources advertises the spec's virtual routers.
-func HeldApart(ctx context.Context, h Host, spec state.InForce, from []netip.Prefix) (bool, error) {
+func heldApart(ctx context.Context, h Host, spec state.InForce, from []netip.Prefix) (bool, error) {
 	a := findRival(ctx, h, spec, spec.VirtualIPs)
 	if a.err != nil || !a.lives {
 		return false, a.err

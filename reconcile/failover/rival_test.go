@@ -262,7 +262,7 @@ func TestHeldApart(t *testing.T) {
 				test.set(s)
 				spec := s.spec(true)
 				s.Unlock()
-				held, err := HeldApart(t.Context(), s, spec, []netip.Prefix{own})
+				held, err := heldApart(t.Context(), s, spec, []netip.Prefix{own})
 				s.Lock()
 				if held != test.want || err != nil || s.probed != test.probes {
 					t.Errorf("%t, %v, %d probes", held, err, s.probed)

@@ -12,6 +12,9 @@ import (
 	"rlb.dev/rlb-agent/render/vrrp"
 )
 
+// WatchedUnits are those whose change may make a host differ from its spec.
+var WatchedUnits = append([]string{host.HAProxyUnit, host.KeepalivedUnit, host.RejoinUnit}, render.OwnUnits...)
+
 // Desired is what a spec implies for one host.
 type Desired struct {
 	Facts      render.Facts

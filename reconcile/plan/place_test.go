@@ -21,7 +21,7 @@ func TestBeside(t *testing.T) {
 		writeFile(host.File{Path: "/etc/haproxy/haproxy.cfg"}, host.File{}, render.HAProxyConfig),
 		reloadUnit(host.HAProxyUnit, ""), reloadUnit(host.KeepalivedUnit, ""), reloadUnit(render.HandoverUnit, ""),
 		retireServer("web", "cp1", ""), restartUnit(host.HAProxyUnit, "", "why"),
-		stopUnit(host.KeepalivedUnit), stopUnit(host.HAProxyUnit), startUnit(host.KeepalivedUnit, "", 0),
+		stopUnit(host.KeepalivedUnit), stopUnit(host.HAProxyUnit), startUnit(host.KeepalivedUnit, "", 0, false),
 	}
 	// the same beside every place, but for what it costs to leave the virtual router
 	const common = `install haproxy: this may take minutes

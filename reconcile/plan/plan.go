@@ -57,6 +57,7 @@ type planner struct {
 	changed map[string]bool     // paths that the plan writes
 	manager bool                // systemd must read its units again
 	former  *state.FormerRouter // what keepalived is about to leave, or has left; nil where it stays what it is
+	again   bool                // it changes while a process waits, or may wait, to start it
 }
 
 func (p *planner) install(s Step)   { p.Install = append(p.Install, s) }
@@ -247,17 +248,18 @@ func (p *planner) units() {
 			p.configure(enableUnit(want.Name).undoneBy(disableUnit(want.Name)))
 		}
 		leaves := p.former != nil && want.Name == host.KeepalivedUnit
+		waited := leaves && p.again && !have.Active()
 		switch {
-		case !want.Run:
+		case !want.Run && !waited:
 		case leaves && (!have.Active() || p.changed[want.Config] || p.o.Loaded[want.Name] != p.digestOf(want.Config)):
 			if have.Active() {
 				p.configure(pauseUnit(want.Name))
 			}
-			p.configure(rejoin(want.Name, want.Config, p.former))
+			p.configure(rejoin(want.Name, want.Config, p.former, waited))
 		case leaves:
 			p.configure(forgetFormer(p.former))
 		case !have.Active():
-			p.configure(want.start())
+			p.configure(want.start(p.changed[want.Config]))
 		case p.o.Moved[want.Name]:
 			p.configure(restartUnit(want.Name, want.Config, "whose configuration is now "+want.Config))
 		case want.Name == render.HandoverUnit && p.lacksHandover() != "":

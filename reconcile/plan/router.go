@@ -40,16 +40,26 @@ func waiting(ctx context.Context, o host.Observer) (bool, error) {
 // router is the virtual router that keepalived is about to leave, or has left; nil where it stays what it is.
 func (p *planner) router() *state.FormerRouter {
 	wanted := slices.ContainsFunc(p.d.Units, func(want UnitWant) bool { return want.Name == host.KeepalivedUnit && want.Run })
+	former := p.o.Former
 	switch {
-	case !wanted, p.d.is(p.o.Former):
+	case !wanted && !p.o.Waiting, p.d.is(former):
 		return nil
-	case p.o.Former != nil:
-		return p.o.Former
-	case !p.o.Units[host.KeepalivedUnit].Active():
+	case former == nil && !p.o.Units[host.KeepalivedUnit].Active():
 		return nil
 	}
 	now := p.o.Files[p.d.Facts.KeepalivedConfig]
-	if ids := vrrp.Former(vrrp.Identities(now.Data), p.d.Model.Routers, p.o.Holds); len(ids) > 0 {
+	ids := vrrp.Former(vrrp.Identities(now.Data), p.d.Model.Routers, p.o.Holds)
+	switch {
+	case former != nil: // a peer may be what this host was to become, too
+		router := *former
+		router.Identities = slices.Clip(router.Identities)
+		for _, id := range ids {
+			if !slices.Contains(router.Identities, id) {
+				router.Identities = append(router.Identities, id)
+			}
+		}
+		return &router
+	case len(ids) > 0:
 		return &state.FormerRouter{Interface: p.d.Facts.Interface, Identities: ids}
 	}
 	return nil
@@ -60,7 +70,11 @@ func (p *planner) leave() {
 	p.former = p.router()
 	switch {
 	case p.former != nil && p.o.Former == nil:
-		p.configure(noteFormer(p.former))
+		p.configure(noteFormer(p.former, forgetFormer(nil)))
+	case p.former != nil && p.rewrites(p.d.Facts.KeepalivedConfig):
+		p.again = true
+		p.configure(p.endWaiting())
+		p.configure(noteFormer(p.former, noteFormer(p.o.Former)))
 	case p.d.is(p.o.Former):
 		p.configure(forgetFormer(p.o.Former))
 	}
@@ -69,9 +83,9 @@ func (p *planner) leave() {
 const verbLeave = "leave"
 
 // noteFormer remembers what keepalived runs as, before its file says otherwise.
-func noteFormer(router *state.FormerRouter) Step {
+func noteFormer(router *state.FormerRouter, undo ...Step) Step {
 	return Step{
-		Verb: verbLeave, Object: "virtual router", Text: "leave the virtual router (" + router.String() + ")", Undo: []Step{forgetFormer(nil)},
+		Verb: verbLeave, Object: "virtual router", Text: "leave the virtual router (" + router.String() + ")", Undo: undo,
 		Do: func(ctx context.Context, t *Tools) error {
 			if len(router.From) == 0 {
 				if err := router.FindSources(ctx, t.Host); err != nil {
@@ -94,12 +108,38 @@ func forgetFormer(router *state.FormerRouter) Step {
 	return s
 }
 
-// rejoin lets a keepalived that has left one virtual router join another, at once or when the peer does.
-func rejoin(name, config string, router *state.FormerRouter) Step {
+// rewrites says whether a file is to be another.
+func (p *planner) rewrites(path string) bool {
+	return p.digestOf(path) != host.Digest(p.o.Files[path].Data)
+}
+
+// endWaiting ends the waiting before keepalived's file changes: who waits could start keepalived with the file of before, and
+// nobody would know.
+func (p *planner) endWaiting() Step {
+	s := stopUnit(host.RejoinUnit)
+	if p.o.Waiting {
+		back := rejoin(host.KeepalivedUnit, p.d.Facts.KeepalivedConfig, p.o.Former, true)
+		back.Rank = RankStart
+		s = s.undoneBy(back)
+	}
+	return s
+}
+
+// rejoin lets a keepalived that has left one virtual router join another, at once or when the peer does. waited says that it
+// may have been started since the look, with its file of before.
+func rejoin(name, config string, router *state.FormerRouter, waited bool) Step {
 	s := unitStep("start", name, nil)
 	s.Text = "start " + name + " once no peer is the former virtual router any more"
-	s.Loads, s.Serving, s.Undo = Load{name, config}, true, []Step{rejoinFormer(name, config)}
+	s.Loads, s.Serving = Load{name, config}, true
+	if !waited {
+		s.Undo = []Step{rejoinFormer(name, config)}
+	}
 	s.Do = func(ctx context.Context, t *Tools) error {
+		if waited {
+			if err := t.Host.StopUnit(ctx, name); err != nil {
+				return err
+			}
+		}
 		heard, err := t.Host.HearsRouter(ctx, router.Interface, router.Identities, router.From, router.Listen())
 		if err != nil && !errors.Is(err, host.ErrUnavailable) {
 			return err

@@ -72,8 +72,9 @@ const (
 	stopPause = 50 * time.Millisecond
 )
 
-// startUnit starts a unit that is not running. One that has just died rests before (UnitWant).
-func startUnit(name, config string, rest time.Duration) Step {
+// startUnit starts a unit that is not running. One that has just died rests before (UnitWant). rewritten says that its file
+// was just changed: where something else has started it since the look, that may have been with the file of before.
+func startUnit(name, config string, rest time.Duration, rewritten bool) Step {
 	s := unitStep("start", name, func(h host.Host, ctx context.Context, name string) error {
 		unit, err := h.Unit(ctx, name)
 		for end := time.Now().Add(stopTime); err == nil && unit.ActiveState == "deactivating" && time.Now().Before(end); {
@@ -86,7 +87,13 @@ func startUnit(name, config string, rest time.Duration) Step {
 		if rest > 0 {
 			time.Sleep(min(unit.Rests(rest), rest)) // whatever the clock was set to meanwhile
 		}
-		return h.StartUnit(ctx, name)
+		switch {
+		case !rewritten || unit.MainPID == 0:
+			return h.StartUnit(ctx, name)
+		case name == host.HAProxyUnit && unit.Active():
+			return h.ReloadUnit(ctx, name)
+		}
+		return h.RestartUnit(ctx, name)
 	})
 	s.Loads, s.Serving, s.Rank = Load{name, config}, true, RankStart
 	s.Drift = name + " did not run: started"
@@ -94,8 +101,8 @@ func startUnit(name, config string, rest time.Duration) Step {
 }
 
 // start is the step that starts the unit. The stop of one without a process needs its file, which says how.
-func (want UnitWant) start() Step {
-	s := startUnit(want.Name, want.Config, want.Rest)
+func (want UnitWant) start(rewritten bool) Step {
+	s := startUnit(want.Name, want.Config, want.Rest, rewritten)
 	if want.Loads() {
 		s.Undo[0].Rank = RankDisable
 	}
@@ -106,7 +113,7 @@ func (want UnitWant) start() Step {
 func stopUnit(name string) Step { return unitStep("stop", name, host.Host.StopUnit) }
 
 // pauseUnit stops a unit that runs again where this is undone.
-func pauseUnit(name string) Step { return stopUnit(name).undoneBy(startUnit(name, "", 0)) }
+func pauseUnit(name string) Step { return stopUnit(name).undoneBy(startUnit(name, "", 0, false)) }
 
 // reloadUnit makes a running unit read its configuration, without a stop.
 func reloadUnit(name, config string) Step {

@@ -24,7 +24,7 @@ func TestSummary(t *testing.T) {
 	}{
 		"nothing": {want: ""},
 		"a first run": {
-			[]Step{bringPackages([]PackageWant{{Name: "haproxy"}, {Name: "keepalived"}}), write("/etc/haproxy/haproxy.cfg"), startUnit(host.HAProxyUnit, "", 0)},
+			[]Step{bringPackages([]PackageWant{{Name: "haproxy"}, {Name: "keepalived"}}), write("/etc/haproxy/haproxy.cfg"), startUnit(host.HAProxyUnit, "", 0, false)},
 			"3 changes on this host: install haproxy, keepalived; write haproxy.cfg; start haproxy.service\nno connection is cut: what does not run yet is started\n",
 			Place{},
 		},

@@ -175,7 +175,7 @@ func (t *Teardown) units() {
 		switch {
 		case !t.ran(name):
 		case !have.Active():
-			t.add(startUnit(name, path, 0))
+			t.add(startUnit(name, path, 0, false))
 		case t.o.Moved[name]:
 			t.add(restartUnit(name, path, "whose configuration is now "+path))
 		case written && t.o.Loaded[name] != config.Digest:

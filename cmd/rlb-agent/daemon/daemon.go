@@ -158,7 +158,7 @@ func watch(ctx context.Context, c Config, seen *inbox) *filewatch.Watch {
 	files := filewatch.New(c.Log, seen.put)
 	files.Set(c.Spec)
 	go files.Run(ctx)
-	go c.Host.WatchUnits(ctx, append([]string{host.HAProxyUnit, host.KeepalivedUnit}, render.OwnUnits...), seen.put)
+	go c.Host.WatchUnits(ctx, plan.WatchedUnits, seen.put)
 	for what, watch := range map[string]func(context.Context, func()) error{"addresses": c.Host.WatchAddresses, "firewall": c.Host.WatchRules} {
 		go func() {
 			if err := watch(ctx, func() { seen.put(what) }); err != nil {

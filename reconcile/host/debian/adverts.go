@@ -66,69 +66,10 @@ func hears(ctx context.Context, by ear, iface string, ids []vrrp.Identity, wait 
 	return heard, refined(err)
 }
 
-// Silence is what AwaitSilence waits for.
-type Silence struct {
-	Interface    string
-	Identities   []vrrp.Identity
-	From         []netip.Prefix                      // where advertisements count from; none: from anywhere
-	Silence      time.Duration                       // without an advertisement
-	AfterGoodbye time.Duration                       // … after a goodbye, in which a backup would advertise itself; 0: there is none
-	Held         func(context.Context) (bool, error) // whether a machine that is alive holds the virtual IPs as such a router
-}
-
-const (
-	heldPause = time.Second // between two looks for a holder, at least
-	noHolders = 3           // looks in a row that find none: whoever still advertises is no master
-)
-
-// AwaitSilence waits until no other machine advertises itself under these identities any more, or none holds the virtual
-// IPs: anyone on the link can send advertisements, and without end. Its result is false where they went on.
-func (h *Host) AwaitSilence(ctx context.Context, s Silence) (silent bool, err error) {
-	return awaitSilence(ctx, link.HearAdverts, s)
-}
-
-func awaitSilence(ctx context.Context, by ear, s Silence) (silent bool, err error) {
-	within, cancel := context.WithCancel(ctx)
-	defer cancel()
-	timer := time.AfterFunc(s.Silence, cancel)
-	defer timer.Stop()
-	var looking sync.WaitGroup
-	var unheld error
-	looking.Go(func() {
-		defer cancel()
-		unheld = s.awaitNoHolder(within)
-	})
-	err = hear(within, only(s.From, by), s.Interface, s.Identities, func(a link.Advert) {
-		if a.Priority == 0 {
-			timer.Reset(s.AfterGoodbye)
-			return
-		}
-		timer.Reset(s.Silence)
-	})
-	cancel()
-	looking.Wait()
-	return unheld != nil, errors.Join(refined(err), ctx.Err())
-}
-
-// awaitNoHolder is nil when nobody held the virtual IPs in several looks. Between the first and the last of them a backup
-// has the time to become master.
-func (s Silence) awaitNoHolder(ctx context.Context) error {
-	pause := max(heldPause, s.Silence/2)
-	for none := 0; ; {
-		if none++; ctx.Err() != nil {
-			return ctx.Err()
-		}
-		switch held, err := s.Held(ctx); {
-		case err != nil || held:
-			none = 0
-		case none == noHolders:
-			return ctx.Err()
-		}
-		select {
-		case <-ctx.Done():
-		case <-time.After(pause):
-		}
-	}
+// HearRouter calls heard for each advertisement of another machine under one of these identities, from one of these
+// sources, one at a time, until ctx ends.
+func (h *Host) HearRouter(ctx context.Context, iface string, ids []vrrp.Identity, from []netip.Prefix, heard func(goodbye bool)) error {
+	return refined(hear(ctx, only(from, link.HearAdverts), iface, ids, func(a link.Advert) { heard(a.Priority == 0) }))
 }
 
 // HearAdverts begins to hear the advertisements of another machine under an identity.

@@ -1,0 +1,81 @@
+package model
+
+import (
+	"net/netip"
+	"slices"
+	"time"
+
+	"rlb.dev/rlb-agent/reconcile/state"
+)
+
+// edits are changes of what identifies the virtual router. The daemon of the active host lets the other go first for 3 s;
+// here the hosts are changed in either order, in any time, or at once.
+var edits = []fault{
+	{name: "router changed on the standby first", at: standby, none: rejoined, two: met, move: true, lasts: brief(0, 4*time.Second),
+		begin: func(a *act) { a.p.edit(1, a.m) }, end: func(a *act) { a.p.edit(0, a.other) }},
+	{name: "router changed on the active host first", none: rejoined, two: met, move: true, lasts: brief(0, 4*time.Second),
+		begin: func(a *act) { a.p.edit(1, a.m) }, end: func(a *act) { a.p.edit(0, a.other) }},
+	{name: "router changed on both at once", none: rejoined, two: met, move: true, lasts: brief(0, 100*time.Millisecond),
+		begin: func(a *act) { a.p.edit(1, a.m) }, end: func(a *act) { a.p.edit(0, a.other) }},
+	{name: "router changed and changed back", at: either, none: rejoined, two: met, move: true, lasts: brief(0, 3*time.Second),
+		begin: func(a *act) { a.p.edit(1, a.m) }, end: func(a *act) { a.p.edit(-1, a.m) }},
+	{name: "router changed, and again on both", at: either, none: rejoined, two: unheard, move: true, lasts: brief(0, 3*time.Second),
+		begin: func(a *act) { a.p.edit(1, a.m) }, end: func(a *act) { a.p.edit(1, a.p.machines...) }},
+	{name: "router changed twice on both", none: rejoined, two: unheard, move: true, lasts: brief(0, 3*time.Second),
+		begin: func(a *act) { a.p.edit(1, a.p.machines...) }, end: func(a *act) { a.p.edit(1, a.p.machines...) }},
+}
+
+// besides are what happens beside an edit alone: a device sends advertisements of the former virtual router, and no goodbye,
+// until the pair is right all the same, or the process is killed that waits.
+var besides = []fault{
+	{name: "rejoin killed", at: either, begin: func(a *act) { a.m.killRejoin() }},
+	{name: "a stranger advertises the former router", endless: true,
+		begin: func(a *act) { a.p.device.advertise(a.p.former, stranger, a.m.advertise/2) }, end: func(a *act) { a.p.device.stop() }},
+	{name: "the former router is advertised in a node's name", at: either, endless: true, none: kept, two: met, move: true,
+		begin: func(a *act) { a.p.device.advertise(a.p.former, a.other.addr, a.m.advertise/2) }, end: func(a *act) { a.p.device.stop() }},
+}
+
+// edit changes the router id of hosts to that of the last edit, the next one, or the one before.
+func (p *pair) edit(step int, hosts ...*machine) {
+	p.variant.router += step
+	doc, err := p.variant.spec()
+	if err != nil {
+		panic(err) // the model's own spec
+	}
+	for _, m := range hosts {
+		m.edit(doc)
+	}
+}
+
+// stranger is no node's address.
+var stranger = netip.MustParseAddr("198.51.100.66")
+
+// former is the router that a host leaves, in its timing.
+func former(a *act) *state.FormerRouter {
+	return &state.FormerRouter{Identities: a.m.force.Identities}
+}
+
+// joining is until a keepalived that is started takes over.
+func joining(a *act) time.Duration { return 250*time.Millisecond + takeover(a) }
+
+// rejoined is until a host that may have heard the other before it left has missed it, and taken over.
+func rejoined(a *act) time.Duration { return former(a).Listen() + former(a).Silence() + joining(a) }
+
+// unheard is until one of two holders that are different virtual routers stands down: who hears no advertisement of the
+// other takes it for one that is about to give way, for 2 s (failover, hungTime).
+func unheard(a *act) time.Duration { return argued(a) + 2*time.Second }
+
+// met is until one of two that took over at the same time hears the other.
+func met(a *act) time.Duration { return a.m.advertise + slack }
+
+// kept is until a host has looked three times for a holder of the virtual IPs, and joins although the former router is
+// advertised.
+func kept(a *act) time.Duration {
+	pause := max(time.Second, former(a).Silence()/2)
+	look := 3*(neighbourPatience+replyPatience) + former(a).Listen()
+	return 2*pause + 3*look + rejoined(a)
+}
+
+func isEdit(a *act) bool {
+	return slices.ContainsFunc(edits, func(f fault) bool { return f.name == a.name })
+}

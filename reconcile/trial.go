@@ -46,12 +46,12 @@ func (r *Reconciler) BeginTrial(ctx context.Context, doc *api.Document, t state.
 }
 
 func (r *Reconciler) arm(ctx context.Context, doc *api.Document, t state.Trial, command string) error {
-	seconds := int(time.Until(t.Deadline).Round(time.Second).Seconds())
+	left := max(time.Second, time.Until(t.Deadline))
 	// the user is for the journal and the history: no person ends it
 	unit := fmt.Sprintf("# Made by rlb-agent: ends a trial that nobody confirmed.\n[Unit]\nDescription=End of a trial of rlb-agent\nAfter=dbus.service\n\n"+
 		"[Service]\nType=oneshot\nEnvironment=USER=%s\nExecStart=%s\nTimeoutStartSec=10min\n\n[Install]\nWantedBy=multi-user.target\n", timerUser, command)
 	timer := fmt.Sprintf("# Made by rlb-agent: ends a trial that nobody confirmed.\n[Unit]\nDescription=End of a trial of rlb-agent\n\n"+
-		"[Timer]\nOnActiveSec=%ds\nAccuracySec=100ms\nUnit=%s\n", max(1, seconds), trialUnit)
+		"[Timer]\nOnActiveSec=%dms\nAccuracySec=100ms\nUnit=%s\n", left.Milliseconds(), trialUnit)
 	for _, f := range []struct {
 		path, text string
 		mode       fs.FileMode
@@ -69,8 +69,8 @@ func (r *Reconciler) arm(ctx context.Context, doc *api.Document, t state.Trial, 
 	}
 	return errors.Join(
 		r.Host.ReloadManager(ctx),
+		r.Host.StartUnit(ctx, trialTimer), // it counts from its start; the next one has systemd read all unit files once more
 		r.Host.EnableUnit(ctx, trialUnit),
-		r.Host.StartUnit(ctx, trialTimer),
 	)
 }
 
@@ -87,7 +87,7 @@ var (
 	replaced = outcome("expired", "nobody confirmed it, and another trial begins")
 )
 
-// earlyEnd is by how much a trial may end before its deadline: the timer counts whole seconds.
+// earlyEnd is by how much a trial may end before its deadline: the clock may have been set back meanwhile.
 const earlyEnd = time.Second
 
 // timerUser is who ends a trial that no person ends.

@@ -70,7 +70,11 @@ func TestTrial(t *testing.T) {
 	file, tried := port(t, 9000), port(t, 9001)
 	h := installed(t, file)
 	before := h.Dump("/run/rlb/")
+	h.Log = nil
 	begin(t, h, tried)
+	if effect(t, h, "StartUnit rlb-trial-end.timer") > effect(t, h, "EnableUnit rlb-trial-end.service") {
+		t.Errorf("the timer starts late: %q", h.Log)
+	}
 	if !strings.Contains(h.Loaded("haproxy.service"), "9001") {
 		t.Error("what is tried is not in force")
 	}
@@ -86,7 +90,7 @@ func TestTrial(t *testing.T) {
 		t.Errorf("the last good one: %v", err)
 	}
 	unit, timer := h.Text("/etc/systemd/system/rlb-trial-end.service"), h.Text("/etc/systemd/system/rlb-trial-end.timer")
-	if !strings.Contains(unit, "\nExecStart=/usr/bin/rlb-agent try --end\n") || !strings.Contains(timer, "\nOnActiveSec=90s\n") {
+	if !strings.Contains(unit, "\nExecStart=/usr/bin/rlb-agent try --end\n") || !strings.Contains(timer, "\nOnActiveSec=90000ms\n") {
 		t.Errorf("unit:\n%s\ntimer:\n%s", unit, timer)
 	}
 	if u, err := h.Unit(t.Context(), "rlb-trial-end.service"); err != nil || !u.Enabled() {
@@ -118,10 +122,11 @@ func TestTrialDeadlines(t *testing.T) {
 		timer string
 		over  bool
 	}{
-		{90 * time.Second, "OnActiveSec=90s", false},
-		{-time.Hour, "OnActiveSec=1s", true},
-		{0, "OnActiveSec=1s", true},
-		{50 * 365 * 24 * time.Hour, "OnActiveSec=1576800000s", false},
+		{90 * time.Second, "OnActiveSec=90000ms", false},
+		{90*time.Second + 700*time.Millisecond, "OnActiveSec=90700ms", false},
+		{-time.Hour, "OnActiveSec=1000ms", true},
+		{0, "OnActiveSec=1000ms", true},
+		{50 * 365 * 24 * time.Hour, "OnActiveSec=1576800000000ms", false},
 	} {
 		if got := (state.Trial{Deadline: now.Add(test.after)}).Over(now); got != test.over {
 			t.Errorf("over after %v: %t", test.after, got)

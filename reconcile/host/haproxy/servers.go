@@ -51,8 +51,9 @@ func parseStat(text string, now time.Time) ([]host.ServerState, error) {
 	for get := range byColumn(rows) {
 		keep := func(name string) string { return strings.Clone(get(name)) }
 		s := host.ServerState{Backend: keep("pxname"), Name: keep("svname"), Address: keep("addr"), State: keep("status")}
-		s.Reason = strings.Clone(checkWords(get("check_status"), get("check_code"), get("last_chk"), get("check_desc")))
-		if strings.Contains(s.State, "resolution") { // "MAINT (resolution)"
+		words := checkWords(get("check_status"), get("check_code"), get("last_chk"), get("check_desc"))
+		s.Reason = strings.Join(strings.Fields(words), " ") // a server's answer may have several lines
+		if strings.Contains(s.State, "resolution") {        // "MAINT (resolution)"
 			s.Reason = "its DNS name does not resolve"
 		}
 		s.Checking = strings.HasPrefix(get("check_status"), underWay)

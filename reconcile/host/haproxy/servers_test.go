@@ -4,6 +4,7 @@ import (
 	"io"
 	"net"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -81,14 +82,33 @@ func TestHostileServer(t *testing.T) {
 			return
 		}
 		_, _ = io.Copy(io.Discard, conn) // the question
-		_, _ = io.WriteString(conn, "# pxname,svname,status,check_status,last_chk,\nmail,cp1,DOWN,L7STS,\"\x1b[2J\u009b31m554 no\rup\",\n\n")
+		_, _ = io.WriteString(conn, "# pxname,svname,status,check_status,last_chk,\nmail,cp1,DOWN,L7STS,\"\x1b[2J\u009b31m554 no\r\nerror: up\",\n\n")
 		_ = conn.Close()
 	}()
 	states, err := Servers(t.Context(), path)
 	if err != nil || len(states) != 1 {
 		t.Fatalf("%v, %v", err, states)
 	}
-	if reason := states[0].Reason; !strings.HasSuffix(reason, ": [2J31m554 noup (L7STS)") {
+	if reason := states[0].Reason; !strings.HasSuffix(reason, ": [2J31m554 no error: up (L7STS)") {
 		t.Errorf("%q", reason)
+	}
+}
+
+// HAProxy tells a hundred columns of each of 100,000 servers. What is not needed of them takes no memory.
+func TestParseStatOfManyServers(t *testing.T) {
+	const servers, columns = 5_000, 100
+	row := "api,cp1,UP,7,L4OK,,,Layer4 check passed,198.51.100.21:6443," + strings.Repeat("0,", columns)
+	text := "# pxname,svname,status,lastchg,check_status,check_code,last_chk,check_desc,addr," + strings.Repeat("more,", columns) + strings.Repeat("\n"+row, servers)
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	states, err := parseStat(text, time.Now())
+	runtime.ReadMemStats(&after)
+	if err != nil || len(states) != servers {
+		t.Fatalf("%d servers, %v", len(states), err)
+	}
+	took := int(after.TotalAlloc - before.TotalAlloc)
+	t.Logf("%d bytes for %d", took/servers, len(row))
+	if took > servers*2*columns*8 { // the columns as strings would take 16 bytes each
+		t.Errorf("%d bytes a server", took/servers)
 	}
 }

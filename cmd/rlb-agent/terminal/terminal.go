@@ -116,8 +116,8 @@ const (
 	LeaveScreen = "\x1b[?25h\x1b[?1049l"
 )
 
-// Frame, which Raw takes, is a text drawn over the former one, in one piece and without clearing first, so that nothing flickers. What
-// does not fit on the screen is counted in its last line.
+// Frame is a text drawn over the former one, in one piece and without clearing first, so that nothing flickers. What does
+// not fit on the screen is counted in its last line. Raw takes it.
 func Frame(text string, height int) string {
 	lines := strings.Split(strings.TrimSuffix(clean(text), "\n"), "\n")
 	if more := len(lines) - height; height > 0 && more > 0 {

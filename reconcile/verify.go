@@ -15,7 +15,7 @@ import (
 
 const (
 	verifyTimeout = 10 * time.Second       // a good change shows within a second, on a slow Pi too
-	loadTime      = 10 * time.Microsecond  // more for each byte of HAProxy's file: a master that reads it answers nobody
+	loadTime      = 30 * time.Microsecond  // more for each byte of HAProxy's file, on a busy Pi: a master that reads it answers nobody
 	verifyPause   = 50 * time.Millisecond  // between two looks
 	settleTime    = 300 * time.Millisecond // a keepalived that cannot live with its configuration dies within that
 )

@@ -242,8 +242,8 @@ func TestHAProxyIsWaitedForByItsSize(t *testing.T) {
 		within    time.Duration
 	}{
 		"many":             {parse(t, spec), many("9000"), 15 * time.Second, 0, "", 16 * time.Second},
-		"many, undone":     {many("9000"), many("9001"), 15 * time.Second, 9001, "what was there before is in force again", 45 * time.Second},
-		"many, hangs":      {many("9000"), many("9001"), time.Hour, 0, "manual intervention", 90 * time.Second},
+		"many, undone":     {many("9000"), many("9001"), 15 * time.Second, 9001, "what was there before is in force again", 90 * time.Second},
+		"many, hangs":      {many("9000"), many("9001"), time.Hour, 0, "manual intervention", 4 * time.Minute},
 		"few, hangs":       {parse(t, spec), edited(t, "9000", "9001"), time.Hour, 0, "manual intervention", 25 * time.Second},
 		"few that is slow": {parse(t, spec), edited(t, "9000", "9001"), 9 * time.Second, 0, "", 10 * time.Second},
 	} {

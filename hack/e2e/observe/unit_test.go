@@ -88,7 +88,7 @@ func TestUnitMemory(t *testing.T) {
 	}()
 	began := time.Now()
 	h.WriteSpec(b.String())
-	w.Eventually("the servers are in force", 4*time.Minute, func() bool {
+	w.Eventually("the servers are in force", 10*time.Minute, func() bool {
 		out, _ := h.Sh(w.Context(), "grep -c '^ *server ' /etc/haproxy/haproxy.cfg")
 		return strings.TrimSpace(out) == fmt.Sprint(n+3) && strings.Contains(h.Shell("systemctl show --value -p StatusText rlb-agent"), "in sync with")
 	})

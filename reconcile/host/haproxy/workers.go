@@ -21,7 +21,8 @@ import (
 )
 
 // masterPatience is how long HAProxy's master may take to answer. While it begins anew for a reload nobody listens on
-// its socket, and a reload that fails to bind takes it two seconds.
+// its socket, and a reload that fails to bind takes it two seconds. One that reads a large file takes longer: who needs
+// the answer asks again.
 const masterPatience = 4 * time.Second
 
 // Workers are HAProxy's processes as its master tells them. A master that is in the middle of a reload is waited for.

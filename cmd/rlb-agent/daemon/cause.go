@@ -32,7 +32,7 @@ func (c cause) drift() string {
 	case c.asked:
 		return "drift, found when asked to look"
 	case c.started:
-		return "drift, found at the agent's start"
+		return "drift, or what another version of the agent renders, found at the start"
 	case len(c.seen) > maxNamed:
 		return fmt.Sprintf("drift, seen at %s and %d others", strings.Join(c.seen[:maxNamed-1], ", "), len(c.seen)-maxNamed+1)
 	case len(c.seen) > 0:

@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/google/renameio/v2"
 
@@ -81,7 +82,7 @@ func (h *Host) writeFile(ctx context.Context, path string, data []byte, mode fs.
 	if err != nil {
 		return wrap(do, cause(err))
 	}
-	sweep(target) // before the shortcut: a crash may have come after the rename of another file
+	sweep(target, writeTime) // before the shortcut: a crash may have come after the rename of another file
 	now, err := h.File(ctx, target)
 	if err != nil && !errors.Is(err, host.ErrUnavailable) {
 		return wrap(do, err)
@@ -144,7 +145,7 @@ func (h *Host) removeFile(ctx context.Context, path string) error {
 	dir, err := h.paths.Resolve(filepath.Dir(path))
 	if err == nil {
 		path = filepath.Join(dir, filepath.Base(path))
-		sweep(path)
+		sweep(path, 0)
 		err = os.Remove(path)
 	}
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
@@ -162,9 +163,12 @@ func (h *Host) removeFile(ctx context.Context, path string) error {
 	return nil
 }
 
-// sweep removes the temporary files that crashes left beside a file. Errors do not matter: such a file is harmless,
-// since no program reads names that begin with a dot and end in a number.
-func sweep(path string) {
+// writeTime is how long another process of the agent may need from the making of a temporary file to its rename.
+const writeTime = 10 * time.Second
+
+// sweep removes the temporary files of that age at least that crashes left beside a file. Errors do not matter: such a file
+// is harmless, since no program reads names that begin with a dot and end in a number.
+func sweep(path string, age time.Duration) {
 	dir, prefix := filepath.Dir(path), "."+filepath.Base(path)
 	entries, err := os.ReadDir(dir)
 	if err != nil {
@@ -172,7 +176,10 @@ func sweep(path string) {
 	}
 	for _, e := range entries {
 		number, ok := strings.CutPrefix(e.Name(), prefix)
-		if ok && len(number) >= 10 && strings.Trim(number, "0123456789") == "" && e.Type().IsRegular() {
+		if !ok || len(number) < 10 || strings.Trim(number, "0123456789") != "" || !e.Type().IsRegular() {
+			continue
+		}
+		if fi, err := e.Info(); err == nil && time.Since(fi.ModTime()).Abs() >= age {
 			_ = os.Remove(filepath.Join(dir, e.Name()))
 		}
 	}

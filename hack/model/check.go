@@ -160,6 +160,7 @@ func (p *pair) round(acts []*act) Round {
 	p.Unlock()
 	began := time.Now()
 	happen(p, acts)
+	p.Lock() // the agents change what is in force
 	within := recovery + acts[0].m.failback()
 	if len(acts) > 1 && slices.ContainsFunc(acts, func(a *act) bool { return a.unseen }) {
 		within += acts[0].m.refresh
@@ -169,6 +170,7 @@ func (p *pair) round(acts []*act) Round {
 			within += kept(a)
 		}
 	}
+	p.Unlock()
 	took, wrong := p.right(within)
 	p.Lock()
 	for _, a := range acts {

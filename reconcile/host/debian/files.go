@@ -12,9 +12,9 @@ import (
 	"slices"
 	"strings"
 	"syscall"
-	"time"
 
 	"github.com/google/renameio/v2"
+	"golang.org/x/sys/unix"
 
 	"rlb.dev/rlb-agent/reconcile/host"
 )
@@ -82,7 +82,7 @@ func (h *Host) writeFile(ctx context.Context, path string, data []byte, mode fs.
 	if err != nil {
 		return wrap(do, cause(err))
 	}
-	sweep(target, writeTime) // before the shortcut: a crash may have come after the rename of another file
+	sweep(target) // before the shortcut: a crash may have come after the rename of another file
 	now, err := h.File(ctx, target)
 	if err != nil && !errors.Is(err, host.ErrUnavailable) {
 		return wrap(do, err)
@@ -100,7 +100,21 @@ func (h *Host) writeFile(ctx context.Context, path string, data []byte, mode fs.
 	return nil
 }
 
+// replace writes a file by way of a temporary one, which it locks against the sweep of another process of the agent. Where
+// that comes before the lock or behind it, it makes another one.
 func replace(dir, target string, data []byte, mode fs.FileMode, uid, gid int) (err error) {
+	for range sweptTries {
+		if err = replaceOnce(dir, target, data, mode, uid, gid); !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	return err
+}
+
+// sweptTries bounds how often a file is written that is swept away each time.
+const sweptTries = 10
+
+func replaceOnce(dir, target string, data []byte, mode fs.FileMode, uid, gid int) (err error) {
 	f, err := renameio.NewPendingFile(target, renameio.WithTempDir(dir), renameio.WithStaticPermissions(mode))
 	if err != nil {
 		return err
@@ -110,6 +124,7 @@ func replace(dir, target string, data []byte, mode fs.FileMode, uid, gid int) (e
 			err = errors.Join(err, f.Cleanup())
 		}
 	}()
+	_ = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB) // a user who may read the file may have locked it: then it may be swept
 	if _, err := f.Write(data); err != nil {
 		return err
 	}
@@ -145,7 +160,7 @@ func (h *Host) removeFile(ctx context.Context, path string) error {
 	dir, err := h.paths.Resolve(filepath.Dir(path))
 	if err == nil {
 		path = filepath.Join(dir, filepath.Base(path))
-		sweep(path, 0)
+		sweep(path)
 		err = os.Remove(path)
 	}
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
@@ -163,12 +178,9 @@ func (h *Host) removeFile(ctx context.Context, path string) error {
 	return nil
 }
 
-// writeTime is how long another process of the agent may need from the making of a temporary file to its rename.
-const writeTime = 10 * time.Second
-
-// sweep removes the temporary files of that age at least that crashes left beside a file. Errors do not matter: such a file
-// is harmless, since no program reads names that begin with a dot and end in a number.
-func sweep(path string, age time.Duration) {
+// sweep removes the temporary files that crashes left beside a file, and that no process is writing. Errors do not matter:
+// such a file is harmless, since no program reads names that begin with a dot and end in a number.
+func sweep(path string) {
 	dir, prefix := filepath.Dir(path), "."+filepath.Base(path)
 	entries, err := os.ReadDir(dir)
 	if err != nil {
@@ -176,12 +188,21 @@ func sweep(path string, age time.Duration) {
 	}
 	for _, e := range entries {
 		number, ok := strings.CutPrefix(e.Name(), prefix)
-		if !ok || len(number) < 10 || strings.Trim(number, "0123456789") != "" || !e.Type().IsRegular() {
-			continue
+		if ok && len(number) >= 10 && strings.Trim(number, "0123456789") == "" && e.Type().IsRegular() {
+			removeUnlocked(filepath.Join(dir, e.Name()))
 		}
-		if fi, err := e.Info(); err == nil && time.Since(fi.ModTime()).Abs() >= age {
-			_ = os.Remove(filepath.Join(dir, e.Name()))
-		}
+	}
+}
+
+// removeUnlocked removes a file that no process has locked.
+func removeUnlocked(path string) {
+	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
+	if err != nil {
+		return
+	}
+	defer f.Close() //nolint:errcheck // nothing was written
+	if unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB) == nil {
+		_ = os.Remove(path)
 	}
 }
 

@@ -99,9 +99,9 @@ most-servers: tools build ## a spec of 100,000 servers on a real host, within th
 	RLB_MOST_SERVERS=all $(IN_LAB) hack/e2e/run observe -count=1 -timeout 60m -v -run '^TestUnitMemory$$' -exec "$(AS_ROOT)"
 
 .PHONY: guides
-guides: tools build ## the guides of the manual that take long: from kube-vip (RLB_KUBEVIP: its program), Debian 12 to 13; ten minutes
+guides: tools build ## guides of the manual and upgrades that take long: from kube-vip (RLB_KUBEVIP: its program), Debian 12 to 13, from the first package; ten minutes
 	CGO_ENABLED=0 go build -tags faults -o bin/rlb-agent-faults ./cmd/rlb-agent
-	RLB_GUIDES=1 $(IN_LAB) hack/e2e/run install -count=1 -timeout 60m -v -run '^(TestFromKubeVIP|TestReleaseUpgrade)$$' -exec "$(AS_ROOT)"
+	RLB_GUIDES=1 $(IN_LAB) hack/e2e/run install -count=1 -timeout 60m -v -run '^(TestFromKubeVIP|TestReleaseUpgrade|TestUpgradeFromFirstPackage)$$' -exec "$(AS_ROOT)"
 
 .PHONY: scale
 scale: ## what a spec of 10 to 100,000 servers costs: time of the processor for each stage, and memory
@@ -113,7 +113,7 @@ fuzz: tools ## N random specs (10000) from SEED (1) on for the real programs of 
 	$(AS_ROOT) bin/fuzz -n $(or $(N),10000) -seed $(or $(SEED),1) -start $(or $(START),500)
 
 .PHONY: test
-test: tools build ## everything, on the lab of real hosts too; nothing is skipped but what make guides has, a release in the making that is not available, and an upgrade that needs the history of the repository
+test: tools build ## everything, on the lab of real hosts too; nothing is skipped but what make guides has, and a release in the making that is not available
 	hack/tools chromium lintian zsh fish
 	CGO_ENABLED=0 go build -tags faults -o bin/rlb-agent-faults ./cmd/rlb-agent
 	go build -o bin/labctl ./hack/labctl

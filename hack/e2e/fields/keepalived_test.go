@@ -56,6 +56,7 @@ func TestNotify(t *testing.T) {
 		ip(t, "link", "set", "eth0", "up")
 		ip(t, "link", "set", "peer", "up")
 		ip(t, "address", "add", "192.0.2.1/24", "dev", "eth0")
+		ip(t, "address", "add", "fe80::1/64", "dev", "eth0", "nodad") // without an address of its own keepalived begins in FAULT
 		writeMode(t, tree, "usr/local/bin/told", "#!/bin/sh\nline=$#\nfor word; do line=\"$line<$word>\"; done\necho \"$line\" >>/told\n", 0o755)
 		for name, vips := range map[string]string{"one family": "[192.0.2.10/24]", "two families": `[192.0.2.10/24, "2001:db8::10/64"]`} {
 			t.Run(name, func(t *testing.T) {

@@ -70,6 +70,7 @@ func firstPackage(t *testing.T) []byte {
 // A pair with the first package there was is upgraded to today's under load: no client notices, no service is restarted, and
 // history, drain and the memory of what was there before the first run are taken over.
 func TestUpgradeFromFirstPackage(t *testing.T) {
+	onlyGuides(t)
 	w := e2e.New(t)
 	old := firstPackage(t)
 	hosts := w.Hosts(true, lab.Bookworm, lab.Trixie)

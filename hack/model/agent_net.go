@@ -162,13 +162,20 @@ func (a *agent) ProbeServices(ctx context.Context, _ string, at []host.Endpoint)
 
 // WatchHolders calls claimed when another says that it holds the virtual IP.
 func (a *agent) WatchHolders(ctx context.Context, _ string, addrs []netip.Addr, claimed func(toUsAlone bool)) error {
-	heard := make(chan bool, 100)
+	return a.hearEach(ctx, 100, func(f frame) (toUsAlone, ok bool) {
+		return f.to != "", f.kind == claim && slices.Contains(addrs, f.addr)
+	}, claimed)
+}
+
+// hearEach calls heard with what is said by each frame that counts, until ctx ends. The socket has room for some.
+func (a *agent) hearEach(ctx context.Context, room int, says func(frame) (said, counts bool), heard func(said bool)) error {
+	came := make(chan bool, room)
 	end := func() {}
 	if err := a.call(ctx, quickly/4, quickly, func() {
 		end = a.m.listen(false, func(f frame) {
-			if f.kind == claim && slices.Contains(addrs, f.addr) {
+			if said, counts := says(f); counts {
 				select {
-				case heard <- f.to != "":
+				case came <- said:
 				default: // as a socket without room
 				}
 			}
@@ -181,9 +188,9 @@ func (a *agent) WatchHolders(ctx context.Context, _ string, addrs []netip.Addr, 
 		select {
 		case <-ctx.Done():
 			return nil
-		case alone := <-heard:
+		case said := <-came:
 			a.spend(ctx, quickly/4, quickly)
-			claimed(alone)
+			heard(said)
 		}
 	}
 }
@@ -245,28 +252,5 @@ func (a *agent) hears(ctx context.Context, admitted bool, ids []vrrp.Identity, f
 
 // HearRouter hears advertisements before the firewall until ctx ends.
 func (a *agent) HearRouter(ctx context.Context, _ string, ids []vrrp.Identity, from []netip.Prefix, heard func(goodbye bool)) error {
-	came := make(chan bool, socketRoom)
-	end := func() {}
-	if err := a.call(ctx, quickly/4, quickly, func() {
-		end = a.m.listen(false, func(f frame) {
-			if f.isOf(ids, from) {
-				select {
-				case came <- f.priority == 0:
-				default: // as a socket without room
-				}
-			}
-		})
-	}); err != nil {
-		return err
-	}
-	defer func() { a.m.Lock(); defer a.m.Unlock(); end() }()
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case goodbye := <-came:
-			a.spend(ctx, quickly/4, quickly)
-			heard(goodbye)
-		}
-	}
+	return a.hearEach(ctx, socketRoom, func(f frame) (goodbye, ok bool) { return f.priority == 0, f.isOf(ids, from) }, heard)
 }

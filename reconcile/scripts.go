@@ -1,12 +1,10 @@
 package reconcile
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io/fs"
-	"slices"
 
 	"rlb.dev/rlb-agent/api"
 	"rlb.dev/rlb-agent/api/yamlfile"
@@ -55,6 +53,5 @@ func HostProblems(ctx context.Context, o host.FileReader, doc *api.Document) err
 	if len(problems) == 0 {
 		return nil
 	}
-	slices.SortStableFunc(problems, func(a, b yamlfile.Problem) int { return cmp.Or(a.Line-b.Line, a.Column-b.Column) })
-	return problems
+	return problems.InOrder()
 }

@@ -1,7 +1,6 @@
 package yamlfile
 
 import (
-	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -60,17 +59,20 @@ func (ps Problems) Error() string {
 	return strings.Join(lines, "\n")
 }
 
+// InOrder are the problems in the order of the file, with those of one place as they were.
+func (ps Problems) InOrder() Problems { return slices.SortedStableFunc(slices.Values(ps), inOrder) }
+
+func inOrder(a, b Problem) int { return a.place().compare(b.place()) }
+
 // With are the problems and those of more at other places, in the order of the file.
 func (ps Problems) With(more Problems) Problems {
 	all := slices.Clone(ps)
 	for _, p := range more {
-		if !slices.ContainsFunc(ps, func(known Problem) bool { return known.Line == p.Line && known.Column == p.Column }) {
+		if !slices.ContainsFunc(ps, func(known Problem) bool { return known.place() == p.place() }) {
 			all = append(all, p)
 		}
 	}
-	return slices.SortedStableFunc(slices.Values(all), func(a, b Problem) int {
-		return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column))
-	})
+	return all.InOrder()
 }
 
 func (p Problem) place() Place { return Place{p.Line, p.Column} }

@@ -83,7 +83,7 @@ func (r *Report) Reports(where Place) bool {
 // trim sorts the problems, keeps those that may be reported, and one more. What stands at one place and says the same
 // (by way of an alias) is one problem.
 func (r *Report) trim() {
-	slices.SortStableFunc(r.problems, func(a, b Problem) int { return a.place().compare(b.place()) })
+	slices.SortStableFunc(r.problems, inOrder)
 	before := len(r.problems)
 	r.problems = slices.CompactFunc(r.problems, func(a, b Problem) bool { return a.place() == b.place() && a.Message == b.Message })
 	r.total -= before - len(r.problems)

@@ -68,10 +68,8 @@ func serves(ctx context.Context, h host.Host, d plan.Desired, before baseline, r
 func (r *run) loadSize() int {
 	path := r.desired.Facts.HAProxyConfig
 	size := len(r.before[path].Data)
-	for _, f := range r.desired.Files {
-		if f.Path == path {
-			size += len(f.Data)
-		}
+	if f := r.desired.File(path); f != nil {
+		size += len(f.Data)
 	}
 	return size
 }

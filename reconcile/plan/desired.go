@@ -28,6 +28,16 @@ type Desired struct {
 	Ports      []int         // of the services
 }
 
+// File is the file that is to be at a path; nil for none.
+func (d Desired) File(path string) *render.File {
+	for i := range d.Files {
+		if d.Files[i].Path == path {
+			return &d.Files[i]
+		}
+	}
+	return nil
+}
+
 // PackageWant is a package that must be installed.
 type PackageWant struct {
 	Name    string

@@ -234,10 +234,8 @@ func (seen *Observed) handover(ctx context.Context, o host.Observer, d Desired, 
 	case err != nil || d.Model.Handover.Lacks(seen.Handover, false) == "":
 		return err
 	}
-	for _, f := range d.Files {
-		if f.Path == render.HandoverRulesFile {
-			seen.HandoverRefused, err = o.HandoverRefused(ctx, string(f.Data))
-		}
+	if f := d.File(render.HandoverRulesFile); f != nil {
+		seen.HandoverRefused, err = o.HandoverRefused(ctx, string(f.Data))
 	}
 	return err
 }

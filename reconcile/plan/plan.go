@@ -299,10 +299,8 @@ func (p *planner) lacksHandover() string {
 }
 
 func (p *planner) digestOf(path string) string {
-	for _, f := range p.d.Files {
-		if f.Path == path {
-			return host.Digest(f.Data)
-		}
+	if f := p.d.File(path); f != nil {
+		return host.Digest(f.Data)
 	}
 	return ""
 }

@@ -19,7 +19,7 @@ const mostServerSteps = 100
 // HAProxy runs the file that lies on the disk, else ServersKnown is false; the wanted one may differ from that in
 // servers only.
 func (p *planner) haproxyServers(config string) (steps, tidy []Step, ok bool) {
-	wanted, installed := p.file(config), p.o.Files[config]
+	wanted, installed := p.d.File(config), p.o.Files[config]
 	if wanted == nil {
 		return nil, nil, false
 	}
@@ -54,15 +54,6 @@ func (p *planner) haproxyServers(config string) (steps, tidy []Step, ok bool) {
 		return nil, nil, false
 	}
 	return steps, tidy, true
-}
-
-func (p *planner) file(path string) *render.File {
-	for i, f := range p.d.Files {
-		if f.Path == path {
-			return &p.d.Files[i]
-		}
-	}
-	return nil
 }
 
 // linesBefore are the server lines of the installed file, by backend and name. alike says that all its other lines are

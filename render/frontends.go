@@ -152,11 +152,14 @@ func (r *renderer) binds(s *api.Service) []string {
 }
 
 func bindTo(addr netip.Addr, port int) string {
-	bind := netip.AddrPortFrom(addr, uint16(port)).String()
-	if !addr.IsLoopback() {
-		// A virtual IP is not on the standby, a node's address not on its peer, and at boot perhaps neither: HAProxy
-		// must start all the same, and serve when the address comes.
-		bind += " transparent"
+	return netip.AddrPortFrom(addr, uint16(port)).String() + unheld(addr)
+}
+
+// unheld is the option of a bind line whose address may not be on the host, or "": a virtual IP is not on the standby, a
+// node's address not on its peer, and at boot perhaps neither. HAProxy must start all the same, and serve when it comes.
+func unheld(addr netip.Addr) string {
+	if addr.IsLoopback() {
+		return ""
 	}
-	return bind
+	return " transparent"
 }

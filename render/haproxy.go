@@ -128,8 +128,8 @@ func (r *renderer) stats(l *lines) {
 	l.section(2, origin, "frontend %s", StatsFrontend)
 	l.add(origin, "    mode http")
 	bind := r.spec.Proxy.Stats.Address
-	if at, err := netip.ParseAddrPort(bind); err == nil && !at.Addr().IsUnspecified() && !at.Addr().IsLoopback() {
-		bind += " transparent" // as in bindTo
+	if at, err := netip.ParseAddrPort(bind); err == nil && !at.Addr().IsUnspecified() {
+		bind += unheld(at.Addr())
 	}
 	l.add(origin, "    bind %s", bind)
 	if r.facts.HAProxyVersion.atLeast(gates.haproxyExporter) {

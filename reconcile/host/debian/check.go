@@ -16,6 +16,7 @@ import (
 	"rlb.dev/rlb-agent/api/yamlfile"
 	"rlb.dev/rlb-agent/reconcile/host"
 	"rlb.dev/rlb-agent/reconcile/host/debian/program"
+	"rlb.dev/rlb-agent/reconcile/host/debian/systemd"
 	"rlb.dev/rlb-agent/render"
 )
 
@@ -280,7 +281,7 @@ func (h *Host) configArgs(ctx context.Context, unit, path, candidate string) []s
 	}
 	var started []string
 	if commands := p.Commands("ExecStart"); len(commands) > 0 {
-		started = expandArgs(commands[0], env)
+		started = systemd.ExpandArgs(commands[0], env)
 	}
 	configs := configsOf(started)
 	at := slices.Index(configs, path)
@@ -304,24 +305,4 @@ func configsOf(args []string) (configs []string) {
 		}
 	}
 	return configs
-}
-
-var (
-	variable       = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
-	bracedVariable = regexp.MustCompile(`\$\{\w+\}`)
-)
-
-// expandArgs puts the values of variables into a unit's command line: $NAME as a word of its own gives the words of its
-// value, ${NAME} gives its value wherever it stands (systemd.service(5), "Command lines").
-func expandArgs(args []string, env map[string]string) (expanded []string) {
-	for _, arg := range args {
-		if name, alone := strings.CutPrefix(arg, "$"); alone && variable.MatchString(name) {
-			expanded = append(expanded, strings.Fields(env[name])...)
-			continue
-		}
-		expanded = append(expanded, bracedVariable.ReplaceAllStringFunc(arg, func(word string) string {
-			return env[word[2:len(word)-1]]
-		}))
-	}
-	return expanded
 }

@@ -5,6 +5,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"rlb.dev/rlb-agent/reconcile/host/debian/systemd"
 )
 
 // TestConfigsOf reads the ExecStart= lines of the packages' units.
@@ -18,7 +20,7 @@ func TestConfigsOf(t *testing.T) {
 		{"/usr/sbin/haproxy -Ws -f ${CONFIG} -f ${CFGDIR}/a.cfg -f $NONE", "/etc/haproxy/haproxy.cfg /etc/haproxy/conf.d/a.cfg"}, // edited
 		{"", ""},
 	} {
-		got := strings.Join(configsOf(expandArgs(strings.Fields(test.line), env)), " ")
+		got := strings.Join(configsOf(systemd.ExpandArgs(strings.Fields(test.line), env)), " ")
 		if diff := cmp.Diff(test.want, got); diff != "" {
 			t.Errorf("%s:\n%s", test.line, diff)
 		}

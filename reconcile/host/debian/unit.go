@@ -2,6 +2,8 @@ package debian
 
 import (
 	"context"
+	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -37,6 +39,9 @@ func (h *Host) Unit(ctx context.Context, name string) (host.Unit, error) {
 		unit.Died = p.Time("ExecMainExitTimestamp")
 	}
 	unit.Environment, err = p.Environment()
+	if unread, ok := errors.AsType[*fs.PathError](err); ok {
+		err = wrap("read "+unread.Path, unread.Err)
+	}
 	return unit, err
 }
 

@@ -2,14 +2,11 @@ package systemd
 
 import (
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
-
-	"rlb.dev/rlb-agent/reconcile/host"
 )
 
 // environmentFile is one EnvironmentFile= of a unit; the path may be a glob.
@@ -38,7 +35,7 @@ func environmentOf(assignments []string, files []environmentFile) (map[string]st
 				continue
 			}
 			if err != nil {
-				return nil, unreadable(path, err)
+				return nil, err
 			}
 			for name, value := range parseEnvironment(string(data)) {
 				env[name] = value
@@ -48,19 +45,25 @@ func environmentOf(assignments []string, files []environmentFile) (map[string]st
 	return env, nil
 }
 
-// unreadable is the error of a file that cannot be read. It is unavailable where we may not.
-func unreadable(path string, err error) error {
-	if pathErr, ok := errors.AsType[*fs.PathError](err); ok {
-		err = pathErr.Err
-	}
-	wrapped := fmt.Errorf("cannot read %s: %w", path, err)
-	if errors.Is(err, fs.ErrPermission) {
-		return host.Unavailable(wrapped.Error(), wrapped)
-	}
-	return wrapped
-}
+var (
+	variableName   = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
+	bracedVariable = regexp.MustCompile(`\$\{\w+\}`)
+)
 
-var variableName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
+// ExpandArgs puts the values of variables into a unit's command line: $NAME as a word of its own gives the words of its
+// value, ${NAME} gives its value wherever it stands (systemd.service(5), "Command lines").
+func ExpandArgs(args []string, env map[string]string) (expanded []string) {
+	for _, arg := range args {
+		if name, alone := strings.CutPrefix(arg, "$"); alone && variableName.MatchString(name) {
+			expanded = append(expanded, strings.Fields(env[name])...)
+			continue
+		}
+		expanded = append(expanded, bracedVariable.ReplaceAllStringFunc(arg, func(word string) string {
+			return env[word[2:len(word)-1]]
+		}))
+	}
+	return expanded
+}
 
 // parseEnvironment reads a file in the syntax of systemd's EnvironmentFile=: NAME=value lines; comments from "#" or
 // ";"; single and double quotes, over line ends too; a backslash keeps the next character, or joins lines; blanks

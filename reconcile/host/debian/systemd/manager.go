@@ -86,15 +86,19 @@ func unreachable(err error) error {
 // Dial connects to systemd: root by systemd's own socket, where also the results of jobs cannot be forged (see
 // socket). Others may only ask, on the system bus; an answer there comes from who was asked.
 func Dial() (*godbus.Conn, error) {
-	user := godbus.AuthExternal(strconv.Itoa(os.Geteuid()))
 	if os.Geteuid() != 0 {
-		return godbus.ConnectSystemBus(godbus.WithAuth(user))
+		return godbus.ConnectSystemBus(godbus.WithAuth(godbus.AuthExternal(strconv.Itoa(os.Geteuid()))))
 	}
-	systemd, err := godbus.Dial(socket)
+	return dialPrivate()
+}
+
+// dialPrivate connects to systemd's own socket as root.
+func dialPrivate(options ...godbus.ConnOption) (*godbus.Conn, error) {
+	systemd, err := godbus.Dial(socket, options...)
 	if err != nil {
 		return nil, err
 	}
-	if err := systemd.Auth([]godbus.Auth{user}); err != nil {
+	if err := systemd.Auth([]godbus.Auth{godbus.AuthExternal("0")}); err != nil {
 		_ = systemd.Close() // nothing was said yet
 		return nil, err
 	}

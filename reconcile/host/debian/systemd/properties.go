@@ -46,7 +46,7 @@ func (p Properties) environmentFiles() []environmentFile {
 	return files
 }
 
-// Environment is what the unit's processes get, see environmentOf.
+// Environment is what the unit's processes get, see environmentOf. Error: *fs.PathError, of a file that cannot be read.
 func (p Properties) Environment() (map[string]string, error) {
 	return environmentOf(p.Texts("Environment"), p.environmentFiles())
 }

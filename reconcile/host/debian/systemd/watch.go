@@ -27,14 +27,11 @@ func Watch(ctx context.Context, names []string, changed func(name string), lost 
 // watch watches until the connection is lost.
 func watch(ctx context.Context, names []string, changed func(name string)) error {
 	hints := newUnitHints(names)
-	systemd, err := godbus.Dial(socket, godbus.WithContext(ctx), godbus.WithSignalHandler(hints))
+	systemd, err := dialPrivate(godbus.WithContext(ctx), godbus.WithSignalHandler(hints))
 	if err != nil {
 		return err
 	}
 	defer systemd.Close()
-	if err := systemd.Auth([]godbus.Auth{godbus.AuthExternal("0")}); err != nil {
-		return err
-	}
 	hints.addAll() // what changed before is not told
 	for {
 		select {

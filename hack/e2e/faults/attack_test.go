@@ -114,7 +114,7 @@ func TestForgedAdverts(t *testing.T) {
 }
 
 // A router with proxy ARP, or its like of IPv6, and the highest MAC of the link answers for a virtual IP, and serves nothing
-// there. No host gives way to it, whether the spec names the nodes or not; it is told of, and the announcements do not
+// there. No host gives way to it, whether the spec names the nodes or not; the status names it, and the announcements do not
 // follow its claims.
 func TestProxyARP(t *testing.T) {
 	const vip6, mac = "2001:db8::100", "fe:ff:ff:ff:ff:fe"

@@ -37,13 +37,6 @@ const (
 	deep     = time.Minute            // after which a pair that is not right again is given up
 )
 
-// most that the agent may have, and that may grow between the first faults and the end.
-const (
-	mostMemory, growMemory = 24 << 10, 6 << 10 // KiB of its own
-	mostFiles, growFiles   = 64, 10
-	growProcesses          = 8 // on a host
-)
-
 // run is one run.
 type run struct {
 	Options
@@ -84,7 +77,7 @@ func Run(ctx context.Context, o Options) (report string, err error) {
 	if len(table) == 0 {
 		return "", fmt.Errorf("cannot find a fault that is called %q", o.Only)
 	}
-	var before usage
+	var before []usage // after the first faults
 	for end := time.Now().Add(o.Duration); time.Now().Before(end) && ctx.Err() == nil; {
 		if r.made >= 5 && before == nil {
 			if before, err = r.usage(ctx); err != nil {

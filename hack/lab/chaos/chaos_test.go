@@ -118,3 +118,23 @@ func TestUnmade(t *testing.T) {
 		t.Error(report)
 	}
 }
+
+// What grows is found, in memory and in open files.
+func TestGrowthIsFound(t *testing.T) {
+	p := program{unit: "haproxy", mostMemory: 64, growMemory: 16, mostFiles: 50, growFiles: 6}
+	for _, test := range []struct {
+		was, now used
+		broken   int
+	}{
+		{used{20, 20}, used{36, 26}, 0},
+		{used{20, 20}, used{10, 10}, 0},
+		{used{20, 20}, used{37, 26}, 1},
+		{used{20, 20}, used{36, 27}, 1},
+		{used{60, 20}, used{65, 20}, 1},
+		{used{20, 49}, used{37, 51}, 2},
+	} {
+		if broken := p.judge("lb1", test.was, test.now); len(broken) != test.broken {
+			t.Errorf("from %v to %v: %q, must be %d", test.was, test.now, broken, test.broken)
+		}
+	}
+}

@@ -10,47 +10,97 @@ import (
 	"rlb.dev/rlb-agent/hack/lab/pair"
 )
 
-// usage is what the agent of each host has: memory of its own in KiB and open files; and how many processes the host has.
-type usage [][3]int
+// program is one whose memory and open files must stay flat, over all its processes.
+type program struct {
+	unit                   string
+	pids                   string // the property of the unit that leads to its processes
+	mostMemory, growMemory int    // KiB of its own
+	mostFiles, growFiles   int
+}
 
-func (r *run) usage(ctx context.Context) (usage, error) {
+// programs is what runs on a host for good. Of the agent it is the daemon alone: the checks that it runs come and go.
+var programs = []program{
+	{unit: "rlb-agent", pids: "MainPID", mostMemory: 24 << 10, growMemory: 6 << 10, mostFiles: 64, growFiles: 10},
+	{unit: "haproxy", pids: "ControlGroup", mostMemory: 64 << 10, growMemory: 16 << 10, mostFiles: 512, growFiles: 64},
+	{unit: "keepalived", pids: "ControlGroup", mostMemory: 16 << 10, growMemory: 4 << 10, mostFiles: 96, growFiles: 16},
+}
+
+const growProcesses = 8 // on a host
+
+// used is what a program has: memory of its own in KiB and open files.
+type used struct{ memory, files int }
+
+// usage is what a host has: each of the programs, and how many processes there are.
+type usage struct {
+	programs  []used
+	processes int
+}
+
+func (r *run) usage(ctx context.Context) ([]usage, error) {
 	r.close() // an old process of HAProxy lives as long as its connections
 	time.Sleep(time.Second)
-	all := make(usage, len(r.hosts))
+	all := make([]usage, len(r.hosts))
 	err := pair.Each(r.hosts, func(h *lab.Host) error {
-		out, err := h.Sh(ctx, `p=$(systemctl show -p MainPID --value rlb-agent)
-			awk '/RssAnon/ {print $2}' /proc/$p/status; ls /proc/$p/fd | wc -l; ls -d /proc/[0-9]* | wc -l`)
 		at := &all[slices.Index(r.hosts, h)]
+		for _, p := range programs {
+			of := fmt.Sprintf("$(systemctl show -P %s %s)", p.pids, p.unit)
+			if p.pids == "ControlGroup" {
+				of = fmt.Sprintf("$(cat /sys/fs/cgroup%s/cgroup.procs)", of)
+			}
+			out, err := h.Sh(ctx, "p=\""+of+`"
+				memory=0; files=0
+				for pid in $p; do
+					memory=$((memory + $(awk '/RssAnon/ {print $2}' /proc/$pid/status))); files=$((files + $(ls /proc/$pid/fd | wc -l)))
+				done
+				echo $memory $files`)
+			if err != nil {
+				return err
+			}
+			var now used
+			if _, err := fmt.Sscan(out, &now.memory, &now.files); err != nil {
+				return fmt.Errorf("cannot read what %s of %s has: %w", p.unit, h.Name(), err)
+			}
+			at.programs = append(at.programs, now)
+		}
+		out, err := h.Sh(ctx, "ls -d /proc/[0-9]* | wc -l")
 		if err == nil {
-			_, err = fmt.Sscan(out, &at[0], &at[1], &at[2])
+			_, err = fmt.Sscan(out, &at.processes)
 		}
 		return err
 	})
 	return all, err
 }
 
-// grown judges what the agents have at the end.
-func (r *run) grown(ctx context.Context, before usage) error {
+// grown judges what the hosts have at the end.
+func (r *run) grown(ctx context.Context, before []usage) error {
 	after, err := r.usage(ctx)
 	if err != nil {
 		return err
 	}
 	for i, now := range after {
-		name := r.hosts[i].Name()
-		r.Log("%s: the agent has %d KiB and %d files; the host has %d processes", name, now[0], now[1], now[2])
-		was := now
+		name, was := r.hosts[i].Name(), now
 		if before != nil {
 			was = before[i]
 		}
-		if now[0] > mostMemory || now[0] > was[0]+growMemory {
-			r.broken = append(r.broken, fmt.Sprintf("%s: the agent has %d KiB of memory, it had %d", name, now[0], was[0]))
+		for k, p := range programs {
+			now, was := now.programs[k], was.programs[k]
+			r.Log("%s: %s has %d KiB and %d files, it had %d KiB and %d files", name, p.unit, now.memory, now.files, was.memory, was.files)
+			r.broken = append(r.broken, p.judge(name, was, now)...)
 		}
-		if now[1] > mostFiles || now[1] > was[1]+growFiles {
-			r.broken = append(r.broken, fmt.Sprintf("%s: the agent has %d files open, it had %d", name, now[1], was[1]))
-		}
-		if now[2] > was[2]+growProcesses {
-			r.broken = append(r.broken, fmt.Sprintf("%s has %d processes, it had %d", name, now[2], was[2]))
+		if now.processes > was.processes+growProcesses {
+			r.broken = append(r.broken, fmt.Sprintf("%s has %d processes, it had %d", name, now.processes, was.processes))
 		}
 	}
 	return nil
+}
+
+// judge says where a program has grown.
+func (p program) judge(host string, was, now used) (broken []string) {
+	if now.memory > p.mostMemory || now.memory > was.memory+p.growMemory {
+		broken = append(broken, fmt.Sprintf("%s: %s has %d KiB of memory, it had %d", host, p.unit, now.memory, was.memory))
+	}
+	if now.files > p.mostFiles || now.files > was.files+p.growFiles {
+		broken = append(broken, fmt.Sprintf("%s: %s has %d files open, it had %d", host, p.unit, now.files, was.files))
+	}
+	return broken
 }

@@ -113,7 +113,7 @@ func (o *ownership) resolve(ctx context.Context, a answer) {
 	const both = "%s, MAC %s, holds %s too, and VRRP between the two does not pass: rlb-agent status says whether their specs differ, rlb-agent doctor what keeps VRRP from passing"
 	switch {
 	case c.idle:
-		c.text = fmt.Sprintf("a device with MAC %s answers for %s but does not serve there, so no host gives way to it: "+
+		c.text = fmt.Sprintf("a device with MAC %s answers for %s but does not serve there, so no host yields to it: "+
 			"it has the address by mistake, or it is a router with proxy ARP", a.mac, a.addrs[0])
 	case a.stranger:
 		c.text = fmt.Sprintf(both, "a host that is none of the spec's nodes", a.mac, a.addrs[0])

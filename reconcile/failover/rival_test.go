@@ -37,7 +37,7 @@ func TestClaimant(t *testing.T) {
 				s.after(2 * time.Second)
 				s.claimed(false)
 				s.after(4 * time.Second)
-				s.wantTold(false, "answers for 198.51.100.100 but does not serve there, so no host gives way to it")
+				s.wantTold(false, "answers for 198.51.100.100 but does not serve there, so no host yields to it")
 				for range 60 {
 					s.claimed(false)
 					s.claimed(true)

@@ -88,7 +88,7 @@ type VirtualIP struct {
 	// Example: 192.168.3.240/24
 	Address string `json:"address" validate:"required,virtualip"`
 	// Interface of the node that holds the address, if it is not vrrp.interface. The loss of its link is a FAULT too.
-	// Default: that of vrrp.interface, or of the node.
+	// Default: the value of vrrp.interface, or the node's interface.
 	// Example: eth1
 	Interface string `json:"interface,omitempty" validate:"omitempty,ifname"`
 }
@@ -103,11 +103,11 @@ type Node struct {
 	// Example: [192.168.3.11, "2001:db8::11"]
 	Addresses []string `json:"addresses" validate:"required,min=1,max=2,dive,unicast"`
 	// Interface of the virtual IPs on this node.
-	// Default: that of vrrp.interface.
+	// Default: the value of vrrp.interface.
 	// Example: enp3s0
 	Interface string `json:"interface,omitempty" validate:"omitempty,ifname"`
 	// Priority of this node in the election, 1 to 254.
-	// Default: that of vrrp.priority.
+	// Default: the value of vrrp.priority.
 	// Example: 200
 	Priority *int `json:"priority,omitempty" validate:"omitempty,min=1,max=254"`
 }

@@ -39,7 +39,7 @@ type Service struct {
 	// Example: v2
 	SendProxyProtocol ProxyProtocol `json:"sendProxyProtocol,omitempty" validate:"omitempty,oneof=none v1 v2"`
 	// AllowFrom are CIDRs that may reach this service, 1 to 1000. Packets from all other sources are dropped.
-	// Default: those of firewall.allowFrom.
+	// Default: the value of firewall.allowFrom.
 	// Example: [10.0.0.0/8, "2001:db8::/32"]
 	AllowFrom []string `json:"allowFrom,omitempty" validate:"omitempty,min=1,max=1000,dive,cidr"`
 	// Balance is the algorithm: roundrobin, leastconn, source, static-rr or first (HAProxy configuration manual, balance).
@@ -83,11 +83,11 @@ type Server struct {
 	// Example: 192.168.3.251
 	Address string `json:"address" validate:"required,host"`
 	// Port of the server, 1 to 65535.
-	// Default: that of the service.
+	// Default: the port of the service.
 	// Example: 6443
 	Port *int `json:"port,omitempty" validate:"omitempty,min=1,max=65535"`
 	// Weight, 0 to 256, relative to the other servers; a server with 0 gets no new connections.
-	// Default: 1, that of HAProxy.
+	// Default: 1, as in HAProxy.
 	// Example: 10
 	Weight *int `json:"weight,omitempty" validate:"omitempty,min=0,max=256"`
 	// Backup servers get traffic only when all others are down.
@@ -122,7 +122,7 @@ type HealthCheck struct {
 	// Example: https
 	Type HealthCheckType `json:"type,omitempty" validate:"omitempty,oneof=tcp http https none"`
 	// Port that the check connects to, 1 to 65535, if it is not the server's own port.
-	// Default: that of the server.
+	// Default: the port of the server.
 	// Example: 8008
 	Port *int `json:"port,omitempty" validate:"omitempty,min=1,max=65535"`
 	// Method of the request, for http and https: GET, HEAD or OPTIONS.

@@ -13,7 +13,7 @@ import (
 	"rlb.dev/rlb-agent/api/yamlfile"
 )
 
-// manyServers is a spec with n servers, 10,000 to a service.
+// manyServers returns a spec with n servers, 10,000 in each service.
 func manyServers(n int) []byte {
 	var b strings.Builder
 	b.WriteString("apiVersion: rlb.dev/v1\nkind: LoadBalancerSpec\nvirtualIPs: [10.0.0.1]\nservices:\n")
@@ -26,8 +26,8 @@ func manyServers(n int) []byte {
 	return []byte(b.String())
 }
 
-// bombs are files with n things of a kind that is wrong or costly. Each is about as large as the parser takes at most
-// where n is 100,000.
+// bombs make files with n elements that are wrong or costly. With n = 100,000 each file has about the largest size that
+// the parser accepts.
 var bombs = map[string]func(n int) string{
 	"unknown fields":  func(n int) string { return numbered(n, "kindx%d: x\n") },
 	"known elsewhere": func(n int) string { return "vrrp:\n" + strings.Repeat("  vrid: 1\n", n) },
@@ -56,7 +56,7 @@ func numbered(n int, format string) string {
 	return b.String()
 }
 
-// TestBombs sees that time and memory grow with the size of a file and no faster, and that little is said.
+// TestBombs: time and memory grow no faster than the size of the file, and the report stays short.
 func TestBombs(t *testing.T) {
 	for name, bomb := range bombs {
 		t.Run(name, func(t *testing.T) {
@@ -68,7 +68,7 @@ func TestBombs(t *testing.T) {
 			if second > 30*first+time.Second || second > bombTime {
 				t.Errorf("%d bytes took %v, %d bytes %v, at most %v", len(small), first, len(large), second, bombTime)
 			}
-			if name != "unknown fields" && name != "wrong items" { // these took 15 s and more
+			if name != "unknown fields" && name != "wrong items" { // these two once took 15 s and more
 				return
 			}
 			if took := cost(t, []byte(bomb(100_000))); took > bombTime {
@@ -80,10 +80,10 @@ func TestBombs(t *testing.T) {
 	}
 }
 
-// bombTime is the most processor time that a bomb may take: some 2 s on a machine that is slow and does other work.
+// bombTime is the most processor time that a bomb may take. A slow and busy machine needs about 2 s.
 const bombTime = 6 * time.Second
 
-// ReadAll reads no more of a file without end than shows that it is too large, and Parse says so.
+// TestReadAllStops: of a file without end, ReadAll reads one byte more than allowed, and Parse reports the size.
 func TestReadAllStops(t *testing.T) {
 	endless := new(zeros)
 	data, err := yamlfile.ReadAll(io.LimitReader(endless, 8*yamlfile.MaxFileSize))
@@ -101,7 +101,7 @@ func TestReadAllStops(t *testing.T) {
 	}
 }
 
-// zeros is a file without end that counts what is read of it.
+// zeros is a file without end. It counts the bytes that are read.
 type zeros struct{ read int }
 
 func (z *zeros) Read(b []byte) (int, error) {
@@ -110,7 +110,7 @@ func (z *zeros) Read(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// cost is the processor time that a refused file takes.
+// cost returns the processor time that Parse needs to refuse a file.
 func cost(t *testing.T, data []byte) time.Duration {
 	t.Helper()
 	var before, after runtime.MemStats
@@ -153,7 +153,7 @@ func TestProblemsBeyond(t *testing.T) {
 	}
 }
 
-// TestCountBeyond: what is not shown is counted once, as if it were shown.
+// TestCountBeyond: problems that are not shown are each counted once.
 func TestCountBeyond(t *testing.T) {
 	const head = "apiVersion: rlb.dev/v1\nkind: LoadBalancerSpec\nvirtualIPs: [10.0.0.1]\n"
 	for name, c := range map[string]struct{ text, want string }{
@@ -168,7 +168,7 @@ func TestCountBeyond(t *testing.T) {
 	}
 }
 
-// BenchmarkParse shows what a server costs: go test ./api -bench Parse -benchmem.
+// BenchmarkParse shows the cost of one server: go test ./api -bench Parse -benchmem.
 func BenchmarkParse(b *testing.B) {
 	for _, n := range []int{10, 1000, 100_000} {
 		b.Run(fmt.Sprint(n), func(b *testing.B) {

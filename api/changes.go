@@ -9,14 +9,14 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// Changes are the differences between two specs as they were written, one short sentence each, in the order of the
+// Changes returns the differences between two specs as they were written, one short sentence each, in the order of the
 // paths: "vrrp.priority: 100 → 254", "services.web.servers.master3: added". A default that is written out is a change.
-// The members of a list are known by their name, or by their address where they have no name.
+// The members of a list are identified by their name, or by their address if they have no name.
 func Changes(before, after *Document) []string {
 	return difference("", written(before), written(after))
 }
 
-// written is a document's data as maps, lists and scalars. Parse has accepted the data, so they can be read.
+// written returns a document's data as maps, lists and scalars. Parse has accepted the data, so decoding cannot fail.
 func written(d *Document) any {
 	var tree any
 	if err := yaml.Unmarshal(d.Data, &tree); err != nil {
@@ -58,7 +58,7 @@ func difference(path string, before, after any) []string {
 	return changes
 }
 
-// membersOf are the members of a map, or of a list whose members all have a name of their own.
+// membersOf returns the members of a map, or of a list whose members all have different names.
 func membersOf(value any) (map[string]any, bool) {
 	if fields, ok := value.(map[string]any); ok {
 		return fields, true
@@ -90,7 +90,7 @@ func single(value any) bool {
 	return true
 }
 
-// scalar is a value in one line.
+// scalar formats a value on one line.
 func scalar(value any) string {
 	if text, ok := value.(string); ok {
 		return text

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// profileDefaults is what a profile says where the spec is silent. nil and "" mean that nothing is written
+// profileDefaults holds the defaults of one profile. nil and "" mean that no directive is written
 // (or, for the interface, that it is found on the host).
 type profileDefaults struct {
 	interfaceName         string
@@ -17,7 +17,7 @@ type profileDefaults struct {
 	version               int
 
 	handover                          Handover
-	apiserverCheck                    HealthCheckType // the check where every server's port is that of a kube-apiserver
+	apiserverCheck                    HealthCheckType // the check if every server's port is that of a kube-apiserver
 	httpsStatus                       []int
 	readyzCutAfter                    time.Duration // of https checks of /readyz
 	readyzFailOpen                    bool
@@ -29,7 +29,7 @@ type profileDefaults struct {
 	timeoutTunnel, proxyHardStopAfter *Duration
 }
 
-// The two profiles, side by side in the order of the reference. Defaults that both share stand in SetDefaults.
+// The two profiles, side by side in the order of the reference. SetDefaults has the defaults that both share.
 var profiles = map[Profile]profileDefaults{
 	Standard: {
 		priority: 254, advertisementInterval: 100 * time.Millisecond, version: 3,
@@ -47,13 +47,13 @@ var profiles = map[Profile]profileDefaults{
 	},
 }
 
-// apiserverPorts are where kube-apiservers listen by default: kubeadm's, k3s' and RKE2's, and MicroK8s'.
+// apiserverPorts are the default ports of kube-apiservers: 6443 with kubeadm, k3s and RKE2, 16443 with MicroK8s.
 var apiserverPorts = []int{6443, 16443}
 
-// readyz is where kube-apiservers tell whether they are ready for traffic.
+// readyz is the path at which a kube-apiserver reports whether it is ready for traffic.
 const readyz = "/readyz"
 
-// SetDefaults fills every field that the spec leaves open. It does nothing where a field is given.
+// SetDefaults fills every field that has no value. It does not change a field that is given.
 func (s *LoadBalancerSpec) SetDefaults() {
 	fill(&s.Profile, Standard)
 	profile := profiles[s.Profile]
@@ -66,7 +66,7 @@ func (s *LoadBalancerSpec) SetDefaults() {
 	}
 	fillPtr(&v.Priority, &profile.priority)
 	fillPtr(&v.Version, &profile.version)
-	if *v.Version == 2 { // which knows whole seconds only
+	if *v.Version == 2 { // VRRP version 2 has whole seconds only
 		fillPtr(&v.AdvertisementInterval, duration(time.Second))
 	}
 	fillPtr(&v.AdvertisementInterval, duration(profile.advertisementInterval))
@@ -143,13 +143,13 @@ func (h *HealthCheck) setDefaults(profile profileDefaults) {
 	fillPtr(&h.Fall, &profile.checkFall)
 }
 
-// asksReadyz tells whether the check is that of a kube-apiserver.
+// asksReadyz reports whether the check asks a kube-apiserver for /readyz over TLS.
 func (h *HealthCheck) asksReadyz() bool {
 	path, _, _ := strings.Cut(h.Path, "?")
 	return h.Type == CheckHTTPS && path == readyz
 }
 
-// lastByte is the default router id: the last byte of an address, or 1 where that is 0, which is no valid id.
+// lastByte returns the default router id: the last byte of an address, or 1 if that byte is 0, which is no valid id.
 func lastByte(v VirtualIP) *int {
 	bytes := v.Addr().AsSlice()
 	if len(bytes) == 0 {
@@ -165,7 +165,7 @@ func fill[T comparable](field *T, value T) {
 	}
 }
 
-// fillPtr copies, so that no two specs share a value.
+// fillPtr copies the value, so that no two specs share it.
 func fillPtr[T any](field **T, value *T) {
 	if *field == nil && value != nil {
 		copied := *value

@@ -9,7 +9,7 @@ import (
 
 func itoa(n int) string { return strconv.Itoa(n) }
 
-// full has every field that has a default: what a profile leaves out stays nil.
+// full returns a spec with a value in every field that has a default. Fields without a default in the profile stay nil.
 func full() LoadBalancerSpec {
 	seconds := func(n int) *Duration { return new(Duration(n) * 1e9) }
 	server := func(name, address string, port int) Server { return Server{Name: name, Address: address, Port: &port} }
@@ -38,7 +38,7 @@ func full() LoadBalancerSpec {
 	}
 }
 
-// fullClassic differs from full where the reference has another value in its last column.
+// fullClassic differs from full in the fields whose default is different with the profile classic.
 func fullClassic() LoadBalancerSpec {
 	seconds := func(n int) *Duration { return new(Duration(n) * 1e9) }
 	s := full()
@@ -61,7 +61,7 @@ func TestDefaults(t *testing.T) {
 	}
 }
 
-// TestDefaultsThatDependOnOthers has the rows of the reference whose default is no plain value.
+// TestDefaultsThatDependOnOthers checks the defaults that depend on other fields.
 func TestDefaultsThatDependOnOthers(t *testing.T) {
 	for name, c := range map[string]struct {
 		old, text string
@@ -102,7 +102,7 @@ func TestDefaultsThatDependOnOthers(t *testing.T) {
 	}
 }
 
-// TestGivenValuesStay gives every field another value than the default, zero values included, beside classic.
+// TestGivenValuesStay: with the profile classic, given values stay in every field, zero values too.
 func TestGivenValuesStay(t *testing.T) {
 	given := `apiVersion: rlb.dev/v1
 firewall: {allowFrom: [10.0.0.0/8], manage: false}
@@ -181,7 +181,7 @@ web: {address: 'unix:/w'}
 	if diff := cmp.Diff(want, spec); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
-	// What has defaults filled in has nothing left to fill.
+	// A second SetDefaults changes nothing.
 	again := spec
 	again.SetDefaults()
 	if diff := cmp.Diff(spec, again); diff != "" {

@@ -9,11 +9,11 @@ import (
 	"rlb.dev/rlb-agent/api/yamlfile"
 )
 
-// Document is a spec with its places in the file that it was read from.
+// Document is a spec, together with the places of its fields in the file.
 type Document struct {
-	// Spec has every default filled in, and keeps every rule of the language.
+	// Spec has every default filled in and has passed every rule.
 	Spec LoadBalancerSpec
-	// File is the name that Parse was given.
+	// File is the name that was passed to Parse.
 	File string
 	// Data are the file's bytes.
 	Data []byte
@@ -24,8 +24,8 @@ type Document struct {
 	text yamlfile.Text
 }
 
-// Parse reads a spec file. The error is of type Problems and holds all that is wrong with the file; file is the
-// name that it is called by.
+// Parse reads a spec file. file is its name in messages. The error is of type Problems and holds all problems of the
+// file.
 func Parse(file string, data []byte) (*Document, error) {
 	sum := sha256.Sum256(data)
 	doc := &Document{File: file, Data: data, Digest: hex.EncodeToString(sum[:]), text: yamlfile.NewText(data)}
@@ -42,7 +42,7 @@ func Parse(file string, data []byte) (*Document, error) {
 	return doc, nil
 }
 
-// check holds the spec against the rules, and fills in the defaults.
+// check checks the spec against the rules, and fills in the defaults.
 func (d *Document) check(found *yamlfile.Report) {
 	checkFields(d, found)
 	if !found.Sound("profile") {
@@ -54,21 +54,21 @@ func (d *Document) check(found *yamlfile.Report) {
 	}
 }
 
-// Problem is a problem of a field, at its place in the file or at that of its nearest parent. It is for what is
-// found later, on the host.
+// Problem returns a problem of a field, at the place of the field in the file or of its nearest parent. It is for
+// problems that are found later, on the host.
 func (d *Document) Problem(path, format string, args ...any) yamlfile.Problem {
 	where, path := d.locate(path)
 	return yamlfile.ProblemAt(d.File, d.text, where, path, fmt.Sprintf(format, args...))
 }
 
-// given tells whether a field stands in the file.
+// given reports whether the file has a field.
 func (d *Document) given(path string) bool {
 	_, rest := d.root.Find(path)
 	return rest == ""
 }
 
-// locate is the place of a field in the file, or of its nearest parent, and the path as the file has it: the address
-// of a virtual IP that is written without a mapping is the virtual IP.
+// locate returns the place of a field in the file, or of its nearest parent, and the path as the file has it: if a
+// virtual IP is written without a mapping, the path of its address is that of the virtual IP.
 func (d *Document) locate(path string) (yamlfile.Place, string) {
 	if d.root == nil {
 		return yamlfile.Start, path

@@ -33,7 +33,7 @@ func TestShortestSpec(t *testing.T) {
 	}
 }
 
-// TestErrorsOfTheContract holds the two example lines of spec.md.
+// TestErrorsOfTheContract checks the two example errors of spec.md.
 func TestErrorsOfTheContract(t *testing.T) {
 	text := `apiVersion: rlb.dev/v1
 kind: LoadBalancerSpec
@@ -58,7 +58,7 @@ services:
 	}
 }
 
-// TestAllProblemsAtOnce has one problem of every kind, in an order of the file that is not that of the language.
+// TestAllProblemsAtOnce: problems of every kind are reported in the order of the file, not in that of the types.
 func TestAllProblemsAtOnce(t *testing.T) {
 	expect(t, `kind: LoadBalancerspec
 reconcile: {interval: 1ms}

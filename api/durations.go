@@ -25,17 +25,17 @@ var (
 	// RFC 9568 §5.2.7: 12 bits of centiseconds. RFC 3768 §5.3.7: 8 bits of seconds.
 	ofVersion3 = durationRule{10 * time.Millisecond, 40950 * time.Millisecond, 10 * time.Millisecond, "10ms to 40.95s in steps of 10ms"}
 	ofVersion2 = durationRule{time.Second, 255 * time.Second, time.Second, "1s to 255s in whole seconds (below 1s only with vrrp.version 3)"}
-	// with virtual IPs of both kinds the two instances have one interval, and that of IPv6 is of version 3
+	// With virtual IPs of both families the two instances share one interval, and the IPv6 instance has version 3.
 	ofVersions2And3 = durationRule{time.Second, 40 * time.Second, time.Second, "1s to 40s in whole seconds, since IPv6 has version 3 of the protocol (below 1s only with vrrp.version 3)"}
 )
 
-// takes tells whether a duration keeps the rule.
+// takes reports whether a duration satisfies the rule.
 func (rule durationRule) takes(d time.Duration) bool {
 	return d >= rule.min && d <= rule.max && d%rule.step == 0
 }
 
-// durationRuleAt is the rule of the field at a path; for the advertisement interval the one that holds whatever else
-// the spec has.
+// durationRuleAt returns the rule of the field at a path. For the advertisement interval this is the rule of VRRP
+// version 3, whatever the version in the spec.
 func durationRuleAt(path string) durationRule {
 	switch {
 	case path == "vrrp.advertisementInterval":
@@ -79,7 +79,7 @@ func (r *rules) durations() {
 	r.duration("reconcile.interval", r.spec.Reconcile.Interval)
 }
 
-// hasIPv6 tells whether a virtual IP is of IPv6.
+// hasIPv6 reports whether any virtual IP is an IPv6 address.
 func (r *rules) hasIPv6() bool {
 	return slices.ContainsFunc(r.spec.VirtualIPs, func(v VirtualIP) bool { return v.Addr().Is6() })
 }
@@ -93,7 +93,7 @@ func (r *rules) timeouts(path string, t *Timeouts) {
 
 func (r *rules) duration(path string, value *Duration) { r.keeps(durationRuleAt(path), path, value) }
 
-// keeps holds a duration, if there is one, against a rule.
+// keeps checks a duration, unless it is nil, against a rule.
 func (r *rules) keeps(rule durationRule, path string, value *Duration) {
 	if value != nil && !rule.takes(value.D()) {
 		r.wrong(path, "must be %s, got %s", rule.text, value)

@@ -10,11 +10,11 @@ import (
 	"rlb.dev/rlb-agent/api/yamlfile"
 )
 
-// spot is where a field stands in the language: services[].healthCheck and interval.
+// spot is the place of a field in the language: services[].healthCheck and interval.
 type spot struct{ mapping, name string }
 
-// language has the spots of all fields by the names that people give them, in the order of the types: the name alone,
-// and the name behind that of its mapping, as in timeout_client. The names are folded.
+// language maps the names that people give to fields to the spots of the fields, in the order of the types: the name
+// alone, and the name after that of its mapping, as in timeout_client. The names are folded.
 var language = sync.OnceValue(func() map[string][]spot {
 	spots := map[string][]spot{}
 	addSpots(spots, reflect.TypeFor[LoadBalancerSpec](), "")
@@ -38,16 +38,16 @@ func addSpots(spots map[string][]spot, t reflect.Type, mapping string) {
 	}
 }
 
-// folded is a name without its letter case, "_" and "-".
+// folded returns a name in lower case without "_" and "-".
 func folded(name string) string {
 	return strings.NewReplacer("_", "", "-", "").Replace(strings.ToLower(name))
 }
 
-// maxSpots is how many places of a field are named.
+// maxSpots is how many places of a field a message names at most.
 const maxSpots = 3
 
-// elsewhere says where in the language a name stands that is no field of the mapping, or "". What is beneath the mapping
-// was meant most likely, and where there are many places it alone is named.
+// elsewhere says where the language has a field of this name, which is no field of the mapping, or returns "". If there
+// are more than maxSpots places, it names only those beneath the mapping, if any, because they are the most likely ones.
 func elsewhere(name, mapping string) (sentence string) {
 	spots := language()[folded(name)]
 	if len(spots) > maxSpots {

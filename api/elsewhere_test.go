@@ -9,8 +9,8 @@ import (
 	"rlb.dev/rlb-agent/api/yamlfile"
 )
 
-// TestFieldsElsewhere gives every field of the language to every mapping that has none of that name, also in other
-// spellings: the report says more than that it is unknown, and is short.
+// TestFieldsElsewhere puts every field of the language, also in other spellings, into every mapping that has no field
+// of that name. The report must be short, and say more than "unknown field".
 func TestFieldsElsewhere(t *testing.T) {
 	mappings := map[string]reflect.Type{}
 	var names []string

@@ -2,19 +2,19 @@ package api
 
 import "net/netip"
 
-// Family is an address family. Its number is that of the version of IP.
+// Family is an address family. Its number is the version of IP.
 type Family int
 
-// The address families, in the order in which everything that exists for both is done.
+// The address families, in the order in which all code handles them.
 const (
 	IPv4 Family = 4
 	IPv6 Family = 6
 )
 
-// Families are both families, in order.
+// Families has both families, in order.
 var Families = []Family{IPv4, IPv6}
 
-// FamilyOf is the family of a valid address. An IPv4 address as part of IPv6 (::ffff:192.0.2.1) counts as IPv6.
+// FamilyOf returns the family of a valid address. An IPv4-mapped IPv6 address (::ffff:192.0.2.1) counts as IPv6.
 func FamilyOf(addr netip.Addr) Family {
 	if addr.Is4() {
 		return IPv4
@@ -22,7 +22,7 @@ func FamilyOf(addr netip.Addr) Family {
 	return IPv6
 }
 
-// String is "IPv4" or "IPv6".
+// String returns "IPv4" or "IPv6".
 func (f Family) String() string {
 	if f == IPv6 {
 		return "IPv6"

@@ -13,7 +13,7 @@ import (
 	"rlb.dev/rlb-agent/api/yamlfile"
 )
 
-// fieldValidator knows the tags of our own, and calls fields by their JSON names.
+// fieldValidator has our own tags, and reports fields by their JSON names.
 var fieldValidator = sync.OnceValue(func() *validator.Validate {
 	v := validator.New(validator.WithRequiredStructEnabled())
 	v.RegisterTagNameFunc(jsonName)
@@ -22,13 +22,13 @@ var fieldValidator = sync.OnceValue(func() *validator.Validate {
 			return rule(field.Field().String(), field.Param()) == ""
 		})
 		if err != nil {
-			panic(err) // a tag that the validator keeps for itself
+			panic(err) // a tag that the validator reserves
 		}
 	}
 	return v
 })
 
-// checkFields holds every given field against the validate tag of its type.
+// checkFields checks every given field against its validate tag.
 func checkFields(d *Document, found *yamlfile.Report) {
 	var failures validator.ValidationErrors
 	errors.As(fieldValidator().Struct(&d.Spec), &failures)
@@ -46,7 +46,7 @@ func checkFields(d *Document, found *yamlfile.Report) {
 	}
 }
 
-// sentence says what the value must be and what it is.
+// sentence says what the value must be, and what was given.
 func sentence(failure validator.FieldError) string {
 	value := reflect.Indirect(reflect.ValueOf(failure.Value()))
 	got := fmt.Sprint(value)
@@ -68,7 +68,7 @@ func sentence(failure validator.FieldError) string {
 	}
 }
 
-// bounds reads min and max, both, from the validate tag of the field of which one was not kept.
+// bounds reads both min and max from the validate tag of the field that violates one of them.
 func bounds(failure validator.FieldError) string {
 	t := reflect.TypeFor[LoadBalancerSpec]()
 	var tag string

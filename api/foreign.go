@@ -2,8 +2,8 @@ package api
 
 import "reflect"
 
-// foreign tells what names from keepalived.conf, haproxy.cfg, Kubernetes and other tools are called here: by the type
-// of the mapping that they stand in, then by the name in lower case without "_" and "-". A value is the name of a
+// foreign translates names from keepalived.conf, haproxy.cfg, Kubernetes and other tools. The first key is the type of
+// the mapping that has the name, the second is the name in lower case without "_" and "-". A value is the name of a
 // field of that mapping, or a sentence.
 var foreign = map[reflect.Type]map[string]string{
 	reflect.TypeFor[LoadBalancerSpec](): {
@@ -256,7 +256,8 @@ const (
 	noState       = "no node is master by configuration; use priority, and vrrp.preempt: true to fail back"
 )
 
-// known returns what a name that is no field of the type is called here, or a sentence about it; both empty for none.
+// known returns the field that a foreign name stands for, or a sentence about the name. Both are empty if the name is
+// not in the table.
 func known(name string, t reflect.Type) (field, sentence string) {
 	text := foreign[t][folded(name)]
 	if _, isField := fieldsOf(t)[text]; isField {

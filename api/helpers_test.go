@@ -10,8 +10,8 @@ import (
 	"rlb.dev/rlb-agent/api/yamlfile"
 )
 
-// base is a valid spec of eight lines. What is appended to it stands from line 9 on: a field of the server with
-// four spaces, of the service with two, of the spec with none.
+// base is a valid spec of eight lines. Text that a test appends begins on line 9: fields of the server are indented by
+// four spaces, of the service by two, of the spec by none.
 const base = `apiVersion: rlb.dev/v1
 kind: LoadBalancerSpec
 virtualIPs: [192.168.3.240]
@@ -22,7 +22,7 @@ services:
   - address: 192.168.3.251
 `
 
-// with is base with old replaced, or with text appended where old is empty.
+// with returns base with old replaced by text, or with text appended if old is empty.
 func with(t *testing.T, old, text string) string {
 	t.Helper()
 	if old == "" {
@@ -43,7 +43,7 @@ func mustParse(t *testing.T, text string) *Document {
 	return doc
 }
 
-// expect parses and compares all problems, each "LINE:COL: PATH: MESSAGE".
+// expect parses a spec and compares all problems, each "LINE:COL: PATH: MESSAGE".
 func expect(t *testing.T, text string, want ...string) {
 	t.Helper()
 	doc, err := Parse("spec.yaml", []byte(text))
@@ -63,9 +63,9 @@ func expect(t *testing.T, text string, want ...string) {
 	}
 }
 
-// rule is one rule of the language: a spec that breaks it, with what is said, and a neighbour that keeps it.
+// rule is one rule of the language: a spec that violates it, the expected problem, and a similar spec that is valid.
 type rule struct {
-	old       string // what is replaced in base; appended where empty
+	old       string // the text of base to replace; if empty, the spec is appended to base
 	bad, want string
 	good      string
 }

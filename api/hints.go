@@ -19,7 +19,7 @@ var (
 	inDays      = regexp.MustCompile(`^([0-9]+)d$`)
 )
 
-// hint says what would be right in place of a value of another kind, as ": …", or "". path is that of its field.
+// hint proposes what to write in place of a value of the wrong kind, as ": …", or returns "". path is that of its field.
 func hint(node *yaml.Node, wanted reflect.Type, path string) string {
 	if yamlfile.Braces(node) != "" {
 		return ": an unfilled variable of a template"
@@ -46,12 +46,12 @@ func hint(node *yaml.Node, wanted reflect.Type, path string) string {
 	return ""
 }
 
-// wantsText tells whether a text alone would do.
+// wantsText reports whether the type can be written as a single text.
 func wantsText(t reflect.Type) bool {
 	return t.Kind() == reflect.String || t == reflect.TypeFor[VirtualIP]()
 }
 
-// durationHint proposes only what the field at the path takes.
+// durationHint proposes only durations that the field at the path accepts.
 func durationHint(value, path string) string {
 	const noLimit = 24 * 24 * time.Hour
 	rule, isLimit := durationRuleAt(path), !strings.HasSuffix(path, ".interval")
@@ -71,7 +71,7 @@ func durationHint(value, path string) string {
 	return ""
 }
 
-// withUnits are the durations that a number without a unit can be meant for, as ", as in …", or "".
+// withUnits lists the durations that a number without a unit can mean, as ", as in …", or returns "".
 func withUnits(number string, rule durationRule) string {
 	var units []string
 	for _, text := range []string{number + "s", number + "ms"} {
@@ -85,7 +85,7 @@ func withUnits(number string, rule durationRule) string {
 	return ", as in " + yamlfile.Either(units)
 }
 
-// serverHint says how a server is written that was given as an address, or an address and a port.
+// serverHint says how to write a server that was given as an address, or as an address and a port.
 func serverHint(value string) string {
 	if at, err := netip.ParseAddrPort(value); err == nil {
 		return fmt.Sprintf(": write {address: %s, port: %d}", at.Addr(), at.Port())

@@ -10,17 +10,17 @@ import (
 	"rlb.dev/rlb-agent/api/yamlfile"
 )
 
-// listeners knows what listens on a port: the path of the field that says so, by address.
+// listeners records what listens on each port: by address, the path of the field that configures the listener.
 type listeners map[uint16]*portListeners
 
 type portListeners struct {
-	first string // whatever came first
-	every string // on all addresses
+	first string // the first listener on the port, on any address
+	every string // the listener on all addresses
 	on    map[netip.Addr]string
 }
 
-// add returns what listens there already, or "" where bind and port were free. "*" and the unspecified addresses
-// take a port on every address.
+// add records a listener. It returns what listens there already, or "" if bind and port were free. "*" and the
+// unspecified addresses occupy a port on every address.
 func (l listeners) add(bind string, port uint16, path string) (earlier string) {
 	known := l[port]
 	if known == nil {
@@ -39,7 +39,7 @@ func (l listeners) add(bind string, port uint16, path string) (earlier string) {
 	return earlier
 }
 
-// find returns what listens on that address and port, and whether on that very address.
+// find returns what listens on an address and port. exact is false if the listener has all addresses.
 func (l listeners) find(addr netip.Addr, port uint16) (path string, exact bool) {
 	known := l[port]
 	if known == nil {
@@ -51,8 +51,8 @@ func (l listeners) find(addr netip.Addr, port uint16) (path string, exact bool) 
 	return known.every, false
 }
 
-// sharedPort checks a service whose address and port another service has already. Names of TLS servers may tell the
-// two apart; they are then one frontend.
+// sharedPort checks a service whose address and port another service has already. TLS server names may distinguish the
+// two services, which then form one frontend.
 func (r *rules) sharedPort(earlier string, i int) {
 	path := yamlfile.Index("services", i)
 	service := &r.spec.Services[i]
@@ -81,7 +81,7 @@ func (r *rules) sharedPort(earlier string, i int) {
 	}
 }
 
-// serviceAt is the service whose port is at the path.
+// serviceAt returns the service whose port is at the path.
 func (r *rules) serviceAt(path string) (service *Service, ok bool) {
 	number, isService := strings.CutPrefix(strings.TrimSuffix(path, "].port"), "services[")
 	i, err := strconv.Atoi(number)
@@ -91,13 +91,13 @@ func (r *rules) serviceAt(path string) (service *Service, ok bool) {
 	return &r.spec.Services[i], true
 }
 
-// serverNames checks that services on one address and port differ in their TLS server names, and that one at most
-// takes the rest.
+// serverNames checks that services on one address and port differ in their TLS server names, and that at most one
+// of them has no names and takes all other connections.
 func (r *rules) serverNames() {
 	type place struct {
 		bind string
 		port int
-		name string // "" for the rest
+		name string // "" for all other names
 	}
 	first := map[place]string{}
 	for i := range r.spec.Services {

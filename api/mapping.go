@@ -9,14 +9,14 @@ import (
 	"rlb.dev/rlb-agent/api/yamlfile"
 )
 
-// entry is one key of a mapping with its value.
+// entry is one key of a mapping and its value.
 type entry struct {
 	name       string
 	key, value *yaml.Node
 }
 
-// entries lists what a mapping holds: first its own keys, then those that it merges in ("<<") and does not have
-// itself. Keys that are no strings or stand there twice are reported and left out.
+// entries lists the entries of a mapping: first its own, then those that it merges in ("<<") and does not have itself.
+// Keys that are no strings or occur twice are reported and left out.
 func (w *walker) entries(node *yaml.Node, t reflect.Type) []entry {
 	if w.merging[node] {
 		w.AddAlways(yamlfile.PlaceOf(node), w.path(), "must not merge itself")
@@ -58,10 +58,10 @@ func (w *walker) entries(node *yaml.Node, t reflect.Type) []entry {
 	return own.all
 }
 
-// uniqueEntries are entries of which no two have the same name. Few are looked through faster than a map is made.
+// uniqueEntries are entries with distinct names. A search through a few entries is faster than making a map.
 type uniqueEntries struct {
 	all  []entry
-	seen map[string]bool // nil for few
+	seen map[string]bool // nil up to fewEntries
 }
 
 const fewEntries = 16
@@ -86,7 +86,7 @@ func (u *uniqueEntries) add(e entry) {
 	}
 }
 
-// merge lists what the value of a merge key brings in: a mapping, or a list of mappings of which the first counts.
+// merge lists the entries of a merge key's value: a mapping, or a list of mappings. Of equal names the first counts.
 func (w *walker) merge(value *yaml.Node, t reflect.Type) []entry {
 	sources := []*yaml.Node{value}
 	if list := yamlfile.Resolve(value); list.Kind == yaml.SequenceNode {
@@ -94,7 +94,7 @@ func (w *walker) merge(value *yaml.Node, t reflect.Type) []entry {
 	}
 	var all []entry
 	for _, source := range sources {
-		if w.values > maxValues { // each source allocates its entries: a bomb of aliases would do that without end
+		if w.values > maxValues { // each source allocates its entries: a bomb of aliases would allocate without end
 			return nil
 		}
 		mapping := yamlfile.Resolve(source)
@@ -112,7 +112,7 @@ func (w *walker) merge(value *yaml.Node, t reflect.Type) []entry {
 	return all
 }
 
-// child is the path of what stands under a name in a struct or a map.
+// child returns the path of a name in a struct or a map.
 func child(t reflect.Type, path, name string) string {
 	if t.Kind() == reflect.Map {
 		return path + "[" + yamlfile.Printable(name) + "]"

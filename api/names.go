@@ -8,7 +8,7 @@ import (
 
 var structFields sync.Map // reflect.Type to map[string]int
 
-// fieldsOf has the index of each field of a struct by its JSON name.
+// fieldsOf returns the index of each field of a struct by its JSON name.
 func fieldsOf(t reflect.Type) map[string]int {
 	if known, ok := structFields.Load(t); ok {
 		return known.(map[string]int)

@@ -8,11 +8,11 @@ import (
 	"rlb.dev/rlb-agent/api/yamlfile"
 )
 
-// maxLines bounds the raw lines of one field, in bytes.
+// maxLines is the largest size of the raw lines of one field, in bytes.
 const maxLines = 64 << 10
 
-// rawLines checks what can be told of raw lines without the programs: that each is one line, and that none contradicts
-// what is rendered around it.
+// rawLines checks what can be checked of raw lines without HAProxy and keepalived: that each is one line, and that
+// none contradicts the lines that are rendered around it.
 func (r *rules) rawLines() {
 	r.lines("vrrp.extraInstance", r.spec.VRRP.ExtraInstance)
 	r.instanceLines("vrrp.extraInstance", r.spec.VRRP.ExtraInstance)
@@ -31,7 +31,7 @@ func (r *rules) rawLines() {
 	r.externalCheck("proxy.extraDefaults", r.spec.Proxy.ExtraDefaults)
 }
 
-// lines are raw, but each is to be one line.
+// lines checks that each raw line is one line, and that they are at most maxLines bytes.
 func (r *rules) lines(path string, lines Lines) {
 	total := 0
 	for i, line := range lines {
@@ -45,8 +45,8 @@ func (r *rules) lines(path string, lines Lines) {
 	}
 }
 
-// overridden refuses a default_backend, which the service's own overrides. A service with sni has none; whether another
-// service takes the rest at the same port is not looked at.
+// overridden refuses a default_backend, because the service's own overrides it. A service with sni has no
+// default_backend of its own. Whether another service has one at the same port is not checked.
 func (r *rules) overridden(path string, service *Service) {
 	for i, line := range service.ExtraFrontend {
 		if words := strings.Fields(line); len(words) > 0 && words[0] == "default_backend" && len(service.SNI) == 0 {
@@ -55,22 +55,22 @@ func (r *rules) overridden(path string, service *Service) {
 	}
 }
 
-// sections open a section of haproxy.cfg (HAProxy configuration manual §2 to §12).
+// sections are the words that open a section of haproxy.cfg (HAProxy configuration manual §2 to §12).
 var sections = []string{
 	"global", "defaults", "frontend", "backend", "listen", "userlist", "peers", "mailers", "program", "resolvers", "cache",
 	"ring", "http-errors", "log-forward", "log-profile", "fcgi-app", "crt-store", "traces", "acme",
 }
 
-// IsSection says whether a word at the beginning of a line of haproxy.cfg opens a section.
+// IsSection reports whether a word at the beginning of a line of haproxy.cfg opens a section.
 func IsSection(word string) bool { return slices.Contains(sections, word) }
 
-// FieldFor is the field, or what else there is, in place of a keyword that a rendered vrrp_instance has already.
+// FieldFor returns the field to use, or a short text, in place of a keyword that a rendered vrrp_instance has already.
 func FieldFor(keyword string) (field string, found bool) {
 	field, found = ownKeywords[keyword]
 	return field, found
 }
 
-// proxyLines stand within a section, before generated lines.
+// proxyLines refuses raw lines that open a section: generated lines of the section follow them.
 func (r *rules) proxyLines(path string, lines Lines) {
 	for i, line := range lines {
 		words := strings.Fields(line)
@@ -80,7 +80,7 @@ func (r *rules) proxyLines(path string, lines Lines) {
 	}
 }
 
-// externalCheck refuses a check by a program: HAProxy is confined to an empty directory, and each would fail.
+// externalCheck refuses a check by a program: HAProxy runs in a chroot without programs, so each check would fail.
 func (r *rules) externalCheck(path string, lines Lines) {
 	for i, line := range lines {
 		if words := strings.Fields(line); len(words) >= 2 && words[0] == "option" && words[1] == "external-check" {
@@ -89,14 +89,14 @@ func (r *rules) externalCheck(path string, lines Lines) {
 	}
 }
 
-// serverWords refuses disabled: a server in maintenance that the spec does not name differs from it, and is made ready.
+// serverWords refuses "disabled": maintenance is no field of the spec, so the agent ends it and makes the server ready.
 func (r *rules) serverWords(path, words string) {
 	if slices.Contains(strings.Fields(words), "disabled") {
 		r.wrong(path, "must not hold disabled, since the agent ends maintenance of servers: one with weight: 0 gets no new connections, one that is removed from servers none at all")
 	}
 }
 
-// ownKeywords are those that a rendered vrrp_instance has itself (keepalived.conf(5)), with the field for them.
+// ownKeywords maps the keywords that a rendered vrrp_instance already has (keepalived.conf(5)) to their fields.
 var ownKeywords = map[string]string{
 	"state":             "vrrp.priority; no node is master by configuration",
 	"interface":         "vrrp.interface",
@@ -117,8 +117,8 @@ var ownKeywords = map[string]string{
 	"notify_stop":       "vrrp.notify.stop",
 }
 
-// instanceLines stand at the end of a vrrp_instance. Blocks that they open they must close, and what the instance has
-// already they must not say again. Lines behind a brace that closes the instance itself are not its own any more.
+// instanceLines checks raw lines at the end of a vrrp_instance. They must close the blocks that they open, and must not
+// repeat keywords that the instance has already. Lines after a brace that closes the instance do not belong to it.
 func (r *rules) instanceLines(path string, lines Lines) {
 	depth, left, opened := 0, false, 0
 	for i, line := range lines {
@@ -153,7 +153,7 @@ func (r *rules) ownKeyword(at, keyword string) {
 	}
 }
 
-// braceBalance is how many blocks a line opens, less those that it closes.
+// braceBalance returns how many blocks a line opens, minus those that it closes.
 func braceBalance(words []string) int {
 	balance := 0
 	for _, word := range words {
@@ -162,7 +162,7 @@ func braceBalance(words []string) int {
 	return balance
 }
 
-// keywords is a line of keepalived.conf without quoted text, and without a comment, which begins with "#" or "!".
+// keywords returns a line of keepalived.conf without quoted text, and without a comment, which begins with "#" or "!".
 func keywords(line string) string {
 	var b strings.Builder
 	quoted := false

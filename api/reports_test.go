@@ -16,7 +16,7 @@ import (
 
 var update = flag.Bool("update", false, "write the golden files")
 
-// host is where the reports are made: what a warning needs to know of it is the same for all.
+// host has the facts for warnings, the same for all reports.
 var host = HostFacts{
 	Interface: "eth0",
 	Subnets: map[string][]netip.Prefix{
@@ -27,9 +27,8 @@ var host = HostFacts{
 	Descriptors: 100_000,
 }
 
-// TestReports compares all that is said of each spec, word by word, with the golden file beside it. The cases are
-// specs as people who do this job wrote them; of the warnings there is one of each kind. go test ./api -update writes
-// the golden files.
+// TestReports compares the whole report on each spec with its golden file. The cases are specs that administrators
+// wrote; the warnings have one spec of each kind. go test ./api -update writes the golden files.
 func TestReports(t *testing.T) {
 	files, err := filepath.Glob("testdata/*/*.yaml")
 	if err != nil || len(files) < 100 {
@@ -59,7 +58,7 @@ func TestReports(t *testing.T) {
 	}
 }
 
-// reportOn is what a terminal shows of a spec.
+// reportOn returns the report on a spec as a terminal shows it.
 func reportOn(t *testing.T, name string, data []byte) string {
 	t.Helper()
 	doc, err := Parse(name, data)

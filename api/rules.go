@@ -7,15 +7,15 @@ import (
 	"rlb.dev/rlb-agent/api/yamlfile"
 )
 
-// rules holds what the validate tags cannot say: rules that look at more than one field, and those of durations.
-// They are checked with the defaults filled in. A rule looks away where a field that it needs has a problem already.
+// rules checks what the validate tags cannot express: rules on more than one field, and rules on durations. They are
+// checked after the defaults are filled in. A rule is skipped if a field that it needs already has a problem.
 type rules struct {
 	*yamlfile.Report
 	doc  *Document
 	spec *LoadBalancerSpec
-	// virtual has the paths of the virtual IPs.
+	// virtual has the paths of the virtual IPs, by address.
 	virtual map[netip.Addr]string
-	// owners has the paths of the nodes' addresses.
+	// owners has the paths of the nodes' addresses, by address.
 	owners map[netip.Addr]string
 }
 
@@ -33,13 +33,13 @@ func checkRules(d *Document, found *yamlfile.Report) {
 	r.rawLines()
 }
 
-// wrong reports a problem of a field, given or not.
+// wrong reports a problem of a field. The field need not be in the file.
 func (r *rules) wrong(path, format string, args ...any) {
 	where, path := r.doc.locate(path)
 	r.Add(where, path, format, args...)
 }
 
-// unique reports a value that an earlier field has too. first has the paths of the values seen so far.
+// unique reports a value that an earlier field has too. first holds the paths of the values seen so far.
 func unique[T comparable](r *rules, first map[T]string, value T, path string) {
 	if !r.Sound(path) {
 		return
@@ -82,8 +82,8 @@ func (r *rules) nodes() {
 	}
 }
 
-// families holds the nodes against the virtual IPs: who sends VRRP for a family needs an address of it. By
-// multicast that is sure only of IPv6, where every interface has a link-local address.
+// families checks the nodes against the virtual IPs: a node that sends VRRP for a family needs an address of that
+// family. For IPv6 multicast nothing is checked, because every interface has a link-local address.
 func (r *rules) families() {
 	spec := r.spec
 	unicast := spec.VRRP.Transport == Unicast

@@ -181,7 +181,8 @@ func TestDurations(t *testing.T) {
 	}
 }
 
-// The instance of IPv6 has version 3 of the protocol and the interval of the other one, so that both limits hold.
+// TestIntervalOfBothVersions: the IPv6 instance has version 3 and shares the interval of the IPv4 instance, so the limits
+// of both versions apply.
 func TestIntervalOfBothVersions(t *testing.T) {
 	for _, vips := range []string{`["2001:db8::1"]`, `[192.168.3.240, "2001:db8::1"]`} {
 		spec := with(t, "[192.168.3.240]", vips)
@@ -219,7 +220,7 @@ func TestLines(t *testing.T) {
 	}
 }
 
-// TestFollowUps has problems that others bring about, which are not reported.
+// TestFollowUps: a problem that is a consequence of another problem is not reported.
 func TestFollowUps(t *testing.T) {
 	for name, c := range map[string]struct{ text, want string }{
 		"profile":          {base + "profile: x\nvrrp: {advertisementInterval: 100ms}\n", `9:10: profile: must be standard or classic, got "x"`},

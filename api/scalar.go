@@ -9,21 +9,21 @@ import (
 	"strings"
 )
 
-// DefaultSchema is where "make install" puts the JSON Schema of the spec.
+// DefaultSchema is the path at which "make install" installs the JSON Schema of the spec.
 const DefaultSchema = "/usr/local/share/rlb-agent/schema.json"
 
-// Modeline is the first line of specs that the agent writes. It names the JSON Schema at that path for editors.
+// Modeline returns the first line of specs that the agent writes. It names the path of the JSON Schema for editors.
 func Modeline(schema string) string { return "# yaml-language-server: $schema=" + schema }
 
 var (
-	// plainScalar is a word that YAML reads as text, and no other value, also within a flow mapping.
+	// plainScalar matches a word that YAML always reads as text, also within a flow mapping.
 	plainScalar = regexp.MustCompile(`^[A-Za-z/][A-Za-z0-9._/-]*$`)
-	// reservedScalars are plain words that some reader of YAML takes for a boolean or null.
+	// reservedScalars are plain words that some YAML parsers read as a boolean or null.
 	reservedScalars = []string{"true", "false", "null", "yes", "no", "on", "off", "y", "n"}
 )
 
-// Scalar is a text as a scalar of YAML: as it is where every reader takes it for a text, else as JSON, which YAML
-// contains.
+// Scalar returns a text as a YAML scalar: unquoted if every YAML parser reads it as text, else as JSON, which is a
+// subset of YAML.
 func Scalar(text string) string {
 	if plainScalar.MatchString(text) && !slices.Contains(reservedScalars, strings.ToLower(text)) {
 		return text
@@ -37,12 +37,12 @@ func Scalar(text string) string {
 	var b strings.Builder
 	encoder := json.NewEncoder(&b)
 	encoder.SetEscapeHTML(false)
-	if err := encoder.Encode(text); err != nil { // of a string there is none
+	if err := encoder.Encode(text); err != nil { // cannot happen with a string
 		return `""`
 	}
 	var escaped strings.Builder
 	for _, c := range strings.TrimSuffix(b.String(), "\n") {
-		if c >= 0x7f && c < 0xa0 || c == 0xfeff || c == 0xfffe || c == 0xffff { // JSON has these as they are, YAML does not
+		if c >= 0x7f && c < 0xa0 || c == 0xfeff || c == 0xfffe || c == 0xffff { // JSON allows these unescaped, YAML does not
 			fmt.Fprintf(&escaped, `\u%04x`, c)
 			continue
 		}

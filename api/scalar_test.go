@@ -9,7 +9,7 @@ import (
 	"rlb.dev/rlb-agent/api"
 )
 
-// Every text comes back as the same text, within a mapping in braces too.
+// TestScalar: a YAML parser reads the scalar of every text back as the same text, also within a flow mapping.
 func TestScalar(t *testing.T) {
 	texts := []string{"", "a", "on", "No", "null", "~", "12", "1e3", "0x1f", "1.5", "192.0.2.1", "192.0.2.1/24", "192.0.2.1/", "2001:db8::1", "/readyz", "a b", "a: b", "a #b",
 		"*", "&a", "!a", "{a}", "[a", "a, b", "'", `"`, `\`, "a\nb", "<>&", "2001-01-01", "=", "<<", "30s", "-", "---", "é", "\u2028"}

@@ -6,7 +6,7 @@ import (
 	"rlb.dev/rlb-agent/api/yamlfile"
 )
 
-// services checks the services, each of its own and against all else that listens.
+// services checks each service, and its listeners against all other listeners.
 func (r *rules) services() {
 	listening := listeners{}
 	names := map[string]string{}
@@ -74,15 +74,15 @@ func (r *rules) servers(number int, listening listeners) (ways []way) {
 	return ways
 }
 
-// way is a server that is another service of this host.
+// way is a server that leads to another service of the load balancer.
 type way struct {
 	to     string // the path of that service's port
 	at     serverPath
 	server *Server
 }
 
-// loops refuses servers by which services lead to each other. Of each loop it is the one that closes it. Names of TLS
-// servers may part the ways, so services with sni are no part of a loop.
+// loops refuses servers by which services lead to each other. Of each loop it reports the server that closes it. TLS
+// server names may separate the connections, so services with sni are not counted as part of a loop.
 func (r *rules) loops(ways [][]way) {
 	numbers, withNames := map[string]int{}, map[int]bool{}
 	for i := range r.spec.Services {
@@ -116,7 +116,7 @@ func (r *rules) loops(ways [][]way) {
 	}
 }
 
-// addressOf is the address of a server, or the zero Addr where a resolver must be asked for it.
+// addressOf returns the address of a server, or the zero Addr if only a resolver can find it.
 func addressOf(server *Server) netip.Addr {
 	if server.Address == "localhost" {
 		return netip.AddrFrom4([4]byte{127, 0, 0, 1})
@@ -125,9 +125,9 @@ func addressOf(server *Server) netip.Addr {
 	return addr
 }
 
-// serverPath is the path of a server, which is made when it is needed: a service may have thousands.
+// serverPath makes the path of a server only when a message needs it: a service may have thousands of servers.
 type serverPath struct {
-	list string // of the service
+	list string // the path of the service's servers
 	i    int
 }
 
@@ -135,9 +135,9 @@ func (p serverPath) field(name string) string {
 	return yamlfile.Join(yamlfile.Index(p.list, p.i), name)
 }
 
-// leadsBack refuses a server that is the load balancer itself: a virtual IP, which the nodes take away from whoever
-// else has it, or the place where the service listens on this node or on another. Where another service listens there,
-// it returns the path of that one's port.
+// leadsBack refuses a server that is the load balancer itself: a virtual IP, which a node takes over from any other
+// host, or an address and port where the service listens on a node. If another service listens there, leadsBack
+// returns the path of that service's port.
 func (r *rules) leadsBack(server *Server, addr netip.Addr, at serverPath, own string, listening listeners) (other string) {
 	if vip := r.virtual[addr]; vip != "" {
 		r.wrong(at.field("address"), "must not be a virtual IP, got that of %s: it leads back to the load balancer", vip)
@@ -196,7 +196,7 @@ func (r *rules) healthCheck(service *Service, path string) {
 	}
 }
 
-// portsSound tells whether the default type of the health check, which hangs on the servers' ports, can be told.
+// portsSound reports whether the servers' ports, which decide the default type of the health check, have no problem.
 func (r *rules) portsSound(service *Service, path string) bool {
 	if r.Spotless() {
 		return true

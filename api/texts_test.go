@@ -11,7 +11,7 @@ import (
 	"rlb.dev/rlb-agent/api/yamlfile"
 )
 
-// TestTexts tries every kind of text in every place that takes it.
+// TestTexts tries every kind of text in every field that accepts it.
 func TestTexts(t *testing.T) {
 	const (
 		aName    = `must be letters, digits, ".", "_" and "-", with a letter or digit first`
@@ -38,10 +38,10 @@ func TestTexts(t *testing.T) {
 	dns := strings.Repeat(long(49)+".", 5) // 250
 
 	kinds := map[string]struct {
-		places []string // %s in what is appended to base
+		places []string // appended to base, with the text in place of %s
 		good   []string
 		bad    map[string]string
-		inject string // put before an injection to be otherwise good; "-" for none
+		inject string // a prefix that makes an injection valid but for its characters; "-" for none
 		reason string
 	}{
 		"name": {
@@ -204,8 +204,7 @@ func yamlQuote(text string) string {
 	return `"` + b.String() + `"`
 }
 
-// TestEveryTextIsChecked finds fields whose text would reach a rendered file as it is: each must have a rule that
-// bounds its characters.
+// TestEveryTextIsChecked: every field whose text is copied to a rendered file has a rule on its characters.
 func TestEveryTextIsChecked(t *testing.T) {
 	free := map[string]bool{"labels": true, "annotations": true} // never rendered
 	var visit func(reflect.Type, string)

@@ -10,8 +10,8 @@ import (
 // setting is a directive of haproxy.cfg and the field that renders it.
 type setting struct{ directive, field string }
 
-// Settings that raw lines may repeat, by the section that they stand in. The raw lines stand behind those of the fields, and
-// HAProxy takes the last one.
+// Settings that raw lines may repeat, by section. The raw lines follow the lines of the fields, and HAProxy uses the
+// last one.
 var (
 	globalSettings   = []setting{{"hard-stop-after", "hardStopAfter"}}
 	defaultsSettings = []setting{
@@ -25,7 +25,7 @@ var (
 	}
 )
 
-// twice warns of raw lines that say what fields of the language say too.
+// twice warns of raw lines that repeat settings of fields.
 func (w *warnings) twice() {
 	proxy := &w.spec.Proxy
 	w.repeated("proxy.extraGlobal", proxy.ExtraGlobal, "proxy", globalSettings)
@@ -39,7 +39,7 @@ func (w *warnings) twice() {
 	}
 }
 
-// repeated warns of raw lines that repeat settings of fields that are given.
+// repeated warns of raw lines that repeat the settings of given fields.
 func (w *warnings) repeated(path string, lines Lines, of string, settings []setting) {
 	ofSection(lines, func(i int, words []string) {
 		for _, s := range settings {
@@ -50,8 +50,8 @@ func (w *warnings) repeated(path string, lines Lines, of string, settings []sett
 	})
 }
 
-// withoutEffect warns of a second maxconn, of which HAProxy takes the first, and of defaults in place of which each service
-// has a setting of its own.
+// withoutEffect warns of a second maxconn, because HAProxy uses the first, and of lines of the defaults section that
+// each service overrides with a setting of its own.
 func (w *warnings) withoutEffect() {
 	proxy := &w.spec.Proxy
 	ofSection(proxy.ExtraGlobal, func(i int, words []string) {
@@ -71,7 +71,7 @@ func (w *warnings) withoutEffect() {
 	})
 }
 
-// serverWords warns of words of every server line that repeat what fields say before them.
+// serverWords warns of words in extraServer that repeat settings of fields earlier in the server line.
 func (w *warnings) serverWords(s *Service, path string) {
 	words := strings.Fields(s.ExtraServer)
 	warn := func(word, field string) {
@@ -92,7 +92,8 @@ func (w *warnings) serverWords(s *Service, path string) {
 	}
 }
 
-// ofSection calls f with the words of each raw line of the generated section: not of one that the raw lines open.
+// ofSection calls f with the words of each raw line of the generated section. It stops at a section that a raw line
+// opens.
 func ofSection(lines Lines, f func(i int, words []string)) {
 	for i, line := range lines {
 		words := strings.Fields(line)
@@ -103,7 +104,7 @@ func ofSection(lines Lines, f func(i int, words []string)) {
 	}
 }
 
-// begins says whether words begin with those of a directive.
+// begins reports whether words begin with the words of a directive.
 func begins(words []string, directive string) bool {
 	return strings.HasPrefix(strings.Join(words, " ")+" ", directive+" ")
 }

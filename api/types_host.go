@@ -28,19 +28,19 @@ type Proxy struct {
 	ExtraDefaults Lines `json:"extraDefaults,omitempty"`
 }
 
-// Timeouts are those of HAProxy (configuration manual, timeout …), each 1ms to 24 days. A service without one of its
-// own has that of proxy.timeouts.
+// Timeouts are HAProxy's timeouts (configuration manual, timeout …), each 1ms to 24 days. If a service has no timeout of
+// its own, that of proxy.timeouts applies.
 type Timeouts struct {
 	// Connect is how long a connection to a server may take to be established.
 	// Default: 3s.
 	// Example: 5s
 	Connect *Duration `json:"connect,omitempty"`
-	// Client is how long a client may be silent; where a tunnel timeout is set, that one holds once the connection to
+	// Client is how long a client may be silent. If a tunnel timeout is set, it replaces this one once the connection to
 	// the server is established.
 	// Default: 30s; classic: 3s.
 	// Example: 5m
 	Client *Duration `json:"client,omitempty"`
-	// Server is how long a server may be silent; where a tunnel timeout is set, that one holds once the connection is
+	// Server is how long a server may be silent. If a tunnel timeout is set, it replaces this one once the connection is
 	// established.
 	// Default: 30s; classic: 60s.
 	// Example: 5m
@@ -59,13 +59,13 @@ type Stats struct {
 	Address string `json:"address,omitempty" validate:"omitempty,addrport"`
 }
 
-// Packages says how the Debian packages haproxy and keepalived are kept.
+// Packages says how the agent manages the Debian packages haproxy and keepalived.
 type Packages struct {
 	// Manage installs the packages.
 	// Default: true.
 	// Example: false
 	Manage *bool `json:"manage,omitempty"`
-	// Hold keeps upgrades away from them.
+	// Hold prevents upgrades of the packages.
 	// Default: true.
 	// Example: false
 	Hold *bool `json:"hold,omitempty"`
@@ -77,64 +77,64 @@ type Packages struct {
 
 // Package is one Debian package.
 type Package struct {
-	// Version is exact ("2.6.12-1+deb12u4") or a glob ("2.6.*"), with the epoch where the package has one ("1:2.2.*").
-	// Default: any that is installed, else the newest offered.
+	// Version is exact ("2.6.12-1+deb12u4") or a glob ("2.6.*"), with the epoch if the package has one ("1:2.2.*").
+	// Default: the installed version, else the newest that apt offers.
 	// Example: 2.6.*
 	Version string `json:"version,omitempty" validate:"omitempty,debversion"`
 }
 
-// Firewall is what the agent opens and closes.
+// Firewall is how the agent opens and closes ports.
 type Firewall struct {
 	// Manage opens the ports of the services, and VRRP (IP protocol 112) from the peers.
 	// Default: true.
 	// Example: false
 	Manage *bool `json:"manage,omitempty"`
-	// AllowFrom are CIDRs that may reach the services, and the ports of proxy.stats and metrics where those are not on
-	// loopback. The addresses of nodes always may. All other sources are dropped on those ports.
+	// AllowFrom are CIDRs that may reach the services, and the ports of proxy.stats and metrics if these are not on
+	// loopback. The addresses of nodes may always reach them. Packets from all other sources to these ports are dropped.
 	// Default: everyone.
 	// Example: [10.0.0.0/8, "2001:db8::/32"]
 	AllowFrom []string `json:"allowFrom,omitempty" validate:"omitempty,max=1000,dive,cidr"`
 }
 
-// Drift is what the agent does where the host differs from the spec.
+// Drift is what the agent does if the host differs from the spec.
 type Drift string
 
-// The ways with drift.
+// The values of reconcile.drift.
 const (
 	Repair Drift = "repair"
 	Report Drift = "report"
 )
 
-// Reconcile is how the host is kept.
+// Reconcile is how the agent keeps the host in sync with the spec.
 type Reconcile struct {
-	// Interval at which the host is compared without an event, 1s to 24h.
+	// Interval at which the agent compares the host with the spec when no event occurs, 1s to 24h.
 	// Default: 60s.
 	// Example: 5m
 	Interval *Duration `json:"interval,omitempty"`
-	// Drift is repair, or report: differences are then only logged and shown.
+	// Drift is repair, or report: with report, differences are only logged and shown.
 	// Default: repair.
 	// Example: report
 	Drift Drift `json:"drift,omitempty" validate:"omitempty,oneof=repair report"`
 }
 
-// Metrics is where the agent's own Prometheus metrics are found.
+// Metrics is where the agent serves or writes its own Prometheus metrics.
 type Metrics struct {
-	// Address and port where the agent serves them. A request must name the host by an IP address, by a name without a
-	// dot, by its host name or a node's name, or by a name in its /etc/hosts.
+	// Address and port where the agent serves the metrics. A request must name the host by an IP address, by a name
+	// without a dot, by its host name or a node's name, or by a name in its /etc/hosts.
 	// Default: off.
 	// Example: 127.0.0.1:9345
 	Address string `json:"address,omitempty" validate:"omitempty,addrport"`
-	// Textfile is the absolute path of a file for node_exporter's textfile collector, ending in ".prom".
-	// The directory may be another user's, those above it must be root's.
+	// Textfile is the absolute path of a file for node_exporter's textfile collector, ending in ".prom". Another user
+	// may own its directory. Root must own the directories above that.
 	// Default: off.
 	// Example: /var/lib/prometheus/node-exporter/rlb.prom
 	Textfile string `json:"textfile,omitempty" validate:"omitempty,path,endswith=.prom"`
 }
 
-// Web is where the agent's read-only status page is found.
+// Web is where the agent serves its read-only status page.
 type Web struct {
 	// Address is a loopback address and port, or unix: and the absolute path of a socket in a directory that only root
-	// may write. The agent's log says how to open the page from another machine, through ssh.
+	// may write. The agent logs how to open the page from another machine through ssh.
 	// Default: off.
 	// Example: unix:/run/rlb/web.sock
 	Address string `json:"address,omitempty" validate:"omitempty,webaddress"`

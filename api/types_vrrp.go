@@ -21,21 +21,21 @@ const (
 // VRRP is the virtual router (RFC 9568; RFC 3768 for version 2).
 type VRRP struct {
 	// Interface of the virtual IPs.
-	// Default: the one whose subnet holds the main virtual IP; classic: eth0.
+	// Default: the interface whose subnet holds the main virtual IP; classic: eth0.
 	// Example: eth0
 	Interface string `json:"interface,omitempty" validate:"omitempty,ifname"`
 	// RouterID is the virtual router identifier, 1 to 255 (RFC 9568 §5.2.3), unique on the network segment.
-	// Default: the last byte of the main virtual IP, 1 where that is 0; classic: 1.
+	// Default: the last byte of the main virtual IP, or 1 if that byte is 0; classic: 1.
 	// Example: 51
 	RouterID *int `json:"routerID,omitempty" validate:"omitempty,min=1,max=255"`
 	// Priority in the election, 1 to 254 (RFC 9568 §5.2.4), the same on all nodes unless a node has its own.
 	// Default: 254, for the shortest skew time; classic: 100.
 	// Example: 200
 	Priority *int `json:"priority,omitempty" validate:"omitempty,min=1,max=254"`
-	// AdvertisementInterval is the time between two advertisements, 10ms to 40.95s in steps of 10ms (RFC 9568 §5.2.7);
-	// with version 2, 1s to 255s in whole seconds, and with a virtual IP of IPv6, which is always version 3, 1s to 40s. A
-	// silent master is replaced after three intervals and the skew time. Below 20ms nothing is promised; the status says
-	// which interval the hosts and the network can bear.
+	// AdvertisementInterval is the time between two advertisements, 10ms to 40.95s in steps of 10ms (RFC 9568 §5.2.7).
+	// With version 2 it is 1s to 255s in whole seconds, and 1s to 40s with an IPv6 virtual IP, because IPv6 is always
+	// version 3. A standby replaces a silent master after three intervals and the skew time. Intervals below 20ms are
+	// not supported. The status shows the shortest interval that suits the hosts and the network.
 	// Default: 100ms; with version 2, and classic: 1s.
 	// Example: 1s
 	AdvertisementInterval *Duration `json:"advertisementInterval,omitempty"`
@@ -57,9 +57,10 @@ type VRRP struct {
 	// Example: unicast
 	Transport Transport `json:"transport,omitempty" validate:"omitempty,oneof=multicast unicast"`
 	// Handover is forward or none. With forward, for 2 s after a planned move of the virtual IPs (drain, a stop) the new
-	// holder forwards the packets of connections that began on the former one, so that no connection fails that is just
-	// being opened. What is open after that is reset, and its client told. A stop of HAProxy that moves them takes 2.3 s.
-	// It needs the profile standard, nft 1.0, and the kernel's nft_socket and nft_dup. Use none where the network forbids it.
+	// MASTER forwards the packets of connections that began on the former MASTER. Connections that are just being opened
+	// then do not fail. After the 2 s, connections that are still open are reset, so that their clients notice. A stop of
+	// HAProxy that moves the virtual IPs takes 2.3 s. Forward needs the profile standard, nft 1.0, and the kernel's
+	// nft_socket and nft_dup. Use none if the network forbids it.
 	// Default: forward; classic: none.
 	// Example: none
 	Handover Handover `json:"handover,omitempty" validate:"omitempty,oneof=forward none"`
@@ -77,8 +78,8 @@ type VRRP struct {
 	ExtraInstance Lines `json:"extraInstance,omitempty"`
 }
 
-// Notify are programs that keepalived runs on a change (keepalived.conf(5), notify_master …). Each is the absolute
-// path of an executable that only root may write, or a list of that path and its arguments.
+// Notify are programs that keepalived runs on a change of role (keepalived.conf(5), notify_master …). Each is the
+// absolute path of an executable that only root may write, or a list of that path and its arguments.
 type Notify struct {
 	// Master is run when this node takes the virtual IPs.
 	// Default: none.

@@ -10,10 +10,10 @@ import (
 // Duration is a time.Duration that is written as Go writes it: "100ms", "3s", "4h".
 type Duration time.Duration
 
-// D is the plain time.Duration.
+// D returns the duration as a time.Duration.
 func (d Duration) D() time.Duration { return time.Duration(d) }
 
-// String is the shortest form that Go reads back: "4h", not "4h0m0s".
+// String returns the shortest form that Go parses: "4h", not "4h0m0s".
 func (d Duration) String() string {
 	s := d.D().String()
 	if strings.HasSuffix(s, "m0s") {
@@ -41,7 +41,7 @@ type Lines []string
 
 func (Lines) form() string { return "a text or a list of lines" }
 
-// setText cuts a text at its line ends.
+// setText splits a text at its line ends.
 func (l *Lines) setText(text string) bool {
 	*l = nil
 	if text = strings.TrimRight(text, "\n"); text != "" {
@@ -50,7 +50,7 @@ func (l *Lines) setText(text string) bool {
 	return true
 }
 
-// Strings are a list of strings. In YAML a single one may stand without the list.
+// Strings are a list of strings. In YAML a single string may be written without the list.
 type Strings []string
 
 func (Strings) form() string { return "a string or a list of strings" }
@@ -63,7 +63,7 @@ func (s *Strings) setText(text string) bool {
 	return true
 }
 
-// Command is the absolute path of an executable and its arguments. In YAML a path without arguments may stand
+// Command is the absolute path of an executable and its arguments. In YAML a path without arguments may be written
 // without the list.
 type Command []string
 
@@ -77,14 +77,14 @@ func (c *Command) setText(text string) bool {
 	return true
 }
 
-// Addr is the address without its prefix. It is the zero Addr for text that is no address.
+// Addr returns the address without its prefix length, or the zero Addr if the text is no address.
 func (v VirtualIP) Addr() netip.Addr {
 	text, _, _ := strings.Cut(v.Address, "/")
 	addr, _ := netip.ParseAddr(text)
 	return addr
 }
 
-// Addrs are the node's addresses, without text that is none.
+// Addrs returns the node's addresses. It leaves out text that is no address.
 func (n Node) Addrs() (all []netip.Addr) {
 	for _, text := range n.Addresses {
 		if addr, err := netip.ParseAddr(text); err == nil {
@@ -94,7 +94,7 @@ func (n Node) Addrs() (all []netip.Addr) {
 	return all
 }
 
-// PriorityOf is the priority of a node: its own, else that of all.
+// PriorityOf returns the priority of a node: its own, else vrrp.priority.
 func (s *LoadBalancerSpec) PriorityOf(n Node) int {
 	if n.Priority != nil {
 		return *n.Priority
@@ -104,7 +104,7 @@ func (s *LoadBalancerSpec) PriorityOf(n Node) int {
 
 func (VirtualIP) form() string { return "an address or a mapping of address and interface" }
 
-// MarshalJSON writes the address alone where there is no interface.
+// MarshalJSON writes the address alone if there is no interface.
 func (v VirtualIP) MarshalJSON() ([]byte, error) {
 	if v.Interface == "" {
 		return json.Marshal(v.Address)
@@ -118,12 +118,12 @@ func (v *VirtualIP) setText(text string) bool {
 	return true
 }
 
-// textual is implemented by types that a file may write as one text, though they are more than a string. For a list
-// the text is its only item, for a struct its first field.
+// textual is implemented by types other than strings that a file may write as one text. The text is the only item of a
+// list, or the first field of a struct.
 type textual interface {
-	// setText takes the text, and tells whether it can be one of the type.
+	// setText sets the value from the text, and reports whether the text is valid for the type.
 	setText(text string) bool
-	// form says what the value may be in a file.
+	// form describes what the value may be in a file.
 	form() string
 }
 

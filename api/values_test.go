@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// What is written as JSON (and so as YAML by those who write specs) is read again as the same.
+// TestValuesAreWrittenShort: values have their short form in JSON (and in YAML made from it), and are read back equal.
 func TestValuesAreWrittenShort(t *testing.T) {
 	for want, value := range map[string]any{
 		`"10.0.0.1/24"`:                          VirtualIP{Address: "10.0.0.1/24"},
@@ -54,7 +54,7 @@ func TestVirtualIPForms(t *testing.T) {
 	})
 }
 
-// TestForeignNames: a field that is named exists, and what is no field is a sentence.
+// TestForeignNames: every value of the table is an existing field or a sentence.
 func TestForeignNames(t *testing.T) {
 	for typ, names := range foreign {
 		for name, text := range names {

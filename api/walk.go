@@ -13,11 +13,11 @@ import (
 	"rlb.dev/rlb-agent/api/yamlfile"
 )
 
-// maxValues bounds what a file may hold once its aliases are resolved, so that a small file cannot become a huge one.
+// maxValues is how many values a file may hold with its aliases resolved, so that a small file cannot become a huge one.
 const maxValues = 1_000_000
 
-// walkTree holds the nodes of a file against the types of the language, reports what does not fit, and reads what
-// does into the spec. It returns nil where the file cannot be looked into further.
+// walkTree compares the nodes of a file with the types of the language. It reports values that do not fit, and reads the
+// others into the spec. It returns nil if the file cannot be checked further.
 func walkTree(root *yaml.Node, spec *LoadBalancerSpec, found *yamlfile.Report) *yamlfile.Tree {
 	w := &walker{Report: found, merging: map[*yaml.Node]bool{}, names: map[reflect.Type][]string{}}
 	result := w.walk(root, reflect.ValueOf(spec).Elem())
@@ -30,23 +30,23 @@ func walkTree(root *yaml.Node, spec *LoadBalancerSpec, found *yamlfile.Report) *
 type walker struct {
 	*yamlfile.Report
 	values  int
-	merging map[*yaml.Node]bool // mappings that are being merged, against those that hold themselves
-	steps   []step              // to the value that is being read
+	merging map[*yaml.Node]bool // mappings that are being merged, to detect a mapping that merges itself
+	steps   []step              // the path of the value that is being read
 
-	// A file may hold hundreds of thousands of values: what the tree is made of is allocated in large pieces.
+	// A file may hold hundreds of thousands of values, so the parts of the tree are allocated in large pieces.
 	trees []yamlfile.Tree
 	items []*yamlfile.Tree
-	names map[reflect.Type][]string // of the last mapping of a type: the next one mostly has the same
+	names map[reflect.Type][]string // the names in the last mapping of a type: the next one mostly has the same
 }
 
-// step is one step of a path: the name of a field, a key in brackets, or an index where both are empty.
+// step is one step of a path: the name of a field, a key in brackets, or an index if both are empty.
 type step struct {
 	field, key string
 	index      int          // of the entry, or of the field in its struct
 	in         reflect.Type // the struct of the field
 }
 
-// path is that of the value that is being read. It is made for messages only.
+// path returns the path of the value that is being read. Only messages need it.
 func (w *walker) path() (path string) {
 	for _, s := range w.steps {
 		switch {
@@ -69,7 +69,7 @@ func (w *walker) below(s step, node *yaml.Node, into reflect.Value) *yamlfile.Tr
 	return result
 }
 
-// take cuts n values from a large piece.
+// take returns n values of a large piece, and allocates a new piece if the old one is used up.
 func take[T any](piece *[]T, n int) []T {
 	if len(*piece) < n {
 		*piece = make([]T, max(n, 512))
@@ -79,7 +79,7 @@ func take[T any](piece *[]T, n int) []T {
 	return taken
 }
 
-// walk reads a node into a value. It returns nil for what is absent, and for what does not fit.
+// walk reads a node into a value. It returns nil for a null node, and for one that does not fit.
 func (w *walker) walk(node *yaml.Node, into reflect.Value) *yamlfile.Tree {
 	if !w.count(node) {
 		return nil
@@ -109,7 +109,7 @@ func (w *walker) walk(node *yaml.Node, into reflect.Value) *yamlfile.Tree {
 	return result
 }
 
-// choices are the values of the field that is being read where it takes a few texts only, or "".
+// choices lists the values of the field that is being read if it accepts only certain texts, else it returns "".
 func (w *walker) choices() string {
 	if len(w.steps) == 0 {
 		return ""
@@ -126,7 +126,7 @@ func (w *walker) choices() string {
 	return yamlfile.Either(values)
 }
 
-// read reads a node that is there, or says what it must be.
+// read reads a node that is not null, or returns what the node must be.
 func (w *walker) read(node *yaml.Node, into reflect.Value, result *yamlfile.Tree) (wanted string) {
 	if text, ok := into.Addr().Interface().(textual); ok {
 		if yamlfile.IsString(node) && text.setText(node.Value) {
@@ -165,7 +165,7 @@ func (w *walker) read(node *yaml.Node, into reflect.Value, result *yamlfile.Tree
 	return "a text"
 }
 
-// textKind is the kind of what is written as one text.
+// textKind returns the kind of a value that is written as one text.
 func textKind(node *yaml.Node, value reflect.Value) yamlfile.TreeKind {
 	switch {
 	case value.Type() != reflect.TypeFor[Lines]():
@@ -176,12 +176,12 @@ func textKind(node *yaml.Node, value reflect.Value) yamlfile.TreeKind {
 	return yamlfile.BlockTree
 }
 
-// lazily is a text that is made only when it is printed.
+// lazily makes a text only when it is printed.
 type lazily func() string
 
 func (l lazily) String() string { return l() }
 
-// count tells whether there is room for one more value.
+// count counts one more value, and reports whether there is room for it.
 func (w *walker) count(node *yaml.Node) bool {
 	w.values++
 	if w.values == maxValues+1 {
@@ -217,7 +217,7 @@ func (w *walker) mapping(node *yaml.Node, into reflect.Value, result *yamlfile.T
 	if len(names) > len(entries) {
 		names = names[:len(entries)]
 	}
-	result.Names = []string{} // it is a mapping, if an empty one
+	result.Names = []string{} // not nil: the value is a mapping, even an empty one
 	var given map[string]bool
 	for _, e := range entries {
 		i, known := fields[e.name]
@@ -261,8 +261,8 @@ func namesIn(entries []entry) map[string]bool {
 	return names
 }
 
-// unknown reports a key that is no field. Where it was meant for a field that is not there, that field is not
-// reported as missing too, whether or not there is room for the report.
+// unknown reports a key that is no field. If the key was most likely meant for a field that is not given, that field is
+// not reported as missing too, even if there is no room for the report.
 func (w *walker) unknown(e entry, given map[string]bool, t reflect.Type) {
 	path := w.path()
 	at := child(t, path, e.name)
@@ -283,7 +283,7 @@ func (w *walker) unknown(e entry, given map[string]bool, t reflect.Type) {
 	switch {
 	case sentence != "":
 		w.Add(yamlfile.PlaceOf(e.key), at, "unknown field: %s", sentence)
-		if e.name == "spec" && path == "" { // the required fields are most likely beneath it
+		if e.name == "spec" && path == "" { // it most likely has the required fields
 			w.Cover("virtualIPs")
 			w.Cover("services")
 		}
@@ -297,7 +297,7 @@ func (w *walker) unknown(e entry, given map[string]bool, t reflect.Type) {
 	}
 }
 
-// mappingPath is path as the language has it: lists without an index.
+// mappingPath returns path with lists without an index, as in services[].
 func (w *walker) mappingPath() (path string) {
 	for _, s := range w.steps {
 		if s.field == "" {
@@ -309,7 +309,8 @@ func (w *walker) mappingPath() (path string) {
 	return path
 }
 
-// oddSpace finds a name with a character that people do not see or take for another, and the field that was meant.
+// oddSpace finds a name with a character that is invisible or easily mistaken for another. It returns the field that
+// was meant, if there is one, and a sentence about the character.
 func oddSpace(name string, t reflect.Type) (field, sentence string) {
 	at := strings.IndexFunc(name, isOdd)
 	if at < 0 {
@@ -331,7 +332,7 @@ func oddSpace(name string, t reflect.Type) (field, sentence string) {
 
 func isOdd(r rune) bool { return yamlfile.OddName(r) != "" && !unicode.IsControl(r) }
 
-// missingSpace finds "port:8080", which YAML takes for one name.
+// missingSpace finds "port:8080", which YAML reads as one name.
 func missingSpace(e entry, t reflect.Type) (sentence string) {
 	name, value, found := strings.Cut(e.name, ":")
 	if _, isField := fieldsOf(t)[name]; found && isField && value != "" && yamlfile.IsNull(yamlfile.Resolve(e.value)) {

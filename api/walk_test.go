@@ -99,7 +99,7 @@ func TestStructure(t *testing.T) {
 	})
 }
 
-// TestLongNames keeps messages short and quick, whatever the file holds.
+// TestLongNames: messages are short and made quickly, whatever the file holds.
 func TestLongNames(t *testing.T) {
 	long := strings.Repeat("a", 1000)
 	expect(t, base+long+": 1\n", "9:1: "+long[:100]+"…: unknown field")
@@ -181,12 +181,12 @@ func TestAliasBombs(t *testing.T) {
 			runtime.ReadMemStats(&before)
 			_, err := Parse("spec.yaml", []byte(text))
 			runtime.ReadMemStats(&after)
-			if used := (after.TotalAlloc - before.TotalAlloc) >> 20; used > 1024 { // once it was 115 GiB of "keys", and half a minute
+			if used := (after.TotalAlloc - before.TotalAlloc) >> 20; used > 1024 { // "keys" once took 115 GiB and half a minute
 				t.Errorf("it took %d MiB in all", used)
 			} else {
 				t.Logf("it took %d MiB in all", used)
 			}
-			// A bomb of problems is refused too: what is said of its size may then be beyond those reported.
+			// A bomb may have so many problems that the problem of its size is among those that are only counted.
 			if err == nil || !strings.Contains(err.Error(), "must hold at most 1000000 values with its aliases resolved") && !strings.HasSuffix(err.Error(), " more") {
 				t.Errorf("got %.300v", err)
 			}

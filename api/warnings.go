@@ -12,7 +12,7 @@ import (
 	"rlb.dev/rlb-agent/api/yamlfile"
 )
 
-// HostFacts is what some warnings need to know of the host. What is zero is not known, and nothing is said of it.
+// HostFacts describes the host for some warnings. A zero field is unknown, and its warnings are left out.
 type HostFacts struct {
 	// Interface of the virtual IPs.
 	Interface string
@@ -24,7 +24,7 @@ type HostFacts struct {
 	Descriptors uint64
 }
 
-// Warnings are what is legal but unwise, in the order of the file. Like problems they are at most MaxProblems.
+// Warnings returns what is legal but unwise, in the order of the file. Like problems, it holds at most MaxProblems.
 func (d *Document) Warnings(host HostFacts) yamlfile.Problems {
 	w := &warnings{doc: d, spec: &d.Spec, host: host, found: yamlfile.NewReport(d.File)}
 	w.outsideSubnets()
@@ -59,8 +59,8 @@ func (w *warnings) warn(path, format string, args ...any) {
 	w.found.AddAlways(where, path, format, args...)
 }
 
-// outsideSubnets warns of virtual IPs that no neighbour would look for on the interface. One with the prefix length of
-// a single address was meant so.
+// outsideSubnets warns of virtual IPs in no subnet of the interface, because no neighbour would send ARP or ND for them
+// there. A virtual IP with the prefix length of a single address is intended so.
 func (w *warnings) outsideSubnets() {
 	for i, vip := range w.spec.VirtualIPs {
 		addr, name := vip.Addr(), cmp.Or(vip.Interface, w.host.Interface)
@@ -80,7 +80,7 @@ func (w *warnings) outsideSubnets() {
 	}
 }
 
-// shortestInterval is the shortest advertisement interval at which takeovers without cause are measured and rare.
+// shortestInterval is the shortest advertisement interval at which takeovers without cause were measured and are rare.
 const shortestInterval = 20 * time.Millisecond
 
 // hastyInterval warns of an interval at which a host that is late for a moment loses the virtual IPs.
@@ -119,7 +119,7 @@ func (w *warnings) service(s *Service, path string) {
 	}
 }
 
-// isApiserver tells whether the service stands before kube-apiservers.
+// isApiserver reports whether the servers of the service are kube-apiservers.
 func (s *Service) isApiserver() bool {
 	return s.HealthCheck.asksReadyz() || !slices.ContainsFunc(s.Servers, func(v Server) bool { return !slices.Contains(apiserverPorts, *v.Port) })
 }
@@ -131,7 +131,7 @@ func (w *warnings) clientTimeout(path string, timeout *Duration, isApiserver boo
 	}
 }
 
-// slowRise warns of a server that is well again and gets no traffic for long.
+// slowRise warns if a server that has recovered gets no traffic for more than a minute.
 func (w *warnings) slowRise(h *HealthCheck, path string) {
 	field := yamlfile.Join(path, "rise")
 	if !w.doc.given(field) {
@@ -142,7 +142,7 @@ func (w *warnings) slowRise(h *HealthCheck, path string) {
 	}
 }
 
-// withoutCheck warns of fields of a health check that is none.
+// withoutCheck warns of fields of a health check that has type none.
 func (w *warnings) withoutCheck(h *HealthCheck, path string) {
 	if h.Type != CheckNone {
 		return
@@ -157,14 +157,14 @@ func (w *warnings) withoutCheck(h *HealthCheck, path string) {
 // cutEvery is how often the daemon looks for connections to cut.
 const cutEvery = 2 * time.Second
 
-// hastyCut warns of a time that the daemon cannot keep.
+// hastyCut warns of a cutAfter that is shorter than the daemon's interval.
 func (w *warnings) hastyCut(h *HealthCheck, path string) {
 	if d := h.CutAfter.D(); d > 0 && d < cutEvery {
 		w.warn(path, "%s is shorter than %s: the daemon looks every %[2]s, so connections are cut up to that much later", h.CutAfter, Duration(cutEvery))
 	}
 }
 
-// sources warns of networks that are wider than their address suggests, and of those that are there twice.
+// sources warns of networks that are wider than their address suggests, and of networks that are given twice.
 func (w *warnings) sources(path string, cidrs []string) {
 	first := make(map[netip.Prefix]int, len(cidrs))
 	for i, text := range cidrs {
@@ -210,10 +210,10 @@ func (w *warnings) servers(s *Service, path string) {
 	}
 }
 
-// commonPorts are those that people write behind an address.
+// commonPorts are ports that people often write after an address.
 var commonPorts = []string{"80", "443", "2379", "3306", "5432", "6443", "8080", "8443", "9345"}
 
-// portInAddress warns of 2001:db8::12:6443, which is an address.
+// portInAddress warns of 2001:db8::12:6443, which is an address without a port.
 func (w *warnings) portInAddress(addr netip.Addr, servicePort int, path string) {
 	if !addr.Is6() {
 		return
@@ -229,7 +229,7 @@ func (w *warnings) portInAddress(addr netip.Addr, servicePort int, path string) 
 	}
 }
 
-// rawServers are the words that raw lines for servers begin with.
+// rawServers are the first words of raw lines that define servers.
 var rawServers = []string{"server", "server-template"}
 
 func firstWord(line string) string {
@@ -247,8 +247,8 @@ func (w *warnings) rawWords(path string, lines Lines, word, message string) {
 	}
 }
 
-// What a connection takes in HAProxy: two buffers (tune.bufsize, 16 KiB) and what it keeps of it; a descriptor on either
-// side. Some descriptors are for checks, listeners and sockets of its own.
+// Costs of a connection in HAProxy: two buffers (tune.bufsize, 16 KiB each) and its state, and a descriptor on either
+// side. Checks, listeners and HAProxy's own sockets need some more descriptors.
 const (
 	memoryPerConnection      = 34 << 10
 	descriptorsPerConnection = 2
@@ -278,7 +278,7 @@ func (w *warnings) openStats() {
 	}
 }
 
-// epoch warns of a version that Debian's keepalived never had.
+// epoch warns of a version without an epoch: Debian's versions of keepalived all have one.
 func (w *warnings) epoch() {
 	version := w.spec.Packages.Keepalived.Version
 	if version != "" && version[0] >= '0' && version[0] <= '9' && !strings.Contains(version, ":") {

@@ -20,7 +20,7 @@ import (
 	"rlb.dev/rlb-agent/hack/lab"
 )
 
-// labReleases are the releases whose own programs are available. Those of Debian 10 are not.
+// labReleases are the releases whose own programs are available. The programs of Debian 10 are not.
 var labReleases = map[string]lab.Release{
 	"experimental": lab.Experimental, "sid": lab.Sid, "debian13": lab.Trixie, "debian12": lab.Bookworm, "debian11": lab.Bullseye,
 }
@@ -40,7 +40,7 @@ func onReleases(t *testing.T, test func(t *testing.T, i int, program lab.Release
 	}
 }
 
-// accepted runs a check for each golden file of a base name and each release's programs.
+// accepted runs a check for each golden file with a base name, with each release's programs.
 func accepted(t *testing.T, base string, check func(t *testing.T, r lab.Release, spec *api.LoadBalancerSpec, data string)) {
 	onReleases(t, func(t *testing.T, i int, program lab.Release) {
 		for _, name := range examples(t) {
@@ -50,7 +50,7 @@ func accepted(t *testing.T, base string, check func(t *testing.T, r lab.Release,
 	})
 }
 
-// TestHAProxyAccepts: each release's own HAProxy takes its golden files, without any warning (-dW).
+// TestHAProxyAccepts: each release's own HAProxy accepts its golden files without any warning (-dW).
 func TestHAProxyAccepts(t *testing.T) {
 	const script = `
 ip link set lo up
@@ -67,8 +67,8 @@ haproxy -dW -c -f /etc/haproxy/haproxy.cfg`
 	})
 }
 
-// TestHAProxyStartsWithoutDNS: it takes a file with names where there is no DNS, no /etc/resolv.conf and, but for the
-// loopback interface, no network.
+// TestHAProxyStartsWithoutDNS: HAProxy accepts a file with DNS names on a host without DNS, without /etc/resolv.conf and
+// with no network except the loopback interface.
 func TestHAProxyStartsWithoutDNS(t *testing.T) {
 	const script = `
 ip link set lo up
@@ -89,7 +89,7 @@ haproxy -c -f /etc/haproxy/haproxy.cfg`
 	})
 }
 
-// certificate is a certificate authority's, at the path that the examples name.
+// certificate returns the certificate of a CA, at the path that the examples name.
 func certificate(t *testing.T) lab.File {
 	t.Helper()
 	data, err := os.ReadFile("testdata/ca.crt")
@@ -99,11 +99,11 @@ func certificate(t *testing.T) lab.File {
 	return lab.File{Path: "/etc/rlb/kubernetes-ca.crt", Data: data}
 }
 
-// linkLocal is what keepalived 2.1 says of every IPv6 instance with multicast, and newer ones only log. It takes the
-// file, and the virtual IP works all the same.
+// linkLocal is a complaint of keepalived 2.1 about every IPv6 instance with multicast. Newer versions only log it.
+// keepalived accepts the file, and the virtual IP works.
 const linkLocal = "(HA-CLUSTER-IPv6) the first IPv6 VIP address must be link local"
 
-// TestKeepalivedAccepts: each release's own keepalived takes its golden files.
+// TestKeepalivedAccepts: each release's own keepalived accepts its golden files.
 func TestKeepalivedAccepts(t *testing.T) {
 	var scripts []lab.File
 	for _, event := range []string{"master", "backup", "fault", "stop"} {
@@ -124,8 +124,8 @@ func TestKeepalivedAccepts(t *testing.T) {
 	})
 }
 
-// caseRefusals are what the programs refuse of valid cases, with the words of the one refusal: what a raw line names and
-// the host lacks, or what only some versions take. The last are the releases that take it.
+// caseRefusals has the valid cases that the programs refuse, with the text of the refusal: a raw line names something that
+// the host lacks, or that only some versions support. taken lists the releases that accept the case.
 var caseRefusals = map[string]struct {
 	said  string
 	taken []lab.Release
@@ -135,7 +135,7 @@ var caseRefusals = map[string]struct {
 	"89-nbproc.haproxy":           {said: "nbproc is not supported any more since HAProxy 2.5.", taken: []lab.Release{lab.Bullseye}},
 }
 
-// validCases are those of api/testdata/cases that are valid, by name.
+// validCases returns the valid cases of api/testdata/cases, by name.
 func validCases(t *testing.T) map[string]*api.LoadBalancerSpec {
 	t.Helper()
 	paths, err := filepath.Glob("../api/testdata/cases/*.yaml")
@@ -158,8 +158,8 @@ func validCases(t *testing.T) map[string]*api.LoadBalancerSpec {
 	return specs
 }
 
-// TestCasesAccepted: each release's own programs take what the valid cases become, on a host that has the interfaces that
-// they name and a route to everywhere, as HAProxy 2.2 wants one to nameservers. What they refuse, caseRefusals tells.
+// TestCasesAccepted: each release's own programs accept the rendered files of the valid cases, except caseRefusals. The
+// host has the interfaces that the cases name, and a default route, because HAProxy 2.2 needs a route to name servers.
 func TestCasesAccepted(t *testing.T) {
 	const script = `
 mkdir -p run/haproxy run/rlb var/lib/rlb cases
@@ -218,13 +218,14 @@ cat said/*`
 	})
 }
 
-// casesFor is a tar archive with what cases become on a release, each file once, and the interfaces that they name.
+// casesFor returns a tar archive of the rendered files of cases for a release, each content once, and the interfaces that
+// the cases name.
 func casesFor(t *testing.T, specs map[string]*api.LoadBalancerSpec, r release) (archive, interfaces string) {
 	t.Helper()
 	var data bytes.Buffer
 	w := tar.NewWriter(&data)
 	seen := map[string]bool{}
-	names := map[string]bool{"eth0": true, "ens10": true, "eth1": true} // the others are of raw lines
+	names := map[string]bool{"eth0": true, "ens10": true, "eth1": true} // raw lines name the last two
 	for _, name := range slices.Sorted(maps.Keys(specs)) {
 		facts := factsFor(specs[name], r)
 		names[facts.Interface] = true
@@ -236,7 +237,7 @@ func casesFor(t *testing.T, specs map[string]*api.LoadBalancerSpec, r release) (
 		all := files(t, specs[name], facts)
 		for program, kind := range map[string]Kind{"haproxy": HAProxyConfig, "keepalived": KeepalivedConfig} {
 			text := fileOf(t, all, kind).Data
-			if seen[string(text)] { // many have the same keepalived.conf
+			if seen[string(text)] { // many cases have the same keepalived.conf
 				continue
 			}
 			seen[string(text)] = true
@@ -252,8 +253,8 @@ func casesFor(t *testing.T, specs map[string]*api.LoadBalancerSpec, r release) (
 	return data.String(), strings.Join(slices.Collect(maps.Keys(names)), " ")
 }
 
-// TestFirewallKeepsRules: each release's iptables takes the rules, and its iptables-save prints them as they were
-// rendered, so that the agent finds no difference where there is none. The rules are loaded twice: it must not matter.
+// TestFirewallKeepsRules: each release's iptables accepts the rules, and its iptables-save prints them exactly as they
+// were rendered, so that the agent finds no false difference. A second load of the rules changes nothing.
 func TestFirewallKeepsRules(t *testing.T) {
 	const script = `
 rules=$(mktemp) && cat >$rules
@@ -272,7 +273,7 @@ $1-save -t filter`
 			if err != nil {
 				t.Fatalf("%v\n%s", err, data)
 			}
-			saved = strings.ReplaceAll(saved, "-p vrrp ", "-p 112 ") // iptables before 1.8.11 names it, as reconcile/host knows
+			saved = strings.ReplaceAll(saved, "-p vrrp ", "-p 112 ") // iptables before 1.8.11 prints the name; the agent handles both
 			want := append([]string{Jump}, chainRules(File{Data: []byte(data)})...)
 			if diff := cmp.Diff(want, slices.DeleteFunc(strings.Split(saved, "\n"), func(line string) bool {
 				return !strings.HasPrefix(line, "-A ")
@@ -283,8 +284,8 @@ $1-save -t filter`
 	}
 }
 
-// TestNftAccepts: each release's nft and this kernel take the rules of planned moves, twice, and nft lists as many rules
-// as were rendered, so that the agent finds no difference where there is none.
+// TestNftAccepts: each release's nft and this kernel accept the rules of planned moves, also a second time. nft lists as
+// many rules as were rendered, so that the agent finds no false difference.
 func TestNftAccepts(t *testing.T) {
 	const script = `
 rules=$(mktemp) && cat >$rules
@@ -295,7 +296,7 @@ nft -f $rules
 nft -f $rules
 nft list ruleset`
 	accepted(t, "handover.nft", func(t *testing.T, r lab.Release, spec *api.LoadBalancerSpec, data string) {
-		if data == "" || r == lab.Bullseye { // an example without it; an nft that aborts when it lists, which the agent refuses
+		if data == "" || r == lab.Bullseye { // an example without the rules; an nft that aborts when it lists them (the agent refuses it)
 			return
 		}
 		listed, err := inTree(t, r, data, script)
@@ -339,8 +340,8 @@ systemd-analyze verify --man=no /etc/systemd/system/rlb-firewall.service 2>&1`
 	}
 }
 
-// treeScript lays a scratch copy over a release's tree, in namespaces that end with it: $1 is the tree, $2 an empty
-// directory, $3 the script, and the rest its arguments.
+// treeScript mounts a writable overlay over a release's tree, in namespaces that end with the script. $1 is the tree, $2
+// an empty directory, $3 the script; the rest are the script's arguments.
 const treeScript = `
 tree=$1 scratch=$2 script=$3
 shift 3
@@ -374,7 +375,7 @@ func inTree(t *testing.T, r lab.Release, stdin, script string, args ...string) (
 	return string(out), err
 }
 
-// TestRehearsalStarts: each release's HAProxy would start to rehearse the checks.
+// TestRehearsalStarts: each release's HAProxy accepts the configuration that rehearses the checks.
 func TestRehearsalStarts(t *testing.T) {
 	const script = `
 ip link set lo up

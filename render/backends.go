@@ -8,15 +8,15 @@ import (
 	"rlb.dev/rlb-agent/api"
 )
 
-// FailOpenBackend is the name of a service's second backend, which gets the connections while no server of the first
-// one is usable. Its servers are those of the first, without health checks. The colon keeps it apart from every service's.
+// FailOpenBackend returns the name of a service's second backend, which gets the connections while no server of the
+// first backend is usable. It has the same servers without health checks. No service has a colon in its name.
 func FailOpenBackend(service string) string { return service + ":failopen" }
 
-// failsOpen says whether a service has that backend.
+// failsOpen reports whether a service has a second backend.
 func failsOpen(s *api.Service) bool { return *s.FailOpen && s.HealthCheck.Type != api.CheckNone }
 
-// backend renders the servers of a service. The user's own lines stand behind the settings that they may replace, and
-// before the rules and servers that they are to take effect on.
+// backend renders the backend of a service. The user's raw lines follow the settings that they may override, and precede
+// the checks and servers that they may affect.
 func (r *renderer) backend(l *lines, s service) {
 	h := &s.HealthCheck
 	b := r.newBackend(s, false)
@@ -40,7 +40,7 @@ func (r *renderer) backend(l *lines, s service) {
 	}
 }
 
-// newBackend begins a backend of a service.
+// newBackend adds a backend of a service to the model.
 func (r *renderer) newBackend(s service, failOpen bool) *Backend {
 	b := Backend{Name: s.Name, Service: s.Name, Field: s.path, FailOpen: failOpen, Balance: s.Balance, Raw: s.ExtraBackend}
 	if failOpen {
@@ -71,8 +71,8 @@ func (r *renderer) backendHead(l *lines, s service, name, redispatch string) {
 	l.timeout(s.path+".timeouts.tunnel", "tunnel ", s.Timeouts.Tunnel)
 }
 
-// failOpen renders the second backend. Nothing tells there which servers answer, so each retry goes to another one, and
-// backup servers take part. One with weight 0 gets no connections there either.
+// failOpen renders the second backend. It has no health checks that show which servers answer, so each retry goes to
+// another server, and backup servers are normal servers. A server with weight 0 gets no connections there either.
 func (r *renderer) failOpen(l *lines, s service) {
 	b := r.newBackend(s, true)
 	r.backendHead(l, s, b.Name, "option redispatch 1")
@@ -84,7 +84,7 @@ func (r *renderer) failOpen(l *lines, s service) {
 	r.servers(l, s, b)
 }
 
-// ofChecks says whether a raw line of a backend is about health checks.
+// ofChecks reports whether a raw line of a backend configures health checks.
 func ofChecks(line string) bool {
 	words := append(strings.Fields(line), "", "")
 	switch words[0] {
@@ -98,8 +98,8 @@ func ofChecks(line string) bool {
 	return false
 }
 
-// request is the request of a health check (HAProxy configuration manual §4.2, option httpchk). A host goes with
-// HTTP/1.1, which knows the header; before 2.2 only the end of the version can hold one.
+// request returns the request of a health check (HAProxy configuration manual §4.2, option httpchk). A Host header needs
+// HTTP/1.1. Before HAProxy 2.2 the header can only be appended to the HTTP version.
 func (r *renderer) request(h *api.HealthCheck) string {
 	request := h.Method + " " + h.Path
 	switch {
@@ -111,8 +111,8 @@ func (r *renderer) request(h *api.HealthCheck) string {
 	return request + ` HTTP/1.1\r\nHost:\ ` + h.Host + `\r\nConnection:\ close`
 }
 
-// send renders the step that sends the request, where there is something to say about it: HAProxy merges it with that of
-// option httpchk, and so sends it behind a raw connect, where HAProxy wants it.
+// send renders a step that sends the request if there is a Host header, or if raw lines end with a connect step. HAProxy
+// merges the step with the request of option httpchk. After a connect step HAProxy requires it.
 func (r *renderer) send(l *lines, s service) {
 	switch {
 	case s.HealthCheck.Host != "":
@@ -122,7 +122,8 @@ func (r *renderer) send(l *lines, s service) {
 	}
 }
 
-// EndsWithConnect says whether the last step of an HTTP check in lines of a backend connects: a request must follow.
+// EndsWithConnect reports whether the last step of an HTTP check in lines of a backend is connect. A send step must then
+// follow.
 func EndsWithConnect(lines []string) (connects bool) {
 	for _, line := range lines {
 		if words := strings.Fields(line); len(words) > 1 && words[0] == "http-check" && slices.Contains([]string{"connect", "send", "expect"}, words[1]) {
@@ -132,8 +133,8 @@ func EndsWithConnect(lines []string) (connects bool) {
 	return connects
 }
 
-// expect is the condition on a health check's answer. With cutAfter another status takes the server out of the rotation
-// and leaves its connections: HAProxy calls the check conditionally passed, and the server NOLB.
+// expect returns the condition on a health check's answer. With cutAfter any other status takes the server out of the
+// rotation and keeps its connections: HAProxy then reports the check as conditionally passed, and the server as NOLB.
 func (r *renderer) expect(h *api.HealthCheck) string {
 	var codes []string
 	for _, status := range h.ExpectStatus {
@@ -149,7 +150,7 @@ func (r *renderer) expect(h *api.HealthCheck) string {
 	return condition
 }
 
-// hasDefaultServer says whether raw lines give servers defaults, health checks perhaps.
+// hasDefaultServer reports whether raw lines set defaults for servers, which may include health checks.
 func (r *renderer) hasDefaultServer(s *service) bool {
 	return slices.ContainsFunc(slices.Concat(r.spec.Proxy.ExtraDefaults, s.ExtraBackend), func(line string) bool {
 		words := strings.Fields(line)

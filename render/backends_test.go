@@ -8,7 +8,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// TestBackend: the settings of a service, the user's own lines, and then what those lines are to take effect on.
+// TestBackend: a backend has the settings of the service, then the user's own lines, then the checks and servers that
+// these lines may affect.
 func TestBackend(t *testing.T) {
 	text := rendered(t, HAProxyConfig, vip4+`services:
 - name: web
@@ -66,7 +67,7 @@ func TestBackend(t *testing.T) {
 	}
 }
 
-// TestCheckSteps: a request follows a raw connect, as HAProxy wants it, and none that stands there already.
+// TestCheckSteps: a send step follows a raw connect step, as HAProxy requires, unless a raw line already has one.
 func TestCheckSteps(t *testing.T) {
 	const connect, send, expect = "http-check connect port 8008", "http-check send", "http-check expect status 200,401"
 	for _, test := range []struct {
@@ -90,7 +91,7 @@ func TestCheckSteps(t *testing.T) {
 	}
 }
 
-// TestFailOpenUnchecked: servers that have their checks by default-server have none in the backend that fails open.
+// TestFailOpenUnchecked: servers that get their checks from default-server have no checks in the fail-open backend.
 func TestFailOpenUnchecked(t *testing.T) {
 	const service = "services:\n- {name: web, port: 80, servers: [{address: 10.0.0.1}], failOpen: true%s}\n%s"
 	for _, yaml := range []string{
@@ -104,7 +105,7 @@ func TestFailOpenUnchecked(t *testing.T) {
 	}
 }
 
-// TestOlderChecks: what an older HAProxy says in another way, or cannot do.
+// TestOlderChecks: for an older HAProxy, directives have their older form or are left out.
 func TestOlderChecks(t *testing.T) {
 	spec := parse(t, shortest+vip4+"services:\n- {name: web, port: 80, servers: [{address: 10.0.0.1}], healthCheck: {type: https, host: x.example.org, cutAfter: 1m}}\n")
 	for version, want := range map[Version]string{

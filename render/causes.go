@@ -11,9 +11,9 @@ import (
 	"rlb.dev/rlb-agent/api"
 )
 
-// Causes finds the fields of the spec that a program's complaints of a file stem from. HAProxy takes each line that the
-// agent writes by itself: so it complains of a file that the spec names, or of the user's own lines and words, which may
-// stand elsewhere than where HAProxy notices it (a second section of one name, a backend that there is not).
+// Causes finds the fields of the spec that cause a program's complaints about a file. HAProxy accepts every line that the
+// agent itself generates. A complaint is therefore about a file that the spec names, or about the user's own lines and
+// words. HAProxy may report another line than theirs (a second section with the same name, a missing backend).
 type Causes struct {
 	file     File
 	sections []opened
@@ -23,18 +23,18 @@ type Causes struct {
 // opened is a section of haproxy.cfg.
 type opened struct {
 	name string
-	line int // that opens it
+	line int // the line that opens it
 }
 
 // ownWords are the user's own words in a section.
 type ownWords struct {
-	field   string // with the index of the line, where it is one of several
-	list    string // without
+	field   string // with the index of the line if the field is a list of lines
+	list    string // without the index
 	section int
 	words   []string
 }
 
-// Causes reads the file.
+// Causes reads the file and returns its sections and the user's own words.
 func (f File) Causes() *Causes {
 	c := &Causes{file: f}
 	number := 0
@@ -44,7 +44,7 @@ func (f File) Causes() *Causes {
 		if len(words) > 0 && api.IsSection(words[0]) {
 			c.sections = append(c.sections, opened{strings.Join(words[1:min(2, len(words))], ""), number})
 		}
-		if number > len(f.origins) { // nothing of it was rendered
+		if number > len(f.origins) { // the file was not rendered, so nothing has an origin
 			break
 		}
 		at := f.origins[number-1]
@@ -56,7 +56,7 @@ func (f File) Causes() *Causes {
 			}
 			own.field = own.list
 			if last := len(c.own) - 1; last >= 0 && c.own[last].field == own.field && c.own[last].section == own.section {
-				continue // of the server before
+				continue // the same words as the server before
 			}
 		}
 		if len(own.words) > 0 && (at.raw > 0 || at.server > 0) {
@@ -66,7 +66,7 @@ func (f File) Causes() *Causes {
 	return c
 }
 
-// service is the one at a path.
+// service returns the service at a path.
 func (f File) service(path string) *api.Service {
 	i, err := strconv.Atoi(strings.TrimSuffix(strings.TrimPrefix(path, "services["), "]"))
 	if err != nil || f.spec == nil || i >= len(f.spec.Services) {
@@ -75,8 +75,8 @@ func (f File) service(path string) *api.Service {
 	return &f.spec.Services[i]
 }
 
-// Of is the field that a complaint stems from, or "" where that cannot be told: line is the one that the program names,
-// or 0, and said are its words.
+// Of returns the field that causes a complaint, or "" if it cannot be found. line is the line that the program names, or
+// 0. said is the text of the complaint.
 func (c *Causes) Of(line int, said string) string {
 	if c.file.Kind != HAProxyConfig || c.isRaw(line) {
 		return c.file.Origin(line)
@@ -94,14 +94,14 @@ func (c *Causes) Of(line int, said string) string {
 			return field
 		}
 	}
-	if line == 0 { // it may be of the machine: of its memory, or of what it lacks
+	if line == 0 { // the cause may be the machine: its memory, or something that it lacks
 		return ""
 	}
 	return cmp.Or(only(c.own), c.file.Origin(line))
 }
 
-// OfOwn is the field of the user's own lines and words that a complaint is about: of those that it names, or whose words
-// it repeats where it stands. It is "" where there is none, as for what only the machine causes.
+// OfOwn returns the field of the user's own lines and words that a complaint is about: a line that the complaint names,
+// or words near that line that the complaint repeats. It returns "" if there is none, as for a cause in the machine.
 func (c *Causes) OfOwn(line int, said string) string {
 	lines := append([]int{line}, c.linesNamed(said)...)
 	for _, n := range lines {
@@ -112,7 +112,7 @@ func (c *Causes) OfOwn(line int, said string) string {
 	return c.hear(said).best(c.near(lines, said))
 }
 
-// OnEachServer says whether the words of a field stand on the line of each server of its service.
+// OnEachServer reports whether the words of a field are part of the line of each server of its service.
 func OnEachServer(field string) bool {
 	return strings.HasSuffix(field, ".extraServer") || strings.HasSuffix(field, ".healthCheck.caFile")
 }
@@ -125,7 +125,7 @@ func (c *Causes) isServer(line int) bool {
 	return line > 0 && line <= len(c.file.origins) && c.file.origins[line-1].server > 0
 }
 
-// namedFile is the field of the file with certificates that a complaint names.
+// namedFile returns the field of the certificate file that a complaint names, or "".
 func (c *Causes) namedFile(said string) string {
 	if c.file.spec == nil {
 		return ""
@@ -139,7 +139,7 @@ func (c *Causes) namedFile(said string) string {
 	return ""
 }
 
-// linesNamed are the other lines that a complaint names: "declared at /etc/haproxy/haproxy.cfg:29", "at line 41".
+// linesNamed returns the other lines that a complaint names: "declared at /etc/haproxy/haproxy.cfg:29", "at line 41".
 func (c *Causes) linesNamed(said string) (lines []int) {
 	for _, before := range []string{c.file.Path + ":", " line "} {
 		for _, after := range strings.Split(said, before)[1:] {
@@ -152,7 +152,7 @@ func (c *Causes) linesNamed(said string) (lines []int) {
 	return lines
 }
 
-// near are the user's own words in the sections of these lines, and in those that a complaint names.
+// near returns the user's own words in the sections of these lines, and in the sections that a complaint names.
 func (c *Causes) near(lines []int, said string) (near []ownWords) {
 	named := map[int]bool{}
 	for _, line := range lines {
@@ -178,7 +178,7 @@ func (c *Causes) near(lines []int, said string) (near []ownWords) {
 	return near
 }
 
-// heard is what a complaint says: the words that it quotes, but the names of sections, and all of its words.
+// heard holds the words of a complaint: those that it quotes, except names of sections, and all of its words.
 type heard struct{ quoted, words []string }
 
 func (c *Causes) hear(said string) heard {
@@ -188,7 +188,7 @@ func (c *Causes) hear(said string) heard {
 	return heard{quoted, wordsOf(said)}
 }
 
-// best is the field whose words a complaint repeats most, "" where it repeats none. What it quotes counts more.
+// best returns the field whose words a complaint repeats most, or "" if it repeats none. Quoted words count ten times.
 func (h heard) best(candidates []ownWords) (field string) {
 	most := 0
 	for _, own := range candidates {
@@ -198,7 +198,7 @@ func (h heard) best(candidates []ownWords) (field string) {
 			case slices.Contains(own.words[:i], word):
 			case slices.Contains(h.quoted, word):
 				score += 10
-			case len(word) > 3 && slices.Contains(h.words, word): // "if" and "to" are words of any sentence
+			case len(word) > 3 && slices.Contains(h.words, word): // "if" and "to" may be in any sentence
 				score++
 			}
 		}
@@ -209,7 +209,7 @@ func (h heard) best(candidates []ownWords) (field string) {
 	return field
 }
 
-// only is the one field that all candidates are of, or "".
+// only returns the field of all candidates if they have the same one, or "".
 func only(candidates []ownWords) string {
 	if len(candidates) == 0 || slices.ContainsFunc(candidates, func(o ownWords) bool { return o.list != candidates[0].list }) {
 		return ""
@@ -222,7 +222,7 @@ func only(candidates []ownWords) string {
 
 var quotation = regexp.MustCompile(`(?:^|[^\pL])'([^']*)'`)
 
-// quotedIn are the words in single quotes.
+// quotedIn returns the texts in single quotes.
 func quotedIn(said string) (quoted []string) {
 	for _, m := range quotation.FindAllStringSubmatch(said, -1) {
 		quoted = append(quoted, m[1])
@@ -230,7 +230,7 @@ func quotedIn(said string) (quoted []string) {
 	return quoted
 }
 
-// wordsOf are the words of a sentence, without the marks around them.
+// wordsOf returns the words of a sentence without punctuation.
 func wordsOf(said string) []string {
 	words := strings.FieldsFunc(said, func(r rune) bool { return strings.ContainsRune(" '\"()[],;", r) })
 	for i := range words {

@@ -8,8 +8,8 @@ import (
 	"rlb.dev/rlb-agent/api"
 )
 
-// TestCauses: what HAProxy 2.2 to 3.4 say of a bad field, by the field. "@TEXT@" is the number of the line that has TEXT;
-// the place with which a complaint begins is cut off, as it is where it is read.
+// TestCauses: complaints of HAProxy 2.2 to 3.4 lead to the bad field. "@TEXT@" is the number of the line that has TEXT. The
+// place at the beginning of a complaint is cut off, as in the code that reads complaints.
 func TestCauses(t *testing.T) {
 	const healthy = "healthCheck: {type: https, caFile: /etc/rlb/ca.crt}\n"
 	for _, test := range []struct {
@@ -76,7 +76,7 @@ func TestCauses(t *testing.T) {
 	}
 }
 
-// TestCausesOfOwn: a warning is put down to the user's own lines only where it is about them.
+// TestCausesOfOwn: a warning leads to the user's own lines only if it is about them.
 func TestCausesOfOwn(t *testing.T) {
 	spec := parse(t, shortest+vip4+`proxy: {extraGlobal: [nbthread 2, maxconn 5]}
 services:

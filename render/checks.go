@@ -6,15 +6,15 @@ import (
 	"rlb.dev/rlb-agent/api"
 )
 
-// Checks is what in a haproxy.cfg decides whether HAProxy finds a server healthy: where it is, how it is checked, and
-// whatever is not known to be without influence.
+// Checks holds the parts of a haproxy.cfg that decide whether HAProxy finds a server healthy: the server's address, its
+// check, and all lines that are not known to have no influence.
 type Checks struct {
-	common   string // of the sections that all backends share
+	common   string // the lines of the sections that all backends share
 	backends map[string]*backendChecks
 }
 
 type backendChecks struct {
-	settings string            // the lines that are no servers
+	settings string            // the lines that are not servers
 	servers  map[string]string // by name
 }
 
@@ -51,7 +51,7 @@ func ParseChecks(config []byte) Checks {
 	return c
 }
 
-// withoutInfluence says whether a line has no influence on health checks.
+// withoutInfluence reports whether a line has no influence on health checks.
 func withoutInfluence(words []string) bool {
 	switch words[0] {
 	case "maxconn", "hard-stop-after", "mworker-max-reloads", "log", "stats", "retries", "balance":
@@ -62,7 +62,7 @@ func withoutInfluence(words []string) bool {
 	return false
 }
 
-// Same says whether a server is there in both and is checked in the same way.
+// Same reports whether a server exists in both and is checked in the same way.
 func (c Checks) Same(other Checks, backend, server string) bool {
 	a, b := c.backends[backend], other.backends[backend]
 	if a == nil || b == nil || c.common != other.common || a.settings != b.settings {

@@ -6,17 +6,17 @@ import (
 	"rlb.dev/rlb-agent/render/vrrp"
 )
 
-// What the agent adds to the units of the packages (systemd.unit(5), drop-ins).
+// The agent's drop-ins for the units of the packages (systemd.unit(5)).
 const (
 	KeepalivedDropIn = "/etc/systemd/system/keepalived.service.d/rlb.conf"
 	HAProxyDropIn    = "/etc/systemd/system/haproxy.service.d/rlb.conf"
 )
 
-// KeepalivedTemp is where keepalived writes its state when asked (2.2.7 and newer; 2.1 knows /tmp only). Only root may
-// write there, so that nobody else can be in the way. It holds from keepalived's next start on.
+// KeepalivedTemp is the directory to which keepalived writes its state on request (2.2.7 and newer; 2.1 uses /tmp only).
+// Only root may write there, so that no other user can block the file. It takes effect at keepalived's next start.
 const KeepalivedTemp = "/run/rlb/keepalived"
 
-// dropIns are those that the units need.
+// dropIns returns the drop-ins that the units need.
 func (r *renderer) dropIns() (files []File) {
 	if f, needed := r.keepalivedDropIn(); needed {
 		files = append(files, f)
@@ -27,7 +27,7 @@ func (r *renderer) dropIns() (files []File) {
 	return files
 }
 
-// keepalivedDropIn renders what Debian's unit of keepalived lacks, if anything.
+// keepalivedDropIn renders the drop-in for Debian's unit of keepalived, if it needs one.
 func (r *renderer) keepalivedDropIn() (File, bool) {
 	moved := r.facts.KeepalivedConfig != DefaultKeepalivedConfig
 	if !moved && !r.tracksFiles() {
@@ -36,36 +36,36 @@ func (r *renderer) keepalivedDropIn() (File, bool) {
 	l := newLines()
 	l.add("", "[Unit]")
 	if moved {
-		// the unit starts only if the file at the usual place is not empty, wherever the one in force lies
+		// Debian's unit requires a file at the default path that is not empty, even if keepalived reads another file.
 		l.add("", "ConditionFileNotEmpty=")
 		l.add("", "ConditionFileNotEmpty=%s", r.facts.KeepalivedConfig)
 	}
 	if r.tracksFiles() {
-		// A keepalived that was killed leaves the virtual IPs on the interface until it is started again. The start takes
-		// them away, so the peer must have them by then: a start too early would leave nobody holding them.
+		// A keepalived that was killed leaves the virtual IPs on the interface until it is started again. The start
+		// removes them. The peer must have them by then: after a start that is too early, no node holds them.
 		l.add("", "StartLimitIntervalSec=0")
 		l.add("", "")
 		l.add("", "[Service]")
 		l.add("", "Restart=on-failure")
 		l.add("", "RestartSec=%dms", vrrp.TakeoverTime(r.spec).Milliseconds()+restartMargin.Milliseconds())
-		l.add("", "RuntimeDirectory=rlb rlb/keepalived") // where the tracked file lies, and what keepalived writes
+		l.add("", "RuntimeDirectory=rlb rlb/keepalived") // for FaultFile and KeepalivedTemp
 		l.add("", "RuntimeDirectoryPreserve=yes")
 		l.add("", "Environment=TMPDIR=%s", KeepalivedTemp)
 	}
 	return l.file(KeepalivedDropIn, SystemdUnit), true
 }
 
-// restartMargin is for the peer's announcement to be on its way.
+// restartMargin is the time for the peer to announce the virtual IPs.
 const restartMargin = 80 * time.Millisecond
 
-// handoverTime is how long a HAProxy that is to stop serves on: in it the agent hears that it is being stopped, where no
-// agent runs keepalived is told by the stop itself, and a peer takes over, so that nobody finds the virtual IPs without a HAProxy. One that died is not waited for.
-// Where packets are forwarded to it, handoverStop says how long.
+// handoverTime is how long a HAProxy that is being stopped still serves. In this time the agent notices the stop (if no
+// agent runs, the stop itself writes FaultFile for keepalived), and a peer takes over. The virtual IPs therefore always
+// lead to a HAProxy that runs. There is no wait for a HAProxy that died. With forwarding, handoverStop sets the time.
 const handoverTime = 100 * time.Millisecond
 
-// haproxyDropIn renders what makes a stop of HAProxy a hand-over: systemd runs ExecStop before it sends any signal
-// (systemd.service(5)). And where not everyone may reach it, it starts with the rules that keep the others out: they are
-// loaded again before each start, since others may have flushed them.
+// haproxyDropIn renders the drop-in that makes a stop of HAProxy a hand-over: systemd runs ExecStop before it sends any
+// signal (systemd.service(5)). If only some sources may reach HAProxy, the firewall rules are loaded again before each
+// start, because another program may have flushed them.
 func (r *renderer) haproxyDropIn() File {
 	l := newLines()
 	if r.restricts() {

@@ -8,7 +8,7 @@ import (
 	"rlb.dev/rlb-agent/hack/lab"
 )
 
-// extreme is a spec of the longest and oddest values that the language takes.
+// extreme returns a spec with the longest and oddest values that the language accepts.
 func extreme() string {
 	name := strings.Repeat("n.-_", 32)
 	var vips, statuses []string
@@ -51,7 +51,7 @@ proxy:
 `
 }
 
-// TestExtremes: the programs take the bounds of the language too.
+// TestExtremes: the programs accept the bounds of the language too.
 func TestExtremes(t *testing.T) {
 	spec := parse(t, extreme())
 	onReleases(t, func(t *testing.T, i int, program lab.Release) {

@@ -8,16 +8,16 @@ import (
 	"rlb.dev/rlb-agent/api"
 )
 
-// Where the programs read their configuration unless the units' environment names another place.
+// The default paths. The environment of the units may name other paths of the configuration.
 const (
 	DefaultHAProxyConfig    = "/etc/haproxy/haproxy.cfg"
 	DefaultKeepalivedConfig = "/etc/keepalived/keepalived.conf"
 	DefaultSystemctl        = "/usr/bin/systemctl"
 )
 
-// Facts is what rendering needs to know of a host beside the spec.
+// Facts holds what Render needs to know of a host in addition to the spec.
 type Facts struct {
-	Node              string         `json:"node,omitempty"`        // name of the spec's node that this host is; "" where the spec has no nodes
+	Node              string         `json:"node,omitempty"`        // name of this host's node in the spec; "" if the spec has no nodes
 	Interface         string         `json:"interface,omitempty"`   // of the virtual IPs
 	Subnets           []netip.Prefix `json:"subnets,omitempty"`     // of that interface
 	Nameservers       []netip.Addr   `json:"nameservers,omitempty"` // of /etc/resolv.conf, for servers with a DNS name
@@ -27,11 +27,11 @@ type Facts struct {
 	KeepalivedConfig  string         `json:"keepalivedConfig,omitempty"` // path of keepalived.conf
 	Systemctl         string         `json:"systemctl,omitempty"`        // path of systemctl
 
-	// Sysctls are the values of HandoverSysctls before the first run; one that is missing was 0.
+	// Sysctls are the values of HandoverSysctls before the first run. A missing value was 0.
 	Sysctls map[string]string `json:"sysctls,omitempty"`
 }
 
-// VersionOf is where the facts have the version of a program, "haproxy" or "keepalived".
+// VersionOf returns the field with the version of a program, "haproxy" or "keepalived".
 func (f *Facts) VersionOf(program string) *Version {
 	if program == "keepalived" {
 		return &f.KeepalivedVersion
@@ -39,8 +39,8 @@ func (f *Facts) VersionOf(program string) *Version {
 	return &f.HAProxyVersion
 }
 
-// Render renders everything that the spec wants on a host with these facts. The files are in the order of their use:
-// keepalived.conf, haproxy.cfg, then the firewall's. It fails only where a fact is missing, or is none.
+// Render renders all files of a spec for a host with these facts. The files are in the order of their use:
+// keepalived.conf, haproxy.cfg, drop-ins, firewall, hand-over. It fails only if a fact is missing or invalid.
 func Render(spec *api.LoadBalancerSpec, facts Facts) (Rendered, error) {
 	r := renderer{spec: spec, facts: facts}
 	if err := r.prepare(); err != nil {
@@ -73,22 +73,22 @@ func Render(spec *api.LoadBalancerSpec, facts Facts) (Rendered, error) {
 	return Rendered{files, r.model}, nil
 }
 
-// renderer holds what the files have in common.
+// renderer holds what several files need.
 type renderer struct {
 	spec  *api.LoadBalancerSpec
 	facts Facts
-	self  *api.Node            // nil where the spec has no nodes
+	self  *api.Node            // nil if the spec has no nodes
 	peers []api.Node           // the other nodes
 	vips  map[api.Family][]vip // in the order of the spec
 	order []api.Family         // the families of the virtual IPs, the main one's first
-	ports []opening            // of this host that clients reach
-	model Model                // of what was rendered so far
+	ports []opening            // the ports of this host that clients reach
+	model Model                // the model of what is rendered so far
 }
 
 // vip is a virtual IP with the field that names it.
 type vip struct {
 	text   string
-	device string // the interface that holds it, where it is another one than that of the instance
+	device string // the interface that holds it, if it is not that of the instance
 	origin string
 }
 
@@ -118,7 +118,7 @@ func (r *renderer) prepare() error {
 	return f.check()
 }
 
-// families sorts the virtual IPs by family.
+// families groups the virtual IPs by family.
 func (r *renderer) families() {
 	r.vips = map[api.Family][]vip{}
 	for i, v := range r.spec.VirtualIPs {
@@ -134,7 +134,7 @@ func (r *renderer) families() {
 	}
 }
 
-// priority is this node's, and the field that it stems from.
+// priority returns the priority of this node, and the field that sets it.
 func (r *renderer) priority() (int, string) {
 	for i, node := range r.spec.Nodes {
 		if node.Name == r.facts.Node && node.Priority != nil {
@@ -144,7 +144,7 @@ func (r *renderer) priority() (int, string) {
 	return *r.spec.VRRP.Priority, "vrrp.priority"
 }
 
-// addressOf is the node's address of that family, or "".
+// addressOf returns the node's address of a family, or "".
 func addressOf(node *api.Node, family api.Family) string {
 	for _, text := range node.Addresses {
 		if addr, err := netip.ParseAddr(text); err == nil && api.FamilyOf(addr) == family {

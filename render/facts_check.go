@@ -14,8 +14,8 @@ var (
 	factPath      = regexp.MustCompile(`^/[A-Za-z0-9/._+@:,=-]+$`)
 )
 
-// check refuses facts that could add a word or a line to a rendered file. They come from flags, from units, from names
-// that others gave to interfaces, and from what an earlier run remembered.
+// check refuses facts that could add a word or a line to a rendered file. Facts come from flags, from units, from names
+// of interfaces that others chose, and from the stored state of an earlier run.
 func (f Facts) check() error {
 	if !factInterface.MatchString(f.Interface) {
 		return fmt.Errorf("cannot use interface %q: must be a name of 1 to 15 letters, digits and ._@-", f.Interface)

@@ -1,6 +1,6 @@
-// Package render turns a spec and the facts of one host into the files that the host is to have: keepalived.conf,
-// haproxy.cfg, the firewall's rules and what belongs to them. It is pure: the same spec and facts give the same
-// bytes, and nothing of the host is read or written here.
+// Package render renders the files of a host from a spec and the facts of the host: keepalived.conf, haproxy.cfg, the
+// firewall rules, and the units that go with them. The package is pure: the same spec and facts give the same bytes, and
+// it reads and writes nothing on the host.
 package render
 
 import (
@@ -15,13 +15,13 @@ type File struct {
 	Path string      // absolute path on the host
 	Data []byte      // whole content; ends with a newline
 	Mode fs.FileMode // permission bits; owner and group are root
-	Kind Kind        // who reads it
+	Kind Kind        // which program reads it
 
 	origins []origin              // for each line of Data
-	spec    *api.LoadBalancerSpec // of haproxy.cfg, to tell what of a line a program refuses
+	spec    *api.LoadBalancerSpec // for Causes; only haproxy.cfg has it
 }
 
-// Kind says what a file is for.
+// Kind is the purpose of a file.
 type Kind int
 
 // The kinds of files.
@@ -34,7 +34,8 @@ const (
 	SystemdUnit                  // read by systemd: a unit or a drop-in
 )
 
-// mode is the permission of a file of this kind. systemd wants its units readable for all; the rest is root's alone.
+// mode returns the permission bits of a file of this kind. systemd expects units that everyone can read. Only root can
+// read the other files.
 func (k Kind) mode() fs.FileMode {
 	if k == SystemdUnit {
 		return 0o644
@@ -42,7 +43,7 @@ func (k Kind) mode() fs.FileMode {
 	return 0o640
 }
 
-// Origin is the path of the spec's field that a line of the file (from 1) stems from, or "" where it stems from none.
+// Origin returns the path of the spec's field that a line of the file (from 1) comes from, or "" if it comes from none.
 func (f File) Origin(line int) string {
 	if line < 1 || line > len(f.origins) {
 		return ""
@@ -50,7 +51,7 @@ func (f File) Origin(line int) string {
 	return f.origins[line-1].String()
 }
 
-// LinesBut are the lines of the file, each with its newline, but those of whose origin leave says so.
+// LinesBut returns the lines of the file, each with its newline, without the lines for whose origin leave returns true.
 func (f File) LinesBut(leave func(origin string) bool) (rest []string) {
 	number := 0
 	for line := range strings.Lines(string(f.Data)) {

@@ -9,7 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// TestOrigin: what a program says of a line can be said of the field that it stems from.
+// TestOrigin: for each line that a program may complain about, Origin returns the field that the line comes from.
 func TestOrigin(t *testing.T) {
 	spec := example(t, "full")
 	rendered := files(t, spec, factsFor(spec, stable))
@@ -67,7 +67,7 @@ func TestOrigin(t *testing.T) {
 	}
 }
 
-// TestFiles: paths, modes and order.
+// TestFiles checks the paths, modes and order of the files.
 func TestFiles(t *testing.T) {
 	spec := example(t, "minimal")
 	facts := factsFor(spec, stable)
@@ -99,7 +99,7 @@ func TestFiles(t *testing.T) {
 	}
 }
 
-// TestDeterminism: the same spec and facts are the same bytes, and neither is changed.
+// TestDeterminism: the same spec and facts give the same bytes, and Render changes neither.
 func TestDeterminism(t *testing.T) {
 	for _, name := range examples(t) {
 		spec := example(t, name)

@@ -8,20 +8,20 @@ import (
 	"rlb.dev/rlb-agent/api"
 )
 
-// Names of what the agent owns in the firewall.
+// Names of the agent's own chain, unit and files of the firewall.
 const (
-	Chain        = "RLB-INPUT"             // the agent's own chain, in the filter table of both families
+	Chain        = "RLB-INPUT"             // in the filter table of both families
 	FirewallUnit = "rlb-firewall.service"  // loads the rules at boot, without the agent
-	rulesIPv4    = "/var/lib/rlb/rules.v4" // what the unit loads
+	rulesIPv4    = "/var/lib/rlb/rules.v4" // the unit loads these files
 	rulesIPv6    = "/var/lib/rlb/rules.v6"
 )
 
-// Jump is the rule that leads every incoming packet through the chain. It stands first in INPUT: behind a DROP or
-// REJECT of the host's own it would be dead.
+// Jump is the rule that sends every incoming packet through the chain. It is the first rule of INPUT: after a DROP or
+// REJECT of the host's own rules it would have no effect.
 const Jump = "-A INPUT -j " + Chain
 
-// firewall renders one family's rules in the format of iptables-restore, each as iptables-save prints it again, so
-// that the two can be compared. What no rule names falls through to the host's own rules.
+// firewall renders the rules of one family in the format of iptables-restore. Each rule is written as iptables-save
+// prints it, so that the two can be compared. Packets that match no rule continue to the host's own rules.
 func (r *renderer) firewall(family api.Family) (File, error) {
 	l := newLines()
 	l.add("", "*filter")
@@ -39,8 +39,8 @@ func (r *renderer) firewall(family api.Family) (File, error) {
 	return l.file(path, FirewallRules), nil
 }
 
-// vrrpRules lets VRRP (protocol 112) in on the interface of the virtual IPs, from the peers only. A closed INPUT
-// without them makes every node master.
+// vrrpRules accepts VRRP (protocol 112) on the interface of the virtual IPs, from the peers only. If the host's own INPUT
+// rules drop VRRP, every node without these rules becomes MASTER.
 func (r *renderer) vrrpRules(l *lines, family api.Family) error {
 	if len(r.vips[family]) == 0 {
 		return nil
@@ -56,7 +56,7 @@ func (r *renderer) vrrpRules(l *lines, family api.Family) error {
 	return nil
 }
 
-// vrrpSources are where advertisements may come from, and the field that says so.
+// vrrpSources returns the allowed sources of advertisements, and the field that they come from.
 func (r *renderer) vrrpSources(family api.Family) (sources []netip.Prefix, origin string, err error) {
 	if family == api.IPv6 && r.spec.VRRP.Transport == "multicast" {
 		// RFC 9568 §5.1.2.1: the source is the link-local address of the interface.
@@ -80,7 +80,8 @@ func (r *renderer) vrrpSources(family api.Family) (sources []netip.Prefix, origi
 	return sources, "vrrp.interface", nil
 }
 
-// firewallUnit renders the unit that loads the rules at boot, before anything is served and after those who flush.
+// firewallUnit renders the unit that loads the rules at boot: after the units that may flush rules, and before HAProxy
+// and keepalived start.
 func (r *renderer) firewallUnit() File {
 	l := newLines()
 	l.add("", "[Unit]")
@@ -98,15 +99,15 @@ func (r *renderer) firewallUnit() File {
 	return l.file("/etc/systemd/system/"+FirewallUnit, SystemdUnit)
 }
 
-// loadRules renders the commands of a unit that load the rules. The first command of each family takes away a jump that is
-// there, so that there is one however often it runs.
+// loadRules renders the commands of a unit that load the rules. The first command of each family deletes an existing
+// jump, so that there is only one, however often the commands run.
 func (r *renderer) loadRules(l *lines, setting string) {
 	for _, c := range []struct {
 		family  api.Family
 		program string
 		rules   string
 	}{{api.IPv4, "iptables", rulesIPv4}, {api.IPv6, "ip6tables", rulesIPv6}} {
-		must := "" // a kernel without IPv6 is no reason to fail unless there is a virtual IP of it
+		must := "" // without an IPv6 virtual IP, a kernel without IPv6 is no reason to fail
 		if c.family == api.IPv6 && len(r.vips[api.IPv6]) == 0 {
 			must = "-"
 		}
@@ -115,7 +116,7 @@ func (r *renderer) loadRules(l *lines, setting string) {
 	}
 }
 
-// chainRules are the rules of the agent's chain in a rendered file of rules, for comparison with the host's.
+// chainRules returns the rules of the agent's chain in a rendered file of rules, for comparison with those of the host.
 func chainRules(f File) []string {
 	var rules []string
 	for line := range strings.Lines(string(f.Data)) {
@@ -126,7 +127,7 @@ func chainRules(f File) []string {
 	return rules
 }
 
-// FamilyOfRules is the family that a rendered file of rules is for.
+// FamilyOfRules returns the family of a rendered file of rules.
 func FamilyOfRules(f File) api.Family {
 	if f.Path == rulesIPv6 {
 		return api.IPv6

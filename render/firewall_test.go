@@ -17,7 +17,7 @@ const (
 	vip46 = "virtualIPs: [192.168.3.240, \"2001:db8:3::240\"]\n"
 )
 
-// chains renders a spec and returns its rules of both families, without what every rule begins with.
+// chains renders a spec and returns its rules of both families, without the prefix that all rules have.
 func chains(t *testing.T, yaml string) (v4, v6 []string) {
 	t.Helper()
 	spec := parse(t, shortest+yaml)
@@ -63,7 +63,7 @@ func TestVRRPSources(t *testing.T) {
 	}
 }
 
-// TestSevenNodes: VRRP comes from each of six peers, and from nobody else.
+// TestSevenNodes: VRRP is accepted from each of six peers, and from no other host.
 func TestSevenNodes(t *testing.T) {
 	nodes, want := "nodes:\n", []string{}
 	for i := 1; i <= 7; i++ {
@@ -96,13 +96,13 @@ func TestAllowFrom(t *testing.T) {
 		{"10.0.0.0/8, \"2001:DB8::/32\"", []string{local, accept("-s 10.0.0.0/8 "), drop}, []string{local, accept("-s 2001:db8::/32 "), drop}},
 	} {
 		v4, v6 := chains(t, vip4+"firewall: {allowFrom: ["+c.allow+"]}\n"+oneService)
-		if diff := cmp.Diff([][]string{c.v4, c.v6}, [][]string{v4[2:], v6}); diff != "" { // behind those of VRRP
+		if diff := cmp.Diff([][]string{c.v4, c.v6}, [][]string{v4[2:], v6}); diff != "" { // after the rules of VRRP
 			t.Errorf("%s (-want +got):\n%s", c.allow, diff)
 		}
 	}
 }
 
-// TestSharedPort: two services on one port of different addresses open it once.
+// TestSharedPort: two services with one port on different addresses open the port once.
 func TestSharedPort(t *testing.T) {
 	v4, _ := chains(t, vip4+`services:
 - {name: a, bind: 192.168.3.240, port: 80, servers: [{address: 10.0.0.1}]}
@@ -118,7 +118,7 @@ func TestSharedPort(t *testing.T) {
 func TestFirewallOff(t *testing.T) {
 	spec := parse(t, shortest+vip4+"firewall: {manage: false}\nvrrp: {handover: none}\n"+oneService)
 	facts := factsFor(spec, stable)
-	facts.Subnets = nil // which nothing needs then
+	facts.Subnets = nil // not needed without the firewall
 	for _, f := range files(t, spec, facts) {
 		if f.Kind == FirewallRules || strings.HasSuffix(f.Path, FirewallUnit) {
 			t.Errorf("%s is rendered", f.Path)
@@ -126,7 +126,7 @@ func TestFirewallOff(t *testing.T) {
 	}
 }
 
-// TestMissingFacts: what cannot be known is an error, not a guess.
+// TestMissingFacts: a fact that is missing is an error, not a guess.
 func TestMissingFacts(t *testing.T) {
 	const node = "nodes: [{name: lb1, addresses: [192.168.3.241]}]\n"
 	for _, c := range []struct {

@@ -7,7 +7,8 @@ import (
 	"testing"
 )
 
-// A rule ends where its update finds the set full (nft 1.0.6): what is forwarded must not depend on that.
+// TestForwardingNeedsNoPlaceInTheSet: a rule ends if its update finds the set full (nft 1.0.6), so the update is a rule of
+// its own and does not stop the forwarding.
 func TestForwardingNeedsNoPlaceInTheSet(t *testing.T) {
 	files, err := filepath.Glob("testdata/golden/*/handover.nft")
 	if err != nil || len(files) == 0 {

@@ -10,19 +10,20 @@ import (
 	"rlb.dev/rlb-agent/api"
 )
 
-// service is a service of the spec with its path there.
+// service is a service of the spec with its path in the spec.
 type service struct {
 	*api.Service
 	path string
 }
 
-// frontend is what listens for a service, or for several on one address and port that TLS server names tell apart.
+// frontend is a frontend of one service, or of several services on one address and port that TLS server names
+// distinguish.
 type frontend struct {
 	services []service // in the order of the spec
 }
 
-// frontends are those of the spec, in the order of their first services. Services with the same addresses and port are
-// one: the rules of the spec allow that only where sni tells them apart.
+// frontends returns the frontends of the spec, in the order of their first services. Services with the same addresses
+// and port share one: the rules of the spec allow this only if sni distinguishes the services.
 func (r *renderer) frontends() []*frontend {
 	var all []*frontend
 	listening := map[string]*frontend{}
@@ -38,7 +39,7 @@ func (r *renderer) frontends() []*frontend {
 	return all
 }
 
-// frontend renders what listens, and which backend gets the connection.
+// frontend renders a frontend: its listeners, and the choice of a backend.
 func (r *renderer) frontend(l *lines, f *frontend) {
 	first := f.services[0]
 	name := r.frontendName(first.Service)
@@ -60,8 +61,8 @@ func (r *renderer) frontend(l *lines, f *frontend) {
 	}
 }
 
-// frontendName is the name of a service's frontend: that of its backend where HAProxy allows it, so that older versions
-// and the original's files stay as they are. The colon keeps it apart from every service's.
+// frontendName returns the name of a service's frontend. It is the name of the backend if HAProxy allows that, so that
+// files for older versions and those of the original do not change. No service has a colon in its name.
 func (r *renderer) frontendName(s *api.Service) string {
 	if r.facts.HAProxyVersion.atLeast(gates.haproxyOwnNames) {
 		return s.Name + ":in"
@@ -73,8 +74,8 @@ func (r *renderer) frontendName(s *api.Service) string {
 const helloTime = 5000
 
 // byServerName renders the choice of a backend by the server name that the client asks for in its TLS ClientHello
-// (HAProxy configuration manual §7.3.5, req.ssl_sni). The name is waited for until it is there, so that a ClientHello may
-// come in several segments; what is no TLS, or has no name, goes on at once.
+// (HAProxy configuration manual §7.3.5, req.ssl_sni). HAProxy waits for the name, because a ClientHello may come in
+// several segments. A connection without TLS, or without a name, continues at once.
 func (r *renderer) byServerName(l *lines, f *frontend) {
 	names := f.serverNames()
 	if len(names) == 0 {
@@ -94,15 +95,15 @@ func (r *renderer) byServerName(l *lines, f *frontend) {
 	}
 }
 
-// serverName is a TLS server name, or "*." and a domain, with the service that it leads to.
+// serverName is a TLS server name, or "*." and a domain, and the service for it.
 type serverName struct {
 	text    string
 	path    string
 	service service
 }
 
-// serverNames are those of a frontend in the order in which they are tried: names first, then wildcards, those of the
-// longest domain first.
+// serverNames returns the server names of a frontend in the order in which HAProxy tries them: names first, then
+// wildcards, those with the longest domain first.
 func (f *frontend) serverNames() (names []serverName) {
 	for _, s := range f.services {
 		for i, text := range s.SNI {
@@ -119,7 +120,7 @@ func (f *frontend) serverNames() (names []serverName) {
 	return names
 }
 
-// useFailOpen renders the use of a service's second backend, if it has one, in connections that meet the condition.
+// useFailOpen renders the use of a service's second backend, if it has one, for connections that meet the condition.
 func (r *renderer) useFailOpen(l *lines, s service, condition string) {
 	if failsOpen(s.Service) {
 		condition = strings.TrimSpace(condition + " { nbsrv(" + s.Name + ") eq 0 }")
@@ -127,7 +128,7 @@ func (r *renderer) useFailOpen(l *lines, s service, condition string) {
 	}
 }
 
-// binds are the arguments of the bind lines of a service (HAProxy configuration manual §5.1).
+// binds returns the arguments of the bind lines of a service (HAProxy configuration manual §5.1).
 func (r *renderer) binds(s *api.Service) []string {
 	var binds []string
 	for _, text := range s.Bind {
@@ -155,8 +156,9 @@ func bindTo(addr netip.Addr, port int) string {
 	return netip.AddrPortFrom(addr, uint16(port)).String() + unheld(addr)
 }
 
-// unheld is the option of a bind line whose address may not be on the host, or "": a virtual IP is not on the standby, a
-// node's address not on its peer, and at boot perhaps neither. HAProxy must start all the same, and serve when it comes.
+// unheld returns the bind option for an address that the host may not hold, or "" for loopback. A standby does not hold
+// the virtual IPs, a node does not hold its peer's addresses, and at boot a host may hold neither. HAProxy must start
+// nevertheless, and serve as soon as the host holds the address.
 func unheld(addr netip.Addr) string {
 	if addr.IsLoopback() {
 		return ""

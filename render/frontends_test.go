@@ -31,7 +31,7 @@ func TestBinds(t *testing.T) {
 	}
 }
 
-// The stats page is shown where its address is held, and HAProxy starts on the other hosts too.
+// TestStatsBind: the host that holds the address serves the stats page, and HAProxy starts on the other hosts too.
 func TestStatsBind(t *testing.T) {
 	for address, want := range map[string]string{
 		"192.168.3.240:8404":   "bind 192.168.3.240:8404 transparent",
@@ -55,8 +55,8 @@ func TestBindList(t *testing.T) {
 	}
 }
 
-// TestServerNames: services that server names tell apart are one frontend. A name goes before a wildcard, and the
-// wildcard of a longer domain before that of a shorter one, whatever the order of the spec.
+// TestServerNames: services that server names distinguish share one frontend. Names come before wildcards, and wildcards
+// of longer domains before those of shorter ones, whatever the order of the spec.
 func TestServerNames(t *testing.T) {
 	text := rendered(t, HAProxyConfig, vip4+`services:
 - {name: rest, port: 443, bind: [192.168.3.240, 127.0.0.1], servers: [{address: 10.0.0.1}], extraFrontend: option tcp-smart-accept}
@@ -98,7 +98,7 @@ func TestServerNames(t *testing.T) {
 	}
 }
 
-// TestNamesAlone: without a service that takes the rest, other names lead nowhere.
+// TestNamesAlone: without a service for all other names, these names lead to no backend.
 func TestNamesAlone(t *testing.T) {
 	text := rendered(t, HAProxyConfig, vip4+"services:\n- {name: a, port: 443, sni: [a.example.org], servers: [{address: 10.0.0.2}]}\n")
 	head := section(t, text, "frontend a")

@@ -14,8 +14,8 @@ import (
 	"rlb.dev/rlb-agent/api"
 )
 
-// The whole language of the rendered files without extra lines. W is a word that means nothing to either program, N
-// a number, T a time.
+// known has all forms of lines in rendered files without extra lines. W is a word with no special meaning for either
+// program, N a number, T a time.
 var known = map[Kind]*regexp.Regexp{
 	HAProxyConfig: grammar(`
 global
@@ -139,7 +139,7 @@ func grammar(lines string) *regexp.Regexp {
 	return regexp.MustCompile(`^(` + strings.Join(all, "|") + `)?$`)
 }
 
-// checkKnown renders a spec for the oldest, the stable and the newest programs and finds lines that no rendering may have.
+// checkKnown renders a spec for the oldest, the stable and the newest programs, and reports lines of an unknown form.
 func checkKnown(t *testing.T, spec *api.LoadBalancerSpec) {
 	t.Helper()
 	for _, r := range []release{releases[0], stable, releases[len(releases)-1]} {
@@ -160,7 +160,7 @@ func checkKnown(t *testing.T, spec *api.LoadBalancerSpec) {
 	}
 }
 
-// withoutExtra takes away the fields that are raw lines on purpose.
+// withoutExtra removes the fields of raw lines.
 func withoutExtra(spec *api.LoadBalancerSpec) *api.LoadBalancerSpec {
 	spec.VRRP.ExtraInstance, spec.Proxy.ExtraGlobal, spec.Proxy.ExtraDefaults = nil, nil, nil
 	for i := range spec.Services {
@@ -169,7 +169,7 @@ func withoutExtra(spec *api.LoadBalancerSpec) *api.LoadBalancerSpec {
 	return spec
 }
 
-// FuzzRender: whatever spec is accepted, the rendered files have lines of the known language only.
+// FuzzRender: the rendered files of every accepted spec have lines of known forms only.
 func FuzzRender(f *testing.F) {
 	paths, err := filepath.Glob("../examples/*.yaml")
 	if err != nil || len(paths) == 0 {
@@ -189,7 +189,7 @@ func FuzzRender(f *testing.F) {
 	})
 }
 
-// FuzzRenderTexts is FuzzRender for the free texts of a spec, which it reaches sooner.
+// FuzzRenderTexts is FuzzRender for the texts of a spec: it changes them directly, and so tries more of them.
 func FuzzRenderTexts(f *testing.F) {
 	for _, seed := range []string{
 		"a", "a b", "a\nb", "a\r", "a\u2028b", "a\u0085b", "a;b", "#", "!x", "a\\", `a"b`, "'", "$HOME", "${X}", "%[env(X)]", "{", "}", "@a", "\x00", "é", " ", "",
@@ -230,7 +230,7 @@ func FuzzRenderTexts(f *testing.F) {
 	})
 }
 
-// FuzzFacts: whatever the facts are, they are refused, or the rendered files have lines of the known language only.
+// FuzzFacts: facts are refused, or the rendered files have lines of known forms only.
 func FuzzFacts(f *testing.F) {
 	for _, seed := range []string{"", "eth0", "eth0.100@x", "a b", "a\nb", "a\r", "a{", "}", "#", `"`, "$x", "%i", "/etc/a", "/etc/a b", "/etc/../x", "/etc/a\n[x]", "1:2.2.*", "2.6\n", "é", "fe80::1%a\nb", "lo"} {
 		f.Add(seed, seed, seed)
@@ -270,7 +270,7 @@ func FuzzFacts(f *testing.F) {
 	})
 }
 
-// checkLines finds lines that no rendering may have.
+// checkLines reports lines of an unknown form.
 func checkLines(t *testing.T, path, text string, language *regexp.Regexp) {
 	t.Helper()
 	body, ok := strings.CutPrefix(text, header+"\n")

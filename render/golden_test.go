@@ -14,10 +14,10 @@ import (
 
 var update = flag.Bool("update", false, "write the golden files")
 
-// The golden files are what the examples render to: testdata/golden/EXAMPLE/FILE for the newest release, and
-// FILE.RELEASE for an older one where it differs from the next newer one.
+// The golden files are the rendered files of the examples: testdata/golden/EXAMPLE/FILE for the newest release, and
+// FILE.RELEASE for an older release if its file differs from that of the next newer one.
 
-// TestGolden holds what the examples render to against the golden files. go test ./render -update writes them.
+// TestGolden compares the rendered files of the examples with the golden files. go test ./render -update writes them.
 func TestGolden(t *testing.T) {
 	for _, name := range examples(t) {
 		t.Run(name, func(t *testing.T) {
@@ -46,7 +46,7 @@ func TestGolden(t *testing.T) {
 	}
 }
 
-// goldenName is the file's own name, for a drop-in with that of its unit.
+// goldenName returns the base name of a file. For a drop-in the name of its unit precedes it.
 func goldenName(path string) string {
 	dir, base := filepath.Split(path)
 	if unit, ok := strings.CutSuffix(filepath.Base(dir), ".d"); ok {
@@ -55,7 +55,7 @@ func goldenName(path string) string {
 	return base
 }
 
-// readGolden is the golden file of the i-th release: its own, or that of the nearest newer one.
+// readGolden returns the golden file of the i-th release: its own, or that of the nearest newer release.
 func readGolden(t testing.TB, dir, base string, i int) (text, path string) {
 	t.Helper()
 	for ; i >= 0; i-- {
@@ -88,7 +88,7 @@ func writeGolden(t testing.TB, dir, base string, i int, data []byte) {
 	}
 }
 
-// checkNoOther finds golden files of what is not rendered any more.
+// checkNoOther reports golden files of files that are no longer rendered.
 func checkNoOther(t testing.TB, dir string, seen map[string]bool) {
 	t.Helper()
 	entries, err := os.ReadDir(dir)

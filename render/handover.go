@@ -9,46 +9,47 @@ import (
 	"rlb.dev/rlb-agent/api"
 )
 
-// A planned move of the virtual IPs costs no connection that is just being opened (vrrp.handover: forward). Two things
-// make it so, both in place before a move, so that neither the agent nor a program has a part in the move itself:
+// A planned move of the virtual IPs loses no connection that is just being opened (vrrp.handover: forward). Two
+// mechanisms achieve this. Both are set up before a move, so that no agent or other program takes part in the move:
 //
-//   - The former holder goes on serving the connections that it has: a second local route keeps the virtual IP's sockets
-//     working when keepalived has removed the address, and ARP keeps silent about it.
-//   - The new holder sends the packets of such connections to the former one, for as long as ForwardTime, instead of
-//     answering them with a RST. nftables arms that by the VRRP packet that tells of a planned move.
+//   - The former holder still serves the connections that it has: a second local route keeps the sockets of the virtual
+//     IP working after keepalived has removed the address, and ARP requests for the address are not answered.
+//   - The new holder forwards the packets of these connections to the former holder for ForwardTime, instead of
+//     answering them with a RST. In nftables, the VRRP packet of a planned move arms the forwarding.
 const (
-	HandoverUnit       = "rlb-handover.service"         // loads all of it at boot, without the agent
-	HandoverTable      = "rlb_handover"                 // of nftables, in the families of the virtual IPs
+	HandoverUnit       = "rlb-handover.service"         // loads rules, routes and sysctls at boot, without the agent
+	HandoverTable      = "rlb_handover"                 // a table of nftables, in the families of the virtual IPs
 	HandoverRulesFile  = "/var/lib/rlb/handover.nft"    // the rules that the unit loads
-	HandoverRoutesFile = "/var/lib/rlb/handover.routes" // the routes that it loads
-	handoverMark       = 0x2000                         // a bit of the mark of connections to a service that is bound to a virtual IP
+	HandoverRoutesFile = "/var/lib/rlb/handover.routes" // the routes that the unit loads
+	handoverMark       = 0x2000                         // a bit in the mark of connections to a service that is bound to a virtual IP
 
 	// HandoverProtocol marks the routes of the agent (rtnetlink(7), rtm_protocol). No routing daemon has this number.
 	HandoverProtocol = 219
-	handoverMetric   = 10 // behind the kernel's own route of an address that is there
+	handoverMetric   = 10 // the kernel's own route of an address that the host holds has precedence
 
-	// ForwardTime is how long the new holder forwards packets to the former one after a planned move. A client whose third
-	// packet of a handshake is lost sends it again within this time (RFC 6298 §2: 1 s).
+	// ForwardTime is how long the new holder forwards packets to the former holder after a planned move. If the third
+	// packet of a handshake is lost, its client repeats it within this time (RFC 6298 §2: 1 s).
 	ForwardTime = 2 * time.Second
-	// serveOn is how long a HAProxy that is to stop serves on from when another host is seen to hold the virtual IPs.
+	// serveOn is how long a HAProxy that is being stopped still serves after another host has taken the virtual IPs.
 	serveOn = ForwardTime + 100*time.Millisecond
-	// goodbyeTime is how long a HAProxy that is to stop serves on at most until keepalived gives the virtual IPs up.
+	// goodbyeTime is how long a stop of HAProxy waits at most until keepalived gives up the virtual IPs.
 	goodbyeTime = 500 * time.Millisecond
-	// skewMargin is for the successor's first advertisement to arrive, also on a busy machine.
+	// skewMargin is the time for the new holder's first advertisement to arrive, also on a busy machine.
 	skewMargin = 100 * time.Millisecond
 )
 
-// OwnUnits are the units that the agent brings, each of which a spec may want or not.
+// OwnUnits are the units that the agent installs if the spec needs them.
 var OwnUnits = []string{FirewallUnit, HandoverUnit}
 
-// Handover is what is in the kernel for a hand-over, or must be.
+// Handover describes the kernel's state for a hand-over: as a spec needs it, or as it is on the host.
 type Handover struct {
-	Rules   map[api.Family]int // how many rules of HandoverTable
-	Routes  []netip.Addr       // virtual IPs that have a local route for as long as HAProxy runs, sorted
-	Sysctls map[string]string  // keys as below /proc/sys
+	Rules   map[api.Family]int // number of rules in HandoverTable
+	Routes  []netip.Addr       // virtual IPs that have a local route while HAProxy runs, sorted
+	Sysctls map[string]string  // keys are paths below /proc/sys
 }
 
-// Lacks says what of a hand-over is not there, in words, or "". Without HAProxy there need not be routes.
+// Lacks compares what a hand-over needs with what the host has. It names the first missing part, or returns "". haproxy
+// says whether HAProxy runs: only then are routes needed.
 func (h Handover) Lacks(have Handover, haproxy bool) string {
 	for _, family := range api.Families {
 		if h.Rules[family] != have.Rules[family] {
@@ -66,16 +67,17 @@ func (h Handover) Lacks(have Handover, haproxy bool) string {
 	return ""
 }
 
-// hands says whether planned moves forward packets.
+// hands reports whether planned moves forward packets.
 func (r *renderer) hands() bool { return Hands(r.spec) }
 
-// Hands says whether planned moves forward packets with a spec. Classic has no HAProxy that serves on while it stops.
+// Hands reports whether planned moves forward packets with a spec. With the profile classic a HAProxy that is being
+// stopped does not serve any longer.
 func Hands(spec *api.LoadBalancerSpec) bool {
 	return spec.VRRP.Handover == api.HandoverForward && TracksFiles(spec)
 }
 
-// handedOver are the virtual IPs of a family that take part: those on the interface of the advertisements, for packets
-// are forwarded there.
+// handedOver returns the virtual IPs of a family that a planned move forwards: those on the interface of the
+// advertisements, because packets are forwarded on that interface.
 func (r *renderer) handedOver(family api.Family) (all []netip.Addr) {
 	for i, v := range r.spec.VirtualIPs {
 		if on := v.Interface; api.FamilyOf(v.Addr()) == family && (on == "" || on == r.facts.Interface) {
@@ -85,8 +87,8 @@ func (r *renderer) handedOver(family api.Family) (all []netip.Addr) {
 	return all
 }
 
-// HandoverSysctls are the settings that a hand-over needs, with the values that they need at least (ip-sysctl in the
-// kernel's documentation).
+// HandoverSysctls returns the settings that a hand-over needs, with their lowest values (ip-sysctl in the kernel's
+// documentation).
 func HandoverSysctls(spec *api.LoadBalancerSpec, iface string) map[string]string {
 	r := renderer{spec: spec, facts: Facts{Interface: iface}}
 	all := map[string]string{}
@@ -94,16 +96,16 @@ func HandoverSysctls(spec *api.LoadBalancerSpec, iface string) map[string]string
 		return all
 	}
 	if len(r.handedOver(api.IPv4)) > 0 {
-		all["net/ipv4/conf/"+iface+"/arp_ignore"] = "1"   // answers for addresses of the interface only, not for a local route
-		all["net/ipv4/conf/"+iface+"/arp_announce"] = "2" // asks from the interface's own address
+		all["net/ipv4/conf/"+iface+"/arp_ignore"] = "1"   // ARP answers for addresses of the interface only, not for a local route
+		all["net/ipv4/conf/"+iface+"/arp_announce"] = "2" // ARP requests come from the interface's own address
 	}
 	if slices.ContainsFunc(spec.Services, func(s api.Service) bool { return !slices.Contains(s.Bind, "*") }) {
-		all["net/ipv4/tcp_fwmark_accept"] = "1" // a connection has the mark of its SYN
+		all["net/ipv4/tcp_fwmark_accept"] = "1" // a connection gets the mark of its SYN
 	}
 	return all
 }
 
-// handover renders the rules and the unit, and the model of both.
+// handover renders the rules, the routes and the unit, and sets their model.
 func (r *renderer) handover() (files []File, err error) {
 	m := &Handover{Rules: map[api.Family]int{}, Sysctls: map[string]string{}}
 	r.model.Handover = m

@@ -11,7 +11,7 @@ import (
 	"rlb.dev/rlb-agent/render/vrrp"
 )
 
-// HandoverFamily is what nft(8) calls a family.
+// HandoverFamily returns the name of a family in nft(8).
 func HandoverFamily(family api.Family) string {
 	if family == api.IPv6 {
 		return "ip6"
@@ -19,7 +19,7 @@ func HandoverFamily(family api.Family) string {
 	return "ip"
 }
 
-// CountRules counts the rules of the family's HandoverTable in text that nft(8) lists, or reads.
+// CountRules counts the rules of the family's HandoverTable in a text that nft(8) prints or reads.
 func CountRules(text string, family api.Family) (n int) {
 	inside, chain := false, false
 	for line := range strings.Lines(text) {
@@ -38,36 +38,37 @@ func CountRules(text string, family api.Family) (n int) {
 	return n
 }
 
-// handoverTable renders the table of one family (nft(8)). It is made anew in one transaction.
+// handoverTable renders the table of one family (nft(8)). One transaction replaces the whole table.
 //
-// advert sees every advertisement of this virtual router from another node. The holder is the one that advertises; while
-// it is known, another one is not taken for it, so that peer and holder are of the same host. A goodbye (priority 0,
-// RFC 9568 §5.2.4) of the holder arms the forwarding, and so does an own advertisement while the holder still advertises:
-// this host takes over for its higher priority, and then there is no goodbye.
+// Chain advert gets every advertisement of this virtual router from another node. The node that advertises is the holder.
+// While a holder is known, no other node replaces it, so that the sets peer and holder describe the same host. Two
+// events arm the forwarding: a goodbye (priority 0, RFC 9568 §5.2.4) of the holder, and an advertisement of this host
+// while the holder still advertises. In the second case this host preempts the holder, which then sends no goodbye.
 //
-// own sees the advertisements of this host, for a stop of HAProxy to know whether it held the virtual IPs (led), and that
-// it said goodbye (left).
+// Chain own gets the advertisements of this host. With its sets a stop of HAProxy finds out whether this host held the
+// virtual IPs (led) and has sent its goodbye (left).
 //
-// A packet of a connection that did not begin here is forwarded: the only socket that would take it is the one that
-// listens. That one has a wildcard address; or, where it is bound to the virtual IP, it lacks the mark that every
-// connection has from its SYN, armed or not: so no advertisement, forged or not, takes an established connection away
-// from this host. What comes from another node stays here, so that no packet goes round.
+// A packet of a connection that did not begin on this host is forwarded. Only the listening socket matches such a packet.
+// This socket has a wildcard address. If it is bound to the virtual IP, it lacks the mark that every connection gets from
+// its SYN, whether the forwarding is armed or not. Therefore no advertisement, forged or not, takes an established
+// connection away from this host. Packets from another node are not forwarded, so that no packet goes round in a loop.
 //
-// nft's socket expression says nothing of a socket that is not a whole one: of a connection whose handshake is not over,
-// or one in TIME_WAIT. begun has the former. The latter is of a connection that this host served before the last move, with
-// the port of which the client has begun another one since: it answers, and the client waits.
-// A connection leaves begun with the client's first packet after its handshake, also when the forwarding has ended
-// meanwhile: after the next move the client may use its port again.
+// nft's socket expression matches full sockets only: no connection whose handshake is not complete, and none in TIME_WAIT.
+// begun has the connections whose handshake is not complete. A TIME_WAIT belongs to a connection that this host served
+// before the last move. If the client has opened another connection from the same port since, its packets must be
+// forwarded too: the TIME_WAIT would answer them, and the client would hang.
+// A connection leaves begun with the client's first packet after its handshake, even if the forwarding has ended by then:
+// after the next move the client may use its port again.
 //
-// Of three or more hosts several can take over at once after a goodbye, and all but one give the virtual IPs up within
-// milliseconds (RFC 9568 §6.4.3). The one that stays does not know the connections that began at the others. While hosts
-// are settling, connections therefore begin at the former holder still, whichever host gets the first packet.
+// With three or more hosts several can take over at once after a goodbye. All but one give up the virtual IPs within
+// milliseconds (RFC 9568 §6.4.3). The remaining host does not have the connections that began on the others. While the
+// hosts are settling, new connections are therefore forwarded to the former holder, whichever host gets the first packet.
 //
-// beat sees the heartbeats of a holder that serves on after a goodbye (Heartbeat): they keep the forwarding as it is, and
-// nothing else. It takes a goodbye to begin it, so a forged heartbeat can no more than a forged advertisement.
+// Chain beat gets the heartbeats of a holder that still serves after its goodbye (Heartbeat). They prolong the forwarding
+// and do nothing else. Only a goodbye begins it, so a forged heartbeat can do no more than a forged advertisement.
 //
-// forwarded has the connections whose packets were forwarded: where the former holder dies, the agent has their clients
-// ask again (serveon.Successor).
+// forwarded has the connections whose packets were forwarded. If the former holder dies, the agent makes their clients
+// send a packet, which is answered with a RST (serveon.Successor).
 func (r *renderer) handoverTable(l *lines, family api.Family, vips []netip.Addr) error {
 	sources, origin, err := r.vrrpSources(family)
 	if err != nil {
@@ -94,7 +95,7 @@ func (r *renderer) handoverTable(l *lines, family api.Family, vips []netip.Addr)
 		{"set", "advertisers", addr + " . ether_addr", takeover},
 		{"set", "nodes", "ether_addr", time.Minute},
 		{"set", "recent", "iface_index", 2 * interval},
-		{"set", "known", "iface_index", known + 200*time.Millisecond}, // the longest: see advert
+		{"set", "known", "iface_index", known + 200*time.Millisecond}, // longer than holder and peer: see chain advert
 		{"set", "holder", "iface_index . " + addr, known + 100*time.Millisecond},
 		{"map", "peer", "iface_index : " + addr, known},
 		{"set", "armed", "iface_index", ForwardTime},
@@ -114,7 +115,7 @@ func (r *renderer) handoverTable(l *lines, family api.Family, vips []netip.Addr)
 		l.add("", "        timeout %dms", s.lasts.Milliseconds())
 		l.add("", "    }")
 	}
-	// holds is that whoever sent the packet holds the virtual IPs.
+	// holds records the sender of the packet as the holder of the virtual IPs.
 	holds := []string{
 		"        update @known { iif }",
 		fmt.Sprintf("        update @holder { iif . %s saddr }", ip),
@@ -190,7 +191,7 @@ func (r *renderer) handoverTable(l *lines, family api.Family, vips []netip.Addr)
 			l.add("", "        %s return", isSYN)
 			l.add("", "        %s return", c.here)
 			l.add("", "        %s @begun return", client)
-			l.add("", "        update @%s { %s }", ForwardedSet, client) // a rule of its own: it ends where the set is full
+			l.add("", "        update @%s { %s }", ForwardedSet, client) // a separate rule, because a rule ends at a full set
 			l.add("", "        %s", forward)
 			l.add("", "    }")
 		}
@@ -199,29 +200,31 @@ func (r *renderer) handoverTable(l *lines, family api.Family, vips []netip.Addr)
 	return nil
 }
 
-// begunTime is how long a handshake that began while packets are forwarded may take: its first SYN-ACK is sent again after
-// 1 s, the next after 3 s (RFC 6298 §5.5).
+// begunTime is how long a handshake that began while packets are forwarded may take: its SYN-ACK is sent again after 1 s
+// and after 3 s (RFC 6298 §5.5).
 const begunTime = 5 * time.Second
 
-// ForwardedSet names the set of forwarded connections: the client's address and port, and a virtual IP and a port.
+// ForwardedSet is the name of the set of forwarded connections: the client's address and port, a virtual IP and a port.
 const ForwardedSet = "forwarded"
 
-// forwardedTime is how long a connection is remembered after its last packet. It is longer than HTTP/2 clients of
-// Kubernetes are quiet: they ping after 30 s.
+// forwardedTime is how long a connection stays in ForwardedSet after its last packet. HTTP/2 clients of Kubernetes are
+// silent for less than that: they send a ping after 30 s.
 const forwardedTime = time.Minute
 
-// settleTime is how long after a goodbye three or more hosts need to settle which one holds the virtual IPs, and for its
-// agent to announce them once more. Neighbours that heard a loser last send their packets there until then.
+// settleTime is how long three or more hosts need after a goodbye until one of them holds the virtual IPs, and its agent
+// has announced them once more. Until then, neighbours may send packets to a host that has just given them up.
 const settleTime = 30 * time.Millisecond
 
-// The chains that forward, by where HAProxy listens, and the packet that begins a connection.
+// The chains that forward: for services that listen on a wildcard address, and for those bound to a virtual IP. isSYN
+// matches the packet that begins a connection.
 const (
 	onWildcard = "on_wildcard"
 	onAddress  = "on_address"
 	isSYN      = "tcp flags & (syn | ack) == syn"
 )
 
-// handoverPort leads the packets to a service's port to the chain that forwards them, and says which one that is.
+// handoverPort renders the rules that send packets to a service's port to the chain that forwards them. It returns the
+// name of the chain, or "" if the service listens on no virtual IP that is handed over.
 func (r *renderer) handoverPort(l *lines, s service, ip string, vips []netip.Addr) (chain string) {
 	chain = onWildcard
 	if !slices.Contains(s.Bind, "*") {

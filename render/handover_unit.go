@@ -11,8 +11,8 @@ import (
 )
 
 // handoverUnit renders the unit that loads the sysctls, the rules and the routes, in this order: a route without the
-// sysctls would make a standby answer for the virtual IPs. Its stop takes all of it away again, and so does a start that
-// fails (systemd.service(5), ExecStopPost).
+// sysctls would make a standby answer ARP for the virtual IPs. A stop of the unit removes all of them, and so does a
+// failed start (systemd.service(5), ExecStopPost).
 func (r *renderer) handoverUnit() File {
 	l := newLines()
 	l.add("", "[Unit]")
@@ -30,7 +30,7 @@ func (r *renderer) handoverUnit() File {
 			load = r.reloadRules()
 		}
 		l.add("vrrp.handover", "%s%s", setting, load)
-		l.add("", "%s-/bin/ip -6 route flush table local proto %d", setting, HandoverProtocol) // of a former spec
+		l.add("", "%s-/bin/ip -6 route flush table local proto %d", setting, HandoverProtocol) // routes of a former spec
 		l.add("virtualIPs", "%s%s", setting, loadRoutes)
 	}
 	for _, family := range api.Families {
@@ -50,10 +50,10 @@ func (r *renderer) handoverUnit() File {
 	return l.file("/etc/systemd/system/"+HandoverUnit, SystemdUnit)
 }
 
-// reloadRules is the command that loads the rules in place of others, and puts back what was in their sets, so that a move
-// that goes on forwards as before. The load is one transaction, which fails where a set has another type now; then the sets
-// begin empty. What the sets learn between the listing and the load is lost. The nodes are learned anew: where the former
-// spec named none, any neighbour can be one.
+// reloadRules returns the command that replaces the rules and restores the elements of their sets, so that a move in
+// progress is forwarded as before. The load is one transaction. It fails if a set has another type now; the sets then
+// begin empty. Elements that are added between the listing and the load are lost. The set nodes is not restored: with a
+// former spec without nodes, it may hold any neighbour.
 func (r *renderer) reloadRules() string {
 	command := `/bin/sh -c "test -r ` + HandoverRulesFile + ` && { cat ` + HandoverRulesFile
 	for _, family := range api.Families {
@@ -66,7 +66,7 @@ func (r *renderer) reloadRules() string {
 	return command + "; } 2>/dev/null | /usr/sbin/nft -f - 2>/dev/null || exec /usr/sbin/nft -f " + HandoverRulesFile + `"`
 }
 
-// handoverSysctls renders the command of a unit that sets all of them: each command of a unit takes systemd some 20 ms.
+// handoverSysctls renders one command of a unit that sets all sysctls: each command of a unit takes systemd about 20 ms.
 func (r *renderer) handoverSysctls(l *lines, setting string, values map[string]string) {
 	if len(values) == 0 {
 		return
@@ -78,12 +78,12 @@ func (r *renderer) handoverSysctls(l *lines, setting string, values map[string]s
 	l.add("vrrp.handover", "%s", command)
 }
 
-// loadRoutes makes the local routes those of HandoverRoutesFile.
+// loadRoutes is the command that replaces the local routes by those of HandoverRoutesFile.
 const loadRoutes = "/bin/ip -batch " + HandoverRoutesFile
 
-// handoverRoutes renders the local routes of the virtual IPs, as commands of ip(8): it runs all of them at once, and the
-// units that load the file stay the same when virtual IPs come and go. The first command removes those of a former spec;
-// it is about IPv4 only, and one program cannot be about both.
+// handoverRoutes renders the local routes of the virtual IPs as commands for one run of ip(8). The units that load the
+// file do not change when virtual IPs are added or removed. The first command removes the IPv4 routes of a former spec;
+// the same run cannot remove the IPv6 routes too.
 func (r *renderer) handoverRoutes() File {
 	l := newLines()
 	l.add("", "route flush table local proto %d", HandoverProtocol)
@@ -94,9 +94,10 @@ func (r *renderer) handoverRoutes() File {
 	return l.file(HandoverRoutesFile, HandoverRoutes)
 }
 
-// handoverStop renders the part of HAProxy's drop-in that keeps its sockets working after the virtual IPs have left, and
-// that has a stop wait. Where another host took over, HAProxy serves on for as long as that host forwards. Where none
-// did, it stops at once: the clients of a lone host wait for its return. Without the rules nothing tells which is so.
+// handoverStop renders the part of HAProxy's drop-in that keeps its sockets working after the virtual IPs have moved, and
+// that makes a stop wait. If another host took over, HAProxy still serves for as long as that host forwards. If no host
+// took over, HAProxy stops at once: the clients of a single host wait for its return. Without the rules it is not known
+// whether a host took over, and the stop waits for handoverTime.
 func (r *renderer) handoverStop(l *lines) {
 	family := api.IPv4
 	if r.model.Handover.Rules[family] == 0 {
@@ -110,7 +111,7 @@ func (r *renderer) handoverStop(l *lines) {
 	until := func(limit time.Duration, set string) {
 		l.add("vrrp.handover", "ExecStop=-/usr/bin/timeout %.2f /bin/sh -c 'while %s && ! { %s; }; do sleep 0.02; done'", limit.Seconds(), has("led"), has(set))
 	}
-	// Where HAProxy does not run, this host's own connections to the virtual IPs find the host that holds them.
+	// The routes exist only while HAProxy runs. Without them, this host's own connections reach the holder.
 	l.add("vrrp.handover", "ExecStartPost=-/bin/sh -c '%s%s && exec %s'", r.tellFault(false), loaded, loadRoutes)
 	r.noHandoverRoutes(l, "ExecStopPost=-")
 	l.add("vrrp.handover", "ExecStop=-/bin/sh -c '%s%s || sleep %.1f'", r.tellFault(true), loaded, handoverTime.Seconds())
@@ -119,7 +120,7 @@ func (r *renderer) handoverStop(l *lines) {
 	l.add("vrrp.handover", "ExecStop=-/bin/sh -c '%s && %s && sleep %.1f'", has("led"), has("recent"), serveOn.Seconds())
 }
 
-// noHandoverRoutes renders commands of a unit that remove the local routes.
+// noHandoverRoutes renders the commands of a unit that remove the local routes.
 func (r *renderer) noHandoverRoutes(l *lines, setting string) {
 	for _, flag := range []string{"-4", "-6"} {
 		l.add("", "%s/bin/ip %s route flush table local proto %d", setting, flag, HandoverProtocol)

@@ -13,7 +13,7 @@ const (
 	chroot      = "/var/lib/haproxy"
 )
 
-// ClassicTLS are the lines of the original's global section that are about TLS. Nothing here ends TLS.
+// ClassicTLS are the TLS lines in the original's global section. No generated line terminates TLS.
 var ClassicTLS = []string{
 	"ca-base /etc/ssl/certs",
 	"crt-base /etc/ssl/private",
@@ -67,7 +67,7 @@ func (r *renderer) haproxyGlobal(l *lines) {
 			l.add("", "    %s", line)
 		}
 	}
-	// Without maxconn HAProxy sizes itself by the limit of open files, which can take all memory of a small machine.
+	// Without maxconn HAProxy derives its size from the limit of open files, which can use all memory of a small machine.
 	if p.MaxConnections != nil {
 		l.add("proxy.maxConnections", "    maxconn %d", *p.MaxConnections)
 	}
@@ -75,11 +75,11 @@ func (r *renderer) haproxyGlobal(l *lines) {
 		l.add("proxy.hardStopAfter", "    hard-stop-after %s", millis(p.HardStopAfter))
 	}
 	if r.facts.HAProxyVersion.atLeast(gates.haproxyFewReloads) {
-		// Else HAProxy ends an old process with all of its connections after 50 reloads; hard-stop-after is its only end.
+		// By default HAProxy ends an old process with its connections after 50 reloads. Only hard-stop-after may do so.
 		l.add("", "    mworker-max-reloads %d", math.MaxInt32)
 	}
 	if r.hasNames() {
-		// Dead DNS must not hold up a start: with the C library's own patience each name takes the better part of a
+		// DNS that does not answer must not delay a start: with the C library's default timeouts each name takes most of a
 		// minute, and systemd gives up after 90 s (resolv.conf(5), RES_OPTIONS).
 		l.add("", `    setenv RES_OPTIONS "timeout:1 attempts:1"`)
 	}
@@ -98,7 +98,7 @@ func (r *renderer) haproxyDefaults(l *lines) {
 	l.add("", "    option tcplog")
 	l.add("", "    option  dontlognull")
 	if !classic {
-		// Peers that are gone without a word are noticed, however long the tunnel timeout is.
+		// TCP keep-alive detects a client or server that vanished, however long the tunnel timeout is.
 		l.add("", "    option clitcpka")
 		l.add("", "    option srvtcpka")
 	}
@@ -112,14 +112,14 @@ func (r *renderer) haproxyDefaults(l *lines) {
 			l.add("", "    errorfile %d /etc/haproxy/errors/%d.http", status, status)
 		}
 	} else {
-		// Half-closed connections would else stay as long as the tunnel timeout, and fill maxconn.
+		// Otherwise half-closed connections would stay for the tunnel timeout, and use up maxconn.
 		l.add("", "    timeout client-fin 10000ms")
 		l.add("", "    timeout server-fin 10000ms")
 	}
 	l.raw("proxy.extraDefaults", p.ExtraDefaults)
 }
 
-// StatsFrontend is the frontend of HAProxy's own page and exporter. The colon keeps the name apart from every service's.
+// StatsFrontend is the name of the frontend of HAProxy's own page and exporter. No service has a colon in its name.
 const StatsFrontend = "rlb:stats"
 
 // stats renders HAProxy's own page and exporter.

@@ -56,7 +56,7 @@ func TestHealthChecks(t *testing.T) {
 	}
 }
 
-// TestClassicChecks: profile classic is no reason to go without another check.
+// TestClassicChecks: with the profile classic, a service can still have another health check.
 func TestClassicChecks(t *testing.T) {
 	text := rendered(t, HAProxyConfig, "profile: classic\nvirtualIPs: [192.168.3.240]\nservices:\n- name: api\n  port: 80\n  servers: [{address: 10.0.0.1}]\n  healthCheck: {type: https, timeout: 1s}\n")
 	want := "backend api\n    balance roundrobin\n    option redispatch\n    option httpchk GET /readyz\n    timeout check 1000ms\n" +

@@ -10,13 +10,13 @@ import (
 	"rlb.dev/rlb-agent/api"
 )
 
-// release is a Debian release with the programs that it brings.
+// release is a Debian release with the versions of its programs.
 type release struct {
 	name                string
 	haproxy, keepalived Version
 }
 
-// releases are those that are rendered for, newest first.
+// releases are the releases that the tests render for, newest first.
 var releases = []release{
 	{"experimental", "3.4.7-1", "1:2.3.4-1"},
 	{"sid", "3.2.26-1", "1:2.3.4-1"},
@@ -29,13 +29,13 @@ var releases = []release{
 // stable is the newest stable release, Debian 13.
 var stable = releases[2]
 
-// shortest opens a spec; services and the rest follow it.
+// shortest is the beginning of a spec. Services and the other fields follow it.
 const shortest = "apiVersion: rlb.dev/v1\nkind: LoadBalancerSpec\n"
 
 // oneService is a service with one server.
 const oneService = "services:\n- {name: api, port: 9000, servers: [{address: 192.168.3.251, port: 6443}]}\n"
 
-// parse reads a spec that must be good.
+// parse reads a spec that must be valid.
 func parse(t testing.TB, text string) *api.LoadBalancerSpec {
 	t.Helper()
 	doc, err := api.Parse("spec.yaml", []byte(text))
@@ -55,7 +55,7 @@ func example(t testing.TB, name string) *api.LoadBalancerSpec {
 	return parse(t, string(data))
 }
 
-// examples are the names of all examples.
+// examples returns the names of all examples.
 func examples(t testing.TB) []string {
 	t.Helper()
 	paths, err := filepath.Glob("../examples/*.yaml")
@@ -69,7 +69,7 @@ func examples(t testing.TB) []string {
 	return names
 }
 
-// factsFor are those of the first node of a spec, in the network of the examples.
+// factsFor returns the facts of the first node of a spec, in the network of the examples.
 func factsFor(spec *api.LoadBalancerSpec, r release) Facts {
 	facts := Facts{
 		Interface:         "eth0",
@@ -100,7 +100,7 @@ func files(t testing.TB, spec *api.LoadBalancerSpec, facts Facts) []File {
 	return rendered.Files
 }
 
-// fileOf is the first file of a kind.
+// fileOf returns the first file of a kind.
 func fileOf(t testing.TB, rendered []File, kind Kind) File {
 	t.Helper()
 	for _, f := range rendered {
@@ -112,14 +112,14 @@ func fileOf(t testing.TB, rendered []File, kind Kind) File {
 	return File{}
 }
 
-// rendered is the text of the first file of a kind, for a spec in YAML and the stable programs.
+// rendered returns the text of the first file of a kind, for a spec in YAML and the stable programs.
 func rendered(t testing.TB, kind Kind, yaml string) string {
 	t.Helper()
 	spec := parse(t, shortest+yaml)
 	return string(fileOf(t, files(t, spec, factsFor(spec, stable)), kind).Data)
 }
 
-// section is the text from the line that starts with head to the next line without indentation.
+// section returns the text from the line that starts with head to the next line without indentation.
 func section(t testing.TB, text, head string) string {
 	t.Helper()
 	var found []string
@@ -137,7 +137,7 @@ func section(t testing.TB, text, head string) string {
 	return strings.Join(found, "")
 }
 
-// linesOf are the lines of a text that start with a word, without indentation.
+// linesOf returns the lines of a text that start with a word, without indentation.
 func linesOf(text, word string) []string {
 	var found []string
 	for line := range strings.Lines(text) {

@@ -11,7 +11,7 @@ import (
 	"rlb.dev/rlb-agent/render/vrrp"
 )
 
-// TestIdentities reads them from what is rendered, and from what others wrote.
+// TestIdentities reads identities from rendered files, and from files that others wrote.
 func TestIdentities(t *testing.T) {
 	original, err := os.ReadFile("testdata/original/keepalived.conf")
 	if err != nil {
@@ -60,7 +60,7 @@ virtual_server 10.0.0.9 80 { virtual_router_id 9
 	}
 }
 
-// TestFormer: what a peer that is not changed yet would not understand, of a master and of a backup.
+// TestFormer checks which changes a peer that is not changed yet would not accept, from a master and from a backup.
 func TestFormer(t *testing.T) {
 	of := func(yaml string) []vrrp.Identity {
 		return vrrp.Identities([]byte(rendered(t, KeepalivedConfig, yaml+oneService)))
@@ -68,7 +68,7 @@ func TestFormer(t *testing.T) {
 	const more, classic = "virtualIPs: [192.168.3.240, 192.168.3.241]\n", "profile: classic\n"
 	for _, c := range []struct {
 		a, b           string
-		master, backup string // what is listened for
+		master, backup string // the former identities, on a master and on a backup; "=" for the same
 	}{
 		{vip4, vip4 + "vrrp: {priority: 100, advertisementInterval: 1s, instanceName: other}\n", "", ""},
 		{vip4, more + "vrrp: {routerID: 240}\n", "", "router 240, version 3, IPv4, multicast, with 1 addresses"},

@@ -28,24 +28,24 @@ func (r *renderer) keepalived() File {
 	return l.file(r.facts.KeepalivedConfig, KeepalivedConfig)
 }
 
-// keepalivedGlobal renders global_defs. Without script security keepalived logs a violation and runs scripts that
-// others may write; without script_user it then looks for a user that Debian does not make, and drops the script.
+// keepalivedGlobal renders global_defs. Without script security keepalived logs a violation and runs scripts that other
+// users may write. Without script_user it looks for a user that Debian does not create, and disables the script.
 func (r *renderer) keepalivedGlobal(l *lines) {
 	l.add("", "global_defs {")
 	l.add("", "    enable_script_security")
 	l.add("", "    script_user root")
 	if r.spec.Profile == api.Standard {
-		// A virtual IP that one node has already and its peer not yet would otherwise make both of them master.
+		// Otherwise a virtual IP that only one of two nodes has already in its configuration would make both MASTER.
 		l.add("", "    vrrp_skip_check_adv_addr")
-		// Neighbours that missed the first announcement learn the way within a minute.
+		// Neighbours that missed the first gratuitous ARP get another within a minute.
 		l.add("", "    vrrp_garp_master_refresh 60")
-		// Advertisements are to be on time on a busy machine too. Real-time scheduling is the daemon's to give: with
-		// vrrp_rt_priority, or max_auto_priority above 0, keepalived sets a limit of time that kills it after a reload
+		// Advertisements must be on time on a busy machine too. The agent's daemon sets real-time scheduling: with
+		// vrrp_rt_priority, or max_auto_priority above 0, keepalived itself sets a time limit that kills it after a reload
 		// (2.2.7, 2.3.3: "has rlimit_rttime been exceeded?").
 		l.add("", "    vrrp_priority -20")
 		l.add("", "    vrrp_no_swap")
 		if r.facts.KeepalivedVersion.atLeast(gates.keepalivedAutoPrio) {
-			l.add("", "    max_auto_priority -1") // else it asks for one at every start
+			l.add("", "    max_auto_priority -1") // otherwise keepalived asks for the setting at every start
 		}
 	}
 	l.add("", "}")
@@ -61,7 +61,7 @@ func (r *renderer) keepalivedCheck(l *lines) {
 	l.add("", "}")
 }
 
-// instances are the names of the instances, one for each family of virtual IPs.
+// instances returns the names of the instances, one for each family of virtual IPs.
 func (r *renderer) instances() (names []string) {
 	for i := range r.order {
 		names = append(names, r.instanceName(i))
@@ -69,7 +69,7 @@ func (r *renderer) instances() (names []string) {
 	return names
 }
 
-// instanceName is the name of the instance of the i-th family: the main one has the name of the spec.
+// instanceName returns the name of the instance of the i-th family. The main one has the name in the spec.
 func (r *renderer) instanceName(i int) string {
 	if i == 0 {
 		return r.spec.VRRP.InstanceName
@@ -92,7 +92,7 @@ func (r *renderer) vrrpInstance(l *lines, name string, family api.Family) {
 	l.add("vrrp.routerID", "    virtual_router_id %d", *v.RouterID)
 	l.add(priorityOrigin, "    priority %d", priority)
 	l.add("vrrp.advertisementInterval", "    advert_int %s", seconds(v.AdvertisementInterval))
-	if *v.Version == 3 || family == api.IPv6 { // 2 is keepalived's own default, and knows no IPv6
+	if *v.Version == 3 || family == api.IPv6 { // 2 is keepalived's default, and has no IPv6
 		l.add("vrrp.version", "    version 3")
 	}
 	r.transport(l, family)
@@ -112,7 +112,7 @@ func (r *renderer) vrrpInstance(l *lines, name string, family api.Family) {
 	l.add("", "}")
 }
 
-// syncGroup keeps the instances of both families together: one role for the node.
+// syncGroup renders the group that keeps the instances of both families in the same role.
 func (r *renderer) syncGroup(l *lines) {
 	l.section(1, "", "vrrp_sync_group %s-GROUP {", r.spec.VRRP.InstanceName)
 	l.add("", "    group {")
@@ -124,7 +124,7 @@ func (r *renderer) syncGroup(l *lines) {
 	l.add("", "}")
 }
 
-// transport renders how advertisements travel (keepalived.conf(5), unicast_peer, mcast_src_ip).
+// transport renders the source and destination of advertisements (keepalived.conf(5), unicast_peer, mcast_src_ip).
 func (r *renderer) transport(l *lines, family api.Family) {
 	switch {
 	case r.self == nil:
@@ -136,21 +136,21 @@ func (r *renderer) transport(l *lines, family api.Family) {
 		}
 		l.add("", "    }")
 	case family == api.IPv4 && r.spec.Profile == api.Standard:
-		// The peers' firewalls let in the addresses of the spec, and keepalived would take the interface's first one.
-		// IPv6 always comes from the link-local address.
+		// The peers' firewalls accept the addresses in the spec, but keepalived would use the interface's first address.
+		// IPv6 advertisements always come from the link-local address.
 		l.add("nodes", "    mcast_src_ip %s", addressOf(r.self, family))
 	}
 }
 
-// reactions are what the check leads to and what is run then. They stand in the group where there is one: so that
-// programs run once for a change and not once a family, and because keepalived 2.1 ignores the scripts that the
-// instances of a group track. Tracking in both places leaves 2.2 and 2.3 in FAULT for ever.
+// reactions renders what keepalived tracks, and the programs that it runs on a change of role. If there is a sync group,
+// they are part of the group: programs then run once per change and not once per family, and keepalived 2.1 ignores
+// scripts that the instances of a group track. Tracking in both places leaves 2.2 and 2.3 in FAULT forever.
 func (r *renderer) reactions(l *lines) {
 	l.add("", "    track_script {")
 	l.add("", "        %s", checkScript)
 	l.add("", "    }")
 	if others := r.otherInterfaces(); len(others) > 0 {
-		l.add("virtualIPs", "    track_interface {") // keepalived 2.1.5 to 2.3.4 track these without being told (tried)
+		l.add("virtualIPs", "    track_interface {") // keepalived 2.1.5 to 2.3.4 track these by themselves (tried)
 		for _, v := range others {
 			l.add(v.origin, "        %s", v.device)
 		}
@@ -166,7 +166,7 @@ func (r *renderer) reactions(l *lines) {
 	r.notify(l)
 }
 
-// otherInterfaces are those that hold virtual IPs beside that of the instances, each with the first of its virtual IPs.
+// otherInterfaces returns the first virtual IP on each interface that is not the interface of the instances.
 func (r *renderer) otherInterfaces() (first []vip) {
 	for _, family := range r.order {
 		for _, v := range r.vips[family] {
@@ -192,19 +192,19 @@ func (r *renderer) notify(l *lines) {
 	}
 }
 
-// seconds writes a duration as keepalived reads it: seconds, with as many decimals as it needs.
+// seconds formats a duration for keepalived: in seconds, with as many decimals as needed.
 func seconds(d *api.Duration) string {
 	return strconv.FormatFloat(float64(d.D())/float64(time.Second), 'f', -1, 64)
 }
 
-// HarmlessComplaint says whether keepalived 2.1, which ends its test with status 0 whatever it found, says this line of a good
-// file too.
+// HarmlessComplaint reports whether keepalived 2.1 prints this line for a good file too. Its configuration test always
+// exits with status 0, so the agent must judge its output.
 func HarmlessComplaint(line string) bool {
 	line = strings.TrimSpace(line)
 	return line == "" || slices.ContainsFunc(harmlessEndings, func(end string) bool { return strings.HasSuffix(line, end) })
 }
 
 var harmlessEndings = []string{
-	"the first IPv6 VIP address must be link local", // of every IPv6 instance with multicast, and the address works
-	"must be in units of 10ms - rounding",           // of an interval like 32.55 seconds, which it reads as 32.549999
+	"the first IPv6 VIP address must be link local", // for every IPv6 instance with multicast; the address works
+	"must be in units of 10ms - rounding",           // for an interval like 32.55 seconds, which it reads as 32.549999
 }

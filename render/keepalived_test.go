@@ -13,7 +13,7 @@ const twoNodes = `nodes:
 - {name: lb2, addresses: ["2001:db8:3::242", 192.168.3.242]}
 `
 
-// TestTwoFamilies: two instances of one role. What the role leads to stands in the group only.
+// TestTwoFamilies: two instances share one role. Only the group tracks scripts and runs programs.
 func TestTwoFamilies(t *testing.T) {
 	text := rendered(t, KeepalivedConfig, "virtualIPs: [\"2001:db8:3::240\", 192.168.3.240/24, \"2001:db8:3::239/64\"]\n"+
 		"vrrp: {version: 2, priority: 9, instanceName: X, routerID: 3, notify: {master: /bin/m, stop: /bin/s}}\n"+oneService)
@@ -94,7 +94,7 @@ func TestOneFamily(t *testing.T) {
 	}
 }
 
-// TestNodes: the same spec on either node.
+// TestNodes renders the same spec on either node.
 func TestNodes(t *testing.T) {
 	spec := parse(t, shortest+"virtualIPs: [192.168.3.240, \"2001:db8:3::240\"]\n"+twoNodes+"vrrp: {transport: unicast}\n"+oneService)
 	for node, want := range map[string][]string{
@@ -116,7 +116,7 @@ func TestNodes(t *testing.T) {
 	}
 }
 
-// TestManyNodes: with three nodes and with seven, each sends to all others and has its own place in the order of takeover.
+// TestManyNodes: of three and of seven nodes, each sends to all others and has its own place in the order of takeover.
 func TestManyNodes(t *testing.T) {
 	for _, count := range []int{3, 7} {
 		nodes := "nodes:\n"
@@ -142,7 +142,7 @@ func TestManyNodes(t *testing.T) {
 	}
 }
 
-// TestMulticastSource: what a peer's firewall waits for is what is sent.
+// TestMulticastSource: advertisements come from the address that the peers' firewalls accept.
 func TestMulticastSource(t *testing.T) {
 	const vips = "virtualIPs: [192.168.3.240, \"2001:db8:3::240\"]\n"
 	for yaml, want := range map[string][]string{
@@ -156,7 +156,7 @@ func TestMulticastSource(t *testing.T) {
 	}
 }
 
-// TestOtherInterface: a virtual IP on an interface of its own, whose loss is a fault of all.
+// TestOtherInterface: a virtual IP may have an interface of its own. The loss of that interface is a FAULT of the node.
 func TestOtherInterface(t *testing.T) {
 	const yaml = `virtualIPs: [{address: 192.168.3.240/24, interface: eth0}, {address: 203.0.113.10/24, interface: eth1}, {address: 203.0.113.11, interface: eth1}]
 vrrp: {preempt: true, preemptDelay: 5m, notify: {master: [/bin/m, eth0, "50%"]}}

@@ -13,18 +13,18 @@ import (
 // header is the first line of every rendered file.
 const header = "# Rendered by rlb-agent from /etc/rlb/spec.yaml: edit that file, what is changed here is undone."
 
-// lines is a file in the making: its lines, and for each the field of the spec that it stems from.
+// lines collects the lines of a file, and for each line the field of the spec that it comes from.
 type lines struct {
 	data    []byte
 	origins []origin
 }
 
-// origin is the field of the spec that a line stems from, or none. A file may have a hundred thousand servers, whose
-// paths are made when they are asked for.
+// origin is the field of the spec that a line comes from, or none. A file may have a hundred thousand servers, so their
+// paths are made only on demand.
 type origin struct {
 	path   string
-	server int32 // from 1, of the servers of the service at path; 0 for the path itself
-	raw    int32 // from 1, of the user's own lines at path; 0 where the line is not one of them
+	server int32 // from 1, among the servers of the service at path; 0 for the path itself
+	raw    int32 // from 1, among the user's own lines at path; 0 if the line is not one of them
 }
 
 func (o origin) String() string {
@@ -43,7 +43,7 @@ func newLines() *lines {
 	return l
 }
 
-// add appends a line that stems from the field at origin.
+// add appends a line that comes from the field at origin.
 func (l *lines) add(origin, format string, args ...any) {
 	l.data = append(fmt.Appendf(l.data, format, args...), '\n')
 	l.origins = append(l.origins, originOf(origin))
@@ -51,13 +51,13 @@ func (l *lines) add(origin, format string, args ...any) {
 
 func originOf(path string) origin { return origin{path: path} }
 
-// server appends the line of a server, the first of which is 0, of the service at path.
+// server appends the line of the i-th server, from 0, of the service at path.
 func (l *lines) server(path string, i int, line string) {
 	l.data = append(append(append(l.data, "    server "...), line...), '\n')
 	l.origins = append(l.origins, origin{path: path, server: int32(i) + 1})
 }
 
-// grow makes room for the lines of n servers, and for what is longer it grows when it must.
+// grow makes room for n usual lines of servers.
 func (l *lines) grow(n int) {
 	l.data = slices.Grow(l.data, n*usualServerLine)
 	l.origins = slices.Grow(l.origins, n)
@@ -74,7 +74,7 @@ func (l *lines) section(blank int, origin, format string, args ...any) {
 	l.add(origin, format, args...)
 }
 
-// timeout appends a timeout of HAProxy, where it is set.
+// timeout appends a timeout of HAProxy if it is set.
 func (l *lines) timeout(origin, name string, d *api.Duration) {
 	if d != nil {
 		l.add(origin, "    timeout %s %s", name, millis(d))
@@ -104,11 +104,11 @@ func (l *lines) file(path string, kind Kind) File {
 	}
 }
 
-// Time is a duration as HAProxy's files have it.
+// Time formats a duration for haproxy.cfg.
 func Time(d api.Duration) string { return millis(&d) }
 
-// millis writes a duration as the original does, in milliseconds up to a minute, and in whole hours or minutes above
-// where it comes out even (HAProxy configuration manual §2.4, time format).
+// millis formats a duration as the original does: in milliseconds, but above a minute in whole hours or minutes if the
+// duration is a multiple of them (HAProxy configuration manual §2.4, time format).
 func millis(d *api.Duration) string {
 	t := d.D()
 	switch {
@@ -120,5 +120,5 @@ func millis(d *api.Duration) string {
 	return fmt.Sprintf("%dms", t.Milliseconds())
 }
 
-// IsRendered says whether the agent rendered a file.
+// IsRendered reports whether the agent rendered a file.
 func IsRendered(data []byte) bool { return bytes.HasPrefix(data, []byte("# Rendered by rlb-agent ")) }

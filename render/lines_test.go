@@ -18,7 +18,7 @@ func TestMillis(t *testing.T) {
 		4 * time.Hour:                    "4h",
 		90 * time.Minute:                 "90m",
 		time.Hour + time.Millisecond:     "3600001ms",
-		2147483647 * time.Millisecond:    "2147483647ms", // the longest that the language and HAProxy know
+		2147483647 * time.Millisecond:    "2147483647ms", // the longest that the spec and HAProxy allow
 		61*time.Second + time.Nanosecond: "61000ms",
 	} {
 		if got := millis(new(api.Duration(d))); got != want {

@@ -9,43 +9,43 @@ import (
 	"rlb.dev/rlb-agent/render/vrrp"
 )
 
-// Rendered is all that a spec implies for one host.
+// Rendered holds all files of a spec for one host, and their model.
 type Rendered struct {
 	Files []File
 	Model Model
 }
 
-// Model is what the files were made from, for those who would else have to read them back.
+// Model describes the content of the files, so that no other package has to parse them.
 type Model struct {
-	Frontends []Frontend              // that clients reach
-	Backends  []Backend               // of the services
-	Defaulted bool                    // servers are what they are by more than their lines: raw lines give them defaults, or a former state
-	Routers   []vrrp.Identity         // of keepalived's instances, sorted by family
-	Instances []string                // their names, the main family's first
+	Frontends []Frontend              // the frontends that clients reach
+	Backends  []Backend               // the backends of the services
+	Defaulted bool                    // raw lines give the servers defaults or a former state, in addition to their own lines
+	Routers   []vrrp.Identity         // the identities of keepalived's instances, sorted by family
+	Instances []string                // the names of the instances, the main family's first
 	Tracks    bool                    // keepalived tracks FaultFile and DrainFile
-	Firewall  map[api.Family][]string // rules of the agent's chain; nil where the firewall is not managed
-	Handover  *Handover               // what planned moves need in the kernel; nil where they are as without it
+	Firewall  map[api.Family][]string // rules of the agent's chain; nil if the firewall is not managed
+	Handover  *Handover               // what planned moves need in the kernel; nil if they forward nothing
 }
 
-// Frontend is what listens for a service, or for several that TLS server names tell apart.
+// Frontend is the frontend of a service, or of several services that TLS server names distinguish.
 type Frontend struct {
 	Name   string
 	Field  string // path of the first service in the spec
 	Listen []netip.AddrPort
 }
 
-// Backend is a backend of a service: its own, or the one that fails open.
+// Backend is a backend of a service: its own, or its second one, which fails open.
 type Backend struct {
 	Name     string
-	Service  string // its name in the spec
-	Field    string // its path there
-	FailOpen bool   // it gets the connections while no server of the service's own backend is usable
+	Service  string // name of the service in the spec
+	Field    string // path of the service in the spec
+	FailOpen bool   // the backend gets the connections while no server of the service's own backend is usable
 	Balance  string
 	Servers  []Server
 	Raw      []string // the user's own lines of the service
 }
 
-// Names says whether the user's own lines speak of a server.
+// Names reports whether the user's own lines name a server.
 func (b Backend) Names(server string) bool {
 	return slices.ContainsFunc(b.Raw, func(line string) bool {
 		return slices.ContainsFunc(strings.Fields(line), func(word string) bool {
@@ -54,7 +54,7 @@ func (b Backend) Names(server string) bool {
 	})
 }
 
-// Listen is where HAProxy listens for a service.
+// Listen returns the addresses and ports on which HAProxy listens for a service.
 func Listen(spec *api.LoadBalancerSpec, s *api.Service) (all []netip.AddrPort) {
 	r := renderer{spec: spec}
 	r.families()
@@ -82,7 +82,7 @@ func unspecified(family api.Family) netip.Addr {
 	return netip.IPv4Unspecified()
 }
 
-// routers are what keepalived's instances are known by.
+// routers returns the identities of keepalived's instances.
 func (r *renderer) routers() (all []vrrp.Identity) {
 	v := r.spec.VRRP
 	for _, family := range api.Families {
@@ -104,7 +104,7 @@ func (r *renderer) routers() (all []vrrp.Identity) {
 	return all
 }
 
-// defaulted says whether raw lines of haproxy.cfg hold for servers beside their own lines.
+// defaulted reports whether raw lines of haproxy.cfg apply to servers in addition to their own lines.
 func (r *renderer) defaulted() bool {
 	of := func(lines api.Lines) bool {
 		return slices.ContainsFunc(lines, func(line string) bool {

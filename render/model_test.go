@@ -10,7 +10,7 @@ import (
 	"rlb.dev/rlb-agent/render/vrrp"
 )
 
-// TestModel: it is what a reader of the files finds in them.
+// TestModel: the model agrees with the rendered files.
 func TestModel(t *testing.T) {
 	for _, name := range examples(t) {
 		spec := example(t, name)
@@ -46,7 +46,7 @@ func TestModel(t *testing.T) {
 	}
 }
 
-// TestModelOfFrontends: services that server names tell apart are one frontend.
+// TestModelOfFrontends: services that server names distinguish share one frontend.
 func TestModelOfFrontends(t *testing.T) {
 	spec := example(t, "full")
 	rendered, err := Render(spec, factsFor(spec, stable))

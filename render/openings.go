@@ -10,14 +10,14 @@ import (
 
 // opening is a port of this host that clients reach.
 type opening struct {
-	field   string // of the spec, for the port
+	field   string // the field of the spec with the port
 	port    int
-	on      []netip.Addr   // where it is; nil: on every address
-	allowed []netip.Prefix // who may reach it; nil: everyone
+	on      []netip.Addr   // the addresses with the port; nil: every address
+	allowed []netip.Prefix // the sources that may reach it; nil: everyone
 }
 
-// openings are the services' ports, and those of the stats page and the metrics: they are nobody's business but that of
-// firewall.allowFrom, so without it the host's own rules judge them.
+// openings returns the ports of the services. With firewall.allowFrom it also returns those of the stats page and the
+// metrics. Without firewall.allowFrom the host's own rules decide on the stats page and the metrics.
 func (r *renderer) openings() (all []opening) {
 	for _, f := range r.frontends() {
 		s := f.services[0]
@@ -49,7 +49,8 @@ func (r *renderer) openings() (all []opening) {
 	return all
 }
 
-// allowed are the sources of an allowFrom, and with it the nodes: they find out through a port whether another one serves.
+// allowed returns the sources of an allowFrom and the addresses of the nodes, which check through a port whether another
+// node serves. It returns nil, for everyone, if allowFrom is empty.
 func (r *renderer) allowed(from []string) (sources []netip.Prefix) {
 	for _, text := range from {
 		if source := netip.MustParsePrefix(text).Masked(); !slices.Contains(sources, source) {
@@ -69,16 +70,16 @@ func (r *renderer) allowed(from []string) (sources []netip.Prefix) {
 	return sources
 }
 
-// restricts says whether a port is closed to anyone, so that HAProxy must not serve before the rules are there.
+// restricts reports whether a port is closed to some sources. HAProxy must then not serve before the rules are loaded.
 func (r *renderer) restricts() bool {
 	return *r.spec.Firewall.Manage && slices.ContainsFunc(r.ports, func(o opening) bool { return o.allowed != nil })
 }
 
-// portRules opens the ports, each to everyone or to those who may. What is open to the same sources on all addresses that
-// have the port needs no address in its rules.
+// portRules opens each port to everyone or to its allowed sources. If a port has the same sources on all addresses, its
+// rules need no address.
 func (r *renderer) portRules(l *lines, family api.Family) {
 	if r.restricts() {
-		l.add("firewall.allowFrom", "-A %s -i lo -j RETURN", Chain) // the host itself is not a source to keep out
+		l.add("firewall.allowFrom", "-A %s -i lo -j RETURN", Chain) // the host itself may reach all ports
 	}
 	var ports []int
 	byPort := map[int][]opening{}
@@ -105,7 +106,8 @@ func (r *renderer) portRules(l *lines, family api.Family) {
 	}
 }
 
-// rules lets in those who may reach a port, and nobody else. iptables-save leaves out a source that is everyone.
+// rules accepts packets to a port from the allowed sources, and drops all others. iptables-save omits a source with
+// prefix length 0.
 func (o opening) rules(l *lines, family api.Family, to string) {
 	if o.allowed == nil {
 		l.add(o.field, "-A %s %s-p tcp -m tcp --dport %d -j ACCEPT", Chain, to, o.port)

@@ -7,7 +7,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// TestServiceAllowFrom: a service has its own sources, or those of all; the nodes are always among them.
+// TestServiceAllowFrom: a service has its own sources, or those of firewall.allowFrom. Both always include the nodes.
 func TestServiceAllowFrom(t *testing.T) {
 	v4, v6 := chains(t, vip46+twoNodes+`firewall: {allowFrom: [10.0.0.0/8]}
 services:
@@ -39,7 +39,7 @@ services:
 	}
 }
 
-// TestOnePortTwoSources: services on one port of different addresses may be open to different sources.
+// TestOnePortTwoSources: services with one port on different addresses may have different sources.
 func TestOnePortTwoSources(t *testing.T) {
 	v4, v6 := chains(t, "virtualIPs: [192.168.3.240, 192.168.3.239, \"2001:db8:3::240\"]\n"+`services:
 - {name: a, port: 80, bind: [192.168.3.240, "2001:db8:3::240"], servers: [{address: 10.0.0.1}], allowFrom: [10.0.0.0/8]}
@@ -59,7 +59,7 @@ func TestOnePortTwoSources(t *testing.T) {
 	}
 }
 
-// TestOwnPorts: allowFrom holds for the stats page and the metrics where others reach them.
+// TestOwnPorts: allowFrom applies to the stats page and the metrics if they are not on loopback.
 func TestOwnPorts(t *testing.T) {
 	const open, own = "-p tcp -m tcp --dport 9000 -j ACCEPT", "proxy: {stats: {address: 192.168.3.241:8404}}\nmetrics: {address: 0.0.0.0:9345}\n"
 	const loopback = "proxy: {stats: {address: 127.0.0.1:8404}}\nmetrics: {address: \"[::1]:9345\"}\n"
@@ -79,7 +79,7 @@ func TestOwnPorts(t *testing.T) {
 	}
 }
 
-// TestRulesBeforeHAProxy: where a port is closed to anyone, HAProxy starts after the rules that say so, and not without them.
+// TestRulesBeforeHAProxy: if a port is closed to some sources, HAProxy starts only after the rules are loaded.
 func TestRulesBeforeHAProxy(t *testing.T) {
 	for yaml, want := range map[string]bool{
 		oneService: false,

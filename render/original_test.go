@@ -9,8 +9,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// TestOriginal holds profile classic against the two files that stand in the original's document
-// (testdata/original): each directive is there, in order and with its values, and what is added is listed here.
+// TestOriginal compares the profile classic with the two files in the original's document (testdata/original). Each
+// directive exists, in order and with its values. The test lists the additions.
 func TestOriginal(t *testing.T) {
 	for _, r := range releases {
 		t.Run(r.name, func(t *testing.T) {
@@ -28,7 +28,7 @@ func TestOriginal(t *testing.T) {
 			if script < 0 {
 				t.Fatal("no script in the original")
 			}
-			want[script] = `script "/usr/bin/systemctl is-active haproxy"` // keepalived's script security wants the full path
+			want[script] = `script "/usr/bin/systemctl is-active haproxy"` // keepalived's script security requires the full path
 			want = append([]string{"global_defs {", "enable_script_security", "script_user root", "}"}, want...)
 			got = directives(t, string(fileOf(t, rendered, KeepalivedConfig).Data))
 			if diff := cmp.Diff(want, got); diff != "" {
@@ -38,7 +38,7 @@ func TestOriginal(t *testing.T) {
 	}
 }
 
-// TestOriginalLayout: but for the additions the rendered files are the original's to the byte.
+// TestOriginalLayout: without the additions the rendered files equal those of the original byte for byte.
 func TestOriginalLayout(t *testing.T) {
 	spec := example(t, "classic")
 	rendered := files(t, spec, factsFor(spec, stable))
@@ -52,16 +52,16 @@ func TestOriginalLayout(t *testing.T) {
 	}
 }
 
-// originalHAProxy is the original's haproxy.cfg with what newer versions need to do the same with it.
+// originalHAProxy returns the original's haproxy.cfg with the additions that newer versions need to behave the same.
 func originalHAProxy(t *testing.T, v Version) []string {
 	t.Helper()
 	want := original(t, "haproxy.cfg")
-	if v.atLeast([3]int{3, 3, 0}) { // they end old processes after 50 reloads
+	if v.atLeast([3]int{3, 3, 0}) { // these versions end old processes after 50 reloads
 		want = slices.Insert(want, slices.Index(want, "defaults"), "mworker-max-reloads 2147483647")
 	}
 	for i, line := range want {
 		switch {
-		case strings.HasPrefix(line, "frontend ") && v.atLeast([3]int{3, 1, 0}): // they want names that differ
+		case strings.HasPrefix(line, "frontend ") && v.atLeast([3]int{3, 1, 0}): // these versions require different names
 			want[i] += ":in"
 		case strings.HasPrefix(line, "server ") && v.atLeast([3]int{3, 2, 0}): // 3.4 takes a new server down sooner
 			want[i] += " init-state up"
@@ -79,7 +79,7 @@ func original(t *testing.T, name string) []string {
 	return directives(t, string(data))
 }
 
-// directives are the lines of a file without comments, blank lines and what blanks separate words.
+// directives returns the lines of a file without comments and blank lines, with single blanks between words.
 func directives(t *testing.T, text string) []string {
 	t.Helper()
 	var found []string

@@ -8,8 +8,8 @@ import (
 	"rlb.dev/rlb-agent/api"
 )
 
-// Rehearsal is a rendered haproxy.cfg for a process beside the real one: the same servers with their health checks, but
-// nothing that serves, logs or takes a place that the real one has. It tells of itself on a socket at that path.
+// Rehearsal returns a haproxy.cfg for a second process beside the real one. It has the same servers and health checks,
+// but nothing that serves, logs, or uses a socket or file of the real process. socket is the path of its stats socket.
 func Rehearsal(f File, socket string) []byte {
 	var b strings.Builder
 	keep := true
@@ -29,7 +29,7 @@ func Rehearsal(f File, socket string) []byte {
 			fmt.Fprintf(&b, "    stats socket %s mode 600 level user\n", socket)
 		}
 	}
-	// without a listener HAProxy does not start
+	// Without a listener HAProxy does not start.
 	fmt.Fprintf(&b, "frontend rlb:rehearsal\n    bind unix@%s.none mode 600\n", socket)
 	return []byte(b.String())
 }

@@ -51,7 +51,7 @@ frontend rlb:rehearsal
 	if got := string(Rehearsal(File{Data: []byte(config)}, "/tmp/s")); got != want {
 		t.Errorf("got:\n%s", got)
 	}
-	// what the user adds cannot take a place of the real one either
+	// Raw lines cannot make it use a port or socket of the real process either.
 	raw := "global\n    log-send-hostname x\n  listen mine\n    bind :80\n    server b 198.51.100.22:80\nbackend web\n    server a 198.51.100.21:80\n"
 	got := string(Rehearsal(File{Data: []byte(raw)}, "/tmp/s"))
 	if strings.Contains(got, "bind :80") || strings.Contains(got, "server b") || !strings.Contains(got, "server a") {

@@ -2,14 +2,14 @@ package render
 
 import "strings"
 
-// A Release is a release of a distribution, and the versions of the programs that it offers.
+// Release is a release of a distribution, and the versions of the programs that it offers.
 type Release struct {
-	Name       string // for people
+	Name       string // for messages
 	HAProxy    Version
 	Keepalived Version
 }
 
-// VersionOf is the version of haproxy or keepalived.
+// VersionOf returns the version of haproxy or keepalived.
 func (r *Release) VersionOf(program string) *Version {
 	if program == "haproxy" {
 		return &r.HAProxy
@@ -17,8 +17,8 @@ func (r *Release) VersionOf(program string) *Version {
 	return &r.Keepalived
 }
 
-// knownReleases are those on which the agent is tested, by ID and VERSION_ID of os-release(5), the last of each distribution
-// last. Of a version only what the gates tell apart matters: no update within a release changes that.
+// knownReleases are the releases on which the agent is tested, by ID and VERSION_ID of os-release(5), the newest of each
+// distribution last. A version matters only for the gates: no update within a release changes their result.
 var knownReleases = []struct {
 	id, version string
 	Release
@@ -30,7 +30,7 @@ var knownReleases = []struct {
 	{"debian", "13", Release{"Debian 13", "3.0.11", "1:2.3.3"}},
 }
 
-// ReleaseOf is the release whose os-release(5) this is, or else the newest of Debian.
+// ReleaseOf returns the release of an os-release(5), or the newest Debian if the release is not known.
 func ReleaseOf(osRelease []byte) Release {
 	fields := map[string]string{}
 	for line := range strings.Lines(string(osRelease)) {

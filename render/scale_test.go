@@ -7,7 +7,7 @@ import (
 	"rlb.dev/rlb-agent/api"
 )
 
-// A server more costs a line and few allocations, so that a hundred thousand are rendered in no time.
+// TestRenderAllocations: each server costs one line and few allocations, so that 100,000 servers are rendered quickly.
 func TestRenderAllocations(t *testing.T) {
 	const servers = 1000
 	text := "apiVersion: rlb.dev/v1\nkind: LoadBalancerSpec\nvirtualIPs: [198.51.100.240]\nservices:\n- name: s\n  port: 80\n  servers:\n"

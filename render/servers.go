@@ -15,16 +15,16 @@ type Server struct {
 	Name           string
 	Address        string // without brackets; an address or a DNS name
 	Port           int
-	Weight         int    // 1 where the line has none
-	MaxConnections int    // 0 where the line has none
+	Weight         int    // 1 if the line has none
+	MaxConnections int    // 0 if the line has none
 	Rest           string // all other words
-	Line           string // the words behind "server"
+	Line           string // the words after "server"
 }
 
-// IsName says whether the server is given by its DNS name.
+// IsName reports whether the server is given by its DNS name.
 func (s Server) IsName() bool { return isName(s.Address) }
 
-// Addr is where the server listens; not valid where the line has a DNS name.
+// Addr returns the address and port of the server. It is not valid if the line has a DNS name.
 func (s Server) Addr() netip.AddrPort {
 	addr, err := netip.ParseAddr(s.Address)
 	if err != nil {
@@ -33,7 +33,8 @@ func (s Server) Addr() netip.AddrPort {
 	return netip.AddrPortFrom(addr.Unmap(), uint16(s.Port))
 }
 
-// ParseServer reads a server line of an installed file, as it is rendered. ok says that it could.
+// ParseServer reads a server line of an installed file, in the form in which the agent renders it. ok is false if the
+// line has another form.
 func ParseServer(line string) (s Server, ok bool) {
 	words := strings.Fields(line)
 	if len(words) < 3 || words[0] != "server" {
@@ -48,7 +49,7 @@ func ParseServer(line string) (s Server, ok bool) {
 	return s, s.take(words[3:]) && err == nil
 }
 
-// take sorts the words behind the address of a line: numbers that the runtime API can change, and the rest.
+// take separates the words after the address of a line: the numbers that the runtime API can change, and the rest.
 func (s *Server) take(words []string) (ok bool) {
 	ok, s.Weight = true, 1
 	number := func(text string) int {
@@ -73,17 +74,17 @@ func (s *Server) take(words []string) (ok bool) {
 	return ok
 }
 
-// serverLines makes the lines of the servers of one backend. Of thousands nearly all have the same words behind their
-// address, so these are made and read once.
+// serverLines makes the lines of the servers of one backend. A backend may have thousands of servers, and nearly all have
+// the same words after their address, so these words are made and read once.
 type serverLines struct {
 	*renderer
 	in      *service
-	checked bool // with health checks; the backend that fails open has none
+	checked bool // with health checks; the second backend, which fails open, has none
 
 	checks [2]string // the words of the check: on the server's own port, and on another
-	words  string    // those of the last line
-	sorted Server    // what they say
-	line   []byte    // room for the next line
+	words  string    // the words of the last line
+	sorted Server    // the values in these words
+	line   []byte    // buffer for the next line
 }
 
 // server makes the line of a server.
@@ -107,7 +108,7 @@ func (l *serverLines) server(s *Server, of *api.Server) {
 	s.Line = string(l.line)
 }
 
-// wordsOf are the words behind a server's address.
+// wordsOf returns the words after a server's address.
 func (l *serverLines) wordsOf(of *api.Server) string {
 	in, common := l.in, ""
 	var more []string
@@ -148,7 +149,7 @@ func (l *serverLines) wordsOf(of *api.Server) string {
 	return strings.Join(more, " ")
 }
 
-// check are the words of a server's health check.
+// check returns the words of a server's health check.
 func (l *serverLines) check(of *api.Server) string {
 	port := 0
 	if h := &l.in.HealthCheck; h.Port != nil && *h.Port != *of.Port {
@@ -160,7 +161,7 @@ func (l *serverLines) check(of *api.Server) string {
 	return l.checks[port]
 }
 
-// checkWords are the words of a health check, of the server's own port or of another.
+// checkWords makes the words of a health check on the server's own port or on another.
 func (r *renderer) checkWords(in *service, otherPort bool) (words []string) {
 	h := &in.HealthCheck
 	add := func(format string, args ...any) { words = append(words, fmt.Sprintf(format, args...)) }
@@ -184,24 +185,24 @@ func (r *renderer) checkWords(in *service, otherPort bool) (words []string) {
 		add("on-marked-down shutdown-sessions")
 	}
 	if r.facts.HAProxyVersion.atLeast(gates.haproxyInitState) {
-		// The first good check makes a server fully up, as before 3.4. There, by default, it takes as many as rise says,
-		// and until then one bad check takes the server down.
+		// The first good check makes a server fully up, as before 3.4. From 3.4 on, by default, as many good checks as
+		// rise are needed, and until then one bad check takes the server down.
 		add("init-state up")
 	}
 	if in.SendProxyProtocol != api.ProxyNone && !otherPort {
-		add("check-send-proxy") // in the version that the server's own connections have
+		add("check-send-proxy") // in the same version as on the server's connections
 	}
 	return words
 }
 
-// CutsDown says whether HAProxy ends the connections to a server of the service once that is down by its health check.
+// CutsDown reports whether HAProxy ends the connections to a server of the service when its health check takes it down.
 func CutsDown(spec *api.LoadBalancerSpec, s *api.Service) bool {
 	return spec.Profile == api.Standard && s.HealthCheck.Type != api.CheckNone
 }
 
-// repeat is the pause after a check by which a server may be about to change its state. HAProxy begins to count when a
-// check has ended, so that with the interval alone three checks that hang take 10 to 12 s with the defaults; so they
-// take 6 to 8.
+// repeat returns the pause after a check that may begin a change of the server's state (fastinter). HAProxy counts the
+// pause from the end of a check. With the defaults, three checks that hang take 10 to 12 s with the interval alone, and 6
+// to 8 s with this pause.
 func repeat(h *api.HealthCheck) time.Duration {
 	return max(h.Interval.D()-h.Timeout.D(), h.Interval.D()/80, time.Millisecond)
 }

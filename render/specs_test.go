@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// A spec of rlb.dev/v1 that was valid once stays valid, and can be rendered for every release. testdata/specs has those of
-// former commits, each named by its day; they are added to, and never changed.
+// TestFormerSpecsStayValid: a spec of rlb.dev/v1 that was valid once stays valid, and can be rendered for every release.
+// testdata/specs has specs of former commits, each named by its day. Specs may be added there, and are never changed.
 func TestFormerSpecsStayValid(t *testing.T) {
 	paths, err := filepath.Glob("testdata/specs/*/*.yaml")
 	if err != nil || len(paths) < 21 {

@@ -6,16 +6,16 @@ import (
 	"rlb.dev/rlb-agent/api"
 )
 
-// The files that keepalived tracks: while one says other than 0, this host stays out of the virtual router.
+// The files that keepalived tracks: while one of them holds a number other than 0, this host is in FAULT.
 const (
-	// FaultFile says that HAProxy does not serve here. The agent writes it, and where no agent runs a stop or a start of
-	// HAProxy. It is gone after a boot.
+	// FaultFile says whether HAProxy fails to serve on this host. The agent writes it. If no agent runs, a stop and a start
+	// of HAProxy write it. A boot removes it.
 	FaultFile = "/run/rlb/fault"
-	// DrainFile is an administrator's word that this host is to stay out. It stays over a boot.
+	// DrainFile says whether an administrator has drained this host. It survives a boot.
 	DrainFile = "/var/lib/rlb/drain"
 )
 
-// TrackedText is what a tracked file holds: whether this host must stay out.
+// TrackedText returns the content of a tracked file. out says whether this host must not hold the virtual IPs.
 func TrackedText(out bool) string {
 	if out {
 		return "1\n"
@@ -23,8 +23,9 @@ func TrackedText(out bool) string {
 	return "0\n"
 }
 
-// tellFault renders a command of sh, to stand before others, that writes FaultFile where no agent runs that does so. keepalived makes the file: one
-// that is not there is not tracked. The only node of a spec has nobody to hand the virtual IPs over to.
+// tellFault renders a command of sh, to be followed by others. It writes FaultFile if no agent runs, which would write
+// it. keepalived creates the file: if the file is missing, keepalived does not track it. tellFault returns "" for the only
+// node of a spec, because no other node could take over.
 func (r *renderer) tellFault(out bool) string {
 	if r.self != nil && len(r.peers) == 0 {
 		return ""
@@ -36,21 +37,22 @@ func (r *renderer) tellFault(out bool) string {
 	return fmt.Sprintf("/bin/systemctl -q is-active rlb-agent || [ ! -e %[1]s ] || echo %[2]d >%[1]s; ", FaultFile, value)
 }
 
-// HealthSocket is where HAProxy answers the agent that it serves. It leads to no server.
+// HealthSocket is the socket on which HAProxy answers the agent's health probe. It leads to no server.
 const HealthSocket = "/run/haproxy/rlb-health.sock"
 
-// HealthFrontend is the frontend that answers there.
+// HealthFrontend is the name of the frontend that listens on HealthSocket.
 const HealthFrontend = "rlb:health"
 
 var trackedFiles = []struct{ name, path string }{{"rlb-fault", FaultFile}, {"rlb-drain", DrainFile}}
 
-// TracksFiles says whether keepalived tracks FaultFile and DrainFile with a spec. The original's system knows neither.
+// TracksFiles reports whether keepalived tracks FaultFile and DrainFile with a spec. With the profile classic it does not,
+// like the original.
 func TracksFiles(spec *api.LoadBalancerSpec) bool { return spec.Profile == api.Standard }
 
 func (r *renderer) tracksFiles() bool { return TracksFiles(r.spec) }
 
-// trackedFiles renders the files with weight 0: any number but 0 in one of them means FAULT, at once. keepalived makes a
-// missing one itself, and leaves one that is there as it is (keepalived.conf(5), track_file).
+// trackedFiles renders the files with weight 0: any number but 0 in one of them means FAULT at once. keepalived creates a
+// missing file, and does not change an existing one (keepalived.conf(5), track_file).
 func (r *renderer) trackedFiles(l *lines) {
 	keyword := "vrrp_track_file"
 	if r.facts.KeepalivedVersion.atLeast(gates.keepalivedTrackFile) {
@@ -65,8 +67,8 @@ func (r *renderer) trackedFiles(l *lines) {
 	}
 }
 
-// health renders where HAProxy answers the agent's probe: without a server, and without a log line, since a monitor URI
-// is never logged (HAProxy configuration manual §4.2, monitor-uri).
+// health renders the frontend that answers the agent's probe. It needs no server, and HAProxy never logs requests of a
+// monitor URI (HAProxy configuration manual §4.2, monitor-uri).
 func (r *renderer) health(l *lines) {
 	l.section(2, "", "frontend %s", HealthFrontend)
 	l.add("", "    mode http")

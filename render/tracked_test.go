@@ -27,7 +27,7 @@ func TestTakeoverTime(t *testing.T) {
 	}
 }
 
-// TestDropIn: a killed keepalived is started again, but only after the peer has taken over.
+// TestDropIn: systemd starts a killed keepalived again, but only after the peer has taken over.
 func TestDropIn(t *testing.T) {
 	for text, want := range map[string]string{
 		"": "RestartSec=380ms",
@@ -43,8 +43,8 @@ func TestDropIn(t *testing.T) {
 	}
 }
 
-// TestHandover: systemd does not signal a HAProxy that is to stop before the peer could take over, and a sleep that is
-// not there keeps nobody from stopping it.
+// TestHandover: systemd signals a HAProxy that is being stopped only after the peer could take over. A failing sleep does
+// not prevent the stop.
 func TestHandover(t *testing.T) {
 	for text, want := range map[string]string{"": "&& sleep 2.1'", "vrrp: {handover: none}\n": "sleep 0.1'"} {
 		spec := parse(t, shortest+vip4+text+oneService)
@@ -55,8 +55,8 @@ func TestHandover(t *testing.T) {
 	}
 }
 
-// TestTellFault: a stop of HAProxy tells keepalived where no agent runs, and a start takes it back, unless the spec has one
-// node alone.
+// TestTellFault: if no agent runs, a stop of HAProxy sets the fault file and a start clears it, unless the spec has only
+// one node.
 func TestTellFault(t *testing.T) {
 	const alone = "nodes: [{name: lb1, addresses: [198.51.100.11]}]\n"
 	for text, want := range map[string]bool{"": true, "vrrp: {handover: none}\n": true, alone: false, alone + "vrrp: {handover: none}\n": false} {
@@ -74,7 +74,7 @@ func TestTellFault(t *testing.T) {
 	}
 }
 
-// TestClassicTracksNothing: the original's system knows no tracked file, no health frontend and no drop-in.
+// TestClassicTracksNothing: like the original, the profile classic has no tracked file, health frontend or drop-in.
 func TestClassicTracksNothing(t *testing.T) {
 	spec := parse(t, shortest+"profile: classic\n"+vip4+oneService)
 	if TracksFiles(spec) || spec.Profile != api.Classic {
@@ -96,7 +96,8 @@ func fileAt(t *testing.T, rendered []File, path string) File {
 	return rendered[at]
 }
 
-// Each program of a unit takes systemd some 20 ms, so that many virtual IPs must not mean many programs.
+// TestHandoverUnitRunsFewPrograms: the number of programs in the unit does not grow with the virtual IPs, because each
+// program takes systemd about 20 ms.
 func TestHandoverUnitRunsFewPrograms(t *testing.T) {
 	spec := example(t, "full")
 	for i := range 10 {

@@ -8,16 +8,16 @@ import (
 // Version is a program's version, as Debian or the program itself writes it: "2.6.12-1+deb12u4", "1:2.2.7-1+b2".
 type Version string
 
-// gates is the one table of what a program must be to understand a directive. Below that version the directive is
-// left out, or written in the older way that stands beside its use. Source: the programs' own manuals at their tags.
+// gates has the first version of a program that supports a feature. Below that version the directive is left out, or
+// written in its older form (in brackets). Source: the programs' own manuals at their tags.
 var gates = struct {
 	haproxyStatusList   [3]int // http-check expect status A,B (before: rstatus with a pattern)
 	haproxyCheckSend    [3]int // http-check send (before: headers at the end of option httpchk)
 	haproxyExporter     [3]int // http-request use-service prometheus-exporter
 	haproxyWrongStatus  [3]int // http-check expect error-status L7OKC (its own manual has it from 2.2 on, the program from 2.4)
-	haproxyBearsNoRoute [3]int // resolvers: a nameserver without a route to it is no reason not to start
+	haproxyBearsNoRoute [3]int // resolvers: HAProxy starts without a route to a nameserver
 	haproxyLiveServers  [3]int // runtime API: add server, del server (experimental in 2.4 and 2.5)
-	haproxyOwnNames     [3]int // all proxies and resolvers have names of their own (3.1 and 3.2 warn, 3.3 refuses)
+	haproxyOwnNames     [3]int // all proxies and resolvers need different names (3.1 and 3.2 warn, 3.3 refuses)
 	haproxyInitState    [3]int // server: init-state
 	haproxyFewReloads   [3]int // mworker-max-reloads is 50 by default (before: no limit)
 	keepalivedAutoPrio  [3]int // global_defs: max_auto_priority
@@ -36,14 +36,14 @@ var gates = struct {
 	keepalivedTrackFile: [3]int{2, 1, 0},
 }
 
-// ChangesServers says whether HAProxy of this version can add and delete servers while it runs.
+// ChangesServers reports whether HAProxy of this version can add and delete servers while it runs.
 func (v Version) ChangesServers() bool { return v.atLeast(gates.haproxyLiveServers) }
 
-// KeepsOnWrongStatus says whether HAProxy of this version can leave a server its connections while it answers health
-// checks with a wrong status (healthCheck.cutAfter).
+// KeepsOnWrongStatus reports whether HAProxy of this version can keep a server's connections while the server answers
+// health checks with a wrong status (healthCheck.cutAfter).
 func (v Version) KeepsOnWrongStatus() bool { return v.atLeast(gates.haproxyWrongStatus) }
 
-// atLeast compares the leading numbers of the version, without Debian's epoch. An empty version is the newest.
+// atLeast compares the leading numbers of the version, without Debian's epoch. An empty version counts as the newest.
 func (v Version) atLeast(want [3]int) bool {
 	if v == "" {
 		return true

@@ -12,7 +12,7 @@ func TestAtLeast(t *testing.T) {
 		want    [3]int
 		is      bool
 	}{
-		{"", [3]int{99, 0, 0}, true}, // not known: the newest
+		{"", [3]int{99, 0, 0}, true}, // unknown, counts as the newest
 		{"2.6.12-1+deb12u4", [3]int{2, 6, 12}, true},
 		{"2.6.12-1+deb12u4", [3]int{2, 6, 13}, false},
 		{"1:2.2.7-1+b2", [3]int{2, 2, 7}, true},
@@ -30,7 +30,7 @@ func TestAtLeast(t *testing.T) {
 	}
 }
 
-// TestGates renders just below each gate and at it.
+// TestGates renders with the version just below each gate, and with the version of the gate.
 func TestGates(t *testing.T) {
 	spec := parse(t, shortest+`
 virtualIPs: [192.168.3.240]
@@ -45,7 +45,7 @@ services:
 	for _, c := range []struct {
 		kind      Kind
 		below, at Version
-		belowSays string // "" is silence
+		belowSays string // "" if there is no such line
 		atSays    string
 	}{
 		{HAProxyConfig, "2.1.99", "2.2.0", "http-check expect rstatus ^(200|401)$", "http-check expect status 200,401"},

@@ -10,8 +10,8 @@ import (
 	"rlb.dev/rlb-agent/api/yamlfile"
 )
 
-// The rules of addresses. All take plain addresses only: no zone, and IPv4 not as part of IPv6, so that equal
-// addresses are equal netip.Addrs and mean the same to every program.
+// The rules for addresses accept plain addresses only: no zone, and no IPv4-mapped IPv6 addresses. Equal addresses are
+// then equal netip.Addrs, and mean the same to every program.
 
 const (
 	wantAddress = "must be an IPv4 or IPv6 address"
@@ -33,7 +33,7 @@ func addressRule(text string) (addr netip.Addr, wrong string) {
 	return addr, ""
 }
 
-// notAnAddress says what a text that is no address must be, with the likely mistake.
+// notAnAddress says what a text that is no address must be, and names the likely mistake.
 func notAnAddress(text string) string {
 	scheme, _, isURL := strings.Cut(text, "://")
 	at, portError := netip.ParseAddrPort(text)
@@ -61,7 +61,7 @@ func notAnAddress(text string) string {
 	return notIPv4(text)
 }
 
-// notIPv4 is notAnAddress for what looks like four numbers.
+// notIPv4 is notAnAddress for texts that look like an IPv4 address.
 func notIPv4(text string) string {
 	labels := strings.Split(text, ".")
 	zeros := false
@@ -88,7 +88,7 @@ func notIPv4(text string) string {
 	return wantAddress
 }
 
-// hostAddressRule takes addresses that one host can have.
+// hostAddressRule accepts addresses that a single host can have.
 func hostAddressRule(text string) (addr netip.Addr, wrong string) {
 	addr, wrong = addressRule(text)
 	if wrong == "" && (addr.IsMulticast() || addr.IsUnspecified() || addr == broadcast) {
@@ -97,7 +97,7 @@ func hostAddressRule(text string) (addr netip.Addr, wrong string) {
 	return addr, wrong
 }
 
-// zonelessRule refuses IPv6 addresses that mean nothing without an interface, for which HAProxy has no place.
+// zonelessRule refuses link-local IPv6 addresses: they need an interface, which HAProxy cannot be given.
 func zonelessRule(text string) string {
 	addr, wrong := hostAddressRule(text)
 	if addr.Is6() && addr.WithZone("").IsLinkLocalUnicast() {
@@ -141,14 +141,14 @@ func virtualIPRule(text, _ string) string {
 	return ""
 }
 
-// lastOf is the last address of an IPv4 network.
+// lastOf returns the last address of an IPv4 network.
 func lastOf(network netip.Prefix) netip.Addr {
 	four := network.Addr().As4()
 	last := binary.BigEndian.Uint32(four[:]) | ^uint32(0)>>network.Bits()
 	return netip.AddrFrom4([4]byte(binary.BigEndian.AppendUint32(nil, last)))
 }
 
-// maskHint is the prefix length for a mask, as ": …", or "".
+// maskHint proposes the prefix length for an address with a netmask, as ": …", or returns "".
 func maskHint(text string) string {
 	addr, mask, _ := strings.Cut(text, "/")
 	parsed, err := netip.ParseAddr(mask)
@@ -157,7 +157,7 @@ func maskHint(text string) string {
 	}
 	four := parsed.As4()
 	ones := bits.LeadingZeros32(^binary.BigEndian.Uint32(four[:]))
-	if binary.BigEndian.Uint32(four[:])<<ones != 0 { // no mask: a one behind a zero
+	if binary.BigEndian.Uint32(four[:])<<ones != 0 { // no mask: a one after a zero
 		return ""
 	}
 	return ": " + addr + "/" + strconv.Itoa(ones)
@@ -187,8 +187,8 @@ func bindRule(text, _ string) string {
 	return zonelessRule(text)
 }
 
-// Host takes addresses and DNS names (RFC 1123). What ends in a number is never a name: it is an address
-// with a typing error, which a resolver might even take.
+// Host accepts addresses and DNS names (RFC 1123). A text whose last label is a number is no name: it is an address with
+// a typing error, which some resolvers would accept.
 func Host(text, _ string) string {
 	const want = "must be an IPv4 or IPv6 address or a DNS name"
 	labels := strings.Split(text, ".")
@@ -207,7 +207,7 @@ func Host(text, _ string) string {
 	return want
 }
 
-// hasFinalDot tells whether a text would keep the rule without the dot at its end.
+// hasFinalDot reports whether a text would satisfy the rule without the dot at its end.
 func hasFinalDot(text string, rule func(text, param string) string) bool {
 	name, found := strings.CutSuffix(text, ".")
 	return found && rule(name, "") == ""
@@ -217,8 +217,8 @@ func withoutDot(text string) string {
 	return " without a dot at its end: " + yamlfile.Printable(strings.TrimSuffix(text, "."))
 }
 
-// fourNumbers tells whether someone meant an IPv4 address: three numbers and then something with a digit, or one
-// letter as a placeholder.
+// fourNumbers reports whether a text is most likely meant as an IPv4 address: three numbers, and then a label with a
+// digit, or one letter as a placeholder.
 func fourNumbers(labels []string) bool {
 	for i, label := range labels {
 		if i < 3 && !IsNumber(label) {
@@ -228,7 +228,7 @@ func fourNumbers(labels []string) bool {
 	return len(labels) == 4 && (strings.ContainsAny(labels[3], "0123456789") || len(labels[3]) == 1)
 }
 
-// dnsNameRule takes names only: what ends in a number is an address.
+// dnsNameRule accepts DNS names only. A text whose last label is a number is an address.
 func dnsNameRule(text, _ string) string {
 	switch {
 	case hasFinalDot(text, dnsNameRule):
@@ -239,7 +239,7 @@ func dnsNameRule(text, _ string) string {
 	return ""
 }
 
-// sniRule takes the names that a TLS client can ask for (RFC 6066 §3), and "*." before one.
+// sniRule accepts the names that a TLS client can ask for (RFC 6066 §3), also with "*." before the name.
 func sniRule(text, _ string) string {
 	const want = `must be a DNS name, or "*." and a DNS name`
 	switch {
@@ -251,7 +251,7 @@ func sniRule(text, _ string) string {
 	return ""
 }
 
-// isDNSName is RFC 1123 §2.1 and RFC 1035 §2.3.4.
+// isDNSName reports whether a text is a DNS name by RFC 1123 §2.1 and RFC 1035 §2.3.4.
 func isDNSName(text string) bool {
 	for label := range strings.SplitSeq(text, ".") {
 		if !labelPattern().MatchString(label) {
@@ -302,5 +302,5 @@ func cutLast(text, separator string) (before, after string, found bool) {
 	return text[:i], text[i+len(separator):], true
 }
 
-// IsNumber tells whether a text has digits only.
+// IsNumber reports whether a text consists of digits only.
 func IsNumber(text string) bool { return text != "" && strings.Trim(text, "0123456789") == "" }

@@ -1,3 +1,3 @@
-// Package textrule has the rules of single texts of the spec: names, paths, addresses. Each rule says what a text must be,
-// or "" where it is that.
+// Package textrule has the rules for single texts of the spec: names, paths, addresses. Each rule returns what a text must
+// be, or "" if the text is valid.
 package textrule

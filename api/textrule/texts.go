@@ -13,8 +13,8 @@ import (
 	"rlb.dev/rlb-agent/api/yamlfile"
 )
 
-// ByTag are the validator tags of our own. Each says what a text must be, or "" where it is that. param is
-// what stands behind "=" in the tag. They let through only what can neither end a word nor a line of a rendered file.
+// ByTag has our own validator tags. Each rule returns what a text must be, or "" if the text is valid. param is the text
+// after "=" in the tag. The rules refuse all texts that could end a word or a line of a rendered file.
 var ByTag = map[string]func(text, param string) string{
 	"name":       nameRule,
 	"ifname":     interfaceRule,
@@ -39,7 +39,7 @@ var (
 	pathPattern      = regexp.MustCompile(`^/[A-Za-z0-9/._+@:,=-]+$`)
 	urlPathPattern   = regexp.MustCompile(`^/[A-Za-z0-9/._~?=&%+,:@!*()-]*$`)
 	argumentPattern  = regexp.MustCompile(`^[A-Za-z0-9/._+@:,=%-]+$`)
-	// not with + or - at its end: apt takes that for "install" and "remove" (apt-get(8))
+	// No + or - at the end: apt would install or remove the package instead (apt-get(8)).
 	debversionPattern = regexp.MustCompile(`^(?:[0-9*?]+:)?[0-9*?](?:[A-Za-z0-9.+~*?-]*[A-Za-z0-9.~*?])?$`)
 	labelPattern      = onDemand(`^[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?$`)
 	numberPattern     = regexp.MustCompile(`^([0-9]+|0[xX][0-9A-Fa-f]*)$`)
@@ -94,7 +94,7 @@ func Executable(text, _ string) string {
 	return pathRule(text, "")
 }
 
-// Argument takes what keepalived passes on as it stands: it expands "$" and "~", and splits at spaces.
+// Argument accepts arguments that keepalived passes on unchanged: keepalived expands "$" and "~", and splits at spaces.
 func Argument(text, _ string) string {
 	if len(text) > 1024 || !argumentPattern.MatchString(text) {
 		return "must be an argument of letters, digits and /._+@:,=%-"
@@ -114,8 +114,8 @@ func urlPathRule(text, _ string) string {
 	return ""
 }
 
-// debversionRule takes versions (deb-version(7)) and globs of them. apt takes a "-" or "+" at the end for an order to
-// remove or install the package, so neither may stand there.
+// debversionRule accepts versions (deb-version(7)) and globs of them. It refuses "-" and "+" at the end, because apt
+// reads them as an order to remove or install the package.
 func debversionRule(text, _ string) string {
 	if len(text) > 128 || !debversionPattern.MatchString(text) {
 		return "must be a Debian version or a glob like 2.6.* or 1:2.2.*"
@@ -123,7 +123,7 @@ func debversionRule(text, _ string) string {
 	return ""
 }
 
-// wordsRule takes raw words: all of them on one line.
+// wordsRule accepts raw words on one line.
 func wordsRule(text, _ string) string {
 	switch {
 	case len(text) > 1024:
@@ -134,7 +134,7 @@ func wordsRule(text, _ string) string {
 	return ""
 }
 
-// IsControl tells whether a raw line must not hold the character.
+// IsControl reports whether a raw line must not hold the character.
 func IsControl(c rune) bool { return unicode.IsControl(c) && c != '\t' }
 
 func webAddressRule(text, _ string) string {

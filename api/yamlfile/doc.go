@@ -1,3 +1,3 @@
-// Package yamlfile knows a YAML file as people see it: its lines, the places of its values, and the problems that are told
-// of it, with what its author most likely meant. It knows no field of the spec.
+// Package yamlfile reads YAML files and reports their problems: the line and column of each problem, an excerpt of the
+// file, and what the author most likely meant. It does not depend on the fields of the spec.
 package yamlfile

@@ -6,8 +6,8 @@ import (
 	"unicode"
 )
 
-// Excerpt is the problem's line of the file with a caret beneath its column, for a terminal: two lines, or "" where
-// the line is empty. Characters that a terminal would obey or not show are replaced.
+// Excerpt returns the problem's line of the file with a caret beneath its column, for a terminal: two lines, or "" if
+// the line is empty. Control characters and invisible characters are replaced.
 func (p Problem) Excerpt() string {
 	const width, lead = 100, 40
 	if strings.TrimSpace(p.line) == "" {
@@ -28,7 +28,7 @@ func (p Problem) Excerpt() string {
 	return number + " | " + cut + strings.Map(visible, string(line)) + end + "\n" + margin + strings.Repeat(" ", column) + "^"
 }
 
-// visible stands for a character on a terminal, so that each takes one column at least.
+// visible replaces a character that a terminal would not print, so that each takes at least one column.
 func visible(r rune) rune {
 	switch {
 	case r == '\t':
@@ -39,7 +39,7 @@ func visible(r rune) rune {
 	return r
 }
 
-// Excerpts has each problem, and beneath it its line of the file.
+// Excerpts returns each problem with its line of the file beneath it.
 func (ps Problems) Excerpts() string {
 	var all []string
 	for _, p := range ps {
@@ -51,7 +51,7 @@ func (ps Problems) Excerpts() string {
 	return strings.Join(all, "\n")
 }
 
-// excerptable is a line of the file, or "" where it is too long to be shown.
+// excerptable returns a line of the file, or "" if it is too long to be shown.
 func excerptable(line []byte) string {
 	const longest = 4096
 	if len(line) > longest {

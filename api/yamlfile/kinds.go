@@ -8,9 +8,9 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// The functions of this file read one kind of value each, or say what it must be where it is not.
+// Each function of this file reads one kind of value. If the node has another kind, it returns what the node must be.
 
-// CheckCollection tells what a node must be that is no mapping or list, as kind says, or "".
+// CheckCollection returns "" if a node is of the kind, a mapping or a list, else what the node must be.
 func CheckCollection(node *yaml.Node, kind yaml.Kind) (wanted string) {
 	switch {
 	case node.Kind == kind && (node.ShortTag() == "!!map" || node.ShortTag() == "!!seq"):
@@ -21,7 +21,7 @@ func CheckCollection(node *yaml.Node, kind yaml.Kind) (wanted string) {
 	return "a list"
 }
 
-// QuotedString is what a node must be that is another scalar than a string.
+// QuotedString is what a node must be if it is a scalar but no string.
 const QuotedString = "a string in quotes"
 
 // ReadString reads a string.
@@ -49,11 +49,11 @@ func ReadInteger(node *yaml.Node, into reflect.Value) (wanted string) {
 	case node.Kind != yaml.ScalarNode || node.ShortTag() != "!!int":
 		return "a whole number"
 	case err == nil && strconv.Itoa(decimal) == node.Value:
-		value = decimal // as nearly always
+		value = decimal // nearly all numbers
 	case node.Decode(&value) != nil:
 		return "a whole number"
 	case err == nil && decimal != value:
-		return "a whole number without a leading zero" // 010 is 8 to some programs, 10 to others
+		return "a whole number without a leading zero" // some programs read 010 as 8, others as 10
 	}
 	into.SetInt(int64(value))
 	return ""
@@ -61,7 +61,7 @@ func ReadInteger(node *yaml.Node, into reflect.Value) (wanted string) {
 
 var longNumber = regexp.MustCompile(`^[+-]?[0-9]{19,}$`)
 
-// ReadBoolean takes yes, no, on and off as well, as kubectl does.
+// ReadBoolean reads a boolean. Like kubectl, it accepts yes, no, on and off too.
 func ReadBoolean(node *yaml.Node, into reflect.Value) (wanted string) {
 	var value bool
 	if IsString(node) && node.Style != 0 && ReadBoolean(&yaml.Node{Kind: yaml.ScalarNode, Tag: "!!bool", Value: node.Value}, into) == "" {

@@ -7,13 +7,13 @@ import (
 	"unicode/utf8"
 )
 
-// Text is a file as text, with its lines.
+// Text is the text of a file, with the offsets of its lines.
 type Text struct {
 	data   []byte
-	starts []int32 // of the lines
+	starts []int32 // offsets of the lines
 }
 
-// NewText finds the lines of a file.
+// NewText returns the text of a file. If the file is larger than MaxFileSize, only its first line is known.
 func NewText(data []byte) Text {
 	starts := []int32{0}
 	for offset := 0; len(data) <= MaxFileSize; {
@@ -27,7 +27,7 @@ func NewText(data []byte) Text {
 	return Text{data, starts}
 }
 
-// line is a line of the file without its end, counted from 1; nil where there is none.
+// line returns a line of the file without its line end, counted from 1, or nil if there is no such line.
 func (s Text) line(number int) []byte {
 	if number < 1 || number > len(s.starts) {
 		return nil
@@ -36,7 +36,7 @@ func (s Text) line(number int) []byte {
 	return bytes.TrimSuffix(line, []byte("\r"))
 }
 
-// RawLineAt is the place of one of the raw lines of a block, by its index in brackets.
+// RawLineAt returns the place of a raw line of a literal block. index is its number in brackets, as in "[0]".
 func (s Text) RawLineAt(block *Tree, index string) Place {
 	i, err := strconv.Atoi(strings.Trim(index, "[]"))
 	if err != nil {

@@ -6,10 +6,10 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// PlaceOf is where a node stands.
+// PlaceOf returns the place of a node in the file.
 func PlaceOf(n *yaml.Node) Place { return Place{max(1, n.Line), max(1, n.Column)} }
 
-// Resolve follows an alias to what it stands for.
+// Resolve returns the node that an alias refers to, or the node itself if it is no alias.
 func Resolve(n *yaml.Node) *yaml.Node {
 	for n.Kind == yaml.AliasNode {
 		n = n.Alias
@@ -17,15 +17,15 @@ func Resolve(n *yaml.Node) *yaml.Node {
 	return n
 }
 
-// IsNull tells whether a node is null, or absent behind its name.
+// IsNull reports whether a node is null. A name without a value is null too.
 func IsNull(n *yaml.Node) bool { return n.Kind == yaml.ScalarNode && n.ShortTag() == "!!null" }
 
-// IsString takes what YAML 1.1 reads as a timestamp for a string too: the language has no timestamps.
+// IsString reports whether a node is a string. A timestamp of YAML 1.1 counts as a string: the spec has no timestamps.
 func IsString(node *yaml.Node) bool {
 	return node.Kind == yaml.ScalarNode && (node.ShortTag() == "!!str" || node.ShortTag() == "!!timestamp")
 }
 
-// Describe says what stands in the file where something else should.
+// Describe describes a node that has the wrong kind, for "got …" in a message.
 func Describe(node *yaml.Node) string {
 	switch tag := node.ShortTag(); {
 	case !strings.HasPrefix(tag, "!!") || tag == "!!binary":
@@ -42,7 +42,7 @@ func Describe(node *yaml.Node) string {
 	return Printable(node.Value)
 }
 
-// Braces is a template's "{{ name }}" as YAML reads it without quotes: a mapping whose only key is a mapping. It
+// Braces returns a template's "{{ name }}" that YAML, without quotes, reads as a mapping whose only key is a mapping. It
 // returns "" for other nodes.
 func Braces(node *yaml.Node) string {
 	if node.Kind != yaml.MappingNode || len(node.Content) != 2 || node.Content[0].Kind != yaml.MappingNode {

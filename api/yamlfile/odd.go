@@ -7,13 +7,13 @@ import (
 	"unicode"
 )
 
-// Texts that were copied from elsewhere: with characters that look like others or like nothing, or from a template
-// whose variables nobody filled in.
+// This file finds mistakes in copied texts: characters that are invisible or look like others, and unfilled variables
+// of a template.
 
-// template finds the variables of Jinja and Helm, of shells, of Ansible's older %%name%%, and placeholders in angles.
+// template matches variables of Jinja and Helm, of shells, %%name%%, and placeholders in angle brackets.
 var template = regexp.MustCompile(`\{\{[^{}]*\}\}|\$\{[^{}]*\}|\$[A-Za-z_][A-Za-z0-9_]*|%%?[A-Za-z_][A-Za-z0-9_]*%%?|<[A-Za-z][^<>]*>`)
 
-// oddCharacters are those that people do not see or take for others.
+// oddCharacters are characters that are invisible or easily mistaken for others.
 var oddCharacters = map[rune]string{
 	'\t':     "a tab",
 	'\n':     "a line break",
@@ -59,7 +59,7 @@ func Oddity(text string) string {
 	return ""
 }
 
-// OddName is what an odd character is called, "" for all others.
+// OddName returns the name of an odd character, or "" for all other characters.
 func OddName(r rune) string {
 	name := oddCharacters[r]
 	switch {

@@ -6,12 +6,12 @@ import (
 	"strings"
 )
 
-// MaxProblems is how many problems of a file are reported; those beyond are counted.
+// MaxProblems is how many problems of a file are reported. The others are only counted.
 const MaxProblems = 100
 
-// Problem is one thing that is wrong in a spec file, or unwise, at its place.
+// Problem is one error or warning about a spec file, with its place.
 type Problem struct {
-	// File is the name that Parse was given.
+	// File is the name that was passed to Parse.
 	File string
 	// Line and Column count from 1; a column is a character.
 	Line, Column int
@@ -19,19 +19,19 @@ type Problem struct {
 	Path string
 	// Message is a short sentence without a full stop.
 	Message string
-	// Warning tells what is legal but unwise from what is wrong.
+	// Warning is true if the problem is legal but unwise, false if it is an error.
 	Warning bool
 
-	line string // of the file
+	line string // the line of the file
 }
 
-// ProblemAt is a problem at a place of the text of a file.
+// ProblemAt returns a problem at a place in the text of a file.
 func ProblemAt(file string, text Text, where Place, path, message string) Problem {
 	return Problem{File: file, Line: where.line, Column: where.column, Path: path, Message: message, line: excerptable(text.line(where.line))}
 }
 
-// String is the line that users see: "FILE:LINE:COL: PATH: MESSAGE", without the path where there is none. Before the
-// path of a warning stands "warning: ".
+// String returns the line that users see: "FILE:LINE:COL: PATH: MESSAGE", without the path if there is none. A warning
+// has "warning: " before its path.
 func (p Problem) String() string {
 	where := fmt.Sprintf("%s:%d:%d: ", p.File, p.Line, p.Column)
 	if p.Warning {
@@ -43,14 +43,14 @@ func (p Problem) String() string {
 	return where + p.Message
 }
 
-// Error makes a single problem an error.
+// Error returns the same line as String, so that a single problem is an error.
 func (p Problem) Error() string { return p.String() }
 
-// Problems are what is wrong in a spec file, in the order of the file: at most MaxProblems, and one more at the next
-// place that says how many there are beyond.
+// Problems are the problems of a spec file, in the order of the file: at most MaxProblems, and then one that says how
+// many more there are.
 type Problems []Problem
 
-// Error has one line per problem.
+// Error returns one line per problem.
 func (ps Problems) Error() string {
 	lines := make([]string, len(ps))
 	for i, p := range ps {
@@ -59,12 +59,12 @@ func (ps Problems) Error() string {
 	return strings.Join(lines, "\n")
 }
 
-// InOrder are the problems in the order of the file, with those of one place as they were.
+// InOrder returns the problems in the order of the file. Problems at one place keep their order.
 func (ps Problems) InOrder() Problems { return slices.SortedStableFunc(slices.Values(ps), inOrder) }
 
 func inOrder(a, b Problem) int { return a.place().compare(b.place()) }
 
-// With are the problems and those of more at other places, in the order of the file.
+// With returns the problems, and those of more that are at other places, in the order of the file.
 func (ps Problems) With(more Problems) Problems {
 	all := slices.Clone(ps)
 	for _, p := range more {

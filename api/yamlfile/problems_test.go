@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// TestWith: at one place of the file the first problem is kept.
+// TestWith: of problems at the same place, With keeps those of its receiver.
 func TestWith(t *testing.T) {
 	ours := Problems{{Line: 5, Column: 1, Message: "ours"}}
 	all := ours.With(Problems{{Line: 5, Column: 1, Message: "theirs"}, {Line: 5, Column: 2, Message: "beside"}, {Line: 2, Column: 3, Message: "before"}, {Line: 2, Column: 3, Message: "and more"}})

@@ -6,10 +6,10 @@ import (
 	"unicode/utf8"
 )
 
-// Quote writes a value into a message: on one line, and not longer than that.
+// Quote quotes a value for a message: on one line, at most 100 characters of it.
 func Quote(value string) string { return strconv.Quote(shorten(value)) }
 
-// Printable is Quote without the quotes where the value needs none.
+// Printable is Quote without the quotes if the value needs none.
 func Printable(value string) string {
 	quoted := Quote(value)
 	if short := shorten(value); short != "" && quoted == `"`+short+`"` {
@@ -26,7 +26,7 @@ func shorten(value string) string {
 	return string([]rune(value)[:longest]) + "…"
 }
 
-// Either is "a, b or c".
+// Either lists values as "a, b or c".
 func Either(values []string) string {
 	last := len(values) - 1
 	if last == 0 {

@@ -8,14 +8,15 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// ReadAll reads a spec file, and no more of it than shows that it is too large. Parse then says so.
+// ReadAll reads a spec file. Of a file larger than MaxFileSize it reads one byte more than that, so that Parse reports
+// the size.
 func ReadAll(r io.Reader) ([]byte, error) { return io.ReadAll(io.LimitReader(r, MaxFileSize+1)) }
 
-// MaxFileSize is the largest file that is read, in bytes.
+// MaxFileSize is the size of the largest file that Parse accepts, in bytes.
 const MaxFileSize = 8 << 20
 
-// ReadNode reads the one document of a file, which is of that kind. It returns nil where there is nothing to look into;
-// the reason is then in the report.
+// ReadNode reads the only document of a file. kind is the kind of the document, for a message about an empty file.
+// ReadNode returns nil if there is nothing to check; the reason is then in the report.
 func ReadNode(data []byte, kind string, found *Report) *yaml.Node {
 	if len(data) > MaxFileSize {
 		found.Add(Start, "", "must be at most %d bytes", MaxFileSize)
@@ -34,7 +35,7 @@ func ReadNode(data []byte, kind string, found *Report) *yaml.Node {
 			return nil
 		}
 		if len(node.Content) == 0 || IsNull(node.Content[0]) {
-			continue // an empty document, before or after the one that counts
+			continue // an empty document is allowed before and after the other one
 		}
 		if root != nil {
 			found.AddAlways(PlaceOf(node.Content[0]), "", "must be one document, got a second one")

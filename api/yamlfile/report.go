@@ -5,33 +5,33 @@ import (
 	"slices"
 )
 
-// Report collects problems and keeps follow-ups away: what is said about a field is said once. Its size is bounded,
-// however much is wrong.
+// Report collects problems. It leaves out follow-up problems: each field is reported once. Its size is bounded, however
+// many problems there are.
 type Report struct {
 	file     string
 	total    int
 	problems Problems        // the earliest in the file
-	horizon  Place           // problems from here on are too late to be reported; zero for none
+	horizon  Place           // problems from this place on are only counted; zero if there is no such place
 	at       map[string]bool // fields that have a problem
 	beneath  map[string]bool // fields that have a problem somewhere beneath them
-	said     map[saying]bool // against what an alias would have counted twice
+	said     map[saying]bool // so that a problem within an alias is counted once
 }
 
-// saying is what makes two problems one.
+// saying identifies a problem: two problems with the same saying count as one.
 type saying struct {
 	Place
 	message string
 }
 
-// maxCovered bounds at, beneath and said. A file with more problems is not looked into further.
+// maxCovered bounds at, beneath and said. A file with more problems is not checked further.
 const maxCovered = 10_000
 
-// NewReport is the empty report on a file.
+// NewReport returns an empty report on a file.
 func NewReport(file string) *Report {
 	return &Report{file: file, at: map[string]bool{}, beneath: map[string]bool{}, said: map[saying]bool{}}
 }
 
-// Full tells whether there are so many problems that follow-ups cannot be told from the rest any more.
+// Full reports whether there are so many problems that follow-up problems are no longer recognized.
 func (r *Report) Full() bool { return r.total > maxCovered }
 
 // Add reports a problem of a field, unless the field or one of its parents already has one.
@@ -42,7 +42,7 @@ func (r *Report) Add(where Place, path, format string, args ...any) {
 	}
 }
 
-// AddMissing is Add for a field that is not there: it is reported at its parent.
+// AddMissing is Add for a missing field: the problem is reported at its parent.
 func (r *Report) AddMissing(where Place, parentPath, field string) {
 	if path := Join(parentPath, field); !r.Covered(path) {
 		r.AddAlways(where, parentPath, "required field %q is missing", field)
@@ -50,7 +50,7 @@ func (r *Report) AddMissing(where Place, parentPath, field string) {
 	}
 }
 
-// AddAlways reports a problem that hides no other.
+// AddAlways reports a problem even if its field has one already. The problem hides no other.
 func (r *Report) AddAlways(where Place, path, format string, args ...any) {
 	if r.Full() && !r.Reports(where) {
 		r.total++
@@ -75,13 +75,13 @@ func (r *Report) AddAlways(where Place, path, format string, args ...any) {
 	}
 }
 
-// Reports tells whether a problem at that place is among the first.
+// Reports reports whether a problem at a place may be among the first MaxProblems.
 func (r *Report) Reports(where Place) bool {
 	return r.horizon == Place{} || where.compare(r.horizon) < 0
 }
 
-// trim sorts the problems, keeps those that may be reported, and one more. What stands at one place and says the same
-// (by way of an alias) is one problem.
+// trim sorts the problems, and keeps those that may be reported and one more. Problems with the same place and message
+// (from an alias) become one.
 func (r *Report) trim() {
 	slices.SortStableFunc(r.problems, inOrder)
 	before := len(r.problems)
@@ -93,7 +93,7 @@ func (r *Report) trim() {
 	}
 }
 
-// Sorted is what was found, in the order of the file.
+// Sorted returns the problems in the order of the file.
 func (r *Report) Sorted(text Text) Problems {
 	r.trim()
 	for i := range r.problems {
@@ -106,7 +106,7 @@ func (r *Report) Sorted(text Text) Problems {
 	return r.problems
 }
 
-// Cover marks a field as one about which nothing more needs to be said.
+// Cover marks a field, so that Add reports no further problem of it.
 func (r *Report) Cover(path string) {
 	if r.Full() {
 		return
@@ -118,7 +118,7 @@ func (r *Report) Cover(path string) {
 	}
 }
 
-// Covered tells whether nothing more needs to be said about a field.
+// Covered reports whether Cover was called for a field or one of its parents.
 func (r *Report) Covered(path string) bool {
 	if len(r.at) == 0 {
 		return false
@@ -132,10 +132,10 @@ func (r *Report) Covered(path string) bool {
 	return true
 }
 
-// Spotless tells whether no field has a problem. Then nobody needs to make a path to ask for one.
+// Spotless reports whether no field has a problem. The caller then saves making paths for Sound.
 func (r *Report) Spotless() bool { return len(r.at) == 0 }
 
-// Sound tells whether the fields are free of problems, with all that is above and beneath them.
+// Sound reports whether the fields, their parents and all that is beneath them have no problems.
 func (r *Report) Sound(paths ...string) bool {
 	return !slices.ContainsFunc(paths, func(path string) bool { return r.Covered(path) || r.beneath[path] })
 }

@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// Suggest finds the known name that someone who wrote the unknown one most likely meant, or "".
+// Suggest returns the known name that the author of the unknown name most likely meant, or "".
 func Suggest(unknown string, known []string) string {
 	if len(unknown) > 64 {
 		return ""
@@ -20,10 +20,10 @@ func Suggest(unknown string, known []string) string {
 	return best
 }
 
-// allowance is how many typing errors are believed in a name of that length.
+// allowance returns how many typing errors Suggest allows in a name of this length.
 func allowance(length int) int { return min(3, (length+1)/3) }
 
-// distance counts the letters to insert, delete, replace or swap with their neighbour that lead from a to b
+// distance returns how many insertions, deletions, replacements and swaps of neighbouring letters turn a into b
 // (optimal string alignment).
 func distance(a, b string) int {
 	var beforeLast []int

@@ -14,7 +14,7 @@ var (
 	unknownAnchor = regexp.MustCompile(`^unknown anchor '(.*)' referenced$`)
 )
 
-// syntaxProblem finds the place that an error of the YAML parser speaks of, and says it in the user's terms.
+// syntaxProblem returns the place of an error of the YAML parser, and a message in the user's terms.
 func syntaxProblem(data []byte, err error) (where Place, message string) {
 	message = strings.TrimPrefix(err.Error(), "yaml: ")
 	where = Place{1, 1}
@@ -24,7 +24,7 @@ func syntaxProblem(data []byte, err error) (where Place, message string) {
 		message = message[len(m[0]):]
 	}
 	if parserMessage.MatchString(message) {
-		line++ // the parser, unlike the scanner, counts from 0, and leaves 0 out
+		line++ // the parser, unlike the scanner, counts lines from 0, and does not print line 0
 	}
 	if line > 0 {
 		where, message = likelyCause(data, line, message)
@@ -36,16 +36,16 @@ func syntaxProblem(data []byte, err error) (where Place, message string) {
 	return where, "not valid YAML: " + message
 }
 
-// A lineCause is what may make a line no YAML.
+// lineCause is a possible cause of a syntax error in a line.
 type lineCause struct {
-	before, behind int            // how many lines before and behind the one that the parser names it may stand
-	find           *regexp.Regexp // its first group is where it stands
+	before, behind int            // how many lines before and after the line that the parser names it may be
+	find           *regexp.Regexp // its first group is the place of the cause
 	says           func(found string) string
 }
 
 const anywhere = 1 << 30
 
-// lineCauses are in the order of their likelihood.
+// lineCauses has the likeliest causes first.
 var lineCauses = []lineCause{
 	{anywhere, 1, regexp.MustCompile(`^[ \p{Zs}\x{200b}\x{feff}-]*?([\t\x{a0}\x{2000}-\x{200b}\x{202f}\x{3000}\x{feff}])`), func(found string) string {
 		return "the indentation holds " + OddName([]rune(found)[0]) + ", YAML takes spaces only"
@@ -70,7 +70,7 @@ var lineCauses = []lineCause{
 	}},
 }
 
-// likelyCause looks for what the parser stumbled over, in the line that it names or before it.
+// likelyCause looks for the cause of a syntax error in the line that the parser names, and in the lines around it.
 func likelyCause(data []byte, line int, message string) (Place, string) {
 	for _, cause := range lineCauses {
 		number := 0
@@ -102,7 +102,7 @@ var secondColon = regexp.MustCompile(`^[^"'#:]*: +[^"'#\[{ ][^"'#\[{]*?(:)(?: |$
 
 func isComment(line []byte) bool { return bytes.HasPrefix(bytes.TrimLeft(line, " \t"), []byte("#")) }
 
-// unreadable is the offset of the first character that YAML does not take at all, or -1.
+// unreadable returns the offset of the first character that YAML does not allow at all, or -1.
 func unreadable(data []byte) int {
 	for i := 0; i < len(data); {
 		r, size := utf8.DecodeRune(data[i:])

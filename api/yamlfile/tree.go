@@ -2,13 +2,13 @@ package yamlfile
 
 import "strconv"
 
-// Tree has the place of every value of a file that fits the language. The values themselves are in the spec.
+// Tree holds the place of every value of a file that fits the language. The spec holds the values themselves.
 type Tree struct {
 	// Place of the value.
 	Place
-	// Names of a mapping, one for each item. They are nil for all else.
+	// Names of a mapping, one for each item. They are nil for other kinds of values.
 	Names []string
-	// Items of a mapping or a list. They are nil where the value is of another kind.
+	// Items of a mapping or a list. They are nil for other kinds of values.
 	Items []*Tree
 	// Kind of the value.
 	Kind TreeKind
@@ -17,8 +17,8 @@ type Tree struct {
 // TreeKind is how a value is written.
 type TreeKind uint8
 
-// The kinds of values. LinesTree are raw lines that are written as one text. BlockTree are those in a literal block: the
-// text behind "|" begins on the next line.
+// The kinds of values. LinesTree is raw lines that are written as one text. BlockTree is raw lines in a literal block:
+// the text after "|" begins on the next line.
 const (
 	collectionTree TreeKind = iota
 	ScalarTree
@@ -26,7 +26,8 @@ const (
 	BlockTree
 )
 
-// Find returns the value at a path, or else its nearest parent that exists, and the part of the path beneath it.
+// Find returns the value at a path. If the value does not exist, it returns its nearest parent that does, and the part of
+// the path beneath that parent.
 func (t *Tree) Find(path string) (found *Tree, rest string) {
 	for path != "" {
 		step, after := firstStep(path)

@@ -1,4 +1,4 @@
-// Package vrrp is what a virtual router is known by, whether two are the same one, and how long a takeover takes.
+// Package vrrp defines what identifies a virtual router, whether two routers form one, and how long a takeover takes.
 package vrrp
 
 import (
@@ -12,20 +12,20 @@ import (
 	"rlb.dev/rlb-agent/api"
 )
 
-// Identity is what two routers must have in common to be one virtual router. Routers of which one was changed do not
-// hear each other, or drop what they hear, and both hold the addresses.
+// Identity is what two routers must have in common to form one virtual router. If they differ, they do not receive each
+// other's advertisements, or drop them, and both hold the addresses.
 type Identity struct {
 	Family    api.Family    `json:"family"`
-	Version   int           `json:"version"`             // of VRRP
+	Version   int           `json:"version"`             // version of VRRP
 	RouterID  int           `json:"routerID"`            // 1 to 255
 	Unicast   bool          `json:"unicast,omitempty"`   // transport
-	Interval  time.Duration `json:"interval,omitempty"`  // between advertisements, where that must be the same: version 3 learns it
-	Addresses int           `json:"addresses,omitempty"` // in an advertisement
-	Lenient   bool          `json:"-"`                   // a backup accepts other addresses from a master that it knows: vrrp_skip_check_adv_addr
-	Period    time.Duration `json:"period"`              // between advertisements; no part of the identity
+	Interval  time.Duration `json:"interval,omitempty"`  // between advertisements; 0 with version 3, which learns it from the master
+	Addresses int           `json:"addresses,omitempty"` // number of addresses in an advertisement
+	Lenient   bool          `json:"-"`                   // a backup accepts other addresses from a known master: vrrp_skip_check_adv_addr
+	Period    time.Duration `json:"period"`              // between advertisements; not part of the identity
 }
 
-// String is for people: "router 51, version 2, IPv4, multicast".
+// String returns a text for messages: "router 51, version 2, IPv4, multicast".
 func (i Identity) String() string {
 	transport := "multicast"
 	if i.Unicast {
@@ -41,9 +41,9 @@ func (i Identity) String() string {
 	return text
 }
 
-// Former are the identities that a change gives up for others: a peer that was not changed yet still has them. A family
-// that only one side has is no matter between the two. A master may change its addresses where its backups are lenient;
-// a backup may not, since after the reload it knows no master.
+// Former returns the identities that a change replaces by others: a peer that is not changed yet still has them. A family
+// that exists only before or only after the change does not count. A master may change its addresses if its backups are
+// lenient. A backup may not, because after the reload it knows no master.
 func Former(before, after []Identity, master bool) []Identity {
 	var former []Identity
 	for _, old := range before {
@@ -52,7 +52,7 @@ func Former(before, after []Identity, master bool) []Identity {
 			continue
 		}
 		switch now := after[at]; {
-		case now.kind() != old.kind(): // that alone tells the two apart
+		case now.kind() != old.kind(): // the kind alone distinguishes the two
 			old.Interval, old.Addresses = 0, 0
 		case now.Interval != old.Interval:
 			old.Addresses = 0
@@ -64,22 +64,23 @@ func Former(before, after []Identity, master bool) []Identity {
 	return former
 }
 
-// kind is what routers drop an advertisement for without a look into it.
+// kind returns the part of the identity by which a router drops an advertisement before it reads the rest.
 func (i Identity) kind() Identity {
 	return Identity{Family: i.Family, Version: i.Version, RouterID: i.RouterID, Unicast: i.Unicast}
 }
 
-// Covers says whether what a router advertises is of this identity, in all that this one says.
+// Covers reports whether the identity that a router advertises matches this one. An interval or a number of addresses of
+// 0 in this one matches any.
 func (i Identity) Covers(other Identity) bool {
 	return i.kind() == other.kind() && (i.Interval == 0 || i.Interval == other.Interval) && (i.Addresses == 0 || i.Addresses == other.Addresses)
 }
 
-// braces are words of their own, also where no blank is beside them. A Replacer builds a table of some kilobytes when it is
-// first used: it must not be made for each line.
+// braces makes each brace a word of its own. A Replacer builds a table of some kilobytes at its first use, so it must not
+// be made for each line.
 var braces = strings.NewReplacer("{", " { ", "}", " } ")
 
-// Identities are those of the instances of a keepalived.conf, whoever wrote it, sorted by family (keepalived.conf(5),
-// vrrp_instance). What cannot be understood is not in it.
+// Identities returns the identities of the instances in any keepalived.conf, sorted by family (keepalived.conf(5),
+// vrrp_instance). It leaves out instances that it cannot read.
 func Identities(data []byte) []Identity {
 	version, checked := 2, true
 	var all []Identity
@@ -153,13 +154,13 @@ func (i Identity) whole(addrs []netip.Addr) Identity {
 	return i
 }
 
-// rest is what the file says elsewhere, or not at all.
+// rest completes the identity with the global settings and the defaults.
 func (i *Identity) rest(version int, checked bool) {
 	if i.Version == 0 {
 		i.Version = version
 	}
 	if i.Family == api.IPv6 {
-		i.Version = 3 // RFC 3768 knows no IPv6
+		i.Version = 3 // RFC 3768 has no IPv6
 	}
 	if i.Version == 2 {
 		i.Interval = i.Period

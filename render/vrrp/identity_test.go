@@ -7,7 +7,7 @@ import (
 	"rlb.dev/rlb-agent/render/vrrp"
 )
 
-// A file is read in each run: its lines share what splits them.
+// TestIdentitiesAllocate: the lines of a file share the Replacer that splits them, because a file is read in each run.
 func TestIdentitiesAllocate(t *testing.T) {
 	file := []byte(strings.Repeat("# a comment\n", 1000))
 	if n := testing.AllocsPerRun(10, func() { vrrp.Identities(file) }); n > 100 {

@@ -6,16 +6,16 @@ import (
 	"rlb.dev/rlb-agent/api"
 )
 
-// TakeoverTime is how long the others wait after the last advertisement of a master until one of them takes its place:
-// that of the lowest priority.
+// TakeoverTime returns the longest time after the last advertisement of a master until another node takes its place: the
+// time of the node with the lowest priority.
 func TakeoverTime(spec *api.LoadBalancerSpec) time.Duration { return downTime(spec, lowest(spec)) }
 
-// SkewTime is the longest time after a master's goodbye until another router takes its place: the skew of the lowest
-// priority.
+// SkewTime returns the longest time after a master's goodbye until another router takes its place: the skew time of the
+// lowest priority.
 func SkewTime(spec *api.LoadBalancerSpec) time.Duration { return skew(spec, lowest(spec)) }
 
-// DownTime is how long a node waits after the last advertisement of a master until it takes its place. node is its name,
-// "" where the spec has no nodes.
+// DownTime returns how long a node waits after the last advertisement of a master until the node takes its place. node is
+// the name of the node, "" if the spec has no nodes.
 func DownTime(spec *api.LoadBalancerSpec, node string) time.Duration {
 	priority := *spec.VRRP.Priority
 	for _, n := range spec.Nodes {
@@ -26,12 +26,13 @@ func DownTime(spec *api.LoadBalancerSpec, node string) time.Duration {
 	return downTime(spec, priority)
 }
 
-// downTime is three intervals and the skew (RFC 9568 §6.1, Active_Down_Interval; RFC 3768 §6.1, Master_Down_Interval).
+// downTime returns three intervals and the skew time (RFC 9568 §6.1, Active_Down_Interval; RFC 3768 §6.1,
+// Master_Down_Interval).
 func downTime(spec *api.LoadBalancerSpec, priority int) time.Duration {
 	return 3*spec.VRRP.AdvertisementInterval.D() + skew(spec, priority)
 }
 
-// skew is by how much longer a lower priority waits (RFC 9568 §6.1, Skew_Time; RFC 3768 §6.1).
+// skew returns how much longer a lower priority waits (RFC 9568 §6.1, Skew_Time; RFC 3768 §6.1).
 func skew(spec *api.LoadBalancerSpec, priority int) time.Duration {
 	unit := time.Second // version 2
 	if *spec.VRRP.Version == 3 {

@@ -48,7 +48,7 @@ type RoleRecord struct {
 // Socket is a unix socket that the daemon made. A socket at the same path with another time is not the daemon's.
 type Socket struct {
 	Path string    `json:"path"`
-	Made time.Time `json:"made"` // change time of its inode, in UTC
+	Made time.Time `json:"made"` // modification time of its inode, in UTC
 }
 
 // ReadSocket reads the last socket that the daemon made; the zero value if it made none.

@@ -18,7 +18,7 @@ import (
 type FactFinder struct {
 	Observer host.Observer
 	Given    render.Facts // from flags; they take precedence over everything that is found
-	Assume   bool         // for use on another machine: assume likely values where nothing is found, and note each
+	Assume   bool         // for use off the host: likely values replace facts that are not found; each is noted
 
 	// Wanted is called with the desired state as soon as it is known, before the host is looked at; may be nil.
 	Wanted func(Desired)

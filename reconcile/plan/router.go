@@ -12,8 +12,9 @@ import (
 
 // The identity of a virtual router (its id, version, transport …) changes on one host after the other. In between, two
 // masters are possible, because neither hears the other. So the host that is changed first stays out while it hears a peer
-// with the former identity. It joins when the last of these peers has said goodbye because it is changed too. is reports
-// whether the former router is wanted again, for example after an edit that was taken back.
+// with the former identity. It joins when the last of these peers has said goodbye because it is changed too.
+
+// is reports whether the former router is wanted again, for example after an edit that was taken back.
 func (d Desired) is(f *state.FormerRouter) bool {
 	if f == nil {
 		return false

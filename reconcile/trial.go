@@ -104,7 +104,7 @@ func (r *Reconciler) trialOutcome(t state.Trial) (word, text string) {
 			text += fmt.Sprintf(" within %v", t.Deadline.Sub(t.Since).Round(time.Second))
 		}
 		return "expired", text + "; it is no longer in force"
-	case r.By == timerUser: // at boot
+	case r.By == timerUser: // the unit ran at boot
 		return "ended", "this host was booted again; it is no longer in force"
 	}
 	return "ended", "taken back by " + cmp.Or(r.By, "the agent") + " before its time; it is no longer in force"

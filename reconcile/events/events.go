@@ -18,7 +18,7 @@ const (
 	Role    Kind = "Role"    // this host took the virtual IPs, lost them, or may not hold them
 	Program Kind = "Program" // HAProxy, keepalived or the agent was started, stopped, reloaded, or died
 	Server  Kind = "Server"  // a server or a whole service went down or came back
-	Health  Kind = "Health"  // the agent found HAProxy out of order, or in order again
+	Health  Kind = "Health"  // the agent found that HAProxy failed or recovered
 	Change  Kind = "Change"  // the agent changed this host
 	Refusal Kind = "Refusal" // a spec was refused, or a change was undone
 	Command Kind = "Command" // a person or a timer ran a command of the agent, or a trial is over

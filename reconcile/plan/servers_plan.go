@@ -133,7 +133,7 @@ func (b backend) unused(running []host.RunningServer) (steps []Step) {
 	return steps
 }
 
-// set are the commands that bring a running server in line with its line. They change neither the result of its check nor
+// set are the commands that bring a running server in line with its server line. They change neither the result of its check nor
 // the address of a DNS name.
 func (b backend) set(want render.Server, have host.RunningServer) (changes, commands []string) {
 	place := b.Name + "/" + want.Name

@@ -36,7 +36,7 @@ func serverStep(backend, server, config, what string, commands ...string) Step {
 	return s.undoneBy(reload)
 }
 
-// setServer brings a server of the running HAProxy in line with its line. The connections of the server stay.
+// setServer brings a server of the running HAProxy in line with its server line. The connections of the server stay.
 func setServer(backend string, want render.Server, have host.RunningServer, config string, what, commands []string) Step {
 	s := serverStep(backend, want.Name, config, strings.Join(what, ", "), commands...)
 	s.Drift = fmt.Sprintf("server %s of %s was changed in the running haproxy: put back (%s)", want.Name, backend, strings.Join(what, ", "))

@@ -13,7 +13,7 @@ import (
 type GuardRecord struct {
 	Fault   bool              `json:"fault"`            // this host must not hold the virtual IPs
 	Reason  string            `json:"reason,omitempty"` // why, in words
-	Since   time.Time         `json:"since,omitzero"`   // of the last change of fault
+	Since   time.Time         `json:"since,omitzero"`   // time of the last change of Fault
 	HAProxy host.HAProxyState `json:"haproxy,omitempty"`
 	// Conflict says which other host holds the virtual IPs too, and what to check.
 	Conflict string `json:"conflict,omitempty"`
@@ -87,17 +87,17 @@ func ReadRole(ctx context.Context, o host.Observer) (RoleRecord, error) {
 	return ReadDerived[RoleRecord](ctx, o, RoleFile)
 }
 
-// Write leaves the record for the status.
+// Write writes the record for the status.
 func (r GuardRecord) Write(ctx context.Context, h host.Host) error {
 	return WriteDerived(ctx, h, GuardFile, r)
 }
 
-// Write leaves the record for the status.
+// Write writes the record for the status.
 func (r DriftRecord) Write(ctx context.Context, h host.Host) error {
 	return WriteDerived(ctx, h, DriftFile, r)
 }
 
-// Write leaves the record for the status.
+// Write writes the record for the status.
 func (r RoleRecord) Write(ctx context.Context, h host.Host) error {
 	return WriteDerived(ctx, h, RoleFile, r)
 }

@@ -78,10 +78,10 @@ type PendingSpec struct {
 
 // Trial is a spec that is in force until its deadline, unless confirmed.
 type Trial struct {
-	ID         string    `json:"id,omitempty"` // given by who began it
-	File       string    `json:"file"`         // where it was read
+	ID         string    `json:"id,omitempty"` // chosen by the caller that began it
+	File       string    `json:"file"`         // path from which it was read
 	SpecDigest string    `json:"specDigest"`
-	By         string    `json:"by,omitempty"` // who began it
+	By         string    `json:"by,omitempty"` // user who began it
 	Since      time.Time `json:"since,omitzero"`
 	Deadline   time.Time `json:"deadline"`
 }

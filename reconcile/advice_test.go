@@ -11,15 +11,16 @@ import (
 	"testing"
 )
 
-// shared are places that other users than root may write to, or have.
+// shared are directories in which users other than root may write, and home directories.
 var shared = regexp.MustCompile(`/tmp\b|/var/tmp\b|/dev/shm\b|/home/|/root/|\$HOME|~/`)
 
-// notAdvice are texts with such a place that send nobody there.
+// notAdvice are texts that name such a directory but do not send the reader there.
 var notAdvice = map[string]bool{
-	"../reconcile/host/debian/dump.go": true, // where a keepalived that was started before the agent writes its state
+	"../reconcile/host/debian/dump.go": true, // the path to which a keepalived that was started before the agent writes its state
 }
 
-// No text of the product sends anybody to a shared or a home directory: what root trusts does not lie there.
+// TestAdviceNamesNoSharedDirectory: no text of the product sends the reader to a shared or a home directory. Files that
+// root trusts must not be there.
 func TestAdviceNamesNoSharedDirectory(t *testing.T) {
 	texts := 0
 	for _, dir := range packages(t) {

@@ -15,15 +15,15 @@ import (
 	"rlb.dev/rlb-agent/render"
 )
 
-// baseline is what served before a change. What served must serve after it.
+// baseline is what served before a change. All of it must serve after the change too.
 type baseline struct {
-	workers []int               // of HAProxy; none where it is not running or does not tell
-	listen  []netip.AddrPort    // where they listened
-	up      map[string][]string // the servers that were up, of each backend that had one
+	workers []int               // of HAProxy; none if HAProxy does not run or does not report them
+	listen  []netip.AddrPort    // addresses on which the workers listened
+	up      map[string][]string // servers that were up, by backend
 	well    map[string]bool     // instances of keepalived that were not in FAULT
 }
 
-// takeBaseline looks at what runs. What cannot be asked is not in it, and not missed later.
+// takeBaseline reads what serves now. What cannot be read is not part of the baseline and is not required later.
 func takeBaseline(ctx context.Context, o host.Observer) baseline {
 	b := baseline{up: map[string][]string{}, well: map[string]bool{}}
 	if unit, err := o.Unit(ctx, host.HAProxyUnit); err == nil && unit.Active() {
@@ -47,19 +47,19 @@ func takeBaseline(ctx context.Context, o host.Observer) baseline {
 	return b
 }
 
-// permanentError is one that further looks do not change.
+// permanentError is an error that will not pass, so no further look is needed.
 type permanentError struct{ error }
 
-// stoppedError names a unit that somebody else stopped while the run went on. It says nothing of what the run did.
+// stoppedError names a unit that somebody else stopped during the run. It says nothing about the result of the run.
 type stoppedError struct{ error }
 
-// unverifiedError is what keeps a look from telling whether all is well. It is no sign that something is wrong.
+// unverifiedError is the reason why a look cannot show whether all is well. It does not mean that something is wrong.
 type unverifiedError struct{ error }
 
-// longestFirstCheck bounds the wait for checks of servers: nobody waits an hour for the first one of an hourly check.
+// longestFirstCheck limits the wait for checks of servers: a run does not wait an hour for the first of hourly checks.
 const longestFirstCheck = 30 * time.Second
 
-// firstCheck is how long the first checks of all servers take that are to be waited for.
+// firstCheck is the time until the first checks of all backends that had a server up.
 func firstCheck(d plan.Desired, before baseline) time.Duration {
 	var longest time.Duration
 	for _, b := range d.Backends {
@@ -70,8 +70,8 @@ func firstCheck(d plan.Desired, before baseline) time.Duration {
 	return min(longest, longestFirstCheck)
 }
 
-// serversLeft sees that every service that had a server up has one now. HAProxy calls a server up until its first
-// check says otherwise, so only checked ones count.
+// serversLeft checks that every service that had a server up still has one. HAProxy reports a server as up until its first
+// check fails, so only checked servers count.
 func (b baseline) serversLeft(ctx context.Context, o host.Observer, d plan.Desired) error {
 	if len(b.up) == 0 {
 		return nil
@@ -83,9 +83,9 @@ func (b baseline) serversLeft(ctx context.Context, o host.Observer, d plan.Desir
 	return b.serversIn(states, d)
 }
 
-// rehearse lets a HAProxy beside the real one check the servers with the new configuration, so that a check which takes
-// every control plane out is found before a client meets it. running is the configuration that HAProxy has, or nil where
-// that is not known. What cannot be rehearsed is seen after the reload.
+// rehearse starts a second HAProxy that checks the servers with the new configuration. So a check that takes every server
+// out is found before clients notice it. running is the configuration that HAProxy has loaded, or nil if it is not known.
+// What cannot be rehearsed is verified after the reload.
 func rehearse(ctx context.Context, h host.Host, d plan.Desired, before baseline, running []byte, file render.File) error {
 	if before.keepsAServer(d, render.ParseChecks(running), render.ParseChecks(file.Data)) {
 		return nil
@@ -103,8 +103,8 @@ func rehearse(ctx context.Context, h host.Host, d plan.Desired, before baseline,
 	return nil
 }
 
-// keepsAServer says whether each backend that had a server up has one that was up and is checked as before: then there is
-// nothing to rehearse.
+// keepsAServer reports whether each backend that had a server up has such a server whose check is unchanged: then no
+// rehearsal is needed.
 func (b baseline) keepsAServer(d plan.Desired, running, wanted render.Checks) bool {
 	for _, want := range d.Backends {
 		up := b.up[want.Name]
@@ -123,7 +123,7 @@ func (b baseline) serversIn(states []host.ServerState, d plan.Desired) error {
 		up, waiting := false, false
 		var reasons []string
 		for _, s := range states {
-			if s.Backend != want.Name || s.Drained() && !slices.Contains(want.Servers, s.Name) { // a retired one serves nobody new
+			if s.Backend != want.Name || s.Drained() && !slices.Contains(want.Servers, s.Name) { // a retired server gets no new connections
 				continue
 			}
 			up = up || s.Checked && s.Up()
@@ -142,15 +142,15 @@ func (b baseline) serversIn(states []host.ServerState, d plan.Desired) error {
 	return nil
 }
 
-// instancesLeft sees that keepalived has its instances, that none is in FAULT that was not, and that the virtual IPs
-// are on the interface if, and only if, the role says so.
+// instancesLeft checks that keepalived has its instances, that none of them is newly in FAULT, and that the virtual IPs are
+// on the interface if and only if the role says so.
 func (b baseline) instancesLeft(ctx context.Context, o host.Observer, d plan.Desired, unit host.Unit) error {
 	if unit.GraceLeft() > 0 {
 		return fmt.Errorf("cannot ask keepalived yet: it started %v ago", time.Since(unit.ActiveSince).Round(time.Millisecond))
 	}
 	instances, err := o.VRRP(ctx, unit.MainPID)
 	if errors.Is(err, host.ErrUnavailable) {
-		return nil // a keepalived that cannot tell
+		return nil // this keepalived cannot report its state
 	}
 	if err != nil {
 		return &unverifiedError{err}
@@ -179,15 +179,15 @@ func (b baseline) instancesLeft(ctx context.Context, o host.Observer, d plan.Des
 	return nil
 }
 
-// standsDown says that this host is in FAULT because another one holds the virtual IPs: that is no fault of a change, and
-// may be what it is to end.
+// standsDown reports whether this host is in FAULT because another host holds the virtual IPs. The change did not cause
+// this FAULT; the change may even be meant to end it.
 func standsDown(ctx context.Context, o host.Observer) bool {
 	guard, err := state.ReadGuard(ctx, o)
 	return err == nil && guard.Fault && guard.Conflict != ""
 }
 
-// takenPorts finds another program where HAProxy is to listen and does not yet: HAProxy's own check does not look, and
-// a reload would fail half-way.
+// takenPorts finds another program on an address on which HAProxy is to listen. HAProxy's own check does not look for one,
+// and a reload would fail half-way.
 func takenPorts(ctx context.Context, o host.Observer, d plan.Desired) error {
 	sockets, err := o.Sockets(ctx)
 	if err != nil {
@@ -208,7 +208,7 @@ func takenPorts(ctx context.Context, o host.Observer, d plan.Desired) error {
 	return nil
 }
 
-// waysOut says what a person can do about a port that a program listens on.
+// waysOut says what a user can do about a port on which another program listens.
 func waysOut(program string) string {
 	ways := "give the service another port, or bind it to the virtual IP and the program to its own address"
 	if program == "kube-apiserver" {

@@ -20,9 +20,9 @@ const api2 = `- name: api
   - address: 198.51.100.31
 `
 
-// What served before a change serves after it, or the change is undone.
+// TestChangesThatTakeSomethingDown: what served before a change serves after it, or the change is undone.
 func TestChangesThatTakeSomethingDown(t *testing.T) {
-	weight := func(t *testing.T) *api.Document { // everything else stays
+	weight := func(t *testing.T) *api.Document { // nothing else changes
 		return parse(t, strings.Replace(spec, "198.51.100.21\n", "198.51.100.22\n", 1))
 	}
 	priority := func(t *testing.T) *api.Document { return parse(t, spec+"vrrp: {priority: 77}\n") }
@@ -32,8 +32,8 @@ func TestChangesThatTakeSomethingDown(t *testing.T) {
 		edit  func(t *testing.T) *api.Document
 		early func(h *fake.Host) // before the first run
 		late  func(h *fake.Host) // before the edit
-		want  string             // how the error begins, "" where the edit stays
-		long  bool               // further looks may see it gone
+		want  string             // beginning of the error; "" if the edit stays in force
+		long  bool               // the problem may pass, so the run looks longer
 	}{
 		"all servers go down": {edit: weight, late: func(h *fake.Host) { h.Sick = "198.51.100.22" },
 			want: "spec.yaml:5:3: services[0].healthCheck: no server of web is up any more, and before the change there was one: server1 L4CON: connection refused"},
@@ -100,8 +100,8 @@ func TestChangesThatTakeSomethingDown(t *testing.T) {
 	}
 }
 
-// A health check that would take every server out is found beside the real HAProxy, before anything changes. Where that
-// cannot be, it is found after the reload, and undone.
+// TestRehearsal: a health check that would take every server out is found in a rehearsal, before anything changes. If a
+// rehearsal is not possible, the problem is found after the reload, and the change is undone.
 func TestRehearsal(t *testing.T) {
 	for _, blind := range []bool{false, true} {
 		h := installed(t, parse(t, spec))
@@ -119,7 +119,7 @@ func TestRehearsal(t *testing.T) {
 	}
 }
 
-// An edit is rehearsed only where no server that is up keeps its check.
+// TestOnlyChangedChecksAreRehearsed: an edit is rehearsed only if no server that is up keeps its check.
 func TestOnlyChangedChecksAreRehearsed(t *testing.T) {
 	const two = spec + "  - address: 198.51.100.22\n"
 	for name, test := range map[string]struct {
@@ -144,7 +144,7 @@ func TestOnlyChangedChecksAreRehearsed(t *testing.T) {
 	}
 }
 
-// A port that another program holds is named, before anything changes.
+// TestPortThatIsTaken: a port that another program uses is reported before anything changes.
 func TestPortThatIsTaken(t *testing.T) {
 	const want = "spec.yaml:6:9: services[0].port: 0.0.0.0:9000 is taken by kube-apiserver (process 1), which listens on 0.0.0.0:9000; " +
 		"give the service another port, or bind it to the virtual IP and the program to its own address (--bind-address)"
@@ -182,7 +182,7 @@ func TestPortThatIsTaken(t *testing.T) {
 	})
 }
 
-// Fields that this host cannot do have their places in the file.
+// TestFieldErrors: errors about fields that this host cannot fulfil have their position in the file.
 func TestFieldErrors(t *testing.T) {
 	for _, test := range []struct {
 		spec string

@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-// calls are the places in a package's files, tests left out, where one of a package's names is used.
+// calls lists the places in the files of a package, without tests, that use one of these names of package pkg.
 func calls(t *testing.T, dir, pkg string, names ...string) []string {
 	t.Helper()
 	files, err := filepath.Glob(filepath.Join(dir, "*.go"))

@@ -1,6 +1,6 @@
-// Package reconcile makes a host what a spec says.
+// Package reconcile brings a host in line with a spec.
 //
-// It looks at the host ([Observe]), says what the spec implies for it ([Want]), takes the difference as a list of
-// steps ([NewPlan]), does the steps, verifies that the host then serves, and undoes them where it does not
-// ([Reconciler]). The host itself is behind two interfaces, [Observer] and [Host].
+// It looks at the host (plan.Observe), derives the desired state from the spec (plan.Want), and plans the difference as
+// a list of steps (plan.NewPlan). It does the steps, verifies that the host then serves, and undoes the steps if it does
+// not ([Reconciler]). The host itself is behind two interfaces, host.Observer and host.Host.
 package reconcile

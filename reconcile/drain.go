@@ -12,24 +12,25 @@ import (
 	"rlb.dev/rlb-agent/render"
 )
 
-// ErrNotTaken is wrapped by the error of a drain that nobody answered: the virtual IPs are where they were.
+// ErrNotTaken is wrapped by the error of a drain that found no host to take over: the virtual IPs stayed on this host.
 var ErrNotTaken = errors.New("nobody is seen to take over")
 
-// handoverPatience is how long a peer may take to answer for the virtual IPs beyond the time of a takeover, of which one
-// that hears a goodbye needs next to nothing. Where none takes over nobody is served for so long.
+// handoverPatience is how long a peer may take to answer for the virtual IPs, in addition to the time of a takeover. A peer
+// that hears the goodbye needs almost none of it. If no peer takes over, no host serves during this time.
 const handoverPatience = 500 * time.Millisecond
 
-// trialPatience is the same where nobody knows whether there is a peer: beyond the time after a goodbye, which a peer that is
-// there hears.
+// trialPatience is the same if it is not known whether there is a peer. It is added to the time that a peer takes after it
+// hears a goodbye.
 const trialPatience = time.Second
 
-// Drain hands the virtual IPs to a peer and keeps this host out, over restarts and boots, until Undrain. keepalived
-// says goodbye in order: by the tracked file, or where it knows none by its end. Where no peer is seen, or none takes
-// over, this host stays in; force is for those who know better. Without nodes in the spec nobody knows whom to look for:
-// then it is tried, and taken back after a second. doc is the spec in force.
+// Drain hands the virtual IPs to a peer and keeps this host out, across restarts and boots, until Undrain. keepalived says
+// goodbye properly: because of the tracked file, or if it tracks no file, because it is stopped. If no peer answers or none
+// takes over, this host keeps the virtual IPs; force hands over without this check. Without nodes in the spec there is no
+// address to ask; the drain is then tried, and taken back after about a second if no host takes over. doc is the spec in
+// force.
 //
-// With a wait, at most MaxWait, this host goes on serving the connections that it has for so long: a serveon.Keeper must
-// keep that (state.Wait). 0 is none. Where it cannot work the error wraps ErrUnavailable, and nothing was touched.
+// With a wait, at most MaxWait, this host serves its existing connections for that long; a serveon.Keeper must do the work
+// (state.Wait). 0 means no wait. If a wait is not possible, the error wraps ErrUnavailable, and nothing was changed.
 func (r *Reconciler) Drain(ctx context.Context, doc *api.Document, force bool, wait time.Duration) (Result, error) {
 	in, err := r.inForce(ctx, "drain")
 	if err != nil {
@@ -80,7 +81,7 @@ func (r *Reconciler) Drain(ctx context.Context, doc *api.Document, force bool, w
 	return result, nil
 }
 
-// Undrain lets this host hold the virtual IPs again. They come back when the peer gives them up, or at once with
+// Undrain lets this host hold the virtual IPs again. It gets them when the peer gives them up, or at once with
 // vrrp.preempt.
 func (r *Reconciler) Undrain(ctx context.Context, doc *api.Document) (Result, error) {
 	in, err := r.inForce(ctx, "undrain")
@@ -90,7 +91,7 @@ func (r *Reconciler) Undrain(ctx context.Context, doc *api.Document) (Result, er
 	return r.drain(ctx, doc, in, false)
 }
 
-// inForce is the spec in force on a host that can be changed.
+// inForce reads the spec in force on a host that can be changed.
 func (r *Reconciler) inForce(ctx context.Context, verb string) (*state.InForce, error) {
 	if err := r.Host.Ready(ctx); err != nil {
 		return nil, err
@@ -105,7 +106,7 @@ func (r *Reconciler) inForce(ctx context.Context, verb string) (*state.InForce, 
 	return in, nil
 }
 
-// drain makes the host be out or in.
+// drain takes the host out of the virtual router or lets it in again.
 func (r *Reconciler) drain(ctx context.Context, doc *api.Document, in *state.InForce, out bool) (Result, error) {
 	text := render.TrackedText(out)
 	was, err := r.Host.File(ctx, render.DrainFile)
@@ -123,7 +124,7 @@ func (r *Reconciler) drain(ctx context.Context, doc *api.Document, in *state.InF
 	if in.Tracks {
 		return Result{}, nil
 	}
-	result, err := r.Once(ctx, doc) // it starts or stops keepalived
+	result, err := r.Once(ctx, doc) // this starts or stops keepalived
 	if err != nil && was.Exists {
 		err = errors.Join(err, r.Host.WriteFile(ctx, render.DrainFile, was.Data, was.Mode, was.UID, was.GID))
 	} else if err != nil {
@@ -132,7 +133,7 @@ func (r *Reconciler) drain(ctx context.Context, doc *api.Document, in *state.InF
 	return result, err
 }
 
-// noteDrain notes the time of a drain and the user, or forgets both after it.
+// noteDrain records the time of a drain and the user, or removes the record.
 func (r *Reconciler) noteDrain(ctx context.Context, out bool) error {
 	if out {
 		return state.DrainRecord{Since: time.Now().Truncate(time.Second), By: r.By}.Write(ctx, r.Host)
@@ -140,7 +141,7 @@ func (r *Reconciler) noteDrain(ctx context.Context, out bool) error {
 	return state.ForgetDrain(ctx, r.Host)
 }
 
-// seesPeer sees that another node of the spec is there.
+// seesPeer checks that another node of the spec answers.
 func seesPeer(ctx context.Context, o host.Observer, in *state.InForce) error {
 	answers, err := o.Neighbours(ctx, in.Interface, in.Peers)
 	if err != nil {
@@ -153,7 +154,7 @@ func seesPeer(ctx context.Context, o host.Observer, in *state.InForce) error {
 	return nil
 }
 
-// taken waits until others answer for all virtual IPs.
+// taken waits until other hosts answer for all virtual IPs.
 func taken(ctx context.Context, o host.Observer, in *state.InForce) error {
 	patience, who := in.Takeover+handoverPatience, "peers answer but hold back (rlb-agent status there says why)"
 	if len(in.Peers) == 0 {

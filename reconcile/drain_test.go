@@ -35,7 +35,7 @@ func undrain(ctx context.Context, r *reconcile.Reconciler, doc *api.Document) (r
 	return r.Undrain(ctx, doc)
 }
 
-// draining does it on a host with the spec in force.
+// draining runs do on a host with the spec in force.
 func draining(t *testing.T, h *fake.Host, do drainer) (result reconcile.Result, err error) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
@@ -57,7 +57,7 @@ func trackedText(t *testing.T, h *fake.Host) string {
 	return string(f.Data)
 }
 
-// Who drained a host, and when, is noted, and forgotten once it is in again.
+// TestDrainIsNoted: the user and the time of a drain are recorded, and forgotten after undrain.
 func TestDrainIsNoted(t *testing.T) {
 	h := installed(t, port(t, 9000))
 	synctest.Test(t, func(t *testing.T) {
@@ -81,7 +81,7 @@ func TestDrainIsNoted(t *testing.T) {
 	})
 }
 
-// TestDrain: only where somebody is seen to take over, and only if somebody does.
+// TestDrain: a drain needs a peer that answers, and succeeds only if a peer takes over.
 func TestDrain(t *testing.T) {
 	const peer, vip = "198.51.100.12", "198.51.100.10"
 	for name, c := range map[string]struct {
@@ -125,7 +125,7 @@ func TestDrain(t *testing.T) {
 			if s := statusOf(t, h, parse(t, spec+c.nodes), nil); s.Drained != (c.want == wordOut) || s.Drained == s.DrainedSince.IsZero() {
 				t.Errorf("drained %t since %v", s.Drained, s.DrainedSince)
 			}
-			quiet(t, h, parse(t, spec+c.nodes)) // it is no drift
+			quiet(t, h, parse(t, spec+c.nodes)) // a drain is no drift
 			if _, err := draining(t, h, undrain); err != nil {
 				t.Error(err)
 			}
@@ -136,7 +136,7 @@ func TestDrain(t *testing.T) {
 	}
 }
 
-// TestDrainClassic: a keepalived that tracks no file is stopped, stays so over runs and boots, and comes back.
+// TestDrainClassic: a keepalived that tracks no file is stopped. It stays stopped across runs and boots until undrain.
 func TestDrainClassic(t *testing.T) {
 	h := fake.New()
 	doc := parse(t, spec+"profile: classic\n")
@@ -158,7 +158,7 @@ func TestDrainClassic(t *testing.T) {
 	wantLines(t, "undrain", texts(result.Steps), "enable keepalived.service", "start keepalived.service")
 	quiet(t, h, edit)
 
-	// from there to a keepalived that tracks the file
+	// then switch to a keepalived that tracks the file
 	if _, err = draining(t, h, drain(false)); err != nil {
 		t.Fatal(err)
 	}
@@ -168,7 +168,7 @@ func TestDrainClassic(t *testing.T) {
 	}
 }
 
-// TestDrainFails: what cannot be done is not remembered as done.
+// TestDrainFails: a drain that fails is not recorded.
 func TestDrainFails(t *testing.T) {
 	h := fake.New()
 	must(t, h, parse(t, spec+"profile: classic\n"))

@@ -53,7 +53,7 @@ func TestHolds(t *testing.T) {
 	})
 }
 
-// Pins, packages that are broken, units that somebody masked, stopped or disabled.
+// TestDriftIsRepaired: a run repairs pins, broken packages, and units that somebody masked, stopped or disabled.
 func TestDriftIsRepaired(t *testing.T) {
 	doc := parse(t, spec)
 	pinned := parse(t, spec+"packages: {haproxy: {version: '*deb12u3'}}\n")

@@ -12,19 +12,19 @@ import (
 	"rlb.dev/rlb-agent/render"
 )
 
-// An EarlyCheck has HAProxy check its new file, and looks at what serves now, while the host is still being looked at: each
-// takes some hundredths of a second, and an edit waits for all. The zero value has checked nothing.
+// An EarlyCheck lets HAProxy check its new file, and takes the baseline, while the agent still looks at the host. Each of
+// the three takes some hundredths of a second, and an edit waits for all of them. The zero value has checked nothing.
 type EarlyCheck struct {
 	file render.File
-	done chan struct{} // nil where nothing was to be checked
+	done chan struct{} // nil if there was nothing to check
 
-	// once done
-	unchecked []string // of the check
+	// valid once done is closed
+	unchecked []string // result of the check
 	err       error
 	base      baseline
 }
 
-// Start checks what a spec wants, where that is another haproxy.cfg than the installed one. It does not wait.
+// Start starts the check if the wanted haproxy.cfg differs from the installed one. It does not wait.
 func (e *EarlyCheck) Start(ctx context.Context, h host.Observer, d plan.Desired) {
 	at := slices.IndexFunc(d.Files, func(f render.File) bool { return f.Kind == render.HAProxyConfig })
 	if at < 0 {
@@ -46,14 +46,14 @@ func (e *EarlyCheck) Start(ctx context.Context, h host.Observer, d plan.Desired)
 	}()
 }
 
-// Wait waits for the end of a check that nobody may have asked for.
+// Wait waits until the check has ended. e may be nil.
 func (e *EarlyCheck) Wait() {
 	if e != nil && e.done != nil {
 		<-e.done
 	}
 }
 
-// served is what served when the check began; where there was none, what serves now.
+// served is the baseline from the start of the check, or without a check a new one.
 func (e *EarlyCheck) served(ctx context.Context, h host.Observer) baseline {
 	if e == nil || e.done == nil {
 		return takeBaseline(ctx, h)
@@ -62,21 +62,21 @@ func (e *EarlyCheck) served(ctx context.Context, h host.Observer) baseline {
 	return e.base
 }
 
-// check asks for the files what was not asked for yet.
+// check checks the files that Start did not check yet.
 func (e *EarlyCheck) check(ctx context.Context, h host.Observer, files []render.File) error {
 	checked := func(f render.File) bool {
 		if e == nil || e.done == nil || f.Path != e.file.Path || !bytes.Equal(f.Data, e.file.Data) {
 			return false
 		}
 		e.Wait()
-		return len(e.unchecked) == 0 // else it was not installed, and may be now
+		return len(e.unchecked) == 0 // else HAProxy was not installed then, and may be now
 	}
 	if !slices.ContainsFunc(files, checked) {
 		_, err := h.Check(ctx, files)
 		return err
 	}
 	var err error
-	done := func(f render.File) bool { return f.Kind != render.KeepalivedConfig } // no program judges the others
+	done := func(f render.File) bool { return f.Kind != render.KeepalivedConfig } // no program checks the other kinds of files
 	if rest := slices.DeleteFunc(slices.Clone(files), done); len(rest) > 0 {
 		_, err = h.Check(ctx, rest)
 	}

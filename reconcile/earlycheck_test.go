@@ -18,7 +18,7 @@ import (
 	"rlb.dev/rlb-agent/render"
 )
 
-// checkCounter counts how often the real programs are asked.
+// checkCounter counts the calls of Check.
 type checkCounter struct {
 	*fake.Host
 	checks atomic.Int64
@@ -29,7 +29,8 @@ func (c *checkCounter) Check(ctx context.Context, files []render.File) ([]string
 	return c.Host.Check(ctx, files)
 }
 
-// HAProxy checks its new file once, however early, and a file that stays the same not at all. What it refuses is refused.
+// TestEarlyCheck: HAProxy checks its new file once, even if it checks early, and checks an unchanged file not at all. A
+// file that it refuses is refused by the run.
 func TestEarlyCheck(t *testing.T) {
 	h := &checkCounter{Host: installed(t, parse(t, spec))}
 	once := func(text string) error {
@@ -43,7 +44,7 @@ func TestEarlyCheck(t *testing.T) {
 	}{
 		{"nothing changed", spec, 0},
 		{"haproxy.cfg changed", spec + "proxy: {maxConnections: 5000}\n", 1},
-		{"keepalived.conf too", spec + "proxy: {maxConnections: 6000}\nvrrp: {priority: 100}\n", 2}, // of one file each
+		{"keepalived.conf too", spec + "proxy: {maxConnections: 6000}\nvrrp: {priority: 100}\n", 2}, // one file each
 	} {
 		if err := once(test.spec); err != nil || h.checks.Load() != test.checks {
 			t.Errorf("%s: %v, checked %d times, want %d", test.name, err, h.checks.Load(), test.checks)
@@ -56,7 +57,7 @@ func TestEarlyCheck(t *testing.T) {
 	}
 }
 
-// lateFirewall tells of the firewall once it was asked which servers HAProxy has.
+// lateFirewall answers for the firewall only after HAProxy was asked for its servers.
 type lateFirewall struct {
 	*fake.Host
 	asked chan struct{}
@@ -75,7 +76,7 @@ func (l *lateFirewall) Firewall(ctx context.Context, family api.Family) (host.Fi
 	return l.Host.Firewall(ctx, family)
 }
 
-// What serves before an edit is found while the host is looked at, not after it.
+// TestBaselineIsTakenEarly: the baseline is taken during the look at the host, not after it.
 func TestBaselineIsTakenEarly(t *testing.T) {
 	h := &lateFirewall{Host: installed(t, parse(t, spec)), asked: make(chan struct{})}
 	if _, err := (&reconcile.Reconciler{Host: h, Log: discard}).Once(t.Context(), parse(t, spec+"proxy: {maxConnections: 5000}\n")); err != nil {
@@ -83,13 +84,13 @@ func TestBaselineIsTakenEarly(t *testing.T) {
 	}
 }
 
-// unitCounter counts how often each unit is asked for. It tells of none before so many were asked for.
+// unitCounter counts the questions for each unit. It answers only after all wanted units were asked for.
 type unitCounter struct {
 	*fake.Host
 	mutex  sync.Mutex
 	asked  map[string]int
 	wanted int
-	all    chan struct{} // closed when they were asked for
+	all    chan struct{} // closed when all wanted units were asked for
 }
 
 func (c *unitCounter) Unit(ctx context.Context, name string) (host.Unit, error) {
@@ -114,7 +115,8 @@ func await(event <-chan struct{}, otherwise string) error {
 	}
 }
 
-// systemd takes some milliseconds for each unit: each is asked for once, and all at the same time.
+// TestLookAsksForAUnitOnce: systemd takes some milliseconds for each unit, so each unit is asked for once, and all at the
+// same time.
 func TestLookAsksForAUnitOnce(t *testing.T) {
 	doc := parse(t, spec)
 	h := &unitCounter{Host: installed(t, doc), asked: map[string]int{}, wanted: 4, all: make(chan struct{})}
@@ -128,7 +130,7 @@ func TestLookAsksForAUnitOnce(t *testing.T) {
 	}
 }
 
-// lateHandover tells what is there of a hand-over once HAProxy was asked for its servers.
+// lateHandover reports the hand-over only after HAProxy was asked for its servers.
 type lateHandover struct {
 	*fake.Host
 	asked chan struct{}
@@ -146,7 +148,7 @@ func (l *lateHandover) Handover(ctx context.Context, want render.Handover) (rend
 	return l.Host.Handover(ctx, want)
 }
 
-// nft is the slowest that a look asks: all others are asked meanwhile.
+// TestLookWaitsForHandoverLast: nft is the slowest program of a look, so all others are asked meanwhile.
 func TestLookWaitsForHandoverLast(t *testing.T) {
 	doc := parse(t, spec)
 	h := &lateHandover{Host: installed(t, doc), asked: make(chan struct{})}
@@ -169,7 +171,8 @@ func (c *fileCounter) File(ctx context.Context, path string) (host.File, error) 
 	return c.Host.File(ctx, path)
 }
 
-// A run with nothing to do reads what it compares once, and not the spec that is kept: it is the one in force.
+// TestRunReadsAFileOnce: a run with nothing to do reads each file that it compares once. It does not read the kept spec,
+// because that is the spec in force.
 func TestRunReadsAFileOnce(t *testing.T) {
 	doc := parse(t, spec)
 	h := &fileCounter{Host: installed(t, doc), read: map[string]int{}}
@@ -180,7 +183,7 @@ func TestRunReadsAFileOnce(t *testing.T) {
 		t.Errorf("keepalived.conf is read %d times", h.read[render.DefaultKeepalivedConfig])
 	}
 	for path, n := range h.read {
-		early := path == render.DefaultHAProxyConfig && n == 2 // whether it is to be checked early
+		early := path == render.DefaultHAProxyConfig && n == 2 // the second read decides whether to check early
 		if n > 1 && !early && strings.HasPrefix(path, "/etc/") || strings.HasPrefix(path, state.GenerationsDir) {
 			t.Errorf("%s is read %d times", path, n)
 		}

@@ -19,7 +19,7 @@ const nodes = `nodes:
 - {name: lb2, addresses: [198.51.100.12]}
 `
 
-// of is an interface with addresses.
+// of returns an interface with addresses.
 func of(name string, addresses ...string) host.Interface {
 	i := host.Interface{Name: name}
 	for _, address := range addresses {
@@ -28,7 +28,7 @@ func of(name string, addresses ...string) host.Interface {
 	return i
 }
 
-// facts are as short as they can be told: node, interface, subnets.
+// facts returns the facts in short: node, interface, subnets.
 func facts(f render.Facts) string {
 	var subnets []string
 	for _, s := range f.Subnets {
@@ -38,15 +38,15 @@ func facts(f render.Facts) string {
 }
 
 func TestFactsOfTheNetwork(t *testing.T) {
-	kept := func(h *fake.Host) { // as an earlier run remembers
+	kept := func(h *fake.Host) { // the memory of an earlier run
 		h.Put("/var/lib/rlb/memory.json", `{"facts": {"node": "lb2", "interface": "eth5", "subnets": ["198.51.100.0/25"]}, "files": {}, "units": {}, "held": {}}`, 0o600)
 	}
 	for name, test := range map[string]struct {
-		spec  string // beside the small one
+		spec  string // appended to the small spec
 		net   []host.Interface
 		setup func(h *fake.Host)
 		given render.Facts
-		want  string // facts, or the error
+		want  string // facts or error
 		notes int
 	}{
 		"interface by subnet":               {net: []host.Interface{of("eth0", "192.0.2.1/24"), of("eth1", "198.51.100.11/24")}, want: "|eth1|198.51.100.0/24"},
@@ -105,7 +105,7 @@ func TestFactsOfThePrograms(t *testing.T) {
 	for name, test := range map[string]struct {
 		haproxy, keepalived string // lines of their files in /etc/default
 		given               render.Facts
-		want                string // the paths, or the error
+		want                string // paths or error
 	}{
 		"usual":          {want: "/etc/haproxy/haproxy.cfg /etc/keepalived/keepalived.conf"},
 		"CONFIG and -f":  {haproxy: `CONFIG="/srv/h"`, keepalived: `DAEMON_ARGS="-D -f /srv/k"`, want: "/srv/h /srv/k"},
@@ -134,8 +134,8 @@ func TestFactsOfThePrograms(t *testing.T) {
 	}
 }
 
-// Rendering asks apt nothing, and looks at no more of the host than at its facts: what is not installed is the version of
-// the machine's release.
+// TestRendering: Rendering does not ask apt, and reads only the facts of the host. A program that is not installed is
+// assumed to have the version of the machine's release.
 func TestRendering(t *testing.T) {
 	for release, want := range map[string]string{"11": "2.2.9 1:2.1.5", "12": "2.6.12 1:2.2.7", "": "3.0.11 1:2.3.3"} {
 		h := fake.New()
@@ -194,7 +194,7 @@ func TestFactsOfTheVersions(t *testing.T) {
 	}
 }
 
-// systemctl is where the host has it.
+// TestFactsOfSystemctl: the path of systemctl is the one that exists on the host.
 func TestFactsOfSystemctl(t *testing.T) {
 	h := fake.New()
 	find := func() string {

@@ -12,15 +12,15 @@ import (
 	"rlb.dev/rlb-agent/reconcile/host/fake"
 )
 
-// change is a way from one state of a host to another.
+// change is a transition of a host from one state to another.
 type change struct {
-	host func(t *testing.T) *fake.Host    // as it is before
-	doc  func(t *testing.T) *api.Document // what is wanted
-	left string                           // what an undone run leaves, for good reason
+	host func(t *testing.T) *fake.Host    // the host before the change
+	doc  func(t *testing.T) *api.Document // the wanted spec
+	left string                           // what an undone run leaves on purpose
 	runs bool                             // an undone run starts keepalived once more
 }
 
-// changes are the ways that are broken at every step.
+// changes are the transitions that the tests interrupt at every step.
 var changes = map[string]change{
 	"first install": {
 		host: func(*testing.T) *fake.Host { return fake.New() },
@@ -106,7 +106,7 @@ var changes = map[string]change{
 	},
 }
 
-// original is a host as the original system's scripts left it.
+// original is a host in the state in which the original system's scripts left it.
 func original() *fake.Host {
 	h := fake.New()
 	adminInstalls(h, "haproxy", "keepalived", "iptables")
@@ -115,7 +115,8 @@ func original() *fake.Host {
 	return h
 }
 
-// A run that is killed before, after or half-way through any of its effects is taken up by the next, and the one after has nothing to do.
+// TestKilledAtEveryEffect: if a run is killed before, after or half-way through any of its effects, the next run completes
+// it, and the run after that has nothing to do.
 func TestKilledAtEveryEffect(t *testing.T) {
 	for name, c := range changes {
 		for when, stop := range map[string]func(*fake.Host, int){
@@ -153,16 +154,16 @@ func TestKilledAtEveryEffect(t *testing.T) {
 	}
 }
 
-// shape is the state of a host that took another way to the same end.
+// shape is the state of a host, without the differences between two ways to reach it.
 func shape(h *fake.Host) string {
-	// a unit that was restarted right before the kill is restarted again: the agent cannot know
+	// a unit that was restarted right before the kill is restarted again, because the agent cannot know of the restart
 	return strings.ReplaceAll(h.Dump(memory...), "active run 3", "active run 2")
 }
 
-// oneRun is which run of a unit it is.
+// oneRun matches the run number of a unit.
 var oneRun = regexp.MustCompile(`active run \d+`)
 
-// An error at any effect is undone, or the failure says what could not be undone.
+// TestErrorAtEveryEffect: an error at any effect is undone, or the failure says what could not be undone.
 func TestErrorAtEveryEffect(t *testing.T) {
 	broken := errors.New("cannot do it: disk full")
 	for name, c := range changes {
@@ -189,7 +190,7 @@ func TestErrorAtEveryEffect(t *testing.T) {
 					if failure := (*reconcile.Failure)(nil); err != nil && !errors.As(err, &failure) {
 						t.Fatalf("effect %d (%s): not a failure: %v", n, at, err)
 					} else if err != nil && !failure.Undone && h.Dump(memory...) == shape(whole) {
-						// all was done but for a note in the memory
+						// everything was done except the record in the memory
 					} else if err != nil && failure.Undo == nil && c.runs {
 						sameText(t, fmt.Sprintf("an error at effect %d (%s)", n, at), oneRun.ReplaceAllString(before, ""), oneRun.ReplaceAllString(h.Dump(memory...), ""))
 					} else if err != nil && failure.Undo == nil {
@@ -208,7 +209,7 @@ func TestErrorAtEveryEffect(t *testing.T) {
 	}
 }
 
-// An observer that fails in the middle of a run is no different.
+// TestObserverFails: the same holds for an observer that fails during a run.
 func TestObserverFails(t *testing.T) {
 	for _, method := range []string{"Unit", "File", "Firewall", "Packages", "Check", "Workers", "Listeners"} {
 		t.Run(method, func(t *testing.T) {

@@ -9,7 +9,7 @@ import (
 	"rlb.dev/rlb-agent/render"
 )
 
-// One jump, first in INPUT, and the chain as wanted; the host's own rules stay in their order.
+// TestFirewallDrift: a run restores one jump, first in INPUT, and the wanted chain. The host's own rules keep their order.
 func TestFirewallDrift(t *testing.T) {
 	doc := parse(t, spec)
 	for name, drift := range map[string][]string{
@@ -44,7 +44,7 @@ func TestFirewallDrift(t *testing.T) {
 	}
 }
 
-// What the original system left: its rule and its line go, and nothing else does.
+// TestTracesOfTheOriginal: a run removes the original system's rule and line, and nothing else.
 func TestTracesOfTheOriginal(t *testing.T) {
 	const (
 		line  = "iptables -A INPUT -p tcp -m tcp --dport 9000 -j ACCEPT\n"

@@ -13,7 +13,7 @@ import (
 	"rlb.dev/rlb-agent/reconcile/state"
 )
 
-// history are the kept generations as "1:digest".
+// history lists the kept generations as "1:digest".
 func history(t *testing.T, h *fake.Host) []string {
 	t.Helper()
 	all, err := state.History(t.Context(), h)
@@ -29,13 +29,13 @@ func history(t *testing.T, h *fake.Host) []string {
 
 func generation(n int, doc *api.Document) string { return fmt.Sprintf("%d:%.6s", n, doc.Digest) }
 
-// port is the spec with another port.
+// port is the spec with a different port.
 func port(t *testing.T, n int) *api.Document { return edited(t, "9000", fmt.Sprint(n)) }
 
 func TestGenerations(t *testing.T) {
 	a, b := port(t, 9000), port(t, 9001)
 	h := installed(t, a)
-	must(t, h, a) // the same again is no new one
+	must(t, h, a) // the same spec again is no new generation
 	wantLines(t, "history", history(t, h), generation(1, a))
 	h.Busy[9001] = true
 	if _, _, err := once(t, h, b); err == nil {
@@ -50,7 +50,7 @@ func TestGenerations(t *testing.T) {
 		}
 	})
 	h.Crash("haproxy.service")
-	must(t, h, b) // drift is no new one
+	must(t, h, b) // a repair of drift is no new generation
 	must(t, h, a)
 	wantLines(t, "history", history(t, h), generation(1, a), generation(2, b), generation(3, a))
 
@@ -96,7 +96,8 @@ func TestGenerationsAreBounded(t *testing.T) {
 	}
 }
 
-// A kill at any effect of the eleventh leaves nothing behind for ever, and the list is right after the next run.
+// TestGenerationKilled: a kill at any effect of the eleventh generation leaves nothing behind after the next run, and the
+// list is then correct.
 func TestGenerationKilled(t *testing.T) {
 	full := fake.New()
 	for i := range 10 {
@@ -123,7 +124,7 @@ func TestGenerationKilled(t *testing.T) {
 	}
 }
 
-// What a run that was killed here kept is not mixed with what the next one keeps.
+// TestGenerationIsWhole: files kept by a run that was killed are not mixed with those of the next run.
 func TestGenerationIsWhole(t *testing.T) {
 	h, other := installed(t, port(t, 9000)), port(t, 9001)
 	whole := h.Clone()
@@ -172,7 +173,7 @@ func TestNoSuchGeneration(t *testing.T) {
 			t.Errorf("generation %d:\ngot  %s\nwant %s", test.number, got, test.want)
 		}
 	}
-	quiet(t, h, b) // without its generations a host goes on
+	quiet(t, h, b) // a host without its generations still works
 	must(t, h, a)
 	if good, err := state.LastGood(t.Context(), h); err != nil || good.Digest != a.Digest {
 		t.Errorf("the last good one: %v", err)

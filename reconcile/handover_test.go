@@ -9,7 +9,8 @@ import (
 
 const noHandover = spec + "vrrp: {handover: none}\n"
 
-// TestHandoverNone: what planned moves need is gone where the spec does not want it any more, and never there with none.
+// TestHandoverNone: what planned moves need is removed if the spec no longer asks for it, and never added with
+// vrrp.handover: none.
 func TestHandoverNone(t *testing.T) {
 	h := installed(t, parse(t, spec))
 	for _, trace := range []string{"IPv4 hand-over", "local route 198.51.100.10", "sysctl net/ipv4/conf/eth0/arp_ignore=1"} {
@@ -29,7 +30,7 @@ func TestHandoverNone(t *testing.T) {
 	}
 }
 
-// TestHandoverDrift: what others took away comes back.
+// TestHandoverDrift: what others removed is restored.
 func TestHandoverDrift(t *testing.T) {
 	h, doc := installed(t, parse(t, spec)), parse(t, spec)
 	want := h.Dump()
@@ -46,7 +47,7 @@ func TestHandoverDrift(t *testing.T) {
 	sameText(t, "after the repairs", want, h.Dump())
 }
 
-// TestHandoverRefused: a kernel without what the rules need is no failure, and the status says what that means.
+// TestHandoverRefused: a kernel that does not support the rules is no failure, and the status says what follows.
 func TestHandoverRefused(t *testing.T) {
 	h, doc := fake.New(), parse(t, spec)
 	h.NoHandover = "cannot use the hand-over rules: nft: No such file or directory"
@@ -55,7 +56,8 @@ func TestHandoverRefused(t *testing.T) {
 	wantLines(t, "pending", statusOf(t, h, doc, nil).Pending, "planned moves are as with vrrp.handover: none: "+h.NoHandover)
 }
 
-// An edit of the virtual IPs changes no unit: systemd need not read them all again, and one reload loads rules and routes.
+// TestHandoverOfOtherVirtualIPs: an edit of the virtual IPs changes no unit file, so systemd need not read all units again.
+// One reload loads rules and routes.
 func TestHandoverOfOtherVirtualIPs(t *testing.T) {
 	h := installed(t, parse(t, spec))
 	more := parse(t, strings.Replace(spec, "virtualIPs: [198.51.100.10]", "virtualIPs: [198.51.100.10, 198.51.100.20]", 1))

@@ -16,7 +16,7 @@ import (
 	"rlb.dev/rlb-agent/reconcile/plan"
 )
 
-// spec is a small spec; what is appended stands on the top level.
+// spec is a small spec; text appended to it is on the top level.
 const spec = `apiVersion: rlb.dev/v1
 kind: LoadBalancerSpec
 virtualIPs: [198.51.100.10]
@@ -27,7 +27,7 @@ services:
   - address: 198.51.100.21
 `
 
-// memory are the agent's own files: what it remembers, not what it brings.
+// memory are the paths of the agent's own records, without the files that it manages.
 var memory = []string{"/var/lib/rlb/memory.json", "/var/lib/rlb/before/", "/var/lib/rlb/packaged/", "/var/lib/rlb/generations/", "/run/rlb/"}
 
 func parse(t *testing.T, text string) *api.Document {
@@ -48,7 +48,7 @@ func edited(t *testing.T, old, new string) *api.Document {
 	return parse(t, strings.ReplaceAll(spec, old, new))
 }
 
-// once runs the agent once. Its waiting takes no time. It may be killed on the way.
+// once runs the agent once, in a bubble in which waiting takes no real time. The run may be killed.
 func once(t *testing.T, h *fake.Host, doc *api.Document) (result reconcile.Result, killed bool, err error) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
@@ -58,7 +58,7 @@ func once(t *testing.T, h *fake.Host, doc *api.Document) (result reconcile.Resul
 	return result, killed, err
 }
 
-// must is once, for a run that must end well.
+// must is once for a run that must succeed.
 func must(t *testing.T, h *fake.Host, doc *api.Document) reconcile.Result {
 	t.Helper()
 	result, killed, err := once(t, h, doc)
@@ -68,7 +68,7 @@ func must(t *testing.T, h *fake.Host, doc *api.Document) reconcile.Result {
 	return result
 }
 
-// installed is a host on which the agent has done the spec.
+// installed is a host on which the agent has applied the spec.
 func installed(t *testing.T, doc *api.Document) *fake.Host {
 	t.Helper()
 	h := fake.New()
@@ -77,7 +77,7 @@ func installed(t *testing.T, doc *api.Document) *fake.Host {
 	return h
 }
 
-// quiet fails unless one more run changes nothing and calls no writer at all.
+// quiet fails unless a further run changes nothing and calls no writer.
 func quiet(t *testing.T, h *fake.Host, doc *api.Document) {
 	t.Helper()
 	before := h.Dump()
@@ -88,7 +88,7 @@ func quiet(t *testing.T, h *fake.Host, doc *api.Document) {
 	same(t, "one more run", h, before)
 }
 
-// same fails unless the host is as it was.
+// same fails unless the host is as before.
 func same(t *testing.T, when string, h *fake.Host, before string, without ...string) {
 	t.Helper()
 	sameText(t, "after "+when+" the host is not as before", before, h.Dump(without...))
@@ -118,7 +118,7 @@ func texts[S interface{ String() string }](steps []S) []string {
 	return all
 }
 
-// planOf is what the agent would do, and a check that looking changes nothing.
+// planOf returns the agent's plan, and checks that planning changes nothing.
 func planOf(t *testing.T, h *fake.Host, doc *api.Document) []string {
 	t.Helper()
 	before := h.Dump()

@@ -15,12 +15,13 @@ import (
 	"rlb.dev/rlb-agent/render/vrrp"
 )
 
-// otherHolders asks, before this host claims virtual IPs for the first time, who answers for them (ARP, RFC 5227 §2.1.1;
-// neighbour discovery, RFC 4862 §5.4): keepalived would take them from any machine. A node of the spec may answer, a
-// router that advertises this virtual router, and a machine in takeOver. What is in force here, or on an interface of
-// this host, is not asked for again. The error is a *plan.FieldError where somebody else answers.
+// otherHolders asks before this host first claims virtual IPs which machines answer for them (ARP, RFC 5227 §2.1.1;
+// neighbour discovery, RFC 4862 §5.4), because keepalived would take an address from any machine. These machines may
+// answer: a node of the spec, a router that advertises this virtual router, and a machine in takeOver. Virtual IPs in force
+// on this host or on one of its interfaces are not asked for again. The error is a *plan.FieldError if another machine
+// answers.
 func otherHolders(ctx context.Context, o host.Observer, doc *api.Document, look plan.Look, takeOver []string) error {
-	if doc.Digest == look.Observed.Memory.Digest { // it is in force
+	if doc.Digest == look.Observed.Memory.Digest { // the spec is in force
 		return nil
 	}
 	fresh, err := newVirtualIPs(ctx, o, &doc.Spec)
@@ -28,7 +29,7 @@ func otherHolders(ctx context.Context, o host.Observer, doc *api.Document, look 
 		return err
 	}
 	main := look.Desired.Facts.Interface
-	var routers []host.Router // nil until they were listened to
+	var routers []host.Router // nil until advertisements were listened to
 	for _, iface := range interfacesOf(fresh, main) {
 		var asked []netip.Addr
 		for _, c := range fresh {
@@ -38,7 +39,7 @@ func otherHolders(ctx context.Context, o host.Observer, doc *api.Document, look 
 		}
 		peers := nodeAddresses(&doc.Spec, look.Desired.Facts.Node)
 		macs, err := o.Neighbours(ctx, iface, slices.Concat(asked, peers))
-		if errors.Is(err, host.ErrUnavailable) { // nobody on such a link has a MAC, or only root may ask
+		if errors.Is(err, host.ErrUnavailable) { // no machine on such a link has a MAC, or only root may ask
 			continue
 		}
 		if err != nil {
@@ -70,7 +71,7 @@ type claim struct {
 	field string
 }
 
-// on is the interface of the virtual IP; main is that of the virtual router.
+// on is the interface of the virtual IP; main is the interface of the virtual router.
 func (c claim) on(main string) string {
 	if c.Interface != "" {
 		return c.Interface
@@ -87,10 +88,10 @@ func interfacesOf(claims []claim, main string) (names []string) {
 	return names
 }
 
-// newVirtualIPs are those that are neither in the spec in force nor on an interface of this host.
+// newVirtualIPs are the virtual IPs that are neither in the spec in force nor on an interface of this host.
 func newVirtualIPs(ctx context.Context, o host.Observer, spec *api.LoadBalancerSpec) (fresh []claim, err error) {
 	known := map[netip.Addr]bool{}
-	if good, err := state.LastGood(ctx, o); err == nil && good != nil { // of one that is garbled all are new
+	if good, err := state.LastGood(ctx, o); err == nil && good != nil { // if the kept spec is damaged, all are new
 		for _, v := range good.Spec.VirtualIPs {
 			known[v.Addr()] = true
 		}
@@ -117,11 +118,11 @@ func nodeAddresses(spec *api.LoadBalancerSpec, self string) (all []netip.Addr) {
 	return all
 }
 
-// lateAdvert is how much later than its interval an advertisement may come.
+// lateAdvert is how much later than its interval an advertisement may arrive.
 const lateAdvert = 200 * time.Millisecond
 
-// ownRouters listens for the other routers of the virtual router of the spec, and of the one that keepalived is in now.
-// Both have an id in each family; a peer that was not changed yet may have another version or interval.
+// ownRouters listens for the other members of the spec's virtual router and of keepalived's present one. A member is
+// recognized by family and router id only: a peer that is not changed yet may have another version or interval.
 func ownRouters(ctx context.Context, o host.Observer, look plan.Look) ([]host.Router, error) {
 	ids := look.Desired.Model.Routers
 	if look.Observed.Units[host.KeepalivedUnit].Active() {

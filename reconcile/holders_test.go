@@ -29,8 +29,8 @@ func answering(pairs ...string) map[netip.Addr]string {
 	return all
 }
 
-// A virtual IP that another machine has is not taken: nothing is touched, and the error names the MAC and the way out.
-// A peer, a router of the same virtual router and a machine that is given up may have it.
+// TestOtherHolders: a virtual IP that another machine has is not taken. Nothing is changed, and the error names the MAC and
+// the ways out. A peer, a router of the same virtual router and a machine in takeOver may have it.
 func TestOtherHolders(t *testing.T) {
 	const secondVIP = "198.51.100.9"
 	two := strings.Replace(spec, "[198.51.100.10]", "[198.51.100.10, "+secondVIP+"]", 1)
@@ -43,13 +43,13 @@ func TestOtherHolders(t *testing.T) {
 		return r
 	}
 	for name, test := range map[string]struct {
-		before   string // in force when the new spec comes; "" for a first run
+		before   string // in force before the new spec; "" for a first run
 		spec     string
 		answers  map[netip.Addr]string
 		routers  []host.Router
 		takeOver []string
 		fail     error
-		refused  string // "" where it is accepted
+		refused  string // "" if the spec is accepted
 	}{
 		"free":                     {spec: spec},
 		"stranger":                 {spec: spec, answers: answering("198.51.100.10", strangerMAC), refused: "virtualIPs[0]: another machine has 198.51.100.10: MAC " + strangerMAC},
@@ -96,7 +96,8 @@ func TestOtherHolders(t *testing.T) {
 	}
 }
 
-// What this host holds already is no new claim, and after a refusal the same spec goes through once the machine is gone.
+// TestOtherHoldersGo: an address that this host already holds is no new claim. After a refusal the same spec is accepted
+// once the other machine is gone.
 func TestOtherHoldersGo(t *testing.T) {
 	h := fake.New()
 	h.Answers = answering("198.51.100.10", strangerMAC)
@@ -109,6 +110,6 @@ func TestOtherHoldersGo(t *testing.T) {
 	must(t, held, parse(t, spec))
 	maps.DeleteFunc(h.Answers, func(netip.Addr, string) bool { return true })
 	must(t, h, parse(t, spec))
-	h.Answers = answering("198.51.100.10", strangerMAC) // it is back: that is failover's to find
+	h.Answers = answering("198.51.100.10", strangerMAC) // the machine is back: failover has to find this
 	quiet(t, h, parse(t, spec))
 }

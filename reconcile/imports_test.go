@@ -12,7 +12,7 @@ import (
 
 const module = "rlb.dev/rlb-agent"
 
-// rulesSection is the section of CONTRIBUTING.md that explains the rules to people.
+// rulesSection is the section of CONTRIBUTING.md that explains the rules.
 const rulesSection = "Who may import what"
 
 func TestTheRulesAreExplained(t *testing.T) {
@@ -25,15 +25,14 @@ func TestTheRulesAreExplained(t *testing.T) {
 	}
 }
 
-// chain is the order of our packages. A package may import those before it, never those after it.
+// chain is the order of our packages. A package may import the packages before it, never those after it.
 var chain = []string{
 	"api/yamlfile", "api/textrule", "api", "render/vrrp", "render", "reconcile/backoff", "reconcile/wake", "reconcile/host/rootpath", "reconcile/host", "reconcile/peers", "reconcile/headroom", "reconcile/state", "reconcile/events", "reconcile/plan", "reconcile", "reconcile/status", "reconcile/cutoff", "reconcile/serveon", "reconcile/failover", "reconcile/doctor",
 	"cmd/rlb-agent/filewatch", "cmd/rlb-agent/page", "cmd/rlb-agent/export", "cmd/rlb-agent/daemon", "cmd/rlb-agent/remote", "cmd/rlb-agent/beside", "cmd/rlb-agent/push", "cmd/rlb-agent/manual",
 	"cmd/rlb-agent/suggest", "cmd/rlb-agent/schema", "cmd/rlb-agent/terminal", "cmd/rlb-agent/logger", "cmd/rlb-agent",
 }
 
-// ends are packages that stand beside the chain: they import what is named here, and only cmd/rlb-agent and tests
-// import them.
+// ends are packages beside the chain: they import only what is listed here, and only cmd/rlb-agent and tests import them.
 var ends = map[string][]string{
 	"reconcile/host/link":     {"api"},
 	"reconcile/host/fake":     {"api", "render/vrrp", "render", "reconcile/host"},
@@ -49,10 +48,11 @@ var ends = map[string][]string{
 	"reconcile/faulty":                       {},
 	"reconcile/importer":                     {"api", "render"},
 	"cmd/rlb-agent/firstspec":                {"api"},
-	"cmd/rlb-agent/effect":                   {"reconcile/host"}, // and reconcile/faulty, in a build with faults
+	"cmd/rlb-agent/effect":                   {"reconcile/host"}, // also reconcile/faulty, in a build with faults
 }
 
-// foreign is what a package may import beyond the standard library and our own. A trailing slash names all below.
+// foreign is what a package may import besides the standard library and our own packages. A trailing slash includes all
+// packages below.
 var foreign = map[string][]string{
 	"api/yamlfile":                    {"go.yaml.in/yaml/"},
 	"api":                             {"sigs.k8s.io/yaml", "sigs.k8s.io/json", "go.yaml.in/yaml/", "github.com/go-playground/validator/"},
@@ -77,7 +77,7 @@ var foreign = map[string][]string{
 		"sigs.k8s.io/yaml", "sigs.k8s.io/json", "golang.org/x/sys/"},
 }
 
-// pure are the packages that touch no file, no network and no process.
+// pure are the packages that access no file, no network and no process.
 var pure = []string{"api/yamlfile", "api/textrule", "api", "render/vrrp", "render", "reconcile/host", "reconcile/peers", "reconcile/headroom", "reconcile/state", "reconcile/plan", "reconcile/events", "reconcile/serveon", "reconcile/failover", "reconcile/doctor", "reconcile/importer", "reconcile/host/fake", "cmd/rlb-agent/page", "cmd/rlb-agent/manual", "cmd/rlb-agent/firstspec"}
 
 var impure = []string{"os", "os/", "net", "net/http", "syscall"}
@@ -113,10 +113,10 @@ func TestImports(t *testing.T) {
 	}
 }
 
-// TestPackagesAreSmall: who looks for the place of a change reads the names of a package's files. A package that outgrows
-// these limits is about more than one subject, which a package below it takes.
+// TestPackagesAreSmall: a reader looks for the place of a change among the file names of a package. A package beyond these
+// limits is about more than one subject; move one of them to a package below it.
 func TestPackagesAreSmall(t *testing.T) {
-	const mostFiles, mostLines = 25, 3000 // lines of code, without blank ones and comments
+	const mostFiles, mostLines = 25, 3000 // lines of code, without blank lines and comments
 	for _, dir := range packages(t) {
 		pkg, err := build.ImportDir(filepath.Join("..", filepath.FromSlash(dir)), 0)
 		if err != nil {
@@ -141,7 +141,7 @@ func TestPackagesAreSmall(t *testing.T) {
 	}
 }
 
-// packages are the folders of the product's packages.
+// packages are the directories of the product's packages.
 func packages(t *testing.T) (dirs []string) {
 	t.Helper()
 	for _, top := range []string{"api", "render", "reconcile", "cmd"} {
@@ -164,11 +164,12 @@ func packages(t *testing.T) (dirs []string) {
 	return dirs
 }
 
-// runners are the packages that run commands. program does it for the real host. remote runs ssh, on the machine of an
-// administrator and as that user: it is no host of ours, and needs neither root nor systemd. hack is for developers.
+// runners are the packages that run commands. program runs them for the real host. remote runs ssh, on the machine and as
+// the user of an administrator: that machine is no host of ours, and needs neither root nor systemd. hack is for
+// developers.
 var runners = []string{"reconcile/host/debian/program", "cmd/rlb-agent/remote"}
 
-// What runs as root in the daemon must not call other hosts.
+// TestTheDaemonCallsNobody: code that runs as root in the daemon must not contact other hosts.
 func TestTheDaemonCallsNobody(t *testing.T) {
 	for _, dir := range packages(t) {
 		if slices.Contains([]string{"cmd/rlb-agent", "cmd/rlb-agent/push", "cmd/rlb-agent/beside"}, dir) {
@@ -193,14 +194,14 @@ func TestOnlyTheHostRunsCommands(t *testing.T) {
 		if err == nil && slices.Contains(pkg.Imports, "os/exec") && !slices.Contains(runners, strings.TrimPrefix(filepath.ToSlash(path), "../")) {
 			t.Errorf("package %s must not import os/exec: only %v run commands", path, runners)
 		}
-		return nil // a folder without Go files is no package
+		return nil // a directory without Go files is no package
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
 }
 
-// render is pure: it does not ask the clock.
+// TestRenderHasNoClock: render is pure and does not read the clock.
 func TestRenderHasNoClock(t *testing.T) {
 	for _, call := range calls(t, "../render", "time", "Now", "Since", "Until") {
 		t.Errorf("%s: package render must not ask the clock", call)

@@ -10,7 +10,8 @@ import (
 	"rlb.dev/rlb-agent/render/vrrp"
 )
 
-// TestInForceIdentities: what keepalived is known by stands in its file, also where that is not as the spec says.
+// TestInForceIdentities: the identities of keepalived's routers are read from its file, even if the file differs from the
+// spec.
 func TestInForceIdentities(t *testing.T) {
 	h := installed(t, parse(t, spec))
 	f, _ := h.File(t.Context(), render.DefaultKeepalivedConfig)

@@ -7,8 +7,9 @@ import (
 	"rlb.dev/rlb-agent/reconcile/plan"
 )
 
-// Message is an error in words for people. Problems of a spec have their own form, a line each; so has a field that this
-// host cannot fulfil, without what led to it: located is that the text begins with where the problem is.
+// Message words an error for people. Problems of a spec are printed in their own format, one per line. A field that this
+// host cannot fulfil is printed without the errors around it. located means that the text begins with the position of the
+// problem.
 func Message(err error) (text string, located bool) {
 	var (
 		problems yamlfile.Problems

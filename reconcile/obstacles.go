@@ -10,10 +10,10 @@ import (
 	"rlb.dev/rlb-agent/reconcile/plan"
 )
 
-// Obstacles is why this host cannot bring a spec into force now, as far as that shows before anything changes: programs
-// and files that root must not use, ports that other programs hold, virtual IPs that other machines answer for. takeOver
-// are the MACs of machines from which a virtual IP may be taken. look is what the spec wants of this host. The error is
-// yamlfile.Problems, a *plan.FieldError, or why this host cannot be looked at.
+// Obstacles is why this host cannot bring a spec into force now, as far as this is visible before anything changes:
+// programs and files that root must not use, ports that other programs use, virtual IPs for which other machines answer.
+// takeOver are the MACs of machines from which a virtual IP may be taken. look is the look at this host for the spec. The
+// error is yamlfile.Problems, a *plan.FieldError, or the reason why this host cannot be looked at.
 func Obstacles(ctx context.Context, o host.Observer, doc *api.Document, look plan.Look, takeOver []string) error {
 	if err := HostProblems(ctx, o, doc); err != nil {
 		return err
@@ -29,7 +29,7 @@ func Obstacles(ctx context.Context, o host.Observer, doc *api.Document, look pla
 	return nil
 }
 
-// failedLook is a field's error with its place in the file; any other error is a failure of the look.
+// failedLook adds the position in the file to a field's error; it makes any other error a Failure of the look.
 func failedLook(err error, doc *api.Document) error {
 	if field := (*plan.FieldError)(nil); errors.As(err, &field) {
 		return plan.Placed(err, doc)
@@ -37,8 +37,8 @@ func failedLook(err error, doc *api.Document) error {
 	return &Failure{Err: err}
 }
 
-// Passing says whether a spec was refused for something on this host that may go, as what Obstacles finds: the same spec
-// may go through later. Nothing was touched then.
+// Passing reports whether a spec was refused because of something on this host that may pass, such as what Obstacles finds:
+// the same spec may be accepted later. Nothing was changed then.
 func Passing(err error) bool {
 	var (
 		failure  *Failure

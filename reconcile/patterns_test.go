@@ -12,8 +12,9 @@ import (
 	"testing"
 )
 
-// maxSteps is how many steps the program of a pattern may have that each start compiles. A counted repetition of a class
-// ({1,100}) has as many, which takes each command some tenths of a millisecond, and the daemon keeps it.
+// maxSteps is the largest program size of a pattern that is compiled at each start. A counted repetition of a class
+// ({1,100}) has about that many steps. It costs each command some tenths of a millisecond, and stays in the memory of the
+// daemon.
 const maxSteps = 120
 
 func TestPatternsOfEachStartAreSmall(t *testing.T) {
@@ -44,7 +45,7 @@ func TestPatternsOfEachStartAreSmall(t *testing.T) {
 	}
 }
 
-// checkPatterns looks at the patterns that are compiled where variables of a package are made, functions left out.
+// checkPatterns checks the patterns that are compiled in the initializers of package variables, outside of functions.
 func checkPatterns(t *testing.T, set *token.FileSet, vars *ast.GenDecl) (found int) {
 	ast.Inspect(vars, func(n ast.Node) bool {
 		switch n := n.(type) {
@@ -56,7 +57,7 @@ func checkPatterns(t *testing.T, set *token.FileSet, vars *ast.GenDecl) (found i
 				return true
 			}
 			literal, ok := n.Args[0].(*ast.BasicLit)
-			if !ok { // made of others
+			if !ok { // built from other patterns
 				return true
 			}
 			pattern, err := strconv.Unquote(literal.Value)

@@ -13,7 +13,7 @@ import (
 	"rlb.dev/rlb-agent/reconcile/plan"
 )
 
-// The same arguments give the same plan, down to the bytes of its diffs.
+// TestPlanIsPure: the same arguments give the same plan, including the bytes of its diffs.
 func TestPlanIsPure(t *testing.T) {
 	for name, c := range changes {
 		t.Run(name, func(t *testing.T) {
@@ -39,7 +39,8 @@ func TestPlanIsPure(t *testing.T) {
 	}
 }
 
-// A machine that cannot be looked at gives notes and a plan of the rest; an applying run refuses it.
+// TestPlanOfAMachineThatDoesNotTell: if this machine cannot be looked at, the plan has notes and the rest of the steps; an
+// applying run refuses.
 func TestPlanOfAMachineThatDoesNotTell(t *testing.T) {
 	for _, method := range []string{"Packages", "Unit", "Firewall", "File"} {
 		t.Run(method, func(t *testing.T) {
@@ -89,7 +90,8 @@ func TestHostProblems(t *testing.T) {
 	}
 }
 
-// Whoever may write a directory on the way to a program or a CA may put another one there.
+// TestHostProblemsOnTheWay: a user who can write a directory on the path of a program or a CA could replace that file, so
+// such a path is refused.
 func TestHostProblemsOnTheWay(t *testing.T) {
 	doc := parse(t, spec+"  healthCheck: {type: https, caFile: /srv/open/ca.crt}\nvrrp: {notify: {master: /srv/open/bin/m}}\n")
 	h := fake.New()

@@ -10,7 +10,7 @@ import (
 	"rlb.dev/rlb-agent/render"
 )
 
-// precheck looks for what is in the way, while the real programs check: each takes some hundredths of a second.
+// precheck looks for obstacles while the real programs check their files: each takes some hundredths of a second.
 func (r *run) precheck(ctx context.Context) error {
 	var obstacles error
 	var looked sync.WaitGroup
@@ -26,7 +26,7 @@ func (r *run) precheck(ctx context.Context) error {
 	return r.rehearse(ctx)
 }
 
-// check asks the real programs before anything that they read changes. Meanwhile it finds what serves now.
+// check lets the real programs check their files before these files change. Meanwhile it takes the baseline.
 func (r *run) check(ctx context.Context) error {
 	if !r.seen.ChangesPrograms() {
 		return nil
@@ -34,15 +34,15 @@ func (r *run) check(ctx context.Context) error {
 	var base sync.WaitGroup
 	base.Go(func() { r.base = r.early.served(ctx, r.Host) })
 	err := r.early.check(ctx, r.Host, r.seen.ToCheck())
-	base.Wait()   // for the early check too
-	r.early = nil // what is installed later is another program
+	base.Wait()   // also waits for the early check
+	r.early = nil // a program that is installed later is a different one
 	if refusal := (*host.Refusal)(nil); err != nil && !errors.As(err, &refusal) {
 		return &Failure{Err: err}
 	}
 	return plan.Placed(err, r.doc)
 }
 
-// rehearse tries new health checks beside the HAProxy that serves.
+// rehearse tries new health checks in a second HAProxy beside the serving one.
 func (r *run) rehearse(ctx context.Context) error {
 	if !r.seen.ChangesPrograms() {
 		return nil
@@ -51,7 +51,7 @@ func (r *run) rehearse(ctx context.Context) error {
 		if f.Kind != render.HAProxyConfig {
 			continue
 		}
-		if err := rehearse(ctx, r.Host, r.desired, r.base, r.seen.Running(host.HAProxyUnit, f.Path), f); err != nil { // tried, and did not work
+		if err := rehearse(ctx, r.Host, r.desired, r.base, r.seen.Running(host.HAProxyUnit, f.Path), f); err != nil { // tried, and failed
 			return &Failure{Err: plan.Placed(err, r.doc), Undone: true}
 		}
 	}

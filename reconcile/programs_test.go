@@ -16,7 +16,7 @@ const (
 	checks   = "check the configuration with haproxy " + newer + ", it was checked with " + debian13
 )
 
-// upgraded is a host on which somebody upgrades HAProxy from 3.0 to 3.4, which refuses what was rendered for 3.0.
+// upgraded is a host on which somebody upgraded HAProxy from 3.0 to 3.4, which refuses what was rendered for 3.0.
 func upgraded(t *testing.T, prepare func(h *fake.Host)) *fake.Host {
 	t.Helper()
 	h := fake.New()
@@ -31,13 +31,14 @@ func upgraded(t *testing.T, prepare func(h *fake.Host)) *fake.Host {
 	return h
 }
 
-// upgrade is what an administrator does with apt.
+// upgrade upgrades a package as an administrator does with apt.
 func upgrade(h *fake.Host, name, version string) {
 	h.Archive[name] = []string{version}
 	adminInstalls(h, name+"="+version)
 }
 
-// A program of another version gets files of its own, checked by it, and they are brought into force.
+// TestUpgradedHAProxy: a new version of a program gets its own files. The new version checks them, and they come into
+// force.
 func TestUpgradedHAProxy(t *testing.T) {
 	doc := parse(t, spec)
 	h := upgraded(t, nil)
@@ -56,7 +57,7 @@ func TestUpgradedHAProxy(t *testing.T) {
 	quiet(t, h, doc)
 }
 
-// The processes of a program that was replaced by one that wants the same files run the new one afterwards.
+// TestReplacedHAProxy: a program was replaced and wants the same files. After a run its processes run the new program.
 func TestReplacedHAProxy(t *testing.T) {
 	doc := parse(t, spec)
 	for name, test := range map[string]struct {
@@ -76,7 +77,8 @@ func TestReplacedHAProxy(t *testing.T) {
 	}
 }
 
-// What the new version refuses is not brought into force, and the host says so until the spec or the program is another.
+// TestRefusedByTheNewVersion: files that the new version refuses do not come into force. The host reports this until the
+// spec or the program changes.
 func TestRefusedByTheNewVersion(t *testing.T) {
 	doc := parse(t, spec)
 	h := upgraded(t, func(h *fake.Host) { h.Forbidden["haproxy "+newer] = "balance" })
@@ -92,7 +94,8 @@ func TestRefusedByTheNewVersion(t *testing.T) {
 	quiet(t, h, doc)
 }
 
-// Files that are rendered for a version to come are checked by that one, not by the one that is there.
+// TestOtherVersionIsInstalledBeforeItsFilesAreChecked: files for a version that is yet to be installed are checked by that
+// version, not by the present one.
 func TestOtherVersionIsInstalledBeforeItsFilesAreChecked(t *testing.T) {
 	h := fake.New()
 	h.Archive["haproxy"] = []string{debian13}
@@ -104,7 +107,8 @@ func TestOtherVersionIsInstalledBeforeItsFilesAreChecked(t *testing.T) {
 	quiet(t, h, doc)
 }
 
-// A keepalived of before is restarted where that moves no virtual IP, and waits for that where it would.
+// TestReplacedKeepalived: a replaced keepalived is restarted if this host holds no virtual IP; else the restart waits until
+// it holds none.
 func TestReplacedKeepalived(t *testing.T) {
 	doc := parse(t, spec)
 	h := installed(t, doc)

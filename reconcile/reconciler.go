@@ -15,54 +15,54 @@ import (
 	"rlb.dev/rlb-agent/reconcile/state"
 )
 
-// maxRounds is how often a host is configured in one run until a new plan is empty. More than one is needed only
-// where somebody else changes the host at the same time.
+// maxRounds is how often one run configures a host until the new plan is empty. More than one round is needed only if
+// somebody else changes the host at the same time.
 const maxRounds = 3
 
-// Reconciler makes a host what a spec says.
+// Reconciler brings a host in line with a spec.
 type Reconciler struct {
 	Host   host.Host
 	Log    *slog.Logger
-	Note   *slog.Logger    // for what the journal has to have where Log is a terminal's; nil is Log
-	Step   func(plan.Step) // told of each step before it is done; may be nil
+	Note   *slog.Logger    // for records that the journal must have although Log writes to a terminal; nil: Log is used
+	Step   func(plan.Step) // called before each step; may be nil
 	Rejoin []string        // the command that waits for a peer to leave the former virtual router, with its absolute path
-	By     string          // who asked for it, for the history
-	Keeps  bool            // the run keeps the spec that is tried: somebody confirmed it
+	By     string          // the user, for the history
+	Keeps  bool            // the run makes the spec on trial permanent: a user confirmed it
 
-	// Await waits until the wait that a drain began has ended; nil: Upgrade does not wait for connections.
+	// Await waits until the wait that a drain began has ended. nil: Upgrade does not wait for connections.
 	Await func(context.Context) error
 
-	TakeOver []string // MACs of machines from which a virtual IP may be taken, as Neighbours tells them
+	TakeOver []string // MACs of machines from which a virtual IP may be taken, as Neighbours returns them
 
-	Reason string      // why a run begins, for the log; may be ""
-	Look   *plan.Look  // what was found just now, for the first plan; nil for a look of the run's own
-	Early  *EarlyCheck // begun with that look; nil for none
-	Repair bool        // the spec is in force already: what somebody changes back meanwhile is for the next run
-	Drift  bool        // this agent has brought the spec into force before: what differs was changed by somebody
+	Reason string      // why the run begins, for the log; may be ""
+	Look   *plan.Look  // a recent look for the first plan; nil: the run looks itself
+	Early  *EarlyCheck // started with that look; nil for none
+	Repair bool        // the spec is already in force: what somebody changes again meanwhile is left to the next run
+	Drift  bool        // this agent brought the spec into force before: somebody caused the differences
 }
 
 // Result is what a run did.
 type Result struct {
-	Steps []plan.Step // all that were done
+	Steps []plan.Step // all steps that were done
 	Plan  plan.Plan   // the first plan
-	Look  *plan.Look  // the last one, after everything was done; nil where the run failed
+	Look  *plan.Look  // the last look, after everything was done; nil if the run failed
 	Began time.Time
-	Time  time.Duration // of the whole run
+	Time  time.Duration // duration of the whole run
 }
 
-// Once reconciles the host with the spec, once. Errors: a *Refusal where HAProxy or keepalived do not take the
-// rendered files and nothing was touched; an error that wraps ErrUnavailable where this machine cannot be changed; a
-// *Failure for everything else.
+// Once reconciles the host with the spec, once. Errors: a *Refusal if HAProxy or keepalived refuse the rendered files and
+// nothing was changed; an error that wraps ErrUnavailable if this machine cannot be changed; a *Failure for everything
+// else.
 func (r *Reconciler) Once(ctx context.Context, doc *api.Document) (Result, error) {
 	return r.apply(ctx, doc, forGood)
 }
 
-// intent is whether a spec is to stay.
+// intent says whether a spec becomes permanent.
 type intent bool
 
 const (
 	forGood intent = true
-	trial   intent = false // it comes into force, but not into the history
+	trial   intent = false // the spec comes into force, but not into the history
 )
 
 func (r *Reconciler) apply(ctx context.Context, doc *api.Document, keep intent) (Result, error) {
@@ -82,17 +82,17 @@ type run struct {
 	doc     *api.Document
 	keep    intent
 	memory  state.Memory
-	was     state.Memory // the memory when the run began
+	was     state.Memory // the memory at the start of the run
 	desired plan.Desired
 	plan    plan.Plan
 	seen    *plan.Look
 	first   plan.Plan
 	done    []plan.Step          // steps that were done, in order
 	brought []string             // packages that this run installed
-	started bool                 // something was touched
-	before  map[string]host.File // the files when the run began
-	base    baseline             // what served when configuring began
-	early   *EarlyCheck          // begun with the first look, or nil
+	started bool                 // the host was changed
+	before  map[string]host.File // the files at the start of the run
+	base    baseline             // what served before configuring
+	early   *EarlyCheck          // started with the first look, or nil
 }
 
 func (r *run) reconcile(ctx context.Context) error {
@@ -120,8 +120,8 @@ func (r *run) reconcile(ctx context.Context) error {
 			return r.undo(ctx, err)
 		}
 	}
-	// A request to stop is obeyed before configuring, not in it: between two of its steps the host would be neither as
-	// before nor as wanted, and the way back would stop what a moment ago was started. It takes seconds.
+	// A request to stop takes effect before configuring, but not during it. Between two steps the host would be neither in
+	// the old state nor in the new one, and the undo would stop what has just been started. Configuring takes seconds.
 	if err := ctx.Err(); err != nil && !r.plan.Empty() {
 		return r.undo(ctx, fmt.Errorf("stopped before the step: %v: %w", r.plan.Steps()[0], err))
 	}
@@ -129,21 +129,21 @@ func (r *run) reconcile(ctx context.Context) error {
 	if err := r.configure(ctx); err != nil {
 		return r.undo(ctx, err)
 	}
-	if err := r.settle(ctx); err != nil { // what cannot be remembered, as on a full disk, is not to be in force
+	if err := r.settle(ctx); err != nil { // a change that cannot be recorded, for example on a full disk, must not stay in force
 		return r.undo(ctx, err)
 	}
 	r.tidy(ctx)
 	return nil
 }
 
-// warnOfCopy says that the memory itself cannot be read.
+// warnOfCopy logs that the memory itself cannot be read.
 func (r *run) warnOfCopy() {
 	if r.memory.Damage != nil {
 		r.Log.Warn("using the copy of what earlier runs remembered", "err", r.memory.Damage)
 	}
 }
 
-// tidy clears up what is of no use any more. What cannot be, the next run may.
+// tidy does the steps of Tidy. A step that fails is left to the next run.
 func (r *run) tidy(ctx context.Context) {
 	for _, s := range r.plan.Tidy {
 		if err := s.Do(ctx, &plan.Tools{Host: r.Host, Memory: &r.memory}); err != nil {
@@ -154,7 +154,7 @@ func (r *run) tidy(ctx context.Context) {
 	}
 }
 
-// look finds what is wanted and what is, and plans.
+// look finds the desired and the observed state, and plans.
 func (r *run) look(ctx context.Context) error {
 	look, err := r.freshLook(ctx)
 	if err != nil {
@@ -170,7 +170,7 @@ func (r *run) look(ctx context.Context) error {
 	return nil
 }
 
-// freshLook is what was found just now, once, and then what is.
+// freshLook is the given recent look the first time, and a new look after that.
 func (r *run) freshLook(ctx context.Context) (plan.Look, error) {
 	if r.Look != nil && r.seen == nil {
 		return *r.Look, nil
@@ -183,8 +183,8 @@ func (r *run) freshLook(ctx context.Context) (plan.Look, error) {
 	return finder.Look(ctx, &r.doc.Spec)
 }
 
-// install does what must come before the rest is known for certain, and then looks and checks again: the programs
-// that check come with the packages.
+// install does the steps on which the rest depends. It then looks and checks again, because the checking programs come with
+// the packages.
 func (r *run) install(ctx context.Context) error {
 	if err := r.remember(ctx); err != nil {
 		return err
@@ -204,7 +204,7 @@ func (r *run) install(ctx context.Context) error {
 	return r.rehearse(ctx)
 }
 
-// configure does the rest, verifies it, and goes on until there is nothing left to do.
+// configure does the rest and verifies it, until there is nothing left to do.
 func (r *run) configure(ctx context.Context) error {
 	for round := range maxRounds {
 		if r.plan.Empty() {
@@ -214,14 +214,14 @@ func (r *run) configure(ctx context.Context) error {
 			return err
 		}
 		steps := r.plan.Configure
-		if plan.Serving(steps) && (round > 0 || r.base.up == nil) { // else the check has just looked
+		if plan.Serving(steps) && (round > 0 || r.base.up == nil) { // else the check has just taken it
 			r.base = takeBaseline(ctx, r.Host)
 		}
 		done := len(r.done)
 		if err := r.do(ctx, steps); err != nil {
 			return err
 		}
-		steps = slices.Clone(r.done[done:]) // a reload may have come for others
+		steps = slices.Clone(r.done[done:]) // a reload may have replaced others
 		if plan.Serving(steps) {
 			if err := r.verified(serves(ctx, r.Host, r.desired, r.base, plan.Reloads(steps, host.HAProxyUnit), r.loadSize())); err != nil {
 				return plan.Placed(err, r.doc)
@@ -240,7 +240,7 @@ func (r *run) configure(ctx context.Context) error {
 	return fmt.Errorf("cannot bring the host into the wanted state: somebody else changes it back; still to do: %v", r.plan.Steps()[0])
 }
 
-// inStep says in which step something went wrong, unless the error says what could not be done itself.
+// inStep adds the step in which an error happened, unless the error already says what could not be done.
 func inStep(s plan.Step, err error) error {
 	if strings.HasPrefix(err.Error(), "cannot ") {
 		return err
@@ -248,8 +248,8 @@ func inStep(s plan.Step, err error) error {
 	return fmt.Errorf("cannot %v: %w", s, err)
 }
 
-// told is what the log says of a step, and why it was done. A repair names what somebody changed; the log's handlers do not
-// write a reason again with which the text begins.
+// told is the text and the reason of a step for the log. In a repair they name what somebody changed. The log's handlers
+// omit a reason with which the text already begins.
 func (r *run) told(s plan.Step) (text, reason string) {
 	if !r.Drift {
 		return s.String(), r.Reason
@@ -260,11 +260,11 @@ func (r *run) told(s plan.Step) (text, reason string) {
 	return s.String(), cmp.Or(plan.Found(r.first.Steps()), r.Reason)
 }
 
-// do does steps in order. A request to stop is obeyed between two of them.
+// do does steps in order. A request to stop takes effect between two steps.
 func (r *run) do(ctx context.Context, steps []plan.Step) error {
 	t := &plan.Tools{Host: r.Host, Memory: &r.memory, Rejoin: r.Rejoin}
 	defer func() { r.brought = append(r.brought, t.Brought...) }()
-	reloaded := false // HAProxy, instead of changes of its running servers
+	reloaded := false // HAProxy was reloaded instead of changed by the runtime API
 	for _, s := range steps {
 		if err := ctx.Err(); err != nil {
 			return fmt.Errorf("stopped before the step: %v: %w", s, err)

@@ -100,7 +100,7 @@ func TestReboot(t *testing.T) {
 	}
 }
 
-// A run that cannot change the machine, or is told of a bad spec, calls no writer at all.
+// TestRefusalTouchesNothing: a run that cannot change the machine, or that gets a bad spec, calls no writer.
 func TestRefusalTouchesNothing(t *testing.T) {
 	good := parse(t, spec)
 	bad := parse(t, spec+"proxy: {extraGlobal: [nonsense]}\n")
@@ -130,7 +130,8 @@ func TestRefusalTouchesNothing(t *testing.T) {
 	}
 }
 
-// The checkers come with the packages: a refusal after that must undo the installation.
+// TestRefusalUndoesTheInstallation: the checking programs come with the packages, so a refusal after that must undo the
+// installation.
 func TestRefusalUndoesTheInstallation(t *testing.T) {
 	const leftover = "# the administrator's, of an installation of old\n"
 	for name, setup := range map[string]func(h *fake.Host){
@@ -158,7 +159,8 @@ func TestRefusalUndoesTheInstallation(t *testing.T) {
 	}
 }
 
-// Of two runs that bring packages only the second is undone, and only with what it brought itself.
+// TestUndoPurgesWhatThisRunBrought: if two runs install packages, and the second is undone, only the packages of the second
+// are removed.
 func TestUndoPurgesWhatThisRunBrought(t *testing.T) {
 	doc := parse(t, spec)
 	h := installed(t, doc)
@@ -180,8 +182,8 @@ func TestUndoPurgesWhatThisRunBrought(t *testing.T) {
 	quiet(t, h, doc)
 }
 
-// A request to stop is obeyed while packages are installed, whose next run goes on with them, and not between the steps
-// that configure: those come to their end.
+// TestCancelledRun: a request to stop takes effect while packages are installed; the next run continues. It does not take
+// effect between the configuring steps, which are completed.
 func TestCancelledRun(t *testing.T) {
 	for at, stopped := range map[string]bool{"keep haproxy.service": true, "install haproxy": true, "hold package": false, "write /etc/haproxy": false, "start haproxy": false} {
 		t.Run(at, func(t *testing.T) {

@@ -29,7 +29,7 @@ func routersOf(t *testing.T, text string) []vrrp.Identity {
 
 const otherRouter = spec + "vrrp: {routerID: 7}\n"
 
-// active says whether keepalived runs, and with which router id.
+// active is the router id with which keepalived runs; "" if it does not run.
 func active(t *testing.T, h *fake.Host) (id string) {
 	t.Helper()
 	u, err := h.Unit(t.Context(), "keepalived.service")
@@ -45,10 +45,10 @@ func active(t *testing.T, h *fake.Host) (id string) {
 	return id
 }
 
-// TestRejoin: with nobody left in the former virtual router this host is in the new one at once.
+// TestRejoin: if no peer is left in the former virtual router, this host joins the new one at once.
 func TestRejoin(t *testing.T) {
 	h := installed(t, parse(t, spec))
-	h.Adverts = routersOf(t, otherRouter) // the peer was first
+	h.Adverts = routersOf(t, otherRouter) // the peer changed first
 	wantLines(t, "steps", texts(must(t, h, parse(t, otherRouter)).Steps),
 		"leave the virtual router (router 10, version 3, IPv4, multicast)",
 		"write /etc/keepalived/keepalived.conf",
@@ -62,7 +62,7 @@ func TestRejoin(t *testing.T) {
 	quiet(t, h, parse(t, otherRouter))
 }
 
-// TestRejoinWaits: a peer in the former virtual router keeps this host out of the new one, until it leaves.
+// TestRejoinWaits: a peer in the former virtual router keeps this host out of the new one until the peer leaves.
 func TestRejoinWaits(t *testing.T) {
 	h := installed(t, parse(t, spec))
 	h.Adverts = routersOf(t, spec)
@@ -80,7 +80,7 @@ func TestRejoinWaits(t *testing.T) {
 	must(t, h, doc)
 	waits("edited meanwhile")
 
-	// what waits was killed: it waits again, or joins
+	// the waiting process was killed: it waits again, or joins
 	h.Crash("rlb-rejoin.service")
 	h.Detached = nil
 	must(t, h, doc)
@@ -94,7 +94,8 @@ func TestRejoinWaits(t *testing.T) {
 	quiet(t, h, doc)
 }
 
-// TestRejoinForged: advertisements that no node sends keep no host out, and none on the subnet does where there are no nodes.
+// TestRejoinForged: advertisements from an address that no node has keep no host out; nor, without nodes, advertisements
+// from outside the subnet.
 func TestRejoinForged(t *testing.T) {
 	h := installed(t, parse(t, spec))
 	h.Adverts, h.Forged = routersOf(t, spec), true
@@ -104,7 +105,7 @@ func TestRejoinForged(t *testing.T) {
 	}
 }
 
-// TestRejoinTakenBack: a host that waits is in the former virtual router again when that is wanted again.
+// TestRejoinTakenBack: a waiting host returns to the former virtual router if that router is wanted again.
 func TestRejoinTakenBack(t *testing.T) {
 	h := installed(t, parse(t, spec))
 	h.Adverts = routersOf(t, spec)
@@ -124,7 +125,7 @@ func TestRejoinTakenBack(t *testing.T) {
 	quiet(t, h, parse(t, spec))
 }
 
-// TestRejoinTakenBackFails: whatever fails then, it waits on.
+// TestRejoinTakenBackFails: if any effect of that fails, the next run leaves the host waiting.
 func TestRejoinTakenBackFails(t *testing.T) {
 	for n := 1; ; n++ {
 		h := installed(t, parse(t, spec))
@@ -147,8 +148,8 @@ func TestRejoinTakenBackFails(t *testing.T) {
 
 const thirdRouter = spec + "vrrp: {routerID: 8}\n"
 
-// TestRejoinChangesAgain: a host that waits waits anew where its virtual router is changed once more, for its peers in both
-// of the former ones.
+// TestRejoinChangesAgain: if the virtual router of a waiting host changes once more, the host waits again, for its peers in
+// both former routers.
 func TestRejoinChangesAgain(t *testing.T) {
 	h := installed(t, parse(t, spec))
 	h.Adverts = routersOf(t, spec)
@@ -165,14 +166,14 @@ func TestRejoinChangesAgain(t *testing.T) {
 	}
 	quiet(t, h, parse(t, thirdRouter))
 
-	h.Adverts = routersOf(t, otherRouter) // the peer was changed once
+	h.Adverts = routersOf(t, otherRouter) // the peer changed once
 	must(t, h, parse(t, spec+"vrrp: {routerID: 9}\n"))
 	if id := active(t, h); id != "" {
 		t.Errorf("keepalived runs as %q while its peer is what it was to become", id)
 	}
 }
 
-// TestRejoinChangesAgainFails: whatever fails then, it waits as before, or does once it is asked to.
+// TestRejoinChangesAgainFails: if any effect of that fails, the host waits as before, or does so in the next run.
 func TestRejoinChangesAgainFails(t *testing.T) {
 	for n := 1; ; n++ {
 		h := installed(t, parse(t, spec))
@@ -197,7 +198,7 @@ func TestRejoinChangesAgainFails(t *testing.T) {
 	}
 }
 
-// TestRejoinsMeanwhile: who waits may start keepalived, with the file of before, while another edit is applied.
+// TestRejoinsMeanwhile: the waiting process may start keepalived with its old file while another edit is applied.
 func TestRejoinsMeanwhile(t *testing.T) {
 	for _, text := range []string{spec, thirdRouter} {
 		h := installed(t, parse(t, spec))
@@ -223,7 +224,7 @@ func TestRejoinsMeanwhile(t *testing.T) {
 	}
 }
 
-// TestRejoinsInFault: a host that stands down for another one is in FAULT when it has joined. That is no fault of the edit.
+// TestRejoinsInFault: a host that stands down for another one is in FAULT after it has joined. The edit did not cause this.
 func TestRejoinsInFault(t *testing.T) {
 	h := installed(t, parse(t, spec))
 	h.Faulty = "virtual_router_id 7"
@@ -237,7 +238,7 @@ func TestRejoinsInFault(t *testing.T) {
 	}
 }
 
-// TestTeardownEndsWaiting: nobody starts keepalived on a host that is no load balancer any more.
+// TestTeardownEndsWaiting: no process starts keepalived on a host that is no longer a load balancer.
 func TestTeardownEndsWaiting(t *testing.T) {
 	h := installed(t, parse(t, spec))
 	h.Adverts = routersOf(t, spec)
@@ -248,7 +249,7 @@ func TestTeardownEndsWaiting(t *testing.T) {
 	}
 }
 
-// TestRejoinUndone: a change that does not work leaves this host in the virtual router in which it was.
+// TestRejoinUndone: a change that fails leaves this host in its previous virtual router.
 func TestRejoinUndone(t *testing.T) {
 	h := installed(t, parse(t, spec))
 	h.Faulty = "virtual_router_id 7"
@@ -264,7 +265,7 @@ func TestRejoinUndone(t *testing.T) {
 	quiet(t, h, parse(t, spec))
 }
 
-// TestSameRouter: other edits reload keepalived, as ever.
+// TestSameRouter: other edits reload keepalived, as usual.
 func TestSameRouter(t *testing.T) {
 	h := installed(t, parse(t, spec))
 	wantLines(t, "steps", texts(must(t, h, parse(t, spec+"vrrp: {advertisementInterval: 1s, priority: 7}\n")).Steps),

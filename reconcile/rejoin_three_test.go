@@ -17,17 +17,18 @@ import (
 	"rlb.dev/rlb-agent/render/vrrp"
 )
 
-// three are the hosts of one spec on a LAN: who of them is master, as keepalived decides it, and whom rlb-rejoin lets join.
+// three models the three hosts of one spec on a LAN: which of them keepalived elects as master, and which rlb-rejoin lets
+// join.
 type three struct {
 	*testing.T
 	hosts  [3]*fake.Host
 	specs  [3]*api.Document
-	ids    [3]vrrp.Identity // what keepalived runs as
+	ids    [3]vrrp.Identity // identity with which keepalived runs
 	pids   [3]int           // its process; 0: it does not run
 	master [3]bool
 }
 
-// newThree are three hosts that run a spec.
+// newThree returns three hosts that run a spec.
 func newThree(t *testing.T, doc *api.Document) *three {
 	l := &three{T: t}
 	for i := range l.hosts {
@@ -40,7 +41,7 @@ func newThree(t *testing.T, doc *api.Document) *three {
 	return l
 }
 
-// hold gives a host its own address, and the virtual IPs where it is master.
+// hold gives a host its own address, and the virtual IPs if it is master.
 func (l *three) hold(i int, doc *api.Document, master bool) {
 	h := l.hosts[i]
 	h.Role, h.Net[1].Prefixes = host.RoleBackup, []netip.Prefix{netip.PrefixFrom(addrOf(i), 24)}
@@ -55,9 +56,9 @@ func (l *three) hold(i int, doc *api.Document, master bool) {
 
 func addrOf(i int) netip.Addr { return netip.AddrFrom4([4]byte{198, 51, 100, byte(11 + i)}) }
 
-// elect says who is master once keepalived has noticed what was changed; left is a host whose keepalived is stopped, or -1.
-// A backup that was started or changed drops what has another number of addresses; one that knows its master takes it
-// (keepalived.conf(5), vrrp_skip_check_adv_addr).
+// elect returns the masters once keepalived has noticed the changes; left is a host whose keepalived is stopped, or -1. A
+// backup that was started or changed drops advertisements with another number of addresses; a backup that knows its master
+// accepts them (keepalived.conf(5), vrrp_skip_check_adv_addr).
 func (l *three) elect(left int) (master [3]bool) {
 	var now three
 	var anew [3]bool
@@ -76,7 +77,7 @@ func (l *three) elect(left int) (master [3]bool) {
 	if left < 0 {
 		l.ids, l.pids = now.ids, now.pids
 	}
-	for i := len(master) - 1; i >= 0; i-- { // of those with one priority the highest address
+	for i := len(master) - 1; i >= 0; i-- { // at equal priority the highest address wins
 		hears := func(j int) bool {
 			return master[j] && sameRouter(now.ids[i], now.ids[j]) && (!anew[i] || now.ids[i].Addresses == now.ids[j].Addresses)
 		}
@@ -102,7 +103,7 @@ func (l *three) hear(i int) {
 	}
 }
 
-// settle elects, and does what rlb-rejoin does, until nothing changes any more. One host is master all the time.
+// settle elects, and does the work of rlb-rejoin, until nothing changes any more. One host is master all the time.
 func (l *three) settle() {
 	l.Helper()
 	for again := true; again; {
@@ -134,7 +135,7 @@ func (l *three) settle() {
 	}
 }
 
-// holder is the only master; -1 where there is none, or more than one.
+// holder is the only master; -1 if there is none or more than one.
 func (l *three) holder() int {
 	only := slices.Index(l.master[:], true)
 	if only >= 0 && slices.Contains(l.master[only+1:], true) {
@@ -143,9 +144,9 @@ func (l *three) holder() int {
 	return only
 }
 
-// TestRejoinOfThree: an edit of the virtual router of three hosts, one after the other, in each order. One of them is master
-// all the time, and in the end all are in the new router. It costs one failover for the active host, and at most one more
-// for each that is changed later.
+// TestRejoinOfThree: the virtual router of three hosts is edited on one host after the other, in each order. One host is
+// master all the time, and in the end all are in the new router. The edit costs one failover for the active host, and at
+// most one more for each host that changes later.
 func TestRejoinOfThree(t *testing.T) {
 	before := spec + nodesOf(3)
 	for _, edit := range []struct {
@@ -170,7 +171,7 @@ func TestRejoinOfThree(t *testing.T) {
 					was := l.holder()
 					l.hear(i)
 					l.specs[i] = doc
-					l.hold(i, doc, l.master[i]) // a master that is reloaded has the new addresses at once
+					l.hold(i, doc, l.master[i]) // a reloaded master has the new addresses at once
 					must(t, l.hosts[i], doc)
 					l.settle()
 					if l.holder() != was {

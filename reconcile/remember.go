@@ -11,11 +11,11 @@ import (
 	"rlb.dev/rlb-agent/render"
 )
 
-// remember keeps, once, how everything was that the plan is about to touch for the first time. It comes before the
-// packages: what their install scripts write was not there before.
+// remember records, once, the original state of everything that the plan changes for the first time. It runs before
+// packages are installed, because the install scripts write files that are not original.
 func (r *run) remember(ctx context.Context) error {
 	changed := !maps.Equal(r.memory.Facts.Sysctls, r.desired.Facts.Sysctls)
-	r.memory.Facts.Sysctls = r.desired.Facts.Sysctls // they tell nothing of before once they are set
+	r.memory.Facts.Sysctls = r.desired.Facts.Sysctls // once the agent has set them, they no longer show the original values
 	for _, want := range r.desired.Units {
 		if _, known := r.memory.Units[want.Name]; !known {
 			unit, err := r.Host.Unit(ctx, want.Name)
@@ -23,7 +23,7 @@ func (r *run) remember(ctx context.Context) error {
 				return err
 			}
 			was := state.UnitWas{Enabled: unit.Enabled(), Active: unit.Active(), Masked: unit.UnitFileState == "masked"}
-			if slices.Contains(render.OwnUnits, want.Name) { // the agent's own, whatever is there
+			if slices.Contains(render.OwnUnits, want.Name) { // the agent's own unit has no original state
 				was = state.UnitWas{}
 			}
 			r.memory.Units[want.Name] = was
@@ -50,13 +50,13 @@ func (r *run) remember(ctx context.Context) error {
 	return nil
 }
 
-// settle remembers what is in force now. It writes only where that is new. A trial is not remembered: after a boot its
-// way back needs the facts of before. A run for good is the end of any trial.
+// settle records what is in force now, if it is new. A trial is not recorded: after a boot, its end needs the facts of the
+// spec before it. A permanent run ends any trial.
 func (r *run) settle(ctx context.Context) error {
 	if r.keep == trial {
 		return nil
 	}
-	if err := r.remember(ctx); err != nil { // there was nothing to do, but the memory may be lost
+	if err := r.remember(ctx); err != nil { // there may have been nothing to do, but the memory may be lost
 		return &Failure{Err: err}
 	}
 	known := reflect.DeepEqual(r.memory.Facts, r.desired.Facts)

@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// TestDeadKeepalivedRests: whoever runs the agent, a keepalived that has just died is not started before its peer has
-// taken over. Nothing else waits.
+// TestDeadKeepalivedRests: a run starts a keepalived that has just died only after its peer has taken over, even if a user
+// started the run. No other unit waits.
 func TestDeadKeepalivedRests(t *testing.T) {
 	for unit, rests := range map[string]bool{"keepalived.service": true, "haproxy.service": false} {
 		h := installed(t, parse(t, spec))

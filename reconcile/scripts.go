@@ -11,9 +11,9 @@ import (
 	"rlb.dev/rlb-agent/reconcile/host"
 )
 
-// HostProblems are the problems of a spec that show only on the host: keepalived and HAProxy open these files as root,
-// each time anew, and keepalived says nowhere that its user would look that it does not run a program that others may
-// write. The error is yamlfile.Problems.
+// HostProblems are the problems of a spec that show only on the host. keepalived and HAProxy open these files as root, each
+// time again. keepalived refuses to run a program that other users can write, but does not report this where its user would
+// look. The error is yamlfile.Problems.
 func HostProblems(ctx context.Context, o host.FileReader, doc *api.Document) error {
 	var problems yamlfile.Problems
 	n := doc.Spec.VRRP.Notify
@@ -44,7 +44,7 @@ func HostProblems(ctx context.Context, o host.FileReader, doc *api.Document) err
 	}
 	for i, service := range doc.Spec.Services {
 		if path := service.HealthCheck.CAFile; path != "" {
-			// one that is missing HAProxy names itself
+			// HAProxy itself reports a missing file
 			if err := o.RootOnly(ctx, path); err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, host.ErrUnavailable) {
 				problems = append(problems, doc.Problem(fmt.Sprintf("services[%d].healthCheck.caFile", i), "%v, so anybody could pass for a server", err))
 			}

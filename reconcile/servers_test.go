@@ -12,7 +12,7 @@ import (
 	"rlb.dev/rlb-agent/reconcile/host/fake"
 )
 
-// servers is a spec with four of them; in otherServers one is there no more, one is new, and two are changed.
+// servers is a spec with four servers. In otherServers one is removed, one is new, and two are changed.
 const (
 	servers = `apiVersion: rlb.dev/v1
 kind: LoadBalancerSpec
@@ -43,7 +43,7 @@ services:
 	reload   = "reload haproxy.service"
 )
 
-// runtime gives HAProxy a command behind the agent's back.
+// runtime gives HAProxy commands without the agent.
 func runtime(h *fake.Host, commands ...string) {
 	h.Admin(func(ctx context.Context, h host.Host) error {
 		for _, command := range commands {
@@ -64,7 +64,8 @@ func workers(t *testing.T, h *fake.Host) host.Workers {
 	return w
 }
 
-// Servers change without a reload, and HAProxy then runs what a reload of the written file would make it run.
+// TestServersChangeWhileHAProxyRuns: servers change without a reload, and HAProxy then runs what a reload of the written
+// file would make it run.
 func TestServersChangeWhileHAProxyRuns(t *testing.T) {
 	h := installed(t, parse(t, servers))
 	before := workers(t, h)
@@ -81,7 +82,7 @@ func TestServersChangeWhileHAProxyRuns(t *testing.T) {
 	}
 	quiet(t, h, doc)
 	fresh := installed(t, parse(t, servers))
-	fresh.Stubborn = "server" // takes nothing while it runs
+	fresh.Stubborn = "server" // refuses every runtime command
 	must(t, fresh, doc)
 	sameText(t, "the runtime API and a reload", shape(fresh), shape(h))
 	running := h.Dump(memory...)
@@ -89,7 +90,8 @@ func TestServersChangeWhileHAProxyRuns(t *testing.T) {
 	same(t, "a reload", h, running, memory...)
 }
 
-// A server comes while HAProxy runs as it would by a reload, whatever words its version wants.
+// TestServersComeToEveryVersion: a server that is added while HAProxy runs equals the server after a reload, whatever words
+// the version needs.
 func TestServersComeToEveryVersion(t *testing.T) {
 	for _, version := range []string{"2.6.12-1+deb12u3", "3.2.26-1", "3.4.7-1"} {
 		h := fake.New()
@@ -106,14 +108,15 @@ func TestServersComeToEveryVersion(t *testing.T) {
 	}
 }
 
-// From HAProxy 3.0 on a server's address changes after the answer. The run ends when it has, without a step more.
+// TestAddressesChangeLate: from HAProxy 3.0 on, the address of a server changes after the answer. The run waits for the
+// change, and needs no further step.
 func TestAddressesChangeLate(t *testing.T) {
 	for late, want := range map[int]string{1: "", 20: "", 1000: reload} {
 		h := installed(t, parse(t, servers))
 		h.LateAddress = late
 		doc := parse(t, strings.ReplaceAll(servers, "198.51.100.21", "198.51.100.31"))
 		steps := []string{writeCfg, "server a of web" + onServer + "address 198.51.100.21:9000 becomes 198.51.100.31:9000"}
-		if want != "" { // it never does
+		if want != "" { // the address never changes
 			steps[1] = want
 		}
 		wantLines(t, "steps", texts(must(t, h, doc).Steps), steps...)
@@ -121,7 +124,8 @@ func TestAddressesChangeLate(t *testing.T) {
 	}
 }
 
-// The backend that fails open changes with the service's own, and HAProxy then runs what a reload would make it run.
+// TestFailOpenServersChangeWhileHAProxyRuns: the backend that fails open changes together with the backend of the service,
+// and HAProxy then runs what a reload would make it run.
 func TestFailOpenServersChangeWhileHAProxyRuns(t *testing.T) {
 	failOpen := strings.NewReplacer("  port: 9000\n", "  port: 9000\n  failOpen: true\n  sendProxyProtocol: v2\n  healthCheck: {type: https, port: 9009, host: web.example.org}\n")
 	h := installed(t, parse(t, failOpen.Replace(servers)))
@@ -149,7 +153,8 @@ func TestFailOpenServersChangeWhileHAProxyRuns(t *testing.T) {
 	sameText(t, "the runtime API and a reload", shape(fresh), shape(h))
 }
 
-// A server that still has connections is drained, not put in maintenance, and deleted when they have ended.
+// TestRemovedServerKeepsItsConnections: a removed server that still has connections is drained, not put in maintenance, and
+// is deleted when they have ended.
 func TestRemovedServerKeepsItsConnections(t *testing.T) {
 	h := installed(t, parse(t, servers))
 	h.Sessions = map[string]int{"web/c": 3, "web/a": 1}
@@ -160,14 +165,14 @@ func TestRemovedServerKeepsItsConnections(t *testing.T) {
 	}
 	quiet(t, h, without)
 
-	// wanted again while it is there, nobody can tell what it was
+	// it is wanted again while it still exists: its former line is not known
 	again := h.Clone()
 	wantLines(t, "plan", planOf(t, again, parse(t, servers)), writeCfg, reload)
 
 	delete(h.Sessions, "web/c")
-	wantLines(t, "plan", planOf(t, h, without)) // it is as wanted
+	wantLines(t, "plan", planOf(t, h, without)) // the host is in sync
 	h.Stubborn = "del server"
-	must(t, h, without) // not being able to tidy up is no failure
+	must(t, h, without) // a failure to tidy up does not fail the run
 	h.Stubborn = ""
 	h.Log = nil
 	must(t, h, without)
@@ -175,7 +180,7 @@ func TestRemovedServerKeepsItsConnections(t *testing.T) {
 	quiet(t, h, without)
 }
 
-// What the runtime API cannot do, or nobody can be sure that it does it right, is done by a reload.
+// TestServersThatNeedAReload: a reload does what the runtime API cannot do, or what it may not do correctly.
 func TestServersThatNeedAReload(t *testing.T) {
 	replaced := func(pairs ...string) string { return strings.NewReplacer(pairs...).Replace(servers) }
 	raw := "  extraBackend: [timeout server 1h]\n"
@@ -226,7 +231,8 @@ func TestServersThatNeedAReload(t *testing.T) {
 	}
 }
 
-// What can be changed with an algorithm that cannot get servers while HAProxy runs.
+// TestServersOfStaticAlgorithms: changes through the runtime API with an algorithm that cannot add servers while HAProxy
+// runs.
 func TestServersOfStaticAlgorithms(t *testing.T) {
 	with := func(balance string) string {
 		return strings.Replace(servers, "port: 9000", "port: 9000\n  balance: "+balance, 1)
@@ -238,7 +244,7 @@ func TestServersOfStaticAlgorithms(t *testing.T) {
 	}
 }
 
-// A command that HAProxy refuses, at any place, ends in a reload of the same file.
+// TestRefusedCommandEndsInAReload: if HAProxy refuses a command, at any position, a reload loads the same file.
 func TestRefusedCommandEndsInAReload(t *testing.T) {
 	doc := parse(t, otherServers)
 	whole := installed(t, parse(t, servers))
@@ -257,7 +263,7 @@ func TestRefusedCommandEndsInAReload(t *testing.T) {
 	}
 }
 
-// New servers that do not work are undone, and HAProxy runs the old ones again.
+// TestServersThatDoNotWorkAreUndone: new servers that do not work are undone, and HAProxy runs the old ones again.
 func TestServersThatDoNotWorkAreUndone(t *testing.T) {
 	h := installed(t, parse(t, servers))
 	before := h.Dump(memory...)
@@ -271,7 +277,7 @@ func TestServersThatDoNotWorkAreUndone(t *testing.T) {
 	quiet(t, h, parse(t, servers))
 }
 
-// A server that is retired, and still up, is none that serves.
+// TestRetiredServerServesNobodyNew: a retired server that is still up does not count as serving.
 func TestRetiredServerServesNobodyNew(t *testing.T) {
 	one := strings.Split(servers, "  - {name: b")[0]
 	h := installed(t, parse(t, one))
@@ -285,7 +291,7 @@ func TestRetiredServerServesNobodyNew(t *testing.T) {
 	same(t, "an undone change", h, before, memory...)
 }
 
-// What somebody changed through the runtime API is seen and set right without a reload.
+// TestDriftOfServers: changes that somebody made through the runtime API are found and repaired without a reload.
 func TestDriftOfServers(t *testing.T) {
 	const again = "server a of web" + onServer
 	for name, test := range map[string]struct {
@@ -324,7 +330,7 @@ func TestDriftOfServers(t *testing.T) {
 	}
 }
 
-// What is not the agent's business is no drift.
+// TestNoDriftOfServers: what the agent does not manage is no drift.
 func TestNoDriftOfServers(t *testing.T) {
 	named := servers + "  extraBackend: [use-server a if FALSE, server mine 198.51.100.77:1]\n"
 	byName := servers + "  - {name: e, address: cp5.example}\n"

@@ -12,10 +12,10 @@ import (
 	"rlb.dev/rlb-agent/render"
 )
 
-// MaxWait is the longest time for which a drained host may go on serving its connections.
+// MaxWait is the longest time for which a drained host may serve its existing connections.
 const MaxWait = 24 * time.Hour
 
-// canServeOn says why connections cannot survive a move of the virtual IPs; nil where they can. Such an error wraps
+// canServeOn is why connections cannot survive a move of the virtual IPs; nil if they can. Such an error wraps
 // ErrUnavailable.
 func (r *Reconciler) canServeOn(ctx context.Context, in *state.InForce) error {
 	addrs := render.HandedOver(in.Spec, in.Interface)
@@ -45,8 +45,8 @@ func (r *Reconciler) canServeOn(ctx context.Context, in *state.InForce) error {
 	return nil
 }
 
-// beginWait notes, before the move, for how long this host serves on. It is false where a peer's agent is too old to go
-// on forwarding: then the connections end as in any move.
+// beginWait records, before the move, how long this host will serve its connections. It returns false if the agent of a
+// peer is too old to forward for that long: the connections then end as in any move.
 func (r *Reconciler) beginWait(ctx context.Context, wait time.Duration) (bool, error) {
 	table, err := state.ReadPeers(ctx, r.Host)
 	if err != nil {
@@ -60,7 +60,7 @@ func (r *Reconciler) beginWait(ctx context.Context, wait time.Duration) (bool, e
 	return true, (&state.Wait{Began: now, Until: now.Add(wait)}).Write(ctx, r.Host)
 }
 
-// prolongWait gives the wait that is on another deadline. Without one there is nothing to wait for.
+// prolongWait changes the deadline of the present wait. Without a wait it does nothing.
 func (r *Reconciler) prolongWait(ctx context.Context, wait time.Duration) error {
 	on, err := state.ReadWait(ctx, r.Host)
 	if err != nil || on == nil {

@@ -46,7 +46,7 @@ func waitOf(t *testing.T, h *fake.Host) *state.Wait {
 	return w
 }
 
-// TestDrainWaits: the wait is noted before the move, and is gone where the drain is taken back or refused.
+// TestDrainWaits: the wait is recorded before the move, and removed if the drain is taken back or refused.
 func TestDrainWaits(t *testing.T) {
 	const peer, vip = "198.51.100.12", "198.51.100.10"
 	h := holder(t, "", peer, vip)
@@ -61,7 +61,7 @@ func TestDrainWaits(t *testing.T) {
 	if w == nil || w.Until.Sub(w.Began) != 10*time.Minute || at(state.WaitFile) < 0 || at(state.WaitFile) > at(render.DrainFile) {
 		t.Errorf("%+v\n%s", w, strings.Join(h.Log, "\n"))
 	}
-	// it holds them no more: the same again is another deadline
+	// it no longer holds them: a further drain changes the deadline
 	h.Net[1].Prefixes = h.Net[1].Prefixes[:len(h.Net[1].Prefixes)-1]
 	if _, err := draining(t, h, waitFor(20*time.Minute)); err != nil {
 		t.Fatal(err)
@@ -86,7 +86,7 @@ func TestDrainWaits(t *testing.T) {
 	}
 }
 
-// TestDrainCannotWait: where connections cannot survive a move nothing is touched.
+// TestDrainCannotWait: if connections cannot survive a move, nothing is changed.
 func TestDrainCannotWait(t *testing.T) {
 	const peer, vip = "198.51.100.12", "198.51.100.10"
 	flushed := holder(t, "", peer, vip)
@@ -98,7 +98,7 @@ func TestDrainCannotWait(t *testing.T) {
 			t.Errorf("%s: %v\n%v", name, err, h.Log)
 		}
 	}
-	// a peer whose agent does not go on forwarding
+	// the agent of the peer cannot forward for longer
 	h := holder(t, "", peer, vip)
 	old := peers.Table{Peers: []peers.Peer{{Report: peers.Report{Node: "lb2"}, Heard: time.Now()}}}.Mark(time.Now())
 	result, err := func() (reconcile.Result, error) {

@@ -26,7 +26,7 @@ const pairNodes = `nodes:
 - {name: lb2, addresses: [198.51.100.12]}
 `
 
-// nodesOf are the lines of a spec for so many load balancers: lb1 at 198.51.100.11, which the fake host is, and so on.
+// nodesOf are the nodes of a spec for so many load balancers: lb1 at 198.51.100.11, which is the fake host, and so on.
 func nodesOf(count int) string {
 	text := "nodes:\n"
 	for i := range count {
@@ -35,7 +35,7 @@ func nodesOf(count int) string {
 	return text
 }
 
-// statusOf is the status of a host now.
+// statusOf reads the present status of a host.
 func statusOf(t *testing.T, h *fake.Host, doc *api.Document, specErr error) (s status.Status) {
 	t.Helper()
 	before := h.Dump()
@@ -49,7 +49,7 @@ func statusOf(t *testing.T, h *fake.Host, doc *api.Document, specErr error) (s s
 	return s
 }
 
-// report is a run with what it leaves.
+// report runs the agent and writes the status.
 func report(t *testing.T, h *fake.Host, doc *api.Document) (s status.Status) {
 	t.Helper()
 	result, _, runErr := once(t, h, doc)
@@ -62,7 +62,7 @@ func report(t *testing.T, h *fake.Host, doc *api.Document) (s status.Status) {
 	return s
 }
 
-// wantCondition checks status and reason, and that the message contains some words.
+// wantCondition checks status and reason, and that the message contains words.
 func wantCondition(t *testing.T, s status.Status, kind, status, reason, words string) {
 	t.Helper()
 	c := s.Condition(kind)
@@ -71,8 +71,8 @@ func wantCondition(t *testing.T, s status.Status, kind, status, reason, words st
 	}
 }
 
-// TestFailOpen: servers that all fail their checks get the connections all the same, and the service's second backend is
-// not shown as more servers. A server that answers with a wrong status is not up either.
+// TestFailOpen: servers that all fail their checks still get the connections, and the second backend of the service is not
+// shown as more servers. A server with a wrong status is not up either.
 func TestFailOpen(t *testing.T) {
 	doc := parse(t, strings.Replace(spec, "  port: 9000", "  port: 9000\n  failOpen: true", 1))
 	h := installed(t, doc)
@@ -92,8 +92,8 @@ func TestFailOpen(t *testing.T) {
 	}
 }
 
-// A service fails open where HAProxy sends new connections to servers that fail: one that is drained is not in their way,
-// and where people took all servers out nobody gets any.
+// TestFailsOpenAsHAProxyDoes: a service fails open if HAProxy sends new connections to failing servers. A drained server
+// does not prevent this. If an administrator took all servers out, no server gets any.
 func TestFailsOpenAsHAProxyDoes(t *testing.T) {
 	doc := parse(t, strings.Replace(spec, "  port: 9000", "  port: 9000\n  failOpen: true", 1)+"  - {address: 198.51.100.22, weight: 0}\n")
 	h := installed(t, doc)
@@ -118,7 +118,7 @@ func TestFailsOpenAsHAProxyDoes(t *testing.T) {
 	wantCondition(t, s, "Serving", "False", "NoServerUp", "")
 }
 
-// While HAProxy reloads, the worker of before listens: no service is said not to.
+// TestServicesListenDuringAReload: while HAProxy reloads, the old worker listens, so every service is shown as listening.
 func TestServicesListenDuringAReload(t *testing.T) {
 	doc := parse(t, spec)
 	h := installed(t, doc)
@@ -136,7 +136,7 @@ func hold(h *fake.Host, addr string) {
 	h.Net[1].Prefixes = append(h.Net[1].Prefixes, netip.PrefixFrom(netip.MustParseAddr(addr), 32))
 }
 
-// What the conditions say of a host, and why.
+// TestConditions: the conditions of a host and their reasons.
 func TestConditions(t *testing.T) {
 	good := parse(t, spec+pairNodes)
 	stop := func(unit string) func(*fake.Host) {
@@ -224,7 +224,8 @@ func TestConditions(t *testing.T) {
 	}
 }
 
-// A spec file that is refused does not hide how the host is: what was in force last counts.
+// TestStatusWhileTheSpecIsRefused: a refused spec file does not hide the state of the host, which is compared with the last
+// spec in force.
 func TestStatusWhileTheSpecIsRefused(t *testing.T) {
 	good := parse(t, spec)
 	h := installed(t, good)
@@ -237,18 +238,19 @@ func TestStatusWhileTheSpecIsRefused(t *testing.T) {
 	if s.Generation != 2 || s.ObservedGeneration != 1 || s.SpecDigest != "" || len(s.Services) != 1 {
 		t.Errorf("generation %d, observed %d, digest %q, services %v", s.Generation, s.ObservedGeneration, s.SpecDigest, s.Services)
 	}
-	// the daemon keeps the last good one meanwhile, and says what was refused
+	// meanwhile the daemon keeps the last good spec, and reports the refused one
 	result := must(t, h, good)
 	s, err := status.Write(t.Context(), h, status.Report{Doc: good, Refused: refused, Result: result})
 	if err != nil || s.LastReconcile.Result != status.Refused || s.LastReconcile.Error != refused.Error() {
 		t.Errorf("%v, last %+v", err, s.LastReconcile)
 	}
-	// on a host that never had one there is only that to say
+	// on a host that never had a good spec, only the refusal is reported
 	s = statusOf(t, fake.New(), nil, refused)
 	wantCondition(t, s, "Ready", "False", "SpecRefused", "proxi")
 }
 
-// ordinary is a host as an ordinary user may look at it: files that only root reads, and programs that only root asks.
+// ordinary is a host as an ordinary user sees it: some files can only be read by root, and some programs only asked by
+// root.
 type ordinary struct{ *fake.Host }
 
 func (o ordinary) File(ctx context.Context, path string) (host.File, error) {
@@ -263,7 +265,8 @@ func (o ordinary) VRRP(context.Context, int) ([]host.Instance, error) {
 	return nil, fmt.Errorf("cannot ask keepalived: %w", host.ErrUnavailable)
 }
 
-// An ordinary user is not told that the spec file is in force, nor that it is pending: only root sees that.
+// TestStatusOfAnOrdinaryUser: an ordinary user is not shown that the spec file is in force, nor that it is pending: only
+// root can see this.
 func TestStatusOfAnOrdinaryUser(t *testing.T) {
 	look := func(h *fake.Host, doc *api.Document, specErr error) (s status.Status) {
 		t.Helper()
@@ -302,13 +305,13 @@ func TestStatusOfAnOrdinaryUser(t *testing.T) {
 	unread := look(h, nil, fmt.Errorf("cannot read the spec: %w", fs.ErrPermission))
 	wantCondition(t, unread, "SpecValid", "Unknown", "NotSeen", "permission denied")
 	wantCondition(t, unread, "Ready", "Unknown", "NotSeen", "permission denied")
-	// where no spec was ever in force, that is no secret
+	// if no spec was ever in force, this is no secret
 	if s := look(fake.New(), parse(t, spec), nil); s.FromFile || s.PendingSpec == nil {
 		t.Errorf("a new host: %+v", s)
 	}
 }
 
-// What the programs refuse makes the spec invalid too, until the file is another.
+// TestSpecRefusedByThePrograms: a spec that the programs refuse is invalid too, until the file changes.
 func TestSpecRefusedByThePrograms(t *testing.T) {
 	h := installed(t, parse(t, spec))
 	edit := edited(t, "9000", "9001")
@@ -326,7 +329,8 @@ func TestSpecRefusedByThePrograms(t *testing.T) {
 	wantCondition(t, statusOf(t, h, parse(t, spec), nil), "SpecValid", "True", "Accepted", "")
 }
 
-// What is in force is judged, not the spec that waits, and a cause that is gone is not told any more.
+// TestStatusOfPendingSpec: the host is compared with the spec in force, not with the pending one. An obstacle that is gone
+// is no longer reported.
 func TestStatusOfPendingSpec(t *testing.T) {
 	edit := edited(t, "9000", "9001")
 	for name, test := range map[string]struct {
@@ -370,7 +374,7 @@ func TestStatusOfPendingSpec(t *testing.T) {
 	}
 }
 
-// The agent must run where it starts at boot; who uses only --once does not enable it.
+// TestAgentRunning: the agent must run if it starts at boot. Hosts that use only --once do not enable it.
 func TestAgentRunning(t *testing.T) {
 	doc := parse(t, spec)
 	h := installed(t, doc)
@@ -390,7 +394,7 @@ func TestAgentRunning(t *testing.T) {
 	wantCondition(t, statusOf(t, h, doc, nil), "Ready", "True", "InSyncAndServing", "")
 }
 
-// A transition time stays as long as the status does, also for another process.
+// TestTransitionTimes: a transition time stays while the status stays, also across processes.
 func TestTransitionTimes(t *testing.T) {
 	good := parse(t, spec)
 	h := installed(t, good)
@@ -415,7 +419,7 @@ func TestTransitionTimes(t *testing.T) {
 	}
 }
 
-// Who is there: by advertisements on the standby of two, by the address else.
+// TestPeers: a peer is seen by its advertisements on the standby of a pair, else because its address answers.
 func TestPeers(t *testing.T) {
 	answers := func(addrs ...string) map[netip.Addr]string {
 		all := map[netip.Addr]string{}
@@ -457,7 +461,7 @@ func TestPeers(t *testing.T) {
 	}
 }
 
-// Why the role is what it is: as the daemon saw it, if that is still the same role.
+// TestRoleReason: the reason of the role is the one that the daemon recorded, if the role is still the same.
 func TestRoleReason(t *testing.T) {
 	doc := parse(t, spec)
 	for name, test := range map[string]struct {
@@ -491,7 +495,7 @@ func TestRoleReason(t *testing.T) {
 	}
 }
 
-// keepalived is not asked in the first moments of its life: the signal would kill it.
+// TestStatusWaitsForKeepalived: keepalived is not asked just after its start: the signal would kill it.
 func TestStatusWaitsForKeepalived(t *testing.T) {
 	doc := parse(t, spec)
 	h := installed(t, doc)
@@ -507,7 +511,7 @@ func TestStatusWaitsForKeepalived(t *testing.T) {
 	})
 }
 
-// lateAgent tells of the agent's unit once keepalived was asked for its role.
+// lateAgent answers for the agent's unit only after keepalived was asked for its role.
 type lateAgent struct {
 	*fake.Host
 	asked chan struct{}
@@ -527,7 +531,8 @@ func (o *lateAgent) Unit(ctx context.Context, name string) (host.Unit, error) {
 	return o.Host.Unit(ctx, name)
 }
 
-// keepalived is asked once, while systemd is: each takes some milliseconds, and a run ends with the status.
+// TestStatusAsksKeepalivedMeanwhile: keepalived is asked once, while systemd is asked: each takes some milliseconds, and a
+// run ends with the status.
 func TestStatusAsksKeepalivedMeanwhile(t *testing.T) {
 	doc := parse(t, spec)
 	h := &lateAgent{Host: installed(t, doc), asked: make(chan struct{})}
@@ -541,7 +546,8 @@ func TestStatusAsksKeepalivedMeanwhile(t *testing.T) {
 	}
 }
 
-// keepalived logs each question: a status shows what it told a moment ago, where the daemon runs and nothing says otherwise.
+// TestStatusAsksKeepalivedSeldom: keepalived logs each question. So the status uses keepalived's last answer again if the
+// daemon runs and nothing contradicts the answer.
 func TestStatusAsksKeepalivedSeldom(t *testing.T) {
 	const vip = "198.51.100.10"
 	doc := parse(t, spec)
@@ -622,7 +628,7 @@ func (o *countingObserver) VRRP(ctx context.Context, pid int) ([]host.Instance, 
 	return o.Host.VRRP(ctx, pid)
 }
 
-// lateObserver is a host whose keepalived was started just now.
+// lateObserver is a host whose keepalived has just been started.
 type lateObserver struct {
 	*fake.Host
 	started, at time.Time
@@ -639,7 +645,8 @@ func (o *lateObserver) VRRP(ctx context.Context, pid int) ([]host.Instance, erro
 	return o.Host.VRRP(ctx, pid)
 }
 
-// Updates that a hold keeps away are told, and apt is asked for them once for each state of its lists.
+// TestHeldBackUpdates: the status shows updates that a hold keeps away. apt is asked for them once for each state of its
+// lists.
 func TestHeldBackUpdates(t *testing.T) {
 	doc := parse(t, spec)
 	h := installed(t, doc)
@@ -668,7 +675,7 @@ func TestHeldBackUpdates(t *testing.T) {
 	}
 }
 
-// A refresh brings what changes by itself up to date, asks keepalived nothing, and keeps the rest.
+// TestRefreshStatus: a refresh updates what changes without a run, does not ask keepalived, and keeps the rest.
 func TestRefreshStatus(t *testing.T) {
 	doc := parse(t, spec+pairNodes)
 	h := installed(t, doc)
@@ -703,10 +710,10 @@ func TestRefreshStatus(t *testing.T) {
 	if s = refresh(); s.Role != host.RoleStopped {
 		t.Errorf("role %s", s.Role)
 	}
-	wantCondition(t, before, "Ready", "True", "InSyncAndServing", "") // what was given stays as it was
+	wantCondition(t, before, "Ready", "True", "InSyncAndServing", "") // the given status is unchanged
 }
 
-// Each change of the role is counted once, and its reason is kept as long as the role stays.
+// TestChangesOfTheRole: each change of the role is counted once, and its reason is kept while the role stays.
 func TestChangesOfTheRole(t *testing.T) {
 	doc := parse(t, spec)
 	h := installed(t, doc)
@@ -735,10 +742,11 @@ func TestChangesOfTheRole(t *testing.T) {
 	}
 }
 
-// A host that never had a spec waits for its first one; where one is in force, a file that is gone is refused.
+// TestStatusWithoutASpecFile: a host that never had a spec waits for its first one. If a spec is in force, a missing file
+// is refused.
 func TestStatusWithoutASpecFile(t *testing.T) {
 	gone := fmt.Errorf("cannot read the spec: %w", &fs.PathError{Op: "open", Path: "/etc/rlb/spec.yaml", Err: fs.ErrNotExist})
-	s, err := status.Write(t.Context(), fake.New(), status.Report{Refused: gone}) // as a daemon does that waits for one
+	s, err := status.Write(t.Context(), fake.New(), status.Report{Refused: gone}) // as a daemon that waits for a spec
 	if err != nil || s.Generation != 0 || s.PendingSpec != nil {
 		t.Errorf("no spec yet: generation %d, pending %+v; %v", s.Generation, s.PendingSpec, err)
 	}
@@ -756,9 +764,9 @@ func TestStatusWithoutASpecFile(t *testing.T) {
 	}
 }
 
-// While the daemon's first run is under way the status says so, and what it does, wherever it is; nothing of it says that this
-// host is in sync, or what is wrong with a host that is not set up yet. Where a run was lost on the way it says that the spec
-// is not applied.
+// TestStatusDuringTheFirstRun: during the daemon's first run the status says so at every step, and says what the daemon
+// does. It does not say that this host is in sync, nor what is wrong with a host that is not set up yet. After a run that
+// was lost, it says that the spec is not applied.
 func TestStatusDuringTheFirstRun(t *testing.T) {
 	doc := parse(t, spec)
 	for n := 1; ; n++ {
@@ -771,7 +779,7 @@ func TestStatusDuringTheFirstRun(t *testing.T) {
 		_, _, runErr := once(t, h, doc)
 		at := h.Log[len(h.Log)-1]
 		h.Heal()
-		if memory, err := state.ReadMemory(t.Context(), h); err != nil || memory.Generation > 0 { // it is in force
+		if memory, err := state.ReadMemory(t.Context(), h); err != nil || memory.Generation > 0 { // the spec is in force
 			if n < 20 || errors.Join(err, runErr) != nil {
 				t.Errorf("only %d effects: %v", n, errors.Join(err, runErr))
 			}
@@ -801,7 +809,7 @@ func TestStatusDuringTheFirstRun(t *testing.T) {
 	}
 }
 
-// A host whose virtual router changed first says that it waits, in the status file too.
+// TestStatusOfAHostThatIsKeptOut: a host whose virtual router changed first shows that it waits, in the status file too.
 func TestStatusOfAHostThatIsKeptOut(t *testing.T) {
 	doc := parse(t, spec+pairNodes)
 	h := installed(t, doc)

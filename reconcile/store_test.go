@@ -16,7 +16,7 @@ import (
 	"rlb.dev/rlb-agent/reconcile/status"
 )
 
-// logged is one run and its status, and what it logged.
+// logged runs the agent once, writes the status, and returns the log.
 func logged(t *testing.T, h *fake.Host) string {
 	t.Helper()
 	log, doc := new(bytes.Buffer), parse(t, spec)
@@ -33,7 +33,8 @@ func logged(t *testing.T, h *fake.Host) string {
 	return log.String()
 }
 
-// A garbled file under /run/rlb stops nothing: the host stays as it is but for a reload, and it is logged once.
+// TestGarbledRunFiles: a damaged file under /run/rlb stops nothing. The host stays as it is except for a reload, and the
+// damage is logged once.
 func TestGarbledRunFiles(t *testing.T) {
 	for _, path := range state.DerivedFiles() {
 		for _, text := range []string{"", "\x00", `{"fault": tr`, "null", "[]", `{"kind": 1, "haproxy.service": [], "found": "", "role": 1, "identities": 1, "digest": 1, "fault": 1, "began": 1}`} {
@@ -54,7 +55,7 @@ func TestGarbledRunFiles(t *testing.T) {
 	}
 }
 
-// A memory that is garbled is read from its copy, said so once, and whole again after the run.
+// TestGarbledMemory: a damaged memory is read from its copy. This is logged once, and the memory is repaired by the run.
 func TestGarbledMemory(t *testing.T) {
 	for name, spoil := range map[string]func(*fake.Host){
 		"torn":    func(h *fake.Host) { h.Put(state.MemoryFile, h.Text(state.MemoryFile)[:99], 0o600) },
@@ -77,7 +78,8 @@ func TestGarbledMemory(t *testing.T) {
 	}
 }
 
-// Where the note of the former virtual router is lost, the host goes on waiting as long as what waits for the peer runs.
+// TestFormerRouterIsLost: if the record of the former virtual router is lost, the host still waits while the waiting
+// process runs.
 func TestFormerRouterIsLost(t *testing.T) {
 	for _, spoil := range []func(*fake.Host){
 		func(h *fake.Host) { h.Admin(removes(state.FormerFile)) },
@@ -99,7 +101,7 @@ func TestFormerRouterIsLost(t *testing.T) {
 	}
 }
 
-// A trial whose record is garbled ends, and nothing of it is left.
+// TestGarbledTrial: a trial with a damaged record ends, and leaves nothing behind.
 func TestGarbledTrial(t *testing.T) {
 	h := installed(t, parse(t, spec))
 	begin(t, h, port(t, 9001))
@@ -114,7 +116,7 @@ func TestGarbledTrial(t *testing.T) {
 	}
 }
 
-// Every file of the agent's own that a life brings is in the table, with its mode.
+// TestTableHasEveryFile: every file that the agent writes in these runs is in the table, with its mode.
 func TestTableHasEveryFile(t *testing.T) {
 	h := original()
 	logged(t, h)

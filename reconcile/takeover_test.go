@@ -17,8 +17,9 @@ import (
 	"rlb.dev/rlb-agent/render"
 )
 
-// recorded is a host as commit c1d3f31 of the agent left it, with the spec of port 9001 in force after that of 9000: by
-// the dump of then, in testdata, it is made again by its administrator. before is the host before its first run.
+// recorded is a host as commit c1d3f31 of the agent left it, with the spec of port 9001 in force after the spec of port
+// 9000. It is rebuilt from the recorded dump in testdata, by an administrator's commands. before is the host before its
+// first run.
 func recorded(t *testing.T, name string, before *fake.Host) *fake.Host {
 	t.Helper()
 	data, err := os.ReadFile("testdata/c1d3f31/" + name + ".dump")
@@ -58,18 +59,19 @@ func recorded(t *testing.T, name string, before *fake.Host) *fake.Host {
 	return h
 }
 
-// originals is the rule of the original system, in whose place the agent's own came.
+// originals is the rule of the original system that the agent's own rules replaced.
 const originals = "-A INPUT -p tcp -m tcp --dport 9000 -j ACCEPT"
 
-// renderedNow are the steps for what this agent renders otherwise than that commit did. None of them is felt.
+// renderedNow are the steps for what this agent renders differently from that commit. Clients notice none of them.
 var renderedNow = []string{
 	"install nftables", "write /etc/systemd/system/keepalived.service.d/rlb.conf", "write /etc/systemd/system/haproxy.service.d/rlb.conf",
 	"write /var/lib/rlb/handover.nft", "write /var/lib/rlb/handover.routes", "write /etc/systemd/system/rlb-handover.service", "make systemd read its changed units",
 	"enable rlb-handover.service", "start rlb-handover.service",
 }
 
-// A host that commit c1d3f31 set up is taken over without a step but for what is rendered otherwise: nothing is
-// reloaded, its generations and what was refused are known, and a teardown leaves the host of before.
+// TestTakeoverFromC1d3f31: a host that commit c1d3f31 set up is taken over with steps only for what is rendered
+// differently. Nothing is reloaded, its generations and its refusal are known, and a teardown restores the host from before
+// its first run.
 func TestTakeoverFromC1d3f31(t *testing.T) {
 	for name, before := range map[string]func() *fake.Host{"fresh": fake.New, "original": original} {
 		t.Run(name, func(t *testing.T) {

@@ -8,9 +8,9 @@ import (
 	"rlb.dev/rlb-agent/reconcile/plan"
 )
 
-// Teardown makes the host what it was before the first run: what memory tells. Interrupted at any point, another one
-// finishes it, since memory goes last. With keepPackages the packages that the agent brought stay, as apt left them.
-// Where the memory is lost, nothing is done by guess.
+// Teardown restores the state of the host from before the first run, from the memory. If it is interrupted at any point, a
+// further teardown finishes it, because the memory is removed last. With keepPackages, the packages that the agent
+// installed stay, as apt left them. If the memory is lost, Teardown does nothing by guess.
 func (r *Reconciler) Teardown(ctx context.Context, keepPackages bool) (Result, error) {
 	start := time.Now()
 	if err := r.Host.Ready(ctx); err != nil {
@@ -40,7 +40,7 @@ func (r *run) teardown(ctx context.Context, keepPackages bool) error {
 	if err := r.do(ctx, t.Back); err != nil {
 		return err
 	}
-	// nothing is forgotten before it is seen that what ran before runs again
+	// nothing is forgotten before it is verified that what ran before runs again
 	if err := r.servesAgain(ctx, t.Back, now); err != nil {
 		return err
 	}

@@ -10,7 +10,7 @@ import (
 	"rlb.dev/rlb-agent/reconcile/host/fake"
 )
 
-// A teardown that is killed anywhere, or fails anywhere, is finished by the next.
+// TestTeardownInterrupted: a teardown that is killed or fails at any effect is completed by the next one.
 func TestTeardownInterrupted(t *testing.T) {
 	broken := errors.New("cannot do it: disk full")
 	for name, build := range hosts {
@@ -44,7 +44,7 @@ func TestTeardownInterrupted(t *testing.T) {
 						at := h.Log[len(h.Log)-1]
 						h.Heal()
 						mustTearDown(t, h, keep)
-						h.Admin(func(ctx context.Context, h host.Host) error { // the agent's package goes
+						h.Admin(func(ctx context.Context, h host.Host) error { // the agent's package is removed
 							if u, err := h.Unit(ctx, "rlb-agent.service"); err != nil || u.Active() || u.Enabled() {
 								return fmt.Errorf("the daemon is active %t, enabled %t: %w", u.Active(), u.Enabled(), err)
 							}
@@ -64,7 +64,7 @@ func TestTeardownInterrupted(t *testing.T) {
 	}
 }
 
-// A run that is killed anywhere can be torn down as well as one that ended.
+// TestTeardownOfAnInterruptedRun: a run that was killed at any effect can be torn down like a completed one.
 func TestTeardownOfAnInterruptedRun(t *testing.T) {
 	for name, build := range hosts {
 		for when, stop := range map[string]func(*fake.Host, int){
@@ -92,7 +92,7 @@ func TestTeardownOfAnInterruptedRun(t *testing.T) {
 	}
 }
 
-// Packages that a killed run brought, and that stay, do not start at boot.
+// TestTeardownKeepsKilledPackages: packages that a killed run installed, and that stay, do not start at boot.
 func TestTeardownKeepsKilledPackages(t *testing.T) {
 	h, whole, doc := fake.New(), fake.New(), parse(t, spec)
 	must(t, whole, doc)
@@ -107,14 +107,15 @@ func TestTeardownKeepsKilledPackages(t *testing.T) {
 	}
 }
 
-// An edit of the administrator's that was not reloaded yet is not ours to put into force.
+// TestTeardownReloadsNothingOfOthers: a teardown does not bring an administrator's edit into force that was not reloaded
+// yet.
 func TestTeardownReloadsNothingOfOthers(t *testing.T) {
 	h := hosts["packages of the administrator"]()
 	h.Put("/etc/haproxy/haproxy.cfg", own+"# not yet\n", 0o600)
 	before, whole := timeless(h), h.Clone()
 	must(t, whole, parse(t, spec))
 	h.Log = nil
-	h.StopBefore(effect(t, whole, "LoadFirewall IPv4")) // the originals are kept by then, and nothing is written
+	h.StopBefore(effect(t, whole, "LoadFirewall IPv4")) // by then the originals are kept, and nothing is written
 	if _, killed, _ := once(t, h, parse(t, spec)); !killed {
 		t.Fatal("not killed")
 	}

@@ -11,7 +11,7 @@ import (
 
 const own = "# the administrator's own\nfrontend mine\n    bind *:81\n"
 
-// daemon is the agent's own unit, as its package brings it.
+// daemon adds the agent's own unit, as its package does.
 func daemon(h *fake.Host) {
 	h.Put("/etc/systemd/system/rlb-agent.service", "[Service]\n", 0o644)
 	h.Admin(func(ctx context.Context, h host.Host) error {
@@ -54,7 +54,8 @@ var hosts = map[string]func() *fake.Host{
 	},
 }
 
-// withPackages is the host of before with the packages that the agent brings, as a teardown leaves that keeps them.
+// withPackages is the host from before the first run plus the packages that the agent installs, as a teardown with
+// keepPackages leaves it.
 func withPackages(build func() *fake.Host) func(t *testing.T) string {
 	return func(t *testing.T) string {
 		h, fresh := build(), build()
@@ -66,7 +67,7 @@ func withPackages(build func() *fake.Host) func(t *testing.T) string {
 			}
 		}
 		adminInstalls(fresh, missing...)
-		fresh.Admin(func(ctx context.Context, h host.Host) error { // exception: they do not run, nor start at boot
+		fresh.Admin(func(ctx context.Context, h host.Host) error { // exception: they do not run and do not start at boot
 			for _, name := range missing {
 				if err := h.StopUnit(ctx, name+".service"); err != nil {
 					return err

@@ -15,7 +15,7 @@ import (
 	"rlb.dev/rlb-agent/reconcile/host/fake"
 )
 
-// tornDown tears a host down once. It may be killed on the way.
+// tornDown tears a host down once. The teardown may be killed.
 func tornDown(t *testing.T, h *fake.Host, keepPackages bool) (result reconcile.Result, killed bool, err error) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
@@ -50,7 +50,7 @@ var memoryFiles = []string{"/var/lib/rlb/memory.json", "/var/lib/rlb/memory.json
 
 var runs = regexp.MustCompile(`active run \d+`)
 
-// timeless is the state of a host without how often its units were started.
+// timeless is the state of a host without the numbers of starts of its units.
 func timeless(h *fake.Host, without ...string) string {
 	return runs.ReplaceAllString(h.Dump(without...), "active")
 }
@@ -96,7 +96,7 @@ func TestTeardown(t *testing.T) {
 	}
 }
 
-// keepalived says farewell while HAProxy still serves, and the daemon is gone before all.
+// TestTeardownOrder: keepalived says goodbye while HAProxy still serves, and the daemon is stopped before everything else.
 func TestTeardownOrder(t *testing.T) {
 	h := fake.New()
 	daemon(h)
@@ -131,7 +131,7 @@ func TestTeardownOrder(t *testing.T) {
 	)
 }
 
-// Ways to a host that are not the straight one.
+// TestTeardownAfterDetours: a teardown of hosts that reached their state in indirect ways.
 func TestTeardownAfterDetours(t *testing.T) {
 	none := func(t *testing.T) *api.Document { return parse(t, spec+"firewall: {manage: false}\n") }
 	for name, test := range map[string]struct {

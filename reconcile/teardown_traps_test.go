@@ -13,7 +13,7 @@ import (
 	"rlb.dev/rlb-agent/reconcile/state"
 )
 
-// What is not known is not undone, and nothing at all is.
+// TestTeardownDoesNotGuess: without a memory nothing at all is undone.
 func TestTeardownDoesNotGuess(t *testing.T) {
 	remove := func(paths ...string) func(*fake.Host) { return func(h *fake.Host) { h.Admin(removes(paths...)) } }
 	puts := func(text string) func(*fake.Host) {
@@ -75,7 +75,8 @@ func TestTeardownDoesNotGuess(t *testing.T) {
 	}
 }
 
-// A run after the memory was lost does not take the agent's own files for originals, nor overwrite the copies.
+// TestMemoryLostThenRun: a run after the memory was lost does not treat the agent's own files as originals, and does not
+// overwrite the kept copies.
 func TestMemoryLostThenRun(t *testing.T) {
 	h := hosts["packages of the administrator"]()
 	doc := parse(t, spec)
@@ -92,7 +93,8 @@ func TestMemoryLostThenRun(t *testing.T) {
 	}
 }
 
-// All of it is lost, and the packages are taken for the administrator's: they stay, but nothing of ours runs or is left.
+// TestEverythingLostThenRun: if all kept files are lost, the packages count as the administrator's: they stay, but nothing
+// of the agent runs or is left.
 func TestEverythingLostThenRun(t *testing.T) {
 	h, doc := installed(t, parse(t, spec)), parse(t, spec)
 	h.Reboot()
@@ -107,7 +109,7 @@ func TestEverythingLostThenRun(t *testing.T) {
 	}
 }
 
-// What its administrator took away since is not missed.
+// TestTeardownAfterAPurge: what the administrator removed since does not stop a teardown.
 func TestTeardownAfterAPurge(t *testing.T) {
 	h := hosts["packages of the administrator"]()
 	must(t, h, parse(t, spec+"packages: {hold: false}\n"))
@@ -140,7 +142,8 @@ func TestTeardownOfAHostThatNeverHadAnything(t *testing.T) {
 	}
 }
 
-// HAProxy takes its reload for done and goes on with the agent's file: nothing may be forgotten then.
+// TestTeardownIsVerified: HAProxy reports its reload as done but still runs the agent's file: nothing may be forgotten
+// then.
 func TestTeardownIsVerified(t *testing.T) {
 	h := hosts["packages of the administrator"]()
 	before := timeless(h)
@@ -158,7 +161,8 @@ func TestTeardownIsVerified(t *testing.T) {
 	sameText(t, "the second teardown", before, timeless(h))
 }
 
-// Once all is undone and noted so, what is edited is the administrator's again.
+// TestTeardownKilledWhileForgetting: once everything is undone and the memory says so, edited files belong to the
+// administrator again.
 func TestTeardownKilledWhileForgetting(t *testing.T) {
 	h := hosts["packages of the administrator"]()
 	must(t, h, parse(t, spec))
@@ -177,7 +181,7 @@ func TestTeardownKilledWhileForgetting(t *testing.T) {
 	}
 }
 
-// What the user wrote into rc.local since is not lost.
+// TestTeardownKeepsWhatWasWrittenSince: what the user wrote into rc.local since is not lost.
 func TestTeardownKeepsWhatWasWrittenSince(t *testing.T) {
 	h := original()
 	rc := h.Text("/etc/rc.local")
@@ -190,7 +194,8 @@ func TestTeardownKeepsWhatWasWrittenSince(t *testing.T) {
 	}
 }
 
-// A package that others need by now stays, and the way on is named; all else is done.
+// TestTeardownCannotPurge: a package that others need by now stays, and the error names the option to use. Everything else
+// is done.
 func TestTeardownCannotPurge(t *testing.T) {
 	h := fake.New()
 	must(t, h, parse(t, spec))
@@ -217,11 +222,11 @@ func TestTeardownOfMaskedUnits(t *testing.T) {
 	if at := slices.Index(h.Log, "MaskUnit haproxy.service"); at < 0 || at > slices.Index(h.Log, "RemoveTree /var/lib/rlb") {
 		t.Errorf("it is masked after the memory is gone: %q", h.Log)
 	}
-	h.MaskForGood("haproxy.service") // as it says
+	h.MaskForGood("haproxy.service") // as the error says
 	sameText(t, "the teardown", strings.ReplaceAll(before, " failed", ""), timeless(h))
 	mustTearDown(t, h, false)
 
-	// one that was never touched stays masked
+	// a unit that was never changed stays masked
 	h = changes["masked by the administrator"].host(t)
 	before = timeless(h)
 	h.StopAfter(4)
@@ -233,7 +238,7 @@ func TestTeardownOfMaskedUnits(t *testing.T) {
 	sameText(t, "the teardown", before, timeless(h))
 }
 
-// The unit that ran before runs again, from its own file at its own place.
+// TestTeardownReloadsWhatRanBefore: a unit that ran before runs again, with its own file at its own path.
 func TestTeardownReloadsWhatRanBefore(t *testing.T) {
 	h := hosts["packages of the administrator"]()
 	must(t, h, parse(t, spec))

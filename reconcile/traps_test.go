@@ -9,7 +9,7 @@ import (
 	"rlb.dev/rlb-agent/reconcile/host/fake"
 )
 
-// effect is the number of the effect in the log, from 1.
+// effect is the number of an effect in the log, counted from 1.
 func effect(t *testing.T, h *fake.Host, name string) int {
 	t.Helper()
 	n := slices.Index(h.Log, name) + 1
@@ -19,7 +19,8 @@ func effect(t *testing.T, h *fake.Host, name string) int {
 	return n
 }
 
-// The file is written, the agent dies before the reload: the next run sees the right file and must reload all the same.
+// TestLostReload: the file is written, and the agent dies before the reload. The next run sees the correct file and must
+// still reload.
 func TestLostReload(t *testing.T) {
 	edit := edited(t, "9000", "9001")
 	whole := installed(t, parse(t, spec))
@@ -43,7 +44,8 @@ func TestLostReload(t *testing.T) {
 	quiet(t, h, edit)
 }
 
-// The reload is done, the worker could not bind, the agent dies before it sees that: the next run must see it.
+// TestLostVerification: the reload is done, the worker could not bind, and the agent dies before it verifies. The next run
+// must find this.
 func TestLostVerification(t *testing.T) {
 	edit := edited(t, "9000", "9001")
 	whole := installed(t, parse(t, spec))
@@ -65,7 +67,7 @@ func TestLostVerification(t *testing.T) {
 	}
 }
 
-// An agent that is killed while it undoes leaves a host that the spec of before puts right.
+// TestKilledWhileUndoing: an agent that is killed during an undo leaves a host that a run with the previous spec repairs.
 func TestKilledWhileUndoing(t *testing.T) {
 	good, bad := parse(t, spec), edited(t, "9000", "9001")
 	whole := installed(t, good)
@@ -89,7 +91,7 @@ func TestKilledWhileUndoing(t *testing.T) {
 	}
 }
 
-// What apt's install script did since the host was looked at must be found.
+// TestOldSnapshot: what apt's install script changed since the look must be found.
 func TestOldSnapshot(t *testing.T) {
 	doc := parse(t, spec)
 	t.Run("stock configuration", func(t *testing.T) {
@@ -146,7 +148,8 @@ func TestFirewallNoLongerManaged(t *testing.T) {
 	quiet(t, h, parse(t, spec))
 }
 
-// The unit's environment names another file: it gets the configuration, and the old place its original.
+// TestConfigurationMoves: the unit's environment names another file. That file gets the configuration, and the old path
+// gets its original back.
 func TestConfigurationMoves(t *testing.T) {
 	const first = "# the administrator's first\n"
 	doc := parse(t, spec)
@@ -177,7 +180,7 @@ func TestConfigurationMoves(t *testing.T) {
 	}
 }
 
-// The original is kept once, whatever happens later.
+// TestFirstOriginalIsKept: the original is kept once, whatever happens later.
 func TestFirstOriginalIsKept(t *testing.T) {
 	const first, second = "# the administrator's first\n", "# scribbled over the agent's\n"
 	kept := func(h *fake.Host) string { return h.Text("/var/lib/rlb/before/etc/haproxy/haproxy.cfg") }
@@ -193,7 +196,7 @@ func TestFirstOriginalIsKept(t *testing.T) {
 		t.Errorf("kept %q, want the first original", kept(h))
 	}
 
-	// A move that fails is undone, and the move back must not take the agent's own file for the original.
+	// A move that fails is undone, and the undo must not treat the agent's own file as the original.
 	h.Put("/etc/default/haproxy", "CONFIG=/srv/haproxy.cfg\n", 0o644)
 	h.Busy[9001] = true
 	if _, _, err := once(t, h, edit); err == nil {
@@ -208,7 +211,7 @@ func TestFirstOriginalIsKept(t *testing.T) {
 	quiet(t, h, edit)
 }
 
-// A run that was undone leaves nothing remembered: what the administrator does after it is the original.
+// TestUndoneRunIsForgotten: an undone run leaves no memory. What the administrator does after it is the original.
 func TestUndoneRunIsForgotten(t *testing.T) {
 	const own = "# the administrator's own, written after the agent gave up\n"
 	h := fake.New()
@@ -224,7 +227,8 @@ func TestUndoneRunIsForgotten(t *testing.T) {
 	}
 }
 
-// Packages that were brought by a run that died right after are still the agent's to take away.
+// TestKilledAfterTheInstallation: packages of a run that died right after their installation are still the agent's to
+// remove.
 func TestKilledAfterTheInstallation(t *testing.T) {
 	doc := parse(t, spec)
 	whole := installed(t, doc)

@@ -13,22 +13,22 @@ import (
 	"rlb.dev/rlb-agent/reconcile/state"
 )
 
-// A trial is a spec in force that goes back by itself. While it lasts, spec.yaml stays as it was: going back is only to
-// reconcile with that again. A timer of systemd does it, so that neither the agent nor the terminal need live; and a
-// unit does it at boot, so that a reboot ends the trial too.
+// A trial is a spec in force that is taken back automatically. During the trial spec.yaml is unchanged: to end the trial is
+// to reconcile with spec.yaml. A systemd timer does this, so that neither the agent nor the terminal has to live. A unit
+// does it at boot, so that a reboot ends the trial too.
 const (
 	trialUnit  = "rlb-trial-end.service"
 	trialTimer = "rlb-trial-end.timer"
 )
 
-// BeginTrial brings a spec into force until the deadline. Its end is arranged for before anything changes. A failed
-// run is undone as ever, and the trial is over then; of one that was not undone, the trial's end is the way back.
-// command ends a trial, with absolute path and arguments.
+// BeginTrial brings a spec into force until the deadline. The end is set up before anything changes. A failed run is undone
+// as usual, and the trial is over; if the undo failed too, the end of the trial is the way back. command is the command
+// that ends a trial, with absolute path and arguments.
 func (r *Reconciler) BeginTrial(ctx context.Context, doc *api.Document, t state.Trial, command string) (Result, error) {
 	if err := r.Host.Ready(ctx); err != nil {
 		return Result{}, err
 	}
-	if err := r.endTrial(ctx, replaced); err != nil { // what a killed one left: its timer would end this one
+	if err := r.endTrial(ctx, replaced); err != nil { // left by a killed run: its timer would end this trial
 		return Result{}, &Failure{Err: err}
 	}
 	if err := r.arm(ctx, doc, t, command); err != nil {
@@ -47,7 +47,7 @@ func (r *Reconciler) BeginTrial(ctx context.Context, doc *api.Document, t state.
 
 func (r *Reconciler) arm(ctx context.Context, doc *api.Document, t state.Trial, command string) error {
 	left := max(time.Second, time.Until(t.Deadline))
-	// the user is for the journal and the history: no person ends it
+	// the user is for the journal and the history: no person ends this trial
 	unit := fmt.Sprintf("# Made by rlb-agent: ends a trial that nobody confirmed.\n[Unit]\nDescription=End of a trial of rlb-agent\nAfter=dbus.service\n\n"+
 		"[Service]\nType=oneshot\nEnvironment=USER=%s\nExecStart=%s\nTimeoutStartSec=10min\n\n[Install]\nWantedBy=multi-user.target\n", timerUser, command)
 	timer := fmt.Sprintf("# Made by rlb-agent: ends a trial that nobody confirmed.\n[Unit]\nDescription=End of a trial of rlb-agent\n\n"+
@@ -69,12 +69,12 @@ func (r *Reconciler) arm(ctx context.Context, doc *api.Document, t state.Trial, 
 	}
 	return errors.Join(
 		r.Host.ReloadManager(ctx),
-		r.Host.StartUnit(ctx, trialTimer), // it counts from its start; the next one has systemd read all unit files once more
+		r.Host.StartUnit(ctx, trialTimer), // the timer counts from its start; EnableUnit makes systemd read all unit files once more
 		r.Host.EnableUnit(ctx, trialUnit),
 	)
 }
 
-// An ending says how a trial ended: in a word for programs, and in words for people.
+// An ending says how a trial ended: one word for programs, and a text for people.
 type ending func(t state.Trial) (word, text string)
 
 func outcome(word, text string) ending {
@@ -87,13 +87,13 @@ var (
 	replaced = outcome("expired", "nobody confirmed it, and another trial begins")
 )
 
-// earlyEnd is by how much a trial may end before its deadline: the clock may have been set back meanwhile.
+// earlyEnd is how long before its deadline a trial may count as expired: the clock may have been set back.
 const earlyEnd = time.Second
 
-// timerUser is who ends a trial that no person ends.
+// timerUser is the user name of a run that ends a trial automatically.
 const timerUser = "systemd"
 
-// trialOutcome is the ending of a trial by a run that went through.
+// trialOutcome is the ending of a trial by a successful run.
 func (r *Reconciler) trialOutcome(t state.Trial) (word, text string) {
 	switch {
 	case r.Keeps:
@@ -104,18 +104,17 @@ func (r *Reconciler) trialOutcome(t state.Trial) (word, text string) {
 			text += fmt.Sprintf(" within %v", t.Deadline.Sub(t.Since).Round(time.Second))
 		}
 		return "expired", text + "; it is no longer in force"
-	case r.By == timerUser: // at boot
+	case r.By == timerUser: // the unit ran at boot
 		return "ended", "this host was booted again; it is no longer in force"
 	}
 	return "ended", "taken back by " + cmp.Or(r.By, "the agent") + " before its time; it is no longer in force"
 }
 
-// EndTrial takes away what a trial needs that no run has ended, where there is any of it. It does not touch what is in
-// force.
+// EndTrial removes the files and units of a trial that no run has ended, if any exist. It does not change what is in force.
 func (r *Reconciler) EndTrial(ctx context.Context) error { return r.endTrial(ctx, lostRun) }
 
-// endTrial takes away what a trial needs, where there is any of it, and notes how it ended. The record goes last: as long as it
-// is there, another end, or the next run for good, takes the rest away.
+// endTrial removes the files and units of a trial, if any exist, and logs how the trial ended. The record is removed last:
+// while it exists, another call or the next permanent run removes the rest.
 func (r *Reconciler) endTrial(ctx context.Context, how ending) error {
 	ctx = context.WithoutCancel(ctx)
 	left := false
@@ -133,7 +132,7 @@ func (r *Reconciler) endTrial(ctx context.Context, how ending) error {
 	if err == nil && t != nil && t.Damage != nil {
 		r.Log.Warn("ending a trial", "err", t.Damage)
 	}
-	for _, do := range []func() error{ // one after the other: a unit whose file is gone cannot be disabled
+	for _, do := range []func() error{ // in this order: a unit without its file cannot be disabled
 		func() error { return r.Host.StopUnit(ctx, trialTimer) },
 		func() error { return r.Host.DisableUnit(ctx, trialUnit) },
 		func() error { return r.Host.RemoveFile(ctx, host.UnitDir+trialTimer) },
@@ -146,13 +145,13 @@ func (r *Reconciler) endTrial(ctx context.Context, how ending) error {
 			return fmt.Errorf("cannot end the trial: %w", err)
 		}
 	}
-	if t != nil && t.File != "" { // else nothing is known of it
+	if t != nil && t.File != "" { // else nothing is known of the trial
 		r.noteEnd(*t, how)
 	}
 	return nil
 }
 
-// noteEnd tells the journal that a trial ended: what was in force until then is not any more.
+// noteEnd logs to the journal that a trial ended: its spec is no longer in force.
 func (r *Reconciler) noteEnd(t state.Trial, how ending) {
 	word, text := how(t)
 	what := "the trial of " + t.File

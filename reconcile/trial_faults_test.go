@@ -15,8 +15,8 @@ import (
 	"rlb.dev/rlb-agent/reconcile/state"
 )
 
-// A trial, its end and its confirmation, interrupted anywhere: what the timer, the boot or the next run does leads to the
-// spec file, and leaves nothing.
+// TestTrialInterrupted: a trial, its end and its confirmation are interrupted at any effect. The timer, the boot or the
+// next run then returns to the spec file and leaves nothing behind.
 func TestTrialInterrupted(t *testing.T) {
 	file, tried := port(t, 9000), port(t, 9001)
 	acts := map[string]struct {
@@ -30,7 +30,7 @@ func TestTrialInterrupted(t *testing.T) {
 			return killed, err
 		}, file},
 		"confirm": {true, func(t *testing.T, h *fake.Host) (bool, error) {
-			_, killed, err := end(t, h, tried) // the spec file is replaced before
+			_, killed, err := end(t, h, tried) // the spec file is replaced first
 			return killed, err
 		}, tried},
 	}
@@ -78,7 +78,7 @@ func TestTrialInterrupted(t *testing.T) {
 						if called && way != "next run" {
 							noTrace(t, at+", then the "+way, h)
 						}
-						must(t, h, a.after) // the daemon, or whoever runs it next
+						must(t, h, a.after) // a run of the daemon or of a user
 						noTrace(t, at, h)
 						sameText(t, at, timeless(whole, memory...), timeless(h, memory...))
 						quiet(t, h, a.after)
@@ -92,7 +92,8 @@ func TestTrialInterrupted(t *testing.T) {
 	}
 }
 
-// Before anything is changed by a trial, its end is arranged for; and it stays so while the host is not as before.
+// TestTrialIsArmedFirst: the end of a trial is set up before the trial changes anything, and stays set up while the host is
+// not as before.
 func TestTrialIsArmedFirst(t *testing.T) {
 	file, tried := port(t, 9000), port(t, 9001)
 	running := func(h *fake.Host) bool {
@@ -121,7 +122,7 @@ func TestTrialIsArmedFirst(t *testing.T) {
 		t.Errorf("only %d kills after a change; before:\n%s", changed, before)
 	}
 
-	// stopped half-way, and not undone
+	// stopped half-way and not undone
 	h := installed(t, file)
 	_, err := isolated(t, h, func(ctx context.Context, r *reconcile.Reconciler) error {
 		ctx, cancel := context.WithCancel(ctx)
@@ -141,7 +142,7 @@ func TestTrialIsArmedFirst(t *testing.T) {
 	}
 }
 
-// armed says whether the timer and the boot will call the trial's end.
+// armed reports whether the timer and the boot will run the end of the trial.
 func armed(t *testing.T, h *fake.Host) bool {
 	t.Helper()
 	timer, err := h.Unit(t.Context(), "rlb-trial-end.timer")

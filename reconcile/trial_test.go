@@ -17,7 +17,7 @@ import (
 	"rlb.dev/rlb-agent/reconcile/state"
 )
 
-// isolated runs the agent in a bubble of time; it may be killed.
+// isolated runs the agent in a bubble of synctest; the run may be killed.
 func isolated(t *testing.T, h *fake.Host, do func(ctx context.Context, r *reconcile.Reconciler) error) (killed bool, err error) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
@@ -44,7 +44,7 @@ func begin(t *testing.T, h *fake.Host, doc *api.Document) {
 	}
 }
 
-// end is what the trial's unit calls: back to the spec file. It says whether there was a trial to end.
+// end runs what the trial's unit runs: it returns to the spec file. was says whether there was a trial to end.
 func end(t *testing.T, h *fake.Host, file *api.Document) (was, killed bool, err error) {
 	t.Helper()
 	killed, err = isolated(t, h, func(ctx context.Context, r *reconcile.Reconciler) error {
@@ -114,7 +114,7 @@ func TestTrial(t *testing.T) {
 	}
 }
 
-// The clock may jump: the timer counts by itself, and the deadline is for those who look.
+// TestTrialDeadlines: the clock may jump. The timer counts by itself; the deadline is for commands that read the trial.
 func TestTrialDeadlines(t *testing.T) {
 	now := time.Now()
 	for _, test := range []struct {
@@ -142,7 +142,7 @@ func TestTrialDeadlines(t *testing.T) {
 	}
 }
 
-// The timer of a trial counts from its own begin, whatever an earlier one left.
+// TestTrialAfterATrial: the timer of a trial counts from its own start, whatever an earlier trial left.
 func TestTrialAfterATrial(t *testing.T) {
 	h := installed(t, port(t, 9000))
 	var runs []string
@@ -159,7 +159,7 @@ func TestTrialAfterATrial(t *testing.T) {
 	}
 }
 
-// A trial that does not work is over at once.
+// TestTrialThatFails: a trial that fails is over at once.
 func TestTrialThatFails(t *testing.T) {
 	file := port(t, 9000)
 	for name, fail := range map[string]func(h *fake.Host){
@@ -182,7 +182,7 @@ func TestTrialThatFails(t *testing.T) {
 	}
 }
 
-// Facts of what is only tried are not for the way back after a boot without network.
+// TestTrialIsNotRemembered: facts of a trial are not used on the way back after a boot without network.
 func TestTrialIsNotRemembered(t *testing.T) {
 	h := installed(t, parse(t, spec))
 	h.Net = append(h.Net, of("eth1", "198.51.100.12/24"))
@@ -197,7 +197,7 @@ func TestTrialIsNotRemembered(t *testing.T) {
 	}
 }
 
-// The journal tells how each trial ended, in one line.
+// TestTrialIsOver: the journal says in one line how each trial ended.
 func TestTrialIsOver(t *testing.T) {
 	file, tried := port(t, 9000), port(t, 9001)
 	once := func(doc *api.Document) func(context.Context, *reconcile.Reconciler) error {
@@ -257,7 +257,7 @@ func TestTrialIsOver(t *testing.T) {
 	}
 }
 
-// A spec that could not be brought into force leaves no line on a spec that was taken back.
+// TestTrialThatFailsIsOver: the log says that a trial could not be brought into force, and not that it was taken back.
 func TestTrialThatFailsIsOver(t *testing.T) {
 	h := installed(t, port(t, 9000))
 	h.Busy[9001] = true

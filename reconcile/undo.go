@@ -12,14 +12,14 @@ import (
 	"rlb.dev/rlb-agent/reconcile/state"
 )
 
-// Failure is a run that did not come to its end.
+// Failure is the error of a run that did not complete.
 type Failure struct {
 	Err    error // what went wrong
-	Undo   error // what went wrong on the way back; nil where everything is as it was before
-	Undone bool  // there was something to undo
+	Undo   error // error of the undo; nil if everything is as before
+	Undone bool  // there were steps to undo
 }
 
-// Error says what went wrong, and what is in force now.
+// Error says what went wrong and what is now in force.
 func (f *Failure) Error() string {
 	switch {
 	case f.Undo != nil:
@@ -30,22 +30,22 @@ func (f *Failure) Error() string {
 	return f.Err.Error()
 }
 
-// Unwrap is what went wrong.
+// Unwrap returns Err.
 func (f *Failure) Unwrap() error { return f.Err }
 
-// undo brings back what was there before the run, and says how that went.
+// undo restores the state from before the run and returns the Failure.
 func (r *run) undo(ctx context.Context, cause error) error {
 	if !r.started {
 		return &Failure{Err: cause}
 	}
 	ctx = context.WithoutCancel(ctx)
-	if err := r.Host.Ready(ctx); err != nil { // the machine is going down: that is why, and the next boot goes on
+	if err := r.Host.Ready(ctx); err != nil { // the machine shuts down: this caused the failure, and the run after the boot continues
 		return &Failure{Err: fmt.Errorf("%w; %w; the next run goes on from here", cause, err)}
 	}
-	r.Log.Warn(fmt.Sprintf("undoing %d steps", len(r.done))) // why is the run's error
+	r.Log.Warn(fmt.Sprintf("undoing %d steps", len(r.done))) // the reason is the error of the run
 	t := &plan.Tools{Host: r.Host, Memory: &r.memory, Rejoin: r.Rejoin}
 	var failed []error
-	now := takeBaseline(ctx, r.Host) // its workers must be replaced
+	now := takeBaseline(ctx, r.Host) // its HAProxy workers must be replaced
 	back := plan.WayBack(r.done)
 	for _, s := range back {
 		r.Log.Info(s.String())
@@ -53,13 +53,13 @@ func (r *run) undo(ctx context.Context, cause error) error {
 			failed = append(failed, inStep(s, err))
 		}
 	}
-	if len(r.brought) > 0 && !errors.Is(cause, context.Canceled) { // who only stopped it wants no other packages
+	if len(r.brought) > 0 && !errors.Is(cause, context.Canceled) { // a run that was only stopped keeps its packages
 		failed = append(failed, r.purge(ctx, t))
 	}
 	if errors.Join(failed...) == nil {
 		failed = append(failed, r.servesAgain(ctx, back, now))
 	}
-	switch { // a run that never was is not to be remembered
+	switch { // a run that was undone is not remembered
 	case errors.Join(failed...) != nil || errors.Is(cause, context.Canceled):
 	case !r.was.Known:
 		failed = append(failed, plan.Forget(state.GenerationsDir, state.BeforeDir, state.PackagedDir, host.StateDir).Do(ctx, t))
@@ -69,8 +69,8 @@ func (r *run) undo(ctx context.Context, cause error) error {
 	return &Failure{Err: cause, Undo: errors.Join(failed...), Undone: true}
 }
 
-// purge removes the packages that this run brought. With them goes what they call their configuration, even where it
-// was there before them: that comes back.
+// purge removes the packages that this run installed. The purge also removes configuration files that existed before the
+// packages; these are restored.
 func (r *run) purge(ctx context.Context, t *plan.Tools) error {
 	if err := r.Host.PurgePackages(ctx, r.brought...); err != nil {
 		return err
@@ -87,7 +87,7 @@ func (r *run) purge(ctx context.Context, t *plan.Tools) error {
 	return errors.Join(failed...)
 }
 
-// servesAgain sees that the units that were made to load the files of before run with them.
+// servesAgain checks that the units that reloaded their old files run with them.
 func (r *run) servesAgain(ctx context.Context, back []plan.Step, now baseline) error {
 	var d plan.Desired
 	for _, s := range back {
@@ -103,7 +103,7 @@ func (r *run) servesAgain(ctx context.Context, back []plan.Step, now baseline) e
 	}
 	d.Model.Instances = slices.Sorted(maps.Keys(r.base.well))
 	err := serves(ctx, r.Host, d, baseline{workers: now.workers, well: r.base.well}, plan.Reloads(back, host.HAProxyUnit), r.loadSize())
-	if stopped := (*stoppedError)(nil); !errors.As(err, &stopped) { // no plan follows that would start it
+	if stopped := (*stoppedError)(nil); !errors.As(err, &stopped) { // no further plan would start it
 		err = r.verified(err)
 	}
 	if err != nil {

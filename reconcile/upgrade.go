@@ -11,14 +11,14 @@ import (
 	"rlb.dev/rlb-agent/reconcile/state"
 )
 
-// upgradeWait is how long the connections of a host have to end before its programs are replaced.
+// upgradeWait is how long a host waits for its connections to end before its programs are replaced.
 const upgradeWait = time.Minute
 
-// Upgrade brings newer packages in, as one change that is verified and undone like any other. Where this host holds the
-// virtual IPs it first hands them to a peer, and waits for up to a minute until its connections have ended, where a move
-// can leave them. It is eligible again afterwards, however the upgrade ends. Where it is known that nobody would take over
-// it changes nothing; where nothing is known a drain is tried. With force it upgrades where nobody takes over, too, and
-// then clients may notice it. doc is the spec in force.
+// Upgrade installs newer packages, as one change that is verified and undone like any other. If this host holds the virtual
+// IPs, Upgrade first hands them to a peer and waits up to a minute for its connections to end, if connections survive a
+// move. Afterwards this host may hold the virtual IPs again, however the upgrade ends. If it is known that no peer would
+// take over, Upgrade changes nothing; if nothing is known, it tries a drain. With force it upgrades even if no peer takes
+// over; clients may then notice it. doc is the spec in force.
 func (r *Reconciler) Upgrade(ctx context.Context, doc *api.Document, newer []plan.Newer, force bool) (result Result, err error) {
 	in, hand, err := r.upgradable(ctx, force)
 	if err != nil {
@@ -47,14 +47,14 @@ func (r *Reconciler) Upgrade(ctx context.Context, doc *api.Document, newer []pla
 	return r.Once(ctx, plan.Pinned(doc, newer))
 }
 
-// UpgradeRefusal is why Upgrade would change nothing here, as far as that can be seen beforehand.
+// UpgradeRefusal is why Upgrade would change nothing on this host, as far as this is visible before.
 func (r *Reconciler) UpgradeRefusal(ctx context.Context, force bool) error {
 	_, _, err := r.upgradable(ctx, force)
 	return err
 }
 
-// upgradable is what is in force, and whether this host hands the virtual IPs to a peer before an upgrade. The error is why
-// it cannot be upgraded.
+// upgradable returns the spec in force, and whether this host hands the virtual IPs to a peer before an upgrade. The error
+// is why it cannot be upgraded.
 func (r *Reconciler) upgradable(ctx context.Context, force bool) (in *state.InForce, hand bool, err error) {
 	if in, err = r.inForce(ctx, "upgrade"); err != nil {
 		return nil, false, err
@@ -84,7 +84,7 @@ func (r *Reconciler) upgradable(ctx context.Context, force bool) (in *state.InFo
 	return in, alone == "", nil
 }
 
-// noStandby is why nobody would take over from this host, in words; "" where a standby is ready, or where nobody knows.
+// noStandby is why no host would take over from this one, in words; "" if a standby is ready or if it is not known.
 func (r *Reconciler) noStandby(ctx context.Context, in *state.InForce) (string, error) {
 	if len(in.Spec.Nodes) == 1 {
 		return "the spec names no other node", nil

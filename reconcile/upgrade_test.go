@@ -33,7 +33,7 @@ func upgradeOf(force bool, names ...string) drainer {
 	}
 }
 
-// heard leaves what the daemon of this host, lb1, knows of the others. Of synctest's clock it is the beginning.
+// heard writes what the daemon of this host, lb1, has heard from its peers, at the start of synctest's clock.
 func heard(t *testing.T, h *fake.Host, doc *api.Document, role host.Role, others ...peers.Report) {
 	t.Helper()
 	began := time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)
@@ -49,8 +49,8 @@ func heard(t *testing.T, h *fake.Host, doc *api.Document, role host.Role, others
 	}
 }
 
-// TestUpgrade: the virtual IPs move where a standby is ready. Where it is known that none is, nothing is touched. Where
-// nothing is known a drain is tried.
+// TestUpgrade: the virtual IPs move if a standby is ready. If it is known that none is ready, nothing is changed. If
+// nothing is known, a drain is tried.
 func TestUpgrade(t *testing.T) {
 	const peer, vip = "198.51.100.12", "198.51.100.10"
 	both := []string{"haproxy", "keepalived"}
@@ -60,15 +60,15 @@ func TestUpgrade(t *testing.T) {
 	gone := func(r *peers.Report) { r.Goodbye = true }
 	for name, c := range map[string]struct {
 		nodes    string
-		standby  bool                // this host is one
-		daemon   bool                // which listens to the peers
-		peer     func(*peers.Report) // nil where none is heard
-		answers  string              // to ARP
+		standby  bool                // this host is a standby
+		daemon   bool                // the daemon runs and listens to the peers
+		peer     func(*peers.Report) // nil if no peer is heard
+		answers  string              // addresses that answer ARP
 		force    bool
 		packages []string
 		broken   bool // the new HAProxy refuses its files
 
-		drains  bool // or tries to
+		drains  bool // or tries to drain
 		refused string
 	}{
 		"a standby is ready":               {nodes: pairNodes, daemon: true, peer: ready, answers: peer + " " + vip, drains: true},
@@ -173,7 +173,7 @@ func TestUpgrade(t *testing.T) {
 					t.Errorf("%s is %s, want %s", both[i], got, want)
 				}
 			}
-			// it is eligible again, however the upgrade ended
+			// it may hold the virtual IPs again, however the upgrade ended
 			if text := trackedText(t, h); text == wordOut || c.drains && text != wordIn {
 				t.Errorf("the tracked file says %q", text)
 			}
@@ -183,7 +183,7 @@ func TestUpgrade(t *testing.T) {
 	}
 }
 
-// TestUpgradeDrained: a host that was drained by hand stays so.
+// TestUpgradeDrained: a host that a user drained stays drained.
 func TestUpgradeDrained(t *testing.T) {
 	const peer, vip = "198.51.100.12", "198.51.100.10"
 	h := holder(t, "", peer, vip)

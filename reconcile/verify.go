@@ -14,17 +14,17 @@ import (
 )
 
 const (
-	verifyTimeout = 10 * time.Second       // a good change shows within a second, on a slow Pi too
-	loadTime      = 30 * time.Microsecond  // more for each byte of HAProxy's file, on a busy Pi: a master that reads it answers nobody
+	verifyTimeout = 10 * time.Second       // a good change is visible within a second, even on a slow Pi
+	loadTime      = 30 * time.Microsecond  // more for each byte of HAProxy's file, on a busy Pi: a master process that reads it does not answer
 	verifyPause   = 50 * time.Millisecond  // between two looks
-	settleTime    = 300 * time.Millisecond // a keepalived that cannot live with its configuration dies within that
+	settleTime    = 300 * time.Millisecond // a keepalived that fails on its configuration dies within this time
 )
 
-// serves waits until the host does what the desired state says, as far as it can be seen from the host: the units
-// run and stay, and HAProxy's present workers, not some older ones, listen wherever clients connect. HAProxy may read files
-// of size bytes before that.
-// Nothing that served before must be gone; replaced says that a reload must have brought a new worker. An *unverifiedError
-// says that all is well but for what could not be seen, a *stoppedError but for a unit that somebody stopped meanwhile.
+// serves waits until the host serves as the desired state says, as far as the host itself can see. The units run and stay
+// up. HAProxy's present workers, not older ones, listen on every address for clients. HAProxy may first have to read files
+// of size bytes. Everything that served before must still serve. replaced means that a reload must have started a new
+// worker. An *unverifiedError means that only some things could not be seen; a *stoppedError means that the only problem is
+// a unit that somebody stopped meanwhile.
 func serves(ctx context.Context, h host.Host, d plan.Desired, before baseline, replaced bool, size int) error {
 	var now plan.Observed
 	if err := now.LookForFormer(ctx, h); err != nil {
@@ -46,7 +46,7 @@ func serves(ctx context.Context, h host.Host, d plan.Desired, before baseline, r
 		if permanent := (*permanentError)(nil); errors.As(now, &permanent) {
 			return permanent.error
 		}
-		if err == nil || inTime.Err() == nil { // what was wrong, not that time is up
+		if err == nil || inTime.Err() == nil { // keep the problem, not the error that the time is up
 			err = now
 		}
 		select {
@@ -64,7 +64,7 @@ func serves(ctx context.Context, h host.Host, d plan.Desired, before baseline, r
 	}
 }
 
-// loadSize is how many bytes HAProxy may have to read: its file of this run, and that of before.
+// loadSize is how many bytes HAProxy may have to read: its new file and its old one.
 func (r *run) loadSize() int {
 	path := r.desired.Facts.HAProxyConfig
 	size := len(r.before[path].Data)
@@ -102,7 +102,7 @@ func servesNow(ctx context.Context, h host.Host, d plan.Desired, before baseline
 			}
 		case host.KeepalivedUnit:
 			if stopped != nil {
-				continue // it is in FAULT where HAProxy was stopped
+				continue // it is in FAULT because HAProxy was stopped
 			}
 			err = before.instancesLeft(ctx, h, d, unit)
 		}
@@ -115,8 +115,8 @@ func servesNow(ctx context.Context, h host.Host, d plan.Desired, before baseline
 	return cmp.Or(stopped, unverified)
 }
 
-// verified logs what could not be verified, and what somebody else did: that is no reason to undo anything. The next plan
-// starts what was stopped.
+// verified logs what could not be verified, and units that somebody else stopped. Neither is a reason to undo the run. The
+// next plan starts the stopped units.
 func (r *run) verified(err error) error {
 	stopped, unverified := (*stoppedError)(nil), (*unverifiedError)(nil)
 	switch {
@@ -130,12 +130,12 @@ func (r *run) verified(err error) error {
 	return err
 }
 
-// listens asks HAProxy's master for its workers: systemd calls a reload done while the new worker may have failed to
-// bind and the old one goes on.
+// listens asks HAProxy's master process for its workers. systemd reports a reload as done even if the new worker failed to
+// bind and the old one still serves.
 func listens(ctx context.Context, h host.Host, d plan.Desired, unit host.Unit, replaced []int) error {
 	socket := unit.MasterSocket()
 	if socket == "" {
-		return nil // the administrator's EXTRAOPTS took the socket away
+		return nil // the administrator's EXTRAOPTS removed the socket
 	}
 	workers, err := h.Workers(ctx, socket)
 	if err != nil {
@@ -164,7 +164,8 @@ func listens(ctx context.Context, h host.Host, d plan.Desired, unit host.Unit, r
 	return nil
 }
 
-// stays looks again after a moment: no unit may have died. One that somebody stopped or restarted meanwhile did not.
+// stays looks again after settleTime: no unit may have died. A unit that somebody stopped or restarted meanwhile has not
+// died.
 func stays(ctx context.Context, h host.Host, d plan.Desired) error {
 	before := map[string]host.Unit{}
 	for round := range 2 {

@@ -19,7 +19,8 @@ import (
 	"rlb.dev/rlb-agent/reconcile/status"
 )
 
-// systemd calls a reload done though the new worker could not bind: the old file must come back, and be loaded.
+// TestVerificationFailureGoesBack: systemd reports a reload as done although the new worker could not bind. The old file
+// must be restored and loaded.
 func TestVerificationFailureGoesBack(t *testing.T) {
 	for name, test := range map[string]struct {
 		edit      *api.Document
@@ -51,7 +52,7 @@ func TestVerificationFailureGoesBack(t *testing.T) {
 	}
 }
 
-// On the way back HAProxy may be unable to serve as before, too: that must be said.
+// TestWayBackIsVerified: after the undo HAProxy may be unable to serve as before, too. This must be reported.
 func TestWayBackIsVerified(t *testing.T) {
 	h := installed(t, parse(t, spec))
 	h.Busy[9001], h.Busy[9000] = true, true
@@ -64,7 +65,7 @@ func TestWayBackIsVerified(t *testing.T) {
 	quiet(t, h, parse(t, spec))
 }
 
-// A service that HAProxy does not listen for, though its worker is new and well.
+// TestListenersAreVerified: HAProxy does not listen for a service although its worker is new and well.
 func TestListenersAreVerified(t *testing.T) {
 	h := installed(t, parse(t, spec))
 	h.Deaf = true
@@ -74,8 +75,8 @@ func TestListenersAreVerified(t *testing.T) {
 	}
 }
 
-// A keepalived whose role is not available is no reason to undo an edit: any user can be in the way of its dump in /tmp. It
-// is logged, and stands in the status.
+// TestRoleNotVerified: an edit is not undone because keepalived's role is not available: any user can block its dump in
+// /tmp. This is logged and shown in the status.
 func TestRoleNotVerified(t *testing.T) {
 	h := installed(t, parse(t, spec))
 	h.FailMethod("VRRP", errors.New("cannot get keepalived's state: somebody is in the way"))
@@ -97,7 +98,7 @@ func TestRoleNotVerified(t *testing.T) {
 	})
 }
 
-// A role that is not available does not hide what else is wrong.
+// TestRoleNotVerifiedHidesNothing: a role that is not available does not hide other problems.
 func TestRoleNotVerifiedHidesNothing(t *testing.T) {
 	h := installed(t, parse(t, spec))
 	h.FailMethod("VRRP", errors.New("cannot get keepalived's state: somebody is in the way"))
@@ -108,8 +109,8 @@ func TestRoleNotVerifiedHidesNothing(t *testing.T) {
 	}
 }
 
-// Somebody stops or restarts a service while an edit is under way, after any of its steps. The edit is not undone for that,
-// and the same run starts what was stopped.
+// TestStoppedBySomebodyDuringAnEdit: somebody stops or restarts a service during an edit, after any of its steps. The edit
+// is not undone for this, and the same run starts the stopped service.
 func TestStoppedBySomebodyDuringAnEdit(t *testing.T) {
 	edits := map[string]*api.Document{
 		"weight": edited(t, "address: 198.51.100.21", "address: 198.51.100.21\n    weight: 7"), "port": edited(t, "9000", "9001"),
@@ -144,7 +145,7 @@ func TestStoppedBySomebodyDuringAnEdit(t *testing.T) {
 	}
 }
 
-// dying is a host whose keepalived dies at a moment.
+// dying is a host whose keepalived dies at a given time.
 type dying struct {
 	*fake.Host
 	at   time.Time
@@ -159,7 +160,8 @@ func (d *dying) Unit(ctx context.Context, name string) (host.Unit, error) {
 	return unit, err
 }
 
-// Somebody stops keepalived on the way back of an edit that did not work: no plan follows that would start it, so it is said.
+// TestStoppedBySomebodyOnTheWayBack: somebody stops keepalived during the undo of an edit. No further plan would start
+// keepalived, so this is reported.
 func TestStoppedBySomebodyOnTheWayBack(t *testing.T) {
 	h := &dying{Host: installed(t, parse(t, spec)), died: func(u *host.Unit) { u.MainPID, u.ActiveState, u.SubState = 0, "inactive", "dead" }}
 	h.Busy[9001] = true
@@ -179,7 +181,8 @@ func TestStoppedBySomebodyOnTheWayBack(t *testing.T) {
 	})
 }
 
-// A keepalived that cannot live with its configuration dies a moment after it has read it, whether systemd starts it again or not.
+// TestDiesAMomentLater: a keepalived that fails on its configuration dies shortly after it has read it, whether systemd
+// starts it again or not.
 func TestDiesAMomentLater(t *testing.T) {
 	for name, died := range map[string]func(*host.Unit){
 		"started again": func(u *host.Unit) { u.MainPID++; u.Restarts++ },
@@ -204,7 +207,7 @@ func TestDiesAMomentLater(t *testing.T) {
 	}
 }
 
-// loading is a host whose HAProxy answers nobody for a while after each reload, as one that reads a large file.
+// loading is a host whose HAProxy does not answer for a while after each reload, like one that reads a large file.
 type loading struct {
 	*fake.Host
 	takes time.Duration
@@ -225,7 +228,8 @@ func (l *loading) Workers(ctx context.Context, socket string) (host.Workers, err
 	return l.Host.Workers(ctx, socket)
 }
 
-// A HAProxy that reads many servers is waited for, also on the way back; one that hangs with few is found out soon.
+// TestHAProxyIsWaitedForByItsSize: a run waits longer for a HAProxy that reads many servers, also during an undo. A HAProxy
+// with few servers that hangs is found soon.
 func TestHAProxyIsWaitedForByItsSize(t *testing.T) {
 	many := func(port string) *api.Document {
 		var servers strings.Builder
@@ -265,7 +269,7 @@ func TestHAProxyIsWaitedForByItsSize(t *testing.T) {
 	}
 }
 
-// handler gives each record of a log to a function.
+// handler passes each record of a log to a function.
 type handler func(slog.Record)
 
 func (handler) Enabled(context.Context, slog.Level) bool        { return true }

@@ -1,5 +1,5 @@
-// Package events tells what happened on a host, and why, from what the agent, HAProxy, keepalived and systemd wrote into
-// the journal. It is pure: entries in, events out.
+// Package events derives what happened on a host, and why, from the journal entries of the agent, HAProxy, keepalived and
+// systemd. It is pure: entries in, events out.
 package events
 
 import (
@@ -10,7 +10,7 @@ import (
 	"rlb.dev/rlb-agent/reconcile/host"
 )
 
-// Kind is what an event is about.
+// Kind is the subject of an event.
 type Kind string
 
 // The kinds.
@@ -18,7 +18,7 @@ const (
 	Role    Kind = "Role"    // this host took the virtual IPs, lost them, or may not hold them
 	Program Kind = "Program" // HAProxy, keepalived or the agent was started, stopped, reloaded, or died
 	Server  Kind = "Server"  // a server or a whole service went down or came back
-	Health  Kind = "Health"  // the agent found HAProxy out of order, or in order again
+	Health  Kind = "Health"  // the agent found that HAProxy failed or recovered
 	Change  Kind = "Change"  // the agent changed this host
 	Refusal Kind = "Refusal" // a spec was refused, or a change was undone
 	Command Kind = "Command" // a person or a timer ran a command of the agent, or a trial is over
@@ -30,28 +30,28 @@ type Event struct {
 	Time    time.Time `json:"time"`
 	Kind    Kind      `json:"kind"`
 	Message string    `json:"message"`
-	Cause   string    `json:"cause,omitempty"` // why, where it is known
+	Cause   string    `json:"cause,omitempty"` // why, if it is known
 
 	state string // of a role: MASTER, BACKUP or FAULT; of a server: UP, DOWN or NOLB
 	about string // of a server: "service/server"
 }
 
-// A role changes within causeBefore after its cause. What the agent or systemd logs of the cause may come a little later
-// than keepalived's own line: up to causeAfter.
+// A role changes up to causeBefore after its cause. The agent or systemd may log the cause up to causeAfter later than
+// keepalived logs the change.
 const (
 	causeBefore = 3 * time.Second
 	causeAfter  = 500 * time.Millisecond
 
-	noticedAfter = 3 * time.Second // the agent notes the role with the status, which takes longer on a busy machine
+	noticedAfter = 3 * time.Second // the agent records the role with the status, which takes longer on a busy machine
 )
 
-// serverAgain is how long after HAProxy's own line the agent tells the same of a server: it looks every two seconds.
+// serverAgain is how long after HAProxy the agent may log the same change of a server: the agent looks every two seconds.
 const serverAgain = 5 * time.Second
 
-// mergeWithin is how near steps of one run are to each other: they are one event.
+// mergeWithin is the time within which steps of one run are merged into one event.
 const mergeWithin = 3 * time.Second
 
-// Tell turns entries of the journal into events, both with the oldest first.
+// Tell turns journal entries into events. Both have the oldest first.
 func Tell(entries []host.JournalEntry) []Event {
 	var all []Event
 	var causes []cause
@@ -79,13 +79,13 @@ func Tell(entries []host.JournalEntry) []Event {
 	return all
 }
 
-// Last are the last events that the entries tell, at most so many.
+// Last returns the last events of the entries; most is their largest number.
 func Last(entries []host.JournalEntry, most int) []Event {
 	all := Tell(entries)
 	return slices.Clone(all[max(len(all)-most, 0):])
 }
 
-// repeats says whether an event was just told: HAProxy logs a server's state to each of its logs and to standard error.
+// repeats reports whether e is already in all: HAProxy logs a change of a server to each of its logs and to standard error.
 func repeats(all []Event, e Event) bool {
 	for _, before := range slices.Backward(all) {
 		since := e.Time.Sub(before.Time)
@@ -108,7 +108,7 @@ func repeats(all []Event, e Event) bool {
 	return false
 }
 
-// merges adds a step to the event of the steps before it.
+// merges adds a step to the event of the steps before it, and reports whether it did.
 func merges(last *Event, e Event) bool {
 	if e.Kind != Change || last.Kind != Change || e.Cause != last.Cause || e.Time.Sub(last.Time) > mergeWithin {
 		return false
@@ -117,22 +117,22 @@ func merges(last *Event, e Event) bool {
 	return true
 }
 
-// cause is what can make a host change its role.
+// cause is something that can make a host change its role.
 type cause struct {
 	time time.Time
 	text string
-	rank rank // a higher one tells more
+	rank rank // a cause with a higher rank explains more
 
 	role   string // the agent's own view of why it has this role
 	health bool   // of this host's HAProxy, which can only keep it from being MASTER
 }
 
-// nearest is the cause that tells most of a role change, of those about its time.
+// nearest is the cause with the highest rank among the causes that are close enough in time to a change of role.
 func nearest(causes []cause, e Event) string {
 	var best cause
 	for _, c := range causes {
 		after := e.Time.Sub(c.time)
-		if c.role != "" { // the agent has noticed this change, or another
+		if c.role != "" { // the agent recorded this change, or another one
 			if c.role == e.state && after <= 0 && after >= -noticedAfter && best.rank < c.rank {
 				best = c
 			}
@@ -148,7 +148,7 @@ func nearest(causes []cause, e Event) string {
 	return best.text
 }
 
-// rank says how much a cause tells: what a person did tells more than what followed from it.
+// rank orders causes: a command of a person explains more than its consequences.
 type rank int
 
 const (
@@ -163,7 +163,7 @@ const (
 // moves are the commands that can move the virtual IPs.
 var moves = []string{" drain", " undrain", " try", " rollback", " teardown", " --once"}
 
-// causeOf is what an entry means for the role of this host.
+// causeOf is the cause that an entry may be for a change of role.
 func causeOf(e host.JournalEntry, event Event) cause {
 	c := cause{time: e.Time, text: event.Message}
 	switch {

@@ -9,7 +9,8 @@ import (
 	"rlb.dev/rlb-agent/reconcile/host"
 )
 
-// The entries are lines of keepalived 2.2.7 and 2.3.3, HAProxy 2.6 and 3.0 and systemd 252 and 257, as the journal has them.
+// TestTell: the entries are lines of keepalived 2.2.7 and 2.3.3, HAProxy 2.6 and 3.0, and systemd 252 and 257 from the
+// journal.
 func TestTell(t *testing.T) {
 	start := time.Date(2026, 11, 26, 12, 0, 0, 0, time.UTC)
 	entry := func(ms int, unit, message string) host.JournalEntry {

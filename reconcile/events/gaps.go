@@ -5,16 +5,16 @@ import (
 	"time"
 )
 
-// Gap is how long something lasted that an event ended, by the times of the journal.
+// Gap is how long the condition lasted that an event ended, by the times of the journal.
 type Gap struct {
 	What string        // "down", "without a server" …
-	Long time.Duration // 0 where the event ends nothing, or its beginning is not among the events
+	Long time.Duration // 0 if the event ends nothing, or if the beginning is not among the events
 }
 
-// Gaps are the gaps that events end, in the order of the events, which is the oldest first.
+// Gaps are the gaps that the events end, one for each event. all has the oldest event first.
 func Gaps(all []Event) []Gap {
 	gaps := make([]Gap, len(all))
-	open := map[string]beginning{} // by what lasts
+	open := map[string]beginning{} // by thing
 	for i, e := range all {
 		if thing := e.ends(); thing != "" {
 			if begun, ok := open[thing]; ok {
@@ -23,7 +23,7 @@ func Gaps(all []Event) []Gap {
 			}
 		}
 		if service, _, ok := strings.Cut(e.ends(), ": server "); ok {
-			if begun, ok := open[service]; ok { // the first server that is back
+			if begun, ok := open[service]; ok { // the first server that is up again
 				gaps[i] = Gap{begun.what, e.Time.Sub(begun.at)}
 				delete(open, service)
 			}
@@ -42,7 +42,7 @@ type beginning struct {
 	what string
 }
 
-// begins is what an event begins that another one ends, and what that is called.
+// begins names the thing and the condition that begins with this event, if another event ends it.
 func (e Event) begins() (thing, what string) {
 	switch {
 	case e.Kind == Role && e.state == "MASTER":
@@ -65,7 +65,7 @@ func (e Event) begins() (thing, what string) {
 	return "", ""
 }
 
-// ends is what an event ends, "" for nothing.
+// ends names the thing whose condition ends with this event, "" for none.
 func (e Event) ends() string {
 	switch e.Kind {
 	case Role:

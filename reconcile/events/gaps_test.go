@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// How long things lasted, from the events that begin and end them.
+// TestGaps: how long a condition lasted, from the events that begin and end it.
 func TestGaps(t *testing.T) {
 	start := time.Date(2026, 11, 26, 12, 0, 0, 0, time.UTC)
 	var all []Event

@@ -8,7 +8,7 @@ import (
 	"rlb.dev/rlb-agent/reconcile/host"
 )
 
-// tell is the event of one entry; not ok where it is of no interest.
+// tell is the event of one entry. ok is false if the entry is of no interest.
 func tell(e host.JournalEntry) (Event, bool) {
 	event := Event{Time: e.Time}
 	switch {
@@ -29,7 +29,7 @@ func tell(e host.JournalEntry) (Event, bool) {
 	return event, event.Message != ""
 }
 
-// role is keepalived's line of a change: "(HA-CLUSTER) Entering MASTER STATE"; its library's, vrrp_scheduler.c.
+// roleLine is keepalived's line of a change of role: "(HA-CLUSTER) Entering MASTER STATE" (keepalived, vrrp_scheduler.c).
 var roleLine = regexp.MustCompile(`^(?:VRRP_Instance)?\(([^)]+)\) Entering (MASTER|BACKUP|FAULT) STATE`)
 
 func roleEvent(message string) (role, text string) {
@@ -44,7 +44,7 @@ func roleEvent(message string) (role, text string) {
 	}[found[2]]
 }
 
-// adverts are keepalived's lines on the advertisements that make it change its role.
+// adverts are keepalived's lines about advertisements that make it change its role.
 var adverts = []struct {
 	line *regexp.Regexp
 	text string
@@ -64,12 +64,12 @@ func advertisement(message string) string {
 	return ""
 }
 
-// units are what people call the units.
+// units are the names of the units for people.
 var units = map[string]string{host.HAProxyUnit: "HAProxy", host.KeepalivedUnit: "keepalived", host.AgentUnit: "rlb-agent"}
 
 var exited = regexp.MustCompile(`Main process exited, code=(\w+), status=(\S+)`)
 
-// unitEvent is what systemd says of a unit, where it matters.
+// unitEvent is what systemd logs about a unit, "" for a line of no interest.
 func unitEvent(unit, message string) string {
 	name := units[unit]
 	if name == "" {
@@ -96,14 +96,14 @@ func unitEvent(unit, message string) string {
 	return ""
 }
 
-// HAProxy's lines on servers: HAProxy management guide §9.3, src/server.c srv_append_status.
+// HAProxy's lines about servers: HAProxy management guide section 9.3, src/server.c srv_append_status.
 var (
 	serverLine = regexp.MustCompile(`^(?:\[\w+\]\s*\(\d+\)\s*:\s*)?Server ([^/\s]+)/(\S+) (?:is|was) (UP|DOWN|stopping|NOLB|now \S+)(.*)$`)
 	noServer   = regexp.MustCompile(`backend '?([^'\s]+)'? has no server available`)
 	reasonText = regexp.MustCompile(`reason: ([^,]+)(?:, code: (\d+))?(?:, info: "([^"]*)")?`)
 )
 
-// serverEvent is what HAProxy says of a server, or of all of a service: about "service/server" or "service/".
+// serverEvent is what HAProxy logs about a server ("service/server") or about all servers of a service ("service/").
 func serverEvent(message string) (about, state, text string) {
 	message = strings.TrimSpace(message)
 	if found := noServer.FindStringSubmatch(message); found != nil {
@@ -128,12 +128,12 @@ func serverEvent(message string) (about, state, text string) {
 		}
 	}
 	if state = found[3]; state == "stopping" {
-		state = "NOLB" // as the statistics have it, which the agent reads
+		state = "NOLB" // the name in HAProxy's statistics, which the agent reads
 	}
 	return found[1] + "/" + found[2], state, text
 }
 
-// agentEvent is one of the agent's own entries. Its fields tell what it is about.
+// agentEvent is an entry of the agent itself. The fields of the entry say what it is about.
 func agentEvent(e host.JournalEntry) (Kind, string, string) {
 	const info = 6
 	switch {

@@ -1,5 +1,6 @@
-// Package faulty lets a real host's effects fail, or the agent die at them, as a test says. An effect is a call of one of
-// the host's writers; [Faults.Effect] is the hook around them. Only a build with the tag "faults" contains it; a release never does.
+// Package faulty injects faults for tests: an effect on a real host fails, or the agent dies at it. An effect is a call of
+// one of the host's writers; [Faults.Effect] is the hook around each effect. Only a build with the tag "faults" contains
+// this package. A release never does.
 package faulty
 
 import (
@@ -13,7 +14,7 @@ import (
 	"time"
 )
 
-// Faults are what is to go wrong in this process.
+// Faults are the faults of this process.
 type Faults struct {
 	list []fault
 
@@ -21,26 +22,26 @@ type Faults struct {
 	count int // effects so far
 }
 
-// fault is one thing that goes wrong.
+// fault is one fault.
 type fault struct {
 	action string
-	number int    // at this effect, counted from 1, or
-	name   string // at those whose name begins so
-	path   string // of "count"
-	over   bool   // it was at its point once
+	number int    // at the effect with this number, counted from 1, or
+	name   string // at the effects whose names begin so
+	path   string // the file of "count"
+	over   bool   // its point was reached before
 }
 
-// Parse reads faults, separated by semicolons:
+// Parse reads faults that are separated by semicolons:
 //
 //	count:FILE         append the name of each effect to a file
 //	kill-before:POINT  SIGKILL this process before the effect
-//	kill-after:POINT   SIGKILL this process after it
-//	torn:POINT         SIGKILL it while the effect, if that writes a file, has written half of a temporary one
+//	kill-after:POINT   SIGKILL this process after the effect
+//	torn:POINT         SIGKILL this process when an effect that writes a file has written half of the temporary file
 //	stop-before:POINT  SIGSTOP this process before the effect, until a SIGCONT
 //	error:POINT        the effect is not done, and fails
-//	error-once:POINT   the same, at the first of the effects that are meant
+//	error-once:POINT   the same, at the first matching effect only
 //
-// A point is a number, the first effect being 1, or the beginning of effects' names ("LoadFirewall").
+// A point is the number of an effect, counted from 1, or the beginning of the names of effects ("LoadFirewall").
 func Parse(text string) (*Faults, error) {
 	f := new(Faults)
 	for part := range strings.SplitSeq(text, ";") {
@@ -71,7 +72,8 @@ func (f fault) at(number int, name string) bool {
 	return f.number == number || f.name != "" && strings.HasPrefix(name, f.name)
 }
 
-// Effect does an effect, or what is to happen instead. torn leaves what a crash in the middle of it would, or is nil.
+// Effect does an effect, or injects the fault for it. torn leaves what a crash in the middle of the effect would leave; it
+// is nil if the effect writes no file.
 func (f *Faults) Effect(name string, torn, do func() error) error {
 	f.mu.Lock()
 	f.count++
@@ -110,9 +112,9 @@ func (f *Faults) Effect(name string, torn, do func() error) error {
 	return err
 }
 
-// signal sends this process a signal and waits until it has come.
+// signal sends a signal to this process and waits until it has arrived.
 func signal(s syscall.Signal) {
-	_ = syscall.Kill(os.Getpid(), s) // one can always signal oneself
+	_ = syscall.Kill(os.Getpid(), s) // a process may always signal itself
 	time.Sleep(50 * time.Millisecond)
 	if s == syscall.SIGKILL {
 		select {}

@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// Rules are letters; those that the agent took are A, B and C.
+// TestRulesComeBackAtTheirPlaces: rules are letters; the agent removed the rules A, B and C.
 func TestRulesComeBackAtTheirPlaces(t *testing.T) {
 	for _, test := range []struct{ now, before, want string }{
 		{"xz", "xAz", "xAz"},
@@ -16,10 +16,10 @@ func TestRulesComeBackAtTheirPlaces(t *testing.T) {
 		{"z", "ABz", "ABz"},
 		{"z", "AzA", "AzA"},
 		{"", "xAyBz", "AB"},
-		{"Az", "xAz", "Az"},   // it is there again
-		{"Az", "AAz", "AAz"},  // one of two is
+		{"Az", "xAz", "Az"},   // the rule exists again
+		{"Az", "AAz", "AAz"},  // one of two exists again
 		{"yz", "xAyz", "Ayz"}, // its neighbour is gone
-		{"zn", "Az", "Azn"},   // others came
+		{"zn", "Az", "Azn"},   // other rules were added
 		{"x", "x", "x"},
 	} {
 		var taken []string

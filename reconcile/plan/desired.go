@@ -12,15 +12,15 @@ import (
 	"rlb.dev/rlb-agent/render/vrrp"
 )
 
-// WatchedUnits are those whose change may make a host differ from its spec.
+// WatchedUnits are the units whose change may make a host differ from its spec.
 var WatchedUnits = append([]string{host.HAProxyUnit, host.KeepalivedUnit, host.RejoinUnit}, render.OwnUnits...)
 
-// Desired is what a spec implies for one host.
+// Desired is the state that a spec describes for one host.
 type Desired struct {
 	Facts      render.Facts
 	Files      []render.File
-	Model      render.Model  // what the files were made from
-	Packages   []PackageWant // empty where packages are not managed
+	Model      render.Model  // the model from which the files were rendered
+	Packages   []PackageWant // empty if packages are not managed
 	Units      []UnitWant    // in the order in which they are started
 	Listen     []ListenWant  // where HAProxy must listen for clients
 	VirtualIPs []netip.Addr
@@ -28,7 +28,7 @@ type Desired struct {
 	Ports      []int         // of the services
 }
 
-// File is the file that is to be at a path; nil for none.
+// File returns the wanted file at a path; nil if there is none.
 func (d Desired) File(path string) *render.File {
 	for i := range d.Files {
 		if d.Files[i].Path == path {
@@ -42,28 +42,28 @@ func (d Desired) File(path string) *render.File {
 type PackageWant struct {
 	Name    string
 	Version string // exact or a glob; "" for any
-	Hold    *bool  // nil: the agent has no say in it
+	Hold    *bool  // nil: the agent neither sets nor removes a hold
 }
 
 // UnitWant is a unit that must start at boot.
 type UnitWant struct {
 	Name   string
 	Run    bool          // must be active now too
-	Out    bool          // must neither be active nor start at boot
+	Out    bool          // must not be active and must not start at boot
 	Config string        // the file that the running unit must have loaded, or ""
-	Rest   time.Duration // after its death, before it is started again
+	Rest   time.Duration // pause between a failure of the unit and its next start
 }
 
-// Loads says that the unit has no process: it is active once what it loads is in the kernel.
+// Loads reports whether the unit has no process: it is active once its configuration is loaded into the kernel.
 func (want UnitWant) Loads() bool { return want.Name == render.HandoverUnit }
 
-// ListenWant is where HAProxy must listen, and the field of the spec that says so.
+// ListenWant is an address on which HAProxy must listen, and the field of the spec that asks for it.
 type ListenWant struct {
 	Addr  netip.AddrPort
 	Field string
 }
 
-// BackendWant is a backend, and how long HAProxy takes at most until it has checked all of its servers once.
+// BackendWant is a backend, and the longest time until HAProxy has checked each of its servers once.
 type BackendWant struct {
 	Name       string
 	Field      string
@@ -71,14 +71,14 @@ type BackendWant struct {
 	FirstCheck time.Duration
 }
 
-// KeepalivedRest is how long keepalived stays away after its death. Its successor takes the virtual IPs off the interface
-// and waits for the peer: before the peer has missed it and taken over, nobody would hold them. What comes on top leaves
-// it to systemd to start it again where its unit says so.
+// KeepalivedRest is the pause between a failure of keepalived and its next start. A new keepalived removes the virtual IPs
+// from the interface and waits for the peer; if it starts before the peer has taken over, no host holds them. The 200 ms on
+// top let systemd start keepalived first if its unit says so.
 func KeepalivedRest(spec *api.LoadBalancerSpec) time.Duration {
 	return vrrp.TakeoverTime(spec) + 200*time.Millisecond
 }
 
-// Want says what the spec implies for a host with these facts.
+// Want derives the desired state from the spec and the facts of a host.
 func Want(spec *api.LoadBalancerSpec, facts render.Facts) (Desired, error) {
 	rendered, err := render.Render(spec, facts)
 	if err != nil {
@@ -134,10 +134,10 @@ func backendWant(service api.Service, field string) BackendWant {
 	return b
 }
 
-// ApplyRuntimeState changes what is wanted by what only the host can tell: it is drained, or waits for its peer.
+// ApplyRuntimeState adapts the desired state to conditions that only the host knows: it is drained, or waits for its peer.
 func (d *Desired) ApplyRuntimeState(seen Observed) {
 	d.Units = slices.Clone(d.Units)
-	if seen.HandoverRefused != "" { // planned moves are then as with vrrp.handover: none
+	if seen.HandoverRefused != "" { // planned moves then work as with vrrp.handover: none
 		d.Units = slices.DeleteFunc(d.Units, func(u UnitWant) bool { return u.Name == render.HandoverUnit })
 	}
 	for i := range d.Units {

@@ -11,7 +11,7 @@ import (
 	"rlb.dev/rlb-agent/reconcile/host"
 )
 
-// fileDiff shows the content; a change of mode or owner alone is said in words.
+// fileDiff shows the change of the content. A change of only the mode or the owner is said in words.
 func fileDiff(from, to host.File) string {
 	if diff := unified(from, to); diff != "" {
 		return diff
@@ -20,8 +20,8 @@ func fileDiff(from, to host.File) string {
 		to.Path, from.Mode, from.UID, from.GID, to.Mode, to.UID, to.GID)
 }
 
-// unified is the difference between two states of a file, in the form of diff -u, or "" where the content is the same.
-// Only what lies between the first and the last line that differ is compared: of a large file that is nearly always little.
+// unified is the difference between two states of a file in the format of diff -u, or "" if the content is the same. Only
+// the part between the first and the last different line is compared; in a large file that part is nearly always small.
 func unified(from, to host.File) string {
 	name := from.Path
 	if !from.Exists {
@@ -39,7 +39,7 @@ func unified(from, to host.File) string {
 	return b.String()
 }
 
-// differing leaves out the lines at both ends that are the same, but for those that a diff shows around a change.
+// differing cuts off the equal lines at both ends, except for the context lines that a diff shows around a change.
 func differing(before, after []byte) (cutBefore, cutAfter []byte, skipped int) {
 	begin := sameLines(before, after)
 	for range udiff.DefaultContextLines {
@@ -52,13 +52,13 @@ func differing(before, after []byte) (cutBefore, cutAfter []byte, skipped int) {
 		if next := bytes.IndexByte(before[len(before)-end:], '\n'); next >= 0 {
 			end -= next + 1
 		} else {
-			end = 0 // the last line, which may have no end
+			end = 0 // the last line, which may have no newline
 		}
 	}
 	return before[:len(before)-end], after[:len(after)-end], skipped
 }
 
-// sameLines is the length of the whole lines that both begin with.
+// sameLines is the length of the whole lines with which both begin.
 func sameLines(a, b []byte) int {
 	n, same := min(len(a), len(b)), 0
 	for same < n && a[same] == b[same] {
@@ -67,19 +67,19 @@ func sameLines(a, b []byte) int {
 	return bytes.LastIndexByte(a[:same], '\n') + 1
 }
 
-// sameEnd is the length of the whole lines that both end with.
+// sameEnd is the length of the whole lines with which both end.
 func sameEnd(a, b []byte) int {
 	n, same := min(len(a), len(b)), 0
 	for same < n && a[len(a)-1-same] == b[len(b)-1-same] {
 		same++
 	}
-	if next := bytes.IndexByte(a[len(a)-same:], '\n'); next >= 0 { // what is before it may be a part of a line
+	if next := bytes.IndexByte(a[len(a)-same:], '\n'); next >= 0 { // the bytes before it may be part of a line
 		return same - next - 1
 	}
 	return 0
 }
 
-// renumbered adds to the numbers of lines in the head of a hunk: "@@ -12,7 +12,8 @@".
+// renumbered adds by to the line numbers in the header of a hunk: "@@ -12,7 +12,8 @@".
 func renumbered(line string, by int) string {
 	words := strings.Fields(line)
 	if !strings.HasPrefix(line, "@@ ") || len(words) != 4 {

@@ -12,8 +12,8 @@ import (
 	"rlb.dev/rlb-agent/reconcile/host"
 )
 
-// What is left out of the comparison changes nothing: the diff makes the new content of the old one, as that of the whole
-// does, which may take another one of several equal lines for the one that changed.
+// TestUnifiedOfAPart: the diff of the differing part turns the old content into the new one, as the diff of the whole
+// content does. Of several equal lines, the two diffs may name different ones as changed.
 func TestUnifiedOfAPart(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
 	words := []string{"a", "b", "c", "", "@@ -1 +1 @@", "d"}
@@ -71,7 +71,7 @@ func patch(text, diff string) string {
 			out, at = append(out, content), at+1
 		case line[0] == '+':
 			out = append(out, content)
-		case last != '-': // "no newline at the end" of the line before
+		case last != '-': // "no newline at the end" belongs to the line before
 			out[len(out)-1] = strings.TrimSuffix(out[len(out)-1], "\n")
 		}
 		last = line[0]

@@ -17,19 +17,19 @@ import (
 // FactFinder finds the facts of a host that rendering needs.
 type FactFinder struct {
 	Observer host.Observer
-	Given    render.Facts // from flags: these count before everything that is found
-	Assume   bool         // off the host: go on with likely values where nothing tells, and note each
+	Given    render.Facts // from flags; they take precedence over everything that is found
+	Assume   bool         // for use off the host: likely values replace facts that are not found; each is noted
 
-	// Wanted is told what the spec wants as soon as that is known, before the host is looked at; may be nil.
+	// Wanted is called with the desired state as soon as it is known, before the host is looked at; may be nil.
 	Wanted func(Desired)
 
-	// AskNoPrograms keeps apt from being asked, which takes up to two seconds: what is not installed is assumed to be the
-	// version of the machine's release.
+	// AskNoPrograms prevents questions to apt, which take up to two seconds. A program that is not installed is assumed to
+	// have the version of the machine's release.
 	AskNoPrograms bool
 }
 
-// Find looks at the host. Where it does not tell, before its network is up, what an earlier run found counts. The notes
-// say what was assumed. A *FieldError names what an applying run cannot do without.
+// Find finds the facts of the host. A fact that the host does not show because its network is not up yet is taken from an
+// earlier run. The notes say what was assumed. A *FieldError names a fact that is missing and that a run needs.
 func (f FactFinder) Find(ctx context.Context, spec *api.LoadBalancerSpec) (render.Facts, []string, error) {
 	interfaces, err := f.Observer.Interfaces(ctx)
 	if err != nil && !errors.Is(err, host.ErrUnavailable) {
@@ -67,7 +67,7 @@ type search struct {
 	interfaces []host.Interface
 	facts      render.Facts
 	kept       render.Facts
-	assumed    bool // nothing told the interface
+	assumed    bool // the interface was assumed
 	notes      []string
 }
 
@@ -75,7 +75,7 @@ func (s *search) note(format string, args ...any) {
 	s.notes = append(s.notes, fmt.Sprintf(format, args...))
 }
 
-// node finds the spec's node that holds one of its addresses.
+// node finds the node of the spec that this host is: the one whose address this host holds.
 func (s *search) node() error {
 	if len(s.spec.Nodes) == 0 {
 		if s.facts.Node != "" {
@@ -144,19 +144,19 @@ func (s *search) interfaceName() error {
 	return nil
 }
 
-// subnets finds the subnets of that interface. Without nodes they are what VRRP is accepted from.
+// subnets finds the subnets of that interface. Without nodes, VRRP is accepted from these subnets.
 func (s *search) subnets() error {
 	if len(s.facts.Subnets) > 0 {
 		return nil
 	}
 	known := false
 	for _, i := range s.interfaces {
-		if i.Name != s.facts.Interface || s.assumed || s.Assume && !s.isHosts(i) { // this machine is not the host: its interface of the same name is another one
+		if i.Name != s.facts.Interface || s.assumed || s.Assume && !s.isHosts(i) { // on another machine, the interface of the same name is a different one
 			continue
 		}
 		known = true
 		for _, prefix := range i.Prefixes {
-			// a virtual IP that is held just now is no fact of the host
+			// a virtual IP that this host holds now is not a fact of the host
 			if prefix.Bits() < prefix.Addr().BitLen() && !s.isVirtual(prefix.Addr()) {
 				s.facts.Subnets = append(s.facts.Subnets, prefix.Masked())
 			}
@@ -190,8 +190,8 @@ func (s *search) subnets() error {
 	return nil
 }
 
-// ownAddress finds a virtual IP that is all the interface has of its family, with the prefix length of a subnet: before
-// the first run that is the host's own address.
+// ownAddress finds a virtual IP that is the only address of its family on the interface and has the prefix length of a
+// subnet. Before the first run this is the host's own address.
 func (s *search) ownAddress() (index int, own bool) {
 	for i, v := range s.spec.VirtualIPs {
 		addr := v.Addr()
@@ -219,8 +219,8 @@ func (s *search) holder(addr netip.Addr) string {
 	return ""
 }
 
-// isHosts says whether an interface is one of the host that is rendered for: it has a subnet that holds a virtual IP, or the
-// machine has an address of the node.
+// isHosts reports whether an interface belongs to the host that is rendered for: it has a subnet that contains a virtual
+// IP, or this machine holds an address of the node.
 func (s *search) isHosts(i host.Interface) bool {
 	if node := s.findNode(s.facts.Node); node != nil && slices.ContainsFunc(node.Addrs(), func(addr netip.Addr) bool { return s.holder(addr) != "" }) {
 		return true
@@ -230,7 +230,7 @@ func (s *search) isHosts(i host.Interface) bool {
 	})
 }
 
-// held is what the machine has, for errors: "eth0 (198.51.100.11/24)".
+// held lists the interfaces and addresses of this machine for errors: "eth0 (198.51.100.11/24)".
 func (s *search) held() string {
 	var all []string
 	for _, i := range s.interfaces {
@@ -250,8 +250,8 @@ func (s *search) held() string {
 	return strings.Join(all, ", ")
 }
 
-// sysctls finds the settings of before that a teardown brings back. What an earlier run found counts: by now they are the
-// agent's.
+// sysctls finds the original settings, which a teardown restores. A value from an earlier run takes precedence: the present
+// value may be the agent's.
 func (s *search) sysctls(ctx context.Context) error {
 	if s.facts.Sysctls != nil {
 		return nil

@@ -17,8 +17,8 @@ import (
 	"rlb.dev/rlb-agent/render"
 )
 
-// nameservers finds whom HAProxy asks for the servers that are given by name. A host whose network is not up yet has
-// none, and then those of the last run count.
+// nameservers finds the DNS servers that HAProxy asks for servers given by name. A host whose network is not up yet has
+// none; the ones of the last run are then used.
 func (s *search) nameservers(ctx context.Context) error {
 	named := slices.ContainsFunc(s.spec.Services, func(service api.Service) bool {
 		return slices.ContainsFunc(service.Servers, func(server api.Server) bool {
@@ -42,7 +42,8 @@ func (s *search) nameservers(ctx context.Context) error {
 
 const resolvConf = "/etc/resolv.conf"
 
-// versions finds which version of each program the files are for: the installed one, else the one to be installed.
+// versions finds the version of each program for which the files are rendered: the installed version, else the version to
+// be installed.
 func (s *search) versions(ctx context.Context) error {
 	packages, err := s.Observer.Packages(ctx, "haproxy", "keepalived")
 	if err != nil && !errors.Is(err, host.ErrUnavailable) {
@@ -69,7 +70,7 @@ func (s *search) versions(ctx context.Context) error {
 			return err
 		}
 	}
-	file, _ := s.Observer.File(ctx, osRelease) // without it the newest release is assumed
+	file, _ := s.Observer.File(ctx, osRelease) // without the file the newest release is assumed
 	release := render.ReleaseOf(file.Data)
 	for _, name := range absent {
 		s.assumeVersion(name, pins[name], candidates[name], release)
@@ -77,8 +78,8 @@ func (s *search) versions(ctx context.Context) error {
 	return nil
 }
 
-// assumeVersion takes a program that is not installed for the version that apt offers, else the one that the spec names,
-// else that of a Debian release.
+// assumeVersion assumes the version of a program that is not installed: the version that apt offers, else the version that
+// the spec names, else the version of a Debian release.
 func (s *search) assumeVersion(name, pin, candidate string, release render.Release) {
 	version, usual := s.facts.VersionOf(name), *release.VersionOf(name)
 	named := render.Version(strings.TrimRight(pin[:strings.IndexAny(pin+"*", "*?")], ".-"))
@@ -94,13 +95,13 @@ func (s *search) assumeVersion(name, pin, candidate string, release render.Relea
 	}
 }
 
-// hasMinor matches versions with a minor number. "2" alone may be any of many, which differ.
+// hasMinor matches versions with a minor number. "2" alone stands for many versions, which differ.
 var hasMinor = regexp.MustCompile(`^([0-9]+:)?[0-9]+\.[0-9]`)
 
-// osRelease is where a machine says of which release it is (os-release(5)).
+// osRelease is the file that names the release of a machine (os-release(5)).
 const osRelease = "/etc/os-release"
 
-// paths finds where the units' programs read their configuration.
+// paths finds the configuration files of the programs of the units.
 func (s *search) paths(ctx context.Context) error {
 	haproxy, err := s.Observer.Unit(ctx, host.HAProxyUnit)
 	if err != nil && !errors.Is(err, host.ErrUnavailable) {
@@ -110,7 +111,7 @@ func (s *search) paths(ctx context.Context) error {
 	if err != nil && !errors.Is(err, host.ErrUnavailable) {
 		return err
 	}
-	// systemd does not tell the environment of a unit that is masked: what it was counts
+	// systemd does not report the environment of a masked unit: the paths of the last run are used
 	if haproxy.Masked() && s.facts.HAProxyConfig == "" {
 		s.facts.HAProxyConfig = s.kept.HAProxyConfig
 	}
@@ -126,7 +127,7 @@ func (s *search) paths(ctx context.Context) error {
 	}
 	if s.facts.Systemctl == "" {
 		s.facts.Systemctl = render.DefaultSystemctl
-		// a host whose /usr was never merged has it in /bin only; RootOnly does not read a program of a megabyte
+		// A host whose /usr was never merged has systemctl only in /bin. RootOnly does not read the program of a megabyte.
 		absent := func(path string) bool { return errors.Is(s.Observer.RootOnly(ctx, path), fs.ErrNotExist) }
 		if absent(s.facts.Systemctl) && !absent("/bin/systemctl") {
 			s.facts.Systemctl = "/bin/systemctl"
@@ -135,14 +136,13 @@ func (s *search) paths(ctx context.Context) error {
 	return nil
 }
 
-// HAProxyConfig is where the HAProxy of a unit reads its configuration: CONFIG in the unit's environment, or the usual
-// place.
+// HAProxyConfig is the configuration file of a unit's HAProxy: CONFIG in the unit's environment, or the default path.
 func HAProxyConfig(unit host.Unit) string {
 	return cmp.Or(unit.Environment["CONFIG"], render.DefaultHAProxyConfig)
 }
 
-// KeepalivedConfig is where the keepalived of a unit reads its configuration: DAEMON_ARGS in the unit's environment, or
-// the usual place.
+// KeepalivedConfig is the configuration file of a unit's keepalived: DAEMON_ARGS in the unit's environment, or the default
+// path.
 func KeepalivedConfig(unit host.Unit) string {
 	return cmp.Or(host.Argument(unit.Environment["DAEMON_ARGS"], "-f", "--use-file"), render.DefaultKeepalivedConfig)
 }

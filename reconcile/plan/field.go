@@ -8,8 +8,9 @@ import (
 	"rlb.dev/rlb-agent/reconcile/host"
 )
 
-// FieldError is a field of the spec that this host cannot do, or that does not work on it. By itself it means that
-// nothing was touched; within a Failure it is the cause. It may pass: the network may come up, a port become free.
+// FieldError names a field of the spec that this host cannot fulfil or that does not work on it. On its own it means that
+// nothing was changed; within a Failure it is the cause. The cause may pass: the network may come up, a port may become
+// free.
 type FieldError struct {
 	Field string
 	text  string
@@ -20,7 +21,7 @@ func FieldErrorf(field, format string, args ...any) error {
 	return &FieldError{Field: field, text: fmt.Sprintf(format, args...)}
 }
 
-// Error says what is wrong, with the place in the file.
+// Error says what is wrong, with the position in the file if it is known.
 func (e *FieldError) Error() string {
 	if e.place != "" {
 		return e.place
@@ -28,7 +29,7 @@ func (e *FieldError) Error() string {
 	return e.Field + ": " + e.text
 }
 
-// Placed gives a field's error, and what the programs refuse, its place in the file; other errors stay as they are.
+// Placed adds the position in the file to a FieldError and to refusals of the programs. Other errors stay as they are.
 func Placed(err error, doc *api.Document) error {
 	for _, refusal := range host.Refusals(err) {
 		refusal.Place(doc)

@@ -10,8 +10,8 @@ import (
 	"rlb.dev/rlb-agent/render"
 )
 
-// loadedBy is the digest of what a running unit has loaded. A unit that nobody reloaded since it started, and whose
-// file is older than that start, runs the file; of any other only the agent's own record tells.
+// loadedBy is the digest of the configuration that a running unit has loaded. The agent's own record says it. Without a
+// record, a unit whose file is older than the start of the unit runs that file. Else the result is "".
 func loadedBy(unit host.Unit, file host.File, record state.Loaded) string {
 	switch {
 	case record.Is(unit):
@@ -22,8 +22,8 @@ func loadedBy(unit host.Unit, file host.File, record state.Loaded) string {
 	return ""
 }
 
-// moved says whether a running unit was started with its configuration at another place than it has now: a reload
-// would read the old place again.
+// moved reports whether a running unit was started with its configuration at a different path: a reload would read the old
+// path again.
 func moved(unit host.Unit, config string, record state.Loaded, last state.Memory) bool {
 	if !unit.Active() {
 		return false
@@ -38,7 +38,7 @@ func moved(unit host.Unit, config string, record state.Loaded, last state.Memory
 	return former != "" && former != config
 }
 
-// configOf is where the running processes of a unit were told to find their configuration, or "".
+// configOf is the path of the configuration on the command line of the running processes of a unit, or "".
 func configOf(u host.Unit) string {
 	if len(u.CommandLine) == 0 {
 		return ""
@@ -56,7 +56,7 @@ func configOf(u host.Unit) string {
 	return ""
 }
 
-// RecordLoaded remembers which configuration the units of these steps have read just now.
+// RecordLoaded records which configuration the units of these steps have just read.
 func RecordLoaded(ctx context.Context, h host.Host, steps []Step) error {
 	before, err := state.ReadLoaded(ctx, h)
 	if err != nil {

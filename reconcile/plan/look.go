@@ -11,16 +11,16 @@ import (
 	"rlb.dev/rlb-agent/render"
 )
 
-// Look is what planning found: it is all that a dry run, a diff or a status needs, and it changes nothing.
+// Look is the result of planning. It is all that a dry run, a diff or a status needs. To look changes nothing.
 type Look struct {
 	Desired  Desired
 	Observed Observed
 	Plan     Plan
-	Notes    []string  // what was assumed
-	Began    time.Time // what changed since may not be in it
+	Notes    []string  // assumptions, in words
+	Began    time.Time // later changes of the host may be missing
 }
 
-// Look finds what the spec wants of the host, what the host is, and the difference.
+// Look finds the desired state, the observed state and the difference.
 func (f FactFinder) Look(ctx context.Context, spec *api.LoadBalancerSpec) (Look, error) {
 	units := host.AskUnits(ctx, f.Observer, append([]string{host.HAProxyUnit, host.KeepalivedUnit}, render.OwnUnits...)...)
 	defer units.Wait()
@@ -38,8 +38,8 @@ func (f FactFinder) Look(ctx context.Context, spec *api.LoadBalancerSpec) (Look,
 	return look, nil
 }
 
-// Rendering finds what the spec wants of the host, and of the host only what is needed to render it and to know which of
-// the files its programs can check. It has no plan.
+// Rendering finds the desired state. Of the host it reads only what is needed to render the files and to know which of them
+// the installed programs can check. The result has no plan.
 func (f FactFinder) Rendering(ctx context.Context, spec *api.LoadBalancerSpec) (Look, error) {
 	look, err := f.want(ctx, spec)
 	if err != nil {
@@ -56,7 +56,7 @@ func (f FactFinder) Rendering(ctx context.Context, spec *api.LoadBalancerSpec) (
 	return look, nil
 }
 
-// want finds what the spec wants of the host.
+// want finds the desired state.
 func (f FactFinder) want(ctx context.Context, spec *api.LoadBalancerSpec) (Look, error) {
 	began := time.Now()
 	facts, notes, err := f.Find(ctx, spec)
@@ -70,11 +70,11 @@ func (f FactFinder) want(ctx context.Context, spec *api.LoadBalancerSpec) (Look,
 	return Look{Desired: desired, Notes: notes, Began: began}, err
 }
 
-// ChangesRouter says whether the plan makes keepalived read another configuration.
+// ChangesRouter reports whether the plan makes keepalived read a different configuration.
 func (l Look) ChangesRouter() bool { return l.writes(l.Desired.Facts.KeepalivedConfig) }
 
-// ChangesPrograms says whether the plan brings a configuration and a program together that were not before: it changes
-// what HAProxy or keepalived read, or one of them is another program than before.
+// ChangesPrograms reports whether the plan combines a configuration and a program that did not run together before: it
+// changes the configuration of HAProxy or keepalived, or one of the two programs was replaced.
 func (l Look) ChangesPrograms() bool { return l.changesHAProxy() || l.changesKeepalived() }
 
 func (l Look) changesHAProxy() bool {
@@ -92,7 +92,7 @@ func (l Look) changes(program, unit, config string) bool {
 	})
 }
 
-// Running is the configuration that a running unit has loaded, which lies at that path; nil where that is not known.
+// Running is the configuration that a running unit has loaded, if it is still the file at that path; else nil.
 func (l Look) Running(unit, config string) []byte {
 	file := l.Observed.Files[config]
 	if loaded := l.Observed.Loaded[unit]; loaded == "" || loaded != host.Digest(file.Data) {
@@ -105,7 +105,7 @@ func (l Look) writes(path string) bool {
 	return slices.ContainsFunc(l.Plan.Configure, func(s Step) bool { return s.Verb == verbWrite && s.Object == path })
 }
 
-// FileDiffs are the changes of files that the plan makes, as unified diffs.
+// FileDiffs are the changes of files in the plan, as unified diffs.
 func (l Look) FileDiffs() []string {
 	var diffs []string
 	for _, s := range l.Plan.Configure {

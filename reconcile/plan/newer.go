@@ -9,18 +9,18 @@ import (
 	"rlb.dev/rlb-agent/reconcile/host"
 )
 
-// Newer is a package that can be upgraded within what the spec allows.
+// Newer is a package that can be upgraded to a version that the spec allows.
 type Newer struct {
 	Package   string
 	Installed string // version
 	Offered   string // version
 }
 
-// String is for people: "haproxy 3.0.11-1 to 3.0.11-2".
+// String is the upgrade in words: "haproxy 3.0.11-1 to 3.0.11-2".
 func (n Newer) String() string { return fmt.Sprintf("%s %s to %s", n.Package, n.Installed, n.Offered) }
 
-// FindNewer finds which of the named packages apt offers in a newer version, and says in words which offers the spec
-// forbids. What is not installed is not looked at.
+// FindNewer finds the named packages that apt offers in a newer version. forbidden says in words which offers the spec does
+// not allow. Packages that are not installed are skipped.
 func FindNewer(ctx context.Context, o host.Observer, spec *api.LoadBalancerSpec, names ...string) (newer []Newer, forbidden []string, err error) {
 	offers, _, err := o.Offers(ctx, time.Time{}, names...)
 	if err != nil {
@@ -44,7 +44,8 @@ func FindNewer(ctx context.Context, o host.Observer, spec *api.LoadBalancerSpec,
 	return newer, forbidden, nil
 }
 
-// Pinned is a spec that wants just these versions, for one run: the spec's own then finds nothing to change.
+// Pinned is a copy of the spec that requires exactly these versions, for one run. A later run with the original spec then
+// changes nothing.
 func Pinned(doc *api.Document, all []Newer) *api.Document {
 	pinned := *doc
 	for _, n := range all {

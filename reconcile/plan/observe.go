@@ -13,30 +13,30 @@ import (
 	"rlb.dev/rlb-agent/render"
 )
 
-// Observed is what a host is now, as far as a Desired cares. What could not be looked at is missing from the maps and
+// Observed is the present state of a host, as far as a Desired needs it. What could not be read is missing in the maps and
 // named in Unchecked.
 type Observed struct {
 	Packages  map[string]host.Package
 	Files     map[string]host.File
 	Units     map[string]host.Unit
 	Firewall  map[api.Family]host.Firewall
-	Loaded    map[string]string // for each running unit, the digest of the configuration that it runs; "" where unknown
-	Moved     map[string]bool   // running units that were started with their configuration at another place
+	Loaded    map[string]string // for each running unit, the digest of the configuration that it runs; "" if not known
+	Moved     map[string]bool   // running units that were started with their configuration at a different path
 	Memory    state.Memory
 	Drained   bool                // an administrator took this host out
-	Former    *state.FormerRouter // the virtual router that keepalived left, or is about to leave; nil where there is none
+	Former    *state.FormerRouter // the virtual router that keepalived left or is about to leave; nil if there is none
 	Holds     bool                // a virtual IP is on an interface
-	Waiting   bool                // keepalived is kept out until the peer has left it too
+	Waiting   bool                // keepalived is kept out until the peer has left the former virtual router too
 	Unchecked []string
 
-	Handover        render.Handover // what is there of it, where it is wanted
-	HandoverRefused string          // why this host cannot have it, or ""
+	Handover        render.Handover // the parts of the hand-over that exist, if it is wanted
+	HandoverRefused string          // why this host cannot support the hand-over, or ""
 
 	Servers      []host.RunningServer // of the running HAProxy
-	ServersKnown bool                 // it runs the file that lies there, and told of them
+	ServersKnown bool                 // HAProxy runs the file on the disk and reported its servers
 }
 
-// Observe looks at everything that the desired state names, and at what the agent owns besides.
+// Observe reads everything that the desired state names, and what the agent owns in addition.
 func Observe(ctx context.Context, o host.Observer, d Desired) (Observed, error) {
 	seen := Observed{
 		Packages: map[string]host.Package{},
@@ -46,7 +46,7 @@ func Observe(ctx context.Context, o host.Observer, d Desired) (Observed, error) 
 		Loaded:   map[string]string{},
 		Moved:    map[string]bool{},
 	}
-	// look does one look; that this machine has no such thing is a note, anything else the end.
+	// look runs one look. If this machine cannot show the thing, look notes that; any other error ends Observe.
 	look := func(what string, do func() error) error {
 		err := do()
 		if errors.Is(err, host.ErrUnavailable) {
@@ -100,14 +100,14 @@ func (seen *Observed) packages(ctx context.Context, o host.Observer, d Desired) 
 	return err
 }
 
-// A firewallAnswer is what is known of the firewall of one family.
+// firewallAnswer is the result of reading the firewall of one family.
 type firewallAnswer struct {
 	state host.Firewall
 	err   error
 }
 
-// askFirewall asks for the firewall of each of api.Families, each by a program that takes some milliseconds, while others
-// look at other things. answers waits for them.
+// askFirewall reads the firewall of each of api.Families in the background, because each read runs a program for some
+// milliseconds. answers waits for the results.
 func askFirewall(ctx context.Context, o host.Observer) (answers func() []firewallAnswer) {
 	all := make([]firewallAnswer, len(api.Families))
 	var asked sync.WaitGroup
@@ -120,7 +120,7 @@ func askFirewall(ctx context.Context, o host.Observer) (answers func() []firewal
 	}
 }
 
-// toCome says whether a package is wanted, and known to be not installed yet.
+// toCome reports whether a package is wanted and known to be not installed yet.
 func (seen *Observed) toCome(d Desired, name string) bool {
 	have, known := seen.Packages[name]
 	return known && have.Version == "" && slices.ContainsFunc(d.Packages, func(w PackageWant) bool { return w.Name == name })
@@ -134,7 +134,7 @@ func (seen *Observed) firewall(answers []firewallAnswer, d Desired) error {
 			seen.Firewall[family] = state
 		case !errors.Is(err, host.ErrUnavailable):
 			return err
-		case seen.toCome(d, "iptables"): // no program yet, so no rules of ours
+		case seen.toCome(d, "iptables"): // without the program there are no rules of the agent
 			seen.Firewall[family] = host.Firewall{}
 		case d.Model.Firewall == nil: // nothing is wanted
 		case family == api.IPv6 && other: // a kernel without IPv6 needs no rules for it
@@ -160,7 +160,7 @@ func (seen *Observed) files(ctx context.Context, o host.Observer, d Desired) err
 		f, err := o.File(ctx, path)
 		switch {
 		case errors.Is(err, host.ErrUnavailable):
-			unavailable = err // the others may be readable
+			unavailable = err // the other files may be readable
 		case err != nil:
 			return err
 		default:
@@ -176,7 +176,7 @@ func (seen *Observed) units(ctx context.Context, o host.Observer, d Desired) err
 		return err
 	}
 	wants := d.Units
-	for _, own := range render.OwnUnits { // it may be there from a former spec
+	for _, own := range render.OwnUnits { // it may be left from a former spec
 		if !slices.ContainsFunc(wants, func(u UnitWant) bool { return u.Name == own }) {
 			wants = append([]UnitWant{{Name: own}}, wants...)
 		}
@@ -191,16 +191,17 @@ func (seen *Observed) units(ctx context.Context, o host.Observer, d Desired) err
 			seen.Loaded[want.Name] = loadedBy(unit, seen.Files[want.Config], loaded[want.Name])
 			seen.Moved[want.Name] = moved(unit, want.Config, loaded[want.Name], seen.Memory)
 		}
-		// Where HAProxy runs another file than lies there, or nobody knows which, it is reloaded whatever its servers are.
+		// If HAProxy runs a file other than the one on the disk, or if that is not known, HAProxy is reloaded whatever its
+		// servers are.
 		if want.Name == host.HAProxyUnit && seen.Loaded[want.Name] != "" && seen.Loaded[want.Name] == host.Digest(seen.Files[want.Config].Data) {
-			servers, err := o.RunningServers(ctx) // one that does not answer is for those to see who ask whether it serves
+			servers, err := o.RunningServers(ctx) // a HAProxy that does not answer is reported by the check whether it serves
 			seen.Servers, seen.ServersKnown = servers, err == nil
 		}
 	}
 	return nil
 }
 
-// askHandover asks for what planned moves need, by programs too. answer waits for them.
+// askHandover reads in the background what planned moves need, because this runs programs too. answer waits for the result.
 func askHandover(ctx context.Context, o host.Observer, d Desired) (answer func() (render.Handover, error)) {
 	if d.Model.Handover == nil {
 		return nil
@@ -217,7 +218,7 @@ func askHandover(ctx context.Context, o host.Observer, d Desired) (answer func()
 	}
 }
 
-// handover looks at what planned moves need. Where it is not all there, it also finds out whether it can be.
+// handover reads what planned moves need. If a part is missing, it also finds out whether this host supports it.
 func (seen *Observed) handover(ctx context.Context, o host.Observer, d Desired, answer func() (render.Handover, error)) error {
 	if d.Model.Handover == nil {
 		return nil
@@ -228,7 +229,7 @@ func (seen *Observed) handover(ctx context.Context, o host.Observer, d Desired, 
 	}
 	seen.Handover = have
 	switch {
-	case errors.Is(err, host.ErrUnavailable) && seen.Packages["nftables"].Version == "": // and nobody is to install it
+	case errors.Is(err, host.ErrUnavailable) && seen.Packages["nftables"].Version == "": // and it will not be installed
 		seen.HandoverRefused = err.Error()
 		return nil
 	case err != nil || d.Model.Handover.Lacks(seen.Handover, false) == "":

@@ -8,19 +8,20 @@ import (
 	"strings"
 )
 
-// A host that was built by the original system's scripts has two traces that the agent's own chain and unit replace:
-// a rule at the end of INPUT, and a line in rc.local that brings the rule back at every boot.
+// A host that was built by the original system's scripts has two traces that the agent's own chain and unit replace: a rule
+// at the end of INPUT, and a line in rc.local that adds the rule again at every boot.
 
 const rcLocal = "/etc/rc.local"
 
-// originalRule is the rule that the original appended for a port, as iptables-save prints it.
+// originalRule is the rule that the original system appended for a port, in the format of iptables-save.
 func originalRule(port int) string {
 	return fmt.Sprintf("-A INPUT -p tcp -m tcp --dport %d -j ACCEPT", port)
 }
 
 var originalLine = regexp.MustCompile(`^\s*(?:/usr)?(?:/sbin/)?iptables\s+-A\s+INPUT\s+-p\s+tcp\s+-m\s+tcp\s+--dport\s+(\d+)\s+-j\s+ACCEPT\s*$`)
 
-// withoutOriginal is rc.local without the original's lines for these ports, and the empty line that it wrote after each.
+// withoutOriginal is rc.local without the lines of the original system for these ports, and without the empty line that it
+// wrote after each.
 func withoutOriginal(data []byte, ports []int) []byte {
 	var kept []string
 	dropped := false

@@ -12,30 +12,30 @@ import (
 	"rlb.dev/rlb-agent/render/vrrp"
 )
 
-// Place is what a host is in its pair, as far as it is known: what a step costs clients follows from it.
+// Place describes the position of a host in its pair, as far as it is known. The effect of a step on clients depends on it.
 type Place struct {
 	Role    host.Role
-	Peers   []string      // names of the spec's other nodes
-	Alone   string        // why no other host would take over; "" where one would, or nobody knows
-	Doubt   string        // why nobody knows whether another host is ready to take over; "" for no doubt, and where this host is not MASTER
-	Goodbye time.Duration // about how long nobody answers when keepalived hands the virtual IPs over; 0 is not known
-	Sick    time.Duration // the same where HAProxy stops
+	Peers   []string      // names of the other nodes of the spec
+	Alone   string        // why no other host would take over; "" if one would, or if it is not known
+	Doubt   string        // why it is not known whether another host is ready to take over; "" if it is known, and if this host is not MASTER
+	Goodbye time.Duration // approximate time without a holder when keepalived hands over the virtual IPs; 0 if not known
+	Sick    time.Duration // the same when HAProxy stops
 	Back    bool          // the virtual IPs come back when this host is ready again
-	Open    bool          // nobody knows whether they come back
-	Blind   bool          // a restart of HAProxy is over before keepalived's check sees it
-	Linger  time.Duration // how long the former HAProxy may live after a reload; 0 is until its connections have ended
+	Open    bool          // it is not known whether they come back
+	Blind   bool          // a restart of HAProxy ends before keepalived's check notices it
+	Linger  time.Duration // how long the former HAProxy process may live after a reload; 0: until its connections have ended
 
 	left bool // keepalived has stopped before this step
 }
 
-// settled is what a move takes besides the waiting of VRRP: measured, the failover page has it.
+// settled is the duration of a move in addition to the waiting times of VRRP, as measured (see the failover page).
 const settled = 10 * time.Millisecond
 
-// PlaceOf is the place of a node, "" without nodes, whose keepalived has that role.
+// PlaceOf is the place of the node with this name ("" without nodes) whose keepalived has this role.
 func PlaceOf(spec *api.LoadBalancerSpec, node string, role host.Role) Place {
 	goodbye := vrrp.SkewTime(spec) + settled
 	at := Place{Role: role, Goodbye: goodbye, Sick: goodbye}
-	if !render.TracksFiles(spec) { // only keepalived's own check sees HAProxy stop
+	if !render.TracksFiles(spec) { // only keepalived's own check notices that HAProxy stopped
 		at.Sick += spec.VRRP.Check.Interval.D() * time.Duration(*spec.VRRP.Check.Fall)
 		at.Blind = true
 	}
@@ -56,13 +56,13 @@ func PlaceOf(spec *api.LoadBalancerSpec, node string, role host.Role) Place {
 	return at
 }
 
-// out is the role of a host that holds no virtual IP, or "". One whose keepalived is stopped may serve clients: before the
-// first run, and before systemd starts it again.
+// out is the role of a host that holds no virtual IP, or "". A host whose keepalived is stopped may serve clients, before
+// the first run and before systemd starts keepalived again; so its result is "".
 func (at Place) out() string {
 	return map[host.Role]string{host.RoleBackup: "BACKUP", host.RoleFault: "in FAULT"}[at.Role]
 }
 
-// heirs are who may take over.
+// heirs names the hosts that may take over.
 func (at Place) heirs() string {
 	if len(at.Peers) == 0 {
 		return "another host"
@@ -70,7 +70,8 @@ func (at Place) heirs() string {
 	return strings.Join(at.Peers, " or ")
 }
 
-// moves says where the virtual IPs of a MASTER go, how long nobody answers meanwhile, and whether they come back.
+// moves says where the virtual IPs of a MASTER go, how long no host answers meanwhile, and whether the virtual IPs come
+// back.
 func (at Place) moves(gap time.Duration) string {
 	if at.Alone != "" {
 		return "no other host takes the virtual IPs over: " + at.Alone
@@ -91,7 +92,7 @@ func (at Place) moves(gap time.Duration) string {
 	return text
 }
 
-// about is a time in words, as exact as it is known.
+// about is a duration in words, rounded to the precision with which it is known.
 func about(d time.Duration) string {
 	if d < time.Second {
 		return fmt.Sprintf("%d ms", d.Round(10*time.Millisecond).Milliseconds())
@@ -99,7 +100,7 @@ func about(d time.Duration) string {
 	return fmt.Sprintf("%.1f s", d.Seconds())
 }
 
-// Beside is what clients notice of each step and how long it may take, for the dry run; "" where there is nothing to say.
+// Beside says for each step what clients notice and how long it may take, for the dry run; "" if there is nothing to say.
 func Beside(steps []Step, at Place) []string {
 	all := make([]string, len(steps))
 	for i, s := range steps {
@@ -143,10 +144,10 @@ func (at Place) beside(s Step) string {
 	return ""
 }
 
-// leaves says what it costs to leave the virtual router for another one: on a standby nothing, on the active host one
-// failover, and one more with each peer that is still in the former one.
+// leaves says the effect on clients when this host leaves its virtual router for another one. On a standby there is none.
+// On the active host it is one failover, and one more for each peer that is still in the former router.
 func (at Place) leaves() string {
-	at.Open = true // where the virtual IPs go in the end depends on the peers
+	at.Open = true // the final holder of the virtual IPs depends on the peers
 	switch {
 	case at.out() != "":
 		return at.stops(0, "") + "; it stays out until every peer is changed too"
@@ -156,7 +157,7 @@ func (at Place) leaves() string {
 	return at.stops(0, "each peer that is changed after this host may move them once more")
 }
 
-// stops says what a stop of a program costs; also is what else comes with it.
+// stops says the effect on clients when a program stops; also is a further effect.
 func (at Place) stops(gap time.Duration, also string) string {
 	text := ""
 	switch {

@@ -13,7 +13,7 @@ import (
 	"rlb.dev/rlb-agent/render"
 )
 
-// Beside the steps of a dry run, the user reads what each costs clients.
+// TestBeside: the dry run says beside each step what clients notice.
 func TestBeside(t *testing.T) {
 	ip4 := firewallChange{family: api.IPv4, want: []string{"-A RLB -j RETURN"}}
 	steps := []Step{
@@ -23,7 +23,7 @@ func TestBeside(t *testing.T) {
 		retireServer("web", "cp1", ""), restartUnit(host.HAProxyUnit, "", "why"),
 		stopUnit(host.KeepalivedUnit), stopUnit(host.HAProxyUnit), startUnit(host.KeepalivedUnit, "", 0, false),
 	}
-	// the same beside every place, but for what it costs to leave the virtual router
+	// the same for every place, except for the step that leaves the virtual router
 	const common = `install haproxy: this may take minutes
 load IPv4 firewall
 leave virtual router: LEAVE
@@ -80,12 +80,12 @@ start keepalived.service: this host joins the virtual router as BACKUP, and take
 	}
 }
 
-// How long a move takes follows from the spec, and whether the virtual IPs come back.
+// TestPlaceOf: the duration of a move, and whether the virtual IPs come back, follow from the spec.
 func TestPlaceOf(t *testing.T) {
 	const nodes = "nodes: [{name: lb1, addresses: [198.51.100.11]}, {name: lb2, addresses: [198.51.100.12]}]\n"
 	for name, c := range map[string]struct {
 		more string
-		want string // where they go when keepalived stops, and when HAProxy does
+		want string // where the virtual IPs go when keepalived stops, and when HAProxy stops
 	}{
 		"standard":  {nodes, "the virtual IPs move to lb2 within about 10 ms, and stay there; the same"},
 		"slow":      {nodes + "vrrp: {advertisementInterval: 10s, priority: 128}\n", "the virtual IPs move to lb2 within about 5.0 s, and stay there; the same"},

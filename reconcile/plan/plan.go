@@ -13,28 +13,28 @@ import (
 	"rlb.dev/rlb-agent/render"
 )
 
-// Plan is what must be done to a host, as a value: printing it is the dry run.
+// Plan is the work to be done on a host, as a value: to print it is the dry run.
 //
-// Install comes first, and the host is looked at again after it: a package's install script may have written a
-// file, started a daemon, or brought another version than expected. Configure is then planned anew.
+// Install is done first. The host is then looked at again and Configure is planned again, because the install script of a
+// package may have written a file, started a daemon, or installed a version other than expected.
 type Plan struct {
 	Install   []Step
 	Configure []Step
 
-	// Tidy is what nobody sees and nobody misses where it is not done: with only that left the host is as wanted.
+	// Tidy is work without a visible effect: a host with only these steps left is in sync with its spec.
 	Tidy []Step
 
-	// Pending is what waits for something else to happen, in words.
+	// Pending says in words which changes wait for another event.
 	Pending []string
 }
 
-// Steps are all steps in their order, but for those of Tidy.
+// Steps are all steps in their order, without Tidy.
 func (p Plan) Steps() []Step { return slices.Concat(p.Install, p.Configure) }
 
-// Empty says that the host is as it should be.
+// Empty reports whether the host is in sync with its spec.
 func (p Plan) Empty() bool { return len(p.Install)+len(p.Configure) == 0 }
 
-// NewPlan is the difference between what is wanted and what is, as steps. It is pure: the same arguments give the
+// NewPlan is the difference between the desired and the observed state, as steps. It is pure: the same arguments give the
 // same plan.
 func NewPlan(d Desired, o Observed) Plan {
 	p := planner{d: d, o: o}
@@ -56,8 +56,8 @@ type planner struct {
 	o       Observed
 	changed map[string]bool     // paths that the plan writes
 	manager bool                // systemd must read its units again
-	former  *state.FormerRouter // what keepalived is about to leave, or has left; nil where it stays what it is
-	again   bool                // it changes while a process waits, or may wait, to start it
+	former  *state.FormerRouter // the router that keepalived is about to leave or has left; nil if it stays in its router
+	again   bool                // the router changes while a process waits, or may wait, to start keepalived
 }
 
 func (p *planner) install(s Step)   { p.Install = append(p.Install, s) }
@@ -97,7 +97,7 @@ func (p *planner) wantsUnit(name string) bool {
 	return slices.ContainsFunc(p.d.Units, func(u UnitWant) bool { return u.Name == name })
 }
 
-// matches says whether an installed version is one that is wanted. A glob has Debian's own form: "*" and "?".
+// matches reports whether an installed version is wanted. A glob has the form of Debian: "*" and "?".
 func matches(want, have string) bool {
 	if want == "" {
 		return true
@@ -124,7 +124,7 @@ func (p *planner) holds() {
 	}
 }
 
-// firewall comes before the services, so that nothing is served, and no role is taken, behind a closed door.
+// firewall runs before the services, so that no service starts and no role is taken while the ports are closed.
 func (p *planner) firewall() {
 	for _, family := range api.Families {
 		have, known := p.o.Firewall[family]
@@ -180,7 +180,7 @@ func (p *planner) files() {
 			p.write(editFile(to, have))
 		}
 	}
-	for _, name := range render.OwnUnits { // stopping that of the firewall does nothing but let systemd forget it
+	for _, name := range render.OwnUnits { // to stop the firewall unit has no effect besides that systemd unloads it
 		if unit := p.o.Units[name]; !p.wantsUnit(name) {
 			if unit.Enabled() {
 				p.configure(disableUnit(name))
@@ -193,7 +193,7 @@ func (p *planner) files() {
 	if p.o.HandoverRefused != "" {
 		p.Pending = append(p.Pending, "planned moves are as with vrrp.handover: none: "+p.o.HandoverRefused)
 	}
-	// what a former spec wanted and this one does not
+	// what a former spec asked for and this one does not
 	for _, path := range slices.Sorted(maps.Keys(p.o.Memory.Files)) {
 		if before := p.o.Memory.Files[path]; !before.Edited && !wanted[path] {
 			p.configure(restoreFile(path, before, p.o.Files[path], false))
@@ -203,7 +203,8 @@ func (p *planner) files() {
 	}
 }
 
-// fileDrift is what somebody did to a rendered file; "" where it is rendered otherwise now, for another version of a program.
+// fileDrift says what somebody changed in a rendered file; "" if the file is now rendered differently, for another version
+// of a program.
 func (p *planner) fileDrift(want render.File, have host.File) string {
 	switch {
 	case !have.Exists:
@@ -239,7 +240,7 @@ func (p *planner) units() {
 		}
 		if have.Masked() {
 			unmask := unmaskUnit(want.Name)
-			if have.UnitFileState == "masked" { // for good, by its administrator
+			if have.UnitFileState == "masked" { // permanently, by the administrator
 				unmask.Undo = []Step{remaskUnit(want.Name)}
 			}
 			p.configure(unmask)
@@ -271,7 +272,7 @@ func (p *planner) units() {
 	}
 }
 
-// keepOut stops a unit, for now and for the next boot.
+// keepOut stops a unit now and disables it for the next boot.
 func (p *planner) keepOut(unit host.Unit) {
 	if unit.Active() {
 		p.configure(pauseUnit(unit.Name))
@@ -281,7 +282,7 @@ func (p *planner) keepOut(unit host.Unit) {
 	}
 }
 
-// load makes a running unit run its configuration: by a reload, unless HAProxy can do with less.
+// load makes a running unit run its configuration: by a reload, or in HAProxy by the runtime API if that is enough.
 func (p *planner) load(want UnitWant) {
 	steps, ok := []Step(nil), !p.changed[want.Config] && p.o.Loaded[want.Name] == p.digestOf(want.Config)
 	if want.Name == host.HAProxyUnit && p.o.ServersKnown {
@@ -293,7 +294,7 @@ func (p *planner) load(want UnitWant) {
 	p.Configure = append(p.Configure, steps...)
 }
 
-// lacksHandover is what planned moves need and is not there, or "".
+// lacksHandover names what planned moves need and is missing, or "".
 func (p *planner) lacksHandover() string {
 	return p.d.Model.Handover.Lacks(p.o.Handover, p.o.Units[host.HAProxyUnit].Active())
 }

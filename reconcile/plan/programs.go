@@ -9,13 +9,13 @@ import (
 	"rlb.dev/rlb-agent/render"
 )
 
-// A program that changed is a change: what an earlier version took, and was rendered for it, another one may refuse, or
-// need rendered in another way. The versions of the last run stand in the memory's facts.
+// A new version of a program counts as a change: it may refuse a configuration that the old version accepted, or may need
+// the configuration rendered differently. The memory's facts hold the versions of the last run.
 
 const verbCheck = "check"
 
-// checkVersion notes that the configuration was checked with another version of its program than before. The check comes
-// before the first step.
+// checkVersion records that the configuration was checked with a version of its program other than in the last run. The
+// check itself runs before the first step.
 func checkVersion(program string, was, now render.Version) Step {
 	return Step{
 		Verb: verbCheck, Object: program,
@@ -27,7 +27,7 @@ func checkVersion(program string, was, now render.Version) Step {
 	}
 }
 
-// programs plans a check with each program that is another version than in the last run. One that is yet to be installed
+// programs plans a check with each program whose version differs from the last run. A program that is yet to be installed
 // cannot check.
 func (p *planner) programs() {
 	if len(p.Install) > 0 {
@@ -41,9 +41,9 @@ func (p *planner) programs() {
 	}
 }
 
-// replaced plans what makes a unit run the program that is installed, where it still runs a former one; it says
-// whether that is all there is to do. HAProxy's master begins anew with each reload and loses nothing; keepalived does
-// not, and its restart would hand the virtual IPs over: it waits until this host holds none.
+// replaced plans the restart or reload of a unit that still runs a replaced program. It reports whether no other step for
+// the unit is needed. HAProxy's master process starts the new program at each reload and loses nothing. keepalived does
+// not, and its restart would hand over the virtual IPs; so the restart waits until this host holds none.
 func (p *planner) replaced(want UnitWant) bool {
 	switch {
 	case !p.o.Units[want.Name].Replaced:
@@ -59,7 +59,7 @@ func (p *planner) replaced(want UnitWant) bool {
 	return true
 }
 
-// Checkable are the files that the installed programs can judge: not those for a version that is yet to be installed.
+// Checkable are the files that the installed programs can check, without files for a version that is yet to be installed.
 func (l Look) Checkable() []render.File {
 	programs := map[render.Kind]string{render.HAProxyConfig: "haproxy", render.KeepalivedConfig: "keepalived"}
 	return slices.DeleteFunc(slices.Clone(l.Desired.Files), func(f render.File) bool {
@@ -69,7 +69,7 @@ func (l Look) Checkable() []render.File {
 	})
 }
 
-// ToCheck are the Checkable files whose program is about to read something new.
+// ToCheck are the Checkable files whose program is about to read a changed configuration.
 func (l Look) ToCheck() []render.File {
 	haproxy, keepalived := l.changesHAProxy(), l.changesKeepalived()
 	return slices.DeleteFunc(l.Checkable(), func(f render.File) bool {

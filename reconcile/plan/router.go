@@ -10,10 +10,11 @@ import (
 	"rlb.dev/rlb-agent/render/vrrp"
 )
 
-// What a virtual router is known by (its id, version, transport …) changes on one host after the other. In between two
-// holders are never far: neither hears the other. So the host that was changed first stays out as long as it hears a
-// peer under the former identity, and joins when the last one has said goodbye, to be changed itself.
-// is says that what was left is wanted again, as after an edit that was taken back.
+// The identity of a virtual router (its id, version, transport …) changes on one host after the other. In between, two
+// masters are possible, because neither hears the other. So the host that is changed first stays out while it hears a peer
+// with the former identity. It joins when the last of these peers has said goodbye because it is changed too.
+
+// is reports whether the former router is wanted again, for example after an edit that was taken back.
 func (d Desired) is(f *state.FormerRouter) bool {
 	if f == nil {
 		return false
@@ -23,11 +24,11 @@ func (d Desired) is(f *state.FormerRouter) bool {
 	})
 }
 
-// waiting says whether keepalived is kept out until the peer has changed too. The unit that waits says so, also where
-// the note of the former router is lost: started now, keepalived would be a second holder.
+// waiting reports whether keepalived is kept out until the peer has changed too. The active unit that waits is the
+// evidence, even if the record of the former router is lost: a start of keepalived now would make a second master.
 func waiting(ctx context.Context, o host.Observer) (bool, error) {
 	keepalived, err := o.Unit(ctx, host.KeepalivedUnit)
-	if errors.Is(err, host.ErrUnavailable) { // who looks at the units says so
+	if errors.Is(err, host.ErrUnavailable) { // the look at the units reports this error
 		return false, nil
 	}
 	if err != nil || keepalived.Active() {
@@ -37,7 +38,7 @@ func waiting(ctx context.Context, o host.Observer) (bool, error) {
 	return err == nil && unit.Active(), err
 }
 
-// router is the virtual router that keepalived is about to leave, or has left; nil where it stays what it is.
+// router is the virtual router that keepalived is about to leave or has left; nil if it stays in its router.
 func (p *planner) router() *state.FormerRouter {
 	wanted := slices.ContainsFunc(p.d.Units, func(want UnitWant) bool { return want.Name == host.KeepalivedUnit && want.Run })
 	former := p.o.Former
@@ -50,7 +51,7 @@ func (p *planner) router() *state.FormerRouter {
 	now := p.o.Files[p.d.Facts.KeepalivedConfig]
 	ids := vrrp.Former(vrrp.Identities(now.Data), p.d.Model.Routers, p.o.Holds)
 	switch {
-	case former != nil: // a peer may be what this host was to become, too
+	case former != nil: // a peer may already have the identity that this host was to get
 		router := *former
 		router.Identities = slices.Clip(router.Identities)
 		for _, id := range ids {
@@ -65,7 +66,8 @@ func (p *planner) router() *state.FormerRouter {
 	return nil
 }
 
-// leave notes the virtual router that keepalived is about to leave, or that it need not leave after all.
+// leave plans to record the virtual router that keepalived is about to leave, or to forget it if keepalived need not leave
+// it.
 func (p *planner) leave() {
 	p.former = p.router()
 	switch {
@@ -82,7 +84,7 @@ func (p *planner) leave() {
 
 const verbLeave = "leave"
 
-// noteFormer remembers what keepalived runs as, before its file says otherwise.
+// noteFormer records the identity with which keepalived runs, before its file changes.
 func noteFormer(router *state.FormerRouter, undo ...Step) Step {
 	return Step{
 		Verb: verbLeave, Object: "virtual router", Text: "leave the virtual router (" + router.String() + ")", Undo: undo,
@@ -97,7 +99,7 @@ func noteFormer(router *state.FormerRouter, undo ...Step) Step {
 	}
 }
 
-// forgetFormer ends that, and with it the waiting. router is remembered again where this is undone, or nil.
+// forgetFormer removes the record and ends the wait. router is recorded again if this step is undone; nil for none.
 func forgetFormer(router *state.FormerRouter) Step {
 	s := Step{Verb: "forget", Object: "virtual router", Text: "forget the former virtual router", Do: func(ctx context.Context, t *Tools) error {
 		return errors.Join(t.Host.StopUnit(ctx, host.RejoinUnit), router.Forget(ctx, t.Host))
@@ -108,13 +110,13 @@ func forgetFormer(router *state.FormerRouter) Step {
 	return s
 }
 
-// rewrites says whether a file is to be another.
+// rewrites reports whether the content of a file changes.
 func (p *planner) rewrites(path string) bool {
 	return p.digestOf(path) != host.Digest(p.o.Files[path].Data)
 }
 
-// endWaiting ends the waiting before keepalived's file changes: who waits could start keepalived with the file of before, and
-// nobody would know.
+// endWaiting ends the wait before keepalived's file changes. The waiting process could otherwise start keepalived with the
+// old file, unnoticed.
 func (p *planner) endWaiting() Step {
 	s := stopUnit(host.RejoinUnit)
 	if p.o.Waiting {
@@ -125,8 +127,8 @@ func (p *planner) endWaiting() Step {
 	return s
 }
 
-// rejoin lets a keepalived that has left one virtual router join another, at once or when the peer does. waited says that it
-// may have been started since the look, with its file of before.
+// rejoin lets a keepalived that has left one virtual router join another, at once or when the peer does. waited means that
+// the waiting process may have started keepalived with its old file since the look.
 func rejoin(name, config string, router *state.FormerRouter, waited bool) Step {
 	s := unitStep("start", name, nil)
 	s.Text = "start " + name + " once no peer is the former virtual router any more"
@@ -155,7 +157,7 @@ func rejoin(name, config string, router *state.FormerRouter, waited bool) Step {
 	return s
 }
 
-// rejoinFormer is the way back from a rejoin: the former configuration is in its file again.
+// rejoinFormer undoes a rejoin, after the former configuration is back in its file.
 func rejoinFormer(name, config string) Step {
 	s := unitStep("restart", name, nil)
 	s.Text = "restart " + name + " as the former virtual router"

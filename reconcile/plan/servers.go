@@ -8,16 +8,16 @@ import (
 	"rlb.dev/rlb-agent/render"
 )
 
-// backend is a backend that the spec wants.
+// backend is a wanted backend.
 type backend struct{ render.Backend }
 
-// split takes the servers of the named backends out of an installed haproxy.cfg. What stays are all other lines.
+// split takes the servers of the named backends out of an installed haproxy.cfg. rest are all other lines.
 func split(data []byte, backends map[string]bool) (servers map[string]map[string]render.Server, rest []string, ok bool) {
 	servers = map[string]map[string]render.Server{}
 	backend := ""
 	for line := range strings.Lines(string(data)) {
 		words := strings.Fields(line)
-		if len(words) > 0 && !strings.HasPrefix(line, " ") { // render indents all lines but those that open a section
+		if len(words) > 0 && !strings.HasPrefix(line, " ") { // render indents all lines except those that open a section
 			backend = ""
 			if words[0] == "backend" && len(words) > 1 && backends[words[1]] {
 				backend = words[1]
@@ -39,15 +39,15 @@ func split(data []byte, backends map[string]bool) (servers map[string]map[string
 	return servers, rest, true
 }
 
-// dynamic says whether servers of this algorithm can come while HAProxy runs, and their order means nothing (HAProxy
-// configuration manual §4.2, balance).
+// dynamic reports whether servers can be added under this balance algorithm while HAProxy runs, and whether their order has
+// no meaning (HAProxy configuration manual §4.2, balance).
 func (b backend) dynamic() bool { return b.Balance == "roundrobin" || b.Balance == "leastconn" }
 
-// weighed says whether the algorithm takes any weight while HAProxy runs.
+// weighed reports whether the algorithm accepts any weight while HAProxy runs.
 func (b backend) weighed() bool { return b.dynamic() || b.Balance == "first" }
 
-// addable says whether the runtime API takes the words of a server line ("add server"): those that render writes, but
-// for DNS names, which it would not resolve.
+// addable reports whether the runtime API ("add server") accepts the words of a server line. It accepts those that render
+// writes, but it would not resolve a DNS name.
 func addable(s render.Server) bool {
 	words := strings.Fields(s.Rest)
 	for i := 0; i < len(words); i++ {
@@ -62,7 +62,7 @@ func addable(s render.Server) bool {
 	return !s.IsName()
 }
 
-// add are the commands that bring a server into the running HAProxy. It comes in maintenance, with its check off.
+// add are the commands that add a server to the running HAProxy. A new server is in maintenance, with its check off.
 func add(backend string, s render.Server) []string {
 	place := backend + "/" + s.Name
 	line := fmt.Sprintf("add server %s %s", place, s.Addr())

@@ -9,15 +9,14 @@ import (
 	"rlb.dev/rlb-agent/render"
 )
 
-// mostServerSteps is for how many servers a change goes through the runtime API. A reload is quicker for more.
+// mostServerSteps is the largest number of server changes through the runtime API. For more, a reload is faster.
 const mostServerSteps = 100
 
-// haproxyServers plans what makes the running HAProxy's servers those of its file, through its runtime API: without a
-// new process, so that no connection is kept by an old one. ok says that this does it all; else only a reload does. tidy
-// are the retired servers that can be deleted.
+// haproxyServers plans the changes that bring the servers of the running HAProxy in line with its file, through the runtime
+// API: without a new process, so no old process keeps connections. ok means that these steps are enough; else a reload is
+// needed. tidy are the retired servers that can be deleted.
 //
-// HAProxy runs the file that lies on the disk, else ServersKnown is false; the wanted one may differ from that in
-// servers only.
+// HAProxy runs the file on the disk, else ServersKnown is false. The wanted file may differ from that file only in servers.
 func (p *planner) haproxyServers(config string) (steps, tidy []Step, ok bool) {
 	wanted, installed := p.d.File(config), p.o.Files[config]
 	if wanted == nil {
@@ -56,8 +55,8 @@ func (p *planner) haproxyServers(config string) (steps, tidy []Step, ok bool) {
 	return steps, tidy, true
 }
 
-// linesBefore are the server lines of the installed file, by backend and name. alike says that all its other lines are
-// those of the wanted one. A backend with lines of the user's own counts among the other lines as a whole.
+// linesBefore are the server lines of the installed file, by backend and name. alike means that all its other lines equal
+// those of the wanted file. A backend with raw lines of the user counts as other lines as a whole.
 func (p *planner) linesBefore(wanted render.File, installed []byte) (before map[string]map[string]render.Server, alike bool) {
 	ours, fields := map[string]bool{}, map[string]bool{}
 	for _, b := range p.d.Model.Backends {
@@ -73,8 +72,8 @@ func (p *planner) linesBefore(wanted render.File, installed []byte) (before map[
 	}))
 }
 
-// steps make the running servers of a backend those of its lines. former are the lines that HAProxy has read, nil
-// where they are these.
+// steps bring the running servers of a backend in line with its server lines. former are the lines that HAProxy has read;
+// nil if they are the same.
 func (b backend) steps(config string, running []host.RunningServer, former map[string]render.Server) (steps []Step, ok bool) {
 	byName := map[string]host.RunningServer{}
 	for _, have := range running {
@@ -87,9 +86,9 @@ func (b backend) steps(config string, running []host.RunningServer, former map[s
 			was, known = want, true
 		}
 		switch {
-		case b.Names(want.Name), !there && len(b.Raw) > 0: // the user's own lines may do with it as they like
-		case !there && !(b.dynamic() && addable(want)), // it cannot come while HAProxy runs
-			there && !known, // one of that name is there, and nobody knows what its line was
+		case b.Names(want.Name), !there && len(b.Raw) > 0: // the user's raw lines may change it in any way
+		case !there && !(b.dynamic() && addable(want)), // it cannot be added while HAProxy runs
+			there && !known, // a server of that name exists, and its former line is not known
 			known && was.Rest != want.Rest,
 			known && (was.Address != want.Address || was.Port != want.Port) && (was.IsName() || want.IsName()),
 			known && was.Weight != want.Weight && !b.weighed():
@@ -110,7 +109,7 @@ func (b backend) steps(config string, running []host.RunningServer, former map[s
 	return steps, true
 }
 
-// unwanted are the running servers that no line names. Those that the user's own lines may bring are not among them.
+// unwanted are the running servers without a line. Servers that the user's raw lines may add are not included.
 func (b backend) unwanted(running []host.RunningServer) (all []host.RunningServer) {
 	wanted := map[string]bool{}
 	for _, s := range b.Servers {
@@ -134,8 +133,8 @@ func (b backend) unused(running []host.RunningServer) (steps []Step) {
 	return steps
 }
 
-// set is what makes a running server what its line says. Its check's verdict is not the agent's business, nor is the
-// address that a DNS name has.
+// set are the commands that bring a running server in line with its server line. They change neither the result of its check nor
+// the address of a DNS name.
 func (b backend) set(want render.Server, have host.RunningServer) (changes, commands []string) {
 	place := b.Name + "/" + want.Name
 	add := func(what, command string, args ...any) {
@@ -148,7 +147,7 @@ func (b backend) set(want render.Server, have host.RunningServer) (changes, comm
 	case have.Weight == want.Weight:
 	case b.weighed():
 		add(fmt.Sprintf("weight %d becomes %d", have.Weight, want.Weight), "set server %s weight %d", place, want.Weight)
-	default: // the others know but none and all of the weight that they began with
+	default: // the other algorithms accept only 0 % and 100 % of the initial weight
 		add(fmt.Sprintf("weight %d becomes %d", have.Weight, want.Weight), "set server %s weight 100%%", place)
 	}
 	if have.MaxConnections != want.MaxConnections {

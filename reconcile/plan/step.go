@@ -10,20 +10,20 @@ import (
 	"rlb.dev/rlb-agent/reconcile/state"
 )
 
-// Step is one thing that must be done to a host, as data: what it is, what follows from it, and how it is undone.
+// Step is one change of a host, as data: what it does, its effects, and how it is undone.
 type Step struct {
 	Verb   string // "write", "reload" …
-	Object string // what it is done to: a path, a unit, a package, a server
+	Object string // a path, a unit, a package or a server
 	Text   string // the line of the dry run and of the log, and the start of an error
-	Drift  string // what a repair says instead, where it is known what somebody changed: "… was edited by hand: put back"
+	Drift  string // replaces Text in a repair if it is known what somebody changed: "… was edited by hand: put back"
 
-	Loads   Load // the configuration that it makes a unit run; zero for none
-	Serving bool // clients or peers can notice it, so the host is verified afterwards
-	Slow    bool // it works with apt or dpkg
+	Loads   Load // the configuration that the step makes a unit run; zero for none
+	Serving bool // clients or peers may notice the step, so the host is verified afterwards
+	Slow    bool // the step runs apt or dpkg
 
-	Undo    []Step // bring back what was there before, in the order of what they undo; their own Undo is not used
-	Rank    Rank   // its place among the steps that undo a run
-	Instead *Step  // does the same where this step is refused, or nil
+	Undo    []Step // restore the previous state, in the order of what they undo; their own Undo is not used
+	Rank    Rank   // position among the steps that undo a run
+	Instead *Step  // alternative with the same result if this step is refused, or nil
 
 	Do   func(ctx context.Context, t *Tools) error
 	diff func() string // nil for none
@@ -32,11 +32,11 @@ type Step struct {
 // Load is a configuration that a unit reads.
 type Load struct {
 	Unit   string
-	Config string // path; "" where it is not known
+	Config string // path; "" if not known
 }
 
-// Rank orders the steps that undo a run. A unit is disabled while its file is there, and enabled, started or masked
-// when it is there again; all else comes in between, in the order of what it undoes.
+// Rank orders the steps that undo a run. A unit is disabled while its file still exists, and enabled, started or masked
+// after its file is restored. All other steps run in between, in the order of what they undo.
 type Rank int
 
 // The ranks.
@@ -47,18 +47,18 @@ const (
 	RankStart
 )
 
-// Tools are what steps work with.
+// Tools are what the steps use to do their work.
 type Tools struct {
 	Host    host.Host
 	Memory  *state.Memory
 	Brought []string // packages that the steps installed
-	Rejoin  []string // the command that waits for a peer to leave the former virtual router; none: nobody waits
+	Rejoin  []string // the command that waits until a peer leaves the former virtual router; none: no process waits
 }
 
-// String is the step's line.
+// String is the line of the step.
 func (s Step) String() string { return s.Text }
 
-// Diff is what changes, as a unified diff, or "".
+// Diff is the change as a unified diff, or "".
 func (s Step) Diff() string {
 	if s.diff == nil {
 		return ""
@@ -66,16 +66,16 @@ func (s Step) Diff() string {
 	return s.diff()
 }
 
-// undoneBy is the step with its way back.
+// undoneBy is the step with the steps that undo it.
 func (s Step) undoneBy(back ...Step) Step {
 	s.Undo = back
 	return s
 }
 
-// maxFound is how many of the changes that were found are named.
+// maxFound is the largest number of changes that Found names.
 const maxFound = 2
 
-// Found is what somebody changed on the host, as far as the steps that repair it know; else "".
+// Found says what somebody changed on the host, as far as the repairing steps know it; else "".
 func Found(steps []Step) string {
 	var all []string
 	for _, s := range steps {
@@ -89,12 +89,12 @@ func Found(steps []Step) string {
 	return strings.Join(all, "; ")
 }
 
-// Serving says whether clients or peers can notice any of the steps.
+// Serving reports whether clients or peers may notice any of the steps.
 func Serving(steps []Step) bool {
 	return slices.ContainsFunc(steps, func(s Step) bool { return s.Serving })
 }
 
-// Reloads says whether any of the steps makes the unit read its configuration without a stop.
+// Reloads reports whether any of the steps makes the unit read its configuration without a stop.
 func Reloads(steps []Step, unit string) bool {
 	return slices.ContainsFunc(steps, func(s Step) bool { return s.Verb == verbReload && s.Object == unit })
 }

@@ -10,11 +10,11 @@ import (
 )
 
 const (
-	verbWrite = "write" // of a rendered file
-	verbEdit  = "edit"  // of the user's own
+	verbWrite = "write" // a rendered file
+	verbEdit  = "edit"  // a file of the user
 )
 
-// writeFile replaces a rendered file as a whole.
+// writeFile replaces a whole rendered file.
 func writeFile(to, from host.File, kind render.Kind) Step {
 	s := replaceFile(to, from, false)
 	s.Verb, s.Text = verbWrite, "write "+to.Path
@@ -22,7 +22,7 @@ func writeFile(to, from host.File, kind render.Kind) Step {
 	return s
 }
 
-// editFile changes lines in a file of the user's own.
+// editFile changes lines in a file of the user.
 func editFile(to, from host.File) Step {
 	s := replaceFile(to, from, true)
 	s.Verb, s.Text = verbEdit, "take the original's lines out of "+to.Path
@@ -46,7 +46,7 @@ func replaceFile(to, from host.File, edited bool) Step {
 	}
 }
 
-// PutBack makes a file what it was before a step changed it. before is what is remembered of it again, or nil.
+// PutBack restores the state of a file from before a step. before is restored in the memory, unless it is nil.
 func PutBack(file host.File, before *state.Before) Step {
 	return Step{Verb: "put back", Object: file.Path, Text: "put back " + file.Path, Do: func(ctx context.Context, t *Tools) error {
 		if before != nil {
@@ -64,8 +64,8 @@ func PutBack(file host.File, before *state.Before) Step {
 
 const verbRestore = "restore"
 
-// restoreFile makes a file that the spec no longer wants what it was before the first run. With keep it stays in memory:
-// a teardown forgets all at once.
+// restoreFile restores the state of a file from before the first run, because the spec no longer wants the file. With keep,
+// the file stays in the memory: a teardown forgets all files at once.
 func restoreFile(path string, before state.Before, from host.File, keep bool) Step {
 	s := Step{Verb: verbRestore, Object: path, Text: "remove " + path, Serving: true, Undo: []Step{PutBack(from, &before)}}
 	if before.Exists {
@@ -90,13 +90,13 @@ func restoreFile(path string, before state.Before, from host.File, keep bool) St
 	return s
 }
 
-// repairMemory makes the memory and its copy the same: one of them was lost, or an older agent knew of no copy.
+// repairMemory writes the memory and its copy again: one of the two was lost, or an older agent wrote no copy.
 func repairMemory() Step {
 	return Step{Verb: "repair", Object: state.MemoryFile, Text: "write " + state.MemoryFile + " and its copy again",
 		Do: func(ctx context.Context, t *Tools) error { return t.Memory.Save(ctx, t.Host) }}
 }
 
-// original is the content of before the first run, as it was kept; none where there was no file.
+// original reads the kept content of a file from before the first run. The result does not exist if the file did not.
 func original(ctx context.Context, o host.Observer, path string, before state.Before) (host.File, error) {
 	if !before.Exists {
 		return host.File{Path: path}, nil

@@ -13,14 +13,14 @@ import (
 	"rlb.dev/rlb-agent/render"
 )
 
-// firewallChange makes the agent's chain hold exactly the wanted rules, with one jump to it, first in INPUT; or removes
-// chain and jump. All of it is one transaction of iptables-restore: there is no moment without the rules.
+// firewallChange makes the agent's chain hold exactly the wanted rules, with one jump to the chain, first in INPUT; or it
+// removes chain and jump. It is one transaction of iptables-restore: the rules are in force at every moment.
 type firewallChange struct {
 	family api.Family
 	before host.Firewall
 	want   []string    // rules of the chain
-	drop   []string    // rules of INPUT that go: every jump that is there, and the original's rules
-	add    []insertion // rules of INPUT that come back: the original's, in a teardown
+	drop   []string    // rules of INPUT to be removed: every existing jump, and the rules of the original system
+	add    []insertion // rules of INPUT to be restored in a teardown: the rules of the original system
 	remove bool
 }
 
@@ -46,7 +46,7 @@ func (s firewallChange) step() Step {
 	}
 }
 
-// needed says whether anything is not as it should be.
+// needed reports whether the firewall differs from what is wanted.
 func (s firewallChange) needed() bool {
 	if s.remove {
 		return s.before.Chain != nil || len(s.drop)+len(s.add) > 0
@@ -60,7 +60,7 @@ func (s firewallChange) diff() string {
 	return udiff.Unified(name, name, joined(s.before.Input, s.before.Chain), joined(s.after().Input, s.after().Chain))
 }
 
-// after is the state that the step leaves.
+// after is the state after the step.
 func (s firewallChange) after() host.Firewall {
 	var f host.Firewall
 	dropped := slices.Clone(s.drop)
@@ -89,7 +89,7 @@ func joined(lists ...[]string) string {
 	return b.String()
 }
 
-// load remembers the rules of INPUT that go, and loads the others.
+// load records the rules of INPUT that are removed, and loads the new rules.
 func (s firewallChange) load(ctx context.Context, t *Tools) error {
 	for _, rule := range s.drop {
 		if rule != render.Jump && !slices.Contains(t.Memory.Rules, rule) {
@@ -109,7 +109,7 @@ func (s firewallChange) load(ctx context.Context, t *Tools) error {
 func (s firewallChange) rules() string {
 	var b strings.Builder
 	b.WriteString("*filter\n")
-	fmt.Fprintf(&b, ":%s - [0:0]\n", render.Chain) // made, or emptied
+	fmt.Fprintf(&b, ":%s - [0:0]\n", render.Chain) // creates the chain, or empties it
 	for _, rule := range s.want {
 		b.WriteString(rule + "\n")
 	}
@@ -128,14 +128,14 @@ func (s firewallChange) rules() string {
 	return b.String()
 }
 
-// insertion is a rule of INPUT that comes in at an index.
+// insertion is a rule of INPUT that is inserted at an index.
 type insertion struct {
 	at   int
 	rule string
 }
 
-// comeBack finds the places at which the taken rules come back among those that are there now: each before the first
-// of its former successors. The insertions are in order.
+// comeBack finds the positions at which the removed rules are restored among the present rules: each before the first of
+// its former successors. The insertions are in order.
 func comeBack(now, before, taken []string) []insertion {
 	before = slices.Clone(before)
 	missing := map[string]int{}
@@ -190,7 +190,7 @@ func count(rules []string, rule string) int {
 	return n
 }
 
-// reset brings back chain, jump and rules as they were before.
+// reset restores the previous chain, jump and rules.
 func (s firewallChange) reset() Step {
 	return Step{Verb: "put back", Object: fmt.Sprintf("%v firewall", s.family), Text: fmt.Sprintf("put back the %v firewall rules", s.family), Do: s.putBack}
 }
@@ -202,7 +202,7 @@ func (s firewallChange) putBack(ctx context.Context, t *Tools) error {
 	}
 	before := s.before
 	if slices.Equal(now.Input, before.Input) && slices.Equal(now.Chain, before.Chain) && (now.Chain == nil) == (before.Chain == nil) {
-		return nil // the rules were not loaded; what kept them from it would keep these too
+		return nil // the rules were not loaded; the cause would prevent these rules too
 	}
 	var b strings.Builder
 	b.WriteString("*filter\n")
@@ -210,9 +210,10 @@ func (s firewallChange) putBack(ctx context.Context, t *Tools) error {
 	for _, rule := range before.Chain {
 		b.WriteString(rule + "\n")
 	}
-	// from what is there to what was there: what came since goes, what went since comes back at its place
+	// From the present state to the previous one: remove the rules that were added, insert the removed rules at their
+	// positions.
 	for _, rule := range now.Input {
-		if rule == render.Jump || slices.Contains(s.drop, rule) { // those that never went, too
+		if rule == render.Jump || slices.Contains(s.drop, rule) { // also rules that were never removed
 			b.WriteString(strings.Replace(rule, "-A ", "-D ", 1) + "\n")
 		}
 	}

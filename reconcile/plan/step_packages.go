@@ -11,15 +11,15 @@ import (
 	"rlb.dev/rlb-agent/reconcile/host"
 )
 
-// repairPackages finishes what an interrupted installation left half done.
+// repairPackages finishes an interrupted installation.
 func repairPackages() Step {
 	return Step{Verb: "repair", Object: "packages", Text: "repair packages that are half installed", Slow: true, Do: func(ctx context.Context, t *Tools) error {
 		return t.Host.RepairPackages(ctx)
 	}}
 }
 
-// installPackages brings packages that are missing or of a wrong version. before are the versions of those that were
-// installed: they come back when it is undone. The reconciler purges what was newly brought.
+// installPackages installs packages that are missing or have a wrong version. before are the versions of the installed
+// ones, which are installed again when the step is undone. The reconciler purges the newly installed packages.
 func installPackages(wants []PackageWant, before map[string]string) Step {
 	var back []PackageWant
 	for _, want := range wants {
@@ -51,7 +51,8 @@ func bringPackages(wants []PackageWant) Step {
 	}}
 }
 
-// install installs packages. What may come is noted before it comes: after a kill in between, the next run knows it.
+// install installs packages. The packages that may be installed are recorded before: after a kill in between, the next run
+// knows them.
 func (t *Tools) install(ctx context.Context, packages []string) error {
 	additions, err := t.Host.Additions(ctx, packages...)
 	if err != nil {
@@ -65,7 +66,7 @@ func (t *Tools) install(ctx context.Context, packages []string) error {
 	}
 	brought, err := t.Host.InstallPackages(ctx, packages...)
 	if err != nil {
-		// the lists may be missing, or older than what the archive holds now
+		// the package lists may be missing or older than the archive
 		if refreshErr := t.Host.RefreshPackages(ctx); refreshErr == nil {
 			var more []string
 			if more, err = t.Host.Additions(ctx, packages...); err == nil && len(more) > 0 {
@@ -85,8 +86,8 @@ func (t *Tools) install(ctx context.Context, packages []string) error {
 	return errors.Join(err, t.Memory.Brought(ctx, t.Host, brought))
 }
 
-// purgePackages removes packages that the agent brought, with their configuration. It also puts back what a purge
-// takes along: of a package's configuration, the file that was there before it.
+// purgePackages removes packages that the agent installed, with their configuration. The purge also removes configuration
+// files that existed before the package; the step restores them.
 func purgePackages(names []string) Step {
 	list := strings.Join(names, ", ")
 	return Step{Verb: "purge", Object: list, Text: "purge " + list, Do: func(ctx context.Context, t *Tools) error {
@@ -107,7 +108,7 @@ func purgePackages(names []string) Step {
 	}}
 }
 
-// holdPackage keeps upgrades away from a package, or lets them come again.
+// holdPackage holds a package at its version, or releases the hold.
 func holdPackage(name string, hold bool) Step {
 	return setHold(name, hold).undoneBy(setHold(name, !hold))
 }
@@ -130,7 +131,7 @@ func setHold(name string, hold bool) Step {
 		if t.Memory.Held[name] != hold {
 			return nil
 		}
-		delete(t.Memory.Held, name) // as it was: what others do with it from now on is theirs
+		delete(t.Memory.Held, name) // the original state: later changes by others are left alone
 		return t.Memory.Save(ctx, t.Host)
 	}
 	return s

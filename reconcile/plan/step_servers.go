@@ -12,7 +12,7 @@ import (
 	"rlb.dev/rlb-agent/render"
 )
 
-// runtimeStep changes the running HAProxy by commands of its runtime API, in order, until one is not taken.
+// runtimeStep changes the running HAProxy by commands of its runtime API, in order, until HAProxy refuses one.
 func runtimeStep(backend, server, what string, commands ...string) Step {
 	return Step{
 		Verb: "set", Object: backend + "/" + server,
@@ -28,7 +28,7 @@ func runtimeStep(backend, server, what string, commands ...string) Step {
 	}
 }
 
-// serverStep is a change of one server of the running HAProxy. Where HAProxy does not take it, a reload does the same.
+// serverStep is a change of one server of the running HAProxy. If HAProxy refuses it, a reload has the same result.
 func serverStep(backend, server, config, what string, commands ...string) Step {
 	s := runtimeStep(backend, server, what, commands...)
 	reload := reloadUnit(host.HAProxyUnit, config)
@@ -36,7 +36,7 @@ func serverStep(backend, server, config, what string, commands ...string) Step {
 	return s.undoneBy(reload)
 }
 
-// setServer makes a server of the running HAProxy what its line says. Connections that it has stay.
+// setServer brings a server of the running HAProxy in line with its server line. The connections of the server stay.
 func setServer(backend string, want render.Server, have host.RunningServer, config string, what, commands []string) Step {
 	s := serverStep(backend, want.Name, config, strings.Join(what, ", "), commands...)
 	s.Drift = fmt.Sprintf("server %s of %s was changed in the running haproxy: put back (%s)", want.Name, backend, strings.Join(what, ", "))
@@ -55,8 +55,8 @@ func setServer(backend string, want render.Server, have host.RunningServer, conf
 
 // HAProxy 3.0 and newer answer before they change an address, and lose a second change that comes before the first is done.
 const (
-	addressTime  = time.Second           // after which it does not come
-	addressPause = 10 * time.Millisecond // between two looks
+	addressTime  = time.Second           // longest wait for a new address
+	addressPause = 10 * time.Millisecond // between two reads
 )
 
 // awaitAddress waits until a server of the running HAProxy has its new address.
@@ -76,19 +76,19 @@ func awaitAddress(ctx context.Context, o host.Observer, backend, server string, 
 	}
 }
 
-// addServer brings a new server into the running HAProxy.
+// addServer adds a server to the running HAProxy.
 func addServer(backend, config string, line render.Server) Step {
 	return serverStep(backend, line.Name, config, "add it, "+line.Addr().String(), add(backend, line)...)
 }
 
-// retireServer gives a server that is no longer wanted no new connections. Drained and not in maintenance: that would
-// cut the connections that it has, where its line says on-marked-down shutdown-sessions (tried with 2.6 and 3.0).
+// retireServer stops new connections to a server that is no longer wanted. The server is set to drain, not to maintenance:
+// maintenance would cut its connections if its line says on-marked-down shutdown-sessions (tried with 2.6 and 3.0).
 func retireServer(backend, server, config string) Step {
 	return serverStep(backend, server, config, "drain (it is not in the spec): no new connections; delete when idle",
 		"set server "+backend+"/"+server+" state drain")
 }
 
-// deleteServer takes away a server that is retired and has no connection left.
+// deleteServer deletes a retired server that has no connection left.
 func deleteServer(backend, server string) Step {
 	place := backend + "/" + server
 	return runtimeStep(backend, server, "delete it, its last connection has ended", "set server "+place+" state maint", "del server "+place)

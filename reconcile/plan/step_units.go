@@ -11,28 +11,28 @@ import (
 
 const verbReload = "reload"
 
-// unitStep is a step that is one call of the host for a unit.
+// unitStep is a step with one call of the host for a unit.
 func unitStep(verb, name string, do func(h host.Host, ctx context.Context, name string) error) Step {
 	return Step{Verb: verb, Object: name, Text: verb + " " + name, Do: func(ctx context.Context, t *Tools) error {
 		return do(t.Host, ctx, name)
 	}}
 }
 
-// maskUnit keeps a unit from being started by its package's install script, before its files are checked and in place.
+// maskUnit prevents the install script of a package from starting a unit before the unit's files are checked and written.
 func maskUnit(name string) Step {
 	s := unitStep("mask", name, host.Host.MaskUnit).undoneBy(unmaskUnit(name))
 	s.Text = "keep " + name + " from starting before it is configured"
 	return s
 }
 
-// unmaskUnit lets a unit start again.
+// unmaskUnit allows a unit to start again.
 func unmaskUnit(name string) Step {
 	s := unitStep("unmask", name, host.Host.UnmaskUnit)
 	s.Drift = name + " was masked: unmasked"
 	return s
 }
 
-// remaskUnit masks a unit again that its administrator had masked for good. The agent's own masks end with a reboot.
+// remaskUnit masks a unit again that the administrator had masked permanently. The agent's own masks end with a reboot.
 func remaskUnit(name string) Step {
 	s := unitStep("mask", name, func(h host.Host, ctx context.Context, name string) error {
 		if err := h.MaskUnit(ctx, name); err != nil {
@@ -59,21 +59,21 @@ func enableUnit(name string) Step {
 	return s
 }
 
-// disableUnit makes a unit not start at boot.
+// disableUnit prevents a unit from starting at boot.
 func disableUnit(name string) Step {
 	s := unitStep("disable", name, host.Host.DisableUnit)
 	s.Rank = RankDisable
 	return s.undoneBy(enableUnit(name))
 }
 
-// A unit that is being stopped is waited for: a start would cancel the stop, and whoever asked for it would see it fail.
+// A start waits for a unit that is being stopped: it would cancel the stop, and the caller of the stop would see it fail.
 const (
-	stopTime  = 10 * time.Second // at most; a HAProxy that hands over takes render.ForwardTime and a little
+	stopTime  = 10 * time.Second // at most; a HAProxy that hands over takes slightly more than render.ForwardTime
 	stopPause = 50 * time.Millisecond
 )
 
-// startUnit starts a unit that is not running. One that has just died rests before (UnitWant). rewritten says that its file
-// was just changed: where something else has started it since the look, that may have been with the file of before.
+// startUnit starts a unit that is not running. After a failure the unit rests first (UnitWant). rewritten means that its
+// file has just changed: if another process has started the unit since the look, it may run the old file.
 func startUnit(name, config string, rest time.Duration, rewritten bool) Step {
 	s := unitStep("start", name, func(h host.Host, ctx context.Context, name string) error {
 		unit, err := h.Unit(ctx, name)
@@ -85,7 +85,7 @@ func startUnit(name, config string, rest time.Duration, rewritten bool) Step {
 			return err
 		}
 		if rest > 0 {
-			time.Sleep(min(unit.Rests(rest), rest)) // whatever the clock was set to meanwhile
+			time.Sleep(min(unit.Rests(rest), rest)) // the limit holds even if the clock was set meanwhile
 		}
 		switch {
 		case !rewritten || unit.MainPID == 0:
@@ -100,7 +100,8 @@ func startUnit(name, config string, rest time.Duration, rewritten bool) Step {
 	return s.undoneBy(stopUnit(name))
 }
 
-// start is the step that starts the unit. The stop of one without a process needs its file, which says how.
+// start is the step that starts the unit. The stop of a unit without a process needs the unit file, which holds the stop
+// command.
 func (want UnitWant) start(rewritten bool) Step {
 	s := startUnit(want.Name, want.Config, want.Rest, rewritten)
 	if want.Loads() {
@@ -112,7 +113,7 @@ func (want UnitWant) start(rewritten bool) Step {
 // stopUnit stops a unit.
 func stopUnit(name string) Step { return unitStep("stop", name, host.Host.StopUnit) }
 
-// pauseUnit stops a unit that runs again where this is undone.
+// pauseUnit stops a unit; to undo the step starts it again.
 func pauseUnit(name string) Step { return stopUnit(name).undoneBy(startUnit(name, "", 0, false)) }
 
 // reloadUnit makes a running unit read its configuration, without a stop.
@@ -125,7 +126,7 @@ func reloadUnit(name, config string) Step {
 		if err != nil {
 			return err
 		}
-		if !unit.Active() { // somebody has stopped it meanwhile
+		if !unit.Active() { // it was stopped meanwhile
 			return h.StartUnit(ctx, name)
 		}
 		return h.ReloadUnit(ctx, name)
@@ -134,7 +135,7 @@ func reloadUnit(name, config string) Step {
 	return s.undoneBy(s)
 }
 
-// repairHandover loads again what planned moves need.
+// repairHandover loads the configuration of planned moves again.
 func repairHandover(want UnitWant, lacks string) Step {
 	s := reloadUnit(want.Name, want.Config)
 	s.Text += ", since " + lacks + " of the hand-over are not as wanted"
@@ -143,8 +144,8 @@ func repairHandover(want UnitWant, lacks string) Step {
 
 const verbRestart = "restart"
 
-// restartUnit makes a unit run what a reload would not bring: its configuration at another place than that of its start,
-// or a program that was replaced since.
+// restartUnit restarts a unit if a reload is not enough: its configuration is at a path other than at its start, or its
+// program was replaced since.
 func restartUnit(name, config, why string) Step {
 	s := unitStep(verbRestart, name, host.Host.RestartUnit)
 	s.Text = "restart " + name + ", " + why

@@ -9,11 +9,10 @@ import (
 	"rlb.dev/rlb-agent/reconcile/host"
 )
 
-// shownObjects is how many objects of one verb a summary names.
+// shownObjects is the largest number of objects of one verb that a summary names.
 const shownObjects = 3
 
-// Summary says in two lines what the steps come to: what is done, and what clients notice of it. It is empty where there
-// are no steps.
+// Summary sums up the steps in two lines: what is done, and what clients notice. It is empty if there are no steps.
 func Summary(steps []Step, at Place) string {
 	if len(steps) == 0 {
 		return ""
@@ -43,7 +42,7 @@ func Summary(steps []Step, at Place) string {
 	return fmt.Sprintf("%d %s on this host: %s\n%s\n", len(steps), noun, strings.Join(parts, "; "), effect(steps, at))
 }
 
-// effect is what clients notice of the steps.
+// effect says what clients notice of the steps.
 func effect(steps []Step, at Place) string {
 	does := func(unit string, verbs ...string) bool {
 		return slices.ContainsFunc(steps, func(s Step) bool { return s.Object == unit && slices.Contains(verbs, s.Verb) })
@@ -56,7 +55,7 @@ func effect(steps []Step, at Place) string {
 		return "clients do not notice it: this host is " + at.out() + ", and no client comes here"
 	case haproxy && at.Role == host.RoleMaster && (keepalived || !blind):
 		gap := at.Sick
-		if keepalived { // which hands over first
+		if keepalived { // keepalived hands over first
 			gap = min(gap, at.Goodbye)
 		}
 		return "clients notice it: " + at.moves(gap) + "; the connections through this host's HAProxy end"
@@ -68,7 +67,7 @@ func effect(steps []Step, at Place) string {
 		return "clients may notice it: if this host holds the virtual IPs, they move to " + at.heirs()
 	case does(host.HAProxyUnit, "start"), does(host.KeepalivedUnit, "start"):
 		return "no connection is cut: what does not run yet is started"
-	case does(host.HAProxyUnit, "mask"): // until its package is there
+	case does(host.HAProxyUnit, "mask"): // until its package is installed
 		return "no connection is cut: HAProxy does not run on this host yet"
 	case Serving(steps):
 		return "no connection is cut: the programs take over what is new while they run"

@@ -7,7 +7,7 @@ import (
 	"rlb.dev/rlb-agent/reconcile/host"
 )
 
-// A hold that was taken away comes back: the line says why, and how newer versions come in all the same.
+// TestHoldIsExplained: a removed hold is set again. The line says why, and how newer versions are installed.
 func TestHoldIsExplained(t *testing.T) {
 	const want = "the hold of package haproxy was taken away: held again (packages.hold); rlb-agent upgrade brings newer versions in"
 	if got := holdPackage("haproxy", true).Drift; got != want {

@@ -14,19 +14,19 @@ import (
 	"rlb.dev/rlb-agent/render"
 )
 
-// Teardown is the plan of one.
+// Teardown is the plan of a teardown.
 type Teardown struct {
 	Memory       state.Memory
 	facts        render.Facts
 	o            Observed
 	keepPackages bool
-	Back         []Step // the units, the files and the rules of before
-	Last         []Step // the packages, and the memory
+	Back         []Step // restores the units, the files and the rules
+	Last         []Step // removes the packages and the memory
 }
 
 func (t *Teardown) add(s Step) { t.Back = append(t.Back, s) }
 
-// PlanTeardown finds the way back to the host of before the first run. It changes nothing.
+// PlanTeardown plans the steps that restore the host's state from before the first run. It changes nothing.
 func PlanTeardown(ctx context.Context, o host.Observer, keepPackages bool) (*Teardown, error) {
 	t := &Teardown{keepPackages: keepPackages}
 	var err error
@@ -48,7 +48,7 @@ func PlanTeardown(ctx context.Context, o host.Observer, keepPackages bool) (*Tea
 	if t.o, err = Observe(ctx, o, d); err != nil {
 		return nil, err
 	}
-	if len(t.o.Unchecked) > 0 { // what is not seen would not be undone, and then forgotten
+	if len(t.o.Unchecked) > 0 { // what cannot be read would not be undone, and then be forgotten
 		return nil, fmt.Errorf("cannot look at %s: %w", t.o.Unchecked[0], host.ErrUnavailable)
 	}
 	t.daemon()
@@ -66,7 +66,7 @@ func PlanTeardown(ctx context.Context, o host.Observer, keepPackages bool) (*Tea
 	return t, nil
 }
 
-// unknown is a host without a memory: none of ours, or one whose memory is lost.
+// unknown checks a host without a memory: either the agent never changed it, or its memory is lost.
 func (t *Teardown) unknown(ctx context.Context, o host.Observer) error {
 	var traces []string
 	for _, family := range api.Families {
@@ -107,7 +107,7 @@ func (t *Teardown) unknown(ctx context.Context, o host.Observer) error {
 	return nil
 }
 
-// daemon comes first: it would undo the undoing.
+// daemon stops the daemon first: it would repair what the teardown undoes.
 func (t *Teardown) daemon() {
 	if unit := t.o.Units[host.AgentUnit]; unit.Active() {
 		t.add(stopUnit(host.AgentUnit))
@@ -115,25 +115,26 @@ func (t *Teardown) daemon() {
 	if t.o.Units[host.AgentUnit].Enabled() {
 		t.add(disableUnit(host.AgentUnit))
 	}
-	if t.o.Former != nil { // who waits would start keepalived
+	if t.o.Former != nil { // the waiting process would start keepalived
 		t.add(forgetFormer(nil))
 	}
 }
 
-// ran says whether a unit was active with a file of its own before the first run.
+// ran reports whether a unit was active with a configuration of its own before the first run.
 func (t *Teardown) ran(name string) bool {
 	config, written := t.config(name)
 	return t.Memory.Units[name].Active && (config.Exists || !written)
 }
 
-// config is the file of before of a unit, and whether the agent has written it since.
+// config is the state of a unit's configuration from before the first run, and whether the agent has written the file
+// since.
 func (t *Teardown) config(unit string) (before state.Before, written bool) {
 	before = t.Memory.Files[map[string]string{host.HAProxyUnit: t.facts.HAProxyConfig, host.KeepalivedUnit: t.facts.KeepalivedConfig}[unit]]
 	return before, before.Written
 }
 
-// stop ends what did not run before, while the unit files are there: keepalived first, whose farewell hands the virtual
-// IP to the peer while HAProxy still serves the connections that are open.
+// stop stops the units that did not run before, while their unit files still exist. keepalived is first: its goodbye hands
+// the virtual IPs to the peer while HAProxy still serves the open connections.
 func (t *Teardown) stop() {
 	for _, name := range []string{host.KeepalivedUnit, host.HAProxyUnit, render.HandoverUnit, render.FirewallUnit} {
 		was, known := t.Memory.Units[name]
@@ -147,14 +148,14 @@ func (t *Teardown) stop() {
 		if have.Masked() && !was.Masked {
 			t.add(unmaskUnit(name))
 		}
-		// of a masked unit nobody tells whether it is enabled
+		// systemd does not report whether a masked unit is enabled
 		if !was.Enabled && !was.Masked && (have.Enabled() || have.Masked()) {
 			t.add(disableUnit(name))
 		}
 	}
 }
 
-// units gives the units the state of before: at boot as before, and those that ran then run with their own files.
+// units restores the state of the units: enabled as before, and running with their own files if they ran before.
 func (t *Teardown) units() {
 	for _, unit := range t.o.Units {
 		if unit.NeedDaemonReload || t.changesUnits() {
@@ -165,7 +166,7 @@ func (t *Teardown) units() {
 	for _, name := range slices.Sorted(maps.Keys(t.Memory.Units)) {
 		was, have := t.Memory.Units[name], t.o.Units[name]
 		if have.LoadState == "not-found" {
-			continue // its administrator took it away since
+			continue // the administrator removed it since
 		}
 		if was.Enabled && !have.Enabled() {
 			t.add(enableUnit(name))

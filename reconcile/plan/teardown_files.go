@@ -13,7 +13,7 @@ import (
 	"rlb.dev/rlb-agent/render"
 )
 
-// files brings back the files of before. That all of them can come back is seen before anything is undone.
+// files restores the files from before the first run. It checks that all of them can be restored before anything is undone.
 func (t *Teardown) files(ctx context.Context, o host.Observer) error {
 	for _, path := range slices.Sorted(maps.Keys(t.Memory.Files)) {
 		before := t.Memory.Files[path]
@@ -29,7 +29,7 @@ func (t *Teardown) files(ctx context.Context, o host.Observer) error {
 			return err
 		}
 		if before.Edited && have.Exists && !within(have.Data, kept.Data) {
-			// the user's own file, and the user wrote in it since
+			// the user's own file, which the user edited since
 			aside := have
 			aside.Path = path + ".replaced"
 			t.add(setAside(aside))
@@ -39,7 +39,7 @@ func (t *Teardown) files(ctx context.Context, o host.Observer) error {
 	return nil
 }
 
-// within says whether all lines of some are in all, in the same order.
+// within reports whether all lines of some are in all, in the same order.
 func within(some, all []byte) bool {
 	rest := slices.Collect(strings.Lines(string(all)))
 	for line := range strings.Lines(string(some)) {
@@ -52,14 +52,14 @@ func within(some, all []byte) bool {
 	return true
 }
 
-// setAside keeps what a user wrote into a file whose original comes back.
+// setAside keeps what a user wrote into a file whose original is restored.
 func setAside(file host.File) Step {
 	return Step{Verb: "keep", Object: file.Path, Text: "keep what was edited since as " + file.Path, Do: func(ctx context.Context, t *Tools) error {
 		return t.Host.WriteFile(ctx, file.Path, file.Data, file.Mode, file.UID, file.GID)
 	}}
 }
 
-// firewall takes the agent's chain away, and brings back the original's rules at their place.
+// firewall removes the agent's chain and restores the rules of the original system at their positions.
 func (t *Teardown) firewall() {
 	for _, family := range api.Families {
 		have, known := t.o.Firewall[family]
@@ -84,7 +84,7 @@ func (t *Teardown) firewall() {
 	}
 }
 
-// packages takes away the holds and the packages that the agent brought.
+// packages removes the holds and the packages that the agent added.
 func (t *Teardown) packages() {
 	for _, name := range slices.Sorted(maps.Keys(t.Memory.Held)) {
 		if held := t.Memory.Held[name]; t.o.Packages[name].Held != held {
@@ -102,7 +102,7 @@ func (t *Teardown) packages() {
 			broken = broken || p.Broken
 		}
 	}
-	if broken { // apt does nothing before that is repaired
+	if broken { // apt refuses all else before the repair
 		t.Last = append(t.Last, repairPackages())
 	}
 	if len(purge) > 0 {
@@ -110,7 +110,7 @@ func (t *Teardown) packages() {
 	}
 }
 
-// forget comes last; but what the administrator has to do must be said after all that the agent can.
+// forget is the last part of the agent's work. Steps that the administrator must finish come after it.
 func (t *Teardown) forget() {
 	var masks []Step
 	for _, name := range slices.Sorted(maps.Keys(t.Memory.Units)) {
@@ -123,8 +123,8 @@ func (t *Teardown) forget() {
 	t.Last = append(t.Last, masks...)
 }
 
-// Forget removes directories of what the agent kept. The memory is the last of it to go, and before it says that there
-// is nothing left to undo: as long as it is there, another teardown finishes this one.
+// Forget removes the agent's directories. The memory is removed last, and is first replaced by an empty one. While the
+// memory lists something to undo, a further teardown finishes this one.
 func Forget(dirs ...string) Step {
 	return Step{Verb: "forget", Object: host.StateDir, Text: "forget what the agent kept in " + host.StateDir, Do: func(ctx context.Context, t *Tools) error {
 		if slices.Contains(dirs, host.StateDir) {

@@ -10,8 +10,9 @@ import (
 	"rlb.dev/rlb-agent/reconcile/host"
 )
 
-// ReadDerived reads a JSON file under /run/rlb. One that is missing, garbled, or no file at all is the zero value, and
-// no error: it is made anew. It has no version for the same reason. An error says that this process may not look.
+// ReadDerived reads a JSON file under /run/rlb. If the file is missing or damaged, or the path is not a file, ReadDerived
+// returns the zero value and no error, because the file will be made again. For the same reason the file has no version. An
+// error means that this process may not read the file.
 func ReadDerived[T any](ctx context.Context, o host.Observer, path string) (value T, err error) {
 	var none T
 	f, err := o.File(ctx, path)
@@ -28,7 +29,7 @@ func mayNotLook(ctx context.Context, err error) bool {
 	return errors.Is(err, host.ErrUnavailable) || ctx.Err() != nil
 }
 
-// WriteDerived writes a JSON file under /run/rlb. A directory in its place makes way.
+// WriteDerived writes a JSON file under /run/rlb. It removes a directory at the path.
 func WriteDerived(ctx context.Context, h host.Host, path string, value any) error {
 	if _, err := h.File(ctx, path); err != nil && !mayNotLook(ctx, err) {
 		if err := h.RemoveTree(ctx, path); err != nil {
@@ -38,7 +39,7 @@ func WriteDerived(ctx context.Context, h host.Host, path string, value any) erro
 	return writeJSON(ctx, h, path, value)
 }
 
-// damage says why a derived file cannot be read; nil where it can, and where there is none.
+// damage is why a derived file cannot be read; nil if it can be read or does not exist.
 func (p Path) damage(ctx context.Context, o host.Observer) (host.File, error) {
 	f, err := o.File(ctx, p.Path)
 	if err == nil && f.Exists {
@@ -50,7 +51,7 @@ func (p Path) damage(ctx context.Context, o host.Observer) (host.File, error) {
 	return f, fmt.Errorf("cannot read %s: %w", p.Path, err)
 }
 
-// ClearDamaged removes what cannot be read of the derived files, so that it is logged once and made anew.
+// ClearDamaged removes the derived files that cannot be read. So each is logged once and made again.
 func ClearDamaged(ctx context.Context, h host.Host, log *slog.Logger) {
 	for _, p := range Paths {
 		if p.form == nil {

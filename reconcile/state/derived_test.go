@@ -16,7 +16,7 @@ import (
 
 var aTime = time.Date(2026, 7, 1, 12, 0, 0, 0, time.UTC)
 
-// writeDerived writes each derived file but the status.
+// writeDerived writes each derived file except the status.
 func writeDerived(t *testing.T, h host.Host) {
 	t.Helper()
 	ctx := t.Context()
@@ -35,7 +35,7 @@ func writeDerived(t *testing.T, h host.Host) {
 	}
 }
 
-// readDerived is what the readers find, and whether that is nothing.
+// readDerived returns what the readers return, and whether all of it is empty.
 func readDerived(t *testing.T, o host.Observer) (all []any, nothing bool) {
 	t.Helper()
 	ctx := t.Context()
@@ -58,7 +58,7 @@ func readDerived(t *testing.T, o host.Observer) (all []any, nothing bool) {
 	return []any{loaded, guard, drift, role, former, refusal, wait, status}, nothing
 }
 
-// A derived file that is spoiled in any way is as one that is not there, can be written anew, and is cleared once.
+// TestDerivedFilesAreMadeAnew: a spoiled derived file is treated as missing, can be written again, and is cleared once.
 func TestDerivedFilesAreMadeAnew(t *testing.T) {
 	for name, spoil := range spoils {
 		d, log := newDisk(), new(bytes.Buffer)
@@ -90,7 +90,7 @@ func TestDerivedFilesAreMadeAnew(t *testing.T) {
 	}
 }
 
-// Files that somebody removes or spoils while the daemon runs come back as they were; what its writer removed does not.
+// TestMirror: a file that is removed or spoiled while the daemon runs is restored; a file that its writer removed is not.
 func TestMirror(t *testing.T) {
 	gone := map[string]func(*disk, string){"gone": func(d *disk, path string) {
 		d.Admin(func(ctx context.Context, h host.Host) error { return h.RemoveFile(ctx, path) })
@@ -107,7 +107,7 @@ func TestMirror(t *testing.T) {
 			want[path] = d.Text(path)
 			spoil(d, path)
 		}
-		want[state.StatusFile] = "" // its owner makes it anew
+		want[state.StatusFile] = "" // its owner makes it again
 		if name == "gone" {
 			want[state.FormerFile], want[state.RefusedFile], want[state.WaitFile] = "", "", ""
 		}

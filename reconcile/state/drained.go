@@ -9,25 +9,25 @@ import (
 	"rlb.dev/rlb-agent/render"
 )
 
-// Drained says whether an administrator took this host out of the virtual router.
+// Drained reports whether an administrator took this host out of the virtual router.
 func Drained(ctx context.Context, o host.Observer) (bool, error) {
 	f, err := o.File(ctx, render.DrainFile)
 	text := strings.TrimSpace(string(f.Data))
 	return text != "" && text != "0", err
 }
 
-// DrainRecord is the time at which this host was drained, and the user who did it. Both are zero where that is not known.
+// DrainRecord holds when this host was drained and by which user. Both are zero if they are not known.
 type DrainRecord struct {
 	Since time.Time `json:"since,omitzero"`
 	By    string    `json:"by,omitempty"`
 }
 
-// ReadDrain is the record of a drain; the zero value where there is none.
+// ReadDrain reads the record of a drain; the zero value if there is none.
 func ReadDrain(ctx context.Context, o host.Observer) (DrainRecord, error) {
 	return ReadDerived[DrainRecord](ctx, o, DrainedFile)
 }
 
-// Write leaves the record for the status.
+// Write writes the record for the status.
 func (r DrainRecord) Write(ctx context.Context, h host.Host) error {
 	return WriteDerived(ctx, h, DrainedFile, r)
 }

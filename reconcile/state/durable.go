@@ -10,36 +10,37 @@ import (
 	"rlb.dev/rlb-agent/reconcile/host"
 )
 
-// version is the form of the durable files that this agent writes. It reads every form up to that; a file that names
-// none has the first.
+// version is the format version of the durable files that this agent writes. The agent reads this version and all older
+// ones. A file without a version has version 1.
 const version = 1
 
-// NewerError says that another agent wrote a durable file, in a form that this one does not know. Its copy does not
-// count then: what this agent understands of it may be the wrong half.
+// NewerError says that a newer agent wrote a durable file, in a format that this agent does not know. The copy of the file
+// is then not used either: the part that this agent understands may be wrong.
 type NewerError struct {
 	Path    string
 	Version int
 }
 
-// Error names the file and the way on.
+// Error names the file and says which agent to install.
 func (e *NewerError) Error() string {
 	return fmt.Sprintf("cannot read %s: version %d is newer than this agent knows (%d): install the rlb-agent that wrote it, or a newer one", e.Path, e.Version, version)
 }
 
-// copyOf is where the copy of a durable file lies.
+// copyOf is the path of the copy of a durable file.
 func copyOf(path string) string { return path + ".copy" }
 
-// stored is what a durable file holds.
+// stored is the content of a durable file.
 type stored[T any] struct {
 	value  T
 	data   []byte
 	found  bool
-	damage error // why it is from the copy; nil where it is from the file itself
-	copied bool  // the copy is like the file
+	damage error // why the copy was read; nil if the file itself was read
+	copied bool  // the copy equals the file
 }
 
-// readDurable reads a durable file, or where that is garbled or gone its copy. decode refuses what no agent wrote. Where
-// neither can be read the error is the file's own; where neither is there nothing is found, which is no error.
+// readDurable reads a durable file, or its copy if the file is damaged or missing. decode refuses content that no agent
+// wrote. If neither can be read, the error is the error of the file itself. If neither exists, found is false and there is
+// no error.
 func readDurable[T any](ctx context.Context, o host.Observer, path string, decode func([]byte) (T, error)) (stored[T], error) {
 	s, err := readOne(ctx, o, path, decode)
 	if isFinal(ctx, err) {
@@ -63,7 +64,8 @@ func readDurable[T any](ctx context.Context, o host.Observer, path string, decod
 	return c, nil
 }
 
-// isFinal says that an error tells nothing about the file, or all there is to know.
+// isFinal reports whether the copy must not be read after this error: the error says nothing about the file, or a newer
+// agent wrote the file.
 func isFinal(ctx context.Context, err error) bool {
 	return errors.Is(err, host.ErrUnavailable) || errors.As(err, new(*NewerError)) || ctx.Err() != nil
 }
@@ -89,8 +91,8 @@ func readOne[T any](ctx context.Context, o host.Observer, path string, decode fu
 	return stored[T]{value: value, data: f.Data, found: true}, nil
 }
 
-// writeDurable writes a durable file and then its copy, which is the previous one until then: at every moment one of
-// them is whole. What the file tells of is done after both, so that none of them lacks what was done.
+// writeDurable writes a durable file and then its copy. Until then the copy is the previous version, so one of the two is
+// complete at every moment. The caller changes the host only after both are written, so that each of them lists the change.
 func writeDurable(ctx context.Context, h host.Host, path string, value any) error {
 	if err := writeJSON(ctx, h, path, value); err != nil {
 		return err
@@ -98,7 +100,8 @@ func writeDurable(ctx context.Context, h host.Host, path string, value any) erro
 	return writeJSON(ctx, h, copyOf(path), value)
 }
 
-// removeDurable removes a durable file. It goes after its copy, which would count without it.
+// removeDurable removes the copy of a durable file and then the file. In the other order the copy would be read after a
+// crash.
 func removeDurable(ctx context.Context, h host.Host, path string) error {
 	if err := h.RemoveFile(ctx, copyOf(path)); err != nil {
 		return err

@@ -13,7 +13,8 @@ import (
 	"rlb.dev/rlb-agent/reconcile/state"
 )
 
-// Whatever became of the memory, its copy counts, and the memory says so; of the copy alone nobody needs to hear.
+// TestMemoryIsReadFromItsCopy: if the memory is spoiled, its copy is read and Damage says so. A spoiled copy alone is not
+// reported.
 func TestMemoryIsReadFromItsCopy(t *testing.T) {
 	spoils := map[string]func(*disk, string){"gone": func(d *disk, path string) { _ = d.RemoveFile(t.Context(), path) }}
 	for name, spoil := range allSpoils(spoils) {
@@ -36,7 +37,7 @@ func TestMemoryIsReadFromItsCopy(t *testing.T) {
 	}
 }
 
-// Torn at any byte, the memory is never half believed.
+// TestMemoryTornAnywhere: a memory torn at any byte is refused as a whole.
 func TestMemoryTornAnywhere(t *testing.T) {
 	d := newDisk()
 	want := aMemory(t, d)
@@ -50,7 +51,8 @@ func TestMemoryTornAnywhere(t *testing.T) {
 	}
 }
 
-// Where both are lost the error is the file's own; where both were never there nothing is known.
+// TestMemoryWithoutACopy: if both files are spoiled, the error is the error of the file itself. If neither ever existed,
+// the memory is empty.
 func TestMemoryWithoutACopy(t *testing.T) {
 	for name, spoil := range spoils {
 		d := newDisk()
@@ -65,7 +67,7 @@ func TestMemoryWithoutACopy(t *testing.T) {
 	}
 }
 
-// A form that only a newer agent knows is refused, also where a copy of the known form lies beside it.
+// TestNewerFormIsRefused: a format of a newer agent is refused, even if a copy in a known format exists.
 func TestNewerFormIsRefused(t *testing.T) {
 	d := newDisk()
 	aMemory(t, d)
@@ -88,7 +90,7 @@ func TestNewerFormIsRefused(t *testing.T) {
 	}
 }
 
-// What no agent wrote is not believed: a teardown would act on it as root.
+// TestMemoryOfNonsense: content that no agent wrote is refused, because a teardown would act on it as root.
 func TestMemoryOfNonsense(t *testing.T) {
 	d := newDisk()
 	aMemory(t, d)
@@ -121,7 +123,7 @@ func TestMemoryOfNonsense(t *testing.T) {
 	}
 }
 
-// Who may not look is told so: it says nothing about the file.
+// TestMemoryThatMayNotBeRead: a missing permission is reported as such and does not count as damage.
 func TestMemoryThatMayNotBeRead(t *testing.T) {
 	d := newDisk()
 	aMemory(t, d)
@@ -134,7 +136,7 @@ func TestMemoryThatMayNotBeRead(t *testing.T) {
 	}
 }
 
-// A trial is known from its copy; of one that is garbled altogether it is known that it is to end.
+// TestTrialThatIsGarbled: a trial is read from its copy. If both files are spoiled, the trial is over.
 func TestTrialThatIsGarbled(t *testing.T) {
 	want := state.Trial{Version: 1, File: "/root/new.yaml", Spec: "/etc/rlb/spec.yaml", Deadline: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)}
 	for name, spoil := range spoils {

@@ -12,16 +12,16 @@ import (
 	"rlb.dev/rlb-agent/render/vrrp"
 )
 
-// FormerRouter is the virtual router that this host left for another. The file is derived: while a host waits for its
-// peer to leave that router too, the process that waits (host.RejoinUnit) knows it, and a daemon has seen the file.
-// Where it is lost to both, the host goes on waiting as long as that process does.
+// FormerRouter is the virtual router that this host left for another one. The file is derived. While a host waits for its
+// peer to leave the former router too, the waiting process (host.RejoinUnit) holds the router in memory, and so does a
+// daemon that has read the file. If both have lost the router, this host still waits while that process runs.
 type FormerRouter struct {
 	Interface  string          `json:"interface"`
 	Identities []vrrp.Identity `json:"identities"`
-	From       []netip.Prefix  `json:"from,omitempty"` // where its advertisements may come from; none: from anywhere
+	From       []netip.Prefix  `json:"from,omitempty"` // source addresses of its advertisements; none: any source
 }
 
-// ReadFormer is the router that was left and whose end is waited for; nil where there is none.
+// ReadFormer reads the router that this host left and whose end it waits for; nil if there is none.
 func ReadFormer(ctx context.Context, o host.Observer) (*FormerRouter, error) {
 	former, err := ReadDerived[FormerRouter](ctx, o, FormerFile)
 	if err != nil || len(former.Identities) == 0 {
@@ -30,13 +30,13 @@ func ReadFormer(ctx context.Context, o host.Observer) (*FormerRouter, error) {
 	return &former, nil
 }
 
-// Write notes the router that keepalived is about to leave.
+// Write records the router that keepalived is about to leave.
 func (f *FormerRouter) Write(ctx context.Context, h host.Host) error {
 	return WriteDerived(ctx, h, FormerFile, f)
 }
 
-// FindSources finds out where advertisements of the router's other members may come from, as the spec in force says; one
-// that is to be brought into force may have other nodes.
+// FindSources sets the addresses from which the other members of the router may send advertisements. They come from the
+// spec in force, because a new spec may have other nodes.
 func (f *FormerRouter) FindSources(ctx context.Context, o host.Observer) error {
 	spec := &api.LoadBalancerSpec{}
 	switch doc, err := LastGood(ctx, o); {
@@ -59,7 +59,7 @@ func (f *FormerRouter) FindSources(ctx context.Context, o host.Observer) error {
 	}
 	multicast := func(id vrrp.Identity) bool { return !id.Unicast }
 	if len(f.From) == 0 || spec.Profile != api.Standard && slices.ContainsFunc(f.Identities, multicast) {
-		// only the standard profile tells keepalived to send multicast from the node's address
+		// only the standard profile makes keepalived send multicast from the node's address
 		interfaces, err := o.Interfaces(ctx)
 		if err != nil {
 			return err
@@ -72,16 +72,17 @@ func (f *FormerRouter) FindSources(ctx context.Context, o host.Observer) error {
 	return nil
 }
 
-// Forget ends the waiting: this host has joined, or nothing waits.
+// Forget ends the wait: this host has joined its new router, or no process waits.
 func (f *FormerRouter) Forget(ctx context.Context, h host.Host) error {
 	return h.RemoveFile(ctx, FormerFile)
 }
 
-// Silence is the time after which a router that says nothing is gone (RFC 9568 §6.1, Active_Down_Interval, and some more).
+// Silence is the time without advertisements after which a router is gone (RFC 9568 §6.1, Active_Down_Interval, plus a
+// margin).
 func (f *FormerRouter) Silence() time.Duration { return 4 * f.period() }
 
-// AfterGoodbye is how long to listen yet when a router has said goodbye: of two hosts, the last one has. Where there are
-// more, or where nobody knows how many there are (no nodes in the spec), a backup advertises itself next.
+// AfterGoodbye is how long to listen after an advertisement with priority 0. In a pair it came from the last member. With
+// more hosts, or if their number is not known (no nodes in the spec), a backup advertises next.
 func (f *FormerRouter) AfterGoodbye(in *InForce) time.Duration {
 	if in != nil && len(in.Peers) == 1 {
 		return 0
@@ -89,8 +90,9 @@ func (f *FormerRouter) AfterGoodbye(in *InForce) time.Duration {
 	return f.Listen()
 }
 
-// Listen is how long a router that is there takes to show itself: as master by its next advertisement, and as the
-// backup of a master that has just said goodbye after its skew, which is less than an interval, in version 2 than a second.
+// Listen is the time within which a live router sends an advertisement: a master at its next interval; the backup of a
+// master that has just sent priority 0 after its skew time, which is less than one interval, and in version 2 less than one
+// second.
 func (f *FormerRouter) Listen() time.Duration { return f.period()*3/2 + 50*time.Millisecond }
 
 func (f *FormerRouter) period() time.Duration {

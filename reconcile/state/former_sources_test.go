@@ -12,7 +12,7 @@ import (
 	"rlb.dev/rlb-agent/render/vrrp"
 )
 
-// TestFindSources: advertisements of the former router count from the other nodes of its spec, or from the subnet.
+// TestFindSources: advertisements of the former router are accepted from the other nodes of its spec, or from the subnet.
 func TestFindSources(t *testing.T) {
 	const (
 		spec = `apiVersion: rlb.dev/v1

@@ -8,7 +8,7 @@ import (
 	"rlb.dev/rlb-agent/render/vrrp"
 )
 
-// TestAfterGoodbye: of a pair the first goodbye is the last one; nobody knows that of more hosts, or of hosts without names.
+// TestAfterGoodbye: in a pair the first goodbye is the last one. With more hosts, or without nodes, this host listens on.
 func TestAfterGoodbye(t *testing.T) {
 	f := &FormerRouter{Identities: []vrrp.Identity{{Period: 100 * time.Millisecond}}}
 	for _, c := range []struct {

@@ -10,8 +10,8 @@ import (
 	"rlb.dev/rlb-agent/reconcile/state"
 )
 
-// No bytes make a reader of durable files panic, and a memory that is believed names nothing that a teardown must not
-// touch. What is believed is read back as it was written.
+// FuzzMemory: no bytes make a reader of durable files panic. An accepted memory names nothing that a teardown must not
+// touch, and is read back as it was written.
 func FuzzMemory(f *testing.F) {
 	for _, seed := range []string{
 		``, `null`, `{}`, `[]`, `{"files":null}`, `{"files":{},"units":{},"held":{}}`, `{"version":2}`, `{"version":-1,"files":{},"units":{},"held":{}}`,
@@ -54,7 +54,7 @@ func FuzzMemory(f *testing.F) {
 	})
 }
 
-// No bytes under /run/rlb make a reader panic or fail.
+// FuzzDerived: no bytes under /run/rlb make a reader panic or fail.
 func FuzzDerived(f *testing.F) {
 	for _, seed := range []string{``, `null`, `{}`, `[]`, `{"haproxy.service":{}}`, `{"fault":true,"since":"x"}`, `{"last":{}}`, `{"role":"MASTER"}`, `{"identities":[{}]}`, `{"digest":"0"}`, `{"kind":"x"}`} {
 		f.Add([]byte(seed))

@@ -14,10 +14,11 @@ import (
 	"rlb.dev/rlb-agent/render"
 )
 
-// keptGenerations is how many specs are kept: enough to find the one before the trouble began, little for an SD card.
+// keptGenerations is the number of specs that are kept: enough to find the spec from before a problem began, and little
+// space on an SD card.
 const keptGenerations = 10
 
-// Generation is a spec that was brought into force, kept with the files that were rendered from it.
+// Generation is a spec that was brought into force. It is kept with the files that were rendered from it.
 type Generation struct {
 	Number int       `json:"number"`
 	Time   time.Time `json:"time"`   // when it came into force
@@ -25,18 +26,18 @@ type Generation struct {
 	By     string    `json:"by,omitempty"`
 }
 
-// dir is where the spec and the rendered files of a generation lie.
+// dir is the directory of the spec and the rendered files of a generation.
 func (g Generation) dir() string { return path.Join(GenerationsDir, strconv.Itoa(g.Number)) }
 
 func (g Generation) specPath() string { return path.Join(g.dir(), "spec.yaml") }
 
-// KeepGeneration keeps the spec that has just come into force with the files that were rendered from it, and lets the
-// oldest go. The list in memory comes last: a run that is killed before repeats all of it.
+// KeepGeneration keeps the spec that has just come into force, with the files that were rendered from it, and removes the
+// oldest generations. The list in memory is written last: the run after one that was killed before that repeats everything.
 func (m *Memory) KeepGeneration(ctx context.Context, h host.Host, doc *api.Document, files []render.File, by string, now time.Time) error {
 	m.Generation++
 	m.Digest = doc.Digest
 	g := Generation{Number: m.Generation, Time: now.UTC().Truncate(time.Second), Digest: doc.Digest, By: by}
-	if err := h.RemoveTree(ctx, g.dir()); err != nil { // of one that was killed here, with other files
+	if err := h.RemoveTree(ctx, g.dir()); err != nil { // left by a run that was killed here; it may have other files
 		return err
 	}
 	if err := h.WriteFile(ctx, g.specPath(), doc.Data, 0o600, 0, 0); err != nil {
@@ -60,16 +61,17 @@ func (m *Memory) KeepGeneration(ctx context.Context, h host.Host, doc *api.Docum
 	return m.Save(ctx, h)
 }
 
-// History are the kept generations, the oldest first; the last is in force.
+// History returns the kept generations, the oldest first; the last one is in force.
 func History(ctx context.Context, o host.Observer) ([]Generation, error) {
 	memory, err := ReadMemory(ctx, o)
 	return memory.Generations, err
 }
 
-// ErrNoGeneration is wrapped where there is no such generation to go back to.
+// ErrNoGeneration is wrapped by errors about a generation that is not kept.
 var ErrNoGeneration = errors.New("no such generation")
 
-// Kept is the spec of a kept generation: of that number, or, for 0, of the one before the one in force.
+// Kept returns a kept generation and its spec: the generation with this number, or, for 0, the generation before the one in
+// force.
 func Kept(ctx context.Context, o host.Observer, number int) (Generation, *api.Document, error) {
 	history, err := History(ctx, o)
 	if err != nil {
@@ -89,7 +91,7 @@ func Kept(ctx context.Context, o host.Observer, number int) (Generation, *api.Do
 	return g, doc, err
 }
 
-// Find is the generation of that number. The error wraps ErrNoGeneration.
+// Find returns the generation with this number. The error wraps ErrNoGeneration.
 func Find(history []Generation, number int) (Generation, error) {
 	at := slices.IndexFunc(history, func(g Generation) bool { return g.Number == number })
 	if at < 0 {
@@ -98,7 +100,7 @@ func Find(history []Generation, number int) (Generation, error) {
 	return history[at], nil
 }
 
-// LastGood is the spec in force. The document is nil where there never was one.
+// LastGood reads the spec in force. The document is nil if there never was one.
 func LastGood(ctx context.Context, o host.Observer) (*api.Document, error) {
 	history, err := History(ctx, o)
 	if err != nil || len(history) == 0 {
@@ -107,7 +109,7 @@ func LastGood(ctx context.Context, o host.Observer) (*api.Document, error) {
 	return history[len(history)-1].Spec(ctx, o)
 }
 
-// Spec reads the spec that is kept. It refuses one that was changed since.
+// Spec reads the kept spec. It refuses a spec that was changed since it was in force.
 func (g Generation) Spec(ctx context.Context, o host.Observer) (*api.Document, error) {
 	f, err := o.File(ctx, g.specPath())
 	if err != nil {

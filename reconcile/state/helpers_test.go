@@ -13,7 +13,7 @@ import (
 	"rlb.dev/rlb-agent/reconcile/state"
 )
 
-// disk is a host on which a path may be a directory where a file is looked for.
+// disk is a host on which a directory may be at the path of a file.
 type disk struct {
 	*fake.Host
 	dirs map[string]bool
@@ -52,10 +52,10 @@ var spoils = map[string]func(d *disk, path string){
 	},
 }
 
-// logTo is a log for a test to read.
+// logTo is a log that a test can read.
 func logTo(b *bytes.Buffer) *slog.Logger { return slog.New(slog.NewTextHandler(b, nil)) }
 
-// aMemory is one with an entry of each kind.
+// aMemory is a memory with an entry of each kind.
 func aMemory(t *testing.T, h host.Host) state.Memory {
 	t.Helper()
 	m := state.NewMemory()

@@ -13,28 +13,28 @@ import (
 	"rlb.dev/rlb-agent/render/vrrp"
 )
 
-// InForce is what is to be known of the spec in force while nothing is reconciled.
+// InForce describes the spec in force for code that runs between two reconciliations.
 type InForce struct {
-	Spec       *api.LoadBalancerSpec // nil where there is none
+	Spec       *api.LoadBalancerSpec // nil if there is none
 	Digest     string                // of its file
-	Generation int                   // of it
-	Node       string                // of the spec, that this host is; "" without nodes
+	Generation int                   // number of the spec
+	Node       string                // the node of the spec that this host is; "" without nodes
 	Interface  string                // of the virtual IPs
 	VirtualIPs []netip.Addr          // at least one
-	Own        []netip.Addr          // addresses of this node; none where the spec has no nodes
-	Peers      []netip.Addr          // one address of each other node; none where the spec has no nodes
-	Services   []netip.AddrPort      // of each virtual IP on which a service listens, the first service's port
+	Own        []netip.Addr          // addresses of this node; none if the spec has no nodes
+	Peers      []netip.Addr          // one address of each other node; none if the spec has no nodes
+	Services   []netip.AddrPort      // each virtual IP on which a service listens, with the port of the first such service
 	Tracks     bool                  // keepalived tracks the files
 	Preempt    bool                  // the highest priority takes the virtual IPs back
-	Hands      bool                  // planned moves forward packets to the former holder
+	Hands      bool                  // in planned moves the new holder forwards packets to the former holder
 	Ports      []uint16              // of the services
 	Takeover   time.Duration         // from the last advertisement of a master to its successor
 	Skew       time.Duration         // from a master's goodbye to its successor
-	Router     headroom.Router       // of this host, in its VRRP timing
-	Identities []vrrp.Identity       // of keepalived's instances, as its file says now
+	Router     headroom.Router       // the VRRP timing of this host
+	Identities []vrrp.Identity       // of keepalived's instances, read from its present file
 }
 
-// ReadInForce is nil where no spec was ever brought into force here.
+// ReadInForce returns nil if no spec was ever brought into force on this host.
 func ReadInForce(ctx context.Context, o host.Observer) (*InForce, error) {
 	memory, err := ReadMemory(ctx, o)
 	if err != nil {
@@ -86,7 +86,7 @@ func ownOf(spec *api.LoadBalancerSpec, self string) (own []netip.Addr) {
 	return own
 }
 
-// servicesOf are where another host that holds the virtual IPs can be asked whether it serves.
+// servicesOf are the addresses at which another host that holds the virtual IPs can be asked whether it serves.
 func servicesOf(spec *api.LoadBalancerSpec) (all []netip.AddrPort) {
 	for _, v := range spec.VirtualIPs {
 		at := slices.IndexFunc(spec.Services, func(s api.Service) bool {
@@ -102,7 +102,7 @@ func servicesOf(spec *api.LoadBalancerSpec) (all []netip.AddrPort) {
 	return all
 }
 
-// peersOf is one address of each node but this one, of the main virtual IP's family where it has one.
+// peersOf is one address of each other node, of the family of the main virtual IP if the node has such an address.
 func peersOf(spec *api.LoadBalancerSpec, self string) []netip.Addr {
 	var peers []netip.Addr
 	for _, node := range spec.Nodes {
@@ -121,7 +121,7 @@ func peersOf(spec *api.LoadBalancerSpec, self string) []netip.Addr {
 	return peers
 }
 
-// Held says whether one of the virtual IPs is on an interface of this host.
+// Held reports whether one of the virtual IPs is on an interface of this host.
 func (f *InForce) Held(ctx context.Context, o host.Observer) (bool, error) {
 	own, err := host.OwnAddresses(ctx, o)
 	return slices.ContainsFunc(f.VirtualIPs, func(vip netip.Addr) bool { return own[vip] }), err

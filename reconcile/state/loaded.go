@@ -8,13 +8,13 @@ import (
 
 // Loaded says which configuration a unit's processes run.
 type Loaded struct {
-	Invocation string `json:"invocation"`       // the run of the unit that this is true of
+	Invocation string `json:"invocation"`       // the invocation of the unit that this record describes
 	Config     string `json:"config,omitempty"` // path of the file
-	Digest     string `json:"digest"`           // of the file when they last read it; "" where nobody knows
+	Digest     string `json:"digest"`           // of the file when the processes last read it; "" if not known
 }
 
-// ReadLoaded reads what the units have loaded, by unit. It is empty after a boot, and where the file is lost: then a
-// reload makes it known again.
+// ReadLoaded reads what the units have loaded, by unit. The map is empty after a boot and if the file is lost; a reload
+// then fills it again.
 func ReadLoaded(ctx context.Context, o host.Observer) (map[string]Loaded, error) {
 	loaded, err := ReadDerived[map[string]Loaded](ctx, o, LoadedFile)
 	if loaded == nil {
@@ -23,18 +23,18 @@ func ReadLoaded(ctx context.Context, o host.Observer) (map[string]Loaded, error)
 	return loaded, err
 }
 
-// WriteLoaded notes what the units have loaded.
+// WriteLoaded records what the units have loaded.
 func WriteLoaded(ctx context.Context, h host.Host, loaded map[string]Loaded) error {
 	return WriteDerived(ctx, h, LoadedFile, loaded)
 }
 
-// Is says that this was noted of the present run of the unit.
+// Is reports whether the record describes the present invocation of the unit.
 func (l Loaded) Is(unit host.Unit) bool {
 	return l.Invocation == unit.InvocationID && l.Invocation != ""
 }
 
-// ForgetLoaded comes before a reload, and WriteLoaded after the look that it worked. A run that dies between writing
-// a file and the reload, or between the reload and that look, would else leave an old configuration in force for good.
+// ForgetLoaded runs before a reload, and WriteLoaded runs after the check that the reload worked. Without it, a run that
+// dies between writing a file and that check would leave the old configuration running for good.
 func ForgetLoaded(ctx context.Context, h host.Host, name string) error {
 	loaded, err := ReadLoaded(ctx, h)
 	if err != nil {

@@ -11,48 +11,49 @@ import (
 	"rlb.dev/rlb-agent/render"
 )
 
-// Memory is what a look at the host does not tell: what was there before the first run, what the agent brought, and
+// Memory holds what a look at the host does not show: what was on the host before the first run, what the agent added, and
 // the facts of the last run for a boot whose network is not up yet.
 type Memory struct {
-	Version     int                `json:"version,omitempty"`     // of the file's form
+	Version     int                `json:"version,omitempty"`     // format version of the file
 	Generation  int                `json:"generation"`            // counts the specs that were brought into force
 	Digest      string             `json:"digest"`                // of the last of them
-	Generations []Generation       `json:"generations,omitempty"` // those that are kept, the last one in force
+	Generations []Generation       `json:"generations,omitempty"` // the kept ones; the last one is in force
 	Facts       render.Facts       `json:"facts"`
 	Files       map[string]Before  `json:"files"`               // every file that the agent ever wrote or changed
 	Units       map[string]UnitWas `json:"units"`               // every unit that the agent ever changed
 	Held        map[string]bool    `json:"held"`                // every package whose hold the agent ever set
-	Installed   []string           `json:"installed,omitempty"` // packages that the agent brought, dependencies included
-	Rules       []string           `json:"rules,omitempty"`     // rules of INPUT (IPv4) that the agent took away
-	Input       []string           `json:"input,omitempty"`     // INPUT (IPv4) before the first of them went, for their places
+	Installed   []string           `json:"installed,omitempty"` // packages that the agent installed, dependencies included
+	Rules       []string           `json:"rules,omitempty"`     // rules of INPUT (IPv4) that the agent removed
+	Input       []string           `json:"input,omitempty"`     // INPUT (IPv4) before the first of these rules was removed; it shows their positions
 
-	Known  bool  `json:"-"` // it was read: the agent has changed this host
-	Damage error `json:"-"` // why it was read from its copy; nil where it was not
-	Copied bool  `json:"-"` // the copy is like it
+	Known  bool  `json:"-"` // the memory was read: the agent has changed this host
+	Damage error `json:"-"` // why the copy was read; nil if the file itself was read
+	Copied bool  `json:"-"` // the copy equals the file
 }
 
-// Before is a file as it was before the agent wrote it for the first time.
+// Before is the state of a file before the agent first wrote it.
 type Before struct {
 	Exists bool        `json:"exists"`
-	Edited bool        `json:"edited,omitempty"` // the user's file, in which the agent changed lines; else the agent's whole
+	Edited bool        `json:"edited,omitempty"` // the user's file, in which the agent changed lines; false: the whole file is the agent's
 	Mode   fs.FileMode `json:"mode,omitempty"`
 	UID    int         `json:"uid,omitempty"`
 	GID    int         `json:"gid,omitempty"`
 	Digest string      `json:"digest,omitempty"` // of the content
-	Copy   string      `json:"copy,omitempty"`   // where the content lies
+	Copy   string      `json:"copy,omitempty"`   // path of the kept content
 
 	Written  bool    `json:"written,omitempty"`  // the agent has written the file since
-	Packaged *Before `json:"packaged,omitempty"` // what a package that came since put there, where there was none before
+	Packaged *Before `json:"packaged,omitempty"` // the file that a package installed there since; there was none before
 }
 
-// UnitWas is a unit as it was before the agent changed it for the first time.
+// UnitWas is the state of a unit before the agent first changed it.
 type UnitWas struct {
 	Enabled bool `json:"enabled"`
 	Active  bool `json:"active"`
-	Masked  bool `json:"masked,omitempty"` // for good, by its administrator
+	Masked  bool `json:"masked,omitempty"` // permanently, by the administrator
 }
 
-// ReadMemory reads what earlier runs remembered. On a host without it is empty, not Known, and no error.
+// ReadMemory reads the memory of earlier runs. On a host without a memory the result is empty and not Known, and there is
+// no error.
 func ReadMemory(ctx context.Context, o host.Observer) (Memory, error) {
 	s, err := readDurable(ctx, o, MemoryFile, decodeMemory)
 	if err != nil || !s.found {
@@ -62,16 +63,16 @@ func ReadMemory(ctx context.Context, o host.Observer) (Memory, error) {
 	return s.value, nil
 }
 
-// NewMemory is that of a host which the agent never changed.
+// NewMemory is the memory of a host that the agent never changed.
 func NewMemory() Memory {
 	return Memory{Files: map[string]Before{}, Units: map[string]UnitWas{}, Held: map[string]bool{}}
 }
 
-// Rendered says whether the agent made a file: render begins each with these words.
+// Rendered reports whether the agent made a file: render begins each file with the same words.
 func Rendered(f host.File) bool { return render.IsRendered(f.Data) }
 
-// KeepFile remembers a file as it is now, once. One that the agent made itself, and forgot when its memory was lost, is
-// nobody's original: that is the copy, if it is still there.
+// KeepFile records the present state of a file, once. A file that the agent itself made before its memory was lost is not
+// the original. The original is then the kept copy, if the copy still exists.
 func (m *Memory) KeepFile(ctx context.Context, h host.Host, f host.File, edited bool) error {
 	if _, kept := m.Files[f.Path]; kept {
 		return nil
@@ -93,7 +94,7 @@ func (m *Memory) KeepFile(ctx context.Context, h host.Host, f host.File, edited 
 	return m.Save(ctx, h)
 }
 
-// Writing remembers that the agent is about to write a file. What is there by now, and was not before the first run,
+// Writing records that the agent is about to write a file. A file that did not exist before the first run and exists now
 // came with a package.
 func (m *Memory) Writing(ctx context.Context, h host.Host, f host.File) error {
 	before := m.Files[f.Path]
@@ -112,7 +113,7 @@ func (m *Memory) Writing(ctx context.Context, h host.Host, f host.File) error {
 	return m.Save(ctx, h)
 }
 
-// keepCopy keeps the content of a file under a directory of the agent's. The copy comes before the memory of it.
+// keepCopy keeps the content of a file under a directory of the agent. The copy is written before the memory that names it.
 func keepCopy(ctx context.Context, h host.Host, f host.File, dir string) (Before, error) {
 	if !f.Exists {
 		return Before{}, nil
@@ -124,18 +125,18 @@ func keepCopy(ctx context.Context, h host.Host, f host.File, dir string) (Before
 	return b, nil
 }
 
-// ConfigOf is where a unit's configuration lay in the last run.
+// ConfigOf is the path of a unit's configuration in the last run.
 func (m *Memory) ConfigOf(unit string) string {
 	return map[string]string{host.HAProxyUnit: m.Facts.HAProxyConfig, host.KeepalivedUnit: m.Facts.KeepalivedConfig}[unit]
 }
 
-// Save writes the memory. It comes before what the memory tells of is done.
+// Save writes the memory. The caller saves it before it changes what the memory describes.
 func (m *Memory) Save(ctx context.Context, h host.Host) error {
 	m.Version = version
 	return writeDurable(ctx, h, MemoryFile, m)
 }
 
-// Brought remembers packages that the agent installed.
+// Brought records packages that the agent installed.
 func (m *Memory) Brought(ctx context.Context, h host.Host, names []string) error {
 	for _, name := range names {
 		if !slices.Contains(m.Installed, name) {
@@ -146,7 +147,7 @@ func (m *Memory) Brought(ctx context.Context, h host.Host, names []string) error
 	return m.Save(ctx, h)
 }
 
-// Is says whether a file is as it was. Its content is known by its digest.
+// Is reports whether f is still as b describes it. The content is compared by its digest.
 func (b Before) Is(f host.File) bool {
 	return host.Digest(f.Data) == b.Digest && f.Mode == b.Mode && f.UID == b.UID && f.GID == b.GID
 }

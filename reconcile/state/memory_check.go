@@ -13,13 +13,13 @@ import (
 )
 
 var (
-	packageName = regexp.MustCompile(`^[a-z0-9][a-z0-9+.-]*[a-z0-9+.](:[a-z0-9-]+)?$`) // Debian policy §5.6.1; apt takes a last "-" for a removal
+	packageName = regexp.MustCompile(`^[a-z0-9][a-z0-9+.-]*[a-z0-9+.](:[a-z0-9-]+)?$`) // Debian policy §5.6.1; apt reads a trailing "-" as a removal
 	unitName    = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9:_.@\\-]*\.service$`)
 	digest      = regexp.MustCompile(`^[0-9a-f]{64}$`)
 )
 
-// decodeMemory reads a memory and refuses what no agent wrote. A teardown removes, restores and purges what the memory
-// names: with a wrong one it would destroy what it never made, or forget what it has to undo.
+// decodeMemory reads a memory and refuses content that no agent wrote. A teardown removes, restores and purges what the
+// memory names. With a wrong memory it would destroy files that the agent never made, or would not undo its changes.
 func decodeMemory(data []byte) (Memory, error) {
 	var m Memory
 	if err := json.Unmarshal(data, &m); err != nil {
@@ -44,7 +44,8 @@ func (m *Memory) checkFiles() error {
 	return nil
 }
 
-// check sees that a file can be brought back as it was: its copy, of that content, lies where this agent put it.
+// check checks that the file can be restored: its copy is at the path where this agent puts copies, and its digest is
+// known.
 func (b Before) check(name, dir string) error {
 	switch {
 	case !path.IsAbs(name) || path.Clean(name) != name || strings.ContainsFunc(name, unicode.IsControl):

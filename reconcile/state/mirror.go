@@ -8,22 +8,22 @@ import (
 	"rlb.dev/rlb-agent/reconcile/host"
 )
 
-// quietRestore is for how long the next restoring of the same file is not logged.
+// quietRestore is how long a further restore of the same file is not logged.
 const quietRestore = time.Minute
 
-// Mirror remembers what the derived files held, and writes again those that somebody removes or garbles while the
-// daemon runs. Without it only a reload would tell what a service has loaded, and only the next failover the role.
-// The status, which can be large, is not remembered: its owner makes it anew. It is for one goroutine.
+// Mirror keeps the content of the derived files in memory. It writes a file again if it is removed or damaged while the
+// daemon runs. Without the Mirror, only a reload would show what a service has loaded, and only the next failover the role.
+// The status can be large and is not kept: its owner makes it again. A Mirror is for one goroutine.
 type Mirror struct {
 	Host host.Host
 	Log  *slog.Logger
 
-	last   map[string][]byte    // content by path, as it was seen last
-	logged map[string]time.Time // when a restoring was logged
+	last   map[string][]byte    // content by path, when it was last read
+	logged map[string]time.Time // time of the last logged restore
 }
 
-// Look reads the derived files, remembers those that are whole, and restores the others. statusLost says that the
-// status must be made anew.
+// Look reads the derived files, keeps the content of the good ones, and restores the others. statusLost means that the
+// status must be made again.
 func (m *Mirror) Look(ctx context.Context) (statusLost bool) {
 	if m.last == nil {
 		m.last, m.logged = map[string][]byte{}, map[string]time.Time{}
@@ -49,7 +49,7 @@ func (m *Mirror) Look(ctx context.Context) (statusLost bool) {
 	return statusLost
 }
 
-// restore writes a file as it was seen last. One that was never seen is made when there is something to say.
+// restore writes the last good content of a file. If there is none, the file is left to its writer.
 func (m *Mirror) restore(ctx context.Context, path string, damage error) {
 	data, known := m.last[path]
 	err := damage

@@ -7,14 +7,14 @@ import (
 	"rlb.dev/rlb-agent/render"
 )
 
-// Files of the agent's own. Paths has all of them.
+// Files of the agent. Paths has all of them.
 const (
 	MemoryFile     = host.StateDir + "/memory.json"  // a Memory
-	BeforeDir      = host.StateDir + "/before"       // files from before the first run, at their paths
-	PackagedDir    = host.StateDir + "/packaged"     // files as a package brought them, at their paths
-	GenerationsDir = host.StateDir + "/generations"  // specs that were in force, by their numbers
+	BeforeDir      = host.StateDir + "/before"       // files from before the first run, under their paths
+	PackagedDir    = host.StateDir + "/packaged"     // files as a package installed them, under their paths
+	GenerationsDir = host.StateDir + "/generations"  // specs that were in force, by number
 	TrialFile      = host.StateDir + "/trial.json"   // a Trial
-	TrialSpecFile  = host.StateDir + "/trial.yaml"   // the spec that is tried
+	TrialSpecFile  = host.StateDir + "/trial.yaml"   // the spec on trial
 	StatusFile     = host.RunDir + "/status.json"    // a status.Status
 	LoadedFile     = host.RunDir + "/loaded.json"    // a Loaded for each unit
 	GuardFile      = host.RunDir + "/guard.json"     // a GuardRecord
@@ -30,28 +30,28 @@ const (
 	WaitingFile    = host.RunDir + "/waiting.json"   // a Waiting
 )
 
-// Life says how long a file lasts, and what its loss means.
+// Life says how long a file lasts and what its loss means.
 type Life string
 
 const (
-	Durable Life = "durable" // stays over a boot, and nothing else tells what it holds
-	Rebuilt Life = "rebuilt" // stays over a boot, and each run writes it again where it is not as the spec says
-	Derived Life = "derived" // is gone after a boot, and is made anew where it is missing or garbled
+	Durable Life = "durable" // survives a boot; its content cannot be derived from anything else
+	Rebuilt Life = "rebuilt" // survives a boot; each run writes it again if it differs from the spec
+	Derived Life = "derived" // lost at a boot; made again if it is missing or damaged
 )
 
-// Path is a file of the agent's own, or a directory of them.
+// Path is a file or a directory of the agent.
 type Path struct {
-	Path   string // a directory's ends in a slash
+	Path   string // ends in a slash for a directory
 	Mode   fs.FileMode
 	Life   Life
-	Writer string // who writes it
-	Holds  string // what it holds
+	Writer string // writer of the file
+	Holds  string // content of the file
 
-	form     func() any // of JSON files that are derived: a value that takes what they hold
-	optional bool       // that there is none says something too: what is removed is not missed
+	form     func() any // for derived JSON files: returns a value to decode the content into
+	optional bool       // the absence of the file is information too, so a removed file is not restored
 }
 
-// Paths are all paths under /var/lib/rlb and /run/rlb, as the manual's install page has them. The directories
+// Paths lists all paths under /var/lib/rlb and /run/rlb, like the install page of the manual. The two directories
 // themselves have mode 0755.
 var Paths = []Path{
 	{Path: MemoryFile, Mode: 0o600, Life: Durable, Writer: "every change", Holds: "what was there before the first run, and what the agent added"},
@@ -90,7 +90,7 @@ var Paths = []Path{
 
 func form[T any]() any { return new(T) }
 
-// statusHead is as much of a status as this package knows.
+// statusHead is the part of a status that this package reads.
 type statusHead struct {
 	Kind string `json:"kind"`
 }

@@ -13,7 +13,7 @@ import (
 	"rlb.dev/rlb-agent/reconcile/state"
 )
 
-// The manual has a row for each path, in the table's order.
+// TestManualHasAllPaths: the manual has a row for each path, in the order of the table.
 func TestManualHasAllPaths(t *testing.T) {
 	data, err := os.ReadFile("../../cmd/rlb-agent/manual/install.md")
 	if err != nil {
@@ -28,10 +28,10 @@ func TestManualHasAllPaths(t *testing.T) {
 	}
 }
 
-// named is a path of the agent's own in the source, and what follows a name of its directories.
+// named matches a path of the agent in the source. The last group is the part after the name of a directory.
 var named = regexp.MustCompile(`"(/(?:run|var/lib)/rlb/[^"]+)"|host\.(StateDir|RunDir) ?\+ ?"([^"]+)"|filepath\.Join\(h\.run, "([^"]+)"\)`)
 
-// No path is used that the table does not have.
+// TestSourceHasNoOtherPaths: the source uses no path that is missing in the table.
 func TestSourceHasNoOtherPaths(t *testing.T) {
 	found := 0
 	for _, top := range []string{"../../api", "../../render", "../../reconcile", "../../cmd"} {
@@ -58,7 +58,7 @@ func TestSourceHasNoOtherPaths(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if found < len(state.Paths)-2 { // the copies are named after their files
+	if found < len(state.Paths)-2 { // the paths of the copies are derived
 		t.Errorf("found only %d paths in the source", found)
 	}
 }

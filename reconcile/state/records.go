@@ -9,35 +9,35 @@ import (
 	"rlb.dev/rlb-agent/reconcile/peers"
 )
 
-// GuardRecord is what the guard of the local HAProxy tells keepalived, and why.
+// GuardRecord is what the guard of the local HAProxy reports to keepalived, and why.
 type GuardRecord struct {
 	Fault   bool              `json:"fault"`            // this host must not hold the virtual IPs
 	Reason  string            `json:"reason,omitempty"` // why, in words
-	Since   time.Time         `json:"since,omitzero"`   // of the last change of fault
+	Since   time.Time         `json:"since,omitzero"`   // time of the last change of Fault
 	HAProxy host.HAProxyState `json:"haproxy,omitempty"`
-	// Conflict says which other host holds the virtual IPs too, and what to look at.
+	// Conflict says which other host holds the virtual IPs too, and what to check.
 	Conflict string `json:"conflict,omitempty"`
 	// Claimed says which device answers for a virtual IP without serving it. Nothing is done about it.
 	Claimed string `json:"claimed,omitempty"`
 }
 
-// DriftRecord counts what was found on the host that was not as the spec says, since the boot.
+// DriftRecord counts since the boot how often the host differed from its spec.
 type DriftRecord struct {
-	Found    int         `json:"found"`    // times that the host differed without an edit of the spec
-	Repaired int         `json:"repaired"` // times that it was brought back
+	Found    int         `json:"found"`    // times that the host differed although the spec was not edited
+	Repaired int         `json:"repaired"` // times that the difference was repaired
 	Last     *DriftEvent `json:"last,omitempty"`
 }
 
-// DriftEvent is one time that the host differed.
+// DriftEvent is one difference of the host from its spec.
 type DriftEvent struct {
 	Time     time.Time `json:"time"`
-	Steps    []string  `json:"steps,omitempty"` // what a repair does
+	Steps    []string  `json:"steps,omitempty"` // steps of the repair
 	Repaired bool      `json:"repaired"`
-	By       string    `json:"by,omitempty"`    // who changed it, where that can be known
+	By       string    `json:"by,omitempty"`    // the user or program that changed the host, if known
 	Error    string    `json:"error,omitempty"` // why it was not repaired
 }
 
-// RoleRecord is the role as the daemon saw it last, and how it came to it.
+// RoleRecord is the role that the daemon saw last, and the cause of the last change.
 type RoleRecord struct {
 	Role        host.Role `json:"role"`
 	Since       time.Time `json:"since,omitzero"`
@@ -45,59 +45,59 @@ type RoleRecord struct {
 	Transitions int       `json:"transitions"`      // changes seen since the daemon's start
 }
 
-// Socket is a unix socket that the daemon made. Another one that is there later was made at another time.
+// Socket is a unix socket that the daemon made. A socket at the same path with another time is not the daemon's.
 type Socket struct {
 	Path string    `json:"path"`
-	Made time.Time `json:"made"` // of its inode, in UTC
+	Made time.Time `json:"made"` // modification time of its inode, in UTC
 }
 
-// ReadSocket is the last socket that the daemon made; the zero value where it made none.
+// ReadSocket reads the last socket that the daemon made; the zero value if it made none.
 func ReadSocket(ctx context.Context, o host.Observer) (Socket, error) {
 	return ReadDerived[Socket](ctx, o, SocketFile)
 }
 
-// Write keeps the record for the next daemon.
+// Write writes the record for the next daemon.
 func (s Socket) Write(ctx context.Context, h host.Host) error {
 	return WriteDerived(ctx, h, SocketFile, s)
 }
 
-// ReadGuard is what the guard left. Without a daemon it is the zero value.
+// ReadGuard reads the guard's record. It is the zero value without a daemon.
 func ReadGuard(ctx context.Context, o host.Observer) (GuardRecord, error) {
 	return ReadDerived[GuardRecord](ctx, o, GuardFile)
 }
 
-// ReadDrift is the drift that was seen since the boot. Without a daemon it is the zero value.
+// ReadDrift reads the drift since the boot. It is the zero value without a daemon.
 func ReadDrift(ctx context.Context, o host.Observer) (DriftRecord, error) {
 	return ReadDerived[DriftRecord](ctx, o, DriftFile)
 }
 
-// ReadPeers is what the daemon knows of its peers. Without a daemon it is the zero value, or one that is not alive.
+// ReadPeers reads the daemon's table of its peers. Without a daemon the table is the zero value or is not alive.
 func ReadPeers(ctx context.Context, o host.Observer) (peers.Table, error) {
 	return ReadDerived[peers.Table](ctx, o, PeersFile)
 }
 
-// ReadHeadroom is what the daemon measured in the last hour. Without a daemon it is the zero value, or one that is not
+// ReadHeadroom reads what the daemon measured in the last hour. Without a daemon the record is the zero value or is not
 // alive.
 func ReadHeadroom(ctx context.Context, o host.Observer) (headroom.Record, error) {
 	return ReadDerived[headroom.Record](ctx, o, HeadroomFile)
 }
 
-// ReadRole is the role as the daemon saw it last. Without a daemon it is the zero value.
+// ReadRole reads the role that the daemon saw last. It is the zero value without a daemon.
 func ReadRole(ctx context.Context, o host.Observer) (RoleRecord, error) {
 	return ReadDerived[RoleRecord](ctx, o, RoleFile)
 }
 
-// Write leaves the record for the status.
+// Write writes the record for the status.
 func (r GuardRecord) Write(ctx context.Context, h host.Host) error {
 	return WriteDerived(ctx, h, GuardFile, r)
 }
 
-// Write leaves the record for the status.
+// Write writes the record for the status.
 func (r DriftRecord) Write(ctx context.Context, h host.Host) error {
 	return WriteDerived(ctx, h, DriftFile, r)
 }
 
-// Write leaves the record for the status.
+// Write writes the record for the status.
 func (r RoleRecord) Write(ctx context.Context, h host.Host) error {
 	return WriteDerived(ctx, h, RoleFile, r)
 }

@@ -13,7 +13,7 @@ import (
 	"rlb.dev/rlb-agent/reconcile/state"
 )
 
-// What the daemon leaves is read back as it was; where no daemon ran there is nothing, and that is no error.
+// TestRecords: the daemon's records are read back as they were written. Without a daemon they are empty, without an error.
 func TestRecords(t *testing.T) {
 	h, ctx, at := fake.New(), t.Context(), time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	wantGuard := state.GuardRecord{Fault: true, Reason: "HAProxy hangs", Since: at, HAProxy: host.HAProxyHung}

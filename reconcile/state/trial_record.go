@@ -12,24 +12,24 @@ import (
 	"rlb.dev/rlb-agent/reconcile/host"
 )
 
-// Trial is a spec that is tried.
+// Trial describes a spec on trial.
 type Trial struct {
 	Version  int       `json:"version,omitempty"`
-	ID       string    `json:"id,omitempty"`       // given by who began it, to confirm or end this one and no other
-	File     string    `json:"file"`               // where it was read
-	Spec     string    `json:"spec"`               // the spec file that it may replace
-	By       string    `json:"by,omitempty"`       // who began it
+	ID       string    `json:"id,omitempty"`       // chosen by the caller, to confirm or end only this trial
+	File     string    `json:"file"`               // path from which the spec was read
+	Spec     string    `json:"spec"`               // the spec file that the tried spec replaces when it is confirmed
+	By       string    `json:"by,omitempty"`       // user who began the trial
 	Since    time.Time `json:"since,omitzero"`     // when it began
-	Deadline time.Time `json:"deadline"`           // when it ends unless confirmed
-	TakeOver []string  `json:"takeOver,omitempty"` // MACs of machines from which a virtual IP may be taken
+	Deadline time.Time `json:"deadline"`           // when the trial ends unless it is confirmed
+	TakeOver []string  `json:"takeOver,omitempty"` // MACs of the machines from which a virtual IP may be taken
 
-	Damage error `json:"-"` // why the file cannot be read, where its copy counts, or where nothing is known but that a trial began
+	Damage error `json:"-"` // why the file cannot be read: its copy was read, or it is only known that a trial began
 }
 
-// Over says whether its time is up.
+// Over reports whether the deadline has passed.
 func (t Trial) Over(now time.Time) bool { return !now.Before(t.Deadline) }
 
-// String says what is tried, since when and by whom.
+// String says which file is tried, since when and by whom.
 func (t Trial) String() string {
 	text := t.File + " is tried"
 	if !t.Since.IsZero() {
@@ -41,8 +41,8 @@ func (t Trial) String() string {
 	return text + " until " + t.Deadline.Local().Format(time.TimeOnly)
 }
 
-// RunningTrial is the trial that lasts, or nil. Of one whose file and copy are garbled it is known only that it began:
-// its time is up, and it ends as one that nobody confirmed.
+// RunningTrial reads the present trial, or nil. If its file and its copy are damaged, it is only known that a trial began:
+// the result then has a deadline in the past, so the trial ends as not confirmed.
 func RunningTrial(ctx context.Context, o host.Observer) (*Trial, error) {
 	s, err := readDurable(ctx, o, TrialFile, decodeTrial)
 	switch {
@@ -64,25 +64,25 @@ func decodeTrial(data []byte) (t Trial, err error) {
 	if t.Deadline.IsZero() {
 		return Trial{}, errors.New("it has no deadline")
 	}
-	if t.Spec != "" && !path.IsAbs(t.Spec) { // confirm replaces it
+	if t.Spec != "" && !path.IsAbs(t.Spec) { // confirm writes this file
 		return Trial{}, fmt.Errorf("%q is no absolute path", t.Spec)
 	}
 	return t, nil
 }
 
-// Write notes that the trial begins.
+// Write records that the trial begins.
 func (t Trial) Write(ctx context.Context, h host.Host) error {
 	t.Version = version
 	return writeDurable(ctx, h, TrialFile, t)
 }
 
-// RemoveTrial notes that the trial is over.
+// RemoveTrial records that the trial is over.
 func RemoveTrial(ctx context.Context, h host.Host) error { return removeDurable(ctx, h, TrialFile) }
 
 // TrialFiles are the files that a trial needs.
 func TrialFiles() []string { return []string{TrialFile, copyOf(TrialFile), TrialSpecFile} }
 
-// TrialSpec is the spec that is tried.
+// TrialSpec reads the spec on trial.
 func TrialSpec(ctx context.Context, o host.Observer) (*api.Document, error) {
 	f, err := o.File(ctx, TrialSpecFile)
 	if err != nil {

@@ -7,14 +7,15 @@ import (
 	"rlb.dev/rlb-agent/reconcile/host"
 )
 
-// Wait is that this host goes on serving the connections that it has after it gave the virtual IPs up, until a deadline.
-// The record is there from before the move until none is left. It does not outlive the boot, and neither do they.
+// Wait says that this host still serves its existing connections after it gave up the virtual IPs, until a deadline. The
+// record exists from before the move until no connection is left. It does not survive a boot, because the connections do
+// not either.
 type Wait struct {
-	Began time.Time `json:"began"` // tells one wait from the next
+	Began time.Time `json:"began"` // distinguishes this wait from the next one
 	Until time.Time `json:"until"`
 }
 
-// ReadWait is the wait that is on; nil where there is none.
+// ReadWait reads the present wait; nil if there is none.
 func ReadWait(ctx context.Context, o host.Observer) (*Wait, error) {
 	w, err := ReadDerived[Wait](ctx, o, WaitFile)
 	if err != nil || w.Began.IsZero() {
@@ -23,38 +24,39 @@ func ReadWait(ctx context.Context, o host.Observer) (*Wait, error) {
 	return &w, nil
 }
 
-// Write begins the wait, or gives it another deadline.
+// Write begins the wait or changes its deadline.
 func (w *Wait) Write(ctx context.Context, h host.Host) error {
 	return WriteDerived(ctx, h, WaitFile, w)
 }
 
-// ForgetWait ends it.
+// ForgetWait ends the wait.
 func ForgetWait(ctx context.Context, h host.Host) error { return h.RemoveFile(ctx, WaitFile) }
 
-// Waiting is how a wait goes on, as who keeps it writes it every second.
+// Waiting is the progress of a wait. The daemon writes it every second.
 type Waiting struct {
 	Wait
 	Written time.Time `json:"written"`
 	Moved   time.Time `json:"moved,omitzero"` // since when another host has the virtual IPs; zero before the move
-	// Forwarded is until when the new holder forwards if no other heartbeat comes, as it was when this was written.
+	// Forwarded is until when the new holder forwards packets if no further heartbeat arrives, as of Written.
 	Forwarded time.Time `json:"forwarded,omitzero"`
 
 	First int `json:"first"` // connections at the move
-	Left  int `json:"left"`  // of them
-	// How it ended. Text is "" while it is on.
+	Left  int `json:"left"`  // connections left
+	// Text says how the wait ended; "" while it lasts.
 	Text   string `json:"text,omitempty"`
-	Closed int    `json:"closed,omitempty"` // connections that did not end by themselves
+	Closed int    `json:"closed,omitempty"` // connections that were closed at the deadline
 }
 
-// ReadWaiting is how a wait goes on, or how the last one ended. The zero value is that there was none since the boot.
+// ReadWaiting reads the progress of the present wait or the end of the last one; the zero value if there was none since the
+// boot.
 func ReadWaiting(ctx context.Context, o host.Observer) (Waiting, error) {
 	return ReadDerived[Waiting](ctx, o, WaitingFile)
 }
 
-// Write leaves it for the status, and for who began the wait.
+// Write writes the progress for the status and for the command that began the wait.
 func (w Waiting) Write(ctx context.Context, h host.Host) error {
 	return WriteDerived(ctx, h, WaitingFile, w)
 }
 
-// On says whether the wait is on, as far as its keeper has said.
+// On reports whether the wait lasts, according to the last record.
 func (w Waiting) On() bool { return !w.Began.IsZero() && w.Text == "" }

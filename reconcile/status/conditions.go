@@ -12,20 +12,21 @@ import (
 	"rlb.dev/rlb-agent/reconcile/state"
 )
 
-// What a condition's status is.
+// Values of a condition's status.
 const (
 	isTrue    = "True"
 	isFalse   = "False"
 	isUnknown = "Unknown"
 )
 
-// trouble is why a host does not serve: a condition's reason, and its message.
+// trouble says why a host does not serve: the reason and the message of the condition Serving.
 type trouble struct{ reason, text string }
 
-// failOpen is the reason of a trouble with which clients are served all the same.
+// failOpen is the reason of a trouble during which clients are still served.
 const failOpen = "FailOpen"
 
-// set puts a condition in its place. Its transition time is the last one's as long as the status stays.
+// set replaces the condition of this type, or adds it. The transition time of the last status stays while the status of
+// the condition stays the same.
 func (s *Status) set(r *reading, c Condition) {
 	c.LastTransitionTime, c.ObservedGeneration = r.now, s.ObservedGeneration
 	for _, before := range r.last.Conditions {
@@ -35,18 +36,18 @@ func (s *Status) set(r *reading, c Condition) {
 	}
 	s.Conditions = slices.DeleteFunc(s.Conditions, func(before Condition) bool { return before.Type == c.Type })
 	s.Conditions = append(s.Conditions, c)
-	sort.Slice(s.Conditions, func(i, j int) bool { // as code of its own for this large type, slices.SortFunc takes 15 kB
+	sort.Slice(s.Conditions, func(i, j int) bool { // slices.SortFunc would compile to 15 kB of extra code for this large type
 		return slices.Index(conditionTypes, s.Conditions[i].Type) < slices.Index(conditionTypes, s.Conditions[j].Type)
 	})
 }
 
-// conditionTypes are all, in the order in which people want them.
+// conditionTypes are all types of conditions, in the order in which the status shows them.
 var conditionTypes = []string{"Ready", "SpecValid", "InSync", "Serving", "PeerInSync", "Redundant", "AgentRunning"}
 
-// readyTypes are those that make a host ready: they are about this host alone.
+// readyTypes are the conditions that make a host ready. They describe this host alone, not its peers.
 var readyTypes = []string{"SpecValid", "InSync", "Serving", "AgentRunning"}
 
-// Condition is one of the conditions, or the zero value.
+// Condition returns the condition of this type, or the zero value.
 func (s Status) Condition(kind string) Condition {
 	for _, c := range s.Conditions {
 		if c.Type == kind {
@@ -56,10 +57,11 @@ func (s Status) Condition(kind string) Condition {
 	return Condition{}
 }
 
-// Is says whether a condition is true.
+// Is reports whether the condition of this type is True.
 func (s Status) Is(kind string) bool { return s.Condition(kind).Status == isTrue }
 
-// inSync is about the host: it is as the spec says. lookErr is why that cannot be told.
+// inSync is the condition InSync: this host is in sync with its spec. lookErr is the error of looking at the host, or
+// nil.
 func (r *reading) inSync(s *Status, lookErr error, trial *state.Trial, inForce bool) Condition {
 	c := Condition{Type: "InSync", Status: isFalse}
 	steps := r.look.Plan.Steps()
@@ -94,10 +96,12 @@ func (r *reading) inSync(s *Status, lookErr error, trial *state.Trial, inForce b
 	return c
 }
 
-// KeptOut is the reason of the condition Serving on a host whose virtual router changed, until its peers have changed too.
+// KeptOut is the reason of the condition Serving on a host whose virtual router changed, until the peers have changed
+// their virtual routers too.
 const KeptOut = "KeptOut"
 
-// serving is about the clients: this host does its part. One that stands by does, and so does one that is drained.
+// serving is the condition Serving: this host does its part for the clients. It is also true on a standby and on a
+// drained host.
 func (r *reading) serving(s *Status, problems []trouble) Condition {
 	c := Condition{Type: "Serving", Status: isFalse}
 	switch {
@@ -140,7 +144,7 @@ func (r *reading) serving(s *Status, problems []trouble) Condition {
 	return c
 }
 
-// ready is all of it together.
+// ready is the condition Ready, which sums up the conditions of readyTypes.
 func (s *Status) ready() Condition {
 	c := Condition{Type: "Ready", Status: isTrue, Reason: "InSyncAndServing"}
 	if s.Drained {

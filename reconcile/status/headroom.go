@@ -10,19 +10,19 @@ import (
 	"rlb.dev/rlb-agent/reconcile/state"
 )
 
-// Headroom is how near the last hour was to a takeover without cause. Times are as Go writes them: "31ms".
+// Headroom says how close the last hour came to an unnecessary takeover. Durations have the form of Go: "31ms".
 type Headroom struct {
-	Interval    headroom.Span `json:"interval"`                      // between two advertisements, as the spec in force says
+	Interval    headroom.Span `json:"interval"`                      // between two advertisements, from the spec in force
 	Allowed     headroom.Span `json:"allowed"`                       // the silence after which this host takes over
-	WorstGap    headroom.Span `json:"worstGap,omitempty"`            // between two advertisements of the holder; absent where none was heard
-	WorstGapAt  time.Time     `json:"worstGapAt,omitzero"`           // when it ended
-	WorstLate   headroom.Span `json:"worstLate"`                     // by which a timer of the agent was late
-	Minutes     int           `json:"minutes"`                       // of the hour in which advertisements were heard
-	Recommended headroom.Span `json:"recommendedInterval,omitempty"` // absent where too little was heard, and with VRRP version 2
-	Narrow      bool          `json:"narrow,omitempty"`              // the worst gap used up nearly all that is allowed
+	WorstGap    headroom.Span `json:"worstGap,omitempty"`            // longest time between two advertisements of the master; absent if none were heard
+	WorstGapAt  time.Time     `json:"worstGapAt,omitzero"`           // end of the worst gap
+	WorstLate   headroom.Span `json:"worstLate"`                     // longest delay of a timer of the agent
+	Minutes     int           `json:"minutes"`                       // of the last hour, in which advertisements were heard
+	Recommended headroom.Span `json:"recommendedInterval,omitempty"` // absent if too little was heard, and with VRRP version 2
+	Narrow      bool          `json:"narrow,omitempty"`              // the worst gap used up nearly all of the allowed time
 }
 
-// headroom is what the daemon measured.
+// headroom fills in what the daemon measured.
 func (r *reading) headroom(ctx context.Context, s *Status) {
 	s.Headroom = nil
 	m, err := state.ReadHeadroom(ctx, r.o)

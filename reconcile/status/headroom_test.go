@@ -40,7 +40,7 @@ func TestHeadroomRow(t *testing.T) {
 	}
 }
 
-// The status has what the daemon measured, while it keeps that.
+// TestHeadroomIsRead: the status shows what the daemon measured while the daemon keeps its file up to date.
 func TestHeadroomIsRead(t *testing.T) {
 	h := fake.New()
 	for age, want := range map[time.Duration]bool{time.Second: true, time.Hour: false} {
@@ -48,7 +48,7 @@ func TestHeadroomIsRead(t *testing.T) {
 		if err := state.WriteDerived(t.Context(), h, state.HeadroomFile, record); err != nil {
 			t.Fatal(err)
 		}
-		s := Status{Headroom: new(Headroom)} // of a moment ago
+		s := Status{Headroom: new(Headroom)} // from the last status
 		(&reading{o: h}).headroom(t.Context(), &s)
 		if got := s.Headroom != nil; got != want {
 			t.Errorf("measured %v ago: %+v", age, s.Headroom)

@@ -6,8 +6,9 @@ import (
 	"rlb.dev/rlb-agent/reconcile/host"
 )
 
-// KeepalivedRole is keepalived's own word: MASTER where one of its instances is, BACKUP or FAULT where none is and all
-// tell what they are. UNKNOWN is also for a keepalived that started less than half a second ago, which must not be asked.
+// KeepalivedRole is the role that keepalived itself reports: MASTER if one of its instances is MASTER; BACKUP or FAULT
+// if no instance is MASTER and each reports its state. UNKNOWN also stands for a keepalived that started less than half
+// a second ago: the signal that asks for the state would kill it.
 func KeepalivedRole(ctx context.Context, o host.Observer) (host.Role, error) {
 	unit, err := o.Unit(ctx, host.KeepalivedUnit)
 	if err != nil {

@@ -13,22 +13,22 @@ import (
 	"rlb.dev/rlb-agent/reconcile/state"
 )
 
-// PeerAgent is what a peer's agent says of its host, unauthenticated.
+// PeerAgent is what the agent of a peer reports about its host. The report is not authenticated.
 type PeerAgent struct {
 	Version    string    `json:"version,omitempty"`
-	MAC        string    `json:"mac"`               // that its frames come from
-	Heard      time.Time `json:"heard"`             // the last time
-	Goodbye    bool      `json:"goodbye,omitempty"` // it stopped; the rest is what it said before
+	MAC        string    `json:"mac"`               // source of its frames
+	Heard      time.Time `json:"heard"`             // time of its last message
+	Goodbye    bool      `json:"goodbye,omitempty"` // it stopped; the other fields are from before
 	Role       host.Role `json:"role"`
-	RoleSince  time.Time `json:"roleSince,omitzero"` // absent where it has had the role since it was first heard
+	RoleSince  time.Time `json:"roleSince,omitzero"` // absent if it has had this role since it was first heard
 	Drained    bool      `json:"drained"`
-	Serving    bool      `json:"serving"` // HAProxy answers, and listens for every service
+	Serving    bool      `json:"serving"` // HAProxy answers and listens for every service
 	Generation int       `json:"generation"`
-	SpecDigest string    `json:"specDigest,omitempty"` // of the spec in force there
+	SpecDigest string    `json:"specDigest,omitempty"` // of the spec in force on the peer
 	Draining   *Draining `json:"draining,omitempty"`
 }
 
-// table is what the daemon knows of its peers, read once.
+// table is the daemon's record of its peers, read once.
 func (r *reading) table(ctx context.Context) peers.Table {
 	if r.heard == nil {
 		table, err := state.ReadPeers(ctx, r.o)
@@ -38,14 +38,14 @@ func (r *reading) table(ctx context.Context) peers.Table {
 	return *r.heard
 }
 
-// FillReport fills in how this host is, as its agent tells the others.
+// FillReport fills in the state of this host that its agent sends to the peers.
 func (s Status) FillReport(r *peers.Report) {
 	r.Role, r.Drained = s.Role, s.Drained
 	r.Serving = s.HAProxy != nil && (s.HAProxy.State == host.HAProxyAnswers || s.HAProxy.State == host.HAProxyFull) &&
 		!slices.ContainsFunc(s.Services, func(service Service) bool { return !service.Listening })
 }
 
-// WithPeers is the status with what the peers' agents say, as the table has it.
+// WithPeers is the status with the reports of the peers' agents from the table.
 func (s Status) WithPeers(table peers.Table, now time.Time) Status {
 	r := reading{last: s, now: now.Truncate(time.Second)}
 	s.Conditions, s.Peers = slices.Clone(s.Conditions), slices.Clone(s.Peers)
@@ -53,8 +53,8 @@ func (s Status) WithPeers(table peers.Table, now time.Time) Status {
 	return s
 }
 
-// agents puts what the peers' agents say into the status. It comes after all that this host says of itself. Ready does
-// not depend on it: nobody vouches for what is heard, and a host whose peer is broken is well.
+// agents adds the reports of the peers' agents to the status. It runs after this host has described itself. Ready does
+// not depend on it: the reports are not authenticated, and a host with a broken peer is itself well.
 func (r *reading) agents(s *Status, table peers.Table, now time.Time) {
 	s.FillReport(&table.Self.Report)
 	s.set(r, condition("PeerInSync", table.InSync(now)))
@@ -86,8 +86,9 @@ func condition(kind string, v peers.Verdict) Condition {
 	return Condition{Type: kind, Status: v.Status, Reason: v.Reason, Message: v.Message}
 }
 
-// peers looks for the spec's other nodes. One whose agent is heard is there. A backup of two hears the other's advertisements: it would be master else.
-// A backup itself sends nothing, so the master, and who knows no better, asks whether the addresses answer.
+// peers looks for the other nodes of the spec. A node whose agent is heard runs. A backup in a pair hears the
+// advertisements of the other node, because it would otherwise be master. A backup sends no advertisements; so any
+// other host asks by ARP or neighbour solicitations whether the addresses answer.
 func (r *reading) peers(ctx context.Context, s *Status) {
 	table := r.table(ctx)
 	var asked []netip.Addr
@@ -123,7 +124,7 @@ func (r *reading) peers(ctx context.Context, s *Status) {
 	}
 }
 
-// peerRow is what is known of a peer. listens says that silence tells something.
+// peerRow describes a peer. listens: this host has listened long enough, so that hearing no agent means something.
 func peerRow(p Peer, listens bool, now time.Time) Row {
 	words := map[PeerState]string{PeerSeen: "seen", PeerNotSeen: "not seen"}[p.State]
 	if words == "" {

@@ -11,7 +11,8 @@ import (
 	"rlb.dev/rlb-agent/reconcile/peers"
 )
 
-// What the peers' agents say comes into the status and its text, and does not touch what this host says of itself.
+// TestWithPeers: the reports of the peers' agents appear in the status and in its text. They change nothing else in the
+// status.
 func TestWithPeers(t *testing.T) {
 	spec := peers.Spec{Digest: strings.Repeat("ab", 32), Generation: 4, Router: peers.Router{ID: 100, Addresses: []netip.Addr{netip.MustParseAddr("198.51.100.100")}}}
 	said := func(node string, change func(*peers.Report)) peers.Report {
@@ -43,7 +44,7 @@ func TestWithPeers(t *testing.T) {
 		if name == "no nodes" {
 			s.Peers = nil
 		}
-		s = s.WithPeers(c.table, now).WithPeers(c.table, now) // and again
+		s = s.WithPeers(c.table, now).WithPeers(c.table, now) // a second time changes nothing
 		last := s.Peers[len(s.Peers)-1]
 		row := peerRow(last, s.listens(), now)
 		got := strings.Join([]string{s.Condition("PeerInSync").Status, s.Condition("Redundant").Status, row.Cells[0], row.Cells[1], row.Text}, " ")
@@ -68,7 +69,8 @@ func TestWithPeers(t *testing.T) {
 	}
 }
 
-// An answer by ARP proves no standby: where the daemon listens, and hears no agent, the verdict and the peer's row say so.
+// TestNoStandbyProven: an answer by ARP does not prove a standby. If the daemon listens and hears no agent, the verdict
+// and the peer's row say so.
 func TestNoStandbyProven(t *testing.T) {
 	const silent = "lb2 runs no agent that is heard here (nothing came in the last 30s)"
 	spec := peers.Spec{Digest: strings.Repeat("ab", 32), Generation: 4, Pair: strings.Repeat("cd", 32)}

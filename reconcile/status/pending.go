@@ -15,8 +15,9 @@ import (
 	"rlb.dev/rlb-agent/reconcile/state"
 )
 
-// pending tells of a spec that is not in force: whether it is refused, and why. What stands in its way on this host is
-// looked for now, since it may be gone; not on a host that the agent never changed. The steps are what it would do here.
+// pending describes a spec that is not in force: whether it is refused, and why. Obstacles on this host are looked for
+// now, because they may be gone since the refusal; but not on a host that the agent never changed. The steps are those
+// of the spec here.
 func (r *reading) pending(ctx context.Context, s *Status, doc *api.Document, specErr error, ours bool) (steps []plan.Step) {
 	p := &PendingSpec{Generation: s.Generation}
 	s.PendingSpec = p
@@ -37,7 +38,8 @@ func (r *reading) pending(ctx context.Context, s *Status, doc *api.Document, spe
 	return look.Plan.Steps()
 }
 
-// refusedBefore is why the last run, or the daemon, refused a spec, or ""; passing says whether also for what may be gone.
+// refusedBefore is why the last run, or the daemon, refused a spec, or "". passing: a refusal counts even if its cause
+// may be gone.
 func (r *reading) refusedBefore(ctx context.Context, digest string, passing bool) string {
 	refused, err := state.ReadRefusal(ctx, r.o)
 	r.note("the last refusal", err)
@@ -57,7 +59,7 @@ func (p *PendingSpec) refuse(reason string, err error) {
 // NoSpec is the reason of the conditions Ready and SpecValid on a host that never had a spec.
 const NoSpec = "NoSpec"
 
-// noSpec says that there is none yet, where, and what comes next.
+// noSpec says that there is no spec yet, at which path, and which commands write one.
 func noSpec(err error) string {
 	at := ""
 	if file := (*fs.PathError)(nil); errors.As(err, &file) {
@@ -66,7 +68,7 @@ func noSpec(err error) string {
 	return "there is no spec yet" + at + "; rlb-agent init writes a first one, rlb-agent import makes one of installed files"
 }
 
-// specValid is about the spec file: it parses, nobody but root may change it, and this host takes it.
+// specValid is the condition SpecValid: the spec file parses, only root can change it, and this host accepts it.
 func (s *Status) specValid(specErr error, noneYet bool) Condition {
 	c := Condition{Type: "SpecValid", Status: isTrue, Reason: "Accepted"}
 	switch p := s.PendingSpec; {
@@ -76,16 +78,16 @@ func (s *Status) specValid(specErr error, noneYet bool) Condition {
 		c.Status, c.Reason, c.Message = isFalse, p.Reason, p.Message
 	case s.FromFile && specErr != nil && !errors.Is(specErr, fs.ErrPermission):
 		c.Status, c.Reason, c.Message = isFalse, "Refused", said(specErr)
-	case s.FromFile: // whether this host refused it, only root may know
+	case s.FromFile: // only root can read whether this host refused the spec
 		c.Status, c.Reason, c.Message = isUnknown, "NotSeen", cmp.Or(said(specErr), hiddenText)
 	}
 	return c
 }
 
-// hiddenText is why an ordinary user is not told whether the host is as it should be.
+// hiddenText is why an ordinary user is not shown whether the host is in sync with its spec.
 const hiddenText = "only root sees which spec is in force"
 
-// withoutSpec is Ready where there is no spec by which this host can be judged.
+// withoutSpec is the condition Ready if there is no spec with which this host can be compared.
 func withoutSpec(specErr error, noneYet bool) Condition {
 	c := Condition{Type: "Ready", Status: isFalse, Reason: "SpecRefused", Message: said(specErr)}
 	if noneYet {
@@ -97,7 +99,7 @@ func withoutSpec(specErr error, noneYet bool) Condition {
 	return c
 }
 
-// notApplied is InSync of a host on which another spec is in force than that of the file.
+// notApplied is the condition InSync of a host on which the spec of the file is not in force.
 func notApplied(steps []plan.Step) Condition {
 	c := Condition{Type: "InSync", Status: isFalse, Reason: "NotYetApplied", Message: "the spec is not applied yet"}
 	if len(steps) > 0 {
@@ -109,10 +111,11 @@ func notApplied(steps []plan.Step) Condition {
 	return c
 }
 
-// Reconciling begins what the daemon tells systemd while it changes this host; the step follows.
+// Reconciling begins the status text (STATUS= of sd_notify(3)) of the daemon while it changes this host; the step
+// follows.
 const Reconciling = "reconciling"
 
-// doing is what the daemon does while it changes this host, else "".
+// doing is what the daemon does now to change this host, or "".
 func doing(agent host.Unit) string {
 	step, changes := strings.CutPrefix(agent.Says, Reconciling)
 	if !changes || !agent.Active() {
@@ -121,8 +124,8 @@ func doing(agent host.Unit) string {
 	return cmp.Or(strings.TrimPrefix(step, ": "), "looking at this host")
 }
 
-// agent is the agent's own unit. Where it starts at boot it must run: without it nobody repairs drift, and a failover
-// waits for keepalived's own check. Hosts that only use --once do not enable it.
+// agent reads the agent's own unit. If the unit is enabled, it must run: without the daemon nobody repairs drift, and a
+// failover waits for keepalived's own check. Hosts that only use --once do not enable the unit.
 func (r *reading) agent(ctx context.Context, s *Status) (unit host.Unit) {
 	unit, ok := r.unit(ctx, host.AgentUnit)
 	if r.agentUnseen = !ok; !ok || unit.LoadState == "not-found" {

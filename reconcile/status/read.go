@@ -16,12 +16,12 @@ import (
 	"rlb.dev/rlb-agent/reconcile/state"
 )
 
-// askTime bounds each question to HAProxy: one that hangs must not hang the status.
+// askTime limits each question to HAProxy, so that a hanging HAProxy does not block the status.
 const askTime = 400 * time.Millisecond
 
-// Read is the status of this host now. It changes nothing. doc is nil where the spec is refused, for the reason
-// in specErr; then what was in force last counts. before is what this process read last, or the zero value: keepalived logs
-// each question, and is not asked again for what it told a moment ago.
+// Read reads the present status of this host. It changes nothing. doc is nil if the spec is refused, for the reason in
+// specErr; the status then describes the spec that was last in force. before is the status that this process read last,
+// or the zero value: its role is used again while it is recent, because keepalived logs each question.
 func Read(ctx context.Context, o host.Observer, doc *api.Document, specErr error, before Status) (Status, error) {
 	r, err := newReading(ctx, o, nil)
 	if err != nil {
@@ -33,7 +33,7 @@ func Read(ctx context.Context, o host.Observer, doc *api.Document, specErr error
 	return r.read(ctx, doc, specErr, nil)
 }
 
-// read looks at the host. look is what was found just now, or nil.
+// read looks at the host, unless look already holds a recent look; else look is nil.
 func (r *reading) read(ctx context.Context, doc *api.Document, specErr error, look *plan.Look) (Status, error) {
 	o := r.o
 	if look != nil {
@@ -43,7 +43,7 @@ func (r *reading) read(ctx context.Context, doc *api.Document, specErr error, lo
 	if r.unseen("the spec in force", err) {
 		return Status{}, err
 	}
-	hidden := err != nil // an ordinary user may not know what is in force
+	hidden := err != nil // an ordinary user cannot read which spec is in force
 	s := Status{
 		APIVersion: api.APIVersion, Kind: "LoadBalancerStatus", Role: host.RoleUnknown, Host: r.hostName(ctx),
 		Generation: memory.Generation, ObservedGeneration: memory.Generation, LastReconcile: r.lastRun, FromFile: hidden,
@@ -55,7 +55,7 @@ func (r *reading) read(ctx context.Context, doc *api.Document, specErr error, lo
 	if doc != nil {
 		s.SpecDigest = doc.Digest
 	}
-	var waiting []plan.Step // of a spec that is not in force
+	var waiting []plan.Step // steps of a spec that is not in force
 	noneYet := doc == nil && memory.Generation == 0 && errors.Is(specErr, fs.ErrNotExist)
 	if !hidden && !noneYet && (doc == nil || doc.Digest != memory.Digest) {
 		s.Generation++
@@ -97,7 +97,8 @@ func (r *reading) read(ctx context.Context, doc *api.Document, specErr error, lo
 	return s, nil
 }
 
-// judged is the spec by which this host is judged: what is tried, else what is in force, else the one of the file.
+// judged is the spec that this host is compared with: the spec on trial, else the spec in force, else the spec of the
+// file.
 func (r *reading) judged(ctx context.Context, s *Status, doc *api.Document, digest string, trial *state.Trial) *api.Document {
 	if trial != nil {
 		if tried, err := state.TrialSpec(ctx, r.o); err == nil {
@@ -118,30 +119,29 @@ func (r *reading) judged(ctx context.Context, s *Status, doc *api.Document, dige
 	return good
 }
 
-// hostName is the name of this host.
 func (r *reading) hostName(ctx context.Context) string {
 	f, err := r.o.File(ctx, "/proc/sys/kernel/hostname")
 	r.note("the name of this host", err)
 	return strings.TrimSpace(string(f.Data))
 }
 
-// Last is the status that was written last; the zero value where none was, or where it is garbled.
+// Last is the status that was written last. It is the zero value if there is none, or if the file is damaged.
 func Last(ctx context.Context, o host.Observer) (Status, error) {
 	return state.ReadDerived[Status](ctx, o, state.StatusFile)
 }
 
-// Refresh brings up to date, in a status of a moment ago, what can be seen without a command and without
-// disturbing keepalived: addresses, servers, and what the daemon's watchers left. doc is the spec in force; health is as in
-// Report.
+// Refresh updates a recent status with what can be seen without a command and without a signal to keepalived:
+// addresses, servers, and what the daemon's watchers recorded. doc is the spec in force. health has the meaning of
+// Report.Health.
 func Refresh(ctx context.Context, o host.Observer, doc *api.Document, s Status, health *state.GuardRecord) (Status, error) {
 	return refresh(ctx, o, doc, s, health, (*reading).cachedRole)
 }
 
-// Follow brings the status file up to date after an event: as Refresh, and keepalived is asked for its role.
+// Follow updates the status file after an event. Unlike Refresh it asks keepalived for its role.
 func Follow(ctx context.Context, h host.Host, doc *api.Document, health *state.GuardRecord) (Status, error) {
 	s, err := Last(ctx, h)
 	if err != nil || s.Kind == "" {
-		return s, err // the next run leaves one
+		return s, err // the next run writes a status
 	}
 	if s, err = refresh(ctx, h, doc, s, health, (*reading).role); err != nil {
 		return s, err
@@ -168,21 +168,21 @@ type reading struct {
 	o       host.Observer
 	spec    *api.LoadBalancerSpec
 	look    plan.Look
-	last    Status // that was written last
-	told    Status // that has the role which keepalived told last; the zero value where it is to be asked
-	lastRun *Run   // of the reconciler
-	refusal error  // by which a run was refused just now; nil for none
-	ended   bool   // a run has ended just now: apt may be asked for updates, that is a command
+	last    Status // the status that was written last
+	told    Status // the status with keepalived's last answer; the zero value if keepalived must be asked
+	lastRun *Run   // the last run of the reconciler
+	refusal error  // that refused a run just now; nil for none
+	ended   bool   // a run has just ended, so apt may be asked for updates, which runs a command
 	now     time.Time
 	guard   state.GuardRecord
-	health  *state.GuardRecord // in place of the one in the file; nil is that one
-	heard   *peers.Table       // what the peers' agents say; nil until it is read
+	health  *state.GuardRecord // used in place of the one in the file; nil: the file is used
+	heard   *peers.Table       // what the peers' agents report; nil until it is read
 	notSeen []string
 
-	instances func() ([]host.Instance, error) // what keepalived answers; nil where it was not asked yet
+	instances func() ([]host.Instance, error) // keepalived's answer; nil until it is asked
 
-	keptOut     bool // keepalived does not run, and waits for the peers
-	agentUnseen bool // systemd did not say whether the daemon runs
+	keptOut     bool // keepalived does not run and waits for the peers
+	agentUnseen bool // systemd did not report whether the daemon runs
 }
 
 func newReading(ctx context.Context, o host.Observer, health *state.GuardRecord) (*reading, error) {
@@ -196,7 +196,8 @@ func newReading(ctx context.Context, o host.Observer, health *state.GuardRecord)
 	return r, nil
 }
 
-// unseen notes what this machine lacks or may not be looked at, and says whether the error is any other.
+// unseen notes an err that means that this machine lacks something or that this user may not see it. It reports whether
+// err is any other error.
 func (r *reading) unseen(what string, err error) bool {
 	if errors.Is(err, host.ErrUnavailable) {
 		r.notSeen = append(r.notSeen, fmt.Sprintf("%s: %v", what, err))
@@ -205,14 +206,14 @@ func (r *reading) unseen(what string, err error) bool {
 	return err != nil
 }
 
-// note is unseen where any error is only a note.
+// note is like unseen, but notes any error.
 func (r *reading) note(what string, err error) {
 	if r.unseen(what, err) {
 		r.notSeen = append(r.notSeen, fmt.Sprintf("%s: %v", what, err))
 	}
 }
 
-// records reads what the daemon and the administrator left.
+// records reads what the daemon and the administrator recorded.
 func (r *reading) records(ctx context.Context, s *Status) {
 	var err error
 	s.Drift, err = state.ReadDrift(ctx, r.o)
@@ -239,7 +240,8 @@ func (r *reading) records(ctx context.Context, s *Status) {
 	}
 }
 
-// live is what changes by itself: addresses and servers. The conditions that follow from them come last.
+// live reads what changes without a run of the agent: addresses and servers. It then sets the conditions that depend on
+// them.
 func (r *reading) live(ctx context.Context, s *Status) {
 	problems := slices.Concat(r.virtualIPs(ctx, s), r.services(ctx, s))
 	s.NotSeen = append(s.NotSeen, r.notSeen...)
@@ -252,7 +254,7 @@ func (r *reading) live(ctx context.Context, s *Status) {
 	r.agents(s, r.table(ctx), time.Now())
 }
 
-// unit is the state of a unit, seen just now or looked at; ok is false where nobody can tell.
+// unit is the state of a unit, from the look at this host or else from systemd. ok is false if it cannot be read.
 func (r *reading) unit(ctx context.Context, name string) (u host.Unit, ok bool) {
 	if u, ok = r.look.Observed.Units[name]; ok {
 		return u, true

@@ -12,18 +12,19 @@ import (
 	"rlb.dev/rlb-agent/reconcile/state"
 )
 
-// Report is a run and how it ended.
+// Report is a run and its outcome.
 type Report struct {
-	Doc     *api.Document    // the spec that was reconciled with; nil where there was none
-	Refused error            // why the spec file is refused, where Doc is another spec or none
-	Result  reconcile.Result // without a time it was only a look, and the last run stays in the status
+	Doc     *api.Document    // the spec that was applied; nil if there was none
+	Refused error            // why the spec file is refused; Doc is then another spec or nil
+	Result  reconcile.Result // Began is zero if the host was only looked at; the status then keeps the last run
 	Err     error            // of the run
 	Agent   string           // version of the agent
-	// Health is failover's last verdict, where this is its process; nil is what it left in its file.
+	// Health is failover's last verdict if this process is the daemon. If it is nil, the verdict is read from the
+	// daemon's file.
 	Health *state.GuardRecord
 }
 
-// Write leaves how a run ended, and how the host is now, for those who read files.
+// Write writes the outcome of a run and the present state of the host to the status file.
 func Write(ctx context.Context, h host.Host, run Report) (Status, error) {
 	ctx = context.WithoutCancel(ctx)
 	doc := run.Doc
@@ -51,12 +52,12 @@ func Write(ctx context.Context, h host.Host, run Report) (Status, error) {
 	return status, nil
 }
 
-// refusedAnew says that the last run does not tell yet what is wrong with the spec file.
+// refusedAnew reports whether the last run in the status does not yet say what is wrong with the spec file.
 func (r Report) refusedAnew(last *Run) bool {
 	return r.Refused != nil && (last.Error == "" || last.SpecDigest == "" && last.Error != r.Refused.Error())
 }
 
-// Write leaves the status for those who read files.
+// Write writes the status to the status file.
 func (s Status) Write(ctx context.Context, h host.Host) error {
 	return state.WriteDerived(ctx, h, state.StatusFile, s)
 }
@@ -85,7 +86,7 @@ func (r Report) status() *Run {
 		s.Result = Refused
 	}
 	s.Error, s.Passing = said(err), s.Result == Refused && reconcile.Passing(err)
-	if s.Time.IsZero() || r.Result.Began.IsZero() { // refused before anything began
+	if s.Time.IsZero() || r.Result.Began.IsZero() { // refused before the run began
 		s.Time, s.Duration = time.Now().Truncate(time.Second), "0s"
 	}
 	return s

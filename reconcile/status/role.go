@@ -12,7 +12,7 @@ import (
 	"rlb.dev/rlb-agent/reconcile/state"
 )
 
-// role is keepalived's own word; of two instances that stay together the worse one counts.
+// role asks keepalived for its role. If two instances form a group, the worse role of the two counts.
 func (r *reading) role(ctx context.Context, s *Status) {
 	unit, ok := r.unit(ctx, host.KeepalivedUnit)
 	if !ok {
@@ -22,7 +22,7 @@ func (r *reading) role(ctx context.Context, s *Status) {
 		r.stopped(ctx, s, unit)
 		return
 	}
-	if left := unit.GraceLeft(); left > 0 { // a signal now would kill it
+	if left := unit.GraceLeft(); left > 0 { // before that, the signal would kill keepalived
 		select {
 		case <-ctx.Done():
 		case <-time.After(left):
@@ -46,23 +46,24 @@ func (r *reading) role(ctx context.Context, s *Status) {
 	r.reason(ctx, s)
 }
 
-// askKeepalived has keepalived tell its role while other things are looked at: it takes some milliseconds. One that does not
-// run, or must not be asked yet, is not asked. done waits for the answer.
+// askKeepalived asks keepalived for its role in the background, because the answer takes some milliseconds. It does
+// nothing if keepalived does not run or must not be asked yet. done waits for the answer.
 func (r *reading) askKeepalived(ctx context.Context, unit host.Unit) (done func()) {
 	if !unit.Active() || unit.GraceLeft() > 0 {
 		return func() {}
 	}
 	r.instances = sync.OnceValues(func() ([]host.Instance, error) { return r.o.VRRP(ctx, unit.MainPID) })
 	var asked sync.WaitGroup
-	asked.Go(func() { _, _ = r.instances() }) // role tells the error
+	asked.Go(func() { _, _ = r.instances() }) // role reports the error
 	return asked.Wait
 }
 
-// roleFresh is how old an answer of keepalived may be that a status shows.
+// roleFresh is the age up to which the status uses keepalived's last answer again.
 const roleFresh = 5 * time.Second
 
-// recentRole is the role that keepalived told a moment ago, where a daemon would have noted a change of it since, and nothing on
-// this host says otherwise. FAULT ends without a trace, so that keepalived is asked.
+// recentRole uses keepalived's last answer again. It requires that the daemon runs, which would have recorded a change
+// since then, and that nothing on this host contradicts the answer. It never does so for FAULT: the end of a FAULT
+// leaves no trace on this host.
 func (r *reading) recentRole(ctx context.Context, s *Status) bool {
 	if age := r.now.Sub(r.told.RoleSeen); age < 0 || age > roleFresh || !r.daemonRuns(s) || s.Drained || r.guard.Fault {
 		return false
@@ -87,7 +88,7 @@ func (r *reading) recentRole(ctx context.Context, s *Status) bool {
 	return true
 }
 
-// cachedRole is the role where keepalived is not to be asked: as the daemon saw it last.
+// cachedRole is the role that the daemon recorded last, for a caller that must not ask keepalived.
 func (r *reading) cachedRole(ctx context.Context, s *Status) {
 	unit, ok := r.unit(ctx, host.KeepalivedUnit)
 	switch {
@@ -97,7 +98,7 @@ func (r *reading) cachedRole(ctx context.Context, s *Status) {
 		r.stopped(ctx, s, unit)
 		return
 	}
-	if s.Role == host.RoleStopped { // it was started since
+	if s.Role == host.RoleStopped { // keepalived was started since
 		s.Role, s.RoleSince, s.RoleReason = host.RoleUnknown, time.Time{}, ""
 	}
 	if seen, err := state.ReadRole(ctx, r.o); err == nil && seen.Role != "" {
@@ -106,7 +107,8 @@ func (r *reading) cachedRole(ctx context.Context, s *Status) {
 	r.reason(ctx, s)
 }
 
-// stopped is the role where keepalived does not run. The unit that waits for the peers says that it is kept out.
+// stopped sets the role if keepalived does not run. If the unit that waits for the peers is active, the reason is that
+// keepalived is kept out.
 func (r *reading) stopped(ctx context.Context, s *Status, unit host.Unit) {
 	s.Role, s.RoleSince, s.RoleSeen = host.RoleStopped, time.Time{}, time.Time{}
 	s.RoleReason = fmt.Sprintf("keepalived is not running: it is %s (%s)", unit.ActiveState, unit.SubState)
@@ -117,7 +119,7 @@ func (r *reading) stopped(ctx context.Context, s *Status, unit host.Unit) {
 	}
 }
 
-// noteRole remembers a change of the role that this status shows, with what can be told of its reason.
+// noteRole records a change of the role, with its reason as far as it is known.
 func (s *Status) noteRole(ctx context.Context, h host.Host) error {
 	before, err := state.ReadRole(ctx, h)
 	if err != nil {
@@ -138,7 +140,8 @@ func (s *Status) noteRole(ctx context.Context, h host.Host) error {
 	return record.Write(ctx, h)
 }
 
-// changeReasons say what a change from one role to another means. Those from "" are true of all others.
+// changeReasons say what a change from one role to another means. An entry from "" holds for a change from any other
+// role.
 var changeReasons = map[[2]host.Role]string{
 	{host.RoleBackup, host.RoleMaster}:  "took over: the other host stopped advertising, or has a lower priority",
 	{"", host.RoleMaster}:               "took over: no other host advertised",
@@ -150,11 +153,12 @@ var changeReasons = map[[2]host.Role]string{
 
 const drainedReason = "drained (rlb-agent undrain ends that)"
 
-// staleRole is how much younger than the daemon's record keepalived's last transition may be for the record to be of
-// that transition: both are written in whole seconds.
+// staleRole is a difference in time. If keepalived's last transition is at least this much newer than the daemon's
+// record, then the record is of an earlier transition. Both times are in whole seconds.
 const staleRole = 2 * time.Second
 
-// reason is why the role is what it is: as the daemon saw it change, else as far as it can be told now.
+// reason sets why the role is what it is: from the daemon's record of the change, else from the present state of the
+// host.
 func (r *reading) reason(ctx context.Context, s *Status) {
 	s.RoleReason = ""
 	seen, err := state.ReadRole(ctx, r.o)
@@ -176,7 +180,7 @@ func (r *reading) reason(ctx context.Context, s *Status) {
 	}
 }
 
-// virtualIPs looks which are on an interface: keepalived may think otherwise.
+// virtualIPs reads which virtual IPs are on an interface. This may differ from what keepalived reports.
 func (r *reading) virtualIPs(ctx context.Context, s *Status) []trouble {
 	held, err := host.OwnAddresses(ctx, r.o)
 	r.note("the addresses of this host", err)

@@ -1,4 +1,4 @@
-// Package status says how a host is: what it is read from, its conditions, and its words for people.
+// Package status reads the status of a host, derives its conditions, and words it for people.
 package status
 
 import (
@@ -11,7 +11,7 @@ import (
 	"rlb.dev/rlb-agent/reconcile/host"
 )
 
-// Row is one line of a status for people: a label, cells that stand below each other, and a text that may be long.
+// Row is one line of a status for people: a label, cells that are aligned in columns, and a text that may be long.
 type Row struct {
 	Label string
 	Cells []string // at most two
@@ -19,12 +19,12 @@ type Row struct {
 	Mood  Mood
 }
 
-// Mood says whether what a row tells is as it should be.
+// Mood says whether a row reports something good or bad.
 type Mood string
 
 // The moods.
 const (
-	Plain Mood = "" // neither
+	Plain Mood = "" // neither good nor bad
 	Good  Mood = "good"
 	Bad   Mood = "bad"
 )
@@ -36,8 +36,8 @@ func moodOf(well bool) Mood {
 	return Bad
 }
 
-// Rows are a status for people, below its verdict: the role first, then the agent, the peers, the services, the spec, what
-// is wrong, and what was done last.
+// Rows words a status for people, to be shown below its verdict: first the role, then the agent, the peers, the
+// services, the spec, what is wrong, and what was done last.
 func Rows(s Status, now time.Time) []Row {
 	rows := []Row{{Label: "Role", Text: join(": ", RoleText(s, now), s.roleReason()),
 		Mood: moodOf(s.Role == host.RoleMaster || s.Role == host.RoleBackup || s.Drained)}}
@@ -81,25 +81,25 @@ func Rows(s Status, now time.Time) []Row {
 	return append(rows, historyRows(s, now)...)
 }
 
-// ConditionRows are the conditions, which the other rows tell in words.
+// ConditionRows shows the conditions. The other rows say the same in words.
 func ConditionRows(s Status, now time.Time) (rows []Row) {
 	for _, c := range s.Conditions {
 		r := Row{Label: c.Type, Cells: []string{c.Status}, Text: join(": ", c.Reason, oneLine(c.Message)), Mood: moodOf(c.Status == "True")}
-		if now.Sub(c.LastTransitionTime) >= time.Second { // else it is new, or nobody remembers
+		if now.Sub(c.LastTransitionTime) >= time.Second { // else the condition is new, or the time of its transition is not known
 			r.Cells[0] += lasting(c.LastTransitionTime, now)
 		}
 		if c.Status == isUnknown && !slices.Contains(readyTypes, c.Type) && c.Type != "Ready" {
-			r.Mood = Plain // without a peer nothing is wrong
+			r.Mood = Plain // a host without a peer has no problem
 		}
 		if c.Type == "Ready" && len(s.Conditions) > 2 {
-			r.Text = c.Reason // the others say why
+			r.Text = c.Reason // the other rows say why
 		}
 		rows = append(rows, r)
 	}
 	return rows
 }
 
-// RoleText is the role and how long it has lasted. Of a drained host that is in no role it says so.
+// RoleText is the role and how long it has lasted; "DRAINED" for a drained host outside the virtual router.
 func RoleText(s Status, now time.Time) string {
 	if s.drainedOut() {
 		return "DRAINED" + s.drainedText(now)
@@ -110,7 +110,7 @@ func RoleText(s Status, now time.Time) string {
 	return string(s.Role) + lasting(s.RoleSince, now)
 }
 
-// roleReason is why the role is what it is, unless the role says so itself.
+// roleReason is why the role is what it is. For a drained host it says how to end the drain.
 func (s Status) roleReason() string {
 	if s.drainedOut() {
 		return "rlb-agent undrain ends that"
@@ -118,7 +118,7 @@ func (s Status) roleReason() string {
 	return s.RoleReason
 }
 
-// text is how far it is: "37 connections left, 8m12s".
+// text shows the progress: "37 connections left, 8m12s".
 func (d *Draining) text(now time.Time) string {
 	return fmt.Sprintf("%d %s left, %s", d.Connections, yes(d.Connections == 1, "connection", "connections"), span(d.Deadline.Sub(now)))
 }
@@ -165,7 +165,8 @@ func yes(is bool, then, otherwise string) string {
 	return otherwise
 }
 
-// join is strings.Join without the empty parts, but for a leading one, which leaves its separator.
+// join joins two parts and omits the separator if one of them is empty. Only the separators ", by " and "; " stay
+// before second if first is empty.
 func join(separator, first, second string) string {
 	if second == "" {
 		return first
@@ -178,7 +179,7 @@ func join(separator, first, second string) string {
 
 func oneLine(text string) string { return strings.ReplaceAll(text, "\n", "; ") }
 
-// lasting is " for 7s", or nothing where nobody knows.
+// lasting is " for 7s", or "" if the time is not known.
 func lasting(since, now time.Time) string {
 	if since.IsZero() {
 		return ""
@@ -189,7 +190,7 @@ func lasting(since, now time.Time) string {
 // past is "7s ago".
 func past(at, now time.Time) string { return span(now.Sub(at)) + " ago" }
 
-// span is a duration as people say it, in its two largest units: 7s, 3m20s, 2h5m, 3d4h.
+// span is a duration in its two largest units: 7s, 3m20s, 2h5m, 3d4h.
 func span(d time.Duration) string {
 	d = max(d.Truncate(time.Second), 0)
 	units := []struct {

@@ -9,7 +9,7 @@ import (
 	"rlb.dev/rlb-agent/reconcile/state"
 )
 
-// agentRows are whether the agent runs.
+// agentRows say whether the agent runs.
 func agentRows(s Status, now time.Time) []Row {
 	text, mood := "", Plain
 	switch a := s.Agent; {
@@ -27,7 +27,7 @@ func agentRows(s Status, now time.Time) []Row {
 	return []Row{{Label: "Agent", Text: text, Mood: mood}}
 }
 
-// specRows are which spec is in force, and what becomes of the one in the file.
+// specRows say which spec is in force, and what is done about the spec of the file.
 func specRows(s Status) (rows []Row) {
 	in := "none is in force"
 	if s.ObservedGeneration > 0 {
@@ -47,7 +47,7 @@ func specRows(s Status) (rows []Row) {
 	case p.Refused:
 		row.Mood = Bad
 		row.Text = fmt.Sprintf("generation %d REFUSED: %s; %s", p.Generation, oneLine(p.Message), yes(s.ObservedGeneration > 0, fmt.Sprintf("still serving generation %d", s.ObservedGeneration), in))
-		if p.Reason != "Refused" { // else an edit is another try
+		if p.Reason != "Refused" { // after a refusal of the file itself, an edit is the retry
 			row.Text += "; retry: " + apply
 		}
 	case s.FirstRun != "":
@@ -62,7 +62,8 @@ func specRows(s Status) (rows []Row) {
 	return rows
 }
 
-// historyRows are the updates that wait, and what was done on this host and what with.
+// historyRows show pending updates, the last changes of this host, the versions of its programs and what could not be
+// seen.
 func historyRows(s Status, now time.Time) []Row {
 	var rows []Row
 	if s.Updates != nil {
@@ -78,13 +79,13 @@ func historyRows(s Status, now time.Time) []Row {
 		}
 		rows = append(rows, Row{Label: "Drift", Text: text})
 	}
-	if r := s.LastReconcile; r != nil && s.Condition("Ready").Reason != NoSpec { // else nothing was ever reconciled
+	if r := s.LastReconcile; r != nil && s.Condition("Ready").Reason != NoSpec { // else there was no run yet
 		text := fmt.Sprintf("%s %s, in %s", r.Result, past(r.Time, now), r.Duration)
 		if len(r.Steps) > 0 {
 			text += fmt.Sprintf(", %d %s", len(r.Steps), yes(len(r.Steps) == 1, "step", "steps"))
 		}
 		why := oneLine(r.Error)
-		if s.PendingSpec != nil && s.PendingSpec.Refused && r.Result == Refused { // the row of the spec has it
+		if s.PendingSpec != nil && s.PendingSpec.Refused && r.Result == Refused { // the row Spec shows it
 			why = ""
 		}
 		rows = append(rows, Row{Label: "Last reconcile", Text: join(": ", text, why), Mood: moodOf(r.Error == "")})
@@ -123,7 +124,7 @@ func eventRows(s Status, now time.Time) (rows []Row) {
 	return rows
 }
 
-// notSeen is what could not be looked at, without why.
+// notSeen lists what could not be looked at, without the reasons.
 func notSeen(s Status) string {
 	var all []string
 	for _, text := range s.NotSeen {

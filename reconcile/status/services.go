@@ -15,15 +15,15 @@ import (
 	"rlb.dev/rlb-agent/render"
 )
 
-// haproxyNow is what HAProxy does at the moment.
+// haproxyNow is the present state of HAProxy.
 type haproxyNow struct {
-	seen      bool // somebody could look
+	seen      bool // its unit and its sockets could be read
 	listening []netip.AddrPort
 	states    []host.ServerState
-	answers   bool // it said which servers are up
+	answers   bool // HAProxy told the states of its servers
 }
 
-// services looks where HAProxy listens, and asks it for the servers.
+// services reads where HAProxy listens and asks HAProxy for the servers.
 func (r *reading) services(ctx context.Context, s *Status) []trouble {
 	now, problems := r.haproxy(ctx, s)
 	var services []trouble
@@ -45,13 +45,13 @@ func (r *reading) services(ctx context.Context, s *Status) []trouble {
 		}
 	}
 	if len(problems) > 0 {
-		return problems // the services follow from it
+		return problems // they cause the problems of the services
 	}
 	return services
 }
 
-// allFail says whether some servers fail their checks and no other gets new connections: HAProxy then uses the backend
-// that fails open. Where people took all of them out of service, there is none to go to.
+// allFail reports whether some servers fail their checks and no other server gets new connections: HAProxy then uses
+// the backend that fails open. If an administrator took all servers out of service, that backend has no server either.
 func allFail(servers []host.ServerState) bool {
 	failing := false
 	for _, s := range servers {
@@ -63,7 +63,7 @@ func allFail(servers []host.ServerState) bool {
 	return failing
 }
 
-// haproxy looks at the processes and asks them.
+// haproxy looks at HAProxy's unit and processes and asks HAProxy for the states of its servers.
 func (r *reading) haproxy(ctx context.Context, s *Status) (now haproxyNow, problems []trouble) {
 	unit, ok := r.unit(ctx, host.HAProxyUnit)
 	if !ok {
@@ -96,8 +96,9 @@ func (r *reading) haproxy(ctx context.Context, s *Status) (now haproxyNow, probl
 	return now, problems
 }
 
-// listeners is where HAProxy listens, by its workers; where its master does not tell them, by its name. From 3.1 on a new
-// worker is told before it listens. The old ones listen until then, and not any more.
+// listeners is where HAProxy listens: the sockets of its workers, or, if its master process does not name them, all
+// sockets of programs with HAProxy's name. From HAProxy 3.1 on, the master names a new worker before this worker
+// listens. The old workers listen until then and are therefore included.
 func (r *reading) listeners(ctx context.Context, s *Status, unit host.Unit) (listening []netip.AddrPort, ok bool) {
 	ask, cancel := context.WithTimeout(ctx, askTime)
 	defer cancel()
@@ -122,7 +123,7 @@ func (r *reading) listeners(ctx context.Context, s *Status, unit host.Unit) (lis
 	return listening, len(listening) > 0
 }
 
-// servers are those of a service in the order of the spec, as HAProxy sees them.
+// servers are the servers of a service as HAProxy reports them, or as the spec names them if HAProxy does not answer.
 func (r *reading) servers(s *Status, service api.Service, now haproxyNow) []host.ServerState {
 	var all []host.ServerState
 	for _, state := range now.states {
@@ -145,8 +146,8 @@ func (r *reading) servers(s *Status, service api.Service, now haproxyNow) []host
 	return all
 }
 
-// draining adds to the state of a server that answers its check with a wrong status what becomes of its connections
-// (healthCheck.cutAfter). It is the daemon that cuts them.
+// draining adds to the reason of a server that answers its check with a wrong status when its connections are cut
+// (healthCheck.cutAfter). The daemon cuts them.
 func (r *reading) draining(s *Status, service api.Service, state *host.ServerState) {
 	keeps := render.Version(s.Versions.HAProxy).KeepsOnWrongStatus()
 	switch {
@@ -177,22 +178,22 @@ func (r *reading) draining(s *Status, service api.Service, state *host.ServerSta
 	}
 }
 
-// cutLate is how much later than the status tells connections are cut at most, on a machine that is not busy.
+// cutLate is by how much connections are cut later than the status says, at most, on a machine that is not busy.
 const cutLate = host.SinceRounding + 4*time.Second
 
-// drains begins the reason of a server that drains.
+// drains begins the reason of a server that gets no new connections because of a wrong status.
 const drains = "draining: "
 
-// wrongStatus is HAProxy's code of a failed check with a wrong status.
+// wrongStatus is HAProxy's code of a check that failed because of a wrong status.
 const wrongStatus = "L7STS"
 
-// daemonRuns says whether the daemon runs: this process is its own, or its unit runs.
+// daemonRuns reports whether the daemon runs: this process is the daemon, or its unit is active.
 func (r *reading) daemonRuns(s *Status) bool {
 	return r.health != nil || s.Agent != nil && s.Agent.Running
 }
 
-// before is the server in the last status, where it was then as it is now. HAProxy tells how many seconds ago that began,
-// so the time told in the last status stays as long as the two are the same but for rounding.
+// before is the server in the last status if its state is still the same. HAProxy reports the age of the state in whole
+// seconds. So the time in the last status is kept while the two times differ only by rounding.
 func (r *reading) before(service string, state host.ServerState) *host.ServerState {
 	for _, last := range r.last.Services {
 		if last.Name != service {
@@ -207,8 +208,8 @@ func (r *reading) before(service string, state host.ServerState) *host.ServerSta
 	return nil
 }
 
-// keepLastCheck keeps what the last status says of a server's last check. While a further one is under way HAProxy tells
-// its kind alone.
+// keepLastCheck keeps the result of a server's last check from the last status. While the next check runs, HAProxy
+// reports only the code of the last one.
 func keepLastCheck(state *host.ServerState, before *host.ServerState) {
 	if code := codeOf(state.Reason); state.Checking && code != "" && code == codeOf(before.Reason) {
 		state.Reason = strings.TrimPrefix(before.Reason[:strings.LastIndex(before.Reason, ")")+1], drains)
@@ -216,7 +217,8 @@ func keepLastCheck(state *host.ServerState, before *host.ServerState) {
 	}
 }
 
-// codeOf is HAProxy's code of a check in a reason, as L7STS in "… (L7STS 500)"; empty where there is none.
+// codeOf is HAProxy's code of a check at the end of a reason, for example L7STS in "… (L7STS 500)"; "" if there is
+// none.
 func codeOf(reason string) string {
 	_, brackets, _ := strings.Cut(reason[max(0, strings.LastIndex(reason, "(")):], "(")
 	inside, _, _ := strings.Cut(brackets, ")")

@@ -10,19 +10,19 @@ import (
 	"rlb.dev/rlb-agent/reconcile/state"
 )
 
-// What becomes of the connections of a server that answers with a wrong status depends on who is there to cut them, and on
-// what HAProxy can.
+// TestDraining: whether the connections of a server with a wrong status are cut depends on cutAfter, on whether the
+// daemon runs, and on the version of HAProxy.
 func TestDraining(t *testing.T) {
 	const wrong = "answers the check with HTTP status 500 Internal Server Error, which does not count as healthy"
 	const keeps, fails = wrong + " (L7OKC 500)", wrong + " (L7STS 500)"
 	runs, stopped := &Agent{Running: true}, &Agent{Enabled: true}
 	for name, test := range map[string]struct {
 		state, reason string
-		ago           time.Duration // since when it is so
+		ago           time.Duration // the age of the state
 		cutAfter      time.Duration
-		haproxy       string // its version
+		haproxy       string // version
 		agent         *Agent
-		daemon        bool // that tells it
+		daemon        bool // the daemon itself writes the status
 		want          string
 	}{
 		"soon":                       {"NOLB", keeps, 19 * time.Second, time.Minute, "2.6.12-1", runs, false, "draining: " + keeps + "; its connections are cut in 41s"},
@@ -64,7 +64,8 @@ func TestDraining(t *testing.T) {
 	}
 }
 
-// While a check is under way HAProxy tells no details of the last one: the reason stays what it was in the last status.
+// TestReasonDuringACheck: while a check runs, HAProxy reports no details of the last check. The reason stays that of
+// the last status.
 func TestReasonDuringACheck(t *testing.T) {
 	const (
 		wrong  = "answers the check with HTTP status 500 Internal Server Error, which does not count as healthy (L7OKC 500)"
@@ -76,7 +77,7 @@ func TestReasonDuringACheck(t *testing.T) {
 		before, state, reason string
 		checking              bool
 		want                  string
-		wantStatus            int // before it was 500, and HAProxy tells none now
+		wantStatus            int // it was 500 before, and HAProxy now reports none
 	}{
 		"wrong status":         {"draining: " + wrong + "; its connections are cut in 59s", "NOLB", "answers the check with a status that does not count as healthy (L7OKC)", true, wrong, 500},
 		"told again":           {"draining: " + wrong, "NOLB", strings.ReplaceAll(wrong, "500", "503"), false, strings.ReplaceAll(wrong, "500", "503"), 0},

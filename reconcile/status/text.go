@@ -5,16 +5,16 @@ import (
 	"unicode/utf8"
 )
 
-// Text lays rows out in columns. What is longer than a line of width characters goes on below its own column; 0 is
+// Text lays out rows in columns. A text that does not fit into width characters continues below its own column; 0 means
 // no limit.
 func Text(rows []Row, width int) string {
 	return laidOut(rows, width, func(text string, _ Mood) string { return text })
 }
 
-// Colored is Text for a terminal: what is bad is red.
+// Colored is Text for a terminal: bad rows are red.
 func Colored(rows []Row, width int) string { return laidOut(rows, width, Color) }
 
-// Color is a text in the color of a mood, line by line, for a terminal (ECMA-48, SGR).
+// Color colors each line of a text by its mood, for a terminal (ECMA-48, SGR).
 func Color(text string, mood Mood) string {
 	code := map[Mood]string{Good: "32", Bad: "31"}[mood]
 	if code == "" {
@@ -47,7 +47,7 @@ func laidOut(rows []Row, width int, color func(string, Mood) string) string {
 			line += padded(cell, columns[at])
 		}
 		mood := r.Mood
-		if mood == Good { // that is the usual, and needs no color
+		if mood == Good { // the usual case gets no color
 			mood = Plain
 		}
 		b.WriteString(color(wrapped(line, r.Text, width), mood))
@@ -55,7 +55,7 @@ func laidOut(rows []Row, width int, color func(string, Mood) string) string {
 	return b.String()
 }
 
-// columnsOf are the widths of the cells of the first row and of those below it that have as many.
+// columnsOf are the widths of the cells of the first row and of the rows directly below it that have as many cells.
 func columnsOf(rows []Row) []int {
 	widths := make([]int, len(rows[0].Cells))
 	for _, r := range rows {
@@ -73,10 +73,10 @@ func padded(text string, width int) string {
 	return text + strings.Repeat(" ", max(width-utf8.RuneCountInString(text), 0))
 }
 
-// narrowest is how few characters a column of text may have before it is not wrapped any more.
+// narrowest is the number of characters below which a column of text is no longer wrapped.
 const narrowest = 20
 
-// wrapped is a text behind the beginning of its line, in as many lines as it needs.
+// wrapped puts text behind begin, in as many lines as it needs.
 func wrapped(begin, text string, width int) string {
 	indent := utf8.RuneCountInString(begin)
 	if width-indent < narrowest {

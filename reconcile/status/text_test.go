@@ -14,10 +14,10 @@ import (
 	"rlb.dev/rlb-agent/reconcile/host"
 )
 
-// now is when the statuses of these tests are read.
+// now is the time at which these tests read the statuses.
 var now = time.Date(2026, 7, 1, 12, 0, 0, 0, time.UTC)
 
-// example is a status with something in every field.
+// example is a status with a value in every field.
 func example(t *testing.T) (s Status) {
 	t.Helper()
 	data, err := os.ReadFile("testdata/example.json")
@@ -67,7 +67,7 @@ func TestConditionsText(t *testing.T) {
 	}
 }
 
-// The verdict is one sentence, and says why a host is not as it should be.
+// TestVerdict: the verdict is one sentence and says why a host is not as it should be.
 func TestVerdict(t *testing.T) {
 	condition := func(kind, is, message string) Condition { return Condition{Type: kind, Status: is, Message: message} }
 	well := Status{Host: "balancer-1", Role: host.RoleMaster, ObservedGeneration: 3,
@@ -146,7 +146,7 @@ func TestVerdict(t *testing.T) {
 	}
 }
 
-// What the rows say of the agent, the spec and a drain.
+// TestRows: the rows about the agent, the spec and a drain.
 func TestRows(t *testing.T) {
 	pending := func(p PendingSpec, agent *Agent) Status {
 		return Status{ObservedGeneration: 20, PendingSpec: &p, Agent: agent}
@@ -186,7 +186,7 @@ func TestRows(t *testing.T) {
 	}
 }
 
-// Colors are on whole lines, and what is as it should be has none.
+// TestColored: whole lines are colored, and good rows have no color.
 func TestColored(t *testing.T) {
 	rows := []Row{{Label: "a", Text: "one two three four five six", Mood: Bad}, {Label: "b", Text: "x", Mood: Good}}
 	if got, want := Colored(rows, 25), "\x1b[31ma  one two three four\x1b[0m\n\x1b[31m   five six\x1b[0m\nb  x\n"; got != want {
@@ -197,7 +197,7 @@ func TestColored(t *testing.T) {
 	}
 }
 
-// On a terminal a long text goes on below its own column; nothing is lost.
+// TestStatusTextWraps: on a terminal a long text continues below its own column, and no word is lost.
 func TestStatusTextWraps(t *testing.T) {
 	text := Text(Rows(example(t), now), 80)
 	for line := range strings.Lines(text) {
@@ -227,7 +227,7 @@ func TestSpan(t *testing.T) {
 	}
 }
 
-// What a host serves from before a drain is on both hosts' status.
+// TestDrainingText: both hosts show the connections that a drained host still serves.
 func TestDrainingText(t *testing.T) {
 	d := &Draining{37, now.Add(8*time.Minute + 12*time.Second)}
 	s := example(t)

@@ -9,8 +9,9 @@ import (
 	"rlb.dev/rlb-agent/reconcile/host"
 )
 
-// updates are the updates that a hold keeps away. apt is asked for them only where its lists, or the packages, are not
-// those of the last answer: that is a command, and a slow one on a small machine. Else that answer counts.
+// updates are the updates that a hold keeps away. To ask apt runs a command that is slow on a small machine. apt is
+// asked only after a run, and only if its lists or the packages have changed since the last answer; else the last
+// answer is used.
 func (r *reading) updates(ctx context.Context, packages map[string]host.Package) *Updates {
 	now := &Updates{Installed: map[string]string{}}
 	for name, p := range packages {

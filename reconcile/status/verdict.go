@@ -10,7 +10,7 @@ import (
 	"rlb.dev/rlb-agent/reconcile/peers"
 )
 
-// Verdict is how the host is, in one sentence, and whether that is as it should be.
+// Verdict is the state of the host in one sentence. The mood is Good only if everything is as it should be.
 func Verdict(s Status, now time.Time) (text string, mood Mood) {
 	who := cmp.Or(s.Node, s.Host, "this host")
 	switch ready := s.Condition("Ready"); {
@@ -38,13 +38,14 @@ func Verdict(s Status, now time.Time) (text string, mood Mood) {
 	return join(but, text, strings.Join(s.flaws(), "; ")), Bad
 }
 
-// notYet says whether the host waits for its first spec to come into force, and does nothing before.
+// notYet reports whether the host waits for its first spec to come into force and has no part in the virtual router
+// yet.
 func (s Status) notYet() bool {
 	return s.ObservedGeneration == 0 && s.PendingSpec != nil && s.Role != host.RoleMaster && s.Role != host.RoleBackup
 }
 
-// PairTrouble is what is wrong with the pair of a host that is itself as it should be, or "". Another spec is the reason of
-// much else, so it comes first. That a drained host is no standby is known already.
+// PairTrouble is what is wrong with the pair although this host itself is well, or "". A peer with another spec comes
+// first, because it causes many of the other problems. A missing standby is no problem while this host is drained.
 func (s Status) PairTrouble() string {
 	for _, kind := range []string{"PeerInSync", "Redundant"} {
 		if c := s.Condition(kind); c.Status == isFalse && !(kind == "Redundant" && s.drainedOut()) {
@@ -61,19 +62,19 @@ func (s Status) PairTrouble() string {
 	if c := s.Condition("Redundant"); c.Status == isUnknown && s.listens() && !s.drainedOut() {
 		return "no standby is proven: " + oneLine(c.Message)
 	}
-	if c := s.Condition("PeerInSync"); c.Reason == peers.PeerSilent { // of three hosts, another one is a proven standby
+	if c := s.Condition("PeerInSync"); c.Reason == peers.PeerSilent { // of three hosts, another peer is a proven standby
 		return oneLine(c.Message)
 	}
 	return ""
 }
 
-// listens says whether the daemon has heard what there is to hear of its peers.
+// listens reports whether the daemon has listened to the peers' agents long enough to have heard each that runs.
 func (s Status) listens() bool {
 	reason := s.Condition("Redundant").Reason
 	return reason != "" && reason != peers.AgentNotRunning && reason != peers.Listening
 }
 
-// gonePeers are the peers that do not answer, and whether those are all.
+// gonePeers are the peers that do not answer; all says whether no peer is left.
 func (s Status) gonePeers() (gone []string, all bool) {
 	for _, p := range s.Peers {
 		if p.State == PeerNotSeen {
@@ -83,7 +84,7 @@ func (s Status) gonePeers() (gone []string, all bool) {
 	return gone, len(gone) == len(s.Peers)
 }
 
-// part is what the host does in the pair.
+// part is the part of this host in the pair.
 func (s Status) part(now time.Time) string {
 	serving := s.Is("Serving")
 	switch {
@@ -105,7 +106,7 @@ func (s Status) part(now time.Time) string {
 	return "is " + string(s.Role)
 }
 
-// flaws are what is not as it should be, the most urgent first.
+// flaws are the things that are wrong with this host, the most urgent first.
 func (s Status) flaws() (all []string) {
 	if c := s.Condition("Serving"); c.Status == isFalse && !s.notYet() {
 		all = append(all, c.Message)
@@ -130,12 +131,12 @@ func (s Status) flaws() (all []string) {
 	return all
 }
 
-// drainedOut says whether the host is drained, and out of the virtual router.
+// drainedOut reports whether the host is drained and outside the virtual router.
 func (s Status) drainedOut() bool {
 	return s.Drained && s.Role != host.RoleMaster && s.Role != host.RoleBackup
 }
 
-// drainedText is " since 14:02:10 by root", as far as it is known.
+// drainedText is " since 14:02:10 by root", with the parts that are known.
 func (s Status) drainedText(now time.Time) string {
 	text := ""
 	if since := s.DrainedSince; !since.IsZero() {
@@ -147,7 +148,7 @@ func (s Status) drainedText(now time.Time) string {
 	return text
 }
 
-// clock is a time of today, or one with its date.
+// clock is the time of day, with the date if it is not today.
 func clock(at, now time.Time) string {
 	if at.Local().Format(time.DateOnly) == now.Local().Format(time.DateOnly) {
 		return at.Local().Format(time.TimeOnly)

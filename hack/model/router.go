@@ -158,7 +158,7 @@ func (v *router) skew() time.Duration {
 
 func (v *router) wait() { v.due = time.Now().Add(3*v.advertise + v.skew()) }
 
-// read is vrrp_dispatcher_read.
+// read models vrrp_dispatcher_read.
 func (v *router) read(f frame) {
 	switch v.state {
 	case host.RoleBackup:
@@ -168,7 +168,7 @@ func (v *router) read(f frame) {
 	}
 }
 
-// readAsBackup is vrrp_state_backup.
+// readAsBackup models vrrp_state_backup.
 func (v *router) readAsBackup(f frame) {
 	now := time.Now()
 	switch {
@@ -186,7 +186,7 @@ func (v *router) readAsBackup(f frame) {
 	} // otherwise the frame is discarded, and the timer runs on
 }
 
-// readAsMaster is vrrp_state_master_rx.
+// readAsMaster models vrrp_state_master_rx.
 func (v *router) readAsMaster(f frame) {
 	higher := f.priority > v.priority || f.priority == v.priority && v.addr.Less(f.sender)
 	switch {
@@ -200,7 +200,7 @@ func (v *router) readAsMaster(f frame) {
 	}
 }
 
-// toBackup is vrrp_state_leave_master.
+// toBackup models vrrp_state_leave_master.
 func (v *router) toBackup(goodbye bool) {
 	if goodbye {
 		v.goodbye()
@@ -212,7 +212,7 @@ func (v *router) toBackup(goodbye bool) {
 	v.wait()
 }
 
-// timeout is vrrp_dispatcher_read_timeout.
+// timeout models vrrp_dispatcher_read_timeout.
 func (v *router) timeout() {
 	v.advertiseNow()
 	if v.state == host.RoleMaster {

@@ -28,7 +28,7 @@ import (
 	"rlb.dev/rlb-agent/render"
 )
 
-// Host is what a Cutter needs of the machine.
+// Host is the part of the machine that a Cutter uses.
 type Host interface {
 	host.HAProxyReader
 	host.HAProxyWriter
@@ -89,7 +89,7 @@ func (c *Cutter) ApplySpec(spec *api.LoadBalancerSpec) {
 	c.known, c.services = spec != nil, services
 }
 
-// Run looks every two seconds, until ctx ends.
+// Run looks at HAProxy every two seconds until ctx ends, or less often if looks are slow (busyShare).
 func (c *Cutter) Run(ctx context.Context) {
 	for pause := lookEvery; ; {
 		select {

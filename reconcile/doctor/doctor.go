@@ -138,7 +138,7 @@ type exam struct {
 	holdersErr error
 }
 
-// Examine makes all checks.
+// Examine runs all checks. It takes at most o.Listen plus slack.
 func Examine(ctx context.Context, h Host, o Options) Report {
 	ctx, cancel := context.WithTimeout(ctx, o.Listen+slack)
 	defer cancel()

@@ -94,7 +94,7 @@ func (s *site) AnyAnswers(context.Context, string, []netip.Addr, time.Duration) 
 	return is, nil
 }
 
-// hold puts the virtual IPs on this host, or takes them off.
+// hold adds the IPv4 virtual IP to this host, or removes it.
 func (s *site) hold(holds bool) {
 	s.do(func() {
 		i := &s.Net[1]

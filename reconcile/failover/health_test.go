@@ -350,7 +350,7 @@ func TestFlapping(t *testing.T) {
 	})
 }
 
-// TestLongestFault: even after many faults, a fault lasts at most longestFault longer than its reason.
+// TestLongestFault: even after many faults, a fault whose reason is gone ends longestFault after its beginning at the latest.
 func TestLongestFault(t *testing.T) {
 	serving(t, func(b *bench) {
 		for range 20 {

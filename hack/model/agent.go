@@ -10,31 +10,31 @@ import (
 	"rlb.dev/rlb-agent/reconcile/state"
 )
 
-// agent is one run of the agent on a host: a real failover.Failover, and the failover.Host that it works with. What is
-// not simulated is nil in Observer, and must not be asked.
+// agent is one process of the agent on a host: a real failover.Failover, and the failover.Host that it uses. Observer is nil,
+// so that a call of a method that is not simulated panics.
 type agent struct {
 	host.Observer
 	m      *machine
 	cancel context.CancelFunc
-	dead   bool          // nothing that it does has an effect any more
-	cont   chan struct{} // closed at SIGCONT; nil where it was not stopped
+	dead   bool          // the process has ended, and its calls have no effect any more
+	cont   chan struct{} // closed at SIGCONT; nil if the process is not stopped
 	record state.GuardRecord
-	bell   chan struct{} // its spec may have changed, or what it keeps
+	bell   chan struct{} // the spec or a watched unit may have changed
 }
 
 var _ failover.Host = (*agent)(nil)
 
-// How long systemd rests before it starts the agent again (hack/systemd/rlb-agent.service, RestartSec), and takes until
-// ExecStopPost has cleared the fault flag.
+// agentRest is the time until systemd restarts the agent (hack/systemd/rlb-agent.service, RestartSec). agentClear is the
+// longest time until ExecStopPost has cleared the fault flag.
 const (
 	agentRest  = time.Second
 	agentClear = 50 * time.Millisecond
 )
 
-// errEnded is for an agent that was killed.
+// errEnded is the error of each call of a dead agent.
 var errEnded = errors.New("cannot do anything: the agent has ended")
 
-// startAgent starts the agent, as cmd/rlb-agent/daemon does: failover runs first, and is then told the spec in force.
+// startAgent starts the agent as cmd/rlb-agent/daemon does: failover starts first and receives the spec in force after that.
 func (m *machine) startAgent() {
 	if m.agent != nil || !m.up {
 		return
@@ -56,7 +56,7 @@ func (m *machine) startAgent() {
 	})
 }
 
-// inForce is what the files say that is in force.
+// inForce reads the spec in force from the files.
 func (a *agent) inForce(ctx context.Context) (force state.InForce) {
 	var c *command
 	if a.do(func() { force, c = a.m.force, commandOf(a) }) != nil || !a.differs() {
@@ -69,7 +69,7 @@ func (a *agent) inForce(ctx context.Context) (force state.InForce) {
 	return force
 }
 
-// killAgent is SIGKILL. systemd then clears the fault flag, and starts it again.
+// killAgent kills the agent (SIGKILL). systemd then clears the fault flag and restarts the agent.
 func (m *machine) killAgent() {
 	a := m.agent
 	if a == nil {
@@ -87,7 +87,7 @@ func (m *machine) killAgent() {
 	m.after(agentRest, m.startAgent)
 }
 
-// stop is SIGSTOP, and SIGCONT.
+// stop stops the agent (SIGSTOP), or continues it (SIGCONT).
 func (a *agent) stop(on bool) {
 	switch {
 	case on && a.cont == nil && !a.dead:
@@ -98,7 +98,7 @@ func (a *agent) stop(on bool) {
 	}
 }
 
-// gate waits while the agent does not get to run.
+// gate waits while the agent is stopped or its host stalls.
 func (a *agent) gate(ctx context.Context) {
 	for {
 		a.m.Lock()
@@ -121,7 +121,7 @@ func (a *agent) gate(ctx context.Context) {
 	}
 }
 
-// spend is the time that a call takes.
+// spend waits for the time that a call takes.
 func (a *agent) spend(ctx context.Context, least, most time.Duration) {
 	a.gate(ctx)
 	a.m.Lock()
@@ -131,7 +131,7 @@ func (a *agent) spend(ctx context.Context, least, most time.Duration) {
 	a.gate(ctx)
 }
 
-// do is a part of a call: it looks at the host or changes it, unless the agent is dead.
+// do runs a part of a call that reads or changes the host. It returns errEnded if the agent is dead.
 func (a *agent) do(what func()) error {
 	a.m.Lock()
 	defer a.m.Unlock()
@@ -142,7 +142,7 @@ func (a *agent) do(what func()) error {
 	return nil
 }
 
-// call is a call that takes some time, and what it does.
+// call spends some time and then runs what.
 func (a *agent) call(ctx context.Context, least, most time.Duration, what func()) error {
 	a.spend(ctx, least, most)
 	return a.do(what)
@@ -152,7 +152,7 @@ func (a *agent) publish(ctx context.Context, r state.GuardRecord) error {
 	return a.call(ctx, 100*time.Microsecond, 2*time.Millisecond, func() { a.record = r })
 }
 
-// setFault is a change of the tracked file. keepalived sees it by inotify.
+// setFault changes the tracked file. keepalived notices the change by inotify.
 func (m *machine) setFault(out bool) {
 	m.fault = out
 	m.soon(100*time.Microsecond, time.Millisecond, m.keepalived.wake)

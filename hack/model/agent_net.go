@@ -12,14 +12,14 @@ import (
 	"rlb.dev/rlb-agent/render/vrrp"
 )
 
-// What reconcile/host/debian waits for answers from the LAN: neighbourPatience, probePatience and lateness there.
+// The timeouts for answers from the LAN, as in reconcile/host/debian: neighbourPatience, probePatience and lateness there.
 const (
 	neighbourPatience = 300 * time.Millisecond
 	replyPatience     = 200 * time.Millisecond
 	lateness          = 50 * time.Millisecond
 )
 
-// Interfaces are those of the host.
+// Interfaces returns the interface of the host.
 func (a *agent) Interfaces(ctx context.Context) (all []host.Interface, err error) {
 	err = a.call(ctx, quickly/4, quickly, func() {
 		i := host.Interface{Name: a.m.force.Interface, Prefixes: []netip.Prefix{netip.PrefixFrom(a.m.addr, 24)}}
@@ -31,10 +31,10 @@ func (a *agent) Interfaces(ctx context.Context) (all []host.Interface, err error
 	return all, err
 }
 
-// MAC is that of the host.
+// MAC returns the MAC of the host.
 func (a *agent) MAC(string) (string, error) { return a.m.mac, nil }
 
-// RemoveAddress takes the virtual IP off.
+// RemoveAddress removes the virtual IP.
 func (a *agent) RemoveAddress(ctx context.Context, _ string, p netip.Prefix) error {
 	return a.call(ctx, quickly/4, quickly, func() {
 		if p.Addr() == vip {
@@ -66,7 +66,8 @@ func (a *agent) WatchAddresses(ctx context.Context, changed func()) error {
 	}
 }
 
-// asking sends a question twice, as package link does, and hears what comes until it is enough or the time is over.
+// asking sends a question twice, as package link does. It calls hear for each frame until hear returns true or the time is
+// over.
 func (a *agent) asking(ctx context.Context, wait time.Duration, ask func(), hear func(frame) (enough bool)) error {
 	enough := make(chan struct{}, 1)
 	end := func() {}
@@ -98,12 +99,12 @@ func (a *agent) asking(ctx context.Context, wait time.Duration, ask func(), hear
 	return ctx.Err()
 }
 
-// Neighbours asks who holds addresses.
+// Neighbours asks by ARP for the MACs of addresses.
 func (a *agent) Neighbours(ctx context.Context, iface string, addrs []netip.Addr) (map[netip.Addr]string, error) {
 	return a.OtherNeighbours(ctx, iface, addrs, nil)
 }
 
-// OtherNeighbours is Neighbours without the answers of some.
+// OtherNeighbours is Neighbours without the answers of some MACs.
 func (a *agent) OtherNeighbours(ctx context.Context, _ string, addrs []netip.Addr, without []string) (map[netip.Addr]string, error) {
 	return a.neighbours(ctx, addrs, without, neighbourPatience, len(addrs))
 }
@@ -133,10 +134,10 @@ func (a *agent) neighbours(ctx context.Context, addrs []netip.Addr, without []st
 	return maps.Clone(found), err
 }
 
-// ProbeServices asks for a connection at each endpoint.
+// ProbeServices sends a connection request to each endpoint.
 func (a *agent) ProbeServices(ctx context.Context, _ string, at []host.Endpoint) ([]host.Reply, error) {
 	replies := make([]host.Reply, len(at))
-	for i, e := range at { // there is but one virtual IP, and hardly ever more than one rival
+	for i, e := range at { // one after the other: more than one rival is rare
 		var number uint64
 		err := a.asking(ctx, replyPatience, func() {
 			if number == 0 {
@@ -160,14 +161,15 @@ func (a *agent) ProbeServices(ctx context.Context, _ string, at []host.Endpoint)
 	return slices.Clone(replies), nil
 }
 
-// WatchHolders calls claimed when another says that it holds the virtual IP.
+// WatchHolders calls claimed when another station claims the virtual IP.
 func (a *agent) WatchHolders(ctx context.Context, _ string, addrs []netip.Addr, claimed func(toUsAlone bool)) error {
 	return a.hearEach(ctx, 100, func(f frame) (toUsAlone, ok bool) {
 		return f.to != "", f.kind == claim && slices.Contains(addrs, f.addr)
 	}, claimed)
 }
 
-// hearEach calls heard with what is said by each frame that counts, until ctx ends. The socket has room for some.
+// hearEach calls heard for each frame that counts, with the said value of that frame, until ctx ends. The socket has room for
+// so many frames.
 func (a *agent) hearEach(ctx context.Context, room int, says func(frame) (said, counts bool), heard func(said bool)) error {
 	came := make(chan bool, room)
 	end := func() {}
@@ -176,7 +178,7 @@ func (a *agent) hearEach(ctx context.Context, room int, says func(frame) (said, 
 			if said, counts := says(f); counts {
 				select {
 				case came <- said:
-				default: // as a socket without room
+				default: // the socket is full
 				}
 			}
 		})
@@ -195,10 +197,10 @@ func (a *agent) hearEach(ctx context.Context, room int, says func(frame) (said, 
 	}
 }
 
-// Announce sends gratuitous ARP, as a request and as an answer (link.Announce).
+// Announce sends gratuitous ARP twice, as a request and as an answer (link.Announce).
 func (a *agent) Announce(iface string, addr netip.Addr) error { return a.AnnounceTo(iface, addr, "") }
 
-// AnnounceTo sends it to one host.
+// AnnounceTo sends gratuitous ARP to one host.
 func (a *agent) AnnounceTo(_ string, _ netip.Addr, mac string) error {
 	return a.call(context.Background(), quickly/4, quickly, func() {
 		for range 2 {
@@ -207,15 +209,15 @@ func (a *agent) AnnounceTo(_ string, _ netip.Addr, mac string) error {
 	})
 }
 
-// EndSessions ends none: there are no connections here.
+// EndSessions does nothing, because the model has no connections.
 func (a *agent) EndSessions(context.Context, []netip.Addr, []uint16) (int, error) { return 0, nil }
 
-// HearsRouter hears advertisements before the firewall.
+// HearsRouter listens for advertisements before the firewall.
 func (a *agent) HearsRouter(ctx context.Context, _ string, ids []vrrp.Identity, from []netip.Prefix, wait time.Duration) (bool, error) {
 	return a.hears(ctx, false, ids, from, wait)
 }
 
-// AdvertsPass hears them behind it.
+// AdvertsPass listens for advertisements after the firewall.
 func (a *agent) AdvertsPass(ctx context.Context, _ string, ids []vrrp.Identity) (bool, error) {
 	return a.hears(ctx, true, ids[:1], nil, 3*ids[0].Period+lateness)
 }
@@ -250,7 +252,7 @@ func (a *agent) hears(ctx context.Context, admitted bool, ids []vrrp.Identity, f
 	}
 }
 
-// HearRouter hears advertisements before the firewall until ctx ends.
+// HearRouter listens for advertisements before the firewall until ctx ends.
 func (a *agent) HearRouter(ctx context.Context, _ string, ids []vrrp.Identity, from []netip.Prefix, heard func(goodbye bool)) error {
 	return a.hearEach(ctx, socketRoom, func(f frame) (goodbye, ok bool) { return f.priority == 0, f.isOf(ids, from) }, heard)
 }

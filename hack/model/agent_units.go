@@ -10,20 +10,20 @@ import (
 	"rlb.dev/rlb-agent/render"
 )
 
-// What reconcile/host/debian waits for a program that is silent: askPatience and healthPatience with statsPatience of
-// package haproxy, dumpPatience of package debian. Those in haste are in package patience, which is used here.
+// The timeouts for a silent program, as in reconcile/host/debian: askPatience and healthPatience plus statsPatience of
+// package haproxy, dumpPatience of package debian. The shorter timeouts come from package patience itself.
 const (
 	askPatience   = 5 * time.Millisecond
 	probePatience = 450 * time.Millisecond
 	dumpPatience  = 500 * time.Millisecond
 )
 
-// The time of a question to systemd (facts: 5 ms for is-active), and of a cheap system call.
+// quickly is the time of a cheap system call, askSystemd that of a query to systemd (facts: 5 ms for is-active).
 const (
 	quickly, askSystemd = 200 * time.Microsecond, 5 * time.Millisecond
 )
 
-// systemd is how long a question to systemd takes at most; it has other things to do now and then.
+// systemd returns the longest time of a query to systemd. One in 20 queries may take 20 times as long, because systemd is busy.
 func (a *agent) systemd() time.Duration {
 	a.m.Lock()
 	defer a.m.Unlock()
@@ -33,7 +33,7 @@ func (a *agent) systemd() time.Duration {
 	return askSystemd
 }
 
-// service is HAProxy's or keepalived's unit.
+// service returns HAProxy's or keepalived's unit.
 func (m *machine) service(name string) *unit {
 	if name == host.HAProxyUnit {
 		return &m.haproxy.unit
@@ -41,13 +41,13 @@ func (m *machine) service(name string) *unit {
 	return &m.keepalived.unit
 }
 
-// ServiceStates brings each new state of a unit.
+// ServiceStates calls changed with each new state of a unit.
 func (a *agent) ServiceStates(ctx context.Context, name string, changed func(state string)) {
 	u := a.m.service(name)
 	bell := make(chan struct{}, 1)
-	bell <- struct{}{} // the present one
+	bell <- struct{}{} // reports the current state first
 	end := func() {}
-	_ = a.do(func() { end = u.watch(bell) }) // a dead agent sees none
+	_ = a.do(func() { end = u.watch(bell) }) // a dead agent gets no states
 	defer func() { a.m.Lock(); defer a.m.Unlock(); end() }()
 	for last := ""; ; {
 		select {
@@ -63,7 +63,7 @@ func (a *agent) ServiceStates(ctx context.Context, name string, changed func(sta
 	}
 }
 
-// Unit is what systemd says of a unit.
+// Unit returns systemd's state of a unit.
 func (a *agent) Unit(ctx context.Context, name string) (u host.Unit, err error) {
 	err = a.call(ctx, quickly, a.systemd(), func() { u = a.m.service(name).facts(name) })
 	return u, err
@@ -80,7 +80,7 @@ func (a *agent) HAProxyAnswers() (answers bool) {
 	return answers
 }
 
-// ProbeHAProxy asks with patience. A HAProxy that hangs here neither runs nor waits for a core.
+// ProbeHAProxy probes with a longer timeout. In the model a hung HAProxy neither runs nor waits for a CPU.
 func (a *agent) ProbeHAProxy(ctx context.Context, haste bool) host.HAProxyState {
 	need := probePatience
 	if haste {
@@ -107,7 +107,7 @@ func (a *agent) VRRP(ctx context.Context, pid int) ([]host.Instance, error) {
 	return a.ask(ctx, pid, patience.New(time.Now(), dumpPatience))
 }
 
-// VRRPAtOnce is VRRP with less patience.
+// VRRPAtOnce is VRRP with a shorter timeout.
 func (a *agent) VRRPAtOnce(ctx context.Context, pid int) ([]host.Instance, error) {
 	return a.ask(ctx, pid, patience.New(time.Now(), patience.Hasty))
 }
@@ -143,7 +143,7 @@ func (a *agent) TellKeepalived(fault bool) error {
 	return a.call(context.Background(), quickly, time.Millisecond, func() { a.m.setFault(fault) })
 }
 
-// File is the tracked file.
+// File returns the tracked file.
 func (a *agent) File(ctx context.Context, path string) (f host.File, err error) {
 	err = a.do(func() {
 		f = host.File{Path: path, Exists: path == render.FaultFile, Data: []byte(render.TrackedText(a.m.fault))}
@@ -156,10 +156,10 @@ func (a *agent) KillUnit(ctx context.Context, _ string) error {
 	return a.call(ctx, quickly, a.systemd(), a.m.keepalived.kill)
 }
 
-// HastenVRRP has no meaning here: a VRRP process is late where its host stalls.
+// HastenVRRP does nothing: in the model a VRRP process is late only if its host stalls.
 func (a *agent) HastenVRRP(context.Context, int) error { return nil }
 
-// AwaitChildEnd waits for the end of the VRRP process, and calls then.
+// AwaitChildEnd waits for the end of the VRRP process and then calls then.
 func (a *agent) AwaitChildEnd(ctx context.Context, parent int, then func()) error {
 	ended := make(chan struct{}, 1)
 	none := false
@@ -188,7 +188,7 @@ func (a *agent) AwaitChildEnd(ctx context.Context, parent int, then func()) erro
 // Suspend stops keepalived.
 func (a *agent) Suspend(pid int) error { return a.signal(pid, true) }
 
-// Resume lets it go on.
+// Resume continues keepalived.
 func (a *agent) Resume(pid int) error { return a.signal(pid, false) }
 
 func (a *agent) signal(pid int, stop bool) error {

@@ -10,15 +10,15 @@ import (
 )
 
 const (
-	recovery = 10 * time.Second     // in which the pair is right again
-	instant  = 5 * time.Millisecond // that a fault may cost which is to cost nothing: some frames of a LAN
+	recovery = 10 * time.Second     // the pair must be right again within this time after a round
+	instant  = 5 * time.Millisecond // what a fault without cost may cost: the time of some frames on a LAN
 	rounds   = 3
 	startup  = 15 * time.Second
-	look     = 10 * time.Millisecond  // between two looks whether it is right
-	rest     = 200 * time.Millisecond // of being right, before the round is judged
+	look     = 10 * time.Millisecond  // between two checks whether the pair is right
+	rest     = 200 * time.Millisecond // how long the pair must stay right before the round is judged
 )
 
-// bounds are what faults may cost together. Where several happen, each may hinder what ends the other.
+// bounds returns what several faults may cost together. With several faults, each may delay the recovery from the others.
 func bounds(acts []*act) (none, two time.Duration, move bool) {
 	var longest time.Duration
 	for _, a := range acts {
@@ -43,22 +43,22 @@ func bounds(acts []*act) (none, two time.Duration, move bool) {
 	return none + instant, two + instant, move
 }
 
-// Round is what one round did.
+// Round is the result of one round.
 type Round struct {
 	Faults            string // names, "A and B"
 	None, Two, Healed time.Duration
-	Wrong             []string // what was not as it must be
+	Wrong             []string // the violations
 }
 
-// Outcome is what a schedule did.
+// Outcome is the result of a schedule.
 type Outcome struct {
 	Seed   uint64
 	Spec   string
 	Rounds []Round
-	Story  []string // of the round that went wrong
+	Story  []string // the events of the last round
 }
 
-// Err says what was not as it must be, and what happened until then; nil where all was well.
+// Err returns the violations of the first wrong round, with the events that led to them; nil if there are none.
 func (o Outcome) Err() error {
 	for _, r := range o.Rounds {
 		if len(r.Wrong) > 0 {
@@ -68,7 +68,7 @@ func (o Outcome) Err() error {
 	return nil
 }
 
-// Specs are the settings of the pairs of all variants so far. It is for one goroutine at a time.
+// Specs caches the settings of pairs by variant. Only one goroutine at a time may use it.
 type Specs map[variant][2]settings
 
 func (s Specs) of(ctx context.Context, v variant) ([2]settings, error) {
@@ -99,7 +99,7 @@ func (s Specs) Run(ctx context.Context, seed uint64, c Choice) (Outcome, error) 
 		if n++; n > rounds {
 			return nil
 		}
-		// In the next fault no part of the last one is to be seen, such as the second burst of gratuitous ARP, or a silence
+		// The pause keeps effects of one fault out of the next round, such as the second burst of gratuitous ARP, or a silence
 		// that the next advertisement ends.
 		time.Sleep(p.machines[0].advertise + time.Duration(rng.Float64()*float64(8*time.Second)))
 		p.Lock()
@@ -114,7 +114,7 @@ func (s Specs) Run(ctx context.Context, seed uint64, c Choice) (Outcome, error) 
 	})
 }
 
-// run runs the rounds that next brings, until there are none.
+// run runs the rounds that next returns, until next returns none or a round goes wrong.
 func (s Specs) run(ctx context.Context, seed uint64, v variant, next func(*pair) []*act) (o Outcome, err error) {
 	both, err := s.of(ctx, v)
 	if err != nil {
@@ -140,7 +140,7 @@ func (s Specs) run(ctx context.Context, seed uint64, v variant, next func(*pair)
 	return o, nil
 }
 
-// failback is how much longer it takes until the higher priority has the virtual IP again.
+// failback returns the additional time until the host with the higher priority has the virtual IP again.
 func (m *machine) failback() time.Duration {
 	if !m.preempts {
 		return 0
@@ -148,7 +148,7 @@ func (m *machine) failback() time.Duration {
 	return m.preemptDelay + m.force.Takeover
 }
 
-// round makes faults, and judges what came of them.
+// round makes faults and judges the result.
 func (p *pair) round(acts []*act) Round {
 	var names, texts []string
 	for _, a := range acts {

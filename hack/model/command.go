@@ -19,20 +19,20 @@ import (
 	"rlb.dev/rlb-agent/render/vrrp"
 )
 
-// command is the host as a program of the agent sees it that changes it: its files and packages are in memory, its
-// keepalived and its network are those of the machine. HAProxy always runs there: what happens to it is for failover.
-// Whoever holds the machine's lock is the only one to change the files.
+// command is the host.Host for a process of the agent that changes the host. Files and packages come from the fake host,
+// keepalived and the network from the machine. On the fake host HAProxy always runs, because only failover reacts to the faults
+// of HAProxy. Only the process that holds the machine's lock changes the files.
 type command struct {
 	*fake.Host
-	*agent // the process that it runs in
+	*agent // the process that the command runs in
 }
 
 var _ failover.RejoinHost = (*command)(nil)
 
-// commandOf is a command that runs in a process. The world's lock is held.
+// commandOf returns a command that runs in a process. The caller holds the world's lock.
 func commandOf(a *agent) *command { return &command{a.m.files, a} }
 
-// lock is what flock(2) is for /run/rlb/lock: it waits until no other process changes the host.
+// lock waits until no other process holds the lock, and takes it, as flock(2) does for /run/rlb/lock.
 func (a *agent) lock(ctx context.Context) (unlock func(), err error) {
 	for {
 		got := false
@@ -59,30 +59,30 @@ func (a *agent) unlock() {
 
 const lockPause = 20 * time.Millisecond
 
-// Ready is nil while the process lives.
+// Ready returns nil while the process lives.
 func (c *command) Ready(context.Context) error { return c.do(func() {}) }
 
-// Interfaces are those of the machine.
+// Interfaces returns the interface of the machine.
 func (c *command) Interfaces(ctx context.Context) ([]host.Interface, error) {
 	return c.agent.Interfaces(ctx)
 }
 
-// Neighbours are those of the machine.
+// Neighbours asks on the machine's network.
 func (c *command) Neighbours(ctx context.Context, iface string, addrs []netip.Addr) (map[netip.Addr]string, error) {
 	return c.agent.Neighbours(ctx, iface, addrs)
 }
 
-// HearsRouter hears the machine's network.
+// HearsRouter listens on the machine's network.
 func (c *command) HearsRouter(ctx context.Context, iface string, ids []vrrp.Identity, from []netip.Prefix, wait time.Duration) (bool, error) {
 	return c.agent.HearsRouter(ctx, iface, ids, from, wait)
 }
 
-// VRRP is that of the machine's keepalived.
+// VRRP asks the machine's keepalived for its state.
 func (c *command) VRRP(ctx context.Context, pid int) ([]host.Instance, error) {
 	return c.agent.VRRP(ctx, pid)
 }
 
-// File is a file, with the time of its change.
+// File returns a file with the time of its last change.
 func (c *command) File(ctx context.Context, path string) (f host.File, err error) {
 	return f, errors.Join(c.do(func() {
 		switch path {
@@ -103,7 +103,7 @@ func (c *command) File(ctx context.Context, path string) (f host.File, err error
 	}), err)
 }
 
-// Unit is a unit, which takes no time here: others wait for the answer too.
+// Unit returns the state of a unit. It takes no time, because the calls that start and stop units wait for systemd already.
 func (c *command) Unit(ctx context.Context, name string) (u host.Unit, err error) {
 	return u, errors.Join(c.do(func() {
 		u, err = c.m.files.Unit(ctx, name)
@@ -121,7 +121,7 @@ func (c *command) Unit(ctx context.Context, name string) (u host.Unit, err error
 	}), err)
 }
 
-// WriteFile writes a file; keepalived tracks one.
+// WriteFile writes a file. keepalived notices a change of the drain file.
 func (c *command) WriteFile(ctx context.Context, path string, data []byte, mode fs.FileMode, uid, gid int) error {
 	if path != render.DrainFile {
 		c.spend(ctx, quickly, 2*time.Millisecond)
@@ -152,12 +152,12 @@ func (c *command) RemoveFile(ctx context.Context, path string) error {
 	})
 }
 
-// change changes what is in memory.
+// change changes the fake host.
 func (c *command) change(do func(*fake.Host) error) (err error) {
 	return errors.Join(c.do(func() { err = do(c.m.files) }), err)
 }
 
-// StartUnit starts a unit, and waits for keepalived.
+// StartUnit starts a unit. For keepalived it waits until the unit is active.
 func (c *command) StartUnit(ctx context.Context, name string) error {
 	c.spend(ctx, quickly, c.systemd())
 	if name != host.KeepalivedUnit {
@@ -172,7 +172,7 @@ func (c *command) StartUnit(ctx context.Context, name string) error {
 	return c.await(ctx, "active")
 }
 
-// StopUnit stops a unit, and waits for keepalived.
+// StopUnit stops a unit. For keepalived it waits until the unit is inactive.
 func (c *command) StopUnit(ctx context.Context, name string) error {
 	c.spend(ctx, quickly, c.systemd())
 	switch name {
@@ -184,7 +184,7 @@ func (c *command) StopUnit(ctx context.Context, name string) error {
 	return c.change(func(h *fake.Host) error { return h.StopUnit(ctx, name) })
 }
 
-// await waits until keepalived is active, or inactive.
+// await waits until keepalived's unit is in a state.
 func (c *command) await(ctx context.Context, state string) error {
 	for range 1000 {
 		now := ""
@@ -216,13 +216,13 @@ func (c *command) ReloadUnit(ctx context.Context, name string) error {
 	return c.change(func(h *fake.Host) error { return h.ReloadUnit(ctx, name) })
 }
 
-// RunDetached starts the process that waits (rejoin).
+// RunDetached starts the rejoin process.
 func (c *command) RunDetached(ctx context.Context, _ string, _ ...string) error {
 	c.spend(ctx, quickly, c.systemd())
 	return c.do(c.m.startRejoin)
 }
 
-// routerID is what keepalived's file says.
+// routerID returns the virtual router id in keepalived's file, or 0.
 func (m *machine) routerID() int {
 	for line := range strings.Lines(m.files.Text(render.DefaultKeepalivedConfig)) {
 		if words := strings.Fields(line); len(words) == 2 && words[0] == "virtual_router_id" {
@@ -233,8 +233,8 @@ func (m *machine) routerID() int {
 	return 0
 }
 
-// release is the end of a process, which may hold the lock. It may look at the files yet: those that others change are a
-// copy.
+// release releases the lock of a process that has ended, if it holds it. The process may still read the files, so other
+// processes get a copy.
 func (m *machine) release(a *agent) {
 	if m.busy == a {
 		m.busy, m.files = nil, m.files.Clone()

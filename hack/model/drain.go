@@ -6,8 +6,8 @@ import (
 	"rlb.dev/rlb-agent/reconcile"
 )
 
-// drain begins to run rlb-agent drain, or undrain once that has ended: the real reconcile.Reconciler. The pair waits for its
-// end.
+// drain starts rlb-agent drain, or undrain once the drain has ended. Both run the real reconcile.Reconciler. pair.end waits
+// for the command.
 func (p *pair) drain(a *act, out bool) {
 	before := a.drained
 	ended := make(chan struct{})
@@ -31,7 +31,7 @@ func (p *pair) drain(a *act, out bool) {
 		} else {
 			_, err = r.Undrain(p.ctx, doc)
 		}
-		if err != nil { // nobody took over, as where the other host is in FAULT
+		if err != nil { // for example no host took over, because the other one is in FAULT
 			p.Lock()
 			defer p.Unlock()
 			p.tell("%s: %v", a.m.name, err)

@@ -8,8 +8,8 @@ import (
 	"rlb.dev/rlb-agent/reconcile/state"
 )
 
-// edits are changes of what identifies the virtual router. The daemon of the active host lets the other go first for 3 s;
-// here the hosts are changed in either order, in any time, or at once.
+// edits are changes of the identity of the virtual router. The real daemon of the active host waits up to 3 s so that the
+// standby changes first. In the model the hosts change in any order and at any time.
 var edits = []fault{
 	{name: "router changed on the standby first", at: standby, none: rejoined, two: met, move: true, lasts: brief(0, 4*time.Second),
 		begin: func(a *act) { a.p.edit(1, a.m) }, end: func(a *act) { a.p.edit(0, a.other) }},
@@ -25,8 +25,8 @@ var edits = []fault{
 		begin: func(a *act) { a.p.edit(1, a.p.machines...) }, end: func(a *act) { a.p.edit(1, a.p.machines...) }},
 }
 
-// besides are what happens beside an edit alone: a device sends advertisements of the former virtual router, and no goodbye,
-// until the pair is right all the same, or the process is killed that waits.
+// besides are faults that happen only together with an edit: the rejoin process is killed, or a device sends advertisements of
+// the former virtual router without a goodbye until the pair is right nevertheless.
 var besides = []fault{
 	{name: "rejoin killed", at: either, begin: func(a *act) { a.m.killRejoin() }},
 	{name: "a stranger advertises the former router", endless: true,
@@ -35,7 +35,7 @@ var besides = []fault{
 		begin: func(a *act) { a.p.device.advertise(a.p.former, a.other.addr, a.m.advertise/2) }, end: func(a *act) { a.p.device.stop() }},
 }
 
-// edit changes the router id of hosts to that of the last edit, the next one, or the one before.
+// edit changes the router id of hosts: to that of the last edit (step 0), the next one (1), or the one before (-1).
 func (p *pair) edit(step int, hosts ...*machine) {
 	p.variant.router += step
 	doc, err := p.variant.spec()
@@ -47,29 +47,30 @@ func (p *pair) edit(step int, hosts ...*machine) {
 	}
 }
 
-// stranger is no node's address.
+// stranger is an address that no node has.
 var stranger = netip.MustParseAddr("198.51.100.66")
 
-// former is the router that a host leaves, in its timing.
+// former returns the virtual router that a host leaves. Only its timing counts.
 func former(a *act) *state.FormerRouter {
 	return &state.FormerRouter{Identities: a.m.force.Identities}
 }
 
-// joining is until a keepalived that is started takes over.
+// joining is the time until a started keepalived takes over.
 func joining(a *act) time.Duration { return 250*time.Millisecond + takeover(a) }
 
-// rejoined is until a host that may have heard the other before it left has missed it, and taken over.
+// rejoined is the time until a host that may have heard the other before the other left has noticed its silence and taken
+// over.
 func rejoined(a *act) time.Duration { return former(a).Listen() + former(a).Silence() + joining(a) }
 
-// unheard is until one of two holders that are different virtual routers stands down: who hears no advertisement of the
-// other takes it for one that is about to give way, for 2 s (failover, hungTime).
+// unheard is the time until one of two holders in different virtual routers stands down: a host that hears no advertisement of
+// the other assumes for 2 s that the other is about to give up the virtual IP (failover, hungTime).
 func unheard(a *act) time.Duration { return argued(a) + 2*time.Second }
 
 // met is until one of two that took over at the same time hears the other.
 func met(a *act) time.Duration { return a.m.advertise + slack }
 
-// kept is until a host has looked three times for a holder of the virtual IPs, and joins although the former router is
-// advertised.
+// kept is the time until a host has searched three times for a holder of the virtual IPs, and joins although the former router
+// is advertised.
 func kept(a *act) time.Duration {
 	pause := max(time.Second, former(a).Silence()/2)
 	look := 3*(neighbourPatience+replyPatience) + former(a).Listen()

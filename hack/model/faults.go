@@ -2,28 +2,28 @@ package model
 
 import "time"
 
-// fault is something that happens to a pair, and what it may cost. Where several happen at once, what they may cost adds up.
+// fault is an event that happens to a pair, and the cost that it may have. The costs of several faults add up.
 type fault struct {
 	name       string
 	at         aim
-	lasts      [2]time.Duration // shortest and longest; zero: it is over at once
+	lasts      [2]time.Duration // shortest and longest duration; zero: the fault is over at once
 	begin, end func(*act)       // end may be nil
 
 	none func(*act) time.Duration // the longest time without a host that holds the virtual IP and serves; nil is 0
 	two  func(*act) time.Duration // the longest time with two holders; nil is 0
 	move bool                     // the virtual IP may move
 
-	// What came and went while an agent hung it never sees, nor does the holder see a device that claims the virtual IP
-	// while nothing passes, nor anybody that an announcement was lost on its way to one neighbour: nobody answers it (RFC
-	// 5227, section 3). Where another fault comes to it, neighbours find the way only when keepalived repeats its gratuitous
-	// ARP (vrrp_garp_master_refresh).
+	// unseen says that no agent may notice an effect of the fault: an event that begins and ends while an agent hangs, a
+	// device that claims the virtual IP while frames of it do not reach the holder, or an announcement that is lost on its way to
+	// one neighbour (no host answers an announcement, RFC 5227, section 3). If another fault happens too, neighbours may learn
+	// the right MAC only when keepalived repeats its gratuitous ARP (vrrp_garp_master_refresh).
 	unseen bool
 
-	// It ends when the pair is right again, and may cost no more the longer it lasts.
+	// endless says that the fault ends when the pair is right again. Its cost must not depend on its duration.
 	endless bool
 }
 
-// aim is which host it happens to.
+// aim says which host a fault happens to.
 type aim int
 
 const (
@@ -32,54 +32,54 @@ const (
 	either
 )
 
-// act is one fault as it happens.
+// act is one occurrence of a fault.
 type act struct {
 	*fault
 	p        *pair
 	m, other *machine
-	after    time.Duration // the beginning of the round
+	after    time.Duration // from the beginning of the round
 	lasts    time.Duration
 	share    float64         // a random number from 0 to 1
-	drained  <-chan struct{} // closed when its last command has ended; nil where there was none
+	drained  <-chan struct{} // closed when its last command has ended; nil if there was none
 }
 
-// Bounds. slack is for what the model's processes and its LAN take beyond what is waited for: at most four questions to
+// slack is a part of each bound: the time of the model's processes and LAN beyond the timers. That is at most four queries to
 // systemd, the start of a process and some frames.
 const slack = 60 * time.Millisecond
 
-// takeover is until a peer takes over from a host that falls silent (RFC 9568 §6.1, Active_Down_Interval).
+// takeover is the time until a peer takes over from a host that falls silent (RFC 9568 §6.1, Active_Down_Interval).
 func takeover(a *act) time.Duration { return a.m.force.Takeover + slack }
 
-// handed is until a peer takes over after a goodbye (RFC 9568 §6.1, Skew_Time).
+// handed is the time until a peer takes over after a goodbye (RFC 9568 §6.1, Skew_Time).
 func handed(a *act) time.Duration { return a.m.force.Skew + slack }
 
-// hung is until a HAProxy that hangs has been found (failover page: every 150 ms it is asked, and after 120 ms of silence
-// it hangs; the haste is not for an agent that was late lately, which waits 450 ms), and the peer has taken over.
+// hung is the time until a hung HAProxy has been detected and the peer has taken over. The agent probes HAProxy every 150 ms,
+// and counts it as hung after 120 ms of silence (failover page). An agent with a late timer recently waits 450 ms instead.
 func hung(a *act) time.Duration {
 	return min(a.lasts, 150*time.Millisecond+probePatience) + handed(a)
 }
 
-// apart is the time in which the hosts do not hear each other, and until one of them becomes BACKUP after it.
+// apart is the time in which the hosts do not hear each other, plus the time until one of them becomes BACKUP.
 func apart(a *act) time.Duration { return a.lasts + a.m.advertise + slack }
 
-// argued is until one of two holders whose VRRP does not pass stands down: they claim, wait for keepalived to settle it
-// (the time of a takeover), ask twice, 300 ms each with 200 ms for the probe, confirm, and listen for advertisements before
-// they ask again (state.FormerRouter.Listen).
+// argued is the time until one of two holders stands down if VRRP does not pass between them. After a claim they give
+// keepalived the time of a takeover, search twice (300 ms each plus 200 ms for the probe) 150 ms apart, and listen for
+// advertisements before the second search (state.FormerRouter.Listen).
 func argued(a *act) time.Duration {
 	return a.m.force.Takeover + 2*(300+200)*time.Millisecond + 150*time.Millisecond + a.m.advertise*3/2 + 50*time.Millisecond + 2*slack
 }
 
-// removedBy is until the agent has taken off what a keepalived that is gone left behind, at the claim of the peer; without
-// it keepalived's start does that (render, restartMargin).
+// removedBy is the time from the claim of the peer until the agent has removed the virtual IP that a dead keepalived left
+// behind. Without an agent the next start of keepalived removes it (render, restartMargin).
 func removedBy(a *act) time.Duration { return 300 * time.Millisecond }
 
-// killed is until the agent has killed a keepalived that hangs, at the claim of the peer: 120 ms in haste, else 0.8 s.
+// killed is the time from the claim of the peer until the agent has killed a hung keepalived: 120 ms in haste, else 0.8 s.
 func killed(a *act) time.Duration { return 900 * time.Millisecond }
 
 func brief(from, to time.Duration) [2]time.Duration { return [2]time.Duration{from, to} }
 
-// stallCosts is what a stall of the active host may cost: it does not serve, and beyond the time of a takeover the peer
-// does. At its end both hold the virtual IP until one has heard the other.
+// stallCosts is how long nobody may serve while the active host stalls: until the stall ends or the peer takes over. stallTwo
+// is how long both hosts may hold the virtual IP: from the takeover until one has heard the other after the stall.
 func stallCosts(a *act) time.Duration { return min(a.lasts, a.m.force.Takeover) + slack }
 
 func stallTwo(a *act) time.Duration { return max(0, a.lasts-2*a.m.advertise) + a.m.advertise + slack }
@@ -155,10 +155,11 @@ var faults = []fault{
 		begin: func(a *act) { a.p.device.refuses = a.share < 0.5; a.p.device.put(true) }, end: func(a *act) { a.p.device.put(false) }},
 }
 
-// faultSeen is until an agent in FAULT sees that HAProxy answers again (failover, faultPause), in the middle of a probe.
+// faultSeen is the time until an agent in FAULT notices that HAProxy answers again (failover, faultPause), including a probe
+// that is still running.
 const faultSeen = 250*time.Millisecond + probePatience
 
-// checked is until keepalived's own check lets a host in again that was out long enough for it to fail (vrrp.check).
+// checked is the time until keepalived's own check succeeds again (vrrp.check); 0 if the fault is too short for it to fail.
 func checked(a *act) time.Duration {
 	if a.lasts+haproxyRest+200*time.Millisecond < time.Duration(a.m.fall-1)*a.m.interval {
 		return 0

@@ -7,52 +7,53 @@ import (
 	"time"
 )
 
-// step is a fault of a schedule that is written by hand.
+// step is a fault of a handwritten schedule.
 type step struct {
 	fault        string
-	host         int // 0 is the one that is active, 1 the other
+	host         int // 0 is the active host, 1 the other
 	after, lasts time.Duration
 }
 
 var usual = variant{priorities: [2]int{254, 254}, interval: 100 * time.Millisecond, handover: true}
 
-// TestFound: what random schedules have found, as the shortest schedule that shows it. Each runs with many seeds, which
-// make different delays, and different addresses and MACs of the host that is active.
+// TestFound runs the failures that random schedules have found, each as the shortest schedule that shows it. Each schedule runs
+// with several seeds, which give different delays, and different addresses and MACs of the active host.
 func TestFound(t *testing.T) {
 	higher := variant{priorities: [2]int{150, 100}, interval: 50 * time.Millisecond, preempt: true}
 	for name, c := range map[string]struct {
 		spec  variant
 		steps []step
 	}{
-		// The loser of the conflict cannot reach the winner for 3 s. It requested gratuitous ARP once, and not again later.
+		// The loser of the conflict cannot reach the winner for 3 s. The loser requested gratuitous ARP only once.
 		"one direction is cut for longer": {usual, []step{
 			{"hosts are apart", 0, 0, time.Second}, {"nothing passes from the host", 1, 100 * time.Millisecond, 3 * time.Second},
 		}},
-		// The standby took over, announced that, and crashed: the active host knew nothing of it, and nobody asked it.
+		// The standby took over, announced the virtual IP, and crashed. The active host did not notice, and got no request for
+		// gratuitous ARP.
 		"the standby crashes while they are apart": {usual, []step{
 			{"hosts are apart", 0, 0, 2 * time.Second}, {"standby crashes", 1, time.Second, 2 * time.Second},
 		}},
-		// It lost them twice within a second: the second time it asked nobody.
+		// A host lost the virtual IP twice within a second. It requested no gratuitous ARP the second time.
 		"twice within a second": {usual, []step{
 			{"link is down", 0, 0, 3400 * time.Millisecond}, {"HAProxy hangs on the standby", 1, 14 * time.Millisecond, 3900 * time.Millisecond},
 			{"keepalived killed on the standby", 1, 170 * time.Millisecond, 0},
 		}},
-		// The winner of two masters that met had seen the other serve. Its keepalived died: it took the virtual IP off at once,
-		// as if the other still had it.
+		// Of two masters that met, the winner had seen the other serve. Then the winner's keepalived died, and its agent removed
+		// the virtual IP at once, as if the other host still had it.
 		"the winner's VRRP process dies": {usual, []step{
 			{"hosts are apart", 0, 0, time.Second}, {"keepalived's VRRP process killed", 0, 1150 * time.Millisecond, 0}, {"keepalived's VRRP process killed", 1, 1150 * time.Millisecond, 0},
 		}},
-		// Who has the higher priority and stood down came back since it heard the other, which did not hear it, and then
-		// stayed out for five minutes.
+		// A host with the higher priority stood down. It came back because it heard the other host, which did not hear it. Then it
+		// stayed in FAULT for five minutes.
 		"VRRP does not pass, with preemption": {higher, []step{{"VRRP does not pass", 1, 0, 3700 * time.Millisecond}}},
-		// An agent that hears of a unit before it knows the spec looked at it again and again, without a pause.
+		// An agent that received a unit's state before the spec checked repeatedly without a pause.
 		"the agent hangs while it starts": {usual, []step{{"host reboots", 0, 0, 500 * time.Millisecond}, {"agent hangs", 0, 700 * time.Millisecond, time.Second}}},
-		// The process that waits started keepalived with the file of before while the next edit wrote it: it stayed in a virtual
-		// router that nobody wanted.
+		// The rejoin process started keepalived with the old file while the next edit wrote the new one. keepalived stayed in a
+		// virtual router that no spec named.
 		"the router changes again as it is joined": {usual, []step{
 			{"router changed on the active host first", 0, 0, 900 * time.Millisecond}, {"router changed on the active host first", 0, 930 * time.Millisecond, 300 * time.Millisecond},
 		}},
-		// The same where the edit is taken back while the hosts are apart.
+		// The same failure if the edit is taken back while the hosts are apart.
 		"the change is taken back as it is joined": {usual, []step{
 			{"router changed and changed back", 0, 0, 570 * time.Millisecond}, {"hosts are apart", 0, 146 * time.Millisecond, 3 * time.Second},
 		}},
@@ -72,7 +73,7 @@ func TestFound(t *testing.T) {
 							return nil
 						}
 						done = true
-						time.Sleep(6 * time.Second) // so that the second burst of gratuitous ARP is over
+						time.Sleep(6 * time.Second) // until the second burst of gratuitous ARP is over
 						return p.acts(t, c.steps)
 					})
 					if err != nil {
@@ -88,16 +89,16 @@ func TestFound(t *testing.T) {
 	}
 }
 
-// TestSeeds: random schedules that went wrong once, some because of events that fall together and cannot be written by
-// hand. When schedules are drawn in another way, they prove nothing.
+// TestSeeds runs random schedules that once failed, some of them because of simultaneous events that no handwritten schedule
+// can reproduce. If the drawing of schedules changes, these seeds lose their meaning.
 func TestSeeds(t *testing.T) {
 	specs := Specs{}
 	for _, seed := range []uint64{
-		803360, 809742, 813724, // one of two holders stood down when the other had just given way, and then the other failed
-		809835, 827737, // keepalived died where a device had answered: the agent listened, and saw late that a peer had taken over
-		830529, // keepalived hung: its state was asked for twice, and the claim of the peer waited meanwhile
-		830011, // right for a moment: an agent that had hung saw an old death only then, and its host was no standby for a while
-		915276, // the announcement was lost on its way to the client alone
+		803360, 809742, 813724, // one of two holders stood down just after the other had become BACKUP, and then the other failed
+		809835, 827737, // keepalived died after a device had answered: the agent listened, and noticed late that a peer had taken over
+		830529, // keepalived hung: the agent queried its state twice, and the claim of the peer waited meanwhile
+		830011, // the pair was right for a moment: an agent that had hung noticed an old death late, and its host was no standby for a while
+		915276, // the announcement was lost only on its way to the client
 		832460, // the holder's link was down while the other took over, whose keepalived then died
 	} {
 		if err := run(t, specs, seed, Choice{}).Err(); err != nil {
@@ -106,7 +107,7 @@ func TestSeeds(t *testing.T) {
 	}
 }
 
-// acts are the faults of steps.
+// acts returns the faults of steps.
 func (p *pair) acts(t *testing.T, steps []step) (acts []*act) {
 	p.Lock()
 	defer p.Unlock()

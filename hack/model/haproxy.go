@@ -5,9 +5,9 @@ import "time"
 // haproxy is HAProxy under systemd: Restart=always after 100 ms (haproxy.service; systemd.service(5), RestartSec).
 type haproxy struct {
 	unit
-	running bool // its sockets are open: the kernel accepts connections for it
+	running bool // the sockets are open, and the kernel accepts connections
 	hung    bool
-	kept    bool // somebody keeps it from starting
+	kept    bool // a fault keeps HAProxy from starting
 }
 
 const haproxyRest = 100 * time.Millisecond
@@ -16,7 +16,7 @@ func newHAProxy(m *machine) *haproxy {
 	return &haproxy{unit: unit{machine: m, state: "inactive"}}
 }
 
-// answers says whether it serves.
+// answers says whether HAProxy serves.
 func (h *haproxy) answers() bool { return h.running && !h.hung && h.up && !h.stalled }
 
 func (h *haproxy) start() {
@@ -40,7 +40,7 @@ func (h *haproxy) start() {
 	})
 }
 
-// kill is SIGKILL.
+// kill kills HAProxy (SIGKILL).
 func (h *haproxy) kill() {
 	if h.pid == 0 {
 		return
@@ -50,20 +50,20 @@ func (h *haproxy) kill() {
 	h.died(haproxyRest, h.start)
 }
 
-// keep keeps it from starting, or lets it start.
+// keep keeps HAProxy from starting, or lets it start.
 func (h *haproxy) keep(out bool) {
 	if h.kept = out; !out && h.pid == 0 {
 		h.start()
 	}
 }
 
-// hang is SIGSTOP, and SIGCONT.
+// hang stops HAProxy (SIGSTOP), or continues it (SIGCONT).
 func (h *haproxy) hang(on bool) {
 	h.hung = on && h.running
 	h.serves()
 }
 
-// gone is the end of the host.
+// gone ends HAProxy together with the host.
 func (h *haproxy) gone() {
 	h.running, h.hung, h.pid, h.state, h.unit.bells = false, false, 0, "inactive", nil
 	h.serves()

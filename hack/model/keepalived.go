@@ -6,19 +6,19 @@ import (
 	"rlb.dev/rlb-agent/reconcile/wake"
 )
 
-// keepalived is keepalived's processes under systemd, with the agent's drop-in (render, keepalivedDropIn): the main
-// process, which starts the VRRP process again when that dies alone (keepalived 2.3.3, vrrp_daemon.c,
-// vrrp_respawn_thread), and the VRRP process.
+// keepalived holds keepalived's two processes under systemd, with the agent's drop-in (render, keepalivedDropIn): the VRRP
+// process, and the main process, which restarts the VRRP process when that dies alone (keepalived 2.3.3, vrrp_daemon.c,
+// vrrp_respawn_thread).
 type keepalived struct {
 	unit
-	vrrp    *router // nil while there is none
+	vrrp    *router // nil while no VRRP process exists
 	forked  time.Time
-	rest    time.Duration // until one is started in place of the next one that dies early
-	again   time.Time     // when that is done; zero is that the main process knows of no death
+	rest    time.Duration // pause before the restart after the next early death
+	again   time.Time     // when to restart the VRRP process; zero if the main process has noticed no death
 	stopped bool          // SIGSTOP
-	ended   []bell        // of who waits for the end of the VRRP process
-	kept    bool          // somebody keeps it from starting
-	id      int           // of its virtual router, as its file said at its start
+	ended   []bell        // woken at the end of the VRRP process
+	kept    bool          // a fault keeps keepalived from starting
+	id      int           // virtual router id from the file, read at the start or reload
 }
 
 type bell = chan<- struct{}
@@ -27,7 +27,7 @@ func newKeepalived(m *machine) *keepalived {
 	return &keepalived{unit: unit{machine: m, state: "inactive"}}
 }
 
-// wake lets the VRRP process do what is due.
+// wake makes the VRRP process do what is due.
 func (k *keepalived) wake() {
 	if k.vrrp != nil {
 		k.vrrp.wake()
@@ -61,7 +61,7 @@ func (k *keepalived) fork() {
 	k.vrrp.arm()
 }
 
-// kill is SIGKILL for all of keepalived. The virtual IP stays where it is.
+// kill kills all of keepalived (SIGKILL). The virtual IP stays on the interface.
 func (k *keepalived) kill() {
 	if k.pid == 0 {
 		return
@@ -71,7 +71,7 @@ func (k *keepalived) kill() {
 	k.died(k.restart, k.start)
 }
 
-// killChild is SIGKILL for the VRRP process alone.
+// killChild kills only the VRRP process (SIGKILL).
 func (k *keepalived) killChild() {
 	if k.vrrp == nil {
 		return
@@ -80,13 +80,14 @@ func (k *keepalived) killChild() {
 	k.respawn()
 }
 
-// respawn has the main process start a VRRP process in place of one that died: at once, but where that lived for less than
-// a minute, and was not the first to, after 1 s, then 2 s, up to a minute (keepalived 2.3.3, utils.c, calc_restart_delay).
+// respawn makes the main process restart a dead VRRP process. It does so at once after the first death and after a life of a
+// minute or more. After further early deaths it waits 1 s, then 2 s, up to a minute (keepalived 2.3.3, utils.c,
+// calc_restart_delay).
 func (k *keepalived) respawn() {
 	pid := k.pid
 	k.soon(500*time.Microsecond, 3*time.Millisecond, func() {
 		if k.pid != pid || k.vrrp != nil || k.stopped {
-			return // where it was stopped, it hears of the death when it goes on
+			return // a stopped main process notices the death when it continues
 		}
 		if k.again.IsZero() {
 			rest := k.rest
@@ -114,7 +115,7 @@ func (k *keepalived) childGone() {
 	k.ended = nil
 }
 
-// stop is systemctl stop: SIGTERM.
+// stop stops keepalived (systemctl stop, SIGTERM).
 func (k *keepalived) stop() {
 	if k.pid == 0 || !k.up {
 		k.set("inactive")
@@ -134,14 +135,14 @@ func (k *keepalived) stop() {
 	})
 }
 
-// reload is systemctl reload: its instance goes on in its state (vrrp.c, clear_diff_vrrp).
+// reload reloads keepalived (systemctl reload). The instance keeps its state (vrrp.c, clear_diff_vrrp).
 func (k *keepalived) reload() {
 	if k.pid != 0 {
 		k.id = k.routerID()
 	}
 }
 
-// keep stops it and keeps it from starting, or lets it start, unless a process is to do that (rejoin).
+// keep stops keepalived and keeps it from starting, or lets it start again. If a rejoin process waits, that process starts it.
 func (k *keepalived) keep(out bool) {
 	switch k.kept = out; {
 	case out:
@@ -151,7 +152,7 @@ func (k *keepalived) keep(out bool) {
 	}
 }
 
-// suspend is SIGSTOP for all of keepalived, and SIGCONT.
+// suspend stops all of keepalived (SIGSTOP), or continues it (SIGCONT).
 func (k *keepalived) suspend(on bool) {
 	if k.pid == 0 {
 		return
@@ -164,14 +165,14 @@ func (k *keepalived) suspend(on bool) {
 	}
 }
 
-// hear gives the VRRP process a frame.
+// hear delivers a frame to the VRRP process.
 func (k *keepalived) hear(f frame) {
 	if k.vrrp != nil {
 		k.vrrp.hear(f)
 	}
 }
 
-// lost tells it that the virtual IP is gone.
+// lost tells the VRRP process that the virtual IP was removed.
 func (k *keepalived) lost() {
 	if k.vrrp != nil {
 		k.vrrp.vipLost = true
@@ -179,7 +180,7 @@ func (k *keepalived) lost() {
 	}
 }
 
-// gone is the end of the host.
+// gone ends keepalived together with the host.
 func (k *keepalived) gone() {
 	if k.vrrp != nil {
 		k.vrrp.end()

@@ -5,51 +5,51 @@ import (
 	"time"
 )
 
-// frame is what goes over the LAN.
+// frame is a frame on the LAN.
 type frame struct {
 	kind     kind
-	from, to string     // MACs; to "" is everyone
-	addr     netip.Addr // asked for, claimed, or connected to
-	sender   netip.Addr // who advertises
-	priority int        // of an advertisement; 0 is a goodbye
-	router   int        // the virtual router that it belongs to, by its id
-	number   uint64     // which connection request it belongs to
+	from, to string     // MACs; to "" means broadcast
+	addr     netip.Addr // the address asked for, claimed, or connected to
+	sender   netip.Addr // source address of an advertisement
+	priority int        // priority of an advertisement; 0 is a goodbye
+	router   int        // virtual router id of an advertisement
+	number   uint64     // number of the connection request
 }
 
 type kind int
 
 const (
 	advert   kind = iota // VRRP advertisement (RFC 9568 §5)
-	whoHas               // ARP request for an address of somebody else (RFC 826)
-	claim                // the sender says that it holds the address: an ARP answer, or gratuitous (RFC 5227 §3)
+	whoHas               // ARP request for an address (RFC 826)
+	claim                // the sender claims the address: ARP answer or gratuitous ARP (RFC 5227 §3)
 	syn                  // TCP connection request
 	accepted             // SYN and ACK
 	refused              // RST
 )
 
-// station is who is on the LAN.
+// station is a participant of the LAN.
 type station interface {
 	hear(frame)
 }
 
-// lan is an Ethernet with a switch. Its normal delays are those of a quiet one.
+// lan is an Ethernet with a switch. The normal delays are those of a LAN without load.
 type lan struct {
 	*world
 	stations map[string]station // by MAC
-	order    []string           // MACs, so that the same seed draws the same delays
-	cut      map[[2]string]int  // how many faults keep frames from passing from one to the other
-	loss     map[string]float64 // share of what a station sends and should hear that is lost
+	order    []string           // MACs in a fixed order, so that the same seed draws the same delays
+	cut      map[[2]string]int  // number of faults that block frames, by the MACs of sender and receiver
+	loss     map[string]float64 // share of a station's sent and received frames that is lost
 	slow     map[string]time.Duration
 	requests uint64
-	due      map[string]time.Time // when the last advertisement arrives that went a way
-	overtook bool                 // a goodbye arrives before an advertisement that was sent before it
+	due      map[string]time.Time // when the last advertisement arrives, by sender and receiver
+	overtook bool                 // a goodbye arrives before an advertisement that was sent earlier
 }
 
 const (
 	leastDelay = 30 * time.Microsecond
 	mostDelay  = 400 * time.Microsecond
-	overtaken  = 0.01                 // share of the frames that others overtake …
-	overtaking = 3 * time.Millisecond // … within this
+	overtaken  = 0.01                 // share of the frames that later frames may overtake
+	overtaking = 3 * time.Millisecond // the longest additional delay of such a frame
 )
 
 func newLAN(w *world) *lan {
@@ -88,12 +88,12 @@ func (l *lan) send(f frame) {
 	}
 }
 
-// part cuts one direction, or ends that.
+// part blocks one direction, or unblocks it.
 func (l *lan) part(from, to string, apart bool) {
 	l.cut[[2]string{from, to}] += map[bool]int{true: 1, false: -1}[apart]
 }
 
-// isolate cuts a station from all others, or connects it again.
+// isolate cuts a station off from all others, or connects it again.
 func (l *lan) isolate(mac string, apart bool) {
 	for _, other := range l.order {
 		if other != mac {

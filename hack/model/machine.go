@@ -13,43 +13,43 @@ import (
 // vip is the virtual IP of every run.
 var vip = netip.MustParseAddr("198.51.100.100")
 
-// machine is a host: what its kernel and systemd do, and what runs on it. The world's lock guards it.
+// machine is a host: its kernel, its systemd, and the programs on it. The world's lock guards a machine.
 type machine struct {
 	*lan
 	name, mac string
 	addr      netip.Addr
 	settings
-	holders, servers *history.History // who holds the virtual IP, and who serves at it
+	holders, servers *history.History // which hosts hold the virtual IP, and which serve at it
 
-	up       bool // it runs; the link is up too
+	up       bool // the host runs, and its link is up
 	boots    int
 	stalled  bool
-	thawed   chan struct{} // closed at the end of a stall; nil without one
-	deferred []func()      // what was to happen on a stalled host
-	inbox    []frame       // … and what came
+	thawed   chan struct{} // closed at the end of a stall; nil if there was none
+	deferred []func()      // events delayed by a stall
+	inbox    []frame       // frames that arrived during a stall
 
-	vip          bool // it is on the interface
-	fault, drain bool // what the tracked files say
-	filtered     bool // its firewall drops VRRP
+	vip          bool // the virtual IP is on the interface
+	fault, drain bool // the values of the tracked files
+	filtered     bool // the firewall drops VRRP
 	taps         []*tap
 	busy         *agent               // the process that holds /run/rlb/lock
-	changed      map[string]time.Time // when files were
-	former       []byte               // state.FormerFile, which a process without the lock removes; nil while there is none
+	changed      map[string]time.Time // when files were last changed
+	former       []byte               // state.FormerFile, which a process without the lock removes; nil if there is none
 	wanted       *api.Document        // the spec file
-	undone       bool                 // a run that brings it into force has not come to its end
-	rejoin       *agent               // the process that waits to join another virtual router; nil while none does
+	undone       bool                 // a run that applies the spec file has begun and not succeeded
+	rejoin       *agent               // the process that waits to join another virtual router; nil if there is none
 	pids         int
 
 	haproxy    *haproxy
 	keepalived *keepalived
-	agent      *agent // nil while none runs
+	agent      *agent // nil while no agent runs
 	bells      []chan<- struct{}
 }
 
-// tap is a packet socket: it sees what comes, before the firewall.
+// tap is a packet socket. It receives frames before the firewall.
 type tap struct {
 	hear     func(frame)
-	admitted bool // behind the firewall
+	admitted bool // receives only advertisements that the firewall accepts
 }
 
 func newMachine(l *lan, name, mac string, addr netip.Addr, s settings, holders, servers *history.History) *machine {
@@ -59,7 +59,7 @@ func newMachine(l *lan, name, mac string, addr netip.Addr, s settings, holders, 
 	return m
 }
 
-// after does something on this host later, unless it has crashed by then. A stalled host does it at the end of the stall.
+// after runs do on this host later, unless the host has crashed by then. A stalled host runs it at the end of the stall.
 func (m *machine) after(d time.Duration, do func()) {
 	boot := m.boots
 	m.world.after(d, func() {
@@ -77,7 +77,7 @@ func (m *machine) after(d time.Duration, do func()) {
 	})
 }
 
-// soon is after a random time.
+// soon runs do on this host after a random time.
 func (m *machine) soon(least, most time.Duration, do func()) {
 	m.after(m.within("machine "+m.name, least, most), do)
 }
@@ -90,7 +90,7 @@ func (m *machine) boot() {
 		return
 	}
 	m.up, m.boots = true, m.boots+1
-	m.fault = false // it is below /run
+	m.fault = false // the file is below /run
 	m.tell("%s boots", m.name)
 	m.soon(20*time.Millisecond, 200*time.Millisecond, func() {
 		m.startAgent()
@@ -99,7 +99,7 @@ func (m *machine) boot() {
 	})
 }
 
-// crash takes all that runs away at once.
+// crash ends everything on the host at once.
 func (m *machine) crash() {
 	if !m.up {
 		return
@@ -116,7 +116,8 @@ func (m *machine) crash() {
 	m.stall(false)
 }
 
-// stall stops the whole host, its kernel too, or lets it go on: what came meanwhile is there at once then.
+// stall stops the whole host with its kernel, or continues it. Frames and events from the time of the stall come all at once
+// at its end.
 func (m *machine) stall(on bool) {
 	switch {
 	case on && !m.stalled && m.up:
@@ -137,7 +138,7 @@ func (m *machine) stall(on bool) {
 	m.serves()
 }
 
-// setVIP puts the virtual IP on the interface, or takes it off.
+// setVIP adds the virtual IP to the interface, or removes it.
 func (m *machine) setVIP(on bool) {
 	if m.vip == on {
 		return
@@ -151,12 +152,12 @@ func (m *machine) setVIP(on bool) {
 	m.serves()
 }
 
-// serves notes whether clients that ask this host are served.
+// serves records whether this host serves clients at the virtual IP.
 func (m *machine) serves() {
 	m.servers.Add(history.Change{At: time.Now(), Host: m.name, Holds: m.vip && m.haproxy.answers()})
 }
 
-// removed is that a program other than keepalived took the virtual IP off. keepalived sees it by netlink.
+// removed removes the virtual IP on behalf of a program other than keepalived. keepalived notices the change by netlink.
 func (m *machine) removed() {
 	if m.vip {
 		m.setVIP(false)
@@ -164,7 +165,7 @@ func (m *machine) removed() {
 	}
 }
 
-// hear is what the kernel does with a frame.
+// hear handles a frame as the kernel does.
 func (m *machine) hear(f frame) {
 	switch {
 	case !m.up:
@@ -192,13 +193,13 @@ func (m *machine) hear(f frame) {
 	}
 }
 
-// admits says whether an advertisement gets through the firewall.
+// admits says whether the firewall accepts an advertisement.
 func (m *machine) admits(f frame) bool {
 	return !m.filtered && slices.Contains(m.force.Peers, f.sender)
 }
 
-// connect is the kernel's answer to a connection request: it accepts for a HAProxy that hangs too. For planned moves a
-// local route has it answer at the virtual IP without holding it (render, handover).
+// connect sends the kernel's answer to a connection request. The kernel also accepts for a hung HAProxy. With planned moves, a
+// local route makes the kernel answer at a virtual IP that the host does not hold (render, handover).
 func (m *machine) connect(f frame) {
 	reply := refused
 	switch {
@@ -210,14 +211,14 @@ func (m *machine) connect(f frame) {
 	m.send(frame{kind: reply, from: m.mac, to: f.from, addr: f.addr, number: f.number})
 }
 
-// listen opens a packet socket. close ends it.
+// listen opens a packet socket. end closes it.
 func (m *machine) listen(admitted bool, hear func(frame)) (end func()) {
 	t := &tap{hear, admitted}
 	m.taps = append(m.taps, t)
 	return func() { m.taps = slices.DeleteFunc(m.taps, func(other *tap) bool { return other == t }) }
 }
 
-// announce sends gratuitous ARP for the virtual IP, to everyone or to one station.
+// announce sends gratuitous ARP for the virtual IP, to all stations or to one.
 func (m *machine) announce(to string) {
 	m.send(frame{kind: claim, from: m.mac, to: to, addr: vip})
 }

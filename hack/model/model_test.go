@@ -19,16 +19,16 @@ var (
 	only      = flag.String("only", "", "faults whose name contains it")
 )
 
-// endless is how long a schedule, which takes some milliseconds, may take on a busy machine.
+// endless is the time limit for a schedule on a busy machine. Normally a schedule takes some milliseconds.
 const endless = 2 * time.Minute
 
-// endlessly ends the test where a schedule never ends: in a bubble time goes on when all wait, and where something runs
-// without waiting it never does.
+// endlessly ends the test if a schedule never ends. In a bubble, time advances only while all goroutines wait, so a goroutine
+// that runs without waiting stops the time.
 func endlessly(seed uint64) *time.Timer {
 	return time.AfterFunc(endless, func() { panic(fmt.Sprintf("seed %d: something runs without end", seed)) })
 }
 
-// run runs the schedule of a seed in a bubble of its own.
+// run runs the schedule of a seed in its own bubble.
 func run(t *testing.T, s Specs, seed uint64, c Choice) (o Outcome) {
 	t.Helper()
 	defer endlessly(seed).Stop()
@@ -41,10 +41,11 @@ func run(t *testing.T, s Specs, seed uint64, c Choice) (o Outcome) {
 	return o
 }
 
-// TestSchedules runs random schedules: make model SCHEDULES=10000 SEED=1. What it finds becomes a test of its own.
+// TestSchedules runs random schedules: make model SCHEDULES=10000 SEED=1. Each failure it finds gets an entry in TestFound or
+// TestSeeds.
 func TestSchedules(t *testing.T) { runAll(t, Choice{Only: *only}) }
 
-// TestEdits runs as many in which the virtual router is changed each time.
+// TestEdits runs the same number of schedules, with an edit of the virtual router in each round.
 func TestEdits(t *testing.T) { runAll(t, Choice{Only: *only, Edits: true}) }
 
 func runAll(t *testing.T, c Choice) {
@@ -85,7 +86,7 @@ func runAll(t *testing.T, c Choice) {
 	t.Logf("%d schedules from seed %d, %d went wrong, %.0f a minute\n%s", *schedules, *first, failed, float64(*schedules)/took.Minutes(), table(lines))
 }
 
-// smallest leaves out of the round that went wrong what it also goes wrong without.
+// smallest removes the faults of the wrong round that are not needed for the failure.
 func smallest(t *testing.T, s Specs, o Outcome, c Choice) Outcome {
 	t.Helper()
 	last := len(o.Rounds)
@@ -101,13 +102,13 @@ func smallest(t *testing.T, s Specs, o Outcome, c Choice) Outcome {
 	return o
 }
 
-// line is what one fault did, at worst.
+// line holds the worst results of one fault.
 type line struct {
 	times             int
 	none, two, healed time.Duration
 }
 
-// add counts a round; those of several faults count together.
+// add adds a round to the table. All rounds with several faults share one line.
 func add(lines map[string]*line, r Round) {
 	if n := strings.Count(r.Faults, " and "); n > 0 {
 		r.Faults = "several at once"

@@ -5,11 +5,11 @@ import (
 	"time"
 )
 
-// client is who looks for the virtual IP. It knows the way as a kernel does: by the last ARP packet that it heard.
+// client is a neighbour that uses the virtual IP. It keeps the MAC from the last ARP packet, as a kernel does.
 type client struct {
 	*lan
 	mac string
-	at  string // MAC of the virtual IP; "" is not known
+	at  string // MAC of the virtual IP; "" if not known
 }
 
 func newClient(l *lan, mac string) *client {
@@ -24,7 +24,7 @@ func (c *client) hear(f frame) {
 	}
 }
 
-// look asks for the virtual IP, again and again until it knows the way.
+// look asks for the MAC of the virtual IP once a second until the client knows it.
 func (c *client) look() {
 	if c.at == "" {
 		c.send(frame{kind: whoHas, from: c.mac, addr: vip})
@@ -37,8 +37,8 @@ type device struct {
 	*lan
 	mac     string
 	on      bool
-	refuses bool        // connections; else it is silent
-	timer   *time.Timer // of what it advertises; nil while it does not
+	refuses bool        // the device refuses connections; otherwise it does not answer requests
+	timer   *time.Timer // for the next advertisement; nil if it has sent none
 }
 
 func newDevice(l *lan, mac string) *device {
@@ -57,14 +57,14 @@ func (d *device) hear(f frame) {
 	}
 }
 
-// put gives the device the address, which it announces, or takes it away.
+// put gives the device the address, which the device announces, or takes it away.
 func (d *device) put(on bool) {
 	if d.on = on; on {
 		d.send(frame{kind: claim, from: d.mac, addr: vip})
 	}
 }
 
-// advertise sends advertisements of a virtual router in the name of an address, of the lowest priority, until it is stopped.
+// advertise sends advertisements of a virtual router from a source address, with the lowest priority, until stop is called.
 func (d *device) advertise(router int, sender netip.Addr, period time.Duration) {
 	d.send(frame{kind: advert, from: d.mac, sender: sender, router: router, priority: 1})
 	d.timer = d.after(period, func() { d.advertise(router, sender, period) })

@@ -13,7 +13,7 @@ import (
 	"rlb.dev/rlb-agent/reconcile/state"
 )
 
-// pair is two hosts on a LAN, and who else is there.
+// pair is two hosts on a LAN, with a client and a device.
 type pair struct {
 	*world
 	lan              *lan
@@ -24,17 +24,17 @@ type pair struct {
 	variant          variant
 	former           int // the virtual router before a round
 
-	ctx      context.Context // of the commands
+	ctx      context.Context // for the commands
 	cancel   context.CancelFunc
 	commands sync.WaitGroup
 }
 
-// newPair is a pair whose hosts are off.
+// newPair returns a pair whose hosts are off.
 func newPair(w *world, v variant, both [2]settings) *pair {
 	p := &pair{world: w, lan: newLAN(w), variant: v}
 	p.ctx, p.cancel = context.WithCancel(context.Background())
 	macs := []string{"02:00:00:00:00:0a", "02:00:00:00:00:0b"}
-	if w.random("macs").IntN(2) == 0 { // whose is higher has nothing to do with the addresses
+	if w.random("macs").IntN(2) == 0 { // the order of the MACs does not depend on the addresses
 		slices.Reverse(macs)
 	}
 	for i, s := range both {
@@ -42,13 +42,13 @@ func newPair(w *world, v variant, both [2]settings) *pair {
 		p.machines = append(p.machines, newMachine(p.lan, fmt.Sprintf("lb%d", i+1), macs[i], addressOf(i), s, &p.holders, &p.servers))
 	}
 	p.client = newClient(p.lan, "02:00:00:00:00:01")
-	// Its MAC is lower or higher than theirs.
+	// The device's MAC is lower or higher than those of the hosts.
 	p.device = newDevice(p.lan, []string{"02:00:00:00:00:02", "02:00:00:00:00:ff"}[w.random("macs").IntN(2)])
 	return p
 }
 
-// wrong is why the pair is not right: one host is MASTER, holds the virtual IP and serves, the other is its BACKUP, nobody
-// is in FAULT or sees a conflict, and the client knows the way. It is "" where all is well.
+// wrong returns why the pair is not right, or "". A pair is right if one host is MASTER, holds the virtual IP and serves, the
+// other is BACKUP, no host is in FAULT or reports a conflict, and the client has the right MAC.
 func (p *pair) wrong() string {
 	var all []string
 	say := func(format string, args ...any) { all = append(all, fmt.Sprintf(format, args...)) }
@@ -84,7 +84,7 @@ func (p *pair) wrong() string {
 	return strings.Join(all, "; ")
 }
 
-// told is the last verdict of the agent.
+// told returns the last verdict of the agent.
 func (m *machine) told() state.GuardRecord {
 	if m.agent == nil {
 		return state.GuardRecord{}
@@ -92,9 +92,10 @@ func (m *machine) told() state.GuardRecord {
 	return m.agent.record
 }
 
-// right waits until the pair is right and stays so for a while, and says how long it took to become right, or what is still
-// wrong after so long. Between two changes it can be right for a moment, as when one of two holders has given way and the
-// other is about to stand down. What follows then still belongs to this round, and is not judged by the next fault's bounds.
+// right waits until the pair is right and has stayed right for rest. It returns the time until the pair became right, or what
+// is still wrong after within. A pair can be right for a moment between two changes, for example after one of two holders has
+// become BACKUP and before the other stands down. The second change still belongs to this round, and must not be judged by
+// the bounds of the next fault.
 func (p *pair) right(within time.Duration) (took time.Duration, wrong string) {
 	began, lasts := time.Now(), time.Duration(0)
 	for {
@@ -124,7 +125,7 @@ func (p *pair) boot() {
 	p.client.look()
 }
 
-// end crashes the hosts, and waits until all that ran there has ended.
+// end crashes the hosts, and waits until all their processes have ended.
 func (p *pair) end() {
 	p.Lock()
 	for _, m := range p.machines {

@@ -15,7 +15,7 @@ import (
 	"rlb.dev/rlb-agent/reconcile/wake"
 )
 
-// startRejoin starts rlb-agent rejoin in a unit of its own: the real failover.Rejoin.
+// startRejoin starts rlb-agent rejoin in its own unit. The process runs the real failover.Rejoin.
 func (m *machine) startRejoin() {
 	if m.rejoin != nil {
 		return
@@ -37,7 +37,7 @@ func (m *machine) startRejoin() {
 	})
 }
 
-// endRejoin ends it by a signal.
+// endRejoin ends the rejoin process by a signal.
 func (m *machine) endRejoin() {
 	if a := m.rejoin; a != nil {
 		m.rejoin, a.dead = nil, true
@@ -46,14 +46,14 @@ func (m *machine) endRejoin() {
 	}
 }
 
-// changes has the agent look where it watches a unit that has changed.
+// changes wakes the agent after a change of a unit if the agent watches that unit.
 func (m *machine) changes(unit string) {
 	if slices.Contains(plan.WatchedUnits, unit) {
 		m.news()
 	}
 }
 
-// killRejoin is SIGKILL.
+// killRejoin kills the rejoin process (SIGKILL).
 func (m *machine) killRejoin() {
 	if m.rejoin != nil {
 		m.endRejoin()
@@ -61,29 +61,29 @@ func (m *machine) killRejoin() {
 	}
 }
 
-// edit brings a host another spec file.
+// edit gives a host another spec file.
 func (m *machine) edit(doc *api.Document) {
 	m.tell("%s: the spec is edited: router %d", m.name, *doc.Spec.VRRP.RouterID)
 	m.wanted = doc
 	m.news()
 }
 
-// news has the agent look.
+// news wakes the agent.
 func (m *machine) news() {
 	if m.agent != nil {
 		wake.Up(m.agent.bell)
 	}
 }
 
-// How long the daemon waits after a run, and before somebody asks again for one that failed.
+// The pauses of the daemon after a run, and until a failed run is repeated.
 const (
 	lookPause  = 100 * time.Millisecond
 	retryPause = 2 * time.Second
 )
 
-// keep does what the daemon does (cmd/rlb-agent/daemon): it brings each new spec into force with the real
-// reconcile.Reconciler, and repairs what has become of a change of the virtual router. Where a run fails, somebody asks
-// again. It looks for nothing else.
+// keep is a small version of the loop in cmd/rlb-agent/daemon: it brings each new spec into force with the real
+// reconcile.Reconciler, and repairs an interrupted change of the virtual router. It repeats a failed run. It repairs no other
+// drift.
 func (a *agent) keep(ctx context.Context, over *failover.Failover) {
 	for ctx.Err() == nil {
 		again := time.Minute // reconcile.interval
@@ -106,7 +106,7 @@ func (a *agent) keep(ctx context.Context, over *failover.Failover) {
 	}
 }
 
-// differs says whether the host is not as its spec says.
+// differs says whether the spec file is not in force, or a rejoin process is missing.
 func (a *agent) differs() (differs bool) {
 	_ = a.do(func() {
 		m := a.m

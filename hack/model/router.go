@@ -6,36 +6,36 @@ import (
 	"rlb.dev/rlb-agent/reconcile/host"
 )
 
-// router is a VRRP process of keepalived with one instance, as 2.3.3 has it: the state machine of RFC 9568 §6.4, and what
-// keepalived does beyond it. Functions in brackets are keepalived's, in vrrp.c, vrrp_scheduler.c and vrrp_track.c.
+// router is a VRRP process of keepalived with one instance, as in keepalived 2.3.3: the state machine of RFC 9568 §6.4, and
+// keepalived's additions. Functions in brackets are keepalived's, in vrrp.c, vrrp_scheduler.c and vrrp_track.c.
 type router struct {
 	*keepalived
-	state   host.Role // UNKNOWN before it has begun
+	state   host.Role // UNKNOWN until the first check of HAProxy
 	begun   bool
-	due     time.Time // of its timer (sands); zero is none
+	due     time.Time // when the VRRP timer expires (sands); zero if it is not set
 	timer   *time.Timer
-	queue   []frame // in its socket
-	vipLost bool    // netlink says so
+	queue   []frame // frames in the socket
+	vipLost bool    // netlink has reported that the virtual IP was removed
 
 	script  time.Time   // when the check of HAProxy runs next
-	checked bool        // it has run
-	failing bool        // what it says
-	count   int         // in a row that say otherwise
-	preempt time.Time   // when a backup takes over from a lower priority (preempt_delay); zero is not set
+	checked bool        // the check has run
+	failing bool        // the current result of the check
+	count   int         // consecutive results that differ from failing
+	preempt time.Time   // when a backup takes over from a lower priority (preempt_delay); zero if not set
 	delayed *time.Timer // the second burst of gratuitous ARP
 	over    bool
 }
 
 const (
-	socketRoom = 64                   // advertisements, beyond which the kernel drops them
+	socketRoom = 64                   // the kernel drops further advertisements
 	garps      = 5                    // keepalived.conf(5), garp_master_repeat
 	garpDelay  = 5 * time.Second      // garp_master_delay
-	scriptTime = 8 * time.Millisecond // of systemctl is-active
+	scriptTime = 8 * time.Millisecond // duration of systemctl is-active
 )
 
 func newRouter(k *keepalived) *router { return &router{keepalived: k, state: host.RoleUnknown} }
 
-// end is its death.
+// end ends the process.
 func (v *router) end() {
 	v.over = true
 	if v.stopAnnouncing(); v.timer != nil {
@@ -43,7 +43,7 @@ func (v *router) end() {
 	}
 }
 
-// arm sets the timer for what is due next.
+// arm sets the timer to the next due time.
 func (v *router) arm() {
 	if v.timer != nil {
 		v.timer.Stop()
@@ -57,7 +57,7 @@ func (v *router) arm() {
 	}
 }
 
-// hear is a frame in its socket.
+// hear puts a frame into the socket.
 func (v *router) hear(f frame) {
 	if !v.begun || f.router != v.id || len(v.queue) >= socketRoom {
 		return
@@ -66,11 +66,11 @@ func (v *router) hear(f frame) {
 	v.wake()
 }
 
-// wake does what is due. What is in the socket is read first (thread_fetch_next_queue: a socket that is ready is none
-// whose time is over).
+// wake does what is due. It reads the socket before it handles the timer (thread_fetch_next_queue: a ready socket comes
+// before an expired timeout).
 func (v *router) wake() {
 	if v.over || v.stopped || v.stalled || !v.up {
-		return // it is called again when it goes on
+		return // wake is called again when the process continues
 	}
 	if !v.begun {
 		if !time.Now().Before(v.due) {
@@ -100,14 +100,14 @@ func (v *router) wake() {
 	v.arm()
 }
 
-// begin is the start: it removes what a former process left behind.
+// begin starts the VRRP process, which removes the virtual IP that a former process left behind.
 func (v *router) begin() {
 	v.begun, v.due = true, time.Time{}
 	v.script = time.Now().Add(scriptTime)
 	v.setVIP(false)
 }
 
-// check is the result of the check script. The first one counts at once.
+// check takes a result of the check script. The first result counts at once.
 func (v *router) check() {
 	v.script = time.Now().Add(v.interval)
 	bad := v.haproxy.state != "active"
@@ -124,13 +124,13 @@ func (v *router) check() {
 	}
 }
 
-// track follows the tracked files and the check: all weights are 0 (down_instance, try_up_instance).
+// track applies the tracked files and the check. All weights are 0 (down_instance, try_up_instance).
 func (v *router) track() {
 	out := v.fault || v.drain || v.failing
 	switch {
-	case !v.checked: // INIT: the script has not run yet
+	case !v.checked: // the instance is in INIT until the script has run
 	case out && v.state == host.RoleMaster:
-		v.goodbye() // twice: vrrp_state_leave_master, vrrp_restore_interface
+		v.goodbye() // sent twice, by vrrp_state_leave_master and vrrp_restore_interface
 		v.goodbye()
 		v.setVIP(false)
 		v.is(host.RoleFault)
@@ -151,14 +151,14 @@ func (v *router) is(role host.Role) {
 	v.tell("%s is %s", v.name, role)
 }
 
-// skew is Skew_Time, and wait begins to wait for Active_Down_Interval (RFC 9568 §6.1).
+// skew returns Skew_Time. wait sets the timer to Active_Down_Interval (RFC 9568 §6.1).
 func (v *router) skew() time.Duration {
 	return v.advertise * time.Duration(256-v.priority) / 256
 }
 
 func (v *router) wait() { v.due = time.Now().Add(3*v.advertise + v.skew()) }
 
-// read is vrrp_dispatcher_read.
+// read models vrrp_dispatcher_read.
 func (v *router) read(f frame) {
 	switch v.state {
 	case host.RoleBackup:
@@ -168,7 +168,7 @@ func (v *router) read(f frame) {
 	}
 }
 
-// readAsBackup is vrrp_state_backup.
+// readAsBackup models vrrp_state_backup.
 func (v *router) readAsBackup(f frame) {
 	now := time.Now()
 	switch {
@@ -183,10 +183,10 @@ func (v *router) readAsBackup(f frame) {
 		case v.preempt.IsZero():
 			v.preempt = now.Add(v.preemptDelay)
 		}
-	} // else it is discarded, and the timer runs on
+	} // otherwise the frame is discarded, and the timer runs on
 }
 
-// readAsMaster is vrrp_state_master_rx.
+// readAsMaster models vrrp_state_master_rx.
 func (v *router) readAsMaster(f frame) {
 	higher := f.priority > v.priority || f.priority == v.priority && v.addr.Less(f.sender)
 	switch {
@@ -200,7 +200,7 @@ func (v *router) readAsMaster(f frame) {
 	}
 }
 
-// toBackup is vrrp_state_leave_master.
+// toBackup models vrrp_state_leave_master.
 func (v *router) toBackup(goodbye bool) {
 	if goodbye {
 		v.goodbye()
@@ -212,7 +212,7 @@ func (v *router) toBackup(goodbye bool) {
 	v.wait()
 }
 
-// timeout is vrrp_dispatcher_read_timeout.
+// timeout models vrrp_dispatcher_read_timeout.
 func (v *router) timeout() {
 	v.advertiseNow()
 	if v.state == host.RoleMaster {
@@ -241,7 +241,7 @@ func (v *router) announceNow() {
 	v.delayed = v.world.after(garpDelay, v.announceAgain)
 }
 
-// announceAgain sends it, and once more each time that garp_master_refresh has passed.
+// announceAgain sends gratuitous ARP, and repeats that every garp_master_refresh.
 func (v *router) announceAgain() {
 	if !v.stopped && !v.stalled {
 		v.burst()
@@ -261,7 +261,7 @@ func (v *router) stopAnnouncing() {
 	}
 }
 
-// leave is SIGTERM.
+// leave handles SIGTERM.
 func (v *router) leave() {
 	if v.state == host.RoleMaster {
 		v.goodbye()

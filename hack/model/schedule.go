@@ -8,12 +8,12 @@ import (
 	"time"
 )
 
-// A schedule is some rounds, each of one fault or several at once. The next begins when the pair is right again.
+// A schedule consists of rounds of one fault or several at once. A round begins when the pair is right again.
 
-// Choice is what a schedule is made of, if not of everything.
+// Choice selects the faults of a schedule. The zero value selects all faults.
 type Choice struct {
-	Only string      // faults whose name contains it; "" for all
-	Drop map[int]int // faults that are left out: bits of their numbers, by the number of the round
+	Only string      // only faults whose name contains this text; "" for all
+	Drop map[int]int // faults to leave out, as bits of their numbers, by the number of the round
 
 	Edits bool // each round begins with an edit of the virtual router
 }
@@ -40,7 +40,7 @@ func variantOf(rng *rand.Rand) variant {
 	return v
 }
 
-// draw is the next round. It takes as many random numbers whichever host is active.
+// draw draws the next round. The number of random numbers it takes does not depend on which host is active.
 func (p *pair) draw(rng *rand.Rand, table []fault) (acts []*act) {
 	n := []int{1, 1, 1, 2, 2, 3}[rng.IntN(6)]
 	for range n {
@@ -53,7 +53,8 @@ func (p *pair) draw(rng *rand.Rand, table []fault) (acts []*act) {
 	return acts
 }
 
-// drawEdit is the next round where the virtual router is changed: what happens beside that does so until a while after it.
+// drawEdit draws the next round with an edit of the virtual router. Other faults begin between the beginning of the edit and a
+// second after its end.
 func (p *pair) drawEdit(rng *rand.Rand, table []fault) []*act {
 	edit := p.drawOne(rng, edits)
 	acts := []*act{edit}
@@ -67,7 +68,7 @@ func (p *pair) drawEdit(rng *rand.Rand, table []fault) []*act {
 	return acts
 }
 
-// drawOne is a fault that begins within a second.
+// drawOne draws a fault that begins within a second.
 func (p *pair) drawOne(rng *rand.Rand, table []fault) *act {
 	f := &table[rng.IntN(len(table))]
 	at, share := rng.IntN(2), rng.Float64()
@@ -84,7 +85,7 @@ func (p *pair) drawOne(rng *rand.Rand, table []fault) *act {
 	return a
 }
 
-// with is one more act, unless such a one is among them.
+// with adds an act, unless acts has one with the same fault.
 func with(acts []*act, a *act) []*act {
 	if slices.ContainsFunc(acts, func(other *act) bool { return other.name == a.name }) {
 		return acts
@@ -92,7 +93,7 @@ func with(acts []*act, a *act) []*act {
 	return append(acts, a)
 }
 
-// holder is the host that is active.
+// holder returns the index of the active host.
 func (p *pair) holder() int {
 	if p.machines[1].vip {
 		return 1
@@ -111,7 +112,7 @@ func (a *act) String() string {
 	return text + ")"
 }
 
-// happen makes the fault, and ends it, some time from now. They last until it returns.
+// happen begins and ends the faults at their times. It returns when all have ended, except endless ones.
 func happen(p *pair, acts []*act) {
 	var longest time.Duration
 	for _, a := range acts {

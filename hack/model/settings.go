@@ -24,14 +24,14 @@ type variant struct {
 	delay      time.Duration // vrrp.preemptDelay
 	interval   time.Duration // between advertisements
 	handover   bool
-	router     int // its id; 0 is the default
+	router     int // virtual router id; 0 is the default
 }
 
 func (v variant) String() string {
 	return fmt.Sprintf("priorities %v, preempt %t after %v, every %v, handover %t", v.priorities, v.preempt, v.delay, v.interval, v.handover)
 }
 
-// spec is the file.
+// spec returns the spec file.
 func (v variant) spec() (*api.Document, error) {
 	id := ""
 	if v.router > 0 {
@@ -54,28 +54,28 @@ nodes:
 	return api.Parse("spec.yaml", []byte(text))
 }
 
-// settings are what a host of a pair has from its spec: what the agent knows of it, and what the files say that the
-// real renderer made.
+// settings are the settings of a host of a pair: the spec as the agent has it, and the values from the files that the real
+// renderer made.
 type settings struct {
 	force state.InForce
 	doc   *api.Document
-	files *fake.Host // a host with the spec in force, from which the files of one host of a run are cloned
+	files *fake.Host // a host with the spec in force; each run clones its files
 
 	priority     int
 	advertise    time.Duration
 	preempts     bool
 	preemptDelay time.Duration
-	interval     time.Duration // of the check script
+	interval     time.Duration // interval of the check script
 	rise, fall   int
 	refresh      time.Duration // vrrp_garp_master_refresh
-	restart      time.Duration // of keepalived's unit: RestartSec
+	restart      time.Duration // RestartSec of keepalived's unit
 	hands        bool
 }
 
-// addressOf is the address of a host of a pair.
+// addressOf returns the address of a host of a pair.
 func addressOf(node int) netip.Addr { return netip.AddrFrom4([4]byte{198, 51, 100, byte(11 + node)}) }
 
-// prepare brings the spec of a variant into force on a host in memory, and reads what came of it.
+// prepare brings the spec of a variant into force on a fake host, and reads the result.
 func prepare(ctx context.Context, v variant, node int) (settings, error) {
 	doc, err := v.spec()
 	if err != nil {

@@ -8,13 +8,13 @@ import (
 	"rlb.dev/rlb-agent/reconcile/wake"
 )
 
-// unit is a service as systemd has it.
+// unit is a service of systemd.
 type unit struct {
 	*machine
 	state string // ActiveState
-	pid   int    // of the main process; 0 is none
+	pid   int    // PID of the main process; 0 if there is none
 	since time.Time
-	bells []chan<- struct{} // of who watches it
+	bells []chan<- struct{} // woken at each change
 }
 
 func (u *unit) set(state string) {
@@ -27,7 +27,7 @@ func (u *unit) set(state string) {
 	}
 }
 
-// watch has a bell rung at each change. end ends that.
+// watch wakes a bell at each change until end is called.
 func (u *unit) watch(bell chan<- struct{}) (end func()) {
 	u.bells = append(u.bells, bell)
 	return func() {
@@ -35,7 +35,7 @@ func (u *unit) watch(bell chan<- struct{}) (end func()) {
 	}
 }
 
-// died is the end of the main process. systemd sees it some milliseconds later, and then starts the unit again.
+// died ends the main process. systemd notices some milliseconds later, and restarts the unit after rest.
 func (u *unit) died(rest time.Duration, start func()) {
 	u.pid = 0
 	u.set("failed")
@@ -52,7 +52,7 @@ func (u *unit) died(rest time.Duration, start func()) {
 	})
 }
 
-// facts are what systemd tells of it.
+// facts returns systemd's view of the unit.
 func (u *unit) facts(name string) host.Unit {
 	f := host.Unit{Name: name, LoadState: "loaded", ActiveState: u.state, MainPID: u.pid}
 	if f.Active() {

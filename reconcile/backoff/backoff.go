@@ -1,4 +1,4 @@
-// Package backoff waits longer each time that something fails again.
+// Package backoff implements an exponential back-off: the pause doubles after each further failure.
 package backoff
 
 import (
@@ -7,18 +7,18 @@ import (
 )
 
 // Backoff is an exponential back-off: the first pause, then twice as long after each further failure. First and Most are
-// required. It is for one goroutine at a time.
+// required. Only one goroutine at a time may use a Backoff.
 type Backoff struct {
 	First time.Duration // the first pause
 	Most  time.Duration // the longest pause
-	// Quiet is how long after the end of the last pause a failure counts as the first one again; 0 is never.
+	// Quiet is the time after the end of the last pause after which a failure counts as the first one again; 0 is never.
 	Quiet time.Duration
 
-	pause time.Duration // the present one; 0 before the first failure
-	until time.Time     // its end
+	pause time.Duration // the current pause; 0 before the first failure
+	until time.Time     // the end of the pause
 }
 
-// Next notes a failure now, and returns the pause after it.
+// Next records a failure now and returns the pause that follows it.
 func (b *Backoff) Next() time.Duration {
 	now := time.Now()
 	if b.Over(now) {
@@ -29,19 +29,19 @@ func (b *Backoff) Next() time.Duration {
 	return b.pause
 }
 
-// Left is what is left of the pause now.
+// Left returns the rest of the pause from now on.
 func (b *Backoff) Left() time.Duration { return max(0, time.Until(b.until)) }
 
-// Over says whether a failure at this time would count as the first one, for the last one is long ago.
+// Over says whether a failure at this time would count as the first one, because more than Quiet has passed.
 func (b *Backoff) Over(now time.Time) bool { return b.Quiet > 0 && now.Sub(b.until) > b.Quiet }
 
-// Exhausted says whether the present pause is the longest one.
+// Exhausted says whether the current pause is the longest one.
 func (b *Backoff) Exhausted() bool { return b.pause == b.Most }
 
 // Reset ends the pause: the next failure counts as the first one.
 func (b *Backoff) Reset() { b.pause, b.until = 0, time.Time{} }
 
-// Wait notes a failure and waits for the pause after it, or until ctx ends.
+// Wait records a failure and waits for the pause that follows it, or until ctx ends.
 func (b *Backoff) Wait(ctx context.Context) {
 	timer := time.NewTimer(b.Next())
 	defer timer.Stop()
@@ -51,7 +51,8 @@ func (b *Backoff) Wait(ctx context.Context) {
 	}
 }
 
-// Repeat calls do until ctx ends, with a pause after each call. failed is told of each error.
+// Repeat calls do until ctx ends, with a pause after each call. It calls failed with each error, except one from a call
+// during which ctx ended.
 func (b *Backoff) Repeat(ctx context.Context, do func(context.Context) error, failed func(error)) {
 	for ctx.Err() == nil {
 		err := do(ctx)

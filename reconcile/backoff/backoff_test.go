@@ -27,7 +27,7 @@ func TestPausesDouble(t *testing.T) {
 		if !b.Exhausted() || b.Left() != b.Most {
 			t.Errorf("after them: exhausted %t, left %v", b.Exhausted(), b.Left())
 		}
-		time.Sleep(time.Hour) // without Quiet nothing is forgotten
+		time.Sleep(time.Hour) // without Quiet, earlier failures always count
 		if b.Left() != 0 || b.Next() != b.Most {
 			t.Error("a long time later it begins anew")
 		}
@@ -71,7 +71,7 @@ func TestRepeat(t *testing.T) {
 		if want := []time.Duration{0, 1e9, 3e9, 7e9}; !slices.Equal(at, want) {
 			t.Errorf("called at %v, want %v", at, want)
 		}
-		if !slices.Equal(errs, []error{broken, broken, broken}) { // the last one is the end's
+		if !slices.Equal(errs, []error{broken, broken, broken}) { // the fourth error comes after ctx ended
 			t.Errorf("told of %v", errs)
 		}
 	})

@@ -1,14 +1,16 @@
-// Package cutoff ends the connections that HAProxy itself leaves to a server which should have none any more:
+// Package cutoff ends connections that HAProxy leaves open to a server that should have none any more:
 //
-//   - to a server that has answered its health check with a wrong status for longer than healthCheck.cutAfter. HAProxy
-//     only stops sending it new ones (HAProxy configuration manual §4.2, http-check expect, error-status L7OKC);
-//   - to a server that fails, through the backend that a service falls back to while all of its servers fail
-//     (services[].failOpen), once another server is up for so long that this one would be too. That backend has no checks
-//     of its own;
-//   - to a server that fails, in old workers, which finish their connections after a reload and check nothing any more. The
-//     current worker cuts its own (on-marked-down shutdown-sessions).
+//   - Connections to a server that has answered its health check with a wrong status for longer than healthCheck.cutAfter.
+//     HAProxy only stops sending new connections to such a server (HAProxy configuration manual §4.2, http-check expect,
+//     error-status L7OKC).
+//   - Connections to a failed server through the fail-open backend. A service uses that backend while all of its servers
+//     fail (services[].failOpen). The backend has no checks of its own. The connections are cut once another server has been
+//     up for so long that the failed server would be up too if it had recovered.
+//   - Connections to a failed server in old workers, which finish their connections after a reload and run no checks any
+//     more. The current worker cuts its own connections (on-marked-down shutdown-sessions).
 //
-// It also keeps that backend from servers that somebody has taken out of the first one through the runtime API.
+// The package also takes a server out of the fail-open backend if somebody has taken it out of the service's own backend
+// through the runtime API.
 package cutoff
 
 import (
@@ -26,56 +28,57 @@ import (
 	"rlb.dev/rlb-agent/render"
 )
 
-// Host is what a Cutter needs of the machine.
+// Host is the part of the machine that a Cutter uses.
 type Host interface {
 	host.HAProxyReader
 	host.HAProxyWriter
 }
 
-// lookEvery is how late a connection is cut at most, besides host.SinceRounding, unless looks take long: they take at most
-// a busyShare of the time.
+// lookEvery is the time between two looks at HAProxy. A connection is cut at most lookEvery plus host.SinceRounding late.
+// Slow looks are made less often, so that they use at most 1/busyShare of the time.
 const (
 	lookEvery = 2 * time.Second
-	busyShare = 20 // one in so many
+	busyShare = 20
 )
 
-// sameOutage is by how much HAProxy's whole seconds may move the beginning of one outage.
+// sameOutage is the largest difference between two beginnings that HAProxy, which counts whole seconds, reports for one
+// outage.
 const sameOutage = 3 * time.Second
 
-// Cutter cuts connections while it runs. Its zero value with Host and Log is ready.
+// Cutter cuts connections while Run runs. Host and Log are required.
 type Cutter struct {
 	Host Host
 	Log  *slog.Logger
-	Seen func([]host.ServerState) // told what each look found; may be nil
+	Seen func([]host.ServerState) // called with the result of each look; may be nil
 
 	mutex    sync.Mutex
 	known    bool      // a spec is in force
-	services []service // those with something to cut; none, and nobody to tell: HAProxy is not asked
+	services []service // the services with something to cut; if there are none and Seen is nil, HAProxy is not queried
 
-	cut        map[place]time.Time // since when the server was as it is, at the last cut
-	cutOld     map[place]time.Time // the same, of servers that fail and old workers
-	lastLogged string              // why HAProxy could not be asked
+	cut        map[place]time.Time // the servers whose connections were cut, and the beginning of the outage then
+	cutOld     map[place]time.Time // the same for cuts in old workers
+	lastLogged string              // the last error logged
 }
 
-// service is what the spec says of one.
+// service holds what the spec says about one service.
 type service struct {
 	name     string
 	cutAfter time.Duration // 0: HAProxy cuts by itself
 	failOpen bool
-	settles  time.Duration // from the first server that is up again on; by then the others that are well are up too
-	cutsDown bool          // HAProxy cuts the connections to a server that fails
+	settles  time.Duration // time from the first server that is up again until all healthy servers are up
+	cutsDown bool          // HAProxy cuts the connections to a failed server
 }
 
 type place struct{ backend, server string }
 
-// ApplySpec makes the spec in force known; nil is none. It may be called while Run runs.
+// ApplySpec sets the spec in force; nil means none. It may be called while Run runs.
 func (c *Cutter) ApplySpec(spec *api.LoadBalancerSpec) {
 	var services []service
 	if spec != nil {
 		for i := range spec.Services {
 			of := &spec.Services[i]
 			s := service{name: of.Name, cutAfter: of.HealthCheck.CutAfter.D(), failOpen: *of.FailOpen, cutsDown: render.CutsDown(spec, of)}
-			s.settles = of.HealthCheck.Interval.D() + host.SinceRounding // each is checked once in that time
+			s.settles = of.HealthCheck.Interval.D() + host.SinceRounding // each server is checked once in that time
 			if s.cutAfter > 0 || s.failOpen || s.cutsDown {
 				services = append(services, s)
 			}
@@ -86,7 +89,7 @@ func (c *Cutter) ApplySpec(spec *api.LoadBalancerSpec) {
 	c.known, c.services = spec != nil, services
 }
 
-// Run looks every two seconds, until ctx ends.
+// Run looks at HAProxy every two seconds until ctx ends, or less often if looks are slow (busyShare).
 func (c *Cutter) Run(ctx context.Context) {
 	for pause := lookEvery; ; {
 		select {
@@ -107,7 +110,7 @@ func (c *Cutter) Run(ctx context.Context) {
 
 func (c *Cutter) look(ctx context.Context, services []service) {
 	states, err := c.Host.Servers(ctx)
-	if err != nil { // HAProxy that is stopped or hangs is reported elsewhere
+	if err != nil { // the agent reports a stopped or hung HAProxy elsewhere
 		return
 	}
 	if c.Seen != nil {
@@ -139,7 +142,7 @@ func (c *Cutter) look(ctx context.Context, services []service) {
 		c.lastLogged = ""
 		service, failOpen := strings.CutSuffix(p.backend, render.FailOpenBackend(""))
 		level := slog.LevelInfo
-		if failOpen { // most often nobody failed open, so there was none
+		if failOpen { // the fail-open backend is seldom in use, so that there is most often nothing to cut
 			level = slog.LevelDebug
 		}
 		c.Log.Log(ctx, level, "cut the connections to server "+p.server+" of service "+service, "reason", "it has failed its health check since "+since.Format(time.TimeOnly))
@@ -151,7 +154,7 @@ func (c *Cutter) look(ctx context.Context, services []service) {
 	c.cutInOldWorkers(ctx, old)
 }
 
-// cutInOldWorkers cuts what old workers have with servers that fail, all of them by one look at these workers.
+// cutInOldWorkers cuts the connections of old workers to failed servers. It asks the old workers once for all servers.
 func (c *Cutter) cutInOldWorkers(ctx context.Context, due map[place]time.Time) {
 	var names []string
 	for p, since := range due {
@@ -174,18 +177,18 @@ func (c *Cutter) cutInOldWorkers(ctx context.Context, due map[place]time.Time) {
 	}
 }
 
-// forget forgets the cuts of servers that are well again.
+// forget deletes from cut the servers that are no longer due.
 func forget(cut, due map[place]time.Time) {
 	maps.DeleteFunc(cut, func(p place, _ time.Time) bool { _, still := due[p]; return !still })
 }
 
-// fresh says that a server fails anew since the last cut.
+// fresh says whether this outage of a server is another one than that of the last cut.
 func fresh(cut map[place]time.Time, p place, since time.Time) bool {
 	at, done := cut[p]
 	return !done || at.Sub(since).Abs() > sameOutage
 }
 
-// due adds the servers whose connections are to be cut now, with the time since when they are as they are.
+// due adds the servers whose connections must be cut now, with the time when they entered their state.
 func (s service) due(states []host.ServerState, now time.Time, due map[place]time.Time) {
 	up := false
 	for _, state := range states {
@@ -205,7 +208,7 @@ func (s service) due(states []host.ServerState, now time.Time, due map[place]tim
 	}
 }
 
-// dueOld adds the servers with which old workers are to have no connections any more.
+// dueOld adds the servers to which old workers must have no connections any more, with the time when they failed.
 func (s service) dueOld(states []host.ServerState, due map[place]time.Time) {
 	for _, state := range states {
 		if s.cutsDown && strings.HasPrefix(state.State, "DOWN") {

@@ -32,19 +32,19 @@ services:
   servers: [{name: a, address: 198.51.100.21}]
 `
 
-// haproxy says what its servers are, and records what is cut.
+// haproxy is a HAProxy with servers in given states. It records the cuts.
 type haproxy struct {
 	*fake.Host
 	mutex  sync.Mutex
-	states map[string]string // "a" or "b": its state
+	states map[string]string // state by server, "a" or "b"
 	since  map[string]time.Time
 	cut    []string
 	fails  bool
 
-	oldAsked int // old workers, to cut
+	oldAsked int // number of CutOldSessions calls
 
 	first, second host.RunningServer // server a
-	asked         int                // for the running servers
+	asked         int                // number of RunningServers calls
 	commands      []string
 }
 
@@ -119,7 +119,7 @@ func start(t *testing.T) *haproxy {
 	return h
 }
 
-// wants waits, and sees what was cut since.
+// wants waits for a time and checks what was cut since the last call.
 func (h *haproxy) wants(t *testing.T, after time.Duration, want ...string) {
 	t.Helper()
 	time.Sleep(after)
@@ -133,7 +133,8 @@ func (h *haproxy) wants(t *testing.T, after time.Duration, want ...string) {
 	h.cut = nil
 }
 
-// A server that answers wrongly keeps its connections for cutAfter and loses them then, once for each time.
+// TestWrongStatus: a server that answers its check with a wrong status keeps its connections for cutAfter. They are cut
+// then, once for each such period.
 func TestWrongStatus(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := start(t)
@@ -146,14 +147,14 @@ func TestWrongStatus(t *testing.T) {
 		h.set("a", "NOLB 1/2")
 		h.wants(t, 59*time.Second)
 		h.wants(t, 4*time.Second, "api/a", "api:failopen/a")
-		h.set("a", "NOLB") // a reload began it anew between two looks
+		h.set("a", "NOLB") // a reload between two looks made the period begin again
 		h.wants(t, 59*time.Second)
 		h.wants(t, 4*time.Second, "api/a", "api:failopen/a")
 	})
 }
 
-// What was opened while all servers failed is cut once one of them is up, and not before. The others have the time to be up
-// too.
+// TestFailOpen: connections that were opened while all servers failed are cut once one server is up, and not before. The
+// other servers get the time to come up too.
 func TestFailOpen(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := start(t)
@@ -173,7 +174,8 @@ func TestFailOpen(t *testing.T) {
 	})
 }
 
-// Since when a server is in its state is known in whole seconds, twice rounded: its connections are not cut early for it.
+// TestNotEarly: connections are not cut early, although the time when a server entered its state is rounded to whole seconds
+// twice.
 func TestNotEarly(t *testing.T) {
 	now := time.Now()
 	for age, cuts := range map[time.Duration]bool{time.Minute + 1900*time.Millisecond: false, time.Minute + 2*time.Second: true} {
@@ -185,8 +187,8 @@ func TestNotEarly(t *testing.T) {
 	}
 }
 
-// An old worker checks nothing: what it has with a server that is down is cut, once for each outage, and nothing else of it
-// is. A server that only drains keeps it for cutAfter.
+// TestOldWorkers: an old worker runs no checks, so its connections to a server that is down are cut, once for each outage.
+// Its other connections stay, also those to a server that only drains.
 func TestOldWorkers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := start(t)
@@ -231,7 +233,8 @@ func TestOldWorkers(t *testing.T) {
 	})
 }
 
-// Where HAProxy leaves a server that is down its connections, old workers keep theirs: with the profile classic.
+// TestOldWorkersKeep: if the current worker does not cut the connections to a server that is down (profile classic), or
+// runs no checks, old workers keep theirs too.
 func TestOldWorkersKeep(t *testing.T) {
 	for more, cuts := range map[string]bool{"": true, "  healthCheck: {type: none}\n": false, "profile: classic\n": false} {
 		doc, err := api.Parse("spec.yaml", []byte(spec[:strings.Index(spec, "- name: api")]+spec[strings.Index(spec, "- name: plain"):]+more))
@@ -249,7 +252,7 @@ func TestOldWorkersKeep(t *testing.T) {
 	}
 }
 
-// What could not be cut is tried again.
+// TestCutFails: a cut that failed is tried again.
 func TestCutFails(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := start(t)
@@ -262,8 +265,8 @@ func TestCutFails(t *testing.T) {
 	})
 }
 
-// What somebody sets of a server in the running HAProxy is set in the second backend too, and taken back with it. HAProxy is
-// not asked more than it is anyway while both are alike.
+// TestMaintenance: what somebody sets for a server in the running HAProxy is set in the fail-open backend too, and taken
+// back there too. While both agree, HAProxy gets no additional queries.
 func TestMaintenance(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := start(t)

@@ -9,17 +9,17 @@ import (
 	"rlb.dev/rlb-agent/render"
 )
 
-// follow gives each server of a second backend the maintenance, the drain or the weight 0 that somebody gave it in the
-// first one while HAProxy runs ("set server … state", "set weight": management guide §9.3), and takes it back with the
-// first one's. Without it new connections would go to that server once all others fail. The next reconcile sets both
-// back to what the spec says.
+// follow copies maintenance, drain and weight 0 from the servers of a service's own backend to the fail-open backend, and
+// takes them back with the original. Somebody has set them while HAProxy runs ("set server … state", "set weight": management
+// guide §9.3). Without the copy, new connections would go to that server once all others fail. The next reconcile sets
+// both backends back to the spec.
 func (c *Cutter) follow(ctx context.Context, services []service, states map[string][]host.ServerState) {
 	if !c.mayDiffer(services, states) {
 		return
 	}
 	servers, err := c.Host.RunningServers(ctx)
 	if err != nil {
-		return // as in look
+		return // the agent reports a stopped or hung HAProxy elsewhere
 	}
 	running := map[place]host.RunningServer{}
 	for _, s := range servers {
@@ -39,7 +39,8 @@ func (c *Cutter) follow(ctx context.Context, services []service, states map[stri
 	}
 }
 
-// mayDiffer says whether HAProxy's statistics, which are there already, show a server out of service in one backend only.
+// mayDiffer says whether a server is out of service in one of the two backends only. It uses the statistics that look has
+// read already.
 func (c *Cutter) mayDiffer(services []service, states map[string][]host.ServerState) bool {
 	for _, s := range services {
 		if !s.failOpen {
@@ -58,7 +59,8 @@ func (c *Cutter) mayDiffer(services []service, states map[string][]host.ServerSt
 	return false
 }
 
-// outOfService is HAProxy's word for a server that people took out of service; empty for the others.
+// outOfService returns HAProxy's word for the state of a server that somebody took out of service, or "weight 0"; "" for
+// the other servers.
 func outOfService(s host.ServerState) string {
 	for _, word := range []string{"MAINT", "DRAIN"} {
 		if strings.HasPrefix(s.State, word) {
@@ -71,13 +73,13 @@ func outOfService(s host.ServerState) string {
 	return ""
 }
 
-// give makes the second backend's server as the first one's.
+// give sets the server of the fail-open backend to the state of the server in the service's own backend.
 func (c *Cutter) give(ctx context.Context, service string, want, have host.RunningServer) {
 	var commands []string
 	if want.Admin != have.Admin {
 		commands = append(commands, fmt.Sprintf("set server %s/%s state %s", have.Backend, have.Name, want.Admin))
 	}
-	if none := want.Weight == 0; none != (have.Weight == 0) { // by parts of a hundred: every algorithm knows none and all
+	if none := want.Weight == 0; none != (have.Weight == 0) { // in percent: every algorithm accepts 0 % and 100 %
 		commands = append(commands, fmt.Sprintf("set server %s/%s weight %d%%", have.Backend, have.Name, map[bool]int{true: 0, false: 100}[none]))
 	}
 	for _, command := range commands {

@@ -9,7 +9,7 @@ import (
 	"rlb.dev/rlb-agent/reconcile/state"
 )
 
-// peerAgents checks what the agents of the peers say of their hosts, as the daemon here has heard it.
+// peerAgents checks the reports of the peers' agents that the daemon on this host has received.
 func peerAgents(ctx context.Context, e *exam) (found []Finding, note string, err error) {
 	table, err := state.ReadPeers(ctx, e.host)
 	if err != nil {

@@ -12,7 +12,7 @@ import (
 	"rlb.dev/rlb-agent/reconcile/state"
 )
 
-// What the peer's agent says of its host is a finding where it is not as here.
+// TestPeerAgents: a report of the peer's agent that differs from this host's state leads to a finding.
 func TestPeerAgents(t *testing.T) {
 	doc, err := api.Parse("/etc/rlb/spec.yaml", []byte(spec))
 	if err != nil {

@@ -8,12 +8,12 @@ import (
 	"strings"
 )
 
-// loadedProfiles lists the profiles that the kernel has, one "NAME (MODE)" a line (apparmor(7)). It is not there where
+// loadedProfiles lists the profiles loaded in the kernel, one "NAME (MODE)" a line (apparmor(7)). The file does not exist if
 // AppArmor is off.
 const loadedProfiles = "/sys/kernel/security/apparmor/profiles"
 
-// appArmor checks that no AppArmor profile keeps the two programs from files of the agent. Debian's and Ubuntu's packages
-// bring none for them.
+// appArmor checks that no AppArmor profile denies HAProxy and keepalived access to the agent's files. Debian's and Ubuntu's
+// packages contain no profile for them.
 func appArmor(ctx context.Context, e *exam) (found []Finding, note string, err error) {
 	profiles, err := e.host.File(ctx, loadedProfiles)
 	if err != nil || !profiles.Exists {
@@ -45,7 +45,7 @@ func appArmor(ctx context.Context, e *exam) (found []Finding, note string, err e
 	return found, "", nil
 }
 
-// allowsAgent says whether the administrator's part of a program's profile names the agent's directory.
+// allowsAgent says whether a file of the program's profile under /etc/apparmor.d, or its local part, names /run/rlb/.
 func (e *exam) allowsAgent(ctx context.Context, program string) (bool, error) {
 	var errs []error
 	for _, pattern := range []string{"/etc/apparmor.d/local/*" + program + "*", "/etc/apparmor.d/*" + program + "*"} {

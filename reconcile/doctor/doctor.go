@@ -1,5 +1,5 @@
-// Package doctor finds what on a host or its network would go wrong, each with its fix. It only looks: it changes
-// nothing, runs nothing that the spec names, and is bounded in time.
+// Package doctor finds problems of a host or its network, and names a fix for each. It only reads: it changes nothing, runs
+// no program that the spec names, and ends after a limited time.
 package doctor
 
 import (
@@ -18,7 +18,7 @@ import (
 	"rlb.dev/rlb-agent/reconcile/status"
 )
 
-// Host is the machine that is examined. debian.Host is one.
+// Host is the machine to examine. debian.Host implements it.
 type Host interface {
 	host.Observer
 	host.Diagnosis
@@ -30,13 +30,13 @@ type Severity string
 // The severities.
 const (
 	Error   Severity = "error"   // the service does not work, or fails with the next event
-	Warning Severity = "warning" // it works, and will not for ever
+	Warning Severity = "warning" // the service works, but a later event may break it
 )
 
-// severities are in the order of a report.
+// severities lists the severities in the order of a report.
 var severities = []Severity{Error, Warning}
 
-// Finding is one thing that goes wrong, or would.
+// Finding is one present or future problem.
 type Finding struct {
 	Check    string   `json:"check"`
 	Severity Severity `json:"severity"`
@@ -52,17 +52,17 @@ type Outcome string
 const (
 	Passed  Outcome = "Passed"
 	Found   Outcome = "Found"
-	Skipped Outcome = "Skipped" // it could not be made
+	Skipped Outcome = "Skipped" // the check could not be made
 )
 
-// Result is one check.
+// Result is the result of one check.
 type Result struct {
 	Check  string  `json:"check"`
 	Result Outcome `json:"result"`
-	Reason string  `json:"reason,omitempty"` // why it was skipped, or what it saw
+	Reason string  `json:"reason,omitempty"` // why the check was skipped, or what it saw
 }
 
-// Report is what an examination found.
+// Report is the result of an examination.
 type Report struct {
 	APIVersion string    `json:"apiVersion"`
 	Kind       string    `json:"kind"`
@@ -70,23 +70,23 @@ type Report struct {
 	Checks     []Result  `json:"checks"`
 }
 
-// Options are what Examine needs besides the host.
+// Options are the parameters of Examine. Doc and Now are required.
 type Options struct {
 	Doc    *api.Document
-	Listen time.Duration // for VRRP advertisements
+	Listen time.Duration // how long to listen for VRRP advertisements
 	Now    time.Time
 }
 
-// slack is how long everything takes at most besides listening.
+// slack is the longest time for everything except listening.
 const slack = 6 * time.Second
 
-// check is one subject. The error says why it could not be made; note is what it saw where all is well.
+// check is one subject. err says why the check could not be made. note says what the check saw if it found no problem.
 type check struct {
 	name    string
 	examine func(context.Context, *exam) (findings []Finding, note string, err error)
 }
 
-// checks are all of them, in the order in which they are reported.
+// checks lists all checks in the order of a report.
 var checks = []check{
 	{"spec-file", specFile},
 	{"interface", interfaces},
@@ -109,15 +109,15 @@ var checks = []check{
 	{"agent", agent},
 }
 
-// exam is what several checks look at. What waits is asked for at the same time, before the checks.
+// exam holds what several checks need. prepare makes the slow queries at the same time, before the checks.
 type exam struct {
 	Options
 	host Host
 	spec *api.LoadBalancerSpec
 
-	look    plan.Look // with likely values where the host does not tell
+	look    plan.Look // with likely values for facts that the host lacks
 	lookErr error
-	refused *plan.FieldError // what the host lacks for the spec
+	refused *plan.FieldError // why the facts of the host do not fit the spec
 
 	memory  state.Memory
 	network []host.Interface
@@ -125,20 +125,20 @@ type exam struct {
 
 	chains      []host.FilterChain
 	chainsErr   error
-	chainsNotes []string // what of them could not be read
+	chainsNotes []string // which parts could not be read
 
-	last    status.Status // of the last run
+	last    status.Status // status after the last run
 	lastErr error
 
 	routers    []host.Router
 	routersErr error
 	answers    []serverAnswer
 	role       host.Role
-	holders    map[string]string // who answers for a virtual IP, a peer or a router: MACs by address
+	holders    map[string]string // MACs by address, of the machines that answer for virtual IPs, peers and routers
 	holdersErr error
 }
 
-// Examine makes all checks.
+// Examine runs all checks. It takes at most o.Listen plus slack.
 func Examine(ctx context.Context, h Host, o Options) Report {
 	ctx, cancel := context.WithTimeout(ctx, o.Listen+slack)
 	defer cancel()
@@ -166,9 +166,9 @@ func Examine(ctx context.Context, h Host, o Options) Report {
 	return report
 }
 
-// prepare looks at what several checks need.
+// prepare reads what several checks need.
 func (e *exam) prepare(ctx context.Context) {
-	e.memory, _ = state.ReadMemory(ctx, e.host) // without it, it is a host before its first run
+	e.memory, _ = state.ReadMemory(ctx, e.host) // after an error the host counts as one before its first run
 	e.network, _ = e.host.Interfaces(ctx)
 	e.links, _ = e.host.Links(ctx)
 	e.chains, e.chainsNotes, e.chainsErr = e.host.FilterChains(ctx)
@@ -193,13 +193,13 @@ func (e *exam) prepare(ctx context.Context) {
 	e.findHolders(ctx)
 }
 
-// iface is the interface of the virtual IPs.
+// iface returns the interface of the virtual IPs.
 func (e *exam) iface() string { return e.look.Desired.Facts.Interface }
 
 // applied says whether a run of the agent has changed this host before.
 func (e *exam) applied() bool { return e.memory.Known && e.memory.Generation > 0 }
 
-// link is an interface of this host, or nil.
+// link returns an interface of this host by name, or nil.
 func (e *exam) link(name string) *host.Link {
 	for i := range e.links {
 		if e.links[i].Name == name {
@@ -217,7 +217,7 @@ func warningf(title, fix, format string, args ...any) Finding {
 	return Finding{Severity: Warning, Title: title, Fix: fix, Message: fmt.Sprintf(format, args...)}
 }
 
-// specFile checks that a run will trust the spec file.
+// specFile checks that only root can write the spec file, because a run refuses it otherwise.
 func specFile(ctx context.Context, e *exam) ([]Finding, string, error) {
 	err := e.host.RootOnly(ctx, e.Doc.File)
 	switch {

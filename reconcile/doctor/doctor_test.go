@@ -12,7 +12,7 @@ import (
 	"rlb.dev/rlb-agent/reconcile/host"
 )
 
-// A host that is well gives no finding, before the first run and after it.
+// TestHealthy: a healthy host has no findings, before the first run and after it.
 func TestHealthy(t *testing.T) {
 	for name, m := range map[string]*machine{"standby": healthy(t), "master": healthy(t)} {
 		if name == "master" {
@@ -32,7 +32,7 @@ func TestHealthy(t *testing.T) {
 	}
 }
 
-// Each finding is made true on a host that is well, and is the only one.
+// TestFindings makes each finding true on a healthy host, and checks that it is the only one.
 func TestFindings(t *testing.T) {
 	drop := func(rules ...host.FilterRule) []host.FilterChain {
 		return []host.FilterChain{{Tool: "nft", Family: "inet", Table: "filter", Name: "input", Input: true, Policy: "drop", Rules: rules}}
@@ -48,7 +48,7 @@ func TestFindings(t *testing.T) {
 		breaks func(*machine)
 		check  string
 		title  string
-		says   string // the message
+		says   string // part of the message
 		fix    string
 	}{
 		{"port taken", func(m *machine) {
@@ -216,7 +216,7 @@ func TestFindings(t *testing.T) {
 	}
 }
 
-// A raw bind line to a virtual IP for which planned moves make a route is no finding.
+// TestRawBindOfRoute: a raw bind line to a virtual IP is no finding if planned moves add a local route for the virtual IP.
 func TestRawBindOfRoute(t *testing.T) {
 	m := healthy(t)
 	m.spec = spec + "  extraFrontend: bind 198.51.100.100:90\n"
@@ -226,7 +226,7 @@ func TestRawBindOfRoute(t *testing.T) {
 	}
 }
 
-// Only a bind line to a virtual IP without transparent needs the host to hold it.
+// TestNeedsVIP: only a bind line to a virtual IP without transparent requires that the host holds the virtual IP.
 func TestNeedsVIP(t *testing.T) {
 	doc, err := api.Parse("/etc/rlb/spec.yaml", []byte(strings.Replace(spec, "["+vip.String()+"]", "["+vip.String()+", '2001:db8::100']", 1)))
 	if err != nil {
@@ -251,7 +251,7 @@ func TestNeedsVIP(t *testing.T) {
 	}
 }
 
-// Before the first run: what the spec wants of a host that is not fit for it.
+// TestRefusedFacts: facts of the host that do not fit the spec are findings, also before the first run.
 func TestRefusedFacts(t *testing.T) {
 	m := healthy(t)
 	m.Net[1] = host.Interface{Name: "ens3", Prefixes: []netip.Prefix{netip.MustParsePrefix("198.51.100.11/24")}}
@@ -267,7 +267,7 @@ func TestRefusedFacts(t *testing.T) {
 	}
 }
 
-// unattended-upgrades matters where nothing holds the packages.
+// TestUnattendedUpgrades: unattended-upgrades is a finding only if the packages are not on hold.
 func TestUnattendedUpgrades(t *testing.T) {
 	m := healthy(t)
 	m.Archive["unattended-upgrades"] = []string{"2.9"}
@@ -286,7 +286,8 @@ func TestUnattendedUpgrades(t *testing.T) {
 	}
 }
 
-// What others may restart, reboot or confine is no finding once its fix is done; the firewall's manager is named.
+// TestFixed: a program that may restart, reboot or confine is no finding once its fix is applied. The note names the
+// firewall manager.
 func TestFixed(t *testing.T) {
 	m := healthy(t)
 	m.files["/usr/sbin/needrestart"] = "#!/usr/bin/perl\n"
@@ -308,7 +309,7 @@ func TestFixed(t *testing.T) {
 	}
 }
 
-// A renamed interface, found by the subnet.
+// TestRenamed: a renamed interface is recognized by its subnet.
 func TestRenamed(t *testing.T) {
 	m := healthy(t)
 	m.Net[1].Name, m.links[1].Name = "ens3", "ens3"
@@ -317,7 +318,7 @@ func TestRenamed(t *testing.T) {
 	}
 }
 
-// What only root may see is skipped, with its reason, and is no finding.
+// TestWithoutRoot: a check that needs root is skipped with a reason, and gives no finding.
 func TestWithoutRoot(t *testing.T) {
 	m := healthy(t)
 	m.locked = fmt.Errorf("cannot look: this needs root: %w", host.ErrUnavailable)
@@ -338,7 +339,7 @@ func TestWithoutRoot(t *testing.T) {
 	}
 }
 
-// Of three and of seven, each peer that is away is found; who holds the virtual IP may be any of them.
+// TestManyNodes: with three nodes and with seven, each missing peer is found, and any of the nodes may hold the virtual IP.
 func TestManyNodes(t *testing.T) {
 	for _, count := range []int{3, 7} {
 		m := healthy(t)
@@ -363,7 +364,7 @@ func TestManyNodes(t *testing.T) {
 	}
 }
 
-// Without nodes, a host in the same virtual router is the peer.
+// TestWithoutNodes: without nodes, a host in the same virtual router counts as the peer.
 func TestWithoutNodes(t *testing.T) {
 	m := healthy(t)
 	m.spec = strings.Replace(spec, "nodes:\n- {name: lb1, addresses: [198.51.100.11]}\n- {name: lb2, addresses: [198.51.100.12]}\n", "", 1)
@@ -377,7 +378,7 @@ func TestWithoutNodes(t *testing.T) {
 	}
 }
 
-// Rules that may let a packet in give no finding: only what is certain does.
+// TestFirewallIsCertain: rules that may let a packet in give no finding. Only a certain drop does.
 func TestFirewallIsCertain(t *testing.T) {
 	in := func(policy string, rules ...host.FilterRule) host.FilterChain {
 		return host.FilterChain{Tool: "nft", Family: "ip", Table: "filter", Name: "input", Input: true, Policy: policy, Rules: rules}
@@ -412,7 +413,7 @@ func TestFirewallIsCertain(t *testing.T) {
 	}
 }
 
-// Findings that come with others, since the agent sees the same as drift.
+// TestFindingsAmongOthers checks findings that come together with others, because the agent reports the same problem as drift.
 func TestFindingsAmongOthers(t *testing.T) {
 	for title, breaks := range map[string]func(*machine){
 		"package haproxy is half installed": func(m *machine) { m.Break("haproxy") },

@@ -16,18 +16,18 @@ import (
 	"rlb.dev/rlb-agent/render"
 )
 
-// packet is what must get in.
+// packet is an incoming packet that the firewall must accept.
 type packet struct {
-	what   string // for people
+	what   string // a text for people
 	family api.Family
 	iface  string
-	proto  string // "tcp", or the number
+	proto  string // "tcp", or the protocol number
 	port   int
-	from   netip.Addr // not valid where it can be anyone
-	reply  bool       // it may belong to a connection that this host began
+	from   netip.Addr // not valid if the source can be any address
+	reply  bool       // the packet may belong to a connection that this host opened
 }
 
-// firewall checks that no rule of this host drops what the spec lets in.
+// firewall checks that no rule of this host drops packets that the spec needs.
 func firewall(_ context.Context, e *exam) (found []Finding, note string, err error) {
 	if err := cmp.Or(e.lookErr, e.chainsErr); err != nil {
 		return nil, "", err
@@ -45,7 +45,7 @@ func firewall(_ context.Context, e *exam) (found []Finding, note string, err err
 	return found, e.firewallManager(), e.unreadChains()
 }
 
-// firewallManager is a note that names a program that keeps rules of its own besides the agent's, or "".
+// firewallManager returns a note that names firewalld or ufw if one of them is on, or "".
 func (e *exam) firewallManager() string {
 	has := func(is func(host.FilterChain) bool) bool { return slices.ContainsFunc(e.chains, is) }
 	switch {
@@ -57,7 +57,7 @@ func (e *exam) firewallManager() string {
 	return ""
 }
 
-// unreadChains is the error of what could not be read of the packet filter, or nil.
+// unreadChains returns an error that names the parts of the packet filter that could not be read, or nil.
 func (e *exam) unreadChains() error {
 	if len(e.chainsNotes) == 0 {
 		return nil
@@ -65,7 +65,7 @@ func (e *exam) unreadChains() error {
 	return errors.New(strings.Join(e.chainsNotes, "; "))
 }
 
-// opensItself says that the first run will put the agent's own chain before everything in this one.
+// opensItself says whether the first run will insert a jump to the agent's own chain at the beginning of this chain.
 func (e *exam) opensItself(base host.FilterChain) bool {
 	return *e.spec.Firewall.Manage && !e.applied() && base.Tool == "iptables" && base.Name == "INPUT" &&
 		!slices.ContainsFunc(e.chains, func(c host.FilterChain) bool {
@@ -73,7 +73,7 @@ func (e *exam) opensItself(base host.FilterChain) bool {
 		})
 }
 
-// wantedPackets are connections to the services, and VRRP of the peers.
+// wantedPackets returns connections to the services, and VRRP of the peers.
 func (e *exam) wantedPackets() (all []packet) {
 	for _, l := range e.look.Desired.Listen {
 		if l.Addr.Addr().IsLoopback() {
@@ -100,7 +100,7 @@ func ofFamily(c host.FilterChain, family api.Family) bool {
 
 func chainName(c host.FilterChain) string { return c.Family + " " + c.Table + " " + c.Name }
 
-// accept is the command that lets a packet in, in the words of the program that made the chain.
+// accept returns the command that accepts a packet, for the program that made the chain.
 func accept(base host.FilterChain, chains []host.FilterChain, p packet) string {
 	ufw := slices.ContainsFunc(chains, func(c host.FilterChain) bool { return strings.HasPrefix(c.Name, "ufw-") && c.Tool == base.Tool })
 	switch {
@@ -132,9 +132,9 @@ func accept(base host.FilterChain, chains []host.FilterChain, p packet) string {
 type outcome int
 
 const (
-	passes    outcome = iota // to the next rule of the caller
-	accepted                 // or nobody can tell: then nothing is reported
-	dropped                  // for certain
+	passes    outcome = iota // the packet goes on to the next rule of the caller
+	accepted                 // accepted or unknown: no finding
+	dropped                  // certainly dropped
 	undecided = accepted
 )
 
@@ -144,10 +144,10 @@ type filter struct {
 	packet packet
 }
 
-// maxDepth of jumps; the kernel takes no more either (nft(8): 16).
+// maxDepth is the limit of nested jumps, the same as in the kernel (nft(8): 16).
 const maxDepth = 16
 
-// walk is what happens to the packet in a chain, and the rule that drops it.
+// walk returns what happens to the packet in a chain, and the text of the rule that drops it.
 func (f filter) walk(c host.FilterChain, depth int) (outcome, string) {
 	if depth > maxDepth {
 		return undecided, ""
@@ -160,11 +160,11 @@ func (f filter) walk(c host.FilterChain, depth int) (outcome, string) {
 		result, text := passes, ""
 		switch rule.Verdict {
 		case "accept":
-			return accepted, "" // for some at least
+			return accepted, "" // at least some such packets
 		case "drop", "reject":
 			result, text = dropped, rule.Text
 		case "return":
-			if holds == maybe { // it goes back now, or to the rest of the rules
+			if holds == maybe { // the packet returns to the caller, or goes on to the other rules
 				rest := c
 				rest.Rules = c.Rules[i+1:]
 				if end, text := f.walk(rest, depth); end == accepted || c.Input && c.Policy == "drop" {
@@ -195,7 +195,7 @@ func (f filter) walk(c host.FilterChain, depth int) (outcome, string) {
 	return f.end(c)
 }
 
-// end is what happens where no rule decides.
+// end returns what happens at the end of a chain if no rule has decided.
 func (f filter) end(c host.FilterChain) (outcome, string) {
 	if c.Input && c.Policy == "drop" {
 		return dropped, "policy drop, and no rule accepts it"
@@ -203,7 +203,7 @@ func (f filter) end(c host.FilterChain) (outcome, string) {
 	return passes, ""
 }
 
-// truth has a third value: it depends on what is not known here.
+// truth is a truth value with a third value, maybe: the result depends on facts that are not known here.
 type truth int
 
 const (
@@ -268,7 +268,7 @@ func inRange(value string, port int) bool {
 	return err1 == nil && err2 == nil && low <= port && port <= high
 }
 
-// source says whether the packet comes from a prefix.
+// source says whether the packet comes from a prefix or an address.
 func (p packet) source(value string) truth {
 	prefix, err := netip.ParsePrefix(value)
 	if addr, aerr := netip.ParseAddr(value); err != nil && aerr == nil {
@@ -287,7 +287,7 @@ func (p packet) source(value string) truth {
 	return maybe
 }
 
-// mixedTables checks that iptables has rules in one of its two kinds of tables only.
+// mixedTables checks that iptables-legacy has no rules besides those in nftables.
 func mixedTables(_ context.Context, e *exam) (found []Finding, note string, err error) {
 	if e.chainsErr != nil {
 		return nil, "", e.chainsErr

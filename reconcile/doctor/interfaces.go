@@ -11,7 +11,7 @@ import (
 	"rlb.dev/rlb-agent/reconcile/host"
 )
 
-// interfaces checks the interfaces that hold virtual IPs: there, up, with a cable, with the subnet.
+// interfaces checks that the interfaces of the virtual IPs exist, are up, have a carrier, and have the subnet.
 func interfaces(_ context.Context, e *exam) (found []Finding, note string, err error) {
 	if e.refused != nil {
 		title := "the host does not fit the spec"
@@ -32,7 +32,7 @@ func interfaces(_ context.Context, e *exam) (found []Finding, note string, err e
 	for _, name := range names {
 		link := e.link(name)
 		switch {
-		case link == nil && e.refused != nil: // said already
+		case link == nil && e.refused != nil: // already a finding
 		case link == nil:
 			found = append(found, errorf("no interface "+name, e.interfaceFix(),
 				"the spec puts virtual IPs on %s, and this host has only %s", name, e.linkNames()))
@@ -52,7 +52,7 @@ func interfaces(_ context.Context, e *exam) (found []Finding, note string, err e
 	return found, strings.Join(names, ", "), nil
 }
 
-// refusedFix is what helps where the facts of the host do not fit the spec.
+// refusedFix returns the fix for facts of the host that do not fit the spec.
 func (e *exam) refusedFix() string {
 	switch field := e.refused.Field; {
 	case field == "nodes":
@@ -65,7 +65,7 @@ func (e *exam) refusedFix() string {
 	return "change " + e.refused.Field + " in the spec"
 }
 
-// interfaceFix names the interface that has the subnet of the main virtual IP.
+// interfaceFix returns a fix that names the interface with the subnet of the first virtual IP.
 func (e *exam) interfaceFix() string {
 	main := e.spec.VirtualIPs[0].Addr()
 	if name, _ := host.Holder(e.network, main); name != "" {
@@ -84,7 +84,7 @@ func (e *exam) linkNames() string {
 	return strings.Join(names, ", ")
 }
 
-// specWarnings are the spec's own warnings of a field that come from this host.
+// specWarnings returns the warnings about a field of the spec that depend on the facts of this host.
 func (e *exam) specWarnings(field string) (found []Finding) {
 	facts := api.HostFacts{Interface: e.iface(), Subnets: host.Subnets(e.network, e.spec.VirtualIPs)}
 	for _, w := range e.Doc.Warnings(facts) {
@@ -95,7 +95,7 @@ func (e *exam) specWarnings(field string) (found []Finding) {
 	return found
 }
 
-// networkManagers checks that nobody who manages the interface removes the virtual IPs when it restarts.
+// networkManagers checks that no program that manages the interface removes the virtual IPs when it restarts.
 func networkManagers(ctx context.Context, e *exam) (found []Finding, note string, err error) {
 	if e.lookErr != nil {
 		return nil, "", e.lookErr
@@ -135,7 +135,7 @@ func networkManagers(ctx context.Context, e *exam) (found []Finding, note string
 func (e *exam) networkd(ctx context.Context, iface string, index int) ([]Finding, error) {
 	run, err := e.host.File(ctx, fmt.Sprintf("/run/systemd/netif/links/%d", index))
 	network := setting(string(run.Data), "NETWORK_FILE")
-	if err != nil || network == "" { // it does not manage the interface
+	if err != nil || network == "" { // systemd-networkd does not manage the interface
 		return nil, err
 	}
 	files := []string{network}
@@ -168,7 +168,7 @@ func (e *exam) networkd(ctx context.Context, iface string, index int) ([]Finding
 		"%s %s %s without KeepConfiguration=static: a restart of systemd-networkd removes the virtual IPs", network, configures, iface)}, nil
 }
 
-// setting is the value of the last "NAME=value" line.
+// setting returns the value of the last "NAME=value" line, or "".
 func setting(text, name string) (value string) {
 	for line := range strings.Lines(text) {
 		if key, v, ok := strings.Cut(strings.TrimSpace(line), "="); ok && strings.TrimSpace(key) == name {

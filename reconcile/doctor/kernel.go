@@ -12,7 +12,7 @@ import (
 	"rlb.dev/rlb-agent/reconcile/host"
 )
 
-// sysctls checks what the kernel does with packets for the virtual IPs (kernel documentation, ip-sysctl).
+// sysctls checks the kernel settings that affect packets for the virtual IPs (kernel documentation, ip-sysctl).
 func sysctls(ctx context.Context, e *exam) (found []Finding, note string, err error) {
 	if e.lookErr != nil {
 		return nil, "", e.lookErr
@@ -43,8 +43,9 @@ func sysctls(ctx context.Context, e *exam) (found []Finding, note string, err er
 	return found, note, err
 }
 
-// rawBinds finds raw bind lines by which HAProxy starts only on the host that holds a virtual IP (HAProxy configuration
-// manual §5.1, transparent). Where planned moves forward, the standby has a local route for it, which is as good.
+// rawBinds finds raw bind lines with which HAProxy starts only on a host that holds a virtual IP (HAProxy configuration
+// manual §5.1, transparent). If planned moves forward packets, the standby has a local route for the virtual IP, and HAProxy
+// starts there too.
 func (e *exam) rawBinds(ctx context.Context) (found []Finding, err error) {
 	for i, service := range e.spec.Services {
 		for j, line := range service.ExtraFrontend {
@@ -70,14 +71,14 @@ func (e *exam) rawBinds(ctx context.Context) (found []Finding, err error) {
 	return found, nil
 }
 
-// needsVIP is a virtual IP that a raw line binds to and that the host must hold for that, or no address.
+// needsVIP returns the virtual IP that the host must hold for a raw bind line, or no address.
 func (e *exam) needsVIP(line string) netip.Addr {
 	words := strings.Fields(line)
 	if len(words) < 2 || words[0] != "bind" || slices.Contains(words, "transparent") {
 		return netip.Addr{}
 	}
 	for at := range strings.SplitSeq(words[1], ",") {
-		at = at[strings.Index(at, "@")+1:] // "ipv4@"
+		at = at[strings.Index(at, "@")+1:] // removes a prefix such as "ipv4@"
 		addr, _ := netip.ParseAddr(strings.Trim(at[:max(strings.LastIndex(at, ":"), 0)], "[]"))
 		if slices.ContainsFunc(e.spec.VirtualIPs, func(v api.VirtualIP) bool { return v.Addr() == addr }) {
 			return addr
@@ -86,7 +87,7 @@ func (e *exam) needsVIP(line string) netip.Addr {
 	return netip.Addr{}
 }
 
-// handover checks that nft and the kernel take what vrrp.handover: forward needs.
+// handover checks that nft and the kernel support vrrp.handover: forward.
 func handover(_ context.Context, e *exam) (found []Finding, note string, err error) {
 	if why := e.look.Observed.HandoverRefused; why != "" {
 		found = append(found, warningf("planned moves forward nothing", "install nft 1.0 and a kernel with nft_socket and nft_dup, or vrrp.handover: none in the spec",
@@ -95,7 +96,7 @@ func handover(_ context.Context, e *exam) (found []Finding, note string, err err
 	return found, "", e.lookErr
 }
 
-// sysctl reads a number; a key that is not there is 0. The name of an interface may have dots.
+// sysctl reads a number. A key that does not exist is 0. The interface name in a key may contain dots.
 func (e *exam) sysctl(ctx context.Context, key string) (int, error) {
 	path := "/proc/sys/" + strings.ReplaceAll(key, ".", "/")
 	if before, after, ok := strings.Cut(key, ".conf."); ok && strings.HasSuffix(after, ".rp_filter") {
@@ -108,7 +109,7 @@ func (e *exam) sysctl(ctx context.Context, key string) (int, error) {
 	return strconv.Atoi(strings.TrimSpace(string(f.Data)))
 }
 
-// otherInterfaces are those that are up with an IPv4 address, besides the one of the virtual IPs.
+// otherInterfaces returns the interfaces that are up and have an IPv4 address, without the one of the virtual IPs.
 func (e *exam) otherInterfaces() (names []string) {
 	for _, i := range e.network {
 		link := e.link(i.Name)
@@ -124,7 +125,7 @@ func (e *exam) otherInterfaces() (names []string) {
 	return names
 }
 
-// boundVIP is a virtual IP on which a service listens, or "".
+// boundVIP returns a virtual IP to which a service binds, or "".
 func (e *exam) boundVIP() string {
 	for _, s := range e.spec.Services {
 		for _, b := range s.Bind {

@@ -46,26 +46,26 @@ var (
 	other = netip.MustParseAddr("198.51.100.50")
 )
 
-// machine is the host in memory with what a diagnosis needs besides.
+// machine is a fake.Host with host.Diagnosis.
 type machine struct {
 	*fake.Host
 	links   []host.Link
 	routers []host.Router
 	chains  []host.FilterChain
-	sockets []host.Socket // besides the host's own
+	sockets []host.Socket // in addition to those of fake.Host
 	notes   []string
 	units   map[string]host.UnitFiles
-	managed map[string]host.Unit // in place of the host's own
-	files   map[string]string    // besides the host's own
+	managed map[string]host.Unit // replaces units of fake.Host
+	files   map[string]string    // in addition to those of fake.Host
 	memory  uint64
 	answers map[string]host.ServerAnswer
 	refuse  map[string]bool
-	locked  error // why root's things cannot be seen
+	locked  error // the error of queries that need root
 	spec    string
-	reapply bool // the changed spec
+	reapply bool // apply the changed spec before the examination
 }
 
-// healthy is a standby that the agent keeps, whose peer is MASTER.
+// healthy returns a standby to which the agent has applied the spec. Its peer is MASTER.
 func healthy(t *testing.T) *machine {
 	t.Helper()
 	m := &machine{
@@ -86,14 +86,14 @@ func healthy(t *testing.T) *machine {
 	return m
 }
 
-// apply lets a run of the agent bring the spec into force.
+// apply runs the reconciler once, so that the spec is in force.
 func (m *machine) apply(t *testing.T) {
 	t.Helper()
 	doc, err := api.Parse("/etc/rlb/spec.yaml", []byte(m.spec))
 	if err != nil {
 		t.Fatal(err)
 	}
-	synctest.Test(t, func(t *testing.T) { // its waiting takes no time
+	synctest.Test(t, func(t *testing.T) { // waits take no real time
 		r := reconcile.Reconciler{Host: m.Host, Log: slog.New(slog.DiscardHandler), Rejoin: []string{"/usr/local/sbin/rlb-agent", "rejoin"}}
 		if _, err := r.Once(t.Context(), doc); err != nil {
 			t.Fatal(err)

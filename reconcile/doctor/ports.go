@@ -9,14 +9,14 @@ import (
 	"rlb.dev/rlb-agent/reconcile/host"
 )
 
-// listener is where a program of ours listens.
+// listener is an address at which HAProxy or the agent must listen.
 type listener struct {
 	addr    netip.AddrPort
 	field   string
 	program string
 }
 
-// ports checks that nobody else holds the ports of the spec.
+// ports checks that no other program listens on the ports of the spec.
 func ports(ctx context.Context, e *exam) (found []Finding, note string, err error) {
 	if e.lookErr != nil {
 		return nil, "", e.lookErr
@@ -43,7 +43,7 @@ func ports(ctx context.Context, e *exam) (found []Finding, note string, err erro
 			if !s.Overlaps(l.addr) || ours(s, l) {
 				continue
 			}
-			if s.PID == 0 && unit.Active() { // whose it is only root can see
+			if s.PID == 0 && unit.Active() { // only root can see which program has the socket
 				unseen++
 				continue
 			}
@@ -62,7 +62,7 @@ func ports(ctx context.Context, e *exam) (found []Finding, note string, err erro
 	return found, "", nil
 }
 
-// listeners are all that the spec wants of HAProxy and the agent.
+// listeners returns all addresses of the spec at which HAProxy and the agent must listen.
 func (e *exam) listeners() (all []listener) {
 	for _, l := range e.look.Desired.Listen {
 		all = append(all, listener{l.Addr, l.Field, "haproxy"})

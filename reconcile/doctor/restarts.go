@@ -7,13 +7,13 @@ import (
 	"strings"
 )
 
-// needrestartRule is what keeps needrestart off the two programs.
+// needrestartRule makes needrestart ignore HAProxy and keepalived.
 const needrestartRule = `$nrconf{override_rc}{qr(^(haproxy|keepalived)\.service$)} = 0;`
 
-// needrestartMode is the setting of how needrestart restarts services: l(ist), i(nteractive) or a(utomatic).
+// needrestartMode matches the setting of needrestart's restart mode: l(ist), i(nteractive) or a(utomatic).
 var needrestartMode = regexp.MustCompile(`^\s*\$nrconf\{restart\}\s*=\s*['"]([lia])['"]`)
 
-// restarts checks that no other program of the host restarts the two programs, or both hosts at once.
+// restarts checks that no other program of the host restarts HAProxy or keepalived, or reboots both hosts at once.
 func restarts(ctx context.Context, e *exam) (found []Finding, note string, err error) {
 	if found, err = e.needrestart(ctx); err != nil {
 		return nil, "", err
@@ -34,8 +34,8 @@ func restarts(ctx context.Context, e *exam) (found []Finding, note string, err e
 		"%s lets unattended-upgrades reboot this host as soon as an upgrade asks for it: the peer may do so in the same minute", file)), "", nil
 }
 
-// needrestart reads what needrestart does with the two programs after an upgrade of a library (needrestart(1), and the
-// comments of its needrestart.conf).
+// needrestart checks whether needrestart restarts HAProxy or keepalived after an upgrade of a library (needrestart(1), and
+// the comments in needrestart.conf).
 func (e *exam) needrestart(ctx context.Context) ([]Finding, error) {
 	program, err := e.host.File(ctx, "/usr/sbin/needrestart")
 	if err != nil || !program.Exists {
@@ -72,8 +72,8 @@ func (e *exam) needrestart(ctx context.Context) ([]Finding, error) {
 		"after an upgrade of a library needrestart "+does+": on the active host that moves the virtual IPs, or cuts connections", strings.Join(free, " and "))}, nil
 }
 
-// aptSetting is the last value of an option in apt's configuration, and the file that sets it. It understands one
-// "NAME VALUE;" a line, as Debian's and Ubuntu's own files have it.
+// aptSetting returns the last value of an option in apt's configuration, and the file that sets it. It understands only lines
+// of the form "NAME VALUE;", the form in Debian's and Ubuntu's own files.
 func (e *exam) aptSetting(ctx context.Context, name string) (value, file string, err error) {
 	paths, err := e.host.Glob(ctx, "/etc/apt/apt.conf.d/*")
 	if err != nil {

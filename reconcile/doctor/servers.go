@@ -15,13 +15,13 @@ import (
 )
 
 const (
-	maxServers  = 200             // that are asked: a spec may have millions
-	atATime     = 32              // questions
-	askPatience = 3 * time.Second // for one answer
+	maxServers  = 200             // the most servers that are probed: a spec may have millions
+	atATime     = 32              // the most probes at a time
+	askPatience = 3 * time.Second // timeout of one probe
 	expirySoon  = 30 * 24 * time.Hour
 )
 
-// serverAnswer is what one server of a service answered.
+// serverAnswer is the answer of one server of a service.
 type serverAnswer struct {
 	service *api.Service
 	server  *api.Server
@@ -44,7 +44,7 @@ func checkedPort(s *api.Service, server *api.Server) int {
 	return *server.Port
 }
 
-// askServers asks the servers of all services what their health checks ask.
+// askServers probes the servers of all services as their health checks do, but at most maxServers.
 func askServers(ctx context.Context, e *exam) (answers []serverAnswer) {
 	for i := range e.spec.Services {
 		service := &e.spec.Services[i]
@@ -91,7 +91,7 @@ func (e *exam) ca(ctx context.Context, path string) ([]byte, error) {
 	return f.Data, err
 }
 
-// servers judges the answers as the health checks would.
+// servers judges the answers by the rules of the health checks.
 func servers(_ context.Context, e *exam) (found []Finding, note string, err error) {
 	for _, a := range e.answers {
 		who := fmt.Sprintf("server %s of service %s", a.server.Name, a.service.Name)
@@ -125,7 +125,7 @@ func servers(_ context.Context, e *exam) (found []Finding, note string, err erro
 	return found, note, nil
 }
 
-// renew is for kube-apiservers, whose certificates kubeadm makes for a year.
+// renew is the fix for a kube-apiserver. kubeadm issues its certificates for one year.
 const renew = "renew it on the server (kubeadm certs renew apiserver, then restart the kube-apiserver)"
 
 func schemeOf(t api.HealthCheckType) string {
@@ -135,7 +135,7 @@ func schemeOf(t api.HealthCheckType) string {
 	return "http://"
 }
 
-// routeTarget is an address for "ip route get", or what a name resolves to.
+// routeTarget returns the argument for "ip route get": the server's address, or a text if the server has a name.
 func (a serverAnswer) routeTarget() string {
 	if _, err := netip.ParseAddr(a.server.Address); err == nil {
 		return a.server.Address

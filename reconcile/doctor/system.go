@@ -13,10 +13,10 @@ import (
 )
 
 const (
-	listsAge = 30 * 24 * time.Hour // after which apt's lists are too old to know of security updates
+	listsAge = 30 * 24 * time.Hour // older package lists of apt lack recent security updates
 )
 
-// units checks that systemd starts what it should, as the packages and the agent say.
+// units checks that systemd starts the units, and starts them as the packages and the agent define them.
 func units(ctx context.Context, e *exam) (found []Finding, note string, err error) {
 	for _, name := range append([]string{host.HAProxyUnit, host.KeepalivedUnit, host.AgentUnit}, render.OwnUnits...) {
 		unit, uerr := e.host.Unit(ctx, name)
@@ -65,19 +65,19 @@ func units(ctx context.Context, e *exam) (found []Finding, note string, err erro
 	return found, "", err
 }
 
-// runNew is the command by which a unit runs the program that is installed. With a reload HAProxy's master does, keepalived and
-// the agent do not.
+// runNew returns the command that makes a unit run the installed program. For HAProxy a reload is enough. For keepalived and
+// the agent it is not.
 func runNew(name string) string {
 	switch name {
 	case host.HAProxyUnit:
 		return "systemctl reload " + name
-	case host.KeepalivedUnit: // in the profile classic it does not run while the host is drained
+	case host.KeepalivedUnit: // with the profile classic, keepalived does not run while the host is drained
 		return "systemctl try-restart " + name + " on the standby; on the active host between rlb-agent drain and rlb-agent undrain"
 	}
 	return "systemctl restart " + name
 }
 
-// packages checks that nobody upgrades the programs at a bad moment, and that security updates are known.
+// packages checks that no program upgrades HAProxy or keepalived at a bad moment, and that apt has recent lists.
 func packages(ctx context.Context, e *exam) (found []Finding, note string, err error) {
 	all, err := e.host.Packages(ctx, "haproxy", "keepalived", "unattended-upgrades")
 	if err != nil {
@@ -114,7 +114,7 @@ func packages(ctx context.Context, e *exam) (found []Finding, note string, err e
 			}
 		}
 	}
-	_, lists, err := e.host.Offers(ctx, e.Now) // asks nobody: no lists are newer than now
+	_, lists, err := e.host.Offers(ctx, e.Now) // reads the lists without a download, because none are newer than now
 	if age := e.Now.Sub(lists); err == nil && !lists.IsZero() && lists.Before(e.Now) && age > listsAge && *e.spec.Packages.Manage {
 		found = append(found, warningf("apt's lists are old", "apt-get update", "the last successful update was %d days ago: newer security updates are not known here", int(age.Hours()/24)))
 	}
@@ -128,7 +128,7 @@ func verb(names []string) string {
 	return strings.Join(names, " and ") + " are"
 }
 
-// unattended is the file that switches unattended-upgrades on, or "".
+// unattended returns the file that switches unattended-upgrades on, or "".
 func (e *exam) unattended(ctx context.Context) (string, error) {
 	value, file, err := e.aptSetting(ctx, "APT::Periodic::Unattended-Upgrade")
 	if value == "0" {
@@ -137,7 +137,7 @@ func (e *exam) unattended(ctx context.Context) (string, error) {
 	return file, err
 }
 
-// agent checks that the agent runs here, and how its last run went.
+// agent checks that the agent runs on this host, and the result of its last run.
 func agent(ctx context.Context, e *exam) (found []Finding, note string, err error) {
 	if !e.applied() {
 		return nil, "", errors.New("the agent has not changed this host yet")

@@ -13,7 +13,7 @@ import (
 	"rlb.dev/rlb-agent/render/vrrp"
 )
 
-// findHolders asks who answers for the virtual IPs, the peers and the routers that were heard.
+// findHolders finds the MACs that answer for the virtual IPs, the peers and the routers that were heard.
 func (e *exam) findHolders(ctx context.Context) {
 	if e.holdersErr != nil {
 		return
@@ -66,7 +66,7 @@ func (e *exam) holds(addr netip.Addr) bool {
 	})
 }
 
-// peerOf names the node with this MAC, or that a router of this virtual router has it where the spec has no nodes.
+// peerOf returns the name of the peer with this MAC. known is false if no peer has it.
 func (e *exam) peerOf(mac string) (name string, known bool) {
 	for _, p := range e.peers() {
 		if e.holders[p.addr.String()] == mac {
@@ -81,8 +81,8 @@ func (e *exam) peerOf(mac string) (name string, known bool) {
 	return "", false
 }
 
-// routerName says whether a router is a node of the spec: by its address or its MAC; without nodes by a virtual IP of ours
-// that it advertises.
+// routerName returns the name of the peer that a router is. It recognizes a node by its address or MAC. If the spec has no
+// nodes, a router that advertises a virtual IP of this host is a peer.
 func (e *exam) routerName(r host.Router) (name string, known bool) {
 	for _, p := range e.peers() {
 		if p.addr == r.From || r.MAC != "" && e.holders[p.addr.String()] == r.MAC {
@@ -96,7 +96,7 @@ func (e *exam) sharesVIP(r host.Router) bool {
 	return slices.ContainsFunc(e.look.Desired.VirtualIPs, func(v netip.Addr) bool { return slices.Contains(r.Addresses, v) })
 }
 
-// virtualIPs checks that none but the nodes answers for the virtual IPs, and one at a time.
+// virtualIPs checks that only nodes of the spec answer for the virtual IPs, and only one at a time.
 func virtualIPs(_ context.Context, e *exam) (found []Finding, note string, err error) {
 	for _, v := range e.spec.VirtualIPs {
 		addr := v.Addr()
@@ -120,14 +120,14 @@ func virtualIPs(_ context.Context, e *exam) (found []Finding, note string, err e
 	return found, note, e.holdersErr
 }
 
-// virtualMAC says whether a MAC is that of our own virtual router (RFC 9568 §7.3).
+// virtualMAC says whether a MAC is the virtual MAC of this spec's virtual router (RFC 9568 §7.3).
 func (e *exam) virtualMAC(mac string) bool {
 	return slices.ContainsFunc(e.look.Desired.Model.Routers, func(id vrrp.Identity) bool {
 		return mac == fmt.Sprintf("00:00:5e:00:01:%02x", id.RouterID) || mac == fmt.Sprintf("00:00:5e:00:02:%02x", id.RouterID)
 	})
 }
 
-// routerIDs checks that nobody else on the link is in the virtual router of this spec, or advertises its addresses.
+// routerIDs checks that no other host on the link uses the virtual router of this spec or advertises its addresses.
 func routerIDs(_ context.Context, e *exam) (found []Finding, note string, err error) {
 	var others []string
 	for _, r := range e.routers {
@@ -171,7 +171,7 @@ func join(addrs []netip.Addr) string {
 	return strings.Join(all, ", ")
 }
 
-// peers checks that the peers are there, and that VRRP between them and this host works.
+// peers checks that the peers answer, and that VRRP between them and this host works.
 func peers(_ context.Context, e *exam) (found []Finding, note string, err error) {
 	if e.routersErr != nil {
 		return nil, "", e.routersErr
@@ -219,7 +219,8 @@ func (e *exam) silenceFix() string {
 	return "vrrp.transport: unicast in the spec of every node, or let multicast to 224.0.0.18 and ff02::12 pass (IGMP snooping of the switch, filters of the hypervisor, firewall of the sender)"
 }
 
-// differences are why a peer that is heard on the wire is not of the same virtual router, or not heard by keepalived.
+// differences returns the reasons why a peer that is heard on the wire is not in the same virtual router, or why keepalived
+// does not receive its advertisements.
 func (e *exam) differences(name string, r host.Router) (found []Finding) {
 	at := slices.IndexFunc(e.look.Desired.Model.Routers, func(id vrrp.Identity) bool { return id.Family == r.Family })
 	if at < 0 {

@@ -6,15 +6,15 @@ import (
 )
 
 const (
-	alonePause   = time.Second            // how long a host without a peer waits for a HAProxy that comes back
-	peerPatience = 20 * time.Millisecond  // how long a peer may take to answer when there is no time to lose
-	vipPatience  = 100 * time.Millisecond // … a holder of the virtual IPs, when there is some
-	flapMemory   = time.Minute            // faults within it make the next one last longer …
+	alonePause   = time.Second            // how long a host without a peer waits for HAProxy to come back before a fault
+	peerPatience = 20 * time.Millisecond  // how long to wait for a peer's answer; short, because a fault waits for it
+	vipPatience  = 100 * time.Millisecond // how long to wait for an answer of the holder of the virtual IPs
+	flapMemory   = time.Minute            // each fault within this time makes the next fault last longer …
 	longestFault = 30 * time.Second       // … up to this
 )
 
-// waitAlone says whether the fault is to wait, since no peer could take over and HAProxy may be back before a fault
-// costs more than it gains. After alonePause it waits no longer: a peer that comes later must find the virtual IPs free.
+// waitAlone says whether to delay the fault: no peer could take over, and HAProxy may come back soon. The delay ends after
+// alonePause, because a peer that comes later must find the virtual IPs free.
 func (h *health) waitAlone(ctx context.Context, now time.Time) bool {
 	if h.badSince.IsZero() {
 		if !h.alone(ctx) {
@@ -25,7 +25,7 @@ func (h *health) waitAlone(ctx context.Context, now time.Time) bool {
 	return now.Before(h.badSince.Add(alonePause))
 }
 
-// alone says that no peer is there. Where the spec names none, one may be.
+// alone says whether no peer answers. It returns false if the spec names no peer, because one may exist.
 func (h *health) alone(ctx context.Context) bool {
 	if len(h.spec.Peers) == 0 {
 		return false
@@ -34,9 +34,9 @@ func (h *health) alone(ctx context.Context) bool {
 	return err == nil && !answered
 }
 
-// flaps says whether the present fault is to last though its reason is gone. A single fault ends at once; where faults
-// come again and again, the virtual IPs must not move each time. Where they would not come back, or where no other host
-// holds them, there is nothing to wait for.
+// flaps says whether the current fault must last longer although its reason is gone. A single fault ends at once. With
+// repeated faults the virtual IPs must not move each time. The fault also ends at once if the virtual IPs would not come
+// back to this host, or if no other host holds them.
 func (h *health) flaps(ctx context.Context, now time.Time) bool {
 	for len(h.faults) > 0 && now.Sub(h.faults[0]) > flapMemory {
 		h.faults = h.faults[1:]
@@ -48,8 +48,8 @@ func (h *health) flaps(ctx context.Context, now time.Time) bool {
 	return now.Before(end) && h.returns(ctx)
 }
 
-// returns says that another host serves at the virtual IPs and that keepalived would take them back. Where nobody can tell
-// whether another host does, it says so too.
+// returns says whether another host serves at the virtual IPs and keepalived would take them back. If the other host cannot
+// be determined, it returns true.
 func (h *health) returns(ctx context.Context) bool {
 	if !h.spec.Preempt {
 		return false

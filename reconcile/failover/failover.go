@@ -1,11 +1,11 @@
 // Package failover decides whether this host may hold the virtual IPs, and tells keepalived within milliseconds.
 //
-//   - health watches the local HAProxy, and writes the tracked file: what it says is FAULT or not. Control planes do not
-//     count: if all of them are down, no move helps. keepalived's own check of the unit stays as the second line, for
-//     when the agent does not run.
-//   - ownership sees to it that one host alone holds the virtual IPs: it removes addresses that were left behind, finds
+//   - health watches the local HAProxy and writes the tracked file, which puts keepalived into FAULT or not. The servers
+//     behind HAProxy do not count: if all of them are down, no move helps. keepalived's own check of the unit remains as a
+//     second line for the time when the agent does not run.
+//   - ownership ensures that only one host holds the virtual IPs: it removes addresses that were left behind, finds
 //     other holders that keepalived does not hear (split brain), and decides which of the two stands down.
-//   - vrrpProcess keeps keepalived's VRRP process real-time, and sees when it dies alone.
+//   - vrrpProcess gives keepalived's VRRP process real-time priority, and detects that this process alone has died.
 //
 // Each of them is one goroutine that owns its state. None waits for the reconciler.
 package failover
@@ -22,15 +22,16 @@ import (
 	"rlb.dev/rlb-agent/reconcile/wake"
 )
 
-// Config is what a Failover works with. All of it is required.
+// Config configures a Failover. All fields are required.
 type Config struct {
 	Host Host
-	// Publish brings each new verdict to the status, after keepalived has it. Where it fails, it is called again later.
+	// Publish writes each new verdict to the status, after keepalived has received it. If Publish fails, it is called again
+	// later.
 	Publish func(context.Context, state.GuardRecord) error
 	Log     *slog.Logger
 }
 
-// Failover watches over the virtual IPs of this host. Make it with New.
+// Failover monitors the virtual IPs of this host. Make it with New.
 type Failover struct {
 	host      Host
 	log       *slog.Logger
@@ -39,7 +40,7 @@ type Failover struct {
 	vrrp      *vrrpProcess
 }
 
-// New is a failover that does nothing until it runs.
+// New returns a Failover that does nothing until Run is called.
 func New(c Config) *Failover {
 	health := newHealth(c.Host, c.Publish, c.Log)
 	ownership := newOwnership(c.Host, health.conflicts, c.Log)
@@ -47,7 +48,7 @@ func New(c Config) *Failover {
 	return &Failover{host: c.Host, log: c.Log, health: health, ownership: ownership, vrrp: newVRRPProcess(c.Host, c.Log)}
 }
 
-// Run watches until ctx ends. It then clears the fault flag: an agent that does not run keeps no host in FAULT.
+// Run monitors until ctx ends. It then clears the fault flag, so that no host stays in FAULT without a running agent.
 func (f *Failover) Run(ctx context.Context) {
 	var all sync.WaitGroup
 	defer all.Wait()
@@ -66,24 +67,24 @@ func (f *Failover) Run(ctx context.Context) {
 	all.Go(func() { f.watchAddresses(ctx) })
 }
 
-// ApplyRuntimeState tells which spec is in force now, also the same again, whereupon everything is looked at anew. It
-// waits until Run takes it.
+// ApplyRuntimeState sets the spec in force. With the same spec again, it starts a new check of everything. It blocks until
+// Run has received the spec.
 func (f *Failover) ApplyRuntimeState(ctx context.Context, force state.InForce) {
 	send(ctx, f.health.force, force)
 	send(ctx, f.ownership.force, force)
 	send(ctx, f.vrrp.force, force)
 }
 
-// TrackedFileChanged says that somebody may have changed the tracked file. It never waits.
+// TrackedFileChanged tells Run that another program may have changed the tracked file. It never blocks.
 func (f *Failover) TrackedFileChanged() { wake.Up(f.health.touched) }
 
-// seldom is ring at most once in a pause: a call that comes too soon counts when the pause has passed. It is for one
-// goroutine at a time.
+// seldom returns a function that wakes bell at most once in a pause. A call that comes too soon wakes it when the pause has
+// passed. Only one goroutine at a time may call the function.
 func seldom(bell chan<- struct{}, pause time.Duration) func() {
-	var last time.Time // that it rang, or is to ring
+	var last time.Time // time of the last wake-up, past or planned
 	return func() {
 		switch left := time.Until(last.Add(pause)); {
-		case left > pause: // it is still to ring
+		case left > pause: // a wake-up is already planned
 		case left > 0:
 			last = last.Add(pause)
 			time.AfterFunc(left, func() { wake.Up(bell) })
@@ -94,7 +95,7 @@ func seldom(bell chan<- struct{}, pause time.Duration) func() {
 	}
 }
 
-// rewatch is the pause before a watch that failed begins again.
+// rewatch returns the back-off before a failed watch begins again.
 func rewatch() *backoff.Backoff {
 	return &backoff.Backoff{First: time.Second, Most: 30 * time.Second, Quiet: 30 * time.Second}
 }

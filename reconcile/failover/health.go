@@ -13,13 +13,13 @@ import (
 )
 
 const (
-	probePause = 500 * time.Millisecond // between two probes of a HAProxy that serves …
-	servePause = 150 * time.Millisecond // … at the virtual IPs
-	startPause = 20 * time.Millisecond  // … of one that starts: until it answers this host is no standby
-	faultPause = 250 * time.Millisecond // … of one that hangs: each probe leaves a connection in its backlog
+	probePause = 500 * time.Millisecond // between two probes of HAProxy on a host without virtual IPs
+	servePause = 150 * time.Millisecond // … on a host that holds a virtual IP
+	startPause = 20 * time.Millisecond  // … while HAProxy starts: this host is no standby until HAProxy answers
+	faultPause = 250 * time.Millisecond // … while HAProxy hangs: each probe leaves a connection in its backlog
 )
 
-// health watches the local HAProxy and decides whether this host is in FAULT. It alone writes the tracked file.
+// health watches the local HAProxy and decides whether this host is in FAULT. Only health writes the tracked file.
 type health struct {
 	host    Host
 	publish func(context.Context, state.GuardRecord) error
@@ -27,32 +27,32 @@ type health struct {
 
 	units     chan string        // new ActiveStates of HAProxy's unit
 	force     chan state.InForce // the spec in force
-	conflicts chan conflict      // what ownership knows of other holders
+	conflicts chan conflict      // conflicts with other holders, from ownership
 	touched   chan struct{}      // the tracked file may have changed
-	holds     *atomic.Bool       // this host has a virtual IP: ownership knows
+	holds     *atomic.Bool       // this host holds a virtual IP; set by ownership
 
 	spec     state.InForce
 	conflict conflict
-	unit     string            // ActiveState of HAProxy's unit; "" is not known yet
-	answer   host.HAProxyState // to the last probe since the unit changed; "" is none
+	unit     string            // ActiveState of HAProxy's unit; "" if not known yet
+	answer   host.HAProxyState // to the last probe since the unit changed; "" if there is none
 	file     trackedFile
 	last     state.GuardRecord // the last verdict
 	failed   error             // why the last verdict could not be written
 
 	timers   punctuality
 	due      time.Time   // when to probe next
-	badSince time.Time   // since when a host without a peer waits for HAProxy to come back; zero where it does not
-	faults   []time.Time // within flapMemory
+	badSince time.Time   // since when a host without a peer waits for HAProxy to come back; zero if it does not wait
+	faults   []time.Time // beginnings of the faults within flapMemory
 }
 
-// conflict is that another host holds the virtual IPs too. The zero value is that none does.
+// conflict describes another host that holds the virtual IPs too. The zero value means that there is none.
 type conflict struct {
 	text      string // which host, and what to check
-	standDown bool   // this host is to enter FAULT for it
-	idle      bool   // it only answers for the addresses, and serves nothing: nothing is done about it
+	standDown bool   // this host must enter FAULT
+	idle      bool   // the other machine only answers for the addresses and serves nothing: it causes no FAULT
 }
 
-// on is a record with the conflict.
+// on returns a record with the conflict added.
 func (c conflict) on(r state.GuardRecord) state.GuardRecord {
 	if r.Conflict = c.text; c.idle {
 		r.Conflict, r.Claimed = "", c.text
@@ -73,7 +73,7 @@ func (h *health) run(ctx context.Context) {
 		h.conflict = conflict{}
 		h.clear(context.WithoutCancel(ctx))
 	}()
-	var answers chan host.HAProxyState // of the probe that is under way; nil is none
+	var answers chan host.HAProxyState // the answer of the running probe; nil if none runs
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
@@ -87,16 +87,16 @@ func (h *health) run(ctx context.Context) {
 			}
 		case h.unit = <-h.units:
 			h.answer, probe = "", up(h.unit)
-			answers = nil // of the process before
+			answers = nil // a running probe asks the former process
 		case h.conflict = <-h.conflicts:
 			if !h.spec.Tracks {
-				_ = h.publish(ctx, h.conflict.on(state.GuardRecord{HAProxy: host.HAProxyUnknown})) // a later one says it again
+				_ = h.publish(ctx, h.conflict.on(state.GuardRecord{HAProxy: host.HAProxyUnknown})) // the next conflict message repeats it
 			}
 		case h.answer = <-answers:
 			answers = nil
 		case <-h.touched:
 			if h.repairFile(ctx) == nil {
-				continue // and the next probe is not put off
+				continue // without a delay of the next probe
 			}
 		case <-timer.C:
 			h.timers.note(h.due, time.Now())
@@ -116,7 +116,8 @@ func (h *health) run(ctx context.Context) {
 	}
 }
 
-// probe asks HAProxy. One that does not answer at once is asked with patience, and the answer comes by the channel.
+// probe asks HAProxy for its state. If HAProxy does not answer at once, a longer probe runs in the background and sends its
+// answer to the returned channel.
 func (h *health) probe(ctx context.Context) chan host.HAProxyState {
 	if h.host.HAProxyAnswers() {
 		h.answer = host.HAProxyAnswers
@@ -128,7 +129,7 @@ func (h *health) probe(ctx context.Context) chan host.HAProxyState {
 	return answers
 }
 
-// up says whether a unit with this ActiveState is to serve.
+// up says whether a unit with this ActiveState should serve.
 func up(state string) bool { return state == "active" || state == "reloading" || state == "refreshing" }
 
 // pause is the time to the next probe.
@@ -139,7 +140,7 @@ func (h *health) pause() time.Duration {
 	case h.failed != nil:
 		return probePause
 	case !up(h.unit):
-		return time.Hour // its next state comes by itself
+		return time.Hour // health receives the unit's next state without a probe
 	case h.answer == "":
 		return startPause
 	case h.last.Fault:
@@ -150,7 +151,7 @@ func (h *health) pause() time.Duration {
 	return probePause
 }
 
-// decide reaches a verdict, and writes it where it is new.
+// decide decides on FAULT, and writes the verdict if it is new.
 func (h *health) decide(ctx context.Context) {
 	now := time.Now()
 	haproxy, reason := h.haproxy()
@@ -173,7 +174,7 @@ func (h *health) decide(ctx context.Context) {
 	h.write(ctx, h.conflict.on(state.GuardRecord{Fault: reason != "", Reason: reason, HAProxy: haproxy}), now)
 }
 
-// haproxy is the state of HAProxy, "" while nothing is known of it, and why this host must not hold the virtual IPs.
+// haproxy returns the state of HAProxy, "" while it is unknown, and the reason why this host must not hold the virtual IPs.
 func (h *health) haproxy() (state host.HAProxyState, reason string) {
 	switch {
 	case h.unit == "":
@@ -192,7 +193,7 @@ func (h *health) haproxy() (state host.HAProxyState, reason string) {
 	return h.answer, ""
 }
 
-// write brings a verdict to keepalived first, then to the status.
+// write writes a verdict for keepalived first, then to the status.
 func (h *health) write(ctx context.Context, r state.GuardRecord, now time.Time) {
 	changed := r.Fault != h.last.Fault || h.last.Since.IsZero()
 	r.Since = h.last.Since
@@ -213,7 +214,7 @@ func (h *health) write(ctx context.Context, r state.GuardRecord, now time.Time) 
 	h.last = r
 }
 
-// logFailure logs that a verdict could not be written, once until one can be again.
+// logFailure logs once that verdicts cannot be written, until one has been written again.
 func (h *health) logFailure(err error) {
 	if err != nil && h.failed == nil {
 		h.log.Error("cannot write the fault flag for keepalived", "err", err)
@@ -235,7 +236,7 @@ func (h *health) logChange(r state.GuardRecord, changed bool, now time.Time) {
 	}
 }
 
-// repairFile restores the tracked file where somebody else changed it.
+// repairFile restores the tracked file if another program changed it.
 func (h *health) repairFile(ctx context.Context) error {
 	repaired, again, err := h.file.repair(ctx)
 	switch {
@@ -249,11 +250,11 @@ func (h *health) repairFile(ctx context.Context) error {
 	return err
 }
 
-// clear takes the fault flag back, and forgets what led to it.
+// clear clears the fault flag and the state that led to it.
 func (h *health) clear(ctx context.Context) {
 	if err := h.file.write(false); err != nil {
 		h.log.Error("cannot clear the fault flag for keepalived", "err", err)
 	}
-	_ = h.publish(ctx, h.conflict.on(state.GuardRecord{HAProxy: host.HAProxyUnknown})) // the next verdict says it again
+	_ = h.publish(ctx, h.conflict.on(state.GuardRecord{HAProxy: host.HAProxyUnknown})) // the next verdict repeats it
 	h.last, h.answer, h.failed, h.badSince, h.file.written = state.GuardRecord{}, "", nil, time.Time{}, false
 }

@@ -18,26 +18,26 @@ import (
 	"rlb.dev/rlb-agent/render"
 )
 
-// backWithin is how soon a HAProxy that serves again is seen to.
+// backWithin is the time within which health notices that HAProxy serves again.
 const backWithin = 300 * time.Millisecond
 
-// bench is a health in a bubble of its own time, with a HAProxy that tests set.
+// bench is a health in a synctest bubble, with a HAProxy whose state tests set.
 type bench struct {
-	Host // what is not asked for
+	Host // nil: health does not call the other methods
 	stage
 	t      *testing.T
 	health *health
 	answer host.HAProxyState
-	takes  time.Duration // of a probe
-	hastes int           // probes in haste
+	takes  time.Duration // how long a probe takes
+	hastes int           // number of probes in haste
 	probes int
 	alone  bool
-	stays  bool // the virtual IPs do not come back here
-	idle   bool // who answers for them serves nothing
+	stays  bool // no other host holds the virtual IPs
+	idle   bool // the machine that answers for the virtual IPs serves nothing
 	file   string
-	writes int // of the file
+	writes int // number of writes of the file
 	told   []state.GuardRecord
-	broken error // of the file
+	broken error // the error of each write of the file
 	log    bytes.Buffer
 	stop   func()
 }
@@ -145,7 +145,7 @@ func (b *bench) force(tracks bool, others ...netip.Addr) {
 
 func (b *bench) unit(state string) { give(&b.stage, b.health.units, state) }
 
-// serving is a health whose HAProxy serves.
+// serving runs a test with a health whose HAProxy serves.
 func serving(t *testing.T, do func(*bench)) {
 	run(t, func(b *bench) {
 		b.force(true)
@@ -155,7 +155,7 @@ func serving(t *testing.T, do func(*bench)) {
 	})
 }
 
-// after lets time pass and looks at the verdict then.
+// after lets time pass, and checks and returns the last verdict.
 func (b *bench) after(d time.Duration, fault bool) state.GuardRecord {
 	b.t.Helper()
 	b.pass(d)
@@ -190,7 +190,7 @@ func TestStopped(t *testing.T) {
 	}
 }
 
-// TestNotBeforeItAnswers: that the unit is active again does not do.
+// TestNotBeforeItAnswers: the fault does not end while the unit is active again but HAProxy does not answer.
 func TestNotBeforeItAnswers(t *testing.T) {
 	serving(t, func(b *bench) {
 		b.unit("inactive")
@@ -216,7 +216,7 @@ func TestHung(t *testing.T) {
 	})
 }
 
-// TestRestartedWhileAsked: that the process before did not answer says nothing of the one that runs now.
+// TestRestartedWhileAsked: the result of a probe of the former process does not count for the new process.
 func TestRestartedWhileAsked(t *testing.T) {
 	serving(t, func(b *bench) {
 		b.answer, b.takes = host.HAProxyHung, time.Minute
@@ -230,7 +230,7 @@ func TestRestartedWhileAsked(t *testing.T) {
 	})
 }
 
-// TestFull: full is not hung. Where there is no socket to ask, or a reload is under way, there is no reason either.
+// TestNoFault: a HAProxy at its connection limit causes no fault. Neither does an unknown state, or a unit that reloads.
 func TestNoFault(t *testing.T) {
 	serving(t, func(b *bench) {
 		for _, answer := range []host.HAProxyState{host.HAProxyFull, host.HAProxyAnswers, host.HAProxyUnknown} {
@@ -247,7 +247,7 @@ func TestNoFault(t *testing.T) {
 	})
 }
 
-// TestQuiet: nothing is told or logged where nothing changes, and two probes a second are all.
+// TestQuiet: without changes nothing is published or logged, and HAProxy gets only two probes a second.
 func TestQuiet(t *testing.T) {
 	serving(t, func(b *bench) {
 		told, probes := len(b.told), b.probes
@@ -261,7 +261,7 @@ func TestQuiet(t *testing.T) {
 	})
 }
 
-// TestHolderProbesMore: on the host that holds the virtual IPs a HAProxy that hangs is found within 0.3 s.
+// TestHolderProbesMore: on the host that holds the virtual IPs, a hung HAProxy is detected within 0.3 s.
 func TestHolderProbesMore(t *testing.T) {
 	for pause := range time.Duration(15) {
 		serving(t, func(b *bench) {
@@ -275,7 +275,7 @@ func TestHolderProbesMore(t *testing.T) {
 	}
 }
 
-// TestPunctuality: for a while after a timer that came late nobody is judged in haste.
+// TestPunctuality: for a while after a late timer, punctual is false.
 func TestPunctuality(t *testing.T) {
 	var p punctuality
 	now := time.Unix(1000, 0)
@@ -288,7 +288,7 @@ func TestPunctuality(t *testing.T) {
 	}
 }
 
-// TestAlone: where nobody could take over, a HAProxy that is back within a second costs no more than its restart.
+// TestAlone: without a peer, a HAProxy that is back within a second causes no fault.
 func TestAlone(t *testing.T) {
 	serving(t, func(b *bench) {
 		b.alone = true
@@ -298,11 +298,11 @@ func TestAlone(t *testing.T) {
 		b.after(time.Minute, false)
 		b.unit("failed")
 		b.after(999*time.Millisecond, false)
-		b.after(time.Millisecond, true) // a peer that comes must find the place free
+		b.after(time.Millisecond, true) // a peer that comes later must find the virtual IPs free
 	})
 }
 
-// TestAnyPeer: of two peers, and of six, any one that is there can take over.
+// TestAnyPeer: with two peers and with six, one that answers is enough for a takeover.
 func TestAnyPeer(t *testing.T) {
 	for _, others := range []int{1, 5} {
 		serving(t, func(b *bench) {
@@ -317,7 +317,7 @@ func TestAnyPeer(t *testing.T) {
 	}
 }
 
-// TestFlapping: a HAProxy that dies again and again does not move the virtual IPs each time.
+// TestFlapping: a HAProxy that dies repeatedly does not move the virtual IPs each time.
 func TestFlapping(t *testing.T) {
 	crash := func(b *bench) {
 		b.unit("activating")
@@ -332,25 +332,25 @@ func TestFlapping(t *testing.T) {
 			b.after(held-time.Millisecond, true)
 			b.after(backWithin, false)
 		}
-		b.after(2*time.Minute, false) // it is forgotten
+		b.after(2*time.Minute, false) // longer than flapMemory: the faults no longer count
 		crash(b)
 		b.after(0, false)
-		for range 5 { // better a HAProxy that dies often than none
+		for range 5 { // without another holder, the fault ends at once
 			b.stays = false
 			crash(b)
 			b.after(900*time.Millisecond, true)
 			b.stays = true
 			b.after(backWithin, false)
 			crash(b)
-			b.after(0, false) // nothing flaps
+			b.after(0, false) // no other host holds the virtual IPs
 		}
-		b.stays, b.idle = false, true // nor for a device that only answers for them
+		b.stays, b.idle = false, true // a device that only answers for the virtual IPs does not count either
 		crash(b)
 		b.after(0, false)
 	})
 }
 
-// TestLongestFault bounds the wait.
+// TestLongestFault: even after many faults, a fault whose reason is gone ends longestFault after its beginning at the latest.
 func TestLongestFault(t *testing.T) {
 	serving(t, func(b *bench) {
 		for range 20 {
@@ -363,7 +363,7 @@ func TestLongestFault(t *testing.T) {
 	})
 }
 
-// TestStop: an agent that ends, or whose keepalived does not track its file any more, keeps no host out.
+// TestStop: the fault flag is cleared if the agent ends, or if keepalived no longer tracks the file.
 func TestStop(t *testing.T) {
 	serving(t, func(b *bench) {
 		b.unit("inactive")
@@ -387,7 +387,7 @@ func TestStop(t *testing.T) {
 	})
 }
 
-// TestTellAgain: what could not be told is told again until it can.
+// TestTellAgain: a verdict that could not be written is written once that is possible.
 func TestTellAgain(t *testing.T) {
 	serving(t, func(b *bench) {
 		b.broken = errors.New("disk full")
@@ -401,11 +401,11 @@ func TestTellAgain(t *testing.T) {
 	})
 }
 
-// TestConflict: that another host holds the virtual IPs is told, and is a fault of the one that yields.
+// TestConflict: a conflict with another holder is published, and puts the host that stands down into FAULT.
 func TestConflict(t *testing.T) {
 	serving(t, func(b *bench) {
-		b.alone = true // which only a HAProxy that is down waits for
-		for range 3 {  // and no reason to stay out longer each time
+		b.alone = true // delays only a fault of HAProxy
+		for range 3 {  // repeated conflicts do not make the fault last longer
 			give(&b.stage, b.health.conflicts, conflict{text: "two of us", standDown: true})
 			if last := b.after(0, true); last.Reason != "two of us" || last.Conflict != "two of us" || last.HAProxy != host.HAProxyAnswers {
 				t.Errorf("%+v", last)
@@ -419,7 +419,7 @@ func TestConflict(t *testing.T) {
 		if last := b.after(0, false); last.Reason != "" || last.Conflict != "two of us" {
 			t.Errorf("%+v", last)
 		}
-		b.force(false) // nobody tracks it, but it is written
+		b.force(false) // keepalived does not track the file, but the conflict is published
 		if last := b.after(0, false); last.Conflict != "two of us" {
 			t.Errorf("%+v", last)
 		}
@@ -428,14 +428,14 @@ func TestConflict(t *testing.T) {
 			t.Errorf("%+v", last)
 		}
 	})
-	run(t, func(b *bench) { // before anything is known of HAProxy
+	run(t, func(b *bench) { // while the state of HAProxy is unknown
 		b.force(true)
 		give(&b.stage, b.health.conflicts, conflict{text: "two of us", standDown: true})
 		b.after(0, true)
 	})
 }
 
-// TestTrackedFile: who changes or removes the file that keepalived tracks finds it restored at once.
+// TestTrackedFile: if another program changes or removes the tracked file, health restores the file at once.
 func TestTrackedFile(t *testing.T) {
 	for _, fault := range []bool{false, true} {
 		serving(t, func(b *bench) {
@@ -454,7 +454,7 @@ func TestTrackedFile(t *testing.T) {
 				t.Errorf("logged %d times, the status was told %d times:\n%s", lines, len(b.told)-told, b.log.String())
 			}
 			writes := b.writes
-			wake.Up(b.health.touched) // by the agent itself
+			wake.Up(b.health.touched) // the event of the agent's own write
 			if b.pass(time.Second); b.writes != writes {
 				t.Errorf("wrote %d times without need", b.writes-writes)
 			}
@@ -462,7 +462,8 @@ func TestTrackedFile(t *testing.T) {
 	}
 }
 
-// TestTrackedFileFoughtOver: the file is written 20 times a second at most, and HAProxy is still probed.
+// TestTrackedFileFoughtOver: while another program keeps changing the file, health writes the file at most 20 times a second
+// and still probes HAProxy.
 func TestTrackedFileFoughtOver(t *testing.T) {
 	serving(t, func(b *bench) {
 		writes := b.writes
@@ -484,7 +485,7 @@ func TestTrackedFileFoughtOver(t *testing.T) {
 	})
 }
 
-// TestTrackedFileCannotBeRepaired: what cannot be written is written once it can.
+// TestTrackedFileCannotBeRepaired: a repair that failed is repeated until it succeeds.
 func TestTrackedFileCannotBeRepaired(t *testing.T) {
 	serving(t, func(b *bench) {
 		b.unit("failed")
@@ -501,7 +502,7 @@ func TestTrackedFileCannotBeRepaired(t *testing.T) {
 	})
 }
 
-// TestTrackedFileOfNobody: while keepalived does not track the file, whoever changes it may.
+// TestTrackedFileOfNobody: while keepalived does not track the file, health does not restore it.
 func TestTrackedFileOfNobody(t *testing.T) {
 	serving(t, func(b *bench) {
 		b.force(false)

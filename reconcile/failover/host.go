@@ -9,7 +9,7 @@ import (
 	"rlb.dev/rlb-agent/render/vrrp"
 )
 
-// Host is what failover needs of the machine. debian.Host is one.
+// Host is the part of the machine that failover uses. debian.Host implements it.
 type Host interface {
 	host.Observer
 	HAProxy
@@ -19,13 +19,13 @@ type Host interface {
 
 // HAProxy is the local HAProxy, and the states of the services.
 type HAProxy interface {
-	// ServiceStates brings each new ActiveState of a unit, the present one first, until ctx ends. It is "failed" as soon
-	// as the main process has ended by itself or was killed.
+	// ServiceStates calls changed with each new ActiveState of a unit, the current one first, until ctx ends. The state is
+	// "failed" as soon as the main process has ended by itself or was killed.
 	ServiceStates(ctx context.Context, unit string, changed func(state string))
-	// HAProxyAnswers says whether HAProxy answers within some milliseconds. That it does not says nothing yet.
+	// HAProxyAnswers says whether HAProxy answers within some milliseconds. false alone does not prove that HAProxy hangs.
 	HAProxyAnswers() bool
-	// ProbeHAProxy asks a HAProxy that did not answer at once. It takes half a second, and more for a busy one; in haste
-	// 120 ms where HAProxy is not busy and this process gets its core on time.
+	// ProbeHAProxy probes a HAProxy that did not answer at once. A probe takes half a second, and more if HAProxy is busy.
+	// In haste it takes 120 ms if HAProxy is not busy and this process gets CPU time on time.
 	ProbeHAProxy(ctx context.Context, haste bool) host.HAProxyState
 }
 
@@ -35,45 +35,46 @@ type Keepalived interface {
 	TellKeepalived(fault bool) error
 	// KillUnit sends SIGKILL to all processes of a unit.
 	KillUnit(ctx context.Context, name string) error
-	// HastenVRRP gives the processes that keepalived's main process has made real-time priority.
+	// HastenVRRP gives the child processes of keepalived's main process real-time priority.
 	HastenVRRP(ctx context.Context, keepalived int) error
-	// VRRPAtOnce is host.Observer's VRRP with less patience: 120 ms, in which this process gets its core on time.
+	// VRRPAtOnce is host.Observer's VRRP with a shorter timeout: 120 ms in which this process gets CPU time on time.
 	VRRPAtOnce(ctx context.Context, pid int) ([]host.Instance, error)
-	// AwaitChildEnd waits until one of the processes that a process has made has ended, and calls then at once. It fails
-	// where there is none.
+	// AwaitChildEnd waits until a child process of parent has ended, and calls then at once. It fails if parent has no child
+	// process.
 	AwaitChildEnd(ctx context.Context, parent int, then func()) error
-	// Suspend stops a process and those that it has made (SIGSTOP), until Resume.
+	// Suspend stops a process and its child processes (SIGSTOP) until Resume.
 	Suspend(pid int) error
-	// Resume lets them go on (SIGCONT). Where they were not stopped, it does nothing.
+	// Resume continues a process and its child processes (SIGCONT). If they were not stopped, it does nothing.
 	Resume(pid int) error
 }
 
-// Network is the interface of the virtual IPs, and who else is on its link. MACs are text: "02:00:00:00:00:0a".
+// Network is the interface of the virtual IPs and the link it is on. MACs are text: "02:00:00:00:00:0a".
 type Network interface {
-	// MAC is the hardware address of an interface.
+	// MAC returns the hardware address of an interface.
 	MAC(iface string) (string, error)
 	// RemoveAddress removes an address from an interface.
 	RemoveAddress(ctx context.Context, iface string, prefix netip.Prefix) error
-	// WatchAddresses calls changed when addresses of this host may have changed, and once at its beginning, until ctx
+	// WatchAddresses calls changed once at the beginning, and then when addresses of this host may have changed, until ctx
 	// ends.
 	WatchAddresses(ctx context.Context, changed func()) error
-	// AnyAnswers says whether another host answers for one of these addresses, at most after wait.
+	// AnyAnswers says whether another host answers for one of these addresses within wait.
 	AnyAnswers(ctx context.Context, iface string, addrs []netip.Addr, wait time.Duration) (bool, error)
-	// OtherNeighbours is Neighbours without the answers of machines with these MACs.
+	// OtherNeighbours is host.Observer's Neighbours without the answers of machines with these MACs.
 	OtherNeighbours(ctx context.Context, iface string, addrs []netip.Addr, without []string) (map[netip.Addr]string, error)
-	// ProbeServices sends a TCP connection request to each of these endpoints, whoever else holds their addresses, and says
-	// what each replied within 200 ms. No connection is made.
+	// ProbeServices sends a TCP SYN to each of these endpoints at its MAC, even if other machines hold the address too. It
+	// returns the reply of each within 200 ms. It opens no connection.
 	ProbeServices(ctx context.Context, iface string, at []host.Endpoint) ([]host.Reply, error)
-	// WatchHolders calls claimed when another host says that one of these addresses is its own, until ctx ends.
-	// toUsAlone is that it said so to this host alone.
+	// WatchHolders calls claimed when another host claims one of these addresses as its own, until ctx ends. toUsAlone says
+	// that the host sent the claim to this host only.
 	WatchHolders(ctx context.Context, iface string, addrs []netip.Addr, claimed func(toUsAlone bool)) error
-	// Announce tells everyone on the link that an address is here (gratuitous ARP, unsolicited neighbour advertisement).
+	// Announce announces to all hosts on the link that this host has an address (gratuitous ARP, unsolicited neighbour
+	// advertisement).
 	Announce(iface string, addr netip.Addr) error
-	// AnnounceTo is Announce to the host with that MAC alone.
+	// AnnounceTo is Announce to the host with this MAC only.
 	AnnounceTo(iface string, addr netip.Addr, mac string) error
-	// EndSessions ends the TCP connections to these addresses and ports of this host, and tells their peers (RST).
+	// EndSessions ends the TCP connections to these addresses and ports of this host and sends a RST to their peers.
 	EndSessions(ctx context.Context, addrs []netip.Addr, ports []uint16) (n int, err error)
-	// AdvertsPass says whether advertisements of another host under each of these identities get through to keepalived.
-	// It takes three advertisement intervals at most.
+	// AdvertsPass says whether advertisements of another host reach keepalived under each of these identities. It takes three
+	// advertisement intervals at most.
 	AdvertsPass(ctx context.Context, iface string, ids []vrrp.Identity) (bool, error)
 }

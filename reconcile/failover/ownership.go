@@ -17,14 +17,14 @@ import (
 )
 
 const (
-	settleTime  = 100 * time.Millisecond // in which keepalived has added all virtual IPs, or removed them
-	confirmTime = 150 * time.Millisecond // between two looks that both must find an address left behind
-	restartTime = 250 * time.Millisecond // after a takeover: in which systemd has started keepalived again
-	youngPause  = 500 * time.Millisecond // until a keepalived that is too young to be asked is asked again
+	settleTime  = 100 * time.Millisecond // keepalived adds or removes all virtual IPs within this time
+	confirmTime = 150 * time.Millisecond // between the two checks that must both find an address left behind
+	restartTime = 250 * time.Millisecond // systemd has restarted keepalived within this time after a takeover
+	youngPause  = 500 * time.Millisecond // until a keepalived that started too recently is asked for its state again
 )
 
-// ownership sees to it that one host alone holds the virtual IPs. It removes those that were left on this host without a
-// keepalived that is MASTER, and finds other holders that keepalived does not hear.
+// ownership ensures that only one host holds the virtual IPs. It removes virtual IPs that were left on this host while no
+// keepalived here is MASTER, and finds other holders that keepalived does not hear.
 type ownership struct {
 	host Host
 	log  *slog.Logger
@@ -35,20 +35,20 @@ type ownership struct {
 	conflicts chan<- conflict    // to health
 
 	spec  state.InForce
-	unit  string         // ActiveState of keepalived's unit; "" is not known yet
-	down  time.Time      // since when keepalived does not run; zero where it does
+	unit  string         // ActiveState of keepalived's unit; "" if not known yet
+	down  time.Time      // since when keepalived does not run; zero if it runs
 	held  []netip.Prefix // virtual IPs on the interface
-	holds atomic.Bool    // there are some
-	check time.Time      // when to check whether they belong here; zero is not
-	stray bool           // the last check found that they do not
-	fresh bool           // this host got them since the last check
-	got   time.Time      // when it got the last of them
+	holds atomic.Bool    // held is not empty
+	check time.Time      // when to check whether the virtual IPs belong here; zero means never
+	stray bool           // the last check found that they do not belong here
+	fresh bool           // this host got virtual IPs since the last check
+	got   time.Time      // when held last changed to other virtual IPs
 	retry backoff.Backoff
 
-	sessions     time.Time // when to end those that a move has left here; zero is not
-	keepSessions func()    // gives up ending them
+	sessions     time.Time // when to end the connections that a move has left on this host; zero means never
+	keepSessions func()    // cancels the search that would end them
 
-	lastLogged string // failure
+	lastLogged string // the last failure logged
 
 	splitBrain
 	standDown
@@ -103,8 +103,8 @@ func (o *ownership) run(ctx context.Context) {
 	}
 }
 
-// applySpec is told the spec in force. At the beginning nobody knows what happened before: neighbours may look for the
-// virtual IPs here, and sessions may be left.
+// applySpec sets the spec in force. If the interface or the virtual IPs are new, what happened before is unknown:
+// neighbours may still send packets for the virtual IPs to this host, and connections may be left here.
 func (o *ownership) applySpec(ctx context.Context, f state.InForce) {
 	begins := f.Interface != o.spec.Interface || !slices.Equal(f.VirtualIPs, o.spec.VirtualIPs)
 	o.spec = f
@@ -121,10 +121,10 @@ func (o *ownership) applySpec(ctx context.Context, f state.InForce) {
 	}
 }
 
-// pause is the time to the next thing that is due.
+// pause returns the time until the next action is due.
 func (o *ownership) pause() time.Duration {
 	if len(o.spec.VirtualIPs) == 0 {
-		return time.Hour // without a spec in force nothing is looked at, whatever is due
+		return time.Hour // without a spec in force ownership does nothing
 	}
 	next := time.Now().Add(time.Hour)
 	for _, at := range []time.Time{o.check, o.ask, o.hang, o.poll, o.announceAt, o.sessions} {
@@ -137,12 +137,12 @@ func (o *ownership) pause() time.Duration {
 
 func due(at time.Time) bool { return !at.IsZero() && !time.Now().Before(at) }
 
-// schedule has the virtual IPs checked when what happens now is over.
+// schedule plans a check of the virtual IPs for the time when the current change is over.
 func (o *ownership) schedule() {
 	o.check, o.stray = time.Now().Add(settleTime), false
 	o.retry.Reset()
 	if !o.down.IsZero() {
-		// systemd starts keepalived again once a peer has taken over, and it then begins by removing them
+		// systemd restarts keepalived once a peer has taken over, and the new keepalived first removes the virtual IPs
 		o.check = o.down.Add(o.spec.Takeover + restartTime)
 	}
 	if !o.standingDown {
@@ -152,18 +152,18 @@ func (o *ownership) schedule() {
 
 func (o *ownership) unitChanged(state string) {
 	o.unit = state
-	switch running := up(state) || state == "deactivating"; { // one that stops removes its addresses itself
+	switch running := up(state) || state == "deactivating"; { // a stopping keepalived removes its addresses itself
 	case running:
 		o.down = time.Time{}
 	case o.down.IsZero():
 		o.down = time.Now()
 	}
-	if o.schedule(); !o.down.IsZero() && o.heard { // the claim came first, and may be past
+	if o.schedule(); !o.down.IsZero() && o.heard { // the claim of the new holder may have come before this event
 		o.askBy(time.Now())
 	}
 }
 
-// readHeld reads which virtual IPs are on the interface.
+// readHeld reads which virtual IPs are on the interface, and reacts to a change.
 func (o *ownership) readHeld(ctx context.Context) {
 	all, err := o.addresses(ctx)
 	if err != nil {
@@ -180,7 +180,7 @@ func (o *ownership) readHeld(ctx context.Context) {
 	}
 	if len(held) == 0 && changed {
 		o.sessions = time.Now().Add(sessionsLast)
-		if o.unit != "deactivating" { // else keepalived advertises priority 0, and its successor announces the move
+		if o.unit != "deactivating" { // a stopping keepalived advertises priority 0, and the new holder announces the move
 			o.requestAnnouncement(ctx)
 		}
 	}
@@ -198,7 +198,7 @@ func (o *ownership) readHeld(ctx context.Context) {
 	}
 }
 
-// addresses are those of the interface; one that does not exist has none.
+// addresses returns the addresses of the interface. An interface that does not exist has none.
 func (o *ownership) addresses(ctx context.Context) ([]netip.Prefix, error) {
 	all, err := o.host.Interfaces(ctx)
 	for _, i := range all {
@@ -209,12 +209,12 @@ func (o *ownership) addresses(ctx context.Context) ([]netip.Prefix, error) {
 	return nil, err
 }
 
-// checkHeld removes the virtual IPs where they do not belong.
+// checkHeld removes the virtual IPs if they do not belong to this host.
 func (o *ownership) checkHeld(ctx context.Context) {
 	switch {
 	case !due(o.check):
 		return
-	case o.unit == "": // its state comes by itself
+	case o.unit == "": // ownership receives the unit's state later
 		o.check = time.Time{}
 		return
 	case !o.down.IsZero():
@@ -239,7 +239,7 @@ func (o *ownership) checkHeld(ctx context.Context) {
 	}
 }
 
-// checkAgain checks once more a while later. After the longest pause it waits for the next event.
+// checkAgain plans another check. After the longest pause of the back-off, only an event causes the next check.
 func (o *ownership) checkAgain() {
 	if o.retry.Exhausted() {
 		o.check = time.Time{}
@@ -265,7 +265,7 @@ func (o *ownership) remove(ctx context.Context, why string) {
 	o.readHeld(ctx)
 }
 
-// logOnce logs a failure, once until another one comes.
+// logOnce logs a failure unless it is the same as the last one.
 func (o *ownership) logOnce(err error) {
 	if err != nil && err.Error() != o.lastLogged {
 		o.lastLogged = err.Error()

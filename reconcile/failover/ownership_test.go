@@ -24,7 +24,7 @@ const (
 	takeover      = 301 * time.Millisecond
 	neighbourTime = 300 * time.Millisecond
 	probeTime     = 200 * time.Millisecond
-	patientTime   = 500 * time.Millisecond // for a keepalived that is silent
+	patientTime   = 500 * time.Millisecond // how long VRRP waits for a keepalived that does not answer
 )
 
 var (
@@ -38,46 +38,46 @@ var (
 	identities = []vrrp.Identity{{RouterID: 100}}
 )
 
-// site is an ownership in a bubble of its own time, on a host and a network that tests set.
+// site is an ownership in a synctest bubble, on a host and a network whose state tests set.
 type site struct {
-	Host // what is not asked for
+	Host // nil: ownership does not call the other methods
 	stage
 	t         *testing.T
 	ownership *ownership
 	addrs     []netip.Prefix
 	role      host.Role
-	roles     int   // times it was asked for
-	mute      error // of VRRP
+	roles     int   // number of queries for the role
+	mute      error // the error of VRRP
 	kills     int
-	others    map[netip.Addr]string // who else answers
-	behind    map[netip.Addr]string // … a little later
-	idle      map[string]bool       // MACs at which nothing serves
-	replies   map[string]host.Reply // of some MACs to a probe
+	others    map[netip.Addr]string // MACs of other machines by the address they answer for
+	behind    map[netip.Addr]string // the same for machines that answer after these
+	idle      map[string]bool       // MACs that do not serve
+	replies   map[string]host.Reply // replies of idle MACs to a probe
 	alone     bool                  // the spec has no nodes
 	bare      bool                  // no service listens on a virtual IP
 	quiet     bool                  // no other host advertises the virtual router of the spec
 	heardIn   time.Duration         // until the next advertisement of another host
-	patient   bool                  // keepalived cannot be judged in haste
-	first     func() string         // who of several holders answers first for the virtual IP; nil: that of others
+	patient   bool                  // VRRPAtOnce gives no result
+	first     func() string         // returns the MAC that answers first for the virtual IP; nil: the MAC in others
 	asked     int
 	probed    int
-	looked    int                     // at the interfaces
-	listened  int                     // for other hosts' advertisements
-	passes    bool                    // VRRP of others, to keepalived here
-	waits     bool                    // the host serves on what it has (drain --wait)
-	looks     int                     // times it was asked for
-	broken    error                   // of RemoveAddress
-	deafness  error                   // of AdvertsPass
-	watchers  []*func(toUsAlone bool) // told of claims
+	looked    int                     // number of Interfaces calls
+	listened  int                     // number of HearsRouter calls
+	passes    bool                    // advertisements of other hosts reach keepalived here
+	waits     bool                    // the host serves its former connections (drain --wait)
+	looks     int                     // number of AdvertsPass calls
+	broken    error                   // the error of RemoveAddress
+	deafness  error                   // the error of AdvertsPass
+	watchers  []*func(toUsAlone bool) // the callbacks for claims
 	announced []netip.Addr
-	requested []string // gratuitous ARP
+	requested []string // requests for gratuitous ARP
 	told      []conflict
 	hands     bool // planned moves forward packets
-	ended     int  // times that sessions were
+	ended     int  // number of EndSessions calls
 	log       bytes.Buffer
 }
 
-// File is the record of a waited drain.
+// File returns the record of drain --wait if waits is set.
 func (s *site) File(_ context.Context, path string) (host.File, error) {
 	if path != state.WaitFile || !s.waits {
 		return host.File{}, nil
@@ -232,7 +232,7 @@ func (s *site) WatchHolders(ctx context.Context, _ string, _ []netip.Addr, claim
 	return nil
 }
 
-// claimed is a claim of another host.
+// claimed delivers a claim of another host.
 func (s *site) claimed(toUsAlone bool) {
 	if len(s.watchers) == 0 {
 		s.t.Error("nobody watches for other holders")
@@ -296,7 +296,7 @@ func holding(t *testing.T, do func(*site)) {
 	})
 }
 
-// master is an ownership on the host that is master, with nobody else there but the peer.
+// master runs a test with an ownership on the host that is MASTER. Only the peer is on the link, with its own address.
 func master(t *testing.T, do func(*site)) {
 	holding(t, func(s *site) {
 		s.role = host.RoleMaster
@@ -341,7 +341,7 @@ func (s *site) wantHeld(want ...netip.Prefix) {
 	}
 }
 
-// wantTold says what the guard was told last, and since when.
+// wantTold checks the last conflict that health received.
 func (s *site) wantTold(yield bool, words string) {
 	s.t.Helper()
 	if len(s.told) == 0 {
@@ -355,7 +355,7 @@ func (s *site) wantTold(yield bool, words string) {
 
 func (s *site) lines() int { return strings.Count(s.log.String(), "\n") }
 
-// wantRequested says what was requested, and for what of it.
+// wantRequested checks that highMAC got so many requests for gratuitous ARP, all for vip.
 func (s *site) wantRequested(times int) {
 	s.t.Helper()
 	if want := slices.Repeat([]string{vip.Addr().String() + " at " + highMAC}, times); !slices.Equal(s.requested, want) {
@@ -363,25 +363,25 @@ func (s *site) wantRequested(times int) {
 	}
 }
 
-// TestReminds: who loses the virtual IPs to another tells that one, which may never have heard of this host, and so has
-// not told the neighbours either. It tells it until the other announces them.
+// TestReminds: a host that loses the virtual IPs to another host requests gratuitous ARP from that host, until it announces
+// the virtual IPs to all hosts. Without a request, the other host may not know that neighbours have the MAC of this host.
 func TestReminds(t *testing.T) {
 	master(t, func(s *site) {
 		s.others[vip.Addr()], s.role = highMAC, host.RoleBackup
 		s.hold()
 		s.after(900 * time.Millisecond)
 		s.wantRequested(1)
-		s.claimed(true) // to this host alone is to nobody else
+		s.claimed(true) // an announcement to this host only does not reach the neighbours
 		s.after(time.Second)
 		s.wantRequested(2)
 		s.claimed(false)
 		s.after(time.Hour)
 		s.wantRequested(2)
-		give(&s.stage, s.ownership.moved, struct{}{}) // not again
+		give(&s.stage, s.ownership.moved, struct{}{}) // starts no new requests
 		s.after(time.Second)
 		s.wantRequested(2)
 	})
-	master(t, func(s *site) { // the other cannot be seen yet
+	master(t, func(s *site) { // the other host does not answer yet
 		s.role = host.RoleBackup
 		s.hold()
 		s.after(3 * time.Second)
@@ -393,7 +393,7 @@ func TestReminds(t *testing.T) {
 		s.after(time.Hour)
 		s.wantRequested(1)
 	})
-	master(t, func(s *site) { // it loses them again soon
+	master(t, func(s *site) { // the host loses the virtual IPs again soon
 		s.role = host.RoleBackup
 		for range 2 {
 			s.others[vip.Addr()] = highMAC
@@ -408,7 +408,7 @@ func TestReminds(t *testing.T) {
 		s.after(time.Second)
 		s.wantRequested(2)
 	})
-	holding(t, func(s *site) { // what happened before the agent's start is not known
+	holding(t, func(s *site) { // the agent does not know what happened before its start
 		s.others[vip.Addr()] = highMAC
 		s.after(1500 * time.Millisecond)
 		s.wantRequested(1)
@@ -416,7 +416,7 @@ func TestReminds(t *testing.T) {
 		s.after(time.Hour)
 		s.wantRequested(1)
 	})
-	for name, removed := range map[string]func(*site){ // the peer may have announced them before this host's link was up
+	for name, removed := range map[string]func(*site){ // the peer may have announced the virtual IPs before this host's link was up
 		"by the agent":           func(s *site) { s.after(takeover + restartTime) },
 		"by the next keepalived": func(s *site) { s.unit("activating"); s.after(0); s.hold() },
 	} {
@@ -430,7 +430,7 @@ func TestReminds(t *testing.T) {
 			}
 		})
 	}
-	master(t, func(s *site) { // one that goes for good leaves it to keepalived
+	master(t, func(s *site) { // while keepalived stops, its goodbye makes the other host announce the virtual IPs
 		s.others[vip.Addr()] = highMAC
 		s.unit("deactivating")
 		s.after(0)
@@ -442,15 +442,16 @@ func TestReminds(t *testing.T) {
 	})
 }
 
-// TestOrphan: what a keepalived left that is gone is taken off, but systemd has its chance before.
+// TestOrphan: virtual IPs that a dead keepalived left behind are removed, but only after systemd has had time to restart
+// keepalived.
 func TestOrphan(t *testing.T) {
 	for _, state := range []string{"failed", "inactive", "activating"} {
 		master(t, func(s *site) {
 			s.hold(vip, vip6)
 			s.unit(state)
-			s.after(takeover + 200*time.Millisecond) // in which systemd starts it
+			s.after(takeover + 200*time.Millisecond) // the time for systemd to restart keepalived
 			s.wantHeld(vip, vip6)
-			s.unit("activating") // which is no new chance
+			s.unit("activating") // does not extend that time
 			s.after(100 * time.Millisecond)
 			s.wantHeld()
 			if s.lines() != 1 || !strings.Contains(s.log.String(), "removed 198.51.100.100, 2001:db8::100 from eth0: keepalived does not run") {
@@ -471,19 +472,19 @@ func TestOrphan(t *testing.T) {
 		s.after(takeover)
 		s.unit("active")
 		s.after(time.Minute)
-		s.unit("deactivating") // it takes them off itself
+		s.unit("deactivating") // keepalived removes the addresses itself
 		s.after(time.Minute)
 		s.wantHeld(vip)
 	})
 }
 
-// TestStray: an address that keepalived did not put there is taken off, but not in the middle of a change.
+// TestStray: an address that keepalived did not add is removed, but not in the middle of a change.
 func TestStray(t *testing.T) {
 	for _, role := range []host.Role{host.RoleBackup, host.RoleFault} {
 		holding(t, func(s *site) {
 			s.role = role
 			s.hold(vip)
-			s.after(200 * time.Millisecond) // a change takes that long
+			s.after(200 * time.Millisecond) // a change may take that long
 			s.wantHeld(vip)
 			s.after(100 * time.Millisecond)
 			s.wantHeld()
@@ -502,7 +503,7 @@ func TestStray(t *testing.T) {
 			if s.roles > 10 {
 				t.Errorf("%s: asked %d times", role, s.roles)
 			}
-			s.role = host.RoleBackup // a while later, noticed with the next round
+			s.role = host.RoleBackup // noticed when the spec is applied again
 			s.force(true)
 			s.after(300 * time.Millisecond)
 			s.wantHeld()
@@ -518,13 +519,13 @@ func TestStray(t *testing.T) {
 	})
 }
 
-// TestOrphanOfWinner: who has just won over another holder, which serves no more, is not relieved by it when its
-// keepalived dies.
+// TestOrphanOfWinner: if another holder served a moment ago but has given up the virtual IPs, this host keeps them for the
+// usual time when its keepalived dies.
 func TestOrphanOfWinner(t *testing.T) {
 	master(t, func(s *site) {
 		s.others[vip.Addr()], s.others[vip6.Addr()] = highMAC, highMAC
 		s.claimed(false)
-		s.after(100 * time.Millisecond) // it is seen to serve
+		s.after(100 * time.Millisecond) // the other host is seen to serve
 		delete(s.others, vip.Addr())
 		delete(s.others, vip6.Addr())
 		s.after(50 * time.Millisecond)
@@ -534,7 +535,7 @@ func TestOrphanOfWinner(t *testing.T) {
 	})
 }
 
-// TestWithoutSpec: a host on which no spec is in force has nothing to look at, however often its units change.
+// TestWithoutSpec: without a spec in force, ownership makes no checks, even if units change.
 func TestWithoutSpec(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		o := newOwnership(&site{t: t}, nil, slog.New(slog.DiscardHandler))
@@ -546,7 +547,7 @@ func TestWithoutSpec(t *testing.T) {
 	})
 }
 
-// TestAtPeace: where nothing happens nobody is asked.
+// TestAtPeace: without events, ownership queries neither keepalived nor other hosts.
 func TestAtPeace(t *testing.T) {
 	for _, tt := range []struct {
 		role host.Role
@@ -555,11 +556,11 @@ func TestAtPeace(t *testing.T) {
 		holding(t, func(s *site) {
 			s.role = tt.role
 			s.hold(tt.held...)
-			s.after(5 * time.Minute) // nobody serves here who could be asked for gratuitous ARP
+			s.after(5 * time.Minute) // the requests for gratuitous ARP end, because no other host serves
 			roles, asked := s.roles, s.asked
-			s.announced = nil // that of the takeover
+			s.announced = nil // forgets the announcement of the takeover
 			s.after(time.Hour)
-			s.hold(tt.held...) // an event that changed nothing here
+			s.hold(tt.held...) // an event without a change
 			s.after(time.Second)
 			if s.roles != roles || s.asked != asked || len(s.told)+len(s.announced)+s.lines() > 0 || (len(s.watchers) == 0) != (tt.held == nil) {
 				t.Errorf("%s: %+v", tt.role, s)
@@ -568,10 +569,10 @@ func TestAtPeace(t *testing.T) {
 	}
 }
 
-// TestYield: of two masters the one with the lower MAC gives way within a second, whoever came first.
+// TestYield: of two masters, the one with the lower MAC stands down within a second, whichever was MASTER first.
 func TestYield(t *testing.T) {
 	const most = 700 * time.Millisecond
-	master(t, func(s *site) { // the other one came
+	master(t, func(s *site) { // the other host became MASTER second
 		s.others[vip.Addr()] = highMAC
 		s.claimed(false)
 		s.after(takeover)
@@ -581,7 +582,7 @@ func TestYield(t *testing.T) {
 		s.after(most - takeover)
 		s.wantTold(true, "another host, MAC "+highMAC+", holds 198.51.100.100 too, and VRRP between the two does not pass: rlb-agent status says whether their specs differ, rlb-agent doctor what keeps VRRP from passing")
 	})
-	holding(t, func(s *site) { // this one came
+	holding(t, func(s *site) { // this host became MASTER second
 		s.others[vip.Addr()] = highMAC
 		s.role = host.RoleMaster
 		s.hold(vip)
@@ -590,8 +591,8 @@ func TestYield(t *testing.T) {
 	})
 }
 
-// TestYieldToNobody: an advertisement is no sign that the other still holds the virtual IPs when it has come: both hear each
-// other again, and the other has given way.
+// TestYieldToNobody: this host does not stand down if the other host gives up the virtual IPs while this one listens for
+// advertisements: both hear each other again, and the other host has become BACKUP.
 func TestYieldToNobody(t *testing.T) {
 	master(t, func(s *site) {
 		s.heardIn = time.Second
@@ -608,7 +609,7 @@ func TestYieldToNobody(t *testing.T) {
 	})
 }
 
-// TestListens: a host listens for advertisements only where it may give way. The search is shorter without that.
+// TestListens: a search listens for advertisements only if this host may lose to the rival, because listening takes time.
 func TestListens(t *testing.T) {
 	for name, meet := range map[string]func(*site){
 		"a device":                func(s *site) { s.others[vip.Addr()], s.idle[highMAC] = highMAC, true },
@@ -631,8 +632,8 @@ func TestListens(t *testing.T) {
 	}
 }
 
-// TestTakesOver: a host that becomes MASTER announces the virtual IPs once more when the others, which may have become it
-// at the same time, have given way. One on which somebody else put them does not.
+// TestTakesOver: a host that becomes MASTER announces the virtual IPs once more after other hosts, which may have become
+// MASTER at the same time, have become BACKUP. A host that is not MASTER does not announce virtual IPs on its interface.
 func TestTakesOver(t *testing.T) {
 	for role, want := range map[host.Role]int{host.RoleMaster: 1, host.RoleBackup: 0, host.RoleFault: 0} {
 		holding(t, func(s *site) {
@@ -652,7 +653,7 @@ func TestTakesOver(t *testing.T) {
 	}
 }
 
-// TestRequestedAfterTakeover: what a host announces by itself when it takes over puts off no announcement that is asked for.
+// TestRequestedAfterTakeover: the announcement after a takeover does not delay one that another host requests.
 func TestRequestedAfterTakeover(t *testing.T) {
 	holding(t, func(s *site) {
 		s.role = host.RoleMaster
@@ -662,15 +663,15 @@ func TestRequestedAfterTakeover(t *testing.T) {
 		if s.after(0); len(s.announced) != 2 {
 			t.Errorf("announced %v", s.announced)
 		}
-		s.claimed(true) // the former holder has left since
+		s.claimed(true) // the former holder has removed the virtual IPs meanwhile
 		if s.after(settleTime); len(s.announced) != 3 {
 			t.Errorf("announced %v", s.announced)
 		}
 	})
 }
 
-// TestYieldAmongMore: of three masters, and of seven, each but the one with the highest MAC gives way within a second,
-// whichever of the others is the first to answer each time.
+// TestYieldAmongMore: of three masters, and of seven, all but the one with the highest MAC stand down within a second,
+// whichever of the others answers first each time.
 func TestYieldAmongMore(t *testing.T) {
 	for _, hosts := range []int{3, 7} {
 		for _, highest := range []bool{false, true} {
@@ -703,8 +704,9 @@ func TestYieldAmongMore(t *testing.T) {
 	}
 }
 
-// TestTakenOverFromHung: a host that took over since the other one's keepalived hangs does not give way to what that left
-// behind, whatever the MACs, while the agent there may still be about to take it off. It does where that never comes.
+// TestTakenOverFromHung: a host that took over because the other host's keepalived hangs does not stand down at once, even
+// with the lower MAC: the agent of the other host may still remove the virtual IPs. If that never happens, this host stands
+// down.
 func TestTakenOverFromHung(t *testing.T) {
 	for _, gone := range []time.Duration{700 * time.Millisecond, 1300 * time.Millisecond, time.Hour} {
 		holding(t, func(s *site) {
@@ -725,7 +727,8 @@ func TestTakenOverFromHung(t *testing.T) {
 	}
 }
 
-// TestStay: the one with the higher MAC, or that no keepalived tracks, or that met a stranger, says so and stays.
+// TestStay: a host stays MASTER and reports the conflict if it has the higher MAC, if keepalived does not track the file, or
+// if the other holder is none of the spec's nodes.
 func TestStay(t *testing.T) {
 	for _, tt := range []struct {
 		name, other string
@@ -770,8 +773,8 @@ func TestStay(t *testing.T) {
 	}
 }
 
-// TestHangs: a keepalived that does not answer while another host has taken over is killed; one that only does not answer,
-// or that answers, is not.
+// TestHangs: a keepalived that does not answer after another host has taken over is killed. Without another host, or if it
+// answers, it is not killed.
 func TestHangs(t *testing.T) {
 	mute := fmt.Errorf("cannot ask: %w", host.ErrNoAnswer)
 	master(t, func(s *site) {
@@ -787,7 +790,7 @@ func TestHangs(t *testing.T) {
 			t.Errorf("requested %v: neighbours may still look for it here", s.requested)
 		}
 	})
-	master(t, func(s *site) { // where this process does not get its core
+	master(t, func(s *site) { // while the kernel runs this process late
 		s.patient, s.role, s.mute = true, host.RoleUnknown, mute
 		s.others[vip.Addr()] = highMAC
 		s.claimed(false)
@@ -799,9 +802,9 @@ func TestHangs(t *testing.T) {
 		}
 	})
 	for name, device := range map[string]bool{"it has just taken over": false, "a device answers too": true} {
-		holding(t, func(s *site) { // what is asked meanwhile is no reason to be late
+		holding(t, func(s *site) { // queries that run meanwhile do not delay the kill
 			s.role, s.mute = host.RoleUnknown, mute
-			began := settleTime // when it is asked for its state
+			began := settleTime // when keepalived is asked for its state
 			if device {
 				s.others[vip.Addr()], s.idle[lowMAC], s.replies[lowMAC] = lowMAC, true, host.Refused
 				began += takeover + neighbourTime
@@ -815,7 +818,7 @@ func TestHangs(t *testing.T) {
 			}
 		})
 	}
-	for _, since := range []time.Duration{0, neighbourTime/2 - hangPause - 1, neighbourTime/2 - 1} { // a search that finds that host was under way
+	for _, since := range []time.Duration{0, neighbourTime/2 - hangPause - 1, neighbourTime/2 - 1} { // the claim comes while a search is running
 		master(t, func(s *site) {
 			s.force(true)
 			s.after(takeover + settleTime + since)
@@ -828,7 +831,7 @@ func TestHangs(t *testing.T) {
 			s.wantHeld()
 		})
 	}
-	master(t, func(s *site) { // one that ends while that is asked anew, since another node is gone
+	master(t, func(s *site) { // the claim comes while a search is running that takes longer, because another node is down
 		delete(s.others, peer)
 		s.force(true)
 		s.after(takeover + settleTime + neighbourTime/3)
@@ -867,9 +870,9 @@ func TestHangs(t *testing.T) {
 	})
 }
 
-// TestNoConflict: a claim is no conflict while roles change, nor when it is over before it is looked at.
+// TestNoConflict: a claim is no conflict while roles change, nor if the other host has gone before the search.
 func TestNoConflict(t *testing.T) {
-	master(t, func(s *site) { // keepalived gave way
+	master(t, func(s *site) { // keepalived became BACKUP
 		s.others[vip.Addr()] = highMAC
 		s.claimed(false)
 		s.after(takeover / 2)
@@ -880,14 +883,14 @@ func TestNoConflict(t *testing.T) {
 			t.Errorf("%+v", s)
 		}
 	})
-	master(t, func(s *site) { // the other one gave way
+	master(t, func(s *site) { // the other host became BACKUP
 		s.claimed(false)
 		s.after(time.Minute)
 		if len(s.told) > 0 || !slices.Equal(s.announced, []netip.Addr{vip.Addr()}) {
 			t.Errorf("%+v", s)
 		}
 	})
-	master(t, func(s *site) { // the other one gave way, and says so
+	master(t, func(s *site) { // the other host became BACKUP and requests an announcement
 		s.claimed(true)
 		if s.after(0); !slices.Equal(s.announced, []netip.Addr{vip.Addr()}) {
 			t.Errorf("announced %v", s.announced)
@@ -898,14 +901,14 @@ func TestNoConflict(t *testing.T) {
 		asked := s.asked
 		s.others[vip.Addr()] = highMAC
 		s.claimed(false)
-		s.after(takeover) // asked, and answered
+		s.after(takeover) // the search has got its answer
 		said := len(s.announced)
-		s.claimed(true) // the same answer
+		s.claimed(true) // another copy of that answer
 		if s.after(0); s.asked == asked || len(s.announced) != said {
 			t.Errorf("announced for an answer: asked %d times, announced %d", s.asked-asked, len(s.announced)-said)
 		}
 	})
-	master(t, func(s *site) { // it is about to go: a keepalived that was killed
+	master(t, func(s *site) { // the other host's keepalived was killed, and the address is about to be removed
 		s.others[vip.Addr()] = highMAC
 		s.claimed(false)
 		s.after(takeover + 50*time.Millisecond)

@@ -3,15 +3,15 @@ package failover
 import "time"
 
 const (
-	mostLate   = 50 * time.Millisecond // that a timer may come late
-	lateMemory = 10 * time.Second      // after one that was later, in which nobody is judged in haste
+	mostLate   = 50 * time.Millisecond // by how much a timer may be late
+	lateMemory = 10 * time.Second      // how long no probe is made in haste after a later timer
 )
 
-// punctuality is whether this process gets its core on time. Where its own timers are late, the silence of others proves
-// less, and it has the usual patience. The zero value is one that was never late.
-type punctuality struct{ late time.Time } // the last time
+// punctuality records whether the kernel runs this process on time. If this process's own timers are late, a missing answer
+// of another process proves less, and the usual timeouts apply. The zero value has no late timers.
+type punctuality struct{ late time.Time } // when a timer was last late
 
-// note is called with a timer that was due then and has come now.
+// note records a timer that was due at the first time and fired at the second.
 func (p *punctuality) note(due, now time.Time) {
 	if !due.IsZero() && now.Sub(due) > mostLate {
 		p.late = now

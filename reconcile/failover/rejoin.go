@@ -14,17 +14,18 @@ import (
 	"rlb.dev/rlb-agent/render/vrrp"
 )
 
-// RejoinHost is what Rejoin needs of the machine.
+// RejoinHost is the part of the machine that Rejoin uses.
 type RejoinHost interface {
 	host.Host
 	Host
-	// HearRouter calls heard for each advertisement of another machine under one of these identities on an interface, from
-	// one of these sources, one at a time, until ctx ends; without sources, from anywhere.
+	// HearRouter calls heard for each advertisement that another machine sends on an interface, under one of these identities
+	// and from one of these sources, until ctx ends. Without sources, every source counts. It makes one call at a time.
+	// goodbye says that the advertisement has priority 0.
 	HearRouter(ctx context.Context, iface string, ids []vrrp.Identity, from []netip.Prefix, heard func(goodbye bool)) error
 }
 
-// Rejoin starts keepalived when no peer is the virtual router any more that this host has left. It runs in a unit of its
-// own (host.RejoinUnit) while this host is kept out of the new one, waits for nobody else, and needs no lock.
+// Rejoin starts keepalived once no peer uses the former virtual router, the one that this host has left. It runs in its own
+// unit (host.RejoinUnit) while this host is kept out of the new virtual router. It needs no lock.
 func Rejoin(ctx context.Context, h RejoinHost, log *slog.Logger) error {
 	former, err := state.ReadFormer(ctx, h)
 	if err != nil || former == nil {
@@ -56,8 +57,8 @@ func Rejoin(ctx context.Context, h RejoinHost, log *slog.Logger) error {
 	return former.Forget(ctx, h)
 }
 
-// holdsNow says whether another machine holds the virtual IPs of the spec in force, which may change meanwhile, apart from
-// the virtual router that this host is to join.
+// holdsNow says whether another machine that is not in the new virtual router holds the virtual IPs. It reads the spec in
+// force each time, because the spec may change during the wait.
 func holdsNow(ctx context.Context, h RejoinHost, from []netip.Prefix) (bool, error) {
 	in, err := state.ReadInForce(ctx, h)
 	if err != nil || in == nil {
@@ -66,21 +67,22 @@ func holdsNow(ctx context.Context, h RejoinHost, from []netip.Prefix) (bool, err
 	return heldApart(ctx, h, *in, from)
 }
 
-// silence is what a host waits for before it joins another virtual router.
+// silence describes the silence that a host waits for before it joins another virtual router.
 type silence struct {
-	hear         func(ctx context.Context, heard func(goodbye bool)) error // advertisements of the former one, until ctx ends
-	held         func(context.Context) (bool, error)                       // whether a machine that is alive holds the virtual IPs as that
-	quiet        time.Duration                                             // without an advertisement
-	afterGoodbye time.Duration                                             // … after a goodbye, in which a backup would advertise itself; 0: there is none
+	hear         func(ctx context.Context, heard func(goodbye bool)) error // reports advertisements of the former router until ctx ends
+	held         func(context.Context) (bool, error)                       // says whether a live machine holds the virtual IPs as the former router
+	quiet        time.Duration                                             // how long no advertisement may come
+	afterGoodbye time.Duration                                             // the same after a goodbye: a backup would advertise within this time; 0: no backup exists
 }
 
 const (
-	heldPause = time.Second // between two looks for a holder, at least
-	noHolders = 3           // looks in a row that find none: whoever still advertises is no master
+	heldPause = time.Second // the shortest pause between two searches for a holder
+	noHolders = 3           // after so many consecutive searches without a holder, a sender of advertisements is no master
 )
 
-// await waits until no other machine advertises the former virtual router any more, or none holds the virtual IPs: anyone
-// on the link can send advertisements, and without end. Its result is false where they went on.
+// await waits until no other machine advertises the former virtual router any more, or until no machine holds the virtual
+// IPs. The second condition exists because any host on the link can send advertisements without end. silent is false if
+// advertisements were still sent at the end.
 func (s silence) await(ctx context.Context) (silent bool, err error) {
 	within, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -104,8 +106,8 @@ func (s silence) await(ctx context.Context) (silent bool, err error) {
 	return unheld != nil, errors.Join(err, ctx.Err())
 }
 
-// awaitNoHolder is nil when nobody held the virtual IPs in several looks. Between the first and the last of them a backup
-// has the time to become master.
+// awaitNoHolder waits until noHolders consecutive searches have found no holder of the virtual IPs, and then returns nil.
+// The time from the first to the last search is long enough for a backup to become master.
 func (s silence) awaitNoHolder(ctx context.Context) error {
 	pause := max(heldPause, s.quiet/2)
 	for none := 0; ; {

@@ -8,16 +8,16 @@ import (
 	"time"
 )
 
-// TestAwaitSilence: of two hosts the first goodbye is the end; of three and seven, those that are left take over one after
-// the other, and the last goodbye is.
+// TestAwaitSilence: with two hosts, the first goodbye ends the wait. With three and seven, the remaining hosts take over one
+// after the other, and the last goodbye ends the wait.
 func TestAwaitSilence(t *testing.T) {
 	const period, skew = 100 * time.Millisecond, 3 * time.Millisecond
 	for _, test := range []struct {
 		name         string
-		routers      int // that are left, each one master for a while
+		routers      int // remaining hosts, each one master for a while
 		goodbyes     bool
 		afterGoodbye time.Duration
-		late         time.Duration // after the last word, at most
+		late         time.Duration // the longest time from the last advertisement to the end of the wait
 	}{
 		{"of two", 1, true, 0, 0},
 		{"of three", 2, true, 200 * time.Millisecond, 200 * time.Millisecond},
@@ -62,15 +62,15 @@ func TestAwaitSilence(t *testing.T) {
 	}
 }
 
-// TestAwaitSilenceForged: a stream of advertisements without end keeps no host out, unless a peer holds the virtual IPs. A
-// backup that becomes master has the time to.
+// TestAwaitSilenceForged: an endless stream of advertisements keeps no host out unless a peer holds the virtual IPs. The wait
+// is long enough for a backup to become master.
 func TestAwaitSilenceForged(t *testing.T) {
 	const period, forever = 100 * time.Millisecond, time.Hour
 	broken := errors.New("no such device")
 	for _, test := range []struct {
 		name  string
 		quiet time.Duration
-		holds func(time.Duration) (bool, error) // after so long
+		holds func(time.Duration) (bool, error) // the result after a time
 		want  time.Duration
 	}{
 		{"alone", 4 * period, func(time.Duration) (bool, error) { return false, nil }, 2 * time.Second},

@@ -12,13 +12,14 @@ import (
 )
 
 const (
-	requests     = 10               // for gratuitous ARP, at most
-	requestPause = 30 * time.Second // between two of them, at most
+	requests     = 10               // the most requests for gratuitous ARP
+	requestPause = 30 * time.Second // the longest pause between two requests
 )
 
-// requestAnnouncement begins to ask the host that serves at the virtual IPs now to send gratuitous ARP, while this one
-// holds none. Of two MASTERs that meet after a partition, the winner may never have heard the loser, and so does not know
-// that neighbours still look for them there. Nor can it know that of a host that crashed while it held them.
+// requestAnnouncement asks the host that serves at the virtual IPs now to send gratuitous ARP. It does so in the background
+// while this host holds no virtual IP. After a partition, the winner of two MASTERs may never have heard the loser. The
+// winner then does not know that neighbours still send packets to the loser. The same holds after a crash of the former
+// holder.
 func (o *ownership) requestAnnouncement(ctx context.Context) {
 	if o.endRequests != nil {
 		return
@@ -37,19 +38,20 @@ func (o *ownership) requestAnnouncement(ctx context.Context) {
 	})
 }
 
-// giveUpRequests ends them: this host holds the virtual IPs again, or has others.
+// giveUpRequests ends the requests, because this host holds virtual IPs again or has a new spec in force.
 func (o *ownership) giveUpRequests() {
 	if o.endRequests != nil {
 		o.endRequests()
 		o.endRequests = nil
-		if time.Now().Before(o.requested) { // it was still to begin
+		if time.Now().Before(o.requested) { // the first request was not sent yet
 			o.requested = o.requested.Add(-announcePause)
 		}
 	}
 }
 
-// requestAnnouncement asks until somebody announces the virtual IPs to everyone: a request, or what it leads to, is lost
-// where nothing passes yet in one direction. A device that only answers for them would learn a wrong MAC by it.
+// requestAnnouncement repeats the request until a host announces the virtual IPs to all hosts. A request or its effect is
+// lost while frames do not pass in one direction yet. Only a host that serves gets a request, because a device that only
+// answers ARP would learn a wrong MAC from it.
 func requestAnnouncement(ctx context.Context, h Host, spec state.InForce, log *slog.Logger) {
 	ctx, cancel := context.WithCancel(ctx)
 	var listening sync.WaitGroup

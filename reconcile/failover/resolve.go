@@ -11,7 +11,7 @@ import (
 	"rlb.dev/rlb-agent/reconcile/status"
 )
 
-// answered judges whether another host holds the virtual IPs while this one is MASTER.
+// answered handles the result of a search for other holders of the virtual IPs.
 func (o *ownership) answered(ctx context.Context, a answer) {
 	if o.answeredAt = time.Now(); a.hung {
 		o.hangAsking = false
@@ -43,7 +43,7 @@ func (o *ownership) answered(ctx context.Context, a answer) {
 	}
 	mayHang := a.serves && o.spec.Tracks && !a.stranger
 	asked := o.host
-	if !mayHang || !o.hang.IsZero() || o.hangAsking { // a claim has just come
+	if !mayHang || !o.hang.IsZero() || o.hangAsking { // a new claim waits for this answer
 		asked = atOnce{asked}
 	}
 	role, err := status.KeepalivedRole(ctx, asked)
@@ -53,13 +53,13 @@ func (o *ownership) answered(ctx context.Context, a answer) {
 		return
 	}
 	if o.readHeld(ctx); role != host.RoleMaster || len(o.held) == 0 {
-		if role == host.RoleUnknown && !o.retry.Exhausted() { // too young to be asked
+		if role == host.RoleUnknown && !o.retry.Exhausted() { // keepalived started too recently to be asked
 			o.askBy(time.Now().Add(youngPause))
 		}
 		return
 	}
 	if a.mac == "" {
-		o.announce() // for neighbours that believed the other host
+		o.announce() // neighbours may have the other host's MAC
 		o.heard = false
 		o.conflictOver(ctx)
 		return
@@ -67,8 +67,8 @@ func (o *ownership) answered(ctx context.Context, a answer) {
 	o.resolve(ctx, a)
 }
 
-// killHungAtOnce is killHung a moment after another host has said that it took over. A keepalived that is well has given
-// way to it, or tells its state at once.
+// killHungAtOnce kills a hung keepalived soon after another host has claimed the virtual IPs. A working keepalived has become
+// BACKUP by then, or reports its state at once.
 func (o *ownership) killHungAtOnce(ctx context.Context, a answer) {
 	if !a.serves || a.stranger || !o.spec.Tracks {
 		return
@@ -81,8 +81,8 @@ func (o *ownership) killHungAtOnce(ctx context.Context, a answer) {
 	}
 }
 
-// atOnce is a host whose keepalived is asked with less patience. Claims of other hosts wait for the answer, so there is more
-// patience only where silence kills keepalived.
+// atOnce is a host that asks keepalived with the shorter timeout of VRRPAtOnce. Claims of other hosts wait for the answer, so
+// the longer timeout is used only if a missing answer leads to killing keepalived.
 type atOnce struct{ Host }
 
 func (h atOnce) VRRP(ctx context.Context, pid int) ([]host.Instance, error) {
@@ -97,11 +97,11 @@ func (o *ownership) killHung(ctx context.Context, rival string) {
 		return
 	}
 	o.heard, o.hang, o.down = true, time.Time{}, time.Now()
-	o.claimed() // by that host, which serves: what is left behind is removed at once
+	o.claimed() // the other host serves, so the addresses left behind are removed at once
 }
 
-// resolve decides whether this host stays MASTER beside another holder. Of more than two each may be found at a time: the
-// one with the highest MAC loses to none, and the others lose to it once they hear it.
+// resolve decides whether this host stays MASTER beside another holder. With more than two holders, a search may find any of
+// them. The host with the highest MAC loses to none. The other hosts lose to it once they find it.
 func (o *ownership) resolve(ctx context.Context, a answer) {
 	own, err := o.host.MAC(o.spec.Interface)
 	if err != nil {
@@ -130,10 +130,10 @@ func (o *ownership) resolve(ctx context.Context, a answer) {
 	}
 	switch {
 	case loses && a.silent && time.Since(o.since) < hungTime:
-		// That host left the virtual IPs to this one, whose keepalived heard nothing of it. Its own hangs, or is gone: its
-		// agent takes them off. Where it does not, or where VRRP is dropped on the way, this host gives way later.
+		// The other host does not advertise, so its keepalived hangs or has ended. Its agent removes the virtual IPs then. If
+		// the agent does not, or if VRRP is dropped on the way, this host stands down after hungTime.
 		o.askBy(time.Now().Add(confirmTime))
-	case first || !known && a.serves: // one of the two may be about to stop: ask once more
+	case first || !known && a.serves: // one of the two hosts may be about to give up the virtual IPs: ask once more
 		o.recall.Reset()
 		o.askBy(time.Now().Add(confirmTime))
 	case loses:
@@ -144,11 +144,11 @@ func (o *ownership) resolve(ctx context.Context, a answer) {
 		o.askBy(time.Now().Add(o.recall.Next()))
 	}
 	if !loses {
-		o.announce() // the other agent hears of this host, and neighbours learn the right MAC
+		o.announce() // so that the other agent finds this host, and neighbours learn the right MAC
 	}
 }
 
-// tell reports a conflict where it is new, and logs it where that was not done lately: many devices can be made up.
+// tell reports a new conflict to health. It logs at most one conflict per warnPause, because somebody can fake many devices.
 func (o *ownership) tell(ctx context.Context, c conflict) {
 	if c == o.told {
 		return
@@ -161,18 +161,20 @@ func (o *ownership) tell(ctx context.Context, c conflict) {
 	}
 }
 
-// announceFresh announces once more what this host has got. Where several backups of one priority become MASTER at the same
-// time, all announce, and all but one become BACKUP within milliseconds; keepalived repeats its announcement 5 s later only
-// (keepalived.conf(5), garp_master_delay), and until then neighbours would look for them where they heard of them last.
+// announceFresh announces once more the virtual IPs that this host has just got. If several backups of one priority become
+// MASTER at the same time, all announce, and all but one become BACKUP within milliseconds. keepalived repeats its
+// announcement only 5 s later (keepalived.conf(5), garp_master_delay). Until then neighbours would keep the MAC from the last
+// announcement.
 func (o *ownership) announceFresh() {
 	if o.fresh {
 		o.fresh = false
-		o.announceHeld() // what others claim or request meanwhile is not put off by it
+		o.announceHeld() // without setting o.announced: this must not delay an announcement that another host requests
 	}
 }
 
-// announce announces the virtual IPs at once, or, after an announcement, when announcePause has passed. Just after a
-// takeover the former holder may still be about to leave, and asks for one when it has.
+// announce announces the virtual IPs at once, or once announcePause has passed since the last announcement. For freshTime
+// after a takeover the pause is only settleTime, because the former holder may still remove the virtual IPs and then request
+// an announcement.
 func (o *ownership) announce() {
 	pause := announcePause
 	if time.Since(o.got) < freshTime {

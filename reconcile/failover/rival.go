@@ -10,38 +10,37 @@ import (
 	"rlb.dev/rlb-agent/reconcile/state"
 )
 
-// That a machine answers for a virtual IP (ARP, ND) proves nothing: a router with proxy ARP answers for every address,
-// and anyone can claim one. What this host does for another holder (give way, kill a keepalived that hangs, take the
-// addresses off early) it does for one that serves alone: a service accepts a connection at a virtual IP through that
-// machine's MAC.
+// An ARP or ND answer for a virtual IP proves nothing: a router with proxy ARP answers for every address, and any machine can
+// claim one. So this host reacts only to a machine that serves: a service accepts a connection at a virtual IP through the
+// machine's MAC. The reactions are to stand down, to kill a hung keepalived, and to remove the addresses early.
 
-// searches is how often other machines than those that serve nothing are asked for: a router with proxy ARP answers
-// sooner than the holder behind it.
+// searches is the most searches for machines beside those that serve nothing. A router with proxy ARP answers sooner than
+// the holder behind it.
 const searches = 3
 
-// noService is a port on which nothing listens (RFC 863 is long gone). A machine that refuses a connection to it holds
-// the address. That must do where no service of the spec listens on a virtual IP.
+// noService is a port on which nothing listens (the discard service of RFC 863 is out of use). A machine that refuses a
+// connection to it holds the address. This probe is used if no service of the spec listens on a virtual IP.
 const noService = 9
 
-// rival is another machine that answers for virtual IPs. The zero value is none.
+// rival is another machine that answers for virtual IPs. The zero value means none.
 type rival struct {
 	mac    string
-	addrs  []netip.Addr // for which it answers, at least one
-	serves bool         // a service accepts connections there; else it has no claim to them
-	lives  bool         // it accepts or refuses them: it holds the addresses, and is no mere device that answers ARP
+	addrs  []netip.Addr // the virtual IPs it answers for, at least one
+	serves bool         // a service accepts connections at the MAC; otherwise the machine has no claim to the virtual IPs
+	lives  bool         // the machine accepts or refuses connections: it holds the addresses, and does not only answer ARP
 }
 
-// answer is who else answers for the virtual IPs.
+// answer is the result of a search for another machine that answers for the virtual IPs.
 type answer struct {
-	rival         // that serves, or else one that refuses connections, or the first that only answers
-	stranger bool // none of the spec's nodes, where all the others answer for their own addresses
-	silent   bool // nobody else advertises the virtual routers of the spec; not looked for in the first search
-	hung     bool // asked because keepalived may hang here
+	rival         // one that serves, else one that refuses connections, else the first that only answers
+	stranger bool // the rival is none of the spec's nodes, and all these answer for their own addresses
+	silent   bool // no other host advertises the virtual routers of the spec; false in a search that did not listen
+	hung     bool // the search was made because keepalived may hang on this host
 	err      error
 }
 
-// findRival asks who else answers for some of the virtual IPs, and whether it serves. Of several that do it finds a node
-// of the spec, and that with the highest MAC.
+// findRival searches for another machine that answers for some of the virtual IPs, and probes whether it serves. Of several
+// machines that serve it prefers nodes of the spec, and of these the one with the highest MAC.
 func findRival(ctx context.Context, h Host, spec state.InForce, vips []netip.Addr) (a answer) {
 	peers, err := h.Neighbours(ctx, spec.Interface, slices.Concat(vips, spec.Peers))
 	macs := peers
@@ -75,8 +74,9 @@ func findRival(ctx context.Context, h Host, spec state.InForce, vips []netip.Add
 	return answer{err: err}
 }
 
-// heldApart says whether another machine holds virtual IPs of a spec, and this host would not be its backup: one that
-// claims them accepts or refuses connections, and none of these sources advertises the spec's virtual routers.
+// heldApart says whether another machine holds virtual IPs of a spec outside the spec's virtual routers, so that this host
+// would not be its backup: a machine that answers for them accepts or refuses connections, and none of these sources
+// advertises the spec's virtual routers.
 func heldApart(ctx context.Context, h Host, spec state.InForce, from []netip.Prefix) (bool, error) {
 	a := findRival(ctx, h, spec, spec.VirtualIPs)
 	if a.err != nil || !a.lives {
@@ -91,13 +91,13 @@ func hearsRouter(ctx context.Context, h Host, spec state.InForce, from []netip.P
 	return h.HearsRouter(ctx, spec.Interface, spec.Identities, from, router.Listen())
 }
 
-// advertised says whether another host advertises the virtual routers of the spec, also where nobody can tell.
+// advertised says whether another host advertises the virtual routers of the spec. It returns true if that is unknown.
 func advertised(ctx context.Context, h Host, spec state.InForce) bool {
 	heard, err := hearsRouter(ctx, h, spec, nil)
 	return heard || err != nil
 }
 
-// rivalsOf are the machines that answer for virtual IPs.
+// rivalsOf returns the machines that answer for virtual IPs, from the MACs by address.
 func rivalsOf(macs map[netip.Addr]string, vips []netip.Addr) (all []rival) {
 	for _, vip := range vips {
 		mac := macs[vip]
@@ -136,8 +136,8 @@ func probe(ctx context.Context, h Host, spec state.InForce, rivals []rival) erro
 	return err
 }
 
-// endpointOf is where to ask a machine that answers for these virtual IPs whether it serves: at one of them, if a service
-// listens there, else at one that it must hold too, since keepalived moves them together.
+// endpointOf returns the endpoint for the probe of a machine that answers for these virtual IPs: a service on one of them if
+// there is one, else a service on another virtual IP, which the machine must hold too because keepalived moves all together.
 func endpointOf(spec state.InForce, addrs []netip.Addr) netip.AddrPort {
 	if at := slices.IndexFunc(spec.Services, func(s netip.AddrPort) bool { return slices.Contains(addrs, s.Addr()) }); at >= 0 {
 		return spec.Services[at]
@@ -148,8 +148,9 @@ func endpointOf(spec state.InForce, addrs []netip.Addr) netip.AddrPort {
 	return netip.AddrPortFrom(addrs[0], noService)
 }
 
-// sourceFor is the address of this host from which to ask: one of its node, which the other host's firewall always lets
-// in, if the interface has it; else one that is on the same subnet, or of the link. It is never a virtual IP.
+// sourceFor returns the source address for a probe. It prefers an address of this node on the interface, because the other
+// host's firewall always accepts it, then an address on the same subnet, then a link-local one. It never returns a virtual
+// IP.
 func sourceFor(to netip.Addr, spec state.InForce, interfaces []host.Interface) netip.Addr {
 	var best netip.Addr
 	rank := 0
@@ -159,7 +160,7 @@ func sourceFor(to netip.Addr, spec state.InForce, interfaces []host.Interface) n
 		}
 	}
 	for _, own := range spec.Own {
-		consider(own, 1) // of another interface
+		consider(own, 1) // also an address on another interface
 	}
 	for _, i := range interfaces {
 		if i.Name != spec.Interface {
@@ -179,7 +180,7 @@ func sourceFor(to netip.Addr, spec state.InForce, interfaces []host.Interface) n
 	return best
 }
 
-// stranger says that a MAC is no peer's, where all peers are known and answered.
+// stranger says whether a MAC belongs to no peer. It returns false unless the spec names the peers and all of them answered.
 func stranger(spec state.InForce, mac string, macs map[netip.Addr]string) bool {
 	for _, peer := range spec.Peers {
 		if macs[peer] == "" || macs[peer] == mac {

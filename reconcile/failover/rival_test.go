@@ -11,9 +11,9 @@ import (
 	"rlb.dev/rlb-agent/reconcile/state"
 )
 
-const device = "02:00:00:00:00:ee" // higher than ours
+const device = "02:00:00:00:00:ee" // higher than ownMAC
 
-// claimants are machines that answer for the virtual IP and serve nothing there.
+// claimants are machines that answer for the virtual IP but do not serve at it.
 var claimants = map[string]func(*site){
 	"a device that answers ARP":         func(s *site) { s.others[vip.Addr()] = device },
 	"a router with proxy ARP":           func(s *site) { s.others[vip.Addr()], s.others[peer] = device, device },
@@ -27,7 +27,7 @@ var claimants = map[string]func(*site){
 	},
 }
 
-// TestClaimant: what answers for the virtual IP, and does not serve there, is reported, and changes nothing.
+// TestClaimant: a machine that answers for the virtual IP but does not serve is reported, and changes nothing.
 func TestClaimant(t *testing.T) {
 	for name, appear := range claimants {
 		t.Run(name, func(t *testing.T) {
@@ -58,7 +58,7 @@ func TestClaimant(t *testing.T) {
 	}
 }
 
-// TestClaimantHidesNobody: the host that serves is found behind a router that answers first.
+// TestClaimantHidesNobody: a search finds the host that serves although a router with proxy ARP answers first.
 func TestClaimantHidesNobody(t *testing.T) {
 	master(t, func(s *site) {
 		s.others[vip.Addr()], s.behind[vip.Addr()], s.idle[device] = device, highMAC, true
@@ -68,7 +68,8 @@ func TestClaimantHidesNobody(t *testing.T) {
 	})
 }
 
-// TestClaimantKillsNothing: keepalived that hangs, or does not run, has as long as ever.
+// TestClaimantKillsNothing: a machine that only answers causes no kill of a hung keepalived, and shortens no time that
+// systemd has for a restart.
 func TestClaimantKillsNothing(t *testing.T) {
 	master(t, func(s *site) {
 		s.role, s.mute = host.RoleUnknown, fmt.Errorf("cannot ask: %w", host.ErrNoAnswer)
@@ -84,12 +85,13 @@ func TestClaimantKillsNothing(t *testing.T) {
 		s.after(time.Second)
 		s.unit("activating")
 		s.claimed(false)
-		s.after(takeover + 200*time.Millisecond) // in which systemd starts it
+		s.after(takeover + 200*time.Millisecond) // the time for systemd to restart keepalived
 		s.wantHeld(vip)
 	})
 }
 
-// TestClaimantLearnsNothing: a device that answers for the virtual IPs is not told that they are here, when they are not.
+// TestClaimantLearnsNothing: a device that only answers for the virtual IPs gets no request for gratuitous ARP, because it
+// would learn the MAC of a host that does not hold them.
 func TestClaimantLearnsNothing(t *testing.T) {
 	master(t, func(s *site) {
 		s.others[vip.Addr()], s.behind[vip.Addr()], s.idle[device], s.role = device, highMAC, true, host.RoleBackup
@@ -101,7 +103,7 @@ func TestClaimantLearnsNothing(t *testing.T) {
 	})
 }
 
-// TestManyClaims: however many claims come, there are few announcements, questions and looks.
+// TestManyClaims: many claims cause only few announcements, searches and reads of the interfaces.
 func TestManyClaims(t *testing.T) {
 	for _, answers := range []string{"", device} {
 		master(t, func(s *site) {
@@ -122,7 +124,7 @@ func TestManyClaims(t *testing.T) {
 			s.wantHeld(vip)
 		})
 	}
-	// devices that are made up do not fill the log
+	// faked devices do not fill the log
 	master(t, func(s *site) {
 		for n := range 600 {
 			mac := fmt.Sprintf("02:00:00:00:%02x:%02x", n/256, n%256)
@@ -136,7 +138,7 @@ func TestManyClaims(t *testing.T) {
 	})
 }
 
-// TestStopsServing: who stood down for a host comes back soon when that one serves no more, though it still answers.
+// TestStopsServing: a stand-down ends soon after the other host stops serving, even if that host still answers.
 func TestStopsServing(t *testing.T) {
 	yielding(t, func(s *site) {
 		s.after(time.Minute)
@@ -148,14 +150,14 @@ func TestStopsServing(t *testing.T) {
 			t.Error(s.log.String())
 		}
 	})
-	yielding(t, func(s *site) { // and does not for one that only answers first
+	yielding(t, func(s *site) { // it does not end while a host serves behind a device that answers first
 		s.others[vip.Addr()], s.behind[vip.Addr()], s.idle[device] = device, highMAC, true
 		s.after(time.Minute)
 		s.wantTold(true, "holds")
 	})
 }
 
-// TestYieldsWithoutNodes: the same where the spec has no nodes.
+// TestYieldsWithoutNodes: a host also stands down if the spec has no nodes.
 func TestYieldsWithoutNodes(t *testing.T) {
 	master(t, func(s *site) {
 		s.alone = true
@@ -168,7 +170,7 @@ func TestYieldsWithoutNodes(t *testing.T) {
 	})
 }
 
-// TestNoServiceOnVirtualIP: where no service listens on a virtual IP, who refuses a connection there holds it.
+// TestNoServiceOnVirtualIP: if no service listens on a virtual IP, a machine that refuses a connection holds the virtual IP.
 func TestNoServiceOnVirtualIP(t *testing.T) {
 	for reply, yields := range map[host.Reply]bool{host.Refused: true, host.Silent: false} {
 		master(t, func(s *site) {
@@ -183,7 +185,7 @@ func TestNoServiceOnVirtualIP(t *testing.T) {
 	}
 }
 
-// TestStrangerAndPeer: of two that serve, the one that counts is the spec's node.
+// TestStrangerAndPeer: if two machines serve, a search returns the one that is a node of the spec.
 func TestStrangerAndPeer(t *testing.T) {
 	s := &site{t: t, others: map[netip.Addr]string{vip.Addr(): device, vip6.Addr(): highMAC, peer: highMAC}, addrs: []netip.Prefix{own}}
 	spec := state.InForce{Interface: "eth0", Own: []netip.Addr{own.Addr()}, Peers: []netip.Addr{peer}, Services: []netip.AddrPort{service}}
@@ -192,7 +194,7 @@ func TestStrangerAndPeer(t *testing.T) {
 	}
 }
 
-// TestEndpoints: where a machine is asked whether it serves, and from which address.
+// TestEndpoints shows the destination and the source of a probe.
 func TestEndpoints(t *testing.T) {
 	parse := func(text string) netip.Addr { return netip.MustParseAddr(text) }
 	spec := state.InForce{
@@ -217,7 +219,7 @@ func TestEndpoints(t *testing.T) {
 	}{
 		{"198.51.100.100", "198.51.100.10", "", prefixes},
 		{"198.51.100.100", "198.51.100.11", "198.51.100.11", prefixes},
-		{"198.51.100.100", "198.51.100.10", "192.0.2.1", prefixes}, // the node is known by an address of another interface
+		{"198.51.100.100", "198.51.100.10", "192.0.2.1", prefixes}, // the node's address is on another interface
 		{"198.51.100.100", "192.0.2.1", "192.0.2.1", prefixes[3:]},
 		{"198.51.100.100", "invalid IP", "", prefixes[3:]},
 		{"2001:db8::100", "2001:db8::11", "192.0.2.1", prefixes},
@@ -234,8 +236,8 @@ func TestEndpoints(t *testing.T) {
 	}
 }
 
-// TestHeldApart: who refuses connections at a virtual IP holds it, who only answers ARP does not, and who does not answer
-// is not probed. A holder that this host would be the backup of is none that keeps it out.
+// TestHeldApart: a machine that accepts or refuses connections at a virtual IP holds it, and one that only answers ARP does
+// not. Without an answer no probe is made. A holder in the virtual router that this host is to join does not keep it out.
 func TestHeldApart(t *testing.T) {
 	for name, test := range map[string]struct {
 		set    func(*site)
@@ -256,7 +258,7 @@ func TestHeldApart(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			holding(t, func(s *site) {
-				s.claimed(false) // ends the requests that follow the start
+				s.claimed(false) // ends the requests for gratuitous ARP after the start
 				s.after(0)
 				s.quiet = true
 				test.set(s)

@@ -10,23 +10,23 @@ import (
 	"rlb.dev/rlb-agent/render"
 )
 
-// After a move of the virtual IPs the connections of the former holder are dead: nobody forwards their packets any more.
-// Their clients do not know while they are quiet, and HAProxy counts them. So they are ended, and each client is told.
+// After a move of the virtual IPs the connections of the former holder are dead: no host forwards their packets any more.
+// Idle clients do not notice, and HAProxy still counts the connections. So the former holder ends them with a RST.
 const (
-	sessionsLast = render.ForwardTime + 150*time.Millisecond // after the virtual IPs have left this host
-	holderPause  = time.Second                               // between two looks whether another host holds the virtual IPs
-	holderAsks   = 30                                        // looks, at most
-	holderWait   = 100 * time.Millisecond                    // for the answer
+	sessionsLast = render.ForwardTime + 150*time.Millisecond // how long connections are kept after the virtual IPs have left
+	holderPause  = time.Second                               // between two searches for another holder of the virtual IPs
+	holderAsks   = 30                                        // the most searches
+	holderWait   = 100 * time.Millisecond                    // how long a search waits for an answer
 )
 
-// endSessions begins to end the sessions that a move has left here.
+// endSessions starts ending the connections that a move has left on this host.
 func (o *ownership) endSessions(ctx context.Context) {
 	if !due(o.sessions) {
 		return
 	}
 	o.sessions = time.Time{}
 	if wait, err := state.ReadWait(ctx, o.host); err != nil || wait != nil {
-		return // the new holder goes on forwarding, and they are closed when that ends (package serveon)
+		return // the new holder goes on forwarding; package serveon closes the connections at the end
 	}
 	if o.spec.Hands && len(o.held) == 0 {
 		o.keepSessions()
@@ -36,8 +36,8 @@ func (o *ownership) endSessions(ctx context.Context) {
 	}
 }
 
-// endSessions ends the sessions with the virtual IPs once another host holds them. Its context ends where this host has
-// one of them again: what began then is not of the move that it waits for.
+// endSessions ends the connections to the virtual IPs once another host holds these. The caller cancels ctx if this host gets
+// a virtual IP again, because connections that begin then are new.
 func endSessions(ctx context.Context, h Host, spec state.InForce, log *slog.Logger) {
 	for asked := 1; ; asked++ {
 		elsewhere, err := h.AnyAnswers(ctx, spec.Interface, spec.VirtualIPs, holderWait)

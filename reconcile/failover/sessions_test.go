@@ -2,13 +2,13 @@ package failover
 
 import "testing"
 
-// TestEndSessions: what a move has left here is ended once another host holds the virtual IPs and no longer forwards, and
-// not a moment before, whatever an earlier move waits for.
+// TestEndSessions: connections that a move has left on this host are ended once another host holds the virtual IPs and no
+// longer forwards. They are not ended earlier, even if the search after an earlier move still runs.
 func TestEndSessions(t *testing.T) {
 	holding(t, func(s *site) {
 		s.hands = true
 		s.force(true)
-		for range 2 { // nobody else takes them: it waits for somebody
+		for range 2 { // no other host takes over, so the search goes on
 			s.hold(vip)
 			s.after(sessionsLast)
 			s.hold()

@@ -11,52 +11,53 @@ import (
 )
 
 const (
-	announcePause = time.Second           // between two announcements of the virtual IPs, and between two requests for them
-	claimPause    = 20 * time.Millisecond // between two claims that are looked at
-	hangPause     = 30 * time.Millisecond // after a claim, in which a keepalived that is well has given way
-	hungTime      = 2 * time.Second       // in which the agent of a host whose keepalived hangs, and is busy, has killed it
-	freshTime     = time.Second           // after a takeover
-	provenTime    = 2 * time.Second       // for which a host that was seen to serve is taken to
-	warnPause     = time.Minute           // between two lines in the log on who answers for the virtual IPs
+	announcePause = time.Second           // between two announcements of the virtual IPs, and between two requests for one
+	claimPause    = 20 * time.Millisecond // between two claims that are handled
+	hangPause     = 30 * time.Millisecond // a working keepalived has become BACKUP within this time after a claim
+	hungTime      = 2 * time.Second       // the agent of a busy host has killed its hung keepalived within this time
+	freshTime     = time.Second           // a takeover counts as recent for this time
+	provenTime    = 2 * time.Second       // how long a host that was seen to serve is assumed to serve
+	warnPause     = time.Minute           // between two log lines on conflicts
 )
 
-// splitBrain is what ownership knows of other hosts that hold the virtual IPs while this one is MASTER. keepalived finds
-// them by their advertisements, and all but one become BACKUP within an interval. Where advertisements do not pass but
-// frames do, they would stay MASTER: then those with a lower MAC stand down, which each knows without a message.
+// splitBrain is the state of ownership about other hosts that hold the virtual IPs while this one is MASTER. keepalived finds
+// such hosts by their advertisements, and all but one become BACKUP within an interval. If frames pass but advertisements
+// do not, all would stay MASTER. In that case the hosts with a lower MAC stand down. Each host can decide this without a
+// message.
 type splitBrain struct {
-	unwatching       func()        // ends the watch for claims; nil without one
-	claims           chan struct{} // another host says that it holds one of them
-	announceRequests chan struct{} // … says so to this host alone: it asks for gratuitous ARP
+	unwatching       func()        // ends the watch for claims; nil if there is no watch
+	claims           chan struct{} // another host claims a virtual IP
+	announceRequests chan struct{} // another host claims one to this host only, which is a request for gratuitous ARP
 
-	ask        time.Time // when to ask who else holds them; zero is not
-	asking     bool      // … is under way
-	hang       time.Time // when to ask that because keepalived may hang, whatever is under way; zero is not
-	hangAsking bool      // … is under way
-	hangAsked  time.Time // the last time
+	ask        time.Time // when to search for other holders; zero means never
+	asking     bool      // such a search is running
+	hang       time.Time // when to search because keepalived may hang, even while another search runs; zero means never
+	hangAsking bool      // such a search is running
+	hangAsked  time.Time // when the last one began
 	answers    chan answer
-	answeredAt time.Time // the last time
+	answeredAt time.Time // when the last answer came
 
 	underway    sync.WaitGroup // searches for a rival, and requests for gratuitous ARP
-	requested   time.Time      // the last time
-	endRequests func()         // ends them; nil where none was begun since this host held them last
+	requested   time.Time      // when the last series of requests began or will begin
+	endRequests func()         // ends the requests; nil if none began since this host last held virtual IPs
 	announced   time.Time      // when this host announced the virtual IPs last
-	announceAt  time.Time      // when to do so again; zero is not
+	announceAt  time.Time      // when to announce them again; zero means never
 
-	heard    bool            // a claim came since nobody else answered for them
-	proven   time.Time       // when another host was last seen to serve at them
-	since    time.Time       // when the present conflict began
-	rival    string          // MAC of the other machine that answers for them; "" is none
-	verdicts []verdict       // on those that served in this conflict
-	told     conflict        // what health knows of it
-	warned   time.Time       // when it was last logged
-	warnedOf bool            // the present one was
-	recall   backoff.Backoff // until the one that stays MASTER asks again
+	heard    bool            // a claim came since a search last found no other holder
+	proven   time.Time       // when another host was last seen to serve at the virtual IPs
+	since    time.Time       // when the current conflict began
+	rival    string          // MAC of the other machine that answers for the virtual IPs; "" if there is none
+	verdicts []verdict       // verdicts on the rivals that served in this conflict
+	told     conflict        // the conflict last sent to health
+	warned   time.Time       // when a conflict was last logged
+	warnedOf bool            // the current conflict was logged
+	recall   backoff.Backoff // pauses until the host that stays MASTER searches again
 }
 
-// verdict is what another holder means for this host, whichever of several it is.
+// verdict says what another holder means for this host, without its identity.
 type verdict struct {
-	stranger bool // none of the spec's nodes
-	loses    bool // this host, which is to stand down
+	stranger bool // the holder is none of the spec's nodes
+	loses    bool // this host loses and must stand down
 }
 
 func newSplitBrain() splitBrain {
@@ -66,7 +67,7 @@ func newSplitBrain() splitBrain {
 	}
 }
 
-// watch sees to it that claims of other hosts are heard.
+// watch starts listening for claims of other hosts, unless that runs already.
 func (o *ownership) watch(ctx context.Context) {
 	if o.unwatching != nil {
 		return
@@ -98,8 +99,9 @@ func (o *ownership) unwatch() {
 	}
 }
 
-// claimed gives keepalived the time to become BACKUP by itself, as at the end of every failover. Without a keepalived
-// here, the other host may have taken over.
+// claimed plans a search after another host claimed a virtual IP. keepalived gets the time to become BACKUP by itself, as at
+// the end of every failover. If keepalived does not run here, the other host may have taken over, so the search begins at
+// once.
 func (o *ownership) claimed() {
 	if !o.down.IsZero() {
 		o.askBy(time.Now())
@@ -113,16 +115,16 @@ func (o *ownership) claimed() {
 	}
 }
 
-// checkProven has the virtual IPs removed at once where keepalived does not run here and another host has just been seen
-// to serve at them.
+// checkProven has the virtual IPs removed at once if another host has just been seen to serve at them. It is called while
+// keepalived does not run here.
 func (o *ownership) checkProven() {
 	if time.Since(o.proven) < provenTime {
 		o.check = time.Now()
 	}
 }
 
-// announceRequested announces the virtual IPs at once: the other host holds them no more, and neighbours look for them
-// there. What comes while this host asks, or has just asked, is an answer and no request.
+// announceRequested announces the virtual IPs on request of another host. That host no longer holds them, but neighbours may
+// still have its MAC. A frame that arrives during a search of this host, or just after one, is an answer and no request.
 func (o *ownership) announceRequested() {
 	if len(o.held) == 0 || !o.down.IsZero() || o.asking || o.hangAsking || time.Since(o.answeredAt) < settleTime {
 		return
@@ -137,14 +139,14 @@ func (o *ownership) askBy(at time.Time) {
 	}
 }
 
-// holdNone is where this host holds none of them: it cannot be in conflict.
+// holdNone resets the state while this host holds no virtual IP, because it cannot be in conflict then.
 func (o *ownership) holdNone(ctx context.Context) {
 	o.unwatch()
 	o.ask, o.hang, o.announceAt, o.heard = time.Time{}, time.Time{}, time.Time{}, false
 	o.conflictOver(ctx)
 }
 
-// conflictOver forgets the other holders.
+// conflictOver ends the current conflict, and reports its end.
 func (o *ownership) conflictOver(ctx context.Context) {
 	o.rival, o.verdicts = "", nil
 	if o.told == (conflict{}) || o.standingDown {
@@ -158,7 +160,7 @@ func (o *ownership) conflictOver(ctx context.Context) {
 	}
 }
 
-// askOthers begins to ask who else holds the virtual IPs. What happens meanwhile does not wait for it.
+// askOthers starts the searches for other holders that are due. They run in the background.
 func (o *ownership) askOthers(ctx context.Context) {
 	if due(o.hang) {
 		o.hang, o.hangAsking, o.hangAsked = time.Time{}, true, time.Now()
@@ -185,9 +187,9 @@ func addrsOf(prefixes []netip.Prefix) (addrs []netip.Addr) {
 	return addrs
 }
 
-// search begins to look for a rival; hung says that it is only for a keepalived that hangs here. Where this host may give
-// way to what is found, it listens for advertisements first: they may take an interval, in which the rival may have given
-// way to this host.
+// search starts a search for a rival. hung says that the reason is a keepalived that may hang on this host. If this host may
+// lose to the rival, the search listens for advertisements first. That can take an interval, and the rival may give up the
+// virtual IPs meanwhile, so the search for it comes second.
 func (o *ownership) search(ctx context.Context, vips []netip.Addr, hung bool) {
 	spec := o.spec
 	loses := slices.ContainsFunc(o.verdicts, func(v verdict) bool { return v.loses })

@@ -7,11 +7,11 @@ import (
 	"time"
 )
 
-// stage is a host that tests set: the test and the goroutines under test have it in turn. The test has it but for the
-// time that it lets pass.
+// stage is a lock on the fake host of a test. The test holds the lock except while pass or give runs, and the goroutines under
+// test take it then.
 type stage struct{ sync.Mutex }
 
-// pass lets time pass.
+// pass releases the stage and lets time pass.
 func (s *stage) pass(d time.Duration) {
 	s.Unlock()
 	defer s.Lock()
@@ -19,7 +19,7 @@ func (s *stage) pass(d time.Duration) {
 	synctest.Wait()
 }
 
-// give sends something, and waits until all that follows at once is done.
+// give releases the stage, sends a value, and waits until all goroutines block again.
 func give[T any](s *stage, to chan<- T, what T) {
 	s.Unlock()
 	defer s.Lock()
@@ -27,14 +27,14 @@ func give[T any](s *stage, to chan<- T, what T) {
 	synctest.Wait()
 }
 
-// do is a turn of a goroutine under test.
+// do runs a function with the lock held, in a goroutine under test.
 func (s *stage) do(what func()) {
 	s.Lock()
 	defer s.Unlock()
 	what()
 }
 
-// locked is a log that is written in turn.
+// locked is a log that takes the lock for each write.
 type locked struct {
 	*stage
 	log *bytes.Buffer

@@ -9,29 +9,29 @@ import (
 )
 
 const (
-	pollPause   = time.Second     // between two polls of the host that stands down
-	enoughPolls = 2               // that find no other host that serves: then this host is needed
-	backupTime  = 2 * time.Second // in which keepalived becomes BACKUP, beside twice the time of a takeover
+	pollPause   = time.Second     // between two polls while this host stands down
+	enoughPolls = 2               // after so many consecutive polls without another host that serves, this host is needed
+	backupTime  = 2 * time.Second // keepalived becomes BACKUP within this time plus twice the time of a takeover
 )
 
-// For how long heard advertisements are no reason to come back, where they led to the next conflict. VRRP may pass the
-// other way again soon, which this host cannot know; or it may be that nobody ever sees to it.
+// If advertisements ended a stand-down and the next conflict followed, this host ignores advertisements for such a time. VRRP
+// may soon pass in the other direction too, which this host cannot see. Or the fault may last.
 const (
 	firstDistrust = 4 * time.Second
 	mostDistrust  = 5 * time.Minute
 )
 
-// standDown is what ownership knows while this host is in FAULT because another host holds the virtual IPs. If it came
-// back without having heard that host's advertisements, both would hold them again.
+// standDown is the state of ownership while this host is in FAULT because another host holds the virtual IPs. If this host
+// left FAULT without hearing that host's advertisements, both would hold the virtual IPs again.
 type standDown struct {
 	standingDown bool
 	poll         time.Time // when to poll next
-	emptyPolls   int       // in a row that found none
+	emptyPolls   int       // consecutive polls that found no other host that serves
 
-	listening bool            // for the other host's advertisements
-	passes    chan passage    // what came of it
-	back      time.Time       // when heard advertisements last made this host come back
-	distrust  backoff.Backoff // in which they do not
+	listening bool            // this host is listening for the other host's advertisements
+	passes    chan passage    // the results of listening
+	back      time.Time       // when advertisements last ended a stand-down
+	distrust  backoff.Backoff // pauses in which advertisements do not end a stand-down
 }
 
 func newStandDown() standDown {
@@ -41,18 +41,18 @@ func newStandDown() standDown {
 	}
 }
 
-// passage is whether the other host's advertisements get through to keepalived.
+// passage says whether the other host's advertisements reach keepalived.
 type passage struct {
 	all bool
 	err error
 }
 
-// beginStandDown puts this host in FAULT. If the conflict is there again as soon as this host came back, then either the
-// other host does not hear this one, and this one keeps its priority (vrrp.preempt), or keepalived here ignores the
-// advertisements that arrive. Then they are no reason to come back for a while.
+// beginStandDown puts this host into FAULT. If the conflict returns as soon as this host has left FAULT, there are two
+// possible reasons: the other host does not hear this one, and this one keeps its priority (vrrp.preempt), or keepalived here
+// ignores the advertisements that arrive. In both cases advertisements do not end the stand-down for a while.
 //
-// Where both may hear each other again already, the other is MASTER and heard as soon as this host has left the virtual IPs:
-// a longer pause would leave the other without a backup.
+// The first poll comes soon. If the hosts hear each other again already, the other host is MASTER and heard as soon as this
+// host has removed the virtual IPs. A longer pause would leave the other host without a backup.
 func (o *ownership) beginStandDown(ctx context.Context, c conflict) {
 	now := time.Now()
 	if now.Sub(o.back) < 2*o.spec.Takeover+backupTime {
@@ -63,7 +63,7 @@ func (o *ownership) beginStandDown(ctx context.Context, c conflict) {
 	send(ctx, o.conflicts, c)
 }
 
-// pollOthers begins to ask whether another host still serves at the virtual IPs, and to listen whether VRRP passes again.
+// pollOthers starts a search for a host that still serves at the virtual IPs, and starts listening for its advertisements.
 func (o *ownership) pollOthers(ctx context.Context) {
 	if !o.standingDown || !due(o.poll) {
 		return
@@ -71,13 +71,13 @@ func (o *ownership) pollOthers(ctx context.Context) {
 	if !o.listening && o.distrust.Left() == 0 {
 		o.listen(ctx)
 	}
-	if o.poll = (time.Time{}); !o.asking { // what is under way is an answer too
+	if o.poll = (time.Time{}); !o.asking { // the answer of a running search counts too
 		o.asking = true
 		o.search(ctx, slices.Clone(o.spec.VirtualIPs), false)
 	}
 }
 
-// polled ends the stand-down where no other host serves at the virtual IPs.
+// polled ends the stand-down if enough polls found no other host that serves at the virtual IPs.
 func (o *ownership) polled(ctx context.Context, a answer) {
 	o.poll = time.Now().Add(pollPause)
 	o.emptyPolls++
@@ -99,7 +99,7 @@ func (o *ownership) listen(ctx context.Context) {
 	}()
 }
 
-// advertsHeard ends the stand-down where keepalived will be BACKUP, since it hears the other host.
+// advertsHeard ends the stand-down if keepalived hears the other host, because keepalived will be BACKUP then.
 func (o *ownership) advertsHeard(ctx context.Context, p passage) {
 	o.listening = false
 	o.logOnce(p.err)

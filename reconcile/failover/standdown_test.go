@@ -9,7 +9,7 @@ import (
 	"rlb.dev/rlb-agent/reconcile/host"
 )
 
-// yielding is a master that gave way.
+// yielding runs a test with a former master that stands down.
 func yielding(t *testing.T, do func(*site)) {
 	master(t, func(s *site) {
 		s.meetAgain()
@@ -18,7 +18,7 @@ func yielding(t *testing.T, do func(*site)) {
 	})
 }
 
-// meetAgain is a conflict that this host loses.
+// meetAgain makes a conflict that this host loses.
 func (s *site) meetAgain() {
 	s.others[vip.Addr()], s.passes = highMAC, false
 	s.role = host.RoleMaster
@@ -30,14 +30,14 @@ func (s *site) meetAgain() {
 	s.hold()
 }
 
-// back is a host on which keepalived is a backup again.
+// back checks that the stand-down has ended, and makes keepalived BACKUP.
 func (s *site) back() {
 	s.t.Helper()
 	s.wantTold(false, "")
 	s.role = host.RoleBackup
 }
 
-// TestStaysOut: where nothing is heard of the one that holds them, nothing is tried.
+// TestStaysOut: the stand-down does not end while no advertisements of the holder arrive.
 func TestStaysOut(t *testing.T) {
 	yielding(t, func(s *site) {
 		told := len(s.told)
@@ -46,7 +46,7 @@ func TestStaysOut(t *testing.T) {
 			t.Errorf("told %+v, listened %d times", s.told, s.looks)
 		}
 	})
-	yielding(t, func(s *site) { // and what cannot be heard is no word of the other
+	yielding(t, func(s *site) { // nor if listening fails
 		s.passes, s.deafness = false, errors.New("not permitted")
 		s.after(time.Hour)
 		if s.wantTold(true, "holds"); strings.Count(s.log.String(), "cannot monitor the virtual IPs: not permitted") != 1 {
@@ -55,7 +55,7 @@ func TestStaysOut(t *testing.T) {
 	})
 }
 
-// TestPasses: it comes back when it hears the one that holds them, however often that happens.
+// TestPasses: the stand-down ends when advertisements of the holder arrive, each time.
 func TestPasses(t *testing.T) {
 	yielding(t, func(s *site) {
 		for range 3 {
@@ -77,7 +77,8 @@ func TestPasses(t *testing.T) {
 	})
 }
 
-// TestPassesAtOnce: one that hears the other as soon as that has taken over is its backup within an interval.
+// TestPassesAtOnce: a host that hears the other as soon as the other has taken over becomes its backup within the time of a
+// takeover.
 func TestPassesAtOnce(t *testing.T) {
 	yielding(t, func(s *site) {
 		s.passes = true
@@ -86,7 +87,8 @@ func TestPassesAtOnce(t *testing.T) {
 	})
 }
 
-// TestPassesInVain: who meets the other as soon as it is back is not heard by it, and does not come back for that again and again.
+// TestPassesInVain: if each end of the stand-down leads to the next conflict at once, advertisements end the stand-down less
+// and less often.
 func TestPassesInVain(t *testing.T) {
 	yielding(t, func(s *site) {
 		conflicts := 0
@@ -98,7 +100,7 @@ func TestPassesInVain(t *testing.T) {
 				conflicts++
 			}
 		}
-		if conflicts < 14 || conflicts > 20 { // after 4 s, 8 s …, in the end one in five minutes
+		if conflicts < 14 || conflicts > 20 { // after 4 s, 8 s …, and finally one every five minutes
 			t.Errorf("%d conflicts in an hour", conflicts)
 		}
 		delete(s.others, vip.Addr())
@@ -107,7 +109,8 @@ func TestPassesInVain(t *testing.T) {
 	})
 }
 
-// TestNeeded: who stays out comes back at once when nobody holds the virtual IPs any more, but for one that nobody knows.
+// TestNeeded: the stand-down ends soon after no host holds the virtual IPs any more. A holder that is none of the spec's nodes
+// does not prevent that.
 func TestNeeded(t *testing.T) {
 	for _, stranger := range []bool{false, true} {
 		yielding(t, func(s *site) {
@@ -115,7 +118,7 @@ func TestNeeded(t *testing.T) {
 			if delete(s.others, vip.Addr()); stranger {
 				s.others[vip6.Addr()] = lowMAC
 			}
-			s.after(time.Second) // one look that finds nobody does not do
+			s.after(time.Second) // one poll without a holder is not enough
 			s.wantTold(true, "holds")
 			s.after(2 * time.Second)
 			s.wantTold(false, "")

@@ -7,20 +7,20 @@ import (
 	"rlb.dev/rlb-agent/render"
 )
 
-// repairPause is the least time between two repairs of the tracked file: against a program that changes it again and
-// again the agent writes at most 20 times a second.
+// repairPause is the shortest time between two repairs of the tracked file. If another program changes the file repeatedly,
+// the agent writes it at most 20 times a second.
 const repairPause = 50 * time.Millisecond
 
-// trackedFile is the file by which keepalived knows whether this host is in FAULT (keepalived.conf(5), track_file). Only
-// health writes it.
+// trackedFile is the file that tells keepalived whether this host is in FAULT (keepalived.conf(5), track_file). Only health
+// writes it.
 type trackedFile struct {
 	host     Host
-	written  bool // since keepalived began to track it
-	fault    bool // what it says
+	written  bool // the agent has written the file since keepalived began to track it
+	fault    bool // the fault flag written last
 	repaired time.Time
 }
 
-// write puts a verdict into the file.
+// write writes the fault flag to the file.
 func (t *trackedFile) write(fault bool) error {
 	if err := t.host.TellKeepalived(fault); err != nil {
 		return err
@@ -29,7 +29,7 @@ func (t *trackedFile) write(fault bool) error {
 	return nil
 }
 
-// changed says whether the file does not say what was written into it.
+// changed says whether the file differs from what was written to it.
 func (t *trackedFile) changed(ctx context.Context) bool {
 	if !t.written {
 		return false
@@ -38,8 +38,8 @@ func (t *trackedFile) changed(ctx context.Context) bool {
 	return err != nil || !file.Exists || string(file.Data) != render.TrackedText(t.fault)
 }
 
-// repair writes the file again where somebody changed or removed it. again is how long to wait with a repair that is
-// due, or 0.
+// repair writes the file again if another program changed or removed it. again is how long a necessary repair must wait, or
+// 0.
 func (t *trackedFile) repair(ctx context.Context) (repaired bool, again time.Duration, err error) {
 	if !t.changed(ctx) {
 		return false, 0, nil

@@ -10,12 +10,12 @@ import (
 	"rlb.dev/rlb-agent/reconcile/state"
 )
 
-// vrrpProcess looks after keepalived's VRRP process, which its main process makes, and which sends and receives the
-// advertisements. It gets real-time priority, so that they are on time while all cores are busy.
+// vrrpProcess monitors keepalived's VRRP process, the child of its main process that sends and receives the advertisements.
+// vrrpProcess gives it real-time priority, so that advertisements are on time while all cores are busy.
 //
-// keepalived starts a VRRP process that died again at once, and the new one begins by removing the virtual IPs, while the
-// peers wait for the time of a takeover: for that long nobody would hold them. So all of keepalived is killed then. The
-// virtual IPs stay on the interface until a peer has taken over, as after any death of keepalived.
+// keepalived restarts a dead VRRP process at once. The new process first removes the virtual IPs, while the peers still wait
+// for the time of a takeover, and no host would hold the virtual IPs for that time. So vrrpProcess kills all of keepalived.
+// The virtual IPs then stay on the interface until a peer has taken over, as after any death of keepalived.
 type vrrpProcess struct {
 	host Host
 	log  *slog.Logger
@@ -24,15 +24,15 @@ type vrrpProcess struct {
 	force chan state.InForce // the spec in force
 	ended chan vrrpEnd
 
-	tracks  bool // keepalived runs with our drop-in and the tracked file
-	watched int  // main process whose VRRP process is watched; 0 is none
+	tracks  bool // keepalived runs with the agent's drop-in and the tracked file
+	watched int  // PID of the main process whose VRRP process is watched; 0 if there is none
 	retry   backoff.Backoff
-	slow    bool // it was logged that there is no real-time priority
+	slow    bool // the missing real-time priority was logged
 }
 
-// vrrpEnd is the end of a VRRP process, or why it cannot be watched.
+// vrrpEnd reports the end of a VRRP process, or why the process cannot be watched.
 type vrrpEnd struct {
-	keepalived int // main process
+	keepalived int // PID of the main process
 	err        error
 }
 
@@ -52,7 +52,7 @@ func (v *vrrpProcess) run(ctx context.Context) {
 			if v.watched == 0 {
 				return
 			}
-			if e := <-v.ended; e.err == nil { // it has just been suspended
+			if e := <-v.ended; e.err == nil { // awaitEnd has just suspended the main process
 				v.resume(e.keepalived)
 			}
 			return
@@ -62,9 +62,9 @@ func (v *vrrpProcess) run(ctx context.Context) {
 			if !up(state) {
 				continue
 			}
-			v.retry.Reset() // it may be another keepalived, which must not wait for what the former ones lacked
+			v.retry.Reset() // this may be a new keepalived, which must not wait because of failures with former ones
 		case e := <-v.ended:
-			if v.watched = 0; e.err != nil { // as right after its start, when there is no VRRP process yet
+			if v.watched = 0; e.err != nil { // for example no VRRP process exists yet, just after the start
 				timer.Reset(v.retry.Next())
 				continue
 			}
@@ -77,17 +77,17 @@ func (v *vrrpProcess) run(ctx context.Context) {
 	}
 }
 
-// adopt gives the VRRP process real-time priority, which does not last over its restart, and begins to watch it.
+// adopt gives the VRRP process real-time priority and begins to watch it. A restarted VRRP process needs the priority again.
 func (v *vrrpProcess) adopt(ctx context.Context) {
 	unit, err := v.host.Unit(ctx, host.KeepalivedUnit)
 	if err != nil || !unit.Active() || unit.MainPID == 0 {
 		return
 	}
 	if err := v.host.HastenVRRP(ctx, unit.MainPID); err != nil && !v.slow {
-		v.slow = true // as in some containers
+		v.slow = true // some containers do not allow it
 		v.log.Warn("advertisements may be late on a busy machine: " + err.Error())
 	}
-	if v.watched != 0 { // the end of that one is still to come
+	if v.watched != 0 { // the goroutine for the former main process has not reported yet
 		return
 	}
 	v.watched = unit.MainPID
@@ -95,18 +95,19 @@ func (v *vrrpProcess) adopt(ctx context.Context) {
 	go func() { v.ended <- v.awaitEnd(ctx, unit.MainPID) }()
 }
 
-// awaitEnd waits for the end of the VRRP process, and suspends the rest of keepalived at once: asking systemd what the
-// unit is doing takes longer on a busy machine than a new VRRP process needs to remove the virtual IPs.
+// awaitEnd waits for the end of the VRRP process and suspends the rest of keepalived at once. Only then the agent asks systemd
+// for the state of the unit. On a busy machine that query takes longer than a new VRRP process needs to remove the virtual
+// IPs.
 func (v *vrrpProcess) awaitEnd(ctx context.Context, keepalived int) vrrpEnd {
 	return vrrpEnd{keepalived, v.host.AwaitChildEnd(ctx, keepalived, func() {
-		if err := v.host.Suspend(keepalived); err != nil { // it is killed all the same
+		if err := v.host.Suspend(keepalived); err != nil { // killRest kills keepalived in this case too
 			v.log.Error(err.Error())
 		}
 	})}
 }
 
-// killRest kills a keepalived that runs on without its VRRP process. One that is being stopped, or that ended with it, is
-// left alone.
+// killRest kills a keepalived that runs on without its VRRP process. It only resumes a keepalived that is being stopped or
+// that has ended too.
 func (v *vrrpProcess) killRest(ctx context.Context, keepalived int) {
 	unit, err := v.host.Unit(ctx, host.KeepalivedUnit)
 	if err != nil || !v.tracks || !unit.Active() || unit.MainPID != keepalived {

@@ -14,17 +14,17 @@ import (
 	"rlb.dev/rlb-agent/reconcile/state"
 )
 
-// keepalived is one that tests start and kill, with a vrrpProcess that looks after it.
+// keepalived is a fake keepalived that tests start and kill, with a vrrpProcess that monitors it.
 type keepalived struct {
-	Host // what is not asked for
+	Host // nil: vrrpProcess does not call the other methods
 	stage
 	t        *testing.T
 	vrrp     *vrrpProcess
 	state    string     // ActiveState
-	pid      int        // main process
-	child    chan error // of the VRRP process: its end; nil where there is none
-	hastened []int      // main processes
-	stopped  int        // main process that is suspended; 0 is none
+	pid      int        // PID of the main process
+	child    chan error // receives the end of the VRRP process; nil if no VRRP process exists
+	hastened []int      // main processes of the HastenVRRP calls
+	stopped  int        // PID of the suspended main process; 0 if there is none
 	kills    int
 	log      bytes.Buffer
 }
@@ -84,7 +84,7 @@ func (k *keepalived) AwaitChildEnd(ctx context.Context, _ int, then func()) erro
 	}
 }
 
-// starts starts it, with a VRRP process unless another one, or none, is given.
+// starts starts keepalived, with a new VRRP process or with the given one, which may be nil.
 func (k *keepalived) starts(pid int, child ...chan error) {
 	k.state, k.pid, k.child = "active", pid, append(child, make(chan error))[0]
 	give(&k.stage, k.vrrp.units, "active")
@@ -120,7 +120,8 @@ func withKeepalived(t *testing.T, tracks bool, do func(*keepalived)) {
 	})
 }
 
-// TestVRRPProcessDiesAlone: the rest of keepalived is killed, once, and the next keepalived is watched too.
+// TestVRRPProcessDiesAlone: if the VRRP process dies, the rest of keepalived is killed once. The next keepalived is watched
+// too.
 func TestVRRPProcessDiesAlone(t *testing.T) {
 	withKeepalived(t, true, func(k *keepalived) {
 		for i := range 3 {
@@ -137,12 +138,12 @@ func TestVRRPProcessDiesAlone(t *testing.T) {
 	})
 }
 
-// TestVRRPProcessEnds: one that ends since keepalived is stopped, restarted or killed is no reason to kill.
+// TestVRRPProcessEnds: if the VRRP process ends because keepalived is stopped, restarted or killed, nothing is killed.
 func TestVRRPProcessEnds(t *testing.T) {
 	for name, end := range map[string]func(*keepalived){
 		"stopped": func(k *keepalived) { k.stops(); k.vrrpDies(); k.starts(8) },
 		"killed":  func(k *keepalived) { k.state, k.pid = "failed", 0; k.vrrpDies(); k.starts(8) },
-		"restarted": func(k *keepalived) { // before its end was seen
+		"restarted": func(k *keepalived) { // the new keepalived starts before the end of the former VRRP process is seen
 			former := k.child
 			k.starts(8)
 			give(&k.stage, former, nil)
@@ -157,7 +158,7 @@ func TestVRRPProcessEnds(t *testing.T) {
 			}
 		})
 	}
-	withKeepalived(t, false, func(k *keepalived) { // a classic one is not ours to kill
+	withKeepalived(t, false, func(k *keepalived) { // with the profile classic, keepalived is neither killed nor hastened
 		k.pass(time.Minute)
 		if k.kills > 0 || len(k.hastened) > 0 {
 			t.Errorf("killed %d times, hastened %v", k.kills, k.hastened)
@@ -165,7 +166,7 @@ func TestVRRPProcessEnds(t *testing.T) {
 	})
 }
 
-// TestVRRPProcessComesLateAgain: however often keepalived was started in the last minute, its VRRP process is watched soon.
+// TestVRRPProcessComesLateAgain: after many starts of keepalived within a minute, the VRRP process is still watched soon.
 func TestVRRPProcessComesLateAgain(t *testing.T) {
 	withKeepalived(t, true, func(k *keepalived) {
 		k.vrrpDies()
@@ -182,7 +183,8 @@ func TestVRRPProcessComesLateAgain(t *testing.T) {
 	})
 }
 
-// TestVRRPProcessComesLate: the main process may be there before it, and is asked a few times only.
+// TestVRRPProcessComesLate: a VRRP process that starts later than the main process is watched too, after only a few
+// queries.
 func TestVRRPProcessComesLate(t *testing.T) {
 	withKeepalived(t, true, func(k *keepalived) {
 		k.stops()

@@ -18,7 +18,8 @@ const (
 	allowed  = 60*ms + 156*time.Microsecond
 )
 
-// heard is a meter of a host that hears lb1 in these steps; a negative one is a goodbye.
+// heard returns a meter that has heard advertisements of lb1, one after each step of time. A negative step stands for an
+// advertisement with priority 0.
 func heard(began time.Time, steps ...time.Duration) (*Meter, time.Time) {
 	m, at := New(Router{3, interval, allowed}, began), began
 	for _, step := range steps {
@@ -54,7 +55,8 @@ func TestGaps(t *testing.T) {
 	}
 }
 
-// A failover is no gap: each sender is measured for itself. What was not taken in is none either.
+// TestNoGap: a failover is no gap, because the meter measures each sender separately. After Forget, advertisements that
+// were not received make no gap either.
 func TestNoGap(t *testing.T) {
 	m, at := heard(time.Unix(0, 0), interval, interval, interval)
 	for _, step := range []time.Duration{50 * ms, interval, interval} {
@@ -70,7 +72,7 @@ func TestNoGap(t *testing.T) {
 	if got := m.Record(at).WorstGap; got != Span(interval) {
 		t.Errorf("after advertisements were dropped: %v", got)
 	}
-	for i := range 100 { // strangers cost no memory
+	for i := range 100 { // unknown senders must not use up memory
 		m.Hear(netip.AddrFrom4([4]byte{203, 0, 113, byte(i)}), 254, at)
 	}
 	if len(m.last) > maxSenders {
@@ -78,7 +80,7 @@ func TestNoGap(t *testing.T) {
 	}
 }
 
-// The hour slides: what is older than an hour does not count, and what is younger does.
+// TestHour: values from the last hour count, older ones do not.
 func TestHour(t *testing.T) {
 	m, at := heard(time.Unix(0, 0), interval, 45*ms)
 	m.Late(7*ms, at)
@@ -97,7 +99,7 @@ func TestHour(t *testing.T) {
 	if r := m.Record(at); r.WorstGap != Span(interval) || r.WorstLate != 0 || r.Minutes != Minutes {
 		t.Errorf("after it: %+v", r)
 	}
-	at = at.Add(2 * time.Hour) // in which nothing is heard: this host advertises itself
+	at = at.Add(2 * time.Hour) // nothing is heard meanwhile, because this host advertises itself
 	m.Late(3*ms, at)
 	if r := m.Record(at); r.WorstGap != 0 || !r.WorstGapAt.IsZero() || r.WorstLate != Span(3*ms) || r.Minutes != 0 {
 		t.Errorf("when nobody advertised for an hour: %+v", r)

@@ -1,6 +1,6 @@
-// Package headroom measures how near a pair is to a takeover without cause: how late the advertisements of the host that
-// holds the virtual IPs come, and how late this process gets its core. From an hour of that it says which advertisement
-// interval the pair can bear. It is pure: it knows no network and no clock, and changes nothing.
+// Package headroom measures how close a pair is to a false takeover: how late the advertisements of the host with the
+// virtual IPs arrive, and how late the scheduler runs this process. From an hour of these values it recommends an
+// advertisement interval for the pair. The package is pure: it uses no network and no clock, and changes nothing.
 package headroom
 
 import (
@@ -9,24 +9,26 @@ import (
 )
 
 const (
-	// Minutes is how many minutes are remembered.
+	// Minutes is how many minutes a Meter remembers.
 	Minutes = 60
 
-	// hostLost is how much longer than allowed a host is silent that was lost, not late. Its return is no gap.
+	// hostLost is the silence beyond Router.Allowed after which a host counts as lost, not as late. Its next advertisement
+	// ends no gap.
 	hostLost = time.Second
 
-	// maxSenders is how many advertisers are told apart: one advertises, and for a moment two in a failover.
+	// maxSenders is how many senders a Meter remembers. Normally one host advertises, and two for a moment in a failover.
 	maxSenders = 8
 )
 
-// Router is what the spec in force says of the virtual router.
+// Router describes the virtual router of the spec in force.
 type Router struct {
 	Version  int           // of VRRP: 2 or 3
 	Interval time.Duration // between two advertisements
 	Allowed  time.Duration // the silence after which this host takes over (RFC 9568 §6.1, Active_Down_Interval)
 }
 
-// Meter takes advertisements and lateness in, and keeps the worst of each of the last 60 minutes. It is for one goroutine.
+// Meter records advertisements and lateness, and keeps the worst values of each of the last 60 minutes. Only one goroutine
+// may use a Meter.
 type Meter struct {
 	router Router
 
@@ -35,29 +37,29 @@ type Meter struct {
 	minutes [Minutes]minute
 }
 
-// minute is the worst of one minute.
+// minute holds the worst values of one minute.
 type minute struct {
-	number int // of the minute since the meter began
+	number int // counts minutes since the meter began
 	heard  bool
 	gap    time.Duration // 0: none was measured
 	gapAt  time.Time
 	late   time.Duration
 }
 
-// New is a meter that begins now.
+// New returns a meter that begins now.
 func New(router Router, now time.Time) *Meter {
 	return &Meter{router: router, began: now, last: map[netip.Addr]time.Time{}}
 }
 
-// Hear takes an advertisement in, which came at that time. A sender that says goodbye (priority 0) is not late afterwards,
-// and neither is one that was silent for so long that it was lost.
+// Hear records an advertisement that arrived at the given time. No gap is measured after a sender has resigned (priority 0),
+// nor after a silence so long that the sender counts as lost.
 func (m *Meter) Hear(from netip.Addr, priority uint8, at time.Time) {
 	last, known := m.last[from]
 	if priority == 0 {
 		delete(m.last, from)
 		return
 	}
-	if !known && len(m.last) >= maxSenders { // strangers: anybody can send anything
+	if !known && len(m.last) >= maxSenders { // any host on the link can send advertisements
 		clear(m.last)
 	}
 	m.last[from] = at
@@ -68,16 +70,17 @@ func (m *Meter) Hear(from netip.Addr, priority uint8, at time.Time) {
 	}
 }
 
-// Forget is called when advertisements may have come that were not taken in: what comes next ends no gap.
+// Forget must be called if advertisements may have been missed. The next advertisement of each sender then ends no gap.
 func (m *Meter) Forget() { clear(m.last) }
 
-// Late takes in by how much a timer of this process was late.
+// Late records by how much a timer of this process was late.
 func (m *Meter) Late(late time.Duration, at time.Time) {
 	now := m.at(at)
 	now.late = max(now.late, late)
 }
 
-// at is the minute of a time. It counts from the meter's beginning, so that a clock that is set moves nothing.
+// at returns the minute that contains a time. Minutes count from the meter's beginning, so that a change of the host's
+// clock moves no minute.
 func (m *Meter) at(at time.Time) *minute {
 	number := max(int(at.Sub(m.began)/time.Minute), 0)
 	slot := &m.minutes[number%Minutes]

@@ -11,7 +11,8 @@ import (
 	"rlb.dev/rlb-agent/render"
 )
 
-// TestRealProgramsAccept: what others' files become is rendered, and each release's HAProxy and keepalived take it.
+// TestRealProgramsAccept renders the specs imported from the files in testdata. HAProxy and keepalived of each release must
+// accept the result.
 func TestRealProgramsAccept(t *testing.T) {
 	lab.Require(t)
 	ca, err := os.ReadFile("../../render/testdata/ca.crt")
@@ -30,7 +31,7 @@ func TestRealProgramsAccept(t *testing.T) {
 			for _, profile := range []api.Profile{api.Standard, api.Classic} {
 				result := importer.Import(files[0], files[1], importer.Options{Profile: profile})
 				doc, err := api.Parse(name, []byte(result.Text))
-				if err != nil { // its report says what is missing
+				if err != nil { // the spec lacks something that the files do not show
 					continue
 				}
 				haproxy, keepalived := rendered(t, &doc.Spec, version)

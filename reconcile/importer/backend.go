@@ -9,13 +9,13 @@ import (
 	"rlb.dev/rlb-agent/render"
 )
 
-// balances are the algorithms that the language has.
+// balances are the algorithms that the spec supports.
 var balances = []string{"roundrobin", "leastconn", "source", "static-rr", "first"}
 
-// ownBack is how the generated lines of a backend begin before the raw ones.
+// ownBack lists the beginnings of the generated lines that stand before the raw lines of a backend.
 var ownBack = []string{"balance ", "option redispatch", "timeout connect ", "timeout server  ", "timeout tunnel  ", "option httpchk ", "timeout check "}
 
-// backend takes over a backend, or the servers' side of a listen section.
+// backend imports a backend, or the server side of a listen section.
 func (m *mapping) backend(s *api.Service, p proxy) {
 	body := p.body
 	var tail string
@@ -75,7 +75,7 @@ func (m *mapping) backend(s *api.Service, p proxy) {
 	}
 }
 
-// linesOf are the statements with a keyword.
+// linesOf returns the statements with a keyword.
 func linesOf(body []statement, keyword string) (found []statement) {
 	for _, s := range body {
 		if s.is(keyword) {
@@ -97,8 +97,8 @@ func timeoutOf(t *api.Timeouts, name string) **api.Duration {
 	return &t.Tunnel
 }
 
-// differing is a timeout that a section inherits from another defaults section than the one that proxy.timeouts stands
-// for, where it is another one.
+// differing returns the timeout that a section inherits from its own defaults section, if it differs from proxy.timeouts, or
+// nil. proxy.timeouts comes from the main defaults section.
 func (m *mapping) differing(p proxy, name string) *api.Duration {
 	if m.own {
 		return nil
@@ -118,8 +118,8 @@ func (m *mapping) differing(p proxy, name string) *api.Duration {
 	return &d
 }
 
-// noTunnel is the timeout of a tunnel where the file has none, and the profile would give it one: the shorter one of the
-// client's and the server's, which HAProxy then goes by.
+// noTunnel returns the tunnel timeout for a section if the file has none and the profile would set one. Without a tunnel
+// timeout HAProxy applies the client and server timeouts, so noTunnel returns the shorter of them.
 func (m *mapping) noTunnel(p proxy) *api.Duration {
 	if m.spec.Proxy.Timeouts.Tunnel != nil {
 		return nil
@@ -134,7 +134,7 @@ func (m *mapping) noTunnel(p proxy) *api.Duration {
 	return shortest
 }
 
-// ownBackend is where the raw lines of a rendered backend begin and end.
+// ownBackend returns where the raw lines of a rendered backend begin and end.
 func ownBackend(body []statement) (start, end int) {
 	end = len(body)
 	for end > 0 && body[end-1].is("server") && sameCheck(body[end-1], body[len(body)-1]) {
@@ -148,7 +148,7 @@ func ownBackend(body []statement) (start, end int) {
 		}
 	}
 	checks := end < len(body) && slices.Contains(body[len(body)-1].words, "check")
-	for i, s := range body[:start] { // what no check has generated is raw
+	for i, s := range body[:start] { // a check line that no check has generated is raw
 		if s.is("option", "httpchk") && (!checks || !asksStatus(body[end:])) || s.is("timeout", "check") && !checks {
 			return i, max(i, end)
 		}
@@ -156,10 +156,10 @@ func ownBackend(body []statement) (start, end int) {
 	return start, max(start, end)
 }
 
-// ownExpect is how a generated health check expects statuses.
+// ownExpect matches the generated line on expected statuses.
 var ownExpect = regexp.MustCompile(`^    http-check expect (error-status L7OKC )?(status [0-9,]+|rstatus \^\([0-9|]+\)\$)$`)
 
-// isOwnSend says whether the last of these statements is a generated step that sends the request of a health check.
+// isOwnSend says whether the last of these statements is the generated line that sends the request of a health check.
 func isOwnSend(body []statement, request string) bool {
 	last := body[len(body)-1]
 	if last.is("http-check", "send", "hdr", "Host") {
@@ -172,7 +172,7 @@ func isOwnSend(body []statement, request string) bool {
 	return last.text == "    http-check send" && render.EndsWithConnect(before)
 }
 
-// request is the text of option httpchk.
+// request returns the text of option httpchk.
 func request(body []statement) (text string) {
 	for _, s := range body {
 		if s.is("option", "httpchk") {
@@ -186,7 +186,7 @@ func asksStatus(body []statement) bool {
 	return slices.ContainsFunc(body, func(s statement) bool { return s.is("http-check", "expect") })
 }
 
-// sameCheck says whether two generated server lines have the same health check, but for its port.
+// sameCheck says whether two generated server lines have the same health check, apart from the port.
 func sameCheck(a, b statement) bool {
 	of := func(s statement) string {
 		all, _ := options(s, 3, true)
@@ -201,7 +201,7 @@ func sameCheck(a, b statement) bool {
 	return of(a) == of(b)
 }
 
-// balance takes over the algorithm. One that the language lacks stays as a raw line, which replaces the field.
+// balance imports the algorithm. An algorithm that the spec does not support stays as a raw line, which replaces the field.
 func (m *mapping) balance(s *api.Service, p proxy) {
 	b, found := p.last("balance")
 	switch {
@@ -216,7 +216,7 @@ func (m *mapping) balance(s *api.Service, p proxy) {
 	}
 }
 
-// targets are the servers of a backend.
+// targets returns the servers of a backend.
 func (m *mapping) targets(p proxy, servers []statement, tail string) (targets []target) {
 	var defaults []option
 	if !m.own {
@@ -245,7 +245,7 @@ func (m *mapping) targets(p proxy, servers []statement, tail string) (targets []
 	return targets
 }
 
-// serverWords takes over what all servers have in common and no other field stands for.
+// serverWords imports the options that all servers have and that have no field of their own.
 func (m *mapping) serverWords(s *api.Service, targets []target) {
 	first := targets[0]
 	s.SendProxyProtocol = api.ProxyNone

@@ -10,14 +10,14 @@ import (
 // maxBinds is how many addresses a service may have.
 const maxBinds = 50
 
-// listener is where a frontend listens.
+// listener is an address and port at which a frontend listens.
 type listener struct {
 	address string // "*" for every address, or an address
-	family  string // "4" or "6" where address is "*" of one family
+	family  string // "4" or "6" if address is "*" of one family
 	port    int
 }
 
-// socket is the address and port of proxy.stats.address.
+// socket returns the listener in the form of proxy.stats.address.
 func (l listener) socket() string {
 	host := l.address
 	if host == "*" {
@@ -31,8 +31,8 @@ func (l listener) socket() string {
 	return host + ":" + strconv.Itoa(l.port)
 }
 
-// parseBind reads the addresses of a bind line, with commas between them (HAProxy configuration manual §4.2, bind), or
-// says why it cannot.
+// parseBind reads the addresses of a bind line, separated by commas (HAProxy configuration manual §4.2, bind), or returns
+// why it cannot.
 func parseBind(text string) (all []listener, why string) {
 	for part := range strings.SplitSeq(text, ",") {
 		if len(all) >= maxBinds {
@@ -90,7 +90,7 @@ func parseListener(text string) (l listener, why string) {
 	return l, ""
 }
 
-// endsTLS says whether a bind line ends TLS.
+// endsTLS says whether a bind line terminates TLS.
 func endsTLS(s statement) bool {
 	for _, word := range s.words {
 		if word == "ssl" || word == "crt" {
@@ -100,16 +100,17 @@ func endsTLS(s statement) bool {
 	return false
 }
 
-// bindWords reports the words of a bind line that the spec lacks. proxyProtocol says that clients speak it.
+// bindWords reports the options of a bind line that the spec does not support. proxyProtocol says that clients use the PROXY
+// protocol.
 func (m *mapping) bindWords(s statement) (proxyProtocol bool) {
 	var unknown []string
 	for i := 2; i < len(s.words); i++ {
 		switch word := s.words[i]; word {
-		case "transparent", "v6only", "v4v6": // the agent says it where it is needed
+		case "transparent", "v6only", "v4v6": // the agent sets these options if needed
 		case "accept-proxy":
 			proxyProtocol = true
 		case "name", "id", "process", "thread", "shards", "level", "mode", "user", "group", "uid", "gid", "proto":
-			i++ // a value
+			i++ // skips the value
 		case "interface", "maxconn", "backlog", "mss", "tcp-ut", "nice", "namespace", "tcp-md5sig":
 			unknown = append(unknown, word)
 			i++

@@ -8,20 +8,20 @@ import (
 	"rlb.dev/rlb-agent/api"
 )
 
-// check is a health check as a backend has it.
+// check is the health check of a backend.
 type check struct {
-	http   bool // it asks for a path
+	http   bool // the check sends an HTTP request
 	method string
 	path   string
 	host   string
 	ssl    bool // http-check connect ssl
 	port   *int
 	expect []int
-	keep   bool // a wrong status leaves a server its connections
+	keep   bool // after a wrong status, the connections to the server stay open
 	used   map[int]bool
 }
 
-// uses says whether a statement is part of the check that fields stand for.
+// uses says whether fields of the spec replace a statement of the check.
 func (c check) uses(s statement) bool { return c.used[s.line] }
 
 // readCheck reads the directives of a backend's check (HAProxy configuration manual §4.2, option httpchk, http-check).
@@ -30,7 +30,7 @@ func (m *mapping) readCheck(p proxy) check {
 	kind := statement{}
 	var rules []statement
 	bodies := [][]statement{p.defaults, p.body}
-	if m.own { // what is generated stands in the backend
+	if m.own { // the generated check is in the backend
 		bodies = bodies[1:]
 	}
 	for _, body := range bodies {
@@ -101,7 +101,7 @@ var (
 	isHost = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?$`)
 )
 
-// headers reads what stands behind the path of option httpchk: a version, and headers in its lines.
+// headers reads the text after the path of option httpchk: a version, and headers on separate lines.
 func (c *check) headers(m *mapping, s statement, text string) {
 	lines := strings.FieldsFunc(text, func(r rune) bool { return r == '\r' || r == '\n' })
 	for i, line := range lines {
@@ -125,7 +125,7 @@ func (c *check) setHost(m *mapping, s statement, host string) {
 	c.host = host
 }
 
-// send reads the request of http-check send.
+// send reads the request from http-check send.
 func (c *check) send(m *mapping, s statement) {
 	for i := 2; i < len(s.words); i++ {
 		value := s.word(i + 1)
@@ -149,7 +149,7 @@ func (c *check) send(m *mapping, s statement) {
 	}
 }
 
-// connect reads how http-check connect connects.
+// connect reads the options of http-check connect.
 func (c *check) connect(m *mapping, s statement) {
 	for i := 2; i < len(s.words); i++ {
 		switch s.words[i] {
@@ -171,7 +171,7 @@ func (c *check) connect(m *mapping, s statement) {
 	}
 }
 
-// check makes the healthCheck of a service.
+// check fills the healthCheck of a service.
 func (m *mapping) check(s *api.Service, p proxy, c check, targets []target) {
 	h := &s.HealthCheck
 	at := slices.IndexFunc(targets, func(t target) bool { return t.has("check") })
@@ -205,7 +205,7 @@ func (m *mapping) check(s *api.Service, p proxy, c check, targets []target) {
 	if s, found := p.last("timeout", "check"); found {
 		h.Timeout = m.time(s, 2)
 	} else if m.profile == api.Standard && !m.own {
-		h.Timeout = h.Interval // which HAProxy then goes by
+		h.Timeout = h.Interval // HAProxy uses the interval as the timeout in this case
 	}
 	if h.Type.HTTP() && c.keep {
 		h.CutAfter = ms(60_000)
@@ -213,7 +213,7 @@ func (m *mapping) check(s *api.Service, p proxy, c check, targets []target) {
 	m.checkWords(h, c, overTLS, targets)
 }
 
-// repeats takes over the times of a check.
+// repeats imports the interval and the counts of a check.
 func (m *mapping) repeats(h *api.HealthCheck, first target, targets []target) {
 	if o, has := first.settings["inter"]; has {
 		if d, ok := haproxyTime(o.value); ok && d > 0 {

@@ -10,8 +10,8 @@ import (
 
 var isFile = regexp.MustCompile(`^/[A-Za-z0-9/._+@:,=-]+$`)
 
-// checkWords takes over how a check verifies the server, and leaves out of the other words of the servers what the
-// agent writes itself.
+// checkWords imports how a check verifies the server, and removes the options that the agent writes itself from the other
+// options of the servers.
 func (m *mapping) checkWords(h *api.HealthCheck, c check, overTLS bool, targets []target) {
 	if h.Type == api.CheckHTTPS {
 		m.authority(h, targets)
@@ -38,7 +38,7 @@ func (m *mapping) checkWords(h *api.HealthCheck, c check, overTLS bool, targets 
 	}
 }
 
-// authority takes over the file that the servers' certificates are verified with.
+// authority imports the CA file for the servers' certificates.
 func (m *mapping) authority(h *api.HealthCheck, targets []target) {
 	for _, t := range targets {
 		o, has := t.settings["ca-file"]

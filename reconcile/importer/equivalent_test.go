@@ -12,14 +12,14 @@ import (
 	"rlb.dev/rlb-agent/reconcile/importer"
 )
 
-// fromHAProxy imports a haproxy.cfg beside a small keepalived.conf.
+// fromHAProxy imports a haproxy.cfg together with a small keepalived.conf.
 func fromHAProxy(haproxy string) importer.Result {
 	const keepalived = "vrrp_instance V {\n interface eth0\n virtual_router_id 7\n virtual_ipaddress {\n 192.0.2.1/24\n }\n}\n"
 	return importer.Import(importer.File{Name: "haproxy.cfg", Data: []byte(haproxy)}, importer.File{Name: "keepalived.conf", Data: []byte(keepalived)}, importer.Options{})
 }
 
-// routed is the server that a haproxy.cfg leads a TLS server name to: by the first use_backend line that has it, and by
-// default_backend else. Each backend has a server of its own.
+// routed returns the server that a haproxy.cfg selects for a TLS server name: by the first use_backend line that matches, else
+// by default_backend. Each backend has its own server.
 func routed(t *testing.T, haproxy, name string) string {
 	t.Helper()
 	target := ""
@@ -39,7 +39,8 @@ func routed(t *testing.T, haproxy, name string) string {
 	return server[1]
 }
 
-// TestServerNamesLeadWhereTheyDid: whatever overlaps in whatever order, each TLS server name comes to the same server.
+// TestServerNamesLeadWhereTheyDid: after an import each TLS server name leads to the same server as before, for any order and
+// overlap of the conditions.
 func TestServerNamesLeadWhereTheyDid(t *testing.T) {
 	const backends = "backend A\n server s 192.0.2.11:443\nbackend B\n server s 192.0.2.12:443\nbackend C\n server s 192.0.2.13:443\n"
 	conditions := []string{"-i x.b.example.org", "-m end -i .b.example.org", "-i y.b.example.org", "-m end -i .example.org", "-i b.example.org", "-m end -i .x.b.example.org"}
@@ -65,7 +66,8 @@ func TestServerNamesLeadWhereTheyDid(t *testing.T) {
 	}
 }
 
-// TestRoutesThatNeverHold are reported, and a backend that takes the rest and names is told to be two services.
+// TestRoutesThatNeverHold: routes without an effect are reported, and so is a backend that becomes two services because it is
+// the default and has names too.
 func TestRoutesThatNeverHold(t *testing.T) {
 	const backends = "backend A\n server s 192.0.2.11:443\nbackend B\n server s 192.0.2.12:443\n"
 	for routes, want := range map[string]string{
@@ -86,8 +88,8 @@ func TestRoutesThatNeverHold(t *testing.T) {
 	}
 }
 
-// TestNamesLoseTheirLastDot: the spec has DNS names without the dot that says that they are complete. TLS server names
-// with one are not the same without (tried with HAProxy 2.2 and 3.0): they are reported.
+// TestNamesLoseTheirLastDot: DNS names in the spec have no final dot. A TLS server name with a final dot is reported, because
+// HAProxy matches it differently from the name without the dot (tried with HAProxy 2.2 and 3.0).
 func TestNamesLoseTheirLastDot(t *testing.T) {
 	result := fromHAProxy("frontend ing\n bind *:443\n acl x req.ssl_sni -i x.example.org. y.example.org\n use_backend A if x || { req.ssl_sni -m end .b.example.org. }\n" +
 		"backend A\n option httpchk\n http-check send meth GET uri / hdr Host h.example.org.\n server c cp1.example.org.:6443 check check-ssl check-sni h.example.org. verify none\n server d cp2.example.org.\n")
@@ -112,7 +114,7 @@ func TestNamesLoseTheirLastDot(t *testing.T) {
 	}
 }
 
-// TestKeepalivedVariables: values that the file shows are put in, and what depends on others is reported.
+// TestKeepalivedVariables: variables with a value in the file are replaced, and statements with other variables are reported.
 func TestKeepalivedVariables(t *testing.T) {
 	const body = "vrrp_instance V {\n interface ${IFACE}\n virtual_router_id $ID\n virtual_ipaddress {\n  ${VIP}/24 dev ${IFACE}\n  192.0.2.8/24 dev ${IFACE}_2\n }\n lvs_x ${IFACE}\n}\n"
 	of := func(keepalived string) importer.Result {
@@ -151,8 +153,8 @@ func TestKeepalivedVariables(t *testing.T) {
 	}
 }
 
-// TestPasswords: a password that load balancers share comes along, so that they go on hearing each other, as far as VRRP
-// version 2 sends it. Version 3 has none.
+// TestPasswords: the part of the password that VRRP version 2 sends is carried over, so that the load balancers still accept
+// each other's advertisements. Version 3 has no password.
 func TestPasswords(t *testing.T) {
 	const password = "authentication {\n auth_type PASS\n auth_pass \"pass#word!\" # of ours\n }\n"
 	for name, test := range map[string]struct{ instance, want string }{

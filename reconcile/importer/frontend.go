@@ -11,29 +11,29 @@ import (
 	"rlb.dev/rlb-agent/render"
 )
 
-// front is what a frontend or listen section says on its clients' side.
+// front is the client side of a frontend or listen section.
 type front struct {
 	ports     []int            // in the order of the file
 	binds     map[int][]string // addresses by port
-	accept    bool             // clients speak the PROXY protocol
+	accept    bool             // clients use the PROXY protocol
 	client    *api.Duration
 	routes    []route
-	elsewhere string // the backend that takes the rest
+	elsewhere string // the backend for all other connections
 	raw       api.Lines
-	back      []statement // of a listen section: what is on its servers' side
+	back      []statement // the server side of a listen section
 }
 
-// route leads TLS server names to a backend.
+// route sends connections with certain TLS server names to a backend.
 type route struct {
 	backend string
 	names   []string
 	line    int
 }
 
-// ownFront is how the generated lines of a frontend begin before the raw ones.
+// ownFront lists the beginnings of the generated lines that stand before the raw lines of a frontend.
 var ownFront = []string{"bind ", "timeout client  "}
 
-// front takes over a frontend or listen section as services, and tells the backends that they lead to.
+// front imports a frontend or listen section as services. It returns the backends that the services use.
 func (m *mapping) front(p proxy, backends map[string]proxy) (used []proxy) {
 	switch {
 	case m.own && p.name == render.HealthFrontend:
@@ -59,7 +59,7 @@ func (m *mapping) front(p proxy, backends map[string]proxy) (used []proxy) {
 	}
 	type target struct {
 		proxy
-		names []string // none where it takes the rest
+		names []string // none for the backend of all other connections
 	}
 	var targets []target
 	if p.keyword == "listen" {
@@ -129,7 +129,7 @@ func (m *mapping) front(p proxy, backends map[string]proxy) (used []proxy) {
 	return used
 }
 
-// service adds a service where its backend has servers.
+// service adds a service if its backend has servers.
 func (m *mapping) service(s *api.Service, name string, back, front proxy) {
 	if len(m.spec.Services) >= maxServices {
 		m.lost(front.line, front.keyword+" "+front.name, "a spec has at most %d services", maxServices)
@@ -155,16 +155,16 @@ func (m *mapping) service(s *api.Service, name string, back, front proxy) {
 	m.spec.Services = append(m.spec.Services, *s)
 }
 
-// The bounds of the language, and of what one import holds.
+// The limits of the spec and of one import.
 const (
 	maxName       = 128
 	maxServices   = 1000
-	maxServers    = 10_000  // of a service
-	maxAllServers = 100_000 // lines of servers, for all services
-	maxWork       = 500_000 // lines of backends, for all services: a backend may serve many
+	maxServers    = 10_000  // in a service
+	maxAllServers = 100_000 // server lines, for all services
+	maxWork       = 500_000 // backend lines, for all services, because many services may use one backend
 )
 
-// serviceName is a name of HAProxy as the spec can have it.
+// serviceName converts a name of HAProxy to one that the spec accepts.
 func serviceName(name string) string {
 	name = strings.Map(func(c rune) rune {
 		if c < 0x80 && (c >= '0' && c <= '9' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || strings.ContainsRune("._-", c)) {
@@ -179,7 +179,7 @@ func serviceName(name string) string {
 	return name[:min(len(name), maxName)]
 }
 
-// readFront sorts what a section says on its clients' side.
+// readFront reads the client side of a section.
 func (m *mapping) readFront(p proxy) front {
 	f := front{binds: map[int][]string{}}
 	body := p.body
@@ -192,7 +192,7 @@ func (m *mapping) readFront(p proxy) front {
 	}
 	names := serverNameACLs(body)
 	usesNames := m.readRoutes(&f, body, names)
-	if at := p.word(2); p.keyword != "backend" && strings.Contains(at, ":") { // until HAProxy 2.0 the header could say it
+	if at := p.word(2); p.keyword != "backend" && strings.Contains(at, ":") { // up to HAProxy 2.0 the section header may have an address
 		m.listen(&f, statement{p.line, p.text, []string{"bind", at}, nil})
 	}
 	http := p.isHTTP()
@@ -217,7 +217,7 @@ func (m *mapping) readFront(p proxy) front {
 	return f
 }
 
-// frontOnly are keywords that a listen section has for its clients' side.
+// frontOnly are keywords of a listen section that belong to the client side.
 var frontOnly = []string{"maxconn", "backlog", "log", "log-format", "log-tag", "monitor-net", "rate-limit", "acl", "tcp-request", "declare", "grace"}
 
 func isFrontOnly(s statement) bool {
@@ -225,7 +225,7 @@ func isFrontOnly(s statement) bool {
 		s.is("option") && slices.Contains([]string{"clitcpka", "tcplog", "dontlognull", "dontlog-normal", "contstats", "logasap", "socket-stats", "tcp-smart-accept", "nolinger"}, s.word(1))
 }
 
-// listen takes over a bind line.
+// listen imports a bind line.
 func (m *mapping) listen(f *front, s statement) {
 	all, why := parseBind(s.word(1))
 	if why != "" {
@@ -252,10 +252,10 @@ func (m *mapping) listen(f *front, s statement) {
 	}
 }
 
-// readRoutes takes over which backend gets a connection. It says whether TLS server names decide.
+// readRoutes imports the choice of the backend for a connection. byName says that the choice depends on TLS server names.
 func (m *mapping) readRoutes(f *front, body []statement, acls map[string][]string) (byName bool) {
 	found := maps.Clone(acls)
-	all := 0 // the line of a use_backend without a condition
+	all := 0 // the line of the first use_backend without a condition
 	for _, s := range body {
 		switch {
 		case s.is("default_backend") && all == 0:

@@ -10,7 +10,7 @@ import (
 	"rlb.dev/rlb-agent/render"
 )
 
-// ownGlobal and ownDefaults are how the generated lines of these sections begin in each profile, in their order.
+// ownGlobal and ownDefaults list the beginnings of the generated lines of these sections for each profile, in their order.
 var (
 	ownGlobal = map[api.Profile][]string{
 		api.Standard: slices.Concat(globalHead, globalTail),
@@ -27,8 +27,8 @@ var (
 	}
 )
 
-// head is how many statements at the beginning of a section are generated: they begin as these do, in this order. A
-// text that occurs in order twice may occur twice. Behind them come raw lines.
+// head returns how many statements at the beginning of a section are generated: they begin with the texts in order, in this
+// order. Each text matches once for each time that it occurs in order. The statements after them are raw lines.
 func head(body []statement, order []string) int {
 	next := 0
 	for i, s := range body {
@@ -46,7 +46,7 @@ func head(body []statement, order []string) int {
 	return len(body)
 }
 
-// isGenerated says whether a statement's value is written as the agent writes it.
+// isGenerated says whether a statement's value has the form that the agent writes.
 func isGenerated(s statement, value string) bool {
 	switch s.word(0) {
 	case "timeout":
@@ -62,7 +62,7 @@ func isGenerated(s statement, value string) bool {
 	return true
 }
 
-// global takes over the global section. Some of it is the agent's own to say.
+// global imports the global section. It skips or reports the statements that the agent sets itself.
 func (m *mapping) global(s section) {
 	p := &m.spec.Proxy
 	generated := len(s.body)
@@ -98,7 +98,7 @@ func (m *mapping) global(s section) {
 	}
 }
 
-// mainDefaults takes over the defaults section that most services have: proxy.timeouts and proxy.extraDefaults.
+// mainDefaults imports the main defaults section into proxy.timeouts, proxy.retries and proxy.extraDefaults.
 func (m *mapping) mainDefaults(p proxy) {
 	to := &m.spec.Proxy
 	generated := len(p.body)
@@ -125,7 +125,7 @@ func (m *mapping) mainDefaults(p proxy) {
 	}
 }
 
-// otherDefaults is for what another defaults section has that goes to no service.
+// otherDefaults reports the statements of another defaults section that no service takes.
 func (m *mapping) otherDefaults(s section) {
 	for _, line := range s.body {
 		if !m.isMapped(line) && m.mayStand(line) {
@@ -134,8 +134,8 @@ func (m *mapping) otherDefaults(s section) {
 	}
 }
 
-// isMapped says whether a statement of a defaults section has a field, or is what the agent writes anyway. Services look
-// it up there.
+// isMapped says whether a statement of a defaults section has a field in the spec, or is written by the agent anyway. The
+// import of a service looks such statements up in its defaults section.
 func (m *mapping) isMapped(s statement) bool {
 	switch s.word(0) {
 	case "mode", "retries", "balance", "default-server", "http-check", "tcp-check":
@@ -145,7 +145,7 @@ func (m *mapping) isMapped(s statement) bool {
 	case "timeout":
 		return slices.Contains([]string{"connect", "client", "server", "tunnel", "check"}, s.word(1)) || m.generatesFin() && s.is("timeout", "client-fin", "10s")
 	case "errorfile":
-		return s.word(2) == "/etc/haproxy/errors/"+s.word(1)+".http" // Debian's own pages, for HTTP
+		return s.word(2) == "/etc/haproxy/errors/"+s.word(1)+".http" // Debian's default pages, only for HTTP
 	case "option":
 		return slices.Contains([]string{"tcplog", "dontlognull", "redispatch", "tcp-check", "httpchk"}, s.word(1)) ||
 			m.generatesFin() && (s.word(1) == "clitcpka" || s.word(1) == "srvtcpka" || s.word(1) == "tcpka")
@@ -153,10 +153,10 @@ func (m *mapping) isMapped(s statement) bool {
 	return false
 }
 
-// generatesFin says whether the profile writes what ends connections that are gone without a word.
+// generatesFin says whether the profile writes the keep-alive and FIN timeouts that end dead connections.
 func (m *mapping) generatesFin() bool { return m.profile == api.Standard }
 
-// mayStand says whether a statement can stay as a raw line, and else reports it.
+// mayStand says whether a statement can stay as a raw line. It reports a statement that cannot.
 func (m *mapping) mayStand(s statement) bool {
 	switch {
 	case s.is("option", "external-check"), s.is("external-check"):
@@ -169,7 +169,7 @@ func (m *mapping) mayStand(s statement) bool {
 	return false
 }
 
-// isHTTPOnly says whether a statement has no effect where HAProxy reads no requests.
+// isHTTPOnly says whether a statement has an effect only in mode http.
 func isHTTPOnly(s statement) bool {
 	first, second := s.word(0), s.word(1)
 	if first == "no" {
@@ -189,7 +189,7 @@ func isHTTPOnly(s statement) bool {
 	return false
 }
 
-// timeouts takes over the timeouts that a section says itself: those of a client, those of a server, or both.
+// timeouts imports the timeouts of a section: those of the client side, those of the server side, or both.
 func (m *mapping) timeouts(to *api.Timeouts, p proxy, client, server bool) {
 	for _, field := range []struct {
 		name string
@@ -204,7 +204,7 @@ func (m *mapping) timeouts(to *api.Timeouts, p proxy, client, server bool) {
 	}
 }
 
-// number is a word of a statement as a number within bounds, or nil.
+// number returns a word of a statement as a number within bounds, or nil.
 func (m *mapping) number(s statement, at, least, most int) *int {
 	n, err := strconv.Atoi(s.word(at))
 	if err != nil || n < least || n > most {
@@ -214,7 +214,7 @@ func (m *mapping) number(s statement, at, least, most int) *int {
 	return &n
 }
 
-// time is a word of a statement as a time, or nil.
+// time returns a word of a statement as a time, or nil.
 func (m *mapping) time(s statement, at int) *api.Duration {
 	d, ok := haproxyTime(s.word(at))
 	switch {
@@ -228,7 +228,7 @@ func (m *mapping) time(s statement, at int) *api.Duration {
 	return &d
 }
 
-// haproxyTime reads a time: a number and its unit, milliseconds where it has none (HAProxy configuration manual §2.5).
+// haproxyTime reads a time: a number and a unit, milliseconds if there is no unit (HAProxy configuration manual §2.5).
 func haproxyTime(text string) (api.Duration, bool) {
 	digits := strings.IndexFunc(text, func(c rune) bool { return c < '0' || c > '9' })
 	unit := "ms"

@@ -17,7 +17,7 @@ import (
 
 var update = flag.Bool("update", false, "write the golden files")
 
-// foreign are the files of others under testdata, by the name of their folder.
+// foreign returns the files under testdata that the agent did not render, by folder.
 func foreign(t testing.TB) map[string][2]importer.File {
 	t.Helper()
 	dirs, err := filepath.Glob("testdata/*")
@@ -42,8 +42,8 @@ func foreign(t testing.TB) map[string][2]importer.File {
 	return all
 }
 
-// report is what a user reads beside the spec: what is not carried over, what the files cannot show, and what the spec
-// still lacks.
+// report returns what a user reads in addition to the spec: what is not carried over, what the files cannot show, and the
+// problems of the spec.
 func report(result importer.Result) string {
 	var b strings.Builder
 	for _, note := range result.Notes {
@@ -58,7 +58,7 @@ func report(result importer.Result) string {
 	return b.String()
 }
 
-// TestForeignFiles holds the specs and the reports of files that others wrote against golden files. -update writes them.
+// TestForeignFiles compares the specs and reports of foreign files with golden files. -update writes the golden files.
 func TestForeignFiles(t *testing.T) {
 	for name, files := range foreign(t) {
 		t.Run(name, func(t *testing.T) {

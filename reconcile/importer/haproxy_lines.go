@@ -6,15 +6,15 @@ import (
 	"rlb.dev/rlb-agent/api"
 )
 
-// statement is one line of haproxy.cfg that says something.
+// statement is one line of haproxy.cfg.
 type statement struct {
 	line  int      // from 1
-	text  string   // the whole line, without its end
+	text  string   // the whole line, without the line end
 	words []string // with quotes and escapes resolved; none in a comment
 	ends  []int    // where each word ends in text
 }
 
-// word is a word of the statement, or "".
+// word returns a word of the statement, or "".
 func (s statement) word(i int) string {
 	if i < len(s.words) {
 		return s.words[i]
@@ -32,7 +32,7 @@ func (s statement) is(words ...string) bool {
 	return true
 }
 
-// rest is the text behind the first n words, without the space that parts them.
+// rest returns the text after the first n words, without the space that separates them.
 func (s statement) rest(n int) string {
 	if n == 0 || n > len(s.ends) || s.ends[n-1] >= len(s.text) {
 		return ""
@@ -40,7 +40,7 @@ func (s statement) rest(n int) string {
 	return s.text[s.ends[n-1]+1:]
 }
 
-// plain is the statement as the file has it, without a comment and with single spaces between its words.
+// plain returns the statement as in the file, without a comment and with single spaces between the words.
 func (s statement) plain() string {
 	var words []string
 	begin := 0
@@ -53,14 +53,14 @@ func (s statement) plain() string {
 
 // section is a section of haproxy.cfg (HAProxy configuration manual §2).
 type section struct {
-	statement            // that opens it
+	statement            // the line that opens the section
 	keyword, name string // "frontend" and its name; the name may be ""
-	from          string // the defaults section that it names ("from"), or ""
+	from          string // the defaults section that the line names after "from", or ""
 	body          []statement
 }
 
-// sections reads haproxy.cfg. A file that the agent rendered keeps comments and blank raw lines, and there an indented
-// word opens no section: it stands in the raw lines of the section before.
+// sections reads haproxy.cfg. In a file that the agent rendered (own), sections keeps comments and blank raw lines, and an
+// indented keyword opens no section, because it belongs to the raw lines of the section before.
 func sections(data string, own bool) (all []section) {
 	number := 0
 	for text := range strings.Lines(data) {
@@ -89,8 +89,8 @@ func sections(data string, own bool) (all []section) {
 	return all
 }
 
-// haproxyWords cuts a line into words (HAProxy configuration manual §2.2, quoting and escaping). Variables stay as they
-// are: their values are not in the file.
+// haproxyWords splits a line into words (HAProxy configuration manual §2.2, quoting and escaping). It does not replace
+// variables, because their values are not in the file.
 func haproxyWords(text string) (words []string, ends []int) {
 	var word strings.Builder
 	begun := false
@@ -131,7 +131,7 @@ func haproxyWords(text string) (words []string, ends []int) {
 	return words, ends
 }
 
-// unescape is the byte that a text behind a backslash stands for, and how many more bytes of the text it takes.
+// unescape returns the byte for a text after a backslash, and how many more bytes of the text belong to the escape.
 func unescape(text string) (skip int, b byte) {
 	switch text[0] {
 	case 'n':

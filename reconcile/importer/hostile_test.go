@@ -13,10 +13,10 @@ import (
 	"rlb.dev/rlb-agent/reconcile/importer"
 )
 
-// keys are the fields that a spec may have at its top: a file that adds another one has broken out of its quotes.
+// keys are the fields at the top level of an imported spec. Any other field means that a value has broken out of its quotes.
 var keys = []string{"apiVersion", "kind", "profile", "virtualIPs", "nodes", "vrrp", "services", "proxy"}
 
-// sound checks what holds of every import: the text is a spec by its form, and no line can act on a terminal.
+// sound checks every import: the text has the form of a spec, and no line contains control characters for a terminal.
 func sound(t *testing.T, result importer.Result) {
 	t.Helper()
 	for line := range strings.Lines(result.Text) {
@@ -57,7 +57,7 @@ func FuzzImport(f *testing.F) {
 	})
 }
 
-// TestValuesStayValues: what a file holds in a value ends neither the value nor its line.
+// TestValuesStayValues: no text in a value of the files can end the value or its line in the spec.
 func TestValuesStayValues(t *testing.T) {
 	haproxy := "global\n    lua-load \"x\\\"\" # y: z\nlisten \"a: b\"\n bind :80 name x\n server \"s}, {name: t\" 192.0.2.1:80 check id 7 source '0.0.0.0 \"\\n'\n"
 	keepalived := "vrrp_instance \"V\nmetadata: x\" {\n interface \"eth0}\"\n garp_master_delay 1 \"}\n virtual_ipaddress {\n 192.0.2.9\n }\n}\n"
@@ -70,7 +70,7 @@ func TestValuesStayValues(t *testing.T) {
 	}
 }
 
-// TestPasswordsStay: neither the spec nor the report has a password of the files.
+// TestPasswordsStay: neither the spec nor the report contains the secrets of the foreign files.
 func TestPasswordsStay(t *testing.T) {
 	for name, files := range foreign(t) {
 		result := importer.Import(files[0], files[1], importer.Options{})
@@ -82,7 +82,7 @@ func TestPasswordsStay(t *testing.T) {
 	}
 }
 
-// TestLargeFiles: an import of a large file ends in seconds, whatever the file is full of.
+// TestLargeFiles: an import of a large file ends within seconds for any content.
 func TestLargeFiles(t *testing.T) {
 	fill := func(head, line string) []byte { return []byte(head + strings.Repeat(line, (2<<20)/len(line))) }
 	many := strings.Repeat("frontend f\nbind :80\ndefault_backend b\n", 2000)
@@ -114,7 +114,7 @@ func TestLargeFiles(t *testing.T) {
 	}
 }
 
-// busy is how long the processor worked for this test so far, however many others it worked for.
+// busy returns the user CPU time of this process, which does not depend on the load by other processes.
 func busy(t *testing.T) time.Duration {
 	t.Helper()
 	var usage syscall.Rusage

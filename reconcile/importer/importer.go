@@ -10,25 +10,25 @@ import (
 
 // File is an installed file.
 type File struct {
-	Name string // what the report calls it
-	Data []byte // nil where there is none
+	Name string // the name in the report
+	Data []byte // nil if there is no such file
 }
 
-// Options are what the files cannot say.
+// Options are facts that the files do not contain.
 type Options struct {
-	Profile api.Profile // "" for the one that leaves the shorter spec
-	Nodes   []api.Node  // the load balancers; none where they are not known
+	Profile api.Profile // "" selects the profile that gives the shorter spec
+	Nodes   []api.Node  // the load balancers; none if they are not known
 }
 
 // Result is an imported spec.
 type Result struct {
 	Text    string   // the spec, in YAML with comments
-	Notes   []string // what it does not carry over, or not as it was: "file:line: directive: …", in the order of the files
-	Unshown []string // fields that the files cannot show, each with what holds now
+	Notes   []string // what was not carried over, or was changed: "file:line: directive: …", in the order of the files
+	Unshown []string // fields that the files cannot show, each with the value that applies
 }
 
-// Import makes a spec of the two files. The spec may have problems, which api.Parse finds: of a virtual IP that no file
-// names, for example.
+// Import converts the two files to a spec. The spec may have problems that api.Parse finds, for example no virtual IP if no
+// file names one.
 func Import(haproxy, keepalived File, o Options) Result {
 	own := render.IsRendered(haproxy.Data)
 	profiles := []api.Profile{api.Standard, api.Classic}
@@ -54,26 +54,26 @@ func Import(haproxy, keepalived File, o Options) Result {
 	return best
 }
 
-// mapping is an import in one profile.
+// mapping is the state of an import with one profile.
 type mapping struct {
 	report
 	files      [2]File // haproxy.cfg and keepalived.conf
-	file       int     // which of them is being read
-	own        bool    // the agent rendered it
+	file       int     // index of the file being read
+	own        bool    // the agent rendered haproxy.cfg
 	profile    api.Profile
 	spec       api.LoadBalancerSpec // with every field that the files show
-	version    *int                 // of VRRP, where an instance does not say it
+	version    *int                 // VRRP version of an instance without a version
 	named      bool                 // the user named the nodes
-	names      map[string]bool      // of services
-	servers    int                  // read for all services
-	work       int                  // lines of backends read for all services
-	caBase     string               // of the global section
-	relativeCA bool                 // some server names a file that ca-base is the directory of
-	failsOpen  map[string]bool      // the backends that have a second one, by name
-	comments   map[string]string    // of fields, by their path
+	names      map[string]bool      // names of services in use
+	servers    int                  // server lines read for all services
+	work       int                  // backend lines read for all services
+	caBase     string               // ca-base of the global section
+	relativeCA bool                 // some statement names a ca-file relative to ca-base
+	failsOpen  map[string]bool      // names of the backends that have a fail-open backend
+	comments   map[string]string    // comments on fields by path
 }
 
-// result is the spec as text. chosen says that the profile is that of the shorter spec.
+// result returns the spec as text. chosen says that Import chooses the profile that gives the shorter spec.
 func (m *mapping) result(chosen bool) Result {
 	var of []string
 	for _, f := range m.files {
@@ -87,7 +87,8 @@ func (m *mapping) result(chosen bool) Result {
 	return Result{Text: header + text(&m.spec, m.comments), Notes: m.all(), Unshown: unshown}
 }
 
-// unshown are the fields that no file can show. foreign says that haproxy.cfg may lack what every rendered one has.
+// unshown returns the fields that no file can show. foreign says that the agent did not render haproxy.cfg, so that more
+// fields may be missing.
 func (m *mapping) unshown(foreign, chosen bool) []string {
 	fields := []string{"metadata: the load balancer has no name"}
 	if chosen && m.profile == api.Classic {

@@ -2,16 +2,16 @@ package importer
 
 import "strings"
 
-// block is a statement of keepalived.conf with what stands between its braces (keepalived.conf(5)).
+// block is a statement of keepalived.conf with the statements between its braces (keepalived.conf(5)).
 type block struct {
 	words    []string
 	line     int // from 1
-	last     int // line of its closing brace; that of the statement where it has none
+	last     int // line of the closing brace; the line of the statement if it has no braces
 	children []*block
 	braces   bool
 }
 
-// word is a word of the statement, or "".
+// word returns a word of the statement, or "".
 func (b *block) word(i int) string {
 	if i < len(b.words) {
 		return b.words[i]
@@ -19,7 +19,7 @@ func (b *block) word(i int) string {
 	return ""
 }
 
-// find is the first child that begins with a word, or nil.
+// find returns the first child that begins with a word, or nil.
 func (b *block) find(word string) *block {
 	for _, c := range b.children {
 		if c.word(0) == word {
@@ -29,11 +29,11 @@ func (b *block) find(word string) *block {
 	return nil
 }
 
-// maxDepth is how deep blocks nest; keepalived's own are three deep.
+// maxDepth is the limit for nested blocks; those of keepalived are three deep.
 const maxDepth = 20
 
-// blocks reads keepalived.conf. What is behind a brace too many, or within blocks that nest too deep, belongs to the
-// block around it.
+// blocks reads keepalived.conf. Statements after an extra closing brace, or in blocks that are nested too deeply, belong to
+// the enclosing block.
 func blocks(data string) *block {
 	root := &block{}
 	open := []*block{root}
@@ -46,7 +46,7 @@ func blocks(data string) *block {
 			switch word {
 			case "{":
 				if now == nil && len(top.children) > 0 && !top.children[len(top.children)-1].braces {
-					now = top.children[len(top.children)-1] // the brace has a line of its own
+					now = top.children[len(top.children)-1] // the brace is on its own line
 				}
 				if now == nil {
 					now = &block{line: number, last: number}
@@ -73,8 +73,8 @@ func blocks(data string) *block {
 	return root
 }
 
-// keepalivedWords cuts a line into words and braces. "#" and "!" begin a comment. A quoted word, which may hold spaces
-// and is no brace, has a NUL before it. The braces of a variable, ${NAME}, are in its word.
+// keepalivedWords splits a line into words and braces. "#" and "!" begin a comment. A quoted word gets a NUL in front, so that
+// a quoted brace is no brace. It may contain spaces. The braces of a variable, ${NAME}, belong to the word.
 func keepalivedWords(text string) (words []string) {
 	var word strings.Builder
 	quoted, begun, inVariable := false, false, false

@@ -7,13 +7,14 @@ import (
 	"rlb.dev/rlb-agent/api"
 )
 
-// proxy is a frontend, backend or listen section with what it inherits.
+// proxy is a frontend, backend or listen section with the statements that it inherits.
 type proxy struct {
 	section
-	defaults []statement // of the defaults sections that it takes after
+	defaults []statement // the statements of its defaults sections
 }
 
-// last is the statement that begins with these words and counts: the last one, its own before an inherited one.
+// last returns the effective statement that begins with these words: the last one of the section itself, else the last
+// inherited one.
 func (p proxy) last(words ...string) (s statement, found bool) {
 	for _, body := range [][]statement{p.body, p.defaults} {
 		for i := len(body) - 1; i >= 0; i-- {
@@ -25,13 +26,13 @@ func (p proxy) last(words ...string) (s statement, found bool) {
 	return statement{}, false
 }
 
-// isHTTP says whether HAProxy reads requests there.
+// isHTTP says whether the section is in mode http.
 func (p proxy) isHTTP() bool {
 	mode, _ := p.last("mode")
 	return mode.word(1) == "http"
 }
 
-// isStats says whether the section is there for HAProxy's own page.
+// isStats says whether the section only serves HAProxy's statistics page.
 func (p proxy) isStats() bool {
 	serves := slices.ContainsFunc(p.body, func(s statement) bool { return s.is("server") || s.is("default_backend") })
 	return !serves && slices.ContainsFunc(p.body, func(s statement) bool {
@@ -39,7 +40,7 @@ func (p proxy) isStats() bool {
 	})
 }
 
-// haproxy takes over haproxy.cfg.
+// haproxy imports haproxy.cfg.
 func (m *mapping) haproxy() {
 	m.file = 0
 	all := m.unconditional(sections(string(m.files[0].Data), m.own))
@@ -47,7 +48,7 @@ func (m *mapping) haproxy() {
 	backends := map[string]proxy{}
 	var fronts, used []proxy
 	inherited := inheritance(all)
-	main := -1 // the defaults section that proxy.timeouts and proxy.extraDefaults stand for
+	main := -1 // index of the defaults section for proxy.timeouts and proxy.extraDefaults
 	for i, s := range all {
 		p := proxy{s, inherited[i].statements}
 		switch s.keyword {
@@ -90,11 +91,12 @@ func (m *mapping) haproxy() {
 	}
 }
 
-// inheritance is what each section takes from defaults sections: all statements, and the place of the nearest one.
+// inheritance returns for each section the statements that it inherits from defaults sections, and the index of the nearest
+// one.
 func inheritance(all []section) []inherits {
 	found := make([]inherits, len(all))
 	named := map[string]int{}
-	last, budget := -1, 1<<20 // statements that may be copied: a chain of sections would copy without end
+	last, budget := -1, 1<<20 // limits the copied statements: a long chain of sections copies the same ones repeatedly
 	for i, s := range all {
 		from := -1
 		switch {
@@ -125,10 +127,11 @@ type inherits struct {
 	statements []statement
 }
 
-// maxDefaults bounds what every section inherits.
+// maxDefaults is the limit for the lines of a defaults section, because every section inherits them.
 const maxDefaults = 2000
 
-// unconditional leaves out what HAProxy decides at its start (HAProxy configuration manual §2.4, conditional blocks).
+// unconditional removes and reports the conditional blocks that HAProxy evaluates at its start (HAProxy configuration
+// manual §2.4, conditional blocks).
 func (m *mapping) unconditional(all []section) []section {
 	depth := 0
 	for i := range all {
@@ -161,10 +164,10 @@ func (m *mapping) unconditional(all []section) []section {
 	return slices.DeleteFunc(all, func(s section) bool { return s.keyword == ".if" })
 }
 
-// otherSections are sections that raw lines may refer to, and that have a meaning without HTTP.
+// otherSections are sections that raw lines may refer to, and that have an effect without HTTP.
 var otherSections = []string{"peers", "mailers", "ring", "log-forward", "log-profile", "crt-store"}
 
-// otherSection takes over a section that is none of the usual ones.
+// otherSection imports or reports a section that is not global, defaults, frontend, listen or backend.
 func (m *mapping) otherSection(s section) {
 	name := strings.TrimSpace(s.keyword + " " + s.name)
 	switch {
@@ -187,7 +190,7 @@ func (m *mapping) otherSection(s section) {
 	}
 }
 
-// stats takes over HAProxy's own page.
+// stats imports the section of HAProxy's statistics page.
 func (m *mapping) stats(p proxy) {
 	for _, s := range p.body {
 		switch {
@@ -218,7 +221,7 @@ func (m *mapping) stats(p proxy) {
 	}
 }
 
-// raw keeps a statement as a raw line, where it is one.
+// raw adds a statement to raw lines. It reports a statement that cannot be a raw line, and returns false then.
 func (m *mapping) raw(lines *api.Lines, s statement) bool {
 	line := s.text
 	switch {
@@ -235,13 +238,13 @@ func (m *mapping) raw(lines *api.Lines, s statement) bool {
 	return true
 }
 
-// namesRelativeCA says whether a statement names a file that ca-base is the directory of.
+// namesRelativeCA says whether a statement names a ca-file with a path relative to ca-base.
 func namesRelativeCA(s statement) bool {
 	at := slices.Index(s.words, "ca-file")
 	return at >= 0 && at+1 < len(s.words) && !strings.HasPrefix(s.words[at+1], "/")
 }
 
-// directive is what a report calls a statement: its keyword, never its values, which may be secrets.
+// directive returns the name of a statement in a report: its keyword, but no values, which may be secrets.
 func directive(s statement) string {
 	switch s.word(0) {
 	case "option", "timeout", "stats", "http-request", "http-response", "tcp-request", "tcp-response", "http-check", "tcp-check",

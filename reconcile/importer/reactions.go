@@ -7,11 +7,11 @@ import (
 	"rlb.dev/rlb-agent/api"
 )
 
-// ownGlobals are what the agent writes into global_defs, whatever the profile.
+// ownGlobals are the statements that the agent writes into global_defs itself.
 var ownGlobals = []string{"enable_script_security", "script_user", "vrrp_version", "vrrp_skip_check_adv_addr", "vrrp_garp_master_refresh", "vrrp_priority",
 	"vrrp_no_swap", "max_auto_priority"}
 
-// globalDefs reports what global_defs has beyond what the agent writes.
+// globalDefs reports the statements of global_defs that the agent does not write.
 func (m *mapping) globalDefs(c configuration, b *block) {
 	for _, s := range b.children {
 		switch name := s.word(0); {
@@ -26,7 +26,7 @@ func (m *mapping) globalDefs(c configuration, b *block) {
 	}
 }
 
-// reactions takes over what the instance tracks, the programs that it runs, and the raw lines.
+// reactions imports what the instance tracks, the programs that it runs, and the raw lines.
 func (m *mapping) reactions(c configuration, router *block, grouped bool) {
 	places := []*block{router}
 	for _, b := range c.children {
@@ -59,7 +59,7 @@ func hasMember(group *block, name string) bool {
 	return list != nil && slices.ContainsFunc(list.children, func(s *block) bool { return slices.Contains(s.words, name) })
 }
 
-// haproxyCheck takes over how HAProxy is checked: by the first script that is tracked.
+// haproxyCheck imports the check of HAProxy from the first tracked script.
 func (m *mapping) haproxyCheck(c configuration, places []*block) {
 	scripts := map[string]*block{}
 	for _, b := range c.children {
@@ -90,7 +90,7 @@ func (m *mapping) haproxyCheck(c configuration, places []*block) {
 	}
 }
 
-// script takes over the times of a script. Those that it does not say are keepalived's own defaults.
+// script imports the times of a script. Missing ones get the defaults of keepalived.
 func (m *mapping) script(c configuration, b *block, check *api.Check) {
 	check.Interval, check.Rise, check.Fall = ms(1000), new(1), new(1)
 	for _, s := range b.children {
@@ -116,7 +116,7 @@ func (m *mapping) script(c configuration, b *block, check *api.Check) {
 	}
 }
 
-// asksHAProxy says whether a command asks what the agent's own check asks: whether HAProxy runs.
+// asksHAProxy says whether a command checks whether HAProxy runs, as the agent's own check does.
 func asksHAProxy(command string) bool {
 	words := strings.Fields(command)
 	return strings.Contains(command, "haproxy") && len(words) > 1 &&
@@ -125,7 +125,7 @@ func asksHAProxy(command string) bool {
 		})
 }
 
-// notify takes over a program that keepalived runs on a change.
+// notify imports a program that keepalived runs on a change of the role. It returns false for other statements.
 func (m *mapping) notify(s *block) bool {
 	n := &m.spec.VRRP.Notify
 	field := map[string]*api.Command{"notify_master": &n.Master, "notify_backup": &n.Backup, "notify_fault": &n.Fault, "notify_stop": &n.Stop}[s.word(0)]
@@ -149,7 +149,7 @@ func isArgument(word string) bool {
 	})
 }
 
-// instanceLine keeps a statement of an instance as a raw line where it has no field.
+// instanceLine keeps a statement of an instance as a raw line if the spec has no field for it, or reports it.
 func (m *mapping) instanceLine(c configuration, s *block) {
 	name := s.word(0)
 	_, mapped := api.FieldFor(name)
@@ -173,7 +173,8 @@ func (m *mapping) instanceLine(c configuration, s *block) {
 // passwordSize is how much of a password VRRP version 2 sends, in bytes (RFC 2338 §5.3.10). keepalived -t refuses a longer one.
 const passwordSize = 8
 
-// authentication keeps the password of version 2, without which the other load balancers would not be heard, as raw lines.
+// authentication keeps the password of version 2 as raw lines. Without the password keepalived would drop the advertisements of
+// the other load balancers.
 func (m *mapping) authentication(c configuration, s *block) {
 	v := &m.spec.VRRP
 	isIPv6 := func(vip api.VirtualIP) bool { return api.FamilyOf(vip.Addr()) == api.IPv6 }
@@ -191,7 +192,8 @@ func (m *mapping) authentication(c configuration, s *block) {
 	}
 }
 
-// trackInterface keeps the interfaces whose loss is a fault, where it is not one anyway: all of those with virtual IPs.
+// trackInterface keeps track_interface as raw lines if it names an interface without virtual IPs. The loss of an interface with
+// virtual IPs is a fault anyway.
 func (m *mapping) trackInterface(c configuration, s *block) {
 	for _, i := range s.children {
 		name := i.word(0)
@@ -214,7 +216,7 @@ func (m *mapping) rawBlock(c configuration, s *block) {
 	}
 }
 
-// ownNotify takes over the programs of a rendered file: those of the sync group, where there is one.
+// ownNotify imports the programs of a rendered file: those of the sync group if there is one, else those of the instance.
 func (m *mapping) ownNotify(places []*block, grouped bool) {
 	if grouped && len(places) > 1 {
 		places = places[1:]
@@ -224,7 +226,7 @@ func (m *mapping) ownNotify(places []*block, grouped bool) {
 	}
 }
 
-// ownRaw takes over the raw lines of a rendered instance: all those behind the generated ones.
+// ownRaw imports the raw lines of a rendered instance: all lines after the generated ones.
 func (m *mapping) ownRaw(c configuration, router *block, grouped bool) {
 	end := router.line
 	for _, s := range router.children {
@@ -239,7 +241,7 @@ func (m *mapping) ownRaw(c configuration, router *block, grouped bool) {
 		}
 		end = s.last
 	}
-	for number := end + 1; number <= len(c.lines) && c.lines[number-1] != "}"; number++ { // its brace is not indented
+	for number := end + 1; number <= len(c.lines) && c.lines[number-1] != "}"; number++ { // the closing brace of the instance is not indented
 		line := strings.TrimPrefix(c.lines[number-1], "    ")
 		if isRawLine(line) {
 			m.spec.VRRP.ExtraInstance = append(m.spec.VRRP.ExtraInstance, line)
@@ -250,7 +252,7 @@ func (m *mapping) ownRaw(c configuration, router *block, grouped bool) {
 // checkScript is the name of the agent's own vrrp_script.
 const checkScript = "chk_haproxy"
 
-// otherBlocks reports scripts and groups that nothing refers to.
+// otherBlocks reports tracked files, and sync groups without an imported virtual router.
 func (m *mapping) otherBlocks(c configuration, router *block) {
 	for _, b := range c.children {
 		switch {

@@ -7,22 +7,22 @@ import (
 	"strings"
 )
 
-// maxNotes bounds a report.
+// maxNotes is the limit for the lines of a report.
 const maxNotes = 1000
 
-// report is what the spec does not carry over, or not as it was, a line each.
+// report lists what was not carried over, or was changed, one line each.
 type report struct {
 	notes []note
-	more  int // beyond maxNotes
+	more  int // notes beyond maxNotes
 }
 
 type note struct {
-	file int // files are told of in the order in which they are read
+	file int // index in mapping.files; the report is sorted by it
 	line int
 	text string
 }
 
-// note adds a line on a statement: "file:line: directive: message".
+// note adds a line about a statement: "file:line: directive: message".
 func (m *mapping) note(line int, directive, format string, args ...any) {
 	if len(m.notes) >= maxNotes {
 		m.more++
@@ -34,12 +34,12 @@ func (m *mapping) note(line int, directive, format string, args ...any) {
 	}
 }
 
-// lost adds a line on a statement that is not carried over.
+// lost adds a line about a statement that is not carried over.
 func (m *mapping) lost(line int, directive, format string, args ...any) {
 	m.note(line, directive, "not carried over, because "+format, args...)
 }
 
-// all are the lines of the report in the order of the files.
+// all returns the lines of the report in the order of the files.
 func (r *report) all() (lines []string) {
 	slices.SortStableFunc(r.notes, func(a, b note) int {
 		if a.file != b.file {
@@ -56,7 +56,8 @@ func (r *report) all() (lines []string) {
 	return lines
 }
 
-// printable is a text of a file for a report: on one line, not long, and without what a terminal would act on.
+// printable makes a text from a file safe for a report: on one line, at most 60 characters long, and without control
+// characters.
 func printable(text string) string {
 	const longest = 60
 	if runes := []rune(text); len(runes) > longest {

@@ -19,12 +19,12 @@ import (
 
 var specs = flag.Uint64("specs", 300, "how many generated specs are rendered and imported")
 
-// versions of HAProxy and keepalived whose files differ.
+// versions are versions of HAProxy and keepalived with different rendered files.
 var versions = [][2]render.Version{
 	{"3.4.7", "2.3.4"}, {"3.0.11", "2.3.3"}, {"2.6.12", "2.2.7"}, {"2.2.9", "2.1.5"}, {"1.8.19", "2.0.10"},
 }
 
-// rendered are the two files of a spec for its first node.
+// rendered returns the two files of a spec for its first node.
 func rendered(t testing.TB, spec *api.LoadBalancerSpec, version [2]render.Version) (haproxy, keepalived []byte) {
 	t.Helper()
 	facts := render.Facts{
@@ -56,7 +56,7 @@ func rendered(t testing.TB, spec *api.LoadBalancerSpec, version [2]render.Versio
 	return haproxy, keepalived
 }
 
-// roundTrip renders a spec, imports the files and renders what comes of it: the same bytes, and nothing is lost.
+// roundTrip renders a spec, imports the files and renders the result. The bytes must be the same, and nothing may be lost.
 func roundTrip(t *testing.T, name, text string, versions ...[2]render.Version) {
 	t.Helper()
 	doc, err := api.Parse(name, []byte(text))
@@ -91,14 +91,15 @@ func TestRenderedFilesComeBack(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if _, err := api.Parse(path, data); err == nil { // the others are there to be refused
+			if _, err := api.Parse(path, data); err == nil { // other testdata files are invalid on purpose
 				t.Run(filepath.Base(path), func(t *testing.T) { roundTrip(t, path, string(data), versions...) })
 			}
 		}
 	}
 }
 
-// TestGeneratedSpecsComeBack takes the versions in turn. go test ./reconcile/importer -specs 10000 is the whole of it.
+// TestGeneratedSpecsComeBack runs roundTrip on generated specs, with a different version for each seed. The full run is
+// go test ./reconcile/importer -specs 10000.
 func TestGeneratedSpecsComeBack(t *testing.T) {
 	for seed := range *specs {
 		name := fmt.Sprint("seed ", seed)
@@ -106,7 +107,7 @@ func TestGeneratedSpecsComeBack(t *testing.T) {
 	}
 }
 
-// TestImportedSpecsComeBack: what others' files become is rendered, and imported again, without a difference.
+// TestImportedSpecsComeBack runs roundTrip on the specs imported from foreign files.
 func TestImportedSpecsComeBack(t *testing.T) {
 	for name, files := range foreign(t) {
 		for _, profile := range []api.Profile{api.Standard, api.Classic} {
@@ -118,8 +119,8 @@ func TestImportedSpecsComeBack(t *testing.T) {
 	}
 }
 
-// TestRawLinesComeBack: raw lines that look like generated ones stay where they are, and fields that no example has
-// come back.
+// TestRawLinesComeBack: raw lines that look like generated ones stay raw lines, and fields that no example has survive the
+// round trip.
 func TestRawLinesComeBack(t *testing.T) {
 	const head, service = "apiVersion: rlb.dev/v1\nkind: LoadBalancerSpec\nvirtualIPs: [192.168.3.240]\n", "services:\n- name: s\n  port: 9000\n  servers: [{address: 192.168.3.251, port: 6443}, {name: b, address: b.example.org, weight: 3, maxConnections: 7}]\n"
 	for name, text := range map[string]string{

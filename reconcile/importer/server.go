@@ -12,20 +12,20 @@ import (
 // option is a word of a server line with its value, if it has one (HAProxy configuration manual §5.2).
 type option struct {
 	name, value string
-	text        string // as the file has it
+	text        string // as in the file
 }
 
-// alone are the words of a server line without a value.
+// alone are the options of a server line without a value.
 var alone = []string{"allow-0rtt", "backup", "check", "check-send-proxy", "check-ssl", "check-via-socks4", "disabled", "enabled", "force-sslv3", "force-tlsv10",
 	"force-tlsv11", "force-tlsv12", "force-tlsv13", "non-stick", "send-proxy", "send-proxy-v2", "send-proxy-v2-ssl", "send-proxy-v2-ssl-cn", "ssl", "ssl-reuse",
 	"stick", "strict-maxconn", "tfo", "tls-tickets", "agent-check", "log-bufsize", "check-reuse-pool", "no-stick"}
 
-// generatedOptions are the words of a generated server line, in their order.
+// generatedOptions are the options of a generated server line, in their order.
 var generatedOptions = []string{"check", "port", "check-ssl", "verify", "ca-file", "check-sni", "inter", "rise", "fall", "fastinter", "on-marked-down", "init-state",
 	"check-send-proxy", "send-proxy", "send-proxy-v2", "weight", "maxconn", "backup", "init-addr", "resolvers", "resolve-prefer"}
 
-// options cuts the words of a statement behind the first ones into options. ordered stops where the words are no
-// generated ones any more, and tells how many words it took.
+// options splits the words of a statement from index from on into options. With ordered, it stops at the first word that is
+// not a generated one. taken is the index of the first word that is left.
 func options(s statement, from int, ordered bool) (all []option, taken int) {
 	last := -1
 	i := from
@@ -51,7 +51,7 @@ func options(s statement, from int, ordered bool) (all []option, taken int) {
 	return all, i
 }
 
-// settings are the options that count: the last of each name. "no-check" takes "check" back.
+// settings are the effective options: the last of each name. "no-check" removes "check".
 type settings map[string]option
 
 func (t settings) add(all []option) {
@@ -66,15 +66,15 @@ func (t settings) add(all []option) {
 
 func (t settings) has(name string) bool { _, has := t[name]; return has }
 
-// target is a server of a backend as the file has it.
+// target is a server of a backend in the file.
 type target struct {
 	statement
 	settings
 	server api.Server
-	extra  []string // options that no field stands for, in their order
+	extra  []string // options that have no field, in their order
 }
 
-// readServer reads a server line on top of the defaults for servers, or reports why it cannot.
+// readServer reads a server line with the defaults for servers, or reports why it cannot.
 func (m *mapping) readServer(s statement, defaults []option, tail string) (t target, ok bool) {
 	t = target{statement: s, settings: settings{}}
 	address, port, why := serverAddress(s.word(2))
@@ -116,7 +116,7 @@ func (m *mapping) readServer(s statement, defaults []option, tail string) (t tar
 	return t, true
 }
 
-// otherOptions keeps the options of a server that no field stands for, and that have an effect.
+// otherOptions keeps the effective options of a server that have no field.
 func (m *mapping) otherOptions(t *target, all []option) {
 	for _, o := range all {
 		if kept, has := t.settings[o.name]; !has || kept.text != o.text || slices.Contains(mappedOptions, o.name) || slices.Contains(t.extra, o.text) {
@@ -136,7 +136,7 @@ func (m *mapping) otherOptions(t *target, all []option) {
 	}
 }
 
-// mappedOptions are those that have a field, or that the agent writes anyway.
+// mappedOptions are the options that have a field, or that the agent writes anyway.
 var mappedOptions = []string{"check", "port", "check-ssl", "inter", "rise", "fall", "weight", "maxconn", "backup", "disabled", "enabled", "send-proxy", "send-proxy-v2",
 	"check-send-proxy"}
 
@@ -149,8 +149,8 @@ func (m *mapping) optionNumber(s statement, o option, least, most int) *int {
 	return &n
 }
 
-// serverAddress reads the address of a server line (HAProxy configuration manual §4.2, server). Without a port it is the
-// one that the client asked for: that of the service.
+// serverAddress reads the address of a server line (HAProxy configuration manual §4.2, server). Without a port, HAProxy uses
+// the port that the client connected to, which is the port of the service.
 func serverAddress(text string) (address string, port *int, why string) {
 	for _, prefix := range []string{"ipv4@", "ipv6@"} {
 		text = strings.TrimPrefix(text, prefix)
@@ -188,8 +188,8 @@ func serverAddress(text string) (address string, port *int, why string) {
 
 func isAddress(text string) bool { _, err := netip.ParseAddr(text); return err == nil }
 
-// ownTail is the text behind the generated words of the server lines of a rendered service: services[].extraServer.
-// A line whose own words go on as the text begins does not mislead: the text is what all lines have.
+// ownTail returns services[].extraServer of a rendered service: the longest text after the generated words of a server line.
+// All lines end with this text. In some lines its first words may look like generated ones, so the longest text is right.
 func ownTail(servers []statement) (tail string) {
 	for _, s := range servers {
 		_, taken := options(s, 3, true)
@@ -200,7 +200,7 @@ func ownTail(servers []statement) (tail string) {
 	return tail
 }
 
-// without cuts a text off the end of a statement.
+// without removes a text from the end of a statement.
 func (s statement) without(tail string) statement {
 	text, found := strings.CutSuffix(s.text, " "+tail)
 	if tail == "" || !found {

@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// serverNameACLs are the TLS server names that ACLs of a section stand for, by the ACLs' names. An ACL with another
-// condition is not among them.
+// serverNameACLs returns the TLS server names in the ACLs of a section, by ACL name. It leaves out an ACL with any other
+// condition.
 func serverNameACLs(body []statement) map[string][]string {
 	acls := map[string][]string{}
 	other := map[string]bool{}
@@ -25,8 +25,8 @@ func serverNameACLs(body []statement) map[string][]string {
 	return acls
 }
 
-// serverNames reads a condition on the TLS server name (HAProxy configuration manual §7.3.5, req.ssl_sni). A name with
-// a dot first stands for all beneath it.
+// serverNames reads a condition on the TLS server name (HAProxy configuration manual §7.3.5, req.ssl_sni). A suffix that
+// begins with a dot becomes a wildcard.
 func serverNames(words []string) (names []string, ok bool) {
 	if len(words) < 2 {
 		return nil, false
@@ -56,12 +56,12 @@ func serverNames(words []string) (names []string, ok bool) {
 	}
 	for _, name := range words {
 		switch {
-		case strings.Contains(name, "*") || len(name) > maxDNSName: // HAProxy knows no wildcards: no client asks for these
+		case strings.Contains(name, "*") || len(name) > maxDNSName: // HAProxy has no wildcards, and no client sends such a name
 			return nil, false
 		case end && strings.HasPrefix(name, "."):
 			names = append(names, "*"+name)
 		case end:
-			return nil, false // "example.org" at the end fits notexample.org too
+			return nil, false // the suffix "example.org" also matches notexample.org
 		default:
 			names = append(names, name)
 		}
@@ -69,10 +69,10 @@ func serverNames(words []string) (names []string, ok bool) {
 	return names, len(names) > 0
 }
 
-// maxDNSName is how many characters a DNS name has at most.
+// maxDNSName is the longest DNS name in characters.
 const maxDNSName = 253
 
-// relative is a DNS name without the dot that says that it is complete.
+// relative returns a DNS name without the final dot of a fully qualified name.
 func relative(name string) string {
 	if short := strings.TrimSuffix(name, "."); short != "" {
 		return short
@@ -80,9 +80,9 @@ func relative(name string) string {
 	return name
 }
 
-// effective are the routes that lead a connection elsewhere than the others do. HAProxy takes the first route that has
-// the name, and a spec the one that is nearest to the name. The two are the same once each name is left out that a
-// route before takes: where two of the others overlap, the nearer one then comes first.
+// effective returns the routes that have an effect. HAProxy uses the first route that matches a name. A spec uses the most
+// specific match. effective removes each name that an earlier route covers. Then both rules give the same result, because
+// the more specific of two overlapping names comes first.
 func (m *mapping) effective(f front) (routes []route) {
 	first := map[string]route{} // by name
 	for _, r := range f.routes {
@@ -100,7 +100,7 @@ func (m *mapping) effective(f front) (routes []route) {
 		}
 		routes = append(routes, route{r.backend, kept, r.line})
 	}
-	for i := range routes { // a name that leads where the rest goes tells nothing apart, unless a wildcard leads it elsewhere
+	for i := range routes { // a name with the default backend is not needed, unless a wildcard would send it to another backend
 		routes[i].names = slices.DeleteFunc(routes[i].names, func(name string) bool {
 			return routes[i].backend == f.elsewhere && !slices.ContainsFunc(covering(name), func(n string) bool {
 				return first[n].line > 0 && first[n].backend != f.elsewhere
@@ -110,7 +110,7 @@ func (m *mapping) effective(f front) (routes []route) {
 	return slices.DeleteFunc(routes, func(r route) bool { return len(r.names) == 0 })
 }
 
-// covering are a name and the wildcards that stand for it too, the nearest one first, in small letters.
+// covering returns a name and the wildcards that match it, the most specific one first, in lower case.
 func covering(name string) []string {
 	name = strings.ToLower(name)
 	all := []string{name}
@@ -122,7 +122,7 @@ func covering(name string) []string {
 	return all
 }
 
-// routeNames are the TLS server names that a use_backend line is for, or why there are none.
+// routeNames returns the TLS server names of a use_backend line, or why it cannot.
 func routeNames(s statement, acls map[string][]string) (names []string, why string) {
 	const other = "services are TCP, and told apart by port and TLS server name only"
 	if s.word(2) != "if" {
@@ -154,7 +154,7 @@ func routeNames(s statement, acls map[string][]string) (names []string, why stri
 			}
 			names, words = append(names, found...), words[1:]
 		}
-		if len(words) > 0 && words[0] != "or" && words[0] != "||" { // two conditions at a time
+		if len(words) > 0 && words[0] != "or" && words[0] != "||" { // two conditions joined by "and"
 			return nil, other
 		}
 	}
@@ -167,8 +167,8 @@ func routeNames(s statement, acls map[string][]string) (names []string, why stri
 // maxNames is how many TLS server names a service may have.
 const maxNames = 100
 
-// withoutDotted are the names of a use_backend line that a spec can have. HAProxy compares names as they are sent, and a
-// TLS server name is sent without a dot at its end (RFC 6066): what leads one with it elsewhere is not for the others.
+// withoutDotted returns the names of a use_backend line without those that end with a dot, which it reports. Clients send TLS
+// server names without a final dot (RFC 6066), and HAProxy compares names as sent, so a name with a dot does not match them.
 func (m *mapping) withoutDotted(s statement, names []string) []string {
 	return slices.DeleteFunc(slices.Clone(names), func(name string) bool {
 		dotted := strings.HasSuffix(name, ".")
@@ -179,13 +179,13 @@ func (m *mapping) withoutDotted(s statement, names []string) []string {
 	})
 }
 
-// isHello says whether a rule lets a connection pass once its TLS ClientHello is there.
+// isHello says whether a rule accepts a connection once its TLS ClientHello has arrived.
 func isHello(s statement) bool {
 	words := strings.Join(s.words, " ")
 	return strings.Contains(words, "ssl_hello_type") || strings.Contains(words, "req.ssl_sni -m found")
 }
 
-// ownRoutes is where the generated lines behind the raw ones of a frontend begin.
+// ownRoutes returns where the generated lines after the raw lines of a frontend begin.
 func ownRoutes(body []statement) int {
 	at := len(body)
 	byName := false

@@ -8,7 +8,7 @@ import (
 	"rlb.dev/rlb-agent/api"
 )
 
-// shorten leaves out every field that has its value by default too.
+// shorten empties every field whose value is the default.
 func shorten(s *api.LoadBalancerSpec) {
 	services := s.Services
 	s.Services = nil
@@ -33,7 +33,7 @@ func shorten(s *api.LoadBalancerSpec) {
 	}
 }
 
-// leaveOut empties each field of a struct, those of structs in it too, where the whole is the same with defaults.
+// leaveOut empties each field of a struct, also in nested structs, if the defaults restore the same whole.
 func leaveOut[T any](whole *T, defaulted func(T) T) {
 	full := defaulted(*whole)
 	var try func(field reflect.Value)

@@ -40,7 +40,7 @@ func (c *check) expected(m *mapping, s statement) {
 		good = func(status int) bool {
 			return slices.ContainsFunc(ranges, func(r [2]int) bool { return status >= r[0] && status <= r[1] })
 		}
-		if single := listed(ranges); !not && len(single) == len(ranges) { // in the order of the file
+		if single := listed(ranges); !not && len(single) == len(ranges) { // keeps the order of the file
 			c.expect = single
 			return
 		}
@@ -51,7 +51,7 @@ func (c *check) expected(m *mapping, s statement) {
 	}
 }
 
-// listed are the statuses of ranges of one each that the language has, none twice.
+// listed returns the statuses of ranges that hold one status, 100 to 599, without duplicates.
 func listed(ranges [][2]int) (all []int) {
 	for _, r := range ranges {
 		if r[0] == r[1] && r[0] >= 100 && r[0] <= 599 && !slices.Contains(all, r[0]) && len(all) < 100 {
@@ -61,7 +61,7 @@ func listed(ranges [][2]int) (all []int) {
 	return all
 }
 
-// statusRanges reads a list of statuses and ranges of them.
+// statusRanges reads a list of statuses and ranges of statuses.
 func statusRanges(text string) (all [][2]int, ok bool) {
 	for part := range strings.SplitSeq(text, ",") {
 		least, most, isRange := strings.Cut(part, "-")
@@ -78,11 +78,11 @@ func statusRanges(text string) (all [][2]int, ok bool) {
 	return all, true
 }
 
-// registered are the statuses that servers send (IANA, HTTP Status Code Registry).
+// registered are the final statuses of the registry (IANA, HTTP Status Code Registry).
 var registered = []int{200, 201, 202, 203, 204, 205, 206, 207, 208, 226, 300, 301, 302, 303, 304, 305, 307, 308, 400, 401, 402, 403, 404, 405, 406, 407, 408,
 	409, 410, 411, 412, 413, 414, 415, 416, 417, 421, 422, 423, 424, 425, 426, 428, 429, 431, 451, 500, 501, 502, 503, 504, 505, 506, 507, 508, 511}
 
-// statuses are those that fit: all of them where they are few, else the registered ones.
+// statuses returns the statuses that fit: all of them if there are at most 10, else only registered ones.
 func statuses(fits func(status int) bool) (all []int) {
 	for status := 100; status <= 599; status++ {
 		if fits(status) {

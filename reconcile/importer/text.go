@@ -11,17 +11,17 @@ import (
 	"rlb.dev/rlb-agent/api"
 )
 
-// text is a spec in YAML, in the order of the reference. comments stand before the fields that they are of, by path.
+// text returns a spec in YAML, in the order of the reference. comments are written before their fields; the keys are paths.
 func text(spec *api.LoadBalancerSpec, comments map[string]string) string {
 	w := writer{comments: comments}
 	w.fields(reflect.ValueOf(spec).Elem(), "", "")
 	return w.String()
 }
 
-// widest is how long a line with a mapping or list in braces gets.
+// widest is the longest line with a mapping or list in braces, in bytes.
 const widest = 118
 
-// statusCodes is the type of the only list that stands on one line however long it is.
+// statusCodes is the type of the only list that stays on one line at any length.
 var statusCodes = reflect.TypeFor[[]int]()
 
 type writer struct {
@@ -29,7 +29,7 @@ type writer struct {
 	comments map[string]string
 }
 
-// fields writes the fields of a struct that have a value, a line or a block each.
+// fields writes the fields of a struct that have a value, one line or block each.
 func (w *writer) fields(v reflect.Value, indent, path string) {
 	first := indent
 	for i := range v.NumField() {
@@ -51,7 +51,7 @@ func (w *writer) fields(v reflect.Value, indent, path string) {
 	}
 }
 
-// value writes what stands behind a field's name.
+// value writes the value of a field after its name.
 func (w *writer) value(v reflect.Value, indent, path string) {
 	flow := inBraces(v)
 	blocks := v.Kind() == reflect.Slice && v.Len() > 0 && v.Index(0).Kind() == reflect.Struct && v.Type() != reflect.TypeFor[[]api.VirtualIP]()
@@ -76,8 +76,8 @@ func (w *writer) value(v reflect.Value, indent, path string) {
 	}
 }
 
-// inBraces is a value on one line. Of a list or a struct that is too long for one, it is only the beginning, which is too
-// long as well: a large value would be written out once at each level above it.
+// inBraces returns a value on one line. For a list or a struct that is longer than widest, it returns only a beginning that
+// is longer than widest too. Otherwise each level above a large value would write the whole value once.
 func inBraces(v reflect.Value) string {
 	switch value := v.Interface().(type) {
 	case *api.Duration:
@@ -115,7 +115,7 @@ func inBraces(v reflect.Value) string {
 		return "[" + strings.Join(parts, ", ") + "]"
 	}
 	data, err := json.Marshal(v.Interface())
-	if err != nil { // of numbers and booleans there is none
+	if err != nil { // impossible for numbers and booleans
 		return "null"
 	}
 	return string(data)

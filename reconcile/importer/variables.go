@@ -6,10 +6,10 @@ import (
 	"strings"
 )
 
-// maxValue keeps a file of nothing but variables small.
+// maxValue is the longest value of a variable, in bytes. It limits the growth of a file that consists of variables.
 const maxValue = 100
 
-// Variables of keepalived (keepalived.conf(5), parameter substitution).
+// The syntax of variables of keepalived (keepalived.conf(5), parameter substitution).
 var (
 	variable   = regexp.MustCompile(`\$(\{[A-Za-z_][A-Za-z0-9_]*\}|[A-Za-z_][A-Za-z0-9_]*)`)
 	definition = regexp.MustCompile(`^[ \t]*(@\S+[ \t]+)?\$([A-Za-z_][A-Za-z0-9_]*)=(.*)$`)
@@ -17,11 +17,11 @@ var (
 	dependent  = regexp.MustCompile(variable.String() + `|~(SEQ|LST)\(`)
 )
 
-// resolveVariables puts the values of variables into the lines behind their definitions, which become empty. A value
-// that has several lines, holds only under a condition, or has other variables or quotes is not followed.
+// resolveVariables replaces variables by their values in the lines after their definitions. Lines with a definition become
+// empty. It does not replace a value that has several lines, depends on a condition, or contains variables or quotes.
 func resolveVariables(lines []string) {
 	values := map[string]string{}
-	continued := false // a definition goes on behind a backslash at the end of its line
+	continued := false // the line before is a definition that ends with a backslash
 	for i, line := range lines {
 		if continued {
 			continued, lines[i] = strings.HasSuffix(line, "\\"), ""
@@ -53,8 +53,8 @@ func resolveVariables(lines []string) {
 	}
 }
 
-// leaveOutVariables reports statements that depend on conditions, or on variables whose values the file does not show,
-// and takes them out. A virtual router whose name is a variable stays.
+// leaveOutVariables reports and removes statements that depend on conditions, or on variables whose values the file does not
+// show. It keeps a virtual router whose name is a variable.
 func (m *mapping) leaveOutVariables(b *block) {
 	const why = "it depends on conditions or variables of keepalived"
 	b.children = slices.DeleteFunc(b.children, func(s *block) bool {

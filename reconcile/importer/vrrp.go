@@ -15,12 +15,12 @@ import (
 // configuration is a keepalived.conf.
 type configuration struct {
 	*block
-	lines []string // its text
-	ours  bool     // the agent rendered it
+	lines []string // the text
+	ours  bool     // the agent rendered the file
 }
 
-// keepalived takes over keepalived.conf. The first virtual router is that of the spec; another one is only where it is
-// for the other address family.
+// keepalived imports keepalived.conf. The first virtual router becomes the one of the spec. Another one is imported only if it
+// is for the other address family.
 func (m *mapping) keepalived(nodes []api.Node) {
 	m.file = 1
 	f := m.files[1]
@@ -31,7 +31,7 @@ func (m *mapping) keepalived(nodes []api.Node) {
 	c.block = blocks(strings.Join(c.lines, "\n"))
 	if !c.ours {
 		m.leaveOutVariables(c.block)
-	} else { // raw lines are indented, and may close and open blocks
+	} else { // raw lines are indented and may close and open blocks, so indented blocks are no blocks of the agent
 		c.children = slices.DeleteFunc(c.children, func(b *block) bool { return strings.HasPrefix(c.lines[b.line-1], " ") })
 	}
 	m.spec.Nodes, m.named = nodes, len(nodes) > 0
@@ -83,12 +83,12 @@ func (m *mapping) keepalived(nodes []api.Node) {
 	}
 }
 
-// virtualIPs takes over the addresses of an instance, of families that no instance before had. Each family gets an
-// instance of its own.
+// virtualIPs imports the addresses of an instance, but only of families that no earlier instance had. The spec has one virtual
+// router for each family.
 func (m *mapping) virtualIPs(c configuration, b *block, seen map[api.Family]bool, first bool) (families []api.Family) {
 	for _, list := range b.children {
 		excluded := list.word(0) == "virtual_ipaddress_excluded"
-		if list.word(0) != "virtual_ipaddress" && (!excluded || c.ours) { // a rendered file has them in raw lines
+		if list.word(0) != "virtual_ipaddress" && (!excluded || c.ours) { // in a rendered file, excluded addresses are raw lines
 			continue
 		}
 		for _, entry := range list.children {
@@ -119,7 +119,7 @@ func (m *mapping) virtualIPs(c configuration, b *block, seen map[api.Family]bool
 	return families
 }
 
-// addressWords reads what stands behind a virtual IP.
+// addressWords reads the words after a virtual IP.
 func (m *mapping) addressWords(entry *block, list string, vip *api.VirtualIP, instance *block) {
 	own := ""
 	if b := instance.find("interface"); b != nil {
@@ -142,7 +142,7 @@ func (m *mapping) addressWords(entry *block, list string, vip *api.VirtualIP, in
 	}
 }
 
-// router takes over what an instance says beside its addresses.
+// router imports the settings of an instance, except its addresses.
 func (m *mapping) router(c configuration, b, globals *block) {
 	v := &m.spec.VRRP
 	v.InstanceName = serviceName(b.word(1))
@@ -192,7 +192,7 @@ func (m *mapping) router(c configuration, b, globals *block) {
 	}
 }
 
-// sameRouter reports what the instance of the other family says differently.
+// sameRouter reports the settings in which the instance of the other family differs.
 func (m *mapping) sameRouter(first, b *block) {
 	for _, word := range []string{"virtual_router_id", "priority", "advert_int", "interface"} {
 		s := b.find(word)
@@ -200,7 +200,7 @@ func (m *mapping) sameRouter(first, b *block) {
 			m.lost(s.line, word, "both address families have that of the first virtual router")
 		}
 	}
-	if api.FamilyOf(m.spec.VirtualIPs[0].Addr()) == api.IPv6 { // which is always version 3: IPv4 decides
+	if api.FamilyOf(m.spec.VirtualIPs[0].Addr()) == api.IPv6 { // IPv6 is always version 3, so the IPv4 instance decides
 		if s := b.find("version"); s != nil {
 			m.spec.VRRP.Version = m.blockNumber(s, 2, 3)
 		} else {
@@ -209,7 +209,7 @@ func (m *mapping) sameRouter(first, b *block) {
 	}
 }
 
-// transport takes over the addresses of the load balancers.
+// transport imports the addresses of the load balancers.
 func (m *mapping) transport(b *block) {
 	var addresses []string
 	own := ""
@@ -246,7 +246,7 @@ func (m *mapping) transport(b *block) {
 	}
 }
 
-// blockNumber is the value of a statement as a number within bounds, or nil.
+// blockNumber returns the value of a statement as a number within bounds, or nil.
 func (m *mapping) blockNumber(b *block, least, most int) *int {
 	n, err := strconv.Atoi(b.word(1))
 	if err != nil || n < least || n > most {
@@ -256,7 +256,7 @@ func (m *mapping) blockNumber(b *block, least, most int) *int {
 	return &n
 }
 
-// seconds is the value of a statement in seconds, with decimals, or nil.
+// seconds returns the value of a statement in seconds, with decimals, or nil.
 func (m *mapping) seconds(b *block) *api.Duration {
 	n, err := strconv.ParseFloat(b.word(1), 64)
 	if err != nil || !(n >= 0 && n <= 1e6) {

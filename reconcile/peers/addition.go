@@ -6,16 +6,16 @@ import (
 	"time"
 )
 
-// An addition follows a message in the same frame, beyond the message's length: agents that do not know it do not read it
-// (link.Message). It is a list of parts: kind 1, length 1, and so many octets. Kinds that are not known are skipped, and
-// kind 0 ends the list, since Ethernet fills short frames up with zeros.
+// An addition follows a message in the same frame, after the message's length: older agents do not read it (link.Message).
+// An addition is a list of parts. Each part has a kind (1 octet), a length (1 octet) and that many octets. A receiver skips
+// unknown kinds. Kind 0 ends the list, because Ethernet pads short frames with zeros.
 const (
 	additionEnd      = 0
 	additionForwards = 1 // no octets
-	additionDrains   = 2 // connections 4, seconds 4
+	additionDrains   = 2 // connections (4 octets), seconds (4 octets)
 )
 
-// Addition is what the report says beyond its message.
+// Addition returns the part of the report that its message does not hold.
 func (r Report) Addition() (a []byte) {
 	if r.Forwards {
 		a = append(a, additionForwards, 0)
@@ -28,7 +28,7 @@ func (r Report) Addition() (a []byte) {
 	return a
 }
 
-// Add takes over an addition, of which anything may be wrong: what cannot be understood is left out.
+// Add reads an untrusted addition into the report. It skips malformed and unknown parts.
 func (r *Report) Add(a []byte) {
 	for len(a) >= 2 && a[0] != additionEnd {
 		kind, part := a[0], a[2:]

@@ -8,7 +8,7 @@ import (
 	"rlb.dev/rlb-agent/reconcile/host"
 )
 
-// What an addition says comes back, with the zeros of a short frame behind it, and parts that nobody knows yet between.
+// TestAddition: Add reads what Addition wrote, also with the padding of a short frame after it and an unknown part before it.
 func TestAddition(t *testing.T) {
 	for _, want := range []Report{{}, {Forwards: true}, {Drains: &Drains{37, 492 * time.Second}}, {Forwards: true, Drains: &Drains{}}} {
 		for _, a := range [][]byte{want.Addition(), append(want.Addition(), 0, 0, 0), append([]byte{99, 3, 1, 2, 3}, want.Addition()...)} {
@@ -20,7 +20,7 @@ func TestAddition(t *testing.T) {
 	}
 }
 
-// The message itself is what agents before that read: they refuse one that is longer.
+// TestMessageIsAsBefore: the fields of the addition do not change the message, because older agents refuse a longer one.
 func TestMessageIsAsBefore(t *testing.T) {
 	r := at(t, "lb1", host.RoleMaster, vip, pairNodes).Report
 	plain := r.Message()

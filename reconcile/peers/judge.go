@@ -10,7 +10,7 @@ import (
 	"rlb.dev/rlb-agent/api"
 )
 
-// Verdict is a condition without its times: Status is True, False or Unknown.
+// Verdict is a condition without its times. Status is True, False or Unknown.
 type Verdict struct {
 	Status, Reason, Message string
 }
@@ -21,17 +21,17 @@ const (
 	isUnknown = "Unknown"
 )
 
-// Reasons for which it is not known yet how the peers are.
+// Reasons for the status Unknown.
 const (
-	AgentNotRunning = "AgentNotRunning" // no daemon of this host listens
-	Listening       = "Listening"       // the daemon has just begun to
-	PeerSilent      = "PeerSilent"      // the agent of a node is not heard
+	AgentNotRunning = "AgentNotRunning" // the daemon does not run on this host
+	Listening       = "Listening"       // the daemon has just begun to listen
+	PeerSilent      = "PeerSilent"      // no reports of a node's agent arrive
 )
 
-// unheard is the verdict where no daemon of this host listens.
+// unheard is the verdict if the daemon does not run on this host.
 var unheard = Verdict{isUnknown, AgentNotRunning, "the daemon does not run here, so that nothing is heard of a peer"}
 
-// InSync says whether all peers have the same spec in force. What they advertise counts where no agent is heard.
+// InSync says whether all peers have the same spec in force. For a peer whose agent is not heard, its advertisements count.
 func (t Table) InSync(now time.Time) Verdict {
 	if !t.Alive(now) {
 		return unheard
@@ -77,7 +77,7 @@ func silence(names []string) string {
 	return fmt.Sprintf("%s runs no agent that is heard here (nothing came in the last %v)", strings.Join(names, ", "), Life)
 }
 
-// silentNodes are the nodes of the spec whose agents are not heard.
+// silentNodes returns the other nodes of the spec whose agents are not heard.
 func (t Table) silentNodes(now time.Time) (silent []Node) {
 	for _, n := range t.Self.Nodes {
 		if !slices.ContainsFunc(t.Peers, func(p Peer) bool { return p.Node == n.Name && p.fresh(now) }) {
@@ -87,13 +87,13 @@ func (t Table) silentNodes(now time.Time) (silent []Node) {
 	return silent
 }
 
-// covered says whether the agent of who advertises is heard: it knows better.
+// covered says whether the agent of the advertising host is heard. Its report is more exact than the advertisement.
 func (t Table) covered(a Advert, now time.Time) bool {
 	name := t.Self.nodeOf(a.From)
 	return slices.ContainsFunc(t.Peers, func(p Peer) bool { return p.fresh(now) && (name != "" && p.Node == name || p.MAC == a.MAC) })
 }
 
-// trialText is in a difference that a trial explains: there is no remedy.
+// trialText marks a difference that a trial explains. Such a difference has no remedy.
 const trialText = "tries another spec"
 
 func remedy(differ []string) string {
@@ -103,8 +103,8 @@ func remedy(differ []string) string {
 	return ""
 }
 
-// differences are what differs between this host's spec and a peer's, the virtual router first. Two files with the same
-// bytes never differ, though priorities do.
+// differences returns the differences between this host's spec and a peer's. It names the virtual router's differences if
+// there are any, and the file otherwise. Two files with the same bytes never differ, although the priorities of the hosts do.
 func (s Self) differences(p Report) []string {
 	ours, theirs := s.Spec, p.Spec
 	switch {
@@ -126,11 +126,12 @@ func (s Self) differences(p Report) []string {
 		p.Node, theirs.Generation, theirs.Digest, ours.Generation, ours.Digest)}
 }
 
-// advertised is what differs between this host's spec and an advertisement, which is of one family.
+// advertised returns the differences between this host's spec and an advertisement. An advertisement has addresses of one
+// family only.
 func (s Self) advertised(a Advert) []string {
 	name := s.nodeOf(a.From)
 	if name == "" && len(s.Nodes) == 1 {
-		name = s.Nodes[0].Name // an IPv6 router sends from a link-local address, which no spec names
+		name = s.Nodes[0].Name // an IPv6 router sends from a link-local address, which the spec does not contain
 	}
 	family := api.FamilyOf(a.From)
 	expected := s.Spec.Router
@@ -147,7 +148,7 @@ func (s Self) advertised(a Advert) []string {
 	return expected.differences(name, "advertises", a.Router)
 }
 
-// differences are what another router has that this one has not.
+// differences returns the differences of another router from this one.
 func (r Router) differences(name, has string, other Router) (all []string) {
 	missing, surplus := without(r.Addresses, other.Addresses), without(other.Addresses, r.Addresses)
 	differs := func(what string, theirs, ours any) {
@@ -178,7 +179,7 @@ func (r Router) differences(name, has string, other Router) (all []string) {
 	return all
 }
 
-// without are the addresses that the others do not have.
+// without returns the addresses of addrs that are not in others.
 func without(addrs, others []netip.Addr) (all []netip.Addr) {
 	for _, addr := range addrs {
 		if !slices.Contains(others, addr) {

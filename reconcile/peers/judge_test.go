@@ -49,7 +49,7 @@ func TestInSync(t *testing.T) {
 		wants(t, name, c.table.InSync(start), c.status, c.reason, c.message)
 	}
 
-	// what is advertised counts where no agent is heard
+	// advertisements count if no agent is heard
 	for name, c := range map[string]struct {
 		advert  Advert
 		message string
@@ -118,7 +118,7 @@ func TestRedundant(t *testing.T) {
 		"two others":           {heard(at(t, "lb1", host.RoleFault, vip, trio), of3("lb2", host.RoleMaster), of3("lb3", host.RoleBackup)), isTrue, "StandbyReady", "lb3 is ready to take over from lb2"},
 	} {
 		wants(t, name, c.table.Redundant(start), c.status, c.reason, c.message)
-		c.table.Since = start.Add(-patience + 1) // silence says nothing yet
+		c.table.Since = start.Add(-patience + 1) // too short a time to judge silence
 		if c.reason == "PeerSilent" {
 			c.reason, c.message = Listening, "this host's agent listens only since a moment ago: "+c.message
 		}

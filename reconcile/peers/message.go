@@ -12,9 +12,10 @@ import (
 	"rlb.dev/rlb-agent/reconcile/host"
 )
 
-// A message is, in octets: flags 1, role 1, generation 4, digest 32, pair 8, router id 1, version 1, priority 1, interval
-// in milliseconds 4; the node's name and the agent's version, each after its length in 1; the number of virtual IPs in 1,
-// and each after its length in 1. Numbers are big-endian. Nothing may follow. A report has one message and no other.
+// A message has these fields, with their sizes in octets: flags 1, role 1, generation 4, digest 32, pair 8, router id 1,
+// version 1, priority 1, interval in milliseconds 4; the node's name and the agent's version, each after its length 1; the
+// number of virtual IPs 1, and each virtual IP after its length 1. Numbers are big-endian. Nothing may follow. Each report
+// has exactly one valid message.
 const (
 	flagGoodbye = 1 << iota
 	flagDrained
@@ -28,16 +29,16 @@ const (
 	pairSize   = 8
 	fixedSize  = 1 + 1 + 4 + digestSize + pairSize + 1 + 1 + 1 + 4
 
-	maxName      = 128 // as the spec's language has it
+	maxName      = 128 // the limit of the spec
 	maxVersion   = 64
-	maxAddresses = 20 // as the spec's language has it
+	maxAddresses = 20 // the limit of the spec
 	maxInterval  = 255 * time.Second
 )
 
-// roles by their number in a message.
+// roles lists the roles by their number in a message.
 var roles = []host.Role{host.RoleUnknown, host.RoleMaster, host.RoleBackup, host.RoleFault, host.RoleStopped}
 
-// Message is the report as it is sent.
+// Message encodes the report for sending.
 func (r Report) Message() []byte {
 	var flags byte
 	for flag, set := range map[byte]bool{flagGoodbye: r.Goodbye, flagDrained: r.Drained, flagServing: r.Serving, flagTrial: r.Spec.Trial} {
@@ -66,7 +67,7 @@ func (r Report) Message() []byte {
 	return m
 }
 
-// octets are those of a hexadecimal text, all zero where it has another length.
+// octets decodes a hexadecimal text of size octets. Any other text gives zeros.
 func octets(text string, size int) []byte {
 	if raw, err := hex.DecodeString(text); err == nil && len(raw) == size {
 		return raw
@@ -78,7 +79,7 @@ func appendShort(m, part []byte) []byte { return append(append(m, byte(len(part)
 
 var errMalformed = errors.New("cannot read the message: malformed")
 
-// Parse reads a message, of which anything may be wrong.
+// Parse decodes an untrusted message. It accepts only what Message writes.
 func Parse(m []byte) (Report, error) {
 	if len(m) < fixedSize || m[0]&^allFlags != 0 || int(m[1]) >= len(roles) {
 		return Report{}, errMalformed
@@ -114,7 +115,7 @@ func Parse(m []byte) (Report, error) {
 	return r, nil
 }
 
-// addressesOf reads the end of a message: virtual IPs, at least one, none twice.
+// addressesOf decodes the end of a message: at least one virtual IP, and none twice.
 func addressesOf(m []byte) (all []netip.Addr, ok bool) {
 	if len(m) == 0 || m[0] == 0 || m[0] > maxAddresses {
 		return nil, false
@@ -134,7 +135,7 @@ func addressesOf(m []byte) (all []netip.Addr, ok bool) {
 	return all, len(rest) == 0
 }
 
-// short takes a part with its length in front of it.
+// short splits off a part that follows its length. It fails if the part is longer than most octets or not complete.
 func short(m []byte, most int) (part, rest []byte, ok bool) {
 	if len(m) == 0 || int(m[0]) > most || len(m) < 1+int(m[0]) {
 		return nil, nil, false
@@ -142,7 +143,7 @@ func short(m []byte, most int) (part, rest []byte, ok bool) {
 	return m[1 : 1+m[0]], m[1+m[0]:], true
 }
 
-// hexOf is hexadecimal, "" where all octets are zero.
+// hexOf encodes octets in hexadecimal. All zeros give "".
 func hexOf(raw []byte) string {
 	if !slices.ContainsFunc(raw, func(b byte) bool { return b != 0 }) {
 		return ""
@@ -150,7 +151,7 @@ func hexOf(raw []byte) string {
 	return hex.EncodeToString(raw)
 }
 
-// nameOctet says whether an octet may stand in a name.
+// nameOctet says whether a name may contain an octet.
 func nameOctet(b byte) bool {
 	return b >= 'a' && b <= 'z' || b >= 'A' && b <= 'Z' || b >= '0' && b <= '9' || b == '.' || b == '_' || b == '-'
 }

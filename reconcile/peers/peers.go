@@ -1,8 +1,10 @@
-// Package peers is what the agents of one virtual router tell each other, and what follows from it: whether they have
-// the same spec, and whether somebody would take over. It is pure: it knows no network and no clock.
+// Package peers holds the reports that the agents of one virtual router send each other, and the conclusions from them:
+// whether the hosts have the same spec, and whether a standby would take over. The package is pure: it uses no network and
+// no clock.
 //
-// Nobody vouches for what is heard: anybody on the link can say it. So it informs people. It never moves the virtual IPs,
-// and no step depends on it. The most that it does is to refuse what a person asks for, and --force goes past that.
+// Reports are not authenticated: any host on the link can send one. So they are information for people. They never move the
+// virtual IPs, and no step depends on them. At most, a report makes the agent refuse a command of a person, and --force
+// overrides the refusal.
 package peers
 
 import (
@@ -20,48 +22,49 @@ import (
 	"rlb.dev/rlb-agent/reconcile/host"
 )
 
-// Every is the time between two reports of an agent. Changes are reported at once.
+// Every is the time between two reports of an agent. An agent reports a change at once.
 const Every = 5 * time.Second
 
-// Life is how long a report counts: that of an agent which says goodbye counts until it is heard again, or for a day.
+// Life is how long a report counts. The goodbye of an agent counts until the agent is heard again, but at most for
+// goodbyeLife.
 const (
 	Life        = 30 * time.Second
 	goodbyeLife = 24 * time.Hour
 )
 
-// Report is what an agent says of its host.
+// Report is an agent's report on its host.
 type Report struct {
-	Node    string    `json:"node"`              // of the spec; without nodes the name of the host
+	Node    string    `json:"node"`              // the name in the spec's nodes; without nodes the host name
 	Agent   string    `json:"agent,omitempty"`   // version
-	Goodbye bool      `json:"goodbye,omitempty"` // the agent stops; all else is as it was
+	Goodbye bool      `json:"goodbye,omitempty"` // the agent stops; the other fields hold the last state
 	Role    host.Role `json:"role"`
 	Drained bool      `json:"drained,omitempty"`
 	Serving bool      `json:"serving,omitempty"` // HAProxy answers, and listens for every service
 	Spec    Spec      `json:"spec"`
 
-	// Forwards is that this host, as a new holder, goes on forwarding for as long as heartbeats of the former one come.
-	// Agents before that do not say it.
+	// Forwards says that this host, as a new holder, goes on forwarding for as long as heartbeats of the former holder arrive.
+	// Older agents do not send it.
 	Forwards bool `json:"forwards,omitempty"`
-	// Drains is that the host serves the connections that it had when it gave the virtual IPs up; nil where it does not.
+	// Drains is set while the host serves the connections that it had when it gave up the virtual IPs; otherwise nil.
 	Drains *Drains `json:"drains,omitempty"`
 }
 
-// Drains is how far a host is with its last connections.
+// Drains is the progress of a host that serves its last connections.
 type Drains struct {
-	Connections int           `json:"connections"` // that are left
-	Remaining   time.Duration `json:"remaining"`   // until they are closed, in whole seconds
+	Connections int           `json:"connections"` // how many are left
+	Remaining   time.Duration `json:"remaining"`   // time until the connections are closed, in whole seconds
 }
 
-// Spec is what a host has in force.
+// Spec describes the spec that a host has in force.
 type Spec struct {
 	Digest     string `json:"digest"` // SHA-256 of the file's bytes, in hexadecimal
 	Generation int    `json:"generation"`
-	Trial      bool   `json:"trial,omitempty"` // it is tried
+	Trial      bool   `json:"trial,omitempty"` // the spec is on trial
 	Pair       string `json:"pair,omitempty"`  // digest of the nodes; "" without nodes
 	Router     Router `json:"router"`
 }
 
-// Router is the virtual router of a host, or of an advertisement.
+// Router is the virtual router of a host or of an advertisement.
 type Router struct {
 	ID        int           `json:"id"`       // 1 to 255
 	Version   int           `json:"version"`  // of VRRP: 2 or 3
@@ -70,7 +73,7 @@ type Router struct {
 	Addresses []netip.Addr  `json:"addresses"`
 }
 
-// Advert is what a router advertises.
+// Advert is an advertisement of another router.
 type Advert struct {
 	Router
 	From  netip.Addr `json:"from"`
@@ -78,20 +81,20 @@ type Advert struct {
 	Heard time.Time  `json:"heard"`
 }
 
-// Self is this host, and what it knows of the others beforehand.
+// Self is this host, and what its spec says about the other hosts.
 type Self struct {
 	Report
-	Nodes []Node `json:"nodes,omitempty"` // the other nodes of the spec; none where it has no nodes
+	Nodes []Node `json:"nodes,omitempty"` // the other nodes of the spec; none if the spec has no nodes
 }
 
 // Node is another node of the spec.
 type Node struct {
 	Name      string       `json:"name"`
 	Addresses []netip.Addr `json:"addresses"`
-	Priority  int          `json:"priority"` // that the spec gives it
+	Priority  int          `json:"priority"` // from the spec
 }
 
-// SelfOf is a host with this spec in force. node is its name.
+// SelfOf returns the Self of the host named node with this spec in force.
 func SelfOf(spec *api.LoadBalancerSpec, node string) Self {
 	s := Self{Report: Report{Node: nameOf(node)}}
 	r := Router{ID: *spec.VRRP.RouterID, Version: *spec.VRRP.Version, Priority: *spec.VRRP.Priority, Interval: spec.VRRP.AdvertisementInterval.D()}
@@ -109,7 +112,8 @@ func SelfOf(spec *api.LoadBalancerSpec, node string) Self {
 	return s
 }
 
-// pairOf tells the nodes of one spec from those of another, so that hosts know each other whose virtual router differs.
+// pairOf returns a digest of a spec's nodes, "" for no nodes. By it, hosts of one pair recognize each other even if their
+// virtual routers differ.
 func pairOf(nodes []api.Node) string {
 	if len(nodes) == 0 {
 		return ""
@@ -123,7 +127,7 @@ func pairOf(nodes []api.Node) string {
 	return hex.EncodeToString(sum[:pairSize])
 }
 
-// nameOf is a name as messages have it: a host's may hold anything.
+// nameOf returns a name that a message may contain. A host name may hold other octets.
 func nameOf(name string) string {
 	clean := strings.Map(func(r rune) rune {
 		if r > 127 || !nameOctet(byte(r)) {
@@ -134,7 +138,7 @@ func nameOf(name string) string {
 	return cmp.Or(clean[:min(len(clean), maxName)], "unknown")
 }
 
-// related says whether two hosts are of one virtual router, or are meant to be.
+// related says whether two hosts belong to one virtual router, or should.
 func (s Spec) related(other Spec) bool {
 	return s.Router.ID == other.Router.ID || s.Pair != "" && s.Pair == other.Pair || s.Router.shares(other.Router)
 }
@@ -143,5 +147,5 @@ func (r Router) shares(other Router) bool {
 	return slices.ContainsFunc(r.Addresses, func(a netip.Addr) bool { return slices.Contains(other.Addresses, a) })
 }
 
-// equal says whether two reports say the same.
+// equal says whether two reports are the same.
 func (r Report) equal(other Report) bool { return reflect.DeepEqual(r, other) }

@@ -28,7 +28,7 @@ func addrs(texts ...string) (all []netip.Addr) {
 	return all
 }
 
-// at is a host in the role, with this spec in force.
+// at returns the Self of a host in a role, with this spec in force.
 func at(t testing.TB, node string, role host.Role, vips, more string) Self {
 	t.Helper()
 	text := "apiVersion: rlb.dev/v1\nkind: LoadBalancerSpec\nvirtualIPs: [" + vips + "]\nservices:\n- {name: web, port: 9000, servers: [{address: 198.51.100.21}]}\n" + more
@@ -43,7 +43,7 @@ func at(t testing.TB, node string, role host.Role, vips, more string) Self {
 
 const vip = "198.51.100.100"
 
-// heard is what this host knows a moment after the others said something.
+// heard returns the table of a host that has just heard these reports.
 func heard(self Self, others ...Report) Table {
 	t := Table{}
 	t.SetSelf(self)
@@ -73,7 +73,7 @@ func TestRoundTrip(t *testing.T) {
 	}
 }
 
-// at1 is the virtual router of a small spec.
+// at1 returns the virtual router of a small spec.
 func at1(t *testing.T) api.VRRP {
 	t.Helper()
 	doc, err := api.Parse("spec.yaml", []byte("apiVersion: rlb.dev/v1\nkind: LoadBalancerSpec\nvirtualIPs: ["+vip+"]\nservices:\n- {name: web, port: 9000, servers: [{address: 198.51.100.21}]}\n"))
@@ -83,7 +83,7 @@ func at1(t *testing.T) api.VRRP {
 	return doc.Spec.VRRP
 }
 
-// with is a message with other octets at a place.
+// with returns a copy of a message with other octets at a position.
 func with(m []byte, at int, octets ...byte) []byte {
 	m = append([]byte(nil), m...)
 	copy(m[at:], octets)
@@ -134,7 +134,7 @@ func TestParseIsStrict(t *testing.T) {
 	}
 }
 
-// Whatever comes in, what is read of it is harmless to print, bounded, and has one message only.
+// FuzzParse: a report that Parse accepts is safe to print, bounded in size, and encodes to the same message.
 func FuzzParse(f *testing.F) {
 	f.Add([]byte{})
 	for _, r := range []Self{at(f, "lb1", host.RoleMaster, vip, ""), at(f, "lb2", host.RoleBackup, vip+", '2001:db8::100'", pairNodes)} {

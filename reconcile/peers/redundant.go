@@ -12,12 +12,12 @@ import (
 type member struct {
 	name string
 	role host.Role
-	not  string // why it would not serve clients; "" where it would
-	dark string // why nothing is known of it; "" where something is
+	not  string // why the host would not serve clients; "" if it would
+	dark string // why the state of the host is unknown; "" if it is known
 }
 
-// Redundant says whether the loss of one host leaves another that serves: one is MASTER, one is BACKUP, neither is drained,
-// and HAProxy serves on both. Every host says the same of the pair.
+// Redundant says whether another host serves after the loss of one: one host is MASTER, one is BACKUP, neither is drained,
+// and HAProxy serves on both. Every host of a pair comes to the same verdict.
 func (t Table) Redundant(now time.Time) Verdict {
 	if !t.Alive(now) {
 		return unheard
@@ -42,7 +42,8 @@ func (t Table) Redundant(now time.Time) Verdict {
 	return t.afterPatience(judge(all), now)
 }
 
-// afterPatience is a verdict once the daemon has heard what there is to hear: silence says nothing before.
+// afterPatience returns a verdict, but with the reason Listening if the verdict is Unknown and the daemon has listened for
+// less than patience. Silence proves nothing before.
 func (t Table) afterPatience(v Verdict, now time.Time) Verdict {
 	if v.Status == isUnknown && now.Sub(t.Since) < patience {
 		return Verdict{isUnknown, Listening, "this host's agent listens only since a moment ago: " + v.Message}
@@ -50,8 +51,8 @@ func (t Table) afterPatience(v Verdict, now time.Time) Verdict {
 	return v
 }
 
-// NoStandby is why nobody would take over from this host, in words; "" where a standby is ready, or where nobody knows.
-// Without nodes, a host that hears no other one is taken to be alone.
+// NoStandby returns a text on why no host would take over from this one; "" if a standby is ready or if that is unknown.
+// Without nodes, a host that hears no other host counts as alone.
 func (t Table) NoStandby(now time.Time) string {
 	v := t.Redundant(now)
 	if lonely := t.Alive(now) && len(t.Self.Nodes) == 0 && len(t.Peers) == 0; v.Status == isFalse || lonely {
@@ -60,7 +61,7 @@ func (t Table) NoStandby(now time.Time) string {
 	return ""
 }
 
-// member is what a report says of its host. not is why it would not serve, or "".
+// member returns the member that a report describes. not is why the host would not serve, or "".
 func (r Report) member(name, not string) member {
 	m := member{name: name, role: r.Role, not: not}
 	if !slices.Contains(roles[1:], r.Role) {
@@ -69,7 +70,7 @@ func (r Report) member(name, not string) member {
 	return m
 }
 
-// notReady is why a peer would not serve clients in this host's place, or "".
+// notReady returns why a peer would not serve clients in place of this host, or "".
 func (t Table) notReady(p Peer) string {
 	if p.Goodbye {
 		return "its agent said goodbye (stopped, or torn down)"
@@ -83,7 +84,7 @@ func (t Table) notReady(p Peer) string {
 	return ""
 }
 
-// excuse is why a host would not serve clients, as it says itself, or "".
+// excuse returns why a host would not serve clients according to its own report, or "".
 func (r Report) excuse() string {
 	switch {
 	case r.Drained:

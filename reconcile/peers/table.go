@@ -10,53 +10,54 @@ import (
 )
 
 const (
-	// maxPeers is how many agents are remembered, and how many routers.
+	// maxPeers is how many peers a table holds at most, and how many advertisements.
 	maxPeers = 16
 
-	// patience is how long the daemon listens before silence says something: each agent speaks every few seconds, and one
-	// that starts with this host takes a moment.
+	// patience is how long the daemon listens before it judges silence: each agent reports once in Every, and an agent that
+	// starts together with this host needs a moment.
 	patience = 2 * Every
 
-	// tableVersion is that of the file's form.
+	// tableVersion is the version of the file format.
 	tableVersion = 1
 )
 
-// Table is what a host knows of its peers: the daemon keeps it, and leaves it in a file for other programs.
+// Table is what a host knows about its peers. The daemon keeps the table and writes it to a file for other programs.
 type Table struct {
 	Version int       `json:"version"`
-	Written time.Time `json:"written"` // by the daemon, which writes it again and again
-	Since   time.Time `json:"since"`   // the daemon listens
-	Self    Self      `json:"self"`    // as it was reported last
+	Written time.Time `json:"written"` // when the daemon wrote the table; it does so repeatedly
+	Since   time.Time `json:"since"`   // when the daemon began to listen
+	Self    Self      `json:"self"`    // as this host reported itself last
 	Peers   []Peer    `json:"peers,omitempty"`
-	Adverts []Advert  `json:"adverts,omitempty"` // of others, for this virtual router or its addresses
+	Adverts []Advert  `json:"adverts,omitempty"` // by other hosts, for this virtual router or its addresses
 }
 
-// Peer is another host, as its agent reported it last.
+// Peer is another host with the last report of its agent.
 type Peer struct {
 	Report
 	MAC   string    `json:"mac"`
 	Heard time.Time `json:"heard"`
-	Since time.Time `json:"since,omitzero"` // it says this role since then; zero where it had it when it was first heard
+	Since time.Time `json:"since,omitzero"` // when the peer's role changed to this one; zero if it has not changed since the first report
 }
 
-// fresh says whether the last report counts.
+// fresh says whether the last report still counts.
 func (p Peer) fresh(now time.Time) bool { return !p.Goodbye && now.Sub(p.Heard) <= Life }
 
-// Mark is the table as it is written now.
+// Mark returns the table with the version and the time of writing set.
 func (t Table) Mark(now time.Time) Table {
 	t.Version, t.Written = tableVersion, now
 	return t
 }
 
-// Alive says whether a daemon keeps this table, as its file has it.
+// Alive says whether a running daemon keeps the file that this table was read from up to date.
 func (t Table) Alive(now time.Time) bool {
 	return t.Version == tableVersion && now.Sub(t.Written) <= Life
 }
 
-// SetSelf takes over how this host is. What the peers said may concern it no more. changed is that its report is another.
+// SetSelf sets the state of this host. It removes the peers that are no longer related to this host. changed says that the
+// report of this host is a new one.
 func (t *Table) SetSelf(s Self) (changed bool) {
 	if t.Self.Spec.Digest != s.Spec.Digest {
-		t.Adverts = nil // those from before an edit tell of what differed then
+		t.Adverts = nil // advertisements from before an edit show former differences
 	}
 	changed = !t.Self.equal(s.Report)
 	t.Self = s
@@ -64,14 +65,14 @@ func (t *Table) SetSelf(s Self) (changed bool) {
 	return changed
 }
 
-// concerns says whether a report is of a peer: a node of the spec, or, where it names none, any host that shares the
-// virtual router.
+// concerns says whether a report comes from a peer: another node of the spec, or, if the spec has no nodes, any host of the
+// same virtual router.
 func (t *Table) concerns(r Report) bool {
 	if !t.Self.Spec.related(r.Spec) {
 		return false
 	}
 	if len(t.Self.Nodes) == 0 {
-		return t.Self.Spec.Pair == "" // else this is the only node
+		return t.Self.Spec.Pair == "" // otherwise this host is the only node
 	}
 	_, known := t.Self.node(r.Node)
 	return known
@@ -85,8 +86,9 @@ func (s Self) node(name string) (Node, bool) {
 	return s.Nodes[at], true
 }
 
-// Hear takes over a report that came from a MAC. news is that it says something new. Whoever used a node's name first
-// keeps it until nothing was heard from that MAC for Life: another MAC cannot speak for it meanwhile.
+// Hear records a report that came from a MAC. news says that the report differs from the one before. The first MAC that
+// reports under a node's name keeps the name until it has been silent for Life or has said goodbye. Reports from another MAC
+// under that name are ignored until then.
 func (t *Table) Hear(mac string, r Report, now time.Time) (news bool) {
 	if !t.concerns(r) {
 		return false
@@ -102,7 +104,7 @@ func (t *Table) Hear(mac string, r Report, now time.Time) (news bool) {
 			return false
 		}
 		t.Peers = append(t.Peers, Peer{Report: r, MAC: mac, Heard: now})
-		sort.Slice(t.Peers, func(i, j int) bool { // as code of its own for this large type, slices.SortFunc takes 20 kB
+		sort.Slice(t.Peers, func(i, j int) bool { // slices.SortFunc would add 20 kB of code for this large type
 			a, b := &t.Peers[i], &t.Peers[j]
 			return cmp.Or(strings.Compare(a.Node, b.Node), strings.Compare(a.MAC, b.MAC)) < 0
 		})
@@ -126,7 +128,7 @@ func (t *Table) Has(mac string) bool {
 	return slices.ContainsFunc(t.Peers, func(p Peer) bool { return p.MAC == mac })
 }
 
-// makeRoom forgets a host that said goodbye.
+// makeRoom removes a peer that said goodbye. It returns false if there is none.
 func (t *Table) makeRoom() bool {
 	at := slices.IndexFunc(t.Peers, func(p Peer) bool { return p.Goodbye })
 	if at >= 0 {
@@ -135,7 +137,7 @@ func (t *Table) makeRoom() bool {
 	return at >= 0
 }
 
-// AllHeard says whether a peer's agent is heard, and that of each node of the spec.
+// AllHeard says whether the agents of all other nodes of the spec are heard, and of at least one peer.
 func (t Table) AllHeard(now time.Time) bool {
 	return len(t.silentNodes(now)) == 0 && slices.ContainsFunc(t.Peers, func(p Peer) bool { return p.fresh(now) })
 }
@@ -145,8 +147,8 @@ func (t Table) Fresh(node string, now time.Time) bool {
 	return t.Alive(now) && slices.ContainsFunc(t.Peers, func(p Peer) bool { return p.Node == node && p.fresh(now) })
 }
 
-// CannotForward are the nodes whose agents are heard, and do not go on forwarding for a former holder that says it serves
-// on. Where no daemon runs here nobody knows.
+// CannotForward returns the nodes whose agents are heard, but do not forward to a former holder that serves on. It returns
+// none if no daemon runs on this host.
 func (t Table) CannotForward(now time.Time) (names []string) {
 	for _, p := range t.Peers {
 		if t.Alive(now) && p.fresh(now) && !p.Forwards {
@@ -156,8 +158,8 @@ func (t Table) CannotForward(now time.Time) (names []string) {
 	return names
 }
 
-// DrainsBeside is a host that serves connections from before it was drained, where a third one may take over from this
-// host; "" for none. Of two hosts the other one takes over itself.
+// DrainsBeside returns a host that still serves connections from before it was drained while a third host may take over from
+// this one; "" if there is none. With two hosts, the draining host itself would take over.
 func (t Table) DrainsBeside(now time.Time) (name string) {
 	others := 0
 	for _, p := range t.Peers {
@@ -174,7 +176,8 @@ func (t Table) DrainsBeside(now time.Time) (name string) {
 	return name
 }
 
-// HearAdverts takes over what routers advertise now. It keeps what concerns this virtual router.
+// HearAdverts sets the current advertisements of other routers. It keeps those that concern this virtual router or come
+// from a node of the spec.
 func (t *Table) HearAdverts(all []Advert) {
 	t.Adverts = nil
 	for _, a := range all {
@@ -185,7 +188,7 @@ func (t *Table) HearAdverts(all []Advert) {
 	}
 }
 
-// Expire forgets what is too old. changed is that something was.
+// Expire removes peers and advertisements that are too old. changed says that it removed any.
 func (t *Table) Expire(now time.Time) (changed bool) {
 	peers, adverts := len(t.Peers), len(t.Adverts)
 	t.Peers = slices.DeleteFunc(t.Peers, func(p Peer) bool {
@@ -196,7 +199,7 @@ func (t *Table) Expire(now time.Time) (changed bool) {
 	return len(t.Peers) != peers || len(t.Adverts) != adverts
 }
 
-// nodeOf is the node with an address, "" for none.
+// nodeOf returns the other node with this address, "" if there is none.
 func (s Self) nodeOf(addr netip.Addr) string {
 	for _, n := range s.Nodes {
 		if slices.Contains(n.Addresses, addr) {

@@ -10,7 +10,7 @@ import (
 	"rlb.dev/rlb-agent/reconcile/host"
 )
 
-// What was said counts for 30 s, a goodbye for longer.
+// TestExpiry: a report counts for 30 s, a goodbye for a day.
 func TestExpiry(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var table Table
@@ -48,7 +48,7 @@ func TestExpiry(t *testing.T) {
 		if table.Expire(time.Now()); redundant() != isFalse {
 			t.Errorf("an hour after the goodbye: %+v", table)
 		}
-		if table.Hear(macC, lb2, time.Now()); redundant() != isTrue { // on another card
+		if table.Hear(macC, lb2, time.Now()); redundant() != isTrue { // from another MAC
 			t.Errorf("it is back: %+v", table)
 		}
 		table.Hear(macC, but(lb2, func(r *Report) { r.Goodbye = true }), time.Now())
@@ -67,7 +67,7 @@ func TestExpiry(t *testing.T) {
 	})
 }
 
-// Whoever speaks for a node first is believed, and nobody is remembered who is no peer.
+// TestForgeries: the first MAC that reports for a node keeps the node's name, and a table holds no host that is no peer.
 func TestForgeries(t *testing.T) {
 	self := at(t, "lb1", host.RoleMaster, vip, pairNodes)
 	lb2 := at(t, "lb2", host.RoleBackup, vip, pairNodes).Report
@@ -89,7 +89,7 @@ func TestForgeries(t *testing.T) {
 			t.Errorf("%s: %+v", name, table)
 		}
 	}
-	// without nodes, any number of hosts
+	// without nodes, any number of hosts may report
 	alone := heard(at(t, "a", host.RoleMaster, vip, ""))
 	for i := range 1000 {
 		r := lb2

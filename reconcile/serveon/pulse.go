@@ -9,21 +9,21 @@ import (
 	"rlb.dev/rlb-agent/render"
 )
 
-// pulse sends the heartbeats. It is a goroutine of its own: nothing else that takes long may delay one.
+// pulse sends the heartbeats. It runs in its own goroutine, so that no slow operation delays a heartbeat.
 type pulse struct {
 	host    Host
 	log     *slog.Logger
 	iface   string
-	router  int // its id
+	router  int // the virtual router id
 	targets []target
 
 	mutex      sync.Mutex
-	until      time.Time // when the new holder stops to forward, unless a heartbeat comes before
-	moved      bool      // there is a new holder: a heartbeat that comes later than that has no effect, and is not sent
+	until      time.Time // when the new holder stops forwarding, unless a heartbeat arrives before
+	moved      bool      // a new holder exists: a heartbeat after until would have no effect and is not sent
 	lastLogged string
 }
 
-// run sends until ctx ends, each time after HAProxy has answered.
+// run sends a heartbeat every render.HeartbeatEvery until ctx ends, but only if HAProxy answers.
 func (p *pulse) run(ctx context.Context) {
 	tick := time.NewTicker(render.HeartbeatEvery)
 	defer tick.Stop()
@@ -39,11 +39,11 @@ func (p *pulse) run(ctx context.Context) {
 	}
 }
 
-// rest asks the new holder to forward for a while without heartbeats: an agent that is restarted takes longer than
-// render.HeartbeatLife.
+// rest asks the new holder to forward for render.ForwardTime without heartbeats, because a restart of the agent takes
+// longer than render.HeartbeatLife.
 func (p *pulse) rest() { p.send(render.HeartbeatRest(p.router), render.ForwardTime) }
 
-// send sends one in each family, which has an effect for so long.
+// send sends one heartbeat in each family. The new holder forwards for life after the heartbeat.
 func (p *pulse) send(heartbeat uint64, life time.Duration) {
 	p.mutex.Lock()
 	defer p.mutex.Unlock()
@@ -63,14 +63,14 @@ func (p *pulse) send(heartbeat uint64, life time.Duration) {
 	}
 }
 
-// begin says that there is a new holder, which forwards until then.
+// begin records that a new holder exists and forwards until the given time.
 func (p *pulse) begin(until time.Time) {
 	p.mutex.Lock()
 	defer p.mutex.Unlock()
 	p.moved, p.until = true, until
 }
 
-// end is when the new holder stops to forward, unless a heartbeat comes before.
+// end returns when the new holder stops forwarding, unless a heartbeat arrives before.
 func (p *pulse) end() time.Time {
 	p.mutex.Lock()
 	defer p.mutex.Unlock()

@@ -1,10 +1,10 @@
-// Package serveon keeps the connections of a host that has handed the virtual IPs over: it goes on serving them until they
-// end, or until a deadline (drain --wait).
+// Package serveon keeps the connections of a host that has handed the virtual IPs over: the host goes on serving them until
+// they end, or until a deadline (drain --wait). This package calls that period a wait.
 //
-// The new holder forwards their packets to this host for as long as heartbeats of this host come. A heartbeat is sent only
-// after HAProxy has answered. Where this host dies, its HAProxy hangs, or its agent stops, the heartbeats end, and the new
-// holder tells the clients (Successor). What is left at the end of the wait is closed from here, so that quiet clients are
-// told too.
+// The new holder forwards the packets of these connections to this host for as long as heartbeats of this host arrive. The
+// agent sends a heartbeat only after HAProxy has answered. If this host dies, its HAProxy hangs, or its agent stops, the
+// heartbeats end, and the new holder resets the clients' connections (Successor). At the end of the wait this host resets
+// the connections that are left, so that idle clients learn of the end too.
 package serveon
 
 import (
@@ -18,25 +18,25 @@ import (
 	"rlb.dev/rlb-agent/reconcile/wake"
 )
 
-// Host is what a Keeper needs of the machine.
+// Host is the part of the machine that a Keeper uses.
 type Host interface {
 	host.Host
 	// HAProxyServes says whether HAProxy answers on its runtime API within 150 ms.
 	HAProxyServes(ctx context.Context) bool
-	// SendHeartbeat sends a heartbeat from an address of an interface to each of these.
+	// SendHeartbeat sends a heartbeat from an address of an interface to each address in to.
 	SendHeartbeat(iface string, from netip.Addr, to []netip.Addr, heartbeat uint64) error
 	// CountSessions counts the TCP connections to these addresses and ports of this host.
 	CountSessions(ctx context.Context, addrs []netip.Addr, ports []uint16) (int, error)
-	// SweepSessions forgets those of them that are over: one in TIME_WAIT would catch a later connection of the same client
-	// port.
+	// SweepSessions removes the connections to these addresses and ports that have ended. An entry in TIME_WAIT would catch
+	// a later connection from the same client port.
 	SweepSessions(ctx context.Context, addrs []netip.Addr, ports []uint16) error
-	// EndSessions ends the TCP connections to these addresses and ports of this host, and tells their peers (RST).
+	// EndSessions ends the TCP connections to these addresses and ports of this host and sends a RST to their peers.
 	EndSessions(ctx context.Context, addrs []netip.Addr, ports []uint16) (n int, err error)
-	// AnyAnswers says whether another host answers for one of these addresses, at most after wait.
+	// AnyAnswers says whether another host answers for one of these addresses within wait.
 	AnyAnswers(ctx context.Context, iface string, addrs []netip.Addr, wait time.Duration) (bool, error)
 }
 
-// Keeper keeps the waits of this host, one at a time. Make it with New.
+// Keeper runs the waits of this host, one at a time. Make it with New.
 type Keeper struct {
 	host Host
 	told func(state.Waiting)
@@ -44,8 +44,8 @@ type Keeper struct {
 	bell chan struct{} // the record may have changed
 }
 
-// New is a keeper that does nothing until it runs. told, which may be nil, is called every second while a wait is on, and
-// when it begins and ends; it must not wait.
+// New returns a keeper that does nothing until Run is called. The keeper calls told when a wait begins, every second while
+// the wait is active, and when it ends. told may be nil. told must not block.
 func New(h Host, log *slog.Logger, told func(state.Waiting)) *Keeper {
 	if told == nil {
 		told = func(state.Waiting) {}
@@ -53,11 +53,11 @@ func New(h Host, log *slog.Logger, told func(state.Waiting)) *Keeper {
 	return &Keeper{host: h, told: told, log: log, bell: make(chan struct{}, 1)}
 }
 
-// RecordChanged says that state.WaitFile may have changed. It never waits.
+// RecordChanged tells the keeper that state.WaitFile may have changed. It never blocks.
 func (k *Keeper) RecordChanged() { wake.Up(k.bell) }
 
-// Run keeps what state.WaitFile says until ctx ends. A wait that is on then is left to the next keeper: within
-// render.HeartbeatLife nobody notices.
+// Run runs the waits of state.WaitFile until ctx ends. It leaves a wait that is active then to the next keeper. If the next
+// keeper starts before the new holder stops forwarding, no client notices the change.
 func (k *Keeper) Run(ctx context.Context) {
 	for {
 		k.Keep(ctx)
@@ -69,7 +69,7 @@ func (k *Keeper) Run(ctx context.Context) {
 	}
 }
 
-// Keep keeps the wait that is on, if there is one, until it or ctx ends.
+// Keep runs the active wait, if any, until the wait or ctx ends.
 func (k *Keeper) Keep(ctx context.Context) {
 	switch s, err := k.newService(ctx); {
 	case err != nil && ctx.Err() == nil:
@@ -79,7 +79,7 @@ func (k *Keeper) Keep(ctx context.Context) {
 	}
 }
 
-// Close ends the wait that is on, if there is one, and closes what is left.
+// Close ends the active wait, if any, and closes the connections that are left. why is the reason that is logged.
 func (k *Keeper) Close(ctx context.Context, why string) {
 	switch s, err := k.newService(ctx); {
 	case err != nil:

@@ -28,18 +28,18 @@ services:
 
 var vip = netip.MustParsePrefix("198.51.100.10/32")
 
-// site is a host with connections, on a link with another one.
+// site is a host with connections, on a link with another host.
 type site struct {
 	*fake.Host
 	t     *testing.T
-	mutex sync.Mutex // the host in memory is not for concurrent use
+	mutex sync.Mutex // fake.Host does not allow concurrent use
 
 	serves    bool
 	sessions  int
 	elsewhere bool // another host answers for the virtual IPs
 	ended     int
 	sent      map[uint64]int
-	from      map[netip.Addr][]netip.Addr // where heartbeats came from, and went to
+	from      map[netip.Addr][]netip.Addr // destinations of the heartbeats by source
 	log       bytes.Buffer
 	keeper    *Keeper
 	told      state.Waiting
@@ -94,7 +94,7 @@ func (s *site) AnyAnswers(context.Context, string, []netip.Addr, time.Duration) 
 	return is, nil
 }
 
-// hold puts the virtual IPs on this host, or takes them off.
+// hold adds the IPv4 virtual IP to this host, or removes it.
 func (s *site) hold(holds bool) {
 	s.do(func() {
 		i := &s.Net[1]
@@ -114,13 +114,13 @@ func (s *site) wait(d time.Duration) {
 	s.keeper.RecordChanged()
 }
 
-// seen is what was told last, and how often sessions were ended.
+// seen returns the argument of the last told call and the number of EndSessions calls.
 func (s *site) seen() (told state.Waiting, ended int) {
 	s.do(func() { told, ended = s.told, s.ended })
 	return told, ended
 }
 
-// ends checks that the wait has ended, how, and how often sessions were ended.
+// ends checks that the wait has ended with this text, after so many EndSessions calls.
 func (s *site) ends(text string, ended int) {
 	s.t.Helper()
 	now, err := state.ReadWaiting(s.t.Context(), s)
@@ -131,7 +131,7 @@ func (s *site) ends(text string, ended int) {
 	}
 }
 
-// goesOn checks that it has not.
+// goesOn checks that the wait is active with so many connections left.
 func (s *site) goesOn(left int) {
 	s.t.Helper()
 	told, ended := s.seen()
@@ -184,7 +184,7 @@ func TestEnds(t *testing.T) {
 		"the deadline":                    {func(s *site) { s.do(func() { s.sessions = 2 }); after(6 * time.Second) }, 2 * time.Second, "the deadline has passed: 3 of 5 connections ended by themselves, 2 closed", 1},
 		"the deadline, nobody holds them": {func(s *site) { s.do(func() { s.elsewhere = false }); after(6 * time.Second) }, 2 * time.Second, "no other host holds the virtual IPs, so that 5 stay", 0},
 		"HAProxy hangs":                   {func(s *site) { s.do(func() { s.serves = false }) }, 700 * time.Millisecond, "HAProxy did not answer: 0 of 5 connections ended by themselves, 5 closed", 1},
-		"HAProxy hangs for a moment": {func(s *site) { // the new holder has stopped to forward: what comes later is too late
+		"HAProxy hangs for a moment": {func(s *site) { // the new holder has stopped forwarding: later heartbeats have no effect
 			s.do(func() { s.serves = false })
 			after(500 * time.Millisecond)
 			s.do(func() { s.serves = true })
@@ -211,7 +211,7 @@ func TestEnds(t *testing.T) {
 	}
 }
 
-// A drain that moves nothing ends by itself, and one in which nothing was connected lasts as long as the forwarding.
+// TestMove: a wait ends by itself if the virtual IPs do not move. A wait without connections lasts render.ForwardTime.
 func TestMove(t *testing.T) {
 	keeping(t, "", func(s *site) {
 		s.wait(time.Hour)
@@ -227,7 +227,7 @@ func TestMove(t *testing.T) {
 	})
 }
 
-// Another deadline counts at once.
+// TestDeadlineChanges: a new deadline takes effect at once.
 func TestDeadlineChanges(t *testing.T) {
 	keeping(t, "", func(s *site) {
 		s.wait(time.Hour)
@@ -247,7 +247,7 @@ func TestDeadlineChanges(t *testing.T) {
 	})
 }
 
-// An agent that is restarted goes on, if it is back while the new holder forwards yet.
+// TestRestart: a restarted agent continues the wait if it is back while the new holder still forwards.
 func TestRestart(t *testing.T) {
 	for away, ends := range map[time.Duration]bool{time.Second: false, 3 * time.Second: true} {
 		synctest.Test(t, func(t *testing.T) {
@@ -261,7 +261,7 @@ func TestRestart(t *testing.T) {
 			end := s.run()
 			after(3 * time.Second)
 			end()
-			if n := s.sent[render.HeartbeatRest(10)]; n != 2 { // one in each family
+			if n := s.sent[render.HeartbeatRest(10)]; n != 2 { // one for each family
 				t.Errorf("%d times the new holder was asked to forward meanwhile", n)
 			}
 			after(away)
@@ -277,7 +277,7 @@ func TestRestart(t *testing.T) {
 	}
 }
 
-// Heartbeats go where the advertisements go, and from where they come.
+// TestTargets: heartbeats have the source of the advertisements. With unicast they go to the peers, else to all hosts.
 func TestTargets(t *testing.T) {
 	const nodes = "nodes:\n- {name: lb1, addresses: [198.51.100.11, \"2001:db8::11\"]}\n- {name: lb2, addresses: [198.51.100.12, \"2001:db8::12\"]}\n- {name: lb3, addresses: [198.51.100.13, \"2001:db8::13\"]}\n"
 	addr := netip.MustParseAddr

@@ -14,10 +14,10 @@ import (
 
 const (
 	lookEvery = 200 * time.Millisecond // between two counts of the connections
-	lookShare = 10                     // … which take one in so many of the time at most: there may be many
+	lookShare = 10                     // counts use at most 1/lookShare of the time, because there may be many connections
 	tellEvery = time.Second
-	moveTime  = 30 * time.Second // in which a move that was announced happens
-	asks      = 5                // for another host that holds the virtual IPs, at the end
+	moveTime  = 30 * time.Second // a drain moves the virtual IPs within this time, or the wait ends
+	asks      = 5                // how often another holder of the virtual IPs is looked for at the end of a wait
 	askTime   = 100 * time.Millisecond
 )
 
@@ -31,10 +31,10 @@ type service struct {
 	addrs []netip.Addr // virtual IPs whose connections the new holder forwards
 	pulse *pulse
 	now   state.Waiting
-	empty int // counts in a row that found no connection
+	empty int // consecutive counts that found no connection
 }
 
-// newService is the wait that is on; nil where there is none.
+// newService returns the active wait; nil if there is none.
 func (k *Keeper) newService(ctx context.Context) (*service, error) {
 	wait, err := state.ReadWait(ctx, k.host)
 	if err != nil || wait == nil {
@@ -58,17 +58,17 @@ func (k *Keeper) newService(ctx context.Context) (*service, error) {
 		return nil, err
 	}
 	s.pulse = &pulse{host: k.host, log: k.log, iface: in.Interface, router: *in.Spec.VRRP.RouterID, targets: to}
-	in.Spec = nil // a large one is not kept in memory
+	in.Spec = nil // frees the memory of a large spec
 	return s, nil
 }
 
-// run keeps the wait until it or ctx ends.
+// run runs the wait until the wait or ctx ends.
 func (s *service) run(ctx context.Context) {
 	beating, stop := context.WithCancel(ctx)
 	var beside sync.WaitGroup
 	defer beside.Wait()
 	defer stop()
-	if !s.now.Moved.IsZero() { // another keeper has begun it
+	if !s.now.Moved.IsZero() { // an earlier keeper began this wait
 		if late := time.Since(s.now.Forwarded); late > 0 {
 			s.end(ctx, fmt.Sprintf("the agent came back %v too late", late.Round(time.Millisecond)))
 			return
@@ -82,7 +82,7 @@ func (s *service) run(ctx context.Context) {
 			stop()
 			beside.Wait()
 			s.pulse.rest()
-			s.tell(context.WithoutCancel(ctx), time.Now()) // the next keeper goes on from here
+			s.tell(context.WithoutCancel(ctx), time.Now()) // the next keeper continues from this record
 			return
 		case <-s.bell:
 			if !s.reread(ctx) {
@@ -99,7 +99,7 @@ func (s *service) run(ctx context.Context) {
 	}
 }
 
-// reread takes over what has become of the record. It is false where the wait is no more: the drain was taken back.
+// reread reads the record of the wait again. It returns false if the record is gone, because the drain was canceled.
 func (s *service) reread(ctx context.Context) bool {
 	wait, err := state.ReadWait(ctx, s.host)
 	switch {
@@ -113,7 +113,7 @@ func (s *service) reread(ctx context.Context) bool {
 	return true
 }
 
-// step looks at the connections once. over is that the wait has ended.
+// step checks the virtual IPs and the connections once. over says that the wait has ended.
 func (s *service) step(ctx context.Context) (over bool) {
 	now := time.Now()
 	held, err := s.in.Held(ctx, s.host)
@@ -165,7 +165,8 @@ func (s *service) step(ctx context.Context) (over bool) {
 	return false
 }
 
-// end closes what is left, if another host holds the virtual IPs: else the connections go on where they come back.
+// end closes the connections that are left if another host holds the virtual IPs. Otherwise it leaves them open, so that
+// they go on if the virtual IPs come back to this host.
 func (s *service) end(ctx context.Context, why string) {
 	elsewhere := false
 	for range asks {
@@ -197,7 +198,7 @@ func (s *service) end(ctx context.Context, why string) {
 	s.finish(ctx, text, left)
 }
 
-// finish notes how the wait ended.
+// finish records how the wait ended and deletes its record in state.WaitFile.
 func (s *service) finish(ctx context.Context, text string, closed int) {
 	s.now.Text, s.now.Closed = text, closed
 	s.log.Info("serves the connections from before the drain no longer: " + text)
@@ -207,7 +208,7 @@ func (s *service) finish(ctx context.Context, text string, closed int) {
 	s.tell(ctx, time.Now())
 }
 
-// tell leaves how the wait goes on for others.
+// tell writes the state of the wait to its file and calls told.
 func (s *service) tell(ctx context.Context, now time.Time) {
 	s.now.Written, s.now.Forwarded = now, s.pulse.end()
 	if err := s.now.Write(ctx, s.host); err != nil && ctx.Err() == nil {

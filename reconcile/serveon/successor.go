@@ -15,25 +15,25 @@ import (
 )
 
 const (
-	firstBeat  = 5 * time.Second       // in which the first heartbeat comes of a host that says that it serves on
-	beatMargin = 20 * time.Millisecond // after which the kernel forwards no more for certain
+	firstBeat  = 5 * time.Second       // how long to wait for the first heartbeat of a host that says that it serves on
+	beatMargin = 20 * time.Millisecond // added to the life of a heartbeat; after it the kernel has surely stopped forwarding
 )
 
-// SuccessorHost is what a Successor needs of the machine.
+// SuccessorHost is the part of the machine that a Successor uses.
 type SuccessorHost interface {
 	host.Host
-	// HearHeartbeats calls heard for each heartbeat that comes on an interface, with the MAC that it came from, until ctx ends.
+	// HearHeartbeats calls heard for each heartbeat that arrives on an interface, with its source MAC, until ctx ends.
 	HearHeartbeats(ctx context.Context, iface string, heard func(mac string, heartbeat uint64)) error
-	// Forwarded are the connections of which this host has forwarded packets within the last minute.
+	// Forwarded returns the connections whose packets this host has forwarded within the last minute.
 	Forwarded(ctx context.Context) ([]host.Flow, error)
-	// Challenge has the clients of connections that this host does not have ask for them here, and be told (RST). n is how
-	// many were sent a challenge, err why others were not.
+	// Challenge makes the client of each connection send a packet to this host. This host does not have the connections, so
+	// its kernel answers with a RST. n is the number of clients challenged, err says why others were not.
 	Challenge(ctx context.Context, flows []host.Flow) (n int, err error)
 }
 
-// Successor is the other end of a wait, on the host that has the virtual IPs now. Where the former holder dies, nobody
-// closes the connections that it had. A client that waits for an answer would not be told before it sends its packet
-// again, 0.6 s later or more, and a quiet one never. So the Successor has them ask. Make it with NewSuccessor.
+// Successor is the other end of a wait, on the host that has the virtual IPs now. If the former holder dies, nobody closes
+// its connections. A client that waits for an answer would learn of the end only when it sends its packet again, 0.6 s later
+// or more. An idle client would never learn of it. So the Successor challenges the clients. Make it with NewSuccessor.
 type Successor struct {
 	host SuccessorHost
 	log  *slog.Logger
@@ -43,13 +43,13 @@ type Successor struct {
 	former map[string]bool // the MACs of the peers that serve on
 }
 
-// NewSuccessor is one that does nothing until it runs.
+// NewSuccessor returns a Successor that does nothing until Run is called.
 func NewSuccessor(h SuccessorHost, log *slog.Logger) *Successor {
 	return &Successor{host: h, log: log, bell: make(chan struct{}, 1), former: map[string]bool{}}
 }
 
-// PeerServesOn says whether a peer, by its MAC, says that it goes on serving what it has. It never waits. One that says no
-// more that it does has closed its connections itself.
+// PeerServesOn records whether the peer with this MAC reports that it goes on serving its connections. A peer that stops
+// reporting this has closed its connections itself. PeerServesOn never blocks.
 func (s *Successor) PeerServesOn(mac string, on bool) {
 	s.mutex.Lock()
 	defer s.mutex.Unlock()
@@ -61,14 +61,14 @@ func (s *Successor) PeerServesOn(mac string, on bool) {
 	wake.Up(s.bell)
 }
 
-// servesOn says whether a peer serves on, as far as it has said.
+// servesOn says whether the peer with this MAC has reported that it serves on.
 func (s *Successor) servesOn(mac string) bool {
 	s.mutex.Lock()
 	defer s.mutex.Unlock()
 	return s.former[mac]
 }
 
-// forget forgets which peers serve on, and says whether there were any. One that does will say so again.
+// forget clears the list of peers that serve on, and says whether there were any. A peer that serves on reports it again.
 func (s *Successor) forget() (any bool) {
 	s.mutex.Lock()
 	defer s.mutex.Unlock()
@@ -91,15 +91,15 @@ func (s *Successor) Run(ctx context.Context) {
 	}
 }
 
-// follow hears the heartbeats of the peers that serve on until they end, and tells the clients then. The kernel forwards for
-// as long as any of them comes.
+// follow listens to the heartbeats of the peers that serve on until these end. Then it challenges the clients. The kernel
+// forwards for as long as heartbeats of any peer arrive.
 func (s *Successor) follow(ctx context.Context) error {
 	in, err := state.ReadInForce(ctx, s.host)
 	if err != nil || in == nil || len(render.HandedOver(in.Spec, in.Interface)) == 0 {
 		return err
 	}
 	router, iface := *in.Spec.VRRP.RouterID, in.Interface
-	in = nil // a large spec is not kept in memory
+	in = nil // frees the memory of a large spec
 	hearing, stop := context.WithCancel(ctx)
 	defer stop()
 	lives := make(chan time.Duration)
@@ -107,7 +107,7 @@ func (s *Successor) follow(ctx context.Context) error {
 	go func() {
 		ended <- s.host.HearHeartbeats(hearing, iface, func(mac string, heartbeat uint64) {
 			life, known := map[uint64]time.Duration{render.Heartbeat(router): render.HeartbeatLife, render.HeartbeatRest(router): render.ForwardTime}[heartbeat]
-			if !known || !s.servesOn(mac) { // anybody on the link can send one
+			if !known || !s.servesOn(mac) { // any host on the link can send a heartbeat
 				return
 			}
 			select {
@@ -134,7 +134,7 @@ func (s *Successor) follow(ctx context.Context) error {
 	}
 }
 
-// tell has the clients ask whose connections were forwarded to the former holder.
+// tell challenges the clients whose connections were forwarded to the former holder.
 func (s *Successor) tell(ctx context.Context) {
 	flows, err := s.host.Forwarded(ctx)
 	if err != nil {

@@ -20,7 +20,7 @@ import (
 	"rlb.dev/rlb-agent/render"
 )
 
-// beat is a heartbeat, and the machine that it comes from.
+// beat is a heartbeat and the MAC of its sender.
 type beat struct {
 	from  string
 	value uint64
@@ -63,7 +63,7 @@ func (h *heir) Challenge(_ context.Context, flows []host.Flow) (int, error) {
 	return len(flows), nil
 }
 
-// told are the clients that were asked.
+// told returns the connections whose clients were challenged.
 func (h *heir) told() []host.Flow {
 	h.mutex.Lock()
 	defer h.mutex.Unlock()
@@ -83,8 +83,8 @@ func flow(client string) host.Flow {
 	return host.Flow{Client: netip.MustParseAddrPort(client), Server: netip.AddrPortFrom(vip.Addr(), 9000)}
 }
 
-// The clients of a former holder are told when its heartbeats end, unless it says that it has ended the wait itself, or this
-// host has lost the virtual IP.
+// TestSuccessor: the clients of a former holder are challenged when its heartbeats end, unless the former holder has ended
+// the wait itself, or this host has lost the virtual IP.
 func TestSuccessor(t *testing.T) {
 	const router = 10
 	live, rest := beat{"lb1", render.Heartbeat(router)}, beat{"lb1", render.HeartbeatRest(router)}
@@ -99,7 +99,7 @@ func TestSuccessor(t *testing.T) {
 	for name, c := range map[string]struct {
 		more string
 		do   func(h *heir, s *Successor)
-		in   time.Duration // they are told, after do; 0: never
+		in   time.Duration // from the end of do until the clients are told; 0: never
 	}{
 		"the heartbeats end":            {do: func(h *heir, s *Successor) { beating(h, s, 80) }, in: render.HeartbeatLife + beatMargin},
 		"the agent is stopped for good": {do: func(h *heir, s *Successor) { beating(h, s, 3); h.beats <- rest }, in: render.ForwardTime + beatMargin},
@@ -171,7 +171,7 @@ func TestSuccessor(t *testing.T) {
 	}
 }
 
-// A host that cannot send challenges says so once, and how many clients know nothing.
+// TestSuccessorCannotTell: a host that cannot send challenges logs this once, with the number of clients that were not told.
 func TestSuccessorCannotTell(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := &heir{Host: fake.New(), refused: errors.New("cannot ask: not permitted"), forwarded: []host.Flow{flow("198.51.100.50:40000"), flow("198.51.100.51:40001")}}
@@ -184,7 +184,7 @@ func TestSuccessorCannotTell(t *testing.T) {
 	})
 }
 
-// With vrrp.handover: none nothing is forwarded, and nothing is heard.
+// TestSuccessorWithoutHandover: with vrrp.handover: none nothing is forwarded, so the Successor does not listen.
 func TestSuccessorWithoutHandover(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := &heir{Host: fake.New(), unheard: errors.New("nobody must listen")}

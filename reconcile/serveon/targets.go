@@ -10,17 +10,18 @@ import (
 	"rlb.dev/rlb-agent/reconcile/state"
 )
 
-// The groups of all hosts on the link, which every host is in without a join (RFC 1112 §4, RFC 4291 §2.7.1).
+// allHosts are the groups of all hosts on the link. Every host is a member without a join (RFC 1112 §4, RFC 4291 §2.7.1).
 var allHosts = map[api.Family]netip.Addr{api.IPv4: netip.MustParseAddr("224.0.0.1"), api.IPv6: netip.MustParseAddr("ff02::1")}
 
-// target is where the heartbeats of one family go, and from where: as this host's advertisements of that family.
+// target holds the source and the destinations of the heartbeats of one family. The source is that of this host's
+// advertisements.
 type target struct {
 	from netip.Addr
 	to   []netip.Addr
 }
 
-// targets are those of the families of the virtual IPs. A family in which this host has no address is left out: it does
-// not advertise there either.
+// targets returns a target for each family of the virtual IPs. It leaves out a family in which this host has no address,
+// because the host does not advertise there either.
 func targets(ctx context.Context, o host.Observer, in *state.InForce, vips []netip.Addr) (all []target, err error) {
 	interfaces, err := o.Interfaces(ctx)
 	if err != nil {
@@ -43,8 +44,8 @@ func targets(ctx context.Context, o host.Observer, in *state.InForce, vips []net
 	return all, nil
 }
 
-// advertisesFrom is the source of this host's advertisements, as keepalived.conf says: IPv6 multicast comes from the
-// link-local address (RFC 9568 §5.1.2.1), and without nodes IPv4 comes from the first address of the interface.
+// advertisesFrom returns the source address of this host's advertisements as in keepalived.conf: IPv6 multicast comes from
+// the link-local address (RFC 9568 §5.1.2.1). Without nodes, IPv4 comes from the first address of the interface.
 func advertisesFrom(in *state.InForce, interfaces []host.Interface, family api.Family, unicast bool) netip.Addr {
 	linkLocal := family == api.IPv6 && !unicast
 	if !linkLocal {
@@ -63,7 +64,7 @@ func advertisesFrom(in *state.InForce, interfaces []host.Interface, family api.F
 	return netip.Addr{}
 }
 
-// peersIn are the addresses of the other nodes in a family.
+// peersIn returns the addresses of the other nodes in a family.
 func peersIn(in *state.InForce, family api.Family) (all []netip.Addr) {
 	for _, node := range in.Spec.Nodes {
 		for _, addr := range node.Addrs() {

@@ -1,7 +1,7 @@
-// Package wake wakes goroutines that wait at a channel of one place.
+// Package wake wakes a goroutine that waits on a channel with a buffer of one.
 package wake
 
-// Up wakes the goroutine that waits at a bell. It never waits. Several calls before the goroutine wakes count as one.
+// Up wakes the goroutine that receives from bell. Up never blocks. Several calls before the goroutine wakes count as one.
 func Up(bell chan<- struct{}) {
 	select {
 	case bell <- struct{}{}:

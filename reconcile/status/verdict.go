@@ -61,10 +61,24 @@ func (s Status) PairTrouble() string {
 	if c := s.Condition("Redundant"); c.Status == isUnknown && s.listens() && !s.drainedOut() {
 		return "no standby is proven: " + oneLine(c.Message)
 	}
-	if c := s.Condition("PeerInSync"); c.Reason == peers.PeerSilent { // of three hosts, another one is a proven standby
-		return oneLine(c.Message)
+	// of three hosts, another one is a proven standby
+	all := s.unfitPeers()
+	if c := s.Condition("PeerInSync"); c.Reason == peers.PeerSilent {
+		all = append(all, oneLine(c.Message))
 	}
-	return ""
+	return strings.Join(all, "; ")
+}
+
+// unfitPeers are the peers that would not serve, as their agents say.
+func (s Status) unfitPeers() (all []string) {
+	for _, p := range s.Peers {
+		if a := p.Agent; a != nil && !a.Goodbye {
+			if why := (peers.Report{Role: a.Role, Drained: a.Drained, Serving: a.Serving}).Excuse(); why != "" {
+				all = append(all, p.Name+" cannot serve: "+why)
+			}
+		}
+	}
+	return all
 }
 
 // listens says whether the daemon has heard what there is to hear of its peers.

@@ -24,7 +24,7 @@ func Verdict(s Status, now time.Time) (text string, mood Mood) {
 	text = who + " " + s.part(now)
 	if s.Is("Ready") {
 		if c := s.Condition("Serving"); c.Reason == failOpen {
-			return text + ", but " + oneLine(c.Message), Bad
+			return text + ", but " + host.Line(c.Message), Bad
 		}
 		if trouble := s.PairTrouble(); trouble != "" {
 			return text + ", but " + trouble, Bad
@@ -48,7 +48,7 @@ func (s Status) notYet() bool {
 func (s Status) PairTrouble() string {
 	for _, kind := range []string{"PeerInSync", "Redundant"} {
 		if c := s.Condition(kind); c.Status == isFalse && !(kind == "Redundant" && s.drainedOut()) {
-			return oneLine(c.Message)
+			return host.Line(c.Message)
 		}
 	}
 	if gone, all := s.gonePeers(); len(gone) > 0 {
@@ -59,12 +59,12 @@ func (s Status) PairTrouble() string {
 		return text
 	}
 	if c := s.Condition("Redundant"); c.Status == isUnknown && s.listens() && !s.drainedOut() {
-		return "no standby is proven: " + oneLine(c.Message)
+		return "no standby is proven: " + host.Line(c.Message)
 	}
 	// of three hosts, another one is a proven standby
 	all := s.unfitPeers()
 	if c := s.Condition("PeerInSync"); c.Reason == peers.PeerSilent {
-		all = append(all, oneLine(c.Message))
+		all = append(all, host.Line(c.Message))
 	}
 	return strings.Join(all, "; ")
 }
@@ -136,10 +136,10 @@ func (s Status) flaws() (all []string) {
 		all = append(all, "rlb-agent does not run")
 	}
 	if c := s.Condition("InSync"); c.Status == isFalse && s.Trial == nil && s.PendingSpec == nil {
-		all = append(all, "it differs from its spec: "+oneLine(c.Message))
+		all = append(all, "it differs from its spec: "+host.Line(c.Message))
 	}
 	if c := s.Condition("Ready"); len(all) == 0 {
-		all = append(all, cmp.Or(oneLine(c.Message), "not all of it can be seen"))
+		all = append(all, cmp.Or(host.Line(c.Message), "not all of it can be seen"))
 	}
 	return all
 }

@@ -19,17 +19,23 @@ import (
 // askTime bounds each question to HAProxy: one that hangs must not hang the status.
 const askTime = 400 * time.Millisecond
 
+// Known is what spares keepalived a question: 2.2 logs each.
+type Known struct {
+	Before Status                     // what this process read last, or the zero value
+	Quiet  func(since time.Time) bool // keepalived's log shows that its role has not changed since it told it then; nil: nobody can tell
+}
+
 // Read is the status of this host now. It changes nothing. doc is nil where the spec is refused, for the reason
-// in specErr; then what was in force last counts. before is what this process read last, or the zero value: keepalived logs
-// each question, and is not asked again for what it told a moment ago.
-func Read(ctx context.Context, o host.Observer, doc *api.Document, specErr error, before Status) (Status, error) {
+// in specErr; then what was in force last counts.
+func Read(ctx context.Context, o host.Observer, doc *api.Document, specErr error, known Known) (Status, error) {
 	r, err := newReading(ctx, o, nil)
 	if err != nil {
 		return Status{}, err
 	}
-	if r.told = r.last; before.RoleSeen.After(r.told.RoleSeen) {
-		r.told = before
+	if r.told = r.last; known.Before.RoleSeen.After(r.told.RoleSeen) {
+		r.told = known.Before
 	}
+	r.quiet = known.Quiet
 	return r.read(ctx, doc, specErr, nil)
 }
 
@@ -170,9 +176,10 @@ type reading struct {
 	look    plan.Look
 	last    Status // that was written last
 	told    Status // that has the role which keepalived told last; the zero value where it is to be asked
-	lastRun *Run   // of the reconciler
-	refusal error  // by which a run was refused just now; nil for none
-	ended   bool   // a run has ended just now: apt may be asked for updates, that is a command
+	quiet   func(since time.Time) bool
+	lastRun *Run  // of the reconciler
+	refusal error // by which a run was refused just now; nil for none
+	ended   bool  // a run has ended just now: apt may be asked for updates, that is a command
 	now     time.Time
 	guard   state.GuardRecord
 	health  *state.GuardRecord // in place of the one in the file; nil is that one

@@ -58,13 +58,14 @@ func (r *reading) askKeepalived(ctx context.Context, unit host.Unit) (done func(
 	return asked.Wait
 }
 
-// roleFresh is how old an answer of keepalived may be that a status shows.
+// roleFresh is how old an answer of keepalived may be that a status shows. An older one needs its log for a witness.
 const roleFresh = 5 * time.Second
 
 // recentRole is the role that keepalived told a moment ago, where a daemon would have noted a change of it since, and nothing on
 // this host says otherwise. FAULT ends without a trace, so that keepalived is asked.
 func (r *reading) recentRole(ctx context.Context, s *Status) bool {
-	if age := r.now.Sub(r.told.RoleSeen); age < 0 || age > roleFresh || !r.daemonRuns(s) || s.Drained || r.guard.Fault {
+	age := r.now.Sub(r.told.RoleSeen)
+	if age < 0 || age > roleFresh && r.quiet == nil || !r.daemonRuns(s) || s.Drained || r.guard.Fault {
 		return false
 	}
 	for _, name := range []string{host.KeepalivedUnit, host.HAProxyUnit} {
@@ -81,6 +82,9 @@ func (r *reading) recentRole(ctx context.Context, s *Status) bool {
 		if own[v.Addr()] != (r.told.Role == host.RoleMaster) {
 			return false
 		}
+	}
+	if age > roleFresh && !r.quiet(r.told.RoleSeen) {
+		return false
 	}
 	s.Role, s.RoleSince, s.RoleSeen = r.told.Role, r.told.RoleSince, r.told.RoleSeen
 	r.reason(ctx, s)

@@ -41,7 +41,7 @@ func statusOf(t *testing.T, h *fake.Host, doc *api.Document, specErr error) (s s
 	before := h.Dump()
 	synctest.Test(t, func(t *testing.T) {
 		var err error
-		if s, err = status.Read(t.Context(), h, doc, specErr, status.Status{}); err != nil {
+		if s, err = status.Read(t.Context(), h, doc, specErr, status.Known{}); err != nil {
 			t.Fatal(err)
 		}
 	})
@@ -272,7 +272,7 @@ func TestStatusOfAnOrdinaryUser(t *testing.T) {
 		t.Helper()
 		synctest.Test(t, func(t *testing.T) {
 			var err error
-			if s, err = status.Read(t.Context(), ordinary{h}, doc, specErr, status.Status{}); err != nil {
+			if s, err = status.Read(t.Context(), ordinary{h}, doc, specErr, status.Known{}); err != nil {
 				t.Fatal(err)
 			}
 		})
@@ -502,7 +502,7 @@ func TestStatusWaitsForKeepalived(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		began := time.Now()
 		asked := &lateObserver{Host: h, started: began.Add(-100 * time.Millisecond)}
-		if _, err := status.Read(t.Context(), asked, doc, nil, status.Status{}); err != nil {
+		if _, err := status.Read(t.Context(), asked, doc, nil, status.Known{}); err != nil {
 			t.Fatal(err)
 		}
 		if waited := asked.at.Sub(began); waited < 400*time.Millisecond || waited > 500*time.Millisecond {
@@ -560,12 +560,16 @@ func TestStatusAsksKeepalivedSeldom(t *testing.T) {
 		role   host.Role
 		wait   time.Duration      // between the daemon's look and the status
 		change func(h *fake.Host) // meanwhile
+		log    string             // what keepalived's log shows: "same", "changed", or "" where nobody can tell
 		asks   bool
 	}{
 		"standby":                       {role: host.RoleBackup},
 		"active host":                   {role: host.RoleMaster},
 		"4 s later":                     {role: host.RoleBackup, wait: 4 * time.Second},
 		"6 s later":                     {role: host.RoleBackup, wait: 6 * time.Second, asks: true},
+		"65 s later, the log is quiet":  {role: host.RoleBackup, wait: 65 * time.Second, log: "same"},
+		"65 s later, it is not":         {role: host.RoleBackup, wait: 65 * time.Second, log: "changed", asks: true},
+		"quiet, but a virtual IP came":  {role: host.RoleBackup, wait: 65 * time.Second, log: "same", change: func(h *fake.Host) { hold(h, vip) }, asks: true},
 		"FAULT":                         {role: host.RoleFault, asks: true},
 		"a virtual IP came":             {role: host.RoleBackup, change: func(h *fake.Host) { hold(h, vip) }, asks: true},
 		"a virtual IP went":             {role: host.RoleMaster, change: func(h *fake.Host) { h.Net[1].Prefixes = h.Net[1].Prefixes[:3] }, asks: true},
@@ -597,7 +601,13 @@ func TestStatusAsksKeepalivedSeldom(t *testing.T) {
 				if test.change != nil {
 					test.change(h)
 				}
-				s, err := status.Read(t.Context(), asked, doc, nil, status.Status{})
+				known := status.Known{}
+				if told, err := status.Last(t.Context(), h); err != nil {
+					t.Fatal(err)
+				} else if test.log != "" {
+					known.Quiet = func(since time.Time) bool { return test.log == "same" && since.Equal(told.RoleSeen) }
+				}
+				s, err := status.Read(t.Context(), asked, doc, nil, known)
 				if want := map[bool]int{false: 2, true: 3}[test.asks]; err != nil || asked.times != want || s.Role != test.role {
 					t.Errorf("asked %d times, want %d; role %s; %v", asked.times, want, s.Role, err)
 				}
@@ -606,7 +616,7 @@ func TestStatusAsksKeepalivedSeldom(t *testing.T) {
 				}
 				time.Sleep(4 * time.Second)
 				again := asked.times
-				if s, err = status.Read(t.Context(), asked, doc, nil, s); err != nil || s.Role != test.role {
+				if s, err = status.Read(t.Context(), asked, doc, nil, status.Known{Before: s}); err != nil || s.Role != test.role {
 					t.Errorf("role %s; %v", s.Role, err)
 				}
 				if name == "6 s later" && asked.times != again {
@@ -758,7 +768,7 @@ func TestStatusWithoutASpecFile(t *testing.T) {
 		t.Errorf("this reads like an error:\n%s", text)
 	}
 	h := installed(t, parse(t, spec))
-	s, err = status.Read(t.Context(), h, nil, gone, status.Status{})
+	s, err = status.Read(t.Context(), h, nil, gone, status.Known{})
 	if err != nil || s.Generation != 2 || s.PendingSpec == nil || !s.PendingSpec.Refused {
 		t.Errorf("one in force: generation %d, pending %+v; %v", s.Generation, s.PendingSpec, err)
 	}
@@ -816,7 +826,7 @@ func TestStatusOfAHostThatIsKeptOut(t *testing.T) {
 	if err := errors.Join(h.StopUnit(t.Context(), host.KeepalivedUnit), h.RunDetached(t.Context(), host.RejoinUnit, "rlb-agent", "rejoin")); err != nil {
 		t.Fatal(err)
 	}
-	read, err := status.Read(t.Context(), h, doc, nil, status.Status{})
+	read, err := status.Read(t.Context(), h, doc, nil, status.Known{})
 	if c := read.Condition("Serving"); err != nil || c.Status != "False" || c.Reason != status.KeptOut {
 		t.Errorf("read: %+v; %v", c, err)
 	}

@@ -57,6 +57,20 @@ func TestHistoryColumns(t *testing.T) {
 }
 
 // What the journal gets of each command that changes a host: who ran what, and how it ended.
+// What a trial goes back to, or becomes, is the file that it is for, and no other one.
+func TestForItsFile(t *testing.T) {
+	trial := &state.Trial{Spec: "/etc/rlb/spec.yaml"}
+	for spec, want := range map[string]string{
+		"": "", "/etc/rlb/spec.yaml": "", "/etc/rlb/../rlb/spec.yaml": "",
+		"other.yaml": "cannot end the trial with --spec other.yaml: it goes back to /etc/rlb/spec.yaml",
+	} {
+		err := forItsFile(trial, spec, "end the trial", "it goes back to")
+		if usage := (usageError{}); want == "" && err != nil || want != "" && (!errors.As(err, &usage) || err.Error() != want) {
+			t.Errorf("--spec %q: %v", spec, err)
+		}
+	}
+}
+
 func TestCommandNote(t *testing.T) {
 	failure := &reconcile.Failure{Err: errors.New("cannot reload haproxy.service"), Undone: true}
 	for _, test := range []struct {

@@ -31,6 +31,7 @@ const (
 // lately is what happened on this host in the last day, the newest last.
 type lately struct {
 	at      time.Time // that it was read
+	entries []host.JournalEntry
 	events  []events.Event
 	notSeen string // why it could not be read
 }
@@ -51,7 +52,7 @@ func (l *lately) read(ctx context.Context, h *debian.Host) {
 		l.notSeen = err.Error()
 		return
 	}
-	l.events = events.Last(entries, recentEvents)
+	l.entries, l.events = entries, events.Last(entries, recentEvents)
 }
 
 // together is how long events -f waits for what belongs to an entry: the cause of a role change may come after it.

@@ -83,7 +83,12 @@ func (a *app) diffOn(ctx context.Context, on onFlags) error {
 		}
 		codes = append(codes, answers[i].Code)
 		fmt.Fprint(a.stderr, remote.Prefixed(h, answers[i].Stderr))
-		fmt.Fprint(a.stdout, host.Clean(answers[i].Stdout))
+		for line := range strings.Lines(host.Clean(answers[i].Stdout)) {
+			if strings.HasPrefix(line, "==>") { // no line of a diff
+				line = " " + line
+			}
+			fmt.Fprintln(a.stdout, strings.TrimSuffix(line, "\n"))
+		}
 	}
 	if code := slices.Max(codes); code != exitDone {
 		return &remote.Failure{Code: code, Err: errors.Join(errs...)}

@@ -15,6 +15,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"rlb.dev/rlb-agent/cmd/rlb-agent/terminal"
+	"rlb.dev/rlb-agent/reconcile/events"
 	"rlb.dev/rlb-agent/reconcile/host/rootpath"
 	"rlb.dev/rlb-agent/reconcile/status"
 )
@@ -128,7 +129,10 @@ func (a *app) status(ctx context.Context, before status.Status) (status.Status, 
 	}
 	var journal sync.WaitGroup
 	journal.Go(func() { a.lately.read(ctx, h) })
-	s, err := status.Read(ctx, h, doc, specErr, before)
+	s, err := status.Read(ctx, h, doc, specErr, status.Known{Before: before, Quiet: func(since time.Time) bool {
+		journal.Wait()
+		return events.RoleUnchanged(a.lately.entries, since)
+	}})
 	journal.Wait()
 	s.Versions.Agent, s.Partial = agentVersion(), os.Geteuid() != 0
 	s.Events, s.EventsNotSeen = a.lately.events, a.lately.notSeen

@@ -51,7 +51,7 @@ func (a *app) tryCommand() *cobra.Command {
 			case end && len(args) > 0:
 				return usageError{fmt.Errorf("cannot end a trial and try %s at once: leave out --end or the file", args[0])}
 			case end:
-				return a.endTrial(cmd.Context(), options.id)
+				return a.endTrial(cmd.Context(), options.id, a.specGiven(cmd))
 			case len(args) != 1:
 				return usageError{errors.New("cannot try nothing: rlb-agent try FILE")}
 			case timeout < time.Second || timeout > 24*time.Hour:
@@ -146,12 +146,12 @@ func (a *app) awaitTrial(ctx context.Context, tried *api.Document) error {
 			return a.trialOutcome(ctx, h, tried)
 		}
 		if trial.Over(time.Now().Add(-graceTime)) { // the timer did not, or could not
-			return errors.Join(a.endTrial(ctx, ""), a.trialOutcome(ctx, h, tried))
+			return errors.Join(a.endTrial(ctx, "", ""), a.trialOutcome(ctx, h, tried))
 		}
 		select {
 		case <-ctx.Done():
 			a.ran += ", interrupted" // the journal has the command already
-			return a.endTrial(context.WithoutCancel(ctx), "")
+			return a.endTrial(context.WithoutCancel(ctx), "", "")
 		case <-time.After(200 * time.Millisecond):
 		}
 	}
@@ -170,9 +170,26 @@ func (a *app) trialOutcome(ctx context.Context, h *debian.Host, tried *api.Docum
 	return &reconcile.Failure{Err: errors.New("nobody confirmed"), Undone: true}
 }
 
+// specGiven is what --spec names, "" where it is not given.
+func (a *app) specGiven(cmd *cobra.Command) string {
+	if !cmd.Flags().Changed("spec") {
+		return ""
+	}
+	return a.spec
+}
+
+// forItsFile refuses a --spec, "" for none, that is not the file which the trial is for. do is what cannot be done with it,
+// and goes is what comes of that file.
+func forItsFile(trial *state.Trial, spec, do, goes string) error {
+	if path, err := filepath.Abs(spec); spec != "" && (err != nil || path != trial.Spec) {
+		return usageError{fmt.Errorf("cannot %s with --spec %s: %s %s", do, spec, goes, trial.Spec)}
+	}
+	return nil
+}
+
 // endTrial goes back to the spec file, or, where that is refused now, to the spec that was in force before. With an id it
 // leaves every other trial alone.
-func (a *app) endTrial(ctx context.Context, id string) error {
+func (a *app) endTrial(ctx context.Context, id, spec string) error {
 	return a.changing(ctx, func(ctx context.Context, h *debian.Host) error {
 		trial, err := state.RunningTrial(ctx, h)
 		if err != nil {
@@ -184,6 +201,9 @@ func (a *app) endTrial(ctx context.Context, id string) error {
 		}
 		if trial == nil {
 			return a.reconciler(h).EndTrial(ctx) // what may be left of one
+		}
+		if err := forItsFile(trial, spec, "end the trial", "it goes back to"); err != nil {
+			return err
 		}
 		doc, err := a.inForce(ctx, h, trial.Spec)
 		if err != nil {
@@ -227,8 +247,8 @@ func (a *app) confirmCommand() *cobra.Command {
 				if trial == nil || trial.Over(time.Now()) || id != "" && trial.ID != id {
 					return usageError{errors.New("cannot confirm: no spec is tried, or its time is over")}
 				}
-				if spec, err := filepath.Abs(a.spec); cmd.Flags().Changed("spec") && (err != nil || spec != trial.Spec) {
-					return usageError{fmt.Errorf("cannot confirm with --spec %s: what is tried becomes %s", a.spec, trial.Spec)}
+				if err := forItsFile(trial, a.specGiven(cmd), "confirm", "what is tried becomes"); err != nil {
+					return err
 				}
 				if err := replaceable(trial.Spec); err != nil {
 					return err

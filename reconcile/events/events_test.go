@@ -122,3 +122,34 @@ func TestTell(t *testing.T) {
 		}
 	}
 }
+
+// Only a log that reaches back, and in which keepalived answers and says nothing else, shows that its role is still the same.
+func TestRoleUnchanged(t *testing.T) {
+	start := time.Date(2026, 11, 26, 12, 0, 0, 0, time.UTC)
+	at := func(s int, unit, message string) host.JournalEntry {
+		return host.JournalEntry{Time: start.Add(time.Duration(s) * time.Second), Unit: unit, Message: message}
+	}
+	answers := func(s int) host.JournalEntry {
+		return at(s, host.KeepalivedUnit, "Printing VRRP as json for process(130) on signal")
+	}
+	before := []host.JournalEntry{at(-9, host.KeepalivedUnit, "(HA-CLUSTER) Entering BACKUP STATE"), at(-8, host.AgentUnit, "this host is BACKUP")}
+	for name, c := range map[string]struct {
+		after []host.JournalEntry
+		want  bool
+	}{
+		"it answered":                 {[]host.JournalEntry{answers(0)}, true},
+		"and others spoke":            {[]host.JournalEntry{answers(0), at(1, host.AgentUnit, "in sync"), at(2, host.HAProxyUnit, "Server web/a is UP"), answers(3)}, true},
+		"it says nothing in its log":  {nil, false},
+		"its role changed":            {[]host.JournalEntry{answers(0), at(20, host.KeepalivedUnit, "(HA-CLUSTER) Entering FAULT STATE")}, false},
+		"it changed, and was asked":   {[]host.JournalEntry{answers(0), at(20, host.KeepalivedUnit, "(HA-CLUSTER) Entering FAULT STATE"), answers(30)}, false},
+		"it speaks of something else": {[]host.JournalEntry{answers(0), at(1, host.KeepalivedUnit, "VRRP_Script(haproxy) failed")}, false},
+		"it was started again":        {[]host.JournalEntry{answers(0), {Time: start.Add(time.Second), Unit: host.KeepalivedUnit, Manager: true, Message: "Started keepalived.service"}}, false},
+	} {
+		if got := RoleUnchanged(append(before[:2:2], c.after...), start); got != c.want {
+			t.Errorf("%s: %t", name, got)
+		}
+		if RoleUnchanged(c.after, start.Add(-time.Second)) {
+			t.Errorf("%s: the log begins later", name)
+		}
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"regexp"
 	"strings"
+	"time"
 
 	"rlb.dev/rlb-agent/reconcile/host"
 )
@@ -31,6 +32,28 @@ func tell(e host.JournalEntry) (Event, bool) {
 
 // roleLine is keepalived's line of a change of role: "(HA-CLUSTER) Entering MASTER STATE" (keepalived, vrrp_scheduler.c).
 var roleLine = regexp.MustCompile(`^(?:VRRP_Instance)?\(([^)]+)\) Entering (MASTER|BACKUP|FAULT) STATE`)
+
+// answer is how keepalived's line of a question begins.
+const answer = "Printing VRRP"
+
+// RoleUnchanged says whether the entries, the oldest first, show that keepalived's role has not changed since a time: they
+// reach back to it, and keepalived logged answers, so that it does log, and nothing else.
+func RoleUnchanged(entries []host.JournalEntry, since time.Time) bool {
+	if len(entries) == 0 || entries[0].Time.After(since) {
+		return false
+	}
+	answers := false
+	for _, e := range entries {
+		if e.Unit != host.KeepalivedUnit || e.Time.Before(since) {
+			continue
+		}
+		if !strings.HasPrefix(e.Message, answer) {
+			return false
+		}
+		answers = true
+	}
+	return answers
+}
 
 func roleEvent(message string) (role, text string) {
 	found := roleLine.FindStringSubmatch(message)

@@ -15,3 +15,14 @@ func Clean(text string) string {
 		return r
 	}, text)
 }
+
+// Line is Clean on one line: whose text it is cannot add a line to what is printed, or a column. Lines are joined by "; ".
+func Line(text string) string {
+	lines := strings.FieldsFunc(Clean(text), func(r rune) bool { return r == '\n' })
+	return strings.Map(func(r rune) rune {
+		if unicode.IsSpace(r) { // tabs, and the line breaks of Unicode
+			return ' '
+		}
+		return r
+	}, strings.Join(lines, "; "))
+}

@@ -17,3 +17,16 @@ func TestClean(t *testing.T) {
 		}
 	}
 }
+
+func TestLine(t *testing.T) {
+	for text, want := range map[string]string{
+		"one":                              "one",
+		"\none\r\n\ntwo\n":                 "one; two",
+		"a\tb\u2028c\u2029d\u0085e\v\x1bf": "a b c def",
+		"\n":                               "",
+	} {
+		if got := Line(text); got != want {
+			t.Errorf("%q became %q, want %q", text, got, want)
+		}
+	}
+}

@@ -36,7 +36,7 @@ func (t Table) InSync(now time.Time) Verdict {
 	if !t.Alive(now) {
 		return unheard
 	}
-	var differ, silent []string
+	var differ []string
 	heard := 0
 	for _, p := range t.Peers {
 		if p.fresh(now) {
@@ -44,21 +44,19 @@ func (t Table) InSync(now time.Time) Verdict {
 			differ = append(differ, t.Self.differences(p.Report)...)
 		}
 	}
-	for _, n := range t.silentNodes(now) {
-		silent = append(silent, n.Name)
-	}
 	for _, a := range t.Adverts {
 		if !t.covered(a, now) && now.Sub(a.Heard) <= Life {
 			differ = append(differ, t.Self.advertised(a)...)
 		}
 	}
+	silent := t.silentNodes(now)
 	slices.Sort(differ)
 	differ = slices.Compact(differ)
 	switch {
 	case len(differ) > 0:
 		return Verdict{isFalse, "SpecDiffers", strings.Join(differ, "; ") + remedy(differ)}
 	case len(silent) > 0:
-		return t.afterPatience(Verdict{isUnknown, PeerSilent, silence(silent)}, now)
+		return t.afterPatience(Verdict{isUnknown, PeerSilent, t.silence(silent)}, now)
 	case heard == 0:
 		return Verdict{isUnknown, "NoPeer", t.alone()}
 	}
@@ -73,8 +71,21 @@ func (t Table) alone() string {
 	return "no other host runs an agent for these virtual IPs"
 }
 
-func silence(names []string) string {
-	return fmt.Sprintf("%s runs no agent that is heard here (nothing came in the last %v)", strings.Join(names, ", "), Life)
+// silence says why these nodes are not heard. It is the same text as long as nothing new is heard: each change is logged.
+func (t Table) silence(nodes []Node) string {
+	var texts, never []string
+	for _, n := range nodes {
+		at := slices.IndexFunc(t.Peers, func(p Peer) bool { return p.Node == n.Name && p.Goodbye })
+		if at < 0 {
+			never = append(never, n.Name)
+			continue
+		}
+		texts = append(texts, fmt.Sprintf("the agent of %s said goodbye at %s (stopped, or torn down)", n.Name, t.Peers[at].Heard.Local().Format(time.TimeOnly)))
+	}
+	if len(never) > 0 {
+		texts = append(texts, fmt.Sprintf("%s runs no agent that is heard here (nothing came in the last %v)", strings.Join(never, ", "), Life))
+	}
+	return strings.Join(texts, "; ")
 }
 
 // silentNodes returns the other nodes of the spec whose agents are not heard.

@@ -17,6 +17,8 @@ func wants(t *testing.T, name string, got Verdict, status, reason, message strin
 
 const silentText = " runs no agent that is heard here (nothing came in the last 30s)"
 
+var goodbyeText = " said goodbye at " + start.Local().Format(time.TimeOnly) + " (stopped, or torn down)"
+
 func TestInSync(t *testing.T) {
 	const two = vip + ", 198.51.100.101"
 	lb1 := at(t, "lb1", host.RoleMaster, two, pairNodes)
@@ -39,12 +41,13 @@ func TestInSync(t *testing.T) {
 		"the version":      {heard(lb1, other(two, pairNodes+"vrrp: {version: 2}\n")), isFalse, "SpecDiffers", "lb2 has VRRP version 2, this spec has 3; lb2 has the interval 1s, this spec has 100ms" + hint},
 		"something else":   {heard(lb1, but(other(two, pairNodes+"proxy: {retries: 7}\n"), func(r *Report) { r.Spec.Digest = strings.Repeat("ab", 32) })), isFalse, "SpecDiffers", "lb2 has another spec in force, generation 3 (sha256:abababababab), this host has generation 3 (sha256:" + lb1.Spec.Digest[:12] + ")" + hint},
 		"a trial there":    {heard(lb1, but(other(vip, pairNodes), func(r *Report) { r.Spec.Trial = true })), isFalse, "SpecDiffers", "lb2 tries another spec"},
-		"goodbye":          {heard(lb1, but(same, func(r *Report) { r.Goodbye = true })), isUnknown, "PeerSilent", "lb2" + silentText},
+		"goodbye":          {heard(lb1, but(same, func(r *Report) { r.Goodbye = true })), isUnknown, "PeerSilent", "the agent of lb2" + goodbyeText},
 		"no nodes":         {heard(at(t, "a", host.RoleMaster, vip, ""), at(t, "b", host.RoleBackup, vip, "").Report), isTrue, "SameSpec", ""},
 		"no nodes, nobody": {heard(at(t, "a", host.RoleMaster, vip, "")), isUnknown, "NoPeer", "no other host runs an agent for these virtual IPs"},
 		"no nodes, more":   {heard(at(t, "a", host.RoleMaster, vip, ""), at(t, "b", host.RoleBackup, two, "").Report), isFalse, "SpecDiffers", "b has 2 addresses, this spec has 1 (missing here: 198.51.100.101)" + hint},
 		"one node":         {heard(at(t, "lb1", host.RoleMaster, vip, "nodes: [{name: lb1, addresses: [198.51.100.11]}]\n")), isUnknown, "NoPeer", "the spec names no other node"},
 		"one of three":     {heard(at(t, "lb1", host.RoleMaster, vip, trio), at(t, "lb2", host.RoleBackup, vip, trio).Report), isUnknown, "PeerSilent", "lb3" + silentText},
+		"goodbye of three": {heard(at(t, "lb1", host.RoleMaster, vip, trio), but(at(t, "lb3", host.RoleBackup, vip, trio).Report, func(r *Report) { r.Goodbye = true })), isUnknown, "PeerSilent", "the agent of lb3" + goodbyeText + "; lb2" + silentText},
 	} {
 		wants(t, name, c.table.InSync(start), c.status, c.reason, c.message)
 	}
@@ -100,6 +103,7 @@ func TestRedundant(t *testing.T) {
 		"drained":              {heard(self(host.RoleMaster), lb2(host.RoleFault, drained)), isFalse, "NoStandby", "lb2 cannot serve: it is drained"},
 		"drained, yet BACKUP":  {heard(self(host.RoleMaster), lb2(host.RoleBackup, drained)), isFalse, "NoStandby", "lb2 cannot serve: it is drained"},
 		"FAULT":                {heard(self(host.RoleMaster), lb2(host.RoleFault)), isFalse, "NoStandby", "lb2 cannot serve: it is in FAULT"},
+		"FAULT, and why":       {heard(self(host.RoleMaster), lb2(host.RoleFault, idle)), isFalse, "NoStandby", "lb2 cannot serve: it is in FAULT, HAProxy does not serve"},
 		"stopped":              {heard(self(host.RoleMaster), lb2(host.RoleStopped)), isFalse, "NoStandby", "lb2 cannot serve: keepalived does not run"},
 		"HAProxy":              {heard(self(host.RoleMaster), lb2(host.RoleBackup, idle)), isFalse, "NoStandby", "lb2 cannot serve: HAProxy does not serve"},
 		"goodbye":              {heard(self(host.RoleMaster), lb2(host.RoleBackup, bye)), isFalse, "NoStandby", "lb2 cannot serve: its agent said goodbye (stopped, or torn down)"},
@@ -115,7 +119,8 @@ func TestRedundant(t *testing.T) {
 		"one node":             {heard(at(t, "lb1", host.RoleMaster, vip, "nodes: [{name: lb1, addresses: [198.51.100.11]}]\n")), isFalse, "NoStandby", "the spec names no other node"},
 		"one of three is well": {heard(three, of3("lb2", host.RoleBackup)), isTrue, "StandbyReady", "lb2 is ready to take over from this host"},
 		"the third may be":     {heard(three, of3("lb2", host.RoleFault)), isUnknown, "PeerSilent", "lb2 cannot serve: it is in FAULT; lb3" + silentText},
-		"two others":           {heard(at(t, "lb1", host.RoleFault, vip, trio), of3("lb2", host.RoleMaster), of3("lb3", host.RoleBackup)), isTrue, "StandbyReady", "lb3 is ready to take over from lb2"},
+		"two others":           {heard(at(t, "lb1", host.RoleFault, vip, trio), of3("lb2", host.RoleMaster), of3("lb3", host.RoleBackup)), isTrue, "StandbyReady", "lb3 is ready to take over from lb2; this host cannot serve: it is in FAULT"},
+		"the third cannot":     {heard(three, of3("lb2", host.RoleBackup), of3("lb3", host.RoleFault)), isTrue, "StandbyReady", "lb2 is ready to take over from this host; lb3 cannot serve: it is in FAULT"},
 	} {
 		wants(t, name, c.table.Redundant(start), c.status, c.reason, c.message)
 		c.table.Since = start.Add(-patience + 1) // too short a time to judge silence

@@ -22,7 +22,7 @@ func (t Table) Redundant(now time.Time) Verdict {
 	if !t.Alive(now) {
 		return unheard
 	}
-	all := []member{t.Self.member("this host", t.Self.excuse())}
+	all := []member{t.Self.member("this host", t.Self.Excuse())}
 	for _, p := range t.Peers {
 		if p.fresh(now) || p.Goodbye {
 			all = append(all, p.member(p.Node, t.notReady(p)))
@@ -30,7 +30,7 @@ func (t Table) Redundant(now time.Time) Verdict {
 	}
 	for _, n := range t.silentNodes(now) {
 		if !slices.ContainsFunc(all[1:], func(m member) bool { return m.name == n.Name }) {
-			all = append(all, member{name: n.Name, dark: silence([]string{n.Name})})
+			all = append(all, member{name: n.Name, dark: t.silence([]Node{n})})
 		}
 	}
 	switch alone := len(t.Self.Nodes) == 0 && len(all) == 1; {
@@ -75,7 +75,7 @@ func (t Table) notReady(p Peer) string {
 	if p.Goodbye {
 		return "its agent said goodbye (stopped, or torn down)"
 	}
-	if why := p.excuse(); why != "" {
+	if why := p.Excuse(); why != "" {
 		return why
 	}
 	if ours, theirs := t.Self.Spec.Router.Addresses, p.Spec.Router.Addresses; len(without(ours, theirs))+len(without(theirs, ours)) > 0 {
@@ -84,11 +84,13 @@ func (t Table) notReady(p Peer) string {
 	return ""
 }
 
-// excuse returns why a host would not serve clients according to its own report, or "".
-func (r Report) excuse() string {
+// Excuse returns why a host would not serve clients according to its own report, or "".
+func (r Report) Excuse() string {
 	switch {
 	case r.Drained:
 		return "it is drained"
+	case r.Role == host.RoleFault && !r.Serving:
+		return "it is in FAULT, HAProxy does not serve"
 	case r.Role == host.RoleFault:
 		return "it is in FAULT"
 	case r.Role == host.RoleStopped:
@@ -121,7 +123,8 @@ func judge(all []member) Verdict {
 		}
 	}
 	if master != "" && standby != "" {
-		return Verdict{isTrue, "StandbyReady", standby + " is ready to take over from " + master}
+		ready := standby + " is ready to take over from " + master
+		return Verdict{isTrue, "StandbyReady", strings.Join(append([]string{ready}, not...), "; ")}
 	}
 	texts := append(not, dark...)
 	if len(able)+len(dark) >= 2 && len(dark) > 0 {

@@ -84,6 +84,15 @@ func TestNoStandbyProven(t *testing.T) {
 		all.Hear("02:00:00:00:00:0c", peers.Report{Node: "lb2", Role: host.RoleBackup, Serving: true, Spec: spec}, now)
 		return all
 	}
+	third := func(node string, change func(*peers.Report)) peers.Table { // lb2 is a standby, lb3 says something else
+		all := three(10 * time.Second)
+		r := peers.Report{Node: node, Role: host.RoleBackup, Serving: true, Spec: spec}
+		change(&r)
+		all.Hear("02:00:00:00:00:0d", r, now)
+		return all
+	}
+	threeNoNodes := third("lb3", func(r *peers.Report) { r.Role = host.RoleFault })
+	threeNoNodes.Self.Nodes = nil
 	noNodes := listening(time.Minute)
 	noNodes.Self.Nodes, noNodes.Self.Spec.Pair = nil, ""
 	for name, c := range map[string]struct {
@@ -100,6 +109,20 @@ func TestNoStandbyProven(t *testing.T) {
 		"drained":             {listening(time.Minute), true, "lb1 is drained, but " + silent, "seen; no agent is heard there", Bad},
 		"one of three":        {three(10 * time.Second), false, "lb1 is MASTER and serves, but lb3" + silent[len("lb2"):], "seen; its agent says BACKUP, 0s ago", Bad},
 		"three, just started": {three(9 * time.Second), false, "lb1 is MASTER and serves: all is well", "seen; its agent says BACKUP, 0s ago", Good},
+		"three are well":      {third("lb3", func(*peers.Report) {}), false, "lb1 is MASTER and serves: all is well", "seen; its agent says BACKUP, 0s ago", Good},
+		"FAULT": {third("lb3", func(r *peers.Report) { r.Role = host.RoleFault }), false,
+			"lb1 is MASTER and serves, but lb3 cannot serve: it is in FAULT", "seen; its agent says BACKUP, 0s ago", Bad},
+		"FAULT, and why": {third("lb3", func(r *peers.Report) { r.Role, r.Serving = host.RoleFault, false }), false,
+			"lb1 is MASTER and serves, but lb3 cannot serve: it is in FAULT, HAProxy does not serve", "seen; its agent says BACKUP, 0s ago", Bad},
+		"the third stopped": {third("lb3", func(r *peers.Report) { r.Role = host.RoleStopped }), false,
+			"lb1 is MASTER and serves, but lb3 cannot serve: keepalived does not run", "seen; its agent says BACKUP, 0s ago", Bad},
+		"the third drained": {third("lb3", func(r *peers.Report) { r.Role, r.Drained = host.RoleFault, true }), false,
+			"lb1 is MASTER and serves, but lb3 cannot serve: it is drained", "seen; its agent says BACKUP, 0s ago", Bad},
+		"the third is gone": {third("lb3", func(r *peers.Report) { r.Goodbye = true }), false,
+			"lb1 is MASTER and serves, but the agent of lb3 said goodbye at " + now.Local().Format(time.TimeOnly) + " (stopped, or torn down)", "seen; its agent says BACKUP, 0s ago", Bad},
+		"drained, FAULT": {third("lb3", func(r *peers.Report) { r.Role = host.RoleFault }), true,
+			"lb1 is drained, but lb3 cannot serve: it is in FAULT", "seen; its agent says BACKUP, 0s ago", Bad},
+		"no nodes, FAULT": {threeNoNodes, false, "lb1 is MASTER and serves, but lb3 cannot serve: it is in FAULT", "", Bad},
 	} {
 		s := Status{Node: "lb1", Role: host.RoleMaster, Drained: c.drained, HAProxy: &HAProxy{State: host.HAProxyAnswers}, ObservedGeneration: 4,
 			Conditions: []Condition{{Type: "Ready", Status: isTrue}, {Type: "Serving", Status: isTrue}}}

@@ -19,17 +19,23 @@ import (
 // askTime limits each question to HAProxy, so that a hanging HAProxy does not block the status.
 const askTime = 400 * time.Millisecond
 
+// Known helps Read to use keepalived's last answer again. keepalived 2.2 logs each question.
+type Known struct {
+	Before Status                     // the status that this process read last, or the zero value
+	Quiet  func(since time.Time) bool // reports whether keepalived's log shows no change of its role since then; nil: not known
+}
+
 // Read reads the present status of this host. It changes nothing. doc is nil if the spec is refused, for the reason in
-// specErr; the status then describes the spec that was last in force. before is the status that this process read last,
-// or the zero value: its role is used again while it is recent, because keepalived logs each question.
-func Read(ctx context.Context, o host.Observer, doc *api.Document, specErr error, before Status) (Status, error) {
+// specErr; the status then describes the spec that was last in force.
+func Read(ctx context.Context, o host.Observer, doc *api.Document, specErr error, known Known) (Status, error) {
 	r, err := newReading(ctx, o, nil)
 	if err != nil {
 		return Status{}, err
 	}
-	if r.told = r.last; before.RoleSeen.After(r.told.RoleSeen) {
-		r.told = before
+	if r.told = r.last; known.Before.RoleSeen.After(r.told.RoleSeen) {
+		r.told = known.Before
 	}
+	r.quiet = known.Quiet
 	return r.read(ctx, doc, specErr, nil)
 }
 
@@ -170,9 +176,10 @@ type reading struct {
 	look    plan.Look
 	last    Status // the status that was written last
 	told    Status // the status with keepalived's last answer; the zero value if keepalived must be asked
-	lastRun *Run   // the last run of the reconciler
-	refusal error  // that refused a run just now; nil for none
-	ended   bool   // a run has just ended, so apt may be asked for updates, which runs a command
+	quiet   func(since time.Time) bool
+	lastRun *Run  // the last run of the reconciler
+	refusal error // that refused a run just now; nil for none
+	ended   bool  // a run has just ended, so apt may be asked for updates, which runs a command
 	now     time.Time
 	guard   state.GuardRecord
 	health  *state.GuardRecord // used in place of the one in the file; nil: the file is used

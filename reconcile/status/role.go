@@ -58,14 +58,15 @@ func (r *reading) askKeepalived(ctx context.Context, unit host.Unit) (done func(
 	return asked.Wait
 }
 
-// roleFresh is the age up to which the status uses keepalived's last answer again.
+// roleFresh is the age up to which the status uses keepalived's last answer again without a look at keepalived's log.
 const roleFresh = 5 * time.Second
 
 // recentRole uses keepalived's last answer again. It requires that the daemon runs, which would have recorded a change
 // since then, and that nothing on this host contradicts the answer. It never does so for FAULT: the end of a FAULT
 // leaves no trace on this host.
 func (r *reading) recentRole(ctx context.Context, s *Status) bool {
-	if age := r.now.Sub(r.told.RoleSeen); age < 0 || age > roleFresh || !r.daemonRuns(s) || s.Drained || r.guard.Fault {
+	age := r.now.Sub(r.told.RoleSeen)
+	if age < 0 || age > roleFresh && r.quiet == nil || !r.daemonRuns(s) || s.Drained || r.guard.Fault {
 		return false
 	}
 	for _, name := range []string{host.KeepalivedUnit, host.HAProxyUnit} {
@@ -82,6 +83,9 @@ func (r *reading) recentRole(ctx context.Context, s *Status) bool {
 		if own[v.Addr()] != (r.told.Role == host.RoleMaster) {
 			return false
 		}
+	}
+	if age > roleFresh && !r.quiet(r.told.RoleSeen) {
+		return false
 	}
 	s.Role, s.RoleSince, s.RoleSeen = r.told.Role, r.told.RoleSince, r.told.RoleSeen
 	r.reason(ctx, s)

@@ -5,7 +5,6 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"rlb.dev/rlb-agent/reconcile/host"
@@ -72,11 +71,11 @@ func Rows(s Status, now time.Time) []Row {
 	}
 	for _, kind := range []string{"Serving", "InSync", "PeerInSync", "Redundant"} {
 		if c := s.Condition(kind); c.Status == isFalse && s.FirstRun == "" && !(kind == "InSync" && (s.Trial != nil || s.Partial)) {
-			rows = append(rows, Row{Label: "Problem", Text: oneLine(c.Message), Mood: Bad})
+			rows = append(rows, Row{Label: "Problem", Text: host.Line(c.Message), Mood: Bad})
 		}
 	}
 	if s.Claimed != "" {
-		rows = append(rows, Row{Label: "Stranger", Text: oneLine(s.Claimed), Mood: Bad})
+		rows = append(rows, Row{Label: "Stranger", Text: host.Line(s.Claimed), Mood: Bad})
 	}
 	return append(rows, historyRows(s, now)...)
 }
@@ -84,7 +83,7 @@ func Rows(s Status, now time.Time) []Row {
 // ConditionRows shows the conditions. The other rows say the same in words.
 func ConditionRows(s Status, now time.Time) (rows []Row) {
 	for _, c := range s.Conditions {
-		r := Row{Label: c.Type, Cells: []string{c.Status}, Text: join(": ", c.Reason, oneLine(c.Message)), Mood: moodOf(c.Status == "True")}
+		r := Row{Label: c.Type, Cells: []string{c.Status}, Text: join(": ", c.Reason, host.Line(c.Message)), Mood: moodOf(c.Status == "True")}
 		if now.Sub(c.LastTransitionTime) >= time.Second { // else the condition is new, or the time of its transition is not known
 			r.Cells[0] += lasting(c.LastTransitionTime, now)
 		}
@@ -176,8 +175,6 @@ func join(separator, first, second string) string {
 	}
 	return first + separator + second
 }
-
-func oneLine(text string) string { return strings.ReplaceAll(text, "\n", "; ") }
 
 // lasting is " for 7s", or "" if the time is not known.
 func lasting(since, now time.Time) string {

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"rlb.dev/rlb-agent/reconcile/host"
 	"rlb.dev/rlb-agent/reconcile/state"
 )
 
@@ -17,7 +18,7 @@ func agentRows(s Status, now time.Time) []Row {
 	case a.Running:
 		text = "runs" + lasting(a.Since, now)
 	case a.Enabled:
-		text, mood = oneLine(s.Condition("AgentRunning").Message), Bad
+		text, mood = host.Line(s.Condition("AgentRunning").Message), Bad
 	default:
 		text = "does not run and is not enabled: changes come by rlb-agent --once"
 	}
@@ -40,13 +41,13 @@ func specRows(s Status) (rows []Row) {
 	row := Row{Label: "Spec", Text: in}
 	switch p := s.PendingSpec; {
 	case s.FromFile && s.Condition("SpecValid").Status == isFalse:
-		row.Mood, row.Text = Bad, "the spec file is REFUSED: "+oneLine(s.Condition("SpecValid").Message)+"; which spec is in force is not seen"
+		row.Mood, row.Text = Bad, "the spec file is REFUSED: "+host.Line(s.Condition("SpecValid").Message)+"; which spec is in force is not seen"
 	case s.FromFile:
 		row.Text = "which one is in force is not seen"
 	case p == nil:
 	case p.Refused:
 		row.Mood = Bad
-		row.Text = fmt.Sprintf("generation %d REFUSED: %s; %s", p.Generation, oneLine(p.Message), yes(s.ObservedGeneration > 0, fmt.Sprintf("still serving generation %d", s.ObservedGeneration), in))
+		row.Text = fmt.Sprintf("generation %d REFUSED: %s; %s", p.Generation, host.Line(p.Message), yes(s.ObservedGeneration > 0, fmt.Sprintf("still serving generation %d", s.ObservedGeneration), in))
 		if p.Reason != "Refused" { // after a refusal of the file itself, an edit is the retry
 			row.Text += "; retry: " + apply
 		}
@@ -75,7 +76,7 @@ func historyRows(s Status, now time.Time) []Row {
 	if d := s.Drift; d.Found > 0 {
 		text := fmt.Sprintf("found %d, repaired %d", d.Found, d.Repaired)
 		if last := d.Last; last != nil {
-			text += join(": ", "; last "+past(last.Time, now), strings.Join(last.Steps, ", ")) + join(", by ", "", last.By) + join("; ", "", oneLine(last.Error))
+			text += join(": ", "; last "+past(last.Time, now), strings.Join(last.Steps, ", ")) + join(", by ", "", last.By) + join("; ", "", host.Line(last.Error))
 		}
 		rows = append(rows, Row{Label: "Drift", Text: text})
 	}
@@ -84,7 +85,7 @@ func historyRows(s Status, now time.Time) []Row {
 		if len(r.Steps) > 0 {
 			text += fmt.Sprintf(", %d %s", len(r.Steps), yes(len(r.Steps) == 1, "step", "steps"))
 		}
-		why := oneLine(r.Error)
+		why := host.Line(r.Error)
 		if s.PendingSpec != nil && s.PendingSpec.Refused && r.Result == Refused { // the row Spec shows it
 			why = ""
 		}
@@ -104,7 +105,7 @@ func historyRows(s Status, now time.Time) []Row {
 		return append(rows, Row{Label: "Not seen", Text: join(": ", "run as root (sudo rlb-agent status) to see", notSeen(s))})
 	}
 	for _, text := range s.NotSeen {
-		rows = append(rows, Row{Label: "Not seen", Text: oneLine(text)})
+		rows = append(rows, Row{Label: "Not seen", Text: host.Line(text)})
 	}
 	return rows
 }
@@ -112,14 +113,14 @@ func historyRows(s Status, now time.Time) []Row {
 // eventRows are the last events, the newest last.
 func eventRows(s Status, now time.Time) (rows []Row) {
 	for _, e := range s.Events {
-		text := oneLine(e.Message)
+		text := host.Line(e.Message)
 		if e.Cause != "" {
-			text += " (" + oneLine(e.Cause) + ")"
+			text += " (" + host.Line(e.Cause) + ")"
 		}
 		rows = append(rows, Row{Label: "Event", Cells: []string{clock(e.Time, now)}, Text: text})
 	}
 	if s.EventsNotSeen != "" && !s.Partial {
-		rows = append(rows, Row{Label: "Event", Text: "not seen: " + oneLine(s.EventsNotSeen)})
+		rows = append(rows, Row{Label: "Event", Text: "not seen: " + host.Line(s.EventsNotSeen)})
 	}
 	return rows
 }

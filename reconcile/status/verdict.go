@@ -24,7 +24,7 @@ func Verdict(s Status, now time.Time) (text string, mood Mood) {
 	text = who + " " + s.part(now)
 	if s.Is("Ready") {
 		if c := s.Condition("Serving"); c.Reason == failOpen {
-			return text + ", but " + oneLine(c.Message), Bad
+			return text + ", but " + host.Line(c.Message), Bad
 		}
 		if trouble := s.PairTrouble(); trouble != "" {
 			return text + ", but " + trouble, Bad
@@ -49,7 +49,7 @@ func (s Status) notYet() bool {
 func (s Status) PairTrouble() string {
 	for _, kind := range []string{"PeerInSync", "Redundant"} {
 		if c := s.Condition(kind); c.Status == isFalse && !(kind == "Redundant" && s.drainedOut()) {
-			return oneLine(c.Message)
+			return host.Line(c.Message)
 		}
 	}
 	if gone, all := s.gonePeers(); len(gone) > 0 {
@@ -60,12 +60,26 @@ func (s Status) PairTrouble() string {
 		return text
 	}
 	if c := s.Condition("Redundant"); c.Status == isUnknown && s.listens() && !s.drainedOut() {
-		return "no standby is proven: " + oneLine(c.Message)
+		return "no standby is proven: " + host.Line(c.Message)
 	}
-	if c := s.Condition("PeerInSync"); c.Reason == peers.PeerSilent { // of three hosts, another peer is a proven standby
-		return oneLine(c.Message)
+	// Of three hosts, another peer is a proven standby.
+	all := s.unfitPeers()
+	if c := s.Condition("PeerInSync"); c.Reason == peers.PeerSilent {
+		all = append(all, host.Line(c.Message))
 	}
-	return ""
+	return strings.Join(all, "; ")
+}
+
+// unfitPeers says which peers would not serve according to their own agents.
+func (s Status) unfitPeers() (all []string) {
+	for _, p := range s.Peers {
+		if a := p.Agent; a != nil && !a.Goodbye {
+			if why := (peers.Report{Role: a.Role, Drained: a.Drained, Serving: a.Serving}).Excuse(); why != "" {
+				all = append(all, p.Name+" cannot serve: "+why)
+			}
+		}
+	}
+	return all
 }
 
 // listens reports whether the daemon has listened to the peers' agents long enough to have heard each that runs.
@@ -123,10 +137,10 @@ func (s Status) flaws() (all []string) {
 		all = append(all, "rlb-agent does not run")
 	}
 	if c := s.Condition("InSync"); c.Status == isFalse && s.Trial == nil && s.PendingSpec == nil {
-		all = append(all, "it differs from its spec: "+oneLine(c.Message))
+		all = append(all, "it differs from its spec: "+host.Line(c.Message))
 	}
 	if c := s.Condition("Ready"); len(all) == 0 {
-		all = append(all, cmp.Or(oneLine(c.Message), "not all of it can be seen"))
+		all = append(all, cmp.Or(host.Line(c.Message), "not all of it can be seen"))
 	}
 	return all
 }

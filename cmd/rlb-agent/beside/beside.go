@@ -41,11 +41,11 @@ func Print(w io.Writer, all []Host) error {
 	now := time.Now()
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	row := func(label string, cell func(status.Status) string) {
-		cells := []string{label}
+		cells := []string{host.Line(label)}
 		for _, h := range all {
 			text := "?"
 			if h.Status != nil {
-				text = host.Clean(cell(*h.Status))
+				text = host.Line(cell(*h.Status))
 			}
 			cells = append(cells, text)
 		}
@@ -78,15 +78,15 @@ func notes(all []Host) string {
 	var b strings.Builder
 	for _, h := range all {
 		if h.Status == nil {
-			fmt.Fprintf(&b, "%s\n", h.Error)
+			b.WriteString(host.Line(h.Error) + "\n")
 			continue
 		}
 		trouble := h.Status.PairTrouble()
 		if !h.Status.Is("Ready") {
-			trouble = strings.ReplaceAll(h.Status.Condition("Ready").Message, "\n", "; ")
+			trouble = h.Status.Condition("Ready").Message
 		}
 		if trouble != "" {
-			b.WriteString(remote.Prefixed(remote.Host{Name: h.Host}, trouble+"\n"))
+			b.WriteString(h.Host + ": " + host.Line(trouble) + "\n")
 		}
 	}
 	seen := 0

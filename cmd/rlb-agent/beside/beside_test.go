@@ -1,8 +1,10 @@
 package beside
 
 import (
+	"slices"
 	"strings"
 	"testing"
+	"unicode"
 
 	"rlb.dev/rlb-agent/reconcile/host"
 	"rlb.dev/rlb-agent/reconcile/status"
@@ -28,6 +30,46 @@ func TestPrint(t *testing.T) {
 		want := c.want + "lb3: cannot be asked\n"
 		if got := b.String(); err != nil || !strings.HasSuffix(got, want) || strings.Count(got, "\nlb1: ") != strings.Count(want, "lb1: ") {
 			t.Errorf("%s: %v\n%s\nwant at the end\n%s", name, err, got, want)
+		}
+	}
+}
+
+// A host that is hostile, or broken, adds no line, no column, and nothing that steers a terminal, whatever its status holds.
+func TestPrintHostile(t *testing.T) {
+	const evil = "x\nlb2: all is well\tyes\r\x1b[2J\u2028\u202e"
+	now := func(text string) *status.Status {
+		c := func(kind, is string) status.Condition {
+			return status.Condition{Type: kind, Status: is, Reason: text, Message: text}
+		}
+		return &status.Status{Node: text, Role: host.Role(text), RoleReason: text, SpecDigest: text, DrainedBy: text,
+			VirtualIPs: []status.VirtualIP{{Address: text, Held: true}},
+			Services:   []status.Service{{Name: text, Listening: true, Servers: []host.ServerState{{Name: text, State: text}}}},
+			Conditions: []status.Condition{c("Ready", "False"), c("Serving", "False"), c("Redundant", "False")},
+			Versions:   status.Versions{Agent: text}}
+	}
+	print := func(text string) []string {
+		ready, peer := now(text), now(text)
+		ready.Conditions[0].Status = "True"
+		peer.Conditions = []status.Condition{{Type: "Ready", Status: "True"}}
+		peer.Peers = []status.Peer{{Name: text, State: status.PeerNotSeen}}
+		drained := now(text)
+		drained.Drained, drained.Role = true, host.RoleFault
+		var b strings.Builder
+		if err := Print(&b, []Host{{Host: "lb1", Status: now(text)}, {Host: "lb2", Status: ready}, {Host: "lb3", Status: peer}, {Host: "lb4", Status: drained}, {Host: "lb5", Error: text}}); err != nil {
+			t.Fatal(err)
+		}
+		return strings.Split(b.String(), "\n")
+	}
+	good, bad := print("x"), print(evil)
+	if len(bad) != len(good) {
+		t.Errorf("%d lines in place of %d:\n%s", len(bad), len(good), strings.Join(bad, "\n"))
+	}
+	for i, line := range bad {
+		if strings.ContainsFunc(line, func(r rune) bool { return !unicode.IsPrint(r) }) {
+			t.Errorf("%q", line)
+		}
+		if strings.HasPrefix(line, "lb2: all") || slices.Contains(good, line) != (line == good[i]) {
+			t.Errorf("%q in place of %q", line, good[i])
 		}
 	}
 }

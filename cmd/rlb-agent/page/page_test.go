@@ -211,6 +211,10 @@ func TestLevels(t *testing.T) {
 			s.Conditions = append(s.Conditions, status.Condition{Type: "PeerInSync", Status: "Unknown", Reason: "PeerSilent", Message: "lb3 runs no agent"},
 				condition("Redundant", "True", "lb2 is ready"))
 		}, Attention, "lb1 is MASTER and serves, but lb3 runs no agent"},
+		"one of three is in FAULT": {func(s *status.Status) {
+			s.Peers = []status.Peer{{Name: "lb2", Agent: &status.PeerAgent{Role: host.RoleBackup, Serving: true}}, {Name: "lb3", Agent: &status.PeerAgent{Role: host.RoleFault}}}
+			s.Conditions = append(s.Conditions, condition("Redundant", "True", "lb2 is ready"))
+		}, Attention, "lb1 is MASTER and serves, but lb3 cannot serve: it is in FAULT, HAProxy does not serve"},
 		"just started": {func(s *status.Status) {
 			s.Conditions = append(s.Conditions, status.Condition{Type: "Redundant", Status: "Unknown", Reason: "Listening", Message: "a moment ago"})
 		}, Well, "all is well"},

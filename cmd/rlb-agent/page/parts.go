@@ -90,7 +90,7 @@ func verdict(s status.Status, level Level, now time.Time) g.Node {
 func problems(s status.Status) (all []string) {
 	for _, kind := range []string{"Serving", "InSync", "PeerInSync", "Redundant", "AgentRunning"} {
 		if c := s.Condition(kind); c.Status == "False" && c.Message != "" && !(kind == "InSync" && (s.Trial != nil || s.PendingSpec != nil)) {
-			all = append(all, strings.ReplaceAll(c.Message, "\n", "; "))
+			all = append(all, host.Line(c.Message))
 		}
 	}
 	if s.Claimed != "" {

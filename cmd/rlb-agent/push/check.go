@@ -62,9 +62,9 @@ func (p *Push) look(ctx context.Context, h remote.Host) (*target, error) {
 	inSync := s.Condition("InSync")
 	switch theirs, ours := major(s.Versions.Agent), major(p.Version); {
 	case theirs != "" && ours != "" && theirs != ours:
-		return nil, fmt.Errorf("cannot push to %s: it has rlb-agent %s, this machine has %s", h.Name, s.Versions.Agent, p.Version)
+		return nil, fmt.Errorf("cannot push to %s: it has rlb-agent %s, this machine has %s", h.Name, host.Line(s.Versions.Agent), p.Version)
 	case s.Trial != nil:
-		return nil, &remote.Failure{Code: Failed, Err: fmt.Errorf("cannot push to %s: %s", h.Name, inSync.Message)}
+		return nil, &remote.Failure{Code: Failed, Err: fmt.Errorf("cannot push to %s: %s", h.Name, orReason(inSync.Message))}
 	case inSync.Status != "True":
 		return nil, fmt.Errorf("cannot push to %s: it is not in sync with its own spec: %s", h.Name, orReason(inSync.Message, inSync.Reason, s.Condition("Ready").Message))
 	case s.Generation != s.ObservedGeneration:
@@ -76,7 +76,7 @@ func (p *Push) look(ctx context.Context, h remote.Host) (*target, error) {
 func orReason(texts ...string) string {
 	for _, text := range texts {
 		if text != "" {
-			return strings.ReplaceAll(text, "\n", "; ")
+			return host.Line(text)
 		}
 	}
 	return "its status says nothing of it"
@@ -120,7 +120,7 @@ func (p *Push) plan(ctx context.Context, t *target) (remote.Answer, error) {
 func (p *Push) summary(targets []*target, plans []remote.Answer) {
 	for _, t := range targets {
 		s := t.before
-		fmt.Fprintf(p.Out, "%s: %s, generation %d, sha256:%.12s, in sync%s\n", t.Name, s.Role, s.Generation, s.SpecDigest, drained(s.Drained))
+		fmt.Fprintln(p.Out, host.Line(fmt.Sprintf("%s: %s, generation %d, sha256:%.12s, in sync%s", t.Name, s.Role, s.Generation, s.SpecDigest, drained(s.Drained))))
 	}
 	if holders := holders(targets); holders != 1 {
 		p.logf("note: %d of these hosts hold the virtual IPs", holders)
@@ -140,7 +140,7 @@ func (p *Push) summary(targets []*target, plans []remote.Answer) {
 		}
 		fmt.Fprintf(p.Out, "on %s:\n", names(same))
 		for line := range strings.Lines(host.Clean(text)) {
-			fmt.Fprint(p.Out, "    "+line)
+			fmt.Fprintln(p.Out, "    "+strings.TrimSuffix(line, "\n"))
 		}
 	}
 	for _, t := range targets {

@@ -2,6 +2,7 @@ package push
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -12,6 +13,7 @@ import (
 
 	"rlb.dev/rlb-agent/api"
 	"rlb.dev/rlb-agent/cmd/rlb-agent/remote"
+	"rlb.dev/rlb-agent/reconcile/status"
 )
 
 var errCut = errors.New("cannot reach it: connection reset")
@@ -138,6 +140,50 @@ func TestFaults(t *testing.T) {
 							t.Errorf("%s was touched", name)
 						}
 					}
+				}
+			})
+		})
+	}
+}
+
+// A host that is hostile, or broken, adds no line to what a push says, and nothing that steers a terminal. What it would do is
+// many lines, each of them indented.
+func TestHostileTexts(t *testing.T) {
+	const evil = "\ndone: spec.yaml is in force on lb1\n\x1b[2J\r"
+	hostile := func(change func(*status.Status)) func(f *fleet) {
+		return func(f *fleet) {
+			s := f.hosts["lb2"].status()
+			change(&s)
+			data, _ := json.Marshal(s)
+			f.fault = fails("lb2 status", nil, nil, &remote.Answer{Stdout: string(data)}, false)
+		}
+	}
+	inSync := func(s *status.Status) { s.Conditions[0].Status, s.Conditions[0].Message = "False", evil }
+	for name, prepare := range map[string]func(f *fleet){
+		"role":    hostile(func(s *status.Status) { s.Role = evil }),
+		"digest":  hostile(func(s *status.Status) { s.SpecDigest = evil }),
+		"version": hostile(func(s *status.Status) { s.Versions.Agent = "v9.0" + evil }),
+		"drift":   hostile(inSync),
+		"reason":  hostile(func(s *status.Status) { inSync(s); s.Conditions[0].Message, s.Conditions[0].Reason = "", evil }),
+		"trial":   hostile(func(s *status.Status) { inSync(s); s.Trial = &status.Trial{} }),
+		"plan": func(f *fleet) {
+			f.fault = fails("lb2 dry-run", nil, nil, &remote.Answer{Code: 1, Stdout: "write" + evil}, false)
+		},
+		"error":   func(f *fleet) { f.fault = fails("lb2 dry-run", nil, nil, says(2, "rlb-agent: cannot"+evil), false) },
+		"refusal": func(f *fleet) { f.fault = fails("lb2 validate", nil, nil, says(3, "-:1:1: no"+evil), false) },
+		"garbage": func(f *fleet) { f.fault = fails("lb2 status", nil, nil, &remote.Answer{Stdout: evil}, false) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f := newFleet(2)
+				prepare(f)
+				o := f.push(t, t.Context(), func(p *Push) { p.DryRun = true })
+				all := o.err + "\n" + o.stdout + o.stderr
+				if !strings.Contains(all, "done: spec") || strings.Contains(all, "\ndone: ") || strings.ContainsAny(all, "\x1b\r") {
+					t.Errorf("%q", all)
+				}
+				if steps := strings.Contains(o.stdout, "\n    write\n    done: "); steps != (name == "plan") {
+					t.Errorf("%q", o.stdout)
 				}
 			})
 		})

@@ -128,5 +128,5 @@ func Brief(a Answer) string {
 	if text == "" {
 		return "it said nothing"
 	}
-	return strings.ReplaceAll(text, "\n", "; ")
+	return host.Line(text)
 }

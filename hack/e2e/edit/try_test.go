@@ -122,6 +122,9 @@ func TestTry(t *testing.T) {
 	if code, out := h.RunAgent("try", "--end", "--id", "other"); code != 0 || !strings.Contains(out, "nothing to end") || servers(h) != 2 {
 		t.Errorf("end of another trial: exit code %d\n%s", code, out)
 	}
+	if code, out := h.RunAgent("try", "--end", "--spec", tried); code != 2 || !strings.Contains(out, "it goes back to "+pair.SpecFile) || servers(h) != 2 {
+		t.Errorf("end for another file: exit code %d\n%s", code, out)
+	}
 	if s, _ := h.Status(); s.Trial == nil || s.Trial.By == "" || len(s.Services) != 1 || len(s.Services[0].Servers) != 2 {
 		t.Errorf("the status does not tell of what is tried: %+v", s)
 	}

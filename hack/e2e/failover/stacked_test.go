@@ -95,6 +95,7 @@ func TestStacked(t *testing.T) {
 			})
 		}
 	}
+	t.Run("the third is in FAULT", func(t *testing.T) { s.in(t).thirdInFault() })
 	t.Run("two at once", func(t *testing.T) { s.in(t).twoAtOnce() })
 	s.otherRouters()
 	t.Run("takeover by priority", func(t *testing.T) { s.in(t).byPriority() })
@@ -164,6 +165,31 @@ func (s stacked) makeActive(h *e2e.Host) {
 	s.Eventually("the others are backups", 5*time.Second, func() bool {
 		return !slices.ContainsFunc(s.hosts, func(other *e2e.Host) bool { return other != h && !backup(other) })
 	})
+}
+
+// thirdInFault: beside a proven standby, the verdict of each other host names the one that is in FAULT.
+func (s stacked) thirdInFault() {
+	third := s.hosts[2]
+	s.makeActive(s.hosts[0])
+	verdict := func(h *e2e.Host) string {
+		out, _ := h.Exit(pair.Agent + " status")
+		text, _, _ := strings.Cut(out, "\n")
+		return text
+	}
+	third.Shell("kill -STOP $(pidof haproxy)")
+	for _, h := range s.hosts[:2] {
+		s.Eventually(h.Name()+" says who is in FAULT, and why", 15*time.Second, func() bool {
+			return strings.HasSuffix(verdict(h), ", but lb3 cannot serve: it is in FAULT, HAProxy does not serve")
+		})
+		if st, _ := h.Status(); !st.Is("Redundant") || !strings.Contains(st.Condition("Redundant").Message, "; lb3 cannot serve") {
+			s.Errorf("%s: %+v", h.Name(), st.Conditions)
+		}
+	}
+	third.Shell("kill -CONT $(pidof haproxy) || true")
+	s.right()
+	for _, h := range s.hosts {
+		s.Eventually(h.Name()+" says that all is well", rightAgain, func() bool { return strings.HasSuffix(verdict(h), ": all is well") })
+	}
 }
 
 func drainHost(_ *e2e.World, h *e2e.Host)   { h.Must(pair.Agent, "drain") }

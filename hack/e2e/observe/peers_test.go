@@ -93,7 +93,8 @@ func TestPeers(t *testing.T) {
 	// the standby's agent stops, and says so
 	standby.Shell("systemctl stop rlb-agent")
 	w.Eventually("the active host heard the goodbye", 5*time.Second, func() bool { return said(statusFile(active)) == "Unknown False" })
-	if s := statusFile(active); !s.Is("Ready") || !strings.Contains(s.Condition("Redundant").Message, "said goodbye") {
+	if s := statusFile(active); !s.Is("Ready") || !strings.Contains(s.Condition("Redundant").Message, "said goodbye") ||
+		!strings.Contains(s.Condition("PeerInSync").Message, "the agent of "+standby.Name()+" said goodbye at ") {
 		t.Errorf("%+v", s.Conditions)
 	}
 	if s, _ := standby.Status(); said(s) != "Unknown Unknown" || s.Condition("Redundant").Reason != "AgentNotRunning" {

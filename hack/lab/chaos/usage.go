@@ -10,7 +10,8 @@ import (
 	"rlb.dev/rlb-agent/hack/lab/pair"
 )
 
-// usage is what the agent of each host has: memory of its own in KiB and open files; and how many processes the host has.
+// usage has for each host: the agent's own memory in KiB, the agent's open files, and the number of processes on the
+// host.
 type usage [][3]int
 
 func (r *run) usage(ctx context.Context) (usage, error) {
@@ -29,7 +30,7 @@ func (r *run) usage(ctx context.Context) (usage, error) {
 	return all, err
 }
 
-// grown judges what the agents have at the end.
+// grown checks how much the agents have grown.
 func (r *run) grown(ctx context.Context, before usage) error {
 	after, err := r.usage(ctx)
 	if err != nil {

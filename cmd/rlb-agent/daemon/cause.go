@@ -15,7 +15,7 @@ type cause struct {
 	seen    []string // what changed: the spec, files, units …; empty at a regular look
 }
 
-// isSpec reports whether what may be a change of the spec file.
+// isSpec reports whether a change of "what" may be a change of the spec file.
 func isSpec(what, spec string) bool { return what == spec || what == filewatch.LookedUp }
 
 // edited reports whether the spec may have changed.

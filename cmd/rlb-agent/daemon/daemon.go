@@ -127,7 +127,7 @@ func Run(ctx context.Context, c Config) {
 		}
 		if why.asked {
 			c.Log.Info("asked to reconcile now")
-			notify(reloading()) // not only when the run has ended: until then jobs of haproxy and keepalived would wait
+			notify(reloading()) // before the run, not after it: jobs of haproxy and keepalived wait for the end of a reload
 			notify(sdnotify.SdNotifyReady)
 		}
 	}

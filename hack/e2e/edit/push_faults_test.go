@@ -23,8 +23,8 @@ const (
 	backTime    = 8 * time.Second  // time for a host to go back after its trial, on a busy machine
 )
 
-// A pushFault happens at a call of ssh: at the n-th call of a command to the host in this place of the order of the
-// trials, from 0.
+// A pushFault happens at a call of ssh: the n-th call of the command (from 1) to the host at this place in the order of
+// the trials (from 0).
 type pushFault struct {
 	place   int
 	command string

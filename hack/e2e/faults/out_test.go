@@ -94,7 +94,7 @@ func TestServersOutOfService(t *testing.T) {
 }
 
 // TestAPIServerEnds: an API server that is terminated reports that in /readyz, serves on for its delay, and ends its
-// watches: no request fails, and HAProxy ends no watch. "make clientview" has the other ways to end.
+// watches: no request fails, and nothing else ends a watch. "make clientview" has the other ways to end.
 func TestAPIServerEnds(t *testing.T) {
 	const delay = 3 * time.Second
 	w := e2e.New(t)

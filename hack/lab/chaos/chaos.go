@@ -33,7 +33,7 @@ const (
 	quiet    = 50                     // connections that are always open
 	patience = 3 * time.Second        // timeout of a client
 	recovery = 10 * time.Second       // time in which the pair must recover
-	instant  = 100 * time.Millisecond // tolerance for a fault that must cost nothing: the two hosts are asked one after the other, and share the machine
+	instant  = 100 * time.Millisecond // tolerance for a fault that must cost nothing: two hosts report, and they share the machine
 	deep     = time.Minute            // time after which the run stops waiting for the pair to recover
 )
 

@@ -1,7 +1,7 @@
-# make demo and make test do all of their own set-up on a Debian machine with Go.
+# make demo and make test install everything that they need on a Debian machine with Go.
 
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
-# Nothing here speaks HTTP/2: that needs TLS, and 0.4 MB.
+# Without HTTP/2, which needs TLS and 0.4 MB.
 BUILD = CGO_ENABLED=0 go build -buildvcs=false -trimpath -tags nethttpomithttp2 -ldflags "-s -w -X main.version=$(VERSION)"
 BIN = bin/rlb-agent
 DESTDIR ?=
@@ -9,7 +9,7 @@ AS_ROOT = $(if $(filter 0,$(shell id -u)),env,sudo --preserve-env=RLB_LAB,RLB_RE
 
 IN_LAB = RLB_LAB=1 RLB_REQUIRE=1 RLB_AGENT=$(CURDIR)/$(BIN) RLB_AGENT_FAULTS=$(CURDIR)/bin/rlb-agent-faults RLB_BROWSER=$(CURDIR)/bin/browser
 
-# Some unit tests need root: whoever is not root runs all of them once more with sudo. Those that need the lab run in hack/e2e/run.
+# Some unit tests need root: if the user is not root, make test runs all of them again with sudo. Tests that need the lab run in hack/e2e/run.
 UNIT = $$(go list ./... | grep -v -e /hack/e2e -e '/hack/lab$$' -e '/hack/fuzz$$' -e '/render$$' -e '/importer$$')
 
 .PHONY: build
@@ -22,7 +22,7 @@ release: ## the binary for every kind of machine, under bin/
 	GOARCH=arm64 $(BUILD) -o bin/rlb-agent-linux-arm64 ./cmd/rlb-agent
 	GOARCH=arm GOARM=6 $(BUILD) -o bin/rlb-agent-linux-armv6 ./cmd/rlb-agent
 
-# The time of the commit is that of all files in a package, so that who builds it again gets the same bytes.
+# All files in a package have the time of the commit, so that another build gives the same bytes.
 export SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || echo 0)
 
 .PHONY: package
@@ -125,8 +125,8 @@ test: tools build ## everything, on the lab of real hosts too; nothing is skippe
 	$(if $(filter 0,$(shell id -u)),,$(IN_LAB) go test -count=1 -p 1 -timeout 20m -exec "$(AS_ROOT)" $(UNIT))
 	$(IN_LAB) hack/e2e/run -count=1 -timeout 60m -exec "$(AS_ROOT)"
 
-# Nothing in these runs at the same time as something else, so the race detector finds nothing there and takes six times as
-# long. Where others call them at the same time, their tests have it. No package is vetted twice.
+# These packages start no goroutines, so the race detector finds nothing in them and takes six times as long. The tests of
+# packages that call them concurrently run with it. No package is vetted twice.
 SEQUENTIAL = ./api ./reconcile/importer ./hack/specdoc ./hack/specgen
 
 .PHONY: check

@@ -26,7 +26,8 @@ import (
 	"rlb.dev/rlb-agent/reconcile/status"
 )
 
-// changing does something that changes this host, alone: it is a host of ours, and no other agent is at work.
+// changing runs do, which changes this host, under the lock that keeps other agents out. It refuses an unsupported
+// machine (Host.Ready).
 func (a *app) changing(ctx context.Context, do func(context.Context, *debian.Host) error) error {
 	h, err := a.host()
 	if err != nil {
@@ -47,24 +48,24 @@ func (a *app) changing(ctx context.Context, do func(context.Context, *debian.Hos
 	return err
 }
 
-// noteCommand notes in the journal what a person or a timer did to this host, also where the log goes to a terminal: a
-// role change an hour later has its reason there.
+// noteCommand writes to the journal what a person or a timer did to this host, even if the log goes to a terminal:
+// events finds the reason of a role change an hour later there.
 func (a *app) noteCommand(took time.Duration, err error) {
 	if !journal.Enabled() {
 		return
 	}
 	level, text, attrs := a.commandNote(took, err)
-	_ = logger.ToJournal(level, text, attrs) // the change counts, not its note
+	_ = logger.ToJournal(level, text, attrs) // the change counts, not its entry in the journal
 }
 
-// commandNote is what the journal gets of a command that is done.
+// commandNote returns the journal entry of a command that has ended.
 func (a *app) commandNote(took time.Duration, err error) (slog.Level, string, []slog.Attr) {
 	outcome, level := "done", slog.LevelInfo
 	if err != nil && !errors.Is(err, errDifferent) {
 		outcome, level = strings.TrimPrefix(message(err), "rlb-agent: "), slog.LevelWarn
 	}
 	outcome, rest, _ := strings.Cut(outcome, "\n")
-	if strings.HasSuffix(outcome, ":") { // a heading: what it announces is below it
+	if strings.HasSuffix(outcome, ":") { // a heading: the next line has the cause
 		rest, _, _ = strings.Cut(rest, "\n")
 		outcome += " " + strings.TrimSpace(rest)
 	}
@@ -72,12 +73,12 @@ func (a *app) commandNote(took time.Duration, err error) (slog.Level, string, []
 		[]slog.Attr{slog.String("command", a.ran), slog.String("by", a.by)}
 }
 
-// reconciler changes this host.
+// reconciler returns a Reconciler with the options of this command.
 func (a *app) reconciler(h host.Host) *reconcile.Reconciler {
 	return &reconcile.Reconciler{Host: h, Log: a.log, Note: journalLog(), By: a.by, Keeps: a.keeps, Rejoin: rejoinArgs(), TakeOver: a.takeOver}
 }
 
-// journalLog logs to the journal wherever the log goes; nil where there is none.
+// journalLog returns a logger to the journal, wherever a.log goes; nil if there is no journal.
 func journalLog() *slog.Logger {
 	if !journal.Enabled() {
 		return nil
@@ -86,14 +87,14 @@ func journalLog() *slog.Logger {
 	return log
 }
 
-// apply reconciles the host with a spec, and leaves the status.
+// apply reconciles the host with a spec and writes the status file.
 func (a *app) apply(ctx context.Context, h *debian.Host, doc *api.Document) (reconcile.Result, error) {
 	result, err := a.reconciler(h).Once(ctx, doc)
 	a.leaveStatus(ctx, h, doc, nil, result, err)
 	return result, err
 }
 
-// leaveStatus writes the status file. The host is as it is without that, so what goes wrong there is only said.
+// leaveStatus writes the status file. The file does not affect the host, so a failure is only logged.
 func (a *app) leaveStatus(ctx context.Context, h host.Host, doc *api.Document, specErr error, result reconcile.Result, runErr error) {
 	report := status.Report{Doc: doc, Refused: specErr, Result: result, Err: runErr, Agent: agentVersion()}
 	if _, err := status.Write(ctx, h, report); err != nil {
@@ -101,19 +102,22 @@ func (a *app) leaveStatus(ctx context.Context, h host.Host, doc *api.Document, s
 	}
 }
 
-// The length is no part of the pattern: each start would compile a program of that many steps, and the daemon keep it.
+// The pattern does not limit the length: each start would compile a program of that many steps, and the daemon would
+// keep it in memory.
 var userName = regexp.MustCompile(`^[A-Za-z0-9._-]+$`)
 
-// isUser says whether this may be the name of a user or a machine. The environment is the caller's to set.
+// isUser reports whether name can be the name of a user or a machine. The caller controls its environment, so its
+// values are not trusted.
 func isUser(name string) bool { return len(name) <= 64 && userName.MatchString(name) }
 
-// isPerson says whether this may be who asks for a change: a user, or user@machine.
+// isPerson reports whether name can name the person who asks for a change: user or user@machine.
 func isPerson(name string) bool {
 	name, machine, remote := strings.Cut(name, "@")
 	return isUser(name) && (!remote || isUser(machine))
 }
 
-// caller is who called, by name where there is one: behind sudo, the person.
+// caller returns the name of the user who called; behind sudo, the user who called sudo. Without a name it returns the
+// user ID.
 func caller() string {
 	for _, name := range []string{"SUDO_USER", "USER", "LOGNAME"} {
 		if name := os.Getenv(name); isUser(name) {
@@ -126,7 +130,7 @@ func caller() string {
 	return fmt.Sprintf("user %d", os.Getuid())
 }
 
-// noTrial refuses to change a host on which a spec is tried: what is in force is not what the spec file says.
+// noTrial refuses to change a host on which a spec is being tried: the spec in force is not the spec file.
 func noTrial(ctx context.Context, h *debian.Host) error {
 	trial, err := state.RunningTrial(ctx, h)
 	if err != nil {
@@ -138,7 +142,7 @@ func noTrial(ctx context.Context, h *debian.Host) error {
 	return &reconcile.Failure{Err: fmt.Errorf("cannot change this host while %v: rlb-agent confirm keeps it", trial)}
 }
 
-// done says how a change ended.
+// done prints how a change ended.
 func (a *app) done(what string, result reconcile.Result) {
 	took := result.Time.Round(time.Millisecond)
 	if len(result.Steps) == 0 {
@@ -148,12 +152,13 @@ func (a *app) done(what string, result reconcile.Result) {
 	fmt.Fprintf(a.stdout, "done: in sync with %s (%d steps, %v)\n", what, len(result.Steps), took)
 }
 
-// takeOverFlag lets a command take virtual IPs from machines that are no load balancers of the spec.
+// takeOverFlag adds --take-over: the command may take virtual IPs from machines that are not load balancers of the
+// spec.
 func (a *app) takeOverFlag(cmd *cobra.Command) {
 	cmd.Flags().StringSliceVar(&a.takeOver, "take-over", nil, "take a new virtual IP although the machine with this `MAC` has it, for a migration")
 }
 
-// cleanTakeOver brings the MACs into the form in which neighbours are told, and notes them for the journal.
+// cleanTakeOver converts the MACs to the form that Neighbours returns, and adds them to the journal's command line.
 func (a *app) cleanTakeOver() error {
 	for i, text := range a.takeOver {
 		mac, err := net.ParseMAC(text)

@@ -15,7 +15,7 @@ import (
 	"rlb.dev/rlb-agent/reconcile/state"
 )
 
-// Behind sudo the caller is the person, and what is no name of a user is passed over.
+// TestCaller: behind sudo the caller is the user who called sudo; invalid user names are skipped.
 func TestCaller(t *testing.T) {
 	account, err := user.Current()
 	if err != nil {
@@ -37,7 +37,7 @@ func TestCaller(t *testing.T) {
 	}
 }
 
-// The history has who brought each generation into force, and when.
+// TestHistoryColumns: the history shows who brought each generation into force, and when.
 func TestHistoryColumns(t *testing.T) {
 	local := time.Local
 	time.Local = time.UTC
@@ -56,8 +56,7 @@ func TestHistoryColumns(t *testing.T) {
 	}
 }
 
-// What the journal gets of each command that changes a host: who ran what, and how it ended.
-// What a trial goes back to, or becomes, is the file that it is for, and no other one.
+// TestForItsFile: a --spec that is not the file of the trial is refused.
 func TestForItsFile(t *testing.T) {
 	trial := &state.Trial{Spec: "/etc/rlb/spec.yaml"}
 	for spec, want := range map[string]string{
@@ -71,6 +70,7 @@ func TestForItsFile(t *testing.T) {
 	}
 }
 
+// TestCommandNote: the journal records each command that changes a host, who ran it, and how it ended.
 func TestCommandNote(t *testing.T) {
 	failure := &reconcile.Failure{Err: errors.New("cannot reload haproxy.service"), Undone: true}
 	for _, test := range []struct {

@@ -21,7 +21,7 @@ import (
 
 const defaultSpec = "/etc/rlb/spec.yaml"
 
-// app is what the subcommands share: the streams and the common flags.
+// app holds what the subcommands share: the streams and the common flags.
 type app struct {
 	stdin          io.Reader
 	stdout, stderr io.Writer
@@ -31,16 +31,16 @@ type app struct {
 	logFormat   string
 	logLevel    string
 	takeOver    []string // MACs of machines from which a virtual IP may be taken
-	keeps       bool     // the command keeps the spec that is tried
+	keeps       bool     // the command keeps the spec that is being tried
 
 	lately lately // the last events, for the status
 
 	log *slog.Logger
-	by  string // who asked for a change, for the history
+	by  string // the person who asked for a change, for the history
 	ran string // the command and its arguments, for the journal
 }
 
-// command is the whole command line.
+// command builds the whole command line.
 func (a *app) command() *cobra.Command {
 	var once, dryRun bool
 	root := &cobra.Command{
@@ -111,8 +111,8 @@ nothing touched · 4 apply failed, what was there before is in force again · 5 
 	return root
 }
 
-// commandLine is the command with its arguments and the flags that it was given, but for those that all commands have and
-// for --take-over, which is noted in its clean form.
+// commandLine returns the command with its arguments and its own flags, for the journal. It leaves out the flags that
+// all commands have. cleanTakeOver adds --take-over with normalized MACs.
 func commandLine(cmd *cobra.Command, args []string) string {
 	words := append([]string{cmd.CommandPath()}, args...)
 	cmd.LocalNonPersistentFlags().VisitAll(func(f *pflag.Flag) {
@@ -127,7 +127,7 @@ func commandLine(cmd *cobra.Command, args []string) string {
 	return strings.Join(words, " ")
 }
 
-// atMost is cobra.MaximumNArgs as a wrong use of the command line.
+// atMost is cobra.MaximumNArgs, but its error is a usageError (exit code 2).
 func atMost(n int) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
 		if len(args) > n {
@@ -141,10 +141,11 @@ func atMost(n int) cobra.PositionalArgs {
 	}
 }
 
-// host is the real machine. What takes long on it is told: on a terminal by a line that changes, else in the debug log.
+// host returns the real machine. Slow operations report progress: on a terminal in a line that is overwritten, else in
+// the debug log.
 func (a *app) host() (*debian.Host, error) { return a.hostWith(func(string) {}) }
 
-// hostWith is the real machine, which also tells progress of what takes long.
+// hostWith is host; it also passes each progress line to also, unless standard error is a terminal.
 func (a *app) hostWith(also func(line string)) (*debian.Host, error) {
 	progress := func(line string) { also(line); a.log.Debug(line) }
 	if terminal.Is(a.stderr) && a.logFormat != "json" {
@@ -155,7 +156,7 @@ func (a *app) hostWith(also func(line string)) (*debian.Host, error) {
 	return debian.New(debian.Options{Log: a.log, Progress: progress, LockTimeout: a.lockTimeout, Effect: effect.Hook})
 }
 
-// commandNames are the commands of cmd that its help lists.
+// commandNames returns the subcommands that the help of cmd lists.
 func commandNames(cmd *cobra.Command) []string {
 	var names []string
 	for _, command := range cmd.Commands() {

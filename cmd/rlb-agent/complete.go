@@ -8,12 +8,12 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// formats are what -o takes, by command.
+// formats are the values of -o, by command.
 var formats = map[string][]string{
 	"status": {"text", "wide", "json", "yaml"}, "events": {"text", "json"}, "doctor": {"text", "json"}, "version": {"text", "json", "yaml"},
 }
 
-// addCompletion adds cobra's own command, and has it refuse words as the other commands do.
+// addCompletion adds cobra's completion command. Like the other commands it refuses surplus arguments.
 func addCompletion(root *cobra.Command) {
 	root.InitDefaultCompletionCmd()
 	for _, cmd := range root.Commands() {
@@ -28,7 +28,7 @@ func addCompletion(root *cobra.Command) {
 	}
 }
 
-// completeFlags has the shell offer values for flags: hosts and nodes of the spec, formats, levels.
+// completeFlags offers the shell values for flags: hosts and nodes of the spec, formats, levels.
 func (a *app) completeFlags(cmd *cobra.Command) {
 	fixed := func(values ...string) cobra.CompletionFunc {
 		return cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp)
@@ -39,7 +39,7 @@ func (a *app) completeFlags(cmd *cobra.Command) {
 	}
 	for name, offer := range offered {
 		if cmd.LocalFlags().Lookup(name) != nil {
-			_ = cmd.RegisterFlagCompletionFunc(name, offer) // fails for what has one already
+			_ = cmd.RegisterFlagCompletionFunc(name, offer) // fails if the flag has a function already
 		}
 	}
 	for _, child := range cmd.Commands() {
@@ -47,8 +47,9 @@ func (a *app) completeFlags(cmd *cobra.Command) {
 	}
 }
 
-// offerHosts are the addresses of the spec's nodes, for ssh: of the file that push has, else of the spec in use. Several are
-// given with commas between them, each once, with or without user@ before it.
+// offerHosts offers the first address of each node, for ssh. The nodes come from the file of push, else from the spec
+// in use. given may list several hosts with commas between them, each with or without user@; an address that it has is
+// not offered again.
 func (a *app) offerHosts(cmd *cobra.Command, args []string, given string) (all []cobra.Completion, _ cobra.ShellCompDirective) {
 	if cmd.Name() == "push" && len(args) == 1 {
 		a.spec = args[0]
@@ -70,7 +71,7 @@ func (a *app) offerNodes(*cobra.Command, []string, string) (all []cobra.Completi
 	return all, cobra.ShellCompDirectiveNoFileComp
 }
 
-// nodes are the names of the spec's nodes, each with its first address; none where the spec cannot be read.
+// nodes returns the first address of each node of the spec by its name; nil if the spec cannot be read.
 func (a *app) nodes() map[string]string {
 	a.log = slog.New(slog.DiscardHandler)
 	doc, err := a.readSpec(a.spec)

@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-// completed is what a shell is offered after these words.
+// completed returns what a shell offers after these words.
 func completed(t *testing.T, words ...string) (offered []string) {
 	t.Helper()
 	var out strings.Builder
@@ -29,7 +29,8 @@ func completed(t *testing.T, words ...string) (offered []string) {
 	return offered
 }
 
-// Hosts are those of the spec that are not named yet, by their addresses; fields are those of the spec.
+// TestCompletion: hosts are the addresses of the spec that are not named yet; fields are those of the
+// spec.
 func TestCompletion(t *testing.T) {
 	spec := "--spec=" + top + "/examples/pair.yaml"
 	for _, tt := range []struct {
@@ -62,7 +63,7 @@ func TestCompletion(t *testing.T) {
 	}
 }
 
-// The shells take the completions that are made for them.
+// TestShellsTakeTheCompletions: the shells accept their completion scripts.
 func TestShellsTakeTheCompletions(t *testing.T) {
 	for _, shell := range []string{"bash", "zsh", "fish"} {
 		t.Run(shell, func(t *testing.T) {

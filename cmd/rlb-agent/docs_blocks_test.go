@@ -36,7 +36,8 @@ func TestBlocks(t *testing.T) {
 	}
 }
 
-// The Japanese quick start has the README's commands and spec, and names what the README names from "Install" on.
+// TestTheQuickStartIsTheReadmes: the Japanese quick start has the README's commands and spec, and names what the README
+// names from "Install" on.
 func TestTheQuickStartIsTheReadmes(t *testing.T) {
 	texts := map[string]document{}
 	for _, d := range documents(t) {
@@ -60,7 +61,7 @@ func TestTheQuickStartIsTheReadmes(t *testing.T) {
 
 var codeSpan = regexp.MustCompile("`[^`]+`")
 
-// typed are the lines of a document's blocks that its readers type or write, without comments.
+// typed returns the lines of a document's blocks that readers type, without comments.
 func (d document) typed() (lines []string) {
 	for _, b := range d.blocks {
 		for line := range strings.Lines(b.text) {
@@ -71,7 +72,7 @@ func (d document) typed() (lines []string) {
 	return lines
 }
 
-// checkYAML parses a spec, or a part of one: its fields then stand in the place of those of the smallest example.
+// checkYAML parses a spec, or a part of one, whose fields replace those of the smallest example.
 func checkYAML(text string) error {
 	if !strings.Contains(text, "apiVersion:") {
 		whole, part := map[string]any{}, map[string]any{}
@@ -100,7 +101,8 @@ func checkYAML(text string) error {
 	return nil
 }
 
-// checkShell parses a block of commands: the shell all of it, and each command by what is known of its program.
+// checkShell checks a block of commands: the shell parses all of it, and each command is checked by the rules for its
+// program.
 func checkShell(text string) error {
 	if err := checkShellSyntax(text); err != nil {
 		return err
@@ -131,11 +133,11 @@ func checkShellSyntax(text string) error {
 	return nil
 }
 
-// programs are others' programs that the documents may call.
+// programs are other programs that the documents may call.
 var programs = strings.Fields(`apt-get arping curl firewall-cmd install ip ip6tables iptables journalctl k3s kubeadm nft ping ps rm scp sha256sum systemctl
 	systemd-analyze tcpdump`)
 
-// debPackage is what "make package" makes.
+// debPackage matches the packages of "make package".
 var debPackage = regexp.MustCompile(`^\./rlb-agent_\*_(amd64|arm64|armhf)\.deb$`)
 
 func checkCommand(words []string) error {
@@ -163,10 +165,10 @@ func checkCommand(words []string) error {
 	return fmt.Errorf("%s is not among the programs that the documents call", program)
 }
 
-// needed are the arguments that a usage line names, and where they stand in brackets they are none.
+// needed matches the arguments of a usage line; optional ones are in brackets.
 var needed = regexp.MustCompile(`\[[^\]]*\]|\b[A-Z]+\b`)
 
-// checkAgent parses a call of the agent.
+// checkAgent parses a call of rlb-agent.
 func checkAgent(args []string) error {
 	command, rest, err := commandTree().Find(args)
 	if err != nil {
@@ -177,7 +179,7 @@ func checkAgent(args []string) error {
 	}
 	args = command.Flags().Args()
 	for _, argument := range needed.FindAllString(command.Use, -1) {
-		if !strings.HasPrefix(argument, "[") && len(args) == 0 && !command.Flags().Changed("end") { // try --end takes none
+		if !strings.HasPrefix(argument, "[") && len(args) == 0 && !command.Flags().Changed("end") { // try --end takes no argument
 			return fmt.Errorf("%s needs an argument %s", command.Name(), argument)
 		}
 	}
@@ -214,7 +216,7 @@ func checkMake(targets []string) error {
 
 var shellWord = regexp.MustCompile(`'[^']*'|"[^"]*"|\S+`)
 
-// shellWords are the words of a line up to its comment or to where its output goes, without what it reads on standard input.
+// shellWords returns the words of a line before its comment or output redirection, without input redirections.
 func shellWords(line string) []string {
 	var words []string
 	for _, word := range shellWord.FindAllString(line, -1) {

@@ -16,13 +16,13 @@ import (
 	"rlb.dev/rlb-agent/api"
 )
 
-// commandKeys are where Ansible, cloud-init and GitHub's workflows have their commands.
+// commandKeys are the keys of commands in files of Ansible, cloud-init and GitHub's workflows.
 var commandKeys = []string{"run", "cmd", "validate", "runcmd"}
 
-// agentCall is a call of the agent within a shell script, up to what ends it.
+// agentCall matches a call of rlb-agent in a shell script.
 var agentCall = regexp.MustCompile(`\brlb-agent( [^|;&<>"\n]*)`)
 
-// What the examples for other tools call exists, and the specs in them are valid.
+// TestExamplesForOtherTools: the examples for other tools call existing commands, and their specs are valid.
 func TestExamplesForOtherTools(t *testing.T) {
 	specs, calls := 0, 0
 	for _, dir := range []string{"ansible", "cloud-init", "gitops"} {
@@ -58,7 +58,8 @@ func TestExamplesForOtherTools(t *testing.T) {
 	}
 }
 
-// checkExample checks the commands and specs below a node, and counts the commands. command says that it is one.
+// checkExample checks the commands and specs below a node, and counts the commands. command: the node is a
+// command.
 func checkExample(n *yaml.Node, command bool, key string) (calls int, err error) {
 	for i, child := range n.Content {
 		name, inside := key, command
@@ -122,7 +123,7 @@ func TestWrongExamplesAreFound(t *testing.T) {
 	}
 }
 
-// The tools themselves take the examples, where they are installed.
+// TestOtherToolsTakeTheExamples: the tools accept the examples, if they are installed.
 func TestOtherToolsTakeTheExamples(t *testing.T) {
 	for _, args := range [][]string{
 		{"ansible-playbook", "--syntax-check", "-i", "inventory.yaml", "playbook.yaml"},

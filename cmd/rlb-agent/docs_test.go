@@ -11,25 +11,25 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// top is the top of the repository.
+// top is the root of the repository.
 const top = "../.."
 
 // document is a Markdown file of the project.
 type document struct {
-	path   string // from the top of the repository
+	path   string // from the root of the repository
 	text   string
 	prose  string // the text without its fenced blocks
 	blocks []block
 }
 
-// block is a fenced block: its language, and the line that it begins at.
+// block is a fenced block: its language, its first line, and its text.
 type block struct {
 	language string
 	line     int
 	text     string
 }
 
-// documents are all that the project's readers read.
+// documents returns all documents for users and contributors.
 func documents(t *testing.T) []document {
 	t.Helper()
 	paths, err := filepath.Glob(top + "/cmd/rlb-agent/manual/*.md")
@@ -76,7 +76,7 @@ func parseDocument(path, text string) document {
 	return d
 }
 
-// commandTree is the whole command line, with what cobra adds to it.
+// commandTree returns the whole command line, with cobra's own commands.
 func commandTree() *cobra.Command {
 	a := &app{stdout: new(bytes.Buffer), stderr: new(bytes.Buffer)}
 	root := a.command()
@@ -111,7 +111,7 @@ func TestLinksResolve(t *testing.T) {
 
 var codePath = regexp.MustCompile("`((?:api|render|reconcile|cmd|hack|examples)/[^`* ]+)`")
 
-// The files and folders that a newcomer is sent to are there.
+// TestNamedPathsExist: the files and directories that CONTRIBUTING.md names exist.
 func TestNamedPathsExist(t *testing.T) {
 	data, err := os.ReadFile(filepath.Join(top, "CONTRIBUTING.md"))
 	if err != nil {
@@ -161,7 +161,7 @@ func brokenLink(d document, target string) string {
 	return "no heading of this name"
 }
 
-// slug is the anchor of a heading, as GitHub makes it.
+// slug returns GitHub's anchor of a heading.
 func slug(heading string) string {
 	return strings.ReplaceAll(notSlug.ReplaceAllString(strings.ToLower(heading), ""), " ", "-")
 }

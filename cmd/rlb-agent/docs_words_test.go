@@ -18,7 +18,7 @@ var update = flag.Bool("update", false, "write the usage blocks of the commands 
 
 const commandsPage = top + "/cmd/rlb-agent/manual/commands.md"
 
-// The commands page has a section for every command, and its usage blocks are those of the program.
+// TestTheCommandsPageIsUpToDate: the commands page has a section for every command, with the program's usage text.
 func TestTheCommandsPageIsUpToDate(t *testing.T) {
 	data, err := os.ReadFile(commandsPage)
 	if err != nil {
@@ -71,7 +71,7 @@ func TestTheCommandsPageIsUpToDate(t *testing.T) {
 	}
 }
 
-// usage is the usage line of a command and its own flags.
+// usage returns the usage line of a command and its own flags.
 func usage(command *cobra.Command) string {
 	flags := command.NonInheritedFlags()
 	text := command.UseLine() + "\n"
@@ -89,7 +89,7 @@ var (
 	notFields = regexp.MustCompile(`\.(cfg|conf|json|md|org|replaced|service|yaml)$`)
 )
 
-// What the prose names exists: commands and flags of the agent, targets of make, and fields of the spec.
+// TestTheProseNamesWhatThereIs: the commands, flags, make targets and fields that the documents name exist.
 func TestTheProseNamesWhatThereIs(t *testing.T) {
 	spec, ok := manual.Page("spec")
 	if !ok {
@@ -108,7 +108,7 @@ func TestTheProseNamesWhatThereIs(t *testing.T) {
 	}
 }
 
-// unknownName says what is wrong with a piece of code in the prose, or "". A field may be named by the end of its path.
+// unknownName says what is wrong with a code span in the prose, or "". The end of a field's path is enough to name it.
 func unknownName(code string, fields []string) string {
 	words := strings.Fields(code)
 	switch {
@@ -128,7 +128,7 @@ func unknownName(code string, fields []string) string {
 			}
 		}
 	}
-	code, _, _ = strings.Cut(strings.ReplaceAll(code, "[]", ""), ":") // its value
+	code, _, _ = strings.Cut(strings.ReplaceAll(code, "[]", ""), ":") // without its value
 	if fieldPath.MatchString(code) && !notFields.MatchString(code) &&
 		!slices.ContainsFunc(fields, func(f string) bool { return f == code || strings.HasSuffix(f, "."+code) }) {
 		return "there is no such field"

@@ -12,10 +12,10 @@ import (
 	"rlb.dev/rlb-agent/reconcile/doctor"
 )
 
-// maxListen bounds how long doctor listens for VRRP.
+// maxListen is the longest --listen: how long doctor listens for VRRP.
 const maxListen = time.Minute
 
-// doctorCommand tells what would go wrong on this host or its network. Exit code 1 means that there is something.
+// doctorCommand reports what would go wrong on this host or its network. Exit code 1: there are findings.
 func (a *app) doctorCommand() *cobra.Command {
 	var (
 		output string
@@ -76,7 +76,7 @@ func (a *app) examine(ctx context.Context, listen time.Duration) (doctor.Report,
 	return doctor.Examine(ctx, h, doctor.Options{Doc: doc, Listen: listen, Now: time.Now()}), nil
 }
 
-// doctorText prints one block for each finding, what could not be checked, and a summary.
+// doctorText prints a block for each finding, the checks that could not be made, and a summary.
 func doctorText(w io.Writer, r doctor.Report, all bool) error {
 	var failed error
 	line := func(format string, args ...any) {

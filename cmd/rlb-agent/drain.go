@@ -13,7 +13,7 @@ import (
 	"rlb.dev/rlb-agent/reconcile/state"
 )
 
-// drainCommand hands the virtual IPs to the peer and stays out.
+// drainCommand hands the virtual IPs to the peer and keeps this host out of the virtual router.
 func (a *app) drainCommand() *cobra.Command {
 	var (
 		force bool
@@ -93,7 +93,7 @@ func (a *app) undrainCommand() *cobra.Command {
 	return cmd
 }
 
-// draining does something with the spec that is in force here, which may not be the one in the spec file.
+// draining runs do with the spec in force on this host, which may differ from the spec file.
 func (a *app) draining(ctx context.Context, do func(context.Context, *reconcile.Reconciler, *api.Document) (reconcile.Result, error)) error {
 	return a.changing(ctx, func(ctx context.Context, h *debian.Host) error {
 		if err := noTrial(ctx, h); err != nil {

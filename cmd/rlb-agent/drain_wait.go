@@ -16,13 +16,14 @@ import (
 )
 
 const (
-	waitLook   = 100 * time.Millisecond // between two looks at how a wait goes on
-	waitBegin  = 500 * time.Millisecond // in which the daemon begins to keep it: the new holder forwards by itself for 2 s
-	waitSilent = 4 * time.Second        // after which a daemon that notes nothing keeps it no more: systemd starts another one before
+	waitLook   = 100 * time.Millisecond // interval between two reads of the wait's progress
+	waitBegin  = 500 * time.Millisecond // time for the daemon to take the wait over: the new holder forwards by itself for 2 s
+	waitSilent = 4 * time.Second        // a daemon that has written nothing for this long no longer runs the wait: systemd restarts it earlier
 )
 
-// awaitConnections waits until the connections of a drained host have ended. The daemon keeps that. Where none runs this
-// command does, until it is interrupted. The lock is not needed. began is when the command began.
+// awaitConnections waits until the connections of a drained host have ended. The daemon serves these connections. If no
+// daemon runs, this command serves them until it is interrupted. The lock is not needed. began is when the command
+// began.
 func (a *app) awaitConnections(ctx context.Context, began time.Time) error {
 	ctx, stop := signal.NotifyContext(ctx, syscall.SIGHUP)
 	defer stop()
@@ -44,21 +45,21 @@ func (a *app) awaitConnections(ctx context.Context, began time.Time) error {
 			fmt.Fprintln(a.stdout, "nothing is left to wait for")
 			return nil
 		}
-		wait = &now.Wait // it has ended already
+		wait = &now.Wait // this wait has ended already
 	}
 	return (&waitView{app: a, host: h}).await(ctx, wait, time.Now())
 }
 
-// waitView shows how a wait goes on.
+// waitView shows the progress of a wait.
 type waitView struct {
 	*app
 	host   *debian.Host
-	begun  bool   // the first line is out
-	redraw bool   // a line is on the terminal that the next one replaces
-	line   string // it
+	begun  bool   // the first line is printed
+	redraw bool   // the terminal shows a line that the next one overwrites
+	line   string // this line
 }
 
-// await shows it until it ends.
+// await shows the progress until the wait ends.
 func (w *waitView) await(ctx context.Context, wait *state.Wait, began time.Time) error {
 	keeping, done := false, make(chan struct{})
 	unit, err := w.host.Unit(ctx, host.AgentUnit)
@@ -91,7 +92,7 @@ func (w *waitView) await(ctx context.Context, wait *state.Wait, began time.Time)
 	}
 }
 
-// interrupted says what becomes of the connections when nobody waits for them any more.
+// interrupted prints what happens to the connections after Ctrl-C.
 func (w *waitView) interrupted(ctx context.Context, keeping bool, done <-chan struct{}) {
 	w.newline()
 	if !keeping {
@@ -103,7 +104,7 @@ func (w *waitView) interrupted(ctx context.Context, keeping bool, done <-chan st
 	fmt.Fprintln(w.stdout, "interrupted: rlb-agent.service does not run here, so that the connections that were left are closed")
 }
 
-// left shows how many connections are left. Where there is no terminal it does once.
+// left prints how many connections are left; without a terminal only once.
 func (w *waitView) left(now state.Waiting) {
 	if !w.begun {
 		w.begun = true
@@ -115,7 +116,7 @@ func (w *waitView) left(now state.Waiting) {
 	}
 }
 
-// show puts a line in place of the former one.
+// show overwrites the line on the terminal.
 func (w *waitView) show(line string) {
 	if w.redraw && line == w.line {
 		return
@@ -127,7 +128,7 @@ func (w *waitView) show(line string) {
 	w.line, w.redraw = line, true
 }
 
-// newline ends the line that is on the terminal.
+// newline ends the line on the terminal.
 func (w *waitView) newline() {
 	if w.redraw {
 		fmt.Fprintln(w.stdout)

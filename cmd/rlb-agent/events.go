@@ -15,11 +15,12 @@ import (
 	"rlb.dev/rlb-agent/reconcile/host/debian"
 )
 
-// mostEntries is how many entries of the journal are read at most.
+// mostEntries limits how many entries of the journal are read.
 const mostEntries = 20_000
 
-// The last events that a status shows: this many of the last day, from the last entries of the journal. A status does not
-// wait longer for it: a disk may be slow, and the journal large. One that is shown again and again reads it less often.
+// Limits on the events that a status shows: this many of the last day, from the last entries of the journal. A status
+// waits at most recentLimit for them: the disk may be slow and the journal large. status --watch reads them once in
+// recentPause.
 const (
 	recentEvents  = 5
 	recentSince   = 24 * time.Hour
@@ -28,12 +29,12 @@ const (
 	recentPause   = 5 * time.Second
 )
 
-// lately is what happened on this host in the last day, the newest last.
+// lately holds the events of the last day on this host, newest last.
 type lately struct {
-	at      time.Time // that it was read
+	at      time.Time // when the journal was read
 	entries []host.JournalEntry
 	events  []events.Event
-	notSeen string // why it could not be read
+	notSeen string // why the journal could not be read
 }
 
 func (l *lately) read(ctx context.Context, h *debian.Host) {
@@ -55,10 +56,10 @@ func (l *lately) read(ctx context.Context, h *debian.Host) {
 	l.entries, l.events = entries, events.Last(entries, recentEvents)
 }
 
-// together is how long events -f waits for what belongs to an entry: the cause of a role change may come after it.
+// together is how long events -f gathers entries before it prints them: the cause of a role change may come after it.
 const together = 500 * time.Millisecond
 
-// eventsCommand tells what happened on this host, and why.
+// eventsCommand prints what happened on this host, and why.
 func (a *app) eventsCommand() *cobra.Command {
 	var (
 		follow bool
@@ -122,12 +123,12 @@ func writeEvents(all []events.Event, write func(events.Event) error) error {
 	return nil
 }
 
-// batch gathers entries that come together.
+// batch gathers entries that arrive within "together" of the first.
 type batch struct {
 	mutex   sync.Mutex
 	entries []host.JournalEntry
 	write   func(events.Event) error
-	stop    func() // called when an event cannot be written: nobody reads them any more
+	stop    func() // called when an event cannot be written: the reader has gone
 }
 
 func (b *batch) add(e host.JournalEntry) {
@@ -159,7 +160,7 @@ func (a *app) writeEventLine(e events.Event) error {
 
 func (a *app) writeEventJSON(e events.Event) error { return json.NewEncoder(a.stdout).Encode(e) }
 
-// sinceTime is the beginning of what is asked for.
+// sinceTime parses --since: a duration before now, or a time.
 func sinceTime(text string, now time.Time) (time.Time, error) {
 	if ago, err := time.ParseDuration(text); err == nil && ago >= 0 {
 		return now.Add(-ago), nil

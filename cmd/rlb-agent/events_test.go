@@ -8,7 +8,8 @@ import (
 	"rlb.dev/rlb-agent/reconcile/host"
 )
 
-// events -f ends when nobody reads any more: journalctl would go on for ever.
+// TestFollowingEndsWhenNobodyReads: events -f ends when its reader has gone; otherwise journalctl
+// would run for ever.
 func TestFollowingEndsWhenNobodyReads(t *testing.T) {
 	for _, full := range []error{nil, errors.New("no space left on device")} {
 		stopped := false

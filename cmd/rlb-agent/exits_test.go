@@ -8,8 +8,8 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
-// exits is a script command: exits CODE PROGRAM ARGS… runs the program and wants exactly that exit code. Its output is
-// then there for stdout and stderr as after exec.
+// exits is a script command: exits CODE PROGRAM ARGS… runs the program and requires this exit code. Its output is then
+// available to stdout and stderr, as after exec.
 func exits(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 2 {
 		ts.Fatalf("usage: exits CODE PROGRAM ARGS…")

@@ -18,8 +18,9 @@ import (
 	"rlb.dev/rlb-agent/render"
 )
 
-// check asks the real programs, and says which could not be asked; warned is what they take, but with a warning. keepalived
-// looks its interface up: where that is not on this machine, its verdict would be about the machine and not about the spec.
+// check has the installed programs check the rendered files, and logs which program could not. warned has the warnings
+// about files that they accept. keepalived looks up its interface. If this machine has no such interface,
+// keepalived.conf is not checked: the verdict would be about the machine, not the spec.
 func (a *app) check(ctx context.Context, h *debian.Host, doc *api.Document, look plan.Look) (warned yamlfile.Problems, err error) {
 	files, d := look.Checkable(), look.Desired
 	if len(files) < len(d.Files) {
@@ -125,7 +126,7 @@ func (a *app) diffCommand() *cobra.Command {
 	return cmd
 }
 
-// factFlags are the facts of a host that can be given where this machine is not that host.
+// factFlags are facts about a host, given by flags because the command runs on another machine.
 type factFlags struct{ node, iface, haproxy, keepalived string }
 
 func (f *factFlags) register(cmd *cobra.Command) {

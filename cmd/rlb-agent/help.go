@@ -12,13 +12,13 @@ import (
 	"rlb.dev/rlb-agent/cmd/rlb-agent/suggest"
 )
 
-// helpCommand prints the help of a command or a page of the manual, and without a name what there is.
+// helpCommand prints the help of a command or a page of the manual; without a name it lists both.
 func (a *app) helpCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:     "help [COMMAND | TOPIC]",
 		Short:   "Show the help of a command, or a page of the manual",
 		Example: "  rlb-agent help status\n  rlb-agent help failover",
-		Args:    cobra.ArbitraryArgs, // a command may have commands of its own
+		Args:    cobra.ArbitraryArgs, // a command may have subcommands
 		RunE: func(cmd *cobra.Command, args []string) error {
 			root := cmd.Root()
 			if len(args) == 0 {
@@ -54,7 +54,7 @@ func listTopics(w io.Writer) error {
 	return t.Flush()
 }
 
-// unknownTopic names what the user most likely meant.
+// unknownTopic suggests the nearest names.
 func unknownTopic(root *cobra.Command, name string) error {
 	if near := suggest.Nearest(name, helpNames(root)); len(near) > 0 {
 		return fmt.Errorf("cannot find a command or topic %q: did you mean %s?", name, strings.Join(near, " or "))
@@ -62,7 +62,7 @@ func unknownTopic(root *cobra.Command, name string) error {
 	return fmt.Errorf("cannot find a command or topic %q: rlb-agent help lists them", name)
 }
 
-// helpNames are the commands and the topics.
+// helpNames returns the names of the commands and the topics.
 func helpNames(root *cobra.Command) []string {
 	names := commandNames(root)
 	for _, topic := range manual.Topics() {

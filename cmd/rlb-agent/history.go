@@ -73,7 +73,7 @@ func (a *app) historyCommand() *cobra.Command {
 	return cmd
 }
 
-// onGenerations does something with the kept generations.
+// onGenerations calls do with the kept generations.
 func (a *app) onGenerations(ctx context.Context, do func(context.Context, host.Observer, []state.Generation) error) error {
 	h, err := a.host()
 	if err != nil {
@@ -87,7 +87,7 @@ func (a *app) onGenerations(ctx context.Context, do func(context.Context, host.O
 	return do(ctx, h, all)
 }
 
-// diffGenerations prints how the spec of the second argument differs from that of the first.
+// diffGenerations prints the difference from the spec of the first argument to that of the second.
 func (a *app) diffGenerations(ctx context.Context, h host.Observer, all []state.Generation, args []string) error {
 	var names, texts [2]string
 	for i := range names {
@@ -125,16 +125,16 @@ func (a *app) listGenerations(ctx context.Context, h host.Observer, all []state.
 	return t.Flush()
 }
 
-// shownChanges is how many changes of a generation the list names.
+// shownChanges limits how many changes of a generation the list names.
 const shownChanges = 2
 
-// summary is what a generation changed, in one line.
+// summary describes in one line what a generation changed.
 func summary(before, doc *api.Document, err error) string {
 	if err != nil {
 		return "not known: " + err.Error()
 	}
 	if before == nil {
-		return "" // the first that is kept, or the one after a spec that cannot be read
+		return "" // the first that is kept, or the previous spec cannot be read
 	}
 	changes := api.Changes(before, doc)
 	switch more := len(changes) - shownChanges; {
@@ -146,7 +146,7 @@ func summary(before, doc *api.Document, err error) string {
 	return strings.Join(changes, "; ")
 }
 
-// chosen is the generation that an argument names, or the one in force where there is no such argument.
+// chosen returns the generation that args[i] names, or the one in force if there is no such argument.
 func chosen(all []state.Generation, args []string, i int) (state.Generation, error) {
 	if i >= len(args) {
 		if len(all) == 0 {
@@ -165,7 +165,7 @@ func chosen(all []state.Generation, args []string, i int) (state.Generation, err
 	return g, nil
 }
 
-// kept is a kept generation, or a usage error where there is none of that number.
+// kept returns a kept generation; a usageError if no generation has this number.
 func kept(ctx context.Context, h host.Observer, number int) (state.Generation, *api.Document, error) {
 	g, doc, err := state.Kept(ctx, h, number)
 	if errors.Is(err, state.ErrNoGeneration) {
@@ -189,7 +189,7 @@ func (a *app) completeGenerations(n int) cobra.CompletionFunc {
 			return nil, cobra.ShellCompDirectiveNoFileComp
 		}
 		a.log = slog.New(slog.DiscardHandler)
-		_ = a.onGenerations(cmd.Context(), func(_ context.Context, _ host.Observer, all []state.Generation) error { // nothing is offered then
+		_ = a.onGenerations(cmd.Context(), func(_ context.Context, _ host.Observer, all []state.Generation) error { // on an error the shell is offered nothing
 			for _, g := range all {
 				names = append(names, cobra.CompletionWithDesc(strconv.Itoa(g.Number), g.Time.Local().Format(time.DateTime)))
 			}
@@ -199,7 +199,7 @@ func (a *app) completeGenerations(n int) cobra.CompletionFunc {
 	}
 }
 
-// rollbackCommand goes back to a kept generation, through the same checks as any edit.
+// rollbackCommand goes back to a kept generation, after the same checks as any edit.
 func (a *app) rollbackCommand() *cobra.Command {
 	var dryRun bool
 	cmd := &cobra.Command{
@@ -208,7 +208,7 @@ func (a *app) rollbackCommand() *cobra.Command {
 		Example: "  rlb-agent rollback --dry-run\n  rlb-agent rollback 3",
 		Args:    atMost(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			number := 0 // the one before
+			number := 0 // 0: the generation before the one in force
 			if len(args) == 1 {
 				var err error
 				if number, err = generationNumber(args[0]); err != nil {
@@ -265,7 +265,8 @@ func (a *app) rollbackPreview(ctx context.Context, number int) error {
 	return a.preview(ctx, h, doc)
 }
 
-// replaceSpec puts a spec in the place of the user's, and keeps that one beside it where it was another.
+// replaceSpec writes data to the spec file. If the file differs, its old text is kept as path +
+// ".replaced".
 func (a *app) replaceSpec(ctx context.Context, h *debian.Host, path string, data []byte) error {
 	old, err := h.File(ctx, path)
 	if err != nil {

@@ -61,7 +61,7 @@ show. A spec that is not complete is printed too, with what it lacks and exit co
 	return cmd
 }
 
-// namedNodes are the load balancers that the user names.
+// namedNodes parses --node: the load balancers.
 func namedNodes(texts []string) (nodes []api.Node, err error) {
 	for _, text := range texts {
 		m, err := firstspec.ParseMember(text)
@@ -77,8 +77,8 @@ func namedNodes(texts []string) (nodes []api.Node, err error) {
 	return nodes, nil
 }
 
-// installed reads the two files. Where one is named, only what is named is read; else those of the units, and one that
-// is not there is left out.
+// installed reads the two files. If a flag names one, only the named files are read. Otherwise it reads the files of
+// the units and skips a missing one.
 func (a *app) installed(ctx context.Context, haproxy, keepalived string) (files [2]importer.File, err error) {
 	named := haproxy != "" || keepalived != ""
 	if haproxy == "-" && keepalived == "-" {
@@ -103,7 +103,7 @@ func (a *app) installed(ctx context.Context, haproxy, keepalived string) (files 
 		case len(data) > yamlfile.MaxFileSize:
 			return files, fmt.Errorf("cannot import %s: it has more than %d bytes", path, yamlfile.MaxFileSize)
 		case err == nil:
-			files[i].Data = append([]byte{}, data...) // not nil: an empty file is there
+			files[i].Data = append([]byte{}, data...) // not nil: nil means no such file
 		}
 	}
 	if files[0].Data == nil && files[1].Data == nil {
@@ -112,18 +112,18 @@ func (a *app) installed(ctx context.Context, haproxy, keepalived string) (files 
 	return files, nil
 }
 
-// configs are where the units of this machine have their configuration.
+// configs returns the configuration files of this machine's units.
 func configs(ctx context.Context, h host.Observer) (haproxy, keepalived string) {
 	var units [2]host.Unit
 	for i, name := range []string{host.HAProxyUnit, host.KeepalivedUnit} {
-		if unit, err := h.Unit(ctx, name); err == nil { // else the usual place
+		if unit, err := h.Unit(ctx, name); err == nil { // on an error the default path is used
 			units[i] = unit
 		}
 	}
 	return plan.HAProxyConfig(units[0]), plan.KeepalivedConfig(units[1])
 }
 
-// imported prints a spec, and on standard error all that it is not.
+// imported prints a spec, and on standard error what the spec does not carry over or lacks.
 func (a *app) imported(result importer.Result) error {
 	for _, note := range result.Notes {
 		fmt.Fprintln(a.stderr, note)
@@ -144,7 +144,7 @@ func (a *app) imported(result importer.Result) error {
 	return nil
 }
 
-// suggestImport says that this machine has a configuration of its own, which its first spec replaces.
+// suggestImport logs each configuration on this machine that its first spec will replace.
 func (a *app) suggestImport(ctx context.Context, h host.Observer) {
 	if memory, err := state.ReadMemory(ctx, h); err == nil && memory.Generation > 0 {
 		return
@@ -152,7 +152,7 @@ func (a *app) suggestImport(ctx context.Context, h host.Observer) {
 	haproxy, keepalived := configs(ctx, h)
 	for _, f := range []struct {
 		path  string
-		words []string // one of which stands in what somebody configured, and not in the package's own file
+		words []string // a file that somebody configured has one of these words; the package's own file has none
 	}{{haproxy, []string{"\nfrontend ", "\nlisten "}}, {keepalived, []string{"\nvrrp_instance "}}} {
 		data, err := os.ReadFile(f.path)
 		if err == nil && !render.IsRendered(data) && slices.ContainsFunc(f.words, func(word string) bool { return strings.Contains("\n"+string(data), word) }) {

@@ -13,7 +13,7 @@ import (
 	"rlb.dev/rlb-agent/reconcile/host/fake"
 )
 
-// configured is a host whose units have their configurations elsewhere.
+// configured is a host whose units have their configurations at other paths.
 type configured struct {
 	*fake.Host
 	haproxy, keepalived string
@@ -26,7 +26,7 @@ func (c configured) Unit(_ context.Context, name string) (host.Unit, error) {
 	return host.Unit{Environment: map[string]string{"DAEMON_ARGS": "-f " + c.keepalived}}, nil
 }
 
-// TestSuggestImport: a first run on a host with a configuration of its own suggests import, and no other does.
+// TestSuggestImport: only a first run on a host with a configuration of its own suggests import.
 func TestSuggestImport(t *testing.T) {
 	for name, test := range map[string]struct {
 		haproxy, keepalived     string

@@ -52,8 +52,8 @@ func (a *app) initCommand() *cobra.Command {
 	return cmd
 }
 
-// installedSchema is the JSON Schema that came with a program: PREFIX/share beside PREFIX/sbin, as "make install" and the
-// Debian package put them. "" where none did.
+// installedSchema returns the path of the JSON Schema installed with a program: PREFIX/share for PREFIX/sbin, as "make
+// install" and the Debian package install them; "" if it is missing.
 func installedSchema(program string) string {
 	path := filepath.Join(filepath.Dir(filepath.Dir(program)), "share/rlb-agent/schema.json")
 	if _, err := os.Stat(path); err != nil {
@@ -62,7 +62,7 @@ func installedSchema(program string) string {
 	return path
 }
 
-// firstSpec writes the spec where it is valid and there is none yet, and says what was assumed.
+// firstSpec writes the spec if it is valid and the file does not exist, and prints what was assumed.
 func (a *app) firstSpec(ctx context.Context, wishes firstspec.Wishes, notes []string) error {
 	if a.spec != "-" {
 		if _, err := os.Lstat(a.spec); err == nil {
@@ -72,7 +72,7 @@ func (a *app) firstSpec(ctx context.Context, wishes firstspec.Wishes, notes []st
 	text, assumed := wishes.Text()
 	doc, err := api.Parse(a.spec, []byte(text))
 	if err != nil {
-		fmt.Fprint(a.stderr, text) // its lines are what the problems name
+		fmt.Fprint(a.stderr, text) // the problems name its lines
 		return err
 	}
 	h, err := a.host()
@@ -96,13 +96,13 @@ func (a *app) firstSpec(ctx context.Context, wishes firstspec.Wishes, notes []st
 		fmt.Fprintln(a.stderr, a.problems(warnings))
 	}
 	if a.spec != "-" {
-		agent, _ := h.Unit(ctx, host.AgentUnit) // the zero value where nobody can tell
+		agent, _ := h.Unit(ctx, host.AgentUnit) // the zero value if systemd does not answer
 		fmt.Fprintf(a.stdout, "wrote %s; %s\n", a.spec, afterInit(a.spec, agent))
 	}
 	return nil
 }
 
-// afterInit says what comes after a first spec was written there.
+// afterInit returns the next command to run after a first spec was written.
 func afterInit(spec string, agent host.Unit) string {
 	const look = "next: rlb-agent --once --dry-run"
 	switch {
@@ -118,7 +118,7 @@ func afterInit(spec string, agent host.Unit) string {
 	return look + ", then systemctl enable --now rlb-agent"
 }
 
-// network says which interface the virtual IPs will be on, or that none fits.
+// network tells for each virtual IP on which interface it will be, or that none fits.
 func network(ctx context.Context, h *debian.Host, doc *api.Document) []string {
 	interfaces, err := h.Interfaces(ctx)
 	if err != nil {
@@ -135,7 +135,7 @@ func network(ctx context.Context, h *debian.Host, doc *api.Document) []string {
 	return notes
 }
 
-// writeNew writes a file that is not there yet, as a whole or not at all. Its directory is made where it is missing.
+// writeNew writes a new file completely or not at all; it never overwrites. It creates a missing directory.
 func writeNew(path string, data []byte) (err error) {
 	dir := filepath.Dir(path)
 	if err := os.MkdirAll(dir, 0o755); err != nil {
@@ -150,7 +150,7 @@ func writeNew(path string, data []byte) (err error) {
 	if err = errors.Join(err, file.Chmod(0o644), file.Sync(), file.Close()); err != nil {
 		return err
 	}
-	err = os.Link(file.Name(), path) // unlike a rename it never replaces what came meanwhile
+	err = os.Link(file.Name(), path) // unlike rename, link never replaces a file that was created meanwhile
 	if errors.Is(err, fs.ErrExist) {
 		return errors.New("it is there already")
 	}

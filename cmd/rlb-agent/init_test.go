@@ -9,7 +9,8 @@ import (
 	"rlb.dev/rlb-agent/reconcile/host"
 )
 
-// The first line of a first spec names the schema of the installation that the program is from.
+// TestInstalledSchema: the first line of a first spec names the schema that was installed with the
+// program.
 func TestInstalledSchema(t *testing.T) {
 	prefix := t.TempDir()
 	program, installed := filepath.Join(prefix, "sbin/rlb-agent"), filepath.Join(prefix, "share/rlb-agent/schema.json")
@@ -27,7 +28,7 @@ func TestInstalledSchema(t *testing.T) {
 	}
 }
 
-// What comes after a first spec depends on the daemon: one that runs takes the spec at once.
+// TestAfterInit: the next command depends on the daemon: a running one applies the spec at once.
 func TestAfterInit(t *testing.T) {
 	const look = "next: rlb-agent --once --dry-run, then "
 	for _, c := range []struct {

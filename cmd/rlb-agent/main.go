@@ -32,11 +32,11 @@ const (
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	context.AfterFunc(ctx, stop) // a second one ends the program where it stands: a read may never end
+	context.AfterFunc(ctx, stop) // a second signal kills the program at once: a read may block for ever
 	os.Exit(run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
 }
 
-// run is the whole program.
+// run runs the program and returns its exit code.
 func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	out := &output{to: terminal.Safe(stdout)}
 	stderr = terminal.Safe(stderr)
@@ -59,7 +59,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	return exitCode(err)
 }
 
-// output is standard output, and the first error of writing to it.
+// output is standard output; it keeps the first write error.
 type output struct {
 	to  io.Writer
 	err error
@@ -73,28 +73,29 @@ func (o *output) Write(text []byte) (int, error) {
 	return n, err
 }
 
-// Unwrap is where it is written to.
+// Unwrap returns the underlying writer.
 func (o *output) Unwrap() io.Writer { return o.to }
 
-// checked is how the command ended: one that did what it should, and could not say so, is a wrong use.
+// checked returns the error of the command. A command that succeeded but could not print its result
+// returns a usageError.
 func (o *output) checked(err error) error {
 	failure := (*reconcile.Failure)(nil)
 	switch code := exitCode(err); {
 	case o.err == nil, errors.As(err, &failure):
 		return err
-	case code != exitDone && code != exitDifferent && code != exitFailed: // the last is the error of writing itself
+	case code != exitDone && code != exitDifferent && code != exitFailed: // exitFailed may be the write error itself
 		return err
 	}
 	return usageError{fmt.Errorf("cannot write to standard output: %w", o.err)}
 }
 
-// errDifferent is the outcome "differences found": no failure, but not exit code 0.
+// errDifferent means "differences found": not a failure, but exit code 1.
 var errDifferent = errors.New("differences found")
 
-// usageError is a wrong use of the command line.
+// usageError reports a wrong use of the command line (exit code 2).
 type usageError struct{ error }
 
-// specError is a spec that cannot be read or is not trusted.
+// specError reports a spec that cannot be read or is not trusted (exit code 3).
 type specError struct{ error }
 
 func (e specError) Unwrap() error { return e.error }
@@ -129,7 +130,7 @@ func exitCode(err error) int {
 	return exitFailed
 }
 
-// message is what the user reads of an error.
+// message returns the text of an error for the user.
 func message(err error) string {
 	others := (*remote.Failure)(nil)
 	if err == nil || errors.Is(err, errDifferent) || errors.As(err, &others) && others.Err == nil {
@@ -142,7 +143,7 @@ func message(err error) string {
 	return "rlb-agent: " + text
 }
 
-// problems are a line each; on a terminal each has its line of the file with it.
+// problems formats one line for each problem; on a terminal with an excerpt of the file.
 func (a *app) problems(problems yamlfile.Problems) string {
 	if terminal.Is(a.stderr) {
 		return problems.Excerpts()

@@ -20,7 +20,7 @@ import (
 
 func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){
-		"devfull": func() { // runs a command with a standard output that is full
+		"devfull": func() { // runs a command whose standard output is full
 			full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
 			if err != nil {
 				panic(err)
@@ -31,7 +31,7 @@ func TestMain(m *testing.M) {
 	})
 }
 
-// The scripts are the command line as its users see it, off the host: no root needed, and nothing of a host.
+// TestScripts runs the command line as users do, without root and without a load balancer.
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata",
@@ -55,7 +55,8 @@ func TestScripts(t *testing.T) {
 	})
 }
 
-// Every help page has examples. Each is a command line that the program takes, of the page's command or one below it.
+// TestExamples: every help page has examples, and the program accepts each of them as a call of the page's command or
+// of a subcommand.
 func TestExamples(t *testing.T) {
 	checked := 0
 	var walk func(cmd *cobra.Command)
@@ -85,9 +86,9 @@ func TestExamples(t *testing.T) {
 	}
 }
 
-// checkExampleOf parses each call of the agent in an example of a command's help page.
+// checkExampleOf parses each call of the agent in an example of a help page.
 func checkExampleOf(cmd *cobra.Command, line string) error {
-	own := !cmd.HasParent() // the page of the program also shows its unit
+	own := !cmd.HasParent() // the program's own page also shows its unit
 	for _, m := range agentCall.FindAllStringSubmatch(line+" ", -1) {
 		words := shellWords(m[1])
 		if err := checkAgent(words); err != nil {
@@ -118,7 +119,8 @@ func TestWrongExamplesOfCommandsAreFound(t *testing.T) {
 	}
 }
 
-// Every flag that is a number or a duration refuses what is below, beyond, or nothing of it, before anything else is done.
+// TestNumbersOutOfRange: every number or duration flag refuses values out of its range before the command does anything
+// else.
 func TestNumbersOutOfRange(t *testing.T) {
 	endless := map[string]bool{"lock-timeout": true} // 0s and any other wait make sense
 	checked := 0
@@ -152,7 +154,7 @@ func TestNumbersOutOfRange(t *testing.T) {
 	}
 }
 
-// What lies behind an error about the spec decides what the status says of it.
+// TestSpecErrorTellsItsCause: an error about the spec wraps its cause, on which the status depends.
 func TestSpecErrorTellsItsCause(t *testing.T) {
 	a := &app{}
 	if _, err := a.readSpec(filepath.Join(t.TempDir(), "spec.yaml")); !errors.Is(err, fs.ErrNotExist) || exitCode(err) != exitRefused {
@@ -160,7 +162,7 @@ func TestSpecErrorTellsItsCause(t *testing.T) {
 	}
 }
 
-// A command ends before garbage is worth to be collected.
+// TestCommandsSaveTime: a short command ends before a garbage collection pays off.
 func TestCommandsSaveTime(t *testing.T) {
 	t.Setenv("GOGC", "")
 	before := debug.SetGCPercent(100)

@@ -15,10 +15,10 @@ import (
 	"rlb.dev/rlb-agent/reconcile/host"
 )
 
-// changeTime is how long a drain on another host may take, beyond the wait for the lock there.
+// changeTime limits how long a drain on another host may take, in addition to its wait for the lock.
 const changeTime = 2 * time.Minute
 
-// onFlags name other hosts, and how rlb-agent is called there.
+// onFlags name other hosts, and how to call rlb-agent there.
 type onFlags struct {
 	hosts []string
 	sudo  bool
@@ -29,10 +29,10 @@ func (o *onFlags) register(cmd *cobra.Command) {
 	cmd.Flags().BoolVar(&o.sudo, "sudo", false, "with --on: call sudo -n rlb-agent there")
 }
 
-// given says whether hosts are named, even none.
+// given reports whether --on was given, even with an empty list.
 func (o *onFlags) given(cmd *cobra.Command) bool { return cmd.Flags().Changed("on") }
 
-// withoutSpec refuses --spec where other hosts are asked, since each of them answers by its own spec.
+// withoutSpec refuses --spec together with --on, since each host uses its own spec.
 func (o *onFlags) withoutSpec(cmd *cobra.Command) error {
 	if !o.given(cmd) || !cmd.Flags().Changed("spec") {
 		return nil
@@ -40,7 +40,7 @@ func (o *onFlags) withoutSpec(cmd *cobra.Command) error {
 	return usageError{fmt.Errorf("cannot use --spec in %s --on: each host uses its own spec; rlb-agent push --dry-run FILE shows what FILE would change", cmd.Name())}
 }
 
-// withoutFile has a command refuse --spec, and the shell not offer it. by says what the command goes by.
+// withoutFile makes a command refuse --spec and hides it from completion. by names the spec that the command uses.
 func withoutFile(cmd *cobra.Command, by string) {
 	cmd.Flags().String("spec", "", "")
 	_ = cmd.Flags().MarkHidden("spec") // fails for unknown flags only
@@ -52,7 +52,7 @@ func withoutFile(cmd *cobra.Command, by string) {
 	}
 }
 
-// destinations are the hosts that are named.
+// destinations returns the hosts of --on.
 func (o *onFlags) destinations() ([]remote.Host, error) {
 	hosts, err := remote.Hosts(o.hosts)
 	if err == nil && len(hosts) == 0 {
@@ -96,7 +96,8 @@ func (a *app) diffOn(ctx context.Context, on onFlags) error {
 	return nil
 }
 
-// changeOn changes one other host, and ends as the call there, which may wait for so long once the change is made.
+// changeOn changes one other host and returns the exit code of the call there. wait is how long the call may go on
+// after the change.
 func (a *app) changeOn(ctx context.Context, on onFlags, args []string, wait time.Duration) error {
 	hosts, err := on.destinations()
 	if err != nil {
@@ -125,8 +126,7 @@ func (a *app) changeOn(ctx context.Context, on onFlags, args []string, wait time
 	return nil
 }
 
-// statusOn shows other hosts side by side. Exit code 1 means that one is not ready or cannot be asked, or that their specs
-// differ.
+// statusOn shows other hosts side by side. Exit code 1: a host is not ready or does not answer, or their specs differ.
 func (a *app) statusOn(ctx context.Context, on onFlags, output string) error {
 	hosts, err := on.destinations()
 	if err != nil {

@@ -41,7 +41,7 @@ func (a *app) once(ctx context.Context) error {
 	})
 }
 
-// dryRun prints what once would do.
+// dryRun prints what --once would do.
 func (a *app) dryRun(ctx context.Context) error {
 	doc, err := a.readSpec(a.spec)
 	if err != nil {
@@ -57,7 +57,7 @@ func (a *app) dryRun(ctx context.Context) error {
 	return a.preview(ctx, h, doc)
 }
 
-// preview prints what bringing a spec into force would do, after the checks that come before it.
+// preview prints the steps that bring a spec into force, after the checks that precede them.
 func (a *app) preview(ctx context.Context, h *debian.Host, doc *api.Document) error {
 	look, err := a.find(ctx, h, doc)
 	if err != nil {
@@ -78,18 +78,18 @@ func (a *app) preview(ctx context.Context, h *debian.Host, doc *api.Document) er
 	return a.printSteps(look.Plan.Steps(), a.place(ctx, h, &doc.Spec, look.Desired.Facts.Node), "in sync with "+specName(doc.File))
 }
 
-// place is what this host is in its pair. spec is nil where none is in force.
+// place describes this host's place in its pair. spec is nil if no spec is in force.
 func (a *app) place(ctx context.Context, h *debian.Host, spec *api.LoadBalancerSpec, node string) plan.Place {
-	role, _ := status.KeepalivedRole(ctx, h) // STOPPED where it does not run
+	role, _ := status.KeepalivedRole(ctx, h) // STOPPED if keepalived does not run
 	if wait, err := state.ReadWaiting(ctx, h); err == nil && wait.On() {
-		role = host.RoleUnknown // drained, it serves the connections that it has
+		role = host.RoleUnknown // a drained host serves its remaining connections
 	}
 	if spec == nil {
 		return plan.Place{Role: role}
 	}
 	at := plan.PlaceOf(spec, node, role)
 	if role == host.RoleMaster {
-		table, _ := state.ReadPeers(ctx, h) // one that cannot be read names no peer
+		table, _ := state.ReadPeers(ctx, h) // an unreadable table has no peers
 		switch v := table.Redundant(time.Now()); v.Status {
 		case "False":
 			at.Alone = v.Message
@@ -100,8 +100,8 @@ func (a *app) place(ctx context.Context, h *debian.Host, spec *api.LoadBalancerS
 	return at
 }
 
-// printSteps prints what a run would do: what it comes to first, then each step with its diff. idle says how the host is
-// where there is nothing to do.
+// printSteps prints what a run would do: a summary, then each step with its diff. If there is nothing to do it prints
+// idle.
 func (a *app) printSteps(steps []plan.Step, at plan.Place, idle string) error {
 	if len(steps) == 0 {
 		fmt.Fprintf(a.stdout, "nothing to do: %s\n", idle)
@@ -123,7 +123,7 @@ func (a *app) printSteps(steps []plan.Step, at plan.Place, idle string) error {
 	return errDifferent
 }
 
-// look reads a spec and finds what it wants of this machine, whether or not this is one of its hosts.
+// look reads a spec and compares this machine with it, whether or not this machine is one of its hosts.
 func (a *app) look(ctx context.Context, path string) (*api.Document, *debian.Host, plan.Look, error) {
 	doc, h, err := a.specAndHost(path)
 	if err != nil {
@@ -137,7 +137,7 @@ func (a *app) look(ctx context.Context, path string) (*api.Document, *debian.Hos
 	return doc, h, look, nil
 }
 
-// rendering reads a spec and renders it for this machine. It runs no program.
+// rendering reads a spec and renders it for this machine. It runs no programs.
 func (a *app) rendering(ctx context.Context, path string, given render.Facts) (*api.Document, *debian.Host, plan.Look, error) {
 	doc, h, err := a.specAndHost(path)
 	if err != nil {
@@ -161,7 +161,7 @@ func (a *app) specAndHost(path string) (*api.Document, *debian.Host, error) {
 	return doc, h, err
 }
 
-// find finds what a spec wants of this machine.
+// find compares this machine with a spec.
 func (a *app) find(ctx context.Context, h *debian.Host, doc *api.Document) (plan.Look, error) {
 	look, err := plan.FactFinder{Observer: h, Assume: h.Ready(ctx) != nil}.Look(ctx, &doc.Spec)
 	if err := a.found(doc, look, err, false); err != nil {
@@ -170,7 +170,8 @@ func (a *app) find(ctx context.Context, h *debian.Host, doc *api.Document) (plan
 	return look, nil
 }
 
-// found says what was assumed. What does not fit this host is the spec's, as in a run, unless a flag says which host it is.
+// found logs what was assumed. A field that does not fit this host is a problem of the spec, as in a run, unless a flag
+// describes another host.
 func (a *app) found(doc *api.Document, look plan.Look, err error, flagged bool) error {
 	for _, note := range look.Notes {
 		a.log.Warn(note)
@@ -184,14 +185,14 @@ func (a *app) found(doc *api.Document, look plan.Look, err error, flagged bool) 
 	return nil
 }
 
-// unchecked says on standard error what could not be looked at.
+// unchecked logs what could not be observed.
 func (a *app) unchecked(look plan.Look) {
 	for _, note := range look.Observed.Unchecked {
 		a.log.Warn("not looked at: " + note)
 	}
 }
 
-// daemon is the command without a subcommand: it keeps this host until SIGTERM.
+// daemon runs the agent without a subcommand: it keeps this host in sync until SIGTERM.
 func (a *app) daemon(ctx context.Context) error {
 	if a.spec == "-" {
 		return usageError{errors.New("cannot watch standard input: give a file with --spec")}

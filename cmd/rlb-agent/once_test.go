@@ -12,7 +12,7 @@ import (
 	"rlb.dev/rlb-agent/reconcile/plan"
 )
 
-// A dry run: what the steps come to, then each with what it costs clients.
+// TestPrintSteps: a dry run prints a summary of the steps, then each step with its cost to clients.
 func TestPrintSteps(t *testing.T) {
 	at := plan.Place{Role: host.RoleMaster, Peers: []string{"lb2"}, Goodbye: 11 * time.Millisecond, Sick: 11 * time.Millisecond}
 	step := func(verb, object string) plan.Step {

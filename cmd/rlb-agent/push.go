@@ -92,7 +92,7 @@ func (a *app) push(ctx context.Context, file string, options pushOptions) error 
 	return p.Run(ctx)
 }
 
-// pushHosts are the hosts of --on, else the nodes of the spec.
+// pushHosts returns the hosts of --on, else the nodes of the spec.
 func pushHosts(doc *api.Document, on onFlags) ([]remote.Host, error) {
 	if len(on.hosts) > 0 {
 		return on.destinations()
@@ -107,7 +107,8 @@ func pushHosts(doc *api.Document, on onFlags) ([]remote.Host, error) {
 	return hosts, nil
 }
 
-// person is who calls, for another machine.
+// person returns user@machine of the caller, for the history of another machine; "" if the name is
+// not valid.
 func (a *app) person() string {
 	machine, _ := os.Hostname()
 	if name := a.by + "@" + machine; isPerson(name) {

@@ -25,8 +25,8 @@ the host is checked by "rlb-agent validate" alone.`,
 	}
 }
 
-// explainCommand explains a field of the spec, as kubectl explain does. It reads the schema, which is made from the
-// types' comments.
+// explainCommand explains a field of the spec, like kubectl explain. It reads the schema, which is generated from
+// the types' comments.
 func (a *app) explainCommand() *cobra.Command {
 	var recursive bool
 	cmd := &cobra.Command{

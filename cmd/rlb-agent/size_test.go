@@ -5,12 +5,12 @@ import (
 	"testing"
 )
 
-// maxBinary is the most that the stripped binary may have, in bytes. Small machines keep it in memory.
+// maxBinary is the largest size of the stripped binary in bytes. Small machines keep it in memory.
 const maxBinary = 14_000_000
 
-// TestTheBinaryIsSmall fails in most cases because a new import looks a method up by a name that the linker does not
-// know, which keeps every method of every type. To find the function, search for ReflectMethod in the output of
-// go build -ldflags=-dumpdep.
+// TestTheBinaryIsSmall: the most frequent cause of a failure is a new import that looks up a method by a name that
+// the linker does not know, which keeps every method of every type. To find the function, search for ReflectMethod
+// in the output of go build -ldflags=-dumpdep.
 func TestTheBinaryIsSmall(t *testing.T) {
 	binary := os.Getenv("RLB_AGENT")
 	if binary == "" {

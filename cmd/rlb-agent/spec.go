@@ -23,13 +23,13 @@ func (a *app) readSpec(path string) (*api.Document, error) {
 	return parse(path, data)
 }
 
-// parse parses a spec, which may be a large one.
+// parse parses a spec; it first tunes the garbage collector for a large one.
 func parse(path string, data []byte) (*api.Document, error) {
 	daemon.SaveMemory(len(data))
 	return api.Parse(path, data)
 }
 
-// input is a file's bytes; "-" is standard input.
+// input reads a file; "-" is standard input.
 func (a *app) input(path string) ([]byte, error) {
 	if path == "-" {
 		return yamlfile.ReadAll(a.stdin)
@@ -42,7 +42,7 @@ func (a *app) input(path string) ([]byte, error) {
 	return yamlfile.ReadAll(file)
 }
 
-// fileOrSpec is the file that the arguments name, or else the spec. Both at once contradict each other.
+// fileOrSpec returns the file argument, or else the spec. It refuses both together.
 func (a *app) fileOrSpec(cmd *cobra.Command, args []string) (string, error) {
 	switch {
 	case len(args) == 0:
@@ -53,7 +53,7 @@ func (a *app) fileOrSpec(cmd *cobra.Command, args []string) (string, error) {
 	return args[0], nil
 }
 
-// specName is what people are told of where a spec was read.
+// specName returns how messages name the spec.
 func specName(path string) string {
 	if path == "-" {
 		return "a spec from standard input"
@@ -61,7 +61,7 @@ func specName(path string) string {
 	return path
 }
 
-// trustedSpec is the spec for a run that acts on it as root: it refuses a file that others may write.
+// trustedSpec reads the spec for a run that acts on it as root: it refuses a file that others may write.
 func (a *app) trustedSpec() (*api.Document, error) {
 	if a.spec == "-" {
 		return nil, usageError{errors.New("cannot apply a spec from standard input: give a file with --spec")}
@@ -69,7 +69,8 @@ func (a *app) trustedSpec() (*api.Document, error) {
 	return trusted(a.spec)
 }
 
-// trusted reads and parses a spec that nobody but root may write or lead elsewhere: what was checked is what is read.
+// trusted reads and parses a spec that only root may write or redirect. It reads the file that it checked, not the
+// path again.
 func trusted(path string) (*api.Document, error) {
 	file, err := rootpath.Walker{}.Open(path)
 	if err != nil {
@@ -83,7 +84,7 @@ func trusted(path string) (*api.Document, error) {
 	return parse(path, data)
 }
 
-// replaceable is nil where only root can change where a spec is written. The spec need not exist.
+// replaceable returns nil if only root can change where a spec is written. The spec need not exist.
 func replaceable(path string) error {
 	if _, err := (rootpath.Walker{}).Resolve(path); err != nil {
 		return specError{untrusted(path, err)}
@@ -101,7 +102,7 @@ func untrusted(path string, err error) error {
 	return fmt.Errorf("cannot read the spec: %w", err)
 }
 
-// warnUntrusted says what an applying run would refuse.
+// warnUntrusted logs that applying would refuse this file.
 func (a *app) warnUntrusted(path string) {
 	if path == "-" {
 		return

@@ -8,12 +8,12 @@ import (
 	"testing"
 )
 
-// Every directory that the path leads through counts, links followed; so does the file.
+// TestTrusted checks every directory of the path, including link targets, and the file.
 func TestTrusted(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("only root can make files that only root may write")
 	}
-	// not below /tmp, which everybody may write
+	// not below /tmp, where everyone may write
 	dir, err := os.MkdirTemp("/root", "rlb-test-")
 	if err != nil {
 		t.Skipf("cannot make a directory below /root: %v", err)
@@ -58,7 +58,7 @@ func TestTrusted(t *testing.T) {
 		}
 	}
 
-	// what is too large is not read whole
+	// a file that is too large is not read completely
 	large := filepath.Join(dir, "safe", "large.yaml")
 	must(os.WriteFile(large, nil, 0o644))
 	must(os.Truncate(large, 256<<20))

@@ -20,7 +20,7 @@ import (
 	"rlb.dev/rlb-agent/reconcile/status"
 )
 
-// statusCommand tells how this host is. Exit code 1 means that it is not ready.
+// statusCommand shows the state of this host. Exit code 1: it is not ready.
 func (a *app) statusCommand() *cobra.Command {
 	var (
 		output string
@@ -69,7 +69,7 @@ func (a *app) statusCommand() *cobra.Command {
 	return cmd
 }
 
-// watchStatus shows the status again every second until it is interrupted.
+// watchStatus shows the status every second until it is interrupted.
 func (a *app) watchStatus(ctx context.Context, output string, print func(io.Writer, status.Status) error) error {
 	_, height := terminal.Size(a.stdout)
 	text := output == "text" || output == "wide"
@@ -90,7 +90,7 @@ func (a *app) watchStatus(ctx context.Context, output string, print func(io.Writ
 			return err
 		}
 		switch {
-		case live: // the terminal may have another size by now
+		case live: // the terminal may have been resized
 			var width int
 			width, height = terminal.Size(a.stdout)
 			fmt.Fprint(terminal.Raw(a.stdout), terminal.Frame(statusText(s, output == "wide", width, terminal.Colors(a.stdout), time.Now()), height))
@@ -114,7 +114,7 @@ func (a *app) watchStatus(ctx context.Context, output string, print func(io.Writ
 	}
 }
 
-// status reads how this host is. before is what was read last, or the zero value.
+// status reads the state of this host. before is the previous status, or the zero value.
 func (a *app) status(ctx context.Context, before status.Status) (status.Status, error) {
 	h, err := a.host()
 	if err != nil {
@@ -123,7 +123,7 @@ func (a *app) status(ctx context.Context, before status.Status) (status.Status, 
 	defer h.Close()
 	doc, specErr := a.readSpec(a.spec)
 	if specErr == nil && a.spec != "-" {
-		if err := (rootpath.Walker{}).Check(a.spec); err != nil { // applying would refuse it
+		if err := (rootpath.Walker{}).Check(a.spec); err != nil { // applying would refuse this file
 			doc, specErr = nil, untrusted(a.spec, err)
 		}
 	}
@@ -149,7 +149,7 @@ func writeStatus(w io.Writer, s status.Status, wide bool) error {
 	return err
 }
 
-// statusText is a status for people: its verdict in a sentence, then the rows, with the conditions where it is wide.
+// statusText formats a status for people: the verdict in a sentence, then the rows; wide adds the conditions.
 func statusText(s status.Status, wide bool, width int, color bool, now time.Time) string {
 	verdict, mood := status.Verdict(s, now)
 	rows := status.Rows(s, now)

@@ -13,10 +13,10 @@ import (
 	"rlb.dev/rlb-agent/reconcile/status"
 )
 
-// beforeSample is the line of the commands page before the sample of a status.
+// beforeSample is the text before the sample of a status on the commands page.
 const beforeSample = "What the active host of a pair prints after a failover:\n\n```text\n"
 
-// TestStatusSample: the status that the commands page shows is what the program prints. -update writes it anew.
+// TestStatusSample: the commands page shows the status as the program prints it. -update rewrites it.
 func TestStatusSample(t *testing.T) {
 	local := time.Local
 	time.Local = time.UTC

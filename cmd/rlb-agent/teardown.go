@@ -14,7 +14,7 @@ import (
 	"rlb.dev/rlb-agent/reconcile/state"
 )
 
-// teardownCommand makes this host what it was before the first run.
+// teardownCommand restores the state before the first run.
 func (a *app) teardownCommand() *cobra.Command {
 	var keep, dryRun, yes bool
 	cmd := &cobra.Command{
@@ -26,7 +26,7 @@ func (a *app) teardownCommand() *cobra.Command {
 			if dryRun {
 				return a.teardownPreview(cmd.Context(), keep)
 			}
-			// without a terminal nobody can answer, and the command alone counts
+			// without a terminal nobody can answer: the command is enough
 			if !yes && terminal.Is(a.stdin) && !terminal.Ask(a.stdin, a.stderr, "This host stops being a load balancer: HAProxy and keepalived stop unless they ran before the first run.\n"+
 				"rlb-agent teardown --dry-run shows the steps. Go on?") {
 				return usageError{errors.New("cannot tear down: not confirmed; nothing was changed")}

@@ -12,7 +12,8 @@ import (
 	"rlb.dev/rlb-agent/cmd/rlb-agent/terminal"
 )
 
-// What a file, a program or another machine says does not steer the terminal on which it is shown.
+// TestForeignTextOnATerminal: text from files, programs and other machines does not control the
+// terminal that shows it.
 func TestForeignTextOnATerminal(t *testing.T) {
 	control, screen := pty(t)
 	shown := func(args ...string) string {
@@ -49,7 +50,7 @@ func TestForeignTextOnATerminal(t *testing.T) {
 	}
 }
 
-// pty is a terminal, and the other end of it.
+// pty returns a terminal and its control side.
 func pty(t *testing.T) (control, screen *os.File) {
 	t.Helper()
 	control, err := os.OpenFile("/dev/ptmx", os.O_RDWR, 0)

@@ -17,7 +17,7 @@ import (
 	"rlb.dev/rlb-agent/reconcile/state"
 )
 
-// graceTime is how long after its time a trial may last before it is ended from here.
+// graceTime is how long the timer of a trial may be late before this command ends the trial.
 const graceTime = 10 * time.Second
 
 var trialID = regexp.MustCompile(`^[A-Za-z0-9-]+$`) // of at most 64 characters
@@ -31,7 +31,7 @@ type trialOptions struct {
 	replaces string
 }
 
-// tryCommand applies a spec that goes back by itself.
+// tryCommand applies a spec that is undone unless it is confirmed.
 func (a *app) tryCommand() *cobra.Command {
 	var (
 		options trialOptions
@@ -85,7 +85,7 @@ func (a *app) try(ctx context.Context, file string, options trialOptions) error 
 		if err := noTrial(ctx, h); err != nil {
 			return err
 		}
-		if err := replaceable(spec); err != nil { // by what is confirmed
+		if err := replaceable(spec); err != nil { // confirm replaces this file
 			return err
 		}
 		switch good, err := state.LastGood(ctx, h); {
@@ -99,7 +99,7 @@ func (a *app) try(ctx context.Context, file string, options trialOptions) error 
 		if tried, err = a.specToTry(file); err != nil {
 			return err
 		}
-		if options.sha256 != "" && options.sha256 != tried.Digest { // a connection that ends early ends standard input too
+		if options.sha256 != "" && options.sha256 != tried.Digest { // an interrupted connection also ends standard input
 			return specError{fmt.Errorf("cannot try %s: its SHA-256 is %s, not %s", trial.File, tried.Digest, options.sha256)}
 		}
 		trial.Since = time.Now()
@@ -122,7 +122,7 @@ func (a *app) try(ctx context.Context, file string, options trialOptions) error 
 	return a.awaitTrial(ctx, tried)
 }
 
-// specToTry reads the spec of a trial. What comes from standard input is from who runs this as root.
+// specToTry reads the spec of a trial. Standard input is trusted: it comes from the user who runs this as root.
 func (a *app) specToTry(file string) (*api.Document, error) {
 	if file == "-" {
 		return a.readSpec(file)
@@ -130,7 +130,7 @@ func (a *app) specToTry(file string) (*api.Document, error) {
 	return trusted(file)
 }
 
-// awaitTrial waits until the trial was confirmed, or is over. Ctrl-C ends it at once.
+// awaitTrial waits until the trial is confirmed or over. Ctrl-C ends it at once.
 func (a *app) awaitTrial(ctx context.Context, tried *api.Document) error {
 	h, err := a.host()
 	if err != nil {
@@ -145,19 +145,19 @@ func (a *app) awaitTrial(ctx context.Context, tried *api.Document) error {
 		if trial == nil {
 			return a.trialOutcome(ctx, h, tried)
 		}
-		if trial.Over(time.Now().Add(-graceTime)) { // the timer did not, or could not
+		if trial.Over(time.Now().Add(-graceTime)) { // the timer has not ended it
 			return errors.Join(a.endTrial(ctx, "", ""), a.trialOutcome(ctx, h, tried))
 		}
 		select {
 		case <-ctx.Done():
-			a.ran += ", interrupted" // the journal has the command already
+			a.ran += ", interrupted" // the journal has an entry for the command already
 			return a.endTrial(context.WithoutCancel(ctx), "", "")
 		case <-time.After(200 * time.Millisecond):
 		}
 	}
 }
 
-// trialOutcome says how the trial ended: what was confirmed is in force for good.
+// trialOutcome prints how the trial ended: it was confirmed if its spec is in force for good.
 func (a *app) trialOutcome(ctx context.Context, h *debian.Host, tried *api.Document) error {
 	good, err := state.LastGood(ctx, h)
 	switch {
@@ -170,7 +170,7 @@ func (a *app) trialOutcome(ctx context.Context, h *debian.Host, tried *api.Docum
 	return &reconcile.Failure{Err: errors.New("nobody confirmed"), Undone: true}
 }
 
-// specGiven is what --spec names, "" where it is not given.
+// specGiven is the value of --spec, "" if it is not given.
 func (a *app) specGiven(cmd *cobra.Command) string {
 	if !cmd.Flags().Changed("spec") {
 		return ""
@@ -178,8 +178,8 @@ func (a *app) specGiven(cmd *cobra.Command) string {
 	return a.spec
 }
 
-// forItsFile refuses a --spec, "" for none, that is not the file which the trial is for. do is what cannot be done with it,
-// and goes is what comes of that file.
+// forItsFile refuses a --spec that is not the file of the trial; "" is no --spec. do names the action that is refused, and
+// goes what that action does with the file.
 func forItsFile(trial *state.Trial, spec, do, goes string) error {
 	if path, err := filepath.Abs(spec); spec != "" && (err != nil || path != trial.Spec) {
 		return usageError{fmt.Errorf("cannot %s with --spec %s: %s %s", do, spec, goes, trial.Spec)}
@@ -187,8 +187,8 @@ func forItsFile(trial *state.Trial, spec, do, goes string) error {
 	return nil
 }
 
-// endTrial goes back to the spec file, or, where that is refused now, to the spec that was in force before. With an id it
-// leaves every other trial alone.
+// endTrial goes back to the spec file or, if that file is refused now, to the spec that was in force before. With an id
+// it ends no other trial.
 func (a *app) endTrial(ctx context.Context, id, spec string) error {
 	return a.changing(ctx, func(ctx context.Context, h *debian.Host) error {
 		trial, err := state.RunningTrial(ctx, h)
@@ -200,7 +200,7 @@ func (a *app) endTrial(ctx context.Context, id, spec string) error {
 			return nil
 		}
 		if trial == nil {
-			return a.reconciler(h).EndTrial(ctx) // what may be left of one
+			return a.reconciler(h).EndTrial(ctx) // remove what may be left of an earlier trial
 		}
 		if err := forItsFile(trial, spec, "end the trial", "it goes back to"); err != nil {
 			return err
@@ -218,7 +218,7 @@ func (a *app) endTrial(ctx context.Context, id, spec string) error {
 	})
 }
 
-// inForce is the spec of the file if it is good, else the last one that was.
+// inForce returns the spec file if it is valid, else the last spec that was in force.
 func (a *app) inForce(ctx context.Context, h *debian.Host, path string) (*api.Document, error) {
 	if doc, err := trusted(path); err == nil {
 		return doc, nil
@@ -230,7 +230,7 @@ func (a *app) inForce(ctx context.Context, h *debian.Host, path string) (*api.Do
 	return doc, err
 }
 
-// confirmCommand keeps what is tried.
+// confirmCommand keeps the spec that is being tried.
 func (a *app) confirmCommand() *cobra.Command {
 	var id string
 	cmd := &cobra.Command{
@@ -257,7 +257,7 @@ func (a *app) confirmCommand() *cobra.Command {
 				if err != nil {
 					return &reconcile.Failure{Err: err}
 				}
-				a.takeOver, a.keeps = trial.TakeOver, true // what the trial may is allowed for good
+				a.takeOver, a.keeps = trial.TakeOver, true // what was allowed for the trial stays allowed
 				if err := a.replaceSpec(ctx, h, trial.Spec, doc.Data); err != nil {
 					return &reconcile.Failure{Err: err}
 				}

@@ -12,8 +12,8 @@ import (
 	"rlb.dev/rlb-agent/render"
 )
 
-// clearFaultCommand is what systemd calls when the daemon has ended, however it did: a fault that it told keepalived
-// of is not to keep this host out for ever. It waits for nobody, and needs no lock.
+// clearFaultCommand is called by systemd whenever the daemon has ended: the fault that the daemon set for keepalived
+// must not keep this host out for ever. It waits for nothing and needs no lock.
 func (a *app) clearFaultCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:    "clear-fault",
@@ -21,7 +21,7 @@ func (a *app) clearFaultCommand() *cobra.Command {
 		Args:   atMost(0),
 		Hidden: true,
 		RunE: func(*cobra.Command, []string) error {
-			// written in place, and never made: keepalived watches this file, and makes it where it wants it
+			// written in place, never created: keepalived watches this file and creates it itself
 			file, err := os.OpenFile(render.FaultFile, os.O_WRONLY|os.O_TRUNC, 0)
 			if errors.Is(err, fs.ErrNotExist) {
 				return nil
@@ -38,7 +38,7 @@ func (a *app) clearFaultCommand() *cobra.Command {
 	}
 }
 
-// rejoinArgs are the command line of rejoinCommand, or nil where this program cannot be found.
+// rejoinArgs returns the command line of rejoinCommand; nil if the path of this program is not known.
 func rejoinArgs() []string {
 	self, err := os.Executable()
 	if err != nil {
@@ -47,8 +47,9 @@ func rejoinArgs() []string {
 	return []string{self, "rejoin"}
 }
 
-// rejoinCommand is what runs in a unit of its own while this host is kept out of a virtual router that a peer is not
-// in yet: it starts keepalived when the last peer has left the former one. It waits for nobody else, and needs no lock.
+// rejoinCommand runs in a unit of its own while this host is kept out of a virtual router that a peer has not joined
+// yet: it starts keepalived when the last peer has left the former virtual router. It waits for nothing else and needs
+// no lock.
 func (a *app) rejoinCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:    "rejoin",

@@ -15,10 +15,10 @@ import (
 	"rlb.dev/rlb-agent/reconcile/plan"
 )
 
-// upgradable are the packages that upgrade looks after.
+// upgradable are the packages that upgrade can install.
 var upgradable = []string{"haproxy", "keepalived"}
 
-// upgradeCommand brings newer programs in.
+// upgradeCommand installs newer versions of the programs.
 func (a *app) upgradeCommand() *cobra.Command {
 	var force, dryRun bool
 	cmd := &cobra.Command{

@@ -11,7 +11,7 @@ import (
 	"rlb.dev/rlb-agent/reconcile/host/debian"
 )
 
-// validateCommand parses and validates, and asks the real programs where they are installed.
+// validateCommand parses and validates a spec. It runs the installed programs' own checks too.
 func (a *app) validateCommand() *cobra.Command {
 	var (
 		flags  factFlags
@@ -34,7 +34,7 @@ func (a *app) validateCommand() *cobra.Command {
 			defer h.Close()
 			warnings := doc.Warnings(hostFacts(cmd.Context(), h, doc, look.Desired.Facts.Interface))
 			warned, err := a.check(cmd.Context(), h, doc, look)
-			warnings = warnings.With(warned) // which are said in plainer words, where both are of one line
+			warnings = warnings.With(warned) // if both have a warning for a line, ours is plainer and is kept
 			if err == nil && strict && len(warnings) > 0 {
 				return warnings
 			}
@@ -52,12 +52,13 @@ func (a *app) validateCommand() *cobra.Command {
 	return cmd
 }
 
-// hostFacts is what warnings look at, where this machine is one of the spec's hosts.
+// hostFacts returns the facts for host-dependent warnings; none if this machine is not one of the
+// spec's hosts.
 func hostFacts(ctx context.Context, h *debian.Host, doc *api.Document, iface string) api.HostFacts {
 	interfaces, err := h.Interfaces(ctx)
 	if err != nil || h.Ready(ctx) != nil {
 		return api.HostFacts{}
 	}
-	memory, _ := h.Memory(ctx) // 0 is not known
+	memory, _ := h.Memory(ctx) // 0: not known
 	return api.HostFacts{Interface: iface, Subnets: host.Subnets(interfaces, doc.Spec.VirtualIPs), Memory: memory}
 }

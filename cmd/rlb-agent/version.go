@@ -10,13 +10,14 @@ import (
 	"rlb.dev/rlb-agent/api"
 )
 
-// version is set by the build (make build); a plain "go install" takes the module's.
+// version is set by the build (make build); after a plain "go install" the module's version is
+// used.
 var version = ""
 
 // versionInfo is what "version -o json" prints. Fields are added, never renamed.
 type versionInfo struct {
 	Version     string   `json:"version"`     // of the agent
-	GoVersion   string   `json:"goVersion"`   // that built it
+	GoVersion   string   `json:"goVersion"`   // of the Go that built it
 	Platform    string   `json:"platform"`    // "linux/arm64"
 	APIVersions []string `json:"apiVersions"` // that a spec may have
 }

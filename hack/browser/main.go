@@ -1,6 +1,6 @@
-// Command browser shows one page in a real Chromium to a test that runs elsewhere: it reads commands from standard input
-// and answers each with one line of JSON. It is a module of its own, for a browser's protocol is large, and nothing else
-// here needs it. It must run in the network namespace in which the page is found: the browser runs there with it.
+// Command browser shows a page in a real Chromium, controlled by a test in another process: it reads commands from
+// standard input and answers each with one line of JSON. It is a module of its own, because a browser's protocol is
+// large and nothing else here needs it. It must run in the network namespace of the page: the browser runs there too.
 package main
 
 import (
@@ -35,7 +35,7 @@ type Command struct {
 	Dark   bool
 }
 
-// Answer is how that went.
+// Answer is the result of a command.
 type Answer struct {
 	Error string
 	Value any
@@ -103,7 +103,7 @@ type browser struct {
 	troubles []string
 }
 
-// hear notes what a page must not do: log an error, break its policy, throw, or ask for anything elsewhere.
+// hear records what a page must not do: log an error, violate its policy, throw, or send a request to another site.
 func (b *browser) hear(event any) {
 	text := ""
 	switch e := event.(type) {
@@ -152,7 +152,7 @@ func (b *browser) do(ctx context.Context, c Command) (any, error) {
 	return nil, fmt.Errorf("cannot %q", c.Do)
 }
 
-// shot saves a picture of the page, in whole where no height is given.
+// shot saves a picture of the page; without a height, of the whole page.
 func shot(ctx context.Context, c Command) error {
 	scheme := map[bool]string{false: "light", true: "dark"}[c.Dark]
 	media := func(ctx context.Context, t *chromedp.Target) (chromedp.Void, error) {
@@ -179,7 +179,7 @@ func shot(ctx context.Context, c Command) error {
 	return os.WriteFile(c.Text, picture, 0o644)
 }
 
-// tree is what a screen reader is told of the page.
+// tree returns the page's accessibility tree, which a screen reader announces.
 func tree(ctx context.Context) (all []Node, err error) {
 	result, err := chromedp.Run(ctx, func(ctx context.Context, t *chromedp.Target) (accessibility.GetFullAXTreeResult, error) {
 		result, err := cdp.Call(ctx, t, accessibility.GetFullAXTree, accessibility.GetFullAXTreeParams{})

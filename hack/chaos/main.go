@@ -1,4 +1,4 @@
-// Command chaos makes random faults on a real pair under load, and judges what happened: "make chaos".
+// Command chaos makes random faults on a real pair under load, and judges the results: "make chaos".
 package main
 
 import (

@@ -1,4 +1,4 @@
-// Command demo shows the whole of rlb-agent on two real Debian hosts: "make demo".
+// Command demo shows all of rlb-agent on two real Debian hosts: "make demo".
 package main
 
 import (
@@ -19,7 +19,7 @@ func main() {
 	lab.Main("demo", func(ctx context.Context) error { return run(ctx, *binary) })
 }
 
-// demo is the lab with what is on it.
+// demo is the lab and its hosts.
 type demo struct {
 	*lab.Stage
 	hosts []*lab.Host
@@ -67,7 +67,8 @@ func show(text string) {
 	}
 }
 
-// agent runs the agent on a host and shows what it says. Exit code 1 is "differences found", which is no failure.
+// agent runs the agent on a host and prints its output. Exit code 1 means "differences found" and is not a
+// failure.
 func (d *demo) agent(ctx context.Context, host *lab.Host, args ...string) error {
 	fmt.Printf("  %s# rlb-agent %s\n", host.Name(), strings.Join(args, " "))
 	command := host.Command(ctx, append([]string{pair.Agent}, args...)...)
@@ -108,7 +109,7 @@ func (d *demo) apply(ctx context.Context) error {
 	return d.agent(ctx, d.hosts[0], "--once")
 }
 
-// answers asks the virtual IP until each of the first n control planes has answered.
+// answers sends requests to the virtual IP until each of the first n control planes has answered.
 func (d *demo) answers(ctx context.Context, n int) error {
 	seen := map[string]int{}
 	if err := lab.Until(ctx, 20*time.Second, func() bool {
@@ -134,7 +135,7 @@ func (d *demo) serve(ctx context.Context) error {
 	return d.answers(ctx, 3)
 }
 
-// probe measures what a client sees: a new connection every 5 ms, each judged alone.
+// probe measures what a client sees: a new connection every 5 ms, each judged by itself.
 func (d *demo) probe(do func() error) error {
 	p, err := d.Client.Probe(pair.Service, lab.ProbeOptions{})
 	if err != nil {
@@ -171,7 +172,7 @@ func (d *demo) edit(ctx context.Context) error {
 	})
 }
 
-// active is the host that holds the virtual IP.
+// active returns the host that holds the virtual IP.
 func (d *demo) active() *lab.Host {
 	for _, host := range d.hosts {
 		if pair.Holds(host) {
@@ -181,7 +182,7 @@ func (d *demo) active() *lab.Host {
 	return nil
 }
 
-// daemon leaves the hosts to the agent, and waits until it sees HAProxy answer.
+// daemon starts the agent as a daemon on the hosts, and waits until it sees HAProxy answer.
 func (d *demo) daemon(ctx context.Context) error {
 	title("The agent as a daemon on both")
 	for _, host := range d.hosts {

@@ -11,7 +11,7 @@ import (
 	"rlb.dev/rlb-agent/reconcile/status"
 )
 
-// WriteSpec puts a spec in place as an administrator would.
+// WriteSpec writes the spec file as an administrator would.
 func (h *Host) WriteSpec(text string) {
 	h.World.Helper()
 	if err := h.WriteFile(pair.SpecFile, []byte(text), 0o644); err != nil {
@@ -26,7 +26,7 @@ func (h *Host) Apply(text string) string {
 	return h.Must(pair.Agent, "--once")
 }
 
-// RunAgent runs the agent and returns its exit code and all that it wrote.
+// RunAgent runs the agent and returns its exit code and its output.
 func (h *Host) RunAgent(args ...string) (code int, out string) {
 	h.World.Helper()
 	out, err := h.Run(h.World.Context(), append([]string{pair.Agent}, args...)...)
@@ -41,16 +41,16 @@ func (h *Host) RunAgent(args ...string) (code int, out string) {
 	return -1, ""
 }
 
-// RunFaulty runs the agent with faults (see reconcile/faulty) and returns its exit code, 137 where it was killed, and
-// all that it wrote.
+// RunFaulty runs the agent with faults (see reconcile/faulty) and returns its exit code, 137 if it was killed, and its
+// output.
 func (h *Host) RunFaulty(faults string, args ...string) (code int, out string) {
 	h.World.Helper()
 	out, code = h.Exit("RLB_FAULT='" + faults + "' " + Faulty + " " + strings.Join(args, " "))
 	return code, out
 }
 
-// Converges fails the test if the next run fails, or the one after it has something left to do; it returns what the first
-// one wrote.
+// Converges fails the test if the next run fails, or if the one after it has something to do; it returns the output of
+// the first one.
 func (h *Host) Converges(after string) (first string) {
 	h.World.Helper()
 	code, first := h.RunAgent("--once")
@@ -63,7 +63,7 @@ func (h *Host) Converges(after string) (first string) {
 	return first
 }
 
-// HAProxyIs says whether this is how the daemon saw HAProxy last: answers, full, hangs …
+// HAProxyIs reports whether this is the daemon's last verdict on HAProxy: answers, full, hangs …
 func (h *Host) HAProxyIs(state string) bool {
 	data, _ := h.ReadFile("/run/rlb/guard.json")
 	return strings.Contains(string(data), `"haproxy": "`+state+`"`)
@@ -83,13 +83,14 @@ func StartDaemon(hosts ...*Host) {
 	}
 }
 
-// FaultFlag says whether the file that keepalived tracks says this; true keeps the host from holding the virtual IP.
+// FaultFlag reports whether the file that keepalived tracks has this value; true keeps the host from holding the
+// virtual IP.
 func (h *Host) FaultFlag(fault bool) bool {
 	data, err := h.ReadFile("/run/rlb/fault")
 	return err == nil && string(data) == map[bool]string{true: "1\n", false: "0\n"}[fault]
 }
 
-// Status is what the agent says of the host now, and its exit code.
+// Status returns the agent's present status of the host, and its exit code.
 func (h *Host) Status() (s status.Status, code int) {
 	h.World.Helper()
 	code, out := h.RunAgent("status", "-o", "json")

@@ -11,17 +11,17 @@ import (
 	"time"
 )
 
-// A Browser is a real Chromium on a laptop, with one page open (hack/browser).
+// A Browser is a real Chromium on a laptop with one open page (hack/browser).
 type Browser struct {
 	world   *World
 	say     *json.Encoder
 	answers *json.Decoder
 }
 
-// browserBinary is the program that drives Chromium: what this variable names, else built for the test.
+// browserBinary is the program that controls Chromium: the value of this variable, else built for the test.
 var browserBinary = os.Getenv("RLB_BROWSER")
 
-// Open opens a page in a browser on the laptop. It ends with the test.
+// Open opens a page in a browser on the laptop. The browser ends with the test.
 func (l *Laptop) Open(url string) *Browser {
 	w := l.World
 	w.Helper()
@@ -32,7 +32,7 @@ func (l *Laptop) Open(url string) *Browser {
 			w.Fatalf("%v\n%s", err, out)
 		}
 	}
-	// The test's context ends before the cleanup, and a browser that is killed leaves its files.
+	// The test's context ends before the cleanup, and a killed browser would leave its files.
 	cmd := l.Command(context.WithoutCancel(w.Context()), program, "-url", url)
 	in, err := cmd.StdinPipe()
 	if err != nil {
@@ -55,7 +55,7 @@ func (l *Laptop) Open(url string) *Browser {
 	return b
 }
 
-// command is one of hack/browser.
+// command is a command of hack/browser.
 type command struct {
 	Do            string
 	Text          string
@@ -94,36 +94,37 @@ func (b *Browser) answer(to string, value any) {
 	}
 }
 
-// Wait waits until an expression is true on the page, and says how long that took.
+// Wait waits until an expression is true on the page, and returns how long that took.
 func (b *Browser) Wait(expression string, within time.Duration) (took time.Duration) {
 	b.world.Helper()
 	b.ask(command{Do: "wait", Text: expression, Within: within}, &took)
 	return took
 }
 
-// Eval is the value of an expression on the page.
+// Eval evaluates an expression on the page into value.
 func (b *Browser) Eval(expression string, value any) {
 	b.world.Helper()
 	b.ask(command{Do: "eval", Text: expression}, value)
 }
 
-// Shot saves a picture of the page in that width; a height of 0 is all of it.
+// Shot saves a picture of the page with this width; height 0 means the whole page.
 func (b *Browser) Shot(file string, width, height int, dark bool) {
 	b.world.Helper()
 	b.ask(command{Do: "shot", Text: file, Width: width, Height: height, Dark: dark}, nil)
 }
 
-// Told is what a screen reader is told of one element.
+// Told is what a screen reader announces for one element.
 type Told struct{ Role, Name string }
 
-// Tree is what a screen reader is told of the page.
+// Tree returns what a screen reader announces for the page.
 func (b *Browser) Tree() (all []Told) {
 	b.world.Helper()
 	b.ask(command{Do: "tree"}, &all)
 	return all
 }
 
-// Troubles are errors and messages on the page's console, breaches of its policy, and requests to anywhere else.
+// Troubles returns errors and messages of the page's console, violations of its policy, and requests to other
+// sites.
 func (b *Browser) Troubles() (all []string) {
 	b.world.Helper()
 	b.ask(command{Do: "troubles"}, &all)

@@ -8,15 +8,15 @@ import (
 	"rlb.dev/rlb-agent/hack/lab/pair"
 )
 
-// Cases are subtests that take turns on the same hosts, for hosts are slow to make. A case that fails does not spoil the
-// next one: the hosts are restored in between.
+// Cases are subtests that share hosts, because making hosts is slow. A case that fails does not spoil the next one: the
+// hosts are restored in between.
 type Cases struct {
 	World   *World
 	restore func(*World)
-	failed  bool // the case before
+	failed  bool // the previous case failed
 }
 
-// NewCases makes cases; restore brings the hosts back to where each case begins, whatever the one before left.
+// NewCases makes cases; restore brings the hosts back to the starting state of a case, whatever the previous one left.
 func (w *World) NewCases(restore func(*World)) *Cases { return &Cases{World: w, restore: restore} }
 
 // Run runs a case.
@@ -32,7 +32,7 @@ func (c *Cases) Run(name string, do func(*World)) {
 	})
 }
 
-// PairCases are cases on a pair that runs the agent as a daemon.
+// PairCases are cases on a pair with daemons.
 type PairCases struct {
 	cases *Cases
 	hosts [2]*Host
@@ -47,7 +47,7 @@ func NewPairCases(t *testing.T, spec string, releases ...lab.Release) *PairCases
 	return &PairCases{w.NewCases(func(w *World) { w.restorePair(spec, a, b) }), [2]*Host{a, b}}
 }
 
-// Run runs a case. It begins with one host active, and HAProxy and the agent well on both.
+// Run runs a case. At its start one host is active, and HAProxy and the agent work on both.
 func (c *PairCases) Run(name string, do func(w *World, active, standby *Host)) {
 	c.cases.Run(name, func(w *World) {
 		a, b := c.hosts[0].In(w.T), c.hosts[1].In(w.T)
@@ -70,16 +70,16 @@ func (w *World) restorePair(spec string, a, b *Host) {
 	}
 	for _, h := range []*Host{a.In(w.T), b.In(w.T)} {
 		h.WriteSpec(spec)
-		h.Shell("systemctl restart haproxy") // without what a case did to its process, or holds open
+		h.Shell("systemctl restart haproxy") // removes what a case did to its process, or holds open
 	}
 }
 
-// atRest says whether keepalived is MASTER or BACKUP: its own check of HAProxy keeps a host in FAULT for some seconds longer
-// than the daemon does.
+// atRest reports whether keepalived is MASTER or BACKUP: its own check of HAProxy keeps a host in FAULT for some
+// seconds longer than the daemon does.
 func (h *Host) atRest() bool {
 	s, _ := h.Status()
 	return s.Role == "MASTER" || s.Role == "BACKUP"
 }
 
-// Well says whether the daemon sees HAProxy answer, and keepalived may hold the virtual IP.
+// Well reports whether the daemon sees that HAProxy answers, and keepalived may hold the virtual IP.
 func (h *Host) Well() bool { return h.FaultFlag(false) && h.HAProxyIs("answers") }

@@ -2,7 +2,8 @@ package e2e
 
 import "strings"
 
-// Footprint is what a run that changes nothing must leave alone: processes, start times, files with their times, rules.
+// Footprint returns everything that a run without changes must not touch: processes, start times, files with their
+// times, rules.
 func (h *Host) Footprint() string {
 	return h.Shell(`
 		for unit in haproxy keepalived; do systemctl show -p MainPID,InvocationID,ActiveEnterTimestampMonotonic,NRestarts $unit; done
@@ -11,7 +12,7 @@ func (h *Host) Footprint() string {
 		iptables-save | sed 's/\[.*//; /^#/d'; ip6tables-save | sed 's/\[.*//; /^#/d'`)
 }
 
-// InOrder says whether the text has these words, one after the other.
+// InOrder reports whether the text has these words, one after the other.
 func InOrder(text string, words ...string) bool {
 	for _, word := range words {
 		_, after, found := strings.Cut(text, word)
@@ -23,7 +24,7 @@ func InOrder(text string, words ...string) bool {
 	return true
 }
 
-// State is all that the agent changes on a host whose packages stay, without times and numbers of processes.
+// State returns everything that the agent changes on a host whose packages stay, without times and process IDs.
 func (h *Host) State() string {
 	h.World.Helper()
 	return h.Shell(`
@@ -33,7 +34,7 @@ func (h *Host) State() string {
 		iptables -S; ip6tables -S; apt-mark showhold; dpkg --get-selections`)
 }
 
-// Difference are the lines that only one of two texts has.
+// Difference returns the lines that only one of the two texts has.
 func Difference(before, after string) string {
 	count := map[string]int{}
 	for line := range strings.Lines(before) {
@@ -55,25 +56,25 @@ func Difference(before, after string) string {
 	return b.String()
 }
 
-// volatile is what changes on a Debian by itself, or whenever apt or dpkg run, whoever asked them to. All other files
-// must be after a teardown what they were.
+// volatile has the files that change on Debian by themselves, or whenever apt or dpkg run for any reason. After a
+// teardown all other files must be as before.
 var volatile = []string{
 	"/etc/mtab",                             // the kernel's
-	"/etc/rlb", "/usr/local/sbin/rlb-agent", // the spec and the program are the administrator's: they stay
-	"/etc/iproute2",                           // keepalived 2.3 makes a file there when it starts, and leaves it
+	"/etc/rlb", "/usr/local/sbin/rlb-agent", // the spec and the program belong to the administrator: they stay
+	"/etc/iproute2",                           // keepalived 2.3 makes a file there at its start, and leaves it
 	"/var/lib/haproxy",                        // systemd's, for haproxy.service; because of it a purge leaves the directory
-	"/etc/ld.so.cache", "/var/cache/ldconfig", // ldconfig runs when libraries come or go
+	"/etc/ld.so.cache", "/var/cache/ldconfig", // ldconfig runs when libraries are installed or removed
 	"/etc/passwd-", "/etc/shadow-", "/etc/group-", "/etc/gshadow-", "/etc/subuid-", "/etc/subgid-", "/etc/.pwd.lock", // copies that adduser leaves
-	"/var/cache/apt", "/var/cache/debconf", "/var/lib/apt", // what apt and debconf note for themselves
+	"/var/cache/apt", "/var/cache/debconf", "/var/lib/apt", // records of apt and debconf
 	"/var/lib/dpkg/available", "/var/lib/dpkg/status", "/var/lib/dpkg/diversions", "/var/lib/dpkg/lock", "/var/lib/dpkg/triggers",
 	"/var/log", "/var/tmp", "/var/backups", "/var/lib/private",
 	"/var/lib/systemd/random-seed", "/var/lib/systemd/timers", "/var/lib/systemd/catalog", "/var/lib/systemd/coredump",
-	"/var/lib/systemd/deb-systemd-helper-enabled", "/var/lib/systemd/deb-systemd-helper-masked", // directories that stay, empty
+	"/var/lib/systemd/deb-systemd-helper-enabled", "/var/lib/systemd/deb-systemd-helper-masked", // empty directories that stay
 	"/usr/share/man", "/usr/lib/udev/hwdb.bin",
 }
 
-// Snapshot is the whole host: every file with owner, mode and content (below /usr its size and
-// time), rules, units and packages.
+// Snapshot describes the whole host: every file with its owner, mode and content (below /usr its size and time), rules,
+// units and packages.
 func (h *Host) Snapshot() string {
 	h.World.Helper()
 	prune := ""

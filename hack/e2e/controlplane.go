@@ -11,7 +11,7 @@ import (
 // APIServerUnit runs the API server of a host that is a control plane.
 const APIServerUnit = "kube-apiserver"
 
-// apiServer is its unit. The program's name is that of the real one, which the agent tells people.
+// apiServer is the text of this unit. The program has the real one's name, which the agent's messages contain.
 const apiServer = `[Service]
 EnvironmentFile=-/etc/kube-apiserver.env
 ExecStart=/usr/local/bin/kube-apiserver $ARGS
@@ -21,8 +21,8 @@ RestartSec=200ms
 WantedBy=multi-user.target
 `
 
-// ControlPlanes boots installed hosts that are load balancer and control plane in one, as kubeadm's stacked ones: each has
-// an API server (hack/lab/apiserver) that takes port 6443 of every address. It is not started.
+// ControlPlanes boots installed hosts that are load balancer and control plane in one, like kubeadm's stacked ones:
+// each has an API server (hack/lab/apiserver) on port 6443 of every address. It is not started.
 func (w *World) ControlPlanes(releases ...lab.Release) []*Host {
 	w.Helper()
 	file, err := lab.LocalFile(w.APIServer(), "/usr/local/bin/kube-apiserver", 0o755)
@@ -33,7 +33,7 @@ func (w *World) ControlPlanes(releases ...lab.Release) []*Host {
 	return w.hosts(lab.HostOptions{Installed: true, Files: []lab.File{file, unit}}, releases...)
 }
 
-// APIServer is the path of the API server's program.
+// APIServer returns the path of the API server's program.
 func (w *World) APIServer() string {
 	w.Helper()
 	program := os.Getenv("RLB_APISERVER")
@@ -48,7 +48,7 @@ func (w *World) APIServer() string {
 	return program
 }
 
-// Machines are the hosts as the lab knows them.
+// Machines returns the lab's hosts.
 func Machines(hosts []*Host) (all []*lab.Host) {
 	for _, h := range hosts {
 		all = append(all, h.Host)

@@ -7,10 +7,10 @@ import (
 	"rlb.dev/rlb-agent/hack/lab/pair"
 )
 
-// Active says whether the host holds the virtual IP, seen from inside of it.
+// Active reports whether the host holds the virtual IP, seen from its own namespace.
 func (h *Host) Active() bool { return pair.Holds(h.Host) }
 
-// Must runs a command on the host that has to succeed, and returns its output.
+// Must runs a command on the host that must succeed, and returns its output.
 func (h *Host) Must(args ...string) string {
 	h.World.Helper()
 	out, err := h.Run(h.World.Context(), args...)
@@ -23,13 +23,13 @@ func (h *Host) Must(args ...string) string {
 // Shell is Must for a script.
 func (h *Host) Shell(script string) string { h.World.Helper(); return h.Must("sh", "-c", script) }
 
-// Succeeds says whether a script ends with exit code 0.
+// Succeeds reports whether a script ends with exit code 0.
 func (h *Host) Succeeds(script string) bool {
 	_, err := h.Sh(h.World.Context(), script)
 	return err == nil
 }
 
-// Exit runs a script and returns all that it wrote and its exit code; 128 and the signal's number where one ended it.
+// Exit runs a script and returns its output and its exit code; 128 plus the signal's number if a signal ended it.
 func (h *Host) Exit(script string) (out string, code int) {
 	h.World.Helper()
 	all, err := h.Command(h.World.Context(), "sh", "-c", "("+script+") 2>&1; echo EXIT $?").CombinedOutput()
@@ -44,13 +44,13 @@ func (h *Host) Exit(script string) (out string, code int) {
 	return out, code
 }
 
-// Is says whether "systemctl is-PROPERTY UNIT" says this.
+// Is reports whether "systemctl is-PROPERTY UNIT" prints this.
 func (h *Host) Is(property, unit, want string) bool {
 	out, _ := h.Run(h.World.Context(), "systemctl", "is-"+property, unit)
 	return strings.TrimSpace(out) == want
 }
 
-// HAProxy gives HAProxy commands on its admin socket (management guide §9.3), and returns what it says.
+// HAProxy sends commands to HAProxy's admin socket (management guide §9.3), and returns the answer.
 func (h *Host) HAProxy(commands ...string) string {
 	h.World.Helper()
 	const ask = `my $s = IO::Socket::UNIX->new("/run/haproxy/admin.sock") or die "no socket: $!"; print $s join(";", @ARGV), "\n"; print while <$s>`

@@ -12,16 +12,17 @@ import (
 	"rlb.dev/rlb-agent/hack/lab"
 )
 
-// A Laptop is the machine of an administrator: a station of the lab with the agent and ssh, which is no load balancer.
+// A Laptop is the machine of an administrator: a station of the lab with the agent and ssh that is not a load
+// balancer.
 type Laptop struct {
 	*lab.Client
 	World *World
-	// Dir is a directory of its own.
+	// Dir is the laptop's own directory.
 	Dir string
 }
 
-// laptopSSH is ssh with a configuration of its own. The file "cut" holds a word: a call with that word in its
-// arguments ends before it begins, and the agent that makes it is killed, as on a machine that is closed. The file
+// laptopSSH is ssh with a configuration of its own. The file "cut" holds a word: a call with this word in its
+// arguments ends before it begins, and the agent that makes it is killed, as if the laptop were closed. The file
 // "broken" holds a word too: ssh is killed one second after such a call begins. For the directory "calls" and the file
 // "fault" see Record.
 const laptopSSH = `#!/bin/sh
@@ -99,7 +100,7 @@ func (w *World) NewLaptop(hosts ...*Host) *Laptop {
 	return l
 }
 
-// LogsInFrom lets root on a host log in to the others as the laptop does.
+// LogsInFrom lets root on a host log in to the others like the laptop.
 func (l *Laptop) LogsInFrom(h *Host) {
 	l.World.Helper()
 	config := "User root\nIdentityFile /root/.ssh/key\nUserKnownHostsFile /root/.ssh/known\nStrictHostKeyChecking yes\n"
@@ -117,7 +118,7 @@ func (l *Laptop) LogsInFrom(h *Host) {
 	}
 }
 
-// KnowAs makes the laptop know the host's key at another address too.
+// KnowAs adds the host's key under another address to the laptop's known hosts.
 func (l *Laptop) KnowAs(h *Host, addr string) {
 	l.World.Helper()
 	known, err := os.ReadFile(filepath.Join(l.Dir, "known_hosts"))
@@ -127,7 +128,7 @@ func (l *Laptop) KnowAs(h *Host, addr string) {
 	l.Write("known_hosts", fmt.Sprintf("%s%s %s", known, addr, h.Shell("cat /etc/ssh/ssh_host_ed25519_key.pub")))
 }
 
-// Write writes a file of the laptop and returns its path.
+// Write writes a file on the laptop and returns its path.
 func (l *Laptop) Write(name, text string) string {
 	l.World.Helper()
 	path := filepath.Join(l.Dir, name)
@@ -144,7 +145,7 @@ func (l *Laptop) Agent(args ...string) *exec.Cmd {
 	return cmd
 }
 
-// RunAgent runs the agent on the laptop and returns its exit code, -1 where it was killed, and all that it wrote.
+// RunAgent runs the agent on the laptop and returns its exit code, -1 if it was killed, and its output.
 func (l *Laptop) RunAgent(args ...string) (code int, out string) {
 	l.World.Helper()
 	cmd := l.Agent(args...)
@@ -155,28 +156,28 @@ func (l *Laptop) RunAgent(args ...string) (code int, out string) {
 	return cmd.ProcessState.ExitCode(), string(all)
 }
 
-// A Call is a call of ssh that an agent on the laptop made.
+// A Call is a call of ssh by an agent on the laptop.
 type Call struct {
 	Host    string // its address
 	Command string // the agent's command on the host: status, validate, once, try, confirm, or end for try --end
-	N       int    // which call of this command to this host it is, from 1
+	N       int    // number of this call among those of this command to this host, from 1
 }
 
 func (c Call) String() string { return fmt.Sprintf("%s %s %d", c.Host, c.Command, c.N) }
 
-// A CallTime is when a call began and ended; it has no end where ssh was killed.
+// A CallTime is when a call began and ended; it has no end if ssh was killed.
 type CallTime struct {
 	Call
 	Began, Ended time.Time
 }
 
-// Record notes all calls of ssh from now on, in place of those from before, and has one of them meet a fault:
+// Record starts a new record of all calls of ssh, and makes one of them fail:
 //
 //	before  ssh is killed before it reaches the host
-//	answer  the host does all that it is asked to, but ssh is killed in place of an answer
+//	answer  the host completes the call, but ssh is killed instead of answering
 //	midway  ssh is killed 0.4 s after the call began
 //	laptop  the agent that made the call is killed, and ssh too
-//	wait    the call begins when Proceed is called; Reached says that it is there
+//	wait    the call begins when Proceed is called; Reached reports that it waits
 //
 // "" is no fault.
 func (l *Laptop) Record(at Call, fault string) {
@@ -196,16 +197,16 @@ func (l *Laptop) Record(at Call, fault string) {
 	}
 }
 
-// Reached says whether the call that waits for Proceed is there.
+// Reached reports whether the call that needs Proceed is waiting.
 func (l *Laptop) Reached() bool {
 	_, err := os.Stat(filepath.Join(l.Dir, "reached"))
 	return err == nil
 }
 
-// Proceed lets the call go on that waits.
+// Proceed lets the waiting call begin.
 func (l *Laptop) Proceed() { l.World.Helper(); l.Write("go", "") }
 
-// Recorded are the calls since Record, in the order in which they began.
+// Recorded returns the calls since Record, in the order in which they began.
 func (l *Laptop) Recorded() (calls []CallTime) {
 	l.World.Helper()
 	text, err := os.ReadFile(filepath.Join(l.Dir, "log"))
@@ -233,7 +234,7 @@ func (l *Laptop) Recorded() (calls []CallTime) {
 	return calls
 }
 
-// Calling says whether a call of ssh is under way on the laptop.
+// Calling reports whether a call of ssh is in progress on the laptop.
 func (l *Laptop) Calling() bool {
 	return exec.CommandContext(l.World.Context(), "pgrep", "-f", "^/usr/bin/ssh -F "+l.Dir).Run() == nil
 }

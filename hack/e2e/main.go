@@ -10,14 +10,14 @@ import (
 	"rlb.dev/rlb-agent/hack/lab"
 )
 
-// Faulty is where hosts have the agent with faults built in (tag "faults"): RLB_FAULT says what goes wrong.
+// Faulty is the path of the agent built with the tag "faults" on hosts: RLB_FAULT selects the faults.
 const Faulty = "/usr/local/sbin/rlb-agent-faulty"
 
-// agentBinary and faultyBinary are the programs that hosts get: what these variables name, else built once for the tests
-// of a subject.
+// agentBinary and faultyBinary are the programs for the hosts: the values of these variables, else built once for the
+// tests of a subject.
 var agentBinary, faultyBinary = os.Getenv("RLB_AGENT"), os.Getenv("RLB_AGENT_FAULTS")
 
-// AgentBinary is the agent's program on this machine.
+// AgentBinary returns the path of the agent's program on this machine.
 func AgentBinary() string { return agentBinary }
 
 // Main is the TestMain of every subject.
@@ -32,7 +32,7 @@ func Main(m *testing.M) {
 
 func run(m *testing.M) (code int, err error) {
 	if lab.Available() != nil || os.Getenv("RLB_LAB") != "1" {
-		return m.Run(), nil // every test says why it is skipped
+		return m.Run(), nil // every test reports why it is skipped
 	}
 	dir, err := os.MkdirTemp("", "rlb-e2e-")
 	if err != nil {

@@ -11,14 +11,15 @@ import (
 	"rlb.dev/rlb-agent/hack/lab/pair"
 )
 
-// Probe measures the gap that a client sees while something is done, and for a moment after it. A connection that takes
-// longer than 100 ms has failed.
+// Probe measures the gap for clients during do, and for a moment after it. A connection that takes longer than 100 ms
+// has failed.
 func (w *World) Probe(after time.Duration, do func()) lab.Report {
 	w.Helper()
 	return w.probe(lab.ProbeOptions{Interval: 10 * time.Millisecond}, after, do)
 }
 
-// Losses is Probe for what must not cost a connection: one may take a second, as on a busy machine.
+// Losses is Probe for an operation that must not cost a connection: a connection may take a second, as on a busy
+// machine.
 func (w *World) Losses(after time.Duration, do func()) lab.Report {
 	w.Helper()
 	return w.probe(lab.ProbeOptions{Interval: 10 * time.Millisecond, Timeout: time.Second}, after, do)
@@ -30,7 +31,7 @@ func (w *World) probe(opts lab.ProbeOptions, after time.Duration, do func()) lab
 	if err != nil {
 		w.Fatal(err)
 	}
-	defer p.Stop() // also where do ends the test
+	defer p.Stop() // also if do ends the test
 	time.Sleep(200 * time.Millisecond)
 	do()
 	time.Sleep(after)
@@ -39,11 +40,12 @@ func (w *World) probe(opts lab.ProbeOptions, after time.Duration, do func()) lab
 	return report
 }
 
-// trials is how often something is measured at most.
+// trials limits how often a measurement is repeated.
 const trials = 3
 
-// Judge fails the test if a measurement is worse than it may be. If the machine stood still meanwhile, that proves
-// nothing: it is measured again, three times in all. measure says what the client saw, and how it is too bad.
+// Judge fails the test if a measurement exceeds its limits. If the machine stalled meanwhile, the measurement proves
+// nothing and is repeated, three times in all. measure returns the client's report, and an error if the report is too
+// bad.
 func (w *World) Judge(what string, measure func() (lab.Report, error)) {
 	w.Helper()
 	if err := judge(w.Logf, what, measure); err != nil {
@@ -66,10 +68,10 @@ func judge(log func(string, ...any), what string, measure func() (lab.Report, er
 	}
 }
 
-// errLost says that connections were refused, reset or closed, which no busy machine does.
+// errLost: connections were refused, reset or closed, which a busy machine does not cause.
 var errLost = errors.New("not by timeouts alone")
 
-// Lossless is the error of a report with a connection that failed, or with none at all.
+// Lossless returns an error for a report with a failed connection, or without any connection.
 func Lossless(report lab.Report) error {
 	if report.Failed > report.Errors["timeout"] {
 		return fmt.Errorf("%d of %d connections failed, %w: %v", report.Failed, report.Total, errLost, report.Errors)
@@ -80,7 +82,7 @@ func Lossless(report lab.Report) error {
 	return nil
 }
 
-// Within is the error of a report with a longer gap, or with one that was not over at the end.
+// Within returns an error for a report with a longer gap, or with one that was not over at the end.
 func Within(report lab.Report, gap time.Duration) error {
 	if report.Gap > gap || report.Open > 500*time.Millisecond {
 		return fmt.Errorf("gap %v, want at most %v; %v without a good connection at the end: %v", report.Gap, gap, report.Open, report.Errors)
@@ -88,8 +90,8 @@ func Within(report lab.Report, gap time.Duration) error {
 	return nil
 }
 
-// Steady asks the service 200 times a second until the returned function is called, which fails the test for every
-// failed connection. What it looks on at takes too long to be measured again at once: hack/e2e/run does that.
+// Steady sends 200 requests a second to the service until the returned function is called, which fails the test for
+// every failed connection. What happens meanwhile takes too long to be repeated at once: hack/e2e/run repeats the test.
 func (w *World) Steady(what string) (stop func() lab.Report) {
 	w.Helper()
 	end := w.StartProbe()
@@ -113,7 +115,7 @@ func (w *World) StartProbe() (stop func() lab.Report) {
 	return p.Stop
 }
 
-// Row logs a line of the table of faults: what failed, what clients saw, what the agent said, what the next run did.
+// Row logs a line of the table of faults: the fault, what clients saw, the agent's output, and the next run's.
 func Row(t testing.TB, fault string, report lab.Report, said, next string) {
 	t.Helper()
 	seen := "no service then"
@@ -123,7 +125,7 @@ func Row(t testing.TB, fault string, report lab.Report, said, next string) {
 	t.Logf("| %s | %s | %s | %s |", fault, seen, Brief(said), Brief(next))
 }
 
-// Brief is one line of an output: the agent's error, else the last line.
+// Brief returns one line of an output: the agent's error, else the last line.
 func Brief(out string) string {
 	lines := strings.Split(strings.TrimSpace(out), "\n")
 	for _, line := range lines {
@@ -134,7 +136,7 @@ func Brief(out string) string {
 	return lines[len(lines)-1]
 }
 
-// HoldersDuring watches who of two holds the virtual IP while something is done.
+// HoldersDuring records which of two hosts holds the virtual IP during do.
 func (w *World) HoldersDuring(a, b *Host, do func()) (seen pair.Holding) {
 	w.Helper()
 	return w.HoldersAmong([]*Host{a, b}, do)
@@ -144,7 +146,7 @@ func (w *World) HoldersDuring(a, b *Host, do func()) (seen pair.Holding) {
 func (w *World) HoldersAmong(hosts []*Host, do func()) (seen pair.Holding) {
 	w.Helper()
 	stop := pair.Watch(Machines(hosts)...)
-	defer func() { seen = stop() }() // also where do ends the test
+	defer func() { seen = stop() }() // also if do ends the test
 	do()
 	return seen
 }

@@ -7,19 +7,20 @@ import (
 	"rlb.dev/rlb-agent/hack/lab/pair"
 )
 
-// Classic is the line of a spec that asks for the original's configuration.
+// Classic is the line of a spec that selects the original's configuration.
 const Classic = "profile: classic"
 
-// Spec is a spec of the three control planes behind the virtual IP, with more lines at its end.
+// Spec returns a spec of the three control planes behind the virtual IP, with more lines at its
+// end.
 func Spec(more ...string) string { return pair.Spec(3, more...) }
 
 // TwoServers is Spec without the third control plane.
 func TwoServers(more ...string) string { return pair.Spec(2, more...) }
 
-// MoreRetries is Spec with one thing changed that HAProxy reads only in a reload.
+// MoreRetries is Spec with one change that HAProxy reads only at a reload.
 func MoreRetries() string { return Spec("proxy: {retries: 7}") }
 
-// OwnVIP is a spec with a virtual IP, and so a virtual router, for this host alone.
+// OwnVIP returns a spec with a virtual IP, and so a virtual router, for this host alone.
 func (h *Host) OwnVIP(text string) string {
 	own := h.Addr().As4()
 	own[3] += 100

@@ -7,7 +7,7 @@ import (
 	"rlb.dev/rlb-agent/hack/lab"
 )
 
-// Eventually fails the test if the condition does not come true in time.
+// Eventually fails the test if the condition does not become true in time.
 func (w *World) Eventually(what string, within time.Duration, condition func() bool) {
 	w.Helper()
 	if lab.Until(w.Context(), within, condition) == nil {
@@ -22,7 +22,7 @@ func (w *World) Eventually(what string, within time.Duration, condition func() b
 	w.Fatalf("not within %v: %s", within, what)
 }
 
-// Never fails the test if the condition comes true in that time.
+// Never fails the test if the condition becomes true in that time.
 func (w *World) Never(what string, during time.Duration, condition func() bool) {
 	w.Helper()
 	if lab.Until(w.Context(), during, condition) == nil {

@@ -33,7 +33,7 @@ func New(t *testing.T) *World {
 	return &World{T: t, Lab: l, Planes: l.Planes, Client: l.Client}
 }
 
-// In is the world for a subtest, which reports what goes wrong.
+// In returns the world for a subtest, to which failures are reported.
 func (w *World) In(t *testing.T) *World {
 	in := *w
 	in.T = t
@@ -46,35 +46,37 @@ type Host struct {
 	World *World
 }
 
-// In is the host for a subtest, which reports what goes wrong.
+// In returns the host for a subtest, to which failures are reported.
 func (h *Host) In(t *testing.T) *Host { return &Host{h.Host, h.World.In(t)} }
 
-// Hosts boots hosts of these releases at the same time, named lb1, lb2 … after those that are there. installed says that
-// haproxy and keepalived are on them already, as after a plain apt-get install.
+// Hosts boots hosts of these releases at the same time. They are named lb1, lb2 …, after existing ones. installed: they
+// have haproxy and keepalived, as after a plain apt-get install.
 func (w *World) Hosts(installed bool, releases ...lab.Release) []*Host {
 	w.Helper()
 	return w.hosts(lab.HostOptions{Installed: installed}, releases...)
 }
 
-// SSHHosts are installed hosts on which an SSH server runs.
+// SSHHosts boots installed hosts with a running SSH server.
 func (w *World) SSHHosts(releases ...lab.Release) []*Host {
 	w.Helper()
 	return w.hosts(lab.HostOptions{SSH: true}, releases...)
 }
 
-// LoginHosts are bare hosts with sudo, on which an SSH server runs, as an image of Debian for servers gives them.
+// LoginHosts boots bare hosts with sudo and a running SSH server, as from a Debian server image.
 func (w *World) LoginHosts(releases ...lab.Release) []*Host {
 	w.Helper()
 	return w.hosts(lab.HostOptions{Login: true}, releases...)
 }
 
-// ManagedHosts are installed hosts with ufw, firewalld, needrestart, netplan, unattended-upgrades and AppArmor's tools.
+// ManagedHosts boots installed hosts with ufw, firewalld, needrestart, netplan, unattended-upgrades and AppArmor's
+// tools.
 func (w *World) ManagedHosts(releases ...lab.Release) []*Host {
 	w.Helper()
 	return w.hosts(lab.HostOptions{Managers: true}, releases...)
 }
 
-// UpgradeHosts are installed hosts with a repository in /srv/next of what the upgrade to the next release needs.
+// UpgradeHosts boots installed hosts with a repository in /srv/next of the packages for the upgrade to the next
+// release.
 func (w *World) UpgradeHosts(next lab.Release, releases ...lab.Release) []*Host {
 	w.Helper()
 	return w.hosts(lab.HostOptions{UpgradeTo: next}, releases...)
@@ -82,7 +84,7 @@ func (w *World) UpgradeHosts(next lab.Release, releases ...lab.Release) []*Host 
 
 func (w *World) hosts(opts lab.HostOptions, releases ...lab.Release) []*Host {
 	w.Helper()
-	files, err := pair.Files(agentBinary, "../../systemd/rlb-agent.service") // seen from a subject's folder
+	files, err := pair.Files(agentBinary, "../../systemd/rlb-agent.service") // relative to the directory of a subject
 	if err != nil {
 		w.Fatal(err)
 	}
@@ -102,7 +104,7 @@ func (w *World) hosts(opts lab.HostOptions, releases ...lab.Release) []*Host {
 	return all
 }
 
-// Pair is two installed hosts that run the spec, settled: one of them holds the virtual IP.
+// Pair boots two installed hosts that run the spec, and waits until one of them holds the virtual IP.
 func (w *World) Pair(text string, releases ...lab.Release) (active, standby *Host) {
 	w.Helper()
 	all := w.Hosts(true, releases...)
@@ -112,7 +114,7 @@ func (w *World) Pair(text string, releases ...lab.Release) (active, standby *Hos
 	return w.Roles(all[0], all[1])
 }
 
-// Roles waits until exactly one of the two holds the virtual IP, and says which.
+// Roles waits until exactly one of the two holds the virtual IP, and returns them by role.
 func (w *World) Roles(a, b *Host) (active, standby *Host) {
 	w.Helper()
 	w.Eventually("exactly one host holds the virtual IP", 15*time.Second, func() bool { return a.Active() != b.Active() })

@@ -16,11 +16,11 @@ import (
 	"rlb.dev/rlb-agent/render"
 )
 
-// Own addresses of the host on which HAProxy runs.
+// The host's own addresses, where HAProxy runs.
 var ownAddresses = map[api.Family]string{api.IPv4: "192.168.3.241", api.IPv6: "2001:db8:3::241"}
 
-// started starts HAProxy with n specs, of the seeds from first on in steps, and finds where it does not listen as the spec
-// says, or leads a connection elsewhere than to the service's servers.
+// started starts HAProxy with n specs, whose seeds start with first, in steps. It finds where HAProxy does not listen
+// as the spec says, or leads a connection to another service's server.
 func (t *tree) started(ctx context.Context, first, step, n uint64) (done tried, wrong []disagreement, err error) {
 	for ; done.specs < n && ctx.Err() == nil; done.specs++ {
 		seed := first + done.specs*step
@@ -34,11 +34,11 @@ func (t *tree) started(ctx context.Context, first, step, n uint64) (done tried, 
 	return done, wrong, nil
 }
 
-// tried is how much was.
+// tried counts the tested specs and connections.
 type tried struct{ specs, connections uint64 }
 
-// behaviour starts HAProxy with the spec of a seed, whose servers are there and healthy, and connects to every address of
-// every service.
+// behaviour starts HAProxy with the spec of a seed, with healthy servers, and connects to every address of every
+// service.
 func (t *tree) behaviour(seed uint64) (connections uint64, wrong []disagreement, err error) {
 	doc, err := api.Parse("spec.yaml", []byte(specgen.Text(seed)))
 	if err != nil {
@@ -46,7 +46,7 @@ func (t *tree) behaviour(seed uint64) (connections uint64, wrong []disagreement,
 	}
 	spec := &doc.Spec
 	if slices.ContainsFunc(spec.Services, func(s api.Service) bool { return *s.Port >= firstOwnPort && *s.Port <= lastOwnPort }) {
-		return 0, nil, nil // connections of the spec before may have the port
+		return 0, nil, nil // connections of the previous spec may have the port
 	}
 	farm := newFarm(spec)
 	files, err := t.render(spec, seed)
@@ -93,7 +93,7 @@ func (t *tree) behaviour(seed uint64) (connections uint64, wrong []disagreement,
 	return connections, wrong, t.kill()
 }
 
-// kill ends the HAProxy that was started.
+// kill kills the HAProxy that was started.
 func (t *tree) kill() error {
 	pids, err := os.ReadFile(filepath.Join(t.shared, "pids"))
 	if err != nil {
@@ -114,7 +114,7 @@ func (t *tree) kill() error {
 	return nil
 }
 
-// addressesOf are the commands of ip that give the host the addresses at which a spec listens, and take them away.
+// addressesOf returns the commands of ip that add the addresses at which a spec listens to the host, and remove them.
 func addressesOf(spec *api.LoadBalancerSpec) (add, remove string) {
 	var adds, removes bytes.Buffer
 	seen := map[netip.Addr]bool{netip.MustParseAddr(ownAddresses[api.IPv4]): true, netip.MustParseAddr(ownAddresses[api.IPv6]): true}
@@ -136,17 +136,17 @@ func addressesOf(spec *api.LoadBalancerSpec) (add, remove string) {
 	return adds.String(), removes.String()
 }
 
-// probe is a connection to a service, and what is to become of it.
+// probe is a connection to a service, with the expected result.
 type probe struct {
 	service    *api.Service
 	to         netip.AddrPort
-	serverName string // asked for in TLS; "" for a connection without
-	nobody     bool   // it is to be closed without an answer
+	serverName string // requested in TLS; "" for a connection without TLS
+	nobody     bool   // it must be closed without an answer
 }
 
-// probes are one for each address of each service, and for a few of its TLS server names.
+// probes returns a probe for each address of each service, and for a few of its TLS server names.
 func probes(spec *api.LoadBalancerSpec) (all []probe) {
-	rest := map[string]bool{} // places that have a service without names
+	rest := map[string]bool{} // addresses and ports that have a service without names
 	place := func(s *api.Service) string { return fmt.Sprint(render.Listen(spec, s)) }
 	for i := range spec.Services {
 		if len(spec.Services[i].SNI) == 0 {

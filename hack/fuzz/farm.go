@@ -28,18 +28,18 @@ import (
 	"rlb.dev/rlb-agent/api"
 )
 
-// farm are the servers of a spec: each with an address of its own in 198.51.100.0/24 or 2001:db8::/64, healthy.
+// farm has the healthy servers of a spec: each has an address of its own in 198.51.100.0/24 or 2001:db8::/64.
 type farm struct {
-	services map[netip.AddrPort]*api.Service // what listens there, by the service that it is for
-	usable   map[*api.Service][]string       // the servers that a connection may go to
-	hosts    string                          // of /etc/hosts
+	services map[netip.AddrPort]*api.Service // the listening addresses, with the service of each
+	usable   map[*api.Service][]string       // the servers that a connection may be led to
+	hosts    string                          // text for /etc/hosts
 }
 
-// probePath is what a client asks for; everything else is a health check.
+// probePath is the path of a client's request; all other requests are health checks.
 const probePath = "/rlb-probe"
 
-// newFarm gives the servers of a spec their addresses, and takes from the spec what a test cannot wait for: timeouts of
-// milliseconds, more connections than there are descriptors.
+// newFarm assigns addresses to the servers of a spec, and removes from the spec what a test cannot handle: timeouts of
+// milliseconds, more connections than there are file descriptors.
 func newFarm(spec *api.LoadBalancerSpec) *farm {
 	f := &farm{services: map[netip.AddrPort]*api.Service{}, usable: map[*api.Service][]string{}}
 	four, six := netip.MustParseAddr("198.51.100.0"), netip.MustParseAddr("2001:db8::ff")
@@ -53,7 +53,7 @@ func newFarm(spec *api.LoadBalancerSpec) *farm {
 		atLeast(s.HealthCheck.Timeout, 5*time.Second)
 		atLeast(s.HealthCheck.Interval, 500*time.Millisecond)
 		if strings.Contains(s.ExtraServer, "source") {
-			s.ExtraServer = "" // of IPv4, whatever the server's family
+			s.ExtraServer = "" // it is for IPv4, whatever the server's family
 		}
 		var first, backup []string
 		for j := range s.Servers {
@@ -110,13 +110,13 @@ func (f *farm) listen(n *network) (stop func(), err error) {
 		for _, l := range all {
 			l.Close()
 		}
-		serving.Wait() // until then the address is taken
+		serving.Wait() // until then the address is in use
 	}
 	err = n.servers.do(func() error {
 		for at, s := range f.services {
 			l, err := net.Listen("tcp", at.String())
 			for begin := time.Now(); errors.Is(err, syscall.EADDRINUSE) && time.Since(begin) < time.Second; l, err = net.Listen("tcp", at.String()) {
-				time.Sleep(time.Millisecond) // a process that another tree starts has the listener before until it runs its program
+				time.Sleep(time.Millisecond) // a process that another tree starts has the previous listener until it executes its program
 			}
 			if err != nil {
 				return err
@@ -142,12 +142,13 @@ func serve(l net.Listener, s *api.Service) {
 		go func() {
 			defer conn.Close()
 			_ = conn.SetDeadline(time.Now().Add(patience))
-			_ = answer(conn, s) // whoever asks sees it too
+			_ = answer(conn, s) // the client sees the error too
 		}()
 	}
 }
 
-// answer answers a health check with a status that the service takes, and a client with who it is and what it was told.
+// answer answers a health check with a status that the service expects, and a client with the server's name and the
+// PROXY header.
 func answer(conn net.Conn, s *api.Service) error {
 	in := bufio.NewReader(conn)
 	header, err := proxyHeader(in)
@@ -159,10 +160,10 @@ func answer(conn net.Conn, s *api.Service) error {
 		return err
 	}
 	var peer net.Conn = buffered{conn, in}
-	if begin[0] == 0x16 { // a TLS record of a handshake
+	if begin[0] == 0x16 { // a handshake record of TLS
 		peer = tls.Server(peer, &tls.Config{GetCertificate: certificate})
 	}
-	request := textproto.NewReader(bufio.NewReader(peer)) // net/http takes no path like /%3q
+	request := textproto.NewReader(bufio.NewReader(peer)) // net/http does not accept paths like /%3q
 	line, err := request.ReadLine()
 	if err != nil {
 		return err
@@ -207,17 +208,17 @@ func proxyHeader(in *bufio.Reader) (string, error) {
 		return "", err
 	}
 	size := map[byte]int{0x11: 4, 0x21: 16}[head[13]]
-	if size == 0 || len(rest) < size { // LOCAL: of a health check
+	if size == 0 || len(rest) < size { // LOCAL: from a health check
 		return "v2 ", nil
 	}
 	addr, _ := netip.AddrFromSlice(rest[:size])
 	return "v2 " + addr.String(), nil
 }
 
-// proxied is the client's address that a connection with a PROXY header tells of.
+// proxied is the client's address in the PROXY header of a connection.
 const proxied = "192.0.2.77"
 
-// judge makes the connection from the host, and says what is not as the spec says.
+// judge makes the connection from the host, and returns what differs from the spec.
 func (p probe) judge(host *namespace, f *farm) string {
 	who := fmt.Sprintf("service %s at %s", p.service.Name, p.to)
 	if p.serverName != "" {
@@ -243,7 +244,7 @@ func (p probe) judge(host *namespace, f *farm) string {
 	return ""
 }
 
-// errClosed is the end of a connection that was taken and led nowhere.
+// errClosed: the connection was accepted and closed without an answer.
 var errClosed = errors.New("the connection is closed without an answer")
 
 func (p probe) connect(host *namespace) (server, header, client string, err error) {
@@ -264,7 +265,7 @@ func (p probe) connect(host *namespace) (server, header, client string, err erro
 		}
 	}
 	if p.serverName != "" {
-		conn = tls.Client(conn, &tls.Config{ServerName: p.serverName, InsecureSkipVerify: true}) // nothing but the name matters
+		conn = tls.Client(conn, &tls.Config{ServerName: p.serverName, InsecureSkipVerify: true}) // only the name matters
 	}
 	var timeout net.Error
 	if _, err := fmt.Fprintf(conn, "GET %s HTTP/1.0\r\n\r\n", probePath); err != nil && !(errors.As(err, &timeout) && timeout.Timeout()) {
@@ -281,7 +282,7 @@ func (p probe) connect(host *namespace) (server, header, client string, err erro
 	return response.Header.Get("X-Server"), response.Header.Get("X-Proxy"), client, nil
 }
 
-// An authority of our own, for the health checks that verify.
+// Our own CA, for the health checks that verify.
 var ownKey, ownAuthority = newAuthority()
 
 func newAuthority() (*ecdsa.PrivateKey, *x509.Certificate) {
@@ -303,12 +304,12 @@ func newAuthority() (*ecdsa.PrivateKey, *x509.Certificate) {
 	return key, cert
 }
 
-// ownAuthorityPEM is for the files that health checks name.
+// ownAuthorityPEM is the CA's certificate for the files that health checks name.
 func ownAuthorityPEM() string {
 	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: ownAuthority.Raw}))
 }
 
-// certificate is a server's, for whatever name is asked for.
+// certificate makes a server's certificate for the requested name.
 func certificate(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
 	cert := &x509.Certificate{
 		SerialNumber: big.NewInt(2), Subject: pkix.Name{CommonName: "server"}, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(100 * time.Hour),

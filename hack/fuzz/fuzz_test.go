@@ -8,12 +8,12 @@ import (
 	"rlb.dev/rlb-agent/render"
 )
 
-// share is how many specs of fixed seeds each release's programs judge in the tests, and startShare with how many of them
-// HAProxy is started. make fuzz takes more.
+// share is the number of specs, with fixed seeds, that each release's programs judge in the tests; startShare is the
+// number of those with which HAProxy is started. make fuzz has more.
 const share, startShare = 30, 10
 
-// TestRandomSpecsAreAccepted: each release's programs take what random specs of the whole language render to, and its
-// HAProxy serves what they say.
+// TestRandomSpecsAreAccepted: each release's programs accept the rendered files of random specs of the whole language,
+// and its HAProxy serves as they say.
 func TestRandomSpecsAreAccepted(t *testing.T) {
 	lab.Require(t)
 	for i, r := range lab.Releases() {

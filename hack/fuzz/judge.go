@@ -14,7 +14,7 @@ import (
 	"rlb.dev/rlb-agent/render"
 )
 
-// authority is the file with certificates that health checks name.
+// authority is a file of certificates that health checks name.
 //
 //go:embed ca.crt
 var authority string
@@ -30,10 +30,10 @@ func (d disagreement) String() string {
 	return fmt.Sprintf("seed %d: %s: %s", d.seed, d.program, strings.TrimSpace(d.said))
 }
 
-// batch is how many specs' rules are tested by one start of a program.
+// batch is the number of specs whose rules one start of a program tests.
 const batch = 100
 
-// specs judges n specs, of the seeds from first on in steps.
+// specs judges n specs; their seeds start with first, in steps.
 func (t *tree) specs(ctx context.Context, first, step, n uint64) (judged uint64, wrong []disagreement, err error) {
 	rules := map[string][]rulesOf{} // by the program that tests them
 	flush := func(least int) error {
@@ -83,7 +83,7 @@ func (t *tree) specs(ctx context.Context, first, step, n uint64) (judged uint64,
 	return judged, wrong, flush(1)
 }
 
-// rendered are the files of a seed's spec, on one of its nodes.
+// rendered returns the files of a seed's spec, for one of its nodes.
 func rendered(seed uint64, t *tree) ([]render.File, api.Profile, error) {
 	doc, err := api.Parse("spec.yaml", []byte(specgen.Text(seed)))
 	if err != nil {
@@ -93,7 +93,7 @@ func rendered(seed uint64, t *tree) ([]render.File, api.Profile, error) {
 	return files, doc.Spec.Profile, err
 }
 
-// render are the files of a spec, on one of its nodes.
+// render returns the files of a spec, for one of its nodes.
 func (t *tree) render(spec *api.LoadBalancerSpec, seed uint64) ([]render.File, error) {
 	facts := render.Facts{
 		Interface:         specgen.Interface,
@@ -116,7 +116,8 @@ func (t *tree) render(spec *api.LoadBalancerSpec, seed uint64) ([]render.File, e
 	return all.Files, err
 }
 
-// testHAProxy: for the standard profile it has nothing to warn of either. The classic one has the original's lines.
+// testHAProxy checks haproxy.cfg. With the standard profile a warning counts as a refusal. The classic profile has
+// the original's lines, which cause warnings.
 func (t *tree) testHAProxy(f render.File, profile api.Profile) (*disagreement, error) {
 	program := t.lax
 	if profile == api.Standard {
@@ -129,8 +130,8 @@ func (t *tree) testHAProxy(f render.File, profile api.Profile) (*disagreement, e
 	return &disagreement{program: "haproxy", said: said}, nil
 }
 
-// testKeepalived: old releases complain of a bad value and exit with 0 all the same; of a good configuration all are
-// silent.
+// testKeepalived checks keepalived.conf. Old releases report a bad value but exit with 0; for a good configuration
+// all are silent.
 func (t *tree) testKeepalived(f render.File) (*disagreement, error) {
 	said, code, err := t.judge(t.vrrp, "keepalived.conf", f.Data)
 	if err != nil {
@@ -148,14 +149,14 @@ func (t *tree) testKeepalived(f render.File) (*disagreement, error) {
 	return &disagreement{program: fmt.Sprintf("keepalived, exit code %d", code), said: strings.Join(complaints, "")}, nil
 }
 
-// rulesOf are one program's rules of a spec.
+// rulesOf are the rules of a spec for one program.
 type rulesOf struct {
 	seed uint64
 	data []byte
 }
 
-// testerOf is the program that tests rules without making them those of the kernel; "" where f has none, or where the
-// agent does without: nft aborts in Debian 11 when it lists what it took.
+// testerOf returns the program that tests rules without loading them into the kernel; "" if f has none, or if the
+// agent does not use it: in Debian 11 nft aborts when it lists rules that it accepted.
 func (t *tree) testerOf(f render.File) string {
 	switch {
 	case f.Kind == render.FirewallRules && render.FamilyOfRules(f) == api.IPv6:
@@ -168,7 +169,7 @@ func (t *tree) testerOf(f render.File) string {
 	return ""
 }
 
-// testRules gives the rules of many specs to one start of their program, and finds those that it refuses.
+// testRules passes the rules of many specs to one start of their program, and finds those that it refuses.
 func (t *tree) testRules(program string, all []rulesOf) (refused []disagreement, err error) {
 	var input bytes.Buffer
 	for _, r := range all {

@@ -1,9 +1,8 @@
-// Command fuzz gives random specs of the whole language (hack/specgen) to the real programs of each Debian release that
-// the lab has: the rendered haproxy.cfg to "haproxy -c", keepalived.conf to "keepalived --config-test", the rules to
-// "iptables-restore --test" and "ip6tables-restore --test", those of planned moves to "nft --check". A spec that is valid
-// and that a program refuses is a bug of the rules or of the rendering. With a part of the specs HAProxy is started, beside
-// servers that are there: it must listen where the spec says, and lead each connection to a server of its service. It
-// needs root.
+// Command fuzz gives random specs of the whole language (hack/specgen) to the real programs of each Debian release of
+// the lab: the rendered haproxy.cfg to "haproxy -c", keepalived.conf to "keepalived --config-test", the rules to
+// "iptables-restore --test" and "ip6tables-restore --test", those of planned moves to "nft --check". If a program
+// refuses a valid spec, that is a bug of the rules or of the rendering. With some of the specs HAProxy is started, with
+// servers: it must listen where the spec says, and lead each connection to a server of its service. It needs root.
 package main
 
 import (
@@ -54,7 +53,7 @@ func main() {
 	}
 }
 
-// fuzz gives n specs to the releases in turn, and prints what each refuses and how it went.
+// fuzz gives n specs to the releases in turn, and prints the refusals and the results of each.
 func fuzz(ctx context.Context, releases []lab.Release, seed, n, start uint64) (refused uint64, err error) {
 	var all sync.WaitGroup
 	var total atomic.Uint64

@@ -13,11 +13,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// network are the namespace in which HAProxy runs, and beside it one in which the servers are: there every address of
+// network has the namespace in which HAProxy runs, and another one with the servers: there every address of
 // 198.51.100.0/24 and 2001:db8::/64 is local.
 type network struct{ host, servers *namespace }
 
-// Connections that begin on the host have ports of this range, which remain taken for a while.
+// Ports of connections from the host, which stay in use for a while after a connection.
 const firstOwnPort, lastOwnPort = 61000, 61999
 
 // namespace is a thread in a network namespace. It does what depends on the namespace, such as opening a socket.
@@ -26,13 +26,13 @@ type namespace struct {
 	tid   int
 }
 
-// enter starts a thread in a namespace, which lives as long as this program: it may be one that started a tree's programs,
-// and these end with it.
+// enter starts a thread in a namespace. The thread lives as long as this program, because it may have started a tree's
+// programs, which end with the thread.
 func enter(how func() error) (*namespace, error) {
 	n := &namespace{calls: make(chan func())}
 	entered := make(chan error)
 	go func() {
-		runtime.LockOSThread() // never unlocked: nothing else can come to run here
+		runtime.LockOSThread() // never unlocked: no other goroutine can run on this thread
 		n.tid = unix.Gettid()
 		err := how()
 		entered <- err
@@ -49,7 +49,7 @@ func (n *namespace) do(f func() error) error {
 	return <-result
 }
 
-// ip runs commands of ip, one a line.
+// ip runs commands of ip, one per line.
 func (n *namespace) ip(commands string) error {
 	return n.do(func() error {
 		cmd := exec.Command("ip", "-batch", "-")
@@ -61,12 +61,12 @@ func (n *namespace) ip(commands string) error {
 	})
 }
 
-// network makes the servers' namespace, once, and the way to it.
+// network makes the servers' namespace, once, and the link to it.
 func (t *tree) network() (*network, error) {
 	if t.net != nil {
 		return t.net, nil
 	}
-	if _, _, err := t.run("true", nil); err != nil { // what answers is in the namespaces
+	if _, _, err := t.run("true", nil); err != nil { // the process that answers is in the namespaces
 		return nil, err
 	}
 	host, err := enter(func() error {
@@ -83,7 +83,7 @@ func (t *tree) network() (*network, error) {
 		if err != nil {
 			return err
 		}
-		if os.SameFile(ours, theirs) { // nothing may be changed in, or sent from, that of the machine
+		if os.SameFile(ours, theirs) { // nothing may be changed in, or sent from, the machine's own namespace
 			return errors.New("it is the machine's own")
 		}
 		return unix.Setns(int(f.Fd()), unix.CLONE_NEWNET)
@@ -131,7 +131,7 @@ route add default via fe80::1 dev rlb-host
 	return t.net, err
 }
 
-// reaches waits until an address at which nobody listens refuses a connection: a link that is new carries nothing yet.
+// reaches waits until an address without a listener refuses a connection: a new link does not carry packets at once.
 func reaches(address string) error {
 	for begin := time.Now(); ; time.Sleep(10 * time.Millisecond) {
 		conn, err := net.DialTimeout("tcp", address, time.Second)

@@ -22,13 +22,13 @@ import (
 //go:embed preload/forkserver.c
 var forkServer string
 
-// patience is how long a program may think about one file. It is for a machine that is busy with other things.
+// patience limits how long a program may take for one file, on a busy machine.
 const patience = 2 * time.Minute
 
-// treeScript lays a scratch copy over a release's tree, in namespaces that end with it, and starts the programs: each
-// stops where it is about to read its file (preload/forkserver.c). $1 is the tree, $2 the directory that is shared with whoever
-// runs this, $3 the interfaces, $4 the names of hosts. Then each line of the standard input is a command that is given the
-// file "input".
+// treeScript mounts a scratch overlay over a release's tree, in namespaces that end with it, and starts the programs:
+// each stops before it reads its file (preload/forkserver.c). $1 is the tree, $2 the directory that is shared with the
+// caller, $3 the interfaces, $4 the names of hosts. Then each line of standard input is a command, which gets the file
+// "input".
 const treeScript = `
 tree=$1 shared=$2 interfaces=$3 hosts=$4
 mount -t tmpfs tmpfs "$shared/scratch"
@@ -69,21 +69,21 @@ while read -r command; do
 done'
 `
 
-// tree is a release's programs, started once for all specs.
+// tree has the programs of a release, started once for all specs.
 type tree struct {
 	release             lab.Release
-	haproxy, keepalived string // versions, as Debian has them
-	shared              string // the directory that is /fuzz in there
+	haproxy, keepalived string // Debian's versions
+	shared              string // the directory that is /fuzz in the tree
 	strict, lax, vrrp   server
 	commands            io.Writer
 	answers             *bufio.Reader
 	stop                func()
 
-	pid int      // of what is in the namespaces of the tree
+	pid int      // of a process in the namespaces of the tree
 	net *network // nil until HAProxy is started for the first time
 }
 
-// server is a program that judges its file each time that it is asked.
+// server is a program that judges its file on request.
 type server struct{ ask, answer *os.File }
 
 // openTree starts the programs of a release.
@@ -110,11 +110,11 @@ func openTree(ctx context.Context, r lab.Release) (*tree, error) {
 	return t, t.start(ctx, root)
 }
 
-// fill puts into the shared directory what the programs need.
+// fill writes the files that the programs need into the shared directory.
 func (t *tree) fill(ctx context.Context) error {
 	source, object := filepath.Join(t.shared, "forkserver.c"), filepath.Join(t.shared, "forkserver.so")
 	files := map[string]string{source: forkServer}
-	for _, name := range []string{"haproxy.cfg", "keepalived.conf"} { // HAProxy looks whether it is there before it opens it
+	for _, name := range []string{"haproxy.cfg", "keepalived.conf"} { // HAProxy checks that the file exists before it opens it
 		files[filepath.Join(t.shared, name)] = ""
 	}
 	for _, path := range specgen.CAFiles {
@@ -145,7 +145,7 @@ func (t *tree) fill(ctx context.Context) error {
 }
 
 func (t *tree) start(ctx context.Context, root string) error {
-	// A run whose time is over ends with the spec that it is at.
+	// When its time is over, a run finishes the current spec.
 	cmd := exec.CommandContext(context.WithoutCancel(ctx), "unshare", "--mount", "--net", "--pid", "--fork", "--kill-child", "bash", "-ec", treeScript, "bash",
 		root, t.shared, strings.Join(specgen.Interfaces, " "), strings.Join(specgen.Names, " "))
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
@@ -193,7 +193,7 @@ func (t *tree) start(ctx context.Context, root string) error {
 	return nil
 }
 
-// judge lets a program read a file, and returns what it said and its exit code.
+// judge makes a program read a file, and returns its output and its exit code.
 func (t *tree) judge(s server, name string, data []byte) (said string, code int, err error) {
 	if err := os.WriteFile(filepath.Join(t.shared, name), data, 0o644); err != nil {
 		return "", 0, err
@@ -219,13 +219,13 @@ func (t *tree) judge(s server, name string, data []byte) (said string, code int,
 	return string(out), wait.ExitStatus(), nil
 }
 
-// died says what a program wrote before it was asked.
+// died returns an error with what a program wrote at its start.
 func (t *tree) died(err error) error {
 	said, _ := os.ReadFile(filepath.Join(t.shared, "started"))
 	return fmt.Errorf("cannot ask the programs of %s: %w\n%s", t.release, err, said)
 }
 
-// run gives a program of the release an input.
+// run runs a program of the release with an input.
 func (t *tree) run(command string, input []byte) (said string, ok bool, err error) {
 	if err := os.WriteFile(filepath.Join(t.shared, "input"), input, 0o644); err != nil {
 		return "", false, err

@@ -1,5 +1,5 @@
-// Command gosec is gosec as a tool of go vet, which keeps what it found of each package: "make check". It has a module of
-// its own, so that the agent's does not name what it needs. govulncheck is a tool of the same module.
+// Command gosec is gosec as a tool of go vet, which caches the findings of each package: "make check". It has a module
+// of its own, to keep its dependencies out of the agent's. govulncheck is a tool of the same module.
 package main
 
 import (
@@ -12,7 +12,7 @@ import (
 	"golang.org/x/tools/go/analysis/unitchecker"
 )
 
-// exceptions are the rules that do not fit a root daemon whose work is the files of a host, each with the reason. All other
+// exceptions are the rules that do not fit a root daemon that manages the files of a host, each with the reason. All other
 // exceptions are a "#nosec" with a reason at the line.
 var exceptions = map[string]string{
 	"G104": "an error that nobody can act upon: closing what was only read, writing to a buffer; staticcheck finds the others",
@@ -44,7 +44,7 @@ func main() {
 	unitchecker.Main(goanalysis.Analyzer)
 }
 
-// ships says whether a package is part of the agent, and not of what tests it.
+// ships reports whether a package is part of the agent, not of its tests.
 func ships(pkg string) bool {
 	for _, tests := range []string{"/hack/", "/reconcile/faulty", "/reconcile/host/fake"} {
 		if strings.Contains(pkg+"/", tests) {

@@ -1,5 +1,5 @@
-// Package history is who held the virtual IP when, and for how long nobody or more than one did. It judges the hosts of
-// the lab (hack/lab/chaos) and those of the model (hack/model) by the same measure.
+// Package history records which hosts held the virtual IP when, and for how long none or more than one did. It judges
+// the hosts of the lab (hack/lab/chaos) and those of the model (hack/model) in the same way.
 package history
 
 import (
@@ -10,20 +10,20 @@ import (
 	"time"
 )
 
-// Change is that a host took the virtual IP, or gave it up.
+// Change is an event: a host took the virtual IP, or gave it up.
 type Change struct {
 	At    time.Time
 	Host  string
 	Holds bool
 }
 
-// History is all changes, in any order. The zero value has none: nobody holds the virtual IP.
+// History holds all changes, in any order. In the zero value no host holds the virtual IP.
 type History struct {
 	mutex   sync.Mutex
 	changes []Change
 }
 
-// Add notes a change. One that changes nothing is no matter.
+// Add adds a change. A change to the same state has no effect.
 func (h *History) Add(c Change) {
 	h.mutex.Lock()
 	defer h.mutex.Unlock()
@@ -33,10 +33,10 @@ func (h *History) Add(c Change) {
 // Span is a part of a history.
 type Span struct {
 	None, Two time.Duration // the longest time without a holder, and with more than one
-	Text      string        // the changes; "" where there were none
+	Text      string        // the changes; "" if there were none
 }
 
-// Between is the part from one moment to another.
+// Between returns the part between two times.
 func (h *History) Between(from, to time.Time) (s Span) {
 	h.mutex.Lock()
 	changes := slices.Clone(h.changes)
@@ -62,7 +62,7 @@ func (h *History) Between(from, to time.Time) (s Span) {
 		if was == c.Holds {
 			continue
 		}
-		// a change of one holder to two, or to none, begins another period
+		// a change from one holder to two, or to none, begins another period
 		if c.At.After(from) {
 			count(c.At)
 			texts = append(texts, fmt.Sprintf("%d ms %s %s", c.At.Sub(from).Milliseconds(), c.Host, map[bool]string{true: "holds", false: "gives up"}[c.Holds]))

@@ -10,7 +10,7 @@ func TestBetween(t *testing.T) {
 	at := func(ms int) time.Time { return start.Add(time.Duration(ms) * time.Millisecond) }
 	h := History{changes: []Change{
 		{at(-9000), "lb2", false}, {at(-9000), "lb1", true},
-		{at(110), "lb2", true}, {at(100), "lb1", false}, // told late
+		{at(110), "lb2", true}, {at(100), "lb1", false}, // added late
 		{at(500), "lb1", true}, {at(530), "lb1", false},
 		{at(800), "lb2", false}, {at(900), "lb2", true},
 	}}

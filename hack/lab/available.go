@@ -23,7 +23,7 @@ var needs = map[string]string{
 	"unshare":           "util-linux",
 }
 
-// Available tells why a lab cannot run on this machine, or returns nil if it can.
+// Available returns why a lab cannot run on this machine, or nil.
 func Available() error {
 	if os.Geteuid() != 0 {
 		return errors.New("cannot run the lab: not root")
@@ -44,15 +44,15 @@ func Available() error {
 	return nil
 }
 
-// TB is the part of testing.TB that Require and RequireRelease need; this way labctl does not link the testing package.
+// TB is the part of testing.TB that Require and RequireRelease need; with it labctl does not link package testing.
 type TB interface {
 	Helper()
 	Skipf(format string, args ...any)
 	Fatalf(format string, args ...any)
 }
 
-// Require skips the test unless RLB_LAB=1 asks for the lab and this machine can run it. RLB_REQUIRE=1 turns the skip
-// into a failure, so that a run that must test everything cannot pass by skipping.
+// Require skips the test unless RLB_LAB=1 asks for the lab and this machine can run it. With RLB_REQUIRE=1 it fails
+// instead, so that a run that must test everything cannot pass by skipping.
 func Require(t TB) {
 	t.Helper()
 	reason := Available()
@@ -68,11 +68,11 @@ func Require(t TB) {
 	}
 }
 
-// unavailable are the releases that could not be had: nobody tries again in the same process.
+// unavailable holds the releases that are not available: a process does not try them again.
 var unavailable sync.Map
 
-// RequireRelease is Require for a test on a release. Where one in the making is not available today the test is skipped,
-// with the reason; it fails where a stable one is not available.
+// RequireRelease is Require for a test on a release. If an unstable release is not available today, the test is skipped
+// with the reason; if a stable one is not available, the test fails.
 func RequireRelease(ctx context.Context, t TB, r Release) {
 	t.Helper()
 	Require(t)

@@ -14,12 +14,12 @@ import (
 	"time"
 )
 
-// bootTimeout is far more than a boot takes, even on a busy machine.
+// bootTimeout is much longer than a boot takes, even on a busy machine.
 const bootTimeout = 60 * time.Second
 
-// A boot is one life of a host, from power on to power off.
+// A boot is a run of a host from power on to power off.
 type boot struct {
-	pid   int // of the host's process 1, as the machine sees it
+	pid   int // of the host's process 1, in the machine's PID namespace
 	group *cgroup
 	done  chan struct{} // closed when systemd-nspawn has ended
 	err   error         // how it ended
@@ -34,7 +34,7 @@ func (b *boot) ended() bool {
 	}
 }
 
-// bootHost starts systemd in the namespace of the host and waits until it has finished starting.
+// bootHost starts systemd in the host's namespace and waits until it has finished starting.
 func bootHost(ctx context.Context, h *Host) (b *boot, err error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, bootTimeout, errors.New("it did not finish starting in "+bootTimeout.String()))
 	defer cancel()
@@ -55,12 +55,12 @@ func bootHost(ctx context.Context, h *Host) (b *boot, err error) {
 	args := group.wrap(nspawnArgs(h)...)
 	cmd := exec.Command(args[0], args[1:]...)
 	cmd.Env = []string{"PATH=" + hostPath, "NOTIFY_SOCKET=" + filepath.Join(h.dir, "notify"),
-		// As on any Debian since 11, the host has control groups of version 2, whatever the machine has.
+		// Like any Debian since 11, the host has control groups of version 2, whatever the machine has.
 		"SYSTEMD_NSPAWN_UNIFIED_HIERARCHY=1",
-		// The host may set its own network's sysctls, such as ip_nonlocal_bind, and no others.
+		// The host may set sysctls of its own network, such as ip_nonlocal_bind, and no others.
 		"SYSTEMD_NSPAWN_API_VFS_WRITABLE=network"}
 	cmd.Stdout, cmd.Stderr = console, console
-	// Ctrl-C at a terminal is for the program that made the lab, not for its hosts.
+	// Ctrl-C at a terminal must reach the program that made the lab, not its hosts.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	if err := cmd.Start(); err != nil {
 		return nil, errors.Join(err, group.remove(ctx))
@@ -83,7 +83,7 @@ func nspawnArgs(h *Host) []string {
 		"--machine=" + prefix + h.name, "--hostname=" + h.name, "--register=no", "--keep-unit", "--console=pipe",
 		"--network-namespace-path=" + filepath.Join(netnsDir, Namespace(h.name)),
 		"--resolv-conf=off", "--timezone=off", "--link-journal=no",
-		// keepalived and nftables need more than the usual; what would reach the machine itself stays out.
+		// keepalived and nftables need more than the default; capabilities that affect the machine itself are dropped.
 		"--capability=all", "--drop-capability=CAP_SYS_TIME,CAP_SYS_MODULE,CAP_SYS_RAWIO,CAP_SYSLOG"}
 }
 
@@ -94,7 +94,7 @@ func listenNotify(path string) (*net.UnixConn, error) {
 	return net.ListenUnixgram("unixgram", &net.UnixAddr{Name: path, Net: "unixgram"})
 }
 
-// waitReady reads what systemd-nspawn tells: the number of the host's process 1, and when that has started everything.
+// waitReady reads the messages of systemd-nspawn: the PID of the host's process 1, and when it has finished starting.
 func waitReady(ctx context.Context, notify *net.UnixConn, b *boot) (pid int, err error) {
 	stop := make(chan struct{})
 	defer close(stop)
@@ -131,10 +131,10 @@ func waitReady(ctx context.Context, notify *net.UnixConn, b *boot) (pid int, err
 	return pid, nil
 }
 
-// end kills all of the host at once and returns when nothing of it is left.
+// end kills all of the host and returns when all its processes have ended.
 func (b *boot) end() {
 	b.group.kill()
-	// Before systemd-nspawn is in the group the kill misses it; so it is repeated until the process has ended.
+	// Until systemd-nspawn is in the group the kill misses it; so the kill is repeated until the process has ended.
 	for wait := time.Millisecond; ; wait = 20 * time.Millisecond {
 		select {
 		case <-b.done:

@@ -15,11 +15,11 @@ import (
 const cacheDir = "/var/cache/rlb-lab"
 
 const (
-	// basePackages is what each host has from the start, beside the essential packages.
+	// basePackages are the packages of each host from the start, in addition to the essential ones.
 	basePackages = "systemd,systemd-sysv,dbus,iproute2,iptables,nftables,procps"
-	// repoPackages and all that they need lie in each host's own repository, not yet installed.
+	// repoPackages and all their dependencies are in each host's own repository, not yet installed.
 	repoPackages = "haproxy keepalived"
-	// stampFile inside a tree tells from which recipe it was built.
+	// stampFile inside a tree identifies the recipe that it was built from.
 	stampFile = "etc/rlb-lab-stamp"
 )
 
@@ -37,12 +37,12 @@ mv /var/cache/apt/archives/*.deb /srv/repo/
 `
 )
 
-// The archive of releases in the making is at times older than it says that it is good for.
+// The archive of unstable releases is sometimes older than its own Valid-Until.
 const bearStale = `
 echo 'Acquire::Check-Valid-Until "false";' >/etc/apt/apt.conf.d/rlb-lab-stale`
 
-// fetchScripts are those of releases that need another fetchScript: HAProxy, and nothing but what it needs, is from
-// Debian's experimental.
+// fetchScripts are the scripts of releases that need another one: only HAProxy and its dependencies come from Debian's
+// experimental.
 var fetchScripts = map[Release]string{
 	Sid: bearStale + fetchScript,
 	Experimental: bearStale + `
@@ -50,8 +50,8 @@ sed 's/ sid / experimental /' /etc/apt/sources.list >/etc/apt/sources.list.d/exp
 apt-get install -qy --download-only --no-install-recommends haproxy/experimental keepalived` + keepFetched,
 }
 
-// settleScript runs inside the base after that: the hosts have no other source than their own disk, boot without
-// what would only disturb a measurement, and keep their journal in memory.
+// settleScript runs inside the base after that: the only package source of a host is its own disk. Units that would
+// only disturb measurements do not run, and the journal stays in memory.
 const settleScript = `
 rm -rf /etc/apt/sources.list.d/* /var/lib/apt/lists/* /var/log/*.log
 echo 'deb [trusted=yes] file:/srv/repo ./' >/etc/apt/sources.list
@@ -67,7 +67,7 @@ done
 rm -f /etc/resolv.conf /etc/hostname
 `
 
-// programScript installs the programs, as on a host, but starts none of them in the tree.
+// programScript installs the programs as on a host, but starts none of them in the tree.
 const programScript = `
 printf '#!/bin/sh\nexit 101\n' >/usr/sbin/policy-rc.d
 chmod 755 /usr/sbin/policy-rc.d
@@ -75,15 +75,16 @@ apt-get install -qy --no-install-recommends ` + repoPackages + `
 rm /usr/sbin/policy-rc.d
 `
 
-// extraPackages are what other trees have besides the programs, or besides the base for "login", by the trees' names.
+// extraPackages are further packages of other trees, by the trees' names: in addition to the programs, or to the base
+// for "login".
 var extraPackages = map[string]string{
 	"ssh":      "openssh-server",
 	"login":    "openssh-server sudo",
 	"managers": "ufw firewalld needrestart netplan.io unattended-upgrades apparmor",
 }
 
-// extraScript installs packages from the archive that the hosts' own repository has not. The first %s is the release, the
-// second one the packages.
+// extraScript installs packages from the archive that are not in the hosts' own repository. The first %s is the
+// release, the second one the packages.
 const extraScript = `
 cp /etc/apt/sources.list /root/sources.list
 echo 'deb http://deb.debian.org/debian %s main' >/etc/apt/sources.list
@@ -98,7 +99,7 @@ apt-get update -q
 apt-get clean
 `
 
-// fetch is what fills /srv/repo in a base of the release.
+// fetch returns the script that fills /srv/repo in a base of the release.
 func (r Release) fetch() string {
 	if script, ok := fetchScripts[r]; ok {
 		return script
@@ -106,11 +107,11 @@ func (r Release) fetch() string {
 	return fetchScript
 }
 
-// baseRecipe is all that a base is made from: if it changes, the cached ones are out of date.
+// baseRecipe is everything that a base is made from: if it changes, the cached ones are outdated.
 func (r Release) baseRecipe() string { return basePackages + r.fetch() + settleScript }
 
-// EnsureCaches builds the trees of the releases, or of all of them, one after the other, unless they are there. It goes
-// on where a release in the making is not available, and says so.
+// EnsureCaches builds the missing trees of the releases, or of all of them, one after the other. If an unstable release
+// is not available, it logs that and goes on.
 func EnsureCaches(ctx context.Context, opts Options, releases ...Release) error {
 	if err := Available(); err != nil {
 		return err
@@ -131,7 +132,7 @@ func EnsureCaches(ctx context.Context, opts Options, releases ...Release) error 
 }
 
 // ProgramTree returns the root directory of a release with haproxy and keepalived installed, to run the real programs
-// without a host. It is shared and must not be written to.
+// without a host. It is shared: do not write to it.
 func ProgramTree(ctx context.Context, r Release) (string, error) {
 	if err := Available(); err != nil {
 		return "", err
@@ -139,10 +140,10 @@ func ProgramTree(ctx context.Context, r Release) (string, error) {
 	return programTree(ctx, r, Options{}.log)
 }
 
-// baseTree returns the tree that the release's hosts begin with.
+// baseTree returns the tree from which the release's hosts start.
 func baseTree(ctx context.Context, r Release, log logFunc) (string, error) {
 	return tree(ctx, r, "base", r.baseRecipe(), log, func(dir string) error {
-		// No mirror is named: debootstrap knows its own.
+		// Without a mirror, debootstrap uses its default.
 		if _, err := run(ctx, "debootstrap", "--variant=minbase", "--include="+basePackages, r.suite(), dir); err != nil {
 			return err
 		}
@@ -169,8 +170,8 @@ func programTree(ctx context.Context, r Release, log logFunc) (string, error) {
 	})
 }
 
-// extraTree is a builder of programTree, or of baseTree for "login", with more packages, those of extraPackages. None of
-// their services starts at boot that filters packets or configures the network.
+// extraTree builds programTree, or baseTree for "login", with the packages of extraPackages. No service that filters
+// packets or configures the network starts at boot.
 func extraTree(kind string) func(context.Context, Release, logFunc) (string, error) {
 	return func(ctx context.Context, r Release, log logFunc) (string, error) {
 		build, recipe := programTree, r.baseRecipe()+programScript
@@ -197,7 +198,7 @@ func extraTree(kind string) func(context.Context, Release, logFunc) (string, err
 	}
 }
 
-// upgradeScript fetches what a full-upgrade to another release needs into /srv/next. The first %s is that release.
+// upgradeScript fetches the packages of a full-upgrade to another release into /srv/next. The first %s is that release.
 const upgradeScript = `
 cp /etc/apt/sources.list /root/sources.list
 echo 'deb http://deb.debian.org/debian %s main' >/etc/apt/sources.list` + fetchLists + `
@@ -213,7 +214,7 @@ rm -rf /var/lib/apt/lists/*
 apt-get update -q
 `
 
-// upgradeTree is a builder of programTree whose /srv/next is a repository of what the upgrade to the next release needs.
+// upgradeTree builds programTree with a repository in /srv/next of the packages for the upgrade to the next release.
 func upgradeTree(next Release) func(context.Context, Release, logFunc) (string, error) {
 	return func(ctx context.Context, r Release, log logFunc) (string, error) {
 		programs, err := programTree(ctx, r, log)
@@ -236,8 +237,8 @@ func upgradeTree(next Release) func(context.Context, Release, logFunc) (string, 
 	}
 }
 
-// tree returns a cached directory. It is built under another name and then renamed, so it is whole or not there, and
-// built again when its recipe has changed.
+// tree returns a cached directory. It is built under another name and then renamed, so it is complete or absent, and it
+// is built again when its recipe has changed.
 func tree(ctx context.Context, r Release, kind, recipe string, log logFunc, build func(dir string) error) (string, error) {
 	dir := filepath.Join(cacheDir, string(r), kind)
 	stamp := fmt.Sprintf("%x\n", sha256.Sum256([]byte(recipe)))
@@ -253,7 +254,7 @@ func tree(ctx context.Context, r Release, kind, recipe string, log logFunc, buil
 		return "", err
 	}
 	defer unlock()
-	if fresh() { // another process built it meanwhile
+	if fresh() { // another process has built it meanwhile
 		return dir, nil
 	}
 	log("building %s", dir)
@@ -285,7 +286,7 @@ func replaceTree(dir, stamp string, build func(dir string) error) error {
 	return os.RemoveAll(old)
 }
 
-// inTree runs a shell script with the tree as its root. What it mounts is gone with it.
+// inTree runs a shell script with the tree as its root. Its mounts end with it.
 func inTree(ctx context.Context, dir, script string) error {
 	_, err := run(ctx, "unshare", "--mount", "--pid", "--fork", "--kill-child", "chroot", dir, "sh", "-ec", `
 export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin DEBIAN_FRONTEND=noninteractive LC_ALL=C.UTF-8
@@ -305,8 +306,8 @@ func index(ctx context.Context, repo string) error {
 	return os.WriteFile(filepath.Join(repo, "Packages"), []byte(list), 0o644)
 }
 
-// lockFile takes a lock over all processes of the machine and returns what gives it back. It tells the log that it waits
-// where another process has it.
+// lockFile locks a file against all processes of the machine, and returns the function that unlocks it. If another
+// process holds the lock, it logs that it waits.
 func lockFile(ctx context.Context, path string, log logFunc) (unlock func(), err error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return nil, fmt.Errorf("cannot lock: %w", err)

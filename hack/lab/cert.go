@@ -17,7 +17,8 @@ import (
 // cheapCurves makes handshakes cheap: the lab measures the network, not the cipher.
 var cheapCurves = []tls.CurveID{tls.X25519}
 
-// SelfSigned makes a server's certificate for one name and address, which is valid for a year; it is in PEM too.
+// SelfSigned makes a server's certificate for a name and an address, valid for a year; the second result is the
+// certificate in PEM.
 func SelfSigned(name string, addr netip.Addr) (*tls.Config, []byte, error) {
 	return selfSigned(name, addr, time.Now().AddDate(1, 0, 0))
 }

@@ -16,10 +16,10 @@ import (
 
 const cgroupRoot = "/sys/fs/cgroup"
 
-// A cgroup is the control group of one host, in every hierarchy that the systemd inside may use. Two hosts must not
-// share one, and it is by the group that a host is killed whole.
+// A cgroup is the control group of one host, in every hierarchy that the systemd inside may use. Each host has its
+// own: by its group all of a host is killed.
 type cgroup struct {
-	unit string // the scope, where systemd owns the tree
+	unit string // the scope, if systemd owns the tree
 	dirs []string
 }
 
@@ -42,19 +42,19 @@ func hierarchies() ([]string, error) {
 	return roots, nil
 }
 
-// systemdIsInit tells whether this machine itself was booted with systemd.
+// systemdIsInit reports whether this machine was booted with systemd.
 func systemdIsInit() bool {
 	_, err := os.Stat("/run/systemd/system")
 	return err == nil
 }
 
-// newCgroup names the group of one host and makes it unless systemd-run will.
+// newCgroup names the group of one host, and makes it unless systemd-run will.
 func newCgroup(name string) (*cgroup, error) {
 	roots, err := hierarchies()
 	if err != nil {
 		return nil, err
 	}
-	// Each boot has a scope of its own, for systemd forgets the one before only after a while.
+	// Each boot has a scope of its own, because systemd forgets the previous one only after a while.
 	g := &cgroup{unit: prefix + name + "-" + strconv.FormatInt(time.Now().UnixNano(), 36) + ".scope"}
 	for _, root := range roots {
 		if systemdIsInit() {
@@ -87,14 +87,14 @@ func (g *cgroup) wrap(args ...string) []string {
 	return append([]string{"sh", "-ec", enter.String() + `exec "$@"`, "sh"}, args...)
 }
 
-// kill ends every process of the group at once.
+// kill kills every process of the group.
 func (g *cgroup) kill() {
 	for _, dir := range g.dirs {
 		killGroup(dir)
 	}
 }
 
-// remove takes the emptied group away, waiting a moment for the dying.
+// remove removes the group after its processes have ended.
 func (g *cgroup) remove(ctx context.Context) error {
 	var errs []error
 	for _, dir := range g.dirs {
@@ -104,7 +104,7 @@ func (g *cgroup) remove(ctx context.Context) error {
 }
 
 func killGroup(dir string) {
-	// The kernel kills a whole subtree in one step if it can; groups of version 1 are walked.
+	// The kernel can kill a whole subtree in one step; groups of version 1 are walked.
 	if os.WriteFile(filepath.Join(dir, "cgroup.kill"), []byte("1"), 0) == nil {
 		return
 	}
@@ -137,7 +137,7 @@ func removeGroup(ctx context.Context, dir string) error {
 	}
 }
 
-// removeTree removes a group and the groups below it; the files of a group go with it.
+// removeTree removes a group and the groups below it; a group's files are removed with it.
 func removeTree(dir string) error {
 	entries, err := os.ReadDir(dir)
 	if err != nil {

@@ -11,12 +11,12 @@ import (
 	"strings"
 )
 
-// ErrNoVerdict is the cause of a check's error if the program died instead of judging.
+// ErrNoVerdict is the cause of a check's error if the program died without a verdict.
 var ErrNoVerdict = errors.New("the program died without a verdict")
 
-// checkScript lays a scratch copy over a release's tree, in namespaces of its own that end with it: $1 is the tree, $2
-// an empty directory to mount on, $3 the interfaces to make, and the rest is the program. Files come as an archive on
-// standard input.
+// checkScript mounts a scratch overlay over a release's tree, in namespaces of its own that end with it: $1 is the
+// tree, $2 an empty directory to mount on, $3 the interfaces to make, and the rest is the program. Files come as an
+// archive on standard input.
 const checkScript = `
 tree=$1 scratch=$2 interfaces=$3
 shift 3
@@ -40,21 +40,21 @@ done
 exec chroot . env -i PATH=` + hostPath + ` LC_ALL=C.UTF-8 "$@"
 `
 
-// CheckHAProxy asks the release's own haproxy whether it would start with cfg; the error has what haproxy wrote. Files
-// are put beside the configuration, for what it refers to.
+// CheckHAProxy checks with the release's own haproxy whether it would start with cfg; the error has haproxy's output.
+// Files are written beside the configuration, which may refer to them.
 func CheckHAProxy(ctx context.Context, r Release, cfg []byte, files ...File) error {
 	_, err := check(ctx, r, "", append(files, File{Path: "/etc/haproxy/haproxy.cfg", Data: cfg}),
 		"haproxy", "-c", "-f", "/etc/haproxy/haproxy.cfg")
 	return err
 }
 
-// CheckKeepalived asks the release's own keepalived whether it takes conf without a complaint on a host that has these
-// interfaces (names with spaces between them). Files are put beside the configuration, for scripts and files that it refers to.
+// CheckKeepalived checks with the release's own keepalived whether it accepts conf without a message, on a host with
+// these interfaces (names separated by spaces). Files are written beside the configuration, which may refer to them.
 func CheckKeepalived(ctx context.Context, r Release, conf []byte, interfaces string, files ...File) error {
 	program := []string{"keepalived", "--config-test", "--use-file=/etc/keepalived/keepalived.conf"}
 	said, err := check(ctx, r, interfaces, append(files, File{Path: "/etc/keepalived/keepalived.conf", Data: conf}), program...)
 	if err == nil && said != "" {
-		// Old releases complain of a bad value and exit with 0 all the same; of a good configuration all are silent.
+		// Old releases report a bad value but exit with 0; for a good configuration all are silent.
 		err = &RunError{Args: program, Stderr: said, Err: errors.New("it complained")}
 	}
 	return err

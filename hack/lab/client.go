@@ -16,15 +16,15 @@ import (
 	"time"
 )
 
-// A Client is a station that asks servers from a namespace of its own, in this process.
+// A Client is a station that sends requests from a namespace of its own, in this process.
 type Client struct {
 	*port
 }
 
-// clientTLS trusts anyone: who answered is told by the name in the answer.
+// clientTLS accepts any certificate: the name in the answer identifies the server.
 var clientTLS = &tls.Config{InsecureSkipVerify: true, CurvePreferences: cheapCurves}
 
-// AddClient makes a client.
+// AddClient adds a client.
 func (l *Lab) AddClient(ctx context.Context, name string, addr netip.Prefix) (*Client, error) {
 	p, err := l.addStation(ctx, name, addr)
 	if err != nil {
@@ -32,7 +32,7 @@ func (l *Lab) AddClient(ctx context.Context, name string, addr netip.Prefix) (*C
 	}
 	c := &Client{port: p}
 	err = c.ns.Load().do(func() error {
-		// Every probe uses up a port for a minute; a long and dense run would run out of the usual number.
+		// Every probe occupies a port for a minute; a long run with many probes would use up the default range.
 		return os.WriteFile("/proc/sys/net/ipv4/ip_local_port_range", []byte("1024 65535"), 0)
 	})
 	if err == nil {
@@ -61,16 +61,16 @@ func (l *Lab) addStation(ctx context.Context, name string, addr netip.Prefix) (*
 	return p, nil
 }
 
-// Name is the client's name.
+// Name returns the client's name.
 func (c *Client) Name() string { return c.name }
 
-// Command prepares a command of the machine that runs in the client's namespace. It dies with ctx.
+// Command prepares a command of the machine that runs in the client's namespace. It is killed when ctx ends.
 func (c *Client) Command(ctx context.Context, args ...string) *exec.Cmd {
 	return command(ctx, append([]string{"ip", "netns", "exec", Namespace(c.name)}, args...)...)
 }
 
-// Dial opens a TCP connection to target from the client's namespace, for callers that speak for themselves. It gives up
-// when ctx does, or after five seconds, and says nothing of how long the connection may be used.
+// Dial opens a TCP connection to target from the client's namespace. It fails when ctx ends, or after five seconds
+// without a deadline. The connection itself has no deadline.
 func (c *Client) Dial(ctx context.Context, target string) (net.Conn, error) {
 	at, err := parseTarget(target)
 	if err != nil {
@@ -87,7 +87,7 @@ func (c *Client) Dial(ctx context.Context, target string) (net.Conn, error) {
 	return conn, conn.SetDeadline(time.Time{})
 }
 
-// Listen opens a listener at an address and port of the client's own namespace, for a station that serves.
+// Listen opens a listener in the client's namespace, for a station that serves.
 func (c *Client) Listen(at string) (net.Listener, error) {
 	addr, err := parseTarget(at)
 	if err != nil {
@@ -100,13 +100,13 @@ func (c *Client) Listen(at string) (net.Listener, error) {
 	return ns.listen(addr)
 }
 
-// Get asks target, such as 198.51.100.100:9000, over a new TLS connection and returns the name of the server that
-// answered. It gives up after five seconds if ctx has no earlier deadline.
+// Get sends a request to target, such as 198.51.100.100:9000, over a new TLS connection and returns the name of the
+// server that answered. It times out after five seconds if ctx has no earlier deadline.
 func (c *Client) Get(ctx context.Context, target string) (server string, err error) {
 	return c.GetPath(ctx, target, "/")
 }
 
-// GetPath is Get of another path; a status other than 200 is an error.
+// GetPath is Get for another path; a status other than 200 is an error.
 func (c *Client) GetPath(ctx context.Context, target, path string) (server string, err error) {
 	at, err := parseTarget(target)
 	if err != nil {
@@ -133,7 +133,7 @@ func parseTarget(target string) (netip.AddrPort, error) {
 	return at, nil
 }
 
-// dial connects to target; the connection must have done its work before the deadline.
+// dial connects to target; the use of the connection must end before the deadline.
 func (c *Client) dial(target netip.AddrPort, deadline time.Time) (*net.TCPConn, error) {
 	ns := c.ns.Load()
 	if ns == nil {
@@ -172,7 +172,7 @@ func request(conn *tls.Conn, path, connection string) (*http.Response, error) {
 	return response, nil
 }
 
-// A LongConn is a connection that stays open and quiet, as a watch of kubectl does.
+// A LongConn is a connection that stays open and idle, like a watch of kubectl.
 type LongConn struct {
 	// Server is the name of the server at the other end.
 	Server string
@@ -183,7 +183,7 @@ type LongConn struct {
 	err  error
 }
 
-// LongConn opens a long and quiet connection to target.
+// LongConn opens a long idle connection to target.
 func (c *Client) LongConn(ctx context.Context, target string) (*LongConn, error) {
 	at, err := parseTarget(target)
 	if err != nil {
@@ -227,7 +227,7 @@ func (c *Client) LongConn(ctx context.Context, target string) (*LongConn, error)
 // Done is closed when the connection has been cut.
 func (l *LongConn) Done() <-chan struct{} { return l.done }
 
-// Cut tells whether the connection has been cut, when, and how; io.EOF and io.ErrUnexpectedEOF are orderly ends.
+// Cut reports whether the connection was cut, when, and how; io.EOF and io.ErrUnexpectedEOF are orderly ends.
 func (l *LongConn) Cut() (at time.Time, cut bool, err error) {
 	select {
 	case <-l.done:
@@ -237,7 +237,7 @@ func (l *LongConn) Cut() (at time.Time, cut bool, err error) {
 	}
 }
 
-// Poke sends a little. A connection that only seems to be open, because nobody has said otherwise, is cut by it.
+// Poke sends a few bytes. They make the client notice that a connection is dead if its end was never reported.
 func (l *LongConn) Poke() { _, _ = l.conn.Write([]byte("\r\n")) }
 
 // Close ends the connection.

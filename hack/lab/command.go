@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// RunError tells how a command failed.
+// RunError describes how a command failed.
 type RunError struct {
 	Args   []string
 	Code   int // the exit code; -1 if a signal ended the command
@@ -19,7 +19,7 @@ type RunError struct {
 	Err    error
 }
 
-// Error names the command, how it ended and what it wrote to standard error.
+// Error names the command, how it ended, and what it wrote to standard error.
 func (e *RunError) Error() string {
 	said := strings.TrimSpace(e.Stderr)
 	if said == "" {
@@ -28,20 +28,20 @@ func (e *RunError) Error() string {
 	return fmt.Sprintf("cannot run %q: %v: %s", strings.Join(e.Args, " "), e.Err, said)
 }
 
-// Unwrap gives the error of os/exec or of the context.
+// Unwrap returns the error of os/exec or of the context.
 func (e *RunError) Unwrap() error { return e.Err }
 
-// command prepares a command that dies with all of its children when ctx ends.
+// command prepares a command that is killed with all of its children when ctx ends.
 func command(ctx context.Context, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, args[0], args[1:]...)
-	// The real command may be a grandchild, for nsenter forks; so a group of processes is killed, not one.
+	// The real command may be a grandchild, because nsenter forks; so the process group is killed.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 	cmd.WaitDelay = time.Second
 	return cmd
 }
 
-// output runs cmd to its end and returns its standard output; shown is what an error calls the command.
+// output runs cmd to its end and returns its standard output; shown is the command's name in an error.
 func output(ctx context.Context, cmd *exec.Cmd, shown []string) (string, error) {
 	stdout, _, err := outputs(ctx, cmd, shown)
 	return stdout, err

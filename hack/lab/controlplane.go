@@ -16,40 +16,41 @@ import (
 
 const (
 	controlPlanePort = 6443
-	// NamePort is where a control plane tells its name to everyone who connects, at once and without TLS, and closes:
-	// the cheapest way to see that a connection works from end to end.
+	// NamePort is where a control plane sends its name on every connection, at once and without TLS, and closes: the
+	// cheapest test of a connection from end to end.
 	NamePort = 6480
-	// HangPath answers with the server's name and then keeps the connection open and quiet.
+	// HangPath answers with the server's name, and then keeps the connection open and idle.
 	HangPath = "/hang-open"
-	// ListPath answers for as long as its query d says, which control planes that are processes know (hack/lab/apiserver).
+	// ListPath answers for the duration of its query d. Only control planes that are processes have it
+	// (hack/lab/apiserver).
 	ListPath = "/list"
 )
 
-// A ControlPlane stands for the API server of a control plane: over TLS it answers /readyz with 200 and every other
-// path with its name. It runs in this process; only its socket is in a namespace of its own.
+// A ControlPlane replaces the API server of a control plane: over TLS it answers /readyz with 200 and every other path
+// with its name. It runs in this process; only its socket is in a namespace of its own.
 type ControlPlane struct {
 	*port
 	addr   netip.AddrPort
 	config *tls.Config
-	others map[Mode]*tls.Config // with certificates that are not CertPEM
+	others map[Mode]*tls.Config // with certificates other than CertPEM
 	pem    []byte
 	ready  atomic.Int64
 	other  atomic.Int64
 
 	mu        sync.Mutex
 	mode      Mode
-	resumed   chan struct{}  // closed when the mode is not Hang; nothing is read or written before
+	resumed   chan struct{}  // closed while the mode is not Hang; nothing is read or written before
 	listeners []net.Listener // none while refusing
 	conns     map[*heldConn]bool
 }
 
-// Requests counts the requests that a control plane has got.
+// Requests counts the requests to a control plane.
 type Requests struct {
 	Readyz int64 // to /readyz
 	Other  int64 // to any other path
 }
 
-// AddControlPlane makes a control plane that listens on port 6443 of addr.
+// AddControlPlane adds a control plane that listens on port 6443 of addr.
 func (l *Lab) AddControlPlane(ctx context.Context, name string, addr netip.Prefix) (*ControlPlane, error) {
 	p, err := l.addStation(ctx, name, addr)
 	if err != nil {
@@ -76,28 +77,28 @@ func (l *Lab) AddControlPlane(ctx context.Context, name string, addr netip.Prefi
 	return c, nil
 }
 
-// Name is the control plane's name, with which it answers.
+// Name returns the control plane's name, its answer to requests.
 func (c *ControlPlane) Name() string { return c.name }
 
-// Addr is where it listens.
+// Addr returns the address where it listens.
 func (c *ControlPlane) Addr() netip.AddrPort { return c.addr }
 
-// CertPEM is its self-signed certificate.
+// CertPEM returns its self-signed certificate.
 func (c *ControlPlane) CertPEM() []byte { return c.pem }
 
-// Mode is how it behaves now.
+// Mode returns its present mode.
 func (c *ControlPlane) Mode() Mode {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.mode
 }
 
-// Requests tells what has been asked so far.
+// Requests returns the number of requests so far.
 func (c *ControlPlane) Requests() Requests {
 	return Requests{Readyz: c.ready.Load(), Other: c.other.Load()}
 }
 
-// Set changes how it behaves, at once and on open connections too.
+// Set changes the mode at once, for open connections too.
 func (c *ControlPlane) Set(mode Mode) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -115,7 +116,7 @@ func (c *ControlPlane) Set(mode Mode) error {
 	return c.listen()
 }
 
-// listen opens what is not open yet.
+// listen opens the listeners that are closed.
 func (c *ControlPlane) listen() error {
 	if len(c.listeners) > 0 {
 		return nil
@@ -155,7 +156,7 @@ func (c *ControlPlane) tellName(l net.Listener) {
 	}
 }
 
-// refuse closes the listeners and resets what is open.
+// refuse closes the listeners and resets the open connections.
 func (c *ControlPlane) refuse() {
 	for _, l := range c.listeners {
 		_ = l.Close()
@@ -176,7 +177,7 @@ func (c *ControlPlane) close() {
 	c.unplug()
 }
 
-// ServeHTTP answers as the mode says.
+// ServeHTTP answers according to the mode.
 func (c *ControlPlane) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	mode := c.Mode()
 	code := http.StatusOK

@@ -12,8 +12,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// WriteFile puts a file into the host, making its directories. The file is replaced in one step, so that no reader
-// inside finds half of it.
+// WriteFile writes a file on the host, and makes its directories. The file is replaced in one step, so that no
+// reader sees half of it.
 func (h *Host) WriteFile(name string, data []byte, mode fs.FileMode) error {
 	if err := writeFile(h.view(), File{Path: name, Data: data, Mode: mode}); err != nil {
 		return fmt.Errorf("cannot write on %s: %w", h.name, err)
@@ -41,7 +41,8 @@ func (h *Host) CopyIn(src, dst string, mode fs.FileMode) error {
 	return h.WriteFile(dst, data, mode)
 }
 
-// view is the host's root as its processes see it, with /run and all that is mounted; while it is down, its disk.
+// view is the path of the host's root as its processes see it, with /run and all other mounts; while it is down,
+// of its disk.
 func (h *Host) view() string {
 	if pid := h.Pid(); pid != 0 {
 		return "/proc/" + strconv.Itoa(pid) + "/root"
@@ -83,7 +84,7 @@ func writeFile(root string, f File) error {
 	file := os.NewFile(uintptr(fd), f.Path)
 	_, err = file.Write(f.Data)
 	if err == nil {
-		err = file.Chmod(mode) // whatever the umask is
+		err = file.Chmod(mode) // regardless of the umask
 	}
 	if cerr := file.Close(); err == nil {
 		err = cerr
@@ -98,7 +99,7 @@ func writeFile(root string, f File) error {
 	return nil
 }
 
-// makeDirs opens a directory below root, making it and those above it if needed.
+// makeDirs opens a directory below root, and makes missing ones.
 func makeDirs(root, name string) (int, error) {
 	at := "/"
 	fd, err := openIn(root, at, unix.O_RDONLY|unix.O_DIRECTORY)

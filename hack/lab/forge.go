@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// Advertise sends VRRP 3 advertisements of a virtual router that has one address, with a priority and 100 ms between them,
-// from the client's own address to the multicast group (RFC 9568 §5), until the returned function is called.
+// Advertise sends VRRP 3 advertisements of a virtual router with one address, every 100 ms, from the client's own
+// address to the multicast group (RFC 9568 §5), until the returned function is called.
 func (c *Client) Advertise(routerID, priority uint8, vip netip.Addr) (stop func(), err error) {
 	const protocol = 112
 	var fd int
@@ -51,8 +51,8 @@ func (c *Client) Advertise(routerID, priority uint8, vip netip.Addr) (stop func(
 	return func() { close(end); ended.Wait() }, nil
 }
 
-// checksum is that of the internet protocols over a pseudo header and a message, the last of these parts, whose own one is
-// still zero. All have an even number of octets.
+// checksum is the Internet checksum of a pseudo header and a message. The message is the last part; its own checksum
+// field is still zero. All parts have an even number of octets.
 func checksum(protocol int, parts ...[]byte) uint16 {
 	sum := uint32(protocol + len(parts[len(parts)-1]))
 	for _, part := range parts {
@@ -66,8 +66,8 @@ func checksum(protocol int, parts ...[]byte) uint16 {
 	return ^uint16(sum)
 }
 
-// Claim sends n gratuitous ARP replies, or unsolicited neighbour advertisements (RFC 4861 §7.2.6), to everybody, by which a
-// station with another MAC claims an address, with a time between them.
+// Claim sends n gratuitous ARP replies, or unsolicited neighbour advertisements (RFC 4861 §7.2.6), to all stations: a
+// station with another MAC claims an address. every is the time between them.
 func (c *Client) Claim(mac net.HardwareAddr, addr netip.Addr, n int, every time.Duration) error {
 	frame := claimFrame(mac, addr)
 	to := &syscall.SockaddrLinklayer{Protocol: binary.NativeEndian.Uint16(frame[12:]), Halen: 6, Addr: [8]byte(slices.Concat(frame[:6], []byte{0, 0}))}
@@ -101,7 +101,7 @@ func claimFrame(mac net.HardwareAddr, addr netip.Addr) []byte {
 	}
 	const icmp = 58
 	from, nodes := netip.MustParseAddr("fe80::60").AsSlice(), netip.MustParseAddr("ff02::1").AsSlice()
-	advertisement := slices.Concat([]byte{136, 0, 0, 0, 0x20, 0, 0, 0}, addr.AsSlice(), []byte{2, 1}, mac) // that overrides
+	advertisement := slices.Concat([]byte{136, 0, 0, 0, 0x20, 0, 0, 0}, addr.AsSlice(), []byte{2, 1}, mac) // with the override flag
 	binary.BigEndian.PutUint16(advertisement[2:], checksum(icmp, from, nodes, advertisement))
 	header := []byte{0x86, 0xdd, 0x60, 0, 0, 0, 0, byte(len(advertisement)), icmp, 255}
 	return slices.Concat([]byte{0x33, 0x33, 0, 0, 0, 1}, mac, header, from, nodes, advertisement)

@@ -9,11 +9,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// halfOpenMark is the mark of the sockets whose bare ACKs do not leave the client (socket(7), SO_MARK).
+// halfOpenMark marks the sockets whose bare ACKs do not leave the client (socket(7), SO_MARK).
 const halfOpenMark = 0x68
 
-// HoldACKs keeps the bare ACKs of half-open connections (ProbeOptions.HalfOpen) from leaving the client: the third packet
-// of each is the first one with data.
+// HoldACKs drops the bare ACKs of half-open connections (ProbeOptions.HalfOpen) in the client: the third packet of each
+// connection is the first one with data.
 func (c *Client) HoldACKs(ctx context.Context) error {
 	return feed(ctx, `table inet half_open {
 	chain output {
@@ -24,7 +24,8 @@ func (c *Client) HoldACKs(ctx context.Context) error {
 `, "ip", "netns", "exec", Namespace(c.name), "nft", "-f", "-")
 }
 
-// dialHalfOpen opens a connection of which the server does not know yet that the client has heard of it, and waits.
+// dialHalfOpen opens a connection and waits. Meanwhile the server does not know that the client has received its
+// SYN-ACK.
 func (c *Client) dialHalfOpen(wait time.Duration) func(netip.AddrPort, time.Time) (*net.TCPConn, error) {
 	return func(target netip.AddrPort, deadline time.Time) (*net.TCPConn, error) {
 		ns := c.ns.Load()

@@ -8,7 +8,8 @@ import (
 	"sync"
 )
 
-// A tlsListener speaks TLS on what it accepts, as the control plane's mode says.
+// A tlsListener speaks TLS on the connections that it accepts, according to the control plane's
+// mode.
 type tlsListener struct {
 	net.Listener
 	cp *ControlPlane
@@ -27,7 +28,7 @@ func (l *tlsListener) Accept() (net.Conn, error) {
 	return tls.Server(conn, cmp.Or(l.cp.others[mode], l.cp.config)), nil
 }
 
-// A heldListener accepts connections whose bytes stop while their control plane hangs.
+// A heldListener accepts connections whose data stops while their control plane hangs.
 type heldListener struct {
 	net.Listener
 	cp *ControlPlane
@@ -44,7 +45,7 @@ func (l *heldListener) Accept() (net.Conn, error) {
 	defer l.cp.mu.Unlock()
 	l.cp.conns[held] = true
 	if !slices.Contains(l.cp.listeners, l.Listener) {
-		reset(conn) // it stopped listening after this one had come
+		reset(conn) // it arrived before the listener was closed
 	}
 	return held, nil
 }
@@ -69,7 +70,7 @@ func (c *heldConn) hold() error {
 	}
 }
 
-// Read gives what came, but not before the control plane answers again.
+// Read returns received data only while the control plane does not hang.
 func (c *heldConn) Read(b []byte) (int, error) {
 	n, err := c.Conn.Read(b)
 	if herr := c.hold(); herr != nil {
@@ -78,7 +79,7 @@ func (c *heldConn) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// Write waits until the control plane answers again.
+// Write waits while the control plane hangs.
 func (c *heldConn) Write(b []byte) (int, error) {
 	if err := c.hold(); err != nil {
 		return 0, err

@@ -17,29 +17,29 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// HostOptions tell how a host is made.
+// HostOptions tell how to make a host.
 type HostOptions struct {
 	Addr  netip.Prefix // of eth0, from 198.51.100.0/24
-	Addr6 netip.Prefix // a second one from 2001:db8::/64; optional
+	Addr6 netip.Prefix // a second address from 2001:db8::/64; optional
 	Files []File       // written before the first boot
-	// Installed begins the host in the state after apt-get install haproxy keepalived, which saves the seconds of it.
+	// Installed starts the host as after apt-get install haproxy keepalived, which saves the seconds that this takes.
 	Installed bool
-	// SSH is Installed, with an SSH server that runs.
+	// SSH is Installed with a running SSH server.
 	SSH bool
-	// Login is a bare host with sudo and an SSH server that runs.
+	// Login is a bare host with sudo and a running SSH server.
 	Login bool
-	// Managers is Installed, with others that look after a host's firewall, network, upgrades and restarts. None of them
-	// is on.
+	// Managers is Installed with other programs that manage a host's firewall, network, upgrades and restarts. None of
+	// them is enabled.
 	Managers bool
-	// UpgradeTo is Installed, with a repository in /srv/next of what the upgrade to that release needs.
+	// UpgradeTo is Installed with a repository in /srv/next of the packages for the upgrade to this release.
 	UpgradeTo Release
 }
 
-// A File is put into a host or into the tree of a check.
+// A File is written to a host or to the tree of a check.
 type File struct {
 	Path string
 	Data []byte
-	Mode fs.FileMode // 0 is 0644
+	Mode fs.FileMode // 0 means 0644
 }
 
 // A Host is a booted Debian. Its methods are safe for concurrent use.
@@ -47,9 +47,9 @@ type Host struct {
 	*port
 	lab     *Lab
 	release Release
-	dir     string // holds its disk: upper, work and root, where they are joined with the base
+	dir     string // holds its disk: upper, work, and root, the overlay of these and the base
 
-	mu      sync.Mutex // held while the host changes between up and down
+	mu      sync.Mutex // held while the host goes up or down
 	gone    bool       // the lab has ended
 	current atomic.Pointer[boot]
 }
@@ -98,7 +98,7 @@ func (l *Lab) AddHost(ctx context.Context, name string, release Release, opts Ho
 	return h, nil
 }
 
-// makeDisk joins the release's base, which all hosts read, with a directory that takes this host's changes.
+// makeDisk mounts an overlay of the release's base, which all hosts share, and a directory for this host's changes.
 func (h *Host) makeDisk(base string, files []File) error {
 	upper, work := filepath.Join(h.dir, "upper"), filepath.Join(h.dir, "work")
 	for _, dir := range []string{upper, work, h.root()} {
@@ -106,7 +106,7 @@ func (h *Host) makeDisk(base string, files []File) error {
 			return err
 		}
 	}
-	// volatile: no host's data outlives the machine, so none has to reach the disk.
+	// volatile: the data need not survive the machine, so nothing is synced to the disk.
 	opts := fmt.Sprintf("lowerdir=%s,upperdir=%s,workdir=%s,volatile", base, upper, work)
 	if err := unix.Mount("overlay", h.root(), "overlay", 0, opts); err != nil {
 		return err
@@ -116,12 +116,13 @@ func (h *Host) makeDisk(base string, files []File) error {
 	for _, a := range h.addrs {
 		fmt.Fprintf(&hosts, "%s %s\n", a.Addr(), h.name)
 	}
-	id := sha256.Sum256([]byte(h.name)) // as a real host, it has the same one at each boot
+	id := sha256.Sum256([]byte(h.name)) // like a real host, it has the same ID at each boot
 	own := []File{
 		{Path: "/etc/hostname", Data: []byte(h.name + "\n")},
 		{Path: "/etc/hosts", Data: []byte(hosts.String())},
 		{Path: "/etc/machine-id", Data: fmt.Appendf(nil, "%x\n", id[:16]), Mode: 0o444},
-		// newer than /usr: the first boot makes no caches and users again that apt has made (systemd.unit(5), ConditionNeedsUpdate)
+		// newer than /usr: the first boot does not repeat what apt has done, making caches and users (systemd.unit(5),
+		// ConditionNeedsUpdate)
 		{Path: "/etc/.updated"}, {Path: "/var/.updated"},
 	}
 	for _, f := range append(own, files...) {
@@ -132,12 +133,12 @@ func (h *Host) makeDisk(base string, files []File) error {
 	return maskGenerators(h.root())
 }
 
-// usedGenerators are those of systemd that have something to do on a host of the lab: for services without a unit, such as
-// those of some packages, and for /etc/rc.local.
+// usedGenerators are systemd's generators that a host of the lab needs: for services without a unit, as in some
+// packages, and for /etc/rc.local.
 var usedGenerators = []string{"systemd-sysv-generator", "systemd-rc-local-generator"}
 
-// maskGenerators keeps systemd from running all other generators of its own: they look for disks, a console and a TPM, and take a third of the
-// processor's time of each daemon-reload.
+// maskGenerators masks all other generators of systemd: they look for disks, a console and a TPM, and take a third of
+// the CPU time of each daemon-reload.
 func maskGenerators(root string) error {
 	all, err := os.ReadDir(filepath.Join(root, "usr/lib/systemd/system-generators"))
 	if err != nil {
@@ -166,19 +167,19 @@ func (h *Host) removeDisk() error {
 	return os.RemoveAll(h.dir)
 }
 
-// root is where the host's disk is seen from the machine.
+// root is the path of the host's disk on the machine.
 func (h *Host) root() string { return filepath.Join(h.dir, "root") }
 
-// Name is the host's name.
+// Name returns the host's name.
 func (h *Host) Name() string { return h.name }
 
-// Release is the Debian that the host runs.
+// Release returns the host's Debian release.
 func (h *Host) Release() Release { return h.release }
 
-// Addr is the host's first own address.
+// Addr returns the host's first own address.
 func (h *Host) Addr() netip.Addr { return h.addrs[0].Addr() }
 
-// Pid is the machine's process number of the host's process 1; 0 if the host is down.
+// Pid returns the PID of the host's process 1 on the machine; 0 if the host is down.
 func (h *Host) Pid() int {
 	if b := h.running(); b != nil {
 		return b.pid

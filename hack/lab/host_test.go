@@ -32,7 +32,7 @@ func TestEveryReleaseBootsAndInstalls(t *testing.T) {
 	repackaged(t, hosts[1])
 }
 
-// repackaged sees a second version come, and purges the package.
+// repackaged checks that the host sees a second version, and purges the package.
 func repackaged(t *testing.T, h *lab.Host) {
 	ctx := t.Context()
 	if err := h.AddRepackaged(ctx, "keepalived", "9:9.9-1"); err != nil {

@@ -7,18 +7,19 @@ import (
 	"strconv"
 )
 
-// hostPath is the search path of a Debian's root.
+// hostPath is the PATH of root on Debian.
 const hostPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
-// EnterArgs returns the command that runs args in the host whose process 1 is pid, with the environment that a
-// Debian's root has.
+// EnterArgs returns the command that runs args in the host whose process 1 is pid, with the environment of
+// root on Debian.
 func EnterArgs(pid int, args ...string) []string {
 	enter := []string{"nsenter", "--target", strconv.Itoa(pid), "--all", "--", "/usr/bin/env", "-i", "PATH=" + hostPath,
 		"HOME=/root", "LANG=C.UTF-8", "TERM=linux", "DEBIAN_FRONTEND=noninteractive"}
 	return append(enter, args...)
 }
 
-// Command prepares a command inside the host, for callers that read its output as it comes. It dies with ctx.
+// Command prepares a command inside the host, for callers that read its output as it arrives. It is killed
+// when ctx ends.
 func (h *Host) Command(ctx context.Context, args ...string) *exec.Cmd {
 	pid := h.Pid()
 	cmd := command(ctx, EnterArgs(pid, args...)...)

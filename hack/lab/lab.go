@@ -16,7 +16,7 @@ type logFunc func(format string, args ...any)
 
 // Options of a lab.
 type Options struct {
-	// Log is told what takes long, line by line; nil is silence.
+	// Log reports slow operations, line by line; nil: no log.
 	Log func(format string, args ...any)
 }
 
@@ -26,7 +26,7 @@ func (o Options) log(format string, args ...any) {
 	}
 }
 
-// A Lab is one isolated network with all that is on it. Its methods are safe for concurrent use.
+// A Lab is an isolated network with all its stations. Its methods are safe for concurrent use.
 type Lab struct {
 	log    logFunc
 	unlock func()
@@ -34,12 +34,12 @@ type Lab struct {
 	mu     sync.Mutex
 	names  map[string]bool
 	hosts  []*Host
-	close  []func() // ends control planes and clients
+	close  []func() // end control planes and clients
 	closed bool
 }
 
-// New makes an empty lab. It waits until one of another process with the same Lane has ended, and says so; it sweeps what a
-// killed one left.
+// New makes an empty lab. It waits until a lab of another process with the same Lane has ended, and logs that it waits.
+// It removes what a killed one left.
 func New(ctx context.Context, opts Options) (*Lab, error) {
 	if err := Available(); err != nil {
 		return nil, err
@@ -56,7 +56,7 @@ func New(ctx context.Context, opts Options) (*Lab, error) {
 	return l, nil
 }
 
-// Close ends the lab at once and leaves nothing behind. It may be called more than once.
+// Close ends the lab at once and removes all of it. It may be called more than once.
 func (l *Lab) Close() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -93,7 +93,8 @@ func (l *Lab) claim(name string) error {
 	return nil
 }
 
-// adopt makes the lab end a station when it closes; a station that came too late is ended now.
+// adopt registers a function that ends a station when the lab closes. If the lab is closed already, it ends the station
+// now.
 func (l *Lab) adopt(end func()) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -105,7 +106,7 @@ func (l *Lab) adopt(end func()) error {
 	return nil
 }
 
-// adoptHost makes the lab end a host when it closes.
+// adoptHost registers a host to be ended when the lab closes.
 func (l *Lab) adoptHost(h *Host) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -122,14 +123,14 @@ func (l *Lab) forget(name string) {
 	delete(l.names, name)
 }
 
-// Hosts lists the hosts in the order they were added.
+// Hosts lists the hosts in the order in which they were added.
 func (l *Lab) Hosts() []*Host {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return append([]*Host(nil), l.hosts...)
 }
 
-// Sweep removes what a killed lab of this Lane left. It fails while one is alive.
+// Sweep removes what a killed lab of this Lane left. It fails while a lab is running.
 func Sweep() error {
 	if os.Geteuid() != 0 {
 		return errors.New("cannot sweep: not root")

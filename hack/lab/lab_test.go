@@ -12,7 +12,7 @@ import (
 	"rlb.dev/rlb-agent/hack/lab"
 )
 
-// A test of the lab lasts seconds; this is only against one that hangs.
+// A test of the lab takes seconds; this stops a test that hangs.
 const testTimeout = 3 * time.Minute
 
 func prefix(last int) netip.Prefix {
@@ -67,7 +67,7 @@ func run(ctx context.Context, t *testing.T, h *lab.Host, script string) string {
 	return out
 }
 
-// TestMain also serves as the lab that TestSweepAfterKill kills.
+// TestMain is also the lab that TestSweepAfterKill kills.
 func TestMain(m *testing.M) {
 	if os.Getenv("RLB_LAB_VICTIM") != "" {
 		victim()

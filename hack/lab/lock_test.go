@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// Who waits for the lock of another process says so, once.
+// TestLockSaysThatItWaits: waiting for the lock of another process is logged once.
 func TestLockSaysThatItWaits(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "lock")
 	var said []string

@@ -9,7 +9,7 @@ import (
 	"syscall"
 )
 
-// Main runs a program until it ends or is interrupted, and ends the process: with 1 after an error, which it prints.
+// Main runs a program until it ends or is interrupted, and exits: with code 1 after an error, which it prints.
 func Main(name string, run func(context.Context) error) {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	err := run(ctx)
@@ -20,8 +20,8 @@ func Main(name string, run func(context.Context) error) {
 	}
 }
 
-// OnStage does something on a stage of its own, with so many control planes, and closes it. The error tells where this
-// machine can have no lab.
+// OnStage calls do with a new stage with this number of control planes, and closes the stage. It fails if this machine
+// cannot run a lab.
 func OnStage(ctx context.Context, o Options, planes int, do func(*Stage) error) (err error) {
 	if err := Available(); err != nil {
 		return err

@@ -7,32 +7,33 @@ import (
 	"time"
 )
 
-// A Mode is how a control plane behaves.
+// A Mode is the behaviour of a control plane.
 type Mode struct {
 	kind  string
 	code  int
 	delay time.Duration
 }
 
-// The modes that need no number.
+// The modes without a number.
 var (
-	OK           = Mode{kind: "ok"}                      // all is well
-	Unauthorized = Mode{kind: "unauthorized", code: 401} // /readyz asks who is there
-	Hang         = Mode{kind: "hang"}                    // connections open and nothing is answered, on old ones neither
+	OK           = Mode{kind: "ok"}                      // everything works
+	Unauthorized = Mode{kind: "unauthorized", code: 401} // /readyz requires authentication
+	Hang         = Mode{kind: "hang"}                    // connections open but nothing is answered, on old connections neither
 	Refuse       = Mode{kind: "refuse"}                  // nothing listens, and old connections are reset
 	Plain        = Mode{kind: "plain"}                   // answers new connections without TLS
-	Stranger     = Mode{kind: "stranger"}                // shows new connections a certificate that nobody knows
-	Expired      = Mode{kind: "expired"}                 // … that was valid until an hour ago
-	Expiring     = Mode{kind: "expiring"}                // … that is valid for 20 days more
+	Stranger     = Mode{kind: "stranger"}                // presents an unknown certificate to new connections
+	Expired      = Mode{kind: "expired"}                 // … one that expired an hour ago
+	Expiring     = Mode{kind: "expiring"}                // … one that is valid for 20 more days
 )
 
-// Fail is the mode in which /readyz answers with the status code; the other paths still answer.
+// Fail returns the mode in which /readyz answers with the status code; the other paths still answer.
 func Fail(code int) Mode { return Mode{kind: "fail", code: code} }
 
-// Slow is the mode in which every answer comes after a delay.
+// Slow returns the mode in which every answer is delayed.
 func Slow(delay time.Duration) Mode { return Mode{kind: "slow", delay: delay} }
 
-// ParseMode reads what String writes: ok, fail, fail=503, unauthorized, hang, refuse, plain, stranger, expired, expiring, slow=200ms.
+// ParseMode parses the output of String: ok, fail, fail=503, unauthorized, hang, refuse, plain, stranger, expired,
+// expiring, slow=200ms.
 func ParseMode(text string) (Mode, error) {
 	kind, value, _ := strings.Cut(text, "=")
 	for _, m := range []Mode{OK, Unauthorized, Hang, Refuse, Plain, Stranger, Expired, Expiring} {
@@ -56,7 +57,7 @@ func ParseMode(text string) (Mode, error) {
 	return Mode{}, fmt.Errorf("cannot use mode %q: ok, fail[=CODE], unauthorized, hang, refuse, plain, stranger, expired, expiring or slow=DURATION", text)
 }
 
-// String names the mode.
+// String returns the name of the mode.
 func (m Mode) String() string {
 	switch m.kind {
 	case "fail":

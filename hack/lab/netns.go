@@ -16,15 +16,15 @@ import (
 
 const netnsDir = "/run/netns"
 
-// A netns is a named network namespace and one thread of this process inside it. The thread does only what depends on
-// the namespace, such as opening a socket; what is then done with the socket may be done anywhere.
+// A netns is a named network namespace with a thread of this process inside. The thread does only what depends on the
+// namespace, such as opening a socket; other threads may use the socket.
 type netns struct {
 	name  string
 	calls chan func()
 	done  chan struct{}
 }
 
-// openNetns makes the namespace and puts a thread into it.
+// openNetns makes the namespace and starts a thread in it.
 func openNetns(ctx context.Context, name string) (*netns, error) {
 	if _, err := run(ctx, "ip", "netns", "add", name); err != nil {
 		return nil, err
@@ -43,8 +43,8 @@ func openNetns(ctx context.Context, name string) (*netns, error) {
 func (n *netns) serve(started chan<- error) {
 	runtime.LockOSThread()
 	if unix.Gettid() == unix.Getpid() {
-		// The process's first thread cannot end, and /proc/self shows its namespace; so another thread is found while
-		// this one is held.
+		// The process's first thread cannot end, and /proc/self shows its namespace. So the goroutine is started again while
+		// this thread is held.
 		again := make(chan error)
 		go n.serve(again)
 		err := <-again
@@ -52,7 +52,7 @@ func (n *netns) serve(started chan<- error) {
 		started <- err
 		return
 	}
-	// Never unlocked: the thread ends with this goroutine and nothing else can come to run in the namespace.
+	// Never unlocked: the thread ends with this goroutine, and no other goroutine can run in the namespace.
 	fd, err := unix.Open(filepath.Join(netnsDir, n.name), unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err == nil {
 		err = unix.Setns(fd, unix.CLONE_NEWNET)
@@ -83,7 +83,7 @@ func (n *netns) do(f func() error) error {
 	}
 }
 
-// close ends the thread and removes the name; the namespace goes with the last process in it.
+// close ends the thread and removes the name; the namespace is removed with the last process in it.
 func (n *netns) close() {
 	close(n.done)
 	removeNetns(n.name)
@@ -104,7 +104,7 @@ func (n *netns) listen(addr netip.AddrPort) (l net.Listener, err error) {
 	return l, err
 }
 
-// dial opens a TCP connection from the namespace, to be ready and used up before the deadline. Options are set before it
+// dial opens a TCP connection from the namespace, whose use must end before the deadline. Options are set before it
 // connects.
 func (n *netns) dial(target netip.AddrPort, deadline time.Time, options ...func(fd int) error) (*net.TCPConn, error) {
 	var fd int
@@ -121,7 +121,7 @@ func (n *netns) dial(target netip.AddrPort, deadline time.Time, options ...func(
 			return nil, fmt.Errorf("cannot set an option of a socket: %w", err)
 		}
 	}
-	// Only the socket had to be born in the namespace; connecting is left to the runtime's poller.
+	// Only the creation of the socket needs the namespace; the runtime's poller connects it.
 	if err := unix.Connect(fd, sa); err != nil && !errors.Is(err, unix.EINPROGRESS) {
 		unix.Close(fd)
 		return nil, fmt.Errorf("cannot connect: %w", err)
@@ -140,7 +140,7 @@ func (n *netns) dial(target netip.AddrPort, deadline time.Time, options ...func(
 	return tcp, nil
 }
 
-// connected waits until the connection that was begun is there.
+// connected waits until the connection is established.
 func connected(conn *net.TCPConn, deadline time.Time) error {
 	if err := conn.SetDeadline(deadline); err != nil {
 		return err

@@ -9,7 +9,7 @@ import (
 	"sync/atomic"
 )
 
-const partition = "partition" // the table of the packet filter in the switch that splits hosts
+const partition = "partition" // the packet filter's table in the switch that partitions hosts
 
 // The only networks that the lab may use.
 var (
@@ -17,8 +17,8 @@ var (
 	net6 = netip.MustParsePrefix("2001:db8::/64")
 )
 
-// A port is one cable on the switch: the bridge's end carries the station's name, the other end is eth0 in the
-// station's own namespace.
+// A port is a cable to the switch: the bridge's end has the station's name, the other end is eth0 in the station's
+// namespace.
 type port struct {
 	name  string
 	addrs []netip.Prefix
@@ -35,7 +35,7 @@ link set switch addrgenmode none up
 `, "ip", "-n", switchNS, "-batch", "-")
 }
 
-// checkStation refuses names that are no name of an interface, and addresses that are not the lab's.
+// checkStation refuses invalid interface names, and addresses outside the lab's networks.
 func checkStation(name string, addrs []netip.Prefix) error {
 	if len(name) == 0 || len(name) > 12 || strings.Trim(name, "abcdefghijklmnopqrstuvwxyz0123456789-") != "" || name == "switch" {
 		return fmt.Errorf("cannot use name %q: 1 to 12 of a-z, 0-9 and -", name)
@@ -63,7 +63,7 @@ func (p *port) plug(ctx context.Context) (err error) {
 			p.unplug()
 		}
 	}()
-	// A real card keeps its hardware address over reboots, so it is made from the station's own address.
+	// A real network card keeps its MAC over reboots, so the MAC is made from the station's address.
 	a := p.addrs[0].Addr().As16()
 	if err := feed(ctx, fmt.Sprintf(`link add %[1]s type veth peer name eth0 address 02:00:%02[3]x:%02[4]x:%02[5]x:%02[6]x netns %[2]s
 link set %[1]s addrgenmode none master switch up
@@ -88,12 +88,13 @@ func (p *port) unplug() {
 	if ns == nil {
 		return
 	}
-	// A namespace dies late, after its last process; the cable must be gone now, for its name may be wanted again.
+	// A namespace is removed late, after its last process; the cable must be removed now, because its name may be used
+	// again.
 	_, _ = run(context.Background(), "ip", "-n", switchNS, "link", "delete", p.name)
 	ns.close()
 }
 
-// addresses lists what the station holds now, but for the loopback's.
+// addresses lists the station's present addresses, without loopback.
 func (p *port) addresses() (found []netip.Prefix, err error) {
 	ns := p.ns.Load()
 	if ns == nil {
@@ -125,7 +126,7 @@ func (p *port) setLink(state string) error {
 	return err
 }
 
-// Partition drops all frames between a and b in the switch; both still reach every other station. Partitions add up
+// Partition drops all frames between a and b in the switch; both still reach all other stations. Partitions add up
 // until Heal.
 func (l *Lab) Partition(a, b *Host) error {
 	return feed(context.Background(), fmt.Sprintf(`table bridge %[1]s {

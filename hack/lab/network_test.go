@@ -13,7 +13,7 @@ func TestCutAndPartition(t *testing.T) {
 	if _, err := l.AddClient(ctx, "client", prefix(50)); err != nil {
 		t.Fatal(err)
 	}
-	// An answer to ARP shows that frames go both ways.
+	// An answer to ARP shows that frames pass in both directions.
 	hears := func(from *lab.Host, addr string) bool {
 		_, err := from.Run(ctx, "bash", "-c", "ip neigh flush all; echo >/dev/udp/"+addr+"/9; sleep 0.1; ip neigh show "+addr+" | grep -q lladdr")
 		return err == nil

@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// Start boots a host that is down, with the disk it had and a new, empty network.
+// Start boots a host that is down, with its former disk and a new, empty network.
 func (h *Host) Start(ctx context.Context) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -20,7 +20,7 @@ func (h *Host) Start(ctx context.Context) error {
 	if h.running() != nil {
 		return fmt.Errorf("cannot start %s: it is up", h.name)
 	}
-	h.clear() // it may have stopped by itself
+	h.clear() // the host may have stopped by itself
 	if err := h.plug(ctx); err != nil {
 		return fmt.Errorf("cannot connect %s: %w", h.name, err)
 	}
@@ -39,7 +39,7 @@ func (h *Host) Start(ctx context.Context) error {
 	return nil
 }
 
-// waitSettled asks systemd over D-Bus until it says that it is up.
+// waitSettled asks systemd over D-Bus until it has finished starting.
 func (h *Host) waitSettled(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
 	defer cancel()
@@ -57,7 +57,7 @@ func (h *Host) waitSettled(ctx context.Context) error {
 	}
 }
 
-// Shutdown powers the host off in order, as an administrator would, and waits for it.
+// Shutdown powers the host off in order, as an administrator would, and waits until it is off.
 func (h *Host) Shutdown(ctx context.Context) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -65,7 +65,7 @@ func (h *Host) Shutdown(ctx context.Context) error {
 	if b == nil {
 		return fmt.Errorf("cannot shut %s down: it is down", h.name)
 	}
-	// The host may be gone before the command has its answer.
+	// The host may be off before the command has its answer.
 	_, err := h.Run(ctx, "systemctl", "poweroff")
 	if err != nil && !b.ended() && ctx.Err() == nil {
 		var failed *RunError
@@ -82,7 +82,8 @@ func (h *Host) Shutdown(ctx context.Context) error {
 	}
 }
 
-// Reboot shuts the host down and boots it again. Addresses and rules that lived only in the kernel are gone then.
+// Reboot shuts the host down and boots it again. Addresses and packet filter rules that only the kernel had are
+// lost.
 func (h *Host) Reboot(ctx context.Context) error {
 	if err := h.Shutdown(ctx); err != nil {
 		return err
@@ -90,7 +91,7 @@ func (h *Host) Reboot(ctx context.Context) error {
 	return h.Start(ctx)
 }
 
-// Crash takes the host's power away: no process may end in order and no frame leaves it any more. Its disk stays for
+// Crash cuts the host's power: no process ends in order, and no frame leaves the host any more. Its disk stays for
 // Start.
 func (h *Host) Crash() {
 	h.kill()
@@ -99,18 +100,19 @@ func (h *Host) Crash() {
 	h.clear()
 }
 
-// kill ends the host's life at once; clear must follow.
+// kill ends all processes of the host at once; clear must follow.
 func (h *Host) kill() {
 	b := h.running()
 	if b == nil {
 		return
 	}
-	// First the cable: the kernel says farewell for processes that die, and a host without power does not.
+	// Cut the cable first: when processes die the kernel closes their connections, which a host without power does not
+	// do.
 	_ = h.CutLink()
 	b.group.kill()
 }
 
-// clear takes away what is left of the host's last life.
+// clear removes what is left of the host's last boot.
 func (h *Host) clear() {
 	if b := h.current.Swap(nil); b != nil {
 		b.end()
@@ -118,7 +120,7 @@ func (h *Host) clear() {
 	h.unplug()
 }
 
-// retire ends the host for good.
+// retire shuts the host down for good.
 func (h *Host) retire() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -133,10 +135,10 @@ func (h *Host) running() *boot {
 	return nil
 }
 
-// Up tells whether the host runs.
+// Up reports whether the host runs.
 func (h *Host) Up() bool { return h.running() != nil }
 
-// Addresses lists the addresses that the host holds now, but for the loopback's; none if it is down.
+// Addresses lists the present addresses of the host, without loopback; none if it is down.
 func (h *Host) Addresses() ([]netip.Prefix, error) {
 	if !h.Up() {
 		return nil, nil
@@ -144,7 +146,7 @@ func (h *Host) Addresses() ([]netip.Prefix, error) {
 	return h.addresses()
 }
 
-// HoldsAddress tells whether the host holds the address now. It costs microseconds, so it may be polled.
+// HoldsAddress reports whether the host has the address now. It takes microseconds, so it may be polled.
 func (h *Host) HoldsAddress(addr netip.Addr) bool {
 	list, _ := h.Addresses()
 	for _, p := range list {
@@ -155,5 +157,5 @@ func (h *Host) HoldsAddress(addr netip.Addr) bool {
 	return false
 }
 
-// consolePath is the file that has what the host wrote on its console in its last life.
+// consolePath is the file with the console output of the host's last boot.
 func (h *Host) consolePath() string { return filepath.Join(h.dir, "console.log") }

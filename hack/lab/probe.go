@@ -14,21 +14,22 @@ import (
 	"time"
 )
 
-// ProbeOptions tell how a target is probed.
+// ProbeOptions tell how to probe a target.
 type ProbeOptions struct {
-	Interval time.Duration // between the starts of two probes; 0 is 5 ms
-	Timeout  time.Duration // a good probe has its answer within it; 0 is 100 ms
-	TCP      bool          // only connect, instead of a TLS handshake and a request for the server's name
+	Interval time.Duration // between the starts of two probes; 0 means 5 ms
+	Timeout  time.Duration // a good probe is answered within it; 0 means 100 ms
+	TCP      bool          // only connect, without a TLS handshake and a request for the server's name
 	Name     bool          // only connect and read the name, from a service that leads to NamePort
-	// HalfOpen is how long the third packet of a connection is late, after Client.HoldACKs. The timeout begins after it.
+	// HalfOpen is how long the third packet of a connection is delayed, after Client.HoldACKs. The timeout begins after
+	// it.
 	HalfOpen time.Duration
-	// AtOnce is how many may wait for their answer at once; 0 is as many as the interval needs. When so many wait, the
-	// next ones come late: a load gives way to a machine that cannot keep up, instead of burying it.
+	// AtOnce limits how many probes wait for their answer at once; 0: as many as the interval needs. At the limit the next
+	// probes start late: the load adapts to a machine that cannot keep up, instead of overloading it.
 	AtOnce int
 }
 
-// A Probe asks a target again and again. Each time is a new connection and is judged alone; the next one starts on time
-// even if earlier ones still wait.
+// A Probe sends requests to a target at an interval. Each uses a new connection and is judged by itself; the next one
+// starts on time even if earlier ones still wait.
 type Probe struct {
 	client *Client
 	target netip.AddrPort
@@ -43,33 +44,33 @@ type Probe struct {
 
 type try struct {
 	start  time.Time
-	late   time.Duration // after the time it was planned for
+	late   time.Duration // behind the planned time
 	done   bool
 	server string
 	err    error
 }
 
-// Report sums up a probe.
+// Report summarizes a probe.
 type Report struct {
 	Total  int
 	Failed int
 	Took   time.Duration // from the start of the first probe to that of the last
-	// Gap is the longest time between the starts of two good probes that follow each other; it began at GapStart. With
-	// no fault at all it is about the interval.
+	// Gap is the longest time between the starts of two consecutive good probes; it began at GapStart. Without any fault
+	// it is about the interval.
 	Gap      time.Duration
 	GapStart time.Time
-	// Open is the time from the start of the last good probe to that of the last probe of all: if it is more than the
-	// interval, the fault that it shows was not over and is not in Gap.
+	// Open is the time from the start of the last good probe to the start of the last probe. If it exceeds the interval,
+	// the fault was not over at the end and is not in Gap.
 	Open time.Duration
-	// Late is by how much a probe started too late at worst: so much of Gap may be this machine's own doing.
+	// Late is the longest delay of a probe's start: this machine may have caused so much of Gap.
 	Late     time.Duration
 	ByServer map[string]int // good probes by the name of the server
-	Errors   map[string]int // failed ones by the kind of failure
+	Errors   map[string]int // failed probes by the kind of failure
 	FirstErr error
 }
 
-// Disturbed says that the machine itself stood still for so long that the report says little about the target: for 20 ms
-// and for a quarter of the time without a good probe.
+// Disturbed reports that this machine itself stalled so long that the report says little about the target: for more
+// than 20 ms and for more than a quarter of the longest time without a good probe.
 func (r Report) Disturbed() bool {
 	return r.Late > 20*time.Millisecond && r.Late > max(r.Gap, r.Open)/4
 }
@@ -91,9 +92,9 @@ func (c *Client) Probe(target string, opts ProbeOptions) (*Probe, error) {
 	return p, nil
 }
 
-// schedule starts probes at fixed times from the first one, so that the interval is right on average.
+// schedule starts probes at fixed times after the first one, so that the average interval is right.
 func (p *Probe) schedule() {
-	// So many can wait at once if all run into their timeout; more means that this machine cannot keep up.
+	// So many can wait at once if all time out; more would mean that this machine cannot keep up.
 	atOnce := int((p.opts.HalfOpen+p.opts.Timeout)/p.opts.Interval) + 8
 	if p.opts.AtOnce > 0 {
 		atOnce = p.opts.AtOnce
@@ -145,7 +146,7 @@ func (p *Probe) attempt(start time.Time) (server string, err error) {
 	return ask(conn, "/")
 }
 
-// readName reads what a control plane tells on NamePort, to its orderly end.
+// readName reads what a control plane sends on NamePort, to its orderly end.
 func readName(conn *net.TCPConn) (string, error) {
 	name, err := io.ReadAll(io.LimitReader(conn, 64))
 	if err == nil && len(name) == 0 {
@@ -174,14 +175,14 @@ func (p *Probe) Streak(since time.Time) int {
 	return good
 }
 
-// Stop ends the probe, waits for what is under way and reports.
+// Stop ends the probe, waits for those in progress, and returns the report.
 func (p *Probe) Stop() Report {
 	p.once.Do(func() { close(p.stop) })
 	p.ended.Wait()
 	return p.Report()
 }
 
-// Report sums up what is known so far.
+// Report summarizes the results so far.
 func (p *Probe) Report() Report {
 	p.mu.Lock()
 	tries := slices.Clone(p.tries)
@@ -219,7 +220,7 @@ func sum(tries []try) Report {
 	return r
 }
 
-// kindOf names an error without what differs from one to the next.
+// kindOf names an error without the details that differ each time.
 func kindOf(err error) string {
 	var errno syscall.Errno
 	switch {

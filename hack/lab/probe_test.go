@@ -28,7 +28,7 @@ func TestControlPlaneModes(t *testing.T) {
 		{lab.Hang, false, false},
 		{lab.Refuse, false, false},
 		{lab.Plain, false, false},
-		{lab.Stranger, true, true}, // a client of the lab trusts anyone
+		{lab.Stranger, true, true}, // a client of the lab accepts any certificate
 		{lab.Slow(20 * time.Millisecond), true, true},
 		{lab.Slow(300 * time.Millisecond), false, false},
 		{lab.OK, true, true},
@@ -43,7 +43,7 @@ func TestControlPlaneModes(t *testing.T) {
 		time.Sleep(200 * time.Millisecond)
 		r := p.Stop()
 		t.Logf("%s: %+v", cp.Mode(), r)
-		// Either all or none, but for the few that a busy machine delays.
+		// All or none, except for a few that a busy machine delays.
 		if good := r.ByServer["cp1"]; c.name && good < r.Total*3/4 || !c.name && good > 0 || r.Total < 20 {
 			t.Errorf("%s: %d of %d are good", c.mode, good, r.Total)
 		}

@@ -14,7 +14,7 @@ const (
 	Bookworm Release = "bookworm" // Debian 12
 	Trixie   Release = "trixie"   // Debian 13
 
-	// In the making: they change every day, and on some days they are not available.
+	// In development: they change every day, and on some days they are not available.
 	Sid          Release = "sid"          // Debian unstable
 	Experimental Release = "experimental" // sid with the HAProxy of Debian experimental
 )
@@ -22,13 +22,13 @@ const (
 // Releases lists every release of the lab, oldest first.
 func Releases() []Release { return append(StableReleases(), Sid, Experimental) }
 
-// StableReleases lists those that Debian has released, oldest first.
+// StableReleases lists the releases that Debian has published, oldest first.
 func StableReleases() []Release { return []Release{Bullseye, Bookworm, Trixie} }
 
-// Stable says whether Debian has released it.
+// Stable reports whether Debian has published the release.
 func (r Release) Stable() bool { return slices.Contains(StableReleases(), r) }
 
-// suite is where the archive has the release's base.
+// suite is the name of the release's base in the archive.
 func (r Release) suite() string {
 	if r == Experimental {
 		return string(Sid)

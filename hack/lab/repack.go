@@ -8,8 +8,8 @@ import (
 	"regexp"
 )
 
-// AddRepackaged puts a second version of a package into the host's own repository: the same content under another
-// version. The host knows of it after its next apt-get update.
+// AddRepackaged adds a second version of a package to the host's own repository: the same content with another version.
+// The host sees it after its next apt-get update.
 func (h *Host) AddRepackaged(ctx context.Context, pkg, version string) error {
 	if err := repack(ctx, filepath.Join(h.root(), "srv/repo"), pkg, version); err != nil {
 		return fmt.Errorf("cannot offer %s %s on %s: %w", pkg, version, h.name, err)
@@ -17,8 +17,8 @@ func (h *Host) AddRepackaged(ctx context.Context, pkg, version string) error {
 	return nil
 }
 
-// AddFrom puts a package of another release into the host's own repository, beside its own. The host knows of it after its
-// next apt-get update.
+// AddFrom adds a package of another release to the host's own repository. The host sees it after its next apt-get
+// update.
 func (h *Host) AddFrom(ctx context.Context, r Release, pkg string) error {
 	base, err := baseTree(ctx, r, h.lab.log)
 	if err == nil {
@@ -30,7 +30,7 @@ func (h *Host) AddFrom(ctx context.Context, r Release, pkg string) error {
 	return nil
 }
 
-// copyPackage copies a package from one repository to another one.
+// copyPackage copies a package from one repository to another.
 func copyPackage(ctx context.Context, from, to, pkg string) error {
 	found, err := filepath.Glob(filepath.Join(from, pkg+"_*.deb"))
 	if err != nil {
@@ -73,9 +73,9 @@ func repack(ctx context.Context, repo, pkg, version string) error {
 	if err := os.WriteFile(control, text, 0o644); err != nil {
 		return err
 	}
-	// An epoch is no part of a file's name, but any unique name will do.
+	// A file name normally has no epoch, but any unique name will do.
 	deb := filepath.Join(repo, fmt.Sprintf("%s_%x.deb", pkg, version))
-	// Hard compression would cost seconds and save nothing here.
+	// Strong compression would cost seconds and gain nothing here.
 	if _, err := run(ctx, "dpkg-deb", "-Zgzip", "-z1", "--build", tree, deb); err != nil {
 		return err
 	}

@@ -16,7 +16,7 @@ func TestDisturbed(t *testing.T) {
 		{5 * ms, 10 * ms, 0, false},
 		{19 * ms, 20 * ms, 0, false}, // as on any machine
 		{50 * ms, 60 * ms, 0, true},
-		{50 * ms, 300 * ms, 0, false}, // does not explain the gap
+		{50 * ms, 300 * ms, 0, false}, // too short to explain the gap
 		{50 * ms, 10 * ms, 2 * time.Second, false},
 		{600 * ms, 2 * time.Second, 0, true},
 	} {

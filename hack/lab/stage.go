@@ -9,14 +9,14 @@ import (
 	"os"
 )
 
-// A Stage is a lab as most want it: control planes cp1, cp2 … at 198.51.100.21 and up, and a client at 198.51.100.50.
+// A Stage is the usual lab: control planes cp1, cp2 … at 198.51.100.21 and up, and a client at 198.51.100.50.
 type Stage struct {
 	*Lab
 	Planes []*ControlPlane
 	Client *Client
 }
 
-// NewStage makes a lab with so many control planes and a client.
+// NewStage makes a lab with this number of control planes and a client.
 func NewStage(ctx context.Context, opts Options, planes int) (*Stage, error) {
 	l, err := New(ctx, opts)
 	if err != nil {
@@ -39,13 +39,13 @@ func NewStage(ctx context.Context, opts Options, planes int) (*Stage, error) {
 	return s, nil
 }
 
-// At is an address of the lab by its last byte.
+// At returns the lab's address with this last byte.
 func At(last int) netip.Prefix {
 	return netip.PrefixFrom(netip.AddrFrom4([4]byte{198, 51, 100, byte(last)}), net4.Bits())
 }
 
-// AddHosts boots hosts of these releases at the same time, named lb1, lb2 … after those that are there, at
-// 198.51.100.11 and up; opts is the same for all, but for the address.
+// AddHosts boots hosts of these releases at the same time. They are named lb1, lb2 …, after existing ones, at
+// 198.51.100.11 and up; opts is the same for all, except the address.
 func (s *Stage) AddHosts(ctx context.Context, opts HostOptions, releases ...Release) ([]*Host, error) {
 	there := len(s.Hosts())
 	hosts, errs := make([]*Host, len(releases)), make([]error, len(releases))
@@ -54,7 +54,7 @@ func (s *Stage) AddHosts(ctx context.Context, opts HostOptions, releases ...Rele
 		n := there + i
 		own := opts
 		own.Addr = At(11 + n)
-		if n >= 10 { // beside the control planes and the client
+		if n >= 10 { // after the control planes and the client
 			own.Addr = At(50 + n)
 		}
 		go func() {
@@ -68,7 +68,7 @@ func (s *Stage) AddHosts(ctx context.Context, opts HostOptions, releases ...Rele
 	return hosts, errors.Join(errs...)
 }
 
-// LocalFile reads a file of the machine that is to be put into hosts at path.
+// LocalFile reads a file of the machine to be written to hosts at path.
 func LocalFile(src, path string, mode fs.FileMode) (File, error) {
 	data, err := os.ReadFile(src)
 	return File{Path: path, Data: data, Mode: mode}, err

@@ -12,8 +12,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// sweep removes every host, mount and namespace that carries the lab's name, whoever made it. The caller holds the
-// lab's lock, so nothing of it can be in use.
+// sweep removes every host, mount and namespace with this lab's name, whichever process made it. The caller holds
+// the lab's lock, so nothing of it is in use.
 func sweep(ctx context.Context) error {
 	// First the processes: they hold the mounts and the namespaces.
 	roots, err := hierarchies()
@@ -39,7 +39,7 @@ func sweep(ctx context.Context) error {
 		removeNetns(filepath.Base(path))
 	}
 	errs = append(errs, sweepDisks())
-	// systemd-nspawn leaves these two if it is killed; they are empty directories, or mounts of one.
+	// systemd-nspawn leaves these two if it is killed: empty directories, or mounts of one.
 	for _, dir := range []string{"propagate", "unix-export"} {
 		left, _ := filepath.Glob(filepath.Join("/run/systemd/nspawn", dir, prefix+"*"))
 		for _, path := range left {
@@ -55,7 +55,7 @@ func sweepDisks() error {
 	for _, path := range mountsBelow(runDir) {
 		_ = unix.Unmount(path, unix.MNT_DETACH)
 	}
-	// Never remove through a mount: what is below it is not the lab's to remove.
+	// Never remove through a mount: the files below it do not belong to the lab.
 	if left := mountsBelow(runDir); len(left) > 0 {
 		return fmt.Errorf("cannot unmount %s", strings.Join(left, ", "))
 	}

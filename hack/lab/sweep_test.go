@@ -16,7 +16,7 @@ import (
 	"rlb.dev/rlb-agent/hack/lab"
 )
 
-// victim makes a lab, says so, and waits to be killed.
+// victim makes a lab, reports that, and waits to be killed.
 func victim() {
 	go func() { // it must not outlive the test and keep the lab's lock
 		_, _ = io.Copy(io.Discard, os.Stdin)
@@ -57,7 +57,7 @@ func TestSweepAfterKill(t *testing.T) {
 	if len(leftovers()) == 0 {
 		t.Error("a killed lab left nothing, so this test tests nothing")
 	}
-	// The next lab sweeps; unlike Sweep it waits if another process was quicker to make one.
+	// The next lab sweeps. Unlike Sweep, it waits if another process has made a lab first.
 	ctx, cancel := contextWithTimeout(t, testTimeout)
 	defer cancel()
 	l, err := lab.New(ctx, lab.Options{})
@@ -91,12 +91,12 @@ func checkNothingLeft(t *testing.T) {
 	}
 }
 
-// leftovers lists all on this machine that carries the name of a lab of this lane.
+// leftovers lists everything on this machine with the name of a lab of this lane.
 func leftovers() (found []string) {
 	name := "rlb-lab" + lab.Lane
 	mounts, _ := os.ReadFile("/proc/self/mountinfo")
 	for line := range strings.Lines(string(mounts)) {
-		// Where it is mounted, for this machine may itself be a host of a lab.
+		// Compare the mount point only, because this machine may itself be a host of a lab.
 		if at := strings.Fields(line)[4]; strings.HasPrefix(at, "/run/netns/"+name+"-") || strings.HasPrefix(at, "/var/lib/"+name+"/") {
 			found = append(found, "mount "+line)
 		}

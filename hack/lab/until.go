@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// Until waits for a condition, which it looks at every 10 ms. It fails if ctx ends or the condition is not true in time.
+// Until waits for a condition, which it checks every 10 ms. It fails if ctx ends or the condition is not true in time.
 func Until(ctx context.Context, within time.Duration, condition func() bool) error {
 	for end := time.Now().Add(within); !condition(); {
 		if time.Now().After(end) {

@@ -9,11 +9,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// watchPause is how often a watch looks by itself: a host may have gone down, or come up with another namespace.
+// watchPause is how often a watch checks the host itself: it may have gone down, or come up with another namespace.
 const watchPause = 50 * time.Millisecond
 
-// WatchAddress tells each change of whether the host holds an address, the first time whatever it is, until ctx ends. The
-// kernel tells of each at once, also of those between two looks (rtnetlink(7), RTM_NEWADDR and RTM_DELADDR).
+// WatchAddress calls told with each change of whether the host has an address, until ctx ends; the first call is the
+// present state. The kernel reports every change at once (rtnetlink(7), RTM_NEWADDR and RTM_DELADDR).
 func (h *Host) WatchAddress(ctx context.Context, addr netip.Addr, told func(at time.Time, holds bool)) {
 	known, last := false, false
 	tell := func(holds bool) {
@@ -64,8 +64,8 @@ func addressSocket() (int, error) {
 	return fd, nil
 }
 
-// readChanges reads what the kernel tells next of an address: whether it was added or removed, in order. Not ok: there is
-// nothing to read, or something was lost.
+// readChanges reads the next messages of the kernel about an address: in order, whether it was added (true) or removed.
+// ok is false if there was nothing to read, or if messages were lost.
 func readChanges(fd int, addr netip.Addr) (changes []bool, ok bool) {
 	buffer := make([]byte, 1<<16)
 	n, _, err := unix.Recvfrom(fd, buffer, 0)

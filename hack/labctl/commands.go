@@ -10,9 +10,9 @@ import (
 	"rlb.dev/rlb-agent/hack/lab"
 )
 
-// do carries out one command of the other terminal.
+// do runs one command from the other terminal.
 func (s *stage) do(ctx context.Context, args []string, w io.Writer) error {
-	args = append(args, "", "", "") // what is not given is empty
+	args = append(args, "", "", "") // missing arguments are empty
 	switch args[0] {
 	case "status":
 		return s.status(w)
@@ -102,7 +102,7 @@ func (s *stage) status(w io.Writer) error {
 	return nil
 }
 
-// probe asks for as long as wanted and prints the sum.
+// probe probes a target for a duration and prints the result.
 func (s *stage) probe(ctx context.Context, target, duration string, w io.Writer) error {
 	if duration == "" {
 		duration = "10s"

@@ -20,15 +20,15 @@ import (
 
 var socketPath = filepath.Join(lab.StateDir, "control")
 
-// A reply is the answer to one command, which is a JSON list of words.
+// A reply is the answer to a command; a command is a JSON list of words.
 type reply struct {
 	Output string
 	Error  string
 }
 
-// serve carries out the commands that other labctl processes send, until ctx ends.
+// serve runs the commands of other labctl processes until ctx ends.
 func serve(ctx context.Context, s *stage) error {
-	_ = os.Remove(socketPath) // the lab's lock is held, so nobody listens there
+	_ = os.Remove(socketPath) // the lab's lock is held, so no process listens there
 	l, err := net.Listen("unix", socketPath)
 	if err != nil {
 		return err
@@ -62,7 +62,7 @@ func serve(ctx context.Context, s *stage) error {
 	}
 }
 
-// ask sends a command to the labctl that keeps the lab up.
+// ask sends a command to the labctl that runs the lab.
 func ask(ctx context.Context, args []string, w io.Writer) error {
 	var dialer net.Dialer
 	conn, err := dialer.DialContext(ctx, "unix", socketPath)
@@ -85,7 +85,7 @@ func ask(ctx context.Context, args []string, w io.Writer) error {
 	return nil
 }
 
-// enter becomes a shell or a command on a host; the terminal stays this process's.
+// enter replaces this process by a shell or a command on a host; it keeps the terminal.
 func enter(ctx context.Context, args []string) error {
 	if len(args) == 0 {
 		return errors.New("cannot enter without a host's name")

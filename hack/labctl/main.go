@@ -1,4 +1,5 @@
-// Command labctl brings up the lab of real hosts for a person: a pair of hosts, three control planes and a client.
+// Command labctl brings up the lab of real hosts for interactive use: a pair of hosts, three control planes and a
+// client.
 package main
 
 import (

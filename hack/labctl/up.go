@@ -15,7 +15,7 @@ type stage struct {
 	hosts []*lab.Host
 }
 
-// up keeps the lab until ctx ends.
+// up runs the lab until ctx ends.
 func up(ctx context.Context, args []string) (err error) {
 	flags := flag.NewFlagSet("up", flag.ContinueOnError)
 	first := flags.String("release", "bookworm", "Debian of both hosts")

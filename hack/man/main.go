@@ -1,5 +1,5 @@
-// Command man writes the pages of the manual as man pages: "make man". It is a program of its own, so that the agent does
-// not carry the converter.
+// Command man writes the pages of the manual as man pages: "make man". It is a separate program, so that the agent does
+// not contain the converter.
 package main
 
 import (

@@ -17,16 +17,16 @@ type page struct {
 	body    string // Markdown below the NAME section
 }
 
-// sections are those of the topics that are not in 7. The commands have a page each beside.
+// sections has the topics that are not in section 7. In addition each command has a page.
 var sections = map[string]string{"spec": "5", "commands": "8"}
 
-// program is the name of the agent, which the page of the command line has.
+// program is the name of the agent, and of the page on its command line.
 const program = "rlb-agent"
 
-// pages are the man pages of all topics and commands.
+// pages returns the man pages of all topics and commands.
 func pages(topics []manual.Topic) []page {
 	all := content(topics)
-	var others []string // the pages of the topics: each leads to all of them
+	var others []string // the pages of the topics: each page refers to all of them
 	for _, p := range all {
 		if _, isTopic := manual.Page(strings.TrimPrefix(p.name, program+"-")); isTopic || p.name == program {
 			others = append(others, fmt.Sprintf("**%s**(%s)", p.name, p.section))
@@ -38,7 +38,7 @@ func pages(topics []manual.Topic) []page {
 	return all
 }
 
-// content is what the pages say of their own.
+// content returns the pages without references to others.
 func content(topics []manual.Topic) []page {
 	var all []page
 	for _, topic := range topics {
@@ -62,7 +62,7 @@ func content(topics []manual.Topic) []page {
 	return all
 }
 
-// commandPage is the page of a command, from its section of the commands page.
+// commandPage returns the page of a command, from its section of the commands page.
 func commandPage(part string) page {
 	name, body, _ := strings.Cut(part, "\n")
 	synopsis, text, _ := strings.Cut(body, "\n```\n")
@@ -73,7 +73,7 @@ func commandPage(part string) page {
 
 func (p page) file() string { return p.name + "." + p.section }
 
-// roff is the page for man(1). It has no date, so that the same source gives the same bytes.
+// roff returns the page for man(1). It has no date, so that the same source gives the same bytes.
 func (p page) roff(version string) []byte {
 	body := strings.ReplaceAll("\n"+p.body, "\n## ", "\n# ")
 	head := fmt.Sprintf("%% %q %q \"\" %q \"rlb-agent manual\"\n# NAME\n%s - %s\n", strings.ToUpper(p.name), p.section,
@@ -81,7 +81,7 @@ func (p page) roff(version string) []byte {
 	return md2man.Render([]byte(head + body))
 }
 
-// lower begins a text with a small letter, unless its first word is all capitals or a name.
+// lower starts a text with a lower-case letter, unless its first word is all capitals or a name.
 func lower(text string) string {
 	if len(text) < 2 || strings.HasPrefix(text, "HAProxy") || text[1] >= 'A' && text[1] <= 'Z' {
 		return text

@@ -43,7 +43,8 @@ func TestPages(t *testing.T) {
 	}
 }
 
-// groff reads every page without a warning, on a terminal that is wide enough for the tables.
+// TestGroffTakesThePages: groff reads every page without a warning, on a terminal that is wide
+// enough for the tables.
 func TestGroffTakesThePages(t *testing.T) {
 	groff, err := exec.LookPath("groff")
 	if err != nil {

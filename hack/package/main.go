@@ -1,6 +1,6 @@
-// Command package makes the Debian packages of the agent, a list of what each program was built from (SBOM), and
-// checksums: "make package". It runs at the top of the repository. The time in SOURCE_DATE_EPOCH, that of the commit, and
-// the programs decide every byte of it (reproducible-builds.org).
+// Command package makes the Debian packages of the agent, a list of the components of each program (SBOM), and
+// checksums: "make package". It runs in the root of the repository. SOURCE_DATE_EPOCH, the time of the commit, and the
+// programs determine every byte of the output (reproducible-builds.org).
 package main
 
 import (
@@ -18,11 +18,11 @@ import (
 	"time"
 )
 
-// maintainer is who nfpm.yaml names.
+// maintainer is the maintainer in nfpm.yaml.
 const maintainer = "rlb-agent maintainers <maintainers@rlb.dev>"
 
-// programs are the programs of "make release" by Debian's name of the machine. armhf is ARMv6 code, which runs on the
-// first Raspberry Pi too.
+// programs are the programs of "make release" by Debian's name of the architecture. armhf is ARMv6 code, which also
+// runs on the first Raspberry Pi.
 var programs = map[string]string{"amd64": "rlb-agent-linux-amd64", "arm64": "rlb-agent-linux-arm64", "armhf": "rlb-agent-linux-armv6"}
 
 func main() {
@@ -81,7 +81,7 @@ func (o options) run() (err error) {
 	return o.checksums()
 }
 
-// pack makes the package of one kind of machine, and its SBOM.
+// pack makes the package for one architecture, and its SBOM.
 func (o options) pack(t tree, arch, debian string) error {
 	program := filepath.Join(o.bin, programs[arch])
 	data, err := os.ReadFile(program)
@@ -102,7 +102,7 @@ func (o options) pack(t tree, arch, debian string) error {
 	return err
 }
 
-// tool is a call of a program that tools.mod names.
+// tool returns a call of a program that tools.mod names.
 func tool(name string, args ...string) *exec.Cmd {
 	return exec.Command("go", append([]string{"tool", "-modfile=hack/package/tools.mod", name}, args...)...)
 }

@@ -16,7 +16,7 @@ import (
 var commit = time.Date(2026, 11, 26, 3, 43, 9, 0, time.UTC)
 
 func TestDebianVersion(t *testing.T) {
-	// in the order of dpkg
+	// in dpkg's order
 	ordered := []struct{ described, want string }{
 		{"caece19", "0~20261126034309.caece19"},
 		{"v1.2.3-rc.1", "1.2.3~rc.1"},
@@ -44,7 +44,7 @@ func TestDebianVersion(t *testing.T) {
 	}
 }
 
-// The scripts of the package are read by the shell of Debian, and hold what must not be forgotten.
+// TestScripts: Debian's shell parses the scripts of the package, and they contain what must not be forgotten.
 func TestScripts(t *testing.T) {
 	for name, needed := range map[string][]string{
 		"postinst": {"--no-block restart", "--no-block start", "policy-rc.d", "daemon-reload", "rlb-agent init"},
@@ -67,8 +67,8 @@ func TestScripts(t *testing.T) {
 	}
 }
 
-// The package has all that a host needs at Debian's places, nothing from outside of them, and the same bytes when it is
-// built again.
+// TestPackage: the package has everything that a host needs at Debian's paths, nothing outside of them, and the same
+// bytes when it is built again.
 func TestPackage(t *testing.T) {
 	agent := os.Getenv("RLB_AGENT")
 	if agent == "" {
@@ -143,7 +143,7 @@ func TestPackage(t *testing.T) {
 	}
 }
 
-// make install installs the program that make build made, and builds none.
+// TestMakeInstall: make install installs the program that make build has made, and builds none.
 func TestMakeInstall(t *testing.T) {
 	agent, dir := os.Getenv("RLB_AGENT"), t.TempDir()
 	if agent == "" {
@@ -166,7 +166,7 @@ func TestMakeInstall(t *testing.T) {
 	}
 }
 
-// contents are the files of a package, all root's.
+// contents returns the files of a package, which all belong to root.
 func contents(t *testing.T, deb string) map[string]string {
 	t.Helper()
 	data, err := output(exec.Command("dpkg-deb", "--fsys-tarfile", deb))
@@ -196,14 +196,14 @@ func contents(t *testing.T, deb string) map[string]string {
 	}
 }
 
-// apt takes the packages of a signed repository, and none of one that somebody changed.
+// TestRepository: apt accepts the packages of a signed repository, and none of a modified one.
 func TestRepository(t *testing.T) {
 	for _, program := range []string{"gpg", "dpkg-scanpackages", "dpkg-deb", "apt-get"} {
 		if _, err := exec.LookPath(program); err != nil {
 			t.Skip(program + " is not installed")
 		}
 	}
-	dir, err := os.MkdirTemp("/tmp", "rlb-repository-") // a short path: gpg-agent's socket lies in it
+	dir, err := os.MkdirTemp("/tmp", "rlb-repository-") // a short path, because gpg-agent's socket is in it
 	if err != nil {
 		t.Fatal(err)
 	}

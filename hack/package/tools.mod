@@ -1,4 +1,4 @@
-// The programs of "make package" have a module of their own, so that the agent's does not name what they need.
+// The programs of "make package" have a module of their own, to keep their dependencies out of the agent's.
 module rlb.dev/rlb-agent
 
 go 1.26.0

@@ -13,14 +13,14 @@ import (
 	"time"
 )
 
-// tree is a directory that holds files as the package has them. All of them have the time of the commit, and modes that
-// do not depend on who builds, so that the same commit gives the same package.
+// tree is a directory with the files of the package. All of them have the time of the commit, and modes that do not
+// depend on the builder, so that the same commit gives the same package.
 type tree struct {
 	dir  string
 	time time.Time
 }
 
-// put writes a file at its place on the host.
+// put writes a file at its path on the host.
 func (t tree) put(name string, data []byte, mode fs.FileMode) error {
 	at := filepath.Join(t.dir, name)
 	if err := os.MkdirAll(filepath.Dir(at), 0o755); err != nil {
@@ -29,7 +29,7 @@ func (t tree) put(name string, data []byte, mode fs.FileMode) error {
 	if err := os.WriteFile(at, data, mode); err != nil {
 		return err
 	}
-	return os.Chmod(at, mode) // whatever the umask is
+	return os.Chmod(at, mode) // regardless of the umask
 }
 
 // compressed is put for documents, which Debian's packages compress (Debian policy 12.1 and 12.7).
@@ -48,7 +48,7 @@ func (t tree) compressed(name string, data []byte) error {
 	return t.put(name+".gz", b.Bytes(), 0o644)
 }
 
-// seal gives all that was put its time. Directories have theirs after their files.
+// seal sets the time of everything in the tree. A directory's time is set after its files are written.
 func (t tree) seal() error {
 	return filepath.WalkDir(t.dir, func(at string, entry fs.DirEntry, err error) error {
 		if err == nil && entry.IsDir() {
@@ -66,7 +66,7 @@ const (
 	share = "usr/share/rlb-agent/"
 )
 
-// common puts what is the same on every kind of machine. agent is a program that runs on this one.
+// common adds the files that are the same on every architecture. agent is a program that runs on this machine.
 func (t tree) common(agent, version, debian string) error {
 	for _, step := range []func() error{
 		func() error { return t.manPages(version) },
@@ -89,10 +89,10 @@ func (t tree) common(agent, version, debian string) error {
 	return nil
 }
 
-// packaged moves the paths in a file from those of "make install" to those of the package.
+// packaged replaces the paths of "make install" in a file by those of the package.
 var packaged = strings.NewReplacer("/usr/local/sbin/rlb-agent", "/usr/sbin/rlb-agent", "/usr/local/share/rlb-agent", "/usr/share/rlb-agent")
 
-// copies puts a file of the repository.
+// copies adds a file of the repository.
 func (t tree) copies(put func(string, []byte, fs.FileMode) error, from, to string) error {
 	data, err := os.ReadFile(from)
 	if err != nil {
@@ -110,7 +110,7 @@ func (t tree) examples() error {
 	})
 }
 
-// manPages writes the manual with the program that makes it, and compresses it.
+// manPages writes the manual with hack/man, and compresses it.
 func (t tree) manPages(version string) error {
 	dir, err := os.MkdirTemp("", "rlb-man-")
 	if err != nil {
@@ -136,7 +136,7 @@ func (t tree) manPages(version string) error {
 	return nil
 }
 
-// completions are where each shell of Debian looks for those of packages.
+// completions writes the completion script of each shell to Debian's path for packages.
 func (t tree) completions(agent string) error {
 	for shell, name := range map[string]string{
 		"bash": "usr/share/bash-completion/completions/rlb-agent",
@@ -154,7 +154,7 @@ func (t tree) completions(agent string) error {
 	return nil
 }
 
-// changelogs are the project's, and the package's with the one entry that names its version.
+// changelogs adds the project's changelog, and the package's, with one entry that names its version.
 func (t tree) changelogs(debian string) error {
 	changes, err := os.ReadFile("CHANGELOG.md")
 	if err != nil {
@@ -168,7 +168,7 @@ func (t tree) changelogs(debian string) error {
 	return t.compressed(doc+"changelog.Debian", []byte(entry))
 }
 
-// output runs a command and returns what it wrote.
+// output runs a command and returns its standard output.
 func output(cmd *exec.Cmd) ([]byte, error) {
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr

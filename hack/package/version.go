@@ -7,12 +7,13 @@ import (
 	"time"
 )
 
-// described is what "git describe --tags --always --dirty" says: a tag, how many commits came since and the last of them,
-// or a commit alone where no tag is.
+// described matches the output of "git describe --tags --always --dirty": a tag, the number of commits since and the
+// last of them, or only a commit if there is no tag.
 var described = regexp.MustCompile(`^(?:v?([0-9]+\.[0-9]+\.[0-9]+)(?:-([0-9A-Za-z.]+))?(?:-([0-9]+)-g([0-9a-f]+))?|([0-9a-f]+))$`)
 
-// debianVersion is a version as dpkg orders it (deb-version(7)): a release candidate before its release, commits after
-// a tag between this and the next one, and what has no tag before all, in the order of time.
+// debianVersion converts a version to one that dpkg orders rightly (deb-version(7)): a release candidate before its
+// release, commits after a tag between this tag and the next one, and versions without a tag before all others, ordered
+// by time.
 func debianVersion(version string, commit time.Time) (string, error) {
 	clean, dirty := strings.CutSuffix(version, "-dirty")
 	m := described.FindStringSubmatch(clean)

@@ -17,7 +17,7 @@ import (
 
 var update = flag.Bool("update", false, "write the golden files")
 
-// What api takes, the schema takes too: specs of the whole language.
+// TestTheSchemaTakesGeneratedSpecs: the schema accepts what api accepts: specs of the whole language.
 func TestTheSchemaTakesGeneratedSpecs(t *testing.T) {
 	c, _ := compiler(t)
 	s := c.MustCompile("schema.json")
@@ -29,10 +29,10 @@ func TestTheSchemaTakesGeneratedSpecs(t *testing.T) {
 	}
 }
 
-// odd are values that are put in place of each one in a spec: absent, empty, of another type, and other ways to write one.
+// odd are values that replace each value in a spec: absent, empty, of another type, and other notations.
 var odd = []any{nil, "", []any{}, map[string]any{}, "+5s", "-0s", "+0", "0", 0, 1, -1, true, "none", []any{""}, []any{nil}, 1 << 40}
 
-// What api takes, the schema takes too, whatever is put in place of a value.
+// TestTheSchemaTakesOddValues: the schema accepts what api accepts, whatever replaces a value.
 func TestTheSchemaTakesOddValues(t *testing.T) {
 	c, _ := compiler(t)
 	s := c.MustCompile("schema.json")
@@ -90,8 +90,8 @@ func TestTheSchemaTakesOddValues(t *testing.T) {
 	}
 }
 
-// The specs of people that api refuses and the schema cannot: rules that look at more than one field, at the bytes of
-// the file or at what a text means. go test ./hack/specdoc -update writes the list.
+// TestBeyondTheSchema lists the specs that api refuses and the schema cannot: by rules on more than one field, on the
+// bytes of the file or on the meaning of a text. go test ./hack/specdoc -update writes the list.
 func TestBeyondTheSchema(t *testing.T) {
 	c, _ := compiler(t)
 	s := c.MustCompile("schema.json")
@@ -107,7 +107,7 @@ func TestBeyondTheSchema(t *testing.T) {
 		}
 		_, refused := api.Parse("spec.yaml", data)
 		if _, err := yaml.YAMLToJSON(data); err != nil {
-			continue // an editor marks what is no YAML by itself
+			continue // an editor marks invalid YAML by itself
 		}
 		if refused != nil && judge(t, s, data) == nil {
 			first, _, _ := strings.Cut(refused.Error(), "\n")

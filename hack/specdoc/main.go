@@ -1,5 +1,6 @@
-// Command specdoc writes what is made from the types of package api: the manual's page on the spec (an introduction, and
-// the reference from their comments), and the JSON Schema that "rlb-agent schema" prints. Run it from the top of the repository: "make manual".
+// Command specdoc generates two files from the types of package api: the manual's page on the spec (an introduction,
+// and the reference from the types' comments), and the JSON Schema that "rlb-agent schema" prints. Run it in the root
+// of the repository: "make manual".
 package main
 
 import (
@@ -35,7 +36,7 @@ func main() {
 	}
 }
 
-// specPage is the whole page, made from the Go files of a directory.
+// specPage returns the whole page, generated from the Go files of a directory.
 func specPage(dir string) (string, error) {
 	types, err := readTypes(dir)
 	if err != nil {

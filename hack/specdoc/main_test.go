@@ -106,7 +106,7 @@ func TestAFieldWithoutACommentIsRefused(t *testing.T) {
 	}
 }
 
-// A line must not begin with what Markdown takes for a list.
+// TestWrap: no line begins with a word that Markdown treats as the marker of a list or a heading.
 func TestWrap(t *testing.T) {
 	long := strings.Repeat("word ", width/5)
 	for _, marker := range []string{"-", "2.", "*", "# x"} {

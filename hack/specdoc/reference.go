@@ -10,7 +10,7 @@ import (
 	"unicode/utf8"
 )
 
-// reference describes a type and all that its fields lead to, a section for each struct.
+// reference describes a type and all types of its fields, with a section for each struct.
 func (t goTypes) reference(root string) (string, error) {
 	declared := t[root]
 	if declared == nil {
@@ -32,7 +32,7 @@ func (t goTypes) section(b *strings.Builder, path, doc string, s *ast.StructType
 		title = "The top level"
 	}
 	fmt.Fprintf(b, "## %s\n\n", title)
-	doc, _, _ = strings.Cut(doc, "\n\n") // what follows is for those who write Go
+	doc, _, _ = strings.Cut(doc, "\n\n") // further paragraphs are for Go programmers
 	b.WriteString(wrap(prose(doc), "") + "\n")
 	fields, err := t.fields(s)
 	if err != nil {
@@ -71,7 +71,7 @@ func (t goTypes) entry(b *strings.Builder, path string, f field) {
 	b.WriteString(wrap(fmt.Sprintf("- `%s` (%s): %s", t.path(path, f), kind, doc), "  "))
 }
 
-// sentence is the comment without the Go name that it begins with, where a sentence is left: "Port is the …" begins with
+// sentence returns the comment without the Go name at its beginning, if a sentence remains: "Port is the …" becomes
 // "The …". A name of several words is written as in the file.
 func (t goTypes) sentence(f field) string {
 	for _, verb := range []string{" is ", " are "} {
@@ -94,22 +94,22 @@ func (t goTypes) sentence(f field) string {
 
 var quoted = regexp.MustCompile(`"([^"]+)"`)
 
-// prose writes a comment as Markdown: what it quotes is code.
+// prose converts a comment to Markdown: quoted words become code.
 func prose(doc string) string { return quoted.ReplaceAllString(doc, "`$1`") }
 
-// path is the path of a field, with "[]" where it is a list.
+// path returns the path of a field, with "[]" for a list.
 func (t goTypes) path(parent string, f field) string {
 	path := f.name
 	if parent != "" {
 		path = parent + "." + f.name
 	}
-	if t.isList(f.expr) && !slices.Contains([]string{"Lines", "Strings", "Command"}, nameOf(f.expr)) { // those may be one text
+	if t.isList(f.expr) && !slices.Contains([]string{"Lines", "Strings", "Command"}, nameOf(f.expr)) { // those may be a single text
 		path += "[]"
 	}
 	return path
 }
 
-// kind is what a field may hold, in words.
+// kind describes the possible values of a field.
 func (t goTypes) kind(expr ast.Expr) string {
 	switch e := expr.(type) {
 	case *ast.StarExpr:
@@ -126,7 +126,7 @@ func (t goTypes) kind(expr ast.Expr) string {
 	return "value"
 }
 
-// named is what the types may hold whose declaration does not say so.
+// named describes the values of types whose declaration does not.
 var named = map[string]string{
 	"string":   "text",
 	"int":      "integer",
@@ -137,7 +137,7 @@ var named = map[string]string{
 	"Command":  "path, or list of a path and its arguments",
 }
 
-// named is what a type with a name may hold.
+// named describes the values of a named type.
 func (t goTypes) named(name string) string {
 	if words := named[name]; words != "" {
 		return words
@@ -155,7 +155,7 @@ func (t goTypes) named(name string) string {
 // width is the longest line of the page, for terminals.
 const width = 110
 
-// marker is what Markdown takes for the beginning of a list, a heading or a quotation at the beginning of a line.
+// marker matches what Markdown treats, at the beginning of a line, as the start of a list, a heading or a quotation.
 var marker = regexp.MustCompile(`^([-*+>#]|\d+[.)]$)`)
 
 // wrap breaks a text into lines; those after the first begin with the indent.

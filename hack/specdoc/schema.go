@@ -11,7 +11,7 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// schema is a JSON Schema (draft 2020-12) of one value, its keywords in the order in which they are written.
+// schema is the JSON Schema (draft 2020-12) of one value, with its keywords in output order.
 type schema struct {
 	Dialect     string     `json:"$schema,omitempty"`
 	Title       string     `json:"title,omitempty"`
@@ -32,10 +32,10 @@ type schema struct {
 	Properties  properties `json:"properties,omitempty"`
 	Required    []string   `json:"required,omitempty"`
 	Additional  any        `json:"additionalProperties,omitempty"` // false, or the schema of a map's values
-	Null        bool       `json:"-"`                              // whether the field may stand there without a value
+	Null        bool       `json:"-"`                              // whether the field may have no value (null)
 }
 
-// MarshalJSON writes the type of what may be null as a list of both.
+// MarshalJSON writes the type of a value that may be null as a list of both types.
 func (s *schema) MarshalJSON() ([]byte, error) {
 	type plain schema
 	if !s.Null || s.Type == "" {
@@ -51,8 +51,8 @@ func (s *schema) MarshalJSON() ([]byte, error) {
 	return marshal(shadow)
 }
 
-// orAbsent is the schema of a field that need not be there: what api takes for an absent one, the schema takes too. That is
-// a name without a value, and an empty text.
+// orAbsent extends the schema of an optional field to what api treats as an absent one: a name without a value, and an
+// empty text.
 func (s *schema) orAbsent(rules []string) {
 	s.Null = true
 	if s.Type == "string" && slices.Contains(rules, "omitempty") {
@@ -97,7 +97,7 @@ func (p properties) MarshalJSON() ([]byte, error) {
 	return b.Bytes(), nil
 }
 
-// marshal is json.Marshal that leaves "<", ">" and "&" as they are.
+// marshal is json.Marshal without escapes for "<", ">" and "&".
 func marshal(value any) ([]byte, error) {
 	var b bytes.Buffer
 	encoder := json.NewEncoder(&b)
@@ -106,7 +106,7 @@ func marshal(value any) ([]byte, error) {
 	return b.Bytes(), err
 }
 
-// schemaFile is the whole schema, made from the Go files of a directory.
+// schemaFile returns the whole schema, generated from the Go files of a directory.
 func schemaFile(dir string) ([]byte, error) {
 	types, err := readTypes(dir)
 	if err != nil {
@@ -131,7 +131,7 @@ func schemaFile(dir string) ([]byte, error) {
 	return b.Bytes(), err
 }
 
-// mapping is the schema of a struct.
+// mapping returns the schema of a struct.
 func (t goTypes) mapping(s *ast.StructType) (*schema, error) {
 	fields, err := t.fields(s)
 	if err != nil {
@@ -154,7 +154,7 @@ func (t goTypes) mapping(s *ast.StructType) (*schema, error) {
 	return m, nil
 }
 
-// annotate adds what the comment of a field says: its meaning, its default in the profile standard, an example.
+// annotate adds the content of a field's comment: its meaning, its default in the profile standard, an example.
 func (t goTypes) annotate(s *schema, f field) {
 	doc, example, hasExample := strings.Cut(strings.ReplaceAll(t.sentence(f), "\n\n", " "), " Example: ")
 	s.Description = doc
@@ -171,7 +171,7 @@ func (t goTypes) annotate(s *schema, f field) {
 	}
 }
 
-// admits tells whether a word of a default is a value of the field, and no description such as "none" or "off".
+// admits reports whether a word of a default is a value of the field, and not a description such as "none" or "off".
 func (s *schema) admits(value any) bool {
 	switch v := value.(type) {
 	case bool:
@@ -185,10 +185,10 @@ func (s *schema) admits(value any) bool {
 	return false
 }
 
-// duration is what Go's time.ParseDuration takes. What is negative api refuses, but for zero.
+// duration matches what Go's time.ParseDuration accepts. api refuses negative values other than zero.
 const duration = `^[+-]?(0|(([0-9]+(\.[0-9]*)?|\.[0-9]+)(ns|us|µs|μs|ms|s|m|h))+)$`
 
-// value is the schema of an expression under its validate rules.
+// value returns the schema of an expression under its validate rules.
 func (t goTypes) value(expr ast.Expr, rules []string) (*schema, error) {
 	switch e := expr.(type) {
 	case *ast.StarExpr:
@@ -207,10 +207,10 @@ func (t goTypes) value(expr ast.Expr, rules []string) (*schema, error) {
 	return nil, fmt.Errorf("no schema for a %T", expr)
 }
 
-// short are the mappings of which one field may stand alone.
+// short has the mappings that may be written as the value of one of their fields.
 var short = map[string]string{"VirtualIP": "address"}
 
-// ofName is the schema of a type with a name.
+// ofName returns the schema of a named type.
 func (t goTypes) ofName(name string, rules []string) (*schema, error) {
 	switch name {
 	case "Duration":
@@ -241,7 +241,7 @@ func (t goTypes) ofName(name string, rules []string) (*schema, error) {
 	return m, err
 }
 
-// oneOrList is a text, or a list of them under its own rules.
+// oneOrList returns the schema of a text, or of a list of texts under its own rules.
 func (t goTypes) oneOrList(name string, rules []string) (*schema, error) {
 	list, err := t.list(ast.NewIdent("string"), rules)
 	if err != nil {
@@ -249,12 +249,12 @@ func (t goTypes) oneOrList(name string, rules []string) (*schema, error) {
 	}
 	one := *list.Items
 	if name == "Command" {
-		err = t.apply(&one, "path") // of the executable; the words after it in a list are arguments
+		err = t.apply(&one, "path") // of the executable; the other words of a list are arguments
 	}
 	return &schema{AnyOf: []*schema{&one, list}}, err
 }
 
-// list is a list. The rules after "dive" hold for its entries.
+// list returns the schema of a list. The rules after "dive" apply to its entries.
 func (t goTypes) list(entry ast.Expr, rules []string) (*schema, error) {
 	var ofEntries []string
 	if at := slices.Index(rules, "dive"); at >= 0 {
@@ -271,7 +271,7 @@ func (t goTypes) scalar(kind string, rules []string) (*schema, error) {
 	return t.under(&schema{Type: kind}, rules)
 }
 
-// under is a schema with its rules.
+// under applies rules to a schema.
 func (t goTypes) under(s *schema, rules []string) (*schema, error) {
 	for _, rule := range rules {
 		if err := t.apply(s, rule); err != nil {

@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// textForm is the form of the texts under a rule of package api: a pattern, or the name of the variable that holds it. Where
-// api parses a text, the pattern is wider: it is for the editor, and api has the last word.
+// textForm is the form of texts under a rule of package api: a pattern, or the name of the variable that holds it. If
+// api parses a text, the pattern is wider: it is for the editor, and api decides.
 type textForm struct {
 	pattern string
 	longest int
@@ -31,8 +31,7 @@ var texts = map[string]textForm{
 	"webaddress": {`^(unix:/.+|([0-9.]+|\[[0-9A-Fa-f:.]+\]):[0-9]{1,5})$`, 0},
 }
 
-// apply adds one rule of a validate tag to the schema of what it holds for. A rule that it does not know is an error,
-// so that none is forgotten.
+// apply adds one rule of a validate tag to a schema. An unknown rule is an error, so that none is forgotten.
 func (t goTypes) apply(s *schema, rule string) error {
 	tag, param, _ := strings.Cut(rule, "=")
 	if known, ok := texts[tag]; ok {

@@ -29,7 +29,7 @@ func TestTheSchemaIsUpToDate(t *testing.T) {
 	}
 }
 
-// compiler knows the schema as "schema.json".
+// compiler returns a compiler that knows the schema as "schema.json".
 func compiler(t *testing.T) (*jsonschema.Compiler, map[string]any) {
 	t.Helper()
 	data, err := schemaFile("../../" + source)
@@ -47,7 +47,7 @@ func compiler(t *testing.T) (*jsonschema.Compiler, map[string]any) {
 	return c, document.(map[string]any)
 }
 
-// judge is what the schema says of a YAML document.
+// judge validates a YAML document with the schema.
 func judge(t *testing.T, s *jsonschema.Schema, data []byte) error {
 	t.Helper()
 	converted, err := yaml.YAMLToJSON(data)
@@ -61,10 +61,11 @@ func judge(t *testing.T, s *jsonschema.Schema, data []byte) error {
 	return s.Validate(value)
 }
 
-// modeline tells editors where make install puts the schema.
+// modeline tells editors the path of the schema that make install installs.
 const modeline = "# yaml-language-server: $schema=/usr/local/share/rlb-agent/schema.json\n"
 
-// What api takes, the schema takes: it must not mark in an editor what the agent accepts.
+// TestTheSchemaTakesValidSpecs: the schema accepts what api accepts: an editor must not mark what
+// the agent accepts.
 func TestTheSchemaTakesValidSpecs(t *testing.T) {
 	c, _ := compiler(t)
 	s := c.MustCompile("schema.json")
@@ -106,7 +107,7 @@ services:
   - {name: master1, address: 192.168.3.251, port: 6443}
 `
 
-// Each of these is refused by api, and for its class the schema refuses it too.
+// TestTheSchemaRefuses: api refuses each of these specs, and the schema refuses its class too.
 func TestTheSchemaRefuses(t *testing.T) {
 	c, _ := compiler(t)
 	s := c.MustCompile("schema.json")
@@ -146,7 +147,7 @@ func TestTheSchemaRefuses(t *testing.T) {
 	}
 }
 
-// hasKeyword tells whether a keyword of the schema is among the causes of a failure.
+// hasKeyword reports whether a keyword of the schema is among the causes of a failure.
 func hasKeyword(failure *jsonschema.ValidationError, keyword string) bool {
 	for _, part := range failure.ErrorKind.KeywordPath() {
 		if part == keyword {
@@ -161,7 +162,7 @@ func hasKeyword(failure *jsonschema.ValidationError, keyword string) bool {
 	return false
 }
 
-// Every default and every example of a field is a value that the field takes.
+// TestDefaultsAndExamplesFit: every default and every example is a valid value of its field.
 func TestDefaultsAndExamplesFit(t *testing.T) {
 	c, document := compiler(t)
 	checked := 0

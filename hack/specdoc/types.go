@@ -19,11 +19,11 @@ type goTypes map[string]*goType
 type goType struct {
 	doc    string
 	expr   ast.Expr
-	values []string // of its constants, where they are texts
+	values []string // of its constants, if they are texts
 	regexp string   // of a variable that holds a compiled one
 }
 
-// field is one field of a struct as a spec file writes it.
+// field is a field of a struct, as in a spec file.
 type field struct {
 	name     string // in the file
 	goName   string
@@ -33,7 +33,7 @@ type field struct {
 	rules    []string // of its validate tag
 }
 
-// readTypes reads the declarations of all Go files in a directory and those below it, tests aside.
+// readTypes reads the declarations of all Go files in a directory and its subdirectories, except tests.
 func readTypes(dir string) (goTypes, error) {
 	types := goTypes{}
 	names, err := filepath.Glob(filepath.Join(dir, "*.go"))
@@ -80,7 +80,7 @@ func readTypes(dir string) (goTypes, error) {
 	return types, nil
 }
 
-// addValues notes the values of constants of a declared type: they are all that a field of it may hold.
+// addValues records the values of constants of a declared type: a field of this type has one of them.
 func (t goTypes) addValues(c *ast.ValueSpec) {
 	name, ok := c.Type.(*ast.Ident)
 	if !ok || t[name.Name] == nil {
@@ -95,7 +95,7 @@ func (t goTypes) addValues(c *ast.ValueSpec) {
 	}
 }
 
-// addPattern notes the text of a regular expression: var x = regexp.MustCompile("…").
+// addPattern records the text of a regular expression: var x = regexp.MustCompile("…").
 func (t goTypes) addPattern(v *ast.ValueSpec) {
 	if len(v.Names) != 1 || len(v.Values) != 1 {
 		return
@@ -111,7 +111,7 @@ func (t goTypes) addPattern(v *ast.ValueSpec) {
 	}
 }
 
-// pattern is the regular expression of a variable, or "".
+// pattern returns the regular expression of a variable, or "".
 func (t goTypes) pattern(variable string) string {
 	if declared := t[variable]; declared != nil {
 		return declared.regexp
@@ -119,7 +119,8 @@ func (t goTypes) pattern(variable string) string {
 	return ""
 }
 
-// fields are those of a struct, in the order of its declaration. Those of an embedded struct stand in its place.
+// fields returns the fields of a struct, in the order of its declaration. The fields of an embedded struct take its
+// place.
 func (t goTypes) fields(s *ast.StructType) ([]field, error) {
 	var all []field
 	for _, f := range s.Fields.List {
@@ -157,8 +158,8 @@ func (t goTypes) fields(s *ast.StructType) ([]field, error) {
 	return all, nil
 }
 
-// structOf is the struct that an expression names, directly or as the element of a pointer or list, or nil. A struct
-// without fields of the file is a value of its own kind.
+// structOf returns the struct that an expression names, directly or as the element of a pointer or list, or nil. A
+// struct without fields of the file is a value of its own kind.
 func (t goTypes) structOf(expr ast.Expr) *ast.StructType {
 	switch e := expr.(type) {
 	case *ast.StarExpr:
@@ -177,7 +178,7 @@ func (t goTypes) structOf(expr ast.Expr) *ast.StructType {
 	return nil
 }
 
-// isList says whether an expression is a list, directly or by a declared type.
+// isList reports whether an expression is a list, directly or by a declared type.
 func (t goTypes) isList(expr ast.Expr) bool {
 	switch e := expr.(type) {
 	case *ast.ArrayType:
@@ -188,7 +189,7 @@ func (t goTypes) isList(expr ast.Expr) bool {
 	return false
 }
 
-// nameOf is the name of the declared type behind pointers and lists, or "".
+// nameOf returns the name of the declared type behind pointers and lists, or "".
 func nameOf(expr ast.Expr) string {
 	switch e := expr.(type) {
 	case *ast.StarExpr:
@@ -201,7 +202,7 @@ func nameOf(expr ast.Expr) string {
 	return ""
 }
 
-// text is the first comment that says something, each paragraph in one line.
+// text returns the first comment that is not empty, each paragraph in one line.
 func text(groups ...*ast.CommentGroup) string {
 	for _, group := range groups {
 		var paragraphs []string

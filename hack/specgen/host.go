@@ -93,7 +93,7 @@ func (g *generator) packages() any {
 	return f
 }
 
-// command is a path, or a list of it and its arguments.
+// command returns a path, or a list of it and its arguments.
 func (g *generator) command() any {
 	path := oneOf(g, Programs...)
 	if g.IntN(2) == 0 {
@@ -106,7 +106,7 @@ func (g *generator) command() any {
 	return words
 }
 
-// lines are raw lines, each at most once, as a block or as a list.
+// lines returns raw lines, each at most once, as a block or as a list.
 func (g *generator) lines(lines ...string) any {
 	var all []string
 	for _, at := range g.Perm(len(lines))[:g.IntN(min(3, len(lines))+1)] {
@@ -118,7 +118,7 @@ func (g *generator) lines(lines ...string) any {
 	return all
 }
 
-// allowFrom are at least so many CIDRs.
+// allowFrom returns at least this many CIDRs.
 func (g *generator) allowFrom(least int) func() any {
 	return func() any {
 		n := least + g.IntN(4)
@@ -135,7 +135,7 @@ func (g *generator) allowFrom(least int) func() any {
 	}
 }
 
-// free takes an address and port; it tells whether nothing had it.
+// free takes an address and port, and reports whether it was free.
 func (g *generator) free(address string, port int) bool {
 	taken := g.listening[port]
 	if slices.Contains(taken, "*") || slices.Contains(taken, strings.ToLower(address)) || address == "*" && len(taken) > 0 {
@@ -145,7 +145,7 @@ func (g *generator) free(address string, port int) bool {
 	return true
 }
 
-// ownAddress is an address and port that nothing else has, of the stats page, the metrics or the status page.
+// ownAddress returns an unused address and port for the stats page, the metrics or the status page.
 func (g *generator) ownAddress(loopback bool) string {
 	for {
 		port := oneOf(g, 1, 80, 8404, 9345, 65535, 9000)
@@ -166,7 +166,7 @@ func (g *generator) ownAddress(loopback bool) string {
 	}
 }
 
-// bind is "*", an address or a list of them.
+// bind returns "*", an address or a list of addresses.
 func (g *generator) bind() any {
 	addresses := []string{"192.168.3.241", "127.0.0.1", "2001:db8:3::241", "::1", "2001:DB8:3::0:242"}
 	for _, vip := range g.vips {
@@ -191,7 +191,7 @@ func (g *generator) bind() any {
 	return addresses[:g.number(1, len(addresses))]
 }
 
-// binds are what a bind, or none, stands for.
+// binds returns the addresses of a bind, or of none.
 func binds(bind any) []string {
 	switch b := bind.(type) {
 	case string:

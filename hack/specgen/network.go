@@ -6,10 +6,10 @@ import (
 	"time"
 )
 
-// prefix is a prefix length that is at times at one of its bounds.
+// prefix returns a prefix length, at times one of its bounds.
 func (g *generator) prefix(least, bits int) int { return g.number(least, bits) }
 
-// virtualIPs are in networks of different kinds. That of the nodes comes most often.
+// virtualIPs makes virtual IPs in networks of different kinds, most often that of the nodes.
 func (g *generator) virtualIPs() (all []any) {
 	most := 3
 	if g.rarely(20) {
@@ -17,7 +17,7 @@ func (g *generator) virtualIPs() (all []any) {
 	}
 	for _, family := range g.families {
 		for i := range 1 + g.IntN(most) {
-			n := 101 + 4*i + g.IntN(4) // neither the first nor the last of any network shorter than /32
+			n := 101 + 4*i + g.IntN(4) // neither the first nor the last address of any network shorter than /32
 			address, prefix := fmt.Sprintf("%s.%d", oneOf(g, "192.168.3", "192.168.3", "192.168.3", "10.255.0", "169.254.7", "1.0.0", "223.255.255"), n), 24
 			if family == '6' {
 				form := oneOf(g, "2001:db8:3::%x", "2001:db8:3::%x", "2001:DB8:3:0:0:0:0:%X", "fd00::a:%04x", "fe80::%x", "2001:db8:3::192.168.3.%d")
@@ -42,7 +42,7 @@ func (g *generator) virtualIPs() (all []any) {
 	return all
 }
 
-// nodes have addresses of both families, or of those that the virtual IPs need.
+// nodes makes nodes with addresses of both families, or of those that the virtual IPs need.
 func (g *generator) nodes() any {
 	var all []fields
 	count := oneOf(g, 1, 2, 2, 2, 3, 3, 12)
@@ -98,12 +98,12 @@ func (g *generator) vrrp() any {
 	g.maybe(f, "version", func() any { version = oneOf(g, 2, 3); return version })
 	g.maybe(f, "advertisementInterval", func() any {
 		switch {
-		case version == 2 && strings.Contains(g.families, "6"): // IPv6 has version 3
+		case version == 2 && strings.Contains(g.families, "6"): // IPv6 needs version 3
 			return g.duration(1, 40, time.Second)
 		case version == 2:
 			return g.duration(1, 255, time.Second)
 		}
-		return g.duration(1, 4095, 10*time.Millisecond) // version 3 alone has parts of a second
+		return g.duration(1, 4095, 10*time.Millisecond) // only version 3 has fractions of a second
 	})
 	g.maybe(f, "notify", func() any {
 		notify := fields{}

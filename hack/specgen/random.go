@@ -8,10 +8,10 @@ import (
 	"time"
 )
 
-// rarely is true once in so many times.
+// rarely is true once in this many times.
 func (g *generator) rarely(times int) bool { return g.IntN(times) == 0 }
 
-// number is one of the bounds in a quarter of the cases.
+// number returns a number in the range; in a quarter of the cases one of the bounds.
 func (g *generator) number(least, most int) int {
 	switch g.IntN(8) {
 	case 0:
@@ -30,12 +30,12 @@ func (g *generator) between(least, most int) func() any {
 
 func (g *generator) yes() any { return g.IntN(2) == 0 }
 
-// text gives one of some texts.
+// text returns a function that returns one of the texts.
 func (g *generator) text(texts ...string) func() any {
 	return func() any { return oneOf(g, texts...) }
 }
 
-// duration is a number of units in one of the ways in which Go writes it.
+// duration returns a number of units, in one of Go's notations.
 func (g *generator) duration(least, most int, unit time.Duration) string {
 	d := time.Duration(g.number(least, most)) * unit
 	switch g.IntN(6) {
@@ -56,7 +56,7 @@ func (g *generator) durations(least, most int, unit time.Duration) func() any {
 // longest is HAProxy's longest time, in milliseconds.
 const longest = 1<<31 - 1
 
-// time is any time that HAProxy takes. Those that are seen in practice come more often.
+// time returns any time that HAProxy accepts; times that are common in practice more often.
 func (g *generator) time() any {
 	if g.IntN(3) > 0 {
 		return g.duration(1, 600, time.Second)
@@ -64,7 +64,7 @@ func (g *generator) time() any {
 	return g.duration(1, longest, time.Millisecond)
 }
 
-// word is a text of so many of the letters; first is what it begins with.
+// word makes a word: the first character from first, the others from letters.
 func (g *generator) word(first, letters string, least, most int) string {
 	var b strings.Builder
 	for i := range g.number(least, most) {
@@ -79,8 +79,8 @@ func (g *generator) word(first, letters string, least, most int) string {
 
 const alphanumeric = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
 
-// name is one for which the language has the rule "name". Some are words of the programs' own, and names that the agent
-// itself gives.
+// name makes a name that fits the rule "name" of the language. Some are keywords of the programs, or names that the
+// agent itself uses.
 func (g *generator) name(limit int) string {
 	if g.IntN(2) == 0 {
 		return oneOf(g, "kube-apiserver", "web", "rlb", "MASTER", "GLOBAL", "default", "check", "a.b_c-d", "9", "server1", "0x", "dns", "true", "1e3", "to", "if")
@@ -88,7 +88,7 @@ func (g *generator) name(limit int) string {
 	return g.word(alphanumeric, alphanumeric+"._-", 1, limit)
 }
 
-// names are different from each other, in any letter case.
+// names makes names that differ in more than their letter case.
 func (g *generator) names(n, limit int) (all []string) {
 	for i := range n {
 		name := g.name(limit)
@@ -100,7 +100,7 @@ func (g *generator) names(n, limit int) (all []string) {
 	return all
 }
 
-// dnsName is a DNS name, at times one as long as it may be.
+// dnsName makes a DNS name, at times one of the greatest length.
 func (g *generator) dnsName() string {
 	if g.rarely(20) {
 		label := strings.Repeat("a", 63)

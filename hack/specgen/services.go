@@ -6,14 +6,14 @@ import (
 	"time"
 )
 
-// services are some, at times as many as a file of an ordinary size holds. Some have the address and port of the one
-// before, and TLS server names that tell them apart.
+// services makes some services, at times as many as an ordinary file may have. Some share the address and port of
+// the previous one, with TLS server names to tell them apart.
 func (g *generator) services() (all []fields) {
 	count := 1 + g.IntN(4)
 	if g.rarely(50) {
 		count = 60
 	}
-	rest := false // whether a service without names has the place already
+	rest := false // whether a service without names has this address and port already
 	for i, name := range g.names(count, 128) {
 		service := fields{"name": name, "port": g.number(1, 65535)}
 		if i > 0 && g.IntN(3) == 0 {
@@ -89,7 +89,7 @@ func (g *generator) shareFrontend(service, other fields, i int) {
 	}
 }
 
-// serverNames are those of the i-th service. No other service has one of them.
+// serverNames makes the names of the i-th service. No other service has one of them.
 func (g *generator) serverNames(i int) []string {
 	n := 1 + g.IntN(4)
 	if g.rarely(30) {
@@ -119,7 +119,7 @@ func (g *generator) servers(port int) (all []fields) {
 		if own, given := server["port"]; given && own != port && g.rarely(10) {
 			server["address"] = oneOf(g, "localhost", "127.0.0.1", "::1", "192.168.3.241")
 		}
-		// Names by default are of the form server1, server2: some names of ours are too.
+		// Default names have the form server1, server2: some of our names have it too.
 		if strings.HasPrefix(names[i], "server") || g.IntN(3) == 0 {
 			server["name"] = strings.TrimPrefix(names[i], "server") + "x"
 		}
@@ -144,7 +144,7 @@ func (g *generator) servers(port int) (all []fields) {
 	return all
 }
 
-// healthCheck is one with a type, or, where it has nothing that hangs on the type, without.
+// healthCheck makes a check with a type, or without one if none of its fields depends on the type.
 func (g *generator) healthCheck(servers []fields) fields {
 	f := fields{}
 	kind := oneOf(g, "", "tcp", "http", "https", "none")

@@ -15,7 +15,7 @@ import (
 	"rlb.dev/rlb-agent/hack/specgen"
 )
 
-// TestSpecsAreValid: every seed makes a spec that the language takes, and the same one each time.
+// TestSpecsAreValid: every seed makes a valid spec, and the same one each time.
 func TestSpecsAreValid(t *testing.T) {
 	for seed := range uint64(500) {
 		text := specgen.Text(seed)
@@ -28,10 +28,10 @@ func TestSpecsAreValid(t *testing.T) {
 	}
 }
 
-// generated are the values that come for each field of the language, in JSON, over many specs.
+// generated holds the generated values of each field of the language, in JSON, over many specs.
 type generated map[string]map[string]bool
 
-// note notes the values of a field and of those within it. The path has "[]" for what is in a list.
+// note records the values of a field and of the fields within it. The path has "[]" for the entries of a list.
 func (g generated) note(path string, value any) {
 	if g[path] == nil {
 		g[path] = map[string]bool{}
@@ -53,8 +53,8 @@ func (g generated) note(path string, value any) {
 	}
 }
 
-// TestEveryFieldIsGenerated: each field of the types, both values of those that are true or false, each value of those
-// that have a few, and the bounds of numbers. Whoever adds a field to the language adds it here.
+// TestEveryFieldIsGenerated: the generator makes each field of the types, both values of booleans, each value of
+// enumerations, and the bounds of numbers. A change that adds a field to the language must add it to the generator.
 func TestEveryFieldIsGenerated(t *testing.T) {
 	all := generated{}
 	for seed := range uint64(1500) {
@@ -126,7 +126,7 @@ func TestEveryFieldIsGenerated(t *testing.T) {
 	}
 }
 
-// TestSpecsDiffer: what matters to the programs beside the values of single fields comes in some spec.
+// TestSpecsDiffer: values that matter to the programs, beyond single fields, occur in some spec.
 func TestSpecsDiffer(t *testing.T) {
 	var all strings.Builder
 	for seed := range uint64(300) {

@@ -15,14 +15,14 @@ import (
 	"rlb.dev/rlb-agent/reconcile/status"
 )
 
-// A Host is the status of another host, or why there is none.
+// A Host holds the status of another host, or the error of asking for it.
 type Host struct {
 	Host   string         `json:"host"`
 	Error  string         `json:"error,omitempty"`
 	Status *status.Status `json:"status,omitempty"`
 }
 
-// Ask asks all hosts at once.
+// Ask asks all hosts concurrently.
 func Ask(ctx context.Context, ssh remote.SSH, hosts []remote.Host) []Host {
 	all := make([]Host, len(hosts))
 	remote.Each(hosts, func(i int, h remote.Host) {
@@ -36,7 +36,7 @@ func Ask(ctx context.Context, ssh remote.SSH, hosts []remote.Host) []Host {
 	return all
 }
 
-// Print prints a column for each host, then what is wrong, and whether their specs differ.
+// Print prints a column for each host, then the problems, and whether the specs differ.
 func Print(w io.Writer, all []Host) error {
 	now := time.Now()
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
@@ -73,7 +73,7 @@ func Print(w io.Writer, all []Host) error {
 	return err
 }
 
-// notes is what is wrong with each host, and whether their specs differ.
+// notes lists the problems of each host, and whether their specs differ.
 func notes(all []Host) string {
 	var b strings.Builder
 	for _, h := range all {
@@ -104,7 +104,7 @@ func notes(all []Host) string {
 	return b.String()
 }
 
-// Digests are the different specs of the hosts that answered.
+// Digests returns the distinct specs of the hosts that answered.
 func Digests(all []Host) []string {
 	var found []string
 	for _, h := range all {
@@ -154,7 +154,7 @@ func servicesText(s status.Status) string {
 	return fmt.Sprintf("%d of %d up", up, len(s.Services))
 }
 
-// limping are the services of which some host misses a server.
+// limping returns the services that lack a server on some host.
 func limping(all []Host) (names []string) {
 	for _, h := range all {
 		if h.Status == nil {

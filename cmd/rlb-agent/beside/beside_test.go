@@ -10,7 +10,8 @@ import (
 	"rlb.dev/rlb-agent/reconcile/status"
 )
 
-// What is wrong with the pair is told below the columns, as the verdict of a single status tells it.
+// TestPrint: problems of the pair are listed below the columns, in the words of a single status's
+// verdict.
 func TestPrint(t *testing.T) {
 	for name, c := range map[string]struct {
 		ready string

@@ -8,25 +8,25 @@ import (
 	"rlb.dev/rlb-agent/cmd/rlb-agent/filewatch"
 )
 
-// cause is why a tick begins.
+// cause says why a tick begins.
 type cause struct {
 	started bool     // the daemon has just started
-	asked   bool     // somebody wants it now
-	seen    []string // what was seen to change: the spec, files, units …; none at a regular look
+	asked   bool     // somebody asked for it (SIGHUP)
+	seen    []string // what changed: the spec, files, units …; empty at a regular look
 }
 
-// isSpec says whether what was seen may be a change of the spec file.
+// isSpec reports whether a change of "what" may be a change of the spec file.
 func isSpec(what, spec string) bool { return what == spec || what == filewatch.LookedUp }
 
-// edited says whether the spec may have changed.
+// edited reports whether the spec may have changed.
 func (c cause) edited(spec string) bool {
 	return slices.ContainsFunc(c.seen, func(what string) bool { return isSpec(what, spec) })
 }
 
-// maxNamed is how many of the things that were seen to change a reason names.
+// maxNamed limits how many changes a reason names.
 const maxNamed = 3
 
-// drift is the cause of a repair in words.
+// drift describes the cause of a repair.
 func (c cause) drift() string {
 	switch {
 	case c.asked:

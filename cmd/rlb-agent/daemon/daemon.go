@@ -1,11 +1,11 @@
 // Package daemon is the long-running agent: it reconciles this host at start, and again when the spec changes, when the
-// host changes, at regular looks, and when asked to (SIGHUP).
+// host changes, at regular looks, and on SIGHUP.
 //
 //   - loop decides what a tick does: apply an edited spec, repair drift, or wait.
-//   - inbox collects what watches saw to change, until the loop takes it.
+//   - inbox collects the changes that the watches see, until the loop takes them.
 //   - watchdog tells systemd that the loop is alive.
 //
-// Failover and export run beside the loop, and never wait for it.
+// Failover and export run in goroutines of their own and never wait for the loop.
 package daemon
 
 import (
@@ -33,7 +33,7 @@ import (
 	"rlb.dev/rlb-agent/render"
 )
 
-// Machine is the host that the daemon keeps. debian.Host is one.
+// Machine is the host that the daemon reconciles; debian.Host implements it.
 type Machine interface {
 	Lockable
 	failover.Host
@@ -41,7 +41,8 @@ type Machine interface {
 	WatchUnits(ctx context.Context, names []string, changed func(name string))
 	// WatchRules calls changed when the rules of the firewall may have changed, until ctx ends.
 	WatchRules(ctx context.Context, changed func()) error
-	// Story is what the journal holds of the agent, HAProxy and keepalived since a moment: at most so many entries, the newest.
+	// Story returns what the agent, HAProxy and keepalived wrote to the journal since then: the newest entries, at most
+	// "most" of them.
 	Story(ctx context.Context, since time.Time, most int) ([]host.JournalEntry, error)
 	PeerLink
 	AdvertLink
@@ -49,19 +50,19 @@ type Machine interface {
 	serveon.SuccessorHost
 }
 
-// Config is what the daemon works with. All of it is required.
+// Config has what the daemon needs. All fields are required.
 type Config struct {
 	Host        Machine
-	Watchdog    *Watchdog                     // which Host tells of progress
+	Watchdog    *Watchdog                     // Host reports its progress to it
 	Spec        string                        // absolute path of the spec file
-	ReadSpec    func() (*api.Document, error) // reads and checks it
+	ReadSpec    func() (*api.Document, error) // reads and checks the spec
 	LockTimeout time.Duration
 	Rejoin      []string // the command that starts keepalived once a peer has left the former virtual router
 	Log         *slog.Logger
 	Version     string // of the agent
 }
 
-// Run keeps the host until ctx ends.
+// Run keeps the host in sync until ctx ends.
 func Run(ctx context.Context, c Config) {
 	collectAt(daemonPercent)
 	ctx, stop := context.WithCancel(ctx)
@@ -75,8 +76,8 @@ func Run(ctx context.Context, c Config) {
 	seen := newInbox(c.Spec)
 	files := watch(ctx, c, seen)
 
-	// Ready before the first run, not after it: the unit is ordered before haproxy and keepalived, and starting those
-	// would wait for it for ever.
+	// Ready before the first run, not after it: the unit is ordered before haproxy and keepalived. Otherwise the first
+	// run, which starts them, would wait for ever for this unit to become ready.
 	notify(sdnotify.SdNotifyReady)
 	report := newReporter(c.Host, c.Version, c.Log)
 	exporter := export.New(export.Config{
@@ -126,17 +127,17 @@ func Run(ctx context.Context, c Config) {
 		}
 		if why.asked {
 			c.Log.Info("asked to reconcile now")
-			notify(reloading()) // and not until the run has ended: jobs of haproxy and keepalived would wait for that
+			notify(reloading()) // before the run, not after it: jobs of haproxy and keepalived wait for the end of a reload
 			notify(sdnotify.SdNotifyReady)
 		}
 	}
 }
 
-// applyRuntimeState makes the spec in force known to those that run beside the loop.
+// applyRuntimeState passes the spec in force to the goroutines beside the loop.
 func applyRuntimeState(ctx context.Context, c Config, over *failover.Failover, cutter *cutoff.Cutter, peering *peering, measured *headroomWatch) {
 	force, err := state.ReadInForce(ctx, c.Host)
 	switch {
-	case ctx.Err() != nil: // the agent stops
+	case ctx.Err() != nil: // the agent is stopping
 		return
 	case err != nil:
 		c.Log.Warn("cannot read which spec is in force: " + err.Error())
@@ -148,12 +149,12 @@ func applyRuntimeState(ctx context.Context, c Config, over *failover.Failover, c
 		peering.applySpec(force.Interface, selfOf(ctx, c.Host, force))
 	}
 	cutter.ApplySpec(force.Spec)
-	force.Spec = nil // a large one is not kept in memory
+	force.Spec = nil // not kept in memory: it may be large
 	measured.applySpec(*force)
 	over.ApplyRuntimeState(ctx, *force)
 }
 
-// watch puts what changes on the host into the inbox, until ctx ends.
+// watch puts changes on the host into the inbox until ctx ends.
 func watch(ctx context.Context, c Config, seen *inbox) *filewatch.Watch {
 	files := filewatch.New(c.Log, seen.put)
 	files.Set(c.Spec)
@@ -169,8 +170,8 @@ func watch(ctx context.Context, c Config, seen *inbox) *filewatch.Watch {
 	return files
 }
 
-// watchedFiles are those whose change may make this host differ from the spec: the rendered ones, those that say where
-// they are, and dpkg's record of what is installed and held.
+// watchedFiles returns the files whose change can cause drift: the rendered files, the files that hold the paths of the
+// configurations, and dpkg's record of installed and held packages.
 func watchedFiles(spec string, look plan.Look) []string {
 	paths := []string{spec, "/etc/default/haproxy", "/etc/default/keepalived", "/var/lib/dpkg/status"}
 	for _, f := range look.Desired.Files {
@@ -179,7 +180,7 @@ func watchedFiles(spec string, look plan.Look) []string {
 	return paths
 }
 
-// wait waits until there is a reason for the next tick.
+// wait waits for a reason for the next tick.
 func (l *loop) wait(ctx context.Context, pause time.Duration, seen *inbox, hangup <-chan os.Signal) cause {
 	timer := time.NewTimer(pause)
 	defer timer.Stop()
@@ -194,7 +195,7 @@ func (l *loop) wait(ctx context.Context, pause time.Duration, seen *inbox, hangu
 		case <-l.Watchdog.due():
 			l.Watchdog.ping()
 		case <-seen.bell:
-			if !seen.any(l.isNews) { // what the agent did itself, and looked at since
+			if !seen.any(l.isNews) { // the agent made this change itself, and has looked at the host since
 				continue
 			}
 			seen.settle(ctx)
@@ -205,7 +206,7 @@ func (l *loop) wait(ctx context.Context, pause time.Duration, seen *inbox, hangu
 	}
 }
 
-// isNews says whether what was seen at that time came after the agent's last look at it.
+// isNews reports whether a change seen at that time is newer than the agent's last look.
 func (l *loop) isNews(what string, at time.Time) bool {
 	if isSpec(what, l.Spec) {
 		return at.After(l.readAt)
@@ -213,7 +214,7 @@ func (l *loop) isNews(what string, at time.Time) bool {
 	return at.After(l.lookedAt)
 }
 
-// jitter spreads the regular looks of many hosts.
+// jitter spreads the regular looks of many hosts over time: ±10 %.
 func jitter(pause time.Duration) time.Duration {
 	// #nosec G404 -- nobody gains by guessing it
 	return pause + time.Duration((rand.Float64()-0.5)*0.2*float64(pause))

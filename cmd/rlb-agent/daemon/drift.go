@@ -15,8 +15,8 @@ import (
 	"rlb.dev/rlb-agent/reconcile/status"
 )
 
-// keepLastGood keeps the host in sync with the last good spec, where the present one cannot be read or is refused. news
-// says that this is not known yet.
+// keepLastGood keeps the host in sync with the last good spec while the spec file cannot be read or is refused. news is
+// true if that was not reported yet.
 func (l *loop) keepLastGood(ctx context.Context, why cause, specErr error, news bool) time.Duration {
 	doc, err := state.LastGood(ctx, l.host)
 	if err != nil || doc == nil {
@@ -26,7 +26,7 @@ func (l *loop) keepLastGood(ctx context.Context, why cause, specErr error, news 
 	return l.repairDrift(ctx, why, doc, specErr, news)
 }
 
-// repairDrift keeps the host in sync with a spec that is in force already: what differs is drift.
+// repairDrift keeps the host in sync with the spec in force: any difference is drift.
 func (l *loop) repairDrift(ctx context.Context, why cause, doc *api.Document, specErr error, news bool) time.Duration {
 	interval := doc.Spec.Reconcile.Interval.D()
 	l.lookedAt = time.Now()
@@ -38,7 +38,7 @@ func (l *loop) repairDrift(ctx context.Context, why cause, doc *api.Document, sp
 	l.found(look)
 	steps := texts(look.Plan.Steps())
 	seen := status.Report{Doc: doc, Refused: specErr, Result: reconcile.Result{Look: &look}}
-	if news { // else the status still tells of the run that was refused
+	if news { // else the status keeps the result of the refused run
 		seen.Result.Began, seen.Result.Time = l.lookedAt, time.Since(l.lookedAt)
 	}
 	if len(steps) == 0 {
@@ -72,7 +72,7 @@ func (l *loop) repairDrift(ctx context.Context, why cause, doc *api.Document, sp
 	return interval
 }
 
-// inSync is where nothing is to be repaired. What is left to tidy up is done.
+// inSync handles a host without drift. It tidies up what is left over.
 func (l *loop) inSync(ctx context.Context, doc *api.Document, seen status.Report) time.Duration {
 	interval := doc.Spec.Reconcile.Interval.D()
 	l.clearLogged(onDrift)
@@ -89,7 +89,7 @@ func (l *loop) inSync(ctx context.Context, doc *api.Document, seen status.Report
 	return interval
 }
 
-// hold lets what was seen wait.
+// hold postpones the changes seen to the next tick, after pause.
 func (l *loop) hold(why cause, pause time.Duration) time.Duration {
 	l.held = slices.DeleteFunc(slices.Clone(why.seen), func(what string) bool { return isSpec(what, l.Spec) })
 	return pause
@@ -97,7 +97,7 @@ func (l *loop) hold(why cause, pause time.Duration) time.Duration {
 
 var errNotRepaired = errors.New("reconcile.drift says to report only")
 
-// recordDrift counts that the host was found to differ from the spec in force.
+// recordDrift counts drift from the spec in force.
 func (l *loop) recordDrift(ctx context.Context, steps []string, err error) {
 	if len(steps) == 0 {
 		return

@@ -14,9 +14,9 @@ import (
 	"rlb.dev/rlb-agent/render/vrrp"
 )
 
-// AdvertLink is the link on which the advertisements of the virtual routers are heard.
+// AdvertLink receives the advertisements of virtual routers.
 type AdvertLink interface {
-	// HearAdverts begins to hear the advertisements of other machines under an identity, on an interface.
+	// HearAdverts opens a receiver for the advertisements of other machines with this identity on an interface.
 	HearAdverts(iface string, id vrrp.Identity) (host.AdvertEar, error)
 }
 
@@ -26,27 +26,28 @@ type headroomHost interface {
 }
 
 const (
-	hearEvery    = 500 * time.Millisecond // what the kernel has kept meanwhile is taken in; it knows when each came
-	hearAgain    = time.Second            // until an ear that failed is opened again
-	headroomRest = 5 * time.Second        // between two writings of the record at least
+	hearEvery    = 500 * time.Millisecond // interval between two reads of the sockets; the kernel keeps the packets and their times of arrival
+	hearAgain    = time.Second            // pause before a failed receiver is opened again
+	headroomRest = 5 * time.Second        // shortest time between two writes of the record
 )
 
-// headroomWatch measures how late advertisements and its own timers are, and leaves that in a file. What this host sends
-// itself it does not hear: to see that, a packet socket costs a copy of every packet that the host sends. There its own
-// lateness tells whether it gets its core; the other host measures what arrives.
+// headroomWatch measures how late advertisements and its own timers are, and writes the result to a file. It does not
+// receive this host's own advertisements: a packet socket for them would cost a copy of every packet that the host
+// sends. On the MASTER the lateness of its timers shows whether the process gets CPU time; the other host measures the
+// advertisements that arrive.
 type headroomWatch struct {
 	host headroomHost
 	log  *slog.Logger
 
-	mutex sync.Mutex // of what the other goroutines tell
+	mutex sync.Mutex // guards force
 	force state.InForce
-	bell  chan struct{} // it changed
+	bell  chan struct{} // rings when force has changed
 
-	now      state.InForce // that is measured
+	now      state.InForce // what is being measured
 	meter    *headroom.Meter
 	ears     []host.AdvertEar
-	opened   time.Time // the ears, or the last try to
-	unopened bool      // it was logged that they cannot be opened
+	opened   time.Time // when the receivers were opened, or the last attempt
+	unopened bool      // the failure to open them is logged
 	written  headroom.Record
 }
 
@@ -54,7 +55,7 @@ func newHeadroomWatch(h headroomHost, log *slog.Logger) *headroomWatch {
 	return &headroomWatch{host: h, log: log, bell: make(chan struct{}, 1)}
 }
 
-// applySpec tells which spec is in force. It never waits.
+// applySpec sets the spec in force. It never waits.
 func (w *headroomWatch) applySpec(force state.InForce) {
 	w.mutex.Lock()
 	defer w.mutex.Unlock()
@@ -62,7 +63,7 @@ func (w *headroomWatch) applySpec(force state.InForce) {
 	wake.Up(w.bell)
 }
 
-// run measures until ctx ends. Then it takes the file away: nobody keeps it.
+// run measures until ctx ends. Then it removes the file, which would become outdated.
 func (w *headroomWatch) run(ctx context.Context) {
 	defer w.end()
 	timer := time.NewTimer(time.Hour)
@@ -81,14 +82,14 @@ func (w *headroomWatch) run(ctx context.Context) {
 			w.write(ctx, now)
 		}
 		if w.meter == nil {
-			continue // no spec is in force yet
+			continue // no spec in force so far
 		}
 		due = time.Now().Add(hearEvery)
 		timer.Reset(hearEvery)
 	}
 }
 
-// takeSpec begins anew where the virtual router is another one.
+// takeSpec starts a new measurement if the virtual router has changed.
 func (w *headroomWatch) takeSpec(now time.Time) {
 	w.mutex.Lock()
 	force := w.force
@@ -103,14 +104,14 @@ func (w *headroomWatch) takeSpec(now time.Time) {
 	w.opened = time.Time{}
 }
 
-// hear takes in what has come since the last time.
+// hear reads what has arrived since the last call.
 func (w *headroomWatch) hear(now time.Time) {
 	if w.ears == nil && now.Sub(w.opened) >= hearAgain {
 		w.open(now)
 	}
 	for _, ear := range w.ears {
 		beats, lost, err := ear.Take()
-		if err != nil { // the interface is down, and with it who advertises
+		if err != nil { // the interface is down: no advertisements arrive
 			w.log.Debug(err.Error())
 			w.close()
 			return
@@ -125,7 +126,7 @@ func (w *headroomWatch) hear(now time.Time) {
 	}
 }
 
-// open opens an ear for each identity.
+// open opens a receiver for each identity.
 func (w *headroomWatch) open(now time.Time) {
 	w.opened = now
 	for _, id := range w.now.Identities {
@@ -151,7 +152,7 @@ func (w *headroomWatch) close() {
 	w.meter.Forget()
 }
 
-// write leaves the record where it is another one, and so often that others see that it is kept.
+// write writes the record if it has changed, and at least every headroom.Every: readers see that it is up to date.
 func (w *headroomWatch) write(ctx context.Context, now time.Time) {
 	if now.Sub(w.written.Written) < headroomRest {
 		return

@@ -18,10 +18,10 @@ import (
 	"rlb.dev/rlb-agent/render/vrrp"
 )
 
-// heardHost is a host to which advertisements come.
+// heardHost is a host that receives advertisements.
 type heardHost struct {
 	*fake.Host
-	mu             sync.Mutex // of what follows
+	mu             sync.Mutex // guards the fields below and the fake host
 	opened, closed int
 	came           []host.Beat
 	lost           bool
@@ -49,7 +49,7 @@ func (h *heardHost) Close() {
 	h.closed++
 }
 
-// File, WriteFile and RemoveFile are those of the fake, which is for one goroutine.
+// fake.Host is not safe for concurrent use.
 func (h *heardHost) File(ctx context.Context, path string) (host.File, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -68,7 +68,7 @@ func (h *heardHost) RemoveFile(ctx context.Context, path string) error {
 	return h.Host.RemoveFile(ctx, path)
 }
 
-// set changes what the host does.
+// set changes the state of the host.
 func (h *heardHost) set(change func()) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -137,7 +137,7 @@ func TestHeadroom(t *testing.T) {
 		if h.opened != 2 || h.closed != 1 {
 			t.Errorf("opened %d times, closed %d times, after the interface was down once", h.opened, h.closed)
 		}
-		time.Sleep(time.Hour) // nobody advertises
+		time.Sleep(time.Hour) // no advertisements
 		if r := record(); r.WorstGap != 0 || !r.Alive(time.Now()) {
 			t.Errorf("after an hour: %+v", r)
 		}

@@ -12,36 +12,37 @@ import (
 	"rlb.dev/rlb-agent/reconcile/wake"
 )
 
-// How long the daemon waits until what it saw is over: a look in the middle of an edit would find half of it. The
-// longest times are there so that endless edits go live too.
+// How long the daemon waits for a burst of changes to end: in the middle of an edit a file is half written. The longest
+// times let endless edits take effect too.
 const (
-	quietTime   = 200 * time.Millisecond // of a spec of which it is not known that nobody writes it
-	writerPause = 10 * time.Millisecond  // until it is asked again whether somebody writes it
+	quietTime   = 200 * time.Millisecond // for the spec, while a program may have it open for writing
+	writerPause = 10 * time.Millisecond  // until the next check whether a program has it open for writing
 	longestEdit = 5 * time.Second
 	quietHost   = 100 * time.Millisecond
 	longestWait = 500 * time.Millisecond // for changes of the host
 )
 
-// newQuietPeriod is for what changes all the time and never makes this host differ from the spec, as rules do where
-// containers come and go: each look that finds nothing makes the pause until the next one longer.
+// newQuietPeriod returns a pause for a source that changes often but never causes drift, for example firewall rules on
+// a host with containers: each look that finds nothing lengthens the pause before the next look.
 func newQuietPeriod() *quietPeriod {
 	return &quietPeriod{Backoff: backoff.Backoff{First: 250 * time.Millisecond, Most: 5 * time.Second, Quiet: 30 * time.Second}}
 }
 
-// quietPeriod is the pause after a look that found nothing. The bell rings at its end if something comes meanwhile.
+// quietPeriod is the pause after a look that found nothing. If a change arrives during the pause, the bell rings at its
+// end.
 type quietPeriod struct {
 	backoff.Backoff
 	rings bool
 }
 
-// inbox collects what was seen to change, until the loop takes it. Who puts something in never waits.
+// inbox collects changes until the loop takes them. put never waits.
 type inbox struct {
 	spec     string      // path of the spec file
-	complete func() bool // nobody writes the spec file
+	complete func() bool // reports that no program has the spec file open for writing
 
 	mu    sync.Mutex
-	seen  map[string]time.Time    // when it was seen last
-	quiet map[string]*quietPeriod // what was looked at and had not changed
+	seen  map[string]time.Time    // when each was last seen
+	quiet map[string]*quietPeriod // sources whose last look found nothing
 	bell  chan struct{}
 }
 
@@ -64,7 +65,7 @@ func (b *inbox) put(what string) {
 
 func (b *inbox) ring() { wake.Up(b.bell) }
 
-// judge says whether there was a reason to look because of this.
+// judge records whether these changes were worth a look: right is true if it found drift.
 func (b *inbox) judge(seen []string, right bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -81,7 +82,7 @@ func (b *inbox) judge(seen []string, right bool) {
 	}
 }
 
-// take empties the inbox, and returns what is news in it.
+// take empties the inbox and returns its news.
 func (b *inbox) take(news func(what string, at time.Time) bool) []string {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -96,7 +97,7 @@ func (b *inbox) take(news func(what string, at time.Time) bool) []string {
 	return found
 }
 
-// any says whether there is news in the inbox that need not wait. What is no news goes.
+// any reports whether the inbox has news that need not wait. It removes what is not news.
 func (b *inbox) any(news func(what string, at time.Time) bool) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -120,8 +121,8 @@ func (b *inbox) edited() bool {
 	return false
 }
 
-// settle waits until nothing was put in for a while, at most for the longest time of an edit if the spec is in it. A spec
-// that nobody writes any more does not wait.
+// settle waits until no change has arrived for a while: at most longestEdit if the spec changed, else longestWait. It
+// does not wait for a spec that no program has open for writing.
 func (b *inbox) settle(ctx context.Context) {
 	began, last := time.Now(), time.Now()
 	for ctx.Err() == nil {

@@ -10,7 +10,8 @@ import (
 
 func everything(string, time.Time) bool { return true }
 
-// An edit is over after a quiet time; endless ones go live all the same, changes of the host sooner than the spec's.
+// TestInboxSettles: an edit is over after a quiet time. Endless edits take effect too: changes of the host after a
+// shorter time than the spec's.
 func TestInboxSettles(t *testing.T) {
 	for _, tt := range []struct {
 		name, what  string
@@ -47,7 +48,8 @@ func TestInboxSettles(t *testing.T) {
 	}
 }
 
-// A spec that nobody writes any more does not wait; one that is written waits for the end of that, and no longer.
+// TestInboxDoesNotWaitForACompleteSpec: a spec that no program has open for writing does not wait; else it waits
+// only until the file is closed.
 func TestInboxDoesNotWaitForACompleteSpec(t *testing.T) {
 	for _, writes := range []time.Duration{0, 35 * time.Millisecond, 150 * time.Millisecond} {
 		synctest.Test(t, func(t *testing.T) {
@@ -64,7 +66,7 @@ func TestInboxDoesNotWaitForACompleteSpec(t *testing.T) {
 	}
 }
 
-// What came before the agent's own last look is no news.
+// TestInboxNews: a change from before the agent's last look is not news.
 func TestInboxNews(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newInbox("spec")
@@ -83,7 +85,8 @@ func TestInboxNews(t *testing.T) {
 	})
 }
 
-// What changes all the time and is never wrong wakes the agent less and less, and at once again when it was wrong.
+// TestInboxQuietPeriod: a source that changes often without causing drift wakes the agent more and more rarely;
+// after drift it wakes it at once again.
 func TestInboxQuietPeriod(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newInbox("spec")
@@ -108,7 +111,7 @@ func TestInboxQuietPeriod(t *testing.T) {
 		}
 		b.judge([]string{"firewall"}, true)
 		synctest.Wait()
-		time.Sleep(10 * time.Second) // what was still to ring
+		time.Sleep(10 * time.Second) // for the rings that are still due
 		b.take(everything)
 		select {
 		case <-b.bell:

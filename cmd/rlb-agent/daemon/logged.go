@@ -8,7 +8,7 @@ import (
 	"rlb.dev/rlb-agent/reconcile"
 )
 
-// topic is what a failure is about. Each has its own last text.
+// topic is the subject of a failure. Each has its own last text.
 type topic int
 
 const (
@@ -19,13 +19,14 @@ const (
 	onDrift
 )
 
-// logged is what was logged last of each topic: the same is not logged at every tick.
+// logged holds the text that was last logged for each topic, so that a failure is not logged again
+// at every tick.
 type logged struct {
 	log        *slog.Logger
 	lastLogged map[topic]string
 }
 
-// logOnce logs a text unless it is the last one of its topic, and tells systemd.
+// logOnce logs a text unless it is the last one of its topic. It also sends the text to systemd.
 func (l *logged) logOnce(about topic, text string, fields ...any) (first bool) {
 	return l.logOnceAs(slog.LevelError, about, text, fields...)
 }
@@ -39,7 +40,7 @@ func (l *logged) logOnceAs(level slog.Level, about topic, text string, fields ..
 	return first
 }
 
-// logError is logOnce with an error. What was canceled did not fail: the daemon is being stopped.
+// logError is logOnce for an error. It ignores context.Canceled: the daemon is being stopped.
 func (l *logged) logError(about topic, err error) (first bool) {
 	if errors.Is(err, context.Canceled) {
 		return false
@@ -48,7 +49,7 @@ func (l *logged) logError(about topic, err error) (first bool) {
 	return l.logOnce(about, text)
 }
 
-// clearLogged ends a failure: the next one is logged again.
+// clearLogged marks a failure as over: the same failure will be logged again.
 func (l *logged) clearLogged(about topic) {
 	if _, was := l.lastLogged[about]; was && about == onSpec {
 		l.log.Info("the spec is valid again")

@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// A daemon that is stopped while it looks at the host complains of nothing.
+// TestWhatIsCanceledIsNoError: a daemon that is stopped while it looks at the host logs no error.
 func TestWhatIsCanceledIsNoError(t *testing.T) {
 	var log strings.Builder
 	l := logged{slog.New(slog.NewTextHandler(&log, nil)), map[topic]string{}}

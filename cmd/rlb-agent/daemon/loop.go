@@ -15,37 +15,37 @@ import (
 )
 
 const (
-	lockPause  = 2 * time.Second // until the lock is tried again
-	noSpecWait = time.Minute     // where no spec says how long
+	lockPause  = 2 * time.Second // before the lock is tried again
+	noSpecWait = time.Minute     // if no spec sets an interval
 )
 
-// Lockable is a host that is changed by one process at a time.
+// Lockable is a host that only one process changes at a time.
 type Lockable interface {
 	host.Host
-	// Lock waits until no other process changes the host, at most for the timeout.
+	// Lock waits until no other process changes the host, for at most timeout.
 	Lock(ctx context.Context, timeout time.Duration) (unlock func(), err error)
-	// Installing says whether another program works with apt or dpkg.
+	// Installing reports whether another program runs apt or dpkg.
 	Installing() bool
 }
 
-// loop remembers between two ticks what must not be tried or logged again.
+// loop keeps, from tick to tick, what must not be tried or logged again.
 type loop struct {
 	Config
 	logged
 	host   Lockable
 	report *reporter
-	watch  func(plan.Look) // told what was found on the host, and so what to watch there; may be nil
+	watch  func(plan.Look) // called with each look at the host, to watch the files that it names; may be nil
 
 	refused      *state.Refusal    // the spec that was refused, or nil
-	again        backoff.Backoff   // of a refused spec whose cause may go
-	drift        state.DriftRecord // found and repaired since the boot
+	again        backoff.Backoff   // for a refused spec whose cause may pass
+	drift        state.DriftRecord // drift found and repaired since boot
 	repairs      repairs
-	retry        backoff.Backoff // of a failed run
+	retry        backoff.Backoff // for failed runs
 	readAt       time.Time       // when the spec was last read
 	lookedAt     time.Time       // when the host was last looked at
-	transitSince time.Time       // since when a unit is on its way to another state, or zero
-	held         []string        // what was seen and has to wait
-	turn         turn            // the edit that waits for its turn
+	transitSince time.Time       // since when a unit is activating or deactivating, or a package is being installed; zero: none
+	held         []string        // changes seen that have to wait
+	turn         turn            // the edit that waits until the standby has changed
 }
 
 func newLoop(h Lockable, c Config, report *reporter) *loop {
@@ -56,7 +56,7 @@ func newLoop(h Lockable, c Config, report *reporter) *loop {
 	}
 }
 
-// tick reconciles where there is a reason to, and says how long to wait for the next look.
+// tick reconciles if there is a reason, and returns the time until the next tick.
 func (l *loop) tick(ctx context.Context, why cause) time.Duration {
 	if len(why.seen) == 0 {
 		why.seen = l.held
@@ -79,18 +79,18 @@ func (l *loop) tick(ctx context.Context, why cause) time.Duration {
 	}
 	if trial != nil && !trial.Over(time.Now()) {
 		notify("STATUS=waiting: " + trial.File + " is tried")
-		return time.Until(trial.Deadline) + time.Second // a unit ends it; where that fails, this does
+		return time.Until(trial.Deadline) + time.Second // a systemd timer ends the trial; if it fails, the next tick does
 	}
 	return l.followSpec(ctx, why, trial != nil)
 }
 
-// followSpec brings the spec file into force, or keeps the host in sync with what is in force. tried says that a trial
-// has just ended.
+// followSpec brings the spec file into force, or keeps the host in sync with the spec in force. tried: a trial has just
+// ended.
 func (l *loop) followSpec(ctx context.Context, why cause, tried bool) time.Duration {
 	l.readAt = time.Now()
 	doc, err := l.ReadSpec()
 	if err != nil {
-		l.refused = nil // another one
+		l.refused = nil // the file is another one now
 		return l.keepLastGood(ctx, why, err, l.logRefusal(ctx, err, ""))
 	}
 	last, err := l.digestInForce(ctx)
@@ -108,7 +108,7 @@ func (l *loop) followSpec(ctx context.Context, why cause, tried bool) time.Durat
 	return l.applySpec(ctx, why, doc, last)
 }
 
-// digestInForce is the digest of the spec in force, or "".
+// digestInForce returns the digest of the spec in force, or "".
 func (l *loop) digestInForce(ctx context.Context) (string, error) {
 	history, err := state.History(ctx, l.host)
 	if err != nil || len(history) == 0 {
@@ -117,7 +117,7 @@ func (l *loop) digestInForce(ctx context.Context) (string, error) {
 	return history[len(history)-1].Digest, nil
 }
 
-// applySpec brings a spec into force. last is the digest of the one in force, or "".
+// applySpec brings a spec into force. last is the digest of the spec in force, or "".
 func (l *loop) applySpec(ctx context.Context, why cause, doc *api.Document, last string) time.Duration {
 	var (
 		look  *plan.Look
@@ -151,7 +151,7 @@ func (l *loop) applySpec(ctx context.Context, why cause, doc *api.Document, last
 		l.forgetRefusal(ctx)
 		l.clearLogged(onSpec)
 		return interval
-	case last == doc.Digest || mayPass(err): // it did work once, or says nothing of the spec
+	case last == doc.Digest || mayPass(err): // this spec worked once, or the failure is not caused by it
 		l.logError(onRun, err)
 		return min(l.retry.Next(), interval)
 	}
@@ -161,8 +161,8 @@ func (l *loop) applySpec(ctx context.Context, why cause, doc *api.Document, last
 	return l.untilDue(l.keepLastGood(ctx, cause{}, err, false))
 }
 
-// run reconciles with a spec, and reports how that went. specErr says why this is not the spec of the file; r has the
-// reason, and what was found on the host just now.
+// run reconciles with a spec and reports the result. specErr says why this spec is not the spec file; r has the reason
+// and the latest look at the host.
 func (l *loop) run(ctx context.Context, doc *api.Document, specErr error, r reconcile.Reconciler) (reconcile.Result, error) {
 	notify("STATUS=" + status.Reconciling)
 	r.Host, r.Log, r.By, r.Rejoin, r.Step = l.host, l.Log, "the daemon", l.Rejoin, l.begins
@@ -182,13 +182,13 @@ func (l *loop) run(ctx context.Context, doc *api.Document, specErr error, r reco
 	return result, nil
 }
 
-// begins tells systemd which step begins.
+// begins reports the step that begins to systemd and the watchdog.
 func (l *loop) begins(s plan.Step) {
 	notify("STATUS=" + status.Reconciling + ": " + s.String())
 	l.Watchdog.step(s)
 }
 
-// found says what to watch on the host.
+// found updates the watches after a look at the host.
 func (l *loop) found(look plan.Look) {
 	if l.watch != nil {
 		l.watch(look)
@@ -201,8 +201,9 @@ func (l *loop) notifyInSync(specErr error) {
 	}
 }
 
-// mayPass says whether a run failed for something else than its spec. One that was refused, or undone because it did not
-// work, is the spec's; what could not be undone must be tried again, and a run that was stopped says nothing.
+// mayPass reports whether a run failed for a reason other than its spec. A run that was refused, or that was undone,
+// failed because of its spec. A run that could not be undone must be tried again. A canceled run tells nothing about
+// its spec.
 func mayPass(err error) bool {
 	if failure := (*reconcile.Failure)(nil); errors.As(err, &failure) {
 		return !failure.Undone || failure.Undo != nil || errors.Is(err, context.Canceled)

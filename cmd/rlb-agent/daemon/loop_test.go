@@ -37,7 +37,7 @@ services:
   - address: 198.51.100.21
 `
 
-// memoryHost is the host in memory, with a lock.
+// memoryHost is fake.Host with a lock.
 type memoryHost struct {
 	*fake.Host
 	installing *bool
@@ -47,13 +47,13 @@ func (memoryHost) Lock(context.Context, time.Duration) (func(), error) { return 
 
 func (h memoryHost) Installing() bool { return h.installing != nil && *h.installing }
 
-// kept is a loop on a host in memory, the spec file that it reads, and what it logged.
+// kept is a loop on a fake host, with the spec file that it reads and its log.
 type kept struct {
 	*loop
 	t    *testing.T
 	h    *fake.Host
-	spec string // "": there is no file
-	apt  bool   // another program works with it
+	spec string // "": the file does not exist
+	apt  bool   // another program runs apt
 	log  bytes.Buffer
 }
 
@@ -76,7 +76,7 @@ func newKept(t *testing.T, h *fake.Host, spec string) *kept {
 	return k
 }
 
-// lines is a log of plain messages, each with what it says of its cause.
+// lines logs plain messages, each with its reason.
 type lines struct{ to io.StringWriter }
 
 func (l lines) Enabled(_ context.Context, level slog.Level) bool { return level >= slog.LevelInfo }
@@ -97,7 +97,7 @@ func (l lines) WithAttrs([]slog.Attr) slog.Handler { return l }
 
 func (l lines) WithGroup(string) slog.Handler { return l }
 
-// next is one more run, and what it logged.
+// next runs one tick and returns what it logged.
 func (k *kept) next(why cause) (pause time.Duration, log []string) {
 	k.log.Reset()
 	k.h.Log = nil
@@ -122,7 +122,7 @@ func (k *kept) status() (s status.Status) {
 	return s
 }
 
-// valid is the status of the condition SpecValid, with its message.
+// valid returns the condition SpecValid with its message.
 func (k *kept) valid() string {
 	k.t.Helper()
 	for _, c := range k.status().Conditions {
@@ -138,7 +138,7 @@ func (k *kept) running(unit string) bool {
 	return err == nil && u.Active()
 }
 
-// effects are the calls that change what is not the agent's own.
+// effects returns the calls that change more than the agent's own files.
 func (k *kept) effects() []string {
 	return slices.DeleteFunc(slices.Clone(k.h.Log), func(call string) bool {
 		return strings.Contains(call, "/run/rlb/") || strings.Contains(call, "/var/lib/rlb/")
@@ -156,7 +156,8 @@ func (k *kept) tamper() { k.h.Put(render.DefaultHAProxyConfig, tampered, 0o644) 
 
 func (k *kept) isTampered() bool { return k.h.Text(render.DefaultHAProxyConfig) == tampered }
 
-// An idle agent says nothing and does nothing; drift is repaired, counted, and told with its reason in one line.
+// TestLoopRepairs: an idle agent changes and logs nothing. Drift is repaired, counted, and logged in one line with
+// its reason.
 func TestLoopRepairs(t *testing.T) {
 	quietly(t, func(t *testing.T) {
 		k := newKept(t, fake.New(), smallSpec)
@@ -176,7 +177,7 @@ func TestLoopRepairs(t *testing.T) {
 		if d, err := state.ReadDrift(t.Context(), k.h); err != nil || d.Found != 1 || d.Repaired != 1 || !d.Last.Repaired || d.Last.Steps[0] != "start haproxy.service" {
 			t.Errorf("the record: %+v %+v %v", d, d.Last, err)
 		}
-		// a restarted daemon goes on counting
+		// a restarted daemon continues the count
 		k = newKept(t, k.h, smallSpec)
 		k.tamper()
 		k.next(cause{})
@@ -186,7 +187,8 @@ func TestLoopRepairs(t *testing.T) {
 	})
 }
 
-// With reconcile.drift: report nothing is repaired, also not when the daemon starts, and each thing is said once.
+// TestLoopReports: with reconcile.drift: report nothing is repaired, not even at the start of the daemon, and each
+// drift is logged once.
 func TestLoopReports(t *testing.T) {
 	quietly(t, func(t *testing.T) {
 		spec := smallSpec + "reconcile: {drift: report, interval: 10s}\n"
@@ -220,8 +222,7 @@ func TestLoopReports(t *testing.T) {
 	})
 }
 
-// A spec that is bad, gone or refused changes nothing and is told once; meanwhile the last good one is kept.
-// A daemon that never had a spec waits for it. That is no error, and is said once.
+// TestLoopWaitsForAFirstSpec: a daemon that never had a spec waits for one. It logs this once, and not as an error.
 func TestLoopWaitsForAFirstSpec(t *testing.T) {
 	quietly(t, func(t *testing.T) {
 		k := newKept(t, fake.New(), "")
@@ -237,6 +238,8 @@ func TestLoopWaitsForAFirstSpec(t *testing.T) {
 	})
 }
 
+// TestLoopBadSpec: a spec that is invalid, missing or refused changes nothing and is logged once; meanwhile the last good
+// spec is maintained.
 func TestLoopBadSpec(t *testing.T) {
 	for _, tt := range []struct{ name, spec, want string }{
 		{"gone", "", "cannot read the spec"},
@@ -275,13 +278,13 @@ func TestLoopBadSpec(t *testing.T) {
 				if k.valid() != valid {
 					t.Errorf("after a repair SpecValid is %q", k.valid())
 				}
-				// a restarted daemon knows
+				// a restarted daemon keeps the refusal
 				h.Log = nil
 				k = newKept(t, h, tt.spec)
 				if len(k.effects()) > 0 || h.Text(render.DefaultHAProxyConfig) != before || k.valid() != valid {
 					t.Errorf("after a restart: effects %q, SpecValid %q", k.h.Log, k.valid())
 				}
-				// the good one again
+				// the valid spec again
 				log = k.edit(smallSpec)
 				if len(log) != 1 || log[0] != "the spec is valid again" || k.valid() != "True" {
 					t.Errorf("the good spec: log %q, SpecValid %q", log, k.valid())
@@ -294,7 +297,8 @@ func TestLoopBadSpec(t *testing.T) {
 	}
 }
 
-// What may go by itself is tried again, told once, and does not keep the agent from the spec in force meanwhile.
+// TestLoopRetriesRefused: a spec with a cause that may pass is tried again and logged once; meanwhile the spec in
+// force is maintained.
 func TestLoopRetriesRefused(t *testing.T) {
 	quietly(t, func(t *testing.T) {
 		h := fake.New()
@@ -320,7 +324,7 @@ func TestLoopRetriesRefused(t *testing.T) {
 		if valid := k.valid(); !strings.HasPrefix(valid, "False ") {
 			t.Errorf("SpecValid %q", valid)
 		}
-		k = newKept(t, h, k.spec) // a restarted daemon goes on
+		k = newKept(t, h, k.spec) // a restarted daemon continues
 		h.Taken = nil
 		for began := time.Now(); !strings.Contains(h.Text(render.DefaultHAProxyConfig), "9001"); {
 			if time.Since(began) > 30*time.Second {
@@ -335,7 +339,8 @@ func TestLoopRetriesRefused(t *testing.T) {
 	})
 }
 
-// A run that is stopped at any of its effects says nothing of its spec: that is tried again.
+// TestLoopStoppedRun: a run that is canceled at any of its effects does not refuse its spec: the spec is tried
+// again.
 func TestLoopStoppedRun(t *testing.T) {
 	quietly(t, func(t *testing.T) {
 		better := strings.Replace(smallSpec, "21", "22", 1)
@@ -353,7 +358,7 @@ func TestLoopStoppedRun(t *testing.T) {
 	})
 }
 
-// What was refused is tried again when somebody asks for it.
+// TestLoopAskedAgain: a refused spec is tried again on SIGHUP.
 func TestLoopAskedAgain(t *testing.T) {
 	quietly(t, func(t *testing.T) {
 		h := fake.New()
@@ -373,8 +378,8 @@ func TestLoopAskedAgain(t *testing.T) {
 	})
 }
 
-// Against somebody who changes the same thing at once the repairs come at growing distances; another thing that goes
-// meanwhile does not wait, and after a quiet time it is all forgotten.
+// TestLoopFights: if another program undoes a repair at once, the pauses between repairs grow. Drift of another file
+// meanwhile does not wait, and after a quiet time the pauses start again from the first.
 func TestLoopFights(t *testing.T) {
 	quietly(t, func(t *testing.T) {
 		k := newKept(t, fake.New(), smallSpec)
@@ -412,7 +417,8 @@ func TestLoopFights(t *testing.T) {
 	})
 }
 
-// A keepalived that died is not started before the peer has taken over; one that was stopped is, at once.
+// TestLoopLeavesDeadKeepalived: a keepalived that died is started only after the peer has taken over; one that was
+// stopped is started at once.
 func TestLoopLeavesDeadKeepalived(t *testing.T) {
 	for _, tt := range []struct {
 		spec string
@@ -441,7 +447,7 @@ func TestLoopLeavesDeadKeepalived(t *testing.T) {
 	}
 }
 
-// What somebody else is installing is not repaired in the middle of it.
+// TestLoopLeavesInstallationsAlone: a package that another program is installing is not repaired.
 func TestLoopLeavesInstallationsAlone(t *testing.T) {
 	quietly(t, func(t *testing.T) {
 		k := newKept(t, fake.New(), smallSpec)
@@ -466,7 +472,7 @@ func TestLoopLeavesInstallationsAlone(t *testing.T) {
 	})
 }
 
-// A run that failed is not tried again by what it touched itself, and the pauses grow.
+// TestLoopRests: a failed run is not repeated because of its own changes, and the pauses grow.
 func TestLoopRests(t *testing.T) {
 	quietly(t, func(t *testing.T) {
 		h := fake.New()
@@ -494,7 +500,7 @@ func TestLoopRests(t *testing.T) {
 	})
 }
 
-// Thousands of edits leave no goroutine, no open file and no memory behind: ten thousand where everything is tested.
+// TestLoopDoesNotGrow: thousands of edits (10,000 with RLB_REQUIRE) leak no goroutines, open files or memory.
 func TestLoopDoesNotGrow(t *testing.T) {
 	edits := 1000
 	if os.Getenv("RLB_REQUIRE") == "1" {

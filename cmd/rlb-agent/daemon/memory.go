@@ -6,25 +6,25 @@ import (
 	"time"
 )
 
-// How much garbage may lie around before it is collected, in percent of what is in use. Go's own is 100.
+// GOGC percentages: how much garbage may pile up before a collection, relative to the live heap. Go's default is 100.
 const (
-	// daemonPercent is that of the daemon. It has 1 MiB in use, and Go lets a heap grow to 4 MiB first, or as much less as
-	// the percentage is: the daemon, where it is idle, is 1 MiB smaller for it.
+	// daemonPercent is the daemon's. Its live heap is 1 MiB. Go lets a heap grow to 4 MiB before the first collection,
+	// scaled by this percentage: an idle daemon is 1 MiB smaller.
 	daemonPercent = 50
-	// commandPercent is that of a command. One with nothing to do makes 3 MiB of garbage, and to collect it takes a tenth of
-	// its time: a heap may then grow to 8 MiB before that.
+	// commandPercent is that of commands. A command with nothing to do makes 3 MiB of garbage, and collecting it takes a
+	// tenth of its time. With this percentage the heap may grow to 8 MiB first.
 	commandPercent = 200
-	// largeSpec is from how many bytes on a spec is worth to save memory for in each command: some 20,000 servers. With Go's
-	// own percentage a spec of 100,000 servers may take more than 300 MiB at its peak; below 80 it takes more time.
+	// largeSpec is the size in bytes, about 20,000 servers, from which commands save memory too. With Go's default a spec
+	// of 100,000 servers may take more than 300 MiB at its peak. Percentages below 80 take more time.
 	largeSpec        = 1 << 20
 	largeSpecPercent = 80
 )
 
-// savedTime is after which a command that still runs is no short one, and collects garbage as Go does.
+// savedTime is the running time after which a command is not short any more and returns to Go's default.
 const savedTime = 10 * time.Second
 
-// SaveTime makes this process, which may end soon, collect garbage later than Go does, for its first ten seconds. Run and
-// SaveMemory come after it.
+// SaveTime makes this process, which may end soon, collect garbage less often for its first ten seconds. Call it before
+// Run and SaveMemory.
 func SaveTime() {
 	collectAt(commandPercent)
 	time.AfterFunc(savedTime, func() {
@@ -34,15 +34,15 @@ func SaveTime() {
 	})
 }
 
-// SaveMemory makes this process collect garbage earlier than Go does where its spec, of that many bytes, is large. A small
-// one is read before there is any to collect.
+// SaveMemory makes this process collect garbage more often if its spec is large. spec is its size in bytes. A small one
+// is read before there is any garbage.
 func SaveMemory(spec int) {
 	if spec >= largeSpec {
 		collectAt(largeSpecPercent)
 	}
 }
 
-// collectAt makes this process collect garbage at that percentage. GOGC in the environment counts before it.
+// collectAt sets the percentage, unless GOGC is in the environment.
 func collectAt(percent int) {
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(percent)

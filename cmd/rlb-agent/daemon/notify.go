@@ -8,15 +8,16 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// notify tells systemd something of this service (sd_notify(3)). Not being under systemd is fine.
+// notify sends a state to systemd (sd_notify(3)). Without systemd it does nothing.
 func notify(state string) {
 	if !strings.HasPrefix(state, "RELOADING=1\n") {
-		state, _, _ = strings.Cut(state, "\n") // further lines would be variables of their own
+		state, _, _ = strings.Cut(state, "\n") // systemd would parse further lines as variables
 	}
-	_, _ = sdnotify.SdNotify(false, state) // not being under systemd is fine
+	_, _ = sdnotify.SdNotify(false, state) // fails without systemd
 }
 
-// reloading tells systemd that a reload has begun, by the clock that it wants (sd_notify(3)).
+// reloading returns the message that a reload has begun, with the monotonic time in µs that
+// sd_notify(3) requires.
 func reloading() string {
 	var now unix.Timespec
 	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &now); err != nil {

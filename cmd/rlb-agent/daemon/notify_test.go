@@ -11,7 +11,8 @@ import (
 	"rlb.dev/rlb-agent/reconcile/status"
 )
 
-// The daemon tells systemd which step it does, from which the status says how far the first run is.
+// TestSystemdIsToldOfEachStep: the daemon reports each step to systemd; the status shows the
+// progress of the first run from it.
 func TestSystemdIsToldOfEachStep(t *testing.T) {
 	socket := filepath.Join(t.TempDir(), "notify")
 	conn, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: socket, Net: "unixgram"})

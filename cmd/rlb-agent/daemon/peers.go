@@ -17,13 +17,13 @@ import (
 	"rlb.dev/rlb-agent/render"
 )
 
-// PeerLink is the link on which the agents of the virtual IPs hear each other.
+// PeerLink carries the messages between the agents that share the virtual IPs.
 type PeerLink interface {
-	// TalkToAgents sends what comes by say to the agents on an interface's link, and calls heard for what others send, some
-	// messages a second at most, until ctx ends; what is in say then is sent yet. Anybody on the link may have sent a
-	// message, and it may hold anything.
+	// TalkToAgents sends the messages of say to the agents on the link of an interface, and calls heard for messages of
+	// others, a few a second at most, until ctx ends. Then it still sends what is left in say. Any machine on the link may
+	// send messages, with any content.
 	TalkToAgents(ctx context.Context, iface string, say <-chan host.AgentMessage, heard func(mac string, message host.AgentMessage)) error
-	// Routers listens on an interface, for as long as listen, for the VRRP routers of other machines.
+	// Routers listens on an interface for VRRP routers of other machines, for the time listen.
 	Routers(ctx context.Context, iface string, listen time.Duration) ([]host.Router, error)
 }
 
@@ -33,46 +33,45 @@ type peerHost interface {
 }
 
 const (
-	reportPause  = 500 * time.Millisecond // between two reports at least, however often something changes
-	writePause   = time.Second            // between two changes of the status for what was heard
-	tableRefresh = 10 * time.Second       // the table's file is written again, so that others see that it is kept
-	advertsPause = 10 * time.Second       // between two listenings to VRRP, where an agent is missing
+	reportPause  = 500 * time.Millisecond // shortest time between two reports, however often they change
+	writePause   = time.Second            // shortest time between two changes of the status after messages
+	tableRefresh = 10 * time.Second       // the table's file is rewritten after this time: readers see that it is up to date
+	advertsPause = 10 * time.Second       // time between two listenings for VRRP, while a peer's agent is missing
 )
 
-// peering exchanges reports with the agents of the peers, and keeps the table of what they said. One goroutine owns the
-// table.
+// peering exchanges reports with the peers' agents and keeps the table of their reports. One goroutine owns the table.
 type peering struct {
 	host    peerHost
-	publish func(peers.Table) // what was heard is another now
+	publish func(peers.Table) // called when the table has changed
 	log     *slog.Logger
 	version string // of the agent
 
-	// servesOn is told whether a peer, by its MAC, serves on what it had before it was drained.
+	// servesOn is called with a peer's MAC: whether the drained peer still serves its earlier connections.
 	servesOn func(mac string, on bool)
 
-	mutex sync.Mutex // of what the other goroutines tell
+	mutex sync.Mutex // guards iface and self
 	iface string
 	self  peers.Self
-	bell  chan struct{} // it changed
+	bell  chan struct{} // rings when they have changed
 
 	heard   chan heardReport
 	adverts chan []peers.Advert
 
 	table    peers.Table
-	linked   string                 // the interface of the link; "" before there is one
+	linked   string                 // the interface of the link; "": no link
 	say      chan host.AgentMessage // reports to send; nil without a link
-	unlink   func()                 // ends the link
-	sent     time.Time              // the last report
-	pending  bool                   // what is to be sent has changed since
-	written  time.Time              // the table's file
-	news     bool                   // the file and the status do not tell it yet
+	unlink   func()                 // closes the link
+	sent     time.Time              // when the last report was sent
+	pending  bool                   // the report has changed since
+	written  time.Time              // when the table's file was written
+	news     bool                   // the file and the status are older than the table
 	verdicts [2]peers.Verdict
-	listened time.Time // to VRRP
-	hearing  bool      // … just now
+	listened time.Time // when VRRP was last listened for
+	hearing  bool      // listening now
 	teller   peerTeller
 }
 
-// heardReport is what came from another machine.
+// heardReport is a report of another machine.
 type heardReport struct {
 	mac    string
 	report peers.Report
@@ -85,7 +84,7 @@ func newPeering(h peerHost, version string, log *slog.Logger, publish func(peers
 	}
 }
 
-// applySpec tells which spec is in force, and on which interface its virtual IPs are. It never waits.
+// applySpec sets the spec in force and the interface of its virtual IPs. It never waits.
 func (p *peering) applySpec(iface string, now peers.Self) {
 	p.mutex.Lock()
 	defer p.mutex.Unlock()
@@ -95,7 +94,7 @@ func (p *peering) applySpec(iface string, now peers.Self) {
 	wake.Up(p.bell)
 }
 
-// hostIs tells how this host is. It never waits.
+// hostIs sets the state of this host. It never waits.
 func (p *peering) hostIs(s status.Status) {
 	p.mutex.Lock()
 	defer p.mutex.Unlock()
@@ -103,7 +102,7 @@ func (p *peering) hostIs(s status.Status) {
 	wake.Up(p.bell)
 }
 
-// drains tells how far this host is with the connections that it had before it was drained. It never waits.
+// drains sets the progress of the wait of a drain: the connections that this host still serves. It never waits.
 func (p *peering) drains(w state.Waiting) {
 	p.mutex.Lock()
 	defer p.mutex.Unlock()
@@ -114,7 +113,7 @@ func (p *peering) drains(w state.Waiting) {
 	wake.Up(p.bell)
 }
 
-// run exchanges reports until ctx ends. Then it says goodbye.
+// run exchanges reports until ctx ends. Then it sends a goodbye.
 func (p *peering) run(ctx context.Context) {
 	timer := time.NewTimer(peers.Every)
 	defer timer.Stop()
@@ -133,24 +132,24 @@ func (p *peering) run(ctx context.Context) {
 		case <-timer.C:
 		}
 		if p.linked == "" {
-			continue // no spec is in force yet
+			continue // no spec in force so far
 		}
 		timer.Reset(p.step(ctx, time.Now()))
 	}
 }
 
-// hear takes over what another machine says, where it is a peer.
+// hear adds a report to the table, if it is from a peer.
 func (p *peering) hear(mac string, report peers.Report) {
 	if p.table.Hear(mac, report, time.Now()) {
-		p.news, p.pending = true, true // an agent that has just started knows this host at once
+		p.news, p.pending = true, true // report at once: an agent that has just started does not know this host
 	}
 	on := report.Drains != nil
-	if p.table.Has(mac) && (on || !report.Goodbye) { // an agent that is restarted goes on
+	if p.table.Has(mac) && (on || !report.Goodbye) { // a restarting agent still serves the connections
 		p.servesOn(mac, on)
 	}
 }
 
-// takeSelf takes over how this host is.
+// takeSelf takes over the state of this host.
 func (p *peering) takeSelf(ctx context.Context) {
 	p.mutex.Lock()
 	iface, self := p.iface, p.self
@@ -159,7 +158,7 @@ func (p *peering) takeSelf(ctx context.Context) {
 		return
 	}
 	if p.table.Self.Drains != nil && self.Drains == nil {
-		p.sent = time.Time{} // the new holder must know before it misses the heartbeats
+		p.sent = time.Time{} // send at once: the new holder must know before it misses heartbeats
 	}
 	if p.table.SetSelf(self) {
 		p.pending, p.news, p.listened = true, true, time.Time{}
@@ -169,12 +168,12 @@ func (p *peering) takeSelf(ctx context.Context) {
 	}
 }
 
-// link opens the link on another interface.
+// link opens the link on an interface and closes the former one.
 func (p *peering) link(ctx context.Context, iface string) {
 	if p.unlink != nil {
 		p.unlink()
 	}
-	// The goodbye is the last that is said, so the link does not end with ctx.
+	// The goodbye is the last message, so the link does not end with ctx.
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	done := make(chan struct{})
 	say := make(chan host.AgentMessage, 1)
@@ -182,7 +181,7 @@ func (p *peering) link(ctx context.Context, iface string) {
 		return p.host.TalkToAgents(ctx, iface, say, func(mac string, message host.AgentMessage) {
 			report, err := peers.Parse(message.Body)
 			if err != nil {
-				return // anybody can send anything
+				return // any machine can send anything
 			}
 			report.Add(message.Addition)
 			select {
@@ -201,7 +200,7 @@ func (p *peering) link(ctx context.Context, iface string) {
 	p.pending, p.news = true, true
 }
 
-// step does what is due now, and says how long nothing else will be.
+// step does what is due, and returns the time until the next step.
 func (p *peering) step(ctx context.Context, now time.Time) time.Duration {
 	p.news = p.table.Expire(now) || p.news
 	current := p.table.Mark(now)
@@ -218,7 +217,7 @@ func (p *peering) step(ctx context.Context, now time.Time) time.Duration {
 	return min(next, p.teller.tell(verdicts[0], verdicts[1], now))
 }
 
-// report sends this host's report where it is due, and says when the next one is.
+// report sends this host's report if it is due, and returns the time until the next one.
 func (p *peering) report(now time.Time) time.Duration {
 	switch since := now.Sub(p.sent); {
 	case p.pending && since < reportPause:
@@ -231,7 +230,7 @@ func (p *peering) report(now time.Time) time.Duration {
 	return peers.Every
 }
 
-// send puts a report in place of one that could not be sent yet.
+// send queues a report; it replaces one that was not sent.
 func (p *peering) send(r peers.Report) {
 	select {
 	case <-p.say:
@@ -240,7 +239,7 @@ func (p *peering) send(r peers.Report) {
 	p.say <- host.AgentMessage{Body: r.Message(), Addition: r.Addition()}
 }
 
-// write leaves the table for other programs, and what is new in it for the status.
+// write writes the table to its file, and publishes news to the status.
 func (p *peering) write(ctx context.Context, table peers.Table) {
 	p.written = table.Written
 	if err := state.WriteDerived(ctx, p.host, state.PeersFile, table); err != nil && ctx.Err() == nil {
@@ -253,7 +252,8 @@ func (p *peering) write(ctx context.Context, table peers.Table) {
 	}
 }
 
-// listen hears what routers advertise where the agent of a peer is missing. An agent knows more of its host.
+// listen listens for VRRP advertisements if the agent of a peer is missing. An agent's report has more than an
+// advertisement.
 func (p *peering) listen(ctx context.Context, now time.Time) {
 	if p.hearing || now.Sub(p.listened) < advertsPause || p.table.AllHeard(now) {
 		return
@@ -275,7 +275,7 @@ func (p *peering) listen(ctx context.Context, now time.Time) {
 	}()
 }
 
-// end says goodbye, and takes the table's file away: nobody keeps it.
+// end sends a goodbye and removes the table's file, which would become outdated.
 func (p *peering) end() {
 	if p.linked == "" {
 		return
@@ -289,7 +289,7 @@ func (p *peering) end() {
 	}
 }
 
-// selfOf is this host with the spec in force, or with the one that is tried.
+// selfOf describes this host with the spec in force, or with the one that is being tried.
 func selfOf(ctx context.Context, h host.Host, force *state.InForce) peers.Self {
 	node := force.Node
 	if node == "" {

@@ -21,14 +21,14 @@ import (
 	"rlb.dev/rlb-agent/reconcile/status"
 )
 
-// wire is a link: what one host on it sends the others hear.
+// wire is a link: each host receives what the others send.
 type wire struct {
 	mutex sync.Mutex
 	hosts []*wired
 	sent  int
 }
 
-// safeLog is read while others write it.
+// safeLog can be read while others write.
 type safeLog struct {
 	mutex sync.Mutex
 	text  strings.Builder
@@ -55,9 +55,9 @@ type wired struct {
 	heardBy  func(mac string, message host.AgentMessage) // nil while the host does not listen
 	routers  []host.Router
 	listened int
-	tables   []peers.Table // published
+	tables   []peers.Table // the published tables
 	log      safeLog
-	waits    []string // who began or ended a wait, as this host was told
+	waits    []string // which peer's wait began or ended, as reported to servesOn
 	stop     func()
 }
 
@@ -67,7 +67,7 @@ func (h *wired) published(t peers.Table) {
 	h.tables = append(h.tables, t)
 }
 
-// told is the last table that was published, and how many were.
+// told returns the last published table and the number of tables.
 func (h *wired) told() (last peers.Table, n int) {
 	synctest.Wait()
 	h.wire.mutex.Lock()
@@ -111,7 +111,7 @@ func (h *wired) Routers(ctx context.Context, _ string, listen time.Duration) ([]
 	return h.routers, nil
 }
 
-// The host in memory is not for concurrent use.
+// fake.Host is not safe for concurrent use.
 
 func (h *wired) File(ctx context.Context, path string) (host.File, error) {
 	h.wire.mutex.Lock()
@@ -148,7 +148,7 @@ func (w *wire) send(mac string, m host.AgentMessage) {
 	}
 }
 
-// reports is how many were sent so far.
+// reports returns how many reports were sent.
 func (w *wire) reports() int {
 	w.mutex.Lock()
 	defer w.mutex.Unlock()
@@ -157,7 +157,7 @@ func (w *wire) reports() int {
 
 const wiredNodes = "nodes:\n- {name: lb1, addresses: [198.51.100.11]}\n- {name: lb2, addresses: [198.51.100.12]}\n"
 
-// join puts a host on the link, with its agent.
+// join adds a host with its agent to the link.
 func (w *wire) join(t *testing.T, node string, role host.Role, spec string) *wired {
 	t.Helper()
 	h := &wired{Host: fake.New(), wire: w, mac: "02:00:00:00:00:0" + string('a'+rune(len(w.hosts)))}
@@ -194,7 +194,7 @@ func (h *wired) is(role host.Role, drained bool) {
 	h.hostIs(status.Status{Role: role, Drained: drained, HAProxy: &status.HAProxy{State: host.HAProxyAnswers}})
 }
 
-// says is what the file and the last status say of the pair.
+// says returns the verdicts of the file and of the last status, which must agree.
 func (h *wired) says(t *testing.T) string {
 	t.Helper()
 	synctest.Wait()
@@ -206,7 +206,7 @@ func (h *wired) says(t *testing.T) string {
 		t.Fatalf("%v, %d tables", err, len(h.tables))
 	}
 	last := h.tables[len(h.tables)-1]
-	last.Written = time.Now() // as status has it from the file
+	last.Written = time.Now() // status reads the time from the file
 	if file, told := text(table), text(last); file != told {
 		t.Errorf("the file says %s, the status was told %s", file, told)
 	}
@@ -248,7 +248,7 @@ func TestPeering(t *testing.T) {
 		b.apply(t, "lb2", spec)
 		both("True True", "as before", 2*time.Second)
 
-		// a short time of difference is not logged
+		// a short difference is not logged
 		before := len(a.log.String())
 		b.apply(t, "lb2", smallSpec+"proxy: {retries: 7}\n"+wiredNodes)
 		time.Sleep(3 * time.Second)
@@ -282,8 +282,9 @@ func TestPeering(t *testing.T) {
 	})
 }
 
-// The end of a wait is told at once, however short ago the last report was: the new holder would take it for the death of
-// the former one. Only what a peer says counts, and that an agent is stopped is no end.
+// TestPeeringTellsOfWaits: the end of a wait is reported at once, even right after another report. Otherwise the new
+// holder would treat it as the death of the former one. Only reports of peers count, and the stop of an agent does not
+// end a wait.
 func TestPeeringTellsOfWaits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		spec := smallSpec + wiredNodes
@@ -318,7 +319,8 @@ func TestPeeringTellsOfWaits(t *testing.T) {
 	})
 }
 
-// A daemon that has just started does not take silence for an answer yet; then the status is told.
+// TestPeeringListensFirst: a daemon that has just started does not treat silence as an answer; later the status reports
+// it.
 func TestPeeringListensFirst(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := &wire{}
@@ -337,7 +339,7 @@ func TestPeeringListensFirst(t *testing.T) {
 	})
 }
 
-// Where the peer's agent is silent, what it advertises tells.
+// TestPeeringByAdverts: if the peer's agent is silent, its advertisements are used.
 func TestPeeringByAdverts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := &wire{}
@@ -359,7 +361,8 @@ func TestPeeringByAdverts(t *testing.T) {
 	})
 }
 
-// Whatever comes from the link, the status is made anew once a second at most, and little is logged.
+// TestPeeringFlood: whatever arrives from the link, the status is rewritten at most once a second, and little is
+// logged.
 func TestPeeringFlood(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := &wire{}

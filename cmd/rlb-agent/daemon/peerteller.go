@@ -8,19 +8,19 @@ import (
 	"rlb.dev/rlb-agent/reconcile/peers"
 )
 
-// peerQuiet is how long a verdict must last before it is logged: an edit reaches two hosts one after the other, and an
-// agent that is restarted says goodbye.
+// peerQuiet is how long a verdict must last before it is logged: an edit reaches two hosts at different times, and a
+// restarted agent sends a goodbye.
 const peerQuiet = 6 * time.Second
 
-// peerTeller logs what changes between this host and its peers, and not often where somebody on the link makes it change
-// all the time.
+// peerTeller logs changes between this host and its peers. It limits how often it logs, because any machine on the link
+// can cause changes.
 type peerTeller struct {
 	log       *slog.Logger
 	inSync    lasting
 	redundant lasting
 }
 
-// lasting is a verdict that is logged once it has lasted.
+// lasting is a verdict that is logged once it has lasted for peerQuiet.
 type lasting struct {
 	now    peers.Verdict
 	since  time.Time
@@ -28,7 +28,8 @@ type lasting struct {
 	again  backoff.Backoff
 }
 
-// turn says whether the verdict is to be logged now, and in place of which status; if not, in how long it may be.
+// turn reports whether to log the verdict now, and the status that was logged before. If not, wait is the time until
+// the next call.
 func (l *lasting) turn(v peers.Verdict, now time.Time) (due bool, was string, wait time.Duration) {
 	if v != l.now {
 		l.now, l.since = v, now
@@ -45,7 +46,7 @@ func (l *lasting) turn(v peers.Verdict, now time.Time) (due bool, was string, wa
 	return true, was, time.Hour
 }
 
-// tell logs what has lasted, and says when to be called again for what may.
+// tell logs the verdicts that have lasted, and returns the time until the next call.
 func (t *peerTeller) tell(inSync, redundant peers.Verdict, now time.Time) time.Duration {
 	due, was, next := t.inSync.turn(inSync, now)
 	switch {

@@ -14,15 +14,15 @@ import (
 	"rlb.dev/rlb-agent/reconcile/state"
 )
 
-// wasRefused says whether this spec was refused by this version of the agent, and was not brought into force since.
+// wasRefused reports whether this version of the agent refused this spec, and the spec is not in force.
 func (l *loop) wasRefused(doc *api.Document, inForce string) bool {
 	return l.refused != nil && l.refused.Digest == doc.Digest && inForce != doc.Digest && l.refused.Agent == l.Version
 }
 
-// due says whether the refused spec is to be tried again now: what stood in its way may be gone.
+// due reports whether to try the refused spec again: the cause may have passed.
 func (l *loop) due() bool { return l.refused.Passing && l.again.Left() == 0 }
 
-// untilDue is a pause that ends when the refused spec is to be tried again.
+// untilDue shortens pause to end when the refused spec is due.
 func (l *loop) untilDue(pause time.Duration) time.Duration {
 	if l.refused != nil && l.refused.Passing {
 		return min(pause, max(l.again.Left(), time.Millisecond))
@@ -39,7 +39,7 @@ func (l *loop) refuse(ctx context.Context, doc *api.Document, err error, passing
 	}
 	l.logRefusal(ctx, err, doc.Digest)
 	refused := &state.Refusal{Digest: doc.Digest, Agent: l.Version, Time: time.Now().Truncate(time.Second), Why: err.Error(), Passing: passing}
-	if l.refused != nil && l.refused.Digest == doc.Digest && l.refused.Why == refused.Why { // the same once more
+	if l.refused != nil && l.refused.Digest == doc.Digest && l.refused.Why == refused.Why { // the same refusal again
 		refused.Time = l.refused.Time
 	}
 	l.refused = refused
@@ -48,7 +48,7 @@ func (l *loop) refuse(ctx context.Context, doc *api.Document, err error, passing
 	}
 }
 
-// refusedFor is why a spec is refused, without how the run that tried it ended.
+// refusedFor returns why a spec is refused, without the outcome of the run that tried it.
 func refusedFor(err error) error {
 	if failure := (*reconcile.Failure)(nil); errors.As(err, &failure) {
 		return failure.Err
@@ -56,7 +56,7 @@ func refusedFor(err error) error {
 	return err
 }
 
-// logRefusal logs why the spec file is not in force, and what is, once. The digest is "" where it cannot be parsed.
+// logRefusal logs once why the spec file is not in force, and what is. digest is "" if the file cannot be parsed.
 func (l *loop) logRefusal(ctx context.Context, err error, digest string) (first bool) {
 	why, _ := reconcile.Message(err)
 	why = strings.ReplaceAll(why, "\n", "; ")
@@ -81,7 +81,7 @@ func (l *loop) forgetRefusal(ctx context.Context) {
 	l.refused = nil
 }
 
-// loadMemory takes over what a former daemon left.
+// loadMemory reads what the previous daemon wrote.
 func (l *loop) loadMemory(ctx context.Context) {
 	var err error
 	if l.refused, err = state.ReadRefusal(ctx, l.host); err != nil {

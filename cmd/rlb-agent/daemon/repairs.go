@@ -6,8 +6,8 @@ import (
 	"rlb.dev/rlb-agent/reconcile/backoff"
 )
 
-// repairs is the back-off of repairs, by what they do. Who repairs at once what another program changes at once keeps the
-// host from either state, and wears it out: each further repair of the same thing waits longer.
+// repairs holds the repair back-off of each step. If another program undoes each repair at once, the host flaps between
+// two states: each further repair of the same step waits longer.
 type repairs map[string]*repair
 
 type repair struct {
@@ -15,15 +15,15 @@ type repair struct {
 	last time.Time
 }
 
-// newRepair is a first repair: the second one need not wait.
+// newRepair counts a first repair: the second one need not wait.
 func newRepair() *repair {
 	return &repair{Backoff: backoff.Backoff{First: time.Second, Most: 5 * time.Minute, Quiet: time.Minute}}
 }
 
-// over says that a repair of the same thing would be a first one again.
+// over reports whether the next repair of this step counts as a first one.
 func (r *repair) over(now time.Time) bool { return r.Over(now) && now.Sub(r.last) > r.Quiet }
 
-// pause is how long to wait before these steps are done: one that is due does not wait for the others.
+// pause returns how long to wait before these steps: the shortest of their pauses.
 func (r repairs) pause(steps []string) time.Duration {
 	var least time.Duration
 	for i, step := range steps {
@@ -38,7 +38,7 @@ func (r repairs) pause(steps []string) time.Duration {
 	return least
 }
 
-// done notes that these steps were done now.
+// done records that these steps were done now.
 func (r repairs) done(steps []string) {
 	now := time.Now()
 	for step, one := range r {

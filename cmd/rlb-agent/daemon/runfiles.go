@@ -11,10 +11,10 @@ import (
 	"rlb.dev/rlb-agent/reconcile/wake"
 )
 
-// runFilesQuiet is how long to wait for more changes of the files under /run/rlb: a run makes several at once.
+// runFilesQuiet is how long to wait for more changes of the files under /run/rlb: a run changes several.
 const runFilesQuiet = 50 * time.Millisecond
 
-// keepRunFiles restores the files under /run/rlb that somebody removes or garbles, until ctx ends.
+// keepRunFiles restores the files under /run/rlb that somebody removes or corrupts, until ctx ends.
 func keepRunFiles(ctx context.Context, h host.Host, report *reporter, log *slog.Logger) {
 	changed := make(chan struct{}, 1)
 	watch := filewatch.New(log, func(string) { wake.Up(changed) })

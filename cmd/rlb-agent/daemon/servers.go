@@ -10,22 +10,22 @@ import (
 	"rlb.dev/rlb-agent/render"
 )
 
-// serverTeller logs which servers HAProxy takes out of a service and back in, and why. One goroutine calls it.
+// serverTeller logs which servers HAProxy takes out of a service and back in, and why. Only one goroutine calls it.
 type serverTeller struct {
 	log  *slog.Logger
-	last map[string]map[string]string // by service and server: the state that was told last
-	down map[string]bool              // services without a server that is up, as it was told last
+	last map[string]map[string]string // by service and server: the state that was last logged
+	down map[string]bool              // services without a server that is up, as last logged
 }
 
-// The states that are told apart.
+// The states that are distinguished.
 const (
 	serverUp   = "UP"
-	serverNOLB = "NOLB" // it answers with a wrong status: no new connections
+	serverNOLB = "NOLB" // its check gets a wrong HTTP status: no new connections
 	serverDown = "DOWN"
 )
 
-// stateOf is one of the states above, or "" where there is nothing to tell: somebody took the server out by hand, or its
-// check has found nothing yet, as after a reload.
+// stateOf returns one of the states above; "" if there is nothing to log: an administrator took the server out, or its
+// check has no result yet, as after a reload.
 func stateOf(s host.ServerState) string {
 	for _, state := range []string{serverDown, serverNOLB} {
 		if strings.HasPrefix(s.State, state) {
@@ -41,8 +41,7 @@ func stateOf(s host.ServerState) string {
 	return serverUp
 }
 
-// look takes over what HAProxy says of all servers now. It tells what changed since the last time; the first time, what
-// is down.
+// look compares HAProxy's servers with the last look and logs what changed. The first look logs what is down.
 func (t *serverTeller) look(states []host.ServerState) {
 	services := map[string][]host.ServerState{}
 	for _, s := range states {
@@ -63,12 +62,12 @@ func (t *serverTeller) look(states []host.ServerState) {
 func (t *serverTeller) service(name string, servers []host.ServerState) {
 	before, now := t.last[name], map[string]string{}
 	var up []string
-	out := 0 // servers that are known not to get new connections
+	out := 0 // servers that get no new connections
 	for _, s := range servers {
 		state := stateOf(s)
 		switch {
 		case state == "":
-			state = before[s.Name] // still as it was told
+			state = before[s.Name] // as it was last logged
 		case state != before[s.Name] && (state != serverUp || before[s.Name] != ""):
 			t.server(name, s, state, before[s.Name])
 		}

@@ -10,18 +10,18 @@ import (
 	"rlb.dev/rlb-agent/reconcile/state"
 )
 
-// standbyFirst is how long the host that holds the virtual IPs lets its peers go first.
+// standbyFirst is how long the host that holds the virtual IPs waits for its peer to change first.
 const standbyFirst = 3 * time.Second
 
-// turn is an edit of the virtual router that waits for its turn.
+// turn is an edit of the virtual router that waits for the standby.
 type turn struct {
 	digest string // of the spec
 	at     time.Time
 }
 
-// afterStandby is how long to wait with an edit, so that of hosts which get it at the same time the standbys are changed
-// first: what goes wrong then goes wrong where nobody is served. Edits of other things, and who asks, do not wait. look is
-// what it found on the host, if it looked, and early the check that it began.
+// afterStandby returns how long to wait with an edit of the virtual router. If several hosts get the edit at the same
+// time, the standbys change first: an error then occurs where no client is served. Other edits do not wait, and neither
+// do a start and SIGHUP. look is its look at the host, if it made one; early is the check that it began.
 func (l *loop) afterStandby(ctx context.Context, why cause, doc *api.Document) (left time.Duration, look *plan.Look, early *reconcile.EarlyCheck) {
 	if why.asked || why.started {
 		return 0, nil, nil
@@ -39,11 +39,11 @@ func (l *loop) afterStandby(ctx context.Context, why cause, doc *api.Document) (
 	early = &reconcile.EarlyCheck{}
 	finder := plan.FactFinder{Observer: l.host, Wanted: func(d plan.Desired) { early.Start(ctx, l.host, d) }}
 	found, err := finder.Look(ctx, &doc.Spec)
-	unclear := err != nil || len(found.Observed.Unchecked) > 0 // the run says what is wrong
+	unclear := err != nil || len(found.Observed.Unchecked) > 0 // the run will report the error
 	if !unclear && !found.ChangesRouter() {
 		return 0, &found, early
 	}
-	early.Wait() // the run begins its own
+	early.Wait() // the run begins a check of its own
 	if unclear {
 		return 0, nil, nil
 	}

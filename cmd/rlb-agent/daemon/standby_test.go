@@ -11,8 +11,8 @@ import (
 	"rlb.dev/rlb-agent/reconcile/state"
 )
 
-// TestLoopStandbyFirst: the host that holds the virtual IPs lets its peer change the virtual router first, once, and
-// waits with nothing else.
+// TestLoopStandbyFirst: the host that holds the virtual IPs waits once for its peer to change the virtual router
+// first. Other edits do not wait.
 func TestLoopStandbyFirst(t *testing.T) {
 	const router = "vrrp: {priority: 7}\n"
 	synctest.Test(t, func(t *testing.T) {
@@ -53,7 +53,7 @@ func TestLoopStandbyFirst(t *testing.T) {
 	})
 }
 
-// history is what was in force.
+// history returns the generations.
 func (k *kept) history() []state.Generation {
 	k.t.Helper()
 	all, err := state.History(k.t.Context(), k.h)

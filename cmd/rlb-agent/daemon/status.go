@@ -17,27 +17,28 @@ import (
 	"rlb.dev/rlb-agent/reconcile/status"
 )
 
-// reporter keeps the status of this host: what runs and failover say goes to the exporter, and into files for other
-// programs.
+// reporter keeps the status of this host: it passes the results of runs and of failover to the exporter, and writes
+// them to files for other programs.
 type reporter struct {
 	host     host.Host
 	version  string
 	log      *slog.Logger
-	exporter *export.Exporter // nil: nobody is shown anything
-	peering  *peering         // nil: nobody is told anything
+	exporter *export.Exporter // nil: none
+	peering  *peering         // nil: none
 
 	health atomic.Pointer[state.GuardRecord] // failover's last verdict; nil before the first
-	mutex  sync.Mutex                        // the status file is written by one at a time
-	last   status.Status                     // that was written
+	mutex  sync.Mutex                        // guards what is below; held while the status file is written
+	last   status.Status                     // the status that was last written
 
-	lastRole host.Role // that was logged; "" before the first
+	lastRole host.Role // the role that was last logged; "" before the first
 
-	recheck func()          // has the role looked at again; nil: nobody does
-	pause   backoff.Backoff // until then
-	timer   *time.Timer     // nil before the first
+	recheck func()          // asks for another look at the role; may be nil
+	pause   backoff.Backoff // back-off of recheck
+	timer   *time.Timer     // of the next recheck; nil before the first
 }
 
-// Nothing tells when what keepalived itself found is over: its check of HAProxy, or the interface. So it is asked again.
+// keepalived does not report when a fault that it found itself is over: its check of HAProxy, or the interface. So the
+// role is read again.
 const (
 	firstRecheck = time.Second // keepalived's check runs every second
 	mostRecheck  = 30 * time.Second
@@ -47,7 +48,7 @@ func newReporter(h host.Host, version string, log *slog.Logger) *reporter {
 	return &reporter{host: h, version: version, log: log, pause: backoff.Backoff{First: firstRecheck, Most: mostRecheck}}
 }
 
-// ran reports a run and how it ended. The host is as it is without the status file, so a failure there is only logged.
+// ran reports the result of a run. The status file does not affect the host, so a failure to write it is only logged.
 func (r *reporter) ran(ctx context.Context, run status.Report) {
 	run.Agent, run.Health = r.version, r.health.Load()
 	r.mutex.Lock()
@@ -62,7 +63,8 @@ func (r *reporter) ran(ctx context.Context, run status.Report) {
 	}
 }
 
-// publish brings failover's verdict to the status. Its file is for other programs. It never waits for the status.
+// publish passes failover's verdict to the exporter and writes it to a file for other programs. It never waits for the
+// status.
 func (r *reporter) publish(ctx context.Context, verdict state.GuardRecord) error {
 	r.health.Store(&verdict)
 	if r.exporter != nil {
@@ -71,7 +73,7 @@ func (r *reporter) publish(ctx context.Context, verdict state.GuardRecord) error
 	return verdict.Write(ctx, r.host)
 }
 
-// Follow brings the status file up to date after an event between two runs.
+// Follow updates the status file after an event between two runs.
 func (r *reporter) Follow(ctx context.Context, doc *api.Document) (status.Status, error) {
 	r.mutex.Lock()
 	defer r.mutex.Unlock()
@@ -82,7 +84,7 @@ func (r *reporter) Follow(ctx context.Context, doc *api.Document) (status.Status
 	return s, err
 }
 
-// took takes over the status that was written last. The mutex is held.
+// took takes over the status that was written last. r.mutex must be held.
 func (r *reporter) took(s status.Status) {
 	r.logRole(s)
 	r.last = s
@@ -92,7 +94,8 @@ func (r *reporter) took(s status.Status) {
 	}
 }
 
-// recheckFault has the role looked at again while keepalived is in FAULT by itself, not by the agent. The mutex is held.
+// recheckFault schedules another look at the role while keepalived is in FAULT for its own reasons, not because of the
+// agent. r.mutex must be held.
 func (r *reporter) recheckFault(s status.Status) {
 	if r.timer != nil {
 		r.timer.Stop()
@@ -105,12 +108,12 @@ func (r *reporter) recheckFault(s status.Status) {
 	r.timer = time.AfterFunc(r.pause.Next(), r.recheck)
 }
 
-// peersChanged brings what the peers' agents say to the status.
+// peersChanged adds the peers' reports to the status.
 func (r *reporter) peersChanged(ctx context.Context, table peers.Table) {
 	r.mutex.Lock()
 	defer r.mutex.Unlock()
 	if r.last.Kind == "" {
-		return // the next run leaves one
+		return // the next run writes one
 	}
 	r.last = r.last.WithPeers(table, time.Now())
 	if err := r.last.Write(ctx, r.host); err != nil && ctx.Err() == nil {
@@ -121,7 +124,7 @@ func (r *reporter) peersChanged(ctx context.Context, table peers.Table) {
 	}
 }
 
-// logRole logs a change of the role, once. What is not known is no change.
+// logRole logs a change of the role, once. An unknown role is not a change.
 func (r *reporter) logRole(now status.Status) {
 	known := func(role host.Role) bool { return role != "" && role != host.RoleUnknown }
 	if now.Role == r.lastRole || !known(now.Role) {
@@ -139,17 +142,17 @@ func (r *reporter) logRole(now status.Status) {
 	r.log.Info(text, "role", string(now.Role), "was", string(was), "why", now.RoleReason)
 }
 
-// restore writes the last status again where somebody removed or garbled the file.
+// restore writes the last status again after somebody removed or corrupted the file.
 func (r *reporter) restore(ctx context.Context) error {
 	r.mutex.Lock()
 	defer r.mutex.Unlock()
 	if r.last.Kind == "" {
-		return nil // the next run leaves one
+		return nil // the next run writes one
 	}
 	return r.last.Write(ctx, r.host)
 }
 
-// Refresh brings a status of a moment ago up to date.
+// Refresh updates a recent status.
 func (r *reporter) Refresh(ctx context.Context, doc *api.Document, s status.Status) (status.Status, error) {
 	return status.Refresh(ctx, r.host, doc, s, r.health.Load())
 }

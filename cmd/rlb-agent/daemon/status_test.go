@@ -12,7 +12,8 @@ import (
 	"rlb.dev/rlb-agent/reconcile/status"
 )
 
-// The status has failover's verdict from failover itself: its file is for other programs, and may be gone or garbled.
+// TestVerdictReachesTheStatus: the status gets failover's verdict directly: its file is for other programs, and may be
+// missing or corrupt.
 func TestVerdictReachesTheStatus(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		k := newKept(t, fake.New(), smallSpec)
@@ -44,8 +45,9 @@ func TestVerdictReachesTheStatus(t *testing.T) {
 	})
 }
 
-// TestFaultOfKeepalivedItself: when keepalived's own check of HAProxy is well again, the status follows within a second or
-// so. A fault that stays is looked at ever more rarely, and one of the agent's, which tells of its end, not at all.
+// TestFaultOfKeepalivedItself: when keepalived's own check of HAProxy succeeds again, the status shows it within about
+// a second. A fault that lasts is checked more and more rarely. A fault of the agent is not checked at all, because the
+// agent reports its end.
 func TestFaultOfKeepalivedItself(t *testing.T) {
 	for name, test := range map[string]struct {
 		verdict state.GuardRecord

@@ -14,7 +14,7 @@ import (
 	"rlb.dev/rlb-agent/render"
 )
 
-// fields is a log of messages with all their fields but the time that a step took.
+// fields logs messages with all their fields, except the duration of a step.
 type fields struct{ lines }
 
 func (l fields) Handle(_ context.Context, r slog.Record) error {
@@ -29,7 +29,7 @@ func (l fields) Handle(_ context.Context, r slog.Record) error {
 	return err
 }
 
-// The log tells the story: what happened, why, and what was done, each thing once in one line, with fields for programs.
+// TestStory: the log says what happened, why, and what was done: each once, in one line, with fields for programs.
 func TestStory(t *testing.T) {
 	quietly(t, func(t *testing.T) {
 		const spec = smallSpec + "  - {name: b, address: 198.51.100.22}\n"
@@ -96,12 +96,13 @@ INFO service web: server b is up: L4OK | service=web | server=b | state=UP | was
 	})
 }
 
-// remove is what somebody does who removes a file.
+// remove returns a function that removes a file, as a user might.
 func remove(path string) func(context.Context, host.Host) error {
 	return func(ctx context.Context, h host.Host) error { return h.RemoveFile(ctx, path) }
 }
 
-// The daemon tells at its start what is down, and nothing of what is up; a service that is gone is not told of.
+// TestServersAtStart: at its start the daemon logs which servers are down, not which are up. It logs nothing about a
+// service that was removed.
 func TestServersAtStart(t *testing.T) {
 	var told strings.Builder
 	servers := serverTeller{log: slog.New(fields{lines{&told}})}

@@ -9,20 +9,20 @@ import (
 	"rlb.dev/rlb-agent/reconcile/plan"
 )
 
-// keepalivedRests is how long a keepalived that died must stay away yet. The step that starts it would wait as long, but
-// hold the lock meanwhile. look is what was found just now, or nil.
+// keepalivedRests returns how long a keepalived that died must still stay down. The step that starts it would wait as
+// long, but would hold the lock meanwhile. look is the latest look, or nil.
 func (l *loop) keepalivedRests(ctx context.Context, doc *api.Document, look *plan.Look) time.Duration {
 	var unit host.Unit
 	if look != nil {
 		unit = look.Observed.Units[host.KeepalivedUnit]
 	} else {
-		unit, _ = l.host.Unit(ctx, host.KeepalivedUnit) // an error counts as not dead
+		unit, _ = l.host.Unit(ctx, host.KeepalivedUnit) // after an error it counts as not dead
 	}
 	return unit.Rests(plan.KeepalivedRest(&doc.Spec))
 }
 
-// How long a unit that is starting or stopping, and packages that are being installed, are left alone, and how soon they
-// are looked at again: the command of an administrator who restarts a unit or installs a package is not canceled.
+// How long a unit that is starting or stopping, and packages that are being installed, are left alone, and the pause
+// before the next look: the agent must not cancel an administrator's restart of a unit or installation of a package.
 const (
 	transitPause = 100 * time.Millisecond
 	longTransit  = 10 * time.Second
@@ -30,7 +30,7 @@ const (
 	longInstall  = 2 * time.Minute
 )
 
-// inTransit is how long to wait while somebody else is bringing a unit or a package to another state, or 0.
+// inTransit returns how long to wait while another program changes the state of a unit or a package, or 0.
 func (l *loop) inTransit(look plan.Look, now time.Time) time.Duration {
 	installing := len(look.Plan.Install) > 0 && l.host.Installing()
 	moving := installing

@@ -10,25 +10,25 @@ import (
 	"rlb.dev/rlb-agent/reconcile/plan"
 )
 
-// How long things may take before the daemon counts as hung. Each is many times what it takes on a slow machine; what
-// apt does may take as long as it says something.
+// How long an operation may take before the daemon counts as hung. Each is many times the time on a slow machine. apt
+// may take as long as it keeps printing lines.
 const (
 	lookBound = 2 * time.Minute
 	stepBound = 5 * time.Minute
 	aptBound  = 15 * time.Minute
 )
 
-// Watchdog keeps systemd's watchdog (sd_notify(3), WATCHDOG=1) quiet as long as the loop is alive: it waits for something
-// to do, or what it does is within its bound. A loop that hangs gets no more pings, and systemd restarts the agent.
+// Watchdog sends pings to systemd's watchdog (sd_notify(3), WATCHDOG=1) while the loop is alive: it waits for work, or
+// its work is within its bound. Without pings from a hung loop, systemd restarts the agent.
 type Watchdog struct {
 	notify func(string)
-	period time.Duration // between two pings; 0 where nobody watches
+	period time.Duration // between two pings; 0: no watchdog
 
 	mu    sync.Mutex
-	until time.Time // the loop must make progress before
+	until time.Time // the loop must make progress before this time
 }
 
-// NewWatchdog is the watchdog that systemd set for this process, if any.
+// NewWatchdog returns the watchdog that systemd set for this process; without one it does nothing.
 func NewWatchdog() *Watchdog {
 	limit, err := sdnotify.SdWatchdogEnabled(false)
 	if err != nil {
@@ -37,10 +37,10 @@ func NewWatchdog() *Watchdog {
 	return &Watchdog{notify: notify, period: limit / 3}
 }
 
-// Progress says that what takes long goes on: a line of apt or dpkg.
+// Progress reports that a long operation goes on: a line of apt or dpkg.
 func (w *Watchdog) Progress(string) { w.within(aptBound) }
 
-// step says that the reconciler goes on to its next step.
+// step reports that the reconciler begins a step.
 func (w *Watchdog) step(s plan.Step) {
 	if s.Slow {
 		w.within(aptBound)
@@ -49,7 +49,7 @@ func (w *Watchdog) step(s plan.Step) {
 	w.within(stepBound)
 }
 
-// within says that what comes next is done after that time.
+// within sets the bound for the next operation.
 func (w *Watchdog) within(bound time.Duration) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -64,7 +64,7 @@ func (w *Watchdog) alive() bool {
 
 func (w *Watchdog) ping() { w.notify(sdnotify.SdNotifyWatchdog) }
 
-// due brings the time for the next ping of a loop that waits; nil where nobody watches.
+// due returns a channel for the next ping of a waiting loop; nil without a watchdog.
 func (w *Watchdog) due() <-chan time.Time {
 	if w.period == 0 {
 		return nil
@@ -72,7 +72,7 @@ func (w *Watchdog) due() <-chan time.Time {
 	return time.After(w.period)
 }
 
-// during pings while the work is under way and within its bound. While the loop waits it is the loop that pings.
+// during pings while work runs within its bound. While the loop waits, the loop pings itself.
 func (w *Watchdog) during(work func()) {
 	if w.period == 0 {
 		work()

@@ -7,7 +7,8 @@ import (
 	"time"
 )
 
-// The watchdog hears of a loop that works within its bounds, and not of one that hangs.
+// TestWatchdog: the watchdog is pinged while the loop works within its bounds, and not while it
+// hangs.
 func TestWatchdog(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var pings atomic.Int64
@@ -18,7 +19,7 @@ func TestWatchdog(t *testing.T) {
 		}
 		pings.Store(0)
 		w.during(func() {
-			for range 100 { // apt says something now and then
+			for range 100 { // apt prints a line from time to time
 				time.Sleep(10 * time.Minute)
 				w.Progress("Unpacking")
 			}

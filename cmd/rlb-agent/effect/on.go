@@ -10,7 +10,8 @@ import (
 	"rlb.dev/rlb-agent/reconcile/host"
 )
 
-// Hook is the hook around what changes this machine: what RLB_FAULT says. It counts the effects of the whole process.
+// Hook injects the faults of RLB_FAULT into the calls that change this machine. It counts the calls of the whole
+// process.
 var Hook = func() host.Effect {
 	f, err := faulty.Parse(os.Getenv("RLB_FAULT"))
 	if err != nil {

@@ -6,9 +6,9 @@ import (
 	"sync"
 )
 
-// conns is a listener that keeps at most so many connections open. One more takes the place of the one that has been
-// open longest without a whole request, else of the one that has been open longest. So clients that connect and say
-// nothing push each other out, and not a client that asks at once, as they would if each held a place until its time is over.
+// conns is a listener that keeps at most "most" connections open. A new connection replaces the oldest one without a
+// whole request, else the oldest of all. So clients that connect and send nothing replace each other, not a client that
+// sends its request at once. If each connection kept its place until its timeout, they would keep such a client out.
 type conns struct {
 	net.Listener
 	most int
@@ -17,11 +17,11 @@ type conns struct {
 	open  []*conn // oldest first
 }
 
-// conn is a connection that counts.
+// conn is a connection of a conns.
 type conn struct {
 	net.Conn
 	all  *conns
-	busy bool // a whole request came
+	busy bool // a whole request has arrived
 }
 
 func (c *conns) Accept() (net.Conn, error) {
@@ -36,7 +36,7 @@ func (c *conns) Accept() (net.Conn, error) {
 	return one, nil
 }
 
-// add counts a connection, and returns the one whose place it takes, or nil.
+// add adds a connection and returns the one that it replaces, or nil.
 func (c *conns) add(one *conn) (loser *conn) {
 	c.mutex.Lock()
 	defer c.mutex.Unlock()
@@ -47,17 +47,17 @@ func (c *conns) add(one *conn) (loser *conn) {
 	return c.open[max(slices.IndexFunc(c.open[:c.most], func(o *conn) bool { return !o.busy }), 0)]
 }
 
-// asked says that a whole request came.
+// asked records that a whole request has arrived.
 func (c *conn) asked() {
 	c.all.mutex.Lock()
 	defer c.all.mutex.Unlock()
 	c.busy = true
 }
 
-// keepLittle bounds what the system keeps for a reader, in bytes, so that one that does not read is soon seen.
+// keepLittle limits the kernel's send buffer to most bytes, so that a reader that does not read is noticed soon.
 func (c *conn) keepLittle(most int) {
 	if sends, ok := c.Conn.(interface{ SetWriteBuffer(bytes int) error }); ok {
-		_ = sends.SetWriteBuffer(most) // else it is seen later
+		_ = sends.SetWriteBuffer(most) // if it fails, the reader is noticed later
 	}
 }
 
@@ -68,7 +68,7 @@ func (c *conn) Close() error {
 	return c.Conn.Close()
 }
 
-// CloseWrite ends the answer, so that a client reads it whole before the connection is closed (net/http calls it).
+// CloseWrite ends the answer: the client reads all of it before the connection is closed (net/http calls it).
 func (c *conn) CloseWrite() error {
 	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
 		return half.CloseWrite()

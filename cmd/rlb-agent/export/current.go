@@ -10,29 +10,30 @@ import (
 	"rlb.dev/rlb-agent/reconcile/status"
 )
 
-// freshness is how old a status may be that is shown: many readers make no more than one look a second.
+// freshness is the greatest age of a shown status: however many readers, the host is looked at once a second at
+// most.
 const freshness = time.Second
 
-// StatusFile is the file in which the agent leaves the host's status for other programs.
+// StatusFile is the status file of this host, which the agent keeps for other programs.
 type StatusFile interface {
-	// Follow brings the file up to date after an event between two runs, and returns the status in it. doc is the spec
-	// in force. Where no run has left a status yet, its Kind is empty.
+	// Follow updates the file after an event between two runs, and returns its status. doc is the spec in force. If no
+	// run has written a status yet, the Kind is empty.
 	Follow(ctx context.Context, doc *api.Document) (status.Status, error)
-	// Refresh brings a status of a moment ago up to date in what can be seen without disturbing keepalived.
+	// Refresh updates a recent status with what can be read without disturbing keepalived.
 	Refresh(ctx context.Context, doc *api.Document, s status.Status) (status.Status, error)
 }
 
-// current is what is known of this host.
+// current holds what is known of this host.
 type current struct {
-	asking chan struct{} // of one place: taken while the host is asked for the status
+	asking chan struct{} // capacity 1: taken while the status is being read
 
-	mutex  sync.Mutex    // never held while anybody is asked
+	mutex  sync.Mutex    // never held while the status is being read
 	doc    *api.Document // the spec in force, or nil
 	status status.Status
 	at     time.Time // of the status
 }
 
-// set takes over a newer status, and returns the former one.
+// set stores a newer status and returns the former one.
 func (c *current) set(s status.Status) (before status.Status) {
 	c.mutex.Lock()
 	defer c.mutex.Unlock()
@@ -41,21 +42,21 @@ func (c *current) set(s status.Status) (before status.Status) {
 	return before
 }
 
-// spec is the spec in force, or nil.
+// spec returns the spec in force, or nil.
 func (c *current) spec() *api.Document {
 	c.mutex.Lock()
 	defer c.mutex.Unlock()
 	return c.doc
 }
 
-// get is the status, when it was taken, and the spec in force.
+// get returns the status, its time, and the spec in force.
 func (c *current) get() (status.Status, time.Time, *api.Document) {
 	c.mutex.Lock()
 	defer c.mutex.Unlock()
 	return c.status, c.at, c.doc
 }
 
-// replace takes over a status that was made from the one of that time. A newer one stays.
+// replace stores a status that was made from the one of the time "from". It does not replace a newer one.
 func (c *current) replace(s status.Status, from time.Time) {
 	c.mutex.Lock()
 	defer c.mutex.Unlock()
@@ -64,7 +65,7 @@ func (c *current) replace(s status.Status, from time.Time) {
 	}
 }
 
-// loadSpec looks which spec is in force.
+// loadSpec loads the spec in force if it has changed.
 func (e *Exporter) loadSpec(ctx context.Context) {
 	history, err := state.History(ctx, e.Host)
 	if err != nil || len(history) == 0 {
@@ -80,7 +81,7 @@ func (e *Exporter) loadSpec(ctx context.Context) {
 	}
 }
 
-// followRecords brings the status file up to date.
+// followRecords updates the status file.
 func (e *Exporter) followRecords(ctx context.Context) {
 	e.loadSpec(ctx)
 	doc := e.current.spec()
@@ -98,7 +99,7 @@ func (e *Exporter) followRecords(ctx context.Context) {
 	}
 }
 
-// now is the status, at most freshness old. A reader that finds the host being asked waits for that answer.
+// now returns the status, at most freshness old. If another reader is updating it, it waits for that result.
 func (e *Exporter) now(ctx context.Context) status.Status {
 	if s, at, doc := e.current.get(); !stale(s, at, doc) {
 		return s
@@ -112,7 +113,7 @@ func (e *Exporter) now(ctx context.Context) status.Status {
 	if ctx.Err() != nil || !stale(s, at, doc) {
 		return s
 	}
-	// A reader that goes away must not leave half a status to the others.
+	// A reader that disconnects must not leave half a status for the others.
 	if refreshed, err := e.Status.Refresh(context.WithoutCancel(ctx), doc, s); err == nil {
 		e.current.replace(refreshed, at)
 	}

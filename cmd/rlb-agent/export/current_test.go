@@ -11,7 +11,7 @@ import (
 	"rlb.dev/rlb-agent/reconcile/status"
 )
 
-// slowHAProxy is a host whose HAProxy answers when it is let.
+// slowHAProxy is a host whose HAProxy answers when the test allows it.
 type slowHAProxy struct {
 	host.Observer
 	asked, answer chan struct{}
@@ -23,7 +23,7 @@ func (h slowHAProxy) Servers(ctx context.Context) ([]host.ServerState, error) {
 	return h.Observer.Servers(ctx)
 }
 
-// asking is a shown host whose HAProxy is being asked by one reader.
+// asking returns a host whose HAProxy one reader is asking.
 func asking(ctx context.Context, t *testing.T) (s *shown, h slowHAProxy, reader chan status.Status) {
 	s = newShown(t)
 	s.run("")
@@ -36,7 +36,7 @@ func asking(ctx context.Context, t *testing.T) (s *shown, h slowHAProxy, reader 
 	return s, h, reader
 }
 
-// A HAProxy that answers slowly delays nobody but who wants to know of it.
+// TestSlowHAProxy: a slow HAProxy delays only the readers that need its answer.
 func TestSlowHAProxy(t *testing.T) {
 	s, h, reader := asking(t.Context(), t)
 	done := make(chan struct{})
@@ -61,7 +61,8 @@ func TestSlowHAProxy(t *testing.T) {
 	<-reader
 }
 
-// What a run found while HAProxy was asked is newer than the answer.
+// TestOlderStatusDoesNotReplaceANewerOne: the status of a run that ended while HAProxy was asked is newer than
+// HAProxy's answer.
 func TestOlderStatusDoesNotReplaceANewerOne(t *testing.T) {
 	s, h, reader := asking(t.Context(), t)
 	newer, _, _ := s.current.get()
@@ -73,7 +74,8 @@ func TestOlderStatusDoesNotReplaceANewerOne(t *testing.T) {
 	}
 }
 
-// Readers that come at once cause one question. Its answer is whole, also where the reader that asked has gone.
+// TestReadersShareAnAnswer: concurrent readers cause one query. Its answer is complete even if the reader that
+// asked has disconnected.
 func TestReadersShareAnAnswer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, leave := context.WithCancel(t.Context())

@@ -1,6 +1,6 @@
-// Package export shows this host to others, where the spec in force asks for it: Prometheus metrics and a read-only
-// page over HTTP, and a file for node_exporter. It looks only at what costs no command and does not disturb keepalived; only
-// while somebody looks at the page, the journal is read.
+// Package export shows the state of this host as the spec in force configures it: Prometheus metrics and a read-only
+// page over HTTP, and a file for node_exporter. It runs no commands and does not disturb keepalived. One exception:
+// while a browser shows the page, it runs journalctl.
 package export
 
 import (
@@ -19,13 +19,13 @@ import (
 	"rlb.dev/rlb-agent/render"
 )
 
-// Config is what an Exporter works with. All of it is required.
+// Config has what an Exporter needs. All fields are required.
 type Config struct {
 	Host     host.Host
 	Status   StatusFile
-	Story    readStory                     // the journal, with the newest of at most so many entries
+	Story    readStory                     // reads the journal
 	Spec     string                        // path of the spec file
-	ReadSpec func() (*api.Document, error) // reads and checks it
+	ReadSpec func() (*api.Document, error) // reads and checks the spec
 	Log      *slog.Logger
 	Version  string // of the agent
 }
@@ -35,19 +35,19 @@ type Exporter struct {
 	Config
 	current current
 	runs    runs
-	wake    chan struct{} // the loop has something to look at
-	changed chan struct{} // what the status is made from
+	wake    chan struct{} // wakes the loop
+	changed chan struct{} // the sources of the status have changed
 
 	watchers watchers
 	story    story
 	changes  changes
 
-	listeners map[string]*listener // by the field of the spec; the loop's alone
-	textfile  textfile             // the loop's alone
-	paths     rootpath.Walker      // the zero value but in tests
+	listeners map[string]*listener // by the field of the spec; used by the loop only
+	textfile  textfile             // used by the loop only
+	paths     rootpath.Walker      // the zero value except in tests
 }
 
-// New is an exporter that shows nothing until it runs.
+// New returns an exporter that shows nothing before Run.
 func New(c Config) *Exporter {
 	return &Exporter{
 		Config: c, current: current{asking: make(chan struct{}, 1)}, wake: make(chan struct{}, 1), changed: make(chan struct{}, 1),
@@ -56,7 +56,7 @@ func New(c Config) *Exporter {
 	}
 }
 
-// RunEnded tells how a run of the reconciler ended, and the status of the host after it. It never waits.
+// RunEnded takes over the result of a run of the reconciler, and the status after it. It never waits.
 func (e *Exporter) RunEnded(s status.Status, result reconcile.Result) {
 	if s.LastReconcile == nil {
 		return
@@ -68,29 +68,29 @@ func (e *Exporter) RunEnded(s status.Status, result reconcile.Result) {
 	e.poke()
 }
 
-// HealthChanged tells that failover has another verdict. It never waits.
+// HealthChanged reports that failover's verdict has changed. It never waits.
 func (e *Exporter) HealthChanged() { wake.Up(e.changed) }
 
-// StatusChanged tells of a status that was written between two runs. It never waits.
+// StatusChanged takes over a status that was written between two runs. It never waits.
 func (e *Exporter) StatusChanged(s status.Status) {
 	e.current.set(s)
 	e.poke()
 }
 
-// poke makes the loop look again, and the page.
+// poke wakes the loop and the page's streams.
 func (e *Exporter) poke() {
 	wake.Up(e.wake)
 	e.story.happened()
 	e.watchers.poke()
 }
 
-// records are the files whose change makes the status another.
+// records are the files from which the status is made.
 var records = []string{state.RoleFile, state.DriftFile, render.DrainFile}
 
-// recordsQuiet is how long to wait for more changes of them: a failover makes several at once.
+// recordsQuiet is how long to wait for more changes of these files: a failover changes several.
 const recordsQuiet = 50 * time.Millisecond
 
-// Run shows the host until ctx ends. Then nothing is left that would be read as true long after.
+// Run shows the host until ctx ends. Then it removes what would become outdated.
 func (e *Exporter) Run(ctx context.Context) {
 	watch := filewatch.New(e.Log, func(string) { wake.Up(e.changed) })
 	watch.Set(records...)
@@ -113,7 +113,7 @@ func (e *Exporter) Run(ctx context.Context) {
 	}
 }
 
-// follow does what the spec in force asks for. It says when to do so again if nothing happens, or 0.
+// follow does what the spec in force asks for. It returns the time until the next call if nothing happens, or 0.
 func (e *Exporter) follow(ctx context.Context) (again time.Duration) {
 	e.loadSpec(ctx)
 	again = e.listen()

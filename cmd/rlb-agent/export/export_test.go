@@ -34,7 +34,7 @@ services:
   - address: 198.51.100.21
 `
 
-// shown is a host in memory with a spec in force, and what the daemon shows of it.
+// shown is a fake host with a spec in force, and its exporter.
 type shown struct {
 	*Exporter
 	t    *testing.T
@@ -52,10 +52,10 @@ func newShown(t *testing.T) *shown {
 
 func noStory(context.Context, time.Time, int) ([]host.JournalEntry, error) { return nil, nil }
 
-// statusFile is the status file of a host in memory.
+// statusFile is the status file of a fake host.
 type statusFile struct {
 	host.Host
-	seen host.Observer // in place of it, for Refresh
+	seen host.Observer // read by Refresh instead of the host
 }
 
 func (f statusFile) Follow(ctx context.Context, doc *api.Document) (status.Status, error) {
@@ -66,7 +66,7 @@ func (f statusFile) Refresh(ctx context.Context, doc *api.Document, s status.Sta
 	return status.Refresh(ctx, f.seen, doc, s, nil)
 }
 
-// run reconciles with a spec, and lets the endpoints follow.
+// run reconciles with a spec and updates the endpoints.
 func (s *shown) run(more string) {
 	s.t.Helper()
 	doc, err := api.Parse("spec.yaml", []byte(shownSpec+more))
@@ -86,7 +86,7 @@ func (s *shown) run(more string) {
 	s.follow(s.t.Context())
 }
 
-// age makes the status as old as one that is not shown any more.
+// age makes the status too old to be shown.
 func (s *shown) age() {
 	s.current.mutex.Lock()
 	defer s.current.mutex.Unlock()
@@ -112,7 +112,7 @@ func (s *shown) get(address, path string) (int, string) {
 	return response.StatusCode, string(body)
 }
 
-// free is an address on loopback that nobody listens on.
+// free returns an unused address on loopback.
 func free(t *testing.T) string {
 	t.Helper()
 	l, err := net.Listen("tcp4", "127.0.0.1:0")
@@ -123,7 +123,8 @@ func free(t *testing.T) string {
 	return l.Addr().String()
 }
 
-// Addresses are opened and closed as the spec in force says, and what they show is the host as it is.
+// TestEndpointsFollowTheSpec: addresses are opened and closed to match the spec in force, and show
+// the state of the host.
 func TestEndpointsFollowTheSpec(t *testing.T) {
 	s := newShown(t)
 	metrics, web, other := free(t), "unix:"+filepath.Join(t.TempDir(), "web.sock"), free(t)
@@ -159,7 +160,7 @@ func TestEndpointsFollowTheSpec(t *testing.T) {
 		t.Errorf("status on the metrics' address: %d", code)
 	}
 
-	s.run("metrics: {address: '" + other + "'}\n") // moved, and the page is gone
+	s.run("metrics: {address: '" + other + "'}\n") // the metrics moved, and the page is closed
 	if code, _ := s.get(other, "/metrics"); code != 200 {
 		t.Errorf("moved: %d", code)
 	}
@@ -172,7 +173,8 @@ func TestEndpointsFollowTheSpec(t *testing.T) {
 	}
 }
 
-// What a scrape shows is of the moment, though it asks neither keepalived nor any command.
+// TestScrapesAreLive: a scrape shows the present state without asking keepalived or running a
+// command.
 func TestScrapesAreLive(t *testing.T) {
 	s := newShown(t)
 	address := free(t)
@@ -193,7 +195,7 @@ func TestScrapesAreLive(t *testing.T) {
 	}
 }
 
-// An address that is not available is said once and tried again.
+// TestTakenAddress: an address in use is logged once and tried again.
 func TestTakenAddress(t *testing.T) {
 	s := newShown(t)
 	taken, err := net.Listen("tcp4", "127.0.0.1:0")
@@ -217,12 +219,12 @@ func TestTakenAddress(t *testing.T) {
 	}
 }
 
-// A server that has ended is started again.
+// TestServerStartsAgain: a server that has ended is restarted.
 func TestServerStartsAgain(t *testing.T) {
 	s := newShown(t)
 	address := free(t)
 	s.run("metrics: {address: '" + address + "'}\n")
-	<-s.wake // of the run
+	<-s.wake // from the run
 	_ = s.listeners["metrics.address"].server.Close()
 	select {
 	case <-s.wake:
@@ -237,7 +239,8 @@ func TestServerStartsAgain(t *testing.T) {
 	}
 }
 
-// The status file follows what the daemon's watchers write, without a run.
+// TestStatusFollowsTheRecords: the status file follows the files of the daemon's watchers without a
+// run.
 func TestStatusFollowsTheRecords(t *testing.T) {
 	s := newShown(t)
 	s.run("")

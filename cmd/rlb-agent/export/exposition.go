@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// exposition is what Prometheus reads (its text format, version 0.0.4).
+// exposition is Prometheus' text format, version 0.0.4.
 type exposition struct{ strings.Builder }
 
 const expositionType = "text/plain; version=0.0.4; charset=utf-8"
@@ -31,7 +31,7 @@ type samples struct {
 	name string
 }
 
-// add adds a value with its labels, each a name and a value.
+// add adds a value. labels alternate between names and values.
 func (s *samples) add(value float64, labels ...string) *samples { return s.addTo("", value, labels...) }
 
 func (s *samples) addTo(suffix string, value float64, labels ...string) *samples {
@@ -47,7 +47,7 @@ func (s *samples) addTo(suffix string, value float64, labels ...string) *samples
 	return s
 }
 
-// set adds a state set: 1 for the state that is, 0 for the others.
+// set adds a state set: 1 for the present state, 0 for the others.
 func set[S ~string](s *samples, label string, is S, all []S, more ...string) {
 	for _, state := range all {
 		s.add(truth(state == is), append([]string{label, string(state)}, more...)...)
@@ -63,5 +63,5 @@ func truth(is bool) float64 {
 	return 0
 }
 
-// seconds is a time in Prometheus' unit, seconds since 1970.
+// seconds converts a time to Prometheus' unit, seconds since 1970.
 func seconds(t time.Time) float64 { return float64(t.UnixMilli()) / 1000 }

@@ -13,18 +13,18 @@ import (
 	"time"
 )
 
-// listener is one address at which pages are shown, or are to be.
+// listener serves pages at one address, or is to serve them.
 type listener struct {
 	address    string
-	server     *http.Server  // nil where it does not listen
+	server     *http.Server  // nil while it does not listen
 	ended      chan struct{} // closed when the server has ended
 	lastLogged string        // why it does not listen
 }
 
-// relisten is how long to wait before an address is tried again that could not be had: it may not be there yet at boot.
+// relisten is the pause before the next attempt to listen at an address: at boot the address may not exist yet.
 const relisten = 5 * time.Second
 
-// listen opens and closes addresses until they are those of the spec in force. It says when to try again, or 0.
+// listen opens and closes addresses to match the spec in force. It returns the time until the next attempt, or 0.
 func (e *Exporter) listen() (again time.Duration) {
 	doc := e.current.spec()
 	if doc == nil {
@@ -68,10 +68,10 @@ func (e *Exporter) listen() (again time.Duration) {
 	return again
 }
 
-// tunnelPort is where a page on a socket is found on the machine that looks at it.
+// tunnelPort is the local port of the ssh tunnel to a page.
 const tunnelPort = "8345"
 
-// howToOpen says how to look at the page of a host, on it and from elsewhere.
+// howToOpen describes how to open the page on the host and from elsewhere.
 func howToOpen(address, own string) string {
 	if path, unix := strings.CutPrefix(address, "unix:"); unix {
 		return fmt.Sprintf("ssh -L %s:%s %s, then http://127.0.0.1:%s/", tunnelPort, path, own, tunnelPort)
@@ -80,7 +80,7 @@ func howToOpen(address, own string) string {
 	return fmt.Sprintf("http://%s/; from elsewhere: ssh -L %s:%s %s, then http://127.0.0.1:%s/", address, port, address, own, port)
 }
 
-// open begins to show pages at an address.
+// open begins to serve pages at an address.
 func (e *Exporter) open(l *listener, show pages) error {
 	at, err := e.listenAt(l.address)
 	if err != nil {
@@ -88,7 +88,7 @@ func (e *Exporter) open(l *listener, show pages) error {
 	}
 	known := e.known
 	if strings.HasPrefix(l.address, "unix:") {
-		known = nil // no browser gets there
+		known = nil // a browser cannot reach a socket
 	}
 	server, ended := newServer(e.Log, show, known, e.stream), make(chan struct{})
 	l.server, l.ended, l.lastLogged = server, ended, ""
@@ -114,7 +114,7 @@ func (l *listener) serving() bool {
 	}
 }
 
-// close ends the answers that are under way, too.
+// close also ends the answers in progress.
 func (l *listener) close() {
 	if l.server != nil {
 		_ = l.server.Close() // the listener's errors change nothing
@@ -131,7 +131,7 @@ func (e *Exporter) listenAt(address string) (net.Listener, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot listen: %w", err)
 	}
-	network := "tcp" // [::] is both families
+	network := "tcp" // [::] accepts both families
 	if addr.Addr().Is4() {
 		network = "tcp4"
 	}
@@ -142,7 +142,7 @@ func (e *Exporter) listenAt(address string) (net.Listener, error) {
 	return l, nil
 }
 
-// errno is the system's error alone, without the address that Go repeats.
+// errno returns the system's error without the address, which Go repeats.
 func errno(err error) error {
 	if number := syscall.Errno(0); errors.As(err, &number) {
 		return number

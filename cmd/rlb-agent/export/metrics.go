@@ -14,11 +14,12 @@ var roles = []host.Role{host.RoleMaster, host.RoleBackup, host.RoleFault, host.R
 
 var haproxyStates = []host.HAProxyState{host.HAProxyAnswers, host.HAProxyFull, host.HAProxyHung, host.HAProxyStopped, host.HAProxyUnknown}
 
-// serverStates are HAProxy's words for a server, as its own exporter has them. NOLB is one that drains: it answers its
-// check with a wrong status, gets no new connections and keeps its own.
+// serverStates are HAProxy's states of a server, as in its own exporter. NOLB: a server that drains; its check gets a
+// wrong HTTP status, it gets no new connections and keeps its own.
 var serverStates = []string{"UP", "DOWN", "NOLB", "DRAIN", "MAINT", host.ServerUnknown}
 
-// serverState is one of these. HAProxy adds to them ("DOWN 1/2", "MAINT (resolution)"), and a server without a check is up.
+// serverState returns one of serverStates. HAProxy adds words to them ("DOWN 1/2", "MAINT (resolution)"). A server
+// without a check is up.
 func serverState(s host.ServerState) string {
 	word, _, _ := strings.Cut(s.State, " ")
 	switch {
@@ -30,7 +31,7 @@ func serverState(s host.ServerState) string {
 	return host.ServerUnknown
 }
 
-// expose is all that is known, for Prometheus. The process is for who scrapes this one alone.
+// expose writes all metrics for Prometheus. process adds the metrics of this process, for a scrape of the agent itself.
 func (e *Exporter) expose(ctx context.Context, process bool) []byte {
 	x := new(exposition)
 	x.family("rlb_build_info", gauge, "The agent's version.").add(1, "version", e.Version)
@@ -43,9 +44,9 @@ func (e *Exporter) expose(ctx context.Context, process bool) []byte {
 	return []byte(x.String())
 }
 
-// exposeStatus writes what a status tells. What is not known is not there.
+// exposeStatus writes the metrics of a status. It omits what is not known.
 func exposeStatus(e *exposition, s status.Status, transitions int) {
-	if s.Kind == "" { // nobody has looked yet
+	if s.Kind == "" { // no status yet
 		return
 	}
 	exposeSpec(e, s)
@@ -76,8 +77,7 @@ func exposeStatus(e *exposition, s status.Status, transitions int) {
 	exposeUpdates(e, s.Updates)
 }
 
-// exposeSpec writes which spec is in force. Digests, not generations, tell whether two hosts have the same one: each
-// host counts its own generations.
+// exposeSpec writes which spec is in force. To compare hosts, use the digest: each host counts its own generations.
 func exposeSpec(e *exposition, s status.Status) {
 	e.family("rlb_spec_generation", gauge, "The generation of the spec file on this host.").add(float64(s.Generation))
 	e.family("rlb_spec_observed_generation", gauge, "The generation of the spec that is in force.").add(float64(s.ObservedGeneration))
@@ -103,7 +103,7 @@ func exposePeers(e *exposition, peers []status.Peer) {
 	}
 }
 
-// exposeHeadroom writes how near the last hour was to a takeover without cause.
+// exposeHeadroom writes how close the last hour came to a takeover without cause.
 func exposeHeadroom(e *exposition, h *status.Headroom) {
 	if h == nil {
 		return
@@ -132,7 +132,7 @@ func exposeServices(e *exposition, s status.Status) {
 	exposeServers(e, s.Services)
 	open := e.family("rlb_service_fail_open", gauge, "Whether all servers of the service fail, and get new connections all the same.")
 	for _, service := range s.Services {
-		if slices.ContainsFunc(service.Servers, func(s host.ServerState) bool { return s.State != host.ServerUnknown }) { // else HAProxy does not say
+		if slices.ContainsFunc(service.Servers, func(s host.ServerState) bool { return s.State != host.ServerUnknown }) { // else HAProxy does not answer
 			open.add(truth(service.FailOpen), "service", service.Name)
 		}
 	}

@@ -7,16 +7,16 @@ import (
 	"time"
 )
 
-// exposeProcess writes what Prometheus' users expect of every process. node_exporter has the same of its own, so the
-// text file goes without.
+// exposeProcess writes the usual metrics of a process. The text file omits them: node_exporter has metrics of the
+// same names.
 func exposeProcess(e *exposition) {
 	fields := strings.Fields(afterName(readAll("/proc/self/stat"))) // proc_pid_stat(5), from field 3 on
-	const ticks = 100                                               // a second: USER_HZ is that on every Linux
+	const ticks = 100                                               // a second: USER_HZ is 100 on every Linux
 	if len(fields) < 24-2 {
 		return
 	}
 	value := func(field int) float64 {
-		n, _ := strconv.ParseFloat(fields[field-3], 64) // the kernel's digits
+		n, _ := strconv.ParseFloat(fields[field-3], 64) // the kernel writes digits only
 		return n
 	}
 	e.family("process_cpu_seconds_total", counter, "Total user and system CPU time spent in seconds.").add((value(14) + value(15)) / ticks)
@@ -27,7 +27,7 @@ func exposeProcess(e *exposition) {
 	e.family("process_start_time_seconds", gauge, "Start time of the process since unix epoch in seconds.").add(seconds(startTime))
 }
 
-// startTime is when this process began.
+// startTime is when this process started.
 var startTime = time.Now()
 
 func afterName(stat string) string { return stat[strings.LastIndex(stat, ")")+1:] }

@@ -16,8 +16,7 @@ import (
 
 var sampleLine = regexp.MustCompile(`^([a-zA-Z_][a-zA-Z0-9_]*)(?:\{((?:[a-zA-Z_][a-zA-Z0-9_]*="(?:[^"\\\n]|\\[\\"n])*",?)*)\})? (\S+)$`)
 
-// scraped reads an exposition as strictly as its format is written down: every sample below the HELP and TYPE of its
-// family, none twice.
+// scraped parses an exposition strictly: every sample follows the HELP and TYPE of its family, and none occurs twice.
 func scraped(t *testing.T, text string) map[string]float64 {
 	t.Helper()
 	values := map[string]float64{}
@@ -138,7 +137,7 @@ func TestExposition(t *testing.T) {
 	promtool(t, x.String(), "check", "metrics")
 }
 
-// A server has the state that HAProxy tells of it, as the status has it, and a service that fails open says so.
+// TestServerStates: a server has the state that HAProxy reports, as in the status; fail open is exported too.
 func TestServerStates(t *testing.T) {
 	for said, want := range map[string]string{
 		"UP": "UP", "UP 1/3": "UP", "no check": "UP", "DOWN": "DOWN", "DOWN 1/2": "DOWN", "NOLB": "NOLB", "NOLB 1/3": "NOLB", "DRAIN": "DRAIN", "DRAIN (agent)": "DRAIN",
@@ -161,7 +160,8 @@ func TestServerStates(t *testing.T) {
 	}
 }
 
-// Of a server that drains the metrics tell the wrong status, and when its connections are cut; of others no such time.
+// TestServerThatDrains: for a server that drains, the metrics have the wrong HTTP status and the time when its
+// connections are cut; other servers have no such time.
 func TestServerThatDrains(t *testing.T) {
 	s := example(t)
 	cp1 := &s.Services[0].Servers[0]
@@ -188,7 +188,7 @@ func TestServerThatDrains(t *testing.T) {
 	promtool(t, x.String(), "check", "metrics")
 }
 
-// What is not known is not told: no series is better than a wrong one.
+// TestExpositionOfNothing: unknown values are omitted: no series is better than a wrong one.
 func TestExpositionOfNothing(t *testing.T) {
 	x := new(exposition)
 	exposeStatus(x, status.Status{}, 0)
@@ -208,7 +208,7 @@ func TestExpositionOfNothing(t *testing.T) {
 	}
 }
 
-// Nothing that a label may hold ends its quotes.
+// TestLabelsAreQuoted: no label value can end its quotes.
 func TestLabelsAreQuoted(t *testing.T) {
 	x := new(exposition)
 	x.family("m", gauge, "a\nb\\c").add(1, "l", "\"\\\n")
@@ -217,7 +217,7 @@ func TestLabelsAreQuoted(t *testing.T) {
 	}
 }
 
-// Every state that a package of ours declares has its series.
+// TestStateSetsAreWhole: every state that our packages declare has a series.
 func TestStateSetsAreWhole(t *testing.T) {
 	for _, set := range []struct {
 		dir, kind string
@@ -238,7 +238,7 @@ func TestStateSetsAreWhole(t *testing.T) {
 	}
 }
 
-// constants are the constants of a type that the package in a directory declares.
+// constants returns the constants of a type that the package in a directory declares.
 func constants(t *testing.T, dir, kind string) (names []string) {
 	t.Helper()
 	files, err := filepath.Glob(dir + "/*.go")

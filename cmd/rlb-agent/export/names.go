@@ -14,11 +14,11 @@ import (
 // hostsFile is hosts(5).
 const hostsFile = "/etc/hosts"
 
-// known says whether a Host field names this host in a way that no web site can. A browser that was led here under the
-// name of a web site (DNS rebinding) would give that site the answer.
+// known reports whether a Host field names this host in a way that no web site can. In a DNS rebinding attack, a web
+// site points its own name at this host, and the browser gives our answer to the site.
 //
-// An IP address is no name, and a name without a dot is none that the public DNS gives away. Other names must be known
-// to the administrator: as the machine's own, as a node of the spec, or in /etc/hosts.
+// IP addresses are safe, and so are names without a dot, which the public DNS does not assign. Other names must be
+// known to the administrator: the machine's own name, a node of the spec, or a name in /etc/hosts.
 func (e *Exporter) known(ctx context.Context, host string) bool {
 	name := hostname(host)
 	if _, err := netip.ParseAddr(name); err == nil {
@@ -39,7 +39,7 @@ func (e *Exporter) known(ctx context.Context, host string) bool {
 	return err == nil && inHosts(file, name)
 }
 
-// hostname is a Host field without its port, and without the root's dot.
+// hostname returns a Host field without its port and the final dot.
 func hostname(host string) string {
 	if name, _, err := net.SplitHostPort(host); err == nil {
 		host = name

@@ -6,7 +6,8 @@ import (
 	"testing"
 )
 
-// A browser that was led here under a web site's name gets nothing, neither the page nor the metrics.
+// TestNames: a browser that requests this host under a web site's name (DNS rebinding) gets neither
+// the page nor the metrics.
 func TestNames(t *testing.T) {
 	s := newShown(t)
 	metrics, web := free(t), free(t)

@@ -18,18 +18,18 @@ const (
 	typeSVG   = "image/svg+xml"
 )
 
-// answer is what a client gets.
+// answer is an HTTP answer.
 type answer struct {
 	code   int
-	kind   string // its Content-Type
+	kind   string // Content-Type
 	body   []byte
-	stream bool // in place of the body, server-sent events until the client goes
+	stream bool // instead of the body: server-sent events until the client disconnects
 }
 
-// pages are the answers at one address by the path, without its query. ok is false where there is no page.
+// pages returns the answer for a path without its query. ok is false if there is no such page.
 type pages func(ctx context.Context, path string) (a answer, ok bool)
 
-// metricsPages are what metrics.address shows.
+// metricsPages serves metrics.address.
 func (e *Exporter) metricsPages(ctx context.Context, path string) (answer, bool) {
 	switch path {
 	case "/metrics":
@@ -40,7 +40,7 @@ func (e *Exporter) metricsPages(ctx context.Context, path string) (answer, bool)
 	return answer{}, false
 }
 
-// webPages are what web.address shows.
+// webPages serves web.address.
 func (e *Exporter) webPages(ctx context.Context, path string) (answer, bool) {
 	switch path {
 	case "/":
@@ -66,12 +66,12 @@ func (e *Exporter) webPages(ctx context.Context, path string) (answer, bool) {
 	return e.metricsPages(ctx, path)
 }
 
-// textAnswer is a page of one line.
+// textAnswer is an answer of one line.
 func textAnswer(code int, text string) answer {
 	return answer{code: code, kind: typeText, body: []byte(text + "\n")}
 }
 
-// view is what the page shows now.
+// view returns what the page shows now.
 func (e *Exporter) view(ctx context.Context) page.View {
 	v := page.View{Status: e.now(ctx)}
 	v.Events, v.NoStory = e.story.get()

@@ -28,7 +28,7 @@ import (
 
 const examplesDir = "../../../examples/monitoring/"
 
-// The alerts are good rules, and each of them is tried once where it must fire and once where it must not.
+// TestAlerts: the alerts are valid rules, and the tests of each have a case that fires and one that does not.
 func TestAlerts(t *testing.T) {
 	t.Parallel()
 	var rules struct {
@@ -51,7 +51,7 @@ func TestAlerts(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	fires := map[string][2]bool{} // quiet, loud
+	fires := map[string][2]bool{} // [does not fire, fires]
 	for _, test := range tests.Tests {
 		for _, alert := range test.AlertRuleTest {
 			tried := fires[alert.AlertName]
@@ -70,7 +70,7 @@ func TestAlerts(t *testing.T) {
 	promtool(t, "", "test", "rules", examplesDir+"prometheus-rules.test.yaml")
 }
 
-// queries are those of the dashboard, with its variables filled in.
+// queries returns the queries of the dashboard with its variables replaced.
 func queries(t *testing.T) map[string]string {
 	t.Helper()
 	data, err := os.ReadFile(examplesDir + "grafana-dashboard.json")
@@ -98,8 +98,8 @@ func queries(t *testing.T) map[string]string {
 	return all
 }
 
-// A real Prometheus scrapes two hosts: every query of the dashboard has an answer, and no alert names a metric that there
-// is not.
+// TestDashboard: a real Prometheus scrapes two hosts. Every query of the dashboard has a result, and the alerts name
+// only metrics that exist.
 func TestDashboard(t *testing.T) {
 	program := prometheusTool(t, "prometheus")
 	t.Parallel()
@@ -120,7 +120,7 @@ func TestDashboard(t *testing.T) {
 	ask := startPrometheus(t, program, addresses)
 	waiting := time.Now().Add(20 * time.Second)
 	for {
-		for _, h := range hosts { // as runs of the daemon
+		for _, h := range hosts { // as runs of the daemon do
 			h.runs.count(status.Converged, 45*time.Millisecond, time.Now())
 		}
 		if results := ask("count(count_over_time(rlb_reconciles_total[1m]) > 4)"); len(results) == 1 && results[0] == "10" {
@@ -145,14 +145,14 @@ func TestDashboard(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, name := range regexp.MustCompile(`\brlb_[a-z_]+\b`).FindAllString(string(rules), -1) {
-		// what is there only sometimes
+		// this metric exists only at times
 		if name != "rlb_held_back_package_info" && len(ask(name)) == 0 {
 			t.Errorf("the alerts speak of %s, which there is not", name)
 		}
 	}
 }
 
-// startPrometheus starts one on loopback that scrapes these addresses, and returns a way to ask it.
+// startPrometheus starts Prometheus on loopback, which scrapes these addresses, and returns a function to query it.
 func startPrometheus(t *testing.T, program string, addresses []string) (ask func(query string) (values []string)) {
 	t.Helper()
 	dir, at := t.TempDir(), free(t)
@@ -179,7 +179,7 @@ func startPrometheus(t *testing.T, program string, addresses []string) (ask func
 		t.Helper()
 		response, err := http.Get("http://" + at + "/api/v1/query?query=" + url.QueryEscape(query))
 		if err != nil {
-			return nil // it is starting
+			return nil // still starting
 		}
 		defer response.Body.Close()
 		var answer struct {

@@ -11,7 +11,8 @@ import (
 // unpacked is where hack/tools puts Prometheus.
 const unpacked = "/var/cache/rlb-lab/prometheus/usr/bin"
 
-// prometheusTool is the path of prometheus or promtool. Where there is none the test is skipped, unless nothing may be.
+// prometheusTool returns the path of prometheus or promtool. If it is missing, the test is skipped, or fails with
+// RLB_REQUIRE.
 func prometheusTool(t *testing.T, name string) string {
 	t.Helper()
 	if path, err := exec.LookPath(name); err == nil {

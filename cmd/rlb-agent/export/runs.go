@@ -11,12 +11,12 @@ import (
 type runs struct {
 	mu          sync.Mutex
 	results     map[status.Outcome]int
-	took        [len(durations) + 1]int // runs that took at most that long; the last is of all others
+	took        [len(durations) + 1]int // runs by duration, see durations; the last counts longer ones
 	total       time.Duration
 	lastSuccess time.Time
 }
 
-// durations are the bounds of the histogram: a run that changes nothing, an edit, an installation.
+// durations are the buckets of the histogram: a run without changes, an edit, an installation.
 var durations = [...]time.Duration{50 * time.Millisecond, 100 * time.Millisecond, 250 * time.Millisecond, 500 * time.Millisecond, time.Second,
 	2500 * time.Millisecond, 5 * time.Second, 10 * time.Second, 30 * time.Second, time.Minute, 5 * time.Minute}
 

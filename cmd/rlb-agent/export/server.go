@@ -11,17 +11,17 @@ import (
 	"rlb.dev/rlb-agent/cmd/rlb-agent/page"
 )
 
-// What a client may cost.
+// Limits on clients.
 const (
 	maxConns    = 64               // at a time, see conns
-	maxHeader   = 8 << 10          // bytes of a request's head
-	headTime    = 2 * time.Second  // for a request's head to come
-	requestTime = 5 * time.Second  // for a whole request to come
-	answerTime  = 10 * time.Second // for a whole answer to go
+	maxHeader   = 8 << 10          // bytes of a request's header
+	headTime    = 2 * time.Second  // for a request's header to arrive
+	requestTime = 5 * time.Second  // for a whole request to arrive
+	answerTime  = 10 * time.Second // for a whole answer to be sent
 )
 
-// newServer is a server that answers one GET or HEAD a connection. known says which names in a Host field are this
-// host's; nil is all. stream answers what is a stream.
+// newServer returns a server that answers one GET or HEAD per connection. known reports which names in a Host
+// field are this host's; nil accepts all. stream serves the streams.
 func newServer(log *slog.Logger, show pages, known func(ctx context.Context, host string) bool, stream http.HandlerFunc) *http.Server {
 	server := &http.Server{
 		Handler:           handler{show, known, stream},
@@ -30,24 +30,24 @@ func newServer(log *slog.Logger, show pages, known func(ctx context.Context, hos
 		WriteTimeout:      answerTime,
 		MaxHeaderBytes:    maxHeader,
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelWarn),
-		// a request for "*" is refused like any other that is not for a page
+		// refuse a request for "*" like any other path without a page
 		DisableGeneralOptionsHandler: true,
 		ConnContext: func(ctx context.Context, conn net.Conn) context.Context {
 			return context.WithValue(ctx, connKey{}, conn)
 		},
 	}
-	// A scrape each quarter of a minute gains nothing from a connection that stays open.
+	// Keep-alive gains nothing at a scrape every 15 seconds.
 	server.SetKeepAlivesEnabled(false)
 	return server
 }
 
-// connKey is the key of a request's connection in its context.
+// connKey is the context key of a request's connection.
 type connKey struct{}
 
 type handler struct {
 	show   pages
 	known  func(ctx context.Context, host string) bool
-	stream http.HandlerFunc // in place of an answer that is a stream
+	stream http.HandlerFunc // serves answers with stream set
 }
 
 func (h handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -77,7 +77,7 @@ func (a answer) write(w http.ResponseWriter) {
 		header.Set("Allow", "GET, HEAD")
 	}
 	w.WriteHeader(a.code)
-	_, _ = w.Write(a.body) // a client that went needs no answer
+	_, _ = w.Write(a.body) // the client may have disconnected
 }
 
 func (h handler) answer(r *http.Request) answer {

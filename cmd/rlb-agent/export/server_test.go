@@ -17,7 +17,7 @@ import (
 	"rlb.dev/rlb-agent/cmd/rlb-agent/page"
 )
 
-// somePages are /, /metrics and others.
+// somePages serves /, /metrics and some others.
 func somePages(_ context.Context, path string) (answer, bool) {
 	all := map[string]answer{"/": {code: 200, kind: "text/html", body: []byte("<p>hello")}, "/metrics": {code: 200, kind: "text/plain", body: []byte("up 1\n")},
 		"/soon": {code: 503, kind: "text/plain", body: []byte("not yet\n")}, "/big": {code: 200, kind: "text/plain", body: make([]byte, 1<<20)}}
@@ -25,7 +25,7 @@ func somePages(_ context.Context, path string) (answer, bool) {
 	return one, ok
 }
 
-// serve shows some pages on a listener.
+// serve serves pages on a listener.
 func serve(t *testing.T, l net.Listener, show pages) {
 	server := newServer(slog.New(slog.DiscardHandler), show, nil, nil)
 	done := make(chan error)
@@ -48,7 +48,7 @@ func start(t *testing.T, network, address string, show pages) net.Addr {
 	return l.Addr()
 }
 
-// say sends bytes and reads the answer as an HTTP client would, to the end of the connection.
+// say sends bytes and reads the answer like an HTTP client, until the connection ends.
 func say(t *testing.T, addr net.Addr, text string) (response *http.Response, body string) {
 	t.Helper()
 	conn, err := net.Dial(addr.Network(), addr.String())
@@ -78,7 +78,7 @@ func TestAnswers(t *testing.T) {
 	for name, test := range map[string]struct {
 		text string
 		code int
-		body string // "" where it is net/http's own
+		body string // "": the text is net/http's own
 	}{
 		"a page":           {"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n", 200, "up 1\n"},
 		"bare line ends":   {"GET /metrics HTTP/1.1\nHost: x\n\n", 200, "up 1\n"},
@@ -134,7 +134,7 @@ func TestAnswers(t *testing.T) {
 	}
 }
 
-// Go's own client understands it, over TCP and a unix socket, and gets large pages whole.
+// TestRealClient: Go's own client gets large pages completely, over TCP and a unix socket.
 func TestRealClient(t *testing.T) {
 	for network, address := range map[string]string{"tcp": "127.0.0.1:0", "unix": filepath.Join(t.TempDir(), "s")} {
 		addr := start(t, network, address, somePages)
@@ -155,7 +155,7 @@ func TestRealClient(t *testing.T) {
 	}
 }
 
-// A client that does not finish its request is sent away in time.
+// TestSilentClients: a client that does not finish its request is disconnected in time.
 func TestSilentClients(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := &pipes{made: make(chan net.Conn), closed: make(chan struct{})}
@@ -173,7 +173,7 @@ func TestSilentClients(t *testing.T) {
 	})
 }
 
-// A client that does not read its answer is sent away in time.
+// TestClientThatDoesNotRead: a client that does not read its answer is disconnected in time.
 func TestClientThatDoesNotRead(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := &pipes{made: make(chan net.Conn), closed: make(chan struct{})}
@@ -211,7 +211,8 @@ func (p *pipes) Accept() (net.Conn, error) {
 func (p *pipes) Close() error   { close(p.closed); return nil }
 func (p *pipes) Addr() net.Addr { return &net.UnixAddr{Name: "pipes", Net: "unix"} }
 
-// Many connections that say nothing, or only half of a request, do not keep others from the metrics.
+// TestHalfOpenConnections: many connections that send nothing, or half a request, do not keep other
+// clients from the metrics.
 func TestHalfOpenConnections(t *testing.T) {
 	for _, begin := range []string{"", "GET /metrics HTTP/1.1\r\nHo"} {
 		addr := start(t, "tcp", "127.0.0.1:0", somePages)
@@ -233,7 +234,8 @@ func TestHalfOpenConnections(t *testing.T) {
 	}
 }
 
-// A client whose answer takes long gets it, however many come meanwhile and say nothing.
+// TestHalfOpenConnectionsDoNotEndAnAnswer: a client gets a slow answer, however many silent
+// connections arrive meanwhile.
 func TestHalfOpenConnectionsDoNotEndAnAnswer(t *testing.T) {
 	begun, end := make(chan struct{}), make(chan struct{})
 	addr := start(t, "tcp", "127.0.0.1:0", func(context.Context, string) (answer, bool) {
@@ -261,14 +263,15 @@ func TestHalfOpenConnectionsDoNotEndAnAnswer(t *testing.T) {
 		}
 		defer conn.Close()
 	}
-	time.Sleep(50 * time.Millisecond) // they are accepted
+	time.Sleep(50 * time.Millisecond) // until they are accepted
 	close(end)
 	if text := <-got; !strings.HasSuffix(text, "at last\n") {
 		t.Errorf("got %q", text)
 	}
 }
 
-// Clients that ask for much and read nothing do not keep others from the metrics.
+// TestClientsThatDoNotRead: clients that request much and read nothing do not keep other clients
+// from the metrics.
 func TestClientsThatDoNotRead(t *testing.T) {
 	addr := start(t, "tcp", "127.0.0.1:0", somePages)
 	for range 2 * maxConns {
@@ -286,7 +289,7 @@ func TestClientsThatDoNotRead(t *testing.T) {
 	}
 }
 
-// No more connections are open than there may be, and those that asked stay.
+// TestConns: the limit on open connections holds, and connections with a request stay open.
 func TestConns(t *testing.T) {
 	l := &pipes{made: make(chan net.Conn), closed: make(chan struct{})}
 	c := &conns{Listener: l, most: 2}
@@ -307,12 +310,12 @@ func TestConns(t *testing.T) {
 	first, one := accept()
 	first.asked()
 	_, two := accept()
-	third, three := accept() // takes the second one's place
+	third, three := accept() // replaces the second one
 	if got := fmt.Sprint(open(one), open(two), open(three)); got != "true false true" {
 		t.Errorf("open: %s", got)
 	}
 	third.asked()
-	_, four := accept() // all asked: the oldest goes
+	_, four := accept() // all have a request: replaces the oldest
 	if got := fmt.Sprint(open(one), open(three), open(four)); got != "false true true" {
 		t.Errorf("open: %s", got)
 	}

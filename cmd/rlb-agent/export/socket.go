@@ -16,13 +16,14 @@ import (
 	"rlb.dev/rlb-agent/reconcile/state"
 )
 
-// socketMode lets everybody on this host read the page, as with a loopback address.
+// socketMode lets every user of this host read the page, as a loopback address does.
 const socketMode = 0o666
 
-// listenUnix listens on a socket for everybody on this host. One that a killed agent left is replaced, no other.
+// listenUnix listens on a socket for every user of this host. It replaces a socket that a killed agent left, and no
+// other file.
 //
-// The directory must be root's alone, as everything on the way to it must. In another one somebody could put a link to
-// a file of root in the socket's place before its mode is changed.
+// Only root may have write access to the directory and its parents. Otherwise another user could replace the socket
+// with a link to a file of root before its mode is changed.
 func (e *Exporter) listenUnix(path string) (net.Listener, error) {
 	l, err := e.listenTrusted(path)
 	if err != nil {
@@ -45,7 +46,7 @@ func (e *Exporter) listenTrusted(path string) (_ net.Listener, err error) {
 	if err != nil {
 		return nil, errno(err)
 	}
-	l.SetUnlinkOnClose(false) // it need not be the agent's own any more
+	l.SetUnlinkOnClose(false) // another program may have replaced it since
 	made := socket{l, state.Socket{Path: path, Made: madeAt(path)}}
 	if err := errors.Join(os.Chmod(path, socketMode), made.Write(context.Background(), e.Host)); err != nil {
 		return nil, errors.Join(errno(err), made.Close())
@@ -53,10 +54,10 @@ func (e *Exporter) listenTrusted(path string) (_ net.Listener, err error) {
 	return made, nil
 }
 
-// takeOver removes a socket that the agent made, and on which nobody listens.
+// takeOver removes a socket that the agent made and on which no program listens.
 func (e *Exporter) takeOver(path string) error {
 	if info, err := os.Lstat(path); err != nil || info.Mode()&fs.ModeSocket == 0 {
-		return nil // else listening says what is wrong
+		return nil // if it is another file, listening reports the error
 	}
 	conn, err := net.DialTimeout("unix", path, time.Second)
 	if err == nil {
@@ -76,7 +77,7 @@ func (e *Exporter) takeOver(path string) error {
 	return os.Remove(path)
 }
 
-// madeAt is when a socket was made: two of the same path differ by it.
+// madeAt returns when a socket was made: it tells two sockets at the same path apart.
 func madeAt(path string) time.Time {
 	info, err := os.Lstat(path)
 	if err != nil {
@@ -91,7 +92,7 @@ type socket struct {
 	state.Socket
 }
 
-// Close removes the socket, unless another one is there by now.
+// Close removes the socket, unless it was replaced.
 func (s socket) Close() error {
 	err := s.UnixListener.Close()
 	if madeAt(s.Path).Equal(s.Made) {

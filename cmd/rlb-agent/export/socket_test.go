@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-// leftSocket is a socket whose program was killed.
+// leftSocket makes a socket as a killed program leaves it.
 func leftSocket(t *testing.T, path string) {
 	t.Helper()
 	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
@@ -21,7 +21,8 @@ func leftSocket(t *testing.T, path string) {
 	_ = l.Close()
 }
 
-// A socket that a killed agent left is replaced. That of another program, or a file, is not, whether the program runs or not.
+// TestUnixSocket: a socket that a killed agent left is replaced. A file, or the socket of another program, running or
+// not, is not replaced.
 func TestUnixSocket(t *testing.T) {
 	s, path := newShown(t), filepath.Join(t.TempDir(), "web.sock")
 	l, err := s.listenAt("unix:" + path)
@@ -34,7 +35,7 @@ func TestUnixSocket(t *testing.T) {
 	if _, err := s.listenAt("unix:" + path); err == nil || !strings.Contains(err.Error(), "another program does") {
 		t.Errorf("in use: %v", err)
 	}
-	_ = l.(socket).UnixListener.Close() // as the kernel does when it is killed
+	_ = l.(socket).UnixListener.Close() // as the kernel does after a kill
 	if l, err = s.listenAt("unix:" + path); err != nil {
 		t.Fatal(err)
 	}
@@ -66,7 +67,8 @@ func TestUnixSocket(t *testing.T) {
 	}
 }
 
-// Another program's socket that came in place of the agent's stays when the agent ends.
+// TestSocketOfAnotherProgramStays: if another program's socket has replaced the agent's, the agent does not remove it
+// at its end.
 func TestSocketOfAnotherProgramStays(t *testing.T) {
 	s, path := newShown(t), filepath.Join(t.TempDir(), "web.sock")
 	l, err := s.listenAt("unix:" + path)
@@ -85,7 +87,8 @@ func TestSocketOfAnotherProgramStays(t *testing.T) {
 	}
 }
 
-// Who may write the socket's directory could lead the change of its mode to a file of root. There is no socket there then.
+// TestSocketInAForeignDirectory: a user with write access to the socket's directory could redirect the chmod to a file
+// of root. So no socket is made there.
 func TestSocketInAForeignDirectory(t *testing.T) {
 	s, dir, precious := newShown(t), filepath.Join(t.TempDir(), "shared"), filepath.Join(t.TempDir(), "precious")
 	if err := os.WriteFile(precious, []byte("x"), 0o600); err != nil {
@@ -122,7 +125,7 @@ func TestSocketInAForeignDirectory(t *testing.T) {
 	<-stopped
 }
 
-// A directory of another user is no place for a socket.
+// TestSocketInAnotherUsersDirectory: no socket is made in a directory of another user.
 func TestSocketInAnotherUsersDirectory(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "theirs")
 	err := errors.Join(os.Mkdir(dir, 0o755), os.Chown(dir, 65534, -1))
@@ -137,7 +140,7 @@ func TestSocketInAnotherUsersDirectory(t *testing.T) {
 	}
 }
 
-// foreign makes a directory that everybody may write.
+// foreign makes a directory that everyone may write.
 func foreign(t *testing.T, dir string) {
 	t.Helper()
 	if err := os.Mkdir(dir, 0o755); err != nil {

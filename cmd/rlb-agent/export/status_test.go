@@ -9,10 +9,10 @@ import (
 	"rlb.dev/rlb-agent/reconcile/status"
 )
 
-// now is when the example was taken.
+// now is the time of the example.
 var now = time.Date(2026, 7, 1, 12, 0, 0, 0, time.UTC)
 
-// example is a status with something in every field.
+// example returns a status with content in every field.
 func example(t *testing.T) (s status.Status) {
 	t.Helper()
 	data, err := os.ReadFile("../../../reconcile/status/testdata/example.json")

@@ -15,29 +15,29 @@ import (
 	"rlb.dev/rlb-agent/reconcile/status"
 )
 
-// How the journal is read for the page: only while somebody looks at it, by one command at a time.
+// Limits on reading the journal for the page: only while a browser shows it, and by one command at a time.
 const (
 	storySince   = 24 * time.Hour
-	storyEntries = 400                    // of the journal, at most
-	storyEvents  = 60                     // that are kept, at most
-	storyOld     = 3 * time.Second        // how old what was read may be
-	storyPause   = 500 * time.Millisecond // between two readings at least
-	storyShare   = 20                     // a reading is one of so many parts of the time, on a slow machine too
-	storyWait    = 700 * time.Millisecond // that a page waits for the first reading
+	storyEntries = 400                    // most entries that are read
+	storyEvents  = 60                     // most events that are kept
+	storyOld     = 3 * time.Second        // greatest age of the events
+	storyPause   = 500 * time.Millisecond // shortest time between two readings
+	storyShare   = 20                     // readings take at most 1/20 of the time, on a slow machine too
+	storyWait    = 700 * time.Millisecond // how long a page waits for the first reading
 )
 
 // readStory reads the journal (host/debian).
 type readStory func(ctx context.Context, since time.Time, most int) ([]host.JournalEntry, error)
 
-// story is what happened on this host, as it was read last.
+// story holds the events of this host, as last read.
 type story struct {
 	mutex   sync.Mutex
 	events  []events.Event
 	failed  string
-	at      time.Time     // of the last reading's end
-	took    time.Duration // the last reading
+	at      time.Time     // end of the last reading
+	took    time.Duration // duration of the last reading
 	news    bool          // something has happened since
-	reading chan struct{} // closed when the reading under way ends; nil without one
+	reading chan struct{} // closed when the reading in progress ends; nil: none
 }
 
 func (s *story) get() ([]events.Event, string) {
@@ -49,15 +49,15 @@ func (s *story) get() ([]events.Event, string) {
 	return s.events, s.failed
 }
 
-// happened says that there is something new to read.
+// happened records that there is something new to read.
 func (s *story) happened() {
 	s.mutex.Lock()
 	s.news = true
 	s.mutex.Unlock()
 }
 
-// read begins to read the journal where what is known is old, and calls changed when that has ended. Where nothing is
-// known yet it waits for the end, at most so long.
+// read starts to read the journal if the events are old, and calls changed at the end. Before the first reading has
+// ended it waits for it, for at most wait.
 func (s *story) read(from readStory, changed func(), wait time.Duration) {
 	s.mutex.Lock()
 	first, reading, age := s.at.IsZero(), s.reading, time.Since(s.at)
@@ -81,7 +81,7 @@ func (s *story) read(from readStory, changed func(), wait time.Duration) {
 
 func (s *story) take(from readStory) {
 	began := time.Now()
-	entries, err := from(context.Background(), began.Add(-storySince), storyEntries) // which has its own limit
+	entries, err := from(context.Background(), began.Add(-storySince), storyEntries) // has its own time limit
 	last := events.Last(entries, storyEvents)
 	s.mutex.Lock()
 	defer s.mutex.Unlock()
@@ -92,24 +92,24 @@ func (s *story) take(from readStory) {
 	}
 }
 
-// maxCompared is how large specs may be that are compared, in bytes.
+// maxCompared limits the size of specs that are compared, in bytes.
 const maxCompared = 128 << 10
 
-// compared names two specs.
+// compared identifies two specs.
 type compared struct {
-	inForce int    // its generation
-	waits   string // its digest
+	inForce int    // generation of the spec in force
+	waits   string // digest of the spec that waits
 	trial   bool
 }
 
-// changes are what specs that wait would change, compared once for each pair of them.
+// changes holds the difference between the spec in force and one that waits, computed once per pair.
 type changes struct {
 	mutex   sync.Mutex
-	between compared // what was compared last
+	between compared // the pair of result
 	result  []page.Change
 }
 
-// of is what the specs of a status would change that are not in force for good.
+// of returns what the specs would change that are not in force for good.
 func (c *changes) of(ctx context.Context, config Config, s status.Status) []page.Change {
 	if s.Trial == nil && s.PendingSpec == nil {
 		return nil
@@ -117,7 +117,7 @@ func (c *changes) of(ctx context.Context, config Config, s status.Status) []page
 	key := compared{inForce: s.ObservedGeneration, trial: s.Trial != nil}
 	if key.trial {
 		key.waits = s.Trial.SpecDigest
-	} else if f, err := config.Host.File(ctx, config.Spec); err == nil { // the status does not always name the one of a refusal
+	} else if f, err := config.Host.File(ctx, config.Spec); err == nil { // the status does not always have the digest of a refused spec
 		key.waits = host.Digest(f.Data)
 	}
 	c.mutex.Lock()
@@ -131,8 +131,8 @@ func (c *changes) of(ctx context.Context, config Config, s status.Status) []page
 	return c.result
 }
 
-// compare is how the spec that is tried, or the one of the file, differs from the one in force. A spec is shown to everybody
-// who can open the page, so only where everybody may read the spec file anyway.
+// compare returns the difference between the spec in force and the one that is tried, or the spec file. Everyone who
+// can open the page sees it, so it is shown only if everyone may read the spec file.
 func compare(ctx context.Context, config Config, trial bool) page.Change {
 	change := page.Change{Title: "The spec in force, and the one in " + config.Spec}
 	if trial {

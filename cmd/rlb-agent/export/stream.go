@@ -11,29 +11,29 @@ import (
 	"rlb.dev/rlb-agent/reconcile/wake"
 )
 
-// What those who watch the page may cost.
+// Limits on open pages.
 const (
-	maxStreams  = 16               // at a time, at all addresses; further browsers load the page again every few seconds
-	streamLook  = time.Second      // between two looks at the host, where nothing tells of a change
-	streamAlive = 5 * time.Second  // between two words, so that a dead connection is seen
-	streamTime  = 5 * time.Second  // for a word to go; a reader that takes longer is dropped
-	streamLife  = 10 * time.Minute // of a stream; a browser opens the next one by itself
-	streamPause = 2 * time.Second  // that it waits before that
-	streamSend  = 4 << 10          // bytes that the system keeps for a reader, so that one that does not read is soon seen
+	maxStreams  = 16               // at a time, at all addresses; further browsers reload the page every few seconds
+	streamLook  = time.Second      // between two looks at the host when no change is reported
+	streamAlive = 5 * time.Second  // between two keep-alive events, so that a dead connection is noticed
+	streamTime  = 5 * time.Second  // for an event to be sent; a slower reader is disconnected
+	streamLife  = 10 * time.Minute // of a stream; then the browser opens the next one by itself
+	streamPause = 2 * time.Second  // how long the browser waits before that
+	streamSend  = 4 << 10          // bytes of the kernel's send buffer, so that a reader that does not read is noticed soon
 )
 
-// watchers are the open streams, and the one goroutine that looks at the host for all of them, as long as there are any.
+// watchers are the open streams. One goroutine looks at the host for all of them, as long as there are any.
 type watchers struct {
 	mutex   sync.Mutex
 	all     map[chan struct{}]bool
 	version string        // of the page
-	bell    chan struct{} // the page may be another
+	bell    chan struct{} // the page may have changed
 }
 
-// poke tells that the page may be another. It never waits.
+// poke reports that the page may have changed. It never waits.
 func (w *watchers) poke() { wake.Up(w.bell) }
 
-// join opens a stream, whose bell rings when the version is another. look makes the version until ctx ends.
+// join opens a stream. Its bell rings when the version changes. look returns the version; it is called until ctx ends.
 func (w *watchers) join(ctx context.Context, look func(context.Context) string) (bell chan struct{}, ok bool) {
 	w.mutex.Lock()
 	defer w.mutex.Unlock()
@@ -52,10 +52,10 @@ func (w *watchers) leave(bell chan struct{}) {
 	w.mutex.Lock()
 	delete(w.all, bell)
 	w.mutex.Unlock()
-	w.poke() // the last one ends the goroutine
+	w.poke() // after the last stream the goroutine ends
 }
 
-// produce makes versions until nobody watches.
+// produce calls look until there are no streams.
 func (w *watchers) produce(ctx context.Context, look func(context.Context) string) {
 	timer := time.NewTicker(streamLook)
 	defer timer.Stop()
@@ -88,23 +88,23 @@ func (w *watchers) now() string {
 	return w.version
 }
 
-// look is the version of the page now.
+// look returns the version of the page now.
 func (e *Exporter) look(ctx context.Context) string {
 	e.story.read(e.Story, e.watchers.poke, 0)
 	_, version := page.HTML(e.view(ctx), time.Now())
 	return version
 }
 
-// stream tells a client of each new version of the page, until it goes or does not read.
+// stream sends a client each new version of the page, until the client disconnects or does not read.
 func (e *Exporter) stream(w http.ResponseWriter, r *http.Request) {
-	// A web site cannot read this, but could keep streams open.
+	// Another web site cannot read this, but it could keep streams open.
 	if site := r.Header.Get("Sec-Fetch-Site"); site != "" && site != "same-origin" {
 		textAnswer(http.StatusForbidden, "this is for the page of this host").write(w)
 		return
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), streamLife)
 	defer cancel()
-	// The goroutine that looks is for all streams, and outlives this one.
+	// The goroutine serves all streams and outlives this one.
 	bell, ok := e.watchers.join(context.WithoutCancel(ctx), e.look)
 	if !ok {
 		w.Header().Set("Retry-After", "30")
@@ -116,7 +116,7 @@ func (e *Exporter) stream(w http.ResponseWriter, r *http.Request) {
 		c.keepLittle(streamSend)
 	}
 	control := http.NewResponseController(w)
-	_ = control.SetReadDeadline(time.Time{}) // the request is here; nothing more is awaited
+	_ = control.SetReadDeadline(time.Time{}) // the request has arrived; nothing more is expected
 	w.Header().Set("Content-Type", "text/event-stream")
 	say := func(format string, args ...any) bool {
 		_ = control.SetWriteDeadline(time.Now().Add(streamTime))

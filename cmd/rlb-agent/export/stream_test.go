@@ -39,7 +39,7 @@ func watched(t *testing.T) (*shown, *pipes) {
 	return s, l
 }
 
-// listenTo reads a stream, and passes on what comes.
+// listenTo reads a stream and passes on its lines.
 func listenTo(t *testing.T, l *pipes, ask string) (client net.Conn, lines chan string) {
 	client, lines = l.dial(), make(chan string, 1000)
 	go func() {
@@ -60,8 +60,8 @@ func listenTo(t *testing.T, l *pipes, ask string) (client net.Conn, lines chan s
 	return client, lines
 }
 
-// A stream tells the version of the page, and the next one as soon as the host is another; it outlives the times that
-// bound other answers. When the last one ends, nobody looks at the host any more.
+// TestStream: a stream sends the version of the page, and a new one as soon as the host changes. It outlives the
+// timeouts of other answers. After the last stream the host is not looked at any more.
 func TestStream(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, l := watched(t)
@@ -75,7 +75,7 @@ func TestStream(t *testing.T) {
 			t.Errorf("%s, want %s", version, want)
 		}
 		synctest.Wait()
-		time.Sleep(3 * answerTime) // the page stays the same: only signs of life
+		time.Sleep(3 * answerTime) // the page stays the same: only keep-alive events
 		synctest.Wait()
 		for range len(lines) {
 			if line := <-lines; line != "event: alive" && line != "data:" {
@@ -102,7 +102,7 @@ func TestStream(t *testing.T) {
 	})
 }
 
-// A stream that is not read is dropped, and one that lasts long ends; the browser opens the next.
+// TestStreamsEnd: a stream whose client does not read is closed, and a long one ends; the browser opens the next one.
 func TestStreamsEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, l := watched(t)
@@ -124,8 +124,8 @@ func TestStreamsEnd(t *testing.T) {
 	})
 }
 
-// There are at most so many streams. A further client is refused, and gets the page all the same, as do others while
-// clients hold all streams open without reading, or say nothing.
+// TestStreamsAreBounded: the number of streams is limited. A further client is refused a stream but gets the page. So
+// do other clients while all streams are held open by clients that do not read or send nothing.
 func TestStreamsAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, l := watched(t)
@@ -152,7 +152,8 @@ func TestStreamsAreBounded(t *testing.T) {
 	})
 }
 
-// The same over TCP, where the system keeps something for a reader that does not read: it has no stream for ever.
+// TestStalledStreamsOverTCP: the same over TCP, where the kernel buffers data: a client that does not read loses its
+// stream all the same.
 func TestStalledStreamsOverTCP(t *testing.T) {
 	s := newShown(t)
 	s.run("")
@@ -175,7 +176,7 @@ func TestStalledStreamsOverTCP(t *testing.T) {
 	if response, body := say(t, l.Addr(), "GET / HTTP/1.1\r\nHost: x\r\n\r\n"); response.StatusCode != 200 || !strings.Contains(body, "198.51.100.10") || time.Since(began) > 2*time.Second {
 		t.Errorf("%d after %v", response.StatusCode, time.Since(began))
 	}
-	_ = server.Close() // as where the spec closes the address
+	_ = server.Close() // as when the spec closes the address
 	<-done
 	for waited := time.Now(); ; time.Sleep(time.Millisecond) {
 		s.watchers.mutex.Lock()
@@ -190,7 +191,8 @@ func TestStalledStreamsOverTCP(t *testing.T) {
 	}
 }
 
-// The journal is read by one command at a time, seldom where that takes long, and a page does not wait for it.
+// TestStory: the journal is read by one command at a time, rarely if a reading takes long, and a page does not wait
+// for it.
 func TestStory(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var now, most, all atomic.Int32
@@ -215,7 +217,7 @@ func TestStory(t *testing.T) {
 		if events, why := s.get(); len(events) > 0 || !strings.Contains(why, "is being read") {
 			t.Errorf("%v, %q", events, why)
 		}
-		for range 600 { // a minute of watching, with something new all the time
+		for range 600 { // a page open for a minute, with constant news
 			s.happened()
 			s.read(read, func() {}, 0)
 			time.Sleep(100 * time.Millisecond)
@@ -237,7 +239,7 @@ func TestStory(t *testing.T) {
 	})
 }
 
-// A spec that waits is compared with the one in force, where everybody may read the file.
+// TestWaitingSpecs: a spec that waits is compared with the one in force if everyone may read the file.
 func TestWaitingSpecs(t *testing.T) {
 	s := newShown(t)
 	s.run("")
@@ -253,7 +255,7 @@ func TestWaitingSpecs(t *testing.T) {
 		t.Errorf("of a secret file: %+v", all)
 	}
 	s.host.Put(s.Spec, string(waits.Data), 0o644)
-	pending.ObservedGeneration++ // else it was compared already
+	pending.ObservedGeneration++ // otherwise the result is cached
 	all = s.changes.of(t.Context(), s.Config, pending)
 	if len(all) != 1 || !strings.Contains(all[0].Diff, "-  port: 9000\n+  port: 9001\n") {
 		t.Errorf("%+v", all)

@@ -14,12 +14,12 @@ import (
 
 // textfile is a file for node_exporter's textfile collector.
 type textfile struct {
-	path       string // that was written, or ""
-	lastLogged string // why it could not be
+	path       string // the file that was written, or ""
+	lastLogged string // why it could not be written
 }
 
-// writeTextfile writes the file of the spec in force, and removes one of a former spec. It says when to write it
-// again if nothing happens, or 0.
+// writeTextfile writes the file of the spec in force, and removes that of a former spec. It returns the time until the
+// next write if nothing happens, or 0.
 func (e *Exporter) writeTextfile(ctx context.Context) time.Duration {
 	doc, path := e.current.spec(), ""
 	if doc != nil {
@@ -41,7 +41,7 @@ func (e *Exporter) writeTextfile(ctx context.Context) time.Duration {
 	return doc.Spec.Reconcile.Interval.D()
 }
 
-// removeTextfile removes what was written: nobody keeps it true any more.
+// removeTextfile removes the file, which would become outdated.
 func (e *Exporter) removeTextfile() {
 	path := e.textfile.path
 	if path == "" {
@@ -57,8 +57,9 @@ func (e *Exporter) removeTextfile() {
 	e.textfile.path = ""
 }
 
-// replaceFile replaces a file at once, for all to read. The collector reads files that end in .prom only, never the temporary
-// one. node_exporter's directory may be another user's: it is held open, so that nobody leads root's file elsewhere.
+// replaceFile replaces a file atomically; everyone may read it. The collector reads only files that end in .prom, never
+// the temporary one. The directory may belong to the user of node_exporter. It is held open, so that this user cannot
+// redirect root's write.
 func (e *Exporter) replaceFile(path string, data []byte) error {
 	dir, err := e.paths.Directory(filepath.Dir(path))
 	if err != nil {
@@ -71,7 +72,8 @@ func (e *Exporter) replaceFile(path string, data []byte) error {
 	return nil
 }
 
-// at is a path of a file in an open directory that leads to no other directory (proc_pid_fd(5)).
+// at returns a path of a file in an open directory, which does not change if the directory is renamed or replaced
+// (proc_pid_fd(5)).
 func at(dir *os.File, name string) string { return fmt.Sprintf("/proc/self/fd/%d/%s", dir.Fd(), name) }
 
 // textfileMode lets node_exporter read it.

@@ -10,7 +10,8 @@ import (
 	"github.com/fsnotify/fsnotify"
 )
 
-// The file for node_exporter is whole, readable by all, without what node_exporter has itself, and goes with the agent.
+// TestTextfile: the file for node_exporter is complete, readable by all users, without node_exporter's own metrics, and
+// is removed when the agent ends.
 func TestTextfile(t *testing.T) {
 	s := newShown(t)
 	dir := t.TempDir()
@@ -39,7 +40,7 @@ func TestTextfile(t *testing.T) {
 	if err := os.Remove(second); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Symlink(filepath.Join(t.TempDir(), "precious"), second); err != nil { // it is replaced, not followed
+	if err := os.Symlink(filepath.Join(t.TempDir(), "precious"), second); err != nil { // the link is replaced, not followed
 		t.Fatal(err)
 	}
 	if again := s.writeTextfile(t.Context()); again != time.Minute {
@@ -57,7 +58,8 @@ func TestTextfile(t *testing.T) {
 	}
 }
 
-// node_exporter's directory may be another user's, but nobody may lead root's file into another directory.
+// TestTextfileInAForeignDirectory: node_exporter's directory may belong to another user, but this user cannot redirect
+// root's write to another directory.
 func TestTextfileInAForeignDirectory(t *testing.T) {
 	s, parent := newShown(t), filepath.Join(t.TempDir(), "shared")
 	foreign(t, parent)
@@ -77,7 +79,7 @@ func TestTextfileInAForeignDirectory(t *testing.T) {
 	}
 }
 
-// The temporary file is made beside the file, never in a directory for all.
+// TestTextfileLeavesTmpAlone: the temporary file is made beside the file, never in a shared directory.
 func TestTextfileLeavesTmpAlone(t *testing.T) {
 	tmp := t.TempDir()
 	t.Setenv("TMPDIR", tmp)

@@ -6,11 +6,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Complete reports whether no process has the file open for writing: a write or a rename has ended. It is false for a file
-// that does not exist, and on filesystems without leases, such as NFS and FUSE.
+// Complete reports whether no process has the file open for writing: a write or a rename has ended. It is false for a
+// file that does not exist, and on filesystems without leases, such as NFS and FUSE.
 //
-// A lease for reading is given only on such a file (fcntl(2), F_SETLEASE). It is given back at once; who opens the file
-// for writing meanwhile waits for that.
+// The kernel grants a read lease only on such a file (fcntl(2), F_SETLEASE). Complete releases it at once; a process
+// that opens the file for writing meanwhile waits for the release.
 func Complete(path string) bool {
 	f, err := os.Open(path)
 	if err != nil {

@@ -25,7 +25,7 @@ func TestComplete(t *testing.T) {
 			t.Errorf("%s is complete while somebody writes it", p)
 		}
 	}
-	reader, err := os.Open(path) // readers do not matter
+	reader, err := os.Open(path) // open files of readers do not matter
 	if err != nil {
 		t.Fatal(err)
 	}

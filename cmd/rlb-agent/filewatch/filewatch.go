@@ -1,4 +1,5 @@
-// Package filewatch tells when files may have changed, also those that are not there yet or lie behind links.
+// Package filewatch reports when files may have changed, including files that do not exist yet or are reached
+// through links.
 package filewatch
 
 import (
@@ -20,27 +21,27 @@ import (
 	"rlb.dev/rlb-agent/reconcile/wake"
 )
 
-// Watch tells when files may have changed. It watches directories, since editors and ConfigMaps replace files, and
-// all those that a path leads through, link targets too, since a directory may be replaced as well. Of a path that
-// is not there yet it watches what is there of it.
+// Watch reports when files may have changed. It watches directories, because editors and ConfigMaps replace files.
+// It watches all directories on the way to a file, those of link targets too, because a directory may be replaced
+// as well. If a path does not exist, it watches the part that exists.
 type Watch struct {
 	log     *slog.Logger
-	changed func(path string) // told of each path that may have changed; must not wait
+	changed func(path string) // called with each path that may have changed; must not wait
 
 	mu    sync.Mutex
 	paths []string
-	again chan struct{} // there are other paths now
+	again chan struct{} // rings when the paths have changed
 }
 
-// New is a watch of no files yet. It calls changed with each path that may have changed; changed must not wait.
+// New returns a watch without files. It calls changed with each path that may have changed; changed must not wait.
 func New(log *slog.Logger, changed func(path string)) *Watch {
 	return &Watch{log: log, changed: changed, again: make(chan struct{}, 1)}
 }
 
-// LookedUp is reported in place of a path where any of them may have changed before the watches were in place.
+// LookedUp is reported instead of a path when any file may have changed before the watches were in place.
 const LookedUp = "watched files"
 
-// Set says what to watch. Once the watches are in place, LookedUp is reported.
+// Set sets the files to watch. Once the watches are in place, LookedUp is reported.
 func (w *Watch) Set(paths ...string) {
 	paths = slices.Compact(slices.Sorted(slices.Values(paths)))
 	w.mu.Lock()
@@ -65,7 +66,7 @@ func (w *Watch) Run(ctx context.Context) {
 			lastLogged = ""
 			continue
 		}
-		if err.Error() != lastLogged { // what is not seen at once is seen at the next look
+		if err.Error() != lastLogged { // changes are found at the next regular look
 			w.log.Warn("changes of files are seen late", "err", err)
 		}
 		lastLogged = err.Error()
@@ -93,7 +94,7 @@ func (w *Watch) round(ctx context.Context, mounts <-chan struct{}) error {
 			return fmt.Errorf("cannot watch %s: %w", dir, err)
 		}
 	}
-	if !trail.same(follow(paths)) { // it moved under our feet
+	if !trail.same(follow(paths)) { // changed while the watches were added
 		return nil
 	}
 	w.changed(LookedUp)
@@ -121,10 +122,10 @@ func (w *Watch) round(ctx context.Context, mounts <-chan struct{}) error {
 	}
 }
 
-// trail is what looking up some paths passes through.
+// trail is what the lookup of the paths passes through.
 type trail struct {
-	names map[string][]string // each place on the way, without links, and the paths that pass it
-	nodes map[string]node     // each directory, and which one it is
+	names map[string][]string // each name on the way, with links resolved, and the paths that pass it
+	nodes map[string]node     // each directory, and its identity
 }
 
 type node struct{ dev, inode uint64 }
@@ -137,7 +138,7 @@ func (t trail) same(other trail) bool {
 	return maps.Equal(t.nodes, other.nodes) && maps.EqualFunc(t.names, other.names, slices.Equal)
 }
 
-// follow looks the paths up as the kernel does.
+// follow looks up the paths as the kernel does.
 func follow(paths []string) trail {
 	t := trail{map[string][]string{}, map[string]node{}}
 	for _, path := range paths {
@@ -174,7 +175,7 @@ func (t trail) add(path string) {
 			t.names[next] = append(t.names[next], path)
 		}
 		target, err := os.Readlink(next)
-		if err != nil { // no link, or nothing there
+		if err != nil { // not a link, or does not exist
 			at = next
 			continue
 		}
@@ -188,13 +189,13 @@ func (t trail) add(path string) {
 	}
 }
 
-// maxLinks is how many links a path may lead through, as in the kernel (path_resolution(7)).
+// maxLinks limits the links on the way to a file, as the kernel does (path_resolution(7)).
 const maxLinks = 40
 
 func split(path string) []string { return strings.Split(strings.Trim(path, "/"), "/") }
 
-// watchMounts tells of mounts that come and go: a directory does not tell that another one now lies over it.
-// The kernel wakes who polls this file (proc(5), /proc/[pid]/mounts).
+// watchMounts reports mounts and unmounts: a directory gets no event when another one is mounted over it. The
+// kernel wakes a process that polls this file (proc(5), /proc/[pid]/mounts).
 func watchMounts(ctx context.Context, changed chan<- struct{}) {
 	file, err := os.Open("/proc/self/mountinfo")
 	if err != nil {

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// Every way in which people and tools change a file is seen, also where its directory is not there yet.
+// TestFileWatch: every way to change a file is noticed, even if its directory does not exist at first.
 func TestFileWatch(t *testing.T) {
 	for _, tt := range []struct{ name, before, script, path string }{
 		{"written over", "w spec.yaml", "w spec.yaml", "spec.yaml"},
@@ -36,7 +36,7 @@ func TestFileWatch(t *testing.T) {
 			path := filepath.Join(dir, tt.path)
 			w.Set(path)
 			go w.Run(t.Context())
-			await(t, seen, path) // the watch is there
+			await(t, seen, path) // the watch is in place
 
 			last := len(strings.Split(tt.script, "; "))
 			for i, one := range strings.Split(tt.script, "; ") {
@@ -45,7 +45,7 @@ func TestFileWatch(t *testing.T) {
 					await(t, seen, path)
 				}
 			}
-			// and the watch is where the path leads now
+			// the watch has moved to the new target of the path
 			if _, err := os.Stat(path); err == nil {
 				time.Sleep(50 * time.Millisecond)
 				for len(seen) > 0 {
@@ -70,7 +70,7 @@ func await(t *testing.T, seen <-chan string, path string) {
 	}
 }
 
-// change does simple things to files below dir.
+// change runs simple file commands below dir.
 func change(t *testing.T, dir, script string) {
 	t.Helper()
 	for one := range strings.SplitSeq(script, "; ") {
@@ -97,7 +97,8 @@ func change(t *testing.T, dir, script string) {
 	}
 }
 
-// A neighbour's changes wake nobody: editors leave their own files beside the spec.
+// TestFileWatchIgnoresOthers: changes of other files in the directory are not reported: editors keep
+// files of their own beside the spec.
 func TestFileWatchIgnoresOthers(t *testing.T) {
 	dir := t.TempDir()
 	seen := make(chan string, 1000)

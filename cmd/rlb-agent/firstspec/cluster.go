@@ -11,7 +11,7 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// FromKubeconfig is the kube-apiserver of a kubeconfig's current context, or of its only cluster.
+// FromKubeconfig returns the kube-apiserver of a kubeconfig's current context, or of its only cluster.
 func FromKubeconfig(data []byte) (Member, error) {
 	var config struct {
 		Current  string `json:"current-context"`
@@ -59,11 +59,11 @@ func FromKubeconfig(data []byte) (Member, error) {
 // controlPlaneLabels mark the nodes that run a kube-apiserver: kubeadm, k3s and RKE2 set the first, old versions the second.
 var controlPlaneLabels = []string{"node-role.kubernetes.io/control-plane", "node-role.kubernetes.io/master"}
 
-// addressTypes are those by which a control plane is reached from its network, the best one first.
+// addressTypes are the address types that reach a control plane from its network, best first.
 var addressTypes = []string{"InternalIP", "InternalDNS", "Hostname"}
 
-// FromNodes are the control planes in the output of "kubectl get nodes -o json", by their first internal address, else by
-// their name. notes are what is special of some, a sentence each.
+// FromNodes returns the control planes in the output of "kubectl get nodes -o json", with their first internal address,
+// else their name. notes has a sentence for each unusual one.
 func FromNodes(data []byte) (members []Member, notes []string, err error) {
 	var list struct {
 		Items []struct {

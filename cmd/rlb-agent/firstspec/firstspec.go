@@ -1,5 +1,5 @@
-// Package firstspec writes the text of a first spec from what a person names on the command line: virtual IPs, the
-// kube-apiservers and the load balancers.
+// Package firstspec writes the text of a first spec from the command line: virtual IPs, kube-apiservers and load
+// balancers.
 package firstspec
 
 import (
@@ -13,10 +13,10 @@ import (
 	"rlb.dev/rlb-agent/api"
 )
 
-// APIServerPort is the port of a kube-apiserver where none is given: kubeadm's, k3s' and RKE2's default.
+// APIServerPort is the default port of a kube-apiserver: that of kubeadm, k3s and RKE2.
 const APIServerPort = 6443
 
-// otherPort is the port of the service where a load balancer is a control plane too, and its kube-apiserver has 6443.
+// otherPort is the service's port if a load balancer is a control plane too, and its kube-apiserver has port 6443.
 const otherPort = 8443
 
 // Member is a kube-apiserver or a load balancer.
@@ -26,14 +26,14 @@ type Member struct {
 	Port    int    // 0 for none
 }
 
-// Wishes are what the spec shall say.
+// Wishes is the content of the spec.
 type Wishes struct {
 	VirtualIPs []string
 	Servers    []Member
-	Nodes      []Member // Port is not used
-	Interface  string   // "" leaves it to the agent
+	Nodes      []Member // Port is ignored
+	Interface  string   // "": the agent chooses
 	Service    string   // name of the service
-	Port       int      // of the service; 0 for the usual one
+	Port       int      // of the service; 0: the default
 	Schema     string   // path of the JSON Schema; "" for api.DefaultSchema
 }
 
@@ -44,7 +44,7 @@ func ParseMember(text string) (Member, error) {
 		m.Name, text = name, rest
 	}
 	address := text
-	if _, err := netip.ParseAddr(text); err != nil { // an IPv6 address has colons of its own
+	if _, err := netip.ParseAddr(text); err != nil { // an IPv6 address contains colons
 		if at := strings.LastIndexByte(text, ':'); at >= 0 && !strings.HasSuffix(text, "]") {
 			port := text[at+1:]
 			address = text[:at]
@@ -62,7 +62,7 @@ func ParseMember(text string) (Member, error) {
 	return m, nil
 }
 
-// Text is the spec, and what was assumed, a sentence each.
+// Text returns the spec, and a sentence for each assumption.
 func (w Wishes) Text() (spec string, assumed []string) {
 	var b strings.Builder
 	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
@@ -121,7 +121,7 @@ func (w Wishes) Text() (spec string, assumed []string) {
 	return b.String(), assumed
 }
 
-// stacked says whether a kube-apiserver with the usual port runs on a load balancer.
+// stacked reports whether a kube-apiserver on the default port runs on a load balancer.
 func (w Wishes) stacked() bool {
 	return slices.ContainsFunc(w.Servers, func(s Member) bool {
 		return (s.Port == 0 || s.Port == APIServerPort) && slices.ContainsFunc(w.Nodes, func(n Member) bool { return n.Address == s.Address })

@@ -29,7 +29,8 @@ func TestParseMember(t *testing.T) {
 	}
 }
 
-// Whatever a person types is one value of the spec, or refused by its rules: it never adds a field.
+// TestNoInjection: any text from the command line becomes one value of the spec, or is refused: it
+// never adds a field.
 func TestNoInjection(t *testing.T) {
 	for _, text := range []string{"x\n  failOpen: true", "x, failOpen: true", "x} # {", `"`, "a: b", "&a", "*a", "!!int 3", "- x", "x\u2028y", "null", "~", "0x10", "1e3", "yes"} {
 		w := Wishes{VirtualIPs: []string{"192.168.3.240"}, Service: text, Servers: []Member{{Name: text, Address: "192.168.3.251"}}, Nodes: []Member{{Name: text, Address: "192.168.3.11"}}}

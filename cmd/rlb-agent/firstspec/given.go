@@ -5,19 +5,19 @@ import (
 	"fmt"
 )
 
-// Given is what a person gave on the command line.
+// Given holds the flags of the command line.
 type Given struct {
 	VirtualIPs []string
-	Servers    []string // as ParseMember reads them
-	Nodes      []string // as ParseMember reads them, without a port
-	Kubeconfig string   // the file whose current context has a further server; "" for none
-	NodesFile  string   // output of kubectl get nodes -o json, whose control planes are further servers; "" for none
+	Servers    []string // in the form of ParseMember
+	Nodes      []string // in the form of ParseMember, without a port
+	Kubeconfig string   // file whose current context has a further server; "" for none
+	NodesFile  string   // output of kubectl get nodes -o json with further servers, its control planes; "" for none
 	Interface  string   // see Wishes
 	Service    string   // see Wishes
 	Port       int      // see Wishes
 }
 
-// Wishes are what the spec shall say. notes are what is special of some control planes, a sentence each. input reads a file.
+// Wishes returns the content of the spec. notes has a sentence for each unusual control plane. input reads a file.
 func (g Given) Wishes(input func(path string) ([]byte, error)) (w Wishes, notes []string, err error) {
 	w = Wishes{VirtualIPs: g.VirtualIPs, Interface: g.Interface, Service: g.Service, Port: g.Port}
 	for _, text := range g.Servers {

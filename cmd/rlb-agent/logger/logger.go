@@ -1,4 +1,4 @@
-// Package logger writes the log: for people, as JSON, or to the journal.
+// Package logger writes the log: as lines for people, as JSON, or to the journal.
 package logger
 
 import (
@@ -16,8 +16,8 @@ import (
 	"rlb.dev/rlb-agent/reconcile/host"
 )
 
-// New logs to w, or with fields to the journal. format is text, json or journal, or "" for the journal under systemd and text
-// elsewhere; level is debug, info, warn or error.
+// New returns a logger to w or, with fields, to the journal. format is text, json or journal; "" is journal under
+// systemd, else text. level is debug, info, warn or error.
 func New(w io.Writer, format, level string) (*slog.Logger, error) {
 	var min slog.Level
 	if err := min.UnmarshalText([]byte(level)); err != nil {
@@ -40,7 +40,7 @@ func New(w io.Writer, format, level string) (*slog.Logger, error) {
 	return nil, fmt.Errorf("cannot understand --log-format %q: it is text, json or journal", format)
 }
 
-// lineHandler passes each record on as one message with its attributes.
+// lineHandler passes each record to write as one message with its attributes.
 type lineHandler struct {
 	min   slog.Level
 	write func(slog.Level, string, []slog.Attr) error
@@ -61,7 +61,7 @@ func (h *lineHandler) WithAttrs(attrs []slog.Attr) slog.Handler {
 
 func (h *lineHandler) WithGroup(string) slog.Handler { return h }
 
-// writeLine is for people: no time, no level unless it matters.
+// writeLine writes lines for people: without a time, with a level from warning on.
 func writeLine(w io.Writer) func(slog.Level, string, []slog.Attr) error {
 	var mu sync.Mutex
 	onTerminal := terminal.Is(w)
@@ -73,7 +73,7 @@ func writeLine(w io.Writer) func(slog.Level, string, []slog.Attr) error {
 		b.WriteString(message)
 		for _, a := range attrs {
 			switch value := a.Value.String(); a.Key {
-			case "step": // the message itself
+			case "step": // the message has it
 			case "reason":
 				b.WriteString(because(message, value))
 			case "took":
@@ -85,21 +85,22 @@ func writeLine(w io.Writer) func(slog.Level, string, []slog.Attr) error {
 		mu.Lock()
 		defer mu.Unlock()
 		if onTerminal {
-			_, _ = io.WriteString(terminal.Raw(w), terminal.EraseLine) // of progress; the line itself tells an error
+			_, _ = io.WriteString(terminal.Raw(w), terminal.EraseLine) // erases progress; the next write reports any error
 		}
 		_, err := fmt.Fprintln(w, b.String())
 		return err
 	}
 }
 
-// ToJournal sends a message with its attributes as fields, RLB_ and upper case (systemd.journal-fields(7)).
+// ToJournal sends a message to the journal, with its attributes as fields: RLB_ and the key in upper case
+// (systemd.journal-fields(7)).
 func ToJournal(level slog.Level, message string, attrs []slog.Attr) error {
 	message, priority, fields := entry(level, message, attrs)
 	return journal.Send(message, priority, fields)
 }
 
-// entry is a message as the journal gets it. journalctl -u shows what root says of a unit from elsewhere, such as a shell,
-// by OBJECT_SYSTEMD_UNIT; what the unit itself says it shows once all the same.
+// entry returns the message for the journal. With OBJECT_SYSTEMD_UNIT, journalctl -u also shows messages that root
+// writes about the unit from elsewhere, such as a shell. It shows the unit's own messages only once all the same.
 func entry(level slog.Level, message string, attrs []slog.Attr) (string, journal.Priority, map[string]string) {
 	priority := journal.PriInfo
 	switch {
@@ -125,7 +126,7 @@ func entry(level slog.Level, message string, attrs []slog.Attr) (string, journal
 	return message, priority, fields
 }
 
-// because is a reason at the end of a message, unless that begins with it.
+// because appends a reason to a message, unless the message begins with it.
 func because(message, reason string) string {
 	if reason == "" || strings.HasPrefix(message, reason) {
 		return ""

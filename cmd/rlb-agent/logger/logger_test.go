@@ -5,7 +5,8 @@ import (
 	"testing"
 )
 
-// What a command in a shell notes belongs to the session's unit: journalctl -u rlb-agent finds it by this field.
+// TestEntryOfTheUnit: a command in a shell runs in the unit of the session; journalctl -u rlb-agent finds its
+// messages by this field.
 func TestEntryOfTheUnit(t *testing.T) {
 	message, _, fields := entry(slog.LevelWarn, "root ran rlb-agent drain", []slog.Attr{slog.String("err", "no"), slog.String("by", "root")})
 	if message != "root ran rlb-agent drain: no" || fields["OBJECT_SYSTEMD_UNIT"] != "rlb-agent.service" || fields["SYSLOG_IDENTIFIER"] != "rlb-agent" || fields["RLB_BY"] != "root" {

@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// Until is a logger that, once ctx has ended, leaves out warnings and errors that say "context canceled": they come of the
-// stop of the agent, and nothing failed.
+// Until returns a logger that drops warnings and errors with "context canceled" after ctx has ended: they result from
+// the agent's stop and are not failures.
 func Until(ctx context.Context, log *slog.Logger) *slog.Logger {
 	return slog.New(&untilHandler{Handler: log.Handler(), ctx: ctx})
 }
@@ -24,7 +24,8 @@ func (h *untilHandler) Handle(ctx context.Context, r slog.Record) error {
 	return h.Handler.Handle(ctx, r)
 }
 
-// canceled says whether a record has the text of context.Canceled. Most records hold the text of an error and not the error.
+// canceled reports whether a record has the text of context.Canceled. Most records hold the text of an error, not the
+// error.
 func canceled(r slog.Record) (found bool) {
 	found = strings.Contains(r.Message, context.Canceled.Error())
 	r.Attrs(func(a slog.Attr) bool {

@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// TestUntil: an agent that is stopped does not call what it broke off a failure. All else is logged, also at the end.
+// TestUntil: a stopped agent does not log interrupted work as a failure. It logs all else, also at the end.
 func TestUntil(t *testing.T) {
 	var out strings.Builder
 	log, err := New(&out, "text", "info")

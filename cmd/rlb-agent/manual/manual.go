@@ -1,4 +1,5 @@
-// Package manual holds the pages of the manual: one Markdown file a subject, readable as plain text.
+// Package manual holds the pages of the manual: one Markdown file per subject, readable as plain
+// text.
 package manual
 
 import (
@@ -6,7 +7,7 @@ import (
 	"strings"
 )
 
-// topics are the names of the pages, in the order in which a reader needs them.
+// topics lists the pages in reading order.
 var topics = []string{"install", "migrate", "spec", "commands", "failover", "comparison", "design", "security", "limits", "troubleshooting"}
 
 //go:embed *.md
@@ -14,7 +15,7 @@ var files embed.FS
 
 // Topic is one page.
 type Topic struct {
-	// Name is what the reader asks for: "rlb-agent help NAME".
+	// Name is the page's name in "rlb-agent help NAME".
 	Name string
 	// Title is the heading of the page.
 	Title string
@@ -22,7 +23,7 @@ type Topic struct {
 	Text string
 }
 
-// Topics lists all pages in the order of the manual.
+// Topics returns all pages in reading order.
 func Topics() []Topic {
 	all := make([]Topic, 0, len(topics))
 	for _, name := range topics {
@@ -33,7 +34,7 @@ func Topics() []Topic {
 	return all
 }
 
-// Page finds a page by its name.
+// Page returns the page with this name.
 func Page(name string) (Topic, bool) {
 	data, err := files.ReadFile(name + ".md")
 	if err != nil {

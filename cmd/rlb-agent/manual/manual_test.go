@@ -36,7 +36,8 @@ func TestUnknownPage(t *testing.T) {
 	}
 }
 
-// A terminal shows the pages as they are. Tables and usage blocks cannot be broken.
+// TestLinesFitOnATerminal: a terminal shows the pages as they are. Tables and usage blocks cannot
+// be wrapped.
 func TestLinesFitOnATerminal(t *testing.T) {
 	for _, topic := range Topics() {
 		for line := range strings.Lines(topic.Text) {

@@ -1,10 +1,11 @@
-// Package page draws the status page: one host and its peers, for people. It is pure: a View in, HTML out.
+// Package page renders the status page for people: one host and its peers. It is pure: a View in, HTML out.
 //
-// All text of a View is untrusted: the journal, HAProxy's checks and the peers' agents can hold anything. It is cut to a
-// bounded length, freed of what does not print, and escaped (by gomponents; html/template would make the linker keep every
-// method of every type, 2.7 MB more). No text of a View is an attribute that a browser runs or follows.
+// All text of a View is untrusted: the journal, HAProxy's checks and the peers' agents can hold anything. It is cut to
+// a bounded length, freed of unprintable characters, and escaped (by gomponents; html/template would make the linker
+// keep every method of every type, 2.7 MB more). No text of a View becomes an attribute that a browser executes or
+// follows.
 //
-// The page is whole without its script. With it, the page replaces the parts that have become others, and counts ages on.
+// The page is complete without its script. The script replaces the parts that have changed, and keeps ages up to date.
 package page
 
 import (
@@ -26,7 +27,7 @@ import (
 // View is what a page shows.
 type View struct {
 	Status  status.Status
-	Events  []events.Event // the oldest first
+	Events  []events.Event // oldest first
 	NoStory string         // why there are no events, or ""
 	Changes []Change       // of specs that wait
 }
@@ -38,7 +39,7 @@ type Change struct {
 	Note  string
 }
 
-// Style and Script are what the page asks for at StylePath and ScriptPath.
+// Style and Script are served at StylePath and ScriptPath.
 var (
 	//go:embed page.css
 	Style []byte
@@ -46,29 +47,29 @@ var (
 	Script []byte
 )
 
-// Paths of what a page asks for.
+// Paths that the page requests.
 const (
 	StylePath  = "/page.css"
 	ScriptPath = "/page.js"
-	StreamPath = "/stream" // server-sent events: "version" with that of the page, "alive" every few seconds
+	StreamPath = "/stream" // server-sent events: "version" with the version of the page, "alive" every few seconds
 )
 
-// Policy is the Content-Security-Policy of the page: it loads nothing from elsewhere, runs no inline script, has no inline
-// style, sends nothing, is in no frame, and its script cannot make elements of text (Trusted Types).
+// Policy is the Content-Security-Policy of the page: it loads nothing from other sites, runs no inline script, has no
+// inline style, sends nothing, cannot be framed, and its script cannot turn text into elements (Trusted Types).
 const Policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; base-uri 'none'; " +
 	"form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'"
 
-// Level is how urgent it is to look after a host.
+// Level is how urgently a host needs attention.
 type Level string
 
 // The levels.
 const (
 	Well      Level = "good" // green
-	Attention Level = "warn" // amber: it serves, and something is not as it should be
-	Broken    Level = "bad"  // red: clients are not served as they should be, or nobody knows
+	Attention Level = "warn" // amber: it serves, but needs attention
+	Broken    Level = "bad"  // red: clients are not served properly, or it is not known whether they are
 )
 
-// LevelOf is the level of a status.
+// LevelOf returns the level of a status.
 func LevelOf(s status.Status, now time.Time) Level {
 	_, mood := status.Verdict(s, now)
 	part := s.Role == host.RoleMaster || s.Role == host.RoleBackup // in the virtual router
@@ -82,14 +83,14 @@ func LevelOf(s status.Status, now time.Time) Level {
 	return Broken
 }
 
-// HTML is the page, and a version that is another where it shows something else.
+// HTML returns the page, and a version that changes whenever its content changes.
 func HTML(v View, now time.Time) (html []byte, version string) {
 	var body, all bytes.Buffer
 	s := v.Status
 	level := LevelOf(s, now)
 	name := short(cmp.Or(s.Node, s.Host, "rlb-agent"), maxName)
 	title := words[level].mark + " " + name + " " + string(s.Role)
-	// a bytes.Buffer takes everything
+	// a bytes.Buffer never fails
 	_ = g.Group{header(s, name), main(v, level, now), footer(s)}.Render(&body)
 	sum := sha256.Sum256(append([]byte(title), body.Bytes()...))
 	version = hex.EncodeToString(sum[:8])
@@ -114,7 +115,7 @@ func HTML(v View, now time.Time) (html []byte, version string) {
 
 func iconPath(l Level) string { return "/icon-" + string(l) + ".svg" }
 
-// Icon is the icon of a tab at one of its paths.
+// Icon returns the tab icon at a path.
 func Icon(path string) (svg []byte, ok bool) {
 	for _, l := range []Level{Well, Attention, Broken} {
 		if iconPath(l) == path {
@@ -124,14 +125,14 @@ func Icon(path string) (svg []byte, ok bool) {
 	return nil, false
 }
 
-// icons differ in shape too.
+// icons differ in shape too, not only in color.
 var icons = map[Level]string{
 	Well:      `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 16 16"><circle cx="8" cy="8" r="8" fill="#0b7a3b"/><path d="M4 8.5l3 3 5-6" fill="none" stroke="#fff" stroke-width="2"/></svg>`,
 	Attention: `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 16 16"><path d="M8 0l8 15H0z" fill="#b36b00"/><path d="M8 5v5m0 1.500v2" stroke="#fff" stroke-width="2"/></svg>`,
 	Broken:    `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 16 16"><path d="M5 0h6l5 5v6l-5 5H5l-5-5V5z" fill="#b3261e"/><path d="M5 5l6 6m0-6l-6 6" stroke="#fff" stroke-width="2"/></svg>`,
 }
 
-// words are what a level is called; the mark stands in a tab's title.
+// words names each level; mark begins the tab's title.
 var words = map[Level]struct{ word, mark string }{
 	Well: {"All is well", "✓"}, Attention: {"Needs attention", "!"}, Broken: {"Not serving", "✕"},
 }

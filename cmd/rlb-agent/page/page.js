@@ -1,10 +1,10 @@
-// Keeps the page up to date: it counts ages on, and replaces the parts that have become others when the stream says that
-// the page has another version. It makes no element of a text: the browser parses the page as a document, which runs nothing.
+// Keeps the page up to date: it updates ages, and replaces the parts that have changed when the stream reports another
+// version of the page. It turns no text into elements: the browser parses the page as a document, which runs no scripts.
 "use strict";
 (() => {
 	const live = document.getElementById("live");
-	const silence = 15000; // ms without a word, after which the page is not called live
-	const asked = new Map(); // the parts as the host sent them, by their ids
+	const silence = 15000; // ms without an event, after which the page is not shown as live
+	const asked = new Map(); // the parts as the host sent them, by id
 	let skew = Date.now() - Number(document.body.dataset.now);
 	let version = document.body.dataset.version, heard = 0, since = Date.now(), asking = false, again = false, lost = null;
 
@@ -99,7 +99,7 @@
 		stream.addEventListener("version", (event) => { gone = false; alive(); if (event.data !== version) ask(); });
 		stream.addEventListener("alive", () => { gone = false; alive(); });
 		stream.onerror = () => {
-			// Closed: too many follow already, or the host is older. Then the page is asked for again and again.
+			// Closed: too many streams, or an older host. Then the page is requested again and again.
 			if (stream.readyState === EventSource.CLOSED) { setTimeout(follow, 30000); ask(); return; }
 			setTimeout(() => { if (stream.readyState !== EventSource.OPEN) { gone = true; look(); } }, 2500);
 		};

@@ -15,10 +15,10 @@ import (
 	"rlb.dev/rlb-agent/reconcile/status"
 )
 
-// now is when the example was taken.
+// now is the time of the example.
 var now = time.Date(2026, 7, 1, 12, 0, 0, 0, time.UTC)
 
-// example is a page with something in every part.
+// example returns a view with content in every part.
 func example(t *testing.T) View {
 	t.Helper()
 	var s status.Status
@@ -42,7 +42,7 @@ func example(t *testing.T) View {
 		Changes: []Change{{Title: "The spec in force, and the one in /etc/rlb/spec.yaml", Diff: "--- in force\n+++ waiting\n@@ -1 +1 @@\n-port: 1\n+port: 2\n"}}}
 }
 
-// draw is a page as a browser has it.
+// draw parses a page as a browser does.
 func draw(t *testing.T, v View) (all *html.Node, text string) {
 	t.Helper()
 	data, _ := HTML(v, now)
@@ -83,7 +83,8 @@ func TestPage(t *testing.T) {
 	}
 }
 
-// Nothing in a page can run: no script and no style but the embedded ones, no handler, no other address.
+// TestNothingInlineNothingElsewhere: no text can run code in the page: it has no script, style or handler
+// except the embedded ones, and refers to no other site.
 func TestNothingInlineNothingElsewhere(t *testing.T) {
 	v := example(t)
 	poison := `"><script>alert(1)</script><img src=x onerror=alert(1)> javascript:alert(1) {{.}} ${x}`
@@ -138,7 +139,7 @@ func TestNothingInlineNothingElsewhere(t *testing.T) {
 	})
 }
 
-// However much there is to show, a page is small.
+// TestPagesAreBounded: a page stays small, however much text its status has.
 func TestPagesAreBounded(t *testing.T) {
 	v := example(t)
 	long := strings.Repeat("x\u202e\x00\xff ", 100_000)
@@ -168,13 +169,13 @@ func TestPagesAreBounded(t *testing.T) {
 			t.Errorf("no %q", want)
 		}
 	}
-	// those that are down come first
+	// servers that are down come first
 	if !strings.Contains(text, "second") {
 		t.Error("the server that is down is not shown")
 	}
 }
 
-// The same host makes the same version, whenever it is looked at, and another one where something is another.
+// TestVersions: the version depends only on the content, not on the time of the request.
 func TestVersions(t *testing.T) {
 	v := example(t)
 	_, first := HTML(v, now)
@@ -187,7 +188,7 @@ func TestVersions(t *testing.T) {
 	}
 }
 
-// The verdict's color is told in words and by a shape.
+// TestLevels: words and a shape carry the same information as the color of the verdict.
 func TestLevels(t *testing.T) {
 	condition := func(kind, is, message string) status.Condition {
 		return status.Condition{Type: kind, Status: is, Message: message}

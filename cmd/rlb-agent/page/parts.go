@@ -20,11 +20,11 @@ func header(s status.Status, name string) g.Node {
 		sub += " of " + short(s.Metadata.Name, maxName)
 	}
 	return el("header", "top", tag("h1", plain(name)), el("p", "sub", plain(sub)),
-		// The script says here whether the page is kept up to date.
+		// The script shows here whether the page is kept up to date.
 		el("p", "live", attr("id", "live"), attr("role", "status"), attr("hidden")))
 }
 
-// main is what is below the head. Each part has an id; the script replaces those that have become others.
+// main is the page below the header. Each part has an id; the script replaces the parts that have changed.
 func main(v View, level Level, now time.Time) g.Node {
 	return tag("main",
 		verdict(v.Status, level, now),
@@ -50,7 +50,7 @@ func part(id, heading string, children ...g.Node) g.Node {
 		tag("h2", attr("id", id+"-h"), plain(heading))}, children...)...)
 }
 
-// sign is a level as a shape, for who does not see colors.
+// sign shows a level as a shape, for users who cannot tell the colors apart.
 func sign(l Level) g.Node {
 	shape := map[Level]g.Node{
 		Well:      g.Group{mark("circle", "cx", "12", "cy", "12", "r", "11"), mark("path", "class", "glyph", "d", "M6.500 12.500l4 4 7-9")},
@@ -69,7 +69,7 @@ func mark(name string, attributes ...string) g.Node {
 	return tag(name, all...)
 }
 
-// verdict is the banner. It is announced to who cannot see it when it becomes another one.
+// verdict is the banner. A screen reader announces it when it changes.
 func verdict(s status.Status, level Level, now time.Time) g.Node {
 	text, _ := status.Verdict(s, now)
 	var more []g.Node
@@ -86,7 +86,7 @@ func verdict(s status.Status, level Level, now time.Time) g.Node {
 			g.If(len(more) > 0, tag("ul", more...))))
 }
 
-// problems are what is wrong, one by one.
+// problems lists what is wrong.
 func problems(s status.Status) (all []string) {
 	for _, kind := range []string{"Serving", "InSync", "PeerInSync", "Redundant", "AgentRunning"} {
 		if c := s.Condition(kind); c.Status == "False" && c.Message != "" && !(kind == "InSync" && (s.Trial != nil || s.PendingSpec != nil)) {
@@ -99,7 +99,7 @@ func problems(s status.Status) (all []string) {
 	return slices.Compact(append(all, s.Pending...))
 }
 
-// waiting are the specs that are not in force for good, with what they change.
+// waiting shows the specs that are not in force for good, with the changes that they make.
 func waiting(v View) g.Node {
 	s := v.Status
 	var all []g.Node
@@ -131,7 +131,7 @@ func waiting(v View) g.Node {
 	return part("waiting", "Waiting changes", all...)
 }
 
-// diff is a unified diff: the signs at the beginnings of its lines tell what their colors tell.
+// diff shows a unified diff. The signs at the start of its lines carry the same information as the colors.
 func diff(text string) g.Node {
 	all := []g.Node{attr("tabindex", "0"), attr("aria-label", "difference")}
 	for _, line := range lines(text) {
@@ -189,7 +189,7 @@ func oneService(service status.Service, at int) g.Node {
 	}
 	id := "service-" + strconv.Itoa(at)
 	shown, hidden := service.Servers, 0
-	if len(shown) > maxServers { // those that need a look stay
+	if len(shown) > maxServers { // servers that are not up are kept
 		shown = slices.Clone(shown)
 		slices.SortStableFunc(shown, func(a, b host.ServerState) int { return order(a) - order(b) })
 		shown, hidden = shown[:maxServers], len(shown)-maxServers
@@ -233,7 +233,8 @@ func badge(l Level, word string) g.Node {
 	return el("span", "badge "+string(l), sign(l), plain(word))
 }
 
-// timeline is what happened, the newest first, with the time between events, and how long what an event ended had lasted.
+// timeline shows the events, newest first, with the time between events, and how long the state lasted that an event
+// ended.
 func timeline(v View) g.Node {
 	gaps := events.Gaps(v.Events)
 	first := max(len(v.Events)-maxEvents, 0)
@@ -260,7 +261,7 @@ func timeline(v View) g.Node {
 	return part("events", "What happened", el("p", "sub", plain("nothing in the last day")))
 }
 
-// levelOf is the color of an event, "" for none.
+// levelOf returns the color of an event; "plain" for none.
 func levelOf(e events.Event) string {
 	has := func(parts ...string) bool {
 		return slices.ContainsFunc(parts, func(part string) bool { return strings.Contains(e.Message, part) })
@@ -276,7 +277,7 @@ func levelOf(e events.Event) string {
 	return "plain"
 }
 
-// thisHost is what runs here, and what was done last.
+// thisHost shows what runs on this host, and what was done last.
 func thisHost(s status.Status) g.Node {
 	var rows []g.Node
 	row := func(label string, value ...g.Node) {

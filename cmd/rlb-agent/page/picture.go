@@ -13,19 +13,20 @@ import (
 	"rlb.dev/rlb-agent/reconcile/status"
 )
 
-// machine is a host as the picture shows it.
+// machine is a host in the picture.
 type machine struct {
 	name, address string
 	here          bool // this host
-	known         bool // else nobody says what it does
-	holds         bool // the virtual IPs, as it says itself
+	known         bool // this host, or its agent reports its state
+	holds         bool // it holds the virtual IPs, by its own report
 	role          string
 	since         time.Time
 	level         Level
 	notes         [2]string
 }
 
-// machines are this host and its peers. What a peer says comes from its agent, and nobody vouches for it.
+// machines returns this host and its peers. A peer's state is from its agent's reports, which are not
+// authenticated.
 func machines(s status.Status) (all []machine) {
 	own := machine{name: cmp.Or(s.Node, s.Host, "this host"), here: true, known: true, role: string(s.Role), since: s.RoleSince, level: Attention}
 	for _, v := range s.VirtualIPs {
@@ -86,7 +87,8 @@ func levelOfRole(role host.Role, drained, serving bool) Level {
 	return Broken
 }
 
-// Measures of the picture, in pixels. Across, it is in parts of its width, so that its text is as large on a phone.
+// Measures of the picture in pixels: heights only. Horizontally the picture uses percentages, so that its text is
+// as large on a phone.
 const (
 	pillHigh   = 28
 	pillsTop   = 46
@@ -95,7 +97,7 @@ const (
 	lineHigh   = 21
 )
 
-// picture is who holds the virtual IPs, and since when.
+// picture shows which host holds the virtual IPs, and since when.
 func picture(s status.Status) g.Node {
 	all := machines(s)
 	shown := all[:min(len(all), maxHosts)]
@@ -149,7 +151,7 @@ func picture(s status.Status) g.Node {
 		tag("figcaption", plain(words[0]), g.If(s.Is("Redundant"), say(" "+s.Condition("Redundant").Message+".")))))
 }
 
-// box is one host of so many.
+// box draws the host at index "at" of "of" hosts.
 func box(m machine, at, of, top int) g.Node {
 	wide := 100 / float64(of)
 	class := "box " + string(m.level)
@@ -203,7 +205,7 @@ func serversText(s status.Status) string {
 	return fmt.Sprintf("%d of %d servers up", up, all)
 }
 
-// inWords is what the picture shows: who holds the virtual IPs first, then each host.
+// inWords describes the picture: first which host holds the virtual IPs, then each host.
 func inWords(s status.Status, all []machine) (sentences []string) {
 	var holders []string
 	for _, m := range all {

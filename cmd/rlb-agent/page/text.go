@@ -10,21 +10,21 @@ import (
 	g "maragu.dev/gomponents"
 )
 
-// What is shown of a text, and of a list, at most.
+// Limits on the length of texts and lists.
 const (
 	maxName     = 40     // runes
 	maxText     = 400    // runes
 	maxDiff     = 12_000 // bytes
 	maxLines    = 200
 	maxServices = 50
-	maxServers  = 64 // of a service
+	maxServers  = 64 // per service
 	maxHosts    = 8
 	maxVIPs     = 6
 	maxEvents   = 40
 )
 
-// short is at most so many runes of a text on one line. What does not print, as a change of the direction of writing, is
-// a space.
+// short returns a text on one line, at most "most" runes long. Unprintable characters, such as a change of the writing
+// direction, become spaces.
 func short(text string, most int) string {
 	text = strings.ReplaceAll(strings.TrimRight(cut(text, most*utf8.UTFMax*2), "\n"), "\n", "; ")
 	text = strings.Map(printable, text)
@@ -34,7 +34,7 @@ func short(text string, most int) string {
 	return text
 }
 
-// lines are at most so many lines and bytes of a text.
+// lines splits a text into lines, at most maxLines and maxDiff bytes.
 func lines(text string) (all []string) {
 	whole := text
 	text = cut(text, maxDiff)
@@ -64,14 +64,14 @@ func printable(r rune) rune {
 	return r
 }
 
-// say is a text of a View.
+// say renders a text of a View.
 func say(text string) g.Node { return plain(short(text, maxText)) }
 
-// age is since when something lasts: "for 3m20s" with the script, else "since 14:02:10". The same moment makes the same
-// HTML, whenever the page is asked for.
+// age renders how long a state has lasted: "for 3m20s" with the script, else "since 14:02:10". The HTML depends only on
+// the time since, not on when the page is requested.
 func age(since time.Time) g.Node { return moment(since, "since ", "for") }
 
-// past is when something happened: "20s ago" with the script.
+// past renders when something happened: "20s ago" with the script.
 func past(at time.Time) g.Node { return moment(at, "at ", "ago") }
 
 func moment(at time.Time, before, form string) g.Node {
@@ -81,10 +81,10 @@ func moment(at time.Time, before, form string) g.Node {
 	return el("time", "age", attr("datetime", at.UTC().Format(time.RFC3339)), attr("data-form", form), plain(before+clock(at)))
 }
 
-// clock is a time of this host's zone.
+// clock formats a time in this host's time zone.
 func clock(at time.Time) string { return at.Local().Format("2 Jan 15:04:05") }
 
-// el is an element of a class, "" for none.
+// el returns an element with a class, "" for none.
 func el(name, class string, children ...g.Node) g.Node {
 	if class != "" {
 		children = append([]g.Node{attr("class", class)}, children...)
@@ -92,7 +92,7 @@ func el(name, class string, children ...g.Node) g.Node {
 	return tag(name, children...)
 }
 
-// span is how long something lasted, as exactly as people want to know it: 6 ms, 2.80 s, 3 min 20 s, 2 h 5 min, 3 d 4 h.
+// span formats a duration with a suitable precision: 6 ms, 2.80 s, 3 min 20 s, 2 h 5 min, 3 d 4 h.
 func span(d time.Duration) string {
 	d = max(d, 0)
 	pair := func(big, small time.Duration, names [2]string) string {
@@ -122,20 +122,19 @@ func plural(n int, one, many string) string {
 	return fmt.Sprint(n, " ", many)
 }
 
-// These three are not inlined: the compiler would copy the whole of gomponents' closures to each of hundreds of calls,
-// 0.3 MB.
+// These three are not inlined: the compiler would copy gomponents' closures into each of hundreds of calls, 0.3 MB.
 
-// tag is an element.
+// tag returns an element.
 //
 //go:noinline
 func tag(name string, children ...g.Node) g.Node { return g.El(name, children...) }
 
-// attr is an attribute, escaped.
+// attr returns an attribute; the value is escaped.
 //
 //go:noinline
 func attr(name string, value ...string) g.Node { return g.Attr(name, value...) }
 
-// plain is a text, escaped.
+// plain returns a text node; the text is escaped.
 //
 //go:noinline
 func plain(text string) g.Node { return g.Text(text) }

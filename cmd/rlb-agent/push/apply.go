@@ -13,18 +13,18 @@ import (
 )
 
 const (
-	confirmMargin = 2 * time.Second // so long a confirmation takes at most until it counts
+	confirmMargin = 2 * time.Second // longest time of a confirmation until it takes effect
 	askEvery      = 500 * time.Millisecond
 	longestVerify = 20 * time.Second
 )
 
-// refusal is an answer of a host that was not touched.
+// refusal is the answer of a host that changed nothing.
 type refusal struct {
 	code int
 	error
 }
 
-// cleanRefusal is the exit code where a host refused a trial and was not touched, else 0.
+// cleanRefusal returns the exit code if a host refused a trial and changed nothing, else 0.
 func cleanRefusal(err error) int {
 	if r := (refusal{}); errors.As(err, &r) {
 		return r.code
@@ -32,7 +32,7 @@ func cleanRefusal(err error) int {
 	return 0
 }
 
-// common are the flags of all calls that change a host.
+// common adds the flags of all calls that change a host.
 func (p *Push) common(args ...string) []string {
 	args = append(args, "--id", p.ID, "--log-level", "warn", "--lock-timeout", p.LockTimeout.String())
 	if p.By != "" {
@@ -41,7 +41,7 @@ func (p *Push) common(args ...string) []string {
 	return args
 }
 
-// takeOver are the flags that let a host take virtual IPs from other machines.
+// takeOver returns the flags that let a host take virtual IPs from other machines.
 func (p *Push) takeOver() (args []string) {
 	for _, mac := range p.TakeOver {
 		args = append(args, "--take-over", mac)
@@ -69,8 +69,8 @@ func (p *Push) try(ctx context.Context, t *target) error {
 	return err
 }
 
-// verify waits until a host serves with the spec as well as before it, and clients reach what they reached. Where more hosts
-// are to come, it may wait for them outside of the virtual router.
+// verify waits until a host serves with the spec as well as before, and clients reach what they reached before. more:
+// further hosts follow, so the host may wait for them outside of the virtual router.
 func (p *Push) verify(ctx context.Context, t *target, reached []string, more bool) error {
 	err := p.eventually(ctx, func(ctx context.Context) error {
 		if err := p.serves(ctx, t, more); err != nil {
@@ -91,7 +91,8 @@ func (p *Push) verify(ctx context.Context, t *target, reached []string, more boo
 	return nil
 }
 
-// eventually checks again and again, for as long as a trial leaves time. The error is what the last whole check found.
+// eventually repeats check until it succeeds or its share of the trial's time is over. The error is from the last
+// complete check.
 func (p *Push) eventually(ctx context.Context, check func(context.Context) error) (found error) {
 	ctx, cancel := context.WithTimeout(ctx, min(longestVerify, p.Timeout/3))
 	defer cancel()
@@ -124,12 +125,12 @@ func (p *Push) serves(ctx context.Context, t *target, more bool) error {
 	return nil
 }
 
-// tries says whether the host tries this push's spec now.
+// tries reports whether the host is trying the spec of this push.
 func (p *Push) tries(s status.Status) bool {
 	return s.Trial != nil && s.Trial.ID == p.ID && s.Trial.SpecDigest == p.Doc.Digest
 }
 
-// oneHolder waits until exactly one host holds the virtual IPs, if that was so before.
+// oneHolder waits until exactly one host holds the virtual IPs, if exactly one held them before.
 func (p *Push) oneHolder(ctx context.Context, targets []*target) error {
 	if holders(targets) != 1 {
 		return nil
@@ -141,7 +142,7 @@ func (p *Push) oneHolder(ctx context.Context, targets []*target) error {
 	return nil
 }
 
-// holding says how many hosts hold the virtual IPs, unless it is one.
+// holding returns an error unless exactly one host holds the virtual IPs.
 func (p *Push) holding(ctx context.Context, targets []*target) error {
 	holds, failed := make([]bool, len(targets)), make([]error, len(targets))
 	remote.Each(p.Hosts, func(i int, h remote.Host) {
@@ -166,9 +167,9 @@ func (p *Push) holding(ctx context.Context, targets []*target) error {
 	return fmt.Errorf("%s hold the virtual IPs at the same time", strings.Join(holding, " and "))
 }
 
-// confirm keeps the spec on all hosts, one after the other: each reloads systemd, in which time the check of keepalived may
-// fail on a slow host. Between the first and the last confirmation a cut leaves hosts with two specs, so it is finished
-// once it has begun.
+// confirm keeps the spec on all hosts, one after the other: a confirmation reloads systemd, and during a reload
+// keepalived's check may fail on a slow host. If confirm were interrupted between the first and the last confirmation,
+// the hosts would have two specs. So it ignores ctx once it has begun.
 func (p *Push) confirm(ctx context.Context, order []*target) error {
 	if ctx.Err() != nil {
 		return p.goBack(ctx, order, errors.New("interrupted"))
@@ -194,14 +195,15 @@ func (p *Push) confirm(ctx context.Context, order []*target) error {
 	return nil
 }
 
-// confirmOn asks again as long as a confirmation can come in time: a connection that is cut leaves it open.
+// confirmOn repeats the confirmation while there is time for it: after a cut connection it is not known whether the
+// call took effect.
 func (p *Push) confirmOn(ctx context.Context, t *target) error {
 	for {
 		answer, err := p.Remote.Call(ctx, t.Host, remote.Call{Args: p.common("confirm"), Limit: p.Timeout})
 		switch {
 		case err == nil && answer.Code == 0:
 			return nil
-		case err == nil && p.stands(ctx, t) == isNew: // the answer to the call before was lost
+		case err == nil && p.stands(ctx, t) == isNew: // the answer to the previous call was lost
 			return nil
 		case err == nil:
 			return fmt.Errorf("cannot confirm on %s: %s", t.Name, remote.Brief(answer))
@@ -212,5 +214,5 @@ func (p *Push) confirmOn(ctx context.Context, t *target) error {
 	}
 }
 
-// deadline is when the host's trial ends at the earliest.
+// deadline returns the earliest time at which the host's trial ends.
 func (p *Push) deadline(t *target) time.Time { return t.began.Add(p.Timeout) }

@@ -11,17 +11,17 @@ import (
 	"rlb.dev/rlb-agent/cmd/rlb-agent/remote"
 )
 
-// backTime is how long after the end of its trial a host may take to go back by itself.
+// backTime is how long a host may take to go back by itself after the end of its trial.
 const backTime = 30 * time.Second
 
-// spec is which spec a host has.
+// spec tells which spec a host has.
 type spec int
 
 const (
 	unknown spec = iota
 	isOld
 	isNew
-	isOther // neither: another push, or an edit, came first
+	isOther // neither: another push or an edit came first
 )
 
 // stands asks a host which spec it has for good.
@@ -30,7 +30,7 @@ func (p *Push) stands(ctx context.Context, t *target) spec {
 	switch {
 	case err != nil, s.SpecDigest == "", s.Trial != nil && s.Trial.ID == p.ID:
 		return unknown
-	case s.Trial == nil && (s.Generation != s.ObservedGeneration || !s.Is("InSync")): // it is never in sync while it tries a spec
+	case s.Trial == nil && (s.Generation != s.ObservedGeneration || !s.Is("InSync")): // while it tries a spec it is never in sync
 		return unknown
 	case s.SpecDigest == t.before.SpecDigest:
 		return isOld
@@ -40,8 +40,8 @@ func (p *Push) stands(ctx context.Context, t *target) spec {
 	return isOther
 }
 
-// goBack ends the trials, also where the push was interrupted: one host after the other, who holds the virtual IPs first.
-// Those that do not answer go back by themselves; it asks them again until they must have.
+// goBack ends the trials, also if the push was interrupted: one host after the other, first the one that holds the
+// virtual IPs. Hosts that do not answer go back by themselves; goBack asks them until they must have gone back.
 func (p *Push) goBack(ctx context.Context, order []*target, cause error) error {
 	if ctx.Err() != nil {
 		cause = errors.New("interrupted")
@@ -64,7 +64,7 @@ func (p *Push) goBack(ctx context.Context, order []*target, cause error) error {
 	return p.outcome(tried, results, cause)
 }
 
-// mayAnswer says whether a host of which nothing is known may still go back.
+// mayAnswer reports whether a host in an unknown state may still go back.
 func (p *Push) mayAnswer(tried []*target, results []spec) bool {
 	for i, t := range tried {
 		if results[i] == unknown && time.Until(p.deadline(t)) > -backTime {
@@ -74,7 +74,7 @@ func (p *Push) mayAnswer(tried []*target, results []spec) bool {
 	return false
 }
 
-// endTrial makes the host go back now, and says which spec it has then.
+// endTrial makes the host go back now, and returns the spec that it has then.
 func (p *Push) endTrial(ctx context.Context, t *target) spec {
 	answer, err := p.Remote.Call(ctx, t.Host, remote.Call{Args: p.common("try", "--end"), Limit: p.Timeout + backTime})
 	switch {
@@ -87,7 +87,7 @@ func (p *Push) endTrial(ctx context.Context, t *target) spec {
 	return p.stands(ctx, t)
 }
 
-// outcome says which hosts have which spec.
+// outcome reports which hosts have which spec.
 func (p *Push) outcome(tried []*target, results []spec, cause error) error {
 	var old, other, whole, lost []*target
 	for i, t := range tried {

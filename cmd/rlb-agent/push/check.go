@@ -12,8 +12,7 @@ import (
 	"rlb.dev/rlb-agent/reconcile/host"
 )
 
-// check asks every host what it is and what it would do. It changes nothing, and tells everything that is in the way at
-// once.
+// check asks every host for its state and for what it would do. It changes nothing, and reports all obstacles at once.
 func (p *Push) check(ctx context.Context) ([]*target, error) {
 	targets := make([]*target, len(p.Hosts))
 	if err := p.onEach(func(i int, h remote.Host) (err error) {
@@ -34,8 +33,8 @@ func (p *Push) check(ctx context.Context) ([]*target, error) {
 	return targets, nil
 }
 
-// onEach does something on all hosts at once. Of several failures each has its line, and the exit code is that of the one
-// that must be fixed first: a host that cannot be asked, before a spec that is refused.
+// onEach calls do for all hosts concurrently. The error has a line for each failure. Its exit code is that of the
+// failure to fix first: a host that cannot be asked comes before a refused spec.
 func (p *Push) onEach(do func(i int, h remote.Host) error) error {
 	errs := make([]error, len(p.Hosts))
 	remote.Each(p.Hosts, func(i int, h remote.Host) { errs[i] = do(i, h) })
@@ -53,7 +52,7 @@ func (p *Push) onEach(do func(i int, h remote.Host) error) error {
 	return &remote.Failure{Code: code, Err: fmt.Errorf("%w\nnothing was changed", errors.Join(errs...))}
 }
 
-// look says whether the host can take part.
+// look reports whether the host can take part.
 func (p *Push) look(ctx context.Context, h remote.Host) (*target, error) {
 	s, err := remote.Status(ctx, p.Remote, h)
 	if err != nil {
@@ -84,7 +83,7 @@ func orReason(texts ...string) string {
 
 var majorVersion = regexp.MustCompile(`^v?(\d+)\.`)
 
-// major is the first number of a version, or "" where it has none, as what is built from a commit.
+// major returns the first number of a version; "" if it has none, as a build from a commit.
 func major(version string) string {
 	if m := majorVersion.FindStringSubmatch(version); m != nil {
 		return m[1]
@@ -92,7 +91,7 @@ func major(version string) string {
 	return ""
 }
 
-// plan has the host check the spec with its programs, and say what it would do.
+// plan makes the host check the spec with its programs, and returns what the host would do.
 func (p *Push) plan(ctx context.Context, t *target) (remote.Answer, error) {
 	dryRun := append([]string{"--once", "--dry-run", "--log-level", "error", "--spec", "-"}, p.takeOver()...)
 	for _, args := range [][]string{{"validate", "--log-level", "warn", "-"}, dryRun} {
@@ -101,7 +100,7 @@ func (p *Push) plan(ctx context.Context, t *target) (remote.Answer, error) {
 			return answer, err
 		}
 		if answer.Code == 0 && args[0] == "validate" {
-			p.show(t.Host, answer) // warnings
+			p.show(t.Host, answer) // show its warnings
 			continue
 		}
 		switch answer.Code {
@@ -116,7 +115,7 @@ func (p *Push) plan(ctx context.Context, t *target) (remote.Answer, error) {
 	return remote.Answer{}, nil
 }
 
-// summary shows what the push will do. What is the same on several hosts stands once.
+// summary prints what the push will do. If several hosts have the same plan, it is printed once.
 func (p *Push) summary(targets []*target, plans []remote.Answer) {
 	for _, t := range targets {
 		s := t.before
@@ -160,7 +159,7 @@ func drained(is bool) string {
 	return ""
 }
 
-// holders is how many hosts hold the virtual IPs.
+// holders counts the hosts that hold the virtual IPs.
 func holders(targets []*target) (n int) {
 	for _, t := range targets {
 		if t.before.Role == host.RoleMaster {

@@ -36,32 +36,33 @@ services:
 	tryTime  = 20 * time.Second
 )
 
-// fakeHost is rlb-agent on a host, as far as a push sees it.
+// fakeHost is rlb-agent on a host, with the behaviour that a push depends on.
 type fakeHost struct {
 	role          host.Role
-	spec          string // digest of the spec file, which is in force where nothing is tried
-	trial, id, by string // digest of what is tried
+	spec          string // digest of the spec file, which is in force unless a trial runs
+	trial, id, by string // trial: digest of the spec that is tried
 	deadline      time.Time
 	drifted       bool
-	bad           bool      // does not serve with the new spec
-	keptOutBy     *fakeHost // with the new spec it waits until this one has it too; nil: it does not
+	bad           bool      // it does not serve with the new spec
+	keptOutBy     *fakeHost // with the new spec it stays out until this host has it too; nil: it does not stay out
 	version       string
 }
 
-// settle ends a trial whose time is over, as the timer of a host does.
+// settle ends an expired trial, as the timer of a host does.
 func (f *fakeHost) settle() {
 	if f.trial != "" && !time.Now().Before(f.deadline) {
 		f.trial = ""
 	}
 }
 
-// fault is what happens to a call: it does not arrive, its answer is lost, or the answer is this one.
+// fault is a failure of a call: the call does not arrive, its answer is lost, or the answer is this
+// one.
 type fault struct {
 	before, after error
 	answer        *remote.Answer
 }
 
-// fleet are hosts by name. Every call is noted, and fault says what happens to it.
+// fleet holds hosts by name. It records every call; fault returns the failure of a call.
 type fleet struct {
 	mu    sync.Mutex
 	hosts map[string]*fakeHost
@@ -91,7 +92,7 @@ func (f *fleet) names() (names []string) {
 	return names
 }
 
-// word is what a call is noted as.
+// word returns the recorded name of a call.
 func word(args []string) string {
 	switch {
 	case args[0] == "--once":
@@ -121,7 +122,7 @@ func (f *fleet) Call(ctx context.Context, h remote.Host, c remote.Call) (remote.
 	return f.hosts[h.Name].do(c), fails.after
 }
 
-// value is the word after a flag.
+// value returns the word after a flag.
 func value(args []string, flag string) string {
 	if at := slices.Index(args, flag); at >= 0 {
 		return args[at+1]
@@ -181,7 +182,7 @@ func (f *fakeHost) status() status.Status {
 	return s
 }
 
-// specs are the specs that the hosts have after every trial is over.
+// specs returns the specs of the hosts after the end of every trial.
 func (f *fleet) specs() (all []string) {
 	time.Sleep(tryTime)
 	for _, name := range f.names() {
@@ -201,19 +202,19 @@ func (f *fleet) specs() (all []string) {
 	return all
 }
 
-// outcome is how a push ended.
+// outcome is the result of a push.
 type outcome struct {
 	code           int
 	err            string
 	stdout, stderr string
 }
 
-// sees is what the machine of the push reaches.
+// sees reports what the machine of the push reaches.
 type sees func(target string) bool
 
 func (s sees) Answers(_ context.Context, target string) bool { return s(target) }
 
-// push pushes the new spec, changed by with.
+// push pushes the new spec with modified options.
 func (f *fleet) push(t *testing.T, ctx context.Context, with ...func(*Push)) outcome {
 	t.Helper()
 	doc, err := api.Parse("spec.yaml", []byte(newSpec))
@@ -245,7 +246,7 @@ func (f *fleet) push(t *testing.T, ctx context.Context, with ...func(*Push)) out
 	return o
 }
 
-// changes are the calls that change hosts.
+// changes returns the calls that change hosts.
 func (f *fleet) changes() string {
 	changes := slices.DeleteFunc(slices.Clone(f.calls), func(call string) bool {
 		return !strings.HasSuffix(call, "try") && !strings.HasSuffix(call, "end") && !strings.HasSuffix(call, "confirm")

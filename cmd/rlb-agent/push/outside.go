@@ -18,21 +18,21 @@ import (
 
 const (
 	dialTime  = 2 * time.Second
-	mostAsked = 100                    // entrances that are looked at
-	closeTime = 200 * time.Millisecond // in which HAProxy closes a connection for which it has no server
+	mostAsked = 100                    // most entrances that are tested
+	closeTime = 200 * time.Millisecond // time in which HAProxy closes a connection if it has no server for it
 )
 
-// Outside reaches services as clients do.
+// Outside connects to services as clients do.
 type Outside interface {
-	// Answers says whether a connection to this address and port is taken and stays open.
+	// Answers reports whether a connection to this address and port is accepted and stays open.
 	Answers(ctx context.Context, target string) bool
 }
 
 // Network is the network of this machine.
 type Network struct{}
 
-// FromHere is the network of this machine, or nil where it may be a load balancer itself: then it has this file, and
-// reaches the virtual IPs by a way that clients do not have.
+// FromHere returns the network of this machine; nil if this machine may be a load balancer itself, which it is if
+// the file exists: it reaches the virtual IPs by another path than clients.
 func FromHere(memory string) Outside {
 	if _, err := os.Lstat(memory); errors.Is(err, os.ErrNotExist) {
 		return Network{}
@@ -40,7 +40,7 @@ func FromHere(memory string) Outside {
 	return nil
 }
 
-// Answers connects. A service without a server takes connections, and closes them at once.
+// Answers connects. A service without a server accepts connections and closes them at once.
 func (Network) Answers(ctx context.Context, target string) bool {
 	dialer := net.Dialer{Timeout: dialTime}
 	conn, err := dialer.DialContext(ctx, "tcp", target)
@@ -56,7 +56,7 @@ func (Network) Answers(ctx context.Context, target string) bool {
 	return err == nil || ok && timeout.Timeout()
 }
 
-// entrances are where clients reach the services of a spec, by the virtual IPs.
+// entrances returns the addresses at which clients reach the services of a spec, by the virtual IPs.
 func entrances(spec *api.LoadBalancerSpec) (targets []string) {
 	for _, service := range spec.Services {
 		for _, vip := range spec.VirtualIPs {
@@ -73,7 +73,7 @@ func entrances(spec *api.LoadBalancerSpec) (targets []string) {
 	return targets
 }
 
-// reached is what this machine reaches before the change, of what is there after it too.
+// reached returns the entrances of the new spec that this machine reaches before the change.
 func (p *Push) reached(ctx context.Context) []string {
 	if p.Sees == nil {
 		p.logf("not checked from here: the services at the virtual IPs, since this machine is a load balancer itself")
@@ -91,10 +91,10 @@ func (p *Push) reached(ctx context.Context) []string {
 	return good
 }
 
-// mostNamed is how many entrances a line names.
+// mostNamed limits how many entrances a line names.
 const mostNamed = 3
 
-// some are the first of these by name, and the number of the others.
+// some names the first mostNamed targets and counts the others.
 func some(targets []string) string {
 	if more := len(targets) - mostNamed; more > 0 {
 		return fmt.Sprintf("%s and %d more", strings.Join(targets[:mostNamed], ", "), more)
@@ -102,7 +102,7 @@ func some(targets []string) string {
 	return strings.Join(targets, ", ")
 }
 
-// answer says which of these does not answer now.
+// answer returns an error that names the targets that do not answer now.
 func (p *Push) answer(ctx context.Context, targets []string) error {
 	if p.Sees == nil {
 		return nil
@@ -113,7 +113,7 @@ func (p *Push) answer(ctx context.Context, targets []string) error {
 	return nil
 }
 
-// answering are those that answer, asked at the same time.
+// answering returns the targets that answer. It asks all of them concurrently.
 func (p *Push) answering(ctx context.Context, targets []string) []string {
 	good := make([]bool, len(targets))
 	remote.Each(targets, func(i int, target string) { good[i] = p.Sees.Answers(ctx, target) })

@@ -15,7 +15,7 @@ import (
 	"time"
 )
 
-// taker takes connections on loopback, and does something with each.
+// taker accepts connections on loopback and calls do for each.
 func taker(t *testing.T, do func(net.Conn)) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -45,7 +45,8 @@ func taker(t *testing.T, do func(net.Conn)) string {
 	return l.Addr().String()
 }
 
-// silent is where no connection is ever taken: the queue of the socket is full, so further ones get no answer.
+// silent returns an address where no connection is accepted: the socket's queue is full, so further
+// connections get no answer.
 func silent(t *testing.T) string {
 	t.Helper()
 	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
@@ -75,7 +76,7 @@ func silent(t *testing.T) string {
 	return ""
 }
 
-// The network of this machine, against real sockets.
+// TestNetwork: the network of this machine, with real sockets.
 func TestNetwork(t *testing.T) {
 	secure := httptest.NewTLSServer(http.NotFoundHandler())
 	defer secure.Close()
@@ -124,7 +125,7 @@ func TestNetwork(t *testing.T) {
 	}
 }
 
-// A load balancer, or a machine of which that is not known, does not look at the virtual IPs itself.
+// TestFromHere: a load balancer does not test the virtual IPs itself; nor does a machine that may be one.
 func TestFromHere(t *testing.T) {
 	dir := t.TempDir()
 	file := filepath.Join(dir, "memory")
@@ -137,7 +138,7 @@ func TestFromHere(t *testing.T) {
 	if FromHere(file) != nil {
 		t.Error("a load balancer looks at the virtual IPs itself")
 	}
-	if FromHere(filepath.Join(file, "below")) != nil { // an error, but not that it is missing
+	if FromHere(filepath.Join(file, "below")) != nil { // an error other than "not exist"
 		t.Error("a machine of which nothing is known looks at the virtual IPs")
 	}
 }

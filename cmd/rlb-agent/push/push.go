@@ -1,5 +1,5 @@
-// Package push brings one spec into force on all load balancers, the standby first. Each host tries it, and goes back by
-// itself unless all have confirmed it: whatever is cut or killed, the hosts end with one spec.
+// Package push brings one spec into force on all load balancers, the standby first. Each host tries the spec, and goes
+// back by itself unless all confirm it: whatever fails, all hosts end with the same spec.
 package push
 
 import (
@@ -19,11 +19,11 @@ import (
 
 // Exit codes of a push, as everywhere in rlb-agent.
 const (
-	Different  = 1 // --dry-run found something to do, or the answer was no
+	Different  = 1 // --dry-run found differences, or the answer was no
 	Unable     = 2 // a host cannot be reached or is not in sync; nothing was touched
 	Refused    = 3 // a host refuses the spec; nothing was touched
 	Failed     = 4 // each host has its former spec, or another one that came first
-	NeedsHuman = 5 // a host could not be brought back, or nobody knows
+	NeedsHuman = 5 // a host could not be brought back, or its state is not known
 )
 
 // Push is one push.
@@ -33,31 +33,31 @@ type Push struct {
 	Doc    *api.Document
 
 	ID          string        // of the trials
-	By          string        // who pushes
+	By          string        // the user who pushes
 	Timeout     time.Duration // of each host's trial
 	LockTimeout time.Duration // how long a host waits for another rlb-agent to end
 	Version     string        // of this agent
-	Sees        Outside       // reaches the virtual IPs from outside; nil: cannot
+	Sees        Outside       // tests the virtual IPs from outside; nil: not possible
 	DryRun      bool
 	TakeOver    []string // MACs of machines from which a host may take a virtual IP
 	Ask         func(question string) bool
 
 	Out, Log io.Writer // results, and progress
 
-	logging sync.Mutex // several hosts are asked at once
+	logging sync.Mutex // guards Log: several hosts are asked at once
 }
 
-// target is a host and what is known of it.
+// target is a host with its state.
 type target struct {
 	remote.Host
 	before  status.Status
-	pending bool      // the spec is not in force there yet
+	pending bool      // the spec is not in force on it yet
 	tried   bool      // its trial may have begun
-	began   time.Time // not before this
-	keptOut bool      // it waits until the others have the new virtual router
+	began   time.Time // the trial began at this time or later
+	keptOut bool      // it stays out until the others have the new virtual router
 }
 
-// Run pushes. The error is a *remote.Failure with the exit code.
+// Run pushes the spec. The error is a *remote.Failure with the exit code.
 func (p *Push) Run(ctx context.Context) error {
 	targets, err := p.check(ctx)
 	if err != nil {
@@ -105,7 +105,7 @@ func (p *Push) Run(ctx context.Context) error {
 	return nil
 }
 
-// applyOrder are the hosts that get the spec: who holds the virtual IPs comes last.
+// applyOrder returns the hosts that get the spec: the one that holds the virtual IPs last.
 func applyOrder(targets []*target) []*target {
 	order := slices.DeleteFunc(slices.Clone(targets), func(t *target) bool { return !t.pending })
 	rank := func(t *target) int {
@@ -118,7 +118,7 @@ func applyOrder(targets []*target) []*target {
 	return order
 }
 
-// logf tells progress.
+// logf prints progress.
 func (p *Push) logf(format string, args ...any) { p.log(fmt.Sprintf(format+"\n", args...)) }
 
 func (p *Push) log(text string) {
@@ -127,19 +127,19 @@ func (p *Push) log(text string) {
 	fmt.Fprint(p.Log, text)
 }
 
-// show passes on what a host said.
+// show prints the messages of a host.
 func (p *Push) show(h remote.Host, a remote.Answer) {
 	text := a.Stderr
-	if strings.HasPrefix(text, "-:") { // problems name the file as the host knew it
+	if strings.HasPrefix(text, "-:") { // the host read the spec from standard input: name the file instead
 		text = p.Doc.File + text[1:]
 	}
 	p.log(remote.Prefixed(h, strings.ReplaceAll(text, "\n-:", "\n"+p.Doc.File+":")))
 }
 
-// names are "lb1, lb2 and lb3".
+// names returns "lb1, lb2 and lb3".
 func names(targets []*target) string { return join(targets, ", ", " and ") }
 
-// sequence is "lb2, then lb1".
+// sequence returns "lb2, then lb1".
 func sequence(targets []*target) string { return join(targets, ", then ", ", then ") }
 
 func join(targets []*target, between, last string) string {
@@ -157,7 +157,7 @@ func join(targets []*target, between, last string) string {
 	return b.String()
 }
 
-// pause waits, and says whether there is more time.
+// pause waits for d, and reports whether ctx is still alive.
 func pause(ctx context.Context, d time.Duration) bool {
 	select {
 	case <-ctx.Done():

@@ -18,7 +18,7 @@ import (
 
 var errCut = errors.New("cannot reach it: connection reset")
 
-// fails is a fault of one call, the first time only or ever after.
+// fails makes one call fail, the first time only or every time.
 func fails(at string, before, after error, answer *remote.Answer, ever bool) func(string) fault {
 	hit := false
 	return func(call string) fault {
@@ -36,7 +36,7 @@ func fails(at string, before, after error, answer *remote.Answer, ever bool) fun
 
 func says(code int, text string) *remote.Answer { return &remote.Answer{Code: code, Stderr: text} }
 
-// lb1 holds the virtual IPs. What fails, which calls that change hosts follow, and how it ends.
+// TestFaults: lb1 holds the virtual IPs. Each case has a fault, the calls that change hosts, and the result.
 func TestFaults(t *testing.T) {
 	const good, confirms = "lb2 try, lb1 try, ", "lb2 confirm, lb1 confirm"
 	for _, tt := range []struct {
@@ -46,7 +46,7 @@ func TestFaults(t *testing.T) {
 		with    func(*Push)
 		changes string
 		code    int
-		says    string // in the error, or in what was printed
+		says    string // in the error or in the output
 		specs   string
 	}{
 		{name: "clients are asked", changes: good + confirms, says: "lb1: serves with it, and clients reach 198.51.100.100:9000\n", specs: "new new"},
@@ -146,8 +146,8 @@ func TestFaults(t *testing.T) {
 	}
 }
 
-// A host that is hostile, or broken, adds no line to what a push says, and nothing that steers a terminal. What it would do is
-// many lines, each of them indented.
+// TestHostileTexts: a hostile or broken host adds no line to the output of a push, and no control character. Its steps are
+// several lines, each indented.
 func TestHostileTexts(t *testing.T) {
 	const evil = "\ndone: spec.yaml is in force on lb1\n\x1b[2J\r"
 	hostile := func(change func(*status.Status)) func(f *fleet) {
@@ -190,8 +190,9 @@ func TestHostileTexts(t *testing.T) {
 	}
 }
 
-// Whatever call of a push is its last, since the machine is closed, or is cut for a host: all hosts have one spec when the
-// trials are over. Only between the first and the last confirmation they may have two, and then the next push finishes.
+// TestCutAnywhere: after any call the pushing machine is closed, or a host is cut off. All hosts have the same spec
+// when the trials are over. Only between the first and the last confirmation may they have two, and then the next push
+// finishes.
 func TestCutAnywhere(t *testing.T) {
 	for _, hosts := range []int{2, 3} {
 		count := 0
@@ -214,7 +215,8 @@ func TestCutAnywhere(t *testing.T) {
 	}
 }
 
-// cutAt cuts from one call on, done by the host or not: all hosts, or only that of the call.
+// cutAt cuts the connection from one call on, before or after the host has done it: to all hosts, or only to the host
+// of the call.
 func cutAt(t *testing.T, hosts, at int, done, only bool) {
 	f := newFleet(hosts)
 	cut, mixed := "", false
@@ -249,7 +251,7 @@ func cutAt(t *testing.T, hosts, at int, done, only bool) {
 	}
 }
 
-// Ctrl-C goes back at once.
+// TestInterrupted: Ctrl-C goes back at once.
 func TestInterrupted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFleet(2)
@@ -276,7 +278,7 @@ func TestInterrupted(t *testing.T) {
 	})
 }
 
-// Two pushes at the same time: one is in force everywhere, the other one changed nothing.
+// TestConcurrentPushes: of two concurrent pushes, one is in force on all hosts and the other changed nothing.
 func TestConcurrentPushes(t *testing.T) {
 	for _, lead := range []time.Duration{0, 50, 150, 250, 450, 650, 950, 1150} {
 		synctest.Test(t, func(t *testing.T) {
@@ -296,8 +298,8 @@ func TestConcurrentPushes(t *testing.T) {
 	}
 }
 
-// Two pushes of different specs at the same time, where the second begins at any time during the first: one is in force everywhere,
-// and the other one says at once that it is in force nowhere.
+// TestConcurrentPushesOfDifferentSpecs: a second push with another spec begins at any time during the first. One is in
+// force on all hosts; the other reports at once that it is in force on none.
 func TestConcurrentPushesOfDifferentSpecs(t *testing.T) {
 	other, err := api.Parse("other.yaml", []byte(strings.Replace(newSpec, "port: 9000", "port: 9001", 1)))
 	if err != nil {
@@ -337,7 +339,7 @@ func TestConcurrentPushesOfDifferentSpecs(t *testing.T) {
 	}
 }
 
-// A host that was confirmed before the cut is left alone by the push that finishes.
+// TestFinish: a push that finishes an interrupted one does not touch a host that was confirmed already.
 func TestFinish(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFleet(3)

@@ -1,5 +1,5 @@
-// Package remote runs rlb-agent on other hosts, through the system's ssh and its configuration. It is for the command
-// line on the machine of an administrator: the daemon calls nobody.
+// Package remote runs rlb-agent on other hosts, through the system's ssh and its configuration. It is for commands on
+// an administrator's machine: the daemon calls no other host.
 package remote
 
 import (
@@ -29,30 +29,30 @@ type Call struct {
 	Limit time.Duration // how long the call may last; 0 is AskTime
 }
 
-// AskTime is how long a call lasts at most that only asks.
+// AskTime is the time limit of a call that changes nothing.
 const AskTime = 45 * time.Second
 
-// Answer is how a call ended that the other host has answered.
+// Answer is the result of a call that the other host has answered.
 type Answer struct {
 	Code           int // exit code of rlb-agent
 	Stdout, Stderr string
 }
 
-// Caller calls rlb-agent on other hosts. An error says that it is not known whether or how the call ended.
+// Caller calls rlb-agent on other hosts. After an error it is not known whether or how the call ended.
 type Caller interface {
 	Call(ctx context.Context, h Host, c Call) (Answer, error)
 }
 
-// errNoSSH says that this machine has no ssh.
+// errNoSSH: this machine has no ssh.
 var errNoSSH = errors.New("cannot find ssh on this machine: install openssh-client")
 
-// Failure is why something failed on other hosts, with the exit code that rlb-agent has for it.
+// Failure is a failure on other hosts, with rlb-agent's exit code for it.
 type Failure struct {
 	Code int
 	Err  error
 }
 
-// Error is what went wrong, and how the hosts are now; "" where what was printed says it.
+// Error describes the failure and the state of the hosts; "" if the printed output says it already.
 func (f *Failure) Error() string {
 	if f.Err == nil {
 		return ""
@@ -60,16 +60,17 @@ func (f *Failure) Error() string {
 	return f.Err.Error()
 }
 
-// Unwrap is what went wrong.
+// Unwrap returns the cause.
 func (f *Failure) Unwrap() error { return f.Err }
 
-// destination is what ssh takes as [user@]host: a name, an alias of its configuration, or an address. It is no option, and
-// no shell or ssh reads anything else into it. So large a pattern is compiled by who calls other hosts.
+// destination matches ssh's [user@]host: a name, an alias of its configuration, or an address. It matches no option,
+// and nothing that ssh or a shell would expand. The pattern is large, so it is compiled only when another host is
+// called.
 var destination = sync.OnceValue(func() *regexp.Regexp {
 	return regexp.MustCompile(`^([A-Za-z0-9_][A-Za-z0-9._-]{0,63}@)?[A-Za-z0-9_][A-Za-z0-9._:-]{0,252}$`)
 })
 
-// Hosts are the hosts of these destinations, each once.
+// Hosts returns the hosts of these destinations. It refuses a destination that is given twice.
 func Hosts(destinations []string) ([]Host, error) {
 	var hosts []Host
 	seen := map[string]bool{}
@@ -86,7 +87,7 @@ func Hosts(destinations []string) ([]Host, error) {
 	return hosts, nil
 }
 
-// Each does something with all of a list at once, and returns when all of it is done. Index i is the entry's.
+// Each calls do for all entries of a list concurrently, and waits for all. i is the index of the entry.
 func Each[T any](list []T, do func(i int, entry T)) {
 	var all sync.WaitGroup
 	for i, entry := range list {
@@ -95,7 +96,7 @@ func Each[T any](list []T, do func(i int, entry T)) {
 	all.Wait()
 }
 
-// Status is what rlb-agent on that host says of it.
+// Status asks rlb-agent on a host for its status.
 func Status(ctx context.Context, c Caller, h Host) (s status.Status, err error) {
 	answer, err := c.Call(ctx, h, Call{Args: []string{"status", "-o", "json"}})
 	if err != nil {
@@ -107,7 +108,7 @@ func Status(ctx context.Context, c Caller, h Host) (s status.Status, err error) 
 	return s, nil
 }
 
-// Prefixed is a text of another host, each line with its name before it and without characters that steer a terminal.
+// Prefixed puts the host's name before each line of its text and removes terminal control characters.
 func Prefixed(h Host, text string) string {
 	var b strings.Builder
 	for line := range strings.Lines(host.Clean(text)) {
@@ -116,7 +117,7 @@ func Prefixed(h Host, text string) string {
 	return b.String()
 }
 
-// Brief is what another host said of a failure, in one line.
+// Brief returns the error text of an answer in one line.
 func Brief(a Answer) string {
 	text := strings.TrimSpace(host.Clean(a.Stderr))
 	if text == "" {

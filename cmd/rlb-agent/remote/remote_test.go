@@ -28,7 +28,7 @@ func TestHosts(t *testing.T) {
 	}
 }
 
-// The words of a command go through a shell on the other host.
+// TestWords: the words of a command pass through a shell on the other host.
 func TestWords(t *testing.T) {
 	h := Host{"lb1", "root@lb1"}
 	args, err := SSH{Sudo: true}.sshArgs(h, []string{"try", "--timeout", "2m0s", "--by", "alice@laptop", "-"})
@@ -45,7 +45,7 @@ func TestWords(t *testing.T) {
 	}
 }
 
-// fakeSSH puts a script in the place of ssh.
+// fakeSSH replaces ssh with a script.
 func fakeSSH(t *testing.T, script string) {
 	t.Helper()
 	dir := t.TempDir()

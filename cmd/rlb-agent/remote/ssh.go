@@ -12,26 +12,26 @@ import (
 	"time"
 )
 
-// SSH calls through the system's ssh.
+// SSH calls rlb-agent through the system's ssh.
 type SSH struct {
 	Sudo bool // call "sudo -n rlb-agent": the remote user is not root
 }
 
 const (
-	sshFailed   = 255             // exit code of ssh where ssh itself failed, see ssh(1)
-	notFound    = 127             // of a shell that cannot find the program
-	waitDelay   = 2 * time.Second // for who holds our pipes after ssh has ended, as ControlPersist does
-	answerLimit = 8 << 20         // bytes of each stream that are kept of an answer
+	sshFailed   = 255             // exit code of ssh if ssh itself failed, see ssh(1)
+	notFound    = 127             // exit code of a shell that cannot find the program
+	waitDelay   = 2 * time.Second // for a process that holds our pipes after ssh has ended, as with ControlPersist
+	answerLimit = 8 << 20         // bytes kept of each stream of an answer
 	connectTime = 10              // seconds
-	aliveTime   = 5               // seconds between two questions whether a connection lives; the third without an answer ends it
+	aliveTime   = 5               // seconds between ServerAlive messages; the third without an answer ends the connection
 )
 
-// wordPattern is each word of a remote command: sshd hands the words to a shell as one string, and these mean themselves
-// in every shell.
+// wordPattern matches each word of a remote command: sshd passes the words to a shell as one string, and no shell
+// expands these characters.
 var wordPattern = regexp.MustCompile(`^[A-Za-z0-9@._:=,/-]+$`)
 
-// sshArgs are the arguments of ssh. Nothing asks on the terminal, no forwarding comes along, and options of the user's
-// configuration that would replace the command do not count.
+// sshArgs returns the arguments of ssh. They disable prompts and forwarding, and override options of the user's
+// configuration that would replace the command.
 func (s SSH) sshArgs(h Host, words []string) ([]string, error) {
 	if !destination().MatchString(h.Destination) {
 		return nil, fmt.Errorf("cannot use %q as a host", h.Destination)
@@ -51,8 +51,8 @@ func (s SSH) sshArgs(h Host, words []string) ([]string, error) {
 	return append(append(args, command...), words...), nil
 }
 
-// Call runs rlb-agent on the host and waits for its end. An error says that ssh failed, that there is no rlb-agent, or that
-// the time was over.
+// Call runs rlb-agent on the host and waits for its end. It returns an error if ssh failed, if the host has no
+// rlb-agent, or if the time limit was reached.
 func (s SSH) Call(ctx context.Context, h Host, c Call) (Answer, error) {
 	args, err := s.sshArgs(h, c.Args)
 	if err != nil {
@@ -70,7 +70,7 @@ func (s SSH) Call(ctx context.Context, h Host, c Call) (Answer, error) {
 	defer cancel()
 	// #nosec G204 -- no shell here; the remote command is made of fixed words, numbers and checked names
 	cmd := exec.CommandContext(ctx, program, args...)
-	// Ctrl-C of the terminal is for this program, which then brings the hosts back through ssh.
+	// Ctrl-C must reach only this program, which then brings the hosts back through ssh.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 	cmd.WaitDelay = waitDelay
@@ -83,7 +83,7 @@ func (s SSH) Call(ctx context.Context, h Host, c Call) (Answer, error) {
 	return answer(ctx, h, limit, cmd, Answer{Stdout: stdout.String(), Stderr: stderr.String()}, err)
 }
 
-// answer says how ssh ended.
+// answer interprets how ssh ended.
 func answer(ctx context.Context, h Host, limit time.Duration, cmd *exec.Cmd, a Answer, err error) (Answer, error) {
 	exit := (*exec.ExitError)(nil)
 	switch {
@@ -91,7 +91,7 @@ func answer(ctx context.Context, h Host, limit time.Duration, cmd *exec.Cmd, a A
 		return a, fmt.Errorf("cannot reach %s: no answer within %v", h.Name, limit)
 	case ctx.Err() != nil:
 		return a, fmt.Errorf("cannot wait for %s: interrupted", h.Name)
-	case err == nil, errors.As(err, &exit), cmd.ProcessState != nil && cmd.ProcessState.Success(): // the last with ErrWaitDelay
+	case err == nil, errors.As(err, &exit), cmd.ProcessState != nil && cmd.ProcessState.Success(): // the last for ErrWaitDelay
 		a.Code = cmd.ProcessState.ExitCode()
 	default:
 		return a, fmt.Errorf("cannot run ssh: %w", err)
@@ -105,7 +105,7 @@ func answer(ctx context.Context, h Host, limit time.Duration, cmd *exec.Cmd, a A
 	return a, nil
 }
 
-// capped keeps the beginning of what is written.
+// capped keeps the first answerLimit bytes that are written.
 type capped struct{ kept []byte }
 
 func (c *capped) Write(p []byte) (int, error) {

@@ -9,7 +9,7 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// kind is the type in words.
+// kind names the type.
 func (f *Field) kind() string {
 	switch {
 	case f.Items != nil:
@@ -26,11 +26,11 @@ func (f *Field) kind() string {
 	return string(f.Type)
 }
 
-// bounds are the values or the range of a field, in words, or "".
+// bounds describes the allowed values or the range of a field; "" for none.
 func (f *Field) bounds() string {
 	var values []string
 	for _, value := range f.Enum {
-		if value != nil && value != "" { // what stands for an absent field
+		if value != nil && value != "" { // null and "" stand for an absent field
 			values = append(values, fmt.Sprint(value))
 		}
 	}
@@ -50,13 +50,13 @@ func (f *Field) bounds() string {
 	return ""
 }
 
-// meaning is the description without the default, and the default as it is described.
+// meaning splits the description into the text and the default.
 func (f *Field) meaning() (text, standard string) {
 	text, standard, _ = strings.Cut(f.Description, "Default: ")
 	return strings.TrimSpace(text), strings.TrimSuffix(standard, ".")
 }
 
-// Explain prints all that is known of a field at a path; recursive is with all fields below it.
+// Explain prints the field at a path; recursive lists all fields below it.
 func (f *Field) Explain(w io.Writer, path string, recursive bool) error {
 	var b strings.Builder
 	meaning, standard := f.meaning()
@@ -92,7 +92,7 @@ func (f *Field) Explain(w io.Writer, path string, recursive bool) error {
 	return err
 }
 
-// list prints the fields below one, a line each.
+// list prints the fields below f, one per line.
 func (f *Field) list(b *strings.Builder, indent string, recursive bool) {
 	for _, name := range f.Properties.names {
 		p := f.Properties.of[name]

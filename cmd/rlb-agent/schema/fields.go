@@ -10,7 +10,7 @@ import (
 	"rlb.dev/rlb-agent/cmd/rlb-agent/suggest"
 )
 
-// A Field is a part of the schema, as far as explain shows it.
+// A Field is a field of the schema, with what explain shows of it.
 type Field struct {
 	Description string     `json:"description"`
 	Type        kinds      `json:"type"`
@@ -26,10 +26,10 @@ type Field struct {
 	AnyOf       []*Field   `json:"anyOf"`
 }
 
-// kinds are the types that a value may have. One that need not be there may be null too, which explain does not say.
+// kinds is the type of a value. An optional value may also be null, which explain does not show.
 type kinds string
 
-// UnmarshalJSON takes one type, or the first of a list.
+// UnmarshalJSON accepts one type, or a list, of which it takes the first.
 func (k *kinds) UnmarshalJSON(data []byte) error {
 	if one := (*string)(k); data[0] != '[' {
 		return json.Unmarshal(data, one)
@@ -42,7 +42,7 @@ func (k *kinds) UnmarshalJSON(data []byte) error {
 	return err
 }
 
-// properties are fields in the order of the types.
+// properties are fields in the order of the schema.
 type properties struct {
 	names []string
 	of    map[string]*Field
@@ -54,7 +54,7 @@ func (p *properties) UnmarshalJSON(data []byte) error {
 		return err
 	}
 	d := json.NewDecoder(bytes.NewReader(data))
-	if _, err := d.Token(); err != nil { // the brace
+	if _, err := d.Token(); err != nil { // the opening brace
 		return err
 	}
 	for d.More() {
@@ -71,13 +71,13 @@ func (p *properties) UnmarshalJSON(data []byte) error {
 	return nil
 }
 
-// indexes are the places in lists: services[0].servers[] is services.servers.
+// indexes matches the indexes in a path: services[0].servers[] becomes services.servers.
 var indexes = regexp.MustCompile(`\[\d*\]`)
 
-// Clean is a path without places in lists.
+// Clean removes the indexes from a path.
 func Clean(path string) string { return indexes.ReplaceAllString(path, "") }
 
-// Fields is the whole spec.
+// Fields returns the whole spec.
 func Fields() (*Field, error) {
 	root := new(Field)
 	if err := json.Unmarshal(JSON, root); err != nil {
@@ -86,7 +86,7 @@ func Fields() (*Field, error) {
 	return root, nil
 }
 
-// object is the field whose properties are meant: a list stands for its items, and a choice for its object.
+// object returns the field that has the properties: a list's items, or the object among alternatives.
 func (f *Field) object() *Field {
 	if f.Items != nil {
 		return f.Items.object()
@@ -99,8 +99,7 @@ func (f *Field) object() *Field {
 	return f
 }
 
-// At is the field at a path such as services.healthCheck ; "" is f itself. The error says which field
-// was meant.
+// At returns the field at a path such as services.healthCheck; "" is f itself. The error suggests similar fields.
 func (f *Field) At(path string) (*Field, error) {
 	root := f
 	if path == "" {
@@ -118,7 +117,7 @@ func (f *Field) At(path string) (*Field, error) {
 	return f, nil
 }
 
-// fieldHint says what was meant by a name that is no field of f: one beside it, or one of that name elsewhere.
+// fieldHint suggests fields for a name that f does not have: similar ones in f, or ones of the same name elsewhere.
 func fieldHint(root, f *Field, above, name string) string {
 	var meant []string
 	for _, near := range suggest.Nearest(name, f.object().Properties.names) {
@@ -137,7 +136,7 @@ func fieldHint(root, f *Field, above, name string) string {
 	return "did you mean " + strings.Join(meant, " or ") + "?"
 }
 
-// Paths are the paths of all fields below f.
+// Paths returns the paths of all fields below f.
 func (f *Field) Paths(prefix string) (all []string) {
 	properties := f.object().Properties
 	for _, name := range properties.names {

@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// Every field of the spec has a meaning, and every one that is a value has an example.
+// TestEveryFieldIsExplained: every field of the spec has a description, and every field with a value has an example.
 func TestEveryFieldIsExplained(t *testing.T) {
 	root, err := Fields()
 	if err != nil {
@@ -34,7 +34,8 @@ func TestEveryFieldIsExplained(t *testing.T) {
 	}
 }
 
-// Fields are listed in the order of the types, with what they may hold; a misspelt one, or one without its path, is found.
+// TestExplainFinds: fields are listed in the order of the types, with their ranges. A misspelt name, or one without its
+// path, leads to the field.
 func TestExplainFinds(t *testing.T) {
 	root, err := Fields()
 	if err != nil {

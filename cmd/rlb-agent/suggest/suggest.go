@@ -1,9 +1,10 @@
-// Package suggest finds what was meant by a misspelt name.
+// Package suggest finds the right name for a misspelt one.
 package suggest
 
 import "github.com/spf13/cobra"
 
-// Nearest are the names that a misspelt one most likely meant. cobra finds them, but only among commands.
+// Nearest returns the names closest to a misspelt one. It uses cobra's search, which works on commands
+// only.
 func Nearest(name string, names []string) []string {
 	index := &cobra.Command{SuggestionsMinimumDistance: 2}
 	for _, known := range names {

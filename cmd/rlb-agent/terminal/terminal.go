@@ -1,4 +1,4 @@
-// Package terminal draws on the terminal of a person.
+// Package terminal writes to a user's terminal.
 package terminal
 
 import (
@@ -14,7 +14,7 @@ import (
 	"rlb.dev/rlb-agent/reconcile/host"
 )
 
-// fileOf is the file behind a stream.
+// fileOf returns the file behind a stream.
 func fileOf(stream any) (*os.File, bool) {
 	if w, ok := stream.(io.Writer); ok {
 		stream = Raw(w)
@@ -23,7 +23,7 @@ func fileOf(stream any) (*os.File, bool) {
 	return file, ok
 }
 
-// Raw is what is behind a writer that passes on what it is given. What draws on the terminal is written there.
+// Raw returns the stream behind wrapping writers. Control sequences are written to it.
 func Raw(w io.Writer) io.Writer {
 	for {
 		wrapper, ok := w.(interface{ Unwrap() io.Writer })
@@ -34,7 +34,8 @@ func Raw(w io.Writer) io.Writer {
 	}
 }
 
-// Safe is a writer for texts. Where w is a terminal they do not steer it: they may be those of other programs and machines.
+// Safe returns a writer for texts. If w is a terminal it removes control sequences: the texts may come from other
+// programs and machines.
 func Safe(w io.Writer) io.Writer {
 	if !Is(w) {
 		return w
@@ -53,10 +54,10 @@ func (s safe) Write(text []byte) (int, error) {
 
 func (s safe) Unwrap() io.Writer { return s.to }
 
-// colors are those of a status, and their end (ECMA-48, SGR).
+// colors are the color sequences of a status, and the reset (ECMA-48, SGR).
 var colors = []string{"31m", "32m", "0m"}
 
-// clean is a text without what steers a terminal, but for colors.
+// clean removes the control sequences of a text, except colors.
 func clean(text string) string {
 	var b strings.Builder
 	for i, part := range strings.Split(text, "\x1b[") {
@@ -71,7 +72,7 @@ func clean(text string) string {
 	return b.String()
 }
 
-// Is says whether a reader or a writer is a terminal.
+// Is reports whether a reader or a writer is a terminal.
 func Is(stream any) bool {
 	file, ok := fileOf(stream)
 	if !ok {
@@ -81,17 +82,17 @@ func Is(stream any) bool {
 	return err == nil
 }
 
-// Ask asks a person at the terminal in; only yes is yes.
+// Ask asks the user at the terminal; only y and yes mean yes.
 func Ask(in io.Reader, out io.Writer, question string) bool {
 	fmt.Fprintf(out, "%s [y/N] ", question)
 	line, err := bufio.NewReader(in).ReadString('\n')
-	if err != nil { // the answer did not end the line
+	if err != nil { // no newline was entered
 		fmt.Fprintln(out)
 	}
 	return slices.Contains([]string{"y", "yes"}, strings.ToLower(strings.TrimSpace(line)))
 }
 
-// Size is the size of the terminal that w is, in characters; 0 where it is none.
+// Size returns the size of the terminal w in characters; 0 if w is not a terminal.
 func Size(w io.Writer) (width, height int) {
 	file, ok := fileOf(w)
 	if !ok {
@@ -104,20 +105,21 @@ func Size(w io.Writer) (width, height int) {
 	return int(size.Col), int(size.Row)
 }
 
-// Colors says whether w takes colors: it is a terminal that does, and nobody asked for none (no-color.org).
+// Colors reports whether to write colors to w: w is a terminal, TERM is not "dumb", and NO_COLOR is not set
+// (no-color.org).
 func Colors(w io.Writer) bool {
 	return Is(w) && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"
 }
 
-// The terminal's own words, which Raw takes: a second screen without a cursor, and back, and a line begun anew.
+// Control sequences, to be written to Raw: erase the line, switch to a second screen without a cursor, and back.
 const (
 	EraseLine   = "\r\x1b[K"
 	EnterScreen = "\x1b[?1049h\x1b[?25l"
 	LeaveScreen = "\x1b[?25h\x1b[?1049l"
 )
 
-// Frame is a text drawn over the former one, in one piece and without clearing first, so that nothing flickers. What does
-// not fit on the screen is counted in its last line. Raw takes it.
+// Frame returns a text that overwrites the former one without clearing it first, to avoid flicker. The last line counts
+// the lines that do not fit. Write it to Raw.
 func Frame(text string, height int) string {
 	lines := strings.Split(strings.TrimSuffix(clean(text), "\n"), "\n")
 	if more := len(lines) - height; height > 0 && more > 0 {

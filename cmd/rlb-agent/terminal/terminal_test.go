@@ -2,7 +2,8 @@ package terminal
 
 import "testing"
 
-// A frame overwrites the former one line by line, clears what that had more, and fits on the screen.
+// TestFrame: a frame overwrites the former one line by line, erases the rest, and fits on the
+// screen.
 func TestFrame(t *testing.T) {
 	if got, want := Frame("a\nb\n", 5), "\x1b[Ha\x1b[K\r\nb\x1b[K\x1b[J"; got != want {
 		t.Errorf("got %q, want %q", got, want)
@@ -12,7 +13,7 @@ func TestFrame(t *testing.T) {
 	}
 }
 
-// A frame obeys nothing in its text but colors.
+// TestFrameOfForeignText: a frame removes all control sequences of its text except colors.
 func TestFrameOfForeignText(t *testing.T) {
 	text := "\x1b[32mup\x1b[0m \x1b[Hover \x1b]0;title\x07\rover \x1b[\x1b[31m"
 	if got, want := Frame(text, 5), "\x1b[H\x1b[32mup\x1b[0m Hover ]0;titleover \x1b[31m\x1b[K\x1b[J"; got != want {

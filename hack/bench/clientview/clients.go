@@ -22,15 +22,16 @@ import (
 
 const (
 	between  = 20 * time.Millisecond // requests, each on a new connection: 50/s
-	patience = 10 * time.Second      // of a request
+	patience = 10 * time.Second      // timeout of a request
 	tooSlow  = time.Second           // a request that takes longer is counted
 	watches  = 9
 	listTime = 15 * time.Second // of the long LIST
-	lead     = 2 * time.Second  // the LIST is under way for that long before the fault
-	healing  = 12 * time.Second // clients are looked at for that long after the heal
+	lead     = 2 * time.Second  // how long the LIST is in progress before the fault
+	healing  = 12 * time.Second // how long clients are watched after the heal
 )
 
-// clients are those of one station. They know the servers' certificates, as clients of a cluster do.
+// clients are the clients of one station. They know the servers' certificates, as clients of a
+// cluster do.
 type clients struct {
 	http *http.Client
 }
@@ -44,7 +45,7 @@ func newClients(station *lab.Client, certificates []byte) *clients {
 			return station.Dial(ctx, target)
 		},
 		TLSClientConfig: &tls.Config{
-			InsecureSkipVerify: true, // the name in it is the server's, and not that of the virtual IP
+			InsecureSkipVerify: true, // it names the server, not the virtual IP
 			VerifyConnection: func(state tls.ConnectionState) error {
 				_, err := state.PeerCertificates[0].Verify(x509.VerifyOptions{Roots: known})
 				return err
@@ -53,7 +54,7 @@ func newClients(station *lab.Client, certificates []byte) *clients {
 	}}}
 }
 
-// onlyCertificates are those of a PEM file.
+// onlyCertificates returns the certificates of a PEM file.
 func onlyCertificates(text []byte) (certificates []byte) {
 	for block, rest := pem.Decode(text); block != nil; block, rest = pem.Decode(rest) {
 		if block.Type == "CERTIFICATE" {
@@ -63,25 +64,25 @@ func onlyCertificates(text []byte) (certificates []byte) {
 	return certificates
 }
 
-// A request is one that was answered, or failed.
+// A request was answered, or failed.
 type request struct {
 	began time.Time
 	took  time.Duration
 	err   error
 }
 
-// A stream is a watch or a LIST, and how it ended.
+// A stream is a watch or a LIST, with its end.
 type stream struct {
 	server string
 	body   *bufio.Reader
 	stop   context.CancelFunc
 	done   chan struct{}
-	at     time.Time // of its end
-	last   string    // line
-	err    error     // nil where the server ended it in order
+	at     time.Time // when it ended
+	last   string    // last line
+	err    error     // nil if the server ended it in order
 }
 
-// ask makes a request that is answered with the server's name.
+// ask makes a request whose answer is the server's name.
 func (c *clients) ask(ctx context.Context) (name string, r request) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
@@ -137,7 +138,7 @@ func (s *stream) follow() {
 	}
 }
 
-// openAt opens streams until there are so many to each of the servers.
+// openAt opens streams until each of the servers has "each" of them.
 func (c *clients) openAt(ctx context.Context, path string, each int, servers ...*server) (all []*stream, err error) {
 	count := map[string]int{}
 	for began := time.Now(); len(all) < each*len(servers); {
@@ -186,7 +187,7 @@ func (c *clients) steady(ctx context.Context) (stop func() []request) {
 	}
 }
 
-// served waits until each of the servers has answered, and not one request fails for a while.
+// served waits until each of the servers has answered, and no request fails for a while.
 func (c *clients) served(ctx context.Context, servers []*server) error {
 	seen := map[string]bool{}
 	good := 0
@@ -203,7 +204,7 @@ func (c *clients) served(ctx context.Context, servers []*server) error {
 	})
 }
 
-// during is what clients see while a fault is made on some of the servers, and healed.
+// during returns what clients see while a fault is made on some of the servers, and healed.
 func (c *clients) during(ctx context.Context, f fault, victims, servers []*server) (*view, error) {
 	for _, s := range servers {
 		if err := s.restart(ctx, f.delay); err != nil {

@@ -1,6 +1,6 @@
 // Command clientview shows what clients see when API servers end, fail or restart: one of three, and all three at once.
-// A balancer with the defaults of the spec stands before stand-ins of the API server (hack/lab/apiserver). It fails where
-// that is not what the manual promises (promise.go). "make clientview".
+// A load balancer with the spec's defaults is in front of stand-ins for the API server (hack/lab/apiserver). The
+// command fails if the result differs from the manual's promises (promise.go). "make clientview".
 package main
 
 import (
@@ -19,7 +19,7 @@ import (
 	"rlb.dev/rlb-agent/hack/lab/pair"
 )
 
-// delay is how long an API server serves on after SIGTERM, in the case that says so. kubeadm's default is none.
+// delay is how long an API server serves on after SIGTERM in one of the cases. kubeadm's default is 0.
 const delay = 10 * time.Second
 
 // A fault is what happens to API servers.
@@ -28,10 +28,10 @@ type fault struct {
 	delay  time.Duration // shutdown-delay-duration
 	signal syscall.Signal
 	starts bool          // a new process is started as soon as the old one has ended
-	watch  time.Duration // how long the clients are looked at
+	watch  time.Duration // how long the clients are watched
 	heal   syscall.Signal
-	one    promise // where it happens to one of three
-	all    promise // where it happens to all
+	one    promise // if it happens to one of three
+	all    promise // if it happens to all
 }
 
 var faults = []fault{

@@ -5,21 +5,22 @@ import (
 	"time"
 )
 
-// A promise is what the manual says clients see of a fault ("When API servers end or fail", failover page), and how far a
-// measurement may be off it. Times count from the fault.
+// A promise is what clients see of a fault according to the manual ("When API servers end or fail", failover page),
+// with the tolerance of the measurement. Times count from the fault.
 type promise struct {
-	from, until time.Duration // requests that begin before or after these do not fail
-	most        int           // requests that fail between
-	watchesFrom time.Duration // when the watches of the servers that it happened to end: not before …
-	watchesBy   time.Duration // … and all of them by then
-	orderly     bool          // the servers end these; nobody cuts one
+	from, until time.Duration // requests that begin before from or after until do not fail
+	most        int           // requests that fail between them
+	watchesFrom time.Duration // the watches of the victims do not end before …
+	watchesBy   time.Duration // … and all end by this time
+	orderly     bool          // the servers end these watches; none is cut
 	list        bool          // the long LIST is complete
 }
 
 const (
-	slack = time.Second // of the machine
-	// With the defaults a server that refuses, or has another certificate, is out at the next check, and one that hangs after
-	// three checks that waited. The daemon looks every two seconds for connections to cut, and HAProxy counts whole seconds.
+	slack = time.Second // tolerance for the machine
+	// With the defaults a server that refuses connections, or has another certificate, is down at the next check, and one
+	// that hangs after three checks with timeouts. The daemon looks every two seconds for connections to cut, and HAProxy
+	// counts whole seconds.
 	seen     = 2*time.Second + slack
 	seenHung = 8*time.Second + slack
 	cutAfter = 60 * time.Second
@@ -27,13 +28,13 @@ const (
 
 	always   = time.Hour // until the heal
 	many     = 1 << 30   // requests: any number may fail
-	inFlight = 5         // requests: when a process dies, and on a port that is just being closed
+	inFlight = 5         // requests: when a process dies, or while its port is being closed
 )
 
-// sick is of servers that answer /readyz with 500: they serve, so nothing fails.
+// sick is for servers that answer /readyz with 500: they still serve, so nothing fails.
 var sick = promise{watchesFrom: cutAfter - slack, watchesBy: cutBy, list: true}
 
-// broken says what clients saw otherwise, one sentence each.
+// broken returns a sentence for each difference from what clients saw.
 func (p promise) broken(v *view) (all []string) {
 	say := func(format string, args ...any) { all = append(all, fmt.Sprintf(format, args...)) }
 	outside, inside, last := 0, 0, time.Duration(0)
@@ -58,7 +59,7 @@ func (p promise) broken(v *view) (all []string) {
 	if e, over := v.ends[v.list]; p.list && !(over && e.orderly && e.last == "end") {
 		say("the LIST is not complete: %s", v.longList())
 	}
-	// The servers may take a moment to start. From then on HAProxy knows of each that serves, or tries it.
+	// The servers may take a moment to start. After that HAProxy knows which servers serve, or tries them.
 	for _, r := range v.between(v.healed.Add(slack), v.healed.Add(time.Hour)) {
 		if r.err != nil {
 			say("a request failed that began %s after the heal: %v", seconds(r.began.Sub(v.healed)), r.err)
@@ -68,7 +69,7 @@ func (p promise) broken(v *view) (all []string) {
 	return all
 }
 
-// watches judges those of the servers that the fault happened to, and the others, which stay.
+// watches judges the watches of the victims, and those of the others, which must stay.
 func (p promise) watches(v *view, say func(string, ...any)) {
 	for _, s := range v.watches {
 		switch e, over := v.ends[s]; {

@@ -14,7 +14,7 @@ import (
 	"rlb.dev/rlb-agent/hack/lab"
 )
 
-// A server is a process that stands for a kube-apiserver, in a network namespace of its own.
+// A server is a process in place of a kube-apiserver, in a network namespace of its own.
 type server struct {
 	name, address    string
 	program, certKey string
@@ -23,10 +23,10 @@ type server struct {
 	mu      sync.Mutex
 	process *exec.Cmd
 	ended   chan struct{} // closed when the process has ended
-	again   chan error    // told when it was started again after a fault that says so
+	again   chan error    // receives the result of the restart after a fault with starts
 }
 
-// startServers starts three, and returns their certificates too.
+// startServers starts three servers, and returns their certificates too.
 func startServers(ctx context.Context, stage *lab.Stage, program, dir string) (all []*server, certificates []byte, err error) {
 	for i := range 3 {
 		s := &server{name: fmt.Sprintf("cp%d", i+1), address: fmt.Sprintf("198.51.100.%d", 21+i), program: program}
@@ -47,7 +47,7 @@ func startServers(ctx context.Context, stage *lab.Stage, program, dir string) (a
 	return all, certificates, nil
 }
 
-// start starts the process, which serves on for that long after SIGTERM.
+// start starts the process; delay is how long it serves on after SIGTERM.
 func (s *server) start(ctx context.Context, delay time.Duration) error {
 	cmd := s.station.Command(ctx, s.program, "-name", s.name, "-bind-address", s.address, "-tls-cert-file", s.certKey, "-shutdown-delay-duration", delay.String())
 	cmd.Stderr = os.Stderr
@@ -62,7 +62,7 @@ func (s *server) start(ctx context.Context, delay time.Duration) error {
 	return nil
 }
 
-// signal sends the process a signal, and end what tells its end.
+// signal sends the process a signal; the channel of end is closed when the process has ended.
 func (s *server) signal(sig syscall.Signal) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -75,14 +75,14 @@ func (s *server) end() <-chan struct{} {
 	return s.ended
 }
 
-// restart ends the process at once, and starts another one.
+// restart kills the process, and starts another one.
 func (s *server) restart(ctx context.Context, delay time.Duration) error {
-	_ = s.signal(syscall.SIGKILL) // it may have ended
+	_ = s.signal(syscall.SIGKILL) // it may have ended already
 	<-s.end()
 	return s.start(ctx, delay)
 }
 
-// strike is what the fault does to the server.
+// strike makes the fault on the server.
 func (s *server) strike(ctx context.Context, f fault) error {
 	ended := s.end()
 	if err := s.signal(f.signal); err != nil || !f.starts {
@@ -100,7 +100,7 @@ func (s *server) strike(ctx context.Context, f fault) error {
 	return nil
 }
 
-// heal makes the server well again.
+// heal ends the fault.
 func (s *server) heal(ctx context.Context, f fault) error {
 	switch {
 	case f.heal != 0:
@@ -111,7 +111,7 @@ func (s *server) heal(ctx context.Context, f fault) error {
 	select {
 	case <-s.end():
 		return s.start(ctx, f.delay)
-	default: // its last request is under way
+	default: // its last request is in progress
 		return s.restart(ctx, f.delay)
 	}
 }

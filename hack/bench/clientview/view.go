@@ -20,7 +20,7 @@ type view struct {
 // An end is how a stream ended.
 type end struct {
 	after   time.Duration // the fault
-	orderly bool          // the server ended it, and nobody cut it
+	orderly bool          // the server ended it; it was not cut
 	last    string
 }
 
@@ -29,7 +29,7 @@ const heading = `
 |---|---|---|---|---|---|---|
 `
 
-// takeStreams notes which streams have ended by now.
+// takeStreams records which streams have ended by now.
 func (v *view) takeStreams() {
 	v.ends = map[*stream]end{}
 	for _, s := range append(v.watches[:len(v.watches):len(v.watches)], v.list) {
@@ -41,12 +41,12 @@ func (v *view) takeStreams() {
 	}
 }
 
-// row is a line of the table.
+// row returns a line of the table.
 func (v *view) row(name string) string {
 	return "| " + strings.Join([]string{name, v.failed(), v.slow(), v.watchesOf(true), v.watchesOf(false), v.longList(), v.after()}, " | ") + " |\n"
 }
 
-// between are the requests that began between two times.
+// between returns the requests that began between two times.
 func (v *view) between(from, to time.Time) (all []request) {
 	for _, r := range v.requests {
 		if !r.began.Before(from) && r.began.Before(to) {
@@ -56,7 +56,7 @@ func (v *view) between(from, to time.Time) (all []request) {
 	return all
 }
 
-// failed is how many requests failed, and from when to when these began.
+// failed returns how many requests failed, and when the first and the last of these began.
 func (v *view) failed() string {
 	all := v.between(time.Time{}, v.healed)
 	var at []time.Duration
@@ -72,7 +72,7 @@ func (v *view) failed() string {
 	return text
 }
 
-// slow is how many of the others took long, and how long at most.
+// slow returns how many of the other requests took long, and the longest time.
 func (v *view) slow() string {
 	count, most := 0, time.Duration(0)
 	for _, r := range v.between(time.Time{}, v.healed) {
@@ -86,7 +86,7 @@ func (v *view) slow() string {
 	return fmt.Sprintf("%d, at most %s", count, seconds(most))
 }
 
-// watchesOf is what became of the watches of the victims, or of the others.
+// watchesOf returns how the watches of the victims, or of the others, ended.
 func (v *view) watchesOf(victims bool) string {
 	stay := 0
 	ended := map[bool][]time.Duration{}
@@ -116,7 +116,7 @@ func (v *view) watchesOf(victims bool) string {
 	return strings.Join(parts, ", ")
 }
 
-// longList is what became of the LIST.
+// longList returns how the LIST ended.
 func (v *view) longList() string {
 	switch e, over := v.ends[v.list]; {
 	case !over:
@@ -128,7 +128,7 @@ func (v *view) longList() string {
 	}
 }
 
-// after is when the last request that failed after the heal began.
+// after returns when the last request that failed after the heal began.
 func (v *view) after() string {
 	count, last := 0, time.Duration(0)
 	for _, r := range v.between(v.healed, v.healed.Add(time.Hour)) {
@@ -142,7 +142,7 @@ func (v *view) after() string {
 	return fmt.Sprintf("%d failed, the last begun after %s", count, seconds(last))
 }
 
-// span is from when to when after the fault something happened.
+// span returns the first and the last of these times after the fault.
 func span(at []time.Duration) string {
 	first, last := seconds(slices.Min(at)), seconds(slices.Max(at))
 	if first == last {
@@ -151,5 +151,5 @@ func span(at []time.Duration) string {
 	return "after " + strings.TrimSuffix(first, " s") + "–" + last
 }
 
-// seconds is a time with one digit after the point.
+// seconds formats a time with one decimal.
 func seconds(d time.Duration) string { return fmt.Sprintf("%.1f s", max(0, d.Seconds())) }

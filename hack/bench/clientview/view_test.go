@@ -9,7 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// after has times, and streams that ended, so many seconds after a fault struck.
+// after returns functions for times, and for ended streams, this many seconds after a fault.
 func after(struck time.Time) (at func(seconds float64) time.Time, ended func(server string, seconds float64, last string, err error) *stream) {
 	at = func(seconds float64) time.Time { return struck.Add(time.Duration(seconds * float64(time.Second))) }
 	ended = func(server string, seconds float64, last string, err error) *stream {
@@ -43,13 +43,14 @@ func TestRow(t *testing.T) {
 	}
 }
 
-// What clients saw is held against what the manual promises, and each way to break that is told.
+// TestBroken: the clients' view is compared with the manual's promises, and each violation is
+// reported.
 func TestBroken(t *testing.T) {
 	struck := time.Now()
 	at, ended := after(struck)
 	failed := errors.New("reset")
 	type seen struct {
-		failed  []float64 // when requests began that failed
+		failed  []float64 // when the failed requests began
 		watches []*stream
 		list    *stream
 	}

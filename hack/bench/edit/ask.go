@@ -10,7 +10,7 @@ import (
 	"rlb.dev/rlb-agent/render"
 )
 
-// ask asks the host's HAProxy, or answers "" where it does not answer.
+// ask sends a command to the host's HAProxy, and returns its answer; "" without an answer.
 func ask(h *lab.Host, question string) string {
 	conn, err := net.DialTimeout("unix", inside(h, render.StatsSocket), time.Second)
 	if err != nil {
@@ -25,8 +25,8 @@ func ask(h *lab.Host, question string) string {
 	return string(answer)
 }
 
-// inRotation says whether HAProxy has a server and its administrative state, which is no bit set, lets it have new
-// connections (HAProxy management guide, "show servers state"). known is false where HAProxy does not answer.
+// inRotation reports whether HAProxy has a server, and whether its administrative state, with no bit set, permits
+// new connections (HAProxy management guide, "show servers state"). known is false if HAProxy does not answer.
 func inRotation(h *lab.Host, backend, server string) (serves, known bool) {
 	answer := ask(h, "show servers state "+backend)
 	for line := range strings.Lines(answer) {

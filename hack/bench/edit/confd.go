@@ -10,7 +10,7 @@ import (
 	"rlb.dev/rlb-agent/hack/lab"
 )
 
-// What confd runs with: the file that the agent has rendered, but for one value, which HAProxy checks before it takes it.
+// Files for confd: the agent's rendered file with one variable value; HAProxy checks the file before it is installed.
 const (
 	confdValues   = "/etc/rlb-values.yaml"
 	confdResource = `[template]
@@ -25,7 +25,7 @@ ExecStart=/usr/local/bin/confd -backend file -file ` + confdValues + ` -watch
 `
 )
 
-// confd is an edit of a value that confd watches. It renders, checks and reloads, and verifies nothing.
+// confd is an edit of a value that confd watches. confd renders, checks and reloads, and verifies nothing.
 var confd = kind{"confd: reload (maxConnections)",
 	confdValues,
 	func(n int) string { return fmt.Sprintf("maxconn: \"%d\"\n", 4000+n%2) },
@@ -34,7 +34,7 @@ var confd = kind{"confd: reload (maxConnections)",
 	},
 }
 
-// startConfd has confd keep HAProxy's file in the agent's place.
+// startConfd makes confd manage HAProxy's file instead of the agent.
 func startConfd(ctx context.Context, h *lab.Host, program string) error {
 	data, err := os.ReadFile(program)
 	if err != nil {

@@ -1,5 +1,5 @@
-// Command edit measures how long an edit takes to be live while the daemon runs: from the rename of the spec to the
-// moment HAProxy has what it says. "make bench-edit".
+// Command edit measures how long an edit takes to become live while the daemon runs: from the rename of the spec to
+// the moment when HAProxy has the change. "make bench-edit".
 package main
 
 import (
@@ -16,7 +16,8 @@ import (
 	"rlb.dev/rlb-agent/hack/lab/pair"
 )
 
-// A kind is one kind of edit: the file that is edited, its text after the nth edit, and whether HAProxy has it.
+// A kind is a kind of edit: the file that is edited, its text after the nth edit, and whether HAProxy has the
+// change.
 type kind struct {
 	name string
 	file string
@@ -34,7 +35,7 @@ var kinds = []kind{
 		}},
 	{"server added or removed", pair.SpecFile,
 		func(n int) string { return pair.Spec(2 + n%2) },
-		func(h *lab.Host, n int) bool { // one that is removed gets no connection any more; it is deleted when it is idle
+		func(h *lab.Host, n int) bool { // a removed server gets no connections any more; it is deleted when it is idle
 			serves, known := inRotation(h, "kube-apiserver", "cp3")
 			return known && serves == (n%2 == 1)
 		}},
@@ -101,7 +102,7 @@ func run(ctx context.Context, stage *lab.Stage, binary, confdProgram string, n i
 func edits(ctx context.Context, h *lab.Host, k kind, n int) error {
 	var took []time.Duration
 	for i := range n {
-		time.Sleep(2 * time.Second) // the agent has verified the one before
+		time.Sleep(2 * time.Second) // until the agent has verified the previous edit
 		t, err := edit(ctx, h, k, i)
 		if err != nil {
 			return fmt.Errorf("%s: %w", k.name, err)
@@ -138,7 +139,7 @@ func edit(ctx context.Context, h *lab.Host, k kind, n int) (time.Duration, error
 	return time.Since(began), nil
 }
 
-// inside is where a path of the host is on this machine.
+// inside returns the path on this machine of a path on the host.
 func inside(h *lab.Host, path string) string {
 	return filepath.Join("/proc", fmt.Sprint(h.Pid()), "root", path)
 }

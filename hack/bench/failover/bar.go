@@ -7,7 +7,7 @@ type measured struct {
 	name    string
 	value   func(sample) float64
 	endless func(sample) bool
-	least   bool // it is to reach the limit, not to stay below it
+	least   bool // it must reach the limit, not stay below it
 }
 
 func never(sample) bool { return false }
@@ -20,12 +20,12 @@ var (
 	rate   = measured{"connections a second", func(s sample) float64 { return s.Rate }, never, true}
 )
 
-// A bar is what a figure must reach: a gap as the median, all else in every sample.
+// A bar is what a figure must reach: a gap as the median, everything else in every sample.
 type bar struct {
 	fault, setup string
 	of           measured
 	limit        float64
-	original     float64 // the original's median where the limit was set; the ratio of both is a bar of its own. 0: none
+	original     float64 // the original's median when the limit was set; the ratio of both is a bar of its own. 0: none
 }
 
 var bars = []bar{
@@ -43,7 +43,7 @@ var bars = []bar{
 	{"link-cut", fast, gap, 170, 0},
 	{"crash", fast, gap, 170, 0},
 	{"heal", standard, two, 1000, 0},
-	{"reload", standard, rate, 1900, 0}, // of 2000: a load that gives way proves nothing
+	{"reload", standard, rate, 1900, 0}, // of 2000: if the load slows down the measurement proves nothing
 	{"reload", standard, failed, 0, 0},
 	{"edit", standard, rate, 1900, 0},
 	{"edit", standard, failed, 0, 0},
@@ -52,7 +52,7 @@ var bars = []bar{
 	{"reloads", standard, cut, 0, 0},
 }
 
-// judge compares a bar with what was measured; the text is empty if it was not.
+// judge compares a bar with the measurements; text is "" if it was not measured.
 func (b bar) judge(all results) (text string, good bool) {
 	r, ok := all.find(b.fault, b.setup)
 	if !ok || len(r.Samples) == 0 {

@@ -14,20 +14,20 @@ import (
 )
 
 const (
-	light   = pair.VIP + ":9001" // leads to where the control planes tell their names: connections that cost little
+	light   = pair.VIP + ":9001" // leads to NamePort of the control planes: connections that cost little
 	haproxy = "/etc/haproxy/haproxy.cfg"
 )
 
 // A setup is a way to run a pair.
 type setup struct {
 	name   string
-	spec   string // lines for the end of the spec
+	spec   string // lines at the end of the spec
 	after  string // a script for each host, once the spec is in force
-	daemon bool   // the agent runs all the time; the original has nothing like it
+	daemon bool   // the agent runs as a daemon; the original has no daemon
 	only   []string
 }
 
-// nodes let the agent look for the other node before it gives the virtual IP away.
+// nodes lets the agent check the other node before it gives up the virtual IP.
 const nodes = pair.Nodes + "\n"
 
 var setups = []setup{
@@ -37,7 +37,7 @@ var setups = []setup{
 	{name: classic, spec: "profile: classic\n"},
 }
 
-// setupsOf are the setups of these names, and standard with an interval of its own for the faults that depend on it.
+// setupsOf returns the setups of these names, and standard with another interval for the faults that depend on it.
 func setupsOf(names []string, interval time.Duration) (chosen []setup, err error) {
 	for _, name := range names {
 		at := slices.IndexFunc(setups, func(s setup) bool { return s.name == name })
@@ -55,14 +55,14 @@ func setupsOf(names []string, interval time.Duration) (chosen []setup, err error
 // The names of the setups.
 const (
 	standard = "standard"
-	byHand   = "by hand" // keepalived, without an agent
+	byHand   = "by hand" // keepalived without an agent
 	classic  = "classic"
-	fast     = "standard, fast" // a shorter advertisement interval
+	fast     = "standard, fast" // with a shorter advertisement interval
 )
 
 func (s setup) has(fault string) bool { return len(s.only) == 0 || slices.Contains(s.only, fault) }
 
-// specOf is the setup's spec after so many edits; each second one also changes what needs a reload.
+// specOf returns the setup's spec after this number of edits; every second edit also needs a reload.
 func (s setup) specOf(edits int) string { return pair.SpecAfter(edits, 2, s.spec) }
 
 // A bench is a lab with two hosts that run a setup.
@@ -108,7 +108,7 @@ func newBench(ctx context.Context, s setup, o options) (p *bench, err error) {
 	return p, p.settle(ctx)
 }
 
-// restore undoes every fault, whichever there was.
+// restore undoes every kind of fault.
 func (p *bench) restore(ctx context.Context) error {
 	units := []string{"haproxy", "keepalived"}
 	if p.setup.daemon {
@@ -117,7 +117,7 @@ func (p *bench) restore(ctx context.Context) error {
 	return pair.Restore(ctx, p.Lab, p.hosts, units...)
 }
 
-// settle waits until the pair is as it should be: one active host, one that stands by, and nothing left to do.
+// settle waits until the pair is healthy: one active host, one standby, and nothing left to do.
 func (p *bench) settle(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
@@ -128,7 +128,7 @@ func (p *bench) settle(ctx context.Context) error {
 			var status struct{ Role string }
 			_ = json.Unmarshal([]byte(out), &status)
 			roles[i] = status.Role
-			if err != nil && p.setup.after == "" { // else the files are not the agent's
+			if err != nil && p.setup.after == "" { // otherwise the files are not the agent's
 				roles[i] += ", not ready"
 			}
 		}
@@ -143,7 +143,7 @@ func (p *bench) settle(ctx context.Context) error {
 	}
 }
 
-// roles says which host is active.
+// roles returns the active host and the standby.
 func (p *bench) roles() (active, standby *lab.Host) {
 	if pair.Holds(p.hosts[0]) {
 		return p.hosts[0], p.hosts[1]

@@ -10,18 +10,18 @@ import (
 	"rlb.dev/rlb-agent/hack/lab/pair"
 )
 
-// A fault is what is done to the active host while a client is served.
+// A fault is made on the active host while a client is served.
 type fault struct {
 	name, title string
-	before      func(ctx context.Context, t *trial) error // what has to be there first; the client does not look yet
+	before      func(ctx context.Context, t *trial) error // the preparation, before the client is measured
 	inject      func(ctx context.Context, t *trial) error
-	over        func(t *trial) bool // beside a client that is served again
-	watch       time.Duration       // how long is looked on at least, for what comes late
+	over        func(t *trial) bool // the end of the fault, in addition to a client that is served again
+	watch       time.Duration       // the shortest time to watch, for late effects
 	loaded      bool                // under many connections a second
-	long        int                 // with so many long and quiet connections
-	once        bool                // it is many in one already
-	endless     bool                // nothing but the agent, where it runs all the time, ends it
-	daemon      bool                // only where the agent runs all the time
+	long        int                 // with this many long idle connections
+	once        bool                // it consists of many faults already
+	endless     bool                // only an agent that runs as a daemon ends it
+	daemon      bool                // only if the agent runs as a daemon
 }
 
 // bound is how long a fault may last before it counts as endless.
@@ -42,7 +42,7 @@ func on(args ...string) func(context.Context, *trial) error {
 	}
 }
 
-// moved: the other host alone has the virtual IP.
+// moved reports that only the other host has the virtual IP.
 func moved(t *trial) bool { return pair.Holds(t.standby) && !pair.Holds(t.active) }
 
 var faults = []fault{
@@ -60,12 +60,12 @@ var faults = []fault{
 	{name: "reload", title: "HAProxy reloaded", inject: on("systemctl", "reload", "haproxy"), watch: 300 * time.Millisecond, loaded: true},
 	{name: "edit", title: "spec edited", inject: edit, over: edited, watch: 500 * time.Millisecond, loaded: true},
 	{name: "reloads", title: "100 reloads", inject: reloads, watch: 300 * time.Millisecond, loaded: true, long: 500, once: true},
-	// the last one: with classic the client may look for the virtual IP at the wrong host from then on
+	// the last one: with classic the client may send to the wrong host for the virtual IP from then on
 	{name: "heal", title: "partition healed", before: part, inject: func(_ context.Context, t *trial) error { return t.Heal() },
 		over: func(t *trial) bool { return pair.Holds(t.active) != pair.Holds(t.standby) }, watch: 500 * time.Millisecond},
 }
 
-// part cuts the hosts off from each other and waits until both have the virtual IP.
+// part partitions the hosts and waits until both have the virtual IP.
 func part(ctx context.Context, t *trial) error {
 	if err := t.Partition(t.hosts[0], t.hosts[1]); err != nil {
 		return err
@@ -73,7 +73,7 @@ func part(ctx context.Context, t *trial) error {
 	return lab.Until(ctx, bound, func() bool { return pair.Holds(t.active) && pair.Holds(t.standby) })
 }
 
-// drain moves the virtual IP to the peer. Without nodes in the spec the agent knows no peer, and has to be forced.
+// drain moves the virtual IP to the peer. Without nodes in the spec the agent knows no peer, and needs --force.
 func drain(ctx context.Context, t *trial) error {
 	args := []string{pair.Agent, "drain"}
 	if !t.setup.daemon {
@@ -116,7 +116,7 @@ func reloads(ctx context.Context, t *trial) error {
 	return nil
 }
 
-// times is how often the fault is made.
+// times returns how often to make the fault.
 func (f fault) times(n int, s setup) int {
 	switch {
 	case f.once:
@@ -127,7 +127,7 @@ func (f fault) times(n int, s setup) int {
 	return n
 }
 
-// lacks says why a fault cannot be made on a pair; empty if it can.
+// lacks returns why a fault cannot be made on a pair; "" if it can.
 func (p *bench) lacks(ctx context.Context, f fault) string {
 	switch {
 	case f.daemon && !p.setup.daemon:

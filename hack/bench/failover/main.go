@@ -63,7 +63,7 @@ func main() {
 	}
 }
 
-// run measures and reports; missed says that a bar was missed.
+// run measures and reports; missed reports that a bar was missed.
 func run(ctx context.Context, o options) (missed bool, err error) {
 	all, err := readJSON(o.from)
 	if err == nil && len(o.from) == 0 {
@@ -81,7 +81,7 @@ func run(ctx context.Context, o options) (missed bool, err error) {
 	return missed, err
 }
 
-// measureAll measures setup by setup; with an error it returns what it has.
+// measureAll measures one setup after the other; with an error it returns the results so far.
 func measureAll(ctx context.Context, o options) (all results, err error) {
 	for _, name := range o.faults {
 		if !slices.Contains(names(), name) {
@@ -109,11 +109,11 @@ func measureAll(ctx context.Context, o options) (all results, err error) {
 	return all, errors.Join(errs...)
 }
 
-// progress tells on standard error what takes long.
+// progress prints slow operations on standard error.
 func progress(format string, args ...any) { fmt.Fprintf(os.Stderr, "  "+format+"\n", args...) }
 
-// measure makes a pair, and every fault that was asked for on it. After a fault that it does not get over the pair is
-// made anew for the next one.
+// measure makes a pair, and makes every requested fault on it. If the pair does not recover from a fault, a new pair
+// is made for the next one.
 func measure(ctx context.Context, s setup, o options) (rows results, err error) {
 	var p *bench
 	var errs []error
@@ -146,7 +146,7 @@ func measure(ctx context.Context, s setup, o options) (rows results, err error) 
 	return rows, errors.Join(errs...)
 }
 
-// repeat makes a fault so many times. What the machine itself spoiled is measured again, but not without end.
+// repeat makes a fault this many times. Measurements that the machine itself spoiled are repeated, up to a limit.
 func (p *bench) repeat(ctx context.Context, f fault, times int) (samples []sample, err error) {
 	for again := 0; len(samples) < times; {
 		one, err := p.try(ctx, f)

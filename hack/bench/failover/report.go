@@ -10,7 +10,7 @@ import (
 	"rlb.dev/rlb-agent/hack/bench/record"
 )
 
-// A result is all samples of a fault with a setup.
+// A result has all samples of a fault with a setup.
 type result struct {
 	Fault   string   `json:"fault"`
 	Setup   string   `json:"setup"`
@@ -19,14 +19,14 @@ type result struct {
 
 type results []result
 
-// quantile is that of numbers by the nearest rank: 0 the least, 0.5 the median, 1 the greatest.
+// quantile returns a quantile by the nearest rank: 0 is the least, 0.5 the median, 1 the greatest.
 func quantile(numbers []float64, q float64) float64 {
 	sorted := slices.Sorted(slices.Values(numbers))
 	rank := int(q*float64(len(sorted)) + 0.999999)
 	return sorted[min(max(rank, 1), len(sorted))-1]
 }
 
-// values are the numbers of one measure, one for each sample; all are of milliseconds, but for counts.
+// values returns one measure of each sample, in milliseconds unless it is a count.
 func (r result) values(of measured) (values []float64) {
 	for _, s := range r.Samples {
 		values = append(values, of.value(s))
@@ -37,7 +37,7 @@ func (r result) values(of measured) (values []float64) {
 func (r result) max(of measured) float64    { return quantile(r.values(of), 1) }
 func (r result) median(of measured) float64 { return quantile(r.values(of), 0.5) }
 
-// endless says whether most samples had no end while they were watched.
+// endless reports whether most samples had no end while they were watched.
 func (r result) endless(of measured) bool {
 	n := 0
 	for _, s := range r.Samples {
@@ -48,7 +48,7 @@ func (r result) endless(of measured) bool {
 	return 2*n > len(r.Samples)
 }
 
-// find is the result of a fault with a setup.
+// find returns the result of a fault with a setup.
 func (all results) find(fault, setup string) (result, bool) {
 	for _, r := range all {
 		if r.Fault == fault && r.Setup == setup {
@@ -58,7 +58,7 @@ func (all results) find(fault, setup string) (result, bool) {
 	return result{}, false
 }
 
-// print writes the table and the bars; missed says that one is missed.
+// print writes the table and the bars; missed reports that a bar is missed.
 func (all results) print(w io.Writer) (missed bool) {
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(table, "fault\tsetup\tn\tmin\tmedian\tp95\tmax\tfailed\tat\ttwo holders, median\tmax\tquiet ones cut\tof classic")
@@ -95,7 +95,7 @@ func (all results) print(w io.Writer) (missed bool) {
 	return missed
 }
 
-// number writes milliseconds in as many digits as tell something.
+// number formats milliseconds with the significant digits.
 func number(ms float64, endless bool) string {
 	text := fmt.Sprintf("%.0f", ms)
 	if ms < 10 && ms > 0 {
@@ -120,7 +120,7 @@ func (all results) writeJSON(path string) error {
 	return record.Write(path, file{runtime.NumCPU(), runtime.GOARCH, "milliseconds", all})
 }
 
-// readJSON reads what writeJSON wrote; of a fault that stands in several files all samples count.
+// readJSON reads files of writeJSON; samples of the same fault in several files are merged.
 func readJSON(paths []string) (all results, err error) {
 	files, err := record.Read[file](paths)
 	for _, f := range files {

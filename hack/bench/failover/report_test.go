@@ -13,7 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// row is a result with these gaps; a negative one had no end.
+// row returns a result with these gaps; a negative one had no end.
 func row(fault, setup string, gaps ...float64) result {
 	r := result{Fault: fault, Setup: setup}
 	for _, ms := range gaps {
@@ -72,7 +72,7 @@ func TestBars(t *testing.T) {
 	}
 }
 
-// What was written is read again; samples of two files are put together.
+// TestFiles: written results are read back; samples of two files are merged.
 func TestFiles(t *testing.T) {
 	all := results{row("crash", standard, 250, -6000), row("crash", classic, 3300)}
 	path := filepath.Join(t.TempDir(), "all.json")
@@ -89,7 +89,8 @@ func TestFiles(t *testing.T) {
 	}
 }
 
-// Every sample is a dot, further right the longer it took, and the picture is well-formed.
+// TestDraw: every sample is a dot, further right the longer it took, and the picture is
+// well-formed.
 func TestDraw(t *testing.T) {
 	all := results{row("haproxy-stop", standard, 10, 12, 14), row("haproxy-stop", classic, 2700, -6000), row("keepalived-kill", standard, 0)}
 	svg := all.draw()
@@ -106,7 +107,7 @@ func TestDraw(t *testing.T) {
 			dots++
 		}
 	}
-	if dots != 2+3+2+2 { // two in the legend, one sample of the last in each of its two rows
+	if dots != 2+3+2+2 { // two in the legend; one sample of the last result in each of its two rows
 		t.Errorf("%d dots", dots)
 	}
 	if x := scale.X; !(x(1) < x(10) && x(10) < x(100) && x(0) == x(1) && x(1e9) == x(10000)) {
@@ -119,7 +120,7 @@ func TestDraw(t *testing.T) {
 	}
 }
 
-// What the bars and the picture speak of is there.
+// TestNames: the faults and setups of the bars and the picture exist.
 func TestNames(t *testing.T) {
 	for _, b := range bars {
 		if !slices.Contains(names(), b.fault) {

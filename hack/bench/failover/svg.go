@@ -6,7 +6,7 @@ import (
 	"rlb.dev/rlb-agent/hack/bench/plot"
 )
 
-// scale is that of the picture.
+// scale is the scale of the picture.
 var scale = plot.Scale{Least: 1, Most: 10000, Label: func(ms float64) string {
 	if ms >= 1000 {
 		return fmt.Sprintf("%.0f s", ms/1000)
@@ -53,7 +53,7 @@ func (all results) draw() []byte {
 	return p.SVG()
 }
 
-// text is the label at the right end of a lane.
+// text returns the label at the right end of a lane.
 func (r result) text(of measured) string {
 	median := r.median(of)
 	switch {

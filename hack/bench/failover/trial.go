@@ -17,19 +17,19 @@ type trial struct {
 	active, standby *lab.Host // before the fault
 }
 
-// A sample is what one trial showed. Times are milliseconds.
+// A sample is the result of one trial. Times are in milliseconds.
 type sample struct {
-	Gap     float64        `json:"gap"`               // the longest time between the starts of two good connections that follow each other
-	Endless bool           `json:"endless,omitempty"` // the client was not served again while it was watched, for Gap
+	Gap     float64        `json:"gap"`               // longest time between the starts of two consecutive good connections
+	Endless bool           `json:"endless,omitempty"` // the client was not served again while it was watched (for Gap)
 	Total   int            `json:"total"`             // connections
 	Failed  int            `json:"failed"`            // of them
-	Errors  map[string]int `json:"errors,omitempty"`  // by their kind
-	Cut     int            `json:"cut,omitempty"`     // long and quiet connections that were cut
+	Errors  map[string]int `json:"errors,omitempty"`  // by kind
+	Cut     int            `json:"cut,omitempty"`     // long idle connections that were cut
 	Two     float64        `json:"twoHolders"`        // how long both hosts had the virtual IP
-	Split   bool           `json:"split,omitempty"`   // they still had at the end
-	Holders []string       `json:"holders"`           // who had the virtual IP from when on, as "12 ms: lb1 lb2"
-	Late    float64        `json:"late"`              // by how much the client itself was late at worst
-	Rate    float64        `json:"rate"`              // connections a second that were made
+	Split   bool           `json:"split,omitempty"`   // both still had it at the end
+	Holders []string       `json:"holders"`           // the holders of the virtual IP with the start of each period, as "12 ms: lb1 lb2"
+	Late    float64        `json:"late"`              // the longest delay of the client itself
+	Rate    float64        `json:"rate"`              // connections made per second
 
 	Disturbed bool `json:"-"` // by the machine itself
 }
@@ -57,7 +57,7 @@ func (s sample) String() string {
 	return text
 }
 
-// try makes the fault once and brings the pair back to rest.
+// try makes the fault once and restores the pair.
 func (p *bench) try(ctx context.Context, f fault) (sample, error) {
 	t := &trial{bench: p}
 	t.active, t.standby = p.roles()
@@ -108,7 +108,7 @@ func (t *trial) run(ctx context.Context, f fault) (one sample, err error) {
 	}
 	if err == nil {
 		_ = lab.Until(ctx, bound, func() bool { return time.Since(start) >= f.watch })
-		// a client that is not served any more has had its time by now, if the fault is one of those without an end
+		// if the fault has no end, a client without service has been watched long enough by now
 		_ = lab.Until(ctx, max(bound-time.Since(start), time.Second), served(time.Now()))
 	}
 	report := probe.Stop()
@@ -128,7 +128,7 @@ func (t *trial) run(ctx context.Context, f fault) (one sample, err error) {
 		conn.Poke()
 	}
 	if len(quiet) > 0 {
-		time.Sleep(300 * time.Millisecond) // for an answer that says that the other end is gone
+		time.Sleep(300 * time.Millisecond) // time for an answer that the other end is gone
 	}
 	for _, conn := range quiet {
 		if _, cut, _ := conn.Cut(); cut {
@@ -138,7 +138,7 @@ func (t *trial) run(ctx context.Context, f fault) (one sample, err error) {
 	return one, errors.Join(err, ctx.Err())
 }
 
-// quiet opens long and quiet connections.
+// quiet opens long idle connections.
 func (t *trial) quiet(ctx context.Context, n int) (conns []*lab.LongConn, err error) {
 	for range n {
 		conn, err := t.Client.LongConn(ctx, pair.Service)

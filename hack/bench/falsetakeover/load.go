@@ -14,7 +14,7 @@ import (
 	"rlb.dev/rlb-agent/reconcile/headroom"
 )
 
-// A load keeps the hosts busy for a while. It ends by itself, and needs 64 MiB of a disk at most.
+// A load keeps the hosts busy for a while. It ends by itself, and needs at most 64 MiB of disk space.
 type load struct {
 	name string
 	make func(ctx context.Context, stage *lab.Stage, hosts []*lab.Host, o options) error
@@ -35,7 +35,7 @@ func loadNames() (names []string) {
 	return names
 }
 
-// everywhere runs a script on both hosts. Its argument are seconds.
+// everywhere runs a script on both hosts. Its argument is the duration in seconds.
 func everywhere(script string) func(context.Context, *lab.Stage, []*lab.Host, options) error {
 	return func(ctx context.Context, _ *lab.Stage, hosts []*lab.Host, o options) error {
 		return pair.Each(hosts, func(h *lab.Host) error {
@@ -45,7 +45,7 @@ func everywhere(script string) func(context.Context, *lab.Stage, []*lab.Host, op
 	}
 }
 
-// stalls stops keepalived's VRRP process on the active host once a second, as a virtual machine that stands still.
+// stalls stops keepalived's VRRP process on the active host once a second, like a virtual machine that stalls.
 func stalls(ctx context.Context, _ *lab.Stage, hosts []*lab.Host, o options) error {
 	return pair.Each(hosts, func(h *lab.Host) error {
 		if !pair.Holds(h) {
@@ -78,10 +78,10 @@ func pause(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// recordRest is how old a record may be that the agent leaves: after that it tells of all that was before.
+// recordRest is the greatest age of the agent's record: after this time the record covers everything before.
 const recordRest = 6 * time.Second
 
-// measure makes a load and says what came of it. The agents are restarted first, so that they remember nothing.
+// measure makes a load and returns its effects. The agents are restarted first, so that their records are empty.
 func measure(ctx context.Context, stage *lab.Stage, hosts []*lab.Host, interval time.Duration, l load, o options) (figure, error) {
 	f := figure{Interval: interval.String(), Load: l.name, During: o.during.String()}
 	if err := pair.Each(hosts, func(h *lab.Host) error {
@@ -93,7 +93,7 @@ func measure(ctx context.Context, stage *lab.Stage, hosts []*lab.Host, interval 
 	if err := calm(ctx, hosts, interval); err != nil {
 		return f, err
 	}
-	if err := pause(ctx, 3*time.Second); err != nil { // in which the agents have looked at all
+	if err := pause(ctx, 3*time.Second); err != nil { // until the agents have looked at everything
 		return f, err
 	}
 	before, err := masters(ctx, hosts)
@@ -147,7 +147,7 @@ func masters(ctx context.Context, hosts []*lab.Host) (n int, err error) {
 	return n, err
 }
 
-// agentCPU is the time that the agent had a core since it started, all threads (proc(5), schedstat).
+// agentCPU returns the CPU time of the agent since its start, all threads (proc(5), schedstat).
 func agentCPU(ctx context.Context, h *lab.Host) (total time.Duration, err error) {
 	out, err := h.Sh(ctx, "cat /proc/$(systemctl show --value -p MainPID rlb-agent)/task/*/schedstat")
 	for line := range strings.Lines(out) {

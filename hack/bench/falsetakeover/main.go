@@ -1,5 +1,6 @@
-// Command falsetakeover counts how often the virtual IP moves though nothing fails, by advertisement interval and by what
-// keeps the hosts busy: "make falsetakeover". Nothing is killed and no host is lost, so each takeover is one without cause.
+// Command falsetakeover counts how often the virtual IP moves although nothing fails, by advertisement interval and by
+// the load on the hosts: "make falsetakeover". Nothing is killed and no host is lost, so each takeover is without
+// cause.
 package main
 
 import (
@@ -21,8 +22,8 @@ import (
 
 type options struct {
 	agent     string
-	during    time.Duration // each load
-	stall     time.Duration // of those that stall
+	during    time.Duration // duration of each load
+	stall     time.Duration // duration of each stall
 	intervals []time.Duration
 	loads     []string // their names; none: all
 	json      string
@@ -53,16 +54,16 @@ func main() {
 	})
 }
 
-// A figure is what one load at one interval showed.
+// A figure is the result of one load at one interval.
 type figure struct {
 	Interval  string        `json:"interval"`
 	Load      string        `json:"load"`
 	During    string        `json:"during"`
 	Takeovers int           `json:"takeovers"`          // without cause
-	WorstGap  headroom.Span `json:"worstGap,omitempty"` // between advertisements, as the hosts heard them
+	WorstGap  headroom.Span `json:"worstGap,omitempty"` // between advertisements, as the hosts received them
 	Allowed   headroom.Span `json:"allowed"`
 	WorstLate headroom.Span `json:"worstLate"` // of the agents' timers
-	CPU       float64       `json:"cpu"`       // seconds an hour, of one agent
+	CPU       float64       `json:"cpu"`       // seconds per hour, of one agent
 }
 
 func run(ctx context.Context, stage *lab.Stage, o options) error {
@@ -104,7 +105,7 @@ func specOf(interval time.Duration) []byte {
 	return []byte(pair.Spec(3, pair.Nodes, fmt.Sprintf("vrrp: {advertisementInterval: %v}", interval)))
 }
 
-// boot makes a pair whose agents run.
+// boot makes a pair with running agents.
 func boot(ctx context.Context, stage *lab.Stage, o options) ([]*lab.Host, error) {
 	files, err := pair.Files(o.agent, "hack/systemd/rlb-agent.service")
 	if err != nil {
@@ -121,7 +122,7 @@ func boot(ctx context.Context, stage *lab.Stage, o options) ([]*lab.Host, error)
 	})
 }
 
-// settle brings an interval into force on both hosts. That may move the virtual IP, which does not count yet.
+// settle brings an interval into force on both hosts. This may move the virtual IP, which is not counted.
 func settle(ctx context.Context, hosts []*lab.Host, interval time.Duration) error {
 	if err := pair.Each(hosts, func(h *lab.Host) error { return h.WriteFile(pair.SpecFile, specOf(interval), 0o644) }); err != nil {
 		return err
@@ -129,7 +130,7 @@ func settle(ctx context.Context, hosts []*lab.Host, interval time.Duration) erro
 	return calm(ctx, hosts, interval)
 }
 
-// calm waits until both agents measure at the interval, and one host alone has held the virtual IP for a while.
+// calm waits until both agents measure at the interval, and only one host has held the virtual IP for a while.
 func calm(ctx context.Context, hosts []*lab.Host, interval time.Duration) error {
 	since := time.Now()
 	err := lab.Until(ctx, time.Minute, func() bool {
@@ -146,7 +147,7 @@ func calm(ctx context.Context, hosts []*lab.Host, interval time.Duration) error 
 	return nil
 }
 
-// recordOf is what the agent of a host leaves; the zero value where there is none.
+// recordOf returns the record of a host's agent; the zero value if there is none.
 func recordOf(h *lab.Host) (r headroom.Record) {
 	data, err := h.ReadFile(state.HeadroomFile)
 	if err == nil {

@@ -1,5 +1,5 @@
-// Command footprint measures what the daemon costs a host on which nothing happens, and whether it grows with edits,
-// beside what the original's polling costs in the same time: "make footprint".
+// Command footprint measures what the daemon costs an idle host, and whether it grows with edits, in comparison with
+// the original's polling in the same time: "make footprint".
 package main
 
 import (
@@ -28,13 +28,13 @@ func run(ctx context.Context, stage *lab.Stage, binary string, idle time.Duratio
 	if err != nil {
 		return err
 	}
-	time.Sleep(5 * time.Second) // the first run is over, and what it woke
+	time.Sleep(5 * time.Second) // until the first run and its consequences are over
 
 	a, err := measure(ctx, h, "$(systemctl show --value -p MainPID rlb-agent)")
 	if err != nil {
 		return err
 	}
-	poll, err := polling(ctx, h, idle) // as long as the agent is watched, too
+	poll, err := polling(ctx, h, idle) // the agent is watched during this time too
 	if err != nil {
 		return err
 	}
@@ -79,7 +79,7 @@ func run(ctx context.Context, stage *lab.Stage, binary string, idle time.Duratio
 	return nil
 }
 
-// hangups makes the agent reconcile so often, one after the other.
+// hangups makes the agent reconcile this many times, one after the other.
 func hangups(ctx context.Context, h *lab.Host, times int) (sample, error) {
 	script := awaited + "for i in $(seq " + fmt.Sprint(times) + "); do awaited systemctl kill -s HUP rlb-agent; done"
 	if _, err := h.Sh(ctx, script); err != nil {
@@ -88,8 +88,8 @@ func hangups(ctx context.Context, h *lab.Host, times int) (sample, error) {
 	return measure(ctx, h, "$(systemctl show --value -p MainPID rlb-agent)")
 }
 
-// edit edits the spec file once in ten times, and lets the agent reconcile at the others. What it changes there is a
-// comment: the host stays as it is.
+// edit makes the agent reconcile this many times; one in ten times it edits the spec file. The edit changes a
+// comment, so the host stays as it is.
 func edit(ctx context.Context, h *lab.Host, times int) (sample, error) {
 	script := awaited + `edit() { echo "# $1" > /etc/rlb/new; cat /root/spec >> /etc/rlb/new; mv /etc/rlb/new /etc/rlb/spec.yaml; }
 cp /etc/rlb/spec.yaml /root/spec
@@ -103,7 +103,7 @@ done`
 	return measure(ctx, h, "$(systemctl show --value -p MainPID rlb-agent)")
 }
 
-// awaited does something and waits until the agent has left its status because of it.
+// awaited runs a command and waits until the agent has written its status because of it.
 const awaited = `set -e
 awaited() {
   was=$(stat -c %y /run/rlb/status.json)
@@ -118,7 +118,7 @@ awaited() {
 }
 `
 
-// polling does for a while what keepalived does with the original's configuration: it asks systemd every second.
+// polling polls for a while as keepalived does with the original's configuration: it queries systemd every second.
 func polling(ctx context.Context, h *lab.Host, during time.Duration) (sample, error) {
 	if _, err := h.Sh(ctx, `systemd-run --quiet --unit=polling sh -c 'while :; do systemctl is-active --quiet haproxy; sleep 1; done'`); err != nil {
 		return sample{}, err

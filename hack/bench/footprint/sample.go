@@ -10,21 +10,21 @@ import (
 	"rlb.dev/rlb-agent/hack/lab"
 )
 
-// sample is what the kernel tells of a process (proc(5)): counted since its start, or between two samples.
+// sample has the kernel's counters of a process (proc(5)), since its start or between two samples.
 type sample struct {
-	took           time.Duration // since the boot
+	took           time.Duration // since boot
 	rss, anon      float64       // KiB, now
 	files, threads int           // now
 
 	voluntary, involuntary float64 // context switches of all threads
 	cpu, childCPU          time.Duration
-	childFaults            float64 // of children that were waited for: 0 where there were none
+	childFaults            float64 // of children that were waited for; 0 without any
 }
 
 // tick is the unit of the times in /proc/PID/stat on Linux.
 const tick = 10 * time.Millisecond
 
-// measure asks for a process by an expression of the shell.
+// measure samples a process; pid is an expression of the shell.
 func measure(ctx context.Context, h *lab.Host, pid string) (s sample, err error) {
 	out, err := h.Sh(ctx, `p=/proc/`+pid+`
 cut -d' ' -f1 /proc/uptime
@@ -72,7 +72,7 @@ cat $p/status $p/task/*/status $p/task/*/schedstat`)
 			}
 			process = false
 		default:
-			if len(words) == 3 && !strings.HasSuffix(words[0], ":") { // schedstat: nanoseconds on a CPU, waiting, slices
+			if len(words) == 3 && !strings.HasSuffix(words[0], ":") { // schedstat: nanoseconds on a CPU, waiting, time slices
 				ns, _ := strconv.ParseFloat(words[0], 64)
 				s.cpu += time.Duration(ns)
 			}
@@ -81,7 +81,7 @@ cat $p/status $p/task/*/status $p/task/*/schedstat`)
 	return s, nil
 }
 
-// minus is what came between two samples.
+// minus returns the difference of two samples.
 func (s sample) minus(before sample) sample {
 	s.took -= before.took
 	s.voluntary -= before.voluntary

@@ -1,5 +1,5 @@
-// Command move measures what planned moves of the virtual IP cost clients under load, with the agent's defaults, with the
-// original's configuration and with a keepalived tuned by hand: "make bench-move".
+// Command move measures what planned moves of the virtual IP cost clients under load, with the agent's defaults, with
+// the original's configuration and with a keepalived tuned by hand: "make bench-move".
 package main
 
 import (
@@ -16,12 +16,12 @@ import (
 
 type options struct {
 	agent     string
-	kubevip   string   // the program of kube-vip, or ""
+	kubevip   string   // path of the program kube-vip, or ""
 	n         int      // moves with each setup
 	setups    []string // their names
 	rate      int      // new connections a second
-	halfRate  int      // half-open ones a second
-	quiet     int      // long and quiet ones
+	halfRate  int      // half-open connections a second
+	quiet     int      // long idle connections
 	json, svg string
 	from      []string // files of samples, instead of measuring
 }
@@ -65,7 +65,7 @@ func run(ctx context.Context, o options) error {
 	return err
 }
 
-// measureAll measures setup by setup; with an error it returns what it has.
+// measureAll measures one setup after the other; with an error it returns the results so far.
 func measureAll(ctx context.Context, o options) (all results, err error) {
 	for _, name := range o.setups {
 		if name == kubeVIP && o.kubevip == "" {

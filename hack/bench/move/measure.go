@@ -10,14 +10,14 @@ import (
 	"rlb.dev/rlb-agent/hack/lab/pair"
 )
 
-// A sample is what one move cost.
+// A sample is the cost of one move.
 type sample struct {
 	New, Half count
-	Quiet     int     `json:"quiet"`   // long and quiet connections
-	Told      int     `json:"told"`    // of them, that heard of their end within told
-	Stalled   int     `json:"stalled"` // of them, that did not, and are dead
-	Gap       float64 `json:"gap"`     // ms, longest time between the starts of two good new connections that follow each other
-	Late      float64 `json:"late"`    // ms, by which the client itself was late at worst
+	Quiet     int     `json:"quiet"`   // long idle connections
+	Told      int     `json:"told"`    // of them: their end was reported within told
+	Stalled   int     `json:"stalled"` // of them: their end was not reported, and they are dead
+	Gap       float64 `json:"gap"`     // ms, longest time between the starts of two consecutive good new connections
+	Late      float64 `json:"late"`    // ms, the longest delay of the client itself
 }
 
 // count counts connections of a kind.
@@ -35,18 +35,18 @@ func countOf(r lab.Report) count {
 }
 
 const (
-	light  = pair.VIP + ":9001" // leads to where the control planes tell their names: connections that cost little
-	told   = 3 * time.Second    // in which a client that sends nothing is to hear of the end of its connection
-	rested = 2 * time.Second    // after the way back
+	light  = pair.VIP + ":9001" // leads to NamePort of the control planes: connections that cost little
+	told   = 3 * time.Second    // time in which a client that sends nothing must be notified of the end of its connection
+	rested = 2 * time.Second    // pause after the move back
 )
 
-// measure moves the virtual IP to and fro.
+// measure moves the virtual IP back and forth.
 func measure(ctx context.Context, stage *lab.Stage, s setup, o options) (samples []sample, err error) {
 	hosts, err := s.boot(ctx, stage, o)
 	if err != nil {
 		return nil, err
 	}
-	if err := lab.Until(ctx, 30*time.Second, func() bool { // the checks have found the servers
+	if err := lab.Until(ctx, 30*time.Second, func() bool { // until the checks have found the servers
 		_, err := stage.Client.Get(ctx, pair.Service)
 		return err == nil
 	}); err != nil {

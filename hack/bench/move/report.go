@@ -10,7 +10,7 @@ import (
 	"rlb.dev/rlb-agent/hack/bench/record"
 )
 
-// A result is all moves with a setup.
+// A result has all moves with a setup.
 type result struct {
 	Setup string   `json:"setup"`
 	Moves []sample `json:"moves"`
@@ -39,7 +39,7 @@ func (r result) values(of func(sample) float64) (values []float64) {
 	return values
 }
 
-// median is the lower one of an even number.
+// median returns the median; of an even number of values, the lower one.
 func median(values []float64) float64 {
 	if len(values) == 0 {
 		return 0
@@ -68,7 +68,7 @@ var pictured = []struct {
 	{"quiet ones, not told", func(s sample) float64 { return float64(s.Stalled) }},
 }
 
-// none is where a move without a loss stands: the scale has no 0.
+// none is the position of a move without a loss: the scale has no 0.
 const none = 0.1
 
 // draw draws every move.
@@ -103,7 +103,7 @@ func (all results) draw() []byte {
 
 func (all results) writeJSON(path string) error { return record.Write(path, all) }
 
-// readJSON reads what writeJSON wrote; of a setup that stands in several files all moves count.
+// readJSON reads files of writeJSON; moves of the same setup in several files are merged.
 func readJSON(paths []string) (all results, err error) {
 	files, err := record.Read[results](paths)
 	for _, r := range slices.Concat(files...) {

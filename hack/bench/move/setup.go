@@ -13,12 +13,12 @@ import (
 // A setup is a way to run a pair, and to move its virtual IP as its administrator does.
 type setup struct {
 	name   string
-	spec   string // lines for the end of the spec
-	daemon bool   // the agent runs all the time
+	spec   string // lines at the end of the spec
+	daemon bool   // the agent runs as a daemon
 	after  string // a script for each host, once the spec is in force
 	move   string // a command for the active host
-	back   string // the one that makes it a standby again
-	leases bool   // somebody keeps a lease, for which the hosts ask
+	back   string // the command that makes it a standby again
+	leases bool   // the hosts need a lease server
 }
 
 const (
@@ -88,7 +88,7 @@ func (s setup) boot(ctx context.Context, stage *lab.Stage, o options) ([]*lab.Ho
 	})
 }
 
-// settled waits until one host alone holds the virtual IP, and says which.
+// settled waits until only one host holds the virtual IP, and returns the hosts by role.
 func settled(ctx context.Context, hosts []*lab.Host) (active, standby *lab.Host, err error) {
 	err = lab.Until(ctx, 20*time.Second, func() bool { return pair.Holds(hosts[0]) != pair.Holds(hosts[1]) })
 	if pair.Holds(hosts[0]) {

@@ -1,5 +1,5 @@
-// Package plot draws what the benchmarks measured: every sample as a dot on a scale of logarithms, and each median as a
-// bar. The picture is an SVG without a background, in colours that can be read on light and on dark.
+// Package plot draws the measurements of the benchmarks: every sample as a dot on a logarithmic scale, and each median
+// as a bar. The picture is an SVG without a background, in colours that are readable on light and dark.
 package plot
 
 import (
@@ -22,23 +22,23 @@ const (
 
 // A Plot is a picture of rows, each with a lane for each setup that has samples.
 type Plot struct {
-	Title   string // for who does not see the picture
-	Caption string // what the scale is of
+	Title   string // for readers who cannot see the picture
+	Caption string // what the scale shows
 	Scale   Scale
 	Setups  []Setup // from top to bottom; those without samples are not in the legend
 	Rows    []Row
 }
 
-// A Scale is one of logarithms.
+// A Scale is a logarithmic scale.
 type Scale struct {
-	Least, Most float64              // powers of ten; what lies beyond stands at the edge
+	Least, Most float64              // powers of ten; values beyond them are drawn at the edge
 	Label       func(float64) string // of a power of ten
 }
 
-// A Setup is what is compared.
+// A Setup is compared with the others.
 type Setup struct{ Name, Colour string }
 
-// A Row compares the setups in one thing.
+// A Row compares the setups by one measurement.
 type Row struct {
 	Title string
 	Lanes []Lane
@@ -49,10 +49,10 @@ type Lane struct {
 	Setup   string
 	Samples []float64
 	Median  float64
-	Text    string // behind the lane
+	Text    string // at the end of the lane
 }
 
-// X is where a value stands.
+// X returns the position of a value.
 func (s Scale) X(value float64) float64 {
 	at := (math.Log10(min(max(value, s.Least), s.Most)) - math.Log10(s.Least)) / (math.Log10(s.Most) - math.Log10(s.Least))
 	return leftEdge + at*plotWidth

@@ -1,4 +1,5 @@
-// Package record keeps what benchmarks measured in files, so that several runs can be judged as one.
+// Package record stores measurements of benchmarks in files, so that several runs can be judged as
+// one.
 package record
 
 import (
@@ -7,7 +8,7 @@ import (
 	"os"
 )
 
-// Write writes what was measured, as JSON.
+// Write writes measurements as JSON.
 func Write(path string, measured any) error {
 	data, err := json.MarshalIndent(measured, "", "  ")
 	if err != nil {
@@ -16,7 +17,7 @@ func Write(path string, measured any) error {
 	return os.WriteFile(path, append(data, '\n'), 0o644)
 }
 
-// Read reads what Write wrote to each of these files.
+// Read reads these files, which Write wrote.
 func Read[T any](paths []string) (all []T, err error) {
 	for _, path := range paths {
 		data, err := os.ReadFile(path)

@@ -1,7 +1,7 @@
-// Command scale measures what a spec costs by its size: to parse and validate it, to render it, to look at a host that has
-// the files of a spec with one other server, to plan, and to print the difference; and what it costs to refuse one that is
-// wrong in each server. Each size runs in a process of its own, whose peak of memory is told. Times are of the processor,
-// so that other work on the machine does not count: "make scale".
+// Command scale measures the cost of a spec by its size: to parse and validate it, to render it, to look at a host with
+// the files of a spec that differs in one server, to plan, and to print the difference; and the cost to refuse a spec
+// with an error in each server. Each size runs in a process of its own, whose peak memory is reported. Times are CPU
+// times, so other work on the machine does not count: "make scale".
 package main
 
 import (
@@ -32,7 +32,7 @@ const (
 	mostBytes = 300 << 20
 )
 
-// figures are what a size costs.
+// figures are the cost of a size.
 type figures struct {
 	Servers                         int
 	Parse, Render, Look, Diff, Fail time.Duration
@@ -62,7 +62,7 @@ func exit(err error) {
 	}
 }
 
-// curve prints a line for each size, and fails where the targets are missed.
+// curve prints a line for each size, and fails if the targets are missed.
 func curve() error {
 	fmt.Println("servers     parse    render   look+plan  diff     total    peak MiB  refuse")
 	for n := 10; n <= most; n *= 10 {
@@ -85,7 +85,7 @@ func curve() error {
 	return nil
 }
 
-// spec is one with n servers, at most 10,000 to a service. The last one has that port.
+// spec returns a spec with n servers, at most 10,000 per service. last is the port of the last one.
 func spec(n, last int, address string) []byte {
 	var b strings.Builder
 	b.WriteString("apiVersion: rlb.dev/v1\nkind: LoadBalancerSpec\nvirtualIPs: [198.51.100.240]\nservices:\n")
@@ -102,7 +102,7 @@ func spec(n, last int, address string) []byte {
 	return []byte(b.String())
 }
 
-// measure goes the way of a dry run after an edit of one server.
+// measure takes the steps of a dry run after an edit of one server.
 func measure(n int) (f figures, err error) {
 	f.Servers = n
 	text := spec(n, 9090, "10.%d.%d.%d")
@@ -156,7 +156,7 @@ func measure(n int) (f figures, err error) {
 	return f, nil
 }
 
-// hostWith is a host that has the files of the spec before the edit.
+// hostWith returns a host with the files of the spec before the edit.
 func hostWith(n int) (*fake.Host, error) {
 	h := fake.New()
 	doc, err := api.Parse("spec.yaml", spec(n, 8080, "10.%d.%d.%d"))
@@ -177,7 +177,7 @@ func hostWith(n int) (*fake.Host, error) {
 	return h, nil
 }
 
-// clock is the time of the processor, of all threads.
+// clock measures CPU time of all threads.
 type clock time.Duration
 
 func newClock() *clock {
@@ -186,7 +186,7 @@ func newClock() *clock {
 	return c
 }
 
-// lap is the time since the last one.
+// lap returns the time since the last lap.
 func (c *clock) lap() time.Duration {
 	var usage syscall.Rusage
 	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &usage); err != nil {
@@ -198,10 +198,10 @@ func (c *clock) lap() time.Duration {
 	return time.Duration(took)
 }
 
-// resetPeak forgets what was used before (proc_pid_clear_refs(5), 5).
+// resetPeak resets the peak memory (proc_pid_clear_refs(5), 5).
 func resetPeak() { _ = os.WriteFile("/proc/self/clear_refs", []byte("5"), 0) }
 
-// peak is the most memory that was used since then, in bytes.
+// peak returns the peak memory since then, in bytes.
 func peak() int64 {
 	data, _ := os.ReadFile("/proc/self/status")
 	for line := range strings.Lines(string(data)) {

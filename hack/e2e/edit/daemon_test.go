@@ -11,7 +11,7 @@ import (
 	"rlb.dev/rlb-agent/hack/lab/pair"
 )
 
-// liveEdits are ways to edit the spec: with each step $SPEC becomes /root/new, in which the first server is $NAME.
+// liveEdits are ways to edit the spec: each changes $SPEC to /root/new, whose first server is $NAME.
 var liveEdits = []struct {
 	name  string
 	steps []string
@@ -38,7 +38,7 @@ var liveEdits = []struct {
 	{"again and again for 8 s", []string{"(for i in $(seq 80); do cp /root/new $SPEC; sleep 0.1; done) >/dev/null 2>&1 & sleep 0.3"}},
 }
 
-// inConfig says whether HAProxy's configuration has this text.
+// inConfig returns a function that reports whether HAProxy's configuration has this text.
 func inConfig(h *e2e.Host, text string) func() bool {
 	return func() bool {
 		data, err := h.ReadFile("/etc/haproxy/haproxy.cfg")
@@ -46,10 +46,11 @@ func inConfig(h *e2e.Host, text string) func() bool {
 	}
 }
 
-// plainSpec puts the first spec into a plain file again, whatever an edit made of it.
+// plainSpec restores the first spec as a plain file, whatever an edit has made of it.
 const plainSpec = "umount /etc/rlb 2>/dev/null; rm -rf /etc/rlb /etc/rlb.old /etc/rlb.new; mkdir /etc/rlb; cp /root/base " + pair.SpecFile
 
-// The daemon reconciles at start, on an edit however it is made, and on SIGHUP; its own end touches nothing.
+// TestDaemon: the daemon reconciles at start, after an edit however it is made, and on SIGHUP; its own end touches
+// nothing.
 func TestDaemon(t *testing.T) {
 	w := e2e.New(t)
 	h := w.Hosts(true, lab.Trixie)[0]
@@ -92,7 +93,7 @@ func TestDaemon(t *testing.T) {
 		h.Shell("echo '# by hand' >> /etc/haproxy/haproxy.cfg; systemctl reload rlb-agent")
 		w.Eventually("drift is repaired", 10*time.Second, func() bool { return !inConfig(h, "# by hand")() })
 	})
-	run("a boot", func(w *e2e.World, h *e2e.Host) { // the agent is there before the services, and delays none
+	run("a boot", func(w *e2e.World, h *e2e.Host) { // the agent starts before the services, and delays none
 		h.WriteSpec(e2e.Spec())
 		w.Eventually("three servers", 10*time.Second, inConfig(h, "server cp3 "))
 		if err := h.Reboot(w.Context()); err != nil {
@@ -106,7 +107,7 @@ func TestDaemon(t *testing.T) {
 	run("its own end", ownEnd)
 }
 
-// badEdit changes nothing and is reported; the good edit after it goes live.
+// badEdit: an invalid edit changes nothing and is reported; the valid edit after it takes effect.
 func badEdit(w *e2e.World, h *e2e.Host) {
 	const running = "cat /etc/haproxy/haproxy.cfg; systemctl show -p MainPID haproxy keepalived"
 	before := h.Shell(running)
@@ -118,7 +119,7 @@ func badEdit(w *e2e.World, h *e2e.Host) {
 	if after := h.Shell(running); after != before {
 		w.Errorf("it changed the host: %s", after)
 	}
-	// meanwhile the last good spec stays in force, drift included
+	// meanwhile the last good spec stays in force, and its drift is repaired
 	h.Shell("echo '# by hand' >> /etc/haproxy/haproxy.cfg; systemctl reload rlb-agent")
 	w.Eventually("drift is repaired as the last good spec says", 10*time.Second, func() bool { return !inConfig(h, "# by hand")() && inConfig(h, "server cp1")() })
 	h.WriteSpec(e2e.Spec())

@@ -8,7 +8,7 @@ import (
 	"rlb.dev/rlb-agent/hack/lab"
 )
 
-// An edit goes live without a failed connection.
+// TestEditUnderLoad: an edit takes effect without a failed connection.
 func TestEditUnderLoad(t *testing.T) {
 	w := e2e.New(t)
 	active, standby := w.Pair(e2e.TwoServers(), lab.Trixie, lab.Trixie)

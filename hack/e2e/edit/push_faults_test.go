@@ -20,10 +20,11 @@ import (
 
 const (
 	pushTimeout = 15 * time.Second // of each trial
-	backTime    = 8 * time.Second  // in which a host has gone back after its trial's time, on a busy machine
+	backTime    = 8 * time.Second  // time for a host to go back after its trial, on a busy machine
 )
 
-// A pushFault happens at a call of ssh: at the call of a host that is the n-th to try the spec, from 0.
+// A pushFault happens at a call of ssh: the n-th call of the command (from 1) to the host at this place in the order of
+// the trials (from 0).
 type pushFault struct {
 	place   int
 	command string
@@ -35,15 +36,17 @@ func (f pushFault) String() string {
 	return fmt.Sprintf("host %d, %s %d: %s", f.place+1, f.command, f.n, f.fault)
 }
 
-// splits says whether the hosts may have two specs after it: it ends the push between its first and its last confirmation.
+// splits reports whether the hosts may have two specs after the fault: it ends the push between its first and its last
+// confirmation.
 func (f pushFault) splits() bool {
 	return f.place > 0 && f.command == "confirm" && (f.fault == "laptop" || f.fault == "laptop unplugged")
 }
 
-// unplugs says whether a link is down until the trials are over.
+// unplugs reports whether a link is down until the trials are over.
 func (f pushFault) unplugs() bool { return strings.HasSuffix(f.fault, " unplugged") }
 
-// onHost are faults that happen while a call waits on the laptop; each returns what undoes it after the trials.
+// onHost are faults that happen while a call waits on the laptop; each returns the function that undoes it after the
+// trials.
 var onHost = map[string]func(c *pushCases, h *e2e.Host) (undo func()){
 	"laptop unplugged": func(c *pushCases, _ *e2e.Host) func() {
 		if err := c.laptop.CutLink(); err != nil {
@@ -83,16 +86,16 @@ func killOnce(h *e2e.Host, condition string) func() {
 	return func() { h.Shell("systemctl stop killer 2>/dev/null; true") }
 }
 
-// pushCases are pushes that meet faults, one after the other on the same hosts. Which spec the hosts have is what the one
-// before left.
+// pushCases are pushes with faults, one after the other on the same hosts. Each case starts with the spec that the
+// previous one left.
 type pushCases struct {
 	*e2e.World
 	hosts   []*e2e.Host
 	laptop  *e2e.Laptop
 	files   map[string]string // the specs by name, on the laptop
 	texts   map[string]string
-	windows []time.Duration // from the end of the first confirmation to that of the last one
-	longest time.Duration   // from the beginning of the first trial until all hosts had one spec
+	windows []time.Duration // from the end of the first confirmation to the end of the last one
+	longest time.Duration   // from the start of the first trial until all hosts had one spec
 }
 
 func newPushCases(t *testing.T, count int) *pushCases {
@@ -117,7 +120,7 @@ func newPushCases(t *testing.T, count int) *pushCases {
 	return c
 }
 
-// in are the cases for a subtest, which reports what goes wrong.
+// in returns the cases for a subtest, to which failures are reported.
 func (c *pushCases) in(t *testing.T) *pushCases {
 	in := *c
 	in.World, in.hosts = c.World.In(t), nil
@@ -146,7 +149,7 @@ func (c *pushCases) rest() {
 	})
 }
 
-// order are the hosts as a push goes through them.
+// order returns the hosts in the order of a push.
 func (c *pushCases) order() (hosts []*e2e.Host) {
 	hosts = slices.Clone(c.hosts)
 	slices.SortStableFunc(hosts, func(a, b *e2e.Host) int {
@@ -155,7 +158,8 @@ func (c *pushCases) order() (hosts []*e2e.Host) {
 	return hosts
 }
 
-// has is the name of the spec that a host has, file and configuration, or "" while it tries one or changes.
+// has returns the name of the spec that a host has, in its file and its configuration; "" while a trial or a change is
+// in progress.
 func (c *pushCases) has(h *e2e.Host) string {
 	out := h.Shell(`flock -n /run/rlb/lock true || echo busy; pgrep -f '^rlb-agent (try|confirm)' >/dev/null && echo busy
 		ls /var/lib/rlb /etc/systemd/system | grep trial | sed 's/^/busy /'
@@ -169,7 +173,7 @@ func (c *pushCases) has(h *e2e.Host) string {
 	return ""
 }
 
-// specs are the specs that the hosts have once no host tries or changes any more, which they must have done by then.
+// specs returns the specs of the hosts once no host tries or changes anything any more. They have until by.
 func (c *pushCases) specs(what string, by time.Time) (names []string) {
 	c.Helper()
 	c.Eventually(what+": all trials are over and each host has one whole spec", max(time.Until(by), time.Second), func() bool {
@@ -185,10 +189,10 @@ func (c *pushCases) specs(what string, by time.Time) (names []string) {
 	return names
 }
 
-// oneSpec says whether all hosts have the same.
+// oneSpec reports whether all hosts have the same spec.
 func oneSpec(names []string) bool { return len(slices.Compact(slices.Clone(names))) == 1 }
 
-// push pushes a spec that meets a fault, once more where the machine stood still and clients waited too long.
+// push pushes a spec with a fault, and again if the machine stalled and clients timed out.
 func (c *pushCases) push(f pushFault) {
 	c.Judge(f.String(), func() (lab.Report, error) {
 		report := c.pushOnce(f)
@@ -196,9 +200,10 @@ func (c *pushCases) push(f pushFault) {
 	})
 }
 
-// pushOnce returns what clients saw. Specs of two hosts, or one that is not as the push says, fail the test.
+// pushOnce returns the clients' report. The test fails if hosts have different specs, or a spec other than the push
+// reports.
 func (c *pushCases) pushOnce(f pushFault) lab.Report {
-	if had := c.specs("before it", time.Now().Add(pushTimeout+backTime)); !oneSpec(had) { // the case before failed
+	if had := c.specs("before it", time.Now().Add(pushTimeout+backTime)); !oneSpec(had) { // the previous case failed
 		c.laptop.Record(e2e.Call{}, "")
 		c.laptop.RunAgent("push", "--yes", c.files["three"])
 	}
@@ -244,7 +249,7 @@ func (c *pushCases) pushOnce(f pushFault) lab.Report {
 	by := time.Now().Add(2 * time.Second) // the daemon may run once more
 	if len(tries) > 0 {
 		began = tries[0].Began
-		if o.code != 0 && o.code != 4 { // else the push says that all is over
+		if o.code != 0 && o.code != 4 { // otherwise the push reports that all is over
 			by = tries[len(tries)-1].Began.Add(pushTimeout + backTime)
 		}
 	}
@@ -288,7 +293,7 @@ func (c *pushCases) pushOnce(f pushFault) lab.Report {
 	return report
 }
 
-// clients are what the clients saw; where one lost a connection, what happened on the hosts is logged.
+// clients returns the clients' report. If a connection was lost, it logs what happened on the hosts.
 func (c *pushCases) clients(stop func() lab.Report) lab.Report {
 	c.Helper()
 	report := stop()
@@ -300,7 +305,7 @@ func (c *pushCases) clients(stop func() lab.Report) lab.Report {
 	return report
 }
 
-// window notes the time from the end of the first confirmation to the end of the last one.
+// window records the time from the end of the first confirmation to the end of the last one.
 func (c *pushCases) window(calls []e2e.CallTime) {
 	var ends []time.Time
 	for _, one := range calls {
@@ -325,7 +330,7 @@ func (c *pushCases) record() (calls []pushFault) {
 	c.window(recorded)
 	for _, one := range recorded {
 		place := slices.IndexFunc(order, func(h *e2e.Host) bool { return h.Addr().String() == one.Host })
-		if one.Command == "status" && one.N > 3 { // before the change, to verify it, and who holds the virtual IPs; more on a busy machine
+		if one.Command == "status" && one.N > 3 { // one before the change, one to verify it, one for the holder of the virtual IPs; more on a busy machine
 			continue
 		}
 		calls = append(calls, pushFault{place: place, command: one.Command, n: one.N})
@@ -335,8 +340,8 @@ func (c *pushCases) record() (calls []pushFault) {
 	return calls
 }
 
-// all are the faults at these calls. On three hosts it is those that can leave hosts with two specs: the ends of trials and
-// confirmations, and of those of the standbys the second one's.
+// all returns the faults at these calls. For three hosts it returns only those that can leave hosts with two specs: at
+// the ends of trials and confirmations, and of the trials of the standbys only at the second one's.
 func (c *pushCases) all(calls []pushFault) (faults []pushFault) {
 	for _, call := range calls {
 		kinds := []string{"before", "answer", "laptop"}
@@ -352,7 +357,7 @@ func (c *pushCases) all(calls []pushFault) (faults []pushFault) {
 		switch call.command {
 		case "try":
 			kinds = append(kinds, "midway", "laptop unplugged", "agent killed early", "agent killed late", "daemon killed")
-			if call.place == 0 { // without its link the active host loses connections, pushed to or not
+			if call.place == 0 { // without its link the active host loses connections with or without a push
 				kinds = append(kinds, "host unplugged")
 			}
 		case "confirm":
@@ -366,11 +371,11 @@ func (c *pushCases) all(calls []pushFault) (faults []pushFault) {
 	return faults
 }
 
-// fewFaults is how many faults a share has beside the one that splits the hosts.
+// fewFaults is the number of faults in a share, besides the one that splits the hosts.
 const fewFaults = 3
 
-// shareOf is what chooses the faults of a run: RLB_PUSH_FAULTS, which is any text, the same ones each time. It is nil where all
-// are wanted.
+// shareOf returns the random source that chooses the faults of a run. RLB_PUSH_FAULTS, any text, is the seed: the same
+// text chooses the same faults. It returns nil for all faults.
 func shareOf(t *testing.T) *rand.Rand {
 	which := cmp.Or(os.Getenv("RLB_PUSH_FAULTS"), "1")
 	t.Logf("RLB_PUSH_FAULTS=%s", which)
@@ -382,7 +387,7 @@ func shareOf(t *testing.T) *rand.Rand {
 	return rand.New(rand.NewPCG(seed.Sum64(), 0))
 }
 
-// share are the faults of a run: one that splits the hosts, and some that need not wait for the end of a trial.
+// share returns the faults of a run: one that splits the hosts, and some that need not wait for the end of a trial.
 func share(t *testing.T, all []pushFault, random *rand.Rand) (chosen []pushFault) {
 	if random == nil {
 		return all
@@ -403,16 +408,17 @@ func share(t *testing.T, all []pushFault, random *rand.Rand) (chosen []pushFault
 	return chosen
 }
 
-// Whatever call of a push is killed, loses its answer or is the last one, all hosts have the old spec or all have the new one
-// when the trials are over, and no client loses a connection. Only a cut between the first and the last confirmation leaves
-// two specs, which the hosts tell, and the next push finishes. A run has a share, "make push-faults" has every fault.
+// TestPushFaults: a call of a push is killed, loses its answer or is the last one. When the trials are over, all hosts
+// have the old spec or all have the new one, and no client loses a connection. Only a cut between the first and the
+// last confirmation leaves two specs: the hosts report that, and the next push finishes. A run has a share of the
+// faults, "make push-faults" has all.
 func TestPushFaults(t *testing.T) {
 	type fleet struct {
 		hosts int
-		specs []string // that are pushed at once
+		specs []string // pushed at the same time
 	}
 	fleets, random := []fleet{{2, []string{"two", "one"}}, {3, []string{"two", "one", "retries"}}}, shareOf(t)
-	if random != nil { // as much as fits into a minute
+	if random != nil { // what fits into a minute
 		at := random.IntN(len(fleets))
 		fleets = fleets[at : at+1]
 	}
@@ -439,7 +445,7 @@ func TestPushFaults(t *testing.T) {
 	}
 }
 
-// atOnce pushes several specs at the same time: one of them is in force on all hosts then, or what was there before.
+// atOnce pushes several specs at the same time: afterwards all hosts have one of them, or the former spec.
 func (c *pushCases) atOnce(names []string) {
 	c.Judge("pushes at once", func() (lab.Report, error) {
 		report := c.pushAtOnce(names)

@@ -11,7 +11,7 @@ import (
 	"rlb.dev/rlb-agent/hack/lab/pair"
 )
 
-// A spec that is pushed from a laptop is in force on both hosts or on none, whatever happens on the way.
+// TestPush: a spec that is pushed from a laptop is in force on both hosts or on none, whatever fails meanwhile.
 func TestPush(t *testing.T) {
 	w := e2e.New(t)
 	hosts := w.SSHHosts(lab.Trixie, lab.Trixie)
@@ -25,7 +25,7 @@ func TestPush(t *testing.T) {
 	both := active.Addr().String() + "," + standby.Addr().String()
 	edited := laptop.Write("edited.yaml", e2e.TwoServers(pair.Nodes))
 
-	// have fails the test unless both hosts have so many servers, and nothing is tried.
+	// have fails the test unless both hosts have this number of servers and no trial.
 	have := func(what string, n int) {
 		t.Helper()
 		for _, h := range hosts {
@@ -48,7 +48,7 @@ func TestPush(t *testing.T) {
 	run("dry run", 1, "-    server cp3", "push", "--dry-run", edited)
 	have("dry run", 3)
 
-	// what one host refuses changes nothing on any
+	// a spec that one host refuses changes nothing on any host
 	active.Shell("printf '#!/bin/sh\\n' >/usr/local/bin/told && chmod 755 /usr/local/bin/told")
 	refused := laptop.Write("refused.yaml", e2e.TwoServers(pair.Nodes, "vrrp: {notify: {master: /usr/local/bin/told}}"))
 	stop := w.Steady("refused by one host")
@@ -59,7 +59,7 @@ func TestPush(t *testing.T) {
 	}
 	e2e.Row(t, "push: refused by one host", stop(), e2e.Brief(out), "nothing changed")
 
-	// the laptop is closed after the standby's trial: both go back, and meanwhile no other push comes in between
+	// the laptop is closed after the standby's trial: both go back, and meanwhile no other push can begin
 	stop = w.Steady("laptop closed")
 	laptop.Write("cut", active.Addr().String()+" rlb-agent try")
 	began := time.Now()
@@ -73,7 +73,7 @@ func TestPush(t *testing.T) {
 	have("laptop closed", 3)
 	e2e.Row(t, "push: laptop closed", stop(), "", "went back by itself after "+time.Since(began).Round(time.Second).String())
 
-	// ssh is killed while the active one is changed: the push itself brings both back
+	// ssh is killed while the active host is changed: the push itself brings both back
 	stop = w.Steady("ssh killed")
 	laptop.Write("broken", active.Addr().String()+" rlb-agent try --detach")
 	out = run("ssh killed", 4, "what was there before is in force again on ", "push", "--yes", "--timeout", "30s", edited)
@@ -81,7 +81,7 @@ func TestPush(t *testing.T) {
 	have("ssh killed", 3)
 	e2e.Row(t, "push: ssh killed", stop(), e2e.Brief(out), "went back")
 
-	// a good one
+	// a valid one
 	stop = w.Steady("good")
 	out = run("good", 0, active.Name()+": serves with it, and clients reach "+pair.Service, "push", "--yes", edited)
 	if !strings.Contains(out, "done: ") {
@@ -102,7 +102,7 @@ func TestPush(t *testing.T) {
 	e2e.Row(t, "push: good", stop(), e2e.Brief(out), "in force on both")
 	run("again", 0, "nothing to do", "push", "--yes", edited)
 
-	// the hosts say that all is well, and this laptop does not reach the virtual IP any more once the standby tries the spec
+	// the hosts report success, but the laptop does not reach the virtual IP any more once the standby tries the spec
 	three := laptop.Write("three.yaml", e2e.Spec(pair.Nodes))
 	drop := func(do string) {
 		t.Helper()
@@ -132,7 +132,7 @@ func TestPush(t *testing.T) {
 	have("cut from the virtual IP", 2)
 	e2e.Row(t, "push: cut from the virtual IP", stop(), e2e.Brief(out), "went back")
 
-	// a laptop that never reached it goes by what the hosts say, and says so
+	// a laptop that never reached the virtual IP relies on the hosts' reports, and says so
 	stop = w.Steady("without nodes")
 	bare := laptop.Write("bare.yaml", e2e.Spec())
 	run("without nodes", 2, "has no nodes; name them with --on", "push", "--yes", bare)
@@ -144,7 +144,7 @@ func TestPush(t *testing.T) {
 	have("without nodes", 3)
 	e2e.Row(t, "push: without nodes, by a laptop that does not reach the virtual IP", stop(), e2e.Brief(out), "in force on both")
 
-	// a load balancer does not check it by its own way
+	// a load balancer does not test the virtual IP itself
 	laptop.LogsInFrom(active)
 	active.Shell("cat >/root/edited.yaml <<'END'\n" + e2e.TwoServers(pair.Nodes) + "END")
 	if out, code := active.Exit(pair.Agent + " push --yes /root/edited.yaml"); code != 0 || !strings.Contains(out, "since this machine is a load balancer itself") || strings.Contains(out, "clients reach") {
@@ -152,7 +152,7 @@ func TestPush(t *testing.T) {
 	}
 	have("pushed from a load balancer", 2)
 
-	// both at a glance, and one of them drained
+	// the status of both, and a drain of one
 	w.Eventually("both are ready", 10*time.Second, func() bool { code, _ := laptop.RunAgent("status", "--on", both); return code == 0 })
 	run("status", 0, "these hosts have the same spec", "status", "--on", both)
 	run("diff", 0, "==> "+standby.Addr().String()+" <==", "diff", "--on", both)

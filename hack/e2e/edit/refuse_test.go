@@ -9,7 +9,8 @@ import (
 	"rlb.dev/rlb-agent/hack/lab/pair"
 )
 
-// What cannot be done is refused before anything changes, with the exit code and the reason.
+// TestRefusals: an impossible request is refused before anything changes, with the exit code and
+// the reason.
 func TestRefusals(t *testing.T) {
 	w := e2e.New(t)
 	h := w.Hosts(true, lab.Trixie)[0]

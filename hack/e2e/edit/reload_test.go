@@ -11,7 +11,7 @@ import (
 	"rlb.dev/rlb-agent/hack/lab/pair"
 )
 
-// loadSpec leads to the API servers, and on port 9001 to where they tell their names: connections that cost little.
+// loadSpec leads to the API servers, and on port 9001 to their NamePort, whose connections cost little.
 func loadSpec(more ...string) string {
 	var servers strings.Builder
 	for i := range 3 {
@@ -20,13 +20,13 @@ func loadSpec(more ...string) string {
 	return e2e.Spec("- name: names", "  port: 9001", "  servers:", servers.String()+strings.Join(more, "\n"))
 }
 
-// workers are how many worker processes of HAProxy live: the one that serves, and old ones with connections of theirs.
+// workers counts HAProxy's worker processes: the one that serves, and old ones with remaining connections.
 func workers(h *e2e.Host) int {
 	return strings.Count(h.Shell("pgrep -P $(systemctl show --value -p MainPID haproxy)"), "\n")
 }
 
-// HAProxy is reloaded again and again under load: no connection fails, long and quiet ones stay. hack/bench/failover
-// does the same a hundred times, with 2000 connections a second. Old workers end when hardStopAfter says so.
+// TestReloadUnderLoad: HAProxy is reloaded repeatedly under load: no connection fails, and long idle ones stay.
+// hack/bench/failover does the same a hundred times, with 2000 connections a second. Old workers end at hardStopAfter.
 func TestReloadUnderLoad(t *testing.T) {
 	const reloads, long = 20, 50
 	w := e2e.New(t)
@@ -63,7 +63,7 @@ func TestReloadUnderLoad(t *testing.T) {
 			t.Fatalf("a quiet connection was cut by a reload: %v", err)
 		}
 	}
-	// the worker of the last reload but one may still end its last connection
+	// the worker before the last reload may still be ending its last connection
 	w.Eventually("the one that serves and the one with the quiet connections are the only workers", 5*time.Second, func() bool { return workers(h) == 2 })
 	if out := h.Must(pair.Agent, "status"); !strings.Contains(out, "1 old process finishes its connections") {
 		t.Errorf("the status does not show the old worker:\n%s", out)

@@ -11,35 +11,35 @@ import (
 	"rlb.dev/rlb-agent/hack/lab/pair"
 )
 
-// Whatever changes the virtual router, on whichever host first and with any delay between: never two holders, and none
-// for no longer than a failover.
+// TestRouterChanges: whatever changes the virtual router, on whichever host first and with any delay between, there
+// are never two holders, and no holder for at most as long as in a failover.
 func TestRouterChanges(t *testing.T) {
 	w := e2e.New(t)
 	a, b := w.Pair(e2e.Spec(pair.Nodes), lab.Trixie, lab.Bookworm)
 	e2e.StartDaemon(a, b)
 
 	settled := func(h *e2e.Host) bool {
-		code, _ := h.RunAgent("--once", "--dry-run") // the files alone say nothing: the reloads come later
+		code, _ := h.RunAgent("--once", "--dry-run") // the files alone prove nothing: the reloads come later
 		return code == 0 && h.Is("active", "keepalived", "active")
 	}
 	rest := func(w *e2e.World) {
 		w.Helper()
 		w.Eventually("both are as the spec says", 20*time.Second, func() bool { return settled(a) && settled(b) })
-		time.Sleep(500 * time.Millisecond) // in which a keepalived that was reloaded takes its role
+		time.Sleep(500 * time.Millisecond) // until a reloaded keepalived has its role
 		w.Eventually("one holds the virtual IP", 10*time.Second, func() bool { return a.Active() != b.Active() })
 	}
-	before := e2e.Spec(pair.Nodes) // the spec that is in force
+	before := e2e.Spec(pair.Nodes) // the spec in force
 	const standby, active, both = "standby first", "active first", "both at once"
 	for _, c := range []struct {
 		name, more, order string
 		vips              string
-		none              time.Duration // most, beyond which it is worse than a failover
+		none              time.Duration // limit, beyond which it is worse than a failover
 	}{
 		{"a virtual IP more", "", active, pair.VIP + ", 198.51.100.101", 0},
 		{"a virtual IP less", "", standby, "", 0},
 		{"a virtual IP more", "", standby, pair.VIP + ", 198.51.100.101", 0},
 		{"a virtual IP less", "", active, "", 0},
-		{"the first one of IPv6", "", active, pair.VIP + ", 2001:db8::100", time.Second}, // keepalived groups them anew
+		{"the first one of IPv6", "", active, pair.VIP + ", 2001:db8::100", time.Second}, // keepalived regroups them
 		{"none of IPv6", "", active, "", 0},
 		{"the first one of IPv6", "", standby, pair.VIP + ", 2001:db8::100", time.Second},
 		{"none of IPv6", "", standby, "", 0},
@@ -65,7 +65,7 @@ func TestRouterChanges(t *testing.T) {
 			}
 			again := false
 			w.Judge("the edit", func() (lab.Report, error) {
-				if again { // from where it was before
+				if again { // start from the former spec
 					first.WriteSpec(before)
 					second.WriteSpec(before)
 					rest(w)
@@ -76,7 +76,7 @@ func TestRouterChanges(t *testing.T) {
 					seen = w.HoldersDuring(a, b, func() {
 						first.WriteSpec(text)
 						if c.order != both {
-							first.Shell("systemctl reload rlb-agent") // asked to, it does not let its peer go first
+							first.Shell("systemctl reload rlb-agent") // on SIGHUP it does not let its peer go first
 							time.Sleep(1500 * time.Millisecond)
 						}
 						second.WriteSpec(text)
@@ -97,7 +97,7 @@ func TestRouterChanges(t *testing.T) {
 		})
 	}
 
-	// An edit that is taken back: who waits for its peer is at once where it was.
+	// An edit that is reverted: a host that waits for its peer returns at once to its former state.
 	_, other := w.Roles(a, b)
 	waits := func() bool {
 		return other.Is("active", "rlb-rejoin", "active") && other.Is("active", "keepalived", "inactive")

@@ -12,7 +12,7 @@ import (
 	"rlb.dev/rlb-agent/hack/lab/pair"
 )
 
-// serversSpec is a service with these servers.
+// serversSpec returns a service with these servers.
 func serversSpec(servers ...string) string {
 	return `apiVersion: rlb.dev/v1
 kind: LoadBalancerSpec
@@ -25,13 +25,13 @@ services:
   - ` + strings.Join(servers, "\n  - ") + "\n"
 }
 
-// worker is the process of HAProxy that accepts connections, and every other of its processes.
+// worker returns the processes of HAProxy below the master: the one that accepts connections, and old ones.
 func worker(h *e2e.Host) string {
 	h.World.Helper()
 	return strings.Join(strings.Fields(h.Shell("pgrep -P $(systemctl show --value -p MainPID haproxy) -x haproxy")), " ")
 }
 
-// steps are those of the last run.
+// steps returns the steps of the last run.
 func steps(h *e2e.Host) string {
 	h.World.Helper()
 	_, steps, _ := strings.Cut(h.Must("cat", "/run/rlb/status.json"), `"lastReconcile"`)
@@ -39,8 +39,8 @@ func steps(h *e2e.Host) string {
 	return steps
 }
 
-// Servers come, go and change under load without a reload: no connection fails, and those that are open stay. What
-// somebody changes in the running HAProxy is set right the same way.
+// TestServersChangeWithoutReload: servers are added, removed and changed under load without a reload: no
+// connection fails, and open ones stay. Manual changes through the runtime API are repaired in the same way.
 func TestServersChangeWithoutReload(t *testing.T) {
 	w := e2e.New(t)
 	_, err := w.Lab.AddControlPlane(t.Context(), "cp4", netip.MustParsePrefix("198.51.100.24/24"))
@@ -117,7 +117,7 @@ func TestServersChangeWithoutReload(t *testing.T) {
 		}
 		quiet("after the edits")
 
-		// behind the agent's back
+		// changes without the agent
 		h.HAProxy("set server kube-apiserver/cp3 weight 3", "set server kube-apiserver/cp3 state drain", "set server kube-apiserver/cp2 addr 198.51.100.22 port 6443",
 			"add server kube-apiserver/mine 198.51.100.21:6443", "enable server kube-apiserver/mine")
 		if code, out := h.RunAgent("--once", "--dry-run"); code != 1 || !e2e.InOrder(out, "address 198.51.100.22:6443 becomes 198.51.100.24:6443", "weight 3 becomes 20, it gets connections again", "server mine of kube-apiserver") {

@@ -12,7 +12,7 @@ import (
 
 const tried = "/root/tried.yaml"
 
-// try starts a trial in the background; pid names its process to the shell, and end waits for it.
+// try starts a trial in the background. pid names its process to the shell; end waits for it.
 func try(h *e2e.Host, timeout string) (end func() (string, int)) {
 	h.World.Helper()
 	type outcome struct {
@@ -35,12 +35,13 @@ func try(h *e2e.Host, timeout string) (end func() (string, int)) {
 
 const tryPid = "$(cat /run/try.pid)"
 
-// servers is how many servers HAProxy's configuration has that it checks. While all of these fail it uses them unchecked.
+// servers counts the servers with a check in HAProxy's configuration. The fail-open backend uses the same servers
+// without checks.
 func servers(h *e2e.Host) int {
 	return strings.Count(h.Shell("grep '^    server .* check' /etc/haproxy/haproxy.cfg"), "\n")
 }
 
-// over says that nothing of a trial is left, and that the spec file rules.
+// over waits until nothing of a trial is left and the spec file is in force.
 func over(h *e2e.Host, what, before string) {
 	h.World.Helper()
 	h.World.Eventually(what+": it goes back", 15*time.Second, func() bool { return servers(h) == 3 })
@@ -55,8 +56,8 @@ func over(h *e2e.Host, what, before string) {
 	}
 }
 
-// A spec that is tried stays only if somebody confirms it; it goes back whatever happens to the agent, its terminal or
-// the host.
+// TestTry: a tried spec stays only if it is confirmed. Otherwise it is undone, whatever happens to the agent, its
+// terminal or the host.
 func TestTry(t *testing.T) {
 	w := e2e.New(t)
 	h, standby := w.Pair(e2e.Spec(), lab.Trixie, lab.Trixie)
@@ -94,7 +95,7 @@ func TestTry(t *testing.T) {
 		t.Errorf("trials are in the history:\n%s", now)
 	}
 
-	// what does not fit is not tried
+	// a spec that does not fit is not tried
 	for _, tt := range []struct {
 		flags, says string
 		code        int
@@ -107,7 +108,7 @@ func TestTry(t *testing.T) {
 		}
 	}
 
-	// --once is refused while a spec is tried, and a daemon does nothing, until it is confirmed
+	// during a trial --once is refused, and a daemon does nothing, until it is confirmed
 	stop := w.Steady("confirmed")
 	end := try(h, "10m")
 	if code, out := h.RunAgent("--once"); code != 4 || !strings.Contains(out, "while "+tried+" is tried") {
@@ -148,7 +149,7 @@ func TestTry(t *testing.T) {
 		t.Errorf("confirm without a trial: exit code %d\n%s", code, out)
 	}
 
-	// the standby is rebooted while it tries
+	// the standby is rebooted during its trial
 	before = standby.Shell("cat /etc/haproxy/haproxy.cfg " + pair.SpecFile)
 	stop = w.Steady("rebooted")
 	standby.Shell("systemd-run --quiet --collect --unit=trying " + pair.Agent + " try --timeout 10m " + tried)
@@ -161,7 +162,7 @@ func TestTry(t *testing.T) {
 	e2e.Row(t, "try: host rebooted (standby)", stop(), "", "went back at boot; nothing to do")
 }
 
-// Where nothing was ever in force there is nothing to go back to.
+// TestTryOnANewHost: if no spec was ever in force, there is nothing to go back to.
 func TestTryOnANewHost(t *testing.T) {
 	w := e2e.New(t)
 	h := w.Hosts(true, lab.Trixie)[0]

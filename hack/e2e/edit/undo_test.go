@@ -11,8 +11,8 @@ import (
 	"rlb.dev/rlb-agent/hack/lab/pair"
 )
 
-// An edit whose health check takes every server out is undone, and reported with its place and HAProxy's reason. Then the
-// generations: listed, and gone back to.
+// TestFailedEditAndRollback: an edit whose health check takes every server out is undone, and reported with its place
+// and HAProxy's reason. Then it lists the generations and goes back to one.
 func TestFailedEditAndRollback(t *testing.T) {
 	w := e2e.New(t)
 	h, _ := w.Pair(e2e.Spec(), lab.Trixie, lab.Trixie)
@@ -94,7 +94,7 @@ func TestFailedEditAndRollback(t *testing.T) {
 	}
 	report = stop()
 
-	// what was fine then is refused now, as any edit would be
+	// a spec that was valid then is refused now, as any edit would be
 	h.Shell("printf '#!/bin/sh\\n' > /usr/local/sbin/notified; chmod 755 /usr/local/sbin/notified")
 	h.Apply(e2e.Spec("vrrp: {notify: {master: /usr/local/sbin/notified}}"))
 	h.Apply(e2e.TwoServers())
@@ -110,7 +110,8 @@ func TestFailedEditAndRollback(t *testing.T) {
 	e2e.Row(t, "rollback to a spec that is refused now", report, fmt.Sprintf("exit %d: %s", code, e2e.Brief(out)), h.Converges("a refused rollback"))
 }
 
-// Two agents never interleave; the lock dies with its holder; a request to stop ends the running step first.
+// TestOneAtATime: two agents never interleave, the lock is released when its holder dies, and a request to stop lets
+// the running step finish.
 func TestOneAtATime(t *testing.T) {
 	w := e2e.New(t)
 	h, _ := w.Pair(e2e.Spec(), lab.Trixie, lab.Trixie)
@@ -178,7 +179,7 @@ func TestOneAtATime(t *testing.T) {
 	signal("TERM")
 	signal("CONT")
 	code, out = end()
-	if code != 0 || !e2e.InOrder(out, "write /etc/haproxy", "server cp3 of kube-apiserver, while haproxy runs", "done: in sync with") { // what it began it ends
+	if code != 0 || !e2e.InOrder(out, "write /etc/haproxy", "server cp3 of kube-apiserver, while haproxy runs", "done: in sync with") { // it completes what it has begun
 		t.Errorf("SIGTERM in mid-apply: exit code %d\n%s", code, out)
 	}
 	next = h.Converges("SIGTERM")

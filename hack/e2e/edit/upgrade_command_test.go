@@ -10,7 +10,8 @@ import (
 	"rlb.dev/rlb-agent/hack/lab/pair"
 )
 
-// The upgrade command on the active host of a pair: the virtual IP moves first, so no new connection fails.
+// TestUpgradeCommand: on the active host of a pair the upgrade command moves the virtual IP first, so no new connection
+// fails.
 func TestUpgradeCommand(t *testing.T) {
 	w := e2e.New(t)
 	active, standby := w.Pair(e2e.Spec(pair.Nodes), lab.Bookworm, lab.Trixie)
@@ -40,7 +41,8 @@ func TestUpgradeCommand(t *testing.T) {
 	w.Eventually("the peer is active", 5*time.Second, func() bool { return standby.Active() && !active.Active() })
 	report := stop()
 	e2e.Row(t, "upgrade of both programs on the active host", report, installed("haproxy"), installed("keepalived"))
-	// the programs are replaced after a drain that waits: no connection is refused or reset. Some may wait on a busy machine.
+	// the programs are replaced after a drain with a wait: no connection is refused or reset. Some may time out on a busy
+	// machine.
 	if cut := report.Failed - report.Errors["timeout"]; cut > 0 || e2e.Within(report, 250*time.Millisecond) != nil {
 		t.Errorf("upgrade: %d of %d failed, gap %v: %v", report.Failed, report.Total, report.Gap, report.Errors)
 	}
@@ -56,14 +58,14 @@ func TestUpgradeCommand(t *testing.T) {
 		t.Errorf("the second upgrade: exit code %d\n%s", code, out)
 	}
 
-	// the host is eligible again: the virtual IP comes back when the peer gives it up
+	// the host is eligible again: the virtual IP returns when the peer gives it up
 	standby.Must(pair.Agent, "drain")
 	w.Eventually("the upgraded host is active", 5*time.Second, active.Active)
 	w.Serves("cp1", "cp2", "cp3")
 	if err := active.AddRepackaged(t.Context(), "haproxy", old+"+newer"); err != nil {
 		t.Fatal(err)
 	}
-	// the peer is drained: the refusal costs no connection, for nothing is tried
+	// the peer is drained: the refusal costs no connection, because nothing is tried
 	w.Eventually("it knows that nobody would take over", 10*time.Second, func() bool {
 		st, _ := active.Status()
 		return st.Condition("Redundant").Status == "False"

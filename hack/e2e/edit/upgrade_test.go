@@ -10,11 +10,11 @@ import (
 	"rlb.dev/rlb-agent/hack/lab/pair"
 )
 
-// aptInstall is what an administrator types to bring another version of a held package.
+// aptInstall is how an administrator installs another version of a held package.
 const aptInstall = "apt-get install -qy --allow-change-held-packages --allow-downgrades -o Dpkg::Options::=--force-confold "
 
-// HAProxy is upgraded by apt from 3.2 to 3.4, which refuses what was rendered for 3.2, and back. The daemon, or the next
-// run, brings the files for the new version into force; no connection fails and none that is open is cut.
+// TestUpgrade: apt upgrades HAProxy from 3.2 to 3.4, which refuses what was rendered for 3.2, and back. The daemon, or
+// the next run, brings the files for the new version into force; no new connection fails and no open one is cut.
 func TestUpgrade(t *testing.T) {
 	w := e2e.New(t)
 	for _, r := range []lab.Release{lab.Sid, lab.Experimental} {
@@ -52,8 +52,8 @@ func TestUpgrade(t *testing.T) {
 	}
 }
 
-// brokenBeside breaks a file that the unit of HAProxy 3.4 reads beside the rendered one: an edit is refused before
-// anything is touched, with that file's name.
+// brokenBeside breaks a file that the unit of HAProxy 3.4 reads in addition to the rendered one: an edit is refused
+// before anything is touched, with the name of that file.
 func brokenBeside(h *e2e.Host) {
 	const beside = "/etc/haproxy/conf.d/broken.cfg"
 	h.World.Helper()
@@ -67,7 +67,7 @@ func brokenBeside(h *e2e.Host) {
 	h.Apply(e2e.Spec())
 }
 
-// upgradeTo installs a version of HAProxy under load, and sees that it serves.
+// upgradeTo installs a version of HAProxy under load, and checks that it serves.
 func upgradeTo(h *e2e.Host, version string, daemon bool) {
 	w := h.World
 	w.Helper()
@@ -101,7 +101,7 @@ func upgradeTo(h *e2e.Host, version string, daemon bool) {
 	w.Logf("in force %v after apt", time.Since(start).Round(10*time.Millisecond))
 	report := p.Stop()
 	w.Logf("probe: %d connections, %d failed, gap %v, itself late by %v, %v", report.Total, report.Failed, report.Gap, report.Late, report.Errors)
-	if report.Failed > 0 { // none was late: it was refused, cut or lost
+	if report.Failed > 0 { // timeouts do not explain it: connections were refused, cut or lost
 		w.Errorf("%d of %d connections failed: %v\n%s", report.Failed, report.Total, report.Errors, h.Shell("journalctl -b --no-pager -o short-precise -u rlb-agent -u haproxy -u keepalived -n 80"))
 	}
 	for _, conn := range quiet {
@@ -115,5 +115,5 @@ func upgradeTo(h *e2e.Host, version string, daemon bool) {
 	if out := h.Must(pair.Agent, "--once"); !strings.Contains(out, "nothing to do") {
 		w.Errorf("one more run: %s", out)
 	}
-	h.Must("systemctl", "reload", "haproxy") // the package's own way works too
+	h.Must("systemctl", "reload", "haproxy") // the package's own reload works too
 }

@@ -10,7 +10,8 @@ import (
 	"rlb.dev/rlb-agent/hack/lab/pair"
 )
 
-// A frontend that is bound to the virtual IP starts on the standby, and serves there after a failover.
+// TestBindToVirtualIP: a frontend that is bound to the virtual IP starts on the standby, and serves
+// there after a failover.
 func TestBindToVirtualIP(t *testing.T) {
 	w := e2e.New(t)
 	active, standby := w.Pair(strings.Replace(e2e.Spec(), "  port: 9000", "  port: 9000\n  bind: "+pair.VIP, 1), lab.Trixie, lab.Trixie)

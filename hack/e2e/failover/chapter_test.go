@@ -8,13 +8,14 @@ import (
 	"rlb.dev/rlb-agent/hack/lab"
 )
 
-// The original's chapter of verification: its five points, on a pair from the same file.
+// TestChapterOfVerification: the five checks of the original's chapter on verification, on a pair
+// from the same file.
 func TestChapterOfVerification(t *testing.T) {
 	for _, tt := range []struct {
 		name                string
 		spec                string
 		releases            []lab.Release
-		keepalived, haproxy time.Duration // the longest gap when it is stopped; without the daemon keepalived's own check has to fail three times
+		keepalived, haproxy time.Duration // the longest gap when it is stopped; without the daemon keepalived's own check must fail three times
 	}{
 		{"classic", e2e.Spec(e2e.Classic), []lab.Release{lab.Trixie, lab.Trixie}, time.Second, 4 * time.Second},
 		{"standard", e2e.Spec(), []lab.Release{lab.Trixie, lab.Trixie}, 200 * time.Millisecond, 4 * time.Second},
@@ -36,7 +37,7 @@ func TestChapterOfVerification(t *testing.T) {
 			w.Serves("cp1", "cp2", "cp3")
 
 			// 2. and 3. keepalived stopped on the active host, and started again: no fail-back
-			// 4. and 5. haproxy, on the host that is active then
+			// 4. and 5. the same for haproxy, on the host that is active then
 			for _, unit := range []struct {
 				name string
 				most time.Duration

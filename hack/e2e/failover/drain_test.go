@@ -11,7 +11,7 @@ import (
 	"rlb.dev/rlb-agent/hack/lab/pair"
 )
 
-// A planned hand-over: no connection fails in it, it stays over restarts and boots, and it is refused where nobody
+// TestDrain: a planned handover fails no connection and persists over restarts and boots. It is refused if no host
 // takes over.
 func TestDrain(t *testing.T) {
 	w := e2e.New(t)
@@ -36,7 +36,7 @@ func TestDrain(t *testing.T) {
 		})
 	}
 
-	// drained, it does not take over, whatever becomes of the agent and the machine
+	// a drained host does not take over, whatever happens to the agent and the machine
 	standby.Shell(pair.Agent + " drain; systemctl restart rlb-agent keepalived")
 	if err := standby.Reboot(t.Context()); err != nil {
 		t.Fatal(err)

@@ -12,21 +12,21 @@ import (
 	"rlb.dev/rlb-agent/hack/lab/pair"
 )
 
-// changes counts how often keepalived changed its role, and how often the guard took this host out, since it booted.
+// changes counts the role changes of keepalived, and the faults that the guard set, since the host booted.
 func changes(h *e2e.Host) (roles, faults int) {
 	h.World.Helper()
 	out := h.Shell("journalctl -b --no-pager -o cat -u keepalived -u rlb-agent")
 	return strings.Count(out, " STATE"), strings.Count(out, "entering FAULT")
 }
 
-// Two loads for all cores of the machine.
+// Two loads for all CPUs of the machine.
 const (
 	busyLoops = `for core in $(seq $(($(nproc) * 2))); do timeout 6 sh -c 'while :; do :; done' & done; wait`
 	stalls    = `for i in 1 2 3 4 5; do ` + pair.Stall + `; sleep 0.6; done`
 )
 
-// What only looks like a HAProxy that is gone leaves the virtual IP where it is, and one that is worse off than it looks
-// gives it away.
+// TestGuardEdges: a HAProxy that only seems to have failed keeps the virtual IP on its host; a HAProxy that is in a
+// worse state than it seems moves it.
 func TestGuardEdges(t *testing.T) {
 	cases := e2e.NewPairCases(t, e2e.Spec(pair.Nodes, "proxy: {maxConnections: 20}"), lab.Trixie, lab.Bookworm)
 	for _, host := range []string{"one", "the other"} { // the second case moves the virtual IP
@@ -71,7 +71,7 @@ func full(w *e2e.World, active, standby *e2e.Host) {
 	w.Serves("cp1", "cp2", "cp3")
 }
 
-// outOfFiles leaves HAProxy no file descriptor to spare: it accepts nothing.
+// outOfFiles leaves HAProxy no free file descriptor: it accepts nothing.
 func outOfFiles(w *e2e.World, active, standby *e2e.Host) {
 	w.Judge("out of file descriptors", func() (lab.Report, error) {
 		active, standby := w.Roles(active, standby)
@@ -106,7 +106,7 @@ func restarted(w *e2e.World, active, standby *e2e.Host) {
 	})
 }
 
-// loaded runs a load, on machines without a core to spare, which must change no role.
+// loaded runs a load without a free CPU, which must not change a role.
 func loaded(w *e2e.World, a, b *e2e.Host, load string, on ...*e2e.Host) lab.Report {
 	for _, h := range on {
 		w.Eventually("keepalived is real-time", 5*time.Second, func() bool {
@@ -145,7 +145,7 @@ func backup(h *e2e.Host) bool {
 	return s.Role == "BACKUP"
 }
 
-// killedInFault shows that a daemon that is killed while HAProxy is down leaves no fault behind.
+// killedInFault: a daemon that is killed while HAProxy is down leaves no fault behind.
 func killedInFault(w *e2e.World, active, standby *e2e.Host) {
 	active.Shell(`mkdir -p /run/systemd/system/rlb-agent.service.d
 		printf '[Service]\nRestart=no\n' > /run/systemd/system/rlb-agent.service.d/once.conf
@@ -164,7 +164,7 @@ func killedInFault(w *e2e.World, active, standby *e2e.Host) {
 	active.Shell("systemctl start rlb-agent")
 }
 
-// bootAlone shows that a host that boots without the daemon begins without a fault.
+// bootAlone: a host that boots without the daemon starts without a fault.
 func bootAlone(w *e2e.World, active, standby *e2e.Host) {
 	standby.Shell("systemctl disable rlb-agent")
 	if err := standby.Reboot(w.Context()); err != nil {
@@ -173,7 +173,7 @@ func bootAlone(w *e2e.World, active, standby *e2e.Host) {
 	w.Eventually("it begins without a fault", 10*time.Second, func() bool {
 		return standby.FaultFlag(false) && backup(standby) && standby.Is("active", "rlb-agent", "inactive")
 	})
-	active.Shell("systemctl stop rlb-agent; systemctl stop keepalived") // the daemon would start it again
+	active.Shell("systemctl stop rlb-agent; systemctl stop keepalived") // otherwise the daemon starts it again
 	w.Eventually("it takes over", 3*time.Second, standby.Active)
 	w.Serves("cp1", "cp2", "cp3")
 	standby.Shell("systemctl enable --now rlb-agent")

@@ -12,8 +12,9 @@ import (
 	"rlb.dev/rlb-agent/hack/lab/pair"
 )
 
-// A planned move of the virtual IP loses no new connection, also none whose third packet is late, in both directions and
-// whatever moves it. What is open on the former holder ends in time: also a client that sends nothing is told.
+// TestHandover: a planned move of the virtual IP loses no new connection, not even one whose third packet is delayed,
+// in both directions and whatever moves it. Connections to the former holder end in time, and clients that send nothing
+// are notified.
 func TestHandover(t *testing.T) {
 	w := e2e.New(t)
 	active, standby := w.Pair(e2e.Spec(pair.Nodes), lab.Trixie, lab.Bookworm)
@@ -38,7 +39,8 @@ func TestHandover(t *testing.T) {
 	}
 }
 
-// Where no daemon runs, as where hosts are kept by rlb-agent --once, a planned move loses no connection either.
+// TestHandoverWithoutDaemon: without a daemon, as on hosts that run rlb-agent --once, a planned move loses no
+// connection either.
 func TestHandoverWithoutDaemon(t *testing.T) {
 	w := e2e.New(t)
 	active, standby := w.Pair(e2e.Spec(pair.Nodes), lab.Trixie, lab.Bookworm)
@@ -67,8 +69,9 @@ func TestHandoverWithoutDaemon(t *testing.T) {
 	}
 }
 
-// holdACKs has the client open half-open connections, and use each port again within some seconds: a host that held the
-// virtual IPs before the last move has a TIME_WAIT with most of its ports (RFC 9293 §3.6.1), and must not answer with it.
+// holdACKs makes the client open half-open connections, and reuse each port within some seconds: a host that held the
+// virtual IPs before the last move has a TIME_WAIT for most of these ports (RFC 9293 §3.6.1), and must not answer with
+// it.
 func holdACKs(w *e2e.World) {
 	w.Helper()
 	if err := w.Client.HoldACKs(w.Context()); err != nil {
@@ -79,8 +82,8 @@ func holdACKs(w *e2e.World) {
 	}
 }
 
-// moved fails the test if a planned move costs a connection that is new or half-open, or leaves a quiet one in silence. It
-// is not measured again on a busy machine: then it would have moved already.
+// moved fails the test if a planned move costs a new or half-open connection, or does not notify an idle one. It does
+// not repeat the measurement on a busy machine, because the virtual IP has already moved then.
 func moved(w *e2e.World, name, target string, move func()) {
 	w.Helper()
 	quiet, err := w.Client.LongConn(w.Context(), target)
@@ -107,7 +110,7 @@ func moved(w *e2e.World, name, target string, move func()) {
 	}
 }
 
-// handedOver probes with plain and with half-open connections while something is done.
+// handedOver probes with plain and with half-open connections during do.
 func handedOver(w *e2e.World, target string, do func()) (report, half lab.Report) {
 	w.Helper()
 	clients, err := pair.StartClients(w.Context(), w.Client, pair.ClientOptions{Target: target, Every: 10 * time.Millisecond, Half: 25 * time.Millisecond})
@@ -120,8 +123,8 @@ func handedOver(w *e2e.World, target string, do func()) (report, half lab.Report
 	return clients.Stop()
 }
 
-// However the hosts advertise and HAProxy listens, a planned move is without a loss, both ways. A stranger's goodbye moves
-// no packet. A host that nobody takes over from does not wait for somebody.
+// TestHandoverCases: for each way to advertise and each bind of HAProxy, a planned move loses nothing in either
+// direction. A goodbye from a stranger moves no packet. A host without a successor does not wait for one.
 func TestHandoverCases(t *testing.T) {
 	w := e2e.New(t)
 	all := w.Hosts(true, lab.Trixie, lab.Bookworm, lab.Trixie)
@@ -146,7 +149,7 @@ func TestHandoverCases(t *testing.T) {
 	holds := func(h *e2e.Host) bool {
 		return holdsOf(h, append(addressRange(pair.VIP, 1), addressRange("2001:db8::100", 1)...)) > 0
 	}
-	// settled runs a spec on some of the hosts, and says who holds the virtual IPs.
+	// settled runs a spec on some of the hosts, and returns the holder of the virtual IPs.
 	settled := func(w *e2e.World, text string, hosts []*e2e.Host) (active *e2e.Host) {
 		for _, h := range all {
 			h.Shell("systemctl stop rlb-agent; systemctl stop --no-block keepalived")
@@ -205,7 +208,7 @@ func TestHandoverCases(t *testing.T) {
 				undrain := func() { active.Shell(pair.Agent + " undrain") }
 				if !strings.Contains(c.spec, "preempt") {
 					undrain()
-					time.Sleep(time.Second) // in which it becomes a standby again
+					time.Sleep(time.Second) // until it is a standby again
 					active = next
 					continue
 				}
@@ -219,7 +222,7 @@ func TestHandoverCases(t *testing.T) {
 	}
 	for _, c := range []struct {
 		name, spec string
-		deaf       bool // the firewall lets in no advertisement of the stranger
+		deaf       bool // the firewall drops the advertisements of the stranger
 	}{
 		{"a stranger", bound(e2e.Spec(pair.Nodes), pair.VIP), true},
 		{"a stranger where nodes are unknown", bound(e2e.Spec(), pair.VIP), false},
@@ -249,7 +252,7 @@ func TestHandoverCases(t *testing.T) {
 				}
 			})
 			w.Logf("new: %d, %d failed: %v; half-open: %d, %d failed: %v", report.Total, report.Failed, report.Errors, half.Total, half.Failed, half.Errors)
-			if !c.deaf { // keepalived heeds the goodbye: whoever can forge one can move the virtual IP
+			if !c.deaf { // keepalived obeys the goodbye: a station that can forge one can move the virtual IP
 				return
 			}
 			if err := errors.Join(e2e.Lossless(report), e2e.Lossless(half)); err != nil {

@@ -11,7 +11,8 @@ import (
 	"rlb.dev/rlb-agent/hack/lab/pair"
 )
 
-// What becomes of HAProxy on the active host is a failover within milliseconds where that is the shorter outage.
+// TestGuard: a failure of HAProxy on the active host causes a failover within milliseconds, if that is the shorter
+// outage.
 func TestGuard(t *testing.T) {
 	cases := e2e.NewPairCases(t, e2e.Spec(pair.Nodes), lab.Trixie, lab.Bookworm)
 
@@ -77,7 +78,7 @@ func TestGuard(t *testing.T) {
 	}
 }
 
-// set changes how all control planes behave.
+// set sets the mode of all control planes.
 func set(w *e2e.World, mode lab.Mode) {
 	w.Helper()
 	for _, plane := range w.Planes {
@@ -87,8 +88,8 @@ func set(w *e2e.World, mode lab.Mode) {
 	}
 }
 
-// The guard's probe opens no connection to a control plane and writes no line into HAProxy's log, also where it was not
-// answered for a while.
+// TestProbeIsQuiet: the guard's probe opens no connection to a control plane and adds no line to HAProxy's log, even
+// after unanswered probes.
 func TestProbeIsQuiet(t *testing.T) {
 	w := e2e.New(t)
 	a, b := w.Pair(e2e.Spec("  healthCheck: {type: none}", pair.Nodes), lab.Trixie, lab.Bookworm)
@@ -119,8 +120,8 @@ func TestProbeIsQuiet(t *testing.T) {
 	}
 }
 
-// HAProxy is killed again and again: its peer serves each time, and with preemption the virtual IPs come back later and
-// later.
+// TestFlapping: if HAProxy is killed repeatedly, the peer serves each time. With preemption the virtual IPs return
+// later and later.
 func TestFlapping(t *testing.T) {
 	w := e2e.New(t)
 	a, b := w.Pair(e2e.Spec(pair.Nodes), lab.Trixie, lab.Trixie)
@@ -149,7 +150,7 @@ func TestFlapping(t *testing.T) {
 	}
 	home := func() bool { return a.Active() && !b.Active() }
 	w.Eventually("the preferred host has it", 5*time.Second, home)
-	a.Shell("systemctl restart rlb-agent") // which knows of no earlier fault then
+	a.Shell("systemctl restart rlb-agent") // a restarted agent has not recorded earlier faults
 	w.Eventually("it serves", 5*time.Second, func() bool { return a.HAProxyIs("answers") })
 	for i, out := range []time.Duration{0, time.Second, 2 * time.Second} {
 		began := time.Now()

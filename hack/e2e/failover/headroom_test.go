@@ -12,7 +12,7 @@ import (
 	"rlb.dev/rlb-agent/reconcile/status"
 )
 
-// headroomOf is what the status of a host says of the last hour.
+// headroomOf returns the headroom of the last hour in a host's status.
 func headroomOf(h *e2e.Host) status.Headroom {
 	s, _ := h.Status()
 	if s.Headroom == nil {
@@ -21,8 +21,9 @@ func headroomOf(h *e2e.Host) status.Headroom {
 	return *s.Headroom
 }
 
-// The standby's status shows for how long the active host was silent at worst. A planned move is no gap. With the
-// shortest interval a lost host costs at most 75 ms: three intervals, the skew (0.16 ms), and the way to the client.
+// TestHeadroom: the standby's status shows the longest silence of the active host. A planned move does not count.
+// With the shortest interval a lost host costs clients at most 75 ms: three intervals, the skew (0.16 ms), and the
+// way to the client.
 func TestHeadroom(t *testing.T) {
 	w := e2e.New(t)
 	active, standby := w.Pair(e2e.Spec(pair.Nodes), lab.Trixie, lab.Bookworm)
@@ -50,7 +51,7 @@ func TestHeadroom(t *testing.T) {
 	active.Shell(pair.Agent + " undrain; sleep 1")
 	standby.Shell(pair.Agent + " drain")
 	w.Eventually("it is back", 5*time.Second, func() bool { return active.Active() && !standby.Active() })
-	standby.Shell(pair.Agent + " undrain; sleep 6") // for the next record
+	standby.Shell(pair.Agent + " undrain; sleep 6") // until the next record
 	if after := headroomOf(standby); after.WorstGap != stalled.WorstGap {
 		t.Errorf("two planned moves: worst gap %v, it was %v", after.WorstGap, stalled.WorstGap)
 	}
@@ -62,7 +63,7 @@ func TestHeadroom(t *testing.T) {
 		all := []status.Headroom{headroomOf(active), headroomOf(standby)}
 		return all[0].Interval.Seconds() == 0.02 && all[1].Interval.Seconds() == 0.02 && all[0].WorstGap+all[1].WorstGap > 0
 	})
-	active, standby = w.Roles(active, standby) // the edit may have moved it
+	active, standby = w.Roles(active, standby) // the edit may have moved the virtual IP
 	var gaps []time.Duration
 	for trial := 0; len(gaps) < 5; trial++ {
 		report := w.Probe(400*time.Millisecond, func() {

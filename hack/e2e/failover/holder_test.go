@@ -11,11 +11,12 @@ import (
 	"rlb.dev/rlb-agent/hack/lab/pair"
 )
 
-// vrrpDropped adds (-I) or deletes (-D) a rule behind the packet sockets and before keepalived, where the agent does not
-// look after the rules.
+// vrrpDropped returns the command that adds (-I) or deletes (-D) a rule after the packet sockets and before keepalived,
+// in a table that the agent does not check.
 func vrrpDropped(do string) string { return "iptables -t mangle " + do + " INPUT -p 112 -j DROP" }
 
-// killKeepalived stops its processes first, or one may see the end of the other and advertise priority 0.
+// killKeepalived stops the processes before it kills them. Otherwise one may notice the end of another and advertise
+// priority 0.
 const killKeepalived = "systemctl kill -s STOP keepalived; systemctl kill -s KILL keepalived"
 
 // holds fails the test if two hosts held the virtual IP for longer than two, or none for longer than none.
@@ -27,7 +28,7 @@ func holds(w *e2e.World, what string, seen pair.Holding, two, none time.Duration
 	}
 }
 
-// killed kills keepalived, or a part of it, on the active host: it holds the virtual IP until the standby does.
+// killed kills keepalived, or a part of it, on the active host: this host holds the virtual IP until the standby does.
 func killed(w *e2e.World, active, standby *e2e.Host, script string) {
 	w.Judge("killed", func() (lab.Report, error) {
 		active, standby = w.Roles(active, standby)
@@ -44,7 +45,7 @@ func killed(w *e2e.World, active, standby *e2e.Host, script string) {
 		w.Eventually("both are well", 5*time.Second, func() bool { return active.Is("active", "keepalived", "active") })
 		steady(w, active, standby)
 		w.Logf("killed on %s: %s", active.Name(), seen)
-		// one connection may be open in the moment of the takeover
+		// one connection may be open at the moment of the takeover
 		if seen.Last(2) > 500*time.Millisecond || seen.Longest(0) > 0 || report.Failed > 1 {
 			w.Logf("%s", active.Shell("journalctl -u keepalived -u rlb-agent -o short-precise --no-pager | grep -v 'Printing VRRP' | tail -40"))
 			return report, fmt.Errorf("%s; %d of %d connections failed: %v", seen, report.Failed, report.Total, report.Errors)
@@ -58,20 +59,21 @@ func steady(w *e2e.World, a, b *e2e.Host) {
 	w.Never("flaps", time.Second, func() bool { return a.Active() == b.Active() })
 }
 
-// One host holds the virtual IP, whatever happens to keepalived, by hand, and to the network.
+// TestHolder: exactly one host holds the virtual IP, whatever happens to keepalived and the network, and after changes
+// by hand.
 func TestHolder(t *testing.T) {
 	cases := e2e.NewPairCases(t, e2e.Spec(pair.Nodes), lab.Trixie, lab.Bookworm)
 	for _, host := range []string{"one", "the other"} {
 		cases.Run("keepalived killed on "+host, func(w *e2e.World, active, standby *e2e.Host) {
 			killed(w, active, standby, killKeepalived)
 		})
-		// keepalived would start it again at once, and the new one would remove the addresses before the peer has them
+		// keepalived would restart it at once, and the new one would remove the addresses before the peer has them
 		cases.Run("keepalived's VRRP process killed on "+host, func(w *e2e.World, active, standby *e2e.Host) {
 			killed(w, active, standby, "pkill -KILL -P $(systemctl show --value -p MainPID keepalived)")
 		})
 	}
 
-	// it advertises nothing, and keeps its addresses
+	// it sends no advertisements, and keeps its addresses
 	cases.Run("keepalived hangs", func(w *e2e.World, active, standby *e2e.Host) {
 		w.Judge("keepalived hangs", func() (lab.Report, error) {
 			active, standby = w.Roles(active, standby)
@@ -178,7 +180,7 @@ func TestHolder(t *testing.T) {
 	})
 }
 
-// repaired changes the fault flag, and says how long after that it says 0 again. It looks until 5 s have passed.
+// repaired changes the fault flag, and returns how long it took until the flag was 0 again; at most 5 s.
 func repaired(h *e2e.Host, change string) time.Duration {
 	h.World.Helper()
 	out := h.Shell("flag=/run/rlb/fault; " + change + `; began=$(date +%s%N); took=0
@@ -193,7 +195,7 @@ func repaired(h *e2e.Host, change string) time.Duration {
 	return took
 }
 
-// hearsNothing lets keepalived on the deaf hosts get no advertisement for a while, and then again.
+// hearsNothing drops the advertisements to keepalived on the deaf hosts for a while.
 func hearsNothing(w *e2e.World, a, b *e2e.Host, deaf ...*e2e.Host) {
 	for _, h := range deaf {
 		h.Shell(vrrpDropped("-I"))

@@ -13,9 +13,9 @@ import (
 	"rlb.dev/rlb-agent/hack/lab/pair"
 )
 
-// TestHung: what runs and does nothing any more costs some tenths of a second, on whichever of the two hosts: the one with
-// the higher MAC is the one that other hosts give way to. With RLB_ROUNDS, how often each host has each fault, the medians
-// count too; on a machine that is busy with other things each fault may take the usual patience.
+// TestHung: a process that runs but hangs costs clients some tenths of a second, on either host: other hosts yield to
+// the one with the higher MAC. RLB_ROUNDS is how often each host has each fault; with it the medians are judged too. On
+// a busy machine each fault may take the usual patience.
 func TestHung(t *testing.T) {
 	rounds, err := strconv.Atoi(os.Getenv("RLB_ROUNDS"))
 	measures := err == nil
@@ -27,7 +27,7 @@ func TestHung(t *testing.T) {
 	e2e.StartDaemon(active, standby)
 	for _, fault := range []struct {
 		name, script, undo string
-		none, two, gap     time.Duration // of one, at most
+		none, two, gap     time.Duration // limits for a single fault
 	}{
 		{"HAProxy hung", "systemctl kill -s STOP haproxy", "systemctl kill -s CONT haproxy", 150 * time.Millisecond, 0, 1200 * time.Millisecond},
 		{"keepalived hung", "systemctl kill -s STOP keepalived", "true", 0, 1100 * time.Millisecond, 1100 * time.Millisecond},

@@ -10,7 +10,7 @@ import (
 	"rlb.dev/rlb-agent/hack/lab/pair"
 )
 
-// A host comes back from a reboot without the agent: port open, services up, part of the pair.
+// TestReboot: after a reboot without the agent, the port is open, the services run, and the host is part of the pair.
 func TestReboot(t *testing.T) {
 	w := e2e.New(t)
 	closed := "#!/bin/sh\niptables -P INPUT DROP\niptables -A INPUT -p icmp -j ACCEPT\niptables -A INPUT -m state --state ESTABLISHED,RELATED -j ACCEPT\nexit 0\n"
@@ -46,12 +46,12 @@ func TestReboot(t *testing.T) {
 	}
 }
 
-// knock connects again and again, and prints a character for each time: "A" where it was accepted.
+// knock connects repeatedly, and prints a character for each attempt: "A" if it was accepted.
 const knock = `use IO::Socket::INET; $| = 1;
 while (1) { print IO::Socket::INET->new(PeerAddr => $ARGV[0], Timeout => 0.02) ? "A" : "."; select(undef, undef, undef, 0.005) }`
 
-// Who is not in allowFrom is not accepted at any moment of a boot, without the agent, and even where rlb-firewall.service
-// fails: HAProxy loads the rules itself before it starts.
+// TestRebootWithAllowFrom: a client that is not in allowFrom is accepted at no moment of a boot, without the agent, and
+// even if rlb-firewall.service fails: HAProxy's unit loads the rules before HAProxy starts.
 func TestRebootWithAllowFrom(t *testing.T) {
 	w := e2e.New(t)
 	hosts := w.Hosts(true, lab.Bookworm, lab.Trixie)
@@ -86,7 +86,7 @@ printf '[Service]\nExecStartPre=/bin/sleep 1\nExecStartPre=/bin/false\n' >/etc/s
 		t.Error("rlb-firewall.service did not fail: the test shows nothing")
 	}
 	w.Eventually("it holds the virtual IP", 5*time.Second, h.Active)
-	time.Sleep(time.Second) // as long is knocked at the virtual IP
+	time.Sleep(time.Second) // knock at the virtual IP for this long
 	for _, stop := range stops {
 		stop()
 	}

@@ -8,8 +8,8 @@ import (
 	"rlb.dev/rlb-agent/hack/lab"
 )
 
-// A killed keepalived comes back, but not before its peer has had the time to take over: with standard by systemd, with
-// classic, whose unit is the package's alone, by the agent.
+// TestKilledKeepalived: a killed keepalived is restarted only after its peer has had the time to take over: with
+// standard by systemd; with classic, which has the package's unmodified unit, by the agent.
 func TestKilledKeepalived(t *testing.T) {
 	w := e2e.New(t)
 	h := w.Hosts(true, lab.Trixie)[0]

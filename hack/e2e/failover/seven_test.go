@@ -10,8 +10,8 @@ import (
 	"rlb.dev/rlb-agent/hack/lab"
 )
 
-// TestSevenByUnicast: of seven hosts that advertise to each other by unicast, one holds the virtual IP, whichever of them
-// are gone and however they went, until one is left. Those that come back take nothing from it.
+// TestSevenByUnicast: of seven hosts with unicast advertisements, exactly one holds the virtual IP, whichever of them
+// are down and for whatever reason, until one is left. Hosts that come back do not preempt it.
 func TestSevenByUnicast(t *testing.T) {
 	const n = 7
 	w := e2e.New(t)

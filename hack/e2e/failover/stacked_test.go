@@ -14,14 +14,14 @@ import (
 	"rlb.dev/rlb-agent/hack/lab/pair"
 )
 
-// stacked are three hosts that are load balancer and control plane in one.
+// stacked has three hosts that are load balancer and control plane in one.
 type stacked struct {
 	*e2e.World
 	hosts []*e2e.Host
 }
 
-// stackedSpec is examples/kubeadm-stacked.yaml in the lab: bind and port of the service are the way around the API server,
-// which has port 6443 of every address. The checks come often, to save the seconds of a test.
+// stackedSpec is examples/kubeadm-stacked.yaml in the lab. The service needs another bind or port than the API server,
+// which has port 6443 of every address. The checks are frequent, to save seconds of test time.
 func stackedSpec(service string, more ...string) string {
 	var nodes, servers strings.Builder
 	for i := 1; i <= 3; i++ {
@@ -36,12 +36,12 @@ const (
 	otherPort = "  port: 9000\n"
 	onVIP     = "  bind: " + pair.VIP + "\n  port: 6443\n"
 
-	twoHolders = 50 * time.Millisecond // at most; a look at the hosts takes some of it
+	twoHolders = 50 * time.Millisecond // limit; one look at the hosts takes part of it
 	rightAgain = 10 * time.Second
 )
 
-// TestStacked: on three control planes that are load balancers too, whatever happens to one or two of them, one host holds
-// the virtual IP, and clients reach the API servers that are left.
+// TestStacked: on three control planes that are load balancers too, whatever happens to one or two of them, one host
+// holds the virtual IP, and clients reach the remaining API servers.
 func TestStacked(t *testing.T) {
 	w := e2e.New(t)
 	s := stacked{w, w.ControlPlanes(lab.Trixie, lab.Bookworm, lab.Trixie)}
@@ -112,7 +112,7 @@ func (s stacked) in(t *testing.T) stacked {
 
 func (s stacked) holders(do func()) pair.Holding { s.Helper(); return s.HoldersAmong(s.hosts, do) }
 
-// holder is the one that holds the virtual IP; nil where none does, or more than one.
+// holder returns the host that holds the virtual IP; nil if none or more than one does.
 func (s stacked) holder() (only *e2e.Host) {
 	for _, h := range s.hosts {
 		if h.Active() {
@@ -125,7 +125,7 @@ func (s stacked) holder() (only *e2e.Host) {
 	return only
 }
 
-// right waits until one host holds the virtual IP, HAProxy is well on all, and clients reach all API servers.
+// right waits until one host holds the virtual IP, HAProxy works on all, and clients reach all API servers.
 func (s stacked) right() {
 	s.Helper()
 	began := time.Now()
@@ -201,10 +201,10 @@ func boot(w *e2e.World, h *e2e.Host) {
 	}
 }
 
-// bootstrap is kubeadm's order: the load balancer is there before the first API server, then there is one, then all.
+// bootstrap follows kubeadm's order: first the load balancer, then the first API server, then the others.
 func (s stacked) bootstrap() {
 	for _, h := range s.hosts {
-		h.Apply(stackedSpec(otherPort)) // it fails unless it is converged
+		h.Apply(stackedSpec(otherPort)) // fails unless the host converges
 	}
 	e2e.StartDaemon(s.hosts...)
 	s.Eventually("one host holds the virtual IP", 10*time.Second, func() bool { return s.holder() != nil })
@@ -212,7 +212,7 @@ func (s stacked) bootstrap() {
 	if err != nil {
 		s.Fatal(err)
 	}
-	failsOpen := func(want bool) func() bool { // either way it serves
+	failsOpen := func(want bool) func() bool { // it serves in both cases
 		return func() bool {
 			return !slices.ContainsFunc(s.hosts, func(h *e2e.Host) bool {
 				st, _ := h.Status()
@@ -238,8 +238,8 @@ func (s stacked) bootstrap() {
 	}
 }
 
-// twoAtOnce crashes the holder and another one: the third serves alone, and cannot be drained. When the other one is back,
-// it can be: one peer is enough, whichever it is.
+// twoAtOnce crashes the holder and another host: the third serves alone and cannot be drained. When the other host is
+// back it can: any peer is enough.
 func (s stacked) twoAtOnce() {
 	last, holder, other := s.hosts[0], s.hosts[1], s.hosts[2]
 	s.makeActive(holder)
@@ -248,7 +248,7 @@ func (s stacked) twoAtOnce() {
 		if !last.Active() {
 			s.Fatal("the last host does not hold the virtual IP")
 		}
-		if err := e2e.Within(report, 1500*time.Millisecond); err != nil { // two of three servers time out until they are seen to be down
+		if err := e2e.Within(report, 1500*time.Millisecond); err != nil { // two of three servers time out until they are marked down
 			s.Error(err)
 		}
 		s.Eventually("no connection fails any more", rightAgain, func() bool {
@@ -278,11 +278,12 @@ func (s stacked) twoAtOnce() {
 	}
 }
 
-// otherRouters changes the virtual router on one host after the other, the one that holds the virtual IP first, second or last,
-// and on all at once: never two holders, clients see no more than a failover, and all three end in the new one.
+// otherRouters changes the virtual router on one host after the other, the holder of the virtual IP first, second or
+// last, and on all at once: there are never two holders, clients see at most a failover, and all three hosts join the
+// new virtual router.
 func (s stacked) otherRouters() {
 	const activeFirst, activeSecond, activeLast, allAtOnce = "active first", "active second", "active last", "all at once"
-	const otherVIP = "198.51.100.101" // its last byte is the router id
+	const otherVIP = "198.51.100.101" // its last byte is the router ID
 	before := stackedSpec(otherPort)
 	for _, c := range []struct{ name, more, order string }{
 		{"another router id", "vrrp: {routerID: 7}", activeFirst},
@@ -298,7 +299,7 @@ func (s stacked) otherRouters() {
 			s := s.in(t)
 			again := false
 			s.Judge("the edit", func() (lab.Report, error) {
-				if again { // from where it was before
+				if again { // start from the former spec
 					for _, h := range s.hosts {
 						h.WriteSpec(before)
 					}
@@ -319,10 +320,10 @@ func (s stacked) otherRouters() {
 							if c.order == allAtOnce {
 								continue
 							}
-							h.Shell("systemctl reload rlb-agent") // asked to, it does not let its peers go first
+							h.Shell("systemctl reload rlb-agent") // on SIGHUP it does not let its peers go first
 							if len(left) > 0 {
 								s.Eventually(h.Name()+" waits for the others", 5*time.Second, func() bool { return h.Is("active", "rlb-rejoin", "active") })
-								time.Sleep(500 * time.Millisecond) // it hears them say goodbye
+								time.Sleep(500 * time.Millisecond) // until it has heard their goodbye
 							}
 						}
 						s.inSync()
@@ -340,13 +341,13 @@ func (s stacked) otherRouters() {
 	}
 }
 
-// inSync waits until all hosts are as their spec says, know it of each other, and one holds the virtual IP.
+// inSync waits until all hosts are in sync with their spec, know that of each other, and one holds the virtual IP.
 func (s stacked) inSync() {
 	s.Helper()
 	s.Eventually("all are in sync", 2*rightAgain, func() bool {
 		return s.holder() != nil && !slices.ContainsFunc(s.hosts, func(h *e2e.Host) bool {
 			if code, _ := h.RunAgent("--once", "--dry-run"); code != 0 || !h.Is("active", "keepalived", "active") {
-				return true // the status alone may be that from before the edit
+				return true // the status alone may be from before the edit
 			}
 			st, _ := h.Status()
 			return !st.Is("InSync") || !st.Is("PeerInSync")
@@ -354,8 +355,8 @@ func (s stacked) inSync() {
 	})
 }
 
-// byPriority gives the hosts priorities against the order of their addresses, which decides where those are equal: the highest
-// one that is there holds the virtual IP, and takes it back.
+// byPriority gives the hosts priorities against the order of their addresses, which decides between equal priorities:
+// the host with the highest priority that is up holds the virtual IP, and preempts.
 func (s stacked) byPriority() {
 	priorities := map[string]int{"lb1": 200, "lb2": 150, "lb3": 100}
 	spec := stackedSpec(otherPort, "vrrp: {preempt: true}")
@@ -403,7 +404,8 @@ func (s stacked) byPriority() {
 	s.right()
 }
 
-// portClash asks for the API server's own port: the agent says what is in the way and both ways out, and each works.
+// portClash requests the API server's own port: the agent reports the conflict and two solutions, and each solution
+// works.
 func (s stacked) portClash() {
 	h := s.hosts[2]
 	const ways = "give the service another port, or bind it to the virtual IP and the "
@@ -435,7 +437,7 @@ func (s stacked) portClash() {
 		seen[name] = true
 		return seen["lb1"] && seen["lb2"] && seen["lb3"]
 	})
-	for _, h := range s.hosts { // and both start in either order, after a boot too
+	for _, h := range s.hosts { // both start in either order, after a boot too
 		h.Shell("systemctl restart haproxy; systemctl restart " + e2e.APIServerUnit + "; systemctl restart haproxy")
 	}
 	s.Eventually("after restarts too", rightAgain, func() bool { return s.holder() != nil })

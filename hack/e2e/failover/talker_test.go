@@ -13,7 +13,8 @@ import (
 	"rlb.dev/rlb-agent/hack/lab"
 )
 
-// talkEvery is how often a talker asks. It does not wait for answers, as a client with several requests in one connection.
+// talkEvery is how often a talker sends a request. It does not wait for the answers, like a client with several
+// requests in one connection.
 const talkEvery = 50 * time.Millisecond
 
 // talker is a client with one connection that is never idle.
@@ -24,13 +25,13 @@ type talker struct {
 
 	mutex    sync.Mutex
 	at       time.Time // when it was lost
-	err      error     // how
-	answered time.Time // the last time
+	err      error     // how it was lost
+	answered time.Time // when the last answer arrived
 	asked    int
 	answers  int
 }
 
-// talk opens so many connections to a target, and keeps them busy until the test ends.
+// talk opens n connections to a target, and keeps them busy until the test ends.
 func talk(w *e2e.World, target string, n int) (all []*talker) {
 	w.Helper()
 	for range n {
@@ -90,7 +91,7 @@ func (t *talker) lost(err error) {
 	})
 }
 
-// alive says whether the connection is there and was answered within the last half second.
+// alive returns an error unless the connection is open and had an answer within the last half second.
 func (t *talker) alive() error {
 	t.mutex.Lock()
 	defer t.mutex.Unlock()
@@ -120,8 +121,8 @@ func allAlive(w *e2e.World, what string, talkers []*talker) {
 	}
 }
 
-// told is how long after a time the first and the last of some connections were lost. One that is not after a while fails
-// the test.
+// told returns how long after since the first and the last of these connections were lost. A connection that stays open
+// fails the test.
 func told(w *e2e.World, what string, since time.Time, quiet []*lab.LongConn, talkers []*talker) (first, last time.Duration) {
 	w.Helper()
 	first = time.Hour

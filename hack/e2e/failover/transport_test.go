@@ -13,7 +13,7 @@ import (
 	"rlb.dev/rlb-agent/hack/lab/pair"
 )
 
-// holdsOf counts which of these addresses the host holds.
+// holdsOf counts the addresses that the host holds.
 func holdsOf(h *e2e.Host, vips []netip.Addr) (n int) {
 	held, _ := h.Addresses()
 	for _, p := range held {
@@ -24,7 +24,7 @@ func holdsOf(h *e2e.Host, vips []netip.Addr) (n int) {
 	return n
 }
 
-// addressRange is so many addresses from this one on.
+// addressRange returns n consecutive addresses.
 func addressRange(first string, n int) (all []netip.Addr) {
 	for addr := netip.MustParseAddr(first); len(all) < n; addr = addr.Next() {
 		all = append(all, addr)
@@ -32,15 +32,15 @@ func addressRange(first string, n int) (all []netip.Addr) {
 	return all
 }
 
-// closedInput lets in only what every host needs: the rest is up to the agent. Unicast advertisements of two masters would
-// be answers to each other.
+// closedInput accepts only what every host needs: the agent must add the rest. Advertisements are excluded from
+// ESTABLISHED, because the unicast advertisements of two masters would count as answers to each other.
 const closedInput = `for t in iptables ip6tables; do
 	$t -A INPUT ! -p 112 -m state --state ESTABLISHED,RELATED -j ACCEPT; $t -A INPUT -i lo -j ACCEPT
 	$t -A INPUT -p icmp -j ACCEPT; $t -A INPUT -p ipv6-icmp -j ACCEPT; $t -P INPUT DROP
 done`
 
-// rogue advertises for a second, from an address that is no node's and with a priority, the highest if none is given,
-// virtual router 100 with the virtual IP 198.51.100.100 (RFC 9568 §5.2).
+// rogue sends advertisements for a second: from an address that no node has, for virtual router 100 with the virtual IP
+// 198.51.100.100 (RFC 9568 §5.2). The priority is an argument; the default is the highest.
 const rogue = `use Socket; my ($from, $to) = map inet_aton($_), @ARGV[0, 1];
 my $body = pack("CCCCnn", 0x31, 100, $ARGV[2] // 255, 1, 10, 0) . inet_aton("198.51.100.100");
 my $sum = 0; $sum += $_ for unpack("n*", $from . $to . pack("CCn", 0, 112, length $body) . $body);
@@ -51,8 +51,8 @@ setsockopt(S, 0, 2, pack("i", 255)); setsockopt(S, 0, 33, pack("i", 255)); setso
 for (1 .. 20) { send(S, $body, 0, pack_sockaddr_in(0, $to)) or die $!; select(undef, undef, undef, 0.05) }
 `
 
-// However the advertisements travel and whatever they carry, behind a closed firewall: one host holds all of the virtual
-// IPs, and when it stops the other one takes them over.
+// TestTransports: with every transport and every content of the advertisements, behind a closed firewall, one host
+// holds all of the virtual IPs, and when it stops the other one takes them over.
 func TestTransports(t *testing.T) {
 	w := e2e.New(t)
 	all := w.Hosts(true, lab.Trixie, lab.Bookworm)
@@ -66,7 +66,7 @@ func TestTransports(t *testing.T) {
 	v4, v6 := addressRange(pair.VIP, 1), addressRange("2001:db8::100", 1)
 	both := append(slices.Clone(v4), v6...)
 	twenty := append(addressRange(pair.VIP, 10), addressRange("2001:db8::100", 10)...)
-	// nodes of the addresses that are given by their ends, and with more of their own
+	// nodes with the addresses of the given families, and with fields of their own
 	pair := func(ends4, ends6 bool, first, second string) string {
 		text := "nodes:\n"
 		for i, more := range []string{first, second} {
@@ -86,7 +86,7 @@ func TestTransports(t *testing.T) {
 		name    string
 		vips    []netip.Addr
 		more    []string
-		prefers string // the host that the virtual IPs go back to
+		prefers string // the host to which the virtual IPs return
 		rogue   string // destination of a forged advertisement; %s is the address of the active host
 		delay   time.Duration
 	}{
@@ -111,7 +111,7 @@ func TestTransports(t *testing.T) {
 			}
 			text := strings.Replace(e2e.Spec(c.more...), "[198.51.100.100]", "["+strings.Join(texts, ", ")+"]", 1)
 			for _, h := range all {
-				h.Shell("systemctl stop rlb-agent; systemctl stop --no-block keepalived") // in this order, or the daemon starts it again
+				h.Shell("systemctl stop rlb-agent; systemctl stop --no-block keepalived") // in this order: otherwise the daemon starts keepalived again
 				h.WriteSpec(text)
 			}
 			if strings.Contains(text, "lan0") {
@@ -127,7 +127,7 @@ func TestTransports(t *testing.T) {
 			}
 			w.Eventually("both are as the spec says, and one holds all virtual IPs", 15*time.Second, func() bool {
 				for _, h := range all {
-					// it waits for the daemon's run, which watches for a moment that what it started stays
+					// it waits for the daemon's run, which checks for a moment that what it has started keeps running
 					if code, out := h.RunAgent("--once"); code != 0 || !strings.Contains(out, "nothing to do") || !h.FaultFlag(false) {
 						return false
 					}
@@ -143,7 +143,7 @@ func TestTransports(t *testing.T) {
 			if c.rogue != "" {
 				target := strings.Replace(c.rogue, "%s", active.Addr().String(), 1)
 				standby.Shell("ip address add 198.51.100.99/24 dev eth0")
-				advertise := func() bool { // says whether the virtual IP moved
+				advertise := func() bool { // reports whether the virtual IP moved
 					done, moved := make(chan error), false
 					go func() {
 						_, err := standby.Run(t.Context(), "perl", "-e", rogue, "198.51.100.99", target)
@@ -164,7 +164,7 @@ func TestTransports(t *testing.T) {
 				if advertise() {
 					t.Error("a forged advertisement is let in")
 				}
-				active.Shell("systemctl stop rlb-agent; iptables -I INPUT -p 112 -j ACCEPT") // without the firewall it would be
+				active.Shell("systemctl stop rlb-agent; iptables -I INPUT -p 112 -j ACCEPT") // without the firewall it would move
 				if !advertise() {
 					t.Error("without the firewall it changes nothing either: it proves nothing")
 				}
@@ -179,7 +179,7 @@ func TestTransports(t *testing.T) {
 			active.Shell("systemctl stop --no-block keepalived") // the daemon is about to start it again
 			var left time.Time
 			w.Eventually("failover", 5*time.Second, func() bool {
-				for range 10 { // more often than the condition is looked at
+				for range 10 { // more often than Eventually checks
 					if left.IsZero() && holdsOf(active, c.vips) < len(c.vips) {
 						left = time.Now()
 					}

@@ -18,7 +18,7 @@ const (
 	service6   = "[" + waitedVIP6 + "]:9000"
 )
 
-// detached drains and leaves the wait to the daemon, as an administrator who presses Ctrl-C.
+// detached starts a drain and leaves the wait to the daemon, like an administrator who presses Ctrl-C.
 func detached(h *e2e.Host, wait string) {
 	h.World.Helper()
 	if out, code := h.Exit("timeout --foreground --preserve-status -s INT 2.5 " + pair.Agent + " drain --wait " + wait); code != 0 || !strings.Contains(out, "goes on in the background") {
@@ -26,14 +26,14 @@ func detached(h *e2e.Host, wait string) {
 	}
 }
 
-// sessionsLeft counts what a host has of connections to the virtual IPs.
+// sessionsLeft counts a host's connections to the virtual IPs.
 func sessionsLeft(h *e2e.Host) int {
 	h.World.Helper()
 	return strings.Count(h.Shell("ss -Htn state connected exclude time-wait '( sport = :9000 )'"), "\n")
 }
 
-// waitEnds waits until a host serves nothing from before a drain any more, and says how that ended. 5 s later it has no
-// session of it.
+// waitEnds waits until a host serves no connections from before a drain any more, and returns how the wait ended.
+// Within 5 s after that the host has no session of them.
 func waitEnds(w *e2e.World, h *e2e.Host) string {
 	w.Helper()
 	w.Eventually("the wait ends", 10*time.Second, func() bool { return !h.Succeeds("test -e " + state.WaitFile) })
@@ -41,7 +41,8 @@ func waitEnds(w *e2e.World, h *e2e.Host) string {
 	return h.Shell("cat " + state.WaitingFile)
 }
 
-// Established connections survive a drain that waits, and clients of a former holder that fails are told.
+// TestWaitedDrain: established connections survive a drain with --wait. If the former holder fails meanwhile, its
+// clients are notified.
 func TestWaitedDrain(t *testing.T) {
 	w := e2e.New(t)
 	all := w.Hosts(true, lab.Trixie, lab.Bookworm)
@@ -83,7 +84,7 @@ func TestWaitedDrain(t *testing.T) {
 			name := fmt.Sprintf("move %d", move)
 			report, half := handedOver(w, pair.Service, func() {
 				detached(active, "1m")
-				time.Sleep(time.Second) // all in all longer than any move forwards by itself
+				time.Sleep(time.Second) // in total longer than a move forwards connections by itself
 			})
 			w.Logf("%s: new: %d, %d failed: %v; half-open: %d, %d failed: %v", name, report.Total, report.Failed, report.Errors, half.Total, half.Failed, half.Errors)
 			for _, r := range []lab.Report{report, half} {
@@ -97,7 +98,7 @@ func TestWaitedDrain(t *testing.T) {
 			}
 			active.Shell(pair.Agent + " undrain")
 			talkers = append(talkers, talk(w, pair.Service, 10)...)
-			time.Sleep(time.Second) // in which it becomes a standby again
+			time.Sleep(time.Second) // until it is a standby again
 			allAlive(w, name+", undrained", talkers)
 			active, standby = standby, active
 		}
@@ -219,15 +220,15 @@ func TestWaitedDrain(t *testing.T) {
 		talkers := append(talk(w, pair.Service, 10), talk(w, service6, 10)...)
 		detached(active, "1m")
 		for _, c := range quiet {
-			c.Poke() // its last word
+			c.Poke() // the last data of the client
 		}
 		allAlive(w, "before the power cut", talkers)
 		if err := active.CutLink(); err != nil { // no frame leaves it any more
 			w.Fatal(err)
 		}
 		since := time.Now()
-		// nobody acknowledges what a client sends, so its kernel sends it again after 200 ms and then 400 ms later; the new holder's
-		// agent tells it before
+		// no host acknowledges what a client sends, so its kernel retransmits after 200 ms and again 400 ms later; the new
+		// holder's agent notifies it before that
 		first, last := told(w, "power cut", since, quiet, talkers)
 		w.Logf("power cut: clients are told from %v to %v after", first, last)
 		if last > 600*time.Millisecond {
@@ -237,7 +238,8 @@ func TestWaitedDrain(t *testing.T) {
 	})
 }
 
-// A third host knows of a wait too: whatever becomes of the new holder, the connections of the old one live.
+// TestWaitedDrainOfThree: a third host takes part in a wait: whatever happens to the new holder, the connections of the
+// former one survive.
 func TestWaitedDrainOfThree(t *testing.T) {
 	w := e2e.New(t)
 	all := w.Hosts(true, lab.Trixie, lab.Bookworm, lab.Trixie)
@@ -284,7 +286,7 @@ func TestWaitedDrainOfThree(t *testing.T) {
 	allAlive(w, "a crash of the new holder", talkers)
 }
 
-// quietOnes are connections that say nothing.
+// quietOnes opens n idle connections.
 func quietOnes(w *e2e.World, n int) (all []*lab.LongConn) {
 	w.Helper()
 	for range n {

@@ -13,8 +13,8 @@ import (
 	"rlb.dev/rlb-agent/hack/lab/pair"
 )
 
-// forge sends, as a user without any right, signals that look like systemd's, to everybody on the system bus by his
-// unique name: HAProxy and keepalived failed, and a job of theirs ended well. Debian's policy of the bus lets it pass.
+// forge sends signals that look like systemd's, as an unprivileged user, to every unique name on the system bus:
+// HAProxy and keepalived failed, and a job of theirs succeeded. The default policy of the bus on Debian permits this.
 const forge = `for name in $(busctl list --unique --no-legend | awk '{print $1}'); do
 	for unit in haproxy keepalived; do
 		at=/org/freedesktop/systemd1/unit/${unit}_2eservice
@@ -25,7 +25,7 @@ const forge = `for name in $(busctl list --unique --no-legend | awk '{print $1}'
 		uoss 1 /org/freedesktop/systemd1/job/1 haproxy.service done
 done 2>&1`
 
-// What a local user can send on the system bus does not reach the daemon.
+// TestForgedSystemdSignals: signals of a local user on the system bus do not reach the daemon.
 func TestForgedSystemdSignals(t *testing.T) {
 	w := e2e.New(t)
 	h := w.Hosts(true, lab.Trixie)[0]
@@ -47,15 +47,15 @@ func TestForgedSystemdSignals(t *testing.T) {
 		t.Errorf("the daemon says: %s", out)
 	}
 
-	// what is true comes through
+	// real changes are noticed
 	h.Shell("systemctl stop haproxy")
 	w.Eventually("a stop of haproxy is heard", 3*time.Second, func() bool {
 		return strings.Contains(h.Shell("journalctl --no-pager -o cat -u rlb-agent --since=@"+began), "haproxy")
 	})
 }
 
-// A user who is in the way of keepalived's dump in /tmp, before and while it is asked for, stops no edit. Where
-// keepalived knows another place (2.2.7 and newer) he does not even hide the role.
+// TestTmpInTheWay: a user who blocks the path of keepalived's dump in /tmp, before or after it is requested, stops no
+// edit. If keepalived supports another path (2.2.7 and newer), the user cannot even hide the role.
 func TestTmpInTheWay(t *testing.T) {
 	w := e2e.New(t)
 	for i, h := range w.Hosts(true, lab.Trixie, lab.Bookworm, lab.Bullseye) {
@@ -69,12 +69,12 @@ func TestTmpInTheWay(t *testing.T) {
 		if out := h.Shell("find /tmp /run/rlb -name '*keepalived.json' -o -name 'rlb-check-*'"); strings.TrimSpace(out) != "/tmp/keepalived.json" {
 			t.Errorf("%s: left: %s", h.Name(), out)
 		}
-		h.Shell("systemctl stop keepalived haproxy") // the next one is to hold the virtual IP
+		h.Shell("systemctl stop keepalived haproxy") // the next one must hold the virtual IP
 	}
 }
 
-// A station that advertises the former virtual router without end keeps no host out of the new one. Without nodes anyone on
-// the subnet may be a member of it; then the wait ends since nobody is its master.
+// TestForgedAdverts: a station that advertises the former virtual router without end keeps no host out of the new one.
+// Without nodes any station on the subnet may be a member; then the wait ends because no host is its master.
 func TestForgedAdverts(t *testing.T) {
 	for name, nodes := range map[string]string{"with nodes": pair.Nodes, "without nodes": ""} {
 		t.Run(name, func(t *testing.T) {
@@ -98,7 +98,7 @@ func TestForgedAdverts(t *testing.T) {
 				w.Eventually("one holds the virtual IP", 3*time.Second, func() bool { return active.Active() != standby.Active() })
 			})
 			t.Logf("%s", seen)
-			most := 6 * time.Second // some 4 s where the machine has nothing else to do
+			most := 6 * time.Second // about 4 s on an idle machine
 			if nodes != "" {
 				most = 1050 * time.Millisecond // as without the attack
 			}
@@ -113,9 +113,9 @@ func TestForgedAdverts(t *testing.T) {
 	}
 }
 
-// A router with proxy ARP, or its like of IPv6, and the highest MAC of the link answers for a virtual IP, and serves nothing
-// there. No host gives way to it, whether the spec names the nodes or not; the status names it, and the announcements do not
-// follow its claims.
+// TestProxyARP: a router with proxy ARP, or the IPv6 equivalent, and the highest MAC on the link answers for a virtual
+// IP and serves nothing there. No host yields to it, with or without nodes in the spec. The status names it, and its
+// claims do not trigger announcements.
 func TestProxyARP(t *testing.T) {
 	const vip6, mac = "2001:db8::100", "fe:ff:ff:ff:ff:fe"
 	w := e2e.New(t)
@@ -143,7 +143,7 @@ func TestProxyARP(t *testing.T) {
 	for _, attack := range []struct {
 		name, spec, vip string
 		proxy           func(on int) string
-		claims          int // of the address beside that, as a broken device makes them
+		claims          int // further claims of the address, as a broken device sends them
 		lasts           time.Duration
 	}{
 		{"with nodes", e2e.Spec(pair.Nodes), pair.VIP, proxyARP, 10_000, 8 * time.Second},
@@ -181,14 +181,15 @@ func TestProxyARP(t *testing.T) {
 				t.Errorf("the status says: %s", s.Claimed)
 			}
 			log := active.Shell("journalctl --no-pager -o cat -u rlb-agent --since=@" + began)
-			if lines := strings.Count(log, "\n"); lines > 20 || attack.spec != unnamed && !strings.Contains(log, said) { // it tells the first one a minute
+			if lines := strings.Count(log, "\n"); lines > 20 || attack.spec != unnamed && !strings.Contains(log, said) { // at most one line a minute
 				t.Errorf("%d lines:\n%s", lines, log)
 			}
 		})
 	}
 }
 
-// Root writes no spec where others could lead it elsewhere: rollback, try and confirm refuse, before anything is changed.
+// TestForeignDirectory: root writes no spec to a path that other users can redirect: rollback, try and confirm refuse
+// before anything is changed.
 func TestForeignDirectory(t *testing.T) {
 	w := e2e.New(t)
 	h := w.Hosts(true, lab.Trixie)[0]
@@ -218,7 +219,7 @@ func TestForeignDirectory(t *testing.T) {
 			}
 		}
 		h.Must(pair.Agent, "try", "--detach", "--timeout", "60s", "--spec", path, "/root/new.yaml")
-		h.Shell(make) // only now: confirm is the one to see it
+		h.Shell(make) // only now, so that confirm is the command that notices it
 		refused("confirm")
 		h.Shell("rlb-agent try --end")
 		refused("try --detach --spec " + path + " /root/new.yaml")

@@ -11,7 +11,7 @@ import (
 	"rlb.dev/rlb-agent/hack/lab"
 )
 
-// A bare host on which a spec cannot come into force is as bare as before.
+// TestBareHostRefused: a bare host on which a spec cannot come into force is left as bare as before.
 func TestBareHostRefused(t *testing.T) {
 	w := e2e.New(t)
 	hosts := w.Hosts(false, lab.Trixie, lab.Bookworm, lab.Trixie)
@@ -47,7 +47,7 @@ func TestBareHostRefused(t *testing.T) {
 	})
 }
 
-// withoutState is a snapshot without the agent's own directory.
+// withoutState returns a snapshot without the agent's own directory.
 func withoutState(snapshot string) string {
 	var b strings.Builder
 	for line := range strings.Lines(snapshot) {
@@ -58,9 +58,10 @@ func withoutState(snapshot string) string {
 	return b.String()
 }
 
-// The agent is killed while it brings packages to a bare host: at the effects of it, and in the middle of apt's work;
-// dpkg is never killed with it. The next run waits for what is under way, and converges. RLB_KILL_POINTS=all kills at
-// every effect up to there, too: what TestKilledInFirstRunAndTeardown does on hosts that have the packages.
+// TestKilledWhileInstalling: the agent is killed while it installs packages on a bare host: at the effects of the
+// installation, and in the middle of apt's work; dpkg is never killed with it. The next run waits for the running
+// installation, and converges. RLB_KILL_POINTS=all also kills at every effect before it;
+// TestKilledInFirstRunAndTeardown does that on hosts that have the packages.
 func TestKilledWhileInstalling(t *testing.T) {
 	w := e2e.New(t)
 	const installing = "InstallPackages"

@@ -12,11 +12,12 @@ import (
 	"rlb.dev/rlb-agent/hack/lab/pair"
 )
 
-// holdPort is a program that takes a port as others do.
+// holdPort starts another program that occupies a port.
 const holdPort = `systemd-run --quiet --collect --unit=taker perl -MSocket -e 'socket(S,PF_INET,SOCK_STREAM,0); bind(S,sockaddr_in(9100,INADDR_ANY)) or die; listen(S,5); sleep 600'
 	timeout 10 sh -c "until ss -Hltn sport = :9100 | grep -q .; do sleep 0.05; done"`
 
-// spinning is a keepalived whose test of a file never ends, as that of 2.3.3 may, and has a child; all else it does.
+// spinning replaces keepalived by one whose test of a file never ends, as that of 2.3.3 may, and has a child
+// process; its other functions work.
 const spinning = `mkdir -p /root/real; cp /usr/sbin/keepalived /root/real/keepalived; cat > /root/spinning <<'END'
 #!/bin/sh
 case $1 in
@@ -26,16 +27,16 @@ exec /root/real/keepalived "$@"
 END
 	chmod 755 /root/spinning; mount --bind /root/spinning /usr/sbin/keepalived`
 
-// notSpinning undoes it, and fails where anything of it is left.
+// notSpinning undoes spinning, and fails if a process of it is left.
 const notSpinning = `umount /usr/sbin/keepalived; ! pgrep -a -f '[s]pinning|keepalived [-]t|[s]leep 987'`
 
-// brokenPackage is a package whose installation fails for real, and stays half configured.
+// brokenPackage installs a package whose installation really fails and stays half-configured.
 const brokenPackage = `mkdir -p /root/broken/DEBIAN; printf 'Package: broken\nVersion: 1\nArchitecture: all\nMaintainer: nobody\nDescription: broken\n' > /root/broken/DEBIAN/control
 	printf '#!/bin/sh\ntest -e /root/fixed\n' > /root/broken/DEBIAN/postinst; chmod 755 /root/broken/DEBIAN/postinst
 	dpkg-deb --build /root/broken /root/broken.deb >/dev/null; dpkg -i /root/broken.deb >/dev/null 2>&1 || true; dpkg -s broken | grep half-configured`
 
-// What is broken on the active host stops an edit, is named, and no client notices. When it is fixed, the next
-// run converges.
+// TestBrokenHost: a defect on the active host stops an edit and is named, and no client notices. After the repair
+// the next run converges.
 func TestBrokenHost(t *testing.T) {
 	w := e2e.New(t)
 	active, standby := w.Pair(e2e.Spec(), lab.Trixie, lab.Trixie)
@@ -51,11 +52,11 @@ func TestBrokenHost(t *testing.T) {
 	for _, tt := range []struct {
 		name, broken, fixed string
 		spec                string
-		fault, meanwhile    string // a fault of the build with faults, and what happens while that keeps the agent still
+		fault, meanwhile    string // a fault of the build with faults, and a script that runs while the fault stops the agent
 		code                int
 		reason, said        string
-		within              time.Duration // the agent ends; any time
-		gap                 time.Duration // that clients may see; none
+		within              time.Duration // the agent ends within this time; 0: no limit
+		gap                 time.Duration // the longest gap for clients; 0: none
 	}{
 		{name: "disk full under /var/lib/rlb", broken: pair.Full("/var/lib/rlb"), fixed: pair.NotFull("/var/lib/rlb"), spec: e2e.TwoServers(), code: 4, reason: "no space left on device"},
 		{name: "disk full under /etc/haproxy", broken: pair.Full("/etc/haproxy"), fixed: pair.NotFull("/etc/haproxy"), spec: e2e.TwoServers(), code: 4, reason: "cannot write /etc/haproxy/haproxy.cfg: no space left on device"},
@@ -66,11 +67,11 @@ func TestBrokenHost(t *testing.T) {
 		{name: "systemd refuses a reload (injected)", spec: e2e.MoreRetries(), fault: "error-once:ReloadUnit", code: 4, reason: "injected fault at ReloadUnit"},
 		{name: "D-Bus gone", broken: "systemctl stop dbus.socket dbus", fixed: "systemctl start dbus.socket dbus", spec: e2e.TwoServers(), code: 2, reason: "there is no system bus"},
 		{name: "port taken by another program", broken: holdPort, fixed: "systemctl stop taker", spec: extra, code: 3, reason: "services[0].port: 0.0.0.0:9100 is taken by perl"},
-		// HAProxy itself: while its new process tries for 2 s and more to bind, it has the old one close its doors
+		// HAProxy's own doing: while its new process tries to bind for 2 s or more, it has the old one close its listeners
 		{name: "port taken after the check", spec: extra, fault: "stop-before:ReloadUnit haproxy", meanwhile: holdPort, fixed: "systemctl stop taker", code: 4, reason: "its new worker failed", gap: 4 * time.Second},
 		{name: "apt's lock held", broken: pair.HoldDpkg, fixed: pair.FreeDpkg, spec: e2e.Spec(pin), code: 4, reason: "Unable to acquire the dpkg frontend lock"},
 		{name: "keepalived -t never ends", broken: spinning, fixed: notSpinning, spec: e2e.Spec("vrrp: {priority: 77}"), code: 4,
-			reason: "\"keepalived -t -f /", said: " did not end within 1m0s and was killed", within: 75 * time.Second, gap: 3 * time.Second}, // one of the cores of the lab spins for a minute
+			reason: "\"keepalived -t -f /", said: " did not end within 1m0s and was killed", within: 75 * time.Second, gap: 3 * time.Second}, // one CPU of the lab spins for a minute
 		{name: "version not in the archive", spec: e2e.Spec("packages: {haproxy: {version: 99.9.*}}"), code: 4, reason: "Version '99.9.*' for 'haproxy' was not found"},
 		{name: "another package half configured", broken: brokenPackage, fixed: "dpkg --purge broken >/dev/null", spec: e2e.TwoServers(), code: 0, reason: "done"},
 	} {
@@ -102,7 +103,7 @@ func TestBrokenHost(t *testing.T) {
 			t.Errorf("%s: the history changed:\n%s", tt.name, e2e.Difference(history, now))
 		}
 		time.Sleep(200 * time.Millisecond)
-		report := stop() // packages that come afterwards restart what they bring
+		report := stop() // packages that are installed afterwards restart their services
 		if report.Failed > 0 && report.Gap > tt.gap {
 			t.Errorf("%s: %d of %d connections failed, gap %v: %v", tt.name, report.Failed, report.Total, report.Gap, report.Errors)
 		}
@@ -130,7 +131,7 @@ func TestBrokenHost(t *testing.T) {
 	e2e.Row(t, "keepalived's interface goes after the check (standby)", stop(), fmt.Sprintf("exit %d: %s", code, e2e.Brief(out)), next)
 }
 
-// stopped waits until the agent has stopped itself (stop-before), does something, and lets it go on.
+// stopped waits until the agent has stopped itself (stop-before), runs a script, and continues the agent.
 func stopped(h *e2e.Host, do string) {
 	ctx, cancel := context.WithTimeout(h.World.Context(), 30*time.Second)
 	defer cancel()

@@ -9,8 +9,9 @@ import (
 	"rlb.dev/rlb-agent/hack/lab/chaos"
 )
 
-// Random faults on a pair under load, one after another and two at once, always the same ones: who holds the virtual IP,
-// what clients see, and when the pair is right again, each within its bound. "make chaos" makes others, for longer.
+// TestChaos: random faults on a pair under load, one after another and two at once, always with the same seed: the
+// holder of the virtual IP, the clients, and the time to recover stay within bounds. "make chaos" makes other faults,
+// for longer.
 func TestChaos(t *testing.T) {
 	lab.Require(t)
 	lab.RequireRelease(t.Context(), t, lab.Trixie)

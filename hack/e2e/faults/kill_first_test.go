@@ -9,8 +9,9 @@ import (
 	"rlb.dev/rlb-agent/hack/lab/pair"
 )
 
-// The agent is killed at effects (see chosen) of a first run, and of a teardown that leaves the packages, on hosts that had
-// the packages and configurations of their own. The next run, or teardown, finishes; the host is then as it must be.
+// TestKilledInFirstRunAndTeardown: the agent is killed at effects (see chosen) of a first run, and of a teardown that
+// leaves the packages, on hosts that had the packages and configurations of their own. The next run, or teardown,
+// finishes; then the host has the right state.
 func TestKilledInFirstRunAndTeardown(t *testing.T) {
 	w := e2e.New(t)
 	const parts = 4
@@ -45,7 +46,7 @@ func TestKilledInFirstRunAndTeardown(t *testing.T) {
 					teardown()
 					same(at, h.State(), bare)
 				}}
-				// each leaves what the other begins with
+				// each leaves the state in which the other begins
 				firsts, lasts := first.points(), last.points()
 				for i := range max(len(firsts), len(lasts)) {
 					if i < len(firsts) {

@@ -9,12 +9,13 @@ import (
 	"rlb.dev/rlb-agent/hack/lab"
 )
 
-// The agent of the host that serves is killed at effects of an edit and of a rollback (see chosen). No client sees it.
+// TestKilledWhileServing: the agent of the serving host is killed at effects of an edit and of a rollback (see
+// chosen). No client notices.
 func TestKilledWhileServing(t *testing.T) {
 	w := e2e.New(t)
 	active, _ := w.Pair(e2e.Spec(), lab.Trixie, lab.Trixie)
 	specs := []string{e2e.MoreRetries(), e2e.Spec()}
-	for i := range 12 { // so many that the oldest generations go
+	for i := range 12 { // until the oldest generations are removed
 		active.Apply(specs[i%2])
 	}
 	w.Serves("cp1", "cp2", "cp3")

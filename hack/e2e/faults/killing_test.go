@@ -16,30 +16,30 @@ import (
 	"rlb.dev/rlb-agent/hack/e2e"
 )
 
-// killing enumerates the effects of a command: the agent is killed after and, where a file is written, in the middle of
-// each of them. Before an effect is after the one before it: nothing changes in between.
+// killing enumerates the effects of a command. The agent is killed after each of them and, for writes of files, in the
+// middle of each. A kill before an effect is the same as after the previous one: nothing changes in between.
 type killing struct {
 	h      *e2e.Host
 	args   []string
 	before func()          // makes the state in which the command has something to do
-	after  func(at string) // after each kill: the next runs
-	shard  int             // which part of the points, of
-	shards int             // so many; 0 for all
+	after  func(at string) // called after each kill, before the next runs
+	shard  int             // number of this part of the points
+	shards int             // number of parts; 0: all points
 
 	effects []string // of the command
 }
 
-// killPoint is where the agent is killed.
+// killPoint is a point at which the agent is killed.
 type killPoint struct {
 	action string
 	number int
-	effect string // before, in or after which it is killed
+	effect string // the effect before, in or after which it is killed
 }
 
-// numbered is the number of a generation in the name of an effect.
+// numbered matches the number of a generation in the name of an effect.
 var numbered = regexp.MustCompile(`/\d+`)
 
-// all kills the agent everywhere and returns the number of points. The state is then as after the command.
+// all kills the agent at every point and returns the number of points. Afterwards the state is that after the command.
 func (k *killing) all() int {
 	k.h.World.Helper()
 	k.before()
@@ -53,7 +53,7 @@ func (k *killing) all() int {
 	return len(points)
 }
 
-// points are those of one run of the command, which comes to its end.
+// points returns the points of a complete run of the command.
 func (k *killing) points() (points []killPoint) {
 	t, h := k.h.World, k.h
 	t.Helper()
@@ -73,7 +73,7 @@ func (k *killing) points() (points []killPoint) {
 	return points
 }
 
-// killPoints are all points of a command with these effects.
+// killPoints returns all points of a command with these effects.
 func killPoints(effects []string) (points []killPoint) {
 	for i, effect := range effects {
 		for _, action := range []string{"kill-before", "torn", "kill-after"} {
@@ -86,13 +86,13 @@ func killPoints(effects []string) (points []killPoint) {
 	return points
 }
 
-// oneIn is the share of the points that are killed at beside the first of each class.
+// oneIn: of the points that are not the first of their class, one in four is tested.
 const oneIn = 4
 
-// chosen are the points of a run: all of them, or those that a number chooses, by default that of the day, so that a test
-// that runs once more has the same. The agent that is killed in the middle of a class of points (see killPoint.class) leaves
-// the same kind of work, so each class has its first point in every run; of the others it is one in four. The tests of
-// package reconcile kill at all of them, on a host in memory, and "make kill-points" does on real ones.
+// chosen returns the points of a run: all, or those that a number chooses; by default the number is the day's, so that
+// a repeated test has the same points. An agent that is killed at a point of a class (see killPoint.class) leaves the
+// same kind of work as at the others, so each run has the first point of each class, and one in four of the others. The
+// tests of package reconcile kill at all points, on a fake host; "make kill-points" does so on real ones.
 func chosen(all []killPoint, which string) (points []killPoint) {
 	if which == "all" {
 		return all
@@ -110,14 +110,14 @@ func chosen(all []killPoint, which string) (points []killPoint) {
 	return points
 }
 
-// class is what a point shares with others: how the agent is killed, and the effect with a path of at most three parts,
-// so that the files of a generation are one class, and haproxy.cfg is one of its own.
+// class identifies similar points: how the agent is killed, and the effect with at most three parts of its path. So the
+// files of a generation are one class, and haproxy.cfg is a class of its own.
 func (p killPoint) class() string {
 	parts := strings.SplitN(p.effect, "/", 5)
 	return p.action + " " + strings.Join(parts[:min(4, len(parts))], "/")
 }
 
-// noMore runs the command to its end: it has no more effects than those that were enumerated.
+// noMore runs the command to its end: it has no more effects than enumerated.
 func (k *killing) noMore() {
 	k.h.World.Helper()
 	if code, out := k.h.RunFaulty(fmt.Sprintf("kill-before:%d", len(k.effects)+1), k.args...); code != 0 {
@@ -144,7 +144,7 @@ func TestChosen(t *testing.T) {
 	}
 	effects = append(effects, "WriteFile /etc/haproxy/haproxy.cfg", "ReloadUnit haproxy.service", "WriteFile /etc/keepalived/keepalived.conf")
 	all := killPoints(effects)
-	if n := len(chosen(all, "all")); n != len(all) || n != 2*len(effects) { // before the first; none is torn but files
+	if n := len(chosen(all, "all")); n != len(all) || n != 2*len(effects) { // before the first effect, after each, and in the middle of each write of a file
 		t.Errorf("all are %d of %d points", n, len(all))
 	}
 	classes := func(points []killPoint) (of []string) {

@@ -17,9 +17,9 @@ import (
 	"rlb.dev/rlb-agent/hack/lab/pair"
 )
 
-// Servers that are out of service: what an administrator takes out through HAProxy's runtime API gets no connections even
-// while all others fail, what answers wrongly loses its connections after cutAfter, those in an old worker too, and what is
-// down those there as well.
+// TestServersOutOfService: a server that an administrator has disabled through HAProxy's runtime API gets no
+// connections, even while all others fail. A server that answers with a wrong status loses its connections after
+// cutAfter, also those in an old worker. A server that is down loses its connections, those in an old worker too.
 func TestServersOutOfService(t *testing.T) {
 	const cutAfter = 4 * time.Second
 	w := e2e.New(t)
@@ -34,7 +34,7 @@ func TestServersOutOfService(t *testing.T) {
 			}
 		}
 	}
-	// who gets the next connections
+	// served returns the servers that get the next connections
 	served := func() string {
 		names := map[string]bool{}
 		for range 12 {
@@ -58,7 +58,7 @@ func TestServersOutOfService(t *testing.T) {
 		t.Errorf("cp1 is in maintenance, cp2 has weight 0, all answer 500: new connections go to %s", got)
 	}
 	set(lab.OK, w.Planes...)
-	h.Shell("systemctl reload rlb-agent") // it compares everything
+	h.Shell("systemctl reload rlb-agent") // SIGHUP makes it compare everything
 	w.Eventually("what the spec says is in force again", 10*time.Second, func() bool {
 		out := h.HAProxy("show servers state kube-apiserver:failopen")
 		return admin(out, "cp1") == "0 1" && admin(out, "cp2") == "0 1" && served() == "[cp1 cp2 cp3]"
@@ -73,7 +73,7 @@ func TestServersOutOfService(t *testing.T) {
 	set(lab.Fail(500), w.Planes[1])
 	select {
 	case <-held["cp2"].Done():
-	case <-time.After(cutAfter + 6*time.Second): // a check, HAProxy's whole seconds, the daemon's look every two
+	case <-time.After(cutAfter + 6*time.Second): // one check, HAProxy's rounding to seconds, and the daemon's interval of two seconds
 	}
 	at, cut, err := held["cp2"].Cut()
 	if lived := at.Sub(failed); !cut || lived < cutAfter {
@@ -85,7 +85,7 @@ func TestServersOutOfService(t *testing.T) {
 		}
 	}
 
-	// one that is down loses those at once
+	// a server that is down loses them at once
 	set(lab.Hang, w.Planes[0])
 	w.Eventually("the connection to cp1 in the old worker is cut", 15*time.Second, func() bool { _, cut, _ := held["cp1"].Cut(); return cut })
 	if _, cut, err := held["cp3"].Cut(); cut {
@@ -93,8 +93,8 @@ func TestServersOutOfService(t *testing.T) {
 	}
 }
 
-// An API server that is asked to end says so in /readyz, serves on for its delay, and ends its watches: no request fails, and
-// nobody else ends a watch. "make clientview" has the other ways to end.
+// TestAPIServerEnds: an API server that is terminated reports that in /readyz, serves on for its delay, and ends its
+// watches: no request fails, and nothing else ends a watch. "make clientview" has the other ways to end.
 func TestAPIServerEnds(t *testing.T) {
 	const delay = 3 * time.Second
 	w := e2e.New(t)
@@ -119,7 +119,7 @@ func TestAPIServerEnds(t *testing.T) {
 	if err := server.Wait(); err != nil {
 		t.Errorf("its end: %v", err)
 	}
-	time.Sleep(3 * time.Second) // it is seen to be down
+	time.Sleep(3 * time.Second) // until it is marked down
 	stop()
 	<-held["cp4"].Done()
 	at, _, err := held["cp4"].Cut()
@@ -131,7 +131,7 @@ func TestAPIServerEnds(t *testing.T) {
 	}
 }
 
-// admin is a server's administrative state and weight in the answer to "show servers state".
+// admin returns a server's administrative state and weight in the answer to "show servers state".
 func admin(answer, server string) string {
 	for line := range strings.Lines(answer) {
 		if f := strings.Fields(line); len(f) > 7 && f[3] == server {

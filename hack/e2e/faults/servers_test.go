@@ -21,8 +21,8 @@ import (
 // verifiedService is the second service of kubeSpec.
 const verifiedService = pair.VIP + ":9001"
 
-// kubeSpec is a spec of so many API servers twice: as the defaults are, and with their certificates checked. The quiet
-// time that clients and servers may have is short, so that seconds show what takes hours.
+// kubeSpec is a spec of two services with the same API servers: one with the defaults, one that verifies their
+// certificates. The timeouts of idle connections are short, so that seconds show what otherwise takes hours.
 func kubeSpec(planes int, tunnel time.Duration, check string) string {
 	var servers strings.Builder
 	for i := range planes {
@@ -45,12 +45,12 @@ services:
 %s`, pair.VIP, tunnel, check, &servers, &servers)
 }
 
-// states are those of the servers of a service, by their names.
+// states returns the states of a service's servers by name.
 func states(h *e2e.Host, service string) map[string]contract.ServerState {
 	h.World.Helper()
 	out, err := h.Run(h.World.Context(), pair.Agent, "status", "-o", "json")
 	var failed *lab.RunError
-	if errors.As(err, &failed) { // it is not ready
+	if errors.As(err, &failed) { // exit code 1: the host is not ready
 		out = failed.Stdout
 	}
 	var status status.Status
@@ -68,7 +68,7 @@ func states(h *e2e.Host, service string) map[string]contract.ServerState {
 	return states
 }
 
-// within waits until every one of these servers is up, or down, and logs how long each took.
+// within waits until all of these servers are up, or down, and logs how long each took.
 func within(h *e2e.Host, limit time.Duration, up bool, service string, names ...string) {
 	h.World.Helper()
 	begin, took := time.Now(), map[string]time.Duration{}
@@ -84,8 +84,8 @@ func within(h *e2e.Host, limit time.Duration, up bool, service string, names ...
 	})
 }
 
-// explains waits until the reason of a server's state has these words in this order. While a check is under way HAProxy does
-// not tell which status the last one found.
+// explains waits until the reason of a server's state has these words in this order. While a check is in progress
+// HAProxy does not report the status of the last one.
 func explains(h *e2e.Host, service, server string, words ...string) {
 	h.World.Helper()
 	h.World.Eventually(fmt.Sprintf("the reason of %s/%s has %q", service, server, words), 5*time.Second, func() bool {
@@ -93,7 +93,8 @@ func explains(h *e2e.Host, service, server string, words ...string) {
 	})
 }
 
-// API servers that are down, hang, fail, answer without TLS, with another certificate or with 401; and quiet connections.
+// TestKubeAPIServers: API servers that are down, hang, fail, answer without TLS, with another certificate or with 401;
+// and idle connections.
 func TestKubeAPIServers(t *testing.T) {
 	w := e2e.New(t)
 	for i := 3; i < 6; i++ {
@@ -121,7 +122,7 @@ func TestKubeAPIServers(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	// the first boot of a cluster: no API server is there yet, and nobody answers DNS
+	// the first boot of a cluster: no API server exists, and no DNS server answers
 	const cutAfter = 6 * time.Second
 	h.Apply(kubeSpec(6, time.Hour, fmt.Sprintf("  healthCheck: {cutAfter: %v}\n", cutAfter)))
 	w.Eventually("the virtual IP is there before the first API server", 10*time.Second, h.Active)
@@ -139,13 +140,13 @@ func TestKubeAPIServers(t *testing.T) {
 	within(h, time.Second, true, "verified", names...)
 	w.Serves(names...)
 
-	// each but the last fails in its own way; the quiet connections to those are cut, to the one that answers 500 by the
-	// daemon and not before cutAfter; the others stay
+	// each but the last fails in its own way. The idle connections to the failed ones are cut; the one to the server that
+	// answers 500 is cut by the daemon, and not before cutAfter. The others stay.
 	e2e.StartDaemon(h)
 	held := quiet(w, pair.Service, names...)
 	failed := time.Now()
 	set(lab.Hang, lab.Fail(500), lab.Plain, lab.Refuse, lab.Stranger)
-	within(h, 8500*time.Millisecond, false, "kube-apiserver", "cp1", "cp2", "cp3", "cp4") // 6 to 8.05 s, and the look at it
+	within(h, 8500*time.Millisecond, false, "kube-apiserver", "cp1", "cp2", "cp3", "cp4") // 6 to 8.05 s, and the time to notice
 	within(h, 8*time.Second, false, "verified", "cp1", "cp2", "cp3", "cp4", "cp5")
 	w.Eventually("the connection to cp2, which answers 500, is cut", 10*time.Second, func() bool { _, cut, _ := held["cp2"].Cut(); return cut })
 	if at, _, _ := held["cp2"].Cut(); at.Sub(failed) < cutAfter {
@@ -166,8 +167,8 @@ func TestKubeAPIServers(t *testing.T) {
 	within(h, 5*time.Second, true, "kube-apiserver", names...)
 	w.Serves(names...)
 
-	// an API server without anonymous access: where 401 is not expected it is out, and the status names it; by default it
-	// serves. With cutAfter 0s it loses its connections then.
+	// an API server without anonymous access: if 401 is not expected, the server is down and the status says why; by
+	// default it serves. With cutAfter 0s it then loses its connections.
 	h.Apply(kubeSpec(6, time.Hour, "  healthCheck: {expectStatus: [200], cutAfter: 0s}\n  failOpen: false\n"))
 	within(h, 5*time.Second, true, "kube-apiserver", names...)
 	isCut := func(conn *lab.LongConn) bool { _, cut, _ := conn.Cut(); return cut }
@@ -180,8 +181,8 @@ func TestKubeAPIServers(t *testing.T) {
 		t.Error("a quiet connection did not stay")
 	}
 
-	// All fail: new connections go to all, or are refused with failOpen false. What was opened meanwhile is cut once its
-	// server is down and another one is up. cp1 is down by its certificate, and drained before.
+	// All fail: new connections go to all, or are refused with failOpen false. Connections that were opened meanwhile are
+	// cut once their server is down and another one is up. cp1 is down because of its certificate, after it was draining.
 	fails := lab.Fail(500)
 	set(fails, fails, fails, fails, fails, fails)
 	within(h, 5*time.Second, false, "kube-apiserver", names...)
@@ -199,7 +200,7 @@ func TestKubeAPIServers(t *testing.T) {
 	select {
 	case <-open["cp1"].Done():
 		t.Error("no server is up, and what was opened while all failed is cut")
-	case <-time.After(2500 * time.Millisecond): // the daemon looks every two seconds
+	case <-time.After(2500 * time.Millisecond): // the daemon checks every two seconds
 	}
 	set(lab.Stranger, lab.OK)
 	w.Eventually("what cp1 got while all failed is cut", 10*time.Second, func() bool { return isCut(open["cp1"]) })
@@ -217,7 +218,8 @@ func TestKubeAPIServers(t *testing.T) {
 	within(h, 5*time.Second, true, "kube-apiserver", names...)
 	w.Serves(names...)
 
-	// what bounds a quiet connection is timeouts.tunnel, and not client or server; one from before the edit has its own
+	// timeouts.tunnel limits an idle connection, not client or server; a connection from before the edit keeps its own
+	// limit
 	short := quiet(w, pair.Service, "cp1", "cp6")
 	start = time.Now()
 	for name, conn := range short {
@@ -235,7 +237,7 @@ func TestKubeAPIServers(t *testing.T) {
 	}
 }
 
-// quiet opens quiet connections until there is one to each of the named control planes.
+// quiet opens idle connections until there is one to each of the named control planes.
 func quiet(w *e2e.World, target string, names ...string) map[string]*lab.LongConn {
 	w.Helper()
 	conns := map[string]*lab.LongConn{}

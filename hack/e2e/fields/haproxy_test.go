@@ -1,5 +1,5 @@
-// Package fields tries fields of the spec with each release's own HAProxy and keepalived, without hosts around them:
-// what arrives at the servers, and which of them a client gets.
+// Package fields tests fields of the spec with each release's own HAProxy and keepalived, without hosts: what arrives
+// at the servers, and which of them a client gets.
 package fields
 
 import (
@@ -37,13 +37,13 @@ func TestMain(m *testing.M) {
 
 const head = "apiVersion: rlb.dev/v1\nkind: LoadBalancerSpec\nvirtualIPs: [192.0.2.10/24]\nvrrp: {interface: eth0}\nfirewall: {manage: false}\n"
 
-// rendered is the file of a kind for the tree's programs, the first one where there are several.
+// rendered returns the file of a kind for the tree's programs; the first one if there are several.
 func rendered(t *testing.T, tree, yaml string, kind render.Kind) string {
 	t.Helper()
 	return renderedAll(t, tree, yaml, kind)[0]
 }
 
-// renderedAll are the files of a kind for the first node of a spec.
+// renderedAll returns the files of a kind for the first node of a spec.
 func renderedAll(t *testing.T, tree, yaml string, kind render.Kind) (files []string) {
 	t.Helper()
 	doc, err := api.Parse("spec.yaml", []byte(yaml))
@@ -72,7 +72,7 @@ func renderedAll(t *testing.T, tree, yaml string, kind render.Kind) (files []str
 	return files
 }
 
-// haproxy runs the tree's own with some services, and waits until a port of theirs listens.
+// haproxy runs the tree's own HAProxy with some services, and waits until one of their ports listens.
 func haproxy(t *testing.T, tree, services string, port int) {
 	t.Helper()
 	haproxyOf(t, tree, head+"services:\n"+services, port)
@@ -93,14 +93,14 @@ func haproxyOf(t *testing.T, tree, yaml string, port int) {
 	})
 }
 
-// states are those of the servers of a backend, in HAProxy's words.
+// states returns the states of a backend's servers, in HAProxy's words.
 func states(t *testing.T, tree, backend string) []string {
 	t.Helper()
 	return stats(t, tree, "4", backend, "status")
 }
 
-// stats are the values of a column of HAProxy's statistics in a backend: of type 2 its own, of type 4 those of its servers
-// (management guide §9.1).
+// stats returns the values of a column of HAProxy's statistics for a backend: type 2 is the backend itself, type 4 its
+// servers (management guide §9.1).
 func stats(t *testing.T, tree, kind, backend, column string) (all []string) {
 	t.Helper()
 	rows, err := csv.NewReader(strings.NewReader(tell(t, tree, "show stat -1 "+kind+" -1"))).ReadAll()
@@ -116,13 +116,13 @@ func stats(t *testing.T, tree, kind, backend, column string) (all []string) {
 	return all
 }
 
-// queued is how many connections wait for a server of a backend.
+// queued returns how many connections wait for a server of a backend.
 func queued(t *testing.T, tree, backend string) string {
 	t.Helper()
 	return stats(t, tree, "2", backend, "qcur")[0]
 }
 
-// tell is HAProxy's answer to a command on its admin socket.
+// tell returns HAProxy's answer to a command on its admin socket.
 func tell(t *testing.T, tree, command string) string {
 	t.Helper()
 	c, err := net.Dial("unix", filepath.Join(tree, render.StatsSocket))
@@ -138,14 +138,14 @@ func tell(t *testing.T, tree, command string) string {
 	return string(said)
 }
 
-// TestProxyProtocol: what the servers are told of the client, and that checks tell it too where they go to the same port.
+// TestProxyProtocol: what the servers are told about the client; checks send the same header if they use the same port.
 func TestProxyProtocol(t *testing.T) {
 	inTrees(t, func(t *testing.T, tree string) {
 		var one, two, other first
 		listen(t, "127.0.0.1:8001", one.serve)
 		listen(t, "127.0.0.1:8002", two.serve)
 		listen(t, "127.0.0.1:8003", other.serve)
-		// none of them gives a good answer to a check
+		// none of the servers answers a check well
 		haproxy(t, tree, `
 - {name: v1, port: 7001, sendProxyProtocol: v1, servers: [{address: 127.0.0.1, port: 8001}], healthCheck: {type: http}}
 - {name: v2, port: 7002, acceptProxyProtocol: true, sendProxyProtocol: v2, servers: [{address: 127.0.0.1, port: 8002}], healthCheck: {type: http}, failOpen: true}
@@ -161,7 +161,7 @@ func TestProxyProtocol(t *testing.T) {
 		eventually(t, "plain checks of another port", func() bool {
 			return other.has(func(s string) bool { return strings.HasPrefix(s, "GET /readyz") })
 		})
-		// which cuts connections at that moment
+		// HAProxy cuts connections at that moment
 		eventually(t, "the checks have failed", func() bool { return slices.Equal(states(t, tree, "v2"), []string{"DOWN"}) })
 		if got := ask("127.0.0.1:7002", "PROXY TCP4 203.0.113.7 203.0.113.8 1111 2222\r\nhello"); got != "seen" {
 			t.Errorf("the answer is %q", got)
@@ -178,7 +178,7 @@ func TestProxyProtocol(t *testing.T) {
 	})
 }
 
-// TestCheckRequests: the request of a check as the server sees it, and the server name in the TLS of one.
+// TestCheckRequests: the request of a check as the server sees it, and the server name in its TLS handshake.
 func TestCheckRequests(t *testing.T) {
 	rows := []struct{ check, want string }{
 		{"type: http", "GET HTTP/1.0"},
@@ -234,7 +234,7 @@ func TestCheckRequests(t *testing.T) {
 	})
 }
 
-// TestServerWords: what stands in extraServer takes effect on the connections to each server, as the server sees them.
+// TestServerWords: the words of extraServer apply to the connections to each server, as the server sees them.
 func TestServerWords(t *testing.T) {
 	inTrees(t, func(t *testing.T, tree string) {
 		listen(t, "127.0.0.1:8050", func(c net.Conn) {
@@ -262,7 +262,7 @@ func TestServerWords(t *testing.T) {
 	})
 }
 
-// hello is the ClientHello of a client that asks for a server name.
+// hello returns the ClientHello of a client that requests a server name.
 func hello(t *testing.T, name string) string {
 	t.Helper()
 	near, far := net.Pipe()
@@ -277,7 +277,7 @@ func hello(t *testing.T, name string) string {
 	return string(buffer[:n])
 }
 
-// TestServerNames: a ClientHello leads to the service of its name, however it is cut into segments.
+// TestServerNames: a ClientHello leads to the service of its server name, however it is cut into segments.
 func TestServerNames(t *testing.T) {
 	inTrees(t, func(t *testing.T, tree string) {
 		greeter(t, "127.0.0.1:8010", "prod")
@@ -308,7 +308,8 @@ func TestServerNames(t *testing.T) {
 	})
 }
 
-// TestFailOpenAndCutAfter: who gets new connections, and who keeps the old ones. c has weight 0 and never gets any.
+// TestFailOpenAndCutAfter: which servers get new connections, and which keep old ones. c has weight 0 and never gets
+// any.
 func TestFailOpenAndCutAfter(t *testing.T) {
 	inTrees(t, func(t *testing.T, tree string) {
 		var a, b, c health
@@ -339,7 +340,7 @@ func TestFailOpenAndCutAfter(t *testing.T) {
 		expect := func(what, want string) {
 			t.Helper()
 			eventually(t, what+": new connections go to "+want, func() bool { return served() == want })
-			for range 10 { // and it stays so: nothing flaps
+			for range 10 { // it stays so: nothing flaps
 				if got := served(); got != want {
 					t.Fatalf("%s: new connections go to %s, want %s", what, got, want)
 				}
@@ -386,16 +387,16 @@ func TestFailOpenAndCutAfter(t *testing.T) {
 	})
 }
 
-// TestFailOpenLimit: each of a service's two backends keeps maxConnections, so that a server has up to twice as many: while
-// all servers fail, beside those which cutAfter leaves, and after that.
+// TestFailOpenLimit: each of a service's two backends has the limit maxConnections. So a server has up to twice as many
+// connections: while all servers fail, in addition to those that cutAfter leaves, and after that.
 func TestFailOpenLimit(t *testing.T) {
 	inTrees(t, func(t *testing.T, tree string) {
 		if !version(t, tree, "haproxy").KeepsOnWrongStatus() {
-			return // a server that fails keeps none
+			return // a failing server keeps none
 		}
 		const limit = 2
 		var a health
-		var now, most atomic.Int32 // connections that the server has
+		var now, most atomic.Int32 // connections of the server
 		a.serve(t, "127.0.0.11:8121")
 		listen(t, "127.0.0.11:8021", func(c net.Conn) {
 			defer c.Close()
@@ -463,9 +464,10 @@ func TestFailOpenLimit(t *testing.T) {
 	})
 }
 
-// TestCutByFall: a server that refuses its checks, does not answer them or shows another certificate loses its connections,
-// also where it drained before. With cutAfter 0s a wrong status is such a failure, and one less than fall is none. Else the
-// first wrong status takes a server out of the rotation, and the first right one brings it back.
+// TestCutByFall: a server that refuses its checks, does not answer them or presents another certificate loses its
+// connections, even if it was draining. With cutAfter 0s a wrong status counts as such a failure; fewer than fall of
+// them do not. Otherwise the first wrong status takes a server out of the rotation, and the first right one brings it
+// back.
 func TestCutByFall(t *testing.T) {
 	inTrees(t, func(t *testing.T, tree string) {
 		const fall = 3
@@ -582,21 +584,21 @@ func TestCutByFall(t *testing.T) {
 			calm.answers.Store(0)
 			calm.status.Store(c.status)
 			is("calm", c.state)
-			if given := calm.answers.Load(); given > 2 { // the first one, and one more until this is seen
+			if given := calm.answers.Load(); given > 2 { // the first one, and one more until this is noticed
 				t.Errorf("it took %d answers of status %d until the server was %s", given, c.status, c.state)
 			}
 		}
 	})
 }
 
-// ended says whether the other end ends a connection in that time.
+// ended reports whether the other end closes a connection within that time.
 func ended(conn net.Conn, within time.Duration) bool {
 	conn.SetReadDeadline(time.Now().Add(within))
 	_, err := conn.Read(make([]byte, 1))
 	return !errors.Is(err, os.ErrDeadlineExceeded)
 }
 
-// TestBind: a service on two addresses, and nowhere else.
+// TestBind: a service listens on two addresses, and nowhere else.
 func TestBind(t *testing.T) {
 	inTrees(t, func(t *testing.T, tree string) {
 		greeter(t, "127.0.0.1:8030", "web")
@@ -609,12 +611,12 @@ func TestBind(t *testing.T) {
 	})
 }
 
-// TestServiceTimeouts: each timeout of a service ends a connection to it that is silent for so long, and none to another
-// service.
+// TestServiceTimeouts: each timeout of a service ends a connection to this service that is idle for so long, and none
+// to another service.
 func TestServiceTimeouts(t *testing.T) {
 	const own = 500 * time.Millisecond
 	inTrees(t, func(t *testing.T, tree string) {
-		const answers, never = 8032, 8033 // nothing comes back from the second one, not even a SYN-ACK
+		const answers, never = 8032, 8033 // the second one sends nothing, not even a SYN-ACK
 		greeter(t, fmt.Sprintf("127.0.0.1:%d", answers), "web")
 		inTree(t, tree, "", "iptables", "-A", "INPUT", "-p", "tcp", "--dport", fmt.Sprint(never), "-j", "DROP")
 		rows := []struct {
@@ -633,7 +635,7 @@ func TestServiceTimeouts(t *testing.T) {
 			}
 			services += "}\n"
 		}
-		// classic has no tunnel timeout, which would take the place of the two others once there is a connection
+		// classic has no tunnel timeout, which replaces the two others once a connection is established
 		haproxyOf(t, tree, head+"profile: classic\nproxy: {retries: 1, timeouts: {connect: 1m, client: 1m, server: 1m}}\nservices:\n"+services, 7032)
 		conns, began := make([]net.Conn, len(rows)), time.Now()
 		for i, row := range rows {
@@ -664,7 +666,7 @@ func TestServiceTimeouts(t *testing.T) {
 	})
 }
 
-// TestFieldOrRawLine: which of them HAProxy takes where a field and a raw line say the same. validate warns of it.
+// TestFieldOrRawLine: which one HAProxy uses if a field and a raw line set the same. validate warns about it.
 func TestFieldOrRawLine(t *testing.T) {
 	inTrees(t, func(t *testing.T, tree string) {
 		greeter(t, "127.0.0.1:8038", "web")

@@ -29,10 +29,10 @@ var (
 	limit      = regexp.MustCompile(`(?m)^(\s*maxconn)\s+\d+`)
 )
 
-// statsPort is where a file has HAProxy's own page.
+// statsPort is the port of HAProxy's own page in a file.
 const statsPort = "8404"
 
-// byHand is a file as people write it: sections in one, weights, servers in reserve, another balance.
+// byHand is a file as people write it: everything in one section, weights, backup servers, another balance.
 const byHand = `defaults
     mode tcp
     timeout connect 3s
@@ -54,9 +54,9 @@ backend pool
     server spare 192.0.2.13:8080 check backup
 `
 
-// local is a haproxy.cfg with its servers on the loopback device, each at an address of its own, and where they are. Ports
-// are others there, since HAProxy has theirs on every address. Checks come more often, so that nobody waits for them, and
-// there are fewer connections, as a process without privileges may have.
+// local moves a haproxy.cfg to the loopback interface: each server gets an address of its own there, and another port,
+// because HAProxy has the original ports on every address. Checks are more frequent, to save time, and there are fewer
+// connections, as many as a process without privileges may have.
 func local(text string) (moved string, servers []string) {
 	known := map[string]string{}
 	moved = serverAt.ReplaceAllStringFunc(text, func(line string) string {
@@ -73,7 +73,7 @@ func local(text string) (moved string, servers []string) {
 	return limit.ReplaceAllString(interval.ReplaceAllString(moved, "inter 200ms"), "$1 1000"), servers
 }
 
-// answers are the servers that a port leads to, in so many connections, with how often each answered. It fails where one fails.
+// answers returns how often each server answered in n connections to a port. It returns an error if a connection fails.
 func answers(port string, n int) (map[string]int, error) {
 	got := map[string]int{}
 	for range n {
@@ -99,7 +99,8 @@ func machine(at string) string {
 	return host
 }
 
-// behaviour is what clients of each port get while all servers are well, and when one that served has gone for each port.
+// behaviour describes what clients of each port get while all servers are up, and after one of the servers of each port
+// has stopped.
 func behaviour(t *testing.T, tree, config string, ports, servers []string) map[string]string {
 	t.Helper()
 	cert, _, err := lab.SelfSigned("server", netip.MustParseAddr("127.0.1.1"))
@@ -124,7 +125,7 @@ func behaviour(t *testing.T, tree, config string, ports, servers []string) map[s
 	for _, port := range ports {
 		eventually(t, "port "+port+" serves", func() bool { _, err := answers(port, 1); return err == nil })
 	}
-	time.Sleep(500 * time.Millisecond) // the first checks are over
+	time.Sleep(500 * time.Millisecond) // until the first checks are over
 	gone := map[string]bool{}
 	for _, port := range ports {
 		all, err := answers(port, 12)
@@ -154,12 +155,12 @@ func behaviour(t *testing.T, tree, config string, ports, servers []string) map[s
 	return seen
 }
 
-// TestImportedFilesServeAlike: HAProxy does for clients with what import and render make of a file what it did with the file:
-// which servers they get, how often, and which when a server has gone.
+// TestImportedFilesServeAlike: with the import and render of a file HAProxy behaves for clients as with the file
+// itself: which servers they get, how often, and which after a server has stopped.
 func TestImportedFilesServeAlike(t *testing.T) {
 	inTrees(t, func(t *testing.T, tree string) {
 		if !strings.HasPrefix(string(version(t, tree, "haproxy")), "3.0") {
-			return // the guides' files are the same for all
+			return // the guides' files are the same for all releases
 		}
 		const guides = "../../../reconcile/importer/testdata"
 		for _, name := range []string{"original", "kubeadm", "k3s", "rke2", "openshift", "by hand"} {
@@ -199,7 +200,7 @@ func TestImportedFilesServeAlike(t *testing.T) {
 	})
 }
 
-// routers are the files of guides for a first load balancer, and what a guide changes on the second one.
+// routers are the files of guides for a first load balancer, and a guide's changes on the second one.
 var routers = []struct {
 	guide    string
 	second   []string // pairs, as for strings.NewReplacer
@@ -215,15 +216,15 @@ var routers = []struct {
 		[]string{"192.0.2.10"}, true},
 }
 
-// TestImportedRoutersAreOne: a load balancer with a guide's keepalived.conf and one with what import and render make of it
-// are one virtual router: one of them holds the virtual IPs, either of them takes them over from the other, and they go
-// back by priority where the guide has it so.
+// TestImportedRoutersAreOne: a load balancer with a guide's keepalived.conf and one with its import and render are one
+// virtual router: one of them holds the virtual IPs, either takes them over from the other, and they return by priority
+// if the guide says so.
 func TestImportedRoutersAreOne(t *testing.T) {
 	inTrees(t, func(t *testing.T, tree string) {
 		if !strings.HasPrefix(string(version(t, tree, "haproxy")), "3.0") {
-			return // the guides' files are the same for all
+			return // the guides' files are the same for all releases
 		}
-		for _, program := range []string{"/usr/bin/systemctl", "/usr/bin/killall", "/usr/bin/pidof", "/etc/keepalived/check_apiserver.sh"} { // HAProxy is well
+		for _, program := range []string{"/usr/bin/systemctl", "/usr/bin/killall", "/usr/bin/pidof", "/etc/keepalived/check_apiserver.sh"} { // they report that HAProxy is up
 			writeMode(t, tree, program, "#!/bin/sh\n", 0o755)
 		}
 		for _, r := range routers {
@@ -233,7 +234,7 @@ func TestImportedRoutersAreOne(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				// an address beside those that are advertised is advertised after an import, as the report says
+				// an address of virtual_ipaddress_excluded is advertised after an import, as the report says
 				before, _, found := strings.Cut(string(data), "    virtual_ipaddress_excluded {")
 				if found {
 					before += "}\n"

@@ -12,8 +12,8 @@ import (
 	"rlb.dev/rlb-agent/render"
 )
 
-// TestOtherInterface: a virtual IP lies on the interface that the spec names for it, and without the link of that one the
-// host holds none at all.
+// TestOtherInterface: a virtual IP is on the interface that the spec names for it; if that interface has no link, the
+// host holds no virtual IP at all.
 func TestOtherInterface(t *testing.T) {
 	inTreesAtOnce(t, func(t *testing.T, tree string) {
 		for _, name := range []string{"eth0", "eth1"} {
@@ -48,15 +48,15 @@ services: [{name: web, port: 80, servers: [{address: 192.0.2.21}]}]
 	})
 }
 
-// TestNotify: a change of the role runs its program once, with the arguments of the spec, also where two families have
-// an instance each.
+// TestNotify: a change of the role runs its program once, with the arguments of the spec, even if each of two families
+// has an instance.
 func TestNotify(t *testing.T) {
 	inTreesAtOnce(t, func(t *testing.T, tree string) {
 		ip(t, "link", "add", "eth0", "type", "veth", "peer", "name", "peer")
 		ip(t, "link", "set", "eth0", "up")
 		ip(t, "link", "set", "peer", "up")
 		ip(t, "address", "add", "192.0.2.1/24", "dev", "eth0")
-		ip(t, "address", "add", "fe80::1/64", "dev", "eth0", "nodad") // without an address of its own keepalived begins in FAULT
+		ip(t, "address", "add", "fe80::1/64", "dev", "eth0", "nodad") // without an address of its own keepalived starts in FAULT
 		writeMode(t, tree, "usr/local/bin/told", "#!/bin/sh\nline=$#\nfor word; do line=\"$line<$word>\"; done\necho \"$line\" >>/told\n", 0o755)
 		for name, vips := range map[string]string{"one family": "[192.0.2.10/24]", "two families": `[192.0.2.10/24, "2001:db8::10/64"]`} {
 			t.Run(name, func(t *testing.T) {
@@ -92,7 +92,7 @@ vrrp:
 	})
 }
 
-// TestPreemptDelay: a host of higher priority that comes back takes the virtual IP after the delay and not before.
+// TestPreemptDelay: a host of higher priority that returns takes the virtual IP after the delay, not before.
 func TestPreemptDelay(t *testing.T) {
 	inTreesAtOnce(t, func(t *testing.T, tree string) {
 		other := network{}.neighbour(t, tree, "eth0", []string{"192.0.2.1/24"}, []string{"192.0.2.2/24"})

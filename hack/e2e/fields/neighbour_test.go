@@ -17,10 +17,10 @@ import (
 	"rlb.dev/rlb-agent/render"
 )
 
-// A network is a network namespace. That of the test is the zero one.
+// A network is a network namespace. The zero value is the test's own.
 type network struct{ path string }
 
-// newNetwork makes a namespace that ends with the test. pid is that of a process in it.
+// newNetwork makes a namespace that ends with the test. pid is a process in it.
 func newNetwork(t *testing.T, tree string) (n network, pid int) {
 	t.Helper()
 	holder := exec.Command("sleep", "infinity")
@@ -30,7 +30,7 @@ func newNetwork(t *testing.T, tree string) (n network, pid int) {
 	return network{fmt.Sprintf("%s/proc/%d/ns/net", tree, pid)}, pid
 }
 
-// neighbour makes a namespace with an interface, whose other end is one of the same name in n. Each end gets addresses.
+// neighbour makes a namespace with an interface, whose other end has the same name in n. Each end gets addresses.
 func (n network) neighbour(t *testing.T, tree, name string, own, others []string) network {
 	t.Helper()
 	other, pid := newNetwork(t, tree)
@@ -49,7 +49,7 @@ func (n network) neighbour(t *testing.T, tree, name string, own, others []string
 	return other
 }
 
-// command is one that runs there.
+// command prepares a command in the namespace.
 func (n network) command(args ...string) *exec.Cmd {
 	if n.path != "" {
 		args = append([]string{"nsenter", "--net=" + n.path}, args...)
@@ -64,18 +64,18 @@ func (n network) ip(t *testing.T, args ...string) {
 	}
 }
 
-// holds says whether an interface has an address.
+// holds reports whether an interface has an address.
 func (n network) holds(name, address string) bool {
 	out, err := n.command("ip", "-o", "address", "show", "dev", name).Output()
 	return err == nil && strings.Contains(string(out), " "+address+"/")
 }
 
-// dial connects from an address there.
+// dial connects from an address in the namespace.
 func (n network) dial(from, to string, within time.Duration) (conn net.Conn, err error) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		runtime.LockOSThread() // and never unlocked: the thread ends with this goroutine
+		runtime.LockOSThread() // never unlocked: the thread ends with this goroutine
 		var namespace *os.File
 		if namespace, err = os.Open(n.path); err != nil {
 			return
@@ -91,7 +91,7 @@ func (n network) dial(from, to string, within time.Duration) (conn net.Conn, err
 	return conn, err
 }
 
-// keepalived runs the tree's own there. The names tell those of one tree apart.
+// keepalived runs the tree's own keepalived in the namespace. The names distinguish those of one tree.
 func (n network) keepalived(t *testing.T, tree, name, config string) (stop func()) {
 	t.Helper()
 	write(t, tree, "etc/keepalived/"+name+".conf", config)
@@ -104,7 +104,7 @@ func (n network) keepalived(t *testing.T, tree, name, config string) (stop func(
 	return run(t, n.command(args...))
 }
 
-// TestAllowFrom: a client that may reach one service and not another one, and a client that may reach both, by IPv4 and by
+// TestAllowFrom: a client that may reach one service but not another, and a client that may reach both, by IPv4 and by
 // IPv6.
 func TestAllowFrom(t *testing.T) {
 	inTrees(t, func(t *testing.T, tree string) {

@@ -10,8 +10,8 @@ import (
 	"rlb.dev/rlb-agent/hack/lab"
 )
 
-// TestRenderAsksNoProgram: where the programs are installed render runs none, and validate those alone whose word it
-// needs. Each takes longer than the rest; apt-cache took half a second.
+// TestRenderAsksNoProgram: with the programs installed, render runs none of them, and validate only those whose
+// verdict it needs. Each takes longer than all the rest; apt-cache took half a second.
 func TestRenderAsksNoProgram(t *testing.T) {
 	if os.Getenv(insideOf) == "" {
 		lab.Require(t)

@@ -12,8 +12,8 @@ import (
 	"rlb.dev/rlb-agent/hack/lab"
 )
 
-// refused are specs that a program refuses: what stands before the services, what belongs to the service, and the field
-// that every complaint with a place is to name.
+// refused are specs that a program refuses: the text before the services, the text of the service, and the field that
+// every message with a place must name.
 var refused = []struct{ top, service, field, words string }{
 	{"", "healthCheck: {type: https, caFile: /etc/rlb/none.crt}", "services[0].healthCheck.caFile", "/etc/rlb/none.crt"},
 	{"", "healthCheck: {type: https, caFile: /etc/rlb/garbage.crt}", "services[0].healthCheck.caFile", "/etc/rlb/garbage.crt"},
@@ -52,8 +52,8 @@ var refused = []struct{ top, service, field, words string }{
 	{"vrrp: {version: 2, advertisementInterval: 1s, extraInstance: ['authentication {', auth_type NOPE, auth_pass x, '}']}", "", "vrrp.extraInstance", "NOPE"},
 }
 
-// TestRefusalsNameTheField: what each release's own programs refuse is reported with their words, at the field of the spec
-// that it stems from.
+// TestRefusalsNameTheField: a refusal by a release's own programs is reported with their words, at the field of the
+// spec that caused it.
 func TestRefusalsNameTheField(t *testing.T) {
 	if os.Getenv(insideOf) == "" {
 		lab.Require(t)
@@ -95,8 +95,8 @@ func TestRefusalsNameTheField(t *testing.T) {
 	})
 }
 
-// TestWarningsNameTheField: what each release's own HAProxy says of a raw line in a file that it takes is a warning at that
-// line, which validate --strict refuses.
+// TestWarningsNameTheField: a warning of a release's own HAProxy about a raw line in an accepted file is reported at
+// that line, and validate --strict refuses it.
 func TestWarningsNameTheField(t *testing.T) {
 	if os.Getenv(insideOf) == "" {
 		lab.Require(t)

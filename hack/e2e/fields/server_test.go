@@ -19,10 +19,10 @@ import (
 	"time"
 )
 
-// waitTime bounds every wait.
+// waitTime limits every wait.
 const waitTime = 10 * time.Second
 
-// eventually waits until something holds.
+// eventually waits until a condition holds.
 func eventually(t *testing.T, what string, holds func() bool) {
 	t.Helper()
 	for end := time.Now().Add(waitTime); !holds(); time.Sleep(20 * time.Millisecond) {
@@ -51,7 +51,7 @@ func listen(t *testing.T, address string, serve func(net.Conn)) {
 	}()
 }
 
-// greeter names itself to who has said something, and keeps the connection.
+// greeter sends its name to a client that has sent something, and keeps the connection open.
 func greeter(t *testing.T, address, name string) {
 	t.Helper()
 	listen(t, address, func(c net.Conn) {
@@ -63,7 +63,7 @@ func greeter(t *testing.T, address, name string) {
 	})
 }
 
-// first collects what each connection begins with.
+// first collects the first bytes of each connection.
 type first struct {
 	mu  sync.Mutex
 	all []string
@@ -73,7 +73,7 @@ func (f *first) serve(c net.Conn) {
 	defer c.Close()
 	var said []byte
 	buffer := make([]byte, 512)
-	for len(said) < len(buffer) { // a header may come in a segment of its own
+	for len(said) < len(buffer) { // a header may arrive in a segment of its own
 		c.SetReadDeadline(time.Now().Add(200 * time.Millisecond))
 		n, err := c.Read(buffer)
 		said = append(said, buffer[:n]...)
@@ -93,15 +93,15 @@ func (f *first) has(fits func(string) bool) bool {
 	return slices.ContainsFunc(f.all, fits)
 }
 
-// health answers checks with a status that can be changed, or not at all.
+// health answers checks with a variable status, or not at all.
 type health struct {
 	status  atomic.Int32
-	wrong   atomic.Int32 // so many answers are 500 before that
-	answers atomic.Int32 // so many were given
+	wrong   atomic.Int32 // number of answers with 500 before that
+	answers atomic.Int32 // number of answers so far
 	hang    atomic.Bool
 }
 
-// serve begins to answer. What it returns ends that: then checks are refused.
+// serve starts to answer. The returned function stops it: then checks are refused.
 func (h *health) serve(t *testing.T, address string) (refuse func()) {
 	t.Helper()
 	l, err := net.Listen("tcp", address)
@@ -129,7 +129,7 @@ func (h *health) serveOn(t *testing.T, l net.Listener) (refuse func()) {
 	return func() { server.Close() }
 }
 
-// certificate is one that nobody verifies.
+// certificate returns a certificate that no test verifies.
 func certificate(t *testing.T) tls.Certificate {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -144,7 +144,7 @@ func certificate(t *testing.T) tls.Certificate {
 	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
 }
 
-// ask sends something in pieces, with a pause between them, and returns the line that is answered, or why there is none.
+// ask sends pieces with pauses between them, and returns the answered line, or the error.
 func ask(address string, pieces ...string) string {
 	c, err := net.DialTimeout("tcp", address, waitTime)
 	if err != nil {

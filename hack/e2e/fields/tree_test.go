@@ -13,11 +13,11 @@ import (
 	"rlb.dev/rlb-agent/render"
 )
 
-// insideOf names, for the test that runs in the namespaces, the tree of the programs.
+// insideOf has the tree of the programs, for the test that runs in the namespaces.
 const insideOf = "RLB_FIELDS_TREE"
 
-// treeScript lays a scratch copy over a release's tree, in namespaces that end with it: $1 is the tree, $2 an empty
-// directory, and the rest is run there with the tree in its environment.
+// treeScript mounts a scratch overlay over a release's tree, in namespaces that end with it: $1 is the tree, $2 an
+// empty directory, and the rest is run with the tree in its environment.
 const treeScript = `
 tree=$1 scratch=$2
 shift 2
@@ -31,14 +31,14 @@ ip link set lo up
 ` + insideOf + `="$scratch/root" exec "$@"
 `
 
-// inTrees runs this test once more for each release, in namespaces of its own with the release's programs; there inside
-// gets the tree. It takes no host of the lab.
+// inTrees runs this test once for each release, in namespaces of its own with the release's programs; there it calls
+// inside with the tree. It needs no host of the lab.
 func inTrees(t *testing.T, inside func(t *testing.T, tree string)) {
 	t.Helper()
 	forTrees(t, func(*testing.T) {}, inside)
 }
 
-// inTreesAtOnce is inTrees for what mostly waits for keepalived's timers: releases run at the same time.
+// inTreesAtOnce is inTrees for tests that mostly wait for keepalived's timers: the releases run at the same time.
 func inTreesAtOnce(t *testing.T, inside func(t *testing.T, tree string)) {
 	t.Helper()
 	forTrees(t, (*testing.T).Parallel, inside)
@@ -74,7 +74,7 @@ func start(t *testing.T, tree string, args ...string) (stop func()) {
 	return run(t, exec.Command("chroot", append([]string{tree}, args...)...))
 }
 
-// inTree runs a program of the tree to its end, with some input.
+// inTree runs a program of the tree to its end, with this input.
 func inTree(t *testing.T, tree, input string, args ...string) {
 	t.Helper()
 	cmd := exec.Command("chroot", append([]string{tree}, args...)...)
@@ -95,7 +95,7 @@ func run(t *testing.T, cmd *exec.Cmd) (stop func()) {
 	if cmd.SysProcAttr == nil {
 		cmd.SysProcAttr = new(syscall.SysProcAttr)
 	}
-	cmd.SysProcAttr.Setpgid = true // a signal that it sends to its group is not for the test
+	cmd.SysProcAttr.Setpgid = true // a signal that it sends to its group must not reach the test
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -113,8 +113,8 @@ func run(t *testing.T, cmd *exec.Cmd) (stop func()) {
 	return stop
 }
 
-// write puts a file into the tree. A link that is there is replaced: one with an absolute path leads to this machine's own
-// file, and one of a folder that leads out of the tree is an error.
+// write writes a file into the tree. An existing link is replaced: a link with an absolute path would lead to this
+// machine's own file. A directory that is a link out of the tree is an error.
 func write(t *testing.T, tree, path, text string) {
 	t.Helper()
 	writeMode(t, tree, path, text, 0o644)
@@ -137,12 +137,12 @@ func writeMode(t *testing.T, tree, path, text string, mode os.FileMode) {
 	if err := root.WriteFile(path, []byte(text), mode); err != nil {
 		t.Fatal(err)
 	}
-	if err := root.Chmod(path, mode); err != nil { // whatever the umask is
+	if err := root.Chmod(path, mode); err != nil { // regardless of the umask
 		t.Fatal(err)
 	}
 }
 
-// version is that of a program of the tree.
+// version returns the version of a package in the tree.
 func version(t *testing.T, tree, pkg string) render.Version {
 	t.Helper()
 	out, err := exec.Command("chroot", tree, "dpkg-query", "-W", "-f", "${Version}", pkg).Output()

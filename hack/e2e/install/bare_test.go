@@ -10,8 +10,8 @@ import (
 	"rlb.dev/rlb-agent/hack/lab/pair"
 )
 
-// A bare host, without haproxy and keepalived, becomes a serving, enabled and held installation in one run. The next
-// run changes nothing.
+// TestBareHost: one run turns a bare host, without haproxy and keepalived, into a serving installation with enabled
+// units and held packages. The next run changes nothing.
 func TestBareHost(t *testing.T) {
 	for _, release := range []lab.Release{lab.Trixie, lab.Bookworm} {
 		t.Run(string(release), func(t *testing.T) {

@@ -10,7 +10,8 @@ import (
 	"rlb.dev/rlb-agent/hack/lab/pair"
 )
 
-// A closed INPUT, by policy and by a REJECT at its end, keeps neither clients nor the peer's advertisements out.
+// TestClosedFirewall: an INPUT chain that is closed by its policy or by a REJECT at its end blocks neither clients
+// nor the peer's advertisements.
 func TestClosedFirewall(t *testing.T) {
 	w := e2e.New(t)
 	hosts := w.Hosts(true, lab.Trixie, lab.Trixie)
@@ -29,7 +30,7 @@ func TestClosedFirewall(t *testing.T) {
 		t.Errorf("INPUT: %q", rules)
 	}
 
-	// only those who may reach the service do, whatever else the host lets in
+	// only clients in allowFrom reach the service, whatever else the host accepts
 	for _, h := range hosts {
 		h.Shell("iptables -P INPUT ACCEPT; iptables -D INPUT -j REJECT")
 		h.Apply(e2e.Spec("firewall:", "  allowFrom: [198.51.100.64/26]"))
@@ -43,7 +44,7 @@ func TestClosedFirewall(t *testing.T) {
 	}
 	w.Serves("cp1", "cp2", "cp3")
 
-	// without a say in the firewall nothing of ours stays in it
+	// with firewall.manage: false none of our rules stay
 	for _, h := range hosts {
 		h.Apply(e2e.Spec("firewall:", "  manage: false"))
 		if out := h.Shell("iptables-save; ip6tables-save; ls /etc/systemd/system /var/lib/rlb"); strings.Contains(out, "RLB-") || strings.Contains(out, "rlb-firewall") || strings.Contains(out, "rules.v4") {
@@ -52,7 +53,8 @@ func TestClosedFirewall(t *testing.T) {
 	}
 }
 
-// The units' environment names other files, and the services run with the old ones: they are restarted with the new.
+// TestConfigurationElsewhere: the units' environment names other files, and the services run with the old ones: they
+// are restarted with the new ones.
 func TestConfigurationElsewhere(t *testing.T) {
 	w := e2e.New(t)
 	h := w.Hosts(true, lab.Trixie)[0]

@@ -19,16 +19,17 @@ import (
 	"rlb.dev/rlb-agent/hack/lab"
 )
 
-// Each example of a Kubernetes distribution, in the lab's network and before servers that answer as that distribution's:
-// one run brings it into force, and clients reach the servers of each service through its virtual IP.
+// TestExamplesOfDistributions: each example of a Kubernetes distribution, in the lab's network and with servers that
+// answer like that distribution's: one run brings it into force, and clients reach the servers of each service through
+// its virtual IP.
 func TestExamplesOfDistributions(t *testing.T) {
 	w := e2e.New(t)
 	h := w.ControlPlanes(lab.Trixie)[0]
 	own, there := h.Addr().String(), map[string]*lab.Client{}
 	for _, example := range []struct {
 		name   string
-		self   string // the address in it that is this host's
-		readyz int    // what an anonymous client gets
+		self   string // the example's address of this host
+		readyz int    // status for an anonymous client
 	}{
 		{"kubeadm", ".241", http.StatusOK},
 		{"kubeadm-stacked", ".251", http.StatusOK},
@@ -76,7 +77,7 @@ func TestExamplesOfDistributions(t *testing.T) {
 	}
 }
 
-// fakes are the servers of an example: they answer with their address, /readyz as the distribution does.
+// fakes are the servers of an example: they answer with their address, and /readyz like the distribution.
 type fakes struct {
 	*e2e.World
 	readyz int
@@ -96,7 +97,7 @@ func (f *fakes) serve(s *api.Service) {
 	}
 }
 
-// secure says whether a service's servers speak TLS: all but plain HTTP.
+// secure reports whether a service's servers speak TLS: all except plain HTTP.
 func secure(s *api.Service) bool { return *s.Port != 80 }
 
 func (f *fakes) open(at string, tlsToo bool) {
@@ -135,8 +136,8 @@ func (f *fakes) open(at string, tlsToo bool) {
 	f.Cleanup(func() { web.Close() })
 }
 
-// reached waits until a client has been answered by each server of a service; by one of them, where the client's address
-// decides.
+// reached waits until each server of a service has answered a client; if the client's address chooses the server, one
+// of them.
 func (f *fakes) reached(s *api.Service, target string) {
 	f.Helper()
 	scheme := "http"

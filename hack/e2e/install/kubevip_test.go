@@ -16,9 +16,9 @@ import (
 
 const spareVIP = "198.51.100.90"
 
-// kubeVIP stands in for kube-vip 0.9 in ARP mode on its leader: it holds the address as /32, announces it every 3 s with an ARP
-// reply and a request in turn (pkg/arp, pkg/vip/arp.go there), and takes it off when it is told to end. One that is killed
-// leaves it behind.
+// kubeVIP replaces kube-vip 0.9 in ARP mode on its leader: it holds the address as /32, announces it every 3 s with an
+// ARP reply and a request in turn (pkg/arp, pkg/vip/arp.go there), and removes it on SIGTERM. If it is killed, the
+// address stays.
 const kubeVIP = `use Socket; $| = 1;
 my ($vip, $dev) = @ARGV;
 system("ip", "address", "add", "$vip/32", "dev", $dev);
@@ -38,14 +38,14 @@ const kubeVIPUnit = `[Service]
 ExecStart=/usr/bin/perl /usr/local/bin/kube-vip ` + pair.VIP + ` eth0
 `
 
-// leasesUnit keeps the lease that the real kube-vip asks for.
+// leasesUnit serves the lease of the real kube-vip.
 const leasesUnit = `[Unit]
 Before=kube-vip.service
 [Service]
 ExecStart=/usr/bin/perl /usr/local/bin/leases 127.0.0.1
 `
 
-// installKubeVIP installs kube-vip on a host, or its stand-in.
+// installKubeVIP installs kube-vip, or its replacement, on a host.
 func installKubeVIP(h *e2e.Host) {
 	h.World.Helper()
 	files := []lab.File{{Path: "/usr/local/bin/kube-vip", Data: []byte(kubeVIP)}, {Path: "/etc/systemd/system/kube-vip.service", Data: []byte(kubeVIPUnit)}}
@@ -66,8 +66,8 @@ func installKubeVIP(h *e2e.Host) {
 	h.Shell("systemctl daemon-reload")
 }
 
-// The migrate page: the address of kube-vip comes to a pair that serves at a spare one, before kube-vip is stopped or after it was
-// killed.
+// TestFromKubeVIP: on the migrate page, the address of kube-vip moves to a pair that serves at a spare address, before
+// kube-vip is stopped or after it was killed.
 func TestFromKubeVIP(t *testing.T) {
 	onlyGuides(t)
 	w := e2e.New(t)

@@ -16,12 +16,12 @@ import (
 	"rlb.dev/rlb-agent/hack/lab/pair"
 )
 
-// A manualRun says how TestManual runs a command of the manual.
+// A manualRun tells how TestManual runs a command of the manual.
 type manualRun struct {
 	laptop        bool   // on the laptop; else on lb1
 	before, after string // scripts on lb1
-	wrapped       string // what runs a command that asks, or does not end by itself; %s is the command
-	more          string // words at its end
+	wrapped       string // runs a command that asks, or that does not end by itself; %s is the command
+	more          string // appended words
 	code          int    // its exit code
 }
 
@@ -31,7 +31,7 @@ const (
 	trial  = "rlb-agent try --detach --timeout 10m tried.yaml"
 )
 
-// manualRuns are the commands of the manual that need something for TestManual; a test runs all others just so.
+// manualRuns has the commands of the manual that need special treatment; the test runs all others as they are.
 var manualRuns = map[string]manualRun{
 	"rlb-agent init --vip 192.168.3.240 --server 192.168.3.251,192.168.3.252,192.168.3.253":                       {more: "--spec -"},
 	"rlb-agent init --vip 192.168.3.240 --node lb1=192.168.3.11,lb2=192.168.3.12 --server cp1=192.168.3.251:6443": {more: "--spec -"},
@@ -53,7 +53,8 @@ var manualRuns = map[string]manualRun{
 	"systemctl stop rlb-agent keepalived":                   {after: "systemctl start keepalived rlb-agent"},
 }
 
-// manualNotRun are the commands of the manual that TestManual does not run, and why: a test that is named runs them.
+// manualNotRun has the commands of the manual that TestManual does not run, with the reason: another test runs those
+// that name it.
 var manualNotRun = map[string]string{
 	"rlb-agent":  "the daemon; its unit runs it in TestUnit",
 	"make bench": "it makes a lab of its own, for most of an hour",
@@ -83,13 +84,13 @@ var manualNotRun = map[string]string{
 	"rm -rf /usr/local/share/rlb-agent":                                              "TestManual, after all others",
 }
 
-// A typed command is one of a page of the manual, without sudo.
+// A typedCommand is a command of a page of the manual, without sudo.
 type typedCommand struct{ page, command string }
 
-// asRoot finds a sudo that root does not need.
+// asRoot matches a sudo that root does not need.
 var asRoot = regexp.MustCompile(`(^|\| )sudo `)
 
-// typedCommands are all of the manual, in the order of its pages.
+// typedCommands returns all commands of the manual, in the order of its pages.
 func typedCommands(t *testing.T) (all []typedCommand) {
 	t.Helper()
 	for _, topic := range manual.Topics() {
@@ -106,7 +107,7 @@ func typedCommands(t *testing.T) (all []typedCommand) {
 	return all
 }
 
-// manualBlock is the block of a page that has this command, as root types it.
+// manualBlock returns the block of a page that has this command, as root types it.
 func manualBlock(t *testing.T, page, command string) string {
 	t.Helper()
 	_, blocks := readBlocks(t, "cmd/rlb-agent/manual/"+page+".md")
@@ -121,7 +122,8 @@ func manualBlock(t *testing.T, page, command string) string {
 
 var testName = regexp.MustCompile(`\bTest[A-Z]\w+`)
 
-// What is said of the commands of the manual holds: they are there, and so are the tests that are said to run them.
+// TestManualIsKnown: the commands in the tables above exist in the manual, and the tests that are said to run them
+// exist.
 func TestManualIsKnown(t *testing.T) {
 	typed := map[string]bool{}
 	for _, c := range typedCommands(t) {
@@ -156,9 +158,9 @@ func TestManualIsKnown(t *testing.T) {
 	}
 }
 
-// Every command of the manual runs on a serving pair, or on a laptop beside it, as often as it stands there, but for those of
-// manualNotRun, and ends with the exit code that a healthy pair gives it. What stays of an agent that was installed by hand goes as
-// the install page says.
+// TestManual: every command of the manual, except those of manualNotRun, runs on a serving pair or on a laptop, as
+// often as the manual has it, and ends with the exit code of a healthy pair. The remains of an agent that was installed
+// by hand are removed as the install page says.
 func TestManual(t *testing.T) {
 	w := e2e.New(t)
 	hosts := w.SSHHosts(lab.Trixie, lab.Trixie)
@@ -218,7 +220,7 @@ func TestManual(t *testing.T) {
 			}
 			return code == run.code
 		}
-		// a host that was undrained or started a moment ago is not ready yet
+		// a host that was just undrained or started is not ready yet
 		if !try() && strings.HasPrefix(c.command, "rlb-agent status") {
 			_ = lab.Until(t.Context(), 20*time.Second, try)
 		}
@@ -236,7 +238,7 @@ func TestManual(t *testing.T) {
 	}
 }
 
-// laptopShell runs a script in the laptop's own directory, and returns its exit code and all that it wrote.
+// laptopShell runs a script in the laptop's own directory, and returns its exit code and its output.
 func laptopShell(l *e2e.Laptop, script string) (code int, out string) {
 	l.World.Helper()
 	cmd := l.Command(l.World.Context(), "sh", "-c", script)

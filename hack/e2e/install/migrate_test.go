@@ -13,7 +13,7 @@ import (
 	"rlb.dev/rlb-agent/hack/lab/pair"
 )
 
-// handmade installs the two files of a guide, with the lab's addresses, on a host of this priority.
+// handmade installs the two files of a guide, with the lab's addresses, on a host with this priority.
 func handmade(h *e2e.Host, guide string, priority int) {
 	h.World.Helper()
 	here := strings.NewReplacer("192.0.2.40", pair.VIP, "192.0.2.50", pair.VIP, "192.0.2.4", "198.51.100.2", "192.0.2.5", "198.51.100.2",
@@ -32,8 +32,8 @@ func handmade(h *e2e.Host, guide string, priority int) {
 	h.Shell("printf '#!/bin/sh\\nexit 0\\n' >/etc/keepalived/check_apiserver.sh; chmod 755 /etc/keepalived/check_apiserver.sh; systemctl enable haproxy keepalived; systemctl restart haproxy keepalived")
 }
 
-// oneRouter checks that a guide's files on one host and what import makes of them on the other are one virtual router: one
-// host holds the virtual IP, and either of them takes it over. The first one holds it before and after.
+// oneRouter checks that a host with a guide's files and one with their import are one virtual router: one of them holds
+// the virtual IP, and either takes it over. The first one holds it before and after.
 func oneRouter(w *e2e.World, theirs, imported *e2e.Host) {
 	w.Helper()
 	w.Never("the imported host takes the virtual IP", 4500*time.Millisecond, imported.Active) // three intervals and the skew time
@@ -45,8 +45,8 @@ func oneRouter(w *e2e.World, theirs, imported *e2e.Host) {
 	w.Eventually("the guide's host takes over", 10*time.Second, func() bool { return theirs.Active() && !imported.Active() })
 }
 
-// The migrate page: pairs by kubeadm's guide and by k3s' recipe are taken over in its order, the standby first, without a
-// longer gap than one of their own failovers.
+// TestMigrate: the migrate page's procedure takes over pairs built by kubeadm's guide and by k3s' recipe, the standby
+// first. No gap is longer than that of one of their own failovers.
 func TestMigrate(t *testing.T) {
 	for _, guide := range []string{"kubeadm", "k3s"} {
 		t.Run(guide, func(t *testing.T) {
@@ -101,7 +101,8 @@ func nodes(numbers ...int) string {
 	return text
 }
 
-// The migrate page: a third host joins a serving pair, the active one dies and is left out of the spec.
+// TestThirdHostAndDeadHost: on the migrate page, a third host joins a serving pair, the active one dies and is removed
+// from the spec.
 func TestThirdHostAndDeadHost(t *testing.T) {
 	w := e2e.New(t)
 	hosts := w.Hosts(true, lab.Trixie, lab.Trixie, lab.Bookworm)

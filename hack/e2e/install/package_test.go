@@ -14,13 +14,13 @@ import (
 	"rlb.dev/rlb-agent/hack/lab/pair"
 )
 
-// packed is the Debian package of the agent that the hosts have.
+// packed returns the Debian package of the agent that the hosts have.
 func packed(t *testing.T, agent []byte) []byte {
 	t.Helper()
 	return packedBy(t, "../../..", "1.0.0", agent)
 }
 
-// packedBy is a Debian package that the sources at top make of an agent.
+// packedBy returns the Debian package of an agent, made by the sources at top.
 func packedBy(t *testing.T, top, version string, agent []byte) []byte {
 	t.Helper()
 	dir := t.TempDir()
@@ -40,10 +40,10 @@ func packedBy(t *testing.T, top, version string, agent []byte) []byte {
 	return deb
 }
 
-// firstCommit is the first one that made packages.
+// firstCommit is the first commit that made packages.
 const firstCommit = "0fc0b61484de8e6cd6ac000656832ff9b3f15c17"
 
-// firstPackage is the package that the sources of firstCommit make, as version 0.9.0.
+// firstPackage returns the package made by the sources of firstCommit, as version 0.9.0.
 func firstPackage(t *testing.T) []byte {
 	t.Helper()
 	top, err := filepath.Abs("../../..")
@@ -67,8 +67,9 @@ func firstPackage(t *testing.T) []byte {
 	return packedBy(t, dir, "0.9.0", agent)
 }
 
-// A pair with the first package there was is upgraded to today's under load: no client notices, no service is restarted, and
-// history, drain and the memory of what was there before the first run are taken over.
+// TestUpgradeFromFirstPackage: a pair with the first package is upgraded to the present one under load: no client
+// notices, no service is restarted, and the history, the drain and the record of the state before the first run are
+// kept.
 func TestUpgradeFromFirstPackage(t *testing.T) {
 	onlyGuides(t)
 	w := e2e.New(t)
@@ -149,8 +150,9 @@ func TestUpgradeFromFirstPackage(t *testing.T) {
 	}
 }
 
-// The Debian package on a pair of Debian 12 and 13: installed on a bare host and over an installation by hand, upgraded,
-// downgraded, removed, installed again and purged. No client notices but where the host begins and ends to serve.
+// TestPackage: the Debian package on a pair of Debian 12 and 13: installed on a bare host and over an installation by
+// hand, upgraded, downgraded, removed, installed again and purged. Clients notice only when the host starts and stops
+// serving.
 func TestPackage(t *testing.T) {
 	w := e2e.New(t)
 	hosts := w.Hosts(false, lab.Bookworm, lab.Trixie)
@@ -172,7 +174,7 @@ func TestPackage(t *testing.T) {
 		h.WriteSpec(spec)
 	}
 
-	// a has nothing but the spec, b an agent that was copied to it
+	// a has only the spec, b an agent that was copied to it
 	a.Shell("rm " + pair.Agent + " /etc/systemd/system/rlb-agent.service; systemctl daemon-reload")
 	b.Shell("systemctl enable --now rlb-agent")
 	begin := time.Now()
@@ -196,7 +198,7 @@ func TestPackage(t *testing.T) {
 		unharmed(w, step.name, step.says, step.script, step.hosts...)
 	}
 
-	// a trial has nobody to end it without the agent
+	// without the agent nothing would end a trial
 	if err := b.WriteFile("/root/tried.yaml", []byte(strings.Replace(spec, "port: 9000", "port: 9000\n  balance: leastconn", 1)), 0o644); err != nil {
 		t.Fatal(err)
 	}
@@ -216,7 +218,7 @@ func TestPackage(t *testing.T) {
 	}
 	b.Shell("systemctl restart rlb-firewall rlb-handover") // as a boot starts them
 	b.WriteSpec(spec)
-	report := w.Losses(300*time.Millisecond, func() { // it takes the host over as at a first run, with a reload
+	report := w.Losses(300*time.Millisecond, func() { // it takes over the host as at a first run, with a reload
 		b.Shell("apt-get install -qq rlb-agent")
 		inSync(b)
 	})
@@ -224,7 +226,7 @@ func TestPackage(t *testing.T) {
 		t.Errorf("installation after a purge: %v", err)
 	}
 
-	// what teardown has undone leaves nothing to the package, and an agent without a spec waits for one
+	// after a teardown nothing is left for the package, and an agent without a spec waits for one
 	a.Shell("rlb-agent teardown; apt-get purge -qq rlb-agent")
 	if out := a.Shell("find / -xdev -name '*rlb*' ! -path '/srv/*' ! -path '/proc/*' ! -path '/sys/*' ! -path '/var/cache/*' ! -path '/etc/rlb-lab*' | grep -v -e rlb-lab -e faulty; true"); strings.TrimSpace(out) != "" {
 		t.Errorf("after a teardown and a purge the host has: %s", out)
@@ -246,7 +248,7 @@ func TestPackage(t *testing.T) {
 	inSync(a)
 }
 
-// inSync waits until the daemon says so.
+// inSync waits until the daemon reports that it is in sync.
 func inSync(h *e2e.Host) {
 	h.World.Helper()
 	h.World.Eventually("the daemon of "+h.Name()+" is in sync", 45*time.Second, func() bool {
@@ -255,8 +257,8 @@ func inSync(h *e2e.Host) {
 	})
 }
 
-// unharmed does something to hosts at the same time. It fails the test where a client notices, the services are not the
-// same processes with the same configuration then, or an agent that is there is not in sync.
+// unharmed runs a script on hosts at the same time. It fails the test if a client notices, if the services do not keep
+// their processes and configuration, or if an agent that exists is not in sync.
 func unharmed(w *e2e.World, name, says, script string, hosts ...*e2e.Host) {
 	w.Helper()
 	services := func() (all string) {

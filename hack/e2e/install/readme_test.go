@@ -17,8 +17,8 @@ import (
 	"rlb.dev/rlb-agent/hack/lab/pair"
 )
 
-// readmeBlocks are what the test does with the commands of README.md, section by section. In the sections of onEach the
-// reader types all of a block on one host, then on the other one; else on the active one, or on a laptop.
+// readmeBlocks has the test's functions for the commands of README.md, by section. In the sections of onEach the reader
+// types the whole block on one host, then on the other; otherwise on the active one, or on a laptop.
 var readmeBlocks = map[string]map[string]func(*reader, *e2e.Host, string){
 	"Install": {
 		"sudo apt-get install ./rlb-agent_*_arm64.deb": (*reader).installs,
@@ -48,7 +48,7 @@ var readmeBlocks = map[string]map[string]func(*reader, *e2e.Host, string){
 	},
 }
 
-// readmeNotRun are the commands of README.md that the test does not run, and why.
+// readmeNotRun has the commands of README.md that the test does not run, with the reason.
 var readmeNotRun = map[string]string{
 	"make demo": "it makes a lab of its own, which cannot be inside of one",
 	"make test": "this test is a part of it",
@@ -56,13 +56,13 @@ var readmeNotRun = map[string]string{
 
 var onEach = []string{"Install", "First pair", "Undo"}
 
-// A docBlock is a block of a document under a heading.
+// A docBlock is a block of a document below a heading.
 type docBlock struct {
 	section, language string
 	lines             []string // without comments
 }
 
-// readBlocks reads a document, whose path is from the top of the repository.
+// readBlocks reads a document; path is relative to the root of the repository.
 func readBlocks(t *testing.T, path string) (text string, blocks []docBlock) {
 	t.Helper()
 	data, err := os.ReadFile("../../../" + path)
@@ -94,7 +94,7 @@ func readBlocks(t *testing.T, path string) (text string, blocks []docBlock) {
 	return string(data), blocks
 }
 
-// Every command of README.md is run by TestReadme, or it is said why not, and there is one spec.
+// TestReadmeIsKnown: TestReadme runs every command of README.md, except those with a reason, and there is one spec.
 func TestReadmeIsKnown(t *testing.T) {
 	_, blocks := readBlocks(t, "README.md")
 	seen := map[string]bool{}
@@ -134,9 +134,9 @@ func TestReadmeIsKnown(t *testing.T) {
 	}
 }
 
-// A newcomer has two bare hosts, the package and README.md. All commands of the README are run in its order, typed at a
-// terminal by a user of the hosts who has sudo, and do what the README says; the pair serves within five minutes. Other
-// than in the README are only the addresses, and the kind of machine.
+// TestReadme: a newcomer has two bare hosts, the package and README.md. All commands of the README are run in its
+// order, typed at a terminal by a user with sudo on the hosts, and have the described results; the pair serves within
+// five minutes. Only the addresses and the kind of machine differ from the README.
 func TestReadme(t *testing.T) {
 	w := e2e.New(t)
 	r := &reader{World: w, hosts: w.LoginHosts(lab.Bookworm, lab.Trixie), before: map[*e2e.Host]string{}}
@@ -157,7 +157,7 @@ func TestReadme(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	for _, plane := range w.Planes { // the endpoint is up before the first API server
+	for _, plane := range w.Planes { // the endpoint exists before the first API server
 		r.set(plane, lab.Refuse)
 	}
 
@@ -207,7 +207,7 @@ type reader struct {
 	before map[*e2e.Host]string
 }
 
-// own is a text of the documents with the lab's addresses.
+// own replaces the documents' addresses by the lab's.
 func own(text string) string {
 	return strings.NewReplacer("192.168.3.240", pair.VIP, "192.168.3.24", "198.51.100.1", "192.168.3.25", "198.51.100.2", "192.168.3.1", "198.51.100.1").Replace(text)
 }
@@ -230,7 +230,7 @@ func (r *reader) set(plane *lab.ControlPlane, mode lab.Mode) {
 	}
 }
 
-// says fails the test unless the README still says this, which is tried.
+// says fails the test unless the README still contains these words, which the test tries.
 func (r *reader) says(words string) {
 	r.Helper()
 	if !strings.Contains(strings.Join(strings.Fields(r.text), " "), words) {
@@ -283,7 +283,7 @@ func (r *reader) installs(h *e2e.Host, command string) {
 }
 
 func (r *reader) looksAhead(h *e2e.Host, command string) {
-	if h == r.hosts[0] { // the other way to the spec
+	if h == r.hosts[0] { // the other way to get the spec
 		r.says("`sudo rlb-agent init --spec spec.yaml` write it from `--vip`, `--node` and `--server`")
 		r.on(h, own("sudo rlb-agent init --spec first.yaml --vip 192.168.3.240/24 --node lb1=192.168.3.241,lb2=192.168.3.242 "+
 			"--server master1=192.168.3.251,master2=192.168.3.252,master3=192.168.3.253")).ends(0, "first.yaml")
@@ -422,20 +422,20 @@ func (r *reader) purges(h *e2e.Host, command string) {
 	purge.types("[Y/n]", "y\n")
 	purge.ends(0)
 	h.Shell("rm -f " + home + "*.yaml " + home + "*.deb")
-	if _, err := h.Sh(r.Context(), "rm -f /var/lib/ucf/hashfile*"); err != nil { // ucf keeps a copy at each purge of Debian 12
+	if _, err := h.Sh(r.Context(), "rm -f /var/lib/ucf/hashfile*"); err != nil { // ucf keeps a copy at each purge on Debian 12
 		r.Error(err)
 	}
 	if after := h.Snapshot(); after != r.before[h] {
 		r.Errorf("%s is not what it was before:\n%s", h.Name(), e2e.Difference(r.before[h], after))
 	}
 	if h == r.hosts[0] {
-		r.serves() // from the other one
+		r.serves() // served by the other host
 	} else if name, err := r.Client.Get(r.Context(), readmeService); err == nil {
 		r.Errorf("%s answers on hosts that are no load balancers", name)
 	}
 }
 
-// A terminal is one in which a command runs.
+// A terminal runs a command.
 type terminal struct {
 	*reader
 	command string
@@ -474,7 +474,7 @@ func (r *reader) at(cmd *exec.Cmd, command string) *terminal {
 		r.Fatalf("%s: %v", command, err)
 	}
 	go func() {
-		_ = cmd.Wait() // the exit code tells
+		_ = cmd.Wait() // the exit code has the result
 		close(t.ended)
 	}()
 	return t
@@ -486,7 +486,7 @@ func (t *terminal) Write(data []byte) (int, error) {
 	return t.seen.Write(data)
 }
 
-// text is what it has shown lately.
+// text returns the recent output.
 func (t *terminal) text() string {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -513,7 +513,7 @@ func (t *terminal) types(words, keys string) {
 	}
 }
 
-// ends waits for the end, and fails the test where the exit code or what was shown is another one.
+// ends waits for the end, and fails the test if the exit code or the output differs.
 func (t *terminal) ends(code int, words ...string) {
 	t.Helper()
 	select {

@@ -11,20 +11,20 @@ import (
 	"rlb.dev/rlb-agent/hack/lab/pair"
 )
 
-// The lab's network in two: the hosts move from the lower half to the upper one. Clients and servers stay; a route takes the
-// place of the router between the two.
+// The lab's network in two halves: the hosts move from the lower half to the upper one. Clients and servers stay; a
+// route replaces the router between the halves.
 const (
 	oldHalf, newVIP = "198.51.100.0/25", "198.51.100.200"
 	newNodes        = "nodes:\n- {name: lb1, addresses: [198.51.100.211]}\n- {name: lb2, addresses: [198.51.100.212]}"
 )
 
-// withVIPs is a spec with these virtual IPs, in this order.
+// withVIPs returns the spec with these virtual IPs, in this order.
 func withVIPs(spec, vips string) string {
 	return strings.Replace(spec, "virtualIPs: ["+pair.VIP+"]", "virtualIPs: ["+vips+"]", 1)
 }
 
-// The migrate page: a serving pair moves to another subnet, step by step. Its clients move from the old virtual IP to the new
-// one in the middle.
+// TestAnotherSubnet: on the migrate page, a serving pair moves to another subnet, step by step. In the middle its
+// clients switch from the old virtual IP to the new one.
 func TestAnotherSubnet(t *testing.T) {
 	w := e2e.New(t)
 	hosts := w.SSHHosts(lab.Trixie, lab.Trixie)

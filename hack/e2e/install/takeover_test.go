@@ -11,8 +11,8 @@ import (
 	"rlb.dev/rlb-agent/hack/lab/pair"
 )
 
-// originalScript does to a host what the original's build.sh does, from packages that are installed: configuration at
-// the default place with the old file as .bk, a rule at the end of INPUT, its line in rc.local, packages on hold.
+// originalScript does the same as the original's build.sh, from installed packages: configuration at the default path
+// with the old file as .bk, a rule at the end of INPUT, its line in rc.local, packages on hold.
 const originalScript = `set -e
 apt-mark hold haproxy keepalived
 systemctl stop haproxy keepalived
@@ -35,7 +35,7 @@ cp -f /root/haproxy.cfg /etc/haproxy/haproxy.cfg
 systemctl start haproxy keepalived
 `
 
-// original builds a host as the original system's scripts did, with the files of its document.
+// original builds a host as the original system's scripts do, with the files of its document.
 func original(h *e2e.Host) {
 	h.World.Helper()
 	lab := strings.NewReplacer("192.168.3.240", pair.VIP, "192.168.3.25", "198.51.100.2", "master", "cp")
@@ -54,11 +54,11 @@ func original(h *e2e.Host) {
 	h.Shell(originalScript)
 }
 
-// A pair that the original's scripts built is taken over while it serves.
+// TestTakeover: a pair that the original's scripts built is taken over while it serves.
 func TestTakeover(t *testing.T) {
 	for _, tt := range []struct {
 		name, spec string
-		gap        time.Duration // at most a failover of the original; none where the virtual router stays the same
+		gap        time.Duration // at most a failover of the original; none if the virtual router stays the same
 	}{
 		{"classic", e2e.Spec(e2e.Classic), time.Second},
 		{"standard", e2e.Spec(), 4 * time.Second},

@@ -10,11 +10,11 @@ import (
 	"rlb.dev/rlb-agent/hack/lab/pair"
 )
 
-// users are the files that list users and groups.
+// users matches the files that list users and groups.
 var users = regexp.MustCompile(`/etc/(passwd|shadow|group|gshadow)\b`)
 
-// A teardown leaves the host as it was before the first run, whatever it was, and a run after it makes the same host
-// as the first.
+// TestTeardown: a teardown restores the host's state before the first run, whatever it was, and a run after it makes
+// the same host as the first run.
 func TestTeardown(t *testing.T) {
 	w := e2e.New(t)
 	bare := w.Hosts(false, lab.Trixie, lab.Trixie)
@@ -61,7 +61,7 @@ func TestTeardown(t *testing.T) {
 					var left []string
 					for line := range strings.Lines(e2e.Difference(before, after)) {
 						if users.MatchString(line) {
-							continue // theirs came with the packages
+							continue // their users came with the packages
 						}
 						if strings.HasPrefix(line, "- ") || strings.Contains(line, "rlb") {
 							left = append(left, line)
@@ -89,7 +89,7 @@ func TestTeardown(t *testing.T) {
 	})
 }
 
-// plain is a state without what holds the time of a run, or its history.
+// plain removes the files with times of runs, or with history, from a state.
 func plain(state string) string {
 	var b strings.Builder
 	for line := range strings.Lines(state) {

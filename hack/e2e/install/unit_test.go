@@ -14,8 +14,8 @@ import (
 
 var exposure = regexp.MustCompile(`Overall exposure level for rlb-agent.service: ([0-9.]+)`)
 
-// The unit does all of its work in its sandbox, on Debian 12 and 13, from bare machines on; however the daemon ends, it
-// comes back, and no client notices.
+// TestUnit: the unit works in its sandbox on Debian 12 and 13, starting from bare hosts. However the daemon ends, it is
+// restarted, and no client notices.
 func TestUnit(t *testing.T) {
 	w := e2e.New(t)
 	all := w.Hosts(false, lab.Bookworm, lab.Trixie)
@@ -41,7 +41,7 @@ func TestUnit(t *testing.T) {
 		if level, err := strconv.ParseFloat(m[1], 64); err != nil || level >= 4 {
 			t.Errorf("%s: exposure %s:\n%s", h.Name(), m[1], out)
 		}
-		// an edit that needs all of it: packages held, both services reloaded, the firewall, a regular expression
+		// an edit that needs everything: held packages, reloads of both services, the firewall, a regular expression
 		h.WriteSpec(strings.Replace(e2e.Spec(pair.Nodes, "firewall: {allowFrom: [198.51.100.0/24]}", "proxy: {retries: 5}"), "port: 9000", "port: 9000\n  extraBackend: ['# acl x path_reg ^/x']", 1))
 		w.Eventually("an edit goes live", 20*time.Second, func() bool {
 			return h.Succeeds("grep -q 'retries 5' /etc/haproxy/haproxy.cfg && iptables -S RLB-INPUT | grep -q 198.51.100.0/24 && grep -q acl /etc/haproxy/haproxy.cfg")
@@ -52,7 +52,7 @@ func TestUnit(t *testing.T) {
 	}
 	w.Serves("cp1", "cp2", "cp3")
 
-	// its ends
+	// the ways to end
 	before := pids(a) + pids(b)
 	for _, end := range []struct{ name, script string }{
 		{"restarted", "systemctl restart rlb-agent"},
@@ -86,7 +86,7 @@ func TestUnit(t *testing.T) {
 		t.Error("a fault outlives the agent")
 	}
 
-	// one that hangs is restarted by the watchdog
+	// the watchdog restarts one that hangs
 	b.Shell("mkdir -p /run/systemd/system/rlb-agent.service.d; printf '[Service]\nWatchdogSec=2s\n' > /run/systemd/system/rlb-agent.service.d/fast.conf; systemctl daemon-reload; systemctl start rlb-agent")
 	last := b.Shell("systemctl show --value -p InvocationID rlb-agent")
 	w.Never("the watchdog restarts a healthy one", 3*time.Second, func() bool { return b.Shell("systemctl show --value -p InvocationID rlb-agent") != last })
@@ -95,7 +95,7 @@ func TestUnit(t *testing.T) {
 		return b.Is("active", "rlb-agent", "active") && b.Shell("systemctl show --value -p InvocationID rlb-agent") != last
 	})
 
-	// stopped while jobs of its own are still to come, it ends what it began
+	// stopped while it still has jobs to start, it completes what it has begun
 	b.Shell("printf '[Service]\nEnvironment=RLB_FAULT=stop-before:ReloadUnit\nExecStart=\nExecStart=" + e2e.Faulty + "\nWatchdogSec=0\n' > /run/systemd/system/rlb-agent.service.d/fast.conf; systemctl daemon-reload; systemctl restart rlb-agent")
 	b.WriteSpec(e2e.Spec(pair.Nodes, "proxy: {retries: 4}"))
 	w.Eventually("it stands before the reload", 20*time.Second, func() bool {

@@ -11,7 +11,7 @@ import (
 	"rlb.dev/rlb-agent/hack/lab/pair"
 )
 
-// releaseUpgrade is what Debian's release notes say, without questions.
+// releaseUpgrade follows Debian's release notes, without questions.
 const releaseUpgrade = `set -e
 echo 'deb [trusted=yes] file:/srv/next ./' >/etc/apt/sources.list
 apt-get update -q
@@ -19,10 +19,10 @@ apt-get upgrade -qy --without-new-pkgs -o Dpkg::Options::=--force-confold
 apt-get full-upgrade -qy -o Dpkg::Options::=--force-confold
 `
 
-// versions are the release, the programs and what is held.
+// versions prints the release, the programs and the held packages.
 const versions = "cat /etc/debian_version; dpkg-query -W haproxy keepalived; apt-mark showhold"
 
-// onlyGuides skips a test that takes too long for each run of all.
+// onlyGuides skips a test that takes too long for every run.
 func onlyGuides(t *testing.T) {
 	t.Helper()
 	if os.Getenv("RLB_GUIDES") == "" {
@@ -30,7 +30,8 @@ func onlyGuides(t *testing.T) {
 	}
 }
 
-// The migrate page: a serving pair of Debian 12 becomes one of Debian 13, host after host, the standby first.
+// TestReleaseUpgrade: on the migrate page, a serving pair of Debian 12 becomes one of Debian 13, one host
+// after the other, the standby first.
 func TestReleaseUpgrade(t *testing.T) {
 	onlyGuides(t)
 	w := e2e.New(t)

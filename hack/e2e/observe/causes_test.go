@@ -14,8 +14,8 @@ import (
 	"rlb.dev/rlb-agent/render"
 )
 
-// comesAndGoes fails the test unless doctor finds all of these, of each the beginning of its title and a part of its other
-// texts, and none of them once end has taken the cause away. end gets what was found, in the same order.
+// comesAndGoes fails the test unless doctor has all of these findings, and none of them after end has removed the
+// causes. want has the beginning of each title and a part of its other texts. end gets the findings in the same order.
 func comesAndGoes(h *e2e.Host, want []doctor.Finding, end func(found []doctor.Finding), args ...string) {
 	h.World.Helper()
 	var found []doctor.Finding
@@ -49,7 +49,7 @@ func comesAndGoes(h *e2e.Host, want []doctor.Finding, end func(found []doctor.Fi
 	})
 }
 
-// causes are cases of a pair: what makes findings true, and that they are gone when it is.
+// causes has cases of a pair: each causes findings, which are gone when the cause is.
 func causes(cases *e2e.PairCases, other func(*e2e.Host, string) []string) {
 	spec := e2e.Spec(pair.Nodes)
 	const same = "use the same spec on every node"
@@ -127,7 +127,7 @@ func causes(cases *e2e.PairCases, other func(*e2e.Host, string) []string) {
 		}, func([]doctor.Finding) { h.Shell("umount /usr/sbin/nft") })
 	})
 	cases.Run("units and programs", func(w *e2e.World, _, h *e2e.Host) {
-		// as an upgrade does it where the programs may not be started
+		// as an upgrade does where programs must not be started
 		h.Shell(`systemctl stop rlb-agent
 			printf '#!/bin/sh\nexit 101\n' >/usr/sbin/policy-rc.d; chmod 755 /usr/sbin/policy-rc.d
 			dpkg -i /srv/repo/haproxy_*.deb /srv/repo/keepalived_*.deb; apt-mark hold haproxy keepalived; rm /usr/sbin/policy-rc.d
@@ -162,7 +162,7 @@ func causes(cases *e2e.PairCases, other func(*e2e.Host, string) []string) {
 	})
 }
 
-// installOldNft puts nft of Debian 11 with its libraries into /opt/old of a host, and a script that runs it.
+// installOldNft installs nft of Debian 11 with its libraries in /opt/old of a host, and a script that runs it.
 func installOldNft(h *e2e.Host) {
 	h.World.Helper()
 	tree, err := lab.ProgramTree(h.World.Context(), lab.Bullseye)

@@ -1,5 +1,5 @@
-// The texts of the page whose contrast with what is behind them is less than WCAG 2.2 asks for (1.4.3, level AA: 4.5, or
-// 3 for large letters), and the least contrast of all.
+// Returns the texts of the page whose contrast with their background is below the minimum of WCAG 2.2 (1.4.3, level AA: 4.5,
+// or 3 for large letters), and the least contrast of all.
 (() => {
 	const parts = colour => colour.match(/[\d.]+/g).map(Number);
 	const opaque = colour => { const p = parts(colour); return p.length === 3 || p[3] === 1; };

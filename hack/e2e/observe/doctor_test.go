@@ -28,7 +28,7 @@ func examine(h *e2e.Host, args ...string) (r doctor.Report, code int) {
 	return r, code
 }
 
-// finds fails the test unless doctor finds all of these, by their titles.
+// finds fails the test unless doctor has findings with all of these titles.
 func finds(h *e2e.Host, titles []string, args ...string) doctor.Report {
 	h.World.Helper()
 	r, code := examine(h, args...)
@@ -43,8 +43,8 @@ func finds(h *e2e.Host, titles []string, args ...string) doctor.Report {
 	return r
 }
 
-// advertise sends some seconds of VRRP version 3 from a namespace of the lab: from an address, to another one, of a router,
-// for a virtual IP.
+// advertise sends VRRP version 3 advertisements for some seconds from a namespace of the lab. Its arguments: the
+// source, the destination, the router ID and the virtual IP.
 const advertise = `use Socket; my ($from, $to) = map inet_aton($_), @ARGV[0, 1];
 my $body = pack("CCCCnn", 0x31, $ARGV[2], 100, 1, 10, 0) . inet_aton($ARGV[3]);
 my $sum = 0; $sum += $_ for unpack("n*", $from . $to . pack("CCn", 0, 112, length $body) . $body);
@@ -73,7 +73,7 @@ func inSwitch(w *e2e.World, rules string) {
 	}
 }
 
-// What goes wrong on a real pair is found, and a pair that is well gives no finding.
+// TestDoctor: doctor finds the faults of a real pair, and has no finding for a healthy one.
 func TestDoctor(t *testing.T) {
 	cases := e2e.NewPairCases(t, e2e.Spec(pair.Nodes), lab.Trixie, lab.Bookworm)
 	other := func(h *e2e.Host, text string) (flag []string) {
@@ -192,7 +192,7 @@ func TestDoctor(t *testing.T) {
 			w.Skip("both programs of this build have the same version")
 		}
 		h.Shell("mount --bind " + e2e.Faulty + " " + pair.Agent + "; systemctl restart rlb-agent")
-		defer h.Shell("systemctl stop rlb-agent; umount " + pair.Agent + "; systemctl start rlb-agent") // a program that runs is busy
+		defer h.Shell("systemctl stop rlb-agent; umount " + pair.Agent + "; systemctl start rlb-agent") // the file of a running program is busy
 		w.Eventually("the version is told", 20*time.Second, func() bool { return strings.Contains(titles(active), h.Name()+" runs another version of rlb-agent") })
 	})
 	cases.Run("firewall", func(w *e2e.World, active, h *e2e.Host) {
@@ -248,7 +248,7 @@ END`)
 		h.Shell("ip link set spare down")
 		finds(h, []string{"interface spare is down"}, flag...)
 	})
-	cases.Run("AppArmor", func(_ *e2e.World, _, h *e2e.Host) { // the kernel of the lab may have none: its list of profiles is a file
+	cases.Run("AppArmor", func(_ *e2e.World, _, h *e2e.Host) { // the lab's kernel may have no AppArmor: its list of profiles is a file
 		h.Shell(`mkdir -p /sys/kernel/security && mount -t tmpfs tmpfs /sys/kernel/security && mkdir /sys/kernel/security/apparmor
 			printf 'usr.sbin.haproxy (enforce)\n/usr/sbin/keepalived (complain)\n' >/sys/kernel/security/apparmor/profiles`)
 		defer h.Shell("umount /sys/kernel/security")
@@ -277,7 +277,7 @@ END`)
 			h.World.Errorf("%+v", r.Findings)
 		}
 	})
-	cases.Run("NetworkManager", func(w *e2e.World, _, h *e2e.Host) { // a program of its name that leaves what it leaves
+	cases.Run("NetworkManager", func(w *e2e.World, _, h *e2e.Host) { // a program of this name that leaves the same files
 		h.Shell(`mkdir -p /run/NetworkManager/devices; printf '[device]\nmanaged=true\n' >/run/NetworkManager/devices/$(cat /sys/class/net/eth0/ifindex)
 			systemd-run --quiet --unit=NetworkManager sleep 600`)
 		defer h.Shell("systemctl stop NetworkManager; rm -r /run/NetworkManager")

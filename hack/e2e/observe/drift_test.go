@@ -11,7 +11,7 @@ import (
 	"rlb.dev/rlb-agent/hack/lab/pair"
 )
 
-// agentLog is what the daemon has said since the given moment of the host's clock (date +%s.%N).
+// agentLog returns what the daemon has logged since a time of the host's clock (date +%s.%N).
 func agentLog(h *e2e.Host, since string) string {
 	h.World.Helper()
 	return strings.TrimSpace(h.Shell("journalctl --sync; journalctl -q -u rlb-agent --no-pager -o cat --since=@" + since))
@@ -19,7 +19,7 @@ func agentLog(h *e2e.Host, since string) string {
 
 func now(h *e2e.Host) string { h.World.Helper(); return strings.TrimSpace(h.Must("date", "+%s.%N")) }
 
-// found is what the daemon has counted of drift.
+// found returns the daemon's count of drift.
 func found(h *e2e.Host) string {
 	out, _ := h.Sh(h.World.Context(), "grep -s found /run/rlb/drift.json")
 	return out
@@ -31,7 +31,7 @@ const (
 	driftSecret    = "s3cr3t-of-the-stats-page"
 )
 
-// told is how the log begins the line of a repair: with what was changed.
+// told matches the beginning of the log line of a repair: what was changed.
 var told = regexp.MustCompile(`(?m)^\S.*: (put back|started|enabled|unmasked|held again|installed)\b`)
 
 // driftSpec is a spec with a secret in it, and with these lines under "reconcile".
@@ -39,8 +39,8 @@ func driftSpec(reconcile string) string {
 	return e2e.Spec("reconcile: {"+reconcile+"}", "proxy:", "  extraGlobal: ['# "+driftSecret+"']")
 }
 
-// Whatever is changed on a host by others is set right by the daemon: at once where the change can be seen, else at the
-// next regular look; and an agent that has nothing to do says nothing.
+// TestDrift: the daemon repairs all changes by others: at once if it is notified of them, else at the next regular
+// look. An agent that has nothing to do logs nothing.
 func TestDrift(t *testing.T) {
 	w := e2e.New(t)
 	h := w.Hosts(true, lab.Trixie)[0]
@@ -59,7 +59,7 @@ func TestDrift(t *testing.T) {
 
 	const (
 		atOnce = time.Second
-		apt    = 6*time.Second + 20*time.Second // a period with its jitter, and the repair by apt
+		apt    = 6*time.Second + 20*time.Second // an interval with its jitter, and the repair by apt
 		rules  = "iptables -S INPUT | grep -q RLB-INPUT && iptables -S RLB-INPUT | grep -q 9000 && ip6tables -S INPUT | grep -q RLB-INPUT"
 	)
 	flush := "iptables -F; iptables -X; ip6tables -F; ip6tables -X"
@@ -119,7 +119,7 @@ func TestDrift(t *testing.T) {
 	run("drift is only reported", onlyReported)
 }
 
-// changedAllTheTime: somebody who changes the same thing all the time is not fought every second.
+// changedAllTheTime: a file that another program changes all the time is not repaired every second.
 func changedAllTheTime(w *e2e.World, h *e2e.Host) {
 	since := now(h)
 	h.Shell("(for i in $(seq 70); do echo '# by hand' >> " + haproxyCfg + "; sleep 0.1; done) >/dev/null 2>&1 &")
@@ -131,7 +131,7 @@ func changedAllTheTime(w *e2e.World, h *e2e.Host) {
 	w.Eventually("the spec has its way in the end", 20*time.Second, func() bool { return !h.Succeeds("grep -q 'by hand' " + haproxyCfg) })
 }
 
-// idle watches an agent over three regular looks that find nothing.
+// idle watches an agent during three regular looks that find nothing.
 func idle(w *e2e.World, h *e2e.Host) {
 	h.WriteSpec(driftSpec("interval: 1s"))
 	w.Eventually("the new interval is in force", 10*time.Second, func() bool {
@@ -153,7 +153,7 @@ func idle(w *e2e.World, h *e2e.Host) {
 	}
 }
 
-// onlyReported: with drift: report nothing is set right, and it is logged once.
+// onlyReported: with drift: report nothing is repaired, and the drift is logged once.
 func onlyReported(w *e2e.World, h *e2e.Host) {
 	since := now(h)
 	h.WriteSpec(driftSpec("interval: 1s, drift: report"))

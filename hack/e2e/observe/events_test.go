@@ -11,7 +11,7 @@ import (
 	"rlb.dev/rlb-agent/hack/lab/pair"
 )
 
-// The story of a real pair, from the journals of both hosts: each event and its cause.
+// TestEvents: the events of a real pair with their causes, from the journals of both hosts.
 func TestEvents(t *testing.T) {
 	w := e2e.New(t)
 	active, standby := w.Pair(e2e.Spec(pair.Nodes), lab.Trixie, lab.Bookworm)
@@ -74,17 +74,17 @@ func TestEvents(t *testing.T) {
 	if out, _ := active.Run(w.Context(), pair.Agent, "status"); !regexp.MustCompile(`(?m)^Event +\d\d:\d\d:\d\d +took the virtual IPs \(MASTER\)`).MatchString(out) {
 		t.Errorf("the status tells of no event:\n%s", out)
 	}
-	// anybody can send a message under the agent's name: only what root and the units sent counts
+	// any user can log under the agent's name: only messages from root and the units count
 	active.Shell("setpriv --reuid 65534 --regid 65534 --clear-groups logger -t rlb-agent 'entering FAULT: forged'")
 	if out := story(active); strings.Contains(out, "forged") {
 		t.Errorf("a forged message is in the story:\n%s", out)
 	}
-	// the daemon's own log tells the role too, once
+	// the daemon's own log has the role too, once
 	if n := strings.Count(standby.Must("journalctl", "-u", "rlb-agent", "-o", "cat", "--no-pager"), "this host is MASTER"); n != 1 {
 		t.Errorf("the daemon logged %d times that it is MASTER", n)
 	}
 
-	// journalctl -u rlb-agent tells of the commands that were run in a shell, and the story has each once
+	// journalctl -u rlb-agent has the commands that were run in a shell, and events has each once
 	standby.Must(pair.Agent, "undrain")
 	standby.WriteFile("/root/new.yaml", []byte(e2e.Spec(pair.Nodes, "reconcile: {interval: 59s}")), 0o600)
 	standby.Must(pair.Agent, "try", "--detach", "/root/new.yaml")
@@ -99,7 +99,7 @@ func TestEvents(t *testing.T) {
 		}
 	}
 
-	// an error is printed once, and noted once, as what the command that failed came to
+	// an error is printed once, and logged once as the result of the failed command
 	standby.WriteFile("/root/bad.yaml", []byte(e2e.Spec(pair.Nodes, "proxi: {}")), 0o600)
 	standby.WriteFile("/root/refused.yaml", []byte(e2e.Spec(pair.Nodes, "proxy: {extraGlobal: [bogus-keyword]}")), 0o600)
 	for command, says := range map[string]string{

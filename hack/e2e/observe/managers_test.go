@@ -12,8 +12,8 @@ import (
 	"rlb.dev/rlb-agent/reconcile/doctor"
 )
 
-// fixOf is the fix of a finding, whose title begins so; "" without that finding. On a busy machine the time of doctor is up
-// before all is checked: then it is asked again.
+// fixOf returns the fix of the finding whose title begins with title; "" without such a finding. If doctor's time limit
+// on a busy machine ends before all is checked, it runs doctor again.
 func fixOf(h *e2e.Host, title string) string {
 	for range 3 {
 		r, _ := examine(h)
@@ -29,7 +29,8 @@ func fixOf(h *e2e.Host, title string) string {
 	return ""
 }
 
-// The real programs that manage a host beside the agent, as Ubuntu has them: doctor names each, and its fix helps.
+// TestManagersOfTheHost: the real programs that manage a host besides the agent, as on Ubuntu: doctor names each, and
+// its fix works.
 func TestManagersOfTheHost(t *testing.T) {
 	w := e2e.New(t)
 	const port, vrrp = "the firewall drops connections to port 9000 (IPv4)", "the firewall drops VRRP of the peers (IPv4)"

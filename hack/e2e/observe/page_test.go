@@ -18,8 +18,8 @@ import (
 //go:embed contrast.js
 var contrastOfTexts string
 
-// What the page of a real pair shows in a real Chromium, through the tunnel that the log tells of, while the virtual IP
-// moves, a spec is refused, and the agent stops.
+// TestPage: the page of a real pair in a real Chromium, through the tunnel from the log, while the virtual IP moves, a
+// spec is refused, and the agent stops.
 func TestPage(t *testing.T) {
 	w := e2e.New(t)
 	text := e2e.Spec(pair.Nodes, "web: {address: '127.0.0.1:8345'}")
@@ -42,7 +42,7 @@ func TestPage(t *testing.T) {
 		return laptop.Command(w.Context(), "bash", "-c", "exec 3<>/dev/tcp/127.0.0.1/8345").Run() == nil
 	})
 	b := laptop.Open("http://127.0.0.1:8345/")
-	shots := os.Getenv("RLB_SHOTS") // where pictures are kept
+	shots := os.Getenv("RLB_SHOTS") // directory for the pictures
 	if shots == "" {
 		shots = t.TempDir()
 	}
@@ -78,7 +78,7 @@ func TestPage(t *testing.T) {
 	b.Wait(said("verdict", standby.Name()+" is BACKUP, ready to take over: all is well"), 15*time.Second)
 	b.Eval("window.since = performance.timeOrigin", nil)
 
-	// what a screen reader is told
+	// what a screen reader announces
 	var told []string
 	for _, n := range b.Tree() {
 		told = append(told, n.Role+" "+n.Name)
@@ -109,7 +109,7 @@ func TestPage(t *testing.T) {
 		t.Error("the page was loaded again")
 	}
 
-	// a spec that is refused
+	// a refused spec
 	standby.WriteSpec(strings.Replace(text, "port: 9000", "port: 22", 1))
 	b.Wait(said("waiting", "is refused"), 10*time.Second)
 	b.Wait(said("waiting", "+  port: 22"), 5*time.Second)
@@ -126,7 +126,7 @@ func TestPage(t *testing.T) {
 		return strings.Contains(strings.Join(b.Troubles(), "\n"), "Content Security Policy")
 	})
 
-	// without the agent nothing is called live, and it is again after that
+	// without the agent nothing is shown as live; after its restart it is again
 	standby.Shell("systemctl stop rlb-agent")
 	b.Wait("document.body.classList.contains('stale')", 20*time.Second)
 	standby.Shell("systemctl start rlb-agent")

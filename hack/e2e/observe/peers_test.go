@@ -12,8 +12,8 @@ import (
 	"rlb.dev/rlb-agent/reconcile/status"
 )
 
-// forge sends frames to all agents from a namespace of the lab, as fast as it can: copies of one that it heard of this
-// host, under that MAC and under others, of which every second one says goodbye.
+// forge sends frames to all agents from a namespace of the lab, as fast as it can: copies of a frame of this host that
+// it has received, under the host's MAC and under others; every second one is a goodbye.
 const forge = `socket(S, 17, 3, unpack("S", pack("n", 0x88b5))) or die $!; # AF_PACKET, SOCK_RAW
 setsockopt(S, 263, 1, pack("iSSa8", $ARGV[0], 0, 6, pack("H12", "030000726c62"))) or die $!;
 my $to = pack("SniSCCa8", 17, 0x88b5, $ARGV[0], 1, 0, 6, pack("H12", "030000726c62"));
@@ -31,8 +31,8 @@ while (time < $end) { for (1 .. 200) {
 print "$n\n";
 `
 
-// The two hosts of a pair know of each other's spec and state from their agents, and nothing on the link that says
-// otherwise moves the virtual IP.
+// TestPeers: the agents of a pair tell each other their spec and state, and contrary frames on the link do not move the
+// virtual IP.
 func TestPeers(t *testing.T) {
 	w := e2e.New(t)
 	text := e2e.Spec(pair.Nodes)
@@ -90,7 +90,7 @@ func TestPeers(t *testing.T) {
 	standby.Shell(pair.Agent + " undrain")
 	both("undrained", "True True", 5*time.Second)
 
-	// the standby's agent stops, and says so
+	// the standby's agent stops, and says goodbye
 	standby.Shell("systemctl stop rlb-agent")
 	w.Eventually("the active host heard the goodbye", 5*time.Second, func() bool { return said(statusFile(active)) == "Unknown False" })
 	if s := statusFile(active); !s.Is("Ready") || !strings.Contains(s.Condition("Redundant").Message, "said goodbye") ||
@@ -103,8 +103,9 @@ func TestPeers(t *testing.T) {
 	standby.Shell("systemctl start rlb-agent")
 	both("it is back", "True True", 15*time.Second)
 
-	// the active host runs a keepalived of another version, made by hand, and never had an agent as far as the standby knows:
-	// its advertisements count. The standby is drained, since two versions of VRRP do not hear each other.
+	// the active host runs a keepalived with another version of VRRP, configured by hand. The standby has never heard its
+	// agent, so its advertisements are used. The standby is drained, because routers of two VRRP versions do not hear each
+	// other.
 	active.Shell("systemctl stop rlb-agent")
 	standby.Shell(pair.Agent + " drain && systemctl restart rlb-agent")
 	active.Shell(`sed -i -e 's/version 3/version 2/' -e 's/advert_int 0.1$/advert_int 1/' -e 's/priority 254/priority 100/' \
@@ -125,7 +126,7 @@ func TestPeers(t *testing.T) {
 	both("the agent is back there too", "True True", 30*time.Second)
 	active, standby = w.Roles(active, standby)
 
-	// somebody else on the link forges reports of the standby
+	// another station on the link forges reports of the standby
 	mac := strings.ReplaceAll(strings.TrimSpace(standby.Shell("cat /sys/class/net/eth0/address")), ":", "")
 	index := strings.TrimSpace(outside(t, "cat", "/sys/class/net/eth0/ifindex"))
 	cpu := func() time.Duration { return cpuTime(active) }
@@ -145,7 +146,7 @@ func TestPeers(t *testing.T) {
 	both("after the forgeries", "True True", 40*time.Second)
 	w.Serves("cp1", "cp2", "cp3")
 
-	// without nodes, too; and a drain is tried there
+	// also without nodes; and a drain is attempted
 	for _, h := range []*e2e.Host{active, standby} {
 		h.WriteSpec(e2e.Spec())
 	}
@@ -181,7 +182,7 @@ func outside(t *testing.T, args ...string) string {
 	return string(out)
 }
 
-// cpuTime is what the daemon of a host has used of it.
+// cpuTime returns the CPU time that a host's daemon has used.
 func cpuTime(h *e2e.Host) time.Duration {
 	h.World.Helper()
 	text := strings.TrimSpace(h.Must("systemctl", "show", "-P", "CPUUsageNSec", "rlb-agent"))

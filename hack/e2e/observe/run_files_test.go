@@ -9,7 +9,8 @@ import (
 	"rlb.dev/rlb-agent/hack/lab"
 )
 
-// What somebody removes or garbles under /run/rlb comes back within a second while the daemon runs, and costs no reload.
+// TestRunFiles: while the daemon runs, files under /run/rlb that somebody removes or corrupts are restored within a
+// second, without a reload.
 func TestRunFiles(t *testing.T) {
 	w := e2e.New(t)
 	h := w.Hosts(true, lab.Trixie)[0]
@@ -33,7 +34,7 @@ func TestRunFiles(t *testing.T) {
 	for _, change := range []string{
 		"rm -rf /run/rlb/*",
 		"for f in status loaded guard role; do echo '{\"torn' > /run/rlb/$f.json; done",
-		// the agent may bring a file back between the two commands
+		// the agent may restore a file between the two commands
 		"for f in status loaded guard role; do until rm -f /run/rlb/$f.json; mkdir -p /run/rlb/$f.json/x 2>/dev/null; do :; done; done",
 		"for f in status loaded guard role; do : > /run/rlb/$f.json; done",
 	} {

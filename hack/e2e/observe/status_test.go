@@ -23,7 +23,7 @@ func statusFile(h *e2e.Host) (s status.Status) {
 	return s
 }
 
-// fetch asks for a page from this host, with nothing but a shell, and returns the whole answer.
+// fetch requests a page from this host, with a shell only, and returns the whole answer.
 func fetch(h *e2e.Host, address, path, name string) string {
 	at, port, _ := strings.Cut(address, ":")
 	out, _ := h.Run(h.World.Context(), "bash", "-c",
@@ -31,7 +31,8 @@ func fetch(h *e2e.Host, address, path, name string) string {
 	return out
 }
 
-// The status and the metrics of a real pair, through a failover, a refused spec and a drain.
+// TestStatus: the status and the metrics of a real pair, through a failover, a refused spec and a
+// drain.
 func TestStatus(t *testing.T) {
 	w := e2e.New(t)
 	text := e2e.Spec(pair.Nodes, "metadata: {name: prod}", "metrics: {address: '0.0.0.0:9345', textfile: /run/rlb.prom}", "web: {address: '127.0.0.1:8345'}")
@@ -65,7 +66,7 @@ func TestStatus(t *testing.T) {
 		}
 	}
 
-	// keepalived 2.2 logs each question: nine looks ask it twice at most, and the daemon may ask meanwhile
+	// keepalived 2.2 logs each query: nine looks query it twice at most, and the daemon may query it meanwhile
 	questions := func() int {
 		n, err := strconv.Atoi(strings.TrimSpace(standby.Shell("journalctl -u keepalived | grep -c 'Printing VRRP'")))
 		if err != nil {
@@ -104,7 +105,7 @@ func TestStatus(t *testing.T) {
 		t.Errorf("text file: %s", text)
 	}
 
-	// a failover, by somebody who stops HAProxy: both status files follow, and say why
+	// a failover, because HAProxy was stopped: both status files follow, with the reason
 	began := time.Now()
 	active.Shell("systemctl stop haproxy")
 	w.Eventually("the standby's status file says MASTER", 3*time.Second, func() bool { return statusFile(standby).Role == "MASTER" })
@@ -125,7 +126,7 @@ func TestStatus(t *testing.T) {
 		t.Errorf("after the failover: %s", text)
 	}
 
-	// a spec that is refused
+	// a refused spec
 	generation := statusFile(active).Generation
 	synced := statusFile(active).Condition("InSync").LastTransitionTime
 	active.WriteSpec(text + "proxi: {}\n")
@@ -138,14 +139,14 @@ func TestStatus(t *testing.T) {
 	if text := fetch(active, "127.0.0.1:9345", "/metrics", "x"); !strings.Contains(text, "rlb_spec_valid 0\n") || !strings.Contains(text, `rlb_reconciles_total{result="Refused"} 1`) {
 		t.Errorf("refused: %s", text)
 	}
-	active.Shell("systemctl restart rlb-agent") // which forgets nothing of that
+	active.Shell("systemctl restart rlb-agent") // a restarted agent keeps all this
 	active.WriteSpec(text)
 	w.Eventually("the good spec is in force", 10*time.Second, func() bool { return statusFile(active).Is("Ready") })
 	if at := statusFile(active).Condition("InSync").LastTransitionTime; !at.Equal(synced) {
 		t.Errorf("InSync changed at %v, was %v", at, synced)
 	}
 
-	// drained is no failure
+	// drained is not a failure
 	standby.Shell(pair.Agent + " drain")
 	if s, code := standby.Status(); code != 0 || !s.Drained || s.Condition("Ready").Reason != "Drained" || s.Role != "FAULT" || !strings.Contains(s.RoleReason, "drained") {
 		t.Errorf("drained: exit code %d, %+v", code, s)

@@ -11,7 +11,7 @@ import (
 	"rlb.dev/rlb-agent/hack/lab/pair"
 )
 
-// Addresses of the network that a machine besides the balancers has.
+// Addresses of a machine on the network that is not a load balancer.
 const (
 	strangerVIP  = "198.51.100.77"
 	strangerVIP6 = "2001:db8::77"
@@ -27,7 +27,7 @@ func inClient(w *e2e.World, args ...string) string {
 	return string(out)
 }
 
-// clientLink is the name of the client's interface, and its MAC.
+// clientLink returns the name of the client's interface, and its MAC.
 func clientLink(w *e2e.World) (name, mac string) {
 	w.Helper()
 	fields := strings.Fields(inClient(w, "-o", "-4", "addr", "show", "scope", "global"))
@@ -40,8 +40,9 @@ func clientLink(w *e2e.World) (name, mac string) {
 	return name, mac
 }
 
-// An address that a live machine has is not taken: not in a first run, not from an edit, unless that is asked for. The
-// status says what is in force and what is refused, until the machine gives the address up.
+// TestLiveMachine: an address of a running machine is not taken, neither in a first run nor by an edit, unless
+// --take-over is given. Until the machine gives up the address, the status shows the spec in force and the refused
+// one.
 func TestLiveMachine(t *testing.T) {
 	w := e2e.New(t)
 	hosts := w.Hosts(true, lab.Trixie, lab.Bookworm)
@@ -67,7 +68,7 @@ func TestLiveMachine(t *testing.T) {
 
 	h.Shell("ip addr del 2001:db8::11/64 dev eth0")
 
-	// a pair by daemons; the standby's first run finds the active host, which may have the address
+	// a pair with daemons; the standby's first run finds the active host, which may have the address
 	began := time.Now()
 	h.Apply(e2e.Spec(pair.Nodes))
 	t.Logf("first run in %v", time.Since(began).Round(time.Millisecond))
@@ -104,12 +105,12 @@ func TestLiveMachine(t *testing.T) {
 		t.Log("\n" + out)
 	}
 
-	// asked for, it is taken
+	// with --take-over the address is taken
 	out, code = second.Exit(pair.Agent + " --once --dry-run --take-over " + mac)
 	if code != 1 || strings.Contains(out, "another machine") {
 		t.Errorf("dry run with --take-over: exit code %d\n%s", code, out)
 	}
-	// without the machine the edit goes through by itself
+	// without the machine the edit takes effect by itself
 	inClient(w, "addr", "del", strangerVIP+"/24", "dev", link)
 	gone := time.Now()
 	w.Eventually("the edit is in force", 40*time.Second, func() bool {
@@ -133,7 +134,7 @@ func TestLiveMachine(t *testing.T) {
 		t.Errorf("disabled: exit code %d\n%s", code, out)
 	}
 
-	// a migration: the address is taken from the machine that has it, which gives it up then
+	// a migration: the address is taken from a machine, which then gives it up
 	inClient(w, "addr", "add", "198.51.100.78/24", "dev", link)
 	h.WriteSpec(strings.Replace(two, strangerVIP, "198.51.100.78", 1))
 	if code, out := h.RunAgent("--once", "--take-over", strings.ToUpper(mac)); code != 0 {

@@ -12,7 +12,8 @@ import (
 	"rlb.dev/rlb-agent/hack/lab/pair"
 )
 
-// systemd really has what the unit asks for, and the daemon still brings an edit into force in there.
+// TestUnitSandbox: systemd applies all of the unit's sandbox settings, and the daemon still brings an edit into force
+// inside.
 func TestUnitSandbox(t *testing.T) {
 	w := e2e.New(t)
 	a, b := w.Pair(e2e.Spec(pair.Nodes), lab.Bookworm, lab.Trixie)
@@ -46,8 +47,8 @@ func TestUnitSandbox(t *testing.T) {
 	w.Serves("cp1", "cp2", "cp3")
 }
 
-// The daemon, HAProxy's check of a file and the rehearsal of it need no more than the unit allows them, also with the most
-// servers: RLB_MOST_SERVERS=all gives the host 100,000, else a fifth of them, which may need a fifth.
+// TestUnitMemory: the daemon, HAProxy's check of a file and its rehearsal stay within the unit's memory limit, even
+// with the most servers: with RLB_MOST_SERVERS=all 100,000, else a fifth of them with a fifth of the limit.
 func TestUnitMemory(t *testing.T) {
 	const most = 100_000
 	n := most / 5
@@ -61,7 +62,7 @@ func TestUnitMemory(t *testing.T) {
 	w.Eventually("it holds the virtual IP", 10*time.Second, h.Active)
 	w.Eventually("its servers are up", 10*time.Second, func() bool { return strings.Count(h.HAProxy("show stat"), ",UP,") >= 3 })
 
-	// all servers of the first service are checked anew, or there is nothing to rehearse
+	// the checks of all servers of the first service change; otherwise there is nothing to rehearse
 	var b strings.Builder
 	b.WriteString(e2e.Spec())
 	b.WriteString("  healthCheck: {type: tcp}\n")
@@ -76,7 +77,7 @@ func TestUnitMemory(t *testing.T) {
 		t.Fatal(err)
 	}
 	sampled := make(chan string, 1)
-	go func() { // what the agent and its children have in memory, in KiB, until the file is there
+	go func() { // the memory of the agent and its children in KiB, until the file exists
 		out, _ := h.Sh(t.Context(), `main=$(systemctl show --value -p MainPID rlb-agent)
 			until test -e /run/enough; do ps -ww -eo pid=,ppid=,rss=,args=; echo end; sleep 0.02; done | awk -v main=$main '
 				$1 == main || $2 == main {sum += $3}

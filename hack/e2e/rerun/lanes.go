@@ -8,12 +8,12 @@ import (
 	"sync"
 )
 
-// A job is what one go test runs: the tests of a package that match run and do not match skip, where these are given.
+// A job is one run of go test: the tests of a package that match run and do not match skip, if these are given.
 type job struct {
 	pkg, run, skip string
 }
 
-// subject is what the user calls the job: the folder of the tests, or the package where it is none of the end-to-end tests.
+// subject is the user's name for the job: the directory of the tests, or the package if it is not an end-to-end test.
 func (j job) subject() string {
 	if folder, ok := strings.CutPrefix(j.pkg, "./hack/e2e/"); ok {
 		return folder
@@ -21,7 +21,7 @@ func (j job) subject() string {
 	return strings.TrimPrefix(j.pkg, "./")
 }
 
-// args are those of go test for the job, behind what the user gave.
+// args returns the arguments of go test for the job: first those of the user.
 func (j job) args(given []string) []string {
 	args := slices.Clone(given)
 	if j.run != "" {
@@ -33,19 +33,18 @@ func (j job) args(given []string) []string {
 	return args
 }
 
-// A stage is jobs that some lanes (lab.Lane) share: the first lane begins with the first job, and each takes the next one when
-// it has ended one. So jobs that take long come first.
+// A stage is a list of jobs that some lanes (lab.Lane) share: the first lane begins with the first job, and each lane
+// takes the next job when it has finished one. So long jobs come first.
 type stage struct {
 	lanes []string
 	jobs  []job
 }
 
-// kills are tests that keep the processors busy and measure little: they begin in a lane that is held back where another one
-// wants the processors.
+// kills are tests that keep the CPUs busy and measure little: they begin in a lane with a lower CPU weight.
 const kills = "^TestKilled"
 
-// stagesOf come one after the other: failovers are measured in milliseconds, on a machine that does nothing else. The last
-// one has all other tests, wherever they are, that need the lab. A third lane there makes clients time out on two processors.
+// stagesOf run one after the other: failovers are measured in milliseconds, on a machine that does nothing else. The
+// last stage has all other tests that need the lab. On two CPUs a third lane would make clients time out.
 var stagesOf = []stage{
 	{[]string{""}, []job{{pkg: "./hack/e2e/failover"}}},
 	{[]string{"2", ""}, []job{
@@ -55,7 +54,7 @@ var stagesOf = []stage{
 	}},
 }
 
-// stages are those with these subjects, or with all of them; what runs alone is in the first lane. Where the user names tests
+// stages returns the stages with these subjects, or all; a single job runs in the first lane. If the user selects tests
 // to run or to skip, a package is one job in its first stage.
 func stages(subjects, args []string) (some []stage, err error) {
 	chosen := slices.ContainsFunc(args, func(arg string) bool {

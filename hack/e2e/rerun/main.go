@@ -1,6 +1,6 @@
-// Command rerun runs the tests that need the lab for hack/e2e/run, in up to two labs at the same time. What fails runs once more,
-// alone: the tests measure what clients see within milliseconds, and a machine that stands still for a second spoils
-// that. What is wrong with the project fails twice; what passes then is a flake, and is counted.
+// Command rerun runs the tests that need the lab for hack/e2e/run, in up to two labs at the same time. A failed test
+// runs once more, alone: the tests measure what clients see within milliseconds, and a machine that stalls for a second
+// spoils that. A defect of the project fails twice; a test that passes the second time is a flake, and is counted.
 //
 // Usage: rerun [SUBJECT…] GO-TEST-ARGUMENTS…
 package main
@@ -29,7 +29,7 @@ func main() {
 	}
 }
 
-// split cuts off the names of subjects that the arguments begin with.
+// split separates the names of subjects from the arguments after them.
 func split(all []string) (subjects, args []string) {
 	for len(all) > 0 && !strings.HasPrefix(all[0], "-") {
 		subjects, all = append(subjects, all[0]), all[1:]
@@ -37,12 +37,12 @@ func split(all []string) (subjects, args []string) {
 	return subjects, all
 }
 
-// A tester runs "go test -json" in a lane of the lab and returns a reader of what it writes. wait returns an error if a
+// A tester runs "go test -json" in a lane of the lab and returns a reader of its output. wait returns an error if a
 // test failed.
 type tester func(lane, pkg string, args []string) (out io.Reader, wait func() error, err error)
 
-// goTest runs the tests of one package. Of a test whose cases have hosts of their own, four run at the same time, more than
-// there are processors, because such a host waits half of the time.
+// goTest runs the tests of one package. Four parallel cases, each with hosts of its own, run at the same time. That is
+// more than there are CPUs, because such a host waits half of the time.
 func goTest(lane, pkg string, args []string) (io.Reader, func() error, error) {
 	command := append([]string{"test", "-json", "-vet=off", "-parallel", "4"}, args...)
 	cmd := exec.Command("go", append(command, pkg)...)
@@ -55,8 +55,8 @@ func goTest(lane, pkg string, args []string) (io.Reader, func() error, error) {
 	return out, cmd.Wait, cmd.Start()
 }
 
-// rerun tests, tests what failed once more, and writes the times and the flakes. It returns an error if a test failed
-// twice, or if some did not run.
+// rerun runs the tests, runs what failed once more, and writes the times and the flakes. It returns an error if a test
+// failed twice, or if some did not run.
 func rerun(w io.Writer, test tester, stages []stage, args []string) error {
 	first := &results{}
 	for _, s := range stages {
@@ -88,16 +88,17 @@ func rerun(w io.Writer, test tester, stages []stage, args []string) error {
 	return nil
 }
 
-// done is what became of a job.
+// done is the result of a job.
 type done struct {
 	results *results
 	err     error
 }
 
-// errStopped is the reason where go test itself gives none.
+// errStopped is the reason if go test itself gives none.
 var errStopped = errors.New("it ended too early")
 
-// runJobs has the lanes of a stage begin with the first jobs, in this order, and each run the next one when it has ended one.
+// runJobs starts the first jobs in the lanes of a stage, in this order; each lane runs the next job when it has
+// finished one.
 func runJobs(w io.Writer, test tester, s stage, args []string) []done {
 	all := make([]done, len(s.jobs))
 	var last atomic.Int64

@@ -17,7 +17,7 @@ import (
 
 const failover = "rlb.dev/rlb-agent/hack/e2e/failover"
 
-// end are the events of a test that wrote a line and came to its end.
+// end returns the events of a test that wrote a line and ended.
 func end(name, action string, seconds float64, said string) string {
 	return fmt.Sprintf(`{"Action":"run","Package":%[1]q,"Test":%[2]q}
 {"Action":"output","Package":%[1]q,"Test":"%[2]s/case","Output":%[5]q}
@@ -26,7 +26,7 @@ func end(name, action string, seconds float64, said string) string {
 `, failover, name, action, seconds, said+"\n")
 }
 
-// whole are the events of the package's end.
+// whole returns the events of the package's end.
 func whole(action string) string {
 	return fmt.Sprintf("{\"Action\":%q,\"Package\":%q,\"Elapsed\":99}\n", action, failover)
 }
@@ -98,13 +98,13 @@ func TestSplit(t *testing.T) {
 	}
 }
 
-// TestStages finds each test of the lab in one job.
+// TestStages: each test that needs the lab is in exactly one job.
 func TestStages(t *testing.T) {
 	all, err := stages(nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	jobs := map[string][]job{} // by folder
+	jobs := map[string][]job{} // by directory
 	for _, s := range all {
 		for _, j := range s.jobs {
 			dir := filepath.Clean("../../../" + j.pkg)
@@ -149,7 +149,7 @@ func TestStages(t *testing.T) {
 	}
 }
 
-// TestLanes: each job runs once, in a lane that is free, and what failed in any of them runs once more.
+// TestLanes: each job runs once, in a free lane, and what failed in any of them runs once more.
 func TestLanes(t *testing.T) {
 	var again, first []string
 	var mu sync.Mutex

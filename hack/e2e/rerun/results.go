@@ -14,12 +14,12 @@ import (
 type event struct {
 	Action  string
 	Package string
-	Test    string // empty for what is of the package
+	Test    string // empty for events of the package
 	Output  string
 	Elapsed float64 // seconds
 }
 
-// A result is what became of a test with its subtests, or of the rest of a package.
+// A result is the result of a test with its subtests, or of the rest of a package.
 type result struct {
 	pkg, name string
 	action    string // pass, fail or skip; empty while it runs
@@ -27,16 +27,16 @@ type result struct {
 	output    strings.Builder
 }
 
-// String is the subject and the test.
+// String returns the subject and the test.
 func (r *result) String() string { return strings.TrimSpace(path.Base(r.pkg) + " " + r.name) }
 
-// results are those of one go test, in the order in which the tests began.
+// results has the results of one go test, in the order in which the tests began.
 type results struct {
 	all     []*result
 	stopped bool // a package ended before all of its tests had run
 }
 
-// read reads the events. It writes a line for each test when it ends, and all that a failed one wrote.
+// read reads the events. It writes a line for each test when it ends, and all output of a failed one.
 func read(w io.Writer, from io.Reader) (*results, error) {
 	r := &results{}
 	for events := json.NewDecoder(from); ; {
@@ -78,7 +78,7 @@ func (r *results) take(w io.Writer, e event) {
 	}
 }
 
-// of is the result of a test, or of a package.
+// of returns the result of a test, or of a package.
 func (r *results) of(pkg, name string) *result {
 	i := slices.IndexFunc(r.all, func(one *result) bool { return one.pkg == pkg && one.name == name })
 	if i >= 0 {
@@ -89,7 +89,7 @@ func (r *results) of(pkg, name string) *result {
 	return one
 }
 
-// cutShort says whether a package that failed ended before its last test: no test failed, one has no end, or a panic
+// cutShort reports whether a failed package ended before its last test: no test failed, one has no end, or a panic
 // ended it.
 func (r *results) cutShort(pkg string) bool {
 	failed := false
@@ -105,7 +105,7 @@ func (r *results) cutShort(pkg string) bool {
 	return !failed
 }
 
-// failed are the tests that failed.
+// failed returns the tests that failed.
 func (r *results) failed() (failed []*result) {
 	for _, one := range r.all {
 		if one.name != "" && one.action == "fail" {

@@ -1,9 +1,10 @@
-// Command apiserver stands for a kube-apiserver that is a process: on the hosts of the lab, or in a namespace of it. A
-// lab.ControlPlane lives in the test's own process; this one can be killed, stopped, and asked to end as a real one is.
+// Command apiserver replaces a kube-apiserver as a process of its own: on the hosts of the lab, or in a namespace of
+// it. A lab.ControlPlane is part of the test's process; this one can be killed, stopped, and terminated like a real
+// one.
 //
-// SIGTERM makes /readyz 500 at once; it serves on for the delay, then ends its watches in order, completes the requests
-// in flight, and exits, as a kube-apiserver does (Kubernetes, "Graceful shutdown of the API server"). SIGUSR1 makes /readyz
-// 500 for ever. SIGHUP replaces its certificate by one that nobody knows. SIGUSR2 makes it well again.
+// On SIGTERM /readyz answers 500 at once. The server serves on for the delay, then ends its watches in order, completes
+// the requests in flight, and exits, as a kube-apiserver does (Kubernetes, "Graceful shutdown of the API server").
+// SIGUSR1 makes /readyz answer 500 for ever. SIGHUP replaces its certificate by an unknown one. SIGUSR2 ends both.
 package main
 
 import (
@@ -29,7 +30,7 @@ import (
 	"rlb.dev/rlb-agent/hack/lab"
 )
 
-// longestShutdown is how long requests in flight may take once it ends.
+// longestShutdown limits how long requests in flight may take at the end.
 const longestShutdown = time.Minute
 
 func main() {
@@ -54,7 +55,7 @@ type server struct {
 	delay  time.Duration
 	sick   atomic.Bool
 	config atomic.Pointer[tls.Config]
-	ending chan struct{} // closed when watches end
+	ending chan struct{} // closed when watches must end
 }
 
 func (s *server) run(at, bind, certFile string) error {
@@ -70,7 +71,7 @@ func (s *server) run(at, bind, certFile string) error {
 	s.ending = make(chan struct{})
 	signals := make(chan os.Signal, 4)
 	signal.Notify(signals, syscall.SIGTERM, syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGHUP)
-	plain, err := net.Listen("tcp", at) // on 0.0.0.0 it takes IPv6 too, as a kube-apiserver does
+	plain, err := net.Listen("tcp", at) // on 0.0.0.0 it accepts IPv6 too, as a kube-apiserver does
 	if err != nil {
 		return fmt.Errorf("cannot listen: %w", err)
 	}
@@ -102,7 +103,8 @@ func (s *server) run(at, bind, certFile string) error {
 	}
 }
 
-// certificate is that of a file, where one is named and there; else a new one, which such a file gets.
+// certificate returns the certificate of a file, if the file is named and exists; else a new one, which is written to a
+// named file.
 func (s *server) certificate(file string, addr netip.Addr) (*tls.Config, error) {
 	if pair, err := tls.LoadX509KeyPair(file, file); err == nil {
 		return &tls.Config{Certificates: []tls.Certificate{pair}, SessionTicketsDisabled: true}, nil
@@ -120,7 +122,7 @@ func (s *server) certificate(file string, addr netip.Addr) (*tls.Config, error) 
 	return config, os.WriteFile(file, append(text, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: key})...), 0o600)
 }
 
-// end is what SIGTERM begins.
+// end shuts down after SIGTERM.
 func (s *server) end(web *http.Server) error {
 	s.sick.Store(true)
 	time.Sleep(s.delay)
@@ -143,7 +145,7 @@ func (s *server) handler() http.Handler {
 	return mux
 }
 
-// watch answers with the name, and then says nothing until one of the two ends it.
+// watch answers with the name, and then sends nothing until the client or the server ends it.
 func (s *server) watch(w http.ResponseWriter, r *http.Request) {
 	fmt.Fprintln(w, s.name)
 	_ = http.NewResponseController(w).Flush()
@@ -153,7 +155,7 @@ func (s *server) watch(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// list is an answer that takes as long as the request says ("d"), and ends with a line "end".
+// list sends an answer that takes as long as the query d says, and ends with a line "end".
 func (s *server) list(w http.ResponseWriter, r *http.Request) {
 	long, err := time.ParseDuration(r.URL.Query().Get("d"))
 	if err != nil {

@@ -1,5 +1,5 @@
-// Package chaos makes random faults on a pair of load balancers under load, and judges what happened by a history: who
-// held the virtual IP, which connections failed, and whether the pair was right again in time.
+// Package chaos makes random faults on a pair of load balancers under load, and judges the result by a history: which
+// host held the virtual IP, which connections failed, and whether the pair recovered in time.
 package chaos
 
 import (
@@ -19,22 +19,22 @@ import (
 	"rlb.dev/rlb-agent/hack/lab/pair"
 )
 
-// Options are what a run is made with.
+// Options of a run.
 type Options struct {
-	Agent, Unit string        // files of the machine: the agent's program, and its systemd unit
-	Duration    time.Duration // after which no other fault is made
+	Agent, Unit string        // files of the machine: the agent's program and its systemd unit
+	Duration    time.Duration // how long faults are made
 	Seed        uint64        // the same seed makes the same faults
-	Only        string        // faults whose name contains one of these, separated by commas; "" for all
+	Only        string        // only faults whose name contains one of these, separated by commas; "" for all
 	Log         func(format string, args ...any)
 }
 
 const (
 	rate     = 200                    // new connections a second
-	quiet    = 50                     // connections that are open all the time
-	patience = 3 * time.Second        // of a client
-	recovery = 10 * time.Second       // in which the pair is right again
-	instant  = 100 * time.Millisecond // that a fault may cost which is to cost nothing: two hosts are asked, and the machine is shared
-	deep     = time.Minute            // after which a pair that is not right again is given up
+	quiet    = 50                     // connections that are always open
+	patience = 3 * time.Second        // timeout of a client
+	recovery = 10 * time.Second       // time in which the pair must recover
+	instant  = 100 * time.Millisecond // tolerance for a fault that must cost nothing: two hosts report, and they share the machine
+	deep     = time.Minute            // time after which the run stops waiting for the pair to recover
 )
 
 // run is one run.
@@ -42,25 +42,25 @@ type run struct {
 	Options
 	rng     *rand.Rand
 	stage   *lab.Stage
-	device  *lab.Client // that answers for the virtual IP
+	device  *lab.Client // answers for the virtual IP
 	hosts   []*lab.Host
 	history history.History
 	long    []*lab.LongConn
 	edits   atomic.Int64
 	lines   map[string]*line
-	broken  []string // what was not as it must be
+	broken  []string // violated bounds
 	made    int
-	unmade  int // that were to happen and did not
+	unmade  int // faults that could not be made
 }
 
-// line is what one fault, or several at once, did.
+// line holds the results of one fault, or of several at once.
 type line struct {
 	times, unmade     int
 	none, two, healed time.Duration
 	failed, cut       int
 }
 
-// Run makes faults for as long as it shall, and reports what they did. The error says what was not as it must be.
+// Run makes faults for o.Duration, and reports their effects. The error lists the violated bounds.
 func Run(ctx context.Context, o Options) (report string, err error) {
 	r := &run{Options: o, rng: rand.New(rand.NewPCG(o.Seed, 0)), lines: map[string]*line{}}
 	if err := r.start(ctx); err != nil {
@@ -105,12 +105,13 @@ func (r *run) verdict() error {
 	return fmt.Errorf("seed %d: %d of %d were not as they must be:\n%s", r.Seed, len(broken), r.made, strings.Join(broken, "\n"))
 }
 
-// fewUnmade is how many faults a short run may fail to make; a longer one may fail to make one in ten. Two at once may be
-// in the way of each other: a host that reboots or crashes takes no command. With random ones that is one in forty.
+// fewUnmade is how many faults a short run may fail to make; a longer one may fail to make one in ten. Two faults at
+// once may hinder each other: a host that reboots or has crashed accepts no command. With random faults this happens to
+// one in forty.
 const fewUnmade = 2
 
-// count counts the faults that were to happen at once, by what came of each, and says which did not happen. The bound of
-// two stays that of both: what failed may have had a part of its effect.
+// count counts faults that were made at once, and returns the errors of those that were not made. The bounds of two
+// faults remain those of both, because a failed fault may have had part of its effect.
 func (r *run) count(l *line, errs []error) (unmade []string) {
 	for _, err := range errs {
 		if errors.Is(err, errUnmade) {
@@ -153,18 +154,18 @@ func (r *run) start(ctx context.Context) (err error) {
 	return err
 }
 
-// light leads to where the control planes tell their names: connections that cost this machine little.
+// light leads to the names of the control planes: its connections cost this machine little.
 const light = pair.VIP + ":9001"
 
-// spec is the spec after so many edits; each third one also changes what needs a reload.
+// spec returns the spec after the present number of edits; every third edit also needs a reload.
 func (r *run) spec() string {
 	return pair.SpecAfter(int(r.edits.Load()), 3, fmt.Sprintf("%s\nmetrics: {address: '0.0.0.0:%d'}\n", pair.Nodes, metricsPort))
 }
 
-// metricsPort is where the agents show their metrics to everybody.
+// metricsPort is the port of the agents' metrics, at all addresses.
 const metricsPort = 9345
 
-// writeSpec brings a spec to both hosts, as far as they are up.
+// writeSpec writes a spec to the hosts that are up.
 func (r *run) writeSpec(text string) error {
 	return pair.Each(r.hosts, func(h *lab.Host) error {
 		if !h.Up() {
@@ -174,7 +175,7 @@ func (r *run) writeSpec(text string) error {
 	})
 }
 
-// fault makes the next fault, or two at once, and judges what came of it.
+// fault makes the next fault, or two at once, and judges its effects.
 func (r *run) fault(ctx context.Context, table []fault) error {
 	if err := r.open(ctx); err != nil {
 		return err
@@ -199,14 +200,14 @@ func (r *run) fault(ctx context.Context, table []fault) error {
 		all.Go(func() { errs[i] = a.happen(ctx) })
 	}
 	all.Wait()
-	if len(acts) > 1 { // one of the hosts may have been down when the spec was edited
+	if len(acts) > 1 { // a host may have been down when the spec was edited
 		if err := r.writeSpec(r.spec()); err != nil {
 			return err
 		}
 	}
 	healed := time.Now()
 	took, rightErr := r.right(ctx, probe, deep)
-	time.Sleep(200 * time.Millisecond) // of it being right
+	time.Sleep(200 * time.Millisecond) // the pair must stay so
 	report := probe.Stop()
 	span := r.history.Between(began, time.Now())
 	l := r.lines[strings.Join(names, " and ")]
@@ -239,7 +240,7 @@ func (r *run) fault(ctx context.Context, table []fault) error {
 	if took > recovery {
 		complain("right again after %v, bound %v", took.Round(time.Millisecond), recovery)
 	}
-	if len(acts) == 1 && errs[0] != nil { // of two, one may be in the way of the other
+	if len(acts) == 1 && errs[0] != nil { // two faults may hinder each other
 		complain("%v", errs[0])
 	}
 	if rightErr != nil {
@@ -264,7 +265,7 @@ func (r *run) fault(ctx context.Context, table []fault) error {
 	if err := pair.Restore(ctx, r.stage.Lab, r.hosts, "haproxy", "keepalived", "rlb-agent"); err != nil {
 		return err
 	}
-	r.edits.Add(1) // a spec that was refused is not tried again
+	r.edits.Add(1) // a refused spec is not tried again
 	if err := r.writeSpec(r.spec()); err != nil {
 		return err
 	}
@@ -272,7 +273,7 @@ func (r *run) fault(ctx context.Context, table []fault) error {
 	return err
 }
 
-// errUnmade is the error of a fault that did not happen.
+// errUnmade is the error of a fault that could not be made.
 var errUnmade = errors.New("cannot make it")
 
 // happen makes a fault and ends it.
@@ -287,7 +288,7 @@ func (a *act) happen(ctx context.Context) (err error) {
 	if a.end == nil {
 		return err
 	}
-	// The other fault may have taken the host away.
+	// The other fault may have taken the host down.
 	for range 20 {
 		if a.end(ctx, a) == nil || ctx.Err() != nil {
 			return err
@@ -300,15 +301,16 @@ func (a *act) happen(ctx context.Context) (err error) {
 	return errors.Join(err, fmt.Errorf("%s: cannot end it", a.name))
 }
 
-// state is what status -o json tells, as far as it matters here.
+// state is the part of status -o json that matters here.
 type state struct {
 	Role       string
 	SpecDigest string
 	Drained    bool
 }
 
-// right waits until the pair is as it should be, and says how long that took: one host is MASTER and holds the virtual
-// IP, the other is BACKUP, both are ready, with the same spec, and clients are served. With an error it is not in time.
+// right waits until the pair has recovered, and returns how long that took: one host is MASTER and holds the virtual
+// IP, the other is BACKUP, both are ready with the same spec, and clients are served. The error says that it did not
+// recover in time.
 func (r *run) right(ctx context.Context, probe *lab.Probe, within time.Duration) (took time.Duration, err error) {
 	began := time.Now()
 	states := make([]state, len(r.hosts))
@@ -348,7 +350,7 @@ func (r *run) right(ctx context.Context, probe *lab.Probe, within time.Duration)
 	}
 }
 
-// open opens the quiet connections that are missing.
+// open opens the missing quiet connections.
 func (r *run) open(ctx context.Context) error {
 	for tries := 0; len(r.long) < quiet; {
 		conn, err := r.stage.Client.LongConn(ctx, pair.Service)
@@ -364,7 +366,8 @@ func (r *run) open(ctx context.Context) error {
 	return nil
 }
 
-// close closes the quiet connections. After a move they lead to the former holder, which cuts them when the next fault has begun.
+// close closes the quiet connections. After a move they lead to the former holder, which cuts them once the next fault
+// has begun.
 func (r *run) close() {
 	for _, conn := range r.long {
 		_ = conn.Close()
@@ -372,12 +375,12 @@ func (r *run) close() {
 	r.long = nil
 }
 
-// cut is how many of the quiet connections were cut; they are left out from now on.
+// cut counts the quiet connections that were cut, and removes them.
 func (r *run) cut() (n int) {
 	for _, conn := range r.long {
 		conn.Poke()
 	}
-	time.Sleep(100 * time.Millisecond) // for an answer that says that the other end is gone
+	time.Sleep(100 * time.Millisecond) // time for an answer that the other end is gone
 	r.long = slices.DeleteFunc(r.long, func(conn *lab.LongConn) bool {
 		_, cut, _ := conn.Cut()
 		if cut {

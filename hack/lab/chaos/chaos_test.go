@@ -12,7 +12,7 @@ import (
 	"rlb.dev/rlb-agent/hack/lab"
 )
 
-// The same seed makes the same faults, whichever host is active meanwhile; in the long run it makes all of them.
+// TestDraw: the same seed makes the same faults, whichever host is active meanwhile; a long run makes all of them.
 func TestDraw(t *testing.T) {
 	drawn := func(seed uint64, at func(i int) bool) (all []string) {
 		r := &run{rng: rand.New(rand.NewPCG(seed, 0)), hosts: []*lab.Host{{}, {}}}
@@ -46,7 +46,7 @@ func TestDraw(t *testing.T) {
 	}
 }
 
-// What one fault may cost, and two at once.
+// TestBounds: the bounds of one fault, and of two at once.
 func TestBounds(t *testing.T) {
 	of := func(names ...string) (acts []*act) {
 		for _, name := range names {
@@ -82,7 +82,8 @@ func TestBounds(t *testing.T) {
 	}
 }
 
-// A fault that did not happen is counted as such, alone or beside another one. Few may be in the way of each other.
+// TestUnmade: a fault that could not be made is counted as such, alone or with another one. Only few faults may
+// hinder each other.
 func TestUnmade(t *testing.T) {
 	happen := func(begin, end error) error {
 		a := &act{fault: &fault{name: "it", begin: func(context.Context, *act) error { return begin }}, h: &lab.Host{}}

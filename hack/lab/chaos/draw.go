@@ -7,8 +7,8 @@ import (
 	"rlb.dev/rlb-agent/hack/lab"
 )
 
-// draw is the next fault, or two at once, each on its host. at says that the second host is active. It takes as many random
-// numbers each time.
+// draw returns the next fault, or two at once, each with its host. at: the second host is active. Every call takes the
+// same number of random numbers.
 func (r *run) draw(table []fault, at bool) (acts []*act) {
 	first, second := r.rng.IntN(len(table)), r.rng.IntN(len(table))
 	both := r.rng.IntN(3) == 0
@@ -40,7 +40,7 @@ func (a *act) String() string {
 	return text + ")"
 }
 
-// bounds are what the faults may cost together.
+// bounds returns what the faults may cost together.
 func bounds(acts []*act) (none, two time.Duration, served bool) {
 	served = true
 	var longest time.Duration
@@ -56,7 +56,7 @@ func bounds(acts []*act) (none, two time.Duration, served bool) {
 			out[a.h] = true
 		}
 	}
-	if len(acts) > 1 { // each may hinder what ends the other
+	if len(acts) > 1 { // each fault may delay the end of the other
 		two += longest + argument
 		if len(out) > 1 || none > 0 {
 			none += longest + recovery

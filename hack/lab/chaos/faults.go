@@ -12,21 +12,21 @@ import (
 	"rlb.dev/rlb-agent/hack/lab/pair"
 )
 
-// fault is something that happens to a pair, and what it may cost. Where several happen at once, what they may cost adds up.
+// fault is a fault of a pair, with the bounds on its cost. The bounds of faults at the same time add up.
 type fault struct {
 	name  string
 	at    aim
-	lasts [2]time.Duration // shortest and longest; zero: it is over at once
+	lasts [2]time.Duration // shortest and longest; zero: the fault is over at once
 	begin func(ctx context.Context, a *act) error
 	end   func(ctx context.Context, a *act) error // may be nil
 
-	none   time.Duration // the longest time without a holder of the virtual IP
-	two    time.Duration // the longest time with two
-	whole  bool          // both may hold it for as long as it lasts: they are apart
-	served bool          // no connection may fail, and none be cut
+	none   time.Duration // longest time without a holder of the virtual IP
+	two    time.Duration // longest time with two holders
+	whole  bool          // two may hold it for as long as the fault lasts: the hosts are partitioned
+	served bool          // no connection may fail or be cut
 }
 
-// aim is which host it happens to.
+// aim is the host that the fault happens to.
 type aim int
 
 const (
@@ -35,7 +35,7 @@ const (
 	either
 )
 
-// act is one fault as it happens.
+// act is a fault as it happens.
 type act struct {
 	*fault
 	r     *run
@@ -45,11 +45,11 @@ type act struct {
 	stop  func()
 }
 
-// Bounds of a fault on a machine that does more than this: a takeover takes 0.3 s on an idle one.
+// Bounds of a fault on a busy machine: a takeover takes 0.3 s on an idle one.
 const (
 	takeover = 2 * time.Second
-	overlap  = 2 * time.Second // until what was left behind is removed
-	argument = 4 * time.Second // until one of two holders that do not hear each other stands down
+	overlap  = 2 * time.Second // until the leftover address is removed
+	argument = 4 * time.Second // until one of two holders that do not hear each other gives up the virtual IPs
 )
 
 func brief(from, to time.Duration) [2]time.Duration { return [2]time.Duration{from, to} }
@@ -62,7 +62,7 @@ func sh(script string) func(context.Context, *act) error {
 	}
 }
 
-// faults are all of them. Clock steps are left out: the hosts share the clock of the machine.
+// faults lists all faults. Steps of the clock are left out, because the hosts share the machine's clock.
 var faults = []fault{
 	// programs
 	{name: "keepalived stopped", none: takeover, begin: sh("systemctl stop keepalived")},
@@ -107,7 +107,7 @@ var faults = []fault{
 	{name: "/var/lib/rlb is full", at: either, served: true, lasts: brief(500*time.Millisecond, 3*time.Second),
 		begin: sh(pair.Full("/var/lib/rlb")), end: sh("! mountpoint -q /var/lib/rlb || { " + pair.NotFull("/var/lib/rlb") + "; }")},
 
-	// people
+	// administrators
 	{name: "drain and undrain", at: either, none: takeover, lasts: brief(500*time.Millisecond, 2*time.Second), begin: sh(pair.Agent + " drain"), end: sh(pair.Agent + " undrain")},
 	{name: "spec edited", served: true, begin: func(_ context.Context, a *act) error {
 		a.r.edits.Add(1)
@@ -126,9 +126,9 @@ var faults = []fault{
 		end: func(_ context.Context, a *act) error { return a.r.writeSpec(a.r.spec()) }},
 	{name: "many ask for the status", at: either, served: true, begin: sh("for i in 1 2 3 4 5 6; do " + pair.Agent + " status >/dev/null 2>&1 & done; wait")},
 
-	// what others change
+	// changes by other programs
 	{name: "haproxy.cfg edited", at: either, served: true, begin: sh("echo '# by hand' >> /etc/haproxy/haproxy.cfg")},
-	// HAProxy takes an empty file, and closes its ports until the agent has put the right one back
+	// HAProxy accepts an empty file, and closes its ports until the agent has restored the right one
 	{name: "haproxy.cfg emptied and reloaded", at: either, begin: sh(": > /etc/haproxy/haproxy.cfg; systemctl reload haproxy || true")},
 	{name: "keepalived.conf removed", at: either, served: true, begin: sh("rm /etc/keepalived/keepalived.conf")},
 	{name: "packet filter flushed", at: either, served: true, begin: sh("iptables -F; iptables -X; ip6tables -F; ip6tables -X")},
@@ -151,8 +151,9 @@ var faults = []fault{
 	done; test "$sent"`)},
 	{name: "/tmp in the way", at: either, served: true, lasts: brief(500*time.Millisecond, time.Second),
 		begin: sh("runuser -u nobody -- mkdir -p /tmp/keepalived.json/x /tmp/rlb"), end: sh("rm -rf /tmp/keepalived.json /tmp/rlb")},
-	// Who only answers for the virtual IP, and serves nothing there, changes no holder: hosts ask a rival for the service
-	// before they give way. Clients may believe the wrong one until the holder announces itself again.
+	// A device that only answers ARP for the virtual IP and serves nothing there does not change the holder: hosts test
+	// the service of a rival before they yield to it. Clients may use the wrong MAC until the holder announces itself
+	// again.
 	{name: "a device answers for the virtual IP", lasts: brief(500*time.Millisecond, 3*time.Second),
 		begin: stranger("ip addr add " + pair.VIP + "/32 dev eth0"), end: stranger("ip addr del " + pair.VIP + "/32 dev eth0")},
 	{name: "a router answers for the virtual IP", lasts: brief(time.Second, 4*time.Second),
@@ -168,7 +169,7 @@ var faults = []fault{
 			var all []net.Conn
 			a.stop = func() {
 				for _, conn := range all {
-					_ = conn.Close() // the agent may have done so
+					_ = conn.Close() // the agent may have closed it
 				}
 			}
 			for i := 0; i < 4*64 && err == nil; i++ { // it serves 64 at a time
@@ -197,7 +198,7 @@ func mode(m lab.Mode) func(context.Context, *act) error {
 	return func(_ context.Context, a *act) error { return a.r.stage.Planes[a.n%len(a.r.stage.Planes)].Set(m) }
 }
 
-// stop ends what the device does.
+// stop stops the device's traffic.
 func stop(_ context.Context, a *act) error {
 	if a.stop != nil {
 		a.stop()
@@ -205,7 +206,7 @@ func stop(_ context.Context, a *act) error {
 	return nil
 }
 
-// stranger runs a script on a device of the same link that has nothing to do with the pair.
+// stranger runs a script on a device on the same link that does not belong to the pair.
 func stranger(script string) func(context.Context, *act) error {
 	return func(ctx context.Context, a *act) error {
 		if out, err := a.r.device.Command(ctx, "sh", "-ec", script).CombinedOutput(); err != nil {

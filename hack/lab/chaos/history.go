@@ -11,7 +11,7 @@ import (
 	"rlb.dev/rlb-agent/hack/lab/pair"
 )
 
-// watch writes who holds the virtual IP, as the kernels of the hosts tell it, until ctx ends.
+// watch records which host holds the virtual IP, as reported by the hosts' kernels, until ctx ends.
 func watch(ctx context.Context, hosts []*lab.Host, h *history.History) (wait func()) {
 	var all sync.WaitGroup
 	for _, host := range hosts {

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// report is a table of the faults, the worst of each.
+// report is a table of the faults with the worst result of each.
 func (r *run) report() string {
 	var b strings.Builder
 	t := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
@@ -29,7 +29,7 @@ func (r *run) report() string {
 		l := r.lines[name]
 		fmt.Fprintf(t, "%s\t%d\t%d\t%s\t%s\t%s\t%d\t%d\n", name, l.times, l.unmade, ms(l.none), ms(l.two), ms(l.healed), l.failed, l.cut)
 	}
-	_ = t.Flush() // to memory
+	_ = t.Flush() // it writes to memory
 	fmt.Fprintf(&b, "%d faults, and %d that could not be made; seed %d\n", r.made, r.unmade, r.Seed)
 	return b.String()
 }

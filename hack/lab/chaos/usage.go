@@ -10,15 +10,16 @@ import (
 	"rlb.dev/rlb-agent/hack/lab/pair"
 )
 
-// program is one whose memory and open files must stay flat, over all its processes.
+// program is a program whose memory and open files, over all its processes, must not grow.
 type program struct {
 	unit                   string
 	pids                   string // the property of the unit that leads to its processes
-	mostMemory, growMemory int    // KiB of its own
+	mostMemory, growMemory int    // KiB of its own memory
 	mostFiles, growFiles   int
 }
 
-// programs is what runs on a host for good. Of the agent it is the daemon alone: the checks that it runs come and go.
+// programs are the programs that always run on a host. Of the agent only the daemon counts: the checks that it starts come
+// and go.
 var programs = []program{
 	{unit: "rlb-agent", pids: "MainPID", mostMemory: 24 << 10, growMemory: 6 << 10, mostFiles: 64, growFiles: 10},
 	{unit: "haproxy", pids: "ControlGroup", mostMemory: 64 << 10, growMemory: 16 << 10, mostFiles: 512, growFiles: 64},
@@ -27,10 +28,10 @@ var programs = []program{
 
 const growProcesses = 8 // on a host
 
-// used is what a program has: memory of its own in KiB and open files.
+// used has a program's own memory in KiB and the number of its open files.
 type used struct{ memory, files int }
 
-// usage is what a host has: each of the programs, and how many processes there are.
+// usage has the usage of each of the programs, and the number of processes on the host.
 type usage struct {
 	programs  []used
 	processes int

@@ -1,5 +1,5 @@
-// Package kubevip is the real kube-vip on hosts of the lab, in ARP mode. It is given the lease that it asks for by a small
-// server, in place of a whole API server.
+// Package kubevip runs the real kube-vip on hosts of the lab, in ARP mode. A small server provides its lease in place
+// of a whole API server.
 package kubevip
 
 import (
@@ -9,7 +9,7 @@ import (
 	"rlb.dev/rlb-agent/hack/lab/pair"
 )
 
-// Leases is a program in Perl that keeps one lease, on port 8001 of the address that it is given.
+// Leases is a Perl program that serves one lease on port 8001 of the address in its argument.
 const Leases = `use IO::Socket::INET;
 my $l = IO::Socket::INET->new(Listen => 9, LocalAddr => $ARGV[0], LocalPort => 8001, ReuseAddr => 1) or die $!;
 my ($lease, $kind);
@@ -39,7 +39,7 @@ contexts: [{name: lab, context: {cluster: lab}}]
 current-context: lab
 `
 
-// Files are those of a host with kube-vip as kube-vip.service, which asks for its lease at an address.
+// Files returns the files of a host with kube-vip as kube-vip.service. leases is the address of the lease server.
 func Files(program []byte, leases string) []lab.File {
 	at := func(text string) []byte { return []byte(strings.ReplaceAll(text, "LEASES", leases)) }
 	return []lab.File{

@@ -1,6 +1,6 @@
 package pair
 
-// HoldDpkg holds dpkg's lock as another apt does; FreeDpkg ends that.
+// HoldDpkg holds dpkg's lock, as another apt does; FreeDpkg releases it.
 const (
 	HoldDpkg = `cat > /root/locker <<'END'
 use Fcntl;
@@ -15,8 +15,8 @@ END
 	FreeDpkg = `systemctl stop locker; rm -f /run/locked`
 )
 
-// LockTables makes iptables-restore say what it says while another program holds the lock. The real lock is legacy's:
-// the nf_tables variant, which Debian has, ignores it. FreeTables ends that.
+// LockTables makes iptables-restore fail as if another program held the lock. The real lock exists only in the legacy
+// variant: the nf_tables variant, which Debian has, ignores it. FreeTables ends this.
 const (
 	LockTables = `mkdir -p /root/real; cp $(readlink -f /usr/sbin/iptables) /root/real/multi
 	for verb in save restore; do for p in iptables ip6tables; do ln -sf multi /root/real/$p-$verb; done; done; ln -sf multi /root/real/iptables; ln -sf multi /root/real/ip6tables
@@ -31,18 +31,18 @@ END
 	FreeTables = `umount $(readlink -f /usr/sbin/iptables)`
 )
 
-// Full puts a full disk in the place of a directory.
+// Full mounts a full file system over a directory.
 func Full(dir string) string {
 	return `set -e; rm -rf /root/kept; cp -a ` + dir + ` /root/kept; mount -t tmpfs -o size=2m,mode=755 none ` + dir + `; cp -a /root/kept/. ` + dir + `
 	head -c 4m /dev/zero > ` + dir + `/filler 2>/dev/null || true`
 }
 
-// NotFull undoes Full, and keeps what changed.
+// NotFull undoes Full, and keeps the changes.
 func NotFull(dir string) string {
 	return `set -e; rm -r ` + dir + `/filler /root/kept; cp -a ` + dir + ` /root/kept; umount ` + dir + `; find ` + dir + ` -mindepth 1 -delete; cp -a /root/kept/. ` + dir + `; rm -r /root/kept`
 }
 
-// FullRun makes the file system of /run too small for any other file; NotFullRun undoes it.
+// FullRun shrinks the file system of /run until no other file fits; NotFullRun undoes it.
 const (
 	FullRun = `set -e; mount -o remount,size=$(($(df -k --output=used /run | tail -1) + 64))k /run
 	! head -c 1m /dev/zero > /run/filler 2>/dev/null
@@ -57,6 +57,6 @@ func ReadOnly(dir string) string {
 
 func Writable(dir string) string { return `umount ` + dir }
 
-// Stall keeps everything that is not real-time from the cores of the machine for 250 ms. The timeout that ends it has the
-// higher priority.
+// Stall takes all CPUs of the machine away from every process that is not real-time, for 250 ms. The timeout that ends
+// it has the higher priority.
 const Stall = `for core in $(seq $(nproc)); do chrt -f 3 timeout 0.25 chrt -f 2 sh -c 'while :; do :; done' & done; wait`

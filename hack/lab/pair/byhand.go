@@ -1,8 +1,9 @@
 package pair
 
-// ByHand is a script that gives a host with the agent's files a keepalived as a good administrator configures it by hand, and
-// takes the agent's drop-ins away: VRRP 3, ten advertisements a second, the shortest skew, no preemption, and a tracked file
-// that HAProxy's unit writes before HAProxy stops, and when it has ended. haproxy.cfg stays.
+// ByHand is a script for a host with the agent's files. It replaces keepalived.conf by one that a good administrator
+// would write by hand, and removes the agent's drop-ins: VRRP 3, ten advertisements a second, the shortest skew, no
+// preemption, and a tracked file that HAProxy's unit writes before HAProxy stops and after it has ended. haproxy.cfg
+// stays.
 const ByHand = `
 rm -rf /etc/systemd/system/keepalived.service.d /etc/systemd/system/haproxy.service.d
 mkdir /etc/systemd/system/haproxy.service.d

@@ -8,26 +8,26 @@ import (
 	"rlb.dev/rlb-agent/hack/lab"
 )
 
-// Clients are what is done at the virtual IP while it moves: new connections, half-open ones, whose third packet is late,
-// and long and quiet ones. The client must hold ACKs (lab.Client.HoldACKs).
+// Clients is the load on the virtual IP while it moves: new connections, half-open ones, whose third packet is delayed,
+// and long idle ones. The client must hold ACKs (lab.Client.HoldACKs).
 type Clients struct {
 	new, half *lab.Probe
 	quiet     []*lab.LongConn
 }
 
-// ClientOptions say how many there are.
+// ClientOptions set the number of connections.
 type ClientOptions struct {
-	Target string        // of the half-open and the quiet ones
-	Light  string        // of the new ones, a service that leads to lab.NamePort; "" is Target
+	Target string        // of the half-open and the idle ones
+	Light  string        // of the new ones: a service that leads to lab.NamePort; "" means Target
 	Every  time.Duration // between two new ones
 	Half   time.Duration // between two half-open ones
-	Quiet  int           // quiet ones, which are opened before the others
+	Quiet  int           // idle ones, which are opened before the others
 }
 
-// lateBy is how late the third packet of a half-open connection is.
+// lateBy is the delay of the third packet of a half-open connection.
 const lateBy = 300 * time.Millisecond
 
-// StartClients begins. They are all there when it returns.
+// StartClients starts the load. All kinds of connections exist when it returns.
 func StartClients(ctx context.Context, client *lab.Client, o ClientOptions) (c *Clients, err error) {
 	c = new(Clients)
 	for range o.Quiet {
@@ -50,21 +50,21 @@ func StartClients(ctx context.Context, client *lab.Client, o ClientOptions) (c *
 		c.End()
 		return nil, err
 	}
-	time.Sleep(lateBy + 100*time.Millisecond) // in which there are half-open ones
+	time.Sleep(lateBy + 100*time.Millisecond) // until there are half-open ones
 	return c, nil
 }
 
-// Served waits until n new ones in a row were served that began after now, at most for the time.
+// Served waits until n new connections in a row were served that began after the call; at most for within.
 func (c *Clients) Served(ctx context.Context, n int, within time.Duration) error {
 	since := time.Now()
 	return lab.Until(ctx, within, func() bool { return c.new.Streak(since) >= n })
 }
 
-// Stop ends the new and the half-open ones, and waits for those that are under way.
+// Stop ends the new and the half-open connections, and waits for those in progress.
 func (c *Clients) Stop() (new, half lab.Report) { return c.new.Stop(), c.half.Stop() }
 
-// Quiet counts the quiet ones that were told of their end, by a reset or otherwise, and those that find out only when they
-// send something. All others go on.
+// Quiet counts the idle connections whose end was reported, by a reset or otherwise, and those whose end the client
+// notices only when it sends something. All others continue.
 func (c *Clients) Quiet() (told, stalled int) {
 	var silent []*lab.LongConn
 	for _, conn := range c.quiet {
@@ -78,7 +78,7 @@ func (c *Clients) Quiet() (told, stalled int) {
 	if len(silent) == 0 {
 		return told, 0
 	}
-	time.Sleep(500 * time.Millisecond) // for an answer that says that the other end is gone
+	time.Sleep(500 * time.Millisecond) // time for an answer that the other end is gone
 	for _, conn := range silent {
 		if _, cut, _ := conn.Cut(); cut {
 			stalled++
@@ -87,7 +87,7 @@ func (c *Clients) Quiet() (told, stalled int) {
 	return told, stalled
 }
 
-// End ends all of them.
+// End closes all of them.
 func (c *Clients) End() {
 	for _, p := range []*lab.Probe{c.new, c.half} {
 		if p != nil {
@@ -98,5 +98,5 @@ func (c *Clients) End() {
 	for _, conn := range c.quiet {
 		errs = append(errs, conn.Close())
 	}
-	_ = errors.Join(errs...) // they may have ended
+	_ = errors.Join(errs...) // they may have ended already
 }

@@ -8,17 +8,17 @@ import (
 	"rlb.dev/rlb-agent/hack/lab"
 )
 
-// Holding is who held the virtual IP over a while, period after period.
+// Holding lists the holders of the virtual IP over a time, as consecutive periods.
 type Holding []Period
 
-// A Period is a time in which the holders of the virtual IP did not change, since the watch began: from the first to the
-// last look that saw them.
+// A Period is a time in which the holders of the virtual IP did not change: from the first to the last look that saw
+// them, counted from the beginning of the watch.
 type Period struct {
 	From, To time.Duration
 	Holders  []string // names of hosts
 }
 
-// lookEvery is the time between two looks at the hosts: what is shorter may be missed.
+// lookEvery is the time between two looks at the hosts: shorter changes may be missed.
 const lookEvery = 2 * time.Millisecond
 
 // Watch looks at the hosts until stop is called.
@@ -50,7 +50,7 @@ func watch(look func() []string) (stop func() Holding) {
 	return func() Holding { close(end); return <-result }
 }
 
-// add takes one look into account.
+// add adds one look.
 func (h Holding) add(at time.Duration, holders []string) Holding {
 	if n := len(h); n > 0 && strings.Join(h[n-1].Holders, " ") == strings.Join(holders, " ") {
 		h[n-1].To = at
@@ -59,8 +59,8 @@ func (h Holding) add(at time.Duration, holders []string) Holding {
 	return append(h, Period{at, at, holders})
 }
 
-// Longest is the longest time without a break that the virtual IP had so many holders; 0 if it was seen once only, for
-// the hosts are looked at one after the other.
+// Longest returns the longest uninterrupted time with this number of holders; 0 if a single look saw it, because the
+// hosts are looked at one after the other.
 func (h Holding) Longest(holders int) (longest time.Duration) {
 	for _, p := range h {
 		if len(p.Holders) == holders {
@@ -70,7 +70,7 @@ func (h Holding) Longest(holders int) (longest time.Duration) {
 	return longest
 }
 
-// Total is how long in all the virtual IP had so many holders.
+// Total returns the total time with this number of holders.
 func (h Holding) Total(holders int) (total time.Duration) {
 	for _, p := range h {
 		if len(p.Holders) == holders {
@@ -80,7 +80,7 @@ func (h Holding) Total(holders int) (total time.Duration) {
 	return total
 }
 
-// Last is when the virtual IP had so many holders for the last time; 0 if it never had.
+// Last returns when there was this number of holders for the last time; 0 if there never was.
 func (h Holding) Last(holders int) (last time.Duration) {
 	for _, p := range h {
 		if len(p.Holders) == holders {
@@ -99,7 +99,7 @@ func (h Holding) String() string {
 	return strings.Join(changes, ", ")
 }
 
-// String is the begin of the period and its holders.
+// String returns the start of the period and its holders.
 func (p Period) String() string {
 	holders := strings.Join(p.Holders, " ")
 	if holders == "" {

@@ -15,7 +15,7 @@ func TestHolding(t *testing.T) {
 		holders []string
 	}{
 		{0, []string{"lb1"}}, {10, []string{"lb1"}},
-		{12, nil}, // seen once only
+		{12, nil}, // seen by one look only
 		{14, []string{"lb1", "lb2"}}, {20, []string{"lb1", "lb2"}},
 		{22, []string{"lb2"}}, {30, []string{"lb2"}},
 		{32, []string{"lb1", "lb2"}}, {36, []string{"lb1", "lb2"}},

@@ -9,10 +9,10 @@ import (
 	"rlb.dev/rlb-agent/hack/lab"
 )
 
-// drained is the file of a host that is drained.
+// drained is a file that exists on a drained host.
 const drained = "/var/lib/rlb/drain"
 
-// Each does the same on all hosts at once.
+// Each calls do for all hosts concurrently.
 func Each(hosts []*lab.Host, do func(*lab.Host) error) error {
 	errs := make([]error, len(hosts))
 	var all sync.WaitGroup
@@ -23,10 +23,11 @@ func Each(hosts []*lab.Host, do func(*lab.Host) error) error {
 	return errors.Join(errs...)
 }
 
-// Restore undoes what the faults of tests and benchmarks do to hosts, whichever there was: it joins and boots them, lets
-// stopped processes go on, deletes drop-ins and packet filters that are gone after a boot, undrains, and starts the units.
+// Restore undoes whatever the faults of tests and benchmarks did to hosts: it ends partitions, boots the hosts,
+// continues stopped processes, deletes drop-ins and packet filter rules that a boot would remove, undrains, and starts
+// the units.
 func Restore(ctx context.Context, l *lab.Lab, hosts []*lab.Host, units ...string) error {
-	_ = l.Heal() // an error says that there is no partition
+	_ = l.Heal() // fails if there is no partition
 	return Each(hosts, func(h *lab.Host) error {
 		if !h.Up() {
 			if err := h.Start(ctx); err != nil {
@@ -36,7 +37,7 @@ func Restore(ctx context.Context, l *lab.Lab, hosts []*lab.Host, units ...string
 		if err := h.RestoreLink(); err != nil {
 			return err
 		}
-		// The agent may start the units too, so one try may fail.
+		// The agent may start the units too, so one attempt may fail.
 		start := "systemctl start " + strings.Join(units, " ")
 		_, err := h.Sh(ctx, `for unit in haproxy keepalived rlb-agent; do systemctl kill -s CONT $unit 2>/dev/null; done
 			rm -rf /run/systemd/system/haproxy.service.d /run/systemd/system/keepalived.service.d /run/systemd/system/rlb-agent.service.d

@@ -8,7 +8,7 @@ import (
 	"rlb.dev/rlb-agent/hack/lab"
 )
 
-// Single boots one host with the programs installed, starts this agent's daemon there with the spec and more files, and
+// Single boots one host with the programs installed, starts the agent's daemon on it with the spec and more files, and
 // waits until the host holds the virtual IP.
 func Single(ctx context.Context, stage *lab.Stage, release lab.Release, agent, spec string, more ...lab.File) (*lab.Host, error) {
 	files, err := Files(agent, "hack/systemd/rlb-agent.service")

@@ -7,8 +7,8 @@ import (
 	"rlb.dev/rlb-agent/hack/lab"
 )
 
-// SpecAfter is a spec of two services after so many edits: each changes weights, and each of reload edits also what needs
-// a reload. more is its end.
+// SpecAfter returns a spec of two services after this number of edits: each edit changes weights, and every reload-th
+// also changes something that needs a reload. more is appended.
 func SpecAfter(edits, reload int, more string) string {
 	servers := func(port int) string {
 		var b strings.Builder

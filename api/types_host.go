@@ -125,7 +125,9 @@ type Metrics struct {
 	// Example: 127.0.0.1:9345
 	Address string `json:"address,omitempty" validate:"omitempty,addrport"`
 	// Textfile is the absolute path of a file for node_exporter's textfile collector, ending in ".prom".
-	// The directory may be another user's, those above it must be root's.
+	// The directory may be anybody's. Those above it must be root's, or one other user's alone, as those of Debian's package
+	// prometheus-node-exporter: below that user's, no links are followed. For another directory, start node_exporter with
+	// --collector.textfile.directory.
 	// Default: off.
 	// Example: /var/lib/prometheus/node-exporter/rlb.prom
 	Textfile string `json:"textfile,omitempty" validate:"omitempty,path,endswith=.prom"`

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/google/renameio/v2"
+
+	"rlb.dev/rlb-agent/reconcile/host/rootpath"
 )
 
 // textfile is a file for node_exporter's textfile collector.
@@ -58,9 +60,13 @@ func (e *Exporter) removeTextfile() {
 }
 
 // replaceFile replaces a file at once, for all to read. The collector reads files that end in .prom only, never the temporary
-// one. node_exporter's directory may be another user's: it is held open, so that nobody leads root's file elsewhere.
+// one. node_exporter's directory may be another user's, as /var/lib/prometheus of Debian's package is: it is held open, so that
+// nobody leads root's file elsewhere.
 func (e *Exporter) replaceFile(path string, data []byte) error {
 	dir, err := e.paths.Directory(filepath.Dir(path))
+	if others := (*rootpath.Error)(nil); errors.As(err, &others) {
+		err = fmt.Errorf("%w; or choose a directory that only root may write, like /var/lib/rlb-metrics, and start node_exporter with --collector.textfile.directory=/var/lib/rlb-metrics", err)
+	}
 	if err != nil {
 		return fmt.Errorf("cannot write %s: %w", path, err)
 	}

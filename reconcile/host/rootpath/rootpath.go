@@ -3,7 +3,8 @@
 //
 // Links are followed one by one, as the kernel does (path_resolution(7)). Each directory, the links in it and, where it
 // is read or run, the file must be root's and not be writable by group or others; a sticky directory (/tmp) is no
-// exception. So nobody but root can change afterwards what was found, and a resolved path may be used by its name.
+// exception. So nobody but root can change afterwards what was found, and a resolved path may be used by its name. Only
+// Directory enters directories of another user, and stays in what that user may write anyway.
 package rootpath
 
 import (
@@ -34,7 +35,7 @@ func (e *Error) Error() string { return e.text }
 // Resolve is the path of a file without links, for one who replaces or removes it. The file, and directories at the end
 // of the path, need not exist; the file itself may be another user's. Errors: *Error, *fs.PathError.
 func (w Walker) Resolve(path string) (string, error) {
-	found, resolved, err := w.walk(path)
+	found, resolved, err := w.walk(path, false)
 	if found != nil {
 		if found.kind() == unix.S_IFDIR {
 			err = w.owned(found)
@@ -47,10 +48,13 @@ func (w Walker) Resolve(path string) (string, error) {
 	return resolved, nil
 }
 
-// Directory opens a directory (O_PATH) to which only root can lead the path. The directory itself may be another user's.
-// Errors: *Error, *fs.PathError.
+// Directory opens a directory (O_PATH) for one who makes and replaces files there by this descriptor, and reads nothing.
+//
+// It may be anybody's. One above it may belong to another user, as /var/lib/prometheus of Debian's node exporter does, but not
+// be open to group or others. That user can rename what is below it and put a link in its place: so no link and no ".." is
+// followed from there on, and what is found is below that user's directory. Errors: *Error, *fs.PathError.
 func (w Walker) Directory(path string) (*os.File, error) {
-	found, _, err := w.walk(path)
+	found, _, err := w.walk(path, true)
 	switch {
 	case err != nil:
 		return nil, err
@@ -93,7 +97,7 @@ func (w Walker) Open(path string) (*os.File, error) {
 
 // find is walk to what exists and is root's.
 func (w Walker) find(path string) (*place, error) {
-	found, _, err := w.walk(path)
+	found, _, err := w.walk(path, false)
 	if err == nil && found == nil {
 		err = &fs.PathError{Op: "open", Path: path, Err: unix.ENOENT}
 	}
@@ -150,9 +154,9 @@ func (w Walker) begin(path string) (*place, []string, error) {
 // maxLinks is how many links a path may lead through, as in the kernel.
 const maxLinks = 40
 
-// walk follows a path. Only root can change where it leads to; what is there may be another user's. found is nil where it
-// leads to nothing yet.
-func (w Walker) walk(path string) (found *place, resolved string, err error) {
+// walk follows a path. Only root can change where it leads to, or, where it may be through another user's directories, that
+// user within them; what is there may be another user's. found is nil where it leads to nothing yet.
+func (w Walker) walk(path string, through bool) (found *place, resolved string, err error) {
 	abs, err := filepath.Abs(path)
 	if err != nil {
 		return nil, "", err
@@ -169,6 +173,7 @@ func (w Walker) walk(path string) (found *place, resolved string, err error) {
 			at.close()
 		}
 	}()
+	var foreign error // why others than root have a say from here on
 	for links := 0; len(rest) > 0; {
 		name := rest[0]
 		rest = rest[1:]
@@ -176,9 +181,16 @@ func (w Walker) walk(path string) (found *place, resolved string, err error) {
 			continue
 		}
 		if at.kind() == unix.S_IFDIR {
-			if err := w.owned(at); err != nil {
+			err := w.owned(at)
+			if err != nil && !(through && at.stat.Mode&0o022 == 0) {
 				return nil, "", err
 			}
+			if foreign == nil {
+				foreign = err
+			}
+		}
+		if name == ".." && foreign != nil {
+			return nil, "", foreign
 		}
 		next, err := at.enter(name)
 		if err == unix.ENOENT && name != ".." {
@@ -201,6 +213,9 @@ func (w Walker) walk(path string) (found *place, resolved string, err error) {
 		target, err := next.target()
 		if err == nil {
 			err = w.owned(next)
+		}
+		if foreign != nil {
+			err = foreign
 		}
 		next.close()
 		if links++; err == nil && links > maxLinks {

@@ -38,7 +38,7 @@ func inTrees(t *testing.T, inside func(t *testing.T, tree string)) {
 	forTrees(t, func(*testing.T) {}, inside)
 }
 
-// inTreesAtOnce is inTrees for what mostly waits for keepalived's timers: releases run at the same time.
+// inTreesAtOnce is inTrees for what mostly waits for timers: releases run at the same time.
 func inTreesAtOnce(t *testing.T, inside func(t *testing.T, tree string)) {
 	t.Helper()
 	forTrees(t, (*testing.T).Parallel, inside)

@@ -114,7 +114,7 @@ fuzz: tools ## N random specs (10000) from SEED (1) on for the real programs of 
 
 .PHONY: test
 test: tools build ## everything, on the lab of real hosts too; nothing is skipped but what make guides has, and a release in the making that is not available
-	hack/tools chromium lintian zsh fish
+	hack/tools chromium lintian zsh fish curl tcpdump ping=iputils-ping arping=iputils-arping
 	CGO_ENABLED=0 go build -tags faults -o bin/rlb-agent-faults ./cmd/rlb-agent
 	go build -o bin/labctl ./hack/labctl
 	go build -C hack/browser -o $(CURDIR)/bin/browser .

@@ -31,10 +31,12 @@ func (w *warnings) twice() {
 	w.repeated("proxy.extraGlobal", proxy.ExtraGlobal, "proxy", globalSettings)
 	w.repeated("proxy.extraDefaults", proxy.ExtraDefaults, "proxy", defaultsSettings)
 	w.withoutEffect()
+	w.serverDefaults("proxy.extraDefaults", proxy.ExtraDefaults, w.spec.Services, "services[]")
 	for i := range w.spec.Services {
 		s, path := &w.spec.Services[i], yamlfile.Index("services", i)
 		w.repeated(yamlfile.Join(path, "extraFrontend"), s.ExtraFrontend, path, frontendSettings)
 		w.repeated(yamlfile.Join(path, "extraBackend"), s.ExtraBackend, path, backendSettings)
+		w.serverDefaults(yamlfile.Join(path, "extraBackend"), s.ExtraBackend, w.spec.Services[i:i+1], path)
 		w.serverWords(s, path)
 	}
 }
@@ -71,6 +73,23 @@ func (w *warnings) withoutEffect() {
 	})
 }
 
+// checkWords are the words of a server line that belong to its health check, and the fields that render them.
+var checkWords = []setting{{"inter", "interval"}, {"rise", "rise"}, {"fall", "fall"}}
+
+// serverDefaults warns of words of default-server that each server line of these services repeats.
+func (w *warnings) serverDefaults(path string, lines Lines, services []Service, of string) {
+	if slices.ContainsFunc(services, func(s Service) bool { return s.HealthCheck.Type == CheckNone }) {
+		return
+	}
+	ofSection(lines, func(i int, words []string) {
+		for _, s := range checkWords {
+			if words[0] == "default-server" && slices.Contains(words, s.directive) {
+				w.warn(yamlfile.Index(path, i), "%s has no effect on the servers of the spec: each has one of its own; use %s", yamlfile.Quote(s.directive), yamlfile.Join(of, "healthCheck."+s.field))
+			}
+		}
+	})
+}
+
 // serverWords warns of words in extraServer that repeat settings of fields earlier in the server line.
 func (w *warnings) serverWords(s *Service, path string) {
 	words := strings.Fields(s.ExtraServer)
@@ -79,7 +98,7 @@ func (w *warnings) serverWords(s *Service, path string) {
 			w.warn(yamlfile.Join(path, "extraServer"), "%s sets %s too: HAProxy takes the last one, which is that of extraServer", field, yamlfile.Quote(word))
 		}
 	}
-	for _, name := range []setting{{"inter", "interval"}, {"rise", "rise"}, {"fall", "fall"}, {"port", "port"}} {
+	for _, name := range append(slices.Clone(checkWords), setting{"port", "port"}) {
 		if field := yamlfile.Join(yamlfile.Join(path, "healthCheck"), name.field); w.doc.given(field) {
 			warn(name.directive, field)
 		}

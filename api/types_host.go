@@ -124,8 +124,10 @@ type Metrics struct {
 	// Default: off.
 	// Example: 127.0.0.1:9345
 	Address string `json:"address,omitempty" validate:"omitempty,addrport"`
-	// Textfile is the absolute path of a file for node_exporter's textfile collector, ending in ".prom". Another user
-	// may own its directory. Root must own the directories above that.
+	// Textfile is the absolute path of a file for node_exporter's textfile collector, ending in ".prom".
+	// Any user may own its directory. The directories above that must belong to root, or to one other user who alone may
+	// write them, as in Debian's package prometheus-node-exporter. Below the directory of another user the agent follows no
+	// links. To use another directory, start node_exporter with --collector.textfile.directory.
 	// Default: off.
 	// Example: /var/lib/prometheus/node-exporter/rlb.prom
 	Textfile string `json:"textfile,omitempty" validate:"omitempty,path,endswith=.prom"`

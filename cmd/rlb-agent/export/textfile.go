@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/google/renameio/v2"
+
+	"rlb.dev/rlb-agent/reconcile/host/rootpath"
 )
 
 // textfile is a file for node_exporter's textfile collector.
@@ -62,6 +64,9 @@ func (e *Exporter) removeTextfile() {
 // redirect root's write.
 func (e *Exporter) replaceFile(path string, data []byte) error {
 	dir, err := e.paths.Directory(filepath.Dir(path))
+	if others := (*rootpath.Error)(nil); errors.As(err, &others) {
+		err = fmt.Errorf("%w; or choose a directory that only root may write, like /var/lib/rlb-metrics, and start node_exporter with --collector.textfile.directory=/var/lib/rlb-metrics", err)
+	}
 	if err != nil {
 		return fmt.Errorf("cannot write %s: %w", path, err)
 	}

@@ -38,7 +38,7 @@ func inTrees(t *testing.T, inside func(t *testing.T, tree string)) {
 	forTrees(t, func(*testing.T) {}, inside)
 }
 
-// inTreesAtOnce is inTrees for tests that mostly wait for keepalived's timers: the releases run at the same time.
+// inTreesAtOnce is inTrees for tests that mostly wait for timers: the releases run at the same time.
 func inTreesAtOnce(t *testing.T, inside func(t *testing.T, tree string)) {
 	t.Helper()
 	forTrees(t, (*testing.T).Parallel, inside)

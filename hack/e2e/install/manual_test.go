@@ -3,6 +3,7 @@ package install
 import (
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -37,20 +38,29 @@ var manualRuns = map[string]manualRun{
 	"rlb-agent init --vip 192.168.3.240 --node lb1=192.168.3.11,lb2=192.168.3.12 --server cp1=192.168.3.251:6443": {more: "--spec -"},
 	"rlb-agent init --vip 192.168.3.240 --nodes-file nodes.json --spec spec.yaml":                                 {before: "mv spec.yaml kept", after: "mv kept spec.yaml"},
 	"rlb-agent import --profile standard --node lb1=192.168.3.241,lb2=192.168.3.242 > spec.yaml":                  {before: "cp spec.yaml kept", after: "mv kept spec.yaml"},
-	"rlb-agent status --on lb1,lb2":                         {laptop: true},
-	"rlb-agent status --on root@lb1":                        {laptop: true},
-	"rlb-agent history diff 3":                              {code: 1},
-	"rlb-agent history diff 3 5":                            {code: 1},
-	"rlb-agent push spec.yaml":                              {laptop: true, wrapped: agree},
-	"rlb-agent push --dry-run spec.yaml":                    {laptop: true},
-	"rlb-agent push --on root@lb1,root@lb2 --yes spec.yaml": {laptop: true},
-	"rlb-agent drain --on root@lb1":                         {laptop: true, after: "rlb-agent undrain"},
-	"rlb-agent drain --wait 30s":                            {after: "rlb-agent undrain"},
-	"rlb-agent drain --force":                               {after: "rlb-agent undrain"},
-	"rlb-agent events -f":                                   {wrapped: follow},
-	"rlb-agent confirm":                                     {before: trial, after: "rlb-agent rollback"},
-	"rlb-agent try --end":                                   {before: trial},
-	"systemctl stop rlb-agent keepalived":                   {after: "systemctl start keepalived rlb-agent"},
+	"rlb-agent status --on lb1,lb2":                                    {laptop: true},
+	"rlb-agent status --on root@lb1":                                   {laptop: true},
+	"rlb-agent history diff 3":                                         {code: 1},
+	"rlb-agent history diff 3 5":                                       {code: 1},
+	"rlb-agent push spec.yaml":                                         {laptop: true, wrapped: agree},
+	"rlb-agent push --dry-run spec.yaml":                               {laptop: true},
+	"rlb-agent push --on root@lb1,root@lb2 --yes spec.yaml":            {laptop: true},
+	"rlb-agent drain --on root@lb1":                                    {laptop: true, after: "rlb-agent undrain"},
+	"rlb-agent drain --wait 30s":                                       {after: "rlb-agent undrain"},
+	"rlb-agent drain --force":                                          {after: "rlb-agent undrain"},
+	"rlb-agent events -f":                                              {wrapped: follow},
+	"rlb-agent confirm":                                                {before: trial, after: "rlb-agent rollback"},
+	"rlb-agent try --end":                                              {before: trial},
+	"systemctl stop rlb-agent keepalived":                              {after: "systemctl start keepalived rlb-agent"},
+	"rlb-agent push --take-over 02:00:00:00:00:0a spec.yaml":           {laptop: true, wrapped: agree},
+	"scp bin/rlb-agent-linux-arm64 root@lb1:/usr/local/sbin/rlb-agent": {laptop: true, before: "systemctl stop rlb-agent", after: "systemctl start rlb-agent"},
+	"scp hack/systemd/rlb-agent.service root@lb1:/etc/systemd/system/rlb-agent.service": {laptop: true},
+	// the laptop is the third machine and has the programs of this one
+	"arping -c 3 -I eth0 192.168.3.240":                                           {laptop: true},
+	"ping -c 3 192.168.3.242":                                                     {laptop: true},
+	"tcpdump -ni eth0 'ip proto 112 or ip6 proto 112'":                            {laptop: true, wrapped: follow},
+	"tcpdump -eni eth0 ether proto 0x88b5":                                        {laptop: true, wrapped: follow},
+	`curl -sk -o /dev/null -w '%{http_code}\n' https://192.168.3.251:6443/readyz`: {laptop: true},
 }
 
 // manualNotRun has the commands of the manual that TestManual does not run, with the reason: another test runs those
@@ -60,26 +70,17 @@ var manualNotRun = map[string]string{
 	"make bench": "it makes a lab of its own, for most of an hour",
 	"make build": "make test begins with it", "make package": "TestPackage makes one of the packages", "make release": "the programs of three machines take minutes",
 	"make repository KEY=packages@example.org": "TestRepository runs its script", "make install": "TestMakeInstall",
-	"sha256sum --check --ignore-missing SHA256SUMS":                                     "TestPackage, with --strict",
-	"scp bin/rlb-agent-linux-arm64 root@lb1:/usr/local/sbin/rlb-agent":                  "another machine's program",
-	"scp hack/systemd/rlb-agent.service root@lb1:/etc/systemd/system/rlb-agent.service": "it copies a file, and no more",
-	"kubeadm init --control-plane-endpoint 192.168.3.240:6443 --upload-certs":           "no Kubernetes in the lab",
-	"k3s server --cluster-init --tls-san 192.168.3.240":                                 "no Kubernetes in the lab",
-	"k3s server --server https://192.168.3.240:6443 --tls-san 192.168.3.240":            "no Kubernetes in the lab",
-	"rlb-agent push --take-over 02:00:00:00:00:0a spec.yaml":                            "TestFromKubeVIP, with the MAC of its host",
-	"rlb-agent --once --take-over 02:00:00:00:00:0a":                                    "TestLiveMachine, with the MAC of its host",
-	"arping -c 3 -I eth0 192.168.3.240":                                                 "not installed in the lab",
-	"ping -c 3 192.168.3.242":                                                           "not installed in the lab",
-	"tcpdump -ni eth0 'ip proto 112 or ip6 proto 112'":                                  "not installed in the lab",
-	"tcpdump -eni eth0 ether proto 0x88b5":                                              "not installed in the lab",
-	`curl -sk -o /dev/null -w '%{http_code}\n' https://192.168.3.251:6443/readyz`:       "not installed in the lab",
-	"firewall-cmd --permanent --add-port=9000/tcp":                                      "TestManagersOfTheHost runs what doctor names, on hosts with firewalld",
-	"firewall-cmd --permanent --add-protocol=vrrp":                                      "TestManagersOfTheHost runs what doctor names, on hosts with firewalld",
-	"firewall-cmd --reload":                                                             "TestManagersOfTheHost runs what doctor names, on hosts with firewalld",
-	"apt-get install ./rlb-agent_*_arm64.deb":                                           "TestReadme",
-	"apt-get purge rlb-agent":                                                           "TestReadme",
-	"rlb-agent teardown":                                                                "TestReadme, on a terminal",
-	"rm /etc/systemd/system/rlb-agent.service /usr/local/sbin/rlb-agent":                "TestPackage", "systemctl reenable rlb-agent": "TestPackage",
+	"sha256sum --check --ignore-missing SHA256SUMS":                           "TestPackage, with --strict",
+	"kubeadm init --control-plane-endpoint 192.168.3.240:6443 --upload-certs": "no Kubernetes in the lab",
+	"k3s server --cluster-init --tls-san 192.168.3.240":                       "no Kubernetes in the lab",
+	"k3s server --server https://192.168.3.240:6443 --tls-san 192.168.3.240":  "no Kubernetes in the lab",
+	"firewall-cmd --permanent --add-port=9000/tcp":                            "TestManagersOfTheHost runs what doctor names, on hosts with firewalld",
+	"firewall-cmd --permanent --add-protocol=vrrp":                            "TestManagersOfTheHost runs what doctor names, on hosts with firewalld",
+	"firewall-cmd --reload":                                                   "TestManagersOfTheHost runs what doctor names, on hosts with firewalld",
+	"apt-get install ./rlb-agent_*_arm64.deb":                                 "TestReadme",
+	"apt-get purge rlb-agent":                                                 "TestReadme",
+	"rlb-agent teardown":                                                      "TestReadme, on a terminal",
+	"rm /etc/systemd/system/rlb-agent.service /usr/local/sbin/rlb-agent":      "TestPackage", "systemctl reenable rlb-agent": "TestPackage",
 	"rm -r /usr/local/sbin/rlb-agent /etc/systemd/system/rlb-agent.service /etc/rlb": "TestManual, after all others",
 	"rm -rf /usr/local/share/rlb-agent":                                              "TestManual, after all others",
 }
@@ -122,8 +123,8 @@ func manualBlock(t *testing.T, page, command string) string {
 
 var testName = regexp.MustCompile(`\bTest[A-Z]\w+`)
 
-// TestManualIsKnown: the commands in the tables above exist in the manual, and the tests that are said to run them
-// exist.
+// TestManualIsKnown: the commands in the tables above exist in the manual, the tests that are said to run them exist, and
+// make has the targets that the manual names.
 func TestManualIsKnown(t *testing.T) {
 	typed := map[string]bool{}
 	for _, c := range typedCommands(t) {
@@ -144,6 +145,11 @@ func TestManualIsKnown(t *testing.T) {
 	for command, why := range manualNotRun {
 		if _, both := manualRuns[command]; both || !typed[command] {
 			t.Errorf("the manual has no command %q, or TestManual runs it too", command)
+		}
+		if args, ok := strings.CutPrefix(command, "make "); ok {
+			if out, err := exec.Command("make", append([]string{"-n", "-C", "../../.."}, strings.Fields(args)...)...).CombinedOutput(); err != nil || strings.Contains(string(out), "Nothing to be done") {
+				t.Errorf("%s: %v\n%s", command, err, out)
+			}
 		}
 		for _, name := range testName.FindAllString(why, -1) {
 			if !strings.Contains(tests.String(), "func "+name+"(") {
@@ -188,6 +194,19 @@ func TestManual(t *testing.T) {
 	laptop.Write("spec.yaml", spec(generations))
 	config, err := os.ReadFile(filepath.Join(laptop.Dir, "config"))
 	if err != nil {
+		t.Fatal(err)
+	}
+	for name, from := range map[string]string{"bin/rlb-agent-linux-arm64": e2e.AgentBinary(), "hack/systemd/rlb-agent.service": "../../systemd/rlb-agent.service"} {
+		path := filepath.Join(laptop.Dir, name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if out, err := exec.Command("cp", from, path).CombinedOutput(); err != nil {
+			t.Fatalf("%v\n%s", err, out)
+		}
+	}
+	laptop.Write("scp", "#!/bin/sh\nexec /usr/bin/scp -F config \"$@\"\n")
+	if err := os.Chmod(filepath.Join(laptop.Dir, "scp"), 0o755); err != nil {
 		t.Fatal(err)
 	}
 	laptop.Write("config", fmt.Sprintf("%sHost lb1\nHostName %s\nHost lb2\nHostName %s\n", config, hosts[0].Addr(), hosts[1].Addr()))

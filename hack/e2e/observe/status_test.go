@@ -3,6 +3,7 @@ package observe
 import (
 	"encoding/json"
 	"fmt"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
@@ -31,12 +32,17 @@ func fetch(h *e2e.Host, address, path, name string) string {
 	return out
 }
 
-// TestStatus: the status and the metrics of a real pair, through a failover, a refused spec and a
-// drain.
+// textfile is a file in the directory that Debian's node exporter reads. The user prometheus owns the directory above.
+const textfile = "/var/lib/prometheus/node-exporter/rlb.prom"
+
+// TestStatus: the status and the metrics of a real pair, through a failover, a refused spec and a drain.
 func TestStatus(t *testing.T) {
 	w := e2e.New(t)
-	text := e2e.Spec(pair.Nodes, "metadata: {name: prod}", "metrics: {address: '0.0.0.0:9345', textfile: /run/rlb.prom}", "web: {address: '127.0.0.1:8345'}")
+	text := e2e.Spec(pair.Nodes, "metadata: {name: prod}", "metrics: {address: '0.0.0.0:9345', textfile: "+textfile+"}", "web: {address: '127.0.0.1:8345'}")
 	active, standby := w.Pair(text, lab.Trixie, lab.Bookworm)
+	for _, h := range []*e2e.Host{active, standby} {
+		h.Shell("mkdir -p " + filepath.Dir(textfile) + " && chown 120:120 /var/lib/prometheus") // as the package prometheus-node-exporter
+	}
 	e2e.StartDaemon(active, standby)
 	w.Eventually("both are ready, and shown", 15*time.Second, func() bool {
 		return statusFile(active).Is("Ready") && statusFile(standby).Is("Ready") &&
@@ -101,7 +107,7 @@ func TestStatus(t *testing.T) {
 			t.Errorf("%s under another name: %s", address, page)
 		}
 	}
-	if text := active.Shell("cat /run/rlb.prom"); !strings.Contains(text, `rlb_role{role="MASTER"} 1`) {
+	if text := active.Shell("cat " + textfile); !strings.Contains(text, `rlb_role{role="MASTER"} 1`) {
 		t.Errorf("text file: %s", text)
 	}
 
@@ -155,7 +161,7 @@ func TestStatus(t *testing.T) {
 
 	// without the daemon there are no metrics and no text file
 	standby.Shell("systemctl stop rlb-agent")
-	if out := fetch(standby, "127.0.0.1:9345", "/metrics", "x") + standby.Shell("ls /run"); strings.Contains(out, "rlb_") || strings.Contains(out, "rlb.prom") {
+	if out := fetch(standby, "127.0.0.1:9345", "/metrics", "x") + standby.Shell("ls "+filepath.Dir(textfile)); strings.Contains(out, "rlb_") || strings.Contains(out, "rlb.prom") {
 		t.Errorf("after the end of the agent: %s", out)
 	}
 	standby.Crash()

@@ -3,7 +3,8 @@
 //
 // Links are followed one by one, as the kernel does (path_resolution(7)). Each directory, the links in it and, if it is
 // read or run, the file must belong to root and must not be writable by group or others. A sticky directory (/tmp) is no
-// exception. So only root can change the result afterwards, and a resolved path can be used by its name.
+// exception. So only root can change the result afterwards, and a resolved path can be used by its name. Only Directory
+// enters directories of another user, and does not leave what that user may write anyway.
 package rootpath
 
 import (
@@ -35,7 +36,7 @@ func (e *Error) Error() string { return e.text }
 // Resolve returns the path of a file without symbolic links, to replace or remove the file. The file, and directories at
 // the end of the path, need not exist; the file itself can belong to another user. Errors: *Error, *fs.PathError.
 func (w Walker) Resolve(path string) (string, error) {
-	found, resolved, err := w.walk(path)
+	found, resolved, err := w.walk(path, false)
 	if found != nil {
 		if found.kind() == unix.S_IFDIR {
 			err = w.owned(found)
@@ -48,10 +49,14 @@ func (w Walker) Resolve(path string) (string, error) {
 	return resolved, nil
 }
 
-// Directory opens a directory (O_PATH) if only root can change where the path leads. The directory itself can belong to
-// another user. Errors: *Error, *fs.PathError.
+// Directory opens a directory (O_PATH), to create and replace files in it by this descriptor without reading any.
+//
+// Any user may own the directory. A directory above it may belong to one other user, such as /var/lib/prometheus of Debian's
+// node exporter, but must not be writable by group or others. That user can rename entries of it and put links in their
+// place. So from there on no link and no ".." is followed, and the result is below that user's directory.
+// Errors: *Error, *fs.PathError.
 func (w Walker) Directory(path string) (*os.File, error) {
-	found, _, err := w.walk(path)
+	found, _, err := w.walk(path, true)
 	switch {
 	case err != nil:
 		return nil, err
@@ -94,7 +99,7 @@ func (w Walker) Open(path string) (*os.File, error) {
 
 // find is like walk, but the file must exist and only root may change it.
 func (w Walker) find(path string) (*place, error) {
-	found, _, err := w.walk(path)
+	found, _, err := w.walk(path, false)
 	if err == nil && found == nil {
 		err = &fs.PathError{Op: "open", Path: path, Err: unix.ENOENT}
 	}
@@ -151,9 +156,10 @@ func (w Walker) begin(path string) (*place, []string, error) {
 // maxLinks is the most symbolic links in a path, as in the kernel.
 const maxLinks = 40
 
-// walk follows a path. Only root can change where it leads, but the file there can belong to another user. found is nil if
-// the path leads to nothing yet.
-func (w Walker) walk(path string) (found *place, resolved string, err error) {
+// walk follows a path. Only root can change where it leads, but the file there can belong to another user. With through,
+// the path may lead through directories of another user, who can change where it leads below them. found is nil if the path
+// leads to nothing yet.
+func (w Walker) walk(path string, through bool) (found *place, resolved string, err error) {
 	abs, err := filepath.Abs(path)
 	if err != nil {
 		return nil, "", err
@@ -170,6 +176,7 @@ func (w Walker) walk(path string) (found *place, resolved string, err error) {
 			at.close()
 		}
 	}()
+	var foreign error // why others than root have a say from here on
 	for links := 0; len(rest) > 0; {
 		name := rest[0]
 		rest = rest[1:]
@@ -177,9 +184,16 @@ func (w Walker) walk(path string) (found *place, resolved string, err error) {
 			continue
 		}
 		if at.kind() == unix.S_IFDIR {
-			if err := w.owned(at); err != nil {
+			err := w.owned(at)
+			if err != nil && !(through && at.stat.Mode&0o022 == 0) {
 				return nil, "", err
 			}
+			if foreign == nil {
+				foreign = err
+			}
+		}
+		if name == ".." && foreign != nil {
+			return nil, "", foreign
 		}
 		next, err := at.enter(name)
 		if err == unix.ENOENT && name != ".." {
@@ -202,6 +216,9 @@ func (w Walker) walk(path string) (found *place, resolved string, err error) {
 		target, err := next.target()
 		if err == nil {
 			err = w.owned(next)
+		}
+		if foreign != nil {
+			err = foreign
 		}
 		next.close()
 		if links++; err == nil && links > maxLinks {

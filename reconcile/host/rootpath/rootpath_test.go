@@ -5,6 +5,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -180,5 +181,45 @@ func TestRootLooksFromTheTop(t *testing.T) {
 	}
 	if err := (Walker{}).Check("/usr/bin/env"); err != nil {
 		t.Error(err)
+	}
+}
+
+// A directory above may be another user's, but that user can lead root nowhere else.
+func TestDirectoryThroughAForeignOne(t *testing.T) {
+	w, top := tree(t)
+	w.owner++ // so all below the top is another user's
+	must(t, os.Mkdir(filepath.Join(top, "safe/sub/below"), 0o755))
+	const theirs = "TOP/safe belongs to user UID, not to root (move the file to a directory that only root may write)"
+	for path, want := range map[string]string{
+		"safe": "", "safe/sub": "", "safe/sub/below": "", "open": "",
+		"safe/up":         theirs, // a link to a directory beside it
+		"safe/over-there": theirs, // a link to elsewhere
+		"safe/sub/..":     theirs,
+		"open/below":      "TOP/open belongs to user UID, not to root (move the file to a directory that only root may write)",
+		"there":           "the link TOP/there belongs to user UID, not to root (chown -h root TOP/there)",
+		"safe/new":        "open TOP/safe/new: no such file or directory",
+		"safe/file":       "open TOP/safe/file: not a directory",
+	} {
+		dir, err := w.Directory(filepath.Join(top, "x")[:len(top)+1] + path) // not cleaned
+		if want != "" {
+			want = strings.NewReplacer("TOP", top, "UID", strconv.Itoa(os.Geteuid())).Replace(want)
+			if err == nil || err.Error() != want {
+				t.Errorf("%s: %v, want %s", path, err, want)
+			}
+			continue
+		}
+		must(t, err)
+		if dir.Name() != filepath.Join(top, path) {
+			t.Errorf("%s is %s", path, dir.Name())
+		}
+		must(t, dir.Close())
+	}
+	for _, path := range []string{"safe/file", "safe/sub"} { // it is for directories only that nothing is read from
+		if _, err := w.Resolve(filepath.Join(top, path)); err == nil {
+			t.Errorf("%s: resolved", path)
+		}
+		if err := w.Check(filepath.Join(top, path)); err == nil {
+			t.Errorf("%s: checked", path)
+		}
 	}
 }

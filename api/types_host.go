@@ -127,7 +127,7 @@ type Metrics struct {
 	// Textfile is the absolute path of a file for node_exporter's textfile collector, ending in ".prom".
 	// Any user may own its directory. The directories above that must belong to root, or to one other user who alone may
 	// write them, as in Debian's package prometheus-node-exporter. Below the directory of another user the agent follows no
-	// links. To use another directory, start node_exporter with --collector.textfile.directory.
+	// links. node_exporter's flag --collector.textfile.directory names another directory.
 	// Default: off.
 	// Example: /var/lib/prometheus/node-exporter/rlb.prom
 	Textfile string `json:"textfile,omitempty" validate:"omitempty,path,endswith=.prom"`

@@ -2,6 +2,6 @@ package host
 
 // The directories of the agent on a host.
 const (
-	StateDir = "/var/lib/rlb" // stays over a boot
-	RunDir   = "/run/rlb"     // gone after a boot
+	StateDir = "/var/lib/rlb" // kept across a reboot
+	RunDir   = "/run/rlb"     // lost at a reboot
 )

@@ -1,13 +1,13 @@
 package host
 
-// An Effect does one change of a machine, or what a test puts in its place. The name is the writer's with its object
-// ("StartUnit haproxy.service"); torn leaves what a crash in the middle of the change would, nil where that is nothing.
+// An Effect makes one change to the host, or replaces it in a test. The name is the writer's method with its object
+// ("StartUnit haproxy.service"). torn leaves the host as a crash in the middle of the change would; nil if that is nothing.
 type Effect func(name string, torn, do func() error) error
 
-// Do does one change by way of the hook, if there is one. Every writer calls it or Tearable, once.
+// Do makes one change through the hook, if one is set. Every writer calls Do or Tearable exactly once.
 func (e Effect) Do(name string, do func() error) error { return e.Tearable(name, nil, do) }
 
-// Tearable does one change that a crash can leave half done.
+// Tearable makes one change that a crash can leave half done.
 func (e Effect) Tearable(name string, torn, do func() error) error {
 	if e == nil {
 		return do()

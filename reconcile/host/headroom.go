@@ -5,17 +5,17 @@ import (
 	"time"
 )
 
-// Beat is an advertisement of another machine, as it came in.
+// Beat is a received advertisement of another host.
 type Beat struct {
 	From     netip.Addr
-	Priority uint8     // 0: it gives the virtual IPs up
-	At       time.Time // when the kernel took it
+	Priority uint8     // 0: the sender gives up the virtual IPs
+	At       time.Time // when the kernel received it
 }
 
-// AdvertEar hears the advertisements of one virtual router. It is for one goroutine.
+// AdvertEar receives the advertisements of one virtual router. Only one goroutine may use it.
 type AdvertEar interface {
-	// Take is what has come in since the last call, the oldest first; it never waits. lost is that more came, which was
-	// dropped, or whose time is not known: then the times between these say nothing.
+	// Take returns the advertisements since the last call, the oldest first; it never waits. lost means that more were
+	// received and dropped, or that their time is unknown: the intervals between the returned ones are then meaningless.
 	Take() (heard []Beat, lost bool, err error)
 	Close()
 }

@@ -7,14 +7,14 @@ import (
 	"io/fs"
 )
 
-// ErrUnavailable is wrapped by an Observer's error where this machine has no such thing (no systemd, no dpkg) or the
-// caller may not look (not root). Planning then goes on without it and says so; applying refuses.
+// ErrUnavailable is wrapped by an Observer's error if this machine lacks the subject (no systemd, no dpkg) or the caller
+// may not read it (not root). Planning then continues without it and reports that; applying refuses.
 var ErrUnavailable = errors.New("not available on this machine")
 
-// Unavailable is an error in the caller's words that wraps ErrUnavailable, and cause where that is not nil.
+// Unavailable returns an error with this text that wraps ErrUnavailable, and cause if it is not nil.
 func Unavailable(text string, cause error) error { return &unavailableError{text: text, cause: cause} }
 
-// Cannot is the error "cannot DO: cause". It wraps ErrUnavailable where the cause is that we may not look.
+// Cannot returns the error "cannot DO: cause". It wraps ErrUnavailable if the cause is a missing permission.
 func Cannot(do string, cause error) error {
 	err := fmt.Errorf("cannot %s: %w", do, cause)
 	if errors.Is(err, fs.ErrPermission) {
@@ -23,7 +23,7 @@ func Cannot(do string, cause error) error {
 	return err
 }
 
-// unavailableError says in plain words what this machine lacks, without the sentinel's own words.
+// unavailableError says in plain words what this machine lacks, without the text of ErrUnavailable.
 type unavailableError struct {
 	text  string
 	cause error
@@ -35,10 +35,10 @@ func (e *unavailableError) Is(target error) bool { return target == ErrUnavailab
 
 func (e *unavailableError) Unwrap() error { return e.cause }
 
-// ErrNoAnswer is wrapped by the error of a question to a program that runs and does not answer in time.
+// ErrNoAnswer is wrapped by the error if a program runs but does not answer in time.
 var ErrNoAnswer = errors.New("it does not answer")
 
-// Observer is the read-only half of a host: all that planning ever gets. Every method looks anew.
+// Observer is the read-only half of a host. Planning uses nothing else. Every method reads the current state.
 type Observer interface {
 	FileReader
 	PackageReader
@@ -51,7 +51,7 @@ type Observer interface {
 	Checker
 }
 
-// Host is a host that can be changed. Every writer is an "ensure": done before, it does nothing and is no error.
+// Host is a host that can be changed. Every writer ensures a state: if it is already reached, the writer does nothing.
 type Host interface {
 	Observer
 	FileWriter
@@ -60,6 +60,7 @@ type Host interface {
 	FirewallWriter
 	HAProxyWriter
 
-	// Ready is nil where this machine can be changed: root, systemd running, apt there. It touches nothing.
+	// Ready returns nil if this machine can be changed: the caller is root, systemd runs and apt exists. It changes
+	// nothing.
 	Ready(ctx context.Context) error
 }

@@ -2,12 +2,12 @@ package host
 
 import "time"
 
-// JournalEntry is one message of the system's journal (systemd.journal-fields(7)).
+// JournalEntry is one message of the systemd journal (systemd.journal-fields(7)).
 type JournalEntry struct {
 	Time     time.Time
-	Unit     string // that sent it, or that systemd speaks of
-	Manager  bool   // systemd speaks of the unit
+	Unit     string // the sender, or the unit that a message of systemd is about
+	Manager  bool   // systemd sent the message about the unit
 	Message  string
 	Priority int               // 0 (emergency) to 7 (debug)
-	Fields   map[string]string // the agent's own: RLB_REASON is "reason"
+	Fields   map[string]string // the agent's own fields: RLB_REASON is "reason"
 }

@@ -16,34 +16,35 @@ type Interface struct {
 	Prefixes []netip.Prefix // addresses with their prefix lengths
 }
 
-// Socket is a TCP socket that listens.
+// Socket is a listening TCP socket.
 type Socket struct {
 	Addr    netip.AddrPort
-	PID     int    // a process that holds it; 0 where none can be seen
-	Program string // its name
+	PID     int    // one process that holds it; 0 if none is visible
+	Program string // name of that process
 }
 
-// AgentMessage is what agents say to each other (package peers): a report's message, and its addition.
+// AgentMessage is a message between agents (package peers): a report's body and its addition.
 type AgentMessage = struct{ Body, Addition []byte }
 
-// Endpoint is a TCP port of an address as one machine of the link has it.
+// Endpoint is a TCP port of an address on one machine of the link.
 type Endpoint struct {
-	MAC  string     // of the machine: "02:00:00:00:00:0a"
-	From netip.Addr // the address of this host to ask from
+	MAC  string     // of that machine: "02:00:00:00:00:0a"
+	From netip.Addr // source address on this host
 	At   netip.AddrPort
 }
 
-// Reply is what a machine says to a TCP connection request.
+// Reply is a machine's reply to a TCP connection request.
 type Reply int
 
 // The replies.
 const (
-	Silent   Reply = iota // nothing: it does not hold the address, or drops the request
-	Refused               // it holds the address, and nothing listens on the port
+	Silent   Reply = iota // no reply: the machine does not hold the address, or drops the request
+	Refused               // the machine holds the address, and nothing listens on the port
 	Accepted              // a program listens
 )
 
-// Overlaps says whether another socket cannot listen beside this one. A wildcard of IPv6 may serve IPv4 too.
+// Overlaps says whether s prevents another socket from listening on other. The IPv6 wildcard of another program can serve
+// IPv4 too.
 func (s Socket) Overlaps(other netip.AddrPort) bool {
 	a, b := s.Addr, other
 	if a.Port() != b.Port() {
@@ -55,7 +56,7 @@ func (s Socket) Overlaps(other netip.AddrPort) bool {
 	return a.Addr() == b.Addr() || same && (any4(a) || any4(b) || any6(a) || any6(b)) || any6(a) && !b.Addr().Is6()
 }
 
-// Holder says which of the interfaces has a subnet that holds an address, and which subnet: the narrowest.
+// Holder returns the narrowest subnet that contains addr, and the interface with that subnet.
 func Holder(interfaces []Interface, addr netip.Addr) (name string, subnet netip.Prefix) {
 	narrowest := -1
 	for _, i := range interfaces {
@@ -68,8 +69,8 @@ func Holder(interfaces []Interface, addr netip.Addr) (name string, subnet netip.
 	return name, subnet
 }
 
-// Subnets are the subnets of each interface that other machines can be in. A virtual IP that is held just now says nothing
-// of the network.
+// Subnets returns the subnets of each interface that other machines can be in. It skips a virtual IP that this host holds,
+// because a virtual IP says nothing about the network.
 func Subnets(interfaces []Interface, virtual []api.VirtualIP) map[string][]netip.Prefix {
 	all := map[string][]netip.Prefix{}
 	for _, i := range interfaces {
@@ -83,7 +84,7 @@ func Subnets(interfaces []Interface, virtual []api.VirtualIP) map[string][]netip
 	return all
 }
 
-// OwnAddresses are all that this host's interfaces hold now.
+// OwnAddresses returns the addresses that this host's interfaces hold now.
 func OwnAddresses(ctx context.Context, o NetworkReader) (map[netip.Addr]bool, error) {
 	interfaces, err := o.Interfaces(ctx)
 	own := map[netip.Addr]bool{}
@@ -95,35 +96,35 @@ func OwnAddresses(ctx context.Context, o NetworkReader) (map[netip.Addr]bool, er
 	return own, err
 }
 
-// Router is a VRRP router on the link, as it advertises itself.
+// Router is a VRRP router on the link, as its advertisements describe it.
 type Router struct {
 	Family    api.Family
-	Version   int          // of VRRP
+	Version   int          // VRRP version
 	RouterID  int          // 1 to 255
-	From      netip.Addr   // its own address; with IPv6 a link-local one
-	MAC       string       // that its frames come from
+	From      netip.Addr   // the router's own address; with IPv6 a link-local one
+	MAC       string       // source MAC of its frames
 	Priority  int          // 0 to 255
 	Addresses []netip.Addr // virtual IPs, at most 255
 	Interval  time.Duration
 	Unicast   bool
-	Admitted  bool // its advertisements get through the firewall of this host to keepalived
+	Admitted  bool // this host's firewall lets its advertisements through to keepalived
 }
 
-// NetworkReader looks at interfaces, sockets and neighbours.
+// NetworkReader reads interfaces, sockets and neighbours.
 type NetworkReader interface {
-	// Interfaces are the network interfaces with their addresses, loopback included.
+	// Interfaces returns the network interfaces with their addresses, including loopback.
 	Interfaces(ctx context.Context) ([]Interface, error)
-	// Listeners are the TCP sockets on which the processes listen.
+	// Listeners returns the TCP sockets on which the processes listen.
 	Listeners(ctx context.Context, pids ...int) ([]netip.AddrPort, error)
-	// Sockets are all TCP sockets that listen on this host, with the programs that hold them.
+	// Sockets returns all listening TCP sockets of this host, with the programs that hold them.
 	Sockets(ctx context.Context) ([]Socket, error)
-	// Neighbours asks on an interface, by ARP and neighbour solicitations, who holds these addresses: the MACs ("02:00:00:00:00:0a")
-	// of those that answer within 300 ms, this host left out. A peer that is there answers for its own address; one that
-	// holds a virtual IP answers for that.
+	// Neighbours asks on an interface, by ARP and neighbour solicitations, which hosts hold these addresses. It returns the
+	// MACs ("02:00:00:00:00:0a") of the hosts that answer within 300 ms, without this host. A running peer answers for its
+	// own address; a host that holds a virtual IP answers for that.
 	Neighbours(ctx context.Context, iface string, addrs []netip.Addr) (map[netip.Addr]string, error)
-	// HearsRouter says whether another machine advertises itself under one of these identities on an interface, from one of
-	// these sources; without sources, from anywhere. It ends with the first such advertisement, or after wait.
+	// HearsRouter says whether another machine sends advertisements with one of these identities on an interface, from one
+	// of these sources; without sources, from any. It returns at the first such advertisement, or after wait.
 	HearsRouter(ctx context.Context, iface string, ids []vrrp.Identity, from []netip.Prefix, wait time.Duration) (bool, error)
-	// Routers listens on an interface, for as long as listen, for the VRRP routers of other machines.
+	// Routers listens on an interface, for the duration listen, for VRRP routers of other machines.
 	Routers(ctx context.Context, iface string, listen time.Duration) ([]Router, error)
 }

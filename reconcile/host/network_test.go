@@ -21,9 +21,9 @@ func TestOverlap(t *testing.T) {
 		{"[::1]:80", "[::2]:80", false},
 		{"[::1]:80", "127.0.0.1:80", false},
 		{"[::1]:80", "0.0.0.0:80", false},
-		{"0.0.0.0:80", "[::]:80", false}, // HAProxy's wildcard of IPv6 is of IPv6 only
+		{"0.0.0.0:80", "[::]:80", false}, // HAProxy's IPv6 wildcard is IPv6 only
 		{"127.0.0.1:80", "[::]:80", false},
-		{"[::]:80", "0.0.0.0:80", true}, // another program's may be of both
+		{"[::]:80", "0.0.0.0:80", true}, // another program's can be dual-stack
 		{"[::]:80", "127.0.0.1:80", true},
 	} {
 		if got := (Socket{Addr: netip.MustParseAddrPort(test.have)}).Overlaps(netip.MustParseAddrPort(test.want)); got != test.overlap {

@@ -10,23 +10,23 @@ import (
 	"rlb.dev/rlb-agent/render"
 )
 
-// Refusal is the word of a real program that does not take a rendered file.
+// Refusal is the error of a real program that rejects a rendered file.
 type Refusal struct {
 	Program string    // "haproxy" or "keepalived"
-	Lines   []Verdict // what it said, in its order
+	Lines   []Verdict // its messages, in its order
 }
 
-// Verdict is one thing that a program said of a rendered file.
+// Verdict is one message of a program about a rendered file.
 type Verdict struct {
-	Path   string // path on the host of the file that it speaks of, or ""
+	Path   string // path on the host of the file that the message is about, or ""
 	Line   int    // line in that file, or 0
-	Origin string // field of the spec that it stems from, or ""
+	Origin string // field of the spec that the line was rendered from, or ""
 	Text   string // the program's own words
 
-	problem yamlfile.Problem // the same at its place in the spec, once known
+	problem yamlfile.Problem // the message at its place in the spec, once known
 }
 
-// words are what the program said, and where it said it.
+// words returns the program's message with the file and line.
 func (v Verdict) words() string {
 	if v.Path == "" {
 		return v.Text
@@ -34,7 +34,7 @@ func (v Verdict) words() string {
 	return fmt.Sprintf("%s:%d: %s", v.Path, v.Line, v.Text)
 }
 
-// field is the field that it stems from. Which of several raw lines it is, its place says.
+// field returns the field of the spec. The place in the spec tells which of several raw lines (extra) it is.
 func (v Verdict) field() string {
 	if list := strings.LastIndexByte(v.Origin, '['); strings.HasSuffix(v.Origin, "]") && strings.Contains(v.Origin[:list], "extra") {
 		return v.Origin[:list]
@@ -42,14 +42,15 @@ func (v Verdict) field() string {
 	return v.Origin
 }
 
-// Warning is what a program that takes a file says of a line of the user's own in it, at its place in the spec.
+// Warning returns a warning of a program that accepts the file, about one of the user's raw lines, at its place in the
+// spec.
 func (v Verdict) Warning(program string, doc *api.Document) yamlfile.Problem {
 	p := doc.Problem(v.Origin, "%s warns: %s", program, v.words())
 	p.Path, p.Warning = v.field(), true
 	return p
 }
 
-// Place gives what stems from a field of a spec its place there.
+// Place sets the place in the spec of each verdict that stems from a field of the spec.
 func (r *Refusal) Place(doc *api.Document) {
 	for i := range r.Lines {
 		if v := &r.Lines[i]; v.Origin != "" {
@@ -59,7 +60,7 @@ func (r *Refusal) Place(doc *api.Document) {
 	}
 }
 
-// Problems are what has a place in the spec.
+// Problems returns the verdicts that have a place in the spec.
 func (r *Refusal) Problems() (all yamlfile.Problems) {
 	for _, v := range r.Lines {
 		if v.problem.File != "" {
@@ -69,7 +70,8 @@ func (r *Refusal) Problems() (all yamlfile.Problems) {
 	return all
 }
 
-// Error is all that the program said, a line each. What has a place in the spec has the form of the spec's problems.
+// Error lists all messages of the program, one a line. A message with a place in the spec has the form of the spec's
+// problems.
 func (r *Refusal) Error() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s refuses its configuration:", r.Program)
@@ -86,7 +88,7 @@ func (r *Refusal) Error() string {
 	return b.String()
 }
 
-// Refusals are those that an error holds.
+// Refusals returns all *Refusal in the tree of an error.
 func Refusals(err error) (all []*Refusal) {
 	switch e := err.(type) {
 	case nil:
@@ -102,9 +104,10 @@ func Refusals(err error) (all []*Refusal) {
 	return all
 }
 
-// Checker asks the real programs.
+// Checker asks the real programs whether they accept rendered files.
 type Checker interface {
-	// Check asks the real programs, if installed, what they think of rendered files that are not installed yet. The
-	// error is a *Refusal, or two of them joined; a program that is not installed is named in unchecked. Only a temporary directory is written.
+	// Check asks the real programs, if installed, to check rendered files that are not installed yet. The error is a
+	// *Refusal, or two of them joined. unchecked names the programs that are not installed. Check only writes to a
+	// temporary directory.
 	Check(ctx context.Context, files []render.File) (unchecked []string, err error)
 }

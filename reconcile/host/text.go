@@ -5,8 +5,8 @@ import (
 	"unicode"
 )
 
-// Clean is a text of another program or machine as it may stand in a log and on a terminal: without control characters,
-// which steer a terminal, and without those that change the direction of writing. Line breaks and tabs stay.
+// Clean makes a text of another program or machine safe for a log and a terminal. It removes control characters, which can
+// control a terminal, and characters that change the writing direction. It keeps line breaks and tabs.
 func Clean(text string) string {
 	return strings.Map(func(r rune) rune {
 		if unicode.IsControl(r) && r != '\n' && r != '\t' || unicode.Is(unicode.Bidi_Control, r) {

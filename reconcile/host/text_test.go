@@ -2,7 +2,7 @@ package host
 
 import "testing"
 
-// What steers a terminal is left out, also where it is one character of eight bits; all else stays.
+// Clean removes what controls a terminal, including the eight-bit control characters, and keeps everything else.
 func TestClean(t *testing.T) {
 	for text, want := range map[string]string{
 		"two\nlines, a\ttab, größer, 日本語 → é": "two\nlines, a\ttab, größer, 日本語 → é",

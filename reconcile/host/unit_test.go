@@ -2,8 +2,8 @@ package host
 
 import "testing"
 
-// Somebody who stops or restarts a unit does not make it one that died: the states are those of systemctl(1), seen while
-// systemctl restart went on, and after a process had killed itself.
+// A manual stop or restart of a unit does not count as its death. The states are those of systemctl(1), observed during
+// systemctl restart and after a process killed itself.
 func TestDiedSince(t *testing.T) {
 	before := Unit{ActiveState: "active", SubState: "running", MainPID: 7, Restarts: 2}
 	for name, test := range map[string]struct {

@@ -5,18 +5,18 @@ import (
 	"sync"
 )
 
-// UnitsOnce asks a host once for each of its units, for all of them at the same time and while other things are looked at:
-// systemd takes some milliseconds to tell the hundreds of properties of one. It asks for any other unit when Unit is called.
+// UnitsOnce reads each of the given units of a host once, all in parallel and in the background: systemd takes some
+// milliseconds to list the hundreds of properties of a unit. Other units are read when Unit is called.
 type UnitsOnce struct {
 	Observer
 	answers map[string]func() (Unit, error)
 	asked   sync.WaitGroup
 }
 
-// Wait waits until all answers have come.
+// Wait waits until all answers have arrived.
 func (o *UnitsOnce) Wait() { o.asked.Wait() }
 
-// AskUnits asks for units. The caller waits with Wait before it is done with the host.
+// AskUnits starts to read the named units. The caller calls Wait before it stops using the host.
 func AskUnits(ctx context.Context, o Observer, names ...string) *UnitsOnce {
 	units := &UnitsOnce{Observer: o, answers: map[string]func() (Unit, error){}}
 	for _, name := range names {
@@ -27,7 +27,7 @@ func AskUnits(ctx context.Context, o Observer, names ...string) *UnitsOnce {
 	return units
 }
 
-// Unit is the state of a unit: the answer that has come or comes, or that to a question of its own.
+// Unit returns the state of a unit: the answer of the background query, or of a new query for another unit.
 func (o *UnitsOnce) Unit(ctx context.Context, name string) (Unit, error) {
 	if answer, asked := o.answers[name]; asked {
 		return answer()

@@ -5,14 +5,14 @@ import (
 	"time"
 )
 
-// Instance is one vrrp_instance as keepalived tells it.
+// Instance is the state of one vrrp_instance as keepalived reports it.
 type Instance struct {
 	Name  string
 	Role  Role
 	Since time.Time // of the last transition
 }
 
-// Role is what a node is in the virtual router.
+// Role is the state of a node in the virtual router.
 type Role string
 
 // The roles.
@@ -24,12 +24,12 @@ const (
 	RoleUnknown Role = "UNKNOWN"
 )
 
-// SignalGrace is how long after its start keepalived is not asked for its state: a signal that comes before its process
-// is ready for it would kill that.
+// SignalGrace is how long after its start the agent does not ask keepalived for its state: a signal that arrives before
+// keepalived has installed its handler would kill it.
 const SignalGrace = 500 * time.Millisecond
 
-// GraceLeft is how much of SignalGrace is left to a running keepalived, or 0. A start in the future, as after a step of the
-// clock, has none.
+// GraceLeft returns the rest of SignalGrace of a running keepalived, or 0. A start in the future, as after a step of the
+// clock, has no grace left.
 func (u Unit) GraceLeft() time.Duration {
 	age := time.Since(u.ActiveSince)
 	if age < 0 {
@@ -38,8 +38,8 @@ func (u Unit) GraceLeft() time.Duration {
 	return max(0, SignalGrace-age)
 }
 
-// KeepalivedReader asks the running keepalived.
+// KeepalivedReader queries the running keepalived.
 type KeepalivedReader interface {
-	// VRRP is what keepalived says of its instances, within half a second. The process is the unit's main one.
+	// VRRP returns the state of keepalived's instances, within half a second. pid is the main process of the unit.
 	VRRP(ctx context.Context, pid int) ([]Instance, error)
 }

@@ -14,15 +14,15 @@ import (
 	"rlb.dev/rlb-agent/render/vrrp"
 )
 
-// HearsRouter says whether another machine advertises itself under one of these identities, from one of these sources. It
-// ends with the first advertisement, or after wait. A goodbye is none.
+// HearsRouter says whether another machine sends advertisements with one of these identities, from one of these sources. It
+// returns at the first one, or after wait. Priority 0 does not count.
 func (h *Host) HearsRouter(ctx context.Context, iface string, ids []vrrp.Identity, from []netip.Prefix, wait time.Duration) (bool, error) {
 	return hears(ctx, only(from, link.HearAdverts), iface, ids, wait)
 }
 
-// AdvertsPass says whether another machine's advertisements under each of these identities, at least one, get through to
-// keepalived. It ends with the first identity that does not come within three intervals: then a backup takes over
-// (RFC 9568 §6.1, Active_Down_Interval).
+// AdvertsPass says whether another machine's advertisements with each of these identities, at least one, reach keepalived.
+// It returns at the first identity that is not received within three intervals, because a backup then takes over (RFC 9568
+// §6.1, Active_Down_Interval).
 func (h *Host) AdvertsPass(ctx context.Context, iface string, ids []vrrp.Identity) (bool, error) {
 	return hearsEach(ctx, link.HearAdmitted, iface, ids)
 }
@@ -36,13 +36,13 @@ func hearsEach(ctx context.Context, by ear, iface string, ids []vrrp.Identity) (
 	return len(ids) > 0, nil
 }
 
-// lateness is how much later than expected an advertisement may come on a busy machine.
+// lateness is how much later than expected an advertisement can arrive on a busy machine.
 const lateness = 50 * time.Millisecond
 
-// ear is a way to hear the advertisements of one identity.
+// ear is a function that receives the advertisements of one identity.
 type ear func(ctx context.Context, iface string, id link.Identity, heard func(link.Advert)) error
 
-// only hears what comes from one of these sources; without sources, everything.
+// only passes on advertisements from one of these sources; without sources, all.
 func only(from []netip.Prefix, by ear) ear {
 	return func(ctx context.Context, iface string, id link.Identity, heard func(link.Advert)) error {
 		return by(ctx, iface, id, func(a link.Advert) {
@@ -66,13 +66,13 @@ func hears(ctx context.Context, by ear, iface string, ids []vrrp.Identity, wait 
 	return heard, refined(err)
 }
 
-// HearRouter calls heard for each advertisement of another machine under one of these identities, from one of these
-// sources, one at a time, until ctx ends.
+// HearRouter calls heard for each advertisement of another machine with one of these identities, from one of these sources,
+// one call at a time, until ctx ends. goodbye: priority 0.
 func (h *Host) HearRouter(ctx context.Context, iface string, ids []vrrp.Identity, from []netip.Prefix, heard func(goodbye bool)) error {
 	return refined(hear(ctx, only(from, link.HearAdverts), iface, ids, func(a link.Advert) { heard(a.Priority == 0) }))
 }
 
-// HearAdverts begins to hear the advertisements of another machine under an identity.
+// HearAdverts starts to receive the advertisements of other machines with an identity.
 func (h *Host) HearAdverts(iface string, id vrrp.Identity) (host.AdvertEar, error) {
 	e, err := link.OpenEar(iface, linkIdentity(id))
 	if err != nil {
@@ -81,10 +81,10 @@ func (h *Host) HearAdverts(iface string, id vrrp.Identity) (host.AdvertEar, erro
 	return advertEar{e}, nil
 }
 
-// advertEar is a link.Ear in the words of package host.
+// advertEar adapts a link.Ear to package host.
 type advertEar struct{ *link.Ear }
 
-// Take is what has come in since the last call.
+// Take returns the advertisements since the last call.
 func (e advertEar) Take() (heard []host.Beat, lost bool, err error) {
 	all, lost, err := e.Ear.Take()
 	for _, b := range all {
@@ -97,12 +97,13 @@ func linkIdentity(id vrrp.Identity) link.Identity {
 	return link.Identity{Family: id.Family, Version: id.Version, RouterID: id.RouterID}
 }
 
-// TalkToAgents sends what comes by say to the agents on the link of an interface, and calls heard for what others send.
+// TalkToAgents sends the messages from say to the agents on the link of an interface, and calls heard for each message of
+// another agent.
 func (h *Host) TalkToAgents(ctx context.Context, iface string, say <-chan link.Message, heard func(mac string, message link.Message)) error {
 	return refined(link.TalkToAgents(ctx, iface, say, func(mac net.HardwareAddr, message link.Message) { heard(mac.String(), message) }))
 }
 
-// hear calls heard for each advertisement of the identities, one at a time, until ctx ends.
+// hear calls heard for each advertisement of the identities, one call at a time, until ctx ends.
 func hear(ctx context.Context, by ear, iface string, ids []vrrp.Identity, heard func(link.Advert)) error {
 	var all sync.WaitGroup
 	var mutex sync.Mutex

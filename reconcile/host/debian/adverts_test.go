@@ -13,7 +13,8 @@ import (
 	"rlb.dev/rlb-agent/render/vrrp"
 )
 
-// TestHearsEach: one family alone that passes is not enough, nor a goodbye, nor what keepalived would drop.
+// TestHearsEach: advertisements of only one family are not enough, nor those with priority 0, nor those that keepalived
+// would drop.
 func TestHearsEach(t *testing.T) {
 	const period = 100 * time.Millisecond
 	four := vrrp.Identity{Family: api.IPv4, Version: 3, RouterID: 51, Addresses: 2, Period: period}
@@ -28,7 +29,7 @@ func TestHearsEach(t *testing.T) {
 	for _, test := range []struct {
 		name  string
 		ids   []vrrp.Identity
-		after time.Duration // until the first comes, one more each interval
+		after time.Duration // until the first advertisement; further ones follow at each interval
 		said  map[api.Family]link.Advert
 		err   error
 		want  bool
@@ -68,7 +69,7 @@ func TestHearsEach(t *testing.T) {
 	}
 }
 
-// TestOnly: with sources, what comes from elsewhere is not heard.
+// TestOnly: with sources, advertisements from other addresses are ignored.
 func TestOnly(t *testing.T) {
 	node := []netip.Prefix{netip.MustParsePrefix("198.51.100.12/32")}
 	subnet := []netip.Prefix{netip.MustParsePrefix("198.51.100.0/24")}

@@ -20,14 +20,14 @@ import (
 	"rlb.dev/rlb-agent/render"
 )
 
-// Check asks the real programs what they think of rendered files. Where both refuse, the error joins both refusals.
+// Check asks the real programs to check rendered files. If both refuse, the error joins both refusals.
 func (h *Host) Check(ctx context.Context, files []render.File) (unchecked []string, err error) {
 	_, unchecked, err = h.CheckAll(ctx, files)
 	return unchecked, err
 }
 
-// CheckAll is Check that also tells what HAProxy says of the user's own lines in a file that it takes, once a field.
-// (What keepalived says of a file, it refuses.)
+// CheckAll is like Check, but also returns HAProxy's messages about the user's own lines in a file that HAProxy accepts,
+// one for each field. (keepalived reports only what it refuses.)
 func (h *Host) CheckAll(ctx context.Context, files []render.File) (warned []host.Verdict, unchecked []string, err error) {
 	dir, remove, err := h.checkDir()
 	if err != nil {
@@ -43,7 +43,7 @@ func (h *Host) CheckAll(ctx context.Context, files []render.File) (warned []host
 		switch file.Kind {
 		case render.HAProxyConfig:
 			checker = "haproxy"
-			args = append([]string{"-c"}, h.configArgs(ctx, "haproxy.service", file.Path, candidate)...) // with -q it would not say why
+			args = append([]string{"-c"}, h.configArgs(ctx, "haproxy.service", file.Path, candidate)...) // with -q it would not give a reason
 		case render.KeepalivedConfig:
 			if v := keepalivedEmpty(file); v != nil {
 				refusals = append(refusals, v)
@@ -67,7 +67,7 @@ func (h *Host) CheckAll(ctx context.Context, files []render.File) (warned []host
 		r := refusal(checker, candidate, file, out)
 		switch {
 		case out.Signal != 0 && !slices.ContainsFunc(r.Lines, hasPlace):
-			// Some keepalived 2.2.7 die of their own test: no verdict. One that named lines before it died has
+			// Some keepalived 2.2.7 crash in their own test: that is no verdict. One that named lines before it crashed has
 			// given one.
 			unchecked = append(unchecked, checker)
 		case out.Code != 0 || checker == "keepalived" && h.complainsOnly(ctx, out):
@@ -83,12 +83,12 @@ func (h *Host) CheckAll(ctx context.Context, files []render.File) (warned []host
 	return warned, unchecked, errors.Join(refusals...)
 }
 
-// checkDir is a new directory of ours alone (0700) for candidates, below our own one. remove leaves nothing of it.
+// checkDir makes a private directory (0700) for candidates, below the agent's own directory. remove deletes it completely.
 func (h *Host) checkDir() (dir string, remove func(), err error) {
 	const do = "make a directory for the check"
 	below, made := h.run, false
 	if !h.root {
-		below = "" // a check off the host
+		below = "" // a check on another machine than the host
 	} else if err := os.Mkdir(h.run, 0o755); err == nil {
 		made = true
 	} else if !errors.Is(err, fs.ErrExist) {
@@ -101,13 +101,13 @@ func (h *Host) checkDir() (dir string, remove func(), err error) {
 	return dir, func() {
 		_ = os.RemoveAll(dir) // a leftover under /run is harmless
 		if made {
-			_ = os.Remove(h.run) // unless somebody uses it by now
+			_ = os.Remove(h.run) // unless it is in use by now
 		}
 	}, nil
 }
 
-// trackable leads the tracked files of a host that has no place for them yet into dir: keepalived 2.1 refuses to track
-// what lies in no directory.
+// trackable redirects the tracked files into dir if their directory does not exist on this host yet: keepalived 2.1 refuses
+// to track a file in a missing directory.
 func trackable(data []byte, dir string) []byte {
 	for _, path := range []string{render.FaultFile, render.DrainFile} {
 		if _, err := os.Stat(filepath.Dir(path)); err != nil {
@@ -117,7 +117,8 @@ func trackable(data []byte, dir string) []byte {
 	return data
 }
 
-// keepalivedEmpty refuses what keepalived -t takes though it would drop the VIP: a file without an instance.
+// keepalivedEmpty refuses a file without an instance. keepalived -t accepts it, but with it the virtual IPs would be
+// dropped.
 func keepalivedEmpty(file render.File) error {
 	if bytes.Contains(file.Data, []byte("vrrp_instance")) {
 		return nil
@@ -126,8 +127,8 @@ func keepalivedEmpty(file render.File) error {
 		Path: file.Path, Line: 1, Text: "the file has no vrrp_instance: keepalived would run and do nothing"}}}
 }
 
-// complainsOnly says whether this is a keepalived that complains without a status: 2.1 and before end their test with 0
-// whatever they found, and with nothing on stderr where they found nothing. (From 2.2 on the status can be trusted.)
+// complainsOnly says whether an old keepalived reports errors without an exit status: 2.1 and older always end their test
+// with 0, and write nothing to stderr if they find no errors. (From 2.2 on the exit status is reliable.)
 func (h *Host) complainsOnly(ctx context.Context, out program.Output) bool {
 	complaints := slices.DeleteFunc(strings.Split(out.Stderr, "\n"), render.HarmlessComplaint)
 	if len(complaints) == 0 {
@@ -139,14 +140,15 @@ func (h *Host) complainsOnly(ctx context.Context, out program.Output) bool {
 
 func hasPlace(v host.Verdict) bool { return v.Line > 0 }
 
-// refusal is what a program said of a file, each thing once, and of words that stand on the lines of all servers the first.
+// refusal returns the messages of a program about a file, without repetitions. Of messages about the lines that all servers
+// have, it keeps the first.
 func refusal(checker, candidate string, file render.File, out program.Output) *host.Refusal {
 	r := &host.Refusal{Program: checker}
 	parse := parseHAProxy
 	if checker == "keepalived" {
 		parse = parseKeepalived
 	}
-	var causes *render.Causes // of a large file they take a while
+	var causes *render.Causes // computed once, because a large file takes a while
 	said := map[host.Verdict]bool{}
 	for line := range strings.Lines(out.Stderr) {
 		v, ok := complaint(parse, line, candidate, file.Path)
@@ -181,18 +183,18 @@ func refusal(checker, candidate string, file render.File, out program.Output) *h
 	return r
 }
 
-// complaint is what a line of a program says of the file at path, which it read as candidate.
+// complaint parses a program's message about the file at path, which the program read as candidate.
 func complaint(parse func(string) (host.Verdict, bool), line, candidate, path string) (host.Verdict, bool) {
 	v, ok := parse(strings.TrimSpace(line))
 	v.Text = strings.ReplaceAll(v.Text, candidate, path)
-	if v.Path == candidate || v.Path == "" && v.Line > 0 { // keepalived names its file only where it reads several
+	if v.Path == candidate || v.Path == "" && v.Line > 0 { // keepalived names its file only if it reads several
 		v.Path = path
 	}
 	return v, ok
 }
 
-// warnings are what HAProxy said of the user's own lines in a file that it took, the first thing of each field. A line
-// without effect is an alert of some versions and a warning of others.
+// warnings returns HAProxy's messages about the user's own lines in a file that it accepted, the first of each field. A
+// line without effect causes an alert in some versions and a warning in others.
 func warnings(candidate string, file render.File, out program.Output) (all []host.Verdict) {
 	var causes *render.Causes
 	said := map[string]bool{"": true}
@@ -220,8 +222,8 @@ var (
 	keepalivedLine = regexp.MustCompile(`^\((?:([^()]+): )?Line (\d+)\) (.*)$`)
 )
 
-// parseHAProxy reads an error of haproxy -c: "[ALERT]    (PID) : config : parsing [FILE:LINE] : message", before 2.4
-// with a date and without "config".
+// parseHAProxy parses an error of haproxy -c: "[ALERT]    (PID) : config : parsing [FILE:LINE] : message", before 2.4 with
+// a date and without "config".
 func parseHAProxy(line string) (host.Verdict, bool) {
 	m := haproxyLine.FindStringSubmatch(line)
 	if m == nil || strings.HasPrefix(m[1], "Error(s) found in configuration file") || m[1] == "Fatal errors found in configuration." {
@@ -238,7 +240,7 @@ func parseHAProxy(line string) (host.Verdict, bool) {
 	return v, true
 }
 
-// parseKeepalived reads a line of keepalived -t: "(FILE: Line N) message", or a message without a place.
+// parseKeepalived parses a line of keepalived -t: "(FILE: Line N) message", or a message without a place.
 func parseKeepalived(line string) (host.Verdict, bool) {
 	if render.HarmlessComplaint(line) {
 		return host.Verdict{}, false
@@ -252,14 +254,14 @@ func parseKeepalived(line string) (host.Verdict, bool) {
 
 var programVersion = regexp.MustCompile(`(?i)^(?:ha-?proxy version |keepalived v)([0-9]\S*)`)
 
-// ProgramVersion is the version that haproxy or keepalived tells of itself, for machines without dpkg.
+// ProgramVersion returns the version that haproxy or keepalived prints, for machines without dpkg.
 func (h *Host) ProgramVersion(ctx context.Context, name string) (string, error) {
 	do := "ask " + name + " for its version"
 	out, err := h.programs.Do(ctx, do, program.Command{Name: name, Args: []string{"-v"}})
 	if err != nil {
 		return "", err
 	}
-	for line := range strings.Lines(out.Stdout + out.Stderr) { // keepalived tells it on stderr
+	for line := range strings.Lines(out.Stdout + out.Stderr) { // keepalived prints it to stderr
 		if m := programVersion.FindStringSubmatch(line); m != nil {
 			return m[1], nil
 		}
@@ -267,12 +269,12 @@ func (h *Host) ProgramVersion(ctx context.Context, name string) (string, error) 
 	return "", fmt.Errorf("cannot %s: unexpected answer %q", do, out.Stdout+out.Stderr)
 }
 
-// configArgs are the arguments that give a program the configuration that its unit gives it, with a candidate in the place
-// of the file at path. Other files and directories stay: what they say counts for the candidate too.
+// configArgs returns the -f arguments of the program's unit, with candidate in place of the file at path. Other files and
+// directories are kept, because their settings also apply to the candidate.
 func (h *Host) configArgs(ctx context.Context, unit, path, candidate string) []string {
 	alone := []string{"-f", candidate}
 	p, err := h.systemd.Properties(ctx, unit)
-	if err != nil { // no systemd: then no unit
+	if err != nil { // without systemd there is no unit
 		return alone
 	}
 	env, err := p.Environment()
@@ -296,7 +298,7 @@ func (h *Host) configArgs(ctx context.Context, unit, path, candidate string) []s
 	return args
 }
 
-// configsOf are the values of all options -f of a command line, in order.
+// configsOf returns the values of all -f options of a command line, in order.
 func configsOf(args []string) (configs []string) {
 	for i := 1; i < len(args); i++ {
 		if args[i-1] == "-f" {

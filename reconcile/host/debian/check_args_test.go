@@ -9,7 +9,7 @@ import (
 	"rlb.dev/rlb-agent/reconcile/host/debian/systemd"
 )
 
-// TestConfigsOf reads the ExecStart= lines of the packages' units.
+// TestConfigsOf uses the ExecStart= lines of the packages' units.
 func TestConfigsOf(t *testing.T) {
 	env := map[string]string{"CONFIG": "/etc/haproxy/haproxy.cfg", "CFGDIR": "/etc/haproxy/conf.d", "PIDFILE": "/run/haproxy.pid",
 		"EXTRAOPTS": "-S /run/haproxy-master.sock -f /etc/mine.cfg"}

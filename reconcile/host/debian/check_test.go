@@ -25,7 +25,7 @@ const (
 	keepalivedPath = "/etc/keepalived/keepalived.conf"
 )
 
-// candidates are two files to check; the fakes' answers speak of them as @.
+// candidates returns files to check. The recorded answers refer to a candidate as @.
 func candidates() []render.File {
 	return []render.File{
 		{Path: haproxyPath, Data: []byte("listen a\n"), Kind: render.HAProxyConfig},
@@ -62,7 +62,7 @@ There are 1 missing '}'s or extra '{'s
 `
 )
 
-// speaking is a fake whose haproxy and keepalived speak of the file that they are given.
+// speaking is a fake whose haproxy and keepalived refer to the file that they are given.
 type speaking struct {
 	*recorded.System
 	haproxy, keepalived program.Output
@@ -83,7 +83,7 @@ func (s speaking) Run(ctx context.Context, c program.Command) (program.Output, e
 	return out, nil
 }
 
-// checkWith checks both files with programs that answer so. The candidate's own path takes the place of "@".
+// checkWith checks the files with programs that give these answers. The candidate's path replaces "@".
 func checkWith(t *testing.T, haproxy, keepalived program.Output, others ...recorded.Answer) ([]string, error) {
 	t.Helper()
 	h, f := newFake(t, others...)
@@ -103,8 +103,8 @@ func TestCheckTakes(t *testing.T) {
 	}
 }
 
-// TestCheckAllWarns: what HAProxy 2.2 to 3.4 say of the user's own lines in a file that they take, alerts too, and nothing
-// else.
+// TestCheckAllWarns: HAProxy 2.2 to 3.4's messages about the user's own lines in an accepted file are returned, alerts too,
+// and no others.
 func TestCheckAllWarns(t *testing.T) {
 	doc, err := api.Parse("spec.yaml", []byte(`apiVersion: rlb.dev/v1
 kind: LoadBalancerSpec

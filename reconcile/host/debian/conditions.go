@@ -7,13 +7,13 @@ import (
 	"rlb.dev/rlb-agent/reconcile/host/debian/systemd"
 )
 
-// notStarted is why a unit is not active after a start that systemd calls done, or "" where it may be so. A start that
-// a condition forbids counts as done, and systemd may forget all about it at once.
+// notStarted returns why a unit is not active after a start job that systemd reports as done; "" if the unit may be
+// inactive. A start that an unmet condition prevents counts as done, and systemd can unload the unit at once.
 func (h *Host) notStarted(ctx context.Context, name string, p systemd.Properties) string {
 	if p.Text("ActiveState") != "inactive" {
 		return ""
 	}
-	tried := !p.Time("ConditionTimestamp").IsZero() // else forgotten
+	tried := !p.Time("ConditionTimestamp").IsZero() // otherwise unloaded
 	if tried && p.Bool("ConditionResult") && p.Bool("AssertResult") || !tried && p.Text("Type") == "oneshot" {
 		if p.Text("Type") == "oneshot" && !p.Bool("RemainAfterExit") {
 			return ""
@@ -27,7 +27,7 @@ func (h *Host) notStarted(ctx context.Context, name string, p systemd.Properties
 	return "it is kept from starting by " + strings.Join(conditions, ", ")
 }
 
-// conditions are a unit's conditions as in its file; only the unmet ones if they were looked at.
+// conditions returns a unit's conditions as in its file; if they were checked, only the unmet ones.
 func (h *Host) conditions(ctx context.Context, name string, tried bool) []string {
 	var all []string
 	for _, list := range []string{"Conditions", "Asserts"} { // a(sbbsi): name, trigger, negate, parameter, state

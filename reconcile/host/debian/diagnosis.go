@@ -21,7 +21,7 @@ import (
 
 var _ host.Diagnosis = (*Host)(nil)
 
-// Links are the network interfaces of this host.
+// Links returns the network interfaces of this host.
 func (h *Host) Links(context.Context) ([]host.Link, error) {
 	interfaces, err := net.Interfaces()
 	if err != nil {
@@ -37,7 +37,7 @@ func (h *Host) Links(context.Context) ([]host.Link, error) {
 	return all, nil
 }
 
-// UnitFiles is where a unit comes from.
+// UnitFiles returns the files that define a unit.
 func (h *Host) UnitFiles(ctx context.Context, name string) (host.UnitFiles, error) {
 	p, err := h.systemd.Properties(ctx, name)
 	if err != nil {
@@ -47,7 +47,7 @@ func (h *Host) UnitFiles(ctx context.Context, name string) (host.UnitFiles, erro
 	return host.UnitFiles{Fragment: p.Text("FragmentPath"), DropIns: p.Texts("DropInPaths"), Descriptors: descriptors}, nil
 }
 
-// Glob are the paths that match a pattern.
+// Glob returns the paths that match a pattern.
 func (h *Host) Glob(_ context.Context, pattern string) ([]string, error) {
 	found, err := filepath.Glob(pattern)
 	if err != nil {
@@ -56,7 +56,7 @@ func (h *Host) Glob(_ context.Context, pattern string) ([]string, error) {
 	return found, nil
 }
 
-// Memory of this host, in bytes.
+// Memory returns the memory of this host in bytes.
 func (h *Host) Memory(context.Context) (uint64, error) {
 	var info unix.Sysinfo_t
 	if err := unix.Sysinfo(&info); err != nil {
@@ -65,13 +65,13 @@ func (h *Host) Memory(context.Context) (uint64, error) {
 	return uint64(info.Totalram) * uint64(info.Unit), nil
 }
 
-// routerKey tells routers apart.
+// routerKey identifies a router.
 type routerKey struct {
 	id   link.Identity
 	from netip.Addr
 }
 
-// Routers listens for VRRP routers of both families, before the firewall and behind it.
+// Routers listens for VRRP routers of both families, before and behind the firewall.
 func (h *Host) Routers(ctx context.Context, iface string, listen time.Duration) ([]host.Router, error) {
 	within, cancel := context.WithTimeout(ctx, listen)
 	defer cancel()
@@ -116,6 +116,6 @@ func (h *Host) Routers(ctx context.Context, iface string, listen time.Duration) 
 		routers = append(routers, r)
 	}
 	name := func(i int) string { return fmt.Sprint(routers[i].RouterID, routers[i].From, routers[i].Version) }
-	sort.Slice(routers, func(i, j int) bool { return name(i) < name(j) }) // slices.SortFunc takes 16 kB of code
+	sort.Slice(routers, func(i, j int) bool { return name(i) < name(j) }) // slices.SortFunc would add 16 kB of code
 	return routers, refined(errors.Join(errs...))
 }

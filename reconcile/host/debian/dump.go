@@ -23,14 +23,14 @@ import (
 const (
 	dumpName     = "keepalived.json"
 	askLock      = "keepalived.lock"      // below host.RunDir
-	dumpPatience = 500 * time.Millisecond // for a dump which nobody waits for
-	firstLook    = 500 * time.Microsecond // after the signal; keepalived mostly answers within a millisecond
+	dumpPatience = 500 * time.Millisecond // for a dump that is not urgent
+	firstLook    = 500 * time.Microsecond // after the signal; keepalived usually answers within a millisecond
 	maxDump      = 16 << 20
 )
 
-// dump has keepalived write its state and returns it once whole accepts it: it is written in pieces. keepalived writes it
-// to $TMPDIR (2.2.7 and newer) or to /tmp, where any user can be in the way: that is an error that does not wrap
-// host.ErrNoAnswer. silent begins to wait, and its result is asked all the time whether it is to be waited for no longer.
+// dump makes keepalived write its state, and returns once whole accepts the data: keepalived writes it in pieces.
+// keepalived writes to $TMPDIR (2.2.7 and newer) or to /tmp, where any user can block the file: that error does not wrap
+// host.ErrNoAnswer. silent starts a waiting time; its result is called repeatedly and says whether the time is over.
 func (h *Host) dump(pid int, silent func() func(now time.Time) bool, ask func() error, whole func([]byte) bool) error {
 	defer h.askAlone(silent())()
 	process := filepath.Join(h.proc, strconv.Itoa(pid))
@@ -46,13 +46,13 @@ func (h *Host) dump(pid int, silent func() func(now time.Time) bool, ask func() 
 	}()
 	var blocked []error
 	for _, place := range places {
-		if place == render.KeepalivedTemp { // somebody may have removed it
-			_ = os.MkdirAll(place, 0o755) // what that means shows below
+		if place == render.KeepalivedTemp { // it may have been removed
+			_ = os.MkdirAll(place, 0o755) // an error shows below
 		}
 		dir, err := openBelow(filepath.Join(process, "root"), place)
 		if err == nil {
 			dirs = append(dirs, dir)
-			err = removeAt(dir, dumpName) // an old one is no answer
+			err = removeAt(dir, dumpName) // an old file is no answer
 		}
 		blocked = append(blocked, err)
 	}
@@ -86,13 +86,13 @@ func (h *Host) dump(pid int, silent func() func(now time.Time) bool, ask func() 
 	return host.ErrNoAnswer
 }
 
-// askAlone waits until no other process asks keepalived, which would remove an answer before it is read, and returns what
-// lets the next one ask. An asker that is stopped holds no other one up for longer than a keepalived that hangs would.
+// askAlone waits until no other process asks keepalived, because the other process would remove an answer before it is
+// read. done lets the next process ask. A stopped process delays the others no longer than a hung keepalived would.
 func (h *Host) askAlone(silent func(now time.Time) bool) (done func()) {
 	path := filepath.Join(h.run, askLock)
 	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|unix.O_NOFOLLOW, 0o600)
 	if err != nil {
-		h.log.Debug("cannot lock "+path, "err", err) // no agent has been here, so no daemon asks
+		h.log.Debug("cannot lock "+path, "err", err) // no agent has run here, so no daemon asks
 		return func() {}
 	}
 	for unix.Flock(int(file.Fd()), unix.LOCK_EX|unix.LOCK_NB) != nil && !silent(time.Now()) {
@@ -101,7 +101,7 @@ func (h *Host) askAlone(silent func(now time.Time) bool) (done func()) {
 	return func() { _ = file.Close() } // nothing was written
 }
 
-// within waits for a dump for so long.
+// within limits the wait for a dump to a duration.
 func within(limit time.Duration) func() func(now time.Time) bool {
 	return func() func(now time.Time) bool {
 		deadline := time.Now().Add(limit)
@@ -109,7 +109,7 @@ func within(limit time.Duration) func() func(now time.Time) bool {
 	}
 }
 
-// dumpPlaces are the directories in which a keepalived may write its state, as its process sees them.
+// dumpPlaces returns the directories in which a keepalived can write its state, as its process sees them.
 func dumpPlaces(process string) ([]string, error) {
 	environ, err := os.ReadFile(filepath.Join(process, "environ"))
 	if err != nil {
@@ -118,14 +118,14 @@ func dumpPlaces(process string) ([]string, error) {
 	places := []string{"/tmp"}
 	for assignment := range bytes.SplitSeq(environ, []byte{0}) {
 		if dir, found := strings.CutPrefix(string(assignment), "TMPDIR="); found && filepath.IsAbs(dir) {
-			places = []string{filepath.Clean(dir), "/tmp"} // 2.1.5 does not read it
+			places = []string{filepath.Clean(dir), "/tmp"} // 2.1.5 ignores TMPDIR
 		}
 	}
 	return slices.Compact(places), nil
 }
 
-// openBelow opens a directory below another one. It follows no link. It does without openat2(2), which a unit with
-// RestrictSUIDSGID= may not call.
+// openBelow opens a directory below another one without following links. It does not use openat2(2), which a unit with
+// RestrictSUIDSGID= must not call.
 func openBelow(root, path string) (*os.File, error) {
 	at, err := os.Open(root)
 	if err != nil {
@@ -149,7 +149,7 @@ func removeAt(dir *os.File, name string) error {
 	return nil
 }
 
-// readRootFile reads a file of root's that has no other name: nobody else can have put it there.
+// readRootFile reads a file of root that has no other name, so no other user can have put it there.
 func readRootFile(dir *os.File, name string) ([]byte, error) {
 	path := filepath.Join(dir.Name(), name)
 	fd, err := unix.Openat(int(dir.Fd()), name, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)

@@ -12,7 +12,7 @@ import (
 	"rlb.dev/rlb-agent/reconcile/host"
 )
 
-// keepalived stands for a process 7 that sees root as its file system and has this environment.
+// keepalived makes a process 7 with root as its file system and with this environment.
 func keepalived(t *testing.T, environ string) (h *Host, root string) {
 	t.Helper()
 	if os.Geteuid() != 0 {
@@ -44,10 +44,10 @@ func TestDump(t *testing.T) {
 	}
 	for _, test := range []struct {
 		name, environ string
-		before        func(t *testing.T, root string) // what somebody did
-		writes        string                          // where keepalived writes; "" where it hangs
-		after         func(t *testing.T, root string) // what somebody does then
-		want          string                          // the error
+		before        func(t *testing.T, root string) // an intruder's change before the signal
+		writes        string                          // where keepalived writes; "" if it hangs
+		after         func(t *testing.T, root string) // an intruder's change after the signal
+		want          string                          // text of the error
 	}{
 		{"the usual place", "A=1\x00", no, shared, no, ""},
 		{"a place of its own", "A=1\x00TMPDIR=/run/keepalived\x00", no, own, no, ""},
@@ -108,10 +108,11 @@ func TestDump(t *testing.T) {
 	}
 }
 
-// Several processes that ask keepalived at the same time get an answer each. None is kept waiting by one that is stopped.
+// TestDumpForSeveral: several processes that ask keepalived at the same time all get an answer. A stopped process does not
+// block the others.
 func TestDumpForSeveral(t *testing.T) {
 	first, root := keepalived(t, "TMPDIR=/run/keepalived\x00")
-	signals := make(chan struct{}, 1) // one that is pending already is not counted
+	signals := make(chan struct{}, 1) // like a real signal, a pending one is not counted twice
 	ask := func() error {
 		select {
 		case signals <- struct{}{}:
@@ -139,7 +140,7 @@ func TestDumpForSeveral(t *testing.T) {
 		})
 	}
 	askers.Wait()
-	defer first.askAlone(within(dumpPatience)())() // and is stopped
+	defer first.askAlone(within(dumpPatience)())() // holds the lock as if stopped
 	second, _ := newFake(t)
 	second.proc, second.run = first.proc, first.run
 	if err := second.dump(7, within(2*time.Second), ask, whole); err != nil {
@@ -147,7 +148,7 @@ func TestDumpForSeveral(t *testing.T) {
 	}
 }
 
-// What is checked lies in a directory that others cannot look into, and nothing is left of it.
+// TestCheckDir: checked files are in a directory that other users cannot read, and remove leaves nothing of it.
 func TestCheckDir(t *testing.T) {
 	h, _ := newFake(t)
 	h.run = filepath.Join(t.TempDir(), "rlb")

@@ -14,7 +14,7 @@ import (
 	"rlb.dev/rlb-agent/reconcile/host/debian/program/recorded"
 )
 
-// Every writer is one effect under its own name, and does nothing where the hook does nothing.
+// TestEveryWriterIsAnEffect: every writer is one effect under its own name, and does nothing if the hook does nothing.
 func TestEveryWriterIsAnEffect(t *testing.T) {
 	injected := errors.New("injected")
 	var name string
@@ -55,7 +55,7 @@ func TestEveryWriterIsAnEffect(t *testing.T) {
 	}
 }
 
-// An effect that is torn leaves half of a file under a name that the next writing removes.
+// TestTornFile: a torn write leaves half of a file under a name that the next write removes.
 func TestTornFile(t *testing.T) {
 	h, _ := newFake(t)
 	dir := t.TempDir()

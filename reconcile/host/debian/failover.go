@@ -19,18 +19,18 @@ import (
 	"rlb.dev/rlb-agent/render"
 )
 
-// WatchHolders calls claimed when another host says that one of these addresses is its own, until ctx ends. toUsAlone is
-// that it said so to this host alone.
+// WatchHolders calls claimed when another host claims one of these addresses, until ctx ends. toUsAlone means that the
+// claim was sent to this host alone.
 func (h *Host) WatchHolders(ctx context.Context, iface string, addrs []netip.Addr, claimed func(toUsAlone bool)) error {
 	return refined(link.WatchHolders(ctx, iface, addrs, func(_ netip.Addr, _ net.HardwareAddr, alone bool) { claimed(alone) }))
 }
 
-// Announce tells everyone on the link of an interface that an address is here.
+// Announce tells all hosts on the link of an interface that this host holds an address.
 func (h *Host) Announce(iface string, addr netip.Addr) error {
 	return refined(link.Announce(iface, addr))
 }
 
-// AnnounceTo is Announce to the host with that MAC alone.
+// AnnounceTo is like Announce, but only to the host with that MAC.
 func (h *Host) AnnounceTo(iface string, addr netip.Addr, mac string) error {
 	to, err := net.ParseMAC(mac)
 	if err != nil {
@@ -39,7 +39,7 @@ func (h *Host) AnnounceTo(iface string, addr netip.Addr, mac string) error {
 	return refined(link.AnnounceTo(iface, addr, to))
 }
 
-// EndSessions ends the TCP connections to these addresses and ports of this host, and tells their peers.
+// EndSessions closes the TCP connections to these addresses and ports of this host with a RST to their peers.
 func (h *Host) EndSessions(_ context.Context, addrs []netip.Addr, ports []uint16) (n int, err error) {
 	err = h.effect.Do("EndSessions", func() (err error) { n, err = link.EndSessions(addrs, ports); return refined(err) })
 	return n, err
@@ -51,22 +51,22 @@ func (h *Host) CountSessions(_ context.Context, addrs []netip.Addr, ports []uint
 	return n, refined(err)
 }
 
-// SweepSessions forgets the TCP connections to these addresses and ports that are over, TIME_WAIT among them.
+// SweepSessions removes finished TCP connections to these addresses and ports, including TIME_WAIT.
 func (h *Host) SweepSessions(_ context.Context, addrs []netip.Addr, ports []uint16) error {
 	return h.effect.Do("SweepSessions", func() error { return refined(link.SweepSessions(addrs, ports)) })
 }
 
-// SendHeartbeat tells hosts on the link of an interface that this one serves on what it has.
+// SendHeartbeat tells hosts on the link of an interface that this host still serves its connections.
 func (h *Host) SendHeartbeat(iface string, from netip.Addr, to []netip.Addr, heartbeat uint64) error {
 	return refined(link.SendHeartbeat(iface, from, to, render.HeartbeatPort, heartbeat))
 }
 
-// HearHeartbeats calls heard for each heartbeat of another host, with the MAC that it came from, until ctx ends.
+// HearHeartbeats calls heard for each heartbeat of another host, with its source MAC, until ctx ends.
 func (h *Host) HearHeartbeats(ctx context.Context, iface string, heard func(mac string, heartbeat uint64)) error {
 	return refined(link.HearHeartbeats(ctx, iface, render.HeartbeatPort, heard))
 }
 
-// Challenge has the clients of connections that this host does not have be told so, see link.Challenge.
+// Challenge resets the clients' ends of connections that this host does not have, see link.Challenge.
 func (h *Host) Challenge(ctx context.Context, flows []host.Flow) (n int, err error) {
 	n, err = link.Challenge(ctx, func(yield func(client, server netip.AddrPort) bool) {
 		for _, flow := range flows {
@@ -78,9 +78,9 @@ func (h *Host) Challenge(ctx context.Context, flows []host.Flow) (n int, err err
 	return n, refined(err)
 }
 
-// AwaitChildEnd waits until one of the processes that a process has made has ended, and calls then at once. It fails where
-// there is none. It does both in a thread of its own with real-time priority, where that is permitted: the parent starts a
-// new child within a millisecond, and on a busy machine an ordinary thread would come later.
+// AwaitChildEnd waits until one of a process's children has ended, and then calls then at once. It fails if the process has
+// no children. Both happen in a thread of its own with real-time priority, if that is permitted: the parent starts a new
+// child within a millisecond, and on a busy machine an ordinary thread would be too late.
 func (h *Host) AwaitChildEnd(ctx context.Context, parent int, then func()) error {
 	do := fmt.Sprintf("wait for the end of a child of process %d", parent)
 	children, err := h.children(parent)
@@ -92,7 +92,7 @@ func (h *Host) AwaitChildEnd(ctx context.Context, parent int, then func()) error
 	}
 	ended := make(chan error, 1)
 	go func() {
-		runtime.LockOSThread() // and it is not unlocked: the thread ends with this goroutine, so no other one gets its priority
+		runtime.LockOSThread() // never unlocked: the thread ends with this goroutine, so no other goroutine gets its priority
 		_ = makeRealtime(0)
 		err := awaitAnyEnd(ctx, children)
 		if err == nil {
@@ -106,7 +106,7 @@ func (h *Host) AwaitChildEnd(ctx context.Context, parent int, then func()) error
 	return nil
 }
 
-// awaitAnyEnd waits in this thread until one of these processes has ended. Its error is also that ctx has ended.
+// awaitAnyEnd blocks this thread until one of these processes has ended, or returns an error when ctx ends.
 func awaitAnyEnd(ctx context.Context, pids []int) error {
 	wake, err := unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK)
 	if err != nil {
@@ -116,7 +116,7 @@ func awaitAnyEnd(ctx context.Context, pids []int) error {
 	told := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() {
 		defer close(told)
-		_, _ = unix.Write(wake, []byte{1, 0, 0, 0, 0, 0, 0, 0}) // eventfd(2): it is full where it was written before
+		_, _ = unix.Write(wake, []byte{1, 0, 0, 0, 0, 0, 0, 0}) // eventfd(2): if the counter is full, it was written before
 	})
 	defer func() {
 		if !stop() {
@@ -150,13 +150,13 @@ func awaitAnyEnd(ctx context.Context, pids []int) error {
 	}
 }
 
-// Suspend stops a process and those that it has made (SIGSTOP), until Resume. One that has ended is no error.
+// Suspend stops a process and its children (SIGSTOP) until Resume. A process that has ended is no error.
 func (h *Host) Suspend(pid int) error { return h.signalTree("Suspend", pid, unix.SIGSTOP) }
 
-// Resume lets a process and those that it has made go on (SIGCONT). Where they were not stopped, it does nothing.
+// Resume continues a process and its children (SIGCONT). It has no effect on processes that are not stopped.
 func (h *Host) Resume(pid int) error { return h.signalTree("Resume", pid, unix.SIGCONT) }
 
-// signalTree signals a process first: it then makes no more.
+// signalTree signals the process before its children, so that it creates no more.
 func (h *Host) signalTree(effect string, pid int, signal unix.Signal) error {
 	do := fmt.Sprintf("%s process %d", strings.ToLower(effect), pid)
 	return h.effect.Do(fmt.Sprintf("%s %d", effect, pid), func() error {
@@ -176,8 +176,8 @@ func (h *Host) signalTree(effect string, pid int, signal unix.Signal) error {
 	})
 }
 
-// TellKeepalived writes the guard's word where keepalived tracks it. It is written in place: keepalived reads it when it
-// is closed, and a file that a crash left empty says the same as none.
+// TellKeepalived writes the fault flag to the file that keepalived tracks. It writes in place: keepalived reads the file
+// when it is closed, and a file that a crash left empty means the same as a missing one.
 func (h *Host) TellKeepalived(fault bool) error {
 	return h.effect.Do(fmt.Sprintf("TellKeepalived %t", fault), func() error {
 		dir := filepath.Dir(render.FaultFile)
@@ -197,15 +197,16 @@ func (h *Host) TellKeepalived(fault bool) error {
 	})
 }
 
-// watchAgain reloads keepalived after somebody removed the directory of the tracked file: its watch has ended with that
-// (inotify(7), IN_IGNORED), and it does not see the file in the new directory before it reads its configuration again.
+// watchAgain reloads keepalived after the directory of the tracked file was removed. keepalived's watch ended with that
+// (inotify(7), IN_IGNORED), and keepalived does not see the file in the new directory until it reads its configuration
+// again.
 func (h *Host) watchAgain(dir string) {
 	defer h.watchesAgain.Store(false)
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
 	unit, err := h.Unit(ctx, host.KeepalivedUnit)
 	if err == nil && !unit.Active() {
-		return // it watches once it starts
+		return // it starts to watch when it starts
 	}
 	if err == nil {
 		time.Sleep(unit.GraceLeft())

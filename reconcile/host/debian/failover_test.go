@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// A process and its children do nothing while they are suspended, and the end of a child is told.
+// TestSuspendAndAwaitChildEnd: suspended processes do nothing, and the end of a child is reported.
 func TestSuspendAndAwaitChildEnd(t *testing.T) {
 	h, err := New(Options{})
 	if err != nil {

@@ -17,12 +17,12 @@ import (
 	"rlb.dev/rlb-agent/reconcile/host/rootpath"
 )
 
-// newFake is a host of recorded answers, as root.
+// newFake makes a host with recorded answers, as root.
 func newFake(t *testing.T, answers ...recorded.Answer) (*Host, *recorded.System) {
 	return newFakeWith(t, nil, answers...)
 }
 
-// newFakeWith has a hook around its effects.
+// newFakeWith adds a hook to its effects.
 func newFakeWith(t *testing.T, effect host.Effect, answers ...recorded.Answer) (*Host, *recorded.System) {
 	programs, f := recorded.Runner(t, answers...)
 	log := slog.New(slog.DiscardHandler)

@@ -22,12 +22,12 @@ import (
 // maxFile is the size of the largest file that File reads.
 const maxFile = 16 << 20
 
-// File is the state of a file; a symbolic link is followed.
+// File returns the state of a file. It follows a symbolic link.
 func (h *Host) File(ctx context.Context, path string) (host.File, error) {
 	if err := ctx.Err(); err != nil {
 		return host.File{}, err
 	}
-	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0) // a fifo must not hold us
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0) // opening a fifo must not block
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
 		return host.File{Path: path}, nil
 	}
@@ -44,7 +44,7 @@ func (h *Host) File(ctx context.Context, path string) (host.File, error) {
 		return host.File{}, fmt.Errorf("cannot read %s: not a regular file", path)
 	}
 	var data bytes.Buffer
-	data.Grow(int(min(fi.Size(), maxFile)) + bytes.MinRead) // one read then finds all of it, and the next one its end
+	data.Grow(int(min(fi.Size(), maxFile)) + bytes.MinRead) // so one read gets all of it, and the next one finds its end
 	if _, err := data.ReadFrom(io.LimitReader(f, maxFile+1)); err != nil {
 		return host.File{}, wrap("read "+path, cause(err))
 	}
@@ -58,16 +58,15 @@ func (h *Host) File(ctx context.Context, path string) (host.File, error) {
 	return file, nil
 }
 
-// WriteFile replaces a file atomically and durably. Where the path is a symbolic link, the file that it names is
-// replaced and the link stays. A file that is like that already is not touched. Nobody but root may be able to lead the
-// path elsewhere.
+// WriteFile replaces a file atomically and durably. If the path is a symbolic link, WriteFile replaces the target and keeps
+// the link. It does not touch a file that is already as requested. Only root may be able to change where the path leads.
 func (h *Host) WriteFile(ctx context.Context, path string, data []byte, mode fs.FileMode, uid, gid int) error {
 	return h.effect.Tearable("WriteFile "+path, func() error { return tear(path, data) }, func() error {
 		return h.writeFile(ctx, path, data, mode, uid, gid)
 	})
 }
 
-// tear leaves what a crash in the middle of WriteFile does: half of the content in a temporary file.
+// tear leaves the same as a crash in the middle of WriteFile: half of the content in a temporary file.
 func tear(path string, data []byte) error {
 	if err := makeDirs(filepath.Dir(path)); err != nil {
 		return err
@@ -82,7 +81,7 @@ func (h *Host) writeFile(ctx context.Context, path string, data []byte, mode fs.
 	if err != nil {
 		return wrap(do, cause(err))
 	}
-	sweep(target) // before the shortcut: a crash may have come after the rename of another file
+	sweep(target) // before the early return: a crash can have come after the rename of another file
 	now, err := h.File(ctx, target)
 	if err != nil && !errors.Is(err, host.ErrUnavailable) {
 		return wrap(do, err)
@@ -100,8 +99,8 @@ func (h *Host) writeFile(ctx context.Context, path string, data []byte, mode fs.
 	return nil
 }
 
-// replace writes a file by way of a temporary one, which it locks against the sweep of another process of the agent. Where
-// that comes before the lock or behind it, it makes another one.
+// replace writes a file through a temporary file, which it locks against the sweep of another process of the agent. If that
+// sweep is faster than the lock and removes the file, replace makes another one.
 func replace(dir, target string, data []byte, mode fs.FileMode, uid, gid int) (err error) {
 	for range sweptTries {
 		if err = replaceOnce(dir, target, data, mode, uid, gid); !errors.Is(err, fs.ErrNotExist) {
@@ -111,7 +110,7 @@ func replace(dir, target string, data []byte, mode fs.FileMode, uid, gid int) (e
 	return err
 }
 
-// sweptTries bounds how often a file is written that is swept away each time.
+// sweptTries is how often replace tries again after its temporary file was swept away.
 const sweptTries = 10
 
 func replaceOnce(dir, target string, data []byte, mode fs.FileMode, uid, gid int) (err error) {
@@ -124,7 +123,7 @@ func replaceOnce(dir, target string, data []byte, mode fs.FileMode, uid, gid int
 			err = errors.Join(err, f.Cleanup())
 		}
 	}()
-	_ = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB) // a user who may read the file may have locked it: then it may be swept
+	_ = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB) // fails if a user who may read the file has locked it
 	if _, err := f.Write(data); err != nil {
 		return err
 	}
@@ -137,7 +136,7 @@ func replaceOnce(dir, target string, data []byte, mode fs.FileMode, uid, gid int
 	return syncDir(dir)
 }
 
-// RootOnly is nil where nobody but root can change what a path leads to.
+// RootOnly returns nil if only root can change what a path leads to.
 func (h *Host) RootOnly(ctx context.Context, path string) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -145,7 +144,7 @@ func (h *Host) RootOnly(ctx context.Context, path string) error {
 	return refined(h.paths.Check(path))
 }
 
-// RemoveFile removes a file; where the path is a symbolic link, the link.
+// RemoveFile removes a file. If the path is a symbolic link, it removes the link.
 func (h *Host) RemoveFile(ctx context.Context, path string) error {
 	return h.effect.Do("RemoveFile "+path, func() error { return h.removeFile(ctx, path) })
 }
@@ -167,7 +166,7 @@ func (h *Host) removeFile(ctx context.Context, path string) error {
 		return nil
 	}
 	if dir := filepath.Dir(path); err == nil && strings.HasSuffix(dir, ".service.d") && os.Remove(dir) == nil {
-		path = dir // a drop-in's directory without any other is nothing
+		path = dir // remove an empty drop-in directory too
 	}
 	if err == nil {
 		err = syncDir(filepath.Dir(path))
@@ -178,8 +177,8 @@ func (h *Host) removeFile(ctx context.Context, path string) error {
 	return nil
 }
 
-// sweep removes the temporary files that crashes left beside a file, and that no process is writing. Errors do not matter:
-// such a file is harmless, since no program reads names that begin with a dot and end in a number.
+// sweep removes temporary files that crashes left beside a file and that no process is writing. It ignores errors: such a
+// file is harmless, because no program reads names that begin with a dot and end in a number.
 func sweep(path string) {
 	dir, prefix := filepath.Dir(path), "."+filepath.Base(path)
 	entries, err := os.ReadDir(dir)
@@ -206,7 +205,7 @@ func removeUnlocked(path string) {
 	}
 }
 
-// makeDirs makes the directories of a path that are missing, 0755 whatever our umask is, and durable.
+// makeDirs durably creates the missing directories of a path, with mode 0755 whatever the umask.
 func makeDirs(dir string) error {
 	fi, err := os.Stat(dir)
 	if err == nil {
@@ -223,7 +222,7 @@ func makeDirs(dir string) error {
 		return err
 	}
 	if err := os.Mkdir(dir, 0o755); err != nil {
-		if errors.Is(err, fs.ErrExist) { // somebody was faster
+		if errors.Is(err, fs.ErrExist) { // another program was faster
 			return nil
 		}
 		return err
@@ -242,7 +241,7 @@ func syncDir(dir string) error {
 	return errors.Join(d.Sync(), d.Close())
 }
 
-// cause is an error without the path that our own sentence names already.
+// cause returns an error without the path that the caller's message already contains.
 func cause(err error) error {
 	if pathErr, ok := errors.AsType[*fs.PathError](err); ok {
 		return pathErr.Err
@@ -250,7 +249,7 @@ func cause(err error) error {
 	return err
 }
 
-// RemoveTree removes a directory below one of the agent's own, or one of those themselves.
+// RemoveTree removes one of the agent's own directories, or a directory below one.
 func (h *Host) RemoveTree(_ context.Context, path string) error {
 	return h.effect.Do("RemoveTree "+path, func() error { return removeTree(path) })
 }

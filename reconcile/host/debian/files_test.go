@@ -42,7 +42,7 @@ func TestWriteFile(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "a/b/haproxy.cfg")
 	uid, gid := os.Getuid(), os.Getgid()
-	defer syscall.Umask(syscall.Umask(0o077)) // ours must not matter
+	defer syscall.Umask(syscall.Umask(0o077)) // the umask must have no effect
 
 	recorded.WantError(t, h.WriteFile(t.Context(), path, []byte("one\n"), 0o644, uid, gid), "")
 	f, err := h.File(t.Context(), path)
@@ -110,7 +110,7 @@ func TestCrashLeftoversAreSwept(t *testing.T) {
 	}
 }
 
-// Two processes of the agent that write one file at the same time sweep each other's temporary files away.
+// TestTwoWriteOneFile: two processes of the agent write one file, although they sweep each other's temporary files.
 func TestTwoWriteOneFile(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "status.json")
 	var writers sync.WaitGroup
@@ -155,7 +155,7 @@ func TestFile(t *testing.T) {
 	}
 }
 
-// A run reads dozens of files: one that is as long as it says is read at once.
+// TestFileAllocates: a file with its stated size is read in one piece, because a run reads dozens of files.
 func TestFileAllocates(t *testing.T) {
 	h, _ := newFake(t)
 	path := filepath.Join(t.TempDir(), "file")
@@ -184,7 +184,7 @@ func TestRemoveFile(t *testing.T) {
 	recorded.WantError(t, h.RemoveFile(t.Context(), dir), "cannot remove "+dir+": a directory")
 }
 
-// Whoever may write a directory on the way could lead root's hand elsewhere: nothing is written or removed there.
+// TestPathsThatOthersCanSwap: nothing is written or removed below a directory where another user could redirect the path.
 func TestPathsThatOthersCanSwap(t *testing.T) {
 	h, _ := newFake(t)
 	top := t.TempDir()
@@ -215,7 +215,7 @@ func TestPathsThatOthersCanSwap(t *testing.T) {
 	}
 }
 
-// Nothing is run as root that others may change.
+// TestRunDetachedOfOthers: a program that other users can change is not run as root.
 func TestRunDetachedOfOthers(t *testing.T) {
 	h, f := newFake(t)
 	program := filepath.Join(t.TempDir(), "agent")

@@ -8,7 +8,7 @@ import (
 	"rlb.dev/rlb-agent/reconcile/host"
 )
 
-// What nft 1.0.6 and 1.1.3 list, with times, without, and nothing at all.
+// TestParseFlows uses the output of nft 1.0.6 and 1.1.3: with times, without times, and empty.
 func TestParseFlows(t *testing.T) {
 	of := func(client, server string) host.Flow {
 		return host.Flow{Client: netip.MustParseAddrPort(client), Server: netip.MustParseAddrPort(server)}

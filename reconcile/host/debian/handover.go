@@ -18,7 +18,7 @@ import (
 	"rlb.dev/rlb-agent/render"
 )
 
-// Handover is what is there of what planned moves need.
+// Handover returns the part of want that the kernel has.
 func (h *Host) Handover(ctx context.Context, want render.Handover) (render.Handover, error) {
 	const do = "look at the hand-over"
 	have := render.Handover{Rules: map[api.Family]int{}, Sysctls: map[string]string{}}
@@ -44,7 +44,7 @@ func (h *Host) Handover(ctx context.Context, want render.Handover) (render.Hando
 	}
 	for i, family := range api.Families {
 		if _, wanted := want.Rules[family]; wanted {
-			have.Rules[family] = render.CountRules(answers[i].Stdout, family) // of a table that is not there nothing is listed
+			have.Rules[family] = render.CountRules(answers[i].Stdout, family) // a missing table lists no rules
 		}
 	}
 	for key := range want.Sysctls {
@@ -59,7 +59,7 @@ func (h *Host) Handover(ctx context.Context, want render.Handover) (render.Hando
 	return have, err
 }
 
-// Forwarded are the connections of which this host has forwarded packets within the last minute.
+// Forwarded returns the connections whose packets this host forwarded within the last minute.
 func (h *Host) Forwarded(ctx context.Context) (all []host.Flow, err error) {
 	for _, family := range api.Families {
 		out, err := h.programs.Run(ctx, program.Command{Name: "nft", Args: []string{"-n", "list", "set", render.HandoverFamily(family), render.HandoverTable, render.ForwardedSet}})
@@ -67,7 +67,7 @@ func (h *Host) Forwarded(ctx context.Context) (all []host.Flow, err error) {
 		case err != nil:
 			return nil, wrap("list the forwarded connections", err)
 		case out.Code != 0 && strings.Contains(out.Stderr, "No such file or directory"):
-			continue // no virtual IP is of this family
+			continue // no virtual IP has this family
 		case out.Code != 0:
 			return nil, program.Failure("list the forwarded connections", "nft", out)
 		}
@@ -76,7 +76,8 @@ func (h *Host) Forwarded(ctx context.Context) (all []host.Flow, err error) {
 	return all, nil
 }
 
-// parseFlows reads the elements of a set as nft(8) lists them: "elements = { CLIENT . PORT . SERVER . PORT expires 59s, … }".
+// parseFlows parses the elements of a set in the output of nft(8): "elements = { CLIENT . PORT . SERVER . PORT expires 59s,
+// … }".
 func parseFlows(text string) (all []host.Flow) {
 	_, text, _ = strings.Cut(text, "elements = {")
 	text, _, _ = strings.Cut(text, "}")
@@ -94,8 +95,8 @@ func parseFlows(text string) (all []host.Flow) {
 	return all
 }
 
-// HandoverRefused is why the rules cannot be loaded: nft(8) has the kernel look at them too. nft 0.9.8 loads them, but
-// aborts when it is to list them, so that nobody could tell whether they are there.
+// HandoverRefused returns why the rules cannot be loaded. nft(8) lets the kernel check them too. nft 0.9.8 loads them but
+// aborts when it lists them, so the agent could not see whether they are loaded.
 func (h *Host) HandoverRefused(ctx context.Context, rules string) (why string, err error) {
 	version, err := h.programs.Do(ctx, "ask nft for its version", program.Command{Name: "nft", Args: []string{"--version"}})
 	if err != nil {
@@ -114,7 +115,7 @@ func (h *Host) HandoverRefused(ctx context.Context, rules string) (why string, e
 	return "", nil
 }
 
-// Sysctl is the value of a setting, "" where this kernel does not have it.
+// Sysctl returns the value of a setting, "" if this kernel does not have it.
 func (h *Host) Sysctl(_ context.Context, key string) (string, error) {
 	data, err := os.ReadFile(filepath.Join(h.proc, "sys", key))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {

@@ -14,38 +14,39 @@ import (
 	"rlb.dev/rlb-agent/render"
 )
 
-// Workers are HAProxy's processes as its master tells them. A master that is in the middle of a reload is waited for.
+// Workers returns HAProxy's processes as its master reports them. If the master is in the middle of a reload, Workers waits
+// for it.
 func (h *Host) Workers(ctx context.Context, masterSocket string) (host.Workers, error) {
 	return haproxy.Workers(ctx, masterSocket)
 }
 
-// Servers are the servers of all backends, as HAProxy judges them.
+// Servers returns the states of the servers of all backends.
 func (h *Host) Servers(ctx context.Context) ([]host.ServerState, error) {
 	return haproxy.Servers(ctx, render.StatsSocket)
 }
 
-// RunningServers are the servers of all backends, as HAProxy uses them.
+// RunningServers returns the servers of all backends as HAProxy runs them.
 func (h *Host) RunningServers(ctx context.Context) ([]host.RunningServer, error) {
 	return haproxy.RunningServers(ctx)
 }
 
-// Runtime gives HAProxy one command of its runtime API. The error has HAProxy's words.
+// Runtime sends HAProxy one command of its runtime API. The error has HAProxy's words.
 func (h *Host) Runtime(ctx context.Context, command string) error {
 	return h.effect.Do("Runtime "+command, func() error { return haproxy.Runtime(ctx, command) })
 }
 
-// CutSessions ends the connections with a server, in old workers too.
+// CutSessions closes the connections with a server, also those of old workers.
 func (h *Host) CutSessions(ctx context.Context, backend, server string) error {
 	return h.effect.Do("CutSessions "+backend+"/"+server, func() error {
 		unit, err := h.Unit(ctx, host.HAProxyUnit)
 		if err != nil {
-			unit = host.Unit{} // the worker that accepts has most of them, and its own socket
+			unit = host.Unit{} // the current worker has most of them, and its own socket
 		}
 		return errors.Join(err, haproxy.CutSessions(ctx, unit.MasterSocket(), backend, server))
 	})
 }
 
-// CutOldSessions ends the connections of old workers with these servers ("backend/server").
+// CutOldSessions closes the connections of old workers with these servers ("backend/server").
 func (h *Host) CutOldSessions(ctx context.Context, servers []string) (cut int, err error) {
 	err = h.effect.Do(fmt.Sprintf("CutOldSessions of %d servers", len(servers)), func() error {
 		unit, err := h.Unit(ctx, host.HAProxyUnit)
@@ -57,15 +58,15 @@ func (h *Host) CutOldSessions(ctx context.Context, servers []string) (cut int, e
 	return cut, err
 }
 
-// HAProxyAnswers says whether HAProxy answers at once, as one that is well does. That it does not says nothing yet.
+// HAProxyAnswers says whether HAProxy answers at once, as a healthy one does. False proves nothing yet.
 func (h *Host) HAProxyAnswers() bool { return haproxy.AnswersAtOnce() }
 
 // HAProxyServes says whether HAProxy answers on its runtime API within 150 ms.
 func (h *Host) HAProxyServes(ctx context.Context) bool { return haproxy.Serves(ctx) }
 
-// ProbeHAProxy asks HAProxy whether it accepts and answers, see haproxy.Probe. In haste, one that is silent on both sockets
-// while it has no use for a core and this process has its own hangs after 120 ms; all else is asked with the usual
-// patience then.
+// ProbeHAProxy asks HAProxy whether it accepts and answers, see haproxy.Probe. With haste, HAProxy is hung already after
+// 120 ms if it is silent on both sockets, is idle, and this process was not stalled. In all other cases the usual probe
+// with its usual time limits follows.
 func (h *Host) ProbeHAProxy(ctx context.Context, haste bool) host.HAProxyState {
 	if haste {
 		if state := haproxy.ProbeHastily(ctx, func() bool { return h.idle(ctx, host.HAProxyUnit, "RD") }); state != "" {
@@ -78,9 +79,9 @@ func (h *Host) ProbeHAProxy(ctx context.Context, haste bool) host.HAProxyState {
 // systemdPatience is how long idle waits for systemd, which a busy machine delays too.
 const systemdPatience = time.Second
 
-// idle says that no thread of a unit is in one of these states (proc_pid_stat(5)): R is that it runs on a core or waits
-// for one, D that it waits for a disk. Then it is stopped or stuck, and not busy. A unit of which nothing can be had is not
-// known to be idle.
+// idle says that no thread of a unit is in one of these states (proc_pid_stat(5)): R means that it runs on a core or waits
+// for one, D that it waits for a disk. The unit is then stopped or stuck, and not busy. A unit whose state is not readable
+// is not idle.
 func (h *Host) idle(ctx context.Context, unit, states string) bool {
 	ctx, cancel := context.WithTimeout(ctx, systemdPatience)
 	defer cancel()

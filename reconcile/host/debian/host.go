@@ -1,8 +1,8 @@
-// Package debian is the real machine: a host.Host made of apt, dpkg, iptables, systemd, HAProxy's master socket
-// and /proc. It runs commands by package program only.
+// Package debian implements host.Host for the real machine with apt, dpkg, iptables, systemd, HAProxy's master socket and
+// /proc. It runs commands only through package program.
 //
-// Its errors begin with "cannot …" and end with the words of the program that failed. An error wraps
-// host.ErrUnavailable where this machine lacks the thing asked for, or we may not look.
+// Its errors begin with "cannot …" and end with the words of the program that failed. An error wraps host.ErrUnavailable if
+// this machine lacks the subject, or this process may not read it.
 package debian
 
 import (
@@ -28,10 +28,10 @@ import (
 	"rlb.dev/rlb-agent/reconcile/host/rootpath"
 )
 
-// Options are what New needs. The zero value is good.
+// Options are the options of New. The zero value is valid.
 type Options struct {
-	Log         *slog.Logger      // every command at debug level, with its duration; nil for none
-	Progress    func(line string) // what apt and dpkg say while they work; nil for nobody
+	Log         *slog.Logger      // logs every command at debug level, with its duration; nil for no log
+	Progress    func(line string) // receives the messages of apt and dpkg while they work; nil for none
 	LockTimeout time.Duration     // how long to wait for apt's, dpkg's and iptables' locks; 0 for two minutes
 	Effect      host.Effect       // a hook around every change of this machine; nil for none
 }
@@ -45,19 +45,19 @@ type Host struct {
 	effect   host.Effect
 	programs *program.Runner
 
-	root  bool            // we are root
-	proc  string          // where /proc is
-	paths rootpath.Walker // follows what we write, trust and run
-	run   string          // our directory for what a reboot may forget
+	root  bool            // this process runs as root
+	proc  string          // path of /proc
+	paths rootpath.Walker // checks the paths that root writes, trusts and runs
+	run   string          // the agent's directory for files that are lost at a reboot
 
 	listeners func() (map[uint64]netip.AddrPort, error) // link.Listeners
 
-	faultDir     atomic.Uint64 // inode of the tracked file's directory when it was last written; 0 before
-	watchesAgain atomic.Bool   // keepalived is being reloaded for a new one
+	faultDir     atomic.Uint64 // inode of the tracked file's directory at its last write; 0 before the first
+	watchesAgain atomic.Bool   // keepalived is being reloaded for a new directory
 
-	vrrpMutex  sync.Mutex              // held by one question at a time
-	vrrpSignal stateSignal             // the zero value until it is asked for
-	silence    atomic.Pointer[silence] // to that question; nil before the first look for its answer
+	vrrpMutex  sync.Mutex              // held by one query at a time
+	vrrpSignal stateSignal             // the zero value until it is needed
+	silence    atomic.Pointer[silence] // of that query; nil before the first check for its answer
 
 	acceptedMutex sync.Mutex
 	accepted      accepted
@@ -67,7 +67,7 @@ type Host struct {
 
 var _ host.Host = (*Host)(nil)
 
-// New is this machine. It touches nothing; whether the machine can be changed is for Ready to say.
+// New returns this machine. It accesses nothing; Ready says whether the machine can be changed.
 func New(o Options) (*Host, error) {
 	if o.LockTimeout < 0 {
 		return nil, fmt.Errorf("cannot wait %s for locks: negative", o.LockTimeout)
@@ -89,13 +89,13 @@ func New(o Options) (*Host, error) {
 	}, nil
 }
 
-// Close ends the connections to systemd.
+// Close closes the connections to systemd.
 func (h *Host) Close() error {
 	h.systemd.Close()
 	return nil
 }
 
-// Ready is nil where this machine can be changed.
+// Ready returns nil if this machine can be changed.
 func (h *Host) Ready(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -109,7 +109,7 @@ func (h *Host) Ready(ctx context.Context) error {
 	} else if bus, err := net.Dial("unix", "/run/dbus/system_bus_socket"); err != nil {
 		lacks = append(lacks, "there is no system bus (package dbus)") // systemd-run --wait needs it, for root too
 	} else {
-		_ = bus.Close() // it was only looked for
+		_ = bus.Close() // only its existence matters
 	}
 	for _, program := range []string{"apt-get", "dpkg", "dpkg-query", "systemd-run"} {
 		if _, err := h.programs.Find(program); err != nil {
@@ -125,7 +125,7 @@ func (h *Host) Ready(ctx context.Context) error {
 	return nil
 }
 
-// Interfaces are the network interfaces with their addresses.
+// Interfaces returns the network interfaces with their addresses.
 func (h *Host) Interfaces(ctx context.Context) ([]host.Interface, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
@@ -138,7 +138,7 @@ func (h *Host) Interfaces(ctx context.Context) ([]host.Interface, error) {
 	for _, link := range links {
 		addrs, err := link.Addrs()
 		if err != nil {
-			continue // it went away in between
+			continue // it disappeared in between
 		}
 		found := host.Interface{Name: link.Name}
 		for _, addr := range addrs {
@@ -153,10 +153,10 @@ func (h *Host) Interfaces(ctx context.Context) ([]host.Interface, error) {
 
 func unavailable(text string) error { return host.Unavailable(text, nil) }
 
-// wrap is "cannot DO: cause"; it is unavailable where the cause is that we may not look.
+// wrap returns "cannot DO: cause". It wraps host.ErrUnavailable if the cause is a missing permission.
 func wrap(do string, cause error) error { return refined(fmt.Errorf("cannot %s: %w", do, cause)) }
 
-// refined is an error, unavailable where its cause is that we may not look, or that the interface is of another kind.
+// refined makes err wrap host.ErrUnavailable if its cause is a missing permission, or an interface that is no Ethernet.
 func refined(err error) error {
 	if errors.Is(err, fs.ErrPermission) || errors.Is(err, link.ErrNotEthernet) {
 		return host.Unavailable(err.Error(), err)

@@ -26,7 +26,7 @@ func resultWords(result string) string {
 	return "result " + result
 }
 
-// jobFailed tells a job's result, and what the unit said in the journal meanwhile.
+// jobFailed returns the error of a job, with the unit's messages in the journal since the job began.
 func (h *Host) jobFailed(ctx context.Context, verb, name, result string, began time.Time) error {
 	words := resultWords(result)
 	if result == "skipped" || result == "invalid" {
@@ -38,9 +38,9 @@ func (h *Host) jobFailed(ctx context.Context, verb, name, result string, began t
 	return fmt.Errorf("cannot %s %s: %s", verb, name, words)
 }
 
-// journal is what a unit said last since a moment, the unit's own words before systemd's about it.
+// journal returns the last messages of a unit since a moment; the unit's own messages take precedence over systemd's.
 func (h *Host) journal(ctx context.Context, name string, since time.Time) string {
-	_, _ = h.programs.Run(ctx, program.Command{Name: "journalctl", Args: []string{"--sync"}}) // best effort: the reason is a help
+	_, _ = h.programs.Run(ctx, program.Command{Name: "journalctl", Args: []string{"--sync"}}) // best effort
 	out, err := h.programs.Run(ctx, program.Command{Name: "journalctl", Args: []string{
 		"--quiet", "--no-pager", "-o", "cat", "-n", "20", "-u", name,
 		fmt.Sprintf("--since=@%d.%06d", since.Unix(), since.Nanosecond()/1000)}})
@@ -72,7 +72,7 @@ func placed(v host.Verdict) string {
 	return fmt.Sprintf("%s:%d: %s", v.Path, v.Line, v.Text)
 }
 
-// systemdChatter says whether a line of the journal is systemd's, and tells only that the unit failed.
+// systemdChatter says whether a line of the journal is from systemd and says only that the unit failed.
 func systemdChatter(name, line string) bool {
 	for _, prefix := range []string{
 		"Starting ", "Started ", "Stopping ", "Stopped ", "Reloading ", "Reloaded ", "Reload failed", "Failed to start ",

@@ -15,11 +15,11 @@ import (
 	"rlb.dev/rlb-agent/reconcile/host"
 )
 
-// lockPath is locked by whoever changes the host. The lock dies with its holder; the file stays.
+// lockPath is locked by the process that changes the host. The lock ends with its holder; the file stays.
 const lockPath = host.RunDir + "/lock"
 
-// Lock makes this process the only one that changes the host, until unlock is called. It waits for another holder;
-// the error after the timeout names it.
+// Lock makes this process the only one that changes the host, until unlock is called. It waits up to timeout for another
+// holder; the error after that names the holder.
 func (h *Host) Lock(ctx context.Context, timeout time.Duration) (unlock func(), err error) {
 	if err := os.MkdirAll(filepath.Dir(lockPath), 0o755); err != nil {
 		return nil, fmt.Errorf("cannot lock %s: %w", lockPath, err)
@@ -43,17 +43,17 @@ func (h *Host) Lock(ctx context.Context, timeout time.Duration) (unlock func(), 
 		}
 		time.Sleep(50 * time.Millisecond)
 	}
-	// for the reader of an error, not for the lock: a holder that dies leaves the text, and the lock is free
+	// only for the text of an error: a holder that dies leaves the text, but not the lock
 	if err := file.Truncate(0); err == nil {
 		fmt.Fprintf(file, "process %d (%s)\n", os.Getpid(), strings.Join(os.Args, " "))
 	}
 	return func() { file.Close() }, nil
 }
 
-// dpkgLock is locked by whoever works with apt or dpkg.
+// dpkgLock is locked by a program that uses apt or dpkg.
 const dpkgLock = "/var/lib/dpkg/lock-frontend"
 
-// Installing says whether another program works with apt or dpkg just now: what is half done then, it will finish.
+// Installing says whether another program is using apt or dpkg now. That program will complete half-done installations.
 func (h *Host) Installing() bool {
 	file, err := os.Open(dpkgLock)
 	if err != nil {
@@ -64,7 +64,7 @@ func (h *Host) Installing() bool {
 	return unix.FcntlFlock(file.Fd(), unix.F_GETLK, &lock) == nil && lock.Type != unix.F_UNLCK
 }
 
-// inPlace says whether the file that was locked is the one that others would open: a teardown removes it.
+// inPlace says whether the locked file is still the one at lockPath: a teardown removes the file.
 func inPlace(file *os.File) bool {
 	mine, err := file.Stat()
 	if err != nil {

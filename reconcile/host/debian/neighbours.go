@@ -10,15 +10,15 @@ import (
 	"rlb.dev/rlb-agent/reconcile/host/link"
 )
 
-// neighbourPatience is how long others may take to answer. On a wireless network tens of milliseconds are usual.
+// neighbourPatience is how long other hosts may take to answer. On a wireless network tens of milliseconds are usual.
 const neighbourPatience = 300 * time.Millisecond
 
-// Neighbours asks on an interface who holds these addresses.
+// Neighbours asks on an interface which hosts hold these addresses.
 func (h *Host) Neighbours(ctx context.Context, iface string, addrs []netip.Addr) (map[netip.Addr]string, error) {
 	return h.OtherNeighbours(ctx, iface, addrs, nil)
 }
 
-// MAC is the hardware address of an interface, as Neighbours tells those of others.
+// MAC returns the hardware address of an interface, in the format of Neighbours.
 func (h *Host) MAC(iface string) (string, error) {
 	i, err := net.InterfaceByName(iface)
 	if err != nil {
@@ -27,7 +27,7 @@ func (h *Host) MAC(iface string) (string, error) {
 	return i.HardwareAddr.String(), nil
 }
 
-// RemoveAddress takes an address off an interface.
+// RemoveAddress removes an address from an interface.
 func (h *Host) RemoveAddress(ctx context.Context, iface string, prefix netip.Prefix) error {
 	return h.effect.Do("RemoveAddress "+prefix.String()+" "+iface, func() error {
 		if err := ctx.Err(); err != nil {
@@ -37,23 +37,23 @@ func (h *Host) RemoveAddress(ctx context.Context, iface string, prefix netip.Pre
 	})
 }
 
-// WatchAddresses calls changed whenever an address or an interface of this host may have changed, and once when it
-// has begun to watch. What comes while changed runs is told by one more call. It ends with ctx, without an error.
+// WatchAddresses calls changed at its start, and whenever an address or an interface of this host may have changed. Changes
+// while changed runs lead to one more call. It returns without an error when ctx ends.
 func (h *Host) WatchAddresses(ctx context.Context, changed func()) error {
 	return refined(link.WatchAddresses(ctx, changed))
 }
 
-// AnyAnswers says whether one of these addresses is held by somebody else on the network of an interface. It ends with
-// the first answer, or after wait.
+// AnyAnswers says whether another host on the network of an interface holds one of these addresses. It returns at the first
+// answer, or after wait.
 func (h *Host) AnyAnswers(ctx context.Context, iface string, addrs []netip.Addr, wait time.Duration) (bool, error) {
 	answered, err := link.AnyNeighbour(ctx, iface, addrs, wait)
 	return answered, refined(err)
 }
 
-// probePatience is how long a machine may take to accept a connection: its kernel does, whatever its programs are doing.
+// probePatience is how long a machine may take to accept a connection. Its kernel accepts, whatever its programs do.
 const probePatience = 200 * time.Millisecond
 
-// OtherNeighbours is Neighbours without the answers of machines with these MACs.
+// OtherNeighbours is like Neighbours, but ignores the answers of machines with these MACs.
 func (h *Host) OtherNeighbours(ctx context.Context, iface string, addrs []netip.Addr, without []string) (map[netip.Addr]string, error) {
 	var ignored []net.HardwareAddr
 	for _, text := range without {
@@ -74,8 +74,8 @@ func (h *Host) OtherNeighbours(ctx context.Context, iface string, addrs []netip.
 	return found, nil
 }
 
-// ProbeServices sends a TCP connection request to each of these endpoints, whoever else holds their addresses, and says
-// what each replied within 200 ms. No connection is made.
+// ProbeServices sends a TCP connection request to each of these endpoints, even if other machines hold their addresses too,
+// and returns what each replied within 200 ms. No connection is established.
 func (h *Host) ProbeServices(ctx context.Context, iface string, at []host.Endpoint) ([]host.Reply, error) {
 	var targets []link.Target
 	for _, e := range at {

@@ -12,7 +12,7 @@ import (
 	"rlb.dev/rlb-agent/reconcile/host/debian/program/recorded"
 )
 
-// The rest is tested in package wire, on hosts of their own.
+// Package link tests the rest, in network namespaces of its own.
 func TestAddressesErrors(t *testing.T) {
 	h, _ := newFake(t)
 	_, err := h.Neighbours(t.Context(), "nosuch0", []netip.Addr{netip.MustParseAddr("198.51.100.2")})

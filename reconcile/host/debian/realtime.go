@@ -13,11 +13,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// vrrpPriority is above what ordinary programs have, and below the kernel's own threads that are real-time (50 and up).
+// vrrpPriority is above ordinary programs, and below the kernel's own real-time threads (50 and up).
 const vrrpPriority = 40
 
-// HastenVRRP makes the processes that a keepalived has made real-time ones (sched(7)), so that advertisements go out
-// and come in on time while all cores are busy. What they start themselves, scripts, is not.
+// HastenVRRP gives the child processes of a keepalived real-time priority (sched(7)), so that advertisements are sent and
+// received on time while all cores are busy. Scripts that these processes start do not inherit it.
 func (h *Host) HastenVRRP(_ context.Context, keepalived int) error {
 	return h.effect.Do(fmt.Sprintf("HastenVRRP %d", keepalived), func() error { return h.hastenVRRP(keepalived) })
 }
@@ -43,7 +43,7 @@ func makeRealtime(pid int) error {
 	}, 0)
 }
 
-// childrenIn are the children in the lists of a process's threads.
+// childrenIn returns the children in the lists of a process's threads.
 func childrenIn(lists []string) (all []int) {
 	for _, path := range lists {
 		text, _ := os.ReadFile(path)
@@ -56,12 +56,12 @@ func childrenIn(lists []string) (all []int) {
 	return all
 }
 
-// children are the processes of that parent.
+// children returns the child processes of a process.
 func (h *Host) children(parent int) ([]int, error) {
 	if lists, _ := filepath.Glob(filepath.Join(h.proc, strconv.Itoa(parent), "task", "*", "children")); len(lists) > 0 {
 		return childrenIn(lists), nil
 	}
-	// Not every kernel has them (proc(5), /proc/pid/task/tid/children).
+	// Not every kernel has these files (proc(5), /proc/pid/task/tid/children).
 	stats, err := filepath.Glob(filepath.Join(h.proc, "[0-9]*", "stat"))
 	if err != nil {
 		return nil, err
@@ -77,8 +77,8 @@ func (h *Host) children(parent int) ([]int, error) {
 	return all, nil
 }
 
-// procStat are the fields of a process's or thread's stat file from its state on; none where it has ended. Before them
-// the name of the program stands in brackets, and may have any in it (proc_pid_stat(5)).
+// procStat returns the fields of a process's or thread's stat file from its state on; none if it has ended. Before them
+// comes the program's name in parentheses, which can itself contain parentheses (proc_pid_stat(5)).
 func procStat(path string) []string {
 	data, err := os.ReadFile(path)
 	if err != nil {

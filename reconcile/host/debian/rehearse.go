@@ -17,11 +17,11 @@ import (
 	"rlb.dev/rlb-agent/render"
 )
 
-// rehearsalLimit is longer than anybody waits for first checks.
+// rehearsalLimit is longer than any caller waits for first checks.
 const rehearsalLimit = 2 * time.Minute
 
-// Rehearse runs HAProxy with the servers of a rendered file beside the real one, shows the states of the servers until
-// seen has enough or time is up, and ends it.
+// Rehearse runs a temporary HAProxy with the servers of a rendered file beside the real one. It passes their states to seen
+// until seen returns true or the time is up, and ends it.
 func (h *Host) Rehearse(ctx context.Context, file render.File, seen func([]host.ServerState) (enough bool)) error {
 	const do = "rehearse the health checks"
 	path, err := h.programs.Find("haproxy")
@@ -38,7 +38,7 @@ func (h *Host) Rehearse(ctx context.Context, file render.File, seen func([]host.
 		return wrap(do, cause(err))
 	}
 
-	// The process dies with the thread that started it, and so with the agent, however that ends.
+	// The process dies with the thread that started it, and so with the agent, however the agent ends.
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	var said bytes.Buffer
@@ -69,7 +69,7 @@ func (h *Host) Rehearse(ctx context.Context, file render.File, seen func([]host.
 			return wrap(do, err)
 		}
 		if err != nil {
-			continue // it is not there yet
+			continue // HAProxy does not listen yet
 		}
 		if seen(states) {
 			return nil

@@ -15,29 +15,29 @@ import (
 	"rlb.dev/rlb-agent/render"
 )
 
-// The unit of HAProxy reloads by two commands: haproxy -c, and a signal to the master (SIGUSR2; management guide §4). The
-// first takes half of the time of an edit, and repeats what Check has just done. So where the file is the one that Check
-// took, and the unit has no other commands, the signal alone is sent.
+// The unit of HAProxy reloads with two commands: haproxy -c, and a signal to the master (SIGUSR2; management guide §4). The
+// first takes half of the time of an edit, and repeats what Check has just done. So if the file is the one that Check
+// accepted, and the unit has no other commands, only the signal is sent.
 
-// accepted is the configuration that haproxy -c took last.
+// accepted is the configuration that haproxy -c last accepted.
 type accepted struct {
 	path, digest string
 	args         string // the other files that were read with it
 }
 
-// accept notes what haproxy -c took.
+// accept records the configuration that haproxy -c accepted.
 func (h *Host) accept(file render.File, args []string, candidate string) {
 	h.acceptedMutex.Lock()
 	defer h.acceptedMutex.Unlock()
 	h.accepted = accepted{file.Path, host.Digest(file.Data), argsBut(args, candidate)}
 }
 
-// argsBut names arguments without the candidate, which has another name each time.
+// argsBut returns arguments without the candidate, whose name differs each time.
 func argsBut(args []string, candidate string) string {
 	return program.Command{Args: slices.DeleteFunc(slices.Clone(args), func(arg string) bool { return arg == candidate })}.String()
 }
 
-// reloadCheckedBefore says whether all that a reload of HAProxy would do before its signal was done by Check.
+// reloadCheckedBefore says whether Check already did everything that a reload of HAProxy does before its signal.
 func (h *Host) reloadCheckedBefore(ctx context.Context) bool {
 	h.acceptedMutex.Lock()
 	was := h.accepted
@@ -57,8 +57,8 @@ func (h *Host) reloadCheckedBefore(ctx context.Context) bool {
 	return argsBut(args, was.path) == was.args
 }
 
-// plainReload says whether a unit reloads by a check of haproxy and a signal to its main process, as all packages and
-// HAProxy's own unit do, and makes no other unit reload.
+// plainReload says whether a unit reloads with a check by haproxy and a signal to its main process, as the units of all
+// packages and HAProxy's own do, and propagates its reload to no other unit.
 func plainReload(p systemd.Properties) bool {
 	commands := p.Commands("ExecReload")
 	if len(commands) != 2 || len(p.Texts("PropagatesReloadTo")) > 0 || p.Text("ActiveState") != "active" || p.Int("MainPID") == 0 {

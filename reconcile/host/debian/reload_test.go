@@ -10,7 +10,7 @@ import (
 	"rlb.dev/rlb-agent/render"
 )
 
-// Only a unit that does no more than check and signal is reloaded by the signal alone.
+// TestPlainReload: only a unit that just checks and signals is reloaded by the signal alone.
 func TestPlainReload(t *testing.T) {
 	check := []any{"/usr/sbin/haproxy", []string{"/usr/sbin/haproxy", "-Ws", "-f", "$CONFIG", "-c", "-q", "$EXTRAOPTS"}}
 	signal := []any{"/bin/kill", []string{"/bin/kill", "-USR2", "$MAINPID"}}
@@ -45,7 +45,8 @@ func TestPlainReload(t *testing.T) {
 	}
 }
 
-// What was checked is told apart from every other file, and from the same beside other files.
+// TestAccepted: the record of an accepted file holds its path, its content and the other files, but not the candidate's
+// name.
 func TestAccepted(t *testing.T) {
 	h := &Host{}
 	h.accept(render.File{Path: "/etc/haproxy/haproxy.cfg", Data: []byte("a\n")}, []string{"-c", "-f", "/run/rlb/x/haproxy.cfg", "-f", "/etc/haproxy/conf.d"}, "/run/rlb/x/haproxy.cfg")

@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// TestChildren reads /proc as the kernel writes it, whatever a program calls itself.
+// TestChildren: children parses /proc correctly, whatever a program's name is.
 func TestChildren(t *testing.T) {
 	h := &Host{proc: t.TempDir()}
 	for pid, stat := range map[string]string{
@@ -25,7 +25,8 @@ func TestChildren(t *testing.T) {
 	}
 }
 
-// TestAnyRuns: a stopped or sleeping process does not, whatever its name; one with a thread that waits for a core does.
+// TestAnyRuns: a stopped or sleeping process is not running, whatever its name; a process with a thread that waits for a
+// core is running.
 func TestAnyRuns(t *testing.T) {
 	h := &Host{proc: t.TempDir()}
 	for _, task := range []struct{ pid, tid, stat string }{

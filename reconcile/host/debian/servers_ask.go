@@ -17,7 +17,7 @@ import (
 	"rlb.dev/rlb-agent/reconcile/host"
 )
 
-// AskServer connects to a server, and asks what its health check asks.
+// AskServer connects to a server and sends the request of its health check.
 func (h *Host) AskServer(ctx context.Context, q host.ServerQuestion) (answer host.ServerAnswer, err error) {
 	var dialer net.Dialer
 	tcp, err := dialer.DialContext(ctx, "tcp", net.JoinHostPort(q.Address, strconv.Itoa(q.Port)))
@@ -25,7 +25,7 @@ func (h *Host) AskServer(ctx context.Context, q host.ServerQuestion) (answer hos
 		return answer, err
 	}
 	defer tcp.Close()                                                               //nolint:errcheck // what was read is there
-	defer context.AfterFunc(ctx, func() { _ = tcp.SetDeadline(time.Unix(1, 0)) })() // ends what waits
+	defer context.AfterFunc(ctx, func() { _ = tcp.SetDeadline(time.Unix(1, 0)) })() // interrupts reads and writes
 	if !q.Type.HTTP() || q.StatusNotAskable {
 		return answer, nil
 	}
@@ -44,11 +44,11 @@ func (h *Host) AskServer(ctx context.Context, q host.ServerQuestion) (answer hos
 	return answer, nil
 }
 
-// maxAnswer bounds the head of an answer, in octets.
+// maxAnswer is the largest header of an answer, in octets.
 const maxAnswer = 64 << 10
 
-// askStatus sends one request, as the check does, and reads which status the answer has. http.Transport, which could do
-// much more, would be a hundredth of the program.
+// askStatus sends one request like that of the health check, and returns the status of the answer. http.Transport, which
+// can do much more, would make up a hundredth of the program.
 func askStatus(conn net.Conn, q host.ServerQuestion) (status int, err error) {
 	target, err := url.ParseRequestURI(q.Path)
 	if err != nil {
@@ -63,10 +63,10 @@ func askStatus(conn net.Conn, q host.ServerQuestion) (status int, err error) {
 	if err != nil {
 		return 0, err
 	}
-	return response.StatusCode, nil // the body may be long, or never end
+	return response.StatusCode, nil // the body can be long or endless
 }
 
-// lookAtCertificates notes when the server's certificate expires, and whether it is trusted.
+// lookAtCertificates records when the server's certificate expires, and whether it is trusted.
 func lookAtCertificates(answer *host.ServerAnswer, chain []*x509.Certificate, q host.ServerQuestion) {
 	if len(chain) == 0 {
 		return
@@ -80,7 +80,7 @@ func lookAtCertificates(answer *host.ServerAnswer, chain []*x509.Certificate, q 
 	for _, c := range chain[1:] {
 		between.AddCert(c)
 	}
-	// as HAProxy does without verifyhost; an expired one is told by its date
+	// like HAProxy without verifyhost; an expired certificate is reported by its date
 	options := x509.VerifyOptions{Roots: roots, Intermediates: between, CurrentTime: answer.Expires.Add(-time.Minute)}
 	if _, err := chain[0].Verify(options); err != nil {
 		answer.Untrusted = err.Error()

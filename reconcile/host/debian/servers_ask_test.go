@@ -20,7 +20,8 @@ import (
 	"rlb.dev/rlb-agent/reconcile/host"
 )
 
-// A server whose certificate ends soon, and that says 401, tells both; which authority counts is up to caFile.
+// TestAskServer: the answer has the expiry of a server's certificate and the status 401. The certificate is verified with
+// caFile only.
 func TestAskServer(t *testing.T) {
 	ends := time.Now().Add(10 * 24 * time.Hour).UTC().Truncate(time.Second)
 	certificate, own := certificateUntil(t, ends)
@@ -54,7 +55,7 @@ func TestAskServer(t *testing.T) {
 	}
 }
 
-// The status counts, and nothing else of the answer: neither a long body nor one that does not end.
+// TestAskServerReadsTheStatusOnly: only the status is read, not a long body or one that does not end.
 func TestAskServerReadsTheStatusOnly(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 	defer cancel()
@@ -76,7 +77,7 @@ func TestAskServerReadsTheStatusOnly(t *testing.T) {
 	}
 }
 
-// certificateUntil makes a certificate that signs itself.
+// certificateUntil makes a self-signed certificate.
 func certificateUntil(t *testing.T, ends time.Time) (tls.Certificate, []byte) {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)

@@ -17,8 +17,8 @@ func (h *Host) WatchUnits(ctx context.Context, names []string, changed func(name
 	systemd.Watch(ctx, names, changed, func(err error) { h.log.DebugContext(ctx, "cannot watch units", "err", err) })
 }
 
-// ServiceStates brings each new ActiveState of a service, the present one first, until ctx ends. It is "failed" as soon as
-// the main process has ended by itself or was killed: systemd's own word comes some milliseconds later.
+// ServiceStates calls told with each new ActiveState of a service, the current one first, until ctx ends. The state is
+// "failed" as soon as the main process has exited by itself or was killed: systemd reports that some milliseconds later.
 func (h *Host) ServiceStates(ctx context.Context, name string, told func(state string)) {
 	ctx, cancel := context.WithCancel(ctx)
 	s := serviceStates{told: told}
@@ -28,14 +28,14 @@ func (h *Host) ServiceStates(ctx context.Context, name string, told func(state s
 		unit, err := h.serviceState(ctx, name)
 		if err != nil {
 			h.log.DebugContext(ctx, "cannot look at "+name, "err", err)
-			return // it is called again with the next change, or the next connection
+			return // it is called again at the next change, or the next connection
 		}
 		s.is(ctx, h, unit)
 	})
 }
 
-// serviceState is the state of a unit, and its main process where it is active. One property is read much faster than
-// all of them, and the peers wait for what is done when a service stops.
+// serviceState returns the state of a unit, and if the unit is active also its main process. Reading one property is much
+// faster than reading all, and the peers wait for what the agent does when a service stops.
 func (h *Host) serviceState(ctx context.Context, name string) (host.Unit, error) {
 	state, err := h.systemd.Property(ctx, systemd.UnitPath(name), "Unit", "ActiveState")
 	if err != nil {
@@ -48,18 +48,18 @@ func (h *Host) serviceState(ctx context.Context, name string) (host.Unit, error)
 	return h.Unit(ctx, name)
 }
 
-// serviceStates is what was told of one service.
+// serviceStates holds the reported state of one service.
 type serviceStates struct {
 	told    func(state string)
 	watches sync.WaitGroup
 
 	mutex sync.Mutex
 	last  string
-	pid   int // of the main process that is watched; 0 is none
-	dead  int // of the main process that has ended while systemd calls the service active
+	pid   int // of the watched main process; 0 means none
+	dead  int // of a main process that has ended while systemd still reports the service as active
 }
 
-// is hears systemd's word.
+// is handles a state that systemd reports.
 func (s *serviceStates) is(ctx context.Context, h *Host, unit host.Unit) {
 	s.mutex.Lock()
 	defer s.mutex.Unlock()
@@ -80,7 +80,7 @@ func (s *serviceStates) is(ctx context.Context, h *Host, unit host.Unit) {
 	s.tell(unit.ActiveState)
 }
 
-// ended hears that a process is no more. That of a service which systemd stops was to end.
+// ended handles the end of a process. If systemd stops the service, that end is expected.
 func (s *serviceStates) ended(pid int) {
 	s.mutex.Lock()
 	defer s.mutex.Unlock()
@@ -97,8 +97,8 @@ func (s *serviceStates) tell(state string) {
 	}
 }
 
-// awaitEnd waits until a process, a child or not, has ended (pidfd_open(2), PIDFD_NONBLOCK: Linux 5.10 and newer). Its error is also that
-// ctx has ended.
+// awaitEnd waits until a process, a child or not, has ended (pidfd_open(2), PIDFD_NONBLOCK: Linux 5.10 and newer). It
+// returns an error when ctx ends.
 func awaitEnd(ctx context.Context, pid int) error {
 	fd, err := unix.PidfdOpen(pid, unix.PIDFD_NONBLOCK)
 	if errors.Is(err, unix.ESRCH) {

@@ -11,7 +11,7 @@ import (
 	"rlb.dev/rlb-agent/reconcile/host"
 )
 
-// process starts one that ends when it is killed.
+// process starts a process that runs until it is killed.
 func process(t *testing.T) *exec.Cmd {
 	t.Helper()
 	cmd := exec.Command("sleep", "60")
@@ -38,11 +38,11 @@ func TestAwaitEnd(t *testing.T) {
 	case <-time.After(20 * time.Millisecond):
 	}
 	_ = killed.Process.Kill()
-	if err := <-ends[killed]; err != nil { // it is a zombie now
+	if err := <-ends[killed]; err != nil { // now it is a zombie
 		t.Error(err)
 	}
 	_ = killed.Wait()
-	if err := awaitEnd(ctx, killed.Process.Pid); err != nil { // it is gone
+	if err := awaitEnd(ctx, killed.Process.Pid); err != nil { // now it no longer exists
 		t.Error(err)
 	}
 	cancel()
@@ -51,7 +51,7 @@ func TestAwaitEnd(t *testing.T) {
 	}
 }
 
-// TestServiceStates: a main process that dies is told of before systemd knows, and once.
+// TestServiceStates: the death of a main process is reported once, before systemd reports it.
 func TestServiceStates(t *testing.T) {
 	told := make(chan string, 10)
 	s := serviceStates{told: func(state string) { told <- state }}
@@ -93,13 +93,13 @@ func TestServiceStates(t *testing.T) {
 	want("active", "reloading", "active")
 	_ = first.Process.Kill()
 	want("failed")
-	systemd("active", first) // a word from before its death
+	systemd("active", first) // an outdated state from before its death
 	want()
 	systemd("deactivating", nil)
 	systemd("activating", nil)
 	systemd("active", second)
 	want("deactivating", "activating", "active")
-	systemd("deactivating", nil) // it is stopped
+	systemd("deactivating", nil) // it is being stopped
 	_ = second.Process.Kill()
 	want("deactivating")
 	systemd("inactive", nil)

@@ -17,16 +17,16 @@ import (
 	"rlb.dev/rlb-agent/reconcile/host/debian/program"
 )
 
-// signalFile is below host.RunDir. It holds a stateSignal for the next process: keepalived takes 10 ms to tell it.
+// signalFile, below host.RunDir, keeps a stateSignal for the next process: keepalived takes 10 ms to print it.
 const signalFile = "keepalived.signal"
 
-// A stateSignal is the signal that makes keepalived tell its state (keepalived(8), SIGJSON), as this program named it.
+// A stateSignal is the signal that makes keepalived write its state (keepalived(8), SIGJSON), as this program reported it.
 type stateSignal struct {
-	Program string         `json:"program"` // what identifies its file; "" where that cannot be told
+	Program string         `json:"program"` // identifies the program's file; "" if unknown
 	Signal  syscall.Signal `json:"signal"`
 }
 
-// stateSignal is the number of that signal. It is not fixed, so each other program is asked for it.
+// stateSignal returns that signal. Its number varies, so every other keepalived program is asked for it.
 func (h *Host) stateSignal(ctx context.Context) (syscall.Signal, error) {
 	file := ""
 	if path, err := h.programs.Find("keepalived"); err == nil {
@@ -41,7 +41,7 @@ func (h *Host) stateSignal(ctx context.Context) (syscall.Signal, error) {
 	}
 	out, err := h.programs.Do(ctx, "ask keepalived for its state", program.Command{Name: "keepalived", Args: []string{"--signum=JSON"}})
 	number, convErr := strconv.Atoi(strings.TrimSpace(out.Stdout))
-	if err := errors.Join(err, convErr); err != nil { // built without it
+	if err := errors.Join(err, convErr); err != nil { // built without JSON support
 		return 0, fmt.Errorf("%w: %w", err, host.ErrUnavailable)
 	}
 	h.vrrpSignal = stateSignal{file, syscall.Signal(number)}
@@ -49,10 +49,11 @@ func (h *Host) stateSignal(ctx context.Context) (syscall.Signal, error) {
 	return h.vrrpSignal.Signal, nil
 }
 
-// firstRealtime is the kernel's first real-time signal (signal(7)): the others mean something else to keepalived, or end it.
+// firstRealtime is the kernel's first real-time signal (signal(7)). Lower signals mean something else to keepalived, or end
+// it.
 const firstRealtime = 32
 
-// keptSignal is what an earlier process kept; the zero value where there is none, or it is garbled.
+// keptSignal returns the signal that an earlier process kept; the zero value if there is none or the file is damaged.
 func (h *Host) keptSignal() (kept stateSignal) {
 	data, err := os.ReadFile(filepath.Join(h.run, signalFile))
 	if err != nil || json.Unmarshal(data, &kept) != nil || kept.Signal < firstRealtime {
@@ -61,7 +62,7 @@ func (h *Host) keptSignal() (kept stateSignal) {
 	return kept
 }
 
-// keepSignal keeps what was asked, where an agent has been. The next process asks again where that fails.
+// keepSignal keeps the signal if the agent's directory exists. If that fails, the next process asks again.
 func (h *Host) keepSignal() {
 	data, err := json.Marshal(h.vrrpSignal)
 	if err == nil {
@@ -72,7 +73,7 @@ func (h *Host) keepSignal() {
 	}
 }
 
-// identity identifies the content of a file without reading it: a file that was replaced, or written, has another one.
+// identity identifies the content of a file without reading it: a replaced or written file has another identity.
 func identity(path string) string {
 	var st unix.Stat_t
 	if unix.Stat(path, &st) != nil {

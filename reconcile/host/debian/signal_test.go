@@ -10,7 +10,7 @@ import (
 	"rlb.dev/rlb-agent/reconcile/host/debian/program/recorded"
 )
 
-// oneFile has every program in one file.
+// oneFile finds every program in the same file.
 type oneFile struct {
 	*recorded.System
 	path string
@@ -18,12 +18,12 @@ type oneFile struct {
 
 func (p oneFile) Find(string) (string, error) { return p.path, nil }
 
-// Only a keepalived that was not asked yet is asked for its signal, also by another process.
+// TestStateSignal: a keepalived program is asked only once for its signal, even by several processes of the agent.
 func TestStateSignal(t *testing.T) {
 	run, path := t.TempDir(), filepath.Join(t.TempDir(), "keepalived")
 	kept := filepath.Join(run, signalFile)
 	write(t, path, "2.3.3")
-	process := func() (*Host, *recorded.System) { // that has just started
+	process := func() (*Host, *recorded.System) { // a new process of the agent
 		h, programs := newFake(t, recorded.Answer{Words: "keepalived --signum=JSON", Out: program.Output{Stdout: "36\n"}})
 		h.programs.System, h.run = oneFile{programs, path}, run
 		return h, programs
@@ -70,7 +70,7 @@ func TestStateSignal(t *testing.T) {
 	look("a file that cannot be seen", h, programs, 1)
 }
 
-// A keepalived that was built without that signal says so each time.
+// TestNoStateSignal: a keepalived that was built without that signal is asked again each time.
 func TestNoStateSignal(t *testing.T) {
 	h, programs := newFake(t, recorded.Answer{Words: "keepalived --signum=JSON", Out: program.Output{Stderr: "unknown signal JSON\n", Code: 1}})
 	for range 2 {

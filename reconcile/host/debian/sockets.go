@@ -19,7 +19,7 @@ import (
 	"rlb.dev/rlb-agent/reconcile/host"
 )
 
-// Listeners are the TCP sockets on which the processes listen, sorted.
+// Listeners returns the TCP sockets on which the processes listen, sorted.
 func (h *Host) Listeners(ctx context.Context, pids ...int) ([]netip.AddrPort, error) {
 	owned := make(map[uint64]bool) // inodes of the processes' sockets
 	for _, pid := range pids {
@@ -44,10 +44,10 @@ func (h *Host) Listeners(ctx context.Context, pids ...int) ([]netip.AddrPort, er
 		}
 	}
 	slices.SortFunc(all, netip.AddrPort.Compare)
-	return slices.Compact(all), nil // with several threads there are several sockets an address
+	return slices.Compact(all), nil // with several threads an address has several sockets
 }
 
-// listening are the TCP sockets that listen on this host, by inode. A kernel that cannot be asked for them alone has its
+// listening returns the listening TCP sockets of this host, by inode. If the kernel cannot list only these, it reads the
 // tables of all sockets.
 func (h *Host) listening() (map[uint64]netip.AddrPort, error) {
 	sockets, err := h.listeners()
@@ -73,7 +73,7 @@ func (h *Host) listening() (map[uint64]netip.AddrPort, error) {
 	return sockets, nil
 }
 
-// Sockets are all TCP sockets that listen on this host, sorted. A process that may not be looked into holds none.
+// Sockets returns all listening TCP sockets of this host, sorted. A socket whose process is not readable has no PID.
 func (h *Host) Sockets(ctx context.Context) ([]host.Socket, error) {
 	listening, err := h.listening()
 	if err != nil {
@@ -94,7 +94,7 @@ func (h *Host) Sockets(ctx context.Context) ([]host.Socket, error) {
 			if _, ok := listening[inode]; ok {
 				pid, _ := strconv.Atoi(filepath.Base(dir))
 				name, _ := os.ReadFile(filepath.Join(dir, "comm"))
-				holders[inode] = host.Socket{PID: pid, Program: strings.Join(strings.Fields(host.Clean(string(name))), " ")} // a process may call itself anything
+				holders[inode] = host.Socket{PID: pid, Program: strings.Join(strings.Fields(host.Clean(string(name))), " ")} // a process can have any name
 			}
 		}
 	}
@@ -104,11 +104,11 @@ func (h *Host) Sockets(ctx context.Context) ([]host.Socket, error) {
 		socket.Addr = addr
 		all = append(all, socket)
 	}
-	sort.Slice(all, func(i, j int) bool { return all[i].Addr.Compare(all[j].Addr) < 0 }) // slices.SortFunc takes 13 kB of code
+	sort.Slice(all, func(i, j int) bool { return all[i].Addr.Compare(all[j].Addr) < 0 }) // slices.SortFunc would add 13 kB of code
 	return all, nil
 }
 
-// socketsOf adds the inodes of the sockets in a directory /proc/PID/fd. A process that is gone has none.
+// socketsOf adds the inodes of the sockets in a directory /proc/PID/fd. A process that has exited has none.
 func socketsOf(dir string, inodes map[uint64]bool) error {
 	entries, err := os.ReadDir(dir)
 	if err != nil && !gone(err) {
@@ -131,7 +131,7 @@ func gone(err error) bool {
 	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ESRCH)
 }
 
-// parseListener reads a line of /proc/net/tcp or tcp6, if it is of a listening socket:
+// parseListener parses a line of /proc/net/tcp or tcp6 if it shows a listening socket:
 //
 //	sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode
 //	0: 0100007F:1F90 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 12345 1 …
@@ -146,7 +146,7 @@ func parseListener(line string) (addr netip.AddrPort, inode uint64, ok bool) {
 	if err != nil || len(raw)%4 != 0 {
 		return netip.AddrPort{}, 0, false
 	}
-	for word := range slices.Chunk(raw, 4) { // the kernel prints words of the machine's own byte order
+	for word := range slices.Chunk(raw, 4) { // the kernel prints words in the machine's own byte order
 		binary.NativeEndian.PutUint32(word, binary.BigEndian.Uint32(word))
 	}
 	ip, okIP := netip.AddrFromSlice(raw)

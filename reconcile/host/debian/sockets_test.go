@@ -15,7 +15,7 @@ import (
 	"rlb.dev/rlb-agent/reconcile/host/link"
 )
 
-// Recorded on a little-endian machine, as are all that Debian's HAProxy runs on but s390x.
+// Recorded on a little-endian machine. All machines on which Debian's HAProxy runs are little-endian, except s390x.
 const tcp6 = `  sl  local_address                         remote_address                        st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode
    0: 00000000000000000000000000000000:1D13 00000000000000000000000000000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 158072 1 0 100 0 0 10 0
    1: B80D0120000000000000000001000000:192B 00000000000000000000000000000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 158073 1 0 100 0 0 10 0
@@ -47,7 +47,7 @@ func TestListenersRecorded(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	got, err := h.Listeners(t.Context(), 7, 8, 9) // 9 is gone
+	got, err := h.Listeners(t.Context(), 7, 8, 9) // 9 does not exist
 	want := []netip.AddrPort{
 		netip.MustParseAddrPort("127.0.0.1:6444"), netip.MustParseAddrPort("198.51.100.100:7443"),
 		netip.MustParseAddrPort("[::]:7443"), netip.MustParseAddrPort("[2001:db8::1]:6443"),
@@ -56,7 +56,7 @@ func TestListenersRecorded(t *testing.T) {
 		t.Errorf("%v, %v", got, err)
 	}
 
-	write(t, filepath.Join(h.proc, "7/comm"), "evil\x1b[2J\nerror: gone\n") // prctl(2) takes it
+	write(t, filepath.Join(h.proc, "7/comm"), "evil\x1b[2J\nerror: gone\n") // prctl(2) accepts such a name
 	all, err := h.Sockets(t.Context())
 	if err != nil || !slices.ContainsFunc(all, func(s host.Socket) bool { return s.PID == 7 && s.Program == "evil[2J error: gone" }) {
 		t.Errorf("%+v, %v", all, err)
@@ -77,7 +77,7 @@ func testListenersOfThisProcess(t *testing.T, listeners func() (map[uint64]netip
 	h.proc, h.listeners = "/proc", listeners
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
-		t.Fatal(err) // there is loopback everywhere
+		t.Fatal(err) // every machine has loopback
 	}
 	t.Cleanup(func() { _ = l.Close() })
 	got, err := h.Listeners(t.Context(), os.Getpid())

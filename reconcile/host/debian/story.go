@@ -14,12 +14,12 @@ import (
 	"rlb.dev/rlb-agent/reconcile/host/debian/program"
 )
 
-// storyLimit is how long the journal may be read in one go.
+// storyLimit is the time limit for one read of the journal.
 const storyLimit = 20 * time.Second
 
-// storyArgs are journalctl's arguments for what happened to the load balancer. A user without privileges can send
-// messages under any identifier, so a sender is known by what the journal itself notes: its unit and its user. Of
-// HAProxy's messages only those of notice and above are read; below that it logs each connection.
+// storyArgs returns journalctl's arguments for the events of the load balancer. A user without privileges can send messages
+// with any identifier, so a sender is identified by fields that the journal itself sets: its unit and its user. Of
+// HAProxy's messages only notice and above are read; below that it logs each connection.
 func storyArgs(since time.Time) []string {
 	args := []string{"--quiet", "--no-pager", "-o", "json", fmt.Sprintf("--since=@%d.%06d", since.Unix(), since.Nanosecond()/1000),
 		"_SYSTEMD_UNIT=" + host.AgentUnit, "+", "_SYSTEMD_UNIT=" + host.KeepalivedUnit,
@@ -34,8 +34,8 @@ func storyArgs(since time.Time) []string {
 	return args
 }
 
-// Story is what the journal holds of the agent, HAProxy and keepalived since a moment, the oldest first: the last most
-// entries. It takes 20 s at most.
+// Story returns the journal's last most entries about the agent, HAProxy and keepalived since a moment, the oldest first.
+// It takes at most 20 s.
 func (h *Host) Story(ctx context.Context, since time.Time, most int) ([]host.JournalEntry, error) {
 	args := append([]string{"-n", strconv.Itoa(most)}, storyArgs(since)...)
 	out, err := h.programs.Do(ctx, "read the journal", program.Command{Name: "journalctl", Args: args, Limit: storyLimit})
@@ -47,7 +47,7 @@ func (h *Host) Story(ctx context.Context, since time.Time, most int) ([]host.Jou
 	return entries, err
 }
 
-// FollowStory passes on what the journal gets from a moment on, until ctx ends.
+// FollowStory calls each for the journal's entries from a moment on, until ctx ends.
 func (h *Host) FollowStory(ctx context.Context, since time.Time, each func(host.JournalEntry)) error {
 	path, err := h.programs.Find("journalctl")
 	if err != nil {
@@ -71,8 +71,8 @@ func (h *Host) FollowStory(ctx context.Context, since time.Time, each func(host.
 	return nil
 }
 
-// readStory reads entries in the form of journalctl -o json, one a line. A line that cannot be read is left out: it is
-// some other program's, and must not hide the rest.
+// readStory parses entries in the format of journalctl -o json, one a line. It skips a line that it cannot parse: another
+// program wrote that entry, and it must not hide the others.
 func readStory(r io.Reader, each func(host.JournalEntry)) error {
 	lines := bufio.NewReader(r)
 	for {
@@ -88,8 +88,8 @@ func readStory(r io.Reader, each func(host.JournalEntry)) error {
 	}
 }
 
-// textOf is the value of a field: text or, where it holds what does not print, a list of its bytes. Several values of one name
-// are a list too, and no text.
+// textOf returns the value of a field as text. A value with unprintable characters is a list of bytes. Several values of
+// one field are a list too, for which textOf returns "".
 func textOf(value any) string {
 	list, ok := value.([]any)
 	if !ok {
@@ -121,7 +121,7 @@ func parseEntry(line []byte) (e host.JournalEntry, ok bool) {
 	if text("_PID") == "1" {
 		e.Unit, e.Manager = text("UNIT"), true
 	} else if text("SYSLOG_IDENTIFIER") == "rlb-agent" {
-		e.Unit = host.AgentUnit // also a command that a person ran
+		e.Unit = host.AgentUnit // also a command that an administrator ran
 	}
 	if e.Priority, err = strconv.Atoi(text("PRIORITY")); err != nil {
 		e.Priority = 6 // informational

@@ -37,7 +37,8 @@ not JSON
 	}
 }
 
-// The journal has what does not print as bytes. A server cannot hide by it that it is down, nor steer a terminal.
+// TestEntryThatDoesNotPrint: the journal stores unprintable messages as bytes. A server cannot hide that way that it is
+// down, or control a terminal.
 func TestEntryThatDoesNotPrint(t *testing.T) {
 	var octets []string
 	for _, b := range []byte("Server web/cp1 is DOWN, reason: Layer7 wrong status, info: \"\x1b[2Jgone\"") {

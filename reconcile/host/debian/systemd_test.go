@@ -19,16 +19,16 @@ import (
 	"rlb.dev/rlb-agent/reconcile/host/debian/systemd"
 )
 
-// fakeSystemd answers as systemd: it counts the connections and what it is asked, and answers each method with a value.
+// fakeSystemd answers like systemd: it counts connections and queries, and answers each method with a fixed value.
 type fakeSystemd struct {
 	answers     map[string]any
-	silent      atomic.Bool // it answers no question for properties
-	slow        bool        // it looks at a question when more comes, as systemd 252 at times
+	silent      atomic.Bool // it answers no GetAll
+	slow        bool        // it processes a query only when more data arrives, as systemd 252 sometimes does
 	connections atomic.Int64
 	asked       atomic.Int64
 }
 
-// listen has h talk to it.
+// listen connects h to it.
 func (s *fakeSystemd) listen(t *testing.T, h *Host) {
 	path := filepath.Join(t.TempDir(), "private")
 	socket, err := net.Listen("unix", path)
@@ -56,7 +56,7 @@ func (s *fakeSystemd) listen(t *testing.T, h *Host) {
 	t.Cleanup(func() { _ = h.Close() })
 }
 
-// serve lets everybody in (D-Bus specification, "Authentication Protocol"), and answers.
+// serve accepts every client (D-Bus specification, "Authentication Protocol"), and answers its queries.
 func (s *fakeSystemd) serve(conn net.Conn) {
 	defer conn.Close()
 	in := bufio.NewReader(conn)
@@ -99,7 +99,8 @@ func (s *fakeSystemd) serve(conn net.Conn) {
 	}
 }
 
-// The state of a unit is one answer of systemd's, so all of it is of one moment. All questions share a connection.
+// TestUnit: the state of a unit comes from one answer of systemd, so all of it is of the same moment. All queries share a
+// connection.
 func TestUnit(t *testing.T) {
 	since := time.Unix(1_700_000_000, 0)
 	s := &fakeSystemd{answers: map[string]any{
@@ -135,7 +136,7 @@ func TestUnit(t *testing.T) {
 	}
 }
 
-// A question that systemd read with the end of the authentication, and does not look at before more comes, is answered.
+// TestUnitOfASlowSystemd: a query is answered even if systemd processes it only when more data arrives.
 func TestUnitOfASlowSystemd(t *testing.T) {
 	s := &fakeSystemd{slow: true, answers: map[string]any{"AddMatch": "", "GetAll": map[string]godbus.Variant{"ActiveState": godbus.MakeVariant("active")}}}
 	h, _ := newFake(t)
@@ -147,7 +148,7 @@ func TestUnitOfASlowSystemd(t *testing.T) {
 	}
 }
 
-// A question that systemd does not answer is an error after ten seconds. The next question has another connection, and jobs
+// TestUnitOfASilentSystemd: a query without an answer fails after ten seconds. The next query uses another connection; jobs
 // keep theirs.
 func TestUnitOfASilentSystemd(t *testing.T) {
 	if testing.Short() {

@@ -7,7 +7,8 @@ import (
 	"rlb.dev/rlb-agent/render"
 )
 
-// TestTrackable: a tracked file that has no directory yet is looked for beside the candidate, any other where it is.
+// TestTrackable: a tracked file whose directory does not exist yet is redirected to the candidate's directory; any other
+// path is kept.
 func TestTrackable(t *testing.T) {
 	want := "file " + render.FaultFile + "\n"
 	if _, err := os.Stat("/run/rlb"); err != nil {

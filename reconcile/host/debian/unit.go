@@ -13,7 +13,7 @@ import (
 	"rlb.dev/rlb-agent/reconcile/host"
 )
 
-// Unit is the state of a systemd unit.
+// Unit returns the state of a systemd unit.
 func (h *Host) Unit(ctx context.Context, name string) (host.Unit, error) {
 	p, err := h.systemd.Properties(ctx, name)
 	if err != nil {
@@ -45,7 +45,7 @@ func (h *Host) Unit(ctx context.Context, name string) (host.Unit, error) {
 	return unit, err
 }
 
-// commandLine is that of a process, or nil.
+// commandLine returns the command line of a process, or nil.
 func (h *Host) commandLine(pid int) []string {
 	if pid == 0 {
 		return nil
@@ -57,9 +57,9 @@ func (h *Host) commandLine(pid int) []string {
 	return strings.Split(strings.TrimSuffix(string(data), "\x00"), "\x00")
 }
 
-// replaced says whether a unit's main process, or all of its children, run a program whose file is there no more: a new
-// one took its place (proc(5), /proc/pid/exe). After a reload HAProxy's master is new, and the workers that finish their
-// connections are not; where the reload failed none of its workers is new.
+// replaced says whether a unit's main process, or all of its children, run a program whose file has since been replaced
+// (proc(5), /proc/pid/exe). After a reload HAProxy's master runs the new program, and only the workers that finish their
+// connections run the old one; after a failed reload all its workers run the old one.
 func (h *Host) replaced(mainPID int) bool {
 	if mainPID == 0 {
 		return false
@@ -71,7 +71,7 @@ func (h *Host) replaced(mainPID int) bool {
 	return len(children) > 0 && !slices.ContainsFunc(children, func(pid int) bool { return !h.lostFile(pid) })
 }
 
-// lostFile says whether the file that a process runs was removed. One that is gone, or may not be seen, has it.
+// lostFile says whether the file that a process runs was removed. If the process has exited or is not readable, it was not.
 func (h *Host) lostFile(pid int) bool {
 	path, err := os.Readlink(filepath.Join(h.proc, strconv.Itoa(pid), "exe"))
 	return err == nil && strings.HasSuffix(path, " (deleted)")

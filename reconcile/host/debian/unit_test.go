@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// TestReplaced: processes with the file that they run, the main one first.
+// TestReplaced lists for each case the program files of the processes, the main process first.
 func TestReplaced(t *testing.T) {
 	const now, former = "/usr/sbin/haproxy", "/usr/sbin/haproxy (deleted)"
 	for name, test := range map[string]struct {

@@ -15,24 +15,24 @@ import (
 	"rlb.dev/rlb-agent/reconcile/host/debian/systemd"
 )
 
-// The names of systemd's errors that an "ensure" takes for done.
+// Names of systemd's errors that mean that the requested state is already reached.
 const (
 	noSuchUnit = "org.freedesktop.systemd1.NoSuchUnit"
 	noSuchFile = "org.freedesktop.systemd1.NoSuchUnitFile"
 	notFound   = "org.freedesktop.DBus.Error.FileNotFound"
 )
 
-// StartUnit starts a unit and waits until that is done.
+// StartUnit starts a unit and waits until the job is done.
 func (h *Host) StartUnit(ctx context.Context, name string) error {
 	return h.effect.Do("StartUnit "+name, func() error { return h.startJob(ctx, "start", name, (*dbus.Conn).StartUnitContext) })
 }
 
-// RestartUnit restarts a unit and waits until that is done.
+// RestartUnit restarts a unit and waits until the job is done.
 func (h *Host) RestartUnit(ctx context.Context, name string) error {
 	return h.effect.Do("RestartUnit "+name, func() error { return h.startJob(ctx, "restart", name, (*dbus.Conn).RestartUnitContext) })
 }
 
-// StopUnit stops a unit and waits until that is done. A unit that is not there is stopped.
+// StopUnit stops a unit and waits until the job is done. A unit that does not exist counts as stopped.
 func (h *Host) StopUnit(ctx context.Context, name string) error {
 	return h.effect.Do("StopUnit "+name, func() error { return h.stopUnit(ctx, name) })
 }
@@ -46,24 +46,24 @@ func (h *Host) stopUnit(ctx context.Context, name string) error {
 		err = fmt.Errorf("cannot stop %s: %s", name, resultWords(result))
 	}
 	if err == nil {
-		h.forgetFailures(ctx, name) // a unit that failed before is stopped all the same
+		h.forgetFailures(ctx, name) // a unit that failed before also counts as stopped
 	}
 	return err
 }
 
-// forgetFailures takes a unit out of the failed state and out of systemd's limit of starts.
+// forgetFailures resets a unit's failed state and systemd's start counter.
 func (h *Host) forgetFailures(ctx context.Context, name string) {
 	bus, err := h.systemd.Jobs()
 	if err == nil {
 		err = bus.ResetFailedUnitContext(ctx, name)
 	}
-	if err != nil && !systemd.IsError(err, noSuchUnit) { // what comes next tells what it matters
+	if err != nil && !systemd.IsError(err, noSuchUnit) { // the next step shows whether that matters
 		h.log.DebugContext(ctx, "cannot forget failures", "unit", name, "err", err)
 	}
 }
 
-// ReloadUnit makes a running unit read its configuration. That systemd calls it done does not mean that the program
-// took it.
+// ReloadUnit makes a running unit read its configuration. systemd can report the job as done although the program rejected
+// the configuration.
 func (h *Host) ReloadUnit(ctx context.Context, name string) error {
 	return h.effect.Do("ReloadUnit "+name, func() error { return h.reloadUnit(ctx, name) })
 }
@@ -80,12 +80,12 @@ func (h *Host) reloadUnit(ctx context.Context, name string) error {
 	return err
 }
 
-// jobMethod is one of the connection's methods that begin a job.
+// jobMethod is a method of the connection that starts a job.
 type jobMethod func(bus *dbus.Conn, ctx context.Context, name, mode string, result chan<- string) (int, error)
 
-// startJob is a job after which the unit is to be active.
+// startJob runs a job after which the unit must be active.
 func (h *Host) startJob(ctx context.Context, verb, name string, begin jobMethod) error {
-	h.forgetFailures(ctx, name) // else a unit that failed often is not started even after its error is fixed
+	h.forgetFailures(ctx, name) // otherwise a unit that failed often is not started, even after its error is fixed
 	began := time.Now()
 	result, err := h.job(ctx, verb, name, begin)
 	if err != nil {
@@ -104,14 +104,14 @@ func (h *Host) startJob(ctx context.Context, verb, name string, begin jobMethod)
 	return nil
 }
 
-// job begins a job and waits for its result.
+// job starts a job and waits for its result.
 func (h *Host) job(ctx context.Context, verb, name string, begin jobMethod) (result string, err error) {
 	do := verb + " " + name
 	bus, err := h.systemd.Jobs()
 	if err != nil {
 		return "", systemd.Unreachable(do, err)
 	}
-	results := make(chan string, 2) // buffered: an abandoned result must not block the connection for ever
+	results := make(chan string, 2) // buffered: an abandoned result must not block the connection
 	h.log.DebugContext(ctx, "asks systemd", "to", do)
 	if _, err := begin(bus, ctx, name, "replace", results); err != nil {
 		return "", systemd.Error(do, err)
@@ -131,7 +131,8 @@ func (h *Host) job(ctx context.Context, verb, name string, begin jobMethod) (res
 			case h.goingDown(ctx):
 				return "", fmt.Errorf("cannot %s: this machine is going down", do)
 			case h.beingStopped(ctx):
-				// Jobs of units that are ordered after the agent's wait until that has stopped, which waits for this one.
+				// Jobs of units ordered after the agent's wait until the agent's unit has stopped, which waits for this
+				// job.
 				if _, err := begin(bus, ctx, name, "ignore-dependencies", results); err != nil {
 					return "", systemd.Error(do, err)
 				}
@@ -141,19 +142,19 @@ func (h *Host) job(ctx context.Context, verb, name string, begin jobMethod) (res
 	}
 }
 
-// beingStopped says whether systemd is stopping or restarting this very process.
+// beingStopped says whether systemd is stopping or restarting this process.
 func (h *Host) beingStopped(ctx context.Context) bool {
 	p, err := h.systemd.Properties(ctx, host.AgentUnit)
 	return err == nil && p.Int("MainPID") == os.Getpid() && p.Text("ActiveState") == "deactivating"
 }
 
-// goingDown says whether systemd is shutting this machine down: it stops the services then, and must not be delayed.
+// goingDown says whether systemd is shutting this machine down. It then stops the services, and must not be delayed.
 func (h *Host) goingDown(ctx context.Context) bool {
 	state, err := h.systemd.Property(ctx, systemd.ManagerPath, "Manager", "SystemState")
 	return err == nil && state == "stopping"
 }
 
-// KillUnit ends all processes of a unit as they are (SIGKILL).
+// KillUnit kills all processes of a unit (SIGKILL).
 func (h *Host) KillUnit(ctx context.Context, name string) error {
 	return h.effect.Do("KillUnit "+name, func() error { return h.killUnit(ctx, name) })
 }
@@ -170,7 +171,7 @@ func (h *Host) killUnit(ctx context.Context, name string) error {
 	return nil
 }
 
-// MaskUnit keeps a unit from being started until a reboot; it need not exist.
+// MaskUnit prevents a unit from starting until a reboot. The unit need not exist.
 func (h *Host) MaskUnit(ctx context.Context, name string) error {
 	return h.effect.Do("MaskUnit "+name, func() error { return h.maskUnit(ctx, name) })
 }
@@ -194,7 +195,7 @@ func (h *Host) maskUnit(ctx context.Context, name string) error {
 	return err
 }
 
-// UnmaskUnit takes masks of both kinds away.
+// UnmaskUnit removes both kinds of mask.
 func (h *Host) UnmaskUnit(ctx context.Context, name string) error {
 	return h.effect.Do("UnmaskUnit "+name, func() error {
 		return h.unitFiles(ctx, "unmask", name, func(bus *dbus.Conn) (bool, error) {
@@ -218,7 +219,7 @@ func (h *Host) EnableUnit(ctx context.Context, name string) error {
 	})
 }
 
-// DisableUnit makes a unit not start at boot. A unit that is not there does not.
+// DisableUnit makes a unit not start at boot. A missing unit is no error.
 func (h *Host) DisableUnit(ctx context.Context, name string) error {
 	return h.effect.Do("DisableUnit "+name, func() error {
 		return h.unitFiles(ctx, "disable", name, func(bus *dbus.Conn) (bool, error) {
@@ -231,7 +232,7 @@ func (h *Host) DisableUnit(ctx context.Context, name string) error {
 	})
 }
 
-// unitFiles changes links to unit files, and has systemd read them only where that changed something.
+// unitFiles changes links to unit files, and makes systemd read the files only if that changed something.
 func (h *Host) unitFiles(ctx context.Context, verb, name string, change func(*dbus.Conn) (changed bool, err error)) error {
 	do := verb + " " + name
 	bus, err := h.systemd.Jobs()
@@ -266,8 +267,8 @@ func (h *Host) reloadManager(ctx context.Context) error {
 	return nil
 }
 
-// RunDetached runs a command in a systemd unit of its own, and does not wait for it. Where the unit runs already
-// nothing is done.
+// RunDetached runs a command in a systemd unit of its own, and does not wait for it. If the unit already runs, RunDetached
+// does nothing.
 func (h *Host) RunDetached(ctx context.Context, unit string, args ...string) error {
 	return h.effect.Do("RunDetached "+unit, func() error { return h.runDetached(ctx, unit, args...) })
 }
@@ -280,7 +281,7 @@ func (h *Host) runDetached(ctx context.Context, unit string, args ...string) err
 	return h.start(ctx, unit, args...)
 }
 
-// start runs a command in a new unit. Nobody but root may be able to change the program.
+// start runs a command in a new unit. Only root may be able to change the program.
 func (h *Host) start(ctx context.Context, unit string, args ...string) error {
 	if err := h.paths.Check(args[0]); err != nil {
 		return wrap("start "+unit, err)

@@ -17,7 +17,7 @@ func (h *Host) VRRP(ctx context.Context, pid int) ([]host.Instance, error) {
 	return h.vrrp(ctx, pid, within(dumpPatience))
 }
 
-// VRRPAtOnce is VRRP with less patience: 120 ms, in which this process has its core.
+// VRRPAtOnce is like VRRP with a shorter limit: 120 ms in which this process was not stalled.
 func (h *Host) VRRPAtOnce(ctx context.Context, pid int) ([]host.Instance, error) {
 	return h.vrrp(ctx, pid, func() func(time.Time) bool { return patience.New(time.Now(), patience.Hasty).Over })
 }
@@ -46,17 +46,17 @@ func (h *Host) vrrp(ctx context.Context, pid int, silent func() func(time.Time) 
 	return instances, nil
 }
 
-// A silence is that of a keepalived that was asked, up to the last look for its answer.
+// A silence is the time in which keepalived has not answered a query, up to the last check for its answer.
 type silence struct {
 	pid         int
 	asked, look time.Time
 }
 
-// takeTurn waits for the end of another question, with which this one would share its answer (askAlone does for those of
-// other processes). What keepalived is silent to the other one meanwhile counts as silence to this one: that of a status may
-// have just begun, and has more patience than there is to end two holders.
+// takeTurn waits for the end of another query, which would share its answer with this one (askAlone does that for other
+// processes). keepalived's silence to the other query counts for this one too: a query for the status may have just begun,
+// and its limit is longer than the time in which a second master must give up.
 func (h *Host) takeTurn(pid int, silent func() func(now time.Time) bool) error {
-	var asked time.Time // the other question
+	var asked time.Time // start of the other query
 	var over func(now time.Time) bool
 	for !h.vrrpMutex.TryLock() {
 		switch s := h.silence.Load(); {
@@ -72,8 +72,8 @@ func (h *Host) takeTurn(pid int, silent func() func(now time.Time) bool) error {
 	return nil
 }
 
-// parseVRRP reads keepalived's state: an array of instances up to 2.2.7, and from 2.2.8 on, where json_version 2 is
-// asked for, an object that holds it.
+// parseVRRP parses keepalived's state: an array of instances up to 2.2.7, and from 2.2.8 on, if json_version 2 is
+// configured, an object that contains the array.
 func parseVRRP(data []byte) ([]host.Instance, error) {
 	type instance struct {
 		Data struct {

@@ -17,7 +17,8 @@ import (
 	"rlb.dev/rlb-agent/reconcile/host/patience"
 )
 
-// hung is a host whose keepalived, with this environment, hangs: a process that is stopped. It writes its state below root.
+// hung makes a host with a hung keepalived, which is a stopped process with this environment. It writes its state below
+// root.
 func hung(t *testing.T, environ string) (h *Host, pid int, root string) {
 	t.Helper()
 	h, root = keepalived(t, environ)
@@ -38,7 +39,8 @@ func hung(t *testing.T, environ string) (h *Host, pid int, root string) {
 	return h, pid, root
 }
 
-// TestVRRPBesideAnother: a keepalived that hangs is found in haste, though it was just asked with more patience.
+// TestVRRPBesideAnother: VRRPAtOnce detects a hung keepalived quickly, although another query with a longer limit has just
+// begun.
 func TestVRRPBesideAnother(t *testing.T) {
 	h, pid, root := hung(t, "")
 	ended := make(chan error)
@@ -61,7 +63,7 @@ func TestVRRPBesideAnother(t *testing.T) {
 	}
 }
 
-// TestVRRPInTheWay: where somebody else keeps keepalived from telling its state, it is not taken for one that hangs.
+// TestVRRPInTheWay: a keepalived whose state file is blocked by another user does not count as hung.
 func TestVRRPInTheWay(t *testing.T) {
 	for environ, inTheWay := range map[string]func(root string) error{
 		"":                     func(root string) error { return os.MkdirAll(filepath.Join(root, "tmp", dumpName, "x"), 0o755) },
@@ -82,14 +84,14 @@ func TestVRRPInTheWay(t *testing.T) {
 	}
 }
 
-// TestTakeTurn: what keepalived is silent to another question counts while the looks for its answer are on time.
+// TestTakeTurn: silence to another query counts while the checks for its answer are on time.
 func TestTakeTurn(t *testing.T) {
-	const pid, end = 7, 2 * time.Second // of the other questions
+	const pid, end = 7, 2 * time.Second // of the other queries
 	for name, test := range map[string]struct {
 		pid    int
-		look   time.Duration // between two looks
-		each   time.Duration // question
-		within time.Duration // 0: it gets its turn
+		look   time.Duration // interval of the checks
+		each   time.Duration // duration of one query
+		within time.Duration // 0: takeTurn gets its turn
 	}{
 		"silent":              {pid, patience.Tick, end, patience.Hasty + 3*patience.Tick},
 		"another keepalived":  {pid + 1, patience.Tick, end, 0},

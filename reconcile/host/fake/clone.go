@@ -8,8 +8,8 @@ import (
 	"rlb.dev/rlb-agent/api"
 )
 
-// Clone is another host in the same state, with an empty Log, on which nothing is to go wrong but what Busy, Taken and
-// the like say.
+// Clone returns a copy of the host in the same state, with an empty Log and without injected faults. Fields such as Busy
+// and Taken are kept.
 func (h *Host) Clone() *Host {
 	c := *h
 	c.Log, c.fault = nil, fault{}

@@ -9,9 +9,9 @@ import (
 	"rlb.dev/rlb-agent/api"
 )
 
-// Dump is all of the host's state as text, for comparison: packages, units with what their processes have loaded, the
-// firewall, files. What changes without meaning, such as times and process ids, is left out, and so are files whose
-// path begins with one of without.
+// Dump returns all of the host's state as text, for comparison: packages, units with the configuration that their processes
+// have loaded, the firewall, files. It leaves out times, process ids and other values without meaning, and files whose path
+// begins with one of without.
 func (h *Host) Dump(without ...string) string {
 	var b strings.Builder
 	for _, name := range slices.Sorted(maps.Keys(h.packages)) {
@@ -80,5 +80,5 @@ func indented(text string) string {
 	return b.String()
 }
 
-// Loaded is the configuration that a unit's process has read last, "" where it is not running.
+// Loaded returns the configuration that a unit's process has loaded; "" if it does not run.
 func (h *Host) Loaded(name string) string { return h.unit(name).loaded }

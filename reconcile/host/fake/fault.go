@@ -7,13 +7,13 @@ import (
 	"strings"
 )
 
-// Stopped is what a call of a writer panics with where the agent was to be lost (see [Host.StopBefore]).
+// Stopped is the panic value of a writer at which the agent is killed (see [Host.StopBefore]).
 type Stopped struct{ Effect string }
 
-// Error says where.
+// Error names the effect.
 func (s Stopped) Error() string { return "the agent was killed at: " + s.Effect }
 
-// fault is what is to go wrong.
+// fault describes the injected faults.
 type fault struct {
 	count      int // effects since it was set
 	failAt     int
@@ -25,12 +25,12 @@ type fault struct {
 	methods    map[string]error
 }
 
-// FailAt lets the n-th effect from now (from 1) fail, and do nothing. An effect is a call of a writer.
+// FailAt makes the n-th effect from now (from 1) fail and do nothing. An effect is a call of a writer.
 func (h *Host) FailAt(n int, err error) {
 	h.fault.count, h.fault.failAt, h.fault.failFor, h.fault.failWith = 0, n, 1, err
 }
 
-// FailFrom lets the n-th effect from now and all after it fail: a disk that is full.
+// FailFrom makes the n-th effect from now and all later ones fail, like a full disk.
 func (h *Host) FailFrom(n int, err error) {
 	h.FailAt(n, err)
 	h.fault.failFor = 1 << 30
@@ -39,15 +39,16 @@ func (h *Host) FailFrom(n int, err error) {
 // StopBefore kills the agent right before the n-th effect from now: the call panics with [Stopped].
 func (h *Host) StopBefore(n int) { h.fault.count, h.fault.stopBefore = 0, n }
 
-// StopAfter kills the agent right after the n-th effect from now: it happened, but the agent never knew.
+// StopAfter kills the agent right after the n-th effect from now: the effect happened, but the agent did not see its
+// result.
 func (h *Host) StopAfter(n int) { h.fault.count, h.fault.stopAfter = 0, n }
 
-// StopWithin kills the agent, and dpkg with it, half-way through the n-th effect from now, if that changes packages: some
-// are done, one is half done; or if it removes a tree: some files are gone. Other effects have no middle: they are
-// killed before.
+// StopWithin kills the agent, and dpkg with it, half-way through the n-th effect from now. If the effect changes packages,
+// some are done and one is half done. If it removes a tree, some files are gone. Other effects have no middle: the agent is
+// killed before them.
 func (h *Host) StopWithin(n int) { h.fault.count, h.fault.stopWithin = 0, n }
 
-// half is called between two packages; this one is half done if the agent is to be lost here.
+// half is called between two packages. If the agent is killed here, this package is half done.
 func (h *Host) half(p *pkg) {
 	if f := &h.fault; f.count > 0 && f.count == f.stopWithin {
 		p.broken = true
@@ -55,7 +56,7 @@ func (h *Host) half(p *pkg) {
 	}
 }
 
-// interrupted is what apt says after that.
+// interrupted returns apt's error after such an interruption.
 func (h *Host) interrupted() error {
 	for name, p := range h.packages {
 		if p.broken {
@@ -65,7 +66,7 @@ func (h *Host) interrupted() error {
 	return nil
 }
 
-// FailMethod lets every call of a method ("LoadFirewall", "Unit") fail, observers included; nil ends that.
+// FailMethod makes every call of a method ("LoadFirewall", "Unit") fail, including observers; nil ends that.
 func (h *Host) FailMethod(name string, err error) {
 	methods := maps.Clone(h.fault.methods)
 	if methods == nil {
@@ -77,10 +78,10 @@ func (h *Host) FailMethod(name string, err error) {
 	h.fault.methods = methods
 }
 
-// Heal ends all that was to go wrong. Busy and Forbidden stay.
+// Heal removes all injected faults. Busy and Forbidden stay.
 func (h *Host) Heal() { h.fault = fault{} }
 
-// Killed runs an agent and says whether it was killed on the way, by StopBefore, StopAfter or StopWithin.
+// Killed runs an agent and says whether StopBefore, StopAfter or StopWithin killed it.
 func Killed(agent func()) (killed bool) {
 	defer func() {
 		if r := recover(); r != nil {
@@ -93,7 +94,7 @@ func Killed(agent func()) (killed bool) {
 	return false
 }
 
-// look is the start of every observer.
+// look is the start of every observer method.
 func (h *Host) look(ctx context.Context, method string) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -101,7 +102,7 @@ func (h *Host) look(ctx context.Context, method string) error {
 	return h.fault.methods[method]
 }
 
-// effect is every writer.
+// effect runs every writer method.
 func (h *Host) effect(ctx context.Context, method, what string, change func() error) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -120,7 +121,7 @@ func (h *Host) effect(ctx context.Context, method, what string, change func() er
 		return f.failWith
 	}
 	err := change()
-	if f.count == f.stopAfter || f.count == f.stopWithin { // with one package there is no half-way
+	if f.count == f.stopAfter || f.count == f.stopWithin { // a single package has no half-way
 		panic(Stopped{name})
 	}
 	return err

@@ -11,7 +11,7 @@ import (
 	"rlb.dev/rlb-agent/reconcile/host"
 )
 
-// File is the state of a file.
+// File returns the state of a file.
 func (h *Host) File(ctx context.Context, path string) (host.File, error) {
 	if err := h.look(ctx, "File"); err != nil {
 		return host.File{}, err
@@ -24,7 +24,7 @@ func (h *Host) File(ctx context.Context, path string) (host.File, error) {
 	return f, nil
 }
 
-// RootOnly says whether others may change a file, or a directory of Shared on the way to it.
+// RootOnly says whether other users can change a file, or a directory of Shared on the way to it.
 func (h *Host) RootOnly(ctx context.Context, path string) error {
 	if err := h.look(ctx, "RootOnly"); err != nil {
 		return err
@@ -44,7 +44,7 @@ func (h *Host) RootOnly(ctx context.Context, path string) error {
 	return nil
 }
 
-// WriteFile replaces a file. One that is like that already keeps its time.
+// WriteFile replaces a file. An unchanged file keeps its time.
 func (h *Host) WriteFile(ctx context.Context, path string, data []byte, mode fs.FileMode, uid, gid int) error {
 	return h.effect(ctx, "WriteFile", path, func() error {
 		if !strings.HasPrefix(path, "/") {
@@ -67,11 +67,11 @@ func (h *Host) RemoveFile(ctx context.Context, path string) error {
 	})
 }
 
-// RemoveTree removes a directory with all that is in it.
+// RemoveTree removes a directory with its content.
 func (h *Host) RemoveTree(ctx context.Context, path string) error {
 	return h.effect(ctx, "RemoveTree", path, func() error {
 		if memory := path + "/memory.json"; h.fault.count == h.fault.stopWithin && h.files[memory].Exists {
-			delete(h.files, memory) // what nobody wants to be the first to go
+			delete(h.files, memory) // the worst file to lose first
 			panic(Stopped{"RemoveTree " + path + ", half-way"})
 		}
 		maps.DeleteFunc(h.files, func(name string, _ host.File) bool {
@@ -81,11 +81,11 @@ func (h *Host) RemoveTree(ctx context.Context, path string) error {
 	})
 }
 
-// Put is a file as the administrator, or a package, puts it there.
+// Put writes a file as the administrator or a package does.
 func (h *Host) Put(path, data string, mode fs.FileMode) {
 	h.ticks++
 	h.files[path] = host.File{Path: path, Exists: true, Data: []byte(data), Mode: mode, Changed: h.now()}
 }
 
-// Text is the content of a file, "" where there is none.
+// Text returns the content of a file; "" if it does not exist.
 func (h *Host) Text(path string) string { return string(h.files[path].Data) }

@@ -12,7 +12,7 @@ import (
 	"rlb.dev/rlb-agent/render"
 )
 
-// table is a filter table: the rules of each chain, with their "-A CHAIN".
+// table is a filter table: the rules of each chain, including "-A CHAIN".
 type table map[string][]string
 
 func newTable() table { return table{"INPUT": {}, "FORWARD": {}, "OUTPUT": {}} }
@@ -35,7 +35,7 @@ func (h *Host) canFirewall(family api.Family) error {
 	return nil
 }
 
-// Firewall is the state of a filter table.
+// Firewall returns the state of a filter table.
 func (h *Host) Firewall(ctx context.Context, family api.Family) (host.Firewall, error) {
 	if err := h.look(ctx, "Firewall"); err != nil {
 		return host.Firewall{}, err
@@ -51,7 +51,7 @@ func (h *Host) Firewall(ctx context.Context, family api.Family) (host.Firewall, 
 	return state, nil
 }
 
-// LoadFirewall does what iptables-restore --noflush does with the rules: all or nothing.
+// LoadFirewall loads rules like iptables-restore --noflush: all or nothing.
 func (h *Host) LoadFirewall(ctx context.Context, family api.Family, rules string) error {
 	return h.effect(ctx, "LoadFirewall", family.String(), func() error {
 		if err := h.canFirewall(family); err != nil {
@@ -84,7 +84,7 @@ func (h *Host) restore(family api.Family, rules string) error {
 	return nil
 }
 
-// do is one line of iptables-restore's format.
+// do executes one line in the format of iptables-restore.
 func (t table) do(line string) error {
 	words := strings.Fields(line)
 	if name, declared := strings.CutPrefix(words[0], ":"); declared {
@@ -144,7 +144,7 @@ func (t table) do(line string) error {
 
 func rule(chain string, words []string) string { return "-A " + chain + " " + strings.Join(words, " ") }
 
-// target fails where a rule jumps to a chain that is not there.
+// target returns an error if a rule jumps to a missing chain.
 func (t table) target(words []string) error {
 	i := slices.Index(words, "-j")
 	if i < 0 || i+1 >= len(words) || slices.Contains([]string{"ACCEPT", "DROP", "RETURN", "REJECT", "LOG"}, words[i+1]) {
@@ -158,7 +158,7 @@ func (t table) target(words []string) error {
 
 func builtin(name string) bool { return name == "INPUT" || name == "FORWARD" || name == "OUTPUT" }
 
-// Iptables runs lines such as "-A INPUT -j DROP" or ":MINE -" in the filter table, as the administrator.
+// Iptables executes lines such as "-A INPUT -j DROP" or ":MINE -" in the filter table, as the administrator.
 func (h *Host) Iptables(family api.Family, lines ...string) {
 	if err := h.restore(family, "*filter\n"+strings.Join(lines, "\n")+"\nCOMMIT\n"); err != nil {
 		panic("fake: " + err.Error())

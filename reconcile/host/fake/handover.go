@@ -13,10 +13,10 @@ import (
 	"rlb.dev/rlb-agent/render"
 )
 
-// sysctlDefault is the value of a setting that nobody set.
+// sysctlDefault is the value of an unset setting.
 const sysctlDefault = "0"
 
-// kernel is what rlb-handover.service has loaded.
+// kernel holds what rlb-handover.service has loaded.
 type kernel struct {
 	rules   map[api.Family]int
 	routes  []netip.Addr
@@ -27,7 +27,7 @@ func (k kernel) clone() kernel {
 	return kernel{maps.Clone(k.rules), slices.Clone(k.routes), maps.Clone(k.sysctls)}
 }
 
-// Handover is what is there of what planned moves need.
+// Handover returns what is loaded for planned moves.
 func (h *Host) Handover(ctx context.Context, want render.Handover) (render.Handover, error) {
 	if err := h.look(ctx, "Handover"); err != nil {
 		return render.Handover{}, err
@@ -42,19 +42,19 @@ func (h *Host) Handover(ctx context.Context, want render.Handover) (render.Hando
 	return have, nil
 }
 
-// HandoverRefused is NoHandover.
+// HandoverRefused returns NoHandover.
 func (h *Host) HandoverRefused(ctx context.Context, rules string) (why string, err error) {
 	return h.NoHandover, h.look(ctx, "HandoverRefused")
 }
 
-// Sysctl is the value of a setting.
+// Sysctl returns the value of a setting.
 func (h *Host) Sysctl(ctx context.Context, key string) (string, error) {
 	return h.sysctl(key), h.look(ctx, "Sysctl")
 }
 
 func (h *Host) sysctl(key string) string { return cmp.Or(h.kernel.sysctls[key], sysctlDefault) }
 
-// SetSysctl sets one, as the administrator.
+// SetSysctl sets a setting as the administrator.
 func (h *Host) SetSysctl(key, value string) {
 	if h.kernel.sysctls == nil {
 		h.kernel.sysctls = map[string]string{}
@@ -62,13 +62,13 @@ func (h *Host) SetSysctl(key, value string) {
 	h.kernel.sysctls[key] = value
 }
 
-// FlushHandover takes the rules away, as nft flush ruleset does.
+// FlushHandover removes the rules, as nft flush ruleset does.
 func (h *Host) FlushHandover() { h.kernel.rules = nil }
 
-// FlushLocalRoutes takes the routes away, as a network manager that starts anew does.
+// FlushLocalRoutes removes the routes, as a restarting network manager does.
 func (h *Host) FlushLocalRoutes() { h.kernel.routes = nil }
 
-// handover runs the commands of a setting of rlb-handover.service, as systemd has read them.
+// handover runs the commands of a setting of rlb-handover.service, in the version that systemd has read.
 func (h *Host) handover(setting string) error {
 	if h.NoHandover != "" && setting != "ExecStopPost=" {
 		return fmt.Errorf("%s", h.NoHandover)
@@ -107,7 +107,7 @@ func (h *Host) handover(setting string) error {
 	return nil
 }
 
-// loadRoutes runs the commands of a file, as ip -batch does.
+// loadRoutes executes the commands of a file, as ip -batch does.
 func (h *Host) loadRoutes(commands string) {
 	h.kernel.routes = nil
 	for line := range strings.Lines(commands) {
@@ -118,7 +118,7 @@ func (h *Host) loadRoutes(commands string) {
 	slices.SortFunc(h.kernel.routes, netip.Addr.Compare)
 }
 
-// dump is all of it as text.
+// dump writes the whole state as text.
 func (k kernel) dump(b *strings.Builder) {
 	for _, family := range api.Families {
 		if n := k.rules[family]; n > 0 {

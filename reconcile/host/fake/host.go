@@ -1,6 +1,6 @@
-// Package fake is a host in memory: a Debian machine as far as reconciling cares, with apt, systemd, iptables,
-// HAProxy and keepalived. It can print all of its state ([Host.Dump]), fail at any of its effects, lose the agent
-// before or after one as a SIGKILL does, and reboot. It is not for concurrent use.
+// Package fake is a host in memory. It models what reconciling needs of a Debian machine: apt, systemd, iptables, HAProxy
+// and keepalived. It can print all of its state ([Host.Dump]), fail at any of its effects, kill the agent before or after
+// an effect like a SIGKILL, and reboot. It is not safe for concurrent use.
 package fake
 
 import (
@@ -16,46 +16,46 @@ import (
 	"rlb.dev/rlb-agent/render/vrrp"
 )
 
-// Host is a host in memory. Its fields may be changed between two calls, as an administrator would.
+// Host is a host in memory. A test may change its fields between two calls, as an administrator would.
 type Host struct {
 	Net       []host.Interface      // network interfaces
 	Archive   map[string][]string   // versions of each package that apt offers, the newest first
-	Lists     bool                  // apt's lists were fetched
-	ListsTime time.Time             // when they changed last
+	Lists     bool                  // apt's lists were downloaded
+	ListsTime time.Time             // when they last changed
 	Security  bool                  // the newest versions are security updates
-	Asked     int                   // times that apt was asked for them
-	NoIPv6    bool                  // the kernel has none
-	Busy      map[uint16]bool       // ports that some other program holds: HAProxy cannot bind them
-	Taken     map[uint16]string     // ports that some other program is seen to hold, with its name
+	Asked     int                   // number of times that apt was asked for the newest versions
+	NoIPv6    bool                  // the kernel has no IPv6
+	Busy      map[uint16]bool       // ports that another program holds: HAProxy cannot bind them
+	Taken     map[uint16]string     // ports that another program is seen to hold, with its name
 	Faulty    string                // a word in keepalived's configuration that puts its instances in FAULT
 	Follows   bool                  // keepalived is in FAULT while HAProxy does not run
-	Blind     bool                  // HAProxy cannot be tried beside the real one
-	Rehearsed int                   // how often it was tried
-	Sick      string                // a word in HAProxy's configuration with which servers, or a backend's, are down
-	Unchecked string                // a word in HAProxy's configuration with which a server is never checked
-	Role      host.Role             // what keepalived's instances are, BACKUP where it is ""
-	Lost      string                // a word in keepalived's configuration with which it has no instances
-	Forbidden map[string]string     // words that a program ("haproxy", "keepalived 1:2.3.3-1") refuses in its configuration
-	OldMaster bool                  // HAProxy before 2.6, which does not tell of failed reloads
+	Blind     bool                  // Rehearse cannot run a temporary HAProxy
+	Rehearsed int                   // number of rehearsals
+	Sick      string                // a word in HAProxy's configuration that makes servers, or those of a backend, DOWN
+	Unchecked string                // a word in HAProxy's configuration that keeps a server unchecked
+	Role      host.Role             // role of keepalived's instances; "" means BACKUP
+	Lost      string                // a word in keepalived's configuration that leaves it without instances
+	Forbidden map[string]string     // words that a program ("haproxy", "keepalived 1:2.3.3-1") rejects in its configuration
+	OldMaster bool                  // HAProxy before 2.6, which does not report failed reloads
 	KeepsOld  bool                  // packages neither reload nor restart a daemon
-	Reloading bool                  // a new worker of HAProxy is told that does not listen yet, as from 3.1 on
-	Adverts   []vrrp.Identity       // that others send
-	Forged    bool                  // … who are no nodes, and not on the subnet
+	Reloading bool                  // HAProxy lists a new worker before it listens, as from 3.1 on
+	Adverts   []vrrp.Identity       // advertisements of other routers
+	Forged    bool                  // … whose senders are no nodes, and not on the subnet
 	OnLink    []host.Router         // other VRRP routers
-	Detached  []string              // the commands of RunDetached
+	Detached  []string              // commands of RunDetached
 	Deaf      bool                  // HAProxy listens nowhere, whatever it has loaded
 	Answers   map[netip.Addr]string // MACs of the other machines that answer for an address
-	NotReady  error                 // what Ready says
-	Says      map[string]string     // what units that run tell systemd that they do, by their names
-	Shared    []string              // directories that others than root may write
+	NotReady  error                 // result of Ready
+	Says      map[string]string     // status texts that running units send to systemd, by unit
+	Shared    []string              // directories that other users than root can write
 	Log       []string              // every call of a writer, in order
 
-	NoHandover string // why nft refuses the rules of planned moves
+	NoHandover string // why nft rejects the rules of planned moves
 
-	Stubborn    string         // a word in commands of HAProxy's runtime API that it refuses
-	LateAddress int            // for how many looks a server shows its former address after a change, as from HAProxy 3.0 on
-	Sessions    map[string]int // connections that servers of HAProxy ("web/server1") have, and that do not end
-	OldSessions map[string]int // connections that old workers have with them
+	Stubborn    string         // a word in commands of HAProxy's runtime API that it rejects
+	LateAddress int            // queries after a change in which a server still shows its former address, as from HAProxy 3.0 on
+	Sessions    map[string]int // connections of HAProxy's servers ("web/server1") that do not end
+	OldSessions map[string]int // connections of old workers with these servers
 
 	files    map[string]host.File
 	packages map[string]*pkg
@@ -63,15 +63,15 @@ type Host struct {
 	manager  map[string]string // unit files as systemd has read them
 	tables   map[api.Family]table
 	kernel   kernel
-	ticks    int // of the host's own clock
-	serial   int // of processes and runs of units
+	ticks    int // the host's own clock
+	serial   int // number of processes and unit runs
 
 	fault fault
 }
 
 var _ host.Host = (*Host)(nil)
 
-// New is a Debian 12 that was just installed: eth0 with 198.51.100.11/24, nothing of ours, all packages on offer.
+// New returns a freshly installed Debian 12: eth0 with 198.51.100.11/24, nothing of the agent's, all packages available.
 func New() *Host {
 	return &Host{
 		Net: []host.Interface{
@@ -105,14 +105,14 @@ func prefixes(texts ...string) []netip.Prefix {
 	return all
 }
 
-// now is the host's own clock. It moves with every effect, so that the order of changes can be told.
+// now is the host's own clock. It advances with every effect, so the order of changes is visible.
 func (h *Host) now() time.Time {
 	return time.Date(2026, 1, 1, 0, 0, h.ticks, 0, time.UTC)
 }
 
 func (h *Host) next() int { h.serial++; return h.serial }
 
-// Admin does something to the host as its administrator: not logged, not counted, never failing by injection.
+// Admin changes the host as its administrator: without log, effect count and injected faults.
 func (h *Host) Admin(change func(ctx context.Context, h host.Host) error) {
 	saved, log := h.fault, slices.Clone(h.Log)
 	h.fault = fault{}
@@ -122,7 +122,7 @@ func (h *Host) Admin(change func(ctx context.Context, h host.Host) error) {
 	}
 }
 
-// Ready is NotReady.
+// Ready returns NotReady.
 func (h *Host) Ready(ctx context.Context) error {
 	if err := h.look(ctx, "Ready"); err != nil {
 		return err
@@ -130,7 +130,7 @@ func (h *Host) Ready(ctx context.Context) error {
 	return h.NotReady
 }
 
-// Interfaces are Net.
+// Interfaces returns Net.
 func (h *Host) Interfaces(ctx context.Context) ([]host.Interface, error) {
 	if err := h.look(ctx, "Interfaces"); err != nil {
 		return nil, err
@@ -138,7 +138,7 @@ func (h *Host) Interfaces(ctx context.Context) ([]host.Interface, error) {
 	return slices.Clone(h.Net), nil
 }
 
-// HearsRouter is whether one of the identities is in Adverts, and those are not Forged.
+// HearsRouter says whether one of the identities is in Adverts, and Adverts are not Forged.
 func (h *Host) HearsRouter(ctx context.Context, iface string, ids []vrrp.Identity, from []netip.Prefix, _ time.Duration) (bool, error) {
 	if err := h.look(ctx, "HearsRouter"); err != nil || h.Forged && len(from) > 0 {
 		return false, err
@@ -146,7 +146,7 @@ func (h *Host) HearsRouter(ctx context.Context, iface string, ids []vrrp.Identit
 	return slices.ContainsFunc(ids, func(id vrrp.Identity) bool { return slices.ContainsFunc(h.Adverts, id.Covers) }), nil
 }
 
-// Routers are OnLink.
+// Routers returns OnLink.
 func (h *Host) Routers(ctx context.Context, iface string, _ time.Duration) ([]host.Router, error) {
 	if err := h.look(ctx, "Routers"); err != nil {
 		return nil, err
@@ -154,7 +154,7 @@ func (h *Host) Routers(ctx context.Context, iface string, _ time.Duration) ([]ho
 	return slices.Clone(h.OnLink), nil
 }
 
-// Neighbours are those of Answers.
+// Neighbours returns the entries of Answers.
 func (h *Host) Neighbours(ctx context.Context, iface string, addrs []netip.Addr) (map[netip.Addr]string, error) {
 	if err := h.look(ctx, "Neighbours"); err != nil {
 		return nil, err

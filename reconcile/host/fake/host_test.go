@@ -108,7 +108,7 @@ func TestUnitsLiveAsUnderSystemd(t *testing.T) {
 		t.Error("keepalived started without a configuration")
 	}
 
-	// a reload keeps the process; what the worker cannot bind does not fail it
+	// a reload keeps the process; a failed bind in the worker does not fail the reload
 	first := look("haproxy.service")
 	h.Busy[81] = true
 	h.Put("/etc/haproxy/haproxy.cfg", "frontend a\n    bind *:81\n", 0o644)

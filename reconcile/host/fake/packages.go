@@ -11,21 +11,21 @@ import (
 	"rlb.dev/rlb-agent/reconcile/host"
 )
 
-// pkg is one package that dpkg has heard of.
+// pkg is a package in dpkg's database.
 type pkg struct {
-	version string // "" where not installed
+	version string // "" if not installed
 	broken  bool
 	held    bool
 }
 
-// stock is the configuration that comes with a package where there is none.
+// stock is the configuration that a package installs if there is none.
 var stock = map[string]struct{ path, data string }{
 	"haproxy": {"/etc/haproxy/haproxy.cfg", "# Debian's own\nglobal\n    daemon\n"},
 }
 
 var dependencies = map[string][]string{"haproxy": {"liblua5.3-0"}}
 
-// Packages are the states of packages.
+// Packages returns the states of packages.
 func (h *Host) Packages(ctx context.Context, names ...string) ([]host.Package, error) {
 	if err := h.look(ctx, "Packages"); err != nil {
 		return nil, err
@@ -42,7 +42,7 @@ func (h *Host) Packages(ctx context.Context, names ...string) ([]host.Package, e
 	return all, nil
 }
 
-// Candidates are the newest versions of the archive.
+// Candidates returns the newest versions of the archive.
 func (h *Host) Candidates(ctx context.Context, names ...string) (map[string]string, error) {
 	if err := h.look(ctx, "Candidates"); err != nil {
 		return nil, err
@@ -56,7 +56,7 @@ func (h *Host) Candidates(ctx context.Context, names ...string) (map[string]stri
 	return candidates, nil
 }
 
-// Offers are the newest versions of the archive. The lists change at ListsTime.
+// Offers returns the newest versions of the archive. The lists changed at ListsTime.
 func (h *Host) Offers(ctx context.Context, since time.Time, names ...string) (map[string]host.Offer, time.Time, error) {
 	if err := h.look(ctx, "Offers"); err != nil {
 		return nil, time.Time{}, err
@@ -74,12 +74,12 @@ func (h *Host) Offers(ctx context.Context, since time.Time, names ...string) (ma
 	return offers, h.ListsTime, nil
 }
 
-// RefreshPackages fetches the lists.
+// RefreshPackages downloads the lists.
 func (h *Host) RefreshPackages(ctx context.Context) error {
 	return h.effect(ctx, "RefreshPackages", "", func() error { h.Lists = true; return nil })
 }
 
-// InstallPackages installs packages and what they depend on, one after the other: what came before a failure stays.
+// InstallPackages installs packages and their dependencies one after the other. Packages before a failure stay installed.
 func (h *Host) InstallPackages(ctx context.Context, packages ...string) (brought []string, err error) {
 	err = h.effect(ctx, "InstallPackages", strings.Join(packages, " "), func() error {
 		if err := h.interrupted(); err != nil {
@@ -113,7 +113,7 @@ func (h *Host) InstallPackages(ctx context.Context, packages ...string) (brought
 	return brought, err
 }
 
-// offered is the version that apt installs for a name and a glob: one that is installed and matches, else the newest.
+// offered returns the version that apt installs for a name and a glob: a matching installed version, else the newest.
 func (h *Host) offered(name, glob string) (string, error) {
 	match := func(version string) bool { ok, err := path.Match(glob, version); return glob == "" || ok && err == nil }
 	if have := h.Installed(name); have != "" && match(have) {
@@ -127,7 +127,7 @@ func (h *Host) offered(name, glob string) (string, error) {
 	return "", fmt.Errorf("cannot install %s: apt-get: E: Version '%s' for '%s' was not found", name, glob, name)
 }
 
-// unpack is what dpkg and the package's install script do.
+// unpack does what dpkg and the package's install script do.
 func (h *Host) unpack(ctx context.Context, name, version string) {
 	p := h.packages[name]
 	if p == nil {
@@ -146,8 +146,8 @@ func (h *Host) unpack(ctx context.Context, name, version string) {
 	switch {
 	case fresh:
 		u.enabled = true
-		_ = h.start(u) // install scripts do not mind
-	case changed && u.active && h.KeepsOld: // a policy forbids it
+		_ = h.start(u) // install scripts ignore a failed start
+	case changed && u.active && h.KeepsOld: // by policy
 		u.replaced = true
 	case changed && u.active && name == "haproxy":
 		u.replaced = true
@@ -187,7 +187,7 @@ func (h *Host) PurgePackages(ctx context.Context, names ...string) error {
 	})
 }
 
-// RepairPackages finishes what is half installed.
+// RepairPackages completes half-installed packages.
 func (h *Host) RepairPackages(ctx context.Context) error {
 	return h.effect(ctx, "RepairPackages", "", func() error {
 		for _, p := range h.packages {
@@ -211,7 +211,7 @@ func (h *Host) HoldPackage(ctx context.Context, name string, hold bool) error {
 // Break leaves an installed package half configured, as a power cut does.
 func (h *Host) Break(name string) { h.packages[name].broken = true }
 
-// Installed is the installed version of a package, or "".
+// Installed returns the installed version of a package, or "".
 func (h *Host) Installed(name string) string {
 	if p := h.packages[name]; p != nil {
 		return p.version

@@ -62,7 +62,7 @@ func (h *Host) start(u *unit) error {
 	return nil
 }
 
-// begin is the start of a run of the unit.
+// begin starts a run of the unit.
 func (u *unit) begin(now time.Time) {
 	u.runs++
 	u.active, u.failed, u.invocation, u.since = true, false, fmt.Sprint("run ", u.runs), now
@@ -76,8 +76,8 @@ func (h *Host) stop(u *unit) {
 	u.servers = nil
 }
 
-// reload makes a process read the file that it was started with. HAProxy's unit checks it first; what it cannot bind
-// shows only after systemd called the reload done. keepalived takes anything.
+// reload makes a process read the file that it was started with. HAProxy's unit checks the file first; a failed bind shows
+// only after systemd has reported the reload as done. keepalived accepts anything.
 func (h *Host) reload(u *unit) error {
 	if !u.active {
 		return fmt.Errorf("cannot reload %s: it is not running", u.name)
@@ -102,7 +102,7 @@ func (h *Host) reload(u *unit) error {
 	return nil
 }
 
-// forbidden is the word in a configuration that the installed program refuses, or "".
+// forbidden returns the word in a configuration that the installed program rejects, or "".
 func (h *Host) forbidden(program, data string) string {
 	for _, key := range []string{program, program + " " + h.Installed(program)} {
 		if word := h.Forbidden[key]; word != "" && strings.Contains(data, word) {
@@ -132,7 +132,7 @@ func (h *Host) accepts(name, data string) error {
 	return nil
 }
 
-// binds are the TCP sockets on which HAProxy listens with a configuration.
+// binds returns the TCP sockets on which HAProxy listens with a configuration.
 func binds(data string) []netip.AddrPort {
 	var all []netip.AddrPort
 	for line := range strings.Lines(data) {
@@ -159,7 +159,7 @@ func keepalivedConfig(args string) string {
 	return render.DefaultKeepalivedConfig
 }
 
-// condition is the file without which systemd does not start keepalived, from the unit files as it has read them.
+// condition returns the file without which systemd does not start keepalived, from the unit files that systemd has read.
 func (h *Host) condition() string {
 	path := render.DefaultKeepalivedConfig
 	for line := range strings.Lines(h.manager[render.KeepalivedDropIn]) {
@@ -170,7 +170,7 @@ func (h *Host) condition() string {
 	return path
 }
 
-// loadRules is what rlb-firewall.service does.
+// loadRules does what rlb-firewall.service does.
 func (h *Host) loadRules() error {
 	for family, path := range map[api.Family]string{api.IPv4: "/var/lib/rlb/rules.v4", api.IPv6: "/var/lib/rlb/rules.v6"} {
 		t := h.tables[family]
@@ -184,7 +184,7 @@ func (h *Host) loadRules() error {
 	return nil
 }
 
-// Check lets the programs refuse what is Forbidden.
+// Check makes the programs reject what is Forbidden.
 func (h *Host) Check(ctx context.Context, files []render.File) (unchecked []string, err error) {
 	if err := h.look(ctx, "Check"); err != nil {
 		return nil, err
@@ -205,7 +205,7 @@ func (h *Host) Check(ctx context.Context, files []render.File) (unchecked []stri
 	return unchecked, nil
 }
 
-// Workers are HAProxy's processes.
+// Workers returns HAProxy's processes.
 func (h *Host) Workers(ctx context.Context, masterSocket string) (host.Workers, error) {
 	if err := h.look(ctx, "Workers"); err != nil {
 		return host.Workers{}, err
@@ -223,7 +223,7 @@ func (h *Host) Workers(ctx context.Context, masterSocket string) (host.Workers, 
 	return host.Workers{}, unavailable("ask HAProxy's master for its workers: no such file or directory")
 }
 
-// Listeners are where the processes listen.
+// Listeners returns the sockets on which the processes listen.
 func (h *Host) Listeners(ctx context.Context, pids ...int) ([]netip.AddrPort, error) {
 	if err := h.look(ctx, "Listeners"); err != nil {
 		return nil, err

@@ -12,17 +12,17 @@ import (
 	"rlb.dev/rlb-agent/reconcile/host"
 )
 
-// server is one of the running HAProxy's.
+// server is a server of the running HAProxy.
 type server struct {
 	backend, name string
 	balance       string
-	address       string // with its port
+	address       string // with port
 	weight, most  int
-	words         string // all others of its line
+	words         string // all other words of its line
 	admin         host.AdminState
 	checkOff      bool
-	around        string // its backend's other lines
-	former        string // the address that it shows for so many looks more
+	around        string // the other lines of its backend
+	former        string // the address that it shows for the next looks queries
 	looks         int
 }
 
@@ -32,7 +32,7 @@ func (s server) String() string {
 	return fmt.Sprintf("%s %s %s weight %d maxconn %d %s%s", s.place(), s.address, s.words, s.weight, s.most, s.admin, word(s.checkOff, " check off"))
 }
 
-// serversIn are the servers of a haproxy.cfg.
+// serversIn returns the servers of a haproxy.cfg.
 func serversIn(unit, config string) (all []server) {
 	if unit != host.HAProxyUnit {
 		return nil
@@ -55,7 +55,7 @@ func serversIn(unit, config string) (all []server) {
 	return all
 }
 
-// newServer reads the name, the address and the words of a server.
+// newServer parses the name, the address and the options of a server.
 func newServer(backend string, words []string) server {
 	s := server{backend: backend, name: words[0], address: words[1], weight: 1}
 	var rest []string
@@ -75,7 +75,7 @@ func newServer(backend string, words []string) server {
 	return s
 }
 
-// withoutServers is a haproxy.cfg without its servers, which may run otherwise.
+// withoutServers returns a haproxy.cfg without its servers, which can differ from the running ones.
 func withoutServers(unit, config string) string {
 	var b strings.Builder
 	for line := range strings.Lines(config) {
@@ -86,7 +86,7 @@ func withoutServers(unit, config string) string {
 	return b.String()
 }
 
-// states are the servers with their checks' outcome.
+// states returns the servers with the results of their checks.
 func (h *Host) states(servers []server) []host.ServerState {
 	var all []host.ServerState
 	for _, s := range servers {
@@ -107,7 +107,7 @@ func (h *Host) states(servers []server) []host.ServerState {
 	return all
 }
 
-// RunningServers are those of the running HAProxy.
+// RunningServers returns the servers of the running HAProxy.
 func (h *Host) RunningServers(ctx context.Context) ([]host.RunningServer, error) {
 	if err := h.look(ctx, "RunningServers"); err != nil {
 		return nil, err
@@ -131,7 +131,7 @@ func (h *Host) RunningServers(ctx context.Context) ([]host.RunningServer, error)
 	return all, nil
 }
 
-// CutSessions ends the connections with a server.
+// CutSessions closes the connections with a server.
 func (h *Host) CutSessions(ctx context.Context, backend, server string) error {
 	return h.effect(ctx, "CutSessions", backend+"/"+server, func() error {
 		h.Sessions = maps.Clone(h.Sessions) // a clone of the host may share it
@@ -141,7 +141,7 @@ func (h *Host) CutSessions(ctx context.Context, backend, server string) error {
 	})
 }
 
-// CutOldSessions ends the connections of old workers with these servers.
+// CutOldSessions closes the connections of old workers with these servers.
 func (h *Host) CutOldSessions(ctx context.Context, servers []string) (cut int, err error) {
 	err = h.effect(ctx, "CutOldSessions", strings.Join(servers, " "), func() error {
 		cut = h.cutOld(servers)
@@ -159,7 +159,7 @@ func (h *Host) cutOld(servers []string) (cut int) {
 	return cut
 }
 
-// Runtime does one command of HAProxy's runtime API, as HAProxy 2.6 does.
+// Runtime executes one command of HAProxy's runtime API like HAProxy 2.6.
 func (h *Host) Runtime(ctx context.Context, command string) error {
 	return h.effect(ctx, "Runtime", command, func() error {
 		u := h.unit(host.HAProxyUnit)
@@ -224,7 +224,7 @@ func (h *Host) changeServer(u *unit, at int, verb string, words []string, refuse
 		if s.admin == host.AdminMaint && strings.Contains(s.words, "shutdown-sessions") {
 			delete(h.Sessions, s.place())
 		}
-	case words[0] == "addr" && s.looks > 0: // lost
+	case words[0] == "addr" && s.looks > 0: // ignored
 	case words[0] == "addr":
 		s.former, s.looks = s.address, h.LateAddress
 		port, _ := strconv.ParseUint(words[3], 10, 16)

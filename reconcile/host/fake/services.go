@@ -11,7 +11,7 @@ import (
 	"rlb.dev/rlb-agent/render"
 )
 
-// VRRP are the instances that keepalived has loaded: in their Role, or in FAULT where Faulty or Follows says so.
+// VRRP returns the instances that keepalived has loaded: in their Role, or in FAULT because of Faulty or Follows.
 func (h *Host) VRRP(ctx context.Context, pid int) ([]host.Instance, error) {
 	if err := h.look(ctx, "VRRP"); err != nil {
 		return nil, err
@@ -36,7 +36,7 @@ func (h *Host) VRRP(ctx context.Context, pid int) ([]host.Instance, error) {
 	return all, nil
 }
 
-// Servers are those of the running HAProxy: up, or down where Sick says so.
+// Servers returns the servers of the running HAProxy: up, or down because of Sick.
 func (h *Host) Servers(ctx context.Context) ([]host.ServerState, error) {
 	if err := h.look(ctx, "Servers"); err != nil {
 		return nil, err
@@ -49,7 +49,7 @@ func (h *Host) Rehearse(ctx context.Context, file render.File, seen func([]host.
 	if err := h.look(ctx, "Rehearse"); err != nil {
 		return err
 	}
-	if h.Blind { // no rehearsal: what is wrong shows only after the reload
+	if h.Blind { // no rehearsal: errors show only after the reload
 		return unavailable("rehearse the health checks")
 	}
 	h.Rehearsed++
@@ -57,7 +57,7 @@ func (h *Host) Rehearse(ctx context.Context, file render.File, seen func([]host.
 	return nil
 }
 
-// Sockets are HAProxy's, and those of the other programs in Taken.
+// Sockets returns HAProxy's sockets, and those of the other programs in Taken.
 func (h *Host) Sockets(ctx context.Context) ([]host.Socket, error) {
 	if err := h.look(ctx, "Sockets"); err != nil {
 		return nil, err
@@ -74,7 +74,7 @@ func (h *Host) Sockets(ctx context.Context) ([]host.Socket, error) {
 	return all, nil
 }
 
-// Additions are the packages that are not installed among these and what they depend on.
+// Additions returns the packages among these and their dependencies that are not installed.
 func (h *Host) Additions(ctx context.Context, packages ...string) ([]string, error) {
 	if err := h.look(ctx, "Additions"); err != nil {
 		return nil, err

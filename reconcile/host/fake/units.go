@@ -15,7 +15,7 @@ import (
 
 const unitDir = "/etc/systemd/system/"
 
-// services are the environments of the units that packages bring.
+// services holds the environments of the units that packages install.
 var services = map[string]map[string]string{
 	"haproxy": {
 		"CONFIG": render.DefaultHAProxyConfig, "PIDFILE": "/run/haproxy.pid", "EXTRAOPTS": "-S /run/haproxy-master.sock",
@@ -30,19 +30,19 @@ type unit struct {
 	masked     string // "masked", "masked-runtime" or ""
 	active     bool
 	failed     bool
-	died       time.Time // by the clock of the test
+	died       time.Time // by the test's clock
 	pid        int
-	runs       int // how often it was started
+	runs       int // number of starts
 	invocation string
 	since      time.Time
-	replaced   bool   // its program was upgraded since it started
+	replaced   bool   // its program was upgraded after the start
 	config     string // path that the running process was started with
-	loaded     string // content that it has read last
+	loaded     string // content that the process last read
 	workers    host.Workers
-	servers    []server // HAProxy's, as they run
+	servers    []server // HAProxy's servers as they run
 }
 
-// unit is the unit of that name, made where nobody spoke of it before.
+// unit returns the unit of that name, and creates it if needed.
 func (h *Host) unit(name string) *unit {
 	if h.units[name] == nil {
 		h.units[name] = &unit{name: name}
@@ -50,7 +50,7 @@ func (h *Host) unit(name string) *unit {
 	return h.units[name]
 }
 
-// seen is the unit of that name for those who only look: several may at the same time, so that none is made.
+// seen returns the unit of that name without creating it, because observers can run concurrently.
 func (h *Host) seen(name string) *unit {
 	return cmp.Or(h.units[name], &unit{name: name})
 }
@@ -62,7 +62,7 @@ func (h *Host) hasUnitFile(name string) bool {
 	return service && h.Installed(base) != "" || written
 }
 
-// Unit is the state of a unit.
+// Unit returns the state of a unit.
 func (h *Host) Unit(ctx context.Context, name string) (host.Unit, error) {
 	if err := h.look(ctx, "Unit"); err != nil {
 		return host.Unit{}, err
@@ -100,7 +100,7 @@ func (h *Host) Unit(ctx context.Context, name string) (host.Unit, error) {
 	return state, nil
 }
 
-// environment is that of a package's unit, with its file in /etc/default.
+// environment returns the environment of a package's unit, including its file in /etc/default.
 func (h *Host) environment(name string) map[string]string {
 	base, _ := strings.CutSuffix(name, ".service")
 	all := maps.Clone(services[base])
@@ -112,7 +112,7 @@ func (h *Host) environment(name string) map[string]string {
 	return all
 }
 
-// stale says whether systemd has read other unit files than there are now. It reads new ones when it needs them.
+// stale says whether unit files changed since systemd read them. systemd reads a new unit when it first needs it.
 func (h *Host) stale(name string) bool {
 	for path, known := range h.manager {
 		if ofUnit(path, name) && h.Text(path) != known {
@@ -140,7 +140,7 @@ func (h *Host) readUnits() {
 	}
 }
 
-// MaskUnit keeps a unit from being started until a reboot.
+// MaskUnit prevents a unit from starting until a reboot.
 func (h *Host) MaskUnit(ctx context.Context, name string) error {
 	return h.effect(ctx, "MaskUnit", name, func() error {
 		if u := h.unit(name); u.masked == "" {
@@ -150,15 +150,15 @@ func (h *Host) MaskUnit(ctx context.Context, name string) error {
 	})
 }
 
-// MaskForGood is what an administrator does with systemctl mask.
+// MaskForGood masks a unit as an administrator does with systemctl mask.
 func (h *Host) MaskForGood(name string) { h.unit(name).masked = "masked" }
 
-// UnmaskUnit takes masks of both kinds away.
+// UnmaskUnit removes both kinds of mask.
 func (h *Host) UnmaskUnit(ctx context.Context, name string) error {
 	return h.effect(ctx, "UnmaskUnit", name, func() error { h.unit(name).masked = ""; return nil })
 }
 
-// EnableUnit makes a unit start at boot; its file must be there.
+// EnableUnit makes a unit start at boot. Its file must exist.
 func (h *Host) EnableUnit(ctx context.Context, name string) error {
 	return h.effect(ctx, "EnableUnit", name, func() error {
 		u := h.unit(name)
@@ -173,7 +173,7 @@ func (h *Host) EnableUnit(ctx context.Context, name string) error {
 	})
 }
 
-// DisableUnit makes a unit not start at boot. Where its file is gone already, the link of old stays, as with systemd.
+// DisableUnit makes a unit not start at boot. If its file is already gone, the old link stays, as with systemd.
 func (h *Host) DisableUnit(ctx context.Context, name string) error {
 	return h.effect(ctx, "DisableUnit", name, func() error {
 		if u := h.unit(name); h.hasUnitFile(name) && u.enabled {
@@ -219,7 +219,7 @@ func (h *Host) Crash(name string) {
 	h.unit(name).died = time.Now()
 }
 
-// Reboot is a power cut: /run and the firewall are empty, then systemd starts what is enabled.
+// Reboot is like a power cut: /run and the firewall are empty, then systemd starts the enabled units.
 func (h *Host) Reboot() {
 	h.ticks += 30
 	for path := range h.files {
@@ -244,7 +244,7 @@ func (h *Host) Reboot() {
 	}
 }
 
-// RunDetached makes the unit one that runs, and notes the command.
+// RunDetached marks the unit as running, and records the command.
 func (h *Host) RunDetached(ctx context.Context, unit string, args ...string) error {
 	return h.effect(ctx, "RunDetached", unit, func() error {
 		if u := h.unit(unit); !u.active {

@@ -13,11 +13,11 @@ import (
 	"rlb.dev/rlb-agent/reconcile/host"
 )
 
-// answerPatience is how long HAProxy may take over one answer. A hung one must not hang us.
+// answerPatience is the time limit for one answer of HAProxy. A hung HAProxy must not hang the agent.
 const answerPatience = 2 * time.Second
 
-// ask sends one command to one of HAProxy's sockets and reads its answer to the end. A server's answer to a health check may
-// stand in it.
+// ask sends one command to one of HAProxy's sockets and reads the answer to its end. The answer can contain a server's
+// answer to a health check, so control characters are removed.
 func ask(ctx context.Context, path, question string) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, answerPatience)
 	defer cancel()
@@ -32,7 +32,7 @@ func ask(ctx context.Context, path, question string) (string, error) {
 	if _, err := io.WriteString(conn, question); err != nil {
 		return "", err
 	}
-	// HAProxy 2.2's master keeps the connection open after its answer unless our half of it is closed.
+	// HAProxy 2.2's master keeps the connection open after its answer unless the client closes its half.
 	if half, ok := conn.(*net.UnixConn); ok {
 		if err := half.CloseWrite(); err != nil {
 			return "", err
@@ -45,11 +45,11 @@ func ask(ctx context.Context, path, question string) (string, error) {
 	return host.Clean(string(answer)), nil
 }
 
-// askPatience is how long a HAProxy that is well takes to answer at most, and how long a thread may stand still here.
+// askPatience is the longest that a healthy HAProxy takes to answer, and the longest that this call blocks a thread.
 const askPatience = 5 // milliseconds
 
-// askQuickly says whether somebody at a socket answers a question at once. It asks the kernel without the runtime's
-// knowledge: a probe twice a second, for years, is to wake one thread and not four. No answer means nothing yet.
+// askQuickly says whether the program at a socket answers a question at once. It calls the kernel directly, past the Go
+// runtime, so that a probe twice a second wakes one thread and not four. No answer proves nothing yet.
 func askQuickly(path, question string) bool {
 	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
 	if err != nil {

@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// checkMeanings say in plain words what HAProxy's codes of a health check mean (management guide §9.1, check_status).
+// checkMeanings explains HAProxy's health check codes in plain words (management guide §9.1, check_status).
 var checkMeanings = map[string]string{
 	"UNK":     "no check has told anything yet",
 	"INI":     "not checked yet",
@@ -25,12 +25,12 @@ var checkMeanings = map[string]string{
 	"PROCOK":  "the external check is good",
 }
 
-// underWay stands before the code of the last check while a further one is under way.
+// underWay precedes the code of the last check while a further check runs.
 const underWay = "* "
 
-// checkWords is the last health check in words, with HAProxy's own code behind them: "does not accept connections:
-// Connection refused (L4CON)". A "* " before the code says that a further check is under way: then HAProxy has forgotten the
-// status and the details of the last one, and tells 0.
+// checkWords describes the last health check in words, followed by HAProxy's own code: "does not accept connections:
+// Connection refused (L4CON)". A "* " before the code means that a further check runs: HAProxy then no longer has the
+// status and the details of the last check, and reports 0.
 func checkWords(status, code, contents, description string) string {
 	status, again := strings.CutPrefix(status, underWay)
 	if status == "" {
@@ -61,7 +61,7 @@ func checkWords(status, code, contents, description string) string {
 	return strings.TrimSpace(words + " (" + strings.TrimSpace(status+" "+code) + ")")
 }
 
-// httpStatus is the status that a health check was answered with; 0 where HAProxy tells none.
+// httpStatus returns the HTTP status of the answer to a health check; 0 if HAProxy reports none.
 func httpStatus(status, code string) int {
 	number, _ := strconv.Atoi(code)
 	if !strings.HasPrefix(strings.TrimPrefix(status, underWay), "L7") || number < 100 || number > 599 {
@@ -70,8 +70,8 @@ func httpStatus(status, code string) int {
 	return number
 }
 
-// statusNames are those that a control plane answers with when it is not ready, and what one meets by mistake. The whole
-// table is in net/http, which would make the program a third larger.
+// statusNames holds the statuses of a control plane that is not ready, and those of common mistakes. The whole table is in
+// net/http, which would make the program a third larger.
 var statusNames = map[int]string{
 	200: "OK", 204: "No Content", 301: "Moved Permanently", 302: "Found", 307: "Temporary Redirect", 308: "Permanent Redirect",
 	400: "Bad Request", 401: "Unauthorized", 403: "Forbidden", 404: "Not Found", 405: "Method Not Allowed", 429: "Too Many Requests",

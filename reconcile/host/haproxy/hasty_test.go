@@ -10,10 +10,11 @@ import (
 	"rlb.dev/rlb-agent/reconcile/host/patience"
 )
 
-// asking is how long it takes to see whether HAProxy is idle.
+// asking is how long the test's check for an idle HAProxy takes.
 const asking = 30 * time.Millisecond
 
-// TestProbeHastily: only what is silent altogether hangs. What is busy, or answers on one socket, gets the usual patience.
+// TestProbeHastily: only a HAProxy that is idle and silent on both sockets is hung after a short time. Otherwise the usual
+// limits apply.
 func TestProbeHastily(t *testing.T) {
 	type answer struct {
 		at  time.Duration
@@ -21,7 +22,7 @@ func TestProbeHastily(t *testing.T) {
 	}
 	answered, silence := func(err error) *answer { return &answer{err: err} }, (*answer)(nil)
 	whileIdleIsAsked := &answer{at: patience.Hasty + asking/2}
-	said := func(a *answer) <-chan error { // it belongs to the bubble that makes it
+	said := func(a *answer) <-chan error { // a channel belongs to the synctest bubble that makes it
 		c := make(chan error, 1)
 		if a != nil {
 			time.AfterFunc(a.at, func() { c <- a.err })

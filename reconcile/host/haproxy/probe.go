@@ -15,23 +15,23 @@ import (
 )
 
 const (
-	healthPatience = 200 * time.Millisecond // after which the stats socket is asked too
-	statsPatience  = 250 * time.Millisecond // after which HAProxy hangs: both together are longer than a busy machine stalls
-	stallGrace     = 100 * time.Millisecond // more, where it was this process that was kept waiting
-	lastLook       = 20 * time.Millisecond  // for an answer that came while it was asked whether HAProxy is idle
-	busyPatience   = 3 * time.Second        // after which a HAProxy that works, or waits for a core, and does not answer hangs too
+	healthPatience = 200 * time.Millisecond // then the stats socket is asked too
+	statsPatience  = 250 * time.Millisecond // then HAProxy is hung: both together are longer than a busy machine stalls
+	stallGrace     = 100 * time.Millisecond // extra time if this process itself was stalled
+	lastLook       = 20 * time.Millisecond  // for an answer that arrived while idle was being determined
+	busyPatience   = 3 * time.Second        // then a HAProxy that works, or waits for a core, and does not answer is hung too
 )
 
-// question is the probe's. HAProxy answers it itself.
+// question is the request of the probe. HAProxy answers it itself.
 const question = "GET / HTTP/1.0\r\n\r\n"
 
-// AnswersAtOnce says whether HAProxy answers at once, as one that is well does. That it does not says nothing yet.
+// AnswersAtOnce says whether HAProxy answers at once, as a healthy one does. False proves nothing yet.
 func AnswersAtOnce() bool { return askQuickly(render.HealthSocket, question) }
 
 // servesPatience is how long Serves waits for an answer.
 const servesPatience = 150 * time.Millisecond
 
-// Serves says whether HAProxy answers on its runtime API within 150 ms. One that is at its limit of connections does.
+// Serves says whether HAProxy answers on its runtime API within 150 ms. A HAProxy at its connection limit does.
 func Serves(ctx context.Context) bool {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -39,11 +39,10 @@ func Serves(ctx context.Context) bool {
 	return told && err == nil
 }
 
-// Probe asks HAProxy whether it accepts and answers, on its health frontend, which leads to no server. At its limit of
-// connections that says nothing while the stats socket still answers: full is not hung, or any client could move the
-// virtual IPs. Where nobody listens the state is unknown. A silent HAProxy hangs where idle says that it neither runs nor
-// waits for a core, and no answer has come by then: it can have answered while idle was being found out. One that is busy
-// hangs after 3 s.
+// Probe asks HAProxy's health frontend, which leads to no server, whether HAProxy accepts and answers. At the connection
+// limit the frontend is silent while the stats socket still answers: HAProxy is then full, not hung; otherwise any client
+// could move the virtual IPs. If nothing listens, the state is unknown. A silent HAProxy is hung if idle says that it
+// neither runs nor waits for a core, and no answer has arrived in the meantime. A busy one is hung after 3 s.
 func Probe(ctx context.Context, idle func() bool) host.HAProxyState {
 	for begin := time.Now(); ; {
 		state := probe(ctx, render.HealthSocket, render.StatsSocket, idle)
@@ -56,23 +55,24 @@ func Probe(ctx context.Context, idle func() bool) host.HAProxyState {
 	}
 }
 
-// busy is the state of a HAProxy that does not answer, and is not known to be idle.
+// busy is the state of a HAProxy that does not answer and is not known to be idle.
 const busy host.HAProxyState = "busy"
 
-// ProbeHastily says that a HAProxy which is silent on both sockets hangs after patience.Hasty already, where idle says then
-// that it neither runs nor waits for a core or a disk. It is "" where that proves nothing: Probe has the usual patience.
+// ProbeHastily returns hung for a HAProxy that is silent on both sockets already after patience.Hasty, if idle then says
+// that it neither runs nor waits for a core or a disk. It returns "" if that proves nothing: Probe has the usual time
+// limits.
 func ProbeHastily(ctx context.Context, idle func() bool) host.HAProxyState {
 	asking, cancel := context.WithCancel(ctx)
 	defer cancel()
 	return judgeHastily(ctx, firstByte(asking, render.HealthSocket, question), firstByte(asking, render.StatsSocket, "show info\n"), idle)
 }
 
-// judgeHastily is "" where the answers, or the lack of them, do not prove anything in a short time.
+// judgeHastily returns "" if the answers, or the lack of them, prove nothing in this short time.
 func judgeHastily(ctx context.Context, health, stats <-chan error, idle func() bool) host.HAProxyState {
 	tick := time.NewTicker(patience.Tick)
 	defer tick.Stop()
 	answered := false
-	var last <-chan time.Time // the end of the last look; nil until HAProxy was seen idle
+	var last <-chan time.Time // the end of the last wait for an answer; nil until HAProxy was seen idle
 	for silence := patience.New(time.Now(), patience.Hasty); ; {
 		select {
 		case err := <-health:
@@ -101,7 +101,7 @@ func judgeHastily(ctx context.Context, health, stats <-chan error, idle func() b
 	}
 }
 
-// probe asks once. The state is busy where HAProxy is silent, or refuses, and idle does not say that it is idle.
+// probe asks once. It returns busy if HAProxy is silent or refuses, and idle is false.
 func probe(ctx context.Context, healthSocket, statsSocket string, idle func() bool) host.HAProxyState {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -113,7 +113,7 @@ func probe(ctx context.Context, healthSocket, statsSocket string, idle func() bo
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ECONNREFUSED), ctx.Err() != nil:
 		return host.HAProxyUnknown
 	case told:
-		health = nil // its backlog is full, or it was cut: the other one says why
+		health = nil // its backlog is full, or the connection was closed: the stats socket tells why
 	}
 	stats := firstByte(ctx, statsSocket, "show info\n")
 	if err, told = await(stats, health, statsPatience); !told && ctx.Err() == nil {
@@ -137,11 +137,11 @@ func probe(ctx context.Context, healthSocket, statsSocket string, idle func() bo
 	return busy
 }
 
-// errOther says that the other one answered.
+// errOther says that the other socket answered.
 var errOther = errors.New("the other one answered")
 
-// await waits for an answer, or for a good one of the other. A wait that ended late ended for a process that was kept
-// from its core: an answer may just be there.
+// await waits for an answer, or for a successful answer of the other socket. A late timer means that this process did not
+// get a core: an answer may already be there.
 func await(answer, other <-chan error, patience time.Duration) (err error, told bool) {
 	timer := time.NewTimer(patience)
 	defer timer.Stop()
@@ -163,7 +163,7 @@ func await(answer, other <-chan error, patience time.Duration) (err error, told 
 	}
 }
 
-// firstByte is nil as soon as somebody answers a question at a socket.
+// firstByte sends nil as soon as a program answers the question at the socket.
 func firstByte(ctx context.Context, path, question string) <-chan error {
 	result := make(chan error, 1)
 	go func() { result <- readByte(ctx, path, question) }()

@@ -11,7 +11,7 @@ import (
 	"rlb.dev/rlb-agent/reconcile/host"
 )
 
-// listener is a socket that does something with each connection.
+// listener opens a socket that runs serve for each connection.
 func listener(t *testing.T, path string, serve func(net.Conn)) {
 	t.Helper()
 	l, err := net.Listen("unix", path)
@@ -41,14 +41,14 @@ func silent(net.Conn) {}
 
 func cuts(conn net.Conn) { conn.Close() }
 
-// idleTime is how long it takes to see whether HAProxy is idle.
+// idleTime is how long the test's check for an idle HAProxy takes.
 const idleTime = 100 * time.Millisecond
 
 func idle() bool { return true }
 
 func TestProbe(t *testing.T) {
 	for name, c := range map[string]struct {
-		health, stats func(net.Conn) // nil: nobody listens
+		health, stats func(net.Conn) // nil: nothing listens
 		want          host.HAProxyState
 		least         time.Duration
 		busy          bool
@@ -87,7 +87,8 @@ func slowly(d time.Duration) func(net.Conn) {
 	return func(conn net.Conn) { time.Sleep(d); answers(conn) }
 }
 
-// TestProbeBacklog: a process that accepts no more fills its backlog, and the kernel refuses to wait.
+// TestProbeBacklog: HAProxy is hung if it no longer accepts and its backlog is full, so that the kernel refuses
+// connections.
 func TestProbeBacklog(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "h")
 	fd, err := syscall.Socket(syscall.AF_UNIX, syscall.SOCK_STREAM, 0)
@@ -108,7 +109,7 @@ func TestProbeBacklog(t *testing.T) {
 	}
 }
 
-// TestProbeEnds: an agent that is stopped does not wait, and knows nothing.
+// TestProbeEnds: if the context ends, the probe returns at once, and the state is unknown.
 func TestProbeEnds(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "h")
 	listener(t, path, silent)

@@ -13,7 +13,7 @@ import (
 	"rlb.dev/rlb-agent/render"
 )
 
-// Runtime gives HAProxy one command of its runtime API (management guide §9.3). The error has HAProxy's words.
+// Runtime sends HAProxy one command of its runtime API (management guide §9.3). The error has HAProxy's words.
 func Runtime(ctx context.Context, command string) error {
 	if strings.ContainsAny(command, ";\\\n\r") {
 		return fmt.Errorf("cannot give haproxy the command %q: it would be more than one", command)
@@ -28,8 +28,8 @@ func Runtime(ctx context.Context, command string) error {
 	return nil
 }
 
-// CutSessions ends the connections with a server: in the worker that accepts new ones by its own socket (management guide
-// §9.3, "shutdown sessions server"), and in old workers.
+// CutSessions closes the connections with a server: in the current worker through its own socket (management guide §9.3,
+// "shutdown sessions server"), and in old workers.
 func CutSessions(ctx context.Context, masterSocket, backend, server string) error {
 	place := backend + "/" + server
 	if err := Runtime(ctx, "shutdown sessions server "+place); err != nil {
@@ -39,9 +39,9 @@ func CutSessions(ctx context.Context, masterSocket, backend, server string) erro
 	return err
 }
 
-// CutOldSessions ends the connections with these servers ("backend/server") in old workers, which check nothing any more, by
-// the master's socket (management guide §9.4, "@!pid"). The proxies of an old worker are stopped, and it refuses to end all
-// connections of a server at once ("Proxy is disabled."), so each is ended by itself. masterSocket is "" where there is none.
+// CutOldSessions closes the connections with these servers ("backend/server") in old workers, which run no health checks
+// any more, through the master's socket (management guide §9.4, "@!pid"). An old worker refuses to close all connections of
+// a server at once ("Proxy is disabled."), so each is closed by itself. masterSocket is "" if there is none.
 func CutOldSessions(ctx context.Context, masterSocket string, servers []string) (cut int, err error) {
 	if masterSocket == "" || len(servers) == 0 {
 		return 0, nil
@@ -57,7 +57,7 @@ func CutOldSessions(ctx context.Context, masterSocket string, servers []string) 
 			errs = append(errs, err)
 			continue
 		}
-		// one that has ended meanwhile is no longer known, and has nothing to cut
+		// a worker that has exited meanwhile is unknown to the master, and has nothing to close
 		sessions := sessionsWith(answer, servers)
 		for some := range slices.Chunk(sessions, 500) {
 			var commands strings.Builder
@@ -77,8 +77,8 @@ func CutOldSessions(ctx context.Context, masterSocket string, servers []string) 
 	return cut, nil
 }
 
-// sessionsWith are the ids of the sessions with these servers in the answer to "show sess" (management guide §9.3). An old
-// worker makes no new session, so none can get the id of one that has ended meanwhile.
+// sessionsWith returns the ids of the sessions with these servers in the answer to "show sess" (management guide §9.3). An
+// old worker creates no sessions, so no new session can reuse the id of one that has ended meanwhile.
 func sessionsWith(answer string, servers []string) (ids []string) {
 	wanted := map[string]bool{}
 	for _, server := range servers {
@@ -103,8 +103,8 @@ func sessionsWith(answer string, servers []string) (ids []string) {
 	return ids
 }
 
-// refusedBy reads the answer to a command that changes something. All that HAProxy says begins with a severity as
-// syslog has it: warnings (4) and the less severe tell what was done, or that the command is unknown.
+// refusedBy parses the answer to a command that changes something. Each message of HAProxy begins with a syslog severity.
+// Warnings (4) and less severe messages report what was done, or that the command is unknown.
 func refusedBy(answer string) error {
 	for line := range strings.Lines(answer) {
 		severity, text, found := strings.Cut(strings.TrimSpace(line), ": ")
@@ -119,8 +119,8 @@ func refusedBy(answer string) error {
 	return nil
 }
 
-// RunningServers asks HAProxy for the servers of all backends: "show servers state" for what they are, the statistics
-// for their connections.
+// RunningServers asks HAProxy for the servers of all backends: "show servers state" for their settings, the statistics for
+// their connections.
 func RunningServers(ctx context.Context) ([]host.RunningServer, error) {
 	const do = "ask haproxy how its servers run"
 	answer, err := ask(ctx, render.StatsSocket, "show servers state;show stat -1 4 -1\n")
@@ -143,16 +143,16 @@ const (
 	checkEnabled    = 0x04
 )
 
-// statColumns are the columns of the statistics up to the limit of connections (slim).
+// statColumns is the number of columns of the statistics up to the connection limit (slim).
 const statColumns = 7
 
-// parseServers reads the two answers, one after the other.
+// parseServers parses the two answers, one after the other.
 func parseServers(text string) ([]host.RunningServer, error) {
 	states, stats, found := strings.Cut(text, "# pxname")
 	if !found {
 		return nil, fmt.Errorf("unexpected answer %q", text[:min(len(text), 200)])
 	}
-	table := func(yield func([]string) bool) { // only the first of its many columns, which are never quoted: names without a comma, and numbers
+	table := func(yield func([]string) bool) { // only the first columns, which are never quoted: names without a comma, and numbers
 		for line := range strings.Lines("pxname" + stats) {
 			if !yield(strings.SplitN(line, ",", statColumns+1)) {
 				return
@@ -161,7 +161,7 @@ func parseServers(text string) ([]host.RunningServer, error) {
 	}
 	type use struct{ sessions, most int }
 	uses := map[string]use{}
-	number := func(text string) int { n, _ := strconv.Atoi(text); return n } // empty where HAProxy has no limit
+	number := func(text string) int { n, _ := strconv.Atoi(text); return n } // empty if HAProxy has no limit
 	for get := range byColumn(table) {
 		uses[get("pxname")+"/"+get("svname")] = use{number(get("scur")), number(get("slim"))}
 	}

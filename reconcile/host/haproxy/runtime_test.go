@@ -14,8 +14,8 @@ import (
 	"rlb.dev/rlb-agent/reconcile/host"
 )
 
-// Recorded: a server in maintenance, one with a name that nobody resolves, one drained, one whose check is switched
-// off. The statistics have fewer columns than HAProxy gives, which come after these.
+// Recorded: a server with its check switched off, one in maintenance, one whose name does not resolve, one drained. The
+// further columns of HAProxy's statistics are left out.
 const (
 	running22 = `1
 # be_id be_name srv_id srv_name srv_addr srv_op_state srv_admin_state srv_uweight srv_iweight srv_time_since_last_change srv_check_status srv_check_result srv_check_health srv_check_state srv_agent_state bk_f_forced_id srv_f_forced_id srv_fqdn srv_port srvrecord
@@ -64,7 +64,7 @@ func TestParseServers(t *testing.T) {
 	}
 }
 
-// What HAProxy 2.2, 2.6 and 3.0 answered.
+// TestRefusedBy uses answers of HAProxy 2.2, 2.6 and 3.0.
 func TestRefusedBy(t *testing.T) {
 	for _, test := range []struct{ answer, want string }{
 		{"\n\n", ""},
@@ -115,8 +115,8 @@ func TestSessionsWith(t *testing.T) {
 	}
 }
 
-// The sessions of an old worker with some servers are ended one by one, those with others stay, and the worker that accepts
-// connections is not asked.
+// TestCutOldSessions: the sessions of an old worker with the given servers are closed one by one, other sessions stay, and
+// the current worker is not asked.
 func TestCutOldSessions(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "master.sock")
 	var mutex sync.Mutex

@@ -14,7 +14,7 @@ import (
 	"rlb.dev/rlb-agent/reconcile/host"
 )
 
-// ErrMalformed is wrapped by the error of an answer that came and cannot be read.
+// ErrMalformed is wrapped by the error for an answer that cannot be parsed.
 var ErrMalformed = errors.New("malformed answer")
 
 // Servers asks the HAProxy at a stats socket for the servers of all backends (management guide §9.3, "show stat").
@@ -30,8 +30,8 @@ func Servers(ctx context.Context, socket string) ([]host.ServerState, error) {
 	return states, nil
 }
 
-// parseStat reads HAProxy's statistics in CSV (management guide §9.1). There may be 100,000 rows of a hundred columns each, so it
-// keeps none but what it needs.
+// parseStat parses HAProxy's statistics in CSV (management guide §9.1). There can be 100,000 rows of a hundred columns
+// each, so parseStat copies only the fields it needs.
 func parseStat(text string, now time.Time) ([]host.ServerState, error) {
 	r := csv.NewReader(strings.NewReader(strings.TrimPrefix(text, "# ")))
 	r.FieldsPerRecord, r.ReuseRecord = -1, true
@@ -68,8 +68,8 @@ func parseStat(text string, now time.Time) ([]host.ServerState, error) {
 	return states, malformed
 }
 
-// byColumn gives the rows of a table below its heading, each until the next one. Columns are found by name: every version of
-// HAProxy adds some.
+// byColumn yields a lookup by column name for each row below the heading, valid until the next row. Columns are found by
+// name because every version of HAProxy adds some.
 func byColumn(rows iter.Seq[[]string]) iter.Seq[func(name string) string] {
 	return func(yield func(func(string) string) bool) {
 		var column map[string]int

@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// What HAProxy says of a check, in words: as versions 2.2 to 3.0 say it.
+// TestCheckWords shows the text for the check results that HAProxy 2.2 to 3.0 reports.
 func TestCheckWords(t *testing.T) {
 	for _, test := range []struct{ status, code, contents, description, want string }{
 		{"L4OK", "", "", "Layer4 check passed", "accepts connections (L4OK)"},
@@ -40,7 +40,7 @@ func TestCheckWords(t *testing.T) {
 	}
 }
 
-// Only an answer by HTTP has a status: other checks have codes of their own.
+// TestHTTPStatus: only an HTTP answer has a status; the codes of other checks are no HTTP status.
 func TestHTTPStatus(t *testing.T) {
 	for _, test := range []struct {
 		status, code string
@@ -80,7 +80,7 @@ func TestParseStat(t *testing.T) {
 	}
 }
 
-// What a server answers to a check steers no terminal, and forges no line of a log.
+// TestHostileServer: a server's answer to a check cannot control a terminal or forge a log line.
 func TestHostileServer(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "stats.sock")
 	l, err := net.Listen("unix", path)
@@ -106,7 +106,7 @@ func TestHostileServer(t *testing.T) {
 	}
 }
 
-// HAProxy tells a hundred columns of each of 100,000 servers. What is not needed of them takes no memory.
+// TestParseStatOfManyServers: HAProxy reports a hundred columns for each of 100,000 servers. Unused columns take no memory.
 func TestParseStatOfManyServers(t *testing.T) {
 	const servers, columns = 5_000, 100
 	row := "api,cp1,UP,7,L4OK,,,Layer4 check passed,198.51.100.21:6443," + strings.Repeat("0,", columns)

@@ -1,5 +1,5 @@
-// Package haproxy asks a HAProxy that runs, and gives it commands: by the stats socket, the socket of its health frontend
-// and its master's socket (management guide §9.3, §9.4). It keeps nothing, and changes nothing but HAProxy.
+// Package haproxy queries and commands a running HAProxy through the stats socket, the socket of its health frontend and
+// its master's socket (management guide §9.3, §9.4). It keeps no state and changes nothing but HAProxy.
 //
 // Its errors begin with "cannot …" and end with HAProxy's own words.
 package haproxy
@@ -20,12 +20,13 @@ import (
 	"rlb.dev/rlb-agent/reconcile/host"
 )
 
-// masterPatience is how long HAProxy's master may take to answer. While it begins anew for a reload nobody listens on
-// its socket, and a reload that fails to bind takes it two seconds. One that reads a large file takes longer: who needs
-// the answer asks again.
+// masterPatience is the time limit for an answer of HAProxy's master. While the master re-executes itself for a reload
+// nothing listens on its socket, and a reload that fails to bind takes two seconds. Reading a large file takes longer: a
+// caller that needs the answer asks again.
 const masterPatience = 4 * time.Second
 
-// Workers are HAProxy's processes as its master tells them. A master that is in the middle of a reload is waited for.
+// Workers returns HAProxy's processes as its master reports them. If the master is in the middle of a reload, Workers waits
+// for it.
 func Workers(ctx context.Context, masterSocket string) (host.Workers, error) {
 	const do = "ask HAProxy's master for its workers"
 	patient, cancel := context.WithTimeout(ctx, masterPatience)
@@ -33,7 +34,7 @@ func Workers(ctx context.Context, masterSocket string) (host.Workers, error) {
 	for refused := error(nil); ; {
 		text, err := ask(patient, masterSocket, "show proc\n")
 		if refused != nil && patient.Err() != nil && ctx.Err() == nil {
-			err = refused // says more than that time is up
+			err = refused // says more than a timeout
 		}
 		restarting := errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE) ||
 			err == nil && text == ""
@@ -62,16 +63,16 @@ func Workers(ctx context.Context, masterSocket string) (host.Workers, error) {
 
 var (
 	failedReloads = regexp.MustCompile(`\[failed: (\d+)\]`)
-	oldWorker     = regexp.MustCompile(`^\d+\s+worker\s+(?:\[was: \d+\]\s+)?(\d+)`) // and the reloads since it began
+	oldWorker     = regexp.MustCompile(`^\d+\s+worker\s+(?:\[was: \d+\]\s+)?(\d+)`) // and the reloads since its start
 )
 
-// parseProc reads the answer to "show proc": a heading, the master's line, and the workers below "# workers" and
-// "# old workers". After a failed reload HAProxy before 2.5, and 3.1 and newer, call all workers old, though the youngest of
-// them accepts connections. Those before 2.5 have one column more, and do not tell that it failed. Programs (up to 3.2)
-// are not our business.
+// parseProc parses the answer to "show proc": a heading, the master's line, and the workers below "# workers" and "# old
+// workers". After a failed reload HAProxy before 2.5, and 3.1 and newer, lists all workers as old, although the youngest of
+// them accepts connections. HAProxy before 2.5 has one more column and does not report the failure. Programs (up to 3.2)
+// are ignored.
 func parseProc(text string) (w host.Workers, ok bool) {
 	section := ""
-	reloads := make(map[int]int) // since an old worker began
+	reloads := make(map[int]int) // since an old worker started
 	for line := range strings.Lines(text) {
 		line = strings.TrimSpace(line)
 		if heading, isHeading := strings.CutPrefix(line, "# "); isHeading {

@@ -15,7 +15,7 @@ import (
 	"rlb.dev/rlb-agent/reconcile/host"
 )
 
-// Recorded from the HAProxy of each Debian release; 3.0's is made after its source, as it has programs.
+// Recorded from the HAProxy of each Debian release; 3.0's is written after its source code, because it lists programs.
 const (
 	proc22 = `#<PID>          <type>          <relative PID>  <reloads>       <uptime>        <version>      
 18              master          0               1               0d00h00m01s     2.2.9-2+deb11u6
@@ -104,7 +104,7 @@ func TestParseProc(t *testing.T) {
 	}
 }
 
-// serve answers on a socket as HAProxy 2.2's master does: the connection stays open until the asker's half is closed.
+// serve answers on a socket like the master of HAProxy 2.2: the connection stays open until the client closes its half.
 func serve(t *testing.T, l net.Listener, answer string) {
 	for {
 		conn, err := l.Accept()
@@ -132,7 +132,7 @@ func TestWorkers(t *testing.T) {
 		t.Fatal(err)
 	}
 	l.(*net.UnixListener).SetUnlinkOnClose(false)
-	if err := l.Close(); err != nil { // a master that begins anew: the socket is there, nobody listens
+	if err := l.Close(); err != nil { // like a restarting master: the socket file exists, nothing listens
 		t.Fatal(err)
 	}
 	time.AfterFunc(100*time.Millisecond, func() {

@@ -17,8 +17,8 @@ import (
 	"rlb.dev/rlb-agent/api"
 )
 
-// WatchAddresses calls changed whenever an address or an interface of this machine may have changed, and once when it
-// has begun to watch. What comes while changed runs is told by one more call.
+// WatchAddresses calls changed at its start, and whenever an address or an interface of this machine may have changed.
+// Changes while changed runs lead to one more call.
 func WatchAddresses(ctx context.Context, changed func()) error {
 	err := watchAddresses(ctx, changed)
 	if err != nil && ctx.Err() == nil {
@@ -34,7 +34,7 @@ func watchAddresses(ctx context.Context, changed func()) error {
 		return err
 	}
 	defer conn.Close()
-	defer context.AfterFunc(ctx, func() { _ = conn.SetReadDeadline(time.Unix(1, 0)) })() // closed already: good as well
+	defer context.AfterFunc(ctx, func() { _ = conn.SetReadDeadline(time.Unix(1, 0)) })() // already closed is fine
 	raw, err := conn.SyscallConn()
 	if err != nil {
 		return err
@@ -53,7 +53,7 @@ func watchAddresses(ctx context.Context, changed func()) error {
 	}
 }
 
-// drain reads all that is told, of which only matters that it is: without room some of it is lost, which tells as much.
+// drain reads all pending messages. Only their arrival matters: messages lost for lack of buffer space (ENOBUFS) count too.
 func drain(fd int) (told bool, err error) {
 	buffer := make([]byte, 1)
 	for {
@@ -68,7 +68,7 @@ func drain(fd int) (told bool, err error) {
 	}
 }
 
-// RemoveAddress takes an address off an interface. That it is not there, or the interface is not, is no error.
+// RemoveAddress removes an address from an interface. A missing address or interface is no error.
 func RemoveAddress(iface string, prefix netip.Prefix) error {
 	if err := removeAddress(iface, prefix); err != nil {
 		return fmt.Errorf("cannot take %s off %s: %w", prefix, iface, err)
@@ -97,7 +97,7 @@ func removeAddress(iface string, prefix netip.Prefix) error {
 	addr := net.IP(prefix.Addr().AsSlice())
 	err = conn.Address.Delete(&rtnetlink.AddressMessage{
 		Family: family, PrefixLength: uint8(prefix.Bits()), Index: uint32(all[i].Index),
-		// the address twice: with IFA_LOCAL alone the kernel does not look at the prefix length
+		// both attributes: with IFA_LOCAL alone the kernel ignores the prefix length
 		Attributes: &rtnetlink.AddressAttributes{Local: addr, Address: addr},
 	})
 	if errors.Is(err, unix.EADDRNOTAVAIL) || errors.Is(err, unix.ENODEV) {

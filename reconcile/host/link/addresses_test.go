@@ -77,7 +77,7 @@ func TestWatchAddresses(t *testing.T) {
 	<-ended
 }
 
-// What comes while changed runs is told by one more call.
+// TestWatchAddressesCoalesces: changes while changed runs lead to one more call.
 func TestWatchAddressesCoalesces(t *testing.T) {
 	a := newSpace(t)
 	ctx, cancel := context.WithCancel(t.Context())

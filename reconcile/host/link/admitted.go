@@ -15,9 +15,9 @@ import (
 	"rlb.dev/rlb-agent/api"
 )
 
-// HearAdmitted is HearAdverts for those advertisements alone that get through to keepalived. An IP socket (raw(7),
-// RFC 3542 §3) gets a packet where keepalived's own does, after the firewall's INPUT. While it listens, other virtual
-// routers wake it too; that its interface goes down it does not notice.
+// HearAdmitted is like HearAdverts, but only for advertisements that reach keepalived. An IP socket (raw(7), RFC 3542 §3)
+// receives packets at the same point as keepalived's own, after the firewall's INPUT. Advertisements of other virtual
+// routers wake it too; it does not notice when its interface goes down.
 func HearAdmitted(ctx context.Context, iface string, id Identity, heard func(Advert)) error {
 	if err := hearAdmitted(ctx, iface, id, heard); err != nil {
 		return fmt.Errorf("cannot hear the VRRP advertisements that the firewall lets in on %s: %w", iface, err)
@@ -35,7 +35,7 @@ func hearAdmitted(ctx context.Context, iface string, id Identity, heard func(Adv
 	})
 }
 
-// receiveAdmitted has each VRRP packet parsed, as the frame it came in, and tells those of others.
+// receiveAdmitted passes each VRRP packet to parse as an Ethernet frame, and calls tell for packets of other machines.
 func receiveAdmitted(ctx context.Context, iface string, id Identity, parse func(frame []byte) (from netip.Addr, tell func())) error {
 	l, err := lookAt(iface)
 	if err != nil {
@@ -55,7 +55,7 @@ func receiveAdmitted(ctx context.Context, iface string, id Identity, parse func(
 	if err != nil {
 		return err
 	}
-	// a packet of IPv4 comes whole, of one of IPv6 only what is behind the header; either is read as the frame it came in
+	// IPv4 delivers the whole packet, IPv6 only the part behind the header; both are parsed as a whole frame
 	buffer, control := make([]byte, 2048), make([]byte, 128)
 	begin, etherType := frameHeader, typeIPv4
 	if id.Family == api.IPv6 {
@@ -90,7 +90,7 @@ func receiveAdmitted(ctx context.Context, iface string, id Identity, parse func(
 	}
 }
 
-// ownAddresses are those of this machine, all interfaces counted.
+// ownAddresses returns the addresses of all interfaces of this machine.
 func ownAddresses() (map[netip.Addr]bool, error) {
 	all, err := net.InterfaceAddrs()
 	own := map[netip.Addr]bool{}
@@ -102,7 +102,7 @@ func ownAddresses() (map[netip.Addr]bool, error) {
 	return own, err
 }
 
-// openAdmitted opens an IP socket on which VRRP comes in. keepalived may have left the group, so it joins.
+// openAdmitted opens an IP socket for VRRP. It joins the group, because keepalived may have left it.
 func openAdmitted(l link, id Identity) (*os.File, error) {
 	family := unix.AF_INET
 	if id.Family == api.IPv6 {
@@ -114,7 +114,7 @@ func openAdmitted(l link, id Identity) (*os.File, error) {
 	}
 	file := os.NewFile(uintptr(fd), "IP socket on "+l.name)
 	err = unix.BindToDevice(fd, l.name)
-	for passed := err; passed == nil; { // what came in by other interfaces before it was bound
+	for passed := err; passed == nil; { // discard packets of other interfaces that arrived before the bind
 		_, passed = unix.Read(fd, make([]byte, 1))
 	}
 	if group := groupOf(id); group.Is6() {
@@ -132,7 +132,7 @@ func openAdmitted(l link, id Identity) (*os.File, error) {
 	return file, nil
 }
 
-// putHeader6 puts the header in front of what came in IPv6, from what the kernel told beside it (RFC 3542 §6).
+// putHeader6 writes the IPv6 header before a received payload, from the kernel's ancillary data (RFC 3542 §6).
 func putHeader6(frame []byte, from *syscall.SockaddrInet6, control []byte) {
 	header := frame[frameHeader:ip6End]
 	clear(header)

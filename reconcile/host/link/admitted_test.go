@@ -11,7 +11,7 @@ import (
 	"rlb.dev/rlb-agent/api"
 )
 
-// ways are the ways to hear advertisements; each tells what it hears.
+// ways holds one channel for each way to receive advertisements.
 type ways struct{ frames, packets chan Advert }
 
 func hearBoth(t *testing.T, s space, iface string, id Identity) (heard ways) {
@@ -25,7 +25,7 @@ func hearBoth(t *testing.T, s space, iface string, id Identity) (heard ways) {
 	return heard
 }
 
-// unheard fails the test if something is heard, after the time that it may take.
+// unheard fails the test if an advertisement arrives within 50 ms.
 func unheard(t *testing.T, what string, heard <-chan Advert) {
 	t.Helper()
 	select {
@@ -35,7 +35,8 @@ func unheard(t *testing.T, what string, heard <-chan Advert) {
 	}
 }
 
-// What the firewall drops is not heard, while a packet socket hears it; nor what keepalived would drop for another reason.
+// TestHearAdmitted: HearAdmitted does not report what the firewall drops, although a packet socket receives it, nor what
+// keepalived would drop for another reason.
 func TestHearAdmitted(t *testing.T) {
 	a, b := cable(t)
 	for _, program := range []string{"iptables", "ip6tables"} {
@@ -94,7 +95,7 @@ func TestHearAdmitted(t *testing.T) {
 	}
 }
 
-// farther is an advertisement that passed a router.
+// farther makes an advertisement that passed a router (TTL or hop limit 254).
 func farther(frame []byte) []byte {
 	if frame[12] == 0x86 {
 		return with(frame, ip6Hops, 254)
@@ -105,7 +106,7 @@ func farther(frame []byte) []byte {
 	return frame
 }
 
-// What comes in by another interface is not heard, nor what an address of our own is the sender of.
+// TestHearAdmittedElsewhere: advertisements from another interface, or from one of our own addresses, are not reported.
 func TestHearAdmittedElsewhere(t *testing.T) {
 	a, b := cable(t)
 	a.ip("link add near type veth peer name far", "link set near addrgenmode none", "link set far addrgenmode none", "link set near up", "link set far up")

@@ -11,16 +11,16 @@ import (
 	"rlb.dev/rlb-agent/api"
 )
 
-// Identity is what the routers of one virtual router have in common, on their link.
+// Identity is what the routers of one virtual router have in common on their link.
 type Identity struct {
-	Family   api.Family // of the packets, and of the addresses in them
-	Version  int        // of the protocol: 2 or 3, with IPv6 always 3
+	Family   api.Family // of the packets and of the addresses in them
+	Version  int        // VRRP version: 2 or 3, with IPv6 always 3
 	RouterID int        // 1 to 255
 }
 
-// HearAdverts calls heard for every VRRP advertisement of the identity that another machine sends, to the multicast group
-// or to us, whatever the firewall does with it and whether keepalived runs or not. It wakes for nothing else.
-// Authentication (VRRP 2) is not checked, and with that by AH nothing is heard.
+// HearAdverts calls heard for every VRRP advertisement of the identity from another machine, sent to the multicast group or
+// to this host, whether or not the firewall drops it and whether or not keepalived runs. Other packets do not wake it. It
+// does not check authentication (VRRP 2), and does not see advertisements in IPsec AH.
 func HearAdverts(ctx context.Context, iface string, id Identity, heard func(Advert)) error {
 	if err := hearAdverts(ctx, iface, id, heard); err != nil {
 		return fmt.Errorf("cannot hear VRRP advertisements on %s: %w", iface, err)
@@ -45,8 +45,8 @@ func hearAdverts(ctx context.Context, iface string, id Identity, heard func(Adve
 	}})
 }
 
-// openAdverts opens a socket on which the advertisements of the identity come in. It does not speak IGMP or MLD: the
-// IPv4 group is one that switches flood (RFC 4541 §2.1.2), and in the IPv6 one keepalived is as well.
+// openAdverts opens a socket for the advertisements of the identity. It does not send IGMP or MLD reports: switches flood
+// the IPv4 group (RFC 4541 §2.1.2), and keepalived joins the IPv6 group.
 func openAdverts(l link, id Identity) (*socket, error) {
 	etherType, filter := typeIPv4, advertsByIPv4(l.mac, id)
 	if id.Family == api.IPv6 {
@@ -63,7 +63,7 @@ func openAdverts(l link, id Identity) (*socket, error) {
 	return s, nil
 }
 
-// groupOf is the multicast group of the identity's routers.
+// groupOf returns the multicast group of the identity's routers.
 func groupOf(id Identity) netip.Addr {
 	if id.Family == api.IPv6 {
 		return netip.AddrFrom16([16]byte{0: 0xff, 1: 2, 15: 0x12})
@@ -74,7 +74,7 @@ func groupOf(id Identity) netip.Addr {
 // kind is the first octet of an advertisement: the version, and type 1.
 func (id Identity) kind() byte { return byte(id.Version)<<4 | 1 }
 
-// advertsByIPv4 keeps the identity's advertisements in IPv4 that another MAC than ours sent.
+// advertsByIPv4 keeps the identity's IPv4 advertisements that do not come from our own MAC.
 func advertsByIPv4(own net.HardwareAddr, id Identity) program {
 	var p program
 	p.need(octet, ip4Protocol, protocolVRRP)
@@ -90,7 +90,7 @@ func advertsByIPv4(own net.HardwareAddr, id Identity) program {
 	return p
 }
 
-// advertsByIPv6 keeps the identity's advertisements in IPv6 that another MAC than ours sent.
+// advertsByIPv6 keeps the identity's IPv6 advertisements that do not come from our own MAC.
 func advertsByIPv6(own net.HardwareAddr, id Identity) program {
 	var p program
 	p.need(octet, ip6Next, protocolVRRP)

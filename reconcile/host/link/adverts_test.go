@@ -9,8 +9,8 @@ import (
 	"rlb.dev/rlb-agent/api"
 )
 
-// Advertisements are heard of the right identity only and from others only, on a machine whose own network stack drops
-// them: nothing else there is in the group or takes the protocol.
+// TestHearAdverts: only advertisements of the right identity from other machines are reported, although our own network
+// stack drops them: no other program there joins the group or receives the protocol.
 func TestHearAdverts(t *testing.T) {
 	a, b := cable(t)
 	a.ip("link add near address 02:00:00:00:00:0c type veth peer name far") // another interface of ours
@@ -40,8 +40,8 @@ func TestHearAdverts(t *testing.T) {
 			if frame := bytesOf(other); other != test.frame {
 				send(b, etherType, frame)
 			} else {
-				send(b, etherType, with(frame, len(frame)-1, 0xaa))  // its checksum is wrong now
-				send(b, etherType, with(frame, frameSource+5, 0x0a)) // as if it were ours
+				send(b, etherType, with(frame, len(frame)-1, 0xaa))  // wrong checksum
+				send(b, etherType, with(frame, frameSource+5, 0x0a)) // as if we had sent it
 				send(b, etherType, with(frame, frameSource+5, 0x0c))
 				send(a, etherType, frame)
 			}

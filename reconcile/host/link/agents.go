@@ -13,31 +13,32 @@ import (
 )
 
 const (
-	// typeLocal is the Local Experimental EtherType 1 of IEEE Std 802. Others may use it too, so the mark comes first.
+	// typeLocal is the Local Experimental EtherType 1 of IEEE Std 802. Other protocols can use it too, so agentMark comes
+	// first.
 	typeLocal uint16 = 0x88b5
 	agentMark uint32 = 'r'<<24 | 'l'<<16 | 'b'<<8 | 1 // the last octet is the version of the format
 
-	agentLength  = frameHeader + 4 // of the message, in two octets: short frames are padded
+	agentLength  = frameHeader + 4 // of the message, in two octets, because short frames are padded
 	agentMessage = frameHeader + 6
 
-	// maxAgentMessage is the longest message of an agent, in octets.
+	// maxAgentMessage is the longest body of a message, in octets.
 	maxAgentMessage = 1024
-	maxAddition     = 256 // … and of what follows it
+	maxAddition     = 256 // longest addition, in octets
 
-	agentsPerSecond = 20        // frames that are read; the socket's buffer takes some more, and the kernel drops the rest
+	agentsPerSecond = 20        // frames read; the socket's buffer holds some more, and the kernel drops the rest
 	agentBuffer     = 16 * 1024 // octets
 )
 
-// Message is what an agent says: a body of 1 to maxAgentMessage octets, and what follows it in the frame, of which agents
-// before that know nothing. Zeros may follow an addition: Ethernet fills short frames up.
+// Message is a message of an agent: a body of 1 to maxAgentMessage octets, and an addition behind it in the frame, which
+// older agents ignore. Zeros can follow an addition, because Ethernet pads short frames.
 type Message = struct{ Body, Addition []byte }
 
-// agentGroup is the multicast MAC of agents, a locally administered one. IGMP snooping does not concern it.
+// agentGroup is the multicast MAC of the agents, locally administered. IGMP snooping does not apply to it.
 var agentGroup = net.HardwareAddr{0x03, 0, 0, 'r', 'l', 'b'}
 
-// TalkToAgents sends what comes by say to all agents on the interface's link, and calls heard for each message of
-// another machine's agent, at most agentsPerSecond times a second. heard may not keep the message, and nobody vouches for
-// it: anybody on the link can send one. What is in say when ctx ends is sent yet.
+// TalkToAgents sends the messages from say to all agents on the interface's link. It calls heard for each message of
+// another machine's agent, at most agentsPerSecond times a second. heard must not keep the message. Messages are not
+// authenticated: every host on the link can send one. A message that is in say when ctx ends is still sent.
 func TalkToAgents(ctx context.Context, iface string, say <-chan Message, heard func(mac net.HardwareAddr, message Message)) error {
 	if err := talkToAgents(ctx, iface, say, heard); err != nil {
 		return fmt.Errorf("cannot exchange agent frames on %s: %w", iface, err)
@@ -98,7 +99,7 @@ func (s *socket) sendAll(ctx context.Context, mac net.HardwareAddr, say <-chan M
 		case <-ctx.Done():
 		}
 		select {
-		case message := <-say: // a goodbye
+		case message := <-say: // the last message
 			return s.send(agentFrame(mac, message))
 		default:
 			return nil
@@ -106,14 +107,14 @@ func (s *socket) sendAll(ctx context.Context, mac net.HardwareAddr, say <-chan M
 	}
 }
 
-// rate bounds how often something is done.
+// rate limits how often something happens.
 type rate struct {
 	most  int // a second
 	begun time.Time
 	done  int
 }
 
-// wait counts one more, and waits for the next second where that was the last one for this.
+// wait counts one event, and waits for the next second if the limit of this second is reached.
 func (r *rate) wait(ctx context.Context) {
 	if now := time.Now(); now.Sub(r.begun) >= time.Second {
 		r.begun, r.done = now, 0
@@ -129,15 +130,15 @@ func (r *rate) wait(ctx context.Context) {
 	}
 }
 
-// agentFrame is the frame of a message. The length in it is that of the body: an agent that knows of no addition takes it
-// for what Ethernet fills short frames up with.
+// agentFrame returns the frame of a message. Its length field is the length of the body, so older agents treat an addition
+// as Ethernet padding.
 func agentFrame(from net.HardwareAddr, message Message) []byte {
 	frame := binary.BigEndian.AppendUint32(header(agentGroup, from, typeLocal), agentMark)
 	frame = binary.BigEndian.AppendUint16(frame, uint16(len(message.Body)))
 	return append(append(frame, message.Body...), message.Addition...)
 }
 
-// agentsBy keeps the frames of agents that another MAC than ours sent to the group.
+// agentsBy keeps agent frames to the group that do not come from our own MAC.
 func agentsBy(own net.HardwareAddr) program {
 	var p program
 	p.needMAC(agentGroup, 0)
@@ -151,7 +152,7 @@ func agentsBy(own net.HardwareAddr) program {
 	return p
 }
 
-// parseAgent is the message in a frame.
+// parseAgent returns the message in a frame.
 func parseAgent(frame []byte) (message Message, ok bool) {
 	if len(frame) < agentMessage || !slices.Equal(net.HardwareAddr(frame[:6]), agentGroup) || binary.BigEndian.Uint16(frame[12:]) != typeLocal ||
 		binary.BigEndian.Uint32(frame[frameHeader:]) != agentMark || !single(net.HardwareAddr(frame[frameSource:][:6])) {

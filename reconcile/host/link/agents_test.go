@@ -42,7 +42,7 @@ func TestAgentFrames(t *testing.T) {
 	}
 }
 
-// Two agents on a cable hear each other and nobody else, and what is said last is sent.
+// TestTalkToAgents: two agents on a cable hear each other and nothing else, and the last message is still sent at the end.
 func TestTalkToAgents(t *testing.T) {
 	a, b := cable(t)
 	talk := func(s space) (say chan Message, heard chan string, end func()) {
@@ -75,7 +75,7 @@ func TestTalkToAgents(t *testing.T) {
 		t.Errorf("b heard %q", got)
 	}
 
-	// a flood: what is read of it is bounded
+	// a flood: only a limited number of frames is read
 	send(a, typeLocal, slices.Repeat([][]byte{agentFrame(bytesOf("02000000000a"), Message{Body: []byte("flood")})}, 500)...)
 	time.Sleep(1200 * time.Millisecond)
 	if n := len(heardB); n < agentsPerSecond/2 || n > 3*agentsPerSecond {
@@ -88,7 +88,7 @@ func TestTalkToAgents(t *testing.T) {
 	}
 }
 
-// Without a flood nothing waits.
+// TestRate: below the limit, wait does not wait.
 func TestRate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := rate{most: 20}

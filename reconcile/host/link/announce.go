@@ -9,12 +9,12 @@ import (
 	"strings"
 )
 
-// Announce tells everyone on an interface's link that an address is here: by ARP, as an announcement (RFC 5227 §2.3) and
-// as a reply, since some take only the one or the other; by an unsolicited neighbour advertisement (RFC 4861 §7.2.6)
-// that overrides what they know.
+// Announce tells all hosts on an interface's link that this host holds an address: by an ARP announcement (RFC 5227 §2.3)
+// and an ARP reply, because some hosts accept only one of them, or by an unsolicited neighbour advertisement (RFC 4861
+// §7.2.6) with the override flag.
 func Announce(iface string, addr netip.Addr) error { return AnnounceTo(iface, addr, nil) }
 
-// AnnounceTo is Announce to one machine alone.
+// AnnounceTo is like Announce, but to a single machine; nil means all.
 func AnnounceTo(iface string, addr netip.Addr, to net.HardwareAddr) error {
 	if err := announce(iface, addr.Unmap().WithZone(""), to); err != nil {
 		return fmt.Errorf("cannot announce %s on %s: %w", addr, iface, err)
@@ -50,7 +50,7 @@ func announce(iface string, addr netip.Addr, to net.HardwareAddr) error {
 	return nil
 }
 
-// unsolicited is a neighbour advertisement to all nodes. It says, as the kernel's own do, whether this is a router.
+// unsolicited returns a neighbour advertisement to all nodes. Like the kernel's own, it says whether this host is a router.
 func unsolicited(l link, addr netip.Addr) []byte {
 	const override, router = 0x20, 0x80
 	flags := byte(override)

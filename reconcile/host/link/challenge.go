@@ -15,16 +15,16 @@ import (
 )
 
 const (
-	challengesAtOnce = 100              // without a pause …
-	challengePause   = time.Millisecond // … which lets the answers through
-	sendTime         = 100              // milliseconds that a full queue of the interface is waited for
+	challengesAtOnce = 100              // sent without a pause
+	challengePause   = time.Millisecond // pause that lets the answers through
+	sendTime         = 100              // milliseconds to wait for a full queue of the interface
 )
 
-// Challenge sends a SYN from an address of this host in the name of each of these connections, by client and server, which
-// another host had. The client says where its connection is, whatever the number of the SYN (RFC 5961 §4.2), and the kernel
-// of this host, which knows nothing of it, answers with a RST that the client believes. A client whose connection is over
-// sends a RST, and nothing happens to a connection that this host does have. n is how many were sent, err the first reason
-// why others were not, which may be that ctx has ended.
+// Challenge tells clients that a connection of another host no longer exists. For each connection it sends a SYN from the
+// server's address, which this host holds. The client answers with a challenge ACK, whatever the SYN's sequence number (RFC
+// 5961 §4.2). The kernel of this host does not know the connection and answers with a RST, which the client accepts. A
+// client without the connection sends a RST. A connection that this host does have is not affected. n is the number of SYNs
+// sent; err is the first reason why others were not sent, which can be the end of ctx.
 func Challenge(ctx context.Context, connections iter.Seq2[netip.AddrPort, netip.AddrPort]) (n int, err error) {
 	sockets := map[netip.Addr]int{}
 	defer func() {
@@ -48,7 +48,7 @@ func Challenge(ctx context.Context, connections iter.Seq2[netip.AddrPort, netip.
 	return n, err
 }
 
-// challenge sends one from the socket of its address, which it makes where there is none.
+// challenge sends one SYN from the socket of its source address, and opens that socket if there is none yet.
 func challenge(sockets map[netip.Addr]int, client, server netip.AddrPort) error {
 	from := server.Addr()
 	fd, made := sockets[from]
@@ -60,12 +60,12 @@ func challenge(sockets map[netip.Addr]int, client, server netip.AddrPort) error 
 		sockets[from] = fd
 	}
 	var number [4]byte
-	_, _ = rand.Read(number[:]) // it never fails
+	_, _ = rand.Read(number[:]) // never fails
 	segment := tcpSegment(server, client, binary.BigEndian.Uint32(number[:]), flagSYN, nil)
 	return os.NewSyscallError("sendto", unix.Sendto(fd, segment, 0, socketAddress(client.Addr(), 0, 0)))
 }
 
-// rawTCP is a socket for TCP segments from an address of this host.
+// rawTCP opens a socket for TCP segments from an address of this host.
 func rawTCP(from netip.Addr) (int, error) {
 	family := unix.AF_INET
 	if from.Is6() {

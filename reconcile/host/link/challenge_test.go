@@ -15,8 +15,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A client whose connection another host had is told that it is over, though nobody knows its numbers, and though it sends
-// nothing. A connection that this host has goes on.
+// TestChallenge: a client whose connection another host had gets a reset, although its sequence numbers are unknown and
+// although it sends nothing. A connection that this host has continues.
 func TestChallenge(t *testing.T) {
 	for _, addr := range []string{"198.51.100.2", "2001:db8::2"} {
 		client, server := cable(t)
@@ -42,7 +42,7 @@ func TestChallenge(t *testing.T) {
 		defer keeper.Close()
 		at := func(c net.Conn) netip.AddrPort { return netip.MustParseAddrPort(c.LocalAddr().String()) }
 
-		// The server's host forgets one, and its client is not told.
+		// The server's host forgets one connection without notifying its client.
 		raw, err := forgotten.(*net.TCPConn).SyscallConn()
 		if err != nil {
 			t.Fatal(err)

@@ -6,15 +6,15 @@ import (
 	"net/netip"
 )
 
-// claim is somebody's word that an address is at a MAC: the sender of an ARP packet, the target of a neighbour
+// claim is another machine's claim that an address is at a MAC: the sender of an ARP packet, or the target of a neighbour
 // advertisement.
 type claim struct {
 	addr  netip.Addr
 	mac   net.HardwareAddr
-	alone bool // said to us alone
+	alone bool // sent to us alone
 }
 
-// openClaims opens sockets on which the claims of others to these addresses come in, one for each family asked for.
+// openClaims opens sockets for the claims of other machines to these addresses, one for each family with addresses.
 func openClaims(l link, v4, v6 []netip.Addr) (arp, ndp *socket, err error) {
 	if len(v4) > 0 {
 		if arp, err = open(l, typeARP, claimsByARP(l.mac, v4)); err != nil {
@@ -32,7 +32,7 @@ func openClaims(l link, v4, v6 []netip.Addr) (arp, ndp *socket, err error) {
 	return arp, ndp, nil
 }
 
-// Places in an Ethernet frame.
+// Offsets in an Ethernet frame.
 const (
 	frameHeader = 14
 	frameSource = 6
@@ -52,7 +52,7 @@ const (
 	ndpOptions = ip6End + 24
 )
 
-// claimsByARP keeps the ARP packets, requests and replies, whose sender is one of the addresses at another MAC than ours.
+// claimsByARP keeps ARP requests and replies whose sender has one of the addresses and a MAC other than ours.
 func claimsByARP(own net.HardwareAddr, addrs []netip.Addr) program {
 	var p program
 	p.need(word, frameHeader, arpEthernetIPv4>>16)
@@ -62,7 +62,7 @@ func claimsByARP(own net.HardwareAddr, addrs []netip.Addr) program {
 	return p
 }
 
-// claimsByNDP keeps the neighbour advertisements for one of the addresses that another MAC than ours sent.
+// claimsByNDP keeps neighbour advertisements for one of the addresses that do not come from our own MAC.
 func claimsByNDP(own net.HardwareAddr, addrs []netip.Addr) program {
 	var p program
 	p.need(octet, ip6Next, protocolICMPv6)
@@ -73,7 +73,7 @@ func claimsByNDP(own net.HardwareAddr, addrs []netip.Addr) program {
 	return p
 }
 
-// parseARP reads what an ARP packet claims. A probe claims nothing: its sender is unspecified.
+// parseARP returns the claim of an ARP packet. An ARP probe claims nothing: its sender address is unspecified.
 func parseARP(frame []byte) (claim, bool) {
 	if len(frame) < arpEnd || binary.BigEndian.Uint16(frame[12:]) != typeARP {
 		return claim{}, false
@@ -88,7 +88,7 @@ func parseARP(frame []byte) (claim, bool) {
 	return claim{addr, mac, toUs(frame)}, true
 }
 
-// parseNDP reads what a neighbour advertisement claims (RFC 4861 §7.1.2 says what is to be checked).
+// parseNDP returns the claim of a neighbour advertisement. It makes the checks of RFC 4861 §7.1.2.
 func parseNDP(frame []byte) (claim, bool) {
 	if len(frame) < ndpOptions || binary.BigEndian.Uint16(frame[12:]) != typeIPv6 || frame[frameHeader]>>4 != 6 {
 		return claim{}, false
@@ -117,8 +117,8 @@ func parseNDP(frame []byte) (claim, bool) {
 	return c, single(c.mac)
 }
 
-// toUs says whether a frame was sent to us alone: not to everyone, or a group.
+// toUs says whether a frame was sent to this host alone, and not to all hosts or a group.
 func toUs(frame []byte) bool { return frame[0]&1 == 0 }
 
-// single says whether a MAC is that of one station.
+// single says whether a MAC belongs to one station.
 func single(mac net.HardwareAddr) bool { return mac[0]&1 == 0 && mac.String() != "00:00:00:00:00:00" }

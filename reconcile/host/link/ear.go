@@ -11,8 +11,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// An Ear hears the advertisements of one identity and knows when each came in, however late it is read: the kernel keeps
-// them with their times. So nobody has to wake for each of them. It is for one goroutine.
+// An Ear receives the advertisements of one identity with their arrival times, however late they are read: the kernel
+// stores them with timestamps. So the program need not wake for each of them. Only one goroutine may use it.
 type Ear struct {
 	link    link
 	id      Identity
@@ -22,26 +22,26 @@ type Ear struct {
 	control []byte
 }
 
-// Beat is an advertisement, and when the kernel took it.
+// Beat is an advertisement and the time at which the kernel received it.
 type Beat struct {
 	Advert
 	At time.Time
 }
 
 const (
-	// earBuffer is what the kernel keeps for an ear, in octets: some hundred frames, which come in a second at the
-	// shortest interval. It drops what a flood brings beyond that.
+	// earBuffer is the size of the kernel's buffer for an Ear, in octets: some hundred frames, which arrive in a second at
+	// the shortest interval. The kernel drops what a flood brings beyond that.
 	earBuffer = 64 * 1024
 
-	// mostBeats are taken at once.
+	// mostBeats is the most that Take reads at once.
 	mostBeats = 256
 
-	// stampsSettle is how long after the opening frames may have no time of their own: the kernel begins to note it when
-	// the first socket asks for it, and gives the others the time at which they are read.
+	// stampsSettle is how long after the opening frames can lack a receive time: the kernel starts to record it when the
+	// first socket asks for it, and stamps other frames with the time at which they are read.
 	stampsSettle = time.Second
 )
 
-// OpenEar begins to listen.
+// OpenEar starts to listen.
 func OpenEar(iface string, id Identity) (*Ear, error) {
 	e, err := openEar(iface, id)
 	if err != nil {
@@ -72,8 +72,8 @@ func openEar(iface string, id Identity) (*Ear, error) {
 	return &Ear{link: l, id: id, socket: s, opened: time.Now(), frame: make([]byte, 512), control: make([]byte, 64)}, nil
 }
 
-// Take is what has come in since the last call, the oldest first. It never waits. lost is that advertisements may be
-// missing. An error, as when the interface goes down, ends the ear: it is to be closed.
+// Take returns the advertisements since the last call, the oldest first. It never waits. lost means that advertisements may
+// be missing. After an error, for example when the interface goes down, the caller must close the Ear.
 func (e *Ear) Take() (heard []Beat, lost bool, err error) {
 	err = e.socket.control(func(fd int) (err error) {
 		heard, lost, err = e.take(fd)
@@ -112,8 +112,8 @@ func (e *Ear) take(fd int) (heard []Beat, lost bool, err error) {
 	return heard, true, nil
 }
 
-// stampOf is the time that the kernel gave a frame (socket(7), SO_TIMESTAMPNS). It has a monotonic part, as if time.Now
-// had been called then, so that a clock that is set moves no gap.
+// stampOf returns the kernel's timestamp of a frame (socket(7), SO_TIMESTAMPNS). It has a monotonic part, as if time.Now
+// had been called then, so setting the clock does not change the intervals.
 func stampOf(control []byte) (at time.Time, ok bool) {
 	header, data, _, err := unix.ParseOneSocketControlMessage(control)
 	if err != nil || header.Level != unix.SOL_SOCKET || header.Type != unix.SO_TIMESTAMPNS_NEW || len(data) < 16 {
@@ -124,5 +124,5 @@ func stampOf(control []byte) (at time.Time, ok bool) {
 	return now.Add(-now.Sub(time.Unix(int64(seconds), int64(nanoseconds)))), true
 }
 
-// Close ends the ear.
+// Close stops listening.
 func (e *Ear) Close() { e.socket.file.Close() }

@@ -5,7 +5,8 @@ import (
 	"time"
 )
 
-// An ear tells when advertisements came in, though they are read much later. It says when some were dropped.
+// TestEar: an Ear returns the receive times of advertisements, although they are read much later. It reports when some were
+// dropped.
 func TestEar(t *testing.T) {
 	a, b := cable(t)
 	for _, test := range []struct {
@@ -36,7 +37,7 @@ func TestEar(t *testing.T) {
 		for _, pause := range []time.Duration{30 * time.Millisecond, 60 * time.Millisecond, 0} {
 			sent = append(sent, time.Now())
 			send(b, etherType, bytesOf(test.frame))
-			send(b, etherType, with(bytesOf(test.frame), len(bytesOf(test.frame))-1, 0xaa)) // its checksum is wrong now
+			send(b, etherType, with(bytesOf(test.frame), len(bytesOf(test.frame))-1, 0xaa)) // wrong checksum
 			time.Sleep(pause)
 		}
 		read := time.Now()

@@ -9,7 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// program is a filter in classic BPF: a frame is loaded from piece by piece, and kept or dropped.
+// program is a classic BPF filter: it loads parts of a frame, and keeps or drops the frame.
 type program []bpf.Instruction
 
 // Sizes of a load, in octets.
@@ -21,10 +21,10 @@ const (
 
 func (p *program) add(instructions ...bpf.Instruction) { *p = append(*p, instructions...) }
 
-// load loads from a fixed place in the frame. A frame that is too short is dropped by the kernel.
+// load loads from a fixed offset in the frame. The kernel drops a frame that is too short.
 func (p *program) load(size int, at uint32) { p.add(bpf.LoadAbsolute{Off: at, Size: size}) }
 
-// equal goes on where what was loaded is n, and skips so many instructions where it is not.
+// equal continues if the loaded value is n, and otherwise skips that many instructions.
 func (p *program) equal(n uint32, skip uint8) {
 	p.add(bpf.JumpIf{Cond: bpf.JumpEqual, Val: n, SkipFalse: skip})
 }
@@ -32,19 +32,19 @@ func (p *program) equal(n uint32, skip uint8) {
 func (p *program) keep() { p.add(bpf.RetConstant{Val: 1 << 18}) }
 func (p *program) drop() { p.add(bpf.RetConstant{Val: 0}) }
 
-// need drops the frame unless n stands at the place.
+// need drops the frame unless the value at the offset is n.
 func (p *program) need(size int, at, n uint32) {
 	p.load(size, at)
 	p.needLoaded(n)
 }
 
-// needLoaded drops the frame unless n was loaded.
+// needLoaded drops the frame unless the loaded value is n.
 func (p *program) needLoaded(n uint32) {
 	p.add(bpf.JumpIf{Cond: bpf.JumpEqual, Val: n, SkipTrue: 1})
 	p.drop()
 }
 
-// refuse drops the frame if the MAC stands at the place.
+// refuse drops the frame if the MAC is at the offset.
 func (p *program) refuse(mac net.HardwareAddr, at uint32) {
 	p.load(word, at)
 	p.equal(binary.BigEndian.Uint32(mac), 3)
@@ -53,13 +53,13 @@ func (p *program) refuse(mac net.HardwareAddr, at uint32) {
 	p.drop()
 }
 
-// needMAC drops the frame unless the MAC stands at the place.
+// needMAC drops the frame unless the MAC is at the offset.
 func (p *program) needMAC(mac net.HardwareAddr, at uint32) {
 	p.need(word, at, binary.BigEndian.Uint32(mac))
 	p.need(half, at+4, uint32(binary.BigEndian.Uint16(mac[4:])))
 }
 
-// needAddr drops the frame unless the address stands at the place.
+// needAddr drops the frame unless the address is at the offset.
 func (p *program) needAddr(addr netip.Addr, at uint32) {
 	for raw := addr.AsSlice(); len(raw) > 0; raw = raw[4:] {
 		p.need(word, at, binary.BigEndian.Uint32(raw))
@@ -74,7 +74,7 @@ func (p *program) refuseFragments() {
 	p.drop()
 }
 
-// keepAny keeps the frame if one of the addresses, all of one family, stands at the place.
+// keepAny keeps the frame if one of the addresses, all of one family, is at the offset.
 func (p *program) keepAny(addrs []netip.Addr, at uint32) {
 	for _, addr := range addrs {
 		raw := addr.AsSlice()
@@ -87,7 +87,6 @@ func (p *program) keepAny(addrs []netip.Addr, at uint32) {
 	p.drop()
 }
 
-// attach puts the filter on a socket.
 func (p program) attach(fd int) error {
 	assembled, err := bpf.Assemble(p)
 	if err != nil {

@@ -10,8 +10,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// kept runs a filter and says whether the frame passes: in the kernel, on a pair of sockets that need no root, and in the
-// virtual machine of package bpf, which must say the same.
+// kept runs a filter and says whether the frame passes: in the kernel, on a pair of sockets that needs no root, and in the
+// virtual machine of package bpf. Both must agree.
 func kept(t testing.TB, filter program, frame []byte) bool {
 	t.Helper()
 	vm, err := bpf.NewVM(filter)
@@ -40,7 +40,7 @@ func keptByKernel(t testing.TB, filter program, frame []byte) bool {
 	if err := filter.attach(pair[1]); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := unix.Write(pair[0], frame); err != nil && err != unix.EPERM { // EPERM is what a filter's drop is here
+	if _, err := unix.Write(pair[0], frame); err != nil && err != unix.EPERM { // here the filter's drop shows as EPERM
 		t.Fatal(err)
 	}
 	buffer := make([]byte, 4096)

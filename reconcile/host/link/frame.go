@@ -9,7 +9,7 @@ import (
 
 // Numbers of RFC 826, RFC 4861.
 const (
-	arpEthernetIPv4 = 0x0001_0800_0604 // kinds and lengths of the addresses
+	arpEthernetIPv4 = 0x0001_0800_0604 // types and lengths of the addresses
 	arpRequest      = 1
 	arpReply        = 2
 
@@ -22,12 +22,12 @@ const (
 
 var everyone = net.HardwareAddr{0xff, 0xff, 0xff, 0xff, 0xff, 0xff}
 
-// header is an Ethernet header.
+// header returns an Ethernet header.
 func header(to, from net.HardwareAddr, etherType uint16) []byte {
 	return binary.BigEndian.AppendUint16(slices.Concat(to, from), etherType)
 }
 
-// arpFrame is an ARP packet for everyone on the link.
+// arpFrame returns an ARP packet to all hosts on the link.
 func arpFrame(op uint16, mac net.HardwareAddr, addr netip.Addr, targetMAC net.HardwareAddr, target netip.Addr) []byte {
 	frame := header(everyone, mac, typeARP)
 	frame = binary.BigEndian.AppendUint32(frame, arpEthernetIPv4>>16)
@@ -36,7 +36,7 @@ func arpFrame(op uint16, mac net.HardwareAddr, addr netip.Addr, targetMAC net.Ha
 	return slices.Concat(frame, mac, addr.AsSlice(), targetMAC, target.AsSlice())
 }
 
-// whoHas asks for the MAC of an address.
+// whoHas returns a request for the MAC of an address.
 func whoHas(mac net.HardwareAddr, from, target netip.Addr) []byte {
 	if target.Is4() {
 		return arpFrame(arpRequest, mac, from, make(net.HardwareAddr, 6), target)
@@ -49,14 +49,14 @@ func whoHas(mac net.HardwareAddr, from, target netip.Addr) []byte {
 	return icmp6Frame(mac, from, to, message)
 }
 
-// solicitedNode is the multicast group in which whoever holds an address listens (RFC 4291 §2.7.1).
+// solicitedNode returns the multicast group on which the holder of an address listens (RFC 4291 §2.7.1).
 func solicitedNode(addr netip.Addr) netip.Addr {
 	raw := addr.As16()
 	copy(raw[:], []byte{0xff, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0xff})
 	return netip.AddrFrom16(raw)
 }
 
-// groupMAC is the MAC of a multicast group (RFC 1112 §6.4, RFC 2464 §7).
+// groupMAC returns the MAC of a multicast group (RFC 1112 §6.4, RFC 2464 §7).
 func groupMAC(group netip.Addr) net.HardwareAddr {
 	raw := group.AsSlice()
 	if group.Is4() {
@@ -65,7 +65,7 @@ func groupMAC(group netip.Addr) net.HardwareAddr {
 	return net.HardwareAddr{0x33, 0x33, raw[12], raw[13], raw[14], raw[15]}
 }
 
-// icmp6Frame is an ICMPv6 message to a group on the link; its checksum is filled in.
+// icmp6Frame returns an ICMPv6 message to a group on the link, with its checksum.
 func icmp6Frame(mac net.HardwareAddr, from, to netip.Addr, message []byte) []byte {
 	frame := header(groupMAC(to), mac, typeIPv6)
 	frame = append(frame, 0x60, 0, 0, 0)
@@ -76,14 +76,14 @@ func icmp6Frame(mac net.HardwareAddr, from, to netip.Addr, message []byte) []byt
 	return frame
 }
 
-// pseudoHeader6 is what the checksum of an IPv6 packet counts besides its payload (RFC 8200 §8.1).
+// pseudoHeader6 returns the pseudo-header that the checksum of an IPv6 packet covers besides the payload (RFC 8200 §8.1).
 func pseudoHeader6(frame []byte) []byte {
 	length := uint32(len(frame) - ip6End)
 	return slices.Concat(frame[ip6Source:ip6End], binary.BigEndian.AppendUint32(nil, length), []byte{0, 0, 0, frame[ip6Next]})
 }
 
-// checksum is that of RFC 1071 over several parts, of which only the last may be of odd length. Over what holds its own
-// checksum it is 0.
+// checksum computes the Internet checksum (RFC 1071) over several parts; only the last may have an odd length. Over data
+// that contains its own checksum the result is 0.
 func checksum(parts ...[]byte) uint16 {
 	var sum uint32
 	for _, part := range parts {

@@ -12,7 +12,7 @@ import (
 	"rlb.dev/rlb-agent/api"
 )
 
-// Frames that keepalived 2.2.7 and a kernel 6 sent, recorded. The sender's MAC is macB.
+// Recorded frames of keepalived 2.2.7 and of a Linux 6 kernel. The sender's MAC is macB.
 const (
 	advert2 = "01005e000012 02000000000b 0800 45c00028000100 00ff70b05cc6336402e0000012 21336401010112e6 c6336464 7365637265740000"
 	advert3 = "01005e000012 02000000000b 0800 45c00024000100 00ff70b060c6336402e0000012 3134fe02000a70c2 c6336465 c6336466"
@@ -32,7 +32,7 @@ func bytesOf(text string) []byte {
 	return raw
 }
 
-// with is a frame with other octets at a place.
+// with returns a copy of a frame with other octets at an offset.
 func with(frame []byte, at int, octets ...byte) []byte {
 	frame = slices.Clone(frame)
 	copy(frame[at:], octets)
@@ -77,7 +77,7 @@ func TestAdverts(t *testing.T) {
 					t.Errorf("%d octets of %d are taken", n, len(frame))
 				}
 			}
-			for n := range frame[frameHeader:] { // all that counts is in a checksum, or fixed
+			for n := range frame[frameHeader:] { // a checksum covers all relevant octets, or their value is fixed
 				at := frameHeader + n
 				_, ok := parseAdvert(with(frame, at, frame[at]^0x10), test.id)
 				if unchecked := test.id == id6 && (at == frameHeader || at == frameHeader+1); ok != unchecked && at > frameHeader+3 {
@@ -86,7 +86,7 @@ func TestAdverts(t *testing.T) {
 			}
 		})
 	}
-	// routers differ in whether the pseudo-header counts in IPv4
+	// some routers include the pseudo-header in the IPv4 checksum, others do not
 	frame := with(bytesOf(advert3), ip4End+6, 0, 0)
 	binary.BigEndian.PutUint16(frame[ip4End+6:], checksum(frame[ip4End:]))
 	if _, ok := parseAdvert(frame, id3); !ok {
@@ -113,7 +113,7 @@ func TestClaims(t *testing.T) {
 	if c, ok := parseNDP(na); !ok || !same(c, want6) {
 		t.Errorf("%v, %t", c, ok)
 	}
-	// solicited, from a router, without a target's MAC
+	// solicited, from a router, without the target's MAC
 	short := resum(append(with(na, ip6Length, 0, 24)[:ndpOptions:ndpOptions], 0, 0))
 	if c, ok := parseNDP(short); !ok || !same(c, want6) {
 		t.Errorf("without options: %v, %t", c, ok)
@@ -153,7 +153,7 @@ func TestClaims(t *testing.T) {
 	}
 }
 
-// resum is an ICMPv6 frame with the right checksum.
+// resum returns an ICMPv6 frame with the correct checksum.
 func resum(frame []byte) []byte {
 	frame = with(frame, ip6End+2, 0, 0)
 	end := ip6End + int(binary.BigEndian.Uint16(frame[ip6Length:]))
@@ -161,7 +161,8 @@ func resum(frame []byte) []byte {
 	return frame
 }
 
-// What is built here is, octet for octet, what others built (but for the target's MAC in a request, which means nothing).
+// TestFrames: our frames are identical to those of other programs, except for the target MAC in an ARP request, which has
+// no meaning.
 func TestFrames(t *testing.T) {
 	mac := bytesOf("02000000000b")
 	vip, vip6 := netip.MustParseAddr("198.51.100.100"), netip.MustParseAddr("2001:db8::100")

@@ -7,7 +7,7 @@ import (
 	"rlb.dev/rlb-agent/api"
 )
 
-// Whatever comes in, the parsers stay within the frame, and take nothing that the filters before them would drop.
+// FuzzParsers: the parsers stay within every frame, and accept nothing that the filters before them would drop.
 func FuzzParsers(f *testing.F) {
 	for _, frame := range []string{gratuitousARP, unsolicitedNA, advert2, advert3, advertU, advert6} {
 		f.Add(bytesOf(frame))
@@ -45,7 +45,7 @@ func FuzzParsers(f *testing.F) {
 	})
 }
 
-// Whatever comes in, a reply to a probe is one to that probe, and the filter before the parser keeps it.
+// FuzzReplies: the parser accepts only replies to its own probe, and the filter before it keeps every accepted reply.
 func FuzzReplies(f *testing.F) {
 	for _, frame := range []string{synAck4, synAck6} {
 		f.Add(bytesOf(frame))

@@ -15,12 +15,13 @@ import (
 
 const (
 	protocolUDP = 17
-	udpTarget   = 2 // of a port, in the datagram
+	udpTarget   = 2 // offset of the target port in the datagram
 	udpEnd      = 8
 )
 
-// HearHeartbeats calls heard with the source MAC and the payload of each datagram that SendHeartbeat of another machine
-// sends to this port, until ctx ends, whatever the firewall does with it. Anybody on the link can send one, from any MAC.
+// HearHeartbeats calls heard with the source MAC and the payload of each datagram that another machine's SendHeartbeat
+// sends to this port, until ctx ends, whether or not the firewall drops it. Every host on the link can send one, from any
+// MAC.
 func HearHeartbeats(ctx context.Context, iface string, port uint16, heard func(mac string, payload uint64)) error {
 	if err := hearHeartbeats(ctx, iface, port, heard); err != nil {
 		return fmt.Errorf("cannot hear heartbeats on %s: %w", iface, err)
@@ -73,8 +74,8 @@ func heartbeatsByIPv6(port uint16) program {
 	return p
 }
 
-// parseHeartbeat reads a datagram of eight octets. Its checksum says nothing where the sender is a machine of this same
-// computer, whose card never counted it.
+// parseHeartbeat parses a datagram of eight octets. It ignores the checksum: between virtual machines on one computer the
+// virtual network card leaves it unset.
 func parseHeartbeat(frame []byte) (payload uint64, ok bool) {
 	_, _, datagram, ok := payload4(frame, protocolUDP)
 	if !ok {
@@ -86,9 +87,9 @@ func parseHeartbeat(frame []byte) (payload uint64, ok bool) {
 	return binary.BigEndian.Uint64(datagram[udpEnd:]), true
 }
 
-// SendHeartbeat sends a UDP datagram of eight octets from an address of an interface to each of these addresses, which
-// are of its family, unicast or multicast. Its TTL is 255, as that of VRRP (RFC 9568 §5.1.1.3), so that a receiver can
-// tell that no router has forwarded it.
+// SendHeartbeat sends a UDP datagram of eight octets from an address of an interface to each of these addresses, unicast or
+// multicast, of the same family. Its TTL is 255, like that of VRRP (RFC 9568 §5.1.1.3), so a receiver can tell that no
+// router forwarded it.
 func SendHeartbeat(iface string, from netip.Addr, to []netip.Addr, port uint16, payload uint64) error {
 	if err := sendHeartbeat(iface, from, to, port, binary.BigEndian.AppendUint64(nil, payload)); err != nil {
 		return fmt.Errorf("cannot send a heartbeat from %v on %s: %w", from, iface, err)
@@ -125,7 +126,7 @@ func sendHeartbeat(iface string, from netip.Addr, to []netip.Addr, port uint16, 
 	return errors.Join(failed...)
 }
 
-// onLinkOnly has the datagrams of a socket leave by one interface, with a TTL of 255, and not come back to this host.
+// onLinkOnly makes a socket send its datagrams through one interface, with a TTL of 255 and without multicast loopback.
 func onLinkOnly(fd, family int, i *net.Interface) error {
 	if err := unix.BindToDevice(fd, i.Name); err != nil {
 		return err

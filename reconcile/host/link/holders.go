@@ -8,10 +8,9 @@ import (
 	"sync"
 )
 
-// WatchHolders calls found, one call at a time, whenever another machine says that one of these addresses is its own: in
-// an ARP packet whose sender the address is, or in a neighbour advertisement. The MAC is the one that it names, which
-// may be a virtual router's; alone is that it was said to us alone, as an answer or as AnnounceTo says it. It wakes for
-// nothing else.
+// WatchHolders calls found, one call at a time, whenever another machine claims one of these addresses: as the sender in an
+// ARP packet, or in a neighbour advertisement. mac is the claimed MAC, which can be that of a virtual router. alone means
+// that the claim was sent to this host alone: as an answer, or by AnnounceTo. Other packets do not wake WatchHolders.
 func WatchHolders(ctx context.Context, iface string, addrs []netip.Addr, found func(addr netip.Addr, mac net.HardwareAddr, alone bool)) error {
 	if err := watchHolders(ctx, iface, addrs, found); err != nil {
 		return fmt.Errorf("cannot watch for other holders on %s: %w", iface, err)
@@ -43,13 +42,14 @@ func watchHolders(ctx context.Context, iface string, addrs []netip.Addr, found f
 	return gather(ctx, source{arp, tell(parseARP)}, source{ndp, tell(parseNDP)})
 }
 
-// source is a socket, nil for none, and what is to be done with its frames.
+// source is a socket, or nil for none, and the handler of its frames.
 type source struct {
 	socket *socket
 	handle func(frame []byte) (enough bool)
 }
 
-// gather receives from all sources and closes them. It ends with ctx, without an error, or with the first that fails.
+// gather receives from all sources and closes them. It returns nil when ctx ends, or the error of the first source that
+// fails.
 func gather(ctx context.Context, sources ...source) error {
 	within, cancel := context.WithCancel(ctx)
 	defer cancel()

@@ -13,7 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// in runs f, which is to end with ctx, in a namespace of its own; wait waits for that.
+// in runs f in the namespace in the background; f must return when ctx ends. end cancels ctx and waits for f.
 func (s space) in(ctx context.Context, f func(context.Context) error) (end func()) {
 	ctx, cancel := context.WithCancel(ctx)
 	ended := make(chan bool)
@@ -24,7 +24,7 @@ func (s space) in(ctx context.Context, f func(context.Context) error) (end func(
 	return func() { cancel(); <-ended }
 }
 
-// until does something again and again, until what it leads to has come.
+// until repeats do until its effect arrives on the channel, for up to 5 seconds.
 func until[T any](t *testing.T, come <-chan T, do func()) T {
 	t.Helper()
 	for deadline := time.Now().Add(5 * time.Second); time.Now().Before(deadline); {
@@ -39,7 +39,7 @@ func until[T any](t *testing.T, come <-chan T, do func()) T {
 	panic("unreachable")
 }
 
-// next is what comes next.
+// next returns the next value from the channel.
 func next[T any](t *testing.T, come <-chan T) T {
 	t.Helper()
 	return until(t, come, func() {})
@@ -57,17 +57,17 @@ func TestWatchHolders(t *testing.T) {
 		t.Helper()
 		s.do(func() error { return Announce("eth", addr) })
 	}
-	until(t, found, func() { announce(b, vips[0]) }) // it has begun
+	until(t, found, func() { announce(b, vips[0]) }) // the watch has started
 	for len(found) > 0 {
 		<-found
 	}
 	for _, vip := range vips {
-		// what is ours, is of others, or comes from ourselves, does not matter
+		// our own announcements, and those of other addresses, are ignored
 		announce(a, vip)
 		announce(b, netip.MustParseAddr("198.51.100.2"))
 		announce(b, netip.MustParseAddr("2001:db8::2"))
 		quickest := time.Hour
-		for range 3 { // this machine may be busy with something else
+		for range 3 { // the machine can be busy with something else
 			began := time.Now()
 			announce(b, vip)
 			c := next(t, found)
@@ -79,7 +79,7 @@ func TestWatchHolders(t *testing.T) {
 				next(t, found) // the announcement's second half
 			}
 		}
-		// and to us alone
+		// and an announcement to us alone
 		b.do(func() error {
 			to, err := net.ParseMAC(macA)
 			if err != nil {
@@ -97,7 +97,7 @@ func TestWatchHolders(t *testing.T) {
 			t.Errorf("%s was noticed after %s", vip, quickest)
 		}
 	}
-	// the same, said by a kernel: with the address it asks for another
+	// a claim by a kernel: an ARP request from the address
 	b.ip("address flush dev eth", "address add 198.51.100.100/24 dev eth")
 	b.do(func() error {
 		conn, err := net.Dial("udp4", "198.51.100.1:9")
@@ -110,7 +110,7 @@ func TestWatchHolders(t *testing.T) {
 	if c := next(t, found); c.addr != vips[0] || c.mac.String() != macB {
 		t.Errorf("%s at %s", c.addr, c.mac)
 	}
-	// a virtual router's MAC is nobody's own
+	// a virtual router's MAC belongs to no host
 	virtual := "00:00:5e:00:01:33"
 	b.ip("link set eth down", "link set eth address "+virtual, "link set eth up")
 	if c := until(t, found, func() { announce(b, vips[0]) }); c.mac.String() != virtual {
@@ -118,7 +118,7 @@ func TestWatchHolders(t *testing.T) {
 	}
 }
 
-// What is announced reaches the tables of others, which it overrides.
+// TestAnnounceOverrides: an announcement overrides the neighbour tables of other hosts.
 func TestAnnounceOverrides(t *testing.T) {
 	a, b := cable(t)
 	for _, entry := range []string{"198.51.100.100", "2001:db8::100"} {
@@ -137,7 +137,7 @@ func TestAnnounceOverrides(t *testing.T) {
 	})
 }
 
-// A socket on which nothing comes wakes nobody: with all kinds of traffic around, nothing passes the filters.
+// TestQuiet: no unrelated traffic passes the filters, so it wakes no program.
 func TestQuiet(t *testing.T) {
 	a, b := cable(t)
 	var watching []*socket
@@ -191,7 +191,7 @@ func TestQuiet(t *testing.T) {
 					return err
 				}
 				for range 100 {
-					_, _ = conn.Write([]byte("hello")) // nobody listens
+					_, _ = conn.Write([]byte("hello")) // nothing listens
 				}
 				conn.Close()
 			}
@@ -216,7 +216,7 @@ func TestQuiet(t *testing.T) {
 	}
 }
 
-// send sends frames from a host.
+// send sends frames from a host's interface "eth".
 func send(s space, etherType uint16, frames ...[]byte) {
 	s.t.Helper()
 	sendBy(s, "eth", etherType, frames...)
@@ -254,7 +254,7 @@ func openFiles(t *testing.T) int {
 	return len(entries)
 }
 
-// The end of ctx, or of the interface, ends all, and leaves no goroutine and no open file.
+// TestEnds: when ctx ends or the interface goes down, all watches return, and leave no goroutine and no open file.
 func TestEnds(t *testing.T) {
 	a, _ := cable(t)
 	vips := addrs("198.51.100.100", "2001:db8::100")

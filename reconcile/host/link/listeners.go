@@ -9,11 +9,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// stateListen is that of a socket which listens (tcp_states.h).
+// stateListen is the state of a listening socket (tcp_states.h).
 const stateListen = 10
 
-// Listeners are the TCP sockets that listen on this host, by inode (sock_diag(7)). The kernel looks through those alone: the
-// table in /proc has all connections besides. The error wraps unix.ENOENT where the kernel was built without tcp_diag.
+// Listeners returns the listening TCP sockets of this host, by inode (sock_diag(7)). The kernel searches only these; the
+// table in /proc contains all connections too. The error wraps unix.ENOENT if the kernel was built without tcp_diag.
 func Listeners() (map[uint64]netip.AddrPort, error) {
 	conn, err := netlink.Dial(unix.NETLINK_SOCK_DIAG, nil)
 	if err != nil {

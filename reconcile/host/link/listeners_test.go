@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// The sockets that listen are told, of both families, and no connection is.
+// TestListeners: listening sockets of both families are listed, connections are not.
 func TestListeners(t *testing.T) {
 	var want []netip.AddrPort
 	for _, address := range []string{"127.0.0.1:0", "[::1]:0", "[::]:0"} {

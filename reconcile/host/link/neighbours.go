@@ -11,9 +11,9 @@ import (
 	"time"
 )
 
-// Neighbours asks who holds these addresses, by ARP and neighbour solicitations on an interface, and returns the MACs of
-// those that answer, this machine and those with the MACs without left out. It asks twice, and ends when all have answered,
-// or after wait.
+// Neighbours asks which hosts hold these addresses, by ARP and neighbour solicitations on an interface. It returns the MACs
+// of the hosts that answer, except this machine and the MACs in without. It asks twice, and returns when all addresses are
+// answered, or after wait.
 func Neighbours(ctx context.Context, iface string, addrs []netip.Addr, without []net.HardwareAddr, wait time.Duration) (map[netip.Addr]net.HardwareAddr, error) {
 	found := map[netip.Addr]net.HardwareAddr{}
 	if err := <-askNeighbours(ctx, iface, addrs, without, wait, func(c claim) { found[c.addr] = c.mac }); err != nil {
@@ -22,22 +22,22 @@ func Neighbours(ctx context.Context, iface string, addrs []netip.Addr, without [
 	return found, nil
 }
 
-// AnyNeighbour says whether another machine holds one of these addresses. It ends with the first answer, or after wait.
+// AnyNeighbour says whether another machine holds one of these addresses. It returns at the first answer, or after wait.
 func AnyNeighbour(ctx context.Context, iface string, addrs []netip.Addr, wait time.Duration) (bool, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	answers := make(chan claim, len(addrs))
 	end := askNeighbours(ctx, iface, addrs, nil, wait, func(c claim) { answers <- c })
 	select {
-	case <-answers: // and not when the sockets are closed, which takes the kernel some milliseconds
+	case <-answers: // do not wait for the closing of the sockets, which takes the kernel some milliseconds
 		return true, nil
 	case err := <-end:
 		return len(answers) > 0, err
 	}
 }
 
-// askNeighbours begins to ask, and calls found, one call at a time, for the first answer of each address. end brings the
-// error once all is over.
+// askNeighbours starts to ask, and calls found, one call at a time, for the first answer for each address. It sends its
+// error or nil to end once it is done.
 func askNeighbours(ctx context.Context, iface string, addrs []netip.Addr, without []net.HardwareAddr, wait time.Duration, found func(claim)) (end <-chan error) {
 	result := make(chan error, 1)
 	over := func(err error) <-chan error {
@@ -55,7 +55,7 @@ func askNeighbours(ctx context.Context, iface string, addrs []netip.Addr, withou
 	if err != nil {
 		return over(err)
 	}
-	l.own = append(l.own, without...) // their answers count as little as our own
+	l.own = append(l.own, without...) // ignore their answers like our own
 	arp, ndp, err := openClaims(l, v4, v6)
 	if err != nil {
 		return over(err)
@@ -85,7 +85,7 @@ func askNeighbours(ctx context.Context, iface string, addrs []netip.Addr, withou
 	return result
 }
 
-// ask asks for addresses of one family, and once more for those that did not answer in a half of the time.
+// ask asks for addresses of one family, and after half the time again for those without an answer.
 func (s *socket) ask(ctx context.Context, l link, asked []netip.Addr, wait time.Duration, parse func([]byte) (claim, bool), found func(claim)) error {
 	missing := slices.Clone(asked)
 	began := time.Now()

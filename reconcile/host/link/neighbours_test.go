@@ -17,7 +17,7 @@ func addrs(texts ...string) []netip.Addr {
 	return all
 }
 
-// The kernel of another host answers for the addresses that it holds.
+// TestNeighbours: the kernel of another host answers for the addresses that it holds.
 func TestNeighbours(t *testing.T) {
 	a, b := cable(t)
 	b.ip("address add 198.51.100.100/32 dev eth", "address add 2001:db8::100/128 dev eth nodad")
@@ -40,7 +40,7 @@ func TestNeighbours(t *testing.T) {
 	for _, addr := range held {
 		want[addr] = macB
 	}
-	// until it has joined the group of a new address, in its own time, a kernel hears no solicitations
+	// a kernel receives no solicitations for a new address until it has joined its group
 	for deadline := time.Now().Add(5 * time.Second); !maps.Equal(ask(20*time.Millisecond, held...), want); {
 		if time.Now().After(deadline) {
 			t.Fatal("not all answer")
@@ -50,7 +50,7 @@ func TestNeighbours(t *testing.T) {
 	if got := ask(patience, held...); !maps.Equal(got, want) || time.Since(began) > patience/2 {
 		t.Errorf("%v after %s", got, time.Since(began))
 	}
-	// without an address of that subnet it is a probe
+	// without an address of our own in that subnet, the request is a probe
 	a.ip("address flush dev eth")
 	began = time.Now()
 	if got := ask(patience, held[:4]...); len(got) != 4 || time.Since(began) > patience/2 {
@@ -60,7 +60,7 @@ func TestNeighbours(t *testing.T) {
 	if got := ask(20*time.Millisecond, "198.51.100.101", "198.51.100.99", "2001:db8::99", "198.51.100.2"); len(got) != 1 || got["198.51.100.2"] != macB {
 		t.Errorf("%v", got)
 	}
-	// another interface of ours on the same link answers as well, but is no neighbour
+	// another interface of ours on the same link answers too, but is no neighbour
 	a.ip("link add near type veth peer name far", "link set near up", "link set far up")
 	a.do(func() error {
 		got, err := Neighbours(t.Context(), "near", addrs("198.51.100.101"), nil, 50*time.Millisecond)
@@ -74,7 +74,7 @@ func TestNeighbours(t *testing.T) {
 	}
 }
 
-// The first answer is enough, also where others never answer.
+// TestAnyNeighbour: the first answer is enough, even if other addresses are never answered.
 func TestAnyNeighbour(t *testing.T) {
 	a, _ := cable(t)
 	ask := func(wait time.Duration, asked ...string) (answered bool) {
@@ -86,7 +86,7 @@ func TestAnyNeighbour(t *testing.T) {
 		return answered
 	}
 	for _, one := range []string{"198.51.100.2", "2001:db8::2"} {
-		for deadline := time.Now().Add(5 * time.Second); !ask(20*time.Millisecond, one); { // until it knows its new addresses
+		for deadline := time.Now().Add(5 * time.Second); !ask(20*time.Millisecond, one); { // until it answers for its new addresses
 			if time.Now().After(deadline) {
 				t.Fatalf("%s does not answer", one)
 			}

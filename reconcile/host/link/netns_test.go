@@ -12,7 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// space is a network namespace without a name: it goes when nothing of it is open any more.
+// space is an unnamed network namespace. It disappears when nothing uses it any more.
 type space struct {
 	t    *testing.T
 	file *os.File
@@ -33,7 +33,7 @@ func newSpace(t *testing.T) space {
 	return s
 }
 
-// skipFor skips a test that cannot run here for a reason; "" is none.
+// skipFor skips a test that cannot run here, for a reason; "" means that it can run.
 func skipFor(t *testing.T, reason string) {
 	t.Helper()
 	switch {
@@ -73,7 +73,7 @@ func (s space) within(enter, f func() error) {
 		err = f()
 	}
 	if back := unix.Setns(int(home.Fd()), unix.CLONE_NEWNET); back != nil {
-		s.t.Fatal(back) // and the thread, never unlocked, ends with this goroutine
+		s.t.Fatal(back) // the thread stays locked, so it ends with this goroutine
 	}
 	runtime.UnlockOSThread()
 	if err != nil {
@@ -81,7 +81,7 @@ func (s space) within(enter, f func() error) {
 	}
 }
 
-// ip runs ip(8) in the namespace, once for each line, and returns what it says.
+// ip runs ip(8) in the namespace, once for each line, and returns its output.
 func (s space) ip(lines ...string) string {
 	s.t.Helper()
 	return s.run("ip", lines...)
@@ -105,8 +105,8 @@ func (s space) run(program string, lines ...string) string {
 // MACs of the two hosts on a cable.
 const macA, macB = "02:00:00:00:00:0a", "02:00:00:00:00:0b"
 
-// cable is two hosts on a cable, each with an interface "eth" and addresses of its own: 198.51.100.1 and .2,
-// 2001:db8::1 and ::2.
+// cable makes two hosts on a cable, each with an interface "eth" and its own addresses: 198.51.100.1 and .2, 2001:db8::1
+// and ::2.
 func cable(t *testing.T) (a, b space) {
 	t.Helper()
 	a, b = newSpace(t), newSpace(t)
@@ -117,7 +117,7 @@ func cable(t *testing.T) (a, b space) {
 		s.ip("link set eth addrgenmode none", "link set eth up", "address add 198.51.100."+n+"/24 dev eth",
 			"address add 2001:db8::"+n+"/64 dev eth nodad", "address add fe80::"+n+"/64 dev eth nodad")
 	}
-	for _, s := range []space{a, b} { // until the kernel has heard of the cable, in its own time, it sends nothing
+	for _, s := range []space{a, b} { // a kernel sends nothing until it has noticed that the cable is connected
 		for deadline := time.Now().Add(5 * time.Second); !strings.Contains(s.ip("link show eth"), "qdisc noqueue state UP"); time.Sleep(time.Millisecond) {
 			if time.Now().After(deadline) {
 				t.Fatal("the cable is not up")

@@ -13,25 +13,25 @@ import (
 	"golang.org/x/net/bpf"
 )
 
-// Target is a TCP port to be asked for at one machine of the link.
+// Target is a TCP port to probe on one machine of the link.
 type Target struct {
 	MAC  net.HardwareAddr // of the machine
-	From netip.Addr       // one of our own, of the same family as To
-	To   netip.AddrPort   // an address that we may have as well
+	From netip.Addr       // one of our own addresses, of the same family as To
+	To   netip.AddrPort   // an address that this host may hold too
 }
 
-// Reply is what a machine says to a connection request.
+// Reply is a machine's reply to a connection request.
 type Reply int
 
 const (
-	Silent   Reply = iota // nothing: it does not hold the address, or a firewall drops the request
-	Refused               // RST: it holds the address, and nothing listens on the port
+	Silent   Reply = iota // no reply: the machine does not hold the address, or a firewall drops the request
+	Refused               // RST: the machine holds the address, and nothing listens on the port
 	Accepted              // SYN and ACK: a program listens
 )
 
-// Probe sends a TCP connection request (SYN) to each target, and says what each replied within wait. What accepts it is
-// told at once that there will be no connection (RST), so that no program hears of it (RFC 9293 §3.5.3). A socket of the
-// kernel would not do: where the address is on this machine too, the kernel would answer itself.
+// Probe sends a TCP connection request (SYN) to each target, and returns what each replied within wait. It answers an
+// accepting target at once with a RST, so no program there sees a connection (RFC 9293 §3.5.3). A kernel socket would not
+// work: if this machine holds the address too, its own kernel would answer.
 func Probe(ctx context.Context, iface string, targets []Target, wait time.Duration) ([]Reply, error) {
 	replies, err := probe(ctx, iface, targets, wait)
 	if err != nil {
@@ -57,7 +57,7 @@ func probe(ctx context.Context, iface string, targets []Target, wait time.Durati
 	results := make(chan result, len(targets))
 	for i, c := range asked {
 		go func() {
-			defer c.socket.file.Close() // which takes the kernel some milliseconds: the result does not wait for it
+			defer c.socket.file.Close() // takes the kernel some milliseconds, so the result does not wait for it
 			reply, err := c.request(ctx, wait)
 			results <- result{i, reply, err}
 		}()
@@ -87,8 +87,9 @@ func (l link) openProbes(targets []Target) (asked []connection, err error) {
 			return asked, fmt.Errorf("there is no way from %s to %s at MAC %s", target.From, target.To, target.MAC)
 		}
 		var random [6]byte
-		_, _ = rand.Read(random[:]) // it never fails
-		// a port that no program of ours has but by chance, and a number that nobody knows who has not seen the request
+		_, _ = rand.Read(random[:]) // never fails
+		// a port that one of our programs uses only by chance, and a sequence number that only a host that saw the request
+		// knows
 		c := connection{
 			Target: target, own: l.mac, port: 32768 + binary.BigEndian.Uint16(random[:])%28000, number: binary.BigEndian.Uint32(random[2:]),
 		}
@@ -104,7 +105,7 @@ func (l link) openProbes(targets []Target) (asked []connection, err error) {
 	return asked, nil
 }
 
-// request asks the target, and once more where nothing came in a half of the time.
+// request asks the target, and again if no answer came in half the time.
 func (c connection) request(ctx context.Context, wait time.Duration) (reply Reply, err error) {
 	began := time.Now()
 	for _, until := range []time.Time{began.Add(wait / 2), began.Add(wait)} {
@@ -132,7 +133,7 @@ func (c connection) request(ctx context.Context, wait time.Duration) (reply Repl
 	return Silent, nil
 }
 
-// connection is a connection that is asked for and never made.
+// connection is a requested connection that is never established.
 type connection struct {
 	Target
 	socket *socket
@@ -141,7 +142,7 @@ type connection struct {
 	number uint32 // the first sequence number
 }
 
-// Places in a TCP segment, and its flags (RFC 9293 §3.1).
+// Offsets in a TCP segment, and its flags (RFC 9293 §3.1).
 const (
 	protocolTCP = 6
 
@@ -154,15 +155,16 @@ const (
 	flagFIN, flagSYN, flagRST, flagACK = 0x01, 0x02, 0x04, 0x10
 )
 
-// introduction asks the target alone for the address that it is said to have, and so tells it where ours is. It could not
-// find out: it would ask in the name of that address, and a kernel that has the address too leaves such a question unanswered.
+// introduction asks the target alone for the probed address, and so tells it our own MAC. The target could not ask for
+// ours: its request would come from the probed address, and a kernel that holds that address too does not answer such a
+// request.
 func (c connection) introduction() []byte {
 	frame := whoHas(c.own, c.From, c.To.Addr())
 	copy(frame, c.MAC)
 	return frame
 }
 
-// segment is a frame with a SYN, or with the RST after it.
+// segment returns a frame with the SYN, or with the RST after it.
 func (c connection) segment(flag byte) []byte {
 	number, options := c.number, []byte{2, 4, 1460 >> 8, 1460 & 0xff} // maximum segment size (RFC 9293 §3.7.1)
 	if flag == flagRST {
@@ -176,13 +178,13 @@ func (c connection) segment(flag byte) []byte {
 		frame = append(header(c.MAC, c.own, typeIPv6), 0x60, 0, 0, 0, 0, byte(len(tcp)), protocolTCP, 64)
 		return slices.Concat(frame, from, to, tcp)
 	}
-	frame = append(frame, 0x45, 0, 0, byte(ip4End-frameHeader+len(tcp)), 0, 0, 0x40, 0, 64, protocolTCP, 0, 0) // not to be fragmented
+	frame = append(frame, 0x45, 0, 0, byte(ip4End-frameHeader+len(tcp)), 0, 0, 0x40, 0, 64, protocolTCP, 0, 0) // don't fragment
 	frame = slices.Concat(frame, from, to, tcp)
 	binary.BigEndian.PutUint16(frame[ip4Sum:], checksum(frame[frameHeader:ip4End]))
 	return frame
 }
 
-// tcpSegment is a segment without data (RFC 9293 §3.1). It acknowledges nothing.
+// tcpSegment returns a segment without data and without an acknowledgement (RFC 9293 §3.1).
 func tcpSegment(from, to netip.AddrPort, number uint32, flag byte, options []byte) []byte {
 	tcp := binary.BigEndian.AppendUint16(nil, from.Port())
 	tcp = binary.BigEndian.AppendUint16(tcp, to.Port())
@@ -194,9 +196,8 @@ func tcpSegment(from, to netip.AddrPort, number uint32, flag byte, options []byt
 	return tcp
 }
 
-// parse reads what the target says to the SYN, and it alone: the MAC, addresses, ports, and the number that it saw must
-// be right. The checksum of TCP says nothing here: where the sender is a machine of this same computer, its card never
-// counted it.
+// parse returns the target's reply to the SYN. The MAC, addresses, ports and the acknowledged number must match. It ignores
+// the TCP checksum: between virtual machines on one computer the virtual network card leaves it unset.
 func (c connection) parse(frame []byte) Reply {
 	var from, to netip.Addr
 	var tcp []byte
@@ -220,7 +221,7 @@ func (c connection) parse(frame []byte) Reply {
 	return Silent
 }
 
-// filter keeps what parse may take.
+// filter keeps the frames that parse can accept.
 func (c connection) filter() program {
 	var p program
 	ports, number := uint32(c.To.Port())<<16|uint32(c.port), c.number+1

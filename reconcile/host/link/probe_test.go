@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// targetAt is a port of an address at host b of a cable, asked from host a's own address.
+// targetAt returns a target on host b of a cable, asked from host a's own address.
 func targetAt(t testing.TB, to string) Target {
 	t.Helper()
 	mac, err := net.ParseMAC(macB)
@@ -26,10 +26,10 @@ func targetAt(t testing.TB, to string) Target {
 	return target
 }
 
-// both is a virtual IP in each family.
+// both holds a virtual IP of each family.
 var both = []string{"198.51.100.100", "2001:db8::100"}
 
-// serve listens on a port of the virtual IPs in a namespace, and counts the connections that programs hear of.
+// serve listens on a port of the virtual IPs in a namespace, and reports the connections that a program accepts.
 func serve(t *testing.T, s space, port string) (accepted chan string) {
 	t.Helper()
 	accepted = make(chan string, 10)
@@ -65,15 +65,15 @@ func (s space) probe(patience time.Duration, targets ...Target) (replies []Reply
 	return replies
 }
 
-// A host that holds the address as this one does accepts, by its kernel, where it serves, and refuses where it does not.
-// No program there hears of it, and no firewall here hides it.
+// TestProbe: another holder of the address accepts, by its kernel, on a served port, and refuses on another. No program
+// there sees a connection, and no firewall here blocks the probe.
 func TestProbe(t *testing.T) {
 	a, b := cable(t)
-	for _, s := range []space{a, b} { // two holders
+	for _, s := range []space{a, b} { // both hosts hold the addresses
 		s.ip("address add 198.51.100.100/32 dev eth", "address add 2001:db8::100/128 dev eth nodad")
 	}
 	accepted := serve(t, b, "6443")
-	serve(t, a, "80")                // what is here does not answer for what is there
+	serve(t, a, "80")                // our own service must not answer for the other host
 	const patience = 5 * time.Second // a lost packet is sent again after a second
 	ask := func() {
 		t.Helper()
@@ -103,7 +103,7 @@ func TestProbe(t *testing.T) {
 	}
 }
 
-// halfOpen is how many connections of a host wait for their last packet (proc(5), /proc/net/tcp, state 3).
+// halfOpen counts the half-open connections of a host (proc(5), /proc/net/tcp, state 3).
 func halfOpen(s space) (n int) {
 	for _, file := range []string{"tcp", "tcp6"} {
 		for line := range strings.Lines(s.run("cat", "/proc/thread-self/net/"+file)) {
@@ -115,7 +115,8 @@ func halfOpen(s space) (n int) {
 	return n
 }
 
-// What only answers for an address, or forwards for it, is silent, though this host holds the address and serves.
+// TestProbeClaimant: a host that only answers for an address, or forwards for it, is silent, although this host serves
+// there.
 func TestProbeClaimant(t *testing.T) {
 	const patience = 60 * time.Millisecond
 	a, b := cable(t)
@@ -126,7 +127,7 @@ func TestProbeClaimant(t *testing.T) {
 	if got := a.probe(patience, targets...); !slices.Equal(got, want) {
 		t.Errorf("a host without the address: %v", got)
 	}
-	// a router with proxy ARP and proxy ND for all addresses, that brings the packets back to us
+	// a router with proxy ARP and proxy ND for all addresses, which forwards the packets back to us
 	b.run("sysctl", "-qw net.ipv4.ip_forward=1", "-qw net.ipv6.conf.all.forwarding=1", "-qw net.ipv4.conf.eth.proxy_arp=1",
 		"-qw net.ipv4.conf.eth.proxy_arp_pvlan=1", "-qw net.ipv6.conf.eth.proxy_ndp=1")
 	b.ip("neighbour add proxy 2001:db8::100 dev eth")
@@ -169,7 +170,7 @@ func TestProbeEnds(t *testing.T) {
 	}
 }
 
-// Replies of a kernel 6 to a SYN, recorded, and the connections that they belong to.
+// Recorded replies of a Linux 6 kernel to a SYN, and the connections that they belong to.
 const (
 	synAck4 = "02000000000a 02000000000b 0800 4500002c000040004006e5ff c6336464 c6336401 192b9749f45666d08897d35e6012faf054eb0000020405b4"
 	synAck6 = "02000000000a 02000000000b 86dd 6009854600180640 20010db8000000000000000000000100 20010db8000000000000000000000001 " +
@@ -184,7 +185,7 @@ func askedFor(t testing.TB, frame string) connection {
 	return connection{Target: targetAt(t, "[2001:db8::100]:6443"), own: macOfA(t), port: 33832, number: 1697435570}
 }
 
-// parsed is what is read of a frame that the filter keeps, in the kernel and in the virtual machine.
+// parsed returns what parse makes of a frame, and checks that the filter keeps every accepted frame.
 func parsed(t testing.TB, c connection, frame []byte) Reply {
 	t.Helper()
 	reply := c.parse(frame)
@@ -197,7 +198,7 @@ func parsed(t testing.TB, c connection, frame []byte) Reply {
 func TestReplies(t *testing.T) {
 	for _, test := range []struct {
 		to, frame string
-		tcp       int // where it begins
+		tcp       int // offset of the TCP segment
 	}{{"IPv4", synAck4, ip4End}, {"IPv6", synAck6, ip6End}} {
 		c, frame := askedFor(t, test.frame), bytesOf(test.frame)
 		if got := parsed(t, c, frame); got != Accepted {
@@ -219,7 +220,7 @@ func TestReplies(t *testing.T) {
 				t.Errorf("%s: %d octets are taken", test.to, n)
 			}
 		}
-		// who it is from, to whom, of which connection
+		// MACs, addresses, ports and the acknowledged number must match
 		fixed := []int{6, 7, 8, 9, 10, 11, 12, 13, test.tcp, test.tcp + 1, test.tcp + 2, test.tcp + 3}
 		for at := test.tcp - 2*len(c.From.AsSlice()); at < test.tcp; at++ {
 			fixed = append(fixed, at)
@@ -250,7 +251,7 @@ func TestReplies(t *testing.T) {
 	}
 }
 
-// sum4 is a frame with the right checksum of its IPv4 header, if it has one.
+// sum4 returns a frame with the correct checksum of its IPv4 header, if it has one.
 func sum4(frame []byte) []byte {
 	if binary.BigEndian.Uint16(frame[12:]) != typeIPv4 {
 		return frame
@@ -260,7 +261,7 @@ func sum4(frame []byte) []byte {
 	return frame
 }
 
-// What is sent is whole: its checksums are right, and it is not taken for a reply.
+// TestSegments: sent segments have correct checksums, and parse does not accept them as replies.
 func TestSegments(t *testing.T) {
 	for _, reply := range []string{synAck4, synAck6} {
 		c := askedFor(t, reply)

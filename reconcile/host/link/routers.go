@@ -9,16 +9,16 @@ import (
 	"rlb.dev/rlb-agent/api"
 )
 
-// Router is a VRRP router of any identity, as it advertises itself.
+// Router is a VRRP router of any identity, as its advertisements describe it.
 type Router struct {
 	Identity
 	Advert
-	MAC       net.HardwareAddr // that the frame came from; nil where that is not known
+	MAC       net.HardwareAddr // source of the frame; nil if unknown
 	Addresses []netip.Addr     // virtual IPs
 }
 
-// HearRouters calls heard for every VRRP advertisement of a family that another machine sends, whatever its identity,
-// and whatever the firewall does with it.
+// HearRouters calls heard for every VRRP advertisement of a family from another machine, whatever its identity, and whether
+// or not the firewall drops it.
 func HearRouters(ctx context.Context, iface string, family api.Family, heard func(Router)) error {
 	if err := hearRouters(ctx, iface, family, heard); err != nil {
 		return fmt.Errorf("cannot hear VRRP routers on %s: %w", iface, err)
@@ -53,8 +53,8 @@ func hearRouters(ctx context.Context, iface string, family api.Family, heard fun
 	}})
 }
 
-// HearAdmittedRouters is HearRouters for those advertisements alone that get through the firewall to keepalived. It does
-// not know their MACs.
+// HearAdmittedRouters is like HearRouters, but only for advertisements that the firewall lets through to keepalived. The
+// MACs are unknown.
 func HearAdmittedRouters(ctx context.Context, iface string, family api.Family, heard func(Router)) error {
 	err := receiveAdmitted(ctx, iface, Identity{Family: family}, func(frame []byte) (netip.Addr, func()) {
 		r, ok := parseRouter(frame, family)
@@ -69,7 +69,7 @@ func HearAdmittedRouters(ctx context.Context, iface string, family api.Family, h
 	return nil
 }
 
-// routersBy keeps VRRP from another MAC than ours; the protocol stands at that place.
+// routersBy keeps VRRP that does not come from our own MAC. protocol is the offset of the protocol number.
 func routersBy(own net.HardwareAddr, protocol uint32) program {
 	var p program
 	p.need(octet, protocol, protocolVRRP)
@@ -78,7 +78,7 @@ func routersBy(own net.HardwareAddr, protocol uint32) program {
 	return p
 }
 
-// parseRouter reads an advertisement of any identity.
+// parseRouter parses an advertisement of any identity.
 func parseRouter(frame []byte, family api.Family) (Router, bool) {
 	_, _, message, _, ok := vrrpOf(frame, family)
 	if !ok || len(message) < 8 || message[0]>>4 != 2 && message[0]>>4 != 3 {
@@ -89,7 +89,7 @@ func parseRouter(frame []byte, family api.Family) (Router, bool) {
 		return Router{}, false
 	}
 	size := len(r.From.AsSlice())
-	for i := range r.Count { // parseAdvert has seen that they are there
+	for i := range r.Count { // parseAdvert has checked the length
 		addr, _ := netip.AddrFromSlice(message[8+i*size:][:size])
 		r.Addresses = append(r.Addresses, addr)
 	}

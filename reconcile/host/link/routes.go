@@ -9,7 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// LocalRoutes are the addresses of the local routes that bear a protocol's number (rtnetlink(7), rtm_protocol), sorted.
+// LocalRoutes returns the addresses of the local routes with this protocol number (rtnetlink(7), rtm_protocol), sorted.
 func LocalRoutes(protocol uint8) ([]netip.Addr, error) {
 	conn, err := rtnetlink.Dial(nil)
 	if err != nil {

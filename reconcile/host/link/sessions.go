@@ -12,21 +12,21 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Lengths and places in the messages of sock_diag(7): struct inet_diag_req_v2, struct inet_diag_msg and the struct
-// inet_diag_sockid that both have in them.
+// Lengths and offsets in the messages of sock_diag(7): struct inet_diag_req_v2, struct inet_diag_msg, and struct
+// inet_diag_sockid, which is part of both.
 const (
 	diagIDLength      = 48
 	diagRequestLength = 8 + diagIDLength
-	diagState         = 1 // place of the state in an answer
-	diagAnswerID      = 4 // place of the identity in an answer
+	diagState         = 1 // offset of the state in an answer
+	diagAnswerID      = 4 // offset of the identity in an answer
 	diagAnswerLength  = diagAnswerID + diagIDLength
 	diagWriteQueue    = diagAnswerLength + 8  // after expires and rqueue: octets that the peer has not acknowledged
-	diagInode         = diagAnswerLength + 16 // after wqueue and uid: 0 where no program has the socket
+	diagInode         = diagAnswerLength + 16 // after wqueue and uid: 0 if no program holds the socket
 )
 
 const stateSYNReceived = 3 // tcp_states.h
 
-// sessionStates are those of connections (tcp_states.h): established, SYN received, both of FIN_WAIT, TIME_WAIT,
+// sessionStates are the states of connections (tcp_states.h): established, SYN received, both of FIN_WAIT, TIME_WAIT,
 // CLOSE_WAIT, LAST_ACK and CLOSING.
 const sessionStates = 1<<1 | 1<<stateSYNReceived | 1<<4 | 1<<5 | 1<<6 | 1<<8 | 1<<9 | 1<<11
 
@@ -35,18 +35,18 @@ type session struct {
 	family        uint8
 	local, remote netip.AddrPort
 	id            []byte // struct inet_diag_sockid
-	done          bool   // no program has it any more, and the peer has all of it: the kernel waits for the peer's last packets
+	done          bool   // no program holds it, and the peer has all data: the kernel waits for the peer's last packets
 }
 
-// EndSessions destroys the TCP connections whose local address is one of these and whose local port is one of these, and
-// says how many there were that a program still had. Each peer gets a RST, if it can be reached from that address (ss(8),
-// -K). Connections of this host with itself stay.
+// EndSessions destroys the TCP connections whose local address is in addrs and whose local port is in ports. n is the
+// number of those that a program still held. Each peer gets a RST if it is reachable from that address (ss(8), -K).
+// Connections of this host with itself are kept.
 func EndSessions(addrs []netip.Addr, ports []uint16) (n int, err error) {
 	return endSessions(addrs, ports, func(session) bool { return true })
 }
 
-// SweepSessions destroys those of them that no program has any more, TIME_WAIT among them. On a host that has given its
-// addresses up they would catch the packets of a later connection of the same client port.
+// SweepSessions destroys only those connections that no program holds any more, including TIME_WAIT. On a host that gave up
+// the addresses they would intercept packets of a later connection from the same client port.
 func SweepSessions(addrs []netip.Addr, ports []uint16) error {
 	_, err := endSessions(addrs, ports, func(s session) bool { return s.done })
 	return err
@@ -68,8 +68,8 @@ func endSessions(addrs []netip.Addr, ports []uint16, which func(session) bool) (
 		switch _, err := conn.Execute(diagMessage(unix.SOCK_DESTROY, netlink.Acknowledge, s.family, sessionStates, s.id)); {
 		case err == nil && !s.done:
 			n++
-		case err == nil, errors.Is(err, unix.ENOENT): // it has ended by itself
-		case s.done && errors.Is(err, unix.EOPNOTSUPP): // an older kernel, and TIME_WAIT
+		case err == nil, errors.Is(err, unix.ENOENT): // ended by itself
+		case s.done && errors.Is(err, unix.EOPNOTSUPP): // an older kernel and TIME_WAIT
 		default:
 			return n, fmt.Errorf("cannot end a connection of %v with %v: %w", s.local, s.remote, err)
 		}
@@ -77,7 +77,7 @@ func endSessions(addrs []netip.Addr, ports []uint16, which func(session) bool) (
 	return n, nil
 }
 
-// CountSessions counts the connections with these local addresses and ports that are not over for this host.
+// CountSessions counts the connections with these local addresses and ports that are not done.
 func CountSessions(addrs []netip.Addr, ports []uint16) (n int, err error) {
 	conn, err := netlink.Dial(unix.NETLINK_SOCK_DIAG, nil)
 	if err != nil {
@@ -95,8 +95,8 @@ func CountSessions(addrs []netip.Addr, ports []uint16) (n int, err error) {
 	return n, nil
 }
 
-// sessions are the TCP connections with these local addresses and ports. All of a family are read before the first one is
-// handed out.
+// sessions returns the TCP connections with these local addresses and ports. It reads all connections of a family before it
+// yields the first.
 func sessions(conn *netlink.Conn, addrs []netip.Addr, ports []uint16) iter.Seq2[session, error] {
 	return func(yield func(session, error) bool) {
 		for _, family := range []uint8{unix.AF_INET, unix.AF_INET6} {
@@ -118,7 +118,7 @@ func sessions(conn *netlink.Conn, addrs []netip.Addr, ports []uint16) iter.Seq2[
 	}
 }
 
-// diagMessage is a request for one socket, or for all of a family in one of these states, each a bit.
+// diagMessage is a request for one socket, or for all sockets of a family in one of the states (a bit each).
 func diagMessage(kind netlink.HeaderType, flags netlink.HeaderFlags, family uint8, states uint32, id []byte) netlink.Message {
 	data := make([]byte, diagRequestLength)
 	data[0], data[1] = family, unix.IPPROTO_TCP
@@ -127,7 +127,6 @@ func diagMessage(kind netlink.HeaderType, flags netlink.HeaderFlags, family uint
 	return netlink.Message{Header: netlink.Header{Type: kind, Flags: netlink.Request | flags}, Data: data}
 }
 
-// parseSession reads an answer.
 func parseSession(data []byte) (s session, ok bool) {
 	if len(data) < diagAnswerLength {
 		return s, false
@@ -143,7 +142,7 @@ func parseSession(data []byte) (s session, ok bool) {
 	s.local = netip.AddrPortFrom(addr(s.id[4:20]), binary.BigEndian.Uint16(s.id))
 	s.remote = netip.AddrPortFrom(addr(s.id[20:36]), binary.BigEndian.Uint16(s.id[2:]))
 	if len(data) >= diagInode+4 && data[diagState] != stateSYNReceived {
-		unsent := binary.NativeEndian.Uint32(data[diagWriteQueue:]) // with its own FIN, which counts as one
+		unsent := binary.NativeEndian.Uint32(data[diagWriteQueue:]) // including this host's FIN, which counts as one
 		s.done = binary.NativeEndian.Uint32(data[diagInode:]) == 0 && unsent <= 1
 	}
 	return s, s.family == unix.AF_INET || s.family == unix.AF_INET6

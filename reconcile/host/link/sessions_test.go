@@ -8,7 +8,8 @@ import (
 	"time"
 )
 
-// A connection counts until both ends have closed it, and one in TIME_WAIT is swept away, but not one that lives.
+// TestSessions: a connection counts until both ends have closed it. SweepSessions removes TIME_WAIT, and no live
+// connection.
 func TestSessions(t *testing.T) {
 	if os.Getuid() != 0 {
 		skipFor(t, "destroying sockets needs root")
@@ -45,7 +46,7 @@ func TestSessions(t *testing.T) {
 	other, kept := connect()
 	defer other.Close()
 	counts("two", 2)
-	server.Close() // first: TIME_WAIT is here
+	server.Close() // closed first, so TIME_WAIT is on the server's side
 	client.Close()
 	counts("one closed", 1)
 	if err := SweepSessions(addrs, ports); err != nil {
@@ -67,7 +68,7 @@ func TestSessions(t *testing.T) {
 	}
 }
 
-// A heartbeat reaches a socket with a TTL of 255, from the address that it was sent from.
+// TestSendHeartbeat: a heartbeat reaches a UDP socket from the given source address.
 func TestSendHeartbeat(t *testing.T) {
 	conn, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
 	if err != nil {

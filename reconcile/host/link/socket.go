@@ -11,17 +11,17 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// What frames carry (IEEE 802 numbers).
+// EtherTypes (IEEE 802 numbers).
 const (
 	typeIPv4 uint16 = 0x0800
 	typeARP  uint16 = 0x0806
 	typeIPv6 uint16 = 0x86dd
 )
 
-// socket is a packet socket on one interface: whole Ethernet frames of one type that come in and pass a filter.
+// socket is a packet socket on one interface. It receives whole Ethernet frames of one type that pass a filter.
 type socket struct{ file *os.File }
 
-// open opens a packet socket. Not before its filter is on does it take any frame.
+// open opens a packet socket. The socket receives no frames before its filter is attached.
 func open(l link, etherType uint16, filter program) (*socket, error) {
 	fd, err := unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
@@ -32,7 +32,7 @@ func open(l link, etherType uint16, filter program) (*socket, error) {
 		s.file.Close()
 		return nil, os.NewSyscallError("setsockopt SO_ATTACH_FILTER", err)
 	}
-	// bound to one type, not to all: the frames that the machine sends do not pass by here
+	// bound to one type, not to all, so it does not see outgoing frames of this machine
 	if err := unix.Bind(fd, &unix.SockaddrLinklayer{Protocol: bigEndian(etherType), Ifindex: l.index}); err != nil {
 		s.file.Close()
 		return nil, os.NewSyscallError("bind", err)
@@ -40,12 +40,12 @@ func open(l link, etherType uint16, filter program) (*socket, error) {
 	return s, nil
 }
 
-// bigEndian is a number as the network wants it in memory.
+// bigEndian returns a number in network byte order.
 func bigEndian(n uint16) uint16 {
 	return binary.NativeEndian.Uint16(binary.BigEndian.AppendUint16(nil, n))
 }
 
-// join lets the interface take frames for a multicast MAC, for as long as the socket is open.
+// join makes the interface accept frames to a multicast MAC while the socket is open.
 func (s *socket) join(l link, group net.HardwareAddr) error {
 	mreq := unix.PacketMreq{Ifindex: int32(l.index), Type: unix.PACKET_MR_MULTICAST, Alen: uint16(len(group))}
 	copy(mreq.Address[:], group)
@@ -54,14 +54,14 @@ func (s *socket) join(l link, group net.HardwareAddr) error {
 	})
 }
 
-// bound sets how much the kernel keeps for the socket.
+// bound sets the size of the socket's receive buffer.
 func (s *socket) bound(octets int) error {
 	return s.control(func(fd int) error {
 		return os.NewSyscallError("setsockopt SO_RCVBUF", unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, octets))
 	})
 }
 
-// control calls do with the file descriptor, which stays open meanwhile.
+// control calls do with the file descriptor, which stays open during the call.
 func (s *socket) control(do func(fd int) error) error {
 	raw, err := s.file.SyscallConn()
 	if err != nil {
@@ -79,9 +79,9 @@ func (s *socket) send(frame []byte) error {
 	return err
 }
 
-// receive hands every frame to handle, which may not keep it, until that has enough or the file's deadline has passed.
+// receive passes each frame to handle, which must not keep it, until handle returns true or the file's deadline passes.
 func receive(file *os.File, handle func(frame []byte) (enough bool)) error {
-	buffer := make([]byte, 2048) // an Ethernet frame; of a larger one nothing here is asked for
+	buffer := make([]byte, 2048) // an Ethernet frame; no larger frame is needed
 	for {
 		n, err := file.Read(buffer)
 		if err != nil {
@@ -96,7 +96,7 @@ func receive(file *os.File, handle func(frame []byte) (enough bool)) error {
 	}
 }
 
-// endWith lets the file's deadline pass when ctx ends. Calling stop takes that back.
+// endWith makes the file's deadline pass when ctx ends. stop cancels that.
 func endWith(ctx context.Context, file *os.File) (stop func() bool) {
-	return context.AfterFunc(ctx, func() { _ = file.SetReadDeadline(time.Unix(1, 0)) }) // closed already: good as well
+	return context.AfterFunc(ctx, func() { _ = file.SetReadDeadline(time.Unix(1, 0)) }) // already closed is fine
 }

@@ -9,19 +9,19 @@ import (
 	"rlb.dev/rlb-agent/api"
 )
 
-// Advert is what a VRRP router says of itself.
+// Advert is the content of a VRRP advertisement.
 type Advert struct {
 	From     netip.Addr    // the router's own address; with IPv6 a link-local one
-	Priority uint8         // 0 where it gives up, 255 where the addresses are its own
-	Interval time.Duration // between its advertisements: whole seconds with version 2, hundredths with 3
-	Unicast  bool          // it came to us alone, not to the group
-	Count    int           // addresses in it
+	Priority uint8         // 0 if the router gives up the addresses, 255 if it owns them
+	Interval time.Duration // advertisement interval: whole seconds in version 2, hundredths of a second in 3
+	Unicast  bool          // sent to this host alone, not to the group
+	Count    int           // number of addresses
 }
 
 const protocolVRRP = 112
 
-// parseAdvert reads an advertisement of the identity, checked as RFC 9568 §7.1 and RFC 3768 §7.1 say. The addresses in it
-// do not matter: those of a peer that was edited first may differ.
+// parseAdvert parses an advertisement of the identity, with the checks of RFC 9568 §7.1 and RFC 3768 §7.1. It ignores the
+// addresses: those of a peer whose configuration was changed first can differ.
 func parseAdvert(frame []byte, id Identity) (Advert, bool) {
 	from, to, message, pseudo, ok := vrrpOf(frame, id.Family)
 	if !ok || len(message) < 8 || message[0] != id.kind() || int(message[1]) != id.RouterID {
@@ -38,7 +38,7 @@ func parseAdvert(frame []byte, id Identity) (Advert, bool) {
 	} else {
 		a.Interval = time.Duration(binary.BigEndian.Uint16(message[4:])&0xfff) * 10 * time.Millisecond
 	}
-	// version 2 has no pseudo-header; about that of version 3 in IPv4 routers differ
+	// version 2 has no pseudo-header; with version 3 in IPv4 some routers include it, others do not
 	good := checksum(pseudo, message) == 0
 	if id.Family == api.IPv4 {
 		good = id.Version == 3 && good || checksum(message) == 0
@@ -46,7 +46,7 @@ func parseAdvert(frame []byte, id Identity) (Advert, bool) {
 	return a, good && a.Interval > 0
 }
 
-// vrrpOf is the VRRP message in a frame, with its sender, its receiver and the pseudo-header for its checksum.
+// vrrpOf returns the VRRP message in a frame, with its sender, its receiver and the pseudo-header for its checksum.
 func vrrpOf(frame []byte, family api.Family) (from, to netip.Addr, message, pseudo []byte, ok bool) {
 	if family == api.IPv6 {
 		from, to, message, ok = payload6(frame, protocolVRRP)

@@ -1,15 +1,15 @@
 //go:build linux
 
-// Package link sees and says on an Ethernet what a holder of virtual IPs must: who answers for an address (ARP, RFC 826;
-// Neighbour Discovery, RFC 4861), who else claims one, what VRRP routers advertise (RFC 3768, RFC 9568); and it
-// follows the machine's own addresses by rtnetlink(7).
+// Package link sends and receives on an Ethernet what a holder of virtual IPs needs: which host answers for an address
+// (ARP, RFC 826; Neighbour Discovery, RFC 4861), which other host claims one, and what VRRP routers advertise (RFC 3768,
+// RFC 9568). It also follows the machine's own addresses by rtnetlink(7).
 //
-// All of it waits on sockets: where nothing happens nothing runs. Filters in the kernel (packet(7), SO_ATTACH_FILTER)
-// let only those frames wake the process that are asked for. Packet sockets stand before the firewall, so that it
-// hides nothing; HearAdmitted alone listens behind it. They need CAP_NET_RAW; an error then wraps fs.ErrPermission.
+// All functions wait on sockets, and use no CPU while nothing happens. Filters in the kernel (packet(7), SO_ATTACH_FILTER)
+// let only the needed frames wake the process. Packet sockets receive before the firewall; only HearAdmitted and
+// HearAdmittedRouters receive behind it. They need CAP_NET_RAW; without it the error wraps fs.ErrPermission.
 //
-// A call that waits ends with ctx, without an error. When its interface goes down or away it ends with an error:
-// WatchAddresses tells when it is worth another try.
+// A call that waits returns without an error when ctx ends, and with an error when its interface goes down or disappears:
+// WatchAddresses reports when another try makes sense.
 package link
 
 import (
@@ -21,19 +21,19 @@ import (
 	"slices"
 )
 
-// ErrNotEthernet is wrapped by the error for an interface that has no MACs: nobody there can be asked for an address.
+// ErrNotEthernet is wrapped by the error for an interface without MACs, on which no host can be asked for an address.
 var ErrNotEthernet = errors.New("not an Ethernet")
 
-// link is an interface, as it was when looked at.
+// link describes an interface at the time of lookAt.
 type link struct {
 	name     string
 	index    int
 	mac      net.HardwareAddr
 	prefixes []netip.Prefix     // its addresses, the primary ones first
-	own      []net.HardwareAddr // the machine's own, all interfaces counted
+	own      []net.HardwareAddr // MACs of this machine, of all interfaces
 }
 
-// lookAt looks at an interface, which must be an Ethernet or look like one.
+// lookAt reads an interface, which must be an Ethernet or look like one.
 func lookAt(name string) (link, error) {
 	all, err := net.Interfaces()
 	if err != nil {
@@ -64,19 +64,19 @@ func lookAt(name string) (link, error) {
 	return l, nil
 }
 
-// virtual says whether a MAC is one of VRRP's (RFC 9568 §7.3). All holders of a virtual router use the same, so that it
-// does not tell us from another; but frames of our own never come in.
+// virtual says whether a MAC is a VRRP one (RFC 9568 §7.3). All members of a virtual router use the same MAC, so it does
+// not identify a machine. Our own frames are never received.
 func virtual(mac net.HardwareAddr) bool {
 	return bytes.HasPrefix(mac, []byte{0, 0, 0x5e, 0, 1}) || bytes.HasPrefix(mac, []byte{0, 0, 0x5e, 0, 2})
 }
 
-// foreign says whether a MAC is another machine's.
+// foreign says whether a MAC belongs to another machine.
 func (l link) foreign(mac net.HardwareAddr) bool {
 	return !slices.ContainsFunc(l.own, func(own net.HardwareAddr) bool { return bytes.Equal(own, mac) })
 }
 
-// sender is the address in whose name to ask for the target: none of those asked for, since asking is also a claim.
-// Where there is none it is the unspecified one, as in a probe (RFC 5227 §2.1.1).
+// sender returns the source address for a request for target. It is none of the asked addresses, because a request is also
+// a claim. If there is no suitable address, it is unspecified, as in a probe (RFC 5227 §2.1.1).
 func (l link) sender(target netip.Addr, asked []netip.Addr) netip.Addr {
 	for _, p := range l.prefixes {
 		addr := p.Addr()
@@ -94,7 +94,7 @@ func (l link) sender(target netip.Addr, asked []netip.Addr) netip.Addr {
 	return netip.IPv6Unspecified()
 }
 
-// byFamily are the addresses, each once, by their family.
+// byFamily splits addresses by family, without duplicates.
 func byFamily(addrs []netip.Addr) (v4, v6 []netip.Addr) {
 	for _, addr := range addrs {
 		switch addr = addr.Unmap().WithZone(""); {

@@ -1,29 +1,29 @@
-// Package patience tells a program that is silent from one that is kept waiting, together with this process.
+// Package patience distinguishes a silent program from one that is stalled together with this process.
 package patience
 
 import "time"
 
 const (
-	Hasty = 120 * time.Millisecond // of silence, after which what neither runs nor waits for a core hangs
-	Tick  = 5 * time.Millisecond   // between two looks meanwhile
+	Hasty = 120 * time.Millisecond // a program that is silent this long, and neither runs nor waits for a core, is hung
+	Tick  = 5 * time.Millisecond   // interval of the checks
 )
 
-// lateTimer is by how much a timer of this process may be late without meaning anything.
+// lateTimer is the delay of a timer of this process that is still normal.
 const lateTimer = 20 * time.Millisecond
 
-// Patience measures how long something was silent while this process got its core on time: that a program did not answer
-// while all cores were busy says nothing of it. After a timer that came late it begins anew.
+// Patience measures how long a program was silent while this process got its core on time. If all cores were busy, the
+// silence says nothing about the program; so the measurement restarts after a timer that fired late.
 type Patience struct {
 	need        time.Duration
 	since, last time.Time
 }
 
-// New begins at now, and needs so long a silence.
+// New starts the measurement at now. need is the required silence.
 func New(now time.Time, need time.Duration) *Patience {
 	return &Patience{need: need, since: now, last: now}
 }
 
-// Over is called at each tick, and says whether the silence was long enough.
+// Over is called at each tick. It says whether the silence was long enough.
 func (p *Patience) Over(now time.Time) bool {
 	if now.Sub(p.last) > Tick+lateTimer {
 		p.since = now

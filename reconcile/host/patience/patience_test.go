@@ -5,11 +5,11 @@ import (
 	"time"
 )
 
-// TestPatience: silence counts while the timers of this process are on time. A stall never is a part of it.
+// TestPatience: silence counts only while the timers of this process are on time. A stall never counts.
 func TestPatience(t *testing.T) {
 	const tick, stall = Tick, 250 * time.Millisecond
 	for name, test := range map[string]struct {
-		stalls map[int]time.Duration // how late the tick of that number is
+		stalls map[int]time.Duration // delay of the tick with that number
 		want   time.Duration         // until it is over
 	}{
 		"on time":           {nil, Hasty},
@@ -35,7 +35,7 @@ func TestPatience(t *testing.T) {
 }
 
 // TestStalledTogether: HAProxy and this process are stalled for 250 ms again and again, and HAProxy answers some
-// milliseconds after each: no silence of it lasts long enough, whenever the question comes.
+// milliseconds after each stall. HAProxy is never hung, whenever the question is asked.
 func TestStalledTogether(t *testing.T) {
 	const stall, run = 250 * time.Millisecond, 60 * time.Millisecond
 	stalled := func(at time.Time) (until time.Time, is bool) { // the end of the stall

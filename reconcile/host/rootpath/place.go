@@ -7,11 +7,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// place is a file, directory or link that is held open (O_PATH), so that it cannot be swapped for another one between
-// two looks at it.
+// place is a file, directory or symbolic link that is held open (O_PATH), so it cannot be replaced between two checks.
 type place struct {
 	fd   int
-	path string // without links
+	path string // without symbolic links
 	stat unix.Stat_t
 }
 
@@ -28,8 +27,8 @@ func (p *place) close() { _ = unix.Close(p.fd) } // nothing was written
 
 func (p *place) kind() uint32 { return p.stat.Mode & unix.S_IFMT }
 
-// enter opens what has a name in a directory; a link is not followed. ".." is the directory's parent: the way here led
-// through no link, but those that were followed. The error is a bare errno.
+// enter opens a name in a directory without following a symbolic link. ".." is the directory's parent: the walk followed
+// each link by itself, so no link is left on the way. The error is a bare errno.
 func (p *place) enter(name string) (*place, error) {
 	fd, err := unix.Openat(p.fd, name, unix.O_PATH|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
 	if err != nil {
@@ -39,7 +38,7 @@ func (p *place) enter(name string) (*place, error) {
 	return newPlace(fd, path)
 }
 
-// target is where a link leads.
+// target returns the target of a symbolic link.
 func (p *place) target() (string, error) {
 	buffer := make([]byte, unix.PathMax)
 	n, err := unix.Readlinkat(p.fd, "", buffer)

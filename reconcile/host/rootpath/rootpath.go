@@ -1,9 +1,9 @@
-// Package rootpath follows paths on which root may act: only root can change what they lead to. Who may write a
-// directory on the way, or owns a link, could lead root's reading, writing or running elsewhere.
+// Package rootpath follows paths that root can use safely, because only root can change what they lead to. A user who can
+// write to a directory on the way, or who owns a link, could redirect what root reads, writes or runs.
 //
-// Links are followed one by one, as the kernel does (path_resolution(7)). Each directory, the links in it and, where it
-// is read or run, the file must be root's and not be writable by group or others; a sticky directory (/tmp) is no
-// exception. So nobody but root can change afterwards what was found, and a resolved path may be used by its name.
+// Links are followed one by one, as the kernel does (path_resolution(7)). Each directory, the links in it and, if it is
+// read or run, the file must belong to root and must not be writable by group or others. A sticky directory (/tmp) is no
+// exception. So only root can change the result afterwards, and a resolved path can be used by its name.
 package rootpath
 
 import (
@@ -16,23 +16,24 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A Walker follows paths. The zero value is for root.
+// A Walker follows paths. The zero value requires root as the owner.
 type Walker struct {
-	top   string // taken as it is; "" is "/", which is looked at
+	top   string // trusted without checks; "" means "/", which is checked
 	owner uint32
 }
 
-// Within is a Walker for tests: the present user is its root, and a directory's own path is taken as it is.
+// Within returns a Walker for tests: the current user takes the place of root, and the path of the directory itself is
+// trusted.
 func Within(dir string) Walker { return Walker{top: dir, owner: uint32(os.Geteuid())} }
 
-// Error says who else may change what a path leads to, and how to fix that.
+// Error says which other users can change what a path leads to, and how to fix that.
 type Error struct{ text string }
 
-// Error is for people: "others than root may write /srv/spec.yaml (chmod go-w /srv/spec.yaml)".
+// Error returns a text for the administrator: "others than root may write /srv/spec.yaml (chmod go-w /srv/spec.yaml)".
 func (e *Error) Error() string { return e.text }
 
-// Resolve is the path of a file without links, for one who replaces or removes it. The file, and directories at the end
-// of the path, need not exist; the file itself may be another user's. Errors: *Error, *fs.PathError.
+// Resolve returns the path of a file without symbolic links, to replace or remove the file. The file, and directories at
+// the end of the path, need not exist; the file itself can belong to another user. Errors: *Error, *fs.PathError.
 func (w Walker) Resolve(path string) (string, error) {
 	found, resolved, err := w.walk(path)
 	if found != nil {
@@ -47,8 +48,8 @@ func (w Walker) Resolve(path string) (string, error) {
 	return resolved, nil
 }
 
-// Directory opens a directory (O_PATH) to which only root can lead the path. The directory itself may be another user's.
-// Errors: *Error, *fs.PathError.
+// Directory opens a directory (O_PATH) if only root can change where the path leads. The directory itself can belong to
+// another user. Errors: *Error, *fs.PathError.
 func (w Walker) Directory(path string) (*os.File, error) {
 	found, _, err := w.walk(path)
 	switch {
@@ -63,8 +64,8 @@ func (w Walker) Directory(path string) (*os.File, error) {
 	return os.NewFile(uintptr(found.fd), found.path), nil
 }
 
-// Check is nil where a file or directory exists and only root can change it: also for a program that opens the path
-// anew. Errors: *Error, *fs.PathError.
+// Check returns nil if a file or directory exists and only root can change it. This also holds for a program that opens the
+// path later. Errors: *Error, *fs.PathError.
 func (w Walker) Check(path string) error {
 	found, err := w.find(path)
 	if err != nil {
@@ -74,7 +75,7 @@ func (w Walker) Check(path string) error {
 	return nil
 }
 
-// Open opens a file for reading: the very one that was checked. Errors: *Error, *fs.PathError.
+// Open opens for reading exactly the file that it checked. Errors: *Error, *fs.PathError.
 func (w Walker) Open(path string) (*os.File, error) {
 	found, err := w.find(path)
 	if err != nil {
@@ -91,7 +92,7 @@ func (w Walker) Open(path string) (*os.File, error) {
 	return os.NewFile(uintptr(fd), path), nil
 }
 
-// find is walk to what exists and is root's.
+// find is like walk, but the file must exist and only root may change it.
 func (w Walker) find(path string) (*place, error) {
 	found, _, err := w.walk(path)
 	if err == nil && found == nil {
@@ -107,7 +108,7 @@ func (w Walker) find(path string) (*place, error) {
 	return found, err
 }
 
-// owned is nil where only root may change a place.
+// owned returns nil if only root can change a place.
 func (w Walker) owned(p *place) error {
 	switch link := p.kind() == unix.S_IFLNK; {
 	case w.top != "" && p.path == w.top:
@@ -121,8 +122,8 @@ func (w Walker) owned(p *place) error {
 	return nil
 }
 
-// advice is how a place becomes root's alone. A directory that is another user's, or shared like /tmp (sticky), stays as
-// it is: others need it so.
+// advice says how to make a place writable by root only. A directory of another user, or a shared one like /tmp (sticky),
+// stays as it is, because other users need it so.
 func (w Walker) advice(p *place, command string) string {
 	if p.kind() == unix.S_IFDIR && (p.stat.Uid != w.owner || p.stat.Mode&unix.S_ISVTX != 0) {
 		return "move the file to a directory that only root may write"
@@ -130,7 +131,7 @@ func (w Walker) advice(p *place, command string) string {
 	return command + " " + p.path
 }
 
-// begin is where an absolute path begins, and the names that are left of it.
+// begin opens the start of an absolute path, and returns the remaining names.
 func (w Walker) begin(path string) (*place, []string, error) {
 	top := "/"
 	if below, found := strings.CutPrefix(path, w.top+"/"); w.top != "" && found {
@@ -147,18 +148,18 @@ func (w Walker) begin(path string) (*place, []string, error) {
 	return at, strings.Split(path, "/"), nil
 }
 
-// maxLinks is how many links a path may lead through, as in the kernel.
+// maxLinks is the most symbolic links in a path, as in the kernel.
 const maxLinks = 40
 
-// walk follows a path. Only root can change where it leads to; what is there may be another user's. found is nil where it
-// leads to nothing yet.
+// walk follows a path. Only root can change where it leads, but the file there can belong to another user. found is nil if
+// the path leads to nothing yet.
 func (w Walker) walk(path string) (found *place, resolved string, err error) {
 	abs, err := filepath.Abs(path)
 	if err != nil {
 		return nil, "", err
 	}
 	if !filepath.IsAbs(path) {
-		path = abs // without its links a working directory has no ".."
+		path = abs // a working directory without links has no ".."
 	}
 	at, rest, err := w.begin(path)
 	if err != nil {

@@ -17,7 +17,7 @@ func must(t *testing.T, err error) {
 	}
 }
 
-// tree is a directory with root's files, what others may write, and links of all kinds.
+// tree makes a directory with root's files, files that others can write, and links of all kinds.
 func tree(t *testing.T) (Walker, string) {
 	t.Helper()
 	top, err := filepath.EvalSymlinks(t.TempDir())
@@ -31,16 +31,16 @@ func tree(t *testing.T) (Walker, string) {
 	must(t, os.Chmod(filepath.Join(top, "open"), 0o777|os.ModeSticky))
 	must(t, os.Chmod(filepath.Join(top, "safe/group"), 0o664))
 	for link, target := range map[string]string{
-		"open/link":       "../safe/file",     // a link in a directory that others may write
-		"safe/through":    "../open/link",     // to one
-		"open/dir":        top + "/safe/sub",  // for "..": only the link's own directory tells that others may swap it
-		"there":           "open/dir",         // to that
-		"safe/link":       "file",             // a good one
-		"safe/absolute":   top + "/safe/link", // two good ones
-		"safe/up":         "../safe/sub",      // a good one to a directory
+		"open/link":       "../safe/file",     // a link in a directory that others can write
+		"safe/through":    "../open/link",     // to such a link
+		"open/dir":        top + "/safe/sub",  // for "..": only the link's own directory shows that others can replace the link
+		"there":           "open/dir",         // to that link
+		"safe/link":       "file",             // a safe link
+		"safe/absolute":   top + "/safe/link", // two safe links
+		"safe/up":         "../safe/sub",      // a safe link to a directory
 		"loop":            "loop",
 		"safe/dangling":   "new",
-		"safe/..data":     "sub", // as a ConfigMap has it
+		"safe/..data":     "sub", // as in a ConfigMap
 		"safe/config":     "..data/../file",
 		"safe/over-there": "../open/below",
 	} {
@@ -56,7 +56,7 @@ func TestWalker(t *testing.T) {
 		"safe/file":               {"safe/file", "", ""},
 		"safe/link":               {"safe/file", "", ""},
 		"safe/absolute":           {"safe/file", "", ""},
-		"safe/up/../file":         {"safe/file", "", ""}, // the parent of what the link leads to
+		"safe/up/../file":         {"safe/file", "", ""}, // the parent of the link's target
 		"safe/config":             {"safe/file", "", ""},
 		"safe/./sub//../file":     {"safe/file", "", ""},
 		"safe/dangling":           {"safe/new", "", "no such file"},
@@ -68,7 +68,7 @@ func TestWalker(t *testing.T) {
 		"open/below/file":         {"", shared, shared},
 		"safe/through":            {"", shared, shared},
 		"safe/over-there/file":    {"", shared, shared},
-		"there/../file":           {"", shared, shared}, // by its text it is TOP/file, which nobody else may write
+		"there/../file":           {"", shared, shared}, // as a text it is TOP/file, which no other user can write
 		"open/dir/../file":        {"", shared, shared},
 		"open/../safe/file":       {"", shared, shared},
 		"loop":                    {"", "too many levels", "too many levels"},
@@ -100,7 +100,7 @@ func TestWalker(t *testing.T) {
 	}
 }
 
-// A directory may be anybody's, the way to it root's alone.
+// TestDirectory: the directory can belong to any user, the path to it only to root.
 func TestDirectory(t *testing.T) {
 	w, top := tree(t)
 	for path, want := range map[string]string{
@@ -125,7 +125,7 @@ func TestDirectory(t *testing.T) {
 	}
 }
 
-// What belongs to another user is his to change, a link as well as a file or a directory.
+// TestOthersOwn: files, directories and links of another user are rejected.
 func TestOthersOwn(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("only root gives files away")
@@ -141,7 +141,8 @@ func TestOthersOwn(t *testing.T) {
 	}
 }
 
-// While somebody swaps a directory of his for a link to root's and back, nothing of root's is reached through it.
+// TestSwappedLink: while a user replaces his directory by a link to root's and back, root's files are not reached through
+// it.
 func TestSwappedLink(t *testing.T) {
 	w, top := tree(t)
 	swapped, aside := filepath.Join(top, "open/swapped"), filepath.Join(top, "open/aside")
@@ -156,7 +157,7 @@ func TestSwappedLink(t *testing.T) {
 				return
 			default:
 			}
-			_ = os.Rename(swapped, swapped+".1") // one of the two is there at any time, or neither
+			_ = os.Rename(swapped, swapped+".1") // one of the two exists at any time, or neither
 			_ = os.Rename(aside, swapped)
 			_ = os.Rename(swapped, aside)
 			_ = os.Rename(swapped+".1", swapped)
@@ -172,7 +173,7 @@ func TestSwappedLink(t *testing.T) {
 	swapping.Wait()
 }
 
-// Root's own rules look at every directory from the top.
+// TestRootLooksFromTheTop: the zero Walker checks every directory from "/" on.
 func TestRootLooksFromTheTop(t *testing.T) {
 	if err := (Walker{}).Check("/tmp"); err == nil || !strings.Contains(err.Error(), "/tmp") {
 		t.Errorf("/tmp: %v", err)

@@ -1,5 +1,5 @@
-// Package apt is what a machine has of packages: dpkg's records, apt's offers, and what installs, removes and holds them.
-// What changes packages runs in a systemd unit of its own, which outlives the agent.
+// Package apt reads, installs, removes and holds the packages of a machine, with dpkg's records and apt's offers. Changes
+// of packages run in a systemd unit of their own, which outlives the agent.
 package apt
 
 import (
@@ -19,35 +19,34 @@ import (
 	"rlb.dev/rlb-agent/reconcile/host/debian/program"
 )
 
-// A Manager asks and changes the packages of this machine. It is the host's PackageReader and PackageWriter.
+// A Manager reads and changes the packages of this machine. It implements the host's PackageReader and PackageWriter.
 type Manager struct {
 	programs *program.Runner
 	effect   host.Effect
 	log      *slog.Logger
 
-	lists string // apt's lists of packages
-	dpkg  string // dpkg's records
-	run   string // our directory for what a reboot may forget
+	lists string // directory of apt's package lists
+	dpkg  string // directory of dpkg's records
+	run   string // the agent's directory for files that are lost at a reboot
 
-	transients atomic.Int64 // transient units so far
-	staleLists atomic.Value // string: what the last apt-get update could not fetch
+	transients atomic.Int64 // number of transient units so far
+	staleLists atomic.Value // string: warning of the last apt-get update
 
 	dpkgMutex  sync.Mutex
-	dpkgAsOf   string               // the state of dpkg's records before it was asked
-	dpkgAsked  []string             // for which packages
-	dpkgAnswer map[string]dpkgState // what it answered; not changed any more
+	dpkgAsOf   string               // state of dpkg's records before the query
+	dpkgAsked  []string             // packages of the query
+	dpkgAnswer map[string]dpkgState // answer of the query; never changed
 
 	offersMutex sync.Mutex
-	offers      map[string]string // candidates that were asked for since apt last ran
+	offers      map[string]string // candidates queried since apt last ran
 }
 
-// New is the manager of this machine's packages. It touches nothing.
+// New returns the manager of this machine's packages. It accesses nothing.
 func New(programs *program.Runner, effect host.Effect, log *slog.Logger) *Manager {
 	return &Manager{programs: programs, effect: effect, log: log, lists: "/var/lib/apt/lists", dpkg: "/var/lib/dpkg", run: host.RunDir}
 }
 
-// aptOptions keep apt from asking, and keep the configuration files that are there. An apt that does not know one of
-// the -o names ignores it.
+// aptOptions prevent questions of apt, and keep existing configuration files. An apt version ignores unknown names of -o.
 func (m *Manager) aptOptions() []string {
 	return []string{
 		"-y",
@@ -55,7 +54,7 @@ func (m *Manager) aptOptions() []string {
 		"-o", "Dpkg::Options::=--force-confold",
 		"-o", "Dpkg::Use-Pty=0",
 		"-o", "DPkg::Lock::Timeout=" + strconv.Itoa(int(m.programs.LockTimeout/time.Second)),
-		"-o", "APT::Cmd::Pattern-Only=true", // names are names, not expressions
+		"-o", "APT::Cmd::Pattern-Only=true", // package names are names, not expressions
 		"-o", "APT::Get::AutomaticRemove=false",
 	}
 }
@@ -70,9 +69,8 @@ func (m *Manager) apt(ctx context.Context, do string, args ...string) (log strin
 	return log, err
 }
 
-// RefreshPackages fetches the lists of packages. apt-get calls it a success when a list could not be fetched and an
-// old one is there, and so do we: a foreign source that is down is no reason to stop. InstallPackages tells of it
-// where it matters.
+// RefreshPackages downloads the package lists. Like apt-get it succeeds if a list could not be downloaded but an old one
+// exists: a foreign source that is down is no reason to stop. If an installation fails later, its error mentions that list.
 func (m *Manager) RefreshPackages(ctx context.Context) error {
 	return m.effect.Do("RefreshPackages", func() error {
 		log, err := m.apt(ctx, "fetch the lists of packages", "update")
@@ -90,11 +88,11 @@ func firstWarning(log string) string {
 	return ""
 }
 
-// packageRequest is "name" or "name=version", a glob allowed in the version. It does not end in "-", with which apt would
-// remove the package.
+// packageRequest is "name" or "name=version", with a glob allowed in the version. It must not end in "-", because apt would
+// then remove the package.
 var packageRequest = regexp.MustCompile(`^([a-z0-9][a-z0-9+.-]*[a-z0-9+])(?:=([0-9A-Za-z*?](?:[0-9A-Za-z.+:~*?-]*[0-9A-Za-z.~*?])?))?$`)
 
-// parseRequests splits packages into names and versions, "" where any will do.
+// parseRequests splits packages into names and versions; "" means any version.
 func parseRequests(packages []string) (names, versions []string, err error) {
 	for _, p := range packages {
 		m := packageRequest.FindStringSubmatch(p)
@@ -106,7 +104,7 @@ func parseRequests(packages []string) (names, versions []string, err error) {
 	return names, versions, nil
 }
 
-// InstallPackages installs the packages that are not installed, whole and in that version already.
+// InstallPackages installs the packages that are not already installed completely and in the requested version.
 func (m *Manager) InstallPackages(ctx context.Context, packages ...string) (brought []string, err error) {
 	err = m.effect.Do("InstallPackages "+strings.Join(packages, " "), func() (err error) {
 		brought, err = m.install(ctx, packages...)
@@ -120,7 +118,7 @@ func (m *Manager) install(ctx context.Context, packages ...string) ([]string, er
 	if err != nil {
 		return nil, err
 	}
-	if err := m.awaitTransients(ctx); err != nil { // what is half way through now must not pass for "before"
+	if err := m.awaitTransients(ctx); err != nil { // packages of a running installation must not count as "before"
 		return nil, err
 	}
 	states, err := m.dpkgStates(ctx, names...)
@@ -157,7 +155,7 @@ func (m *Manager) install(ctx context.Context, packages ...string) ([]string, er
 	if stale, _ := m.staleLists.Load().(string); err != nil && stale != "" {
 		err = fmt.Errorf("%w (and not all lists of packages could be fetched: %s)", err, stale)
 	}
-	// Even a failed install may have unpacked something. A cut off one is asked about without its context.
+	// Even a failed installation may have unpacked something. The query ignores a cancelled ctx.
 	after, lookErr := m.present(context.WithoutCancel(ctx))
 	if lookErr != nil {
 		if err == nil {
@@ -172,7 +170,7 @@ func (m *Manager) install(ctx context.Context, packages ...string) ([]string, er
 	return added, err
 }
 
-// PurgePackages removes packages with their configuration, and nothing but these.
+// PurgePackages removes these packages with their configuration, and no others.
 func (m *Manager) PurgePackages(ctx context.Context, names ...string) error {
 	return m.effect.Do("PurgePackages "+strings.Join(names, " "), func() error { return m.purge(ctx, names...) })
 }
@@ -203,7 +201,7 @@ func (m *Manager) purge(ctx context.Context, names ...string) error {
 	return m.simulatedApt(ctx, do, may, args...)
 }
 
-// RepairPackages finishes what an interrupted dpkg or apt left half done.
+// RepairPackages completes what an interrupted dpkg or apt left half done.
 func (m *Manager) RepairPackages(ctx context.Context) error {
 	return m.effect.Do("RepairPackages", func() error { return m.repair(ctx) })
 }
@@ -214,14 +212,14 @@ func (m *Manager) repair(ctx context.Context) error {
 		_, err := m.transient(ctx, do, program.Command{Name: "dpkg", Args: []string{"--force-confdef", "--force-confold", "--configure", "-a"}})
 		return err
 	})
-	// What dpkg cannot finish for want of a dependency, apt can fetch: its verdict counts.
+	// If dpkg lacks a dependency, apt can download it, so only apt's result counts.
 	if err != nil {
 		m.log.DebugContext(ctx, "dpkg could not finish alone", "err", err)
 	}
 	return m.simulatedApt(ctx, do, allowed{}, "--no-install-recommends", "--no-remove", "-f", "install")
 }
 
-// Additions simulates an installation. Where apt cannot even say what it would do, there is nothing that it would bring.
+// Additions simulates an installation. If apt cannot simulate it, the result is empty.
 func (m *Manager) Additions(ctx context.Context, packages ...string) ([]string, error) {
 	if _, _, err := parseRequests(packages); err != nil {
 		return nil, err

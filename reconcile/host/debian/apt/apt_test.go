@@ -74,7 +74,7 @@ func TestInstallPackagesErrors(t *testing.T) {
 	recorded.WantError(t, err, "cannot install haproxy: systemd-run: Failed to start transient service unit: no")
 }
 
-// What apt would do beyond what it was told is refused before it does anything.
+// TestInstallRefusesSurprises: additional changes of apt are refused before it does anything.
 func TestInstallRefusesSurprises(t *testing.T) {
 	const inst = "Inst haproxy (2.6.12 Debian:12 [amd64])\nConf haproxy (2.6.12 Debian:12 [amd64])\n"
 	for _, test := range []struct{ name, request, simulation, want string }{

@@ -15,7 +15,7 @@ import (
 	"rlb.dev/rlb-agent/reconcile/host/debian/program"
 )
 
-// packageName is a package's exact name: no option, no glob, no apt suffix ("name-" would remove it).
+// packageName matches a package's exact name: no option, no glob, no apt suffix ("name-" would remove the package).
 var packageName = regexp.MustCompile(`^[a-z0-9][a-z0-9+.-]*[a-z0-9+]$`)
 
 func checkNames(do string, names []string) error {
@@ -29,7 +29,7 @@ func checkNames(do string, names []string) error {
 
 const packageFormat = "${Package}\t${db:Status-Want}\t${db:Status-Status}\t${db:Status-Eflag}\t${Version}\n"
 
-// Packages are the states of the named packages, in that order.
+// Packages returns the states of the named packages, in that order.
 func (m *Manager) Packages(ctx context.Context, names ...string) ([]host.Package, error) {
 	if len(names) == 0 {
 		return nil, nil
@@ -49,22 +49,22 @@ func (m *Manager) Packages(ctx context.Context, names ...string) ([]host.Package
 	return packages, nil
 }
 
-// dpkgState is what dpkg knows of one package.
+// dpkgState is dpkg's state of one package.
 type dpkgState struct {
 	state   host.Package
-	present bool // any of its files may be there
-	known   bool // present, or its configuration is left
+	present bool // some of its files can exist
+	known   bool // present, or its configuration remains
 }
 
-// managedPackages are asked for together, so that one look at a host runs dpkg-query once.
+// managedPackages are queried together, so that one look at a host runs dpkg-query once.
 var managedPackages = []string{"haproxy", "iptables", "keepalived", "nftables"}
 
-// dpkgStates are the states of the named packages that dpkg has heard of. dpkg's records are read again only when they
-// have changed; dpkg-query is asked only where they do not tell all.
+// dpkgStates returns the states of the named packages that dpkg knows. It reads dpkg's records again only if they have
+// changed, and runs dpkg-query only if the records are incomplete.
 func (m *Manager) dpkgStates(ctx context.Context, names ...string) (map[string]dpkgState, error) {
 	m.dpkgMutex.Lock()
 	defer m.dpkgMutex.Unlock()
-	records := m.dpkgRecords() // before the question: what changes in the middle of it makes the answer stale
+	records := m.dpkgRecords() // before the query: a change during it makes the answer stale
 	unknown := func(name string) bool { return !slices.Contains(m.dpkgAsked, name) }
 	if records != "" && records == m.dpkgAsOf && !slices.ContainsFunc(names, unknown) {
 		return m.dpkgAnswer, nil
@@ -81,8 +81,8 @@ func (m *Manager) dpkgStates(ctx context.Context, names ...string) (map[string]d
 	return answer, nil
 }
 
-// dpkgRecords identifies the state of dpkg's database, or is "" where it is not to be seen. dpkg replaces the file status
-// when it ends, and notes what it does in the directory updates before (dpkg(1), dpkg's internals).
+// dpkgRecords identifies the state of dpkg's database; "" if it is not visible. dpkg replaces the file status at its end,
+// and before that logs its changes in the directory updates (dpkg(1), dpkg's internals).
 func (m *Manager) dpkgRecords() string {
 	var id strings.Builder
 	for _, name := range []string{"status", "updates"} {
@@ -95,14 +95,14 @@ func (m *Manager) dpkgRecords() string {
 	return id.String()
 }
 
-// queryDpkg asks dpkg-query for the named packages, or for all.
+// queryDpkg runs dpkg-query for the named packages, or for all.
 func (m *Manager) queryDpkg(ctx context.Context, names ...string) (map[string]dpkgState, error) {
 	c := program.Command{Name: "dpkg-query", Args: append([]string{"-W", "-f", packageFormat, "--"}, names...)}
 	out, err := m.programs.Run(ctx, c)
 	if err != nil {
 		return nil, host.Cannot("look at packages", err)
 	}
-	if out.Code != 0 && out.Code != 1 { // 1: it has not heard of some, and told of the others
+	if out.Code != 0 && out.Code != 1 { // 1: some are unknown; the others are listed
 		return nil, program.Failure("look at packages", c.Name, out)
 	}
 	states := make(map[string]dpkgState)
@@ -111,7 +111,7 @@ func (m *Manager) queryDpkg(ctx context.Context, names ...string) (map[string]dp
 		if !ok {
 			return nil, fmt.Errorf("cannot look at packages: dpkg-query: unexpected line %q", line)
 		}
-		if old := states[name]; !old.present { // a second architecture does not hide the first
+		if old := states[name]; !old.present { // a second architecture must not hide the first
 			states[name] = s
 		}
 	}
@@ -142,7 +142,8 @@ func parseDpkg(line string) (name string, s dpkgState, ok bool) {
 	return field[0], s, true
 }
 
-// Candidates are the versions that apt would install. apt-cache takes a second on a small machine, so it is asked once.
+// Candidates returns the versions that apt would install. apt-cache takes a second on a small machine, so its answer is
+// kept.
 func (m *Manager) Candidates(ctx context.Context, names ...string) (map[string]string, error) {
 	if err := checkNames("ask for the candidate of", names); err != nil || len(names) == 0 {
 		return nil, err
@@ -169,7 +170,7 @@ func (m *Manager) Candidates(ctx context.Context, names ...string) (map[string]s
 	return maps.Clone(m.offers), nil
 }
 
-// forgetOffers comes with everything that may change what apt offers.
+// forgetOffers is called after every change that can affect apt's offers.
 func (m *Manager) forgetOffers() {
 	m.offersMutex.Lock()
 	defer m.offersMutex.Unlock()
@@ -190,7 +191,7 @@ func parsePolicy(text string) map[string]string {
 	return candidates
 }
 
-// HoldPackage marks a package as held against upgrades, or takes the mark away.
+// HoldPackage marks a package as held against upgrades, or removes the mark.
 func (m *Manager) HoldPackage(ctx context.Context, name string, hold bool) error {
 	return m.effect.Do(fmt.Sprintf("HoldPackage %s %t", name, hold), func() error { return m.setHold(ctx, name, hold) })
 }
@@ -222,7 +223,7 @@ func (m *Manager) setHold(ctx context.Context, name string, hold bool) error {
 	if err != nil {
 		return err
 	}
-	if states, err = m.dpkgStates(ctx, name); err != nil { // dpkg only warns of a package that it does not know
+	if states, err = m.dpkgStates(ctx, name); err != nil { // dpkg only warns about an unknown package
 		return err
 	}
 	if states[name].state.Held != hold {
@@ -231,7 +232,7 @@ func (m *Manager) setHold(ctx context.Context, name string, hold bool) error {
 	return nil
 }
 
-// present are the names of all packages that are there, whole or not.
+// present returns the names of all packages with files on the machine, complete or not.
 func (m *Manager) present(ctx context.Context) ([]string, error) {
 	states, err := m.queryDpkg(ctx)
 	if err != nil {

@@ -14,7 +14,7 @@ import (
 	"rlb.dev/rlb-agent/reconcile/host/debian/program/recorded"
 )
 
-// Recorded on Debian 12, but for the states that a healthy host does not have.
+// Recorded on Debian 12, except for the states that a healthy host does not have.
 const (
 	dpkgOutput = "bash\tinstall\tinstalled\tok\t5.2.15-2+b8\n" +
 		"haproxy\thold\tinstalled\tok\t2.6.12-1+deb12u4\n" +
@@ -70,7 +70,8 @@ func TestCandidates(t *testing.T) {
 	}
 }
 
-// dpkg-query is not asked again while dpkg's records are as they were, and one question is for all that the agent manages.
+// TestPackagesAsksDpkgOnce: dpkg-query does not run again while dpkg's records are unchanged, and one query covers all
+// managed packages.
 func TestPackagesAsksDpkgOnce(t *testing.T) {
 	h, f := newManager(t, recorded.Answer{Words: "dpkg-query", Out: program.Output{Stdout: dpkgOutput}})
 	h.dpkg = t.TempDir()

@@ -7,7 +7,7 @@ import (
 	"rlb.dev/rlb-agent/reconcile/host/debian/program/recorded"
 )
 
-// newManager is one of recorded answers.
+// newManager makes a Manager with recorded answers.
 func newManager(t *testing.T, answers ...recorded.Answer) (*Manager, *recorded.System) {
 	programs, f := recorded.Runner(t, answers...)
 	m := New(programs, nil, slog.New(slog.DiscardHandler))

@@ -12,8 +12,8 @@ import (
 	"rlb.dev/rlb-agent/reconcile/host/debian/program"
 )
 
-// Offers are what apt would install of the named packages if nothing held them, and when its lists changed last: their
-// directory changes with each update that brought something.
+// Offers returns what apt would install of the named packages if none were held, and when its lists last changed. The
+// directory of the lists changes with each update that brought something.
 func (m *Manager) Offers(ctx context.Context, since time.Time, names ...string) (map[string]host.Offer, time.Time, error) {
 	const do = "ask for updates of packages"
 	if err := checkNames(do+" of", names); err != nil {
@@ -21,7 +21,7 @@ func (m *Manager) Offers(ctx context.Context, since time.Time, names ...string) 
 	}
 	fi, err := os.Stat(m.lists)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, since, nil // apt was never here
+		return nil, since, nil // apt was never used here
 	}
 	if err != nil {
 		return nil, time.Time{}, host.Cannot(do, err)
@@ -37,8 +37,8 @@ func (m *Manager) Offers(ctx context.Context, since time.Time, names ...string) 
 	return parseOffers(out.Stdout), lists, nil
 }
 
-// parseOffers reads the answer to "apt-cache policy": for each package the candidate, and below every version the
-// archives that offer it. Debian's own archive of security updates is labelled by its address.
+// parseOffers parses the output of "apt-cache policy": for each package the candidate, and below every version the archives
+// that offer it. Debian's archive of security updates is recognized by its address.
 //
 //	haproxy:
 //	  Installed: 2.6.12-1+deb12u3

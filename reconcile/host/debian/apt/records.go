@@ -11,9 +11,9 @@ import (
 	"strings"
 )
 
-// readRecords reads the states of the named packages from dpkg's file status, which takes some milliseconds less than to
-// run dpkg-query. It does not tell where the file is not all there is: while dpkg works the directory updates has what is
-// newer (dpkg(1), FILES). A package that the file does not name is one that dpkg has not heard of.
+// readRecords reads the states of the named packages from dpkg's file status, which saves some milliseconds over
+// dpkg-query. told is false if the file is incomplete: while dpkg works, the directory updates has newer records (dpkg(1),
+// FILES). dpkg does not know a package that the file does not name.
 func (m *Manager) readRecords(names []string) (states map[string]dpkgState, told bool) {
 	updates, err := os.ReadDir(filepath.Join(m.dpkg, "updates"))
 	if err != nil || len(updates) > 0 {
@@ -32,7 +32,7 @@ func (m *Manager) readRecords(names []string) (states map[string]dpkgState, told
 		if state == "" || !ok {
 			return errNoRecord
 		}
-		if old := states[name]; !old.present { // a second architecture does not hide the first
+		if old := states[name]; !old.present { // a second architecture must not hide the first
 			states[name] = s
 		}
 		return nil
@@ -42,11 +42,11 @@ func (m *Manager) readRecords(names []string) (states map[string]dpkgState, told
 
 var errNoRecord = errors.New("no record of dpkg")
 
-// readStanzas calls found with the fields of one line in each stanza of a package that is wanted: one for each of its
-// architectures. The file has a megabyte or two: it is never in memory as a whole.
+// readStanzas calls found with the one-line fields of each stanza of a wanted package; each architecture has its own
+// stanza. It never holds the whole file of one or two megabytes in memory.
 func readStanzas(file io.Reader, wanted func(name []byte) bool, found func(fields map[string]string) error) error {
 	reader := bufio.NewReaderSize(file, 16<<10)
-	var fields map[string]string // of the stanza that is being read; nil where it is not wanted
+	var fields map[string]string // of the current stanza; nil if it is not wanted
 	for begins, whole := true, true; ; {
 		line, err := reader.ReadSlice('\n')
 		name, isName := bytes.CutPrefix(line, []byte("Package: "))
@@ -67,7 +67,7 @@ func readStanzas(file io.Reader, wanted func(name []byte) bool, found func(field
 			fields[string(field)] = string(bytes.TrimSpace(value))
 		}
 		begins = blank
-		whole = !errors.Is(err, bufio.ErrBufferFull) // else the rest of a long line comes next
+		whole = !errors.Is(err, bufio.ErrBufferFull) // otherwise the rest of a long line follows
 		if errors.Is(err, io.EOF) {
 			return nil
 		}
@@ -77,7 +77,7 @@ func readStanzas(file io.Reader, wanted func(name []byte) bool, found func(field
 	}
 }
 
-// statusWords splits "install ok installed" (dpkg(1), INFORMATION ABOUT PACKAGES).
+// statusWords splits a status like "install ok installed" (dpkg(1), INFORMATION ABOUT PACKAGES).
 func statusWords(status string) (want, flag, state string) {
 	words := strings.Fields(status)
 	if len(words) != 3 {

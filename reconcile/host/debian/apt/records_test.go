@@ -16,7 +16,7 @@ import (
 	"rlb.dev/rlb-agent/reconcile/host/debian/program/recorded"
 )
 
-// From a Debian 12 with an architecture more, but for the states that a healthy host does not have.
+// From a Debian 12 with an additional architecture, except for the states that a healthy host does not have.
 const statusFile = `Package: bash
 Status: install ok installed
 Architecture: amd64
@@ -75,7 +75,7 @@ Version: 1.0.6-2+deb12u2
 Description: a package
 `
 
-// What dpkg's file says is what dpkg-query would, and it is not run.
+// TestPackagesFromTheRecords: dpkg's file gives the same result as dpkg-query, without running it.
 func TestPackagesFromTheRecords(t *testing.T) {
 	h, f := newManager(t)
 	h.dpkg = dpkgWith(t, statusFile)
@@ -108,7 +108,7 @@ func TestPackagesFromTheRecords(t *testing.T) {
 	}
 }
 
-// adminDir gives dpkg-query another database.
+// adminDir makes dpkg-query use another database.
 type adminDir struct {
 	program.Machine
 	dir string
@@ -119,7 +119,7 @@ func (a adminDir) Run(ctx context.Context, c program.Command) (program.Output, e
 	return a.Machine.Run(ctx, c)
 }
 
-// Where the file is not all there is, or is none of dpkg's, dpkg-query is asked.
+// TestPackagesNotFromTheRecords: if the file is incomplete, or is not dpkg's, dpkg-query runs.
 func TestPackagesNotFromTheRecords(t *testing.T) {
 	for name, change := range map[string]func(t *testing.T, dir string) error{
 		"dpkg works": func(_ *testing.T, dir string) error {
@@ -144,7 +144,7 @@ func TestPackagesNotFromTheRecords(t *testing.T) {
 	}
 }
 
-// The records of a machine with many packages are read in no time.
+// BenchmarkRecords measures the reading of a machine's whole dpkg records.
 func BenchmarkRecords(b *testing.B) {
 	m := New(nil, nil, nil)
 	if _, told := m.readRecords(managedPackages); !told {

@@ -9,15 +9,15 @@ import (
 	"rlb.dev/rlb-agent/reconcile/host/debian/program"
 )
 
-// allowed are the packages that apt may remove, downgrade, and change though they are held. It may install and upgrade
+// allowed lists the packages that apt may remove, downgrade, and change although they are held. apt may install and upgrade
 // others, unless installsNone.
 type allowed struct {
 	removed, downgraded, held []string
 	installsNone              bool
 }
 
-// simulatedApt runs apt-get after a run with -s: it refuses what would do more than is allowed. What the lists of
-// packages say can be wrong, and a resolver that cannot do what it is told may do something else.
+// simulatedApt runs apt-get after a simulation (-s), and refuses it if it would do more than is allowed. The package lists
+// can be wrong, and a resolver that cannot do what was requested can do something else.
 func (m *Manager) simulatedApt(ctx context.Context, do string, may allowed, args ...string) error {
 	out, err := m.programs.Do(ctx, do, program.Command{Name: "apt-get", Args: append(append(m.aptOptions(), "-s"), args...)})
 	if err != nil {
@@ -30,10 +30,10 @@ func (m *Manager) simulatedApt(ctx context.Context, do string, may allowed, args
 	return err
 }
 
-// simulation is what a run of apt-get with -s says it would do, by the names of packages.
+// simulation lists the packages that a run of apt-get -s would change.
 type simulation struct{ installed, removed, downgraded, held []string }
 
-// parseSimulation reads the lines of steps ("Inst haproxy (2.6.12 …)") and, before them, the lists below these headings:
+// parseSimulation parses the steps ("Inst haproxy (2.6.12 …)") and, before them, the lists below these headings:
 //
 //	The following packages will be DOWNGRADED:
 //	  liblua5.3-0
@@ -41,7 +41,7 @@ type simulation struct{ installed, removed, downgraded, held []string }
 //	  libssl3
 func parseSimulation(text string) simulation {
 	var s simulation
-	list := new([]string) // of the heading above; of others nothing is kept
+	list := new([]string) // list below the current heading; other lists are discarded
 	for line := range strings.Lines(text) {
 		words := strings.Fields(line)
 		switch {
@@ -70,13 +70,13 @@ func parseSimulation(text string) simulation {
 	return s
 }
 
-// bareName is a package's name without the architecture.
+// bareName returns a package's name without the architecture.
 func bareName(word string) string {
 	name, _, _ := strings.Cut(word, ":")
 	return name
 }
 
-// beyond says what a simulation does that it may not, or "".
+// beyond returns the changes of a simulation that are not allowed, or "".
 func (s simulation) beyond(may allowed) string {
 	var all []string
 	say := func(verb string, names []string) {

@@ -15,11 +15,11 @@ import (
 	"rlb.dev/rlb-agent/reconcile/host/debian/program"
 )
 
-// transientPrefix begins the names of the units that we run apt and dpkg in.
+// transientPrefix is the prefix of the units in which apt and dpkg run.
 const transientPrefix = "rlb-apt-"
 
-// transient runs a command in a systemd unit of its own, so that neither a stop of the agent nor its sandbox reaches
-// dpkg. It returns what the command wrote, and tells Progress while it writes. When ctx ends we only stop waiting.
+// transient runs a command in a systemd unit of its own, so that neither a stop of the agent nor its sandbox affects dpkg.
+// It returns all output, and passes notable lines to Progress while the command runs. The end of ctx only ends the waiting.
 func (m *Manager) transient(ctx context.Context, do string, c program.Command) (log string, err error) {
 	path, err := m.programs.Find(c.Name)
 	if err != nil {
@@ -67,7 +67,7 @@ func (m *Manager) transient(ctx context.Context, do string, c program.Command) (
 	return log, program.Failure(do, "systemd-run", out)
 }
 
-// awaitTransients waits for the units that a former run of the agent may have left at work.
+// awaitTransients waits for units that a former run of the agent may have left running.
 func (m *Manager) awaitTransients(ctx context.Context) error {
 	for said := false; ; said = true {
 		out, err := m.programs.Do(ctx, "look for running installations", program.Command{Name: "systemctl", Args: []string{
@@ -88,19 +88,19 @@ func (m *Manager) awaitTransients(ctx context.Context) error {
 	}
 }
 
-// A logTail reads what is appended to apt's log.
+// A logTail reads new text in apt's log.
 type logTail struct {
 	file *os.File
 	read bytes.Buffer // all that was read
-	rest string       // a line that has not ended yet
-	told string       // the line told last; apt repeats itself
-	said time.Time    // when something was appended last
+	rest string       // an incomplete line
+	told string       // the last reported line; apt repeats itself
+	said time.Time    // when text was last appended
 }
 
-// silence is how long apt and dpkg may say nothing before that is reported, again and again. They are never killed.
+// silence is how long apt and dpkg may write nothing before that is reported, repeatedly. They are never killed.
 const silence = time.Minute
 
-// maxLog is the size from which the log begins anew.
+// maxLog is the size above which the log is truncated.
 const maxLog = 1 << 20
 
 func (m *Manager) startTail() (*logTail, error) {
@@ -127,7 +127,7 @@ func (t *logTail) close() { _ = t.file.Close() } // nothing was written
 
 func (t *logTail) text() string { return t.read.String() }
 
-// follow tells of each line that is worth it, and of each minute of silence, until ended, and of the rest then.
+// follow reports each notable line and each minute of silence until ended, and then the remaining lines.
 func (t *logTail) follow(ended <-chan struct{}, do string, tell func(string)) {
 	tick := time.NewTicker(100 * time.Millisecond)
 	defer tick.Stop()
@@ -151,7 +151,7 @@ func (t *logTail) follow(ended <-chan struct{}, do string, tell func(string)) {
 func (t *logTail) more(tell func(string)) {
 	fresh, err := io.ReadAll(t.file)
 	if err != nil {
-		return // the command's end does not depend on it
+		return // the end of the command does not depend on the log
 	}
 	if len(fresh) > 0 {
 		t.said = time.Now()

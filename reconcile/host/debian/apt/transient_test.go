@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// apt and dpkg may take as long as they want, but it is told that they say nothing.
+// TestSilenceIsReported: apt and dpkg may take any time, but their silence is reported.
 func TestSilenceIsReported(t *testing.T) {
 	file, err := os.Create(filepath.Join(t.TempDir(), "apt.log"))
 	if err != nil {

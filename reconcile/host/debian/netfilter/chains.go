@@ -13,13 +13,13 @@ import (
 	"rlb.dev/rlb-agent/reconcile/host/debian/program"
 )
 
-// FilterChains are the chains of iptables, of its older kind where that has tables too, and of nftables.
+// FilterChains returns the chains of iptables, of iptables-legacy if it has tables too, and of nftables.
 func (t *Tables) FilterChains(ctx context.Context) (chains []host.FilterChain, notes []string, err error) {
 	const do = "read the packet filter"
 	if !t.root {
 		return nil, nil, host.Unavailable("cannot "+do+": this needs root", nil)
 	}
-	viaNFT := map[string]bool{} // families of which nft shows iptables' tables too
+	viaNFT := map[string]bool{} // families for which nft shows iptables' tables too
 	for _, family := range api.Families {
 		name := map[api.Family]string{api.IPv4: "ip", api.IPv6: "ip6"}[family]
 		if t.canFirewall(do, family) != nil {
@@ -32,7 +32,7 @@ func (t *Tables) FilterChains(ctx context.Context) (chains []host.FilterChain, n
 		}
 		viaNFT[name] = strings.Contains(out.Stdout, "(nf_tables)")
 		chains = append(chains, parseSaved(out.Stdout, "iptables", name)...)
-		// asked only where the kernel has the table already: else the question would make it
+		// only if the kernel already has the table; otherwise the query would create it
 		if tables, _ := os.ReadFile(filepath.Join(t.proc, "net", name+"_tables_names")); viaNFT[name] && slices.Contains(strings.Fields(string(tables)), "filter") {
 			legacy := strings.Replace(tool(family, "save"), "tables-", "tables-legacy-", 1)
 			if out, err := t.programs.Do(ctx, do, program.Command{Name: legacy, Args: []string{"-t", "filter"}}); err == nil {

@@ -9,7 +9,7 @@ import (
 	"rlb.dev/rlb-agent/reconcile/host"
 )
 
-// parseNFT reads the chains for incoming packets from "nft -j list ruleset" (libnftables-json(5)).
+// parseNFT parses the chains for incoming packets from "nft -j list ruleset" (libnftables-json(5)).
 func parseNFT(data []byte) ([]host.FilterChain, error) {
 	var all struct {
 		Objects []struct {
@@ -40,7 +40,8 @@ func parseNFT(data []byte) ([]host.FilterChain, error) {
 	return chains, nil
 }
 
-// expression is one of a rule, by its kind. nft 1.0 writes a mere word where it has no JSON for one ("dup", "socket").
+// expression is one expression of a rule, by its kind. nft 1.0 writes a bare word if it has no JSON for an expression
+// ("dup", "socket").
 type expression map[string]any
 
 func (e *expression) UnmarshalJSON(data []byte) error {
@@ -52,7 +53,7 @@ func (e *expression) UnmarshalJSON(data []byte) error {
 	return json.Unmarshal(data, (*map[string]any)(e))
 }
 
-// nftRules are the rule's, and one for each entry of a map of verdicts.
+// nftRules returns the rule, or one rule for each entry of a verdict map.
 func nftRules(expressions []expression) []host.FilterRule {
 	var rule host.FilterRule
 	var text []string
@@ -81,7 +82,7 @@ func nftRules(expressions []expression) []host.FilterRule {
 	return []host.FilterRule{rule}
 }
 
-// nftMap reads a map of verdicts, {"key": LEFT, "data": {"set": [[VALUE, VERDICT], …]}}, as a rule for each.
+// nftMap converts a verdict map, {"key": LEFT, "data": {"set": [[VALUE, VERDICT], …]}}, to a rule for each entry.
 func nftMap(before host.FilterRule, body any) []host.FilterRule {
 	vmap, _ := body.(map[string]any)
 	data, _ := vmap["data"].(map[string]any)
@@ -106,7 +107,7 @@ func nftMap(before host.FilterRule, body any) []host.FilterRule {
 	return rules
 }
 
-// nftMatch reads a condition, and writes it as text.
+// nftMatch parses a condition, and returns it as text too.
 func nftMatch(body any) ([]host.FilterMatch, string) {
 	match, _ := body.(map[string]any)
 	left, _ := match["left"].(map[string]any)
@@ -128,7 +129,7 @@ func nftMatch(body any) ([]host.FilterMatch, string) {
 		for i := range m.Values {
 			m.Values[i] = protocolNumber(m.Values[i])
 		}
-	case ct == "status" && slices.Equal(values, []string{"dnat"}): // firewalld's: the connection was sent here by a rule of DNAT
+	case ct == "status" && slices.Equal(values, []string{"dnat"}): // firewalld's: a DNAT rule sent the connection here
 		m.Field, name = "state", "ct status"
 	case ct == "state":
 		m.Field, name = "state", "ct state"
@@ -154,7 +155,7 @@ func nftMatch(body any) ([]host.FilterMatch, string) {
 	return append(implied, m), strings.Join(strings.Fields(name+" "+op+" "+strings.Join(values, ",")), " ")
 }
 
-// nftValues are the values of the right side of a condition, as text.
+// nftValues returns the values on the right side of a condition, as text.
 func nftValues(right any) (values []string, known bool) {
 	switch v := right.(type) {
 	case string:

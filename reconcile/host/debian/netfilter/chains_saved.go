@@ -6,7 +6,7 @@ import (
 	"rlb.dev/rlb-agent/reconcile/host"
 )
 
-// parseSaved reads a filter table from iptables-save's output.
+// parseSaved parses a filter table from iptables-save's output.
 func parseSaved(text, tool, family string) []host.FilterChain {
 	var chains []host.FilterChain
 	at := map[string]int{}
@@ -34,7 +34,7 @@ func parseSaved(text, tool, family string) []host.FilterChain {
 	return chains
 }
 
-// splitQuoted splits at blanks; what stands in quotes stays together.
+// splitQuoted splits at spaces, but not inside quotes.
 func splitQuoted(line string) []string {
 	quoted := false
 	return strings.FieldsFunc(line, func(r rune) bool {
@@ -45,7 +45,7 @@ func splitQuoted(line string) []string {
 	})
 }
 
-// savedRule reads a rule of iptables-save. An option that is not known is a condition that is not understood.
+// savedRule parses a rule of iptables-save. An unknown option becomes a condition that the agent does not understand.
 func savedRule(text string, words []string) host.FilterRule {
 	rule := host.FilterRule{Text: text}
 	fields := map[string]string{

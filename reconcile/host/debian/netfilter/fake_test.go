@@ -6,7 +6,7 @@ import (
 	"rlb.dev/rlb-agent/reconcile/host/debian/program/recorded"
 )
 
-// newTables are of recorded answers, as root.
+// newTables makes Tables with recorded answers, as root.
 func newTables(t *testing.T, answers ...recorded.Answer) (*Tables, *recorded.System) {
 	programs, f := recorded.Runner(t, answers...)
 	return &Tables{programs: programs, root: true, proc: t.TempDir()}, f

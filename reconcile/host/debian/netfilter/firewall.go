@@ -1,4 +1,4 @@
-// Package netfilter is the packet filter of a machine, as iptables and nft show and load it.
+// Package netfilter reads and loads the packet filter of a machine with iptables and nft.
 package netfilter
 
 import (
@@ -16,20 +16,20 @@ import (
 	"rlb.dev/rlb-agent/render"
 )
 
-// Tables are this machine's. They are the host's FirewallReader and FirewallWriter.
+// Tables is the packet filter of this machine. It implements the host's FirewallReader and FirewallWriter.
 type Tables struct {
 	programs *program.Runner
 	effect   host.Effect
-	root     bool   // we are root
-	proc     string // where /proc is
+	root     bool   // this process runs as root
+	proc     string // path of /proc
 }
 
-// New is the packet filter of this machine. It touches nothing.
+// New returns the packet filter of this machine. It accesses nothing.
 func New(programs *program.Runner, effect host.Effect) *Tables {
 	return &Tables{programs: programs, effect: effect, root: os.Geteuid() == 0, proc: "/proc"}
 }
 
-// Firewall is the state of the filter table's INPUT chain and of our own.
+// Firewall returns the state of the filter table's INPUT chain and of the agent's own chain.
 func (t *Tables) Firewall(ctx context.Context, family api.Family) (host.Firewall, error) {
 	do := "read the " + family.String() + " firewall"
 	if err := t.canFirewall(do, family); err != nil {
@@ -42,7 +42,7 @@ func (t *Tables) Firewall(ctx context.Context, family api.Family) (host.Firewall
 	return parseSave(out.Stdout), nil
 }
 
-// LoadFirewall applies rules on top of what is there, all of them or none.
+// LoadFirewall adds rules to the existing ones, all of them or none.
 func (t *Tables) LoadFirewall(ctx context.Context, family api.Family, rules string) error {
 	return t.effect.Do("LoadFirewall "+family.String(), func() error { return t.loadFirewall(ctx, family, rules) })
 }
@@ -55,7 +55,7 @@ func (t *Tables) loadFirewall(ctx context.Context, family api.Family, rules stri
 	return t.programs.RetryLocked(ctx, func() error {
 		c := program.Command{Name: tool(family, "restore"), Args: []string{"-w", "5", "--noflush"}, Stdin: rules}
 		out, err := t.programs.Do(ctx, do, c)
-		if err != nil && out.Code == 4 { // "resource problem": somebody else is at it
+		if err != nil && out.Code == 4 { // "resource problem": another program is changing the tables
 			return program.Locked(err)
 		}
 		if line := blamedLine(out.Stderr, rules); err != nil && line != "" {
@@ -84,7 +84,7 @@ func (t *Tables) canFirewall(do string, family api.Family) error {
 	return nil
 }
 
-// parseSave reads the rules of the filter table from iptables-save's output.
+// parseSave parses the rules of the filter table from iptables-save's output.
 func parseSave(text string) host.Firewall {
 	var fw host.Firewall
 	for line := range strings.Lines(text) {
@@ -92,7 +92,7 @@ func parseSave(text string) host.Firewall {
 		if strings.HasPrefix(line, ":"+render.Chain+" ") && fw.Chain == nil {
 			fw.Chain = []string{}
 		}
-		if strings.HasPrefix(line, "[") { // counters, where asked for
+		if strings.HasPrefix(line, "[") { // counters, if requested
 			_, line, _ = strings.Cut(line, "] ")
 		}
 		switch {
@@ -105,11 +105,11 @@ func parseSave(text string) host.Firewall {
 	return fw
 }
 
-// protocols are the numbers of the protocols that iptables names if it finds /etc/protocols. It names tcp, udp, icmp
-// and the like itself, so that those look the same everywhere.
+// protocols holds the numbers of protocols that iptables prints by name only if it finds /etc/protocols. It always prints
+// tcp, udp, icmp and the like by name.
 var protocols = map[string]string{"vrrp": "112"}
 
-// normalRule is a rule with its protocol by number. Words in quotes are a comment's, and stay as they are.
+// normalRule returns a rule with its protocol as a number. Quoted words belong to a comment and are kept.
 func normalRule(rule string) string {
 	words := strings.Split(rule, " ")
 	quoted := false
@@ -128,7 +128,7 @@ func normalRule(rule string) string {
 
 var blame = regexp.MustCompile(`(?:line:? )(\d+)`)
 
-// blamedLine is the rule that iptables-restore speaks of by its number, quoted.
+// blamedLine returns the rule that iptables-restore names by its line number, quoted.
 func blamedLine(words, rules string) string {
 	m := blame.FindStringSubmatch(words)
 	if m == nil {

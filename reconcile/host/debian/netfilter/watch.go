@@ -9,8 +9,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// WatchRules calls changed when rules of netfilter's tables changed, whoever did it, until ctx ends. It sees what
-// nf_tables does (iptables on Debian 10 and later, nft, firewalld), not what iptables-legacy does.
+// WatchRules calls changed whenever any program changes netfilter rules, until ctx ends. It sees the changes of nf_tables
+// (iptables on Debian 10 and later, nft, firewalld), not those of iptables-legacy.
 func (t *Tables) WatchRules(ctx context.Context, changed func()) error {
 	err := watchRules(ctx, changed)
 	if err != nil && ctx.Err() == nil {
@@ -32,13 +32,13 @@ func watchRules(ctx context.Context, changed func()) error {
 	}
 	stop := context.AfterFunc(ctx, func() { socket.Close() })
 	defer stop()
-	message := make([]byte, 4096) // what does not fit is dropped: it is only that something changed
+	message := make([]byte, 4096) // a longer message is cut off: only the fact of a change matters
 	for {
 		_, err := socket.Read(message)
-		for err == nil { // one call for all that are there
+		for err == nil { // one call for all pending messages
 			_, _, err = unix.Recvfrom(fd, message, unix.MSG_DONTWAIT)
 		}
-		if !errors.Is(err, unix.EAGAIN) && !errors.Is(err, unix.ENOBUFS) { // too many at once: they did change
+		if !errors.Is(err, unix.EAGAIN) && !errors.Is(err, unix.ENOBUFS) { // ENOBUFS: too many messages, so something changed
 			return err
 		}
 		changed()

@@ -21,42 +21,43 @@ import (
 
 // A Command is one run of a program; no shell is involved.
 type Command struct {
-	Name  string // looked up in searchPath
+	Name  string // searched in searchPath
 	Args  []string
 	Stdin string
-	Limit time.Duration // how long it may run; 0 for usualLimit, NoLimit for a program that must not be killed
+	Limit time.Duration // time limit; 0 means usualLimit, NoLimit is for a program that must not be killed
 }
 
-// usualLimit is far longer than any program takes that only looks, checks or loads rules: keepalived 2.3.3 -t can run
-// for ever.
+// usualLimit is far longer than any program needs that only reads, checks or loads rules: keepalived 2.3.3 -t can run
+// forever.
 const usualLimit = time.Minute
 
-// NoLimit is for what changes packages: a dpkg that is killed leaves them half installed.
+// NoLimit is for programs that change packages: a killed dpkg leaves packages half installed.
 const NoLimit = time.Duration(-1)
 
 func (c Command) String() string { return strings.Join(append([]string{c.Name}, c.Args...), " ") }
 
-// Output is what a command left behind.
+// Output is the result of a command.
 type Output struct {
 	Stdout, Stderr string
-	Code           int            // exit status; -1 where a signal ended it
-	Signal         syscall.Signal // what ended it, or 0
+	Code           int            // exit status; -1 if a signal ended it
+	Signal         syscall.Signal // the signal that ended it, or 0
 }
 
-// System is what runs programs: Machine, or recorded answers in tests.
+// System runs programs: Machine, or recorded answers in tests.
 type System interface {
-	// Find is the absolute path of a program; the error wraps host.ErrUnavailable where there is none.
+	// Find returns the absolute path of a program. The error wraps host.ErrUnavailable if the program does not exist.
 	Find(program string) (string, error)
-	// Run runs a command to its end. Any end is no error: the error is that it could not run, or did not end in time.
+	// Run runs a command to its end. An exit with a failure is no error: an error means that the command could not run, or
+	// did not end in time.
 	Run(ctx context.Context, c Command) (Output, error)
 }
 
-// searchPath is where programs are looked up.
+// searchPath lists the directories of programs.
 var searchPath = []string{"/usr/sbin", "/usr/bin", "/sbin", "/bin"}
 
-// Environment is all that programs see of an environment.
+// Environment is the whole environment of the programs.
 var Environment = []string{
-	"PATH=/usr/local/sbin:/usr/local/bin:" + strings.Join(searchPath, ":"), // dpkg wants ldconfig and the like
+	"PATH=/usr/local/sbin:/usr/local/bin:" + strings.Join(searchPath, ":"), // dpkg needs ldconfig and the like
 	"HOME=/root",
 	"LC_ALL=C",
 	"DEBIAN_FRONTEND=noninteractive",
@@ -66,10 +67,10 @@ var Environment = []string{
 
 // Machine is the real System.
 type Machine struct {
-	Log *slog.Logger // every command at debug level, with its duration
+	Log *slog.Logger // logs every command at debug level, with its duration
 }
 
-// Find is the absolute path of a program in searchPath.
+// Find returns the absolute path of a program in searchPath.
 func (Machine) Find(program string) (string, error) {
 	for _, dir := range searchPath {
 		path := filepath.Join(dir, program)
@@ -80,7 +81,7 @@ func (Machine) Find(program string) (string, error) {
 	return "", host.Unavailable(program+" is not installed", nil)
 }
 
-// Run runs a command to its end, or kills it when its limit is over or ctx ends.
+// Run runs a command to its end, or kills it when its limit is reached or ctx ends.
 func (m Machine) Run(ctx context.Context, c Command) (Output, error) {
 	path, err := m.Find(c.Name)
 	if err != nil {
@@ -94,7 +95,7 @@ func (m Machine) Run(ctx context.Context, c Command) (Output, error) {
 	var stdout, stderr bytes.Buffer
 	cmd := Prepare(ctx, path, c.Args...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = strings.NewReader(c.Stdin), &stdout, &stderr
-	cmd.WaitDelay = time.Second // a process that has left the group may hold our pipes
+	cmd.WaitDelay = time.Second // a process that has left the group can hold our pipes
 
 	began := time.Now()
 	err = cmd.Run()
@@ -103,7 +104,7 @@ func (m Machine) Run(ctx context.Context, c Command) (Output, error) {
 		m.Log.DebugContext(ctx, "killed", "command", c.String(), "took", took, "err", cut)
 		return Output{}, fmt.Errorf("%s: %w", c.Name, cut)
 	}
-	if _, ended := errors.AsType[*exec.ExitError](err); err != nil && !ended { // it may not even have begun
+	if _, ended := errors.AsType[*exec.ExitError](err); err != nil && !ended { // it may not have started at all
 		return Output{}, fmt.Errorf("%s: %w", c.Name, err)
 	}
 	out := Output{Stdout: stdout.String(), Stderr: host.Clean(stderr.String()), Code: cmd.ProcessState.ExitCode()}
@@ -114,7 +115,7 @@ func (m Machine) Run(ctx context.Context, c Command) (Output, error) {
 	return out, nil
 }
 
-// limited is ctx with the command's time limit. The cause of its end names what did not end.
+// limited returns ctx with the command's time limit. The cause of the timeout names the command.
 func (c Command) limited(ctx context.Context) (context.Context, context.CancelFunc) {
 	limit := c.Limit
 	switch limit {
@@ -126,8 +127,9 @@ func (c Command) limited(ctx context.Context) (context.Context, context.CancelFu
 	return context.WithTimeoutCause(ctx, limit, fmt.Errorf("%q did not end within %v and was killed: %w", c, limit, context.DeadlineExceeded))
 }
 
-// Prepare makes a program ready to run with nothing of ours but its arguments. It is the first of a process group of its
-// own, which is killed as a whole: what it started must not outlive it, and no signal of our terminal reaches it.
+// Prepare makes a program ready to run; of this process the program gets only its arguments. The program leads its own
+// process group, which is killed as a whole: its child processes must not outlive it, and no signal of our terminal reaches
+// it.
 func Prepare(ctx context.Context, path string, args ...string) *exec.Cmd {
 	// #nosec G204 -- no shell, and the callers name the program; what comes from the spec is checked by its rules
 	cmd := exec.CommandContext(ctx, path, args...)
@@ -137,18 +139,18 @@ func Prepare(ctx context.Context, path string, args ...string) *exec.Cmd {
 	return cmd
 }
 
-// KillGroup kills what Prepare made and Start started, with all that it started.
+// KillGroup kills a started program of Prepare, with all its child processes.
 func KillGroup(pid int) error { return syscall.Kill(-pid, syscall.SIGKILL) }
 
 // A Runner runs commands that must succeed, and waits for other programs' locks.
 type Runner struct {
 	System
-	Progress    func(line string) // what the user may want to know while it takes long
+	Progress    func(line string) // receives messages for the user during a long run
 	LockTimeout time.Duration     // how long to wait for a lock of apt, dpkg or iptables
-	Pause       time.Duration     // between two tries for a lock
+	Pause       time.Duration     // between two attempts to get a lock
 }
 
-// Do runs a command that is to succeed. The error is "cannot DO: program: its last words".
+// Do runs a command that must succeed. The error is "cannot DO: program: its last words".
 func (r *Runner) Do(ctx context.Context, do string, c Command) (Output, error) {
 	out, err := r.Run(ctx, c)
 	if err != nil {
@@ -160,7 +162,7 @@ func (r *Runner) Do(ctx context.Context, do string, c Command) (Output, error) {
 	return out, nil
 }
 
-// Failure is the error of a command that ended badly.
+// Failure returns the error of a failed command.
 func Failure(do, program string, out Output) error {
 	words := LastWords(out.Stderr)
 	if words == "" {
@@ -179,20 +181,20 @@ func Failure(do, program string, out Output) error {
 	return fmt.Errorf("cannot %s: %s: %s", do, program, words)
 }
 
-// maxWords is how many of a program's lines make it into an error.
+// maxWords is the most lines of a program's output in an error.
 const maxWords = 4
 
-// LastWords are the lines that tell why a program failed: those that are marked as errors, else the last ones.
+// LastWords returns the lines that tell why a program failed: the lines marked as errors, else the last ones.
 func LastWords(text string) string {
 	var all, marked []string
-	follows := false // dpkg says why on the line after "dpkg: error …", indented
+	follows := false // dpkg gives the reason, indented, on the line after "dpkg: error …"
 	for line := range strings.Lines(host.Clean(text)) {
 		words := strings.TrimSpace(line)
 		switch {
 		case words == "" || strings.HasPrefix(words, "Try `"):
 			continue
 		case strings.HasPrefix(words, "E: Sub-process ") && len(marked) > 0:
-			continue // what the sub-process said is there already
+			continue // the messages of the sub-process are already in marked
 		case strings.HasPrefix(words, "E: ") || strings.HasPrefix(words, "dpkg: error"):
 			marked = append(marked, words)
 			follows = strings.HasSuffix(words, ":")
@@ -210,7 +212,7 @@ func LastWords(text string) string {
 	return strings.Join(all[max(0, len(all)-maxWords):], "; ")
 }
 
-// RetryLocked does something again while another program holds a lock, for as long as LockTimeout.
+// RetryLocked repeats do while another program holds a lock, for up to LockTimeout.
 func (r *Runner) RetryLocked(ctx context.Context, do func() error) error {
 	deadline := time.Now().Add(r.LockTimeout)
 	for said := false; ; said = true {
@@ -227,13 +229,13 @@ func (r *Runner) RetryLocked(ctx context.Context, do func() error) error {
 	}
 }
 
-// Locked marks an error as a lock's, where its words do not tell.
+// Locked marks an error as a lock conflict if its text does not show that.
 func Locked(err error) error { return lockedError{err} }
 
-// lockedError is an error that is known to be a lock's by more than its words.
+// lockedError is an error that Locked marked as a lock conflict.
 type lockedError struct{ error }
 
-// isLocked says whether an error is that another program holds a lock: apt's, dpkg's or iptables'.
+// isLocked says whether an error means that another program holds a lock of apt, dpkg or iptables.
 func isLocked(err error) bool {
 	if _, ok := errors.AsType[lockedError](err); ok {
 		return true
@@ -244,7 +246,7 @@ func isLocked(err error) bool {
 	}, func(words string) bool { return strings.Contains(err.Error(), words) })
 }
 
-// Sleep is time.Sleep that ends with ctx.
+// Sleep is like time.Sleep, but returns when ctx ends.
 func Sleep(ctx context.Context, d time.Duration) error {
 	timer := time.NewTimer(d)
 	defer timer.Stop()

@@ -50,7 +50,8 @@ func TestMachine(t *testing.T) {
 	}
 }
 
-// A program that the kernel does not run (a corrupt file here; EAGAIN and ENOMEM at the fork are alike) has no state.
+// TestMachineCannotStart: a program that the kernel does not start has no process state (a corrupt file here; EAGAIN and
+// ENOMEM at the fork are alike).
 func TestMachineCannotStart(t *testing.T) {
 	dir := t.TempDir()
 	if err := os.WriteFile(filepath.Join(dir, "corrupt"), []byte("\x7fELF"), 0o755); err != nil {
@@ -65,7 +66,7 @@ func TestMachineCannotStart(t *testing.T) {
 	}
 }
 
-// A program that hangs is killed with all that it has started, and named.
+// TestMachineLimit: a hanging program is killed with all its child processes, and the error names it.
 func TestMachineLimit(t *testing.T) {
 	pidFile := filepath.Join(t.TempDir(), "pid")
 	hang := Command{Name: "sh", Args: []string{"-c", "sleep 600 & echo $! > " + pidFile + "; wait"}, Limit: 300 * time.Millisecond}

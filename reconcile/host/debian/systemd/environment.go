@@ -9,14 +9,14 @@ import (
 	"strings"
 )
 
-// environmentFile is one EnvironmentFile= of a unit; the path may be a glob.
+// environmentFile is one EnvironmentFile= of a unit. The path can be a glob.
 type environmentFile struct {
 	path     string
-	optional bool // written with "-" before it: may be missing
+	optional bool // written with a leading "-": may be missing
 }
 
-// environmentOf is what a unit's processes get: Environment= first, then the files, later ones winning. A file that
-// is missing without being optional keeps the unit from starting; what we tell then is the rest.
+// environmentOf returns the environment of a unit's processes: Environment= first, then the files; later ones win. A
+// missing file that is not optional prevents the unit from starting; environmentOf then returns the rest.
 func environmentOf(assignments []string, files []environmentFile) (map[string]string, error) {
 	env := make(map[string]string)
 	for _, a := range assignments {
@@ -50,8 +50,8 @@ var (
 	bracedVariable = regexp.MustCompile(`\$\{\w+\}`)
 )
 
-// ExpandArgs puts the values of variables into a unit's command line: $NAME as a word of its own gives the words of its
-// value, ${NAME} gives its value wherever it stands (systemd.service(5), "Command lines").
+// ExpandArgs expands the variables in a unit's command line: $NAME as a separate word becomes the words of its value,
+// ${NAME} is replaced by its value anywhere (systemd.service(5), "Command lines").
 func ExpandArgs(args []string, env map[string]string) (expanded []string) {
 	for _, arg := range args {
 		if name, alone := strings.CutPrefix(arg, "$"); alone && variableName.MatchString(name) {
@@ -65,9 +65,9 @@ func ExpandArgs(args []string, env map[string]string) (expanded []string) {
 	return expanded
 }
 
-// parseEnvironment reads a file in the syntax of systemd's EnvironmentFile=: NAME=value lines; comments from "#" or
-// ";"; single and double quotes, over line ends too; a backslash keeps the next character, or joins lines; blanks
-// around names and unquoted values go.
+// parseEnvironment parses a file in the syntax of systemd's EnvironmentFile=: NAME=value lines; comments start with "#" or
+// ";"; single and double quotes, also across lines; a backslash keeps the next character, or joins lines; blanks around
+// names and unquoted values are removed.
 func parseEnvironment(text string) map[string]string {
 	env := make(map[string]string)
 	const (
@@ -82,7 +82,7 @@ func parseEnvironment(text string) map[string]string {
 		comment
 	)
 	var name, value strings.Builder
-	trim := 0 // value up to here was quoted or escaped and is never trimmed
+	trim := 0 // value up to here was quoted or escaped, and is not trimmed
 	push := func() {
 		v := value.String()
 		v = v[:trim] + strings.TrimRight(v[trim:], " \t\r")

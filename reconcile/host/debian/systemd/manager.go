@@ -1,5 +1,5 @@
-// Package systemd asks the systemd of this machine, by D-Bus: it reads the properties of units, begins jobs, and hears which
-// units change.
+// Package systemd talks to the systemd of this machine by D-Bus: it reads the properties of units, starts jobs, and watches
+// for changes of units.
 package systemd
 
 import (
@@ -19,18 +19,18 @@ import (
 	"rlb.dev/rlb-agent/reconcile/host"
 )
 
-// Manager has the connections to systemd. It is safe for use by several goroutines.
+// Manager holds the connections to systemd. It is safe for concurrent use.
 type Manager struct {
 	dial  func() (*godbus.Conn, error)
 	mutex sync.Mutex
 	bus   *dbus.Conn   // for jobs; nil until needed
-	asks  *godbus.Conn // for questions; nil until needed
+	asks  *godbus.Conn // for queries; nil until needed
 }
 
-// New connects when it is first asked, by dial, which is Dial but in tests.
+// New returns a Manager that connects at its first use with dial. dial is Dial, except in tests.
 func New(dial func() (*godbus.Conn, error)) *Manager { return &Manager{dial: dial} }
 
-// Close ends the connections.
+// Close closes the connections.
 func (m *Manager) Close() {
 	m.mutex.Lock()
 	defer m.mutex.Unlock()
@@ -39,13 +39,13 @@ func (m *Manager) Close() {
 		m.bus = nil
 	}
 	if m.asks != nil {
-		_ = m.asks.Close() // all answers have come, or nobody waits for them
+		_ = m.asks.Close() // all answers have arrived, or no caller waits for them
 		m.asks = nil
 	}
 }
 
-// Jobs is the connection for jobs, made when first needed and made anew once it is lost. It does not end with any
-// caller's context.
+// Jobs returns the connection for jobs. It connects at the first call, and again after a loss. The connection does not end
+// with any caller's context.
 func (m *Manager) Jobs() (*dbus.Conn, error) {
 	m.mutex.Lock()
 	defer m.mutex.Unlock()
@@ -64,7 +64,8 @@ func (m *Manager) Jobs() (*dbus.Conn, error) {
 	return bus, nil
 }
 
-// asking is the connection for questions. It is closed where one is not answered, which must not end a job.
+// asking returns the connection for queries. It is closed if a query is not answered; jobs have their own connection, which
+// must not end with it.
 func (m *Manager) asking() (*godbus.Conn, error) {
 	m.mutex.Lock()
 	defer m.mutex.Unlock()
@@ -83,8 +84,8 @@ func unreachable(err error) error {
 	return host.Unavailable("cannot reach systemd: "+err.Error(), err)
 }
 
-// Dial connects to systemd: root by systemd's own socket, where also the results of jobs cannot be forged (see
-// socket). Others may only ask, on the system bus; an answer there comes from who was asked.
+// Dial connects to systemd. Root uses systemd's own socket, on which the results of jobs cannot be forged either (see
+// socket). Other users can only query, on the system bus; there an answer comes from the queried program.
 func Dial() (*godbus.Conn, error) {
 	if os.Geteuid() != 0 {
 		return godbus.ConnectSystemBus(godbus.WithAuth(godbus.AuthExternal(strconv.Itoa(os.Geteuid()))))
@@ -99,13 +100,13 @@ func dialPrivate(options ...godbus.ConnOption) (*godbus.Conn, error) {
 		return nil, err
 	}
 	if err := systemd.Auth([]godbus.Auth{godbus.AuthExternal("0")}); err != nil {
-		_ = systemd.Close() // nothing was said yet
+		_ = systemd.Close() // nothing was sent yet
 		return nil, err
 	}
 	return systemd, nil
 }
 
-// Error is "cannot DO: systemd's own words"; a bus without systemd makes it unavailable.
+// Error returns "cannot DO: systemd's own words". If there is no systemd on the bus, it wraps host.ErrUnavailable.
 func Error(do string, err error) error {
 	wrapped := fmt.Errorf("cannot %s: %w", do, err)
 	if IsError(err, "org.freedesktop.DBus.Error.ServiceUnknown") {
@@ -119,7 +120,7 @@ func IsError(err error, names ...string) bool {
 	return ok && slices.Contains(names, busErr.Name)
 }
 
-// Properties are all of a unit's, at one moment. go-systemd would copy the hundreds of them twice.
+// Properties returns all properties of a unit at one moment. go-systemd would copy these hundreds of values twice.
 func (m *Manager) Properties(ctx context.Context, name string) (Properties, error) {
 	do := "look at " + name
 	asks, err := m.asking()
@@ -134,7 +135,7 @@ func (m *Manager) Properties(ctx context.Context, name string) (Properties, erro
 	return all, nil
 }
 
-// Property is one property of one of systemd's objects; nil where it has none of that type.
+// Property returns one property of one of systemd's objects; nil if the object has no such property.
 func (m *Manager) Property(ctx context.Context, at godbus.ObjectPath, of, name string) (any, error) {
 	asks, err := m.asking()
 	if err != nil {
@@ -146,12 +147,12 @@ func (m *Manager) Property(ctx context.Context, at godbus.ObjectPath, of, name s
 }
 
 const (
-	answerTime = 10 * time.Second      // in which systemd answers a question, also while it starts much
-	firstPing  = 25 * time.Millisecond // after a question; the next one comes after twice that, and so on
+	answerTime = 10 * time.Second      // time limit for an answer, even while systemd starts many units
+	firstPing  = 25 * time.Millisecond // after a query; each further pause is twice as long
 )
 
-// read asks one of systemd's objects for properties, by a method of org.freedesktop.DBus.Properties. Where no answer
-// comes in time, the connection is closed, and the next question makes another one.
+// read reads properties of one of systemd's objects, by a method of org.freedesktop.DBus.Properties. If no answer arrives
+// in time, it closes the connection, and the next query opens a new one.
 func (m *Manager) read(ctx context.Context, asks *godbus.Conn, at godbus.ObjectPath, method string, args ...any) (answer any, err error) {
 	inTime, cancel := context.WithTimeout(ctx, answerTime)
 	defer cancel()
@@ -168,8 +169,8 @@ func (m *Manager) read(ctx context.Context, asks *godbus.Conn, at godbus.ObjectP
 	return answer, call.Err
 }
 
-// ping sends systemd messages that need no answer, until ctx ends. systemd 252 may read a connection's first question
-// together with the end of its authentication; it then looks at the question only when it reads a further message.
+// ping sends systemd messages that need no answer, until ctx ends. systemd 252 can read a connection's first query together
+// with the end of the authentication; it then processes the query only when it reads a further message.
 func ping(ctx context.Context, object godbus.BusObject) {
 	for pause := firstPing; ; pause *= 2 {
 		select {

@@ -7,7 +7,7 @@ import (
 	godbus "github.com/godbus/dbus/v5"
 )
 
-// Properties are a unit's properties as they come from D-Bus. A property that is not there is zero.
+// Properties holds a unit's properties as received by D-Bus. A missing property reads as zero.
 type Properties map[string]godbus.Variant
 
 func (p Properties) Text(name string) string { s, _ := p[name].Value().(string); return s }
@@ -31,7 +31,7 @@ func (p Properties) Time(name string) time.Time {
 	return time.UnixMicro(int64(µs))
 }
 
-// environmentFiles are of type a(sb): path, and whether it may be missing.
+// environmentFiles is of type a(sb): the path, and whether the file may be missing.
 func (p Properties) environmentFiles() []environmentFile {
 	pairs, _ := p["EnvironmentFiles"].Value().([][]any)
 	var files []environmentFile
@@ -46,13 +46,14 @@ func (p Properties) environmentFiles() []environmentFile {
 	return files
 }
 
-// Environment is what the unit's processes get, see environmentOf. Error: *fs.PathError, of a file that cannot be read.
+// Environment returns the environment of the unit's processes, see environmentOf. Error: *fs.PathError, for an unreadable
+// file.
 func (p Properties) Environment() (map[string]string, error) {
 	return environmentOf(p.Texts("Environment"), p.environmentFiles())
 }
 
-// Commands are the command lines of ExecStart, ExecReload and the like. Each is of type (sasbttttuii): the arguments come
-// second.
+// Commands returns the command lines of ExecStart, ExecReload and the like. Each is of type (sasbttttuii); the second field
+// holds the arguments.
 func (p Properties) Commands(name string) (all [][]string) {
 	commands, _ := p[name].Value().([][]any)
 	for _, command := range commands {

@@ -12,14 +12,14 @@ import (
 	"rlb.dev/rlb-agent/reconcile/backoff"
 )
 
-// redial is the pause before systemd is dialled again.
+// redial is the pause before the next connection to systemd.
 func redial() *backoff.Backoff {
 	return &backoff.Backoff{First: time.Second, Most: time.Minute, Quiet: time.Minute}
 }
 
 // Watch calls changed with the name of a unit whose properties may have changed, until ctx ends. After a loss of the
-// connection, of which it tells by lost, and where unit files were enabled, disabled or masked, all of them may have
-// changed.
+// connection, which it reports by lost, and after unit files were enabled, disabled or masked, it calls changed for all
+// units.
 func Watch(ctx context.Context, names []string, changed func(name string), lost func(error)) {
 	redial().Repeat(ctx, func(ctx context.Context) error { return watch(ctx, names, changed) }, lost)
 }
@@ -32,7 +32,7 @@ func watch(ctx context.Context, names []string, changed func(name string)) error
 		return err
 	}
 	defer systemd.Close()
-	hints.addAll() // what changed before is not told
+	hints.addAll() // earlier changes were not signalled
 	for {
 		select {
 		case name := <-hints.next:
@@ -44,8 +44,8 @@ func watch(ctx context.Context, names []string, changed func(name string)) error
 	}
 }
 
-// socket is systemd's own (the address as D-Bus writes it). systemd sends every signal to all who are connected,
-// unasked. Only root can connect, and nobody but systemd can send: on the system bus any user may send a signal to us
+// socket is systemd's own socket, as a D-Bus address. systemd sends every signal to all connected clients without a
+// subscription. Only root can connect, and only systemd can send; on the system bus any user can send this process a signal
 // that looks like systemd's.
 const socket = "unix:path=/run/systemd/private"
 
@@ -54,14 +54,14 @@ const (
 	unitsPath   = ManagerPath + "/unit/"
 )
 
-// unitHints are the units of which a signal says that they changed. A signal is a hint to look, never an answer: what
-// it says is not kept. Each unit waits once at most, however many signals come.
+// unitHints collects the units that changed according to a signal. A signal only tells that a unit must be read again; its
+// content is discarded. Each unit is queued at most once, however many signals arrive.
 type unitHints struct {
 	names map[godbus.ObjectPath]string
-	next  chan string // has room for all units
+	next  chan string // has space for all units
 
 	mutex   sync.Mutex
-	waiting map[string]bool // in next
+	waiting map[string]bool // units in next
 }
 
 func newUnitHints(names []string) *unitHints {
@@ -72,7 +72,8 @@ func newUnitHints(names []string) *unitHints {
 	return u
 }
 
-// DeliverSignal hears a signal (godbus.SignalHandler). A change of a service comes twice, and its first part is enough.
+// DeliverSignal handles a signal (godbus.SignalHandler). systemd signals a change of a service twice; the first signal is
+// enough.
 func (u *unitHints) DeliverSignal(_, _ string, signal *godbus.Signal) {
 	name, known := u.names[signal.Path]
 	switch {
@@ -98,7 +99,7 @@ func (u *unitHints) add(name string) {
 	}
 }
 
-// taken is called before the unit is looked at: what changes from now on is a new hint.
+// taken is called before the unit is read, so a later change is a new hint.
 func (u *unitHints) taken(name string) {
 	u.mutex.Lock()
 	defer u.mutex.Unlock()

@@ -7,7 +7,7 @@ import (
 	godbus "github.com/godbus/dbus/v5"
 )
 
-// However many signals come while nobody looks, each unit waits once; what they say does not count.
+// TestUnitHintsAreBounded: however many signals arrive while no unit is read, each unit is queued once.
 func TestUnitHintsAreBounded(t *testing.T) {
 	const haproxy, changed = unitsPath + "haproxy_2eservice", "org.freedesktop.DBus.Properties.PropertiesChanged"
 	u := newUnitHints([]string{"haproxy.service", "keepalived.service"})

@@ -1,4 +1,4 @@
-// Package recorded stands for the programs of a machine in tests: it gives recorded answers.
+// Package recorded replaces the programs of a machine in tests: it returns recorded answers.
 package recorded
 
 import (
@@ -13,7 +13,7 @@ import (
 	"rlb.dev/rlb-agent/reconcile/host/debian/program"
 )
 
-// System is a program.System of recorded answers: the first whose words begin the command's is given, and kept unless once.
+// System is a program.System with recorded answers. It returns the first answer whose Words are a prefix of the command.
 type System struct {
 	T       *testing.T
 	Absent  []string // programs that are not installed
@@ -21,14 +21,14 @@ type System struct {
 	Ran     []string // commands, in order
 }
 
-// Runner is a Runner of recorded answers, which hardly waits for locks.
+// Runner returns a Runner with recorded answers and short waits for locks.
 func Runner(t *testing.T, answers ...Answer) (*program.Runner, *System) {
 	s := &System{T: t, Answers: answers}
 	return &program.Runner{System: s, Progress: func(string) {}, LockTimeout: 50 * time.Millisecond, Pause: time.Millisecond}, s
 }
 
-// An Answer is what one kind of command gives. Its fields are in this order: what the command begins with, ("unit: …" for what
-// systemd-run runs), what it gives, what it appends to apt's log, and whether it does so once only.
+// An Answer is the result of one kind of command. Its fields are, in order: the start of the command line ("unit: …" for a
+// command in systemd-run's unit), the output, the text to append to apt's log, and whether the answer is used once only.
 type Answer struct {
 	Words string
 	Out   program.Output
@@ -36,7 +36,7 @@ type Answer struct {
 	Once  bool
 }
 
-// Find is the path of a program that is not absent.
+// Find returns the path of a program that is not absent.
 func (s *System) Find(name string) (string, error) {
 	if slices.Contains(s.Absent, name) {
 		return "", host.Unavailable(name+" is not installed", nil)
@@ -44,7 +44,7 @@ func (s *System) Find(name string) (string, error) {
 	return "/usr/bin/" + name, nil
 }
 
-// Run notes the command and gives its answer, or an empty one.
+// Run records the command and returns its answer, or an empty one.
 func (s *System) Run(ctx context.Context, c program.Command) (program.Output, error) {
 	if err := ctx.Err(); err != nil {
 		return program.Output{}, err
@@ -53,7 +53,7 @@ func (s *System) Run(ctx context.Context, c program.Command) (program.Output, er
 		return program.Output{}, err
 	}
 	words := c.String()
-	if c.Name == "systemd-run" { // what runs in the unit tells more than how
+	if c.Name == "systemd-run" { // the command in the unit tells more than that of systemd-run
 		_, words, _ = strings.Cut(words, " -- /usr/bin/")
 		words = "unit: " + words
 	}
@@ -76,7 +76,7 @@ func (s *System) Run(ctx context.Context, c program.Command) (program.Output, er
 	return program.Output{}, nil
 }
 
-// logOf is the file to which systemd-run has the unit append.
+// logOf returns the file to which systemd-run lets the unit append.
 func logOf(c program.Command) string {
 	for _, arg := range c.Args {
 		if path, ok := strings.CutPrefix(arg, "--property=StandardOutput=append:"); ok {
@@ -100,7 +100,7 @@ func appendTo(t *testing.T, path, text string) {
 	}
 }
 
-// WantError fails the test unless the error's text is want, "" for no error.
+// WantError fails the test unless the error's text is want; "" means no error.
 func WantError(t *testing.T, err error, want string) {
 	t.Helper()
 	switch {

@@ -79,7 +79,7 @@ func orReason(texts ...string) string {
 			return strings.ReplaceAll(text, "\n", "; ")
 		}
 	}
-	return "its status says nothing of it"
+	return "its status gives no reason"
 }
 
 var majorVersion = regexp.MustCompile(`^v?(\d+)\.`)

@@ -7,7 +7,7 @@ import "reflect"
 // field of that mapping, or a sentence.
 var foreign = map[reflect.Type]map[string]string{
 	reflect.TypeFor[LoadBalancerSpec](): {
-		"spec":            "the fields stand at the top level, not under spec",
+		"spec":            "the fields belong at the top level, not under spec",
 		"vip":             "virtualIPs",
 		"vips":            "virtualIPs",
 		"virtualaddress":  "virtualIPs",
@@ -40,8 +40,8 @@ var foreign = map[reflect.Type]map[string]string{
 		"addr":   "address",
 		"vip":    "address",
 		"dev":    "interface",
-		"prefix": "the prefix length stands behind the address: 192.168.3.240/24",
-		"mask":   "the prefix length stands behind the address: 192.168.3.240/24",
+		"prefix": "write the prefix length after the address: 192.168.3.240/24",
+		"mask":   "write the prefix length after the address: 192.168.3.240/24",
 	},
 	reflect.TypeFor[Node](): {
 		"ip":         "addresses",

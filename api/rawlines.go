@@ -50,7 +50,7 @@ func (r *rules) lines(path string, lines Lines) {
 func (r *rules) overridden(path string, service *Service) {
 	for i, line := range service.ExtraFrontend {
 		if words := strings.Fields(line); len(words) > 0 && words[0] == "default_backend" && len(service.SNI) == 0 {
-			r.wrong(yamlfile.Index(path, i), "default_backend cannot take effect: that of the service stands behind it; a use_backend line takes effect")
+			r.wrong(yamlfile.Index(path, i), "default_backend has no effect: the default_backend of the service comes after it; use a use_backend line")
 		}
 	}
 }

@@ -90,7 +90,7 @@ func TestRulesOfRawLines(t *testing.T) {
 	}
 	checkRuleTable(t, map[string]rule{
 		"section":            {"", "  extraBackend: |\n    option x\n    listen stats", `11:5: services[0].extraBackend[1]: must not open a section, got "listen"` + section, "proxy: {extraDefaults: [listen stats]}"},
-		"default_backend":    {"", "  extraFrontend:\n  - default_backend other", `10:5: services[0].extraFrontend[0]: default_backend cannot take effect: that of the service stands behind it; a use_backend line takes effect`, "  extraFrontend: [use_backend other if FALSE]\n"},
+		"default_backend":    {"", "  extraFrontend:\n  - default_backend other", `10:5: services[0].extraFrontend[0]: default_backend has no effect: the default_backend of the service comes after it; use a use_backend line`, "  extraFrontend: [use_backend other if FALSE]\n"},
 		"section, frontend":  {"", "  extraFrontend:\n  - resolvers x", `10:5: services[0].extraFrontend[0]: must not open a section, got "resolvers"` + section, "proxy: {extraGlobal: [resolvers x]}"},
 		"external check":     {"", "  extraBackend:\n  - option external-check", `10:5: services[0].extraBackend[0]: ` + chroot, "  extraBackend: ['option httpchk']"},
 		"external, defaults": {"", "proxy: {extraDefaults: [option external-check]}", `9:25: proxy.extraDefaults[0]: ` + chroot, "proxy: {extraDefaults: [option httpchk]}"},

@@ -28,7 +28,7 @@ func TestTexts(t *testing.T) {
 		aCIDR    = `must be a CIDR like 10.0.0.0/8 or 2001:db8::/32`
 		ifname   = `must be the name of a network interface`
 		aFour    = "must be an IPv4 address of four numbers from 0 to 255"
-		noZone   = "must not be a link-local address, which HAProxy cannot tell the interface of"
+		noZone   = "must not be a link-local address, because HAProxy cannot know its interface"
 		prefix4  = "must have a prefix length of 1 to 32"
 		aWithDev = "must be an address; with its interface it is a mapping: "
 		noLoop   = `must not be a loopback address`

@@ -320,7 +320,7 @@ func oddSpace(name string, t reflect.Type) (field, sentence string) {
 	sentence = "it holds " + yamlfile.OddName(odd)
 	field, behindColon := strings.CutSuffix(name[:at], ":")
 	if behindColon {
-		sentence += " behind the colon, YAML takes spaces only"
+		sentence += " after the colon, YAML takes spaces only"
 	} else {
 		field = strings.Join(strings.FieldsFunc(name, isOdd), "")
 	}
@@ -336,7 +336,7 @@ func isOdd(r rune) bool { return yamlfile.OddName(r) != "" && !unicode.IsControl
 func missingSpace(e entry, t reflect.Type) (sentence string) {
 	name, value, found := strings.Cut(e.name, ":")
 	if _, isField := fieldsOf(t)[name]; found && isField && value != "" && yamlfile.IsNull(yamlfile.Resolve(e.value)) {
-		return "a space is missing behind the colon: " + name + ": " + yamlfile.Printable(value)
+		return "a space is missing after the colon: " + name + ": " + yamlfile.Printable(value)
 	}
 	return ""
 }

@@ -133,7 +133,7 @@ func (b baseline) serversIn(states []host.ServerState, d plan.Desired) error {
 		if up {
 			continue
 		}
-		err := plan.FieldErrorf(want.Field, "no server of %s is up any more, and before the change there was one: %s", want.Name, strings.Join(reasons, "; "))
+		err := plan.FieldErrorf(want.Field, "no server of %s is up, but before the change one was: %s", want.Name, strings.Join(reasons, "; "))
 		if !waiting {
 			return &permanentError{err}
 		}
@@ -166,14 +166,14 @@ func (b baseline) instancesLeft(ctx context.Context, o host.Observer, d plan.Des
 			return fmt.Errorf("cannot see keepalived's instance %s", name)
 		}
 		if role := instances[at].Role; role == host.RoleFault && b.well[name] && !standsDown(ctx, o) {
-			return fmt.Errorf("keepalived's instance %s is in FAULT, and was not before (journalctl -u %s tells why)", name, host.KeepalivedUnit)
+			return fmt.Errorf("keepalived's instance %s is in FAULT, but was not before the change (journalctl -u %s shows why)", name, host.KeepalivedUnit)
 		} else if role == host.RoleMaster {
 			master = true
 		}
 	}
 	for _, vip := range d.VirtualIPs {
 		if has := held[vip]; has != master && len(d.Model.Instances) == 1 {
-			return fmt.Errorf("cannot see virtual IP %s where it should be: this host is master: %t, and holds it: %t", vip, master, has)
+			return fmt.Errorf("cannot verify virtual IP %s: this host is MASTER: %t, the interface has the address: %t", vip, master, has)
 		}
 	}
 	return nil

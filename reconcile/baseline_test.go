@@ -36,10 +36,10 @@ func TestChangesThatTakeSomethingDown(t *testing.T) {
 		long  bool               // the problem may pass, so the run looks longer
 	}{
 		"all servers go down": {edit: weight, late: func(h *fake.Host) { h.Sick = "198.51.100.22" },
-			want: "spec.yaml:5:3: services[0].healthCheck: no server of web is up any more, and before the change there was one: server1 L4CON: connection refused"},
+			want: "spec.yaml:5:3: services[0].healthCheck: no server of web is up, but before the change one was: server1 L4CON: connection refused"},
 		"by a bad check": {edit: func(t *testing.T) *api.Document {
 			return parse(t, spec+"  healthCheck:\n    type: http\n    path: /nowhere\n")
-		}, late: func(h *fake.Host) { h.Sick = "/nowhere" }, want: "spec.yaml:10:5: services[0].healthCheck: no server of web is up any more"},
+		}, late: func(h *fake.Host) { h.Sick = "/nowhere" }, want: "spec.yaml:10:5: services[0].healthCheck: no server of web is up, but before the change one was"},
 		"all were down before":            {edit: weight, early: func(h *fake.Host) { h.Sick = "198.51.100.2" }},
 		"all were down before, others up": {first: func(t *testing.T) *api.Document { return parse(t, spec+api2) }, edit: func(t *testing.T) *api.Document { return parse(t, strings.Replace(spec+api2, "31", "32", 1)) }, early: func(h *fake.Host) { h.Sick = "198.51.100.21" }},
 		"one of two services goes down": {
@@ -48,19 +48,19 @@ func TestChangesThatTakeSomethingDown(t *testing.T) {
 				return parse(t, strings.Replace(spec+api2, "198.51.100.21\n", "198.51.100.22\n", 1))
 			},
 			late: func(h *fake.Host) { h.Sick = "198.51.100.22" },
-			want: "spec.yaml:5:3: services[0].healthCheck: no server of web is up any more",
+			want: "spec.yaml:5:3: services[0].healthCheck: no server of web is up, but before the change one was",
 		},
 		"a new service, its servers down":  {edit: func(t *testing.T) *api.Document { return parse(t, spec+api2) }, late: func(h *fake.Host) { h.Sick = "198.51.100.31" }},
 		"the service that was up goes":     {first: func(t *testing.T) *api.Document { return parse(t, spec+api2) }, edit: weight},
 		"one of two goes down":             {edit: func(t *testing.T) *api.Document { return parse(t, spec+"  - address: 198.51.100.22\n") }, late: func(h *fake.Host) { h.Sick = "198.51.100.22" }},
-		"one that is never checked":        {edit: weight, late: func(h *fake.Host) { h.Unchecked = "198.51.100.22" }, want: "spec.yaml:5:3: services[0].healthCheck: no server of web is up any more", long: true},
-		"FAULT":                            {edit: priority, late: func(h *fake.Host) { h.Faulty = "77" }, want: "keepalived's instance HA-CLUSTER is in FAULT, and was not before", long: true},
+		"one that is never checked":        {edit: weight, late: func(h *fake.Host) { h.Unchecked = "198.51.100.22" }, want: "spec.yaml:5:3: services[0].healthCheck: no server of web is up, but before the change one was", long: true},
+		"FAULT":                            {edit: priority, late: func(h *fake.Host) { h.Faulty = "77" }, want: "keepalived's instance HA-CLUSTER is in FAULT, but was not before the change", long: true},
 		"FAULT before and after":           {edit: priority, late: func(h *fake.Host) { h.Faulty = "vrrp_instance" }},
 		"FAULT from the first":             {edit: priority, early: func(h *fake.Host) { h.Faulty = "vrrp_instance" }},
 		"instance is gone":                 {edit: priority, late: func(h *fake.Host) { h.Lost = "77" }, want: "cannot see keepalived's instance HA-CLUSTER", long: true},
 		"keepalived cannot tell":           {edit: priority, late: func(h *fake.Host) { h.FailMethod("VRRP", host.ErrUnavailable) }},
-		"virtual IP without being master":  {edit: priority, late: hold, want: "cannot see virtual IP 198.51.100.10 where it should be: this host is master: false, and holds it: true", long: true},
-		"master without its virtual IP":    {edit: priority, late: func(h *fake.Host) { h.Role = host.RoleMaster }, want: "cannot see virtual IP 198.51.100.10 where it should be: this host is master: true, and holds it: false", long: true},
+		"virtual IP without being master":  {edit: priority, late: hold, want: "cannot verify virtual IP 198.51.100.10: this host is MASTER: false, the interface has the address: true", long: true},
+		"master without its virtual IP":    {edit: priority, late: func(h *fake.Host) { h.Role = host.RoleMaster }, want: "cannot verify virtual IP 198.51.100.10: this host is MASTER: true, the interface has the address: false", long: true},
 		"master that holds its virtual IP": {edit: priority, late: func(h *fake.Host) { hold(h); h.Role = host.RoleMaster }},
 		"a server's state cannot be asked": {edit: weight, late: func(h *fake.Host) { h.FailMethod("Servers", errors.New("cannot ask")) }},
 	} {
@@ -109,7 +109,7 @@ func TestRehearsal(t *testing.T) {
 		before := h.Dump()
 		_, _, err := once(t, h, parse(t, spec+"  healthCheck: {type: http, path: /nowhere}\n"))
 		failure := (*reconcile.Failure)(nil)
-		if !errors.As(err, &failure) || !failure.Undone || !strings.Contains(err.Error(), "no server of web is up any more") {
+		if !errors.As(err, &failure) || !failure.Undone || !strings.Contains(err.Error(), "no server of web is up, but before the change one was") {
 			t.Errorf("blind %t: got %v, want a failure that was undone", blind, err)
 		}
 		if touched := len(h.Log) > 0; touched != blind {

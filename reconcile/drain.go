@@ -13,7 +13,7 @@ import (
 )
 
 // ErrNotTaken is wrapped by the error of a drain that found no host to take over: the virtual IPs stayed on this host.
-var ErrNotTaken = errors.New("nobody is seen to take over")
+var ErrNotTaken = errors.New("no other host takes over")
 
 // handoverPatience is how long a peer may take to answer for the virtual IPs, in addition to the time of a takeover. A peer
 // that hears the goodbye needs almost none of it. If no peer takes over, no host serves during this time.
@@ -101,7 +101,7 @@ func (r *Reconciler) inForce(ctx context.Context, verb string) (*state.InForce, 
 		return nil, &Failure{Err: err}
 	}
 	if in == nil {
-		return nil, fmt.Errorf("cannot %s: %w: no spec was brought into force on it", verb, host.ErrUnavailable)
+		return nil, fmt.Errorf("cannot %s: %w: no spec is in force there", verb, host.ErrUnavailable)
 	}
 	return in, nil
 }
@@ -148,7 +148,7 @@ func seesPeer(ctx context.Context, o host.Observer, in *state.InForce) error {
 		return err
 	}
 	if len(answers) == 0 {
-		return fmt.Errorf("cannot drain this host: it holds the virtual IPs, and of its peers %v none answers, so that %w (--force hands over all the same)",
+		return fmt.Errorf("cannot drain this host: it holds the virtual IPs, and none of its peers %v answers: %w (--force hands over all the same)",
 			in.Peers, ErrNotTaken)
 	}
 	return nil
@@ -156,7 +156,7 @@ func seesPeer(ctx context.Context, o host.Observer, in *state.InForce) error {
 
 // taken waits until other hosts answer for all virtual IPs.
 func taken(ctx context.Context, o host.Observer, in *state.InForce) error {
-	patience, who := in.Takeover+handoverPatience, "peers answer but hold back (rlb-agent status there says why)"
+	patience, who := in.Takeover+handoverPatience, "although peers answer (rlb-agent status there says why)"
 	if len(in.Peers) == 0 {
 		patience, who = in.Skew+trialPatience, "and the spec names no nodes to look for (--force hands over all the same)"
 	}

@@ -94,16 +94,16 @@ func TestDrain(t *testing.T) {
 	}{
 		"the peer takes over":         {pairNodes, true, []string{peer, vip}, false, wordOut, ""},
 		"a standby":                   {pairNodes, false, nil, false, wordOut, ""},
-		"no peer answers":             {pairNodes, true, nil, false, "", "of its peers [198.51.100.12] none answers"},
+		"no peer answers":             {pairNodes, true, nil, false, "", "none of its peers [198.51.100.12] answers"},
 		"no peer answers, forced":     {pairNodes, true, nil, true, wordOut, ""},
 		"no peer is known":            {"", true, nil, false, wordIn, "within 1.001s, and the spec names no nodes"},
 		"an unknown peer takes over":  {"", true, []string{vip}, false, wordOut, ""},
 		"no peer is known, forced":    {"", true, nil, true, wordOut, ""},
-		"the peer does not take over": {pairNodes, true, []string{peer}, false, wordIn, "hold back"},
+		"the peer does not take over": {pairNodes, true, []string{peer}, false, wordIn, "although peers answer"},
 		"of three, the third alone":   {nodesOf(3), true, []string{"198.51.100.13", vip}, false, wordOut, ""},
 		"of seven, the last alone":    {nodesOf(7), true, []string{"198.51.100.17", vip}, false, wordOut, ""},
-		"of seven, none":              {nodesOf(7), true, []string{vip}, false, "", "198.51.100.16 198.51.100.17] none answers"},
-		"of seven, none takes over":   {nodesOf(7), true, []string{peer, "198.51.100.17"}, false, wordIn, "hold back"},
+		"of seven, none":              {nodesOf(7), true, []string{vip}, false, "", "198.51.100.16 198.51.100.17] answers"},
+		"of seven, none takes over":   {nodesOf(7), true, []string{peer, "198.51.100.17"}, false, wordIn, "although peers answer"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			h := fake.New()

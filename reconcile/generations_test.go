@@ -158,8 +158,8 @@ func TestNoSuchGeneration(t *testing.T) {
 		number int
 		want   string
 	}{
-		{func() {}, 0, "true cannot go back: no such generation: no spec is kept from before the one in force"},
-		{func() { must(t, h, a) }, 0, "true cannot go back: no such generation: no spec is kept from before the one in force"},
+		{func() {}, 0, "true cannot go back: no such generation: no earlier spec is kept"},
+		{func() { must(t, h, a) }, 0, "true cannot go back: no such generation: no earlier spec is kept"},
 		{func() {}, 1, ""},
 		{func() {}, 2, "true cannot find generation 2 (rlb-agent history lists them): no such generation"},
 		{func() { must(t, h, b) }, 0, ""},

@@ -103,7 +103,7 @@ func TestHostProblemsOnTheWay(t *testing.T) {
 		t.Fatal("no problems")
 	}
 	wantLines(t, "problems", lines(problems.Error()),
-		"spec.yaml:9:38: services[0].healthCheck.caFile: others than root may write /srv/open, so anybody could pass for a server",
+		"spec.yaml:9:38: services[0].healthCheck.caFile: others than root may write /srv/open, so other users could replace the certificates that HAProxy trusts",
 		"spec.yaml:10:25: vrrp.notify.master: others than root may write /srv/open, so keepalived will not run it",
 	)
 	h.Shared = nil

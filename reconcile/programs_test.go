@@ -121,12 +121,12 @@ func TestReplacedKeepalived(t *testing.T) {
 	result := must(t, h, doc)
 	wantLines(t, "steps", texts(result.Steps), "check the configuration with keepalived 1:2.3.4-1, it was checked with 1:2.2.7-1+b2")
 	s := statusOf(t, h, doc, nil)
-	wantLines(t, "pending", s.Pending, "keepalived.service still runs a program that was replaced since it started; it is restarted when this host holds no virtual IP")
+	wantLines(t, "pending", s.Pending, "keepalived.service still runs the program from before an upgrade; it is restarted when this host holds no virtual IP")
 	if !s.Is("InSync") {
 		t.Errorf("not in sync: %+v", s.Conditions)
 	}
 	h.Role, h.Net[1].Prefixes = "", h.Net[1].Prefixes[:before]
-	wantLines(t, "steps", texts(must(t, h, doc).Steps), "restart keepalived.service, which still runs a program that was replaced since it started")
+	wantLines(t, "steps", texts(must(t, h, doc).Steps), "restart keepalived.service, which still runs the program from before an upgrade")
 	if s := statusOf(t, h, doc, nil); len(s.Pending) > 0 {
 		t.Errorf("still pending: %q", s.Pending)
 	}

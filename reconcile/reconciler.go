@@ -139,7 +139,7 @@ func (r *run) reconcile(ctx context.Context) error {
 // warnOfCopy logs that the memory itself cannot be read.
 func (r *run) warnOfCopy() {
 	if r.memory.Damage != nil {
-		r.Log.Warn("using the copy of what earlier runs remembered", "err", r.memory.Damage)
+		r.Log.Warn("cannot read the record of earlier runs: using its copy", "err", r.memory.Damage)
 	}
 }
 
@@ -196,7 +196,7 @@ func (r *run) install(ctx context.Context) error {
 		return err
 	}
 	if len(r.plan.Install) > 0 {
-		return fmt.Errorf("cannot bring the packages into the wanted state: after the installation there is still to do: %v", r.plan.Install[0])
+		return fmt.Errorf("cannot bring the packages into the wanted state: after the installation this step is left: %v", r.plan.Install[0])
 	}
 	if err := r.check(ctx); err != nil {
 		return err
@@ -237,7 +237,7 @@ func (r *run) configure(ctx context.Context) error {
 	if r.plan.Empty() {
 		return nil
 	}
-	return fmt.Errorf("cannot bring the host into the wanted state: somebody else changes it back; still to do: %v", r.plan.Steps()[0])
+	return fmt.Errorf("cannot bring the host into the wanted state: another program or user changes it back; this step is left: %v", r.plan.Steps()[0])
 }
 
 // inStep adds the step in which an error happened, unless the error already says what could not be done.
@@ -281,7 +281,7 @@ func (r *run) do(ctx context.Context, steps []plan.Step) error {
 		r.started = true
 		err := s.Do(context.WithoutCancel(ctx), t)
 		if err != nil && instead != nil {
-			r.Log.Warn("haproxy does not take it while it runs, a reload does the same", "step", s.String(), "err", err)
+			r.Log.Warn("haproxy refuses the runtime command: reloading it instead", "step", s.String(), "err", err)
 			s, reloaded = *instead, true
 			r.done[len(r.done)-1] = s
 			if r.Step != nil {

@@ -55,7 +55,7 @@ func TestRejoin(t *testing.T) {
 		"write /var/lib/rlb/handover.nft",
 		"reload rlb-handover.service",
 		"stop keepalived.service",
-		"start keepalived.service once no peer is the former virtual router any more")
+		"start keepalived.service when no peer uses the former virtual router any more")
 	if id := active(t, h); id != "7" || len(h.Detached) > 0 {
 		t.Errorf("keepalived runs as %q, left behind %q", id, h.Detached)
 	}
@@ -160,7 +160,7 @@ func TestRejoinChangesAgain(t *testing.T) {
 		"write /etc/keepalived/keepalived.conf",
 		"write /var/lib/rlb/handover.nft",
 		"reload rlb-handover.service",
-		"start keepalived.service once no peer is the former virtual router any more")
+		"start keepalived.service when no peer uses the former virtual router any more")
 	if id := active(t, h); id != "" || len(h.Detached) != 2 {
 		t.Errorf("keepalived runs as %q, and there waited %q", id, h.Detached)
 	}

@@ -46,7 +46,7 @@ func HostProblems(ctx context.Context, o host.FileReader, doc *api.Document) err
 		if path := service.HealthCheck.CAFile; path != "" {
 			// HAProxy itself reports a missing file
 			if err := o.RootOnly(ctx, path); err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, host.ErrUnavailable) {
-				problems = append(problems, doc.Problem(fmt.Sprintf("services[%d].healthCheck.caFile", i), "%v, so anybody could pass for a server", err))
+				problems = append(problems, doc.Problem(fmt.Sprintf("services[%d].healthCheck.caFile", i), "%v, so other users could replace the certificates that HAProxy trusts", err))
 			}
 		}
 	}

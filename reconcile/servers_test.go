@@ -285,7 +285,7 @@ func TestRetiredServerServesNobodyNew(t *testing.T) {
 	h.Sessions = map[string]int{"web/a": 1}
 	h.Sick, h.Blind = "198.51.100.25", true
 	_, _, err := once(t, h, parse(t, strings.Replace(one, "{name: a, address: 198.51.100.21}", "{name: e, address: 198.51.100.25}", 1)))
-	if failure := (*reconcile.Failure)(nil); !errors.As(err, &failure) || !failure.Undone || failure.Undo != nil || !strings.Contains(err.Error(), "no server of web is up any more") {
+	if failure := (*reconcile.Failure)(nil); !errors.As(err, &failure) || !failure.Undone || failure.Undo != nil || !strings.Contains(err.Error(), "no server of web is up, but before the change one was") {
 		t.Fatalf("got %v", err)
 	}
 	same(t, "an undone change", h, before, memory...)

@@ -20,7 +20,7 @@ const MaxWait = 24 * time.Hour
 func (r *Reconciler) canServeOn(ctx context.Context, in *state.InForce) error {
 	addrs := render.HandedOver(in.Spec, in.Interface)
 	if len(addrs) == 0 {
-		return host.Unavailable("cannot wait for connections: with this spec a move forwards nothing (profile: classic, or vrrp.handover: none); use drain without --wait", nil)
+		return host.Unavailable("cannot wait for connections: with this spec a move forwards no connections (profile: classic, or vrrp.handover: none); use drain without --wait", nil)
 	}
 	want := render.Handover{Rules: map[api.Family]int{}}
 	for _, addr := range addrs {
@@ -40,7 +40,7 @@ func (r *Reconciler) canServeOn(ctx context.Context, in *state.InForce) error {
 		return &Failure{Err: err}
 	}
 	if other := table.DrainsBeside(time.Now()); other != "" {
-		return host.Unavailable("cannot wait for connections: "+other+" drains yet, and a new holder forwards to one host only; wait until that has ended, or use drain without --wait", nil)
+		return host.Unavailable("cannot wait for connections: "+other+" is still draining, and a new holder forwards to one host only; wait until that drain has ended, or use drain without --wait", nil)
 	}
 	return nil
 }

@@ -176,7 +176,7 @@ func TestConditions(t *testing.T) {
 			put(state.GuardFile, `{"fault": true, "reason": "HAProxy answers nothing", "haproxy": "hung"}`)(h)
 		}, []want{{"Serving", "False", "HAProxyHung", "must not hold the virtual IPs: HAProxy answers nothing"}}},
 		"drained": {func(h *fake.Host) { h.Role = host.RoleFault; put(render.DrainFile, "1\n")(h) },
-			[]want{{"Ready", "True", "Drained", ""}, {"Serving", "True", "Drained", "left to the peers"}}},
+			[]want{{"Ready", "True", "Drained", ""}, {"Serving", "True", "Drained", "leaves the virtual IPs to its peers"}}},
 		"drained and broken": {func(h *fake.Host) {
 			h.Role = host.RoleFault
 			put(render.DrainFile, "1\n")(h)
@@ -199,7 +199,7 @@ func TestConditions(t *testing.T) {
 			[]want{{"InSync", "Unknown", "NotSeen", "firewall"}, {"Ready", "Unknown", "NotInSync", ""}}},
 		"haproxy does not tell": {func(h *fake.Host) { h.FailMethod("Servers", errors.New("cannot ask")) },
 			[]want{{"Serving", "Unknown", "NotSeen", ""}}},
-		"keepalived does not tell": {func(h *fake.Host) { h.FailMethod("VRRP", host.ErrUnavailable) },
+		"keepalived does not report": {func(h *fake.Host) { h.FailMethod("VRRP", host.ErrUnavailable) },
 			[]want{{"Serving", "True", "RoleUnknown", ""}}},
 		"the interface is gone": {func(h *fake.Host) {
 			h.Net = h.Net[:1]

@@ -68,7 +68,7 @@ func TestGarbledMemory(t *testing.T) {
 		want := h.Text(state.MemoryFile)
 		spoil(h)
 		torn := h.Clone()
-		if log := logged(t, h); strings.Count(log, "using the copy of what earlier runs remembered") != 1 {
+		if log := logged(t, h); strings.Count(log, "cannot read the record of earlier runs: using its copy") != 1 {
 			t.Errorf("%s: %s", name, log)
 		}
 		sameText(t, name, want, h.Text(state.MemoryFile))

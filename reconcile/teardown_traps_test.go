@@ -30,7 +30,7 @@ func TestTeardownDoesNotGuess(t *testing.T) {
 		want string
 	}{
 		"memory gone": {"", remove(memoryFiles...),
-			"cannot tell what was here before the first run: /var/lib/rlb/memory.json is gone, so nothing is undone and nothing removed by guess; what is here of rlb-agent: the IPv4 chain RLB-INPUT, the IPv6 chain RLB-INPUT, /etc/haproxy/haproxy.cfg, "},
+			"cannot tell what was here before the first run: /var/lib/rlb/memory.json is gone, so nothing is undone or removed; parts of rlb-agent that are still here: the IPv4 chain RLB-INPUT, the IPv6 chain RLB-INPUT, /etc/haproxy/haproxy.cfg, "},
 		"memory gone, after a boot":   {"", func(h *fake.Host) { remove(memoryFiles...)(h); h.Reboot() }, "cannot tell what was here"},
 		"memory gone, no firewall":    {none, remove(memoryFiles...), "cannot tell what was here"},
 		"all that is remembered gone": {none, remove("/var/lib/rlb"), "cannot tell what was here"},

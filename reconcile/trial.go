@@ -83,7 +83,7 @@ func outcome(word, text string) ending {
 
 var (
 	failed   = outcome("failed", "it could not be brought into force")
-	lostRun  = outcome("failed", "the run that was to end it failed; rlb-agent status says what is in force")
+	lostRun  = outcome("failed", "the run that should end it failed; rlb-agent status shows which spec is in force")
 	replaced = outcome("expired", "nobody confirmed it, and another trial begins")
 )
 
@@ -107,7 +107,7 @@ func (r *Reconciler) trialOutcome(t state.Trial) (word, text string) {
 	case r.By == timerUser: // the unit ran at boot
 		return "ended", "this host was booted again; it is no longer in force"
 	}
-	return "ended", "taken back by " + cmp.Or(r.By, "the agent") + " before its time; it is no longer in force"
+	return "ended", "ended early by " + cmp.Or(r.By, "the agent") + "; it is no longer in force"
 }
 
 // EndTrial removes the files and units of a trial that no run has ended, if any exist. It does not change what is in force.

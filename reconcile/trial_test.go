@@ -218,8 +218,8 @@ func TestTrialIsOver(t *testing.T) {
 		"nobody confirmed": {90 * time.Second, "systemd", false, once(file), "nobody confirmed it within 1m30s; it is no longer in force trial=expired"},
 		"booted":           {30 * time.Second, "systemd", false, once(file), "this host was booted again; it is no longer in force trial=ended"},
 		"the daemon":       {100 * time.Second, "", false, once(file), "nobody confirmed it within 1m30s; it is no longer in force trial=expired"},
-		"taken back":       {30 * time.Second, "bob", false, once(file), "taken back by bob before its time; it is no longer in force trial=ended"},
-		"failed":           {30 * time.Second, "bob", false, func(ctx context.Context, r *reconcile.Reconciler) error { return r.EndTrial(ctx) }, "the run that was to end it failed; rlb-agent status says what is in force trial=failed"},
+		"taken back":       {30 * time.Second, "bob", false, once(file), "ended early by bob; it is no longer in force trial=ended"},
+		"failed":           {30 * time.Second, "bob", false, func(ctx context.Context, r *reconcile.Reconciler) error { return r.EndTrial(ctx) }, "the run that should end it failed; rlb-agent status shows which spec is in force trial=failed"},
 		"torn down": {30 * time.Second, "bob", false, func(ctx context.Context, r *reconcile.Reconciler) error {
 			_, err := r.Teardown(ctx, true)
 			return err

@@ -92,9 +92,9 @@ func TestUpgrade(t *testing.T) {
 		"a standby fails":                  {nodes: pairNodes, standby: true, daemon: true, peer: drained, broken: true},
 		"unknown: no daemon":               {nodes: pairNodes, answers: peer + " " + vip, drains: true},
 		"unknown: the peer is silent":      {nodes: pairNodes, daemon: true, answers: peer + " " + vip, drains: true},
-		"unknown: no peer answers":         {nodes: pairNodes, refused: "none answers"},
+		"unknown: no peer answers":         {nodes: pairNodes, refused: "none of its peers"},
 		"unknown: no peer answers, forced": {nodes: pairNodes, force: true},
-		"unknown: none takes over":         {nodes: pairNodes, answers: peer, drains: true, refused: "hold back"},
+		"unknown: none takes over":         {nodes: pairNodes, answers: peer, drains: true, refused: "although peers answer"},
 		"unknown: no nodes":                {answers: vip, drains: true},
 		"unknown: no nodes, none":          {drains: true, refused: "names no nodes to look for"},
 	} {

@@ -101,7 +101,7 @@ func hostAddressRule(text string) (addr netip.Addr, wrong string) {
 func zonelessRule(text string) string {
 	addr, wrong := hostAddressRule(text)
 	if addr.Is6() && addr.WithZone("").IsLinkLocalUnicast() {
-		return "must not be a link-local address, which HAProxy cannot tell the interface of"
+		return "must not be a link-local address, because HAProxy cannot know its interface"
 	}
 	return wrong
 }

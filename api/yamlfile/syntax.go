@@ -60,13 +60,13 @@ var lineCauses = []lineCause{
 		return `did not find expected alphabetic or numeric character after "` + found + `" (write "` + found + `" in quotes)`
 	}},
 	{0, 0, regexp.MustCompile(`(?:^|[ \[,])(::[0-9A-Fa-f:.]*(?:[/%][^ ,\[\]{}]*)?|[0-9A-Fa-f:]+::)(?:[,\]} ]|$)`), func(string) string {
-		return "an IPv6 address that begins or ends with a colon stands in quotes"
+		return "an IPv6 address that begins or ends with a colon needs quotes"
 	}},
 	{0, 0, regexp.MustCompile(`(?:^|[\[,]|[:-] ) *(:[^ :,\[\]{}][^ ,\[\]{}]*)(?:[,\]} ]|$)`), func(found string) string {
-		return "a value that begins with a colon stands in quotes, as in " + strconv.Quote(found)
+		return "a value that begins with a colon needs quotes, as in " + strconv.Quote(found)
 	}},
 	{0, 0, regexp.MustCompile(`[:\- \[,]([%@\x60])`), func(found string) string {
-		return "a value that begins with " + found + " stands in quotes"
+		return "a value that begins with " + found + " needs quotes"
 	}},
 }
 
@@ -91,7 +91,7 @@ func likelyCause(data []byte, line int, message string) (Place, string) {
 	where := Place{line, 1 + len(text) - len(bytes.TrimLeft(text, " "))}
 	if message == "mapping values are not allowed in this context" {
 		if m := secondColon.FindSubmatchIndex(text); m != nil {
-			return Place{line, utf8.RuneCount(text[:m[2]]) + 1}, `a value that holds ": " stands in quotes`
+			return Place{line, utf8.RuneCount(text[:m[2]]) + 1}, `a value that holds ": " needs quotes`
 		}
 		message += ": is the line indented as its neighbours are?"
 	}

@@ -65,7 +65,7 @@ nothing touched · 4 apply failed, what was there before is in force again · 5 
 				return usageError{fmt.Errorf("cannot wait for %v: --lock-timeout is 0s or more", a.lockTimeout)}
 			}
 			if a.by != "" && !isPerson(a.by) && a.by != caller() {
-				return usageError{fmt.Errorf("cannot take %q as who asks for it: --by is a name, or name@machine", a.by)}
+				return usageError{fmt.Errorf("cannot use --by %q: it is a name, or name@machine", a.by)}
 			}
 			if a.log, err = logger.New(a.stderr, a.logFormat, a.logLevel); err != nil {
 				return usageError{err}

@@ -24,13 +24,13 @@ func (a *app) drainCommand() *cobra.Command {
 		Use:   "drain",
 		Short: "Hand the virtual IPs to the peer and stay out until undrain, over restarts and boots",
 		Long: `drain hands the virtual IPs to the peer in order and keeps this host out of the virtual router until undrain, over
-restarts and boots. It is refused where no peer is seen, and taken back where none takes over: exit code 4.
+restarts and boots. It is refused if no peer answers, and undone if no peer takes over: exit code 4.
 
-New connections go to the peer at once, and established ones end within 3 s. With --wait they do not: this host goes on
-serving them, and their clients notice nothing, until they have ended, for at most that time; what is left then is closed.
-The command waits meanwhile. When it is interrupted the daemon goes on; rlb-agent status shows how far it is, and another
-drain --wait sets another deadline. Neither undrain nor a move back ends it. Where it cannot work (vrrp.handover: none,
-profile: classic) it is refused: exit code 2.`,
+New connections go to the peer at once, and established ones end within 3 s. With --wait this host goes on serving the
+established ones until they end, for at most that time; their clients notice nothing. Connections that are left then are
+closed. The command waits meanwhile. If it is interrupted, the daemon goes on serving them: rlb-agent status shows how
+many are left, and another drain --wait sets another deadline. Neither undrain nor a move back ends the wait. If --wait
+cannot work (vrrp.handover: none, profile: classic), the command is refused: exit code 2.`,
 		Example: "  rlb-agent drain\n  rlb-agent drain --wait 10m\n  rlb-agent drain --wait 10m --on root@lb1",
 		Args:    atMost(0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -61,7 +61,7 @@ profile: classic) it is refused: exit code 2.`,
 			return a.awaitConnections(cmd.Context(), began)
 		},
 	}
-	cmd.Flags().BoolVar(&force, "force", false, "also where nobody is seen to take over")
+	cmd.Flags().BoolVar(&force, "force", false, "also if no other host takes over")
 	withoutFile(cmd, "the spec that is in force")
 	cmd.Flags().DurationVar(&wait, "wait", 0, "go on serving the established connections for up to this time, 24h at most: 10m")
 	on.register(cmd)
@@ -82,7 +82,7 @@ func (a *app) undrainCommand() *cobra.Command {
 			return a.draining(cmd.Context(), func(ctx context.Context, r *reconcile.Reconciler, doc *api.Document) (reconcile.Result, error) {
 				result, err := r.Undrain(ctx, doc)
 				if err == nil {
-					fmt.Fprintln(a.stdout, "undrained: this host takes the virtual IPs when it is its turn")
+					fmt.Fprintln(a.stdout, "undrained: this host can hold the virtual IPs again")
 				}
 				return result, err
 			})

@@ -30,7 +30,7 @@ func (a *app) importCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "import",
 		Short: "Make a spec of an installed haproxy.cfg and keepalived.conf",
-		Long: `Make a spec of an installed haproxy.cfg and keepalived.conf, and print it. Any author's files will do. Standard error
+		Long: `Make a spec of an installed haproxy.cfg and keepalived.conf, and print it. The files may be from any author. Standard error
 has a line for each directive that it does not carry over, or not as it was, and for each field that the files cannot
 show. A spec that is not complete is printed too, with what it lacks and exit code 3. Needs no root, and changes nothing.`,
 		Example: "  rlb-agent import > spec.yaml\n" +

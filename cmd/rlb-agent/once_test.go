@@ -25,9 +25,9 @@ func TestPrintSteps(t *testing.T) {
 	}{
 		{nil, "nothing to do: in sync with spec.yaml\n", nil},
 		{[]plan.Step{step("reload", host.HAProxyUnit)}, `1 change on this host: reload haproxy.service
-no connection is cut: the programs take over what is new while they run
+no connection is cut: the running programs load the changes
 
-reload haproxy.service (no connection is cut: the former process serves those that it has until they end)
+reload haproxy.service (no connection is cut: the old process serves its connections until they end)
 1 step; nothing was changed
 `, errDifferent},
 		{[]plan.Step{step("write", "/etc/keepalived/keepalived.conf"), step("stop", host.KeepalivedUnit)}, `2 changes on this host: write keepalived.conf; stop keepalived.service

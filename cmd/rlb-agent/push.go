@@ -41,7 +41,7 @@ host goes back by itself after --timeout.
 
 Exit codes: 0 in force on all hosts · 1 --dry-run found differences, or the answer was no · 2 wrong use, no ssh, a host
 cannot be reached or is not in sync; nothing touched · 3 a host refuses FILE; nothing touched · 4 failed, or another spec
-is being tried or came first; FILE is in force on no host · 5 a host could not be brought back, or nobody knows`,
+is being tried or came first; FILE is in force on no host · 5 a host could not be brought back, or its state is not known`,
 		Example: `  rlb-agent push --dry-run spec.yaml
   rlb-agent push spec.yaml
   rlb-agent push --on root@lb1,root@lb2 --yes spec.yaml`,

@@ -17,7 +17,7 @@ import (
 func (a *app) clearFaultCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:    "clear-fault",
-		Short:  "Take back what a daemon that has ended told keepalived",
+		Short:  "Clear the fault flag of a daemon that has ended",
 		Args:   atMost(0),
 		Hidden: true,
 		RunE: func(*cobra.Command, []string) error {
@@ -53,7 +53,7 @@ func rejoinArgs() []string {
 func (a *app) rejoinCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:    "rejoin",
-		Short:  "Start keepalived once no peer is the former virtual router any more",
+		Short:  "Start keepalived when no peer uses the former virtual router any more",
 		Args:   atMost(0),
 		Hidden: true,
 		RunE: func(cmd *cobra.Command, _ []string) error {

@@ -24,11 +24,11 @@ func (a *app) upgradeCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "upgrade [haproxy | keepalived]",
 		Short: "Bring newer packages of haproxy and keepalived in, within what the spec allows",
-		Long: `upgrade fetches apt's lists and installs what is newer of haproxy and keepalived, within packages.haproxy.version and
-packages.keepalived.version of the spec. Where this host holds the virtual IPs, it first hands them to its peer, as
+		Long: `upgrade fetches apt's lists and installs newer versions of haproxy and keepalived, within packages.haproxy.version and
+packages.keepalived.version of the spec. If this host holds the virtual IPs, it first hands them to its peer, as
 drain --wait 60s does, and is eligible again afterwards: connections that have not ended by then are closed. The files
 are rendered for the new versions, checked by them, and verified; if that fails, the old packages and files come back
-(exit code 4). A hold stays. Where no standby is ready it changes nothing and says why (exit code 4).
+(exit code 4). A hold stays. If no standby is ready, it changes nothing and says why (exit code 4).
 
 Upgrade one host after the other: the standby first.`,
 		Example:   "  rlb-agent upgrade --dry-run\n  rlb-agent upgrade\n  rlb-agent upgrade haproxy",

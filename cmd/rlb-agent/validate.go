@@ -47,7 +47,7 @@ func (a *app) validateCommand() *cobra.Command {
 			return err
 		},
 	}
-	cmd.Flags().BoolVar(&strict, "strict", false, "refuse what is legal but unwise, too")
+	cmd.Flags().BoolVar(&strict, "strict", false, "refuse a spec with warnings too")
 	flags.register(cmd)
 	return cmd
 }

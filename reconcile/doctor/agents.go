@@ -23,12 +23,12 @@ func peerAgents(ctx context.Context, e *exam) (found []Finding, note string, err
 		switch {
 		case p.Goodbye:
 			found = append(found, warningf("the agent of "+p.Node+" was stopped", "on "+p.Node+": systemctl start rlb-agent; after a teardown: remove it from nodes",
-				"the last that was heard of %s, at %s, is that its agent stops", p.Node, p.Heard.Local().Format(time.TimeOnly)))
+				"the agent of %s said goodbye at %s (stopped, or torn down)", p.Node, p.Heard.Local().Format(time.TimeOnly)))
 			continue
 		case !table.Fresh(p.Node, e.Now):
 			continue
 		case p.Drained:
-			found = append(found, warningf(p.Node+" is drained", "rlb-agent undrain on "+p.Node, "%s stays out of the virtual router, so that nobody takes over from this host", p.Node))
+			found = append(found, warningf(p.Node+" is drained", "rlb-agent undrain on "+p.Node, "%s stays out of the virtual router and cannot take over from this host", p.Node))
 		}
 		heard = append(heard, p.Node)
 		if ours := table.Self.Agent; p.Agent != ours {

@@ -29,8 +29,8 @@ func TestPeerAgents(t *testing.T) {
 		{"the daemon does not run", func(t *agents.Table) { t.Peers, t.Written = nil, now.Add(-time.Hour) }, "", "", ""},
 		{"other version", func(t *agents.Table) { t.Peers[0].Agent = "v2" }, "lb2 runs another version of rlb-agent", "lb2 runs v2, this host v1", "same version"},
 		{"other spec", func(t *agents.Table) { t.Peers[0].Spec.Digest = strings.Repeat("b", 64) }, "the specs of the hosts differ", "lb2 has another spec in force", "rlb-agent push"},
-		{"drained", func(t *agents.Table) { t.Peers[0].Drained = true }, "lb2 is drained", "nobody takes over", "rlb-agent undrain on lb2"},
-		{"goodbye", func(t *agents.Table) { t.Peers[0].Goodbye = true }, "the agent of lb2 was stopped", "its agent stops", "systemctl start rlb-agent"},
+		{"drained", func(t *agents.Table) { t.Peers[0].Drained = true }, "lb2 is drained", "cannot take over", "rlb-agent undrain on lb2"},
+		{"goodbye", func(t *agents.Table) { t.Peers[0].Goodbye = true }, "the agent of lb2 was stopped", "said goodbye at", "systemctl start rlb-agent"},
 		{"silent", func(t *agents.Table) { t.Peers = nil }, "no agent of a peer is heard", "lb2 runs no agent that is heard here", "0x88b5"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -38,7 +38,7 @@ func appArmor(ctx context.Context, e *exam) (found []Finding, note string, err e
 			if !allowed {
 				found = append(found, warningf("AppArmor confines "+program, fmt.Sprintf(
 					"add to the profile's file under /etc/apparmor.d/local: %s; then systemctl reload apparmor. journalctl -k --grep apparmor=.DENIED shows what else it refuses", needs),
-					"the profile %s is in %s mode, and no file under /etc/apparmor.d/local allows it /run/rlb: %s cannot use what the agent gives it", name, mode, program))
+					"the AppArmor profile %s is in %s mode, and no file under /etc/apparmor.d/local allows it to read /run/rlb: %s cannot read the files of the agent", name, mode, program))
 			}
 		}
 	}

@@ -226,7 +226,7 @@ func specFile(ctx context.Context, e *exam) ([]Finding, string, error) {
 	case errors.Is(err, host.ErrUnavailable):
 		return nil, "", err
 	}
-	return []Finding{errorf("the spec file is not root's alone", specFix, "%s: %v; the agent refuses it", e.Doc.File, err)}, "", nil
+	return []Finding{errorf("users other than root can change the spec file", specFix, "%s: %v; the agent refuses it", e.Doc.File, err)}, "", nil
 }
 
 const specFix = "keep the spec at /etc/rlb/spec.yaml, and write it as root only: chown -R root:root /etc/rlb && chmod 0755 /etc/rlb && chmod 0644 /etc/rlb/spec.yaml"

@@ -54,20 +54,20 @@ func TestFindings(t *testing.T) {
 		{"port taken", func(m *machine) {
 			m.sockets = []host.Socket{{Addr: netip.MustParseAddrPort("0.0.0.0:9000"), PID: 4711, Program: "nginx"}}
 		}, "ports", "port 9000 is taken", "nginx (pid 4711) listens on 0.0.0.0:9000", "systemctl status 4711"},
-		{"VIP of a stranger", func(m *machine) { m.Answers[vip] = stranger }, "virtual-ips", "198.51.100.100 is answered by a stranger", stranger, "give that machine another address"},
+		{"VIP of a stranger", func(m *machine) { m.Answers[vip] = stranger }, "virtual-ips", "198.51.100.100 is answered by an unknown machine", stranger, "give that machine another address"},
 		{"VIP held twice", func(m *machine) { m.Net[1].Prefixes = append(m.Net[1].Prefixes, netip.PrefixFrom(vip, 32)) }, "virtual-ips", "198.51.100.100 is held by two hosts", "lb2 (MAC " + peerMAC, "IP protocol 112"},
 		{"router id of a stranger", func(m *machine) {
 			r := peerRouter()
 			r.From, r.MAC, r.Addresses = other, stranger, []netip.Addr{other}
 			m.routers = append(m.routers, r)
-		}, "router-id", "router id 100 is used by a stranger", stranger, "vrrp.routerID: 101"},
+		}, "router-id", "router id 100 is used by another virtual router", stranger, "vrrp.routerID: 101"},
 		{"VIP advertised by a stranger", func(m *machine) {
 			r := peerRouter()
 			r.From, r.MAC, r.RouterID = other, stranger, 7
 			m.routers = append(m.routers, r)
-		}, "router-id", "a stranger advertises the virtual IPs", "it is no node of the spec", "stop keepalived on 198.51.100.50"},
+		}, "router-id", "an unknown router advertises the virtual IPs", "it is no node of the spec", "stop keepalived on 198.51.100.50"},
 		{"peer away", func(m *machine) { clear(m.Answers) }, "peer", "peer lb2 does not answer", "198.51.100.12", "start lb2"},
-		{"firewall drops VRRP", router(func(r *host.Router) { r.Admitted = false }), "peer", "the firewall here drops the advertisements of lb2", "do not get to keepalived", "protocol 112 from 198.51.100.12"},
+		{"firewall drops VRRP", router(func(r *host.Router) { r.Admitted = false }), "peer", "the firewall here drops the advertisements of lb2", "do not reach keepalived", "protocol 112 from 198.51.100.12"},
 		{"VRRP version", router(func(r *host.Router) { r.Version = 2 }), "peer", "lb2 has another VRRP version", "2, this spec has 3", "same spec"},
 		{"number of VIPs", router(func(r *host.Router) { r.Addresses = append(r.Addresses, other) }), "peer", "lb2 has another number of virtual IPs", "2, this spec has 1", "same spec"},
 		{"other VIP", router(func(r *host.Router) { r.Addresses = []netip.Addr{other} }), "peer", "lb2 has another set of virtual IPs", "198.51.100.50, this spec", "same spec"},
@@ -100,7 +100,7 @@ func TestFindings(t *testing.T) {
 		{"needrestart", func(m *machine) {
 			m.files["/usr/sbin/needrestart"] = "#!/usr/bin/perl\n"
 			m.files["/etc/needrestart/needrestart.conf"] = "#$nrconf{restart} = 'l';\n$nrconf{override_rc} = {\n    qr(^keepalived) => 0,\n    # qr(^haproxy) => 0,\n};\n"
-		}, "restarts", "needrestart restarts the programs", "offers to restart haproxy,", needrestartRule},
+		}, "restarts", "needrestart restarts the programs", "offers to restart haproxy (on Ubuntu it does not ask):", needrestartRule},
 		{"needrestart by itself", func(m *machine) {
 			m.files["/usr/sbin/needrestart"] = "#!/usr/bin/perl\n"
 			m.files["/etc/needrestart/conf.d/50-auto.conf"] = "$nrconf{restart} = 'a';\n"
@@ -108,7 +108,7 @@ func TestFindings(t *testing.T) {
 		{"reboot", func(m *machine) {
 			m.files["/etc/apt/apt.conf.d/20auto-upgrades"] = "APT::Periodic::Unattended-Upgrade \"1\";\n"
 			m.files["/etc/apt/apt.conf.d/50unattended-upgrades"] = "//Unattended-Upgrade::Automatic-Reboot-Time \"02:00\";\nUnattended-Upgrade::Automatic-Reboot \"true\";\n"
-		}, "restarts", "unattended-upgrades may reboot both hosts at once", "as soon as an upgrade asks", "Automatic-Reboot-Time"},
+		}, "restarts", "unattended-upgrades may reboot both hosts at once", "right after an upgrade that needs a reboot", "Automatic-Reboot-Time"},
 		{"AppArmor", func(m *machine) {
 			m.files[loadedProfiles] = "/usr/sbin/haproxy (complain)\nkeepalived (enforce)\nkeepalived//systemctl (enforce)\n"
 		}, "apparmor", "AppArmor confines keepalived", "keepalived is in enforce mode", "/run/rlb/** rw"},
@@ -134,7 +134,7 @@ func TestFindings(t *testing.T) {
 			m.files["/proc/sys/net/ipv4/conf/eth0/rp_filter"] = "1\n"
 			m.links = append(m.links, host.Link{Name: "eth1", Index: 3, Up: true, Carrier: true})
 			m.Net = append(m.Net, host.Interface{Name: "eth1", Prefixes: []netip.Prefix{netip.MustParsePrefix("203.0.113.1/24")}})
-		}, "sysctl", "rp_filter drops clients that come another way", "eth1 has addresses too", "net.ipv4.conf.eth0.rp_filter=2"},
+		}, "sysctl", "rp_filter drops clients whose return route is another interface", "eth1 has addresses too", "net.ipv4.conf.eth0.rp_filter=2"},
 		{"raw bind on a virtual IP", func(m *machine) {
 			m.spec = strings.Replace(spec, "services:", "vrrp: {handover: none}\nservices:", 1) + "  extraFrontend: bind 198.51.100.100:90\n"
 			m.files["/proc/sys/net/ipv4/ip_nonlocal_bind"] = "0\n"
@@ -144,7 +144,7 @@ func TestFindings(t *testing.T) {
 			m.FlushHandover()
 			m.NoHandover = "cannot use the hand-over rules: they need nft 1.0"
 			m.reapply = true
-		}, "handover", "planned moves forward nothing", "they need nft 1.0", "vrrp.handover: none"},
+		}, "handover", "planned moves end connections", "they need nft 1.0", "vrrp.handover: none"},
 		{"memory", func(m *machine) { m.memory = 64 << 20 }, "limits", "not enough memory for maxConnections", "the host has 64 MiB", "proxy.maxConnections"},
 		{"descriptors", func(m *machine) {
 			m.units[host.HAProxyUnit] = host.UnitFiles{Fragment: "/lib/systemd/system/haproxy.service", Descriptors: 1024}
@@ -177,7 +177,7 @@ func TestFindings(t *testing.T) {
 		}, "units", "keepalived.service is changed by another drop-in", "override.conf", "systemctl cat keepalived.service"},
 		{"unit overridden", func(m *machine) {
 			m.units[host.KeepalivedUnit] = host.UnitFiles{Fragment: "/etc/systemd/system/keepalived.service"}
-		}, "units", "keepalived.service is overridden", "in place of", "rm /etc/systemd/system/keepalived.service && systemctl daemon-reload"},
+		}, "units", "keepalived.service is overridden", "replaces the package", "rm /etc/systemd/system/keepalived.service && systemctl daemon-reload"},
 		{"old agent", func(m *machine) {
 			m.managed[host.AgentUnit] = host.Unit{ActiveState: "reloading", UnitFileState: "enabled", Replaced: true}
 		}, "units", "rlb-agent.service runs an old program", "replaced by an upgrade", "systemctl restart rlb-agent.service"},
@@ -191,7 +191,7 @@ func TestFindings(t *testing.T) {
 			m.files["/run/rlb/status.json"] = fmt.Sprintf(`{"lastReconcile": {"time": %q, "result": "Failed", "error": "disk full"}}`, now.Add(-time.Hour).Format(time.RFC3339))
 		}, "agent", "the last reconcile did not succeed", "Failed 1h0m0s ago: disk full", "rlb-agent --once"},
 		{"drift", func(m *machine) { m.Put("/etc/haproxy/haproxy.cfg", "# by hand\n", 0o644) }, "agent", "this host is not in sync with the spec", "steps are left", "rlb-agent --once --dry-run"},
-		{"spec of others", func(m *machine) { m.Shared = []string{"/etc/rlb"} }, "spec-file", "the spec file is not root's alone", "others than root", "chmod 0644 /etc/rlb/spec.yaml"},
+		{"spec of others", func(m *machine) { m.Shared = []string{"/etc/rlb"} }, "spec-file", "users other than root can change the spec file", "others than root", "chmod 0644 /etc/rlb/spec.yaml"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			m := healthy(t)
@@ -262,7 +262,7 @@ func TestRefusedFacts(t *testing.T) {
 		t.Error(text(r))
 	}
 	m.spec = strings.Replace(spec, "198.51.100.11", "198.51.100.77", 1)
-	if r := m.examine(t); !strings.Contains(text(r), "cannot tell which of the spec's nodes this is") && !strings.Contains(text(r), "the host does not fit the spec") {
+	if r := m.examine(t); !strings.Contains(text(r), "cannot tell which of the spec's nodes this is") && !strings.Contains(text(r), "this host does not match the spec") {
 		t.Log(text(r))
 	}
 }

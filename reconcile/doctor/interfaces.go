@@ -14,7 +14,7 @@ import (
 // interfaces checks that the interfaces of the virtual IPs exist, are up, have a carrier, and have the subnet.
 func interfaces(_ context.Context, e *exam) (found []Finding, note string, err error) {
 	if e.refused != nil {
-		title := "the host does not fit the spec"
+		title := "this host does not match the spec"
 		if e.lookErr == nil && e.link(e.iface()) == nil {
 			title = "no interface " + e.iface()
 		}
@@ -126,7 +126,7 @@ func networkManagers(ctx context.Context, e *exam) (found []Finding, note string
 			fix = fmt.Sprintf("renderer: networkd for %s in %s; then netplan apply, and rlb-agent doctor once more", link.Name, strings.Join(plans, " or "))
 		}
 		found = append(found, warningf("NetworkManager may remove the virtual IPs", fix,
-			"NetworkManager manages %s: when it activates the connection anew, it removes addresses that are not its own", link.Name))
+			"NetworkManager manages %s: when it activates the connection again, it removes addresses that are not its own", link.Name))
 	}
 	return found, "", err
 }

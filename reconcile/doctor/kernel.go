@@ -28,9 +28,9 @@ func sysctls(ctx context.Context, e *exam) (found []Finding, note string, err er
 	}
 	others := e.otherInterfaces()
 	if strict := max(all, own) == 1; strict && len(others) > 0 {
-		found = append(found, warningf("rp_filter drops clients that come another way", fmt.Sprintf(
+		found = append(found, warningf("rp_filter drops clients whose return route is another interface", fmt.Sprintf(
 			"sysctl -w net.ipv4.conf.%[1]s.rp_filter=2, and the line net.ipv4.conf.%[1]s.rp_filter=2 in /etc/sysctl.d/90-rlb.conf", name),
-			"the strict reverse path filter is on for %s (all: %d, %s: %d), and %s has addresses too: a client whose way back leads over that is dropped", name, all, name, own, strings.Join(others, ", ")))
+			"the strict reverse path filter is on for %s (all: %d, %s: %d), and %s has addresses too: packets of a client are dropped if its return route uses that interface", name, all, name, own, strings.Join(others, ", ")))
 	}
 	binds, err := e.rawBinds(ctx)
 	found = append(found, binds...)
@@ -64,7 +64,7 @@ func (e *exam) rawBinds(ctx context.Context) (found []Finding, err error) {
 			if allowed == 0 {
 				found = append(found, errorf("HAProxy does not start without "+v.String(), fmt.Sprintf(
 					"add transparent to the line; or sysctl -w %[1]s=1, and the line %[1]s=1 in /etc/sysctl.d/90-rlb.conf", key),
-					"services[%d].extraFrontend[%d] (%s) cannot be opened where the virtual IP is not held, as on the standby: %s is 0", i, j, line, key))
+					"services[%d].extraFrontend[%d] (%s) cannot bind on a host that does not hold the virtual IP, such as the standby: %s is 0", i, j, line, key))
 			}
 		}
 	}
@@ -90,7 +90,7 @@ func (e *exam) needsVIP(line string) netip.Addr {
 // handover checks that nft and the kernel support vrrp.handover: forward.
 func handover(_ context.Context, e *exam) (found []Finding, note string, err error) {
 	if why := e.look.Observed.HandoverRefused; why != "" {
-		found = append(found, warningf("planned moves forward nothing", "install nft 1.0 and a kernel with nft_socket and nft_dup, or vrrp.handover: none in the spec",
+		found = append(found, warningf("planned moves end connections", "install nft 1.0 and a kernel with nft_socket and nft_dup, or vrrp.handover: none in the spec",
 			"moves of the virtual IPs are as with vrrp.handover: none: %s", why))
 	}
 	return found, "", e.lookErr

@@ -31,7 +31,7 @@ func restarts(ctx context.Context, e *exam) (found []Finding, note string, err e
 	}
 	return append(found, warningf("unattended-upgrades may reboot both hosts at once",
 		`Unattended-Upgrade::Automatic-Reboot-Time "03:00"; in `+file+`, and another time on each other host`,
-		"%s lets unattended-upgrades reboot this host as soon as an upgrade asks for it: the peer may do so in the same minute", file)), "", nil
+		"%s lets unattended-upgrades reboot this host right after an upgrade that needs a reboot: the peer may reboot in the same minute", file)), "", nil
 }
 
 // needrestart checks whether needrestart restarts HAProxy or keepalived after an upgrade of a library (needrestart(1), and
@@ -64,12 +64,12 @@ func (e *exam) needrestart(ctx context.Context) ([]Finding, error) {
 	if mode == "l" || len(free) == 0 {
 		return nil, nil
 	}
-	does := "offers to restart %s, and Ubuntu's does not ask first"
+	does := "offers to restart %s (on Ubuntu it does not ask)"
 	if mode == "a" {
 		does = "restarts %s without asking"
 	}
 	return []Finding{warningf("needrestart restarts the programs", "write to /etc/needrestart/conf.d/rlb.conf: "+needrestartRule,
-		"after an upgrade of a library needrestart "+does+": on the active host that moves the virtual IPs, or cuts connections", strings.Join(free, " and "))}, nil
+		"after an upgrade of a library needrestart "+does+": on the active host a restart moves the virtual IPs or cuts connections", strings.Join(free, " and "))}, nil
 }
 
 // aptSetting returns the last value of an option in apt's configuration, and the file that sets it. It understands only lines

@@ -54,12 +54,12 @@ func units(ctx context.Context, e *exam) (found []Finding, note string, err erro
 		}
 		// "systemctl revert" would remove the agent's drop-ins too
 		if !unit.Masked() && (strings.HasPrefix(files.Fragment, "/etc/") || strings.HasPrefix(files.Fragment, "/run/systemd/system/")) {
-			found = append(found, warningf(name+" is overridden", "rm "+files.Fragment+" && systemctl daemon-reload brings the package's unit back", "%s stands in place of the package's unit", files.Fragment))
+			found = append(found, warningf(name+" is overridden", "rm "+files.Fragment+" && systemctl daemon-reload brings the package's unit back", "%s replaces the package's unit", files.Fragment))
 		}
 	}
 	policy, perr := e.host.File(ctx, "/usr/sbin/policy-rc.d")
 	if perr == nil && policy.Exists && policy.Mode&0o111 != 0 && strings.Contains(string(policy.Data), "101") {
-		found = append(found, warningf("policy-rc.d keeps services from starting", "rm /usr/sbin/policy-rc.d, where nobody needs it any more",
+		found = append(found, warningf("policy-rc.d keeps services from starting", "rm /usr/sbin/policy-rc.d, if nothing on this host needs it",
 			"/usr/sbin/policy-rc.d forbids packages to start and restart their services: after an upgrade the old programs go on running"))
 	}
 	return found, "", err

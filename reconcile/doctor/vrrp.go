@@ -107,7 +107,7 @@ func virtualIPs(_ context.Context, e *exam) (found []Finding, note string, err e
 		case !known && e.virtualMAC(mac):
 			note = fmt.Sprintf("%s is at the virtual router's MAC %s", addr, mac)
 		case !known:
-			found = append(found, errorf(fmt.Sprintf("%s is answered by a stranger", addr),
+			found = append(found, errorf(fmt.Sprintf("%s is answered by an unknown machine", addr),
 				fmt.Sprintf("find %s in the MAC table of the switch or the leases of the DHCP server and give that machine another address, or choose another address in virtualIPs", mac),
 				"a machine with MAC %s answers for the virtual IP %s on %s, and it is no load balancer of this spec", mac, addr, e.iface()))
 		case e.holds(addr):
@@ -138,11 +138,11 @@ func routerIDs(_ context.Context, e *exam) (found []Finding, note string, err er
 		clash := slices.ContainsFunc(e.look.Desired.Model.Routers, func(id vrrp.Identity) bool { return id.Family == r.Family && id.RouterID == r.RouterID })
 		switch {
 		case e.sharesVIP(r):
-			found = append(found, errorf("a stranger advertises the virtual IPs", fmt.Sprintf("stop keepalived on %s, or add it to nodes in the spec of every node", r.From),
+			found = append(found, errorf("an unknown router advertises the virtual IPs", fmt.Sprintf("stop keepalived on %s, or add it to nodes in the spec of every node", r.From),
 				"heard on %s: %s, for %s; it is no node of the spec", e.iface(), who, join(r.Addresses)))
 		case clash:
-			found = append(found, errorf(fmt.Sprintf("router id %d is used by a stranger", r.RouterID),
-				fmt.Sprintf("vrrp.routerID: %d in the spec of every node, which nobody here advertises", e.freeRouterID()),
+			found = append(found, errorf(fmt.Sprintf("router id %d is used by another virtual router", r.RouterID),
+				fmt.Sprintf("vrrp.routerID: %d in the spec of every node; no router on this network advertises that id", e.freeRouterID()),
 				"heard on %s: %s, for %s", e.iface(), who, join(r.Addresses)))
 		default:
 			others = append(others, who)
@@ -207,7 +207,7 @@ func peers(_ context.Context, e *exam) (found []Finding, note string, err error)
 	case e.role == host.RoleMaster:
 		note = "this host is MASTER, and a standby does not advertise itself"
 	case e.role != host.RoleUnknown:
-		note = fmt.Sprintf("heard nobody; the role here is %s", e.role)
+		note = fmt.Sprintf("no VRRP router was heard; this host is %s", e.role)
 	}
 	return found, note, nil
 }
@@ -256,7 +256,7 @@ func (e *exam) differences(name string, r host.Router) (found []Finding) {
 	if !r.Admitted {
 		found = append(found, errorf("the firewall here drops the advertisements of "+name,
 			"accept IP protocol 112 from "+r.From.String()+" on "+e.iface()+": firewall.manage: true in the spec does; the check firewall names the rule",
-			"VRRP advertisements of %s (MAC %s) arrive on %s and do not get to keepalived", r.From, r.MAC, e.iface()))
+			"VRRP advertisements of %s (MAC %s) arrive on %s but do not reach keepalived", r.From, r.MAC, e.iface()))
 	} else if e.role == host.RoleMaster && len(found) == 0 && r.Priority > 0 {
 		found = append(found, errorf("two hosts are MASTER", "accept IP protocol 112 from this host on "+name+": run rlb-agent doctor there",
 			"this host is MASTER, and %s (MAC %s) advertises itself too: it does not hear this host", r.From, r.MAC))

@@ -580,7 +580,7 @@ func TestYield(t *testing.T) {
 			t.Error("keepalived had no time to end it")
 		}
 		s.after(most - takeover)
-		s.wantTold(true, "another host, MAC "+highMAC+", holds 198.51.100.100 too, and VRRP between the two does not pass: rlb-agent status says whether their specs differ, rlb-agent doctor what keeps VRRP from passing")
+		s.wantTold(true, "another host, MAC "+highMAC+", holds 198.51.100.100 too, and VRRP does not pass between the two: rlb-agent status says whether their specs differ, rlb-agent doctor says what blocks VRRP")
 	})
 	holding(t, func(s *site) { // this host became MASTER second
 		s.others[vip.Addr()] = highMAC
@@ -737,7 +737,7 @@ func TestStay(t *testing.T) {
 	}{
 		{"higher", lowMAC, true, "another host, MAC " + lowMAC},
 		{"classic", highMAC, false, "another host, MAC " + highMAC},
-		{"stranger", "02:00:00:00:00:ff", true, "none of the spec's nodes"},
+		{"stranger", "02:00:00:00:00:ff", true, "not in nodes of the spec"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			master(t, func(s *site) {

@@ -35,7 +35,7 @@ func Rejoin(ctx context.Context, h RejoinHost, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	log.Info(fmt.Sprintf("keepalived joins once no peer is the former virtual router any more (%v)", former))
+	log.Info(fmt.Sprintf("keepalived starts when no peer uses the former virtual router any more (%v)", former))
 	silent, err := silence{
 		hear: func(ctx context.Context, heard func(goodbye bool)) error {
 			return h.HearRouter(ctx, former.Interface, former.Identities, former.From, heard)
@@ -47,9 +47,9 @@ func Rejoin(ctx context.Context, h RejoinHost, log *slog.Logger) error {
 		return err
 	}
 	if silent {
-		log.Info("no peer is the former virtual router any more: keepalived joins")
+		log.Info("no peer uses the former virtual router any more: starting keepalived")
 	} else {
-		log.Warn("a machine still advertises the former virtual router, and is not its master: keepalived joins")
+		log.Warn("a machine still advertises the former virtual router but is not its master: starting keepalived")
 	}
 	if err := h.StartUnit(ctx, host.KeepalivedUnit); err != nil {
 		return err

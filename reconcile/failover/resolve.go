@@ -110,13 +110,13 @@ func (o *ownership) resolve(ctx context.Context, a answer) {
 	}
 	c := conflict{idle: !a.serves}
 	loses := a.serves && !a.stranger && o.spec.Tracks && own < a.mac
-	const both = "%s, MAC %s, holds %s too, and VRRP between the two does not pass: rlb-agent status says whether their specs differ, rlb-agent doctor what keeps VRRP from passing"
+	const both = "%s, MAC %s, holds %s too, and VRRP does not pass between the two: rlb-agent status says whether their specs differ, rlb-agent doctor says what blocks VRRP"
 	switch {
 	case c.idle:
 		c.text = fmt.Sprintf("a device with MAC %s answers for %s but does not serve there, so no host yields to it: "+
 			"it has the address by mistake, or it is a router with proxy ARP", a.mac, a.addrs[0])
 	case a.stranger:
-		c.text = fmt.Sprintf(both, "a host that is none of the spec's nodes", a.mac, a.addrs[0])
+		c.text = fmt.Sprintf(both, "a host that is not in nodes of the spec", a.mac, a.addrs[0])
 	default:
 		c.text = fmt.Sprintf(both, "another host", a.mac, a.addrs[0])
 	}

@@ -212,7 +212,7 @@ func (m *mapping) balance(s *api.Service, p proxy) {
 	case slices.Contains([]string{"random", "random(2)", "rdp-cookie", "hash"}, b.word(1)):
 		m.raw(&s.ExtraBackend, b)
 	default:
-		m.lost(b.line, "balance", "services have roundrobin, leastconn, source, static-rr or first: roundrobin it is")
+		m.lost(b.line, "balance", "services have roundrobin, leastconn, source, static-rr or first: roundrobin is used")
 	}
 }
 

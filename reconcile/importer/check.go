@@ -86,11 +86,11 @@ func (m *mapping) readCheck(p proxy) check {
 		c.expect = statuses(func(status int) bool { return status >= 200 && status < 400 })
 	}
 	if !slices.Contains([]string{"GET", "HEAD", "OPTIONS"}, c.method) {
-		m.lost(kind.line, "option httpchk", "healthCheck.method is GET, HEAD or OPTIONS: GET it is")
+		m.lost(kind.line, "option httpchk", "healthCheck.method is GET, HEAD or OPTIONS: GET is used")
 		c.method = "GET"
 	}
 	if !isPath.MatchString(c.path) || len(c.path) > 1024 {
-		m.lost(kind.line, "option httpchk", "healthCheck.path cannot be %s: it is /", printable(c.path))
+		m.lost(kind.line, "option httpchk", "healthCheck.path cannot be %s: / is used", printable(c.path))
 		c.path = "/"
 	}
 	return c

@@ -181,7 +181,7 @@ func serverAddress(text string) (address string, port *int, why string) {
 		address = name
 	}
 	if addr, err := netip.ParseAddr(address); err == nil && addr.IsUnspecified() || address == "" || address == "*" {
-		return "", nil, "it leads to where the client wanted to go"
+		return "", nil, "it uses the destination address of the client's connection"
 	}
 	return address, port, ""
 }

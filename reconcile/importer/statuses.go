@@ -19,7 +19,7 @@ func (c *check) expected(m *mapping, s statement) {
 		words = words[1:]
 	}
 	if len(words) < 2 || words[0] != "status" && words[0] != "rstatus" {
-		m.lost(s.line, "http-check expect", "healthCheck expects statuses, not a text: 2xx and 3xx it is")
+		m.lost(s.line, "http-check expect", "healthCheck expects statuses, not a text: 2xx and 3xx are used")
 		return
 	}
 	good := func(int) bool { return false }

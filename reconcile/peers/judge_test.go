@@ -125,7 +125,7 @@ func TestRedundant(t *testing.T) {
 		wants(t, name, c.table.Redundant(start), c.status, c.reason, c.message)
 		c.table.Since = start.Add(-patience + 1) // too short a time to judge silence
 		if c.reason == "PeerSilent" {
-			c.reason, c.message = Listening, "this host's agent listens only since a moment ago: "+c.message
+			c.reason, c.message = Listening, "this host's agent has just begun to listen: "+c.message
 		}
 		wants(t, name+", just started", c.table.Redundant(start), c.status, c.reason, c.message)
 	}

@@ -46,7 +46,7 @@ func (t Table) Redundant(now time.Time) Verdict {
 // less than patience. Silence proves nothing before.
 func (t Table) afterPatience(v Verdict, now time.Time) Verdict {
 	if v.Status == isUnknown && now.Sub(t.Since) < patience {
-		return Verdict{isUnknown, Listening, "this host's agent listens only since a moment ago: " + v.Message}
+		return Verdict{isUnknown, Listening, "this host's agent has just begun to listen: " + v.Message}
 	}
 	return v
 }

@@ -87,7 +87,7 @@ func (at Place) moves(gap time.Duration) string {
 		text += ", and stay there"
 	}
 	if at.Doubt != "" {
-		text += " (whether " + at.heirs() + " is ready is not known: " + at.Doubt + ")"
+		text += " (it is not known whether " + at.heirs() + " is ready: " + at.Doubt + ")"
 	}
 	return text
 }
@@ -127,7 +127,7 @@ func (at Place) beside(s Step) string {
 	case is(host.KeepalivedUnit, "start"):
 		return "this host joins the virtual router as BACKUP, and takes the virtual IPs if nobody holds them"
 	case is(host.HAProxyUnit, verbReload):
-		text := "no connection is cut: the former process serves those that it has until they end"
+		text := "no connection is cut: the old process serves its connections until they end"
 		if at.Linger > 0 {
 			text += fmt.Sprintf(", for %v at most (proxy.hardStopAfter)", at.Linger)
 		}
@@ -150,11 +150,11 @@ func (at Place) leaves() string {
 	at.Open = true // the final holder of the virtual IPs depends on the peers
 	switch {
 	case at.out() != "":
-		return at.stops(0, "") + "; it stays out until every peer is changed too"
+		return at.stops(0, "") + "; it stays out of the virtual router until every peer is changed too"
 	case at.Alone != "":
 		return at.stops(0, "")
 	}
-	return at.stops(0, "each peer that is changed after this host may move them once more")
+	return at.stops(0, "each peer that is changed after this host may move them again")
 }
 
 // stops says the effect on clients when a program stops; also is a further effect.

@@ -28,7 +28,7 @@ func TestBeside(t *testing.T) {
 load IPv4 firewall
 leave virtual router: LEAVE
 write /etc/haproxy/haproxy.cfg
-reload haproxy.service: no connection is cut: the former process serves those that it has until they end
+reload haproxy.service: no connection is cut: the old process serves its connections until they end
 reload keepalived.service: keepalived keeps its role while it reads its file
 reload rlb-handover.service: no connection is cut
 set web/cp1: no connection is cut
@@ -38,7 +38,7 @@ set web/cp1: no connection is cut
 		leave string
 		want  string
 	}{
-		"MASTER": {Place{Role: host.RoleMaster, Peers: []string{"lb2"}, Goodbye: 11 * time.Millisecond, Sick: 11 * time.Millisecond}, "the virtual IPs move to lb2; each peer that is changed after this host may move them once more", common +
+		"MASTER": {Place{Role: host.RoleMaster, Peers: []string{"lb2"}, Goodbye: 11 * time.Millisecond, Sick: 11 * time.Millisecond}, "the virtual IPs move to lb2; each peer that is changed after this host may move them again", common +
 			`restart haproxy.service: the virtual IPs move to lb2 within about 10 ms, and stay there; the connections through this HAProxy end
 stop keepalived.service: the virtual IPs move to lb2 within about 10 ms, and stay there
 stop haproxy.service: the connections through this HAProxy end
@@ -50,19 +50,19 @@ stop keepalived.service: no other host takes the virtual IPs over: lb2 cannot se
 stop haproxy.service: the connections through this HAProxy end
 start keepalived.service: this host joins the virtual router as BACKUP, and takes the virtual IPs if nobody holds them
 `},
-		"doubtful": {Place{Role: host.RoleMaster, Peers: []string{"lb2"}, Doubt: "lb2 runs no agent"}, "the virtual IPs move to lb2 (whether lb2 is ready is not known: lb2 runs no agent); each peer that is changed after this host may move them once more", common +
-			`restart haproxy.service: the virtual IPs move to lb2, and stay there (whether lb2 is ready is not known: lb2 runs no agent); the connections through this HAProxy end
-stop keepalived.service: the virtual IPs move to lb2, and stay there (whether lb2 is ready is not known: lb2 runs no agent)
+		"doubtful": {Place{Role: host.RoleMaster, Peers: []string{"lb2"}, Doubt: "lb2 runs no agent"}, "the virtual IPs move to lb2 (it is not known whether lb2 is ready: lb2 runs no agent); each peer that is changed after this host may move them again", common +
+			`restart haproxy.service: the virtual IPs move to lb2, and stay there (it is not known whether lb2 is ready: lb2 runs no agent); the connections through this HAProxy end
+stop keepalived.service: the virtual IPs move to lb2, and stay there (it is not known whether lb2 is ready: lb2 runs no agent)
 stop haproxy.service: the connections through this HAProxy end
 start keepalived.service: this host joins the virtual router as BACKUP, and takes the virtual IPs if nobody holds them
 `},
-		"BACKUP": {Place{Role: host.RoleBackup, Linger: 10 * time.Minute}, "no client notices it: this host is BACKUP; it stays out until every peer is changed too", strings.Replace(common, "until they end", "until they end, for 10m0s at most (proxy.hardStopAfter)", 1) +
+		"BACKUP": {Place{Role: host.RoleBackup, Linger: 10 * time.Minute}, "no client notices it: this host is BACKUP; it stays out of the virtual router until every peer is changed too", strings.Replace(common, "until they end", "until they end, for 10m0s at most (proxy.hardStopAfter)", 1) +
 			`restart haproxy.service: no client notices it: this host is BACKUP
 stop keepalived.service: no client notices it: this host is BACKUP
 stop haproxy.service: no client notices it: this host is BACKUP
 start keepalived.service: this host joins the virtual router as BACKUP, and takes the virtual IPs if nobody holds them
 `},
-		"not known": {Place{}, "if this host holds the virtual IPs, they move to another host; each peer that is changed after this host may move them once more", common +
+		"not known": {Place{}, "if this host holds the virtual IPs, they move to another host; each peer that is changed after this host may move them again", common +
 			`restart haproxy.service: if this host holds the virtual IPs, they move to another host; the connections through this HAProxy end
 stop keepalived.service: if this host holds the virtual IPs, they move to another host
 stop haproxy.service: the connections through this HAProxy end

@@ -52,10 +52,10 @@ func (p *planner) replaced(want UnitWant) bool {
 		p.configure(reloadUnit(want.Name, want.Config))
 		return true
 	case p.o.Holds:
-		p.Pending = append(p.Pending, want.Name+" still runs a program that was replaced since it started; it is restarted when this host holds no virtual IP")
+		p.Pending = append(p.Pending, want.Name+" still runs the program from before an upgrade; it is restarted when this host holds no virtual IP")
 		return false
 	}
-	p.configure(restartUnit(want.Name, want.Config, "which still runs a program that was replaced since it started"))
+	p.configure(restartUnit(want.Name, want.Config, "which still runs the program from before an upgrade"))
 	return true
 }
 

@@ -131,7 +131,7 @@ func (p *planner) endWaiting() Step {
 // the waiting process may have started keepalived with its old file since the look.
 func rejoin(name, config string, router *state.FormerRouter, waited bool) Step {
 	s := unitStep("start", name, nil)
-	s.Text = "start " + name + " once no peer is the former virtual router any more"
+	s.Text = "start " + name + " when no peer uses the former virtual router any more"
 	s.Loads, s.Serving = Load{name, config}, true
 	if !waited {
 		s.Undo = []Step{rejoinFormer(name, config)}
@@ -160,7 +160,7 @@ func rejoin(name, config string, router *state.FormerRouter, waited bool) Step {
 // rejoinFormer undoes a rejoin, after the former configuration is back in its file.
 func rejoinFormer(name, config string) Step {
 	s := unitStep("restart", name, nil)
-	s.Text = "restart " + name + " as the former virtual router"
+	s.Text = "restart " + name + " in the former virtual router"
 	s.Loads, s.Serving = Load{name, config}, true
 	s.Do = func(ctx context.Context, t *Tools) error {
 		return errors.Join(t.Host.StopUnit(ctx, host.RejoinUnit), t.Host.RemoveFile(ctx, state.FormerFile), t.Host.RestartUnit(ctx, name))

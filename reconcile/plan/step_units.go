@@ -138,7 +138,7 @@ func reloadUnit(name, config string) Step {
 // repairHandover loads the configuration of planned moves again.
 func repairHandover(want UnitWant, lacks string) Step {
 	s := reloadUnit(want.Name, want.Config)
-	s.Text += ", since " + lacks + " of the hand-over are not as wanted"
+	s.Text += ", because " + lacks + " of the hand-over differ from the spec"
 	return s
 }
 

@@ -52,7 +52,7 @@ func effect(steps []Step, at Place) string {
 	haproxy, keepalived := does(host.HAProxyUnit, stops...), leaves || does(host.KeepalivedUnit, stops...)
 	switch {
 	case (haproxy || keepalived) && at.out() != "":
-		return "clients do not notice it: this host is " + at.out() + ", and no client comes here"
+		return "clients do not notice it: this host is " + at.out() + ", and clients do not use it"
 	case haproxy && at.Role == host.RoleMaster && (keepalived || !blind):
 		gap := at.Sick
 		if keepalived { // keepalived hands over first
@@ -66,11 +66,11 @@ func effect(steps []Step, at Place) string {
 	case keepalived:
 		return "clients may notice it: if this host holds the virtual IPs, they move to " + at.heirs()
 	case does(host.HAProxyUnit, "start"), does(host.KeepalivedUnit, "start"):
-		return "no connection is cut: what does not run yet is started"
+		return "no connection is cut: programs that do not run yet are started"
 	case does(host.HAProxyUnit, "mask"): // until its package is installed
 		return "no connection is cut: HAProxy does not run on this host yet"
 	case Serving(steps):
-		return "no connection is cut: the programs take over what is new while they run"
+		return "no connection is cut: the running programs load the changes"
 	}
 	return "clients do not notice it"
 }

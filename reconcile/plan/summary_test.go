@@ -25,7 +25,7 @@ func TestSummary(t *testing.T) {
 		"nothing": {want: ""},
 		"a first run": {
 			[]Step{bringPackages([]PackageWant{{Name: "haproxy"}, {Name: "keepalived"}}), write("/etc/haproxy/haproxy.cfg"), startUnit(host.HAProxyUnit, "", 0, false)},
-			"3 changes on this host: install haproxy, keepalived; write haproxy.cfg; start haproxy.service\nno connection is cut: what does not run yet is started\n",
+			"3 changes on this host: install haproxy, keepalived; write haproxy.cfg; start haproxy.service\nno connection is cut: programs that do not run yet are started\n",
 			Place{},
 		},
 		"a machine without the programs, whose units nobody sees": {
@@ -40,7 +40,7 @@ func TestSummary(t *testing.T) {
 		},
 		"a reload": {
 			[]Step{reloadUnit(host.HAProxyUnit, "")},
-			"1 change on this host: reload haproxy.service\nno connection is cut: the programs take over what is new while they run\n",
+			"1 change on this host: reload haproxy.service\nno connection is cut: the running programs load the changes\n",
 			Place{},
 		},
 		"HAProxy restarts": {
@@ -75,12 +75,12 @@ func TestSummary(t *testing.T) {
 		},
 		"HAProxy restarts in FAULT": {
 			[]Step{restartUnit(host.HAProxyUnit, "", "why")},
-			"1 change on this host: restart haproxy.service\nclients do not notice it: this host is in FAULT, and no client comes here\n",
+			"1 change on this host: restart haproxy.service\nclients do not notice it: this host is in FAULT, and clients do not use it\n",
 			Place{Role: host.RoleFault},
 		},
 		"HAProxy restarts on the BACKUP": {
 			[]Step{restartUnit(host.HAProxyUnit, "", "why")},
-			"1 change on this host: restart haproxy.service\nclients do not notice it: this host is BACKUP, and no client comes here\n",
+			"1 change on this host: restart haproxy.service\nclients do not notice it: this host is BACKUP, and clients do not use it\n",
 			Place{Role: host.RoleBackup, Peers: []string{"lb2"}},
 		},
 	} {

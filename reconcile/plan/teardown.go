@@ -92,7 +92,7 @@ func (t *Teardown) unknown(ctx context.Context, o host.Observer) error {
 		}
 	}
 	if len(traces) > 0 {
-		return fmt.Errorf("cannot tell what was here before the first run: %s is gone, so nothing is undone and nothing removed by guess; what is here of rlb-agent: %s",
+		return fmt.Errorf("cannot tell what was here before the first run: %s is gone, so nothing is undone or removed; parts of rlb-agent that are still here: %s",
 			state.MemoryFile, strings.Join(traces, ", "))
 	}
 	for _, path := range state.DerivedFiles() {

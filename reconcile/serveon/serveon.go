@@ -73,7 +73,7 @@ func (k *Keeper) Run(ctx context.Context) {
 func (k *Keeper) Keep(ctx context.Context) {
 	switch s, err := k.newService(ctx); {
 	case err != nil && ctx.Err() == nil:
-		k.log.Warn("cannot serve the connections of a drained host on: " + err.Error())
+		k.log.Warn("cannot keep serving the connections of a drained host: " + err.Error())
 	case s != nil:
 		s.run(ctx)
 	}

@@ -201,7 +201,7 @@ func (s *service) end(ctx context.Context, why string) {
 // finish records how the wait ended and deletes its record in state.WaitFile.
 func (s *service) finish(ctx context.Context, text string, closed int) {
 	s.now.Text, s.now.Closed = text, closed
-	s.log.Info("serves the connections from before the drain no longer: " + text)
+	s.log.Info("the wait for connections from before the drain is over: " + text)
 	if err := state.ForgetWait(ctx, s.host); err != nil {
 		s.log.Warn(err.Error())
 	}

@@ -86,7 +86,7 @@ func (s *Successor) Run(ctx context.Context) {
 		case <-s.bell:
 		}
 		if err := s.follow(ctx); err != nil && ctx.Err() == nil {
-			s.log.Warn("cannot tell clients of a former holder that dies: " + err.Error())
+			s.log.Warn("cannot tell clients that a former holder has failed: " + err.Error())
 		}
 	}
 }
@@ -151,9 +151,9 @@ func (s *Successor) tell(ctx context.Context) {
 	})
 	told, err := s.host.Challenge(ctx, flows)
 	if err != nil {
-		s.log.Warn(fmt.Sprintf("cannot tell the clients of %d of %s that these are over: %v", len(flows)-told, connections(len(flows)), err))
+		s.log.Warn(fmt.Sprintf("cannot tell the clients of %d of %s that these have ended: %v", len(flows)-told, connections(len(flows)), err))
 	}
 	if told > 0 {
-		s.log.Info(fmt.Sprintf("the former holder of the virtual IPs does not serve on any more: told the clients of %s", connections(told)))
+		s.log.Info(fmt.Sprintf("the former holder of the virtual IPs no longer serves its connections: told the clients of %s", connections(told)))
 	}
 }

@@ -178,7 +178,7 @@ func TestSuccessorCannotTell(t *testing.T) {
 		h.Net[1].Prefixes = append(h.Net[1].Prefixes, vip)
 		var log bytes.Buffer
 		NewSuccessor(h, slog.New(slog.NewTextHandler(&log, nil))).tell(t.Context())
-		if text := log.String(); strings.Count(text, "\n") != 1 || !strings.Contains(text, "cannot tell the clients of 2 of 2 connections that these are over: cannot ask: not permitted") {
+		if text := log.String(); strings.Count(text, "\n") != 1 || !strings.Contains(text, "cannot tell the clients of 2 of 2 connections that these have ended: cannot ask: not permitted") {
 			t.Errorf("log: %s", text)
 		}
 	})

@@ -58,7 +58,7 @@ func ClearDamaged(ctx context.Context, h host.Host, log *slog.Logger) {
 			continue
 		}
 		if _, damage := p.damage(ctx, h); damage != nil {
-			log.Warn("removing "+p.Path+", to make it anew", "err", damage)
+			log.Warn("removing "+p.Path+", which cannot be read: it is written again", "err", damage)
 			if err := h.RemoveTree(ctx, p.Path); err != nil {
 				log.Warn(err.Error())
 			}

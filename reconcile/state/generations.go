@@ -79,7 +79,7 @@ func Kept(ctx context.Context, o host.Observer, number int) (Generation, *api.Do
 	}
 	if number == 0 {
 		if len(history) < 2 {
-			return Generation{}, nil, fmt.Errorf("cannot go back: %w: no spec is kept from before the one in force", ErrNoGeneration)
+			return Generation{}, nil, fmt.Errorf("cannot go back: %w: no earlier spec is kept", ErrNoGeneration)
 		}
 		number = history[len(history)-2].Number
 	}

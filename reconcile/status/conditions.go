@@ -130,9 +130,9 @@ func (r *reading) serving(s *Status, problems []trouble) Condition {
 	case s.HAProxy == nil || s.HAProxy.State == host.HAProxyUnknown:
 		c.Status, c.Reason = isUnknown, "NotSeen"
 	case s.Role == host.RoleUnknown:
-		c.Reason, c.Message = "RoleUnknown", "the services serve; keepalived does not tell its role"
+		c.Reason, c.Message = "RoleUnknown", "the services work; keepalived does not report its role"
 	case s.Drained:
-		c.Reason, c.Message = "Drained", "the virtual IPs are left to the peers; rlb-agent undrain ends that"
+		c.Reason, c.Message = "Drained", "this host leaves the virtual IPs to its peers until rlb-agent undrain"
 	case s.Role == host.RoleMaster:
 		c.Reason = "Active"
 	default:

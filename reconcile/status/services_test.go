@@ -69,7 +69,7 @@ func TestDraining(t *testing.T) {
 func TestReasonDuringACheck(t *testing.T) {
 	const (
 		wrong  = "answers the check with HTTP status 500 Internal Server Error, which does not count as healthy (L7OKC 500)"
-		open   = "answers the check with HTTP status 401 Unauthorized, which counts as healthy; whether it is ready is not judged (L7OK 401)"
+		open   = "answers the check with HTTP status 401 Unauthorized, which counts as healthy; the check does not show whether the server is ready (L7OK 401)"
 		refuse = "does not accept connections: Connection refused (L4CON)"
 		noName = "its DNS name does not resolve"
 	)

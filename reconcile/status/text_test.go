@@ -133,7 +133,7 @@ func TestVerdict(t *testing.T) {
 		}, "balancer-1 is no load balancer yet: generation 1 of the spec is REFUSED", Bad},
 		"nothing in force": {func(s *Status) {
 			*s = Status{Role: host.RoleUnknown, Conditions: []Condition{condition("Ready", "False", "spec.yaml:1:1: a")}}
-		}, "this host has no role that is known, but spec.yaml:1:1: a", Bad},
+		}, "this host has an unknown role, but spec.yaml:1:1: a", Bad},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := well

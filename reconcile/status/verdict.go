@@ -115,7 +115,7 @@ func (s Status) part(now time.Time) string {
 	case s.Role == host.RoleStopped:
 		return "is out of the virtual router: keepalived does not run"
 	case s.Role == host.RoleUnknown || s.Role == "":
-		return "has no role that is known"
+		return "has an unknown role"
 	}
 	return "is " + string(s.Role)
 }

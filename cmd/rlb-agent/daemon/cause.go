@@ -30,7 +30,7 @@ const maxNamed = 3
 func (c cause) drift() string {
 	switch {
 	case c.asked:
-		return "drift, found when asked to look"
+		return "drift, found by a requested check"
 	case c.started:
 		return "drift, or what another version of the agent renders, found at the start"
 	case len(c.seen) > maxNamed:
@@ -38,5 +38,5 @@ func (c cause) drift() string {
 	case len(c.seen) > 0:
 		return "drift, seen at " + strings.Join(c.seen, ", ")
 	}
-	return "drift, found at the regular look"
+	return "drift, found by the regular check"
 }

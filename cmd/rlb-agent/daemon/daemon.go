@@ -163,7 +163,7 @@ func watch(ctx context.Context, c Config, seen *inbox) *filewatch.Watch {
 	for what, watch := range map[string]func(context.Context, func()) error{"addresses": c.Host.WatchAddresses, "firewall": c.Host.WatchRules} {
 		go func() {
 			if err := watch(ctx, func() { seen.put(what) }); err != nil {
-				c.Log.Warn("changes are seen at the regular look only", "err", err)
+				c.Log.Warn("cannot watch for changes: only the regular check sees them", "err", err)
 			}
 		}()
 	}

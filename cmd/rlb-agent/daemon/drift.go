@@ -45,7 +45,7 @@ func (l *loop) repairDrift(ctx context.Context, why cause, doc *api.Document, sp
 		return l.inSync(ctx, doc, seen)
 	}
 	if doc.Spec.Reconcile.Drift == api.Report {
-		if l.logOnce(onDrift, "this host has drifted; not repaired, as reconcile.drift says. Repair would: "+strings.Join(steps, "; ")) {
+		if l.logOnce(onDrift, "this host has drifted, and is not repaired (reconcile.drift: report). A repair would: "+strings.Join(steps, "; ")) {
 			l.recordDrift(ctx, steps, errNotRepaired)
 		}
 		l.report.ran(ctx, seen)

@@ -206,7 +206,7 @@ func TestLoopReports(t *testing.T) {
 			if k.running("haproxy.service") || len(k.effects()) > 0 {
 				t.Fatalf("repaired: %q", k.h.Log)
 			}
-			if !start && (len(log) != 1 || !strings.Contains(log[0], "not repaired, as reconcile.drift says. Repair would: start haproxy.service")) {
+			if !start && (len(log) != 1 || !strings.Contains(log[0], "is not repaired (reconcile.drift: report). A repair would: start haproxy.service")) {
 				t.Errorf("log %q", log)
 			}
 			if again != nil || pause != 10*time.Second {
@@ -245,7 +245,7 @@ func TestLoopBadSpec(t *testing.T) {
 		{"gone", "", "cannot read the spec"},
 		{"not valid", smallSpec + "proxi: {}\n", `proxi: unknown field, did you mean "proxy"?`},
 		{"refused by haproxy", strings.Replace(smallSpec, "21", "66", 1), "haproxy refuses its configuration"},
-		{"rolled back", strings.Replace(smallSpec, "21", "77", 1), "no server of web is up any more"},
+		{"rolled back", strings.Replace(smallSpec, "21", "77", 1), "no server of web is up, but before the change one was"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			quietly(t, func(t *testing.T) {

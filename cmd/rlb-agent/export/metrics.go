@@ -52,12 +52,12 @@ func exposeStatus(e *exposition, s status.Status, transitions int) {
 	exposeSpec(e, s)
 	set(e.family("rlb_role", gauge, "Whether this host has the role in the virtual router."), "role", s.Role, roles)
 	if !s.RoleSince.IsZero() {
-		e.family("rlb_role_since_timestamp_seconds", gauge, "When this host came to its role.").add(seconds(s.RoleSince))
+		e.family("rlb_role_since_timestamp_seconds", gauge, "When this host took its present role.").add(seconds(s.RoleSince))
 	}
 	e.family("rlb_role_transitions_total", counter, "Changes of the role that the agent saw.").add(float64(transitions))
 	e.family("rlb_drained", gauge, "Whether an administrator took this host out.").add(truth(s.Drained))
 	if s.Draining != nil {
-		e.family("rlb_draining_connections", gauge, "Connections from before a drain that this host serves yet.").add(float64(s.Draining.Connections))
+		e.family("rlb_draining_connections", gauge, "Connections from before a drain that this host still serves.").add(float64(s.Draining.Connections))
 	}
 	if len(s.VirtualIPs) > 0 {
 		held := e.family("rlb_virtual_ip_held", gauge, "Whether the virtual IP is on an interface of this host.")
@@ -72,8 +72,8 @@ func exposeStatus(e *exposition, s status.Status, transitions int) {
 	for _, c := range s.Conditions {
 		set(conditions, "status", c.Status, []string{"True", "False", "Unknown"}, "type", c.Type)
 	}
-	e.family("rlb_drift_found_total", counter, "Times that the host was not as the spec says, without an edit.").add(float64(s.Drift.Found))
-	e.family("rlb_drift_repaired_total", counter, "Times that such a host was brought back.").add(float64(s.Drift.Repaired))
+	e.family("rlb_drift_found_total", counter, "Times that the host differed from the spec in force (drift).").add(float64(s.Drift.Found))
+	e.family("rlb_drift_repaired_total", counter, "Times that drift was repaired.").add(float64(s.Drift.Repaired))
 	exposeUpdates(e, s.Updates)
 }
 
@@ -114,23 +114,23 @@ func exposeHeadroom(e *exposition, h *status.Headroom) {
 		e.family("rlb_advertisement_gap_worst_seconds", gauge, "Longest time between two advertisements of the holder in the last hour.").add(h.WorstGap.Seconds())
 	}
 	if h.Recommended > 0 {
-		e.family("rlb_advertisement_interval_recommended_seconds", gauge, "Shortest interval that the last hour would bear.").add(h.Recommended.Seconds())
+		e.family("rlb_advertisement_interval_recommended_seconds", gauge, "Shortest advertisement interval that would have been safe in the last hour.").add(h.Recommended.Seconds())
 	}
-	e.family("rlb_timer_lateness_worst_seconds", gauge, "By how much a timer of the agent was late at worst in the last hour.").add(h.WorstLate.Seconds())
+	e.family("rlb_timer_lateness_worst_seconds", gauge, "Longest delay of a timer of the agent in the last hour.").add(h.WorstLate.Seconds())
 }
 
 func exposeServices(e *exposition, s status.Status) {
 	if s.HAProxy == nil {
 		return
 	}
-	set(e.family("rlb_haproxy_state", gauge, "What the local HAProxy does."), "state", s.HAProxy.State, haproxyStates)
+	set(e.family("rlb_haproxy_state", gauge, "State of the local HAProxy."), "state", s.HAProxy.State, haproxyStates)
 	e.family("rlb_haproxy_old_workers", gauge, "Processes of HAProxy that finish their connections after a reload.").add(float64(s.HAProxy.OldWorkers))
 	listening := e.family("rlb_service_listening", gauge, "Whether HAProxy listens for the service.")
 	for _, service := range s.Services {
 		listening.add(truth(service.Listening), "service", service.Name)
 	}
 	exposeServers(e, s.Services)
-	open := e.family("rlb_service_fail_open", gauge, "Whether all servers of the service fail, and get new connections all the same.")
+	open := e.family("rlb_service_fail_open", gauge, "Whether all servers of the service are down but still get new connections (failOpen).")
 	for _, service := range s.Services {
 		if slices.ContainsFunc(service.Servers, func(s host.ServerState) bool { return s.State != host.ServerUnknown }) { // else HAProxy does not answer
 			open.add(truth(service.FailOpen), "service", service.Name)
@@ -146,9 +146,9 @@ func exposeServers(e *exposition, services []status.Service) {
 			}
 		}
 	}
-	up := e.family("rlb_server_up", gauge, "Whether HAProxy takes the server for healthy.")
+	up := e.family("rlb_server_up", gauge, "Whether HAProxy considers the server healthy.")
 	each(func(server host.ServerState, labels ...string) { up.add(truth(server.Up()), labels...) })
-	states := e.family("rlb_server_state", gauge, "1 for what HAProxy says of the server. NOLB: a wrong status, so it drains.")
+	states := e.family("rlb_server_state", gauge, "1 for the state that HAProxy reports of the server. NOLB: a wrong status, so it drains.")
 	each(func(server host.ServerState, labels ...string) {
 		states.add(1, append([]string{"state", serverState(server)}, labels...)...)
 	})

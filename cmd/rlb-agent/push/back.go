@@ -116,7 +116,7 @@ func (p *Push) outcome(tried []*target, results []spec, cause error) error {
 		{whole, p.Doc.File + " is in force on %s"},
 		{old, "what was there before is in force on %s"},
 		{other, "another spec came into force meanwhile on %s"},
-		{lost, "not known of %s: what is tried there ends by itself; see rlb-agent status on it"},
+		{lost, "not known for %s: the trial there ends by itself; see rlb-agent status on that host"},
 	} {
 		if len(part.hosts) > 0 {
 			lines = append(lines, fmt.Sprintf(part.text, names(part.hosts)))

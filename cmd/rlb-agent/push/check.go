@@ -78,7 +78,7 @@ func orReason(texts ...string) string {
 			return host.Line(text)
 		}
 	}
-	return "its status says nothing of it"
+	return "its status gives no reason"
 }
 
 var majorVersion = regexp.MustCompile(`^v?(\d+)\.`)

@@ -72,7 +72,7 @@ func TestFaults(t *testing.T) {
 		{name: "the try fails on lb2", fault: fails("lb2 try", nil, nil, says(4, "rlb-agent: haproxy does not start\n"), false), changes: "lb2 try, lb2 end", code: 4, says: "in force again on lb2", specs: "old old"},
 		{name: "lb2 does not answer the try", fault: fails("lb2 try", errCut, nil, nil, false), changes: "lb2 try, lb2 end", code: 4, says: "cannot reach", specs: "old old"},
 		{name: "lb2 tries, the answer is lost", fault: fails("lb2 try", nil, errCut, nil, false), changes: "lb2 try, lb2 end", code: 4, says: "in force again on lb2", specs: "old old"},
-		{name: "lb2 tries and is gone", fault: fails("lb2 try", nil, errCut, nil, true), changes: "lb2 try, lb2 end …", code: 5, says: "not known of lb2", specs: "old old"},
+		{name: "lb2 tries and is gone", fault: fails("lb2 try", nil, errCut, nil, true), changes: "lb2 try, lb2 end …", code: 5, says: "not known for lb2", specs: "old old"},
 		{name: "lb2 does not serve with it", prepare: func(f *fleet) { f.hosts["lb2"].bad = true }, changes: "lb2 try, lb2 end", code: 4, says: "it does not serve: no server that is up", specs: "old old"},
 		{name: "clients do not get through", with: func(p *Push) {
 			n := 0
@@ -103,7 +103,7 @@ func TestFaults(t *testing.T) {
 		}, changes: good + "lb1 end, lb2 end", code: 4, says: "lb1 and lb2 hold the virtual IPs at the same time", specs: "old old"},
 		{name: "the first confirmation is lost", fault: fails("lb1 confirm", errCut, nil, nil, false), changes: good + confirms + ", lb1 confirm", says: "done", specs: "new new"},
 		{name: "the answer to a confirmation is lost", fault: fails("lb1 confirm", nil, errCut, nil, false), changes: good + confirms + ", lb1 confirm", says: "done", specs: "new new"},
-		{name: "lb1 is gone when it should confirm", fault: fails("lb1 confirm", errCut, nil, nil, true), changes: good + confirms + " …", code: 5, says: "spec.yaml is in force on lb2\nnot known of lb1", specs: "old new"},
+		{name: "lb1 is gone when it should confirm", fault: fails("lb1 confirm", errCut, nil, nil, true), changes: good + confirms + " …", code: 5, says: "spec.yaml is in force on lb2\nnot known for lb1", specs: "old new"},
 		{name: "lb1 cannot confirm", fault: fails("lb1 confirm", nil, nil, says(4, "rlb-agent: cannot lock\n"), false), changes: good + confirms + ", lb1 end, lb2 end", code: 5, says: "run the same push again", specs: "old new"},
 		{name: "lb2 cannot confirm", fault: fails("lb2 confirm", nil, nil, says(4, "rlb-agent: cannot lock\n"), false), changes: good + "lb2 confirm, lb1 end, lb2 end", code: 4, says: "in force again on lb1 and lb2", specs: "old old"},
 		{name: "too slow", with: func(p *Push) { p.Timeout = 2 * time.Second }, changes: good + "lb1 end, lb2 end", code: 4, says: "give more time with --timeout", specs: "old old"},

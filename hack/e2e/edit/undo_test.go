@@ -24,7 +24,7 @@ func TestFailedEditAndRollback(t *testing.T) {
 	before := h.Shell("cat /etc/haproxy/haproxy.cfg; iptables -S")
 	h.WriteSpec(sick)
 	code, out := h.RunAgent("--once")
-	for _, words := range []string{pair.SpecFile + ":7:16: services[0].healthCheck: no server of kube-apiserver is up any more", "L7OKC 200", "what was there before is in force again"} {
+	for _, words := range []string{pair.SpecFile + ":7:16: services[0].healthCheck: no server of kube-apiserver is up, but before the change one was", "L7OKC 200", "what was there before is in force again"} {
 		if code != 4 || !strings.Contains(out, words) {
 			t.Errorf("exit code %d, want 4 with %q:\n%s", code, words, out)
 		}

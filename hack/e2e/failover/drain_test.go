@@ -46,7 +46,7 @@ func TestDrain(t *testing.T) {
 	})
 	w.Judge("a drain that nobody answers", func() (lab.Report, error) {
 		report := w.Probe(time.Second, func() {
-			if out, err := active.Run(t.Context(), pair.Agent, "drain"); err == nil || !strings.Contains(err.Error(), "hold back") {
+			if out, err := active.Run(t.Context(), pair.Agent, "drain"); err == nil || !strings.Contains(err.Error(), "although peers answer") {
 				t.Errorf("the last host was drained: %s %v", out, err)
 			}
 		})
@@ -57,7 +57,7 @@ func TestDrain(t *testing.T) {
 		t.Error("a drained host holds the virtual IP")
 	}
 	standby.Crash()
-	if out, err := active.Run(t.Context(), pair.Agent, "drain"); err == nil || !strings.Contains(err.Error(), "none answers") {
+	if out, err := active.Run(t.Context(), pair.Agent, "drain"); err == nil || !strings.Contains(err.Error(), "none of its peers") {
 		t.Errorf("drained without a peer: %s %v", out, err)
 	}
 	if !active.Active() {

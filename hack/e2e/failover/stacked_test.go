@@ -259,7 +259,7 @@ func (s stacked) twoAtOnce() {
 			}
 			return true
 		})
-		if out, err := last.Run(s.Context(), pair.Agent, "drain"); err == nil || !strings.Contains(err.Error(), "none answers") {
+		if out, err := last.Run(s.Context(), pair.Agent, "drain"); err == nil || !strings.Contains(err.Error(), "none of its peers") {
 			s.Errorf("the last one was drained: %s, %v", out, err)
 		}
 		boot(s.World, other)

@@ -269,7 +269,7 @@ func TestWaitedDrainOfThree(t *testing.T) {
 	if s, _ := first.Status(); s.Draining == nil || s.Draining.Connections != 10 {
 		t.Errorf("the status of the old holder: %+v", s.Draining)
 	}
-	if out, code := second.Exit(pair.Agent + " drain --wait 1m"); code != 2 || !strings.Contains(out, "drains yet") || !second.Active() {
+	if out, code := second.Exit(pair.Agent + " drain --wait 1m"); code != 2 || !strings.Contains(out, "is still draining") || !second.Active() {
 		t.Errorf("a second wait: exit code %d: %s", code, out)
 	}
 	second.Shell(pair.Agent + " drain")

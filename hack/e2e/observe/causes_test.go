@@ -108,7 +108,7 @@ func causes(cases *e2e.PairCases, other func(*e2e.Host, string) []string) {
 			w.Error("HAProxy starts without the virtual IP")
 		}
 		comesAndGoes(h, []doctor.Finding{
-			{Title: "HAProxy does not start without " + pair.VIP, Message: "services[0].extraFrontend[0] (bind " + pair.VIP + ":9443) cannot be opened", Fix: "sysctl -w net.ipv4.ip_nonlocal_bind=1, and"},
+			{Title: "HAProxy does not start without " + pair.VIP, Message: "services[0].extraFrontend[0] (bind " + pair.VIP + ":9443) cannot bind", Fix: "sysctl -w net.ipv4.ip_nonlocal_bind=1, and"},
 		}, func(found []doctor.Finding) {
 			_, command, _ := strings.Cut(found[0].Fix, "; or ")
 			command, _, _ = strings.Cut(command, ", ")
@@ -123,7 +123,7 @@ func causes(cases *e2e.PairCases, other func(*e2e.Host, string) []string) {
 		h.Shell("systemctl stop rlb-agent; mount --bind /opt/old/run /usr/sbin/nft")
 		defer h.Shell("umount /usr/sbin/nft 2>/dev/null; systemctl start rlb-agent")
 		comesAndGoes(h, []doctor.Finding{
-			{Title: "planned moves forward nothing", Message: "nft 1.0", Fix: "install nft 1.0 and"},
+			{Title: "planned moves end connections", Message: "nft 1.0", Fix: "install nft 1.0 and"},
 		}, func([]doctor.Finding) { h.Shell("umount /usr/sbin/nft") })
 	})
 	cases.Run("units and programs", func(w *e2e.World, _, h *e2e.Host) {
@@ -137,7 +137,7 @@ func causes(cases *e2e.PairCases, other func(*e2e.Host, string) []string) {
 		comesAndGoes(h, []doctor.Finding{
 			{Title: "haproxy.service runs an old program", Message: replaced, Fix: "systemctl reload haproxy.service"},
 			{Title: "keepalived.service runs an old program", Message: replaced, Fix: "systemctl try-restart keepalived.service on the standby"},
-			{Title: "keepalived.service is overridden", Message: "/etc/systemd/system/keepalived.service stands in place", Fix: "rm /etc/systemd/system/keepalived.service && systemctl daemon-reload"},
+			{Title: "keepalived.service is overridden", Message: "/etc/systemd/system/keepalived.service replaces", Fix: "rm /etc/systemd/system/keepalived.service && systemctl daemon-reload"},
 		}, func(found []doctor.Finding) {
 			restart, _, _ := strings.Cut(found[1].Fix, " on the ")
 			remove, _, _ := strings.Cut(found[2].Fix, " brings ")

@@ -102,7 +102,7 @@ func TestDoctor(t *testing.T) {
 		h.World.Eventually("the port is taken", 5*time.Second, func() bool { return h.Succeeds("ss -ltn | grep -q :9001") })
 		defer h.Shell("systemctl stop squatter")
 		text := strings.NewReplacer("port: 9000", "port: 9001", pair.VIP, "198.51.100.50").Replace(e2e.Spec(pair.Nodes))
-		r := finds(h, []string{"port 9001 is taken", "198.51.100.50 is answered by a stranger"}, other(h, text)...)
+		r := finds(h, []string{"port 9001 is taken", "198.51.100.50 is answered by an unknown machine"}, other(h, text)...)
 		if f := r.Findings[0]; !strings.Contains(f.Message, "perl (pid ") {
 			w.Errorf("%+v", f)
 		}
@@ -113,8 +113,8 @@ func TestDoctor(t *testing.T) {
 	})
 	cases.Run("router id", func(_ *e2e.World, _, h *e2e.Host) {
 		for title, router := range map[string][]string{
-			"router id 100 is used by a stranger":   {"100", "198.51.100.222"},
-			"a stranger advertises the virtual IPs": {"77", pair.VIP},
+			"router id 100 is used by another virtual router": {"100", "198.51.100.222"},
+			"an unknown router advertises the virtual IPs":    {"77", pair.VIP},
 		} {
 			rogue := exec.Command("ip", append([]string{"netns", "exec", lab.Namespace("client"), "perl", "-e", advertise, "198.51.100.50", "224.0.0.18"}, router...)...)
 			if err := rogue.Start(); err != nil {
@@ -142,10 +142,10 @@ func TestDoctor(t *testing.T) {
 		finds(h, []string{"this host is not in sync with the spec"}, other(h, strings.Replace(spec, "port: 9000", "port: 9002", 1))...)
 		finds(h, []string{"not enough memory for maxConnections", "not enough descriptors for maxConnections"}, other(h, e2e.Spec(pair.Nodes, "proxy: {maxConnections: 10000000}"))...)
 		finds(h, []string{"virtualIPs[1] does not fit this host"}, other(h, strings.Replace(spec, "["+pair.VIP+"]", "["+pair.VIP+", 203.0.113.9]", 1))...)
-		finds(h, []string{"the host does not fit the spec"}, other(h, strings.Replace(spec, "name: "+h.Name()+", addresses: ["+h.Addr().String(), "name: lb9, addresses: [198.51.100.99", 1))...)
+		finds(h, []string{"this host does not match the spec"}, other(h, strings.Replace(spec, "name: "+h.Name()+", addresses: ["+h.Addr().String(), "name: lb9, addresses: [198.51.100.99", 1))...)
 		flag := other(h, spec)
 		h.Shell("chmod 666 /etc/rlb/other.yaml")
-		finds(h, []string{"the spec file is not root's alone"}, flag...)
+		finds(h, []string{"users other than root can change the spec file"}, flag...)
 		h.Shell("chmod 644 /etc/rlb/other.yaml; cp -p /etc/rlb/spec.yaml /root/good.yaml; echo nonsense >/etc/rlb/spec.yaml")
 		defer h.Shell("cp -p /root/good.yaml /etc/rlb/spec.yaml")
 		w.Eventually("the spec is refused", 15*time.Second, func() bool {

@@ -159,7 +159,7 @@ func onlyReported(w *e2e.World, h *e2e.Host) {
 	h.WriteSpec(driftSpec("interval: 1s, drift: report"))
 	w.Eventually("report is in force", 10*time.Second, func() bool { return h.Succeeds("grep -q report /var/lib/rlb/generations/*/spec.yaml") })
 	h.Shell("systemctl stop haproxy")
-	w.Eventually("the drift is logged", 5*time.Second, func() bool { return strings.Contains(agentLog(h, since), "Repair would: start haproxy.service") })
+	w.Eventually("the drift is logged", 5*time.Second, func() bool { return strings.Contains(agentLog(h, since), "A repair would: start haproxy.service") })
 	w.Never("it is repaired", 2500*time.Millisecond, func() bool { return h.Is("active", "haproxy", "active") })
 	if log := agentLog(h, since); strings.Count(log, "has drifted") != 1 {
 		w.Errorf("logged more than once:\n%s", log)

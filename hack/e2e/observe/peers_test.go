@@ -161,7 +161,7 @@ func TestPeers(t *testing.T) {
 		t.Error("without nodes, drained, but the virtual IP is not with the other host")
 	}
 	report := w.Probe(500*time.Millisecond, func() {
-		if code, out := standby.RunAgent("drain"); code != 4 || !strings.Contains(out, "nobody is seen to take over within 1.001s") {
+		if code, out := standby.RunAgent("drain"); code != 4 || !strings.Contains(out, "no other host takes over within 1.001s") {
 			t.Errorf("the last host was drained: exit code %d, %s", code, out)
 		}
 	})

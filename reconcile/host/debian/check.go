@@ -176,7 +176,7 @@ func refusal(checker, candidate string, file render.File, out program.Output) *h
 	if len(r.Lines) == 0 {
 		words := program.LastWords(strings.ReplaceAll(out.Stderr+out.Stdout, candidate, file.Path))
 		if words == "" {
-			words = fmt.Sprintf("%s ended with status %d and said nothing", checker, out.Code)
+			words = fmt.Sprintf("%s ended with status %d and printed nothing", checker, out.Code)
 		}
 		r.Lines = []host.Verdict{{Text: words}}
 	}

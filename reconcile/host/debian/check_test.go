@@ -185,7 +185,7 @@ func TestCheckRefuses(t *testing.T) {
 				line("", 0, "Configuration file has no error but will not start (no listener) => exit(2)."),
 			}}},
 		{"haproxy that says nothing", program.Output{Code: 1}, program.Output{}, host.Refusal{Program: "haproxy", Lines: []host.Verdict{
-			line("", 0, "haproxy ended with status 1 and said nothing"),
+			line("", 0, "haproxy ended with status 1 and printed nothing"),
 		}}},
 		{"keepalived", program.Output{}, program.Output{Code: 5, Stderr: keepalived22}, keepalivedRefusal},
 		{"keepalived that named lines and died", program.Output{}, program.Output{Code: -1, Signal: syscall.SIGSEGV, Stderr: keepalived22}, keepalivedRefusal},

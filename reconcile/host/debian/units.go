@@ -190,7 +190,7 @@ func (h *Host) maskUnit(ctx context.Context, name string) error {
 			changes, err := bus.UnmaskUnitFilesContext(ctx, []string{name}, true)
 			return len(changes) > 0, err
 		})
-		err = errors.Join(fmt.Errorf("cannot mask %s: its file %s is stronger than a mask until the next boot", name, p.Text("FragmentPath")), err)
+		err = errors.Join(fmt.Errorf("cannot mask %s: its unit file %s overrides a mask until the next boot", name, p.Text("FragmentPath")), err)
 	}
 	return err
 }

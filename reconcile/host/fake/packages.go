@@ -201,7 +201,7 @@ func (h *Host) RepairPackages(ctx context.Context) error {
 func (h *Host) HoldPackage(ctx context.Context, name string, hold bool) error {
 	return h.effect(ctx, "HoldPackage", fmt.Sprintf("%s %t", name, hold), func() error {
 		if h.Installed(name) == "" {
-			return fmt.Errorf("cannot hold %s: dpkg did not take it: the package is not installed", name)
+			return fmt.Errorf("cannot hold %s: the package is not installed", name)
 		}
 		h.packages[name].held = hold
 		return nil

@@ -7,7 +7,7 @@ import (
 
 // checkMeanings explains HAProxy's health check codes in plain words (management guide §9.1, check_status).
 var checkMeanings = map[string]string{
-	"UNK":     "no check has told anything yet",
+	"UNK":     "no check has finished yet",
 	"INI":     "not checked yet",
 	"SOCKERR": "the connection broke",
 	"L4OK":    "accepts connections",
@@ -52,7 +52,7 @@ func checkWords(status, code, contents, description string) string {
 	case (status == "L7STS" || status == "L7OKC") && number > 0:
 		words = "answers the check with HTTP status " + answer + ", which does not count as healthy"
 	case status == "L7OK" && (number == 401 || number == 403):
-		words += " with HTTP status " + answer + ", which counts as healthy; whether it is ready is not judged"
+		words += " with HTTP status " + answer + ", which counts as healthy; the check does not show whether the server is ready"
 	case status == "L7OK" && number > 0:
 		words += " with HTTP status " + answer
 	case contents != "" && contents != description:

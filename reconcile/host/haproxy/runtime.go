@@ -113,7 +113,7 @@ func refusedBy(answer string) error {
 		case !found || !done:
 			return errors.New(strings.TrimPrefix(strings.TrimSpace(line), "[3]: "))
 		case strings.HasPrefix(text, "Unknown command"):
-			return errors.New("it does not know it")
+			return errors.New("this version of HAProxy does not know it")
 		}
 	}
 	return nil

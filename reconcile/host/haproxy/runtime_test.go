@@ -75,8 +75,8 @@ func TestRefusedBy(t *testing.T) {
 		{"\n[6]: Server deleted.\n", ""},
 		{"\n[3]: Already exists a server with the same name in backend.\n\n", "Already exists a server with the same name in backend."},
 		{"\n[3]: 'ca-file' : unable to load /nonexistent.\n", "'ca-file' : unable to load /nonexistent."},
-		{"\n[6]: Unknown command. Please enter one of the following commands only :\n  help           : this message\n", "it does not know it"},
-		{"\n[6]: Unknown command: 'bogus', but maybe one of the following ones is a better match:\n  add map\n", "it does not know it"},
+		{"\n[6]: Unknown command. Please enter one of the following commands only :\n  help           : this message\n", "this version of HAProxy does not know it"},
+		{"\n[6]: Unknown command: 'bogus', but maybe one of the following ones is a better match:\n  add map\n", "this version of HAProxy does not know it"},
 		{"\nPermission denied\n", "Permission denied"},
 	} {
 		got := ""

@@ -26,7 +26,7 @@ func TestCheckWords(t *testing.T) {
 		{"* L7OK", "0", "", "Layer7 check passed", "answers the check (L7OK)"},
 		{"L7STS", "418", "", "Layer7 wrong status", "answers the check with HTTP status 418, which does not count as healthy (L7STS 418)"},
 		{"L7OK", "401", "HTTP status check returned code <401>", "Layer7 check passed", "answers the check with HTTP status 401 Unauthorized, " +
-			"which counts as healthy; whether it is ready is not judged (L7OK 401)"},
+			"which counts as healthy; the check does not show whether the server is ready (L7OK 401)"},
 		{"L7STS", "401", "HTTP status check returned code <401>", "Layer7 wrong status", "answers the check with HTTP status 401 Unauthorized: anonymous access to it seems off; " +
 			"healthCheck.expectStatus: [200, 401] makes that count as healthy (L7STS 401)"},
 		{"L7TOUT", "", "", "Layer7 timeout", "accepts connections, but does not answer the check within its timeout (L7TOUT)"},

@@ -227,7 +227,7 @@ func (m *Manager) setHold(ctx context.Context, name string, hold bool) error {
 		return err
 	}
 	if states[name].state.Held != hold {
-		return fmt.Errorf("cannot %s: dpkg did not take it: the package is not installed", do)
+		return fmt.Errorf("cannot %s: the package is not installed", do)
 	}
 	return nil
 }

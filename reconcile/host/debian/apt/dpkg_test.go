@@ -149,6 +149,6 @@ func TestHoldPackage(t *testing.T) {
 	})
 	t.Run("dpkg only warns", func(t *testing.T) {
 		h, _ := newManager(t, recorded.Answer{Words: "dpkg-query", Out: program.Output{Code: 1}})
-		recorded.WantError(t, h.HoldPackage(t.Context(), "nosuch", true), "cannot hold nosuch: dpkg did not take it: the package is not installed")
+		recorded.WantError(t, h.HoldPackage(t.Context(), "nosuch", true), "cannot hold nosuch: the package is not installed")
 	})
 }

@@ -173,7 +173,7 @@ func Failure(do, program string, out Output) error {
 	case out.Signal != 0:
 		words = "killed by signal " + out.Signal.String()
 	default:
-		words = fmt.Sprintf("ended with status %d and said nothing", out.Code)
+		words = fmt.Sprintf("ended with status %d and printed nothing", out.Code)
 	}
 	if strings.HasPrefix(words, program+":") {
 		return fmt.Errorf("cannot %s: %s", do, words)

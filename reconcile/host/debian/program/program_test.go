@@ -110,7 +110,7 @@ func TestFailure(t *testing.T) {
 			"Error occurred at line: 3\nTry `iptables-restore -h' or 'iptables-restore --help' for more information.\n"},
 			"cannot do it: iptables-restore: iptables-restore v1.8.9 (nf_tables): unknown option \"--nosuch\"; Error occurred at line: 3"},
 		{"x", Output{Code: 3, Stdout: "said on stdout\n"}, "cannot do it: x: said on stdout"},
-		{"x", Output{Code: 3}, "cannot do it: x: ended with status 3 and said nothing"},
+		{"x", Output{Code: 3}, "cannot do it: x: ended with status 3 and printed nothing"},
 		{"x", Output{Code: -1, Signal: syscall.SIGSEGV}, "cannot do it: x: killed by signal segmentation fault"},
 	} {
 		if got := Failure("do it", test.program, test.out).Error(); got != test.want {

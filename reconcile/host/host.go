@@ -35,6 +35,19 @@ func (e *unavailableError) Is(target error) bool { return target == ErrUnavailab
 
 func (e *unavailableError) Unwrap() error { return e.cause }
 
+// ErrForNow is wrapped by the error of an effect that failed for something beside this host that may go by itself: an
+// archive that cannot be reached, a lock that another program holds.
+var ErrForNow = errors.New("it may go by itself")
+
+// ForNow is err, which wraps ErrForNow then.
+func ForNow(err error) error { return forNowError{err} }
+
+type forNowError struct{ error }
+
+func (forNowError) Is(target error) bool { return target == ErrForNow }
+
+func (e forNowError) Unwrap() error { return e.error }
+
 // ErrNoAnswer is wrapped by the error of a question to a program that runs and does not answer in time.
 var ErrNoAnswer = errors.New("it does not answer")
 

@@ -151,7 +151,7 @@ func (l *loop) applySpec(ctx context.Context, why cause, doc *api.Document, last
 		l.forgetRefusal(ctx)
 		l.clearLogged(onSpec)
 		return interval
-	case last == doc.Digest || mayPass(err): // it did work once, or says nothing of the spec
+	case last == doc.Digest || mayPass(err) || last == "" && errors.Is(err, host.ErrForNow): // it did work once, or says nothing of the spec
 		l.logError(onRun, err)
 		return min(l.retry.Next(), interval)
 	}

@@ -335,6 +335,31 @@ func TestLoopRetriesRefused(t *testing.T) {
 	})
 }
 
+// A bare host that cannot reach the archive yet, or on which another program works with dpkg for long, serves without a
+// further command once it can.
+func TestLoopFirstRunWaitsForTheArchive(t *testing.T) {
+	quietly(t, func(t *testing.T) {
+		h := fake.New()
+		h.FailMethod("InstallPackages", host.ForNow(errors.New("cannot install haproxy: apt-get: E: Unable to locate package haproxy")))
+		k := newKept(t, h, smallSpec)
+		for began := time.Now(); time.Since(began) < time.Hour; {
+			pause, _ := k.next(cause{})
+			if k.refused != nil || pause > 6*time.Minute || pause <= 0 {
+				t.Fatalf("after %v: pause %v, refused %v", time.Since(began), pause, k.refused)
+			}
+			time.Sleep(pause)
+		}
+		h.Heal()
+		for began := time.Now(); !strings.Contains(h.Text(render.DefaultHAProxyConfig), "9000"); {
+			if time.Since(began) > 6*time.Minute {
+				t.Fatal("not tried again")
+			}
+			pause, _ := k.next(cause{})
+			time.Sleep(pause)
+		}
+	})
+}
+
 // A run that is stopped at any of its effects says nothing of its spec: that is tried again.
 func TestLoopStoppedRun(t *testing.T) {
 	quietly(t, func(t *testing.T) {

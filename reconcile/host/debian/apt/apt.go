@@ -106,7 +106,8 @@ func parseRequests(packages []string) (names, versions []string, err error) {
 	return names, versions, nil
 }
 
-// InstallPackages installs the packages that are not installed, whole and in that version already.
+// InstallPackages installs the packages that are not installed, whole and in that version already. The error wraps
+// host.ErrForNow where the archive cannot be reached.
 func (m *Manager) InstallPackages(ctx context.Context, packages ...string) (brought []string, err error) {
 	err = m.effect.Do("InstallPackages "+strings.Join(packages, " "), func() (err error) {
 		brought, err = m.install(ctx, packages...)
@@ -155,7 +156,10 @@ func (m *Manager) install(ctx context.Context, packages ...string) ([]string, er
 	args := []string{"--no-install-recommends", "--no-remove", "--allow-downgrades", "--allow-change-held-packages", "install", "--"}
 	err = m.simulatedApt(ctx, do, may, append(args, wanted...)...)
 	if stale, _ := m.staleLists.Load().(string); err != nil && stale != "" {
-		err = fmt.Errorf("%w (and not all lists of packages could be fetched: %s)", err, stale)
+		err = host.ForNow(fmt.Errorf("%w (and not all lists of packages could be fetched: %s)", err, stale))
+	}
+	if err != nil && strings.Contains(err.Error(), "Failed to fetch") { // a package
+		err = host.ForNow(err)
 	}
 	// Even a failed install may have unpacked something. A cut off one is asked about without its context.
 	after, lookErr := m.present(context.WithoutCancel(ctx))

@@ -210,13 +210,17 @@ func LastWords(text string) string {
 	return strings.Join(all[max(0, len(all)-maxWords):], "; ")
 }
 
-// RetryLocked does something again while another program holds a lock, for as long as LockTimeout.
+// RetryLocked does something again while another program holds a lock, for as long as LockTimeout. The error wraps
+// host.ErrForNow where that was too short.
 func (r *Runner) RetryLocked(ctx context.Context, do func() error) error {
 	deadline := time.Now().Add(r.LockTimeout)
 	for said := false; ; said = true {
 		err := do()
-		if err == nil || !isLocked(err) || time.Now().Add(r.Pause).After(deadline) {
+		if err == nil || !isLocked(err) {
 			return err
+		}
+		if time.Now().Add(r.Pause).After(deadline) {
+			return host.ForNow(err)
 		}
 		if !said {
 			r.Progress("waiting: " + err.Error())

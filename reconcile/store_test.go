@@ -77,6 +77,24 @@ func TestGarbledMemory(t *testing.T) {
 	}
 }
 
+// A purge of the package without teardown takes the memory, and leaves what keepalived and the units at boot read. A spec that
+// the next agent undoes leaves it too.
+func TestUndoneAfterAPurge(t *testing.T) {
+	purged := installed(t, parse(t, spec))
+	purged.Admin(removes(state.MemoryFile, state.MemoryFile+".copy"))
+	before := timeless(purged, memory...)
+	for n := 1; ; n++ {
+		h := purged.Clone()
+		h.FailAt(n, errors.New("cannot do it: no"))
+		_, _, err := once(t, h, edited(t, "9000", "9001"))
+		if err == nil {
+			break
+		}
+		h.Heal()
+		sameText(t, fmt.Sprintf("undone after effect %d", n), before, timeless(h, memory...))
+	}
+}
+
 // Where the note of the former virtual router is lost, the host goes on waiting as long as what waits for the peer runs.
 func TestFormerRouterIsLost(t *testing.T) {
 	for _, spoil := range []func(*fake.Host){

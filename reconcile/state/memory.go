@@ -2,6 +2,7 @@ package state
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io/fs"
 	"path"
@@ -65,6 +66,16 @@ func ReadMemory(ctx context.Context, o host.Observer) (Memory, error) {
 // NewMemory is that of a host which the agent never changed.
 func NewMemory() Memory {
 	return Memory{Files: map[string]Before{}, Units: map[string]UnitWas{}, Held: map[string]bool{}}
+}
+
+// ForgetMemory removes the memory and its copy: the agent has not changed this host. A memory that is cut off on the way
+// says so too.
+func ForgetMemory(ctx context.Context, h host.Host) error {
+	blank := NewMemory()
+	if err := blank.Save(ctx, h); err != nil {
+		return fmt.Errorf("cannot note that all is undone: %w", err)
+	}
+	return errors.Join(h.RemoveFile(ctx, copyOf(MemoryFile)), h.RemoveFile(ctx, MemoryFile))
 }
 
 // Rendered says whether the agent made a file: render begins each with these words.

@@ -286,6 +286,12 @@ func TestRepository(t *testing.T) {
 	if out, err := exec.Command("./repository", "", dir, dir+"/none").CombinedOutput(); err == nil || !strings.Contains(string(out), "KEY=ID") {
 		t.Errorf("without a key: %v\n%s", err, out)
 	}
+	if out, err := exec.Command("./repository", "nobody@example.org", dir+"/packages", dir+"/none").CombinedOutput(); err == nil || !strings.Contains(string(out), "no secret key nobody@") {
+		t.Errorf("with a key that is not there: %v\n%s", err, out)
+	}
+	if _, err := os.Stat(dir + "/none"); err == nil {
+		t.Error("a repository that cannot be signed is begun")
+	}
 }
 
 func absolute(t *testing.T, path string) string {

@@ -78,6 +78,24 @@ func TestGarbledMemory(t *testing.T) {
 	}
 }
 
+// TestUndoneAfterAPurge: a purge of the package without teardown removes the memory and leaves the files that keepalived and
+// the units at boot read. A later run that is undone leaves them too.
+func TestUndoneAfterAPurge(t *testing.T) {
+	purged := installed(t, parse(t, spec))
+	purged.Admin(removes(state.MemoryFile, state.MemoryFile+".copy"))
+	before := timeless(purged, memory...)
+	for n := 1; ; n++ {
+		h := purged.Clone()
+		h.FailAt(n, errors.New("cannot do it: no"))
+		_, _, err := once(t, h, edited(t, "9000", "9001"))
+		if err == nil {
+			break
+		}
+		h.Heal()
+		sameText(t, fmt.Sprintf("undone after effect %d", n), before, timeless(h, memory...))
+	}
+}
+
 // TestFormerRouterIsLost: if the record of the former virtual router is lost, the host still waits while the waiting
 // process runs.
 func TestFormerRouterIsLost(t *testing.T) {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"path"
 	"slices"
 
 	"rlb.dev/rlb-agent/reconcile/host"
@@ -61,12 +62,25 @@ func (r *run) undo(ctx context.Context, cause error) error {
 	}
 	switch { // a run that was undone is not remembered
 	case errors.Join(failed...) != nil || errors.Is(cause, context.Canceled):
+	case !r.was.Known && r.readsState():
+		failed = append(failed, state.ForgetMemory(ctx, r.Host), plan.Forget(state.GenerationsDir, state.BeforeDir, state.PackagedDir).Do(ctx, t))
 	case !r.was.Known:
 		failed = append(failed, plan.Forget(state.GenerationsDir, state.BeforeDir, state.PackagedDir, host.StateDir).Do(ctx, t))
 	default:
 		failed = append(failed, r.was.Save(ctx, r.Host))
 	}
 	return &Failure{Err: cause, Undo: errors.Join(failed...), Undone: true}
+}
+
+// readsState reports whether keepalived or a unit at boot may read files in the agent's own directory from before this run.
+// A purge of the agent's package removes the memory and leaves these files.
+func (r *run) readsState() bool {
+	for file, f := range r.before {
+		if f.Exists && path.Dir(file) == host.StateDir {
+			return true
+		}
+	}
+	return false
 }
 
 // purge removes the packages that this run installed. The purge also removes configuration files that existed before the

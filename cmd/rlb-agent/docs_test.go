@@ -93,6 +93,23 @@ func TestTheReadmeIsShort(t *testing.T) {
 	}
 }
 
+// Who builds from the source is told which Go that takes, wherever Go is asked for.
+func TestTheGoVersionIsTold(t *testing.T) {
+	data, err := os.ReadFile(filepath.Join(top, "go.mod"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	version := regexp.MustCompile(`(?m)^go (\d+\.\d+)`).FindSubmatch(data)
+	for _, d := range documents(t) {
+		switch d.path {
+		case "README.md", "README.ja.md", "CONTRIBUTING.md", "cmd/rlb-agent/manual/install.md":
+			if want := "Go " + string(version[1]); !strings.Contains(d.prose, want) {
+				t.Errorf("%s does not say that the source needs %s", d.path, want)
+			}
+		}
+	}
+}
+
 var (
 	mdLink  = regexp.MustCompile(`\[[^\]]*\]\(([^)\s]+)\)`)
 	heading = regexp.MustCompile(`(?m)^#+ (.+)$`)

@@ -3,11 +3,14 @@ package main
 import (
 	"archive/tar"
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -64,6 +67,50 @@ func TestScripts(t *testing.T) {
 		if out, err := exec.Command("sh", "-n", path).CombinedOutput(); err != nil {
 			t.Errorf("%s: %s", name, out)
 		}
+	}
+}
+
+// TestPurge: a purge after teardown leaves nothing. A purge without teardown leaves the files that HAProxy, keepalived and
+// the units at boot read, also if the package is installed and purged again.
+func TestPurge(t *testing.T) {
+	data, err := os.ReadFile("scripts/postrm")
+	if err != nil {
+		t.Fatal(err)
+	}
+	const (
+		read = "etc/rlb/ca.crt etc/systemd/system/rlb-firewall.service run/rlb/fault var/lib/rlb/drain var/lib/rlb/rules.v4"
+		ours = "etc/rlb/spec.yaml run/rlb/status.json var/lib/rlb/history"
+	)
+	for _, tt := range []struct{ name, have, want string }{
+		{"managed", read + " " + ours + " var/lib/rlb/memory.json", read},
+		{"purged before", read + " " + ours, read},
+		{"after teardown", ours + " etc/rlb/ca.crt", ""},
+		{"never managed", "", ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			root := t.TempDir()
+			for _, name := range strings.Fields(tt.have) {
+				path := filepath.Join(root, name)
+				if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, []byte(root+"/var/lib/rlb/rules.v4"), 0o600)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			script := regexp.MustCompile(`/(etc|run|var)/`).ReplaceAllString(string(data), root+"$0")
+			script = strings.ReplaceAll(script, "deb-systemd-helper", "true")
+			if out, err := exec.Command("sh", "-c", script, "postrm", "purge").CombinedOutput(); err != nil {
+				t.Fatalf("%v: %s", err, out)
+			}
+			var left []string
+			err := filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
+				if err == nil && !entry.IsDir() {
+					left = append(left, strings.TrimPrefix(path, root+"/"))
+				}
+				return err
+			})
+			if got := strings.Join(left, " "); err != nil || got != tt.want {
+				t.Errorf("it leaves %q, want %q: %v", got, tt.want, err)
+			}
+		})
 	}
 }
 
@@ -238,6 +285,12 @@ func TestRepository(t *testing.T) {
 	}
 	if out, err := exec.Command("./repository", "", dir, dir+"/none").CombinedOutput(); err == nil || !strings.Contains(string(out), "KEY=ID") {
 		t.Errorf("without a key: %v\n%s", err, out)
+	}
+	if out, err := exec.Command("./repository", "nobody@example.org", dir+"/packages", dir+"/none").CombinedOutput(); err == nil || !strings.Contains(string(out), "no secret key nobody@") {
+		t.Errorf("with a key that is not there: %v\n%s", err, out)
+	}
+	if _, err := os.Stat(dir + "/none"); err == nil {
+		t.Error("a repository that cannot be signed is begun")
 	}
 }
 

@@ -35,6 +35,19 @@ func (e *unavailableError) Is(target error) bool { return target == ErrUnavailab
 
 func (e *unavailableError) Unwrap() error { return e.cause }
 
+// ErrForNow is wrapped by the error of an effect whose cause may go away without a change of the spec: an archive that
+// cannot be reached, a lock that another program holds.
+var ErrForNow = errors.New("it may go by itself")
+
+// ForNow returns err so that it also wraps ErrForNow.
+func ForNow(err error) error { return forNowError{err} }
+
+type forNowError struct{ error }
+
+func (forNowError) Is(target error) bool { return target == ErrForNow }
+
+func (e forNowError) Unwrap() error { return e.error }
+
 // ErrNoAnswer is wrapped by the error if a program runs but does not answer in time.
 var ErrNoAnswer = errors.New("it does not answer")
 

@@ -67,7 +67,9 @@ func (t *Tools) install(ctx context.Context, packages []string) error {
 	brought, err := t.Host.InstallPackages(ctx, packages...)
 	if err != nil {
 		// the package lists may be missing or older than the archive
-		if refreshErr := t.Host.RefreshPackages(ctx); refreshErr == nil {
+		if refreshErr := t.Host.RefreshPackages(ctx); refreshErr != nil {
+			err = fmt.Errorf("%w (and %w)", err, refreshErr)
+		} else {
 			var more []string
 			if more, err = t.Host.Additions(ctx, packages...); err == nil && len(more) > 0 {
 				err = t.Memory.Brought(ctx, t.Host, more)

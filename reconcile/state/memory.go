@@ -2,6 +2,7 @@ package state
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io/fs"
 	"path"
@@ -66,6 +67,16 @@ func ReadMemory(ctx context.Context, o host.Observer) (Memory, error) {
 // NewMemory is the memory of a host that the agent never changed.
 func NewMemory() Memory {
 	return Memory{Files: map[string]Before{}, Units: map[string]UnitWas{}, Held: map[string]bool{}}
+}
+
+// ForgetMemory removes the memory and its copy: the agent has not changed this host. It writes an empty memory first, so
+// that a crash on the way means the same.
+func ForgetMemory(ctx context.Context, h host.Host) error {
+	blank := NewMemory()
+	if err := blank.Save(ctx, h); err != nil {
+		return fmt.Errorf("cannot note that all is undone: %w", err)
+	}
+	return errors.Join(h.RemoveFile(ctx, copyOf(MemoryFile)), h.RemoveFile(ctx, MemoryFile))
 }
 
 // Rendered reports whether the agent made a file: render begins each file with the same words.

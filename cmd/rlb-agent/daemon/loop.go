@@ -151,7 +151,7 @@ func (l *loop) applySpec(ctx context.Context, why cause, doc *api.Document, last
 		l.forgetRefusal(ctx)
 		l.clearLogged(onSpec)
 		return interval
-	case last == doc.Digest || mayPass(err): // this spec worked once, or the failure is not caused by it
+	case last == doc.Digest || mayPass(err) || last == "" && errors.Is(err, host.ErrForNow): // this spec worked once, or the failure is not caused by it
 		l.logError(onRun, err)
 		return min(l.retry.Next(), interval)
 	}

@@ -339,6 +339,31 @@ func TestLoopRetriesRefused(t *testing.T) {
 	})
 }
 
+// TestLoopFirstRunWaitsForTheArchive: a first run that cannot reach the archive yet, or that finds dpkg locked for long,
+// is tried again until it succeeds.
+func TestLoopFirstRunWaitsForTheArchive(t *testing.T) {
+	quietly(t, func(t *testing.T) {
+		h := fake.New()
+		h.FailMethod("InstallPackages", host.ForNow(errors.New("cannot install haproxy: apt-get: E: Unable to locate package haproxy")))
+		k := newKept(t, h, smallSpec)
+		for began := time.Now(); time.Since(began) < time.Hour; {
+			pause, _ := k.next(cause{})
+			if k.refused != nil || pause > 6*time.Minute || pause <= 0 {
+				t.Fatalf("after %v: pause %v, refused %v", time.Since(began), pause, k.refused)
+			}
+			time.Sleep(pause)
+		}
+		h.Heal()
+		for began := time.Now(); !strings.Contains(h.Text(render.DefaultHAProxyConfig), "9000"); {
+			if time.Since(began) > 6*time.Minute {
+				t.Fatal("not tried again")
+			}
+			pause, _ := k.next(cause{})
+			time.Sleep(pause)
+		}
+	})
+}
+
 // TestLoopStoppedRun: a run that is canceled at any of its effects does not refuse its spec: the spec is tried
 // again.
 func TestLoopStoppedRun(t *testing.T) {

@@ -104,7 +104,8 @@ func parseRequests(packages []string) (names, versions []string, err error) {
 	return names, versions, nil
 }
 
-// InstallPackages installs the packages that are not already installed completely and in the requested version.
+// InstallPackages installs the packages that are not already installed completely and in the requested version. The error
+// wraps host.ErrForNow if the archive cannot be reached.
 func (m *Manager) InstallPackages(ctx context.Context, packages ...string) (brought []string, err error) {
 	err = m.effect.Do("InstallPackages "+strings.Join(packages, " "), func() (err error) {
 		brought, err = m.install(ctx, packages...)
@@ -153,7 +154,10 @@ func (m *Manager) install(ctx context.Context, packages ...string) ([]string, er
 	args := []string{"--no-install-recommends", "--no-remove", "--allow-downgrades", "--allow-change-held-packages", "install", "--"}
 	err = m.simulatedApt(ctx, do, may, append(args, wanted...)...)
 	if stale, _ := m.staleLists.Load().(string); err != nil && stale != "" {
-		err = fmt.Errorf("%w (and not all lists of packages could be fetched: %s)", err, stale)
+		err = host.ForNow(fmt.Errorf("%w (and not all lists of packages could be fetched: %s)", err, stale))
+	}
+	if err != nil && strings.Contains(err.Error(), "Failed to fetch") { // a package
+		err = host.ForNow(err)
 	}
 	// Even a failed installation may have unpacked something. The query ignores a cancelled ctx.
 	after, lookErr := m.present(context.WithoutCancel(ctx))

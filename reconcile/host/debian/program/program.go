@@ -212,13 +212,17 @@ func LastWords(text string) string {
 	return strings.Join(all[max(0, len(all)-maxWords):], "; ")
 }
 
-// RetryLocked repeats do while another program holds a lock, for up to LockTimeout.
+// RetryLocked repeats do while another program holds a lock, for up to LockTimeout. The error wraps host.ErrForNow if the
+// lock is still held then.
 func (r *Runner) RetryLocked(ctx context.Context, do func() error) error {
 	deadline := time.Now().Add(r.LockTimeout)
 	for said := false; ; said = true {
 		err := do()
-		if err == nil || !isLocked(err) || time.Now().Add(r.Pause).After(deadline) {
+		if err == nil || !isLocked(err) {
 			return err
+		}
+		if time.Now().Add(r.Pause).After(deadline) {
+			return host.ForNow(err)
 		}
 		if !said {
 			r.Progress("waiting: " + err.Error())

@@ -139,7 +139,7 @@ func TestRetryLocked(t *testing.T) {
 	}
 
 	err = r.RetryLocked(t.Context(), func() error { return errors.New("Could not get lock") })
-	if err == nil || err.Error() != "Could not get lock" {
+	if err == nil || err.Error() != "Could not get lock" || !errors.Is(err, host.ErrForNow) {
 		t.Error(err)
 	}
 }

@@ -40,6 +40,8 @@ var foreign = map[reflect.Type]map[string]string{
 		"addr":   "address",
 		"vip":    "address",
 		"dev":    "interface",
+		"iface":  "interface",
+		"nic":    "interface",
 		"prefix": "the prefix length stands behind the address: 192.168.3.240/24",
 		"mask":   "the prefix length stands behind the address: 192.168.3.240/24",
 	},

@@ -1,10 +1,15 @@
 package api
 
 import (
+	"encoding/binary"
+	"errors"
 	"fmt"
 	"runtime"
 	"strings"
 	"testing"
+	"unicode/utf16"
+
+	"rlb.dev/rlb-agent/api/yamlfile"
 )
 
 func TestSyntax(t *testing.T) {
@@ -51,6 +56,33 @@ func TestSyntax(t *testing.T) {
 	} {
 		expect(t, text, want)
 	}
+}
+
+// A file in UTF-16 is reported on as one in UTF-8 is, with its lines.
+func TestUTF16(t *testing.T) {
+	text := "# 日本\n" + strings.Replace(base, "  port: 80", "  port: 80000", 1)
+	want := problemsOf(t, []byte(text)).Excerpts()
+	if !strings.Contains(want, "  port: 80000\n") {
+		t.Fatal(want)
+	}
+	for _, order := range []binary.AppendByteOrder{binary.LittleEndian, binary.BigEndian} {
+		var data []byte
+		for _, unit := range utf16.Encode([]rune("\ufeff" + text)) {
+			data = order.AppendUint16(data, unit)
+		}
+		if got := problemsOf(t, data).Excerpts(); got != want {
+			t.Errorf("%v:\n%s\nwant\n%s", order, got, want)
+		}
+		problemsOf(t, data[:len(data)-1])
+	}
+}
+
+func problemsOf(t *testing.T, data []byte) (problems yamlfile.Problems) {
+	t.Helper()
+	if _, err := Parse("spec.yaml", data); !errors.As(err, &problems) {
+		t.Fatal(err)
+	}
+	return problems
 }
 
 func TestSyntaxTaken(t *testing.T) {

@@ -123,6 +123,16 @@ func TestFamiliesOfTheVirtualIPs(t *testing.T) {
 	}
 }
 
+// TestIncludedFiles: an included file is not read, whose virtual routers the spec lacks then.
+func TestIncludedFiles(t *testing.T) {
+	result := importer.Import(importer.File{Name: "h"}, importer.File{Name: "k", Data: []byte("include /etc/keepalived/conf.d/*.conf\nincluder x\n")}, importer.Options{})
+	for _, want := range []string{"k:1: include: not", "k:2: includer: not"} {
+		if !strings.Contains(report(result), want+" carried over, because only this file is read: put what it includes in its place, and import that\n") {
+			t.Errorf("no %q in\n%s", want, report(result))
+		}
+	}
+}
+
 // TestPortOfTheCheck: a service has one health check. The port that most servers are checked at is that of all.
 func TestPortOfTheCheck(t *testing.T) {
 	for _, c := range []struct{ a, b, c, want, lost string }{

@@ -28,9 +28,10 @@ type Document struct {
 // file.
 func Parse(file string, data []byte) (*Document, error) {
 	sum := sha256.Sum256(data)
-	doc := &Document{File: file, Data: data, Digest: hex.EncodeToString(sum[:]), text: yamlfile.NewText(data)}
+	text := yamlfile.UTF8(data)
+	doc := &Document{File: file, Data: data, Digest: hex.EncodeToString(sum[:]), text: yamlfile.NewText(text)}
 	found := yamlfile.NewReport(file)
-	if node := yamlfile.ReadNode(data, Kind, found); node != nil {
+	if node := yamlfile.ReadNode(text, Kind, found); node != nil {
 		doc.root = walkTree(node, &doc.Spec, found)
 	}
 	if doc.root != nil && !found.Full() {

@@ -40,6 +40,8 @@ var foreign = map[reflect.Type]map[string]string{
 		"addr":   "address",
 		"vip":    "address",
 		"dev":    "interface",
+		"iface":  "interface",
+		"nic":    "interface",
 		"prefix": "write the prefix length after the address: 192.168.3.240/24",
 		"mask":   "write the prefix length after the address: 192.168.3.240/24",
 	},

@@ -75,8 +75,9 @@ func (r *rules) sharedPort(earlier string, i int) {
 		{"acceptProxyProtocol", service.AcceptProxyProtocol == first.AcceptProxyProtocol},
 		{"timeouts.client", equalTo(service.Timeouts.Client, first.Timeouts.Client)},
 	} {
-		if at := yamlfile.Join(path, field.name); !field.equal && r.Sound(at, yamlfile.Join(with, field.name)) {
-			r.wrong(at, "must be the same as that of %s: sni makes the two one frontend", with)
+		at, other := yamlfile.Join(path, field.name), yamlfile.Join(with, field.name)
+		if !field.equal && r.Sound(at, other) {
+			r.wrong(at, "must be the same as %s: sni makes the two one frontend", other)
 		}
 	}
 }

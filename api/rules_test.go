@@ -71,14 +71,20 @@ func TestRulesOfServerNames(t *testing.T) {
 		"two rests":  {"", first + more("port: 80, name: b") + "\n" + more("port: 80, name: c"), `11:3: services[2]: must have sni, since services[1] takes the rest of its address and port`, first + more("port: 80, name: b") + "\n" + more("port: 80, name: c, sni: [c.example]")},
 		"name twice": {"", first + more("port: 80, name: b, sni: [b.example, A.example]"), `10:72: services[1].sni[1]: must be unique on its address and port, got the same as services[0].sni[0]`, first + more("port: 80, name: b, sni: [b.example, '*.a.example']")},
 		"in itself":  {"", "  sni: [a.example, a.example]\n", `9:20: services[0].sni[1]: must be unique on its address and port, got the same as services[0].sni[0]`, first},
-		"bind":       {"", first + more("port: 80, name: b, sni: [b.example], bind: 10.0.0.9"), `10:79: services[1].bind: must be the same as that of services[0]` + one, first + more("port: 80, name: b, sni: [b.example], bind: '*'")},
-		"bind, list": {"", first + "  bind: [10.0.0.8, 10.0.0.9]\n" + more("port: 80, name: b, sni: [b.example], bind: [10.0.0.9]"), `11:79: services[1].bind: must be the same as that of services[0]` + one, first + "  bind: [10.0.0.8, 10.0.0.9]\n" + more("port: 80, name: b, sni: [b.example], bind: [10.0.0.9, 10.0.0.8]")},
-		"allowFrom":  {"", first + "  allowFrom: [10.0.0.0/8]\n" + more("port: 80, name: b, sni: [b.example]"), `11:3: services[1].allowFrom: must be the same as that of services[0]` + one, first + "  allowFrom: [10.0.0.0/8]\n" + more("port: 80, name: b, sni: [b.example], allowFrom: [10.0.0.0/8]")},
-		"PROXY":      {"", first + more("port: 80, name: b, sni: [b.example], acceptProxyProtocol: true"), `10:94: services[1].acceptProxyProtocol: must be the same as that of services[0]` + one, first + "  acceptProxyProtocol: true\n" + more("port: 80, name: b, sni: [b.example], acceptProxyProtocol: true")},
-		"timeout":    {"", first + more("port: 80, name: b, sni: [b.example], timeouts: {client: 5s}"), `10:92: services[1].timeouts.client: must be the same as that of services[0]` + one, first + more("port: 80, name: b, sni: [b.example], timeouts: {server: 5s}")},
+		"bind":       {"", first + more("port: 80, name: b, sni: [b.example], bind: 10.0.0.9"), `10:79: services[1].bind: must be the same as services[0].bind` + one, first + more("port: 80, name: b, sni: [b.example], bind: '*'")},
+		"bind, list": {"", first + "  bind: [10.0.0.8, 10.0.0.9]\n" + more("port: 80, name: b, sni: [b.example], bind: [10.0.0.9]"), `11:79: services[1].bind: must be the same as services[0].bind` + one, first + "  bind: [10.0.0.8, 10.0.0.9]\n" + more("port: 80, name: b, sni: [b.example], bind: [10.0.0.9, 10.0.0.8]")},
+		"allowFrom":  {"", first + "  allowFrom: [10.0.0.0/8]\n" + more("port: 80, name: b, sni: [b.example]"), `11:3: services[1].allowFrom: must be the same as services[0].allowFrom` + one, first + "  allowFrom: [10.0.0.0/8]\n" + more("port: 80, name: b, sni: [b.example], allowFrom: [10.0.0.0/8]")},
+		"PROXY":      {"", first + more("port: 80, name: b, sni: [b.example], acceptProxyProtocol: true"), `10:94: services[1].acceptProxyProtocol: must be the same as services[0].acceptProxyProtocol` + one, first + "  acceptProxyProtocol: true\n" + more("port: 80, name: b, sni: [b.example], acceptProxyProtocol: true")},
+		"timeout":    {"", first + more("port: 80, name: b, sni: [b.example], timeouts: {client: 5s}"), `10:92: services[1].timeouts.client: must be the same as services[0].timeouts.client` + one, first + more("port: 80, name: b, sni: [b.example], timeouts: {server: 5s}")},
 		"no name":    {"", "  sni: [10.0.0.1]", `9:9: services[0].sni[0]: must be a DNS name, or "*." and a DNS name, got "10.0.0.1"`, "  sni: ['*.example', b-c.example]"},
 		"a star":     {"", "  sni: ['a.*.example']", `9:9: services[0].sni[0]: must be a DNS name, or "*." and a DNS name, got "a.*.example"`, first},
 		"empty":      {"", "  sni: []", `9:8: services[0].sni: must have 1 to 100 entries, got 0`, first},
+	})
+	t.Run("all that differs", func(t *testing.T) {
+		expect(t, base+first+"  acceptProxyProtocol: true\n  allowFrom: [10.0.0.0/8]\n  timeouts: {client: 5s}\n"+more("port: 80, name: b, sni: [b.example]"),
+			`13:3: services[1].allowFrom: must be the same as services[0].allowFrom`+one,
+			`13:3: services[1].acceptProxyProtocol: must be the same as services[0].acceptProxyProtocol`+one,
+			`13:3: services[1].timeouts.client: must be the same as services[0].timeouts.client`+one)
 	})
 }
 

@@ -2,6 +2,7 @@ package api
 
 import (
 	"cmp"
+	"fmt"
 	"reflect"
 	"slices"
 	"strings"
@@ -288,7 +289,7 @@ func (w *walker) unknown(e entry, given map[string]bool, t reflect.Type) {
 			w.Cover("services")
 		}
 	case name != "":
-		w.Add(yamlfile.PlaceOf(e.key), at, "unknown field, did you mean %q?", name)
+		w.Add(yamlfile.PlaceOf(e.key), at, "unknown field, did you mean %q%s?", name, lookalike(e.name))
 		if !given[name] {
 			w.Cover(yamlfile.Join(path, name))
 		}
@@ -328,6 +329,16 @@ func oddSpace(name string, t reflect.Type) (field, sentence string) {
 		return "", sentence
 	}
 	return field, sentence
+}
+
+// lookalike names a letter of another script, which may look like one of the field's name.
+func lookalike(name string) string {
+	for _, r := range name {
+		if r > unicode.MaxASCII {
+			return fmt.Sprintf(", without the character U+%04X", r)
+		}
+	}
+	return ""
 }
 
 func isOdd(r rune) bool { return yamlfile.OddName(r) != "" && !unicode.IsControl(r) }

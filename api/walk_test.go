@@ -1,10 +1,15 @@
 package api
 
 import (
+	"encoding/binary"
+	"errors"
 	"fmt"
 	"runtime"
 	"strings"
 	"testing"
+	"unicode/utf16"
+
+	"rlb.dev/rlb-agent/api/yamlfile"
 )
 
 func TestSyntax(t *testing.T) {
@@ -14,8 +19,8 @@ func TestSyntax(t *testing.T) {
 		"---\n---\nnull\n":                  "1:1: must be a LoadBalancerSpec, got an empty file",
 		"- a\n":                             "1:1: must be a mapping of fields, got a list",
 		"a: 1\nb: c: d\n":                   `2:5: not valid YAML: a value that holds ": " needs quotes`,
-		"a:\n  b: 1\n c: 2\n":               "3:2: not valid YAML: did not find expected key",
-		"a: 1\nb: 'x\n":                     "2:1: not valid YAML: found unexpected end of stream",
+		"a:\n  b: 1\n c: 2\n":               "3:2: not valid YAML: did not find expected key: is the line indented as its neighbours are?",
+		"a: 1\nb: 'x\n":                     "2:4: not valid YAML: the quotation mark is not closed in its line",
 		"a: 1\n\tb: 2\n":                    "2:1: not valid YAML: the indentation holds a tab, YAML takes spaces only",
 		"a: 1\nb: [*none]\n":                "2:5: not valid YAML: unknown anchor 'none' referenced",
 		"a: 1\n  b: 2\n":                    "2:3: not valid YAML: mapping values are not allowed in this context: is the line indented as its neighbours are?",
@@ -29,13 +34,55 @@ func TestSyntax(t *testing.T) {
 		"a: [:http, b]\n":                   `1:5: not valid YAML: a value that begins with a colon needs quotes, as in ":http"`,
 		"a: 1\nbind: *\n":                   `2:7: not valid YAML: did not find expected alphabetic or numeric character after "*" (write "*" in quotes)`,
 		"a: 1\nb: é\x01\n":                  "2:5: not valid YAML: control characters are not allowed",
-		"a: 1\nb: \xff\n":                   "2:4: not valid YAML: invalid leading UTF-8 octet",
-		base + "---\nkind: x\n":             "10:1: must be one document, got a second one",
-		base + "---\na: b: c\n":             `10:5: not valid YAML: a value that holds ": " needs quotes`,
-		strings.Repeat("#", 8<<20+1):        "1:1: must be at most 8388608 bytes",
+		"a: 1\nb: \xff\n":                   "2:4: not valid YAML: invalid leading UTF-8 octet: the file must be saved as UTF-8",
+		"a:\n- b: 1\n  c:\n  - {d: 1}\n    {d: 2}\n": "5:5: not valid YAML: did not find expected key: is the line indented as its neighbours are?",
+		"a:\n  b:\n  - c\n  d: 1\n   e: 2\n":         "5:4: not valid YAML: mapping values are not allowed in this context: is the line indented as its neighbours are?",
+		"a: [\"b]\nc: \"d\"\n":                       "1:5: not valid YAML: the quotation mark is not closed in its line",
+		"a: 'b\nc: 1\nd: '*'\n":                      "1:4: not valid YAML: the quotation mark is not closed in its line",
+		"a: 'b\n  c'\nd: 'e\nf: '*'\n":               "3:4: not valid YAML: the quotation mark is not closed in its line",
+		"a:\n-b: 1\n c: 2\n":                         "2:2: not valid YAML: a space is missing after the dash: - b: 1",
+		"a:\n- b: 1\n  port:443\n  c: 2\n":           "3:3: not valid YAML: a space is missing after the colon: port: 443",
+		"a:\n- name:web\n  port: 443\n":              "2:3: not valid YAML: a space is missing after the colon: name: web",
+		"a:\n\u2013 b: 1\n  c: 2\n":                  "2:1: not valid YAML: the line begins with a dash (U+2013), YAML takes the hyphen \"-\"",
+		"a: 1\n+ b: 2\n  c: 2\n":                     "2:1: not valid YAML: the line begins with +, as in a diff",
+		"<<<<<<< HEAD\na: 1\n=======\n":              "1:1: not valid YAML: the line is a mark that git leaves where a merge failed",
+		"a: 1\n{{- if .b }}\nc: 1\n{{- end }}\n":     "2:1: not valid YAML: {{- if .b }} belongs to a template, which must be rendered first",
+		"a:\n{% for s in b %}\n- c\n":                "2:1: not valid YAML: {% for s in b %} belongs to a template, which must be rendered first",
+		"a: @B_1@\n":                                 "1:4: not valid YAML: @B_1@ is an unfilled variable of a template",
+		"a: [*.b.org]\n":                             `1:5: not valid YAML: did not find expected alphabetic or numeric character after "*" (write "*.b.org" in quotes)`,
+		base + "---\nkind: x\n":                      "10:1: must be one document, got a second one",
+		base + "---\na: b: c\n":                      `10:5: not valid YAML: a value that holds ": " needs quotes`,
+		strings.Repeat("#", 8<<20+1):                 "1:1: must be at most 8388608 bytes",
 	} {
 		expect(t, text, want)
 	}
+}
+
+// A file in UTF-16 is reported on as one in UTF-8 is, with its lines.
+func TestUTF16(t *testing.T) {
+	text := "# 日本\n" + strings.Replace(base, "  port: 80", "  port: 80000", 1)
+	want := problemsOf(t, []byte(text)).Excerpts()
+	if !strings.Contains(want, "  port: 80000\n") {
+		t.Fatal(want)
+	}
+	for _, order := range []binary.AppendByteOrder{binary.LittleEndian, binary.BigEndian} {
+		var data []byte
+		for _, unit := range utf16.Encode([]rune("\ufeff" + text)) {
+			data = order.AppendUint16(data, unit)
+		}
+		if got := problemsOf(t, data).Excerpts(); got != want {
+			t.Errorf("%v:\n%s\nwant\n%s", order, got, want)
+		}
+		problemsOf(t, data[:len(data)-1])
+	}
+}
+
+func problemsOf(t *testing.T, data []byte) (problems yamlfile.Problems) {
+	t.Helper()
+	if _, err := Parse("spec.yaml", data); !errors.As(err, &problems) {
+		t.Fatal(err)
+	}
+	return problems
 }
 
 func TestSyntaxTaken(t *testing.T) {
@@ -63,6 +110,7 @@ func TestStructure(t *testing.T) {
 		"unknown, printed":   {"", `"a\nb": 1`, `9:1: "a\nb": unknown field`, "web: {}"},
 		"unknown, empty":     {"", `"": 1`, `9:1: "": unknown field`, "web: {}"},
 		"letter case":        {"", "VRRP: {}", `9:1: VRRP: unknown field, did you mean "vrrp"?`, "vrrp: {}"},
+		"lookalike":          {"", "  p\u043ert: 1", `9:3: services[0].pоrt: unknown field, did you mean "port", without the character U+043E?`, "  bind: '*'"},
 		"swapped letters":    {"", "vrrp: {verison: 3}", `9:8: vrrp.verison: unknown field, did you mean "version"?`, "vrrp: {version: 3}"},
 		"typo beside":        {"", "  prot: 1", `9:3: services[0].prot: unknown field, did you mean "port"?`, "  bind: '*'"},
 		"typo, required":     {"  port: 80", "  Port: 80", `6:3: services[0].Port: unknown field, did you mean "port"?`, "  port: 81"},

@@ -197,7 +197,7 @@ func (w *warnings) servers(s *Service, path string) {
 	first := make(map[target]int, len(s.Servers))
 	for i := range s.Servers {
 		server := &s.Servers[i]
-		here := target{server.Address, *server.Port}
+		here := target{strings.ToLower(server.Address), *server.Port}
 		if addr, err := netip.ParseAddr(server.Address); err == nil {
 			here.address = addr.String()
 			w.portInAddress(addr, *s.Port, yamlfile.Join(yamlfile.Index(path, i), "address"))

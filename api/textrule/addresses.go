@@ -69,7 +69,7 @@ func notIPv4(text string) string {
 		n, err := strconv.Atoi(label)
 		switch {
 		case err != nil:
-			if i == 3 && len(labels) == 4 {
+			if i == 3 && len(labels) == 4 || fourNumbers(labels) {
 				return "must be an IPv4 address of four numbers from 0 to 255"
 			}
 			return wantAddress
@@ -217,11 +217,11 @@ func withoutDot(text string) string {
 	return " without a dot at its end: " + yamlfile.Printable(strings.TrimSuffix(text, "."))
 }
 
-// fourNumbers reports whether a text is most likely meant as an IPv4 address: three numbers, and then a label with a
-// digit, or one letter as a placeholder.
+// fourNumbers reports whether a text is most likely meant as an IPv4 address: three numbers or single letters as
+// placeholders, and then a label with a digit, or one letter.
 func fourNumbers(labels []string) bool {
 	for i, label := range labels {
-		if i < 3 && !IsNumber(label) {
+		if i < 3 && !IsNumber(label) && len(label) != 1 {
 			return false
 		}
 	}

@@ -10,8 +10,8 @@ import (
 // This file finds mistakes in copied texts: characters that are invisible or look like others, and unfilled variables
 // of a template.
 
-// template matches variables of Jinja and Helm, of shells, %%name%%, and placeholders in angle brackets.
-var template = regexp.MustCompile(`\{\{[^{}]*\}\}|\$\{[^{}]*\}|\$[A-Za-z_][A-Za-z0-9_]*|%%?[A-Za-z_][A-Za-z0-9_]*%%?|<[A-Za-z][^<>]*>`)
+// template matches variables of Jinja and Helm, of shells, %%name%%, @name@, and placeholders in angle brackets.
+var template = regexp.MustCompile(`\{\{[^{}]*\}\}|\$\{[^{}]*\}|\$[A-Za-z_][A-Za-z0-9_]*|%%?[A-Za-z_][A-Za-z0-9_]*%%?|@[A-Za-z_][A-Za-z0-9_]*@|<[A-Za-z][^<>]*>`)
 
 // oddCharacters are characters that are invisible or easily mistaken for others.
 var oddCharacters = map[rune]string{
@@ -23,6 +23,8 @@ var oddCharacters = map[rune]string{
 	'\u2010': "a hyphen that is no minus",
 	'\u2011': "a no-break hyphen",
 	'\u2013': "a dash",
+	'\u2012': "a dash",
+	'\u2015': "a dash",
 	'\u2014': "a dash",
 	'\u2018': "a typographic quotation mark",
 	'\u2019': "a typographic quotation mark",
@@ -55,6 +57,10 @@ func Oddity(text string) string {
 		return ": it has a space at its beginning or end"
 	case strings.HasSuffix(text, ";") || strings.HasSuffix(text, ","):
 		return ": the " + text[len(text)-1:] + " does not belong to it"
+	case strings.Contains(text, " //"):
+		return ": a comment begins with #"
+	case strings.Contains(text, "#"):
+		return ": a comment begins with a space and #"
 	}
 	return ""
 }
@@ -66,6 +72,8 @@ func OddName(r rune) string {
 	case name != "":
 	case r >= 0x2000 && r <= 0x200a:
 		name = "a space of another width"
+	case r >= 0xff01 && r <= 0xff5e:
+		name = "a full width character"
 	case unicode.IsPrint(r):
 		return ""
 	default:

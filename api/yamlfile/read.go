@@ -2,8 +2,10 @@ package yamlfile
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"io"
+	"unicode/utf16"
 
 	"go.yaml.in/yaml/v3"
 )
@@ -14,6 +16,25 @@ func ReadAll(r io.Reader) ([]byte, error) { return io.ReadAll(io.LimitReader(r, 
 
 // MaxFileSize is the size of the largest file that Parse accepts, in bytes.
 const MaxFileSize = 8 << 20
+
+// UTF8 returns the content of a file in UTF-8. Editors on Windows also write UTF-16, which begins with a byte order mark.
+func UTF8(data []byte) []byte {
+	var order binary.ByteOrder = binary.BigEndian
+	switch {
+	case bytes.HasPrefix(data, []byte{0xff, 0xfe}):
+		order = binary.LittleEndian
+	case !bytes.HasPrefix(data, []byte{0xfe, 0xff}):
+		return data
+	}
+	if len(data)%2 != 0 { // truncated: the parser reports it
+		return data
+	}
+	units := make([]uint16, 0, len(data)/2)
+	for i := 2; i < len(data); i += 2 {
+		units = append(units, order.Uint16(data[i:]))
+	}
+	return []byte(string(utf16.Decode(units)))
+}
 
 // ReadNode reads the only document of a file. kind is the kind of the document, for a message about an empty file.
 // ReadNode returns nil if there is nothing to check; the reason is then in the report.

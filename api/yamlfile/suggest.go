@@ -17,7 +17,32 @@ func Suggest(unknown string, known []string) string {
 			best, bestDistance = name, d
 		}
 	}
+	if best != "" || len(unknown) < 4 {
+		return best
+	}
+	for _, name := range known {
+		if !abbreviates(lower, strings.ToLower(name)) {
+			continue
+		}
+		if best != "" {
+			return "" // it may be either
+		}
+		best = name
+	}
 	return best
+}
+
+// abbreviates reports whether short consists of letters of name in their order, and begins with the same letter.
+func abbreviates(short, name string) bool {
+	if short[0] != name[0] {
+		return false
+	}
+	for i := range len(name) {
+		if short != "" && name[i] == short[0] {
+			short = short[1:]
+		}
+	}
+	return short == ""
 }
 
 // allowance returns how many typing errors Suggest allows in a name of this length.

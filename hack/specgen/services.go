@@ -50,7 +50,7 @@ func (g *generator) services() (all []fields) {
 			return g.lines("stick-table type ip size 200k expire 30m\nstick on src", "option tcp-smart-connect", "# why", "timeout queue 5s", "default-server slowstart 10s",
 				"timeout server-fin 3s", "fullconn 100", "hash-type consistent")
 		})
-		g.maybe(service, "extraServer", g.text("slowstart 30s", "slowstart 5m maxqueue 10", "source 0.0.0.0", "minconn 1 maxconn 10", "  error-limit 5  ", ""))
+		g.maybe(service, "extraServer", g.text("slowstart 30s", "slowstart 5m maxqueue 10", "source 0.0.0.0", "fastinter 500ms on-error fastinter", "minconn 1 maxconn 10", "  error-limit 5  ", ""))
 		all = append(all, service)
 	}
 	return all

@@ -21,12 +21,12 @@ func (m *mapping) backend(s *api.Service, p proxy) {
 	var tail string
 	var servers []statement
 	if m.own {
-		start, end := ownBackend(body)
+		start, end := m.ownBackend(body)
 		for _, line := range body[start:end] {
 			m.raw(&s.ExtraBackend, line)
 		}
 		servers = linesOf(body[end:], "server")
-		tail = ownTail(servers)
+		tail = m.ownTail(servers)
 		for i := range servers {
 			servers[i] = servers[i].without(tail)
 		}
@@ -135,9 +135,9 @@ func (m *mapping) noTunnel(p proxy) *api.Duration {
 }
 
 // ownBackend returns where the raw lines of a rendered backend begin and end.
-func ownBackend(body []statement) (start, end int) {
+func (m *mapping) ownBackend(body []statement) (start, end int) {
 	end = len(body)
-	for end > 0 && body[end-1].is("server") && sameCheck(body[end-1], body[len(body)-1]) {
+	for end > 0 && body[end-1].is("server") && m.sameCheck(body[end-1], body[len(body)-1]) {
 		end--
 	}
 	start = head(body[:end], ownBack)
@@ -187,9 +187,9 @@ func asksStatus(body []statement) bool {
 }
 
 // sameCheck says whether two generated server lines have the same health check, apart from the port.
-func sameCheck(a, b statement) bool {
+func (m *mapping) sameCheck(a, b statement) bool {
 	of := func(s statement) string {
-		all, _ := options(s, 3, true)
+		all, _ := m.ownOptions(s)
 		var words []string
 		for _, o := range all {
 			if at := slices.Index(generatedOptions, o.name); at < slices.Index(generatedOptions, "check-send-proxy") && o.name != "port" {

@@ -194,11 +194,8 @@ func (m *mapping) check(s *api.Service, p proxy, c check, targets []target) {
 			h.Type = api.CheckHTTPS
 		}
 	}
-	h.Port = c.port
-	for _, t := range targets {
-		if t.has("port") && h.Port == nil {
-			h.Port = m.optionNumber(t.statement, t.settings["port"], 1, 65535)
-		}
+	if h.Port = c.port; h.Port == nil {
+		h.Port = m.commonPort(targets)
 	}
 	h.Interval, h.Rise, h.Fall = ms(2000), new(2), new(3)
 	m.repeats(h, first, targets)
@@ -211,6 +208,37 @@ func (m *mapping) check(s *api.Service, p proxy, c check, targets []target) {
 		h.CutAfter = ms(60_000)
 	}
 	m.checkWords(h, c, overTLS, targets)
+}
+
+// commonPort returns the port at which most servers are checked; nil if most of them are checked at their own port.
+func (m *mapping) commonPort(targets []target) (port *int) {
+	own, at := 0, map[int]int{}
+	for _, t := range targets {
+		checked := m.checkedPort(t)
+		switch {
+		case checked == nil || !t.has("check"):
+		case t.server.Port != nil && *t.server.Port == *checked:
+			own++
+			at[*checked]++
+		default:
+			at[*checked]++
+			if port == nil || at[*checked] > at[*port] {
+				port = checked
+			}
+		}
+	}
+	if port != nil && own > at[*port] {
+		return nil
+	}
+	return port
+}
+
+// checkedPort returns the port at which a server is checked; nil if the file does not show it.
+func (m *mapping) checkedPort(t target) *int {
+	if t.has("port") {
+		return m.optionNumber(t.statement, t.settings["port"], 1, 65535)
+	}
+	return t.server.Port
 }
 
 // repeats imports the interval and the counts of a check.
@@ -241,12 +269,13 @@ func (m *mapping) repeats(h *api.HealthCheck, first target, targets []target) {
 				m.lost(t.line, directive(t.statement)+" "+name, "a service has one health check for all servers")
 			}
 		}
-		own := t.server.Port
-		if t.has("port") {
-			own = m.optionNumber(t.statement, t.settings["port"], 1, 65535)
-		}
-		if h.Port != nil && own != nil && *own != *h.Port {
+		checked := m.checkedPort(t)
+		switch {
+		case checked == nil || !t.has("check"):
+		case h.Port != nil && *checked != *h.Port:
 			m.lost(t.line, directive(t.statement)+" port", "a service has one health check for all servers: of port %d", *h.Port)
+		case h.Port == nil && (t.server.Port == nil || *checked != *t.server.Port):
+			m.lost(t.line, directive(t.statement)+" port", "a service has one health check for all servers: of the port that each serves")
 		}
 	}
 }

@@ -114,6 +114,57 @@ func TestNamesLoseTheirLastDot(t *testing.T) {
 	}
 }
 
+// TestFamiliesOfTheVirtualIPs: a service listens in the families of the virtual IPs, here IPv4. A bind line of the other
+// family is reported.
+func TestFamiliesOfTheVirtualIPs(t *testing.T) {
+	for bind, want := range map[string]bool{"*:443": false, ":443": false, "[::]:443 v6only": true, ":::443 v4v6": true, "192.0.2.1:443": false, "[2001:db8::1]:443": false, "*:443\n bind :::443 v6only": true} {
+		result := fromHAProxy("listen a\n bind " + bind + "\n server b 192.0.2.11:443\n")
+		if got := strings.Contains(report(result), "bind on IPv6: not carried over, because a service listens in the families of the virtual IPs\n"); got != want {
+			t.Errorf("bind %s: %v\n%s", bind, got, report(result))
+		}
+	}
+}
+
+// TestIncludedFiles: an included file is not read, and that is reported.
+func TestIncludedFiles(t *testing.T) {
+	result := importer.Import(importer.File{Name: "h"}, importer.File{Name: "k", Data: []byte("include /etc/keepalived/conf.d/*.conf\nincluder x\n")}, importer.Options{})
+	for _, want := range []string{"k:1: include: not", "k:2: includer: not"} {
+		if !strings.Contains(report(result), want+" carried over, because only this file is read: put what it includes in its place, and import that\n") {
+			t.Errorf("no %q in\n%s", want, report(result))
+		}
+	}
+}
+
+// TestPortOfTheCheck: a service has one health check. Its port is the one at which most servers are checked.
+func TestPortOfTheCheck(t *testing.T) {
+	for _, c := range []struct{ a, b, c, want, lost string }{
+		{":1 check", ":1 check", ":1 check port 8", "", "c"},
+		{":1 check", ":1 check port 8", ":1 check port 8", "8", "a"},
+		{":1 check port 8", ":1 check port 8", ":1 check port 9", "8", "c"},
+		{":8 check", ":1 check port 8", ":2 check port 8", "8", ""},
+		{":1 check port 8", ":1", ":1", "8", ""},
+		{":1 check port 1", ":2 check", ":3 check", "", ""},
+	} {
+		result := fromHAProxy("listen l\n bind *:443\n server a 192.0.2.11" + c.a + "\n server b 192.0.2.12" + c.b + "\n server c 192.0.2.13" + c.c + "\n")
+		doc, err := api.Parse("imported", []byte(result.Text))
+		if err != nil {
+			t.Fatalf("%v\n%s", err, result.Text)
+		}
+		got, lost := "", ""
+		if p := doc.Spec.Services[0].HealthCheck.Port; p != nil {
+			got = fmt.Sprint(*p)
+		}
+		for _, name := range []string{"a", "b", "c"} {
+			if strings.Contains(report(result), "server "+name+" port: not carried over") {
+				lost += name
+			}
+		}
+		if got != c.want || lost != c.lost {
+			t.Errorf("%v: port %q, lost %q\n%s", c, got, lost, report(result))
+		}
+	}
+}
+
 // TestKeepalivedVariables: variables with a value in the file are replaced, and statements with other variables are reported.
 func TestKeepalivedVariables(t *testing.T) {
 	const body = "vrrp_instance V {\n interface ${IFACE}\n virtual_router_id $ID\n virtual_ipaddress {\n  ${VIP}/24 dev ${IFACE}\n  192.0.2.8/24 dev ${IFACE}_2\n }\n lvs_x ${IFACE}\n}\n"

@@ -240,6 +240,9 @@ func (m *mapping) listen(f *front, s statement) {
 		if here == nil {
 			f.ports = append(f.ports, l.port)
 		}
+		if l.address == "*" {
+			m.lostFamilies(s, l)
+		}
 		switch {
 		case slices.Contains(here, l.address), slices.Contains(here, "*"):
 		case l.address == "*":
@@ -248,6 +251,23 @@ func (m *mapping) listen(f *front, s statement) {
 			m.lost(s.line, "bind", "a service has at most %d addresses", maxBinds)
 		default:
 			f.binds[l.port] = append(here, l.address)
+		}
+	}
+}
+
+// lostFamilies reports the address families in which a wildcard bind line listens and the service does not.
+func (m *mapping) lostFamilies(s statement, l listener) {
+	families := []string{l.family}
+	if l.family == "6" && slices.Contains(s.words, "v4v6") {
+		families = append(families, "4")
+	}
+	for _, family := range families {
+		served := len(m.spec.VirtualIPs) == 0 // then their absence is reported
+		for _, v := range m.spec.VirtualIPs {
+			served = served || v.Addr().Is6() == (family == "6")
+		}
+		if !served {
+			m.lost(s.line, "bind on IPv"+family, "a service listens in the families of the virtual IPs")
 		}
 	}
 }

@@ -150,3 +150,19 @@ func TestRawLinesComeBack(t *testing.T) {
 		t.Run(name, func(t *testing.T) { roundTrip(t, name, head+text, versions...) })
 	}
 }
+
+// TestRawServerWordsComeBack: words of extraServer that the agent writes too, where it does not write them.
+func TestRawServerWordsComeBack(t *testing.T) {
+	const service = "apiVersion: rlb.dev/v1\nkind: LoadBalancerSpec\nvirtualIPs: [192.168.3.240]\nservices:\n- name: s\n  port: 9000\n" +
+		"  servers: [{address: 192.168.3.251, port: 6443}, {address: 192.168.3.252, port: 6443}]\n"
+	for _, more := range []string{"", "profile: classic\n", "  healthCheck: {type: http, port: 80}\n", "  healthCheck: {type: none}\n"} {
+		for _, words := range []string{"fastinter 100", "fastinter 500ms on-error mark-down", "on-marked-down shutdown-sessions", "init-state fully-up",
+			"init-addr last", "resolvers x", "resolve-prefer ipv4", "maxconn 7", "weight 3", "inter 5s", "check-ssl", "check", "check inter 5s", "send-proxy", "send-proxy-v2", "check-send-proxy"} {
+			text := service + more + "  extraServer: " + words + "\n"
+			if strings.HasPrefix(more, "profile") {
+				text = more + service + "  extraServer: " + words + "\n"
+			}
+			t.Run(more+words, func(t *testing.T) { roundTrip(t, words, text, versions...) })
+		}
+	}
+}

@@ -13,6 +13,7 @@ import (
 type option struct {
 	name, value string
 	text        string // as in the file
+	words       int
 }
 
 // alone are the options of a server line without a value.
@@ -45,10 +46,52 @@ func options(s statement, from int, ordered bool) (all []option, taken int) {
 		if i > 0 && i+n <= len(s.ends) {
 			o.text = strings.TrimSpace(s.text[s.ends[i-1]:s.ends[i+n-1]])
 		}
+		o.words = n
 		all = append(all, o)
 		i += n
 	}
 	return all, i
+}
+
+// ownOptions returns the options of a rendered server line that come from fields, and how many words of the line come
+// before services[].extraServer.
+func (m *mapping) ownOptions(s statement) (all []option, taken int) {
+	all, _ = options(s, 3, true)
+	taken = 3
+	for i, o := range all {
+		if !m.isOwn(s, all, i) {
+			return all[:i], taken
+		}
+		taken += o.words
+	}
+	return all, taken
+}
+
+// isOwn reports whether the agent writes such an option after the options before it.
+func (m *mapping) isOwn(s statement, all []option, i int) bool {
+	before := settings{}
+	before.add(all[:i])
+	checks := before.has("check")
+	switch o := all[i]; o.name {
+	case "check":
+		return slices.ContainsFunc(all[i:], func(o option) bool { return o.name == "fall" })
+	case "port", "check-ssl", "verify", "ca-file", "check-sni", "inter", "rise", "fall":
+		return checks
+	case "fastinter":
+		return m.profile == api.Standard && checks && strings.HasSuffix(o.value, "ms")
+	case "on-marked-down":
+		return m.profile == api.Standard && checks && o.value == "shutdown-sessions"
+	case "init-state":
+		return checks && o.value == "up"
+	case "check-send-proxy":
+		return checks && !before.has("port") && i+1 < len(all) && strings.HasPrefix(all[i+1].name, "send-proxy")
+	case "send-proxy", "send-proxy-v2":
+		return !checks || before.has("port") || before.has("check-send-proxy")
+	case "init-addr", "resolvers", "resolve-prefer":
+		address, _, _ := serverAddress(s.word(2))
+		return !isAddress(address)
+	}
+	return true
 }
 
 // settings are the effective options: the last of each name. "no-check" removes "check".
@@ -82,7 +125,10 @@ func (m *mapping) readServer(s statement, defaults []option, tail string) (t tar
 		m.lost(s.line, directive(s), "%s", why)
 		return t, false
 	}
-	all, _ := options(s, 3, m.own)
+	all, _ := options(s, 3, false)
+	if m.own {
+		all, _ = m.ownOptions(s)
+	}
 	t.add(defaults)
 	t.add(all)
 	t.server = api.Server{Name: s.word(1), Address: address, Port: port}
@@ -190,9 +236,9 @@ func isAddress(text string) bool { _, err := netip.ParseAddr(text); return err =
 
 // ownTail returns services[].extraServer of a rendered service: the longest text after the generated words of a server line.
 // All lines end with this text. In some lines its first words may look like generated ones, so the longest text is right.
-func ownTail(servers []statement) (tail string) {
+func (m *mapping) ownTail(servers []statement) (tail string) {
 	for _, s := range servers {
-		_, taken := options(s, 3, true)
+		_, taken := m.ownOptions(s)
 		if rest := s.rest(taken); len(rest) > len(tail) {
 			tail = rest
 		}

@@ -50,6 +50,10 @@ func (m *mapping) keepalived(nodes []api.Node) {
 		case "virtual_server", "virtual_server_group", "real_server", "SSL":
 			m.lost(b.line, name, "HAProxy balances, not the kernel's IPVS")
 		default:
+			if strings.HasPrefix(name, "include") {
+				m.lost(b.line, name, "only this file is read: put what it includes in its place, and import that")
+				continue
+			}
 			m.lost(b.line, name, "the spec has nothing of the kind")
 		}
 	}

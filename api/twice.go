@@ -98,7 +98,7 @@ func (w *warnings) serverWords(s *Service, path string) {
 			w.warn(yamlfile.Join(path, "extraServer"), "%s sets %s too: HAProxy takes the last one, which is that of extraServer", field, yamlfile.Quote(word))
 		}
 	}
-	for _, name := range append(slices.Clone(checkWords), setting{"port", "port"}) {
+	for _, name := range append(slices.Clone(checkWords), setting{"port", "port"}, setting{"check-sni", "host"}, setting{"ca-file", "caFile"}) {
 		if field := yamlfile.Join(yamlfile.Join(path, "healthCheck"), name.field); w.doc.given(field) {
 			warn(name.directive, field)
 		}

@@ -1,6 +1,8 @@
 package fields
 
 import (
+	"crypto/tls"
+	"encoding/pem"
 	"fmt"
 	"io"
 	"net"
@@ -21,6 +23,7 @@ const (
 	closed    = 9
 	checked   = 8062 // HTTP
 	silent    = 8063 // HTTP without an answer
+	secure    = 8064 // HTTPS
 )
 
 // rawLines are the settings of api/twice.go, but for those that TestFieldOrRawLine has: what the field says, what the raw line
@@ -65,6 +68,12 @@ var rawLines = []struct {
 		eventually(t, "checks of the raw port at the raw interval", func() bool { return checks.Load() > before+3 })
 		columns(t, tree, map[string]string{"check_rise": "4", "check_fall": "5", "slim": "7"})
 	}},
+	{"server, TLS", "", ", healthCheck: {type: https, port: 8064, interval: 100ms, host: field.example, caFile: /etc/rlb/field.crt}, extraServer: check-sni raw.example ca-file /etc/rlb/raw.crt", answering, func(t *testing.T, tree string) {
+		eventually(t, "the certificate is verified by the raw ca-file", func() bool { return slices.Equal(stats(t, tree, "4", "s", "check_status"), []string{"L7OK"}) })
+		if name := askedFor.Load(); name != "raw.example" {
+			t.Errorf("the check asks for %v", name)
+		}
+	}},
 	{"default-server, no effect", "", ", healthCheck: {type: http, port: 8062, interval: 1m, rise: 2, fall: 3}, extraBackend: [default-server inter 100ms rise 4 fall 5]", answering, func(t *testing.T, tree string) {
 		eventually(t, "the first check", func() bool { return slices.Equal(stats(t, tree, "4", "s", "check_status"), []string{"L7OK"}) })
 		before := checks.Load()
@@ -78,8 +87,9 @@ var rawLines = []struct {
 
 // What the server of checks was asked last, and how often.
 var (
-	asked  atomic.Value
-	checks atomic.Int64
+	asked    atomic.Value
+	askedFor atomic.Value // by its name in TLS
+	checks   atomic.Int64
 )
 
 // TestEachRawLine: validate says of each of them which one HAProxy takes, the field's or the raw line's, and each release's own
@@ -88,16 +98,24 @@ func TestEachRawLine(t *testing.T) {
 	inTreesAtOnce(t, func(t *testing.T, tree string) {
 		greeter(t, fmt.Sprintf("127.0.0.1:%d", answering), "web")
 		inTree(t, tree, "", "iptables", "-A", "INPUT", "-p", "tcp", "--dport", fmt.Sprint(lost), "-j", "DROP")
+		own := certificate(t, "raw.example")
+		for name, c := range map[string]tls.Certificate{"raw": own, "field": certificate(t)} {
+			write(t, tree, "etc/rlb/"+name+".crt", string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: c.Certificate[0]})))
+		}
 		for port, serve := range map[int]http.HandlerFunc{
 			checked: func(_ http.ResponseWriter, r *http.Request) {
 				asked.Store(r.Method + " " + r.URL.String())
 				checks.Add(1)
 			},
+			secure: func(_ http.ResponseWriter, r *http.Request) { askedFor.Store(r.TLS.ServerName) },
 			silent: func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() },
 		} {
 			l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
 			if err != nil {
 				t.Fatal(err)
+			}
+			if port == secure {
+				l = tls.NewListener(l, &tls.Config{Certificates: []tls.Certificate{own}})
 			}
 			server := &http.Server{Handler: serve}
 			t.Cleanup(func() { server.Close() })

@@ -129,14 +129,14 @@ func (h *health) serveOn(t *testing.T, l net.Listener) (refuse func()) {
 	return func() { server.Close() }
 }
 
-// certificate returns a certificate that no test verifies.
-func certificate(t *testing.T) tls.Certificate {
+// certificate returns a self-signed certificate for some names.
+func certificate(t *testing.T, names ...string) tls.Certificate {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		t.Fatal(err)
 	}
-	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour)}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour), DNSNames: names}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
 	if err != nil {
 		t.Fatal(err)

@@ -19,6 +19,7 @@ type FormerRouter struct {
 	Interface  string          `json:"interface"`
 	Identities []vrrp.Identity `json:"identities"`
 	From       []netip.Prefix  `json:"from,omitempty"` // where its advertisements may come from; none: from anywhere
+	Heir       bool            `json:"heir,omitempty"` // this host was its master, and a backup may be there
 }
 
 // ReadFormer is the router that was left and whose end is waited for; nil where there is none.
@@ -72,6 +73,29 @@ func (f *FormerRouter) FindSources(ctx context.Context, o host.Observer) error {
 	return nil
 }
 
+// FindHeir finds out whether this host is about to leave it as its master while other nodes are on the link. Without nodes
+// there may be one, and without a spec in force this host may be the master.
+func (f *FormerRouter) FindHeir(ctx context.Context, o host.Observer) error {
+	in, err := ReadInForce(ctx, o)
+	f.Heir = true
+	if err == nil && in != nil {
+		f.Heir, err = in.Held(ctx, o)
+	}
+	var nodes []netip.Addr
+	for _, from := range f.From {
+		if from.IsSingleIP() {
+			nodes = append(nodes, from.Addr())
+		}
+	}
+	if err != nil || !f.Heir || len(nodes) == 0 {
+		return err
+	}
+	if there, err := o.Neighbours(ctx, f.Interface, nodes); err == nil { // where it cannot ask, one may be there
+		f.Heir = len(there) > 0
+	}
+	return nil
+}
+
 // Forget ends the waiting: this host has joined, or nothing waits.
 func (f *FormerRouter) Forget(ctx context.Context, h host.Host) error {
 	return h.RemoveFile(ctx, FormerFile)
@@ -79,6 +103,15 @@ func (f *FormerRouter) Forget(ctx context.Context, h host.Host) error {
 
 // Silence is the time after which a router that says nothing is gone (RFC 9568 §6.1, Active_Down_Interval, and some more).
 func (f *FormerRouter) Silence() time.Duration { return 4 * f.period() }
+
+// AfterLeaving is how long to listen for another member once this host has left: a backup that missed the goodbye of its
+// master, since it was lost or overtaken by an advertisement, takes over as from one that fell silent.
+func (f *FormerRouter) AfterLeaving() time.Duration {
+	if f.Heir {
+		return f.Silence()
+	}
+	return f.Listen()
+}
 
 // AfterGoodbye is how long to listen yet when a router has said goodbye: of two hosts, the last one has. Where there are
 // more, or where nobody knows how many there are (no nodes in the spec), a backup advertises itself next.

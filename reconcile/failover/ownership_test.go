@@ -430,16 +430,20 @@ func TestReminds(t *testing.T) {
 			}
 		})
 	}
-	master(t, func(s *site) { // one that goes for good leaves it to keepalived
-		s.others[vip.Addr()] = highMAC
-		s.unit("deactivating")
-		s.after(0)
-		s.hold()
-		s.after(time.Second)
-		if len(s.requested) != 0 {
-			t.Errorf("requested %v", s.requested)
-		}
-	})
+	for announced, want := range map[bool]int{true: 0, false: 1} { // one that goes for good leaves it to its successor, if there is one
+		master(t, func(s *site) {
+			s.others[vip.Addr()] = highMAC
+			s.unit("deactivating")
+			s.after(0)
+			s.hold()
+			s.after(5 * time.Second)
+			if announced {
+				s.claimed(false)
+			}
+			s.after(1500 * time.Millisecond)
+			s.wantRequested(want)
+		})
+	}
 }
 
 // TestOrphan: what a keepalived left that is gone is taken off, but systemd has its chance before.

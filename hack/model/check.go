@@ -193,9 +193,6 @@ func (p *pair) round(acts []*act) Round {
 	p.Unlock()
 	if overtook && move { // the advertisement takes the goodbye back
 		none += takeover(acts[0])
-		if slices.ContainsFunc(acts, isEdit) { // the other shows itself later than this host listens (FormerRouter.Listen)
-			two += unheard(acts[0])
-		}
 	}
 	if r.None > none {
 		say("nobody served for %v, bound %v", r.None, none)

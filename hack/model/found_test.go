@@ -57,6 +57,14 @@ func TestFound(t *testing.T) {
 		"the change is taken back as it is joined": {usual, []step{
 			{"router changed and changed back", 0, 0, 570 * time.Millisecond}, {"hosts are apart", 0, 146 * time.Millisecond, 3 * time.Second},
 		}},
+		// The peer did not hear the goodbye. The host that left listened for no longer than a peer takes that heard it, and joined
+		// another router before the peer took over (seeds 103994, 502987).
+		"the goodbye is lost": {usual, []step{{"router changed on the active host first, its goodbye is lost", 0, 0, 3 * time.Second}}},
+		"the goodbye is lost, with preemption": {higher, []step{
+			{"router changed on the active host first, its goodbye is lost", 0, 0, 3 * time.Second},
+		}},
+		// The active host takes over as the router in between while its peer is further (seeds 200660, 101558, 102134).
+		"changed twice while they listen": {usual, []step{{"router changed twice on both", 0, 0, 150 * time.Millisecond}}},
 		// The process that waits died, and nobody saw it for a minute.
 		"rejoin dies": {usual, []step{
 			{"router changed on the active host first", 0, 0, 2 * time.Second}, {"rejoin killed", 0, time.Second, 0},

@@ -40,6 +40,7 @@ type lan struct {
 	cut      map[[2]string]int  // number of faults that block frames, by the MACs of sender and receiver
 	loss     map[string]float64 // share of a station's sent and received frames that is lost
 	slow     map[string]time.Duration
+	goodbyes map[string]bool // stations whose goodbyes are lost
 	requests uint64
 	due      map[string]time.Time // when the last advertisement arrives, by sender and receiver
 	overtook bool                 // a goodbye arrives before an advertisement that was sent earlier
@@ -53,7 +54,7 @@ const (
 )
 
 func newLAN(w *world) *lan {
-	return &lan{world: w, stations: map[string]station{}, cut: map[[2]string]int{}, loss: map[string]float64{}, slow: map[string]time.Duration{}, due: map[string]time.Time{}}
+	return &lan{world: w, stations: map[string]station{}, cut: map[[2]string]int{}, loss: map[string]float64{}, slow: map[string]time.Duration{}, goodbyes: map[string]bool{}, due: map[string]time.Time{}}
 }
 
 func (l *lan) join(mac string, s station) {
@@ -69,7 +70,8 @@ func (l *lan) send(f frame) {
 		}
 		way := f.from + " " + mac
 		lost := 1 - (1-l.loss[f.from])*(1-l.loss[mac])
-		if lost > 0 && l.random("loss "+way).Float64() < lost {
+		goodbye := f.kind == advert && f.priority == 0
+		if lost > 0 && l.random("loss "+way).Float64() < lost || goodbye && l.goodbyes[f.from] {
 			continue
 		}
 		delay := l.within("delay "+way, leastDelay, mostDelay)
@@ -80,7 +82,7 @@ func (l *lan) send(f frame) {
 		}
 		if f.kind == advert {
 			arrives := time.Now().Add(delay)
-			l.overtook = l.overtook || f.priority == 0 && arrives.Before(l.due[way])
+			l.overtook = l.overtook || goodbye && arrives.Before(l.due[way])
 			l.due[way] = arrives
 		}
 		s := l.stations[mac]

@@ -116,7 +116,7 @@ func (o *ownership) applySpec(ctx context.Context, f state.InForce) {
 	o.schedule()
 	if begins && len(f.VirtualIPs) > 0 {
 		if o.readHeld(ctx); len(o.held) == 0 {
-			o.requestAnnouncement(ctx)
+			o.requestAnnouncement(ctx, 0)
 		}
 	}
 }
@@ -180,9 +180,11 @@ func (o *ownership) readHeld(ctx context.Context) {
 	}
 	if len(held) == 0 && changed {
 		o.sessions = time.Now().Add(sessionsLast)
-		if o.unit != "deactivating" { // a stopping keepalived advertises priority 0, and the new holder announces the move
-			o.requestAnnouncement(ctx)
+		wait := time.Duration(0)
+		if o.unit == "deactivating" { // keepalived advertises priority 0; another master that does not receive it announces nothing
+			wait = successorTime
 		}
+		o.requestAnnouncement(ctx, wait)
 	}
 	o.holds.Store(len(held) > 0)
 	switch o.held = held; {

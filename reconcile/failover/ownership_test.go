@@ -430,16 +430,20 @@ func TestReminds(t *testing.T) {
 			}
 		})
 	}
-	master(t, func(s *site) { // while keepalived stops, its goodbye makes the other host announce the virtual IPs
-		s.others[vip.Addr()] = highMAC
-		s.unit("deactivating")
-		s.after(0)
-		s.hold()
-		s.after(time.Second)
-		if len(s.requested) != 0 {
-			t.Errorf("requested %v", s.requested)
-		}
-	})
+	for announced, want := range map[bool]int{true: 0, false: 1} { // if keepalived stops, a successor that announces itself needs no request
+		master(t, func(s *site) {
+			s.others[vip.Addr()] = highMAC
+			s.unit("deactivating")
+			s.after(0)
+			s.hold()
+			s.after(5 * time.Second)
+			if announced {
+				s.claimed(false)
+			}
+			s.after(1500 * time.Millisecond)
+			s.wantRequested(want)
+		})
+	}
 }
 
 // TestOrphan: virtual IPs that a dead keepalived left behind are removed, but only after systemd has had time to restart

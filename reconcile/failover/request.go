@@ -14,28 +14,29 @@ import (
 const (
 	requests     = 10               // the most requests for gratuitous ARP
 	requestPause = 30 * time.Second // the longest pause between two requests
+
+	successorTime = 6 * time.Second // within which a new master announces itself twice (keepalived.conf(5), garp_master_delay)
 )
 
 // requestAnnouncement asks the host that serves at the virtual IPs now to send gratuitous ARP. It does so in the background
 // while this host holds no virtual IP. After a partition, the winner of two MASTERs may never have heard the loser. The
 // winner then does not know that neighbours still send packets to the loser. The same holds after a crash of the former
-// holder.
-func (o *ownership) requestAnnouncement(ctx context.Context) {
+// holder. No request is sent if a host announces the virtual IPs before wait is over.
+func (o *ownership) requestAnnouncement(ctx context.Context, wait time.Duration) {
 	if o.endRequests != nil {
 		return
 	}
 	ctx, cancel := context.WithCancel(ctx)
-	o.endRequests = cancel
-	wait := max(0, time.Until(o.requested.Add(announcePause)))
-	o.requested = time.Now().Add(wait)
-	h, spec, log := o.host, o.spec, o.log
-	o.underway.Go(func() {
-		select {
-		case <-time.After(wait):
-			requestAnnouncement(ctx, h, spec, log)
-		case <-ctx.Done():
+	wait = max(wait, time.Until(o.requested.Add(announcePause)))
+	before, begin := o.requested, time.Now().Add(wait)
+	o.requested = begin
+	o.endRequests = func() {
+		if cancel(); time.Now().Before(begin) {
+			o.requested = before
 		}
-	})
+	}
+	h, spec, log := o.host, o.spec, o.log
+	o.underway.Go(func() { requestAnnouncement(ctx, h, spec, wait, log) })
 }
 
 // giveUpRequests ends the requests, because this host holds virtual IPs again or has a new spec in force.
@@ -43,16 +44,13 @@ func (o *ownership) giveUpRequests() {
 	if o.endRequests != nil {
 		o.endRequests()
 		o.endRequests = nil
-		if time.Now().Before(o.requested) { // the first request was not sent yet
-			o.requested = o.requested.Add(-announcePause)
-		}
 	}
 }
 
 // requestAnnouncement repeats the request until a host announces the virtual IPs to all hosts. A request or its effect is
 // lost while frames do not pass in one direction yet. Only a host that serves gets a request, because a device that only
 // answers ARP would learn a wrong MAC from it.
-func requestAnnouncement(ctx context.Context, h Host, spec state.InForce, log *slog.Logger) {
+func requestAnnouncement(ctx context.Context, h Host, spec state.InForce, wait time.Duration, log *slog.Logger) {
 	ctx, cancel := context.WithCancel(ctx)
 	var listening sync.WaitGroup
 	defer listening.Wait()
@@ -70,6 +68,13 @@ func requestAnnouncement(ctx context.Context, h Host, spec state.InForce, log *s
 	})
 	again := backoff.Backoff{First: announcePause, Most: requestPause}
 	for range requests {
+		select {
+		case <-heard:
+			return
+		case <-ctx.Done():
+			return
+		case <-time.After(wait):
+		}
 		a := findRival(ctx, h, spec, vips)
 		for _, addr := range a.addrs {
 			if a.serves && a.err == nil && len(heard) == 0 {
@@ -79,12 +84,6 @@ func requestAnnouncement(ctx context.Context, h Host, spec state.InForce, log *s
 		if a.err != nil && ctx.Err() == nil {
 			log.Debug("cannot request gratuitous ARP", "err", a.err)
 		}
-		select {
-		case <-heard:
-			return
-		case <-ctx.Done():
-			return
-		case <-time.After(again.Next()):
-		}
+		wait = again.Next()
 	}
 }

@@ -94,6 +94,9 @@ func noteFormer(router *state.FormerRouter, undo ...Step) Step {
 					return err
 				}
 			}
+			if err := router.FindHeir(ctx, t.Host); err != nil {
+				return err
+			}
 			return router.Write(ctx, t.Host)
 		},
 	}
@@ -142,7 +145,7 @@ func rejoin(name, config string, router *state.FormerRouter, waited bool) Step {
 				return err
 			}
 		}
-		heard, err := t.Host.HearsRouter(ctx, router.Interface, router.Identities, router.From, router.Listen())
+		heard, err := t.Host.HearsRouter(ctx, router.Interface, router.Identities, router.From, router.AfterLeaving())
 		if err != nil && !errors.Is(err, host.ErrUnavailable) {
 			return err
 		}

@@ -19,6 +19,7 @@ type FormerRouter struct {
 	Interface  string          `json:"interface"`
 	Identities []vrrp.Identity `json:"identities"`
 	From       []netip.Prefix  `json:"from,omitempty"` // source addresses of its advertisements; none: any source
+	Heir       bool            `json:"heir,omitempty"` // this host was its master, and a backup may exist
 }
 
 // ReadFormer reads the router that this host left and whose end it waits for; nil if there is none.
@@ -72,6 +73,29 @@ func (f *FormerRouter) FindSources(ctx context.Context, o host.Observer) error {
 	return nil
 }
 
+// FindHeir finds out whether this host is about to leave the router as its master while other nodes are on the link. If the
+// spec has no nodes, a backup may exist. If no spec is in force, this host may be the master.
+func (f *FormerRouter) FindHeir(ctx context.Context, o host.Observer) error {
+	in, err := ReadInForce(ctx, o)
+	f.Heir = true
+	if err == nil && in != nil {
+		f.Heir, err = in.Held(ctx, o)
+	}
+	var nodes []netip.Addr
+	for _, from := range f.From {
+		if from.IsSingleIP() {
+			nodes = append(nodes, from.Addr())
+		}
+	}
+	if err != nil || !f.Heir || len(nodes) == 0 {
+		return err
+	}
+	if there, err := o.Neighbours(ctx, f.Interface, nodes); err == nil { // if it cannot ask, a backup may exist
+		f.Heir = len(there) > 0
+	}
+	return nil
+}
+
 // Forget ends the wait: this host has joined its new router, or no process waits.
 func (f *FormerRouter) Forget(ctx context.Context, h host.Host) error {
 	return h.RemoveFile(ctx, FormerFile)
@@ -80,6 +104,15 @@ func (f *FormerRouter) Forget(ctx context.Context, h host.Host) error {
 // Silence is the time without advertisements after which a router is gone (RFC 9568 §6.1, Active_Down_Interval, plus a
 // margin).
 func (f *FormerRouter) Silence() time.Duration { return 4 * f.period() }
+
+// AfterLeaving is how long to listen for another member after this host has left. A backup that missed the goodbye of its
+// master, because it was lost or overtaken by an advertisement, takes over as after a silence of the master.
+func (f *FormerRouter) AfterLeaving() time.Duration {
+	if f.Heir {
+		return f.Silence()
+	}
+	return f.Listen()
+}
 
 // AfterGoodbye is how long to listen after an advertisement with priority 0. In a pair it came from the last member. With
 // more hosts, or if their number is not known (no nodes in the spec), a backup advertises next.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"net/netip"
 	"testing"
 
 	"rlb.dev/rlb-agent/reconcile/host"
@@ -16,10 +17,18 @@ import (
 // disk is a host on which a directory may be at the path of a file.
 type disk struct {
 	*fake.Host
-	dirs map[string]bool
+	dirs    map[string]bool
+	unasked error // why nobody can be asked on the link
 }
 
-func newDisk() *disk { return &disk{fake.New(), map[string]bool{}} }
+func newDisk() *disk { return &disk{Host: fake.New(), dirs: map[string]bool{}} }
+
+func (d *disk) Neighbours(ctx context.Context, iface string, addrs []netip.Addr) (map[netip.Addr]string, error) {
+	if d.unasked != nil {
+		return nil, d.unasked
+	}
+	return d.Host.Neighbours(ctx, iface, addrs)
+}
 
 func (d *disk) File(ctx context.Context, path string) (host.File, error) {
 	if d.dirs[path] {

@@ -24,7 +24,6 @@ var (
 // syntaxProblem returns the place of an error of the YAML parser, and a message in the user's terms.
 func syntaxProblem(data []byte, err error) (where Place, message string) {
 	message = strings.TrimPrefix(err.Error(), "yaml: ")
-	where = Place{1, 1}
 	line := 0
 	if m := lineOfError.FindStringSubmatch(message); m != nil {
 		line, _ = strconv.Atoi(m[1])

@@ -3,6 +3,8 @@ package main
 import (
 	"archive/tar"
 	"bytes"
+	"compress/gzip"
+	"debug/buildinfo"
 	"errors"
 	"fmt"
 	"io"
@@ -163,7 +165,7 @@ func TestPackage(t *testing.T) {
 		"usr/share/man/man8/rlb-agent.8.gz", "usr/share/man/man5/rlb-agent-spec.5.gz", "usr/share/man/man7/rlb-agent-install.7.gz",
 		"usr/share/bash-completion/completions/rlb-agent", "usr/share/zsh/vendor-completions/_rlb-agent",
 		"usr/share/fish/vendor_completions.d/rlb-agent.fish", "usr/share/doc/rlb-agent/copyright",
-		"usr/share/doc/rlb-agent/changelog.gz", "usr/share/doc/rlb-agent/changelog.Debian.gz",
+		thirdParty, "usr/share/doc/rlb-agent/changelog.gz", "usr/share/doc/rlb-agent/changelog.Debian.gz",
 		"usr/share/doc/rlb-agent/examples/pair.yaml", "usr/share/doc/rlb-agent/examples/monitoring/grafana-dashboard.json",
 	} {
 		if files[name] == "" {
@@ -183,6 +185,7 @@ func TestPackage(t *testing.T) {
 	if unit := files["usr/lib/systemd/system/rlb-agent.service"]; !strings.Contains(unit, "\nExecStart=/usr/sbin/rlb-agent\n") {
 		t.Errorf("the unit does not start the packaged program:\n%s", unit)
 	}
+	wantLicenses(t, agent, files[thirdParty])
 	delete(files, programPath)
 	sameOnAll(t, o.out, "1.2.3-1", files)
 	sbom, err := os.ReadFile(strings.TrimSuffix(deb, ".deb") + ".cdx.json")
@@ -191,6 +194,37 @@ func TestPackage(t *testing.T) {
 	}
 	if out, err := exec.Command("lintian", "--allow-root", "--fail-on", "error", deb).CombinedOutput(); err != nil {
 		t.Errorf("lintian (hack/tools lintian installs it): %v\n%s", err, out)
+	}
+}
+
+const thirdParty = "usr/share/doc/rlb-agent/third-party-licenses.gz"
+
+// wantLicenses checks that the licenses of Go and of each module in the program are in the package.
+func wantLicenses(t *testing.T, agent, compressed string) {
+	t.Helper()
+	info, err := buildinfo.ReadFile(agent)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := gzip.NewReader(strings.NewReader(compressed))
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := io.ReadAll(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	names := []string{"Go " + info.GoVersion}
+	for _, module := range info.Deps {
+		names = append(names, module.Path+" "+module.Version)
+	}
+	for _, name := range names {
+		if !bytes.Contains(text, []byte("\n"+name+": ")) && !bytes.HasPrefix(text, []byte(name+": ")) {
+			t.Errorf("the package has no license of %s", name)
+		}
+	}
+	if n := bytes.Count(text, []byte("Copyright")); len(names) < 10 || n < len(names) {
+		t.Errorf("%d copyright notices for %d names", n, len(names))
 	}
 }
 

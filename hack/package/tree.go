@@ -73,6 +73,7 @@ func (t tree) common(agent, version, debian string) error {
 		func() error { return t.completions(agent) },
 		func() error { return t.copies(t.put, "cmd/rlb-agent/schema/schema.json", share+"schema.json") },
 		func() error { return t.copies(t.put, "hack/package/copyright", doc+"copyright") },
+		func() error { return t.licenses(agent) },
 		func() error {
 			return t.copies(t.put, "hack/package/lintian-overrides", "usr/share/lintian/overrides/rlb-agent")
 		},

@@ -94,7 +94,7 @@ func noteFormer(router *state.FormerRouter, undo ...Step) Step {
 					return err
 				}
 			}
-			if err := router.FindHeir(ctx, t.Host); err != nil {
+			if err := router.FindBackup(ctx, t.Host); err != nil {
 				return err
 			}
 			return router.Write(ctx, t.Host)

@@ -18,8 +18,8 @@ import (
 type FormerRouter struct {
 	Interface  string          `json:"interface"`
 	Identities []vrrp.Identity `json:"identities"`
-	From       []netip.Prefix  `json:"from,omitempty"` // source addresses of its advertisements; none: any source
-	Heir       bool            `json:"heir,omitempty"` // this host was its master, and a backup may exist
+	From       []netip.Prefix  `json:"from,omitempty"`   // source addresses of its advertisements; none: any source
+	Backup     bool            `json:"backup,omitempty"` // this host was its master, and a backup may exist
 }
 
 // ReadFormer reads the router that this host left and whose end it waits for; nil if there is none.
@@ -73,13 +73,13 @@ func (f *FormerRouter) FindSources(ctx context.Context, o host.Observer) error {
 	return nil
 }
 
-// FindHeir finds out whether this host is about to leave the router as its master while other nodes are on the link. If the
+// FindBackup finds out whether this host is about to leave the router as its master while other nodes are on the link. If the
 // spec has no nodes, a backup may exist. If no spec is in force, this host may be the master.
-func (f *FormerRouter) FindHeir(ctx context.Context, o host.Observer) error {
+func (f *FormerRouter) FindBackup(ctx context.Context, o host.Observer) error {
 	in, err := ReadInForce(ctx, o)
-	f.Heir = true
+	f.Backup = true
 	if err == nil && in != nil {
-		f.Heir, err = in.Held(ctx, o)
+		f.Backup, err = in.Held(ctx, o)
 	}
 	var nodes []netip.Addr
 	for _, from := range f.From {
@@ -87,11 +87,11 @@ func (f *FormerRouter) FindHeir(ctx context.Context, o host.Observer) error {
 			nodes = append(nodes, from.Addr())
 		}
 	}
-	if err != nil || !f.Heir || len(nodes) == 0 {
+	if err != nil || !f.Backup || len(nodes) == 0 {
 		return err
 	}
 	if there, err := o.Neighbours(ctx, f.Interface, nodes); err == nil { // if it cannot ask, a backup may exist
-		f.Heir = len(there) > 0
+		f.Backup = len(there) > 0
 	}
 	return nil
 }
@@ -108,7 +108,7 @@ func (f *FormerRouter) Silence() time.Duration { return 4 * f.period() }
 // AfterLeaving is how long to listen for another member after this host has left. A backup that missed the goodbye of its
 // master, because it was lost or overtaken by an advertisement, takes over as after a silence of the master.
 func (f *FormerRouter) AfterLeaving() time.Duration {
-	if f.Heir {
+	if f.Backup {
 		return f.Silence()
 	}
 	return f.Listen()

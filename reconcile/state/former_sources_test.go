@@ -73,9 +73,9 @@ func TestFindSources(t *testing.T) {
 	}
 }
 
-// TestFindHeir: the master of a router listens until a backup that missed its goodbye has taken over, unless no other node
+// TestFindBackup: the master of a router listens until a backup that missed its goodbye has taken over, unless no other node
 // answers on the link.
-func TestFindHeir(t *testing.T) {
+func TestFindBackup(t *testing.T) {
 	peer, vip := netip.MustParseAddr("198.51.100.2"), netip.MustParsePrefix("198.51.100.10/32")
 	for name, test := range map[string]struct {
 		text         string
@@ -102,7 +102,7 @@ func TestFindHeir(t *testing.T) {
 		}
 		d.unasked = test.unasked
 		f := &state.FormerRouter{Interface: "eth0", Identities: []vrrp.Identity{{Family: api.IPv4, Period: 100 * time.Millisecond}}}
-		if err := errors.Join(f.FindSources(t.Context(), d), f.FindHeir(t.Context(), d)); err != nil {
+		if err := errors.Join(f.FindSources(t.Context(), d), f.FindBackup(t.Context(), d)); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
 		if got := f.AfterLeaving(); got != test.want {

@@ -22,11 +22,14 @@ type program struct {
 // and go.
 var programs = []program{
 	{unit: "rlb-agent", pids: "MainPID", mostMemory: 24 << 10, growMemory: 6 << 10, mostFiles: 64, growFiles: 10},
-	{unit: "haproxy", pids: "ControlGroup", mostMemory: 64 << 10, growMemory: 16 << 10, mostFiles: 512, growFiles: 64},
+	{unit: "haproxy", pids: "ControlGroup", mostMemory: 64 << 10, growMemory: 16 << 10, mostFiles: 96, growFiles: 24},
 	{unit: "keepalived", pids: "ControlGroup", mostMemory: 16 << 10, growMemory: 4 << 10, mostFiles: 96, growFiles: 16},
 }
 
 const growProcesses = 8 // on a host
+
+// settle is the time after which HAProxy has closed connections whose client is gone (timeout client-fin: 10 s).
+const settle = 11 * time.Second
 
 // used has a program's own memory in KiB and the number of its open files.
 type used struct{ memory, files int }
@@ -39,7 +42,7 @@ type usage struct {
 
 func (r *run) usage(ctx context.Context) ([]usage, error) {
 	r.close() // an old process of HAProxy lives as long as its connections
-	time.Sleep(time.Second)
+	time.Sleep(settle)
 	all := make([]usage, len(r.hosts))
 	err := pair.Each(r.hosts, func(h *lab.Host) error {
 		at := &all[slices.Index(r.hosts, h)]

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"strings"
-	"time"
 
 	"rlb.dev/rlb-agent/reconcile/state"
 )
@@ -23,7 +22,7 @@ func peerAgents(ctx context.Context, e *exam) (found []Finding, note string, err
 		switch {
 		case p.Goodbye:
 			found = append(found, warningf("the agent of "+p.Node+" was stopped", "on "+p.Node+": systemctl start rlb-agent; after a teardown: remove it from nodes",
-				"the agent of %s said goodbye at %s (stopped, or torn down)", p.Node, p.Heard.Local().Format(time.TimeOnly)))
+				"%s", p.GoodbyeText()))
 			continue
 		case !table.Fresh(p.Node, e.Now):
 			continue

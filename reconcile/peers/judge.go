@@ -71,6 +71,11 @@ func (t Table) alone() string {
 	return "no other host runs an agent for these virtual IPs"
 }
 
+// GoodbyeText says in a sentence when the agent of a peer said goodbye, in local time.
+func (p Peer) GoodbyeText() string {
+	return fmt.Sprintf("the agent of %s said goodbye at %s (stopped, or torn down)", p.Node, p.Heard.Local().Format(time.TimeOnly))
+}
+
 // silence says why these nodes are not heard. It is the same text as long as nothing new is heard: each change is logged.
 func (t Table) silence(nodes []Node) string {
 	var texts, never []string
@@ -80,7 +85,7 @@ func (t Table) silence(nodes []Node) string {
 			never = append(never, n.Name)
 			continue
 		}
-		texts = append(texts, fmt.Sprintf("the agent of %s said goodbye at %s (stopped, or torn down)", n.Name, t.Peers[at].Heard.Local().Format(time.TimeOnly)))
+		texts = append(texts, t.Peers[at].GoodbyeText())
 	}
 	if len(never) > 0 {
 		texts = append(texts, fmt.Sprintf("%s runs no agent that is heard here (nothing came in the last %v)", strings.Join(never, ", "), Life))

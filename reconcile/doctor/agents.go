@@ -27,7 +27,7 @@ func peerAgents(ctx context.Context, e *exam) (found []Finding, note string, err
 		case !table.Fresh(p.Node, e.Now):
 			continue
 		case p.Drained:
-			found = append(found, warningf(p.Node+" is drained", "rlb-agent undrain on "+p.Node, "%s stays out of the virtual router and cannot take over from this host", p.Node))
+			found = append(found, warningf(p.Node+" is drained", "rlb-agent undrain on "+p.Node, "%s does not join the virtual router and cannot take over from this host", p.Node))
 		}
 		heard = append(heard, p.Node)
 		if ours := table.Self.Agent; p.Agent != ours {

@@ -150,7 +150,7 @@ func (at Place) leaves() string {
 	at.Open = true // the final holder of the virtual IPs depends on the peers
 	switch {
 	case at.out() != "":
-		return at.stops(0, "") + "; it stays out of the virtual router until every peer is changed too"
+		return at.stops(0, "") + "; it does not join the virtual router until every peer is changed too"
 	case at.Alone != "":
 		return at.stops(0, "")
 	}

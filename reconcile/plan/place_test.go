@@ -56,7 +56,7 @@ stop keepalived.service: the virtual IPs move to lb2, and stay there (it is not 
 stop haproxy.service: the connections through this HAProxy end
 start keepalived.service: this host joins the virtual router as BACKUP, and takes the virtual IPs if nobody holds them
 `},
-		"BACKUP": {Place{Role: host.RoleBackup, Linger: 10 * time.Minute}, "no client notices it: this host is BACKUP; it stays out of the virtual router until every peer is changed too", strings.Replace(common, "until they end", "until they end, for 10m0s at most (proxy.hardStopAfter)", 1) +
+		"BACKUP": {Place{Role: host.RoleBackup, Linger: 10 * time.Minute}, "no client notices it: this host is BACKUP; it does not join the virtual router until every peer is changed too", strings.Replace(common, "until they end", "until they end, for 10m0s at most (proxy.hardStopAfter)", 1) +
 			`restart haproxy.service: no client notices it: this host is BACKUP
 stop keepalived.service: no client notices it: this host is BACKUP
 stop haproxy.service: no client notices it: this host is BACKUP

@@ -29,7 +29,7 @@ type Trial struct {
 // Over reports whether the deadline has passed.
 func (t Trial) Over(now time.Time) bool { return !now.Before(t.Deadline) }
 
-// String says which file is tried, since when and by whom.
+// String says which file is tried, since when, and who started the trial.
 func (t Trial) String() string {
 	text := t.File + " is tried"
 	if !t.Since.IsZero() {

@@ -91,7 +91,7 @@ func TestFaults(t *testing.T) {
 		{name: "lb1 tries, the answer is lost", fault: fails("lb1 try", nil, errCut, nil, false), changes: good + "lb1 end, lb2 end", code: 4, says: "in force again on lb1 and lb2", specs: "old old"},
 		{name: "lb1 does not serve with it", prepare: func(f *fleet) { f.hosts["lb1"].bad = true }, changes: good + "lb1 end, lb2 end", code: 4, says: "cannot verify lb1", specs: "old old"},
 		{name: "the virtual router changes", prepare: func(f *fleet) { f.hosts["lb2"].keptOutBy = f.hosts["lb1"] }, changes: good + confirms, says: "lb2: waits for the others", specs: "new new"},
-		{name: "lb2 stays out of the virtual router", prepare: func(f *fleet) { f.hosts["lb2"].keptOutBy = &fakeHost{} }, changes: good + "lb1 end, lb2 end", code: 4, says: "cannot verify lb2: it does not serve: keepalived is kept out", specs: "old old"},
+		{name: "lb2 does not join the virtual router", prepare: func(f *fleet) { f.hosts["lb2"].keptOutBy = &fakeHost{} }, changes: good + "lb1 end, lb2 end", code: 4, says: "cannot verify lb2: it does not serve: keepalived is kept out", specs: "old old"},
 		{name: "two hold the virtual IPs", fault: func(call string) fault { return fault{} }, with: func(p *Push) {
 			f := p.Remote.(*fleet)
 			f.fault = func(call string) fault {

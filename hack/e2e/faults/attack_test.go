@@ -170,7 +170,7 @@ func TestProxyARP(t *testing.T) {
 			go func() {
 				claimed <- router.Claim(net.HardwareAddr{0xfe, 0xff, 0xff, 0xff, 0xff, 0xfe}, vip, attack.claims, 500*time.Microsecond)
 			}()
-			w.Never("a host gives way", attack.lasts, func() bool {
+			w.Never("a host stands down", attack.lasts, func() bool {
 				return !active.HoldsAddress(vip) || standby.HoldsAddress(vip) || !active.FaultFlag(false) || !standby.FaultFlag(false)
 			})
 			if err := <-claimed; err != nil {

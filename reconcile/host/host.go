@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
+	"strings"
 )
 
 // ErrUnavailable is wrapped by an Observer's error if this machine lacks the subject (no systemd, no dpkg) or the caller
@@ -47,6 +49,19 @@ type forNowError struct{ error }
 func (forNowError) Is(target error) bool { return target == ErrForNow }
 
 func (e forNowError) Unwrap() error { return e.error }
+
+// shortages are the kernel's words (errno(3)) for a host without space, memory or descriptors, or whose disk failed.
+var shortages = []string{
+	"no space left on device", "disk quota exceeded", "read-only file system", "input/output error",
+	"cannot allocate memory", "too many open files", "resource temporarily unavailable",
+}
+
+// IsForNow reports whether the cause of an effect's error may go away without a change of the spec: the error wraps
+// ErrForNow, or names a shortage of the host. Of a program that failed there is only the text.
+func IsForNow(err error) bool {
+	text := strings.ToLower(err.Error())
+	return errors.Is(err, ErrForNow) || slices.ContainsFunc(shortages, func(words string) bool { return strings.Contains(text, words) })
+}
 
 // ErrNoAnswer is wrapped by the error if a program runs but does not answer in time.
 var ErrNoAnswer = errors.New("it does not answer")

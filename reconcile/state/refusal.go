@@ -18,6 +18,9 @@ type Refusal struct {
 	// Passing means that the cause is on this host, not in the spec, and may pass: a port that a program uses, an address
 	// that another machine has.
 	Passing bool `json:"passing,omitempty"`
+	// ForNow means that the spec was tried and undone, and that the cause may go away without a change of the spec, such
+	// as a full disk (host.IsForNow).
+	ForNow bool `json:"forNow,omitempty"`
 }
 
 // Error says why the spec was refused.

@@ -52,7 +52,7 @@ func newLoop(h Lockable, c Config, report *reporter) *loop {
 	return &loop{
 		Config: c, logged: logged{c.Log, map[topic]string{}}, host: h, report: report,
 		repairs: repairs{}, retry: backoff.Backoff{First: 2 * time.Second, Most: 5 * time.Minute},
-		again: backoff.Backoff{First: 2 * time.Second, Most: 30 * time.Second},
+		again: backoff.Backoff{First: 2 * time.Second, Most: lookAgain},
 	}
 }
 
@@ -98,7 +98,7 @@ func (l *loop) followSpec(ctx context.Context, why cause, tried bool) time.Durat
 	case err != nil:
 		l.logError(onRun, err)
 		return noSpecWait
-	case l.wasRefused(doc, last) && !why.asked && !l.due():
+	case l.wasRefused(doc, last) && !why.asked && !(l.triesAgain() && l.again.Left() == 0):
 		l.logRefusal(ctx, l.refused, doc.Digest)
 		return l.untilDue(l.keepLastGood(ctx, why, l.refused, false))
 	case last == doc.Digest && !tried && !why.asked && (!why.started || doc.Spec.Reconcile.Drift == api.Report):
@@ -151,14 +151,12 @@ func (l *loop) applySpec(ctx context.Context, why cause, doc *api.Document, last
 		l.forgetRefusal(ctx)
 		l.clearLogged(onSpec)
 		return interval
-	case last == doc.Digest || mayPass(err) || last == "" && errors.Is(err, host.ErrForNow): // this spec worked once, or the failure is not caused by it
+	case last == doc.Digest || mayPass(err) || last == "" && host.IsForNow(err): // this spec worked once, or the failure is not caused by it
 		l.logError(onRun, err)
 		return min(l.retry.Next(), interval)
 	}
-	passing := reconcile.Passing(err)
-	err = refusedFor(err)
-	l.refuse(ctx, doc, err, passing)
-	return l.untilDue(l.keepLastGood(ctx, cause{}, err, false))
+	l.refuse(ctx, doc, err)
+	return l.untilDue(l.keepLastGood(ctx, cause{}, refusedFor(err), false))
 }
 
 // run reconciles with a spec and reports the result. specErr says why this spec is not the spec file; r has the reason

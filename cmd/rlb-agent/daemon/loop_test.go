@@ -13,6 +13,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -360,6 +361,47 @@ func TestLoopFirstRunWaitsForTheArchive(t *testing.T) {
 			}
 			pause, _ := k.next(cause{})
 			time.Sleep(pause)
+		}
+	})
+}
+
+// TestLoopTriesAgainAfterAShortage: a spec that is undone at any of its effects because the host is short of something is
+// in force ten seconds later at most, if the shortage was brief, and is not tried more often than every five minutes if it lasts.
+func TestLoopTriesAgainAfterAShortage(t *testing.T) {
+	better := strings.Replace(smallSpec, "21", "22", 1)
+	for _, why := range []error{
+		&fs.PathError{Op: "write", Path: state.MemoryFile, Err: syscall.ENOSPC},
+		errors.New("cannot install haproxy: dpkg: error: failed to write: No space left on device"),
+		host.ForNow(errors.New("Could not get lock")),
+	} {
+		for n := 1; n <= 12; n++ {
+			quietly(t, func(t *testing.T) {
+				k := newKept(t, fake.New(), smallSpec)
+				k.h.FailAt(n, why)
+				k.spec = better
+				pause, _ := k.next(cause{seen: []string{specPath}})
+				k.h.Heal()
+				for began := time.Now(); !strings.Contains(k.h.Text(render.DefaultHAProxyConfig), "198.51.100.22"); pause, _ = k.next(cause{}) {
+					if time.Since(began) > 10*time.Second {
+						t.Fatalf("%v at effect %d: not tried again, refused %+v", why, n, k.refused)
+					}
+					time.Sleep(pause)
+				}
+			})
+		}
+	}
+	quietly(t, func(t *testing.T) {
+		k := newKept(t, fake.New(), smallSpec)
+		k.h.FailMethod("LoadFirewall", host.ForNow(errors.New("Another app is currently holding the xtables lock")))
+		k.spec = strings.Replace(smallSpec, "9000", "9001", 1)
+		tries, pause, log := 0, time.Duration(0), []string(nil)
+		for began := time.Now(); time.Since(began) < 24*time.Hour; time.Sleep(pause) {
+			if pause, log = k.next(cause{}); slices.Contains(log, "undoing 1 steps") {
+				tries++
+			}
+		}
+		if tries < 250 || tries > 300 {
+			t.Errorf("%d tries in a day: %v", tries, log)
 		}
 	})
 }

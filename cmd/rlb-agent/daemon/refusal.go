@@ -11,6 +11,7 @@ import (
 
 	"rlb.dev/rlb-agent/api"
 	"rlb.dev/rlb-agent/reconcile"
+	"rlb.dev/rlb-agent/reconcile/host"
 	"rlb.dev/rlb-agent/reconcile/state"
 )
 
@@ -19,30 +20,43 @@ func (l *loop) wasRefused(doc *api.Document, inForce string) bool {
 	return l.refused != nil && l.refused.Digest == doc.Digest && inForce != doc.Digest && l.refused.Agent == l.Version
 }
 
-// due reports whether to try the refused spec again: the cause may have passed.
-func (l *loop) due() bool { return l.refused.Passing && l.again.Left() == 0 }
+// The longest pauses before a refused spec is tried again. A look at the host costs little; a run that is undone reloads
+// programs.
+const (
+	lookAgain = 30 * time.Second
+	runAgain  = 5 * time.Minute
+)
 
-// untilDue shortens pause to end when the refused spec is due.
+// triesAgain reports whether the refused spec is tried again by itself: the cause may pass.
+func (l *loop) triesAgain() bool { return l.refused != nil && (l.refused.Passing || l.refused.ForNow) }
+
+// untilDue shortens pause to end when the refused spec is tried again.
 func (l *loop) untilDue(pause time.Duration) time.Duration {
-	if l.refused != nil && l.refused.Passing {
+	if l.triesAgain() {
 		return min(pause, max(l.again.Left(), time.Millisecond))
 	}
 	return pause
 }
 
-func (l *loop) refuse(ctx context.Context, doc *api.Document, err error, passing bool) {
+// refuse records why a run with this spec failed, and when the spec is tried again.
+func (l *loop) refuse(ctx context.Context, doc *api.Document, err error) {
 	if l.refused == nil || l.refused.Digest != doc.Digest {
 		l.again.Reset()
 	}
-	if passing {
-		l.again.Next()
-	}
+	refused := &state.Refusal{Digest: doc.Digest, Agent: l.Version, Time: time.Now().Truncate(time.Second), Passing: reconcile.Passing(err), ForNow: host.IsForNow(err)}
+	err = refusedFor(err)
+	refused.Why = err.Error()
 	l.logRefusal(ctx, err, doc.Digest)
-	refused := &state.Refusal{Digest: doc.Digest, Agent: l.Version, Time: time.Now().Truncate(time.Second), Why: err.Error(), Passing: passing}
 	if l.refused != nil && l.refused.Digest == doc.Digest && l.refused.Why == refused.Why { // the same refusal again
 		refused.Time = l.refused.Time
 	}
 	l.refused = refused
+	if l.again.Most = lookAgain; refused.ForNow {
+		l.again.Most = runAgain
+	}
+	if l.triesAgain() {
+		l.again.Next()
+	}
 	if err := l.refused.Write(ctx, l.host); err != nil {
 		l.Log.Warn("a restarted agent will try this spec again", "err", err)
 	}

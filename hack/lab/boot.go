@@ -23,7 +23,14 @@ type boot struct {
 	group *cgroup
 	done  chan struct{} // closed when systemd-nspawn has ended
 	err   error         // how it ended
+
+	// lasts ends soon after the host, and ends the commands that were run inside it. The programs are gone with the host,
+	// but nsenter may stay: when systemd stops all processes at a shutdown, nsenter stops itself, and nothing continues it.
+	lasts context.Context
 }
+
+// commandsEnd is the time for commands to end by themselves after their host has ended.
+const commandsEnd = time.Second
 
 func (b *boot) ended() bool {
 	select {
@@ -66,9 +73,13 @@ func bootHost(ctx context.Context, h *Host) (b *boot, err error) {
 		return nil, errors.Join(err, group.remove(ctx))
 	}
 	b = &boot{group: group, done: make(chan struct{})}
+	var over context.CancelFunc
+	b.lasts, over = context.WithCancel(context.WithoutCancel(ctx))
 	go func() {
 		b.err = cmd.Wait()
 		close(b.done)
+		time.Sleep(commandsEnd)
+		over()
 	}()
 	if b.pid, err = waitReady(ctx, notify, b); err != nil {
 		b.end()

@@ -69,7 +69,18 @@ func TestPower(t *testing.T) {
 			t.Errorf("after a %s: %s", how, rules)
 		}
 	}
+	ended := make(chan error, 1)
+	go func() {
+		_, err := h.Run(ctx, "sleep", "1000")
+		ended <- err
+	}()
+	time.Sleep(200 * time.Millisecond) // until it runs
 	again("reboot", h.Reboot(ctx))
+	select {
+	case <-ended:
+	case <-time.After(10 * time.Second):
+		t.Error("a command inside did not end with the host")
+	}
 	run(ctx, t, h, "ip addr add 198.51.100.100/32 dev eth0; iptables -A INPUT -p tcp --dport 1 -j DROP")
 	begin := time.Now()
 	h.Crash()

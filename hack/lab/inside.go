@@ -19,9 +19,14 @@ func EnterArgs(pid int, args ...string) []string {
 }
 
 // Command prepares a command inside the host, for callers that read its output as it arrives. It is killed
-// when ctx ends.
+// when ctx ends, and soon after the end of the host.
 func (h *Host) Command(ctx context.Context, args ...string) *exec.Cmd {
 	pid := h.Pid()
+	if b := h.running(); b != nil {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithCancel(ctx)
+		context.AfterFunc(b.lasts, cancel)
+	}
 	cmd := command(ctx, EnterArgs(pid, args...)...)
 	if pid == 0 {
 		cmd.Err = fmt.Errorf("cannot enter %s: it is down", h.name)

@@ -69,6 +69,9 @@ func (l *loop) repairDrift(ctx context.Context, why cause, doc *api.Document, sp
 		l.logError(onRun, err)
 		return min(l.retry.Next(), interval)
 	}
+	if !result.Look.Plan.Empty() { // the host changed during the repair, and the last look is later than that change
+		return l.hold(why, transitPause)
+	}
 	return interval
 }
 

@@ -188,6 +188,37 @@ func TestLoopRepairs(t *testing.T) {
 	})
 }
 
+// TestLoopRepairsWhatChangesMeanwhile: a change of the host during a repair is repaired at once, not at the next regular look,
+// although the last look of the repair is later than the change.
+func TestLoopRepairsWhatChangesMeanwhile(t *testing.T) {
+	quietly(t, func(t *testing.T) {
+		k := newKept(t, fake.New(), smallSpec)
+		k.host = meddler{k.host, k.tamper}
+		k.h.Crash("keepalived.service")
+		time.Sleep(time.Minute) // a keepalived that died stays down for a moment
+		pause, _ := k.next(cause{seen: []string{"keepalived.service"}})
+		if !k.running("keepalived.service") || !k.isTampered() || pause > time.Second {
+			t.Fatalf("keepalived runs: %t, the file is tampered with: %t, pause %v", k.running("keepalived.service"), k.isTampered(), pause)
+		}
+		k.host = k.host.(meddler).Lockable
+		time.Sleep(pause)
+		if k.next(cause{}); k.isTampered() {
+			t.Error("not repaired")
+		}
+	})
+}
+
+// meddler is a host on which somebody changes something whenever the agent starts a unit.
+type meddler struct {
+	Lockable
+	meddle func()
+}
+
+func (m meddler) StartUnit(ctx context.Context, name string) error {
+	m.meddle()
+	return m.Lockable.StartUnit(ctx, name)
+}
+
 // TestLoopReports: with reconcile.drift: report nothing is repaired, not even at the start of the daemon, and each
 // drift is logged once.
 func TestLoopReports(t *testing.T) {

@@ -64,13 +64,13 @@ const originals = "-A INPUT -p tcp -m tcp --dport 9000 -j ACCEPT"
 
 // renderedNow are the steps for what this agent renders differently from that commit. Clients notice none of them.
 var renderedNow = []string{
-	"install nftables", "write /etc/systemd/system/keepalived.service.d/rlb.conf", "write /etc/systemd/system/haproxy.service.d/rlb.conf",
+	"install nftables", "write /etc/haproxy/haproxy.cfg", "write /etc/systemd/system/keepalived.service.d/rlb.conf", "write /etc/systemd/system/haproxy.service.d/rlb.conf",
 	"write /var/lib/rlb/handover.nft", "write /var/lib/rlb/handover.routes", "write /etc/systemd/system/rlb-handover.service", "make systemd read its changed units",
-	"enable rlb-handover.service", "start rlb-handover.service",
+	"enable rlb-handover.service", "start rlb-handover.service", "reload haproxy.service",
 }
 
 // TestTakeoverFromC1d3f31: a host that commit c1d3f31 set up is taken over with steps only for what is rendered
-// differently. Nothing is reloaded, its generations and its refusal are known, and a teardown restores the host from before
+// differently. Nothing is restarted, its generations and its refusal are known, and a teardown restores the host from before
 // its first run.
 func TestTakeoverFromC1d3f31(t *testing.T) {
 	for name, before := range map[string]func() *fake.Host{"fresh": fake.New, "original": original} {

@@ -41,6 +41,7 @@ backend W
     setenv RES_OPTIONS "timeout:1 attempts:1"
     mode (tcp|http)
     option (tcp-check|tcplog|clitcpka|srvtcpka|redispatch( 1)?)
+    (cli|srv)tcpka-(idle 60s|intvl 10s|cnt N)
     option  dontlognull
     retries N
     timeout (connect|client |server |tunnel |check|client-fin|server-fin) T

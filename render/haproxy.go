@@ -98,9 +98,16 @@ func (r *renderer) haproxyDefaults(l *lines) {
 	l.add("", "    option tcplog")
 	l.add("", "    option  dontlognull")
 	if !classic {
-		// TCP keep-alive detects a client or server that vanished, however long the tunnel timeout is.
-		l.add("", "    option clitcpka")
-		l.add("", "    option srvtcpka")
+		// TCP keep-alive detects a client or server that vanished, however long the tunnel timeout is: after a minute and a
+		// half, for which the kernel alone takes two hours (tcp(7)).
+		for _, side := range []string{"cli", "srv"} {
+			l.add("", "    option %stcpka", side)
+			if r.facts.HAProxyVersion.atLeast(gates.haproxyKeepAlive) {
+				l.add("", "    %stcpka-idle 60s", side)
+				l.add("", "    %stcpka-intvl 10s", side)
+				l.add("", "    %stcpka-cnt 3", side)
+			}
+		}
 	}
 	l.add("proxy.retries", "    retries %d", *p.Retries)
 	l.timeout("proxy.timeouts.connect", "connect", p.Timeouts.Connect)

@@ -13,6 +13,7 @@ type Version string
 var gates = struct {
 	haproxyStatusList   [3]int // http-check expect status A,B (before: rstatus with a pattern)
 	haproxyCheckSend    [3]int // http-check send (before: headers at the end of option httpchk)
+	haproxyKeepAlive    [3]int // clitcpka-idle and the like (since 2.3)
 	haproxyExporter     [3]int // http-request use-service prometheus-exporter
 	haproxyWrongStatus  [3]int // http-check expect error-status L7OKC (its own manual has it from 2.2 on, the program from 2.4)
 	haproxyBearsNoRoute [3]int // resolvers: HAProxy starts without a route to a nameserver
@@ -25,6 +26,7 @@ var gates = struct {
 }{
 	haproxyStatusList:   [3]int{2, 2, 0},
 	haproxyCheckSend:    [3]int{2, 2, 0},
+	haproxyKeepAlive:    [3]int{2, 4, 0},
 	haproxyExporter:     [3]int{2, 2, 0},
 	haproxyWrongStatus:  [3]int{2, 4, 0},
 	haproxyBearsNoRoute: [3]int{2, 6, 0},

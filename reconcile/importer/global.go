@@ -19,8 +19,12 @@ var (
 	globalHead  = []string{"log ", "log ", "chroot ", "stats socket ", "stats timeout ", "user ", "group "}
 	globalTail  = []string{"maxconn ", "hard-stop-after ", "mworker-max-reloads 2147483647", `setenv RES_OPTIONS "timeout:1 attempts:1"`}
 	ownTimeouts = []string{"retries ", "timeout connect ", "timeout client  ", "timeout server  ", "timeout tunnel  "}
+	keepAlive   = []string{
+		"option clitcpka", "clitcpka-idle 60s", "clitcpka-intvl 10s", "clitcpka-cnt 3",
+		"option srvtcpka", "srvtcpka-idle 60s", "srvtcpka-intvl 10s", "srvtcpka-cnt 3",
+	}
 	ownDefaults = map[api.Profile][]string{
-		api.Standard: slices.Concat([]string{"log global", "mode tcp", "option tcplog", "option  dontlognull", "option clitcpka", "option srvtcpka"},
+		api.Standard: slices.Concat([]string{"log global", "mode tcp", "option tcplog", "option  dontlognull"}, keepAlive,
 			ownTimeouts, []string{"timeout client-fin 10000ms", "timeout server-fin 10000ms"}),
 		api.Classic: slices.Concat([]string{"log global", "mode tcp", "option tcp-check", "option tcplog", "option  dontlognull"},
 			ownTimeouts, []string{"errorfile 400 ", "errorfile 403 ", "errorfile 408 ", "errorfile 500 ", "errorfile 502 ", "errorfile 503 ", "errorfile 504 "}),

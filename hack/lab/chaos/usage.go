@@ -28,8 +28,13 @@ var programs = []program{
 
 const growProcesses = 8 // on a host
 
-// settle is the time after which HAProxy has closed connections whose client is gone (timeout client-fin: 10 s).
-const settle = 11 * time.Second
+const (
+	// settle is the time after which HAProxy has closed connections that their client closed (timeout client-fin: 10 s).
+	settle = 11 * time.Second
+	// vanished is the time after which TCP keep-alive has ended connections whose client vanished: those that were reset
+	// while the virtual IPs were on the other host for less than 3 s (60 s and 3 times 10 s).
+	vanished = 95 * time.Second
+)
 
 // used has a program's own memory in KiB and the number of its open files.
 type used struct{ memory, files int }
@@ -77,10 +82,21 @@ func (r *run) usage(ctx context.Context) ([]usage, error) {
 
 // grown judges what the hosts have at the end.
 func (r *run) grown(ctx context.Context, before []usage) error {
-	after, err := r.usage(ctx)
-	if err != nil {
-		return err
+	for began := time.Now(); ; {
+		after, err := r.usage(ctx)
+		if err != nil {
+			return err
+		}
+		broken := r.compare(before, after)
+		if len(broken) == 0 || time.Since(began) > vanished {
+			r.broken = append(r.broken, broken...)
+			return nil
+		}
 	}
+}
+
+// compare says what has grown between two looks; before is nil if there was no first one.
+func (r *run) compare(before, after []usage) (broken []string) {
 	for i, now := range after {
 		name, was := r.hosts[i].Name(), now
 		if before != nil {
@@ -89,13 +105,13 @@ func (r *run) grown(ctx context.Context, before []usage) error {
 		for k, p := range programs {
 			now, was := now.programs[k], was.programs[k]
 			r.Log("%s: %s has %d KiB and %d files, it had %d KiB and %d files", name, p.unit, now.memory, now.files, was.memory, was.files)
-			r.broken = append(r.broken, p.judge(name, was, now)...)
+			broken = append(broken, p.judge(name, was, now)...)
 		}
 		if now.processes > was.processes+growProcesses {
-			r.broken = append(r.broken, fmt.Sprintf("%s has %d processes, it had %d", name, now.processes, was.processes))
+			broken = append(broken, fmt.Sprintf("%s has %d processes, it had %d", name, now.processes, was.processes))
 		}
 	}
-	return nil
+	return broken
 }
 
 // judge says where a program has grown.

@@ -193,7 +193,7 @@ func Host(text, _ string) string {
 	const want = "must be an IPv4 or IPv6 address or a DNS name"
 	labels := strings.Split(text, ".")
 	last := labels[len(labels)-1]
-	if strings.ContainsAny(text, ":/") || numberPattern.MatchString(last) || fourNumbers(labels) {
+	if strings.ContainsAny(text, ":/") || fourNumbers(labels) || numberPattern.MatchString(last) {
 		return zonelessRule(text)
 	}
 	switch {

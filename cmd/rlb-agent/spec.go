@@ -23,7 +23,7 @@ func (a *app) readSpec(path string) (*api.Document, error) {
 	return parse(path, data)
 }
 
-// parse parses a spec; it first tunes the garbage collector for a large one.
+// parse parses a spec; it first limits the memory of this process.
 func parse(path string, data []byte) (*api.Document, error) {
 	daemon.SaveMemory(len(data))
 	return api.Parse(path, data)

@@ -14,17 +14,21 @@ const (
 	// commandPercent is that of commands. A command with nothing to do makes 3 MiB of garbage, and collecting it takes a
 	// tenth of its time. With this percentage the heap may grow to 8 MiB first.
 	commandPercent = 200
-	// largeSpec is the size in bytes, about 20,000 servers, from which commands save memory too. With Go's default a spec
-	// of 100,000 servers may take more than 300 MiB at its peak. Percentages below 80 take more time.
-	largeSpec        = 1 << 20
-	largeSpecPercent = 80
+)
+
+// The memory that a process may use, in bytes, before it collects garbage whatever the percentage: some for each byte of
+// the spec, and some for the rest. To read a spec of 100,000 servers, 5 MB, takes some 35 for each byte without any garbage.
+// With fewer to spare there are more collections.
+const (
+	memoryOfSpec = 42
+	memoryOfRest = 64 << 20
 )
 
 // savedTime is the running time after which a command is not short any more and returns to Go's default.
 const savedTime = 10 * time.Second
 
 // SaveTime makes this process, which may end soon, collect garbage less often for its first ten seconds. Call it before
-// Run and SaveMemory.
+// Run.
 func SaveTime() {
 	collectAt(commandPercent)
 	time.AfterFunc(savedTime, func() {
@@ -34,11 +38,11 @@ func SaveTime() {
 	})
 }
 
-// SaveMemory makes this process collect garbage more often if its spec is large. spec is its size in bytes. A small one
-// is read before there is any garbage.
+// SaveMemory limits the memory of this process by the size of its spec, in bytes. Garbage of a small spec never reaches
+// the limit. GOMEMLIMIT in the environment has precedence.
 func SaveMemory(spec int) {
-	if spec >= largeSpec {
-		collectAt(largeSpecPercent)
+	if os.Getenv("GOMEMLIMIT") == "" {
+		debug.SetMemoryLimit(memoryOfRest + memoryOfSpec*int64(spec))
 	}
 }
 

@@ -106,7 +106,8 @@ func spec(n, last int, address string) []byte {
 func measure(n int) (f figures, err error) {
 	f.Servers = n
 	text := spec(n, 9090, "10.%d.%d.%d")
-	daemon.SaveMemory(len(text)) // as the agent does
+	daemon.SaveTime() // as a command does
+	daemon.SaveMemory(len(text))
 	h, err := hostWith(n)
 	if err != nil {
 		return f, err

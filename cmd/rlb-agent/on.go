@@ -12,7 +12,6 @@ import (
 
 	"rlb.dev/rlb-agent/cmd/rlb-agent/beside"
 	"rlb.dev/rlb-agent/cmd/rlb-agent/remote"
-	"rlb.dev/rlb-agent/reconcile/host"
 )
 
 // changeTime limits how long a drain on another host may take, in addition to its wait for the lock.
@@ -82,13 +81,9 @@ func (a *app) diffOn(ctx context.Context, on onFlags) error {
 			continue
 		}
 		codes = append(codes, answers[i].Code)
-		fmt.Fprint(a.stderr, remote.Prefixed(h, answers[i].Stderr))
-		for line := range strings.Lines(host.Clean(answers[i].Stdout)) {
-			if strings.HasPrefix(line, "==>") { // no line of a diff
-				line = " " + line
-			}
-			fmt.Fprintln(a.stdout, strings.TrimSuffix(line, "\n"))
-		}
+		fmt.Fprint(a.stderr, remote.Prefixed(h.Name+": ", answers[i].Stderr))
+		diff := "\n" + remote.Prefixed("", answers[i].Stdout)
+		fmt.Fprint(a.stdout, strings.ReplaceAll(diff, "\n==>", "\n ==>")[1:]) // no line of a diff looks like a heading
 	}
 	if code := slices.Max(codes); code != exitDone {
 		return &remote.Failure{Code: code, Err: errors.Join(errs...)}
@@ -118,8 +113,8 @@ func (a *app) changeOn(ctx context.Context, on onFlags, args []string, wait time
 	if err != nil {
 		return &remote.Failure{Code: exitNeedsPerson, Err: fmt.Errorf("%w\nnot known whether it was done: see rlb-agent status --on %s", err, h.Destination)}
 	}
-	fmt.Fprint(a.stderr, remote.Prefixed(h, answer.Stderr))
-	fmt.Fprint(a.stdout, remote.Prefixed(h, answer.Stdout))
+	fmt.Fprint(a.stderr, remote.Prefixed(h.Name+": ", answer.Stderr))
+	fmt.Fprint(a.stdout, remote.Prefixed(h.Name+": ", answer.Stdout))
 	if answer.Code != exitDone {
 		return &remote.Failure{Code: answer.Code}
 	}

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
-	"strings"
 	"time"
 
 	"rlb.dev/rlb-agent/api"
@@ -73,7 +72,7 @@ func refusedFor(err error) error {
 // logRefusal logs once why the spec file is not in force, and what is. digest is "" if the file cannot be parsed.
 func (l *loop) logRefusal(ctx context.Context, err error, digest string) (first bool) {
 	why, _ := reconcile.Message(err)
-	why = strings.ReplaceAll(why, "\n", "; ")
+	why = host.Line(why)
 	in, generation := "no spec is in force", 0
 	if history, err := state.History(ctx, l.host); err == nil && len(history) > 0 {
 		generation = history[len(history)-1].Number

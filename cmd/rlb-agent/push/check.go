@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
-	"strings"
 	"time"
 
 	"rlb.dev/rlb-agent/cmd/rlb-agent/remote"
@@ -138,9 +137,7 @@ func (p *Push) summary(targets []*target, plans []remote.Answer) {
 			}
 		}
 		fmt.Fprintf(p.Out, "on %s:\n", names(same))
-		for line := range strings.Lines(host.Clean(text)) {
-			fmt.Fprintln(p.Out, "    "+strings.TrimSuffix(line, "\n"))
-		}
+		fmt.Fprint(p.Out, remote.Prefixed("    ", text))
 	}
 	for _, t := range targets {
 		if !t.pending {

@@ -133,7 +133,7 @@ func (p *Push) show(h remote.Host, a remote.Answer) {
 	if strings.HasPrefix(text, "-:") { // the host read the spec from standard input: name the file instead
 		text = p.Doc.File + text[1:]
 	}
-	p.log(remote.Prefixed(h, strings.ReplaceAll(text, "\n-:", "\n"+p.Doc.File+":")))
+	p.log(remote.Prefixed(h.Name+": ", strings.ReplaceAll(text, "\n-:", "\n"+p.Doc.File+":")))
 }
 
 // names returns "lb1, lb2 and lb3".

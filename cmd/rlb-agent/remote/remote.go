@@ -108,11 +108,11 @@ func Status(ctx context.Context, c Caller, h Host) (s status.Status, err error) 
 	return s, nil
 }
 
-// Prefixed puts the host's name before each line of its text and removes terminal control characters.
-func Prefixed(h Host, text string) string {
+// Prefixed puts a prefix before each line of another host's text and removes terminal control characters.
+func Prefixed(prefix, text string) string {
 	var b strings.Builder
 	for line := range strings.Lines(host.Clean(text)) {
-		b.WriteString(h.Name + ": " + strings.TrimSuffix(line, "\n") + "\n")
+		b.WriteString(prefix + strings.TrimSuffix(line, "\n") + "\n")
 	}
 	return b.String()
 }

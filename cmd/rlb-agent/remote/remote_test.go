@@ -110,8 +110,7 @@ func TestCall(t *testing.T) {
 }
 
 func TestTexts(t *testing.T) {
-	h := Host{Name: "lb1"}
-	if got := Prefixed(h, "one\n\x1b[2Jtwo"); got != "lb1: one\nlb1: [2Jtwo\n" {
+	if got := Prefixed("lb1: ", "one\n\x1b[2Jtwo"); got != "lb1: one\nlb1: [2Jtwo\n" {
 		t.Errorf("%q", got)
 	}
 	for stderr, want := range map[string]string{

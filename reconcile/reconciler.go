@@ -248,9 +248,9 @@ func inStep(s plan.Step, err error) error {
 	return fmt.Errorf("cannot %v: %w", s, err)
 }
 
-// told is the text and the reason of a step for the log. In a repair they name what somebody changed. The log's handlers
+// logText is the text and the reason of a step for the log. In a repair they name what somebody changed. The log's handlers
 // omit a reason with which the text already begins.
-func (r *run) told(s plan.Step) (text, reason string) {
+func (r *run) logText(s plan.Step) (text, reason string) {
 	if !r.Drift {
 		return s.String(), r.Reason
 	}
@@ -292,7 +292,7 @@ func (r *run) do(ctx context.Context, steps []plan.Step) error {
 		if err != nil {
 			return inStep(s, err)
 		}
-		text, reason := r.told(s)
+		text, reason := r.logText(s)
 		r.Log.Info(text, "step", s.String(), "reason", reason, "took", time.Since(start).Round(time.Millisecond).String())
 	}
 	return nil

@@ -93,8 +93,8 @@ func TestTheReadmeIsShort(t *testing.T) {
 	}
 }
 
-// Who builds from the source is told which Go that takes, wherever Go is asked for.
-func TestTheGoVersionIsTold(t *testing.T) {
+// TestDocsNameTheGoVersion: wherever the documents ask for Go, they name the version that go.mod requires.
+func TestDocsNameTheGoVersion(t *testing.T) {
 	data, err := os.ReadFile(filepath.Join(top, "go.mod"))
 	if err != nil {
 		t.Fatal(err)

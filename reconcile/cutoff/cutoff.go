@@ -99,9 +99,9 @@ func (c *Cutter) Run(ctx context.Context) {
 		}
 		began := time.Now()
 		c.mutex.Lock()
-		services, told := c.services, c.known && c.Seen != nil
+		services, notify := c.services, c.known && c.Seen != nil
 		c.mutex.Unlock()
-		if len(services) > 0 || told {
+		if len(services) > 0 || notify {
 			c.look(ctx, services)
 		}
 		pause = max(lookEvery, busyShare*time.Since(began))

@@ -25,21 +25,21 @@ const backWithin = 300 * time.Millisecond
 type bench struct {
 	Host // nil: health does not call the other methods
 	stage
-	t      *testing.T
-	health *health
-	answer host.HAProxyState
-	takes  time.Duration // how long a probe takes
-	hastes int           // number of probes in haste
-	probes int
-	alone  bool
-	stays  bool // no other host holds the virtual IPs
-	idle   bool // the machine that answers for the virtual IPs serves nothing
-	file   string
-	writes int // number of writes of the file
-	told   []state.GuardRecord
-	broken error // the error of each write of the file
-	log    bytes.Buffer
-	stop   func()
+	t         *testing.T
+	health    *health
+	answer    host.HAProxyState
+	takes     time.Duration // how long a probe takes
+	hastes    int           // number of probes in haste
+	probes    int
+	alone     bool
+	stays     bool // no other host holds the virtual IPs
+	idle      bool // the machine that answers for the virtual IPs serves nothing
+	file      string
+	writes    int // number of writes of the file
+	published []state.GuardRecord
+	broken    error // the error of each write of the file
+	log       bytes.Buffer
+	stop      func()
 }
 
 func (b *bench) HAProxyAnswers() bool {
@@ -124,7 +124,7 @@ func run(t *testing.T, do func(*bench)) {
 			if want := render.TrackedText(r.Fault); b.broken == nil && b.file != want {
 				t.Errorf("the status has %+v, and keepalived still has %q", r, b.file)
 			}
-			b.told = append(b.told, r)
+			b.published = append(b.published, r)
 			return nil
 		}
 		b.health = newHealth(b, publish, slog.New(slog.NewTextHandler(locked{&b.stage, &b.log}, nil)))
@@ -159,10 +159,10 @@ func serving(t *testing.T, do func(*bench)) {
 func (b *bench) after(d time.Duration, fault bool) state.GuardRecord {
 	b.t.Helper()
 	b.pass(d)
-	if len(b.told) == 0 {
-		b.t.Fatal("nothing was told")
+	if len(b.published) == 0 {
+		b.t.Fatal("nothing was published")
 	}
-	last := b.told[len(b.told)-1]
+	last := b.published[len(b.published)-1]
 	if last.Fault != fault {
 		b.t.Errorf("fault is %v (%s), want %v", last.Fault, last.Reason, fault)
 	}
@@ -242,7 +242,7 @@ func TestNoFault(t *testing.T) {
 		b.unit("reloading")
 		b.after(time.Second, false)
 		if text := b.log.String(); strings.Count(text, "\n") != 2 || !strings.Contains(text, "maxConnections") {
-			t.Errorf("full is told once, and its end:\n%s", text)
+			t.Errorf("full is logged once, and its end:\n%s", text)
 		}
 	})
 }
@@ -250,10 +250,10 @@ func TestNoFault(t *testing.T) {
 // TestQuiet: without changes nothing is published or logged, and HAProxy gets only two probes a second.
 func TestQuiet(t *testing.T) {
 	serving(t, func(b *bench) {
-		told, probes := len(b.told), b.probes
+		published, probes := len(b.published), b.probes
 		b.after(time.Hour, false)
-		if len(b.told) != told || b.log.Len() > 0 {
-			t.Errorf("told %+v, logged %s", b.told[told:], b.log.String())
+		if len(b.published) != published || b.log.Len() > 0 {
+			t.Errorf("published %+v, logged %s", b.published[published:], b.log.String())
 		}
 		if n := b.probes - probes; n < 7190 || n > 7200 {
 			t.Errorf("%d probes in an hour", n)
@@ -376,10 +376,10 @@ func TestStop(t *testing.T) {
 		b.after(0, true)
 		b.force(false)
 		b.after(0, false)
-		probes, told := b.probes, len(b.told)
+		probes, published := b.probes, len(b.published)
 		b.unit("failed")
 		b.after(time.Minute, false)
-		if b.probes != probes || len(b.told) != told {
+		if b.probes != probes || len(b.published) != published {
 			t.Error("it goes on")
 		}
 		b.force(true)
@@ -442,7 +442,7 @@ func TestTrackedFile(t *testing.T) {
 			if fault {
 				b.unit("failed")
 			}
-			want, told := b.file, len(b.told)
+			want, published := b.file, len(b.published)
 			for _, text := range []string{"1\n", "0\n", "", "7 of 9"} {
 				b.file = text
 				wake.Up(b.health.touched)
@@ -450,8 +450,8 @@ func TestTrackedFile(t *testing.T) {
 					t.Errorf("%q stays, want %q", text, want)
 				}
 			}
-			if lines := strings.Count(b.log.String(), "restored the fault flag"); lines != 3 || len(b.told) != told {
-				t.Errorf("logged %d times, the status was told %d times:\n%s", lines, len(b.told)-told, b.log.String())
+			if lines := strings.Count(b.log.String(), "restored the fault flag"); lines != 3 || len(b.published) != published {
+				t.Errorf("logged %d times, the status changed %d times:\n%s", lines, len(b.published)-published, b.log.String())
 			}
 			writes := b.writes
 			wake.Up(b.health.touched) // the event of the agent's own write

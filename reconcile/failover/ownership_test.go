@@ -42,39 +42,39 @@ var (
 type site struct {
 	Host // nil: ownership does not call the other methods
 	stage
-	t         *testing.T
-	ownership *ownership
-	addrs     []netip.Prefix
-	role      host.Role
-	roles     int   // number of queries for the role
-	mute      error // the error of VRRP
-	kills     int
-	others    map[netip.Addr]string // MACs of other machines by the address they answer for
-	behind    map[netip.Addr]string // the same for machines that answer after these
-	idle      map[string]bool       // MACs that do not serve
-	replies   map[string]host.Reply // replies of idle MACs to a probe
-	alone     bool                  // the spec has no nodes
-	bare      bool                  // no service listens on a virtual IP
-	quiet     bool                  // no other host advertises the virtual router of the spec
-	heardIn   time.Duration         // until the next advertisement of another host
-	patient   bool                  // VRRPAtOnce gives no result
-	first     func() string         // returns the MAC that answers first for the virtual IP; nil: the MAC in others
-	asked     int
-	probed    int
-	looked    int                     // number of Interfaces calls
-	listened  int                     // number of HearsRouter calls
-	passes    bool                    // advertisements of other hosts reach keepalived here
-	waits     bool                    // the host serves its former connections (drain --wait)
-	looks     int                     // number of AdvertsPass calls
-	broken    error                   // the error of RemoveAddress
-	deafness  error                   // the error of AdvertsPass
-	watchers  []*func(toUsAlone bool) // the callbacks for claims
-	announced []netip.Addr
-	requested []string // requests for gratuitous ARP
-	told      []conflict
-	hands     bool // planned moves forward packets
-	ended     int  // number of EndSessions calls
-	log       bytes.Buffer
+	t          *testing.T
+	ownership  *ownership
+	addrs      []netip.Prefix
+	role       host.Role
+	roles      int   // number of queries for the role
+	mute       error // the error of VRRP
+	kills      int
+	others     map[netip.Addr]string // MACs of other machines by the address they answer for
+	behind     map[netip.Addr]string // the same for machines that answer after these
+	idle       map[string]bool       // MACs that do not serve
+	replies    map[string]host.Reply // replies of idle MACs to a probe
+	alone      bool                  // the spec has no nodes
+	bare       bool                  // no service listens on a virtual IP
+	quiet      bool                  // no other host advertises the virtual router of the spec
+	heardIn    time.Duration         // until the next advertisement of another host
+	patient    bool                  // VRRPAtOnce gives no result
+	first      func() string         // returns the MAC that answers first for the virtual IP; nil: the MAC in others
+	asked      int
+	probed     int
+	looked     int                     // number of Interfaces calls
+	listened   int                     // number of HearsRouter calls
+	passes     bool                    // advertisements of other hosts reach keepalived here
+	waits      bool                    // the host serves its former connections (drain --wait)
+	looks      int                     // number of AdvertsPass calls
+	broken     error                   // the error of RemoveAddress
+	advertsErr error                   // the error of AdvertsPass
+	watchers   []*func(toUsAlone bool) // the callbacks for claims
+	announced  []netip.Addr
+	requested  []string // requests for gratuitous ARP
+	conflicts  []conflict
+	hands      bool // planned moves forward packets
+	ended      int  // number of EndSessions calls
+	log        bytes.Buffer
 }
 
 // File returns the record of drain --wait if waits is set.
@@ -209,7 +209,7 @@ func (s *site) VRRPAtOnce(context.Context, int) ([]host.Instance, error) {
 func (s *site) AdvertsPass(ctx context.Context, iface string, ids []vrrp.Identity) (bool, error) {
 	var passes bool
 	var err error
-	s.do(func() { s.looks++; passes, err = s.passes, s.deafness })
+	s.do(func() { s.looks++; passes, err = s.passes, s.advertsErr })
 	if iface != "eth0" || !slices.Equal(ids, identities) {
 		s.t.Errorf("listens on %s for %v", iface, ids)
 	}
@@ -279,7 +279,7 @@ func holding(t *testing.T, do func(*site)) {
 			for {
 				select {
 				case c := <-conflicts:
-					s.do(func() { s.told = append(s.told, c) })
+					s.do(func() { s.conflicts = append(s.conflicts, c) })
 				case <-ctx.Done():
 					return
 				}
@@ -341,15 +341,15 @@ func (s *site) wantHeld(want ...netip.Prefix) {
 	}
 }
 
-// wantTold checks the last conflict that health received.
-func (s *site) wantTold(yield bool, words string) {
+// wantConflict checks the last conflict that health received.
+func (s *site) wantConflict(yield bool, words string) {
 	s.t.Helper()
-	if len(s.told) == 0 {
-		s.t.Error("nothing was told") // Fatal would leave the stage locked
+	if len(s.conflicts) == 0 {
+		s.t.Error("no conflict was published") // Fatal would leave the stage locked
 		return
 	}
-	if last := s.told[len(s.told)-1]; last.standDown != yield || !strings.Contains(last.text, words) || words == "" && last.text != "" {
-		s.t.Errorf("told %+v, want %q", last, words)
+	if last := s.conflicts[len(s.conflicts)-1]; last.standDown != yield || !strings.Contains(last.text, words) || words == "" && last.text != "" {
+		s.t.Errorf("conflicts %+v, want %q", last, words)
 	}
 }
 
@@ -363,9 +363,9 @@ func (s *site) wantRequested(times int) {
 	}
 }
 
-// TestReminds: a host that loses the virtual IPs to another host requests gratuitous ARP from that host, until it announces
+// TestRequestsGratuitousARP: a host that loses the virtual IPs to another host requests gratuitous ARP from that host, until it announces
 // the virtual IPs to all hosts. Without a request, the other host may not know that neighbours have the MAC of this host.
-func TestReminds(t *testing.T) {
+func TestRequestsGratuitousARP(t *testing.T) {
 	master(t, func(s *site) {
 		s.others[vip.Addr()], s.role = highMAC, host.RoleBackup
 		s.hold()
@@ -551,8 +551,8 @@ func TestWithoutSpec(t *testing.T) {
 	})
 }
 
-// TestAtPeace: without events, ownership queries neither keepalived nor other hosts.
-func TestAtPeace(t *testing.T) {
+// TestIdle: without events, ownership queries neither keepalived nor other hosts.
+func TestIdle(t *testing.T) {
 	for _, tt := range []struct {
 		role host.Role
 		held []netip.Prefix
@@ -566,7 +566,7 @@ func TestAtPeace(t *testing.T) {
 			s.after(time.Hour)
 			s.hold(tt.held...) // an event without a change
 			s.after(time.Second)
-			if s.roles != roles || s.asked != asked || len(s.told)+len(s.announced)+s.lines() > 0 || (len(s.watchers) == 0) != (tt.held == nil) {
+			if s.roles != roles || s.asked != asked || len(s.conflicts)+len(s.announced)+s.lines() > 0 || (len(s.watchers) == 0) != (tt.held == nil) {
 				t.Errorf("%s: %+v", tt.role, s)
 			}
 		})
@@ -580,18 +580,18 @@ func TestYield(t *testing.T) {
 		s.others[vip.Addr()] = highMAC
 		s.claimed(false)
 		s.after(takeover)
-		if len(s.told) > 0 {
+		if len(s.conflicts) > 0 {
 			t.Error("keepalived had no time to end it")
 		}
 		s.after(most - takeover)
-		s.wantTold(true, "another host, MAC "+highMAC+", holds 198.51.100.100 too, and VRRP does not pass between the two: rlb-agent status says whether their specs differ, rlb-agent doctor says what blocks VRRP")
+		s.wantConflict(true, "another host, MAC "+highMAC+", holds 198.51.100.100 too, and VRRP does not pass between the two: rlb-agent status says whether their specs differ, rlb-agent doctor says what blocks VRRP")
 	})
 	holding(t, func(s *site) { // this host became MASTER second
 		s.others[vip.Addr()] = highMAC
 		s.role = host.RoleMaster
 		s.hold(vip)
 		s.after(most)
-		s.wantTold(true, "holds 198.51.100.100 too")
+		s.wantConflict(true, "holds 198.51.100.100 too")
 	})
 }
 
@@ -607,8 +607,8 @@ func TestYieldToNobody(t *testing.T) {
 			t.Errorf("listened %d times", s.listened)
 		}
 		s.after(time.Minute)
-		if len(s.told) > 0 {
-			t.Errorf("told %+v", s.told)
+		if len(s.conflicts) > 0 {
+			t.Errorf("conflicts %+v", s.conflicts)
 		}
 	})
 }
@@ -697,11 +697,11 @@ func TestYieldAmongMore(t *testing.T) {
 				}
 				s.claimed(false)
 				s.after(time.Second)
-				s.wantTold(!highest, "another host, MAC")
+				s.wantConflict(!highest, "another host, MAC")
 				s.after(time.Hour)
-				s.wantTold(!highest, "another host, MAC")
-				if slices.ContainsFunc(s.told, func(c conflict) bool { return c.standDown && highest }) {
-					t.Errorf("%d hosts, highest %t: told %+v", hosts, highest, s.told)
+				s.wantConflict(!highest, "another host, MAC")
+				if slices.ContainsFunc(s.conflicts, func(c conflict) bool { return c.standDown && highest }) {
+					t.Errorf("%d hosts, highest %t: conflicts %+v", hosts, highest, s.conflicts)
 				}
 			})
 		}
@@ -718,14 +718,14 @@ func TestTakenOverFromHung(t *testing.T) {
 			s.hold(vip)
 			if gone > time.Minute {
 				s.after(takeover + settleTime + hungTime + 800*time.Millisecond)
-				s.wantTold(true, "another host")
+				s.wantConflict(true, "another host")
 				return
 			}
 			s.after(gone)
 			delete(s.others, vip.Addr())
 			s.after(time.Minute)
-			if len(s.told) > 0 {
-				t.Errorf("after %v: told %+v", gone, s.told)
+			if len(s.conflicts) > 0 {
+				t.Errorf("after %v: conflicts %+v", gone, s.conflicts)
 			}
 		})
 	}
@@ -753,7 +753,7 @@ func TestStay(t *testing.T) {
 				}
 				s.claimed(false)
 				s.after(700 * time.Millisecond)
-				s.wantTold(false, tt.words)
+				s.wantConflict(false, tt.words)
 				said := len(s.announced)
 				if said == 0 {
 					t.Error("not announced")
@@ -762,13 +762,13 @@ func TestStay(t *testing.T) {
 				if n := s.asked; n > 100 {
 					t.Errorf("asked %d times", n)
 				}
-				if len(s.told) != 1 || s.lines() != 1 || len(s.announced) <= said {
-					t.Errorf("told %v, announced %d times", s.told, len(s.announced))
+				if len(s.conflicts) != 1 || s.lines() != 1 || len(s.announced) <= said {
+					t.Errorf("conflicts %v, announced %d times", s.conflicts, len(s.announced))
 				}
 				said = len(s.announced)
 				delete(s.others, vip.Addr())
 				s.after(2 * time.Minute)
-				if s.wantTold(false, ""); len(s.announced) != said+1 {
+				if s.wantConflict(false, ""); len(s.announced) != said+1 {
 					t.Error("its end was not announced to those who believed the other")
 				}
 				s.wantHeld(vip)
@@ -883,14 +883,14 @@ func TestNoConflict(t *testing.T) {
 		s.role = host.RoleBackup
 		s.hold()
 		s.after(time.Minute)
-		if len(s.told)+len(s.announced)+s.lines() > 0 {
+		if len(s.conflicts)+len(s.announced)+s.lines() > 0 {
 			t.Errorf("%+v", s)
 		}
 	})
 	master(t, func(s *site) { // the other host became BACKUP
 		s.claimed(false)
 		s.after(time.Minute)
-		if len(s.told) > 0 || !slices.Equal(s.announced, []netip.Addr{vip.Addr()}) {
+		if len(s.conflicts) > 0 || !slices.Equal(s.announced, []netip.Addr{vip.Addr()}) {
 			t.Errorf("%+v", s)
 		}
 	})
@@ -899,8 +899,8 @@ func TestNoConflict(t *testing.T) {
 		if s.after(0); !slices.Equal(s.announced, []netip.Addr{vip.Addr()}) {
 			t.Errorf("announced %v", s.announced)
 		}
-		if s.after(time.Minute); len(s.told) > 0 {
-			t.Errorf("told %v", s.told)
+		if s.after(time.Minute); len(s.conflicts) > 0 {
+			t.Errorf("conflicts %v", s.conflicts)
 		}
 		asked := s.asked
 		s.others[vip.Addr()] = highMAC
@@ -918,7 +918,7 @@ func TestNoConflict(t *testing.T) {
 		s.after(takeover + 50*time.Millisecond)
 		delete(s.others, vip.Addr())
 		s.after(time.Minute)
-		if len(s.told)+s.lines() > 0 {
+		if len(s.conflicts)+s.lines() > 0 {
 			t.Errorf("%+v", s)
 		}
 	})

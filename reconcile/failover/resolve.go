@@ -150,10 +150,10 @@ func (o *ownership) resolve(ctx context.Context, a answer) {
 
 // tell reports a new conflict to health. It logs at most one conflict per warnPause, because somebody can fake many devices.
 func (o *ownership) tell(ctx context.Context, c conflict) {
-	if c == o.told {
+	if c == o.sent {
 		return
 	}
-	o.told = c
+	o.sent = c
 	send(ctx, o.conflicts, c)
 	if now := time.Now(); now.Sub(o.warned) >= warnPause {
 		o.warned, o.warnedOf = now, true

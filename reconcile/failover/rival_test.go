@@ -37,20 +37,20 @@ func TestClaimant(t *testing.T) {
 				s.after(2 * time.Second)
 				s.claimed(false)
 				s.after(4 * time.Second)
-				s.wantTold(false, "answers for 198.51.100.100 but does not serve there, so no host yields to it")
+				s.wantConflict(false, "answers for 198.51.100.100 but does not serve there, so no host yields to it")
 				for range 60 {
 					s.claimed(false)
 					s.claimed(true)
 					s.after(time.Minute)
 				}
-				if len(s.told) != 1 || !s.told[0].idle || s.lines() != 1 || s.kills > 0 || s.asked > 200 {
-					t.Errorf("told %+v, asked %d times, killed %d times, log:\n%s", s.told, s.asked, s.kills, s.log.String())
+				if len(s.conflicts) != 1 || !s.conflicts[0].idle || s.lines() != 1 || s.kills > 0 || s.asked > 200 {
+					t.Errorf("conflicts %+v, asked %d times, killed %d times, log:\n%s", s.conflicts, s.asked, s.kills, s.log.String())
 				}
 				s.wantHeld(vip)
 				clear(s.others)
 				clear(s.behind)
 				s.after(2 * time.Minute)
-				if s.wantTold(false, ""); s.lines() != 2 {
+				if s.wantConflict(false, ""); s.lines() != 2 {
 					t.Error(s.log.String())
 				}
 			})
@@ -64,7 +64,7 @@ func TestClaimantHidesNobody(t *testing.T) {
 		s.others[vip.Addr()], s.behind[vip.Addr()], s.idle[device] = device, highMAC, true
 		s.claimed(false)
 		s.after(time.Second)
-		s.wantTold(true, "another host, MAC "+highMAC+", holds 198.51.100.100 too")
+		s.wantConflict(true, "another host, MAC "+highMAC+", holds 198.51.100.100 too")
 	})
 }
 
@@ -132,7 +132,7 @@ func TestManyClaims(t *testing.T) {
 			s.claimed(false)
 			s.after(time.Second)
 		}
-		if s.lines() > 11 || s.told[len(s.told)-1].standDown {
+		if s.lines() > 11 || s.conflicts[len(s.conflicts)-1].standDown {
 			t.Errorf("%d lines in 10 minutes", s.lines())
 		}
 	})
@@ -142,10 +142,10 @@ func TestManyClaims(t *testing.T) {
 func TestStopsServing(t *testing.T) {
 	yielding(t, func(s *site) {
 		s.after(time.Minute)
-		s.wantTold(true, "holds")
+		s.wantConflict(true, "holds")
 		s.idle[highMAC] = true
 		s.after(4 * time.Second)
-		s.wantTold(false, "")
+		s.wantConflict(false, "")
 		if !strings.Contains(s.log.String(), "no other host serves at the virtual IPs any more: this host no longer stands down") {
 			t.Error(s.log.String())
 		}
@@ -153,7 +153,7 @@ func TestStopsServing(t *testing.T) {
 	yielding(t, func(s *site) { // it does not end while a host serves behind a device that answers first
 		s.others[vip.Addr()], s.behind[vip.Addr()], s.idle[device] = device, highMAC, true
 		s.after(time.Minute)
-		s.wantTold(true, "holds")
+		s.wantConflict(true, "holds")
 	})
 }
 
@@ -166,7 +166,7 @@ func TestYieldsWithoutNodes(t *testing.T) {
 		s.others[vip.Addr()] = highMAC
 		s.claimed(false)
 		s.after(700 * time.Millisecond)
-		s.wantTold(true, "another host, MAC "+highMAC)
+		s.wantConflict(true, "another host, MAC "+highMAC)
 	})
 }
 
@@ -180,7 +180,7 @@ func TestNoServiceOnVirtualIP(t *testing.T) {
 			s.others[vip.Addr()], s.idle[highMAC], s.replies[highMAC] = highMAC, true, reply
 			s.claimed(false)
 			s.after(2 * time.Second)
-			s.wantTold(yields, "198.51.100.100")
+			s.wantConflict(yields, "198.51.100.100")
 		})
 	}
 }

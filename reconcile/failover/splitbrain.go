@@ -48,7 +48,7 @@ type splitBrain struct {
 	since    time.Time       // when the current conflict began
 	rival    string          // MAC of the other machine that answers for the virtual IPs; "" if there is none
 	verdicts []verdict       // verdicts on the rivals that served in this conflict
-	told     conflict        // the conflict last sent to health
+	sent     conflict        // the conflict last sent to health
 	warned   time.Time       // when a conflict was last logged
 	warnedOf bool            // the current conflict was logged
 	recall   backoff.Backoff // pauses until the host that stays MASTER searches again
@@ -149,10 +149,10 @@ func (o *ownership) holdNone(ctx context.Context) {
 // conflictOver ends the current conflict, and reports its end.
 func (o *ownership) conflictOver(ctx context.Context) {
 	o.rival, o.verdicts = "", nil
-	if o.told == (conflict{}) || o.standingDown {
+	if o.sent == (conflict{}) || o.standingDown {
 		return
 	}
-	o.told = conflict{}
+	o.sent = conflict{}
 	send(ctx, o.conflicts, conflict{})
 	if o.warnedOf {
 		o.warnedOf = false

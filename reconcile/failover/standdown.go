@@ -59,7 +59,7 @@ func (o *ownership) beginStandDown(ctx context.Context, c conflict) {
 		o.distrust.Next()
 	}
 	c.standDown = true
-	o.standingDown, o.poll, o.emptyPolls, o.told = true, now.Add(settleTime), 0, c
+	o.standingDown, o.poll, o.emptyPolls, o.sent = true, now.Add(settleTime), 0, c
 	send(ctx, o.conflicts, c)
 }
 
@@ -111,6 +111,6 @@ func (o *ownership) advertsHeard(ctx context.Context, p passage) {
 }
 
 func (o *ownership) endStandDown(ctx context.Context) {
-	o.standingDown, o.poll, o.told = false, time.Time{}, conflict{}
+	o.standingDown, o.poll, o.sent = false, time.Time{}, conflict{}
 	send(ctx, o.conflicts, conflict{})
 }

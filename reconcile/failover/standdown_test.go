@@ -25,7 +25,7 @@ func (s *site) meetAgain() {
 	s.hold(vip)
 	s.claimed(false)
 	s.after(600 * time.Millisecond)
-	s.wantTold(true, "holds")
+	s.wantConflict(true, "holds")
 	s.role = host.RoleFault
 	s.hold()
 }
@@ -33,23 +33,23 @@ func (s *site) meetAgain() {
 // back checks that the stand-down has ended, and makes keepalived BACKUP.
 func (s *site) back() {
 	s.t.Helper()
-	s.wantTold(false, "")
+	s.wantConflict(false, "")
 	s.role = host.RoleBackup
 }
 
-// TestStaysOut: the stand-down does not end while no advertisements of the holder arrive.
-func TestStaysOut(t *testing.T) {
+// TestStandsDownWithoutAdvertisements: the stand-down does not end while no advertisements of the holder arrive.
+func TestStandsDownWithoutAdvertisements(t *testing.T) {
 	yielding(t, func(s *site) {
-		told := len(s.told)
+		before := len(s.conflicts)
 		s.after(24 * time.Hour)
-		if s.wantTold(true, "holds"); len(s.told) != told || s.looks < 1000 {
-			t.Errorf("told %+v, listened %d times", s.told, s.looks)
+		if s.wantConflict(true, "holds"); len(s.conflicts) != before || s.looks < 1000 {
+			t.Errorf("conflicts %+v, listened %d times", s.conflicts, s.looks)
 		}
 	})
 	yielding(t, func(s *site) { // nor if listening fails
-		s.passes, s.deafness = false, errors.New("not permitted")
+		s.passes, s.advertsErr = false, errors.New("not permitted")
 		s.after(time.Hour)
-		if s.wantTold(true, "holds"); strings.Count(s.log.String(), "cannot monitor the virtual IPs: not permitted") != 1 {
+		if s.wantConflict(true, "holds"); strings.Count(s.log.String(), "cannot monitor the virtual IPs: not permitted") != 1 {
 			t.Error(s.log.String())
 		}
 	})
@@ -60,7 +60,7 @@ func TestPasses(t *testing.T) {
 	yielding(t, func(s *site) {
 		for range 3 {
 			s.after(time.Minute)
-			s.wantTold(true, "holds")
+			s.wantConflict(true, "holds")
 			s.passes = true
 			s.after(2 * time.Second)
 			s.back()
@@ -94,7 +94,7 @@ func TestPassesInVain(t *testing.T) {
 		conflicts := 0
 		for began := time.Now(); time.Since(began) < time.Hour; {
 			s.passes = true
-			if s.after(100 * time.Millisecond); !s.told[len(s.told)-1].standDown {
+			if s.after(100 * time.Millisecond); !s.conflicts[len(s.conflicts)-1].standDown {
 				s.after(takeover)
 				s.meetAgain()
 				conflicts++
@@ -105,7 +105,7 @@ func TestPassesInVain(t *testing.T) {
 		}
 		delete(s.others, vip.Addr())
 		s.after(3 * time.Second)
-		s.wantTold(false, "")
+		s.wantConflict(false, "")
 	})
 }
 
@@ -119,9 +119,9 @@ func TestNeeded(t *testing.T) {
 				s.others[vip6.Addr()] = lowMAC
 			}
 			s.after(time.Second) // one poll without a holder is not enough
-			s.wantTold(true, "holds")
+			s.wantConflict(true, "holds")
 			s.after(2 * time.Second)
-			s.wantTold(false, "")
+			s.wantConflict(false, "")
 		})
 	}
 }

@@ -62,8 +62,8 @@ func (at Place) out() string {
 	return map[host.Role]string{host.RoleBackup: "BACKUP", host.RoleFault: "in FAULT"}[at.Role]
 }
 
-// heirs names the hosts that may take over.
-func (at Place) heirs() string {
+// otherHosts names the hosts of the pair that may take over.
+func (at Place) otherHosts() string {
 	if len(at.Peers) == 0 {
 		return "another host"
 	}
@@ -76,7 +76,7 @@ func (at Place) moves(gap time.Duration) string {
 	if at.Alone != "" {
 		return "no other host takes the virtual IPs over: " + at.Alone
 	}
-	text := "the virtual IPs move to " + at.heirs()
+	text := "the virtual IPs move to " + at.otherHosts()
 	if gap > 0 {
 		text += " within about " + about(gap)
 	}
@@ -87,7 +87,7 @@ func (at Place) moves(gap time.Duration) string {
 		text += ", and stay there"
 	}
 	if at.Doubt != "" {
-		text += " (it is not known whether " + at.heirs() + " is ready: " + at.Doubt + ")"
+		text += " (it is not known whether " + at.otherHosts() + " is ready: " + at.Doubt + ")"
 	}
 	return text
 }
@@ -168,7 +168,7 @@ func (at Place) stops(gap time.Duration, also string) string {
 	case at.Role == host.RoleMaster:
 		text = at.moves(gap)
 	default:
-		text = "if this host holds the virtual IPs, they move to " + at.heirs()
+		text = "if this host holds the virtual IPs, they move to " + at.otherHosts()
 	}
 	return text + strings.TrimSuffix("; "+also, "; ")
 }

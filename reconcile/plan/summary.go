@@ -64,7 +64,7 @@ func effect(steps []Step, at Place) string {
 	case keepalived && at.Role == host.RoleMaster:
 		return "clients may notice it: this host is MASTER, and " + at.moves(at.Goodbye)
 	case keepalived:
-		return "clients may notice it: if this host holds the virtual IPs, they move to " + at.heirs()
+		return "clients may notice it: if this host holds the virtual IPs, they move to " + at.otherHosts()
 	case does(host.HAProxyUnit, "start"), does(host.KeepalivedUnit, "start"):
 		return "no connection is cut: programs that do not run yet are started"
 	case does(host.HAProxyUnit, "mask"): // until its package is installed

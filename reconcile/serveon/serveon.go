@@ -38,19 +38,19 @@ type Host interface {
 
 // Keeper runs the waits of this host, one at a time. Make it with New.
 type Keeper struct {
-	host Host
-	told func(state.Waiting)
-	log  *slog.Logger
-	bell chan struct{} // the record may have changed
+	host    Host
+	changed func(state.Waiting)
+	log     *slog.Logger
+	bell    chan struct{} // the record may have changed
 }
 
-// New returns a keeper that does nothing until Run is called. The keeper calls told when a wait begins, every second while
-// the wait is active, and when it ends. told may be nil. told must not block.
-func New(h Host, log *slog.Logger, told func(state.Waiting)) *Keeper {
-	if told == nil {
-		told = func(state.Waiting) {}
+// New returns a keeper that does nothing until Run is called. The keeper calls changed when a wait begins, every second while
+// the wait is active, and when it ends. changed may be nil. changed must not block.
+func New(h Host, log *slog.Logger, changed func(state.Waiting)) *Keeper {
+	if changed == nil {
+		changed = func(state.Waiting) {}
 	}
-	return &Keeper{host: h, told: told, log: log, bell: make(chan struct{}, 1)}
+	return &Keeper{host: h, changed: changed, log: log, bell: make(chan struct{}, 1)}
 }
 
 // RecordChanged tells the keeper that state.WaitFile may have changed. It never blocks.

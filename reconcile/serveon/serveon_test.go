@@ -42,7 +42,7 @@ type site struct {
 	from      map[netip.Addr][]netip.Addr // destinations of the heartbeats by source
 	log       bytes.Buffer
 	keeper    *Keeper
-	told      state.Waiting
+	reported  state.Waiting
 }
 
 func (s *site) do(what func()) { s.mutex.Lock(); defer s.mutex.Unlock(); what() }
@@ -114,10 +114,10 @@ func (s *site) wait(d time.Duration) {
 	s.keeper.RecordChanged()
 }
 
-// seen returns the argument of the last told call and the number of EndSessions calls.
-func (s *site) seen() (told state.Waiting, ended int) {
-	s.do(func() { told, ended = s.told, s.ended })
-	return told, ended
+// seen returns the argument of the last report and the number of EndSessions calls.
+func (s *site) seen() (reported state.Waiting, ended int) {
+	s.do(func() { reported, ended = s.reported, s.ended })
+	return reported, ended
 }
 
 // ends checks that the wait has ended with this text, after so many EndSessions calls.
@@ -125,8 +125,8 @@ func (s *site) ends(text string, ended int) {
 	s.t.Helper()
 	now, err := state.ReadWaiting(s.t.Context(), s)
 	wait, waitErr := state.ReadWait(s.t.Context(), s)
-	told, times := s.seen()
-	if err != nil || waitErr != nil || wait != nil || !strings.Contains(now.Text, text) || text == "" || times != ended || told.On() {
+	reported, times := s.seen()
+	if err != nil || waitErr != nil || wait != nil || !strings.Contains(now.Text, text) || text == "" || times != ended || reported.On() {
 		s.t.Errorf("got %v, %+v, ended %d times, %v %v, want %q", wait, now, times, err, waitErr, text)
 	}
 }
@@ -134,8 +134,8 @@ func (s *site) ends(text string, ended int) {
 // goesOn checks that the wait is active with so many connections left.
 func (s *site) goesOn(left int) {
 	s.t.Helper()
-	told, ended := s.seen()
-	if now, err := state.ReadWaiting(s.t.Context(), s); err != nil || !now.On() || now.Left != left || ended > 0 || told.Left != left {
+	reported, ended := s.seen()
+	if now, err := state.ReadWaiting(s.t.Context(), s); err != nil || !now.On() || now.Left != left || ended > 0 || reported.Left != left {
 		s.t.Errorf("%+v, ended %d times, %v", now, ended, err)
 	}
 }
@@ -150,7 +150,7 @@ func keeping(t *testing.T, more string, test func(s *site)) {
 		if _, err := (&reconcile.Reconciler{Host: s.Host, Log: slog.New(slog.DiscardHandler)}).Once(t.Context(), doc); err != nil {
 			t.Fatal(err)
 		}
-		s.keeper = New(s, slog.New(slog.NewTextHandler(&s.log, nil)), func(w state.Waiting) { s.do(func() { s.told = w }) })
+		s.keeper = New(s, slog.New(slog.NewTextHandler(&s.log, nil)), func(w state.Waiting) { s.do(func() { s.reported = w }) })
 		end := s.run()
 		test(s)
 		end()
@@ -256,7 +256,7 @@ func TestRestart(t *testing.T) {
 			if _, err := (&reconcile.Reconciler{Host: s.Host, Log: slog.New(slog.DiscardHandler)}).Once(t.Context(), doc); err != nil {
 				t.Fatal(err)
 			}
-			s.keeper = New(s, slog.New(slog.DiscardHandler), func(w state.Waiting) { s.do(func() { s.told = w }) })
+			s.keeper = New(s, slog.New(slog.DiscardHandler), func(w state.Waiting) { s.do(func() { s.reported = w }) })
 			s.wait(time.Hour)
 			end := s.run()
 			after(3 * time.Second)

@@ -23,15 +23,15 @@ const (
 
 // service is one wait.
 type service struct {
-	host  Host
-	log   *slog.Logger
-	told  func(state.Waiting)
-	bell  <-chan struct{}
-	in    *state.InForce
-	addrs []netip.Addr // virtual IPs whose connections the new holder forwards
-	pulse *pulse
-	now   state.Waiting
-	empty int // consecutive counts that found no connection
+	host    Host
+	log     *slog.Logger
+	changed func(state.Waiting)
+	bell    <-chan struct{}
+	in      *state.InForce
+	addrs   []netip.Addr // virtual IPs whose connections the new holder forwards
+	pulse   *pulse
+	now     state.Waiting
+	empty   int // consecutive counts that found no connection
 }
 
 // newService returns the active wait; nil if there is none.
@@ -48,7 +48,7 @@ func (k *Keeper) newService(ctx context.Context) (*service, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &service{host: k.host, log: k.log, told: k.told, bell: k.bell, in: in, now: state.Waiting{Wait: *wait}}
+	s := &service{host: k.host, log: k.log, changed: k.changed, bell: k.bell, in: in, now: state.Waiting{Wait: *wait}}
 	if former.On() && former.Began.Equal(wait.Began) {
 		s.now, s.now.Wait = former, *wait
 	}
@@ -208,13 +208,13 @@ func (s *service) finish(ctx context.Context, text string, closed int) {
 	s.tell(ctx, time.Now())
 }
 
-// tell writes the state of the wait to its file and calls told.
+// tell writes the state of the wait to its file and calls changed.
 func (s *service) tell(ctx context.Context, now time.Time) {
 	s.now.Written, s.now.Forwarded = now, s.pulse.end()
 	if err := s.now.Write(ctx, s.host); err != nil && ctx.Err() == nil {
 		s.log.Warn("cannot note how many connections are left: " + err.Error())
 	}
-	s.told(s.now)
+	s.changed(s.now)
 }
 
 func connections(n int) string {

@@ -149,11 +149,11 @@ func (s *Successor) tell(ctx context.Context) {
 	flows = slices.DeleteFunc(flows, func(flow host.Flow) bool {
 		return !held[flow.Server.Addr()] // the virtual IP has left this host meanwhile: the connection may go on
 	})
-	told, err := s.host.Challenge(ctx, flows)
+	challenged, err := s.host.Challenge(ctx, flows)
 	if err != nil {
-		s.log.Warn(fmt.Sprintf("cannot tell the clients of %d of %s that these have ended: %v", len(flows)-told, connections(len(flows)), err))
+		s.log.Warn(fmt.Sprintf("cannot tell the clients of %d of %s that these have ended: %v", len(flows)-challenged, connections(len(flows)), err))
 	}
-	if told > 0 {
-		s.log.Info(fmt.Sprintf("the former holder of the virtual IPs no longer serves its connections: told the clients of %s", connections(told)))
+	if challenged > 0 {
+		s.log.Info(fmt.Sprintf("the former holder of the virtual IPs no longer serves its connections: told the clients of %s", connections(challenged)))
 	}
 }

@@ -63,8 +63,8 @@ func (h *heir) Challenge(_ context.Context, flows []host.Flow) (int, error) {
 	return len(flows), nil
 }
 
-// told returns the connections whose clients were challenged.
-func (h *heir) told() []host.Flow {
+// challenged returns the connections whose clients were challenged.
+func (h *heir) challenged() []host.Flow {
 	h.mutex.Lock()
 	defer h.mutex.Unlock()
 	return slices.Clone(h.asked)
@@ -148,18 +148,18 @@ func TestSuccessor(t *testing.T) {
 				c.do(h, s)
 				synctest.Wait()
 				time.Sleep(c.in - time.Millisecond)
-				if synctest.Wait(); len(h.told()) > 0 {
-					t.Errorf("clients are told too early: %v", h.told())
+				if synctest.Wait(); len(h.challenged()) > 0 {
+					t.Errorf("clients are told too early: %v", h.challenged())
 				}
 				time.Sleep(2 * time.Millisecond)
 				synctest.Wait()
-				if told := slices.Equal(h.told(), ours); told != (c.in > 0) {
-					t.Errorf("asked %v", h.told())
+				if asked := slices.Equal(h.challenged(), ours); asked != (c.in > 0) {
+					t.Errorf("asked %v", h.challenged())
 				}
 				time.Sleep(time.Minute)
 				synctest.Wait()
-				if want := len(ours); len(h.told()) > want || c.in == 0 && len(h.told()) > 0 {
-					t.Errorf("asked %v", h.told())
+				if want := len(ours); len(h.challenged()) > want || c.in == 0 && len(h.challenged()) > 0 {
+					t.Errorf("asked %v", h.challenged())
 				}
 				if said := strings.Contains(log.String(), "told the clients of 2 connections"); said != (c.in > 0) {
 					t.Errorf("log: %s", log.String())

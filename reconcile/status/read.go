@@ -32,8 +32,8 @@ func Read(ctx context.Context, o host.Observer, doc *api.Document, specErr error
 	if err != nil {
 		return Status{}, err
 	}
-	if r.told = r.last; known.Before.RoleSeen.After(r.told.RoleSeen) {
-		r.told = known.Before
+	if r.answered = r.last; known.Before.RoleSeen.After(r.answered.RoleSeen) {
+		r.answered = known.Before
 	}
 	r.quiet = known.Quiet
 	return r.read(ctx, doc, specErr, nil)
@@ -171,20 +171,20 @@ func refresh(ctx context.Context, o host.Observer, doc *api.Document, s Status, 
 
 // reading is one look at the host for its status.
 type reading struct {
-	o       host.Observer
-	spec    *api.LoadBalancerSpec
-	look    plan.Look
-	last    Status // the status that was written last
-	told    Status // the status with keepalived's last answer; the zero value if keepalived must be asked
-	quiet   func(since time.Time) bool
-	lastRun *Run  // the last run of the reconciler
-	refusal error // that refused a run just now; nil for none
-	ended   bool  // a run has just ended, so apt may be asked for updates, which runs a command
-	now     time.Time
-	guard   state.GuardRecord
-	health  *state.GuardRecord // used in place of the one in the file; nil: the file is used
-	heard   *peers.Table       // what the peers' agents report; nil until it is read
-	notSeen []string
+	o        host.Observer
+	spec     *api.LoadBalancerSpec
+	look     plan.Look
+	last     Status // the status that was written last
+	answered Status // the status with keepalived's last answer; the zero value if keepalived must be asked
+	quiet    func(since time.Time) bool
+	lastRun  *Run  // the last run of the reconciler
+	refusal  error // that refused a run just now; nil for none
+	ended    bool  // a run has just ended, so apt may be asked for updates, which runs a command
+	now      time.Time
+	guard    state.GuardRecord
+	health   *state.GuardRecord // used in place of the one in the file; nil: the file is used
+	heard    *peers.Table       // what the peers' agents report; nil until it is read
+	notSeen  []string
 
 	instances func() ([]host.Instance, error) // keepalived's answer; nil until it is asked
 

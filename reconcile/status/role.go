@@ -65,7 +65,7 @@ const roleFresh = 5 * time.Second
 // since then, and that nothing on this host contradicts the answer. It never does so for FAULT: the end of a FAULT
 // leaves no trace on this host.
 func (r *reading) recentRole(ctx context.Context, s *Status) bool {
-	age := r.now.Sub(r.told.RoleSeen)
+	age := r.now.Sub(r.answered.RoleSeen)
 	if age < 0 || age > roleFresh && r.quiet == nil || !r.daemonRuns(s) || s.Drained || r.guard.Fault {
 		return false
 	}
@@ -76,18 +76,18 @@ func (r *reading) recentRole(ctx context.Context, s *Status) bool {
 	}
 	noted, err := state.ReadRole(ctx, r.o)
 	own, ownErr := host.OwnAddresses(ctx, r.o)
-	if err != nil || ownErr != nil || noted.Role != r.told.Role || r.told.Role != host.RoleMaster && r.told.Role != host.RoleBackup {
+	if err != nil || ownErr != nil || noted.Role != r.answered.Role || r.answered.Role != host.RoleMaster && r.answered.Role != host.RoleBackup {
 		return false
 	}
 	for _, v := range r.spec.VirtualIPs {
-		if own[v.Addr()] != (r.told.Role == host.RoleMaster) {
+		if own[v.Addr()] != (r.answered.Role == host.RoleMaster) {
 			return false
 		}
 	}
-	if age > roleFresh && !r.quiet(r.told.RoleSeen) {
+	if age > roleFresh && !r.quiet(r.answered.RoleSeen) {
 		return false
 	}
-	s.Role, s.RoleSince, s.RoleSeen = r.told.Role, r.told.RoleSince, r.told.RoleSeen
+	s.Role, s.RoleSince, s.RoleSeen = r.answered.Role, r.answered.RoleSince, r.answered.RoleSeen
 	r.reason(ctx, s)
 	return true
 }

@@ -300,7 +300,7 @@ func TestLoopBadSpec(t *testing.T) {
 				}
 				for range 3 {
 					if _, log := k.next(cause{}); log != nil || len(k.effects()) > 0 {
-						t.Errorf("told or tried again: %q %q", log, k.h.Log)
+						t.Errorf("logged or tried again: %q %q", log, k.h.Log)
 					}
 				}
 				k.tamper()
@@ -476,9 +476,9 @@ func TestLoopAskedAgain(t *testing.T) {
 	})
 }
 
-// TestLoopFights: if another program undoes a repair at once, the pauses between repairs grow. Drift of another file
+// TestLoopRepairBackOff: if another program undoes a repair at once, the pauses between repairs grow. Drift of another file
 // meanwhile does not wait, and after a quiet time the pauses start again from the first.
-func TestLoopFights(t *testing.T) {
+func TestLoopRepairBackOff(t *testing.T) {
 	quietly(t, func(t *testing.T) {
 		k := newKept(t, fake.New(), smallSpec)
 		var repairs []time.Duration
@@ -498,7 +498,7 @@ func TestLoopFights(t *testing.T) {
 			t.Errorf("repaired after %v", repairs)
 		}
 		if !strings.Contains(warned, "another program keeps changing this host") {
-			t.Errorf("not told: %s", warned)
+			t.Errorf("not logged: %s", warned)
 		}
 		k.h.Crash("haproxy.service")
 		if k.next(cause{}); !k.running("haproxy.service") {

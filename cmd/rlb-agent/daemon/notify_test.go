@@ -11,9 +11,9 @@ import (
 	"rlb.dev/rlb-agent/reconcile/status"
 )
 
-// TestSystemdIsToldOfEachStep: the daemon reports each step to systemd; the status shows the
+// TestSystemdGetsEachStep: the daemon reports each step to systemd; the status shows the
 // progress of the first run from it.
-func TestSystemdIsToldOfEachStep(t *testing.T) {
+func TestSystemdGetsEachStep(t *testing.T) {
 	socket := filepath.Join(t.TempDir(), "notify")
 	conn, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: socket, Net: "unixgram"})
 	if err != nil {

@@ -67,8 +67,8 @@ func (h *wired) published(t peers.Table) {
 	h.tables = append(h.tables, t)
 }
 
-// told returns the last published table and the number of tables.
-func (h *wired) told() (last peers.Table, n int) {
+// lastPublished returns the last published table and the number of tables.
+func (h *wired) lastPublished() (last peers.Table, n int) {
 	synctest.Wait()
 	h.wire.mutex.Lock()
 	defer h.wire.mutex.Unlock()
@@ -326,12 +326,12 @@ func TestPeeringListensFirst(t *testing.T) {
 		w := &wire{}
 		a := w.join(t, "lb1", host.RoleMaster, smallSpec+wiredNodes)
 		time.Sleep(9 * time.Second)
-		first, before := a.told()
+		first, before := a.lastPublished()
 		if got := first.Redundant(time.Now()).Reason; got != peers.Listening {
 			t.Errorf("after 9 s: %s", got)
 		}
 		time.Sleep(7 * time.Second)
-		last, n := a.told()
+		last, n := a.lastPublished()
 		if got := last.Redundant(time.Now()).Reason; got != "PeerSilent" || n == before {
 			t.Errorf("after 16 s: %s, the status was told %d times", got, n-before)
 		}

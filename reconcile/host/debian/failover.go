@@ -113,14 +113,14 @@ func awaitAnyEnd(ctx context.Context, pids []int) error {
 		return os.NewSyscallError("eventfd", err)
 	}
 	polled := []unix.PollFd{{Fd: int32(wake), Events: unix.POLLIN}} // #nosec G115 -- the kernel's own
-	told := make(chan struct{})
+	woken := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() {
-		defer close(told)
+		defer close(woken)
 		_, _ = unix.Write(wake, []byte{1, 0, 0, 0, 0, 0, 0, 0}) // eventfd(2): if the counter is full, it was written before
 	})
 	defer func() {
 		if !stop() {
-			<-told // it writes to the descriptor
+			<-woken // it writes to the descriptor
 		}
 		for _, p := range polled {
 			_ = unix.Close(int(p.Fd)) // nothing was written to it

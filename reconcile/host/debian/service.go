@@ -17,11 +17,11 @@ func (h *Host) WatchUnits(ctx context.Context, names []string, changed func(name
 	systemd.Watch(ctx, names, changed, func(err error) { h.log.DebugContext(ctx, "cannot watch units", "err", err) })
 }
 
-// ServiceStates calls told with each new ActiveState of a service, the current one first, until ctx ends. The state is
+// ServiceStates calls changed with each new ActiveState of a service, the current one first, until ctx ends. The state is
 // "failed" as soon as the main process has exited by itself or was killed: systemd reports that some milliseconds later.
-func (h *Host) ServiceStates(ctx context.Context, name string, told func(state string)) {
+func (h *Host) ServiceStates(ctx context.Context, name string, changed func(state string)) {
 	ctx, cancel := context.WithCancel(ctx)
-	s := serviceStates{told: told}
+	s := serviceStates{changed: changed}
 	defer s.watches.Wait()
 	defer cancel()
 	h.WatchUnits(ctx, []string{name}, func(string) {
@@ -50,7 +50,7 @@ func (h *Host) serviceState(ctx context.Context, name string) (host.Unit, error)
 
 // serviceStates holds the reported state of one service.
 type serviceStates struct {
-	told    func(state string)
+	changed func(state string)
 	watches sync.WaitGroup
 
 	mutex sync.Mutex
@@ -93,7 +93,7 @@ func (s *serviceStates) ended(pid int) {
 func (s *serviceStates) tell(state string) {
 	if state != s.last {
 		s.last = state
-		s.told(state)
+		s.changed(state)
 	}
 }
 

@@ -54,7 +54,7 @@ func TestAwaitEnd(t *testing.T) {
 // TestServiceStates: the death of a main process is reported once, before systemd reports it.
 func TestServiceStates(t *testing.T) {
 	told := make(chan string, 10)
-	s := serviceStates{told: func(state string) { told <- state }}
+	s := serviceStates{changed: func(state string) { told <- state }}
 	defer s.watches.Wait()
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()

@@ -35,8 +35,8 @@ const servesPatience = 150 * time.Millisecond
 func Serves(ctx context.Context) bool {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	err, told := await(firstByte(ctx, render.StatsSocket, "show info\n"), nil, servesPatience)
-	return told && err == nil
+	err, answered := await(firstByte(ctx, render.StatsSocket, "show info\n"), nil, servesPatience)
+	return answered && err == nil
 }
 
 // Probe asks HAProxy's health frontend, which leads to no server, whether HAProxy accepts and answers. At the connection
@@ -106,26 +106,26 @@ func probe(ctx context.Context, healthSocket, statsSocket string, idle func() bo
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	health := firstByte(ctx, healthSocket, question)
-	err, told := await(health, nil, healthPatience)
+	err, answered := await(health, nil, healthPatience)
 	switch {
-	case told && err == nil:
+	case answered && err == nil:
 		return host.HAProxyAnswers
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ECONNREFUSED), ctx.Err() != nil:
 		return host.HAProxyUnknown
-	case told:
+	case answered:
 		health = nil // its backlog is full, or the connection was closed: the stats socket tells why
 	}
 	stats := firstByte(ctx, statsSocket, "show info\n")
-	if err, told = await(stats, health, statsPatience); !told && ctx.Err() == nil {
+	if err, answered = await(stats, health, statsPatience); !answered && ctx.Err() == nil {
 		if !idle() {
 			return busy
 		}
-		err, told = await(stats, health, lastLook)
+		err, answered = await(stats, health, lastLook)
 	}
 	switch {
-	case !told && ctx.Err() != nil:
+	case !answered && ctx.Err() != nil:
 		return host.HAProxyUnknown
-	case !told:
+	case !answered:
 		return host.HAProxyHung
 	case errors.Is(err, errOther):
 		return host.HAProxyAnswers
@@ -142,7 +142,7 @@ var errOther = errors.New("the other one answered")
 
 // await waits for an answer, or for a successful answer of the other socket. A late timer means that this process did not
 // get a core: an answer may already be there.
-func await(answer, other <-chan error, patience time.Duration) (err error, told bool) {
+func await(answer, other <-chan error, patience time.Duration) (err error, answered bool) {
 	timer := time.NewTimer(patience)
 	defer timer.Stop()
 	for begin := time.Now(); ; {

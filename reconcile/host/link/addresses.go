@@ -54,14 +54,14 @@ func watchAddresses(ctx context.Context, changed func()) error {
 }
 
 // drain reads all pending messages. Only their arrival matters: messages lost for lack of buffer space (ENOBUFS) count too.
-func drain(fd int) (told bool, err error) {
+func drain(fd int) (news bool, err error) {
 	buffer := make([]byte, 1)
 	for {
 		switch _, err := unix.Read(fd, buffer); {
 		case err == nil || errors.Is(err, unix.ENOBUFS):
-			told = true
+			news = true
 		case errors.Is(err, unix.EAGAIN):
-			return told, nil
+			return news, nil
 		case !errors.Is(err, unix.EINTR):
 			return true, os.NewSyscallError("read", err)
 		}

@@ -70,8 +70,8 @@ func (m *Manager) dpkgStates(ctx context.Context, names ...string) (map[string]d
 		return m.dpkgAnswer, nil
 	}
 	asked := slices.Compact(slices.Sorted(slices.Values(slices.Concat(managedPackages, names))))
-	answer, told := m.readRecords(asked)
-	if !told {
+	answer, complete := m.readRecords(asked)
+	if !complete {
 		var err error
 		if answer, err = m.queryDpkg(ctx, asked...); err != nil {
 			return nil, err

@@ -12,9 +12,9 @@ import (
 )
 
 // readRecords reads the states of the named packages from dpkg's file status, which saves some milliseconds over
-// dpkg-query. told is false if the file is incomplete: while dpkg works, the directory updates has newer records (dpkg(1),
+// dpkg-query. complete is false if the file is incomplete: while dpkg works, the directory updates has newer records (dpkg(1),
 // FILES). dpkg does not know a package that the file does not name.
-func (m *Manager) readRecords(names []string) (states map[string]dpkgState, told bool) {
+func (m *Manager) readRecords(names []string) (states map[string]dpkgState, complete bool) {
 	updates, err := os.ReadDir(filepath.Join(m.dpkg, "updates"))
 	if err != nil || len(updates) > 0 {
 		return nil, false

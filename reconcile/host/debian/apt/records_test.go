@@ -102,8 +102,8 @@ func TestPackagesFromTheRecords(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	told, _ := h.readRecords(names)
-	if diff := cmp.Diff(states, told, cmp.AllowUnexported(dpkgState{})); diff != "" {
+	found, _ := h.readRecords(names)
+	if diff := cmp.Diff(states, found, cmp.AllowUnexported(dpkgState{})); diff != "" {
 		t.Errorf("dpkg-query says something else:\n%s", diff)
 	}
 }
@@ -147,7 +147,7 @@ func TestPackagesNotFromTheRecords(t *testing.T) {
 // BenchmarkRecords measures the reading of a machine's whole dpkg records.
 func BenchmarkRecords(b *testing.B) {
 	m := New(nil, nil, nil)
-	if _, told := m.readRecords(managedPackages); !told {
+	if _, complete := m.readRecords(managedPackages); !complete {
 		b.Skip("this machine has no dpkg")
 	}
 	for b.Loop() {

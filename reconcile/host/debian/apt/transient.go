@@ -93,7 +93,7 @@ type logTail struct {
 	file *os.File
 	read bytes.Buffer // all that was read
 	rest string       // an incomplete line
-	told string       // the last reported line; apt repeats itself
+	last string       // the last reported line; apt repeats itself
 	said time.Time    // when text was last appended
 }
 
@@ -164,8 +164,8 @@ func (t *logTail) more(tell func(string)) {
 			return
 		}
 		t.rest = rest
-		if line = strings.TrimSpace(line); line != t.told && worthTelling(line) {
-			t.told = line
+		if line = strings.TrimSpace(line); line != t.last && worthTelling(line) {
+			t.last = line
 			tell(line)
 		}
 	}

@@ -207,7 +207,7 @@ func (m *mapping) check(s *api.Service, p proxy, c check, targets []target) {
 	if h.Type.HTTP() && c.keep {
 		h.CutAfter = ms(60_000)
 	}
-	m.checkWords(h, c, overTLS, targets)
+	m.checkWords(h, overTLS, targets)
 }
 
 // commonPort returns the port at which most servers are checked; nil if most of them are checked at their own port.

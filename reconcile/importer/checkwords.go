@@ -12,7 +12,7 @@ var isFile = regexp.MustCompile(`^/[A-Za-z0-9/._+@:,=-]+$`)
 
 // checkWords imports how a check verifies the server, and removes the options that the agent writes itself from the other
 // options of the servers.
-func (m *mapping) checkWords(h *api.HealthCheck, c check, overTLS bool, targets []target) {
+func (m *mapping) checkWords(h *api.HealthCheck, overTLS bool, targets []target) {
 	if h.Type == api.CheckHTTPS {
 		m.authority(h, targets)
 	}
@@ -21,8 +21,8 @@ func (m *mapping) checkWords(h *api.HealthCheck, c check, overTLS bool, targets 
 	}
 	for i := range targets {
 		t := &targets[i]
-		t.extra = slices.DeleteFunc(t.extra, func(word string) bool {
-			switch o := word; {
+		t.extra = slices.DeleteFunc(t.extra, func(o string) bool {
+			switch {
 			case h.Type == api.CheckHTTPS && !t.has("ssl") && (o == "verify none" || o == "verify required" || o == t.settings["ca-file"].text):
 				return true
 			case !overTLS && o == "verify none":
@@ -30,7 +30,7 @@ func (m *mapping) checkWords(h *api.HealthCheck, c check, overTLS bool, targets 
 			case h.Host != "" && relative(o) == "check-sni "+h.Host, o == "init-state up":
 				return true
 			}
-			return m.profile == api.Standard && word == "on-marked-down shutdown-sessions"
+			return m.profile == api.Standard && o == "on-marked-down shutdown-sessions"
 		})
 		if overTLS && h.Type == api.CheckTCP && t.has("check-ssl") { // the check is a TLS handshake
 			t.extra = append([]string{"check-ssl"}, t.extra...)

@@ -50,6 +50,19 @@ func head(body []statement, order []string) int {
 	return len(body)
 }
 
+// withoutRaw returns the generated statements of a rendered section and imports its raw lines. It returns all statements of
+// a section that the agent did not render.
+func (m *mapping) withoutRaw(body []statement, order []string, raw *api.Lines) []statement {
+	if !m.own {
+		return body
+	}
+	generated := head(body, order)
+	for _, line := range body[generated:] {
+		m.raw(raw, line)
+	}
+	return body[:generated]
+}
+
 // isGenerated says whether a statement's value has the form that the agent writes.
 func isGenerated(s statement, value string) bool {
 	switch s.word(0) {
@@ -69,14 +82,7 @@ func isGenerated(s statement, value string) bool {
 // global imports the global section. It skips or reports the statements that the agent sets itself.
 func (m *mapping) global(s section) {
 	p := &m.spec.Proxy
-	generated := len(s.body)
-	if m.own {
-		generated = head(s.body, ownGlobal[m.profile])
-	}
-	for _, line := range s.body[generated:] {
-		m.raw(&p.ExtraGlobal, line)
-	}
-	for _, line := range s.body[:generated] {
+	for _, line := range m.withoutRaw(s.body, ownGlobal[m.profile], &p.ExtraGlobal) {
 		switch {
 		case line.is("maxconn"):
 			p.MaxConnections = m.number(line, 1, 1, 10_000_000)
@@ -105,14 +111,7 @@ func (m *mapping) global(s section) {
 // mainDefaults imports the main defaults section into proxy.timeouts, proxy.retries and proxy.extraDefaults.
 func (m *mapping) mainDefaults(p proxy) {
 	to := &m.spec.Proxy
-	generated := len(p.body)
-	if m.own {
-		generated = head(p.body, ownDefaults[m.profile])
-	}
-	for _, line := range p.body[generated:] {
-		m.raw(&to.ExtraDefaults, line)
-	}
-	p.body = p.body[:generated]
+	p.body = m.withoutRaw(p.body, ownDefaults[m.profile], &to.ExtraDefaults)
 	m.timeouts(&to.Timeouts, proxy{section: p.section, defaults: p.defaults}, true, true)
 	if retries, found := p.last("retries"); found {
 		to.Retries = m.number(retries, 1, 0, 100)

@@ -221,21 +221,17 @@ func (m *mapping) stats(p proxy) {
 	}
 }
 
-// raw adds a statement to raw lines. It reports a statement that cannot be a raw line, and returns false then.
-func (m *mapping) raw(lines *api.Lines, s statement) bool {
-	line := s.text
-	switch {
-	case m.own:
-		line = strings.TrimPrefix(line, "    ")
-	default:
-		line = s.plain()
+// raw adds a statement to raw lines. It reports a statement that cannot be a raw line.
+func (m *mapping) raw(lines *api.Lines, s statement) {
+	line := s.plain()
+	if m.own {
+		line = strings.TrimPrefix(s.text, "    ")
 	}
 	if !isRawLine(line) {
 		m.lost(s.line, directive(s), "it holds control characters, or is not UTF-8")
-		return false
+		return
 	}
 	*lines = append(*lines, line)
-	return true
 }
 
 // namesRelativeCA says whether a statement names a ca-file with a path relative to ca-base.

@@ -26,11 +26,10 @@ var generatedOptions = []string{"check", "port", "check-ssl", "verify", "ca-file
 	"check-send-proxy", "send-proxy", "send-proxy-v2", "weight", "maxconn", "backup", "init-addr", "resolvers", "resolve-prefer"}
 
 // options splits the words of a statement from index from on into options. With ordered, it stops at the first word that is
-// not a generated one. taken is the index of the first word that is left.
-func options(s statement, from int, ordered bool) (all []option, taken int) {
+// not a generated one.
+func options(s statement, from int, ordered bool) (all []option) {
 	last := -1
-	i := from
-	for i < len(s.words) {
+	for i := from; i < len(s.words); {
 		o := option{name: s.words[i]}
 		n := 1
 		if !slices.Contains(alone, o.name) && !strings.HasPrefix(o.name, "no-") && i+1 < len(s.words) {
@@ -50,13 +49,13 @@ func options(s statement, from int, ordered bool) (all []option, taken int) {
 		all = append(all, o)
 		i += n
 	}
-	return all, i
+	return all
 }
 
 // ownOptions returns the options of a rendered server line that come from fields, and how many words of the line come
 // before services[].extraServer.
 func (m *mapping) ownOptions(s statement) (all []option, taken int) {
-	all, _ = options(s, 3, true)
+	all = options(s, 3, true)
 	taken = 3
 	for i, o := range all {
 		if !m.isOwn(s, all, i) {
@@ -125,7 +124,7 @@ func (m *mapping) readServer(s statement, defaults []option, tail string) (t tar
 		m.lost(s.line, directive(s), "%s", why)
 		return t, false
 	}
-	all, _ := options(s, 3, false)
+	all := options(s, 3, false)
 	if m.own {
 		all, _ = m.ownOptions(s)
 	}

@@ -135,12 +135,7 @@ func haproxyRows(s Status) []Row {
 }
 
 func serviceRows(service Service, seen bool, now time.Time) []Row {
-	up := 0
-	for _, server := range service.Servers {
-		if server.Up() {
-			up++
-		}
-	}
+	up := service.ServersUp()
 	servers := fmt.Sprintf("%d of %d servers up", up, len(service.Servers))
 	if !slices.ContainsFunc(service.Servers, func(s host.ServerState) bool { return s.State != host.ServerUnknown }) {
 		servers = "its servers are not seen"

@@ -141,6 +141,16 @@ type Service struct {
 	Servers   []host.ServerState `json:"servers,omitempty"`
 }
 
+// ServersUp returns how many servers of the service are up.
+func (s Service) ServersUp() (up int) {
+	for _, server := range s.Servers {
+		if server.Up() {
+			up++
+		}
+	}
+	return up
+}
+
 // Outcome is how a run ended.
 type Outcome string
 

@@ -147,7 +147,7 @@ func heldText(s status.Status) string {
 func servicesText(s status.Status) string {
 	up := 0
 	for _, service := range s.Services {
-		if n, _ := serversUp(service); n > 0 && service.Listening {
+		if service.ServersUp() > 0 && service.Listening {
 			up++
 		}
 	}
@@ -161,8 +161,7 @@ func limping(all []Host) (names []string) {
 			continue
 		}
 		for _, service := range h.Status.Services {
-			up, of := serversUp(service)
-			if (up < of || !service.Listening) && !slices.Contains(names, service.Name) {
+			if (service.ServersUp() < len(service.Servers) || !service.Listening) && !slices.Contains(names, service.Name) {
 				names = append(names, service.Name)
 			}
 		}
@@ -175,20 +174,10 @@ func serversText(s status.Status, name string) string {
 		if service.Name != name {
 			continue
 		}
-		up, of := serversUp(service)
 		if !service.Listening {
 			return "not listening"
 		}
-		return fmt.Sprintf("%d of %d servers up", up, of)
+		return fmt.Sprintf("%d of %d servers up", service.ServersUp(), len(service.Servers))
 	}
 	return "none"
-}
-
-func serversUp(service status.Service) (up, of int) {
-	for _, server := range service.Servers {
-		if server.Up() {
-			up++
-		}
-	}
-	return up, len(service.Servers)
 }

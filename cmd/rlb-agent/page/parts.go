@@ -168,12 +168,7 @@ func more(n int, one, many string) g.Node {
 }
 
 func oneService(service status.Service, at int) g.Node {
-	up := 0
-	for _, server := range service.Servers {
-		if server.Up() {
-			up++
-		}
-	}
+	up := service.ServersUp()
 	listens, word, level := Well, "listening", Well
 	switch {
 	case service.NotSeen:

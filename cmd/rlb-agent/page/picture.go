@@ -195,12 +195,7 @@ func percent(of float64) string { return strconv.FormatFloat(of, 'f', 2, 64) + "
 func serversText(s status.Status) string {
 	up, all := 0, 0
 	for _, service := range s.Services {
-		for _, server := range service.Servers {
-			all++
-			if server.Up() {
-				up++
-			}
-		}
+		up, all = up+service.ServersUp(), all+len(service.Servers)
 	}
 	return fmt.Sprintf("%d of %d servers up", up, all)
 }

@@ -139,11 +139,11 @@ func routerIDs(_ context.Context, e *exam) (found []Finding, note string, err er
 		switch {
 		case e.sharesVIP(r):
 			found = append(found, errorf("an unknown router advertises the virtual IPs", fmt.Sprintf("stop keepalived on %s, or add it to nodes in the spec of every node", r.From),
-				"heard on %s: %s, for %s; it is no node of the spec", e.iface(), who, join(r.Addresses)))
+				"heard on %s: %s, for %s; it is no node of the spec", e.iface(), who, host.Join(r.Addresses, ", ")))
 		case clash:
 			found = append(found, errorf(fmt.Sprintf("router id %d is used by another virtual router", r.RouterID),
 				fmt.Sprintf("vrrp.routerID: %d in the spec of every node; no router on this network advertises that id", e.freeRouterID()),
-				"heard on %s: %s, for %s", e.iface(), who, join(r.Addresses)))
+				"heard on %s: %s, for %s", e.iface(), who, host.Join(r.Addresses, ", ")))
 		default:
 			others = append(others, who)
 		}
@@ -161,14 +161,6 @@ func (e *exam) freeRouterID() int {
 		}
 	}
 	return *e.spec.VRRP.RouterID
-}
-
-func join(addrs []netip.Addr) string {
-	var all []string
-	for _, a := range addrs {
-		all = append(all, a.String())
-	}
-	return strings.Join(all, ", ")
 }
 
 // peers checks that the peers answer, and that VRRP between them and this host works.
@@ -248,7 +240,7 @@ func (e *exam) differences(name string, r host.Router) (found []Finding) {
 	if len(r.Addresses) != id.Addresses {
 		differs("number of virtual IPs", len(r.Addresses), id.Addresses)
 	} else if !e.sameAddresses(r) {
-		differs("set of virtual IPs", join(r.Addresses), join(e.look.Desired.VirtualIPs))
+		differs("set of virtual IPs", host.Join(r.Addresses, ", "), host.Join(e.look.Desired.VirtualIPs, ", "))
 	}
 	if r.Interval.Round(10*time.Millisecond) != interval.Round(10*time.Millisecond) {
 		differs("advertisement interval", r.Interval, interval)

@@ -1,6 +1,7 @@
 package host
 
 import (
+	"fmt"
 	"strings"
 	"unicode"
 )
@@ -25,4 +26,13 @@ func Line(text string) string {
 		}
 		return r
 	}, strings.Join(lines, "; "))
+}
+
+// Join returns the texts of values with a separator between them.
+func Join[T fmt.Stringer](values []T, separator string) string {
+	texts := make([]string, len(values))
+	for i, value := range values {
+		texts[i] = value.String()
+	}
+	return strings.Join(texts, separator)
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"rlb.dev/rlb-agent/api"
+	"rlb.dev/rlb-agent/reconcile/host"
 )
 
 // Verdict is a condition without its times. Status is True, False or Unknown.
@@ -167,31 +168,25 @@ func (s Self) advertised(a Advert) []string {
 // differences returns the differences of another router from this one.
 func (r Router) differences(name, has string, other Router) (all []string) {
 	missing, surplus := without(r.Addresses, other.Addresses), without(other.Addresses, r.Addresses)
-	differs := func(what string, theirs, ours any) {
-		all = append(all, fmt.Sprintf("%s %s %s %v, this spec has %v", name, has, what, theirs, ours))
+	compare := func(what string, theirs, ours any) {
+		if theirs != ours {
+			all = append(all, fmt.Sprintf("%s %s %s %v, this spec has %v", name, has, what, theirs, ours))
+		}
 	}
 	if len(missing)+len(surplus) > 0 {
 		text := fmt.Sprintf("%s %s %s, this spec has %d", name, has, count(len(other.Addresses)), len(r.Addresses))
 		if len(missing) > 0 {
-			text += fmt.Sprintf(" (missing there: %s)", join(missing))
+			text += fmt.Sprintf(" (missing there: %s)", host.Join(missing, ", "))
 		}
 		if len(surplus) > 0 {
-			text += fmt.Sprintf(" (missing here: %s)", join(surplus))
+			text += fmt.Sprintf(" (missing here: %s)", host.Join(surplus, ", "))
 		}
 		all = append(all, text)
 	}
-	if other.ID != r.ID {
-		differs("router id", other.ID, r.ID)
-	}
-	if other.Version != r.Version {
-		differs("VRRP version", other.Version, r.Version)
-	}
-	if other.Interval != r.Interval {
-		differs("the interval", other.Interval, r.Interval)
-	}
-	if other.Priority != r.Priority {
-		differs("priority", other.Priority, r.Priority)
-	}
+	compare("router id", other.ID, r.ID)
+	compare("VRRP version", other.Version, r.Version)
+	compare("the interval", other.Interval, r.Interval)
+	compare("priority", other.Priority, r.Priority)
 	return all
 }
 
@@ -210,12 +205,4 @@ func count(n int) string {
 		return "1 address"
 	}
 	return fmt.Sprintf("%d addresses", n)
-}
-
-func join(addrs []netip.Addr) string {
-	var all []string
-	for _, addr := range addrs {
-		all = append(all, addr.String())
-	}
-	return strings.Join(all, ", ")
 }

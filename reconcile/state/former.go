@@ -4,7 +4,6 @@ import (
 	"context"
 	"net/netip"
 	"slices"
-	"strings"
 	"time"
 
 	"rlb.dev/rlb-agent/api"
@@ -136,10 +135,4 @@ func (f *FormerRouter) period() time.Duration {
 	return longest
 }
 
-func (f *FormerRouter) String() string {
-	var all []string
-	for _, id := range f.Identities {
-		all = append(all, id.String())
-	}
-	return strings.Join(all, "; ")
-}
+func (f *FormerRouter) String() string { return host.Join(f.Identities, "; ") }

@@ -62,7 +62,7 @@ func (r *rules) nodes() {
 	for i, node := range r.spec.Nodes {
 		path := yamlfile.Index("nodes", i)
 		unique(r, names, node.Name, yamlfile.Join(path, "name"))
-		families := map[string]string{}
+		families := map[Family]string{}
 		for j, text := range node.Addresses {
 			at := yamlfile.Index(yamlfile.Join(path, "addresses"), j)
 			if !r.Sound(at) {
@@ -73,10 +73,10 @@ func (r *rules) nodes() {
 				r.wrong(at, "must be the node's own address, got the same as %s", vip)
 			}
 			unique(r, r.owners, addr, at)
-			if earlier, taken := families[family(addr)]; taken {
-				r.wrong(at, "must be the only %s address of the node, got one beside %s", family(addr), earlier)
+			if earlier, taken := families[FamilyOf(addr)]; taken {
+				r.wrong(at, "must be the only %v address of the node, got one beside %s", FamilyOf(addr), earlier)
 			} else {
-				families[family(addr)] = at
+				families[FamilyOf(addr)] = at
 			}
 		}
 	}
@@ -93,10 +93,10 @@ func (r *rules) families() {
 	if unicast && len(spec.Nodes) < 2 && !r.Covered("nodes") {
 		r.wrong("vrrp.transport", "unicast must have at least 2 nodes, got %d", len(spec.Nodes))
 	}
-	needed := map[string]string{}
+	needed := map[Family]string{}
 	for i, vip := range spec.VirtualIPs {
 		path := yamlfile.Index("virtualIPs", i)
-		if f := family(vip.Addr()); r.Sound(path) && needed[f] == "" && (unicast || f == ipv4) {
+		if f := FamilyOf(vip.Addr()); r.Sound(path) && needed[f] == "" && (unicast || f == IPv4) {
 			needed[f] = path
 		}
 	}
@@ -105,14 +105,14 @@ func (r *rules) families() {
 		if !r.Sound(at) {
 			continue
 		}
-		has := map[string]bool{}
+		has := map[Family]bool{}
 		for _, text := range node.Addresses {
 			addr, _ := netip.ParseAddr(text)
-			has[family(addr)] = true
+			has[FamilyOf(addr)] = true
 		}
-		for _, f := range []string{ipv4, ipv6} {
+		for _, f := range Families {
 			if vip := needed[f]; vip != "" && !has[f] {
-				r.wrong(at, "must hold an %s address for %s, got none", f, vip)
+				r.wrong(at, "must hold an %v address for %s, got none", f, vip)
 			}
 		}
 	}
@@ -146,16 +146,4 @@ func (r *rules) notify() {
 			}
 		}
 	}
-}
-
-const (
-	ipv4 = "IPv4"
-	ipv6 = "IPv6"
-)
-
-func family(addr netip.Addr) string {
-	if addr.Is4() {
-		return ipv4
-	}
-	return ipv6
 }

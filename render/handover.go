@@ -2,6 +2,7 @@ package render
 
 import (
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 	"time"
@@ -56,7 +57,7 @@ func (h Handover) Lacks(have Handover, haproxy bool) string {
 			return fmt.Sprintf("the %v rules", family)
 		}
 	}
-	for _, key := range sortedKeys(h.Sysctls) {
+	for _, key := range slices.Sorted(maps.Keys(h.Sysctls)) {
 		if h.Sysctls[key] != have.Sysctls[key] {
 			return key
 		}
@@ -127,12 +128,4 @@ func (r *renderer) handover() (files []File, err error) {
 	}
 	slices.SortFunc(m.Routes, netip.Addr.Compare)
 	return []File{l.file(HandoverRulesFile, HandoverRules), r.handoverRoutes(), r.handoverUnit()}, nil
-}
-
-func sortedKeys(m map[string]string) (keys []string) {
-	for key := range m {
-		keys = append(keys, key)
-	}
-	slices.Sort(keys)
-	return keys
 }

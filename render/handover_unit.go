@@ -3,7 +3,9 @@ package render
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"net/netip"
+	"slices"
 	"time"
 
 	"rlb.dev/rlb-agent/api"
@@ -72,7 +74,7 @@ func (r *renderer) handoverSysctls(l *lines, setting string, values map[string]s
 		return
 	}
 	command := setting + "/sbin/sysctl -q -w"
-	for _, key := range sortedKeys(values) {
+	for _, key := range slices.Sorted(maps.Keys(values)) {
 		command += " " + key + "=" + values[key]
 	}
 	l.add("vrrp.handover", "%s", command)

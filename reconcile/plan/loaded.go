@@ -2,7 +2,7 @@ package plan
 
 import (
 	"context"
-	"reflect"
+	"maps"
 	"strings"
 
 	"rlb.dev/rlb-agent/reconcile/host"
@@ -62,10 +62,7 @@ func RecordLoaded(ctx context.Context, h host.Host, steps []Step) error {
 	if err != nil {
 		return err
 	}
-	loaded, err := state.ReadLoaded(ctx, h)
-	if err != nil {
-		return err
-	}
+	loaded := maps.Clone(before)
 	for _, s := range steps {
 		name, config := s.Loads.Unit, s.Loads.Config
 		if name == "" || config == "" {
@@ -81,7 +78,7 @@ func RecordLoaded(ctx context.Context, h host.Host, steps []Step) error {
 		}
 		loaded[name] = state.Loaded{Invocation: unit.InvocationID, Config: config, Digest: host.Digest(file.Data)}
 	}
-	if reflect.DeepEqual(before, loaded) {
+	if maps.Equal(before, loaded) {
 		return nil
 	}
 	return state.WriteLoaded(ctx, h, loaded)

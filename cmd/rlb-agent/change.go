@@ -90,13 +90,13 @@ func journalLog() *slog.Logger {
 // apply reconciles the host with a spec and writes the status file.
 func (a *app) apply(ctx context.Context, h *debian.Host, doc *api.Document) (reconcile.Result, error) {
 	result, err := a.reconciler(h).Once(ctx, doc)
-	a.leaveStatus(ctx, h, doc, nil, result, err)
+	a.leaveStatus(ctx, h, doc, result, err)
 	return result, err
 }
 
 // leaveStatus writes the status file. The file does not affect the host, so a failure is only logged.
-func (a *app) leaveStatus(ctx context.Context, h host.Host, doc *api.Document, specErr error, result reconcile.Result, runErr error) {
-	report := status.Report{Doc: doc, Refused: specErr, Result: result, Err: runErr, Agent: agentVersion()}
+func (a *app) leaveStatus(ctx context.Context, h host.Host, doc *api.Document, result reconcile.Result, runErr error) {
+	report := status.Report{Doc: doc, Result: result, Err: runErr, Agent: agentVersion()}
 	if _, err := status.Write(ctx, h, report); err != nil {
 		a.log.Warn(err.Error())
 	}

@@ -105,7 +105,7 @@ func (a *app) draining(ctx context.Context, do func(context.Context, *reconcile.
 		}
 		result, err := do(ctx, a.reconciler(h), doc)
 		if doc != nil {
-			a.leaveStatus(ctx, h, doc, nil, result, err)
+			a.leaveStatus(ctx, h, doc, result, err)
 		}
 		return err
 	})

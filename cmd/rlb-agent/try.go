@@ -105,7 +105,7 @@ func (a *app) try(ctx context.Context, file string, options trialOptions) error 
 		trial.Since = time.Now()
 		trial.Deadline = trial.Since.Add(options.timeout)
 		result, err := a.reconciler(h).BeginTrial(ctx, tried, trial, self+" try --end --lock-timeout 9m")
-		a.leaveStatus(ctx, h, tried, nil, result, err)
+		a.leaveStatus(ctx, h, tried, result, err)
 		if err != nil {
 			return err
 		}
@@ -209,13 +209,18 @@ func (a *app) endTrial(ctx context.Context, id, spec string) error {
 		if err != nil {
 			return &reconcile.Failure{Err: err}
 		}
-		result, err := a.apply(ctx, h, doc)
-		if err := errors.Join(err, a.reconciler(h).EndTrial(ctx)); err != nil {
-			return err
-		}
-		a.done(doc.File, result)
-		return nil
+		return a.leaveTrial(ctx, h, doc, doc.File)
 	})
+}
+
+// leaveTrial applies the spec that stays in force and ends the trial. what names the spec.
+func (a *app) leaveTrial(ctx context.Context, h *debian.Host, doc *api.Document, what string) error {
+	result, err := a.apply(ctx, h, doc)
+	if err := errors.Join(err, a.reconciler(h).EndTrial(ctx)); err != nil {
+		return err
+	}
+	a.done(what, result)
+	return nil
 }
 
 // inForce returns the spec file if it is valid, else the last spec that was in force.
@@ -261,12 +266,7 @@ func (a *app) confirmCommand() *cobra.Command {
 				if err := a.replaceSpec(ctx, h, trial.Spec, doc.Data); err != nil {
 					return &reconcile.Failure{Err: err}
 				}
-				result, err := a.apply(ctx, h, doc)
-				if err := errors.Join(err, a.reconciler(h).EndTrial(ctx)); err != nil {
-					return err
-				}
-				a.done(trial.Spec, result)
-				return nil
+				return a.leaveTrial(ctx, h, doc, trial.Spec)
 			})
 		},
 	}

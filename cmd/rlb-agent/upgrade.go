@@ -86,7 +86,7 @@ func (a *app) upgrade(ctx context.Context, h *debian.Host, names []string, dryRu
 	began := time.Now()
 	r.Await = func(ctx context.Context) error { return a.awaitConnections(ctx, began) }
 	result, err := r.Upgrade(ctx, doc, newer, force)
-	a.leaveStatus(ctx, h, doc, nil, result, err)
+	a.leaveStatus(ctx, h, doc, result, err)
 	if err != nil {
 		return err
 	}

@@ -81,7 +81,7 @@ func (l *loop) inSync(ctx context.Context, doc *api.Document, seen status.Report
 	l.clearLogged(onDrift)
 	l.clearLogged(onRun)
 	if look := seen.Result.Look; len(look.Plan.Tidy) > 0 && doc.Spec.Reconcile.Drift == api.Repair {
-		if _, err := l.run(ctx, doc, seen.Refused, reconcile.Reconciler{Reason: "tidying up", Look: look, Repair: look != nil}); err != nil {
+		if _, err := l.run(ctx, doc, seen.Refused, reconcile.Reconciler{Reason: "tidying up", Look: look, Repair: true}); err != nil {
 			l.logError(onRun, err)
 			return min(l.retry.Next(), interval)
 		}

@@ -1,16 +1,27 @@
 package main
 
 import (
+	"fmt"
 	"log/slog"
 	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
+
+	"rlb.dev/rlb-agent/api/yamlfile"
 )
 
 // formats are the values of -o, by command.
 var formats = map[string][]string{
 	"status": {"text", "wide", "json", "yaml"}, "events": {"text", "json"}, "doctor": {"text", "json"}, "version": {"text", "json", "yaml"},
+}
+
+// knownFormat refuses a value of -o that the command does not have. what names what it prints.
+func knownFormat(cmd *cobra.Command, what, format string) error {
+	if known := formats[cmd.Name()]; !slices.Contains(known, format) {
+		return usageError{fmt.Errorf("cannot print %s as %q: it is %s", what, format, yamlfile.Either(known))}
+	}
+	return nil
 }
 
 // addCompletion adds cobra's completion command. Like the other commands it refuses surplus arguments.

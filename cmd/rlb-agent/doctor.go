@@ -35,10 +35,10 @@ Exit codes: 0 no finding · 1 findings · 2 wrong use · 3 spec refused`,
   rlb-agent doctor -o json --listen 10s`,
 		Args: atMost(0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			print, known := map[string]func(io.Writer, doctor.Report, bool) error{"text": doctorText, "json": doctorJSON}[output]
+			if err := knownFormat(cmd, "findings", output); err != nil {
+				return err
+			}
 			switch {
-			case !known:
-				return usageError{fmt.Errorf("cannot print findings as %q: it is text or json", output)}
 			case listen <= 0 || listen > maxListen:
 				return usageError{fmt.Errorf("cannot listen for %v: --listen is more than 0s, and at most %v", listen, maxListen)}
 			case a.spec == "-":
@@ -48,7 +48,7 @@ Exit codes: 0 no finding · 1 findings · 2 wrong use · 3 spec refused`,
 			if err != nil {
 				return err
 			}
-			if err := print(a.stdout, report, all); err != nil {
+			if err := encode(a.stdout, output, report, func() error { return doctorText(a.stdout, report, all) }); err != nil {
 				return err
 			}
 			if len(report.Findings) > 0 {
@@ -104,5 +104,3 @@ func doctorText(w io.Writer, r doctor.Report, all bool) error {
 	line("%d findings, %d checks, %d of them not made", len(r.Findings), len(r.Checks), skipped)
 	return failed
 }
-
-func doctorJSON(w io.Writer, r doctor.Report, _ bool) error { return encodeJSON(w, r) }

@@ -108,11 +108,15 @@ func (a *app) diffCommand() *cobra.Command {
 			if on.given(cmd) {
 				return a.diffOn(cmd.Context(), on)
 			}
-			_, h, look, err := a.look(cmd.Context(), a.spec)
+			doc, h, err := a.specAndHost(a.spec)
 			if err != nil {
 				return err
 			}
 			defer h.Close()
+			look, err := a.find(cmd.Context(), h, doc)
+			if err != nil {
+				return err
+			}
 			a.unchecked(look)
 			diffs := look.FileDiffs()
 			fmt.Fprint(a.stdout, strings.Join(diffs, ""))

@@ -128,15 +128,7 @@ func (a *app) statusOn(ctx context.Context, on onFlags, output string) error {
 		return err
 	}
 	all := beside.Ask(ctx, remote.SSH{Sudo: on.sudo}, hosts)
-	switch output {
-	case "json":
-		err = encodeJSON(a.stdout, all)
-	case "yaml":
-		err = encodeYAML(a.stdout, all)
-	default:
-		err = beside.Print(a.stdout, all)
-	}
-	if err != nil {
+	if err := encode(a.stdout, output, all, func() error { return beside.Print(a.stdout, all) }); err != nil {
 		return err
 	}
 	bad := func(h beside.Host) bool { return h.Status == nil || !h.Status.Is("Ready") }

@@ -43,12 +43,7 @@ func (a *app) once(ctx context.Context) error {
 
 // dryRun prints what --once would do.
 func (a *app) dryRun(ctx context.Context) error {
-	doc, err := a.readSpec(a.spec)
-	if err != nil {
-		return err
-	}
-	a.warnUntrusted(a.spec)
-	h, err := a.host()
+	doc, h, err := a.specAndHost(a.spec)
 	if err != nil {
 		return err
 	}
@@ -123,20 +118,6 @@ func (a *app) printSteps(steps []plan.Step, at plan.Place, idle string) error {
 	return errDifferent
 }
 
-// look reads a spec and compares this machine with it, whether or not this machine is one of its hosts.
-func (a *app) look(ctx context.Context, path string) (*api.Document, *debian.Host, plan.Look, error) {
-	doc, h, err := a.specAndHost(path)
-	if err != nil {
-		return nil, nil, plan.Look{}, err
-	}
-	look, err := a.find(ctx, h, doc)
-	if err != nil {
-		h.Close()
-		return nil, nil, plan.Look{}, err
-	}
-	return doc, h, look, nil
-}
-
 // rendering reads a spec and renders it for this machine. It runs no programs.
 func (a *app) rendering(ctx context.Context, path string, given render.Facts) (*api.Document, *debian.Host, plan.Look, error) {
 	doc, h, err := a.specAndHost(path)
@@ -161,7 +142,7 @@ func (a *app) specAndHost(path string) (*api.Document, *debian.Host, error) {
 	return doc, h, err
 }
 
-// find compares this machine with a spec.
+// find compares this machine with a spec, whether or not this machine is one of its hosts.
 func (a *app) find(ctx context.Context, h *debian.Host, doc *api.Document) (plan.Look, error) {
 	look, err := plan.FactFinder{Observer: h, Assume: h.Ready(ctx) != nil}.Look(ctx, &doc.Spec)
 	if err := a.found(doc, look, err, false); err != nil {

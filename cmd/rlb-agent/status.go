@@ -33,11 +33,8 @@ func (a *app) statusCommand() *cobra.Command {
 		Example: "  rlb-agent status --watch\n  rlb-agent status --on lb1,lb2",
 		Args:    atMost(0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			print, known := map[string]func(io.Writer, status.Status) error{
-				"text": narrowText, "wide": wideText, "json": statusJSON, "yaml": statusYAML,
-			}[output]
-			if !known {
-				return usageError{fmt.Errorf("cannot print a status as %q: it is text, wide, json or yaml", output)}
+			if err := knownFormat(cmd, "a status", output); err != nil {
+				return err
 			}
 			if err := on.withoutSpec(cmd); err != nil {
 				return err
@@ -48,13 +45,13 @@ func (a *app) statusCommand() *cobra.Command {
 			case on.given(cmd):
 				return a.statusOn(cmd.Context(), on, output)
 			case watch:
-				return a.watchStatus(cmd.Context(), output, print)
+				return a.watchStatus(cmd.Context(), output)
 			}
 			s, err := a.status(cmd.Context(), status.Status{})
 			if err != nil {
 				return err
 			}
-			if err := print(a.stdout, s); err != nil {
+			if err := writeStatus(a.stdout, s, output); err != nil {
 				return err
 			}
 			if !s.Is("Ready") {
@@ -70,7 +67,7 @@ func (a *app) statusCommand() *cobra.Command {
 }
 
 // watchStatus shows the status every second until it is interrupted.
-func (a *app) watchStatus(ctx context.Context, output string, print func(io.Writer, status.Status) error) error {
+func (a *app) watchStatus(ctx context.Context, output string) error {
 	_, height := terminal.Size(a.stdout)
 	text := output == "text" || output == "wide"
 	live := text && height > 0
@@ -99,7 +96,7 @@ func (a *app) watchStatus(ctx context.Context, output string, print func(io.Writ
 			if !first {
 				b.WriteString(map[string]string{"text": "\n", "wide": "\n", "yaml": "---\n"}[output])
 			}
-			if err := print(&b, s); err != nil {
+			if err := writeStatus(&b, s, output); err != nil {
 				return err
 			}
 			if _, err := a.stdout.Write(b.Bytes()); err != nil {
@@ -139,14 +136,12 @@ func (a *app) status(ctx context.Context, before status.Status) (status.Status, 
 	return s, err
 }
 
-func narrowText(w io.Writer, s status.Status) error { return writeStatus(w, s, false) }
-
-func wideText(w io.Writer, s status.Status) error { return writeStatus(w, s, true) }
-
-func writeStatus(w io.Writer, s status.Status, wide bool) error {
-	width, _ := terminal.Size(w)
-	_, err := io.WriteString(w, statusText(s, wide, width, terminal.Colors(w), time.Now()))
-	return err
+func writeStatus(w io.Writer, s status.Status, format string) error {
+	return encode(w, format, s, func() error {
+		width, _ := terminal.Size(w)
+		_, err := io.WriteString(w, statusText(s, format == "wide", width, terminal.Colors(w), time.Now()))
+		return err
+	})
 }
 
 // statusText formats a status for people: the verdict in a sentence, then the rows; wide adds the conditions.
@@ -162,21 +157,20 @@ func statusText(s status.Status, wide bool, width int, color bool, now time.Time
 	return verdict + "\n\n" + status.Text(rows, width)
 }
 
-func statusJSON(w io.Writer, s status.Status) error { return encodeJSON(w, s) }
-
-func encodeJSON(w io.Writer, value any) error {
-	e := json.NewEncoder(w)
-	e.SetIndent("", "  ")
-	return e.Encode(value)
-}
-
-func statusYAML(w io.Writer, s status.Status) error { return encodeYAML(w, s) }
-
-func encodeYAML(w io.Writer, value any) error {
-	data, err := yaml.Marshal(value)
-	if err != nil {
+// encode writes a value as JSON or YAML. For other formats it calls text.
+func encode(w io.Writer, format string, value any, text func() error) error {
+	switch format {
+	case "json":
+		e := json.NewEncoder(w)
+		e.SetIndent("", "  ")
+		return e.Encode(value)
+	case "yaml":
+		data, err := yaml.Marshal(value)
+		if err != nil {
+			return err
+		}
+		_, err = w.Write(data)
 		return err
 	}
-	_, err = w.Write(data)
-	return err
+	return text()
 }

@@ -29,19 +29,15 @@ func (a *app) versionCommand() *cobra.Command {
 		Short:   "Print the version",
 		Example: "  rlb-agent version\n  rlb-agent version -o json",
 		Args:    atMost(0),
-		RunE: func(*cobra.Command, []string) (err error) {
-			v := versionInfo{agentVersion(), runtime.Version(), runtime.GOOS + "/" + runtime.GOARCH, []string{api.APIVersion}}
-			switch output {
-			case "text":
-				_, err = fmt.Fprintf(a.stdout, "rlb-agent %s %s %s\n", v.Version, v.GoVersion, v.Platform)
-			case "json":
-				err = encodeJSON(a.stdout, v)
-			case "yaml":
-				err = encodeYAML(a.stdout, v)
-			default:
-				return usageError{fmt.Errorf("cannot print a version as %q: it is text, json or yaml", output)}
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := knownFormat(cmd, "a version", output); err != nil {
+				return err
 			}
-			return err
+			v := versionInfo{agentVersion(), runtime.Version(), runtime.GOOS + "/" + runtime.GOARCH, []string{api.APIVersion}}
+			return encode(a.stdout, output, v, func() error {
+				_, err := fmt.Fprintf(a.stdout, "rlb-agent %s %s %s\n", v.Version, v.GoVersion, v.Platform)
+				return err
+			})
 		},
 	}
 	cmd.Flags().StringVarP(&output, "output", "o", "text", "text, json or yaml")

@@ -26,19 +26,12 @@ type firewallChange struct {
 
 // step is the change as a step.
 func (s firewallChange) step() Step {
-	verb := "repair"
+	verb, drift := "repair", fmt.Sprintf("the %v firewall rules were changed: put back", s.family)
 	switch {
 	case s.remove:
-		verb = "remove"
+		verb, drift = "remove", ""
 	case s.before.Chain == nil:
-		verb = "load"
-	}
-	drift := fmt.Sprintf("the %v firewall rules were changed: put back", s.family)
-	switch {
-	case s.remove:
-		drift = ""
-	case s.before.Chain == nil:
-		drift = fmt.Sprintf("the %v firewall rules were removed: put back", s.family)
+		verb, drift = "load", fmt.Sprintf("the %v firewall rules were removed: put back", s.family)
 	}
 	return Step{
 		Verb: verb, Object: fmt.Sprintf("%v firewall", s.family), Text: fmt.Sprintf("%s the %v firewall rules", verb, s.family), Drift: drift,

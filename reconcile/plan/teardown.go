@@ -122,15 +122,14 @@ func (t *Teardown) daemon() {
 
 // ran reports whether a unit was active with a configuration of its own before the first run.
 func (t *Teardown) ran(name string) bool {
-	config, written := t.config(name)
-	return t.Memory.Units[name].Active && (config.Exists || !written)
+	_, config := t.config(name)
+	return t.Memory.Units[name].Active && (config.Exists || !config.Written)
 }
 
-// config is the state of a unit's configuration from before the first run, and whether the agent has written the file
-// since.
-func (t *Teardown) config(unit string) (before state.Before, written bool) {
-	before = t.Memory.Files[map[string]string{host.HAProxyUnit: t.facts.HAProxyConfig, host.KeepalivedUnit: t.facts.KeepalivedConfig}[unit]]
-	return before, before.Written
+// config is the path of a unit's configuration, and its state from before the first run.
+func (t *Teardown) config(unit string) (path string, before state.Before) {
+	path = map[string]string{host.HAProxyUnit: t.facts.HAProxyConfig, host.KeepalivedUnit: t.facts.KeepalivedConfig}[unit]
+	return path, t.Memory.Files[path]
 }
 
 // stop stops the units that did not run before, while their unit files still exist. keepalived is first: its goodbye hands
@@ -171,15 +170,14 @@ func (t *Teardown) units() {
 		if was.Enabled && !have.Enabled() {
 			t.add(enableUnit(name))
 		}
-		config, written := t.config(name)
-		path := map[string]string{host.HAProxyUnit: t.facts.HAProxyConfig, host.KeepalivedUnit: t.facts.KeepalivedConfig}[name]
+		path, config := t.config(name)
 		switch {
 		case !t.ran(name):
 		case !have.Active():
 			t.add(startUnit(name, path, 0, false))
 		case t.o.Moved[name]:
 			t.add(restartUnit(name, path, "whose configuration is now "+path))
-		case written && t.o.Loaded[name] != config.Digest:
+		case config.Written && t.o.Loaded[name] != config.Digest:
 			t.add(reloadUnit(name, path))
 		}
 	}

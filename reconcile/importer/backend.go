@@ -221,8 +221,7 @@ func (m *mapping) targets(p proxy, servers []statement, tail string) (targets []
 	var defaults []option
 	if !m.own {
 		for _, s := range slices.Concat(linesOf(p.defaults, "default-server"), linesOf(p.body, "default-server")) {
-			all := options(s, 1, false)
-			defaults = append(defaults, all...)
+			defaults = append(defaults, options(s, 1, false)...)
 		}
 	}
 	names := map[string]bool{}

@@ -209,9 +209,14 @@ func (m *mapping) timeouts(to *api.Timeouts, p proxy, client, server bool) {
 
 // number returns a word of a statement as a number within bounds, or nil.
 func (m *mapping) number(s statement, at, least, most int) *int {
-	n, err := strconv.Atoi(s.word(at))
+	return m.bounded(s.line, directive(s), s.word(at), least, most)
+}
+
+// bounded returns a text as a number within bounds, or reports it and returns nil.
+func (m *mapping) bounded(line int, what, text string, least, most int) *int {
+	n, err := strconv.Atoi(text)
 	if err != nil || n < least || n > most {
-		m.lost(s.line, directive(s), "%s is no number from %d to %d", printable(s.word(at)), least, most)
+		m.lost(line, what, "%s is no number from %d to %d", printable(text), least, most)
 		return nil
 	}
 	return &n

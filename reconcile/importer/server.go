@@ -141,10 +141,8 @@ func (m *mapping) readServer(s statement, defaults []option, tail string) (t tar
 			t.server.Weight = nil
 		}
 	}
-	if t.has("maxconn") {
-		if t.settings["maxconn"].value != "0" { // no limit
-			t.server.MaxConnections = m.optionNumber(s, t.settings["maxconn"], 1, 1_000_000)
-		}
+	if t.has("maxconn") && t.settings["maxconn"].value != "0" { // no limit
+		t.server.MaxConnections = m.optionNumber(s, t.settings["maxconn"], 1, 1_000_000)
 	}
 	t.server.Backup = t.has("backup")
 	if t.has("disabled") {
@@ -186,12 +184,7 @@ var mappedOptions = []string{"check", "port", "check-ssl", "inter", "rise", "fal
 	"check-send-proxy"}
 
 func (m *mapping) optionNumber(s statement, o option, least, most int) *int {
-	n, err := strconv.Atoi(o.value)
-	if err != nil || n < least || n > most {
-		m.lost(s.line, directive(s)+" "+o.name, "%s is no number from %d to %d", printable(o.value), least, most)
-		return nil
-	}
-	return &n
+	return m.bounded(s.line, directive(s)+" "+o.name, o.value, least, most)
 }
 
 // serverAddress reads the address of a server line (HAProxy configuration manual §4.2, server). Without a port, HAProxy uses

@@ -252,12 +252,7 @@ func (m *mapping) transport(b *block) {
 
 // blockNumber returns the value of a statement as a number within bounds, or nil.
 func (m *mapping) blockNumber(b *block, least, most int) *int {
-	n, err := strconv.Atoi(b.word(1))
-	if err != nil || n < least || n > most {
-		m.lost(b.line, b.word(0), "%s is no number from %d to %d", printable(b.word(1)), least, most)
-		return nil
-	}
-	return &n
+	return m.bounded(b.line, b.word(0), b.word(1), least, most)
 }
 
 // seconds returns the value of a statement in seconds, with decimals, or nil.

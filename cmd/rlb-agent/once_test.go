@@ -14,7 +14,7 @@ import (
 
 // TestPrintSteps: a dry run prints a summary of the steps, then each step with its cost to clients.
 func TestPrintSteps(t *testing.T) {
-	at := plan.Place{Role: host.RoleMaster, Peers: []string{"lb2"}, Goodbye: 11 * time.Millisecond, Sick: 11 * time.Millisecond}
+	at := plan.Place{Role: host.RoleMaster, Peers: []string{"lb2"}, HandoverGap: 11 * time.Millisecond, FailoverGap: 11 * time.Millisecond}
 	step := func(verb, object string) plan.Step {
 		return plan.Step{Verb: verb, Object: object, Text: verb + " " + object, Serving: true}
 	}

@@ -14,16 +14,16 @@ import (
 
 // Place describes the position of a host in its pair, as far as it is known. The effect of a step on clients depends on it.
 type Place struct {
-	Role    host.Role
-	Peers   []string      // names of the other nodes of the spec
-	Alone   string        // why no other host would take over; "" if one would, or if it is not known
-	Doubt   string        // why it is not known whether another host is ready to take over; "" if it is known, and if this host is not MASTER
-	Goodbye time.Duration // approximate time without a holder when keepalived hands over the virtual IPs; 0 if not known
-	Sick    time.Duration // the same when HAProxy stops
-	Back    bool          // the virtual IPs come back when this host is ready again
-	Open    bool          // it is not known whether they come back
-	Blind   bool          // a restart of HAProxy ends before keepalived's check notices it
-	Linger  time.Duration // how long the former HAProxy process may live after a reload; 0: until its connections have ended
+	Role        host.Role
+	Peers       []string      // names of the other nodes of the spec
+	Alone       string        // why no other host would take over; "" if one would, or if it is not known
+	Doubt       string        // why it is not known whether another host is ready to take over; "" if it is known, and if this host is not MASTER
+	HandoverGap time.Duration // approximate time without a holder when keepalived hands over the virtual IPs; 0 if not known
+	FailoverGap time.Duration // the same when HAProxy stops
+	Back        bool          // the virtual IPs come back when this host is ready again
+	Open        bool          // it is not known whether they come back
+	Unnoticed   bool          // a restart of HAProxy ends before keepalived's check notices it
+	OldProcess  time.Duration // how long the former HAProxy process may live after a reload; 0: until its connections have ended
 
 	left bool // keepalived has stopped before this step
 }
@@ -34,13 +34,13 @@ const settled = 10 * time.Millisecond
 // PlaceOf is the place of the node with this name ("" without nodes) whose keepalived has this role.
 func PlaceOf(spec *api.LoadBalancerSpec, node string, role host.Role) Place {
 	goodbye := vrrp.SkewTime(spec) + settled
-	at := Place{Role: role, Goodbye: goodbye, Sick: goodbye}
+	at := Place{Role: role, HandoverGap: goodbye, FailoverGap: goodbye}
 	if !render.TracksFiles(spec) { // only keepalived's own check notices that HAProxy stopped
-		at.Sick += spec.VRRP.Check.Interval.D() * time.Duration(*spec.VRRP.Check.Fall)
-		at.Blind = true
+		at.FailoverGap += spec.VRRP.Check.Interval.D() * time.Duration(*spec.VRRP.Check.Fall)
+		at.Unnoticed = true
 	}
 	if spec.Proxy.HardStopAfter != nil {
-		at.Linger = spec.Proxy.HardStopAfter.D()
+		at.OldProcess = spec.Proxy.HardStopAfter.D()
 	}
 	own, best := 0, 0
 	for _, n := range spec.Nodes {
@@ -118,18 +118,18 @@ var stops = []string{"stop", verbRestart}
 func (at Place) beside(s Step) string {
 	is := func(unit string, verbs ...string) bool { return s.Object == unit && slices.Contains(verbs, s.Verb) }
 	switch {
-	case is(host.HAProxyUnit, verbRestart) && at.Blind && at.out() == "":
+	case is(host.HAProxyUnit, verbRestart) && at.Unnoticed && at.out() == "":
 		return "the connections through this HAProxy end"
 	case is(host.HAProxyUnit, stops...):
-		return at.stops(at.Sick, "the connections through this HAProxy end")
+		return at.stops(at.FailoverGap, "the connections through this HAProxy end")
 	case is(host.KeepalivedUnit, stops...):
-		return at.stops(at.Goodbye, "")
+		return at.stops(at.HandoverGap, "")
 	case is(host.KeepalivedUnit, "start"):
 		return "this host joins the virtual router as BACKUP, and takes the virtual IPs if nobody holds them"
 	case is(host.HAProxyUnit, verbReload):
 		text := "no connection is cut: the old process serves its connections until they end"
-		if at.Linger > 0 {
-			text += fmt.Sprintf(", for %v at most (proxy.hardStopAfter)", at.Linger)
+		if at.OldProcess > 0 {
+			text += fmt.Sprintf(", for %v at most (proxy.hardStopAfter)", at.OldProcess)
 		}
 		return text
 	case is(host.KeepalivedUnit, verbReload):

@@ -38,7 +38,7 @@ set web/cp1: no connection is cut
 		leave string
 		want  string
 	}{
-		"MASTER": {Place{Role: host.RoleMaster, Peers: []string{"lb2"}, Goodbye: 11 * time.Millisecond, Sick: 11 * time.Millisecond}, "the virtual IPs move to lb2; each peer that is changed after this host may move them again", common +
+		"MASTER": {Place{Role: host.RoleMaster, Peers: []string{"lb2"}, HandoverGap: 11 * time.Millisecond, FailoverGap: 11 * time.Millisecond}, "the virtual IPs move to lb2; each peer that is changed after this host may move them again", common +
 			`restart haproxy.service: the virtual IPs move to lb2 within about 10 ms, and stay there; the connections through this HAProxy end
 stop keepalived.service: the virtual IPs move to lb2 within about 10 ms, and stay there
 stop haproxy.service: the connections through this HAProxy end
@@ -56,7 +56,7 @@ stop keepalived.service: the virtual IPs move to lb2, and stay there (it is not 
 stop haproxy.service: the connections through this HAProxy end
 start keepalived.service: this host joins the virtual router as BACKUP, and takes the virtual IPs if nobody holds them
 `},
-		"BACKUP": {Place{Role: host.RoleBackup, Linger: 10 * time.Minute}, "no client notices it: this host is BACKUP; it does not join the virtual router until every peer is changed too", strings.Replace(common, "until they end", "until they end, for 10m0s at most (proxy.hardStopAfter)", 1) +
+		"BACKUP": {Place{Role: host.RoleBackup, OldProcess: 10 * time.Minute}, "no client notices it: this host is BACKUP; it does not join the virtual router until every peer is changed too", strings.Replace(common, "until they end", "until they end, for 10m0s at most (proxy.hardStopAfter)", 1) +
 			`restart haproxy.service: no client notices it: this host is BACKUP
 stop keepalived.service: no client notices it: this host is BACKUP
 stop haproxy.service: no client notices it: this host is BACKUP
@@ -100,11 +100,11 @@ func TestPlaceOf(t *testing.T) {
 			t.Fatal(err)
 		}
 		at := PlaceOf(&doc.Spec, "lb1", host.RoleMaster)
-		stop, sick := at.moves(at.Goodbye), at.moves(at.Sick)
-		if sick == stop {
-			sick = "the same"
+		stop, fails := at.moves(at.HandoverGap), at.moves(at.FailoverGap)
+		if fails == stop {
+			fails = "the same"
 		}
-		if got := stop + "; " + sick; got != c.want {
+		if got := stop + "; " + fails; got != c.want {
 			t.Errorf("%s:\n%s\nwant:\n%s", name, got, c.want)
 		}
 	}

@@ -48,21 +48,21 @@ func effect(steps []Step, at Place) string {
 		return slices.ContainsFunc(steps, func(s Step) bool { return s.Object == unit && slices.Contains(verbs, s.Verb) })
 	}
 	leaves := slices.ContainsFunc(steps, func(s Step) bool { return s.Verb == verbLeave })
-	blind := at.Blind && !does(host.HAProxyUnit, "stop")
+	unnoticed := at.Unnoticed && !does(host.HAProxyUnit, "stop")
 	haproxy, keepalived := does(host.HAProxyUnit, stops...), leaves || does(host.KeepalivedUnit, stops...)
 	switch {
 	case (haproxy || keepalived) && at.out() != "":
 		return "clients do not notice it: this host is " + at.out() + ", and clients do not use it"
-	case haproxy && at.Role == host.RoleMaster && (keepalived || !blind):
-		gap := at.Sick
+	case haproxy && at.Role == host.RoleMaster && (keepalived || !unnoticed):
+		gap := at.FailoverGap
 		if keepalived { // keepalived hands over first
-			gap = min(gap, at.Goodbye)
+			gap = min(gap, at.HandoverGap)
 		}
 		return "clients notice it: " + at.moves(gap) + "; the connections through this host's HAProxy end"
 	case haproxy:
 		return "clients notice it: the connections through this host's HAProxy end"
 	case keepalived && at.Role == host.RoleMaster:
-		return "clients may notice it: this host is MASTER, and " + at.moves(at.Goodbye)
+		return "clients may notice it: this host is MASTER, and " + at.moves(at.HandoverGap)
 	case keepalived:
 		return "clients may notice it: if this host holds the virtual IPs, they move to " + at.otherHosts()
 	case does(host.HAProxyUnit, "start"), does(host.KeepalivedUnit, "start"):

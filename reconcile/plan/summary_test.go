@@ -56,22 +56,22 @@ func TestSummary(t *testing.T) {
 		"keepalived stops on the MASTER": {
 			[]Step{stopUnit(host.KeepalivedUnit)},
 			"1 change on this host: stop keepalived.service\nclients may notice it: this host is MASTER, and the virtual IPs move to lb2 within about 10 ms, and stay there\n",
-			Place{Role: host.RoleMaster, Peers: []string{"lb2"}, Goodbye: 11 * time.Millisecond},
+			Place{Role: host.RoleMaster, Peers: []string{"lb2"}, HandoverGap: 11 * time.Millisecond},
 		},
 		"HAProxy restarts on the MASTER of three": {
 			[]Step{restartUnit(host.HAProxyUnit, "", "why")},
 			"1 change on this host: restart haproxy.service\nclients notice it: the virtual IPs move to lb2 or lb3 within about 3.6 s, and come back when this host is ready again (vrrp.preempt); the connections through this host's HAProxy end\n",
-			Place{Role: host.RoleMaster, Peers: []string{"lb2", "lb3"}, Sick: 3620 * time.Millisecond, Back: true},
+			Place{Role: host.RoleMaster, Peers: []string{"lb2", "lb3"}, FailoverGap: 3620 * time.Millisecond, Back: true},
 		},
 		"keepalived stops, then HAProxy": {
 			[]Step{stopUnit(host.KeepalivedUnit), stopUnit(host.HAProxyUnit)},
 			"2 changes on this host: stop keepalived.service, haproxy.service\nclients notice it: the virtual IPs move to another host within about 620 ms, and stay there; the connections through this host's HAProxy end\n",
-			Place{Role: host.RoleMaster, Goodbye: 619 * time.Millisecond, Sick: 3620 * time.Millisecond},
+			Place{Role: host.RoleMaster, HandoverGap: 619 * time.Millisecond, FailoverGap: 3620 * time.Millisecond},
 		},
 		"the MASTER is alone": {
 			[]Step{stopUnit(host.KeepalivedUnit)},
 			"1 change on this host: stop keepalived.service\nclients may notice it: this host is MASTER, and no other host takes the virtual IPs over: lb2 cannot serve: it is drained\n",
-			Place{Role: host.RoleMaster, Peers: []string{"lb2"}, Goodbye: 11 * time.Millisecond, Alone: "lb2 cannot serve: it is drained"},
+			Place{Role: host.RoleMaster, Peers: []string{"lb2"}, HandoverGap: 11 * time.Millisecond, Alone: "lb2 cannot serve: it is drained"},
 		},
 		"HAProxy restarts in FAULT": {
 			[]Step{restartUnit(host.HAProxyUnit, "", "why")},

@@ -26,8 +26,8 @@ type beat struct {
 	value uint64
 }
 
-// heir is a host that forwards to a former holder.
-type heir struct {
+// newHolder is the host that forwards to a former holder.
+type newHolder struct {
 	*fake.Host
 	beats     chan beat
 	forwarded []host.Flow
@@ -37,7 +37,7 @@ type heir struct {
 	refused   error // why it cannot send challenges
 }
 
-func (h *heir) HearHeartbeats(ctx context.Context, iface string, heard func(string, uint64)) error {
+func (h *newHolder) HearHeartbeats(ctx context.Context, iface string, heard func(string, uint64)) error {
 	if h.unheard != nil {
 		return h.unheard
 	}
@@ -51,9 +51,11 @@ func (h *heir) HearHeartbeats(ctx context.Context, iface string, heard func(stri
 	}
 }
 
-func (h *heir) Forwarded(context.Context) ([]host.Flow, error) { return slices.Clone(h.forwarded), nil }
+func (h *newHolder) Forwarded(context.Context) ([]host.Flow, error) {
+	return slices.Clone(h.forwarded), nil
+}
 
-func (h *heir) Challenge(_ context.Context, flows []host.Flow) (int, error) {
+func (h *newHolder) Challenge(_ context.Context, flows []host.Flow) (int, error) {
 	h.mutex.Lock()
 	defer h.mutex.Unlock()
 	if h.refused != nil {
@@ -64,7 +66,7 @@ func (h *heir) Challenge(_ context.Context, flows []host.Flow) (int, error) {
 }
 
 // challenged returns the connections whose clients were challenged.
-func (h *heir) challenged() []host.Flow {
+func (h *newHolder) challenged() []host.Flow {
 	h.mutex.Lock()
 	defer h.mutex.Unlock()
 	return slices.Clone(h.asked)
@@ -89,7 +91,7 @@ func TestSuccessor(t *testing.T) {
 	const router = 10
 	live, rest := beat{"lb1", render.Heartbeat(router)}, beat{"lb1", render.HeartbeatRest(router)}
 	ours := []host.Flow{flow("198.51.100.50:40000"), flow("198.51.100.51:40001")}
-	beating := func(h *heir, s *Successor, n int) {
+	beating := func(h *newHolder, s *Successor, n int) {
 		for range n {
 			time.Sleep(render.HeartbeatEvery)
 			s.PeerServesOn("lb1", true)
@@ -98,44 +100,47 @@ func TestSuccessor(t *testing.T) {
 	}
 	for name, c := range map[string]struct {
 		more string
-		do   func(h *heir, s *Successor)
+		do   func(h *newHolder, s *Successor)
 		in   time.Duration // from the end of do until the clients are told; 0: never
 	}{
-		"the heartbeats end":            {do: func(h *heir, s *Successor) { beating(h, s, 80) }, in: render.HeartbeatLife + beatMargin},
-		"the agent is stopped for good": {do: func(h *heir, s *Successor) { beating(h, s, 3); h.beats <- rest }, in: render.ForwardTime + beatMargin},
-		"the agent is restarted": {do: func(h *heir, s *Successor) {
+		"the heartbeats end":            {do: func(h *newHolder, s *Successor) { beating(h, s, 80) }, in: render.HeartbeatLife + beatMargin},
+		"the agent is stopped for good": {do: func(h *newHolder, s *Successor) { beating(h, s, 3); h.beats <- rest }, in: render.ForwardTime + beatMargin},
+		"the agent is restarted": {do: func(h *newHolder, s *Successor) {
 			beating(h, s, 3)
 			h.beats <- rest
 			time.Sleep(time.Second)
 			beating(h, s, 3)
 		}, in: render.HeartbeatLife + beatMargin},
-		"the former holder ended the wait": {do: func(h *heir, s *Successor) { beating(h, s, 3); s.PeerServesOn("lb1", false) }},
-		"another host never waited":        {do: func(h *heir, s *Successor) { beating(h, s, 3); s.PeerServesOn("lb3", false) }, in: render.HeartbeatLife + beatMargin},
-		"heartbeats of a machine that never said it": {do: func(h *heir, s *Successor) {
+		"the former holder ended the wait": {do: func(h *newHolder, s *Successor) { beating(h, s, 3); s.PeerServesOn("lb1", false) }},
+		"another host never waited":        {do: func(h *newHolder, s *Successor) { beating(h, s, 3); s.PeerServesOn("lb3", false) }, in: render.HeartbeatLife + beatMargin},
+		"heartbeats of a machine that never said it": {do: func(h *newHolder, s *Successor) {
 			beating(h, s, 3)
 			for range 3 {
 				time.Sleep(render.HeartbeatEvery)
 				h.beats <- beat{"stranger", live.value}
 			}
 		}, in: render.HeartbeatLife + beatMargin - 3*render.HeartbeatEvery},
-		"one of two ends the wait, the other dies": {do: func(h *heir, s *Successor) {
+		"one of two ends the wait, the other dies": {do: func(h *newHolder, s *Successor) {
 			s.PeerServesOn("lb3", true)
 			beating(h, s, 3)
 			s.PeerServesOn("lb3", false)
 		}, in: render.HeartbeatLife + beatMargin},
-		"no heartbeat ever came":       {do: func(h *heir, s *Successor) { s.PeerServesOn("lb1", true) }},
-		"heartbeats of another router": {do: func(h *heir, s *Successor) { s.PeerServesOn("lb1", true); h.beats <- beat{"lb1", render.Heartbeat(11)} }},
-		"the virtual IP went back": {do: func(h *heir, s *Successor) {
+		"no heartbeat ever came": {do: func(h *newHolder, s *Successor) { s.PeerServesOn("lb1", true) }},
+		"heartbeats of another router": {do: func(h *newHolder, s *Successor) {
+			s.PeerServesOn("lb1", true)
+			h.beats <- beat{"lb1", render.Heartbeat(11)}
+		}},
+		"the virtual IP went back": {do: func(h *newHolder, s *Successor) {
 			beating(h, s, 3)
 			synctest.Wait()
 			h.Net[1].Prefixes = slices.DeleteFunc(h.Net[1].Prefixes, func(p netip.Prefix) bool { return p.Addr() == vip.Addr() })
 			h.beats <- live
 		}},
-		"it cannot hear": {do: func(h *heir, s *Successor) { h.unheard = errors.New("cannot hear"); s.PeerServesOn("lb1", true) }},
+		"it cannot hear": {do: func(h *newHolder, s *Successor) { h.unheard = errors.New("cannot hear"); s.PeerServesOn("lb1", true) }},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				h := &heir{Host: fake.New(), beats: make(chan beat), forwarded: ours}
+				h := &newHolder{Host: fake.New(), beats: make(chan beat), forwarded: ours}
 				h.Net[1].Prefixes = append(h.Net[1].Prefixes, vip)
 				if _, err := (&reconcile.Reconciler{Host: h.Host, Log: slog.New(slog.DiscardHandler)}).Once(t.Context(), parsed(t, spec)); err != nil {
 					t.Fatal(err)
@@ -174,7 +179,7 @@ func TestSuccessor(t *testing.T) {
 // TestSuccessorCannotTell: a host that cannot send challenges logs this once, with the number of clients that were not told.
 func TestSuccessorCannotTell(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := &heir{Host: fake.New(), refused: errors.New("cannot ask: not permitted"), forwarded: []host.Flow{flow("198.51.100.50:40000"), flow("198.51.100.51:40001")}}
+		h := &newHolder{Host: fake.New(), refused: errors.New("cannot ask: not permitted"), forwarded: []host.Flow{flow("198.51.100.50:40000"), flow("198.51.100.51:40001")}}
 		h.Net[1].Prefixes = append(h.Net[1].Prefixes, vip)
 		var log bytes.Buffer
 		NewSuccessor(h, slog.New(slog.NewTextHandler(&log, nil))).tell(t.Context())
@@ -187,7 +192,7 @@ func TestSuccessorCannotTell(t *testing.T) {
 // TestSuccessorWithoutHandover: with vrrp.handover: none nothing is forwarded, so the Successor does not listen.
 func TestSuccessorWithoutHandover(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := &heir{Host: fake.New(), unheard: errors.New("nobody must listen")}
+		h := &newHolder{Host: fake.New(), unheard: errors.New("nobody must listen")}
 		if _, err := (&reconcile.Reconciler{Host: h.Host, Log: slog.New(slog.DiscardHandler)}).Once(t.Context(), parsed(t, spec+"vrrp: {handover: none}\n")); err != nil {
 			t.Fatal(err)
 		}

@@ -254,6 +254,16 @@ func openFiles(t *testing.T) int {
 	return len(entries)
 }
 
+// wantClosed waits until this process has only so many open files. Some sockets are closed in the background.
+func wantClosed(t *testing.T, files int) {
+	t.Helper()
+	for deadline := time.Now().Add(5 * time.Second); openFiles(t) > files; time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("open files are left")
+		}
+	}
+}
+
 // TestEnds: when ctx ends or the interface goes down, all watches return, and leave no goroutine and no open file.
 func TestEnds(t *testing.T) {
 	a, _ := cable(t)

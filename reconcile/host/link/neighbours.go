@@ -16,49 +16,41 @@ import (
 // answered, or after wait.
 func Neighbours(ctx context.Context, iface string, addrs []netip.Addr, without []net.HardwareAddr, wait time.Duration) (map[netip.Addr]net.HardwareAddr, error) {
 	found := map[netip.Addr]net.HardwareAddr{}
-	if err := <-askNeighbours(ctx, iface, addrs, without, wait, func(c claim) { found[c.addr] = c.mac }); err != nil {
+	if err := askNeighbours(ctx, iface, addrs, without, wait, func(c claim) { found[c.addr] = c.mac }); err != nil {
 		return nil, err
 	}
 	return found, nil
 }
 
 // AnyNeighbour says whether another machine holds one of these addresses. It returns at the first answer, or after wait.
-func AnyNeighbour(ctx context.Context, iface string, addrs []netip.Addr, wait time.Duration) (bool, error) {
+func AnyNeighbour(ctx context.Context, iface string, addrs []netip.Addr, wait time.Duration) (answered bool, err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	answers := make(chan claim, len(addrs))
-	end := askNeighbours(ctx, iface, addrs, nil, wait, func(c claim) { answers <- c })
-	select {
-	case <-answers: // do not wait for the closing of the sockets, which takes the kernel some milliseconds
-		return true, nil
-	case err := <-end:
-		return len(answers) > 0, err
+	if err = askNeighbours(ctx, iface, addrs, nil, wait, func(claim) { answered = true; cancel() }); answered {
+		err = nil
 	}
+	return answered, err
 }
 
-// askNeighbours starts to ask, and calls found, one call at a time, for the first answer for each address. It sends its
-// error or nil to end once it is done.
-func askNeighbours(ctx context.Context, iface string, addrs []netip.Addr, without []net.HardwareAddr, wait time.Duration, found func(claim)) (end <-chan error) {
-	result := make(chan error, 1)
-	over := func(err error) <-chan error {
+// askNeighbours asks, and calls found, one call at a time, for the first answer for each address.
+func askNeighbours(ctx context.Context, iface string, addrs []netip.Addr, without []net.HardwareAddr, wait time.Duration, found func(claim)) (err error) {
+	defer func() {
 		if err != nil {
 			err = fmt.Errorf("cannot ask for neighbours on %s: %w", iface, err)
 		}
-		result <- err
-		return result
-	}
+	}()
 	v4, v6 := byFamily(addrs)
 	if len(v4)+len(v6) == 0 {
-		return over(nil)
+		return nil
 	}
 	l, err := lookAt(iface)
 	if err != nil {
-		return over(err)
+		return err
 	}
 	l.own = append(l.own, without...) // ignore their answers like our own
 	arp, ndp, err := openClaims(l, v4, v6)
 	if err != nil {
-		return over(err)
+		return err
 	}
 	var both sync.WaitGroup
 	var mutex sync.Mutex
@@ -68,21 +60,18 @@ func askNeighbours(ctx context.Context, iface string, addrs []netip.Addr, withou
 			return
 		}
 		both.Go(func() {
-			defer s.file.Close()
 			*err = s.ask(ctx, l, asked, wait, parse, func(c claim) {
 				mutex.Lock()
 				defer mutex.Unlock()
 				found(c)
 			})
+			go s.file.Close() // takes the kernel some milliseconds, so the result does not wait for it
 		})
 	}
 	ask(arp, v4, parseARP, &errs[0])
 	ask(ndp, v6, parseNDP, &errs[1])
-	go func() {
-		both.Wait()
-		over(cmp.Or(errs[0], errs[1], ctx.Err()))
-	}()
-	return result
+	both.Wait()
+	return cmp.Or(errs[0], errs[1], ctx.Err())
 }
 
 // ask asks for addresses of one family, and after half the time again for those without an answer.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"maps"
 	"net/netip"
+	"slices"
 	"testing"
 	"time"
 )
@@ -98,6 +99,46 @@ func TestAnyNeighbour(t *testing.T) {
 	if ask(20*time.Millisecond, "198.51.100.99", "2001:db8::99") || ask(time.Minute) {
 		t.Error("nobody answers")
 	}
+}
+
+// TestNeighboursAtOnce: the result does not wait for the closing of the sockets, for which the kernel waits until no CPU
+// uses them (synchronize_rcu). Virtual IPs of a dead keepalived stay on two hosts until a search has ended.
+func TestNeighboursAtOnce(t *testing.T) {
+	a, _ := cable(t)
+	median := func(do func() (time.Duration, error)) time.Duration {
+		var took [15]time.Duration
+		for i := range took {
+			a.do(func() (err error) { took[i], err = do(); return err })
+		}
+		slices.Sort(took[:])
+		return took[len(took)/2]
+	}
+	peer := addrs("198.51.100.2")
+	closing := median(func() (time.Duration, error) {
+		l, err := lookAt("eth")
+		if err != nil {
+			return 0, err
+		}
+		arp, _, err := openClaims(l, peer, nil)
+		if err != nil {
+			return 0, err
+		}
+		began := time.Now()
+		err = arp.file.Close()
+		return time.Since(began), err
+	})
+	if closing < 3*time.Millisecond {
+		return // this kernel closes a socket at once
+	}
+	files := openFiles(t)
+	if asking := median(func() (time.Duration, error) {
+		began := time.Now()
+		_, err := Neighbours(t.Context(), "eth", peer, nil, time.Second)
+		return time.Since(began), err
+	}); asking > closing/2 {
+		t.Errorf("an answer takes %s, the closing of a socket %s", asking, closing)
+	}
+	wantClosed(t, files)
 }
 
 func TestNeighboursEnds(t *testing.T) {

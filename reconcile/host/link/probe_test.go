@@ -163,11 +163,7 @@ func TestProbeEnds(t *testing.T) {
 		wantError(t, err, "cannot probe a service on nosuch0: there is no interface nosuch0")
 		return nil
 	})
-	for deadline := time.Now().Add(5 * time.Second); openFiles(t) > files; time.Sleep(time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatal("open files are left")
-		}
-	}
+	wantClosed(t, files)
 }
 
 // Recorded replies of a Linux 6 kernel to a SYN, and the connections that they belong to.

@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"rlb.dev/rlb-agent/cmd/rlb-agent/remote"
-	"rlb.dev/rlb-agent/reconcile/host"
 	"rlb.dev/rlb-agent/reconcile/status"
 )
 
@@ -41,11 +40,11 @@ func Print(w io.Writer, all []Host) error {
 	now := time.Now()
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	row := func(label string, cell func(status.Status) string) {
-		cells := []string{host.Line(label)}
+		cells := []string{remote.Line(label)}
 		for _, h := range all {
 			text := "?"
 			if h.Status != nil {
-				text = host.Line(cell(*h.Status))
+				text = remote.Line(cell(*h.Status))
 			}
 			cells = append(cells, text)
 		}
@@ -60,8 +59,12 @@ func Print(w io.Writer, all []Host) error {
 	row("Ready", readyText)
 	row("Virtual IPs", heldText)
 	row("Services", servicesText)
-	for _, name := range limping(all) {
+	names := limping(all)
+	for _, name := range names[:min(len(names), mostNamed)] {
 		row("  "+name, func(s status.Status) string { return serversText(s, name) })
+	}
+	if more := len(names) - mostNamed; more > 0 {
+		row(fmt.Sprintf("  … %d more", more), func(status.Status) string { return "" })
 	}
 	row("Generation", func(s status.Status) string { return fmt.Sprint(s.ObservedGeneration) })
 	row("Spec", func(s status.Status) string { return fmt.Sprintf("sha256:%.12s", s.SpecDigest) })
@@ -78,7 +81,7 @@ func notes(all []Host) string {
 	var b strings.Builder
 	for _, h := range all {
 		if h.Status == nil {
-			b.WriteString(host.Line(h.Error) + "\n")
+			b.WriteString(remote.Line(h.Error) + "\n")
 			continue
 		}
 		trouble := h.Status.PairTrouble()
@@ -86,7 +89,7 @@ func notes(all []Host) string {
 			trouble = h.Status.Condition("Ready").Message
 		}
 		if trouble != "" {
-			b.WriteString(h.Host + ": " + host.Line(trouble) + "\n")
+			b.WriteString(h.Host + ": " + remote.Line(trouble) + "\n")
 		}
 	}
 	seen := 0
@@ -154,15 +157,20 @@ func servicesText(s status.Status) string {
 	return fmt.Sprintf("%d of %d up", up, len(s.Services))
 }
 
+// mostNamed is the most services that Print names.
+const mostNamed = 20
+
 // limping returns the services that lack a server on some host.
 func limping(all []Host) (names []string) {
+	seen := map[string]bool{}
 	for _, h := range all {
 		if h.Status == nil {
 			continue
 		}
 		for _, service := range h.Status.Services {
 			up, of := serversUp(service)
-			if (up < of || !service.Listening) && !slices.Contains(names, service.Name) {
+			if (up < of || !service.Listening) && !seen[service.Name] {
+				seen[service.Name] = true
 				names = append(names, service.Name)
 			}
 		}

@@ -59,12 +59,13 @@ func Print(w io.Writer, all []Host) error {
 	row("Ready", readyText)
 	row("Virtual IPs", heldText)
 	row("Services", servicesText)
-	names := limping(all)
-	for _, name := range names[:min(len(names), mostNamed)] {
-		row("  "+name, func(s status.Status) string { return serversText(s, name) })
-	}
-	if more := len(names) - mostNamed; more > 0 {
-		row(fmt.Sprintf("  … %d more", more), func(status.Status) string { return "" })
+	for i, name := range limping(all) {
+		row("  "+name, func(s status.Status) string {
+			if i == mostNamed {
+				return "…"
+			}
+			return serversText(s, name)
+		})
 	}
 	row("Generation", func(s status.Status) string { return fmt.Sprint(s.ObservedGeneration) })
 	row("Spec", func(s status.Status) string { return fmt.Sprintf("sha256:%.12s", s.SpecDigest) })
@@ -160,19 +161,21 @@ func servicesText(s status.Status) string {
 // mostNamed is the most services that Print names.
 const mostNamed = 20
 
-// limping returns the services that lack a server on some host.
+// limping returns the services that lack a server on some host. If there are more than mostNamed, "…" stands for the others.
 func limping(all []Host) (names []string) {
-	seen := map[string]bool{}
 	for _, h := range all {
 		if h.Status == nil {
 			continue
 		}
 		for _, service := range h.Status.Services {
 			up, of := serversUp(service)
-			if (up < of || !service.Listening) && !seen[service.Name] {
-				seen[service.Name] = true
-				names = append(names, service.Name)
+			if up == of && service.Listening || slices.Contains(names, service.Name) {
+				continue
 			}
+			if len(names) == mostNamed {
+				return append(names, "…")
+			}
+			names = append(names, service.Name)
 		}
 	}
 	return names

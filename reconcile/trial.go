@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"strings"
 	"time"
 
 	"rlb.dev/rlb-agent/api"
@@ -23,10 +24,15 @@ const (
 
 // BeginTrial brings a spec into force until the deadline. The end is set up before anything changes. A failed run is undone
 // as usual, and the trial is over; if the undo failed too, the end of the trial is the way back. command is the command
-// that ends a trial, with absolute path and arguments.
+// that ends a trial, with absolute path and arguments. If others than root can change its program, the error wraps
+// host.ErrUnavailable, and nothing was changed.
 func (r *Reconciler) BeginTrial(ctx context.Context, doc *api.Document, t state.Trial, command string) (Result, error) {
 	if err := r.Host.Ready(ctx); err != nil {
 		return Result{}, err
+	}
+	program, _, _ := strings.Cut(command, " ")
+	if err := r.Host.RootOnly(ctx, program); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return Result{}, host.Unavailable("cannot begin a trial: systemd would run "+program+" as root to end it: "+err.Error(), err)
 	}
 	if err := r.endTrial(ctx, replaced); err != nil { // left by a killed run: its timer would end this trial
 		return Result{}, &Failure{Err: err}

@@ -257,6 +257,23 @@ func TestTrialIsOver(t *testing.T) {
 	}
 }
 
+// TestTrialByAProgramOfOthers: systemd runs the agent's program as root to end a trial. If other users can change the
+// program, no trial begins.
+func TestTrialByAProgramOfOthers(t *testing.T) {
+	for _, shared := range []string{"/usr/bin", "/usr"} {
+		h := installed(t, port(t, 9000))
+		before := h.Dump()
+		h.Shared = []string{shared}
+		_, err := try(t, h, port(t, 9001))
+		if want := "cannot begin a trial: systemd would run /usr/bin/rlb-agent as root to end it: others than root may write " + shared; !errors.Is(err, host.ErrUnavailable) || err.Error() != want {
+			t.Errorf("%v, want %s", err, want)
+		}
+		if after := h.Dump(); after != before {
+			t.Errorf("it changed the host:\n%s", after)
+		}
+	}
+}
+
 // TestTrialThatFailsIsOver: the log says that a trial could not be brought into force, and not that it was taken back.
 func TestTrialThatFailsIsOver(t *testing.T) {
 	h := installed(t, port(t, 9000))

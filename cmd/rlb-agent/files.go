@@ -2,18 +2,22 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
 
 	"rlb.dev/rlb-agent/api"
 	"rlb.dev/rlb-agent/api/yamlfile"
 	"rlb.dev/rlb-agent/reconcile/host"
 	"rlb.dev/rlb-agent/reconcile/host/debian"
+	"rlb.dev/rlb-agent/reconcile/host/rootpath"
 	"rlb.dev/rlb-agent/reconcile/plan"
 	"rlb.dev/rlb-agent/render"
 )
@@ -80,17 +84,34 @@ func (a *app) renderCommand() *cobra.Command {
 	return cmd
 }
 
+// writeUnder writes the files under a directory. It follows no link below it: root may run this in a directory of other
+// users.
 func writeUnder(dir string, files []render.File) error {
+	err := os.MkdirAll(dir, 0o755)
 	for _, f := range files {
-		path := filepath.Join(dir, f.Path)
-		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-			return usageError{fmt.Errorf("cannot write the rendered files: %w", err)}
-		}
-		if err := os.WriteFile(path, f.Data, f.Mode); err != nil {
-			return usageError{fmt.Errorf("cannot write the rendered files: %w", err)}
+		if err == nil {
+			err = writeBelow(dir, f)
 		}
 	}
+	if err != nil {
+		return usageError{fmt.Errorf("cannot write the rendered files under %s: %w", dir, err)}
+	}
 	return nil
+}
+
+func writeBelow(dir string, f render.File) error {
+	below, err := rootpath.Below(dir, filepath.Dir(f.Path), true)
+	if err != nil {
+		return err
+	}
+	defer below.Close() //nolint:errcheck // nothing was written to it
+	fd, err := unix.Openat(int(below.Fd()), filepath.Base(f.Path), unix.O_WRONLY|unix.O_CREAT|unix.O_TRUNC|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, uint32(f.Mode))
+	if err != nil {
+		return &fs.PathError{Op: "open", Path: f.Path, Err: err}
+	}
+	file := os.NewFile(uintptr(fd), f.Path)
+	_, err = file.Write(f.Data)
+	return errors.Join(err, file.Close())
 }
 
 // diffCommand shows how the installed files differ from the rendered ones.

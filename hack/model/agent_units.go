@@ -143,6 +143,9 @@ func (a *agent) TellKeepalived(fault bool) error {
 	return a.call(context.Background(), quickly, time.Millisecond, func() { a.m.setFault(fault) })
 }
 
+// TrackAgain does nothing: in the model no directory is removed.
+func (a *agent) TrackAgain(context.Context) {}
+
 // File returns the tracked file.
 func (a *agent) File(ctx context.Context, path string) (f host.File, err error) {
 	err = a.do(func() {

@@ -64,7 +64,9 @@ func joining(a *act) time.Duration { return 250*time.Millisecond + takeover(a) }
 
 // rejoined is the time until a host that may have heard the other before the other left has noticed its silence and taken
 // over.
-func rejoined(a *act) time.Duration { return former(a).Listen() + former(a).Silence() + joining(a) }
+func rejoined(a *act) time.Duration {
+	return former(a).AfterLeaving() + former(a).Silence() + joining(a)
+}
 
 // unheard is the time until one of two holders in different virtual routers stands down: a host that hears no advertisement of
 // the other assumes for 2 s that the other is about to give up the virtual IP (failover, hungTime).

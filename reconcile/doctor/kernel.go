@@ -77,7 +77,7 @@ func (e *exam) needsVIP(line string) netip.Addr {
 	if len(words) < 2 || words[0] != "bind" || slices.Contains(words, "transparent") {
 		return netip.Addr{}
 	}
-	for at := range strings.SplitSeq(words[1], ",") {
+	for _, at := range strings.Split(words[1], ",") {
 		at = at[strings.Index(at, "@")+1:] // removes a prefix such as "ipv4@"
 		addr, _ := netip.ParseAddr(strings.Trim(at[:max(strings.LastIndex(at, ":"), 0)], "[]"))
 		if slices.ContainsFunc(e.spec.VirtualIPs, func(v api.VirtualIP) bool { return v.Addr() == addr }) {

@@ -38,6 +38,7 @@ type Failover struct {
 	health    *health
 	ownership *ownership
 	vrrp      *vrrpProcess
+	replaced  chan struct{} // a directory of the tracked files may have been replaced
 }
 
 // New returns a Failover that does nothing until Run is called.
@@ -45,7 +46,7 @@ func New(c Config) *Failover {
 	health := newHealth(c.Host, c.Publish, c.Log)
 	ownership := newOwnership(c.Host, health.conflicts, c.Log)
 	health.holds = &ownership.holds
-	return &Failover{host: c.Host, log: c.Log, health: health, ownership: ownership, vrrp: newVRRPProcess(c.Host, c.Log)}
+	return &Failover{host: c.Host, log: c.Log, health: health, ownership: ownership, vrrp: newVRRPProcess(c.Host, c.Log), replaced: make(chan struct{}, 1)}
 }
 
 // Run monitors until ctx ends. It then clears the fault flag, so that no host stays in FAULT without a running agent.
@@ -65,6 +66,7 @@ func (f *Failover) Run(ctx context.Context) {
 		})
 	})
 	all.Go(func() { f.watchAddresses(ctx) })
+	all.Go(func() { f.trackAgain(ctx) })
 }
 
 // ApplyRuntimeState sets the spec in force. With the same spec again, it starts a new check of everything. It blocks until
@@ -75,8 +77,25 @@ func (f *Failover) ApplyRuntimeState(ctx context.Context, force state.InForce) {
 	send(ctx, f.vrrp.force, force)
 }
 
-// TrackedFileChanged tells Run that another program may have changed the tracked file. It never blocks.
-func (f *Failover) TrackedFileChanged() { wake.Up(f.health.touched) }
+// TrackedFileChanged tells Run that another program may have changed a tracked file, or with replaced also a directory on
+// its path. It never blocks.
+func (f *Failover) TrackedFileChanged(replaced bool) {
+	wake.Up(f.health.touched)
+	if replaced {
+		wake.Up(f.replaced)
+	}
+}
+
+func (f *Failover) trackAgain(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-f.replaced:
+			f.host.TrackAgain(ctx)
+		}
+	}
+}
 
 // seldom returns a function that wakes bell at most once in a pause. A call that comes too soon wakes it when the pause has
 // passed. Only one goroutine at a time may call the function.

@@ -105,6 +105,8 @@ func (b *bench) TellKeepalived(fault bool) error {
 	return b.broken
 }
 
+func (b *bench) TrackAgain(context.Context) {}
+
 func (b *bench) File(_ context.Context, path string) (host.File, error) {
 	b.Lock()
 	defer b.Unlock()

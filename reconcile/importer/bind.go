@@ -34,7 +34,7 @@ func (l listener) socket() string {
 // parseBind reads the addresses of a bind line, separated by commas (HAProxy configuration manual §4.2, bind), or returns
 // why it cannot.
 func parseBind(text string) (all []listener, why string) {
-	for part := range strings.SplitSeq(text, ",") {
+	for _, part := range strings.Split(text, ",") {
 		if len(all) >= maxBinds {
 			return nil, fmt.Sprintf("a service has at most %d addresses", maxBinds)
 		}

@@ -63,7 +63,7 @@ func listed(ranges [][2]int) (all []int) {
 
 // statusRanges reads a list of statuses and ranges of statuses.
 func statusRanges(text string) (all [][2]int, ok bool) {
-	for part := range strings.SplitSeq(text, ",") {
+	for _, part := range strings.Split(text, ",") {
 		least, most, isRange := strings.Cut(part, "-")
 		if !isRange {
 			most = least

@@ -105,12 +105,13 @@ func (f *FormerRouter) Forget(ctx context.Context, h host.Host) error {
 func (f *FormerRouter) Silence() time.Duration { return 4 * f.period() }
 
 // AfterLeaving is how long to listen for another member after this host has left. A backup that missed the goodbye of its
-// master, because it was lost or overtaken by an advertisement, takes over as after a silence of the master.
+// master, because it was lost or overtaken by an advertisement, takes over as after a silence of the master. Else a master
+// sends at least two advertisements in this time, of which one may be lost.
 func (f *FormerRouter) AfterLeaving() time.Duration {
 	if f.Backup {
 		return f.Silence()
 	}
-	return f.Listen()
+	return f.Listen() + f.period()
 }
 
 // AfterGoodbye is how long to listen after an advertisement with priority 0. In a pair it came from the last member. With

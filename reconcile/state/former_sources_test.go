@@ -74,7 +74,7 @@ func TestFindSources(t *testing.T) {
 }
 
 // TestFindBackup: the master of a router listens until a backup that missed its goodbye has taken over, unless no other node
-// answers on the link.
+// answers on the link. A backup listens for two advertisements of the master, because one can be lost.
 func TestFindBackup(t *testing.T) {
 	peer, vip := netip.MustParseAddr("198.51.100.2"), netip.MustParsePrefix("198.51.100.10/32")
 	for name, test := range map[string]struct {
@@ -84,8 +84,8 @@ func TestFindBackup(t *testing.T) {
 		want         time.Duration
 	}{
 		"a master":                 {oneService + twoNodes, true, true, nil, 400 * time.Millisecond},
-		"a backup":                 {oneService + twoNodes, false, true, nil, 200 * time.Millisecond},
-		"a master, alone":          {oneService + twoNodes, true, false, nil, 200 * time.Millisecond},
+		"a backup":                 {oneService + twoNodes, false, true, nil, 300 * time.Millisecond},
+		"a master, alone":          {oneService + twoNodes, true, false, nil, 300 * time.Millisecond},
 		"a master, and no socket":  {oneService + twoNodes, true, false, host.ErrUnavailable, 400 * time.Millisecond},
 		"a master without nodes":   {oneService, true, false, nil, 400 * time.Millisecond},
 		"no spec, so nobody knows": {"", false, false, nil, 400 * time.Millisecond},

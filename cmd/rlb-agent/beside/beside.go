@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"rlb.dev/rlb-agent/cmd/rlb-agent/remote"
-	"rlb.dev/rlb-agent/reconcile/host"
 	"rlb.dev/rlb-agent/reconcile/status"
 )
 
@@ -41,11 +40,11 @@ func Print(w io.Writer, all []Host) error {
 	now := time.Now()
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	row := func(label string, cell func(status.Status) string) {
-		cells := []string{host.Line(label)}
+		cells := []string{remote.Line(label)}
 		for _, h := range all {
 			text := "?"
 			if h.Status != nil {
-				text = host.Line(cell(*h.Status))
+				text = remote.Line(cell(*h.Status))
 			}
 			cells = append(cells, text)
 		}
@@ -60,8 +59,13 @@ func Print(w io.Writer, all []Host) error {
 	row("Ready", readyText)
 	row("Virtual IPs", heldText)
 	row("Services", servicesText)
-	for _, name := range limping(all) {
-		row("  "+name, func(s status.Status) string { return serversText(s, name) })
+	for i, name := range limping(all) {
+		row("  "+name, func(s status.Status) string {
+			if i == mostNamed {
+				return "…"
+			}
+			return serversText(s, name)
+		})
 	}
 	row("Generation", func(s status.Status) string { return fmt.Sprint(s.ObservedGeneration) })
 	row("Spec", func(s status.Status) string { return fmt.Sprintf("sha256:%.12s", s.SpecDigest) })
@@ -78,7 +82,7 @@ func notes(all []Host) string {
 	var b strings.Builder
 	for _, h := range all {
 		if h.Status == nil {
-			b.WriteString(host.Line(h.Error) + "\n")
+			b.WriteString(remote.Line(h.Error) + "\n")
 			continue
 		}
 		trouble := h.Status.PairTrouble()
@@ -86,7 +90,7 @@ func notes(all []Host) string {
 			trouble = h.Status.Condition("Ready").Message
 		}
 		if trouble != "" {
-			b.WriteString(h.Host + ": " + host.Line(trouble) + "\n")
+			b.WriteString(h.Host + ": " + remote.Line(trouble) + "\n")
 		}
 	}
 	seen := 0
@@ -154,16 +158,23 @@ func servicesText(s status.Status) string {
 	return fmt.Sprintf("%d of %d up", up, len(s.Services))
 }
 
-// limping returns the services that lack a server on some host.
+// mostNamed is the most services that Print names.
+const mostNamed = 20
+
+// limping returns the services that lack a server on some host. If there are more than mostNamed, "…" stands for the others.
 func limping(all []Host) (names []string) {
 	for _, h := range all {
 		if h.Status == nil {
 			continue
 		}
 		for _, service := range h.Status.Services {
-			if (service.ServersUp() < len(service.Servers) || !service.Listening) && !slices.Contains(names, service.Name) {
-				names = append(names, service.Name)
+			if service.ServersUp() == len(service.Servers) && service.Listening || slices.Contains(names, service.Name) {
+				continue
 			}
+			if len(names) == mostNamed {
+				return append(names, "…")
+			}
+			names = append(names, service.Name)
 		}
 	}
 	return names

@@ -2,8 +2,10 @@ package beside
 
 import (
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
+	"time"
 	"unicode"
 
 	"rlb.dev/rlb-agent/reconcile/host"
@@ -72,5 +74,23 @@ func TestPrintHostile(t *testing.T) {
 		if strings.HasPrefix(line, "lb2: all") || slices.Contains(good, line) != (line == good[i]) {
 			t.Errorf("%q in place of %q", line, good[i])
 		}
+	}
+}
+
+// TestPrintTooMuch: a host whose status is as large as an answer can be neither keeps the reader waiting nor fills the
+// terminal.
+func TestPrintTooMuch(t *testing.T) {
+	long := strings.Repeat("x", 4<<20)
+	s := status.Status{Node: long, Versions: status.Versions{Agent: long}, Conditions: []status.Condition{{Type: "Ready", Status: "False", Reason: long, Message: long}}}
+	s.Services = []status.Service{{Name: long}}
+	for i := range 200_000 {
+		s.Services = append(s.Services, status.Service{Name: strconv.Itoa(i)})
+	}
+	began, b := time.Now(), strings.Builder{}
+	if err := Print(&b, []Host{{Host: "lb1", Status: &s}, {Host: "lb2", Error: "cannot read " + long}}); err != nil {
+		t.Fatal(err)
+	}
+	if took := time.Since(began); took > 5*time.Second || b.Len() > 200_000 || !strings.Contains(b.String(), "\n  18  ") || !strings.Contains(b.String(), "\n  …  ") || strings.Contains(b.String(), "\n  19  ") {
+		t.Errorf("%d bytes after %v: %.500s", b.Len(), took, b.String())
 	}
 }

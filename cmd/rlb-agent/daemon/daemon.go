@@ -98,8 +98,8 @@ func Run(ctx context.Context, c Config) {
 	beside.Go(func() { waits.Run(ctx) })
 	servers := serverTeller{log: c.Log}
 	cutter := &cutoff.Cutter{Host: c.Host, Log: c.Log, Seen: servers.look}
-	tracked := filewatch.New(c.Log, func(string) { over.TrackedFileChanged() })
-	tracked.Set(render.FaultFile)
+	tracked := filewatch.New(c.Log, func(path string) { over.TrackedFileChanged(path == filewatch.LookedUp) })
+	tracked.Set(render.FaultFile, render.DrainFile)
 	beside.Go(func() { over.Run(ctx) })
 	beside.Go(func() { tracked.Run(ctx) })
 	beside.Go(func() { cutter.Run(ctx) })

@@ -6,6 +6,8 @@ package export
 import (
 	"context"
 	"log/slog"
+	"slices"
+	"strings"
 	"time"
 
 	"rlb.dev/rlb-agent/api"
@@ -93,7 +95,6 @@ const recordsQuiet = 50 * time.Millisecond
 // Run shows the host until ctx ends. Then it removes what would become outdated.
 func (e *Exporter) Run(ctx context.Context) {
 	watch := filewatch.New(e.Log, func(string) { wake.Up(e.changed) })
-	watch.Set(records...)
 	go watch.Run(ctx)
 	defer e.close()
 	for {
@@ -101,6 +102,13 @@ func (e *Exporter) Run(ctx context.Context) {
 		if pause := e.follow(ctx); pause > 0 {
 			again = time.After(pause)
 		}
+		paths := records
+		if doc := e.current.spec(); doc != nil {
+			if path, unix := strings.CutPrefix(doc.Spec.Web.Address, "unix:"); unix {
+				paths = append(slices.Clip(paths), path)
+			}
+		}
+		watch.Set(paths...)
 		select {
 		case <-ctx.Done():
 			return

@@ -16,6 +16,7 @@ import (
 // listener serves pages at one address, or is to serve them.
 type listener struct {
 	address    string
+	at         net.Listener  // nil before it has listened
 	server     *http.Server  // nil while it does not listen
 	ended      chan struct{} // closed when the server has ended
 	lastLogged string        // why it does not listen
@@ -42,6 +43,9 @@ func (e *Exporter) listen() (again time.Duration) {
 			have.close()
 			delete(e.listeners, want.field)
 			have = nil
+		}
+		if have.serving() && have.replaced() {
+			have.close()
 		}
 		if want.address == "" || have.serving() {
 			continue
@@ -91,7 +95,7 @@ func (e *Exporter) open(l *listener, show pages) error {
 		known = nil // a browser cannot reach a socket
 	}
 	server, ended := newServer(e.Log, show, known, e.stream), make(chan struct{})
-	l.server, l.ended, l.lastLogged = server, ended, ""
+	l.at, l.server, l.ended, l.lastLogged = at, server, ended, ""
 	go func() {
 		if err := server.Serve(&conns{Listener: at, most: maxConns}); !errors.Is(err, http.ErrServerClosed) {
 			e.Log.Warn("cannot serve at "+l.address, "err", err)
@@ -112,6 +116,12 @@ func (l *listener) serving() bool {
 	default:
 		return true
 	}
+}
+
+// replaced reports whether somebody removed or replaced the socket: no client reaches the listener any more.
+func (l *listener) replaced() bool {
+	s, ok := l.at.(socket)
+	return ok && !madeAt(s.Path).Equal(s.Made)
 }
 
 // close also ends the answers in progress.

@@ -1,13 +1,16 @@
 package export
 
 import (
+	"context"
 	"errors"
 	"net"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
+	"time"
 )
 
 // leftSocket makes a socket as a killed program leaves it.
@@ -64,6 +67,40 @@ func TestUnixSocket(t *testing.T) {
 	}
 	if data, err := os.ReadFile(file); err != nil || string(data) != "x" {
 		t.Errorf("the file is not as it was: %q, %v", data, err)
+	}
+}
+
+// TestRemovedSocket: a socket that somebody removes is made again, within a second.
+func TestRemovedSocket(t *testing.T) {
+	s, path := newShown(t), filepath.Join(t.TempDir(), "run/web.sock")
+	if err := os.Mkdir(filepath.Dir(path), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	s.run("web: {address: 'unix:" + path + "'}\n")
+	ctx, cancel := context.WithCancel(t.Context())
+	var running sync.WaitGroup
+	running.Go(func() { s.Run(ctx) })
+	defer running.Wait()
+	defer cancel()
+	for _, remove := range []func() error{
+		func() error { return os.Remove(path) },
+		func() error {
+			return errors.Join(os.RemoveAll(filepath.Dir(path)), os.Mkdir(filepath.Dir(path), 0o755))
+		},
+	} {
+		time.Sleep(100 * time.Millisecond) // until the watch is in place
+		if err := remove(); err != nil {
+			t.Fatal(err)
+		}
+		began := time.Now()
+		for answers := false; !answers; time.Sleep(10 * time.Millisecond) {
+			conn, err := net.Dial("unix", path)
+			if answers = err == nil; answers {
+				conn.Close()
+			} else if time.Since(began) > time.Second {
+				t.Fatal(err)
+			}
+		}
 	}
 }
 

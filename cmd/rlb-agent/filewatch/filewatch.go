@@ -80,6 +80,10 @@ func (w *Watch) Run(ctx context.Context) {
 
 // round watches until the paths lead through other directories than at its start.
 func (w *Watch) round(ctx context.Context, mounts <-chan struct{}) error {
+	select { // the call of Set that made these paths is done with this round
+	case <-w.again:
+	default:
+	}
 	w.mu.Lock()
 	paths := w.paths
 	w.mu.Unlock()
@@ -114,6 +118,9 @@ func (w *Watch) round(ctx context.Context, mounts <-chan struct{}) error {
 			}
 			if len(trail.of(event.Name)) == 0 || event.Op&(fsnotify.Create|fsnotify.Remove|fsnotify.Rename) == 0 {
 				continue
+			}
+			if _, watched := trail.nodes[event.Name]; watched { // a directory made in its place can have the same inode number
+				return nil
 			}
 		}
 		if !trail.same(follow(paths)) {

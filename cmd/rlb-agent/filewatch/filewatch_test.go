@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -58,6 +59,42 @@ func TestFileWatch(t *testing.T) {
 	}
 }
 
+// TestDirectoryMadeAgainAtOnce: a directory is removed and made again before the watch looks. On ext4 the new directory has
+// often the inode number of the old one.
+func TestDirectoryMadeAgainAtOnce(t *testing.T) {
+	for _, script := range []string{"rm d; sleep; mkdir d", "mv d e; mv e d"} {
+		dir := t.TempDir()
+		change(t, dir, "mkdir d; w d/spec.yaml")
+		seen, path := make(chan string, 1000), filepath.Join(dir, "d/spec.yaml")
+		again := sync.OnceFunc(func() { change(t, dir, script) })
+		w := New(slog.New(slog.DiscardHandler), func(what string) {
+			if what == path {
+				again()
+			}
+			seen <- what
+		})
+		w.Set(path)
+		go w.Run(t.Context())
+		await(t, seen, path)
+		if time.Sleep(50 * time.Millisecond); len(seen) > 0 {
+			t.Errorf("then it reports %s", <-seen)
+		}
+		change(t, dir, "chmod d/spec.yaml")
+		for what := ""; what != LookedUp; {
+			select {
+			case what = <-seen:
+			case <-time.After(time.Second):
+				t.Fatalf("%s: the watch is not renewed", script)
+			}
+		}
+		for time.Sleep(50 * time.Millisecond); len(seen) > 0; {
+			<-seen
+		}
+		change(t, dir, "w d/spec.yaml")
+		await(t, seen, path)
+	}
+}
+
 func await(t *testing.T, seen <-chan string, path string) {
 	t.Helper()
 	select {
@@ -90,6 +127,8 @@ func change(t *testing.T, dir, script string) {
 			err = os.Symlink(words[1], b)
 		case "chmod":
 			err = os.Chmod(a, 0o600)
+		case "sleep": // until the kernel has freed the inode of a removed directory that was watched
+			time.Sleep(100 * time.Millisecond)
 		}
 		if err != nil {
 			t.Fatal(err)

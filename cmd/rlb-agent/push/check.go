@@ -60,7 +60,7 @@ func (p *Push) look(ctx context.Context, h remote.Host) (*target, error) {
 	inSync := s.Condition("InSync")
 	switch theirs, ours := major(s.Versions.Agent), major(p.Version); {
 	case theirs != "" && ours != "" && theirs != ours:
-		return nil, fmt.Errorf("cannot push to %s: it has rlb-agent %s, this machine has %s", h.Name, host.Line(s.Versions.Agent), p.Version)
+		return nil, fmt.Errorf("cannot push to %s: it has rlb-agent %s, this machine has %s", h.Name, remote.Line(s.Versions.Agent), p.Version)
 	case s.Trial != nil:
 		return nil, &remote.Failure{Code: Failed, Err: fmt.Errorf("cannot push to %s: %s", h.Name, orReason(inSync.Message))}
 	case inSync.Status != "True":
@@ -74,7 +74,7 @@ func (p *Push) look(ctx context.Context, h remote.Host) (*target, error) {
 func orReason(texts ...string) string {
 	for _, text := range texts {
 		if text != "" {
-			return host.Line(text)
+			return remote.Line(text)
 		}
 	}
 	return "its status gives no reason"
@@ -118,7 +118,7 @@ func (p *Push) plan(ctx context.Context, t *target) (remote.Answer, error) {
 func (p *Push) summary(targets []*target, plans []remote.Answer) {
 	for _, t := range targets {
 		s := t.before
-		fmt.Fprintln(p.Out, host.Line(fmt.Sprintf("%s: %s, generation %d, sha256:%.12s, in sync%s", t.Name, s.Role, s.Generation, s.SpecDigest, drained(s.Drained))))
+		fmt.Fprintln(p.Out, remote.Line(fmt.Sprintf("%s: %s, generation %d, sha256:%.12s, in sync%s", t.Name, s.Role, s.Generation, s.SpecDigest, drained(s.Drained))))
 	}
 	if holders := holders(targets); holders != 1 {
 		p.logf("note: %d of these hosts hold the virtual IPs", holders)

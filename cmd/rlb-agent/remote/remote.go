@@ -129,5 +129,16 @@ func Brief(a Answer) string {
 	if text == "" {
 		return "it said nothing"
 	}
-	return host.Line(text)
+	return Line(text)
+}
+
+// maxLine is the longest line of another host that is shown, in bytes.
+const maxLine = 2000
+
+// Line is host.Line, cut after maxLine bytes.
+func Line(text string) string {
+	if text = host.Line(text); len(text) > maxLine {
+		text = strings.ToValidUTF8(text[:maxLine], "") + "…"
+	}
+	return text
 }

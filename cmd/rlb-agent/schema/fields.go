@@ -106,7 +106,7 @@ func (f *Field) At(path string) (*Field, error) {
 		return f, nil
 	}
 	above := ""
-	for name := range strings.SplitSeq(path, ".") {
+	for _, name := range strings.Split(path, ".") {
 		known := f.object().Properties
 		next, found := known.of[name]
 		if !found {

@@ -137,6 +137,14 @@ func TestHolder(t *testing.T) {
 		w.Eventually("keepalived sees the flag of the directory that was made anew", 5*time.Second, inFault)
 		standby.Shell("systemctl kill -s CONT haproxy")
 		w.Eventually("it is a standby after that", 5*time.Second, func() bool { return backup(standby) })
+		standby.Shell("rm -r /var/lib/rlb; systemctl reload rlb-agent")
+		w.Eventually("the state is made anew", 20*time.Second, func() bool {
+			return standby.Succeeds("test -e /var/lib/rlb/memory.json && rlb-agent diff") && backup(standby)
+		})
+		standby.Shell(pair.Agent + " drain")
+		w.Eventually("keepalived sees the drain in the directory that was made anew", 5*time.Second, inFault)
+		standby.Shell(pair.Agent + " undrain")
+		w.Eventually("it is a standby after that too", 5*time.Second, func() bool { return backup(standby) })
 		if out := standby.Shell("journalctl -u rlb-agent --no-pager -o cat"); !strings.Contains(out, "restored the fault flag") {
 			w.Error("the agent's log says nothing of it")
 		}

@@ -1,6 +1,7 @@
 package failover
 
 import (
+	"context"
 	"strings"
 	"testing"
 	"time"
@@ -51,17 +52,18 @@ const knock = `use IO::Socket::INET; $| = 1;
 while (1) { print IO::Socket::INET->new(PeerAddr => $ARGV[0], Timeout => 0.02) ? "A" : "."; select(undef, undef, undef, 0.005) }`
 
 // TestRebootWithAllowFrom: a client that is not in allowFrom is accepted at no moment of a boot, without the agent, and
-// even if rlb-firewall.service fails: HAProxy's unit loads the rules before HAProxy starts.
+// even if rlb-firewall.service fails: HAProxy's unit loads the rules before HAProxy starts. The same holds for the ports of
+// the statistics and the metrics.
 func TestRebootWithAllowFrom(t *testing.T) {
 	w := e2e.New(t)
 	hosts := w.Hosts(true, lab.Bookworm, lab.Trixie)
 	h, node := hosts[0], hosts[1]
-	h.Apply(e2e.Spec(pair.Nodes, "firewall: {allowFrom: [203.0.113.0/24]}"))
+	h.Apply(e2e.Spec(pair.Nodes, "firewall: {allowFrom: [203.0.113.0/24]}", `proxy: {stats: {address: "0.0.0.0:8404"}}`, `metrics: {address: "0.0.0.0:9345"}`))
 	h.Shell(`mkdir -p /etc/systemd/system/rlb-firewall.service.d
 printf '[Service]\nExecStartPre=/bin/sleep 1\nExecStartPre=/bin/false\n' >/etc/systemd/system/rlb-firewall.service.d/fails.conf`)
 
 	var stops []func()
-	for _, target := range []string{h.Addr().String() + ":9000", pair.Service} {
+	for _, target := range []string{h.Addr().String() + ":9000", h.Addr().String() + ":8404", pair.Service} {
 		cmd := w.Client.Command(t.Context(), "perl", "-e", knock, target)
 		var out strings.Builder
 		cmd.Stdout = &out
@@ -79,9 +81,10 @@ printf '[Service]\nExecStartPre=/bin/sleep 1\nExecStartPre=/bin/false\n' >/etc/s
 	if err := h.Reboot(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	w.Eventually("HAProxy serves after the boot", 15*time.Second, func() bool {
-		return node.Succeeds("perl -MIO::Socket::INET -e 'exit !IO::Socket::INET->new(PeerAddr => \"" + h.Addr().String() + ":9000\", Timeout => 1)'")
-	})
+	reached := func(port string) bool {
+		return node.Succeeds("perl -MIO::Socket::INET -e 'exit !IO::Socket::INET->new(PeerAddr => \"" + h.Addr().String() + ":" + port + "\", Timeout => 1)'")
+	}
+	w.Eventually("HAProxy serves after the boot", 15*time.Second, func() bool { return reached("9000") && reached("8404") })
 	if !h.Is("failed", "rlb-firewall", "failed") {
 		t.Error("rlb-firewall.service did not fail: the test shows nothing")
 	}
@@ -90,6 +93,15 @@ printf '[Service]\nExecStartPre=/bin/sleep 1\nExecStartPre=/bin/false\n' >/etc/s
 	for _, stop := range stops {
 		stop()
 	}
+	e2e.StartDaemon(h)
+	w.Eventually("a node reaches the metrics", 10*time.Second, func() bool { return reached("9345") })
+	ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
+	defer cancel()
+	if conn, err := w.Client.Dial(ctx, h.Addr().String()+":9345"); err == nil {
+		conn.Close()
+		t.Error("the metrics were reached from a forbidden address")
+	}
+	h.Shell("systemctl stop rlb-agent")
 
 	h.Shell("echo garbage >/var/lib/rlb/rules.v4; systemctl stop keepalived; iptables -F RLB-INPUT; systemctl restart haproxy || true")
 	w.Never("HAProxy runs without its rules", time.Second, func() bool { return h.Is("active", "haproxy", "active") })

@@ -33,6 +33,9 @@ func TestForgedSystemdSignals(t *testing.T) {
 	e2e.StartDaemon(h)
 	w.Eventually("it holds the virtual IP", 10*time.Second, h.Active)
 	began := h.Shell("date +%s")
+	if out := h.Shell("busctl list --no-legend"); strings.Contains(out, "rlb-agent") {
+		t.Errorf("the daemon can be reached by signals, it is on the bus: %s", out)
+	}
 
 	attack := make(chan string, 1)
 	go func() {

@@ -14,10 +14,10 @@ import (
 func TestRunFiles(t *testing.T) {
 	w := e2e.New(t)
 	h := w.Hosts(true, lab.Trixie)[0]
-	h.Apply(driftSpec("interval: 60s"))
+	h.Apply(driftSpec("interval: 60s") + "web: {address: 'unix:/run/rlb/web.sock'}\n")
 	e2e.StartDaemon(h)
 	w.Serves("cp1", "cp2", "cp3")
-	const whole = `cd /run/rlb && grep -q '"LoadBalancerStatus"' status.json && grep -q '"invocation"' loaded.json && grep -q '"answers"' guard.json && grep -q '"role"' role.json`
+	const whole = `cd /run/rlb && grep -q '"LoadBalancerStatus"' status.json && grep -q '"invocation"' loaded.json && grep -q '"answers"' guard.json && grep -q '"role"' role.json && test -S web.sock`
 	within := func(what string, limit time.Duration) {
 		t.Helper()
 		began := time.Now()
@@ -33,6 +33,7 @@ func TestRunFiles(t *testing.T) {
 	workers := h.Shell("pgrep -x haproxy | sort")
 	for _, change := range []string{
 		"rm -rf /run/rlb/*",
+		"until rm -r /run/rlb; do :; done", // the agent may restore a file meanwhile
 		"for f in status loaded guard role; do echo '{\"torn' > /run/rlb/$f.json; done",
 		// the agent may restore a file between the two commands
 		"for f in status loaded guard role; do until rm -f /run/rlb/$f.json; mkdir -p /run/rlb/$f.json/x 2>/dev/null; do :; done; done",

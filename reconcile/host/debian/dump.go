@@ -17,6 +17,7 @@ import (
 
 	"rlb.dev/rlb-agent/reconcile/host"
 	"rlb.dev/rlb-agent/reconcile/host/patience"
+	"rlb.dev/rlb-agent/reconcile/host/rootpath"
 	"rlb.dev/rlb-agent/render"
 )
 
@@ -49,7 +50,7 @@ func (h *Host) dump(pid int, silent func() func(now time.Time) bool, ask func() 
 		if place == render.KeepalivedTemp { // it may have been removed
 			_ = os.MkdirAll(place, 0o755) // an error shows below
 		}
-		dir, err := openBelow(filepath.Join(process, "root"), place)
+		dir, err := rootpath.Below(filepath.Join(process, "root"), place, false)
 		if err == nil {
 			dirs = append(dirs, dir)
 			err = removeAt(dir, dumpName) // an old file is no answer
@@ -116,30 +117,12 @@ func dumpPlaces(process string) ([]string, error) {
 		return nil, err
 	}
 	places := []string{"/tmp"}
-	for assignment := range bytes.SplitSeq(environ, []byte{0}) {
+	for _, assignment := range bytes.Split(environ, []byte{0}) {
 		if dir, found := strings.CutPrefix(string(assignment), "TMPDIR="); found && filepath.IsAbs(dir) {
 			places = []string{filepath.Clean(dir), "/tmp"} // 2.1.5 ignores TMPDIR
 		}
 	}
 	return slices.Compact(places), nil
-}
-
-// openBelow opens a directory below another one without following links. It does not use openat2(2), which a unit with
-// RestrictSUIDSGID= must not call.
-func openBelow(root, path string) (*os.File, error) {
-	at, err := os.Open(root)
-	if err != nil {
-		return nil, err
-	}
-	for name := range strings.SplitSeq(strings.Trim(path, "/"), "/") {
-		fd, err := unix.Openat(int(at.Fd()), name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
-		_ = at.Close() // nothing was written
-		if err != nil {
-			return nil, &fs.PathError{Op: "open", Path: path, Err: err}
-		}
-		at = os.NewFile(uintptr(fd), path)
-	}
-	return at, nil
 }
 
 func removeAt(dir *os.File, name string) error {

@@ -180,30 +180,30 @@ func (h *Host) signalTree(effect string, pid int, signal unix.Signal) error {
 // when it is closed, and a file that a crash left empty means the same as a missing one.
 func (h *Host) TellKeepalived(fault bool) error {
 	return h.effect.Do(fmt.Sprintf("TellKeepalived %t", fault), func() error {
-		dir := filepath.Dir(render.FaultFile)
-		if err := os.MkdirAll(dir, 0o755); err != nil {
+		if err := os.MkdirAll(filepath.Dir(render.FaultFile), 0o755); err != nil {
 			return wrap("tell keepalived", err)
 		}
 		if err := os.WriteFile(render.FaultFile, []byte(render.TrackedText(fault)), 0o644); err != nil {
 			return wrap("tell keepalived", err)
 		}
-		var st unix.Stat_t
-		if unix.Stat(dir, &st) == nil {
-			if before := h.faultDir.Swap(st.Ino); before != 0 && before != st.Ino && h.watchesAgain.CompareAndSwap(false, true) {
-				go h.watchAgain(dir)
-			}
-		}
 		return nil
 	})
 }
 
-// watchAgain reloads keepalived after the directory of the tracked file was removed. keepalived's watch ended with that
-// (inotify(7), IN_IGNORED), and keepalived does not see the file in the new directory until it reads its configuration
-// again.
-func (h *Host) watchAgain(dir string) {
-	defer h.watchesAgain.Store(false)
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-	defer cancel()
+// TrackAgain reloads keepalived after a directory of the files that it tracks was removed and made again. keepalived's watch
+// ended with the former directory (inotify(7), IN_IGNORED), and keepalived does not see the file in the new one until it
+// reads its configuration again. TrackAgain must be called at the beginning, and then whenever the paths of these files may
+// lead through other directories. Only one goroutine may call it.
+func (h *Host) TrackAgain(ctx context.Context) {
+	for _, file := range []string{render.FaultFile, render.DrainFile} {
+		if _, err := os.Stat(filepath.Dir(file)); err != nil {
+			return // keepalived 2.1 cannot track a file in a missing directory; it is called again when the directory is made
+		}
+	}
+	if !h.tracked { // until now there was nothing to lose
+		h.tracked = true
+		return
+	}
 	unit, err := h.Unit(ctx, host.KeepalivedUnit)
 	if err == nil && !unit.Active() {
 		return // it starts to watch when it starts
@@ -212,9 +212,10 @@ func (h *Host) watchAgain(dir string) {
 		time.Sleep(unit.GraceLeft())
 		err = h.ReloadUnit(ctx, host.KeepalivedUnit)
 	}
+	const lost = "/run/rlb or /var/lib/rlb was removed, and keepalived did not see the fault flag or the drain any more"
 	if err != nil {
-		h.log.Error("keepalived does not see the fault flag until it is reloaded: "+dir+" was removed", "err", err)
+		h.log.Error("cannot reload keepalived: "+lost, "err", err)
 		return
 	}
-	h.log.Warn("reloaded keepalived: " + dir + " was removed, and keepalived did not see the fault flag any more")
+	h.log.Warn("reloaded keepalived: " + lost)
 }

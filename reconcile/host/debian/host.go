@@ -52,8 +52,7 @@ type Host struct {
 
 	listeners func() (map[uint64]netip.AddrPort, error) // link.Listeners
 
-	faultDir     atomic.Uint64 // inode of the tracked file's directory at its last write; 0 before the first
-	watchesAgain atomic.Bool   // keepalived is being reloaded for a new directory
+	tracked bool // the directories of the tracked files were there
 
 	vrrpMutex  sync.Mutex              // held by one query at a time
 	vrrpSignal stateSignal             // the zero value until it is needed

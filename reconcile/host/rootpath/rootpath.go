@@ -136,6 +136,27 @@ func (w Walker) advice(p *place, command string) string {
 	return command + " " + p.path
 }
 
+// Below opens a directory below another one without following links, whoever owns it. With make it makes the directories
+// that are missing. It does not use openat2(2), which a unit with RestrictSUIDSGID= must not call. Errors: *fs.PathError.
+func Below(dir, path string, make bool) (*os.File, error) {
+	at, err := unix.Open(dir, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	for _, name := range strings.Split(strings.Trim(path, "/"), "/") {
+		if err != nil {
+			break
+		}
+		if make {
+			_ = unix.Mkdirat(at, name, 0o755) // an error shows below
+		}
+		from := at
+		at, err = unix.Openat(from, name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+		_ = unix.Close(from) // nothing was written
+	}
+	if err != nil {
+		return nil, &fs.PathError{Op: "open", Path: path, Err: err}
+	}
+	return os.NewFile(uintptr(at), path), nil
+}
+
 // begin opens the start of an absolute path, and returns the remaining names.
 func (w Walker) begin(path string) (*place, []string, error) {
 	top := "/"

@@ -281,6 +281,20 @@ func TestHandoverCases(t *testing.T) {
 			}
 		}
 	})
+	cases.Run("another interface on the network", func(w *e2e.World) { // such as Wi-Fi beside a cable
+		active := settled(w, e2e.Spec(pair.Nodes), all[:2])
+		standby := all[0]
+		if active == standby {
+			standby = all[1]
+		}
+		standby.Shell("ip link add link eth0 name other type macvlan mode bridge; ip address add 198.51.100.62/24 dev other; ip link set other up")
+		defer standby.Shell("ip link delete other")
+		mac := strings.TrimSpace(standby.Shell("cat /sys/class/net/other/address"))
+		out, err := w.Client.Command(t.Context(), "arping", "-I", "eth0", "-c", "20", "-w", "2", pair.VIP).CombinedOutput()
+		if answers := strings.ToLower(string(out)); !strings.Contains(answers, "reply from") || strings.Contains(answers, mac) {
+			w.Errorf("%v, a standby must not answer for the virtual IP with %s:\n%s", err, mac, out)
+		}
+	})
 	cases.Run("alone", func(w *e2e.World) {
 		h := all[0]
 		settled(w, e2e.Spec(pair.Nodes), []*e2e.Host{h})

@@ -123,6 +123,18 @@ func handedOver(w *e2e.World, target string, do func()) (report, half lab.Report
 	return clients.Stop()
 }
 
+// lonelyACK sends an ACK of no connection to port 9000 of an address, and prints "reset" if a RST answers.
+const lonelyACK = `use Socket; my ($from, $to) = map inet_aton($_), @ARGV; my $port = 45000 + int rand 1000;
+my $tcp = pack("nnNNCCnnn", $port, 9000, 1, 1, 0x50, 0x10, 1024, 0, 0);
+my $sum = 0; $sum += $_ for unpack("n*", $from . $to . pack("nn", 6, length $tcp) . $tcp);
+$sum = ($sum & 0xffff) + ($sum >> 16) for 1 .. 2;
+substr($tcp, 16, 2) = pack("n", ~$sum & 0xffff);
+socket(S, PF_INET, SOCK_RAW, 6) or die $!; bind(S, pack_sockaddr_in(0, $from)) or die $!;
+send(S, $tcp, 0, pack_sockaddr_in(0, $to)) or die $!;
+setsockopt(S, SOL_SOCKET, SO_RCVTIMEO, pack("l!l!", 0, 300000)) or die $!;
+while (defined recv(S, my $in, 1500, 0)) { my ($s, $d, $f) = unpack("x20nnx9C", $in); print("reset"), last if $s == 9000 && $d == $port && $f & 4 }
+`
+
 // TestHandoverCases: for each way to advertise and each bind of HAProxy, a planned move loses nothing in either
 // direction. A goodbye from a stranger moves no packet. A host without a successor does not wait for one.
 func TestHandoverCases(t *testing.T) {
@@ -280,6 +292,40 @@ func TestHandoverCases(t *testing.T) {
 				w.Errorf("after the boot: %v", err)
 			}
 		}
+	})
+	cases.Run("a packet of no connection", func(w *e2e.World) {
+		a := settled(w, e2e.Spec(pair.Nodes, "firewall: {allowFrom: [203.0.113.0/24]}"), all[:2])
+		b := all[0]
+		if a == b {
+			b = all[1]
+		}
+		answered := func() bool {
+			out, err := w.Client.Command(t.Context(), "perl", "-e", lonelyACK, "198.51.100.50", pair.VIP).CombinedOutput()
+			if err != nil {
+				w.Fatalf("%v\n%s", err, out)
+			}
+			return string(out) == "reset"
+		}
+		move := func(from, to *e2e.Host) {
+			from.Shell(pair.Agent + " drain")
+			w.Eventually("the other one holds it", 5*time.Second, func() bool { return to.Active() && !from.Active() })
+		}
+		const open = "systemctl stop rlb-agent; iptables -D INPUT -j RLB-INPUT"
+		a.Shell(open)
+		if move(a, b); !answered() {
+			w.Error("it is not forwarded past the firewall of the new holder: the test shows nothing")
+		}
+		a.Shell("systemctl start rlb-agent; " + pair.Agent + " --once; " + pair.Agent + " undrain; sleep 1")
+		if move(b, a); answered() {
+			w.Error("the former holder answers a client that is not in allowFrom")
+		}
+		b.Shell(open + "; " + pair.Agent + " undrain; sleep 0.3")
+		a.Shell(open)
+		if move(a, b); !answered() {
+			w.Error("after two moves, it goes round between two hosts")
+		}
+		a.Shell("systemctl start rlb-agent; " + pair.Agent + " undrain")
+		b.Shell("systemctl start rlb-agent")
 	})
 	cases.Run("another interface on the network", func(w *e2e.World) { // such as Wi-Fi beside a cable
 		active := settled(w, e2e.Spec(pair.Nodes), all[:2])

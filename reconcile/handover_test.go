@@ -13,7 +13,10 @@ const noHandover = spec + "vrrp: {handover: none}\n"
 // vrrp.handover: none.
 func TestHandoverNone(t *testing.T) {
 	h := installed(t, parse(t, spec))
-	for _, trace := range []string{"IPv4 hand-over", "local route 198.51.100.10", "sysctl net/ipv4/conf/eth0/arp_ignore=1"} {
+	for _, trace := range []string{
+		"IPv4 hand-over", "local route 198.51.100.10", "sysctl net/ipv4/conf/eth0/arp_ignore=1",
+		"sysctl net/ipv4/conf/all/arp_ignore=1", "sysctl net/ipv4/conf/all/arp_announce=2", // other interfaces on the same network
+	} {
 		if !strings.Contains(h.Dump(), trace) {
 			t.Errorf("no %q:\n%s", trace, h.Dump())
 		}

@@ -45,8 +45,8 @@ func (r *Reconciler) canServeOn(ctx context.Context, in *state.InForce) error {
 	return nil
 }
 
-// beginWait records, before the move, how long this host will serve its connections. It returns false if the agent of a
-// peer is too old to forward for that long: the connections then end as in any move.
+// beginWait records, before the move, how long this host will serve its connections. It returns false if a peer does not
+// forward for that long: the connections then end as in any move.
 func (r *Reconciler) beginWait(ctx context.Context, wait time.Duration) (bool, error) {
 	table, err := state.ReadPeers(ctx, r.Host)
 	if err != nil {
@@ -54,7 +54,7 @@ func (r *Reconciler) beginWait(ctx context.Context, wait time.Duration) (bool, e
 	}
 	now := time.Now()
 	if old := table.CannotForward(now); len(old) > 0 {
-		r.Log.Warn("the agent of " + strings.Join(old, ", ") + " is too old to forward for longer than 2 s: established connections end as in a drain without --wait")
+		r.Log.Warn(strings.Join(old, ", ") + " forwards for 2 s at most (old agent, or no rules of vrrp.handover): established connections end as in a drain without --wait")
 		return false, nil
 	}
 	return true, (&state.Wait{Began: now, Until: now.Add(wait)}).Write(ctx, r.Host)

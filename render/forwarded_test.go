@@ -1,4 +1,4 @@
-package render_test
+package render
 
 import (
 	"os"
@@ -29,6 +29,18 @@ func TestForwardingNeedsNoPlaceInTheSet(t *testing.T) {
 		}
 		if !found && strings.Contains(string(data), "dup to") {
 			t.Errorf("%s forwards and does not note what", path)
+		}
+	}
+}
+
+// TestLedOutlivesTheInterval: a stop of HAProxy looks in the set whether this host holds the virtual IPs. The host must stay
+// in the set until its next advertisement, or HAProxy stops before a peer has taken over.
+func TestLedOutlivesTheInterval(t *testing.T) {
+	for interval, want := range map[string]string{"100ms": "timeout 2000ms", "5s": "timeout 10000ms"} {
+		rules := rendered(t, HandoverRules, vip4+oneService+"vrrp: {advertisementInterval: "+interval+"}\n")
+		_, led, _ := strings.Cut(rules, "set led {")
+		if led, _, _ = strings.Cut(led, "}"); !strings.Contains(led, want) {
+			t.Errorf("advertisements every %s: no %q in%s", interval, want, led)
 		}
 	}
 }

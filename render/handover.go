@@ -97,8 +97,12 @@ func HandoverSysctls(spec *api.LoadBalancerSpec, iface string) map[string]string
 		return all
 	}
 	if len(r.handedOver(api.IPv4)) > 0 {
-		all["net/ipv4/conf/"+iface+"/arp_ignore"] = "1"   // ARP answers for addresses of the interface only, not for a local route
-		all["net/ipv4/conf/"+iface+"/arp_announce"] = "2" // ARP requests come from the interface's own address
+		// "all" is for other interfaces on the same network, such as Wi-Fi beside a cable: they must not answer for a local
+		// route either. A network card that is plugged in again has lost its own value, so the rules are loaded again for it.
+		for _, on := range []string{"all", iface} {
+			all["net/ipv4/conf/"+on+"/arp_ignore"] = "1"   // ARP answers for addresses of the interface only
+			all["net/ipv4/conf/"+on+"/arp_announce"] = "2" // ARP requests come from the interface's own address
+		}
 	}
 	if slices.ContainsFunc(spec.Services, func(s api.Service) bool { return !slices.Contains(s.Bind, "*") }) {
 		all["net/ipv4/tcp_fwmark_accept"] = "1" // a connection gets the mark of its SYN

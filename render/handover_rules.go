@@ -99,7 +99,7 @@ func (r *renderer) handoverTable(l *lines, family api.Family, vips []netip.Addr)
 		{"set", "holder", "iface_index . " + addr, known + 100*time.Millisecond},
 		{"map", "peer", "iface_index : " + addr, known},
 		{"set", "armed", "iface_index", ForwardTime},
-		{"set", "led", "iface_index", ForwardTime},
+		{"set", "led", "iface_index", max(ForwardTime, 2*interval)},
 		{"set", "left", "iface_index", ForwardTime},
 		{"set", "begun", connection, begunTime},
 		{"set", ForwardedSet, connection, forwardedTime},

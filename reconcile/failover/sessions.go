@@ -14,8 +14,8 @@ import (
 // Idle clients do not notice, and HAProxy still counts the connections. So the former holder ends them with a RST.
 const (
 	sessionsLast = render.ForwardTime + 150*time.Millisecond // how long connections are kept after the virtual IPs have left
-	holderPause  = time.Second                               // between two searches for another holder of the virtual IPs
-	holderAsks   = 30                                        // the most searches
+	holderPause  = time.Second                               // between the first two searches for another holder of the virtual IPs
+	longestPause = 10                                        // the longest pause, in holderPause
 	holderWait   = 100 * time.Millisecond                    // how long a search waits for an answer
 )
 
@@ -26,7 +26,10 @@ func (o *ownership) endSessions(ctx context.Context) {
 	}
 	o.sessions = time.Time{}
 	if wait, err := state.ReadWait(ctx, o.host); err != nil || wait != nil {
-		return // the new holder goes on forwarding; package serveon closes the connections at the end
+		// The new holder goes on forwarding. At the end package serveon closes the connections, but only if another host
+		// holds the virtual IPs then.
+		o.sessions = time.Now().Add(holderPause)
+		return
 	}
 	if o.spec.Hands && len(o.held) == 0 {
 		o.keepSessions()
@@ -36,21 +39,19 @@ func (o *ownership) endSessions(ctx context.Context) {
 	}
 }
 
-// endSessions ends the connections to the virtual IPs once another host holds these. The caller cancels ctx if this host gets
-// a virtual IP again, because connections that begin then are new.
+// endSessions ends the connections to the virtual IPs once another host holds these. That host is not found while the link
+// of this one is down. The caller cancels ctx if this host gets a virtual IP again, because connections that begin then are
+// new.
 func endSessions(ctx context.Context, h Host, spec state.InForce, log *slog.Logger) {
-	for asked := 1; ; asked++ {
+	for asked := time.Duration(1); ; asked++ {
 		elsewhere, err := h.AnyAnswers(ctx, spec.Interface, spec.VirtualIPs, holderWait)
 		if err == nil && elsewhere {
 			break
 		}
-		if asked == holderAsks {
-			return
-		}
 		select {
 		case <-ctx.Done():
 			return
-		case <-time.After(holderPause):
+		case <-time.After(min(asked, longestPause) * holderPause):
 		}
 	}
 	if ctx.Err() != nil {

@@ -295,15 +295,15 @@ func selfOf(ctx context.Context, h host.Host, force *state.InForce) peers.Self {
 	if node == "" {
 		node, _ = os.Hostname()
 	}
+	spec, digest, tried := force.Spec, force.Digest, false
 	if trial, err := state.RunningTrial(ctx, h); err == nil && trial != nil && !trial.Over(time.Now()) {
 		if doc, err := state.TrialSpec(ctx, h); err == nil {
-			self := peers.SelfOf(&doc.Spec, node)
-			self.Spec.Digest, self.Spec.Generation, self.Spec.Trial = doc.Digest, force.Generation, true
-			self.Forwards = render.Hands(&doc.Spec)
-			return self
+			spec, digest, tried = &doc.Spec, doc.Digest, true
 		}
 	}
-	self := peers.SelfOf(force.Spec, node)
-	self.Spec.Digest, self.Spec.Generation, self.Forwards = force.Digest, force.Generation, force.Hands
+	self := peers.SelfOf(spec, node)
+	self.Spec.Digest, self.Spec.Generation, self.Spec.Trial = digest, force.Generation, tried
+	rules, err := h.Unit(ctx, render.HandoverUnit) // not there if the kernel or nft refuses the rules
+	self.Forwards = render.Hands(spec) && err == nil && rules.Active()
 	return self
 }

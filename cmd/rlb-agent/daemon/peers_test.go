@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"rlb.dev/rlb-agent/api"
+	"rlb.dev/rlb-agent/reconcile"
 	"rlb.dev/rlb-agent/reconcile/host"
 	"rlb.dev/rlb-agent/reconcile/host/fake"
 	"rlb.dev/rlb-agent/reconcile/peers"
@@ -317,6 +318,29 @@ func TestPeeringTellsOfWaits(t *testing.T) {
 		a.stop()
 		stranger.stop()
 	})
+}
+
+// TestForwards: a host whose kernel or nft refuses the rules of planned moves does not report that it forwards. A peer that
+// waited for its connections would lose them.
+func TestForwards(t *testing.T) {
+	for refused, want := range map[string]bool{"": true, "cannot use the hand-over rules: they need nft 1.0": false} {
+		h := fake.New()
+		h.NoHandover = refused
+		doc, err := api.Parse(specPath, []byte(smallSpec))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := (&reconcile.Reconciler{Host: h, Log: slog.New(slog.DiscardHandler)}).Once(t.Context(), doc); err != nil {
+			t.Fatal(err)
+		}
+		force, err := state.ReadInForce(t.Context(), h)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := selfOf(t.Context(), h, force).Forwards; got != want {
+			t.Errorf("rules refused with %q: it reports that it forwards: %t", refused, got)
+		}
+	}
 }
 
 // TestPeeringListensFirst: a daemon that has just started does not treat silence as an answer; later the status reports

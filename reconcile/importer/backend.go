@@ -33,6 +33,9 @@ func (m *mapping) backend(s *api.Service, p proxy) {
 		p.body = slices.Concat(body[:start], body[end:])
 	} else {
 		servers = linesOf(body, "server")
+		for _, line := range linesOf(body, "server-template") {
+			m.lost(line.line, directive(line), "servers stand one by one")
+		}
 	}
 	client := s.Timeouts.Client
 	m.timeouts(&s.Timeouts, proxy{section: p.section}, false, true)
@@ -60,12 +63,10 @@ func (m *mapping) backend(s *api.Service, p proxy) {
 	http := p.isHTTP()
 	for _, line := range p.body {
 		switch {
-		case line.is("server"), line.is("timeout", "connect"), line.is("timeout", "server"), line.is("timeout", "tunnel"), line.is("timeout", "check"),
+		case line.is("server"), line.is("server-template"), line.is("timeout", "connect"), line.is("timeout", "server"), line.is("timeout", "tunnel"), line.is("timeout", "check"),
 			line.is("balance"), line.is("option", "redispatch"), line.is("no", "option", "redispatch"), c.uses(line), line.is("mode"), line.is("default-server"):
 		case line.is("retries"):
 			m.lost(line.line, "retries", "proxy.retries holds for all services")
-		case line.is("server-template"):
-			m.lost(line.line, directive(line), "servers stand one by one")
 		case line.is("use-server"), http && line.is("acl"):
 			m.lost(line.line, directive(line), "services are TCP, and balance over all of their servers")
 		case m.isMapped(line) && !line.is("tcp-check") && !line.is("http-check") && !line.is("option", "tcp-check"):

@@ -76,6 +76,7 @@ func (m *mapping) haproxyCheck(c configuration, places []*block) {
 		for _, s := range tracked.children {
 			script := scripts[s.word(0)]
 			delete(scripts, s.word(0))
+			m.lostWeight(s)
 			switch {
 			case script == nil:
 			case check.Interval == nil:
@@ -106,13 +107,18 @@ func (m *mapping) script(c configuration, b *block, check *api.Check) {
 				m.lost(s.line, "script", "there is one check, whether haproxy.service is active; its times are carried over")
 			}
 		case "weight":
-			if s.word(1) != "0" {
-				m.lost(s.line, "weight", "a load balancer whose check fails enters FAULT and gives up the virtual IPs, whatever its priority")
-			}
+			m.lostWeight(s)
 		case "user", "init_fail":
 		default:
 			m.lost(s.line, s.word(0), "vrrp.check has interval, rise and fall")
 		}
+	}
+}
+
+// lostWeight reports a weight, by which a failure changes the priority.
+func (m *mapping) lostWeight(s *block) {
+	if at := slices.Index(s.words, "weight") + 1; at > 0 && at < len(s.words) && s.words[at] != "0" {
+		m.lost(s.line, "weight", "keepalived enters FAULT at a failure and gives up the virtual IPs, whatever the priority")
 	}
 }
 
@@ -201,6 +207,9 @@ func (m *mapping) trackInterface(c configuration, s *block) {
 			m.rawBlock(c, s)
 			return
 		}
+	}
+	for _, i := range s.children {
+		m.lostWeight(i)
 	}
 }
 

@@ -165,6 +165,24 @@ func TestPortOfTheCheck(t *testing.T) {
 	}
 }
 
+// TestTimeoutWithoutTunnel: without a tunnel timeout HAProxy ends a connection by the shorter one of the client's and the
+// server's, those of the sections that lead to the servers.
+func TestTimeoutWithoutTunnel(t *testing.T) {
+	const head, server = "defaults\ntimeout client 50s\ntimeout server 50s\n", "server a 192.0.2.1:3306\n"
+	for haproxy, want := range map[string]string{
+		head + "listen l\nbind :3306\n" + server:                                                                       "timeouts: {tunnel: 50s}",
+		head + "listen l\nbind :3306\ntimeout client 8h\ntimeout server 7h\n" + server:                                 "timeouts: {client: 8h, server: 7h, tunnel: 7h}",
+		head + "frontend f\nbind :3306\ntimeout client 6h\ndefault_backend b\nbackend b\ntimeout server 7h\n" + server: "timeouts: {client: 6h, server: 7h, tunnel: 6h}",
+		head + "listen l\nbind :3306\ntimeout server 7h\n" + server:                                                    "timeouts: {server: 7h, tunnel: 50s}",
+		"defaults\ntimeout tunnel 2h\nlisten m\nbind :1\n" + server + head + "listen l\nbind :3306\n" + server:         "timeouts: {client: 50s, server: 50s, tunnel: 50s}",
+	} {
+		result := importer.Import(importer.File{Name: "h", Data: []byte(haproxy)}, importer.File{}, importer.Options{Profile: api.Standard})
+		if !strings.Contains(result.Text, "  "+want+"\n") {
+			t.Errorf("%s\nno %s in\n%s", haproxy, want, result.Text)
+		}
+	}
+}
+
 // TestKeepalivedVariables: variables with a value in the file are replaced, and statements with other variables are reported.
 func TestKeepalivedVariables(t *testing.T) {
 	const body = "vrrp_instance V {\n interface ${IFACE}\n virtual_router_id $ID\n virtual_ipaddress {\n  ${VIP}/24 dev ${IFACE}\n  192.0.2.8/24 dev ${IFACE}_2\n }\n lvs_x ${IFACE}\n}\n"

@@ -183,6 +183,34 @@ func TestTimeoutWithoutTunnel(t *testing.T) {
 	}
 }
 
+// TestPortOfTheConnect: http-check connect has a port of its own, whatever the server lines say. Nothing is lost then.
+func TestPortOfTheConnect(t *testing.T) {
+	result := fromHAProxy("listen l\n bind *:443\n option httpchk\n http-check connect port 8081\n server a 192.0.2.11:443 check\n server b 192.0.2.12:443 check port 9\n")
+	if strings.Contains(report(result), " port: not carried over") || !strings.Contains(result.Text, "port: 8081") {
+		t.Errorf("%s\n%s", report(result), result.Text)
+	}
+}
+
+// TestRejectWithoutHello: a rule that rejects what the rule on the ClientHello does not accept would reject everything before
+// the generated rule.
+func TestRejectWithoutHello(t *testing.T) {
+	const hello = " tcp-request inspect-delay 5s\n tcp-request content accept if { req_ssl_hello_type 1 }\n"
+	for _, c := range []struct {
+		rules string
+		kept  bool
+	}{
+		{hello + " tcp-request content reject\n", false},
+		{hello + " tcp-request content reject if { src 192.0.2.9 }\n", true},
+		{" tcp-request connection reject if { src 192.0.2.9 }\n" + hello, true},
+	} {
+		result := fromHAProxy("frontend f\n bind *:443\n" + c.rules + " use_backend b if { req_ssl_sni -i a.example.org }\nbackend b\n server s 192.0.2.11:443\n")
+		kept, told := strings.Contains(result.Text, " reject"), strings.Contains(report(result), ":5: tcp-request content: not carried over, because ")
+		if kept != c.kept || told == c.kept {
+			t.Errorf("%s: kept %v, reported %v\n%s\n%s", c.rules, kept, told, report(result), result.Text)
+		}
+	}
+}
+
 // TestKeepalivedVariables: variables with a value in the file are replaced, and statements with other variables are reported.
 func TestKeepalivedVariables(t *testing.T) {
 	const body = "vrrp_instance V {\n interface ${IFACE}\n virtual_router_id $ID\n virtual_ipaddress {\n  ${VIP}/24 dev ${IFACE}\n  192.0.2.8/24 dev ${IFACE}_2\n }\n lvs_x ${IFACE}\n}\n"

@@ -205,6 +205,8 @@ func (m *mapping) readFront(p proxy) front {
 		case s.is("use_backend"), s.is("default_backend") && p.keyword == "frontend", s.is("mode"):
 		case s.is("acl") && names[s.word(1)] != nil && usesNames:
 		case usesNames && s.is("tcp-request", "inspect-delay"), usesNames && s.is("tcp-request", "content", "accept") && isHello(s):
+		case usesNames && len(s.words) == 3 && s.is("tcp-request", "content", "reject"): // raw lines come before the generated rule
+			m.lost(s.line, "tcp-request content", "a connection without a TLS server name goes to the service without sni, or is closed")
 		case p.keyword == "listen" && !isFrontOnly(s):
 			f.back = append(f.back, s)
 		case m.isMapped(s):

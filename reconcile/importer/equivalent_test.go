@@ -211,6 +211,26 @@ func TestRejectWithoutHello(t *testing.T) {
 	}
 }
 
+// TestTrackedInterfaces: of the tracked interfaces only those without virtual IPs stay raw lines. keepalived -t complains of the
+// instance's own.
+func TestTrackedInterfaces(t *testing.T) {
+	const group = "vrrp_sync_group G {\n group {\n V\n }\n %s\n}\n"
+	const instance = "vrrp_instance V {\n interface eth0\n virtual_ipaddress {\n 192.0.2.1/24\n 192.0.2.2/24 dev eth1\n }\n %s\n}\n"
+	for tracked, want := range map[string]string{
+		"track_interface {\n eth0 weight 5\n eth1\n eth2 weight -9 reverse\n eth3\n }": `extraInstance: ["track_interface {", "eth2 weight -9 reverse", eth3, "}"]`,
+		"track_interface { eth0 eth1 }":       "",
+		"track_interface {\n eth0\n eth1\n }": "",
+		"track_interface { eth4 }":            `extraInstance: ["track_interface {", eth4, "}"]`,
+	} {
+		for _, keepalived := range []string{fmt.Sprintf(instance, tracked), fmt.Sprintf(group+instance, tracked, "")} {
+			result := importer.Import(importer.File{}, importer.File{Name: "k", Data: []byte(keepalived)}, importer.Options{})
+			if !strings.Contains(result.Text, want) || want == "" && strings.Contains(result.Text, "extraInstance") {
+				t.Errorf("%s\nno %s in\n%s", keepalived, want, result.Text)
+			}
+		}
+	}
+}
+
 // TestKeepalivedVariables: variables with a value in the file are replaced, and statements with other variables are reported.
 func TestKeepalivedVariables(t *testing.T) {
 	const body = "vrrp_instance V {\n interface ${IFACE}\n virtual_router_id $ID\n virtual_ipaddress {\n  ${VIP}/24 dev ${IFACE}\n  192.0.2.8/24 dev ${IFACE}_2\n }\n lvs_x ${IFACE}\n}\n"

@@ -125,6 +125,23 @@ func TestFamiliesOfTheVirtualIPs(t *testing.T) {
 	}
 }
 
+// TestFamiliesThatAreNew: a wildcard listens in the families of all virtual IPs. A family in which the file does not listen is
+// reported.
+func TestFamiliesThatAreNew(t *testing.T) {
+	const keepalived = "vrrp_instance V {\n interface eth0\n virtual_ipaddress {\n 192.0.2.1/24\n 2001:db8::1/64\n }\n}\n"
+	for bind, want := range map[string]string{
+		"*:443": "IPv6", ":443": "IPv6", ":::443 v6only": "IPv4", "[::]:443 v4v6": "", "*:443\n bind :::443 v6only": "", "192.0.2.1:443": "",
+		"192.0.2.1:443\n bind :::443 v6only": "IPv4", "*:443\n bind [2001:db8::1]:443": "IPv6",
+	} {
+		result := importer.Import(importer.File{Name: "h", Data: []byte("listen a\n bind " + bind + "\n server b 192.0.2.11:443\n")},
+			importer.File{Name: "k", Data: []byte(keepalived)}, importer.Options{})
+		_, got, _ := strings.Cut(strings.Join(result.Notes, "\n"), "h:1: listen a: carried over with port 443 for ")
+		if got, _, _ = strings.Cut(got, " too, because a service listens in the families of the virtual IPs\n"); got != want {
+			t.Errorf("bind %s: %q\n%s", bind, got, report(result))
+		}
+	}
+}
+
 // TestIncludedFiles: an included file is not read, and that is reported.
 func TestIncludedFiles(t *testing.T) {
 	result := importer.Import(importer.File{Name: "h"}, importer.File{Name: "k", Data: []byte("include /etc/keepalived/conf.d/*.conf\nincluder x\n")}, importer.Options{})

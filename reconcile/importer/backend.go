@@ -38,8 +38,9 @@ func (m *mapping) backend(s *api.Service, p proxy) {
 			m.lost(line.line, directive(line), "servers stand one by one")
 		}
 	}
-	m.timeouts(&s.Timeouts, proxy{section: p.section}, false, true)
-	for _, name := range []string{"connect", "server", "tunnel"} {
+	names := []string{"connect", "server", "tunnel"}
+	m.timeouts(&s.Timeouts, proxy{section: p.section}, names...)
+	for _, name := range names {
 		if at := timeoutOf(&s.Timeouts, name); *at == nil {
 			*at = m.differing(p, name)
 		}

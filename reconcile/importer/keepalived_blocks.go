@@ -15,9 +15,11 @@ type block struct {
 }
 
 // word returns a word of the statement, or "".
-func (b *block) word(i int) string {
-	if i < len(b.words) {
-		return b.words[i]
+func (b *block) word(i int) string { return wordAt(b.words, i) }
+
+func wordAt(words []string, i int) string {
+	if i < len(words) {
+		return words[i]
 	}
 	return ""
 }

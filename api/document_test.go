@@ -3,6 +3,8 @@ package api
 import (
 	"crypto/sha256"
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -151,6 +153,17 @@ func FuzzParse(f *testing.F) {
 		base + "packages: !!map {manage: !!bool yes}\n", "kind: !!binary gIGC\n", "\xef\xbb\xbfkind: x", "\xff\xfek\x00",
 	} {
 		f.Add([]byte(seed))
+	}
+	files, err := filepath.Glob("testdata/warnings/*.yaml")
+	if err != nil || len(files) == 0 {
+		f.Fatal(files, err)
+	}
+	for _, file := range files {
+		data, err := os.ReadFile(file)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(data)
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		doc, err := Parse("f", data)

@@ -39,6 +39,9 @@ func hint(node *yaml.Node, wanted reflect.Type, path string) string {
 	case wanted == reflect.TypeFor[Server]():
 		return serverHint(node.Value)
 	case wanted.Name() == "" && wanted.Kind() == reflect.Slice && wanted.Elem().Kind() != reflect.Struct, wanted == reflect.TypeFor[[]VirtualIP]():
+		if node.Style != 0 { // a value like "*" needs its quotes
+			return ": write [" + yamlfile.Quote(node.Value) + "]"
+		}
 		return ": write [" + yamlfile.Printable(node.Value) + "]"
 	case wanted.Kind() == reflect.Int && numberRange.MatchString(node.Value):
 		return ": a range cannot be given"

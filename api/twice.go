@@ -83,7 +83,7 @@ func (w *warnings) serverDefaults(path string, lines Lines, services []Service, 
 	}
 	ofSection(lines, func(i int, words []string) {
 		for _, s := range checkWords {
-			if words[0] == "default-server" && slices.Contains(words, s.directive) {
+			if begins(words, "default-server") && slices.Contains(words, s.directive) {
 				w.warn(yamlfile.Index(path, i), "%s has no effect on the servers of the spec: each has one of its own; use %s", yamlfile.Quote(s.directive), yamlfile.Join(of, "healthCheck."+s.field))
 			}
 		}

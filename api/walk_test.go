@@ -52,6 +52,8 @@ func TestSyntax(t *testing.T) {
 		"a: [*.b.org]\n":                             `1:5: not valid YAML: did not find expected alphabetic or numeric character after "*" (write "*.b.org" in quotes)`,
 		base + "---\nkind: x\n":                      "10:1: must be one document, got a second one",
 		base + "---\na: b: c\n":                      `10:5: not valid YAML: a value that holds ": " needs quotes`,
+		"# a\u2028# b\nc: 1\n":                       "1:4: must not hold a line separator (U+2028): YAML ends the line there, and editors do not",
+		"a: 1\nb: 'c\u0085'\n":                       "2:6: must not hold a character that cannot be seen (U+0085): YAML ends the line there, and editors do not",
 		strings.Repeat("#", 8<<20+1):                 "1:1: must be at most 8388608 bytes",
 	} {
 		expect(t, text, want)
@@ -134,6 +136,7 @@ func TestStructure(t *testing.T) {
 		"string for bool":    {"", "vrrp: {preempt: 'yes'}", `9:17: vrrp.preempt: must be true or false, got a string "yes"`, "vrrp: {preempt: yes}"},
 		"number for bool":    {"", "vrrp: {preempt: 1}", `9:17: vrrp.preempt: must be true or false, got 1`, "vrrp: {preempt: true}"},
 		"string for list":    {"[192.168.3.240]", "192.168.3.240", `3:13: virtualIPs: must be a list, got a string "192.168.3.240": write [192.168.3.240]`, "[192.168.3.241]"},
+		"quoted for list":    {"", "  sni: '*.a.b'", `9:8: services[0].sni: must be a list, got a string "*.a.b": write ["*.a.b"]`, "  sni: ['*.a.b']"},
 		"mapping for list":   {"", "nodes: {}", `9:8: nodes: must be a list, got a mapping`, "nodes: []"},
 		"list for mapping":   {"", "vrrp: []", `9:7: vrrp: must be a mapping of fields, got a list`, "vrrp: {}"},
 		"string in a list":   {"  - address: 192.168.3.251", "  - 192.168.3.251\n  - {address: 192.168.3.252}", `8:5: services[0].servers[0]: must be a mapping of fields, got a string "192.168.3.251": write {address: 192.168.3.251}`, "  - address: 192.168.3.252"},

@@ -39,7 +39,8 @@ func (d *Document) Warnings(host HostFacts) yamlfile.Problems {
 	w.twice()
 	w.openStats()
 	w.sources("firewall.allowFrom", w.spec.Firewall.AllowFrom)
-	w.epoch()
+	w.versions("haproxy", w.spec.Packages.HAProxy.Version, false)
+	w.versions("keepalived", w.spec.Packages.Keepalived.Version, true)
 	found := w.found.Sorted(d.text)
 	for i := range found {
 		found[i].Warning = true
@@ -278,10 +279,20 @@ func (w *warnings) openStats() {
 	}
 }
 
-// epoch warns of a version without an epoch: Debian's versions of keepalived all have one.
-func (w *warnings) epoch() {
-	version := w.spec.Packages.Keepalived.Version
-	if version != "" && version[0] >= '0' && version[0] <= '9' && !strings.Contains(version, ":") {
-		w.warn("packages.keepalived.version", "Debian's versions of keepalived have an epoch, did you mean %q?", "1:"+version)
+// versions warns of versions that no package of Debian has.
+func (w *warnings) versions(name, version string, hasEpoch bool) {
+	if version == "" || version[0] < '0' || version[0] > '9' {
+		return
+	}
+	lacks, better := "", version
+	if hasEpoch && !strings.Contains(version, ":") {
+		lacks, better = " and an epoch", "1:"+version
+	}
+	if !strings.ContainsAny(version, "*?[-") {
+		lacks += " and a revision"
+		better += map[bool]string{true: "-*", false: ".*"}[strings.Count(version, ".") > 1]
+	}
+	if lacks != "" {
+		w.warn("packages."+name+".version", "Debian's versions of %s have %s, did you mean %q?", name, lacks[len(" and "):], better)
 	}
 }

@@ -43,6 +43,12 @@ func ReadNode(data []byte, kind string, found *Report) *yaml.Node {
 		found.Add(Start, "", "must be at most %d bytes", MaxFileSize)
 		return nil
 	}
+	for _, r := range "\u0085\u2028\u2029" { // line breaks of YAML 1.1, but not of YAML 1.2 and of most editors
+		if at := bytes.IndexRune(data, r); at >= 0 {
+			found.AddAlways(placeAt(data, at), "", "must not hold %s: YAML ends the line there, and editors do not", OddName(r))
+			return nil
+		}
+	}
 	var root *yaml.Node
 	for decoder := yaml.NewDecoder(bytes.NewReader(data)); ; {
 		var node yaml.Node

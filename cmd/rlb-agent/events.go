@@ -101,7 +101,7 @@ func (a *app) events(ctx context.Context, since time.Time, follow bool, write fu
 	}
 	defer h.Close()
 	if !follow {
-		entries, err := h.Story(ctx, since, mostEntries)
+		entries, err := h.StoryWithSudo(ctx, since, mostEntries)
 		if err != nil {
 			return err
 		}

@@ -38,7 +38,7 @@ show. A spec that is not complete is printed too, with what it lacks and exit co
 			"  ssh lb1 cat /etc/haproxy/haproxy.cfg | rlb-agent import --haproxy - --profile standard",
 		Args: atMost(0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			o := importer.Options{Profile: api.Profile(profile)}
+			o := importer.Options{Profile: api.Profile(profile), Schema: ownSchema()}
 			if o.Profile != "" && o.Profile != api.Standard && o.Profile != api.Classic {
 				return usageError{fmt.Errorf("cannot import for profile %q: it is standard or classic", profile)}
 			}

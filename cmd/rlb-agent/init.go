@@ -34,9 +34,7 @@ func (a *app) initCommand() *cobra.Command {
 			if err != nil {
 				return usageError{err}
 			}
-			if self, err := os.Executable(); err == nil {
-				wishes.Schema = installedSchema(self)
-			}
+			wishes.Schema = ownSchema()
 			return a.firstSpec(cmd.Context(), wishes, notes)
 		},
 	}
@@ -50,6 +48,15 @@ func (a *app) initCommand() *cobra.Command {
 	f.StringVar(&given.Service, "service", "kube-apiserver", "name of the service")
 	f.IntVar(&given.Port, "port", 0, "port of the service (default 6443, or 8443 where a load balancer is a control plane)")
 	return cmd
+}
+
+// ownSchema returns the path of the JSON Schema installed with this program, or "".
+func ownSchema() string {
+	self, err := os.Executable()
+	if err != nil {
+		return ""
+	}
+	return installedSchema(self)
 }
 
 // installedSchema returns the path of the JSON Schema installed with a program: PREFIX/share for PREFIX/sbin, as "make

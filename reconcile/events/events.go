@@ -170,6 +170,8 @@ func causeOf(e host.JournalEntry, event Event) cause {
 	case event.Kind == Command && e.Fields["trial"] != "",
 		event.Kind == Command && slices.ContainsFunc(moves, func(verb string) bool { return strings.Contains(e.Fields["command"], verb) }):
 		c.rank = byPerson
+	case e.Unit == host.Sudo:
+		c.rank, c.health = byPerson, strings.Contains(c.text, "haproxy")
 	case event.Kind == Health && strings.Contains(event.Message, "FAULT"):
 		c.rank, c.health = byFault, true
 		c.text = strings.TrimPrefix(event.Message, "entering FAULT: ")

@@ -28,6 +28,9 @@ func TestTell(t *testing.T) {
 		}
 		return e
 	}
+	sudo := func(ms int, command string) host.JournalEntry {
+		return entry(ms, host.Sudo, "   alice : TTY=pts/0 ; PWD=/home/alice ; USER=root ; COMMAND="+command)
+	}
 	const down = `Server kube-apiserver/cp1 is DOWN, reason: Layer4 connection problem, info: "Connection refused", check duration: 0ms. 2 active and 0 backup servers left.`
 	for name, c := range map[string]struct {
 		entries []host.JournalEntry
@@ -41,6 +44,25 @@ func TestTell(t *testing.T) {
 		}, `0 Program HAProxy was stopped
 5 Health entering FAULT: haproxy.service is deactivating
 6 Role may not hold the virtual IPs (FAULT) (haproxy.service is deactivating)`},
+		"a person stops HAProxy": {[]host.JournalEntry{
+			sudo(-40, "/usr/bin/systemctl status haproxy"),
+			sudo(-40, "/usr/sbin/service haproxy status"),
+			sudo(-40, "/usr/bin/vim /etc/haproxy/haproxy.cfg"),
+			sudo(-40, "/usr/bin/systemctl restart nginx"),
+			entry(-30, host.Sudo, "bob : user NOT in sudoers ; TTY=pts/0 ; PWD=/ ; USER=root ; COMMAND=/usr/bin/systemctl stop haproxy"),
+			entry(-20, host.Sudo, "bob : TTY=pts/0 ; PWD=/ ; USER=root ; COMMAND=/usr/bin/ls ; COMMAND=/usr/bin/systemctl stop haproxy"),
+			sudo(-10, "/usr/bin/systemctl stop haproxy"),
+			systemd(0, host.HAProxyUnit, "Stopping haproxy.service - HAProxy Load Balancer..."),
+			agent(5, "entering FAULT: haproxy.service is deactivating"),
+			entry(6, host.KeepalivedUnit, "(HA-CLUSTER) Entering FAULT STATE"),
+			sudo(3000, "/usr/bin/pkill -9 keepalived"),
+			sudo(6000, "/usr/sbin/service haproxy restart"),
+		}, `-10 Command alice ran systemctl stop haproxy with sudo
+0 Program HAProxy was stopped
+5 Health entering FAULT: haproxy.service is deactivating
+6 Role may not hold the virtual IPs (FAULT) (alice ran systemctl stop haproxy with sudo)
+3000 Command alice ran pkill -9 keepalived with sudo
+6000 Command alice ran service haproxy restart with sudo`},
 		"the agent's line comes after keepalived's": {[]host.JournalEntry{
 			entry(6, host.KeepalivedUnit, "(HA-CLUSTER) Entering FAULT STATE"),
 			agent(9, "entering FAULT: haproxy hangs"),

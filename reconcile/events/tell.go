@@ -15,6 +15,8 @@ func tell(e host.JournalEntry) (Event, bool) {
 	switch {
 	case e.Manager:
 		event.Kind, event.Message = Program, unitEvent(e.Unit, e.Message)
+	case e.Unit == host.Sudo:
+		event.Kind, event.Message = Command, sudoEvent(e.Message)
 	case e.Unit == host.KeepalivedUnit:
 		event.Kind = Role
 		event.state, event.Message = roleEvent(e.Message)
@@ -115,6 +117,19 @@ func unitEvent(unit, message string) string {
 	}
 	if found := exited.FindStringSubmatch(rest); found != nil && found[2] != "0/SUCCESS" {
 		return fmt.Sprintf("%s died (%s, %s)", name, found[1], found[2])
+	}
+	return ""
+}
+
+// sudoLine is sudo's line of a command that changes the state of the services (sudoers(5), LOG FORMAT). A command that was
+// refused has a reason before the first field. Only the last field, COMMAND, may contain spaces.
+var sudoLine = regexp.MustCompile(`^ *(\S+) : (?:(?:TTY|PWD|USER|GROUP|TSID)=\S+ ; )+COMMAND=/\S*/` +
+	`((?:systemctl (?:.* )?(?:stop|restart|try-restart|reload|kill|mask)|p?kill|killall) (?:.*\W)?(?:haproxy|keepalived|rlb-agent)\b.*|` +
+	`service (?:haproxy|keepalived|rlb-agent) (?:stop|restart|reload))$`)
+
+func sudoEvent(message string) string {
+	if found := sudoLine.FindStringSubmatch(message); found != nil {
+		return found[1] + " ran " + found[2] + " with sudo"
 	}
 	return ""
 }

@@ -2,6 +2,9 @@ package host
 
 import "time"
 
+// Sudo is the Unit of what sudo logs: each command, and who ran it.
+const Sudo = "sudo"
+
 // JournalEntry is one message of the systemd journal (systemd.journal-fields(7)).
 type JournalEntry struct {
 	Time     time.Time

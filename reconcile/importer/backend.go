@@ -1,6 +1,7 @@
 package importer
 
 import (
+	"cmp"
 	"regexp"
 	"slices"
 	"strings"
@@ -33,14 +34,19 @@ func (m *mapping) backend(s *api.Service, p proxy) {
 		p.body = slices.Concat(body[:start], body[end:])
 	} else {
 		servers = linesOf(body, "server")
+		for _, line := range linesOf(body, "server-template") {
+			m.lost(line.line, directive(line), "servers stand one by one")
+		}
 	}
-	client := s.Timeouts.Client
-	m.timeouts(&s.Timeouts, proxy{section: p.section}, false, true)
-	s.Timeouts.Client = client
-	for _, name := range []string{"connect", "server", "tunnel"} {
+	names := []string{"connect", "server", "tunnel"}
+	m.timeouts(&s.Timeouts, proxy{section: p.section}, names...)
+	for _, name := range names {
 		if at := timeoutOf(&s.Timeouts, name); *at == nil {
 			*at = m.differing(p, name)
 		}
+	}
+	if s.Timeouts.Tunnel == nil {
+		s.Timeouts.Tunnel = m.noTunnel(s, p)
 	}
 	m.balance(s, p)
 	targets := m.targets(p, servers, tail)
@@ -60,12 +66,10 @@ func (m *mapping) backend(s *api.Service, p proxy) {
 	http := p.isHTTP()
 	for _, line := range p.body {
 		switch {
-		case line.is("server"), line.is("timeout", "connect"), line.is("timeout", "server"), line.is("timeout", "tunnel"), line.is("timeout", "check"),
+		case line.is("server"), line.is("server-template"), line.is("timeout", "connect"), line.is("timeout", "server"), line.is("timeout", "tunnel"), line.is("timeout", "check"),
 			line.is("balance"), line.is("option", "redispatch"), line.is("no", "option", "redispatch"), c.uses(line), line.is("mode"), line.is("default-server"):
 		case line.is("retries"):
 			m.lost(line.line, "retries", "proxy.retries holds for all services")
-		case line.is("server-template"):
-			m.lost(line.line, directive(line), "servers stand one by one")
 		case line.is("use-server"), http && line.is("acl"):
 			m.lost(line.line, directive(line), "services are TCP, and balance over all of their servers")
 		case m.isMapped(line) && !line.is("tcp-check") && !line.is("http-check") && !line.is("option", "tcp-check"):
@@ -105,33 +109,25 @@ func (m *mapping) differing(p proxy, name string) *api.Duration {
 	}
 	s, found := proxy{defaults: p.defaults}.last("timeout", name)
 	main := *timeoutOf(&m.spec.Proxy.Timeouts, name)
-	if !found {
-		if name == "tunnel" && m.profile == api.Standard {
-			return m.noTunnel(p)
-		}
-		return nil
-	}
 	d, ok := haproxyTime(s.word(2))
-	if !ok || d == 0 || main != nil && *main == d {
+	if !found || !ok || d == 0 || main != nil && *main == d {
 		return nil
 	}
 	return &d
 }
 
-// noTunnel returns the tunnel timeout for a section if the file has none and the profile would set one. Without a tunnel
-// timeout HAProxy applies the client and server timeouts, so noTunnel returns the shorter of them.
-func (m *mapping) noTunnel(p proxy) *api.Duration {
-	if m.spec.Proxy.Timeouts.Tunnel != nil {
+// noTunnel returns the tunnel timeout for a service if the file has none and the profile would set one. Without a tunnel
+// timeout HAProxy applies those of the client and of the server, so noTunnel returns the shorter of them.
+func (m *mapping) noTunnel(s *api.Service, p proxy) *api.Duration {
+	if _, found := (proxy{defaults: p.defaults}).last("timeout", "tunnel"); found || m.own || m.profile != api.Standard {
 		return nil
 	}
-	var shortest *api.Duration
-	for _, name := range []string{"client", "server"} {
-		s, found := p.last("timeout", name)
-		if d, ok := haproxyTime(s.word(2)); found && ok && d > 0 && (shortest == nil || d < *shortest) {
-			shortest = &d
-		}
+	main := &m.spec.Proxy.Timeouts
+	client, server := cmp.Or(s.Timeouts.Client, main.Client), cmp.Or(s.Timeouts.Server, main.Server)
+	if client == nil || server != nil && *server < *client {
+		return server
 	}
-	return shortest
+	return client
 }
 
 // ownBackend returns where the raw lines of a rendered backend begin and end.

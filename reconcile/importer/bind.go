@@ -3,6 +3,7 @@ package importer
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -92,12 +93,7 @@ func parseListener(text string) (l listener, why string) {
 
 // endsTLS says whether a bind line terminates TLS.
 func endsTLS(s statement) bool {
-	for _, word := range s.words {
-		if word == "ssl" || word == "crt" {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(s.words, "ssl") || slices.Contains(s.words, "crt")
 }
 
 // bindWords reports the options of a bind line that the spec does not support. proxyProtocol says that clients use the PROXY

@@ -198,7 +198,7 @@ func (m *mapping) check(s *api.Service, p proxy, c check, targets []target) {
 		h.Port = m.commonPort(targets)
 	}
 	h.Interval, h.Rise, h.Fall = ms(2000), new(2), new(3)
-	m.repeats(h, first, targets)
+	m.repeats(h, c, first, targets)
 	if s, found := p.last("timeout", "check"); found {
 		h.Timeout = m.time(s, 2)
 	} else if m.profile == api.Standard && !m.own {
@@ -242,7 +242,7 @@ func (m *mapping) checkedPort(t target) *int {
 }
 
 // repeats imports the interval and the counts of a check.
-func (m *mapping) repeats(h *api.HealthCheck, first target, targets []target) {
+func (m *mapping) repeats(h *api.HealthCheck, c check, first target, targets []target) {
 	if o, has := first.settings["inter"]; has {
 		if d, ok := haproxyTime(o.value); ok && d > 0 {
 			h.Interval = &d
@@ -271,7 +271,7 @@ func (m *mapping) repeats(h *api.HealthCheck, first target, targets []target) {
 		}
 		checked := m.checkedPort(t)
 		switch {
-		case checked == nil || !t.has("check"):
+		case c.port != nil || checked == nil || !t.has("check"):
 		case h.Port != nil && *checked != *h.Port:
 			m.lost(t.line, directive(t.statement)+" port", "a service has one health check for all servers: of port %d", *h.Port)
 		case h.Port == nil && (t.server.Port == nil || *checked != *t.server.Port):

@@ -125,6 +125,23 @@ func TestFamiliesOfTheVirtualIPs(t *testing.T) {
 	}
 }
 
+// TestFamiliesThatAreNew: a wildcard listens in the families of all virtual IPs. A family in which the file does not listen is
+// reported.
+func TestFamiliesThatAreNew(t *testing.T) {
+	const keepalived = "vrrp_instance V {\n interface eth0\n virtual_ipaddress {\n 192.0.2.1/24\n 2001:db8::1/64\n }\n}\n"
+	for bind, want := range map[string]string{
+		"*:443": "IPv6", ":443": "IPv6", ":::443 v6only": "IPv4", "[::]:443 v4v6": "", "*:443\n bind :::443 v6only": "", "192.0.2.1:443": "",
+		"192.0.2.1:443\n bind :::443 v6only": "IPv4", "*:443\n bind [2001:db8::1]:443": "IPv6",
+	} {
+		result := importer.Import(importer.File{Name: "h", Data: []byte("listen a\n bind " + bind + "\n server b 192.0.2.11:443\n")},
+			importer.File{Name: "k", Data: []byte(keepalived)}, importer.Options{})
+		_, got, _ := strings.Cut(strings.Join(result.Notes, "\n"), "h:1: listen a: carried over with port 443 for ")
+		if got, _, _ = strings.Cut(got, " too, because a service listens in the families of the virtual IPs\n"); got != want {
+			t.Errorf("bind %s: %q\n%s", bind, got, report(result))
+		}
+	}
+}
+
 // TestIncludedFiles: an included file is not read, and that is reported.
 func TestIncludedFiles(t *testing.T) {
 	result := importer.Import(importer.File{Name: "h"}, importer.File{Name: "k", Data: []byte("include /etc/keepalived/conf.d/*.conf\nincluder x\n")}, importer.Options{})
@@ -161,6 +178,72 @@ func TestPortOfTheCheck(t *testing.T) {
 		}
 		if got != c.want || lost != c.lost {
 			t.Errorf("%v: port %q, lost %q\n%s", c, got, lost, report(result))
+		}
+	}
+}
+
+// TestTimeoutWithoutTunnel: without a tunnel timeout HAProxy ends a connection by the shorter one of the client's and the
+// server's, those of the sections that lead to the servers.
+func TestTimeoutWithoutTunnel(t *testing.T) {
+	const head, server = "defaults\ntimeout client 50s\ntimeout server 50s\n", "server a 192.0.2.1:3306\n"
+	for haproxy, want := range map[string]string{
+		head + "listen l\nbind :3306\n" + server:                                                                       "timeouts: {tunnel: 50s}",
+		head + "listen l\nbind :3306\ntimeout client 8h\ntimeout server 7h\n" + server:                                 "timeouts: {client: 8h, server: 7h, tunnel: 7h}",
+		head + "frontend f\nbind :3306\ntimeout client 6h\ndefault_backend b\nbackend b\ntimeout server 7h\n" + server: "timeouts: {client: 6h, server: 7h, tunnel: 6h}",
+		head + "listen l\nbind :3306\ntimeout server 7h\n" + server:                                                    "timeouts: {server: 7h, tunnel: 50s}",
+		"defaults\ntimeout tunnel 2h\nlisten m\nbind :1\n" + server + head + "listen l\nbind :3306\n" + server:         "timeouts: {client: 50s, server: 50s, tunnel: 50s}",
+	} {
+		result := importer.Import(importer.File{Name: "h", Data: []byte(haproxy)}, importer.File{}, importer.Options{Profile: api.Standard})
+		if !strings.Contains(result.Text, "  "+want+"\n") {
+			t.Errorf("%s\nno %s in\n%s", haproxy, want, result.Text)
+		}
+	}
+}
+
+// TestPortOfTheConnect: http-check connect has a port of its own, whatever the server lines say. Nothing is lost then.
+func TestPortOfTheConnect(t *testing.T) {
+	result := fromHAProxy("listen l\n bind *:443\n option httpchk\n http-check connect port 8081\n server a 192.0.2.11:443 check\n server b 192.0.2.12:443 check port 9\n")
+	if strings.Contains(report(result), " port: not carried over") || !strings.Contains(result.Text, "port: 8081") {
+		t.Errorf("%s\n%s", report(result), result.Text)
+	}
+}
+
+// TestRejectWithoutHello: a rule that rejects what the rule on the ClientHello does not accept would reject everything before
+// the generated rule.
+func TestRejectWithoutHello(t *testing.T) {
+	const hello = " tcp-request inspect-delay 5s\n tcp-request content accept if { req_ssl_hello_type 1 }\n"
+	for _, c := range []struct {
+		rules string
+		kept  bool
+	}{
+		{hello + " tcp-request content reject\n", false},
+		{hello + " tcp-request content reject if { src 192.0.2.9 }\n", true},
+		{" tcp-request connection reject if { src 192.0.2.9 }\n" + hello, true},
+	} {
+		result := fromHAProxy("frontend f\n bind *:443\n" + c.rules + " use_backend b if { req_ssl_sni -i a.example.org }\nbackend b\n server s 192.0.2.11:443\n")
+		kept, told := strings.Contains(result.Text, " reject"), strings.Contains(report(result), ":5: tcp-request content: not carried over, because ")
+		if kept != c.kept || told == c.kept {
+			t.Errorf("%s: kept %v, reported %v\n%s\n%s", c.rules, kept, told, report(result), result.Text)
+		}
+	}
+}
+
+// TestTrackedInterfaces: of the tracked interfaces only those without virtual IPs stay raw lines. keepalived -t complains of the
+// instance's own.
+func TestTrackedInterfaces(t *testing.T) {
+	const group = "vrrp_sync_group G {\n group {\n V\n }\n %s\n}\n"
+	const instance = "vrrp_instance V {\n interface eth0\n virtual_ipaddress {\n 192.0.2.1/24\n 192.0.2.2/24 dev eth1\n }\n %s\n}\n"
+	for tracked, want := range map[string]string{
+		"track_interface {\n eth0 weight 5\n eth1\n eth2 weight -9 reverse\n eth3\n }": `extraInstance: ["track_interface {", "eth2 weight -9 reverse", eth3, "}"]`,
+		"track_interface { eth0 eth1 }":       "",
+		"track_interface {\n eth0\n eth1\n }": "",
+		"track_interface { eth4 }":            `extraInstance: ["track_interface {", eth4, "}"]`,
+	} {
+		for _, keepalived := range []string{fmt.Sprintf(instance, tracked), fmt.Sprintf(group+instance, tracked, "")} {
+			result := importer.Import(importer.File{}, importer.File{Name: "k", Data: []byte(keepalived)}, importer.Options{})
+			if !strings.Contains(result.Text, want) || want == "" && strings.Contains(result.Text, "extraInstance") {
+				t.Errorf("%s\nno %s in\n%s", keepalived, want, result.Text)
+			}
 		}
 	}
 }

@@ -15,6 +15,7 @@ import (
 type front struct {
 	ports     []int            // in the order of the file
 	binds     map[int][]string // addresses by port
+	families  map[int]string   // families of the wildcards by port: "4", "6" or both
 	accept    bool             // clients use the PROXY protocol
 	client    *api.Duration
 	routes    []route
@@ -98,6 +99,7 @@ func (m *mapping) front(p proxy, backends map[string]proxy) (used []proxy) {
 		m.lost(p.line, p.keyword+" "+p.name, "nothing of it listens")
 		return nil
 	}
+	m.newFamilies(p, f)
 	slices.SortStableFunc(targets, func(a, b target) int { return a.line - b.line }) // the order of the spec
 	for i, t := range targets {
 		if t.keyword == "backend" {
@@ -181,7 +183,7 @@ func serviceName(name string) string {
 
 // readFront reads the client side of a section.
 func (m *mapping) readFront(p proxy) front {
-	f := front{binds: map[int][]string{}}
+	f := front{binds: map[int][]string{}, families: map[int]string{}}
 	body := p.body
 	if m.own {
 		start, end := head(body, ownFront), ownRoutes(body)
@@ -205,6 +207,8 @@ func (m *mapping) readFront(p proxy) front {
 		case s.is("use_backend"), s.is("default_backend") && p.keyword == "frontend", s.is("mode"):
 		case s.is("acl") && names[s.word(1)] != nil && usesNames:
 		case usesNames && s.is("tcp-request", "inspect-delay"), usesNames && s.is("tcp-request", "content", "accept") && isHello(s):
+		case usesNames && len(s.words) == 3 && s.is("tcp-request", "content", "reject"): // raw lines come before the generated rule
+			m.lost(s.line, "tcp-request content", "a connection without a TLS server name goes to the service without sni, or is closed")
 		case p.keyword == "listen" && !isFrontOnly(s):
 			f.back = append(f.back, s)
 		case m.isMapped(s):
@@ -241,7 +245,12 @@ func (m *mapping) listen(f *front, s statement) {
 			f.ports = append(f.ports, l.port)
 		}
 		if l.address == "*" {
-			m.lostFamilies(s, l)
+			families := l.family
+			if l.family == "6" && slices.Contains(s.words, "v4v6") {
+				families = "64"
+			}
+			m.lostFamilies(s, families)
+			f.families[l.port] += families
 		}
 		switch {
 		case slices.Contains(here, l.address), slices.Contains(here, "*"):
@@ -256,20 +265,28 @@ func (m *mapping) listen(f *front, s statement) {
 }
 
 // lostFamilies reports the address families in which a wildcard bind line listens and the service does not.
-func (m *mapping) lostFamilies(s statement, l listener) {
-	families := []string{l.family}
-	if l.family == "6" && slices.Contains(s.words, "v4v6") {
-		families = append(families, "4")
-	}
+func (m *mapping) lostFamilies(s statement, families string) {
 	for _, family := range families {
-		served := len(m.spec.VirtualIPs) == 0 // then their absence is reported
-		for _, v := range m.spec.VirtualIPs {
-			served = served || v.Addr().Is6() == (family == "6")
-		}
-		if !served {
-			m.lost(s.line, "bind on IPv"+family, "a service listens in the families of the virtual IPs")
+		if len(m.spec.VirtualIPs) > 0 && !m.serves(family) { // without virtual IPs, their absence is reported
+			m.lost(s.line, "bind on IPv"+string(family), "a service listens in the families of the virtual IPs")
 		}
 	}
+}
+
+// newFamilies reports the address families in which a service listens because of a wildcard bind line of the other family.
+func (m *mapping) newFamilies(p proxy, f front) {
+	for _, port := range f.ports {
+		for _, family := range "46" {
+			if families := f.families[port]; families != "" && !strings.ContainsRune(families, family) && m.serves(family) {
+				m.note(p.line, p.keyword+" "+p.name, "carried over with port %d for IPv%c too, because a service listens in the families of the virtual IPs", port, family)
+			}
+		}
+	}
+}
+
+// serves says whether there is a virtual IP of a family, '4' or '6'.
+func (m *mapping) serves(family rune) bool {
+	return slices.ContainsFunc(m.spec.VirtualIPs, func(v api.VirtualIP) bool { return v.Addr().Is6() == (family == '6') })
 }
 
 // readRoutes imports the choice of the backend for a connection. byName says that the choice depends on TLS server names.

@@ -112,7 +112,7 @@ func (m *mapping) global(s section) {
 func (m *mapping) mainDefaults(p proxy) {
 	to := &m.spec.Proxy
 	p.body = m.withoutRaw(p.body, ownDefaults[m.profile], &to.ExtraDefaults)
-	m.timeouts(&to.Timeouts, proxy{section: p.section, defaults: p.defaults}, true, true)
+	m.timeouts(&to.Timeouts, proxy{section: p.section, defaults: p.defaults}, "connect", "client", "server", "tunnel")
 	if retries, found := p.last("retries"); found {
 		to.Retries = m.number(retries, 1, 0, 100)
 	} else {
@@ -192,17 +192,11 @@ func isHTTPOnly(s statement) bool {
 	return false
 }
 
-// timeouts imports the timeouts of a section: those of the client side, those of the server side, or both.
-func (m *mapping) timeouts(to *api.Timeouts, p proxy, client, server bool) {
-	for _, field := range []struct {
-		name string
-		at   **api.Duration
-		here bool
-	}{
-		{"connect", &to.Connect, server}, {"client", &to.Client, client}, {"server", &to.Server, server}, {"tunnel", &to.Tunnel, server},
-	} {
-		if s, found := p.last("timeout", field.name); found && field.here {
-			*field.at = m.time(s, 2)
+// timeouts imports the named timeouts of a section.
+func (m *mapping) timeouts(to *api.Timeouts, p proxy, names ...string) {
+	for _, name := range names {
+		if s, found := p.last("timeout", name); found {
+			*timeoutOf(to, name) = m.time(s, 2)
 		}
 	}
 }

@@ -78,3 +78,11 @@ func TestForeignFiles(t *testing.T) {
 		})
 	}
 }
+
+// TestSchemaOfTheInstallation: the first line names the schema that was installed with the program.
+func TestSchemaOfTheInstallation(t *testing.T) {
+	result := importer.Import(importer.File{Name: "h", Data: []byte("listen l\n")}, importer.File{}, importer.Options{Schema: "/usr/share/x.json"})
+	if !strings.HasPrefix(result.Text, api.Modeline("/usr/share/x.json")+"\n") {
+		t.Error(result.Text)
+	}
+}

@@ -1,6 +1,7 @@
 package importer
 
 import (
+	"strconv"
 	"strings"
 
 	"rlb.dev/rlb-agent/api"
@@ -15,14 +16,11 @@ type statement struct {
 }
 
 // word returns a word of the statement, or "".
-func (s statement) word(i int) string {
-	if i < len(s.words) {
-		return s.words[i]
-	}
-	return ""
-}
+func (s statement) word(i int) string { return wordAt(s.words, i) }
 
-// is says whether the statement begins with these words.
+// is says whether the statement begins with these words. Inlined at its many calls it would add 50 KB to the program.
+//
+//go:noinline
 func (s statement) is(words ...string) bool {
 	for i, word := range words {
 		if s.word(i) != word {
@@ -141,23 +139,9 @@ func unescape(text string) (skip int, b byte) {
 	case 't':
 		return 0, '\t'
 	case 'x':
-		if len(text) > 2 && isHex(text[1]) && isHex(text[2]) {
-			return 2, hexValue(text[1])<<4 | hexValue(text[2])
+		if n, err := strconv.ParseUint(text[1:min(3, len(text))], 16, 8); err == nil && len(text) > 2 {
+			return 2, byte(n)
 		}
 	}
 	return 0, text[0]
-}
-
-func isHex(c byte) bool {
-	return c >= '0' && c <= '9' || c >= 'a' && c <= 'f' || c >= 'A' && c <= 'F'
-}
-
-func hexValue(c byte) byte {
-	switch {
-	case c <= '9':
-		return c - '0'
-	case c <= 'F':
-		return c - 'A' + 10
-	}
-	return c - 'a' + 10
 }

@@ -1,6 +1,7 @@
 package importer
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 
@@ -18,6 +19,7 @@ type File struct {
 type Options struct {
 	Profile api.Profile // "" selects the profile that gives the shorter spec
 	Nodes   []api.Node  // the load balancers; none if they are not known
+	Schema  string      // path of the JSON Schema; "" for api.DefaultSchema
 }
 
 // Result is an imported spec.
@@ -47,7 +49,7 @@ func Import(haproxy, keepalived File, o Options) Result {
 		m.spec.APIVersion, m.spec.Kind, m.spec.Profile = api.APIVersion, api.Kind, profile
 		m.keepalived(o.Nodes)
 		m.haproxy()
-		if result := m.result(len(profiles) > 1); best.Text == "" || len(result.Text) < len(best.Text) {
+		if result := m.result(o.Schema, len(profiles) > 1); best.Text == "" || len(result.Text) < len(best.Text) {
 			best = result
 		}
 	}
@@ -74,7 +76,7 @@ type mapping struct {
 }
 
 // result returns the spec as text. chosen says that Import chooses the profile that gives the shorter spec.
-func (m *mapping) result(chosen bool) Result {
+func (m *mapping) result(schema string, chosen bool) Result {
 	var of []string
 	for _, f := range m.files {
 		if f.Data != nil {
@@ -83,7 +85,7 @@ func (m *mapping) result(chosen bool) Result {
 	}
 	unshown := m.unshown(m.files[0].Data != nil && !m.own, chosen)
 	shorten(&m.spec)
-	header := fmt.Sprintf("%s\n# Imported from %s. All fields: rlb-agent help spec\n", api.Modeline(api.DefaultSchema), strings.Join(of, " and "))
+	header := fmt.Sprintf("%s\n# Imported from %s. All fields: rlb-agent help spec\n", api.Modeline(cmp.Or(schema, api.DefaultSchema)), strings.Join(of, " and "))
 	return Result{Text: header + text(&m.spec, m.comments), Notes: m.all(), Unshown: unshown}
 }
 

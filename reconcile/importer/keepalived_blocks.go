@@ -1,6 +1,9 @@
 package importer
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // block is a statement of keepalived.conf with the statements between its braces (keepalived.conf(5)).
 type block struct {
@@ -12,9 +15,11 @@ type block struct {
 }
 
 // word returns a word of the statement, or "".
-func (b *block) word(i int) string {
-	if i < len(b.words) {
-		return b.words[i]
+func (b *block) word(i int) string { return wordAt(b.words, i) }
+
+func wordAt(words []string, i int) string {
+	if i < len(words) {
+		return words[i]
 	}
 	return ""
 }
@@ -27,6 +32,11 @@ func (b *block) find(word string) *block {
 		}
 	}
 	return nil
+}
+
+// equal says whether two statements have the same words, also between their braces.
+func (b *block) equal(other *block) bool {
+	return slices.Equal(b.words, other.words) && slices.EqualFunc(b.children, other.children, (*block).equal)
 }
 
 // maxDepth is the limit for nested blocks; those of keepalived are three deep.

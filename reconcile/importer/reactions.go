@@ -47,7 +47,7 @@ func (m *mapping) reactions(c configuration, router *block, grouped bool) {
 			case m.notify(s):
 			case i > 0 && !slices.Contains([]string{"track_script", "track_file", "track_interface"}, s.word(0)):
 				m.lost(s.line, s.word(0), "the sync group is the agent's own")
-			case i == 0:
+			default:
 				m.instanceLine(c, s)
 			}
 		}
@@ -76,6 +76,7 @@ func (m *mapping) haproxyCheck(c configuration, places []*block) {
 		for _, s := range tracked.children {
 			script := scripts[s.word(0)]
 			delete(scripts, s.word(0))
+			m.lostWeight(s)
 			switch {
 			case script == nil:
 			case check.Interval == nil:
@@ -106,13 +107,18 @@ func (m *mapping) script(c configuration, b *block, check *api.Check) {
 				m.lost(s.line, "script", "there is one check, whether haproxy.service is active; its times are carried over")
 			}
 		case "weight":
-			if s.word(1) != "0" {
-				m.lost(s.line, "weight", "a load balancer whose check fails enters FAULT and gives up the virtual IPs, whatever its priority")
-			}
+			m.lostWeight(s)
 		case "user", "init_fail":
 		default:
 			m.lost(s.line, s.word(0), "vrrp.check has interval, rise and fall")
 		}
+	}
+}
+
+// lostWeight reports a weight, by which a failure changes the priority.
+func (m *mapping) lostWeight(s *block) {
+	if at := slices.Index(s.words, "weight") + 1; at > 0 && at < len(s.words) && s.words[at] != "0" {
+		m.lost(s.line, "weight", "keepalived enters FAULT at a failure and gives up the virtual IPs, whatever the priority")
 	}
 }
 
@@ -158,7 +164,7 @@ func (m *mapping) instanceLine(c configuration, s *block) {
 	case name == "authentication":
 		m.authentication(c, s)
 	case name == "track_interface":
-		m.trackInterface(c, s)
+		m.trackInterface(s)
 	case name == "track_file", name == "track_process", name == "vrrp_track_process":
 		m.lost(s.line, name, "the spec has no files or processes that are tracked")
 	case name == "smtp_alert", name == "lvs_sync_daemon_interface", name == "lvs_sync_daemon_inteface":
@@ -192,15 +198,23 @@ func (m *mapping) authentication(c configuration, s *block) {
 	}
 }
 
-// trackInterface keeps track_interface as raw lines if it names an interface without virtual IPs. The loss of an interface with
-// virtual IPs is a fault anyway.
-func (m *mapping) trackInterface(c configuration, s *block) {
+// trackInterface keeps the tracked interfaces without virtual IPs as raw lines. The loss of one with virtual IPs is a fault
+// anyway.
+func (m *mapping) trackInterface(s *block) {
+	var others []string
 	for _, i := range s.children {
-		name := i.word(0)
-		if name != m.spec.VRRP.Interface && !slices.ContainsFunc(m.spec.VirtualIPs, func(v api.VirtualIP) bool { return v.Interface == name }) {
-			m.rawBlock(c, s)
-			return
+		name, line := i.word(0), strings.Join(i.words, " ")
+		switch {
+		case name == m.spec.VRRP.Interface, slices.ContainsFunc(m.spec.VirtualIPs, func(v api.VirtualIP) bool { return v.Interface == name }):
+			m.lostWeight(i)
+		case !isRawLine(line):
+			m.lost(i.line, s.word(0), "it holds control characters, or is not UTF-8")
+		default:
+			others = append(others, line)
 		}
+	}
+	if len(others) > 0 {
+		m.spec.VRRP.ExtraInstance = slices.Concat(m.spec.VRRP.ExtraInstance, []string{"track_interface {"}, others, []string{"}"})
 	}
 }
 

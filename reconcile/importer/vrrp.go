@@ -69,7 +69,7 @@ func (m *mapping) keepalived(nodes []api.Node) {
 			router = b
 			m.router(c, b, globals)
 		default:
-			m.sameRouter(router, b)
+			m.sameRouter(c, router, b)
 		}
 		for _, family := range families {
 			seen[family] = true
@@ -139,7 +139,7 @@ func (m *mapping) addressWords(entry *block, list string, vip *api.VirtualIP, in
 			i--
 		case word == "dev" && value != own:
 			vip.Interface = value
-		case word == "dev", word == "scope" && value == "global", word == "brd":
+		case word == "dev", word == "scope" && value == "global":
 		default:
 			m.lost(entry.line, list+" "+word, "a virtual IP has an address and an interface only")
 		}
@@ -196,12 +196,14 @@ func (m *mapping) router(c configuration, b, globals *block) {
 	}
 }
 
-// sameRouter reports the settings in which the instance of the other family differs.
-func (m *mapping) sameRouter(first, b *block) {
-	for _, word := range []string{"virtual_router_id", "priority", "advert_int", "interface"} {
-		s := b.find(word)
-		if other := first.find(word); s != nil && (other == nil || other.word(1) != s.word(1)) {
-			m.lost(s.line, word, "both address families have that of the first virtual router")
+// eachFamily are the statements of an instance that its own address family has.
+var eachFamily = []string{"virtual_ipaddress", "virtual_ipaddress_excluded", "unicast_src_ip", "unicast_peer", "mcast_src_ip", "native_ipv6", "version"}
+
+// sameRouter reports the statements of the other family's instance that the first instance does not have.
+func (m *mapping) sameRouter(c configuration, first, b *block) {
+	for _, s := range b.children {
+		if !c.ours && !slices.Contains(eachFamily, s.word(0)) && !slices.ContainsFunc(first.children, s.equal) {
+			m.lost(s.line, s.word(0), "both address families have that of the first virtual router")
 		}
 	}
 	if api.FamilyOf(m.spec.VirtualIPs[0].Addr()) == api.IPv6 { // IPv6 is always version 3, so the IPv4 instance decides
@@ -228,7 +230,9 @@ func (m *mapping) transport(b *block) {
 		case "unicast_peer":
 			m.spec.VRRP.Transport = api.Unicast
 			for _, peer := range s.children {
-				addresses = append(addresses, peer.word(0))
+				if addresses = append(addresses, peer.word(0)); len(peer.words) > 1 {
+					m.lost(peer.line, "unicast_peer "+peer.word(1), "nodes have addresses only")
+				}
 			}
 		}
 	}

@@ -55,8 +55,10 @@ func TestEvents(t *testing.T) {
 	mode(lab.OK)
 	tells(active, "server cp1 is up")
 
-	active.Must("systemctl", "stop", "haproxy")
-	tells(active, "may not hold the virtual IPs (FAULT)", "haproxy")
+	active.Shell(`cp /usr/bin/logger /usr/bin/sudo # logs as sudo does, and the journal knows the program while it runs
+		(echo 'alice : TTY=pts/0 ; PWD=/ ; USER=root ; COMMAND=/usr/bin/systemctl stop haproxy'; sleep 1) | /usr/bin/sudo -t sudo -p authpriv.notice &
+		systemctl stop haproxy; wait`)
+	tells(active, "may not hold the virtual IPs (FAULT)", "alice ran systemctl stop haproxy with sudo")
 	tells(standby, "took the virtual IPs (MASTER)", "took over")
 	active.Must("systemctl", "start", "haproxy")
 	tells(active, "HAProxy was started")

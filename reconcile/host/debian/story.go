@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"sort"
 	"strconv"
 	"strings"
 	"time"
@@ -17,13 +18,15 @@ import (
 // storyLimit is the time limit for one read of the journal.
 const storyLimit = 20 * time.Second
 
+// fromSudo selects what the program sudo logged: which commands people ran as root.
+const fromSudo = "_EXE=/usr/bin/sudo"
+
 // storyArgs returns journalctl's arguments for the events of the load balancer. A user without privileges can send messages
-// with any identifier, so a sender is identified by fields that the journal itself sets: its unit and its user. Of
-// HAProxy's messages only notice and above are read; below that it logs each connection.
+// with any identifier, so a sender is identified by fields that the journal itself sets: its unit, its user or its
+// program. Of HAProxy's messages only notice and above are read; below that it logs each connection.
 func storyArgs(since time.Time) []string {
-	args := []string{"--quiet", "--no-pager", "-o", "json", fmt.Sprintf("--since=@%d.%06d", since.Unix(), since.Nanosecond()/1000),
-		"_SYSTEMD_UNIT=" + host.AgentUnit, "+", "_SYSTEMD_UNIT=" + host.KeepalivedUnit,
-		"+", "SYSLOG_IDENTIFIER=rlb-agent", "_UID=0", "+", "_PID=1"}
+	args := append(journalArgs(since), "_SYSTEMD_UNIT="+host.AgentUnit, "+", "_SYSTEMD_UNIT="+host.KeepalivedUnit,
+		"+", "SYSLOG_IDENTIFIER=rlb-agent", "_UID=0", "+", "_PID=1")
 	for _, unit := range []string{host.AgentUnit, host.KeepalivedUnit, host.HAProxyUnit} {
 		args = append(args, "UNIT="+unit)
 	}
@@ -32,6 +35,10 @@ func storyArgs(since time.Time) []string {
 		args = append(args, "PRIORITY="+strconv.Itoa(priority))
 	}
 	return args
+}
+
+func journalArgs(since time.Time) []string {
+	return []string{"--quiet", "--no-pager", "-o", "json", fmt.Sprintf("--since=@%d.%06d", since.Unix(), since.Nanosecond()/1000)}
 }
 
 // Story returns the journal's last most entries about the agent, HAProxy and keepalived since a moment, the oldest first.
@@ -47,13 +54,29 @@ func (h *Host) Story(ctx context.Context, since time.Time, most int) ([]host.Jou
 	return entries, err
 }
 
+// StoryWithSudo is Story with the commands about the services that people ran with sudo. A host may log very many other
+// commands, so that these are searched apart.
+func (h *Host) StoryWithSudo(ctx context.Context, since time.Time, most int) ([]host.JournalEntry, error) {
+	entries, err := h.Story(ctx, since, most)
+	if err != nil {
+		return nil, err
+	}
+	args := append([]string{"--grep=COMMAND=.*(haproxy|keepalived|rlb-agent)", "-n", strconv.Itoa(most)}, journalArgs(since)...)
+	out, err := h.programs.Run(ctx, program.Command{Name: "journalctl", Args: append(args, fromSudo), Limit: storyLimit})
+	if err == nil { // journalctl fails and prints nothing if there are none
+		err = readStory(strings.NewReader(out.Stdout), func(e host.JournalEntry) { entries = append(entries, e) })
+	}
+	sort.SliceStable(entries, func(i, j int) bool { return entries[i].Time.Before(entries[j].Time) })
+	return entries, err
+}
+
 // FollowStory calls each for the journal's entries from a moment on, until ctx ends.
 func (h *Host) FollowStory(ctx context.Context, since time.Time, each func(host.JournalEntry)) error {
 	path, err := h.programs.Find("journalctl")
 	if err != nil {
 		return err
 	}
-	cmd := program.Prepare(ctx, path, append([]string{"--follow", "-n", "all"}, storyArgs(since)...)...)
+	cmd := program.Prepare(ctx, path, append(append([]string{"--follow", "-n", "all"}, storyArgs(since)...), "+", fromSudo)...)
 	pipe, err := cmd.StdoutPipe()
 	if err == nil {
 		err = cmd.Start()
@@ -120,6 +143,8 @@ func parseEntry(line []byte) (e host.JournalEntry, ok bool) {
 	e = host.JournalEntry{Time: time.UnixMicro(micros), Unit: text("_SYSTEMD_UNIT"), Message: text("MESSAGE"), Fields: map[string]string{}}
 	if text("_PID") == "1" {
 		e.Unit, e.Manager = text("UNIT"), true
+	} else if "_EXE="+text("_EXE") == fromSudo {
+		e.Unit = host.Sudo
 	} else if text("SYSLOG_IDENTIFIER") == "rlb-agent" {
 		e.Unit = host.AgentUnit // also a command that an administrator ran
 	}

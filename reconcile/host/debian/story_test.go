@@ -37,6 +37,29 @@ not JSON
 	}
 }
 
+// TestStoryWithSudo: commands that people ran with sudo are among the other entries by time. journalctl fails where it finds
+// none.
+func TestStoryWithSudo(t *testing.T) {
+	h, f := newFake(t)
+	f.Answers = []recorded.Answer{
+		{Words: "journalctl --grep", Out: program.Output{Stdout: `{"__REALTIME_TIMESTAMP":"1700000000000001","_SYSTEMD_UNIT":"session-1.scope","_EXE":"/usr/bin/sudo","MESSAGE":"alice : TTY=pts/0"}
+`}},
+		{Words: "journalctl", Out: program.Output{Stdout: `{"__REALTIME_TIMESTAMP":"1700000000000002","_SYSTEMD_UNIT":"keepalived.service","MESSAGE":"x"}
+`}},
+	}
+	all, err := h.StoryWithSudo(t.Context(), time.Unix(5, 0), 20_000)
+	if err != nil || len(all) != 2 || all[0].Unit != host.Sudo || all[1].Unit != host.KeepalivedUnit {
+		t.Errorf("%+v, %v", all, err)
+	}
+	if ran := strings.Join(f.Ran, "\n"); strings.Count(ran, "_EXE=/usr/bin/sudo") != 1 {
+		t.Errorf("ran %s", ran)
+	}
+	f.Answers[0].Out = program.Output{Code: 1}
+	if all, err := h.StoryWithSudo(t.Context(), time.Unix(5, 0), 20_000); err != nil || len(all) != 1 {
+		t.Errorf("%+v, %v", all, err)
+	}
+}
+
 // TestEntryThatDoesNotPrint: the journal stores unprintable messages as bytes. A server cannot hide that way that it is
 // down, or control a terminal.
 func TestEntryThatDoesNotPrint(t *testing.T) {

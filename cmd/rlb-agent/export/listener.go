@@ -44,8 +44,10 @@ func (e *Exporter) listen() (again time.Duration) {
 			delete(e.listeners, want.field)
 			have = nil
 		}
-		if have.serving() && have.replaced() {
-			have.close()
+		if have.serving() {
+			if s, unix := have.at.(socket); unix && s.gone() {
+				have.close()
+			}
 		}
 		if want.address == "" || have.serving() {
 			continue
@@ -116,12 +118,6 @@ func (l *listener) serving() bool {
 	default:
 		return true
 	}
-}
-
-// replaced reports whether somebody removed or replaced the socket: no client reaches the listener any more.
-func (l *listener) replaced() bool {
-	s, ok := l.at.(socket)
-	return ok && !madeAt(s.Path).Equal(s.Made)
 }
 
 // close also ends the answers in progress.

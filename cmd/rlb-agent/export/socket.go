@@ -47,7 +47,8 @@ func (e *Exporter) listenTrusted(path string) (_ net.Listener, err error) {
 		return nil, errno(err)
 	}
 	l.SetUnlinkOnClose(false) // another program may have replaced it since
-	made := socket{l, state.Socket{Path: path, Made: madeAt(path)}}
+	info, _ := os.Lstat(path)
+	made := socket{l, state.Socket{Path: path, Made: madeAt(path)}, info}
 	if err := errors.Join(os.Chmod(path, socketMode), made.Write(context.Background(), e.Host)); err != nil {
 		return nil, errors.Join(errno(err), made.Close())
 	}
@@ -90,6 +91,13 @@ func madeAt(path string) time.Time {
 type socket struct {
 	*net.UnixListener
 	state.Socket
+	file fs.FileInfo
+}
+
+// gone reports whether somebody removed or replaced the socket: no client reaches the listener any more.
+func (s socket) gone() bool {
+	info, err := os.Lstat(s.Path)
+	return err != nil || !os.SameFile(info, s.file)
 }
 
 // Close removes the socket, unless it was replaced.

@@ -77,6 +77,12 @@ func TestRemovedSocket(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.run("web: {address: 'unix:" + path + "'}\n")
+	if err := os.Chtimes(path, time.Time{}, time.Now().Add(-time.Hour)); err != nil {
+		t.Fatal(err)
+	}
+	if s.follow(t.Context()); !s.listeners["web.address"].serving() {
+		t.Error("a socket that is only touched is given up")
+	}
 	ctx, cancel := context.WithCancel(t.Context())
 	var running sync.WaitGroup
 	running.Go(func() { s.Run(ctx) })

@@ -142,6 +142,18 @@ func TestFamiliesThatAreNew(t *testing.T) {
 	}
 }
 
+// TestAcceptProxyOfAPort: only the ports whose bind lines have accept-proxy expect the PROXY protocol.
+func TestAcceptProxyOfAPort(t *testing.T) {
+	result := fromHAProxy("listen a\n bind 192.0.2.1:80 accept-proxy\n bind 192.0.2.1:81\n bind 192.0.2.2:81 accept-proxy\n server b 192.0.2.11:443\n")
+	doc, err := api.Parse("imported", []byte(result.Text))
+	if err != nil || !doc.Spec.Services[0].AcceptProxyProtocol || doc.Spec.Services[1].AcceptProxyProtocol {
+		t.Errorf("%v\n%s", err, result.Text)
+	}
+	if want := "haproxy.cfg:4: bind: not carried over, because acceptProxyProtocol holds for all addresses of a service: false\n"; !strings.Contains(report(result), want) {
+		t.Errorf("no %q in\n%s", want, report(result))
+	}
+}
+
 // TestIncludedFiles: an included file is not read, and that is reported.
 func TestIncludedFiles(t *testing.T) {
 	result := importer.Import(importer.File{Name: "h"}, importer.File{Name: "k", Data: []byte("include /etc/keepalived/conf.d/*.conf\nincluder x\n")}, importer.Options{})

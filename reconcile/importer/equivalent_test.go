@@ -154,6 +154,14 @@ func TestAcceptProxyOfAPort(t *testing.T) {
 	}
 }
 
+// TestListenOfABackend: a listen section without servers is the frontend of its default backend.
+func TestListenOfABackend(t *testing.T) {
+	result := fromHAProxy("listen a\n bind 192.0.2.1:80\n default_backend b\nbackend b\n server s 192.0.2.11:443\n")
+	if got := report(result); strings.Contains(got, "haproxy.cfg:1:") || !strings.Contains(result.Text, "- name: a\n") {
+		t.Errorf("%s\n%s", got, result.Text)
+	}
+}
+
 // TestIncludedFiles: an included file is not read, and that is reported.
 func TestIncludedFiles(t *testing.T) {
 	result := importer.Import(importer.File{Name: "h"}, importer.File{Name: "k", Data: []byte("include /etc/keepalived/conf.d/*.conf\nincluder x\n")}, importer.Options{})

@@ -63,7 +63,7 @@ func (m *mapping) front(p proxy, backends map[string]proxy) (used []proxy) {
 		names []string // none for the backend of all other connections
 	}
 	var targets []target
-	if p.keyword == "listen" {
+	if p.keyword == "listen" && (f.elsewhere == "" || len(linesOf(f.back, "server")) > 0) {
 		own := p
 		own.body = f.back
 		targets = append(targets, target{proxy: own})

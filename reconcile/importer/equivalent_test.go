@@ -142,6 +142,26 @@ func TestFamiliesThatAreNew(t *testing.T) {
 	}
 }
 
+// TestAcceptProxyOfAPort: only the ports whose bind lines have accept-proxy expect the PROXY protocol.
+func TestAcceptProxyOfAPort(t *testing.T) {
+	result := fromHAProxy("listen a\n bind 192.0.2.1:80 accept-proxy\n bind 192.0.2.1:81\n bind 192.0.2.2:81 accept-proxy\n server b 192.0.2.11:443\n")
+	doc, err := api.Parse("imported", []byte(result.Text))
+	if err != nil || !doc.Spec.Services[0].AcceptProxyProtocol || doc.Spec.Services[1].AcceptProxyProtocol {
+		t.Errorf("%v\n%s", err, result.Text)
+	}
+	if want := "haproxy.cfg:4: bind: not carried over, because acceptProxyProtocol holds for all addresses of a service: false\n"; !strings.Contains(report(result), want) {
+		t.Errorf("no %q in\n%s", want, report(result))
+	}
+}
+
+// TestListenOfABackend: a listen section without servers is the frontend of its default backend.
+func TestListenOfABackend(t *testing.T) {
+	result := fromHAProxy("listen a\n bind 192.0.2.1:80\n default_backend b\nbackend b\n server s 192.0.2.11:443\n")
+	if got := report(result); strings.Contains(got, "haproxy.cfg:1:") || !strings.Contains(result.Text, "- name: a\n") {
+		t.Errorf("%s\n%s", got, result.Text)
+	}
+}
+
 // TestIncludedFiles: an included file is not read, and that is reported.
 func TestIncludedFiles(t *testing.T) {
 	result := importer.Import(importer.File{Name: "h"}, importer.File{Name: "k", Data: []byte("include /etc/keepalived/conf.d/*.conf\nincluder x\n")}, importer.Options{})

@@ -16,7 +16,7 @@ type front struct {
 	ports     []int            // in the order of the file
 	binds     map[int][]string // addresses by port
 	families  map[int]string   // families of the wildcards by port: "4", "6" or both
-	accept    bool             // clients use the PROXY protocol
+	accept    map[int]bool     // clients use the PROXY protocol, by port
 	client    *api.Duration
 	routes    []route
 	elsewhere string // the backend for all other connections
@@ -63,7 +63,7 @@ func (m *mapping) front(p proxy, backends map[string]proxy) (used []proxy) {
 		names []string // none for the backend of all other connections
 	}
 	var targets []target
-	if p.keyword == "listen" {
+	if p.keyword == "listen" && (f.elsewhere == "" || len(linesOf(f.back, "server")) > 0) {
 		own := p
 		own.body = f.back
 		targets = append(targets, target{proxy: own})
@@ -110,7 +110,7 @@ func (m *mapping) front(p proxy, backends map[string]proxy) (used []proxy) {
 			base = t.name
 		}
 		for j, port := range f.ports {
-			s := api.Service{Port: &port, Bind: f.binds[port], SNI: t.names, AcceptProxyProtocol: f.accept}
+			s := api.Service{Port: &port, Bind: f.binds[port], SNI: t.names, AcceptProxyProtocol: f.accept[port]}
 			if s.Timeouts.Client = f.client; s.Timeouts.Client == nil {
 				s.Timeouts.Client = m.differing(p, "client")
 			}
@@ -183,7 +183,7 @@ func serviceName(name string) string {
 
 // readFront reads the client side of a section.
 func (m *mapping) readFront(p proxy) front {
-	f := front{binds: map[int][]string{}, families: map[int]string{}}
+	f := front{binds: map[int][]string{}, families: map[int]string{}, accept: map[int]bool{}}
 	body := p.body
 	if m.own {
 		start, end := head(body, ownFront), ownRoutes(body)
@@ -236,13 +236,14 @@ func (m *mapping) listen(f *front, s statement) {
 		m.lost(s.line, "bind", "%s", why)
 		return
 	}
-	if m.bindWords(s) {
-		f.accept = true
-	}
+	accepts := m.bindWords(s)
 	for _, l := range all {
 		here := f.binds[l.port]
-		if here == nil {
-			f.ports = append(f.ports, l.port)
+		switch {
+		case here == nil:
+			f.ports, f.accept[l.port] = append(f.ports, l.port), accepts
+		case f.accept[l.port] != accepts:
+			m.lost(s.line, "bind", "acceptProxyProtocol holds for all addresses of a service: %t", !accepts)
 		}
 		if l.address == "*" {
 			families := l.family

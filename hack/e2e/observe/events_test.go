@@ -59,6 +59,9 @@ func TestEvents(t *testing.T) {
 		(echo 'alice : TTY=pts/0 ; PWD=/ ; USER=root ; COMMAND=/usr/bin/systemctl stop haproxy'; sleep 1) | /usr/bin/sudo -t sudo -p authpriv.notice &
 		systemctl stop haproxy; wait`)
 	tells(active, "may not hold the virtual IPs (FAULT)", "alice ran systemctl stop haproxy with sudo")
+	if out := active.Shell("timeout 3 " + pair.Agent + " events -f --since 10m || true"); !strings.Contains(out, "  alice ran systemctl stop haproxy with sudo\n") {
+		t.Errorf("events -f:\n%s", out)
+	}
 	tells(standby, "took the virtual IPs (MASTER)", "took over")
 	active.Must("systemctl", "start", "haproxy")
 	tells(active, "HAProxy was started")

@@ -19,6 +19,7 @@ type options struct {
 	kubevip   string   // path of the program kube-vip, or ""
 	n         int      // moves with each setup
 	setups    []string // their names
+	move      string   // a command for the active host in place of the setup's; "": that of the setup
 	rate      int      // new connections a second
 	halfRate  int      // half-open connections a second
 	quiet     int      // long idle connections
@@ -33,6 +34,7 @@ func main() {
 	flag.StringVar(&o.kubevip, "kubevip", "", "the program of kube-vip, which is moved too then")
 	flag.IntVar(&o.n, "n", 20, "moves with each setup")
 	flag.StringVar(&names, "setups", strings.Join(setupNames(), ","), "which setups, by commas")
+	flag.StringVar(&o.move, "move", "", "the command on the active host that moves the virtual IP; the default is the setup's")
 	flag.IntVar(&o.rate, "rate", 400, "new connections a second")
 	flag.IntVar(&o.halfRate, "half", 20, "half-open connections a second")
 	flag.IntVar(&o.quiet, "long", 100, "long and quiet connections in each move")
@@ -75,9 +77,13 @@ func measureAll(ctx context.Context, o options) (all results, err error) {
 		if at < 0 {
 			return all, fmt.Errorf("cannot move with %q: there are %s", name, strings.Join(setupNames(), ", "))
 		}
+		s := setups[at]
+		if o.move != "" {
+			s.move, s.back = o.move, s.back+"; systemctl start haproxy keepalived"
+		}
 		r := result{Setup: name}
 		err := lab.OnStage(ctx, lab.Options{}, 3, func(stage *lab.Stage) (err error) {
-			r.Moves, err = measure(ctx, stage, setups[at], o)
+			r.Moves, err = measure(ctx, stage, s, o)
 			return err
 		})
 		if len(r.Moves) > 0 {

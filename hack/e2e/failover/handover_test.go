@@ -295,6 +295,16 @@ func TestHandoverCases(t *testing.T) {
 			}
 		}
 	})
+	cases.Run("an edit that moves it", func(w *e2e.World) {
+		settled(w, e2e.Spec(prefers1), all[:2])
+		w.Eventually("the higher priority holds it", 5*time.Second, func() bool { return holds(all[0]) && !holds(all[1]) })
+		moved(w, "edit", pair.Service, func() {
+			for _, h := range all[:2] {
+				h.WriteSpec(strings.NewReplacer("priority: 200", "priority: 100", "priority: 100", "priority: 200").Replace(e2e.Spec(prefers1)))
+			}
+			w.Eventually("the other one holds it", 20*time.Second, func() bool { return holds(all[1]) && !holds(all[0]) })
+		})
+	})
 	cases.Run("a packet of no connection", func(w *e2e.World) {
 		a := settled(w, e2e.Spec(pair.Nodes, "firewall: {allowFrom: [203.0.113.0/24]}"), all[:2])
 		b := all[0]

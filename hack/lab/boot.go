@@ -24,12 +24,14 @@ type boot struct {
 	done  chan struct{} // closed when systemd-nspawn has ended
 	err   error         // how it ended
 
-	// lasts ends soon after the host, and ends the commands that were run inside it. The programs are gone with the host,
-	// but nsenter may stay: when systemd stops all processes at a shutdown, nsenter stops itself, and nothing continues it.
+	// lasts ends soon after a shutdown of the host has begun, and soon after the host. It ends the commands inside the host:
+	// systemd stops all processes at a shutdown, nsenter then stops itself, nothing continues it, and the host cannot end
+	// while nsenter holds a process that has ended.
 	lasts context.Context
+	over  context.CancelFunc // ends lasts
 }
 
-// commandsEnd is the time for commands to end by themselves after their host has ended.
+// commandsEnd is the time for commands to end by themselves.
 const commandsEnd = time.Second
 
 func (b *boot) ended() bool {
@@ -73,13 +75,11 @@ func bootHost(ctx context.Context, h *Host) (b *boot, err error) {
 		return nil, errors.Join(err, group.remove(ctx))
 	}
 	b = &boot{group: group, done: make(chan struct{})}
-	var over context.CancelFunc
-	b.lasts, over = context.WithCancel(context.WithoutCancel(ctx))
+	b.lasts, b.over = context.WithCancel(context.WithoutCancel(ctx))
 	go func() {
 		b.err = cmd.Wait()
 		close(b.done)
-		time.Sleep(commandsEnd)
-		over()
+		time.AfterFunc(commandsEnd, b.over)
 	}()
 	if b.pid, err = waitReady(ctx, notify, b); err != nil {
 		b.end()

@@ -73,6 +73,7 @@ func (h *Host) Shutdown(ctx context.Context) error {
 			return err
 		}
 	}
+	defer time.AfterFunc(commandsEnd, b.over).Stop()
 	select {
 	case <-b.done:
 		h.clear()

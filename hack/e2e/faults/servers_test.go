@@ -153,7 +153,11 @@ func TestKubeAPIServers(t *testing.T) {
 		t.Errorf("the connection to cp2 was cut %v after its first 500", at.Sub(failed))
 	}
 	explains(h, "kube-apiserver", "cp2", "draining: ", "500")
-	cp2 := states(h, "kube-apiserver")["cp2"]
+	var cp2 contract.ServerState
+	w.Eventually("the status has the answer of cp2: while a check runs, HAProxy has none", 5*time.Second, func() bool {
+		cp2 = states(h, "kube-apiserver")["cp2"]
+		return cp2.HTTPStatus != 0
+	})
 	if told := cp2.CutAt.Sub(failed); cp2.HTTPStatus != 500 || told < cutAfter-contract.SinceRounding || told > cutAfter+4*time.Second { // a check every 2 s
 		t.Errorf("cp2 answers %d, its connections are cut %v after that began; want 500 and %v", cp2.HTTPStatus, told, cutAfter)
 	}

@@ -136,8 +136,9 @@ func (w Walker) advice(p *place, command string) string {
 	return command + " " + p.path
 }
 
-// Below opens a directory below another one without following links, whoever owns it. With make it makes the directories
-// that are missing. It does not use openat2(2), which a unit with RestrictSUIDSGID= must not call. Errors: *fs.PathError.
+// Below opens a directory below another one. It follows no links, and any user may own the directories. With make it makes
+// the directories that are missing. It does not use openat2(2), which a unit with RestrictSUIDSGID= must not call. Errors:
+// *fs.PathError.
 func Below(dir, path string, make bool) (*os.File, error) {
 	at, err := unix.Open(dir, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	for _, name := range strings.Split(strings.Trim(path, "/"), "/") {

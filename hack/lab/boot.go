@@ -24,15 +24,10 @@ type boot struct {
 	done  chan struct{} // closed when systemd-nspawn has ended
 	err   error         // how it ended
 
-	// lasts ends soon after a shutdown of the host has begun, and soon after the host. It ends the commands inside the host:
-	// systemd stops all processes at a shutdown, nsenter then stops itself, nothing continues it, and the host cannot end
-	// while nsenter holds a process that has ended.
+	// lasts ends when the host shuts down or has ended: commands inside are then released.
 	lasts context.Context
 	over  context.CancelFunc // ends lasts
 }
-
-// commandsEnd is the time for commands to end by themselves.
-const commandsEnd = time.Second
 
 func (b *boot) ended() bool {
 	select {
@@ -79,7 +74,7 @@ func bootHost(ctx context.Context, h *Host) (b *boot, err error) {
 	go func() {
 		b.err = cmd.Wait()
 		close(b.done)
-		time.AfterFunc(commandsEnd, b.over)
+		b.over()
 	}()
 	if b.pid, err = waitReady(ctx, notify, b); err != nil {
 		b.end()

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"os/exec"
 	"strconv"
+	"syscall"
+	"time"
 )
 
 // hostPath is the PATH of root on Debian.
@@ -19,19 +21,31 @@ func EnterArgs(pid int, args ...string) []string {
 }
 
 // Command prepares a command inside the host, for callers that read its output as it arrives. It is killed
-// when ctx ends, and soon after the end of the host.
+// when ctx ends.
 func (h *Host) Command(ctx context.Context, args ...string) *exec.Cmd {
 	pid := h.Pid()
-	if b := h.running(); b != nil {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithCancel(ctx)
-		context.AfterFunc(b.lasts, cancel)
-	}
 	cmd := command(ctx, EnterArgs(pid, args...)...)
+	if b := h.running(); b != nil {
+		context.AfterFunc(b.lasts, func() { release(cmd) })
+	}
 	if pid == 0 {
 		cmd.Err = fmt.Errorf("cannot enter %s: it is down", h.name)
 	}
 	return cmd
+}
+
+// release continues nsenter until it has ended. When systemd stops all processes at a shutdown, nsenter stops itself. Nothing
+// else continues it, and the host cannot end while nsenter holds a process that has ended.
+func release(cmd *exec.Cmd) {
+	for range 100 {
+		if cmd.ProcessState != nil {
+			return
+		}
+		if cmd.Process != nil {
+			_ = syscall.Kill(cmd.Process.Pid, syscall.SIGCONT) // it may have ended
+		}
+		time.Sleep(200 * time.Millisecond)
+	}
 }
 
 // Run runs a command inside the host and returns its standard output. A failure is a *RunError.

@@ -73,7 +73,7 @@ func (h *Host) Shutdown(ctx context.Context) error {
 			return err
 		}
 	}
-	defer time.AfterFunc(commandsEnd, b.over).Stop()
+	b.over()
 	select {
 	case <-b.done:
 		h.clear()

@@ -7,7 +7,6 @@ import (
 	"context"
 	"log/slog"
 	"slices"
-	"strings"
 	"time"
 
 	"rlb.dev/rlb-agent/api"
@@ -104,7 +103,7 @@ func (e *Exporter) Run(ctx context.Context) {
 		}
 		paths := records
 		if doc := e.current.spec(); doc != nil {
-			if path, unix := strings.CutPrefix(doc.Spec.Web.Address, "unix:"); unix {
+			if path, unix := socketPath(doc.Spec.Web.Address); unix {
 				paths = append(slices.Clip(paths), path)
 			}
 		}

@@ -79,7 +79,7 @@ const tunnelPort = "8345"
 
 // howToOpen describes how to open the page on the host and from elsewhere.
 func howToOpen(address, own string) string {
-	if path, unix := strings.CutPrefix(address, "unix:"); unix {
+	if path, unix := socketPath(address); unix {
 		return fmt.Sprintf("ssh -L %s:%s %s, then http://127.0.0.1:%s/", tunnelPort, path, own, tunnelPort)
 	}
 	_, port, _ := net.SplitHostPort(address)
@@ -93,7 +93,7 @@ func (e *Exporter) open(l *listener, show pages) error {
 		return err
 	}
 	known := e.known
-	if strings.HasPrefix(l.address, "unix:") {
+	if _, unix := at.(socket); unix {
 		known = nil // a browser cannot reach a socket
 	}
 	server, ended := newServer(e.Log, show, known, e.stream), make(chan struct{})
@@ -128,9 +128,12 @@ func (l *listener) close() {
 	}
 }
 
+// socketPath returns the path of the socket if an address is "unix:/path".
+func socketPath(address string) (path string, unix bool) { return strings.CutPrefix(address, "unix:") }
+
 // listenAt listens on "ip:port" or "unix:/path".
 func (e *Exporter) listenAt(address string) (net.Listener, error) {
-	if path, unix := strings.CutPrefix(address, "unix:"); unix {
+	if path, unix := socketPath(address); unix {
 		return e.listenUnix(path)
 	}
 	addr, err := netip.ParseAddrPort(address)

@@ -23,12 +23,10 @@ func EnterArgs(pid int, args ...string) []string {
 // Command prepares a command inside the host, for callers that read its output as it arrives. It is killed
 // when ctx ends.
 func (h *Host) Command(ctx context.Context, args ...string) *exec.Cmd {
-	pid := h.Pid()
-	cmd := command(ctx, EnterArgs(pid, args...)...)
+	cmd := command(ctx, EnterArgs(h.Pid(), args...)...)
 	if b := h.running(); b != nil {
 		context.AfterFunc(b.lasts, func() { release(cmd) })
-	}
-	if pid == 0 {
+	} else {
 		cmd.Err = fmt.Errorf("cannot enter %s: it is down", h.name)
 	}
 	return cmd

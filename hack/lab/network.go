@@ -2,11 +2,20 @@ package lab
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
+	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
+	"time"
+
+	"github.com/jsimonetti/rtnetlink/v2"
+	"github.com/jsimonetti/rtnetlink/v2/driver"
+	"github.com/mdlayher/netlink"
 )
 
 const partition = "partition" // the packet filter's table in the switch that partitions hosts
@@ -143,4 +152,53 @@ func (l *Lab) Partition(a, b *Host) error {
 func (l *Lab) Heal() error {
 	return feed(context.Background(), fmt.Sprintf("table bridge %[1]s\ndelete table bridge %[1]s\n", partition),
 		"ip", "netns", "exec", switchNS, "nft", "-f", "-")
+}
+
+// PartitionFor drops all frames between a and b in the switch for a short time, and returns for how long it did so at most.
+// Unlike Partition it starts no program, which would take as long as a short partition. Two such partitions at the same time
+// would also part the hosts of one from those of the other.
+func (l *Lab) PartitionFor(d time.Duration, a, b *Host) (took time.Duration, err error) {
+	ns, err := os.Open(filepath.Join(netnsDir, switchNS))
+	if err != nil {
+		return 0, err
+	}
+	defer ns.Close()
+	conn, err := rtnetlink.Dial(&netlink.Config{NetNS: int(ns.Fd())})
+	if err != nil {
+		return 0, err
+	}
+	defer conn.Close()
+	ports, err := portsOf(conn, a, b)
+	if err != nil {
+		return 0, err
+	}
+	began := time.Now()
+	if err = isolate(conn, ports, driver.BridgeEnableEnabled); err == nil {
+		time.Sleep(d)
+	}
+	err = errors.Join(err, isolate(conn, ports, driver.BridgeEnableDisabled))
+	return time.Since(began), err
+}
+
+// portsOf returns the indexes of the hosts' ports at the switch.
+func portsOf(conn *rtnetlink.Conn, hosts ...*Host) (ports []uint32, err error) {
+	links, err := conn.Link.List()
+	for _, link := range links {
+		if slices.ContainsFunc(hosts, func(h *Host) bool { return link.Attributes.Name == h.Name() }) {
+			ports = append(ports, link.Index)
+		}
+	}
+	if err == nil && len(ports) != len(hosts) {
+		err = errors.New("cannot find the port of a host that is down")
+	}
+	return ports, err
+}
+
+// isolate sets whether ports of the switch pass no frames to other isolated ports (bridge(8), isolated).
+func isolate(conn *rtnetlink.Conn, ports []uint32, isolated driver.BridgeEnable) (err error) {
+	info := &rtnetlink.LinkInfo{Kind: "veth", SlaveKind: "bridge", SlaveData: &driver.BridgePort{Isolated: &isolated}}
+	for _, port := range ports {
+		err = errors.Join(err, conn.Link.Set(&rtnetlink.LinkMessage{Index: port, Attributes: &rtnetlink.LinkAttributes{Info: info}}))
+	}
+	return err
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"strconv"
 	"strings"
 	"sync"
@@ -59,14 +60,17 @@ func stalls(ctx context.Context, _ *lab.Stage, hosts []*lab.Host, o options) err
 }
 
 // partitions drops all frames between the hosts once a second.
-func partitions(ctx context.Context, stage *lab.Stage, hosts []*lab.Host, o options) (err error) {
-	for end := time.Now().Add(o.during); time.Now().Before(end) && err == nil; {
-		if err = stage.Partition(hosts[0], hosts[1]); err != nil {
+func partitions(ctx context.Context, stage *lab.Stage, hosts []*lab.Host, o options) error {
+	worst := time.Duration(0)
+	for end := time.Now().Add(o.during); time.Now().Before(end); {
+		took, err := stage.PartitionFor(o.stall, hosts[0], hosts[1])
+		if err = errors.Join(err, pause(ctx, time.Second)); err != nil {
 			return err
 		}
-		err = errors.Join(pause(ctx, o.stall), stage.Heal(), pause(ctx, time.Second))
+		worst = max(worst, took)
 	}
-	return err
+	fmt.Fprintf(os.Stderr, "  the longest network stall took %v\n", worst.Round(100*time.Microsecond))
+	return nil
 }
 
 func pause(ctx context.Context, d time.Duration) error {

@@ -198,10 +198,12 @@ func (a *agent) hearEach(ctx context.Context, room int, says func(frame) (said, 
 }
 
 // Announce sends gratuitous ARP twice, as a request and as an answer (link.Announce).
-func (a *agent) Announce(iface string, addr netip.Addr) error { return a.AnnounceTo(iface, addr, "") }
+func (a *agent) Announce(iface string, addrs []netip.Addr) error {
+	return a.AnnounceTo(iface, addrs, "")
+}
 
 // AnnounceTo sends gratuitous ARP to one host.
-func (a *agent) AnnounceTo(_ string, _ netip.Addr, mac string) error {
+func (a *agent) AnnounceTo(_ string, _ []netip.Addr, mac string) error {
 	return a.call(context.Background(), quickly/4, quickly, func() {
 		for range 2 {
 			a.m.announce(mac)

@@ -70,11 +70,11 @@ type Network interface {
 	// WatchHolders calls claimed when another host claims one of these addresses as its own, until ctx ends. toUsAlone says
 	// that the host sent the claim to this host only.
 	WatchHolders(ctx context.Context, iface string, addrs []netip.Addr, claimed func(toUsAlone bool)) error
-	// Announce announces to all hosts on the link that this host has an address (gratuitous ARP, unsolicited neighbour
+	// Announce announces to all hosts on the link that this host has these addresses (gratuitous ARP, unsolicited neighbour
 	// advertisement).
-	Announce(iface string, addr netip.Addr) error
+	Announce(iface string, addrs []netip.Addr) error
 	// AnnounceTo is Announce to the host with this MAC only.
-	AnnounceTo(iface string, addr netip.Addr, mac string) error
+	AnnounceTo(iface string, addrs []netip.Addr, mac string) error
 	// EndSessions ends the TCP connections to these addresses and ports of this host and sends a RST to their peers.
 	EndSessions(ctx context.Context, addrs []netip.Addr, ports []uint16) (n int, err error)
 	// AdvertsPass says whether advertisements of another host reach keepalived under each of these identities. It takes three

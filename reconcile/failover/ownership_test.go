@@ -242,17 +242,19 @@ func (s *site) claimed(toUsAlone bool) {
 	}
 }
 
-func (s *site) Announce(_ string, addr netip.Addr) error {
+func (s *site) Announce(_ string, addrs []netip.Addr) error {
 	s.Lock()
 	defer s.Unlock()
-	s.announced = append(s.announced, addr)
+	s.announced = append(s.announced, addrs...)
 	return nil
 }
 
-func (s *site) AnnounceTo(_ string, addr netip.Addr, mac string) error {
+func (s *site) AnnounceTo(_ string, addrs []netip.Addr, mac string) error {
 	s.Lock()
 	defer s.Unlock()
-	s.requested = append(s.requested, addr.String()+" at "+mac)
+	for _, addr := range addrs {
+		s.requested = append(s.requested, addr.String()+" at "+mac)
+	}
 	return nil
 }
 

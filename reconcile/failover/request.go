@@ -76,10 +76,8 @@ func requestAnnouncement(ctx context.Context, h Host, spec state.InForce, wait t
 		case <-time.After(wait):
 		}
 		a := findRival(ctx, h, spec, vips)
-		for _, addr := range a.addrs {
-			if a.serves && a.err == nil && len(heard) == 0 {
-				a.err = h.AnnounceTo(spec.Interface, addr, a.mac)
-			}
+		if a.serves && a.err == nil && len(heard) == 0 {
+			a.err = h.AnnounceTo(spec.Interface, a.addrs, a.mac)
 		}
 		if a.err != nil && ctx.Err() == nil {
 			log.Debug("cannot request gratuitous ARP", "err", a.err)

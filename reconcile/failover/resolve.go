@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"slices"
 	"time"
 
@@ -189,7 +190,11 @@ func (o *ownership) announce() {
 }
 
 func (o *ownership) announceHeld() {
+	var addrs []netip.Addr
 	for _, p := range o.held {
-		o.logOnce(o.host.Announce(o.spec.Interface, p.Addr()))
+		addrs = append(addrs, p.Addr())
+	}
+	if len(addrs) > 0 {
+		o.logOnce(o.host.Announce(o.spec.Interface, addrs))
 	}
 }

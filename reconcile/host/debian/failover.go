@@ -25,18 +25,18 @@ func (h *Host) WatchHolders(ctx context.Context, iface string, addrs []netip.Add
 	return refined(link.WatchHolders(ctx, iface, addrs, func(_ netip.Addr, _ net.HardwareAddr, alone bool) { claimed(alone) }))
 }
 
-// Announce tells all hosts on the link of an interface that this host holds an address.
-func (h *Host) Announce(iface string, addr netip.Addr) error {
-	return refined(link.Announce(iface, addr))
+// Announce tells all hosts on the link of an interface that this host holds addresses.
+func (h *Host) Announce(iface string, addrs []netip.Addr) error {
+	return refined(link.Announce(iface, addrs))
 }
 
 // AnnounceTo is like Announce, but only to the host with that MAC.
-func (h *Host) AnnounceTo(iface string, addr netip.Addr, mac string) error {
+func (h *Host) AnnounceTo(iface string, addrs []netip.Addr, mac string) error {
 	to, err := net.ParseMAC(mac)
 	if err != nil {
-		return fmt.Errorf("cannot announce %s on %s: %w", addr, iface, err)
+		return fmt.Errorf("cannot announce %v on %s: %w", addrs, iface, err)
 	}
-	return refined(link.AnnounceTo(iface, addr, to))
+	return refined(link.AnnounceTo(iface, addrs, to))
 }
 
 // EndSessions closes the TCP connections to these addresses and ports of this host with a RST to their peers.

@@ -1,6 +1,7 @@
 package link
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -9,30 +10,39 @@ import (
 	"strings"
 )
 
-// Announce tells all hosts on an interface's link that this host holds an address: by an ARP announcement (RFC 5227 §2.3)
-// and an ARP reply, because some hosts accept only one of them, or by an unsolicited neighbour advertisement (RFC 4861
-// §7.2.6) with the override flag.
-func Announce(iface string, addr netip.Addr) error { return AnnounceTo(iface, addr, nil) }
+// Announce tells all hosts on an interface's link that this host holds addresses: by an ARP announcement (RFC 5227 §2.3) and
+// an ARP reply, because some hosts accept only one of them, or by an unsolicited neighbour advertisement (RFC 4861 §7.2.6)
+// with the override flag.
+func Announce(iface string, addrs []netip.Addr) error { return AnnounceTo(iface, addrs, nil) }
 
 // AnnounceTo is like Announce, but to a single machine; nil means all.
-func AnnounceTo(iface string, addr netip.Addr, to net.HardwareAddr) error {
-	if err := announce(iface, addr.Unmap().WithZone(""), to); err != nil {
-		return fmt.Errorf("cannot announce %s on %s: %w", addr, iface, err)
+func AnnounceTo(iface string, addrs []netip.Addr, to net.HardwareAddr) error {
+	if err := announce(iface, addrs, to); err != nil {
+		return fmt.Errorf("cannot announce %v on %s: %w", addrs, iface, err)
 	}
 	return nil
 }
 
-func announce(iface string, addr netip.Addr, to net.HardwareAddr) error {
+func announce(iface string, addrs []netip.Addr, to net.HardwareAddr) error {
 	l, err := lookAt(iface)
 	if err != nil {
 		return err
 	}
-	etherType, frames := typeARP, [][]byte{
-		arpFrame(arpRequest, l.mac, addr, make([]byte, 6), addr),
-		arpFrame(arpReply, l.mac, addr, l.mac, addr),
+	var arp, ndp [][]byte
+	for _, addr := range addrs {
+		if addr = addr.Unmap().WithZone(""); addr.Is6() {
+			ndp = append(ndp, unsolicited(l, addr))
+			continue
+		}
+		arp = append(arp, arpFrame(arpRequest, l.mac, addr, make([]byte, 6), addr), arpFrame(arpReply, l.mac, addr, l.mac, addr))
 	}
-	if addr.Is6() {
-		etherType, frames = typeIPv6, [][]byte{unsolicited(l, addr)}
+	return errors.Join(l.sendAll(typeARP, arp, to), l.sendAll(typeIPv6, ndp, to))
+}
+
+// sendAll sends frames of one EtherType to a single machine, or with nil where they are addressed to.
+func (l link) sendAll(etherType uint16, frames [][]byte, to net.HardwareAddr) error {
+	if len(frames) == 0 {
+		return nil
 	}
 	var nothing program
 	nothing.drop()
@@ -40,7 +50,7 @@ func announce(iface string, addr netip.Addr, to net.HardwareAddr) error {
 	if err != nil {
 		return err
 	}
-	defer s.file.Close()
+	defer func() { go s.file.Close() }() // takes the kernel some milliseconds, so the caller does not wait for it
 	for _, frame := range frames {
 		copy(frame, to)
 		if err := s.send(frame); err != nil {

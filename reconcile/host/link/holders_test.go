@@ -55,7 +55,7 @@ func TestWatchHolders(t *testing.T) {
 	defer end()
 	announce := func(s space, addr netip.Addr) {
 		t.Helper()
-		s.do(func() error { return Announce("eth", addr) })
+		s.do(func() error { return Announce("eth", []netip.Addr{addr}) })
 	}
 	until(t, found, func() { announce(b, vips[0]) }) // the watch has started
 	for len(found) > 0 {
@@ -85,7 +85,7 @@ func TestWatchHolders(t *testing.T) {
 			if err != nil {
 				return err
 			}
-			return AnnounceTo("eth", vip, to)
+			return AnnounceTo("eth", []netip.Addr{vip}, to)
 		})
 		if c := next(t, found); c.addr != vip || !c.alone {
 			t.Errorf("%+v", c)
@@ -123,7 +123,7 @@ func TestAnnounceOverrides(t *testing.T) {
 	a, b := cable(t)
 	for _, entry := range []string{"198.51.100.100", "2001:db8::100"} {
 		b.ip("neighbour add " + entry + " lladdr 02:00:00:00:00:77 dev eth nud reachable")
-		a.do(func() error { return Announce("eth", netip.MustParseAddr(entry)) })
+		a.do(func() error { return Announce("eth", addrs(entry)) })
 		for deadline := time.Now().Add(5 * time.Second); !strings.Contains(b.ip("neighbour show "+entry+" dev eth"), macA); {
 			if time.Now().After(deadline) {
 				t.Fatalf("%s is still at another", entry)
@@ -132,7 +132,7 @@ func TestAnnounceOverrides(t *testing.T) {
 		}
 	}
 	a.do(func() error {
-		wantError(t, Announce("nosuch0", netip.MustParseAddr("198.51.100.100")), "cannot announce 198.51.100.100 on nosuch0: there is no interface nosuch0")
+		wantError(t, Announce("nosuch0", addrs("198.51.100.100")), "cannot announce [198.51.100.100] on nosuch0: there is no interface nosuch0")
 		return nil
 	})
 }
@@ -195,7 +195,7 @@ func TestQuiet(t *testing.T) {
 				}
 				conn.Close()
 			}
-			return Announce("eth", netip.MustParseAddr("198.51.100.99"))
+			return Announce("eth", addrs("198.51.100.99"))
 		})
 		send(s, typeIPv4, bytesOf(advert2), bytesOf(advertU))
 	}
@@ -204,8 +204,8 @@ func TestQuiet(t *testing.T) {
 	if n := passed(); n != [4]uint32{} {
 		t.Errorf("%v frames passed", n)
 	}
-	b.do(func() error { return AnnounceTo("eth", netip.MustParseAddr("198.51.100.100"), macOfA(t)) })
-	b.do(func() error { return Announce("eth", netip.MustParseAddr("2001:db8::100")) })
+	b.do(func() error { return AnnounceTo("eth", addrs("198.51.100.100"), macOfA(t)) })
+	b.do(func() error { return Announce("eth", addrs("2001:db8::100")) })
 	send(b, typeIPv4, bytesOf(advert3))
 	send(b, typeIPv6, bytesOf(advert6))
 	if n := passed(); n != [4]uint32{2, 1, 1, 1} {

@@ -101,9 +101,10 @@ func TestAnyNeighbour(t *testing.T) {
 	}
 }
 
-// TestNeighboursAtOnce: the result does not wait for the closing of the sockets, for which the kernel waits until no CPU
-// uses them (synchronize_rcu). Virtual IPs of a dead keepalived stay on two hosts until a search has ended.
-func TestNeighboursAtOnce(t *testing.T) {
+// TestClosesBeside: neither a search nor an announcement waits for the closing of its sockets, for which the kernel waits
+// until no CPU uses them (synchronize_rcu). Virtual IPs of a dead keepalived stay on two hosts until a search has ended,
+// and an agent that announces reacts to nothing meanwhile.
+func TestClosesBeside(t *testing.T) {
 	a, _ := cable(t)
 	median := func(do func() (time.Duration, error)) time.Duration {
 		var took [15]time.Duration
@@ -131,12 +132,20 @@ func TestNeighboursAtOnce(t *testing.T) {
 		return // this kernel closes a socket at once
 	}
 	files := openFiles(t)
-	if asking := median(func() (time.Duration, error) {
-		began := time.Now()
-		_, err := Neighbours(t.Context(), "eth", peer, nil, time.Second)
-		return time.Since(began), err
-	}); asking > closing/2 {
-		t.Errorf("an answer takes %s, the closing of a socket %s", asking, closing)
+	for what, do := range map[string]func() error{
+		"an answer": func() error {
+			_, err := Neighbours(t.Context(), "eth", peer, nil, time.Second)
+			return err
+		},
+		"an announcement": func() error { return Announce("eth", addrs("198.51.100.1", "198.51.100.2")) },
+	} {
+		if took := median(func() (time.Duration, error) {
+			began := time.Now()
+			err := do()
+			return time.Since(began), err
+		}); took > closing/2 {
+			t.Errorf("%s takes %s, the closing of a socket %s", what, took, closing)
+		}
 	}
 	wantClosed(t, files)
 }

@@ -42,7 +42,7 @@ func (m *machine) startAgent() {
 	ctx, cancel := context.WithCancel(context.Background())
 	a := &agent{m: m, cancel: cancel, bell: make(chan struct{}, 1)}
 	m.agent = a
-	over := failover.New(failover.Config{Host: a, Publish: a.publish, Log: teller{m.world, m.name}.logger()})
+	over := failover.New(failover.Config{Host: a, Publish: a.publish, TookOver: func() {}, Log: teller{m.world, m.name}.logger()})
 	m.processes.Go(func() {
 		told := make(chan struct{})
 		go func() {

@@ -28,7 +28,10 @@ type Config struct {
 	// Publish writes each new verdict to the status, after keepalived has received it. If Publish fails, it is called again
 	// later.
 	Publish func(context.Context, state.GuardRecord) error
-	Log     *slog.Logger
+	// TookOver is called when this host has got virtual IPs and had none, also if it has them when Run begins. It must not
+	// block.
+	TookOver func()
+	Log      *slog.Logger
 }
 
 // Failover monitors the virtual IPs of this host. Make it with New.
@@ -45,7 +48,7 @@ type Failover struct {
 func New(c Config) *Failover {
 	health := newHealth(c.Host, c.Publish, c.Log)
 	ownership := newOwnership(c.Host, health.conflicts, c.Log)
-	health.holds = &ownership.holds
+	health.holds, ownership.tookOver = &ownership.holds, c.TookOver
 	return &Failover{host: c.Host, log: c.Log, health: health, ownership: ownership, vrrp: newVRRPProcess(c.Host, c.Log), replaced: make(chan struct{}, 1)}
 }
 

@@ -45,6 +45,8 @@ type ownership struct {
 	got   time.Time      // when held last changed to other virtual IPs
 	retry backoff.Backoff
 
+	tookOver func() // Config.TookOver
+
 	sessions     time.Time // when to end the connections that a move has left on this host; zero means never
 	keepSessions func()    // cancels the search that would end them
 
@@ -60,6 +62,7 @@ func newOwnership(h Host, conflicts chan<- conflict, log *slog.Logger) *ownershi
 		units: make(chan string), force: make(chan state.InForce), moved: make(chan struct{}, 1),
 		retry:        backoff.Backoff{First: 500 * time.Millisecond, Most: 30 * time.Second},
 		keepSessions: func() {},
+		tookOver:     func() {},
 		splitBrain:   newSplitBrain(),
 		standDown:    newStandDown(),
 	}
@@ -177,6 +180,9 @@ func (o *ownership) readHeld(ctx context.Context) {
 	}
 	if len(held) > 0 {
 		o.giveUpRequests()
+	}
+	if len(held) > 0 && len(o.held) == 0 {
+		o.tookOver()
 	}
 	if len(held) == 0 && changed {
 		o.sessions = time.Now().Add(sessionsLast)

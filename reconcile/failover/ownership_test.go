@@ -74,6 +74,7 @@ type site struct {
 	conflicts  []conflict
 	hands      bool // planned moves forward packets
 	ended      int  // number of EndSessions calls
+	takeovers  int  // number of calls of tookOver
 	log        bytes.Buffer
 }
 
@@ -275,6 +276,7 @@ func holding(t *testing.T, do func(*site)) {
 			behind: map[netip.Addr]string{}, idle: map[string]bool{}, replies: map[string]host.Reply{}}
 		conflicts := make(chan conflict)
 		s.ownership = newOwnership(s, conflicts, slog.New(slog.NewTextHandler(locked{&s.stage, &s.log}, nil)))
+		s.ownership.tookOver = func() { s.do(func() { s.takeovers++ }) }
 		ended := make(chan bool)
 		go func() { s.ownership.run(ctx); close(ended) }()
 		go func() {
@@ -922,6 +924,21 @@ func TestNoConflict(t *testing.T) {
 		s.after(time.Minute)
 		if len(s.conflicts)+s.lines() > 0 {
 			t.Errorf("%+v", s)
+		}
+	})
+}
+
+// TestTookOver: a takeover is reported once, also if keepalived adds the virtual IPs one after the other.
+func TestTookOver(t *testing.T) {
+	holding(t, func(s *site) {
+		s.role = host.RoleMaster
+		for n := range 2 {
+			s.hold(vip)
+			s.hold(vip, vip6)
+			if s.takeovers != n+1 {
+				t.Errorf("takeover %d: %d reported", n+1, s.takeovers)
+			}
+			s.hold()
 		}
 	})
 }

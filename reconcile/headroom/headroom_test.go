@@ -80,6 +80,64 @@ func TestNoGap(t *testing.T) {
 	}
 }
 
+// TestTakeover: the silence before a takeover is a gap if the former MASTER was late and not lost.
+func TestTakeover(t *testing.T) {
+	began := time.Date(2026, 7, 1, 12, 0, 0, 0, time.UTC)
+	lb1v6 := netip.MustParseAddr("fe80::11")
+	const late = 20 * ms // the process notices a takeover late
+	for _, test := range []struct {
+		name   string
+		before func(m *Meter, last time.Time)
+		silent time.Duration
+		then   func(m *Meter, took time.Time)
+		want   time.Duration
+	}{
+		{"it is lost", nil, allowed + late, nil, interval},
+		{"it is lost, and comes back", nil, allowed, func(m *Meter, took time.Time) { m.Hear(lb1, 254, took.Add(5*time.Second)) }, interval},
+		{"it advertises again", nil, allowed + late, func(m *Meter, took time.Time) { m.Hear(lb1, 254, took.Add(4*ms)) }, allowed},
+		{"it says goodbye late", nil, allowed, func(m *Meter, took time.Time) { m.Hear(lb1, 0, took.Add(4*ms)) }, allowed},
+		{"a third host advertises", nil, allowed, func(m *Meter, took time.Time) { m.Hear(lb2, 254, took.Add(4*ms)) }, interval},
+		{"it reports that it yielded", nil, allowed + late, func(m *Meter, took time.Time) { m.Yielded(began, took.Add(900*ms)) }, allowed},
+		{"since when it was MASTER is unknown", nil, allowed, func(m *Meter, took time.Time) { m.Yielded(time.Time{}, took.Add(900*ms)) }, allowed},
+		{"it yields, and takes over a second later", nil, allowed, func(m *Meter, took time.Time) {
+			m.Hear(lb1, 254, took.Add(4*ms))
+			m.Yielded(began, took.Add(300*ms))
+			m.Hear(lb1, 254, took.Add(1050*ms))
+		}, allowed},
+		{"it yields at the end of a partition", nil, allowed, func(m *Meter, took time.Time) { m.Yielded(began, took.Add(2100*ms)) }, interval},
+		{"a third host took over too, and yields", nil, allowed, func(m *Meter, took time.Time) { m.Yielded(took.Add(ms), took.Add(900*ms)) }, interval},
+		{"nothing was heard before a second takeover", nil, allowed, func(m *Meter, took time.Time) {
+			m.TookOver(took.Add(time.Minute))
+			m.Yielded(began, took.Add(time.Minute))
+		}, interval},
+		{"it said goodbye", func(m *Meter, last time.Time) { m.Hear(lb1, 0, last.Add(interval)) }, allowed, func(m *Meter, took time.Time) {
+			m.Yielded(began, took.Add(900*ms))
+		}, interval},
+		{"advertisements were lost here", nil, allowed, func(m *Meter, took time.Time) { m.Forget(); m.Yielded(began, took.Add(900*ms)) }, interval},
+		{"this host has the higher priority", nil, interval / 2, func(m *Meter, took time.Time) { m.Yielded(began, took.Add(900*ms)) }, interval},
+		{"a third host was lost ten minutes ago", func(m *Meter, last time.Time) {
+			m.Hear(lb2, 254, last.Add(10*time.Minute-interval))
+			m.Hear(lb2, 0, last.Add(10*time.Minute))
+		}, 10*time.Minute + allowed, func(m *Meter, took time.Time) { m.Yielded(began, took.Add(900*ms)) }, interval},
+		{"both families, and the later one speaks", func(m *Meter, last time.Time) { m.Hear(lb1v6, 254, last.Add(3*ms)) }, allowed, func(m *Meter, took time.Time) {
+			m.Hear(lb1v6, 254, took.Add(4*ms))
+		}, allowed},
+	} {
+		m, last := heard(began, interval, interval, interval)
+		if test.before != nil {
+			test.before(m, last)
+		}
+		took := last.Add(test.silent)
+		m.TookOver(took)
+		if test.then != nil {
+			test.then(m, took)
+		}
+		if got := m.Record(took.Add(2 * time.Second)).WorstGap; got != Span(test.want) {
+			t.Errorf("%s: %v, not %v", test.name, got, test.want)
+		}
+	}
+}
+
 // TestHour: values from the last hour count, older ones do not.
 func TestHour(t *testing.T) {
 	m, at := heard(time.Unix(0, 0), interval, 45*ms)

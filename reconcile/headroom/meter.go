@@ -16,6 +16,9 @@ const (
 	// ends no gap.
 	hostLost = time.Second
 
+	// yieldTime is the longest time from a false takeover to the report of the former MASTER's agent that it became BACKUP.
+	yieldTime = 2 * time.Second
+
 	// maxSenders is how many senders a Meter remembers. Normally one host advertises, and two for a moment in a failover.
 	maxSenders = 8
 )
@@ -35,6 +38,9 @@ type Meter struct {
 	began   time.Time
 	last    map[netip.Addr]time.Time // last advertisement of each sender that has not said goodbye
 	minutes [Minutes]minute
+
+	tookOver time.Time           // when this host took over last
+	silent   map[netip.Addr]bool // the addresses of the former MASTER, if it fell silent before; none once this is judged
 }
 
 // minute holds the worst values of one minute.
@@ -48,12 +54,15 @@ type minute struct {
 
 // New returns a meter that begins now.
 func New(router Router, now time.Time) *Meter {
-	return &Meter{router: router, began: now, last: map[netip.Addr]time.Time{}}
+	return &Meter{router: router, began: now, last: map[netip.Addr]time.Time{}, silent: map[netip.Addr]bool{}}
 }
 
 // Hear records an advertisement that arrived at the given time. No gap is measured after a sender has resigned (priority 0),
 // nor after a silence so long that the sender counts as lost.
 func (m *Meter) Hear(from netip.Addr, priority uint8, at time.Time) {
+	if m.silent[from] && at.Sub(m.tookOver) <= hostLost {
+		m.wasLate()
+	}
 	last, known := m.last[from]
 	if priority == 0 {
 		delete(m.last, from)
@@ -63,15 +72,57 @@ func (m *Meter) Hear(from netip.Addr, priority uint8, at time.Time) {
 		clear(m.last)
 	}
 	m.last[from] = at
-	now := m.at(at)
-	now.heard = true
-	if gap := at.Sub(last); known && gap <= m.router.Allowed+hostLost && gap > now.gap {
+	m.at(at).heard = true
+	if gap := at.Sub(last); known && gap <= m.router.Allowed+hostLost {
+		m.gap(gap, at)
+	}
+}
+
+// TookOver records that this host became MASTER. The silence before it is a gap if the former MASTER proves not to be lost:
+// it advertises again soon, or Yielded is called. The time after it is no gap, because the former MASTER becomes BACKUP once
+// it receives this host's advertisements.
+func (m *Meter) TookOver(at time.Time) {
+	clear(m.silent)
+	for from, last := range m.last {
+		// After a shorter silence this host took over for another reason. A host that is silent for longer was lost before.
+		if silence := at.Sub(last); silence >= m.router.Allowed*9/10 && silence <= m.router.Allowed+hostLost {
+			m.silent[from] = true
+		}
+	}
+	m.tookOver = at
+	clear(m.last)
+}
+
+// Yielded records that another host, which was MASTER since the given time, has become BACKUP, so it may be silent from now
+// on. If this host took over from it just before, it was late and not lost.
+func (m *Meter) Yielded(since, at time.Time) {
+	if since.Before(m.tookOver) && at.Sub(m.tookOver) <= yieldTime {
+		m.wasLate()
+	}
+	clear(m.last)
+}
+
+// wasLate records the silence before this host's last takeover. keepalived took over once Allowed was over, and this process
+// may have noticed it later.
+func (m *Meter) wasLate() {
+	if len(m.silent) > 0 {
+		m.gap(m.router.Allowed, m.tookOver)
+		clear(m.silent)
+	}
+}
+
+// gap records a gap that ended at the given time.
+func (m *Meter) gap(gap time.Duration, at time.Time) {
+	if now := m.at(at); gap > now.gap {
 		now.gap, now.gapAt = gap, at
 	}
 }
 
 // Forget must be called if advertisements may have been missed. The next advertisement of each sender then ends no gap.
-func (m *Meter) Forget() { clear(m.last) }
+func (m *Meter) Forget() {
+	clear(m.last)
+	clear(m.silent)
+}
 
 // Late records by how much a timer of this process was late.
 func (m *Meter) Late(late time.Duration, at time.Time) {

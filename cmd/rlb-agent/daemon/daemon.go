@@ -88,8 +88,9 @@ func Run(ctx context.Context, c Config) {
 	report.peering = peering
 	successor := serveon.NewSuccessor(c.Host, c.Log)
 	peering.servesOn = successor.PeerServesOn
-	over := failover.New(failover.Config{Host: c.Host, Publish: report.publish, Log: c.Log})
 	measured := newHeadroomWatch(c.Host, c.Log)
+	peering.yielded = measured.yielded
+	over := failover.New(failover.Config{Host: c.Host, Publish: report.publish, TookOver: measured.tookOver, Log: c.Log})
 	keeper := serveon.New(c.Host, c.Log, peering.drains)
 	waits := filewatch.New(c.Log, func(string) { keeper.RecordChanged() })
 	waits.Set(state.WaitFile)

@@ -52,6 +52,10 @@ func (l *loop) repairDrift(ctx context.Context, why cause, doc *api.Document, sp
 		return interval
 	}
 	if left := l.keepalivedRests(ctx, doc, &look); left > 0 {
+		// The peers must learn that keepalived ended here: a host that goes from MASTER to BACKUP without that was only late.
+		if _, err := l.report.Follow(ctx, doc); err != nil && ctx.Err() == nil {
+			l.Log.Warn(err.Error())
+		}
 		return l.hold(why, left)
 	}
 	if left := l.inTransit(look, time.Now()); left > 0 {

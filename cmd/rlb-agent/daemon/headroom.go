@@ -39,8 +39,9 @@ type headroomWatch struct {
 	host headroomHost
 	log  *slog.Logger
 
-	mutex sync.Mutex // guards force
+	mutex sync.Mutex // guards force and moves
 	force state.InForce
+	moves []event       // moves of the virtual IPs since the last read
 	bell  chan struct{} // rings when force has changed
 
 	now      state.InForce // what is being measured
@@ -49,6 +50,12 @@ type headroomWatch struct {
 	opened   time.Time // when the receivers were opened, or the last attempt
 	unopened bool      // the failure to open them is logged
 	written  headroom.Record
+}
+
+// event is something that the meter must learn in the order of time.
+type event struct {
+	at     time.Time
+	record func(m *headroom.Meter, at time.Time)
 }
 
 func newHeadroomWatch(h headroomHost, log *slog.Logger) *headroomWatch {
@@ -63,10 +70,27 @@ func (w *headroomWatch) applySpec(force state.InForce) {
 	wake.Up(w.bell)
 }
 
+// tookOver records that this host has just got the virtual IPs. It never waits.
+func (w *headroomWatch) tookOver() { w.moved((*headroom.Meter).TookOver) }
+
+// yielded records that a peer, which was MASTER since the given time, reports that it is BACKUP. It never waits.
+func (w *headroomWatch) yielded(since time.Time) {
+	w.moved(func(m *headroom.Meter, at time.Time) { m.Yielded(since, at) })
+}
+
+func (w *headroomWatch) moved(record func(*headroom.Meter, time.Time)) {
+	w.mutex.Lock()
+	defer w.mutex.Unlock()
+	if w.force.Interface != "" { // without a spec hear does not run
+		w.moves = append(w.moves, event{time.Now(), record})
+	}
+}
+
 // run measures until ctx ends. Then it removes the file, which would become outdated.
 func (w *headroomWatch) run(ctx context.Context) {
 	defer w.end()
-	timer := time.NewTimer(time.Hour)
+	timer := time.NewTimer(hearEvery)
+	timer.Stop() // until there is a spec in force
 	defer timer.Stop()
 	var due time.Time
 	for {
@@ -106,6 +130,10 @@ func (w *headroomWatch) takeSpec(now time.Time) {
 
 // hear reads what has arrived since the last call.
 func (w *headroomWatch) hear(now time.Time) {
+	w.mutex.Lock()
+	all := w.moves
+	w.moves = nil
+	w.mutex.Unlock()
 	if w.ears == nil && now.Sub(w.opened) >= hearAgain {
 		w.open(now)
 	}
@@ -121,8 +149,12 @@ func (w *headroomWatch) hear(now time.Time) {
 			continue
 		}
 		for _, b := range beats {
-			w.meter.Hear(b.From, b.Priority, b.At)
+			all = append(all, event{b.At, func(m *headroom.Meter, at time.Time) { m.Hear(b.From, b.Priority, at) }})
 		}
+	}
+	slices.SortStableFunc(all, func(a, b event) int { return a.at.Compare(b.at) })
+	for _, e := range all {
+		e.record(w.meter, e.at)
 	}
 }
 

@@ -105,7 +105,7 @@ func TestHeadroom(t *testing.T) {
 			}
 			return r
 		}
-		time.Sleep(time.Minute)
+		time.Sleep(2 * time.Hour)
 		if r := record(); r.Alive(time.Now()) || h.opened > 0 {
 			t.Fatalf("without a spec: %+v", r)
 		}
@@ -140,6 +140,15 @@ func TestHeadroom(t *testing.T) {
 		time.Sleep(time.Hour) // no advertisements
 		if r := record(); r.WorstGap != 0 || !r.Alive(time.Now()) {
 			t.Errorf("after an hour: %+v", r)
+		}
+		beats(100)
+		time.Sleep(301 * time.Millisecond)
+		w.tookOver()
+		time.Sleep(800 * time.Millisecond)
+		w.yielded(time.Time{})
+		time.Sleep(headroomRest)
+		if r := record(); r.WorstGap != headroom.Span(force.Router.Allowed) {
+			t.Errorf("after a false takeover: %+v", r)
 		}
 		force.Router.Interval = 50 * time.Millisecond
 		w.applySpec(force)

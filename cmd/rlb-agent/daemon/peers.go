@@ -3,6 +3,7 @@ package daemon
 import (
 	"context"
 	"log/slog"
+	"maps"
 	"os"
 	"slices"
 	"sync"
@@ -48,6 +49,9 @@ type peering struct {
 
 	// servesOn is called with a peer's MAC: whether the drained peer still serves its earlier connections.
 	servesOn func(mac string, on bool)
+	// yielded is called when a peer, which was MASTER since the given time, reports that it is BACKUP.
+	yielded func(since time.Time)
+	masters map[string]time.Time // since when peers report that they are MASTER, by MAC
 
 	mutex sync.Mutex // guards iface and self
 	iface string
@@ -80,6 +84,7 @@ type heardReport struct {
 func newPeering(h peerHost, version string, log *slog.Logger, publish func(peers.Table)) *peering {
 	return &peering{
 		host: h, publish: publish, log: log, version: version, teller: peerTeller{log: log}, servesOn: func(string, bool) {},
+		yielded: func(time.Time) {}, masters: map[string]time.Time{},
 		bell: make(chan struct{}, 1), heard: make(chan heardReport), adverts: make(chan []peers.Advert, 1),
 	}
 }
@@ -143,10 +148,35 @@ func (p *peering) hear(mac string, report peers.Report) {
 	if p.table.Hear(mac, report, time.Now()) {
 		p.news, p.pending = true, true // report at once: an agent that has just started does not know this host
 	}
+	if !p.table.Has(mac) {
+		return
+	}
+	p.noteYield(mac, report)
 	on := report.Drains != nil
-	if p.table.Has(mac) && (on || !report.Goodbye) { // a restarting agent still serves the connections
+	if on || !report.Goodbye { // a restarting agent still serves the connections
 		p.servesOn(mac, on)
 	}
+}
+
+// noteYield calls yielded if a peer that was MASTER reports that it is BACKUP. A peer that reports FAULT, or that it stopped,
+// gave the virtual IPs up itself.
+func (p *peering) noteYield(mac string, r peers.Report) {
+	since, was := p.masters[mac]
+	switch r.Role {
+	case host.RoleMaster:
+		if !was {
+			maps.DeleteFunc(p.masters, func(mac string, _ time.Time) bool { return !p.table.Has(mac) })
+			p.masters[mac] = time.Now()
+		}
+		return
+	case host.RoleUnknown: // its keepalived was slow to answer
+		return
+	case host.RoleBackup:
+		if was {
+			p.yielded(since)
+		}
+	}
+	delete(p.masters, mac)
 }
 
 // takeSelf takes over the state of this host.

@@ -214,6 +214,44 @@ func (h *wired) says(t *testing.T) string {
 	return text(table)
 }
 
+// TestPeeringReportsYields: a peer that goes from MASTER to BACKUP has yielded, also if its keepalived does not answer in
+// between. One that goes to FAULT or stops, or was BACKUP before, has not.
+func TestPeeringReportsYields(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := &wire{}
+		a, b := w.join(t, "lb1", host.RoleBackup, smallSpec+wiredNodes), w.join(t, "lb2", host.RoleBackup, smallSpec+wiredNodes)
+		var yields []time.Time
+		a.yielded = func(since time.Time) { yields = append(yields, since) }
+		time.Sleep(10 * time.Second)
+		for _, role := range []host.Role{host.RoleMaster, host.RoleFault, host.RoleBackup, host.RoleMaster, host.RoleStopped, host.RoleBackup} {
+			b.is(role, false)
+			time.Sleep(time.Second)
+		}
+		synctest.Wait()
+		if len(yields) > 0 {
+			t.Errorf("yielded %v", yields)
+		}
+		for n, over := range []host.Role{host.RoleBackup, host.RoleUnknown} {
+			master := time.Now()
+			b.is(host.RoleMaster, false)
+			time.Sleep(time.Minute)
+			b.is(over, false)
+			time.Sleep(time.Second)
+			b.is(host.RoleBackup, false)
+			time.Sleep(time.Second)
+			synctest.Wait()
+			if len(yields) != n+1 || yields[n].Sub(master).Abs() > time.Second {
+				t.Errorf("yielded %v, and was MASTER since %v", yields, master)
+			}
+		}
+		a.stop()
+		b.stop()
+		if len(a.masters) > 0 {
+			t.Errorf("remembers %v", a.masters)
+		}
+	})
+}
+
 func TestPeering(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		spec := smallSpec + wiredNodes

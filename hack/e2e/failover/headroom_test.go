@@ -90,3 +90,78 @@ func TestHeadroom(t *testing.T) {
 		t.Errorf("the median gap is %v", median)
 	}
 }
+
+// TestHeadroomOfAFalseTakeover: the standby took over because the active host was late. The silence counts, whichever host
+// then stays MASTER. The silence of a long partition does not count, and that of a killed keepalived neither.
+func TestHeadroomOfAFalseTakeover(t *testing.T) {
+	w := e2e.New(t)
+	one, other := w.Pair(e2e.Spec(pair.Nodes), lab.Trixie, lab.Trixie)
+	e2e.StartDaemon(one, other)
+	masters := func(h *e2e.Host) string {
+		return h.Shell("journalctl -u keepalived -b -o cat | grep -c 'Entering MASTER STATE' || true")
+	}
+	// measured waits until the standby's record is one of now, and returns the gap.
+	measured := func(standby *e2e.Host) (gap time.Duration) {
+		t.Helper()
+		w.Eventually("the standby has heard advertisements", 20*time.Second, func() bool {
+			gap = time.Duration(headroomOf(standby).WorstGap)
+			return gap > 0
+		})
+		return gap
+	}
+	const allowed, tick = 301 * time.Millisecond, 250 * time.Millisecond
+	// takeover makes the standby take over. It returns the former standby, and whether it stays MASTER.
+	takeover := func(how func(active, standby *e2e.Host)) (standby *e2e.Host, stays bool) {
+		t.Helper()
+		active, standby := w.Roles(one, other)
+		for _, h := range []*e2e.Host{one, other} {
+			h.Shell("systemctl restart rlb-agent") // its record begins anew
+		}
+		if gap := measured(standby); gap > tick {
+			t.Skipf("this machine stands still by itself, which proves nothing: %v", gap)
+		}
+		before := masters(standby)
+		how(active, standby)
+		w.Eventually("it took over", 5*time.Second, func() bool { return masters(standby) != before })
+		w.Roles(one, other)
+		time.Sleep(8 * time.Second) // until the next record
+		return standby, standby.Active()
+	}
+	partition := func(d time.Duration) func(active, standby *e2e.Host) {
+		return func(active, standby *e2e.Host) {
+			if _, err := w.Lab.PartitionFor(d, active.Host, standby.Host); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	for what, how := range map[string]func(active, standby *e2e.Host){
+		"a partition of 4 s": partition(4 * time.Second),
+		"keepalived killed":  func(active, _ *e2e.Host) { active.Shell("systemctl kill -s KILL keepalived") },
+	} {
+		takeover(how)
+		for _, h := range []*e2e.Host{one, other} {
+			if gap := time.Duration(headroomOf(h).WorstGap); gap > tick {
+				t.Errorf("%s: %s shows %v", what, h.Name(), gap)
+			}
+		}
+	}
+	stayed := map[bool]bool{}
+	for len(stayed) < 2 {
+		standby, stays := takeover(partition(350 * time.Millisecond))
+		gap := time.Duration(headroomOf(standby).WorstGap)
+		t.Logf("%s took over, and stays MASTER: %v; it shows %v", standby.Name(), stays, gap)
+		if gap < allowed-time.Millisecond || gap > allowed+150*time.Millisecond {
+			t.Errorf("%s took over, and shows %v", standby.Name(), gap)
+		}
+		if stayed[stays] {
+			t.Fatalf("it stays MASTER: %v, a second time", stays)
+		}
+		stayed[stays] = true
+		active, _ := w.Roles(one, other)
+		if !stays { // the same host would win again
+			active.Shell(pair.Agent + " drain")
+			w.Eventually("the other one holds it", 5*time.Second, func() bool { return !active.Active() })
+			active.Shell(pair.Agent + " undrain; sleep 2")
+		}
+	}
+}

@@ -24,10 +24,11 @@ const (
 
 // watchers are the open streams. One goroutine looks at the host for all of them, as long as there are any.
 type watchers struct {
-	mutex   sync.Mutex
-	all     map[chan struct{}]bool
-	version string        // of the page
-	bell    chan struct{} // the page may have changed
+	mutex     sync.Mutex
+	all       map[chan struct{}]bool
+	producing bool          // the goroutine runs; after the last stream it may still be looking
+	version   string        // of the page
+	bell      chan struct{} // the page may have changed
 }
 
 // poke reports that the page may have changed. It never waits.
@@ -42,7 +43,8 @@ func (w *watchers) join(ctx context.Context, look func(context.Context) string) 
 	}
 	bell = make(chan struct{}, 1)
 	w.all[bell] = true
-	if len(w.all) == 1 {
+	if !w.producing {
+		w.producing = true
 		go w.produce(ctx, look)
 	}
 	return bell, true
@@ -63,7 +65,7 @@ func (w *watchers) produce(ctx context.Context, look func(context.Context) strin
 		version := look(ctx)
 		w.mutex.Lock()
 		if len(w.all) == 0 || ctx.Err() != nil {
-			w.version = ""
+			w.version, w.producing = "", false
 			w.mutex.Unlock()
 			return
 		}

@@ -268,3 +268,43 @@ func TestWaitingSpecs(t *testing.T) {
 		t.Errorf("%+v", none)
 	}
 }
+
+// TestOneProducer: a stream that opens while the goroutine of the last one still looks at the host is served by that
+// goroutine, not by one more.
+func TestOneProducer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := watchers{all: map[chan struct{}]bool{}, bell: make(chan struct{}, 1)}
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		var looks atomic.Int32
+		look := func(context.Context) string {
+			looks.Add(1)
+			time.Sleep(100 * time.Millisecond) // a busy machine
+			return "1"
+		}
+		var bell chan struct{}
+		for range 5 { // somebody reloads the page again and again
+			if bell != nil {
+				w.leave(bell)
+			}
+			bell, _ = w.join(ctx, look)
+			synctest.Wait()
+		}
+		time.Sleep(time.Second)
+		looks.Store(0)
+		time.Sleep(10 * streamLook)
+		if n := looks.Load(); n > 11 {
+			t.Errorf("%d looks at the host in 10 s for one stream", n)
+		}
+		w.leave(bell)
+		time.Sleep(2 * time.Second)
+		looks.Store(0)
+		bell, _ = w.join(ctx, look) // and it begins again
+		time.Sleep(streamLook / 2)
+		if looks.Load() == 0 {
+			t.Error("nobody looks at the host for a new stream")
+		}
+		w.leave(bell)
+		time.Sleep(2 * time.Second)
+	})
+}

@@ -5,10 +5,12 @@ import (
 	"errors"
 	"os"
 	"sync"
+	"time"
 
 	"golang.org/x/sys/unix"
 
 	"rlb.dev/rlb-agent/reconcile/host"
+	"rlb.dev/rlb-agent/reconcile/host/debian/program"
 	"rlb.dev/rlb-agent/reconcile/host/debian/systemd"
 )
 
@@ -24,14 +26,27 @@ func (h *Host) ServiceStates(ctx context.Context, name string, changed func(stat
 	s := serviceStates{changed: changed}
 	defer s.watches.Wait()
 	defer cancel()
-	h.WatchUnits(ctx, []string{name}, func(string) {
+	h.WatchUnits(ctx, []string{name}, func(string) { s.look(ctx, h, name) })
+}
+
+// lookAgain is the pause after a failed look at a service. A busy systemd can be silent for longer than the time limit of a
+// query.
+const lookAgain = time.Second
+
+// look reads the state of a service. It repeats that until it succeeds: systemd signals a change only once, and without an
+// answer the last known state would stay until the next change.
+func (s *serviceStates) look(ctx context.Context, h *Host, name string) {
+	for {
 		unit, err := h.serviceState(ctx, name)
-		if err != nil {
-			h.log.DebugContext(ctx, "cannot look at "+name, "err", err)
-			return // it is called again at the next change, or the next connection
+		if err == nil {
+			s.is(ctx, h, unit)
+			return
 		}
-		s.is(ctx, h, unit)
-	})
+		h.log.DebugContext(ctx, "cannot look at "+name, "err", err)
+		if program.Sleep(ctx, lookAgain) != nil {
+			return
+		}
+	}
 }
 
 // serviceState returns the state of a unit, and if the unit is active also its main process. Reading one property is much

@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	godbus "github.com/godbus/dbus/v5"
+
 	"rlb.dev/rlb-agent/reconcile/host"
 )
 
@@ -104,4 +106,29 @@ func TestServiceStates(t *testing.T) {
 	want("deactivating")
 	systemd("inactive", nil)
 	want("inactive")
+}
+
+// TestServiceStateOfABusySystemd: a state that could not be read after the signal of a change is read later. systemd does
+// not signal that change again.
+func TestServiceStateOfABusySystemd(t *testing.T) {
+	t.Parallel()
+	systemd := &fakeSystemd{answers: map[string]any{"AddMatch": "", "Get": godbus.MakeVariant("failed")}}
+	h, _ := newFake(t)
+	systemd.listen(t, h)
+	systemd.busy.Store(true)
+	told := make(chan string, 10)
+	s := serviceStates{changed: func(state string) { told <- state }}
+	s.look(t.Context(), h, host.HAProxyUnit)
+	select {
+	case state := <-told:
+		if state != "failed" {
+			t.Errorf("told %q", state)
+		}
+	default:
+		t.Error("the state was never told")
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	_ = h.Close()
+	s.look(ctx, h, host.HAProxyUnit) // it ends with ctx
 }

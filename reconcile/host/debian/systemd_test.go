@@ -23,6 +23,7 @@ import (
 type fakeSystemd struct {
 	answers     map[string]any
 	silent      atomic.Bool // it answers no GetAll
+	busy        atomic.Bool // it closes the next connection at once
 	slow        bool        // it processes a query only when more data arrives, as systemd 252 sometimes does
 	connections atomic.Int64
 	asked       atomic.Int64
@@ -43,6 +44,10 @@ func (s *fakeSystemd) listen(t *testing.T, h *Host) {
 				return
 			}
 			s.connections.Add(1)
+			if s.busy.Swap(false) {
+				conn.Close()
+				continue
+			}
 			go s.serve(conn)
 		}
 	}()

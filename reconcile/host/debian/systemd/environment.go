@@ -12,7 +12,7 @@ import (
 // environmentFile is one EnvironmentFile= of a unit. The path can be a glob.
 type environmentFile struct {
 	path     string
-	optional bool // written with a leading "-": may be missing
+	optional bool // written with a leading "-": may be missing or unreadable
 }
 
 // environmentOf returns the environment of a unit's processes: Environment= first, then the files; later ones win. A
@@ -32,6 +32,9 @@ func environmentOf(assignments []string, files []environmentFile) (map[string]st
 		for _, path := range paths {
 			data, err := os.ReadFile(path)
 			if errors.Is(err, fs.ErrNotExist) {
+				continue
+			}
+			if err != nil && file.optional && !errors.Is(err, fs.ErrPermission) { // systemd ignores it too, but it may read all files
 				continue
 			}
 			if err != nil {

@@ -57,4 +57,8 @@ func TestUnitEnvironment(t *testing.T) {
 	if _, err := environmentOf(nil, []environmentFile{{path: dir}}); err == nil {
 		t.Error("a directory passes for a file")
 	}
+	got, err = environmentOf([]string{"A=x"}, []environmentFile{{path: dir, optional: true}, {path: dir + "/b.conf"}})
+	if diff := cmp.Diff(map[string]string{"A": "x", "B": "from b"}, got); err != nil || diff != "" {
+		t.Errorf("an optional file that cannot be read, which systemd ignores: %v\n%s", err, diff)
+	}
 }

@@ -91,6 +91,7 @@ func (h *Host) checkDir() (dir string, remove func(), err error) {
 		below = "" // a check on another machine than the host
 	} else if err := os.Mkdir(h.run, 0o755); err == nil {
 		made = true
+		_ = os.Chmod(h.run, 0o755) // whatever the umask: it stays if it is in use at the end
 	} else if !errors.Is(err, fs.ErrExist) {
 		return "", nil, wrap(do, err)
 	}

@@ -48,7 +48,7 @@ func (h *Host) dump(pid int, silent func() func(now time.Time) bool, ask func() 
 	var blocked []error
 	for _, place := range places {
 		if place == render.KeepalivedTemp { // it may have been removed
-			_ = os.MkdirAll(place, 0o755) // an error shows below
+			_ = makeDirs(place) // an error shows below
 		}
 		dir, err := rootpath.Below(filepath.Join(process, "root"), place, false)
 		if err == nil {

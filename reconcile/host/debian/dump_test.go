@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -162,5 +163,37 @@ func TestCheckDir(t *testing.T) {
 	remove()
 	if _, err := os.Lstat(h.run); err == nil {
 		t.Errorf("%s was left", h.run)
+	}
+}
+
+// TestRunDir: whatever makes the agent's directory under /run first, ordinary users reach the socket of the page in it. The agent's
+// unit has UMask=0077.
+func TestRunDir(t *testing.T) {
+	defer syscall.Umask(syscall.Umask(0o077))
+	h, _ := newFake(t)
+	for what, do := range map[string]func() error{
+		"a lock": func() error {
+			unlock, err := h.Lock(t.Context(), 0)
+			if err == nil {
+				unlock()
+			}
+			return err
+		},
+		"a check": func() error {
+			_, remove, err := h.checkDir()
+			if err == nil {
+				err = os.WriteFile(filepath.Join(h.run, "status.json"), nil, 0o644)
+				remove()
+			}
+			return err
+		},
+	} {
+		h.run = filepath.Join(t.TempDir(), "rlb")
+		if err := do(); err != nil {
+			t.Fatal(err)
+		}
+		if info, err := os.Stat(h.run); err != nil || info.Mode().Perm() != 0o755 {
+			t.Errorf("after %s: %v, %v", what, info, err)
+		}
 	}
 }

@@ -180,7 +180,7 @@ func (h *Host) signalTree(effect string, pid int, signal unix.Signal) error {
 // when it is closed, and a file that a crash left empty means the same as a missing one.
 func (h *Host) TellKeepalived(fault bool) error {
 	return h.effect.Do(fmt.Sprintf("TellKeepalived %t", fault), func() error {
-		if err := os.MkdirAll(filepath.Dir(render.FaultFile), 0o755); err != nil {
+		if err := makeDirs(filepath.Dir(render.FaultFile)); err != nil {
 			return wrap("tell keepalived", err)
 		}
 		if err := os.WriteFile(render.FaultFile, []byte(render.TrackedText(fault)), 0o644); err != nil {

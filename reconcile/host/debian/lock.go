@@ -11,34 +11,33 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
-
-	"rlb.dev/rlb-agent/reconcile/host"
 )
 
-// lockPath is locked by the process that changes the host. The lock ends with its holder; the file stays.
-const lockPath = host.RunDir + "/lock"
+// lockName, below host.RunDir, is locked by the process that changes the host. The lock ends with its holder; the file stays.
+const lockName = "lock"
 
 // Lock makes this process the only one that changes the host, until unlock is called. It waits up to timeout for another
 // holder; the error after that names the holder.
 func (h *Host) Lock(ctx context.Context, timeout time.Duration) (unlock func(), err error) {
-	if err := os.MkdirAll(filepath.Dir(lockPath), 0o755); err != nil {
-		return nil, fmt.Errorf("cannot lock %s: %w", lockPath, err)
+	path := filepath.Join(h.run, lockName)
+	if err := makeDirs(h.run); err != nil {
+		return nil, fmt.Errorf("cannot lock %s: %w", path, err)
 	}
 	var file *os.File
 	for deadline := time.Now().Add(timeout); ; {
-		if file, err = os.OpenFile(lockPath, os.O_RDWR|os.O_CREATE, 0o600); err != nil {
-			return nil, fmt.Errorf("cannot lock %s: %w", lockPath, err)
+		if file, err = os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600); err != nil {
+			return nil, fmt.Errorf("cannot lock %s: %w", path, err)
 		}
 		err := syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
-		if err == nil && inPlace(file) {
+		if err == nil && inPlace(file, path) {
 			break
 		}
 		file.Close()
 		if err != nil && !errors.Is(err, syscall.EWOULDBLOCK) {
-			return nil, fmt.Errorf("cannot lock %s: %w", lockPath, err)
+			return nil, fmt.Errorf("cannot lock %s: %w", path, err)
 		}
 		if time.Now().After(deadline) || ctx.Err() != nil {
-			holder, _ := os.ReadFile(lockPath)
+			holder, _ := os.ReadFile(path)
 			return nil, fmt.Errorf("cannot change this host while another rlb-agent does: %s", strings.TrimSpace(string(holder)))
 		}
 		time.Sleep(50 * time.Millisecond)
@@ -64,12 +63,12 @@ func (h *Host) Installing() bool {
 	return unix.FcntlFlock(file.Fd(), unix.F_GETLK, &lock) == nil && lock.Type != unix.F_UNLCK
 }
 
-// inPlace says whether the locked file is still the one at lockPath: a teardown removes the file.
-func inPlace(file *os.File) bool {
+// inPlace says whether the locked file is still the one at its path: a teardown removes the file.
+func inPlace(file *os.File, path string) bool {
 	mine, err := file.Stat()
 	if err != nil {
 		return false
 	}
-	theirs, err := os.Stat(lockPath)
+	theirs, err := os.Stat(path)
 	return err == nil && os.SameFile(mine, theirs)
 }

@@ -92,8 +92,11 @@ func exposeSpec(e *exposition, s status.Status) {
 
 func exposePeers(e *exposition, peers []status.Peer) {
 	var seen *samples
-	for _, p := range peers {
-		if p.State == status.PeerUnknown {
+	for i, p := range peers {
+		same := func(before status.Peer) bool {
+			return before.Name == p.Name && before.Address == p.Address && before.State != status.PeerUnknown
+		}
+		if p.State == status.PeerUnknown || slices.ContainsFunc(peers[:i], same) { // two hosts can have one name if the spec has no nodes
 			continue
 		}
 		if seen == nil {

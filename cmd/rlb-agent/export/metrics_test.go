@@ -208,6 +208,16 @@ func TestExpositionOfNothing(t *testing.T) {
 	}
 }
 
+// TestPeersOfOneName: without nodes in the spec, two peers can have the same host name: a machine that was replaced, which said
+// goodbye, and the one in its place. They are one series, because Prometheus and node_exporter refuse the same series twice.
+func TestPeersOfOneName(t *testing.T) {
+	x := new(exposition)
+	exposePeers(x, []status.Peer{{Name: "pi", State: status.PeerSeen}, {Name: "pi", State: status.PeerSeen}, {Name: "pi2", State: status.PeerSeen}})
+	if got := scraped(t, x.String()); len(got) != 2 {
+		t.Errorf("got %v", got)
+	}
+}
+
 // TestLabelsAreQuoted: no label value can end its quotes.
 func TestLabelsAreQuoted(t *testing.T) {
 	x := new(exposition)

@@ -147,7 +147,12 @@ func TestFile(t *testing.T) {
 	large := filepath.Join(dir, "large")
 	write(t, large, strings.Repeat("x", maxFile+1))
 	_, err = h.File(t.Context(), large)
-	recorded.WantError(t, err, "cannot read "+large+": larger than 16 MiB")
+	recorded.WantError(t, err, "cannot read "+large+": larger than 64 MiB")
+	const ofMostServers = 26 << 20 // the status of a host with 100,000 servers
+	write(t, large, strings.Repeat("x", ofMostServers))
+	if f, err := h.File(t.Context(), large); err != nil || len(f.Data) != ofMostServers {
+		t.Errorf("the status of 100,000 servers: %d octets, %v", len(f.Data), err)
+	}
 
 	err = wrap("read x", &fs.PathError{Op: "open", Path: "x", Err: fs.ErrPermission})
 	if !errors.Is(err, host.ErrUnavailable) {

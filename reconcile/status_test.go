@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -721,6 +722,28 @@ func TestRefreshStatus(t *testing.T) {
 		t.Errorf("role %s", s.Role)
 	}
 	wantCondition(t, before, "Ready", "True", "InSyncAndServing", "") // the given status is unchanged
+}
+
+// TestRefreshSeesAgain: what a refresh could not look at is not reported any more once a later one has looked at it. What only a
+// run looks at stays.
+func TestRefreshSeesAgain(t *testing.T) {
+	doc := parse(t, spec+pairNodes)
+	h := installed(t, doc)
+	s := report(t, h, doc)
+	s.NotSeen = []string{"the peers: network is down"}
+	refresh := func(want ...string) {
+		t.Helper()
+		var err error
+		if s, err = status.Refresh(t.Context(), h, doc, s, nil); err != nil || !slices.EqualFunc(s.NotSeen, want, strings.HasPrefix) {
+			t.Errorf("%v, not seen: %q, want %q", err, s.NotSeen, want)
+		}
+	}
+	h.FailMethod("Servers", errors.New("i/o timeout"))
+	refresh("the peers", "the servers: i/o timeout")
+	h.FailMethod("Servers", errors.New("connection refused"))
+	refresh("the peers", "the servers: connection refused")
+	h.FailMethod("Servers", nil)
+	refresh("the peers")
 }
 
 // TestChangesOfTheRole: each change of the role is counted once, and its reason is kept while the role stays.

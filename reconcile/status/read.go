@@ -185,6 +185,7 @@ type reading struct {
 	health   *state.GuardRecord // used in place of the one in the file; nil: the file is used
 	heard    *peers.Table       // what the peers' agents report; nil until it is read
 	notSeen  []string
+	looked   []string // the beginnings of the texts in NotSeen about what this reading looked at
 
 	instances func() ([]host.Instance, error) // keepalived's answer; nil until it is asked
 
@@ -215,6 +216,7 @@ func (r *reading) unseen(what string, err error) bool {
 
 // note is like unseen, but notes any error.
 func (r *reading) note(what string, err error) {
+	r.looked = append(r.looked, what+": ")
 	if r.unseen(what, err) {
 		r.notSeen = append(r.notSeen, fmt.Sprintf("%s: %v", what, err))
 	}
@@ -251,6 +253,9 @@ func (r *reading) records(ctx context.Context, s *Status) {
 // them.
 func (r *reading) live(ctx context.Context, s *Status) {
 	problems := slices.Concat(r.virtualIPs(ctx, s), r.services(ctx, s))
+	s.NotSeen = slices.DeleteFunc(s.NotSeen, func(text string) bool { // those of an earlier look
+		return slices.ContainsFunc(r.looked, func(what string) bool { return strings.HasPrefix(text, what) })
+	})
 	s.NotSeen = append(s.NotSeen, r.notSeen...)
 	slices.Sort(s.NotSeen)
 	s.NotSeen = slices.Compact(s.NotSeen)

@@ -37,8 +37,10 @@ func storyArgs(since time.Time) []string {
 	return args
 }
 
+// journalArgs returns the arguments for entries since a moment. Without --all, journalctl leaves out each text of more than
+// 4096 octets.
 func journalArgs(since time.Time) []string {
-	return []string{"--quiet", "--no-pager", "-o", "json", fmt.Sprintf("--since=@%d.%06d", since.Unix(), since.Nanosecond()/1000)}
+	return []string{"--quiet", "--no-pager", "--all", "-o", "json", fmt.Sprintf("--since=@%d.%06d", since.Unix(), since.Nanosecond()/1000)}
 }
 
 // Story returns the journal's last most entries about the agent, HAProxy and keepalived since a moment, the oldest first.
@@ -130,6 +132,9 @@ func textOf(value any) string {
 	return string(text)
 }
 
+// maxMessage is the length in octets to which a message is cut.
+const maxMessage = 4096
+
 func parseEntry(line []byte) (e host.JournalEntry, ok bool) {
 	var fields map[string]any
 	if json.Unmarshal(line, &fields) != nil {
@@ -137,10 +142,14 @@ func parseEntry(line []byte) (e host.JournalEntry, ok bool) {
 	}
 	text := func(name string) string { return host.Clean(textOf(fields[name])) }
 	micros, err := strconv.ParseInt(text("__REALTIME_TIMESTAMP"), 10, 64)
-	if err != nil || text("MESSAGE") == "" {
+	message := text("MESSAGE")
+	if err != nil || message == "" {
 		return e, false
 	}
-	e = host.JournalEntry{Time: time.UnixMicro(micros), Unit: text("_SYSTEMD_UNIT"), Message: text("MESSAGE"), Fields: map[string]string{}}
+	if len(message) > maxMessage {
+		message = strings.ToValidUTF8(message[:maxMessage], "") // without half a character at its end
+	}
+	e = host.JournalEntry{Time: time.UnixMicro(micros), Unit: text("_SYSTEMD_UNIT"), Message: message, Fields: map[string]string{}}
 	if text("_PID") == "1" {
 		e.Unit, e.Manager = text("UNIT"), true
 	} else if "_EXE="+text("_EXE") == fromSudo {

@@ -32,7 +32,7 @@ not JSON
 	if e := all[2]; e.Unit != host.AgentUnit || e.Fields["command"] != "rlb-agent drain" || e.Priority != 4 {
 		t.Errorf("the command's: %+v", e)
 	}
-	if ran := strings.Join(f.Ran, "\n"); !strings.Contains(ran, "--since=@5.000000") || !strings.Contains(ran, "SYSLOG_IDENTIFIER=rlb-agent _UID=0 +") {
+	if ran := strings.Join(f.Ran, "\n"); !strings.Contains(ran, "--since=@5.000000") || !strings.Contains(ran, " --all ") || !strings.Contains(ran, "SYSLOG_IDENTIFIER=rlb-agent _UID=0 +") {
 		t.Errorf("ran %s", ran)
 	}
 }
@@ -73,6 +73,14 @@ func TestEntryThatDoesNotPrint(t *testing.T) {
 	}
 	if e, ok := parseEntry([]byte(`{"__REALTIME_TIMESTAMP":"1","MESSAGE":["two","messages"]}`)); ok {
 		t.Errorf("two messages are one: %q", e.Message)
+	}
+}
+
+// TestLongEntry: a message may have any length, like that of a refused spec with many problems. Its beginning is enough.
+func TestLongEntry(t *testing.T) {
+	e, ok := parseEntry([]byte(`{"__REALTIME_TIMESTAMP":"1","MESSAGE":"a` + strings.Repeat("ß", maxMessage) + `"}`))
+	if want := "a" + strings.Repeat("ß", maxMessage/2-1); !ok || e.Message != want {
+		t.Errorf("%t, %d octets, want %d", ok, len(e.Message), len(want))
 	}
 }
 

@@ -1,6 +1,8 @@
 package render
 
 import (
+	"os"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -56,5 +58,30 @@ frontend rlb:rehearsal
 	got := string(Rehearsal(File{Data: []byte(raw)}, "/tmp/s"))
 	if strings.Contains(got, "bind :80") || strings.Contains(got, "server b") || !strings.Contains(got, "server a") {
 		t.Errorf("got:\n%s", got)
+	}
+}
+
+// TestRehearsalInTheSandbox: the agent's unit permits each system call of a rehearsal that systemd's @system-service lacks. A
+// refused one ends the second HAProxy, and without it a health check that fails everywhere is only found after the reload.
+func TestRehearsalInTheSandbox(t *testing.T) {
+	config, err := os.ReadFile("testdata/golden/minimal/haproxy.cfg")
+	if err != nil {
+		t.Fatal(err)
+	}
+	unit, err := os.ReadFile("../hack/systemd/rlb-agent.service")
+	if err != nil {
+		t.Fatal(err)
+	}
+	permitted := func(setting, what string) bool {
+		for line := range strings.Lines(string(unit)) {
+			if list, found := strings.CutPrefix(line, setting+"="); found && slices.Contains(strings.Fields(list), what) {
+				return true
+			}
+		}
+		return false
+	}
+	changesRoot := strings.Contains(string(Rehearsal(File{Data: config}, "/tmp/s")), "\n    chroot ")
+	if changesRoot && !(permitted("SystemCallFilter", "chroot") && permitted("CapabilityBoundingSet", "CAP_SYS_CHROOT")) {
+		t.Error("the rehearsal calls chroot(2), which the agent's unit refuses")
 	}
 }

@@ -1,9 +1,11 @@
 package reconcile
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"time"
 
 	"rlb.dev/rlb-agent/api"
@@ -163,8 +165,7 @@ func taken(ctx context.Context, o host.Observer, in *state.InForce) error {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	for {
-		answers, err := o.Neighbours(ctx, in.Interface, in.VirtualIPs)
-		if err == nil && len(answers) == len(in.VirtualIPs) {
+		if all, err := allAnswer(ctx, o, in); err == nil && all {
 			return nil
 		}
 		select {
@@ -173,4 +174,24 @@ func taken(ctx context.Context, o host.Observer, in *state.InForce) error {
 		case <-time.After(verifyPause):
 		}
 	}
+}
+
+// allAnswer says whether other hosts answer for all virtual IPs, each on its own interface: with arp_ignore=1, which
+// vrrp.handover sets, a host answers on no other one. Other interfaces than that of the advertisements are left out if
+// nobody can be asked there.
+func allAnswer(ctx context.Context, o host.Observer, in *state.InForce) (bool, error) {
+	on := map[string][]netip.Addr{}
+	for _, v := range in.Spec.VirtualIPs {
+		iface := cmp.Or(v.Interface, in.Interface)
+		on[iface] = append(on[iface], v.Addr())
+	}
+	for iface, addrs := range on {
+		answers, err := o.Neighbours(ctx, iface, addrs)
+		switch {
+		case iface != in.Interface && errors.Is(err, host.ErrUnavailable):
+		case err != nil || len(answers) < len(addrs):
+			return false, err
+		}
+	}
+	return true, nil
 }

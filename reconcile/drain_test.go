@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -181,5 +182,51 @@ func TestDrainFails(t *testing.T) {
 	}
 	if _, err := draining(t, fake.New(), drain(false)); !errors.Is(err, host.ErrUnavailable) {
 		t.Errorf("drained a host without a spec in force: %v", err)
+	}
+}
+
+// perInterface is a host whose peers answer for an address only on its own interface, as with arp_ignore=1.
+type perInterface struct {
+	*fake.Host
+	on map[string][]netip.Addr
+}
+
+func (h perInterface) Neighbours(_ context.Context, iface string, addrs []netip.Addr) (map[netip.Addr]string, error) {
+	found := map[netip.Addr]string{}
+	for _, addr := range h.on[iface] {
+		if slices.Contains(addrs, addr) {
+			found[addr] = "02:00:00:00:00:0c"
+		}
+	}
+	return found, nil
+}
+
+// TestDrainInterfaces: a virtual IP on another interface than that of the advertisements is asked for there.
+func TestDrainInterfaces(t *testing.T) {
+	peer, vip, other := netip.MustParseAddr("198.51.100.12"), netip.MustParseAddr("198.51.100.10"), netip.MustParseAddr("203.0.113.9")
+	for name, c := range map[string]struct {
+		eth1 []netip.Addr
+		want string
+	}{
+		"the peer takes both":     {[]netip.Addr{other}, wordOut},
+		"the peer takes one only": {nil, wordIn},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := fake.New()
+			h.Net = append(h.Net, host.Interface{Name: "eth1", Prefixes: []netip.Prefix{netip.MustParsePrefix("203.0.113.1/24")}})
+			doc := parse(t, strings.Replace(spec, "[198.51.100.10]", "[198.51.100.10, {address: 203.0.113.9/24, interface: eth1}]", 1)+pairNodes)
+			must(t, h, doc)
+			hold(h, vip.String())
+			on := perInterface{h, map[string][]netip.Addr{"eth0": {peer, vip}, "eth1": c.eth1}}
+			synctest.Test(t, func(t *testing.T) {
+				_, err := (&reconcile.Reconciler{Host: on, Log: discard}).Drain(t.Context(), doc, false, 0)
+				if errors.Is(err, reconcile.ErrNotTaken) != (c.want == wordIn) {
+					t.Error(err)
+				}
+			})
+			if got := trackedText(t, h); got != c.want {
+				t.Errorf("the tracked file says %q, want %q", got, c.want)
+			}
+		})
 	}
 }

@@ -38,6 +38,9 @@ func (r *Reconciler) Drain(ctx context.Context, doc *api.Document, force bool, w
 	if err != nil {
 		return Result{}, err
 	}
+	if err := r.EndAbandonedDrain(ctx); err != nil { // this drain is to last
+		return Result{}, &Failure{Err: err}
+	}
 	if wait > 0 {
 		if err := r.canServeOn(ctx, in); err != nil {
 			return Result{}, err
@@ -116,10 +119,7 @@ func (r *Reconciler) drain(ctx context.Context, doc *api.Document, in *state.InF
 		return Result{}, &Failure{Err: err}
 	}
 	if string(was.Data) != text {
-		if err := r.noteDrain(ctx, out); err != nil {
-			return Result{}, &Failure{Err: err}
-		}
-		if err := r.Host.WriteFile(ctx, render.DrainFile, []byte(text), 0o644, 0, 0); err != nil {
+		if err := r.writeDrain(ctx, out); err != nil {
 			return Result{}, &Failure{Err: err}
 		}
 	}
@@ -135,12 +135,34 @@ func (r *Reconciler) drain(ctx context.Context, doc *api.Document, in *state.InF
 	return result, err
 }
 
-// noteDrain records the time of a drain and the user, or removes the record.
-func (r *Reconciler) noteDrain(ctx context.Context, out bool) error {
+// writeDrain writes DrainFile, and the record of the drain: its time, the user, and whether an upgrade ends it. A host that
+// is drained always has the record, wherever a crash comes in between.
+func (r *Reconciler) writeDrain(ctx context.Context, out bool) error {
 	if out {
-		return state.DrainRecord{Since: time.Now().Truncate(time.Second), By: r.By}.Write(ctx, r.Host)
+		record := state.DrainRecord{Since: time.Now().Truncate(time.Second), By: r.By, Upgrade: r.upgrades}
+		if err := record.Write(ctx, r.Host); err != nil {
+			return err
+		}
+	}
+	err := r.Host.WriteFile(ctx, render.DrainFile, []byte(render.TrackedText(out)), 0o644, 0, 0)
+	if err != nil || out {
+		return err
 	}
 	return state.ForgetDrain(ctx, r.Host)
+}
+
+// EndAbandonedDrain ends the drain of an upgrade that could not end it: its process was killed, or the host lost power. The
+// caller holds the lock, so that no upgrade runs.
+func (r *Reconciler) EndAbandonedDrain(ctx context.Context) error {
+	if r.upgrades {
+		return nil
+	}
+	record, err := state.ReadDrain(ctx, r.Host)
+	if err != nil || !record.Upgrade {
+		return err
+	}
+	r.Log.Warn("an upgrade was cut off: this host, which it had drained, can hold the virtual IPs again")
+	return r.writeDrain(ctx, false)
 }
 
 // seesPeer checks that another node of the spec answers.

@@ -39,6 +39,8 @@ type Reconciler struct {
 	Early  *EarlyCheck // started with that look; nil for none
 	Repair bool        // the spec is already in force: what somebody changes again meanwhile is left to the next run
 	Drift  bool        // this agent brought the spec into force before: somebody caused the differences
+
+	upgrades bool // a drain of this run is part of its upgrade
 }
 
 // Result is what a run did.
@@ -100,7 +102,10 @@ func (r *run) reconcile(ctx context.Context) error {
 		return err
 	}
 	state.ClearDamaged(ctx, r.Host, r.Log)
-	var err error
+	err := r.EndAbandonedDrain(ctx)
+	if err != nil {
+		return &Failure{Err: err}
+	}
 	if r.memory, err = state.ReadMemory(ctx, r.Host); err != nil {
 		return &Failure{Err: err}
 	}

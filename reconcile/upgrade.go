@@ -25,6 +25,7 @@ func (r *Reconciler) Upgrade(ctx context.Context, doc *api.Document, newer []pla
 		return Result{}, err
 	}
 	if hand {
+		r.upgrades = true
 		wait := time.Duration(0)
 		if r.Await != nil && r.canServeOn(ctx, in) == nil {
 			wait = upgradeWait

@@ -195,3 +195,30 @@ func TestUpgradeDrained(t *testing.T) {
 		t.Errorf("%v, haproxy %s, the tracked file says %q", err, h.Installed("haproxy"), trackedText(t, h))
 	}
 }
+
+// TestUpgradeCutOff: an upgrade that was killed leaves a host that the next run lets in again, but for a user's own drain.
+func TestUpgradeCutOff(t *testing.T) {
+	const peer, vip = "198.51.100.12", "198.51.100.10"
+	h := holder(t, "", peer, vip)
+	h.Archive["haproxy"] = append([]string{newHAProxy}, h.Archive["haproxy"]...)
+	var killed *fake.Host
+	_, err := draining(t, h, func(ctx context.Context, r *reconcile.Reconciler, doc *api.Document) (reconcile.Result, error) {
+		r.Await = func(context.Context) error { killed = h.Clone(); return nil }
+		return upgradeOf(false, "haproxy")(ctx, r, doc)
+	})
+	if err != nil || killed == nil || trackedText(t, killed) != wordOut {
+		t.Fatalf("%v, killed %v", err, killed)
+	}
+	drained := killed.Clone()
+	must(t, killed, parse(t, spec+pairNodes))
+	if got := trackedText(t, killed); got != wordIn {
+		t.Errorf("after the next run the tracked file says %q", got)
+	}
+	if _, err := draining(t, drained, drain(true)); err != nil {
+		t.Fatal(err)
+	}
+	must(t, drained, parse(t, spec+pairNodes))
+	if got := trackedText(t, drained); got != wordOut {
+		t.Errorf("after a user's drain the tracked file says %q", got)
+	}
+}

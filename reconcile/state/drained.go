@@ -18,8 +18,9 @@ func Drained(ctx context.Context, o host.Observer) (bool, error) {
 
 // DrainRecord holds when this host was drained and by which user. Both are zero if they are not known.
 type DrainRecord struct {
-	Since time.Time `json:"since,omitzero"`
-	By    string    `json:"by,omitempty"`
+	Since   time.Time `json:"since,omitzero"`
+	By      string    `json:"by,omitempty"`
+	Upgrade bool      `json:"upgrade,omitempty"` // the drain is part of an upgrade, which ends it
 }
 
 // ReadDrain reads the record of a drain; the zero value if there is none.

@@ -72,6 +72,9 @@ func (l *loop) tick(ctx context.Context, why cause) time.Duration {
 	}
 	defer unlock()
 	l.clearLogged(onLock)
+	if err := (&reconcile.Reconciler{Host: l.host, Log: l.Log}).EndAbandonedDrain(ctx); err != nil {
+		l.logError(onRun, err)
+	}
 	trial, err := state.RunningTrial(ctx, l.host)
 	if err != nil {
 		l.logError(onRun, err)

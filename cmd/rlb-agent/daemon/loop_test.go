@@ -631,3 +631,20 @@ func TestLoopDoesNotGrow(t *testing.T) {
 		}
 	})
 }
+
+// TestLoopEndsAbandonedDrain: an idle agent ends the drain of an upgrade that was killed, and no other drain.
+func TestLoopEndsAbandonedDrain(t *testing.T) {
+	for upgrade, want := range map[bool]string{true: "0\n", false: "1\n"} {
+		quietly(t, func(t *testing.T) {
+			k := newKept(t, fake.New(), smallSpec)
+			if err := (state.DrainRecord{Upgrade: upgrade}).Write(t.Context(), k.h); err != nil {
+				t.Fatal(err)
+			}
+			k.h.Put(render.DrainFile, "1\n", 0o644)
+			_, log := k.next(cause{})
+			if got := k.h.Text(render.DrainFile); got != want || len(log) > 0 != upgrade {
+				t.Errorf("upgrade %t: the tracked file says %q, log %q", upgrade, got, log)
+			}
+		})
+	}
+}

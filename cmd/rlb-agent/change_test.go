@@ -4,8 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
+	"os/signal"
 	"os/user"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -141,5 +144,29 @@ func TestNames(t *testing.T) {
 		if got := isPerson(tt.name); got != tt.person {
 			t.Errorf("isPerson(%q) = %v", tt.name, got)
 		}
+	}
+}
+
+// TestHangup: a closed terminal cancels a command instead of killing it, and has no effect under nohup.
+func TestHangup(t *testing.T) {
+	ctx, stop := hangup(t.Context())
+	defer stop()
+	if err := syscall.Kill(os.Getpid(), syscall.SIGHUP); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case <-ctx.Done():
+	case <-time.After(10 * time.Second):
+		t.Error("the command goes on")
+	}
+	stop()
+	signal.Ignore(syscall.SIGHUP)
+	defer signal.Reset(syscall.SIGHUP)
+	ctx, stop = hangup(t.Context())
+	defer stop()
+	_ = syscall.Kill(os.Getpid(), syscall.SIGHUP)
+	time.Sleep(10 * time.Millisecond)
+	if ctx.Err() != nil {
+		t.Error("nohup has no effect")
 	}
 }

@@ -48,7 +48,9 @@ cannot work (vrrp.handover: none, profile: classic), the command is refused: exi
 				return a.changeOn(cmd.Context(), on, args, wait)
 			}
 			began := time.Now()
-			err := a.draining(cmd.Context(), func(ctx context.Context, r *reconcile.Reconciler, doc *api.Document) (reconcile.Result, error) {
+			ctx, stop := hangup(cmd.Context())
+			defer stop()
+			err := a.draining(ctx, func(ctx context.Context, r *reconcile.Reconciler, doc *api.Document) (reconcile.Result, error) {
 				result, err := r.Drain(ctx, doc, force, wait)
 				if err == nil {
 					fmt.Fprintln(a.stdout, "drained: this host holds no virtual IP and takes none; rlb-agent undrain ends that")
@@ -58,7 +60,7 @@ cannot work (vrrp.handover: none, profile: classic), the command is refused: exi
 			if err != nil || wait == 0 {
 				return err
 			}
-			return a.awaitConnections(cmd.Context(), began)
+			return a.awaitConnections(ctx, began)
 		},
 	}
 	cmd.Flags().BoolVar(&force, "force", false, "also if no other host takes over")

@@ -316,3 +316,21 @@ func equal(a, b []netip.Addr) bool {
 	}
 	return len(a) == len(b)
 }
+
+// TestDrainAgain: a drain that begins right after the virtual IPs have come back has a wait of its own.
+func TestDrainAgain(t *testing.T) {
+	keeping(t, "", func(s *site) {
+		s.wait(time.Hour)
+		s.hold(false)
+		after(3 * time.Second)
+		s.hold(true)
+		s.wait(time.Hour)
+		after(time.Second)
+		if wait, err := state.ReadWait(t.Context(), s); err != nil || wait == nil {
+			t.Fatalf("the second wait is gone: %v", err)
+		}
+		s.hold(false)
+		after(3 * time.Second)
+		s.goesOn(5)
+	})
+}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"rlb.dev/rlb-agent/reconcile/state"
+	"rlb.dev/rlb-agent/reconcile/wake"
 	"rlb.dev/rlb-agent/render"
 )
 
@@ -26,7 +27,7 @@ type service struct {
 	host    Host
 	log     *slog.Logger
 	changed func(state.Waiting)
-	bell    <-chan struct{}
+	bell    chan struct{}
 	in      *state.InForce
 	addrs   []netip.Addr // virtual IPs whose connections the new holder forwards
 	pulse   *pulse
@@ -107,6 +108,9 @@ func (s *service) reread(ctx context.Context) bool {
 		return true
 	case wait == nil:
 		s.finish(ctx, "the drain was taken back", 0)
+		return false
+	case !wait.Began.Equal(s.now.Began): // of another drain: the virtual IPs were here again, unseen
+		wake.Up(s.bell)
 		return false
 	}
 	s.now.Wait = *wait

@@ -10,7 +10,6 @@ import (
 	"rlb.dev/rlb-agent/cmd/rlb-agent/terminal"
 	"rlb.dev/rlb-agent/reconcile"
 	"rlb.dev/rlb-agent/reconcile/host"
-	"rlb.dev/rlb-agent/reconcile/host/debian"
 	"rlb.dev/rlb-agent/reconcile/serveon"
 	"rlb.dev/rlb-agent/reconcile/state"
 )
@@ -60,7 +59,7 @@ func (a *app) awaitConnections(ctx context.Context, began time.Time) error {
 // waitView shows the progress of a wait.
 type waitView struct {
 	*app
-	host   *debian.Host
+	host   serveon.Host
 	begun  bool   // the first line is printed
 	redraw bool   // the terminal shows a line that the next one overwrites
 	line   string // this line
@@ -71,7 +70,15 @@ func (w *waitView) await(ctx context.Context, wait *state.Wait, began time.Time)
 	keeping, done := false, make(chan struct{})
 	unit, err := w.host.Unit(ctx, host.AgentUnit)
 	alone := err == nil && unit.ActiveState == "inactive"
+	var gone time.Time // since when the record of the wait is gone
 	for {
+		record, recordErr := state.ReadWait(ctx, w.host)
+		switch {
+		case recordErr != nil || record != nil && record.Began.Equal(wait.Began):
+			gone = time.Time{}
+		case gone.IsZero():
+			gone = time.Now()
+		}
 		now, err := state.ReadWaiting(ctx, w.host)
 		ours := now.Began.Equal(wait.Began)
 		switch {
@@ -83,6 +90,10 @@ func (w *waitView) await(ctx context.Context, wait *state.Wait, began time.Time)
 		case ours && now.Text != "":
 			w.show(now.Text)
 			w.newline()
+			return nil
+		case !gone.IsZero() && time.Since(gone) > waitBegin: // by a teardown, or the end could not be written
+			w.newline()
+			fmt.Fprintln(w.stdout, "the wait is over: its record is gone")
 			return nil
 		case ours && !now.Moved.IsZero():
 			w.left(now)

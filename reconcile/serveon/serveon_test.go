@@ -36,6 +36,7 @@ type site struct {
 
 	serves    bool
 	sessions  int
+	counts    int  // calls of CountSessions
 	elsewhere bool // another host answers for the virtual IPs
 	ended     int
 	sent      map[uint64]int
@@ -78,7 +79,7 @@ func (s *site) SendHeartbeat(iface string, from netip.Addr, to []netip.Addr, hea
 }
 
 func (s *site) CountSessions(_ context.Context, addrs []netip.Addr, ports []uint16) (n int, err error) {
-	s.do(func() { n = s.sessions })
+	s.do(func() { n = s.sessions; s.counts++ })
 	return n, nil
 }
 
@@ -332,5 +333,19 @@ func TestDrainAgain(t *testing.T) {
 		s.hold(false)
 		after(3 * time.Second)
 		s.goesOn(5)
+	})
+}
+
+// TestLateMove: after the deadline the keeper does not look for the move all the time.
+func TestLateMove(t *testing.T) {
+	keeping(t, "", func(s *site) {
+		s.wait(100 * time.Millisecond)
+		after(2 * time.Second)
+		if n := s.counts; n > 15 {
+			t.Errorf("%d looks in 2 s", n)
+		}
+		s.hold(false)
+		after(time.Second)
+		s.ends("the deadline has passed", 1)
 	})
 }

@@ -96,7 +96,10 @@ func (s *service) run(ctx context.Context) {
 			return
 		}
 		pause := max(lookEvery, lookShare*time.Since(looked))
-		timer.Reset(max(min(pause, time.Until(s.now.Until)), 0))
+		if left := time.Until(s.now.Until); left > 0 {
+			pause = min(pause, left)
+		}
+		timer.Reset(pause)
 	}
 }
 

@@ -44,3 +44,14 @@ func TestLedOutlivesTheInterval(t *testing.T) {
 		}
 	}
 }
+
+// TestForwardsOtherSpelling: a service is bound to a virtual IP however its address is written.
+func TestForwardsOtherSpelling(t *testing.T) {
+	for _, bind := range []string{"2001:db8::10", "2001:DB8::10", "2001:db8:0::10"} {
+		rules := rendered(t, HandoverRules, "virtualIPs: [192.168.3.240, \"2001:db8::10\"]\nservices:\n"+
+			"- {name: api, port: 9000, bind: \""+bind+"\", servers: [{address: 192.168.3.251, port: 6443}]}\n")
+		if want := "ip6 daddr { 2001:db8::10 } tcp dport 9000 goto " + onAddress; !strings.Contains(rules, want) {
+			t.Errorf("bind %s: no %q", bind, want)
+		}
+	}
+}

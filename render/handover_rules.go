@@ -229,7 +229,11 @@ func (r *renderer) handoverPort(l *lines, s service, ip string, vips []netip.Add
 	chain = onWildcard
 	if !slices.Contains(s.Bind, "*") {
 		chain = onAddress
-		vips = slices.DeleteFunc(slices.Clone(vips), func(vip netip.Addr) bool { return !slices.Contains(s.Bind, vip.String()) })
+		var bound []netip.Addr // IPv6 addresses can be written in several ways
+		for _, bind := range s.Bind {
+			bound = append(bound, netip.MustParseAddr(bind))
+		}
+		vips = slices.DeleteFunc(slices.Clone(vips), func(vip netip.Addr) bool { return !slices.Contains(bound, vip) })
 	}
 	if len(vips) == 0 {
 		return ""

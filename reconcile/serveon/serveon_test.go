@@ -36,8 +36,9 @@ type site struct {
 
 	serves    bool
 	sessions  int
-	counts    int  // calls of CountSessions
-	elsewhere bool // another host answers for the virtual IPs
+	slow      time.Duration // of a count
+	looks     int           // calls of Interfaces
+	elsewhere bool          // another host answers for the virtual IPs
 	ended     int
 	sent      map[uint64]int
 	from      map[netip.Addr][]netip.Addr // destinations of the heartbeats by source
@@ -64,7 +65,7 @@ func (s *site) RemoveFile(ctx context.Context, path string) (err error) {
 }
 
 func (s *site) Interfaces(ctx context.Context) (all []host.Interface, err error) {
-	s.do(func() { all, err = s.Host.Interfaces(ctx) })
+	s.do(func() { s.looks++; all, err = s.Host.Interfaces(ctx) })
 	return all, err
 }
 
@@ -79,7 +80,8 @@ func (s *site) SendHeartbeat(iface string, from netip.Addr, to []netip.Addr, hea
 }
 
 func (s *site) CountSessions(_ context.Context, addrs []netip.Addr, ports []uint16) (n int, err error) {
-	s.do(func() { n = s.sessions; s.counts++ })
+	time.Sleep(s.slow)
+	s.do(func() { n = s.sessions })
 	return n, nil
 }
 
@@ -341,11 +343,23 @@ func TestLateMove(t *testing.T) {
 	keeping(t, "", func(s *site) {
 		s.wait(100 * time.Millisecond)
 		after(2 * time.Second)
-		if n := s.counts; n > 15 {
+		if n := s.looks; n > 15 {
 			t.Errorf("%d looks in 2 s", n)
 		}
 		s.hold(false)
 		after(time.Second)
 		s.ends("the deadline has passed", 1)
+	})
+}
+
+// TestManyConnections: a move is seen soon, although it takes long to count the connections.
+func TestManyConnections(t *testing.T) {
+	keeping(t, "", func(s *site) {
+		s.slow = 60 * time.Millisecond
+		s.wait(time.Hour)
+		after(100 * time.Millisecond)
+		s.hold(false)
+		after(lookEvery + s.slow)
+		s.goesOn(5)
 	})
 }

@@ -128,6 +128,14 @@ func (s *service) step(ctx context.Context) (over bool) {
 		s.log.Debug("cannot see whether the virtual IPs are here", "err", err)
 		return false
 	}
+	moved := !s.now.Moved.IsZero()
+	if held && !moved { // no count, so that the move is seen soon however many connections there are
+		if now.Sub(s.now.Began) > moveTime {
+			s.finish(ctx, "the virtual IPs did not leave this host", 0)
+			return true
+		}
+		return false
+	}
 	left, err := s.host.CountSessions(ctx, s.addrs, s.in.Ports)
 	if err != nil {
 		s.log.Debug(err.Error())
@@ -138,15 +146,10 @@ func (s *service) step(ctx context.Context) (over bool) {
 	} else {
 		s.empty++
 	}
-	switch moved := !s.now.Moved.IsZero(); {
-	case held && moved:
+	switch {
+	case held:
 		s.finish(ctx, fmt.Sprintf("this host holds the virtual IPs again: its %s go on", connections(left)), 0)
 		return true
-	case held && now.Sub(s.now.Began) > moveTime:
-		s.finish(ctx, "the virtual IPs did not leave this host", 0)
-		return true
-	case held:
-		return false
 	case !moved:
 		s.now.Moved, s.now.First = now, left
 		s.pulse.begin(now.Add(render.HeartbeatLife))

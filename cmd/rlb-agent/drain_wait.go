@@ -113,11 +113,14 @@ func (w *waitView) await(ctx context.Context, wait *state.Wait, began time.Time)
 // interrupted prints what happens to the connections after Ctrl-C.
 func (w *waitView) interrupted(ctx context.Context, keeping bool, done <-chan struct{}) {
 	w.newline()
-	if !keeping {
+	if keeping {
+		<-done
+	}
+	unit, err := w.host.Unit(context.WithoutCancel(ctx), host.AgentUnit)
+	if !keeping || err == nil && unit.Active() { // a daemon that was slow to begin
 		fmt.Fprintln(w.stdout, "goes on in the background: rlb-agent status shows it")
 		return
 	}
-	<-done
 	serveon.New(w.host, w.log, nil).Close(context.WithoutCancel(ctx), "interrupted")
 	fmt.Fprintln(w.stdout, "interrupted: rlb-agent.service does not run here, so that the connections that were left are closed")
 }

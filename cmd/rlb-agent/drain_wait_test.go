@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"net/netip"
 	"strings"
@@ -9,6 +10,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"rlb.dev/rlb-agent/api"
+	"rlb.dev/rlb-agent/reconcile"
 	"rlb.dev/rlb-agent/reconcile/host"
 	"rlb.dev/rlb-agent/reconcile/host/fake"
 	"rlb.dev/rlb-agent/reconcile/state"
@@ -17,7 +20,21 @@ import (
 // waitHost is fake.Host without connections and network. The record of its wait is removed at a time.
 type waitHost struct {
 	*fake.Host
-	gone time.Time
+	gone  time.Time
+	agent string // ActiveState of its daemon
+	ended *int   // calls of EndSessions
+}
+
+func (h waitHost) Unit(ctx context.Context, name string) (host.Unit, error) {
+	if name == host.AgentUnit {
+		return host.Unit{Name: name, ActiveState: h.agent}, nil
+	}
+	return h.Host.Unit(ctx, name)
+}
+
+func (h waitHost) EndSessions(context.Context, []netip.Addr, []uint16) (int, error) {
+	*h.ended++
+	return 5, nil
 }
 
 func (h waitHost) File(ctx context.Context, path string) (host.File, error) {
@@ -31,10 +48,9 @@ func (waitHost) HAProxyServes(context.Context) bool                             
 func (waitHost) SendHeartbeat(string, netip.Addr, []netip.Addr, uint64) error       { return nil }
 func (waitHost) SweepSessions(context.Context, []netip.Addr, []uint16) error        { return nil }
 func (waitHost) CountSessions(context.Context, []netip.Addr, []uint16) (int, error) { return 0, nil }
-func (waitHost) EndSessions(context.Context, []netip.Addr, []uint16) (int, error)   { return 0, nil }
 
 func (waitHost) AnyAnswers(context.Context, string, []netip.Addr, time.Duration) (bool, error) {
-	return false, nil
+	return true, nil
 }
 
 // TestAwaitRecordGone: the command ends when the record of its wait is gone, and no text says how it ended.
@@ -42,7 +58,7 @@ func TestAwaitRecordGone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
-		h, out := waitHost{fake.New(), time.Now().Add(2 * time.Second)}, new(strings.Builder)
+		h, out := waitHost{Host: fake.New(), gone: time.Now().Add(2 * time.Second)}, new(strings.Builder)
 		wait := &state.Wait{Began: time.Now(), Until: time.Now().Add(time.Hour)}
 		if err := wait.Write(ctx, h); err != nil {
 			t.Fatal(err)
@@ -55,4 +71,28 @@ func TestAwaitRecordGone(t *testing.T) {
 			t.Errorf("%v, %v, printed %q", err, ctx.Err(), out)
 		}
 	})
+}
+
+// TestAwaitInterrupted: the connections are closed only if no daemon serves them, even if the daemon was slow to begin.
+func TestAwaitInterrupted(t *testing.T) {
+	for agent, want := range map[string]int{"active": 0, "inactive": 1} {
+		synctest.Test(t, func(t *testing.T) {
+			h, out := waitHost{Host: fake.New(), gone: time.Now().Add(time.Hour), agent: agent, ended: new(int)}, new(strings.Builder)
+			doc, err := api.Parse("spec.yaml", []byte("apiVersion: rlb.dev/v1\nkind: LoadBalancerSpec\nvirtualIPs: [198.51.100.10]\n"+
+				"services: [{name: web, port: 9000, servers: [{address: 198.51.100.21}]}]\n"))
+			if err == nil {
+				_, err = (&reconcile.Reconciler{Host: h.Host, Log: slog.New(slog.DiscardHandler)}).Once(t.Context(), doc)
+			}
+			wait := &state.Wait{Began: time.Now(), Until: time.Now().Add(time.Hour)}
+			if err := errors.Join(err, wait.Write(t.Context(), h)); err != nil {
+				t.Fatal(err)
+			}
+			done := make(chan struct{})
+			close(done)
+			view := &waitView{app: &app{stdout: out, log: slog.New(slog.DiscardHandler)}, host: h}
+			if view.interrupted(t.Context(), true, done); *h.ended != want {
+				t.Errorf("the daemon is %s: closed %d times, printed %q", agent, *h.ended, out)
+			}
+		})
+	}
 }

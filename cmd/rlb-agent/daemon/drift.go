@@ -36,6 +36,7 @@ func (l *loop) repairDrift(ctx context.Context, why cause, doc *api.Document, sp
 		return min(l.retry.Next(), interval)
 	}
 	l.found(look)
+	transit := l.inTransit(look, time.Now()) // also without a step, so that it learns that a transit has ended
 	steps := texts(look.Plan.Steps())
 	seen := status.Report{Doc: doc, Refused: specErr, Result: reconcile.Result{Look: &look}}
 	if news { // else the status keeps the result of the refused run
@@ -58,8 +59,8 @@ func (l *loop) repairDrift(ctx context.Context, why cause, doc *api.Document, sp
 		}
 		return l.hold(why, left)
 	}
-	if left := l.inTransit(look, time.Now()); left > 0 {
-		return l.hold(why, left)
+	if transit > 0 {
+		return l.hold(why, transit)
 	}
 	if left := l.repairs.pause(steps); left > 0 {
 		l.logOnce(onDrift, fmt.Sprintf("another program keeps changing this host: the agent waits longer each time before it repairs: %s", strings.Join(steps, "; ")))

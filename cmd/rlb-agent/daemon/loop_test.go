@@ -570,6 +570,39 @@ func TestLoopLeavesInstallationsAlone(t *testing.T) {
 	})
 }
 
+// restarting is a host on which an administrator restarts HAProxy.
+type restarting struct{ Lockable }
+
+func (r restarting) Unit(ctx context.Context, name string) (host.Unit, error) {
+	unit, err := r.Lockable.Unit(ctx, name)
+	if name == host.HAProxyUnit {
+		unit.ActiveState = "deactivating"
+	}
+	return unit, err
+}
+
+// TestLoopLeavesRestartsAlone: the agent repairs nothing during an administrator's restart of a unit, however long ago an
+// earlier one was.
+func TestLoopLeavesRestartsAlone(t *testing.T) {
+	quietly(t, func(t *testing.T) {
+		k := newKept(t, fake.New(), smallSpec)
+		idle := k.host
+		for range 3 {
+			k.host = restarting{idle}
+			for range 3 {
+				pause, log := k.next(cause{seen: []string{host.HAProxyUnit}})
+				if log != nil || pause > time.Second || len(k.effects()) > 0 {
+					t.Errorf("pause %v, log %q, effects %q", pause, log, k.effects())
+				}
+				time.Sleep(pause)
+			}
+			k.host = idle
+			k.next(cause{})
+			time.Sleep(time.Hour)
+		}
+	})
+}
+
 // TestLoopRests: a failed run is not repeated because of its own changes, and the pauses grow.
 func TestLoopRests(t *testing.T) {
 	quietly(t, func(t *testing.T) {

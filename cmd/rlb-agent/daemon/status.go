@@ -53,7 +53,9 @@ func (r *reporter) ran(ctx context.Context, run status.Report) {
 	run.Agent, run.Health = r.version, r.health.Load()
 	r.mutex.Lock()
 	now, err := status.Write(ctx, r.host, run)
-	r.took(now)
+	if now.Kind != "" { // else the host's state cannot be read, and nothing is known to have changed
+		r.took(now)
+	}
 	r.mutex.Unlock()
 	if err != nil {
 		r.log.Warn(err.Error())

@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"errors"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -41,6 +42,32 @@ func TestVerdictReachesTheStatus(t *testing.T) {
 			if s, err := way.read(); err != nil || s.RoleReason != verdict.Reason || s.HAProxy.State != host.HAProxyHung {
 				t.Errorf("%s: %v, %s %q, %+v", way.name, err, s.Role, s.RoleReason, s.HAProxy)
 			}
+		}
+	})
+}
+
+// TestUnreadableStatus: while the host's state cannot be read, the peers keep what the agent saw last, and so does the status.
+func TestUnreadableStatus(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := newKept(t, fake.New(), smallSpec)
+		k.h.Role = host.RoleMaster
+		time.Sleep(time.Minute)
+		peering := &peering{bell: make(chan struct{}, 1)}
+		k.report.peering = peering
+		k.report.ran(t.Context(), status.Report{})
+		before := peering.self.Report
+		if before.Role != host.RoleMaster || !before.Serving {
+			t.Fatalf("reported %+v", before)
+		}
+		k.h.FailMethod("File", errors.New("input/output error"))
+		k.report.ran(t.Context(), status.Report{})
+		if now := peering.self.Report; now.Role != before.Role || !now.Serving {
+			t.Errorf("an unreadable disk makes the report %+v", now)
+		}
+		k.h.Heal()
+		k.h.Put(state.StatusFile, "{", 0o600)
+		if err := k.report.restore(t.Context()); err != nil || k.status().Role != host.RoleMaster {
+			t.Errorf("the status is not restored: %v", err)
 		}
 	})
 }

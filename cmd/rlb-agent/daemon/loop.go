@@ -130,11 +130,13 @@ func (l *loop) applySpec(ctx context.Context, why cause, doc *api.Document, last
 		var left time.Duration
 		if left, look, early = l.afterStandby(ctx, why, doc); left > 0 {
 			notify("STATUS=waiting: the peer changes its virtual router first")
+			l.retry.Reset() // else the edit would then wait for the back-off of former failures
 			return left
 		}
 	}
 	if left := l.keepalivedRests(ctx, doc, look); left > 0 {
 		early.Wait()
+		l.retry.Reset()
 		return left
 	}
 	reason := "the spec changed"

@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"errors"
 	"net/netip"
 	"testing"
 	"testing/synctest"
@@ -49,6 +50,33 @@ func TestLoopStandbyFirst(t *testing.T) {
 		}
 		if _, changed := edit(smallSpec+router, cause{asked: true}); !changed {
 			t.Error("who asks waits")
+		}
+	})
+}
+
+// TestLoopStandbyFirstAfterFailures: an edit that waits for the standby does not then wait for the back-off of failed runs.
+func TestLoopStandbyFirstAfterFailures(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := newKept(t, fake.New(), smallSpec)
+		k.h.Role = host.RoleMaster
+		k.h.Net[1].Prefixes = append(k.h.Net[1].Prefixes, netip.MustParsePrefix("198.51.100.10/32"))
+		k.h.FailMethod("StartUnit", errors.New("cannot start haproxy.service"))
+		for began := time.Now(); time.Since(began) < time.Hour; {
+			k.h.Crash("haproxy.service")
+			pause, _ := k.next(cause{})
+			time.Sleep(pause)
+		}
+		k.next(cause{})
+		k.h.Heal()
+		before, saved := len(k.history()), time.Now()
+		k.spec = smallSpec + "vrrp: {priority: 7}\n"
+		pause, _ := k.next(cause{seen: []string{specPath}})
+		for len(k.history()) == before {
+			time.Sleep(pause)
+			pause, _ = k.next(cause{})
+		}
+		if took := time.Since(saved); took > 5*time.Second {
+			t.Errorf("in force after %v", took)
 		}
 	})
 }

@@ -163,7 +163,7 @@ func (h *health) decide(ctx context.Context) {
 	case reason == "" && h.conflict.standDown:
 		reason = h.conflict.text
 		haproxy = cmp.Or(haproxy, host.HAProxyUnknown)
-	case reason != "" && !h.last.Fault:
+	case reason != "" && !h.last.Fault && h.failed == nil: // a verdict that could not be written is decided again
 		h.faults = append(h.faults, now)
 	case reason == "" && h.last.Fault && (haproxy == "" || h.flaps(ctx, now)):
 		return

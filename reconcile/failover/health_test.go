@@ -389,6 +389,22 @@ func TestStop(t *testing.T) {
 	})
 }
 
+// TestOneFaultWrittenLate: a fault that could not be written for a while counts as one fault, which ends at once.
+func TestOneFaultWrittenLate(t *testing.T) {
+	serving(t, func(b *bench) {
+		b.broken = errors.New("disk full")
+		b.unit("failed")
+		b.after(time.Hour, false)
+		if n := len(b.health.faults); n > 1 {
+			t.Errorf("%d faults are remembered", n)
+		}
+		b.broken = nil
+		b.after(time.Second, true)
+		b.unit("active")
+		b.after(0, false)
+	})
+}
+
 // TestTellAgain: a verdict that could not be written is written once that is possible.
 func TestTellAgain(t *testing.T) {
 	serving(t, func(b *bench) {

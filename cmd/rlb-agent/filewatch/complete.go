@@ -12,7 +12,7 @@ import (
 // The kernel grants a read lease only on such a file (fcntl(2), F_SETLEASE). Complete releases it at once; a process
 // that opens the file for writing meanwhile waits for the release.
 func Complete(path string) bool {
-	f, err := os.Open(path)
+	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK, 0) // opening a FIFO must not block
 	if err != nil {
 		return false
 	}

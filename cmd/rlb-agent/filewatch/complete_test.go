@@ -4,6 +4,9 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 func TestComplete(t *testing.T) {
@@ -41,4 +44,22 @@ func TestComplete(t *testing.T) {
 		t.Fatal("the lease was not given back:", err)
 	}
 	again.Close()
+}
+
+// TestCompleteFIFO: a FIFO in place of the file does not block the daemon until somebody writes to it.
+func TestCompleteFIFO(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "spec.yaml")
+	if err := unix.Mkfifo(path, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	answer := make(chan bool, 1)
+	go func() { answer <- Complete(path) }()
+	select {
+	case complete := <-answer:
+		if complete {
+			t.Error("a FIFO is complete")
+		}
+	case <-time.After(5 * time.Second):
+		t.Error("it blocks")
+	}
 }

@@ -49,6 +49,9 @@ func (r *run) undo(ctx context.Context, cause error) error {
 	now := takeBaseline(ctx, r.Host) // its HAProxy workers must be replaced
 	back := plan.WayBack(r.done)
 	for _, s := range back {
+		if r.Step != nil { // the daemon's watchdog bounds each step
+			r.Step(s)
+		}
 		r.Log.Info(s.String())
 		if err := s.Do(ctx, t); err != nil {
 			failed = append(failed, inStep(s, err))

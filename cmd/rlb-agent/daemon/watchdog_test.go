@@ -1,10 +1,15 @@
 package daemon
 
 import (
+	"context"
+	"errors"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"rlb.dev/rlb-agent/reconcile/host/fake"
 )
 
 // TestWatchdog: the watchdog is pinged while the loop works within its bounds, and not while it
@@ -31,6 +36,44 @@ func TestWatchdog(t *testing.T) {
 		w.during(func() { time.Sleep(time.Hour) })
 		if pings.Load() > 10*60/20 {
 			t.Errorf("%d pings of a loop that hangs", pings.Load())
+		}
+	})
+}
+
+// sluggish is a host on which each reload takes four minutes, and the first one fails.
+type sluggish struct {
+	Lockable
+	reloads *int
+}
+
+func (s sluggish) ReloadUnit(ctx context.Context, name string) error {
+	time.Sleep(4 * time.Minute)
+	if *s.reloads++; *s.reloads == 1 {
+		return errors.New("cannot reload " + name)
+	}
+	return s.Lockable.ReloadUnit(ctx, name)
+}
+
+// TestWatchdogDuringUndo: each step of an undo has its own bound, so that a slow undo is not killed half-way.
+func TestWatchdogDuringUndo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k, reloads := newKept(t, fake.New(), smallSpec), 0
+		last, longest := time.Now(), time.Duration(0)
+		var mutex sync.Mutex
+		ping := func(string) {
+			mutex.Lock()
+			defer mutex.Unlock()
+			longest, last = max(longest, time.Since(last)), time.Now()
+		}
+		k.Watchdog = &Watchdog{notify: ping, period: 20 * time.Second}
+		k.host = sluggish{k.host, &reloads}
+		k.spec = smallSpec + "proxy: {retries: 7}\n"
+		k.Watchdog.during(func() { k.next(cause{seen: []string{specPath}}) })
+		if reloads < 2 {
+			t.Fatalf("%d reloads: %s", reloads, &k.log)
+		}
+		if longest > time.Minute {
+			t.Errorf("no ping for %v", longest)
 		}
 	})
 }

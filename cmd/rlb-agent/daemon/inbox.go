@@ -77,8 +77,11 @@ func (b *inbox) judge(seen []string, right bool) {
 		if b.quiet[what] == nil {
 			b.quiet[what] = newQuietPeriod()
 		}
-		b.quiet[what].rings = false
-		b.quiet[what].Next()
+		q := b.quiet[what]
+		pause := q.Next()
+		if _, q.rings = b.seen[what]; q.rings { // it changed again during the look: its ring came before this pause
+			time.AfterFunc(pause, b.ring)
+		}
 	}
 }
 

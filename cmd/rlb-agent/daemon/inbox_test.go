@@ -125,3 +125,36 @@ func TestInboxQuietPeriod(t *testing.T) {
 		}
 	})
 }
+
+// TestInboxChangeDuringALook: a change that comes during a look that finds nothing is looked at when the pause after that look
+// is over. It is not left to the regular look.
+func TestInboxChangeDuringALook(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newInbox("spec")
+		for looks := range 4 {
+			b.put("firewall")
+			for deadline := time.After(6 * time.Second); !b.any(everything); {
+				select {
+				case <-b.bell:
+				case <-deadline:
+					t.Fatalf("after %d looks: a change is lost", looks)
+				}
+			}
+			b.take(everything)
+			time.Sleep(100 * time.Millisecond) // the look
+			b.put("firewall")
+			time.Sleep(100 * time.Millisecond)
+			b.judge([]string{"firewall"}, false)
+			for deadline := time.After(6 * time.Second); !b.any(everything); {
+				select {
+				case <-b.bell:
+				case <-deadline:
+					t.Fatalf("look %d: the change during it is lost", looks)
+				}
+			}
+			b.take(everything)
+			b.judge([]string{"firewall"}, false)
+			time.Sleep(10 * time.Second)
+		}
+	})
+}

@@ -33,6 +33,9 @@ func (l *loop) repairDrift(ctx context.Context, why cause, doc *api.Document, sp
 	look, err := plan.FactFinder{Observer: l.host}.Look(ctx, &doc.Spec)
 	if err != nil {
 		l.logError(onRun, err)
+		if ctx.Err() == nil { // else the status would go on saying that the host is in sync
+			l.report.ran(ctx, l.failedLook(doc, specErr, err))
+		}
 		return min(l.retry.Next(), interval)
 	}
 	l.found(look)
@@ -78,6 +81,14 @@ func (l *loop) repairDrift(ctx context.Context, why cause, doc *api.Document, sp
 		return l.hold(why, transitPause)
 	}
 	return interval
+}
+
+// failedLook is the report of a look that failed. As in a run, a spec that does not fit the host any more is refused.
+func (l *loop) failedLook(doc *api.Document, specErr, err error) status.Report {
+	if field := (*plan.FieldError)(nil); !errors.As(err, &field) {
+		err = &reconcile.Failure{Err: err}
+	}
+	return status.Report{Doc: doc, Refused: specErr, Err: err, Result: reconcile.Result{Began: l.lookedAt, Time: time.Since(l.lookedAt)}}
 }
 
 // inSync handles a host without drift. It tidies up what is left over.

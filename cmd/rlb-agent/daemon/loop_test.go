@@ -631,6 +631,35 @@ func TestLoopRests(t *testing.T) {
 	})
 }
 
+// TestLoopShowsAFailedLook: while the agent cannot look at the host, the status does not say that the host is in sync, whether
+// the spec file is good or refused.
+func TestLoopShowsAFailedLook(t *testing.T) {
+	for name, file := range map[string]string{"the spec is good": smallSpec, "the spec is refused": "kind: wrong\n"} {
+		t.Run(name, func(t *testing.T) {
+			quietly(t, func(t *testing.T) {
+				k := newKept(t, fake.New(), smallSpec)
+				inSync := func() status.Condition { s := k.status(); return s.Condition("InSync") }
+				k.edit(file)
+				before, valid := inSync(), k.valid()
+				k.h.FailMethod("Packages", errors.New("cannot ask dpkg: it does not answer"))
+				k.next(cause{})
+				if c := inSync(); c.Status != "Unknown" || !strings.Contains(c.Message, "does not answer") || k.valid() != valid {
+					t.Errorf("it cannot look, and the status says %+v, SpecValid %q", c, k.valid())
+				}
+				if last := k.status().LastReconcile; last.Result != status.Failed && file == smallSpec || !strings.Contains(last.Error, "does not answer") {
+					t.Errorf("the last run: %+v", last)
+				}
+				k.h.Heal()
+				time.Sleep(time.Minute)
+				k.next(cause{})
+				if c := inSync(); c.Status != before.Status || k.valid() != valid || strings.Contains(k.status().LastReconcile.Error, "does not answer") {
+					t.Errorf("mended: %+v, was %+v, SpecValid %q, %+v", c, before, k.valid(), k.status().LastReconcile)
+				}
+			})
+		})
+	}
+}
+
 // TestLoopDoesNotGrow: thousands of edits (10,000 with RLB_REQUIRE) leak no goroutines, open files or memory.
 func TestLoopDoesNotGrow(t *testing.T) {
 	edits := 1000

@@ -113,6 +113,7 @@ func (w *Watch) round(ctx context.Context, mounts <-chan struct{}) error {
 		case <-watcher.Errors: // events were lost
 			return nil
 		case event = <-watcher.Events:
+			event.Name = filepath.Clean(event.Name) // fsnotify writes "//spec.yaml" for a file in the root directory
 			for _, path := range trail.of(event.Name) {
 				w.changed(path)
 			}

@@ -59,6 +59,24 @@ func TestFileWatch(t *testing.T) {
 	}
 }
 
+// TestFileWatchInTheRootDirectory: a change of a name in the root directory is seen, at any depth of the file.
+func TestFileWatchInTheRootDirectory(t *testing.T) {
+	const top = "/tmp"
+	info, err := os.Stat(top)
+	if err != nil {
+		t.Skip(err)
+	}
+	seen := make(chan string, 1000)
+	w := New(slog.New(slog.DiscardHandler), func(path string) { seen <- path })
+	w.Set(top)
+	go w.Run(t.Context())
+	await(t, seen, LookedUp)
+	if err := os.Chmod(top, info.Mode()); err != nil { // an event without a change
+		t.Skip(err)
+	}
+	await(t, seen, top)
+}
+
 // TestDirectoryMadeAgainAtOnce: a directory is removed and made again before the watch looks. On ext4 the new directory has
 // often the inode number of the old one.
 func TestDirectoryMadeAgainAtOnce(t *testing.T) {

@@ -65,7 +65,9 @@ func (l *loop) tick(ctx context.Context, why cause) time.Duration {
 	if left := l.retry.Left(); left > 0 && !why.asked && !why.started && !why.edited(l.Spec) {
 		return left
 	}
+	l.Watchdog.within(l.LockTimeout + lookBound) // --lock-timeout may be long
 	unlock, err := l.host.Lock(ctx, l.LockTimeout)
+	l.Watchdog.within(lookBound)
 	if err != nil {
 		l.logError(onLock, err)
 		return lockPause

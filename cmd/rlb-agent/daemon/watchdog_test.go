@@ -77,3 +77,35 @@ func TestWatchdogDuringUndo(t *testing.T) {
 		}
 	})
 }
+
+// occupied is a host whose lock another process holds for ten minutes.
+type occupied struct{ Lockable }
+
+func (o occupied) Lock(ctx context.Context, timeout time.Duration) (func(), error) {
+	time.Sleep(min(timeout, 10*time.Minute))
+	return o.Lockable.Lock(ctx, timeout)
+}
+
+// TestWatchdogDuringLock: a daemon that may wait long for the lock (--lock-timeout) does not count as hung meanwhile, and has
+// the usual time for its look after that.
+func TestWatchdogDuringLock(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := newKept(t, fake.New(), smallSpec)
+		last, longest := time.Now(), time.Duration(0)
+		var mutex sync.Mutex
+		ping := func(string) {
+			mutex.Lock()
+			defer mutex.Unlock()
+			longest, last = max(longest, time.Since(last)), time.Now()
+		}
+		k.Watchdog, k.LockTimeout = &Watchdog{notify: ping, period: 20 * time.Second}, time.Hour
+		k.host = occupied{k.host}
+		k.Watchdog.during(func() { k.next(cause{}) })
+		if longest > time.Minute {
+			t.Errorf("no ping for %v", longest)
+		}
+		if left := time.Until(k.Watchdog.until); left < lookBound-time.Minute || left > lookBound {
+			t.Errorf("the look has %v", left)
+		}
+	})
+}

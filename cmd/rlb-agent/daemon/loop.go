@@ -70,6 +70,7 @@ func (l *loop) tick(ctx context.Context, why cause) time.Duration {
 	l.Watchdog.within(lookBound)
 	if err != nil {
 		l.logError(onLock, err)
+		l.retry.Reset() // else an edit would then wait for the back-off of former failures
 		return lockPause
 	}
 	defer unlock()

@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"context"
 	"errors"
 	"net/netip"
 	"testing"
@@ -77,6 +78,36 @@ func TestLoopStandbyFirstAfterFailures(t *testing.T) {
 		}
 		if took := time.Since(saved); took > 5*time.Second {
 			t.Errorf("in force after %v", took)
+		}
+	})
+}
+
+// locked is a host whose lock another command holds.
+type locked struct{ Lockable }
+
+func (locked) Lock(context.Context, time.Duration) (func(), error) {
+	return nil, errors.New("cannot lock: another rlb-agent changes this host")
+}
+
+// TestLoopEditDuringACommand: an edit that finds the host locked is tried again soon, whatever failed before.
+func TestLoopEditDuringACommand(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := newKept(t, fake.New(), smallSpec)
+		k.h.FailMethod("Packages", errors.New("cannot ask dpkg: it does not answer"))
+		for began := time.Now(); time.Since(began) < time.Hour; {
+			pause, _ := k.next(cause{})
+			time.Sleep(pause)
+		}
+		k.next(cause{})
+		k.h.Heal()
+		free := k.host
+		k.host, k.spec = locked{free}, smallSpec+"vrrp: {priority: 7}\n"
+		pause, _ := k.next(cause{seen: []string{specPath}})
+		time.Sleep(pause)
+		k.host = free
+		before := len(k.history())
+		if pause, _ = k.next(cause{}); len(k.history()) == before {
+			t.Errorf("the edit waits for another %v", pause)
 		}
 	})
 }

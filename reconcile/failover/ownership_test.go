@@ -68,6 +68,7 @@ type site struct {
 	looks      int                     // number of AdvertsPass calls
 	broken     error                   // the error of RemoveAddress
 	advertsErr error                   // the error of AdvertsPass
+	askErr     error                   // the error of Neighbours
 	watchers   []*func(toUsAlone bool) // the callbacks for claims
 	announced  []netip.Addr
 	requested  []string // requests for gratuitous ARP
@@ -132,7 +133,10 @@ func (s *site) KillUnit(context.Context, string) error {
 func (s *site) MAC(string) (string, error) { return ownMAC, nil }
 
 func (s *site) Neighbours(ctx context.Context, iface string, asked []netip.Addr) (map[netip.Addr]string, error) {
-	s.do(func() { s.asked++ })
+	var err error
+	if s.do(func() { s.asked++; err = s.askErr }); err != nil {
+		return nil, err
+	}
 	return s.OtherNeighbours(ctx, iface, asked, nil)
 }
 
@@ -596,6 +600,32 @@ func TestYield(t *testing.T) {
 		s.hold(vip)
 		s.after(most)
 		s.wantConflict(true, "holds 198.51.100.100 too")
+	})
+}
+
+// TestYieldAfterAnError: a search that fails is repeated soon. The other holder may announce itself only once.
+func TestYieldAfterAnError(t *testing.T) {
+	for _, fails := range []time.Duration{takeover - time.Millisecond, takeover + 100*time.Millisecond} {
+		master(t, func(s *site) {
+			s.others[vip.Addr()] = highMAC
+			s.claimed(false)
+			s.after(fails)
+			s.askErr = errors.New("no buffer space available")
+			s.after(time.Second)
+			s.askErr = nil
+			s.after(5 * time.Second)
+			s.wantConflict(true, "another host, MAC "+highMAC)
+		})
+	}
+	master(t, func(s *site) { // an error that stays
+		s.askErr = errors.New("not an Ethernet interface")
+		s.claimed(false)
+		s.after(time.Minute)
+		asked := s.asked
+		s.after(time.Hour)
+		if s.asked-asked > 61 || s.lines() != 1 {
+			t.Errorf("asked %d times in an hour:\n%s", s.asked-asked, &s.log)
+		}
 	})
 }
 

@@ -29,7 +29,12 @@ func (o *ownership) answered(ctx context.Context, a answer) {
 			o.polled(ctx, a)
 		}
 		return
-	case a.err != nil || len(o.held) == 0:
+	case len(o.held) == 0:
+		return
+	case a.err != nil:
+		if !a.hung && o.down.IsZero() { // the other host may not claim the virtual IPs once more
+			o.askBy(time.Now().Add(o.recall.Next()))
+		}
 		return
 	case !o.down.IsZero():
 		if a.serves && !a.stranger {

@@ -545,6 +545,35 @@ func TestLoopLeavesDeadKeepalived(t *testing.T) {
 	}
 }
 
+// later is a host whose clock was set back since keepalived died.
+type later struct{ Lockable }
+
+func (l later) Unit(ctx context.Context, name string) (host.Unit, error) {
+	unit, err := l.Lockable.Unit(ctx, name)
+	if !unit.Died.IsZero() {
+		unit.Died = unit.Died.Add(time.Hour)
+	}
+	return unit, err
+}
+
+// TestLoopStartsDeadKeepalivedAfterAClockStep: a dead keepalived does not stay down until the clock is again where it was at
+// the death. It still rests.
+func TestLoopStartsDeadKeepalivedAfterAClockStep(t *testing.T) {
+	quietly(t, func(t *testing.T) {
+		k := newKept(t, fake.New(), smallSpec)
+		k.host = later{k.host}
+		k.h.Crash("keepalived.service")
+		died := time.Now()
+		pause, _ := k.next(cause{seen: []string{"keepalived.service"}})
+		if !k.running("keepalived.service") {
+			t.Fatalf("not started, the next look is after %v", pause)
+		}
+		if took := time.Since(died); took < 500*time.Millisecond {
+			t.Errorf("started after %v", took)
+		}
+	})
+}
+
 // TestLoopLeavesInstallationsAlone: a package that another program is installing is not repaired.
 func TestLoopLeavesInstallationsAlone(t *testing.T) {
 	quietly(t, func(t *testing.T) {

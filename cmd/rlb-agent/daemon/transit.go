@@ -18,7 +18,12 @@ func (l *loop) keepalivedRests(ctx context.Context, doc *api.Document, look *pla
 	} else {
 		unit, _ = l.host.Unit(ctx, host.KeepalivedUnit) // after an error it counts as not dead
 	}
-	return unit.Rests(plan.KeepalivedRest(&doc.Spec))
+	rest := plan.KeepalivedRest(&doc.Spec)
+	left := unit.Rests(rest)
+	if left > rest { // the clock was set back since the death; the step that starts keepalived waits as long as it should
+		return 0
+	}
+	return left
 }
 
 // How long a unit that is starting or stopping, and packages that are being installed, are left alone, and the pause

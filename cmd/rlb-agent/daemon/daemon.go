@@ -192,6 +192,9 @@ func (l *loop) wait(ctx context.Context, pause time.Duration, seen *inbox, hangu
 		case <-hangup:
 			return cause{asked: true, seen: seen.take(l.isNews)}
 		case <-timer.C:
+			if seen.edited() { // a regular look must not read half a spec either
+				seen.settle(ctx)
+			}
 			return cause{seen: seen.take(l.isNews)}
 		case <-l.Watchdog.due():
 			l.Watchdog.ping()

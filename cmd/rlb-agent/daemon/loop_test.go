@@ -689,6 +689,22 @@ func TestLoopShowsAFailedLook(t *testing.T) {
 	}
 }
 
+// TestLoopWaitsForTheEndOfAnEdit: a regular look that falls into an edit does not read half a spec.
+func TestLoopWaitsForTheEndOfAnEdit(t *testing.T) {
+	quietly(t, func(t *testing.T) {
+		k := newKept(t, fake.New(), smallSpec)
+		time.Sleep(time.Minute)
+		began, seen := time.Now(), newInbox(specPath)
+		seen.complete = func() bool { return time.Since(began) >= 150*time.Millisecond }
+		seen.put(specPath)
+		<-seen.bell // select has taken the timer, which is due too
+		why := k.wait(t.Context(), 0, seen, nil)
+		if took := time.Since(began); took < 150*time.Millisecond || took > time.Second || !why.edited(specPath) {
+			t.Errorf("read after %v: %+v", took, why)
+		}
+	})
+}
+
 // TestLoopDoesNotGrow: thousands of edits (10,000 with RLB_REQUIRE) leak no goroutines, open files or memory.
 func TestLoopDoesNotGrow(t *testing.T) {
 	edits := 1000

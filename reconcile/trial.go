@@ -80,6 +80,26 @@ func (r *Reconciler) arm(ctx context.Context, doc *api.Document, t state.Trial, 
 	)
 }
 
+// GoBack ends a trial: it reconciles with file, the spec file, or if that fails, with the spec that was in force before.
+// doc is the spec of the last run.
+func (r *Reconciler) GoBack(ctx context.Context, file *api.Document) (doc *api.Document, result Result, err error) {
+	result, err = r.Once(ctx, file)
+	if err == nil {
+		return file, result, nil
+	}
+	good, goodErr := state.LastGood(ctx, r.Host)
+	if goodErr != nil || good == nil || good.Digest == file.Digest {
+		return file, result, err
+	}
+	why, _ := Message(err)
+	r.Log.Warn("cannot go back to "+file.File+": going back to the spec that was in force before the trial", "err", why)
+	result, goodErr = r.Once(ctx, good)
+	if goodErr != nil {
+		return good, result, errors.Join(err, goodErr)
+	}
+	return good, result, nil
+}
+
 // An ending says how a trial ended: one word for programs, and a text for people.
 type ending func(t state.Trial) (word, text string)
 

@@ -197,6 +197,35 @@ func TestTrialIsNotRemembered(t *testing.T) {
 	}
 }
 
+// TestTrialWithABadSpecFile: if the spec file is refused or fails when a trial ends, the spec from before the trial comes
+// back, not the one that nobody confirmed.
+func TestTrialWithABadSpecFile(t *testing.T) {
+	for name, fail := range map[string]func(h *fake.Host){
+		"refused":    func(h *fake.Host) { h.Forbidden["haproxy"] = "9002" },
+		"undone":     func(h *fake.Host) { h.Busy[9002] = true },
+		"port taken": func(h *fake.Host) { h.Taken = map[uint16]string{9002: "nginx"} },
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := installed(t, port(t, 9000))
+			before := h.Dump(memory...)
+			fail(h)
+			begin(t, h, port(t, 9001))
+			_, err := isolated(t, h, func(ctx context.Context, r *reconcile.Reconciler) error {
+				doc, _, err := r.GoBack(ctx, port(t, 9002))
+				if doc.Digest != port(t, 9000).Digest {
+					t.Errorf("it goes back to %s", doc.Data)
+				}
+				return errors.Join(err, r.EndTrial(ctx))
+			})
+			if err != nil {
+				t.Error(err)
+			}
+			same(t, "the trial", h, before, memory...)
+			noTrace(t, "after its end", h)
+		})
+	}
+}
+
 // TestTrialIsOver: the journal says in one line how each trial ended.
 func TestTrialIsOver(t *testing.T) {
 	file, tried := port(t, 9000), port(t, 9001)

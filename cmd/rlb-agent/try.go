@@ -209,13 +209,14 @@ func (a *app) endTrial(ctx context.Context, id, spec string) error {
 		if err != nil {
 			return &reconcile.Failure{Err: err}
 		}
-		return a.leaveTrial(ctx, h, doc, doc.File)
+		doc, result, err := a.reconciler(h).GoBack(ctx, doc)
+		a.leaveStatus(ctx, h, doc, result, err)
+		return a.leaveTrial(ctx, h, doc.File, result, err)
 	})
 }
 
-// leaveTrial applies the spec that stays in force and ends the trial. what names the spec.
-func (a *app) leaveTrial(ctx context.Context, h *debian.Host, doc *api.Document, what string) error {
-	result, err := a.apply(ctx, h, doc)
+// leaveTrial ends the trial after the run with the spec that stays in force. what names the spec.
+func (a *app) leaveTrial(ctx context.Context, h *debian.Host, what string, result reconcile.Result, err error) error {
 	if err := errors.Join(err, a.reconciler(h).EndTrial(ctx)); err != nil {
 		return err
 	}
@@ -266,7 +267,8 @@ func (a *app) confirmCommand() *cobra.Command {
 				if err := a.replaceSpec(ctx, h, trial.Spec, doc.Data); err != nil {
 					return &reconcile.Failure{Err: err}
 				}
-				return a.leaveTrial(ctx, h, doc, trial.Spec)
+				result, err := a.apply(ctx, h, doc)
+				return a.leaveTrial(ctx, h, trial.Spec, result, err)
 			})
 		},
 	}

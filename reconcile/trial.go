@@ -34,6 +34,9 @@ func (r *Reconciler) BeginTrial(ctx context.Context, doc *api.Document, t state.
 	if err := r.Host.RootOnly(ctx, program); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return Result{}, host.Unavailable("cannot begin a trial: systemd would run "+program+" as root to end it: "+err.Error(), err)
 	}
+	if err := r.Host.StopUnit(ctx, trialUnit); err != nil { // the end of an earlier trial that waits for the lock would end this one
+		return Result{}, &Failure{Err: fmt.Errorf("cannot begin a trial: %w", err)}
+	}
 	if err := r.endTrial(ctx, replaced); err != nil { // left by a killed run: its timer would end this trial
 		return Result{}, &Failure{Err: err}
 	}

@@ -159,6 +159,18 @@ func TestTrialAfterATrial(t *testing.T) {
 	}
 }
 
+// TestTrialAfterALateEnd: what ends an earlier trial, and still waits for the lock, does not end the next one.
+func TestTrialAfterALateEnd(t *testing.T) {
+	h := installed(t, port(t, 9000))
+	if err := h.RunDetached(t.Context(), "rlb-trial-end.service", "/usr/bin/rlb-agent", "try", "--end"); err != nil {
+		t.Fatal(err)
+	}
+	begin(t, h, port(t, 9001))
+	if u, err := h.Unit(t.Context(), "rlb-trial-end.service"); err != nil || u.Active() {
+		t.Errorf("it will end the new trial: %v", err)
+	}
+}
+
 // TestTrialThatFails: a trial that fails is over at once.
 func TestTrialThatFails(t *testing.T) {
 	file := port(t, 9000)

@@ -94,6 +94,25 @@ func TestRejoinWaits(t *testing.T) {
 	quiet(t, h, doc)
 }
 
+// TestTeardownEndsTheWait: a process that waits to start keepalived does not outlive a teardown, even if its record is lost.
+func TestTeardownEndsTheWait(t *testing.T) {
+	h := installed(t, parse(t, spec))
+	h.Adverts = routersOf(t, spec)
+	must(t, h, parse(t, otherRouter))
+	if err := h.RemoveFile(t.Context(), state.FormerFile); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := isolated(t, h, func(ctx context.Context, r *reconcile.Reconciler) error {
+		_, err := r.Teardown(ctx, true)
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if u, err := h.Unit(t.Context(), host.RejoinUnit); err != nil || u.Active() {
+		t.Errorf("it will start keepalived: %v", err)
+	}
+}
+
 // TestRejoinForged: advertisements from an address that no node has keep no host out; nor, without nodes, advertisements
 // from outside the subnet.
 func TestRejoinForged(t *testing.T) {

@@ -115,7 +115,7 @@ func (t *Teardown) daemon() {
 	if t.o.Units[host.AgentUnit].Enabled() {
 		t.add(disableUnit(host.AgentUnit))
 	}
-	if t.o.Former != nil { // the waiting process would start keepalived
+	if t.o.Former != nil || t.o.Waiting { // the waiting process would start keepalived
 		t.add(forgetFormer(nil))
 	}
 }

@@ -61,6 +61,9 @@ func TestFactsOfTheNetwork(t *testing.T) {
 		"several subnets, sorted, each one": {net: []host.Interface{of("eth1", "198.51.100.11/24", "192.0.2.1/24", "192.0.2.2/24", "2001:db8::1/64")}, want: "|eth1|192.0.2.0/24 198.51.100.0/24 2001:db8::/64"},
 
 		"kept: network is not up":             {spec: nodes, net: []host.Interface{of("lo", "127.0.0.1/8")}, setup: kept, want: "lb2|eth5|198.51.100.0/25"},
+		"kept: only IPv6 is up":               {net: []host.Interface{of("eth5", "fe80::1/64")}, setup: kept, want: "|eth5|198.51.100.0/25 fe80::/64"},
+		"kept: IPv6 and a VIP are up":         {net: []host.Interface{of("eth5", "fe80::1/64", "198.51.100.10/24")}, setup: kept, want: "|eth5|198.51.100.0/25 fe80::/64"},
+		"kept: only IPv6, on another one":     {spec: "vrrp: {interface: eth9}\n", net: []host.Interface{of("eth9", "fe80::1/64")}, setup: kept, want: "|eth9|fe80::/64"},
 		"kept: no nodes":                      {net: nil, setup: kept, want: "|eth5|198.51.100.0/25"},
 		"kept, but the host tells":            {spec: nodes, net: []host.Interface{of("eth7", "198.51.100.11/24")}, setup: kept, want: "lb1|eth7|198.51.100.0/24"},
 		"kept subnets of another interface":   {spec: "vrrp: {interface: eth9}\n", net: []host.Interface{of("eth9")}, setup: kept, want: "vrrp.interface: cannot tell the subnet of interface eth9: it has no address"},

@@ -162,6 +162,14 @@ func (s *search) subnets() error {
 			}
 		}
 	}
+	if known && s.kept.Interface == s.facts.Interface { // the link-local IPv6 address is there before DHCP answers
+		for _, v := range s.spec.VirtualIPs {
+			sameFamily := func(p netip.Prefix) bool { return p.Addr().Is4() == v.Addr().Is4() }
+			if !slices.ContainsFunc(s.facts.Subnets, sameFamily) {
+				s.facts.Subnets = append(s.facts.Subnets, slices.DeleteFunc(slices.Clone(s.kept.Subnets), func(p netip.Prefix) bool { return !sameFamily(p) })...)
+			}
+		}
+	}
 	slices.SortFunc(s.facts.Subnets, netip.Prefix.Compare)
 	s.facts.Subnets = slices.Compact(s.facts.Subnets)
 	i, own := s.ownAddress()

@@ -119,11 +119,11 @@ func (t *Teardown) forget() {
 			masks = append(masks, remaskUnit(name))
 		}
 	}
-	t.Last = append(t.Last, Forget(state.GenerationsDir, state.BeforeDir, state.PackagedDir, host.RunDir, host.StateDir))
+	t.Last = append(t.Last, Forget(state.GenerationsDir, state.BeforeDir, state.PackagedDir, host.StateDir, host.RunDir)) // the lock last: a process may wait for it
 	t.Last = append(t.Last, masks...)
 }
 
-// Forget removes the agent's directories. The memory is removed last, and is first replaced by an empty one. While the
+// Forget removes the agent's directories. The memory is removed after what it lists, and is first replaced by an empty one. While the
 // memory lists something to undo, a further teardown finishes this one.
 func Forget(dirs ...string) Step {
 	return Step{Verb: "forget", Object: host.StateDir, Text: "forget what the agent kept in " + host.StateDir, Do: func(ctx context.Context, t *Tools) error {

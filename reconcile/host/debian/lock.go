@@ -20,11 +20,11 @@ const lockName = "lock"
 // holder; the error after that names the holder.
 func (h *Host) Lock(ctx context.Context, timeout time.Duration) (unlock func(), err error) {
 	path := filepath.Join(h.run, lockName)
-	if err := makeDirs(h.run); err != nil {
-		return nil, fmt.Errorf("cannot lock %s: %w", path, err)
-	}
 	var file *os.File
 	for deadline := time.Now().Add(timeout); ; {
+		if err := makeDirs(h.run); err != nil { // a teardown removes it
+			return nil, fmt.Errorf("cannot lock %s: %w", path, err)
+		}
 		if file, err = os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600); err != nil {
 			return nil, fmt.Errorf("cannot lock %s: %w", path, err)
 		}

@@ -93,6 +93,27 @@ func TestMemoryLostThenRun(t *testing.T) {
 	}
 }
 
+// TestMemoryLostThenUndone: a run that is undone after the memory was lost leaves the only copies of the originals.
+func TestMemoryLostThenUndone(t *testing.T) {
+	for name, text := range map[string]string{"standard": spec, "no file of the agent's directory is read": spec + "profile: classic\nfirewall: {manage: false}\n"} {
+		h := hosts["packages of the administrator"]()
+		must(t, h, parse(t, text))
+		h.Admin(removes(memoryFiles...))
+		h.Busy[9001] = true
+		if _, _, err := once(t, h, parse(t, strings.Replace(text, "9000", "9001", 1))); err == nil {
+			t.Fatal("it works")
+		}
+		if got := h.Text("/var/lib/rlb/before/etc/haproxy/haproxy.cfg"); got != own {
+			t.Errorf("%s: the only copy of the original is %q", name, got)
+		}
+		must(t, h, parse(t, text))
+		mustTearDown(t, h, false)
+		if dump := h.Dump(); strings.Contains(dump, "Rendered by") || strings.Contains(dump, "rlb") || h.Loaded("haproxy.service") != own {
+			t.Errorf("%s: after the teardown:\n%s", name, dump)
+		}
+	}
+}
+
 // TestEverythingLostThenRun: if all kept files are lost, the packages count as the administrator's: they stay, but nothing
 // of the agent runs or is left.
 func TestEverythingLostThenRun(t *testing.T) {

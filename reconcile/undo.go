@@ -65,8 +65,8 @@ func (r *run) undo(ctx context.Context, cause error) error {
 	}
 	switch { // a run that was undone is not remembered
 	case errors.Join(failed...) != nil || errors.Is(cause, context.Canceled):
-	case !r.was.Known && r.readsState():
-		failed = append(failed, state.ForgetMemory(ctx, r.Host), plan.Forget(state.GenerationsDir, state.BeforeDir, state.PackagedDir).Do(ctx, t))
+	case !r.was.Known && r.lostMemory():
+		failed = append(failed, state.ForgetMemory(ctx, r.Host))
 	case !r.was.Known:
 		failed = append(failed, plan.Forget(state.GenerationsDir, state.BeforeDir, state.PackagedDir, host.StateDir).Do(ctx, t))
 	default:
@@ -75,11 +75,12 @@ func (r *run) undo(ctx context.Context, cause error) error {
 	return &Failure{Err: cause, Undo: errors.Join(failed...), Undone: true}
 }
 
-// readsState reports whether keepalived or a unit at boot may read files in the agent's own directory from before this run.
-// A purge of the agent's package removes the memory and leaves these files.
-func (r *run) readsState() bool {
+// lostMemory reports whether the host has rendered files from before this run although there was no memory. A purge of the
+// agent's package leaves such files, and keepalived or a unit at boot may read those in the agent's own directory. If the
+// memory was lost otherwise, the only copies of the original files are in that directory too.
+func (r *run) lostMemory() bool {
 	for file, f := range r.before {
-		if f.Exists && path.Dir(file) == host.StateDir {
+		if f.Exists && (path.Dir(file) == host.StateDir || state.Rendered(f)) {
 			return true
 		}
 	}

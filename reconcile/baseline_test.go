@@ -119,6 +119,26 @@ func TestRehearsal(t *testing.T) {
 	}
 }
 
+// TestRehearsalAfterAnInstallation: the error says once, and only if it is so, that the former state is in force.
+func TestRehearsalAfterAnInstallation(t *testing.T) {
+	for _, undone := range []bool{true, false} {
+		h := installed(t, parse(t, spec))
+		h.Archive["haproxy"] = append([]string{newHAProxy}, h.Archive["haproxy"]...)
+		h.Sick = "/nowhere"
+		if !undone {
+			h.Archive["haproxy"] = h.Archive["haproxy"][:1] // the former version is not offered any more
+		}
+		_, _, err := once(t, h, parse(t, spec+"  healthCheck: {type: http, path: /nowhere}\npackages: {haproxy: {version: "+newHAProxy+"}}\n"))
+		failure := (*reconcile.Failure)(nil)
+		if !errors.As(err, &failure) || !strings.Contains(err.Error(), "no server of web is up") || (failure.Undo == nil) != undone {
+			t.Fatalf("undone %t: got %v", undone, err)
+		}
+		if got := strings.Count(err.Error(), "in force again"); got == 1 != undone || got > 1 {
+			t.Errorf("undone %t: %v", undone, err)
+		}
+	}
+}
+
 // TestOnlyChangedChecksAreRehearsed: an edit is rehearsed only if no server that is up keeps its check.
 func TestOnlyChangedChecksAreRehearsed(t *testing.T) {
 	const two = spec + "  - address: 198.51.100.22\n"

@@ -36,6 +36,9 @@ func (f *Failure) Unwrap() error { return f.Err }
 
 // undo restores the state from before the run and returns the Failure.
 func (r *run) undo(ctx context.Context, cause error) error {
+	if failure := (*Failure)(nil); errors.As(cause, &failure) { // it says what is in force without this undo
+		cause = failure.Err
+	}
 	if !r.started {
 		return &Failure{Err: cause}
 	}

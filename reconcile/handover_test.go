@@ -75,3 +75,21 @@ func TestHandoverOfOtherVirtualIPs(t *testing.T) {
 		t.Errorf("the new one has no route:\n%s", h.Dump())
 	}
 }
+
+// TestHandoverOnAnotherInterface: the settings of every interface on which the virtual IPs were come back in a teardown.
+func TestHandoverOnAnotherInterface(t *testing.T) {
+	for name, edits := range map[string][]string{
+		"moved":          {"eth0", "eth1"},
+		"moved and back": {"eth0", "eth1", "eth0"},
+	} {
+		h := hosts["packages of the administrator"]()
+		h.Net = append(h.Net, of("eth1", "198.51.100.12/24"))
+		h.SetSysctl("net/ipv4/conf/eth1/arp_announce", "1")
+		before := timeless(h)
+		for _, iface := range edits {
+			must(t, h, parse(t, spec+"vrrp: {interface: "+iface+"}\n"))
+		}
+		mustTearDown(t, h, false)
+		sameText(t, name, before, timeless(h))
+	}
+}

@@ -27,7 +27,8 @@ type Facts struct {
 	KeepalivedConfig  string         `json:"keepalivedConfig,omitempty"` // path of keepalived.conf
 	Systemctl         string         `json:"systemctl,omitempty"`        // path of systemctl
 
-	// Sysctls are the values of HandoverSysctls before the first run. A missing value was 0.
+	// Sysctls are the values of HandoverSysctls before the first run, also for interfaces of former specs. A missing value
+	// was 0.
 	Sysctls map[string]string `json:"sysctls,omitempty"`
 }
 

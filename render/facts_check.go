@@ -11,6 +11,7 @@ var (
 	factInterface = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9._@-]{0,14}$`)
 	factVersion   = regexp.MustCompile(`^([0-9]+:)?[0-9]+\.[0-9][A-Za-z0-9.+~-]*$|^$`) // deb-version(7), with a minor version
 	factSysctl    = regexp.MustCompile(`^[0-9]$`)
+	factSetting   = regexp.MustCompile(`^net/ipv4/(conf/[A-Za-z0-9_][A-Za-z0-9._@-]{0,14}/arp_(ignore|announce)|tcp_fwmark_accept)$`)
 	factPath      = regexp.MustCompile(`^/[A-Za-z0-9/._+@:,=-]+$`)
 )
 
@@ -40,6 +41,9 @@ func (f Facts) check() error {
 		}
 	}
 	for key, value := range f.Sysctls {
+		if !factSetting.MatchString(key) {
+			return fmt.Errorf("cannot use %q as a setting of the kernel: the agent sets no such one", key)
+		}
 		if !factSysctl.MatchString(value) {
 			return fmt.Errorf("cannot use %q as the former value of %s: must be a digit", value, key)
 		}

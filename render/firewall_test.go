@@ -149,6 +149,8 @@ func TestMissingFacts(t *testing.T) {
 		{vip4, `cannot use path "a.conf" of keepalived.conf`, func(f *Facts) { f.KeepalivedConfig = "a.conf" }},
 		{vip4, `cannot use path "/bin/x y" of systemctl`, func(f *Facts) { f.Systemctl = "/bin/x y" }},
 		{vip4, `cannot use name server "fe80::1%x": must be`, func(f *Facts) { f.Nameservers = []netip.Addr{netip.MustParseAddr("fe80::1%x")} }},
+		{vip4, `cannot use "net/ipv4/ip_forward" as a setting`, func(f *Facts) { f.Sysctls = map[string]string{"net/ipv4/ip_forward": "1"} }},
+		{vip4, `cannot use "net/ipv4/conf/eth0 x/arp_ignore" as a setting`, func(f *Facts) { f.Sysctls = map[string]string{"net/ipv4/conf/eth0 x/arp_ignore": "1"} }},
 		{vip4, `cannot use subnet "invalid Prefix"`, func(f *Facts) { f.Subnets = append(f.Subnets, netip.Prefix{}) }},
 		{vip46, "", func(f *Facts) { f.Subnets = []netip.Prefix{netip.MustParsePrefix("192.168.3.241/24")} }},
 	} {

@@ -42,6 +42,7 @@ func (r *renderer) handoverUnit() File {
 	}
 	r.noHandoverRoutes(l, "ExecStopPost=-")
 	before := map[string]string{}
+	maps.Copy(before, r.facts.Sysctls) // also of interfaces that had virtual IPs before
 	for key := range r.model.Handover.Sysctls {
 		before[key] = cmp.Or(r.facts.Sysctls[key], "0")
 	}

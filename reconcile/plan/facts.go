@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 	"strings"
@@ -279,6 +280,9 @@ func (s *search) sysctls(ctx context.Context) error {
 			s.facts.Sysctls = map[string]string{}
 		}
 		s.facts.Sysctls[key] = value
+	}
+	if s.facts.Sysctls != nil {
+		maps.Copy(s.facts.Sysctls, s.kept.Sysctls) // also of interfaces that had virtual IPs before
 	}
 	return nil
 }

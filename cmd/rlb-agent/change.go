@@ -8,10 +8,12 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"os/signal"
 	"os/user"
 	"regexp"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/coreos/go-systemd/v22/journal"
@@ -34,6 +36,8 @@ func (a *app) changing(ctx context.Context, do func(context.Context, *debian.Hos
 		return err
 	}
 	defer h.Close()
+	ctx, stop := untilHangup(ctx)
+	defer stop()
 	if err := h.Ready(ctx); err != nil {
 		return err
 	}
@@ -46,6 +50,16 @@ func (a *app) changing(ctx context.Context, do func(context.Context, *debian.Hos
 	err = do(ctx, h)
 	a.noteCommand(time.Since(began), err)
 	return err
+}
+
+// untilHangup stops a change in order, as Ctrl-C does, if its terminal or ssh connection is lost. The signals would end
+// the program between any two steps: SIGHUP at once, SIGPIPE at the next line of the log.
+func untilHangup(ctx context.Context) (context.Context, context.CancelFunc) {
+	signals := []os.Signal{syscall.SIGPIPE}
+	if !signal.Ignored(syscall.SIGHUP) { // by nohup
+		signals = append(signals, syscall.SIGHUP)
+	}
+	return signal.NotifyContext(ctx, signals...)
 }
 
 // noteCommand writes to the journal what a person or a timer did to this host, even if the log goes to a terminal:

@@ -3,8 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"os/signal"
-	"syscall"
 	"time"
 
 	"rlb.dev/rlb-agent/cmd/rlb-agent/terminal"
@@ -19,15 +17,6 @@ const (
 	waitBegin  = 500 * time.Millisecond // time for the daemon to take the wait over: the new holder forwards by itself for 2 s
 	waitSilent = 4 * time.Second        // a daemon that has written nothing for this long no longer runs the wait: systemd restarts it earlier
 )
-
-// hangup returns a context that also ends when the terminal is closed, for example because ssh lost its connection. Under
-// nohup(1) it does not.
-func hangup(ctx context.Context) (context.Context, context.CancelFunc) {
-	if signal.Ignored(syscall.SIGHUP) {
-		return ctx, func() {}
-	}
-	return signal.NotifyContext(ctx, syscall.SIGHUP)
-}
 
 // awaitConnections waits until the connections of a drained host have ended. The daemon serves these connections. If no
 // daemon runs, this command serves them until it is interrupted. The lock is not needed. began is when the command

@@ -41,9 +41,7 @@ Upgrade one host after the other: the standby first.`,
 					return usageError{fmt.Errorf("cannot upgrade %q: it is haproxy or keepalived", args[0])}
 				}
 			}
-			ctx, stop := hangup(cmd.Context()) // it lets the host in again, instead of going on before the connections have ended
-			defer stop()
-			return a.changing(ctx, func(ctx context.Context, h *debian.Host) error {
+			return a.changing(cmd.Context(), func(ctx context.Context, h *debian.Host) error {
 				return a.upgrade(ctx, h, names, dryRun, force)
 			})
 		},

@@ -244,7 +244,8 @@ func (a *app) rollback(ctx context.Context, h *debian.Host, number int) error {
 	if err != nil {
 		return err
 	}
-	if err := a.replaceSpec(ctx, h, a.spec, doc.Data); err != nil {
+	// after Ctrl-C too: the daemon would go forward again to the spec file
+	if err := a.replaceSpec(context.WithoutCancel(ctx), h, a.spec, doc.Data); err != nil {
 		return &reconcile.Failure{Err: err}
 	}
 	a.done(fmt.Sprintf("generation %d", generation.Number), result)

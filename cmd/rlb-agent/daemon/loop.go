@@ -99,6 +99,9 @@ func (l *loop) followSpec(ctx context.Context, why cause, tried bool) time.Durat
 		l.refused = nil // the file is another one now
 		return l.keepLastGood(ctx, why, err, l.logRefusal(ctx, err, ""))
 	}
+	if err := state.RestoreKept(ctx, l.host, doc); err != nil { // else the failover would not know the spec in force
+		l.Log.Warn("cannot write the kept spec again", "err", err)
+	}
 	last, err := l.digestInForce(ctx)
 	switch {
 	case err != nil:

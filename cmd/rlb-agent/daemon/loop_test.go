@@ -755,3 +755,26 @@ func TestLoopEndsAbandonedDrain(t *testing.T) {
 		})
 	}
 }
+
+// TestLoopRestoresTheKeptSpec: if the kept spec in force is lost or damaged, it is written again from the spec file.
+func TestLoopRestoresTheKeptSpec(t *testing.T) {
+	for name, damage := range map[string]func(h *fake.Host){
+		"lost":    func(h *fake.Host) { _ = h.RemoveTree(t.Context(), state.GenerationsDir) },
+		"damaged": func(h *fake.Host) { h.Put(state.GenerationsDir+"/1/spec.yaml", "", 0o600) },
+	} {
+		quietly(t, func(t *testing.T) {
+			k := newKept(t, fake.New(), smallSpec)
+			damage(k.h)
+			if in, err := state.ReadInForce(t.Context(), k.h); err == nil {
+				t.Fatalf("%s: in force %v", name, in)
+			}
+			k.next(cause{})
+			if in, err := state.ReadInForce(t.Context(), k.h); err != nil || in == nil {
+				t.Errorf("%s: in force %v, %v", name, in, err)
+			}
+			if k.next(cause{}); len(k.effects()) > 0 {
+				t.Errorf("%s: again: %q", name, k.effects())
+			}
+		})
+	}
+}

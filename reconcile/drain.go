@@ -113,12 +113,11 @@ func (r *Reconciler) inForce(ctx context.Context, verb string) (*state.InForce, 
 
 // drain takes the host out of the virtual router or lets it in again.
 func (r *Reconciler) drain(ctx context.Context, doc *api.Document, in *state.InForce, out bool) (Result, error) {
-	text := render.TrackedText(out)
 	was, err := r.Host.File(ctx, render.DrainFile)
 	if err != nil {
 		return Result{}, &Failure{Err: err}
 	}
-	if string(was.Data) != text {
+	if string(was.Data) != render.TrackedText(out) {
 		if err := r.writeDrain(ctx, out); err != nil {
 			return Result{}, &Failure{Err: err}
 		}

@@ -34,10 +34,11 @@ func (r *Reconciler) BeginTrial(ctx context.Context, doc *api.Document, t state.
 	if err := r.Host.RootOnly(ctx, program); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return Result{}, host.Unavailable("cannot begin a trial: systemd would run "+program+" as root to end it: "+err.Error(), err)
 	}
-	if err := r.Host.StopUnit(ctx, trialUnit); err != nil { // the end of an earlier trial that waits for the lock would end this one
-		return Result{}, &Failure{Err: fmt.Errorf("cannot begin a trial: %w", err)}
+	err := r.Host.StopUnit(ctx, trialUnit) // the end of an earlier trial that waits for the lock would end this one
+	if err == nil {
+		err = r.endTrial(ctx, replaced) // left by a killed run: its timer would end this trial
 	}
-	if err := r.endTrial(ctx, replaced); err != nil { // left by a killed run: its timer would end this trial
+	if err != nil {
 		return Result{}, &Failure{Err: err}
 	}
 	if err := r.arm(ctx, doc, t, command); err != nil {
@@ -83,24 +84,26 @@ func (r *Reconciler) arm(ctx context.Context, doc *api.Document, t state.Trial, 
 	)
 }
 
-// GoBack ends a trial: it reconciles with file, the spec file, or if that fails, with the spec that was in force before.
-// doc is the spec of the last run.
-func (r *Reconciler) GoBack(ctx context.Context, file *api.Document) (doc *api.Document, result Result, err error) {
-	result, err = r.Once(ctx, file)
+// LeaveTrial reconciles with the spec that stays in force and ends the trial. If a run that goes back to the spec file fails,
+// LeaveTrial goes back to the spec that was in force before. left is the spec of the last run.
+func (r *Reconciler) LeaveTrial(ctx context.Context, doc *api.Document) (left *api.Document, result Result, err error) {
+	left = doc
+	var first error
+	for {
+		if result, err = r.Once(ctx, left); err == nil || r.Keeps || first != nil {
+			break
+		}
+		good, lost := state.LastGood(ctx, r.Host)
+		if lost != nil || good == nil || good.Digest == doc.Digest {
+			break
+		}
+		r.Log.Warn("cannot go back to the spec file: going back to the spec that was in force before the trial", "err", err)
+		left, first = good, err
+	}
 	if err == nil {
-		return file, result, nil
+		first = nil
 	}
-	good, goodErr := state.LastGood(ctx, r.Host)
-	if goodErr != nil || good == nil || good.Digest == file.Digest {
-		return file, result, err
-	}
-	why, _ := Message(err)
-	r.Log.Warn("cannot go back to "+file.File+": going back to the spec that was in force before the trial", "err", why)
-	result, goodErr = r.Once(ctx, good)
-	if goodErr != nil {
-		return good, result, errors.Join(err, goodErr)
-	}
-	return good, result, nil
+	return left, result, errors.Join(first, err, r.EndTrial(ctx))
 }
 
 // An ending says how a trial ended: one word for programs, and a text for people.

@@ -223,11 +223,11 @@ func TestTrialWithABadSpecFile(t *testing.T) {
 			fail(h)
 			begin(t, h, port(t, 9001))
 			_, err := isolated(t, h, func(ctx context.Context, r *reconcile.Reconciler) error {
-				doc, _, err := r.GoBack(ctx, port(t, 9002))
+				doc, _, err := r.LeaveTrial(ctx, port(t, 9002))
 				if doc.Digest != port(t, 9000).Digest {
 					t.Errorf("it goes back to %s", doc.Data)
 				}
-				return errors.Join(err, r.EndTrial(ctx))
+				return err
 			})
 			if err != nil {
 				t.Error(err)

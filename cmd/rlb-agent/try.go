@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -209,18 +210,18 @@ func (a *app) endTrial(ctx context.Context, id, spec string) error {
 		if err != nil {
 			return &reconcile.Failure{Err: err}
 		}
-		doc, result, err := a.reconciler(h).GoBack(ctx, doc)
-		a.leaveStatus(ctx, h, doc, result, err)
-		return a.leaveTrial(ctx, h, doc.File, result, err)
+		return a.leaveTrial(ctx, h, doc, "")
 	})
 }
 
-// leaveTrial ends the trial after the run with the spec that stays in force. what names the spec.
-func (a *app) leaveTrial(ctx context.Context, h *debian.Host, what string, result reconcile.Result, err error) error {
-	if err := errors.Join(err, a.reconciler(h).EndTrial(ctx)); err != nil {
+// leaveTrial applies the spec that stays in force and ends the trial. what names the spec; "" is its file.
+func (a *app) leaveTrial(ctx context.Context, h *debian.Host, doc *api.Document, what string) error {
+	doc, result, err := a.reconciler(h).LeaveTrial(ctx, doc)
+	a.leaveStatus(ctx, h, doc, result, err)
+	if err != nil {
 		return err
 	}
-	a.done(what, result)
+	a.done(cmp.Or(what, doc.File), result)
 	return nil
 }
 
@@ -267,8 +268,7 @@ func (a *app) confirmCommand() *cobra.Command {
 				if err := a.replaceSpec(ctx, h, trial.Spec, doc.Data); err != nil {
 					return &reconcile.Failure{Err: err}
 				}
-				result, err := a.apply(ctx, h, doc)
-				return a.leaveTrial(ctx, h, trial.Spec, result, err)
+				return a.leaveTrial(ctx, h, doc, trial.Spec)
 			})
 		},
 	}

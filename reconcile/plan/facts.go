@@ -163,11 +163,10 @@ func (s *search) subnets() error {
 			}
 		}
 	}
-	if known && s.kept.Interface == s.facts.Interface { // the link-local IPv6 address is there before DHCP answers
-		for _, v := range s.spec.VirtualIPs {
-			sameFamily := func(p netip.Prefix) bool { return p.Addr().Is4() == v.Addr().Is4() }
-			if !slices.ContainsFunc(s.facts.Subnets, sameFamily) {
-				s.facts.Subnets = append(s.facts.Subnets, slices.DeleteFunc(slices.Clone(s.kept.Subnets), func(p netip.Prefix) bool { return !sameFamily(p) })...)
+	if found := s.facts.Subnets; known && s.kept.Interface == s.facts.Interface { // the link-local IPv6 address is there before DHCP answers
+		for _, kept := range s.kept.Subnets {
+			if !slices.ContainsFunc(found, func(p netip.Prefix) bool { return p.Addr().Is4() == kept.Addr().Is4() }) {
+				s.facts.Subnets = append(s.facts.Subnets, kept)
 			}
 		}
 	}

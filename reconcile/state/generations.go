@@ -109,18 +109,13 @@ func LastGood(ctx context.Context, o host.Observer) (*api.Document, error) {
 	return history[len(history)-1].Spec(ctx, o)
 }
 
-// RestoreKept writes the kept spec in force again if it is lost or damaged. doc is the spec file; if that is another spec,
-// RestoreKept does nothing.
-func RestoreKept(ctx context.Context, h host.Host, doc *api.Document) error {
-	history, err := History(ctx, h)
-	if err != nil || len(history) == 0 || history[len(history)-1].Digest != doc.Digest {
-		return err
-	}
-	g := history[len(history)-1]
-	if f, err := h.File(ctx, g.specPath()); err == nil && f.Exists && host.Digest(f.Data) == g.Digest {
+// Restore writes the kept spec again if it is lost or damaged. data is that spec.
+func (g *Generation) Restore(ctx context.Context, h host.Host, data []byte) error {
+	name := g.specPath()
+	if f, err := h.File(ctx, name); err == nil && host.Digest(f.Data) == g.Digest {
 		return nil
 	}
-	return h.WriteFile(ctx, g.specPath(), doc.Data, 0o600, 0, 0)
+	return h.WriteFile(ctx, name, data, 0o600, 0, 0)
 }
 
 // Spec reads the kept spec. It refuses a spec that was changed since it was in force.

@@ -99,10 +99,7 @@ func (l *loop) followSpec(ctx context.Context, why cause, tried bool) time.Durat
 		l.refused = nil // the file is another one now
 		return l.keepLastGood(ctx, why, err, l.logRefusal(ctx, err, ""))
 	}
-	if err := state.RestoreKept(ctx, l.host, doc); err != nil { // else the failover would not know the spec in force
-		l.Log.Warn("cannot write the kept spec again", "err", err)
-	}
-	last, err := l.digestInForce(ctx)
+	last, err := l.digestInForce(ctx, doc)
 	switch {
 	case err != nil:
 		l.logError(onRun, err)
@@ -117,13 +114,20 @@ func (l *loop) followSpec(ctx context.Context, why cause, tried bool) time.Durat
 	return l.applySpec(ctx, why, doc, last)
 }
 
-// digestInForce returns the digest of the spec in force, or "".
-func (l *loop) digestInForce(ctx context.Context) (string, error) {
+// digestInForce returns the digest of the spec in force, or "". If that spec is doc but its kept copy is lost, it is written
+// again: the failover reads the copy.
+func (l *loop) digestInForce(ctx context.Context, doc *api.Document) (string, error) {
 	history, err := state.History(ctx, l.host)
 	if err != nil || len(history) == 0 {
 		return "", err
 	}
-	return history[len(history)-1].Digest, nil
+	last := &history[len(history)-1]
+	if last.Digest == doc.Digest {
+		if err := last.Restore(ctx, l.host, doc.Data); err != nil {
+			l.Log.Warn(err.Error())
+		}
+	}
+	return last.Digest, nil
 }
 
 // applySpec brings a spec into force. last is the digest of the spec in force, or "".

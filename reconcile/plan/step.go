@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"sort"
 	"strings"
 
 	"rlb.dev/rlb-agent/reconcile/host"
@@ -110,6 +111,6 @@ func WayBack(done []Step) []Step {
 			back = append(back, b)
 		}
 	}
-	slices.SortStableFunc(back, func(a, b Step) int { return int(a.Rank - b.Rank) })
+	sort.SliceStable(back, func(i, j int) bool { return back[i].Rank < back[j].Rank }) // the function of slices would add 10 kB of code
 	return back
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"slices"
+	"sort"
 	"sync"
 	"time"
 
@@ -152,7 +153,7 @@ func (w *headroomWatch) hear(now time.Time) {
 			all = append(all, event{b.At, func(m *headroom.Meter, at time.Time) { m.Hear(b.From, b.Priority, at) }})
 		}
 	}
-	slices.SortStableFunc(all, func(a, b event) int { return a.at.Compare(b.at) })
+	sort.SliceStable(all, func(i, j int) bool { return all[i].at.Before(all[j].at) })
 	for _, e := range all {
 		e.record(w.meter, e.at)
 	}

@@ -3,6 +3,7 @@ package page
 import (
 	"fmt"
 	"slices"
+	"sort"
 	"strconv"
 	"strings"
 	"time"
@@ -186,7 +187,7 @@ func oneService(service status.Service, at int) g.Node {
 	shown, hidden := service.Servers, 0
 	if len(shown) > maxServers { // servers that are not up are kept
 		shown = slices.Clone(shown)
-		slices.SortStableFunc(shown, func(a, b host.ServerState) int { return order(a) - order(b) })
+		sort.SliceStable(shown, func(i, j int) bool { return order(shown[i]) < order(shown[j]) }) // the function of slices would add 10 kB of code
 		shown, hidden = shown[:maxServers], len(shown)-maxServers
 	}
 	var servers []g.Node

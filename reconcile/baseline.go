@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/netip"
 	"slices"
 	"strings"
@@ -85,8 +86,8 @@ func (b baseline) serversLeft(ctx context.Context, o host.Observer, d plan.Desir
 
 // rehearse starts a second HAProxy that checks the servers with the new configuration. So a check that takes every server
 // out is found before clients notice it. running is the configuration that HAProxy has loaded, or nil if it is not known.
-// What cannot be rehearsed is verified after the reload.
-func rehearse(ctx context.Context, h host.Host, d plan.Desired, before baseline, running []byte, file render.File) error {
+// What cannot be rehearsed is logged, and verified after the reload.
+func rehearse(ctx context.Context, h host.Host, log *slog.Logger, d plan.Desired, before baseline, running []byte, file render.File) error {
 	if before.keepsAServer(d, render.ParseChecks(running), render.ParseChecks(file.Data)) {
 		return nil
 	}
@@ -97,7 +98,10 @@ func rehearse(ctx context.Context, h host.Host, d plan.Desired, before baseline,
 		verdict := before.serversIn(states, d)
 		return verdict == nil || errors.As(verdict, &permanent)
 	})
-	if err == nil && permanent != nil {
+	switch {
+	case err != nil && ctx.Err() == nil:
+		log.Warn(err.Error() + "; they are verified after the reload")
+	case err == nil && permanent != nil:
 		return permanent.error
 	}
 	return nil

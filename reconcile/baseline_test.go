@@ -1,8 +1,11 @@
 package reconcile_test
 
 import (
+	"bytes"
+	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"strings"
 	"testing"
 	"time"
@@ -107,7 +110,15 @@ func TestRehearsal(t *testing.T) {
 		h := installed(t, parse(t, spec))
 		h.Sick, h.Blind = "/nowhere", blind
 		before := h.Dump()
-		_, _, err := once(t, h, parse(t, spec+"  healthCheck: {type: http, path: /nowhere}\n"))
+		var log bytes.Buffer
+		_, err := isolated(t, h, func(ctx context.Context, r *reconcile.Reconciler) error {
+			r.Log = slog.New(slog.NewTextHandler(&log, nil))
+			_, err := r.Once(ctx, parse(t, spec+"  healthCheck: {type: http, path: /nowhere}\n"))
+			return err
+		})
+		if warned := strings.Contains(log.String(), "they are verified after the reload"); warned != blind {
+			t.Errorf("blind %t: log:\n%s", blind, log.String())
+		}
 		failure := (*reconcile.Failure)(nil)
 		if !errors.As(err, &failure) || !failure.Undone || !strings.Contains(err.Error(), "no server of web is up, but before the change one was") {
 			t.Errorf("blind %t: got %v, want a failure that was undone", blind, err)

@@ -51,7 +51,7 @@ func (r *run) rehearse(ctx context.Context) error {
 		if f.Kind != render.HAProxyConfig {
 			continue
 		}
-		if err := rehearse(ctx, r.Host, r.desired, r.base, r.seen.Running(host.HAProxyUnit, f.Path), f); err != nil { // tried, and failed
+		if err := rehearse(ctx, r.Host, r.Log, r.desired, r.base, r.seen.Running(host.HAProxyUnit, f.Path), f); err != nil { // tried, and failed
 			return &Failure{Err: plan.Placed(err, r.doc), Undone: true}
 		}
 	}

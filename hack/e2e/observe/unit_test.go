@@ -13,7 +13,7 @@ import (
 )
 
 // TestUnitSandbox: systemd applies all of the unit's sandbox settings, and the daemon still brings an edit into force
-// inside.
+// inside, and tries new health checks before it does.
 func TestUnitSandbox(t *testing.T) {
 	w := e2e.New(t)
 	a, b := w.Pair(e2e.Spec(pair.Nodes), lab.Bookworm, lab.Trixie)
@@ -43,6 +43,20 @@ func TestUnitSandbox(t *testing.T) {
 		w.Eventually("a regular expression comes into force on "+h.Name(), 15*time.Second, func() bool {
 			return strings.Contains(h.Shell("cat /etc/haproxy/haproxy.cfg"), "-m reg ^a.*b$")
 		})
+
+		// a second HAProxy checks the servers in the sandbox, so a health check that takes all of them out is found before a reload
+		h.Converges("the edits")
+		workers := h.Shell("pgrep -x haproxy")
+		sick := strings.Replace(e2e.Spec(pair.Nodes), "  port: 9000\n", "  port: 9000\n  healthCheck: {type: https, path: /readyz, expectStatus: [404], interval: 500ms, fall: 1}\n", 1)
+		h.WriteSpec(sick)
+		w.Eventually("a health check that takes every server out is refused on "+h.Name(), 20*time.Second, func() bool {
+			return strings.Contains(h.Shell("journalctl -b --no-pager -o cat -u rlb-agent"), "no server of kube-apiserver is up, but before the change one was")
+		})
+		if after := h.Shell("pgrep -x haproxy"); after != workers {
+			t.Errorf("%s: HAProxy was reloaded for it: its processes were %q, and are %q", h.Name(), workers, after)
+		}
+		h.WriteSpec(e2e.Spec(pair.Nodes))
+		h.Converges("the refused edit")
 	}
 	w.Serves("cp1", "cp2", "cp3")
 }

@@ -45,6 +45,7 @@ func TestSessions(t *testing.T) {
 	client, server := connect()
 	other, kept := connect()
 	defer other.Close()
+	defer kept.Close() // used to the end: the garbage collector would close it
 	counts("two", 2)
 	server.Close() // closed first, so TIME_WAIT is on the server's side
 	client.Close()

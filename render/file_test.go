@@ -39,7 +39,7 @@ func TestOrigin(t *testing.T) {
 			"    state BACKUP":                                    "",
 		},
 		FirewallRules: {
-			"-A RLB-INPUT -p tcp -m tcp --dport 443 -j DROP": "services[1].port",
+			"-A RLB-INPUT -d 192.168.3.240/32 -p tcp -m tcp --dport 443 -j DROP": "services[1].port",
 			"COMMIT": "",
 		},
 	} {

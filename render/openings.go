@@ -75,8 +75,9 @@ func (r *renderer) restricts() bool {
 	return *r.spec.Firewall.Manage && slices.ContainsFunc(r.ports, func(o opening) bool { return o.allowed != nil })
 }
 
-// portRules opens each port to everyone or to its allowed sources. If a port has the same sources on all addresses, its
-// rules need no address.
+// portRules opens each port to everyone or to its allowed sources. A port that is open to everyone on all its addresses
+// needs no address in its rule. A port that is closed to some sources is closed only on the addresses of its services: on
+// another address of the host, a server may have the same port, such as the host's own kube-apiserver.
 func (r *renderer) portRules(l *lines, family api.Family) {
 	if r.restricts() {
 		l.add("firewall.allowFrom", "-A %s -i lo -j RETURN", Chain) // the host itself may reach all ports
@@ -92,7 +93,7 @@ func (r *renderer) portRules(l *lines, family api.Family) {
 	for _, port := range ports {
 		openings := byPort[port]
 		first := openings[0]
-		if !slices.ContainsFunc(openings, func(o opening) bool { return !slices.Equal(o.allowed, first.allowed) }) {
+		if first.on == nil || !slices.ContainsFunc(openings, func(o opening) bool { return o.allowed != nil }) {
 			first.rules(l, family, "")
 			continue
 		}

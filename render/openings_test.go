@@ -59,6 +59,28 @@ func TestOnePortTwoSources(t *testing.T) {
 	}
 }
 
+// TestClosedOnOwnAddresses: a service on a virtual IP does not close its port on the host's own address, where a control
+// plane has its kube-apiserver.
+func TestClosedOnOwnAddresses(t *testing.T) {
+	v4, v6 := chains(t, vip46+`services:
+- {name: a, port: 6443, bind: 192.168.3.240, servers: [{address: 192.168.3.251}], allowFrom: [10.0.0.0/8]}
+- {name: b, port: 443, bind: [192.168.3.240, "2001:db8:3::240"], servers: [{address: 192.168.3.251}], allowFrom: [0.0.0.0/0]}
+`)
+	want := [][]string{{
+		"-i lo -j RETURN",
+		"-s 10.0.0.0/8 -d 192.168.3.240/32 -p tcp -m tcp --dport 6443 -j ACCEPT",
+		"-d 192.168.3.240/32 -p tcp -m tcp --dport 6443 -j DROP",
+		"-d 192.168.3.240/32 -p tcp -m tcp --dport 443 -j ACCEPT",
+		"-d 192.168.3.240/32 -p tcp -m tcp --dport 443 -j DROP",
+	}, {
+		"-i lo -j RETURN",
+		"-d 2001:db8:3::240/128 -p tcp -m tcp --dport 443 -j DROP",
+	}}
+	if diff := cmp.Diff(want, [][]string{v4[2:], v6[2:]}); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
 // TestOwnPorts: allowFrom applies to the stats page and the metrics if they are not on loopback.
 func TestOwnPorts(t *testing.T) {
 	const open, own = "-p tcp -m tcp --dport 9000 -j ACCEPT", "proxy: {stats: {address: 192.168.3.241:8404}}\nmetrics: {address: 0.0.0.0:9345}\n"
@@ -69,7 +91,7 @@ func TestOwnPorts(t *testing.T) {
 		own:              {open},
 		loopback + allow: closed,
 		own + allow: append(closed[:3:3],
-			"-s 10.0.0.0/8 -p tcp -m tcp --dport 8404 -j ACCEPT", "-p tcp -m tcp --dport 8404 -j DROP",
+			"-s 10.0.0.0/8 -d 192.168.3.241/32 -p tcp -m tcp --dport 8404 -j ACCEPT", "-d 192.168.3.241/32 -p tcp -m tcp --dport 8404 -j DROP",
 			"-s 10.0.0.0/8 -p tcp -m tcp --dport 9345 -j ACCEPT", "-p tcp -m tcp --dport 9345 -j DROP"),
 	} {
 		v4, _ := chains(t, vip4+yaml+oneService)

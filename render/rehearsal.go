@@ -19,8 +19,12 @@ func Rehearsal(f File, socket string) []byte {
 			keep = !slices.Contains([]string{"frontend", "listen", "peers", "program", "ring", "mailers", "log-forward"}, words[0])
 		}
 		switch words[0] {
-		case "bind", "log", "stats", "daemon", "pidfile", "master-worker", "hard-stop-after", "server-state-file":
+		case "bind", "log", "stats", "daemon", "pidfile", "master-worker", "hard-stop-after", "server-state-file", "email-alert":
 			continue
+		case "stick-table": // HAProxy does not start without the section of the peers
+			if i := slices.Index(words, "peers"); i > 0 {
+				line = "    " + strings.Join(slices.Delete(words, i, i+2), " ") + "\n"
+			}
 		}
 		if keep {
 			b.WriteString(line)

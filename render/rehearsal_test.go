@@ -61,6 +61,17 @@ frontend rlb:rehearsal
 	}
 }
 
+// TestRehearsalWithoutPeers: no line is left that needs one of the sections that are left out.
+func TestRehearsalWithoutPeers(t *testing.T) {
+	const raw = "defaults\n    email-alert mailers ops\n    email-alert from a@example.org\nmailers ops\n    mailer one 192.0.2.25:25\n" +
+		"peers pair\n    peer lb1 192.0.2.21:10000\nbackend web\n    stick-table type ip size 200k peers pair expire 30m\n    stick on src\n" +
+		"backend api\n    stick-table type ip size 1k peers pair\n"
+	const want = "defaults\nbackend web\n    stick-table type ip size 200k expire 30m \n    stick on src\nbackend api\n    stick-table type ip size 1k \n"
+	if got := string(Rehearsal(File{Data: []byte(raw)}, "/tmp/s")); !strings.HasPrefix(got, want+"frontend rlb:rehearsal\n") {
+		t.Errorf("got:\n%s", got)
+	}
+}
+
 // TestRehearsalInTheSandbox: the agent's unit permits each system call of a rehearsal that systemd's @system-service lacks. A
 // refused one ends the second HAProxy, and without it a health check that fails everywhere is only found after the reload.
 func TestRehearsalInTheSandbox(t *testing.T) {

@@ -29,6 +29,7 @@ func (r *rules) rawLines() {
 	r.lines("proxy.extraGlobal", r.spec.Proxy.ExtraGlobal)
 	r.lines("proxy.extraDefaults", r.spec.Proxy.ExtraDefaults)
 	r.externalCheck("proxy.extraDefaults", r.spec.Proxy.ExtraDefaults)
+	r.otherDefaults("proxy.extraDefaults", r.spec.Proxy.ExtraDefaults)
 }
 
 // lines checks that each raw line is one line, and that they are at most maxLines bytes.
@@ -76,6 +77,16 @@ func (r *rules) proxyLines(path string, lines Lines) {
 		words := strings.Fields(line)
 		if len(words) > 0 && IsSection(words[0]) {
 			r.wrong(yamlfile.Index(path, i), "must not open a section, got %s: the generated lines behind it would belong to it; a section of its own stands in proxy.extraDefaults", yamlfile.Quote(words[0]))
+		}
+	}
+}
+
+// otherDefaults refuses a second defaults section behind the generated one: HAProxy would take the mode and the timeouts of
+// the services from it, because a section inherits from the last defaults section before it.
+func (r *rules) otherDefaults(path string, lines Lines) {
+	for i, line := range lines {
+		if words := strings.Fields(line); len(words) > 0 && words[0] == "defaults" {
+			r.wrong(yamlfile.Index(path, i), "must not open a defaults section: the services would inherit from it alone; the lines stand without this one, and another section of defaults in proxy.extraGlobal")
 		}
 	}
 }

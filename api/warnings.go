@@ -165,8 +165,12 @@ func (w *warnings) hastyCut(h *HealthCheck, path string) {
 	}
 }
 
-// sources warns of networks that are wider than their address suggests, and of networks that are given twice.
+// sources warns of networks that are wider than their address suggests, of networks that are given twice, and of networks
+// without the firewall that would let in only them.
 func (w *warnings) sources(path string, cidrs []string) {
+	if len(cidrs) > 0 && !*w.spec.Firewall.Manage {
+		w.warn(path, "has no effect with firewall.manage: false: only another firewall can close the ports")
+	}
 	first := make(map[netip.Prefix]int, len(cidrs))
 	for i, text := range cidrs {
 		given := netip.MustParsePrefix(text)

@@ -29,6 +29,9 @@ func (d *Document) Warnings(host HostFacts) yamlfile.Problems {
 	w := &warnings{doc: d, spec: &d.Spec, host: host, found: yamlfile.NewReport(d.File)}
 	w.outsideSubnets()
 	w.hastyInterval()
+	if w.spec.Profile == Classic && w.spec.VRRP.Handover == HandoverForward {
+		w.warn("vrrp.handover", "forward has no effect with profile classic: planned moves need the profile standard to lose no connection")
+	}
 	for i := range w.spec.Services {
 		w.service(&w.spec.Services[i], yamlfile.Index("services", i))
 	}

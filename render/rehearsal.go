@@ -22,7 +22,7 @@ func Rehearsal(f File, socket string) []byte {
 		case "bind", "log", "stats", "daemon", "pidfile", "master-worker", "hard-stop-after", "server-state-file", "email-alert":
 			continue
 		case "stick-table": // HAProxy does not start without the section of the peers
-			if i := slices.Index(words, "peers"); i > 0 {
+			if i := slices.Index(words, "peers"); i > 0 && i+1 < len(words) {
 				line = "    " + strings.Join(slices.Delete(words, i, i+2), " ") + "\n"
 			}
 		}

@@ -88,6 +88,7 @@ func TestPurge(t *testing.T) {
 	for _, tt := range []struct{ name, have, want string }{
 		{"managed", read + " " + ours + " var/lib/rlb/memory.json", read},
 		{"purged before", read + " " + ours, read},
+		{"its directory is removed by hand", "etc/rlb/spec.yaml etc/systemd/system/rlb-firewall.service", "etc/systemd/system/rlb-firewall.service"},
 		{"after teardown", ours + " etc/rlb/ca.crt", ""},
 		{"never managed", "", ""},
 	} {

@@ -147,14 +147,15 @@ func writeStatus(w io.Writer, s status.Status, format string) error {
 // statusText formats a status for people: the verdict in a sentence, then the rows; wide adds the conditions.
 func statusText(s status.Status, wide bool, width int, color bool, now time.Time) string {
 	verdict, mood := status.Verdict(s, now)
+	verdict = status.Paragraph(verdict, width)
 	rows := status.Rows(s, now)
 	if wide {
 		rows = append(rows, status.ConditionRows(s, now)...)
 	}
 	if color {
-		return status.Color(verdict+"\n", mood) + "\n" + status.Colored(rows, width)
+		return status.Color(verdict, mood) + "\n" + status.Colored(rows, width)
 	}
-	return verdict + "\n\n" + status.Text(rows, width)
+	return verdict + "\n" + status.Text(rows, width)
 }
 
 // encode writes a value as JSON or YAML. For other formats it calls text.

@@ -68,3 +68,20 @@ func TestStatusSample(t *testing.T) {
 		t.Errorf("%s shows another status than the program prints (make manual), -printed +shown:\n%s", commandsPage, diff)
 	}
 }
+
+// TestVerdictFits: on a terminal the verdict has as many lines as it needs. A terminal that wraps it itself makes a watched
+// status higher than the screen, and the verdict scrolls away.
+func TestVerdictFits(t *testing.T) {
+	s := status.Status{Node: "lb1", Role: host.RoleMaster, Conditions: []status.Condition{{Type: "Ready", Status: "False", Message: strings.Repeat("the reason ", 20)}}}
+	for _, color := range []bool{false, true} {
+		head, _, _ := strings.Cut(statusText(s, false, 60, color, time.Now()), "\n\n")
+		for line := range strings.Lines(head) {
+			if len(line) > 60+len("\x1b[31m\x1b[0m\n") {
+				t.Errorf("%d characters: %q", len(line), line)
+			}
+		}
+		if strings.Count(head, "reason") == 0 {
+			t.Errorf("no reason in %q", head)
+		}
+	}
+}

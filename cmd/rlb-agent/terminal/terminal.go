@@ -111,11 +111,12 @@ func Colors(w io.Writer) bool {
 	return Is(w) && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"
 }
 
-// Control sequences, to be written to Raw: erase the line, switch to a second screen without a cursor, and back.
+// Control sequences, to be written to Raw: erase the line, switch to a second screen without a cursor that cuts long lines,
+// and back. If it wrapped them, a frame could be higher than the screen, which would scroll its first lines away.
 const (
 	EraseLine   = "\r\x1b[K"
-	EnterScreen = "\x1b[?1049h\x1b[?25l"
-	LeaveScreen = "\x1b[?25h\x1b[?1049l"
+	EnterScreen = "\x1b[?1049h\x1b[?25l\x1b[?7l"
+	LeaveScreen = "\x1b[?7h\x1b[?25h\x1b[?1049l"
 )
 
 // Frame returns a text that overwrites the former one without clearing it first, to avoid flicker. The last line counts

@@ -65,6 +65,7 @@ func clean(text string) string {
 			if rest, found := strings.CutPrefix(part, color); found && i > 0 {
 				b.WriteString("\x1b[" + color)
 				part = rest
+				break // the text may begin like another color: 32m10s
 			}
 		}
 		b.WriteString(host.Clean(part))

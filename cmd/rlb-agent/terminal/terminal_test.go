@@ -19,4 +19,7 @@ func TestFrameOfForeignText(t *testing.T) {
 	if got, want := Frame(text, 5), "\x1b[H\x1b[32mup\x1b[0m Hover ]0;titleover \x1b[31m\x1b[K\x1b[J"; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
+	if got, want := Frame("\x1b[31m32m10s\x1b[0m", 5), "\x1b[H\x1b[31m32m10s\x1b[0m\x1b[K\x1b[J"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
 }

@@ -328,6 +328,12 @@ func TestRepository(t *testing.T) {
 	if out, err := exec.Command("./repository", "nobody@example.org", dir+"/packages", dir+"/none").CombinedOutput(); err == nil || !strings.Contains(string(out), "no secret key nobody@") {
 		t.Errorf("with a key that is not there: %v\n%s", err, out)
 	}
+	bare := `mkdir bare; for p in bash gpg mkdir cp gzip date; do ln -s "$(command -v $p)" bare; done; PATH=$PWD/bare "$REPOSITORY" test@example.org packages none`
+	without := exec.Command("sh", "-c", bare)
+	without.Dir = dir
+	if out, err := without.CombinedOutput(); err == nil || !strings.Contains(string(out), "dpkg-dev") {
+		t.Errorf("without dpkg-scanpackages: %v\n%s", err, out)
+	}
 	if _, err := os.Stat(dir + "/none"); err == nil {
 		t.Error("a repository that cannot be signed is begun")
 	}

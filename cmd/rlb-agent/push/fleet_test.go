@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 	"sync"
@@ -213,6 +214,8 @@ type outcome struct {
 type sees func(target string) bool
 
 func (s sees) Answers(_ context.Context, target string) bool { return s(target) }
+
+func (sees) Source(string) netip.Addr { return netip.MustParseAddr("192.0.2.7") }
 
 // push pushes the new spec with modified options.
 func (f *fleet) push(t *testing.T, ctx context.Context, with ...func(*Push)) outcome {

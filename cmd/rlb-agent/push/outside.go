@@ -26,6 +26,8 @@ const (
 type Outside interface {
 	// Answers reports whether a connection to this address and port is accepted and stays open.
 	Answers(ctx context.Context, target string) bool
+	// Source is the address of this machine from which it connects; the zero value if there is no route.
+	Source(target string) netip.Addr
 }
 
 // Network is the network of this machine.
@@ -56,8 +58,19 @@ func (Network) Answers(ctx context.Context, target string) bool {
 	return err == nil || ok && timeout.Timeout()
 }
 
-// entrances returns the addresses at which clients reach the services of a spec, by the virtual IPs.
-func entrances(spec *api.LoadBalancerSpec) (targets []string) {
+// Source asks the routing table: UDP sends nothing to connect.
+func (Network) Source(target string) netip.Addr {
+	conn, err := net.Dial("udp", target)
+	if err != nil {
+		return netip.Addr{}
+	}
+	defer conn.Close() //nolint:errcheck // nothing was written
+	return conn.LocalAddr().(*net.UDPAddr).AddrPort().Addr().Unmap()
+}
+
+// entrances returns the addresses at which clients reach the services of a spec, by the virtual IPs, and those of services
+// whose allowFrom keeps this machine out.
+func entrances(spec *api.LoadBalancerSpec, source func(target string) netip.Addr) (targets, shut []string) {
 	for _, service := range spec.Services {
 		for _, vip := range spec.VirtualIPs {
 			bound := slices.ContainsFunc(service.Bind, func(bind string) bool {
@@ -65,12 +78,28 @@ func entrances(spec *api.LoadBalancerSpec) (targets []string) {
 				return bind == "*" || err == nil && addr == vip.Addr()
 			})
 			target := net.JoinHostPort(vip.Addr().String(), strconv.Itoa(*service.Port))
-			if bound && !slices.Contains(targets, target) {
+			switch {
+			case !bound || slices.Contains(targets, target) || slices.Contains(shut, target):
+			case keepsOut(spec, service, source(target)):
+				shut = append(shut, target)
+			default:
 				targets = append(targets, target)
 			}
 		}
 	}
-	return targets
+	return targets, shut
+}
+
+// keepsOut reports whether only other sources may reach a service.
+func keepsOut(spec *api.LoadBalancerSpec, service api.Service, source netip.Addr) bool {
+	allowed := service.AllowFrom
+	if len(allowed) == 0 {
+		allowed = spec.Firewall.AllowFrom
+	}
+	return *spec.Firewall.Manage && len(allowed) > 0 && source.IsValid() && !slices.ContainsFunc(allowed, func(from string) bool {
+		prefix, err := netip.ParsePrefix(from)
+		return err == nil && prefix.Contains(source)
+	})
 }
 
 // reached returns the entrances of the new spec that this machine reaches before the change.
@@ -79,7 +108,10 @@ func (p *Push) reached(ctx context.Context) []string {
 		p.logf("not checked from here: the services at the virtual IPs, since this machine is a load balancer itself")
 		return nil
 	}
-	all := entrances(&p.Doc.Spec)
+	all, shut := entrances(&p.Doc.Spec, p.Sees.Source)
+	if len(shut) > 0 {
+		p.logf("not checked from here, since allowFrom keeps this machine out: %s", some(shut))
+	}
 	if len(all) > mostAsked {
 		p.logf("not checked from here: %d of %d services at the virtual IPs, only the first %d are", len(all)-mostAsked, len(all), mostAsked)
 		all = all[:mostAsked]

@@ -149,3 +149,9 @@ func TestSome(t *testing.T) {
 		t.Errorf("%q, %q", one, most)
 	}
 }
+
+func TestSource(t *testing.T) {
+	if got := (Network{}).Source("127.0.0.1:9"); got.String() != "127.0.0.1" {
+		t.Errorf("this machine connects to itself from %v", got)
+	}
+}

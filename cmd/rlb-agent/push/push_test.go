@@ -371,3 +371,29 @@ func TestEntrances(t *testing.T) {
 		}
 	})
 }
+
+// TestAllowFrom: a push brings an allowFrom into force that keeps the pushing machine out: it does not test what it will not
+// reach.
+func TestAllowFrom(t *testing.T) {
+	for from, want := range map[string]string{
+		"firewall: {allowFrom: [10.0.0.0/8]}\n":                "not checked from here, since allowFrom keeps this machine out: 198.51.100.100:9000\n",
+		"firewall: {allowFrom: [10.0.0.0/8], manage: false}\n": "and clients reach 198.51.100.100:9000\n",
+		"firewall: {allowFrom: [10.0.0.0/8, 192.0.2.0/24]}\n":  "and clients reach 198.51.100.100:9000\n",
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			doc, err := api.Parse("spec.yaml", []byte(newSpec+from))
+			if err != nil {
+				t.Fatal(err)
+			}
+			f := newFleet(2)
+			shut := strings.HasPrefix(want, "not checked")
+			o := f.push(t, t.Context(), func(p *Push) {
+				p.Doc = doc
+				p.Sees = sees(func(string) bool { return !shut || f.hosts["lb1"].trial == "" })
+			})
+			if o.code != 0 || !strings.Contains(o.stderr, want) {
+				t.Errorf("%s: exit code %d, %s\n%s", from, o.code, o.err, o.stderr)
+			}
+		})
+	}
+}

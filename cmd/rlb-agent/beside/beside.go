@@ -99,10 +99,10 @@ func notes(all []Host) string {
 			seen++
 		}
 	}
-	switch n := len(Digests(all)); {
-	case n > 1:
+	switch digests := Digests(all); {
+	case len(digests) > 1:
 		b.WriteString("the specs of these hosts differ: rlb-agent push brings one into force on all\n")
-	case n == 1 && seen > 1 && seen == len(all):
+	case len(digests) == 1 && digests[0] != "" && seen > 1 && seen == len(all):
 		b.WriteString("these hosts have the same spec\n")
 	}
 	return b.String()

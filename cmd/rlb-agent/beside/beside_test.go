@@ -94,3 +94,14 @@ func TestPrintTooMuch(t *testing.T) {
 		t.Errorf("%d bytes after %v: %.500s", b.Len(), took, b.String())
 	}
 }
+
+// TestPrintNoSpec: hosts whose spec files cannot be read are not said to have the same one: what is in force may differ.
+func TestPrintNoSpec(t *testing.T) {
+	for digest, want := range map[string]bool{"": false, "abc": true} {
+		var b strings.Builder
+		s := status.Status{SpecDigest: digest}
+		if err := Print(&b, []Host{{Host: "lb1", Status: &s}, {Host: "lb2", Status: &s}}); err != nil || strings.Contains(b.String(), "have the same spec") != want {
+			t.Errorf("digest %q: %v\n%s", digest, err, b.String())
+		}
+	}
+}

@@ -11,14 +11,8 @@ func Text(rows []Row, width int) string {
 	return laidOut(rows, width, func(text string, _ Mood) string { return text })
 }
 
-// Paragraph breaks the lines of a text that do not fit into width characters; 0 means no limit.
-func Paragraph(text string, width int) string {
-	var b strings.Builder
-	for _, line := range strings.Split(text, "\n") {
-		b.WriteString(wrapped("", line, width))
-	}
-	return b.String()
-}
+// Paragraph puts a text in lines of at most width characters; 0 means no limit.
+func Paragraph(text string, width int) string { return wrapped("", text, width) }
 
 // Colored is Text for a terminal: bad rows are red.
 func Colored(rows []Row, width int) string { return laidOut(rows, width, Color) }

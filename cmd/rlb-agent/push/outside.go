@@ -64,14 +64,23 @@ func (Network) Source(target string) netip.Addr {
 	if err != nil {
 		return netip.Addr{}
 	}
-	defer conn.Close() //nolint:errcheck // nothing was written
-	return conn.LocalAddr().(*net.UDPAddr).AddrPort().Addr().Unmap()
+	own, _ := netip.ParseAddrPort(conn.LocalAddr().String()) // the zero value if it is none
+	_ = conn.Close()                                         // nothing was written
+	return own.Addr()
 }
 
 // entrances returns the addresses at which clients reach the services of a spec, by the virtual IPs, and those of services
 // whose allowFrom keeps this machine out.
 func entrances(spec *api.LoadBalancerSpec, source func(target string) netip.Addr) (targets, shut []string) {
-	for _, service := range spec.Services {
+	for i := range spec.Services {
+		service := &spec.Services[i]
+		allowed := service.AllowFrom
+		if len(allowed) == 0 {
+			allowed = spec.Firewall.AllowFrom
+		}
+		if !*spec.Firewall.Manage {
+			allowed = nil
+		}
 		for _, vip := range spec.VirtualIPs {
 			bound := slices.ContainsFunc(service.Bind, func(bind string) bool {
 				addr, err := netip.ParseAddr(bind)
@@ -80,7 +89,7 @@ func entrances(spec *api.LoadBalancerSpec, source func(target string) netip.Addr
 			target := net.JoinHostPort(vip.Addr().String(), strconv.Itoa(*service.Port))
 			switch {
 			case !bound || slices.Contains(targets, target) || slices.Contains(shut, target):
-			case keepsOut(spec, service, source(target)):
+			case keepsOut(allowed, source(target)):
 				shut = append(shut, target)
 			default:
 				targets = append(targets, target)
@@ -90,16 +99,14 @@ func entrances(spec *api.LoadBalancerSpec, source func(target string) netip.Addr
 	return targets, shut
 }
 
-// keepsOut reports whether only other sources may reach a service.
-func keepsOut(spec *api.LoadBalancerSpec, service api.Service, source netip.Addr) bool {
-	allowed := service.AllowFrom
-	if len(allowed) == 0 {
-		allowed = spec.Firewall.AllowFrom
+// keepsOut reports whether an allowFrom lets only other sources in.
+func keepsOut(allowed []string, source netip.Addr) bool {
+	for _, from := range allowed {
+		if prefix, err := netip.ParsePrefix(from); err != nil || prefix.Contains(source) {
+			return false
+		}
 	}
-	return *spec.Firewall.Manage && len(allowed) > 0 && source.IsValid() && !slices.ContainsFunc(allowed, func(from string) bool {
-		prefix, err := netip.ParsePrefix(from)
-		return err == nil && prefix.Contains(source)
-	})
+	return len(allowed) > 0 && source.IsValid()
 }
 
 // reached returns the entrances of the new spec that this machine reaches before the change.

@@ -165,7 +165,7 @@ func TestUntilHangup(t *testing.T) {
 		stop()
 	}
 	signal.Ignore(syscall.SIGHUP)
-	defer signal.Reset(syscall.SIGHUP)
+	defer signal.Notify(make(chan os.Signal, 1), syscall.SIGHUP) // Reset leaves it ignored, for the programs of later tests too
 	ctx, stop := untilHangup(t.Context())
 	defer stop()
 	send(syscall.SIGHUP)

@@ -216,6 +216,26 @@ func TestFindings(t *testing.T) {
 	}
 }
 
+// TestOtherInterface: a peer has another MAC on another interface; it holds the virtual IP there that it advertises.
+func TestOtherInterface(t *testing.T) {
+	second := netip.MustParseAddr("203.0.113.100")
+	m := healthy(t)
+	m.spec = strings.Replace(spec, "[198.51.100.100]", "[198.51.100.100, {address: 203.0.113.100, interface: eth1}]", 1)
+	m.links = append(m.links, host.Link{Name: "eth1", Index: 3, Up: true, Carrier: true})
+	m.Net = append(m.Net, host.Interface{Name: "eth1", Prefixes: []netip.Prefix{netip.MustParsePrefix("203.0.113.11/24")}})
+	m.Answers[second] = "02:00:cb:00:71:0c"
+	m.routers[0].Addresses = []netip.Addr{vip, second}
+	m.OnLink = m.routers
+	m.apply(t)
+	if r := m.examine(t); len(r.Findings) > 0 {
+		t.Error(text(r))
+	}
+	m.routers[0].Addresses = []netip.Addr{vip}
+	if r := m.examine(t); !strings.Contains(text(r), "203.0.113.100 is answered by an unknown machine: a machine with MAC 02:00:cb:00:71:0c answers for the virtual IP 203.0.113.100 on eth1,") {
+		t.Error(text(r))
+	}
+}
+
 // TestRawBindOfRoute: a raw bind line to a virtual IP is no finding if planned moves add a local route for the virtual IP.
 func TestRawBindOfRoute(t *testing.T) {
 	m := healthy(t)

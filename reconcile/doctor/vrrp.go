@@ -66,15 +66,15 @@ func (e *exam) holds(addr netip.Addr) bool {
 	})
 }
 
-// peerOf returns the name of the peer with this MAC. known is false if no peer has it.
-func (e *exam) peerOf(mac string) (name string, known bool) {
+// peerOf returns the name of the peer that has this MAC or advertises this address. known is false if no peer does.
+func (e *exam) peerOf(mac string, addr netip.Addr) (name string, known bool) {
 	for _, p := range e.peers() {
 		if e.holders[p.addr.String()] == mac {
 			return p.name, true
 		}
 	}
 	for _, r := range e.routers {
-		if name, known := e.routerName(r); known && r.MAC == mac {
+		if name, known := e.routerName(r); known && (r.MAC == mac || slices.Contains(r.Addresses, addr)) {
 			return name, true
 		}
 	}
@@ -101,7 +101,11 @@ func virtualIPs(_ context.Context, e *exam) (found []Finding, note string, err e
 	for _, v := range e.spec.VirtualIPs {
 		addr := v.Addr()
 		mac := e.holders[addr.String()]
-		name, known := e.peerOf(mac)
+		iface, advertised := e.iface(), netip.Addr{}
+		if v.Interface != "" && v.Interface != iface { // the MACs of the peers are known on the interface of their addresses only
+			iface, advertised = v.Interface, addr
+		}
+		name, known := e.peerOf(mac, advertised)
 		switch {
 		case mac == "":
 		case !known && e.virtualMAC(mac):
@@ -109,7 +113,7 @@ func virtualIPs(_ context.Context, e *exam) (found []Finding, note string, err e
 		case !known:
 			found = append(found, errorf(fmt.Sprintf("%s is answered by an unknown machine", addr),
 				fmt.Sprintf("find %s in the MAC table of the switch or the leases of the DHCP server and give that machine another address, or choose another address in virtualIPs", mac),
-				"a machine with MAC %s answers for the virtual IP %s on %s, and it is no load balancer of this spec", mac, addr, e.iface()))
+				"a machine with MAC %s answers for the virtual IP %s on %s, and it is no load balancer of this spec", mac, addr, iface))
 		case e.holds(addr):
 			found = append(found, errorf(fmt.Sprintf("%s is held by two hosts", addr), "let VRRP (IP protocol 112) pass between the two, in firewalls and switches; the check peer says more",
 				"this host holds the virtual IP %s, and %s (MAC %s) answers for it too", addr, name, mac))
@@ -187,7 +191,7 @@ func peers(_ context.Context, e *exam) (found []Finding, note string, err error)
 	silent := !heard && (e.role == host.RoleMaster || e.role == host.RoleBackup || e.role == host.RoleFault)
 	for _, v := range e.spec.VirtualIPs {
 		mac := e.holders[v.Addr().String()]
-		if name, known := e.peerOf(mac); silent && known && v.Interface == "" {
+		if name, known := e.peerOf(mac, netip.Addr{}); silent && known && v.Interface == "" {
 			found = append(found, errorf("advertisements of "+name+" do not arrive",
 				e.silenceFix(), "%s (MAC %s) holds %s, and in %v no VRRP advertisement came to %s: they are dropped on the way", name, mac, v.Addr(), e.Listen, e.iface()))
 			break

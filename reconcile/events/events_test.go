@@ -73,6 +73,13 @@ func TestTell(t *testing.T) {
 			entry(1, host.KeepalivedUnit, "(HA-CLUSTER) Entering MASTER STATE"),
 			entry(2, host.KeepalivedUnit, "(HA-CLUSTER-v6) Entering MASTER STATE"),
 		}, `1 Role took the virtual IPs (MASTER) (another host gave the virtual IPs up)`},
+		"two hosts of one priority were MASTER": {[]host.JournalEntry{
+			entry(0, host.KeepalivedUnit, "(HA-CLUSTER) Master received advert from 198.51.100.12 with same priority 254 but higher IP address than ours"),
+			entry(1, host.KeepalivedUnit, "(HA-CLUSTER) Entering BACKUP STATE"),
+			entry(9000, host.KeepalivedUnit, "(HA-CLUSTER) Master received advert from 198.51.100.12 with higher priority 200, ours 100"),
+			entry(9001, host.KeepalivedUnit, "(HA-CLUSTER) Entering BACKUP STATE"),
+		}, `1 Role stands by (BACKUP) (another host with the same priority and a higher address advertised too)
+9001 Role stands by (BACKUP) (another host advertises a higher priority)`},
 		"the agent knows why": {[]host.JournalEntry{
 			systemd(-500, host.HAProxyUnit, "Started haproxy.service - HAProxy Load Balancer."),
 			entry(0, host.KeepalivedUnit, "(HA-CLUSTER) Entering MASTER STATE"),

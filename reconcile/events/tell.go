@@ -76,6 +76,7 @@ var adverts = []struct {
 }{
 	{regexp.MustCompile(`(?i)backup received priority 0 advertisement`), "another host gave the virtual IPs up"},
 	{regexp.MustCompile(`(?i)receive advertisement timeout`), "the advertisements of the host that held them stopped"},
+	{regexp.MustCompile(`(?i)master received advert .*same priority`), "another host with the same priority and a higher address advertised too"},
 	{regexp.MustCompile(`(?i)master received advert .*(?:higher priority|from )`), "another host advertises a higher priority"},
 	{regexp.MustCompile(`(?i)received (?:lower|higher) (?:priority|prio).* advert`), "two hosts advertised; the better one stays MASTER"},
 }

@@ -59,6 +59,9 @@ func (l *lately) read(ctx context.Context, h *debian.Host) {
 // together is how long events -f gathers entries before it prints them: the cause of a role change may come after it.
 const together = 500 * time.Millisecond
 
+// mostTold is how many events are remembered, so that none is printed twice, before the memory starts again.
+const mostTold = 1000
+
 // eventsCommand prints what happened on this host, and why.
 func (a *app) eventsCommand() *cobra.Command {
 	var (
@@ -127,6 +130,7 @@ func writeEvents(all []events.Event, write func(events.Event) error) error {
 type batch struct {
 	mutex   sync.Mutex
 	entries []host.JournalEntry
+	told    []events.Event // the agent may log what HAProxy logged before, later than "together"
 	write   func(events.Event) error
 	stop    func() // called when an event cannot be written: the reader has gone
 }
@@ -143,8 +147,12 @@ func (b *batch) add(e host.JournalEntry) {
 func (b *batch) flush() {
 	b.mutex.Lock()
 	defer b.mutex.Unlock()
-	if writeEvents(events.Tell(b.entries), b.write) != nil {
+	fresh := events.After(b.told, b.entries)
+	if writeEvents(fresh, b.write) != nil {
 		b.stop()
+	}
+	if b.told = append(b.told, fresh...); len(b.told) > mostTold {
+		b.told = nil
 	}
 	b.entries = nil
 }

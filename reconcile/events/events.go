@@ -52,8 +52,11 @@ const serverAgain = 5 * time.Second
 const mergeWithin = 3 * time.Second
 
 // Tell turns journal entries into events. Both have the oldest first.
-func Tell(entries []host.JournalEntry) []Event {
-	var all []Event
+func Tell(entries []host.JournalEntry) []Event { return After(nil, entries) }
+
+// After is Tell without the events that were told already, from the entries before.
+func After(told []Event, entries []host.JournalEntry) []Event {
+	all := told[:len(told):len(told)]
 	var causes []cause
 	for _, e := range entries {
 		event, ok := tell(e)
@@ -66,11 +69,12 @@ func Tell(entries []host.JournalEntry) []Event {
 		if repeats(all, event) {
 			continue
 		}
-		if n := len(all); n > 0 && merges(&all[n-1], event) {
+		if n := len(all); n > len(told) && merges(&all[n-1], event) {
 			continue
 		}
 		all = append(all, event)
 	}
+	all = all[len(told):]
 	for i := range all {
 		if all[i].Kind == Role {
 			all[i].Cause = nearest(causes, all[i])

@@ -268,6 +268,26 @@ func TestTrackedInterfaces(t *testing.T) {
 	}
 }
 
+// TestUsersOfPrograms: the agent's keepalived runs the programs as root, which is reported where another user ran them.
+func TestUsersOfPrograms(t *testing.T) {
+	const conf = "global_defs {\nscript_user nobody\n}\nvrrp_instance VI {\nvirtual_ipaddress {\n10.0.0.1\n}\nnotify_master /a.sh nobody\nnotify_fault \"/b.sh x\" root\n}\n"
+	for text, lines := range map[string]string{conf: "k:2: script_user: not k:8: notify_master: not ", strings.ReplaceAll(conf, "nobody", "root"): ""} {
+		result := importer.Import(importer.File{}, importer.File{Name: "k", Data: []byte(text)}, importer.Options{})
+		got := ""
+		for _, note := range result.Notes {
+			if strings.Contains(note, "script_user") || strings.Contains(note, "notify_") {
+				got += note[:strings.Index(note, " carried")] + " "
+			}
+		}
+		if got != lines {
+			t.Errorf("%s\n%q, want %q", text, result.Notes, lines)
+		}
+		if strings.Contains(result.Text, "/a.sh") != (lines == "") || !strings.Contains(result.Text, "/b.sh") {
+			t.Error(result.Text)
+		}
+	}
+}
+
 // TestKeepalivedVariables: variables with a value in the file are replaced, and statements with other variables are reported.
 func TestKeepalivedVariables(t *testing.T) {
 	const body = "vrrp_instance V {\n interface ${IFACE}\n virtual_router_id $ID\n virtual_ipaddress {\n  ${VIP}/24 dev ${IFACE}\n  192.0.2.8/24 dev ${IFACE}_2\n }\n lvs_x ${IFACE}\n}\n"

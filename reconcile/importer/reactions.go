@@ -8,14 +8,16 @@ import (
 )
 
 // ownGlobals are the statements that the agent writes into global_defs itself.
-var ownGlobals = []string{"enable_script_security", "script_user", "vrrp_version", "vrrp_skip_check_adv_addr", "vrrp_garp_master_refresh", "vrrp_priority",
+var ownGlobals = []string{"enable_script_security", "vrrp_version", "vrrp_skip_check_adv_addr", "vrrp_garp_master_refresh", "vrrp_priority",
 	"vrrp_no_swap", "max_auto_priority"}
 
 // globalDefs reports the statements of global_defs that the agent does not write.
 func (m *mapping) globalDefs(c configuration, b *block) {
 	for _, s := range b.children {
 		switch name := s.word(0); {
-		case c.ours, slices.Contains(ownGlobals, name):
+		case c.ours, slices.Contains(ownGlobals, name), name == "script_user" && s.word(1) == "root":
+		case name == "script_user":
+			m.lost(s.line, name, "keepalived runs the programs of vrrp.notify as root")
 		case strings.HasPrefix(name, "notification_email"), strings.HasPrefix(name, "smtp_"):
 			m.lost(s.line, name, "the agent sends no mail; metrics and vrrp.notify tell of a change")
 		case name == "router_id", name == "lvs_id":
@@ -139,8 +141,8 @@ func (m *mapping) notify(s *block) bool {
 		return false
 	}
 	words := strings.Fields(s.word(1))
-	if slices.ContainsFunc(words, func(word string) bool { return !isArgument(word) }) || len(words) == 0 || len(words) > 20 || !strings.HasPrefix(words[0], "/") {
-		m.lost(s.line, s.word(0), "vrrp.notify takes the absolute path of a program, and arguments of letters, digits and /._+@:,=%%-")
+	if slices.ContainsFunc(words, func(word string) bool { return !isArgument(word) }) || len(words) == 0 || len(words) > 20 || !strings.HasPrefix(words[0], "/") || len(s.words) > 2 && s.word(2) != "root" {
+		m.lost(s.line, s.word(0), "vrrp.notify takes the absolute path of a program that runs as root, and arguments of letters, digits and /._+@:,=%%-")
 		return true
 	}
 	if *field == nil {

@@ -268,6 +268,17 @@ func TestTrackedInterfaces(t *testing.T) {
 	}
 }
 
+// TestSectionBeforeDefaults: the lines of the defaults section do not become lines of a section that stands before it.
+func TestSectionBeforeDefaults(t *testing.T) {
+	const defaults, peers = "defaults\n timeout queue 20s\n", "peers p\n peer lb1 192.0.2.11:1024\n"
+	for _, haproxy := range []string{defaults + peers, peers + defaults} {
+		result := importer.Import(importer.File{Name: "h", Data: []byte(haproxy + "listen l\n bind :80\n server s 192.0.2.2:80\n")}, importer.File{}, importer.Options{})
+		if !strings.Contains(result.Text, `extraDefaults: ["timeout queue 20s", "peers p", "peer lb1 192.0.2.11:1024"]`) {
+			t.Errorf("%s\nbecame\n%s", haproxy, result.Text)
+		}
+	}
+}
+
 // TestUsersOfPrograms: the agent's keepalived runs the programs as root, which is reported where another user ran them.
 func TestUsersOfPrograms(t *testing.T) {
 	const conf = "global_defs {\nscript_user nobody\n}\nvrrp_instance VI {\nvirtual_ipaddress {\n10.0.0.1\n}\nnotify_master /a.sh nobody\nnotify_fault \"/b.sh x\" root\n}\n"

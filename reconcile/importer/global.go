@@ -121,11 +121,13 @@ func (m *mapping) mainDefaults(p proxy) {
 	if m.own {
 		return
 	}
+	var lines api.Lines
 	for _, line := range slices.Concat(p.defaults, p.body) {
 		if !m.isMapped(line) && m.mayStand(line) {
-			m.raw(&to.ExtraDefaults, line)
+			m.raw(&lines, line)
 		}
 	}
+	to.ExtraDefaults = append(lines, to.ExtraDefaults...) // else they would belong to a section that stands before in the file
 }
 
 // otherDefaults reports the statements of another defaults section that no service takes.

@@ -10,6 +10,7 @@ import (
 
 	"rlb.dev/rlb-agent/api"
 	"rlb.dev/rlb-agent/reconcile/host"
+	"rlb.dev/rlb-agent/reconcile/host/fake"
 )
 
 // TestHealthy: a healthy host has no findings, before the first run and after it.
@@ -213,6 +214,34 @@ func TestFindings(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestFixOfVirtualIP: the fix is for the virtual IP that does not fit, not for the first one.
+func TestFixOfVirtualIP(t *testing.T) {
+	for virtualIPs, want := range map[string]string{
+		"[198.51.100.100, 203.0.113.100]":                             "fix: {address: 203.0.113.100, interface: eth1} in virtualIPs: eth1 has the subnet of it\n",
+		"[198.51.100.100, {address: 203.0.113.100, interface: eth7}]": "fix: {address: 203.0.113.100, interface: eth1} in virtualIPs: eth1 has the subnet of it\n",
+		"[198.51.100.100, 192.0.2.100]":                               "fix: give the interface an address in the subnet of 192.0.2.100, or name another one in virtualIPs\n",
+	} {
+		m := healthy(t)
+		m.spec = strings.Replace(spec, "[198.51.100.100]", virtualIPs, 1)
+		m.links = append(m.links, host.Link{Name: "eth1", Index: 3, Up: true, Carrier: true})
+		m.Net = append(m.Net, host.Interface{Name: "eth1", Prefixes: []netip.Prefix{netip.MustParsePrefix("203.0.113.11/24")}})
+		if r := m.examine(t); !strings.Contains(text(r), want) || strings.Contains(text(r), "fix: vrrp.interface") {
+			t.Errorf("%s: no %s in\n%s", virtualIPs, want, text(r))
+		}
+	}
+}
+
+// TestOwnAddress: the fix for an address of this host in virtualIPs is another address, not another interface.
+func TestOwnAddress(t *testing.T) {
+	m := healthy(t)
+	m.Host = fake.New()
+	m.spec = spec[:strings.Index(spec, "nodes:")] + spec[strings.Index(spec, "services:"):]
+	m.spec = strings.Replace(m.spec, "198.51.100.100", "198.51.100.11", 1)
+	if r := m.examine(t); !strings.Contains(text(r), "is this host's own address on eth0") || !strings.Contains(text(r), "fix: in virtualIPs, an address that no machine has\n") {
+		t.Error(text(r))
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"rlb.dev/rlb-agent/api"
+	"rlb.dev/rlb-agent/api/yamlfile"
 	"rlb.dev/rlb-agent/reconcile/host"
 )
 
@@ -34,7 +35,7 @@ func interfaces(_ context.Context, e *exam) (found []Finding, note string, err e
 		switch {
 		case link == nil && e.refused != nil: // already a finding
 		case link == nil:
-			found = append(found, errorf("no interface "+name, e.interfaceFix(),
+			found = append(found, errorf("no interface "+name, e.interfaceFix(name),
 				"the spec puts virtual IPs on %s, and this host has only %s", name, e.linkNames()))
 		case !link.Up:
 			found = append(found, errorf("interface "+name+" is down", "ip link set "+name+" up, and make it come up at boot", "%s (MAC %s) is administratively down", name, link.MAC))
@@ -57,21 +58,35 @@ func (e *exam) refusedFix() string {
 	switch field := e.refused.Field; {
 	case field == "nodes":
 		return "add this host's address to nodes in the spec, or give it the address that nodes names"
-	case strings.HasPrefix(field, "virtualIPs"):
-		return e.interfaceFix()
-	case strings.HasSuffix(field, "interface"):
-		return e.interfaceFix()
+	case strings.HasPrefix(field, "virtualIPs"), strings.HasSuffix(field, "interface"):
+		return e.interfaceFix(field)
 	}
 	return "change " + e.refused.Field + " in the spec"
 }
 
-// interfaceFix returns a fix that names the interface with the subnet of the first virtual IP.
-func (e *exam) interfaceFix() string {
-	main := e.spec.VirtualIPs[0].Addr()
-	if name, _ := host.Holder(e.network, main); name != "" {
-		return fmt.Sprintf("vrrp.interface: %s in the spec, which has the subnet of %s", name, main)
+// interfaceFix returns a fix that names the interface with the subnet of a virtual IP: the one of this field or on this
+// interface, or the first one.
+func (e *exam) interfaceFix(of string) string {
+	at := 0
+	for i, v := range e.spec.VirtualIPs {
+		if yamlfile.Index("virtualIPs", i) == of || v.Interface == of {
+			at = i
+		}
 	}
-	return fmt.Sprintf("give an interface an address in the subnet of %s, or name one as vrrp.interface in the spec", main)
+	v := &e.spec.VirtualIPs[at]
+	addr := v.Addr()
+	name, _ := host.Holder(e.network, addr)
+	switch main := at == 0 && v.Interface == ""; {
+	case name != "" && e.refused != nil && strings.HasPrefix(of, "virtualIPs"):
+		return "in virtualIPs, an address that no machine has"
+	case name != "" && main:
+		return fmt.Sprintf("vrrp.interface: %s in the spec, which has the subnet of %s", name, addr)
+	case name != "":
+		return fmt.Sprintf("{address: %s, interface: %s} in virtualIPs: %[2]s has the subnet of it", v.Address, name)
+	case main:
+		return fmt.Sprintf("give an interface an address in the subnet of %s, or name one as vrrp.interface in the spec", addr)
+	}
+	return fmt.Sprintf("give the interface an address in the subnet of %s, or name another one in virtualIPs", addr)
 }
 
 func (e *exam) linkNames() string {
@@ -89,7 +104,7 @@ func (e *exam) specWarnings(field string) (found []Finding) {
 	facts := api.HostFacts{Interface: e.iface(), Subnets: host.Subnets(e.network, e.spec.VirtualIPs)}
 	for _, w := range e.Doc.Warnings(facts) {
 		if strings.HasPrefix(w.Path, field) {
-			found = append(found, warningf(w.Path+" does not fit this host", e.interfaceFix(), "%s", w.Message))
+			found = append(found, warningf(w.Path+" does not fit this host", e.interfaceFix(w.Path), "%s", w.Message))
 		}
 	}
 	return found

@@ -217,6 +217,18 @@ func TestFindings(t *testing.T) {
 	}
 }
 
+// TestFixNamesVLAN: sysctl takes a dot for the end of a name, so that the one in the name of a VLAN is a slash.
+func TestFixNamesVLAN(t *testing.T) {
+	m := healthy(t)
+	m.Net[1].Name, m.links[1].Name = "eth0.100", "eth0.100"
+	m.files["/proc/sys/net/ipv4/conf/eth0.100/rp_filter"] = "1\n"
+	m.links = append(m.links, host.Link{Name: "eth1", Index: 3, Up: true, Carrier: true})
+	m.Net = append(m.Net, host.Interface{Name: "eth1", Prefixes: []netip.Prefix{netip.MustParsePrefix("203.0.113.1/24")}})
+	if r := m.examine(t); !strings.Contains(text(r), "sysctl -w net.ipv4.conf.eth0/100.rp_filter=2, and the line net.ipv4.conf.eth0/100.rp_filter=2 in") {
+		t.Error(text(r))
+	}
+}
+
 // TestFixOfVirtualIP: the fix is for the virtual IP that does not fit, not for the first one.
 func TestFixOfVirtualIP(t *testing.T) {
 	for virtualIPs, want := range map[string]string{

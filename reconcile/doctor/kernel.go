@@ -29,7 +29,8 @@ func sysctls(ctx context.Context, e *exam) (found []Finding, note string, err er
 	others := e.otherInterfaces()
 	if strict := max(all, own) == 1; strict && len(others) > 0 {
 		found = append(found, warningf("rp_filter drops clients whose return route is another interface", fmt.Sprintf(
-			"sysctl -w net.ipv4.conf.%[1]s.rp_filter=2, and the line net.ipv4.conf.%[1]s.rp_filter=2 in /etc/sysctl.d/90-rlb.conf", name),
+			"sysctl -w net.ipv4.conf.%[1]s.rp_filter=2, and the line net.ipv4.conf.%[1]s.rp_filter=2 in /etc/sysctl.d/90-rlb.conf",
+			strings.ReplaceAll(name, ".", "/")), // as in sysctl.d(5): eth0.100 is eth0/100
 			"the strict reverse path filter is on for %s (all: %d, %s: %d), and %s has addresses too: packets of a client are dropped if its return route uses that interface", name, all, name, own, strings.Join(others, ", ")))
 	}
 	binds, err := e.rawBinds(ctx)

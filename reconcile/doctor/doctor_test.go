@@ -229,6 +229,16 @@ func TestFixNamesVLAN(t *testing.T) {
 	}
 }
 
+// TestFixOfUnicast: what the spec has already is no fix.
+func TestFixOfUnicast(t *testing.T) {
+	m := healthy(t)
+	m.routers, m.spec = nil, strings.Replace(spec, "services:", "vrrp: {transport: unicast}\nservices:", 1)
+	r := m.examine(t)
+	if !strings.Contains(text(r), "let IP protocol 112 pass between the hosts") || strings.Contains(text(r), "vrrp.transport: unicast") {
+		t.Error(text(r))
+	}
+}
+
 // TestFixOfVirtualIP: the fix is for the virtual IP that does not fit, not for the first one.
 func TestFixOfVirtualIP(t *testing.T) {
 	for virtualIPs, want := range map[string]string{

@@ -209,8 +209,12 @@ func peers(_ context.Context, e *exam) (found []Finding, note string, err error)
 }
 
 func (e *exam) silenceFix() string {
-	if e.spec.VRRP.Transport == api.Unicast || len(e.spec.Nodes) == 0 {
-		return "let IP protocol 112 pass between the hosts: in the firewall of the sender, in switches and in the hypervisor; or give nodes and vrrp.transport: unicast in the spec"
+	const pass = "let IP protocol 112 pass between the hosts: in the firewall of the sender, in switches and in the hypervisor"
+	switch {
+	case e.spec.VRRP.Transport == api.Unicast:
+		return pass
+	case len(e.spec.Nodes) == 0:
+		return pass + "; or give nodes and vrrp.transport: unicast in the spec"
 	}
 	return "vrrp.transport: unicast in the spec of every node, or let multicast to 224.0.0.18 and ff02::12 pass (IGMP snooping of the switch, filters of the hypervisor, firewall of the sender)"
 }

@@ -229,4 +229,7 @@ func specFile(ctx context.Context, e *exam) ([]Finding, string, error) {
 	return []Finding{errorf("users other than root can change the spec file", specFix, "%s: %v; the agent refuses it", e.Doc.File, err)}, "", nil
 }
 
-const specFix = "keep the spec at /etc/rlb/spec.yaml, and write it as root only: chown -R root:root /etc/rlb && chmod 0755 /etc/rlb && chmod 0644 /etc/rlb/spec.yaml"
+// specPath is where the daemon and --once read the spec.
+const specPath = "/etc/rlb/spec.yaml"
+
+const specFix = "keep the spec at " + specPath + ", and write it as root only: chown -R root:root /etc/rlb && chmod 0755 /etc/rlb && chmod 0644 /etc/rlb/spec.yaml"

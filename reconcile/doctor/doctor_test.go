@@ -217,6 +217,19 @@ func TestFindings(t *testing.T) {
 	}
 }
 
+// TestFixNamesSpec: --once would apply the spec file of the daemon, not the one that is examined.
+func TestFixNamesSpec(t *testing.T) {
+	m := healthy(t)
+	doc, err := api.Parse("/etc/rlb/new.yaml", []byte(strings.Replace(spec, "9000", "9001", 1)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := Examine(t.Context(), m, Options{Doc: doc, Listen: time.Second, Now: now})
+	if !strings.Contains(text(r), "fix: rlb-agent --once --dry-run --spec /etc/rlb/new.yaml shows the steps, rlb-agent try --timeout 120s /etc/rlb/new.yaml makes them") {
+		t.Error(text(r))
+	}
+}
+
 // TestFixNamesVLAN: sysctl takes a dot for the end of a name, so that the one in the name of a VLAN is a slash.
 func TestFixNamesVLAN(t *testing.T) {
 	m := healthy(t)

@@ -164,7 +164,11 @@ func agent(ctx context.Context, e *exam) (found []Finding, note string, err erro
 		found = append(found, errorf("the last reconcile did not succeed", "rlb-agent --once --dry-run shows what is left; fix the error, then rlb-agent --once", "%s %v ago: %s", run.Result, age, run.Error))
 	}
 	if steps := e.look.Plan.Steps(); e.lookErr == nil && len(steps) > 0 {
-		found = append(found, warningf("this host is not in sync with the spec", "rlb-agent --once --dry-run shows the steps, rlb-agent --once makes them",
+		fix := "rlb-agent --once --dry-run shows the steps, rlb-agent --once makes them"
+		if file := e.Doc.File; file != specPath { // a spec that is examined before it comes into force
+			fix = fmt.Sprintf("rlb-agent --once --dry-run --spec %[1]s shows the steps, rlb-agent try --timeout 120s %[1]s makes them until rlb-agent confirm", file)
+		}
+		found = append(found, warningf("this host is not in sync with the spec", fix,
 			"the last run (%s) was %v ago, and %d steps are left, first: %s", run.Result, age, len(steps), steps[0]))
 	}
 	return found, note, nil

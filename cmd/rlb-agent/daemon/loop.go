@@ -45,6 +45,7 @@ type loop struct {
 	lookedAt     time.Time       // when the host was last looked at
 	transitSince time.Time       // since when a unit is activating or deactivating, or a package is being installed; zero: none
 	held         []string        // changes seen that have to wait
+	asked        bool            // a request (SIGHUP) has to wait
 	turn         turn            // the edit that waits until the standby has changed
 }
 
@@ -61,7 +62,8 @@ func (l *loop) tick(ctx context.Context, why cause) time.Duration {
 	if len(why.seen) == 0 {
 		why.seen = l.held
 	}
-	l.held = nil
+	why.asked = why.asked || l.asked
+	l.held, l.asked = nil, false
 	if left := l.retry.Left(); left > 0 && !why.asked && !why.started && !why.edited(l.Spec) {
 		return left
 	}
@@ -71,6 +73,7 @@ func (l *loop) tick(ctx context.Context, why cause) time.Duration {
 	if err != nil {
 		l.logError(onLock, err)
 		l.retry.Reset() // else an edit would then wait for the back-off of former failures
+		l.asked = why.asked
 		return lockPause
 	}
 	defer unlock()
@@ -85,6 +88,7 @@ func (l *loop) tick(ctx context.Context, why cause) time.Duration {
 	}
 	if trial != nil && !trial.Over(time.Now()) {
 		notify("STATUS=waiting: " + trial.File + " is tried")
+		l.asked = why.asked
 		return time.Until(trial.Deadline) + time.Second // a systemd timer ends the trial; if it fails, the next tick does
 	}
 	return l.followSpec(ctx, why, trial != nil)
@@ -147,6 +151,7 @@ func (l *loop) applySpec(ctx context.Context, why cause, doc *api.Document, last
 	if left := l.keepalivedRests(ctx, doc, look); left > 0 {
 		early.Wait()
 		l.retry.Reset()
+		l.asked = why.asked
 		return left
 	}
 	reason := "the spec changed"

@@ -476,6 +476,48 @@ func TestLoopAskedAgain(t *testing.T) {
 	})
 }
 
+// TestLoopAskedInVain: a request (SIGHUP) that meets a held lock, a trial, or a keepalived that must stay down for a moment,
+// is carried out afterwards.
+func TestLoopAskedInVain(t *testing.T) {
+	for name, hinder := range map[string]func(k *kept) (over func()){
+		"a held lock": func(k *kept) func() {
+			free := k.host
+			k.host = locked{free}
+			return func() { k.host = free }
+		},
+		"a trial": func(k *kept) func() {
+			trial := state.Trial{File: "/root/new.yaml", Deadline: time.Now().Add(time.Minute)}
+			if err := trial.Write(k.t.Context(), k.h); err != nil {
+				k.t.Fatal(err)
+			}
+			return func() { _ = state.RemoveTrial(k.t.Context(), k.h) }
+		},
+		"a resting keepalived": func(k *kept) func() {
+			k.h.Crash("keepalived.service")
+			return func() {}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			quietly(t, func(t *testing.T) {
+				k := newKept(t, fake.New(), smallSpec)
+				k.h.Forbidden["haproxy"] = "198.51.100.66"
+				k.edit(strings.Replace(smallSpec, "21", "66", 1))
+				delete(k.h.Forbidden, "haproxy")
+				over := hinder(k)
+				pause, _ := k.next(cause{asked: true})
+				if strings.Contains(k.h.Text(render.DefaultHAProxyConfig), "198.51.100.66") {
+					t.Fatal("it was not hindered")
+				}
+				time.Sleep(pause)
+				over()
+				if k.next(cause{}); !strings.Contains(k.h.Text(render.DefaultHAProxyConfig), "198.51.100.66") {
+					t.Errorf("the request is forgotten: %s", &k.log)
+				}
+			})
+		})
+	}
+}
+
 // TestLoopRepairBackOff: if another program undoes a repair at once, the pauses between repairs grow. Drift of another file
 // meanwhile does not wait, and after a quiet time the pauses start again from the first.
 func TestLoopRepairBackOff(t *testing.T) {

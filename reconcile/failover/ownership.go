@@ -256,17 +256,26 @@ func (o *ownership) checkAgain() {
 	o.check = time.Now().Add(o.retry.Next())
 }
 
+// remove removes the virtual IPs, each from its own interface.
 func (o *ownership) remove(ctx context.Context, why string) {
-	var removed []string
-	for _, p := range o.held {
-		if err := o.host.RemoveAddress(ctx, o.spec.Interface, p); err != nil {
-			o.logOnce(err)
-			continue
+	all, err := o.host.Interfaces(ctx)
+	o.logOnce(err)
+	for _, i := range all {
+		var removed []string
+		for _, p := range i.Prefixes {
+			at := slices.Index(o.spec.VirtualIPs, p.Addr())
+			if at < 0 || i.Name != o.spec.Interface && i.Name != o.spec.Devices[at] {
+				continue
+			}
+			if err := o.host.RemoveAddress(ctx, i.Name, p); err != nil {
+				o.logOnce(err)
+				continue
+			}
+			removed = append(removed, p.Addr().String())
 		}
-		removed = append(removed, p.Addr().String())
-	}
-	if len(removed) > 0 {
-		o.log.Warn(fmt.Sprintf("removed %s from %s: %s", strings.Join(removed, ", "), o.spec.Interface, why))
+		if len(removed) > 0 {
+			o.log.Warn(fmt.Sprintf("removed %s from %s: %s", strings.Join(removed, ", "), i.Name, why))
+		}
 	}
 	o.stray = false
 	o.checkAgain()

@@ -45,6 +45,7 @@ type site struct {
 	t          *testing.T
 	ownership  *ownership
 	addrs      []netip.Prefix
+	beside     []netip.Prefix // the addresses of eth1
 	role       host.Role
 	roles      int   // number of queries for the role
 	mute       error // the error of VRRP
@@ -91,17 +92,18 @@ func (s *site) Interfaces(context.Context) ([]host.Interface, error) {
 	s.Lock()
 	defer s.Unlock()
 	s.looked++
-	return []host.Interface{{Name: "lo", Prefixes: []netip.Prefix{vip}}, {Name: "eth0", Prefixes: slices.Clone(s.addrs)}}, nil
+	return []host.Interface{{Name: "lo", Prefixes: []netip.Prefix{vip}}, {Name: "eth0", Prefixes: slices.Clone(s.addrs)}, {Name: "eth1", Prefixes: slices.Clone(s.beside)}}, nil
 }
 
 func (s *site) RemoveAddress(_ context.Context, iface string, p netip.Prefix) error {
 	s.Lock()
 	defer s.Unlock()
-	if iface != "eth0" {
-		s.t.Errorf("removes an address of %s", iface)
+	from := map[string]*[]netip.Prefix{"eth0": &s.addrs, "eth1": &s.beside}[iface]
+	if from == nil {
+		s.t.Fatalf("removes an address of %s", iface)
 	}
 	if s.broken == nil {
-		s.addrs = slices.DeleteFunc(s.addrs, func(have netip.Prefix) bool { return have == p })
+		*from = slices.DeleteFunc(*from, func(have netip.Prefix) bool { return have == p })
 	}
 	return s.broken
 }
@@ -319,7 +321,7 @@ func (s *site) force(tracks bool) { give(&s.stage, s.ownership.force, s.spec(tra
 
 func (s *site) spec(tracks bool) state.InForce {
 	f := state.InForce{
-		Interface: "eth0", VirtualIPs: []netip.Addr{vip.Addr(), vip6.Addr()}, Own: []netip.Addr{own.Addr()}, Peers: []netip.Addr{peer},
+		Interface: "eth0", VirtualIPs: []netip.Addr{vip.Addr(), vip6.Addr()}, Devices: []string{"", "eth1"}, Own: []netip.Addr{own.Addr()}, Peers: []netip.Addr{peer},
 		Services: []netip.AddrPort{service}, Hands: s.hands, Tracks: tracks, Takeover: takeover, Identities: identities,
 	}
 	if s.alone {
@@ -487,6 +489,22 @@ func TestOrphan(t *testing.T) {
 		s.unit("deactivating") // keepalived removes the addresses itself
 		s.after(time.Minute)
 		s.wantHeld(vip)
+	})
+}
+
+// TestOrphanElsewhere: a virtual IP with an interface of its own is removed there, and only there: any other address stays.
+func TestOrphanElsewhere(t *testing.T) {
+	master(t, func(s *site) {
+		s.beside = []netip.Prefix{vip, own, vip6}
+		s.unit("failed")
+		s.after(takeover + 300*time.Millisecond)
+		s.wantHeld()
+		if !slices.Equal(s.beside, []netip.Prefix{vip, own}) {
+			t.Errorf("on eth1 remain %v", s.beside)
+		}
+		if s.lines() != 2 || !strings.Contains(s.log.String(), "removed 2001:db8::100 from eth1: keepalived does not run") {
+			t.Error(s.log.String())
+		}
 	})
 }
 

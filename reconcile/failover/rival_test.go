@@ -198,7 +198,7 @@ func TestStrangerAndPeer(t *testing.T) {
 func TestEndpoints(t *testing.T) {
 	parse := func(text string) netip.Addr { return netip.MustParseAddr(text) }
 	spec := state.InForce{
-		Interface: "eth0", VirtualIPs: []netip.Addr{vip.Addr(), vip6.Addr()}, Services: []netip.AddrPort{netip.AddrPortFrom(vip6.Addr(), 443)},
+		Interface: "eth0", VirtualIPs: []netip.Addr{vip.Addr(), vip6.Addr()}, Devices: []string{"", ""}, Services: []netip.AddrPort{netip.AddrPortFrom(vip6.Addr(), 443)},
 	}
 	for addr, want := range map[netip.Addr]string{vip6.Addr(): "[2001:db8::100]:443", vip.Addr(): "[2001:db8::100]:443"} {
 		if got := endpointOf(spec, []netip.Addr{addr}); got.String() != want {

@@ -21,6 +21,7 @@ type InForce struct {
 	Node       string                // the node of the spec that this host is; "" without nodes
 	Interface  string                // of the virtual IPs
 	VirtualIPs []netip.Addr          // at least one
+	Devices    []string              // the interface of each virtual IP; "" is Interface
 	Own        []netip.Addr          // addresses of this node; none if the spec has no nodes
 	Peers      []netip.Addr          // one address of each other node; none if the spec has no nodes
 	Services   []netip.AddrPort      // each virtual IP on which a service listens, with the port of the first such service
@@ -72,6 +73,7 @@ func ReadInForce(ctx context.Context, o host.Observer) (*InForce, error) {
 	}
 	for _, v := range doc.Spec.VirtualIPs {
 		f.VirtualIPs = append(f.VirtualIPs, v.Addr())
+		f.Devices = append(f.Devices, v.Interface)
 	}
 	return f, nil
 }

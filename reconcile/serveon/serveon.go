@@ -13,9 +13,16 @@ import (
 	"net/netip"
 	"time"
 
+	"rlb.dev/rlb-agent/reconcile/backoff"
 	"rlb.dev/rlb-agent/reconcile/host"
 	"rlb.dev/rlb-agent/reconcile/state"
 	"rlb.dev/rlb-agent/reconcile/wake"
+)
+
+// The first and the longest pause before a wait that could not begin is tried again.
+const (
+	keepAgain    = 200 * time.Millisecond // the new holder forwards for longer, see render.ForwardTime
+	longestAgain = time.Minute
 )
 
 // Host is the part of the machine that a Keeper uses.
@@ -59,24 +66,31 @@ func (k *Keeper) RecordChanged() { wake.Up(k.bell) }
 // Run runs the waits of state.WaitFile until ctx ends. It leaves a wait that is active then to the next keeper. If the next
 // keeper starts before the new holder stops forwarding, no client notices the change.
 func (k *Keeper) Run(ctx context.Context) {
+	retry := backoff.Backoff{First: keepAgain, Most: longestAgain, Quiet: longestAgain}
 	for {
-		k.Keep(ctx)
+		var again <-chan time.Time
+		if k.Keep(ctx) != nil {
+			again = time.After(retry.Next())
+		}
 		select {
 		case <-ctx.Done():
 			return
 		case <-k.bell:
+		case <-again: // else nobody serves the wait, and package failover leaves the connections to it
 		}
 	}
 }
 
-// Keep runs the active wait, if any, until the wait or ctx ends.
-func (k *Keeper) Keep(ctx context.Context) {
-	switch s, err := k.newService(ctx); {
+// Keep runs the active wait, if any, until the wait or ctx ends. It logs an error that it returns.
+func (k *Keeper) Keep(ctx context.Context) error {
+	s, err := k.newService(ctx)
+	switch {
 	case err != nil && ctx.Err() == nil:
 		k.log.Warn("cannot keep serving the connections of a drained host: " + err.Error())
 	case s != nil:
 		s.run(ctx)
 	}
+	return err
 }
 
 // Close ends the active wait, if any, and closes the connections that are left. why is the reason that is logged.

@@ -3,6 +3,7 @@ package serveon
 import (
 	"bytes"
 	"context"
+	"errors"
 	"io/fs"
 	"log/slog"
 	"net/netip"
@@ -278,6 +279,19 @@ func TestRestart(t *testing.T) {
 			end()
 		})
 	}
+}
+
+// TestBeginsLater: a wait that cannot begin is tried again soon, without a change of its record.
+func TestBeginsLater(t *testing.T) {
+	keeping(t, "", func(s *site) {
+		s.do(func() { s.FailMethod("Interfaces", errors.New("cannot list interfaces: no buffer space available")) })
+		s.wait(time.Hour)
+		after(100 * time.Millisecond)
+		s.do(func() { s.FailMethod("Interfaces", nil) })
+		s.hold(false)
+		after(time.Second)
+		s.goesOn(5)
+	})
 }
 
 // TestTargets: heartbeats have the source of the advertisements. With unicast they go to the peers, else to all hosts.

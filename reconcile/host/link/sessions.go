@@ -1,6 +1,7 @@
 package link
 
 import (
+	"cmp"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -58,9 +59,15 @@ func endSessions(addrs []netip.Addr, ports []uint16, which func(session) bool) (
 		return 0, fmt.Errorf("cannot end connections: %w", err)
 	}
 	defer conn.Close()
+	return endSessionsBy(conn, addrs, ports, which)
+}
+
+// endSessionsBy goes on after an error and returns the first: a connection that was established when it was listed may be in
+// TIME_WAIT now, which an older kernel refuses to destroy, and the others must not stay because of it.
+func endSessionsBy(conn *netlink.Conn, addrs []netip.Addr, ports []uint16, which func(session) bool) (n int, first error) {
 	for s, err := range sessions(conn, addrs, ports) {
 		if err != nil {
-			return n, err
+			return n, cmp.Or(first, err)
 		}
 		if !which(s) {
 			continue
@@ -70,11 +77,11 @@ func endSessions(addrs []netip.Addr, ports []uint16, which func(session) bool) (
 			n++
 		case err == nil, errors.Is(err, unix.ENOENT): // ended by itself
 		case s.done && errors.Is(err, unix.EOPNOTSUPP): // an older kernel and TIME_WAIT
-		default:
-			return n, fmt.Errorf("cannot end a connection of %v with %v: %w", s.local, s.remote, err)
+		case first == nil:
+			first = fmt.Errorf("cannot end a connection of %v with %v: %w", s.local, s.remote, err)
 		}
 	}
-	return n, nil
+	return n, first
 }
 
 // CountSessions counts the connections with these local addresses and ports that are not done.

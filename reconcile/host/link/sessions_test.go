@@ -1,11 +1,18 @@
 package link
 
 import (
+	"encoding/binary"
+	"errors"
 	"net"
 	"net/netip"
 	"os"
+	"slices"
 	"testing"
 	"time"
+
+	"github.com/mdlayher/netlink"
+	"github.com/mdlayher/netlink/nltest"
+	"golang.org/x/sys/unix"
 )
 
 // TestSessions: a connection counts until both ends have closed it. SweepSessions removes TIME_WAIT, and no live
@@ -66,6 +73,43 @@ func TestSessions(t *testing.T) {
 		if err == nil {
 			t.Error("the peer is not told")
 		}
+	}
+}
+
+// TestEndsTheOthers: a connection that the kernel refuses to destroy does not save the connections after it.
+func TestEndsTheOthers(t *testing.T) {
+	answer := func(to netlink.Header, remotePort uint16) netlink.Message {
+		data := make([]byte, diagInode+4)
+		data[0], data[diagState] = unix.AF_INET, 1
+		id := data[diagAnswerID:]
+		binary.BigEndian.PutUint16(id, 6443)
+		binary.BigEndian.PutUint16(id[2:], remotePort)
+		copy(id[4:], []byte{198, 51, 100, 10})
+		copy(id[20:], []byte{198, 51, 100, 20})
+		data[diagInode] = 1 // a program holds it
+		return netlink.Message{Header: netlink.Header{Sequence: to.Sequence, PID: to.PID}, Data: data}
+	}
+	var ended []uint16
+	conn := nltest.Dial(func(requests []netlink.Message) ([]netlink.Message, error) {
+		request := requests[0]
+		end := netlink.Message{Header: netlink.Header{Sequence: request.Header.Sequence, PID: request.Header.PID}}
+		switch {
+		case request.Header.Type == unix.SOCK_DESTROY:
+			remote := binary.BigEndian.Uint16(request.Data[8+2:])
+			if remote == 1002 {
+				return nltest.Error(int(unix.EOPNOTSUPP), requests)
+			}
+			ended = append(ended, remote)
+			return nltest.Error(0, requests)
+		case request.Data[0] == unix.AF_INET:
+			return nltest.Multipart([]netlink.Message{answer(request.Header, 1001), answer(request.Header, 1002), answer(request.Header, 1003), end})
+		}
+		return nltest.Multipart([]netlink.Message{end, end})
+	})
+	defer conn.Close()
+	n, err := endSessionsBy(conn, []netip.Addr{netip.MustParseAddr("198.51.100.10")}, []uint16{6443}, func(session) bool { return true })
+	if !slices.Equal(ended, []uint16{1001, 1003}) || n != 2 || !errors.Is(err, unix.EOPNOTSUPP) {
+		t.Errorf("ended %v, counted %d: %v", ended, n, err)
 	}
 }
 

@@ -23,6 +23,7 @@ import (
 	"rlb.dev/rlb-agent/api"
 	"rlb.dev/rlb-agent/cmd/rlb-agent/export"
 	"rlb.dev/rlb-agent/cmd/rlb-agent/filewatch"
+	"rlb.dev/rlb-agent/reconcile/backoff"
 	"rlb.dev/rlb-agent/reconcile/cutoff"
 	"rlb.dev/rlb-agent/reconcile/failover"
 	"rlb.dev/rlb-agent/reconcile/host"
@@ -162,13 +163,20 @@ func watch(ctx context.Context, c Config, seen *inbox) *filewatch.Watch {
 	go files.Run(ctx)
 	go c.Host.WatchUnits(ctx, plan.WatchedUnits, seen.put)
 	for what, watch := range map[string]func(context.Context, func()) error{"addresses": c.Host.WatchAddresses, "firewall": c.Host.WatchRules} {
-		go func() {
-			if err := watch(ctx, func() { seen.put(what) }); err != nil {
-				c.Log.Warn("cannot watch for changes: only the regular check sees them", "err", err)
-			}
-		}()
+		go watchAgain(ctx, watch, func() { seen.put(what) }, c.Log)
 	}
 	return files
+}
+
+// watchAgain watches until ctx ends. A watch that ends with an error begins again after a pause.
+func watchAgain(ctx context.Context, watch func(context.Context, func()) error, changed func(), log *slog.Logger) {
+	pause, last := backoff.Backoff{First: time.Second, Most: time.Minute, Quiet: time.Minute}, ""
+	pause.Repeat(ctx, func(ctx context.Context) error { return watch(ctx, changed) }, func(err error) {
+		if err.Error() != last {
+			last = err.Error()
+			log.Warn("cannot watch for changes: until this works again, only the regular check sees them", "err", err)
+		}
+	})
 }
 
 // watchedFiles returns the files whose change can cause drift: the rendered files, the files that hold the paths of the

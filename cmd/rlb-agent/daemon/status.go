@@ -56,12 +56,12 @@ func (r *reporter) ran(ctx context.Context, run status.Report) {
 	if now.Kind != "" { // else the host's state cannot be read, and nothing is known to have changed
 		r.took(now)
 	}
+	if r.exporter != nil {
+		r.exporter.RunEnded(now, run.Result) // with the mutex, so that no older status comes after a newer one
+	}
 	r.mutex.Unlock()
 	if err != nil {
 		r.log.Warn(err.Error())
-	}
-	if r.exporter != nil {
-		r.exporter.RunEnded(now, run.Result)
 	}
 }
 

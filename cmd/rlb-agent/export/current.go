@@ -8,6 +8,7 @@ import (
 	"rlb.dev/rlb-agent/api"
 	"rlb.dev/rlb-agent/reconcile/state"
 	"rlb.dev/rlb-agent/reconcile/status"
+	"rlb.dev/rlb-agent/reconcile/wake"
 )
 
 // freshness is the greatest age of a shown status: however many readers, the host is looked at once a second at
@@ -56,13 +57,16 @@ func (c *current) get() (status.Status, time.Time, *api.Document) {
 	return c.status, c.at, c.doc
 }
 
-// replace stores a status that was made from the one of the time "from". It does not replace a newer one.
-func (c *current) replace(s status.Status, from time.Time) {
+// replace stores a status that was made from the one of the time "from". It does not replace a newer one, and then returns
+// false.
+func (c *current) replace(s status.Status, from time.Time) bool {
 	c.mutex.Lock()
 	defer c.mutex.Unlock()
-	if c.at.Equal(from) {
-		c.status, c.at = s, time.Now()
+	if !c.at.Equal(from) {
+		return false
 	}
+	c.status, c.at = s, time.Now()
+	return true
 }
 
 // loadSpec loads the spec in force if it has changed.
@@ -88,12 +92,15 @@ func (e *Exporter) followRecords(ctx context.Context) {
 	if doc == nil {
 		return
 	}
+	_, at, _ := e.current.get()
 	s, err := e.Status.Follow(ctx, doc)
 	if err != nil && ctx.Err() == nil {
 		e.Log.Warn("cannot bring the status up to date", "err", err)
 	}
 	if err == nil && s.Kind != "" {
-		e.current.set(s)
+		if !e.current.replace(s, at) { // a run ended meanwhile: which of the two is newer is not known
+			wake.Up(e.changed)
+		}
 		e.story.happened()
 		e.watchers.poke()
 	}

@@ -239,6 +239,39 @@ func TestServerStartsAgain(t *testing.T) {
 	}
 }
 
+// overtaken is a status file of which a newer status arrives while an older one is being returned.
+type overtaken struct {
+	statusFile
+	meanwhile func()
+}
+
+func (o overtaken) Follow(ctx context.Context, doc *api.Document) (status.Status, error) {
+	s, err := o.statusFile.Follow(ctx, doc)
+	o.meanwhile()
+	return s, err
+}
+
+// TestOlderStatus: a status that follows the records does not replace a newer one of a run, and the records are followed
+// again, because they may have changed after it.
+func TestOlderStatus(t *testing.T) {
+	s := newShown(t)
+	s.run("")
+	s.Status = overtaken{statusFile{s.host, s.host}, func() {
+		newer, _, _ := s.current.get()
+		newer.RoleReason = "the newer one"
+		s.StatusChanged(newer)
+	}}
+	s.followRecords(t.Context())
+	if now, _, _ := s.current.get(); now.RoleReason != "the newer one" {
+		t.Errorf("an older status is shown: %+v", now)
+	}
+	select {
+	case <-s.changed:
+	default:
+		t.Error("the records are not followed again")
+	}
+}
+
 // TestStatusFollowsTheRecords: the status file follows the files of the daemon's watchers without a
 // run.
 func TestStatusFollowsTheRecords(t *testing.T) {

@@ -144,7 +144,7 @@ func (a *agent) TellKeepalived(fault bool) error {
 }
 
 // TrackAgain does nothing: in the model no directory is removed.
-func (a *agent) TrackAgain(context.Context) {}
+func (a *agent) TrackAgain(context.Context) error { return nil }
 
 // File returns the tracked file.
 func (a *agent) File(ctx context.Context, path string) (f host.File, err error) {

@@ -90,12 +90,16 @@ func (f *Failover) TrackedFileChanged(replaced bool) {
 }
 
 func (f *Failover) trackAgain(ctx context.Context) {
+	pause := rewatch()
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-f.replaced:
-			f.host.TrackAgain(ctx)
+		}
+		for err := f.host.TrackAgain(ctx); err != nil && ctx.Err() == nil; err = f.host.TrackAgain(ctx) {
+			f.log.Error(err.Error())
+			pause.Wait(ctx)
 		}
 	}
 }

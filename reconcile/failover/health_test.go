@@ -105,7 +105,7 @@ func (b *bench) TellKeepalived(fault bool) error {
 	return b.broken
 }
 
-func (b *bench) TrackAgain(context.Context) {}
+func (b *bench) TrackAgain(context.Context) error { return nil }
 
 func (b *bench) File(_ context.Context, path string) (host.File, error) {
 	b.Lock()

@@ -34,8 +34,8 @@ type Keepalived interface {
 	// TellKeepalived writes render.FaultFile, which keepalived tracks.
 	TellKeepalived(fault bool) error
 	// TrackAgain reloads keepalived if a directory of the files that it tracks was removed and made again. It must be called
-	// whenever that may have happened, and once before.
-	TrackAgain(ctx context.Context)
+	// whenever that may have happened, and once before. After an error it must be called again.
+	TrackAgain(ctx context.Context) error
 	// KillUnit sends SIGKILL to all processes of a unit.
 	KillUnit(ctx context.Context, name string) error
 	// HastenVRRP gives the child processes of keepalived's main process real-time priority.

@@ -193,20 +193,21 @@ func (h *Host) TellKeepalived(fault bool) error {
 // TrackAgain reloads keepalived after a directory of the files that it tracks was removed and made again. keepalived's watch
 // ended with the former directory (inotify(7), IN_IGNORED), and keepalived does not see the file in the new one until it
 // reads its configuration again. TrackAgain must be called at the beginning, and then whenever the paths of these files may
-// lead through other directories. Only one goroutine may call it.
-func (h *Host) TrackAgain(ctx context.Context) {
+// lead through other directories. After an error keepalived is still to be reloaded: TrackAgain must be called again. Only
+// one goroutine may call it.
+func (h *Host) TrackAgain(ctx context.Context) error {
 	for _, file := range []string{render.FaultFile, render.DrainFile} {
 		if _, err := os.Stat(filepath.Dir(file)); err != nil {
-			return // keepalived 2.1 cannot track a file in a missing directory; it is called again when the directory is made
+			return nil // keepalived 2.1 cannot track a file in a missing directory; it is called again when the directory is made
 		}
 	}
 	if !h.tracked { // until now there was nothing to lose
 		h.tracked = true
-		return
+		return nil
 	}
 	unit, err := h.Unit(ctx, host.KeepalivedUnit)
 	if err == nil && !unit.Active() {
-		return // it starts to watch when it starts
+		return nil // it starts to watch when it starts
 	}
 	if err == nil {
 		time.Sleep(unit.GraceLeft())
@@ -214,8 +215,8 @@ func (h *Host) TrackAgain(ctx context.Context) {
 	}
 	const lost = "/run/rlb or /var/lib/rlb was removed, and keepalived did not see the fault flag or the drain any more"
 	if err != nil {
-		h.log.Error("cannot reload keepalived: "+lost, "err", err)
-		return
+		return fmt.Errorf("cannot reload keepalived: %s: %w", lost, err)
 	}
 	h.log.Warn("reloaded keepalived: " + lost)
+	return nil
 }

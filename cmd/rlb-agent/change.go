@@ -36,7 +36,7 @@ func (a *app) changing(ctx context.Context, do func(context.Context, *debian.Hos
 		return err
 	}
 	defer h.Close()
-	ctx, stop := untilHangup(ctx)
+	ctx, stop := untilTerminalLost(ctx)
 	defer stop()
 	if err := h.Ready(ctx); err != nil {
 		return err
@@ -52,14 +52,16 @@ func (a *app) changing(ctx context.Context, do func(context.Context, *debian.Hos
 	return err
 }
 
-// untilHangup stops a change in order, as Ctrl-C does, if its terminal or ssh connection is lost. The signals would end
-// the program between any two steps: SIGHUP at once, SIGPIPE at the next line of the log.
-func untilHangup(ctx context.Context) (context.Context, context.CancelFunc) {
-	signals := []os.Signal{syscall.SIGPIPE}
-	if !signal.Ignored(syscall.SIGHUP) { // by nohup
-		signals = append(signals, syscall.SIGHUP)
+// untilTerminalLost stops a change in order, as Ctrl-C does, if its terminal or ssh connection is lost; SIGHUP would end the
+// program between any two steps. SIGPIPE would do so at the next line if its output is closed. It is ignored, not a reason
+// to stop: a program that ends before it has read its input causes it too. It is caught, since programs would inherit that it
+// is ignored.
+func untilTerminalLost(ctx context.Context) (context.Context, context.CancelFunc) {
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
+	if signal.Ignored(syscall.SIGHUP) { // by nohup
+		return ctx, func() {}
 	}
-	return signal.NotifyContext(ctx, signals...)
+	return signal.NotifyContext(ctx, syscall.SIGHUP)
 }
 
 // noteCommand writes to the journal what a person or a timer did to this host, even if the log goes to a terminal:

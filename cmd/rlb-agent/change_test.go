@@ -147,30 +147,32 @@ func TestNames(t *testing.T) {
 	}
 }
 
-// TestUntilHangup: a lost terminal or connection stops a change in order and does not kill the program; nohup goes on.
-func TestUntilHangup(t *testing.T) {
+// TestUntilTerminalLost: a lost terminal or connection stops a change in order and does not kill the program; nohup goes on. A
+// broken pipe neither stops nor kills it.
+func TestUntilTerminalLost(t *testing.T) {
 	send := func(s syscall.Signal) {
 		if err := syscall.Kill(os.Getpid(), s); err != nil {
 			t.Fatal(err)
 		}
+		time.Sleep(50 * time.Millisecond)
 	}
-	for _, s := range []syscall.Signal{syscall.SIGHUP, syscall.SIGPIPE} {
-		ctx, stop := untilHangup(t.Context())
-		send(s)
-		select {
-		case <-ctx.Done():
-		case <-time.After(10 * time.Second):
-			t.Errorf("%v does not stop it", s)
-		}
-		stop()
+	ctx, stop := untilTerminalLost(t.Context())
+	defer stop()
+	if send(syscall.SIGPIPE); ctx.Err() != nil {
+		t.Error("a broken pipe stops it")
 	}
+	send(syscall.SIGHUP)
+	select {
+	case <-ctx.Done():
+	case <-time.After(10 * time.Second):
+		t.Error("a lost terminal does not stop it")
+	}
+	stop()
 	signal.Ignore(syscall.SIGHUP)
 	defer signal.Notify(make(chan os.Signal, 1), syscall.SIGHUP) // Reset leaves it ignored, for the programs of later tests too
-	ctx, stop := untilHangup(t.Context())
+	ctx, stop = untilTerminalLost(t.Context())
 	defer stop()
-	send(syscall.SIGHUP)
-	time.Sleep(50 * time.Millisecond)
-	if ctx.Err() != nil {
+	if send(syscall.SIGHUP); ctx.Err() != nil {
 		t.Error("nohup does not help")
 	}
 }

@@ -48,7 +48,7 @@ cannot work (vrrp.handover: none, profile: classic), the command is refused: exi
 				return a.changeOn(cmd.Context(), on, args, wait)
 			}
 			began := time.Now()
-			ctx, stop := untilHangup(cmd.Context())
+			ctx, stop := untilTerminalLost(cmd.Context())
 			defer stop()
 			err := a.draining(ctx, func(ctx context.Context, r *reconcile.Reconciler, doc *api.Document) (reconcile.Result, error) {
 				result, err := r.Drain(ctx, doc, force, wait)

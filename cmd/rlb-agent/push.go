@@ -6,8 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/signal"
-	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -94,17 +92,6 @@ func (a *app) push(ctx context.Context, file string, options pushOptions) error 
 	ctx, stop := untilTerminalLost(ctx)
 	defer stop()
 	return p.Run(ctx)
-}
-
-// untilTerminalLost stops a push in order, as Ctrl-C does, if its terminal is lost; SIGHUP would end it between any two
-// confirmations. SIGPIPE would do so at the next line if its output is closed. It is ignored, not a reason to stop: an ssh
-// that ends before it has read the spec causes it too. It is caught, since ssh would inherit that it is ignored.
-func untilTerminalLost(ctx context.Context) (context.Context, context.CancelFunc) {
-	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
-	if signal.Ignored(syscall.SIGHUP) { // by nohup
-		return ctx, func() {}
-	}
-	return signal.NotifyContext(ctx, syscall.SIGHUP)
 }
 
 // pushHosts returns the hosts of --on, else the nodes of the spec.

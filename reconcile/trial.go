@@ -41,7 +41,9 @@ func (r *Reconciler) BeginTrial(ctx context.Context, doc *api.Document, t state.
 	if err != nil {
 		return Result{}, &Failure{Err: err}
 	}
-	if err := r.arm(ctx, doc, t, command); err != nil {
+	until := t.Deadline
+	t.Deadline = time.Now() // a run that is killed leaves a trial that is over: whoever gets the lock goes back at once
+	if err := r.arm(ctx, doc, t, until, command); err != nil {
 		return Result{}, &Failure{Err: errors.Join(err, r.endTrial(ctx, failed))}
 	}
 	result, err := r.apply(ctx, doc, trial)
@@ -52,11 +54,25 @@ func (r *Reconciler) BeginTrial(ctx context.Context, doc *api.Document, t state.
 			r.Log.Error(endErr.Error())
 		}
 	}
+	if err == nil {
+		err = r.setDeadline(ctx, until)
+	}
 	return result, err
 }
 
-func (r *Reconciler) arm(ctx context.Context, doc *api.Document, t state.Trial, command string) error {
-	left := max(time.Second, time.Until(t.Deadline))
+// setDeadline changes the deadline of the running trial.
+func (r *Reconciler) setDeadline(ctx context.Context, until time.Time) error {
+	ctx = context.WithoutCancel(ctx)
+	t, err := state.RunningTrial(ctx, r.Host)
+	if err == nil && t != nil {
+		t.Deadline = until
+		err = t.Write(ctx, r.Host)
+	}
+	return err
+}
+
+func (r *Reconciler) arm(ctx context.Context, doc *api.Document, t state.Trial, until time.Time, command string) error {
+	left := max(time.Second, time.Until(until))
 	// the user is for the journal and the history: no person ends this trial
 	unit := fmt.Sprintf("# Made by rlb-agent: ends a trial that nobody confirmed.\n[Unit]\nDescription=End of a trial of rlb-agent\nAfter=dbus.service\n\n"+
 		"[Service]\nType=oneshot\nEnvironment=USER=%s\nExecStart=%s\nTimeoutStartSec=10min\n\n[Install]\nWantedBy=multi-user.target\n", timerUser, command)
@@ -130,6 +146,8 @@ func (r *Reconciler) trialOutcome(t state.Trial) (word, text string) {
 	switch {
 	case r.Keeps:
 		return "confirmed", "confirmed by " + cmp.Or(r.By, "the agent") + "; it stays in force"
+	case t.Deadline.Sub(t.Since) < time.Second:
+		return "failed", "the run that began it was killed; it is not in force"
 	case t.Over(time.Now().Add(earlyEnd)):
 		text = "nobody confirmed it"
 		if !t.Since.IsZero() {
@@ -183,7 +201,7 @@ func (r *Reconciler) endTrial(ctx context.Context, how ending) error {
 	return nil
 }
 
-// noteEnd logs to the journal that a trial ended: its spec is no longer in force.
+// noteEnd logs to the journal how a trial ended.
 func (r *Reconciler) noteEnd(t state.Trial, how ending) {
 	word, text := how(t)
 	what := "the trial of " + t.File

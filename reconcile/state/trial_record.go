@@ -20,7 +20,7 @@ type Trial struct {
 	Spec     string    `json:"spec"`               // the spec file that the tried spec replaces when it is confirmed
 	By       string    `json:"by,omitempty"`       // user who began the trial
 	Since    time.Time `json:"since,omitzero"`     // when it began
-	Deadline time.Time `json:"deadline"`           // when the trial ends unless it is confirmed
+	Deadline time.Time `json:"deadline"`           // when the trial ends unless it is confirmed; until it is in force, when it began
 	TakeOver []string  `json:"takeOver,omitempty"` // MACs of the machines from which a virtual IP may be taken
 
 	Damage error `json:"-"` // why the file cannot be read: its copy was read, or it is only known that a trial began

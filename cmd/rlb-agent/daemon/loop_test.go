@@ -19,8 +19,10 @@ import (
 	"time"
 
 	"rlb.dev/rlb-agent/api"
+	"rlb.dev/rlb-agent/reconcile"
 	"rlb.dev/rlb-agent/reconcile/host"
 	"rlb.dev/rlb-agent/reconcile/host/fake"
+	"rlb.dev/rlb-agent/reconcile/plan"
 	"rlb.dev/rlb-agent/reconcile/state"
 	"rlb.dev/rlb-agent/reconcile/status"
 	"rlb.dev/rlb-agent/render"
@@ -793,6 +795,38 @@ func TestLoopEndsAbandonedDrain(t *testing.T) {
 			_, log := k.next(cause{})
 			if got := k.h.Text(render.DrainFile); got != want || len(log) > 0 != upgrade {
 				t.Errorf("upgrade %t: the tracked file says %q, log %q", upgrade, got, log)
+			}
+		})
+	}
+}
+
+// TestLoopEndsAKilledTrial: a trial whose run was killed between two steps ends at once, not at its deadline. One that is in
+// force goes on.
+func TestLoopEndsAKilledTrial(t *testing.T) {
+	tried := strings.Replace(smallSpec, "port: 9000", "port: 9001", 1)
+	for name, kill := range map[string]bool{"killed": true, "in force": false} {
+		quietly(t, func(t *testing.T) {
+			k := newKept(t, fake.New(), smallSpec)
+			doc, err := api.Parse("/root/new.yaml", []byte(tried))
+			if err != nil {
+				t.Fatal(err)
+			}
+			r := &reconcile.Reconciler{Host: k.h, Log: k.Log, Step: func(s plan.Step) {
+				if kill && strings.HasPrefix(s.String(), "reload haproxy") {
+					panic(fake.Stopped{Effect: s.String()})
+				}
+			}}
+			killed := fake.Killed(func() {
+				trial := state.Trial{File: "/root/new.yaml", Spec: specPath, Since: time.Now(), Deadline: time.Now().Add(24 * time.Hour)}
+				_, err = r.BeginTrial(t.Context(), doc, trial, "/usr/bin/rlb-agent try --end")
+			})
+			if killed != kill || err != nil {
+				t.Fatal(name, killed, err)
+			}
+			_, log := k.next(cause{seen: []string{"/etc/haproxy/haproxy.cfg"}})
+			trial, err := state.RunningTrial(t.Context(), k.h)
+			if err != nil || (trial == nil) != killed || strings.Contains(k.h.Text("/etc/haproxy/haproxy.cfg"), "9001") == killed {
+				t.Errorf("%s: running %v, %v, log %q", name, trial, err, log)
 			}
 		})
 	}

@@ -41,6 +41,7 @@ type Reconciler struct {
 	Drift  bool        // this agent brought the spec into force before: somebody caused the differences
 
 	upgrades bool // a drain of this run is part of its upgrade
+	stays    bool // what is tried has become the spec: by a person, or by a confirm that lost power on its way
 }
 
 // Result is what a run did.

@@ -69,6 +69,8 @@ func (r *run) settle(ctx context.Context) error {
 		err = r.memory.Save(ctx, r.Host)
 	}
 	if err == nil {
+		tried, _ := r.Host.File(ctx, state.TrialSpecFile) // only for the text of an entry in the journal
+		r.stays = string(tried.Data) == string(r.doc.Data)
 		err = r.endTrial(ctx, r.trialOutcome)
 	}
 	if err != nil {

@@ -146,6 +146,8 @@ func (r *Reconciler) trialOutcome(t state.Trial) (word, text string) {
 	switch {
 	case r.Keeps:
 		return "confirmed", "confirmed by " + cmp.Or(r.By, "the agent") + "; it stays in force"
+	case r.stays:
+		return "confirmed", "the spec file has become what was tried; it stays in force"
 	case t.Deadline.Sub(t.Since) < time.Second:
 		return "failed", "the run that began it was killed; it is not in force"
 	case t.Over(time.Now().Add(earlyEnd)):

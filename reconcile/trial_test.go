@@ -254,13 +254,14 @@ func TestTrialIsOver(t *testing.T) {
 		do    func(context.Context, *reconcile.Reconciler) error
 		want  string
 	}{
-		"confirmed":        {30 * time.Second, "bob", true, once(tried), "confirmed by bob; it stays in force" + " trial=confirmed"},
-		"confirmed late":   {91 * time.Second, "bob", true, once(tried), "confirmed by bob; it stays in force" + " trial=confirmed"},
-		"nobody confirmed": {90 * time.Second, "systemd", false, once(file), "nobody confirmed it within 1m30s; it is no longer in force trial=expired"},
-		"booted":           {30 * time.Second, "systemd", false, once(file), "this host was booted again; it is no longer in force trial=ended"},
-		"the daemon":       {100 * time.Second, "", false, once(file), "nobody confirmed it within 1m30s; it is no longer in force trial=expired"},
-		"taken back":       {30 * time.Second, "bob", false, once(file), "ended early by bob; it is no longer in force trial=ended"},
-		"failed":           {30 * time.Second, "bob", false, func(ctx context.Context, r *reconcile.Reconciler) error { return r.EndTrial(ctx) }, "the run that should end it failed; rlb-agent status shows which spec is in force trial=failed"},
+		"confirmed":          {30 * time.Second, "bob", true, once(tried), "confirmed by bob; it stays in force" + " trial=confirmed"},
+		"confirmed late":     {91 * time.Second, "bob", true, once(tried), "confirmed by bob; it stays in force" + " trial=confirmed"},
+		"nobody confirmed":   {90 * time.Second, "systemd", false, once(file), "nobody confirmed it within 1m30s; it is no longer in force trial=expired"},
+		"booted":             {30 * time.Second, "systemd", false, once(file), "this host was booted again; it is no longer in force trial=ended"},
+		"the daemon":         {100 * time.Second, "", false, once(file), "nobody confirmed it within 1m30s; it is no longer in force trial=expired"},
+		"confirm lost power": {30 * time.Second, "systemd", false, once(tried), "the spec file has become what was tried; it stays in force trial=confirmed"},
+		"taken back":         {30 * time.Second, "bob", false, once(file), "ended early by bob; it is no longer in force trial=ended"},
+		"failed":             {30 * time.Second, "bob", false, func(ctx context.Context, r *reconcile.Reconciler) error { return r.EndTrial(ctx) }, "the run that should end it failed; rlb-agent status shows which spec is in force trial=failed"},
 		"torn down": {30 * time.Second, "bob", false, func(ctx context.Context, r *reconcile.Reconciler) error {
 			_, err := r.Teardown(ctx, true)
 			return err

@@ -101,7 +101,8 @@ func (r *Reconciler) arm(ctx context.Context, doc *api.Document, t state.Trial, 
 }
 
 // LeaveTrial reconciles with the spec that stays in force and ends the trial. If a run that goes back to the spec file fails,
-// LeaveTrial goes back to the spec that was in force before. left is the spec of the last run.
+// LeaveTrial goes back to the spec that was in force before. left is the spec of the last run. If that fails too, the time of
+// the trial is over: the daemon goes on trying, also with reconcile.drift: report, and confirm is refused.
 func (r *Reconciler) LeaveTrial(ctx context.Context, doc *api.Document) (left *api.Document, result Result, err error) {
 	left = doc
 	var first error
@@ -117,9 +118,9 @@ func (r *Reconciler) LeaveTrial(ctx context.Context, doc *api.Document) (left *a
 		left, first = good, err
 	}
 	if err == nil {
-		first = nil
+		return left, result, r.EndTrial(ctx)
 	}
-	return left, result, errors.Join(first, err, r.EndTrial(ctx))
+	return left, result, errors.Join(first, err, r.setDeadline(ctx, time.Now()))
 }
 
 // An ending says how a trial ended: one word for programs, and a text for people.

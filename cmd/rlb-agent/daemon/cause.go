@@ -12,6 +12,7 @@ import (
 type cause struct {
 	started bool     // the daemon has just started
 	asked   bool     // somebody asked for it (SIGHUP)
+	tried   bool     // a trial is over that no run has ended
 	seen    []string // what changed: the spec, files, units …; empty at a regular look
 }
 

@@ -48,7 +48,7 @@ func (l *loop) repairDrift(ctx context.Context, why cause, doc *api.Document, sp
 	if len(steps) == 0 {
 		return l.inSync(ctx, doc, seen)
 	}
-	if doc.Spec.Reconcile.Drift == api.Report {
+	if doc.Spec.Reconcile.Drift == api.Report && !why.tried { // what was tried is not drift
 		if l.logOnce(onDrift, "this host has drifted, and is not repaired (reconcile.drift: report). A repair would: "+strings.Join(steps, "; ")) {
 			l.recordDrift(ctx, steps, errNotRepaired)
 		}

@@ -89,14 +89,15 @@ func (l *loop) tick(ctx context.Context, why cause) time.Duration {
 	if trial != nil && !trial.Over(time.Now()) {
 		notify("STATUS=waiting: " + trial.File + " is tried")
 		l.asked = why.asked
-		return time.Until(trial.Deadline) + time.Second // a systemd timer ends the trial; if it fails, the next tick does
+		// a systemd timer ends the trial; if it fails, the next tick does
+		return min(time.Until(trial.Deadline)+time.Second, noSpecWait)
 	}
-	return l.followSpec(ctx, why, trial != nil)
+	why.tried = trial != nil
+	return l.followSpec(ctx, why)
 }
 
-// followSpec brings the spec file into force, or keeps the host in sync with the spec in force. tried: a trial has just
-// ended.
-func (l *loop) followSpec(ctx context.Context, why cause, tried bool) time.Duration {
+// followSpec brings the spec file into force, or keeps the host in sync with the spec in force.
+func (l *loop) followSpec(ctx context.Context, why cause) time.Duration {
 	l.readAt = time.Now()
 	doc, err := l.ReadSpec()
 	if err != nil {
@@ -111,7 +112,7 @@ func (l *loop) followSpec(ctx context.Context, why cause, tried bool) time.Durat
 	case l.wasRefused(doc, last) && !why.asked && !(l.triesAgain() && l.again.Left() == 0):
 		l.logRefusal(ctx, l.refused, doc.Digest)
 		return l.untilDue(l.keepLastGood(ctx, why, l.refused, false))
-	case last == doc.Digest && !tried && !why.asked && (!why.started || doc.Spec.Reconcile.Drift == api.Report):
+	case last == doc.Digest && !why.tried && !why.asked && (!why.started || doc.Spec.Reconcile.Drift == api.Report):
 		l.clearLogged(onSpec)
 		return l.repairDrift(ctx, why, doc, nil, true)
 	}

@@ -832,6 +832,45 @@ func TestLoopEndsAKilledTrial(t *testing.T) {
 	}
 }
 
+// TestLoopEndsATrialWhoseEndFailed: if the run that ends a trial fails, the daemon goes back, also if it only reports drift and
+// the spec file is refused.
+func TestLoopEndsATrialWhoseEndFailed(t *testing.T) {
+	for name, file := range map[string]string{"good": "", "refused": "kind: wrong\n"} {
+		quietly(t, func(t *testing.T) {
+			spec := smallSpec + "reconcile: {drift: report}\n"
+			k := newKept(t, fake.New(), spec)
+			parse := func(text string) *api.Document {
+				doc, err := api.Parse("/root/new.yaml", []byte(text))
+				if err != nil {
+					t.Fatal(err)
+				}
+				return doc
+			}
+			r := &reconcile.Reconciler{Host: k.h, Log: k.Log}
+			trial := state.Trial{File: "/root/new.yaml", Spec: specPath, Since: time.Now(), Deadline: time.Now().Add(24 * time.Hour)}
+			if _, err := r.BeginTrial(t.Context(), parse(strings.Replace(spec, "port: 9000", "port: 9001", 1)), trial, "/usr/bin/rlb-agent try --end"); err != nil {
+				t.Fatal(err)
+			}
+			if pause, _ := k.next(cause{}); pause > time.Minute {
+				t.Errorf("%s: it looks after %v", name, pause)
+			}
+			k.h.FailMethod("Packages", errors.New("cannot ask dpkg: it does not answer"))
+			if _, _, err := r.LeaveTrial(t.Context(), parse(spec)); err == nil {
+				t.Error("it works")
+			}
+			k.h.Heal()
+			if file != "" {
+				k.spec = file
+			}
+			_, log := k.next(cause{})
+			trialNow, err := state.RunningTrial(t.Context(), k.h)
+			if err != nil || trialNow != nil || !strings.Contains(k.h.Text("/etc/haproxy/haproxy.cfg"), ":9000") {
+				t.Errorf("%s: running %v, %v, log %q", name, trialNow, err, log)
+			}
+		})
+	}
+}
+
 // TestLoopRestoresTheKeptSpec: if the kept spec in force is lost or damaged, it is written again from the spec file.
 func TestLoopRestoresTheKeptSpec(t *testing.T) {
 	for name, damage := range map[string]func(h *fake.Host){

@@ -3,6 +3,7 @@ package api
 import (
 	"encoding/json"
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 )
@@ -100,6 +101,22 @@ func (s *LoadBalancerSpec) PriorityOf(n Node) int {
 		return *n.Priority
 	}
 	return *s.VRRP.Priority
+}
+
+// ListensAt says whether the service is bound to an address: to all, or to this one, which bind may spell in another way.
+func (s *Service) ListensAt(addr netip.Addr) bool {
+	return slices.ContainsFunc(s.Bind, func(bind string) bool {
+		at, err := netip.ParseAddr(bind)
+		return bind == "*" || err == nil && at == addr
+	})
+}
+
+// SourcesOf returns the allowFrom that counts for a service; none means everyone.
+func (s *LoadBalancerSpec) SourcesOf(service *Service) []string {
+	if len(service.AllowFrom) > 0 {
+		return service.AllowFrom
+	}
+	return s.Firewall.AllowFrom
 }
 
 func (VirtualIP) form() string { return "an address or a mapping of address and interface" }

@@ -229,11 +229,7 @@ func (r *renderer) handoverPort(l *lines, s service, ip string, vips []netip.Add
 	chain = onWildcard
 	if !slices.Contains(s.Bind, "*") {
 		chain = onAddress
-		var bound []netip.Addr // IPv6 addresses can be written in several ways
-		for _, bind := range s.Bind {
-			bound = append(bound, netip.MustParseAddr(bind))
-		}
-		vips = slices.DeleteFunc(slices.Clone(vips), func(vip netip.Addr) bool { return !slices.Contains(bound, vip) })
+		vips = slices.DeleteFunc(slices.Clone(vips), func(vip netip.Addr) bool { return !s.ListensAt(vip) })
 	}
 	if len(vips) == 0 {
 		return ""

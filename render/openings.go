@@ -21,13 +21,9 @@ type opening struct {
 func (r *renderer) openings() (all []opening) {
 	for _, f := range r.frontends() {
 		s := f.services[0]
-		from, on := s.AllowFrom, s.Bind
-		if len(from) == 0 {
-			from = r.spec.Firewall.AllowFrom
-		}
-		o := opening{field: s.path + ".port", port: *s.Port, allowed: r.allowed(from)}
-		if !slices.Contains(on, "*") {
-			for _, text := range on {
+		o := opening{field: s.path + ".port", port: *s.Port, allowed: r.allowed(r.spec.SourcesOf(s.Service))}
+		if !slices.Contains(s.Bind, "*") {
+			for _, text := range s.Bind {
 				o.on = append(o.on, netip.MustParseAddr(text))
 			}
 		}

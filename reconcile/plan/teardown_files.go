@@ -123,8 +123,8 @@ func (t *Teardown) forget() {
 	t.Last = append(t.Last, masks...)
 }
 
-// Forget removes the agent's directories. The memory is removed after what it lists, and is first replaced by an empty one. While the
-// memory lists something to undo, a further teardown finishes this one.
+// Forget removes the agent's directories. The memory is removed after what it lists, and is first replaced by an empty one.
+// While the memory lists something to undo, a further teardown finishes this one.
 func Forget(dirs ...string) Step {
 	return Step{Verb: "forget", Object: host.StateDir, Text: "forget what the agent kept in " + host.StateDir, Do: func(ctx context.Context, t *Tools) error {
 		if slices.Contains(dirs, host.StateDir) {

@@ -91,12 +91,7 @@ func ownOf(spec *api.LoadBalancerSpec, self string) (own []netip.Addr) {
 // servicesOf are the addresses at which another host that holds the virtual IPs can be asked whether it serves.
 func servicesOf(spec *api.LoadBalancerSpec) (all []netip.AddrPort) {
 	for _, v := range spec.VirtualIPs {
-		at := slices.IndexFunc(spec.Services, func(s api.Service) bool {
-			return slices.ContainsFunc(s.Bind, func(bind string) bool {
-				addr, err := netip.ParseAddr(bind)
-				return bind == "*" || err == nil && addr == v.Addr()
-			})
-		})
+		at := slices.IndexFunc(spec.Services, func(s api.Service) bool { return s.ListensAt(v.Addr()) })
 		if at >= 0 {
 			all = append(all, netip.AddrPortFrom(v.Addr(), uint16(*spec.Services[at].Port)))
 		}

@@ -508,7 +508,7 @@ func TestLoopAskedInVain(t *testing.T) {
 				over := hinder(k)
 				pause, _ := k.next(cause{asked: true})
 				if strings.Contains(k.h.Text(render.DefaultHAProxyConfig), "198.51.100.66") {
-					t.Fatal("it was not hindered")
+					t.Fatal("the request was carried out at once")
 				}
 				time.Sleep(pause)
 				over()
@@ -726,7 +726,7 @@ func TestLoopShowsAFailedLook(t *testing.T) {
 				time.Sleep(time.Minute)
 				k.next(cause{})
 				if c := inSync(); c.Status != before.Status || k.valid() != valid || strings.Contains(k.status().LastReconcile.Error, "does not answer") {
-					t.Errorf("mended: %+v, was %+v, SpecValid %q, %+v", c, before, k.valid(), k.status().LastReconcile)
+					t.Errorf("after the repair: %+v, was %+v, SpecValid %q, %+v", c, before, k.valid(), k.status().LastReconcile)
 				}
 			})
 		})

@@ -74,21 +74,14 @@ func (Network) Source(target string) netip.Addr {
 func entrances(spec *api.LoadBalancerSpec, source func(target string) netip.Addr) (targets, shut []string) {
 	for i := range spec.Services {
 		service := &spec.Services[i]
-		allowed := service.AllowFrom
-		if len(allowed) == 0 {
-			allowed = spec.Firewall.AllowFrom
-		}
+		allowed := spec.SourcesOf(service)
 		if !*spec.Firewall.Manage {
 			allowed = nil
 		}
 		for _, vip := range spec.VirtualIPs {
-			bound := slices.ContainsFunc(service.Bind, func(bind string) bool {
-				addr, err := netip.ParseAddr(bind)
-				return bind == "*" || err == nil && addr == vip.Addr()
-			})
 			target := net.JoinHostPort(vip.Addr().String(), strconv.Itoa(*service.Port))
 			switch {
-			case !bound || slices.Contains(targets, target) || slices.Contains(shut, target):
+			case !service.ListensAt(vip.Addr()) || slices.Contains(targets, target) || slices.Contains(shut, target):
 			case keepsOut(allowed, source(target)):
 				shut = append(shut, target)
 			default:
